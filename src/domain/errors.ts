@@ -1,0 +1,93 @@
+/**
+ * Every way in which this package fails, as a closed list. Codes are stable and documented one by one in
+ * `docs/errors.md` (a test compares the two); messages are for people and may change.
+ * What each code answers over HTTP stands in `http/status.ts`.
+ */
+export const STORAGE_ERROR_CODES = [
+  'INVALID_REQUEST',
+  'INVALID_CURSOR',
+  'INVALID_STATE',
+  'INVALID_CREDENTIALS',
+  'CONNECTION_AMBIGUOUS',
+  'UNAUTHENTICATED',
+  'ACCESS_DENIED',
+  'INSUFFICIENT_SCOPE',
+  'ENDPOINT_FORBIDDEN',
+  'CROSS_SITE',
+  'PROVIDER_UNKNOWN',
+  'FOLDER_NOT_FOUND',
+  'OBJECT_NOT_FOUND',
+  'CONNECTION_NOT_FOUND',
+  'DOCUMENT_NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PRECONDITION_FAILED',
+  'CURSOR_EXPIRED',
+  'PAYLOAD_TOO_LARGE',
+  'UNSUPPORTED_MEDIA_TYPE',
+  'RANGE_NOT_SATISFIABLE',
+  'LOCKED',
+  'TOO_MANY_REQUESTS',
+  'INTERNAL',
+  'SDK_MISSING',
+  'UNSUPPORTED',
+  'PROVIDER_ERROR',
+  'AUTHENTICATION_UNAVAILABLE',
+  'CONNECTION_MISSING',
+  'CONNECTION_INACTIVE',
+  'CREDENTIALS_UNREADABLE',
+  'PROVIDER_UNAVAILABLE',
+  'PROVIDER_THROTTLED',
+  'DATABASE_UNAVAILABLE',
+  'SHUTTING_DOWN',
+  'PROVIDER_TIMEOUT',
+  'QUOTA_EXCEEDED'
+] as const
+
+export type StorageErrorCode = (typeof STORAGE_ERROR_CODES)[number]
+
+export interface StorageErrorOptions {
+  /** How long the caller should wait before it tries again, in milliseconds. */
+  readonly retryAfterMs?: number
+  /** What happened underneath. For the log alone: it never reaches an answer. */
+  readonly cause?: unknown
+}
+
+/** The codes behind which a later, identical call may succeed without anybody doing anything. */
+const RETRYABLE: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
+  'TOO_MANY_REQUESTS',
+  'LOCKED',
+  'AUTHENTICATION_UNAVAILABLE',
+  'PROVIDER_UNAVAILABLE',
+  'PROVIDER_THROTTLED',
+  'DATABASE_UNAVAILABLE',
+  'PROVIDER_TIMEOUT'
+])
+
+/**
+ * The one error of this package. Act on `code`, not on `message`. The message is safe to show to the user: it
+ * never holds a secret, an upstream body or a path of the machine; those may stand in `cause`, for the log.
+ */
+export class StorageError extends Error {
+  override readonly name = 'StorageError'
+  readonly code: StorageErrorCode
+  /** Whether the same call may succeed later, unchanged. */
+  readonly retryable: boolean
+  readonly retryAfterMs: number | undefined
+  /**
+   * The HTTP status of `code`, set where an error leaves through a decorator of the plugin, so that a host's own
+   * error handler answers what the plugin's routes would.
+   */
+  statusCode?: number
+
+  constructor(code: StorageErrorCode, message: string, options: StorageErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.retryable = RETRYABLE.has(code)
+    this.retryAfterMs = options.retryAfterMs
+  }
+}
+
+/** Whether `error` is a {@link StorageError} of one of `codes` (of any code where none is given). */
+export function isStorageError(error: unknown, ...codes: StorageErrorCode[]): error is StorageError {
+  return error instanceof StorageError && (codes.length === 0 || codes.includes(error.code))
+}

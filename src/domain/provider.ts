@@ -1,0 +1,81 @@
+import type { EgressPolicy, Timeouts } from './ports.ts'
+import type { Secret } from './secret.ts'
+import type { Capabilities, StorageBackend } from './storage-backend.ts'
+
+/** A JSON Schema (draft 7) of an object, as Fastify takes it. */
+export interface ObjectSchema {
+  readonly type: 'object'
+  readonly properties: Readonly<Record<string, object>>
+  readonly required?: readonly string[]
+  readonly additionalProperties?: boolean
+}
+
+/** What a user's credentials come to, once they are parsed. */
+export interface ParsedCredentials {
+  /** What will be sealed: a JSON value, handed to `open` again. */
+  readonly credentials: Secret<unknown>
+  /** Names the account at the provider, the same whenever the same account connects. Shown to the user. */
+  readonly accountId: string
+  /** What to call the connection where the user gives it no name. */
+  readonly label: string
+}
+
+/** A provider that is connected with credentials which the user types. */
+export interface CredentialsConnect {
+  readonly type: 'credentials'
+  /** The fields to type. Secrets are marked `writeOnly: true`. */
+  readonly schema: ObjectSchema
+  /**
+   * @param fields valid against `schema`
+   * @throws StorageError `INVALID_CREDENTIALS`
+   */
+  parse(fields: Readonly<Record<string, unknown>>): ParsedCredentials
+}
+
+export interface OpenContext {
+  /** What `parse` made, as it came out of the database. */
+  readonly credentials: Secret<unknown>
+  readonly egress: EgressPolicy
+  readonly timeouts: Timeouts
+}
+
+/** A kind of cloud service: how a user connects it, what it can do, and how a connection is opened. */
+export interface ProviderDefinition {
+  /** Lower-case letters, digits and `_`, at most 64; it stands in URLs and in the database. */
+  readonly id: string
+  /** The service's own name, for people. */
+  readonly label: string
+  readonly capabilities: Capabilities
+  readonly connect: CredentialsConnect
+  /**
+   * Opens a backend. Import the provider's SDK here, not at the top of the module.
+   *
+   * @throws StorageError `CREDENTIALS_UNREADABLE` for credentials that `parse` did not make, `ENDPOINT_FORBIDDEN`,
+   * `SDK_MISSING`
+   */
+  open(context: OpenContext): Promise<StorageBackend>
+}
+
+const DEFINED = new WeakSet<ProviderDefinition>()
+const PROVIDER_ID = /^[a-z][a-z0-9_]{0,63}$/
+/** Words that stand in our own routes where a provider's id would. */
+const RESERVED = new Set(['connections', 'providers'])
+
+/**
+ * Declares a provider, for the `providers` option.
+ *
+ * @throws TypeError for an id that cannot stand in a route
+ */
+export function defineProvider(definition: ProviderDefinition): ProviderDefinition {
+  if (!PROVIDER_ID.test(definition.id) || RESERVED.has(definition.id)) {
+    throw new TypeError(`defineProvider: "${definition.id}" cannot be a provider's id`)
+  }
+  const frozen = Object.freeze({ ...definition })
+  DEFINED.add(frozen)
+  return frozen
+}
+
+/** Whether `value` came out of {@link defineProvider}. */
+export function isProviderDefinition(value: unknown): value is ProviderDefinition {
+  return typeof value === 'object' && value !== null && DEFINED.has(value as ProviderDefinition)
+}
