@@ -1,0 +1,385 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { FolderCache, type FolderCacheOptions, type FolderCacheStatus } from '../../src/listing/folder-cache.ts'
+import { type FolderKey, folderKeyText } from '../../src/listing/folder-key.ts'
+import { ManualClock } from '../support/clock.ts'
+import { Deferred, settled } from '../support/deferred.ts'
+
+function make(options: Partial<FolderCacheOptions> = {}) {
+  const clock = new ManualClock()
+  const cache = new FolderCache({
+    max: 1000,
+    ttlMs: 60_000,
+    maxBytes: 1 << 20,
+    maxInFlightPerUser: 32,
+    clock,
+    ...options
+  })
+  return { clock, cache }
+}
+
+function key(over: Partial<FolderKey> = {}): FolderKey {
+  return { userId: 'ann', provider: 's3', folderId: 'docs/', connectionId: 'c1', ...over }
+}
+
+const never = () => Promise.reject(new Error('must not be fetched'))
+
+/** A fetch that the test ends, with what it saw. */
+function fetcher<T>() {
+  const calls: { signal: AbortSignal; answer: Deferred<T> }[] = []
+  const fetch = (signal: AbortSignal) => {
+    const answer = new Deferred<T>()
+    calls.push({ signal, answer })
+    return answer.promise
+  }
+  return { calls, fetch }
+}
+
+t.test('an entry is fetched once and lives its time from the start of the fetch', async (t) => {
+  const { cache, clock } = make()
+  const { calls, fetch } = fetcher<string[]>()
+  const first = cache.getOrFetch(key(), fetch)
+  clock.tick(20_000)
+  calls[0]!.answer.resolve(['a'])
+  t.same(await first, ['a'])
+  clock.tick(39_999)
+  t.same(await cache.getOrFetch(key(), never), ['a'])
+  clock.tick(1)
+  const again = cache.getOrFetch(key(), fetch)
+  t.equal(calls.length, 2)
+  calls[1]!.answer.resolve(['b'])
+  t.same(await again, ['b'])
+})
+
+t.test('a machine that slept does not serve old data, and a wall clock set back does not prolong a life', async (t) => {
+  const { cache, clock } = make()
+  await cache.getOrFetch(key(), async () => 1)
+  clock.sleep(60_000)
+  t.equal(await cache.getOrFetch(key(), async () => 2), 2)
+  clock.setBack(3_600_000)
+  clock.tick(59_999)
+  t.equal(await cache.getOrFetch(key(), never), 2)
+  clock.tick(1)
+  t.equal(await cache.getOrFetch(key(), async () => 3), 3)
+})
+
+t.test('a result that is older than its life when it comes is handed out and not kept', async (t) => {
+  const { cache, clock } = make()
+  const { calls, fetch } = fetcher<number>()
+  const status: FolderCacheStatus = {}
+  const slow = cache.getOrFetch(key(), fetch, { status })
+  clock.tick(60_000)
+  calls[0]!.answer.resolve(1)
+  t.equal(await slow, 1)
+  t.equal(status.stored, false)
+  t.equal(cache.stats().entries, 0)
+})
+
+t.test('fifty cold readers make one fetch; the first may leave and the others get their answer', async (t) => {
+  const { cache } = make()
+  const { calls, fetch } = fetcher<number>()
+  const first = new AbortController()
+  const gone = cache.getOrFetch(key(), fetch, { signal: first.signal })
+  const others = Array.from({ length: 49 }, () =>
+    cache.getOrFetch(key(), fetch, { signal: new AbortController().signal })
+  )
+  t.equal(calls.length, 1)
+  first.abort(new Error('left'))
+  await t.rejects(gone, { message: 'left' })
+  t.equal(calls[0]!.signal.aborted, false)
+  calls[0]!.answer.resolve(7)
+  t.same(await Promise.all(others), Array(49).fill(7))
+  t.match(cache.stats(), { misses: 1, joins: 49, loads: 1, inFlight: 0, entries: 1 })
+})
+
+t.test('when all have left the fetch is aborted at once, and who comes then starts anew', async (t) => {
+  const { cache } = make()
+  const { calls, fetch } = fetcher<number>()
+  const controllers = [new AbortController(), new AbortController()]
+  const waiting = controllers.map(({ signal }) => cache.getOrFetch(key(), fetch, { signal }))
+  controllers.forEach((controller) => {
+    controller.abort(new Error('left'))
+  })
+  t.equal(calls[0]!.signal.aborted, true)
+  for (const one of waiting) await t.rejects(one, { message: 'left' })
+  const later = cache.getOrFetch(key(), fetch)
+  t.equal(calls.length, 2)
+  calls[0]!.answer.resolve(1)
+  await settled()
+  t.equal(cache.stats().entries, 0, 'the abandoned answer is not kept')
+  calls[1]!.answer.resolve(2)
+  t.equal(await later, 2)
+  t.equal(await cache.getOrFetch(key(), never), 2)
+})
+
+t.test('a signal that is aborted already starts nothing', async (t) => {
+  const { cache } = make()
+  await t.rejects(cache.getOrFetch(key(), never, { signal: AbortSignal.abort(new Error('gone')) }), { message: 'gone' })
+  t.equal(cache.stats().loads, 0)
+})
+
+t.test('a caller without a signal keeps the fetch alive', async (t) => {
+  const { cache } = make()
+  const { calls, fetch } = fetcher<number>()
+  const steady = cache.getOrFetch(key(), fetch)
+  const controller = new AbortController()
+  const leaving = cache.getOrFetch(key(), fetch, { signal: controller.signal })
+  controller.abort(new Error('left'))
+  await t.rejects(leaving, { message: 'left' })
+  t.equal(calls[0]!.signal.aborted, false)
+  calls[0]!.answer.resolve(1)
+  t.equal(await steady, 1)
+})
+
+t.test('a failure reaches everybody and is not kept', async (t) => {
+  const { cache } = make()
+  const { calls, fetch } = fetcher<number>()
+  const both = [
+    cache.getOrFetch(key(), fetch),
+    cache.getOrFetch(key(), fetch, { signal: new AbortController().signal })
+  ]
+  calls[0]!.answer.reject(new Error('upstream'))
+  for (const one of both) await t.rejects(one, { message: 'upstream' })
+  t.equal(await cache.getOrFetch(key(), async () => 5), 5)
+})
+
+t.test('no failure becomes an unhandled rejection', async (t) => {
+  const unhandled: unknown[] = []
+  const note = (reason: unknown) => unhandled.push(reason)
+  process.on('unhandledRejection', note)
+  t.teardown(() => process.off('unhandledRejection', note))
+  const { cache } = make()
+
+  await t.rejects(
+    cache.getOrFetch(key(), () => {
+      throw new Error('at once')
+    }),
+    { message: 'at once' }
+  )
+  const { calls, fetch } = fetcher<number>()
+  const controller = new AbortController()
+  const left = cache.getOrFetch(key(), fetch, { signal: controller.signal })
+  controller.abort(new Error('left'))
+  await t.rejects(left, { message: 'left' })
+  calls[0]!.answer.reject(new Error('nobody waits'))
+  await settled()
+  await settled()
+  t.same(unhandled, [])
+  t.match(cache.stats(), { entries: 0, inFlight: 0 })
+})
+
+for (const [what, invalidate] of [
+  ['a folder', (cache: FolderCache) => cache.invalidateFolder(key())],
+  [
+    'a folder of all connections',
+    (cache: FolderCache) => cache.invalidateFolder({ userId: 'ann', provider: 's3', folderId: 'docs/' })
+  ],
+  ['a provider', (cache: FolderCache) => cache.invalidateProvider('ann', 's3')],
+  ['a connection', (cache: FolderCache) => cache.invalidateConnection('c1')]
+] as const) {
+  t.test(`invalidating ${what} overtakes the load in flight`, async (t) => {
+    const { cache } = make()
+    const { calls, fetch } = fetcher<string>()
+    const before = cache.getOrFetch(key(), fetch)
+    t.equal(invalidate(cache), 1)
+    const after = cache.getOrFetch(key(), fetch)
+    t.equal(calls.length, 2, 'who comes after it starts a load of its own')
+    calls[1]!.answer.resolve('new')
+    t.equal(await after, 'new')
+    calls[0]!.answer.resolve('old')
+    t.equal(await before, 'old', 'who came before it still gets an answer')
+    t.equal(await cache.getOrFetch(key(), never), 'new', 'the old load that ends later does not win')
+    t.equal(invalidate(cache), 1)
+    t.equal(cache.stats().entries, 0)
+    t.equal(invalidate(cache), 0)
+  })
+}
+
+t.test('an invalidation drops what it names and nothing else', async (t) => {
+  const { cache } = make()
+  const all = [
+    key(),
+    key({ variant: 'page 2' }),
+    key({ folderId: null }),
+    key({ connectionId: 'c2' }),
+    key({ provider: 'box', connectionId: 'c3' }),
+    key({ userId: 'bob', connectionId: 'c4' })
+  ]
+  const fill = () => Promise.all(all.map((each) => cache.getOrFetch(each, async () => 1)))
+  await fill()
+  t.equal(cache.invalidateFolder(key()), 2)
+  await fill()
+  t.equal(cache.invalidateFolder({ userId: 'ann', provider: 's3', folderId: 'docs/' }), 3)
+  await fill()
+  t.equal(cache.invalidateConnection('c1'), 3)
+  await fill()
+  t.equal(cache.invalidateProvider('ann', 's3'), 4)
+  t.equal(cache.stats().entries, 2)
+  cache.clear()
+  t.equal(cache.stats().entries, 0)
+  t.equal(cache.stats().bytes, 0)
+})
+
+t.test('clear() fences loads in flight too', async (t) => {
+  const { cache } = make()
+  const { calls, fetch } = fetcher<number>()
+  const before = cache.getOrFetch(key(), fetch)
+  cache.clear()
+  calls[0]!.answer.resolve(1)
+  await before
+  t.equal(cache.stats().entries, 0)
+})
+
+t.test('an invalidation from inside the fetch finds the load', async (t) => {
+  const { cache } = make()
+  t.equal(
+    await cache.getOrFetch(key(), async () => {
+      t.equal(cache.invalidateProvider('ann', 's3'), 1)
+      return 1
+    }),
+    1
+  )
+  t.equal(cache.stats().entries, 0)
+})
+
+t.test('a caller does not join a load that began longer ago than an entry lives', async (t) => {
+  const { cache, clock } = make()
+  const { calls, fetch } = fetcher<string>()
+  const hanging = cache.getOrFetch(key(), fetch)
+  clock.tick(60_000)
+  const fresh = cache.getOrFetch(key(), fetch)
+  t.equal(calls.length, 2)
+  calls[1]!.answer.resolve('fresh')
+  t.equal(await fresh, 'fresh')
+  calls[0]!.answer.resolve('hung')
+  t.equal(await hanging, 'hung')
+  t.equal(await cache.getOrFetch(key(), never), 'fresh')
+})
+
+t.test('what is kept cannot be changed by who reads it', async (t) => {
+  const { cache } = make()
+  const value = await cache.getOrFetch(key(), async () => ({
+    entries: Object.freeze([{ name: 'a' }]) as { name: string }[]
+  }))
+  t.throws(() => value.entries.push({ name: 'b' }), TypeError)
+  t.throws(() => {
+    value.entries[0]!.name = 'z'
+  }, TypeError)
+  t.same(await cache.getOrFetch(key(), never), { entries: [{ name: 'a' }] })
+})
+
+t.test('the least recently used entry leaves first', async (t) => {
+  const { cache } = make({ max: 2 })
+  const load = (folderId: string) => cache.getOrFetch(key({ folderId }), async () => folderId)
+  await load('a')
+  await load('b')
+  await load('a')
+  await load('c')
+  t.equal(cache.stats().evictions, 1)
+  t.equal(await cache.getOrFetch(key({ folderId: 'a' }), never), 'a')
+  t.equal(await cache.getOrFetch(key({ folderId: 'b' }), async () => 'anew'), 'anew')
+  cache.invalidateProvider('ann', 's3')
+  t.equal(cache.stats().entries, 0, 'evicted entries leave no trace in the index')
+})
+
+t.test('bytes are bounded, and what is larger than all is handed out and not kept', async (t) => {
+  const { cache } = make({ maxBytes: 1000 })
+  const status: FolderCacheStatus = {}
+  t.equal((await cache.getOrFetch(key(), async () => 'x'.repeat(2000), { status })).length, 2000)
+  t.equal(status.stored, false)
+  for (let i = 0; i < 50; i += 1) {
+    await cache.getOrFetch(key({ folderId: String(i) }), async () => 'ü'.repeat(100))
+    t.ok(cache.stats().bytes <= 1000)
+  }
+  t.equal(cache.stats().bytes, 4 * 202, 'bytes of UTF-8, with the quotes')
+  await cache.getOrFetch(key({ folderId: 'empty' }), async () => [])
+  t.same(await cache.getOrFetch(key({ folderId: 'empty' }), never), [], 'an empty folder is kept')
+})
+
+t.test('a value that is no JSON value, or a size that is no number, is a clear error', async (t) => {
+  const { cache } = make()
+  await t.rejects(
+    cache.getOrFetch(key(), async () => undefined),
+    /JSON/
+  )
+  await t.rejects(
+    make({ sizeOf: () => NaN }).cache.getOrFetch(key(), async () => 1),
+    /sizeOf/
+  )
+  t.equal(cache.stats().inFlight, 0)
+})
+
+t.test('one user cannot hold more fetches than allowed, and others notice nothing', async (t) => {
+  const { cache } = make({ maxInFlightPerUser: 2 })
+  const { calls, fetch } = fetcher<number>()
+  const open = ['a', 'b'].map((folderId) => cache.getOrFetch(key({ folderId }), fetch))
+  await t.rejects(cache.getOrFetch(key({ folderId: 'c' }), never), { code: 'TOO_MANY_REQUESTS', retryAfterMs: 1000 })
+  const joined = cache.getOrFetch(key({ folderId: 'a' }), never)
+  t.equal(await cache.getOrFetch(key({ userId: 'bob' }), async () => 1), 1)
+  cache.invalidateProvider('ann', 's3')
+  await t.rejects(
+    cache.getOrFetch(key({ folderId: 'c' }), never),
+    { code: 'TOO_MANY_REQUESTS' },
+    'an invalidated fetch still costs'
+  )
+  calls.forEach(({ answer }) => {
+    answer.resolve(2)
+  })
+  t.same(await Promise.all([...open, joined]), [2, 2, 2])
+  t.equal(await cache.getOrFetch(key({ folderId: 'c' }), async () => 3), 3)
+})
+
+t.test('a status says why a caller got what it got', async (t) => {
+  const { cache, clock } = make()
+  const { calls, fetch } = fetcher<number>()
+  const statuses: FolderCacheStatus[] = [{}, {}, {}]
+  const both = [0, 1].map((i) => cache.getOrFetch(key(), fetch, { status: statuses[i]! }))
+  clock.tick(1500)
+  calls[0]!.answer.resolve(1)
+  await Promise.all(both)
+  clock.tick(500)
+  await cache.getOrFetch(key(), never, { status: statuses[2]! })
+  t.same(statuses, [
+    { outcome: 'miss', ageMs: 1500, ttlMs: 58_500, stored: true },
+    { outcome: 'join', ageMs: 1500, ttlMs: 58_500, stored: true },
+    { outcome: 'hit', ageMs: 2000, ttlMs: 58_000, stored: true }
+  ])
+})
+
+t.test('options and keys that are no good are refused', async (t) => {
+  for (const bad of [{ max: 0 }, { ttlMs: -1 }, { ttlMs: 1.5 }, { maxBytes: NaN }, { maxInFlightPerUser: 0 }]) {
+    t.throws(() => make(bad), new RegExp(Object.keys(bad)[0]!))
+  }
+  await t.rejects(make().cache.getOrFetch(key({ userId: '' }), never), /userId/)
+  await t.rejects(make().cache.getOrFetch(key({ userId: undefined as unknown as string }), never), /userId/)
+})
+
+t.test('keys never collide', async (t) => {
+  const part = fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('__proto__', 'a:b', '1:', '-', '0', ''))
+  const keys = fc.record({
+    userId: part,
+    provider: part,
+    folderId: fc.option(part),
+    connectionId: fc.option(part, { nil: undefined }),
+    variant: fc.option(part, { nil: undefined })
+  }) as fc.Arbitrary<FolderKey>
+  const same = (a: FolderKey, b: FolderKey) =>
+    (['userId', 'provider', 'folderId', 'connectionId', 'variant'] as const).every((name) => a[name] === b[name])
+  fc.assert(
+    fc.property(keys, keys, (a, b) => (folderKeyText(a) === folderKeyText(b)) === same(a, b)),
+    { numRuns: 5000 }
+  )
+  const { cache } = make()
+  await cache.getOrFetch({ userId: 'a:b', provider: 'c', folderId: 'd' }, async () => 'theirs')
+  t.equal(await cache.getOrFetch({ userId: 'a', provider: 'b', folderId: 'c:d' }, async () => 'mine'), 'mine')
+  await cache.getOrFetch({ userId: '__proto__', provider: '__proto__', folderId: '__proto__' }, async () => 1)
+  t.equal(cache.invalidateProvider('__proto__', '__proto__'), 1)
+})
+
+t.test('dropping one of many users leaves the others alone', async (t) => {
+  const { cache } = make({ max: 10_000 })
+  for (let i = 0; i < 5000; i += 1)
+    await cache.getOrFetch(key({ userId: `u${i % 250}`, folderId: `${i}` }), async () => 1)
+  t.equal(cache.invalidateProvider('u7', 's3'), 20)
+  t.equal(cache.stats().entries, 4980)
+})

@@ -1,0 +1,245 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { FolderCache, type FolderCacheStatus } from '../../src/listing/folder-cache.ts'
+import type { FolderKey } from '../../src/listing/folder-key.ts'
+import { ManualClock } from '../support/clock.ts'
+import { Deferred, settled } from '../support/deferred.ts'
+
+const TTL_MS = 100
+const MAX = 4
+
+/** Two users, two folders, two variants: few enough that schedules meet. */
+const KEYS: FolderKey[] = ['ann', 'bob'].flatMap((userId) =>
+  ['f', null].flatMap((folderId) =>
+    ['1', '2'].map((variant) => ({ userId, provider: 'p', folderId, connectionId: `${userId}-c`, variant }))
+  )
+)
+
+type Step =
+  | { do: 'get'; key: number }
+  | { do: 'tick'; ms: number }
+  | { do: 'sleep'; ms: number }
+  | { do: 'folder' | 'provider' | 'connection'; key: number }
+  | { do: 'abort'; caller: number }
+  | { do: 'resolve' | 'reject'; load: number }
+  | { do: 'clear' }
+
+const index = fc.nat({ max: 7 })
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 10, arbitrary: fc.record({ do: fc.constant('get' as const), key: index }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constantFrom('resolve' as const, 'reject' as const), load: fc.nat({ max: 30 }) })
+  },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('abort' as const), caller: fc.nat({ max: 30 }) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constantFrom('folder' as const, 'provider' as const, 'connection' as const),
+      key: index
+    })
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constantFrom('tick' as const, 'sleep' as const),
+      ms: fc.integer({ min: 1, max: 70 })
+    })
+  },
+  { weight: 1, arbitrary: fc.constant({ do: 'clear' as const }) }
+)
+
+interface ModelLoad {
+  id: number
+  key: FolderKey
+  startedAt: number
+  /** Nobody joins it and it is not kept: invalidated, abandoned, or replaced by a younger one. */
+  retired: boolean
+  settled: boolean
+  waiting: Set<ModelCaller>
+}
+interface ModelCaller {
+  load: ModelLoad | undefined
+  controller: AbortController
+  status: FolderCacheStatus
+  got: { value: number } | { error: string } | undefined
+  expected: { value: number } | { error: string } | undefined
+}
+
+/** What the cache promises, said as plainly as can be: lists, walked from end to end. */
+class Model {
+  now = 0
+  kept: { key: FolderKey; load: ModelLoad }[] = []
+  loads: ModelLoad[] = []
+  evictions = 0
+
+  get(key: FolderKey, caller: ModelCaller): 'hit' | 'join' | 'miss' {
+    const at = this.kept.findIndex((kept) => kept.key === key)
+    const [kept] = at === -1 ? [] : this.kept.splice(at, 1)
+    if (kept !== undefined && this.now - kept.load.startedAt < TTL_MS) {
+      this.kept.push(kept)
+      caller.expected = { value: kept.load.id }
+      return 'hit'
+    }
+    const open = this.loads.find((load) => load.key === key && !load.retired && !load.settled)
+    if (open !== undefined && this.now - open.startedAt < TTL_MS) {
+      this.join(open, caller)
+      return 'join'
+    }
+    if (open !== undefined) open.retired = true
+    const load = {
+      id: this.loads.length,
+      key,
+      startedAt: this.now,
+      retired: false,
+      settled: false,
+      waiting: new Set<ModelCaller>()
+    }
+    this.loads.push(load)
+    this.join(load, caller)
+    return 'miss'
+  }
+
+  join(load: ModelLoad, caller: ModelCaller): void {
+    caller.load = load
+    load.waiting.add(caller)
+  }
+
+  invalidate(matches: (key: FolderKey) => boolean): number {
+    const open = this.loads.filter((load) => !load.retired && !load.settled && matches(load.key))
+    for (const load of open) load.retired = true
+    const before = this.kept.length
+    this.kept = this.kept.filter((kept) => !matches(kept.key))
+    return open.length + before - this.kept.length
+  }
+
+  abort(caller: ModelCaller): void {
+    const { load } = caller
+    if (load === undefined || !load.waiting.delete(caller)) return
+    caller.expected = { error: 'left' }
+    if (load.waiting.size === 0) load.retired = true
+  }
+
+  settle(load: ModelLoad, outcome: 'resolve' | 'reject'): void {
+    load.settled = true
+    for (const caller of load.waiting)
+      caller.expected = outcome === 'resolve' ? { value: load.id } : { error: 'upstream' }
+    load.waiting.clear()
+    if (outcome === 'reject' || load.retired || this.now - load.startedAt >= TTL_MS) return
+    this.kept.push({ key: load.key, load })
+    if (this.kept.length > MAX) {
+      this.kept.shift()
+      this.evictions += 1
+    }
+  }
+}
+
+async function run(steps: readonly Step[]): Promise<void> {
+  const clock = new ManualClock()
+  const cache = new FolderCache({ max: MAX, ttlMs: TTL_MS, maxBytes: 1 << 20, maxInFlightPerUser: 1000, clock })
+  const model = new Model()
+  const answers: { answer: Deferred<number>; signal: AbortSignal }[] = []
+  const callers: ModelCaller[] = []
+  const same = (actual: unknown, expected: unknown, what: string) => {
+    if (JSON.stringify(actual) !== JSON.stringify(expected)) {
+      throw new Error(`${what}: ${JSON.stringify(actual)} instead of ${JSON.stringify(expected)}`)
+    }
+  }
+
+  for (const each of steps) {
+    switch (each.do) {
+      case 'get': {
+        const caller: ModelCaller = {
+          load: undefined,
+          controller: new AbortController(),
+          status: {},
+          got: undefined,
+          expected: undefined
+        }
+        callers.push(caller)
+        const key = KEYS[each.key]!
+        cache
+          .getOrFetch(
+            { ...key },
+            (signal) => {
+              const answer = new Deferred<number>()
+              answers.push({ answer, signal })
+              return answer.promise
+            },
+            { signal: caller.controller.signal, status: caller.status }
+          )
+          .then(
+            (value) => (caller.got = { value }),
+            (error: unknown) => (caller.got = { error: (error as Error).message })
+          )
+        same(caller.status.outcome, model.get(key, caller), 'outcome')
+        same(answers.length, model.loads.length, 'fetches begun')
+        break
+      }
+      case 'tick':
+      case 'sleep':
+        clock[each.do](each.ms)
+        model.now += each.ms
+        break
+      case 'folder': {
+        const { userId, folderId } = KEYS[each.key]!
+        const dropped = model.invalidate((key) => key.userId === userId && key.folderId === folderId)
+        same(cache.invalidateFolder({ userId, provider: 'p', folderId }), dropped, 'dropped')
+        break
+      }
+      case 'provider': {
+        const { userId } = KEYS[each.key]!
+        const dropped = model.invalidate((key) => key.userId === userId)
+        same(cache.invalidateProvider(userId, 'p'), dropped, 'dropped')
+        break
+      }
+      case 'connection': {
+        const { connectionId } = KEYS[each.key]!
+        const dropped = model.invalidate((key) => key.connectionId === connectionId)
+        same(cache.invalidateConnection(connectionId!), dropped, 'dropped')
+        break
+      }
+      case 'clear':
+        cache.clear()
+        model.invalidate(() => true)
+        break
+      case 'abort': {
+        const caller = callers[each.caller]
+        if (caller === undefined) break
+        caller.controller.abort(new Error('left'))
+        model.abort(caller)
+        break
+      }
+      case 'resolve':
+      case 'reject': {
+        const load = model.loads[each.load]
+        if (load === undefined || load.settled) break
+        if (each.do === 'resolve') answers[load.id]!.answer.resolve(load.id)
+        else answers[load.id]!.answer.reject(new Error('upstream'))
+        model.settle(load, each.do)
+        break
+      }
+    }
+    await settled()
+    same(
+      callers.map((caller) => caller.got ?? null),
+      callers.map((caller) => caller.expected ?? null),
+      'answers'
+    )
+    const stats = cache.stats()
+    same(stats.entries, model.kept.length, 'entries')
+    same(stats.evictions, model.evictions, 'evictions')
+    same(stats.inFlight, model.loads.filter((load) => !load.settled).length, 'in flight')
+    for (const load of model.loads) {
+      const left = !load.settled && load.waiting.size === 0
+      if (left) same(answers[load.id]!.signal.aborted, true, 'a fetch that nobody waits for is aborted')
+      if (load.waiting.size > 0)
+        same(answers[load.id]!.signal.aborted, false, 'a fetch that somebody waits for goes on')
+    }
+  }
+}
+
+t.test('the cache does what the model says, in 2,000 random schedules', { timeout: 120_000 }, async (t) => {
+  await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 60 }), run), { numRuns: 2000 })
+  t.pass('no schedule tells them apart')
+})
