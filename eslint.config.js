@@ -3,7 +3,7 @@ import tseslint from 'typescript-eslint'
 const CLOCKS = ['Date.now', 'performance.now']
 
 export default tseslint.config(
-  { ignores: ['dist/', 'coverage/', '.tap/', 'data/', 'src/generated/', 'node_modules/'] },
+  { ignores: ['dist/', 'wycheproof/', 'coverage/', '.tap/', 'data/', 'src/generated/', 'node_modules/'] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: {
@@ -20,9 +20,16 @@ export default tseslint.config(
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
       '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/no-unused-vars': ['error', { ignoreRestSiblings: true }],
       '@typescript-eslint/no-non-null-assertion': 'error',
       // A class that only implements an interface may be `async` for its errors alone.
       '@typescript-eslint/require-await': 'off',
+      // A signal's reason, or what a fetch threw, goes on as it came.
+      '@typescript-eslint/prefer-promise-reject-errors': [
+        'error',
+        { allowThrowingAny: true, allowThrowingUnknown: true }
+      ],
+      '@typescript-eslint/only-throw-error': ['error', { allowThrowingAny: true, allowThrowingUnknown: true }],
       'no-restricted-properties': [
         'error',
         ...CLOCKS.map((name) => {

@@ -77,6 +77,9 @@ export interface EntryPage {
   readonly reason: IncompleteReason | null
 }
 
+/** The longest cursor that the route hands out and takes, in characters. */
+export const MAX_CURSOR_LENGTH = 4096
+
 /** How the entries of a listing are sorted: folders first and then by name, or as the provider sent them. */
 export type ListingOrder = 'folder-then-name' | 'provider'
 

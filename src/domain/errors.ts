@@ -87,6 +87,14 @@ export class StorageError extends Error {
   }
 }
 
+/**
+ * A cause in our own words, for the operator: unlike those of an SDK or a server, its message holds no secret and
+ * nothing from upstream, so that the log prints it.
+ */
+export class Diagnosis extends Error {
+  override readonly name = 'Diagnosis'
+}
+
 /** Whether `error` is a {@link StorageError} of one of `codes` (of any code where none is given). */
 export function isStorageError(error: unknown, ...codes: StorageErrorCode[]): error is StorageError {
   return error instanceof StorageError && (codes.length === 0 || codes.includes(error.code))

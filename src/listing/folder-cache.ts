@@ -129,7 +129,7 @@ export class FolderCache {
       if (status !== undefined) status.outcome = 'join'
     } else {
       this.#count.misses += 1
-      if (load !== undefined) this.#retire(load as Load)
+      if (load !== undefined) this.#retire(load)
       if ((this.#inFlight.get(key.userId) ?? 0) >= this.#maxInFlightPerUser) {
         return Promise.reject(
           new StorageError('TOO_MANY_REQUESTS', 'Too many folders are being loaded for this user.', {
@@ -174,18 +174,18 @@ export class FolderCache {
       this.#retire(left)
     })
     // Known before `fetch` runs, so that an invalidation from inside it finds the load.
-    this.#loads.set(text, load as Load)
-    this.#index.add(load as Load)
+    this.#loads.set(text, load)
+    this.#index.add(load)
     this.#count.loads += 1
     this.#count.inFlight += 1
     this.#inFlight.set(folder.userId, (this.#inFlight.get(folder.userId) ?? 0) + 1)
     load.begin(fetch, async (fetched) => {
       try {
         const value = await fetched
-        this.#keep(load as Load, value)
+        this.#keep(load, value)
         return value
       } finally {
-        this.#end(load as Load)
+        this.#end(load)
       }
     })
     return load
@@ -241,7 +241,8 @@ function positive(name: string, value: number): number {
   return value
 }
 
-function jsonSize(value: unknown): number {
+/** The length of the JSON text in bytes of UTF-8. */
+export function jsonSize(value: unknown): number {
   const json = JSON.stringify(value) as string | undefined
   if (json === undefined) throw new TypeError('Only JSON values can be cached')
   return Buffer.byteLength(json)

@@ -43,7 +43,7 @@ export class Load<T = unknown> implements Slot {
     try {
       fetched = Promise.resolve(fetch(this.#controller.signal))
     } catch (error) {
-      fetched = Promise.reject(error as Error)
+      fetched = Promise.reject(error)
     }
     this.#result = settle(fetched)
     // The callers have promises of their own. This one may end when all of them have left.
@@ -61,7 +61,7 @@ export class Load<T = unknown> implements Slot {
         reject(signal.reason as Error)
         this.#waiting -= 1
         if (this.#waiting > 0) return
-        this.#onAbandoned(this as Load)
+        this.#onAbandoned(this)
         this.#controller.abort(signal.reason)
       }
       signal.addEventListener('abort', leave, { once: true })
@@ -75,7 +75,7 @@ export class Load<T = unknown> implements Slot {
         },
         (error: unknown) => {
           free()
-          reject(error as Error)
+          reject(error)
         }
       )
     })

@@ -7,7 +7,7 @@ t.test('a secret shows itself to reveal() alone', async (t) => {
   t.equal(secret.reveal(), 'hunter2')
   for (const shown of [
     String(secret),
-    `${secret}`,
+    ['', secret].join(''),
     JSON.stringify({ secret }),
     inspect(secret),
     inspect({ secret }, { depth: 9, showHidden: true })

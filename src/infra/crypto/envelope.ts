@@ -1,0 +1,105 @@
+import { randomBytes } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
+import { Diagnosis, StorageError } from '../../domain/errors.ts'
+import type { CredentialBinding, CredentialCipher } from '../../domain/ports.ts'
+import { Secret } from '../../domain/secret.ts'
+import { encodeFields, hashFields } from './field-encoding.ts'
+import type { KeyRing } from './key-ring.ts'
+import { IV_BYTES, TAG_BYTES, aesGcmOpen, aesGcmSeal, hkdfSha256 } from './primitives.ts'
+import { formatSealedText, parseSealedText } from './sealed-text.ts'
+
+const SALT_BYTES = 32
+const HEADER_BYTES = SALT_BYTES + IV_BYTES
+const KEY_DOMAIN = 'fastify-cloud-storage credentials key v1'
+const AAD_DOMAIN = 'fastify-cloud-storage credentials v1'
+
+/** The longest envelope, in characters: far above any provider's tokens, far below what would hurt to decode. */
+export const MAX_ENVELOPE_LENGTH = 65_536
+
+/**
+ * Seals credentials for one row: `v1.<key id>.<base64url of salt (32), iv (12), ciphertext, tag (16)>`.
+ *
+ * Each envelope has a key of its own, HKDF-SHA256 of the master key with the fresh salt and the row's user and
+ * connection as info; version, key id, user, connection and provider are authenticated with AES-256-GCM. So an
+ * envelope in any other row does not open. Old keys of the ring open; the current one seals.
+ *
+ * @param random gives so many unpredictable bytes
+ */
+export function createCredentialCipher(
+  keyRing: KeyRing,
+  random: (size: number) => Uint8Array = randomBytes
+): CredentialCipher {
+  return {
+    seal(credentials: Secret<unknown>, binding: CredentialBinding): string {
+      const plaintext = Buffer.from(serialise(credentials))
+      const salt = random(SALT_BYTES)
+      const iv = random(IV_BYTES)
+      const key = deriveKey(keyRing.currentKey, salt, binding)
+      try {
+        const { ciphertext, tag } = aesGcmSeal(key, iv, associatedData(keyRing.current, binding), plaintext)
+        const sealed = formatSealedText(keyRing.current, Buffer.concat([salt, iv, ciphertext, tag]))
+        if (sealed.length > MAX_ENVELOPE_LENGTH) {
+          throw new StorageError('INVALID_CREDENTIALS', 'These credentials are too long.')
+        }
+        return sealed
+      } finally {
+        key.fill(0)
+        plaintext.fill(0)
+      }
+    },
+
+    open(sealed: string, binding: CredentialBinding): Secret<unknown> {
+      const { kid, payload } = parseEnvelope(sealed)
+      const masterKey = keyRing.find(kid)
+      if (masterKey === undefined) throw unreadable(`no key "${kid}" in the key ring`)
+      const key = deriveKey(masterKey, payload.subarray(0, SALT_BYTES), binding)
+      const iv = payload.subarray(SALT_BYTES, HEADER_BYTES)
+      const tag = payload.subarray(-TAG_BYTES)
+      const ciphertext = payload.subarray(HEADER_BYTES, -TAG_BYTES)
+      const plaintext = aesGcmOpen(key, iv, associatedData(kid, binding), { ciphertext, tag })
+      key.fill(0)
+      if (plaintext === null) throw unreadable('altered, or sealed for another row')
+      try {
+        return new Secret(parseJson(plaintext))
+      } finally {
+        plaintext.fill(0)
+      }
+    }
+  }
+}
+
+function serialise(credentials: Secret<unknown>): string {
+  const json = JSON.stringify(credentials.reveal()) as string | undefined
+  if (json === undefined) throw new TypeError('Credentials must be a JSON value')
+  return json
+}
+
+function deriveKey(masterKey: KeyObject, salt: Uint8Array, { userId, connectionId }: CredentialBinding): Buffer {
+  return hkdfSha256(masterKey, salt, hashFields([KEY_DOMAIN, userId, connectionId]))
+}
+
+function associatedData(kid: string, { userId, connectionId, provider }: CredentialBinding): Buffer {
+  return encodeFields([AAD_DOMAIN, kid, userId, connectionId, provider])
+}
+
+function parseEnvelope(sealed: string): { kid: string; payload: Buffer } {
+  const parsed = sealed.length > MAX_ENVELOPE_LENGTH ? null : parseSealedText(sealed)
+  if (parsed === null || parsed.payload.byteLength < HEADER_BYTES + TAG_BYTES) throw unreadable('not an envelope')
+  return parsed
+}
+
+function parseJson(plaintext: Buffer): unknown {
+  try {
+    return JSON.parse(plaintext.toString('utf8'))
+  } catch {
+    // A SyntaxError quotes the text that it could not read, and that text is a secret.
+    throw unreadable('not JSON')
+  }
+}
+
+/** One error, whatever is wrong. Only the log may learn more, and never a byte of what was sealed. */
+function unreadable(reason: string): StorageError {
+  return new StorageError('CREDENTIALS_UNREADABLE', 'The stored credentials of this connection cannot be read.', {
+    cause: new Diagnosis(`Sealed credentials: ${reason}`)
+  })
+}

@@ -1,0 +1,68 @@
+import { createSecretKey } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
+
+/** The plugin's `encryption` option. */
+export interface KeyRingOptions {
+  /** The id of the key that seals from now on. */
+  readonly current: string
+  /** Every key that may still open something, by id: 32 random bytes each, in base64 or base64url. */
+  readonly keys: Readonly<Record<string, string>>
+}
+
+/** The master keys, checked. The bytes stay inside of KeyObjects, which neither print nor serialise. */
+export interface KeyRing {
+  readonly current: string
+  readonly currentKey: KeyObject
+  find(kid: string): KeyObject | undefined
+}
+
+/** What a key id is made of; it stands in the open in everything that is sealed. */
+export const KEY_ID = /^[A-Za-z0-9_-]{1,32}$/
+
+/** 32 bytes in either alphabet, never both in one text; the padding may be left out. */
+const BASE64 = /^(?:[A-Za-z0-9+/]{43}|[A-Za-z0-9_-]{43})=?$/
+
+/**
+ * Parses the keys once. No message repeats a value or an id that could be one pasted in the wrong place.
+ *
+ * @throws Error that names `encryption.current` or the entry of `encryption.keys` at fault
+ */
+export function createKeyRing(options: KeyRingOptions): KeyRing {
+  const keys = parseKeys(options.keys)
+  const current: unknown = options.current
+  if (typeof current !== 'string') throw new Error('encryption.current must be the id of one of encryption.keys')
+  const currentKey = keys.get(current)
+  if (currentKey === undefined) throw new Error('encryption.current names none of encryption.keys')
+  return Object.freeze({ current, currentKey, find: (kid: string) => keys.get(kid) })
+}
+
+function parseKeys(keys: unknown): ReadonlyMap<string, KeyObject> {
+  if (typeof keys !== 'object' || keys === null) throw new Error('encryption.keys must be an object of keys by id')
+  const parsed = new Map<string, KeyObject>()
+  for (const [kid, text] of Object.entries(keys)) {
+    if (!KEY_ID.test(kid)) throw new Error('encryption.keys: a key id is 1 to 32 letters, digits, "_" or "-"')
+    const key = parseKey(`encryption.keys.${kid}`, text)
+    for (const [other, otherKey] of parsed) {
+      if (key.equals(otherKey)) throw new Error(`encryption.keys.${kid} is the same key as encryption.keys.${other}`)
+    }
+    parsed.set(kid, key)
+  }
+  return parsed
+}
+
+function parseKey(name: string, text: unknown): KeyObject {
+  if (typeof text !== 'string' || !BASE64.test(text)) throw new Error(`${name} must be 32 bytes in base64`)
+  const bytes = Buffer.from(text, 'base64')
+  try {
+    if (!isCanonical(text, bytes)) throw new Error(`${name} must be 32 bytes in base64`)
+    if (bytes.every((byte) => byte === 0)) throw new Error(`${name} is all zeros`)
+    return createSecretKey(bytes)
+  } finally {
+    bytes.fill(0)
+  }
+}
+
+/** 43 characters hold 258 bits: the last two are zero, or the text was cut or mistyped. */
+function isCanonical(text: string, bytes: Buffer): boolean {
+  return bytes.toString('base64url') === text.replace('=', '').replaceAll('+', '-').replaceAll('/', '_')
+}
