@@ -1,0 +1,204 @@
+import t from 'tap'
+import { StorageError } from '../../../src/domain/errors.ts'
+import { createEgressPolicy } from '../../../src/infra/net/allow-hosts.ts'
+
+const MESSAGE = 'This server may not be used.'
+
+/** Why `url` is refused, as the log will read it; `null` where it is allowed. */
+function refusal(allowHosts: readonly string[], url: string): string | null {
+  try {
+    createEgressPolicy(allowHosts).assertAllowed(new URL(url))
+    return null
+  } catch (error) {
+    if (!(error instanceof StorageError) || error.code !== 'ENDPOINT_FORBIDDEN' || error.message !== MESSAGE)
+      throw error
+    return (error.cause as Error).message
+  }
+}
+
+const allowed = (allowHosts: readonly string[], urls: readonly string[]): string[] =>
+  urls.filter((url) => refusal(allowHosts, url) === null)
+
+const EVERYTHING = ['0.0.0.0/0', '::/0']
+
+t.test('without an entry nothing may be reached', async (t) => {
+  const urls = ['https://example.org', 'http://93.184.216.34', 'http://[2606:2800:220:1::1]/', 'http://localhost']
+  t.same(allowed([], urls), [])
+})
+
+t.test('each kind of entry opens what it names', async (t) => {
+  const cases: [string, string[]][] = [
+    ['10.0.0.0/24', ['http://10.0.0.0', 'https://10.0.0.255:8443/path?query', 'http://[::ffff:10.0.0.7]/']],
+    ['10.0.0.7/24', ['http://10.0.0.200']],
+    ['fd00::/8', ['http://[fd12:3456::1]:9000/']],
+    ['10.1.2.3', ['http://10.1.2.3', 'https://10.1.2.3', 'http://10.1.2.3:9000']],
+    ['10.1.2.3:9000', ['http://10.1.2.3:9000', 'https://10.1.2.3:9000', 'http://[::ffff:a01:203]:9000']],
+    ['[::1]', ['http://[::1]', 'http://[0:0:0:0:0:0:0:1]:1', 'https://[::0.0.0.1]']],
+    ['::1', ['http://[::1]:9000']],
+    ['[::1]:9000', ['http://[::1]:9000']],
+    ['[::ffff:10.1.2.3]:9000', ['http://10.1.2.3:9000']],
+    ['::ffff:10.0.0.0/120', ['http://10.0.0.9']],
+    ['nas.lan', ['http://nas.lan', 'https://nas.lan:8443', 'http://NAS.LAN.', 'http://nas。lan']],
+    ['NAS.lan.:8443', ['https://nas.lan:8443', 'http://nas.lan.:8443']],
+    ['bücher.example', ['https://xn--bcher-kva.example', 'https://BÜCHER.example']],
+    ['xn--bcher-kva.example', ['https://bücher.example']],
+    ['minio_1:9000', ['http://minio_1:9000']],
+    ['nas.lan:443', ['https://nas.lan', 'https://nas.lan:443', 'http://nas.lan:443']],
+    ['nas.lan:80', ['http://nas.lan', 'http://nas.lan:80']]
+  ]
+  for (const [entry, urls] of cases) t.same(allowed([entry], urls), urls, entry)
+})
+
+t.test('no entry opens more than it names', async (t) => {
+  const cases: [string, string[]][] = [
+    ['10.0.0.0/24', ['http://10.0.1.0', 'http://9.255.255.255', 'http://[::a00:7]/', 'http://nas.lan']],
+    ['10.1.2.3', ['http://10.1.2.4', 'http://10.1.2.3.nip.io', 'http://nas.lan']],
+    ['10.1.2.3:9000', ['http://10.1.2.3', 'http://10.1.2.3:9001', 'https://10.1.2.3']],
+    ['fd00::/8', ['http://[fc00::1]', 'http://[2001:db8::1]', 'http://253.0.0.1']],
+    ['::ffff:0:0/80', ['http://10.1.2.3', 'http://[::ffff:10.1.2.3]']],
+    ['::/0', ['http://10.1.2.3', 'http://[::ffff:10.1.2.3]']],
+    ['0.0.0.0/0', ['http://[2001:db8::1]', 'http://[::10.1.2.3]', 'http://localhost']],
+    ['[::1]:9000', ['http://[::1]', 'http://[::1]:9001', 'http://127.0.0.1:9000']],
+    [
+      'nas.lan',
+      ['http://nas', 'http://a.nas.lan', 'http://nas.lan.example.org', 'http://xnas.lan', 'http://nas.lan..']
+    ],
+    ['nas.lan:8443', ['https://nas.lan', 'http://nas.lan:80', 'https://nas.lan:8444', 'https://nas.lan:844']],
+    ['nas.lan:443', ['http://nas.lan']],
+    ['nas.lan:80', ['https://nas.lan']],
+    ['localhost', ['http://127.0.0.1', 'http://[::1]', 'http://a.localhost']],
+    ['127.0.0.1', ['http://localhost', 'http://localhost.', 'http://127.0.0.2']]
+  ]
+  for (const [entry, urls] of cases) t.same(allowed([entry], urls), [], entry)
+})
+
+t.test('only http and https may leave, and no URL that holds a user name or a password', async (t) => {
+  const urls = [
+    'ftp://nas.lan',
+    'ws://nas.lan',
+    'wss://nas.lan',
+    'file:///etc/passwd',
+    'file://nas.lan/x',
+    's3://nas.lan'
+  ]
+  const opaque = ['data:text/plain,x', 'javascript:0', 'nas.lan:80', 'gopher://nas.lan:80/']
+  const userinfo = [
+    'http://user@nas.lan',
+    'http://:secret@nas.lan',
+    'https://user:secret@nas.lan',
+    'http://evil.org@nas.lan'
+  ]
+  t.same(allowed(['nas.lan'], [...urls, ...opaque, ...userinfo]), [])
+  t.equal(refusal(['nas.lan'], 'http://user:secret@nas.lan'), 'http://nas.lan: the URL holds a user name or a password')
+})
+
+/** Loopback and metadata as people have written them to get past a list. */
+const LOOPBACK = [
+  'http://127.0.0.1',
+  'http://127.1',
+  'http://127.0.1',
+  'http://2130706433',
+  'http://0x7f000001',
+  'http://0x7f.1',
+  'http://0x7f.0x0.0x0.0x1',
+  'http://0177.0.0.1',
+  'http://017700000001',
+  'http://0x7f.0.01',
+  'http://127.0.0.1.',
+  'http://１２７.0.0.1',
+  'http://①②⑦.⓪.⓪.①',
+  'http://127。0。0。1',
+  'http://127%2e0.0.1',
+  'http://[::ffff:127.0.0.1]',
+  'http://[::ffff:7f00:1]',
+  'http://[0:0:0:0:0:ffff:127.0.0.1]'
+]
+
+t.test('an address is the same address in any notation: refused by default', async (t) => {
+  const others = [
+    'http://0',
+    'http://0.0.0.0',
+    'http://[::]',
+    'http://[::1]',
+    'http://[::127.0.0.1]',
+    'http://[64:ff9b::127.0.0.1]',
+    'http://[2002:7f00:1::]',
+    'http://10.0.0.1',
+    'http://100.64.0.1',
+    'http://192.168.0.1',
+    'http://[fc00::1]',
+    'http://224.0.0.1',
+    'http://localhost',
+    'http://localhost.',
+    'http://LOCALHOST',
+    'http://ⓛocalhost'
+  ]
+  t.same(allowed(['nas.lan', '203.0.113.0/24'], [...LOOPBACK, ...others]), [])
+})
+
+t.test('an address is the same address in any notation: allowed where it is named', async (t) => {
+  t.same(allowed(['127.0.0.1:80'], LOOPBACK), LOOPBACK)
+})
+
+t.test('link-local and cloud metadata stay closed whatever is allowed', async (t) => {
+  const urls = [
+    'http://169.254.169.254/latest/meta-data/',
+    'http://169.254.169.254.',
+    'http://2852039166',
+    'http://0xa9fea9fe',
+    'http://0251.0376.0251.0376',
+    'http://１６９.254.169.254',
+    'http://169.254.0.1',
+    'http://169.254.170.2',
+    'http://[::ffff:169.254.169.254]',
+    'http://[::ffff:a9fe:a9fe]',
+    'http://[::169.254.169.254]',
+    'http://[::ffff:0:169.254.169.254]',
+    'http://[64:ff9b::169.254.169.254]',
+    'http://[64:ff9b:1::169.254.169.254]',
+    'http://[64:ff9b::100.100.100.200]',
+    'http://[2002:a9fe:a9fe::1]',
+    'http://[fe80::1]',
+    'http://[febf::1]',
+    'http://[fd00:ec2::254]',
+    'http://[fd00:ec2::23]',
+    'http://[fd20:ce::254]',
+    'http://[fd00:42::42]',
+    'http://100.100.100.200',
+    'http://168.63.129.16',
+    'http://192.0.0.192',
+    'http://metadata.google.internal',
+    'http://METADATA.google.internal.',
+    'http://metadata.goog',
+    'http://metadata.tencentyun.com',
+    'http://instance-data.ec2.internal'
+  ]
+  const entries = [
+    ...EVERYTHING,
+    '169.254.0.0/16',
+    '169.254.169.254',
+    '169.254.169.254:80',
+    '[fd00:ec2::254]',
+    'fe80::/10'
+  ]
+  const names = ['metadata.google.internal', 'metadata.goog', 'metadata.tencentyun.com', 'instance-data.ec2.internal']
+  t.same(allowed([...entries, ...names], urls), [])
+})
+
+t.test('what lies beside the closed addresses can be allowed', async (t) => {
+  const urls = [
+    'http://169.253.1.1',
+    'http://100.100.100.201',
+    'http://[fec0::1]',
+    'http://[fd00:42::43]',
+    'http://[2002:a00::1]'
+  ]
+  t.same(allowed(EVERYTHING, urls), urls)
+})
+
+t.test('the log is told which host and why', async (t) => {
+  t.equal(refusal([], 'https://nas.lan:8443/secret?token=secret'), 'https://nas.lan:8443: not in allowHosts')
+  t.equal(refusal([], 'http://10.0.0.1'), 'http://10.0.0.1: not in allowHosts')
+  t.equal(refusal(EVERYTHING, 'http://169.254.1.1'), 'http://169.254.1.1: link-local or cloud metadata')
+  t.equal(refusal([], 'ftp://nas.lan'), 'ftp://nas.lan: neither http nor https')
+})
