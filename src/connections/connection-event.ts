@@ -1,0 +1,16 @@
+import type { Connection } from '../domain/connection.ts'
+
+/** What happened to a user's connection, for the host. */
+export interface ConnectionEvent {
+  /** `renewed`: the same account was connected again. */
+  readonly type: 'connected' | 'renewed' | 'disconnected'
+  readonly connectionId: string
+  readonly userId: string
+  readonly provider: string
+}
+
+export type OnConnectionChange = (event: ConnectionEvent) => void
+
+export function connectionEvent(type: ConnectionEvent['type'], connection: Connection): ConnectionEvent {
+  return { type, connectionId: connection.id, userId: connection.userId, provider: connection.provider }
+}

@@ -1,0 +1,35 @@
+import type { Connection } from '../domain/connection.ts'
+import { StorageError } from '../domain/errors.ts'
+import type { ConnectionStore } from '../domain/ports.ts'
+import { connectionEvent, type OnConnectionChange } from './connection-event.ts'
+
+export interface DisconnectPorts {
+  readonly connections: ConnectionStore
+  /** Drops all that is believed of a connection. */
+  readonly invalidate: (connection: Connection) => void
+  readonly onChange: OnConnectionChange
+}
+
+export interface Disconnect {
+  /** @throws StorageError `CONNECTION_NOT_FOUND` */
+  one(userId: string, id: string): Promise<void>
+  /** The user leaves: all connections go. */
+  all(userId: string): Promise<void>
+}
+
+export function createDisconnect({ connections, invalidate, onChange }: DisconnectPorts): Disconnect {
+  const gone = (connection: Connection): void => {
+    invalidate(connection)
+    onChange(connectionEvent('disconnected', connection))
+  }
+  return {
+    async one(userId, id) {
+      const removed = await connections.remove(userId, id)
+      if (removed === null) throw new StorageError('CONNECTION_NOT_FOUND', 'There is no such connection.')
+      gone(removed)
+    },
+    async all(userId) {
+      for (const removed of await connections.removeAll(userId)) gone(removed)
+    }
+  }
+}

@@ -1,0 +1,44 @@
+import type { StorageBackend } from '../domain/storage-backend.ts'
+
+/** The methods of a backend that reach out. */
+export type BackendCall =
+  'listFolder' | 'stat' | 'download' | 'upload' | 'remove' | 'createFolder' | 'downloadUrl' | 'account'
+
+/** Runs one call of a backend, with the caller's signal or one of its own. */
+export type Around = <T>(call: BackendCall, signal: AbortSignal, run: (signal: AbortSignal) => Promise<T>) => Promise<T>
+
+/** A layer: the same backend, with `around` about each of its calls. What the backend lacks stays absent. */
+export function aroundEach(backend: StorageBackend, around: Around): StorageBackend {
+  return {
+    provider: backend.provider,
+    capabilities: backend.capabilities,
+    listFolder: (folderId, call) =>
+      around('listFolder', call.signal, (signal) => backend.listFolder(folderId, { ...call, signal })),
+    stat: (id, call) => around('stat', call.signal, (signal) => backend.stat(id, { ...call, signal })),
+    download: (id, call) => around('download', call.signal, (signal) => backend.download(id, { ...call, signal })),
+    account: (call) => around('account', call.signal, (signal) => backend.account({ ...call, signal })),
+    ...(backend.upload && {
+      upload: (target, body, call) =>
+        around('upload', call.signal, (signal) => must(backend.upload?.(target, body, { ...call, signal })))
+    }),
+    ...(backend.remove && {
+      remove: (id, call) => around('remove', call.signal, (signal) => must(backend.remove?.(id, { ...call, signal })))
+    }),
+    ...(backend.createFolder && {
+      createFolder: (parentId, name, call) =>
+        around('createFolder', call.signal, (signal) =>
+          must(backend.createFolder?.(parentId, name, { ...call, signal }))
+        )
+    }),
+    ...(backend.downloadUrl && {
+      downloadUrl: (id, call) =>
+        around('downloadUrl', call.signal, (signal) => must(backend.downloadUrl?.(id, { ...call, signal })))
+    })
+  }
+}
+
+/** The method was there when the layer was put on. */
+function must<T>(answer: Promise<T> | undefined): Promise<T> {
+  if (answer === undefined) throw new TypeError('A backend must not lose a method')
+  return answer
+}

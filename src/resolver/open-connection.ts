@@ -1,0 +1,74 @@
+import { LRUCache } from 'lru-cache'
+import type { SealedConnection } from '../domain/connection.ts'
+import { StorageError } from '../domain/errors.ts'
+import type { CredentialCipher, Timeouts } from '../domain/ports.ts'
+import type { Secret } from '../domain/secret.ts'
+import type { StorageBackend } from '../domain/storage-backend.ts'
+import type { ProviderCatalog } from './provider-catalog.ts'
+
+export interface OpenConnectionPorts {
+  readonly cipher: CredentialCipher
+  readonly providers: ProviderCatalog
+  readonly timeouts: Timeouts
+  /** The layers that every opened backend wears. */
+  readonly dress: (backend: StorageBackend) => StorageBackend
+}
+
+/** So many opened backends are kept ready; an idle one holds no socket of its own. */
+const MAX_OPENED = 500
+
+interface Opened {
+  readonly row: SealedConnection
+  readonly backend: StorageBackend
+}
+
+/** Opens connections: decrypts, imports the provider's module at that moment, and keeps the opened backend ready. */
+export class ConnectionOpener {
+  readonly #ports: OpenConnectionPorts
+  readonly #opened = new LRUCache<string, Opened>({ max: MAX_OPENED })
+
+  constructor(ports: OpenConnectionPorts) {
+    this.#ports = ports
+  }
+
+  /**
+   * The backend of a row that was just read and may be used.
+   *
+   * @throws StorageError `CREDENTIALS_UNREADABLE`, `PROVIDER_UNKNOWN` and what the provider's `open` throws
+   */
+  async open(connection: SealedConnection): Promise<StorageBackend> {
+    const { id, userId, provider, sealedCredentials } = connection
+    const known = this.#opened.get(id)
+    if (known !== undefined && isSameSeal(known.row, connection)) return known.backend
+    const credentials = this.#ports.cipher.open(sealedCredentials, { userId, connectionId: id, provider })
+    const backend = await this.openWith(provider, credentials)
+    this.#opened.set(id, { row: connection, backend })
+    return backend
+  }
+
+  /** A backend of credentials that are in hand, for a connection that is about to be made. */
+  async openWith(providerId: string, credentials: Secret<unknown>): Promise<StorageBackend> {
+    const { providers, timeouts, dress } = this.#ports
+    const { load, egress } = providers.get(providerId)
+    const provider = await load()
+    try {
+      return dress(await provider.open({ credentials, egress, timeouts }))
+    } catch (error) {
+      if (error instanceof StorageError) throw error
+      throw new StorageError('PROVIDER_ERROR', 'The provider could not be opened.', { cause: error })
+    }
+  }
+
+  /** Forgets a connection that is no more. */
+  forget(connectionId: string): void {
+    this.#opened.delete(connectionId)
+  }
+}
+
+/**
+ * All that the seal is bound to, and the sealed text itself instead of a revision: whoever can write the table past
+ * its trigger still gets nothing that the cipher did not open for exactly this row.
+ */
+function isSameSeal(a: SealedConnection, b: SealedConnection): boolean {
+  return a.userId === b.userId && a.provider === b.provider && a.sealedCredentials === b.sealedCredentials
+}

@@ -1,0 +1,55 @@
+import { chooseConnection, requireActive, type SealedConnection } from '../domain/connection.ts'
+import type { StoredDocument, User } from '../domain/document.ts'
+import { StorageError } from '../domain/errors.ts'
+import type { ConnectionStore } from '../domain/ports.ts'
+import type { StorageBackend } from '../domain/storage-backend.ts'
+import type { ProviderCatalog } from './provider-catalog.ts'
+
+export interface DocumentResolverPorts {
+  readonly managed: ReadonlyMap<string, () => Promise<StorageBackend>>
+  readonly providers: ProviderCatalog
+  readonly connections: ConnectionStore
+  readonly open: (connection: SealedConnection) => Promise<StorageBackend>
+}
+
+export type GetStorageBackendForDocument = (document: StoredDocument, user: User) => Promise<StorageBackend>
+
+/** Where a document's bytes are, opened for its owner. */
+export function createDocumentResolver(ports: DocumentResolverPorts): GetStorageBackendForDocument {
+  const { managed, providers, connections, open } = ports
+  const ready = new Map<string, StorageBackend>()
+
+  return async (document, user) => {
+    if (typeof user.id !== 'string' || user.id === '' || document.userId !== user.id) {
+      throw new StorageError('DOCUMENT_NOT_FOUND', 'There is no such document.')
+    }
+    const { storageBackend } = document
+
+    const openManaged = managed.get(storageBackend)
+    if (openManaged !== undefined) {
+      const known = ready.get(storageBackend)
+      if (known !== undefined) return known
+      const backend = await openManaged()
+      ready.set(storageBackend, backend)
+      return backend
+    }
+
+    // Before anything is looked up: a provider that is not enabled has no connections either.
+    providers.get(storageBackend)
+    const connection = await findConnection(connections, user.id, document)
+    return await open(requireActive(connection))
+  }
+}
+
+async function findConnection(
+  connections: ConnectionStore,
+  userId: string,
+  { storageBackend, connectionId }: StoredDocument
+): Promise<SealedConnection> {
+  const id = connectionId ?? chooseConnection(await connections.list(userId, storageBackend)).id
+  const connection = await connections.findSealed(userId, id)
+  if (connection?.provider !== storageBackend) {
+    throw new StorageError('CONNECTION_MISSING', 'There is no connection to the cloud that holds this document.')
+  }
+  return connection
+}

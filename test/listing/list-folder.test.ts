@@ -1,0 +1,257 @@
+import { createHash } from 'node:crypto'
+import t from 'tap'
+import type { Listing } from '../../src/domain/entry.ts'
+import type { TextSealer } from '../../src/domain/ports.ts'
+import { Cursors } from '../../src/listing/cursor.ts'
+import { FolderCache } from '../../src/listing/folder-cache.ts'
+import { createListFolder, type ListFolderRequest } from '../../src/listing/list-folder.ts'
+import { RefreshLimit } from '../../src/listing/refresh-limit.ts'
+import { ManualClock } from '../support/clock.ts'
+import { Deferred, settled } from '../support/deferred.ts'
+import { MemoryConnections } from '../support/memory-connections.ts'
+import { entry, page, ScriptedBackend } from '../support/scripted-backend.ts'
+
+/** Seals in the open: what is sealed by whom is not what these tests are about. */
+const openSealer: TextSealer = {
+  seal: (text, binding) => Buffer.from(JSON.stringify([text, binding])).toString('base64url'),
+  open: (sealed, binding) => {
+    const [text, bound] = JSON.parse(Buffer.from(sealed, 'base64url').toString()) as [string, string[]]
+    return JSON.stringify(bound) === JSON.stringify(binding) ? text : null
+  }
+}
+
+function make() {
+  const clock = new ManualClock()
+  const connections = new MemoryConnections()
+  const backend = new ScriptedBackend()
+  const cache = new FolderCache({
+    max: 100,
+    ttlMs: 60_000,
+    maxBytes: 1 << 20,
+    maxInFlightPerUser: 32,
+    clock,
+    sizeOf: () => 1
+  })
+  const listFolder = createListFolder({
+    connections,
+    cache,
+    cursors: new Cursors(openSealer),
+    open: () => Promise.resolve(backend)
+  })
+  const list = async (over: Partial<ListFolderRequest> = {}) => {
+    const { listing, status } = await listFolder({
+      userId: 'ann',
+      provider: 'scripted',
+      folderId: null,
+      connectionId: undefined,
+      cursor: undefined,
+      limit: 200,
+      kind: undefined,
+      refresh: false,
+      signal: new AbortController().signal,
+      ...over
+    })
+    return { body: JSON.parse(listing.bytes.toString()) as Listing, etag: listing.etag, status }
+  }
+  return { clock, connections, backend, cache, list }
+}
+
+t.test('a hit costs one read of the connection and no call upstream', async (t) => {
+  const { connections, backend, list } = make()
+  const { id } = connections.add()
+  backend.list = async () => page([entry('b'), entry('a')])
+  const first = await list({ connectionId: id })
+  connections.reads = []
+  const second = await list({ connectionId: id })
+  t.same(connections.reads, ['find'])
+  t.equal(backend.listed.length, 1)
+  t.equal(second.status.outcome, 'hit')
+  t.equal(second.etag, first.etag)
+  t.same(second.body, first.body)
+})
+
+t.test('a folder on one page is sorted, folders first; one of several pages is as the provider sends it', async (t) => {
+  const { connections, backend, list } = make()
+  connections.add()
+  const mixed = [
+    entry('b10'),
+    entry('b9'),
+    entry('é'),
+    entry('z', { kind: 'folder' }),
+    entry('d', { kind: 'drive' }),
+    entry('A')
+  ]
+  backend.list = async () => page(mixed)
+  const { body } = await list()
+  t.same(
+    body.entries.map(({ name }) => name),
+    ['d', 'z', 'A', 'b9', 'b10', 'é']
+  )
+  t.same(body.page, { next: null, complete: true, reason: null, order: 'folder-then-name' })
+
+  backend.list = async (_folder, { cursor }) => page(mixed, cursor === undefined ? 'more' : null)
+  const one = await list({ limit: 6 })
+  t.equal(one.body.page.order, 'provider')
+  t.equal(one.body.entries[0]?.name, 'b10')
+  t.match(one.body.page, { complete: false, reason: 'more' })
+  const two = await list({ limit: 6, cursor: one.body.page.next! })
+  t.equal(two.body.page.order, 'provider', 'the last page is not the whole folder')
+  t.equal(backend.listed.at(-1)?.call.cursor, 'more')
+})
+
+t.test('a cursor is good for its own listing alone', async (t) => {
+  const { connections, backend, list } = make()
+  const { id } = connections.add()
+  const other = connections.add()
+  connections.add({ userId: 'bob' })
+  backend.list = async () => page([entry('a')], 'next')
+  const cursor = (await list({ connectionId: id, limit: 5 })).body.page.next!
+  for (const over of [
+    { connectionId: other.id, limit: 5 },
+    { connectionId: id, limit: 6 },
+    { connectionId: id, limit: 5, kind: 'file' as const },
+    { connectionId: id, limit: 5, folderId: 'f' },
+    { connectionId: undefined, userId: 'bob', limit: 5 }
+  ]) {
+    await t.rejects(list({ ...over, cursor }), { code: 'INVALID_CURSOR' }, JSON.stringify(over))
+  }
+  await list({ connectionId: id, limit: 5, cursor })
+})
+
+t.test('a cursor that is too long to travel ends the listing honestly', async (t) => {
+  const { connections, backend, list } = make()
+  connections.add()
+  backend.list = async () => page([entry('a')], 'x'.repeat(5000))
+  t.match((await list()).body.page, { next: null, complete: false, reason: 'page-cap' })
+})
+
+t.test('which connection is meant', async (t) => {
+  const { connections, list } = make()
+  await t.rejects(list(), { code: 'CONNECTION_MISSING' })
+  const first = connections.add()
+  t.equal((await list()).body.connectionId, first.id, 'the only one')
+  const second = connections.add()
+  await t.rejects(list(), { code: 'CONNECTION_AMBIGUOUS' })
+  connections.change(second.id, { isDefault: true })
+  t.equal((await list()).body.connectionId, second.id, 'the default')
+  const foreign = connections.add({ userId: 'bob' })
+  await t.rejects(list({ connectionId: foreign.id }), { code: 'CONNECTION_NOT_FOUND' })
+  await t.rejects(list({ connectionId: 'none' }), { code: 'CONNECTION_NOT_FOUND' })
+  const elsewhere = connections.add({ provider: 'other' })
+  await t.rejects(list({ connectionId: elsewhere.id }), { code: 'CONNECTION_NOT_FOUND' })
+})
+
+t.test('a connection that is not active is refused before any call', async (t) => {
+  for (const status of ['DISABLED', 'ERROR', 'REQUIRES_REAUTH'] as const) {
+    const { connections, backend, list } = make()
+    connections.add({ status })
+    await t.rejects(list(), { code: 'CONNECTION_INACTIVE' })
+    t.equal(backend.listed.length, 0)
+  }
+})
+
+t.test('a connection that is disabled or removed during the call upstream answers nothing of it', async (t) => {
+  for (const change of ['disable', 'remove'] as const) {
+    const { connections, backend, list } = make()
+    const { id } = connections.add()
+    const slow = new Deferred<ReturnType<typeof page>>()
+    backend.list = () => slow.promise
+    const answer = list({ connectionId: id })
+    await settled()
+    t.equal(backend.listed.length, 1)
+    if (change === 'disable') connections.change(id, { status: 'DISABLED' })
+    else connections.rows.delete(id)
+    slow.resolve(page([entry('secret')]))
+    await t.rejects(answer, { code: change === 'disable' ? 'CONNECTION_INACTIVE' : 'CONNECTION_NOT_FOUND' })
+  }
+})
+
+t.test('a connection that points elsewhere during the call is listed anew', async (t) => {
+  const { connections, backend, list } = make()
+  const { id } = connections.add()
+  const slow = new Deferred<ReturnType<typeof page>>()
+  backend.list = () => (backend.listed.length === 1 ? slow.promise : Promise.resolve(page([entry('new')])))
+  const answer = list({ connectionId: id })
+  await settled()
+  connections.change(id, { accountId: 'another' })
+  slow.resolve(page([entry('old')]))
+  t.same(
+    (await answer).body.entries.map(({ name }) => name),
+    ['new']
+  )
+  t.equal((await list({ connectionId: id })).status.outcome, 'hit')
+})
+
+t.test('a connection that never stops changing is given up', async (t) => {
+  const { connections, backend, list } = make()
+  const { id } = connections.add()
+  backend.list = async () => {
+    connections.change(id, {})
+    return page([])
+  }
+  await t.rejects(list(), { code: 'CONNECTION_INACTIVE' })
+  t.equal(backend.listed.length, 3)
+})
+
+t.test('refresh drops every page of the folder and overtakes the load in flight', async (t) => {
+  const { connections, backend, list, cache } = make()
+  const { id } = connections.add()
+  backend.list = async (_folder, { cursor }) => page([entry('a')], cursor === undefined ? 'two' : null)
+  const first = await list({ connectionId: id })
+  await list({ connectionId: id, cursor: first.body.page.next! })
+  await list({ connectionId: id, folderId: 'other/' })
+  t.equal(cache.stats().entries, 3)
+  const slow = new Deferred<ReturnType<typeof page>>()
+  backend.list = () => slow.promise
+  const refreshing = list({ connectionId: id, refresh: true })
+  await settled()
+  t.equal(cache.stats().entries, 1, 'the other folder stays')
+  backend.list = async () => page([entry('newest')])
+  const overtaking = await list({ connectionId: id, refresh: true })
+  t.same(
+    overtaking.body.entries.map(({ name }) => name),
+    ['newest']
+  )
+  slow.resolve(page([entry('old')]))
+  await refreshing
+  t.same(
+    (await list({ connectionId: id })).body.entries.map(({ name }) => name),
+    ['newest']
+  )
+})
+
+t.test('equal content has an equal ETag, and it is a digest of the bytes', async (t) => {
+  const { connections, backend, list } = make()
+  connections.add()
+  backend.list = async () => page([entry('a')], 'next')
+  const first = await list()
+  const second = await list({ refresh: true })
+  t.equal(second.etag, first.etag)
+  const bytes = JSON.stringify(first.body)
+  t.equal(first.etag, `"${createHash('sha256').update(bytes).digest('base64url')}"`)
+})
+
+t.test('two users of one folder never share a load', async (t) => {
+  const { connections, backend, list } = make()
+  connections.add()
+  connections.add({ userId: 'bob' })
+  await Promise.all([list(), list({ userId: 'bob' })])
+  t.equal(backend.listed.length, 2)
+})
+
+t.test('a user may refresh so often in a minute', async (t) => {
+  const clock = new ManualClock()
+  const limit = new RefreshLimit(2, clock)
+  limit.take('ann')
+  clock.tick(20_000)
+  limit.take('ann')
+  t.throws(
+    () => {
+      limit.take('ann')
+    },
+    { code: 'TOO_MANY_REQUESTS', retryAfterMs: 40_000 }
+  )
+  limit.take('bob')
+  clock.tick(40_000)
+  limit.take('ann')
+})

@@ -1,0 +1,85 @@
+import { randomUUID } from 'node:crypto'
+import type { Connection, SealedConnection } from '../../src/domain/connection.ts'
+import type { ConnectionStore, NewConnection } from '../../src/domain/ports.ts'
+
+export function connectionRow(over: Partial<SealedConnection> = {}): SealedConnection {
+  return {
+    id: randomUUID(),
+    userId: 'ann',
+    provider: 'scripted',
+    accountId: 'account',
+    label: 'Label',
+    isDefault: false,
+    status: 'ACTIVE',
+    scopes: [],
+    lastErrorCode: null,
+    connectedAt: new Date(0),
+    createdAt: new Date(0),
+    version: 1,
+    credentialsRevision: 1,
+    sealedCredentials: 'sealed',
+    ...over
+  }
+}
+
+/** The connections table in memory, for use cases whose database is not what is tested. Counts its reads. */
+export class MemoryConnections implements ConnectionStore {
+  readonly rows = new Map<string, SealedConnection>()
+  reads: ('find' | 'findSealed' | 'list')[] = []
+
+  add(over: Partial<SealedConnection> = {}): SealedConnection {
+    const row = connectionRow(over)
+    this.rows.set(row.id, row)
+    return row
+  }
+
+  /** Changes a row as the database would: the version goes up. */
+  change(id: string, over: Partial<SealedConnection>): void {
+    const row = this.rows.get(id)
+    if (row === undefined) throw new Error('no such row')
+    this.rows.set(id, { ...row, version: row.version + 1, ...over })
+  }
+
+  async find(userId: string, id: string): Promise<Connection | null> {
+    this.reads.push('find')
+    return this.#own(userId, id)
+  }
+
+  async findSealed(userId: string, id: string): Promise<SealedConnection | null> {
+    this.reads.push('findSealed')
+    return this.#own(userId, id)
+  }
+
+  async list(userId: string, provider?: string): Promise<Connection[]> {
+    this.reads.push('list')
+    return [...this.rows.values()].filter(
+      (row) => row.userId === userId && (provider === undefined || row.provider === provider)
+    )
+  }
+
+  async saveConnected(connection: NewConnection, seal: (id: string) => string): Promise<Connection> {
+    const id = randomUUID()
+    return this.add({ ...connection, id, sealedCredentials: seal(id) })
+  }
+
+  async remove(userId: string, id: string): Promise<Connection | null> {
+    const row = this.#own(userId, id)
+    if (row !== null) this.rows.delete(id)
+    return row
+  }
+
+  async removeAll(userId: string): Promise<Connection[]> {
+    const own = await this.list(userId)
+    for (const { id } of own) this.rows.delete(id)
+    return own
+  }
+
+  async assertReady(): Promise<void> {
+    // There is no database that could lack anything.
+  }
+
+  #own(userId: string, id: string): SealedConnection | null {
+    const row = this.rows.get(id)
+    return row?.userId === userId ? row : null
+  }
+}

@@ -1,0 +1,76 @@
+import { Readable } from 'node:stream'
+import type { Entry, EntryPage } from '../../src/domain/entry.ts'
+import type { Capabilities, ListCall, StorageBackend } from '../../src/domain/storage-backend.ts'
+
+const READ_ONLY: Capabilities = {
+  paging: 'native',
+  kindFilter: 'native',
+  rangeDownload: 'unsupported',
+  upload: 'unsupported',
+  createOnly: 'unsupported',
+  updateIfMatch: 'unsupported',
+  remove: 'unsupported',
+  createFolder: 'unsupported',
+  downloadUrl: 'unsupported'
+}
+
+export function entry(name: string, over: Partial<Entry> = {}): Entry {
+  return {
+    id: name,
+    parentId: null,
+    driveId: null,
+    name,
+    kind: 'file',
+    mimeType: null,
+    size: 1,
+    createdAt: null,
+    modifiedAt: null,
+    version: null,
+    hash: null,
+    exportFormats: [],
+    target: null,
+    webUrl: null,
+    thumbnailUrl: null,
+    path: null,
+    can: { list: null, download: null, write: null },
+    ...over
+  }
+}
+
+export function page(entries: readonly Entry[], next: string | null = null): EntryPage {
+  return {
+    folder: { id: null, name: null, parentId: null },
+    entries,
+    next,
+    complete: next === null,
+    reason: next === null ? null : 'more'
+  }
+}
+
+type List = (folderId: string | null, call: ListCall) => Promise<EntryPage>
+
+/** A backend whose listings the test writes, and that counts what it was asked. */
+export class ScriptedBackend implements StorageBackend {
+  readonly provider = 'scripted'
+  readonly capabilities = READ_ONLY
+  readonly listed: { folderId: string | null; call: ListCall }[] = []
+  list: List = async () => page([])
+
+  listFolder(folderId: string | null, call: ListCall): Promise<EntryPage> {
+    this.listed.push({ folderId, call })
+    return this.list(folderId, call)
+  }
+
+  stat(id: string): Promise<Entry> {
+    return Promise.resolve(entry(id))
+  }
+
+  download(): ReturnType<StorageBackend['download']> {
+    const body = Readable.from([Buffer.from('x')])
+    return Promise.resolve({ body, size: 1, range: null, mimeType: null, etag: null, modifiedAt: null })
+  }
+
+  account(): ReturnType<StorageBackend['account']> {
+    return Promise.resolve({ id: 'account', name: 'Account', email: null, quota: null })
+  }
+}
