@@ -1,0 +1,13 @@
+// Fails when prisma/migrations do not lead to prisma/schema.prisma. Needs no database server.
+import { runPrisma } from './run-prisma.mjs'
+
+const from = ['--from-migrations', 'prisma/migrations']
+const to = ['--to-schema', 'prisma/schema.prisma']
+const { ok, stdout } = runPrisma(['migrate', 'diff', ...from, ...to, '--exit-code'], ['ignore', 'pipe', 'inherit'])
+
+console.log(stdout.trim())
+// The exit code alone is not enough: the CLI has ended with 0 after its engine had died.
+if (!ok || !stdout.includes('No difference detected')) {
+  console.error('The migrations do not lead to the schema: add one (see the changes above).')
+  process.exitCode = 1
+}

@@ -1,0 +1,9 @@
+// Writes src/generated/prisma. `npm ci` runs this through `prepare`, so it needs neither a network nor a database.
+import { findPrisma, runPrisma } from './run-prisma.mjs'
+
+if (findPrisma() === undefined) {
+  // `npm ci --omit=dev` runs `prepare` too. What it installs for runs from dist/, where the client is compiled in.
+  console.log('prisma is not installed: no client generated')
+} else {
+  process.exitCode = runPrisma(['generate', '--no-hints']).ok ? 0 : 1
+}

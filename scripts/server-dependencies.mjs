@@ -1,0 +1,37 @@
+// Makes what the ready-made server imports a dependency of the package, in package.json and package-lock.json, so that
+// `npm prune --omit=dev` leaves it installed, in its locked version. For the image alone: who installs the plugin brings
+// these packages, or does not need them.
+import { readFileSync, writeFileSync } from 'node:fs'
+
+export const SERVER_DEPENDENCIES = [
+  '@aws-sdk/client-s3',
+  '@aws-sdk/lib-storage',
+  '@aws-sdk/s3-request-presigner',
+  '@fastify/jwt',
+  'close-with-grace',
+  'fastify'
+]
+
+/** Both the manifest and the lock's own copy of it: where they differ, npm resolves anew. */
+function move(manifest) {
+  for (const name of SERVER_DEPENDENCIES) {
+    const range = manifest.devDependencies[name]
+    if (range === undefined) throw new Error(`${name} is not among the devDependencies`)
+    manifest.dependencies[name] = range
+  }
+  for (const section of ['devDependencies', 'peerDependencies', 'peerDependenciesMeta']) {
+    const others = Object.entries(manifest[section] ?? {}).filter(([name]) => !SERVER_DEPENDENCIES.includes(name))
+    manifest[section] = Object.fromEntries(others)
+  }
+}
+
+function rewrite(path, change) {
+  const value = JSON.parse(readFileSync(path, 'utf8'))
+  change(value)
+  writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`)
+}
+
+if (process.argv[1] === import.meta.filename) {
+  rewrite('package.json', move)
+  rewrite('package-lock.json', ({ packages }) => move(packages['']))
+}

@@ -1,0 +1,172 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import type pg from 'pg'
+
+/** The same depth from src/ and from dist/. */
+const MIGRATIONS = fileURLToPath(new URL('../../../prisma/migrations/', import.meta.url))
+
+/** The id under which Prisma's schema engine locks: `prisma migrate deploy` and we wait for each other. */
+const LOCK_ID = 72_707_369
+const LOCK_WAIT_MS = 30_000
+/** The SQLSTATE of a `lock_timeout`. */
+const LOCK_NOT_AVAILABLE = '55P03'
+
+/** As the schema engine makes it: either of the two may be the first at a database. */
+const CREATE_HISTORY = `
+  CREATE TABLE IF NOT EXISTS _prisma_migrations (
+    id                  VARCHAR(36) PRIMARY KEY NOT NULL,
+    checksum            VARCHAR(64) NOT NULL,
+    finished_at         TIMESTAMPTZ,
+    migration_name      VARCHAR(255) NOT NULL,
+    logs                TEXT,
+    rolled_back_at      TIMESTAMPTZ,
+    started_at          TIMESTAMPTZ NOT NULL DEFAULT now(),
+    applied_steps_count INTEGER NOT NULL DEFAULT 0
+  )`
+
+export interface MigrateOptions {
+  /** The folder of Prisma migrations. Default: this package's own. */
+  readonly folder?: string
+  /** How long to wait for another process that is migrating, in milliseconds. Default 30,000. */
+  readonly lockWaitMs?: number
+}
+
+interface Migration {
+  readonly name: string
+  readonly script: string
+  /** SHA-256 of the script's bytes, hexadecimal. */
+  readonly checksum: string
+}
+
+interface HistoryRow {
+  readonly name: string
+  readonly checksum: string
+  readonly finished: boolean
+  readonly logs: string | null
+}
+
+/**
+ * Applies the migrations that the database does not have yet, as `prisma migrate deploy` does: under the same lock,
+ * with the same history, so that each continues the other's work.
+ *
+ * @param client a session of its own, not a pool: the lock belongs to the session
+ * @returns the names of the migrations that were applied
+ * @throws Error where a migration fails, has failed before, or was edited after it was applied
+ */
+export async function migrate(client: Pick<pg.Client, 'query'>, options: MigrateOptions = {}): Promise<string[]> {
+  const migrations = await readMigrations(options.folder ?? MIGRATIONS)
+  await lock(client, options.lockWaitMs ?? LOCK_WAIT_MS)
+  try {
+    const pending = pendingOf(migrations, await readHistory(client))
+    if (pending.length === migrations.length) await assertNotMadeOtherwise(client)
+    if (pending.length > 0) await client.query(CREATE_HISTORY)
+    for (const migration of pending) await apply(client, migration)
+    return pending.map(({ name }) => name)
+  } finally {
+    // A session that has broken has lost its lock, and must not hide why it broke.
+    await client.query('SELECT pg_advisory_unlock($1)', [LOCK_ID]).catch(() => undefined)
+  }
+}
+
+async function readMigrations(folder: string): Promise<Migration[]> {
+  const entries = await readdir(folder, { withFileTypes: true })
+  const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
+  return Promise.all(
+    names.sort().map(async (name) => {
+      const script = await readFile(`${folder}/${name}/migration.sql`)
+      return { name, script: script.toString('utf8'), checksum: createHash('sha256').update(script).digest('hex') }
+    })
+  )
+}
+
+async function lock(client: Pick<pg.Client, 'query'>, waitMs: number): Promise<void> {
+  await client.query("SELECT set_config('lock_timeout', $1, false)", [`${String(waitMs)}ms`])
+  try {
+    await client.query('SELECT pg_advisory_lock($1)', [LOCK_ID])
+  } catch (cause) {
+    if (codeOf(cause) !== LOCK_NOT_AVAILABLE) throw cause
+    throw new Error(`Another process has been migrating this database for more than ${String(waitMs)} ms`, { cause })
+  } finally {
+    await client.query('RESET lock_timeout').catch(() => undefined)
+  }
+}
+
+async function readHistory(client: Pick<pg.Client, 'query'>): Promise<HistoryRow[]> {
+  const { rows: found } = await client.query<{ exists: boolean }>(
+    "SELECT to_regclass('_prisma_migrations') IS NOT NULL AS exists"
+  )
+  if (found[0]?.exists !== true) return []
+  const { rows } = await client.query<HistoryRow>(`
+    SELECT migration_name AS name, checksum, finished_at IS NOT NULL AS finished, logs
+    FROM _prisma_migrations WHERE rolled_back_at IS NULL`)
+  return rows
+}
+
+/** A host may keep migrations of its own in the same history: names that are not ours are its business. */
+function pendingOf(migrations: readonly Migration[], history: readonly HistoryRow[]): Migration[] {
+  const applied = new Map(history.map((row) => [row.name, row]))
+  return migrations.filter(({ name, checksum }) => {
+    const row = applied.get(name)
+    if (row === undefined) return true
+    if (!row.finished) {
+      throw new Error(
+        `Migration ${name} has failed in this database and was not finished` +
+          `${row.logs === null ? '' : ` (${row.logs})`}. Repair the database, then run ` +
+          `\`prisma migrate resolve --rolled-back ${name}\`, or --applied where its changes are there`
+      )
+    }
+    if (row.checksum !== checksum) {
+      throw new Error(`Migration ${name} was edited after it was applied to this database: add a new one instead`)
+    }
+    return false
+  })
+}
+
+/**
+ * Tables that came from elsewhere would make the first migration fail, and that failure, once it is recorded, would
+ * stop the host's own migrations too.
+ */
+async function assertNotMadeOtherwise(client: Pick<pg.Client, 'query'>): Promise<void> {
+  const { rows } = await client.query<{ exists: boolean }>(
+    "SELECT to_regclass('cloud_connections') IS NOT NULL AS exists"
+  )
+  if (rows[0]?.exists === true) {
+    throw new Error(
+      'This database has a table cloud_connections that these migrations did not make: open it with ' +
+        '`migrate: false`, or record them with `prisma migrate resolve --applied`'
+    )
+  }
+}
+
+async function apply(client: Pick<pg.Client, 'query'>, { name, script, checksum }: Migration): Promise<void> {
+  const id = randomUUID()
+  await client.query('INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES ($1, $2, $3)', [
+    id,
+    checksum,
+    name
+  ])
+  try {
+    // Without parameters this is one simple query, which the server runs whole or not at all.
+    await client.query(script)
+  } catch (cause) {
+    await client
+      .query('UPDATE _prisma_migrations SET logs = $2 WHERE id = $1', [id, logOf(cause)])
+      .catch(() => undefined)
+    throw new Error(`Migration ${name} failed: ${logOf(cause)}`, { cause })
+  }
+  await client.query(
+    'UPDATE _prisma_migrations SET finished_at = now(), applied_steps_count = applied_steps_count + 1 WHERE id = $1',
+    [id]
+  )
+}
+
+function logOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error)
+  const code = codeOf(error)
+  return code === undefined ? message : `${message} (${code})`
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}

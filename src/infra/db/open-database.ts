@@ -1,0 +1,112 @@
+import { PrismaPg } from '@prisma/adapter-pg'
+import type pg from 'pg'
+import { PrismaClient } from '../../generated/prisma/client.ts'
+import type { DatabaseSource } from './database-source.ts'
+import { migrate } from './migrate.ts'
+import { postgresServer } from './postgres-server.ts'
+
+export interface OpenDatabaseOptions {
+  /**
+   * A PostgreSQL server: `postgres://user:password@host:port/database`. Its tables live in the schema `public`.
+   * Parameters in it are node-postgres's, and come before our limits: `?statement_timeout=60000`. Left out: the
+   * embedded PostgreSQL (PGlite), which is for tests and demonstrations: one process, one connection.
+   */
+  readonly url?: string | undefined
+  /** The folder of the embedded database, made with mode 0700 where it is missing. Left out: in memory. */
+  readonly dataDir?: string | undefined
+  /** Whether to bring the tables up to date first, as `prisma migrate deploy` would. Default true. */
+  readonly migrate?: boolean
+  /** Opens the embedded database from an image (PGlite's `dumpDataDir`), several times faster than anew. For tests. */
+  readonly image?: Blob | undefined
+}
+
+export interface Database {
+  /** For the plugin's `prisma` option, and for the application's own queries. */
+  readonly prisma: PrismaClient
+  /**
+   * A connected client of its own, for LISTEN: the plugin's `listen` option. Its connection breaking is an `end`
+   * event and never ends the process. The caller ends it; `close` ends those that are left.
+   */
+  readonly listen: () => Promise<pg.Client>
+  /** Ends every connection, and gives the folder free. Safe to call twice. */
+  readonly close: () => Promise<void>
+}
+
+/**
+ * Opens the database and brings its tables up to date.
+ *
+ * ```ts
+ * const db = await openDatabase({ url: process.env.DATABASE_URL })
+ * await app.register(cloudStorage, { prisma: db.prisma, listen: db.listen, … })
+ * app.addHook('onClose', db.close)
+ * ```
+ *
+ * @throws TypeError for options that contradict each other
+ * @throws Error where the server cannot be reached, a migration fails, or another process has the folder open
+ */
+export async function openDatabase(options: OpenDatabaseOptions = {}): Promise<Database> {
+  const source = await openSource(options)
+  try {
+    if (options.migrate ?? true) await migrateSource(source)
+  } catch (error) {
+    await source.close()
+    throw error
+  }
+
+  const prisma = new PrismaClient({ adapter: new PrismaPg(source.pool) })
+  const listeners = new Set<pg.Client>()
+  let closed: Promise<void> | undefined
+
+  async function closeAll(): Promise<void> {
+    await Promise.all([prisma.$disconnect(), ...[...listeners].map((listener) => listener.end())])
+    await source.close()
+  }
+
+  return {
+    prisma,
+    listen: async () => {
+      const listener = await source.connect()
+      listeners.add(listener)
+      listener.once('end', () => listeners.delete(listener))
+      return listener
+    },
+    close: () => (closed ??= closeAll())
+  }
+}
+
+async function openSource({ url, dataDir, image }: OpenDatabaseOptions): Promise<DatabaseSource> {
+  if (url === undefined) {
+    if (dataDir !== undefined && image !== undefined) {
+      throw new TypeError('openDatabase: image is for a database in memory, not for dataDir')
+    }
+    // PGlite is 20 MB of WebAssembly that a server never needs.
+    const { openEmbedded } = await import('./embedded.ts')
+    return openEmbedded({ dataDir, image })
+  }
+  if (dataDir !== undefined || image !== undefined) {
+    throw new TypeError('openDatabase: url is for a server, dataDir and image are for the embedded database')
+  }
+  assertServerUrl(url)
+  return postgresServer(url)
+}
+
+/** An empty variable is a mistake, never a wish for an embedded database. No message repeats the URL: it has a password. */
+function assertServerUrl(url: string): void {
+  if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(url)) {
+    throw new TypeError('openDatabase: url must be a postgres:// URL')
+  }
+  const schema = new URL(url).searchParams.get('schema')
+  if (schema !== null && schema !== 'public') {
+    // Prisma's own parameter, which node-postgres would ignore in silence.
+    throw new TypeError('openDatabase: url may name no schema but public')
+  }
+}
+
+async function migrateSource(source: DatabaseSource): Promise<void> {
+  const client = await source.connect()
+  try {
+    await migrate(client)
+  } finally {
+    await client.end()
+  }
+}

@@ -1,0 +1,61 @@
+import { Socket } from 'node:net'
+import pg from 'pg'
+import type { DatabaseSource } from './database-source.ts'
+
+const CONNECT_MS = 5000
+const STATEMENT_MS = 15_000
+/** Longer than any statement may take: a socket that is silent for so long has nobody at its other end. */
+const SILENCE_MS = 20_000
+/** A transaction that is forgotten, or whose process is paused, lets go of its locks. */
+const IDLE_IN_TRANSACTION_MS = 30_000
+const KEEP_ALIVE_MS = 10_000
+
+/**
+ * @param url `postgres://…`; its own parameters (`?statement_timeout=…`) come before the values here
+ * @param silenceMs for tests
+ */
+export function postgresServer(url: string, silenceMs: number = SILENCE_MS): DatabaseSource {
+  const session = {
+    connectionString: url,
+    connectionTimeoutMillis: CONNECT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+    application_name: 'fastify-cloud-storage'
+  }
+  const pool = new pg.Pool({
+    ...session,
+    statement_timeout: STATEMENT_MS,
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
+    stream: () => impatientSocket(silenceMs)
+  })
+  pool.on('error', () => {
+    // An idle connection broke; the pool has dropped it. Unheard, this event would end the process.
+  })
+
+  return {
+    pool,
+    async connect() {
+      // No limit on its statements: migrations take their time, and a listener's owner sends its own heartbeat.
+      const client = new pg.Client(session)
+      client.on('error', () => {
+        // Its owner hears of it by `end`. Unheard, this event would end the process.
+      })
+      await client.connect()
+      return client
+    },
+    close: () => pool.end()
+  }
+}
+
+/**
+ * A server that vanished without a word answers no statement, and so no `statement_timeout` either. `pg`'s own
+ * `query_timeout` would leave the dead connection in the pool, for the next transaction to wait on; a socket that
+ * destroys itself takes the connection out.
+ */
+function impatientSocket(silenceMs: number): Socket {
+  const socket = new Socket()
+  socket.setTimeout(silenceMs, () => {
+    socket.destroy(Object.assign(new Error('The database has been silent for too long'), { code: 'ETIMEDOUT' }))
+  })
+  return socket
+}

@@ -1,0 +1,58 @@
+import type { Connection } from '../../domain/connection.ts'
+
+/** The columns that every read of a connection asks for: all but the credentials and what nobody reads. */
+export type ConnectionColumns = { readonly [Column in keyof Connection]: true }
+
+/** A row as those columns give it; Prisma's own arrays are not read-only. */
+export type ConnectionRow = Omit<Connection, 'scopes'> & { scopes: string[] }
+
+interface Renewal {
+  status: 'ACTIVE'
+  scopes: string[]
+  credentials: string
+  connectedAt: Date
+  lastErrorCode: null
+}
+
+interface Insertion extends Renewal {
+  id: string
+  userId: string
+  provider: string
+  accountId: string
+  label: string
+}
+
+interface CloudConnectionDelegate {
+  findFirst(args: {
+    where: { id: string; userId: string }
+    select: ConnectionColumns & { credentials?: true }
+  }): PromiseLike<(ConnectionRow & { credentials?: string }) | null>
+  findMany(args: {
+    where: { userId: string; provider?: string }
+    orderBy: ({ createdAt: 'asc' } | { id: 'asc' })[]
+    select: ConnectionColumns
+  }): PromiseLike<ConnectionRow[]>
+  count(args: { where: { userId: string } }): PromiseLike<number>
+  create(args: { data: Insertion; select: ConnectionColumns }): PromiseLike<ConnectionRow>
+  update(args: { where: { id: string }; data: Renewal; select: ConnectionColumns }): PromiseLike<ConnectionRow>
+}
+
+/** What is used inside of a transaction. */
+export interface PrismaTransaction {
+  readonly cloudConnection: CloudConnectionDelegate
+  $queryRaw(query: TemplateStringsArray, ...values: unknown[]): PromiseLike<unknown>
+  $executeRaw(query: TemplateStringsArray, ...values: unknown[]): PromiseLike<number>
+}
+
+/**
+ * A Prisma client that has the models `CloudConnection` and `OAuthState` of this package's `schema.prisma`, and any
+ * others. It is described by what is used of it, so that a host hands in its own generated client, extended or not.
+ */
+export interface PrismaLike extends PrismaTransaction {
+  /** Where the flows of OAuth providers keep their states. */
+  readonly oAuthState: object
+  $transaction<T>(
+    work: (transaction: PrismaTransaction) => Promise<T>,
+    options: { maxWait: number; timeout: number; isolationLevel: 'ReadCommitted' }
+  ): PromiseLike<T>
+}

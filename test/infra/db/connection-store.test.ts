@@ -1,0 +1,353 @@
+import { createServer, type AddressInfo } from 'node:net'
+import { once } from 'node:events'
+import t, { type Test } from 'tap'
+import type { ConnectionStatus } from '../../../src/domain/connection.ts'
+import { isStorageError, StorageError } from '../../../src/domain/errors.ts'
+import type { ConnectionStore, NewConnection } from '../../../src/domain/ports.ts'
+import { createConnectionStore } from '../../../src/infra/db/connection-store.ts'
+import { databaseUnavailable, isDatabaseUnavailable } from '../../../src/infra/db/database-error.ts'
+import { openDatabase, type Database } from '../../../src/infra/db/open-database.ts'
+import type { PrismaLike } from '../../../src/infra/db/prisma-client.ts'
+import { ManualClock } from '../../support/clock.ts'
+import { openTestDatabase } from '../../support/database.ts'
+
+const NUL = 'a\0b'
+const LONE_SURROGATE = 'a\ud800'
+
+function aConnection(changes: Partial<NewConnection> = {}): NewConnection {
+  return { userId: 'ann', provider: 's3', accountId: 'bucket', label: 'Mine', scopes: ['read'], ...changes }
+}
+
+interface Fixture {
+  readonly prisma: Database['prisma']
+  readonly clock: ManualClock
+  readonly store: ConnectionStore
+  /** Saves, with credentials that name their row, among at most 20 of the user. */
+  readonly save: (changes?: Partial<NewConnection>) => ReturnType<ConnectionStore['saveConnected']>
+  readonly setStatus: (id: string, status: ConnectionStatus) => Promise<void>
+}
+
+async function setUp(t: Test): Promise<Fixture> {
+  const { prisma } = await openTestDatabase(t)
+  const clock = new ManualClock()
+  const store = createConnectionStore(prisma, { clock })
+  return {
+    prisma,
+    clock,
+    store,
+    save: (changes) => store.saveConnected(aConnection(changes), (id) => `sealed for ${id}`, 20),
+    setStatus: async (id, status) => {
+      await prisma.cloudConnection.update({ where: { id }, data: { status } })
+    }
+  }
+}
+
+t.test('a connection that was saved is found, without its credentials', async (t) => {
+  const { store, save, clock } = await setUp(t)
+  const saved = await save()
+  t.match(saved, {
+    ...aConnection(),
+    id: /^[0-9a-f-]{36}$/,
+    isDefault: false,
+    status: 'ACTIVE',
+    lastErrorCode: null,
+    connectedAt: new Date(clock.date()),
+    version: 1,
+    credentialsRevision: 1
+  })
+  t.same(await store.find('ann', saved.id), saved)
+  t.same(await store.findSealed('ann', saved.id), { ...saved, sealedCredentials: `sealed for ${saved.id}` })
+  t.notMatch(JSON.stringify(saved), 'sealed')
+})
+
+t.test('find is one statement by primary key that does not ask for credentials', async (t) => {
+  const statements: string[] = []
+  const { prisma } = await openTestDatabase(t)
+  const spied = prisma.$extends({
+    query: {
+      cloudConnection: {
+        $allOperations: ({ operation, args, query }) => {
+          statements.push(JSON.stringify({ operation, ...args }))
+          return query(args)
+        }
+      }
+    }
+  })
+  await createConnectionStore(spied).find('ann', 'c1')
+  t.equal(statements.length, 1)
+  t.match(statements[0], '"operation":"findFirst"')
+  t.match(statements[0], '"where":{"id":"c1","userId":"ann"}')
+  t.notMatch(statements[0], '"credentials"')
+})
+
+t.test("another user's connection does not exist, whatever is done to it", async (t) => {
+  const { store, save } = await setUp(t)
+  const saved = await save()
+  t.equal(await store.find('bob', saved.id), null)
+  t.equal(await store.findSealed('bob', saved.id), null)
+  t.same(await store.list('bob'), [])
+  t.equal(await store.remove('bob', saved.id), null)
+  t.same(await store.removeAll('bob'), [])
+  t.same(await store.find('ann', saved.id), saved)
+})
+
+t.test('a list is the oldest first, of one provider or of all', async (t) => {
+  const { prisma, store, save } = await setUp(t)
+  const made: string[] = []
+  for (const provider of ['webdav', 's3', 'webdav']) {
+    const { id } = await save({ provider, accountId: String(made.length) })
+    // Against the order of insertion, so that it is not by chance that they come out right.
+    await prisma.cloudConnection.update({ where: { id }, data: { createdAt: new Date(1_000_000 - made.length) } })
+    made.unshift(id)
+  }
+  await save({ userId: 'bob' })
+  t.same(
+    (await store.list('ann')).map(({ id }) => id),
+    made
+  )
+  t.same(
+    (await store.list('ann', 'webdav')).map(({ id }) => id),
+    [made[0], made[2]]
+  )
+})
+
+t.test('the same account again renews its row', async (t) => {
+  const { prisma, store, clock, save, setStatus } = await setUp(t)
+  const first = await save()
+  await setStatus(first.id, 'REQUIRES_REAUTH')
+  await prisma.cloudConnection.update({
+    where: { id: first.id },
+    data: { label: 'Renamed', isDefault: true, lastErrorCode: 'PROVIDER_ERROR' }
+  })
+  clock.tick(1000)
+  const renewed = await store.saveConnected(aConnection({ scopes: ['read', 'write'] }), (id) => `new for ${id}`, 20)
+  t.same(renewed, {
+    ...first,
+    label: 'Renamed',
+    isDefault: true,
+    scopes: ['read', 'write'],
+    connectedAt: new Date(clock.date()),
+    version: first.version + 2,
+    credentialsRevision: 2
+  })
+  t.match(await store.findSealed('ann', first.id), { sealedCredentials: `new for ${first.id}` })
+  t.equal((await store.list('ann')).length, 1)
+})
+
+t.test('a renewal raises the version even if the clock has not moved, or has been set back', async (t) => {
+  const { clock, save } = await setUp(t)
+  const first = await save()
+  const second = await save()
+  clock.setBack(60_000)
+  const third = await save()
+  t.same([second.version, third.version], [2, 3])
+  t.ok(first.connectedAt < second.connectedAt && second.connectedAt < third.connectedAt)
+})
+
+t.test('a disabled connection stays as it is', async (t) => {
+  const { prisma, save, setStatus } = await setUp(t)
+  const { id } = await save()
+  await setStatus(id, 'DISABLED')
+  const before = await prisma.cloudConnection.findFirst()
+  await t.rejects(save(), { code: 'CONNECTION_INACTIVE' })
+  t.same(await prisma.cloudConnection.findFirst(), before)
+})
+
+t.test('a user has at most so many connections, of all providers, and may renew each of them', async (t) => {
+  const { store, save } = await setUp(t)
+  const limited = (changes: Partial<NewConnection>) => store.saveConnected(aConnection(changes), () => 'sealed', 2)
+  await limited({ accountId: '1' })
+  await limited({ accountId: '2', provider: 'webdav' })
+  await t.rejects(limited({ accountId: '3' }), { code: 'INVALID_REQUEST' })
+  t.equal((await store.list('ann')).length, 2)
+  await limited({ accountId: '1' })
+  await save({ userId: 'bob' })
+})
+
+t.test(
+  'credentials are sealed once, for the row that will hold them, and a failure to seal them stores nothing',
+  async (t) => {
+    const { store, save } = await setUp(t)
+    const ids: string[] = []
+    const seal = (id: string) => {
+      ids.push(id)
+      return 'sealed'
+    }
+    const { id } = await store.saveConnected(aConnection(), seal, 20)
+    await store.saveConnected(aConnection(), seal, 20)
+    t.same(ids, [id, id])
+    const failure = new Error('no key')
+    await t.rejects(
+      store.saveConnected(
+        aConnection({ userId: 'bob' }),
+        () => {
+          throw failure
+        },
+        20
+      ),
+      failure
+    )
+    t.same(await store.list('bob'), [])
+    t.ok(await save({ userId: 'bob' }), 'and the next one is not held up')
+  }
+)
+
+t.test('what is removed is told, and gone', async (t) => {
+  const { store, save } = await setUp(t)
+  const [first, second] = [await save({ accountId: '1', scopes: ['a,b', '"'] }), await save({ accountId: '2' })]
+  const bobs = await save({ userId: 'bob' })
+  t.same(await store.remove('ann', first.id), first)
+  t.equal(await store.remove('ann', first.id), null)
+  t.same(await store.removeAll('ann'), [second])
+  t.same(await store.removeAll('ann'), [])
+  t.same(await store.list('bob'), [bobs])
+})
+
+t.test('text that PostgreSQL cannot hold names no row', async (t) => {
+  const { store, save } = await setUp(t)
+  const { id } = await save()
+  // Written as it is, the lone surrogate would become U+FFFD, and its user this one.
+  await save({ userId: 'a\ufffd' })
+  for (const text of [NUL, LONE_SURROGATE]) {
+    t.equal(await store.find('ann', text), null)
+    t.equal(await store.find(text, id), null)
+    t.equal(await store.findSealed('ann', text), null)
+    t.same(await store.list(text), [])
+    t.same(await store.list('ann', text), [])
+    t.equal(await store.remove('ann', text), null)
+    t.same(await store.removeAll(text), [])
+    for (const part of ['userId', 'accountId', 'label'] as const) {
+      await t.rejects(save({ [part]: text }), { code: 'INVALID_REQUEST' }, part)
+    }
+    await t.rejects(save({ scopes: [text] }), { code: 'INVALID_REQUEST' })
+  }
+})
+
+t.test('an account whose name does not fit the index is refused before it gets there', async (t) => {
+  const { save } = await setUp(t)
+  // Random, since the index would compress what repeats itself.
+  const random = (length: number) => Array.from({ length }, () => Math.random().toString(36).charAt(2)).join('')
+  t.ok(await save({ accountId: random(2550) }))
+  await t.rejects(save({ accountId: random(2700) }), { code: 'INVALID_REQUEST' })
+})
+
+t.test('a mistake of the program is not dressed up as an unavailable database', async (t) => {
+  const { prisma, store } = await setUp(t)
+  await prisma.$executeRaw`ALTER TABLE cloud_connections RENAME COLUMN label TO title`
+  const error: unknown = await store.find('ann', 'c1').catch((error: unknown) => error)
+  t.notOk(isStorageError(error))
+  t.match(error, { code: 'P2022' })
+})
+
+t.test('a database is ready with its tables and its triggers', async (t) => {
+  const { prisma, store } = await setUp(t)
+  await t.resolves(store.assertReady())
+  await prisma.$executeRaw`ALTER TABLE cloud_connections DISABLE TRIGGER cloud_connections_keep_versions`
+  await t.rejects(store.assertReady(), { message: /lacks cloud_connections_keep_versions: .*prisma migrate deploy/ })
+  await prisma.$executeRaw`ALTER TABLE cloud_connections ENABLE REPLICA TRIGGER cloud_connections_keep_versions`
+  await t.rejects(store.assertReady(), { message: /keep_versions/ })
+  await prisma.$executeRaw`ALTER TABLE cloud_connections ENABLE TRIGGER cloud_connections_keep_versions`
+  await t.resolves(store.assertReady())
+  await prisma.$executeRaw`DROP TRIGGER cloud_connections_announce_delete ON cloud_connections`
+  await t.rejects(store.assertReady(), { message: /lacks cloud_connections_announce_delete:/ })
+  await prisma.$executeRaw`DROP TABLE oauth_states`
+  await t.rejects(store.assertReady(), { message: /lacks oauth_states, cloud_connections_announce_delete:/ })
+})
+
+/** Every method of the store, called once. */
+function everyCall(store: ConnectionStore): [name: string, call: () => Promise<unknown>][] {
+  return [
+    ['find', () => store.find('ann', 'c1')],
+    ['findSealed', () => store.findSealed('ann', 'c1')],
+    ['list', () => store.list('ann')],
+    ['saveConnected', () => store.saveConnected(aConnection(), () => 'sealed', 20)],
+    ['remove', () => store.remove('ann', 'c1')],
+    ['removeAll', () => store.removeAll('ann')],
+    ['assertReady', () => store.assertReady()]
+  ]
+}
+
+const UNAVAILABLE = { code: 'DATABASE_UNAVAILABLE', retryable: true, retryAfterMs: Number, cause: Error }
+
+/** A port at which nobody listens, or everybody is answered by `onSocket`. */
+async function portOf(t: Test, onSocket?: Parameters<typeof createServer>[1]): Promise<number> {
+  const server = createServer(onSocket).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  if (onSocket === undefined) server.close()
+  else t.teardown(() => server.close())
+  return port
+}
+
+async function storeAt(t: Test, port: number, timeoutMs?: number): Promise<ConnectionStore> {
+  const url = `postgres://nobody:secret@127.0.0.1:${String(port)}/none`
+  const { prisma, close } = await openDatabase({ url, migrate: false })
+  t.teardown(close)
+  return createConnectionStore(prisma, timeoutMs === undefined ? {} : { timeoutMs })
+}
+
+t.test('nobody at the port: every call says that the database does not answer', async (t) => {
+  const store = await storeAt(t, await portOf(t))
+  for (const [name, call] of everyCall(store)) await t.rejects(call(), UNAVAILABLE, name)
+})
+
+t.test('a server that hangs up: every call says that the database does not answer', async (t) => {
+  const store = await storeAt(t, await portOf(t, (socket) => socket.destroy()))
+  for (const [name, call] of everyCall(store)) await t.rejects(call(), UNAVAILABLE, name)
+})
+
+t.test('a server that says nothing: the deadline of the store ends the wait', async (t) => {
+  const port = await portOf(t, (socket) => {
+    t.teardown(() => socket.destroy())
+  })
+  const store = await storeAt(t, port, 50)
+  await t.rejects(store.find('ann', 'c1'), { ...UNAVAILABLE, cause: { message: /50 ms/ } })
+})
+
+t.test('a database that was closed does not answer', async (t) => {
+  const database = await openTestDatabase(t)
+  const store = createConnectionStore(database.prisma)
+  await database.close()
+  for (const [name, call] of everyCall(store)) await t.rejects(call(), UNAVAILABLE, name)
+})
+
+t.test('which errors mean that the database does not answer', async (t) => {
+  const unavailable = [
+    { code: 'P2024' },
+    { code: 'P1017' },
+    { errorCode: 'P1001' },
+    { code: '57P01' },
+    { code: '08006' },
+    { code: 'P2010', meta: { driverAdapterError: { cause: { kind: 'postgres', originalCode: '57P03' } } } },
+    { code: 'P2010', meta: { driverAdapterError: { cause: { kind: 'DatabaseNotReachable' } } } },
+    new Error('outer', { cause: Object.assign(new Error('inner'), { code: 'ECONNRESET' }) }),
+    new AggregateError([Object.assign(new Error('::1'), { code: 'ECONNREFUSED' })]),
+    new Error('timeout exceeded when trying to connect'),
+    new Error('Connection terminated unexpectedly')
+  ]
+  for (const error of unavailable) t.ok(isDatabaseUnavailable(error), JSON.stringify(error))
+  const answers = [
+    {
+      code: 'P2002',
+      meta: { driverAdapterError: { cause: { kind: 'UniqueConstraintViolation', originalCode: '23505' } } }
+    },
+    { code: 'P2022' },
+    { code: '080' },
+    new Error('boom'),
+    new TypeError('x is not a function'),
+    'P1001',
+    null,
+    undefined
+  ]
+  for (const error of answers) t.notOk(isDatabaseUnavailable(error), JSON.stringify(error))
+})
+
+t.test('an error of our own passes through a transaction as it is', async (t) => {
+  const own = new StorageError('CREDENTIALS_UNREADABLE', 'No.', { cause: databaseUnavailable(new Error('x')) })
+  const prisma = { $transaction: () => Promise.reject(own) } as unknown as PrismaLike
+  const store = createConnectionStore(prisma)
+  await t.rejects(
+    store.saveConnected(aConnection(), () => 'sealed', 20),
+    own
+  )
+})

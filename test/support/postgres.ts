@@ -1,0 +1,135 @@
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { randomBytes, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import pg from 'pg'
+import type { Test } from 'tap'
+
+/** A PostgreSQL server that belongs to one test: on loopback, in a folder and on a port of its own. */
+export interface PostgresServer {
+  /** A new database; gives its URL. */
+  createDatabase(): Promise<string>
+  /** As an administrator would: open connections are ended. */
+  stop(): Promise<void>
+  /** The same server again, with its data and on its port. */
+  start(): Promise<void>
+}
+
+/** The folder of `initdb` and `postgres`, where Debian or a PATH has them. */
+const BIN = findBinaries()
+
+export const postgresIsInstalled = BIN !== undefined
+
+/** Starts a server, which stops and vanishes at teardown. */
+export async function startPostgres(t: Test): Promise<PostgresServer> {
+  if (BIN === undefined) throw new Error('PostgreSQL is not installed')
+  const bin = BIN
+  const owner = serverOwner()
+  const folder = mkdtempSync(join(tmpdir(), 'fcs-postgres-'))
+  const data = join(folder, 'data')
+  const password = randomBytes(16).toString('hex')
+  const passwordFile = join(folder, 'password')
+  const port = await freePort()
+  let server: ChildProcess | undefined
+
+  writeFileSync(passwordFile, password, { mode: 0o600 })
+  for (const path of [folder, passwordFile]) chownSync(path, owner.uid, owner.gid)
+
+  const stop = async () => {
+    if (server?.exitCode !== null) return
+    const ended = once(server, 'exit')
+    server.kill('SIGINT')
+    await ended
+  }
+  const start = async () => {
+    const settings = {
+      listen_addresses: '127.0.0.1',
+      port: String(port),
+      unix_socket_directories: '',
+      fsync: 'off',
+      // Not UTC, so that a time which depends on the session's zone shows.
+      timezone: 'Asia/Kolkata'
+    }
+    const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+    server = spawn(join(bin, 'postgres'), ['-D', data, ...flags], {
+      ...owner,
+      cwd: folder,
+      stdio: ['ignore', 'ignore', 'pipe']
+    })
+    await untilReady(server)
+  }
+  // A test process that dies without its teardown takes the server along.
+  const kill = () => server?.kill('SIGQUIT')
+  process.once('exit', kill)
+  t.teardown(async () => {
+    await stop()
+    process.removeListener('exit', kill)
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  const authentication = ['--username=test', '--auth=scram-sha-256', `--pwfile=${passwordFile}`]
+  execFileSync(join(bin, 'initdb'), ['-D', data, '--no-sync', '--encoding=UTF8', '--locale=C', ...authentication], {
+    ...owner,
+    cwd: folder,
+    stdio: 'ignore'
+  })
+  await start()
+
+  const url = (database: string) => `postgres://test:${password}@127.0.0.1:${String(port)}/${database}`
+  return {
+    start,
+    stop,
+    async createDatabase() {
+      const name = `test_${randomUUID().replaceAll('-', '')}`
+      const client = new pg.Client(url('postgres'))
+      await client.connect()
+      await client.query(`CREATE DATABASE ${name}`)
+      await client.end()
+      return url(name)
+    }
+  }
+}
+
+function findBinaries(): string | undefined {
+  const debian = '/usr/lib/postgresql'
+  const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : []
+  const folders = [
+    ...versions.map((version) => join(debian, version, 'bin')),
+    ...(process.env['PATH'] ?? '').split(':')
+  ]
+  return folders.find((folder) => ['initdb', 'postgres'].every((name) => existsSync(join(folder, name))))
+}
+
+/** PostgreSQL refuses to run as root: root hands over to the user that Debian's package makes. */
+function serverOwner(): { uid: number; gid: number } {
+  const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
+  if (process.getuid?.() === 0) return { uid: id('-u'), gid: id('-g') }
+  return { uid: process.getuid?.() ?? -1, gid: process.getgid?.() ?? -1 }
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1')
+  await once(probe, 'listening')
+  const { port } = probe.address() as AddressInfo
+  probe.close()
+  await once(probe, 'close')
+  return port
+}
+
+async function untilReady(server: ChildProcess): Promise<void> {
+  if (server.stderr === null) throw new Error('stderr must be a pipe')
+  const said: string[] = []
+  for await (const line of createInterface({ input: server.stderr })) {
+    if (line.includes('ready to accept connections')) {
+      // Else the pipe would fill, and the server stop at its next line.
+      server.stderr.resume()
+      return
+    }
+    said.push(line)
+  }
+  throw new Error(`PostgreSQL did not start:\n${said.join('\n')}`)
+}
