@@ -1,0 +1,20 @@
+import type { ManagedDiskOptions } from '../domain/managed-store.ts'
+import type { Timeouts } from '../domain/ports.ts'
+import type { StorageBackend } from '../domain/storage-backend.ts'
+import { DiskBackend } from './disk/backend.ts'
+import { DiskFolder } from './disk/disk-folder.ts'
+
+/**
+ * Opens a folder of this machine, and makes it where it is missing.
+ *
+ * @throws Error naming the folder, where it cannot be used
+ */
+export async function openManaged(
+  { directory }: ManagedDiskOptions,
+  { timeouts }: { readonly timeouts: Timeouts }
+): Promise<StorageBackend> {
+  if (typeof directory !== 'string' || directory === '') {
+    throw new TypeError('The option "directory" of a managed store on disk must name a folder.')
+  }
+  return new DiskBackend(await DiskFolder.open(directory), timeouts)
+}

@@ -1,0 +1,168 @@
+import { randomUUID } from 'node:crypto'
+import { chmod, lstat, mkdir, open, readdir, realpath, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { StorageError } from '../../domain/errors.ts'
+import { isSegment, isUnambiguous } from '../shared/object-path.ts'
+import { isMissing, missingError, type Missing } from './errors.ts'
+
+/** Where uploads grow, inside the store so that a rename needs no copy. It is in no listing and has no id. */
+const PRIVATE_FOLDER = '.fastify-cloud-storage'
+/** As long as a key of S3, so that ids can move there; and as long as a name can be in common file systems. */
+const MAX_ID_BYTES = 1024
+const MAX_NAME_BYTES = 255
+/** An upload that was not written to for so long was left behind by a process that ended. */
+const LEFTOVER_MS = 3_600_000
+
+/**
+ * The folder of the machine that holds everything, and the only place where ids become paths.
+ *
+ * An id cannot leave the folder by its text. It could by a symbolic link, so links are not followed: the folder of
+ * an object must be its own real path, and the object itself is looked at with `lstat` and opened with
+ * `O_NOFOLLOW`. Between the look and the opening a link could be slipped in only by someone who may write here, and
+ * who needs no such trick.
+ */
+export class DiskFolder {
+  readonly path: string
+  readonly #staging: string
+
+  private constructor(path: string, staging: string) {
+    this.path = path
+    this.#staging = staging
+  }
+
+  static async open(directory: string): Promise<DiskFolder> {
+    try {
+      await mkdir(directory, { recursive: true, mode: 0o700 })
+      const path = await realpath(directory)
+      const staging = join(path, PRIVATE_FOLDER)
+      await mkdir(staging, { recursive: true, mode: 0o700 })
+      if (!(await lstat(staging)).isDirectory()) throw new Error(`${staging} is not a folder`)
+      await chmod(staging, 0o700)
+      await sweep(staging)
+      return new DiskFolder(path, staging)
+    } catch (cause) {
+      throw new Error(`The folder "${directory}" of a managed store cannot be used.`, { cause })
+    }
+  }
+
+  /**
+   * The path of a file's id.
+   *
+   * @throws StorageError `INVALID_REQUEST`
+   */
+  ofFile(id: string): string {
+    if (id.endsWith('/')) throw invalidId()
+    return this.#path(id)
+  }
+
+  /**
+   * The path of a folder's id, which ends with `/`, or of the root.
+   *
+   * @throws StorageError `INVALID_REQUEST`, `FOLDER_NOT_FOUND` for a file's
+   */
+  ofFolder(id: string | null): string {
+    if (id === null) return this.path
+    const path = this.#path(id.endsWith('/') ? id.slice(0, -1) : id)
+    if (!id.endsWith('/')) throw missingError('FOLDER_NOT_FOUND')
+    return path
+  }
+
+  /**
+   * The id of `name` in a folder.
+   *
+   * @throws StorageError `INVALID_REQUEST`, `FOLDER_NOT_FOUND`
+   */
+  childId(parentId: string | null, name: string): string {
+    this.ofFolder(parentId)
+    if (!isSegment(name)) throw new StorageError('INVALID_REQUEST', 'This cannot be the name of an object.')
+    return (parentId ?? '') + name
+  }
+
+  /** Whether a listed name could be asked for again. */
+  isUsable(id: string): boolean {
+    return isUsable(id.endsWith('/') ? id.slice(0, -1) : id)
+  }
+
+  /** Whether a name in a folder is ours and not the user's. */
+  isPrivate(folder: string, name: string): boolean {
+    return folder === this.path && name === PRIVATE_FOLDER
+  }
+
+  /** @throws StorageError `missing` unless `folder` is there, and is a folder, with no link on the way */
+  async requireFolder(folder: string, missing: Missing): Promise<void> {
+    try {
+      if ((await realpath(folder)) === folder && (await lstat(folder)).isDirectory()) return
+    } catch (error) {
+      if (!isMissing(error)) throw error
+    }
+    throw missingError(missing)
+  }
+
+  /** Makes the folders on the way to a file, as keys of an object store need none. */
+  async makeParents(id: string): Promise<void> {
+    const parents = id.split('/').slice(0, -1)
+    let folder = this.path
+    for (const name of parents) {
+      folder = join(folder, name)
+      try {
+        await mkdir(folder, { mode: 0o700 })
+      } catch {
+        // There already, or not possible: the next line tells, and sees links.
+        await this.requireFolder(folder, 'FOLDER_NOT_FOUND')
+      }
+    }
+  }
+
+  /** A path for an upload that has not ended yet. */
+  newStagingPath(): string {
+    return join(this.#staging, randomUUID())
+  }
+
+  /** Makes a new name in a folder survive a power cut. */
+  async syncFolderOf(path: string): Promise<void> {
+    const folder = await open(dirname(path), 'r')
+    try {
+      await folder.sync()
+    } finally {
+      await folder.close()
+    }
+  }
+
+  #path(id: string): string {
+    if (!isUsable(id)) throw invalidId()
+    return join(this.path, id)
+  }
+}
+
+/** @param id without the `/` at the end of a folder's */
+function isUsable(id: string): boolean {
+  if (id.includes('\\') || !isUnambiguous(id) || Buffer.byteLength(id) > MAX_ID_BYTES) return false
+  const segments = id.split('/')
+  if (segments.some((name) => name === '' || Buffer.byteLength(name) > MAX_NAME_BYTES)) return false
+  // In any case: a file system that ignores case would give the private folder by another name.
+  return segments[0]?.toLowerCase() !== PRIVATE_FOLDER
+}
+
+function invalidId(): StorageError {
+  return new StorageError('INVALID_REQUEST', 'This cannot be the id of an object.')
+}
+
+/** Removes what ended processes left behind. Old by the clock of the file system: other processes may be uploading. */
+async function sweep(staging: string): Promise<void> {
+  const probe = join(staging, randomUUID())
+  const handle = await open(probe, 'wx', 0o600)
+  try {
+    const now = (await handle.stat()).mtimeMs
+    for (const name of await readdir(staging)) {
+      const path = join(staging, name)
+      const age = await lstat(path).then(
+        (stats) => now - stats.mtimeMs,
+        () => 0
+      )
+      if (age > LEFTOVER_MS) await rm(path, { force: true })
+    }
+  } finally {
+    await handle.close()
+    await rm(probe, { force: true })
+  }
+}

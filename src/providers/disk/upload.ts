@@ -1,0 +1,84 @@
+import type { BigIntStats } from 'node:fs'
+import { link, lstat, open, rename, rm } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+import { StorageError } from '../../domain/errors.ts'
+import type { UploadCall } from '../../domain/storage-backend.ts'
+import { requireSize, UploadSource } from '../shared/upload-source.ts'
+import type { DiskFolder } from './disk-folder.ts'
+import { versionOf } from './entries.ts'
+import { isMissing } from './errors.ts'
+import type { Locks } from './locks.ts'
+
+/**
+ * Writes a body beside the store's files, and gives it its name in one step when it is whole: readers see the old
+ * object or the new one, after a crash too.
+ *
+ * @param makeFolder makes sure of the file's folder; called right before the file goes there
+ */
+export async function uploadFile(
+  root: DiskFolder,
+  locks: Locks,
+  path: string,
+  makeFolder: () => Promise<void>,
+  body: Readable,
+  call: UploadCall
+): Promise<BigIntStats> {
+  const source = new UploadSource(body, call.size)
+  const onAbort = () => {
+    source.destroy(new Error('The upload was aborted.'))
+  }
+  call.signal.addEventListener('abort', onAbort, { once: true })
+  const staged = root.newStagingPath()
+  try {
+    call.signal.throwIfAborted()
+    requireSize(call.size)
+    if (call.ifNoneMatch !== undefined && call.ifMatch !== undefined) {
+      throw new StorageError('INVALID_REQUEST', 'An object cannot be new and a known version at once.')
+    }
+    await requireCondition(path, call)
+    const stats = await writeAll(staged, source.stream)
+    call.signal.throwIfAborted()
+    await locks.run(path, async () => {
+      await makeFolder()
+      await requireCondition(path, call)
+      // A link is never made over something; a rename is.
+      if (call.ifNoneMatch === '*') await link(staged, path)
+      else await rename(staged, path)
+    })
+    await root.syncFolderOf(path)
+    return stats
+  } catch (error) {
+    call.signal.throwIfAborted()
+    throw error
+  } finally {
+    call.signal.removeEventListener('abort', onAbort)
+    source.destroy(new Error('The upload has ended.'))
+    await rm(staged, { force: true })
+  }
+}
+
+/** @returns the facts of the file, which a rename does not change */
+async function writeAll(path: string, stream: Readable): Promise<BigIntStats> {
+  const file = await open(path, 'wx', 0o600)
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) await file.appendFile(chunk)
+    await file.sync()
+    return await file.stat({ bigint: true })
+  } finally {
+    await file.close()
+  }
+}
+
+/** Asked twice: before the body is read, to fail early, and under the lock, where it counts. */
+async function requireCondition(path: string, { ifMatch, ifNoneMatch }: UploadCall): Promise<void> {
+  const stats = await lstat(path, { bigint: true }).catch((error: unknown) => {
+    if (isMissing(error)) return null
+    throw error
+  })
+  if (stats !== null && (ifNoneMatch === '*' || !stats.isFile())) {
+    throw new StorageError('ALREADY_EXISTS', 'There is something of this name already.')
+  }
+  if (ifMatch !== undefined && (stats === null || versionOf(stats) !== ifMatch)) {
+    throw new StorageError('PRECONDITION_FAILED', 'The object is not the version that was expected.')
+  }
+}

@@ -1,0 +1,31 @@
+import type { ManagedStoreOptions } from '../domain/managed-store.ts'
+import type { Timeouts } from '../domain/ports.ts'
+import type { ProviderDefinition } from '../domain/provider.ts'
+import type { StorageBackend } from '../domain/storage-backend.ts'
+
+export interface ProviderModule {
+  readonly provider: ProviderDefinition
+}
+
+export interface ManagedStoreModule<Options extends ManagedStoreOptions> {
+  readonly openManaged: (options: Options, context: { readonly timeouts: Timeouts }) => Promise<StorageBackend>
+}
+
+export type ProviderRegistry = Readonly<Record<string, () => Promise<ProviderModule>>>
+
+export type ManagedStoreRegistry = {
+  readonly [Type in ManagedStoreOptions['type']]: () => Promise<
+    ManagedStoreModule<Extract<ManagedStoreOptions, { readonly type: Type }>>
+  >
+}
+
+/** What users can connect: one line per provider. Nothing is imported before it is first used. */
+export const PROVIDERS: ProviderRegistry = {
+  s3: () => import('./s3.ts')
+}
+
+/** Where the host can keep documents of its own. */
+export const MANAGED_STORES: ManagedStoreRegistry = {
+  s3: () => import('./s3.ts'),
+  disk: () => import('./disk.ts')
+}

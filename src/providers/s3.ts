@@ -1,0 +1,36 @@
+import type { ManagedS3Options } from '../domain/managed-store.ts'
+import type { Timeouts } from '../domain/ports.ts'
+import { defineProvider, type ProviderDefinition } from '../domain/provider.ts'
+import type { StorageBackend } from '../domain/storage-backend.ts'
+import { sharedAgents } from './s3/agents.ts'
+import { capabilitiesWith } from './s3/backend.ts'
+import { connect, openCredentials } from './s3/credentials.ts'
+import { openS3 } from './s3/open.ts'
+import { addressesOf, readSettings } from './s3/settings.ts'
+
+/** Buckets of the users' own, at AWS or at any server that speaks its protocol. */
+export const provider: ProviderDefinition = defineProvider({
+  id: 's3',
+  label: 'S3-compatible storage',
+  capabilities: capabilitiesWith('emulated'),
+  connect,
+  async open({ credentials, egress, timeouts }) {
+    const settings = openCredentials(credentials)
+    for (const address of addressesOf(settings)) egress.assertAllowed(address)
+    return openS3(settings, { agents: sharedAgents.connected, timeouts })
+  }
+})
+
+/**
+ * Opens the host's own bucket. No egress rule applies to it.
+ *
+ * @throws UnusableSetting for a configuration that cannot work
+ */
+export async function openManaged(
+  options: ManagedS3Options,
+  { timeouts }: { readonly timeouts: Timeouts }
+): Promise<StorageBackend> {
+  const { endpoint, publicEndpoint, region, bucket, prefix, credentials, forcePathStyle } = options
+  const settings = readSettings({ endpoint, publicEndpoint, region, bucket, prefix, forcePathStyle, ...credentials })
+  return openS3(settings, { agents: sharedAgents.managed, timeouts })
+}

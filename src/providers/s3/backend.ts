@@ -1,0 +1,182 @@
+import type { Readable } from 'node:stream'
+import type { Entry, EntryPage } from '../../domain/entry.ts'
+import { StorageError } from '../../domain/errors.ts'
+import {
+  MAX_DOWNLOAD_URL_MS,
+  type Account,
+  type Call,
+  type Capabilities,
+  type Download,
+  type DownloadCall,
+  type DownloadUrl,
+  type DownloadUrlCall,
+  type ListCall,
+  type StorageBackend,
+  type UploadCall,
+  type UploadTarget
+} from '../../domain/storage-backend.ts'
+import { attachment } from '../shared/attachment.ts'
+import { importSdk } from '../shared/import-sdk.ts'
+import { nameOf } from '../shared/object-path.ts'
+import { withSource } from '../shared/upload-source.ts'
+import { attempt, type Bucket, type Preconditions } from './bucket.ts'
+import { downloadObject, requireFile } from './download.ts'
+import { fileEntry, folderEntry } from './entries.ts'
+import { isRefusal, nonsense } from './errors.ts'
+import { folderExists, listFolder } from './listing.ts'
+import { Precondition } from './precondition.ts'
+import { requireStored, uploadObject } from './upload.ts'
+
+/** RFC 6838, 4.2, with parameters. It becomes a header. */
+const MIME_TYPE = /^[\w!#$&^.+-]{1,127}\/[\w!#$&^.+-]{1,127}(?:\s?;[\x20-\x7e]{0,255})?$/
+
+export function capabilitiesWith(preconditions: Preconditions): Capabilities {
+  return {
+    paging: 'native',
+    kindFilter: 'emulated',
+    rangeDownload: 'native',
+    upload: 'native',
+    createOnly: preconditions,
+    updateIfMatch: preconditions,
+    remove: 'native',
+    createFolder: 'emulated',
+    downloadUrl: 'native'
+  }
+}
+
+/**
+ * A bucket, or one folder of it, as a backend. Keys that share a text up to a `/` are in one folder; a folder that
+ * holds nothing is kept by an object of its own, the key of which ends with `/`. Uploads need no folder to be there.
+ */
+export class S3Backend implements StorageBackend {
+  readonly provider = 's3'
+  readonly capabilities: Capabilities
+  readonly #bucket: Bucket
+  readonly #account: Account
+
+  constructor(bucket: Bucket, account: Account) {
+    this.#bucket = bucket
+    this.#account = account
+    this.capabilities = capabilitiesWith(bucket.preconditions)
+  }
+
+  async listFolder(folderId: string | null, call: ListCall): Promise<EntryPage> {
+    return listFolder(this.#bucket, folderId, call)
+  }
+
+  async stat(id: string, call: Call): Promise<Entry> {
+    const bucket = this.#bucket
+    const key = bucket.keys.of(id)
+    if (id.endsWith('/')) {
+      if (await folderExists(bucket, id, call)) return folderEntry(bucket.keys, id)
+      throw new StorageError('OBJECT_NOT_FOUND', 'There is no such object.')
+    }
+    const head = await attempt(call, 'OBJECT_NOT_FOUND', (options) =>
+      bucket.calls.send(new bucket.sdk.HeadObjectCommand({ Bucket: bucket.name, Key: key }), options)
+    )
+    if (head.ETag === undefined && head.LastModified === undefined) throw nonsense('S3 answered 200 without an object')
+    return fileEntry(bucket.keys, id, {
+      size: head.ContentLength,
+      modified: head.LastModified,
+      etag: head.ETag,
+      storageClass: head.StorageClass,
+      restore: head.Restore,
+      mimeType: head.ContentType
+    })
+  }
+
+  async download(id: string, call: DownloadCall): Promise<Download> {
+    const key = this.#bucket.keys.of(id)
+    requireFile(id)
+    return downloadObject(this.#bucket, key, call)
+  }
+
+  async upload(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry> {
+    return withSource(body, async () => {
+      const id = 'id' in target ? target.id : this.#bucket.keys.childId(target.parentId, target.name)
+      if (id.endsWith('/')) throw new StorageError('INVALID_REQUEST', 'A folder has no content of its own.')
+      const { mimeType } = target
+      if (mimeType !== undefined && !MIME_TYPE.test(mimeType)) {
+        throw new StorageError('INVALID_REQUEST', 'This is not a media type.')
+      }
+      return uploadObject(this.#bucket, id, mimeType, body, call)
+    })
+  }
+
+  async remove(id: string, call: Call): Promise<void> {
+    const bucket = this.#bucket
+    const key = bucket.keys.of(id)
+    if (id.endsWith('/')) throw new StorageError('INVALID_REQUEST', 'Only files can be removed.')
+    await attempt(call, 'OBJECT_NOT_FOUND', async (options) => {
+      try {
+        await bucket.calls.send(new bucket.sdk.DeleteObjectCommand({ Bucket: bucket.name, Key: key }), options)
+      } catch (error) {
+        if (!isRefusal(error, 'NoSuchKey')) throw error
+      }
+    })
+  }
+
+  async createFolder(parentId: string | null, name: string, call: Call): Promise<Entry> {
+    const bucket = this.#bucket
+    const id = `${bucket.keys.childId(parentId, name)}/`
+    const key = bucket.keys.of(id)
+    if (await folderExists(bucket, id, call)) {
+      throw new StorageError('ALREADY_EXISTS', 'There is something of this name already.')
+    }
+    const condition = new Precondition(bucket, key, { ...call, ifNoneMatch: '*' })
+    const marker = { Bucket: bucket.name, Key: key, Body: '', ContentLength: 0, ContentType: 'application/x-directory' }
+    const { ETag: etag } = await attempt(call, 'FOLDER_NOT_FOUND', (options) =>
+      condition.write((headers) =>
+        bucket.calls.send(new bucket.sdk.PutObjectCommand({ ...marker, ...headers }), options)
+      )
+    )
+    requireStored(etag)
+    return folderEntry(bucket.keys, id)
+  }
+
+  /**
+   * A link that is signed here, without a call: whether the object is there shows when it is used. S3 cannot be made
+   * to answer `X-Content-Type-Options: nosniff`; that it is saved and not shown rests on the disposition alone.
+   */
+  async downloadUrl(id: string, call: DownloadUrlCall): Promise<DownloadUrl> {
+    const bucket = this.#bucket
+    const key = bucket.keys.of(id)
+    requireFile(id)
+    const { expiresInMs, signal } = call
+    if (!Number.isFinite(expiresInMs) || expiresInMs < 1000 || expiresInMs > MAX_DOWNLOAD_URL_MS) {
+      throw new StorageError('INVALID_REQUEST', `A link lives 1,000 to ${MAX_DOWNLOAD_URL_MS} ms.`)
+    }
+    const { getSignedUrl } = await importSdk(
+      '@aws-sdk/s3-request-presigner',
+      () => import('@aws-sdk/s3-request-presigner')
+    )
+    const command = new bucket.sdk.GetObjectCommand({
+      Bucket: bucket.name,
+      Key: key,
+      ResponseContentDisposition: attachment(nameOf(id))
+    })
+    const expiresIn = Math.floor(expiresInMs / 1000)
+    const url = await attempt({ signal }, 'OBJECT_NOT_FOUND', () => getSignedUrl(bucket.links, command, { expiresIn }))
+    return { url, expiresAt: new Date(signedAt(url) + expiresIn * 1000) }
+  }
+
+  async account(call: Call): Promise<Account> {
+    const bucket = this.#bucket
+    await attempt(call, 'FOLDER_NOT_FOUND', async (options) => {
+      try {
+        await bucket.calls.send(new bucket.sdk.HeadBucketCommand({ Bucket: bucket.name }), options)
+      } catch (error) {
+        // Keys that may see one folder only are refused the bucket as a whole; the listing decides.
+        if (!isRefusal(error, 403)) throw error
+      }
+    })
+    await listFolder(bucket, null, { signal: call.signal, limit: 1 })
+    return this.#account
+  }
+}
+
+/** When a link was signed, in milliseconds: `X-Amz-Date` says `20261122T160000Z`. */
+function signedAt(url: string): number {
+  const date = new URL(url).searchParams.get('X-Amz-Date') ?? ''
+  return Date.parse(date.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z'))
+}

@@ -1,0 +1,105 @@
+import { Diagnosis, StorageError } from '../../domain/errors.ts'
+import type { CredentialsConnect, ObjectSchema, ParsedCredentials } from '../../domain/provider.ts'
+import { Secret } from '../../domain/secret.ts'
+import {
+  ACCESS_KEY_ID,
+  accountIdOf,
+  BUCKET,
+  labelOf,
+  MAX_ENDPOINT_LENGTH,
+  MAX_PREFIX_BYTES,
+  readSettings,
+  REGION,
+  SECRET_ACCESS_KEY,
+  UnusableSetting,
+  type RawSettings,
+  type S3Settings
+} from './settings.ts'
+
+const schema: ObjectSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['endpoint', 'bucket', 'accessKeyId', 'secretAccessKey'],
+  properties: {
+    endpoint: {
+      type: 'string',
+      title: 'Endpoint',
+      description: 'https://host or https://host:port',
+      minLength: 1,
+      maxLength: MAX_ENDPOINT_LENGTH
+    },
+    region: { type: 'string', title: 'Region', default: 'us-east-1', pattern: REGION.source },
+    bucket: { type: 'string', title: 'Bucket', pattern: BUCKET.source },
+    prefix: {
+      type: 'string',
+      title: 'Folder',
+      description: 'Everything happens below this key prefix',
+      default: '',
+      maxLength: MAX_PREFIX_BYTES
+    },
+    accessKeyId: { type: 'string', title: 'Access key', pattern: ACCESS_KEY_ID.source },
+    secretAccessKey: { type: 'string', title: 'Secret key', pattern: SECRET_ACCESS_KEY.source, writeOnly: true },
+    forcePathStyle: {
+      type: 'boolean',
+      title: 'Path style',
+      description: 'https://host/bucket instead of https://bucket.host',
+      default: true
+    }
+  }
+}
+
+/** How a user connects a bucket of their own. */
+export const connect: CredentialsConnect = {
+  type: 'credentials',
+  schema,
+  parse(fields): ParsedCredentials {
+    const settings = readOwn(fields, (error) => new StorageError('INVALID_CREDENTIALS', error.message))
+    const { endpoint, region, bucket, prefix, accessKeyId, forcePathStyle } = settings
+    return {
+      credentials: new Secret({
+        endpoint,
+        region,
+        bucket,
+        prefix,
+        accessKeyId,
+        secretAccessKey: settings.secretAccessKey.reveal(),
+        forcePathStyle
+      }),
+      accountId: accountIdOf(settings),
+      label: labelOf(settings)
+    }
+  }
+}
+
+/**
+ * Reads what {@link connect} sealed, as strictly as what a user types: the SDK takes missing or empty keys for an
+ * invitation to sign with the server's own identity (environment, files, instance metadata).
+ *
+ * @throws StorageError `CREDENTIALS_UNREADABLE`
+ */
+export function openCredentials(credentials: Secret<unknown>): S3Settings {
+  const value = credentials.reveal()
+  const fields = typeof value === 'object' && value !== null ? value : {}
+  return readOwn(fields, (error) => {
+    const cause = new Diagnosis(`Stored credentials: ${error.message}`)
+    return new StorageError('CREDENTIALS_UNREADABLE', 'The stored credentials cannot be used.', { cause })
+  })
+}
+
+/** A user names an endpoint always, and never another one for links. */
+function readOwn(fields: RawSettings, toError: (error: UnusableSetting) => StorageError): S3Settings {
+  try {
+    const { endpoint, region, bucket, prefix, accessKeyId, secretAccessKey, forcePathStyle } = fields
+    return readSettings({
+      endpoint: endpoint ?? '',
+      region,
+      bucket,
+      prefix,
+      accessKeyId,
+      secretAccessKey,
+      forcePathStyle: forcePathStyle ?? true
+    })
+  } catch (error) {
+    throw error instanceof UnusableSetting ? toError(error) : error
+  }
+}

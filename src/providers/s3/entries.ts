@@ -1,0 +1,72 @@
+import type { Entry } from '../../domain/entry.ts'
+import { nameOf, parentOf } from '../shared/object-path.ts'
+import type { Keys } from './keys.ts'
+
+/** Listed like everything else, but not to be had without a restore that takes hours. */
+const ARCHIVED = new Set(['GLACIER', 'DEEP_ARCHIVE'])
+
+/** What the server tells of an object, in a listing or in the headers of the object itself. */
+export interface ObjectFacts {
+  readonly size?: number | undefined
+  readonly modified?: Date | undefined
+  readonly etag?: string | undefined
+  readonly storageClass?: string | undefined
+  /** `x-amz-restore`. */
+  readonly restore?: string | undefined
+  readonly mimeType?: string | undefined
+}
+
+export function fileEntry(keys: Keys, id: string, facts: ObjectFacts): Entry {
+  const restored = facts.restore?.includes('ongoing-request="false"') ?? false
+  const archived = ARCHIVED.has(facts.storageClass ?? '') && !restored
+  return {
+    ...common(id),
+    kind: 'file',
+    mimeType: facts.mimeType ?? null,
+    size: Number.isSafeInteger(facts.size) ? (facts.size ?? null) : null,
+    modifiedAt: toTime(facts.modified),
+    version: unquote(facts.etag),
+    can: { list: false, download: keys.isUsable(id) && !archived, write: null }
+  }
+}
+
+/** A common prefix of keys, with or without an object of its own. */
+export function folderEntry(keys: Keys, id: string): Entry {
+  return {
+    ...common(id),
+    kind: 'folder',
+    mimeType: null,
+    size: null,
+    modifiedAt: null,
+    version: null,
+    can: { list: keys.isUsable(id), download: false, write: null }
+  }
+}
+
+/** An ETag is opaque: the MD5 of the content only for some servers, sizes and encryptions. So it is no `hash`. */
+export function unquote(etag: string | undefined): string | null {
+  // Ceph 16 completes an upload with an empty one.
+  return etag?.replace(/^"(.*)"$/, '$1') || null
+}
+
+/** In whole seconds, like the `Last-Modified` header: listings of some servers are finer, and would never agree. */
+export function toTime(date: Date | undefined): string | null {
+  if (date === undefined || Number.isNaN(date.getTime())) return null
+  return new Date(Math.floor(date.getTime() / 1000) * 1000).toISOString()
+}
+
+function common(id: string) {
+  return {
+    id,
+    parentId: parentOf(id),
+    driveId: null,
+    name: nameOf(id),
+    createdAt: null,
+    hash: null,
+    exportFormats: [],
+    target: null,
+    webUrl: null,
+    thumbnailUrl: null,
+    path: id
+  }
+}

@@ -1,0 +1,174 @@
+import {
+  Diagnosis,
+  isStorageError,
+  StorageError,
+  type StorageErrorCode,
+  type StorageErrorOptions
+} from '../../domain/errors.ts'
+
+/** What a 404 means: the listed folder is gone, or the object is. */
+export type Missing = 'FOLDER_NOT_FOUND' | 'OBJECT_NOT_FOUND'
+
+/** What we read of the SDK's errors. They carry no body of ours; `$response` is not enumerable. */
+interface SdkError {
+  readonly name?: unknown
+  readonly code?: unknown
+  readonly $fault?: unknown
+  readonly $metadata?: { readonly httpStatusCode?: number; readonly requestId?: unknown }
+  readonly $response?: { readonly headers?: Readonly<Record<string, string>> }
+}
+
+const MESSAGES = {
+  FOLDER_NOT_FOUND: 'There is no such folder.',
+  OBJECT_NOT_FOUND: 'There is no such object.',
+  ACCESS_DENIED: 'The provider denies access.',
+  PRECONDITION_FAILED: 'The object is not the version that was expected.',
+  RANGE_NOT_SATISFIABLE: 'The object has no such bytes.',
+  INVALID_REQUEST: 'The provider does not accept this name.',
+  PAYLOAD_TOO_LARGE: 'The object is larger than the provider accepts.',
+  QUOTA_EXCEEDED: 'There is no space left at the provider.',
+  LOCKED: 'Someone else is writing the object.',
+  UNSUPPORTED: 'The provider does not support this.',
+  PROVIDER_ERROR: 'The answer of the provider makes no sense.',
+  PROVIDER_THROTTLED: 'The provider asks for fewer calls.',
+  PROVIDER_TIMEOUT: 'The provider did not answer in time.',
+  PROVIDER_UNAVAILABLE: 'The provider cannot be reached.'
+} as const satisfies Partial<Record<StorageErrorCode, string>>
+
+type Code = keyof typeof MESSAGES
+
+/** By the name of the error, where the answer has a body that names one. */
+const BY_NAME: Readonly<Record<string, Code>> = {
+  AccessDenied: 'ACCESS_DENIED',
+  AllAccessDisabled: 'ACCESS_DENIED',
+  InvalidAccessKeyId: 'ACCESS_DENIED',
+  SignatureDoesNotMatch: 'ACCESS_DENIED',
+  InvalidObjectState: 'ACCESS_DENIED',
+  ExpiredToken: 'ACCESS_DENIED',
+  InvalidToken: 'ACCESS_DENIED',
+  PreconditionFailed: 'PRECONDITION_FAILED',
+  ConditionalRequestConflict: 'LOCKED',
+  OperationAborted: 'LOCKED',
+  InvalidRange: 'RANGE_NOT_SATISFIABLE',
+  KeyTooLongError: 'INVALID_REQUEST',
+  XMinioInvalidObjectName: 'INVALID_REQUEST',
+  EntityTooLarge: 'PAYLOAD_TOO_LARGE',
+  QuotaExceeded: 'QUOTA_EXCEEDED',
+  XMinioStorageFull: 'QUOTA_EXCEEDED',
+  XMinioAdminBucketQuotaExceeded: 'QUOTA_EXCEEDED',
+  SlowDown: 'PROVIDER_THROTTLED',
+  SlowDownRead: 'PROVIDER_THROTTLED',
+  SlowDownWrite: 'PROVIDER_THROTTLED',
+  TooManyRequests: 'PROVIDER_THROTTLED',
+  RequestTimeout: 'PROVIDER_TIMEOUT',
+  InternalError: 'PROVIDER_UNAVAILABLE',
+  // The SDK has set its clock by the refusal (3.1169): the next call passes.
+  RequestTimeTooSkewed: 'PROVIDER_UNAVAILABLE',
+  NotImplemented: 'UNSUPPORTED'
+}
+
+/** The bucket lives elsewhere. Following would mean to sign for, and connect to, a host that the answer chose. */
+const ELSEWHERE = new Set([
+  'PermanentRedirect',
+  'TemporaryRedirect',
+  'AuthorizationHeaderMalformed',
+  'IllegalLocationConstraintException'
+])
+
+/** By what the connection failed with. */
+const BY_SYSTEM_CODE: Readonly<Record<string, Code>> = {
+  ETIMEDOUT: 'PROVIDER_TIMEOUT',
+  ECONNREFUSED: 'PROVIDER_UNAVAILABLE',
+  ECONNRESET: 'PROVIDER_UNAVAILABLE',
+  ECONNABORTED: 'PROVIDER_UNAVAILABLE',
+  EPIPE: 'PROVIDER_UNAVAILABLE',
+  ENOTFOUND: 'PROVIDER_UNAVAILABLE',
+  EAI_AGAIN: 'PROVIDER_UNAVAILABLE',
+  EHOSTUNREACH: 'PROVIDER_UNAVAILABLE',
+  EHOSTDOWN: 'PROVIDER_UNAVAILABLE',
+  ENETUNREACH: 'PROVIDER_UNAVAILABLE',
+  EADDRNOTAVAIL: 'PROVIDER_UNAVAILABLE',
+  EMFILE: 'PROVIDER_UNAVAILABLE'
+}
+
+/** What may be repeated of an answer: a code, a request id. */
+const WORD = /^[\w-]{1,64}$/
+
+/**
+ * What a failed call comes out as. HTTP statuses decide where there is no name: the answer to a HEAD has no body.
+ * The cause tells status, code and request id, never the text of the answer, which may hold anything.
+ */
+export function toStorageError(error: unknown, missing: Missing): StorageError {
+  if (isStorageError(error)) return error
+  const failure = (typeof error === 'object' && error !== null ? error : {}) as SdkError
+  const status = failure.$metadata?.httpStatusCode
+  if (status === undefined) return fromConnection(error, failure)
+
+  const name = typeof failure.name === 'string' && failure.$fault !== undefined ? failure.name : ''
+  const cause = summary(status, name, failure)
+  if (ELSEWHERE.has(name) || (status >= 300 && status < 400)) {
+    return new StorageError('PROVIDER_ERROR', 'The bucket is in another region than the connection says.', { cause })
+  }
+  const code = BY_NAME[name] ?? fromStatus(status, failure.$fault !== undefined, missing)
+  const retryAfterMs = code === 'PROVIDER_THROTTLED' ? readRetryAfter(failure.$response?.headers) : undefined
+  return fail(code, retryAfterMs === undefined ? { cause } : { cause, retryAfterMs })
+}
+
+/** Whether the server, not the connection, refused, with one of these names or statuses. */
+export function isRefusal(error: unknown, ...refusals: (string | number)[]): boolean {
+  const failure = (typeof error === 'object' && error !== null ? error : {}) as SdkError
+  const status = failure.$metadata?.httpStatusCode
+  if (status === undefined) return false
+  return refusals.includes(status) || (typeof failure.name === 'string' && refusals.includes(failure.name))
+}
+
+/** For an answer of status 200 that is not what was asked for: a captive portal, a proxy's page, half an answer. */
+export function nonsense(why: string): StorageError {
+  return fail('PROVIDER_ERROR', { cause: new Diagnosis(why) })
+}
+
+/** @param isS3Answer whether the body, where there is one, was an S3 error */
+function fromStatus(status: number, isS3Answer: boolean, missing: Missing): Code {
+  if (status === 503 || status === 429) return 'PROVIDER_THROTTLED'
+  if (status === 501) return 'UNSUPPORTED'
+  if (status === 507) return 'QUOTA_EXCEEDED'
+  if (status >= 500) return 'PROVIDER_UNAVAILABLE'
+  if (status === 401 || status === 403) return 'ACCESS_DENIED'
+  // "Not found" on a page of HTML says that we are talking to something else, not that an object is gone.
+  if (!isS3Answer) return 'PROVIDER_ERROR'
+  if (status === 404) return missing
+  if (status === 409) return 'LOCKED'
+  if (status === 412) return 'PRECONDITION_FAILED'
+  if (status === 413) return 'PAYLOAD_TOO_LARGE'
+  if (status === 416) return 'RANGE_NOT_SATISFIABLE'
+  return 'PROVIDER_ERROR'
+}
+
+function fromConnection(error: unknown, { name, code }: SdkError): StorageError {
+  const systemCode = typeof code === 'string' && WORD.test(code) ? code : ''
+  const cause = new Diagnosis(`S3 gave no answer ${systemCode}`.trimEnd(), { cause: error })
+  const known = BY_SYSTEM_CODE[systemCode]
+  if (known !== undefined) return fail(known, { cause })
+  // The handler's own time-outs of connecting and of a silent socket have a name and no code.
+  return fail(name === 'TimeoutError' ? 'PROVIDER_TIMEOUT' : 'PROVIDER_ERROR', { cause })
+}
+
+function fail(code: Code, options: StorageErrorOptions): StorageError {
+  return new StorageError(code, MESSAGES[code], options)
+}
+
+function summary(status: number, name: string, { $fault, $metadata }: SdkError): Diagnosis {
+  const what = $fault === undefined ? ' with a body that is no S3 answer' : WORD.test(name) ? ` ${name}` : ''
+  const id = $metadata?.requestId
+  const request = typeof id === 'string' && WORD.test(id) ? `, request ${id}` : ''
+  return new Diagnosis(`S3 answered ${status}${what}${request}`)
+}
+
+/** RFC 9110, 10.2.3: seconds or a date. A date counts from the answer's own, so that no clock of ours matters. */
+function readRetryAfter(headers: Readonly<Record<string, string>> | undefined): number | undefined {
+  const value = headers?.['retry-after']
+  if (value === undefined) return undefined
+  if (/^\d{1,6}$/.test(value)) return Number(value) * 1000
+  const waitMs = Date.parse(value) - Date.parse(headers?.['date'] ?? '')
+  return Number.isNaN(waitMs) ? undefined : Math.max(0, waitMs)
+}

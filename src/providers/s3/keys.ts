@@ -1,0 +1,73 @@
+import { StorageError } from '../../domain/errors.ts'
+import { isSegment, isUnambiguous } from '../shared/object-path.ts'
+
+/** S3's own limit, in bytes of UTF-8. */
+const MAX_KEY_BYTES = 1024
+
+/**
+ * Ids and keys: an id is the key without the connection's prefix, and a folder's id ends with `/`. The root, which
+ * is the prefix itself, has no id.
+ */
+export class Keys {
+  readonly prefix: string
+
+  constructor(prefix: string) {
+    this.prefix = prefix
+  }
+
+  /**
+   * The key prefix that a folder's content shares.
+   *
+   * @throws StorageError `INVALID_REQUEST` for an id that must not be sent, `FOLDER_NOT_FOUND` for a file's
+   */
+  ofFolder(id: string | null): string {
+    if (id === null) return this.prefix
+    const key = this.of(id)
+    if (!id.endsWith('/')) throw new StorageError('FOLDER_NOT_FOUND', 'There is no such folder.')
+    return key
+  }
+
+  /** @throws StorageError `INVALID_REQUEST` for an id that must not be sent */
+  of(id: string): string {
+    const key = this.prefix + id
+    if (!isUsable(id, key)) throw new StorageError('INVALID_REQUEST', 'This cannot be the id of an object.')
+    return key
+  }
+
+  /**
+   * The id of `name` in a folder.
+   *
+   * @throws StorageError `INVALID_REQUEST` for what cannot be a name
+   */
+  childId(parentId: string | null, name: string): string {
+    if (!isSegment(name)) throw new StorageError('INVALID_REQUEST', 'This cannot be the name of an object.')
+    if (parentId !== null) this.ofFolder(parentId)
+    return (parentId ?? '') + name
+  }
+
+  /** The id of a key below the prefix. */
+  idOf(key: string): string {
+    return key.slice(this.prefix.length)
+  }
+
+  /** Whether a listed id could be asked for again. */
+  isUsable(id: string): boolean {
+    return isUsable(id, this.prefix + id)
+  }
+}
+
+function isUsable(id: string, key: string): boolean {
+  return id !== '' && isUnambiguous(id) && Buffer.byteLength(key) <= MAX_KEY_BYTES
+}
+
+/**
+ * A key as `EncodingType: 'url'` writes it, which the SDK leaves as it is (3.1169): `+` is a space, the rest is
+ * percent-encoded. `undefined` for what is no UTF-8.
+ */
+export function decodeKey(encoded: string): string | undefined {
+  try {
+    return decodeURIComponent(encoded.replaceAll('+', ' '))
+  } catch {
+    return undefined
+  }
+}

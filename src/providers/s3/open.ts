@@ -1,0 +1,44 @@
+import type { Timeouts } from '../../domain/ports.ts'
+import type { StorageBackend } from '../../domain/storage-backend.ts'
+import { importSdk } from '../shared/import-sdk.ts'
+import type { S3Agents } from './agents.ts'
+import { S3Backend } from './backend.ts'
+import type { Preconditions } from './bucket.ts'
+import { createClient } from './client.ts'
+import { Keys } from './keys.ts'
+import { accountIdOf, isAws, labelOf, type S3Settings } from './settings.ts'
+
+export interface OpenOptions {
+  readonly agents: S3Agents
+  readonly timeouts: Timeouts
+  /** Left out: what is known of the endpoint. */
+  readonly preconditions?: Preconditions
+}
+
+/** Makes no call: that the bucket is there shows when it is used, or when `account()` is asked. */
+export async function openS3(
+  settings: S3Settings,
+  { agents, timeouts, preconditions }: OpenOptions
+): Promise<StorageBackend> {
+  const sdk = await importSdk('@aws-sdk/client-s3', () => import('@aws-sdk/client-s3'))
+  const options = { sdk, settings, agents, timeouts }
+  const calls = createClient({ ...options, purpose: 'calls' })
+  const { publicEndpoint } = settings
+  const links =
+    publicEndpoint === null
+      ? calls
+      : createClient({ ...options, settings: { ...settings, endpoint: publicEndpoint }, purpose: 'calls' })
+  return new S3Backend(
+    {
+      sdk,
+      name: settings.bucket,
+      keys: new Keys(settings.prefix),
+      timeouts,
+      preconditions: preconditions ?? (isAws(settings) ? 'native' : 'emulated'),
+      calls,
+      transfers: createClient({ ...options, purpose: 'transfers' }),
+      links
+    },
+    { id: accountIdOf(settings), name: labelOf(settings), email: null, quota: null }
+  )
+}

@@ -1,0 +1,182 @@
+import type { Readable } from 'node:stream'
+import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3'
+import type { Entry } from '../../domain/entry.ts'
+import { StorageError } from '../../domain/errors.ts'
+import type { UploadCall } from '../../domain/storage-backend.ts'
+import { importSdk } from '../shared/import-sdk.ts'
+import { requireSize, UploadSource } from '../shared/upload-source.ts'
+import type { Bucket } from './bucket.ts'
+import { fileEntry } from './entries.ts'
+import { isRefusal, nonsense, toStorageError } from './errors.ts'
+import { Precondition } from './precondition.ts'
+
+const MIB = 1024 * 1024
+/** S3's limit. */
+const MAX_PARTS = 10_000
+const MIN_PART_BYTES = 8 * MIB
+/** Above it parts go one after the other, so that a huge upload needs not several times as much memory. */
+const MAX_PARALLEL_PART_BYTES = 16 * MIB
+/** How long a server may take to put the parts together: minutes, for the largest objects (AWS's documentation). */
+const COMPLETE_MS = 300_000
+
+/** Large enough that 10,000 parts hold the body; without a size that is 78 GiB. */
+export function partSizeFor(size: number | undefined): number {
+  return Math.max(MIN_PART_BYTES, Math.ceil((size ?? 0) / MAX_PARTS / MIB) * MIB)
+}
+
+/**
+ * Stores a stream under a key, in one PUT where it fits a part and in several parts otherwise. Only a body that
+ * ended as it should is ever completed.
+ */
+export async function uploadObject(
+  bucket: Bucket,
+  id: string,
+  mimeType: string | undefined,
+  body: Readable,
+  call: UploadCall
+): Promise<Entry> {
+  const source = new UploadSource(body, call.size)
+  try {
+    call.signal.throwIfAborted()
+    requireSize(call.size)
+    const key = bucket.keys.of(id)
+    const condition = new Precondition(bucket, key, call)
+    const { Upload } = await importSdk('@aws-sdk/lib-storage', () => import('@aws-sdk/lib-storage'))
+    call.signal.throwIfAborted()
+    const params: PutObjectCommandInput = { Bucket: bucket.name, Key: key, Body: source.stream }
+    if (mimeType !== undefined) params.ContentType = mimeType
+
+    const sender = new Sender(bucket, source, condition, call.signal)
+    const partSize = partSizeFor(call.size)
+    const queueSize = partSize > MAX_PARALLEL_PART_BYTES ? 1 : 2
+    // It would not abort what is in flight, and it forgets why it failed when its own cleaning up fails (3.1169).
+    const upload = new Upload({ client: sender.client, params, partSize, queueSize, leavePartsOnError: true })
+    const run = async () => {
+      try {
+        return await upload.done()
+      } catch (error) {
+        source.destroy(new Error('The upload has failed.'))
+        if (upload.uploadId !== undefined) await abandon(bucket, key, upload.uploadId)
+        call.signal.throwIfAborted()
+        throw sender.failure(error)
+      }
+    }
+    const { ETag: etag } = await endWith(run(), call.signal)
+    requireStored(etag)
+    return fileEntry(bucket.keys, id, { size: source.count, etag, mimeType })
+  } catch (error) {
+    source.destroy(new Error('The upload has failed.'))
+    throw error
+  }
+}
+
+/** @throws StorageError `PROVIDER_ERROR` for an answer that S3 does not give: a portal's page is a 200 too */
+export function requireStored(etag: string | undefined): void {
+  if (etag === undefined) throw nonsense('S3 answered 200 without an ETag')
+}
+
+/** Carries the commands of one upload to the server, and ends all of it with the first failure. */
+class Sender {
+  /** The client that the SDK's `Upload` sees. */
+  readonly client: S3Client
+  readonly #bucket: Bucket
+  readonly #source: UploadSource
+  readonly #condition: Precondition
+  readonly #signal: AbortSignal
+  #first: { readonly error: unknown } | undefined
+
+  constructor(bucket: Bucket, source: UploadSource, condition: Precondition, signal: AbortSignal) {
+    this.#bucket = bucket
+    this.#source = source
+    this.#condition = condition
+    this.#signal = signal
+    const send = (command: unknown) => this.#send(command)
+    this.client = Object.create(bucket.calls, { send: { value: send } }) as S3Client
+    const onAbort = () => {
+      source.destroy(new Error('The upload was aborted.'))
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+    source.stream.once('close', () => {
+      signal.removeEventListener('abort', onAbort)
+    })
+  }
+
+  /** What the upload failed with. */
+  failure(error: unknown): StorageError {
+    const cause = this.#first === undefined ? error : this.#first.error
+    if (cause instanceof Error && cause.message.startsWith('Exceeded')) {
+      return new StorageError('PAYLOAD_TOO_LARGE', 'The upload is too large for one of unknown size.', { cause })
+    }
+    return toStorageError(cause, 'OBJECT_NOT_FOUND')
+  }
+
+  async #send(command: unknown): Promise<unknown> {
+    try {
+      this.#signal.throwIfAborted()
+      return await this.#dispatch(command)
+    } catch (error) {
+      this.#first ??= { error }
+      // The uploader waits for the next bytes before it notices; a silent source would keep it waiting.
+      this.#source.destroy(new Error('The upload has failed.'))
+      throw error
+    }
+  }
+
+  async #dispatch(command: unknown): Promise<unknown> {
+    const { sdk, calls, transfers } = this.#bucket
+    // How long a body may take depends on its size; the client's limit of silence applies.
+    const bodyOptions = { abortSignal: this.#signal, requestTimeout: 0 }
+    if (command instanceof sdk.UploadPartCommand) return calls.send(command, bodyOptions)
+    if (command instanceof sdk.CreateMultipartUploadCommand) {
+      // Before all parts travel for nothing; what counts is the look before they are put together.
+      await this.#condition.look()
+      // Not ended by the signal: without its answer nobody could remove what it has begun.
+      return calls.send(command)
+    }
+    if (command instanceof sdk.PutObjectCommand) {
+      return this.#condition.write((headers) =>
+        calls.send(new sdk.PutObjectCommand({ ...command.input, ...headers }), bodyOptions)
+      )
+    }
+    if (command instanceof sdk.CompleteMultipartUploadCommand) {
+      const options = { abortSignal: this.#signal, requestTimeout: COMPLETE_MS }
+      return this.#condition.write((headers) =>
+        transfers.send(new sdk.CompleteMultipartUploadCommand({ ...command.input, ...headers }), options)
+      )
+    }
+    throw new TypeError('@aws-sdk/lib-storage sent a command that this version does not know')
+  }
+}
+
+/** Removes the parts, which would be paid for and never seen. A rule of the bucket is the last resort. */
+async function abandon(bucket: Bucket, key: string, uploadId: string): Promise<void> {
+  for (let tries = 0; tries < 2; tries++) {
+    try {
+      await bucket.calls.send(
+        new bucket.sdk.AbortMultipartUploadCommand({ Bucket: bucket.name, Key: key, UploadId: uploadId })
+      )
+      return
+    } catch (error) {
+      if (isRefusal(error, 404)) return
+    }
+  }
+}
+
+/** The caller who aborts does not wait for the cleaning up, which goes on. */
+async function endWith<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  work.catch(() => {})
+  let onAbort: (() => void) | undefined
+  try {
+    return await Promise.race([
+      work,
+      new Promise<never>((_resolve, reject) => {
+        onAbort = () => {
+          reject(signal.reason)
+        }
+        signal.addEventListener('abort', onAbort, { once: true })
+      })
+    ])
+  } finally {
+    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort)
+  }
+}

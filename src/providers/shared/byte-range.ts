@@ -1,0 +1,47 @@
+import { StorageError } from '../../domain/errors.ts'
+import type { ByteRange } from '../../domain/storage-backend.ts'
+
+/**
+ * @throws StorageError `INVALID_REQUEST` for what is no range, `RANGE_NOT_SATISFIABLE` for the last 0 bytes, which
+ * no object has (RFC 9110, 14.1.2)
+ */
+export function requireRange(range: ByteRange): void {
+  if ('suffix' in range) {
+    if (!isOffset(range.suffix)) throw invalidRange()
+    if (range.suffix === 0) throw unsatisfiableRange()
+  } else {
+    const { start, end } = range
+    if (!isOffset(start) || (end !== undefined && (!isOffset(end) || end < start))) throw invalidRange()
+  }
+}
+
+/**
+ * The bytes of an object of `size` bytes that `range` means, both ends inclusive.
+ *
+ * @throws StorageError `INVALID_REQUEST`, `RANGE_NOT_SATISFIABLE`
+ */
+export function resolveRange(range: ByteRange, size: number): { start: number; end: number } {
+  requireRange(range)
+  const start = 'suffix' in range ? Math.max(0, size - range.suffix) : range.start
+  const end = 'suffix' in range ? size - 1 : Math.min(range.end ?? size - 1, size - 1)
+  if (start >= size) throw unsatisfiableRange()
+  return { start, end }
+}
+
+/** As the `Range` header writes it (RFC 9110, 14.2). */
+export function rangeHeader(range: ByteRange): string {
+  requireRange(range)
+  return 'suffix' in range ? `bytes=-${range.suffix}` : `bytes=${range.start}-${range.end ?? ''}`
+}
+
+function isOffset(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0
+}
+
+function invalidRange(): StorageError {
+  return new StorageError('INVALID_REQUEST', 'This is not a range of bytes.')
+}
+
+export function unsatisfiableRange(cause?: unknown): StorageError {
+  return new StorageError('RANGE_NOT_SATISFIABLE', 'The object has no such bytes.', { cause })
+}

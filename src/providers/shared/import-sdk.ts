@@ -1,0 +1,20 @@
+import { Diagnosis, StorageError } from '../../domain/errors.ts'
+
+/**
+ * Imports an optional peer dependency at its first use.
+ *
+ * @param packageName what to install when it is missing
+ * @param load a literal `import()`, so that bundlers and readers see what is loaded
+ * @throws StorageError `SDK_MISSING`; its cause names the package, for the log
+ */
+export async function importSdk<T>(packageName: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load()
+  } catch (error) {
+    const hint = new Diagnosis(
+      `Cannot load "${packageName}". Install it beside this package: npm install ${packageName}`,
+      { cause: error }
+    )
+    throw new StorageError('SDK_MISSING', 'The server lacks a package that this provider needs.', { cause: hint })
+  }
+}

@@ -1,0 +1,114 @@
+import { Readable } from 'node:stream'
+import { StorageError } from '../../domain/errors.ts'
+
+/**
+ * A body that nobody reads for so long is given up: it would hold its socket or file for ever. Much longer than
+ * the idle limit, since a slow client on a full buffer rightly takes nothing for a while.
+ */
+const UNREAD_MS = 300_000
+
+export interface TransferOptions {
+  /** How many bytes must come, where that is known. */
+  readonly expected: number | null
+  /** The longest silence of the source while the reader waits. */
+  readonly idleMs: number
+  readonly signal: AbortSignal
+  /** What a failure of the source comes out as. */
+  readonly toError: (error: unknown) => Error
+}
+
+/**
+ * The body of a download: ends cleanly only after all expected bytes, breaks with the signal's reason or after a
+ * silence, and destroys its source when it is destroyed itself.
+ *
+ * The silence is measured here and not on the socket, because a paused socket is silent too: with a socket
+ * time-out, a client slower than the source would lose its download (Node 20, 2026-11).
+ */
+export class TransferBody extends Readable {
+  readonly #source: Readable
+  readonly #options: TransferOptions
+  readonly #onAbort: () => void
+  #received = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(source: Readable, options: TransferOptions) {
+    super()
+    this.#source = source
+    this.#options = options
+    // A body that was handed out and then dropped must not end the process when its source fails; whoever reads
+    // it still sees the failure.
+    this.on('error', () => {})
+
+    source.pause()
+    source.on('data', (chunk: Buffer) => {
+      this.#take(chunk)
+    })
+    source.once('end', () => {
+      this.#finish()
+    })
+    source.on('error', (error) => {
+      this.destroy(options.toError(error))
+    })
+    source.once('close', () => {
+      if (!source.readableEnded && !this.destroyed) this.destroy(cutShort())
+    })
+
+    this.#onAbort = () => {
+      const reason: unknown = options.signal.reason
+      this.destroy(reason instanceof Error ? reason : new Error('The call was aborted.', { cause: reason }))
+    }
+    options.signal.addEventListener('abort', this.#onAbort, { once: true })
+    if (options.signal.aborted) this.#onAbort()
+    else this.#arm(UNREAD_MS)
+  }
+
+  override _read(): void {
+    this.#arm(this.#options.idleMs)
+    this.#source.resume()
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    clearTimeout(this.#timer)
+    this.#options.signal.removeEventListener('abort', this.#onAbort)
+    this.#source.destroy()
+    callback(error)
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.destroyed) return
+    this.#received += chunk.length
+    const { expected, idleMs } = this.#options
+    if (expected !== null && this.#received > expected) {
+      this.destroy(new StorageError('PROVIDER_ERROR', 'The provider sent more bytes than it announced.'))
+    } else if (this.push(chunk)) {
+      this.#arm(idleMs)
+    } else {
+      this.#source.pause()
+      this.#arm(UNREAD_MS)
+    }
+  }
+
+  #finish(): void {
+    if (this.destroyed) return
+    const { expected } = this.#options
+    if (expected !== null && this.#received < expected) {
+      this.destroy(cutShort())
+      return
+    }
+    clearTimeout(this.#timer)
+    this.push(null)
+  }
+
+  #arm(ms: number): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => {
+      this.destroy(new StorageError('PROVIDER_TIMEOUT', 'The transfer came to a standstill.'))
+    }, ms)
+    // The socket or the file keeps the process alive as long as it should.
+    this.#timer.unref()
+  }
+}
+
+function cutShort(): StorageError {
+  return new StorageError('PROVIDER_UNAVAILABLE', 'The transfer broke off before its end.')
+}

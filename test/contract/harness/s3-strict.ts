@@ -1,0 +1,25 @@
+import { sharedAgents } from '../../../src/providers/s3/agents.ts'
+import { FakeS3 } from '../../support/fake-s3.ts'
+import { openFake } from '../../support/s3-backend.ts'
+import type { Harness } from '../harness.ts'
+
+/** A server that is known to check conditions, as AWS is: nothing is looked up before a write. */
+export const harness: Harness = {
+  name: 's3-strict',
+  async open(t) {
+    const fake = await FakeS3.start(t)
+    const prefix = 'jail/'
+    return {
+      backend: await openFake(fake, { prefix, preconditions: 'native' }),
+      async seed(files) {
+        for (const [path, content] of Object.entries(files)) fake.store.put(prefix + path, Buffer.from(content))
+      },
+      busy() {
+        const port = new URL(fake.endpoint).port
+        const sockets = Object.entries(sharedAgents.connected.http.sockets)
+        return sockets.filter(([name]) => name.includes(`:${port}:`)).flatMap(([, open]) => open ?? []).length
+      },
+      missing: { folder: 'no such folder/', file: 'no such file' }
+    }
+  }
+}

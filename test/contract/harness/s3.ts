@@ -1,0 +1,63 @@
+import type { Test } from 'tap'
+import { S3Client, CreateBucketCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import { provider } from '../../../src/providers/s3.ts'
+import { sharedAgents } from '../../../src/providers/s3/agents.ts'
+import { openEgress } from '../../support/egress.ts'
+import { startFauxqs } from '../../support/fauxqs.ts'
+import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+import type { Harness, Opened } from '../harness.ts'
+
+export interface S3Place {
+  readonly endpoint: string
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+}
+
+let places = 0
+
+/** Opens the provider, as a user's connection, on a folder of its own in a bucket. */
+export async function openPlace(t: Test, place: S3Place): Promise<Opened> {
+  const bucket = 'contract'
+  const prefix = `place ${++places}/`
+  const { endpoint, ...credentials } = place
+  const client = new S3Client({
+    endpoint,
+    credentials,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED'
+  })
+  t.teardown(() => {
+    client.destroy()
+  })
+  await client.send(new CreateBucketCommand({ Bucket: bucket })).catch((error: unknown) => {
+    if (!(error instanceof Error && error.name.startsWith('BucketAlready'))) throw error
+  })
+  const { credentials: parsed } = provider.connect.parse({ ...place, bucket, prefix })
+  const backend = await provider.open({ credentials: parsed, egress: openEgress(), timeouts: TEST_TIMEOUTS })
+  const port = new URL(endpoint).port
+  return {
+    backend,
+    async seed(files) {
+      for (const [path, content] of Object.entries(files)) {
+        const size = Buffer.byteLength(content)
+        const put = { Bucket: bucket, Key: prefix + path, Body: content, ContentLength: size }
+        await client.send(new PutObjectCommand(put))
+      }
+    },
+    busy() {
+      const sockets = Object.entries(sharedAgents.connected.http.sockets)
+      return sockets.filter(([name]) => name.includes(`:${port}:`)).flatMap(([, open]) => open ?? []).length
+    },
+    missing: { folder: 'no such folder/', file: 'no such file' }
+  }
+}
+
+export const harness: Harness = {
+  name: 's3',
+  async open(t) {
+    const { endpoint } = await startFauxqs(t)
+    return openPlace(t, { endpoint, accessKeyId: 'AKTEST', secretAccessKey: 'SKTEST' })
+  }
+}

@@ -1,0 +1,76 @@
+import type { Test } from 'tap'
+import type { Entry } from '../../../src/domain/entry.ts'
+import { isStorageError, type StorageErrorCode } from '../../../src/domain/errors.ts'
+import type { Capabilities, ListCall, StorageBackend } from '../../../src/domain/storage-backend.ts'
+import type { Opened } from '../harness.ts'
+
+export type Open = (t: Test) => Promise<Opened>
+
+/** A call that nobody aborts. */
+export function call(): { signal: AbortSignal } {
+  return { signal: new AbortController().signal }
+}
+
+export async function listAll(
+  backend: StorageBackend,
+  folderId: string | null,
+  options: Partial<ListCall> = {}
+): Promise<Entry[]> {
+  const entries: Entry[] = []
+  let cursor: string | undefined
+  do {
+    const page = await backend.listFolder(folderId, {
+      ...call(),
+      limit: 1000,
+      ...options,
+      ...(cursor !== undefined && { cursor })
+    })
+    entries.push(...page.entries)
+    cursor = page.next ?? undefined
+  } while (cursor !== undefined)
+  return entries
+}
+
+/** The entry at a path below the root. Ids are opaque: whoever wants one lists. */
+export async function find(backend: StorageBackend, path: string): Promise<Entry> {
+  let folderId: string | null = null
+  let found: Entry | undefined
+  for (const name of path.split('/')) {
+    found = (await listAll(backend, folderId)).find((entry) => entry.name === name)
+    if (found === undefined) throw new Error(`${path} is not listed`)
+    folderId = found.id
+  }
+  if (found === undefined) throw new Error(`${path} is not listed`)
+  return found
+}
+
+export async function rejectsWith(
+  t: Test,
+  work: Promise<unknown>,
+  codes: StorageErrorCode | StorageErrorCode[],
+  message?: string
+): Promise<void> {
+  const expected = typeof codes === 'string' ? [codes] : codes
+  const error = await work.then(
+    () => new Error('it did not fail'),
+    (error: unknown) => error
+  )
+  const shown = isStorageError(error) ? error.code : String(error)
+  t.ok(isStorageError(error, ...expected), `${message ?? 'fails'}: ${expected.join(' or ')}, and was ${shown}`)
+}
+
+/** An ability that must be there, because the capability says so. */
+export function required<T>(method: T | undefined): T {
+  if (method === undefined) throw new Error('the capability is claimed, and the method is missing')
+  return method
+}
+
+/** Why a test is skipped: the backend does not claim the ability. */
+export function unless(capabilities: Capabilities, ability: keyof Capabilities): string | false {
+  return capabilities[ability] === 'unsupported' ? `${ability} is unsupported` : false
+}
+
+/** A name as a test's message can hold it: reports are read line by line. */
+export function shown(name: string): string {
+  return JSON.stringify(name.slice(0, 40)).replace(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16)}`)
+}

@@ -1,0 +1,69 @@
+import type { Test } from 'tap'
+import type { Capabilities } from '../../../src/domain/storage-backend.ts'
+import { call, rejectsWith, type Open } from './arrange.ts'
+
+const ABILITIES = ['native', 'emulated', 'unsupported']
+
+export function describesItself(t: Test, open: Open): void {
+  t.test('a method is there exactly where its ability is supported', async (t) => {
+    const { backend } = await open(t)
+    const { capabilities } = backend
+    const methods = ['upload', 'remove', 'createFolder', 'downloadUrl'] as const satisfies (keyof Capabilities)[]
+    for (const name of methods) {
+      t.equal(typeof backend[name] === 'function', capabilities[name] !== 'unsupported', name)
+    }
+    for (const [name, ability] of Object.entries(capabilities)) t.ok(ABILITIES.includes(ability as string), name)
+    if (capabilities.upload === 'unsupported') {
+      t.equal(capabilities.createOnly, 'unsupported')
+      t.equal(capabilities.updateIfMatch, 'unsupported')
+    }
+  })
+
+  t.test('the account says who it is', async (t) => {
+    const { backend } = await open(t)
+    const account = await backend.account(call())
+    t.not(account.id, '')
+    t.not(account.name, '')
+    t.same(Object.keys(account).sort(), ['email', 'id', 'name', 'quota'])
+    t.same(await backend.account(call()), account, 'the same when asked again')
+  })
+
+  t.test('a signal that is aborted already ends each call with its reason', async (t) => {
+    const { backend, seed } = await open(t)
+    await seed({ 'a.txt': 'a' })
+    const [entry] = (await backend.listFolder(null, { ...call(), limit: 10 })).entries
+    const id = entry?.id ?? ''
+    const reason = new Error('the caller has left')
+    const aborted = { signal: AbortSignal.abort(reason) }
+    const calls = {
+      listFolder: backend.listFolder(null, { ...aborted, limit: 10 }),
+      stat: backend.stat(id, aborted),
+      download: backend.download(id, aborted),
+      account: backend.account(aborted),
+      remove: backend.remove?.(id, aborted),
+      createFolder: backend.createFolder?.(null, 'new', aborted),
+      downloadUrl: backend.downloadUrl?.(id, { ...aborted, expiresInMs: 60_000 })
+    }
+    for (const [name, work] of Object.entries(calls)) {
+      if (work !== undefined) t.equal(await failureOf(work), reason, name)
+    }
+    t.equal((await backend.listFolder(null, { ...call(), limit: 10 })).entries.length, 1, 'and nothing was done')
+  })
+
+  t.test('what is not there is an error, of files and of folders', async (t) => {
+    const { backend, seed, missing } = await open(t)
+    await seed({ 'a/b.txt': 'b' })
+    await rejectsWith(t, backend.stat(missing.file, call()), 'OBJECT_NOT_FOUND')
+    await rejectsWith(t, backend.stat(missing.folder, call()), 'OBJECT_NOT_FOUND')
+    await rejectsWith(t, backend.download(missing.file, call()), 'OBJECT_NOT_FOUND')
+    await rejectsWith(t, backend.listFolder(missing.folder, { ...call(), limit: 10 }), 'FOLDER_NOT_FOUND')
+    await rejectsWith(t, backend.listFolder(missing.file, { ...call(), limit: 10 }), 'FOLDER_NOT_FOUND')
+  })
+}
+
+async function failureOf(work: Promise<unknown>): Promise<unknown> {
+  return work.then(
+    () => undefined,
+    (error: unknown) => error
+  )
+}

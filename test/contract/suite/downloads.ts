@@ -1,0 +1,142 @@
+import { once } from 'node:events'
+import { randomBytes } from 'node:crypto'
+import type { Test } from 'tap'
+import type { ByteRange } from '../../../src/domain/storage-backend.ts'
+import { readBody } from '../../support/read-body.ts'
+import { until } from '../../support/until.ts'
+import { call, find, rejectsWith, required, unless, type Open } from './arrange.ts'
+
+const LARGE = 8 * 1024 * 1024
+
+export function downloads(t: Test, open: Open): void {
+  t.test('a download gives the content and its facts', async (t) => {
+    const { backend, seed, busy } = await open(t)
+    const content = randomBytes(100_000)
+    await seed({ 'a.bin': content, 'empty.bin': '' })
+    const entry = await find(backend, 'a.bin')
+    const { body, ...facts } = await backend.download(entry.id, call())
+    t.ok((await readBody(body)).equals(content))
+    t.equal(facts.size, content.length)
+    t.equal(facts.range, null)
+    t.equal(facts.etag, entry.version)
+    t.equal(facts.modifiedAt, entry.modifiedAt)
+    const empty = await backend.download((await find(backend, 'empty.bin')).id, call())
+    t.equal(empty.size, 0)
+    t.equal((await readBody(empty.body)).length, 0)
+    await until(async () => (await busy()) === 0)
+  })
+
+  t.test('a folder is nothing to download', async (t) => {
+    const { backend, seed } = await open(t)
+    await seed({ 'folder/a': 'a', 'empty/': '' })
+    for (const name of ['folder', 'empty']) {
+      await rejectsWith(t, backend.download((await find(backend, name)).id, call()), 'OBJECT_NOT_FOUND', name)
+    }
+  })
+
+  t.test('a range gives these bytes and no others', async (t) => {
+    const { backend, seed } = await open(t)
+    if (unless(backend.capabilities, 'rangeDownload') !== false) return t.pass('rangeDownload is unsupported')
+    const content = randomBytes(1000)
+    await seed({ 'a.bin': content, 'empty.bin': '' })
+    const { id } = await find(backend, 'a.bin')
+    const cases: [ByteRange, number, number][] = [
+      [{ start: 0, end: 0 }, 0, 0],
+      [{ start: 10, end: 19 }, 10, 19],
+      [{ start: 500 }, 500, 999],
+      [{ start: 999, end: 999 }, 999, 999],
+      [{ start: 990, end: 5000 }, 990, 999],
+      [{ suffix: 1 }, 999, 999],
+      [{ suffix: 100 }, 900, 999],
+      [{ suffix: 1000 }, 0, 999]
+    ]
+    for (const [range, start, end] of cases) {
+      const { body, size, range: given } = await backend.download(id, { ...call(), range })
+      const name = JSON.stringify(range)
+      t.same(given, { start, end }, name)
+      t.equal(size, 1000, `${name} of all`)
+      t.ok((await readBody(body)).equals(content.subarray(start, end + 1)), `${name}: the bytes`)
+    }
+    const empty = await find(backend, 'empty.bin')
+    await rejectsWith(t, backend.download(id, { ...call(), range: { start: 1000 } }), 'RANGE_NOT_SATISFIABLE')
+    await rejectsWith(t, backend.download(id, { ...call(), range: { suffix: 0 } }), 'RANGE_NOT_SATISFIABLE')
+    await rejectsWith(
+      t,
+      backend.download(empty.id, { ...call(), range: { start: 0, end: 0 } }),
+      'RANGE_NOT_SATISFIABLE'
+    )
+    for (const range of [{ start: 5, end: 4 }, { start: -1 }, { start: 0.5 }, { suffix: -1 }, { start: NaN }]) {
+      await rejectsWith(t, backend.download(id, { ...call(), range }), 'INVALID_REQUEST', JSON.stringify(range))
+    }
+  })
+
+  t.test('aborting ends a body with the reason and frees what it held', async (t) => {
+    const { backend, seed, busy } = await open(t)
+    await seed({ 'large.bin': randomBytes(LARGE) })
+    const { id } = await find(backend, 'large.bin')
+    const controller = new AbortController()
+    const { body } = await backend.download(id, { signal: controller.signal })
+    await once(body, 'readable')
+    t.ok((await busy()) > 0, 'the body holds something')
+    const reason = new Error('enough')
+    controller.abort(reason)
+    t.equal(await readBody(body).catch((error: unknown) => error), reason)
+    await until(async () => (await busy()) === 0)
+  })
+
+  t.test('a reader who leaves frees what the body held, and nothing is left of the call', async (t) => {
+    const { backend, seed, busy } = await open(t)
+    await seed({ 'large.bin': randomBytes(LARGE) })
+    const { id } = await find(backend, 'large.bin')
+    const controller = new AbortController()
+    const unread = await backend.download(id, { signal: controller.signal })
+    t.ok((await busy()) > 0, 'a body that nobody reads holds something too')
+    unread.body.destroy()
+    await until(async () => (await busy()) === 0)
+    controller.abort()
+    const half = await backend.download(id, call())
+    for await (const chunk of half.body) {
+      t.ok(chunk)
+      break
+    }
+    await until(async () => (await busy()) === 0)
+  })
+
+  t.test('many bodies at once that nobody reads leave room for other calls', async (t) => {
+    const { backend, seed, busy } = await open(t)
+    await seed({ 'large.bin': randomBytes(LARGE) })
+    const { id } = await find(backend, 'large.bin')
+    const unread = await Promise.all(Array.from({ length: 60 }, () => backend.download(id, call())))
+    t.equal((await backend.stat(id, call())).size, LARGE)
+    for (const { body } of unread) body.destroy()
+    await until(async () => (await busy()) === 0)
+  })
+
+  t.test('a link downloads the object, as an attachment of its name', async (t) => {
+    const { backend, seed } = await open(t)
+    if (unless(backend.capabilities, 'downloadUrl') !== false) return t.pass('downloadUrl is unsupported')
+    await seed({ 'folder/na"me \u{1f4be}.html': '<script>', 'plain.txt': 'plain' })
+    const link = required(backend.downloadUrl?.bind(backend))
+    const odd = await find(backend, 'folder/na"me \u{1f4be}.html')
+    const before = Date.now()
+    const { url, expiresAt } = await link(odd.id, { ...call(), expiresInMs: 60_000 })
+    t.ok(expiresAt.getTime() > before && expiresAt.getTime() <= Date.now() + 60_000, 'it expires when it says')
+    const answer = await fetch(url)
+    t.equal(answer.status, 200)
+    t.equal(await answer.text(), '<script>')
+    t.equal(
+      answer.headers.get('content-disposition'),
+      `attachment; filename="na_me _.html"; filename*=UTF-8''na%22me%20%F0%9F%92%BE.html`
+    )
+    const plain = await link((await find(backend, 'plain.txt')).id, { ...call(), expiresInMs: 300_000 })
+    const second = await fetch(plain.url)
+    t.equal(await second.text(), 'plain')
+    t.equal(second.headers.get('content-disposition'), 'attachment; filename="plain.txt"')
+
+    for (const expiresInMs of [300_001, 0, -1, NaN, Infinity]) {
+      await rejectsWith(t, link(odd.id, { ...call(), expiresInMs }), 'INVALID_REQUEST', String(expiresInMs))
+    }
+    const folder = await find(backend, 'folder')
+    await rejectsWith(t, link(folder.id, { ...call(), expiresInMs: 1000 }), 'OBJECT_NOT_FOUND', 'a folder')
+  })
+}

@@ -1,0 +1,84 @@
+import { randomBytes } from 'node:crypto'
+import { Readable } from 'node:stream'
+import type { Test } from 'tap'
+import { isStorageError } from '../../../src/domain/errors.ts'
+import { readBody } from '../../support/read-body.ts'
+import { call, find, listAll, rejectsWith, unless, type Open } from './arrange.ts'
+import { piecesOf, upload } from './uploads.ts'
+
+/** Bodies that go in one piece, and in several. */
+const BODIES = [Buffer.from('other'), randomBytes(9 * 1024 * 1024)]
+
+export function replacesWithConditions(t: Test, open: Open): void {
+  t.test('a create-only upload never overwrites', async (t) => {
+    const { backend, seed } = await open(t)
+    if (unless(backend.capabilities, 'createOnly') !== false) return t.pass('createOnly is unsupported')
+    await seed({ 'there.txt': 'first' })
+    for (const [index, content] of BODIES.entries()) {
+      const create = (name: string) =>
+        upload(backend, { parentId: null, name }, piecesOf(content), { ifNoneMatch: '*' })
+      t.equal((await create(`new ${index}`)).size, content.length)
+      await rejectsWith(t, create(`new ${index}`), 'ALREADY_EXISTS')
+      await rejectsWith(t, create('there.txt'), 'ALREADY_EXISTS')
+    }
+    const { body } = await backend.download((await find(backend, 'there.txt')).id, call())
+    t.equal((await readBody(body)).toString(), 'first')
+  })
+
+  t.test('of many create-only uploads at once one wins', async (t) => {
+    const { backend } = await open(t)
+    if (backend.capabilities.createOnly !== 'native') return t.pass('createOnly is not native')
+    const outcomes = await Promise.all(
+      Array.from({ length: 8 }, async (_, index) => {
+        const target = { parentId: null, name: 'race' }
+        try {
+          await upload(backend, target, Readable.from([`writer ${index}`]), { ifNoneMatch: '*' })
+          return `writer ${index}`
+        } catch (error) {
+          // A server may also say that another write is under way.
+          if (isStorageError(error, 'ALREADY_EXISTS', 'LOCKED')) return null
+          throw error
+        }
+      })
+    )
+    const winners = outcomes.filter((outcome) => outcome !== null)
+    t.equal(winners.length, 1)
+    const { body } = await backend.download((await find(backend, 'race')).id, call())
+    t.equal((await readBody(body)).toString(), winners[0])
+  })
+
+  t.test('an upload over a version succeeds for that version alone', async (t) => {
+    const { backend, seed, missing } = await open(t)
+    if (unless(backend.capabilities, 'updateIfMatch') !== false) return t.pass('updateIfMatch is unsupported')
+    await seed({ 'a.txt': 'first' })
+    const first = await find(backend, 'a.txt')
+    for (const content of BODIES) {
+      const { id, version } = await find(backend, 'a.txt')
+      const replace = (ifMatch: string | null) =>
+        upload(backend, { id }, piecesOf(content), { ifMatch: ifMatch ?? 'the listing has no version' })
+      const replaced = await replace(version)
+      const now = await find(backend, 'a.txt')
+      t.not(now.version, version)
+      // A server may not tell.
+      if (replaced.version !== null) t.equal(now.version, replaced.version)
+      await rejectsWith(t, replace(version), 'PRECONDITION_FAILED', 'the version before')
+      await rejectsWith(t, replace(first.version), 'PRECONDITION_FAILED', 'the first version')
+      await rejectsWith(t, replace('no "version"\r\n'), 'PRECONDITION_FAILED', 'a version of nobody')
+      t.equal((await backend.stat(id, call())).size, content.length)
+    }
+    const work = upload(backend, { id: missing.file }, Readable.from(['x']), { ifMatch: first.version ?? '' })
+    await rejectsWith(t, work, 'PRECONDITION_FAILED', 'an object that is not there')
+    t.equal((await listAll(backend, null)).length, 1)
+  })
+
+  t.test('an upload cannot ask for a new object and for a version at once', async (t) => {
+    const { backend } = await open(t)
+    const { createOnly, updateIfMatch } = backend.capabilities
+    if (createOnly === 'unsupported' || updateIfMatch === 'unsupported') return t.pass('not both are supported')
+    const work = upload(backend, { parentId: null, name: 'x' }, Readable.from(['x']), {
+      ifNoneMatch: '*',
+      ifMatch: 'v'
+    })
+    await rejectsWith(t, work, 'INVALID_REQUEST')
+  })
+}

@@ -1,0 +1,197 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { Readable } from 'node:stream'
+import type { Test } from 'tap'
+import type { StorageBackend, UploadCall, UploadTarget } from '../../../src/domain/storage-backend.ts'
+import type { Entry } from '../../../src/domain/entry.ts'
+import { digest, readBody } from '../../support/read-body.ts'
+import { until } from '../../support/until.ts'
+import { call, find, listAll, rejectsWith, required, unless, type Open } from './arrange.ts'
+
+const MIB = 1024 * 1024
+/** Around the part sizes that backends use. */
+const SIZES = [0, 1, 5 * MIB, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 16 * MIB, 20 * MIB + 7]
+
+export function upload(
+  backend: StorageBackend,
+  target: UploadTarget,
+  body: Readable,
+  options: Partial<UploadCall> = {}
+): Promise<Entry> {
+  return required(backend.upload?.bind(backend))(target, body, { ...call(), ...options })
+}
+
+/** A stream that gives `content` in pieces that fit nothing, and does not know its length. */
+export function piecesOf(content: Buffer): Readable {
+  const SIZE = 65_521
+  return Readable.from(
+    (function* () {
+      for (let at = 0; at < content.length; at += SIZE) yield content.subarray(at, at + SIZE)
+    })(),
+    { objectMode: false }
+  )
+}
+
+export function uploads(t: Test, open: Open): void {
+  t.test('an upload of any size is stored whole, with or without its size', async (t) => {
+    const { backend, busy } = await open(t)
+    if (unless(backend.capabilities, 'upload') !== false) return t.pass('upload is unsupported')
+    for (const size of SIZES) {
+      const content = randomBytes(size)
+      const name = `${size} bytes`
+      const target = { parentId: null, name, mimeType: 'application/x-test' }
+      const body = piecesOf(content)
+      const entry = await upload(backend, target, body, size % 2 === 0 ? { size } : {})
+      t.match(entry, { name, kind: 'file', size, parentId: null }, name)
+      t.equal(body.destroyed, true)
+      const stat = await backend.stat(entry.id, call())
+      for (const [field, value] of Object.entries(entry)) {
+        if (value !== null) t.same(stat[field as keyof Entry], value, `${name}: ${field}`)
+      }
+      const download = await backend.download(entry.id, call())
+      t.equal(await digest(download.body), createHash('sha256').update(content).digest('hex'), `${name}: the content`)
+      await until(async () => (await busy()) === 0)
+    }
+  })
+
+  t.test('an upload goes into the folder that it names, or over the object that it names', async (t) => {
+    const { backend, seed } = await open(t)
+    if (unless(backend.capabilities, 'upload') !== false) return t.pass('upload is unsupported')
+    await seed({ 'folder/old.txt': 'old' })
+    const folder = await find(backend, 'folder')
+    const added = await upload(backend, { parentId: folder.id, name: 'new.txt' }, Readable.from(['new']))
+    t.equal(added.parentId, folder.id)
+    const old = await find(backend, 'folder/old.txt')
+    await upload(backend, { id: old.id }, Readable.from(['newer']))
+    t.same((await listAll(backend, folder.id)).map(({ name }) => name).sort(), ['new.txt', 'old.txt'])
+    const { body } = await backend.download(old.id, call())
+    t.equal((await readBody(body)).toString(), 'newer')
+    t.not((await find(backend, 'folder/old.txt')).version, old.version)
+  })
+
+  t.test('an upload into a folder that is not there fails, or makes it', async (t) => {
+    const { backend, missing } = await open(t)
+    if (unless(backend.capabilities, 'upload') !== false) return t.pass('upload is unsupported')
+    const body = Readable.from(['x'])
+    try {
+      await upload(backend, { parentId: missing.folder, name: 'x' }, body)
+      t.equal((await listAll(backend, missing.folder)).length, 1)
+    } catch (error) {
+      t.match(error, { code: 'FOLDER_NOT_FOUND' })
+    }
+    t.equal(body.destroyed, true)
+  })
+
+  t.test('a source that fails stores nothing', async (t) => {
+    const { backend, seed, busy } = await open(t)
+    if (unless(backend.capabilities, 'upload') !== false) return t.pass('upload is unsupported')
+    await seed({ 'kept.txt': 'kept' })
+    for (const bytes of [0, 10, 9 * MIB, 17 * MIB]) {
+      const failing = Readable.from(
+        (async function* () {
+          for (let sent = 0; sent < bytes; sent += Math.min(MIB, bytes)) yield randomBytes(Math.min(MIB, bytes))
+          throw new Error('the client has left')
+        })(),
+        { objectMode: false }
+      )
+      await rejectsWith(t, upload(backend, { parentId: null, name: 'new.txt' }, failing), 'INVALID_REQUEST')
+      t.equal(failing.destroyed, true)
+    }
+    const cut = new Readable({ read() {} })
+    cut.push('half')
+    const cutting = upload(backend, { id: (await find(backend, 'kept.txt')).id }, cut)
+    await until(() => cut.readableLength === 0)
+    cut.destroy()
+    await rejectsWith(t, cutting, 'INVALID_REQUEST', 'a source that was destroyed')
+    const gone = Readable.from(['x'])
+    gone.destroy(new Error('before anyone read it'))
+    await rejectsWith(t, upload(backend, { parentId: null, name: 'gone' }, gone), 'INVALID_REQUEST')
+    t.same(
+      (await listAll(backend, null)).map(({ name, size }) => [name, size]),
+      [['kept.txt', 4]]
+    )
+    await until(async () => (await busy()) === 0)
+  })
+
+  t.test('a size that is not the size of the body stores nothing', async (t) => {
+    const { backend, busy } = await open(t)
+    if (unless(backend.capabilities, 'upload') !== false) return t.pass('upload is unsupported')
+    for (const [bytes, size] of [
+      [10, 9],
+      [10, 11],
+      [0, 1],
+      [1, 0],
+      [9 * MIB, 9 * MIB + 1],
+      [9 * MIB, 8 * MIB],
+      [9 * MIB, 9 * MIB - 1]
+    ] as const) {
+      const body = piecesOf(randomBytes(bytes))
+      const work = upload(backend, { parentId: null, name: 'wrong' }, body, { size })
+      await rejectsWith(t, work, 'INVALID_REQUEST', `${bytes} instead of ${size}`)
+      t.equal(body.destroyed, true)
+    }
+    for (const size of [-1, 1.5, NaN]) {
+      const work = upload(backend, { parentId: null, name: 'wrong' }, Readable.from(['x']), { size })
+      await rejectsWith(t, work, 'INVALID_REQUEST', `a size of ${size}`)
+    }
+    t.same(await listAll(backend, null), [])
+    await until(async () => (await busy()) === 0)
+  })
+
+  t.test('an upload that is aborted rejects with the reason, ends its source and stores nothing', async (t) => {
+    const { backend, busy } = await open(t)
+    if (unless(backend.capabilities, 'upload') !== false) return t.pass('upload is unsupported')
+    for (const bytes of [0, 10, 9 * MIB, 17 * MIB]) {
+      const controller = new AbortController()
+      const reason = new Error(`after ${bytes}`)
+      const silent = new Readable({ read() {} })
+      if (bytes > 0) silent.push(randomBytes(bytes))
+      const work = upload(backend, { parentId: null, name: 'aborted' }, silent, { signal: controller.signal })
+      await until(() => silent.readableLength === 0)
+      controller.abort(reason)
+      t.equal(await work.catch((error: unknown) => error), reason)
+      t.equal(silent.destroyed, true)
+    }
+    const body = Readable.from(['x'])
+    const reason = new Error('before')
+    const work = upload(backend, { parentId: null, name: 'aborted' }, body, { signal: AbortSignal.abort(reason) })
+    t.equal(await work.catch((error: unknown) => error), reason)
+    t.equal(body.destroyed, true)
+    await until(async () => (await busy()) === 0)
+    t.same(await listAll(backend, null), [])
+  })
+
+  t.test('a slow source is waited for, and never hurried', async (t) => {
+    const { backend } = await open(t)
+    if (unless(backend.capabilities, 'upload') !== false) return t.pass('upload is unsupported')
+    let read = 0
+    const body = new Readable({
+      highWaterMark: MIB,
+      read() {
+        setImmediate(() => {
+          this.push(++read > 40 ? null : Buffer.alloc(MIB, read))
+        })
+      }
+    })
+    const entry = await upload(backend, { parentId: null, name: 'slow' }, body)
+    t.equal(entry.size, 40 * MIB)
+  })
+
+  t.test('what is removed is gone, and removing it again is no error', async (t) => {
+    const { backend, seed, missing } = await open(t)
+    if (unless(backend.capabilities, 'remove') !== false) return t.pass('remove is unsupported')
+    await seed({ 'folder/a.txt': 'a', 'folder/b.txt': 'b' })
+    const remove = required(backend.remove?.bind(backend))
+    const { id } = await find(backend, 'folder/a.txt')
+    await remove(id, call())
+    await rejectsWith(t, backend.stat(id, call()), 'OBJECT_NOT_FOUND')
+    await rejectsWith(t, backend.download(id, call()), 'OBJECT_NOT_FOUND')
+    await remove(id, call())
+    await remove(missing.file, call())
+    const folder = await find(backend, 'folder')
+    await rejectsWith(t, remove(folder.id, call()), 'INVALID_REQUEST', 'a folder')
+    t.same(
+      (await listAll(backend, folder.id)).map(({ name }) => name),
+      ['b.txt']
+    )
+  })
+}

@@ -1,0 +1,314 @@
+import t, { type Test } from 'tap'
+import { execFileSync } from 'node:child_process'
+import { constants } from 'node:fs'
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  utimes,
+  writeFile
+} from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { isStorageError } from '../../src/domain/errors.ts'
+import { openManaged } from '../../src/providers/disk.ts'
+import { toStorageError } from '../../src/providers/disk/errors.ts'
+import { SmallestNames } from '../../src/providers/disk/smallest-names.ts'
+import { backendContract } from '../contract/backend.ts'
+import { harness } from '../contract/harness/disk.ts'
+import { call, listAll, rejectsWith } from '../contract/suite/arrange.ts'
+import { upload } from '../contract/suite/uploads.ts'
+import { readBody } from '../support/read-body.ts'
+import { TEST_TIMEOUTS } from '../support/timeouts.ts'
+import { until } from '../support/until.ts'
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
+t.test('the contract', async (t) => {
+  backendContract(t, harness)
+})
+
+async function temporary(t: Test): Promise<string> {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), 'disk-test-')))
+  t.teardown(() => rm(folder, { recursive: true }))
+  return folder
+}
+
+const openStore = (directory: string) => openManaged({ type: 'disk', directory }, { timeouts: TEST_TIMEOUTS })
+
+/** A store with a file and a folder outside of it that links inside lead to. */
+async function storeWithLinks(t: Test) {
+  const base = await temporary(t)
+  const directory = join(base, 'store')
+  const outside = join(base, 'outside')
+  await mkdir(join(directory, 'folder'), { recursive: true })
+  await mkdir(join(outside, 'inner'), { recursive: true })
+  await writeFile(join(outside, 'secret.txt'), 'secret')
+  await writeFile(join(directory, 'plain.txt'), 'plain')
+  await symlink(join(outside, 'secret.txt'), join(directory, 'file-link'))
+  await symlink(outside, join(directory, 'folder-link'))
+  await symlink(join(directory, 'folder'), join(directory, 'inner-link'))
+  await symlink(join(base, 'nowhere'), join(directory, 'dangling'))
+  return { directory, outside, backend: await openStore(directory) }
+}
+
+t.test('links are not shown', async (t) => {
+  const { backend } = await storeWithLinks(t)
+  t.same(
+    (await listAll(backend, null)).map(({ id }) => id),
+    ['folder/', 'plain.txt']
+  )
+})
+
+t.test('links are not followed, whatever is asked of them', async (t) => {
+  const { backend, outside } = await storeWithLinks(t)
+  for (const id of ['file-link', 'dangling', 'folder-link/secret.txt', 'inner-link/x.txt']) {
+    await rejectsWith(t, backend.stat(id, call()), 'OBJECT_NOT_FOUND', `stat ${id}`)
+    await rejectsWith(t, backend.download(id, call()), 'OBJECT_NOT_FOUND', `download ${id}`)
+    await backend.remove?.(id, call())
+  }
+  for (const id of ['folder-link/', 'inner-link/', 'folder-link/inner/', 'file-link/']) {
+    await rejectsWith(t, backend.stat(id, call()), 'OBJECT_NOT_FOUND', `stat ${id}`)
+    await rejectsWith(t, listAll(backend, id), 'FOLDER_NOT_FOUND', `list ${id}`)
+    await rejectsWith(t, upload(backend, { id: `${id}new.txt` }, Readable.from(['x'])), 'FOLDER_NOT_FOUND', `to ${id}`)
+    const named = upload(backend, { parentId: id, name: 'new.txt' }, Readable.from(['x']))
+    await rejectsWith(t, named, 'FOLDER_NOT_FOUND', `into ${id}`)
+    await rejectsWith(t, backend.createFolder?.(id, 'new', call()) ?? Promise.resolve(), 'FOLDER_NOT_FOUND')
+  }
+  const deep = upload(backend, { id: 'folder-link/new/deep.txt' }, Readable.from(['x']))
+  await rejectsWith(t, deep, 'FOLDER_NOT_FOUND', 'nor are folders made behind them')
+  await rejectsWith(t, upload(backend, { id: 'file-link' }, Readable.from(['x'])), 'ALREADY_EXISTS')
+  t.same((await readdir(outside)).sort(), ['inner', 'secret.txt'])
+  t.equal(await readFile(join(outside, 'secret.txt'), 'utf8'), 'secret')
+})
+
+t.test('the folder of the store itself may be a link', async (t) => {
+  const base = await temporary(t)
+  await mkdir(join(base, 'real'))
+  await symlink(join(base, 'real'), join(base, 'link'))
+  const backend = await openStore(join(base, 'link'))
+  await upload(backend, { id: 'a/b.txt' }, Readable.from(['b']))
+  t.equal(await readFile(join(base, 'real', 'a', 'b.txt'), 'utf8'), 'b')
+})
+
+t.test('ids that are no path below the store are refused', async (t) => {
+  const directory = await temporary(t)
+  const backend = await openStore(directory)
+  await mkdir(join(directory, 'a'))
+  const hostile = ['/etc/passwd', 'a//b', 'a\\b', '..\\outside', '\\\\server\\share', '.fastify-cloud-storage/x']
+  for (const id of [...hostile, '.Fastify-Cloud-Storage', 'x'.repeat(256), `a/${'\u00fc'.repeat(128)}`]) {
+    await rejectsWith(t, backend.stat(id, call()), 'INVALID_REQUEST', id.slice(0, 30))
+    await rejectsWith(t, backend.download(id, call()), 'INVALID_REQUEST', id.slice(0, 30))
+    await rejectsWith(t, backend.stat(`${id}/`, call()), 'INVALID_REQUEST', id.slice(0, 30))
+    await rejectsWith(t, upload(backend, { id }, Readable.from(['x'])), 'INVALID_REQUEST', id.slice(0, 30))
+  }
+  t.same((await readdir(directory)).sort(), ['.fastify-cloud-storage', 'a'])
+})
+
+t.test('what is no file and no folder is not there', async (t) => {
+  const directory = await temporary(t)
+  const backend = await openStore(directory)
+  execFileSync('mkfifo', [join(directory, 'pipe')])
+  await writeFile(Buffer.concat([Buffer.from(`${directory}/no utf-8 `), Buffer.from([0xff])]), 'x')
+  await writeFile(join(directory, 'back\\slash'), 'x')
+  t.same(
+    (await listAll(backend, null)).map(({ name, can }) => [name, can.download]),
+    [['back\\slash', false]]
+  )
+  await rejectsWith(t, backend.stat('pipe', call()), 'OBJECT_NOT_FOUND')
+  await rejectsWith(t, backend.download('pipe', call()), 'OBJECT_NOT_FOUND', 'and opening it does not hang')
+})
+
+t.test('what the store makes is readable for its owner alone', async (t) => {
+  const base = await temporary(t)
+  const directory = join(base, 'deep', 'store')
+  const backend = await openStore(directory)
+  await upload(backend, { id: 'made/by key/file' }, Readable.from(['x']))
+  await backend.createFolder?.(null, 'folder', call())
+  const mode = async (...path: string[]) => ((await stat(join(directory, ...path))).mode & 0o777).toString(8)
+  for (const path of ['.', 'made', 'made/by key', 'folder', '.fastify-cloud-storage'])
+    t.equal(await mode(path), '700', path)
+  t.equal(await mode('made', 'by key', 'file'), '600')
+  const shared = join(base, 'shared')
+  await mkdir(shared)
+  await chmod(shared, 0o750)
+  await openStore(shared)
+  t.equal(((await stat(shared)).mode & 0o777).toString(8), '750', "the operator's own folder stays as it is")
+})
+
+t.test('an upload appears as a whole, and leaves nothing beside it', async (t) => {
+  const directory = await temporary(t)
+  const backend = await openStore(directory)
+  const staging = join(directory, '.fastify-cloud-storage')
+  await writeFile(join(directory, 'a'), 'old')
+  const growing = new Readable({ read() {} })
+  growing.push('ne')
+  const work = upload(backend, { id: 'a' }, growing)
+  await until(async () => {
+    const [name] = await readdir(staging)
+    return name !== undefined && (await stat(join(staging, name))).size === 2
+  })
+  t.equal(await readFile(join(directory, 'a'), 'utf8'), 'old', 'until it has ended, the old one is there')
+  growing.push('w')
+  growing.push(null)
+  await work
+  t.equal(await readFile(join(directory, 'a'), 'utf8'), 'new')
+  t.same(await readdir(staging), [])
+
+  await upload(backend, { id: 'a' }, Readable.from(['x']), { size: 2 }).catch(() => {})
+  await upload(backend, { id: 'a' }, Readable.from(['x']), { ifNoneMatch: '*' }).catch(() => {})
+  await upload(backend, { id: 'never made/a' }, Readable.from(['x']), { size: 2 }).catch(() => {})
+  t.same(await readdir(staging), [], 'nor does one that failed')
+  t.same((await readdir(directory)).sort(), ['.fastify-cloud-storage', 'a'], 'nor folders for one')
+})
+
+t.test('leftovers of ended processes are removed when the store is opened, running uploads are not', async (t) => {
+  const directory = await temporary(t)
+  const staging = join(directory, '.fastify-cloud-storage')
+  await mkdir(staging)
+  await writeFile(join(staging, 'left behind'), 'x')
+  await writeFile(join(staging, 'running'), 'x')
+  const longAgo = new Date(Date.now() - 2 * 3_600_000)
+  await utimes(join(staging, 'left behind'), longAgo, longAgo)
+  await openStore(directory)
+  t.same(await readdir(staging), ['running'])
+})
+
+t.test('of many updates of one version at once one wins', async (t) => {
+  const directory = await temporary(t)
+  const backend = await openStore(directory)
+  const { version } = await upload(backend, { id: 'a' }, Readable.from(['first']))
+  const outcomes = await Promise.all(
+    Array.from({ length: 8 }, (_, index) =>
+      upload(backend, { id: 'a' }, Readable.from([`writer ${index}`]), { ifMatch: version ?? '' }).then(
+        () => `writer ${index}`,
+        (error: unknown) => (isStorageError(error, 'PRECONDITION_FAILED') ? null : Promise.reject(error as Error))
+      )
+    )
+  )
+  const winners = outcomes.filter((outcome) => outcome !== null)
+  t.equal(winners.length, 1)
+  t.equal(await readFile(join(directory, 'a'), 'utf8'), winners[0])
+})
+
+t.test('a file and a folder do not replace each other', async (t) => {
+  const directory = await temporary(t)
+  const backend = await openStore(directory)
+  await upload(backend, { id: 'folder/a' }, Readable.from(['a']))
+  await rejectsWith(t, upload(backend, { id: 'folder' }, Readable.from(['x'])), 'ALREADY_EXISTS')
+  await rejectsWith(t, upload(backend, { id: 'folder/a/b' }, Readable.from(['x'])), 'FOLDER_NOT_FOUND')
+  await rejectsWith(t, backend.createFolder?.('folder/', 'a', call()) ?? Promise.resolve(), 'ALREADY_EXISTS')
+  await backend.remove?.('folder', call())
+  t.equal(await readFile(join(directory, 'folder', 'a'), 'utf8'), 'a')
+})
+
+t.test('a reader keeps the version that it opened, and notices a file that is cut', async (t) => {
+  const directory = await temporary(t)
+  const backend = await openStore(directory)
+  const content = Buffer.alloc(4 * 1024 * 1024, 'a')
+  await writeFile(join(directory, 'a'), content)
+  const replaced = await backend.download('a', call())
+  await upload(backend, { id: 'a' }, Readable.from(['new']))
+  t.ok((await readBody(replaced.body)).equals(content))
+
+  await writeFile(join(directory, 'a'), content)
+  const cut = await backend.download('a', call())
+  await truncate(join(directory, 'a'), 1000)
+  await rejectsWith(t, readBody(cut.body), 'PROVIDER_UNAVAILABLE')
+})
+
+t.test('20,000 files come once each, in pages, although one is removed and one added meanwhile', async (t) => {
+  const directory = await temporary(t)
+  const backend = await openStore(directory)
+  for (let index = 0; index < 20_000; index++) {
+    const file = await open(join(directory, `${index}.txt`), constants.O_CREAT | constants.O_WRONLY)
+    await file.close()
+  }
+  const seen = new Map<string, number>()
+  let cursor: string | undefined
+  let calls = 0
+  do {
+    const page = await backend.listFolder(null, { ...call(), limit: 1000, ...(cursor !== undefined && { cursor }) })
+    for (const { name } of page.entries) seen.set(name, (seen.get(name) ?? 0) + 1)
+    cursor = page.next ?? undefined
+    if (++calls === 2) {
+      await rm(join(directory, '0.txt'))
+      await writeFile(join(directory, '0 added.txt'), '')
+    }
+  } while (cursor !== undefined)
+  t.equal(calls, 20)
+  t.equal(seen.size, 20_000)
+  t.ok([...seen.values()].every((times) => times === 1))
+})
+
+t.test('a page of a million names holds a page of names', async (t) => {
+  collectGarbage()
+  const before = process.memoryUsage().heapUsed
+  const smallest = new SmallestNames(1001, 'name 0500000')
+  for (let index = 0; index < 1_000_000; index++) {
+    smallest.offer(`name ${String((index * 7_919) % 1_000_000).padStart(7, '0')}`)
+  }
+  collectGarbage()
+  const held = process.memoryUsage().heapUsed - before
+  t.ok(held < 2 * 1024 * 1024, `${held} bytes`)
+  const names = smallest.take()
+  t.equal(names.length, 1001)
+  t.equal(names[0], 'name 0500001')
+  t.equal(names.at(-1), 'name 0501001')
+})
+
+t.test('a listing ends when nobody waits for it', async (t) => {
+  const directory = await temporary(t)
+  const backend = await openStore(directory)
+  for (let index = 0; index < 3000; index++) await writeFile(join(directory, String(index)), '')
+  const controller = new AbortController()
+  const reason = new Error('left')
+  const work = backend.listFolder(null, { signal: controller.signal, limit: 1 })
+  controller.abort(reason)
+  t.equal(await work.catch((error: unknown) => error), reason)
+})
+
+t.test('a folder that cannot be used stops the start, by its name', async (t) => {
+  const base = await temporary(t)
+  await writeFile(join(base, 'file'), '')
+  await t.rejects(openStore(join(base, 'file')), { message: /"[^"]*file"/ })
+  await mkdir(join(base, 'odd'))
+  await writeFile(join(base, 'odd', '.fastify-cloud-storage'), '')
+  await t.rejects(openStore(join(base, 'odd')), { message: /"[^"]*odd"/ })
+  await t.rejects(openStore(''), { message: /"directory"/ })
+  const backend = await openStore(join(base, 'moved'))
+  await rename(join(base, 'moved'), join(base, 'elsewhere'))
+  await rejectsWith(t, backend.account(call()), 'FOLDER_NOT_FOUND')
+  await rejectsWith(t, listAll(backend, null), 'FOLDER_NOT_FOUND')
+})
+
+t.test("the system's refusals come out as codes, without a path", async (t) => {
+  for (const [system, code] of [
+    ['ENOSPC', 'QUOTA_EXCEEDED'],
+    ['EDQUOT', 'QUOTA_EXCEEDED'],
+    ['EMFILE', 'PROVIDER_UNAVAILABLE'],
+    ['EIO', 'PROVIDER_UNAVAILABLE'],
+    ['EACCES', 'INTERNAL'],
+    ['ENOENT', 'OBJECT_NOT_FOUND'],
+    ['EXDEV', 'INTERNAL']
+  ] as const) {
+    const cause = Object.assign(new Error(`${system}: open '/srv/secret'`), { code: system })
+    const error = toStorageError(cause, 'OBJECT_NOT_FOUND')
+    t.equal(error.code, code)
+    t.notMatch(error.message, '/srv')
+  }
+  t.equal(toStorageError('no error at all', 'OBJECT_NOT_FOUND').code, 'INTERNAL')
+})

@@ -1,0 +1,97 @@
+import t from 'tap'
+import { execFile } from 'node:child_process'
+import { access } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import { isProviderDefinition } from '../../src/domain/provider.ts'
+import { MANAGED_STORES, PROVIDERS } from '../../src/providers/registry.ts'
+import type { Harness } from '../contract/harness.ts'
+
+const root = new URL('../../', import.meta.url)
+
+t.test('every provider and every managed store has a harness for the contract suite', async (t) => {
+  for (const name of new Set([...Object.keys(PROVIDERS), ...Object.keys(MANAGED_STORES)])) {
+    const path = new URL(`test/contract/harness/${name}.ts`, root)
+    await access(path)
+    const { harness } = (await import(path.href)) as { harness: Harness }
+    t.equal(harness.name, name)
+    t.type(harness.open, 'function')
+  }
+})
+
+t.test('every provider is a definition under its own id', async (t) => {
+  for (const [id, load] of Object.entries(PROVIDERS)) {
+    const { provider } = await load()
+    t.ok(isProviderDefinition(provider))
+    t.equal(provider.id, id)
+  }
+  for (const load of Object.values(MANAGED_STORES)) t.type((await load()).openManaged, 'function')
+})
+
+/** Runs a script in a process in which the packages of `missing` cannot be found, and gives what it prints. */
+async function runWithout(missing: string, script: string): Promise<unknown> {
+  const hook = `export async function resolve(specifier, context, next) {
+    if (!new RegExp(${JSON.stringify(missing)}).test(specifier)) return next(specifier, context)
+    throw Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' })
+  }`
+  const code = `
+    import { register } from 'node:module'
+    register('data:text/javascript,' + encodeURIComponent(${JSON.stringify(hook)}))
+    const { PROVIDERS, MANAGED_STORES } = await import('./src/providers/registry.ts')
+    const timeouts = { connectMs: 1000, headersMs: 1000, idleMs: 1000, totalMs: 1000 }
+    const options = { type: 's3', endpoint: 'http://127.0.0.1:1', bucket: 'bucket', credentials: { accessKeyId: 'a', secretAccessKey: 'b' } }
+    const signal = new AbortController().signal
+    const show = (error) => ({ code: error.code, message: error.message, cause: error.cause?.message })
+    console.log(JSON.stringify(await (async () => { ${script} })()))
+  `
+  const args = ['--no-warnings', '--import', 'tsx', '--input-type=module', '--eval', code]
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root, timeout: 60_000 })
+  return JSON.parse(stdout)
+}
+
+t.test('importing every provider loads no SDK, and opening one without its SDK says what to install', async (t) => {
+  const script = `
+    for (const load of [...Object.values(PROVIDERS), ...Object.values(MANAGED_STORES)]) await load()
+    const { openManaged } = await MANAGED_STORES.s3()
+    return openManaged(options, { timeouts }).then(() => 'opened', show)
+  `
+  t.match(await runWithout('^@aws-sdk/', script), {
+    code: 'SDK_MISSING',
+    message: /^[^@]*$/,
+    cause: /npm install @aws-sdk\/client-s3/
+  })
+})
+
+t.test('the packages for uploads and for links are missed when they are needed, and not before', async (t) => {
+  const script = `
+    const { openManaged } = await MANAGED_STORES.s3()
+    const backend = await openManaged(options, { timeouts })
+    const { Readable } = await import('node:stream')
+    return [
+      await backend.upload({ id: 'a' }, Readable.from(['x']), { signal }).catch(show),
+      await backend.downloadUrl('a', { signal, expiresInMs: 1000 }).catch(show)
+    ]
+  `
+  t.match(await runWithout('^@aws-sdk/(lib-storage|s3-request-presigner)$', script), [
+    { code: 'SDK_MISSING', cause: /npm install @aws-sdk\/lib-storage/ },
+    { code: 'SDK_MISSING', cause: /npm install @aws-sdk\/s3-request-presigner/ }
+  ])
+})
+
+t.test('a process ends by itself, although it has kept sockets for the next call', async (t) => {
+  const script = `
+    const { createServer } = await import('node:http')
+    const server = createServer((request, response) => response.writeHead(200, { etag: '"e"', 'content-length': 1 }).end())
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+    server.unref()
+    const endpoint = 'http://127.0.0.1:' + server.address().port
+    const { openManaged } = await MANAGED_STORES.s3()
+    const backend = await openManaged({ ...options, endpoint }, { timeouts })
+    await backend.stat('a', { signal })
+    const { sharedAgents } = await import('./src/providers/s3/agents.ts')
+    const kept = () => Object.values(sharedAgents.managed.http.freeSockets).flat().length
+    while (kept() === 0) await new Promise(setImmediate)
+    const sockets = await new Promise((resolve) => server.getConnections((error, count) => resolve(count)))
+    return { sockets, kept: kept() }
+  `
+  t.same(await runWithout('^nothing$', script), { sockets: 1, kept: 1 })
+})

@@ -1,0 +1,200 @@
+import t from 'tap'
+import { once } from 'node:events'
+import { PassThrough, Readable } from 'node:stream'
+import { mock } from 'node:test'
+import { parse } from 'content-disposition'
+import fc from 'fast-check'
+import { StorageError } from '../../src/domain/errors.ts'
+import { attachment } from '../../src/providers/shared/attachment.ts'
+import { resolveRange } from '../../src/providers/shared/byte-range.ts'
+import { importSdk } from '../../src/providers/shared/import-sdk.ts'
+import { isSegment, isUnambiguous, nameOf, parentOf } from '../../src/providers/shared/object-path.ts'
+import { TransferBody } from '../../src/providers/shared/transfer-body.ts'
+import { UploadSource } from '../../src/providers/shared/upload-source.ts'
+import { compareUtf8 } from '../../src/providers/shared/utf8-order.ts'
+import { rejectsWith } from '../contract/suite/arrange.ts'
+import { readBody } from '../support/read-body.ts'
+import { until } from '../support/until.ts'
+
+const wellFormed = fc.string({ unit: 'binary' })
+
+t.test('names are compared as their UTF-8 bytes are', async () => {
+  fc.assert(
+    fc.property(wellFormed, wellFormed, (a, b) => {
+      return Math.sign(compareUtf8(a, b)) === Buffer.compare(Buffer.from(a), Buffer.from(b))
+    })
+  )
+})
+
+t.test('any name makes one header that says attachment and gives the name back', async (t) => {
+  fc.assert(
+    fc.property(wellFormed, (name) => {
+      const header = attachment(name)
+      const { type, parameters } = parse(header)
+      return /^[\x20-\x7e]*$/.test(header) && type === 'attachment' && parameters['filename'] === name
+    })
+  )
+  t.equal(attachment('plain name.txt'), 'attachment; filename="plain name.txt"')
+  t.equal(attachment('a"b\\c%20.txt'), `attachment; filename="a_b_c_20.txt"; filename*=UTF-8''a%22b%5Cc%2520.txt`)
+  t.equal(
+    attachment("it's (1)*.txt\u00e9"),
+    `attachment; filename="it's (1)*.txt_"; filename*=UTF-8''it%27s%20%281%29%2a.txt%C3%A9`
+  )
+  t.notMatch(attachment('a\r\nSet-Cookie: x'), /[\r\n]/)
+})
+
+t.test('paths are taken apart at their slashes', async (t) => {
+  for (const [id, name, parent] of [
+    ['a', 'a', null],
+    ['a/', 'a', null],
+    ['a/b', 'b', 'a/'],
+    ['a/b/', 'b', 'a/'],
+    ['a//', '', 'a/'],
+    ['a//b', 'b', 'a//'],
+    ['/', '', null],
+    ['/a', 'a', '/'],
+    ['//', '', '/']
+  ] as const) {
+    t.equal(nameOf(id), name, `the name of ${id}`)
+    t.equal(parentOf(id), parent, `the parent of ${id}`)
+  }
+  for (const odd of ['.', '..', 'a/..', 'a/./b', '../', 'a\0', '\ud800', 'a\udc00']) t.notOk(isUnambiguous(odd))
+  for (const fine of ['...', '..a', 'a.', 'a/.b', '\u{1f4be}', '%2e%2e', '~', 'a//b']) t.ok(isUnambiguous(fine), fine)
+  for (const no of ['', 'a/b', '.', '..']) t.notOk(isSegment(no))
+})
+
+t.test('a range of any object is inside of it, or not satisfiable', async () => {
+  fc.assert(
+    fc.property(fc.nat(100), fc.nat(100), fc.nat(100), (start, length, size) => {
+      try {
+        const range = resolveRange({ start, end: start + length }, size)
+        return range.start === start && range.end === Math.min(start + length, size - 1) && range.end < size
+      } catch (error) {
+        return start >= size && error instanceof StorageError && error.code === 'RANGE_NOT_SATISFIABLE'
+      }
+    })
+  )
+})
+
+t.test('an SDK that is not installed is a clear error for the log alone', async (t) => {
+  const missing = 'no-such-package'
+  const error: unknown = await importSdk(missing, () => import(missing)).catch((error: unknown) => error)
+  t.match(error, { code: 'SDK_MISSING', cause: { message: /npm install no-such-package/ } })
+  t.match(error, { cause: { cause: { message: missing } } })
+  t.notMatch((error as Error).message, missing)
+  t.equal(await importSdk('node:path', () => Promise.resolve(1)), 1)
+})
+
+function body(source: Readable, expected: number | null = null, signal = new AbortController().signal) {
+  return new TransferBody(source, { expected, idleMs: 1000, signal, toError: (error) => error as Error })
+}
+
+t.test('time passes over a body', async (t) => {
+  t.beforeEach(() => {
+    mock.timers.enable({ apis: ['setTimeout'] })
+  })
+  t.afterEach(() => {
+    mock.timers.reset()
+  })
+
+  t.test('a reader who waits for a silent source gives up', async (t) => {
+    const source = new PassThrough()
+    const reading = body(source)
+    const read = readBody(reading)
+    source.write('a')
+    await once(reading, 'readable')
+    mock.timers.tick(999)
+    t.equal(reading.destroyed, false)
+    source.write('b')
+    await until(() => source.readableLength === 0)
+    mock.timers.tick(999)
+    t.equal(reading.destroyed, false, 'each chunk starts the time anew')
+    mock.timers.tick(1)
+    await rejectsWith(t, read, 'PROVIDER_TIMEOUT')
+    t.equal(source.destroyed, true)
+  })
+
+  t.test('a reader who is slow keeps the body', async (t) => {
+    const source = Readable.from([Buffer.alloc(100_000), Buffer.alloc(100_000)], { objectMode: false })
+    const reading = body(source, 200_000)
+    reading.read(0)
+    await once(reading, 'readable')
+    mock.timers.tick(60_000)
+    t.equal(reading.destroyed, false)
+    t.equal((await readBody(reading)).length, 200_000)
+  })
+
+  t.test('a body that nobody reads is given up in the end', async (t) => {
+    const source = new PassThrough()
+    const unread = body(source)
+    mock.timers.tick(299_999)
+    t.equal(unread.destroyed, false)
+    mock.timers.tick(1)
+    t.equal(unread.destroyed, true)
+    t.equal(source.destroyed, true)
+  })
+})
+
+t.test('a body counts what it was promised', async (t) => {
+  t.equal((await readBody(body(Readable.from([Buffer.from('abc')]), 3))).toString(), 'abc')
+  await rejectsWith(t, readBody(body(Readable.from([Buffer.from('abc')]), 4)), 'PROVIDER_UNAVAILABLE', 'too few')
+  await rejectsWith(t, readBody(body(Readable.from([Buffer.from('abc')]), 2)), 'PROVIDER_ERROR', 'too many')
+  const closed = new PassThrough()
+  const reading = readBody(body(closed))
+  closed.destroy()
+  await rejectsWith(t, reading, 'PROVIDER_UNAVAILABLE', 'closed without an end')
+})
+
+t.test('a body that nobody reads may fail without ending the process', async (t) => {
+  const source = new PassThrough()
+  const unread = body(source)
+  source.destroy(new Error('reset'))
+  await until(() => unread.closed)
+  t.match(unread.errored, { message: 'reset' })
+})
+
+t.test('a body ends with its signal, and lets go of it when it ends', async (t) => {
+  const reason = new Error('left')
+  const aborted = body(new PassThrough(), null, AbortSignal.abort(reason))
+  t.equal(aborted.errored, reason)
+  const controller = new AbortController()
+  let listeners = 0
+  const { signal } = controller
+  const add = signal.addEventListener.bind(signal)
+  const remove = signal.removeEventListener.bind(signal)
+  signal.addEventListener = (...args: Parameters<typeof add>) => {
+    listeners++
+    add(...args)
+  }
+  signal.removeEventListener = (...args: Parameters<typeof remove>) => {
+    listeners--
+    remove(...args)
+  }
+  await readBody(body(Readable.from([Buffer.from('abc')]), 3, signal))
+  t.equal(listeners, 0)
+  const text = new AbortController()
+  const odd = body(new PassThrough(), null, text.signal)
+  text.abort('a text')
+  t.match(odd.errored, { cause: 'a text' }, 'a stream can only break with an Error')
+})
+
+t.test('the source of an upload ends as it should, or fails', async (t) => {
+  const text = Readable.from(['\u00fc', 'b'])
+  const source = new UploadSource(text, 3)
+  t.equal((await readBody(source.stream)).toString(), '\u00fcb')
+  t.equal(source.count, 3, 'bytes are counted, not characters')
+
+  const own = new StorageError('PAYLOAD_TOO_LARGE', 'The host allows less.')
+  const limited = new PassThrough()
+  const limiting = readBody(new UploadSource(limited, undefined).stream)
+  limited.destroy(own)
+  t.equal(await limiting.catch((error: unknown) => error), own, 'an error of the host keeps its code')
+
+  const silent = new PassThrough()
+  const waiting = new UploadSource(silent, undefined)
+  const read = readBody(waiting.stream)
+  const reason = new Error('enough')
+  waiting.destroy(reason)
+  t.equal(await read.catch((error: unknown) => error), reason)
+  t.equal(silent.destroyed, true)
+})

@@ -1,0 +1,15 @@
+import { createHash } from 'node:crypto'
+import type { Readable } from 'node:stream'
+
+export async function readBody(body: Readable): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const chunk of body as AsyncIterable<Buffer>) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}
+
+/** The SHA-256 of a body, without keeping it. */
+export async function digest(body: Readable): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of body as AsyncIterable<Buffer>) hash.update(chunk)
+  return hash.digest('hex')
+}
