@@ -1,0 +1,19 @@
+import type { FastifyInstance } from 'fastify'
+import type { ProviderDefinition } from '../domain/provider.ts'
+import { privateAnswer } from './private-answer.ts'
+
+export interface ProviderRouteDeps {
+  readonly loadProviders: () => Promise<ProviderDefinition[]>
+}
+
+export function providerRoutes(app: FastifyInstance, { loadProviders }: ProviderRouteDeps): void {
+  app.get('/providers', { exposeHeadRoute: true }, async (_request, reply) => {
+    const providers = await loadProviders()
+    privateAnswer(reply)
+    return { providers: providers.map(view) }
+  })
+}
+
+function view({ id, label, connect, capabilities }: ProviderDefinition): object {
+  return { id, label, connect: { type: connect.type, schema: connect.schema }, capabilities }
+}

@@ -1,0 +1,31 @@
+import sensible from '@fastify/sensible'
+import type { FastifyInstance } from 'fastify'
+import { type Authenticate, identify } from './authenticate.ts'
+import { type ConnectionRouteDeps, connectionRoutes } from './connection-routes.ts'
+import { refuseCrossSite } from './cross-site.ts'
+import { type ListingRouteDeps, listingRoute } from './listing-route.ts'
+import { answerProblem } from './problem.ts'
+import { type ProviderRouteDeps, providerRoutes } from './provider-routes.ts'
+import { setUser } from './users.ts'
+
+export interface RoutesDeps extends ListingRouteDeps, ConnectionRouteDeps, ProviderRouteDeps {
+  readonly authenticate: Authenticate
+  /** Where browsers reach the application, if a proxy gives it another `Host`. */
+  readonly publicHost: string | undefined
+}
+
+/** All routes, in a scope of their own: its error handler and its validators never touch the host's. */
+export async function registerRoutes(app: FastifyInstance, deps: RoutesDeps): Promise<void> {
+  if (!app.hasReplyDecorator('vary')) await app.register(sensible)
+  app.setErrorHandler(answerProblem)
+  // Ajv is half of what this package costs to import: whoever only wants the decorators never pays for it.
+  const { compileBody, compileQuery } = await import('./validation.ts')
+  app.setValidatorCompiler(({ schema }) => compileQuery(schema as object))
+  app.addHook('onRequest', async (request) => {
+    setUser(request, await identify(deps.authenticate, request))
+    refuseCrossSite(request, deps.publicHost)
+  })
+  listingRoute(app, deps)
+  providerRoutes(app, deps)
+  connectionRoutes(app, deps, compileBody)
+}

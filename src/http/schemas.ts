@@ -1,0 +1,26 @@
+import { MAX_CURSOR_LENGTH } from '../domain/entry.ts'
+
+export interface ListingQuery {
+  readonly folder?: string
+  readonly connection?: string
+  readonly cursor?: string
+  readonly limit: number
+  readonly kind?: 'folder' | 'file'
+  readonly refresh: boolean
+}
+
+export const listingQuerySchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    folder: { type: 'string' },
+    connection: { type: 'string', minLength: 1, maxLength: 128 },
+    cursor: { type: 'string', minLength: 1, maxLength: MAX_CURSOR_LENGTH },
+    limit: { type: 'integer', minimum: 1, maximum: 1000, default: 200 },
+    kind: { type: 'string', enum: ['folder', 'file'] },
+    refresh: { type: 'boolean', default: false }
+  }
+} as const
+
+/** The user's own name for a connection; stands beside the provider's fields in the body. */
+export const labelSchema = { type: 'string', minLength: 1, maxLength: 200 } as const

@@ -1,0 +1,47 @@
+import { systemClock } from './infra/clock.ts'
+import { FolderCache, type FolderCacheOptions } from './listing/folder-cache.ts'
+import { CACHE_DEFAULTS } from './options.ts'
+import cloudStorage from './plugin.ts'
+
+export default cloudStorage
+export { cloudStorage }
+
+export { defineProvider } from './domain/provider.ts'
+export { isStorageError, STORAGE_ERROR_CODES, StorageError } from './domain/errors.ts'
+export { Secret } from './domain/secret.ts'
+
+/**
+ * The folder cache on its own, for other uses than the plugin's.
+ *
+ * @param options what is left out is as the plugin has it: 1000 entries, 60,000 ms, 64 MiB, 32 loads per user
+ * @throws TypeError that names the option which is not a positive integer
+ */
+export function createFolderCache(options: Partial<FolderCacheOptions> = {}): FolderCache {
+  return new FolderCache({ clock: systemClock, ...CACHE_DEFAULTS, ...options })
+}
+
+export type { ConnectionEvent, OnConnectionChange } from './connections/connection-event.ts'
+export type { Connection, ConnectionStatus } from './domain/connection.ts'
+export type { StoredDocument, User } from './domain/document.ts'
+export type * from './domain/entry.ts'
+export type { StorageErrorCode, StorageErrorOptions } from './domain/errors.ts'
+export type { ManagedDiskOptions, ManagedS3Options, ManagedStoreOptions } from './domain/managed-store.ts'
+export type { Clock, EgressPolicy, Timeouts } from './domain/ports.ts'
+export type {
+  CredentialsConnect,
+  ObjectSchema,
+  OpenContext,
+  ParsedCredentials,
+  ProviderDefinition
+} from './domain/provider.ts'
+export type * from './domain/storage-backend.ts'
+export type { StorageBackendHookOptions } from './http/document-hook.ts'
+export type {
+  FolderCache,
+  FolderCacheOptions,
+  FolderCacheStats,
+  FolderCacheStatus,
+  GetOrFetchOptions
+} from './listing/folder-cache.ts'
+export type { FolderKey } from './listing/folder-key.ts'
+export type { CacheOptions, CloudStorageOptions, LimitOptions, ProviderOptions } from './options.ts'

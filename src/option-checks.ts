@@ -1,0 +1,25 @@
+/** Checks of options. Each throws a TypeError that begins with the name of the option. */
+
+export function check(condition: boolean, name: string, problem: string): asserts condition {
+  if (!condition) throw new TypeError(`fastify-cloud-storage: option ${name} ${problem}`)
+}
+
+export function record(name: string, value: unknown): Record<string, unknown> {
+  check(typeof value === 'object' && value !== null && !Array.isArray(value), name, 'must be an object')
+  return value as Record<string, unknown>
+}
+
+/** A misspelt name is an error: it would silently leave a limit at its default. */
+export function known(name: string, value: Record<string, unknown>, names: readonly string[]): void {
+  for (const key of Object.keys(value)) {
+    check(names.includes(key), name === '' ? key : `${name}.${key}`, 'is not known')
+  }
+}
+
+export function positive(name: string, value: unknown): void {
+  check(Number.isSafeInteger(value) && (value as number) > 0, name, 'must be a positive integer')
+}
+
+export function text(name: string, value: unknown): void {
+  check(typeof value === 'string' && value !== '', name, 'must be a non-empty string')
+}

@@ -1,0 +1,225 @@
+import type { FastifyRequest } from 'fastify'
+import type { OnConnectionChange } from './connections/connection-event.ts'
+import type { ManagedStoreOptions } from './domain/managed-store.ts'
+import type { Timeouts } from './domain/ports.ts'
+import { isProviderDefinition, type ProviderDefinition } from './domain/provider.ts'
+import type { KeyRingOptions } from './infra/crypto/key-ring.ts'
+import type { PrismaLike } from './infra/db/prisma-client.ts'
+import { check, known, positive, record, text } from './option-checks.ts'
+import { PROVIDERS } from './providers/registry.ts'
+
+/** How a provider of ours is enabled. */
+export interface ProviderOptions {
+  /**
+   * Hosts that the provider may reach on behalf of users: CIDRs (`10.0.0.0/24`), addresses or names, with or without a
+   * port (`nas.lan:8443`).
+   */
+  readonly allowHosts?: readonly string[]
+}
+
+export interface CacheOptions {
+  /** At most so many listings. Default 1000. */
+  readonly max: number
+  /** How long a listing lives, in milliseconds from the start of its load. Default 60,000. */
+  readonly ttlMs: number
+  /** Default 64 MiB. */
+  readonly maxBytes: number
+  /** Loads that one user may have in flight. Default 32. */
+  readonly maxInFlightPerUser: number
+}
+
+export interface LimitOptions {
+  /** How often a user may pass the cache by `refresh=true`. Default 30. */
+  readonly refreshPerMinute: number
+  /** Default 20. */
+  readonly connectionsPerUser: number
+}
+
+/** The plugin's options. */
+export interface CloudStorageOptions {
+  /** A client that knows the models of `prisma/schema.prisma`; whoever made it closes it. */
+  readonly prisma: PrismaLike
+  /** A connection of its own for LISTEN. Accepted, and not needed while each request reads its connection. */
+  readonly listen?: () => Promise<unknown>
+  /**
+   * Who is asking: the user's id, never empty. `null`, `undefined`, `''` or a throw: 401; a throw with a `statusCode`
+   * of 500 and more: 503. A throw's `headers['www-authenticate']` is sent along.
+   */
+  readonly authenticate: (request: FastifyRequest) => string | null | undefined | Promise<string | null | undefined>
+  /** The keys that seal users' credentials. */
+  readonly encryption: KeyRingOptions
+  /** Where browsers reach the application. */
+  readonly publicUrl?: string
+  /** The host's own stores, by the name that documents carry in `storageBackend`. */
+  readonly managed?: Readonly<Record<string, ManagedStoreOptions>>
+  /** What users may connect: providers of ours by id, or values of `defineProvider()`. */
+  readonly providers?: Readonly<Record<string, boolean | ProviderOptions | ProviderDefinition>>
+  readonly cache?: Partial<CacheOptions>
+  /** How long what was read of a connection is believed. Accepted; for now each request reads anew, as with 0. */
+  readonly leaseMs?: number
+  readonly limits?: Partial<LimitOptions>
+  /** Deadlines of remote calls, in milliseconds. Default: 5000, 10,000, 15,000, 30,000. */
+  readonly timeouts?: Partial<Timeouts>
+  /** Told of each change after it has happened. What it throws is logged. */
+  readonly onConnectionChange?: OnConnectionChange
+  /** Where the routes are. Default `/cloud`; `false`: no routes, the decorators alone. */
+  readonly routePrefix?: string | false
+}
+
+export const CACHE_DEFAULTS: CacheOptions = {
+  max: 1000,
+  ttlMs: 60_000,
+  maxBytes: 64 * 1024 * 1024,
+  maxInFlightPerUser: 32
+}
+const LIMIT_DEFAULTS: LimitOptions = { refreshPerMinute: 30, connectionsPerUser: 20 }
+const TIMEOUT_DEFAULTS: Timeouts = { connectMs: 5000, headersMs: 10_000, idleMs: 15_000, totalMs: 30_000 }
+
+const OPTION_NAMES: readonly (keyof CloudStorageOptions)[] = [
+  'prisma',
+  'listen',
+  'authenticate',
+  'encryption',
+  'publicUrl',
+  'managed',
+  'providers',
+  'cache',
+  'leaseMs',
+  'limits',
+  'timeouts',
+  'onConnectionChange',
+  'routePrefix'
+]
+
+/** Fastify hands a plugin the options of `register` too. */
+const REGISTER_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
+
+/** The options, complete and checked. */
+export interface CheckedOptions {
+  readonly prisma: PrismaLike
+  readonly authenticate: CloudStorageOptions['authenticate']
+  readonly encryption: KeyRingOptions
+  readonly publicHost: string | undefined
+  readonly managed: ReadonlyMap<string, ManagedStoreOptions>
+  readonly providers: ReadonlyMap<string, ProviderOptions | ProviderDefinition>
+  readonly cache: CacheOptions
+  readonly limits: LimitOptions
+  readonly timeouts: Timeouts
+  readonly onConnectionChange: OnConnectionChange | undefined
+  readonly routePrefix: string | false
+}
+
+/** @throws TypeError that names the option */
+export function checkOptions(options: CloudStorageOptions): CheckedOptions {
+  known('', record('options', options), [...OPTION_NAMES, ...REGISTER_OPTIONS])
+  const prisma = record('prisma', options.prisma)
+  for (const name of ['cloudConnection', 'oAuthState', '$transaction', '$queryRaw', '$executeRaw']) {
+    check(prisma[name] !== undefined && prisma[name] !== null, 'prisma', `must have ${name}`)
+  }
+  for (const name of ['authenticate', 'listen', 'onConnectionChange'] as const) {
+    const given = options[name] as unknown
+    const optional = name !== 'authenticate'
+    check((optional && given === undefined) || typeof given === 'function', name, 'must be a function')
+  }
+  record('encryption', options.encryption)
+  check(
+    options.leaseMs === undefined || (Number.isSafeInteger(options.leaseMs) && options.leaseMs >= 0),
+    'leaseMs',
+    'must be a whole number of milliseconds'
+  )
+  const managed = managedStores(options.managed)
+  const providers = enabledProviders(options.providers)
+  for (const name of providers.keys()) {
+    check(!managed.has(name), `managed.${name}`, 'is the name of a provider too')
+  }
+  return {
+    prisma: options.prisma,
+    authenticate: options.authenticate,
+    encryption: options.encryption,
+    publicHost: publicHost(options.publicUrl),
+    managed,
+    providers,
+    cache: numbers('cache', options.cache, CACHE_DEFAULTS),
+    limits: numbers('limits', options.limits, LIMIT_DEFAULTS),
+    timeouts: numbers('timeouts', options.timeouts, TIMEOUT_DEFAULTS),
+    onConnectionChange: options.onConnectionChange,
+    routePrefix: routePrefix(options.routePrefix)
+  }
+}
+
+function numbers<T extends object>(name: string, given: Partial<T> | undefined, defaults: T): T {
+  const values = record(name, given ?? {})
+  known(name, values, Object.keys(defaults))
+  for (const [key, value] of Object.entries(values)) positive(`${name}.${key}`, value)
+  return { ...defaults, ...values }
+}
+
+function managedStores(given: CloudStorageOptions['managed']): Map<string, ManagedStoreOptions> {
+  const stores = new Map<string, ManagedStoreOptions>()
+  for (const [name, value] of Object.entries(record('managed', given ?? {}))) {
+    const path = `managed.${name}`
+    const store = record(path, value)
+    if (store.type === 'disk') {
+      known(path, store, ['type', 'directory'])
+      text(`${path}.directory`, store.directory)
+    } else {
+      check(store.type === 's3', `${path}.type`, 'must be "s3" or "disk"')
+      const names = [
+        'type',
+        'endpoint',
+        'publicEndpoint',
+        'region',
+        'bucket',
+        'prefix',
+        'credentials',
+        'forcePathStyle'
+      ]
+      known(path, store, names)
+      text(`${path}.bucket`, store.bucket)
+      const credentials = record(`${path}.credentials`, store.credentials)
+      text(`${path}.credentials.accessKeyId`, credentials.accessKeyId)
+      text(`${path}.credentials.secretAccessKey`, credentials.secretAccessKey)
+    }
+    stores.set(name, value as ManagedStoreOptions)
+  }
+  return stores
+}
+
+function enabledProviders(given: CloudStorageOptions['providers']): CheckedOptions['providers'] {
+  const enabled = new Map<string, ProviderOptions | ProviderDefinition>()
+  for (const [id, value] of Object.entries(record('providers', given ?? {}))) {
+    const path = `providers.${id}`
+    if (value === false) continue
+    if (isProviderDefinition(value)) {
+      check(value.id === id, path, `holds a provider whose id is "${value.id}"`)
+      enabled.set(id, value)
+      continue
+    }
+    check(Object.hasOwn(PROVIDERS, id), path, 'is neither a provider of this package nor a defineProvider() value')
+    const options = value === true ? {} : record(path, value)
+    known(path, options, ['allowHosts'])
+    const { allowHosts } = options
+    check(
+      allowHosts === undefined || (Array.isArray(allowHosts) && allowHosts.every((host) => typeof host === 'string')),
+      `${path}.allowHosts`,
+      'must be a list of strings'
+    )
+    enabled.set(id, options)
+  }
+  return enabled
+}
+
+function publicHost(publicUrl: string | undefined): string | undefined {
+  if (publicUrl === undefined) return undefined
+  check(typeof publicUrl === 'string' && URL.canParse(publicUrl), 'publicUrl', 'must be a URL')
+  const { protocol, host } = new URL(publicUrl)
+  check(protocol === 'https:' || protocol === 'http:', 'publicUrl', 'must begin with https:// or http://')
+  return host
+}
+
+function routePrefix(given: string | false | undefined): string | false {
+  if (given === undefined) return '/cloud'
+  const usable = given === false || (typeof given === 'string' && /^(\/[\w.~-]+)+$/.test(given))
+  check(usable, 'routePrefix', 'must be false, or a path like "/cloud"')
+  return given
+}

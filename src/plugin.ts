@@ -1,0 +1,81 @@
+import fp from 'fastify-plugin'
+import type { FastifyInstance, FastifyPluginAsync, preHandlerAsyncHookHandler } from 'fastify'
+import type { StoredDocument } from './domain/document.ts'
+import type { StorageBackend } from './domain/storage-backend.ts'
+import { documentHook, ResolvedDocuments, type StorageBackendHookOptions } from './http/document-hook.ts'
+import { registerRoutes } from './http/routes.ts'
+import type { FolderCache } from './listing/folder-cache.ts'
+import { type CloudStorageOptions, checkOptions } from './options.ts'
+import type { GetStorageBackendForDocument } from './resolver/storage-for-document.ts'
+import { wire } from './wiring.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The TTL cache of folder listings. */
+    folderCache: FolderCache
+    /**
+     * Where a document's bytes are, opened for `user`, who must own it.
+     *
+     * @throws StorageError with a `statusCode`: `DOCUMENT_NOT_FOUND`, `CONNECTION_MISSING`, `CONNECTION_INACTIVE`,
+     * `CREDENTIALS_UNREADABLE` and others
+     */
+    getStorageBackendForDocument: GetStorageBackendForDocument
+    /** Makes a `preHandler` that sets `request.storageBackend` and `request.storageDocument`. */
+    storageBackendHook: (options: StorageBackendHookOptions) => preHandlerAsyncHookHandler
+  }
+  interface FastifyRequest {
+    /** What `storageBackendHook` resolved; valid for this request. */
+    readonly storageBackend: StorageBackend
+    readonly storageDocument: StoredDocument
+  }
+}
+
+const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, options) => {
+  if (fastify.hasDecorator('folderCache')) {
+    throw new Error('fastify-cloud-storage is registered in this tree already')
+  }
+  const checked = checkOptions(options)
+  const wired = wire(checked, fastify.log)
+  const { authenticate } = checked
+
+  const resolved = new ResolvedDocuments()
+  fastify.decorate('folderCache', wired.cache)
+  fastify.decorate('getStorageBackendForDocument', wired.resolve)
+  fastify.decorate('storageBackendHook', (hook: StorageBackendHookOptions) =>
+    documentHook(hook, authenticate, wired.resolve, resolved)
+  )
+  fastify.decorateRequest('storageBackend', {
+    getter() {
+      return resolved.get(this).backend
+    }
+  })
+  fastify.decorateRequest('storageDocument', {
+    getter() {
+      return resolved.get(this).document
+    }
+  })
+
+  fastify.addHook('onReady', wired.assertReady)
+  fastify.addHook('preClose', async () => {
+    wired.close()
+  })
+
+  const { routePrefix, publicHost } = checked
+  if (routePrefix !== false) {
+    await fastify.register(
+      async (child: FastifyInstance) => registerRoutes(child, { ...wired.routes, authenticate, publicHost }),
+      { prefix: routePrefix, logSerializers: { req: describeRequest as unknown as (request: unknown) => string } }
+    )
+  }
+}
+
+/**
+ * What Fastify logs of a request, without the query: cursors and folder names are nobody's business. (pino takes an
+ * object; Fastify 5.12 declares that serializers give strings.)
+ */
+function describeRequest(request: { method: string; url: string; host?: string; ip?: string }): object {
+  const [path] = request.url.split('?', 1)
+  return { method: request.method, url: path, host: request.host, remoteAddress: request.ip }
+}
+
+export default fp(cloudStorage, { fastify: '5.x', name: 'fastify-cloud-storage' })

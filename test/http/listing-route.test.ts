@@ -1,0 +1,316 @@
+import { mock } from 'node:test'
+import t from 'tap'
+import type { Listing } from '../../src/domain/entry.ts'
+import { testApp } from '../support/app.ts'
+import { Deferred } from '../support/deferred.ts'
+import { entry, page } from '../support/scripted-backend.ts'
+import { until } from '../support/until.ts'
+
+const LISTING = '/cloud/scripted/listing'
+
+t.test('a listing answers the page of the contract, and the second time from the cache', async (t) => {
+  const { as, connect, scripted } = await testApp(t)
+  const id = await connect('ann')
+  scripted.backend.list = async () => page([entry('b'), entry('Invoices', { kind: 'folder' })])
+
+  const first = await as('ann').get(LISTING)
+  t.equal(first.statusCode, 200)
+  t.match(first.json(), {
+    provider: 'scripted',
+    connectionId: id,
+    folder: { id: null, name: null, parentId: null },
+    entries: [{ name: 'Invoices' }, { name: 'b' }],
+    page: { next: null, complete: true, reason: null, order: 'folder-then-name' }
+  })
+  t.same(Object.keys(first.json<{ entries: object[] }>().entries[0]!), [
+    'id',
+    'parentId',
+    'driveId',
+    'name',
+    'kind',
+    'mimeType',
+    'size',
+    'createdAt',
+    'modifiedAt',
+    'version',
+    'hash',
+    'exportFormats',
+    'target',
+    'webUrl',
+    'thumbnailUrl',
+    'path',
+    'can'
+  ])
+  t.match(first.headers, {
+    'content-type': 'application/json; charset=utf-8',
+    'cache-control': 'private, no-cache',
+    'cache-status': 'fastify-cloud-storage; fwd=miss; stored',
+    age: '0',
+    vary: 'Authorization, Cookie',
+    etag: /^"[\w-]{43}"$/
+  })
+
+  const second = await as('ann').get(LISTING)
+  t.match(second.headers['cache-status'], /^fastify-cloud-storage; hit; ttl=\d+$/)
+  t.equal(second.body, first.body)
+  t.equal(scripted.backend.listed.length, 1)
+
+  const conditional = await as('ann').get(LISTING, { 'if-none-match': `"other", W/${String(first.headers.etag)}` })
+  t.equal(conditional.statusCode, 304)
+  t.equal(conditional.body, '')
+  t.equal(conditional.headers.etag, first.headers.etag)
+  t.match(conditional.headers['cache-status'], /hit/)
+  t.equal((await as('ann').get(LISTING, { 'if-none-match': '*' })).statusCode, 304)
+  t.equal((await as('ann').get(LISTING, { 'if-none-match': '"other"' })).statusCode, 200)
+})
+
+t.test('HEAD answers the headers alone', async (t) => {
+  const { app, as, connect } = await testApp(t)
+  await connect('ann')
+  const get = await as('ann').get(LISTING)
+  const head = await app.inject({ method: 'HEAD', url: LISTING, headers: { 'x-user': 'ann' } })
+  t.equal(head.statusCode, 200)
+  t.equal(head.body, '')
+  t.equal(head.headers.etag, get.headers.etag)
+  t.equal(head.headers['content-length'], get.headers['content-length'])
+})
+
+t.test('the query reaches the backend, and the next page comes by its cursor', async (t) => {
+  const { as, connect, scripted } = await testApp(t)
+  await connect('ann')
+  scripted.backend.list = async (_folder, { cursor }) =>
+    page([entry(cursor ?? 'first')], cursor === undefined ? 'up' : null)
+  const first = await as('ann').get(`${LISTING}?folder=a%2Fb&limit=7&kind=file`)
+  t.match(scripted.backend.listed[0], { folderId: 'a/b', call: { limit: 7, kind: 'file' } })
+  const { next } = first.json<Listing>().page
+  const second = await as('ann').get(`${LISTING}?folder=a%2Fb&limit=7&kind=file&cursor=${next!}`)
+  t.same(
+    second.json<Listing>().entries.map(({ name }) => name),
+    ['up']
+  )
+  for (const [query, code] of [
+    [`folder=a%2Fb&limit=8&kind=file&cursor=${next!}`, 'INVALID_CURSOR'],
+    [`folder=a%2Fb&limit=7&kind=file&cursor=${next!.slice(0, -1)}`, 'INVALID_CURSOR'],
+    [`folder=a%2Fb&limit=7&kind=file&cursor=nonsense`, 'INVALID_CURSOR'],
+    [`folder=a%2Fb&limit=7&kind=file&refresh=true&cursor=${next!}`, 'INVALID_REQUEST']
+  ] as const) {
+    const answer = await as('ann').get(`${LISTING}?${query}`)
+    t.equal(answer.statusCode, 400, query)
+    t.equal(answer.json<{ code: string }>().code, code, query)
+  }
+})
+
+t.test('a query that is no good is refused and nothing is asked upstream', async (t) => {
+  const { as, connect, scripted } = await testApp(t)
+  await connect('ann')
+  for (const query of [
+    'folder=',
+    'folder=a&folder=b',
+    'folder=%00',
+    `folder=${'x'.repeat(8193)}`,
+    `folder=${encodeURIComponent('é'.repeat(4097))}`,
+    'limit=0',
+    'limit=1001',
+    'limit=ten',
+    'limit=1.5',
+    'limit=1&limit=2',
+    'kind=drive',
+    'refresh=maybe',
+    'connection=',
+    'connection=a&connection=b',
+    'cursor=',
+    `cursor=${'x'.repeat(4097)}`,
+    'foldr=typo'
+  ]) {
+    const answer = await as('ann').get(`${LISTING}?${query}`)
+    t.equal(answer.statusCode, 400, query.slice(0, 40))
+    t.match(answer.json(), {
+      type: 'urn:fastify-cloud-storage:error:INVALID_REQUEST',
+      title: 'Invalid request',
+      status: 400,
+      code: 'INVALID_REQUEST',
+      requestId: String
+    })
+    t.equal(answer.headers['content-type'], 'application/problem+json; charset=utf-8')
+    t.equal(answer.headers['cache-control'], 'no-store')
+  }
+  t.equal(scripted.backend.listed.length, 0)
+  for (const folder of ['..', '../../x', 'a\r\nb', '__proto__', '%2e%2e%2f', 'x'.repeat(8192)]) {
+    const answer = await as('ann').get(`${LISTING}?folder=${encodeURIComponent(folder)}`)
+    t.equal(answer.statusCode, 200)
+    t.equal(scripted.backend.listed.at(-1)?.folderId, folder, 'an id is the provider’s own, opaque')
+  }
+})
+
+t.test('refresh loads anew, says so, and is limited', async (t) => {
+  const { as, connect, scripted } = await testApp(t, { limits: { refreshPerMinute: 2 } })
+  await connect('ann')
+  await as('ann').get(LISTING)
+  for (let i = 0; i < 2; i += 1) {
+    const answer = await as('ann').get(`${LISTING}?refresh=true`)
+    t.equal(answer.headers['cache-status'], 'fastify-cloud-storage; fwd=request; stored')
+  }
+  t.equal(scripted.backend.listed.length, 3)
+  const refused = await as('ann').get(`${LISTING}?refresh=true`)
+  t.equal(refused.statusCode, 429)
+  t.equal(refused.json<{ code: string }>().code, 'TOO_MANY_REQUESTS')
+  t.ok(Number(refused.headers['retry-after']) > 0)
+  t.equal((await as('ann').get(LISTING)).statusCode, 200)
+})
+
+t.test('refresh while an older load is in flight makes a call of its own', async (t) => {
+  const { as, connect, scripted } = await testApp(t)
+  await connect('ann')
+  const slow = new Deferred<ReturnType<typeof page>>()
+  scripted.backend.list = () => slow.promise
+  const old = as('ann').get(LISTING)
+  await until(() => scripted.backend.listed.length === 1)
+  scripted.backend.list = async () => page([entry('new')])
+  const fresh = await as('ann').get(`${LISTING}?refresh=true`)
+  t.same(
+    fresh.json<Listing>().entries.map(({ name }) => name),
+    ['new']
+  )
+  slow.resolve(page([entry('old')]))
+  await old
+  t.same(
+    (await as('ann').get(LISTING)).json<Listing>().entries.map(({ name }) => name),
+    ['new']
+  )
+})
+
+t.test('many cold readers of one folder make one call upstream; two users make two', async (t) => {
+  const { as, connect, scripted } = await testApp(t)
+  await connect('ann')
+  await connect('bob')
+  const slow = new Deferred<ReturnType<typeof page>>()
+  scripted.backend.list = () => slow.promise
+  const readers = Array.from({ length: 1000 }, () => as('ann').get(LISTING))
+  const other = as('bob').get(LISTING)
+  await until(() => scripted.backend.listed.length === 2)
+  slow.resolve(page([entry('a')]))
+  const answers = await Promise.all(readers)
+  await other
+  t.equal(scripted.backend.listed.length, 2)
+  t.ok(answers.every(({ statusCode }) => statusCode === 200))
+  t.equal(
+    answers.filter(({ headers }) => headers['cache-status'] === 'fastify-cloud-storage; fwd=miss; stored').length,
+    1
+  )
+  t.same(
+    new Set(scripted.opened.map((each) => (each as { token: string }).token)),
+    new Set(['token of ann', 'token of bob'])
+  )
+})
+
+t.test('one user opens very many folders at once: that one is told 429, others notice nothing', async (t) => {
+  const { as, connect, scripted } = await testApp(t)
+  await connect('ann')
+  await connect('bob')
+  const slow = new Deferred<ReturnType<typeof page>>()
+  scripted.backend.list = (folder) => (folder === 'bob' ? Promise.resolve(page([])) : slow.promise)
+  const many = Array.from({ length: 1001 }, (_, i) => as('ann').get(`${LISTING}?folder=${i}`))
+  await until(() => scripted.backend.listed.length === 32)
+  t.equal((await as('bob').get(`${LISTING}?folder=bob`)).statusCode, 200)
+  slow.resolve(page([]))
+  const statuses = (await Promise.all(many)).map(({ statusCode }) => statusCode)
+  t.equal(statuses.filter((status) => status === 200).length, 32)
+  t.equal(statuses.filter((status) => status === 429).length, 969)
+})
+
+t.test('a failure is answered as a problem, never cached, and tells nothing of the upstream', async (t) => {
+  const lines: string[] = []
+  const { as, connect, scripted } = await testApp(
+    t,
+    {},
+    { logger: { stream: { write: (line: string) => lines.push(line) } } }
+  )
+  await connect('ann')
+  scripted.backend.list = () => Promise.reject(new Error('upstream said Bearer SECRET'))
+  const failed = await as('ann').get(`${LISTING}?folder=private-name`)
+  t.equal(failed.statusCode, 502)
+  t.match(failed.json(), { code: 'PROVIDER_ERROR', status: 502 })
+  t.notMatch(failed.body, 'SECRET')
+  t.notMatch(lines.join(''), 'SECRET')
+  t.notMatch(lines.join(''), 'private-name', 'our own log lines carry no query')
+  t.match(lines.join(''), 'PROVIDER_ERROR')
+  t.match(lines.join(''), LISTING)
+  scripted.backend.list = async () => page([])
+  const empty = await as('ann').get(`${LISTING}?folder=private-name`)
+  t.equal(empty.headers['cache-status'], 'fastify-cloud-storage; fwd=miss; stored', 'an empty folder is kept')
+})
+
+t.test('an unknown provider, and a foreign or unknown connection, are 404 alike', async (t) => {
+  const { as, connect, scripted } = await testApp(t)
+  const foreign = await connect('bob')
+  await connect('ann')
+  const listed = scripted.backend.listed.length
+  t.match((await as('ann').get('/cloud/nowhere/listing')).json(), { code: 'PROVIDER_UNKNOWN', status: 404 })
+  t.match((await as('ann').get('/cloud/connections/listing')).json(), { code: 'PROVIDER_UNKNOWN', status: 404 })
+  const bodies = await Promise.all(
+    [foreign, '00000000-0000-4000-8000-000000000000', 'x', '%00'].map(async (id) => {
+      const answer = await as('ann').get(`${LISTING}?connection=${id}`)
+      t.equal(answer.statusCode, 404)
+      const { requestId, ...body } = answer.json<Record<string, unknown>>()
+      return body
+    })
+  )
+  for (const body of bodies) t.same(body, bodies[0])
+  t.equal(scripted.backend.listed.length, listed)
+})
+
+t.test(
+  'a connection that is missing, disabled or whose credentials were swapped is 503, before any call',
+  async (t) => {
+    const { as, connect, db, scripted } = await testApp(t)
+    const code = async () => {
+      const answer = await as('ann').get(LISTING)
+      t.equal(answer.statusCode, 503)
+      return answer.json<{ code: string }>().code
+    }
+    t.equal(await code(), 'CONNECTION_MISSING')
+    const id = await connect('ann')
+    const theirs = await connect('bob')
+    await as('ann').get(LISTING)
+    t.equal(scripted.backend.listed.length, 1)
+    for (const status of ['DISABLED', 'ERROR', 'REQUIRES_REAUTH'] as const) {
+      await db.prisma.cloudConnection.update({ where: { id }, data: { status } })
+      t.equal(await code(), 'CONNECTION_INACTIVE')
+    }
+    const { credentials } = await db.prisma.cloudConnection.findUniqueOrThrow({ where: { id: theirs } })
+    for (const swapped of [credentials, '{"token":"plain"}', '']) {
+      await db.prisma.cloudConnection.update({ where: { id }, data: { status: 'ACTIVE', credentials: swapped } })
+      const answer = await as('ann').get(LISTING)
+      t.match(answer.json(), { code: 'CREDENTIALS_UNREADABLE', status: 503 })
+    }
+    t.equal(scripted.backend.listed.length, 1)
+  }
+)
+
+t.test('after a minute a hit is a miss', async (t) => {
+  const { as, connect, scripted } = await testApp(t)
+  await connect('ann')
+  mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  t.teardown(() => {
+    mock.timers.reset()
+  })
+  const { headers } = await as('ann').get(LISTING)
+  mock.timers.tick(58_000)
+  const hit = await as('ann').get(LISTING)
+  t.match(hit.headers['cache-status'], /hit; ttl=[12]$/)
+  t.match(hit.headers.age, /^5[89]$/)
+  mock.timers.tick(2000)
+  const miss = await as('ann').get(LISTING, { 'if-none-match': String(headers.etag) })
+  t.equal(miss.headers['cache-status'], 'fastify-cloud-storage; fwd=miss; stored')
+  t.equal(miss.statusCode, 304, 'the content is what it was')
+  t.equal(scripted.backend.listed.length, 2)
+})
+
+t.test('a removed connection is gone at once', async (t) => {
+  const { as, connect, db, scripted } = await testApp(t)
+  const id = await connect('ann')
+  await as('ann').get(LISTING)
+  await db.prisma.cloudConnection.delete({ where: { id } })
+  t.equal((await as('ann').get(LISTING)).json<{ code: string }>().code, 'CONNECTION_MISSING')
+  t.equal(scripted.backend.listed.length, 1)
+})
