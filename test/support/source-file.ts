@@ -1,0 +1,137 @@
+import { posix } from 'node:path'
+import ts from 'typescript'
+
+/** A file of `src`, by its path inside of it, with forward slashes. */
+export interface SourceText {
+  readonly path: string
+  readonly source: string
+}
+
+/**
+ * How a module is named: a static import or re-export loads it with the file, `import()` and `require()` when they
+ * are called, a type-only import never. (`import { type A }` does load it: only `import type` is dropped whole.)
+ */
+export type ImportKind = 'static' | 'dynamic' | 'type'
+
+export interface Import {
+  readonly kind: ImportKind
+  /** `null` where it is computed. */
+  readonly specifier: string | null
+  /** The path inside of `src`, for a relative specifier; `../…` for one that leaves it. */
+  readonly target: string | null
+  readonly line: number
+}
+
+/** A property that is read of something known by its name: `process.env`, `Date['now']`, `const { env } = process`. */
+export interface Member {
+  readonly name: string
+  readonly line: number
+}
+
+/** `CODE: 404` in an object, or `['CODE', 404]`. */
+export interface NumberByName {
+  readonly name: string
+  readonly value: number
+  readonly line: number
+}
+
+export interface ParsedSource {
+  readonly path: string
+  readonly lines: number
+  readonly imports: readonly Import[]
+  readonly members: readonly Member[]
+  readonly numbers: readonly NumberByName[]
+}
+
+/** What the rules want to know of a file, from its syntax tree. */
+export function parseSource({ path, source }: SourceText): ParsedSource {
+  const imports: Import[] = []
+  const members: Member[] = []
+  const numbers: NumberByName[] = []
+  const file = ts.createSourceFile(path, source, ts.ScriptTarget.Latest, true, ts.ScriptKind.TS)
+
+  function visit(node: ts.Node): void {
+    const line = file.getLineAndCharacterOfPosition(node.getStart(file)).line + 1
+    const found = importOf(node)
+    if (found !== null) imports.push({ ...found, target: targetOf(path, found.specifier), line })
+    for (const name of membersOf(node)) members.push({ name, line })
+    const number = numberOf(node)
+    if (number !== null) numbers.push({ ...number, line })
+    ts.forEachChild(node, visit)
+  }
+
+  visit(file)
+  const lines = source.split('\n').length - (source.endsWith('\n') ? 1 : 0)
+  return { path, lines, imports, members, numbers }
+}
+
+function targetOf(path: string, specifier: string | null): string | null {
+  return specifier?.startsWith('.') ? posix.join(posix.dirname(path), specifier) : null
+}
+
+function importOf(node: ts.Node): { kind: ImportKind; specifier: string | null } | null {
+  if (ts.isImportDeclaration(node)) {
+    const isType = node.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword
+    return { kind: isType ? 'type' : 'static', specifier: literal(node.moduleSpecifier) }
+  }
+  if (ts.isExportDeclaration(node) && node.moduleSpecifier !== undefined) {
+    return { kind: node.isTypeOnly ? 'type' : 'static', specifier: literal(node.moduleSpecifier) }
+  }
+  if (ts.isImportTypeNode(node)) {
+    return { kind: 'type', specifier: ts.isLiteralTypeNode(node.argument) ? literal(node.argument.literal) : null }
+  }
+  if (ts.isExternalModuleReference(node)) return { kind: 'static', specifier: literal(node.expression) }
+  if (ts.isCallExpression(node) && isLoader(node.expression)) {
+    return { kind: 'dynamic', specifier: literal(node.arguments[0]) }
+  }
+  return null
+}
+
+function isLoader(callee: ts.Expression): boolean {
+  return callee.kind === ts.SyntaxKind.ImportKeyword || (ts.isIdentifier(callee) && callee.text === 'require')
+}
+
+function literal(node: ts.Node | undefined): string | null {
+  return node !== undefined && ts.isStringLiteralLike(node) ? node.text : null
+}
+
+function membersOf(node: ts.Node): string[] {
+  if (ts.isPropertyAccessExpression(node)) return [`${nameOf(node.expression)}.${node.name.text}`]
+  if (ts.isElementAccessExpression(node)) {
+    return [`${nameOf(node.expression)}.${literal(node.argumentExpression) ?? '*'}`]
+  }
+  if (ts.isVariableDeclaration(node) && ts.isObjectBindingPattern(node.name) && node.initializer !== undefined) {
+    const object = nameOf(node.initializer)
+    return node.name.elements.map((element) => `${object}.${nameOf(element.propertyName ?? element.name)}`)
+  }
+  if (ts.isImportDeclaration(node)) return importedMembers(node)
+  const callee = ts.isCallExpression(node) || ts.isNewExpression(node) ? nameOf(node.expression) : ''
+  // Without arguments `new Date()` is now, and `Date()` is now whatever it is given.
+  const readsClock = callee === 'Date' && (ts.isCallExpression(node) || !(node as ts.NewExpression).arguments?.length)
+  return readsClock ? ['Date.now'] : []
+}
+
+/** `import { env } from 'node:process'` reads `process.env`. */
+function importedMembers(node: ts.ImportDeclaration): string[] {
+  const bindings = node.importClause?.namedBindings
+  if (bindings === undefined || !ts.isNamedImports(bindings)) return []
+  const object = literal(node.moduleSpecifier)?.replace(/^node:/, '') ?? ''
+  return bindings.elements.map((element) => `${object}.${(element.propertyName ?? element.name).text}`)
+}
+
+/** The last name of an expression: `process` for `process` and for `globalThis.process`. */
+function nameOf(node: ts.Node): string {
+  if (ts.isIdentifier(node) || ts.isStringLiteralLike(node)) return node.text
+  return ts.isPropertyAccessExpression(node) ? node.name.text : ''
+}
+
+function numberOf(node: ts.Node): { name: string; value: number } | null {
+  if (ts.isPropertyAssignment(node)) return numberByName(node.name, node.initializer)
+  if (ts.isArrayLiteralExpression(node)) return numberByName(node.elements[0], node.elements[1])
+  return null
+}
+
+function numberByName(name: ts.Node | undefined, value: ts.Node | undefined): { name: string; value: number } | null {
+  if (name === undefined || value === undefined || !ts.isNumericLiteral(value)) return null
+  return { name: nameOf(name), value: Number(value.text) }
+}

@@ -1,0 +1,13 @@
+import { readdirSync } from 'node:fs'
+import { sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export const SRC = new URL('../../src/', import.meta.url)
+
+/** The paths of all TypeScript files of `src`, inside of it, with forward slashes; generated ones left out. */
+export function sourcePaths(): string[] {
+  return readdirSync(fileURLToPath(SRC), { recursive: true, encoding: 'utf8' })
+    .map((path) => path.split(sep).join('/'))
+    .filter((path) => path.endsWith('.ts') && !path.startsWith('generated/'))
+    .sort()
+}
