@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { ConnectionEvent } from '../../src/index.ts'
 import { testApp } from '../support/app.ts'
+import { Deferred } from '../support/deferred.ts'
 
 interface ConnectionView {
   id: string
@@ -68,6 +69,32 @@ t.test('what the server does not accept is not stored', async (t) => {
   t.equal(refused.statusCode, 400)
   t.match(refused.json(), { code: 'INVALID_CREDENTIALS' })
   t.same((await as('ann').get('/cloud/connections')).json(), { connections: [] })
+})
+
+t.test('a client that leaves while its credentials are checked ends the check, and nothing is stored', async (t) => {
+  const { app, db, scripted } = await testApp(t)
+  const asked = new Deferred<AbortSignal>()
+  scripted.backend.account = ({ signal }) => {
+    asked.resolve(signal)
+    return new Promise(() => undefined)
+  }
+  const address = await app.listen({ host: '127.0.0.1', port: 0 })
+  const client = new AbortController()
+  const leaving = fetch(`${address}/cloud/connections/scripted`, {
+    method: 'POST',
+    headers: { 'x-user': 'ann', 'content-type': 'application/json' },
+    body: JSON.stringify({ account: 'a', token: 't' }),
+    signal: client.signal
+  })
+  const signal = await asked.promise
+  t.equal(signal.aborted, false)
+  const ended = new Promise((resolve) => {
+    signal.addEventListener('abort', resolve)
+  })
+  client.abort()
+  await t.rejects(leaving)
+  await ended
+  t.equal(await db.prisma.cloudConnection.count(), 0)
 })
 
 t.test('a body that is no good is refused without repeating what it holds', async (t) => {

@@ -55,6 +55,7 @@ export class ScriptedBackend implements StorageBackend {
   readonly capabilities = READ_ONLY
   readonly listed: { folderId: string | null; call: ListCall }[] = []
   list: List = async () => page([])
+  account: StorageBackend['account'] = async () => ({ id: 'account', name: 'Account', email: null, quota: null })
 
   listFolder(folderId: string | null, call: ListCall): Promise<EntryPage> {
     this.listed.push({ folderId, call })
@@ -70,7 +71,4 @@ export class ScriptedBackend implements StorageBackend {
     return Promise.resolve({ body, size: 1, range: null, mimeType: null, etag: null, modifiedAt: null })
   }
 
-  account(): ReturnType<StorageBackend['account']> {
-    return Promise.resolve({ id: 'account', name: 'Account', email: null, quota: null })
-  }
 }
