@@ -7,7 +7,7 @@ export default cloudStorage
 export { cloudStorage }
 
 export { defineProvider } from './domain/provider.ts'
-export { isStorageError, STORAGE_ERROR_CODES, StorageError } from './domain/errors.ts'
+export { Diagnosis, isStorageError, STORAGE_ERROR_CODES, StorageError } from './domain/errors.ts'
 export { Secret } from './domain/secret.ts'
 
 /**

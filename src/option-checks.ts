@@ -1,7 +1,11 @@
 /** Checks of options. Each throws a TypeError that begins with the name of the option. */
 
+export function optionError(name: string, problem: string): TypeError {
+  return new TypeError(`fastify-cloud-storage: option ${name}: ${problem}`)
+}
+
 export function check(condition: boolean, name: string, problem: string): asserts condition {
-  if (!condition) throw new TypeError(`fastify-cloud-storage: option ${name} ${problem}`)
+  if (!condition) throw optionError(name, problem)
 }
 
 export function record(name: string, value: unknown): Record<string, unknown> {

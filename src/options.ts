@@ -5,8 +5,9 @@ import type { Timeouts } from './domain/ports.ts'
 import { isProviderDefinition, type ProviderDefinition } from './domain/provider.ts'
 import type { KeyRingOptions } from './infra/crypto/key-ring.ts'
 import type { PrismaLike } from './infra/db/prisma-client.ts'
-import { check, known, positive, record, text } from './option-checks.ts'
+import { check, known, optionError, positive, record, text } from './option-checks.ts'
 import { PROVIDERS } from './providers/registry.ts'
+import { readSettings } from './providers/s3/settings.ts'
 
 /** How a provider of ours is enabled. */
 export interface ProviderOptions {
@@ -121,7 +122,7 @@ export function checkOptions(options: CloudStorageOptions): CheckedOptions {
     const optional = name !== 'authenticate'
     check((optional && given === undefined) || typeof given === 'function', name, 'must be a function')
   }
-  record('encryption', options.encryption)
+  known('encryption', record('encryption', options.encryption), ['current', 'keys'])
   check(
     options.leaseMs === undefined || (Number.isSafeInteger(options.leaseMs) && options.leaseMs >= 0),
     'leaseMs',
@@ -164,25 +165,23 @@ function managedStores(given: CloudStorageOptions['managed']): Map<string, Manag
       text(`${path}.directory`, store.directory)
     } else {
       check(store.type === 's3', `${path}.type`, 'must be "s3" or "disk"')
-      const names = [
-        'type',
-        'endpoint',
-        'publicEndpoint',
-        'region',
-        'bucket',
-        'prefix',
-        'credentials',
-        'forcePathStyle'
-      ]
-      known(path, store, names)
-      text(`${path}.bucket`, store.bucket)
-      const credentials = record(`${path}.credentials`, store.credentials)
-      text(`${path}.credentials.accessKeyId`, credentials.accessKeyId)
-      text(`${path}.credentials.secretAccessKey`, credentials.secretAccessKey)
+      checkManagedS3(path, store)
     }
     stores.set(name, value as ManagedStoreOptions)
   }
   return stores
+}
+
+function checkManagedS3(path: string, store: Record<string, unknown>): void {
+  const { type, credentials: given, ...settings } = store
+  known(path, settings, ['endpoint', 'publicEndpoint', 'region', 'bucket', 'prefix', 'forcePathStyle'])
+  const credentials = record(`${path}.credentials`, given)
+  known(`${path}.credentials`, credentials, ['accessKeyId', 'secretAccessKey'])
+  try {
+    readSettings({ ...settings, ...credentials })
+  } catch (error) {
+    throw optionError(path, (error as Error).message)
+  }
 }
 
 function enabledProviders(given: CloudStorageOptions['providers']): CheckedOptions['providers'] {

@@ -5,7 +5,7 @@ import { createDisconnect } from './connections/disconnect.ts'
 import type { Connection } from './domain/connection.ts'
 import { isStorageError, StorageError } from './domain/errors.ts'
 import type { ManagedStoreOptions } from './domain/managed-store.ts'
-import type { Timeouts } from './domain/ports.ts'
+import type { EgressPolicy, Timeouts } from './domain/ports.ts'
 import { isProviderDefinition } from './domain/provider.ts'
 import type { StorageBackend } from './domain/storage-backend.ts'
 import type { RoutesDeps } from './http/routes.ts'
@@ -23,7 +23,8 @@ import { FolderCache, jsonSize } from './listing/folder-cache.ts'
 import { createListFolder } from './listing/list-folder.ts'
 import { RefreshLimit } from './listing/refresh-limit.ts'
 import { RenderedListing } from './listing/rendered-listing.ts'
-import type { CheckedOptions } from './options.ts'
+import { optionError } from './option-checks.ts'
+import type { CheckedOptions, ProviderOptions } from './options.ts'
 import { MANAGED_STORES, PROVIDERS } from './providers/registry.ts'
 import { ConnectionOpener } from './resolver/open-connection.ts'
 import { type EnabledProvider, ProviderCatalog } from './resolver/provider-catalog.ts'
@@ -55,11 +56,10 @@ export function wire(options: CheckedOptions, log: FastifyBaseLogger): Wired {
     opener.forget(id)
   }
   const onChange = (event: ConnectionEvent): void => {
-    try {
-      options.onConnectionChange?.(event)
-    } catch (error) {
+    const tell = async (): Promise<void> => options.onConnectionChange?.(event)
+    tell().catch((error: unknown) => {
       log.error({ err: error }, 'onConnectionChange threw')
-    }
+    })
   }
   const refreshes = new RefreshLimit(options.limits.refreshPerMinute, systemClock)
   const resolve = createDocumentResolver({
@@ -124,12 +124,17 @@ function catalog({ providers }: CheckedOptions): Map<string, EnabledProvider> {
     }
     const load = PROVIDERS[id]
     if (load === undefined) throw new TypeError(`No such provider: ${id}`)
-    enabled.set(id, {
-      load: async () => (await load()).provider,
-      egress: createEgressPolicy(value.allowHosts ?? [])
-    })
+    enabled.set(id, { load: async () => (await load()).provider, egress: egressOf(id, value) })
   }
   return enabled
+}
+
+function egressOf(id: string, { allowHosts = [] }: ProviderOptions): EgressPolicy {
+  try {
+    return createEgressPolicy(allowHosts)
+  } catch (error) {
+    throw optionError(`providers.${id}.allowHosts`, (error as Error).message)
+  }
 }
 
 function managedStores(

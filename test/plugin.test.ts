@@ -11,6 +11,7 @@ t.test('a bad option makes ready() reject with its name', async (t) => {
   const { prisma } = await emptyDatabase()
   const good: CloudStorageOptions = { prisma, encryption, authenticate: () => 'ann' }
   const provider = scriptedProvider().provider
+  const bucket = { type: 's3', bucket: 'documents', credentials: { accessKeyId: 'a', secretAccessKey: 's' } }
   const bad: [Record<string, unknown>, RegExp][] = [
     [{ prisma: undefined }, /prisma/],
     [{ prisma: {} }, /prisma/],
@@ -25,7 +26,7 @@ t.test('a bad option makes ready() reject with its name', async (t) => {
     [{ providers: { other: provider } }, /providers\.other/],
     [{ providers: { s3: { allowHost: [] } } }, /providers\.s3\.allowHost/],
     [{ providers: { s3: { allowHosts: 'nas.lan' } } }, /providers\.s3\.allowHosts/],
-    [{ providers: { s3: { allowHosts: ['*.lan'] } } }, /\*\.lan/],
+    [{ providers: { s3: { allowHosts: ['*.lan'] } } }, /providers\.s3\.allowHosts.*\*\.lan/],
     [{ providers: { __proto__: null, constructor: true } }, /providers\.constructor/],
     [{ cache: { ttlMs: 0 } }, /cache\.ttlMs/],
     [{ cache: { ttlMs: 1.5 } }, /cache\.ttlMs/],
@@ -34,10 +35,16 @@ t.test('a bad option makes ready() reject with its name', async (t) => {
     [{ limits: { refreshPerMinute: -1 } }, /limits\.refreshPerMinute/],
     [{ timeouts: { totalMs: Infinity } }, /timeouts\.totalMs/],
     [{ leaseMs: -1 }, /leaseMs/],
+    [{ encryption: { ...encryption, curent: 'k1' } }, /encryption\.curent/],
     [{ managed: { minio: { type: 'tape' } } }, /managed\.minio/],
+    [{ managed: { minio: { ...bucket, endpoint: 'minio:9000' } } }, /managed\.minio.*endpoint/],
+    [{ managed: { minio: { ...bucket, prefix: '../x' } } }, /managed\.minio.*prefix/],
+    [{ managed: { minio: { ...bucket, buket: 'b' } } }, /managed\.minio\.buket/],
     [{ managed: { minio: { type: 'disk' } } }, /managed\.minio\.directory/],
     [
-      { managed: { minio: { type: 's3', bucket: 'b', credentials: { accessKeyId: '', secretAccessKey: 's' } } } },
+      {
+        managed: { minio: { type: 's3', bucket: 'documents', credentials: { accessKeyId: '', secretAccessKey: 's' } } }
+      },
       /accessKeyId/
     ],
     [

@@ -17,7 +17,17 @@ export type GetStorageBackendForDocument = (document: StoredDocument, user: User
 /** Where a document's bytes are, opened for its owner. */
 export function createDocumentResolver(ports: DocumentResolverPorts): GetStorageBackendForDocument {
   const { managed, providers, connections, open } = ports
-  const ready = new Map<string, StorageBackend>()
+  const opened = new Map<string, Promise<StorageBackend>>()
+
+  function openOnce(name: string, openStore: () => Promise<StorageBackend>): Promise<StorageBackend> {
+    const known = opened.get(name)
+    if (known !== undefined) return known
+    const opening = openStore()
+    opened.set(name, opening)
+    // A failure is not remembered.
+    opening.catch(() => opened.delete(name))
+    return opening
+  }
 
   return async (document, user) => {
     if (typeof user.id !== 'string' || user.id === '' || document.userId !== user.id) {
@@ -26,13 +36,7 @@ export function createDocumentResolver(ports: DocumentResolverPorts): GetStorage
     const { storageBackend } = document
 
     const openManaged = managed.get(storageBackend)
-    if (openManaged !== undefined) {
-      const known = ready.get(storageBackend)
-      if (known !== undefined) return known
-      const backend = await openManaged()
-      ready.set(storageBackend, backend)
-      return backend
-    }
+    if (openManaged !== undefined) return await openOnce(storageBackend, openManaged)
 
     // Before anything is looked up: a provider that is not enabled has no connections either.
     providers.get(storageBackend)

@@ -13,7 +13,7 @@ import { requireService } from '../support/services.ts'
 import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 import { until } from '../support/until.ts'
 
-if (requireService(t, 'ceph-rgw', hasCephRgw())) {
+if (requireService(t, 's3', hasCephRgw())) {
   const rgw = await startCephRgw(t)
 
   t.test('the contract', async (t) => {
