@@ -1,0 +1,197 @@
+import { isIP } from 'node:net'
+import { resolve } from 'node:path'
+import type { ManagedStoreOptions } from './domain/managed-store.ts'
+import type { Timeouts } from './domain/ports.ts'
+import { Secret } from './domain/secret.ts'
+import type { KeyRingOptions } from './infra/crypto/key-ring.ts'
+import { parseAllowHosts } from './infra/net/allow-hosts.ts'
+import type { CacheOptions, LimitOptions } from './options.ts'
+import { ConfigError, Environment, type Variables } from './server/environment.ts'
+import { readEncryption, readJwt, SECURITY_VARIABLES, type JwtConfig } from './server/security-config.ts'
+import { MANAGED_VARIABLES, readManaged } from './server/managed-config.ts'
+
+/** What every way to run the server needs. What is `undefined` is left to the plugin's own default. */
+interface CommonConfig {
+  readonly host: string
+  /** 0: any that is free. */
+  readonly port: number
+  readonly logLevel: LogLevel
+  /** Whose `X-Forwarded-*` is believed: addresses and ranges. */
+  readonly trustProxy: readonly string[]
+  readonly publicUrl: string | undefined
+  /** How long requests in flight may take to end after SIGTERM. */
+  readonly shutdownTimeoutMs: number
+  /** What users' S3 connections may reach. */
+  readonly s3AllowHosts: readonly string[]
+  readonly cache: Partial<CacheOptions>
+  readonly leaseMs: number | undefined
+  readonly limits: Partial<LimitOptions>
+  readonly timeouts: Partial<Timeouts>
+}
+
+/** All that the application is built from, wherever it comes from. */
+export interface AppConfig extends CommonConfig {
+  readonly encryption: Secret<KeyRingOptions>
+  readonly jwt: JwtConfig
+  readonly managed: ManagedStoreOptions
+}
+
+/** A service on a PostgreSQL server. */
+export interface ServiceConfig extends AppConfig {
+  readonly mode: 'service'
+  readonly databaseUrl: Secret<string>
+}
+
+/** A demo on one machine, which makes its secrets itself. */
+export interface DemoConfig extends CommonConfig {
+  readonly mode: 'demo'
+  /** Absolute. */
+  readonly dataDir: string
+}
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+/** The longest that a timer of Node can wait. */
+const MAX_MS = 2_147_483_647
+const MILLISECONDS = { min: 1, max: MAX_MS }
+const COUNT = { min: 1, max: 1_000_000_000 }
+/** What `trustProxy` takes besides addresses and ranges. */
+const PROXY_NAMES = new Set(['loopback', 'linklocal', 'uniquelocal'])
+const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*$/i
+
+/**
+ * Reads the configuration from the environment. `.env.example` says what each variable means.
+ *
+ * With `DATABASE_URL`, or with `NODE_ENV=production`, it is a service and must be configured in full; else a demo.
+ *
+ * @throws ConfigError that lists every problem by its variable
+ */
+export function readConfig(variables: Variables): ServiceConfig | DemoConfig {
+  const env = new Environment(variables)
+  const config = isService(env) ? readService(env) : readDemo(env)
+  if (env.problems.length > 0) throw new ConfigError(env.problems)
+  return config
+}
+
+function isService(env: Environment): boolean {
+  return env.text('DATABASE_URL') !== undefined || env.text('NODE_ENV') === 'production'
+}
+
+function readService(env: Environment): ServiceConfig {
+  return {
+    mode: 'service',
+    databaseUrl: new Secret(readDatabaseUrl(env)),
+    encryption: new Secret(readEncryption(env)),
+    jwt: readJwt(env),
+    managed: readManaged(env),
+    ...readCommon(env)
+  }
+}
+
+function readDemo(env: Environment): DemoConfig {
+  const unused = env.set([...SECURITY_VARIABLES, ...MANAGED_VARIABLES])
+  if (unused.length > 0) {
+    // Somebody who sets these means a service; a demo with secrets of its own would be a surprise.
+    env.problem(
+      'DATABASE_URL',
+      `is missing, although ${unused.join(', ')} ${unused.length === 1 ? 'is' : 'are'} set: ` +
+        'set it to run as a service, or unset the others for the demo'
+    )
+  }
+  return { mode: 'demo', dataDir: resolve(env.text('DATA_DIR') ?? 'data'), ...readCommon(env) }
+}
+
+function readDatabaseUrl(env: Environment): string {
+  const url = env.required(
+    'DATABASE_URL',
+    'with NODE_ENV=production the server needs a PostgreSQL server (postgres://user:password@host:port/database)'
+  )
+  if (url !== '' && !(/^postgres(ql)?:\/\//.test(url) && URL.canParse(url))) {
+    env.problem('DATABASE_URL', 'must look like postgres://user:password@host:port/database')
+  }
+  return url
+}
+
+function readCommon(env: Environment): CommonConfig {
+  return {
+    host: readHost(env),
+    port: env.integer('PORT', { min: 0, max: 65_535 }) ?? 3000,
+    logLevel: env.choice('LOG_LEVEL', LOG_LEVELS) ?? 'info',
+    trustProxy: readTrustProxy(env),
+    publicUrl: readPublicUrl(env),
+    shutdownTimeoutMs: env.integer('SHUTDOWN_TIMEOUT_MS', MILLISECONDS) ?? 10_000,
+    s3AllowHosts: readAllowHosts(env),
+    cache: given({
+      max: env.integer('CACHE_MAX_ENTRIES', COUNT),
+      ttlMs: env.integer('CACHE_TTL_MS', MILLISECONDS),
+      maxBytes: env.integer('CACHE_MAX_BYTES', { min: 1, max: Number.MAX_SAFE_INTEGER }),
+      maxInFlightPerUser: env.integer('CACHE_MAX_IN_FLIGHT_PER_USER', COUNT)
+    }),
+    leaseMs: env.integer('LEASE_MS', { min: 0, max: MAX_MS }),
+    limits: given({
+      refreshPerMinute: env.integer('LIMIT_REFRESH_PER_MINUTE', COUNT),
+      connectionsPerUser: env.integer('LIMIT_CONNECTIONS_PER_USER', COUNT)
+    }),
+    timeouts: given({
+      connectMs: env.integer('TIMEOUT_CONNECT_MS', MILLISECONDS),
+      headersMs: env.integer('TIMEOUT_HEADERS_MS', MILLISECONDS),
+      idleMs: env.integer('TIMEOUT_IDLE_MS', MILLISECONDS),
+      totalMs: env.integer('TIMEOUT_TOTAL_MS', MILLISECONDS)
+    })
+  }
+}
+
+function readHost(env: Environment): string {
+  const host = env.text('HOST') ?? '127.0.0.1'
+  if (isIP(host) === 0 && !HOST_NAME.test(host)) env.problem('HOST', 'must be an address or a host name')
+  return host
+}
+
+function readTrustProxy(env: Environment): string[] {
+  const items = env.list('TRUST_PROXY')
+  if (!items.every((item) => PROXY_NAMES.has(item) || isAddressOrRange(item))) {
+    env.problem(
+      'TRUST_PROXY',
+      'must be the addresses of the proxies in front of the server (10.0.0.0/8,192.168.1.5): to trust everybody, or a ' +
+        'number of hops, would let clients choose the address and the host that the server sees'
+    )
+  }
+  return items
+}
+
+function isAddressOrRange(text: string): boolean {
+  const [address = '', bits, ...more] = text.split('/')
+  const version = isIP(address)
+  if (version === 0 || more.length > 0) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
+}
+
+function readPublicUrl(env: Environment): string | undefined {
+  const text = env.text('PUBLIC_URL')
+  if (text === undefined) return undefined
+  const url = URL.canParse(text) ? new URL(text) : null
+  const usable = url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === ''
+  if (!usable)
+    env.problem('PUBLIC_URL', 'must be the URL where browsers reach the server, like https://files.example.org')
+  return text
+}
+
+function readAllowHosts(env: Environment): string[] {
+  const entries = env.list('S3_ALLOW_HOSTS')
+  for (const entry of entries) {
+    try {
+      parseAllowHosts([entry])
+    } catch (error) {
+      env.problem('S3_ALLOW_HOSTS', (error as Error).message.replace('allowHosts: ', 'has an entry that is no host: '))
+    }
+  }
+  return entries
+}
+
+/** Without what is `undefined`: the plugin's defaults stay the plugin's. */
+function given<T extends Record<string, number | undefined>>(values: T): { [Key in keyof T]?: number } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [Key in keyof T]?: number
+  }
+}

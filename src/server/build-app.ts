@@ -1,0 +1,82 @@
+import { randomUUID } from 'node:crypto'
+import type { Writable } from 'node:stream'
+import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
+import type { AppConfig } from '../config.ts'
+import { answerProblem } from '../http/problem.ts'
+import { cloudStorage, type CloudStorageOptions } from '../index.ts'
+import type { Database } from '../infra/db/open-database.ts'
+import { registerBearerAuthentication } from './bearer-authentication.ts'
+import { contentRoute } from './content-route.ts'
+import { createFindDocument } from './documents.ts'
+import { healthRoutes } from './health-routes.ts'
+import { logOptions } from './log-options.ts'
+import { RequestDrain } from './request-drain.ts'
+
+/** The name under which documents are in the host's own store, whatever it is made of. */
+export const MANAGED_STORE = 'minio'
+
+/** A folder's id may have 8192 bytes, which are three times as many percent-encoded; Node's own limit is 16 KiB. */
+const MAX_HEADER_BYTES = 32_768
+/** A whole request has to arrive within it: bodies are small. */
+const REQUEST_TIMEOUT_MS = 30_000
+/** A client that takes nothing of its answer for so long has gone. */
+const CONNECTION_TIMEOUT_MS = 120_000
+/** Longer than balancers keep theirs, so that none sends a request into a closing connection. */
+const KEEP_ALIVE_TIMEOUT_MS = 72_000
+const READY_TIMEOUT_MS = 2000
+
+export interface AppDeps {
+  readonly database: Pick<Database, 'prisma' | 'listen'>
+  readonly drain?: RequestDrain
+  /** Beside S3. */
+  readonly providers?: CloudStorageOptions['providers']
+  readonly logTo?: Writable
+}
+
+/** The application, not listening yet: the plugin, behind bearer tokens, with its documents and its health. */
+export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
+  const { prisma, listen } = deps.database
+  const drain = deps.drain ?? new RequestDrain()
+  const app = Fastify({
+    logger: logOptions(config.logLevel, deps.logTo),
+    genReqId: () => randomUUID(),
+    trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
+    http: { maxHeaderSize: MAX_HEADER_BYTES },
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: CONNECTION_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    // The drain answers by then, and lets the probes through.
+    return503OnClosing: false,
+    frameworkErrors: (error, request, reply) => void answerProblem(withoutUrl(error), request, reply)
+  })
+  drain.watch(app)
+  app.setErrorHandler(answerProblem)
+  app.setNotFoundHandler((request, reply) =>
+    answerProblem(Object.assign(new Error('There is nothing at this address.'), { statusCode: 404 }), request, reply)
+  )
+
+  const { publicUrl, leaseMs } = config
+  app.register(cloudStorage, {
+    prisma,
+    listen,
+    authenticate: registerBearerAuthentication(app, config.jwt),
+    encryption: config.encryption.reveal(),
+    managed: { [MANAGED_STORE]: config.managed },
+    providers: { s3: { allowHosts: config.s3AllowHosts }, ...deps.providers },
+    cache: config.cache,
+    limits: config.limits,
+    timeouts: config.timeouts,
+    ...(publicUrl !== undefined && { publicUrl }),
+    ...(leaseMs !== undefined && { leaseMs })
+  })
+  app.register(async (child) => {
+    contentRoute(child, createFindDocument(prisma))
+    healthRoutes(child, { askDatabase: () => prisma.$queryRaw`SELECT 1`, drain, timeoutMs: READY_TIMEOUT_MS })
+  })
+  return app
+}
+
+/** Fastify's own words for an address that it cannot read repeat it, with its query. */
+function withoutUrl({ code, statusCode }: FastifyError): Error {
+  return Object.assign(new Error('This address cannot be read.'), { code, statusCode })
+}

@@ -1,0 +1,136 @@
+import { Readable } from 'node:stream'
+import type { FastifyInstance } from 'fastify'
+import type { AppConfig, DemoConfig } from '../config.ts'
+import { isStorageError } from '../domain/errors.ts'
+import { Secret } from '../domain/secret.ts'
+import { systemClock } from '../infra/clock.ts'
+import type { Database } from '../infra/db/open-database.ts'
+import { MANAGED_STORE } from './build-app.ts'
+import { DemoClient } from './demo-client.ts'
+import { DemoFolder } from './demo-folder.ts'
+import { greeting } from './demo-greeting.ts'
+import { LONG_FOLDER, LONG_TEXT, longText, NESTED_FOLDER } from './sample-objects.ts'
+import { openSampleStore, SAMPLE_BUCKET, type SampleStore } from './sample-store.ts'
+
+const USER = 'demo'
+const ISSUER = 'fastify-cloud-storage demo'
+const AUDIENCE = 'fastify-cloud-storage demo'
+const TOKEN_LIFE_S = 10 * 365 * 24 * 3600
+/** Marks the connection that the demo made itself, among those that its user may have made. */
+const LABEL = 'Sample objects'
+const MANAGED_DOCUMENT = { id: 'demo-managed', name: 'Welcome — read me first.txt', objectKey: 'demo/welcome.txt' }
+const CONNECTED_DOCUMENT = { id: 'demo-connected', name: 'Reading a folder page by page.txt', objectKey: LONG_TEXT }
+
+/** A demonstration on one machine: everything that a service is configured with, made up. */
+export class Demo {
+  readonly app: AppConfig
+  readonly #folder: DemoFolder
+  readonly #store: SampleStore
+
+  private constructor(app: AppConfig, folder: DemoFolder, store: SampleStore) {
+    this.app = app
+    this.#folder = folder
+    this.#store = store
+  }
+
+  static async open(config: DemoConfig, folder: DemoFolder): Promise<Demo> {
+    const store = await openSampleStore()
+    const { encryptionKey, jwtSecret } = folder.secrets.reveal()
+    const app: AppConfig = {
+      ...config,
+      encryption: new Secret({ current: 'demo', keys: { demo: encryptionKey } }),
+      jwt: { algorithm: 'HS256', key: new Secret(jwtSecret), issuer: ISSUER, audience: AUDIENCE },
+      managed: { type: 'disk', directory: folder.objects },
+      // Exactly the store of this run, beside what the operator allows.
+      s3AllowHosts: [...config.s3AllowHosts, store.address]
+    }
+    return new Demo(app, folder, store)
+  }
+
+  /** Connects the sample store and puts the two documents there, through the application itself. */
+  async furnish(app: FastifyInstance, { prisma }: Pick<Database, 'prisma'>): Promise<void> {
+    const connectionId = await this.#connect(new DemoClient(app, this.#token(app)))
+    await this.#writeManaged(app)
+    const documents = [
+      { ...MANAGED_DOCUMENT, storageBackend: MANAGED_STORE, connectionId: null },
+      { ...CONNECTED_DOCUMENT, storageBackend: 's3', connectionId }
+    ]
+    for (const { id, ...rest } of documents) {
+      const row = { ...rest, userId: USER, mimeType: 'text/plain; charset=utf-8' }
+      await prisma.document.upsert({ where: { id }, create: { id, ...row }, update: row })
+    }
+  }
+
+  /** What to tell the user, once the application listens at `address`. */
+  async greet(app: FastifyInstance, address: string): Promise<string> {
+    const token = this.#token(app)
+    const client = new DemoClient(app, token)
+    const own = (await client.connections()).find(({ label }) => label === LABEL)
+    if (own === undefined) throw new Error('The demo has lost its connection')
+    // Named in each line, so that they go on working when the user makes connections beside it.
+    const connection = own.id
+    const next = await client.nextCursor({ connection, folder: LONG_FOLDER })
+    return greeting({
+      address,
+      user: USER,
+      token,
+      folder: this.#folder.path,
+      store: `http://${this.#store.address}`,
+      objects: this.#store.objects,
+      listings: [
+        { title: 'The root of the connected bucket', query: { connection } },
+        { title: 'A folder in it', query: { connection, folder: NESTED_FOLDER } },
+        {
+          title: 'The second page of a folder with more than 200 entries',
+          query: { connection, folder: LONG_FOLDER, cursor: next }
+        }
+      ],
+      documents: [
+        { title: 'The first 200 bytes of a document in the connected bucket', id: CONNECTED_DOCUMENT.id },
+        { title: 'The same of one that this server keeps itself, on disk', id: MANAGED_DOCUMENT.id }
+      ]
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#store.close()
+  }
+
+  /** The same at each start: it is as old as the secret that signs it. */
+  #token(app: FastifyInstance): string {
+    const { madeAt } = this.#folder.secrets.reveal()
+    return app.jwt.sign({ sub: USER, iat: madeAt, exp: madeAt + TOKEN_LIFE_S })
+  }
+
+  /** The store of the previous run is gone, and with it what its connection was good for. */
+  async #connect(client: DemoClient): Promise<string> {
+    for (const { id, label } of await client.connections()) {
+      if (label === LABEL) await client.disconnect(id)
+    }
+    return client.connect({
+      label: LABEL,
+      endpoint: `http://${this.#store.address}`,
+      bucket: SAMPLE_BUCKET,
+      accessKeyId: 'demo',
+      secretAccessKey: 'demo'
+    })
+  }
+
+  async #writeManaged(app: FastifyInstance): Promise<void> {
+    const { id, objectKey } = MANAGED_DOCUMENT
+    const document = { id, userId: USER, storageBackend: MANAGED_STORE, objectKey }
+    const backend = await app.getStorageBackendForDocument(document, { id: USER })
+    const { signal } = new AbortController()
+    try {
+      await backend.stat(objectKey, { signal })
+    } catch (error) {
+      if (!isStorageError(error, 'OBJECT_NOT_FOUND')) throw error
+      await backend.upload?.({ id: objectKey }, Readable.from([longText('Welcome')], { objectMode: false }), { signal })
+    }
+  }
+}
+
+/** For whoever starts a demo: its folder first, since it says whether a demo can be here at all. */
+export function openDemoFolder({ dataDir }: DemoConfig): Promise<DemoFolder> {
+  return DemoFolder.open(dataDir, systemClock)
+}

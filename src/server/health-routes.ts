@@ -1,0 +1,55 @@
+import type { FastifyInstance } from 'fastify'
+import { StorageError } from '../domain/errors.ts'
+import type { RequestDrain } from './request-drain.ts'
+
+/** Probes come every few seconds and would be most of the log. */
+const QUIET = { logLevel: 'warn', config: { duringDrain: true } } as const
+
+export interface HealthRouteDeps {
+  /** Rejects where the database does not answer. May hang. */
+  readonly askDatabase: () => PromiseLike<unknown>
+  readonly drain: RequestDrain
+  readonly timeoutMs: number
+}
+
+/** `live`: the process answers. `ready`: it can serve, so send it requests. */
+export function healthRoutes(app: FastifyInstance, { askDatabase, drain, timeoutMs }: HealthRouteDeps): void {
+  const ask = shared(askDatabase)
+
+  app.get('/health/live', QUIET, async (_request, reply) => {
+    reply.header('cache-control', 'no-store')
+    return { status: 'live' }
+  })
+
+  app.get('/health/ready', QUIET, async (_request, reply) => {
+    if (drain.draining) throw new StorageError('SHUTTING_DOWN', 'The server is shutting down.')
+    await withinTime(ask(), timeoutMs)
+    reply.header('cache-control', 'no-store')
+    return { status: 'ready' }
+  })
+}
+
+/** One question at a time: probes of a database that hangs must not take up its pool. */
+function shared(ask: () => PromiseLike<unknown>): () => Promise<unknown> {
+  let asking: Promise<unknown> | undefined
+  return () =>
+    (asking ??= Promise.resolve(ask()).finally(() => {
+      asking = undefined
+    }))
+}
+
+async function withinTime(answer: Promise<unknown>, timeoutMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const deadline = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`no answer within ${timeoutMs} ms`))
+    }, timeoutMs)
+  })
+  try {
+    await Promise.race([answer, deadline])
+  } catch (cause) {
+    throw new StorageError('DATABASE_UNAVAILABLE', 'The database does not answer.', { cause })
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,68 @@
+import type { IncomingHttpHeaders } from 'node:http'
+
+/** What is known of the content that would be sent. */
+export interface Validators {
+  /** As a header writes it: `"abc"` or `W/"abc"`. */
+  readonly etag: string | null
+  /** Milliseconds since 1970, in whole seconds. */
+  readonly modifiedAt: number | null
+}
+
+export type Verdict = 'send' | 'not-modified' | 'precondition-failed'
+
+const ENTITY_TAG = /(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"/g
+
+/** Whether a request must be judged before anything is sent. */
+export function isConditional(headers: IncomingHttpHeaders): boolean {
+  return ['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since'].some((name) => name in headers)
+}
+
+/** RFC 9110, 13.2.2, for GET and HEAD. */
+export function judge(headers: IncomingHttpHeaders, { etag, modifiedAt }: Validators): Verdict {
+  const ifMatch = headers['if-match']
+  if (ifMatch !== undefined) {
+    if (!(ifMatch.trim() === '*' || tags(ifMatch).some((tag) => isStrong(tag) && tag === etag))) {
+      return 'precondition-failed'
+    }
+  } else {
+    const limit = parseDate(headers['if-unmodified-since'])
+    if (limit !== null && modifiedAt !== null && modifiedAt > limit) return 'precondition-failed'
+  }
+
+  const ifNoneMatch = headers['if-none-match']
+  if (ifNoneMatch !== undefined) {
+    const known =
+      ifNoneMatch.trim() === '*' || (etag !== null && tags(ifNoneMatch).some((tag) => opaque(tag) === opaque(etag)))
+    return known ? 'not-modified' : 'send'
+  }
+  const since = parseDate(headers['if-modified-since'])
+  return since !== null && modifiedAt !== null && modifiedAt <= since ? 'not-modified' : 'send'
+}
+
+/** RFC 9110, 13.1.5: a part is of use only to who has the rest of the very same content. */
+export function mayResume(ifRange: string | undefined, { etag, modifiedAt }: Validators): boolean {
+  if (ifRange === undefined) return true
+  const asked = ifRange.trim()
+  if (asked.endsWith('"')) return isStrong(asked) && asked === etag
+  const date = parseDate(asked)
+  return date !== null && date === modifiedAt
+}
+
+function tags(list: string): string[] {
+  return list.match(ENTITY_TAG) ?? []
+}
+
+function isStrong(tag: string): boolean {
+  return !tag.startsWith('W/')
+}
+
+function opaque(tag: string): string {
+  return tag.replace(/^W\//, '')
+}
+
+/** Only what says GMT: `Date.parse` would take much else for a date. */
+function parseDate(text: string | undefined): number | null {
+  if (text?.endsWith(' GMT') !== true) return null
+  const date = Date.parse(text)
+  return Number.isNaN(date) ? null : date
+}

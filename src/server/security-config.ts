@@ -1,0 +1,117 @@
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import { Secret } from '../domain/secret.ts'
+import { createKeyRing, type KeyRingOptions } from '../infra/crypto/key-ring.ts'
+import type { Environment } from './environment.ts'
+
+/** How tokens prove themselves. One algorithm: a token never chooses how it is checked. */
+export interface JwtConfig {
+  readonly algorithm: 'HS256' | AsymmetricAlgorithm
+  /** The shared secret of HS256, or a public key in PEM. */
+  readonly key: Secret<string>
+  readonly issuer: string
+  readonly audience: string
+}
+
+type AsymmetricAlgorithm = keyof typeof KEY_KINDS
+
+export const SECURITY_VARIABLES = [
+  'ENCRYPTION_KEYS',
+  'ENCRYPTION_CURRENT_KEY',
+  'JWT_SECRET',
+  'JWT_PUBLIC_KEY',
+  'JWT_ALGORITHM',
+  'JWT_ISSUER',
+  'JWT_AUDIENCE'
+]
+
+/** RFC 7518, 3.2: a key of HS256 is as long as its hash. */
+const MIN_SECRET_BYTES = 32
+const MIN_RSA_BITS = 2048
+
+/** Which key goes with which algorithm. */
+const KEY_KINDS = {
+  RS256: (key: KeyObject) =>
+    key.asymmetricKeyType === 'rsa' && (key.asymmetricKeyDetails?.modulusLength ?? 0) >= MIN_RSA_BITS,
+  ES256: (key: KeyObject) => key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1',
+  EdDSA: (key: KeyObject) => key.asymmetricKeyType === 'ed25519'
+}
+
+export function readEncryption(env: Environment): KeyRingOptions {
+  const what = 'it holds the keys that seal credentials, as name:base64 of 32 random bytes, with commas between'
+  env.required('ENCRYPTION_KEYS', what)
+  const current = env.required('ENCRYPTION_CURRENT_KEY', 'it names the one of ENCRYPTION_KEYS that seals from now on')
+  const keys: Record<string, string> = Object.create(null) as Record<string, string>
+  for (const item of env.list('ENCRYPTION_KEYS')) {
+    const colon = item.indexOf(':')
+    const name = item.slice(0, Math.max(colon, 0))
+    if (name in keys) env.problem('ENCRYPTION_KEYS', 'has two keys of one name')
+    keys[name] = item.slice(colon + 1)
+  }
+  const options = { current, keys }
+  if (env.set(['ENCRYPTION_KEYS', 'ENCRYPTION_CURRENT_KEY']).length === 2) checkKeyRing(env, options)
+  return options
+}
+
+function checkKeyRing(env: Environment, options: KeyRingOptions): void {
+  try {
+    createKeyRing(options)
+  } catch (error) {
+    const reason = (error as Error).message
+    const name = reason.startsWith('encryption.current') ? 'ENCRYPTION_CURRENT_KEY' : 'ENCRYPTION_KEYS'
+    env.problem(
+      name,
+      `cannot be used: ${reason.replaceAll('encryption.keys.', 'key ').replaceAll(/encryption\.(?:keys|current):? ?/g, '')}`
+    )
+  }
+}
+
+export function readJwt(env: Environment): JwtConfig {
+  const issuer = env.required('JWT_ISSUER', 'tokens must name it as `iss`')
+  const audience = env.required('JWT_AUDIENCE', 'tokens must name it as `aud`')
+  const secret = env.text('JWT_SECRET')
+  const publicKey = env.text('JWT_PUBLIC_KEY')
+  if (secret !== undefined && publicKey !== undefined) {
+    env.problem('JWT_SECRET', 'and JWT_PUBLIC_KEY are both set: set the one that fits JWT_ALGORITHM')
+  } else if (publicKey !== undefined) {
+    const { algorithm, pem } = readPublicKey(env, publicKey)
+    return { algorithm, key: new Secret(pem), issuer, audience }
+  } else if (secret === undefined) {
+    env.problem('JWT_SECRET', 'is missing: set it (HS256), or JWT_PUBLIC_KEY with JWT_ALGORITHM (RS256, ES256, EdDSA)')
+  } else if (Buffer.byteLength(secret) < MIN_SECRET_BYTES) {
+    env.problem('JWT_SECRET', `must be at least ${MIN_SECRET_BYTES} bytes long`)
+  }
+  if (publicKey === undefined && (env.text('JWT_ALGORITHM') ?? 'HS256') !== 'HS256') {
+    env.problem('JWT_ALGORITHM', 'must be HS256 with JWT_SECRET; the others need JWT_PUBLIC_KEY')
+  }
+  return { algorithm: 'HS256', key: new Secret(secret ?? ''), issuer, audience }
+}
+
+function readPublicKey(env: Environment, text: string): { algorithm: AsymmetricAlgorithm; pem: string } {
+  const algorithms = Object.keys(KEY_KINDS) as AsymmetricAlgorithm[]
+  const algorithm = env.choice('JWT_ALGORITHM', algorithms)
+  if (env.text('JWT_ALGORITHM') === undefined) {
+    env.problem('JWT_ALGORITHM', `is missing: JWT_PUBLIC_KEY needs one of ${algorithms.join(', ')}`)
+  }
+  // Env files and compose files hold a PEM in one line.
+  const pem = text.replaceAll('\\n', '\n')
+  const key = parsePublicKey(pem)
+  if (key === null) {
+    env.problem('JWT_PUBLIC_KEY', 'must be a public key in PEM (-----BEGIN PUBLIC KEY-----)')
+  } else if (algorithm !== undefined && !KEY_KINDS[algorithm](key)) {
+    env.problem(
+      'JWT_PUBLIC_KEY',
+      `is no key for ${algorithm}: RS256 takes RSA of at least ${MIN_RSA_BITS} bits, ES256 the curve P-256, EdDSA Ed25519`
+    )
+  }
+  return { algorithm: algorithm ?? 'RS256', pem }
+}
+
+/** Node would make a public key of a private one; a private key has no business here. */
+function parsePublicKey(pem: string): KeyObject | null {
+  if (!/^\s*-----BEGIN (?:RSA )?PUBLIC KEY-----/.test(pem)) return null
+  try {
+    return createPublicKey(pem)
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,309 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import t from 'tap'
+import { readConfig } from '../../src/config.ts'
+import { checkOptions } from '../../src/options.ts'
+import { ConfigError } from '../../src/server/environment.ts'
+import { parseSource } from '../support/source-file.ts'
+import { SRC, sourcePaths } from '../support/source-tree.ts'
+
+const ROOT = new URL('../../', import.meta.url)
+const read = (path: string): string => readFileSync(new URL(path, ROOT), 'utf8')
+const KEY = randomBytes(32).toString('base64')
+
+const SERVICE = {
+  DATABASE_URL: 'postgres://user:PASSWORD-1@db.example:5432/documents',
+  ENCRYPTION_KEYS: `k1:${KEY},k2:${randomBytes(32).toString('base64url')}`,
+  ENCRYPTION_CURRENT_KEY: 'k2',
+  JWT_SECRET: 'a secret of the tests, 32 bytes and more',
+  JWT_ISSUER: 'https://issuer.example',
+  JWT_AUDIENCE: 'documents',
+  MANAGED_S3_ENDPOINT: 'http://minio:9000',
+  MANAGED_S3_BUCKET: 'documents',
+  MANAGED_S3_ACCESS_KEY_ID: 'access',
+  MANAGED_S3_SECRET_ACCESS_KEY: 'PASSWORD-2'
+}
+
+/** What is wrong with `variables`, problem by problem. */
+function problems(variables: Record<string, string | undefined>): readonly string[] {
+  try {
+    readConfig(variables)
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems
+    throw error
+  }
+}
+
+const named = (list: readonly string[]): string[] => list.map((problem) => problem.split(' ')[0] ?? '').sort()
+
+t.test('an empty environment is a demo on loopback', async (t) => {
+  const config = readConfig({})
+  t.match(config, {
+    mode: 'demo',
+    host: '127.0.0.1',
+    port: 3000,
+    logLevel: 'info',
+    trustProxy: [],
+    s3AllowHosts: [],
+    dataDir: resolve('data'),
+    shutdownTimeoutMs: 10_000
+  })
+  t.same(
+    [config.cache, config.limits, config.timeouts, config.leaseMs, config.publicUrl],
+    [{}, {}, {}, undefined, undefined]
+  )
+})
+
+t.test('with DATABASE_URL it is a service', async (t) => {
+  const config = readConfig({
+    ...SERVICE,
+    PORT: '8080',
+    HOST: '0.0.0.0',
+    LOG_LEVEL: 'warn',
+    TRUST_PROXY: '10.0.0.0/8, ::1,loopback',
+    PUBLIC_URL: 'https://files.example.org',
+    S3_ALLOW_HOSTS: 'nas.lan:9000, 10.1.0.0/16',
+    CACHE_TTL_MS: '5000',
+    LEASE_MS: '0',
+    LIMIT_CONNECTIONS_PER_USER: '3',
+    TIMEOUT_TOTAL_MS: '1',
+    MANAGED_S3_PREFIX: 'a/b',
+    MANAGED_S3_FORCE_PATH_STYLE: 'false',
+    SOMETHING_ELSE: 'is no error'
+  })
+  if (config.mode !== 'service') return t.fail('not a service')
+  t.equal(config.databaseUrl.reveal(), SERVICE.DATABASE_URL)
+  const { current, keys } = config.encryption.reveal()
+  t.same([current, Object.keys(keys), keys.k1], ['k2', ['k1', 'k2'], KEY])
+  t.match(config, { port: 8080, host: '0.0.0.0', logLevel: 'warn', publicUrl: 'https://files.example.org', leaseMs: 0 })
+  t.same(config.trustProxy, ['10.0.0.0/8', '::1', 'loopback'])
+  t.same(config.s3AllowHosts, ['nas.lan:9000', '10.1.0.0/16'])
+  t.same([config.cache, config.limits, config.timeouts], [{ ttlMs: 5000 }, { connectionsPerUser: 3 }, { totalMs: 1 }])
+  t.match(config.jwt, { algorithm: 'HS256', issuer: 'https://issuer.example', audience: 'documents' })
+  t.same(config.managed, {
+    type: 's3',
+    endpoint: 'http://minio:9000',
+    bucket: 'documents',
+    prefix: 'a/b',
+    forcePathStyle: false,
+    credentials: { accessKeyId: 'access', secretAccessKey: 'PASSWORD-2' }
+  })
+  t.notMatch(JSON.stringify({ ...config, managed: null }), /PASSWORD|a secret of the tests/)
+})
+
+t.test('documents can be kept in a folder instead', async (t) => {
+  const { MANAGED_S3_ENDPOINT: _e, MANAGED_S3_BUCKET: _b, ...rest } = SERVICE
+  const { MANAGED_S3_ACCESS_KEY_ID: _a, MANAGED_S3_SECRET_ACCESS_KEY: _s, ...others } = rest
+  const config = readConfig({ ...others, MANAGED_DISK_DIRECTORY: 'objects' })
+  t.match(config, { managed: { type: 'disk', directory: resolve('objects') } })
+  t.same(named(problems({ ...SERVICE, MANAGED_DISK_DIRECTORY: 'objects' })), ['MANAGED_DISK_DIRECTORY'])
+})
+
+t.test('a service without its secrets does not start, and is told of all that is missing', async (t) => {
+  const needed = [
+    'ENCRYPTION_CURRENT_KEY',
+    'ENCRYPTION_KEYS',
+    'JWT_AUDIENCE',
+    'JWT_ISSUER',
+    'JWT_SECRET',
+    'MANAGED_S3_BUCKET'
+  ]
+  t.same(named(problems({ DATABASE_URL: SERVICE.DATABASE_URL })), needed)
+  t.same(named(problems({ NODE_ENV: 'production' })), ['DATABASE_URL', ...needed])
+  const empty = Object.fromEntries(Object.keys(SERVICE).map((name) => [name, '']))
+  t.same(named(problems({ ...empty, NODE_ENV: 'production' })), ['DATABASE_URL', ...needed])
+  for (const name of Object.keys(SERVICE)) {
+    if (name === 'DATABASE_URL' || name === 'MANAGED_S3_ENDPOINT') continue
+    t.same(named(problems({ ...SERVICE, [name]: undefined })), [name])
+  }
+  t.same(named(problems({ ...SERVICE, NODE_ENV: 'production', DATABASE_URL: '' })), ['DATABASE_URL'])
+})
+
+t.test('who configures a service without a database is not given a demo', async (t) => {
+  const { DATABASE_URL: _url, ...rest } = SERVICE
+  const [problem, ...others] = problems(rest)
+  t.same(others, [])
+  t.match(problem, /^DATABASE_URL is missing, although ENCRYPTION_KEYS, .*JWT_SECRET.*MANAGED_S3_BUCKET/)
+  t.match(problems({ NODE_ENV: 'development' }), [])
+})
+
+t.test('a value that cannot be used is a problem of its variable, and is not repeated', async (t) => {
+  const zero = Buffer.alloc(32).toString('base64')
+  const unusable: Record<string, string[]> = {
+    HOST: ['a b', 'http://x', '-:'],
+    PORT: ['-1', '65536', '80.5', '0x50', 'http', '1e3', ' 80'],
+    LOG_LEVEL: ['INFO', 'verbose'],
+    TRUST_PROXY: ['true', '*', '1', '10.0.0.0/33', '10.0.0/8', 'proxy.lan', '::1/129'],
+    PUBLIC_URL: ['files.example.org', 'ftp://files.example.org', 'https://user:UNTOLD@files.example.org'],
+    SHUTDOWN_TIMEOUT_MS: ['0', '-5', 'soon', '2147483648'],
+    S3_ALLOW_HOSTS: ['https://nas.lan', '*.lan', 'nas.lan:0', '10.0.0.0/40'],
+    CACHE_MAX_ENTRIES: ['0', 'many'],
+    CACHE_MAX_BYTES: ['0', '1.5', '9007199254740993'],
+    CACHE_TTL_MS: ['0', '1m'],
+    CACHE_MAX_IN_FLIGHT_PER_USER: ['0'],
+    LEASE_MS: ['-1', 'x'],
+    LIMIT_REFRESH_PER_MINUTE: ['0'],
+    LIMIT_CONNECTIONS_PER_USER: ['0'],
+    TIMEOUT_CONNECT_MS: ['0'],
+    TIMEOUT_HEADERS_MS: ['0'],
+    TIMEOUT_IDLE_MS: ['0'],
+    TIMEOUT_TOTAL_MS: ['0'],
+    DATABASE_URL: ['mysql://user:UNTOLD@db/x', 'postgres://[UNTOLD', 'UNTOLD'],
+    ENCRYPTION_KEYS: [
+      'UNTOLD',
+      'k2:UNTOLD',
+      `k2:${zero}`,
+      `k2:${KEY},k2:${KEY}`,
+      `k1:${KEY},k2:${KEY}`,
+      `k2:${KEY}UNTOLD`,
+      ':UNTOLD'
+    ],
+    ENCRYPTION_CURRENT_KEY: ['k3', 'UNTOLD'],
+    JWT_SECRET: ['UNTOLD', `UNTOLD${'x'.repeat(25)}`],
+    JWT_ALGORITHM: ['none', 'RS256', 'HS512'],
+    MANAGED_S3_ENDPOINT: ['minio:9000', 'http://minio:9000/path', 'http://user:UNTOLD@minio'],
+    MANAGED_S3_PUBLIC_ENDPOINT: ['minio'],
+    MANAGED_S3_REGION: ['here and there'],
+    MANAGED_S3_BUCKET: ['a', 'with/slash', 'b--x-s3'],
+    MANAGED_S3_PREFIX: ['../up', '/a', 'a//b'],
+    MANAGED_S3_ACCESS_KEY_ID: ['with space', 'a/b'],
+    MANAGED_S3_SECRET_ACCESS_KEY: ['UNTOLD\n', 'UNTÖLD'],
+    MANAGED_S3_FORCE_PATH_STYLE: ['yes', '1']
+  }
+  for (const [name, values] of Object.entries(unusable)) {
+    for (const value of values) {
+      const found = problems({ ...SERVICE, [name]: value })
+      t.ok(found.length > 0, `${name}=${value}`)
+      t.ok(
+        found.every((problem) => problem.startsWith(`${name} `) || name === 'ENCRYPTION_KEYS'),
+        found.join('; ')
+      )
+      t.notMatch(found.join(' '), /UNTOLD|UNTÖLD|PASSWORD/, `${name}=${value}`)
+      t.notOk(found.join(' ').includes(KEY))
+    }
+  }
+})
+
+t.test('every problem is told at once', async (t) => {
+  const wrong = {
+    ...SERVICE,
+    PORT: 'x',
+    LOG_LEVEL: 'x',
+    JWT_SECRET: 'short',
+    MANAGED_S3_BUCKET: '',
+    S3_ALLOW_HOSTS: '*,nas.lan,://'
+  }
+  const expected = ['JWT_SECRET', 'LOG_LEVEL', 'MANAGED_S3_BUCKET', 'PORT', 'S3_ALLOW_HOSTS', 'S3_ALLOW_HOSTS']
+  t.same(named(problems(wrong)), expected)
+  t.throws(() => readConfig(wrong), { message: /^The configuration cannot be used:\n( {2}- .+\n?){6}$/ })
+})
+
+t.test('a public key goes with its algorithm alone', async (t) => {
+  const pairs = {
+    rsa: generateKeyPairSync('rsa', { modulusLength: 2048 }),
+    short: generateKeyPairSync('rsa', { modulusLength: 1024 }),
+    p256: generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+    p384: generateKeyPairSync('ec', { namedCurve: 'P-384' }),
+    ed25519: generateKeyPairSync('ed25519')
+  }
+  const { JWT_SECRET: _secret, ...rest } = SERVICE
+  const fitting: Record<string, string> = { rsa: 'RS256', p256: 'ES256', ed25519: 'EdDSA' }
+  for (const [kind, { publicKey, privateKey }] of Object.entries(pairs)) {
+    const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
+    for (const algorithm of ['RS256', 'ES256', 'EdDSA']) {
+      const found = problems({ ...rest, JWT_PUBLIC_KEY: pem, JWT_ALGORITHM: algorithm })
+      t.same(named(found), fitting[kind] === algorithm ? [] : ['JWT_PUBLIC_KEY'], `${kind} ${algorithm}`)
+    }
+    const inOneLine = {
+      ...rest,
+      JWT_PUBLIC_KEY: pem.trim().replaceAll('\n', '\\n'),
+      JWT_ALGORITHM: fitting[kind] ?? 'RS256'
+    }
+    t.equal(problems(inOneLine).length, kind in fitting ? 0 : 1, `${kind} in one line`)
+    t.same(named(problems({ ...rest, JWT_PUBLIC_KEY: pem })), ['JWT_ALGORITHM'])
+    t.same(named(problems({ ...rest, JWT_PUBLIC_KEY: pem, JWT_ALGORITHM: 'HS256' })), ['JWT_ALGORITHM'])
+    t.same(named(problems({ ...SERVICE, JWT_PUBLIC_KEY: pem, JWT_ALGORITHM: 'RS256' })), ['JWT_SECRET'])
+    const secret = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+    const found = problems({ ...rest, JWT_PUBLIC_KEY: secret, JWT_ALGORITHM: fitting[kind] ?? 'RS256' })
+    t.same(named(found), ['JWT_PUBLIC_KEY'], `the private key of ${kind}`)
+    t.notMatch(found.join(), secret.split('\n')[1])
+  }
+})
+
+/** The variables of `.env.example`, with their defaults. */
+function documented(): Map<string, string> {
+  return new Map(
+    [...read('.env.example').matchAll(/^#([A-Z][A-Z0-9_]*)=(.*)$/gm)].map(([, name = '', value = '']) => [name, value])
+  )
+}
+
+/** Every variable that is asked for, whatever way the configuration takes. */
+function asked(): Set<string> {
+  const names = new Set<string>()
+  const { JWT_SECRET: _secret, ...rest } = SERVICE
+  for (const variables of [{}, SERVICE, { ...rest, JWT_PUBLIC_KEY: 'x' }]) {
+    const spy = new Proxy<Record<string, string | undefined>>(variables, {
+      get: (target, name) => {
+        names.add(String(name))
+        return target[String(name)]
+      }
+    })
+    problems(spy)
+  }
+  return names
+}
+
+t.test('.env.example has every variable that is read, and no other', async (t) => {
+  const compose = [...read('docker-compose.yml').matchAll(/\$\{([A-Z0-9_]+)/g)].map(([, name = '']) => name)
+  const known = new Set([...asked(), ...compose])
+  t.same([...documented().keys()].sort(), [...known].sort())
+  t.notMatch(read('.env.example'), /^[^#\s]/m, 'as it stands it sets nothing')
+})
+
+t.test('the defaults in .env.example are those of the server and of the plugin', async (t) => {
+  const given = Object.fromEntries([...documented()].filter(([, value]) => value !== ''))
+  const { MANAGED_S3_REGION: region, ...common } = given
+  t.equal(region, 'us-east-1')
+  const { dataDir, host, port, logLevel, shutdownTimeoutMs, ...plugins } = readConfig(common) as ReturnType<
+    typeof readConfig
+  > & {
+    dataDir: string
+  }
+  t.match(readConfig({}), { dataDir, host, port, logLevel, shutdownTimeoutMs })
+  const { cache, limits, timeouts } = checkOptions({
+    authenticate: () => '',
+    encryption: { current: '', keys: {} },
+    prisma: { cloudConnection: {}, oAuthState: {}, $transaction: 0, $queryRaw: 0, $executeRaw: 0 } as never
+  })
+  t.same(plugins.cache, cache)
+  t.same(plugins.limits, limits)
+  t.same(plugins.timeouts, timeouts)
+})
+
+t.test('docker-compose.yml hands the service every variable, but those that it decides itself', async (t) => {
+  const compose = read('docker-compose.yml')
+  const handed = [...compose.matchAll(/^ {6}([A-Z][A-Z0-9_]*):/gm)].map(([, name = '']) => name)
+  const decided = ['DATA_DIR', 'MANAGED_DISK_DIRECTORY', 'MANAGED_S3_REGION', 'MANAGED_S3_FORCE_PATH_STYLE']
+  const missing = [...asked()].filter((name) => !handed.includes(name) && !decided.includes(name))
+  t.same(missing, [])
+  t.notMatch(compose, /- ['"]?\d+:\d+|ports: \['\d{2,5}:/, 'no port is published on every address')
+})
+
+t.test('the image keeps each package that a source imports', async (t) => {
+  // Plain JavaScript, without types of its own.
+  const path: string = new URL('scripts/server-dependencies.mjs', ROOT).href
+  const { SERVER_DEPENDENCIES } = (await import(path)) as { SERVER_DEPENDENCIES: string[] }
+  const { dependencies, devDependencies } = JSON.parse(read('package.json')) as Record<string, Record<string, string>>
+  const kept = new Set([...Object.keys(dependencies ?? {}), ...SERVER_DEPENDENCIES])
+  const imported = sourcePaths()
+    .filter((path) => !path.startsWith('generated/'))
+    .flatMap((path) => parseSource({ path, source: readFileSync(new URL(path, SRC), 'utf8') }).imports)
+    .filter(({ kind, specifier }) => kind !== 'type' && specifier !== null && !/^(?:\.|node:)/.test(specifier))
+    .map(({ specifier }) => /^(?:@[^/]+\/)?[^/]+/.exec(specifier ?? '')?.[0] ?? '')
+  const lost = new Set(imported.filter((name) => !kept.has(name)))
+  // The demo's store: an image is a service.
+  t.same([...lost], ['fauxqs'])
+  for (const name of SERVER_DEPENDENCIES) t.ok(devDependencies?.[name], `${name} is installed by development`)
+})

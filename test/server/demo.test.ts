@@ -1,0 +1,330 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { createServer, type ServerResponse } from 'node:http'
+import { createServer as createTcpServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { until } from '../support/until.ts'
+
+const SERVER = fileURLToPath(new URL('../../src/server.ts', import.meta.url))
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+/** Of the installed package: the process starts in a folder that knows no packages. */
+const TSX = import.meta.resolve('tsx')
+
+/** One folder for the tests below, which build on each other: to make a database takes seconds. */
+const home = await mkdtemp(join(tmpdir(), 'demo-'))
+t.teardown(() => rm(home, { recursive: true }))
+
+interface Running {
+  readonly out: () => string
+  readonly err: () => string
+  readonly signal: (name: NodeJS.Signals) => void
+  readonly ended: Promise<number | null>
+  /** Resolves once the greeting is whole. */
+  readonly ready: Promise<void>
+}
+
+function start(t: Test, env: Record<string, string> = {}, cwd = home): Running {
+  const child = spawn(process.execPath, ['--import', TSX, SERVER], {
+    cwd,
+    env: { PATH: process.env.PATH ?? '', PORT: '0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  let out = ''
+  let err = ''
+  const ended = once(child, 'close').then(([code]) => code as number | null)
+  const ready = new Promise<void>((resolve, reject) => {
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      out += text
+      if (out.includes('.env.example explains')) resolve()
+    })
+    void ended.then(() => {
+      reject(new Error(`The demo did not start: ${err}`))
+    })
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text))
+  ready.catch(() => undefined)
+  t.teardown(async () => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
+    await ended
+  })
+  return { out: () => out, err: () => err, signal: (name) => child.kill(name), ended, ready }
+}
+
+interface Line {
+  readonly text: string
+  readonly url: URL
+  readonly headers: Record<string, string>
+}
+
+/** The lines to paste, as a shell would read them: words in single quotes. */
+function curlLines(out: string): Line[] {
+  return out
+    .split('\n')
+    .filter((line) => line.startsWith('curl '))
+    .map((text) => {
+      const words = [...text.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '')
+      const headers: Record<string, string> = {}
+      words.forEach((word, at) => {
+        const [name = '', value = ''] = (words[at + 1] ?? '').split(/: (.*)/s)
+        if (word === '-H') headers[name.toLowerCase()] = value
+      })
+      return { text, url: new URL(words.at(-1) ?? ''), headers }
+    })
+}
+
+const perform = ({ url, headers }: Line): Promise<Response> => fetch(url, { headers })
+
+interface Listing {
+  readonly entries: { id: string; name: string; kind: string }[]
+  readonly page: { next: string | null }
+}
+
+async function checkLines(t: Test, lines: readonly Line[]): Promise<void> {
+  t.equal(lines.length, 5)
+  const [root, folder, next, connected, managed] = lines as [Line, Line, Line, Line, Line]
+  const names = ((await (await perform(root)).json()) as Listing).entries.map(({ name }) => name)
+  t.same(names, ['Elsewhere', 'Handbook', 'Invoices', 'Receipts', 'Welcome.txt'])
+  const inFolder = (await (await perform(folder)).json()) as Listing
+  t.same(
+    inFolder.entries.map(({ id, kind }) => [id, kind]),
+    [['Invoices/2026/', 'folder']]
+  )
+  const page = (await (await perform(next)).json()) as Listing
+  t.same(
+    page.entries.map(({ name }) => name),
+    Array.from({ length: 40 }, (_, at) => `Receipt ${at + 201}.txt`)
+  )
+  t.equal(page.page.next, null)
+  for (const [line, begins] of [
+    [connected, 'Reading a folder page by page\n\n001'],
+    [managed, 'Welcome\n\n001']
+  ] as const) {
+    const answer = await perform(line)
+    t.equal(answer.status, 206)
+    t.match(answer.headers.get('content-range'), /^bytes 0-199\/[1-9]\d{3}$/)
+    const text = await answer.text()
+    t.equal(text.length, 200)
+    t.ok(text.startsWith(begins), text.slice(0, 40))
+  }
+  // And by a shell, where there is one with curl.
+  const shell = lines.map(({ text }) => `${text} -sf -o /dev/null || exit 1`).join('\n')
+  if (hasCurl()) t.doesNotThrow(() => execFileSync('bash', ['-c', shell]))
+}
+
+function hasCurl(): boolean {
+  try {
+    execFileSync('bash', ['-c', 'curl --version'], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+let token = ''
+
+t.test('an empty folder and an empty environment are enough', async (t) => {
+  const demo = start(t)
+  await demo.ready
+  const lines = curlLines(demo.out())
+  await checkLines(t, lines)
+  const { url, headers } = lines[0]!
+  token = headers.authorization ?? ''
+  t.equal(url.hostname, '127.0.0.1')
+  const greeting = demo.out().slice(0, demo.out().indexOf('.env.example explains'))
+  t.notMatch(greeting, /^\{/m, 'the log comes after the greeting')
+  t.match(greeting, join(home, 'data'))
+
+  const data = join(home, 'data')
+  t.same((await readdir(data)).sort(), ['objects', 'postgres', 'postgres.lock', 'secrets.json'])
+  for (const [path, mode] of [
+    ['', 0o700],
+    ['objects', 0o700],
+    ['postgres', 0o700],
+    ['secrets.json', 0o600],
+    ['postgres.lock', 0o600]
+  ] as const) {
+    t.equal((await stat(join(data, path))).mode & 0o777, mode, path)
+  }
+  t.same(await readdir(home), ['data'], 'nothing lies beside the folder')
+
+  await t.test('every folder can be walked, in pages of any size', async (t) => {
+    const walk = async (folder: string | null, limit: number): Promise<string[]> => {
+      const found: string[] = []
+      for (let cursor: string | null = null, more = true; more; more = cursor !== null) {
+        const query = new URLSearchParams({
+          limit: String(limit),
+          ...(folder && { folder }),
+          ...(cursor && { cursor })
+        })
+        const page = (await (
+          await fetch(`${url.origin}/cloud/s3/listing?${query.toString()}`, { headers })
+        ).json()) as Listing
+        for (const { id, kind } of page.entries) found.push(...(kind === 'folder' ? await walk(id, limit) : [id]))
+        cursor = page.page.next
+      }
+      return found
+    }
+    const whole = await walk(null, 1000)
+    t.equal(new Set(whole).size, 325)
+    t.match(demo.out(), '325 sample objects')
+    t.same((await walk(null, 3)).sort(), [...whole].sort())
+  })
+
+  await t.test('of the machine, connections reach the sample store alone', async (t) => {
+    const [, store = ''] = /^ {2}(http:\/\/127\.0\.0\.1:\d+) {3}an S3/m.exec(demo.out()) ?? []
+    const connect = (endpoint: string) =>
+      fetch(`${url.origin}/cloud/connections/s3`, {
+        method: 'POST',
+        headers: { ...headers, 'content-type': 'application/json' },
+        body: JSON.stringify({
+          endpoint,
+          bucket: 'samples',
+          prefix: 'Handbook/',
+          accessKeyId: 'a',
+          secretAccessKey: 'b'
+        })
+      })
+    for (const endpoint of [url.origin, store.replace('127.0.0.1', 'localhost'), 'http://127.0.0.1:1']) {
+      const answer = await connect(endpoint)
+      t.equal(answer.status, 403, endpoint)
+      t.match(await answer.json(), { code: 'ENDPOINT_FORBIDDEN' })
+    }
+    t.equal((await connect(store)).status, 201, 'a connection of the user is kept beside the demo')
+  })
+
+  await t.test('another process is told who has the folder', async (t) => {
+    const second = start(t)
+    t.equal(await second.ended, 1)
+    t.match(second.err(), /^fastify-cloud-storage does not start\. .*data is in use by process \d+/)
+    t.notMatch(second.err(), /^ {4}at /m, 'in words')
+    await checkLines(t, lines)
+  })
+
+  demo.signal('SIGTERM')
+  t.equal(await demo.ended, 0)
+  t.notOk((await readdir(data)).includes('postgres.lock'))
+})
+
+t.test('the second start goes on with what the first one made', async (t) => {
+  const demo = start(t)
+  await demo.ready
+  const lines = curlLines(demo.out())
+  t.equal(lines[0]?.headers.authorization, token)
+  await checkLines(t, lines)
+  const answer = await fetch(new URL('/cloud/connections', lines[0]?.url), { headers: lines[0]!.headers })
+  const { connections } = (await answer.json()) as { connections: { label: string }[] }
+  t.equal(connections.filter(({ label }) => label === 'Sample objects').length, 1)
+  t.equal(connections.length, 2)
+  demo.signal('SIGINT')
+  t.equal(await demo.ended, 0)
+})
+
+/** An upstream that lets its callers wait. */
+async function patientServer(t: Test) {
+  const waiting: ServerResponse[] = []
+  const server = createServer((_request, response) => waiting.push(response))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, waiting }
+}
+
+function connectAt(line: Line, address: string): Promise<number> {
+  const body = { endpoint: `http://${address}`, bucket: 'bucket', accessKeyId: 'a', secretAccessKey: 'b' }
+  return fetch(new URL('/cloud/connections/s3', line.url), {
+    method: 'POST',
+    headers: { ...line.headers, 'content-type': 'application/json' },
+    body: JSON.stringify(body)
+  }).then(
+    ({ status }) => status,
+    () => 0
+  )
+}
+
+t.test(
+  'SIGTERM: what is new is 503, what is in flight ends or is cut at the deadline, and the exit code is 0',
+  async (t) => {
+    const upstream = await patientServer(t)
+    const demo = start(t, { S3_ALLOW_HOSTS: upstream.address, SHUTDOWN_TIMEOUT_MS: '3000' })
+    await demo.ready
+    const [line] = curlLines(demo.out()) as [Line]
+    const requests = Array.from({ length: 20 }, () => connectAt(line, upstream.address))
+    await until(() => upstream.waiting.length === 20)
+
+    demo.signal('SIGTERM')
+    await until(async () => (await perform(line)).status === 503)
+    for (const response of upstream.waiting.slice(0, 10)) response.writeHead(404).end()
+    const statuses = await Promise.all(requests)
+    t.equal(statuses.filter((status) => status === 400).length, 10, 'ended')
+    t.equal(statuses.filter((status) => status === 0).length, 10, 'cut')
+    t.equal(await demo.ended, 0)
+    t.match(demo.out(), '10 requests were cut off')
+    t.notOk((await readdir(join(home, 'data'))).includes('postgres.lock'), 'the database was closed')
+  }
+)
+
+t.test('a second signal ends it at once', async (t) => {
+  const upstream = await patientServer(t)
+  const demo = start(t, { S3_ALLOW_HOSTS: upstream.address, SHUTDOWN_TIMEOUT_MS: '600000' })
+  await demo.ready
+  const [line] = curlLines(demo.out()) as [Line]
+  const request = connectAt(line, upstream.address)
+  await until(() => upstream.waiting.length === 1)
+  demo.signal('SIGTERM')
+  await until(async () => (await perform(line)).status === 503)
+  demo.signal('SIGTERM')
+  t.equal(await demo.ended, 1)
+  t.equal(await request, 0)
+})
+
+t.test('a port that is in use is named, and the exit code is 1', async (t) => {
+  const other = createTcpServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  t.teardown(() => other.close())
+  const port = String((other.address() as AddressInfo).port)
+  const demo = start(t, { PORT: port })
+  t.equal(await demo.ended, 1)
+  t.match(demo.err(), `PORT ${port} on 127.0.0.1 is in use`)
+  t.notOk((await readdir(join(home, 'data'))).includes('postgres.lock'))
+})
+
+t.test('production is never a demo', async (t) => {
+  const cwd = await mkdtemp(join(tmpdir(), 'demo-'))
+  t.teardown(() => rm(cwd, { recursive: true }))
+  const service = start(t, { NODE_ENV: 'production' }, cwd)
+  t.equal(await service.ended, 1)
+  t.match(service.err(), /DATABASE_URL is missing.*\n(.*\n)*.*JWT_SECRET is missing/)
+  t.equal(service.out(), '')
+  t.same(await readdir(cwd), [])
+})
+
+t.test('a folder of other things is left as it is', async (t) => {
+  const cwd = await mkdtemp(join(tmpdir(), 'demo-'))
+  t.teardown(() => rm(cwd, { recursive: true }))
+  await writeFile(join(cwd, 'letters.txt'), 'mine')
+  const demo = start(t, { DATA_DIR: '.' }, cwd)
+  t.equal(await demo.ended, 1)
+  t.match(demo.err(), /DATA_DIR .* cannot be the demo's folder: it holds other things too \("letters\.txt"\)/)
+  t.same(await readdir(cwd), ['letters.txt'])
+})
+
+t.test('secrets that are damaged are not replaced behind the back of their owner', async (t) => {
+  const path = join(home, 'data', 'secrets.json')
+  await writeFile(path, '{"jwtSecret": 5}')
+  const demo = start(t)
+  t.equal(await demo.ended, 1)
+  t.match(demo.err(), 'secrets.json is damaged')
+  t.equal(await readFile(path, 'utf8'), '{"jwtSecret": 5}')
+})
+
+t.test('npm start is what was tested here', async (t) => {
+  const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { scripts: { start: string } }
+  t.equal(scripts.start, 'node --import tsx src/server.ts')
+})
