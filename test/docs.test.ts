@@ -1,0 +1,241 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import ts from 'typescript'
+import { STORAGE_ERROR_CODES, StorageError, type StorageErrorCode } from '../src/domain/errors.ts'
+import { STATUS, withStatus } from '../src/http/status.ts'
+import packageJson from '../package.json' with { type: 'json' }
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const text = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
+
+const PAGES = [
+  'README.md',
+  'CHANGELOG.md',
+  'CONTRIBUTING.md',
+  ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.md'))
+    .map((path) => join('docs', path))
+    .sort()
+]
+
+interface Block {
+  readonly page: string
+  /** Of its first line, in the page, counted from 1. */
+  readonly line: number
+  /** What stands behind the fence: `ts`, `sh`, `ts ignore-check`. */
+  readonly info: string
+  readonly code: string
+}
+
+/** The fenced blocks of a page, without their indentation. */
+function blocksOf(page: string): Block[] {
+  const markdown = text(page)
+  return [...markdown.matchAll(/^( *)```([^\n]*)\n(.*?)^ *```$/gms)].map(({ index, 1: indent, 2: info, 3: code }) => ({
+    page,
+    line: markdown.slice(0, index).split('\n').length + 1,
+    info: info!.trim(),
+    code: code!.replace(new RegExp(`^${indent!}`, 'gm'), '')
+  }))
+}
+
+/** The page without its code. */
+function proseOf(page: string): string {
+  return text(page).replace(/^ *```.*?^ *```$/gms, '')
+}
+
+/** As GitHub makes anchors of headings. */
+function anchorsOf(page: string): Set<string> {
+  const headings = [...proseOf(page).matchAll(/^#{1,6} (.+)$/gm)].map(([, heading]) => heading!)
+  return new Set(
+    headings.map((heading) =>
+      heading
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+        .replaceAll(' ', '-')
+    )
+  )
+}
+
+t.test('docs/errors.md explains every code, with its status, and no other', async (t) => {
+  const [, ...sections] = proseOf('docs/errors.md').split(/^## /m)
+  const stated = new Map(sections.map((section) => [section.split('\n', 1)[0]!, section]))
+  t.equal(stated.size, sections.length, 'no code stands twice')
+  t.same([...stated.keys()].sort(), [...STORAGE_ERROR_CODES].sort())
+
+  const statuses: number[] = []
+  for (const [code, section] of stated) {
+    const error = withStatus(new StorageError(code as StorageErrorCode, ''))
+    const retry = error.retryable ? 'retryable' : 'not retryable'
+    const after = error.headers?.['retry-after'] === undefined ? '' : ', with `Retry-After`'
+    t.equal(section.split('\n')[2], `**${error.statusCode}**, ${retry}${after}.`, code)
+    for (const part of ['When', 'Client', 'Operator']) t.match(section, `**${part}:**`, `${code}: ${part}`)
+    statuses.push(error.statusCode)
+  }
+  t.same(statuses, statuses.toSorted(), 'in the order of the statuses')
+})
+
+t.test('the exchanges in docs/errors.md show the status, title and type of their code', async (t) => {
+  const answers = blocksOf('docs/errors.md').filter(({ code }) => code.startsWith('HTTP/1.1'))
+  t.ok(answers.length > 3)
+  for (const { code: answer, line } of answers) {
+    const [head = '', body = ''] = answer.split('\n\n')
+    const problem = JSON.parse(body) as { code: StorageErrorCode; status: number; type: string; title: string }
+    const { code, status, type, title } = problem
+    t.same(Object.keys(problem), ['type', 'title', 'status', 'detail', 'code', 'requestId'], `line ${line}`)
+    t.equal(status, STATUS[code])
+    t.ok(head.startsWith(`HTTP/1.1 ${status} `))
+    t.equal(type, `urn:fastify-cloud-storage:error:${code}`)
+    t.equal(title.toUpperCase().replaceAll(' ', '_'), code)
+  }
+})
+
+t.test('the README’s table of errors is that of the code', async (t) => {
+  const rows = [...text('README.md').matchAll(/^\| (\d{3}) \| (.+) \|$/gm)]
+  const stated = rows.flatMap(([, status, codes]) =>
+    [...codes!.matchAll(/`(\w+)`/g)].map(([, code]) => [code!, Number(status)] as const)
+  )
+  t.equal(new Set(stated.map(([code]) => code)).size, stated.length, 'no code stands twice')
+  t.same(Object.fromEntries(stated), STATUS)
+})
+
+t.test('the README has every option, and no other', async (t) => {
+  const source = ts.createSourceFile('options.ts', text('src/options.ts'), ts.ScriptTarget.Latest, true)
+  const membersOf = (name: string, file = source): string[] => {
+    const found = file.statements.find((node) => ts.isInterfaceDeclaration(node) && node.name.text === name)
+    if (found === undefined || !ts.isInterfaceDeclaration(found)) throw new Error(`there is no interface ${name}`)
+    return found.members.map((member) => member.name!.getText())
+  }
+  const ports = ts.createSourceFile('ports.ts', text('src/domain/ports.ts'), ts.ScriptTarget.Latest, true)
+  const options = [
+    ...membersOf('CloudStorageOptions'),
+    ...membersOf('CacheOptions').map((name) => `cache.${name}`),
+    ...membersOf('LimitOptions').map((name) => `limits.${name}`),
+    ...membersOf('Timeouts', ports).map((name) => `timeouts.${name}`)
+  ]
+  const [, table = ''] = text('README.md').split('\n## Options\n')
+  const names = [...table.split('\n## ')[0]!.matchAll(/^\| (`.+?) \|/gm)].map(([, cell]) => cell!)
+  const stated = names.flatMap((cell) => [...cell.matchAll(/`([\w.]+)`/g)].map(([, name]) => name!))
+  t.same(stated.sort(), options.sort())
+})
+
+t.test('the defaults of numbers in the README are those of the code', async (t) => {
+  const source = text('src/options.ts')
+  const rows = [...text('README.md').matchAll(/^\| `(?:cache|limits|timeouts)\.(\w+)` \| `([\d_]+)` \|/gm)]
+  t.equal(rows.length, 10)
+  for (const [, name, value] of rows) {
+    const [, expression = ''] = new RegExp(`\\b${name!}: ([\\d_]+(?: \\* [\\d_]+)*)`).exec(source) ?? []
+    const factors = expression.split(' * ').map((factor) => Number(factor.replaceAll('_', '')))
+    t.equal(
+      Number(value!.replaceAll('_', '')),
+      factors.reduce((product, factor) => product * factor, 1),
+      name!
+    )
+  }
+})
+
+t.test('every command that is named exists', async (t) => {
+  const scripts = Object.keys(packageJson.scripts)
+  for (const page of PAGES) {
+    const commands = [...text(page).matchAll(/\bnpm (?:run ([\w:-]+)|(start|test)\b)/g)]
+    for (const [command, run, alone] of commands) t.ok(scripts.includes(run ?? alone!), `${page}: ${command}`)
+  }
+  const table = text('CONTRIBUTING.md')
+  for (const script of scripts.filter((name) => !['prepare', 'build'].includes(name))) {
+    t.ok(new RegExp(`^\\| \`npm (?:run )?${script}\``, 'm').test(table), `CONTRIBUTING.md explains ${script}`)
+  }
+})
+
+t.test('every service that REQUIRE_SERVICES is shown with is one that a test asks for', async (t) => {
+  const tests = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.test.ts'))
+    .map((path) => text(join('test', path)))
+    .join('\n')
+  const named = PAGES.flatMap((page) => [...text(page).matchAll(/REQUIRE_SERVICES=([\w,-]+)/g)])
+  t.ok(named.length > 1)
+  for (const service of new Set(named.flatMap(([, names]) => names!.split(',')))) {
+    t.ok(tests.includes(`requireService(t, '${service}',`), service)
+  }
+})
+
+t.test('every variable of the server that the README names stands in .env.example', async (t) => {
+  const [, server = ''] = text('README.md').split('\n## The ready-made server\n')
+  const variables = [...server.split('\n## ')[0]!.matchAll(/`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=\w+)?`/g)]
+  t.ok(variables.length > 8)
+  for (const [, name] of variables) t.match(text('.env.example'), new RegExp(`^#?${name!}=`, 'm'), name!)
+})
+
+t.test('every link inside of the repository leads to a file, and to a heading of it', async (t) => {
+  for (const page of PAGES) {
+    for (const [, target] of proseOf(page).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(target!)) continue
+      const [path = '', anchor] = target!.split('#', 2)
+      const file = path === '' ? page : join(dirname(page), path)
+      const there = t.ok(existsSync(join(ROOT, file)), `${page}: ${target!}`)
+      if (there && anchor !== undefined) t.ok(anchorsOf(file).has(anchor), `${page}: the heading of ${target!}`)
+    }
+  }
+})
+
+t.test('every decision is in the index, and says its context, choice and price', async (t) => {
+  const records = PAGES.filter((page) => /^docs\/decisions\/\d/.test(page))
+  const index = text('docs/decisions/README.md')
+  records.forEach((page, at) => {
+    const [heading = '', ...rest] = text(page).split('\n')
+    const [, number, title] = /^# (\d+)\. (.+)$/.exec(heading) ?? []
+    t.equal(Number(number), at + 1, page)
+    t.ok(page.startsWith(`docs/decisions/${String(at + 1).padStart(4, '0')}-`), page)
+    t.match(index, `| ${at + 1} | [${title!}](${page.slice('docs/decisions/'.length)}) |`)
+    t.same(
+      rest.filter((line) => line.startsWith('#')),
+      ['## Context', '## Choice', '## Price'],
+      page
+    )
+  })
+})
+
+t.test('the TypeScript in the documentation compiles, as strictly as ours', async (t) => {
+  const blocks = PAGES.flatMap(blocksOf).filter(({ info }) => info === 'ts')
+  t.ok(blocks.length > 1)
+  const wrong: Block = {
+    page: 'docs/errors.md',
+    line: 1,
+    info: 'ts',
+    code: `import { defineProvider } from 'fastify-cloud-storage'\ndefineProvider({ id: 1 })\n`
+  }
+  const findings = compile([...blocks, wrong])
+  t.match(findings.pop(), /^docs\/errors\.md:2 .*not assignable/, 'a mistake is found')
+  t.same(findings, [])
+})
+
+/** What the compiler says of each block, by page and line. One program for all of them; nothing is written. */
+function compile(blocks: readonly Block[]): string[] {
+  const config = ts.readConfigFile(join(ROOT, 'tsconfig.json'), (path) => ts.sys.readFile(path))
+  const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, ROOT)
+  options.paths = {
+    'fastify-cloud-storage': [join(ROOT, 'src/index.ts')],
+    'fastify-cloud-storage/prisma': [join(ROOT, 'src/infra/db/open-database.ts')]
+  }
+  // Beside their page: what they import is found from there.
+  const files = new Map(
+    blocks.map((block) => [
+      join(ROOT, dirname(block.page), `block at ${block.page.replaceAll('/', ' ')} ${block.line}.ts`),
+      block
+    ])
+  )
+  const host = ts.createCompilerHost(options)
+  const fileExists = host.fileExists.bind(host)
+  const readFile = host.readFile.bind(host)
+  host.fileExists = (path) => files.has(path) || fileExists(path)
+  host.readFile = (path) => files.get(path)?.code ?? readFile(path)
+  const program = ts.createProgram([...files.keys()], options, host)
+
+  return [...files].flatMap(([path, { page, line }]) => {
+    const source = program.getSourceFile(path)
+    return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)].map((diagnostic) => {
+      const { line: within } = ts.getLineAndCharacterOfPosition(source!, diagnostic.start ?? 0)
+      return `${page}:${line + within} ${ts.flattenDiagnosticMessageText(diagnostic.messageText, '\n')}`
+    })
+  })
+}
