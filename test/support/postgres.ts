@@ -24,6 +24,9 @@ const BIN = findBinaries()
 
 export const postgresIsInstalled = BIN !== undefined
 
+/** Runs a program until stdin ends: a test process that is killed, without any teardown, takes its server along. */
+const UNTIL_STDIN_ENDS = '"$@" & server=$!; read -r _; kill -INT "$server"; wait "$server"'
+
 /** Starts a server, which stops and vanishes at teardown. */
 export async function startPostgres(t: Test): Promise<PostgresServer> {
   if (BIN === undefined) throw new Error('PostgreSQL is not installed')
@@ -42,7 +45,7 @@ export async function startPostgres(t: Test): Promise<PostgresServer> {
   const stop = async () => {
     if (server?.exitCode !== null) return
     const ended = once(server, 'exit')
-    server.kill('SIGINT')
+    server.stdin?.end()
     await ended
   }
   const start = async () => {
@@ -55,19 +58,15 @@ export async function startPostgres(t: Test): Promise<PostgresServer> {
       timezone: 'Asia/Kolkata'
     }
     const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
-    server = spawn(join(bin, 'postgres'), ['-D', data, ...flags], {
+    server = spawn('sh', ['-c', UNTIL_STDIN_ENDS, 'sh', join(bin, 'postgres'), '-D', data, ...flags], {
       ...owner,
       cwd: folder,
-      stdio: ['ignore', 'ignore', 'pipe']
+      stdio: ['pipe', 'ignore', 'pipe']
     })
     await untilReady(server)
   }
-  // A test process that dies without its teardown takes the server along.
-  const kill = () => server?.kill('SIGQUIT')
-  process.once('exit', kill)
   t.teardown(async () => {
     await stop()
-    process.removeListener('exit', kill)
     rmSync(folder, { recursive: true, force: true })
   })
 

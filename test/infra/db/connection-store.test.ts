@@ -5,7 +5,7 @@ import type { ConnectionStatus } from '../../../src/domain/connection.ts'
 import { isStorageError, StorageError } from '../../../src/domain/errors.ts'
 import type { ConnectionStore, NewConnection } from '../../../src/domain/ports.ts'
 import { createConnectionStore } from '../../../src/infra/db/connection-store.ts'
-import { databaseUnavailable, isDatabaseUnavailable } from '../../../src/infra/db/database-error.ts'
+import { isDatabaseUnavailable } from '../../../src/infra/db/database-error.ts'
 import { openDatabase, type Database } from '../../../src/infra/db/open-database.ts'
 import type { PrismaLike } from '../../../src/infra/db/prisma-client.ts'
 import { ManualClock } from '../../support/clock.ts'
@@ -343,7 +343,8 @@ t.test('which errors mean that the database does not answer', async (t) => {
 })
 
 t.test('an error of our own passes through a transaction as it is', async (t) => {
-  const own = new StorageError('CREDENTIALS_UNREADABLE', 'No.', { cause: databaseUnavailable(new Error('x')) })
+  const cause = Object.assign(new Error('of another service'), { code: 'ECONNRESET' })
+  const own = new StorageError('CREDENTIALS_UNREADABLE', 'No.', { cause })
   const prisma = { $transaction: () => Promise.reject(own) } as unknown as PrismaLike
   const store = createConnectionStore(prisma)
   await t.rejects(

@@ -57,7 +57,8 @@ t.test('a listener on an embedded database stays out of transactions and of exch
     transactionEnded = true
   })
   await Promise.all(heartbeats)
-  t.same(heard, ['hello'])
+  await listener.query("NOTIFY news, 'its own'")
+  t.same(heard, ['hello', 'its own'], 'each once')
 
   const inserts = Array.from({ length: 20 }, (_, n) => prisma.$executeRaw`INSERT INTO a VALUES (${n})`)
   for (let n = 0; n < 20; n++) await listener.query('SELECT 1')
