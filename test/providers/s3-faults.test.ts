@@ -184,6 +184,12 @@ t.test('a page of HTML is what its status says, and no object or folder', async 
     return true
   }
   await rejectsWith(t, others.multipart(), 'PROVIDER_ERROR', 'a page that is XML')
+  fake.script = ({ operation }, response) => {
+    if (operation !== 'PutObject') return false
+    response.end('<html>Please sign in</html>')
+    return true
+  }
+  await rejectsWith(t, others.createFolder(), 'PROVIDER_ERROR', 'a folder that was not stored')
 })
 
 t.test('a redirect is an error that says why, and is not followed', async (t) => {
@@ -205,6 +211,8 @@ t.test('a redirect is an error that says why, and is not followed', async (t) =>
       t.match(error, { code: 'PROVIDER_ERROR', message: /another region/ }, `${operation} ${status}`)
     }
   }
+  fake.script = refuse(400, 'AuthorizationHeaderMalformed')
+  t.match(await failureOf(backend.download('a', call())), { message: /another region/ }, 'signed for another region')
   t.same(elsewhere.requests, [])
 })
 
@@ -356,6 +364,14 @@ t.test('other bytes than were asked for are refused', async (t) => {
   await readBody(whole.body)
 })
 
+t.test('the last no bytes are asked of nobody: servers take that for the whole object', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  fake.store.put('a', Buffer.from('a'))
+  await rejectsWith(t, backend.download('a', { ...call(), range: { suffix: 0 } }), 'RANGE_NOT_SATISFIABLE')
+  t.same(fake.requests, [])
+})
+
 t.test('a failed part removes all parts, and the first failure is the one that is told', async (t) => {
   const fake = await FakeS3.start(t)
   const backend = await openFake(fake)
@@ -372,7 +388,8 @@ t.test('a failed part removes all parts, and the first failure is the one that i
       return true
     }
     const silent = new Readable({ read() {} })
-    silent.push(Buffer.alloc(17 * MIB))
+    // One part is whole, and whoever is to send the next one waits for it.
+    silent.push(Buffer.alloc(9 * MIB))
     if (operation === 'CompleteMultipartUpload') silent.push(null)
     await rejectsWith(t, upload(backend, { id: 'a' }, silent), code, `${operation} ${status}`)
     t.equal(silent.destroyed, true, 'a source that is silent is not waited for')

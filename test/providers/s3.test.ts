@@ -253,6 +253,12 @@ t.test("the server's own identity, proxy and endpoint are never used", async (t)
     t.notMatch(headers['user-agent'], 'the-host')
     t.equal(headers['x-amz-security-token'], undefined)
   }
+  const atAmazon = await openManaged(
+    { type: 's3', bucket: 'documents', credentials: FAKE_KEYS },
+    { timeouts: TEST_TIMEOUTS }
+  )
+  const link = await atAmazon.downloadUrl?.('a', { ...call(), expiresInMs: 1000 })
+  t.equal(new URL(link?.url ?? '').host, 'documents.s3.us-east-1.amazonaws.com')
   t.same(asked, [], 'nothing asked the metadata service, the proxy or the other endpoint')
 })
 

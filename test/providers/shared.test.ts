@@ -2,6 +2,7 @@ import t from 'tap'
 import { once } from 'node:events'
 import { PassThrough, Readable } from 'node:stream'
 import { mock } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { parse } from 'content-disposition'
 import fc from 'fast-check'
 import { StorageError } from '../../src/domain/errors.ts'
@@ -133,6 +134,29 @@ t.test('time passes over a body', async (t) => {
     t.equal(unread.destroyed, true)
     t.equal(source.destroyed, true)
   })
+})
+
+t.test('a reader who takes nothing holds the source back', async (t) => {
+  let given = 0
+  const source = new Readable({
+    highWaterMark: 1000,
+    read() {
+      process.nextTick(() => {
+        given += 1000
+        this.push(given > 1_000_000 ? null : Buffer.alloc(1000))
+      })
+    }
+  })
+  const reading = body(source)
+  reading.read(0)
+  let before = -1
+  // Still when twenty turns of the event loop change nothing.
+  while (before !== given) {
+    before = given
+    for (let turn = 0; turn < 20; turn++) await setImmediate()
+  }
+  t.ok(given > 0 && given < 200_000, `${given} bytes were taken`)
+  t.equal((await readBody(reading)).length, 1_000_000)
 })
 
 t.test('a body counts what it was promised', async (t) => {

@@ -121,6 +121,7 @@ export class FakeS3 {
       [!isSigned, `the authorization ${headers.authorization}`],
       [bucket !== FAKE_BUCKET, `the bucket ${bucket}`],
       [headers['transfer-encoding'] !== undefined, 'a body of unknown length'],
+      [headers.expect !== undefined, 'to be told to continue'],
       [/^\/?(?:.*\/)?\.\.?(?:\/|$)/.test(key), 'a key with dots']
     ] as const) {
       if (!isWrong) continue

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { chmod, lstat, mkdir, open, readdir, realpath, rm } from 'node:fs/promises'
+import { lstat, mkdir, open, readdir, realpath, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { StorageError } from '../../domain/errors.ts'
 import { isSegment, isUnambiguous } from '../shared/object-path.ts'
@@ -7,9 +7,8 @@ import { isMissing, missingError, type Missing } from './errors.ts'
 
 /** Where uploads grow, inside the store so that a rename needs no copy. It is in no listing and has no id. */
 const PRIVATE_FOLDER = '.fastify-cloud-storage'
-/** As long as a key of S3, so that ids can move there; and as long as a name can be in common file systems. */
+/** As long as a key of S3, so that ids can move there. */
 const MAX_ID_BYTES = 1024
-const MAX_NAME_BYTES = 255
 /** An upload that was not written to for so long was left behind by a process that ended. */
 const LEFTOVER_MS = 3_600_000
 
@@ -37,7 +36,6 @@ export class DiskFolder {
       const staging = join(path, PRIVATE_FOLDER)
       await mkdir(staging, { recursive: true, mode: 0o700 })
       if (!(await lstat(staging)).isDirectory()) throw new Error(`${staging} is not a folder`)
-      await chmod(staging, 0o700)
       await sweep(staging)
       return new DiskFolder(path, staging)
     } catch (cause) {
@@ -51,7 +49,6 @@ export class DiskFolder {
    * @throws StorageError `INVALID_REQUEST`
    */
   ofFile(id: string): string {
-    if (id.endsWith('/')) throw invalidId()
     return this.#path(id)
   }
 
@@ -128,8 +125,9 @@ export class DiskFolder {
     }
   }
 
+  /** @param id without the `/` at the end of a folder's */
   #path(id: string): string {
-    if (!isUsable(id)) throw invalidId()
+    if (!isUsable(id)) throw new StorageError('INVALID_REQUEST', 'This cannot be the id of an object.')
     return join(this.path, id)
   }
 }
@@ -138,13 +136,8 @@ export class DiskFolder {
 function isUsable(id: string): boolean {
   if (id.includes('\\') || !isUnambiguous(id) || Buffer.byteLength(id) > MAX_ID_BYTES) return false
   const segments = id.split('/')
-  if (segments.some((name) => name === '' || Buffer.byteLength(name) > MAX_NAME_BYTES)) return false
   // In any case: a file system that ignores case would give the private folder by another name.
-  return segments[0]?.toLowerCase() !== PRIVATE_FOLDER
-}
-
-function invalidId(): StorageError {
-  return new StorageError('INVALID_REQUEST', 'This cannot be the id of an object.')
+  return !segments.includes('') && segments[0]?.toLowerCase() !== PRIVATE_FOLDER
 }
 
 /** Removes what ended processes left behind. Old by the clock of the file system: other processes may be uploading. */

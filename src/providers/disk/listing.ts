@@ -35,7 +35,6 @@ export async function listFolder(root: DiskFolder, folderId: string | null, call
   const names = smallest.take()
   const shown = names.slice(0, limit)
   const entries = await Promise.all(shown.map((name) => readEntry(root, folder, (folderId ?? '') + name)))
-  signal.throwIfAborted()
 
   const next = names.length > limit ? (shown.at(-1) ?? null) : null
   return {

@@ -52,7 +52,6 @@ export async function uploadFile(
     throw error
   } finally {
     call.signal.removeEventListener('abort', onAbort)
-    source.destroy(new Error('The upload has ended.'))
     await rm(staged, { force: true })
   }
 }

@@ -34,8 +34,6 @@ export function createClient({ sdk, settings, agents, timeouts, purpose }: Clien
     region: settings.region,
     forcePathStyle: settings.forcePathStyle,
     credentials: { accessKeyId: settings.accessKeyId, secretAccessKey: settings.secretAccessKey.reveal() },
-    // `auto`, which AWS_DEFAULTS_MODE can ask for, calls the metadata service (3.1169).
-    defaultsMode: 'standard',
     userAgentAppId: 'fastify-cloud-storage',
     // Retries are a layer of ours.
     maxAttempts: 1,

@@ -7,7 +7,7 @@ import { importSdk } from '../shared/import-sdk.ts'
 import { requireSize, UploadSource } from '../shared/upload-source.ts'
 import type { Bucket } from './bucket.ts'
 import { fileEntry } from './entries.ts'
-import { isRefusal, nonsense, toStorageError } from './errors.ts'
+import { nonsense, toStorageError } from './errors.ts'
 import { Precondition } from './precondition.ts'
 
 const MIB = 1024 * 1024
@@ -55,7 +55,6 @@ export async function uploadObject(
       try {
         return await upload.done()
       } catch (error) {
-        source.destroy(new Error('The upload has failed.'))
         if (upload.uploadId !== undefined) await abandon(bucket, key, upload.uploadId)
         call.signal.throwIfAborted()
         throw sender.failure(error)
@@ -92,13 +91,6 @@ class Sender {
     this.#signal = signal
     const send = (command: unknown) => this.#send(command)
     this.client = Object.create(bucket.calls, { send: { value: send } }) as S3Client
-    const onAbort = () => {
-      source.destroy(new Error('The upload was aborted.'))
-    }
-    signal.addEventListener('abort', onAbort, { once: true })
-    source.stream.once('close', () => {
-      signal.removeEventListener('abort', onAbort)
-    })
   }
 
   /** What the upload failed with. */
@@ -149,17 +141,12 @@ class Sender {
 }
 
 /** Removes the parts, which would be paid for and never seen. A rule of the bucket is the last resort. */
-async function abandon(bucket: Bucket, key: string, uploadId: string): Promise<void> {
-  for (let tries = 0; tries < 2; tries++) {
-    try {
-      await bucket.calls.send(
-        new bucket.sdk.AbortMultipartUploadCommand({ Bucket: bucket.name, Key: key, UploadId: uploadId })
-      )
-      return
-    } catch (error) {
-      if (isRefusal(error, 404)) return
-    }
-  }
+async function abandon({ sdk, calls, name }: Bucket, key: string, uploadId: string): Promise<void> {
+  const command = new sdk.AbortMultipartUploadCommand({ Bucket: name, Key: key, UploadId: uploadId })
+  await calls
+    .send(command)
+    .catch(() => calls.send(command))
+    .catch(() => {})
 }
 
 /** The caller who aborts does not wait for the cleaning up, which goes on. */

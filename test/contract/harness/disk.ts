@@ -8,8 +8,11 @@ import type { Harness } from '../harness.ts'
 export const harness: Harness = {
   name: 'disk',
   async open(t) {
-    const directory = await realpath(await mkdtemp(join(tmpdir(), 'disk-store-')))
-    t.teardown(() => rm(directory, { recursive: true }))
+    const base = await realpath(await mkdtemp(join(tmpdir(), 'disk-store-')))
+    t.teardown(() => rm(base, { recursive: true }))
+    // What an id that climbs would reach is the test's own too.
+    const directory = join(base, 'well', 'below', 'the', 'store')
+    await mkdir(directory, { recursive: true })
     return {
       backend: await openManaged({ type: 'disk', directory }, { timeouts: TEST_TIMEOUTS }),
       async seed(files) {

@@ -4,7 +4,10 @@ import type { StorageErrorCode } from '../../../src/domain/errors.ts'
 import { call, listAll, rejectsWith, shown, type Open } from './arrange.ts'
 import { upload } from './uploads.ts'
 
-/** Ids that lead elsewhere for somebody, or that no server could keep. */
+/**
+ * Ids that lead elsewhere for somebody, or that no server could keep. None names a file of the machine: where a guard
+ * is broken these are really written, so that a harness keeps its store deep enough in a folder of its own.
+ */
 const HOSTILE_IDS = [
   '',
   '.',
@@ -12,7 +15,7 @@ const HOSTILE_IDS = [
   './',
   '../',
   '../outside.txt',
-  '../../etc/passwd',
+  '../../outside.txt',
   'folder/..',
   'folder/../../outside.txt',
   'folder/./inside.txt',

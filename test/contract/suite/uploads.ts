@@ -66,6 +66,9 @@ export function uploads(t: Test, open: Open): void {
     const { body } = await backend.download(old.id, call())
     t.equal((await readBody(body)).toString(), 'newer')
     t.not((await find(backend, 'folder/old.txt')).version, old.version)
+    const over = upload(backend, { id: folder.id }, Readable.from(['x']))
+    await rejectsWith(t, over, ['INVALID_REQUEST', 'ALREADY_EXISTS'], 'over a folder')
+    t.equal((await listAll(backend, null)).length, 1)
   })
 
   t.test('an upload into a folder that is not there fails, or makes it', async (t) => {
@@ -129,8 +132,13 @@ export function uploads(t: Test, open: Open): void {
       await rejectsWith(t, work, 'INVALID_REQUEST', `${bytes} instead of ${size}`)
       t.equal(body.destroyed, true)
     }
-    for (const size of [-1, 1.5, NaN]) {
-      const work = upload(backend, { parentId: null, name: 'wrong' }, Readable.from(['x']), { size })
+    const endless = new Readable({ read() {} })
+    endless.push('more than three')
+    const work = upload(backend, { parentId: null, name: 'wrong' }, endless, { size: 3 })
+    await rejectsWith(t, work, 'INVALID_REQUEST', 'the first byte too many')
+    for (const size of [-1, 1.5, NaN, Infinity]) {
+      const silent = new Readable({ read() {} })
+      const work = upload(backend, { parentId: null, name: 'wrong' }, silent, { size })
       await rejectsWith(t, work, 'INVALID_REQUEST', `a size of ${size}`)
     }
     t.same(await listAll(backend, null), [])
