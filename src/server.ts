@@ -16,12 +16,18 @@ const CLOSING_MS = 5000
 /** Ends what has been started, the latest first. */
 class Shutdown {
   readonly #steps: (() => Promise<unknown>)[] = []
+  #begun = false
+
+  get begun(): boolean {
+    return this.#begun
+  }
 
   add(step: () => Promise<unknown>): void {
     this.#steps.push(step)
   }
 
   async run(): Promise<void> {
+    this.#begun = true
     for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) await step()
   }
 }
@@ -30,7 +36,6 @@ async function main(): Promise<void> {
   const config = readConfig(process.env)
   const shutdown = new Shutdown()
   let app: FastifyInstance | undefined
-  let closing = false
   closeWithGrace(
     {
       delay: config.shutdownTimeoutMs + CLOSING_MS,
@@ -39,7 +44,6 @@ async function main(): Promise<void> {
       onTimeout: () => app?.log.error('closing took too long: leaving')
     },
     async ({ err, signal }) => {
-      closing = true
       if (err !== undefined) reportFatal(app, err)
       else app?.log.info(`${signal ?? 'end'}: shutting down`)
       try {
@@ -54,7 +58,7 @@ async function main(): Promise<void> {
     await (config.mode === 'demo' ? startDemo(config) : startService(config))
   } catch (error) {
     // A start that a signal has ended fails somewhere, and that is no news.
-    if (closing) return
+    if (shutdown.begun) return
     await shutdown.run()
     throw error
   }

@@ -66,12 +66,9 @@ export function describeContent(reply: FastifyReply, { name, mimeType }: Documen
   if (modifiedAt !== null) reply.header('last-modified', new Date(modifiedAt).toUTCString())
 }
 
-/** Takes back what was said of content that does not come; Node's own headers too, where a body has been tried. */
+/** Takes back what was said of content that does not come. */
 export function forgetContent(reply: FastifyReply): void {
-  for (const name of CONTENT_HEADERS) {
-    reply.removeHeader(name)
-    if (!reply.raw.headersSent) reply.raw.removeHeader(name)
-  }
+  for (const name of CONTENT_HEADERS) reply.removeHeader(name)
 }
 
 function mediaType(type: string | null): string {
