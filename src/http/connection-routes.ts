@@ -21,11 +21,7 @@ export interface ConnectionRouteDeps {
 /** Credentials are a handful of short texts. */
 const BODY_LIMIT = 64 * 1024
 
-export function connectionRoutes(
-  app: FastifyInstance,
-  deps: ConnectionRouteDeps,
-  compile: typeof compileBody
-): void {
+export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps, compile: typeof compileBody): void {
   const { listConnections, loadProvider, connect, disconnect } = deps
   const checks = new Map<string, (body: unknown) => void>()
 

@@ -66,7 +66,8 @@ function checkFile(file: ParsedSource): Finding[] {
     findings.push({ rule, path, message: `${path}${line === null ? '' : `:${line}`} ${what}` })
   }
 
-  if (!['', SERVER].includes(roomOf(path)) && !ROOMS.has(roomOf(path))) report('room', null, 'is in a room that no rule knows')
+  if (!['', SERVER].includes(roomOf(path)) && !ROOMS.has(roomOf(path)))
+    report('room', null, 'is in a room that no rule knows')
   if (lines > MAX_LINES) report('length', null, `has ${lines} lines, at most ${MAX_LINES}`)
   if (/^(?:utils?|helpers?)\.ts$/.test(posix.basename(path))) report('name', null, 'is named after nothing')
   for (const each of file.imports) checkImport(path, each, report)

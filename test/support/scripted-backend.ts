@@ -70,5 +70,4 @@ export class ScriptedBackend implements StorageBackend {
     const body = Readable.from([Buffer.from('x')])
     return Promise.resolve({ body, size: 1, range: null, mimeType: null, etag: null, modifiedAt: null })
   }
-
 }
