@@ -3,11 +3,9 @@ import type { FastifyInstance, FastifyPluginAsync, preHandlerAsyncHookHandler } 
 import type { StoredDocument } from './domain/document.ts'
 import type { StorageBackend } from './domain/storage-backend.ts'
 import { documentHook, ResolvedDocuments, type StorageBackendHookOptions } from './http/document-hook.ts'
-import { registerRoutes } from './http/routes.ts'
 import type { FolderCache } from './listing/folder-cache.ts'
 import { type CloudStorageOptions, checkOptions } from './options.ts'
 import type { GetStorageBackendForDocument } from './resolver/storage-for-document.ts'
-import { wire } from './wiring.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -35,6 +33,8 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
     throw new Error('fastify-cloud-storage is registered in this tree already')
   }
   const checked = checkOptions(options)
+  // What the parts cost to load is paid by whoever registers the plugin, not by whoever imports its types and errors.
+  const { wire } = await import('./wiring.ts')
   const wired = wire(checked, fastify.log)
   const { authenticate } = checked
 
@@ -62,6 +62,7 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
 
   const { routePrefix, publicHost } = checked
   if (routePrefix !== false) {
+    const { registerRoutes } = await import('./http/routes.ts')
     await fastify.register(
       async (child: FastifyInstance) => registerRoutes(child, { ...wired.routes, authenticate, publicHost }),
       { prefix: routePrefix, logSerializers: { req: describeRequest as unknown as (request: unknown) => string } }
