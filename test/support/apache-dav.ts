@@ -1,0 +1,138 @@
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import type { Test } from 'tap'
+import { freePort, hasProgram, startDaemon } from './daemon.ts'
+
+export interface RunningApacheDav {
+  /** End with a slash, as every URL of a collection. */
+  readonly basicUrl: string
+  readonly digestUrl: string
+  readonly username: string
+  readonly password: string
+  /** The folders on disk. What a test writes there itself may be beyond the server's rights: see `seed`. */
+  readonly basicFolder: string
+  readonly digestFolder: string
+  /** Writes a file, and the folders above it, which then belong to the server. `path` is relative to `folder`. */
+  seed(folder: string, path: string, content: string | Buffer): Promise<void>
+}
+
+const PROGRAM = ['apache2', 'httpd'].find(hasProgram)
+/** Debian's folder, then those of Red Hat, Alpine and macOS. */
+const MODULES = [
+  '/usr/lib/apache2/modules',
+  '/usr/lib64/httpd/modules',
+  '/usr/lib/apache2',
+  '/usr/libexec/apache2'
+].find((folder) => existsSync(join(folder, 'mod_dav.so')))
+/** What is not there as a file is built in, as Debian's `unixd`. */
+const WANTED = [
+  ['mpm_event', 'unixd', 'authn_core', 'authn_file', 'authz_core', 'authz_user'],
+  ['auth_basic', 'auth_digest', 'dav', 'dav_fs', 'dir', 'mime']
+].flat()
+const REALM = 'dav'
+/** The user of Debian's package. Apache as root serves as somebody else, and so never as root. */
+const SERVER_USER = 'www-data'
+
+/** Whether Apache and its `mod_dav` are installed. */
+export function hasApacheDav(): boolean {
+  return PROGRAM !== undefined && MODULES !== undefined
+}
+
+/** Starts Apache with one folder behind Basic and one behind Digest. It ends with the test. */
+export async function startApacheDav(t: Test): Promise<RunningApacheDav> {
+  if (PROGRAM === undefined || MODULES === undefined) throw new Error('Apache is not installed')
+  const home = await mkdtemp(join(tmpdir(), 'apache-dav-'))
+  t.teardown(() => rm(home, { recursive: true, force: true }))
+  const port = await freePort()
+  const account = { username: 'apache-user', password: 'apache: password' }
+  const basicFolder = join(home, 'root', 'basic')
+  const digestFolder = join(home, 'root', 'digest')
+  const owner = serverOwner()
+  const handOver = async (path: string) => {
+    if (owner !== undefined) await chown(path, owner.uid, owner.gid)
+  }
+
+  for (const folder of [home, join(home, 'root'), basicFolder, digestFolder, join(home, 'run')]) {
+    await mkdir(folder, { recursive: true })
+    await handOver(folder)
+  }
+  const { username, password } = account
+  const hash = (algorithm: string, text: string) => createHash(algorithm).update(text)
+  const basicEntry = `${username}:{SHA}${hash('sha1', password).digest('base64')}\n`
+  const digestEntry = `${username}:${REALM}:${hash('md5', `${username}:${REALM}:${password}`).digest('hex')}\n`
+  const files = { basic: basicEntry, digest: digestEntry, 'mime.types': 'text/plain txt\n' }
+  for (const [name, content] of Object.entries({ ...files, 'httpd.conf': configOf(home, port, owner !== undefined) })) {
+    await writeFile(join(home, name), content)
+    await handOver(join(home, name))
+  }
+  await startDaemon(t, {
+    command: [PROGRAM, '-f', join(home, 'httpd.conf'), '-DFOREGROUND'],
+    env: {},
+    port,
+    log: join(home, 'log')
+  })
+  return {
+    basicUrl: `http://127.0.0.1:${port}/basic/`,
+    digestUrl: `http://127.0.0.1:${port}/digest/`,
+    ...account,
+    basicFolder,
+    digestFolder,
+    async seed(folder, path, content) {
+      const file = join(folder, path)
+      await mkdir(dirname(file), { recursive: true })
+      await writeFile(file, content)
+      for (let made = file; made !== folder; made = dirname(made)) await handOver(made)
+    }
+  }
+}
+
+function serverOwner(): { uid: number; gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined
+  const id = (flag: string) => Number(execFileSync('id', [flag, SERVER_USER], { encoding: 'utf8' }))
+  return { uid: id('-u'), gid: id('-g') }
+}
+
+function configOf(home: string, port: number, asRoot: boolean): string {
+  const files = WANTED.map((name) => ({ name, file: join(MODULES ?? '', `mod_${name}.so`) }))
+  const modules = files
+    .filter(({ file }) => existsSync(file))
+    .map(({ name, file }) => `LoadModule ${name}_module ${file}\n`)
+  return `${modules.join('')}
+ServerRoot ${home}
+ServerName 127.0.0.1
+Listen 127.0.0.1:${port}
+DefaultRuntimeDir ${home}/run
+PidFile ${home}/run/pid
+ErrorLog ${home}/log
+DocumentRoot ${home}/root
+TypesConfig ${home}/mime.types
+${asRoot ? `User ${SERVER_USER}\nGroup ${SERVER_USER}` : ''}
+# One process with threads, so that it is up and down at once.
+StartServers 1
+ServerLimit 1
+MaxRequestWorkers 25
+DavLockDB ${home}/run/locks
+DirectoryIndex disabled
+<Directory ${home}/root>
+  Dav On
+  Require valid-user
+</Directory>
+<Location /basic>
+  AuthType Basic
+  AuthName ${REALM}
+  AuthBasicProvider file
+  AuthUserFile ${home}/basic
+</Location>
+<Location /digest>
+  AuthType Digest
+  AuthName ${REALM}
+  AuthDigestProvider file
+  AuthDigestDomain /digest/
+  AuthUserFile ${home}/digest
+</Location>
+`
+}

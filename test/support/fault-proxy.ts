@@ -1,0 +1,156 @@
+import { once } from 'node:events'
+import { Agent, createServer, request as httpRequest } from 'node:http'
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
+import type { Test } from 'tap'
+
+/** What goes wrong, with which requests. The first rule that matches, and has not struck `times` times, strikes. */
+export interface FaultRule {
+  readonly match?: (request: IncomingMessage) => boolean
+  readonly times?: number
+  /** Before anything else. */
+  readonly latencyMs?: number
+  /** Answers itself; the server behind sees nothing. */
+  readonly answer?: { readonly status: number; readonly headers?: OutgoingHttpHeaders; readonly body?: string }
+  readonly resetBefore?: boolean
+  readonly hang?: boolean
+  /** Of the answer's body; the connection is then reset. */
+  readonly resetAfterBytes?: number
+  /** Of the answer's body; the connection is then closed, as if all had been said. */
+  readonly truncateAfterBytes?: number
+  readonly dripBytesPerSecond?: number
+}
+
+export interface FaultLog {
+  readonly method: string
+  readonly target: string
+  readonly rule: FaultRule | undefined
+}
+
+const DRIPS_PER_SECOND = 20
+
+/** In front of a real server, which sees the Host of the proxy: what was signed for it stays so. */
+export class FaultProxy {
+  rules: FaultRule[] = []
+  readonly log: FaultLog[] = []
+  readonly sockets = new Set<Socket>()
+  readonly #target: URL
+  readonly #agent = new Agent({ keepAlive: true })
+  readonly #struck = new Map<FaultRule, number>()
+  readonly #server = createServer((request, response) => {
+    void this.#serve(request, response).catch(() => request.socket.destroy())
+  })
+
+  private constructor(target: string) {
+    this.#target = new URL(target)
+    this.#server.on('connection', (socket) => {
+      this.sockets.add(socket)
+      socket.once('close', () => this.sockets.delete(socket))
+    })
+  }
+
+  /** Ends with the test. Of `target` only host and port matter. */
+  static async start(t: Test, target: string): Promise<FaultProxy> {
+    const proxy = new FaultProxy(target)
+    proxy.#server.listen(0, '127.0.0.1')
+    await once(proxy.#server, 'listening')
+    t.teardown(async () => {
+      proxy.#agent.destroy()
+      proxy.#server.closeAllConnections()
+      proxy.#server.close()
+      await once(proxy.#server, 'close')
+    })
+    return proxy
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  /** The target's URL through the proxy. */
+  get url(): string {
+    return this.origin + this.#target.pathname
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    for (const stream of [request, response]) stream.on('error', () => {})
+    const rule = this.rules.find(({ match }, index) => this.#isLeft(this.rules[index]) && (match?.(request) ?? true))
+    if (rule !== undefined) this.#struck.set(rule, (this.#struck.get(rule) ?? 0) + 1)
+    this.log.push({ method: request.method ?? '', target: request.url ?? '', rule })
+    if (rule?.latencyMs !== undefined) await setTimeout(rule.latencyMs)
+    if (rule?.hang === true) return
+    if (rule?.resetBefore === true) {
+      request.socket.resetAndDestroy()
+      return
+    }
+    if (rule?.answer !== undefined) {
+      const { status, headers = {}, body = '' } = rule.answer
+      response.writeHead(status, headers).end(body)
+      request.resume()
+      return
+    }
+    const answer = await this.#forward(request, response)
+    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, withoutHop(answer.headers))
+    response.flushHeaders()
+    await relay(answer, response, rule ?? {})
+  }
+
+  #isLeft(rule: FaultRule | undefined): boolean {
+    return rule !== undefined && (this.#struck.get(rule) ?? 0) < (rule.times ?? Infinity)
+  }
+
+  async #forward(request: IncomingMessage, response: ServerResponse): Promise<IncomingMessage> {
+    const { hostname, port } = this.#target
+    const { method, url: path, headers } = request
+    const forwarded = httpRequest({ hostname, port, method, path, headers: withoutHop(headers), agent: this.#agent })
+    forwarded.on('error', () => {})
+    // A socket of an exchange that is over may already serve the next one.
+    response.once('close', () => {
+      if (!response.writableFinished) forwarded.destroy()
+    })
+    request.pipe(forwarded)
+    // A body that broke off must not end well on the other side.
+    request.once('aborted', () => forwarded.destroy())
+    const [answer] = (await once(forwarded, 'response')) as [IncomingMessage]
+    return answer
+  }
+}
+
+async function relay(answer: IncomingMessage, response: ServerResponse, rule: FaultRule): Promise<void> {
+  const { resetAfterBytes, truncateAfterBytes, dripBytesPerSecond } = rule
+  const limit = resetAfterBytes ?? truncateAfterBytes ?? Infinity
+  const { socket } = response
+  let sent = 0
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    const kept = chunk.subarray(0, limit - sent)
+    if (dripBytesPerSecond === undefined) await write(response, kept)
+    else await drip(response, kept, dripBytesPerSecond)
+    sent += kept.length
+    if (sent < limit) continue
+    // A reset drops what the other side has not read yet: it is given a moment for that.
+    await setTimeout(20)
+    if (resetAfterBytes === undefined) socket?.destroy()
+    else socket?.resetAndDestroy()
+    return
+  }
+  response.end()
+}
+
+async function write(response: ServerResponse, chunk: Buffer): Promise<void> {
+  if (response.destroyed || response.write(chunk)) return
+  await Promise.race([once(response, 'drain'), once(response, 'close')])
+}
+
+async function drip(response: ServerResponse, chunk: Buffer, bytesPerSecond: number): Promise<void> {
+  const step = Math.max(1, Math.floor(bytesPerSecond / DRIPS_PER_SECOND))
+  for (let at = 0; at < chunk.length && !response.destroyed; at += step) {
+    await write(response, chunk.subarray(at, at + step))
+    await setTimeout((step / bytesPerSecond) * 1000)
+  }
+}
+
+/** What is said between two neighbours is not passed on; how a body is framed is, as it is part of what is tested. */
+function withoutHop({ connection, 'keep-alive': keepAlive, ...headers }: IncomingMessage['headers']) {
+  return headers
+}

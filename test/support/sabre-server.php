@@ -1,0 +1,55 @@
+<?php
+// A router for `php -S`: sabre/dav over one folder. sabre.ts says what stands in the environment.
+
+// sabre/dav 1.8 is older than PHP 8, whose deprecations would be in every answer.
+error_reporting(E_ALL & ~E_DEPRECATED);
+ini_set('display_errors', '0');
+date_default_timezone_set('UTC');
+
+// FSExt does not look at what file_put_contents returns: without this, a name that is too long is "created".
+set_error_handler(function (int $severity, string $message, string $file, int $line): bool {
+    if (error_reporting() & $severity) {
+        throw new ErrorException($message, 0, $severity, $file, $line);
+    }
+    return true;
+});
+
+require_once 'Sabre/autoload.php';
+
+class BasicBackend extends Sabre\DAV\Auth\Backend\AbstractBasic
+{
+    protected function validateUserPass($username, $password)
+    {
+        return $username === getenv('SABRE_USERNAME') && $password === getenv('SABRE_PASSWORD');
+    }
+}
+
+class BearerBackend implements Sabre\DAV\Auth\Backend\BackendInterface
+{
+    public function authenticate(Sabre\DAV\Server $server, $realm)
+    {
+        if ($server->httpRequest->getHeader('Authorization') === 'Bearer ' . getenv('SABRE_TOKEN')) {
+            return true;
+        }
+        $server->httpResponse->setHeader('WWW-Authenticate', "Bearer realm=\"$realm\"");
+        throw new Sabre\DAV\Exception\NotAuthenticated('The token is not the right one');
+    }
+
+    public function getCurrentUser()
+    {
+        return getenv('SABRE_USERNAME');
+    }
+}
+
+$server = new Sabre\DAV\Server(new Sabre\DAV\FSExt\Directory(getenv('SABRE_FOLDER')));
+$server->setBaseUri(getenv('SABRE_BASE_PATH'));
+$backend = getenv('SABRE_AUTH') === 'bearer' ? new BearerBackend() : new BasicBackend();
+$server->addPlugin(new Sabre\DAV\Auth\Plugin($backend, 'sabre'));
+// FSExt keeps properties in files of this name. It lists none of them, but it would serve and overwrite them.
+$server->subscribeEvent('beforeMethod', function (string $method, string $path): bool {
+    if (preg_match('~(^|/)\.sabredav(/|$)~', $path) === 1) {
+        throw new Sabre\DAV\Exception\Forbidden('The name belongs to the server');
+    }
+    return true;
+});
+$server->exec();

@@ -1,0 +1,63 @@
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+import { freePort, hasProgram, startDaemon } from './daemon.ts'
+
+export interface SabreOptions {
+  /** `basic` unless said otherwise. */
+  readonly auth?: 'basic' | 'bearer'
+  /** Where the folder is served, with a slash at both ends: `/`, or `/remote.php/dav/files/u/` as in Nextcloud. */
+  readonly basePath?: string
+}
+
+export interface RunningSabre {
+  /** With the base path; ends with a slash. */
+  readonly url: string
+  readonly username: string
+  readonly password: string
+  readonly token: string
+  /** The folder on disk whose content is served. */
+  readonly folder: string
+}
+
+const ROUTER = fileURLToPath(new URL('sabre-server.php', import.meta.url))
+
+/** Whether Debian's `php-cli` and `php-sabre-dav` are installed. */
+export function hasSabre(): boolean {
+  return hasProgram('php') && existsSync('/usr/share/php/Sabre/autoload.php')
+}
+
+/**
+ * Starts sabre/dav, the server inside of Nextcloud, over a temporary folder and without locks. It ends with the test.
+ * PHP's own server takes a request's whole body before sabre sees it: what broke off leaves nothing.
+ */
+export async function startSabre(
+  t: Test,
+  { auth = 'basic', basePath = '/' }: SabreOptions = {}
+): Promise<RunningSabre> {
+  const home = await mkdtemp(join(tmpdir(), 'sabre-'))
+  t.teardown(() => rm(home, { recursive: true, force: true }))
+  const folder = join(home, 'files')
+  await mkdir(folder)
+  const port = await freePort()
+  const account = { username: 'sabre-user', password: 'sabre: pässword', token: 'sabre-token' }
+  await startDaemon(t, {
+    command: ['php', '-S', `127.0.0.1:${port}`, ROUTER],
+    env: {
+      // One process serves one request: two at once would wait for each other.
+      PHP_CLI_SERVER_WORKERS: '4',
+      SABRE_AUTH: auth,
+      SABRE_BASE_PATH: basePath,
+      SABRE_FOLDER: folder,
+      SABRE_USERNAME: account.username,
+      SABRE_PASSWORD: account.password,
+      SABRE_TOKEN: account.token
+    },
+    port,
+    log: join(home, 'log')
+  })
+  return { url: `http://127.0.0.1:${port}${basePath}`, ...account, folder }
+}
