@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import type { StorageBackend } from '../domain/storage-backend.ts'
 
 /** The methods of a backend that reach out. */
@@ -19,7 +20,9 @@ export function aroundEach(backend: StorageBackend, around: Around): StorageBack
     account: (call) => around('account', call.signal, (signal) => backend.account({ ...call, signal })),
     ...(backend.upload && {
       upload: (target, body, call) =>
-        around('upload', call.signal, (signal) => must(backend.upload?.(target, body, { ...call, signal })))
+        endingSource(body, () =>
+          around('upload', call.signal, (signal) => must(backend.upload?.(target, body, { ...call, signal })))
+        )
     }),
     ...(backend.remove && {
       remove: (id, call) => around('remove', call.signal, (signal) => must(backend.remove?.(id, { ...call, signal })))
@@ -34,6 +37,20 @@ export function aroundEach(backend: StorageBackend, around: Around): StorageBack
       downloadUrl: (id, call) =>
         around('downloadUrl', call.signal, (signal) => must(backend.downloadUrl?.(id, { ...call, signal })))
     })
+  }
+}
+
+const ignore = (): void => {}
+
+/** A layer may wait, or refuse before the backend has seen the source: it must neither fail unheard nor stay open. */
+async function endingSource<T>(source: Readable, upload: () => Promise<T>): Promise<T> {
+  // Once, however many layers there are: Node warns of a leak after ten listeners.
+  if (!source.listeners('error').includes(ignore)) source.on('error', ignore)
+  try {
+    return await upload()
+  } catch (error) {
+    source.destroy()
+    throw error
   }
 }
 

@@ -1,0 +1,32 @@
+import type { Clock } from '../domain/ports.ts'
+
+/** No provider closes a connection for longer than this by one answer, whatever it says. */
+const MAX_WAIT_MS = 3_600_000
+
+/**
+ * How long one connection must leave its provider alone. Counted by the monotonic clock: nobody can set it, and where
+ * it stands still while the machine sleeps, the wait is longer than asked for, never shorter.
+ */
+export class Penalty {
+  readonly #clock: Clock
+  #endsAt = -Infinity
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /**
+   * The provider said: wait so long. A shorter wait never shortens a longer one: the answers of calls that ran side by
+   * side come in any order, and only the longest wait keeps to all of them.
+   */
+  note(waitMs: number): void {
+    // Not `<=`: NaN is no wait either, and would never end.
+    if (!(waitMs > 0)) return
+    this.#endsAt = Math.max(this.#endsAt, this.#clock.now() + Math.min(waitMs, MAX_WAIT_MS))
+  }
+
+  /** The rest of the wait in whole milliseconds, rounded up; 0 where there is none. */
+  remainingMs(): number {
+    return Math.max(0, Math.ceil(this.#endsAt - this.#clock.now()))
+  }
+}

@@ -1,0 +1,15 @@
+/** Waits. Aborting the signal ends the wait with its reason; either way no timer and no listener is left behind. */
+export function sleep(waitMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted()
+    const leave = (): void => {
+      clearTimeout(timer)
+      reject(signal.reason)
+    }
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', leave)
+      resolve()
+    }, Math.ceil(waitMs))
+    signal.addEventListener('abort', leave, { once: true })
+  })
+}

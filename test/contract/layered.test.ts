@@ -1,0 +1,44 @@
+import t from 'tap'
+import type { StorageBackend } from '../../src/domain/storage-backend.ts'
+import { Breaker } from '../../src/layers/breaker.ts'
+import { Penalty } from '../../src/layers/penalty.ts'
+import { withBreaker } from '../../src/layers/with-breaker.ts'
+import { withDeadline } from '../../src/layers/with-deadline.ts'
+import { withKnownErrors } from '../../src/layers/with-known-errors.ts'
+import { withPageGuard } from '../../src/layers/with-page-guard.ts'
+import { withPenaltyGate, withPenaltyWatch } from '../../src/layers/with-penalty.ts'
+import { withRetry } from '../../src/layers/with-retry.ts'
+import { ManualClock } from '../support/clock.ts'
+import { TEST_TIMEOUTS } from '../support/timeouts.ts'
+import { backendContract } from './backend.ts'
+import { harness } from './harness/disk.ts'
+
+const clock = new ManualClock()
+const deadlineMs = TEST_TIMEOUTS.totalMs
+
+type Layer = (backend: StorageBackend) => StorageBackend
+
+/** Outermost first, as they are worn together. */
+const LAYERS: Readonly<Record<string, (penalty: Penalty) => Layer>> = {
+  'known errors': () => (backend) => withKnownErrors(backend, (error) => error),
+  'penalty gate': (penalty) => (backend) => withPenaltyGate(backend, penalty),
+  breaker: () => (backend) => withBreaker(backend, new Breaker(clock)),
+  deadline: () => (backend) => withDeadline(backend, deadlineMs),
+  retry: (penalty) => (backend) => withRetry(backend, { clock, deadlineMs, penalty }),
+  'penalty watch': (penalty) => (backend) => withPenaltyWatch(backend, penalty),
+  'page guard': () => (backend) => withPageGuard(backend)
+}
+
+for (const [name, layer] of Object.entries(LAYERS)) {
+  t.test(`the contract holds through ${name} alone`, async (t) => {
+    backendContract(t, harness, { wrap: layer(new Penalty(clock)) })
+  })
+}
+
+t.test('the contract holds through all layers together', async (t) => {
+  const wrap: Layer = (backend) => {
+    const penalty = new Penalty(clock)
+    return Object.values(LAYERS).reduceRight((inner, layer) => layer(penalty)(inner), backend)
+  }
+  backendContract(t, harness, { wrap })
+})

@@ -1,0 +1,177 @@
+import t from 'tap'
+import type { EntryPage } from '../../src/domain/entry.ts'
+import type { ListCall, StorageBackend } from '../../src/domain/storage-backend.ts'
+import { type PageGuardLimits, withPageGuard } from '../../src/layers/with-page-guard.ts'
+import { entry, page, ScriptedBackend } from '../support/scripted-backend.ts'
+
+const signal = new AbortController().signal
+const names = (count: number) => Array.from({ length: count }, (_, index) => entry(String(index)))
+
+/** A backend that answers one page, whatever it is asked. */
+function always(answer: Partial<EntryPage>, limits?: PageGuardLimits) {
+  const bare = new ScriptedBackend()
+  bare.list = async () => ({ ...page([]), ...answer })
+  const backend = withPageGuard(bare, limits)
+  return { bare, list: (call: Partial<ListCall> = {}) => backend.listFolder(null, { limit: 10, signal, ...call }) }
+}
+
+/** Pages until there is no next one. */
+async function walk(backend: StorageBackend, limit = 10): Promise<EntryPage[]> {
+  const pages: EntryPage[] = []
+  let cursor: string | undefined
+  do {
+    const next = await backend.listFolder(null, { limit, signal, ...(cursor !== undefined && { cursor }) })
+    pages.push(next)
+    cursor = next.next ?? undefined
+  } while (cursor !== undefined)
+  return pages
+}
+
+t.test('the backend gets its own cursors, and everything else as it was asked', async (t) => {
+  const { bare, list } = always({ next: 'a.b\n|' })
+  const first = await list({ kind: 'folder' })
+  t.match(first, { complete: false, reason: 'more' })
+  await list({ kind: 'folder', limit: 7, cursor: first.next ?? '' })
+  t.notOk('cursor' in (bare.listed[0]?.call ?? {}))
+  t.match(bare.listed[1]?.call, { cursor: 'a.b\n|', kind: 'folder', limit: 7 })
+})
+
+t.test('equal chains have equal cursors, and they are short', async (t) => {
+  const upstream = 'x'.repeat(1_000)
+  const [one, other] = [await always({ next: upstream }).list(), await always({ next: upstream }).list()]
+  t.equal(one.next, other.next)
+  t.ok((one.next?.length ?? 0) <= upstream.length + 30, String(one.next?.slice(0, 40)))
+})
+
+t.test('a cursor that the guard did not make is refused', async (t) => {
+  const { bare, list } = always({ next: 'upstream' })
+  const made = (await list()).next ?? ''
+  const hash = made.slice(6, 18)
+  t.equal(made, `0.1.0.${hash}.upstream`)
+  const forged = [
+    '',
+    'upstream',
+    `1.1.0.${hash}.up`,
+    `0.1.0.${hash}.`,
+    `0.-1.0.${hash}.up`,
+    `0.1.0.${hash}x.up`,
+    `0.1.0..up`
+  ]
+  for (const cursor of forged) await t.rejects(list({ cursor }), { code: 'INVALID_CURSOR' }, JSON.stringify(cursor))
+  t.equal(bare.listed.length, 1)
+})
+
+t.test('a cursor that leads to itself ends the chain at once', async (t) => {
+  const bare = new ScriptedBackend()
+  bare.list = async (_folder, { cursor }) => page([], cursor === undefined ? 'a' : cursor === 'a' ? 'b' : 'c')
+  const pages = await walk(withPageGuard(bare))
+  t.equal(pages.length, 4)
+  t.match(pages.at(-1), { next: null, complete: false, reason: 'duplicate-cursor' })
+})
+
+t.test('a chain is cut after so many pages, unless that one is the last', async (t) => {
+  const bare = new ScriptedBackend()
+  bare.list = async (_folder, { cursor = '0' }) => page([], String(Number(cursor) + 1))
+  const cut = await walk(withPageGuard(bare, { maxPages: 3 }))
+  t.equal(cut.length, 3)
+  t.match(cut.at(-1), { next: null, complete: false, reason: 'page-cap' })
+  bare.list = async (_folder, { cursor = '0' }) => page([], cursor === '2' ? null : String(Number(cursor) + 1))
+  t.match((await walk(withPageGuard(bare, { maxPages: 3 }))).at(-1), { next: null, complete: true, reason: null })
+})
+
+t.test('a chain is cut after so many entries', async (t) => {
+  const bare = new ScriptedBackend()
+  bare.list = async (_folder, { cursor = '0' }) => page(names(4), String(Number(cursor) + 1))
+  const cut = await walk(withPageGuard(bare, { maxEntries: 11 }))
+  t.equal(cut.length, 3)
+  t.match(cut.at(-1), { next: null, complete: false, reason: 'page-cap' })
+})
+
+t.test('the bounds are 10,000 pages and 1,000,000 entries', async (t) => {
+  const bare = new ScriptedBackend()
+  bare.list = async (_folder, { cursor = '0' }) => page([], String(Number(cursor) + 1))
+  t.equal((await walk(withPageGuard(bare))).length, 10_000)
+  const thousand = names(1_000)
+  bare.list = async (_folder, { cursor = '0' }) => page(thousand, String(Number(cursor) + 1))
+  t.equal((await walk(withPageGuard(bare), 1_000)).length, 1_000)
+})
+
+t.test('an id that comes twice is shown once, as it came first', async (t) => {
+  const entries = [entry('a', { size: 1 }), entry('b'), entry('a', { size: 2 }), entry('c'), entry('a')]
+  const shown = await always({ entries }).list({ limit: 3 })
+  t.same(
+    shown.entries.map(({ id, size }) => [id, size]),
+    [
+      ['a', 1],
+      ['b', 1],
+      ['c', 1]
+    ]
+  )
+  t.match(shown, { next: null, complete: true, reason: null })
+})
+
+t.test('a page that is too large is cut, and is the last', async (t) => {
+  for (const next of ['more', null]) {
+    const shown = await always({ entries: names(11), next, complete: next === null }).list()
+    t.equal(shown.entries.length, 10)
+    t.match(shown, { next: null, complete: false, reason: 'provider-partial' })
+  }
+  t.match(await always({ entries: names(10) }).list(), { complete: true })
+})
+
+t.test('what a page says of its end never contradicts itself', async (t) => {
+  const none = { next: null, complete: false } as const
+  for (const [said, shown] of [
+    [
+      { next: 'n', complete: true, reason: null },
+      { next: /n$/, complete: false, reason: 'more' }
+    ],
+    [
+      { next: 'n', complete: false, reason: 'provider-partial' },
+      { next: /n$/, reason: 'provider-partial' }
+    ],
+    [
+      { ...none, reason: null },
+      { ...none, reason: 'provider-partial' }
+    ],
+    [
+      { ...none, reason: 'more' },
+      { ...none, reason: 'provider-partial' }
+    ],
+    [
+      { ...none, reason: 'page-cap' },
+      { ...none, reason: 'page-cap' }
+    ],
+    [
+      { next: null, complete: true, reason: 'duplicate-cursor' },
+      { ...none, reason: 'duplicate-cursor' }
+    ],
+    [
+      { next: null, complete: true, reason: 'more' },
+      { ...none, reason: 'provider-partial' }
+    ],
+    [
+      { next: '', complete: true, reason: null },
+      { ...none, reason: 'provider-partial' }
+    ],
+    [
+      { next: '', complete: false, reason: 'more' },
+      { ...none, reason: 'provider-partial' }
+    ],
+    [
+      { next: null, complete: true, reason: null },
+      { next: null, complete: true, reason: null }
+    ]
+  ] as const) {
+    t.match(await always(said).list(), shown, JSON.stringify(said))
+  }
+})
+
+t.test('the other methods of a class instance pass, and what it lacks stays absent', async (t) => {
+  const bare = new ScriptedBackend()
+  const backend = withPageGuard(bare)
+  t.equal((await backend.stat('a', { signal })).id, 'a')
+  t.equal(backend.provider, 'scripted')
+  t.equal(backend.capabilities, bare.capabilities)
+  for (const absent of ['upload', 'remove', 'createFolder', 'downloadUrl']) t.notOk(absent in backend)
+})

@@ -1,0 +1,108 @@
+import t from 'tap'
+import { StorageError } from '../../src/domain/errors.ts'
+import { Penalty } from '../../src/layers/penalty.ts'
+import { withPenaltyGate, withPenaltyWatch } from '../../src/layers/with-penalty.ts'
+import { withRetry } from '../../src/layers/with-retry.ts'
+import { ManualClock } from '../support/clock.ts'
+import { page, ScriptedBackend } from '../support/scripted-backend.ts'
+
+const signal = new AbortController().signal
+const list = { limit: 1, signal }
+
+function throttled(retryAfterMs?: number): StorageError {
+  return new StorageError('PROVIDER_THROTTLED', 'scripted', retryAfterMs === undefined ? {} : { retryAfterMs })
+}
+
+function arrange() {
+  const bare = new ScriptedBackend()
+  const clock = new ManualClock()
+  const penalty = new Penalty(clock)
+  return { bare, clock, penalty, backend: withPenaltyGate(withPenaltyWatch(bare, penalty), penalty) }
+}
+
+t.test('while the provider says wait no call is made, and the answer tells the time that remains', async (t) => {
+  const { bare, clock, backend } = arrange()
+  bare.list = () => Promise.reject(throttled(20_000))
+  await t.rejects(backend.listFolder(null, list), { code: 'PROVIDER_THROTTLED', retryAfterMs: 20_000 })
+  clock.tick(7_500.5)
+  await t.rejects(backend.listFolder(null, list), { code: 'PROVIDER_THROTTLED', retryAfterMs: 12_500 })
+  await t.rejects(backend.stat('a', { signal }), { code: 'PROVIDER_THROTTLED' }, 'no other method either')
+  clock.tick(12_499)
+  await t.rejects(backend.listFolder(null, list), { code: 'PROVIDER_THROTTLED', retryAfterMs: 1 })
+  t.equal(bare.listed.length, 1)
+  bare.list = async () => page([])
+  clock.tick(0.5)
+  await backend.listFolder(null, list)
+  t.equal(bare.listed.length, 2)
+})
+
+t.test('a later shorter wait does not shorten a longer one, a longer one lengthens it', async (t) => {
+  const { clock, penalty } = arrange()
+  penalty.note(10_000)
+  penalty.note(1_000)
+  t.equal(penalty.remainingMs(), 10_000)
+  clock.tick(5_000)
+  penalty.note(10_000)
+  t.equal(penalty.remainingMs(), 10_000)
+})
+
+t.test('no server closes a connection for more than an hour', async (t) => {
+  const { clock, penalty } = arrange()
+  penalty.note(Number.MAX_SAFE_INTEGER)
+  t.equal(penalty.remainingMs(), 3_600_000)
+  penalty.note(Infinity)
+  clock.tick(3_600_000)
+  t.equal(penalty.remainingMs(), 0)
+})
+
+t.test('what is no wait sets none', async (t) => {
+  const { bare, penalty, backend } = arrange()
+  for (const waitMs of [0, -1, NaN]) penalty.note(waitMs)
+  bare.list = () => Promise.reject(throttled())
+  await t.rejects(backend.listFolder(null, list), { code: 'PROVIDER_THROTTLED', retryAfterMs: undefined })
+  bare.list = () => Promise.reject(new StorageError('PROVIDER_UNAVAILABLE', 'scripted', { retryAfterMs: 5_000 }))
+  await t.rejects(backend.listFolder(null, list), { code: 'PROVIDER_UNAVAILABLE' })
+  t.equal(penalty.remainingMs(), 0)
+})
+
+t.test('the wall clock does not matter', async (t) => {
+  const { clock, penalty } = arrange()
+  penalty.note(10_000)
+  clock.setBack(3_600_000)
+  t.equal(penalty.remainingMs(), 10_000)
+  clock.sleep(7_200_000)
+  t.equal(penalty.remainingMs(), 10_000)
+})
+
+t.test('a retry inside sets the penalty for others at once, and is not refused itself', async (t) => {
+  const bare = new ScriptedBackend()
+  const clock = new ManualClock()
+  const penalty = new Penalty(clock)
+  const refused: unknown[] = []
+  const backend = withPenaltyGate(
+    withRetry(withPenaltyWatch(bare, penalty), {
+      clock,
+      deadlineMs: 30_000,
+      random: () => 0,
+      sleep: async (waitMs) => {
+        refused.push(await backend.stat('a', { signal }).catch((error: unknown) => error))
+        clock.tick(waitMs)
+      }
+    }),
+    penalty
+  )
+  bare.list = async () => {
+    if (bare.listed.length === 1) throw throttled(3_000)
+    return page([])
+  }
+  await backend.listFolder(null, list)
+  t.equal(bare.listed.length, 2)
+  t.match(refused, [{ code: 'PROVIDER_THROTTLED', retryAfterMs: 3_000 }])
+})
+
+t.test('an aborted signal goes before the penalty', async (t) => {
+  const { penalty, backend } = arrange()
+  penalty.note(1_000)
+  const left = AbortSignal.abort(new Error('left'))
+  await t.rejects(backend.listFolder(null, { limit: 1, signal: left }), { message: 'left' })
+})
