@@ -26,7 +26,8 @@ export type { StoredDocument, User } from './domain/document.ts'
 export type * from './domain/entry.ts'
 export type { StorageErrorCode, StorageErrorOptions } from './domain/errors.ts'
 export type { ManagedDiskOptions, ManagedS3Options, ManagedStoreOptions } from './domain/managed-store.ts'
-export type { Clock, EgressPolicy, Timeouts } from './domain/ports.ts'
+export type * from './domain/egress.ts'
+export type { Clock, Timeouts } from './domain/ports.ts'
 export type {
   CredentialsConnect,
   ObjectSchema,

@@ -12,10 +12,15 @@ import { readSettings } from './providers/s3/settings.ts'
 /** How a provider of ours is enabled. */
 export interface ProviderOptions {
   /**
-   * Hosts that the provider may reach on behalf of users: CIDRs (`10.0.0.0/24`), addresses or names, with or without a
-   * port (`nas.lan:8443`).
+   * Hosts that the provider may reach on behalf of users besides the public ones over https: CIDRs (`10.0.0.0/24`),
+   * addresses or names, with or without a port (`nas.lan:8443`). They may be private, and plain http.
    */
   readonly allowHosts?: readonly string[]
+}
+
+/** How a provider of the host's own is enabled where it needs more than the public internet. */
+export interface OwnProviderOptions extends ProviderOptions {
+  readonly provider: ProviderDefinition
 }
 
 export interface CacheOptions {
@@ -54,7 +59,7 @@ export interface CloudStorageOptions {
   /** The host's own stores, by the name that documents carry in `storageBackend`. */
   readonly managed?: Readonly<Record<string, ManagedStoreOptions>>
   /** What users may connect: providers of ours by id, or values of `defineProvider()`. */
-  readonly providers?: Readonly<Record<string, boolean | ProviderOptions | ProviderDefinition>>
+  readonly providers?: Readonly<Record<string, boolean | ProviderOptions | ProviderDefinition | OwnProviderOptions>>
   readonly cache?: Partial<CacheOptions>
   /** How long what was read of a connection is believed. Accepted; for now each request reads anew, as with 0. */
   readonly leaseMs?: number
@@ -95,6 +100,9 @@ const OPTION_NAMES: readonly (keyof CloudStorageOptions)[] = [
 /** Fastify hands a plugin the options of `register` too. */
 const REGISTER_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
 
+/** `provider` is there for one of the host's own. */
+export type EnabledProviderOptions = Partial<OwnProviderOptions>
+
 /** The options, complete and checked. */
 export interface CheckedOptions {
   readonly prisma: PrismaLike
@@ -102,7 +110,7 @@ export interface CheckedOptions {
   readonly encryption: KeyRingOptions
   readonly publicHost: string | undefined
   readonly managed: ReadonlyMap<string, ManagedStoreOptions>
-  readonly providers: ReadonlyMap<string, ProviderOptions | ProviderDefinition>
+  readonly providers: ReadonlyMap<string, EnabledProviderOptions>
   readonly cache: CacheOptions
   readonly limits: LimitOptions
   readonly timeouts: Timeouts
@@ -185,25 +193,28 @@ function checkManagedS3(path: string, store: Record<string, unknown>): void {
 }
 
 function enabledProviders(given: CloudStorageOptions['providers']): CheckedOptions['providers'] {
-  const enabled = new Map<string, ProviderOptions | ProviderDefinition>()
+  const enabled = new Map<string, EnabledProviderOptions>()
   for (const [id, value] of Object.entries(record('providers', given ?? {}))) {
     const path = `providers.${id}`
     if (value === false) continue
-    if (isProviderDefinition(value)) {
-      check(value.id === id, path, `holds a provider whose id is "${value.id}"`)
-      enabled.set(id, value)
-      continue
+    const given = isProviderDefinition(value) ? { provider: value } : value === true ? {} : record(path, value)
+    const { provider, allowHosts } = given
+    known(path, given, ['allowHosts', 'provider'])
+    if (isProviderDefinition(provider)) {
+      check(provider.id === id, path, `holds a provider whose id is "${provider.id}"`)
+    } else {
+      check(
+        provider === undefined && Object.hasOwn(PROVIDERS, id),
+        path,
+        'is neither a provider of this package nor a defineProvider() value'
+      )
     }
-    check(Object.hasOwn(PROVIDERS, id), path, 'is neither a provider of this package nor a defineProvider() value')
-    const options = value === true ? {} : record(path, value)
-    known(path, options, ['allowHosts'])
-    const { allowHosts } = options
     check(
       allowHosts === undefined || (Array.isArray(allowHosts) && allowHosts.every((host) => typeof host === 'string')),
       `${path}.allowHosts`,
       'must be a list of strings'
     )
-    enabled.set(id, options)
+    enabled.set(id, given)
   }
   return enabled
 }

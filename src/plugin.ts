@@ -57,8 +57,10 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
 
   fastify.addHook('onReady', wired.assertReady)
   fastify.addHook('preClose', async () => {
-    wired.close()
+    wired.stop()
   })
+
+  fastify.addHook('onClose', wired.close)
 
   const { routePrefix, publicHost } = checked
   if (routePrefix !== false) {

@@ -2,11 +2,12 @@ import type { FastifyBaseLogger } from 'fastify'
 import { createConnect } from './connections/connect.ts'
 import type { ConnectionEvent } from './connections/connection-event.ts'
 import { createDisconnect } from './connections/disconnect.ts'
-import type { Connection } from './domain/connection.ts'
+import { createLoginFlow } from './connections/login-flow.ts'
+import { createRequireReauth } from './connections/require-reauth.ts'
+import type { Connection, SealedConnection } from './domain/connection.ts'
 import { isStorageError, StorageError } from './domain/errors.ts'
 import type { ManagedStoreOptions } from './domain/managed-store.ts'
-import type { EgressPolicy, Timeouts } from './domain/ports.ts'
-import { isProviderDefinition } from './domain/provider.ts'
+import type { Timeouts } from './domain/ports.ts'
 import type { StorageBackend } from './domain/storage-backend.ts'
 import type { RoutesDeps } from './http/routes.ts'
 import { withStatus } from './http/status.ts'
@@ -15,7 +16,10 @@ import { createCredentialCipher } from './infra/crypto/envelope.ts'
 import { createKeyRing } from './infra/crypto/key-ring.ts'
 import { createTextSealer } from './infra/crypto/text-sealer.ts'
 import { createConnectionStore } from './infra/db/connection-store.ts'
-import { createEgressPolicy } from './infra/net/allow-hosts.ts'
+import { createOAuthStateStore } from './infra/db/oauth-state-store.ts'
+import { ConnectionHealth } from './layers/health.ts'
+import { resilient } from './layers/resilient.ts'
+import { withConfirmedRefusal } from './layers/with-confirmed-refusal.ts'
 import { withDeadline } from './layers/with-deadline.ts'
 import { withKnownErrors } from './layers/with-known-errors.ts'
 import { Cursors } from './listing/cursor.ts'
@@ -23,11 +27,10 @@ import { FolderCache, jsonSize } from './listing/folder-cache.ts'
 import { createListFolder } from './listing/list-folder.ts'
 import { RefreshLimit } from './listing/refresh-limit.ts'
 import { RenderedListing } from './listing/rendered-listing.ts'
-import { optionError } from './option-checks.ts'
-import type { CheckedOptions, ProviderOptions } from './options.ts'
-import { MANAGED_STORES, PROVIDERS } from './providers/registry.ts'
+import type { CheckedOptions } from './options.ts'
+import { wireProviders } from './provider-wiring.ts'
+import { MANAGED_STORES } from './providers/registry.ts'
 import { ConnectionOpener } from './resolver/open-connection.ts'
-import { type EnabledProvider, ProviderCatalog } from './resolver/provider-catalog.ts'
 import { createDocumentResolver, type GetStorageBackendForDocument } from './resolver/storage-for-document.ts'
 
 export interface Wired {
@@ -35,20 +38,34 @@ export interface Wired {
   readonly resolve: GetStorageBackendForDocument
   readonly routes: Omit<RoutesDeps, 'authenticate' | 'publicHost'>
   readonly assertReady: () => Promise<void>
-  readonly close: () => void
+  /** Resolves nothing any more. */
+  readonly stop: () => void
+  readonly close: () => Promise<void>
 }
 
 /** Puts the parts together. Nothing is reached and no provider is imported yet. */
 export function wire(options: CheckedOptions, log: FastifyBaseLogger): Wired {
   const { timeouts } = options
+  const clock = systemClock
   const keyRing = createKeyRing(options.encryption)
   const cipher = createCredentialCipher(keyRing)
   const connections = createConnectionStore(options.prisma)
-  const cache = new FolderCache({ ...options.cache, clock: systemClock, sizeOf: sizeOfListing })
-  const providers = new ProviderCatalog(catalog(options))
-  const dress = (backend: StorageBackend): StorageBackend =>
+  const cache = new FolderCache({ ...options.cache, clock, sizeOf: sizeOfListing })
+  const { catalog: providers, close: closeProviders } = wireProviders(options.providers, timeouts)
+  const contextOf = (id: string) => ({ egress: providers.get(id).egress, timeouts })
+  const health = new ConnectionHealth(clock)
+
+  const dress = (backend: StorageBackend, connection: SealedConnection): StorageBackend => {
+    const { provider, id } = connection
+    const layered = resilient(backend, { health: health.of(provider, id), timeouts, clock })
+    return withKnownErrors(
+      withConfirmedRefusal(layered, () => requireReauth(connection)),
+      withStatus
+    )
+  }
+  const dressNew = (backend: StorageBackend): StorageBackend =>
     withKnownErrors(withDeadline(backend, timeouts.totalMs), withStatus)
-  const opener = new ConnectionOpener({ cipher, providers, timeouts, dress })
+  const opener = new ConnectionOpener({ cipher, providers, timeouts, dress, dressNew })
   const open = opener.open.bind(opener)
 
   const invalidate = ({ id }: Connection): void => {
@@ -61,9 +78,21 @@ export function wire(options: CheckedOptions, log: FastifyBaseLogger): Wired {
       log.error({ err: error }, 'onConnectionChange threw')
     })
   }
-  const refreshes = new RefreshLimit(options.limits.refreshPerMinute, systemClock)
+  const requireReauth = createRequireReauth({ connections, invalidate, onChange })
+  const connect = createConnect({
+    connections,
+    cipher,
+    openWith: opener.openWith.bind(opener),
+    contextOf,
+    invalidate,
+    maxPerUser: options.limits.connectionsPerUser,
+    onChange
+  })
+  const refreshes = new RefreshLimit(options.limits.refreshPerMinute, clock)
   const resolve = createDocumentResolver({
-    managed: managedStores(options.managed, timeouts, dress),
+    managed: managedStores(options.managed, timeouts, (name, backend) =>
+      withKnownErrors(resilient(backend, { health: health.of('managed', name), timeouts, clock }), withStatus)
+    ),
     providers,
     connections,
     open
@@ -94,20 +123,22 @@ export function wire(options: CheckedOptions, log: FastifyBaseLogger): Wired {
       listConnections: (userId) => connections.list(userId),
       loadProvider: (id) => providers.get(id).load(),
       loadProviders: () => Promise.all(providers.ids().map((id) => providers.get(id).load())),
-      connect: createConnect({
+      connect,
+      loginFlow: createLoginFlow({ flows: createOAuthStateStore(options.prisma), cipher, clock, connect, contextOf }),
+      disconnect: createDisconnect({
         connections,
-        cipher,
-        openWith: opener.openWith.bind(opener),
-        invalidate,
-        maxPerUser: options.limits.connectionsPerUser,
+        invalidate: (connection) => {
+          invalidate(connection)
+          health.forget(connection.provider, connection.id)
+        },
         onChange
-      }),
-      disconnect: createDisconnect({ connections, invalidate, onChange })
+      })
     },
     assertReady: () => connections.assertReady(),
-    close: () => {
+    stop: () => {
       closing = true
-    }
+    },
+    close: closeProviders
   }
 }
 
@@ -115,35 +146,13 @@ function sizeOfListing(value: unknown): number {
   return value instanceof RenderedListing ? value.bytes.byteLength : jsonSize(value)
 }
 
-function catalog({ providers }: CheckedOptions): Map<string, EnabledProvider> {
-  const enabled = new Map<string, EnabledProvider>()
-  for (const [id, value] of providers) {
-    if (isProviderDefinition(value)) {
-      enabled.set(id, { load: async () => value, egress: createEgressPolicy([]) })
-      continue
-    }
-    const load = PROVIDERS[id]
-    if (load === undefined) throw new TypeError(`No such provider: ${id}`)
-    enabled.set(id, { load: async () => (await load()).provider, egress: egressOf(id, value) })
-  }
-  return enabled
-}
-
-function egressOf(id: string, { allowHosts = [] }: ProviderOptions): EgressPolicy {
-  try {
-    return createEgressPolicy(allowHosts)
-  } catch (error) {
-    throw optionError(`providers.${id}.allowHosts`, (error as Error).message)
-  }
-}
-
 function managedStores(
   stores: CheckedOptions['managed'],
   timeouts: Timeouts,
-  dress: (backend: StorageBackend) => StorageBackend
+  dress: (name: string, backend: StorageBackend) => StorageBackend
 ): Map<string, () => Promise<StorageBackend>> {
   const openers = [...stores].map(
-    ([name, store]) => [name, async () => dress(await openManaged(store, timeouts))] as const
+    ([name, store]) => [name, async () => dress(name, await openManaged(store, timeouts))] as const
   )
   return new Map(openers)
 }

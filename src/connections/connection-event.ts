@@ -2,8 +2,8 @@ import type { Connection } from '../domain/connection.ts'
 
 /** What happened to a user's connection, for the host. */
 export interface ConnectionEvent {
-  /** `renewed`: the same account was connected again. */
-  readonly type: 'connected' | 'renewed' | 'disconnected'
+  /** `renewed`: the same account was connected again. `requiresReauth`: the provider no longer accepts it. */
+  readonly type: 'connected' | 'renewed' | 'requiresReauth' | 'disconnected'
   readonly connectionId: string
   readonly userId: string
   readonly provider: string

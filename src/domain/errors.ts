@@ -48,6 +48,8 @@ export type StorageErrorCode = (typeof STORAGE_ERROR_CODES)[number]
 export interface StorageErrorOptions {
   /** How long the caller should wait before it tries again, in milliseconds. */
   readonly retryAfterMs?: number
+  /** The provider refused the credentials themselves: whoever stored them should ask whether they still work. */
+  readonly credentialsRefused?: boolean
   /** What happened underneath. For the log alone: it never reaches an answer. */
   readonly cause?: unknown
 }
@@ -73,6 +75,8 @@ export class StorageError extends Error {
   /** Whether the same call may succeed later, unchanged. */
   readonly retryable: boolean
   readonly retryAfterMs: number | undefined
+  /** The provider refused the credentials themselves, not what was asked with them. */
+  readonly credentialsRefused: boolean
   /**
    * The HTTP status of `code`, set where an error leaves through a decorator of the plugin, so that a host's own
    * error handler answers what the plugin's routes would.
@@ -84,6 +88,7 @@ export class StorageError extends Error {
     this.code = code
     this.retryable = RETRYABLE.has(code)
     this.retryAfterMs = options.retryAfterMs
+    this.credentialsRefused = options.credentialsRefused ?? false
   }
 }
 

@@ -19,12 +19,6 @@ export interface Timeouts {
   readonly totalMs: number
 }
 
-/** Which hosts a provider may reach on behalf of users. */
-export interface EgressPolicy {
-  /** @throws StorageError `ENDPOINT_FORBIDDEN`, the same for every reason */
-  assertAllowed(url: URL): void
-}
-
 /** What sealed credentials are bound to: a value moved to another row, user or provider does not open. */
 export interface CredentialBinding {
   readonly userId: string
@@ -82,10 +76,39 @@ export interface ConnectionStore {
     seal: (connectionId: string) => string,
     maxPerUser: number
   ): Promise<Connection>
+  /**
+   * Makes an ACTIVE connection REQUIRES_REAUTH, if its credentials still are those of the given revision. Says whether
+   * it did.
+   */
+  requireReauth(connection: Pick<Connection, 'userId' | 'id' | 'credentialsRevision'>): Promise<boolean>
   /** The removed row, or `null` where the user has no such connection. */
   remove(userId: string, id: string): Promise<Connection | null>
   /** The removed rows. */
   removeAll(userId: string): Promise<Connection[]>
   /** @throws Error naming what is missing, unless the tables and the version trigger are there */
   assertReady(): Promise<void>
+}
+
+/** Something that a user has begun and that is finished by a later request. */
+export interface PendingFlow {
+  /** SHA-256 of what names the flow: who reads the table cannot go on with it. */
+  readonly stateHash: string
+  readonly userId: string
+  readonly provider: string
+  readonly sealedVerifier: string
+  readonly returnTo: string
+  readonly bindingHash: string
+  readonly expiresAt: Date
+}
+
+/** The flows of users, which end by themselves. Every method rejects with `DATABASE_UNAVAILABLE`. */
+export interface OAuthStateStore {
+  /** Keeps a flow, drops what has expired, and of the user's own all but the newest `maxPerUser`. */
+  save(flow: PendingFlow, maxPerUser: number): Promise<void>
+  /** A flow of this user that has not expired. */
+  find(stateHash: string, userId: string, provider: string): Promise<PendingFlow | null>
+  /** Replaces what is sealed, where the flow is still there. */
+  reseal(stateHash: string, sealedVerifier: string): Promise<void>
+  /** Whether it was there: of several who finish a flow one is the first. */
+  remove(stateHash: string): Promise<boolean>
 }

@@ -1,6 +1,7 @@
-import type { EgressPolicy, Timeouts } from './ports.ts'
+import type { Egress } from './egress.ts'
+import type { Timeouts } from './ports.ts'
 import type { Secret } from './secret.ts'
-import type { Capabilities, StorageBackend } from './storage-backend.ts'
+import type { Call, Capabilities, StorageBackend } from './storage-backend.ts'
 
 /** A JSON Schema (draft 7) of an object, as Fastify takes it. */
 export interface ObjectSchema {
@@ -20,9 +21,14 @@ export interface ParsedCredentials {
   readonly label: string
 }
 
-/** A provider that is connected with credentials which the user types. */
-export interface CredentialsConnect {
-  readonly type: 'credentials'
+/** What a provider may use while a connection is being made. */
+export interface ConnectContext extends Call {
+  /** How to reach the service: the operator's rules hold for all that goes through it. */
+  readonly egress: Egress
+  readonly timeouts: Timeouts
+}
+
+interface TypedCredentials {
   /** The fields to type. Secrets are marked `writeOnly: true`. */
   readonly schema: ObjectSchema
   /**
@@ -30,12 +36,48 @@ export interface CredentialsConnect {
    * @throws StorageError `INVALID_CREDENTIALS`
    */
   parse(fields: Readonly<Record<string, unknown>>): ParsedCredentials
+  /**
+   * Asks the service for what nobody types: the account's true id, or how the server wants to be talked to. It must
+   * not write anything there. Left out: what was parsed is complete.
+   *
+   * @throws StorageError what the service fails with
+   */
+  complete?(parsed: ParsedCredentials, context: ConnectContext): Promise<ParsedCredentials>
+}
+
+/** A provider that is connected with credentials which the user types. */
+export interface CredentialsConnect extends TypedCredentials {
+  readonly type: 'credentials'
+}
+
+/** A login at the service's own page, begun by us and finished in the user's browser. */
+export interface BegunLogin {
+  /** Where to send the browser. */
+  readonly loginUrl: string
+  /** What `poll` needs: a JSON value, sealed while it waits. */
+  readonly pending: Secret<unknown>
+}
+
+/**
+ * A provider where the user logs in at the service itself, which then hands out credentials of their own for us. Who
+ * has such credentials already may type them too.
+ */
+export interface LoginFlowConnect extends TypedCredentials {
+  readonly type: 'login-flow'
+  /**
+   * @param baseUrl the server, as the user typed it
+   * @throws StorageError `INVALID_CREDENTIALS` for what is no such server, `ENDPOINT_FORBIDDEN`
+   */
+  begin(baseUrl: string, context: ConnectContext): Promise<BegunLogin>
+  /** The fields that a user would have typed, or `null` while the login has not happened. The service tells once. */
+  poll(pending: Secret<unknown>, context: ConnectContext): Promise<Readonly<Record<string, unknown>> | null>
 }
 
 export interface OpenContext {
   /** What `parse` made, as it came out of the database. */
   readonly credentials: Secret<unknown>
-  readonly egress: EgressPolicy
+  /** How to reach the service: the operator's rules hold for all that goes through it. */
+  readonly egress: Egress
   readonly timeouts: Timeouts
 }
 
@@ -46,7 +88,7 @@ export interface ProviderDefinition {
   /** The service's own name, for people. */
   readonly label: string
   readonly capabilities: Capabilities
-  readonly connect: CredentialsConnect
+  readonly connect: CredentialsConnect | LoginFlowConnect
   /**
    * Opens a backend. Import the provider's SDK here, not at the top of the module.
    *

@@ -2,9 +2,9 @@ import type { FastifyInstance } from 'fastify'
 import type { Connect } from '../connections/connect.ts'
 import type { Disconnect } from '../connections/disconnect.ts'
 import type { Connection } from '../domain/connection.ts'
-import { StorageError } from '../domain/errors.ts'
 import type { ProviderDefinition } from '../domain/provider.ts'
 import { clientSignal } from './client-signal.ts'
+import { parseLabel, viewOf } from './connection-view.ts'
 import { privateAnswer } from './private-answer.ts'
 import { labelSchema } from './schemas.ts'
 import { userOf } from './users.ts'
@@ -28,7 +28,7 @@ export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps
   app.get('/connections', { exposeHeadRoute: true }, async (request, reply) => {
     const connections = await listConnections(userOf(request))
     privateAnswer(reply)
-    return { connections: connections.map(view) }
+    return { connections: connections.map(viewOf) }
   })
 
   app.post<{ Params: { provider: string } }>(
@@ -51,7 +51,7 @@ export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps
         label: parseLabel(label),
         signal: clientSignal(reply)
       })
-      return reply.code(201).header('cache-control', 'no-store').send(view(connection))
+      return reply.code(201).header('cache-control', 'no-store').send(viewOf(connection))
     }
   )
 
@@ -64,26 +64,4 @@ export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps
     await disconnect.all(userOf(request))
     return reply.code(204).send()
   })
-}
-
-/** Never a secret: not the credentials, sealed or not, and of the last failure its code alone. */
-function view(connection: Connection): object {
-  return {
-    id: connection.id,
-    provider: connection.provider,
-    label: connection.label,
-    account: connection.accountId,
-    status: connection.status,
-    default: connection.isDefault,
-    createdAt: connection.createdAt.toISOString(),
-    lastError: connection.lastErrorCode
-  }
-}
-
-/** What PostgreSQL can store as text. */
-function parseLabel(label: string | undefined): string | undefined {
-  if (label !== undefined && (label.includes('\0') || !label.isWellFormed())) {
-    throw new StorageError('INVALID_REQUEST', 'body/label holds characters that no name has.')
-  }
-  return label
 }

@@ -4,11 +4,12 @@ import { type Authenticate, identify } from './authenticate.ts'
 import { type ConnectionRouteDeps, connectionRoutes } from './connection-routes.ts'
 import { refuseCrossSite } from './cross-site.ts'
 import { type ListingRouteDeps, listingRoute } from './listing-route.ts'
+import { type LoginFlowRouteDeps, loginFlowRoutes } from './login-flow-routes.ts'
 import { answerProblem } from './problem.ts'
 import { type ProviderRouteDeps, providerRoutes } from './provider-routes.ts'
 import { setUser } from './users.ts'
 
-export interface RoutesDeps extends ListingRouteDeps, ConnectionRouteDeps, ProviderRouteDeps {
+export interface RoutesDeps extends ListingRouteDeps, ConnectionRouteDeps, LoginFlowRouteDeps, ProviderRouteDeps {
   readonly authenticate: Authenticate
   /** Where browsers reach the application, if a proxy gives it another `Host`. */
   readonly publicHost: string | undefined
@@ -28,4 +29,5 @@ export async function registerRoutes(app: FastifyInstance, deps: RoutesDeps): Pr
   listingRoute(app, deps)
   providerRoutes(app, deps)
   connectionRoutes(app, deps, compileBody)
+  loginFlowRoutes(app, deps, compileBody)
 }

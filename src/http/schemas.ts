@@ -24,3 +24,11 @@ export const listingQuerySchema = {
 
 /** The user's own name for a connection; stands beside the provider's fields in the body. */
 export const labelSchema = { type: 'string', minLength: 1, maxLength: 200 } as const
+
+/** Where to log in, and what to call the connection that comes of it. */
+export const loginFlowSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['baseUrl'],
+  properties: { label: labelSchema, baseUrl: { type: 'string', minLength: 1, maxLength: 1024 } }
+} as const

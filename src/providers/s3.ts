@@ -2,7 +2,7 @@ import type { ManagedS3Options } from '../domain/managed-store.ts'
 import type { Timeouts } from '../domain/ports.ts'
 import { defineProvider, type ProviderDefinition } from '../domain/provider.ts'
 import type { StorageBackend } from '../domain/storage-backend.ts'
-import { sharedAgents } from './s3/agents.ts'
+import { managedAgents } from './s3/agents.ts'
 import { capabilitiesWith } from './s3/backend.ts'
 import { connect, openCredentials } from './s3/credentials.ts'
 import { openS3 } from './s3/open.ts'
@@ -17,7 +17,7 @@ export const provider: ProviderDefinition = defineProvider({
   async open({ credentials, egress, timeouts }) {
     const settings = openCredentials(credentials)
     for (const address of addressesOf(settings)) egress.assertAllowed(address)
-    return openS3(settings, { agents: sharedAgents.connected, timeouts })
+    return openS3(settings, { agents: egress.agents, timeouts })
   }
 })
 
@@ -32,5 +32,5 @@ export async function openManaged(
 ): Promise<StorageBackend> {
   const { endpoint, publicEndpoint, region, bucket, prefix, credentials, forcePathStyle } = options
   const settings = readSettings({ endpoint, publicEndpoint, region, bucket, prefix, forcePathStyle, ...credentials })
-  return openS3(settings, { agents: sharedAgents.managed, timeouts })
+  return openS3(settings, { agents: managedAgents(), timeouts })
 }

@@ -10,8 +10,10 @@ export interface OpenConnectionPorts {
   readonly cipher: CredentialCipher
   readonly providers: ProviderCatalog
   readonly timeouts: Timeouts
-  /** The layers that every opened backend wears. */
-  readonly dress: (backend: StorageBackend) => StorageBackend
+  /** The layers that a connection's backend wears. */
+  readonly dress: (backend: StorageBackend, connection: SealedConnection) => StorageBackend
+  /** Those of a backend that is only tried out, since its connection is not stored yet. */
+  readonly dressNew: (backend: StorageBackend) => StorageBackend
 }
 
 /** So many opened backends are kept ready; an idle one holds no socket of its own. */
@@ -41,27 +43,31 @@ export class ConnectionOpener {
     const known = this.#opened.get(id)
     if (known !== undefined && isSameSeal(known.row, connection)) return known.backend
     const credentials = this.#ports.cipher.open(sealedCredentials, { userId, connectionId: id, provider })
-    const backend = await this.openWith(provider, credentials)
+    const backend = this.#ports.dress(await this.#openBare(provider, credentials), connection)
     this.#opened.set(id, { row: connection, backend })
     return backend
   }
 
   /** A backend of credentials that are in hand, for a connection that is about to be made. */
   async openWith(providerId: string, credentials: Secret<unknown>): Promise<StorageBackend> {
-    const { providers, timeouts, dress } = this.#ports
-    const { load, egress } = providers.get(providerId)
-    const provider = await load()
-    try {
-      return dress(await provider.open({ credentials, egress, timeouts }))
-    } catch (error) {
-      if (error instanceof StorageError) throw error
-      throw new StorageError('PROVIDER_ERROR', 'The provider could not be opened.', { cause: error })
-    }
+    return this.#ports.dressNew(await this.#openBare(providerId, credentials))
   }
 
   /** Forgets a connection that is no more. */
   forget(connectionId: string): void {
     this.#opened.delete(connectionId)
+  }
+
+  async #openBare(providerId: string, credentials: Secret<unknown>): Promise<StorageBackend> {
+    const { providers, timeouts } = this.#ports
+    const { load, egress } = providers.get(providerId)
+    const provider = await load()
+    try {
+      return await provider.open({ credentials, egress, timeouts })
+    } catch (error) {
+      if (error instanceof StorageError) throw error
+      throw new StorageError('PROVIDER_ERROR', 'The provider could not be opened.', { cause: error })
+    }
   }
 }
 

@@ -1,13 +1,13 @@
+import type { Egress } from '../domain/egress.ts'
 import { StorageError } from '../domain/errors.ts'
-import type { EgressPolicy } from '../domain/ports.ts'
 import type { ProviderDefinition } from '../domain/provider.ts'
 
 /** A provider that the host enabled. */
 export interface EnabledProvider {
   /** Imports the provider's module when it is first asked for. */
   readonly load: () => Promise<ProviderDefinition>
-  /** Where the operator lets this provider reach out to. */
-  readonly egress: EgressPolicy
+  /** The provider's way out, under the operator's rules for it. */
+  readonly egress: Egress
 }
 
 /** The providers that the host enabled, by id. */

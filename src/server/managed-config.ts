@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import type { ManagedStoreOptions } from '../domain/managed-store.ts'
-import { readSettings, UnusableSetting, type RawSettings } from '../providers/s3/settings.ts'
+import { readSettings, type RawSettings } from '../providers/s3/settings.ts'
+import { UnusableSetting } from '../providers/shared/unusable-setting.ts'
 import type { Environment } from './environment.ts'
 
 /** Which variable fills which setting of the managed bucket. */

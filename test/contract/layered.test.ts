@@ -1,7 +1,9 @@
 import t from 'tap'
 import type { StorageBackend } from '../../src/domain/storage-backend.ts'
 import { Breaker } from '../../src/layers/breaker.ts'
+import { ConnectionHealth } from '../../src/layers/health.ts'
 import { Penalty } from '../../src/layers/penalty.ts'
+import { resilient } from '../../src/layers/resilient.ts'
 import { withBreaker } from '../../src/layers/with-breaker.ts'
 import { withDeadline } from '../../src/layers/with-deadline.ts'
 import { withKnownErrors } from '../../src/layers/with-known-errors.ts'
@@ -18,7 +20,6 @@ const deadlineMs = TEST_TIMEOUTS.totalMs
 
 type Layer = (backend: StorageBackend) => StorageBackend
 
-/** Outermost first, as they are worn together. */
 const LAYERS: Readonly<Record<string, (penalty: Penalty) => Layer>> = {
   'known errors': () => (backend) => withKnownErrors(backend, (error) => error),
   'penalty gate': (penalty) => (backend) => withPenaltyGate(backend, penalty),
@@ -37,8 +38,8 @@ for (const [name, layer] of Object.entries(LAYERS)) {
 
 t.test('the contract holds through all layers together', async (t) => {
   const wrap: Layer = (backend) => {
-    const penalty = new Penalty(clock)
-    return Object.values(LAYERS).reduceRight((inner, layer) => layer(penalty)(inner), backend)
+    const health = new ConnectionHealth(clock).of(backend.provider, 'one')
+    return withKnownErrors(resilient(backend, { health, timeouts: TEST_TIMEOUTS, clock }), (error) => error)
   }
   backendContract(t, harness, { wrap })
 })

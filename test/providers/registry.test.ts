@@ -87,8 +87,8 @@ t.test('a process ends by itself, although it has kept sockets for the next call
     const { openManaged } = await MANAGED_STORES.s3()
     const backend = await openManaged({ ...options, endpoint }, { timeouts })
     await backend.stat('a', { signal })
-    const { sharedAgents } = await import('./src/providers/s3/agents.ts')
-    const kept = () => Object.values(sharedAgents.managed.http.freeSockets).flat().length
+    const { managedAgents } = await import('./src/providers/s3/agents.ts')
+    const kept = () => Object.values(managedAgents().http.freeSockets).flat().length
     while (kept() === 0) await new Promise(setImmediate)
     const sockets = await new Promise((resolve) => server.getConnections((error, count) => resolve(count)))
     return { sockets, kept: kept() }

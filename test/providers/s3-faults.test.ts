@@ -8,6 +8,7 @@ import { isStorageError, type StorageErrorCode } from '../../src/domain/errors.t
 import type { StorageBackend } from '../../src/domain/storage-backend.ts'
 import { call, rejectsWith } from '../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../contract/suite/uploads.ts'
+import { openEgress } from '../support/egress.ts'
 import { FakeS3, FAKE_BUCKET, FAKE_KEYS, type Script } from '../support/fake-s3.ts'
 import { sendError, sendXml } from '../support/fake-s3-xml.ts'
 import { readBody } from '../support/read-body.ts'
@@ -626,8 +627,9 @@ t.test('removing an object that the server says is gone is no error, other refus
 
 t.test('calls one after the other share a socket, and a body that was read gives its own back', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
-  const other = await openFake(fake)
+  const egress = openEgress()
+  const backend = await openFake(fake, { egress })
+  const other = await openFake(fake, { egress })
   fake.store.put('a', Buffer.alloc(MIB))
   for (let round = 0; round < 3; round++) {
     await backend.listFolder(null, { ...call(), limit: 1 })

@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
+import type { Egress } from '../../src/domain/egress.ts'
 import { StorageError } from '../../src/domain/errors.ts'
 import { isProviderDefinition } from '../../src/domain/provider.ts'
 import { Secret } from '../../src/domain/secret.ts'
@@ -173,7 +174,8 @@ t.test('credentials that parse did not make are unreadable, and nothing is asked
 
 t.test('an endpoint that the egress rules forbid is not opened', async (t) => {
   const forbidden = new StorageError('ENDPOINT_FORBIDDEN', 'This address is not allowed.')
-  const refuse = (host: string) => ({
+  const refuse = (host: string): Egress => ({
+    ...openEgress(),
     assertAllowed(url: URL) {
       if (url.host === host) throw forbidden
     }

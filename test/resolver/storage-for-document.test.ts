@@ -53,7 +53,13 @@ function make() {
       ]
     ])
   )
-  const opener = new ConnectionOpener({ cipher, providers, timeouts: TEST_TIMEOUTS, dress: (backend) => backend })
+  const opener = new ConnectionOpener({
+    cipher,
+    providers,
+    timeouts: TEST_TIMEOUTS,
+    dress: (backend) => backend,
+    dressNew: (backend) => backend
+  })
   const resolve = createDocumentResolver({
     managed: new Map([
       [

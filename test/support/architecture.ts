@@ -41,6 +41,9 @@ const ROOMS: ReadonlyMap<string, { readonly values: readonly string[]; readonly 
 const SERVER = 'server'
 const SERVER_FILES: ReadonlySet<string> = new Set(['server.ts', 'config.ts'])
 
+/** Dependencies of the package itself that are loaded with it in any case. */
+const ALWAYS_LOADED: ReadonlySet<string> = new Set(['lru-cache'])
+
 const CLOCKS: ReadonlySet<string> = new Set(['Date.now', 'performance.now', 'process.hrtime', 'process.uptime'])
 const DATABASE = /^(?:@prisma\/|\.prisma\/|prisma(?:\/|$)|pg(?:[-/]|$)|@electric-sql\/)/
 const CODES: ReadonlySet<string> = new Set(STORAGE_ERROR_CODES)
@@ -90,7 +93,8 @@ function checkImport(path: string, found: Import, report: (rule: Rule, line: num
     report('computed-import', line, 'imports a computed name')
   } else if (target === null) {
     if (DATABASE.test(specifier) && !isIn(path, 'infra/db')) report('database', line, `imports ${specifier}`)
-    if (isIn(path, 'providers') && kind === 'static' && !specifier.startsWith('node:')) {
+    const isBuiltIn = specifier.startsWith('node:') || ALWAYS_LOADED.has(specifier)
+    if (isIn(path, 'providers') && kind === 'static' && !isBuiltIn) {
       report('sdk', line, `imports ${specifier} with the module, not at first use`)
     }
   } else if (isIn(target, 'generated')) {

@@ -1,12 +1,34 @@
-import type { EgressPolicy } from '../../src/domain/ports.ts'
+import type { Timeouts } from '../../src/domain/ports.ts'
+import { type ClosableEgress, createEgress, type EgressOptions } from '../../src/infra/net/egress.ts'
+import { TEST_TIMEOUTS } from './timeouts.ts'
 
-/** Lets everything through, and remembers what was asked. */
-export function openEgress(): EgressPolicy & { readonly asked: string[] } {
+export interface OpenEgress extends ClosableEgress {
+  /** What was asked before it was connected. */
+  readonly asked: string[]
+}
+
+/** The true way out, open to everything on loopback. Its idle sockets keep no process alive. */
+export function openEgress(
+  options: Partial<Omit<EgressOptions, 'timeouts'>> & { timeouts?: Partial<Timeouts> } = {}
+): OpenEgress {
+  const egress = createEgress({
+    allowHosts: ['127.0.0.0/8', '::1', 'localhost'],
+    ...options,
+    timeouts: { ...TEST_TIMEOUTS, ...options.timeouts }
+  })
   const asked: string[] = []
   return {
+    ...egress,
     asked,
     assertAllowed(url) {
       asked.push(url.href)
+      egress.assertAllowed(url)
     }
   }
+}
+
+/** How many sockets to a port the agents hold for calls that have not ended. */
+export function busySockets({ agents }: Pick<ClosableEgress, 'agents'>, port: string): number {
+  const named = Object.entries(agents.http.sockets).filter(([name]) => name.includes(`:${port}:`))
+  return named.flatMap(([, sockets]) => sockets ?? []).length
 }

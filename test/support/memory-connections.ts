@@ -57,6 +57,13 @@ export class MemoryConnections implements ConnectionStore {
     )
   }
 
+  async requireReauth({ id, userId, credentialsRevision }: SealedConnection): Promise<boolean> {
+    const row = this.#own(userId, id)
+    if (row?.status !== 'ACTIVE' || row.credentialsRevision !== credentialsRevision) return false
+    this.change(id, { status: 'REQUIRES_REAUTH', lastErrorCode: 'ACCESS_DENIED' })
+    return true
+  }
+
   async saveConnected(connection: NewConnection, seal: (id: string) => string): Promise<Connection> {
     const id = randomUUID()
     return this.add({ ...connection, id, sealedCredentials: seal(id) })

@@ -1,9 +1,10 @@
+import type { Egress } from '../../src/domain/egress.ts'
 import type { Timeouts } from '../../src/domain/ports.ts'
 import type { StorageBackend } from '../../src/domain/storage-backend.ts'
-import { sharedAgents } from '../../src/providers/s3/agents.ts'
 import type { Preconditions } from '../../src/providers/s3/bucket.ts'
 import { openS3 } from '../../src/providers/s3/open.ts'
 import { readSettings } from '../../src/providers/s3/settings.ts'
+import { openEgress } from './egress.ts'
 import { FAKE_BUCKET, FAKE_KEYS, type FakeS3 } from './fake-s3.ts'
 import { TEST_TIMEOUTS } from './timeouts.ts'
 
@@ -11,6 +12,7 @@ export interface FakeBackendOptions {
   readonly prefix?: string
   readonly preconditions?: Preconditions
   readonly timeouts?: Partial<Timeouts>
+  readonly egress?: Pick<Egress, 'agents'>
 }
 
 /** A backend on the fake's bucket. */
@@ -18,9 +20,9 @@ export function openFake(
   { endpoint }: Pick<FakeS3, 'endpoint'>,
   options: FakeBackendOptions = {}
 ): Promise<StorageBackend> {
-  const { prefix, preconditions, timeouts } = options
+  const { prefix, preconditions, timeouts, egress = openEgress() } = options
   return openS3(readSettings({ endpoint, bucket: FAKE_BUCKET, prefix, ...FAKE_KEYS }), {
-    agents: sharedAgents.connected,
+    agents: egress.agents,
     timeouts: { ...TEST_TIMEOUTS, ...timeouts },
     ...(preconditions !== undefined && { preconditions })
   })

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import type { Connection, ConnectionStatus, SealedConnection } from '../../domain/connection.ts'
-import { isStorageError, StorageError } from '../../domain/errors.ts'
+import { StorageError } from '../../domain/errors.ts'
 import type { Clock, ConnectionStore, NewConnection } from '../../domain/ports.ts'
 import { systemClock } from '../clock.ts'
-import { databaseUnavailable, isDatabaseUnavailable } from './database-error.ts'
+import { answered } from './answered.ts'
 import type { ConnectionColumns, ConnectionRow, PrismaLike, PrismaTransaction } from './prisma-client.ts'
 import { assertSchema } from './schema-check.ts'
 import { isStorable, MAX_KEY_BYTES } from './storable-text.ts'
@@ -29,6 +29,8 @@ export interface ConnectionStoreOptions {
   readonly timeoutMs?: number
   readonly clock?: Clock
 }
+
+type Refused = Parameters<ConnectionStore['requireReauth']>[0]
 
 /** What `saveConnected` needs to know of the row that it renews. */
 interface Existing {
@@ -92,6 +94,17 @@ export function createConnectionStore(prisma: PrismaLike, options: ConnectionSto
     )
   }
 
+  async function requireReauth({ userId, id, credentialsRevision }: Refused): Promise<boolean> {
+    if (!isStorable(userId, id)) return false
+    const { count } = await ask(() =>
+      prisma.cloudConnection.updateMany({
+        where: { id, userId, credentialsRevision, status: 'ACTIVE' },
+        data: { status: 'REQUIRES_REAUTH', lastErrorCode: 'ACCESS_DENIED' }
+      })
+    )
+    return count > 0
+  }
+
   async function remove(userId: string, id: string): Promise<Connection | null> {
     if (!isStorable(userId, id)) return null
     const [removed] = await ask(() => deleteRows(prisma, userId, id))
@@ -108,6 +121,7 @@ export function createConnectionStore(prisma: PrismaLike, options: ConnectionSto
     findSealed,
     list,
     saveConnected,
+    requireReauth,
     remove,
     removeAll,
     assertReady: () => ask(() => assertSchema(prisma))
@@ -191,22 +205,5 @@ function assertStorable({ userId, provider, accountId, label, scopes }: NewConne
   }
   if (Buffer.byteLength(userId + provider + accountId) > MAX_KEY_BYTES) {
     throw new StorageError('INVALID_REQUEST', 'The name of this account is too long.')
-  }
-}
-
-async function answered<T>(query: () => PromiseLike<T>, timeoutMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const deadline = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(databaseUnavailable(new Error(`no answer within ${String(timeoutMs)} ms`)))
-    }, timeoutMs)
-  })
-  try {
-    return await Promise.race([query(), deadline])
-  } catch (error) {
-    if (!isStorageError(error) && isDatabaseUnavailable(error)) throw databaseUnavailable(error)
-    throw error
-  } finally {
-    clearTimeout(timer)
   }
 }

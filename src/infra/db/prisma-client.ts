@@ -1,4 +1,5 @@
 import type { Connection } from '../../domain/connection.ts'
+import type { PendingFlow } from '../../domain/ports.ts'
 
 /** The columns that every read of a connection asks for: all but the credentials and what nobody reads. */
 export type ConnectionColumns = { readonly [Column in keyof Connection]: true }
@@ -34,7 +35,28 @@ interface CloudConnectionDelegate {
   }): PromiseLike<ConnectionRow[]>
   count(args: { where: { userId: string } }): PromiseLike<number>
   create(args: { data: Insertion; select: ConnectionColumns }): PromiseLike<ConnectionRow>
+  updateMany(args: {
+    where: { id: string; userId: string; credentialsRevision: number; status: 'ACTIVE' }
+    data: { status: 'REQUIRES_REAUTH'; lastErrorCode: string }
+  }): PromiseLike<{ count: number }>
   update(args: { where: { id: string }; data: Renewal; select: ConnectionColumns }): PromiseLike<ConnectionRow>
+}
+
+interface OAuthStateDelegate {
+  create(args: { data: PendingFlow; select: { stateHash: true } }): PromiseLike<unknown>
+  findFirst(args: {
+    where: { stateHash: string; userId: string; provider: string; expiresAt: { gt: Date } }
+  }): PromiseLike<PendingFlow | null>
+  findMany(args: {
+    where: { userId: string }
+    orderBy: { expiresAt: 'desc' }
+    skip: number
+    select: { stateHash: true }
+  }): PromiseLike<{ stateHash: string }[]>
+  updateMany(args: { where: { stateHash: string }; data: { sealedVerifier: string } }): PromiseLike<{ count: number }>
+  deleteMany(args: {
+    where: { stateHash: string | { in: string[] } } | { expiresAt: { lte: Date } }
+  }): PromiseLike<{ count: number }>
 }
 
 /** What is used inside of a transaction. */
@@ -50,7 +72,7 @@ export interface PrismaTransaction {
  */
 export interface PrismaLike extends PrismaTransaction {
   /** Where the flows of OAuth providers keep their states. */
-  readonly oAuthState: object
+  readonly oAuthState: OAuthStateDelegate
   $transaction<T>(
     work: (transaction: PrismaTransaction) => Promise<T>,
     options: { maxWait: number; timeout: number; isolationLevel: 'ReadCommitted' }

@@ -60,19 +60,47 @@ const CLOSED = ranges(
   '192.0.0.192/32' // Oracle Cloud, classic
 )
 
-/** IPv6 ranges whose last 32 bits are an IPv4 address: compatible, NAT64 (RFC 6052, RFC 8215), SIIT (RFC 7915). */
-const ENDS_IN_IPV4 = ranges('::/96', '64:ff9b::/96', '64:ff9b:1::/48', '::ffff:0:0:0/96')
+/** IPv6 ranges whose last 32 bits are an IPv4 address: compatible, NAT64 (RFC 6052), SIIT (RFC 7915). */
+const ENDS_IN_IPV4 = ranges('::/96', '64:ff9b::/96', '::ffff:0:0:0/96')
+/** NAT64 of a network's own (RFC 8215), which carries the IPv4 address in one of several places (RFC 6052, 2.2). */
+const LOCAL_NAT64 = ranges('64:ff9b:1::/48')
+const PLACES = [
+  [6, 7, 9, 10],
+  [7, 9, 10, 11],
+  [9, 10, 11, 12],
+  [12, 13, 14, 15]
+]
 /** 6to4 (RFC 3056) carries the IPv4 address behind its first 16 bits. */
 const SIX_TO_FOUR = ranges('2002::/16')
 
 /** Whether an address stays out of reach whatever the operator allows, written as itself or inside of an IPv6 one. */
 export function isAlwaysClosed(address: HostAddress): boolean {
-  return [address, ...embedded(address)].some((each) => CLOSED.some((range) => isWithin(each, range)))
+  return [address, ...embedded(address)].some((each) => isInAny(each, CLOSED))
 }
 
 function embedded(address: HostAddress): ipaddr.IPv4[] {
   const bytes = address.toByteArray()
-  if (ENDS_IN_IPV4.some((range) => isWithin(address, range))) return [new ipaddr.IPv4(bytes.slice(12))]
-  if (SIX_TO_FOUR.some((range) => isWithin(address, range))) return [new ipaddr.IPv4(bytes.slice(2, 6))]
+  if (isInAny(address, ENDS_IN_IPV4)) return [new ipaddr.IPv4(bytes.slice(12))]
+  if (isInAny(address, SIX_TO_FOUR)) return [new ipaddr.IPv4(bytes.slice(2, 6))]
+  if (isInAny(address, LOCAL_NAT64)) {
+    return PLACES.map((place) => new ipaddr.IPv4(place.map((index) => bytes[index] ?? 0)))
+  }
   return []
+}
+
+const GLOBAL_IPV6 = ranges('2000::/3')
+/** Inside of 2000::/3 and yet special, by IANA's registry (2026-11): protocols, documentation, AS112, and 6to4. */
+const SPECIAL_IPV6 = ranges('2001::/23', '2001:db8::/32', '2620:4f:8000::/48', '3fff::/20', '2002::/16')
+
+/**
+ * Whether an address is one of the public internet: no loopback, private, shared (carrier-grade NAT), link-local,
+ * unique local, multicast, documentation, benchmark or reserved one, and none that translates or tunnels to IPv4.
+ */
+export function isGlobalUnicast(address: HostAddress): boolean {
+  if (address.kind() === 'ipv4') return address.range() === 'unicast' && !isAlwaysClosed(address)
+  return isInAny(address, GLOBAL_IPV6) && !isInAny(address, SPECIAL_IPV6) && !isAlwaysClosed(address)
+}
+
+function isInAny(address: HostAddress, list: readonly AddressRange[]): boolean {
+  return list.some((range) => isWithin(address, range))
 }

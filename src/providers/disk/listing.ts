@@ -1,9 +1,9 @@
 import { lstat, opendir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Entry, EntryPage } from '../../domain/entry.ts'
-import { StorageError } from '../../domain/errors.ts'
 import type { ListCall } from '../../domain/storage-backend.ts'
 import { nameOf, parentOf } from '../shared/object-path.ts'
+import { requireLimit } from '../shared/page-limit.ts'
 import type { DiskFolder } from './disk-folder.ts'
 import { fileEntry, folderEntry } from './entries.ts'
 import { isMissing } from './errors.ts'
@@ -18,9 +18,7 @@ const READ_AHEAD = 1024
  */
 export async function listFolder(root: DiskFolder, folderId: string | null, call: ListCall): Promise<EntryPage> {
   const { cursor, limit, signal } = call
-  if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
-    throw new StorageError('INVALID_REQUEST', 'A page has 1 to 1000 entries.')
-  }
+  requireLimit(limit)
   const folder = root.ofFolder(folderId)
   await root.requireFolder(folder, 'FOLDER_NOT_FOUND')
 

@@ -1,47 +1,14 @@
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
+import type { EgressAgents } from '../../domain/egress.ts'
+import { AGENT_OPTIONS } from '../../infra/net/agent-options.ts'
 
-/** Who opens the sockets of S3 clients, and keeps them for the next call. */
-export interface S3Agents {
-  readonly http: HttpAgent
-  readonly https: HttpsAgent
-}
-
-const OPTIONS = {
-  keepAlive: true,
-  /**
-   * How long an idle socket is kept: less than common servers keep theirs (5 s and more), or a call would now and
-   * then be written to a socket that is just being closed. Node unrefs idle sockets: they keep no process alive.
-   */
-  timeout: 4000,
-  /**
-   * Per origin. All users of one service share these, and each body that is being downloaded holds one: the
-   * default of 50 lets a few slow readers stop everyone else's listings.
-   */
-  maxSockets: 1000,
-  maxFreeSockets: 64
-}
+let agents: EgressAgents | undefined
 
 /**
- * The sockets of all S3 clients of this process; there is nothing to close, see `timeout`. The host's own stores and
- * the users' connections have separate ones: a socket that was opened to a private address without the egress rules
- * must never carry a user's call to the same name.
+ * The sockets to the host's own stores, which no egress rule applies to. A user's call must never travel on one of
+ * them: connections have sockets of their own.
  */
-class SharedAgents {
-  #managed: S3Agents | undefined
-  #connected: S3Agents | undefined
-
-  get managed(): S3Agents {
-    return (this.#managed ??= create())
-  }
-
-  get connected(): S3Agents {
-    return (this.#connected ??= create())
-  }
+export function managedAgents(): EgressAgents {
+  return (agents ??= { http: new HttpAgent(AGENT_OPTIONS), https: new HttpsAgent(AGENT_OPTIONS) })
 }
-
-function create(): S3Agents {
-  return { http: new HttpAgent(OPTIONS), https: new HttpsAgent(OPTIONS) }
-}
-
-export const sharedAgents: { readonly managed: S3Agents; readonly connected: S3Agents } = new SharedAgents()

@@ -17,6 +17,7 @@ import {
 } from '../../domain/storage-backend.ts'
 import { attachment } from '../shared/attachment.ts'
 import { importSdk } from '../shared/import-sdk.ts'
+import { requireMediaType } from '../shared/media-type.ts'
 import { nameOf } from '../shared/object-path.ts'
 import { withSource } from '../shared/upload-source.ts'
 import { attempt, type Bucket, type Preconditions } from './bucket.ts'
@@ -26,9 +27,6 @@ import { isRefusal, nonsense } from './errors.ts'
 import { folderExists, listFolder } from './listing.ts'
 import { Precondition } from './precondition.ts'
 import { requireStored, uploadObject } from './upload.ts'
-
-/** RFC 6838, 4.2, with parameters. It becomes a header. */
-const MIME_TYPE = /^[\w!#$&^.+-]{1,127}\/[\w!#$&^.+-]{1,127}(?:\s?;[\x20-\x7e]{0,255})?$/
 
 export function capabilitiesWith(preconditions: Preconditions): Capabilities {
   return {
@@ -95,11 +93,8 @@ export class S3Backend implements StorageBackend {
     return withSource(body, async () => {
       const id = 'id' in target ? target.id : this.#bucket.keys.childId(target.parentId, target.name)
       if (id.endsWith('/')) throw new StorageError('INVALID_REQUEST', 'A folder has no content of its own.')
-      const { mimeType } = target
-      if (mimeType !== undefined && !MIME_TYPE.test(mimeType)) {
-        throw new StorageError('INVALID_REQUEST', 'This is not a media type.')
-      }
-      return uploadObject(this.#bucket, id, mimeType, body, call)
+      requireMediaType(target.mimeType)
+      return uploadObject(this.#bucket, id, target.mimeType, body, call)
     })
   }
 

@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream'
 import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3'
+import type { EgressAgents } from '../../domain/egress.ts'
 import type { Timeouts } from '../../domain/ports.ts'
 import { StorageError } from '../../domain/errors.ts'
-import type { S3Agents } from './agents.ts'
 import type { S3Sdk } from './bucket.ts'
 import { isAws, type S3Settings } from './settings.ts'
 
@@ -18,7 +18,7 @@ const SILENT = { trace: noop, debug: noop, info: noop, warn: noop, error: noop }
 export interface ClientOptions {
   readonly sdk: S3Sdk
   readonly settings: S3Settings
-  readonly agents: S3Agents
+  readonly agents: EgressAgents
   readonly timeouts: Timeouts
   /** `transfers`: a socket may be silent while its body is not being read. */
   readonly purpose: 'calls' | 'transfers'

@@ -1,6 +1,6 @@
-import { Diagnosis, StorageError } from '../../domain/errors.ts'
 import type { CredentialsConnect, ObjectSchema, ParsedCredentials } from '../../domain/provider.ts'
 import { Secret } from '../../domain/secret.ts'
+import { readStored, readTyped } from '../shared/stored-credentials.ts'
 import {
   ACCESS_KEY_ID,
   accountIdOf,
@@ -11,7 +11,6 @@ import {
   readSettings,
   REGION,
   SECRET_ACCESS_KEY,
-  UnusableSetting,
   type RawSettings,
   type S3Settings
 } from './settings.ts'
@@ -53,7 +52,7 @@ export const connect: CredentialsConnect = {
   type: 'credentials',
   schema,
   parse(fields): ParsedCredentials {
-    const settings = readOwn(fields, (error) => new StorageError('INVALID_CREDENTIALS', error.message))
+    const settings = readTyped(() => readOwn(fields))
     const { endpoint, region, bucket, prefix, accessKeyId, forcePathStyle } = settings
     return {
       credentials: new Secret({
@@ -78,28 +77,19 @@ export const connect: CredentialsConnect = {
  * @throws StorageError `CREDENTIALS_UNREADABLE`
  */
 export function openCredentials(credentials: Secret<unknown>): S3Settings {
-  const value = credentials.reveal()
-  const fields = typeof value === 'object' && value !== null ? value : {}
-  return readOwn(fields, (error) => {
-    const cause = new Diagnosis(`Stored credentials: ${error.message}`)
-    return new StorageError('CREDENTIALS_UNREADABLE', 'The stored credentials cannot be used.', { cause })
-  })
+  return readStored(credentials, readOwn)
 }
 
 /** A user names an endpoint always, and never another one for links. */
-function readOwn(fields: RawSettings, toError: (error: UnusableSetting) => StorageError): S3Settings {
-  try {
-    const { endpoint, region, bucket, prefix, accessKeyId, secretAccessKey, forcePathStyle } = fields
-    return readSettings({
-      endpoint: endpoint ?? '',
-      region,
-      bucket,
-      prefix,
-      accessKeyId,
-      secretAccessKey,
-      forcePathStyle: forcePathStyle ?? true
-    })
-  } catch (error) {
-    throw error instanceof UnusableSetting ? toError(error) : error
-  }
+function readOwn(fields: RawSettings): S3Settings {
+  const { endpoint, region, bucket, prefix, accessKeyId, secretAccessKey, forcePathStyle } = fields
+  return readSettings({
+    endpoint: endpoint ?? '',
+    region,
+    bucket,
+    prefix,
+    accessKeyId,
+    secretAccessKey,
+    forcePathStyle: forcePathStyle ?? true
+  })
 }

@@ -3,12 +3,11 @@ import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
 import { StorageError } from '../../domain/errors.ts'
 import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
 import { rangeHeader } from '../shared/byte-range.ts'
+import { type DownloadSizes, readDownloadSizes } from '../shared/download-sizes.ts'
 import { TransferBody } from '../shared/transfer-body.ts'
 import { attempt, type Bucket } from './bucket.ts'
 import { toTime, unquote } from './entries.ts'
 import { nonsense, toStorageError } from './errors.ts'
-
-const CONTENT_RANGE = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/
 
 export async function downloadObject(bucket: Bucket, key: string, call: DownloadCall): Promise<Download> {
   const range = call.range === undefined ? undefined : rangeHeader(call.range)
@@ -17,7 +16,7 @@ export async function downloadObject(bucket: Bucket, key: string, call: Download
   )
   const source = answer.Body
   if (!(source instanceof Readable)) throw nonsense('S3 answered without a body')
-  let parts: ReturnType<typeof readSizes>
+  let parts: DownloadSizes
   try {
     parts = readSizes(answer, call.range)
   } catch (error) {
@@ -42,30 +41,13 @@ export async function downloadObject(bucket: Bucket, key: string, call: Download
 }
 
 /** @throws StorageError `PROVIDER_ERROR` for an answer that is no object, or other bytes than were asked for */
-function readSizes(answer: GetObjectCommandOutput, asked: DownloadCall['range']) {
+function readSizes(answer: GetObjectCommandOutput, asked: DownloadCall['range']): DownloadSizes {
   // A proxy's page or a captive portal has neither; each S3 object has both.
   if (answer.ETag === undefined && answer.LastModified === undefined)
     throw nonsense('S3 answered 200 without an object')
-  const length = answer.ContentLength ?? null
-  // A server that does not know ranges sends the whole object, and says so by not naming a range.
-  if (answer.ContentRange === undefined) return { size: length, range: null, expected: length }
-
-  const [, first, last, total] = CONTENT_RANGE.exec(answer.ContentRange) ?? []
-  const start = Number(first)
-  const end = Number(last)
-  const size = total === undefined || total === '*' ? null : Number(total)
-  const expected = end - start + 1
-  if (first === undefined || !isWhatWasAsked(asked, start, end, size) || (length !== null && length !== expected)) {
-    throw nonsense('S3 answered with other bytes than were asked for')
-  }
-  return { size, range: { start, end }, expected }
-}
-
-function isWhatWasAsked(asked: DownloadCall['range'], start: number, end: number, size: number | null): boolean {
-  if (asked === undefined || end < start || (size !== null && end >= size)) return false
-  if ('suffix' in asked) return size === null || (end === size - 1 && start === Math.max(0, size - asked.suffix))
-  const wantedEnd = asked.end ?? Infinity
-  return start === asked.start && (size === null ? end <= wantedEnd : end === Math.min(wantedEnd, size - 1))
+  const sizes = readDownloadSizes(answer.ContentRange, answer.ContentLength ?? null, asked)
+  if (sizes === null) throw nonsense('S3 answered with other bytes than were asked for')
+  return sizes
 }
 
 /** @throws StorageError `OBJECT_NOT_FOUND` for a folder: its marker is not a document */

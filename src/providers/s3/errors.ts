@@ -5,6 +5,8 @@ import {
   type StorageErrorCode,
   type StorageErrorOptions
 } from '../../domain/errors.ts'
+import { connectionFailure } from '../../infra/net/connection-failure.ts'
+import { readRetryAfter } from '../../infra/net/retry-after.ts'
 
 /** What a 404 means: the listed folder is gone, or the object is. */
 export type Missing = 'FOLDER_NOT_FOUND' | 'OBJECT_NOT_FOUND'
@@ -12,7 +14,6 @@ export type Missing = 'FOLDER_NOT_FOUND' | 'OBJECT_NOT_FOUND'
 /** What we read of the SDK's errors. They carry no body of ours; `$response` is not enumerable. */
 interface SdkError {
   readonly name?: unknown
-  readonly code?: unknown
   readonly $fault?: unknown
   readonly $metadata?: { readonly httpStatusCode?: number; readonly requestId?: unknown }
   readonly $response?: { readonly headers?: Readonly<Record<string, string>> }
@@ -75,22 +76,6 @@ const ELSEWHERE = new Set([
   'IllegalLocationConstraintException'
 ])
 
-/** By what the connection failed with. */
-const BY_SYSTEM_CODE: Readonly<Record<string, Code>> = {
-  ETIMEDOUT: 'PROVIDER_TIMEOUT',
-  ECONNREFUSED: 'PROVIDER_UNAVAILABLE',
-  ECONNRESET: 'PROVIDER_UNAVAILABLE',
-  ECONNABORTED: 'PROVIDER_UNAVAILABLE',
-  EPIPE: 'PROVIDER_UNAVAILABLE',
-  ENOTFOUND: 'PROVIDER_UNAVAILABLE',
-  EAI_AGAIN: 'PROVIDER_UNAVAILABLE',
-  EHOSTUNREACH: 'PROVIDER_UNAVAILABLE',
-  EHOSTDOWN: 'PROVIDER_UNAVAILABLE',
-  ENETUNREACH: 'PROVIDER_UNAVAILABLE',
-  EADDRNOTAVAIL: 'PROVIDER_UNAVAILABLE',
-  EMFILE: 'PROVIDER_UNAVAILABLE'
-}
-
 /** What may be repeated of an answer: a code, a request id. */
 const WORD = /^[\w-]{1,64}$/
 
@@ -102,7 +87,7 @@ export function toStorageError(error: unknown, missing: Missing): StorageError {
   if (isStorageError(error)) return error
   const failure = (typeof error === 'object' && error !== null ? error : {}) as SdkError
   const status = failure.$metadata?.httpStatusCode
-  if (status === undefined) return fromConnection(error, failure)
+  if (status === undefined) return connectionFailure(error, 'S3')
 
   const name = typeof failure.name === 'string' && failure.$fault !== undefined ? failure.name : ''
   const cause = summary(status, name, failure)
@@ -111,7 +96,12 @@ export function toStorageError(error: unknown, missing: Missing): StorageError {
   }
   const code = BY_NAME[name] ?? fromStatus(status, failure.$fault !== undefined, missing)
   const retryAfterMs = code === 'PROVIDER_THROTTLED' ? readRetryAfter(failure.$response?.headers) : undefined
-  return fail(code, retryAfterMs === undefined ? { cause } : { cause, retryAfterMs })
+  return fail(code, {
+    cause,
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    // Bad keys are a 403 too; that a key is not known any more says nothing of the object.
+    ...((status === 401 || name === 'InvalidAccessKeyId') && { credentialsRefused: true })
+  })
 }
 
 /** Whether the server, not the connection, refused, with one of these names or statuses. */
@@ -144,15 +134,6 @@ function fromStatus(status: number, isS3Answer: boolean, missing: Missing): Code
   return 'PROVIDER_ERROR'
 }
 
-function fromConnection(error: unknown, { name, code }: SdkError): StorageError {
-  const systemCode = typeof code === 'string' && WORD.test(code) ? code : ''
-  const cause = new Diagnosis(`S3 gave no answer ${systemCode}`.trimEnd(), { cause: error })
-  const known = BY_SYSTEM_CODE[systemCode]
-  if (known !== undefined) return fail(known, { cause })
-  // The handler's own time-outs of connecting and of a silent socket have a name and no code.
-  return fail(name === 'TimeoutError' ? 'PROVIDER_TIMEOUT' : 'PROVIDER_ERROR', { cause })
-}
-
 function fail(code: Code, options: StorageErrorOptions): StorageError {
   return new StorageError(code, MESSAGES[code], options)
 }
@@ -162,13 +143,4 @@ function summary(status: number, name: string, { $fault, $metadata }: SdkError):
   const id = $metadata?.requestId
   const request = typeof id === 'string' && WORD.test(id) ? `, request ${id}` : ''
   return new Diagnosis(`S3 answered ${status}${what}${request}`)
-}
-
-/** RFC 9110, 10.2.3: seconds or a date. A date counts from the answer's own, so that no clock of ours matters. */
-function readRetryAfter(headers: Readonly<Record<string, string>> | undefined): number | undefined {
-  const value = headers?.['retry-after']
-  if (value === undefined) return undefined
-  if (/^\d{1,6}$/.test(value)) return Number(value) * 1000
-  const waitMs = Date.parse(value) - Date.parse(headers?.['date'] ?? '')
-  return Number.isNaN(waitMs) ? undefined : Math.max(0, waitMs)
 }

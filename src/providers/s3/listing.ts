@@ -3,6 +3,7 @@ import type { Entry, EntryPage, FolderInfo, IncompleteReason } from '../../domai
 import { StorageError } from '../../domain/errors.ts'
 import type { Call, ListCall } from '../../domain/storage-backend.ts'
 import { nameOf, parentOf } from '../shared/object-path.ts'
+import { requireLimit } from '../shared/page-limit.ts'
 import { compareUtf8 } from '../shared/utf8-order.ts'
 import { attempt, type Bucket } from './bucket.ts'
 import { fileEntry, folderEntry } from './entries.ts'
@@ -14,9 +15,7 @@ const MAX_CALLS = 10
 
 export async function listFolder(bucket: Bucket, folderId: string | null, call: ListCall): Promise<EntryPage> {
   const { cursor, limit, kind } = call
-  if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
-    throw new StorageError('INVALID_REQUEST', 'A page has 1 to 1000 entries.')
-  }
+  requireLimit(limit)
   const prefix = bucket.keys.ofFolder(folderId)
   const tokens = new Set<string | undefined>([cursor])
   let token = cursor

@@ -1,7 +1,7 @@
+import type { EgressAgents } from '../../domain/egress.ts'
 import type { Timeouts } from '../../domain/ports.ts'
 import type { StorageBackend } from '../../domain/storage-backend.ts'
 import { importSdk } from '../shared/import-sdk.ts'
-import type { S3Agents } from './agents.ts'
 import { S3Backend } from './backend.ts'
 import type { Preconditions } from './bucket.ts'
 import { createClient } from './client.ts'
@@ -9,7 +9,7 @@ import { Keys } from './keys.ts'
 import { accountIdOf, isAws, labelOf, type S3Settings } from './settings.ts'
 
 export interface OpenOptions {
-  readonly agents: S3Agents
+  readonly agents: EgressAgents
   readonly timeouts: Timeouts
   /** Left out: what is known of the endpoint. */
   readonly preconditions?: Preconditions

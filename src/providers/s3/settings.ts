@@ -1,5 +1,6 @@
 import { Secret } from '../../domain/secret.ts'
 import { isUnambiguous } from '../shared/object-path.ts'
+import { UnusableSetting } from '../shared/unusable-setting.ts'
 
 /** One bucket, or one folder of it, and how to reach it. Checked: nothing in here has to be looked at again. */
 export interface S3Settings {
@@ -18,11 +19,6 @@ export interface S3Settings {
 
 /** The same as it comes: typed by a user, configured by the host, or out of the database. */
 export type RawSettings = Readonly<Partial<Record<keyof S3Settings, unknown>>>
-
-/** Says which field cannot be used, and why; callers make it an error of their own. */
-export class UnusableSetting extends Error {
-  override readonly name = 'UnusableSetting'
-}
 
 /** The longest `accountId`, in bytes: together with a user's id it must fit a key of PostgreSQL's btree (2704). */
 const MAX_ACCOUNT_ID_BYTES = 1900

@@ -1,4 +1,4 @@
-import { sharedAgents } from '../../../src/providers/s3/agents.ts'
+import { busySockets, openEgress } from '../../support/egress.ts'
 import { FakeS3 } from '../../support/fake-s3.ts'
 import { openFake } from '../../support/s3-backend.ts'
 import type { Harness } from '../harness.ts'
@@ -9,16 +9,13 @@ export const harness: Harness = {
   async open(t) {
     const fake = await FakeS3.start(t)
     const prefix = 'jail/'
+    const egress = openEgress()
     return {
-      backend: await openFake(fake, { prefix, preconditions: 'native' }),
+      backend: await openFake(fake, { prefix, preconditions: 'native', egress }),
       async seed(files) {
         for (const [path, content] of Object.entries(files)) fake.store.put(prefix + path, Buffer.from(content))
       },
-      busy() {
-        const port = new URL(fake.endpoint).port
-        const sockets = Object.entries(sharedAgents.connected.http.sockets)
-        return sockets.filter(([name]) => name.includes(`:${port}:`)).flatMap(([, open]) => open ?? []).length
-      },
+      busy: () => busySockets(egress, new URL(fake.endpoint).port),
       missing: { folder: 'no such folder/', file: 'no such file' }
     }
   }

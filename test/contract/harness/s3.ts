@@ -1,8 +1,7 @@
 import type { Test } from 'tap'
 import { S3Client, CreateBucketCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { provider } from '../../../src/providers/s3.ts'
-import { sharedAgents } from '../../../src/providers/s3/agents.ts'
-import { openEgress } from '../../support/egress.ts'
+import { busySockets, openEgress } from '../../support/egress.ts'
 import { startFauxqs } from '../../support/fauxqs.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 import type { Harness, Opened } from '../harness.ts'
@@ -35,8 +34,8 @@ export async function openPlace(t: Test, place: S3Place): Promise<Opened> {
     if (!(error instanceof Error && error.name.startsWith('BucketAlready'))) throw error
   })
   const { credentials: parsed } = provider.connect.parse({ ...place, bucket, prefix })
-  const backend = await provider.open({ credentials: parsed, egress: openEgress(), timeouts: TEST_TIMEOUTS })
-  const port = new URL(endpoint).port
+  const egress = openEgress()
+  const backend = await provider.open({ credentials: parsed, egress, timeouts: TEST_TIMEOUTS })
   return {
     backend,
     async seed(files) {
@@ -46,10 +45,7 @@ export async function openPlace(t: Test, place: S3Place): Promise<Opened> {
         await client.send(new PutObjectCommand(put))
       }
     },
-    busy() {
-      const sockets = Object.entries(sharedAgents.connected.http.sockets)
-      return sockets.filter(([name]) => name.includes(`:${port}:`)).flatMap(([, open]) => open ?? []).length
-    },
+    busy: () => busySockets(egress, new URL(endpoint).port),
     missing: { folder: 'no such folder/', file: 'no such file' }
   }
 }

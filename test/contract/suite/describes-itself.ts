@@ -25,7 +25,7 @@ export function describesItself(t: Test, open: Open): void {
     t.not(account.id, '')
     t.not(account.name, '')
     t.same(Object.keys(account).sort(), ['email', 'id', 'name', 'quota'])
-    t.same(await backend.account(call()), account, 'the same when asked again')
+    t.match(await backend.account(call()), { id: account.id, name: account.name }, 'the same when asked again')
   })
 
   t.test('a signal that is aborted already ends each call with its reason', async (t) => {

@@ -352,3 +352,25 @@ t.test('an error of our own passes through a transaction as it is', async (t) =>
     own
   )
 })
+
+t.test(
+  'refused credentials make an ACTIVE connection wait for its user, if they are still the stored ones',
+  async (t) => {
+    const { store, save, setStatus } = await setUp(t)
+    const saved = await save()
+    t.equal(await store.requireReauth({ ...saved, userId: 'bob' }), false, 'another user’s')
+    t.equal(await store.requireReauth({ ...saved, id: 'none' }), false)
+    t.equal(await store.requireReauth({ ...saved, id: NUL }), false)
+    t.equal(await store.requireReauth(saved), true)
+    const waiting = await store.find('ann', saved.id)
+    t.match(waiting, { status: 'REQUIRES_REAUTH', lastErrorCode: 'ACCESS_DENIED', version: saved.version + 1 })
+    t.equal(await store.requireReauth(saved), false, 'once')
+
+    const renewed = await save()
+    t.match(renewed, { id: saved.id, status: 'ACTIVE', lastErrorCode: null })
+    t.equal(await store.requireReauth(saved), false, 'the credentials of before')
+    await setStatus(saved.id, 'DISABLED')
+    t.equal(await store.requireReauth({ ...renewed }), false, 'what the operator disabled stays so')
+    t.match(await store.find('ann', saved.id), { status: 'DISABLED' })
+  }
+)

@@ -1,9 +1,10 @@
 import t from 'tap'
-import { createEgressPolicy, parseAllowHosts } from '../../../src/infra/net/allow-hosts.ts'
+import { parseAllowHosts } from '../../../src/infra/net/allow-hosts.ts'
+import { EgressRules } from '../../../src/infra/net/egress-rules.ts'
 
-/** What is wrong with an entry, the same for the parser and the policy. */
+/** What is wrong with an entry, the same for the parser and the rules. */
 function messageFor(entry: string): string {
-  const messages = [parseAllowHosts, createEgressPolicy].map((take) => {
+  const messages = [parseAllowHosts, (entries: string[]) => new EgressRules(entries)].map((take) => {
     try {
       take(['nas.lan', entry])
       return 'nothing is wrong'

@@ -1,29 +1,28 @@
 import t from 'tap'
-import { StorageError } from '../../../src/domain/errors.ts'
-import { createEgressPolicy } from '../../../src/infra/net/allow-hosts.ts'
+import { refusal } from '../../support/net-refusal.ts'
 
-const MESSAGE = 'This server may not be used.'
+/** @param addresses what each name of `urls` means; an address means itself */
+const allowed = (allowHosts: readonly string[], urls: readonly string[], addresses: readonly string[] = []): string[] =>
+  urls.filter((url) => {
+    const isName = /[g-z]/i.test(new URL(url).hostname)
+    return refusal(allowHosts, url, isName ? addresses : []) === null
+  })
 
-/** Why `url` is refused, as the log will read it; `null` where it is allowed. */
-function refusal(allowHosts: readonly string[], url: string): string | null {
-  try {
-    createEgressPolicy(allowHosts).assertAllowed(new URL(url))
-    return null
-  } catch (error) {
-    if (!(error instanceof StorageError) || error.code !== 'ENDPOINT_FORBIDDEN' || error.message !== MESSAGE)
-      throw error
-    return (error.cause as Error).message
-  }
-}
-
-const allowed = (allowHosts: readonly string[], urls: readonly string[]): string[] =>
-  urls.filter((url) => refusal(allowHosts, url) === null)
+const overHttps = (urls: readonly string[]): string[] => urls.map((url) => url.replace('http:', 'https:'))
 
 const EVERYTHING = ['0.0.0.0/0', '::/0']
 
-t.test('without an entry nothing may be reached', async (t) => {
-  const urls = ['https://example.org', 'http://93.184.216.34', 'http://[2606:2800:220:1::1]/', 'http://localhost']
-  t.same(allowed([], urls), [])
+const PLAIN = (origin: string): string => `${origin}: plain http, and not in allowHosts`
+
+t.test('without an entry the public internet may be reached over https, and nothing else', async (t) => {
+  const open = [
+    'https://example.org',
+    'https://example.org:8443/x',
+    'https://93.184.216.34',
+    'https://[2606:2800:220:1::1]/'
+  ]
+  t.same(allowed([], [...open, ...open.map((url) => url.replace('https:', 'http:'))], ['93.184.216.34']), open)
+  t.same(allowed([], ['https://localhost', 'https://nas.lan', 'http://localhost'], ['10.0.0.1']), [])
 })
 
 t.test('each kind of entry opens what it names', async (t) => {
@@ -46,7 +45,8 @@ t.test('each kind of entry opens what it names', async (t) => {
     ['nas.lan:443', ['https://nas.lan', 'https://nas.lan:443', 'http://nas.lan:443']],
     ['nas.lan:80', ['http://nas.lan', 'http://nas.lan:80']]
   ]
-  for (const [entry, urls] of cases) t.same(allowed([entry], urls), urls, entry)
+  // A name that the operator has named may be anywhere.
+  for (const [entry, urls] of cases) t.same(allowed([entry], urls, ['::1', '10.9.9.9']), urls, entry)
 })
 
 t.test('no entry opens more than it names', async (t) => {
@@ -69,7 +69,9 @@ t.test('no entry opens more than it names', async (t) => {
     ['localhost', ['http://127.0.0.1', 'http://[::1]', 'http://a.localhost']],
     ['127.0.0.1', ['http://localhost', 'http://localhost.', 'http://127.0.0.2']]
   ]
-  for (const [entry, urls] of cases) t.same(allowed([entry], urls), [], entry)
+  for (const [entry, urls] of cases) {
+    t.same(allowed([entry], urls, ['::1']), [], entry)
+  }
 })
 
 t.test('only http and https may leave, and no URL that holds a user name or a password', async (t) => {
@@ -133,7 +135,8 @@ t.test('an address is the same address in any notation: refused by default', asy
     'http://LOCALHOST',
     'http://ⓛocalhost'
   ]
-  t.same(allowed(['nas.lan', '203.0.113.0/24'], [...LOOPBACK, ...others]), [])
+  const urls = [...LOOPBACK, ...others]
+  t.same(allowed(['nas.lan', '203.0.113.0/24'], [...urls, ...overHttps(urls)], ['127.0.0.1']), [])
 })
 
 t.test('an address is the same address in any notation: allowed where it is named', async (t) => {
@@ -156,6 +159,9 @@ t.test('link-local and cloud metadata stay closed whatever is allowed', async (t
     'http://[::ffff:0:169.254.169.254]',
     'http://[64:ff9b::169.254.169.254]',
     'http://[64:ff9b:1::169.254.169.254]',
+    'http://[64:ff9b:1:a9fe:a9:fe00::]',
+    'http://[64:ff9b:1:aa:a9:fea9:fe00:0]',
+    'http://[64:ff9b:1:aaaa:a9:fea9:fe00:0]',
     'http://[64:ff9b::100.100.100.200]',
     'http://[2002:a9fe:a9fe::1]',
     'http://[fe80::1]',
@@ -182,7 +188,8 @@ t.test('link-local and cloud metadata stay closed whatever is allowed', async (t
     'fe80::/10'
   ]
   const names = ['metadata.google.internal', 'metadata.goog', 'metadata.tencentyun.com', 'instance-data.ec2.internal']
-  t.same(allowed([...entries, ...names], urls), [])
+  // Whatever their names come to.
+  t.same(allowed([...entries, ...names], [...urls, ...overHttps(urls)], ['93.184.216.34']), [])
 })
 
 t.test('what lies beside the closed addresses can be allowed', async (t) => {
@@ -196,9 +203,54 @@ t.test('what lies beside the closed addresses can be allowed', async (t) => {
   t.same(allowed(EVERYTHING, urls), urls)
 })
 
+t.test('a named host may be anywhere but at a closed address', async (t) => {
+  const at = (...addresses: string[]): string | null => refusal(['nas.lan:8080'], 'http://nas.lan:8080', addresses)
+  for (const address of ['127.0.0.1', '::1', '10.0.0.1', '100.64.0.1', 'fd12::1', '93.184.216.34', '::ffff:10.0.0.1'])
+    t.equal(at(address), null, address)
+  for (const address of ['169.254.169.254', '::ffff:169.254.169.254', 'fe80::1', 'fd00:ec2::254', '100.100.100.200'])
+    t.match(at(address), / is .*: link-local or cloud metadata$/, address)
+  t.match(at('10.0.0.1', '169.254.169.254'), /169\.254/)
+})
+
+t.test('a range opens the names that lead into it, with their port, over http too', async (t) => {
+  t.equal(refusal(['10.0.0.0/24'], 'http://nas.lan', ['10.0.0.7']), null)
+  t.equal(refusal(['10.0.0.0/24'], 'https://nas.lan:8443', ['10.0.0.7', '::ffff:10.0.0.8']), null)
+  t.equal(refusal(['93.184.216.34:8080'], 'http://example.org:8080', ['93.184.216.34']), null)
+  t.equal(
+    refusal(['93.184.216.34:8080'], 'http://example.org:8081', ['93.184.216.34']),
+    PLAIN('http://example.org:8081')
+  )
+  t.match(refusal(['10.0.0.0/24'], 'http://nas.lan', ['10.0.1.7']), /no public address, and not in allowHosts/)
+})
+
+t.test('one forbidden address among several forbids the name, wherever it stands', async (t) => {
+  const [good, bad] = [['93.184.216.34', '2606:2800:220:1::1'], '10.0.0.1']
+  t.equal(refusal([], 'https://example.org', good), null)
+  for (const place of [0, 1, 2])
+    t.match(refusal([], 'https://example.org', good.toSpliced(place, 0, bad)), /is 10\.0\.0\.1: no public address/)
+})
+
+t.test('plain http is refused before the name is resolved where nothing could allow it', async (t) => {
+  t.equal(refusal([], 'http://example.org'), PLAIN('http://example.org'))
+  t.equal(refusal(['10.0.0.1:8080'], 'http://example.org'), PLAIN('http://example.org'))
+  t.equal(refusal(['10.0.0.1:80'], 'http://example.org'), null)
+  t.equal(
+    refusal(['10.0.0.1:80'], 'http://example.org', ['93.184.216.34']),
+    'http://example.org:80 is 93.184.216.34: plain http, and not in allowHosts'
+  )
+})
+
+t.test('what is no address opens nothing', async (t) => {
+  for (const text of ['', 'nas.lan', 'fe80::1%eth0', '127.1', '0x7f.0.0.1', '1.2.3.4:80', '[::1]'])
+    t.match(refusal(EVERYTHING, 'https://nas.lan', [text]), /an address that cannot be read/, text)
+})
+
 t.test('the log is told which host and why', async (t) => {
-  t.equal(refusal([], 'https://nas.lan:8443/secret?token=secret'), 'https://nas.lan:8443: not in allowHosts')
-  t.equal(refusal([], 'http://10.0.0.1'), 'http://10.0.0.1: not in allowHosts')
+  const none = 'no public address, and not in allowHosts'
+  const secret = 'https://nas.lan:8443/secret?token=secret'
+  t.equal(refusal([], secret, ['10.0.0.1']), `https://nas.lan:8443 is 10.0.0.1: ${none}`)
+  t.equal(refusal([], 'http://10.0.0.1'), `http://10.0.0.1: ${none}`)
   t.equal(refusal(EVERYTHING, 'http://169.254.1.1'), 'http://169.254.1.1: link-local or cloud metadata')
+  t.equal(refusal(EVERYTHING, 'https://metadata.goog'), 'https://metadata.goog: cloud metadata')
   t.equal(refusal([], 'ftp://nas.lan'), 'ftp://nas.lan: neither http nor https')
 })

@@ -1,0 +1,113 @@
+import { createHash, randomBytes } from 'node:crypto'
+import type { Connection } from '../domain/connection.ts'
+import { StorageError } from '../domain/errors.ts'
+import type { Clock, CredentialCipher, OAuthStateStore, PendingFlow } from '../domain/ports.ts'
+import type { ConnectContext, LoginFlowConnect, ProviderDefinition } from '../domain/provider.ts'
+import { Secret } from '../domain/secret.ts'
+import type { Connect } from './connect.ts'
+
+/** How long a user may take to log in. */
+const FLOW_MS = 600_000
+const MAX_FLOWS_PER_USER = 5
+const FLOW_ID = /^[\w-]{43}$/
+
+export interface LoginFlowPorts {
+  readonly flows: OAuthStateStore
+  readonly cipher: CredentialCipher
+  readonly clock: Clock
+  readonly connect: Connect
+  readonly contextOf: (providerId: string) => Omit<ConnectContext, 'signal'>
+}
+
+export interface BeginLogin {
+  readonly userId: string
+  readonly provider: ProviderDefinition
+  /** The server, as the user typed it. */
+  readonly baseUrl: string
+  /** The user's name for the connection; left out: the provider's suggestion. */
+  readonly label: string | undefined
+  readonly signal: AbortSignal
+}
+
+export interface PollLogin {
+  readonly userId: string
+  readonly provider: ProviderDefinition
+  readonly flowId: string
+  readonly signal: AbortSignal
+}
+
+export interface LoginFlow {
+  /** @throws StorageError `UNSUPPORTED` for a provider without such a login, and what its `begin` throws */
+  begin(request: BeginLogin): Promise<{ loginUrl: string; flowId: string }>
+  /**
+   * The connection, once the user has logged in; `null` before.
+   *
+   * @throws StorageError `INVALID_STATE` for a flow that is not this user's, has ended or has expired
+   */
+  poll(request: PollLogin): Promise<Connection | null>
+}
+
+/** What is sealed while a flow waits. */
+interface Waiting {
+  readonly label?: string | undefined
+  readonly pending?: unknown
+  /** What the provider told, once: kept until a connection has come of it. */
+  readonly fields?: Readonly<Record<string, unknown>>
+}
+
+/** Connects through a login at the service's own page, which the service is asked about until it has happened. */
+export function createLoginFlow(ports: LoginFlowPorts): LoginFlow {
+  const { flows, cipher, clock, connect, contextOf } = ports
+
+  const seal = (waiting: Waiting, flow: Pick<PendingFlow, 'stateHash' | 'userId' | 'provider'>): string =>
+    cipher.seal(new Secret(waiting), bindingOf(flow))
+
+  async function tell(flow: PendingFlow, waiting: Waiting, request: PollLogin): Promise<Waiting['fields'] | null> {
+    if (waiting.fields !== undefined) return waiting.fields
+    const { provider, signal } = request
+    const context = { ...contextOf(provider.id), signal }
+    const fields = await loginOf(provider).poll(new Secret(waiting.pending), context)
+    if (fields !== null) await flows.reseal(flow.stateHash, seal({ ...waiting, fields }, flow))
+    return fields
+  }
+
+  return {
+    async begin({ userId, provider, baseUrl, label, signal }) {
+      const { loginUrl, pending } = await loginOf(provider).begin(baseUrl, { ...contextOf(provider.id), signal })
+      const flowId = randomBytes(32).toString('base64url')
+      const flow = { stateHash: hashOf(flowId), userId, provider: provider.id }
+      const sealedVerifier = seal({ label, pending: pending.reveal() }, flow)
+      const expiresAt = new Date(clock.date() + FLOW_MS)
+      await flows.save({ ...flow, sealedVerifier, bindingHash: '', returnTo: '', expiresAt }, MAX_FLOWS_PER_USER)
+      return { loginUrl, flowId }
+    },
+
+    async poll(request) {
+      const { userId, provider, flowId, signal } = request
+      loginOf(provider)
+      const stateHash = hashOf(flowId)
+      const flow = FLOW_ID.test(flowId) ? await flows.find(stateHash, userId, provider.id) : null
+      if (flow === null) throw new StorageError('INVALID_STATE', 'This login has ended or expired: begin again.')
+      const waiting = cipher.open(flow.sealedVerifier, bindingOf(flow)).reveal() as Waiting
+      const fields = await tell(flow, waiting, request)
+      if (fields === null || fields === undefined) return null
+      const connection = await connect({ userId, provider, fields, label: waiting.label, signal })
+      await flows.remove(stateHash)
+      return connection
+    }
+  }
+}
+
+function loginOf({ connect }: ProviderDefinition): LoginFlowConnect {
+  if (connect.type === 'login-flow') return connect
+  throw new StorageError('UNSUPPORTED', 'This provider is not connected by a login at its own page.')
+}
+
+function hashOf(flowId: string): string {
+  return createHash('sha256').update(flowId).digest('hex')
+}
+
+/** A flow stands where a connection's id would: no connection has an id like this. */
+function bindingOf({ stateHash, userId, provider }: Pick<PendingFlow, 'stateHash' | 'userId' | 'provider'>) {
+  return { userId, provider, connectionId: `login-flow:${stateHash}` }
+}

@@ -1,0 +1,54 @@
+import { Socket } from 'node:net'
+import type { Agent, buildConnector, Pool } from 'undici'
+import type { Timeouts } from '../../domain/ports.ts'
+import { type EgressRules, targetOf } from './egress-rules.ts'
+import { guardedLookup, type Resolve, watchConnected } from './guarded-connection.ts'
+
+/** Less than common servers keep an idle connection (5 s and more): a call must not meet one that is being closed. */
+const KEEP_ALIVE_MS = 4000
+/** Per origin, since each body that is being downloaded holds one. */
+const MAX_CONNECTIONS = 1000
+
+/**
+ * The connections of one set of rules. Each origin has a pool, whose connector knows for which target it resolves and
+ * checks.
+ */
+export async function createDispatcher(rules: EgressRules, resolve: Resolve, timeouts: Timeouts): Promise<Agent> {
+  const undici = await import('undici')
+  return new undici.Agent({
+    factory: (origin, options) =>
+      new undici.Pool(origin, {
+        ...(options as Pool.Options),
+        connections: MAX_CONNECTIONS,
+        pipelining: 1,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        keepAliveMaxTimeout: KEEP_ALIVE_MS,
+        connect: guardedConnector(undici.buildConnector, new URL(origin), rules, resolve, timeouts)
+      })
+  })
+}
+
+function guardedConnector(
+  build: typeof buildConnector,
+  origin: URL,
+  rules: EgressRules,
+  resolve: Resolve,
+  timeouts: Timeouts
+): buildConnector.connector {
+  const target = targetOf(origin)
+  const options = { timeout: timeouts.connectMs, lookup: guardedLookup(rules, target, resolve) }
+  const connect: (...asked: Parameters<buildConnector.connector>) => unknown = build(options)
+  return (asked, callback) => {
+    try {
+      rules.assertTarget(target)
+    } catch (refusal) {
+      callback(refusal as Error, null)
+      return
+    }
+    // Its types keep to themselves that a connector hands over the socket at once. The callback comes after TLS, when
+    // whoever is there has been told the name.
+    const socket = connect(asked, callback)
+    if (!(socket instanceof Socket)) throw new TypeError('This version of undici connects in another way')
+    watchConnected(rules, target, socket)
+  }
+}

@@ -1,0 +1,127 @@
+import type { EgressPolicy } from '../../domain/egress.ts'
+import { Diagnosis, StorageError } from '../../domain/errors.ts'
+import {
+  type AllowedHost,
+  allowsAddress,
+  allowsName,
+  allowsSomeAddress,
+  parseAllowHosts,
+  unbracketed,
+  withoutTrailingDot
+} from './allow-hosts.ts'
+import { type HostAddress, isAlwaysClosed, isGlobalUnicast, parseAddress } from './host-address.ts'
+
+/** Where a connection is meant to lead. */
+export interface Target {
+  readonly protocol: string
+  /** A name without a trailing dot, or an address without brackets. */
+  readonly host: string
+  readonly port: number
+}
+
+/** Names under which clouds serve metadata; their addresses are closed too. */
+const CLOSED_NAMES: ReadonlySet<string> = new Set([
+  'metadata',
+  'metadata.goog',
+  'metadata.google.internal',
+  'metadata.tencentyun.com',
+  'instance-data',
+  'instance-data.ec2.internal'
+])
+
+const LOCALHOST = /(?:^|\.)localhost$/
+const LOOPBACK = ['127.0.0.1', '::1'].flatMap((address) => parseAddress(address) ?? [])
+
+const DEFAULT_PORTS: ReadonlyMap<string, number> = new Map([
+  ['http:', 80],
+  ['https:', 443]
+])
+
+/** URL has brought every notation of an address (0x7f.1, 2130706433, full-width digits) to the usual one by now. */
+export function targetOf(url: URL): Target {
+  const port = url.port === '' ? (DEFAULT_PORTS.get(url.protocol) ?? 0) : Number(url.port)
+  return { protocol: url.protocol, host: withoutTrailingDot(unbracketed(url.hostname)), port }
+}
+
+/**
+ * What a provider may reach on behalf of users: public addresses over https, and what the operator names, which may be
+ * anywhere and plain http. Credentials go wherever we go, so plain http is for named hosts alone. Link-local and cloud
+ * metadata addresses stay closed whatever is named.
+ *
+ * A rule is about the address that is connected in the end: a URL is only refused early where that is certain.
+ */
+export class EgressRules implements EgressPolicy {
+  readonly #allowed: readonly AllowedHost[]
+
+  /** @throws Error that names the entry at fault */
+  constructor(allowHosts: readonly string[]) {
+    this.#allowed = parseAllowHosts(allowHosts)
+  }
+
+  assertAllowed(url: URL): void {
+    const refusal = this.#refusalOfUrl(url)
+    if (refusal !== null) throw forbidden(`${url.protocol}//${url.host}: ${refusal}`)
+  }
+
+  /**
+   * As {@link assertAllowed}, for a client that no longer has the URL.
+   *
+   * @throws StorageError `ENDPOINT_FORBIDDEN`
+   */
+  assertTarget(target: Target): void {
+    const refusal = this.#refusalOfTarget(target)
+    if (refusal !== null) throw forbidden(`${spell(target)}: ${refusal}`)
+  }
+
+  /**
+   * One forbidden address among several forbids the name: whoever answers for it could let us have either.
+   *
+   * @throws StorageError `ENDPOINT_FORBIDDEN`
+   */
+  assertAddresses(target: Target, addresses: readonly string[]): void {
+    for (const text of addresses) {
+      const address = parseAddress(text)
+      const refusal = address === null ? 'an address that cannot be read' : this.#refusalOfAddress(target, address)
+      if (refusal !== null) throw forbidden(`${spell(target)} is ${text}: ${refusal}`)
+    }
+  }
+
+  #refusalOfUrl(url: URL): string | null {
+    if (!DEFAULT_PORTS.has(url.protocol)) return 'neither http nor https'
+    if (url.username !== '' || url.password !== '') return 'the URL holds a user name or a password'
+    return this.#refusalOfTarget(targetOf(url))
+  }
+
+  #refusalOfTarget(target: Target): string | null {
+    const { protocol, host, port } = target
+    const address = parseAddress(host)
+    if (address !== null) return this.#refusalOfAddress(target, address)
+    // Such as an address with a zone, which would be connected without ever being resolved.
+    if (host === '' || host.includes(':')) return 'an address that cannot be read'
+    if (CLOSED_NAMES.has(host)) return 'cloud metadata'
+    if (allowsName(this.#allowed, host, port)) return null
+    // This machine by definition (RFC 6761, 6.3), whether or not anybody resolves it.
+    if (LOCALHOST.test(host) && !this.#allowsLoopback(target)) return 'no public address, and not in allowHosts'
+    const isOpen = protocol === 'https:' || allowsSomeAddress(this.#allowed, port)
+    return isOpen ? null : 'plain http, and not in allowHosts'
+  }
+
+  #allowsLoopback({ port }: Target): boolean {
+    return LOOPBACK.some((address) => allowsAddress(this.#allowed, address, port))
+  }
+
+  #refusalOfAddress({ protocol, host, port }: Target, address: HostAddress): string | null {
+    if (isAlwaysClosed(address)) return 'link-local or cloud metadata'
+    if (allowsName(this.#allowed, host, port) || allowsAddress(this.#allowed, address, port)) return null
+    if (!isGlobalUnicast(address)) return 'no public address, and not in allowHosts'
+    return protocol === 'https:' ? null : 'plain http, and not in allowHosts'
+  }
+}
+
+function spell({ protocol, host, port }: Target): string {
+  return `${protocol}//${host}:${port}`
+}
+
+function forbidden(why: string): StorageError {
+  return new StorageError('ENDPOINT_FORBIDDEN', 'This server may not be used.', { cause: new Diagnosis(why) })
+}

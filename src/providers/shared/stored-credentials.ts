@@ -1,0 +1,37 @@
+import { Diagnosis, StorageError } from '../../domain/errors.ts'
+import type { Secret } from '../../domain/secret.ts'
+import { UnusableSetting } from './unusable-setting.ts'
+
+/**
+ * Reads what a user typed.
+ *
+ * @throws StorageError `INVALID_CREDENTIALS` that says which field is at fault
+ */
+export function readTyped<T>(read: () => T): T {
+  return attempt(read, (error) => new StorageError('INVALID_CREDENTIALS', error.message))
+}
+
+/**
+ * Reads what was sealed, as strictly as what a user types.
+ *
+ * @throws StorageError `CREDENTIALS_UNREADABLE`
+ */
+export function readStored<T>(credentials: Secret<unknown>, read: (fields: Readonly<Record<string, unknown>>) => T): T {
+  const value = credentials.reveal()
+  const fields = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+  return attempt(
+    () => read(fields),
+    (error) => {
+      const cause = new Diagnosis(`Stored credentials: ${error.message}`)
+      return new StorageError('CREDENTIALS_UNREADABLE', 'The stored credentials cannot be used.', { cause })
+    }
+  )
+}
+
+function attempt<T>(read: () => T, toError: (error: UnusableSetting) => StorageError): T {
+  try {
+    return read()
+  } catch (error) {
+    throw error instanceof UnusableSetting ? toError(error) : error
+  }
+}

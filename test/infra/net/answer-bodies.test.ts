@@ -1,0 +1,242 @@
+import { randomBytes } from 'node:crypto'
+import { Readable, type Transform } from 'node:stream'
+import t, { type Test } from 'tap'
+import {
+  brotliCompressSync,
+  constants,
+  createBrotliCompress,
+  createDeflate,
+  createGzip,
+  deflateSync,
+  gzipSync
+} from 'node:zlib'
+import type { HttpAnswer, HttpRequest } from '../../../src/domain/egress.ts'
+import { isStorageError } from '../../../src/domain/errors.ts'
+import { openEgress } from '../../support/egress.ts'
+import { failureOf, NET_CLIENTS } from '../../support/net-clients.ts'
+import { startServer, startTcp } from '../../support/net-server.ts'
+import { readBody } from '../../support/read-body.ts'
+import { until } from '../../support/until.ts'
+
+const { signal } = new AbortController()
+const MIB = 1024 * 1024
+const TEXT = 'what was meant '.repeat(100)
+
+async function get(
+  origin: string,
+  request: Partial<HttpRequest> = {}
+): Promise<HttpAnswer & { read(): Promise<string> }> {
+  const answer = await openEgress().request({ method: 'GET', url: new URL(origin), signal, ...request })
+  return { ...answer, read: async () => (await readBody(answer.body)).toString('latin1') }
+}
+
+const read = async (origin: string, request?: Partial<HttpRequest>): Promise<string> =>
+  (await get(origin, request)).read()
+
+/** A server that answers each request with these bytes as they are, and then does `end` with the socket. */
+async function saying(t: Test, bytes: string, end: 'keep' | 'end' | 'reset') {
+  const server = await startTcp(t, (socket) => {
+    socket.on('data', () => {
+      socket.write(bytes, 'latin1', () => {
+        if (end === 'end') socket.end()
+        // What was written has to get there first.
+        if (end === 'reset') setImmediate(() => socket.resetAndDestroy())
+      })
+    })
+  })
+  return { server, origin: `http://127.0.0.1:${server.port}` }
+}
+
+/** 300 MB of spaces, compressed. */
+async function bomb(compressor: Transform): Promise<Buffer> {
+  const spaces = Buffer.alloc(MIB, ' ')
+  return readBody(Readable.from(Array(300).fill(spaces) as Buffer[]).pipe(compressor))
+}
+
+const BOMBS: [string, () => Transform][] = [
+  ['gzip', () => createGzip({ level: 9 })],
+  ['deflate', () => createDeflate({ level: 9 })],
+  ['br', () => createBrotliCompress({ params: { [constants.BROTLI_PARAM_QUALITY]: 1 } })]
+]
+
+for (const [coding, compressor] of BOMBS) {
+  t.test(`300 MB of spaces as a little ${coding} are not unpacked`, async (t) => {
+    const body = await bomb(compressor())
+    t.ok(body.length < MIB)
+    const server = await startServer(t)
+    server.answer = (_request, response) => response.writeHead(200, { 'content-encoding': coding }).end(body)
+    const [before, startedAt] = [process.memoryUsage.rss(), performance.now()]
+    let received = 0
+    const { body: unpacked } = await get(server.origin, { maxBytes: 8 * MIB })
+    const failure = await failureOf(
+      (async () => {
+        for await (const chunk of unpacked as AsyncIterable<Buffer>) received += chunk.length
+      })()
+    )
+    t.equal(failure.code, 'PROVIDER_ERROR')
+    t.equal(failure.message, 'The answer of the provider is too large.')
+    t.ok(received <= 8 * MIB)
+    t.ok(process.memoryUsage.rss() - before < 100 * MIB)
+    t.ok(performance.now() - startedAt < 5000)
+    await until(() => server.sockets.size === 0)
+  })
+}
+
+for (const client of NET_CLIENTS) {
+  t.test(`${client.name} reads no answer without an end`, async (t) => {
+    const server = await startServer(t)
+    server.answer = (_request, response) => {
+      const spaces = Buffer.alloc(MIB, ' ')
+      const pour = (): void => {
+        while (!response.destroyed && response.write(spaces));
+      }
+      response.on('drain', pour)
+      pour()
+    }
+    t.equal((await failureOf(client.call(openEgress(), server.origin))).code, 'PROVIDER_ERROR')
+    await until(() => server.sockets.size === 0)
+  })
+
+  t.test(`${client.name} takes no answer that was cut short for a whole one`, async (t) => {
+    const head = 'HTTP/1.1 200 OK\r\ncontent-type: application/xml\r\n'
+    const cut = [
+      `${head}content-length: 100\r\n\r\n<ListBucketResult/>`,
+      `${head}transfer-encoding: chunked\r\n\r\n13\r\n<ListBucketResult/>\r\n`,
+      `${head}transfer-encoding: chunked\r\n\r\n20\r\n<ListBucketResult/>`
+    ]
+    for (const bytes of [...cut, head, ''])
+      for (const end of ['end', 'reset'] as const) {
+        const { origin } = await saying(t, bytes, end)
+        const { code } = await failureOf(client.call(openEgress(), origin))
+        t.equal(code, 'PROVIDER_UNAVAILABLE', JSON.stringify([bytes, end]))
+      }
+  })
+
+  t.test(`${client.name} takes no nonsense for an answer`, async (t) => {
+    const nonsense = [
+      'HTTP/1.1 200 OK\r\ncontent-length: five\r\n\r\nhello',
+      'HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello',
+      'HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\nhello',
+      'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nhello',
+      `HTTP/1.1 200 OK\r\nx: ${'x'.repeat(100_000)}\r\n\r\n`,
+      'SSH-2.0-OpenSSH_9.9\r\n'
+    ]
+    for (const bytes of nonsense) {
+      const { server, origin } = await saying(t, bytes, 'keep')
+      const { code } = await failureOf(client.call(openEgress(), origin))
+      // Some of it looks like an answer that was cut short.
+      t.ok(['PROVIDER_ERROR', 'PROVIDER_UNAVAILABLE'].includes(code), `${bytes.slice(0, 60)}: ${code}`)
+      await until(() => server.sockets.size === 0)
+    }
+  })
+}
+
+t.test('an answer is unpacked as its sender packed it', async (t) => {
+  const server = await startServer(t)
+  const codings: [string, Buffer][] = [
+    ['gzip', gzipSync(TEXT)],
+    ['GZIP', gzipSync(TEXT)],
+    [' x-gzip ', gzipSync(TEXT)],
+    ['deflate', deflateSync(TEXT)],
+    ['br', brotliCompressSync(TEXT)],
+    ['identity', Buffer.from(TEXT)],
+    ['', Buffer.from(TEXT)]
+  ]
+  for (const [coding, body] of codings) {
+    server.answer = (_request, response) => response.writeHead(200, { 'content-encoding': coding }).end(body)
+    t.equal(await read(server.origin), TEXT, coding)
+  }
+  t.equal(server.requests[0]?.headers['accept-encoding'], 'gzip, deflate, br')
+})
+
+t.test('a content coding that nobody asked for, or more than one, is refused', async (t) => {
+  const server = await startServer(t)
+  for (const coding of ['zstd', 'compress', 'gzip, br', 'gzip, gzip', 'gzip,identity', 'constructor', '__proto__']) {
+    server.answer = (_request, response) =>
+      response.writeHead(200, { 'content-encoding': coding }).write(gzipSync(gzipSync(TEXT)))
+    t.equal((await failureOf(read(server.origin))).code, 'PROVIDER_ERROR', coding)
+    await until(() => server.sockets.size === 0)
+  }
+  server.answer = (_request, response) =>
+    response.setHeader('content-encoding', ['gzip', 'br']).end(gzipSync(brotliCompressSync(TEXT)))
+  t.equal((await failureOf(read(server.origin))).code, 'PROVIDER_ERROR')
+})
+
+t.test('what is no such coding, or ends in its middle, is a mistake of the provider', async (t) => {
+  const server = await startServer(t)
+  for (const [coding, body] of [
+    ['gzip', Buffer.from('hello')],
+    ['gzip', gzipSync(TEXT).subarray(0, -8)],
+    ['deflate', deflateSync(TEXT).subarray(0, 20)],
+    ['br', brotliCompressSync(TEXT).subarray(0, 5)],
+    ['br', Buffer.from('hello')]
+  ] as const) {
+    server.answer = (_request, response) => response.writeHead(200, { 'content-encoding': coding }).end(body)
+    t.equal((await failureOf(read(server.origin))).code, 'PROVIDER_ERROR', coding)
+  }
+})
+
+t.test('what has no body needs no unpacking', async (t) => {
+  const server = await startServer(t)
+  for (const [method, status] of [
+    ['HEAD', 200],
+    ['GET', 204],
+    ['GET', 304]
+  ] as const) {
+    server.answer = (_request, response) => response.writeHead(status, { 'content-encoding': 'gzip' }).end()
+    t.equal(await read(server.origin, { method }), '')
+  }
+  server.answer = (_request, response) =>
+    response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': '0' }).end()
+  t.equal(await read(server.origin), '')
+})
+
+t.test('an answer may be as large as its limit, and no larger', async (t) => {
+  const server = await startServer(t)
+  server.answer = (_request, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(TEXT))
+  t.equal(await read(server.origin, { maxBytes: TEXT.length }), TEXT)
+  t.equal((await failureOf(read(server.origin, { maxBytes: TEXT.length - 1 }))).code, 'PROVIDER_ERROR')
+})
+
+t.test('a body ends where its length says, whatever else is sent', async (t) => {
+  const { server, origin } = await saying(
+    t,
+    'HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello and HTTP/1.1 200 OK\r\n\r\n',
+    'keep'
+  )
+  const egress = openEgress()
+  for (let i = 0; i < 3; i++) {
+    const answer = await egress.request({ method: 'GET', url: new URL(origin), signal })
+    const text = await readBody(answer.body).then(String, (error: unknown) => isStorageError(error, 'PROVIDER_ERROR'))
+    t.ok(text === 'hello' || text === true)
+  }
+  await until(() => server.sockets.size === 0)
+  t.equal(server.connections, 3)
+})
+
+t.test('a transfer comes verbatim, whatever its coding', async (t) => {
+  const server = await startServer(t)
+  const packed = gzipSync(TEXT)
+  for (const coding of ['gzip', 'zstd', 'gzip, br', 'constructor']) {
+    server.answer = (_request, response) => response.writeHead(200, { 'content-encoding': coding }).end(packed)
+    t.equal(await read(server.origin, { purpose: 'transfer' }), packed.toString('latin1'), coding)
+  }
+  t.equal(server.requests[0]?.headers['accept-encoding'], 'identity')
+})
+
+t.test('a transfer has no limit', async (t) => {
+  const server = await startServer(t)
+  const body = randomBytes(20 * MIB)
+  server.answer = (_request, response) => response.end(body)
+  const answer = await get(server.origin, { purpose: 'transfer', maxBytes: 10 })
+  t.ok((await readBody(answer.body)).equals(body))
+})
+
+t.test('a transfer that was cut short is no whole one, and fails as calls do', async (t) => {
+  for (const end of ['end', 'reset'] as const) {
+    for (const head of ['content-length: 100\r\n\r\n', 'transfer-encoding: chunked\r\n\r\n5\r\n']) {
+      const { origin } = await saying(t, `HTTP/1.1 200 OK\r\n${head}hello`, end)
+      t.equal((await failureOf(read(origin, { purpose: 'transfer' }))).code, 'PROVIDER_UNAVAILABLE')
+    }
+  }
+})

@@ -1,0 +1,168 @@
+import { spawn } from 'node:child_process'
+import { getEventListeners, once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { openEgress } from '../../support/egress.ts'
+import { failureOf, NET_CLIENTS } from '../../support/net-clients.ts'
+import { startServer, startTcp } from '../../support/net-server.ts'
+import { readBody } from '../../support/read-body.ts'
+import { until } from '../../support/until.ts'
+
+process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
+
+const SHORT = 150
+const { signal } = new AbortController()
+
+for (const client of NET_CLIENTS) {
+  void t.test(client.name, async (t) => {
+    t.test('waits for a connection no longer than it should, the name included', async (t) => {
+      const timeouts = { connectMs: SHORT }
+      const asked: unknown[] = []
+      const egress = openEgress({ timeouts, resolve: (...question) => asked.push(question) })
+      const { code, retryable } = await failureOf(client.call(egress, 'http://nas.test:9', { timeouts }))
+      t.same([code, retryable, asked.length], ['PROVIDER_TIMEOUT', true, 1])
+    })
+
+    t.test('waits for TLS no longer than it should', async (t) => {
+      const server = await startTcp(t, () => {})
+      const timeouts = { connectMs: SHORT, headersMs: SHORT }
+      const call = client.call(openEgress({ timeouts }), `https://127.0.0.1:${server.port}`, { timeouts })
+      t.equal((await failureOf(call)).code, 'PROVIDER_TIMEOUT')
+      await until(() => server.sockets.size === 0)
+    })
+
+    t.test('waits for an answer no longer than it should', async (t) => {
+      const server = await startServer(t)
+      server.answer = () => {}
+      const timeouts = { headersMs: SHORT }
+      const call = client.call(openEgress({ timeouts }), server.origin, { timeouts })
+      t.equal((await failureOf(call)).code, 'PROVIDER_TIMEOUT')
+      await until(() => server.sockets.size === 0)
+    })
+
+    t.test('waits in the middle of an answer no longer than it should', async (t) => {
+      const server = await startServer(t)
+      server.answer = (_request, response) => response.write('<')
+      const timeouts = { idleMs: SHORT }
+      const call = client.call(openEgress({ timeouts }), server.origin, { timeouts })
+      t.equal((await failureOf(call)).code, 'PROVIDER_TIMEOUT')
+      await until(() => server.sockets.size === 0)
+    })
+
+    t.test('ends with the reason of its caller before anything began', async (t) => {
+      const server = await startServer(t)
+      const reason = new Error('gone')
+      const call = client.call(openEgress(), server.origin, { signal: AbortSignal.abort(reason) })
+      t.equal(await call.catch((error: unknown) => error), reason)
+      t.equal(server.connections, 0)
+    })
+
+    t.test('ends with the reason of its caller before the answer, and in it', async (t) => {
+      for (const isBegun of [false, true]) {
+        for (const reason of [new Error('gone'), new DOMException('gone', 'AbortError')]) {
+          const server = await startServer(t)
+          const controller = new AbortController()
+          server.answer = (_request, response) => {
+            if (isBegun) response.write('<')
+            setImmediate(() => {
+              controller.abort(reason)
+            })
+          }
+          const call = client.call(openEgress(), server.origin, { signal: controller.signal })
+          t.equal(await call.catch((error: unknown) => error), reason)
+          await until(() => server.sockets.size === 0)
+        }
+      }
+    })
+
+    t.test('ends with the reason of its caller while a name is being resolved', async (t) => {
+      const controller = new AbortController()
+      const reason = new Error('gone')
+      let asked: (() => void) | undefined
+      const resolving = new Promise<void>((resolve) => {
+        asked = resolve
+      })
+      // Nobody ever answers: only the caller can end it before the deadline, which is later than this test may take.
+      const egress = openEgress({ resolve: () => asked?.(), timeouts: { connectMs: 200_000 } })
+      const call = client.call(egress, 'http://nas.test:9', { signal: controller.signal })
+      await resolving
+      controller.abort(reason)
+      t.equal(await call.catch((error: unknown) => error), reason)
+    })
+  })
+}
+
+t.test('an answer that drips ends at the total deadline, a transfer does not', async (t) => {
+  const server = await startServer(t)
+  server.answer = (_request, response) => {
+    response.write('<')
+    const drip = setInterval(() => response.write(' '), 5)
+    response.on('close', () => {
+      clearInterval(drip)
+    })
+  }
+  const egress = openEgress({ timeouts: { idleMs: 10_000, totalMs: 2 * SHORT } })
+  const url = new URL(server.origin)
+  const transfer = await egress.request({ method: 'GET', url, signal, purpose: 'transfer' })
+  const answer = await egress.request({ method: 'GET', url, signal })
+  const unread = await egress.request({ method: 'GET', url, signal })
+  t.equal((await failureOf(readBody(answer.body))).code, 'PROVIDER_TIMEOUT')
+  await until(() => unread.body.destroyed && server.sockets.size === 1)
+  t.notOk(transfer.body.destroyed)
+  transfer.body.destroy()
+  await until(() => server.sockets.size === 0)
+})
+
+t.test('redirects share one total deadline', async (t) => {
+  const server = await startServer(t)
+  server.answer = ({ url }, response) => {
+    if (url === '/0') response.writeHead(302, { location: '/1' }).end()
+  }
+  const egress = openEgress({ timeouts: { totalMs: SHORT } })
+  const call = egress.request({ method: 'GET', url: new URL('/0', server.origin), signal })
+  t.equal((await failureOf(call)).code, 'PROVIDER_TIMEOUT')
+  t.equal(server.requests.length, 2)
+})
+
+t.test('a caller that aborts with anything gets just that', async (t) => {
+  const server = await startServer(t)
+  const reason = { why: 'no error' }
+  const controller = new AbortController()
+  server.answer = () => {
+    controller.abort(reason)
+  }
+  const call = openEgress().request({ method: 'GET', url: new URL(server.origin), signal: controller.signal })
+  t.equal(await call.catch((error: unknown) => error), reason)
+})
+
+t.test('listeners on the signal of a caller go with the answer', async (t) => {
+  const server = await startServer(t)
+  const egress = openEgress()
+  const counted = new AbortController().signal
+  const listeners = (): number => getEventListeners(counted, 'abort').length
+  for (let i = 0; i < 3; i++) {
+    const answer = await egress.request({ method: 'GET', url: new URL(server.origin), signal: counted })
+    t.equal(listeners(), 1)
+    await answer.discard()
+  }
+  await until(() => listeners() === 0)
+})
+
+t.test('deadlines survive the garbage collector, and idle sockets keep no process alive', async (t) => {
+  const [silent, endless, working] = [await startServer(t), await startServer(t), await startServer(t)]
+  silent.answer = () => {}
+  endless.answer = (_request, response) => response.write('<')
+  const probe = fileURLToPath(new URL('../../support/net-hang-probe.ts', import.meta.url))
+  const origins = [silent.origin, endless.origin, working.origin]
+  const child = spawn(process.execPath, ['--expose-gc', '--import', 'tsx', probe, ...origins], {
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  const [codes] = (await once(child.stdout, 'data')) as [Buffer]
+  const saidAt = performance.now()
+  const [exitCode] = (await once(child, 'exit')) as [number | null]
+  t.same(JSON.parse(codes.toString()), Array(4).fill('PROVIDER_TIMEOUT'))
+  t.equal(exitCode, 0)
+  t.equal(working.connections, 2)
+  // Sockets are kept for 4 s.
+  t.ok(performance.now() - saidAt < 3000)
+})

@@ -1,0 +1,203 @@
+import { Readable } from 'node:stream'
+import t, { type Test } from 'tap'
+import { Agent, buildConnector } from 'undici'
+import type { HttpAnswer, HttpRequest } from '../../../src/domain/egress.ts'
+import { EgressRules } from '../../../src/infra/net/egress-rules.ts'
+import { HttpClient } from '../../../src/infra/net/http-client.ts'
+import { openEgress } from '../../support/egress.ts'
+import { failureOf } from '../../support/net-clients.ts'
+import { startServer } from '../../support/net-server.ts'
+import { readBody } from '../../support/read-body.ts'
+import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+
+const { signal } = new AbortController()
+const MESSAGE = 'The provider answers from another place than it should.'
+
+/** A server that leads from each of `places` to its location, and says where it was asked otherwise. */
+async function leading(t: Test, places: Record<string, string>, status = 302, isTls = false) {
+  const server = await startServer(t, { isTls })
+  server.answer = ({ url = '' }, response) => {
+    const location = places[url]
+    if (location === undefined) response.end(`at ${url}`)
+    else response.writeHead(status, { location }).end('elsewhere')
+  }
+  return server
+}
+
+const egress = openEgress({ allowHosts: ['127.0.0.0/8', 'localhost'] })
+
+const get = (url: string, request: Partial<HttpRequest> = {}): Promise<HttpAnswer> =>
+  egress.request({ method: 'GET', url: new URL(url), signal, ...request })
+
+t.test('a redirect to the same origin is followed, and the answer says where it came from', async (t) => {
+  for (const status of [301, 302, 303, 307, 308]) {
+    const server = await leading(t, { '/a?b=1': '/c/d?e=2#f' }, status)
+    const answer = await get(`${server.origin}/a?b=1`, { headers: { authorization: 'Bearer SECRET' } })
+    t.equal((await readBody(answer.body)).toString(), 'at /c/d?e=2')
+    t.same([answer.status, answer.url.pathname], [200, '/c/d'])
+    t.equal(server.requests[1]?.headers.authorization, 'Bearer SECRET')
+    t.equal(server.connections, 1)
+  }
+})
+
+t.test('a location is taken from where it was said', async (t) => {
+  const server = await leading(t, { '/a/b': 'c', '/a/c': '../d', '/d': '' })
+  server.answer = ((before) => (request, response) => {
+    if (request.url !== '/d') before(request, response)
+    else response.writeHead(302, { location: `//127.0.0.1:${server.port}/e` }).end()
+  })(server.answer)
+  t.equal((await readBody((await get(`${server.origin}/a/b`)).body)).toString(), 'at /e')
+})
+
+t.test('three redirects are followed, and not the fourth', async (t) => {
+  const server = await leading(t, { '/0': '/1', '/1': '/2', '/2': '/3', '/3': '/4' })
+  t.equal((await readBody((await get(`${server.origin}/1`)).body)).toString(), 'at /4')
+  const { code, cause } = await failureOf(get(`${server.origin}/0`))
+  t.equal(code, 'PROVIDER_ERROR')
+  t.match(cause, { message: /was redirected too often$/ })
+  t.equal(server.requests.length, 4 + 4)
+})
+
+t.test('a redirect to another place is refused, and nobody there is asked', async (t) => {
+  const other = await startServer(t)
+  const elsewhere = await startServer(t, { host: '127.0.0.2' })
+  const server = await startServer(t)
+  const { port } = server
+  const places = [
+    `${other.origin}/x`,
+    `${elsewhere.origin}/x`,
+    `http://localhost:${port}/x`,
+    `http://127.0.0.2:${port}/x`,
+    `https://127.0.0.1:${port}/x`,
+    `http://user:secret@127.0.0.1:${port}/x`,
+    `http://user@127.0.0.1:${port}/x`,
+    `http://127.0.0.1.:${port + 1}/`,
+    'http://10.0.0.1/',
+    'http://169.254.169.254/latest/meta-data/',
+    'https://example.org/',
+    'file:///etc/passwd',
+    'data:text/plain,SECRET',
+    'secret-scheme:SECRET',
+    'http://',
+    'http://[',
+    '//'
+  ]
+  for (const location of places) {
+    server.answer = (_request, response) => response.writeHead(302, { location }).end()
+    const { code, message, cause } = await failureOf(get(`${server.origin}/start`))
+    t.same({ code, message }, { code: 'PROVIDER_ERROR', message: MESSAGE }, location)
+    t.notMatch((cause as Error).message, /secret|passwd|meta-data/i)
+  }
+  t.equal(server.requests.length, places.length)
+  t.same([other.connections, elsewhere.connections], [0, 0])
+})
+
+t.test('a redirect without a location, or of another status, is an answer', async (t) => {
+  const server = await startServer(t)
+  for (const status of [300, 304, 305, 201, 200, 401]) {
+    server.answer = (_request, response) => response.writeHead(status, { location: '/x' }).end()
+    const answer = await get(server.origin)
+    t.equal(answer.status, status)
+    await answer.discard()
+  }
+  server.answer = (_request, response) => response.writeHead(302).end()
+  const answer = await get(server.origin)
+  t.equal(answer.status, 302)
+  await answer.discard()
+})
+
+t.test('methods that write are not redirected', async (t) => {
+  const server = await leading(t, { '/a': '/b' }, 307)
+  for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'MKCOL', 'MOVE', 'LOCK']) {
+    const { code, cause } = await failureOf(get(`${server.origin}/a`, { method }))
+    t.equal(code, 'PROVIDER_ERROR', method)
+    t.match(cause, { message: /although it writes$/ })
+  }
+  t.same([...new Set(server.requests.map(({ url }) => url))], ['/a'])
+})
+
+t.test('PROPFIND keeps its method, headers and body', async (t) => {
+  for (const status of [301, 302, 303, 307, 308]) {
+    const server = await leading(t, { '/dav': '/dav/' }, status)
+    const asked = { method: 'PROPFIND', headers: { depth: '1' }, body: '<propfind/>' }
+    await (await get(`${server.origin}/dav`, asked)).discard()
+    t.match(server.requests[1], { method: 'PROPFIND', url: '/dav/', headers: { depth: '1' }, body: '<propfind/>' })
+  }
+})
+
+t.test('a body that was streamed is not sent again', async (t) => {
+  const server = await leading(t, { '/a': '/b' })
+  const body = Readable.from([Buffer.from('once')])
+  const { code } = await failureOf(get(`${server.origin}/a`, { method: 'PROPFIND', body }))
+  t.equal(code, 'PROVIDER_ERROR')
+  t.equal(server.requests.length, 1)
+  t.ok(body.destroyed)
+})
+
+t.test('a body that is not sent at all is destroyed', async (t) => {
+  const body = Readable.from([Buffer.from('never')])
+  const { code } = await failureOf(get('http://10.0.0.1/', { method: 'PUT', body }))
+  t.equal(code, 'ENDPOINT_FORBIDDEN')
+  t.ok(body.destroyed)
+})
+
+t.test('a declared host is followed over https, and gets no credential', async (t) => {
+  const content = await startServer(t, { isTls: true })
+  const server = await leading(t, {}, 302, true)
+  // A declared host has the default port, which a test cannot listen on: here it leads to the test's server.
+  const connect = buildConnector({ rejectUnauthorized: false })
+  const dispatcher = new Agent({
+    connect: (asked, callback) => {
+      const port = asked.port === '' ? content.port : asked.port
+      connect({ ...asked, hostname: '127.0.0.1', port: String(port) }, callback)
+    }
+  })
+  t.teardown(() => dispatcher.destroy())
+  const client = new HttpClient({
+    rules: new EgressRules(['content.test', 'api.test']),
+    timeouts: TEST_TIMEOUTS,
+    dispatcher: async () => dispatcher
+  })
+  const headers = {
+    authorization: 'Bearer SECRET',
+    cookie: 'SECRET',
+    'proxy-authorization': 'SECRET',
+    'x-api-key': 'SECRET',
+    'x-amz-security-token': 'SECRET',
+    range: 'bytes=0-9'
+  }
+  const ask = (location: string, redirectHosts?: readonly string[]): Promise<HttpAnswer> => {
+    server.answer = (_request, response) => response.writeHead(302, { location }).end()
+    const url = new URL(`https://api.test:${server.port}/`)
+    return client.request({ method: 'GET', url, headers, signal, ...(redirectHosts && { redirectHosts }) })
+  }
+  const answer = await ask('https://content.test/file?sig=1', ['content.test'])
+  await answer.discard()
+  t.equal(answer.url.href, 'https://content.test/file?sig=1')
+  t.match(content.requests, [{ url: '/file?sig=1', headers: { range: 'bytes=0-9' } }])
+  t.notMatch(JSON.stringify(content.requests), /SECRET/)
+  t.equal(server.requests[0]?.headers.authorization, 'Bearer SECRET')
+
+  for (const [location, hosts] of [
+    ['https://content.test/', undefined],
+    ['https://content.test/', ['*.content.test']],
+    ['https://xcontent.test/', ['content.test', '*.content.test']],
+    ['http://content.test/', ['content.test']],
+    [`https://content.test:${content.port}/`, ['content.test']],
+    ['https://user@content.test/', ['content.test']],
+    ['https://content.test./', ['content.test']]
+  ] as const)
+    t.equal((await failureOf(ask(location, hosts))).code, 'PROVIDER_ERROR', location)
+  // Declared by the provider is not allowed by the operator.
+  t.equal((await failureOf(ask('https://169.254.169.254/', ['169.254.169.254']))).code, 'ENDPOINT_FORBIDDEN')
+  t.equal(content.requests.length, 1)
+})
+
+t.test('from https nobody is led to http', async (t) => {
+  process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
+  const plain = await startServer(t)
+  const server = await leading(t, { '/a': `http://127.0.0.1:${plain.port}/a`, '/b': '/c' }, 301, true)
+  t.equal((await failureOf(get(`${server.origin}/a`, { redirectHosts: ['127.0.0.1'] }))).code, 'PROVIDER_ERROR')
+  t.equal((await readBody((await get(`${server.origin}/b`)).body)).toString(), 'at /c')
+  t.equal(plain.connections, 0)
+})

@@ -1,0 +1,23 @@
+import { createEgress } from '../../src/infra/net/egress.ts'
+import { failureOf, NET_CLIENTS } from './net-clients.ts'
+import { TEST_TIMEOUTS } from './timeouts.ts'
+
+/**
+ * Run in a process of its own, with `--expose-gc`: calls a server that never answers while the garbage collector runs,
+ * and one whose answer never ends, then one that answers. Says what came of it, and has to end by itself.
+ */
+const [silent = '', endless = '', working = ''] = process.argv.slice(2)
+const timeouts = { ...TEST_TIMEOUTS, headersMs: 400, idleMs: 400, totalMs: 1200 }
+const codes: string[] = []
+for (const client of NET_CLIENTS) {
+  const egress = createEgress({ allowHosts: ['127.0.0.1'], timeouts })
+  const collecting = setInterval(() => globalThis.gc?.(), 5)
+  for (const origin of [silent, endless]) {
+    // Signals that nobody keeps.
+    const call = client.call(egress, origin, { timeouts, signal: new AbortController().signal })
+    codes.push((await failureOf(call)).code)
+  }
+  clearInterval(collecting)
+  await client.call(egress, working)
+}
+process.stdout.write(JSON.stringify(codes))
