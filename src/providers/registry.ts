@@ -21,7 +21,9 @@ export type ManagedStoreRegistry = {
 
 /** What users can connect: one line per provider. Nothing is imported before it is first used. */
 export const PROVIDERS: ProviderRegistry = {
-  s3: () => import('./s3.ts')
+  s3: () => import('./s3.ts'),
+  webdav: () => import('./webdav.ts'),
+  nextcloud: () => import('./nextcloud.ts')
 }
 
 /** Where the host can keep documents of its own. */

@@ -1,0 +1,114 @@
+import type { Readable } from 'node:stream'
+import type { Entry, EntryPage } from '../../domain/entry.ts'
+import { StorageError } from '../../domain/errors.ts'
+import type {
+  Account,
+  Call,
+  Capabilities,
+  Download,
+  DownloadCall,
+  ListCall,
+  StorageBackend,
+  UploadCall,
+  UploadTarget
+} from '../../domain/storage-backend.ts'
+import { failure, httpFailure } from '../shared/http-failure.ts'
+import { requireMediaType } from '../shared/media-type.ts'
+import { requireLimit } from '../shared/page-limit.ts'
+import { withSource } from '../shared/upload-source.ts'
+import { downloadFile } from './download.ts'
+import { find } from './precondition.ts'
+import { type DavServer, look } from './server.ts'
+import { uploadFile } from './upload.ts'
+
+/** What differs between the services that speak DAV. */
+export interface DavDialect {
+  readonly provider: string
+  readonly capabilities: Capabilities
+  /** @param folderId checked: `null` or the id of a folder */
+  readonly list: (server: DavServer, folderId: string | null, call: ListCall) => Promise<EntryPage>
+  readonly account: (server: DavServer, call: Call) => Promise<Account>
+}
+
+/** A folder of a DAV server, with everything below it, as a backend. */
+export class DavBackend implements StorageBackend {
+  readonly provider: string
+  readonly capabilities: Capabilities
+  readonly #server: DavServer
+  readonly #dialect: DavDialect
+
+  constructor(server: DavServer, dialect: DavDialect) {
+    this.provider = dialect.provider
+    this.capabilities = dialect.capabilities
+    this.#server = server
+    this.#dialect = dialect
+  }
+
+  async listFolder(folderId: string | null, call: ListCall): Promise<EntryPage> {
+    call.signal.throwIfAborted()
+    requireLimit(call.limit)
+    this.#server.paths.folderUrlOf(folderId)
+    return this.#dialect.list(this.#server, folderId, call)
+  }
+
+  async stat(id: string, call: Call): Promise<Entry> {
+    call.signal.throwIfAborted()
+    const { resource, facts } = await look(this.#server, this.#server.paths.urlOf(id), call, 'OBJECT_NOT_FOUND')
+    // A server finds a folder without its slash, and a file with one; as an id it is another thing.
+    if (facts.isCollection !== id.endsWith('/')) throw failure('OBJECT_NOT_FOUND')
+    return this.#server.toEntry(id, resource, facts)
+  }
+
+  async download(id: string, call: DownloadCall): Promise<Download> {
+    call.signal.throwIfAborted()
+    const url = this.#server.paths.urlOf(id)
+    if (id.endsWith('/')) throw failure('OBJECT_NOT_FOUND')
+    return downloadFile(this.#server, url, call)
+  }
+
+  async upload(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry> {
+    return withSource(body, async () => {
+      const { paths } = this.#server
+      const id = 'id' in target ? target.id : paths.childId(target.parentId, target.name)
+      if (id.endsWith('/')) throw new StorageError('INVALID_REQUEST', 'A folder has no content of its own.')
+      requireMediaType(target.mimeType)
+      return uploadFile(this.#server, id, target.mimeType, body, call)
+    })
+  }
+
+  /** A DELETE takes a folder with everything in it, whatever its URL looks like: what is there is looked at first. */
+  async remove(id: string, call: Call): Promise<void> {
+    call.signal.throwIfAborted()
+    const { client, paths } = this.#server
+    const url = paths.urlOf(id)
+    const found = id.endsWith('/') ? undefined : await find(this.#server, url, call)
+    if (found === null) return
+    if (found?.facts.isCollection !== false) throw new StorageError('INVALID_REQUEST', 'Only files can be removed.')
+    const answer = await client.send({ method: 'DELETE', url, signal: call.signal })
+    await answer.discard()
+    if (![200, 202, 204, 404, 410].includes(answer.status)) throw httpFailure('DELETE', answer, 'OBJECT_NOT_FOUND')
+  }
+
+  async createFolder(parentId: string | null, name: string, call: Call): Promise<Entry> {
+    call.signal.throwIfAborted()
+    const { client, paths } = this.#server
+    const id = `${paths.childId(parentId, name)}/`
+    const url = paths.urlOf(id)
+    const exists = new StorageError('ALREADY_EXISTS', 'There is something of this name already.')
+    // RFC 4918 refuses to make what is there; rclone's server (1.60) says that it did.
+    if ((await find(this.#server, url, call)) !== null) throw exists
+    const answer = await client.send({ method: 'MKCOL', url, signal: call.signal })
+    await answer.discard()
+    // A server that makes no folders at all says the same.
+    if (answer.status === 405 && (await find(this.#server, paths.urlOf(id.slice(0, -1)), call)) !== null) throw exists
+    if (answer.status === 409) throw failure('FOLDER_NOT_FOUND')
+    if (answer.status !== 200 && answer.status !== 201) throw httpFailure('MKCOL', answer, 'FOLDER_NOT_FOUND')
+    const { resource, facts } = await look(this.#server, url, call, 'OBJECT_NOT_FOUND')
+    return this.#server.toEntry(id, resource, facts)
+  }
+
+  async account(call: Call): Promise<Account> {
+    call.signal.throwIfAborted()
+    return this.#dialect.account(this.#server, call)
+  }
+}

@@ -1,0 +1,145 @@
+import type { Readable } from 'node:stream'
+import type { Egress, HttpAnswer } from '../../domain/egress.ts'
+import type { Timeouts } from '../../domain/ports.ts'
+import { failure, httpFailure, type Missing } from '../shared/http-failure.ts'
+import { type Authorized, type Authorizer, isStale } from './authorization.ts'
+import { type DavResource, readMultistatus } from './multistatus.ts'
+
+/** Much more than a listing that is cut by its number of entries: a last limit for what never ends. */
+const MAX_LISTING_BYTES = 128 * 1024 * 1024
+const NOTHING_MUCH =
+  '<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop><resourcetype/></prop></propfind>'
+
+export interface DavRequest {
+  readonly method: string
+  readonly url: URL
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string | Readable
+  readonly signal: AbortSignal
+  readonly purpose?: 'answer' | 'transfer'
+  readonly maxBytes?: number
+}
+
+export interface DavClientOptions {
+  readonly egress: Egress
+  readonly authorizer: Authorizer
+  readonly timeouts: Timeouts
+  /** Sent with every request. */
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export interface Properties {
+  readonly answer: HttpAnswer
+  readonly resources: AsyncGenerator<DavResource>
+}
+
+/** Requests of one user to one server: with authentication, and with failures that callers know. */
+export class DavClient {
+  readonly timeouts: Timeouts
+  readonly #options: DavClientOptions
+
+  constructor(options: DavClientOptions) {
+    this.#options = options
+    this.timeouts = options.timeouts
+  }
+
+  /** The answer, whatever its status. */
+  async send(request: DavRequest): Promise<HttpAnswer> {
+    const { authorizer } = this.#options
+    if (typeof request.body === 'object' && !authorizer.isFixed) return this.#sendOnce(request)
+    const sent = authorizer.authorize(authorizedOf(request))
+    const answer = await this.#sendAs(request, sent)
+    // A redirect takes the header along, and a digest is about one URL: Apache calls it a bad request at another.
+    const isElsewhere = sent !== undefined && answer.url.href !== request.url.href
+    const again = { ...request, url: answer.url }
+    if (answer.status === 400 && isElsewhere && !authorizer.isFixed) {
+      await answer.discard()
+      return this.#sendAs(again, authorizer.authorize(authorizedOf(again)))
+    }
+    return answer.status === 401 ? this.#sendAnswering(again, answer) : answer
+  }
+
+  /** The request once more, with an answer to the challenge in what refused it. */
+  async #sendAnswering(request: DavRequest, refused: HttpAnswer): Promise<HttpAnswer> {
+    const challenge = refused.headers['www-authenticate']
+    const attempt = this.#options.authorizer.answer(challenge, authorizedOf(request))
+    if (attempt === undefined) return refused
+    await refused.discard()
+    const answer = await this.#sendAs(request, attempt.value)
+    if (answer.status !== 401) attempt.accepted()
+    else if (isStale(answer.headers['www-authenticate'])) {
+      await answer.discard()
+      throw failure('PROVIDER_UNAVAILABLE', 'The server calls each nonce stale')
+    }
+    return answer
+  }
+
+  /**
+   * A request whose body streams, and cannot be sent again: something harmless is asked first, without credentials,
+   * for a challenge that nobody else answers.
+   */
+  async #sendOnce(request: DavRequest): Promise<HttpAnswer> {
+    const { authorizer } = this.#options
+    const { url, signal } = request
+    const folder = { method: 'PROPFIND', url: new URL('.', url), signal }
+    const heard = await this.#sendAs({ ...folder, headers: propfindHeaders(0), body: NOTHING_MUCH }, undefined)
+    await heard.discard()
+    const challenge = heard.status === 401 ? heard.headers['www-authenticate'] : undefined
+    const attempt = authorizer.answer(challenge, authorizedOf(request))
+    const answer = await this.#sendAs(request, attempt?.value ?? authorizer.authorize(authorizedOf(request)))
+    if (answer.status !== 401) attempt?.accepted()
+    else if (isStale(answer.headers['www-authenticate'])) {
+      await answer.discard()
+      throw failure('PROVIDER_UNAVAILABLE', 'The server calls a fresh nonce stale')
+    }
+    return answer
+  }
+
+  /**
+   * The answer, where its status is one of `expected`.
+   *
+   * @throws StorageError of what the status means
+   */
+  async expect(request: DavRequest, expected: readonly number[], missing: Missing): Promise<HttpAnswer> {
+    const answer = await this.send(request)
+    if (expected.includes(answer.status)) return answer
+    await answer.discard()
+    throw httpFailure(request.method, answer, missing)
+  }
+
+  /**
+   * Asks for properties, of one resource or of what is in it too. Read the resources to their end, or `return` them.
+   *
+   * @param body the XML that names the properties
+   */
+  async propfind(
+    request: Omit<DavRequest, 'method' | 'body'> & { readonly depth: 0 | 1; readonly body: string },
+    missing: Missing
+  ): Promise<Properties> {
+    const { depth, headers, ...rest } = request
+    const asked = {
+      maxBytes: MAX_LISTING_BYTES,
+      ...rest,
+      method: 'PROPFIND',
+      headers: { ...propfindHeaders(depth), ...headers }
+    }
+    const answer = await this.expect(asked, [207], missing)
+    return { answer, resources: readMultistatus(answer.body) }
+  }
+
+  #sendAs(request: DavRequest, authorization: string | undefined): Promise<HttpAnswer> {
+    const { egress, headers } = this.#options
+    return egress.request({
+      ...request,
+      headers: { ...headers, ...request.headers, ...(authorization !== undefined && { authorization }) }
+    })
+  }
+}
+
+function authorizedOf({ method, url }: Pick<DavRequest, 'method' | 'url'>): Authorized {
+  return { method, uri: url.pathname + url.search }
+}
+
+function propfindHeaders(depth: 0 | 1): Record<string, string> {
+  return { 'content-type': 'application/xml; charset=utf-8', depth: String(depth) }
+}

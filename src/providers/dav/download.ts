@@ -1,0 +1,117 @@
+import { type Readable, Transform } from 'node:stream'
+import type { HttpAnswer } from '../../domain/egress.ts'
+import type { StorageError } from '../../domain/errors.ts'
+import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
+import { connectionFailure } from '../../infra/net/connection-failure.ts'
+import { rangeHeader, resolveRange } from '../shared/byte-range.ts'
+import { type DownloadSizes, readDownloadSizes } from '../shared/download-sizes.ts'
+import { failure, httpFailure } from '../shared/http-failure.ts'
+import { TransferBody } from '../shared/transfer-body.ts'
+import { readCount, readETag, readMediaType, readTime } from './properties.ts'
+import { type DavServer, look } from './server.ts'
+
+/** @param url of a file */
+export async function downloadFile(server: DavServer, url: URL, call: DownloadCall): Promise<Download> {
+  const { client } = server
+  const { signal, range } = call
+  const headers = range === undefined ? {} : { range: rangeHeader(range) }
+  const answer = await client.send({ method: 'GET', url, signal, headers, purpose: 'transfer' })
+  if (answer.status !== 200 && answer.status !== 206) {
+    await answer.discard()
+    // Of a folder there is nothing to GET, which sabre calls not implemented.
+    const isNoFile = answer.status === 405 || answer.status === 501
+    throw isNoFile ? failure('OBJECT_NOT_FOUND') : httpFailure('GET', answer, 'OBJECT_NOT_FOUND')
+  }
+  try {
+    const sent = await sizesOf(server, url, answer, call)
+    const isTooMuch = isFirstByte(range) && sent.range !== null && sent.range.end > 0
+    const { expected, ...sizes } = isTooMuch ? { ...sent, ...FIRST_BYTE } : sent
+    const body = new TransferBody(isTooMuch ? firstByteOf(answer.body) : answer.body, {
+      expected,
+      idleMs: client.timeouts.idleMs,
+      signal,
+      toError: (error) => connectionFailure(error, 'A download from the server')
+    })
+    const { headers: told } = answer
+    return {
+      body,
+      ...sizes,
+      mimeType: readMediaType(told['content-type']),
+      etag: readETag(told['etag'])?.opaque ?? null,
+      modifiedAt: readTime(told['last-modified'])
+    }
+  } catch (error) {
+    answer.body.on('error', () => {})
+    answer.body.destroy()
+    throw error
+  }
+}
+
+/** @throws StorageError for an answer that is no file, or other bytes than were asked for */
+async function sizesOf(server: DavServer, url: URL, answer: HttpAnswer, call: DownloadCall): Promise<DownloadSizes> {
+  const { status, headers } = answer
+  // Servers lead to folders by their slash, and show them as a page or an archive.
+  if (answer.url.pathname.endsWith('/')) throw failure('OBJECT_NOT_FOUND')
+  const length = readCount(headers['content-length'])
+  const contentRange = status === 206 ? (headers['content-range'] ?? '') : undefined
+  // What sabre makes of the first byte alone.
+  const range = isFirstByte(call.range) && contentRange?.startsWith('bytes 0-0/') === false ? { start: 0 } : call.range
+  const sizes = readDownloadSizes(contentRange, length, range)
+  if (sizes === null) throw otherBytes()
+
+  const isTold = headers['etag'] !== undefined || headers['last-modified'] !== undefined
+  const isCoded = (headers['content-encoding'] ?? 'identity') !== 'identity'
+  const isWholeKnown = sizes.range === null || sizes.size !== null
+  if (isTold && !isCoded && isWholeKnown && sizes.expected !== null) return checked(sizes, range)
+  // A page about something else, a file that was compressed on its way (one that is stored so has the size of what
+  // comes), or a body that could be cut off unseen: the properties tell. They tell the size too where only the chunks
+  // have one, as sabre's of an empty file.
+  const { facts } = await look(server, url, call, 'OBJECT_NOT_FOUND')
+  if (facts.isCollection) throw failure('OBJECT_NOT_FOUND')
+  const { size } = facts
+  if (size === null && (isCoded || !hasEnd(answer, sizes))) {
+    throw failure('PROVIDER_ERROR', 'The server does not tell how long its answer is')
+  }
+  if (size === null) return checked(sizes, range)
+  if (sizes.size !== null && sizes.size !== size) throw otherBytes()
+  if (sizes.range === null) return checked({ ...sizes, size, expected: size }, range)
+  const wanted = range === undefined ? null : resolveRange(range, size)
+  if (wanted?.start !== sizes.range.start || wanted.end !== sizes.range.end) throw otherBytes()
+  return { ...sizes, size }
+}
+
+/** Whether a body that breaks off early is noticed: by its length, or by the last of its chunks. */
+function hasEnd({ headers }: HttpAnswer, { expected }: DownloadSizes): boolean {
+  return expected !== null || /(?:^|[\s,])chunked\s*$/i.test(headers['transfer-encoding'] ?? '')
+}
+
+function otherBytes(): StorageError {
+  return failure('PROVIDER_ERROR', 'The server answered with other bytes than were asked for')
+}
+
+/** A server that does not know ranges sends everything, also where the range is outside of it. */
+function checked(sizes: DownloadSizes, range: DownloadCall['range']): DownloadSizes {
+  if (range !== undefined && sizes.range === null && sizes.size !== null) resolveRange(range, sizes.size)
+  return sizes
+}
+
+const FIRST_BYTE = { range: { start: 0, end: 0 }, expected: 1 }
+
+/** sabre 1.8, and what is built on it, takes the end of `bytes=0-0` for none, and sends everything. */
+function isFirstByte(range: DownloadCall['range']): boolean {
+  return range !== undefined && 'start' in range && range.start === 0 && range.end === 0
+}
+
+function firstByteOf(source: Readable): Readable {
+  const first = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      this.push(chunk.subarray(0, 1))
+      this.push(null)
+      done()
+    }
+  })
+  // Its own end is not the end of the source, which is let go of either way.
+  first.once('close', () => source.destroy())
+  source.once('error', (error) => first.destroy(error))
+  return source.pipe(first)
+}

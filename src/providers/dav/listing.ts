@@ -1,0 +1,72 @@
+import type { Entry, FolderInfo } from '../../domain/entry.ts'
+import { failure, httpFailure } from '../shared/http-failure.ts'
+import { nameOf, parentOf } from '../shared/object-path.ts'
+import type { Properties } from './client.ts'
+import { isTold, readFacts } from './properties.ts'
+import type { DavServer } from './server.ts'
+
+/** What a PROPFIND of a folder came to. */
+export interface Children {
+  readonly entries: readonly Entry[]
+  /** Whether something was left out that has no name which we could ask for. */
+  readonly lost: boolean
+  /** Whether there were more than `maxEntries`. */
+  readonly capped: boolean
+  /** How many resources were told of, up to the last entry. */
+  readonly seen: number
+}
+
+export interface ReadOptions {
+  readonly maxEntries: number
+  /** Whether the folder itself must be among the resources: it is, but on a later page of several. */
+  readonly expectSelf: boolean
+}
+
+/**
+ * The folder's children out of the resources that a server told of: each once, none from elsewhere. The folder itself
+ * is known by its path, not by its place.
+ *
+ * @throws StorageError `FOLDER_NOT_FOUND` for what is no folder, `PROVIDER_ERROR` for what says nothing of it
+ */
+export async function readChildren(
+  server: DavServer,
+  folderId: string | null,
+  { answer, resources }: Properties,
+  { maxEntries, expectSelf }: ReadOptions
+): Promise<Children> {
+  const { paths, toEntry } = server
+  const folder = folderId === null ? [] : folderId.slice(0, -1).split('/')
+  const entries = new Map<string, Entry>()
+  let lost = false
+  let hasSelf = false
+  let seen = 0
+  for await (const resource of resources) {
+    const segments = paths.segmentsOf(resource.href)
+    const isInside = segments !== null && folder.every((name, index) => segments[index] === name)
+    const depth = isInside ? segments.length - folder.length : -1
+    if (depth === 0 && resource.status >= 300) {
+      throw httpFailure('PROPFIND', { ...answer, status: resource.status }, 'FOLDER_NOT_FOUND')
+    } else if (depth === 0 && isTold(resource)) {
+      if (!readFacts(resource).isCollection) throw failure('FOLDER_NOT_FOUND')
+      hasSelf = true
+    } else if (depth === 1 && resource.status < 300 && isTold(resource)) {
+      const facts = readFacts(resource)
+      const id = `${folderId ?? ''}${segments?.at(-1) ?? ''}${facts.isCollection ? '/' : ''}`
+      if (!entries.has(id)) entries.set(id, toEntry(id, resource, facts))
+      if (entries.size > maxEntries) {
+        return { entries: [...entries.values()].slice(0, maxEntries), lost, capped: true, seen }
+      }
+    } else if (resource.status !== 404) {
+      lost = true
+    }
+    seen++
+  }
+  if (expectSelf && !hasSelf && entries.size === 0)
+    throw failure('PROVIDER_ERROR', 'The server told of other folders than it was asked for')
+  return { entries: [...entries.values()], lost, capped: false, seen }
+}
+
+export function folderInfo(folderId: string | null): FolderInfo {
+  if (folderId === null) return { id: null, name: null, parentId: null }
+  return { id: folderId, name: nameOf(folderId), parentId: parentOf(folderId) }
+}

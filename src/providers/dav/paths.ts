@@ -1,0 +1,96 @@
+import { StorageError } from '../../domain/errors.ts'
+import { isSegment, isUnambiguous } from '../shared/object-path.ts'
+
+/** Longer than what file systems behind such servers take, in bytes of UTF-8. */
+const MAX_ID_BYTES = 4096
+
+/**
+ * Ids, and the URLs that they stand for: an id is the path below the base, decoded, and a folder's ends with `/`. The
+ * root, which is the base itself, has no id.
+ */
+export class DavPaths {
+  readonly base: URL
+  readonly #baseSegments: readonly string[]
+
+  /** @param base ends with `/` */
+  constructor(base: URL) {
+    this.base = base
+    this.#baseSegments = base.pathname.slice(1, -1).split('/').map(decodeURIComponent)
+  }
+
+  /** @throws StorageError `INVALID_REQUEST` for an id that must not be sent */
+  urlOf(id: string | null): URL {
+    if (id === null) return this.base
+    if (!this.isUsable(id)) throw new StorageError('INVALID_REQUEST', 'This cannot be the id of an object.')
+    return new URL(this.base.href + id.split('/').map(encodeURIComponent).join('/'))
+  }
+
+  /** @throws StorageError `INVALID_REQUEST`, `FOLDER_NOT_FOUND` for a file's id */
+  folderUrlOf(id: string | null): URL {
+    const url = this.urlOf(id)
+    if (id !== null && !id.endsWith('/')) throw new StorageError('FOLDER_NOT_FOUND', 'There is no such folder.')
+    return url
+  }
+
+  /**
+   * The id of `name` in a folder.
+   *
+   * @throws StorageError `INVALID_REQUEST` for what cannot be a name
+   */
+  childId(parentId: string | null, name: string): string {
+    this.folderUrlOf(parentId)
+    const id = (parentId ?? '') + name
+    if (!isSegment(name) || !this.isUsable(id)) {
+      throw new StorageError('INVALID_REQUEST', 'This cannot be the name of an object.')
+    }
+    return id
+  }
+
+  isUsable(id: string): boolean {
+    const segments = (id.endsWith('/') ? id.slice(0, -1) : id).split('/')
+    // Servers on Windows take a backslash for a slash, also an encoded one.
+    return isUnambiguous(id.replaceAll('\\', '/')) && !segments.includes('') && Buffer.byteLength(id) <= MAX_ID_BYTES
+  }
+
+  /**
+   * What an href stands for: its segments below the base, without a sign whether it is a folder. `null` for one that
+   * leads elsewhere or cannot be read. Nothing is ever asked at an href: only its path counts, and its host must be
+   * ours where it names one (the scheme and the port are often a proxy's inner ones).
+   *
+   * An href is not given to `URL`: servers leave `#` and `?` of names as they are, and `..` is to be seen.
+   */
+  segmentsOf(href: string): readonly string[] | null {
+    const [, host, path = href] =
+      /^[a-z][a-z0-9+.-]*:\/\/([^/]*)(.*)$/is.exec(href) ?? /^\/\/([^/]*)(.*)$/s.exec(href) ?? []
+    if (host !== undefined && !this.#isOurHost(host)) return null
+    if (!path.startsWith('/') || path.includes('\ufffd')) return null
+    const inner = path.endsWith('/') ? path.slice(1, -1) : path.slice(1)
+    const segments: string[] = []
+    for (const encoded of inner === '' ? [] : inner.split('/')) {
+      const segment = decode(encoded)
+      if (segment === null || !isSegment(segment)) return null
+      segments.push(segment)
+    }
+    const below = segments.splice(this.#depth)
+    return segments.every((segment, index) => segment === this.#baseSegments[index]) && segments.length === this.#depth
+      ? below
+      : null
+  }
+
+  get #depth(): number {
+    return this.base.pathname === '/' ? 0 : this.#baseSegments.length
+  }
+
+  #isOurHost(authority: string): boolean {
+    const candidate = `${this.base.protocol}//${authority}`
+    return URL.canParse(candidate) && new URL(candidate).hostname === this.base.hostname
+  }
+}
+
+function decode(encoded: string): string | null {
+  try {
+    return decodeURIComponent(encoded)
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,43 @@
+import type { Entry } from '../../domain/entry.ts'
+import type { Call } from '../../domain/storage-backend.ts'
+import { failure, httpFailure, type Missing } from '../shared/http-failure.ts'
+import type { DavClient } from './client.ts'
+import type { DavResource } from './multistatus.ts'
+import type { DavPaths } from './paths.ts'
+import { type DavFacts, isTold, readFacts } from './properties.ts'
+
+/** An opened connection to a DAV server: what every operation works on. */
+export interface DavServer {
+  readonly client: DavClient
+  readonly paths: DavPaths
+  /** The XML of a PROPFIND for all that an entry is made of. */
+  readonly propfind: string
+  readonly toEntry: (id: string, resource: DavResource, facts: DavFacts) => Entry
+  /** Whether the server was seen to check `If-Match` and `If-None-Match` of writes. */
+  readonly checksPreconditions: boolean
+  /** Whether it has ETags, without which nobody can tell versions apart. */
+  readonly hasVersions: boolean
+}
+
+export interface Found {
+  readonly resource: DavResource
+  readonly facts: DavFacts
+}
+
+/** Looks at one resource. @throws StorageError `missing` where it is not there */
+export async function look(
+  { client, paths, propfind }: DavServer,
+  url: URL,
+  { signal }: Call,
+  missing: Missing
+): Promise<Found> {
+  const { answer, resources } = await client.propfind({ url, signal, depth: 0, body: propfind }, missing)
+  const depth = paths.segmentsOf(url.pathname)?.length
+  for await (const resource of resources) {
+    // As deep as what was asked for, and not equal to it: a server may write a name in another case or normal form.
+    if (paths.segmentsOf(resource.href)?.length !== depth) continue
+    if (resource.status >= 300) throw httpFailure('PROPFIND', { ...answer, status: resource.status }, missing)
+    if (isTold(resource)) return { resource, facts: readFacts(resource) }
+  }
+  throw failure('PROVIDER_ERROR', 'The server told nothing of what it was asked')
+}

@@ -1,0 +1,84 @@
+import { isStorageError, StorageError } from '../../domain/errors.ts'
+import type { BegunLogin, ConnectContext } from '../../domain/provider.ts'
+import { Secret } from '../../domain/secret.ts'
+import { isSameOrigin } from '../../infra/net/host-pin.ts'
+import { failure, httpFailure } from '../shared/http-failure.ts'
+import { asObject, readJson } from '../shared/read-json.ts'
+import { readTyped } from '../shared/stored-credentials.ts'
+import { readServerUrl } from './settings.ts'
+
+/** What the user's list of devices calls the password that is made for us. */
+const USER_AGENT = 'fastify-cloud-storage'
+const MAX_ANSWER_BYTES = 64 * 1024
+
+interface Pending {
+  readonly base: string
+  readonly endpoint: string
+  readonly token: string
+}
+
+/** Login Flow v2: the server makes a login page, and a password once the user has been there. */
+export async function begin(baseUrl: string, { egress, signal }: ConnectContext): Promise<BegunLogin> {
+  const base = readTyped(() => readServerUrl(baseUrl))
+  const answer = await egress.request({
+    method: 'POST',
+    url: new URL('index.php/login/v2', base),
+    headers: { 'user-agent': USER_AGENT, accept: 'application/json' },
+    maxBytes: MAX_ANSWER_BYTES,
+    signal
+  })
+  if (answer.status !== 200) {
+    await answer.discard()
+    if ([400, 401, 403, 404, 405].includes(answer.status)) throw noNextcloud()
+    throw httpFailure('POST', answer, 'FOLDER_NOT_FOUND')
+  }
+  const { poll, login } = await readJson(answer).catch((error: unknown) => {
+    // Many a server answers everything with a page of its own.
+    if (isStorageError(error, 'PROVIDER_ERROR')) throw noNextcloud(error)
+    throw error
+  })
+  const { token, endpoint } = asObject(poll)
+  if (typeof token !== 'string' || token === '')
+    throw failure('PROVIDER_ERROR', 'The server began a login without a token')
+  const pending: Pending = { base: base.href, endpoint: pinned(endpoint, base).href, token }
+  return { loginUrl: pinned(login, base).href, pending: new Secret(pending) }
+}
+
+export async function poll(
+  pending: Secret<unknown>,
+  { egress, signal }: ConnectContext
+): Promise<Record<string, unknown> | null> {
+  const { base, endpoint, token } = pending.reveal() as Pending
+  const answer = await egress.request({
+    method: 'POST',
+    url: new URL(endpoint),
+    headers: {
+      'user-agent': USER_AGENT,
+      'content-type': 'application/x-www-form-urlencoded',
+      accept: 'application/json'
+    },
+    body: new URLSearchParams({ token }).toString(),
+    maxBytes: MAX_ANSWER_BYTES,
+    signal
+  })
+  if (answer.status !== 200) {
+    await answer.discard()
+    if (answer.status === 404) return null
+    throw httpFailure('POST', answer, 'FOLDER_NOT_FOUND')
+  }
+  const { server, loginName, appPassword } = await readJson(answer)
+  // The root as the server sees it: the user may have typed one of its pages.
+  return { baseUrl: pinned(server, new URL(base)).href, username: loginName, password: appPassword }
+}
+
+function noNextcloud(cause?: unknown): StorageError {
+  const message = 'There is no Nextcloud that offers a login at this address.'
+  return new StorageError('INVALID_CREDENTIALS', message, { cause })
+}
+
+/** A server that names another place would have our calls, or the user's password, sent there. */
+function pinned(value: unknown, base: URL): URL {
+  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null
+  if (url !== null && isSameOrigin(url, base) && url.username === '' && url.password === '') return url
+  throw new StorageError('ENDPOINT_FORBIDDEN', 'The server leads to another host than the one that was given.')
+}

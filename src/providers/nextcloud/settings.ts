@@ -1,0 +1,81 @@
+import { Secret } from '../../domain/secret.ts'
+import { readBaseUrl } from '../dav/base-url.ts'
+import { UnusableSetting } from '../shared/unusable-setting.ts'
+
+/** One user of one Nextcloud. */
+export interface NextcloudSettings {
+  /** The server's own root, not that of its WebDAV. */
+  readonly base: URL
+  /** What the user logs in with; the uid may be another. */
+  readonly username: string
+  readonly password: Secret<string>
+  /** Names the user's folder; `null` until the server was asked. */
+  readonly uid: string | null
+  /** Whether the server gives listings in pages (Nextcloud 31 and later). */
+  readonly paginates: boolean
+}
+
+const USERNAME = /^[^\p{Cc}:]{1,255}$/u
+const PASSWORD = /^[^\p{Cc}]{1,1024}$/u
+/** As it stands in a path. */
+export const UID = /^(?!\.{1,2}$)[^\p{Cc}/]{1,255}$/u
+/** What people copy out of the address bar, or out of the settings, behind the server's own root. */
+const KNOWN_PATHS =
+  /\/(?:(?:index|remote|public|status|ocs)\.php(?:\/.*)?|login(?:\/.*)?|(?:apps|settings)\/.+|[fs]\/\w+\/?)$/
+
+/** @throws UnusableSetting */
+export function readSettings(raw: Readonly<Record<string, unknown>>): NextcloudSettings {
+  const { username, password, uid } = raw
+  if (!isText(username, USERNAME))
+    throw new UnusableSetting('The field "username" must be 1 to 255 characters without ":".')
+  if (!isText(password, PASSWORD)) throw new UnusableSetting('The field "password" must be 1 to 1024 characters.')
+  if (uid != null && !isText(uid, UID)) throw new UnusableSetting('The field "uid" cannot be used.')
+  return {
+    base: readServerUrl(raw['baseUrl']),
+    username,
+    password: new Secret(password),
+    uid: uid ?? null,
+    paginates: raw['paginates'] === true
+  }
+}
+
+/**
+ * The root of a server, whichever of its pages was copied.
+ *
+ * @throws UnusableSetting
+ */
+export function readServerUrl(value: unknown): URL {
+  const typed = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null
+  if (typed !== null && KNOWN_PATHS.test(typed.pathname)) {
+    typed.pathname = typed.pathname.replace(KNOWN_PATHS, '/')
+    // Of the page, such as the folder that it shows.
+    typed.search = ''
+    typed.hash = ''
+  }
+  const base = typed === null ? null : readBaseUrl(typed.href)
+  if (base === null) throw new UnusableSetting('The field "baseUrl" must be https://host or https://host/path.')
+  return base
+}
+
+/** As what is sealed, which {@link readSettings} reads. */
+export function writeSettings({
+  base,
+  username,
+  password,
+  uid,
+  paginates
+}: NextcloudSettings): Record<string, unknown> {
+  return { baseUrl: base.href, username, password: password.reveal(), uid, paginates }
+}
+
+export function accountIdOf({ base, username, uid }: NextcloudSettings): string {
+  return `${base.href}#${encodeURIComponent(uid ?? username)}`
+}
+
+export function labelOf({ base, username, uid }: NextcloudSettings): string {
+  return `${uid ?? username} at ${base.host}${base.pathname === '/' ? '' : base.pathname.slice(0, -1)}`
+}
+
+function isText(value: unknown, pattern: RegExp): value is string {
+  return typeof value === 'string' && pattern.test(value) && value.isWellFormed()
+}

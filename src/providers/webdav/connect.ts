@@ -1,0 +1,79 @@
+import { StorageError } from '../../domain/errors.ts'
+import type { ConnectContext, CredentialsConnect, ObjectSchema, ParsedCredentials } from '../../domain/provider.ts'
+import { Secret } from '../../domain/secret.ts'
+import { chooseAuthentication } from '../dav/authorization.ts'
+import { MAX_BASE_URL_LENGTH } from '../dav/base-url.ts'
+import { checksPreconditions, versionsOf } from '../dav/probe.ts'
+import { propfindBody } from '../dav/properties.ts'
+import { httpFailure } from '../shared/http-failure.ts'
+import { readStored, readTyped } from '../shared/stored-credentials.ts'
+import { openServer } from './server.ts'
+import { accountIdOf, labelOf, readSettings, TOKEN, type WebdavSettings, writeSettings } from './settings.ts'
+
+const schema: ObjectSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['baseUrl'],
+  properties: {
+    baseUrl: {
+      type: 'string',
+      title: 'Address',
+      description: 'The folder to connect, https://host/path',
+      minLength: 1,
+      maxLength: MAX_BASE_URL_LENGTH
+    },
+    username: { type: 'string', title: 'User name', minLength: 1, maxLength: 255 },
+    password: { type: 'string', title: 'Password', minLength: 1, maxLength: 1024, writeOnly: true },
+    token: {
+      type: 'string',
+      title: 'Token',
+      description: 'Instead of a user name and a password',
+      pattern: TOKEN.source,
+      writeOnly: true
+    }
+  }
+}
+
+/** How a user connects a WebDAV server: whether it wants Basic or Digest, it says itself. */
+export const connect: CredentialsConnect = {
+  type: 'credentials',
+  schema,
+  parse: (fields) => toParsed(readTyped(() => readSettings(fields))),
+  async complete({ credentials }, context) {
+    const typed = readStored(credentials, readSettings)
+    const settings = { ...typed, authentication: await authenticationFor(typed, context) }
+    const server = openServer(settings, context)
+    const versions = await versionsOf(server, context)
+    return toParsed({ ...settings, versions, checksPreconditions: await checksPreconditions(server, context) })
+  }
+}
+
+function toParsed(settings: WebdavSettings): ParsedCredentials {
+  return {
+    credentials: new Secret(writeSettings(settings)),
+    accountId: accountIdOf(settings),
+    label: labelOf(settings)
+  }
+}
+
+async function authenticationFor(
+  { base, authentication }: WebdavSettings,
+  { egress, signal }: ConnectContext
+): Promise<WebdavSettings['authentication']> {
+  if (authentication.type === 'bearer') return authentication
+  const answer = await egress.request({
+    method: 'PROPFIND',
+    url: base,
+    headers: { 'content-type': 'application/xml; charset=utf-8', depth: '0' },
+    body: propfindBody(),
+    signal
+  })
+  await answer.discard()
+  if (answer.status !== 401 && answer.status !== 207) throw httpFailure('PROPFIND', answer, 'FOLDER_NOT_FOUND')
+  const type = chooseAuthentication(answer.headers['www-authenticate'], base.protocol === 'https:')
+  if (type === null) {
+    const message = 'The server offers no login with a user name and a password.'
+    throw new StorageError('INVALID_CREDENTIALS', message)
+  }
+  return { ...authentication, type }
+}

@@ -1,0 +1,83 @@
+import { Secret } from '../../domain/secret.ts'
+import type { DavAuthentication } from '../dav/authorization.ts'
+import { readBaseUrl } from '../dav/base-url.ts'
+import type { Versions } from '../dav/probe.ts'
+import { UnusableSetting } from '../shared/unusable-setting.ts'
+
+/** One folder of a WebDAV server, and how to reach it. */
+export interface WebdavSettings {
+  readonly base: URL
+  readonly authentication: DavAuthentication
+  /** Whether the server was seen to check `If-Match` and `If-None-Match`. */
+  readonly checksPreconditions: boolean
+  readonly versions: Versions
+}
+
+/** RFC 7617: no colon in a user name, and no control characters in either. */
+export const USERNAME = /^[^\p{Cc}:]{1,255}$/u
+export const PASSWORD = /^[^\p{Cc}]{1,1024}$/u
+/** RFC 6750, 2.1. */
+export const TOKEN = /^[A-Za-z0-9._~+/-]{1,4096}=*$/
+
+/**
+ * Reads settings as they come: typed by a user, or out of the database.
+ *
+ * @throws UnusableSetting
+ */
+export function readSettings(raw: Readonly<Record<string, unknown>>): WebdavSettings {
+  const base = readBaseUrl(raw['baseUrl'])
+  if (base === null) throw new UnusableSetting('The field "baseUrl" must be https://host/path, without a query.')
+  return {
+    base,
+    authentication: readAuthentication(raw),
+    checksPreconditions: raw['checksPreconditions'] === true,
+    versions: raw['versions'] === 'strong' || raw['versions'] === 'weak' ? raw['versions'] : 'none'
+  }
+}
+
+/** As what is sealed, which {@link readSettings} reads. */
+export function writeSettings({ base, authentication, ...seen }: WebdavSettings): Record<string, unknown> {
+  const { type } = authentication
+  const proof =
+    type === 'bearer'
+      ? { token: authentication.token.reveal() }
+      : { username: authentication.username, password: authentication.password.reveal() }
+  return { baseUrl: base.href, authentication: type, ...proof, ...seen }
+}
+
+/** Names the account: who sees what. A token does not say whose it is. */
+export function accountIdOf({ base, authentication }: WebdavSettings): string {
+  return `${base.href}#${authentication.type === 'bearer' ? '' : encodeURIComponent(authentication.username)}`
+}
+
+export function labelOf({ base, authentication }: WebdavSettings): string {
+  const place = base.host + (base.pathname === '/' ? '' : base.pathname.slice(0, -1))
+  return authentication.type === 'bearer' ? place : `${authentication.username} at ${place}`
+}
+
+function readAuthentication({
+  authentication,
+  username,
+  password,
+  token
+}: Readonly<Record<string, unknown>>): DavAuthentication {
+  if (token !== undefined && username === undefined && password === undefined) {
+    return { type: 'bearer', token: readSecret('token', token, TOKEN, 'a bearer token') }
+  }
+  if (token !== undefined) throw new UnusableSetting('Give "token", or "username" and "password".')
+  if (typeof username !== 'string' || !USERNAME.test(username) || !username.isWellFormed()) {
+    throw new UnusableSetting('The field "username" must be 1 to 255 characters without ":".')
+  }
+  return {
+    type: authentication === 'digest' ? 'digest' : 'basic',
+    username,
+    password: readSecret('password', password, PASSWORD, '1 to 1024 characters')
+  }
+}
+
+function readSecret(field: string, value: unknown, pattern: RegExp, expected: string): Secret<string> {
+  if (typeof value !== 'string' || !pattern.test(value) || !value.isWellFormed()) {
+    throw new UnusableSetting(`The field "${field}" must be ${expected}.`)
+  }
+  return new Secret(value)
+}

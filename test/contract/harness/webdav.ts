@@ -1,0 +1,40 @@
+import type { Test } from 'tap'
+import { provider } from '../../../src/providers/webdav.ts'
+import { FAKE_DAV_PASSWORD, FAKE_DAV_USER } from '../../support/fake-dav-auth.ts'
+import { FakeDav } from '../../support/fake-dav.ts'
+import { openEgress } from '../../support/egress.ts'
+import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+import type { Harness, Opened } from '../harness.ts'
+
+/** Connects as a user does: with what they type, completed by asking the server. */
+export async function openWebdav(t: Test, fields: Readonly<Record<string, unknown>>): Promise<Opened['backend']> {
+  const egress = openEgress()
+  t.teardown(() => egress.close())
+  const context = { egress, timeouts: TEST_TIMEOUTS }
+  const typed = provider.connect.parse(fields)
+  const parsed = await provider.connect.complete?.(typed, { ...context, signal: new AbortController().signal })
+  return provider.open({ ...context, credentials: (parsed ?? typed).credentials })
+}
+
+export const harness: Harness = {
+  name: 'webdav',
+  async open(t) {
+    const fake = await FakeDav.start(t)
+    return {
+      backend: await openWebdav(t, { baseUrl: fake.url, username: FAKE_DAV_USER, password: FAKE_DAV_PASSWORD }),
+      seed: async (files) => {
+        seedTree(fake.tree, files)
+      },
+      busy: () => fake.busy(),
+      missing: { folder: 'no such folder/', file: 'no such file' }
+    }
+  }
+}
+
+/** By path; one that ends with `/` is an empty folder. */
+export function seedTree(tree: FakeDav['tree'], files: Readonly<Record<string, string | Buffer>>): void {
+  for (const [path, content] of Object.entries(files)) {
+    if (path.endsWith('/')) tree.mkdir(path.slice(0, -1))
+    else tree.put(path, content)
+  }
+}

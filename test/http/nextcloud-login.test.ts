@@ -1,0 +1,175 @@
+import t, { type Test } from 'tap'
+import type { Listing } from '../../src/domain/entry.ts'
+import { testApp } from '../support/app.ts'
+import { takeMistakes } from '../support/ask-dav.ts'
+import { FAKE_NEXTCLOUD_LOGIN, FAKE_NEXTCLOUD_UID, FakeNextcloud } from '../support/fake-nextcloud.ts'
+import { FakeDav } from '../support/fake-dav.ts'
+
+const AUTHORIZE = '/cloud/connections/nextcloud/authorize'
+
+interface Begun {
+  readonly loginUrl: string
+  readonly flowId: string
+}
+
+async function start(t: Test) {
+  const fake = await FakeNextcloud.start(t, { paginate: true })
+  const app = await testApp(t, { providers: { nextcloud: { allowHosts: [new URL(fake.url).host] } } })
+  await app.db.prisma.oAuthState.deleteMany()
+  const begin = (user: string, body: object = { baseUrl: fake.url }) => app.as(user).send('POST', AUTHORIZE, body)
+  const poll = (user: string, flowId: string) => app.as(user).send('POST', `${AUTHORIZE}/${flowId}/poll`)
+  return { fake, ...app, begin, poll }
+}
+
+t.test('a user logs in at the server, and is connected under an app password of our own', async (t) => {
+  const { fake, begin, poll, as, db } = await start(t)
+  fake.tree.put('Notes/today.md', 'x')
+  const answer = await begin('ann', { baseUrl: fake.url, label: 'Work' })
+  t.equal(answer.statusCode, 200)
+  t.equal(answer.headers['cache-control'], 'no-store')
+  const { loginUrl, flowId } = answer.json<Begun>()
+  const [flow] = fake.flows.flows
+  t.equal(loginUrl, flow?.login)
+  t.match(flow?.userAgent, /fastify-cloud-storage/, 'the user sees who asks')
+  t.match(flowId, /^[\w-]{43}$/)
+
+  const waiting = await poll('ann', flowId)
+  t.equal(waiting.statusCode, 202)
+  t.equal(await db.prisma.cloudConnection.count(), 0)
+
+  const appPassword = flow === undefined ? '' : fake.grant(flow)
+  const made = await poll('ann', flowId)
+  t.equal(made.statusCode, 201)
+  t.match(made.json(), {
+    provider: 'nextcloud',
+    label: 'Work',
+    account: `${fake.url}/#${FAKE_NEXTCLOUD_UID}`,
+    status: 'ACTIVE'
+  })
+  const listing = (await as('ann').get('/cloud/nextcloud/listing')).json<Listing>()
+  t.same(
+    listing.entries.map(({ id }) => id),
+    ['Notes/']
+  )
+  const stored = JSON.stringify([await db.prisma.cloudConnection.findMany(), await db.prisma.oAuthState.findMany()])
+  t.notMatch(stored + made.body, appPassword)
+  t.equal((await poll('ann', flowId)).json<{ code: string }>().code, 'INVALID_STATE', 'a flow ends once')
+})
+
+t.test('the flow is its user’s alone, and its table finishes nobody’s', async (t) => {
+  const { fake, begin, poll, db } = await start(t)
+  const { flowId } = (await begin('ann')).json<Begun>()
+  const [flow] = fake.flows.flows
+  if (flow !== undefined) fake.grant(flow)
+  for (const [user, id] of [
+    ['bob', flowId],
+    ['ann', 'x'.repeat(43)],
+    ['ann', 'short']
+  ] as const) {
+    const answer = await poll(user, id)
+    t.equal(answer.statusCode, 400, `${user} ${id}`)
+    t.equal(answer.json<{ code: string }>().code, 'INVALID_STATE')
+  }
+  const [row] = await db.prisma.oAuthState.findMany()
+  t.notMatch(JSON.stringify(row), flowId)
+  t.notMatch(JSON.stringify(row), flow?.token)
+  t.equal((await poll('ann', row?.stateHash ?? '')).statusCode, 400)
+  t.equal((await poll('ann', flowId)).statusCode, 201, 'and ann’s still works')
+})
+
+t.test('a flow that has expired is gone', async (t) => {
+  const { fake, begin, poll, db } = await start(t)
+  const { flowId } = (await begin('ann')).json<Begun>()
+  if (fake.flows.flows[0] !== undefined) fake.grant(fake.flows.flows[0])
+  await db.prisma.oAuthState.updateMany({ data: { expiresAt: new Date(Date.now() - 1) } })
+  t.equal((await poll('ann', flowId)).json<{ code: string }>().code, 'INVALID_STATE')
+  await begin('ann')
+  t.equal(await db.prisma.oAuthState.count(), 1, 'the next one sweeps it')
+})
+
+t.test('a user has a handful of flows at most', async (t) => {
+  const { begin, poll, db } = await start(t)
+  const ids: string[] = []
+  for (let index = 0; index < 7; index++) ids.push((await begin('ann')).json<Begun>().flowId)
+  await begin('bob')
+  t.equal(await db.prisma.oAuthState.count({ where: { userId: 'ann' } }), 5)
+  t.equal(await db.prisma.oAuthState.count({ where: { userId: 'bob' } }), 1)
+  t.equal((await poll('ann', ids.at(-1) ?? '')).statusCode, 202, 'the newest is there')
+})
+
+t.test('a server that leads elsewhere is refused, and nobody is asked there', async (t) => {
+  const { fake, begin, poll, db } = await start(t)
+  const other = await FakeDav.start(t)
+  const elsewhere = [other.origin, new URL(fake.url).origin.replace('127.0.0.1', 'localhost'), 'https://evil.example']
+  for (const origin of elsewhere) {
+    for (const overrides of [{ pollEndpoint: `${origin}/poll` }, { login: `${origin}/login` }]) {
+      Object.assign(fake.flows.overrides, { pollEndpoint: undefined, login: undefined }, overrides)
+      const answer = await begin('ann')
+      t.equal(answer.statusCode, 403, JSON.stringify(overrides))
+      t.equal(answer.json<{ code: string }>().code, 'ENDPOINT_FORBIDDEN')
+      t.notMatch(answer.body, origin)
+    }
+    Object.assign(fake.flows.overrides, { pollEndpoint: undefined, login: undefined, server: origin })
+    const { flowId } = (await begin('ann')).json<Begun>()
+    const flow = fake.flows.flows.at(-1)
+    if (flow !== undefined) fake.grant(flow)
+    t.equal((await poll('ann', flowId)).statusCode, 403, `server ${origin}`)
+    delete fake.flows.overrides.server
+  }
+  t.equal(other.connections, 0)
+  t.equal(await db.prisma.cloudConnection.count(), 0)
+})
+
+t.test('what the server tells once is not lost when the next step fails', async (t) => {
+  const { fake, begin, poll, db } = await start(t)
+  const { flowId } = (await begin('ann')).json<Begun>()
+  const flow = fake.flows.flows[0]
+  if (flow !== undefined) fake.grant(flow)
+  fake.dav.script = ({ path }, response) => {
+    if (!path.includes('/ocs/')) return false
+    response.writeHead(500).end()
+    return true
+  }
+  t.equal((await poll('ann', flowId)).statusCode, 503)
+  t.equal(await db.prisma.cloudConnection.count(), 0)
+  fake.dav.script = () => undefined
+  t.equal((await poll('ann', flowId)).statusCode, 201)
+})
+
+t.test('no Nextcloud at the address, none that is allowed, and providers without such a login', async (t) => {
+  const { fake, begin, as } = await start(t)
+  const code = (answer: Awaited<ReturnType<typeof begin>>) => answer.json<{ code: string }>().code
+  t.equal(code(await begin('ann', { baseUrl: `${new URL(fake.url).origin}/elsewhere` })), 'INVALID_CREDENTIALS')
+  t.equal(code(await begin('ann', { baseUrl: 'not a URL' })), 'INVALID_CREDENTIALS')
+  t.equal(code(await begin('ann', { baseUrl: 'https://127.0.0.1:1' })), 'ENDPOINT_FORBIDDEN')
+  t.equal(code(await begin('ann', {})), 'INVALID_REQUEST')
+  t.equal(code(await begin('ann', { baseUrl: fake.url, x: 1 })), 'INVALID_REQUEST')
+  t.equal(code(await as('ann').send('POST', '/cloud/connections/scripted/authorize', { baseUrl: 'x' })), 'UNSUPPORTED')
+  t.equal(code(await as('ann').send('POST', '/cloud/connections/none/authorize', { baseUrl: 'x' })), 'PROVIDER_UNKNOWN')
+  t.equal(code(await as('ann').send('POST', '/cloud/connections/scripted/authorize/x/poll')), 'UNSUPPORTED')
+  takeMistakes(fake.dav)
+})
+
+t.test('an app password can be typed too, and the account is the server’s own id of the user', async (t) => {
+  const { fake, as } = await start(t)
+  const password = fake.grant({ token: '', login: '', userAgent: undefined, appPassword: undefined })
+  const fields = { baseUrl: `${fake.url}/index.php/apps/files/files?dir=/`, username: FAKE_NEXTCLOUD_LOGIN, password }
+  const made = await as('ann').send('POST', '/cloud/connections/nextcloud', { ...fields, baseUrl: fake.url })
+  t.equal(made.statusCode, 201)
+  t.match(made.json(), { account: `${fake.url}/#${FAKE_NEXTCLOUD_UID}` })
+  const wrong = await as('ann').send('POST', '/cloud/connections/nextcloud', {
+    ...fields,
+    baseUrl: fake.url,
+    password: 'x'
+  })
+  t.equal(wrong.json<{ code: string }>().code, 'INVALID_CREDENTIALS')
+})
+
+t.test('the providers say how they are connected', async (t) => {
+  const { as } = await start(t)
+  const { providers } = (await as('ann').get('/cloud/providers')).json<{ providers: { id: string }[] }>()
+  t.match(
+    providers.find(({ id }) => id === 'nextcloud'),
+    { connect: { type: 'login-flow', schema: { required: ['baseUrl', 'username', 'password'] } } }
+  )
+})

@@ -1,0 +1,85 @@
+import { once } from 'node:events'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { testApp } from '../support/app.ts'
+import { cutsShort, faulty } from '../support/dav-faults.ts'
+import { FAKE_DAV_PASSWORD, FAKE_DAV_USER } from '../support/fake-dav-auth.ts'
+import { FakeDav } from '../support/fake-dav.ts'
+
+const MIB = 1024 * 1024
+/** Much more than the buffers between two sockets hold. */
+const CONTENT = Buffer.alloc(64 * MIB, 'content ')
+const RELEASE_MS = 1000
+
+/** A host's own route for the documents of its users, and one of them that is kept at a WebDAV server. */
+async function start(t: Test) {
+  const fake = await FakeDav.start(t)
+  fake.tree.put('large.bin', CONTENT)
+  const { app, as } = await testApp(t, { providers: { webdav: { allowHosts: [new URL(fake.url).host] } } })
+  const document = { id: 'd', userId: 'ann', storageBackend: 'webdav', objectKey: 'large.bin' }
+  const preHandler = app.storageBackendHook({ document: () => document })
+  app.get('/download/:framing', { preHandler }, async (request, reply) => {
+    const { signal } = new AbortController()
+    const { body, size } = await request.storageBackend.download(document.objectKey, { signal })
+    if ((request.params as { framing: string }).framing === 'length') reply.header('content-length', size)
+    return reply.send(body)
+  })
+  const fields = { baseUrl: fake.url, username: FAKE_DAV_USER, password: FAKE_DAV_PASSWORD }
+  const made = await as('ann').send('POST', '/cloud/connections/webdav', fields)
+  t.equal(made.statusCode, 201)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  return {
+    fake,
+    /** The beginning of the answer. */
+    download: async (framing: 'length' | 'chunked'): Promise<IncomingMessage> => {
+      const path = `/download/${framing}`
+      const asked = httpRequest({ host: '127.0.0.1', port, path, headers: { 'x-user': 'ann' }, agent: false }).end()
+      const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+      return answer
+    }
+  }
+}
+
+t.test('a client that leaves in the middle closes the upstream socket within a second', async (t) => {
+  const { fake, download } = await start(t)
+  const upstream: (Socket | null)[] = []
+  fake.earlyScript = ({ method }, response) => {
+    if (method === 'GET') upstream.push(response.socket)
+    return false
+  }
+  const answer = await download('length')
+  await once(answer, 'readable')
+  t.equal(upstream.length, 1)
+  t.equal(upstream[0]?.closed, false, 'and holds it until then')
+  // Not `once`, to which the reset that this comes as would be a failure.
+  const closed = new Promise((resolve) => upstream[0]?.once('close', resolve))
+  const left = performance.now()
+  answer.destroy()
+  await closed
+  t.ok(performance.now() - left < RELEASE_MS)
+  t.equal(fake.busy(), 0)
+})
+
+for (const framing of ['length', 'chunked'] as const) {
+  for (const end of ['reset', 'close'] as const) {
+    t.test(`an upstream of framing "${framing}" that ends by ${end} never ends the answer cleanly`, async (t) => {
+      const { fake, download } = await start(t)
+      const cut = { content: CONTENT, afterBytes: 3 * MIB, framing, end, headers: { etag: '"1"' } }
+      fake.script = faulty(cutsShort(cut), { matching: ({ method }) => method === 'GET' })
+      for (const ours of ['length', 'chunked'] as const) {
+        const answer = await download(ours)
+        t.equal(answer.statusCode, 200)
+        let received = 0
+        const failure: unknown = await (async () => {
+          for await (const chunk of answer as AsyncIterable<Buffer>) received += chunk.length
+          return 'a clean end'
+        })().catch((error: unknown) => error)
+        t.match(failure, { code: 'ECONNRESET' }, `sent with ${ours}`)
+        t.equal(answer.complete, false)
+        t.ok(received <= 3 * MIB)
+      }
+    })
+  }
+}
