@@ -21,8 +21,8 @@ interface CommonConfig {
   readonly publicUrl: string | undefined
   /** How long requests in flight may take to end after SIGTERM. */
   readonly shutdownTimeoutMs: number
-  /** What users' S3 connections may reach. */
-  readonly s3AllowHosts: readonly string[]
+  /** What users' connections may reach besides public servers over https, provider by provider. */
+  readonly allowHosts: { readonly [Provider in 's3' | 'webdav' | 'nextcloud']: readonly string[] }
   readonly cache: Partial<CacheOptions>
   readonly leaseMs: number | undefined
   readonly limits: Partial<LimitOptions>
@@ -121,7 +121,11 @@ function readCommon(env: Environment): CommonConfig {
     trustProxy: readTrustProxy(env),
     publicUrl: readPublicUrl(env),
     shutdownTimeoutMs: env.integer('SHUTDOWN_TIMEOUT_MS', MILLISECONDS) ?? 10_000,
-    s3AllowHosts: readAllowHosts(env),
+    allowHosts: {
+      s3: readAllowHosts(env, 'S3_ALLOW_HOSTS'),
+      webdav: readAllowHosts(env, 'WEBDAV_ALLOW_HOSTS'),
+      nextcloud: readAllowHosts(env, 'NEXTCLOUD_ALLOW_HOSTS')
+    },
     cache: given({
       max: env.integer('CACHE_MAX_ENTRIES', COUNT),
       ttlMs: env.integer('CACHE_TTL_MS', MILLISECONDS),
@@ -177,13 +181,13 @@ function readPublicUrl(env: Environment): string | undefined {
   return text
 }
 
-function readAllowHosts(env: Environment): string[] {
-  const entries = env.list('S3_ALLOW_HOSTS')
+function readAllowHosts(env: Environment, name: string): string[] {
+  const entries = env.list(name)
   for (const entry of entries) {
     try {
       parseAllowHosts([entry])
     } catch (error) {
-      env.problem('S3_ALLOW_HOSTS', (error as Error).message.replace('allowHosts: ', 'has an entry that is no host: '))
+      env.problem(name, (error as Error).message.replace('allowHosts: ', 'has an entry that is no host: '))
     }
   }
   return entries

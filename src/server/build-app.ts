@@ -28,7 +28,7 @@ const READY_TIMEOUT_MS = 2000
 export interface AppDeps {
   readonly database: Pick<Database, 'prisma' | 'listen'>
   readonly drain?: RequestDrain
-  /** Beside S3. */
+  /** Beside those of the package. */
   readonly providers?: CloudStorageOptions['providers']
   readonly logTo?: Writable
 }
@@ -62,7 +62,7 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
     authenticate: registerBearerAuthentication(app, config.jwt),
     encryption: config.encryption.reveal(),
     managed: { [MANAGED_STORE]: config.managed },
-    providers: { s3: { allowHosts: config.s3AllowHosts }, ...deps.providers },
+    providers: { ...enabledProviders(config), ...deps.providers },
     cache: config.cache,
     limits: config.limits,
     timeouts: config.timeouts,
@@ -74,6 +74,10 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
     healthRoutes(child, { askDatabase: () => prisma.$queryRaw`SELECT 1`, drain, timeoutMs: READY_TIMEOUT_MS })
   })
   return app
+}
+
+function enabledProviders({ allowHosts }: AppConfig): NonNullable<CloudStorageOptions['providers']> {
+  return Object.fromEntries(Object.entries(allowHosts).map(([id, hosts]) => [id, { allowHosts: hosts }]))
 }
 
 /** Fastify's own words for an address that it cannot read repeat it, with its query. */

@@ -42,7 +42,7 @@ export class Demo {
       jwt: { algorithm: 'HS256', key: new Secret(jwtSecret), issuer: ISSUER, audience: AUDIENCE },
       managed: { type: 'disk', directory: folder.objects },
       // Exactly the store of this run, beside what the operator allows.
-      s3AllowHosts: [...config.s3AllowHosts, store.address]
+      allowHosts: { ...config.allowHosts, s3: [...config.allowHosts.s3, store.address] }
     }
     return new Demo(app, folder, store)
   }

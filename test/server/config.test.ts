@@ -46,7 +46,7 @@ t.test('an empty environment is a demo on loopback', async (t) => {
     port: 3000,
     logLevel: 'info',
     trustProxy: [],
-    s3AllowHosts: [],
+    allowHosts: { s3: [], webdav: [], nextcloud: [] },
     dataDir: resolve('data'),
     shutdownTimeoutMs: 10_000
   })
@@ -65,6 +65,8 @@ t.test('with DATABASE_URL it is a service', async (t) => {
     TRUST_PROXY: '10.0.0.0/8, ::1,loopback',
     PUBLIC_URL: 'https://files.example.org',
     S3_ALLOW_HOSTS: 'nas.lan:9000, 10.1.0.0/16',
+    WEBDAV_ALLOW_HOSTS: 'nas.lan',
+    NEXTCLOUD_ALLOW_HOSTS: '10.2.0.0/16',
     CACHE_TTL_MS: '5000',
     LEASE_MS: '0',
     LIMIT_CONNECTIONS_PER_USER: '3',
@@ -79,7 +81,11 @@ t.test('with DATABASE_URL it is a service', async (t) => {
   t.same([current, Object.keys(keys), keys.k1], ['k2', ['k1', 'k2'], KEY])
   t.match(config, { port: 8080, host: '0.0.0.0', logLevel: 'warn', publicUrl: 'https://files.example.org', leaseMs: 0 })
   t.same(config.trustProxy, ['10.0.0.0/8', '::1', 'loopback'])
-  t.same(config.s3AllowHosts, ['nas.lan:9000', '10.1.0.0/16'])
+  t.same(config.allowHosts, {
+    s3: ['nas.lan:9000', '10.1.0.0/16'],
+    webdav: ['nas.lan'],
+    nextcloud: ['10.2.0.0/16']
+  })
   t.same([config.cache, config.limits, config.timeouts], [{ ttlMs: 5000 }, { connectionsPerUser: 3 }, { totalMs: 1 }])
   t.match(config.jwt, { algorithm: 'HS256', issuer: 'https://issuer.example', audience: 'documents' })
   t.same(config.managed, {
@@ -139,6 +145,8 @@ t.test('a value that cannot be used is a problem of its variable, and is not rep
     PUBLIC_URL: ['files.example.org', 'ftp://files.example.org', 'https://user:UNTOLD@files.example.org'],
     SHUTDOWN_TIMEOUT_MS: ['0', '-5', 'soon', '2147483648'],
     S3_ALLOW_HOSTS: ['https://nas.lan', '*.lan', 'nas.lan:0', '10.0.0.0/40'],
+    WEBDAV_ALLOW_HOSTS: ['*.lan'],
+    NEXTCLOUD_ALLOW_HOSTS: ['*.lan'],
     CACHE_MAX_ENTRIES: ['0', 'many'],
     CACHE_MAX_BYTES: ['0', '1.5', '9007199254740993'],
     CACHE_TTL_MS: ['0', '1m'],

@@ -29,7 +29,7 @@ export function appConfig(over: Partial<AppConfig> = {}): AppConfig {
     trustProxy: [],
     publicUrl: undefined,
     shutdownTimeoutMs: 1000,
-    s3AllowHosts: [],
+    allowHosts: { s3: [], webdav: [], nextcloud: [] },
     cache: {},
     leaseMs: undefined,
     limits: {},
