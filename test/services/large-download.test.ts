@@ -1,0 +1,24 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+
+interface Figures {
+  readonly downloadedMib: number
+  readonly rssAddedMib: number
+  readonly heldAddedMib: number
+}
+
+const SIZE_MIB = 256
+const LIMIT_MIB = 64
+const SCRIPT = fileURLToPath(new URL('../../bench/slow-client-memory.mjs', import.meta.url))
+
+t.test(`a slow client's download of ${SIZE_MIB} MiB takes less than ${LIMIT_MIB} MiB of memory`, async (t) => {
+  // Its processes must not be measured by the test's own loaders.
+  const { NODE_OPTIONS: _, ...env } = process.env
+  const { stdout } = await promisify(execFile)(process.execPath, [SCRIPT, String(SIZE_MIB)], { env })
+  const figures = JSON.parse(stdout) as Figures
+  t.equal(figures.downloadedMib, SIZE_MIB)
+  t.ok(figures.rssAddedMib < LIMIT_MIB, `${figures.rssAddedMib} MiB more are resident at most`)
+  t.ok(figures.heldAddedMib < LIMIT_MIB, `${figures.heldAddedMib} MiB more are held at most`)
+})

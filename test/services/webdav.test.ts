@@ -1,0 +1,392 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises'
+import { createServer, request as httpRequest } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import t, { type Test } from 'tap'
+import type { Entry } from '../../src/domain/entry.ts'
+import type { StorageBackend } from '../../src/domain/storage-backend.ts'
+import { systemClock } from '../../src/infra/clock.ts'
+import { ConnectionHealth } from '../../src/layers/health.ts'
+import { resilient } from '../../src/layers/resilient.ts'
+import { provider as nextcloud } from '../../src/providers/nextcloud.ts'
+import { backendContract } from '../contract/backend.ts'
+import type { Harness } from '../contract/harness.ts'
+import { openWebdav } from '../contract/harness/webdav.ts'
+import { call, find, listAll, required, shown } from '../contract/suite/arrange.ts'
+import { piecesOf, upload } from '../contract/suite/uploads.ts'
+import { hasApacheDav, startApacheDav } from '../support/apache-dav.ts'
+import { openEgress } from '../support/egress.ts'
+import { hasRclone, rclone, type RcloneRemote } from '../support/rclone.ts'
+import { digest } from '../support/read-body.ts'
+import { hasSabre, startSabre } from '../support/sabre.ts'
+import { requireService } from '../support/services.ts'
+import { TEST_TIMEOUTS } from '../support/timeouts.ts'
+
+type Files = Readonly<Record<string, string | Buffer>>
+
+/** One server, and how somebody gets into it. */
+interface RealDav {
+  readonly name: string
+  readonly url: string
+  readonly fields: { readonly username: string; readonly password: string } | { readonly token: string }
+  /** What `url` serves, on disk. */
+  readonly folder: string
+  readonly put: (path: string, content: string | Buffer) => Promise<void>
+  /** Whether it looks at a condition and then writes, so that of two writes at once both may find that it holds. */
+  readonly isRacy: boolean
+  /** The scheme of its `Authorization`. */
+  readonly scheme: 'Basic' | 'Bearer' | 'Digest'
+}
+
+interface Place {
+  readonly name: string
+  readonly front: Front
+  /** Through the front. */
+  readonly url: string
+  /** At the server itself. */
+  readonly direct: string
+  readonly seed: (files: Files) => Promise<void>
+}
+
+const MANY = 2000
+let places = 0
+
+/** Answers a request itself, and returns true; or leaves it to the server behind. */
+type Answer = (request: IncomingMessage, response: ServerResponse) => boolean
+
+interface FrontOptions {
+  readonly answer: Answer | undefined
+  readonly oneWriteAtATime: boolean
+}
+
+/**
+ * Between a backend and a real server, to see what is asked and what is still going on. Like nginx in front of PHP it
+ * takes an answer as fast as it comes, so that slow readers keep no worker of the server. Where asked it lets one PUT
+ * through at a time, as the locks of a Nextcloud do in front of its sabre.
+ */
+class Front {
+  /** Method, path and scheme of the authorization of each request. */
+  readonly requests: { readonly method: string; readonly path: string; readonly scheme: string | undefined }[] = []
+  readonly #target: string
+  readonly #options: FrontOptions
+  readonly #unfinished = new Set<ServerResponse>()
+  readonly #server = createServer((request, response) => {
+    void this.#serve(request, response)
+  })
+  #lastWrite = Promise.resolve()
+
+  private constructor(target: string, options: FrontOptions) {
+    this.#target = target
+    this.#options = options
+  }
+
+  static async start(t: Test, target: string, options: FrontOptions): Promise<Front> {
+    const front = new Front(target, options)
+    front.#server.listen(0, '127.0.0.1')
+    await once(front.#server, 'listening')
+    t.teardown(async () => {
+      front.#server.closeAllConnections()
+      front.#server.close()
+      await once(front.#server, 'close')
+    })
+    return front
+  }
+
+  urlOf(direct: string): string {
+    const { port } = this.#server.address() as AddressInfo
+    return `http://127.0.0.1:${port}${new URL(direct).pathname}`
+  }
+
+  /** How many exchanges have not ended, each of which has a socket for itself. */
+  busy(): number {
+    return this.#unfinished.size
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    for (const stream of [request, response]) stream.on('error', () => {})
+    this.#unfinished.add(response)
+    const ended = new Promise<void>((resolve) => response.once('close', resolve))
+    void ended.then(() => this.#unfinished.delete(response))
+    const { method = '', url: path = '', headers } = request
+    this.requests.push({ method, path, scheme: headers.authorization?.split(' ', 1)[0] })
+    if (this.#options.answer?.(request, response) === true) return
+    if (this.#options.oneWriteAtATime && method === 'PUT') {
+      const before = this.#lastWrite
+      this.#lastWrite = ended
+      await before
+      if (response.destroyed) return
+    }
+    const { hostname, port } = new URL(this.#target)
+    const forwarded = httpRequest({ hostname, port, method, path, headers: endToEnd(headers), agent: false })
+    forwarded.on('response', (answer) => {
+      response.writeHead(answer.statusCode ?? 502, endToEnd(answer.headers)).flushHeaders()
+      answer.on('data', (chunk: Buffer) => response.write(chunk))
+      answer.on('end', () => response.end())
+      answer.on('error', () => request.socket.destroy())
+    })
+    // A server that has answered before the body's end may refuse the rest of it.
+    forwarded.on('error', () => {
+      if (response.headersSent) request.resume()
+      else request.socket.destroy()
+    })
+    // What broke off must not end well behind.
+    response.once('close', () => {
+      if (!response.writableFinished) forwarded.destroy()
+    })
+    request.pipe(forwarded)
+  }
+}
+
+/** How a body is framed is passed on, as it is part of what is tested. */
+function endToEnd({ connection, 'keep-alive': keepAlive, ...headers }: IncomingMessage['headers']) {
+  return headers
+}
+
+/** An empty folder of its own at the server, whose name needs encoding. */
+async function newPlace(t: Test, server: RealDav, answer?: Answer): Promise<Place> {
+  const { url, folder, put, isRacy } = server
+  const name = `place ${++places}`
+  await makeFolder({ folder, put }, `${name}/`)
+  const direct = `${url}${encodeURIComponent(name)}/`
+  const front = await Front.start(t, url, { answer, oneWriteAtATime: isRacy })
+  return {
+    name,
+    front,
+    url: front.urlOf(direct),
+    direct,
+    seed: async (files) => {
+      for (const [path, content] of Object.entries(files)) {
+        if (path.endsWith('/')) await makeFolder({ folder, put }, `${name}/${path}`)
+        else await put(`${name}/${path}`, content)
+      }
+    }
+  }
+}
+
+/** As a user does who has had a file there for long: whether there are versions, and which, is read off that file. */
+async function connectTo(t: Test, { folder, put, fields }: RealDav, { name, url }: Place): Promise<StorageBackend> {
+  const path = `${name}/old.txt`
+  await put(path, 'old')
+  // Apache's ETags are weak while a file is new.
+  await utimes(join(folder, path), 1_700_000_000, 1_700_000_000)
+  const backend = await openWebdav(t, { baseUrl: url, ...fields })
+  await rm(join(folder, path))
+  return backend
+}
+
+/** Folders belong to whom the files in them belong to. */
+async function makeFolder({ folder, put }: Pick<RealDav, 'folder' | 'put'>, path: string): Promise<void> {
+  await put(`${path}new`, '')
+  await rm(join(folder, path, 'new'))
+}
+
+function harnessOf(server: RealDav): Harness {
+  return {
+    name: server.name,
+    open: async (t) => {
+      const place = await newPlace(t, server)
+      return {
+        backend: await connectTo(t, server, place),
+        seed: place.seed,
+        busy: () => place.front.busy(),
+        missing: { folder: 'no such folder/', file: 'no such file' }
+      }
+    }
+  }
+}
+
+/** As a connection wears its layers. */
+function layered(backend: StorageBackend): StorageBackend {
+  const health = new ConnectionHealth(systemClock).of(backend.provider, 'connection')
+  return resilient(backend, { health, timeouts: TEST_TIMEOUTS, clock: systemClock })
+}
+
+async function sabre(t: Test, scheme: 'Basic' | 'Bearer', basePath = '/'): Promise<RealDav> {
+  const running = await startSabre(t, { auth: scheme === 'Basic' ? 'basic' : 'bearer', basePath })
+  const { url, folder, username, password, token } = running
+  return {
+    name: `sabre with ${scheme} at ${basePath}`,
+    url,
+    folder,
+    fields: scheme === 'Basic' ? { username, password } : { token },
+    scheme,
+    isRacy: true,
+    put: async (path, content) => {
+      await mkdir(dirname(join(folder, path)), { recursive: true })
+      await writeFile(join(folder, path), content)
+    }
+  }
+}
+
+/** One Apache: its folder behind Basic, and that behind Digest. */
+async function apache(t: Test): Promise<[basic: RealDav, digest: RealDav]> {
+  const running = await startApacheDav(t)
+  const { basicUrl, basicFolder, digestUrl, digestFolder, username, password } = running
+  const behind = (scheme: 'Basic' | 'Digest', url: string, folder: string): RealDav => ({
+    name: `Apache mod_dav with ${scheme}`,
+    url,
+    folder,
+    fields: { username, password },
+    scheme,
+    isRacy: false,
+    put: (path, content) => running.seed(folder, path, content)
+  })
+  return [behind('Basic', basicUrl, basicFolder), behind('Digest', digestUrl, digestFolder)]
+}
+
+if (requireService(t, 'webdav', hasSabre() && hasApacheDav())) {
+  const sabreBasic = await sabre(t, 'Basic')
+  const [apacheBasic, apacheDigest] = await apache(t)
+  const servers = [
+    sabreBasic,
+    await sabre(t, 'Bearer'),
+    await sabre(t, 'Basic', '/remote.php/dav/files/u/'),
+    apacheBasic,
+    apacheDigest
+  ]
+
+  for (const server of servers) {
+    t.test(`the contract holds at ${server.name}`, async (t) => {
+      backendContract(t, harnessOf(server))
+    })
+
+    t.test(`${server.name} is asked with its own scheme, and seen to check preconditions`, async (t) => {
+      const place = await newPlace(t, server)
+      const { front } = place
+      const backend = await connectTo(t, server, place)
+      t.match(backend.capabilities, { createOnly: 'native', updateIfMatch: 'native' })
+      await backend.account(call())
+      t.equal(front.requests.at(-1)?.scheme, server.scheme)
+      const others = front.requests.filter(({ scheme }) => scheme !== undefined && scheme !== server.scheme)
+      t.same(others, [], 'and nothing is said in another')
+    })
+  }
+
+  for (const server of [sabreBasic, apacheDigest]) {
+    t.test(`the contract holds through all layers at ${server.name}`, async (t) => {
+      backendContract(t, harnessOf(server), { wrap: layered })
+    })
+  }
+
+  for (const server of [sabreBasic, apacheBasic]) {
+    t.test(`${MANY} children at ${server.name} come in pages of one answer`, async (t) => {
+      const { front, url, seed } = await newPlace(t, server)
+      const names = Array.from({ length: MANY }, (_, index) => `child ${index}${index % 10 === 0 ? '/' : ''}`)
+      await seed(Object.fromEntries(names.map((name) => [`many/${name}`, name])))
+      const backend = await openWebdav(t, { baseUrl: url, ...server.fields })
+      front.requests.length = 0
+      const entries: Entry[] = []
+      let pages = 0
+      for (let cursor: string | null | undefined; cursor !== null; pages++) {
+        const page = await backend.listFolder('many/', { ...call(), limit: 200, ...(cursor && { cursor }) })
+        entries.push(...page.entries)
+        cursor = page.next
+      }
+      t.equal(pages, MANY / 200)
+      t.same(entries.map(({ id }) => id).sort(), names.map((name) => `many/${name}`).sort())
+      t.same(
+        front.requests.map(({ method }) => method),
+        ['PROPFIND']
+      )
+    })
+
+    t.test(`what we and rclone store at ${server.name} is the same for both`, async (t) => {
+      if (requireService(t, 'rclone', hasRclone())) await exchangeWithRclone(t, server)
+    })
+  }
+
+  t.test('the contract of nextcloud', async (t) => {
+    // Each user is a folder, as there.
+    const files = await sabre(t, 'Basic', '/remote.php/dav/files/')
+    backendContract(t, { name: 'nextcloud over sabre', open: async (t) => openNextcloud(t, files) })
+  })
+}
+
+/** sabre is what serves Nextcloud's files; who the user is, which it asks OCS for, is answered here. */
+async function openNextcloud(t: Test, files: RealDav): ReturnType<Harness['open']> {
+  const account = files.fields as { username: string; password: string }
+  const proof = `Basic ${Buffer.from(`${account.username}:${account.password}`).toString('base64')}`
+  const answerOcs: Answer = ({ url, headers }, response) => {
+    if (url !== '/ocs/v2.php/cloud/user?format=json') return false
+    const isAllowed = headers.authorization === proof && headers['ocs-apirequest'] === 'true'
+    const data = { id: uid, displayname: 'U. Ser', email: null, quota: { used: 1, total: 2 } }
+    response.writeHead(isAllowed ? 200 : 401, { 'content-type': 'application/json' })
+    response.end(JSON.stringify({ ocs: { data: isAllowed ? data : [] } }))
+    return true
+  }
+  const { name: uid, front, seed } = await newPlace(t, files, answerOcs)
+  const egress = openEgress()
+  t.teardown(() => egress.close())
+  const context = { egress, timeouts: TEST_TIMEOUTS }
+  const typed = nextcloud.connect.parse({ ...account, baseUrl: new URL('/', front.urlOf(files.url)).href })
+  const completed = await nextcloud.connect.complete?.(typed, { ...context, ...call() })
+  const { credentials } = completed ?? typed
+  return {
+    backend: await nextcloud.open({ ...context, credentials }),
+    seed,
+    busy: () => front.busy(),
+    missing: { folder: 'no such folder/', file: 'no such file' }
+  }
+}
+
+const MIB = 1024 * 1024
+const SIZES = [0, 1, 5 * MIB + 1]
+const NAMES = [
+  'with  spaces',
+  '#hash',
+  '100% and %41 and %2F',
+  'caf\u00e9 composed',
+  'cafe\u0301 decomposed',
+  'na\u00efve',
+  // The same to the eye, and to who normalizes.
+  'nai\u0308ve',
+  '\u{1f4be} emoji \u{1f469}\u200d\u{1f680}'
+]
+
+async function exchangeWithRclone(t: Test, server: RealDav): Promise<void> {
+  const { url, direct } = await newPlace(t, server)
+  const backend = await openWebdav(t, { baseUrl: url, ...server.fields })
+  const remote = { url: direct, ...server.fields } as RcloneRemote
+  const local = await mkdtemp(join(tmpdir(), 'exchanged-'))
+  t.teardown(() => rm(local, { recursive: true }))
+  const create = required(backend.createFolder?.bind(backend))
+  // Of two names that differ in their normalization rclone would otherwise take one.
+  const copy = (from: string, to: string) => rclone(['copy', '--no-unicode-normalization', from, to], remote)
+
+  const ours = await create(null, 'ours # 1', call())
+  const written = new Map<string, string>()
+  for (const [name, content] of contents()) {
+    await upload(backend, { parentId: ours.id, name }, piecesOf(content))
+    written.set(name, sha256(content))
+  }
+  await copy('remote:ours # 1', join(local, 'ours'))
+  const copied = await readdir(join(local, 'ours'))
+  t.same(copied.sort(), [...written.keys()].sort(), 'rclone finds the names that we gave')
+  for (const name of copied) {
+    t.equal(sha256(await readFile(join(local, 'ours', name))), written.get(name), `rclone: ${shown(name)}`)
+  }
+
+  await mkdir(join(local, 'theirs'))
+  const stored = contents()
+  for (const [name, content] of stored) await writeFile(join(local, 'theirs', name), content)
+  await copy(join(local, 'theirs'), 'remote:theirs % 1')
+  const listed = await listAll(backend, (await find(backend, 'theirs % 1')).id)
+  t.same(listed.map(({ name }) => name).sort(), [...stored.keys()].sort(), 'we find the names that rclone gave')
+  for (const { id, name, size } of listed) {
+    const content = stored.get(name) ?? Buffer.from('no such name')
+    t.equal(size, content.length, `its size: ${shown(name)}`)
+    t.equal(await digest((await backend.download(id, call())).body), sha256(content), `ours: ${shown(name)}`)
+  }
+}
+
+function contents(): Map<string, Buffer> {
+  return new Map(NAMES.flatMap((name) => SIZES.map((size) => [`${name} ${size}`, randomBytes(size)] as const)))
+}
+
+function sha256(content: Buffer): string {
+  return createHash('sha256').update(content).digest('hex')
+}
