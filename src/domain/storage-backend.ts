@@ -1,7 +1,10 @@
 import type { Readable } from 'node:stream'
 import type { Entry, EntryPage } from './entry.ts'
 
-/** How a backend does something: itself, by means of something else (slower, or with a race), or not at all. */
+/**
+ * How a backend does something: itself, as well as its service does it; by means of something else (slower, or with a
+ * race); or not at all.
+ */
 export type Ability = 'native' | 'emulated' | 'unsupported'
 
 /** What a backend can do. The contract suite checks each claim; a method exists exactly where its ability is supported. */

@@ -29,6 +29,7 @@ import { toStorageError } from '../../src/providers/disk/errors.ts'
 import { Locks } from '../../src/providers/disk/locks.ts'
 import { SmallestNames } from '../../src/providers/disk/smallest-names.ts'
 import { backendContract } from '../contract/backend.ts'
+import { oneCreatorWins } from '../contract/suite/replaces-with-conditions.ts'
 import { harness } from '../contract/harness/disk.ts'
 import { call, listAll, rejectsWith } from '../contract/suite/arrange.ts'
 import { upload } from '../contract/suite/uploads.ts'
@@ -41,6 +42,7 @@ const collectGarbage = runInNewContext('gc') as () => void
 
 t.test('the contract', async (t) => {
   backendContract(t, harness)
+  oneCreatorWins(t, harness.open)
 })
 
 async function temporary(t: Test): Promise<string> {

@@ -12,6 +12,7 @@ import { backendContract } from '../contract/backend.ts'
 import { harness } from '../contract/harness/s3.ts'
 import { harness as strictHarness } from '../contract/harness/s3-strict.ts'
 import { call, rejectsWith } from '../contract/suite/arrange.ts'
+import { oneCreatorWins } from '../contract/suite/replaces-with-conditions.ts'
 import { openEgress } from '../support/egress.ts'
 import { FakeS3, FAKE_BUCKET, FAKE_KEYS } from '../support/fake-s3.ts'
 import { openFake } from '../support/s3-backend.ts'
@@ -23,6 +24,7 @@ t.test('a server that may ignore conditions (fauxqs)', async (t) => {
 
 t.test('a server that checks conditions (our strict fake)', async (t) => {
   backendContract(t, strictHarness)
+  oneCreatorWins(t, strictHarness.open)
 })
 
 const FIELDS = {

@@ -36,8 +36,6 @@ interface RealDav {
   /** What `url` serves, on disk. */
   readonly folder: string
   readonly put: (path: string, content: string | Buffer) => Promise<void>
-  /** Whether it looks at a condition and then writes, so that of two writes at once both may find that it holds. */
-  readonly isRacy: boolean
   /** The scheme of its `Authorization`. */
   readonly scheme: 'Basic' | 'Bearer' | 'Digest'
 }
@@ -58,34 +56,27 @@ let places = 0
 /** Answers a request itself, and returns true; or leaves it to the server behind. */
 type Answer = (request: IncomingMessage, response: ServerResponse) => boolean
 
-interface FrontOptions {
-  readonly answer: Answer | undefined
-  readonly oneWriteAtATime: boolean
-}
-
 /**
  * Between a backend and a real server, to see what is asked and what is still going on. Like nginx in front of PHP it
- * takes an answer as fast as it comes, so that slow readers keep no worker of the server. Where asked it lets one PUT
- * through at a time, as the locks of a Nextcloud do in front of its sabre.
+ * takes an answer as fast as it comes, so that slow readers keep no worker of the server.
  */
 class Front {
   /** Method, path and scheme of the authorization of each request. */
   readonly requests: { readonly method: string; readonly path: string; readonly scheme: string | undefined }[] = []
   readonly #target: string
-  readonly #options: FrontOptions
+  readonly #answer: Answer | undefined
   readonly #unfinished = new Set<ServerResponse>()
   readonly #server = createServer((request, response) => {
     void this.#serve(request, response)
   })
-  #lastWrite = Promise.resolve()
 
-  private constructor(target: string, options: FrontOptions) {
+  private constructor(target: string, answer: Answer | undefined) {
     this.#target = target
-    this.#options = options
+    this.#answer = answer
   }
 
-  static async start(t: Test, target: string, options: FrontOptions): Promise<Front> {
-    const front = new Front(target, options)
+  static async start(t: Test, target: string, answer: Answer | undefined): Promise<Front> {
+    const front = new Front(target, answer)
     front.#server.listen(0, '127.0.0.1')
     await once(front.#server, 'listening')
     t.teardown(async () => {
@@ -109,17 +100,10 @@ class Front {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     for (const stream of [request, response]) stream.on('error', () => {})
     this.#unfinished.add(response)
-    const ended = new Promise<void>((resolve) => response.once('close', resolve))
-    void ended.then(() => this.#unfinished.delete(response))
+    response.once('close', () => this.#unfinished.delete(response))
     const { method = '', url: path = '', headers } = request
     this.requests.push({ method, path, scheme: headers.authorization?.split(' ', 1)[0] })
-    if (this.#options.answer?.(request, response) === true) return
-    if (this.#options.oneWriteAtATime && method === 'PUT') {
-      const before = this.#lastWrite
-      this.#lastWrite = ended
-      await before
-      if (response.destroyed) return
-    }
+    if (this.#answer?.(request, response) === true) return
     const { hostname, port } = new URL(this.#target)
     const forwarded = httpRequest({ hostname, port, method, path, headers: endToEnd(headers), agent: false })
     forwarded.on('response', (answer) => {
@@ -148,11 +132,11 @@ function endToEnd({ connection, 'keep-alive': keepAlive, ...headers }: IncomingM
 
 /** An empty folder of its own at the server, whose name needs encoding. */
 async function newPlace(t: Test, server: RealDav, answer?: Answer): Promise<Place> {
-  const { url, folder, put, isRacy } = server
+  const { url, folder, put } = server
   const name = `place ${++places}`
   await makeFolder({ folder, put }, `${name}/`)
   const direct = `${url}${encodeURIComponent(name)}/`
-  const front = await Front.start(t, url, { answer, oneWriteAtATime: isRacy })
+  const front = await Front.start(t, url, answer)
   return {
     name,
     front,
@@ -214,7 +198,6 @@ async function sabre(t: Test, scheme: 'Basic' | 'Bearer', basePath = '/'): Promi
     folder,
     fields: scheme === 'Basic' ? { username, password } : { token },
     scheme,
-    isRacy: true,
     put: async (path, content) => {
       await mkdir(dirname(join(folder, path)), { recursive: true })
       await writeFile(join(folder, path), content)
@@ -232,7 +215,6 @@ async function apache(t: Test): Promise<[basic: RealDav, digest: RealDav]> {
     folder,
     fields: { username, password },
     scheme,
-    isRacy: false,
     put: (path, content) => running.seed(folder, path, content)
   })
   return [behind('Basic', basicUrl, basicFolder), behind('Digest', digestUrl, digestFolder)]

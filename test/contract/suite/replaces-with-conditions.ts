@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { Test } from 'tap'
 import { isStorageError } from '../../../src/domain/errors.ts'
+import type { StorageBackend } from '../../../src/domain/storage-backend.ts'
 import { readBody } from '../../support/read-body.ts'
 import { call, find, listAll, rejectsWith, unless, type Open } from './arrange.ts'
 import { piecesOf, upload } from './uploads.ts'
@@ -25,26 +26,13 @@ export function replacesWithConditions(t: Test, open: Open): void {
     t.equal((await readBody(body)).toString(), 'first')
   })
 
-  t.test('of many create-only uploads at once one wins', async (t) => {
+  t.test('many create-only uploads at once leave what one of them wrote, whole', async (t) => {
     const { backend } = await open(t)
-    if (backend.capabilities.createOnly !== 'native') return t.pass('createOnly is not native')
-    const outcomes = await Promise.all(
-      Array.from({ length: 8 }, async (_, index) => {
-        const target = { parentId: null, name: 'race' }
-        try {
-          await upload(backend, target, Readable.from([`writer ${index}`]), { ifNoneMatch: '*' })
-          return `writer ${index}`
-        } catch (error) {
-          // A server may also say that another write is under way.
-          if (isStorageError(error, 'ALREADY_EXISTS', 'LOCKED')) return null
-          throw error
-        }
-      })
-    )
-    const winners = outcomes.filter((outcome) => outcome !== null)
-    t.equal(winners.length, 1)
+    if (unless(backend.capabilities, 'createOnly') !== false) return t.pass('createOnly is unsupported')
+    const winners = await race(backend)
+    t.ok(winners.length > 0)
     const { body } = await backend.download((await find(backend, 'race')).id, call())
-    t.equal((await readBody(body)).toString(), winners[0])
+    t.ok(winners.includes((await readBody(body)).toString()))
   })
 
   t.test('an upload over a version succeeds for that version alone', async (t) => {
@@ -81,4 +69,37 @@ export function replacesWithConditions(t: Test, open: Open): void {
     })
     await rejectsWith(t, work, 'INVALID_REQUEST')
   })
+}
+
+/**
+ * For what checks and writes as one: of many create-only uploads at once exactly one succeeds. Not every server that
+ * checks does so: sabre and Apache look, and then write (2026-11).
+ */
+export function oneCreatorWins(t: Test, open: Open): void {
+  t.test('of many create-only uploads at once one wins', async (t) => {
+    const { backend } = await open(t)
+    t.equal(backend.capabilities.createOnly, 'native')
+    const winners = await race(backend)
+    t.equal(winners.length, 1)
+    const { body } = await backend.download((await find(backend, 'race')).id, call())
+    t.equal((await readBody(body)).toString(), winners[0])
+  })
+}
+
+/** Eight writers of one new name; gives what those wrote who were told that they succeeded. */
+async function race(backend: StorageBackend): Promise<string[]> {
+  const outcomes = await Promise.all(
+    Array.from({ length: 8 }, async (_, index) => {
+      const text = `writer ${index}`
+      try {
+        await upload(backend, { parentId: null, name: 'race' }, Readable.from([text]), { ifNoneMatch: '*' })
+        return text
+      } catch (error) {
+        // A server may also say that another write is under way.
+        if (isStorageError(error, 'ALREADY_EXISTS', 'LOCKED')) return null
+        throw error
+      }
+    })
+  )
+  return outcomes.filter((outcome) => outcome !== null)
 }
