@@ -1,5 +1,5 @@
-import { StorageError } from '../domain/errors.ts'
 import type { StorageBackend } from '../domain/storage-backend.ts'
+import { providerFailure } from '../domain/provider-failure.ts'
 import { aroundEach } from './around-each.ts'
 
 /**
@@ -18,7 +18,7 @@ export function withDeadline(backend: StorageBackend, totalMs: number): StorageB
     }
     outer.addEventListener('abort', leave, { once: true })
     const timer = setTimeout(() => {
-      controller.abort(new StorageError('PROVIDER_TIMEOUT', 'The provider did not answer in time.'))
+      controller.abort(providerFailure('PROVIDER_TIMEOUT'))
     }, totalMs)
     let transferring = false
     try {

@@ -1,6 +1,7 @@
 import { pipeline, type Readable, Transform } from 'node:stream'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import { Diagnosis, StorageError } from '../../domain/errors.ts'
+import { providerFailure } from '../../domain/provider-failure.ts'
 
 const DECODERS: ReadonlyMap<string, () => Transform> = new Map([
   ['gzip', createGunzip],
@@ -28,7 +29,7 @@ export function decodeBody(
   const decoder = DECODERS.get(coding)
   if (decoder === undefined && coding !== '' && coding !== 'identity') {
     raw.on('error', () => {}).destroy()
-    throw new StorageError('PROVIDER_ERROR', 'The answer of the provider makes no sense.', {
+    throw providerFailure('PROVIDER_ERROR', {
       cause: new Diagnosis('The answer has a content coding that nobody asked for')
     })
   }

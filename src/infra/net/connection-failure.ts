@@ -1,13 +1,8 @@
-import { Diagnosis, isStorageError, StorageError, type StorageErrorCode } from '../../domain/errors.ts'
-
-const MESSAGES = {
-  PROVIDER_UNAVAILABLE: 'The provider cannot be reached.',
-  PROVIDER_TIMEOUT: 'The provider did not answer in time.',
-  PROVIDER_ERROR: 'The answer of the provider makes no sense.'
-} as const satisfies Partial<Record<StorageErrorCode, string>>
+import { Diagnosis, isStorageError, type StorageError } from '../../domain/errors.ts'
+import { providerFailure, type ProviderFailureCode } from '../../domain/provider-failure.ts'
 
 /** By what a connection failed with: the system's codes, and those of undici 7. */
-const CODES: Readonly<Record<string, keyof typeof MESSAGES>> = {
+const CODES: Readonly<Record<string, ProviderFailureCode>> = {
   ETIMEDOUT: 'PROVIDER_TIMEOUT',
   UND_ERR_CONNECT_TIMEOUT: 'PROVIDER_TIMEOUT',
   UND_ERR_HEADERS_TIMEOUT: 'PROVIDER_TIMEOUT',
@@ -30,7 +25,7 @@ const CODES: Readonly<Record<string, keyof typeof MESSAGES>> = {
   HPE_INVALID_EOF_STATE: 'PROVIDER_UNAVAILABLE',
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'PROVIDER_UNAVAILABLE'
 }
-const BY_CODE: ReadonlyMap<string, keyof typeof MESSAGES> = new Map(Object.entries(CODES))
+const BY_CODE: ReadonlyMap<string, ProviderFailureCode> = new Map(Object.entries(CODES))
 
 /** What may be repeated of a failure. */
 const WORD = /^[\w-]{1,64}$/
@@ -54,7 +49,7 @@ export function connectionFailure(error: unknown, service: string): StorageError
   const cause = new Diagnosis(`${service} gave no answer ${word}`.trimEnd(), { cause: error })
   // The AWS SDK's own time-outs, of connecting and of a silent socket, have a name and no code.
   const known = BY_CODE.get(word) ?? (name === 'TimeoutError' ? 'PROVIDER_TIMEOUT' : 'PROVIDER_ERROR')
-  return new StorageError(known, MESSAGES[known], { cause })
+  return providerFailure(known, { cause })
 }
 
 /** A refusal of ours that came back through somebody else's client. */

@@ -3,6 +3,7 @@ import type { Agent } from 'undici'
 import type { HttpAnswer, HttpRequest } from '../../domain/egress.ts'
 import { Diagnosis, StorageError } from '../../domain/errors.ts'
 import type { Timeouts } from '../../domain/ports.ts'
+import { providerFailure } from '../../domain/provider-failure.ts'
 import { ACCEPTED_ENCODINGS, decodeBody, verbatimBody } from './answer-body.ts'
 import { connectionFailure } from './connection-failure.ts'
 import type { EgressRules } from './egress-rules.ts'
@@ -164,7 +165,7 @@ class Deadline {
     outer.addEventListener('abort', leave, { once: true })
     if (outer.aborted) leave()
     const timer = setTimeout(() => {
-      controller.abort(new StorageError('PROVIDER_TIMEOUT', 'The provider did not answer in time.'))
+      controller.abort(providerFailure('PROVIDER_TIMEOUT'))
     }, totalMs)
     this.#timer = timer
     this.signal = controller.signal

@@ -12,6 +12,7 @@ import type {
   UploadCall,
   UploadTarget
 } from '../../domain/storage-backend.ts'
+import { providerFailure } from '../../domain/provider-failure.ts'
 import { failure, httpFailure } from '../shared/http-failure.ts'
 import { requireMediaType } from '../shared/media-type.ts'
 import { requireLimit } from '../shared/page-limit.ts'
@@ -94,7 +95,7 @@ export class DavBackend implements StorageBackend {
     const { client, paths } = this.#server
     const id = `${paths.childId(parentId, name)}/`
     const url = paths.urlOf(id)
-    const exists = new StorageError('ALREADY_EXISTS', 'There is something of this name already.')
+    const exists = providerFailure('ALREADY_EXISTS')
     // RFC 4918 refuses to make what is there; rclone's server (1.60) says that it did.
     if ((await find(this.#server, url, call)) !== null) throw exists
     const answer = await client.send({ method: 'MKCOL', url, signal: call.signal })

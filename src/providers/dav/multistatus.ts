@@ -1,7 +1,9 @@
 import type { Readable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import type { XMLParser } from 'fast-xml-parser'
-import { Diagnosis, StorageError } from '../../domain/errors.ts'
+import type { StorageError } from '../../domain/errors.ts'
+import { Diagnosis } from '../../domain/errors.ts'
+import { providerFailure } from '../../domain/provider-failure.ts'
 
 /** What a multistatus (RFC 4918, 13) tells of one resource. */
 export interface DavResource {
@@ -150,7 +152,7 @@ function asRecord(value: unknown): Readonly<Record<string, unknown>> {
 }
 
 function nonsense(why: string, cause?: unknown): StorageError {
-  return new StorageError('PROVIDER_ERROR', 'The answer of the provider makes no sense.', {
+  return providerFailure('PROVIDER_ERROR', {
     cause: new Diagnosis(`The server answered with ${why}`, { cause })
   })
 }

@@ -1,4 +1,5 @@
 import { StorageError } from '../../domain/errors.ts'
+import { providerFailure } from '../../domain/provider-failure.ts'
 import { isSegment, isUnambiguous } from '../shared/object-path.ts'
 
 /** Longer than what file systems behind such servers take, in bytes of UTF-8. */
@@ -28,7 +29,7 @@ export class DavPaths {
   /** @throws StorageError `INVALID_REQUEST`, `FOLDER_NOT_FOUND` for a file's id */
   folderUrlOf(id: string | null): URL {
     const url = this.urlOf(id)
-    if (id !== null && !id.endsWith('/')) throw new StorageError('FOLDER_NOT_FOUND', 'There is no such folder.')
+    if (id !== null && !id.endsWith('/')) throw providerFailure('FOLDER_NOT_FOUND')
     return url
   }
 

@@ -3,6 +3,7 @@ import { link, lstat, open, rename, rm } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { StorageError } from '../../domain/errors.ts'
 import type { UploadCall } from '../../domain/storage-backend.ts'
+import { providerFailure } from '../../domain/provider-failure.ts'
 import { requireSize, UploadSource } from '../shared/upload-source.ts'
 import type { DiskFolder } from './disk-folder.ts'
 import { versionOf } from './entries.ts'
@@ -75,7 +76,7 @@ async function requireCondition(path: string, { ifMatch, ifNoneMatch }: UploadCa
     throw error
   })
   if (stats !== null && (ifNoneMatch === '*' || !stats.isFile())) {
-    throw new StorageError('ALREADY_EXISTS', 'There is something of this name already.')
+    throw providerFailure('ALREADY_EXISTS')
   }
   if (ifMatch !== undefined && (stats === null || versionOf(stats) !== ifMatch)) {
     throw new StorageError('PRECONDITION_FAILED', 'The object is not the version that was expected.')

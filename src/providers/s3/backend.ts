@@ -15,6 +15,7 @@ import {
   type UploadCall,
   type UploadTarget
 } from '../../domain/storage-backend.ts'
+import { providerFailure } from '../../domain/provider-failure.ts'
 import { attachment } from '../shared/attachment.ts'
 import { importSdk } from '../shared/import-sdk.ts'
 import { requireMediaType } from '../shared/media-type.ts'
@@ -67,7 +68,7 @@ export class S3Backend implements StorageBackend {
     const key = bucket.keys.of(id)
     if (id.endsWith('/')) {
       if (await folderExists(bucket, id, call)) return folderEntry(bucket.keys, id)
-      throw new StorageError('OBJECT_NOT_FOUND', 'There is no such object.')
+      throw providerFailure('OBJECT_NOT_FOUND')
     }
     const head = await attempt(call, 'OBJECT_NOT_FOUND', (options) =>
       bucket.calls.send(new bucket.sdk.HeadObjectCommand({ Bucket: bucket.name, Key: key }), options)
@@ -116,7 +117,7 @@ export class S3Backend implements StorageBackend {
     const id = `${bucket.keys.childId(parentId, name)}/`
     const key = bucket.keys.of(id)
     if (await folderExists(bucket, id, call)) {
-      throw new StorageError('ALREADY_EXISTS', 'There is something of this name already.')
+      throw providerFailure('ALREADY_EXISTS')
     }
     const condition = new Precondition(bucket, key, { ...call, ifNoneMatch: '*' })
     const marker = { Bucket: bucket.name, Key: key, Body: '', ContentLength: 0, ContentType: 'application/x-directory' }

@@ -1,7 +1,8 @@
 import type * as ClientS3 from '@aws-sdk/client-s3'
 import type { Timeouts } from '../../domain/ports.ts'
 import type { Call } from '../../domain/storage-backend.ts'
-import { toStorageError, type Missing } from './errors.ts'
+import type { Missing } from '../shared/http-failure.ts'
+import { toStorageError } from './errors.ts'
 import type { Keys } from './keys.ts'
 
 /** The SDK's module, imported when the first bucket is opened. */

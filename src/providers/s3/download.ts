@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
-import { StorageError } from '../../domain/errors.ts'
 import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
+import { providerFailure } from '../../domain/provider-failure.ts'
 import { rangeHeader } from '../shared/byte-range.ts'
 import { type DownloadSizes, readDownloadSizes } from '../shared/download-sizes.ts'
 import { TransferBody } from '../shared/transfer-body.ts'
@@ -52,5 +52,5 @@ function readSizes(answer: GetObjectCommandOutput, asked: DownloadCall['range'])
 
 /** @throws StorageError `OBJECT_NOT_FOUND` for a folder: its marker is not a document */
 export function requireFile(id: string): void {
-  if (id.endsWith('/')) throw new StorageError('OBJECT_NOT_FOUND', 'There is no such object.')
+  if (id.endsWith('/')) throw providerFailure('OBJECT_NOT_FOUND')
 }

@@ -1,15 +1,8 @@
-import {
-  Diagnosis,
-  isStorageError,
-  StorageError,
-  type StorageErrorCode,
-  type StorageErrorOptions
-} from '../../domain/errors.ts'
+import { Diagnosis, isStorageError, StorageError } from '../../domain/errors.ts'
+import { providerFailure, type ProviderFailureCode } from '../../domain/provider-failure.ts'
 import { connectionFailure } from '../../infra/net/connection-failure.ts'
 import { readRetryAfter } from '../../infra/net/retry-after.ts'
-
-/** What a 404 means: the listed folder is gone, or the object is. */
-export type Missing = 'FOLDER_NOT_FOUND' | 'OBJECT_NOT_FOUND'
+import type { Missing } from '../shared/http-failure.ts'
 
 /** What we read of the SDK's errors. They carry no body of ours; `$response` is not enumerable. */
 interface SdkError {
@@ -19,27 +12,8 @@ interface SdkError {
   readonly $response?: { readonly headers?: Readonly<Record<string, string>> }
 }
 
-const MESSAGES = {
-  FOLDER_NOT_FOUND: 'There is no such folder.',
-  OBJECT_NOT_FOUND: 'There is no such object.',
-  ACCESS_DENIED: 'The provider denies access.',
-  PRECONDITION_FAILED: 'The object is not the version that was expected.',
-  RANGE_NOT_SATISFIABLE: 'The object has no such bytes.',
-  INVALID_REQUEST: 'The provider does not accept this name.',
-  PAYLOAD_TOO_LARGE: 'The object is larger than the provider accepts.',
-  QUOTA_EXCEEDED: 'There is no space left at the provider.',
-  LOCKED: 'Someone else is writing the object.',
-  UNSUPPORTED: 'The provider does not support this.',
-  PROVIDER_ERROR: 'The answer of the provider makes no sense.',
-  PROVIDER_THROTTLED: 'The provider asks for fewer calls.',
-  PROVIDER_TIMEOUT: 'The provider did not answer in time.',
-  PROVIDER_UNAVAILABLE: 'The provider cannot be reached.'
-} as const satisfies Partial<Record<StorageErrorCode, string>>
-
-type Code = keyof typeof MESSAGES
-
 /** By the name of the error, where the answer has a body that names one. */
-const BY_NAME: Readonly<Record<string, Code>> = {
+const BY_NAME: Readonly<Record<string, ProviderFailureCode>> = {
   AccessDenied: 'ACCESS_DENIED',
   AllAccessDisabled: 'ACCESS_DENIED',
   InvalidAccessKeyId: 'ACCESS_DENIED',
@@ -96,7 +70,7 @@ export function toStorageError(error: unknown, missing: Missing): StorageError {
   }
   const code = BY_NAME[name] ?? fromStatus(status, failure.$fault !== undefined, missing)
   const retryAfterMs = code === 'PROVIDER_THROTTLED' ? readRetryAfter(failure.$response?.headers) : undefined
-  return fail(code, {
+  return providerFailure(code, {
     cause,
     ...(retryAfterMs !== undefined && { retryAfterMs }),
     // Bad keys are a 403 too; that a key is not known any more says nothing of the object.
@@ -114,11 +88,11 @@ export function isRefusal(error: unknown, ...refusals: (string | number)[]): boo
 
 /** For an answer of status 200 that is not what was asked for: a captive portal, a proxy's page, half an answer. */
 export function nonsense(why: string): StorageError {
-  return fail('PROVIDER_ERROR', { cause: new Diagnosis(why) })
+  return providerFailure('PROVIDER_ERROR', { cause: new Diagnosis(why) })
 }
 
 /** @param isS3Answer whether the body, where there is one, was an S3 error */
-function fromStatus(status: number, isS3Answer: boolean, missing: Missing): Code {
+function fromStatus(status: number, isS3Answer: boolean, missing: Missing): ProviderFailureCode {
   if (status === 503 || status === 429) return 'PROVIDER_THROTTLED'
   if (status === 501) return 'UNSUPPORTED'
   if (status === 507) return 'QUOTA_EXCEEDED'
@@ -132,10 +106,6 @@ function fromStatus(status: number, isS3Answer: boolean, missing: Missing): Code
   if (status === 413) return 'PAYLOAD_TOO_LARGE'
   if (status === 416) return 'RANGE_NOT_SATISFIABLE'
   return 'PROVIDER_ERROR'
-}
-
-function fail(code: Code, options: StorageErrorOptions): StorageError {
-  return new StorageError(code, MESSAGES[code], options)
 }
 
 function summary(status: number, name: string, { $fault, $metadata }: SdkError): Diagnosis {

@@ -1,4 +1,5 @@
 import { StorageError } from '../../domain/errors.ts'
+import { providerFailure } from '../../domain/provider-failure.ts'
 import { isSegment, isUnambiguous } from '../shared/object-path.ts'
 
 /** S3's own limit, in bytes of UTF-8. */
@@ -23,7 +24,7 @@ export class Keys {
   ofFolder(id: string | null): string {
     if (id === null) return this.prefix
     const key = this.of(id)
-    if (!id.endsWith('/')) throw new StorageError('FOLDER_NOT_FOUND', 'There is no such folder.')
+    if (!id.endsWith('/')) throw providerFailure('FOLDER_NOT_FOUND')
     return key
   }
 

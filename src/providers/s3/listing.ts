@@ -2,6 +2,7 @@ import type { ListObjectsV2CommandOutput } from '@aws-sdk/client-s3'
 import type { Entry, EntryPage, FolderInfo, IncompleteReason } from '../../domain/entry.ts'
 import { StorageError } from '../../domain/errors.ts'
 import type { Call, ListCall } from '../../domain/storage-backend.ts'
+import { providerFailure } from '../../domain/provider-failure.ts'
 import { nameOf, parentOf } from '../shared/object-path.ts'
 import { requireLimit } from '../shared/page-limit.ts'
 import { compareUtf8 } from '../shared/utf8-order.ts'
@@ -28,7 +29,7 @@ export async function listFolder(bucket: Bucket, folderId: string | null, call: 
     const { next, reason } = proceed(answer, tokens, lost)
 
     if (reason === null && isEmpty && folderId !== null) {
-      throw new StorageError('FOLDER_NOT_FOUND', 'There is no such folder.')
+      throw providerFailure('FOLDER_NOT_FOUND')
     }
     const wanted = kind === undefined ? entries : entries.filter((entry) => entry.kind === kind)
     if (wanted.length > 0 || next === null || calls === MAX_CALLS) {

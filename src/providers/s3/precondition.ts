@@ -1,5 +1,6 @@
 import { StorageError } from '../../domain/errors.ts'
 import type { Call, UploadCall } from '../../domain/storage-backend.ts'
+import { providerFailure } from '../../domain/provider-failure.ts'
 import { attempt, type Bucket } from './bucket.ts'
 import { unquote } from './entries.ts'
 import { isRefusal } from './errors.ts'
@@ -102,7 +103,7 @@ export class Precondition {
   }
 
   #failed(): StorageError {
-    if (this.#ifAbsent) return new StorageError('ALREADY_EXISTS', 'There is something of this name already.')
+    if (this.#ifAbsent) return providerFailure('ALREADY_EXISTS')
     return new StorageError('PRECONDITION_FAILED', 'The object is not the version that was expected.')
   }
 }

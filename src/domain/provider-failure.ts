@@ -1,0 +1,27 @@
+import { StorageError, type StorageErrorCode, type StorageErrorOptions } from './errors.ts'
+
+const MESSAGES = {
+  FOLDER_NOT_FOUND: 'There is no such folder.',
+  OBJECT_NOT_FOUND: 'There is no such object.',
+  ACCESS_DENIED: 'The provider denies access.',
+  ALREADY_EXISTS: 'There is something of this name already.',
+  PRECONDITION_FAILED: 'The object is not the version that was expected.',
+  RANGE_NOT_SATISFIABLE: 'The object has no such bytes.',
+  INVALID_REQUEST: 'The provider does not accept this name.',
+  PAYLOAD_TOO_LARGE: 'The object is larger than the provider accepts.',
+  QUOTA_EXCEEDED: 'There is no space left at the provider.',
+  LOCKED: 'Someone else is using the object.',
+  UNSUPPORTED: 'The provider does not support this.',
+  PROVIDER_ERROR: 'The answer of the provider makes no sense.',
+  PROVIDER_THROTTLED: 'The provider asks for fewer calls.',
+  PROVIDER_TIMEOUT: 'The provider did not answer in time.',
+  PROVIDER_UNAVAILABLE: 'The provider cannot be reached.'
+} as const satisfies Partial<Record<StorageErrorCode, string>>
+
+/** How a provider can fail. */
+export type ProviderFailureCode = keyof typeof MESSAGES
+
+/** A failure of a provider, in the words that all of them use. */
+export function providerFailure(code: ProviderFailureCode, options: StorageErrorOptions = {}): StorageError {
+  return new StorageError(code, MESSAGES[code], options)
+}
