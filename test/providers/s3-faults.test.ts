@@ -46,6 +46,23 @@ const everyCall = (backend: StorageBackend) => ({
   multipart: () => upload(backend, { id: 'a' }, piecesOf(Buffer.alloc(9 * MIB)))
 })
 
+t.test('keys that are not known any more are told from a right that is missing', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  for (const [status, name, credentialsRefused] of [
+    [401, 'Unauthorized', true],
+    [403, 'InvalidAccessKeyId', true],
+    [403, 'AccessDenied', false],
+    [403, 'SignatureDoesNotMatch', false],
+    [404, 'NoSuchBucket', false]
+  ] as const) {
+    fake.script = refuse(status, name)
+    for (const work of [backend.listFolder(null, { ...call(), limit: 1 }), backend.account(call())]) {
+      t.match(await failureOf(work), { credentialsRefused }, `${status} ${name}`)
+    }
+  }
+})
+
 t.test('a refusal comes out as the code of its name, or of its status where there is no body', async (t) => {
   const fake = await FakeS3.start(t)
   const backend = await openFake(fake)

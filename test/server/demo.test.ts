@@ -188,7 +188,7 @@ t.test('an empty folder and an empty environment are enough', async (t) => {
           secretAccessKey: 'b'
         })
       })
-    for (const endpoint of [url.origin, store.replace('127.0.0.1', 'localhost'), 'http://127.0.0.1:1']) {
+    for (const endpoint of [url.origin, store.replace('127.0.0.1', '127.0.0.2'), 'http://127.0.0.1:1']) {
       const answer = await connect(endpoint)
       t.equal(answer.status, 403, endpoint)
       t.match(await answer.json(), { code: 'ENDPOINT_FORBIDDEN' })

@@ -2,12 +2,12 @@ import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import pg from 'pg'
 import type { Test } from 'tap'
+import { freePort } from './daemon.ts'
 
 /** A PostgreSQL server that belongs to one test: on loopback, in a folder and on a port of its own. */
 export interface PostgresServer {
@@ -108,15 +108,6 @@ function serverOwner(): { uid: number; gid: number } {
   const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
   if (process.getuid?.() === 0) return { uid: id('-u'), gid: id('-g') }
   return { uid: process.getuid?.() ?? -1, gid: process.getgid?.() ?? -1 }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as AddressInfo
-  probe.close()
-  await once(probe, 'close')
-  return port
 }
 
 async function untilReady(server: ChildProcess): Promise<void> {

@@ -366,7 +366,7 @@ t.test(
     t.match(waiting, { status: 'REQUIRES_REAUTH', lastErrorCode: 'ACCESS_DENIED', version: saved.version + 1 })
     t.equal(await store.requireReauth(saved), false, 'once')
 
-    const renewed = await save()
+    const renewed = await store.saveConnected(aConnection(), () => 'sealed anew', 20)
     t.match(renewed, { id: saved.id, status: 'ACTIVE', lastErrorCode: null })
     t.equal(await store.requireReauth(saved), false, 'the credentials of before')
     await setStatus(saved.id, 'DISABLED')
