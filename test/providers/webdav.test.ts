@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import type { Timeouts } from '../../src/domain/ports.ts'
 import { provider } from '../../src/providers/webdav.ts'
@@ -6,6 +7,7 @@ import type { Harness } from '../contract/harness.ts'
 import { harness, openWebdav, seedTree } from '../contract/harness/webdav.ts'
 import { call, listAll, rejectsWith } from '../contract/suite/arrange.ts'
 import { lists } from '../contract/suite/lists.ts'
+import { upload } from '../contract/suite/uploads.ts'
 import { FAKE_DAV_PASSWORD, FAKE_DAV_TOKEN, FAKE_DAV_USER } from '../support/fake-dav-auth.ts'
 import { FakeDav, type FakeDavOptions } from '../support/fake-dav.ts'
 import { answers, faulty } from '../support/dav-faults.ts'
@@ -167,4 +169,17 @@ t.test('a big folder is asked for once, and its pages are cut from that', async 
     [...fake.tree.children('')].sort()
   )
   t.same(fake.operations(), ['PROPFIND /dav/'])
+})
+
+t.test('a server that loses a part of an upload, and says that it was stored, is found out', async (t) => {
+  const fake = await FakeDav.start(t)
+  const { backend } = await connected(t, fake)
+  fake.script = ({ method }, response) => {
+    if (method !== 'PUT') return false
+    fake.tree.put('lost.txt', 'half of')
+    response.writeHead(201).end()
+    return true
+  }
+  const target = { parentId: null, name: 'lost.txt' }
+  await rejectsWith(t, upload(backend, target, Readable.from(['half of the text'])), 'PROVIDER_ERROR')
 })
