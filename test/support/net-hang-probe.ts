@@ -20,4 +20,14 @@ for (const client of NET_CLIENTS) {
   clearInterval(collecting)
   await client.call(egress, working)
 }
+
+// The total deadline alone, which no other one overtakes.
+const patient = { ...TEST_TIMEOUTS, headersMs: 200_000, idleMs: 200_000, totalMs: 400 }
+const egress = createEgress({ allowHosts: ['127.0.0.1'], timeouts: patient })
+const collecting = setInterval(() => globalThis.gc?.(), 5)
+for (const origin of [silent, endless]) {
+  const asked = { method: 'GET', url: new URL(origin), signal: new AbortController().signal }
+  codes.push((await failureOf(egress.request(asked).then(({ body }) => body.toArray()))).code)
+}
+clearInterval(collecting)
 process.stdout.write(JSON.stringify(codes))

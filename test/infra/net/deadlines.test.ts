@@ -160,7 +160,7 @@ t.test('deadlines survive the garbage collector, and idle sockets keep no proces
   const [codes] = (await once(child.stdout, 'data')) as [Buffer]
   const saidAt = performance.now()
   const [exitCode] = (await once(child, 'exit')) as [number | null]
-  t.same(JSON.parse(codes.toString()), Array(4).fill('PROVIDER_TIMEOUT'))
+  t.same(JSON.parse(codes.toString()), Array(6).fill('PROVIDER_TIMEOUT'))
   t.equal(exitCode, 0)
   t.equal(working.connections, 2)
   // Sockets are kept for 4 s.
