@@ -2,6 +2,10 @@ import type { Secret } from '../../domain/secret.ts'
 import { type Challenge, readChallenges } from './challenge.ts'
 import { type DigestCredentials, DigestSession, isAnswerable } from './digest.ts'
 
+/** RFC 7617: no colon in a user name, and no control characters in either. */
+export const USERNAME = /^[^\p{Cc}:]{1,255}$/u
+export const PASSWORD = /^[^\p{Cc}]{1,1024}$/u
+
 /** How a connection proves who it is. */
 export type DavAuthentication =
   | { readonly type: 'basic' | 'digest'; readonly username: string; readonly password: Secret<string> }

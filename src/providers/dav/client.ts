@@ -24,8 +24,6 @@ export interface DavClientOptions {
   readonly egress: Egress
   readonly authorizer: Authorizer
   readonly timeouts: Timeouts
-  /** Sent with every request. */
-  readonly headers?: Readonly<Record<string, string>>
 }
 
 export interface Properties {
@@ -128,10 +126,9 @@ export class DavClient {
   }
 
   #sendAs(request: DavRequest, authorization: string | undefined): Promise<HttpAnswer> {
-    const { egress, headers } = this.#options
-    return egress.request({
+    return this.#options.egress.request({
       ...request,
-      headers: { ...headers, ...request.headers, ...(authorization !== undefined && { authorization }) }
+      headers: { ...request.headers, ...(authorization !== undefined && { authorization }) }
     })
   }
 }

@@ -1,7 +1,6 @@
 import { isStorageError, StorageError } from '../../domain/errors.ts'
 import type { UploadCall } from '../../domain/storage-backend.ts'
 import { providerFailure } from '../../domain/provider-failure.ts'
-import { failure } from '../shared/http-failure.ts'
 import { type DavServer, type Found, look } from './server.ts'
 
 /**
@@ -36,7 +35,7 @@ export async function preconditionHeaders(
 /** What a write comes out as whose precondition did not hold. */
 export function failedPrecondition({ ifNoneMatch }: UploadCall): StorageError {
   if (ifNoneMatch === '*') return providerFailure('ALREADY_EXISTS')
-  return failure('PRECONDITION_FAILED')
+  return providerFailure('PRECONDITION_FAILED')
 }
 
 /** What is at `url`, or `null`. */

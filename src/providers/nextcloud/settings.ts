@@ -1,4 +1,5 @@
 import { Secret } from '../../domain/secret.ts'
+import { PASSWORD, USERNAME } from '../dav/authorization.ts'
 import { readBaseUrl } from '../dav/base-url.ts'
 import { UnusableSetting } from '../shared/unusable-setting.ts'
 
@@ -15,8 +16,6 @@ export interface NextcloudSettings {
   readonly paginates: boolean
 }
 
-const USERNAME = /^[^\p{Cc}:]{1,255}$/u
-const PASSWORD = /^[^\p{Cc}]{1,1024}$/u
 /** As it stands in a path. */
 export const UID = /^(?!\.{1,2}$)[^\p{Cc}/]{1,255}$/u
 /** What people copy out of the address bar, or out of the settings, behind the server's own root. */

@@ -1,5 +1,5 @@
 import { Secret } from '../../domain/secret.ts'
-import type { DavAuthentication } from '../dav/authorization.ts'
+import { type DavAuthentication, PASSWORD, USERNAME } from '../dav/authorization.ts'
 import { readBaseUrl } from '../dav/base-url.ts'
 import type { Versions } from '../dav/probe.ts'
 import { UnusableSetting } from '../shared/unusable-setting.ts'
@@ -13,9 +13,6 @@ export interface WebdavSettings {
   readonly versions: Versions
 }
 
-/** RFC 7617: no colon in a user name, and no control characters in either. */
-export const USERNAME = /^[^\p{Cc}:]{1,255}$/u
-export const PASSWORD = /^[^\p{Cc}]{1,1024}$/u
 /** RFC 6750, 2.1. */
 export const TOKEN = /^[A-Za-z0-9._~+/-]{1,4096}=*$/
 
