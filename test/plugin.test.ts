@@ -27,6 +27,9 @@ t.test('a bad option makes ready() reject with its name', async (t) => {
     [{ providers: { s3: { allowHost: [] } } }, /providers\.s3\.allowHost/],
     [{ providers: { s3: { allowHosts: 'nas.lan' } } }, /providers\.s3\.allowHosts/],
     [{ providers: { s3: { allowHosts: ['*.lan'] } } }, /providers\.s3\.allowHosts.*\*\.lan/],
+    [{ providers: { scripted: { provider, allowHosts: ['*.lan'] } } }, /providers\.scripted\.allowHosts.*\*\.lan/],
+    [{ providers: { other: { provider } } }, /providers\.other/],
+    [{ providers: { s3: { provider: {} } } }, /providers\.s3/],
     [{ providers: { __proto__: null, constructor: true } }, /providers\.constructor/],
     [{ cache: { ttlMs: 0 } }, /cache\.ttlMs/],
     [{ cache: { ttlMs: 1.5 } }, /cache\.ttlMs/],
@@ -278,4 +281,36 @@ t.test('while the app closes the resolver answers so', async (t) => {
     .catch((error: unknown) => error)
   t.ok(isStorageError(failure, 'SHUTTING_DOWN'))
   t.match(failure, { statusCode: 503 })
+})
+
+t.test('a provider of the host’s own reaches public servers, and of the others what the host allows it', async (t) => {
+  const reached = async (allowHosts?: string[]): Promise<string[]> => {
+    const { provider } = scriptedProvider()
+    const urls = ['https://cloud.example', 'http://cloud.example', 'http://127.0.0.1:9', 'http://169.254.169.254']
+    const open: string[] = []
+    const asking = defineProvider({
+      ...provider,
+      open: (context) => {
+        for (const url of urls) {
+          try {
+            context.egress.assertAllowed(new URL(url))
+            open.push(url)
+          } catch (error) {
+            t.ok(isStorageError(error, 'ENDPOINT_FORBIDDEN'))
+          }
+        }
+        return provider.open(context)
+      }
+    })
+    const value = allowHosts === undefined ? asking : { provider: asking, allowHosts }
+    const { connect } = await testApp(t, { providers: { scripted: value } })
+    await connect('ann')
+    return open
+  }
+  t.same(await reached(), ['https://cloud.example'])
+  t.same(await reached(['127.0.0.1:9', 'cloud.example', '169.254.0.0/16']), [
+    'https://cloud.example',
+    'http://cloud.example',
+    'http://127.0.0.1:9'
+  ])
 })
