@@ -1,0 +1,57 @@
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+
+export interface OAuthAnswer {
+  readonly status: number
+  readonly headers: OutgoingHttpHeaders
+  /** Undefined for an answer without a body. */
+  readonly json: Readonly<Record<string, unknown>> | undefined
+}
+
+/** Of RFC 6749 (4.1.2.1 and 5.2). */
+export type OAuthErrorCode =
+  | 'access_denied'
+  | 'invalid_client'
+  | 'invalid_grant'
+  | 'invalid_request'
+  | 'invalid_scope'
+  | 'unsupported_grant_type'
+  | 'unsupported_response_type'
+
+/** An answer that is no success. */
+export class OAuthRefusal extends Error {
+  readonly answer: OAuthAnswer
+
+  constructor(error: OAuthErrorCode, description: string, answer: Partial<OAuthAnswer> = {}) {
+    super(description)
+    this.answer = { ...errorAnswer(error === 'invalid_client' ? 401 : 400, error, description), ...answer }
+  }
+}
+
+/** What nobody should ask: it is recorded, and fails the test that caused it. */
+export class OAuthMistake extends OAuthRefusal {}
+
+/** The description has a secret in it, which must not come out of our side again. */
+export function errorAnswer(
+  status: number,
+  error: string,
+  description: string,
+  headers: OutgoingHttpHeaders = {}
+): OAuthAnswer {
+  return { status, headers, json: { error, error_description: `${description} Bearer SECRET` } }
+}
+
+export function sendAnswer(response: ServerResponse, { status, headers, json }: OAuthAnswer): void {
+  if (json === undefined) {
+    response.writeHead(status, { 'cache-control': 'no-store', ...headers }).end()
+    return
+  }
+  const body = JSON.stringify(json)
+  response.writeHead(status, {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    pragma: 'no-cache',
+    ...headers
+  })
+  response.end(body)
+}
