@@ -1,4 +1,5 @@
 import type { Connection, SealedConnection } from './connection.ts'
+import type { StorageErrorCode } from './errors.ts'
 import type { Secret } from './secret.ts'
 
 /** Time, handed in so that tests own it. */
@@ -31,6 +32,8 @@ export interface CredentialCipher {
   seal(credentials: Secret<unknown>, binding: CredentialBinding): string
   /** @throws StorageError `CREDENTIALS_UNREADABLE`, one message for every failure */
   open(sealed: string, binding: CredentialBinding): Secret<unknown>
+  /** Whether it was sealed with the key that seals now; else it should be sealed anew. */
+  isCurrent(sealed: string): boolean
 }
 
 /**
@@ -43,6 +46,11 @@ export interface TextSealer {
   open(sealed: string, binding: readonly string[]): string | null
 }
 
+/** What the operator's monitoring is told. */
+export interface Metrics {
+  credentialsUnreadable(provider: string): void
+}
+
 /** A connection that has just proved itself at the provider. */
 export interface NewConnection {
   readonly userId: string
@@ -50,6 +58,13 @@ export interface NewConnection {
   readonly accountId: string
   readonly label: string
   readonly scopes: readonly string[]
+}
+
+/** What a user may change of a connection. */
+export interface ConnectionChanges {
+  readonly label?: string
+  /** `true` takes it from the one that was the default. */
+  readonly isDefault?: boolean
 }
 
 /**
@@ -81,12 +96,53 @@ export interface ConnectionStore {
    * it did.
    */
   requireReauth(connection: Pick<Connection, 'userId' | 'id' | 'credentialsRevision'>): Promise<boolean>
+  /**
+   * Replaces the sealed credentials of exactly the row that was read: not of one that was renewed, disabled or removed
+   * meanwhile. Says whether it did. What may be seen does not change.
+   */
+  reseal(connection: Connection, sealedCredentials: string): Promise<boolean>
+  /**
+   * Runs `work` on the row as it is now, while no other process is in here with the same connection. The database is
+   * held meanwhile: `work` must end before `withinMs`.
+   *
+   * @param work is given `null` where the user has no such connection (any more). What it stores is there for all once
+   * this resolves, and not before.
+   */
+  withRefreshLock<T>(
+    connection: Pick<Connection, 'userId' | 'id'>,
+    withinMs: number,
+    work: (row: SealedConnection | null, store: Pick<ConnectionStore, 'reseal' | 'requireReauth'>) => Promise<T>
+  ): Promise<T>
+  /** What its user calls it, and whether it is meant where none is named. `null` where there is no such connection. */
+  update(userId: string, id: string, changes: ConnectionChanges): Promise<Connection | null>
+  /**
+   * Notes what came of asking the provider who this is. `null`: all is well, and an ERROR is over. A code: a failure
+   * that will not pass by itself, of which the second in a row makes an ACTIVE connection an ERROR.
+   *
+   * @returns the row, or `null` where it is not the one any more that was read
+   */
+  noteCheck(connection: Connection, failure: StorageErrorCode | null): Promise<Connection | null>
   /** The removed row, or `null` where the user has no such connection. */
-  remove(userId: string, id: string): Promise<Connection | null>
+  remove(userId: string, id: string): Promise<SealedConnection | null>
   /** The removed rows. */
-  removeAll(userId: string): Promise<Connection[]>
+  removeAll(userId: string): Promise<SealedConnection[]>
   /** @throws Error naming what is missing, unless the tables and the version trigger are there */
   assertReady(): Promise<void>
+}
+
+/** A row as far as its seal goes. */
+export type SealedRow = Pick<
+  SealedConnection,
+  'id' | 'userId' | 'provider' | 'sealedCredentials' | 'credentialsRevision'
+>
+
+/** The rows of all users that are not sealed with the current key. For the operator: no request comes near it. */
+export interface SealedRowStore {
+  countOld(): Promise<number>
+  /** By their ids, from the one after `afterId` (the empty text: from the first). */
+  readOld(afterId: string, limit: number): Promise<SealedRow[]>
+  /** Replaces what is sealed, where a row still has the revision that was read. How many did. */
+  replace(rows: readonly SealedRow[]): Promise<number>
 }
 
 /** Something that a user has begun and that is finished by a later request. */
@@ -107,6 +163,8 @@ export interface OAuthStateStore {
   save(flow: PendingFlow, maxPerUser: number): Promise<void>
   /** A flow of this user that has not expired. */
   find(stateHash: string, userId: string, provider: string): Promise<PendingFlow | null>
+  /** A flow that has not expired, whoever began it: the caller must prove by `bindingHash` that it is the same browser. */
+  findUnproven(stateHash: string, provider: string): Promise<PendingFlow | null>
   /** Replaces what is sealed, where the flow is still there. */
   reseal(stateHash: string, sealedVerifier: string): Promise<void>
   /** Whether it was there: of several who finish a flow one is the first. */

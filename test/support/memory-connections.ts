@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Connection, SealedConnection } from '../../src/domain/connection.ts'
-import type { ConnectionStore, NewConnection } from '../../src/domain/ports.ts'
+import type { StorageErrorCode } from '../../src/domain/errors.ts'
+import type { ConnectionChanges, ConnectionStore, NewConnection } from '../../src/domain/ports.ts'
 
 export function connectionRow(over: Partial<SealedConnection> = {}): SealedConnection {
   return {
@@ -26,6 +27,7 @@ export function connectionRow(over: Partial<SealedConnection> = {}): SealedConne
 export class MemoryConnections implements ConnectionStore {
   readonly rows = new Map<string, SealedConnection>()
   reads: ('find' | 'findSealed' | 'list')[] = []
+  readonly #locks = new Map<string, Promise<unknown>>()
 
   add(over: Partial<SealedConnection> = {}): SealedConnection {
     const row = connectionRow(over)
@@ -69,14 +71,71 @@ export class MemoryConnections implements ConnectionStore {
     return this.add({ ...connection, id, sealedCredentials: seal(id) })
   }
 
-  async remove(userId: string, id: string): Promise<Connection | null> {
+  async reseal(read: Connection, sealedCredentials: string): Promise<boolean> {
+    const row = this.#own(read.userId, read.id)
+    const isSame =
+      row?.version === read.version &&
+      row.credentialsRevision === read.credentialsRevision &&
+      row.status === read.status
+    if (!isSame) return false
+    const { version, credentialsRevision } = row
+    this.change(row.id, { sealedCredentials, version, credentialsRevision: credentialsRevision + 1 })
+    return true
+  }
+
+  async withRefreshLock<T>(
+    { userId, id }: Pick<Connection, 'userId' | 'id'>,
+    _withinMs: number,
+    work: (row: SealedConnection | null, store: Pick<ConnectionStore, 'reseal' | 'requireReauth'>) => Promise<T>
+  ): Promise<T> {
+    const before = this.#locks.get(id)
+    const run = (async () => {
+      await before
+      return await work(this.#own(userId, id), this)
+    })()
+    this.#locks.set(
+      id,
+      run.then(
+        () => undefined,
+        () => undefined
+      )
+    )
+    return run
+  }
+
+  async update(userId: string, id: string, changes: ConnectionChanges): Promise<Connection | null> {
+    const row = this.#own(userId, id)
+    if (row === null) return null
+    if (changes.isDefault === true) {
+      for (const other of this.rows.values()) {
+        if (other.userId === userId && other.provider === row.provider) {
+          this.rows.set(other.id, { ...other, isDefault: false })
+        }
+      }
+    }
+    this.rows.set(id, { ...row, ...changes })
+    return this.#own(userId, id)
+  }
+
+  async noteCheck({ userId, id }: Connection, failure: StorageErrorCode | null): Promise<Connection | null> {
+    const row = this.#own(userId, id)
+    if (row === null) return null
+    const isRepeated = failure !== null && row.lastErrorCode !== null
+    this.change(id, {
+      status: failure === null ? 'ACTIVE' : isRepeated ? 'ERROR' : row.status,
+      lastErrorCode: failure
+    })
+    return this.#own(userId, id)
+  }
+
+  async remove(userId: string, id: string): Promise<SealedConnection | null> {
     const row = this.#own(userId, id)
     if (row !== null) this.rows.delete(id)
     return row
   }
 
-  async removeAll(userId: string): Promise<Connection[]> {
-    const own = await this.list(userId)
+  async removeAll(userId: string): Promise<SealedConnection[]> {
+    const own = [...this.rows.values()].filter((row) => row.userId === userId)
     for (const { id } of own) this.rows.delete(id)
     return own
   }

@@ -64,7 +64,9 @@ export function createCredentialCipher(
       } finally {
         plaintext.fill(0)
       }
-    }
+    },
+
+    isCurrent: (sealed) => parseSealedText(sealed)?.kid === keyRing.current
   }
 }
 

@@ -10,7 +10,12 @@ export interface SealedText {
 
 /** `v1.<key id>.<base64url>`: the key id stands in the open, so that rows under an old key can be counted in SQL. */
 export function formatSealedText(kid: string, payload: Uint8Array): string {
-  return `${VERSION}.${kid}.${Buffer.from(payload).toString('base64url')}`
+  return sealedPrefix(kid) + Buffer.from(payload).toString('base64url')
+}
+
+/** What every text begins with that this key has sealed. */
+export function sealedPrefix(kid: string): string {
+  return `${VERSION}.${kid}.`
 }
 
 /**

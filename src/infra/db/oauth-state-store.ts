@@ -36,6 +36,10 @@ export function createOAuthStateStore(prisma: PrismaLike, options: OAuthStateSto
       if (!isStorable(userId, provider)) return null
       return ask(() => table.findFirst({ where: { stateHash, userId, provider, expiresAt: { gt: now() } } }))
     },
+    async findUnproven(stateHash, provider): Promise<PendingFlow | null> {
+      if (!isStorable(provider)) return null
+      return ask(() => table.findFirst({ where: { stateHash, provider, expiresAt: { gt: now() } } }))
+    },
     async reseal(stateHash, sealedVerifier) {
       await ask(() => table.updateMany({ where: { stateHash }, data: { sealedVerifier } }))
     },

@@ -1,4 +1,4 @@
-import type { Connection } from '../../domain/connection.ts'
+import type { Connection, ConnectionStatus } from '../../domain/connection.ts'
 import type { PendingFlow } from '../../domain/ports.ts'
 
 /** The columns that every read of a connection asks for: all but the credentials and what nobody reads. */
@@ -23,6 +23,25 @@ interface Insertion extends Renewal {
   label: string
 }
 
+/** A row of the user's, or those of a provider's, as they were read. */
+interface ConnectionMatch {
+  userId: string
+  id?: string
+  provider?: string
+  isDefault?: true
+  status?: ConnectionStatus
+  version?: number
+  credentialsRevision?: number
+}
+
+interface ConnectionChange {
+  status?: ConnectionStatus
+  lastErrorCode?: string | null
+  credentials?: string
+  label?: string
+  isDefault?: boolean
+}
+
 interface CloudConnectionDelegate {
   findFirst(args: {
     where: { id: string; userId: string }
@@ -35,17 +54,14 @@ interface CloudConnectionDelegate {
   }): PromiseLike<ConnectionRow[]>
   count(args: { where: { userId: string } }): PromiseLike<number>
   create(args: { data: Insertion; select: ConnectionColumns }): PromiseLike<ConnectionRow>
-  updateMany(args: {
-    where: { id: string; userId: string; credentialsRevision: number; status: 'ACTIVE' }
-    data: { status: 'REQUIRES_REAUTH'; lastErrorCode: string }
-  }): PromiseLike<{ count: number }>
+  updateMany(args: { where: ConnectionMatch; data: ConnectionChange }): PromiseLike<{ count: number }>
   update(args: { where: { id: string }; data: Renewal; select: ConnectionColumns }): PromiseLike<ConnectionRow>
 }
 
 interface OAuthStateDelegate {
   create(args: { data: PendingFlow; select: { stateHash: true } }): PromiseLike<unknown>
   findFirst(args: {
-    where: { stateHash: string; userId: string; provider: string; expiresAt: { gt: Date } }
+    where: { stateHash: string; userId?: string; provider: string; expiresAt: { gt: Date } }
   }): PromiseLike<PendingFlow | null>
   findMany(args: {
     where: { userId: string }

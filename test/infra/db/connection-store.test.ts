@@ -1,7 +1,7 @@
 import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import type { ConnectionStatus } from '../../../src/domain/connection.ts'
+import type { Connection, ConnectionStatus } from '../../../src/domain/connection.ts'
 import { isStorageError, StorageError } from '../../../src/domain/errors.ts'
 import type { ConnectionStore, NewConnection } from '../../../src/domain/ports.ts'
 import { createConnectionStore } from '../../../src/infra/db/connection-store.ts'
@@ -196,9 +196,10 @@ t.test('what is removed is told, and gone', async (t) => {
   const { store, save } = await setUp(t)
   const [first, second] = [await save({ accountId: '1', scopes: ['a,b', '"'] }), await save({ accountId: '2' })]
   const bobs = await save({ userId: 'bob' })
-  t.same(await store.remove('ann', first.id), first)
+  const sealed = (row: Connection) => ({ ...row, sealedCredentials: `sealed for ${row.id}` })
+  t.same(await store.remove('ann', first.id), sealed(first), 'with its credentials, so that they can be revoked')
   t.equal(await store.remove('ann', first.id), null)
-  t.same(await store.removeAll('ann'), [second])
+  t.same(await store.removeAll('ann'), [sealed(second)])
   t.same(await store.removeAll('ann'), [])
   t.same(await store.list('bob'), [bobs])
 })

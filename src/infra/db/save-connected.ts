@@ -1,0 +1,88 @@
+import { randomUUID } from 'node:crypto'
+import type { Connection, ConnectionStatus } from '../../domain/connection.ts'
+import { StorageError } from '../../domain/errors.ts'
+import type { NewConnection } from '../../domain/ports.ts'
+import { COLUMNS } from './connection-columns.ts'
+import type { PrismaTransaction } from './prisma-client.ts'
+import { limitLockWait, lockUser } from './advisory-locks.ts'
+import { isStorable, MAX_KEY_BYTES } from './storable-text.ts'
+
+export interface SaveConnected {
+  readonly connection: NewConnection
+  readonly seal: (connectionId: string) => string
+  readonly maxPerUser: number
+  readonly now: number
+  readonly timeoutMs: number
+}
+
+/** What is known of the row that is renewed. */
+interface Existing {
+  readonly id: string
+  readonly status: ConnectionStatus
+  readonly connectedAt: Date
+}
+
+/** Inserts a connection or renews it, in a transaction of its caller's. */
+export async function saveConnected(transaction: PrismaTransaction, save: SaveConnected): Promise<Connection> {
+  await limitLockWait(transaction, save.timeoutMs)
+  await lockUser(transaction, save.connection.userId)
+  const existing = await lockExisting(transaction, save.connection)
+  return existing === undefined ? insert(transaction, save) : renew(transaction, existing, save)
+}
+
+/** @throws StorageError `INVALID_REQUEST` for what no row can hold */
+export function assertStorable({ userId, provider, accountId, label, scopes }: NewConnection): void {
+  if (!isStorable(userId, provider, accountId, label, ...scopes)) {
+    throw new StorageError('INVALID_REQUEST', 'A connection holds characters that cannot be stored.')
+  }
+  if (Buffer.byteLength(userId + provider + accountId) > MAX_KEY_BYTES) {
+    throw new StorageError('INVALID_REQUEST', 'The name of this account is too long.')
+  }
+}
+
+/** Locked too, since removals and operators take no lock on the user. */
+async function lockExisting(transaction: PrismaTransaction, connection: NewConnection): Promise<Existing | undefined> {
+  const { userId, provider, accountId } = connection
+  const rows = (await transaction.$queryRaw`
+    SELECT id, status::text AS status, connected_at AS "connectedAt" FROM cloud_connections
+    WHERE user_id = ${userId} AND provider = ${provider} AND account_id = ${accountId} FOR UPDATE`) as Existing[]
+  return rows[0]
+}
+
+async function insert(
+  transaction: PrismaTransaction,
+  { connection: { userId, provider, accountId, label, scopes }, seal, maxPerUser, now }: SaveConnected
+): Promise<Connection> {
+  const count = await transaction.cloudConnection.count({ where: { userId } })
+  if (count >= maxPerUser) {
+    throw new StorageError('INVALID_REQUEST', `There are ${String(count)} connections already: remove one first.`)
+  }
+  const id = randomUUID()
+  const identity = { id, userId, provider, accountId, label }
+  return transaction.cloudConnection.create({
+    data: { ...identity, ...renewal(scopes, seal(id), now) },
+    select: COLUMNS
+  })
+}
+
+async function renew(
+  transaction: PrismaTransaction,
+  { id, status, connectedAt }: Existing,
+  { connection: { scopes }, seal, now }: SaveConnected
+): Promise<Connection> {
+  if (status === 'DISABLED') throw new StorageError('CONNECTION_INACTIVE', 'This connection was disabled.')
+  // Always a later moment, else two renewals in one millisecond would be no change to the version's trigger.
+  const later = Math.max(now, connectedAt.getTime() + 1)
+  const data = renewal(scopes, seal(id), later)
+  return transaction.cloudConnection.update({ where: { id }, data, select: COLUMNS })
+}
+
+function renewal(scopes: readonly string[], credentials: string, connectedAt: number) {
+  return {
+    status: 'ACTIVE' as const,
+    scopes: [...scopes],
+    credentials,
+    connectedAt: new Date(connectedAt),
+    lastErrorCode: null
+  }
+}
