@@ -8,8 +8,11 @@ export const SERVER_DEPENDENCIES = [
   '@aws-sdk/lib-storage',
   '@aws-sdk/s3-request-presigner',
   '@fastify/jwt',
+  'cli-progress',
   'close-with-grace',
-  'fastify'
+  'fastify',
+  'googleapis',
+  'prom-client'
 ]
 
 /** Both the manifest and the lock's own copy of it: where they differ, npm resolves anew. */

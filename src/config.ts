@@ -74,6 +74,14 @@ export function readConfig(variables: Variables): ServiceConfig | DemoConfig {
   return config
 }
 
+/** What `rotate-keys` needs of it. */
+export function readRotationConfig(variables: Variables): Pick<ServiceConfig, 'databaseUrl' | 'encryption'> {
+  const env = new Environment(variables)
+  const config = { databaseUrl: new Secret(readDatabaseUrl(env)), encryption: new Secret(readEncryption(env)) }
+  if (env.problems.length > 0) throw new ConfigError(env.problems)
+  return config
+}
+
 function isService(env: Environment): boolean {
   return env.text('DATABASE_URL') !== undefined || env.text('NODE_ENV') === 'production'
 }

@@ -9,6 +9,7 @@ export { cloudStorage }
 export { defineProvider } from './domain/provider.ts'
 export { Diagnosis, isStorageError, STORAGE_ERROR_CODES, StorageError } from './domain/errors.ts'
 export { Secret } from './domain/secret.ts'
+export { rotateKeys, type RotateKeysOptions, type RotationProgress, type RotationSummary } from './rotate-keys.ts'
 
 /**
  * The folder cache on its own, for other uses than the plugin's.

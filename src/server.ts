@@ -1,5 +1,3 @@
-import { realpathSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import { type AppConfig, type DemoConfig, readConfig, type ServiceConfig } from './config.ts'
@@ -7,6 +5,7 @@ import { type Database, openDatabase } from './infra/db/open-database.ts'
 import { buildApp } from './server/build-app.ts'
 import { Demo, openDemoFolder } from './server/demo.ts'
 import { ConfigError } from './server/environment.ts'
+import { isMain } from './server/is-main.ts'
 import { withoutSecrets } from './server/log-options.ts'
 import { RequestDrain } from './server/request-drain.ts'
 
@@ -138,12 +137,7 @@ function reportStart(error: unknown): void {
   process.stderr.write(`fastify-cloud-storage does not start. ${safe}\n`)
 }
 
-function isMain(): boolean {
-  const [, script] = process.argv
-  return script !== undefined && realpathSync(script) === fileURLToPath(import.meta.url)
-}
-
-if (isMain()) {
+if (isMain(import.meta.url)) {
   main().catch((error: unknown) => {
     reportStart(error)
     process.exit(1)

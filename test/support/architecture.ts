@@ -44,6 +44,9 @@ const SERVER_FILES: ReadonlySet<string> = new Set(['server.ts', 'config.ts'])
 /** Dependencies of the package itself that are loaded with it in any case. */
 const ALWAYS_LOADED: ReadonlySet<string> = new Set(['lru-cache'])
 
+/** The programs, and what reads the environment for them. */
+const ENVIRONMENT_READERS: ReadonlySet<string> = new Set(['config.ts', 'server.ts', 'server/rotate-keys.ts'])
+
 const CLOCKS: ReadonlySet<string> = new Set(['Date.now', 'performance.now', 'process.hrtime', 'process.uptime'])
 const DATABASE = /^(?:@prisma\/|\.prisma\/|prisma(?:\/|$)|pg(?:[-/]|$)|@electric-sql\/)/
 const CODES: ReadonlySet<string> = new Set(STORAGE_ERROR_CODES)
@@ -76,7 +79,7 @@ function checkFile(file: ParsedSource): Finding[] {
   for (const each of file.imports) checkImport(path, each, report)
   for (const { name, line } of members) {
     if (CLOCKS.has(name) && path !== 'infra/clock.ts') report('clock', line, `reads ${name}: take a Clock`)
-    if (name === 'process.env' && path !== 'config.ts' && path !== 'server.ts') {
+    if (name === 'process.env' && !ENVIRONMENT_READERS.has(path)) {
       report('environment', line, 'reads process.env')
     }
   }

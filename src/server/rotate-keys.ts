@@ -1,0 +1,72 @@
+import { Presets, SingleBar } from 'cli-progress'
+import { readRotationConfig } from '../config.ts'
+import { openDatabase } from '../infra/db/open-database.ts'
+import { rotateKeys, type RotationSummary } from '../rotate-keys.ts'
+import { ConfigError } from './environment.ts'
+import { isMain } from './is-main.ts'
+import { withoutSecrets } from './log-options.ts'
+
+/** Seals all stored credentials anew with ENCRYPTION_CURRENT_KEY. Exits with 0 when no older key is needed any more. */
+async function main(): Promise<number> {
+  const { databaseUrl, encryption } = readRotationConfig(process.env)
+  const stop = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      stop.abort()
+    })
+  }
+  // The tables are the server's to bring up to date: a rotation changes no more than it has to.
+  const database = await openDatabase({ url: databaseUrl.reveal(), migrate: false })
+  const bar = new SingleBar(
+    { format: 'sealing anew [{bar}] {value}/{total} · {eta_formatted} left', noTTYOutput: true, notTTYSchedule: 1000 },
+    Presets.legacy
+  )
+  const shown = { bar: false }
+  try {
+    const summary = await rotateKeys({
+      prisma: database.prisma,
+      encryption: encryption.reveal(),
+      signal: stop.signal,
+      onProgress: ({ done, total }) => {
+        if (!shown.bar) bar.start(total, 0)
+        shown.bar = true
+        bar.update(done)
+      }
+    })
+    if (shown.bar) bar.stop()
+    process.stdout.write(describe(summary, encryption.reveal().current))
+    return summary.left === 0 && summary.unreadable.length === 0 ? 0 : 1
+  } finally {
+    bar.stop()
+    await database.close()
+  }
+}
+
+function describe({ resealed, unreadable, left }: RotationSummary, current: string): string {
+  const lines = [`${String(resealed)} connections were sealed anew with the key "${current}".`]
+  if (left > 0) lines.push(`${String(left)} are still under an older key: run this again.`)
+  if (unreadable.length > 0) {
+    lines.push(
+      `${String(unreadable.length)} cannot be read with any key of ENCRYPTION_KEYS: their users have to connect again, or the ` +
+        'key that is missing has to come back.',
+      ...unreadable.map((id) => `  ${id}`)
+    )
+  }
+  if (left === 0 && unreadable.length === 0) lines.push('No other key is needed for stored credentials any more.')
+  return `${lines.join('\n')}\n`
+}
+
+if (isMain(import.meta.url)) {
+  main().then(
+    (code) => {
+      process.exitCode = code
+    },
+    (error: unknown) => {
+      const message = error instanceof Error ? error.message : String(error)
+      // Our own words hold no secret, and an example of a URL in them should be read as it is.
+      const safe = error instanceof ConfigError ? message : withoutSecrets(message)
+      process.stderr.write(`rotate-keys did not run. ${safe}\n`)
+      process.exitCode = 1
+    }
+  )
+}

@@ -1,0 +1,127 @@
+import { randomBytes } from 'node:crypto'
+import t from 'tap'
+import { rotateKeys, Secret } from '../src/index.ts'
+import { createCredentialCipher } from '../src/infra/crypto/envelope.ts'
+import { createKeyRing } from '../src/infra/crypto/key-ring.ts'
+import { createConnectionStore } from '../src/infra/db/connection-store.ts'
+import { emptyDatabase } from './support/app.ts'
+
+const k1 = randomBytes(32).toString('base64')
+const k2 = randomBytes(32).toString('base64')
+/** Its name is a pattern of SQL's LIKE that the other one's name fits. */
+const rings = {
+  old: { current: 'k1', keys: { k1 } },
+  both: { current: 'k_', keys: { k1, k_: k2 } },
+  fresh: { current: 'k_', keys: { k_: k2 } }
+}
+const cipherOf = (ring: keyof typeof rings) => createCredentialCipher(createKeyRing(rings[ring]))
+
+async function start(users: number) {
+  const { prisma } = await emptyDatabase()
+  const store = createConnectionStore(prisma)
+  const save = (userId: string, ring: keyof typeof rings) =>
+    store.saveConnected(
+      { userId, provider: 's3', accountId: 'a', label: 'l', scopes: [] },
+      (connectionId) => cipherOf(ring).seal(new Secret({ secret: userId }), { userId, connectionId, provider: 's3' }),
+      10
+    )
+  for (let index = 0; index < users; index += 1) await save(`user ${String(index)}`, 'old')
+  const read = async (ring: keyof typeof rings) => {
+    const rows = await prisma.cloudConnection.findMany({ orderBy: { userId: 'asc' } })
+    return rows.map(({ id, userId, provider, credentials }) =>
+      cipherOf(ring).open(credentials, { userId, connectionId: id, provider }).reveal()
+    )
+  }
+  return { prisma, save, read, store }
+}
+
+t.test('all rows are readable with the new key alone, and nothing else of them has changed', async (t) => {
+  const { prisma, save, read } = await start(7)
+  await save('user 7', 'both')
+  const before = await prisma.cloudConnection.findMany({ orderBy: { userId: 'asc' } })
+  const progress: { done: number; total: number }[] = []
+  const summary = await rotateKeys({
+    prisma,
+    encryption: rings.both,
+    batchSize: 3,
+    onProgress: (at) => progress.push(at)
+  })
+  t.same(summary, { resealed: 7, unreadable: [], left: 0 })
+  t.same(
+    progress.map(({ done, total }) => [done, total]),
+    [
+      [3, 7],
+      [6, 7],
+      [7, 7]
+    ]
+  )
+  t.same(
+    await read('fresh'),
+    before.map(({ userId }) => ({ secret: userId }))
+  )
+  const after = await prisma.cloudConnection.findMany({ orderBy: { userId: 'asc' } })
+  for (const [index, row] of after.entries()) {
+    const was = before[index]
+    t.equal(row.version, was?.version, 'nobody’s listings become wrong by it')
+    t.equal(row.credentialsRevision, index === 7 ? 1 : 2)
+    t.same(row.connectedAt, was?.connectedAt)
+  }
+  t.same(await rotateKeys({ prisma, encryption: rings.both }), { resealed: 0, unreadable: [], left: 0 }, 'again')
+})
+
+t.test('what cannot be read is told, stays as it is, and holds up nothing', async (t) => {
+  const { prisma, read } = await start(5)
+  const [first, , third] = await prisma.cloudConnection.findMany({ orderBy: { id: 'asc' } })
+  const altered = { credentials: 'v1.gone.AAAA' }
+  for (const row of [first, third]) await prisma.cloudConnection.update({ where: { id: row?.id ?? '' }, data: altered })
+  const summary = await rotateKeys({ prisma, encryption: rings.both, batchSize: 2 })
+  t.same(summary, { resealed: 3, unreadable: [first?.id, third?.id], left: 0 })
+  t.equal(await prisma.cloudConnection.count({ where: altered }), 2)
+  await prisma.cloudConnection.deleteMany({ where: altered })
+  t.equal((await read('fresh')).length, 3)
+})
+
+t.test('a row that changes meanwhile keeps its change, and is sealed anew in the next pass', async (t) => {
+  const { prisma, read, save } = await start(4)
+  let isFirst = true
+  const racing = new Proxy(prisma, {
+    get(target, name) {
+      if (name !== '$executeRaw') return Reflect.get(target, name) as unknown
+      return async (...args: Parameters<typeof prisma.$executeRaw>) => {
+        // Its user connects again, through a process that still seals with the old key.
+        if (isFirst) await save('user 2', 'old')
+        isFirst = false
+        return await target.$executeRaw(...args)
+      }
+    }
+  })
+  const summary = await rotateKeys({ prisma: racing, encryption: rings.both })
+  t.same(summary, { resealed: 4, unreadable: [], left: 0 })
+  t.equal((await read('fresh')).length, 4)
+  t.equal(await prisma.cloudConnection.count({ where: { version: 2 } }), 1)
+})
+
+t.test('a rotation that is ended early says what is left, and is gone on with', async (t) => {
+  const { prisma, read } = await start(6)
+  const stop = new AbortController()
+  const summary = await rotateKeys({
+    prisma,
+    encryption: rings.both,
+    batchSize: 2,
+    signal: stop.signal,
+    onProgress: () => {
+      stop.abort()
+    }
+  })
+  t.same(summary, { resealed: 2, unreadable: [], left: 4 })
+  t.equal((await read('both')).length, 6, 'both keys read all of it')
+  t.same(await rotateKeys({ prisma, encryption: rings.both }), { resealed: 4, unreadable: [], left: 0 })
+  t.equal((await read('fresh')).length, 6)
+})
+
+t.test('a key ring that is none is refused by name', async (t) => {
+  const { prisma } = await start(0)
+  await t.rejects(rotateKeys({ prisma, encryption: { current: 'k3', keys: { k1 } } }), {
+    message: /encryption.current/
+  })
+})
