@@ -29,12 +29,19 @@ export type { StorageErrorCode, StorageErrorOptions } from './domain/errors.ts'
 export type { ManagedDiskOptions, ManagedS3Options, ManagedStoreOptions } from './domain/managed-store.ts'
 export type * from './domain/egress.ts'
 export type { Clock, Timeouts } from './domain/ports.ts'
+export type { AccessTokens, AuthorizationServer, OAuthConnect } from './domain/oauth.ts'
 export type {
+  BegunLogin,
+  ConnectContext,
   CredentialsConnect,
+  LoginFlowConnect,
+  OAuthOpenContext,
+  OAuthProvider,
   ObjectSchema,
   OpenContext,
   ParsedCredentials,
-  ProviderDefinition
+  ProviderDefinition,
+  TypedProvider
 } from './domain/provider.ts'
 export type * from './domain/storage-backend.ts'
 export type { StorageBackendHookOptions } from './http/document-hook.ts'
@@ -46,4 +53,5 @@ export type {
   GetOrFetchOptions
 } from './listing/folder-cache.ts'
 export type { FolderKey } from './listing/folder-key.ts'
-export type { CacheOptions, CloudStorageOptions, LimitOptions, ProviderOptions } from './options.ts'
+export type { CacheOptions, CloudStorageOptions, LimitOptions } from './options.ts'
+export type { OAuthProviderOptions, OwnProviderOptions, ProviderOption, ProviderOptions } from './provider-options.ts'

@@ -24,6 +24,6 @@ export function positive(name: string, value: unknown): void {
   check(Number.isSafeInteger(value) && (value as number) > 0, name, 'must be a positive integer')
 }
 
-export function text(name: string, value: unknown): void {
+export function text(name: string, value: unknown): asserts value is string {
   check(typeof value === 'string' && value !== '', name, 'must be a non-empty string')
 }

@@ -2,26 +2,12 @@ import type { FastifyRequest } from 'fastify'
 import type { OnConnectionChange } from './connections/connection-event.ts'
 import type { ManagedStoreOptions } from './domain/managed-store.ts'
 import type { Timeouts } from './domain/ports.ts'
-import { isProviderDefinition, type ProviderDefinition } from './domain/provider.ts'
 import type { KeyRingOptions } from './infra/crypto/key-ring.ts'
 import type { PrismaLike } from './infra/db/prisma-client.ts'
+import type { MetricsRegistry } from './infra/metrics.ts'
 import { check, known, optionError, positive, record, text } from './option-checks.ts'
-import { PROVIDERS } from './providers/registry.ts'
+import { type EnabledProviderOptions, enabledProviders, type ProviderOption } from './provider-options.ts'
 import { readSettings } from './providers/s3/settings.ts'
-
-/** How a provider of ours is enabled. */
-export interface ProviderOptions {
-  /**
-   * Hosts that the provider may reach on behalf of users besides the public ones over https: CIDRs (`10.0.0.0/24`),
-   * addresses or names, with or without a port (`nas.lan:8443`). They may be private, and plain http.
-   */
-  readonly allowHosts?: readonly string[]
-}
-
-/** How a provider of the host's own is enabled where it needs more than the public internet. */
-export interface OwnProviderOptions extends ProviderOptions {
-  readonly provider: ProviderDefinition
-}
 
 export interface CacheOptions {
   /** At most so many listings. Default 1000. */
@@ -54,12 +40,15 @@ export interface CloudStorageOptions {
   readonly authenticate: (request: FastifyRequest) => string | null | undefined | Promise<string | null | undefined>
   /** The keys that seal users' credentials. */
   readonly encryption: KeyRingOptions
-  /** Where browsers reach the application. */
+  /**
+   * Where browsers reach the application: https, or http on this machine itself. Required with an OAuth provider, whose
+   * redirect URIs begin with it.
+   */
   readonly publicUrl?: string
   /** The host's own stores, by the name that documents carry in `storageBackend`. */
   readonly managed?: Readonly<Record<string, ManagedStoreOptions>>
   /** What users may connect: providers of ours by id, or values of `defineProvider()`. */
-  readonly providers?: Readonly<Record<string, boolean | ProviderOptions | ProviderDefinition | OwnProviderOptions>>
+  readonly providers?: Readonly<Record<string, ProviderOption>>
   readonly cache?: Partial<CacheOptions>
   /** How long what was read of a connection is believed. Accepted; for now each request reads anew, as with 0. */
   readonly leaseMs?: number
@@ -68,6 +57,8 @@ export interface CloudStorageOptions {
   readonly timeouts?: Partial<Timeouts>
   /** Told of each change after it has happened. What it throws is logged. */
   readonly onConnectionChange?: OnConnectionChange
+  /** Where monitoring looks: a registry of `prom-client`, the host's own. Left out: nothing is counted. */
+  readonly metrics?: { readonly registry: MetricsRegistry }
   /** Where the routes are. Default `/cloud`; `false`: no routes, the decorators alone. */
   readonly routePrefix?: string | false
 }
@@ -94,27 +85,26 @@ const OPTION_NAMES: readonly (keyof CloudStorageOptions)[] = [
   'limits',
   'timeouts',
   'onConnectionChange',
+  'metrics',
   'routePrefix'
 ]
 
 /** Fastify hands a plugin the options of `register` too. */
 const REGISTER_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
 
-/** `provider` is there for one of the host's own. */
-export type EnabledProviderOptions = Partial<OwnProviderOptions>
-
 /** The options, complete and checked. */
 export interface CheckedOptions {
   readonly prisma: PrismaLike
   readonly authenticate: CloudStorageOptions['authenticate']
   readonly encryption: KeyRingOptions
-  readonly publicHost: string | undefined
+  readonly publicUrl: URL | undefined
   readonly managed: ReadonlyMap<string, ManagedStoreOptions>
   readonly providers: ReadonlyMap<string, EnabledProviderOptions>
   readonly cache: CacheOptions
   readonly limits: LimitOptions
   readonly timeouts: Timeouts
   readonly onConnectionChange: OnConnectionChange | undefined
+  readonly metrics: MetricsRegistry | undefined
   readonly routePrefix: string | false
 }
 
@@ -141,18 +131,21 @@ export function checkOptions(options: CloudStorageOptions): CheckedOptions {
   for (const name of providers.keys()) {
     check(!managed.has(name), `managed.${name}`, 'is the name of a provider too')
   }
+  const prefix = routePrefix(options.routePrefix)
+  const isOAuth = [...providers.values()].some(({ oauth }) => oauth !== undefined)
   return {
     prisma: options.prisma,
     authenticate: options.authenticate,
     encryption: options.encryption,
-    publicHost: publicHost(options.publicUrl),
+    publicUrl: publicUrl(options.publicUrl, isOAuth && prefix !== false),
     managed,
     providers,
     cache: numbers('cache', options.cache, CACHE_DEFAULTS),
     limits: numbers('limits', options.limits, LIMIT_DEFAULTS),
     timeouts: numbers('timeouts', options.timeouts, TIMEOUT_DEFAULTS),
     onConnectionChange: options.onConnectionChange,
-    routePrefix: routePrefix(options.routePrefix)
+    metrics: metricsRegistry(options.metrics),
+    routePrefix: prefix
   }
 }
 
@@ -192,39 +185,38 @@ function checkManagedS3(path: string, store: Record<string, unknown>): void {
   }
 }
 
-function enabledProviders(given: CloudStorageOptions['providers']): CheckedOptions['providers'] {
-  const enabled = new Map<string, EnabledProviderOptions>()
-  for (const [id, value] of Object.entries(record('providers', given ?? {}))) {
-    const path = `providers.${id}`
-    if (value === false) continue
-    const given = isProviderDefinition(value) ? { provider: value } : value === true ? {} : record(path, value)
-    const { provider, allowHosts } = given
-    known(path, given, ['allowHosts', 'provider'])
-    if (isProviderDefinition(provider)) {
-      check(provider.id === id, path, `holds a provider whose id is "${provider.id}"`)
-    } else {
-      check(
-        provider === undefined && Object.hasOwn(PROVIDERS, id),
-        path,
-        'is neither a provider of this package nor a defineProvider() value'
-      )
-    }
-    check(
-      allowHosts === undefined || (Array.isArray(allowHosts) && allowHosts.every((host) => typeof host === 'string')),
-      `${path}.allowHosts`,
-      'must be a list of strings'
-    )
-    enabled.set(id, given)
+/** @param isOAuth codes come back to it, which nobody on the way may read */
+function publicUrl(given: string | undefined, isOAuth: boolean): URL | undefined {
+  if (given === undefined) {
+    check(!isOAuth, 'publicUrl', 'is required with an OAuth provider: its redirect URIs begin with it')
+    return undefined
   }
-  return enabled
+  check(typeof given === 'string' && URL.canParse(given), 'publicUrl', 'must be a URL')
+  const url = new URL(given)
+  const { protocol, hostname, username, password, search, hash } = url
+  check(protocol === 'https:' || protocol === 'http:', 'publicUrl', 'must begin with https:// or http://')
+  check(
+    [username, password, search, hash].every((part) => part === ''),
+    'publicUrl',
+    'must be no more than a place'
+  )
+  // It becomes the path of a cookie, which has no way to write anything else.
+  check(/^[\w.~/-]*$/.test(url.pathname), 'publicUrl', 'must have a path of letters, digits, "-", "." and "_"')
+  const isPrivate = protocol === 'https:' || /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)
+  check(
+    !isOAuth || isPrivate,
+    'publicUrl',
+    'must begin with https:// with an OAuth provider, but on this machine itself'
+  )
+  return url
 }
 
-function publicHost(publicUrl: string | undefined): string | undefined {
-  if (publicUrl === undefined) return undefined
-  check(typeof publicUrl === 'string' && URL.canParse(publicUrl), 'publicUrl', 'must be a URL')
-  const { protocol, host } = new URL(publicUrl)
-  check(protocol === 'https:' || protocol === 'http:', 'publicUrl', 'must begin with https:// or http://')
-  return host
+function metricsRegistry(given: CloudStorageOptions['metrics']): MetricsRegistry | undefined {
+  if (given === undefined) return undefined
+  known('metrics', record('metrics', given), ['registry'])
+  const { registerMetric } = record('metrics.registry', given.registry)
+  check(typeof registerMetric === 'function', 'metrics.registry', 'must be a registry of prom-client')
+  return given.registry
 }
 
 function routePrefix(given: string | false | undefined): string | false {

@@ -35,7 +35,7 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
   const checked = checkOptions(options)
   // What the parts cost to load is paid by whoever registers the plugin, not by whoever imports its types and errors.
   const { wire } = await import('./wiring.ts')
-  const wired = wire(checked, fastify.log)
+  const wired = await wire(checked, fastify.log)
   const { authenticate } = checked
 
   const resolved = new ResolvedDocuments()
@@ -62,11 +62,11 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
 
   fastify.addHook('onClose', wired.close)
 
-  const { routePrefix, publicHost } = checked
+  const { routePrefix, publicUrl } = checked
   if (routePrefix !== false) {
     const { registerRoutes } = await import('./http/routes.ts')
     await fastify.register(
-      async (child: FastifyInstance) => registerRoutes(child, { ...wired.routes, authenticate, publicHost }),
+      async (child: FastifyInstance) => registerRoutes(child, { ...wired.routes, authenticate, publicUrl }),
       { prefix: routePrefix, logSerializers: { req: describeRequest as unknown as (request: unknown) => string } }
     )
   }

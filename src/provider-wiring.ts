@@ -1,5 +1,8 @@
+import type { OAuthClient, OAuthClientSettings } from './domain/oauth.ts'
 import type { Timeouts } from './domain/ports.ts'
+import { isOAuthProvider, type ProviderDefinition } from './domain/provider.ts'
 import { createEgress, type ClosableEgress } from './infra/net/egress.ts'
+import { createOAuthClient } from './infra/oauth/oauth-client.ts'
 import { optionError } from './option-checks.ts'
 import type { CheckedOptions } from './options.ts'
 import { PROVIDERS } from './providers/registry.ts'
@@ -20,10 +23,11 @@ export interface WiredProviders {
 export function wireProviders(providers: CheckedOptions['providers'], timeouts: Timeouts): WiredProviders {
   const enabled = new Map<string, EnabledProvider>()
   const egresses: ClosableEgress[] = []
-  for (const [id, { provider, allowHosts = [] }] of providers) {
+  for (const [id, { provider, allowHosts, oauth }] of providers) {
     const egress = egressOf(id, allowHosts, timeouts)
     egresses.push(egress)
-    enabled.set(id, { egress, load: provider === undefined ? loaderOf(id) : async () => provider })
+    const load = provider === undefined ? loaderOf(id) : async () => provider
+    enabled.set(id, { egress, load, oauth: oauth && (async () => clientOf(await load(), oauth, egress)) })
   }
   return {
     catalog: new ProviderCatalog(enabled),
@@ -37,6 +41,11 @@ function loaderOf(id: string): EnabledProvider['load'] {
   const load = PROVIDERS[id]
   if (load === undefined) throw new TypeError(`No such provider: ${id}`)
   return async () => (await load()).provider
+}
+
+function clientOf(provider: ProviderDefinition, settings: OAuthClientSettings, egress: ClosableEgress): OAuthClient {
+  if (!isOAuthProvider(provider)) throw new TypeError(`${provider.id} is no OAuth provider`)
+  return createOAuthClient(provider.connect, settings, egress)
 }
 
 function egressOf(id: string, allowHosts: readonly string[], timeouts: Timeouts): ClosableEgress {

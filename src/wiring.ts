@@ -1,10 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { createConnect } from './connections/connect.ts'
-import type { ConnectionEvent } from './connections/connection-event.ts'
-import { createDisconnect } from './connections/disconnect.ts'
-import { createLoginFlow } from './connections/login-flow.ts'
-import { createRequireReauth } from './connections/require-reauth.ts'
-import type { Connection, SealedConnection } from './domain/connection.ts'
+import { wireConnections } from './connection-wiring.ts'
 import { isStorageError, StorageError } from './domain/errors.ts'
 import type { ManagedStoreOptions } from './domain/managed-store.ts'
 import type { Timeouts } from './domain/ports.ts'
@@ -12,15 +7,14 @@ import type { StorageBackend } from './domain/storage-backend.ts'
 import type { RoutesDeps } from './http/routes.ts'
 import { withStatus } from './http/status.ts'
 import { systemClock } from './infra/clock.ts'
+import { countUnreadable } from './infra/crypto/counting-cipher.ts'
 import { createCredentialCipher } from './infra/crypto/envelope.ts'
 import { createKeyRing } from './infra/crypto/key-ring.ts'
 import { createTextSealer } from './infra/crypto/text-sealer.ts'
 import { createConnectionStore } from './infra/db/connection-store.ts'
-import { createOAuthStateStore } from './infra/db/oauth-state-store.ts'
+import { createMetrics, NO_METRICS } from './infra/metrics.ts'
 import { ConnectionHealth } from './layers/health.ts'
 import { resilient } from './layers/resilient.ts'
-import { withConfirmedRefusal } from './layers/with-confirmed-refusal.ts'
-import { withDeadline } from './layers/with-deadline.ts'
 import { withKnownErrors } from './layers/with-known-errors.ts'
 import { Cursors } from './listing/cursor.ts'
 import { FolderCache, jsonSize } from './listing/folder-cache.ts'
@@ -30,13 +24,12 @@ import { RenderedListing } from './listing/rendered-listing.ts'
 import type { CheckedOptions } from './options.ts'
 import { wireProviders } from './provider-wiring.ts'
 import { MANAGED_STORES } from './providers/registry.ts'
-import { ConnectionOpener } from './resolver/open-connection.ts'
 import { createDocumentResolver, type GetStorageBackendForDocument } from './resolver/storage-for-document.ts'
 
 export interface Wired {
   readonly cache: FolderCache
   readonly resolve: GetStorageBackendForDocument
-  readonly routes: Omit<RoutesDeps, 'authenticate' | 'publicHost'>
+  readonly routes: Omit<RoutesDeps, 'authenticate' | 'publicUrl'>
   readonly assertReady: () => Promise<void>
   /** Resolves nothing any more. */
   readonly stop: () => void
@@ -44,50 +37,19 @@ export interface Wired {
 }
 
 /** Puts the parts together. Nothing is reached and no provider is imported yet. */
-export function wire(options: CheckedOptions, log: FastifyBaseLogger): Wired {
-  const { timeouts } = options
+export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Promise<Wired> {
+  const { timeouts, metrics: registry } = options
   const clock = systemClock
   const keyRing = createKeyRing(options.encryption)
-  const cipher = createCredentialCipher(keyRing)
+  const metrics = registry === undefined ? NO_METRICS : await createMetrics(registry)
+  const cipher = countUnreadable(createCredentialCipher(keyRing), metrics)
   const connections = createConnectionStore(options.prisma)
   const cache = new FolderCache({ ...options.cache, clock, sizeOf: sizeOfListing })
   const { catalog: providers, close: closeProviders } = wireProviders(options.providers, timeouts)
-  const contextOf = (id: string) => ({ egress: providers.get(id).egress, timeouts })
   const health = new ConnectionHealth(clock)
+  const parts = { options, log, clock, providers, connections, cipher, cache, health }
+  const { open, routes, close: closeConnections } = wireConnections(parts)
 
-  const dress = (backend: StorageBackend, connection: SealedConnection): StorageBackend => {
-    const { provider, id } = connection
-    const layered = resilient(backend, { health: health.of(provider, id), timeouts, clock })
-    return withKnownErrors(
-      withConfirmedRefusal(layered, () => requireReauth(connection)),
-      withStatus
-    )
-  }
-  const dressNew = (backend: StorageBackend): StorageBackend =>
-    withKnownErrors(withDeadline(backend, timeouts.totalMs), withStatus)
-  const opener = new ConnectionOpener({ cipher, providers, timeouts, dress, dressNew })
-  const open = opener.open.bind(opener)
-
-  const invalidate = ({ id }: Connection): void => {
-    cache.invalidateConnection(id)
-    opener.forget(id)
-  }
-  const onChange = (event: ConnectionEvent): void => {
-    const tell = async (): Promise<void> => options.onConnectionChange?.(event)
-    tell().catch((error: unknown) => {
-      log.error({ err: error }, 'onConnectionChange threw')
-    })
-  }
-  const requireReauth = createRequireReauth({ connections, invalidate, onChange })
-  const connect = createConnect({
-    connections,
-    cipher,
-    openWith: opener.openWith.bind(opener),
-    contextOf,
-    invalidate,
-    maxPerUser: options.limits.connectionsPerUser,
-    onChange
-  })
   const refreshes = new RefreshLimit(options.limits.refreshPerMinute, clock)
   const resolve = createDocumentResolver({
     managed: managedStores(options.managed, timeouts, (name, backend) =>
@@ -110,6 +72,7 @@ export function wire(options: CheckedOptions, log: FastifyBaseLogger): Wired {
       }
     },
     routes: {
+      ...routes,
       hasProvider: (id) => providers.has(id),
       listFolder: createListFolder({
         connections,
@@ -120,25 +83,17 @@ export function wire(options: CheckedOptions, log: FastifyBaseLogger): Wired {
       takeRefresh: (userId) => {
         refreshes.take(userId)
       },
-      listConnections: (userId) => connections.list(userId),
-      loadProvider: (id) => providers.get(id).load(),
-      loadProviders: () => Promise.all(providers.ids().map((id) => providers.get(id).load())),
-      connect,
-      loginFlow: createLoginFlow({ flows: createOAuthStateStore(options.prisma), cipher, clock, connect, contextOf }),
-      disconnect: createDisconnect({
-        connections,
-        invalidate: (connection) => {
-          invalidate(connection)
-          health.forget(connection.provider, connection.id)
-        },
-        onChange
-      })
+      loadProviders: () => Promise.all(providers.ids().map((id) => providers.get(id).load()))
     },
     assertReady: () => connections.assertReady(),
     stop: () => {
       closing = true
     },
-    close: closeProviders
+    close: async () => {
+      // What is under way still needs the sockets.
+      await closeConnections()
+      await closeProviders()
+    }
   }
 }
 

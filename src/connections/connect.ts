@@ -1,20 +1,20 @@
 import type { Connection } from '../domain/connection.ts'
 import { isStorageError, StorageError } from '../domain/errors.ts'
-import type { ConnectionStore, CredentialCipher } from '../domain/ports.ts'
-import type { ConnectContext, ParsedCredentials, ProviderDefinition } from '../domain/provider.ts'
+import {
+  type ConnectContext,
+  isOAuthProvider,
+  type ParsedCredentials,
+  type ProviderDefinition,
+  type TypedProvider
+} from '../domain/provider.ts'
 import type { Secret } from '../domain/secret.ts'
 import type { StorageBackend } from '../domain/storage-backend.ts'
-import { connectionEvent, type OnConnectionChange } from './connection-event.ts'
+import type { StoreConnection } from './store-connection.ts'
 
 export interface ConnectPorts {
-  readonly connections: ConnectionStore
-  readonly cipher: CredentialCipher
-  readonly openWith: (providerId: string, credentials: Secret<unknown>) => Promise<StorageBackend>
+  readonly openWith: (provider: TypedProvider, credentials: Secret<unknown>) => Promise<StorageBackend>
   readonly contextOf: (providerId: string) => Omit<ConnectContext, 'signal'>
-  /** Drops all that is believed of a connection. */
-  readonly invalidate: (connection: Connection) => void
-  readonly maxPerUser: number
-  readonly onChange: OnConnectionChange
+  readonly store: StoreConnection
 }
 
 export interface ConnectRequest {
@@ -27,33 +27,27 @@ export interface ConnectRequest {
   readonly signal: AbortSignal
 }
 
+/** @throws StorageError `INVALID_CREDENTIALS`, `UNSUPPORTED` where nothing can be typed, `CONNECTION_INACTIVE` */
 export type Connect = (request: ConnectRequest) => Promise<Connection>
 
 /** Connects with credentials that the user typed: checked at the server first, then sealed and stored. */
-export function createConnect(ports: ConnectPorts): Connect {
-  const { connections, cipher, openWith, contextOf, invalidate, maxPerUser, onChange } = ports
-
+export function createConnect({ openWith, contextOf, store }: ConnectPorts): Connect {
   async function check({ provider, fields, signal }: ConnectRequest): Promise<ParsedCredentials> {
+    if (isOAuthProvider(provider)) {
+      throw new StorageError('INVALID_REQUEST', 'This provider is connected in the browser: ask it to authorize.')
+    }
     const typed = provider.connect.parse(fields)
     const context = { ...contextOf(provider.id), signal }
     const parsed = (await provider.connect.complete?.(typed, context)) ?? typed
-    const backend = await openWith(provider.id, parsed.credentials)
+    const backend = await openWith(provider, parsed.credentials)
     await backend.account({ signal })
     return parsed
   }
 
   return async (request) => {
     const { userId, provider, label } = request
-    const parsed = await accepted(check(request))
-    const connection = await connections.saveConnected(
-      { userId, provider: provider.id, accountId: parsed.accountId, label: label ?? parsed.label, scopes: [] },
-      (connectionId) => cipher.seal(parsed.credentials, { userId, connectionId, provider: provider.id }),
-      maxPerUser
-    )
-    invalidate(connection)
-    // The database raises the version with each renewal: only a new row has the first one.
-    onChange(connectionEvent(connection.version === 1 ? 'connected' : 'renewed', connection))
-    return connection
+    const { credentials, accountId, label: suggested } = await accepted(check(request))
+    return await store({ userId, provider: provider.id, accountId, label: label ?? suggested, scopes: [] }, credentials)
   }
 }
 

@@ -1,12 +1,14 @@
-import type { Connection } from '../domain/connection.ts'
+import type { Connection, SealedConnection } from '../domain/connection.ts'
 import { StorageError } from '../domain/errors.ts'
 import type { ConnectionStore } from '../domain/ports.ts'
 import { connectionEvent, type OnConnectionChange } from './connection-event.ts'
 
 export interface DisconnectPorts {
-  readonly connections: ConnectionStore
+  readonly connections: Pick<ConnectionStore, 'remove' | 'removeAll'>
   /** Drops all that is believed of a connection. */
   readonly invalidate: (connection: Connection) => void
+  /** Begins to end the credentials at the provider; nobody waits for it. */
+  readonly revoke: (connection: SealedConnection) => void
   readonly onChange: OnConnectionChange
 }
 
@@ -17,9 +19,10 @@ export interface Disconnect {
   all(userId: string): Promise<void>
 }
 
-export function createDisconnect({ connections, invalidate, onChange }: DisconnectPorts): Disconnect {
-  const gone = (connection: Connection): void => {
+export function createDisconnect({ connections, invalidate, revoke, onChange }: DisconnectPorts): Disconnect {
+  const gone = (connection: SealedConnection): void => {
     invalidate(connection)
+    revoke(connection)
     onChange(connectionEvent('disconnected', connection))
   }
   return {

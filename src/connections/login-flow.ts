@@ -1,15 +1,11 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { Connection } from '../domain/connection.ts'
 import { StorageError } from '../domain/errors.ts'
 import type { Clock, CredentialCipher, OAuthStateStore, PendingFlow } from '../domain/ports.ts'
 import type { ConnectContext, LoginFlowConnect, ProviderDefinition } from '../domain/provider.ts'
 import { Secret } from '../domain/secret.ts'
 import type { Connect } from './connect.ts'
-
-/** How long a user may take to log in. */
-const FLOW_MS = 600_000
-const MAX_FLOWS_PER_USER = 5
-const FLOW_ID = /^[\w-]{43}$/
+import { bindingOf, FLOW_MS, FLOW_SECRET, hashOf, MAX_FLOWS_PER_USER } from './flow-secrets.ts'
 
 export interface LoginFlowPorts {
   readonly flows: OAuthStateStore
@@ -60,7 +56,7 @@ export function createLoginFlow(ports: LoginFlowPorts): LoginFlow {
   const { flows, cipher, clock, connect, contextOf } = ports
 
   const seal = (waiting: Waiting, flow: Pick<PendingFlow, 'stateHash' | 'userId' | 'provider'>): string =>
-    cipher.seal(new Secret(waiting), bindingOf(flow))
+    cipher.seal(new Secret(waiting), bindingOf('login-flow', flow))
 
   async function tell(flow: PendingFlow, waiting: Waiting, request: PollLogin): Promise<Waiting['fields'] | null> {
     if (waiting.fields !== undefined) return waiting.fields
@@ -86,9 +82,9 @@ export function createLoginFlow(ports: LoginFlowPorts): LoginFlow {
       const { userId, provider, flowId, signal } = request
       loginOf(provider)
       const stateHash = hashOf(flowId)
-      const flow = FLOW_ID.test(flowId) ? await flows.find(stateHash, userId, provider.id) : null
+      const flow = FLOW_SECRET.test(flowId) ? await flows.find(stateHash, userId, provider.id) : null
       if (flow === null) throw new StorageError('INVALID_STATE', 'This login has ended or expired: begin again.')
-      const waiting = cipher.open(flow.sealedVerifier, bindingOf(flow)).reveal() as Waiting
+      const waiting = cipher.open(flow.sealedVerifier, bindingOf('login-flow', flow)).reveal() as Waiting
       const fields = await tell(flow, waiting, request)
       if (fields === null || fields === undefined) return null
       const connection = await connect({ userId, provider, fields, label: waiting.label, signal })
@@ -101,13 +97,4 @@ export function createLoginFlow(ports: LoginFlowPorts): LoginFlow {
 function loginOf({ connect }: ProviderDefinition): LoginFlowConnect {
   if (connect.type === 'login-flow') return connect
   throw new StorageError('UNSUPPORTED', 'This provider is not connected by a login at its own page.')
-}
-
-function hashOf(flowId: string): string {
-  return createHash('sha256').update(flowId).digest('hex')
-}
-
-/** A flow stands where a connection's id would: no connection has an id like this. */
-function bindingOf({ stateHash, userId, provider }: Pick<PendingFlow, 'stateHash' | 'userId' | 'provider'>) {
-  return { userId, provider, connectionId: `login-flow:${stateHash}` }
 }

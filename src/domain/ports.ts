@@ -92,7 +92,7 @@ export interface ConnectionStore {
     maxPerUser: number
   ): Promise<Connection>
   /**
-   * Makes an ACTIVE connection REQUIRES_REAUTH, if its credentials still are those of the given revision. Says whether
+   * Makes a connection REQUIRES_REAUTH that is ACTIVE, or in ERROR, if its credentials still are those of the given revision. Says whether
    * it did.
    */
   requireReauth(connection: Pick<Connection, 'userId' | 'id' | 'credentialsRevision'>): Promise<boolean>

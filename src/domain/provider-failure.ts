@@ -4,6 +4,8 @@ const MESSAGES = {
   FOLDER_NOT_FOUND: 'There is no such folder.',
   OBJECT_NOT_FOUND: 'There is no such object.',
   ACCESS_DENIED: 'The provider denies access.',
+  INSUFFICIENT_SCOPE: 'The connection does not cover this: connect again and grant more.',
+  CURSOR_EXPIRED: 'The provider has forgotten this page: start again.',
   ALREADY_EXISTS: 'There is something of this name already.',
   PRECONDITION_FAILED: 'The object is not the version that was expected.',
   RANGE_NOT_SATISFIABLE: 'The object has no such bytes.',

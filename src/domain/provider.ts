@@ -1,4 +1,5 @@
 import type { Egress } from './egress.ts'
+import type { AccessTokens, OAuthConnect } from './oauth.ts'
 import type { Timeouts } from './ports.ts'
 import type { Secret } from './secret.ts'
 import type { Call, Capabilities, StorageBackend } from './storage-backend.ts'
@@ -43,6 +44,11 @@ interface TypedCredentials {
    * @throws StorageError what the service fails with
    */
   complete?(parsed: ParsedCredentials, context: ConnectContext): Promise<ParsedCredentials>
+  /**
+   * Ends the credentials at the service, once their connection is gone. Left out: there is nothing to end, or it is
+   * not ours to end.
+   */
+  revoke?(credentials: Secret<unknown>, context: ConnectContext): Promise<void>
 }
 
 /** A provider that is connected with credentials which the user types. */
@@ -73,21 +79,32 @@ export interface LoginFlowConnect extends TypedCredentials {
   poll(pending: Secret<unknown>, context: ConnectContext): Promise<Readonly<Record<string, unknown>> | null>
 }
 
-export interface OpenContext {
-  /** What `parse` made, as it came out of the database. */
-  readonly credentials: Secret<unknown>
+interface ReachContext {
   /** How to reach the service: the operator's rules hold for all that goes through it. */
   readonly egress: Egress
   readonly timeouts: Timeouts
 }
 
-/** A kind of cloud service: how a user connects it, what it can do, and how a connection is opened. */
-export interface ProviderDefinition {
+export interface OpenContext extends ReachContext {
+  /** What `parse` made, as it came out of the database. */
+  readonly credentials: Secret<unknown>
+}
+
+export interface OAuthOpenContext extends ReachContext {
+  /** To be asked for each call: a token lives for an hour or so. */
+  readonly accessTokens: AccessTokens
+}
+
+interface ProviderFacts {
   /** Lower-case letters, digits and `_`, at most 64; it stands in URLs and in the database. */
   readonly id: string
   /** The service's own name, for people. */
   readonly label: string
   readonly capabilities: Capabilities
+}
+
+/** A provider that is opened with what a user typed, or would have. */
+export interface TypedProvider extends ProviderFacts {
   readonly connect: CredentialsConnect | LoginFlowConnect
   /**
    * Opens a backend. Import the provider's SDK here, not at the top of the module.
@@ -96,6 +113,24 @@ export interface ProviderDefinition {
    * `SDK_MISSING`
    */
   open(context: OpenContext): Promise<StorageBackend>
+}
+
+/** A provider that is opened with tokens, which the user grants in the browser. Its `account()` says who that was. */
+export interface OAuthProvider extends ProviderFacts {
+  readonly connect: OAuthConnect
+  /**
+   * Opens a backend. Import the provider's SDK here, not at the top of the module.
+   *
+   * @throws StorageError `SDK_MISSING`
+   */
+  open(context: OAuthOpenContext): Promise<StorageBackend>
+}
+
+/** A kind of cloud service: how a user connects it, what it can do, and how a connection is opened. */
+export type ProviderDefinition = TypedProvider | OAuthProvider
+
+export function isOAuthProvider(provider: ProviderDefinition): provider is OAuthProvider {
+  return provider.connect.type === 'oauth2'
 }
 
 const DEFINED = new WeakSet<ProviderDefinition>()
@@ -108,6 +143,8 @@ const RESERVED = new Set(['connections', 'providers'])
  *
  * @throws TypeError for an id that cannot stand in a route
  */
+export function defineProvider(definition: TypedProvider): TypedProvider
+export function defineProvider(definition: OAuthProvider): OAuthProvider
 export function defineProvider(definition: ProviderDefinition): ProviderDefinition {
   if (!PROVIDER_ID.test(definition.id) || RESERVED.has(definition.id)) {
     throw new TypeError(`defineProvider: "${definition.id}" cannot be a provider's id`)

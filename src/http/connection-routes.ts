@@ -1,12 +1,15 @@
 import type { FastifyInstance } from 'fastify'
+import type { ChangeConnection } from '../connections/change-connection.ts'
 import type { Connect } from '../connections/connect.ts'
 import type { Disconnect } from '../connections/disconnect.ts'
+import type { Verify } from '../connections/verify.ts'
 import type { Connection } from '../domain/connection.ts'
+import { StorageError } from '../domain/errors.ts'
 import type { ProviderDefinition } from '../domain/provider.ts'
 import { clientSignal } from './client-signal.ts'
 import { parseLabel, viewOf } from './connection-view.ts'
 import { privateAnswer } from './private-answer.ts'
-import { labelSchema } from './schemas.ts'
+import { connectionChangesSchema, labelSchema } from './schemas.ts'
 import { userOf } from './users.ts'
 import type { compileBody } from './validation.ts'
 
@@ -15,6 +18,8 @@ export interface ConnectionRouteDeps {
   /** @throws StorageError `PROVIDER_UNKNOWN` */
   readonly loadProvider: (id: string) => Promise<ProviderDefinition>
   readonly connect: Connect
+  readonly verify: Verify
+  readonly change: ChangeConnection
   readonly disconnect: Disconnect
 }
 
@@ -22,8 +27,20 @@ export interface ConnectionRouteDeps {
 const BODY_LIMIT = 64 * 1024
 
 export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps, compile: typeof compileBody): void {
-  const { listConnections, loadProvider, connect, disconnect } = deps
+  const { listConnections, loadProvider, connect, verify, change, disconnect } = deps
+  const checkChanges = compile(connectionChangesSchema)
   const checks = new Map<string, (body: unknown) => void>()
+
+  function checkOf({ id, connect: { type, ...typed } }: ProviderDefinition): (body: unknown) => void {
+    const known = checks.get(id)
+    if (known !== undefined) return known
+    if (!('schema' in typed)) {
+      throw new StorageError('UNSUPPORTED', 'This provider is connected in the browser: ask it to authorize.')
+    }
+    const check = compile({ ...typed.schema, properties: { label: labelSchema, ...typed.schema.properties } })
+    checks.set(id, check)
+    return check
+  }
 
   app.get('/connections', { exposeHeadRoute: true }, async (request, reply) => {
     const connections = await listConnections(userOf(request))
@@ -36,13 +53,7 @@ export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps
     { bodyLimit: BODY_LIMIT },
     async (request, reply) => {
       const provider = await loadProvider(request.params.provider)
-      let check = checks.get(provider.id)
-      if (check === undefined) {
-        const { properties } = provider.connect.schema
-        check = compile({ ...provider.connect.schema, properties: { label: labelSchema, ...properties } })
-        checks.set(provider.id, check)
-      }
-      check(request.body)
+      checkOf(provider)(request.body)
       const { label, ...fields } = request.body as Record<string, unknown> & { label?: string }
       const connection = await connect({
         userId: userOf(request),
@@ -54,6 +65,22 @@ export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps
       return reply.code(201).header('cache-control', 'no-store').send(viewOf(connection))
     }
   )
+
+  app.post<{ Params: { id: string } }>('/connections/:id/verify', { bodyLimit: BODY_LIMIT }, async (request, reply) => {
+    const { id } = request.params
+    const connection = await verify({ userId: userOf(request), id, signal: clientSignal(reply) })
+    return reply.header('cache-control', 'no-store').send(viewOf(connection))
+  })
+
+  app.patch<{ Params: { id: string } }>('/connections/:id', { bodyLimit: BODY_LIMIT }, async (request, reply) => {
+    checkChanges(request.body)
+    const { label, default: isDefault } = request.body as { label?: string; default?: boolean }
+    const connection = await change(userOf(request), request.params.id, {
+      ...(label !== undefined && { label: parseLabel(label) }),
+      ...(isDefault !== undefined && { isDefault })
+    })
+    return reply.header('cache-control', 'no-store').send(viewOf(connection))
+  })
 
   app.delete<{ Params: { id: string } }>('/connections/:id', async (request, reply) => {
     await disconnect.one(userOf(request), request.params.id)

@@ -16,6 +16,8 @@ export function viewOf(connection: Connection): object {
 }
 
 /** What PostgreSQL can store as text. */
+export function parseLabel(label: string): string
+export function parseLabel(label: string | undefined): string | undefined
 export function parseLabel(label: string | undefined): string | undefined {
   if (label !== undefined && (label.includes('\0') || !label.isWellFormed())) {
     throw new StorageError('INVALID_REQUEST', 'body/label holds characters that no name has.')

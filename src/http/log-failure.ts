@@ -19,9 +19,14 @@ export function logFailure(log: FastifyBaseLogger, status: number, error: unknow
   log[unexpected ? 'error' : 'warn']({ code: error.code, causes: causesOf(error) }, error.message)
 }
 
-function causesOf(error: StorageError): object[] {
+/** What an error and what lies beneath it may tell: of a `StorageError` it is what lies beneath alone. */
+export function causesOf(error: unknown): object[] {
   const causes: object[] = []
-  for (let cause = error.cause; cause instanceof Error && causes.length < MAX_CAUSES; cause = cause.cause) {
+  for (
+    let cause = error instanceof StorageError ? error.cause : error;
+    cause instanceof Error && causes.length < MAX_CAUSES;
+    cause = cause.cause
+  ) {
     const { name, code, $metadata } = cause as Error & { code?: unknown; $metadata?: { httpStatusCode?: unknown } }
     const message = cause instanceof Diagnosis ? cause.message : undefined
     causes.push({ name: plain(name), code: plain(code), status: plain($metadata?.httpStatusCode), message })

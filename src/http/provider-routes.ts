@@ -15,5 +15,6 @@ export function providerRoutes(app: FastifyInstance, { loadProviders }: Provider
 }
 
 function view({ id, label, connect, capabilities }: ProviderDefinition): object {
-  return { id, label, connect: { type: connect.type, schema: connect.schema }, capabilities }
+  const how = connect.type === 'oauth2' ? { type: connect.type } : { type: connect.type, schema: connect.schema }
+  return { id, label, connect: how, capabilities }
 }

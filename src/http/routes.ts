@@ -1,18 +1,21 @@
 import sensible from '@fastify/sensible'
 import type { FastifyInstance } from 'fastify'
 import { type Authenticate, identify } from './authenticate.ts'
+import { type AuthorizeRouteDeps, authorizeRoutes } from './authorize-routes.ts'
+import { type CallbackRouteDeps, callbackRoute } from './callback-route.ts'
 import { type ConnectionRouteDeps, connectionRoutes } from './connection-routes.ts'
 import { refuseCrossSite } from './cross-site.ts'
 import { type ListingRouteDeps, listingRoute } from './listing-route.ts'
-import { type LoginFlowRouteDeps, loginFlowRoutes } from './login-flow-routes.ts'
 import { answerProblem } from './problem.ts'
 import { type ProviderRouteDeps, providerRoutes } from './provider-routes.ts'
+import { publicPlaces } from './public-places.ts'
 import { setUser } from './users.ts'
 
-export interface RoutesDeps extends ListingRouteDeps, ConnectionRouteDeps, LoginFlowRouteDeps, ProviderRouteDeps {
+export interface RoutesDeps
+  extends ListingRouteDeps, ConnectionRouteDeps, AuthorizeRouteDeps, CallbackRouteDeps, ProviderRouteDeps {
   readonly authenticate: Authenticate
-  /** Where browsers reach the application, if a proxy gives it another `Host`. */
-  readonly publicHost: string | undefined
+  /** Where browsers reach the application. */
+  readonly publicUrl: URL | undefined
 }
 
 /** All routes, in a scope of their own: its error handler and its validators never touch the host's. */
@@ -22,12 +25,19 @@ export async function registerRoutes(app: FastifyInstance, deps: RoutesDeps): Pr
   // Ajv is half of what this package costs to import: whoever only wants the decorators never pays for it.
   const { compileBody, compileQuery } = await import('./validation.ts')
   app.setValidatorCompiler(({ schema }) => compileQuery(schema as object))
-  app.addHook('onRequest', async (request) => {
-    setUser(request, await identify(deps.authenticate, request))
-    refuseCrossSite(request, deps.publicHost)
+  const places = publicPlaces(deps.publicUrl, app.prefix)
+
+  await app.register(async (open) => {
+    callbackRoute(open, deps, places)
   })
-  listingRoute(app, deps)
-  providerRoutes(app, deps)
-  connectionRoutes(app, deps, compileBody)
-  loginFlowRoutes(app, deps, compileBody)
+  await app.register(async (authenticated) => {
+    authenticated.addHook('onRequest', async (request) => {
+      setUser(request, await identify(deps.authenticate, request))
+      refuseCrossSite(request, deps.publicUrl?.host)
+    })
+    listingRoute(authenticated, deps)
+    providerRoutes(authenticated, deps)
+    connectionRoutes(authenticated, deps, compileBody)
+    authorizeRoutes(authenticated, deps, places, compileBody)
+  })
 }

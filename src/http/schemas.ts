@@ -32,3 +32,18 @@ export const loginFlowSchema = {
   required: ['baseUrl'],
   properties: { label: labelSchema, baseUrl: { type: 'string', minLength: 1, maxLength: 1024 } }
 } as const
+
+/** Where the browser goes in the end, and what to call the connection that comes of it. */
+export const oauthFlowSchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: { label: labelSchema, returnTo: { type: 'string', minLength: 1, maxLength: 2048 } }
+} as const
+
+/** What a user may change of a connection. */
+export const connectionChangesSchema = {
+  type: 'object',
+  additionalProperties: false,
+  minProperties: 1,
+  properties: { label: labelSchema, default: { type: 'boolean' } }
+} as const

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { defineProvider, type ProviderDefinition } from '../domain/provider.ts'
+import { defineProvider, type TypedProvider } from '../domain/provider.ts'
 import type { Capabilities } from '../domain/storage-backend.ts'
 import { DavBackend } from './dav/backend.ts'
 import { connect } from './nextcloud/connect.ts'
@@ -27,7 +27,7 @@ function capabilitiesOf(paginates: boolean): Capabilities {
 }
 
 /** The files of one user of a Nextcloud: its WebDAV, with what it tells beyond that. */
-export const provider: ProviderDefinition = defineProvider({
+export const provider: TypedProvider = defineProvider({
   id: 'nextcloud',
   label: 'Nextcloud',
   capabilities: capabilitiesOf(false),

@@ -26,6 +26,9 @@ export const PROVIDERS: ProviderRegistry = {
   nextcloud: () => import('./nextcloud.ts')
 }
 
+/** Those where users grant access in the browser: known before anything is imported, since they need a registration. */
+export const OAUTH_PROVIDERS: ReadonlySet<string> = new Set()
+
 /** Where the host can keep documents of its own. */
 export const MANAGED_STORES: ManagedStoreRegistry = {
   s3: () => import('./s3.ts'),

@@ -1,6 +1,6 @@
 import type { ManagedS3Options } from '../domain/managed-store.ts'
 import type { Timeouts } from '../domain/ports.ts'
-import { defineProvider, type ProviderDefinition } from '../domain/provider.ts'
+import { defineProvider, type TypedProvider } from '../domain/provider.ts'
 import type { StorageBackend } from '../domain/storage-backend.ts'
 import { managedAgents } from './s3/agents.ts'
 import { capabilitiesWith } from './s3/backend.ts'
@@ -9,7 +9,7 @@ import { openS3 } from './s3/open.ts'
 import { addressesOf, readSettings } from './s3/settings.ts'
 
 /** Buckets of the users' own, at AWS or at any server that speaks its protocol. */
-export const provider: ProviderDefinition = defineProvider({
+export const provider: TypedProvider = defineProvider({
   id: 's3',
   label: 'S3-compatible storage',
   capabilities: capabilitiesWith('emulated'),

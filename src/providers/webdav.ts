@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { defineProvider, type ProviderDefinition } from '../domain/provider.ts'
+import { defineProvider, type TypedProvider } from '../domain/provider.ts'
 import type { Account, Call, Capabilities } from '../domain/storage-backend.ts'
 import { DavBackend } from './dav/backend.ts'
 import { propfindBody, readCount } from './dav/properties.ts'
@@ -35,7 +35,7 @@ function capabilitiesOf({
 }
 
 /** Folders on any server that speaks WebDAV (RFC 4918). */
-export const provider: ProviderDefinition = defineProvider({
+export const provider: TypedProvider = defineProvider({
   id: 'webdav',
   label: 'WebDAV',
   capabilities: capabilitiesOf({ checksPreconditions: false, versions: 'strong' }),

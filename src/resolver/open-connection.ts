@@ -1,7 +1,9 @@
 import { LRUCache } from 'lru-cache'
 import type { SealedConnection } from '../domain/connection.ts'
 import { StorageError } from '../domain/errors.ts'
+import type { AccessTokens } from '../domain/oauth.ts'
 import type { CredentialCipher, Timeouts } from '../domain/ports.ts'
+import { isOAuthProvider, type OAuthProvider, type TypedProvider } from '../domain/provider.ts'
 import type { Secret } from '../domain/secret.ts'
 import type { StorageBackend } from '../domain/storage-backend.ts'
 import type { ProviderCatalog } from './provider-catalog.ts'
@@ -14,6 +16,10 @@ export interface OpenConnectionPorts {
   readonly dress: (backend: StorageBackend, connection: SealedConnection) => StorageBackend
   /** Those of a backend that is only tried out, since its connection is not stored yet. */
   readonly dressNew: (backend: StorageBackend) => StorageBackend
+  /** The access tokens of a stored connection, out of its opened credentials. */
+  readonly tokensOf: (connection: SealedConnection, credentials: Secret<unknown>) => AccessTokens
+  /** Seals a row anew that still is under an older key; nobody waits for it. */
+  readonly renewSeal: (connection: SealedConnection, credentials: Secret<unknown>) => void
 }
 
 /** So many opened backends are kept ready; an idle one holds no socket of its own. */
@@ -39,18 +45,29 @@ export class ConnectionOpener {
    * @throws StorageError `CREDENTIALS_UNREADABLE`, `PROVIDER_UNKNOWN` and what the provider's `open` throws
    */
   async open(connection: SealedConnection): Promise<StorageBackend> {
-    const { id, userId, provider, sealedCredentials } = connection
+    const { id, userId, provider: providerId, sealedCredentials } = connection
+    const { cipher, providers, dress, tokensOf, renewSeal } = this.#ports
     const known = this.#opened.get(id)
     if (known !== undefined && isSameSeal(known.row, connection)) return known.backend
-    const credentials = this.#ports.cipher.open(sealedCredentials, { userId, connectionId: id, provider })
-    const backend = this.#ports.dress(await this.#openBare(provider, credentials), connection)
+    const credentials = cipher.open(sealedCredentials, { userId, connectionId: id, provider: providerId })
+    const provider = await providers.get(providerId).load()
+    const bare = isOAuthProvider(provider)
+      ? await this.#openOAuth(provider, tokensOf(connection, credentials))
+      : await this.#openTyped(provider, credentials)
+    const backend = dress(bare, connection)
     this.#opened.set(id, { row: connection, backend })
+    if (!cipher.isCurrent(sealedCredentials)) renewSeal(connection, credentials)
     return backend
   }
 
   /** A backend of credentials that are in hand, for a connection that is about to be made. */
-  async openWith(providerId: string, credentials: Secret<unknown>): Promise<StorageBackend> {
-    return this.#ports.dressNew(await this.#openBare(providerId, credentials))
+  async openWith(provider: TypedProvider, credentials: Secret<unknown>): Promise<StorageBackend> {
+    return this.#ports.dressNew(await this.#openTyped(provider, credentials))
+  }
+
+  /** The same of tokens. */
+  async openWithTokens(provider: OAuthProvider, tokens: AccessTokens): Promise<StorageBackend> {
+    return this.#ports.dressNew(await this.#openOAuth(provider, tokens))
   }
 
   /** Forgets a connection that is no more. */
@@ -58,16 +75,25 @@ export class ConnectionOpener {
     this.#opened.delete(connectionId)
   }
 
-  async #openBare(providerId: string, credentials: Secret<unknown>): Promise<StorageBackend> {
+  async #openTyped(provider: TypedProvider, credentials: Secret<unknown>): Promise<StorageBackend> {
     const { providers, timeouts } = this.#ports
-    const { load, egress } = providers.get(providerId)
-    const provider = await load()
-    try {
-      return await provider.open({ credentials, egress, timeouts })
-    } catch (error) {
-      if (error instanceof StorageError) throw error
-      throw new StorageError('PROVIDER_ERROR', 'The provider could not be opened.', { cause: error })
-    }
+    const { egress } = providers.get(provider.id)
+    return await opened(() => provider.open({ credentials, egress, timeouts }))
+  }
+
+  async #openOAuth(provider: OAuthProvider, accessTokens: AccessTokens): Promise<StorageBackend> {
+    const { providers, timeouts } = this.#ports
+    const { egress } = providers.get(provider.id)
+    return await opened(() => provider.open({ accessTokens, egress, timeouts }))
+  }
+}
+
+async function opened(open: () => Promise<StorageBackend>): Promise<StorageBackend> {
+  try {
+    return await open()
+  } catch (error) {
+    if (error instanceof StorageError) throw error
+    throw new StorageError('PROVIDER_ERROR', 'The provider could not be opened.', { cause: error })
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Egress } from '../domain/egress.ts'
 import { StorageError } from '../domain/errors.ts'
+import type { OAuthClient } from '../domain/oauth.ts'
 import type { ProviderDefinition } from '../domain/provider.ts'
 
 /** A provider that the host enabled. */
@@ -8,6 +9,8 @@ export interface EnabledProvider {
   readonly load: () => Promise<ProviderDefinition>
   /** The provider's way out, under the operator's rules for it. */
   readonly egress: Egress
+  /** There exactly for a provider where users grant access in the browser. */
+  readonly oauth: (() => Promise<OAuthClient>) | undefined
 }
 
 /** The providers that the host enabled, by id. */
@@ -31,5 +34,16 @@ export class ProviderCatalog {
     const provider = this.#enabled.get(id)
     if (provider === undefined) throw new StorageError('PROVIDER_UNKNOWN', 'There is no such provider.')
     return provider
+  }
+
+  /**
+   * The application's registration at a provider where users grant access in the browser.
+   *
+   * @throws StorageError `PROVIDER_UNKNOWN`, `UNSUPPORTED` for a provider that is connected otherwise
+   */
+  async oauthClient(id: string): Promise<OAuthClient> {
+    const { oauth } = this.get(id)
+    if (oauth === undefined) throw new StorageError('UNSUPPORTED', 'This provider is not connected in the browser.')
+    return await oauth()
   }
 }

@@ -22,7 +22,7 @@ const cipher = createCredentialCipher(
 function make() {
   const connections = new MemoryConnections()
   const managedBackend = new ScriptedBackend()
-  const counts = { managed: 0, imported: 0 }
+  const counts = { managed: 0, imported: 0, resealed: new Array<string>() }
   const opened: unknown[] = []
   const provider = defineProvider({
     id: 'scripted',
@@ -45,6 +45,7 @@ function make() {
         'scripted',
         {
           egress: openEgress(),
+          oauth: undefined,
           load: async () => {
             counts.imported += 1
             return provider
@@ -58,7 +59,13 @@ function make() {
     providers,
     timeouts: TEST_TIMEOUTS,
     dress: (backend) => backend,
-    dressNew: (backend) => backend
+    dressNew: (backend) => backend,
+    tokensOf: () => {
+      throw new Error('no OAuth here')
+    },
+    renewSeal: (connection) => {
+      counts.resealed.push(connection.id)
+    }
   })
   const resolve = createDocumentResolver({
     managed: new Map([

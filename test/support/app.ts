@@ -2,8 +2,13 @@ import { randomBytes } from 'node:crypto'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import tap, { type Test } from 'tap'
 import cloudStorage, { type CloudStorageOptions, defineProvider, Secret, StorageError } from '../../src/index.ts'
+import type { OAuthConnect } from '../../src/domain/oauth.ts'
 import type { Database } from '../../src/infra/db/open-database.ts'
+import type { OAuthProviderOptions } from '../../src/provider-options.ts'
 import { openTestDatabase } from './database.ts'
+import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, type FakeOAuthOptions } from './fake-oauth-rules.ts'
+import { FakeOAuth } from './fake-oauth.ts'
+import { oauthCloudProvider, startOAuthCloud, type OAuthCloud } from './oauth-cloud.ts'
 import { ScriptedBackend } from './scripted-backend.ts'
 
 export const encryption = { current: 'k1', keys: { k1: randomBytes(32).toString('base64') } }
@@ -67,7 +72,7 @@ export interface TestApp {
 interface Asking {
   readonly get: (url: string, headers?: Record<string, string>) => ReturnType<typeof inject>
   readonly send: (
-    method: 'POST' | 'DELETE',
+    method: 'POST' | 'PATCH' | 'DELETE',
     url: string,
     body?: object,
     headers?: Record<string, string>
@@ -77,7 +82,7 @@ interface Asking {
 function inject(
   app: FastifyInstance,
   options: {
-    method: 'GET' | 'POST' | 'DELETE' | 'HEAD'
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE' | 'HEAD'
     url: string
     headers: Record<string, string>
     payload?: object
@@ -120,4 +125,80 @@ export async function testApp(
       return answer.json<{ id: string }>().id
     }
   }
+}
+
+/** A proxy takes its path away before it asks the app. */
+export const PUBLIC_URL = 'https://app.example.org/files'
+export const CALLBACK_URI = `${PUBLIC_URL}/cloud/connections/cloud/callback`
+
+export interface OAuthAppOptions {
+  readonly plugin?: Partial<CloudStorageOptions>
+  /** What the authorization server does. */
+  readonly rules?: FakeOAuthOptions
+  readonly connect?: Partial<OAuthConnect>
+  readonly registration?: Partial<OAuthProviderOptions>
+  readonly before?: (app: FastifyInstance) => unknown
+}
+
+export interface BegunFlow {
+  readonly authorizationUrl: string
+  readonly setCookie: string
+  /** As the browser sends it back. */
+  readonly cookie: string
+}
+
+export interface OAuthApp extends TestApp {
+  readonly oauth: FakeOAuth
+  readonly cloud: OAuthCloud
+  /** Every line of the log, at its lowest level. */
+  readonly log: string[]
+  readonly begin: (user: string, body?: object) => Promise<BegunFlow>
+  /** The user's browser comes back, with these headers. */
+  readonly comeBack: (callback: URL | string, headers?: Record<string, string>) => ReturnType<typeof inject>
+  /** The whole way, with consent. */
+  readonly grant: (user: string, body?: object) => ReturnType<typeof inject>
+}
+
+/** An app with the provider `cloud`, where users grant access at a {@link FakeOAuth}. */
+export async function oauthApp(
+  t: Test,
+  { plugin = {}, rules = {}, connect = {}, registration = {}, before }: OAuthAppOptions = {}
+): Promise<OAuthApp> {
+  const oauth = await FakeOAuth.start(t, { redirectUris: [CALLBACK_URI], ...rules })
+  const cloud = await startOAuthCloud(t, oauth)
+  const provider = oauthCloudProvider(oauth.url, cloud.origin, connect)
+  const log: string[] = []
+  const registered = {
+    provider,
+    clientId: FAKE_CLIENT_ID,
+    clientSecret: FAKE_CLIENT_SECRET,
+    allowHosts: [new URL(oauth.url).host, new URL(cloud.origin).host],
+    ...registration
+  }
+  const testing = await testApp(
+    t,
+    { publicUrl: PUBLIC_URL, ...plugin, providers: { cloud: registered, ...plugin.providers } },
+    // Its first start compiles half of the sources, which takes a busy machine longer than Fastify waits.
+    { pluginTimeout: 0, logger: { level: 'trace', stream: { write: (line: string) => log.push(line) } } },
+    before
+  )
+  await testing.db.prisma.oAuthState.deleteMany()
+
+  const begin = async (user: string, body: object = {}): Promise<BegunFlow> => {
+    const answer = await testing.as(user).send('POST', '/cloud/connections/cloud/authorize', body)
+    if (answer.statusCode !== 200) throw new Error(`authorize answered ${answer.body}`)
+    const setCookie = String(answer.headers['set-cookie'])
+    const [cookie = ''] = setCookie.split(';')
+    return { ...answer.json<{ authorizationUrl: string }>(), setCookie, cookie }
+  }
+  const comeBack = (callback: URL | string, headers: Record<string, string> = {}) => {
+    const { pathname, search } = new URL(callback)
+    const url = pathname.slice(new URL(PUBLIC_URL).pathname.length) + search
+    return inject(testing.app, { method: 'GET', url, headers })
+  }
+  const grant = async (user: string, body?: object) => {
+    const { authorizationUrl, cookie } = await begin(user, body)
+    return comeBack(await oauth.consent(authorizationUrl), { cookie })
+  }
+  return { ...testing, oauth, cloud, log, begin, comeBack, grant }
 }

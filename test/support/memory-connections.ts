@@ -61,7 +61,7 @@ export class MemoryConnections implements ConnectionStore {
 
   async requireReauth({ id, userId, credentialsRevision }: SealedConnection): Promise<boolean> {
     const row = this.#own(userId, id)
-    if (row?.status !== 'ACTIVE' || row.credentialsRevision !== credentialsRevision) return false
+    if (row?.credentialsRevision !== credentialsRevision || !['ACTIVE', 'ERROR'].includes(row.status)) return false
     this.change(id, { status: 'REQUIRES_REAUTH', lastErrorCode: 'ACCESS_DENIED' })
     return true
   }

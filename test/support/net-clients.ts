@@ -1,11 +1,16 @@
-import { request as requestHttp } from 'node:http'
+import { type RequestListener, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
+import type { Test } from 'tap'
 import type { Egress } from '../../src/domain/egress.ts'
-import { isStorageError, type StorageError } from '../../src/domain/errors.ts'
+import { isStorageError, type StorageError, type StorageErrorCode } from '../../src/domain/errors.ts'
 import type { Timeouts } from '../../src/domain/ports.ts'
+import { Secret } from '../../src/domain/secret.ts'
 import { connectionFailure } from '../../src/infra/net/connection-failure.ts'
+import { createOAuthClient } from '../../src/infra/oauth/oauth-client.ts'
 import { openS3 } from '../../src/providers/s3/open.ts'
 import { readSettings } from '../../src/providers/s3/settings.ts'
+import { EMPTY_LISTING, type NetServer, type NetServerOptions, startServer } from './net-server.ts'
+import { oauthConnect } from './oauth-cloud.ts'
 import { readBody } from './read-body.ts'
 import { TEST_TIMEOUTS } from './timeouts.ts'
 
@@ -17,9 +22,13 @@ export interface NetCall {
 /** Somebody whose calls leave the process. */
 export interface NetClient {
   readonly name: string
-  /** Makes one call, of GET, to what listens at an origin, and reads its answer. */
+  /** Makes one call, of GET or of POST, to what listens at an origin, and reads its answer. */
   call(egress: Egress, origin: string, options?: NetCall): Promise<void>
+  /** What a failure of the way out is to whoever asks it. */
+  told(code: StorageErrorCode): StorageErrorCode
 }
+
+const asItIs = (code: StorageErrorCode): StorageErrorCode => code
 
 const never = new AbortController().signal
 
@@ -28,7 +37,8 @@ const ours: NetClient = {
   async call(egress, origin, { signal = never } = {}) {
     const answer = await egress.request({ method: 'GET', url: new URL('/x', origin), signal })
     await readBody(answer.body)
-  }
+  },
+  told: asItIs
 }
 
 const s3: NetClient = {
@@ -40,7 +50,20 @@ const s3: NetClient = {
       timeouts: { ...TEST_TIMEOUTS, ...timeouts }
     })
     await backend.listFolder(null, { signal, limit: 10 })
-  }
+  },
+  told: asItIs
+}
+
+/** Renews a token, which is a POST with secrets in it. */
+const oauth: NetClient = {
+  name: 'the OAuth client',
+  async call(egress, origin, { signal = never } = {}) {
+    const settings = { clientId: 'client', clientSecret: new Secret('SECRET-of-client') }
+    const client = createOAuthClient(oauthConnect(origin), settings, egress)
+    await client.refresh(new Secret('SECRET-refresh'), signal)
+  },
+  // Whatever keeps a token endpoint from its work says nothing about the grant.
+  told: (code) => (code === 'ENDPOINT_FORBIDDEN' ? code : 'PROVIDER_UNAVAILABLE')
 }
 
 /** As an SDK that hands over a host as it was typed, before a URL has made something of it. */
@@ -67,13 +90,31 @@ const node: NetClient = {
       })
       request.end()
     })
-  }
+  },
+  told: asItIs
 }
 
 /** What each case about the way out must hold for. */
-export const NET_CLIENTS: readonly NetClient[] = [ours, s3]
+export const NET_CLIENTS: readonly NetClient[] = [ours, s3, oauth]
 /** The same, and whoever else takes the agents. */
 export const SOCKET_CLIENTS: readonly NetClient[] = [...NET_CLIENTS, node]
+
+/** Those that speak through undici. */
+export const FETCH_CLIENTS: readonly NetClient[] = [ours, oauth]
+
+/** What any of them is content with. */
+export const contenting: RequestListener = ({ method }, response) => {
+  const isPost = method === 'POST'
+  response.setHeader('content-type', isPost ? 'application/json' : 'application/xml')
+  response.end(isPost ? '{"access_token":"SECRET-access","token_type":"bearer"}' : EMPTY_LISTING)
+}
+
+/** A server that contents them. */
+export async function startContenting(t: Test, options?: NetServerOptions): Promise<NetServer> {
+  const server = await startServer(t, options)
+  server.answer = contenting
+  return server
+}
 
 /** How a call fails; anything but a StorageError fails the test. */
 export async function failureOf(call: Promise<unknown>): Promise<StorageError> {

@@ -23,7 +23,7 @@ export function createConnectionUpdates(
     async requireReauth({ userId, id, credentialsRevision }: Refused) {
       if (!isStorable(userId, id)) return false
       const { count } = await table.updateMany({
-        where: { id, userId, credentialsRevision, status: 'ACTIVE' },
+        where: { id, userId, credentialsRevision, status: { in: ['ACTIVE', 'ERROR'] } },
         data: { status: 'REQUIRES_REAUTH', lastErrorCode: 'ACCESS_DENIED' }
       })
       return count > 0

@@ -29,7 +29,7 @@ interface ConnectionMatch {
   id?: string
   provider?: string
   isDefault?: true
-  status?: ConnectionStatus
+  status?: ConnectionStatus | { in: ConnectionStatus[] }
   version?: number
   credentialsRevision?: number
 }

@@ -9,7 +9,7 @@ import { connectionFailure } from './connection-failure.ts'
 import type { EgressRules } from './egress-rules.ts'
 import { isAtDeclaredHost, isSameOrigin } from './host-pin.ts'
 import { describeExchange } from './redact.ts'
-import { untilAborted } from './until-aborted.ts'
+import { untilAborted } from '../../domain/until-aborted.ts'
 
 const MAX_REDIRECTS = 3
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])

@@ -9,8 +9,16 @@ import t, { type Test } from 'tap'
 import type { Egress } from '../../../src/domain/egress.ts'
 import type { Resolve } from '../../../src/infra/net/guarded-connection.ts'
 import { openEgress } from '../../support/egress.ts'
-import { failureOf, NET_CLIENTS, type NetClient, SOCKET_CLIENTS } from '../../support/net-clients.ts'
-import { EMPTY_LISTING, startServer, startTcp } from '../../support/net-server.ts'
+import {
+  contenting,
+  failureOf,
+  FETCH_CLIENTS,
+  NET_CLIENTS,
+  type NetClient,
+  SOCKET_CLIENTS,
+  startContenting
+} from '../../support/net-clients.ts'
+import { startServer, startTcp } from '../../support/net-server.ts'
 
 const MESSAGE = 'This server may not be used.'
 
@@ -38,7 +46,7 @@ async function refused(t: Test, client: NetClient, egress: Egress, origin: strin
 for (const client of SOCKET_CLIENTS) {
   void t.test(client.name, async (t) => {
     t.test('reaches what the operator allowed, and keeps the socket', async (t) => {
-      const server = await startServer(t)
+      const server = await startContenting(t)
       const egress = openEgress({ allowHosts: [`nas.test:${server.port}`], resolve: resolver(['127.0.0.1']) })
       await client.call(egress, `http://nas.test:${server.port}`)
       await client.call(egress, `http://nas.test:${server.port}`)
@@ -49,18 +57,18 @@ for (const client of SOCKET_CLIENTS) {
 
     t.test('reaches a literal address that is allowed, of both families', async (t) => {
       for (const host of ['127.0.0.1', '::1']) {
-        const server = await startServer(t, { host })
+        const server = await startContenting(t, { host })
         await client.call(openEgress({ allowHosts: [host] }), server.origin)
         t.equal(server.requests.length, 1, host)
       }
     })
 
     t.test('does not follow a name that comes to mean another address', async (t) => {
-      const allowed = await startServer(t, { host: '127.0.0.2' })
-      const forbidden = await startServer(t, { port: allowed.port })
+      const allowed = await startContenting(t, { host: '127.0.0.2' })
+      const forbidden = await startContenting(t, { port: allowed.port })
       // Without a kept socket the next call asks for the name again.
-      allowed.answer = (_request, response) => {
-        response.writeHead(200, { connection: 'close' }).end(EMPTY_LISTING)
+      allowed.answer = (request, response) => {
+        contenting(request, response.setHeader('connection', 'close'))
       }
       const resolve = resolver(['127.0.0.2'], ['127.0.0.1'])
       const egress = openEgress({ allowHosts: ['127.0.0.2'], resolve })
@@ -70,10 +78,10 @@ for (const client of SOCKET_CLIENTS) {
     })
 
     t.test('goes to none of the addresses of a name where one is forbidden', async (t) => {
-      const v4 = await startServer(t)
+      const v4 = await startContenting(t)
       const others = [
-        await startServer(t, { host: '127.0.0.2', port: v4.port }),
-        await startServer(t, { host: '::1', port: v4.port })
+        await startContenting(t, { host: '127.0.0.2', port: v4.port }),
+        await startContenting(t, { host: '::1', port: v4.port })
       ]
       const cases: [string, string[]][] = [
         ['127.0.0.1', ['127.0.0.1', '127.0.0.2']],
@@ -96,7 +104,7 @@ for (const client of SOCKET_CLIENTS) {
     })
 
     t.test('goes to the address that answers where all are allowed', async (t) => {
-      const server = await startServer(t)
+      const server = await startContenting(t)
       const egress = openEgress({ resolve: resolver(['::1', '127.0.0.1']) })
       await client.call(egress, `http://nas.test:${server.port}`)
       t.equal(server.requests.length, 1)
@@ -120,7 +128,7 @@ for (const client of SOCKET_CLIENTS) {
     })
 
     t.test('refuses loopback in every notation, without a connection', async (t) => {
-      const [v4, v6] = [await startServer(t), await startServer(t, { host: '::1' })]
+      const [v4, v6] = [await startContenting(t), await startContenting(t, { host: '::1' })]
       // Names as `127.1` are ones to whoever does not ask URL; a system would resolve them.
       const resolve = resolver(['127.0.0.1'])
       const egress = openEgress({ allowHosts: ['127.0.0.9', 'nas.test'], resolve })
@@ -165,7 +173,7 @@ for (const client of SOCKET_CLIENTS) {
     })
 
     t.test('never uses a socket that was opened under other rules', async (t) => {
-      const server = await startServer(t)
+      const server = await startContenting(t)
       const origin = `http://nas.test:${server.port}`
       await client.call(openEgress({ resolve: resolver(['127.0.0.1']) }), origin)
       const strict = openEgress({ allowHosts: ['127.0.0.2'], resolve: resolver(['127.0.0.1']) })
@@ -176,24 +184,25 @@ for (const client of SOCKET_CLIENTS) {
     })
 
     t.test('names the host in TLS, over the address that answers', async (t) => {
-      const server = await startServer(t, { isTls: true })
+      const server = await startContenting(t, { isTls: true })
       const names: unknown[] = []
       const resumed: boolean[] = []
-      server.answer = ({ socket }, response) => {
+      server.answer = (request, response) => {
+        const { socket } = request
         if (!(socket instanceof TLSSocket)) throw new TypeError('no TLS')
         names.push('servername' in socket && socket.servername)
         resumed.push(socket.isSessionReused())
-        response.writeHead(200, { connection: 'close' }).end(EMPTY_LISTING)
+        contenting(request, response.setHeader('connection', 'close'))
       }
       const egress = openEgress({ allowHosts: ['nas.test'], resolve: resolver(['::1', '127.0.0.1'], ['127.0.0.1']) })
       for (let i = 0; i < 3; i++) await client.call(egress, `https://nas.test:${server.port}`)
       t.same(names, ['nas.test', 'nas.test', 'nas.test'])
       // undici forgets its sessions with the last socket.
-      t.equal(resumed.at(-1), client.name !== 'our client')
+      t.equal(resumed.at(-1), !FETCH_CLIENTS.includes(client))
     })
 
     t.test('refuses over TLS as it does without', async (t) => {
-      const server = await startServer(t, { isTls: true })
+      const server = await startContenting(t, { isTls: true })
       const egress = openEgress({ allowHosts: ['nas.test'], resolve: resolver(['127.0.0.1']) })
       await refused(t, client, egress, server.origin)
       await refused(t, client, egress, `https://localhost:${server.port}`)

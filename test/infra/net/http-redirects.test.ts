@@ -1,11 +1,12 @@
 import { Readable } from 'node:stream'
+import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import { Agent, buildConnector } from 'undici'
 import type { HttpAnswer, HttpRequest } from '../../../src/domain/egress.ts'
 import { EgressRules } from '../../../src/infra/net/egress-rules.ts'
 import { HttpClient } from '../../../src/infra/net/http-client.ts'
 import { openEgress } from '../../support/egress.ts'
-import { failureOf } from '../../support/net-clients.ts'
+import { failureOf, NET_CLIENTS } from '../../support/net-clients.ts'
 import { startServer } from '../../support/net-server.ts'
 import { readBody } from '../../support/read-body.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
@@ -114,6 +115,33 @@ t.test('methods that write are not redirected', async (t) => {
     t.match(cause, { message: /although it writes$/ })
   }
   t.same([...new Set(server.requests.map(({ url }) => url))], ['/a'])
+})
+
+for (const client of NET_CLIENTS) {
+  t.test(`${client.name} is led to no other place, and takes no secret there`, async (t) => {
+    const [other, server] = [await startServer(t), await startServer(t)]
+    const places = [`${other.origin}/token`, `http://localhost:${server.port}/token`, 'http://10.0.0.1/token']
+    for (const status of [301, 302, 303, 307, 308]) {
+      for (const location of places) {
+        server.answer = (_request, response) => response.writeHead(status, { location }).end()
+        const failure = await failureOf(client.call(egress, server.origin))
+        t.equal(failure.code, client.told('PROVIDER_ERROR'), location)
+        t.notMatch(inspect(failure, { depth: 20, showHidden: true }), /SECRET/)
+      }
+    }
+    t.equal(server.requests.length, 5 * places.length)
+    t.equal(other.connections, 0)
+  })
+}
+
+t.test('the OAuth client is not led anywhere at its own server either', async (t) => {
+  const oauth = NET_CLIENTS.find(({ name }) => name === 'the OAuth client')!
+  for (const status of [301, 302, 303, 307, 308]) {
+    const server = await leading(t, { '/token': '/elsewhere' }, status)
+    t.equal((await failureOf(oauth.call(egress, server.origin))).code, 'PROVIDER_UNAVAILABLE')
+    t.match(server.requests, [{ method: 'POST', url: '/token', body: /SECRET-refresh/ }])
+    t.equal(server.requests.length, 1)
+  }
 })
 
 t.test('PROPFIND keeps its method, headers and body', async (t) => {

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Egress, HttpAnswer, HttpRequest } from '../../../src/domain/egress.ts'
 import { openEgress } from '../../support/egress.ts'
-import { failureOf, NET_CLIENTS } from '../../support/net-clients.ts'
+import { failureOf, NET_CLIENTS, startContenting } from '../../support/net-clients.ts'
 import { startServer } from '../../support/net-server.ts'
 import { readBody } from '../../support/read-body.ts'
 import { until } from '../../support/until.ts'
@@ -69,7 +69,7 @@ t.test('calls one after the other share a connection', async (t) => {
 
 for (const client of NET_CLIENTS) {
   t.test(`closing ends the sockets of ${client.name}, idle or not`, async (t) => {
-    const server = await startServer(t)
+    const server = await startContenting(t)
     const egress = openEgress()
     await client.call(egress, server.origin)
     t.equal(server.sockets.size, 1)

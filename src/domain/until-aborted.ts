@@ -4,7 +4,11 @@
  *
  * @param drop lets go of what comes when nobody waits for it any more
  */
-export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal, drop: (late: T) => void): Promise<T> {
+export async function untilAborted<T>(
+  work: Promise<T>,
+  signal: AbortSignal,
+  drop: (late: T) => void = () => {}
+): Promise<T> {
   let leave: (() => void) | undefined
   const aborted = new Promise<never>((_resolve, reject) => {
     leave = () => {

@@ -1,0 +1,182 @@
+import { randomInt } from 'node:crypto'
+import type { FastifyBaseLogger } from 'fastify'
+import { ConnectionTokens } from './connections/access-tokens.ts'
+import { createChangeConnection } from './connections/change-connection.ts'
+import { createConnect } from './connections/connect.ts'
+import { type ConnectionEvent, connectionEvent } from './connections/connection-event.ts'
+import { createDisconnect } from './connections/disconnect.ts'
+import { createLoginFlow } from './connections/login-flow.ts'
+import { createOAuthFlow } from './connections/oauth-flow.ts'
+import { RefreshFlights } from './connections/refresh-flights.ts'
+import { TokenRefresher } from './connections/refresh-tokens.ts'
+import { createRequireReauth } from './connections/require-reauth.ts'
+import { Revocations } from './connections/revoke.ts'
+import { createStoreConnection } from './connections/store-connection.ts'
+import { parseTokens } from './connections/stored-tokens.ts'
+import { createVerify } from './connections/verify.ts'
+import type { Connection, SealedConnection } from './domain/connection.ts'
+import type { Clock, ConnectionStore, CredentialCipher } from './domain/ports.ts'
+import type { Secret } from './domain/secret.ts'
+import type { StorageBackend } from './domain/storage-backend.ts'
+import type { AuthorizeRouteDeps } from './http/authorize-routes.ts'
+import type { CallbackRouteDeps } from './http/callback-route.ts'
+import type { ConnectionRouteDeps } from './http/connection-routes.ts'
+import { causesOf } from './http/log-failure.ts'
+import { withStatus } from './http/status.ts'
+import { createOAuthStateStore } from './infra/db/oauth-state-store.ts'
+import type { ConnectionHealth } from './layers/health.ts'
+import { resilient } from './layers/resilient.ts'
+import { withConfirmedRefusal } from './layers/with-confirmed-refusal.ts'
+import { withDeadline } from './layers/with-deadline.ts'
+import { withKnownErrors } from './layers/with-known-errors.ts'
+import type { FolderCache } from './listing/folder-cache.ts'
+import type { CheckedOptions } from './options.ts'
+import { ConnectionOpener } from './resolver/open-connection.ts'
+import type { ProviderCatalog } from './resolver/provider-catalog.ts'
+
+/** The longest that a token endpoint is waited for; the transaction around a refresh takes a little longer. */
+const MAX_REFRESH_MS = 10_000
+/** For what nobody waits for, except a server that is closing. */
+const REVOKE_MS = 5_000
+
+export interface ConnectionParts {
+  readonly options: CheckedOptions
+  readonly log: FastifyBaseLogger
+  readonly clock: Clock
+  readonly providers: ProviderCatalog
+  readonly connections: ConnectionStore
+  readonly cipher: CredentialCipher
+  readonly cache: FolderCache
+  readonly health: ConnectionHealth
+}
+
+export interface WiredConnections {
+  readonly open: (connection: SealedConnection) => Promise<StorageBackend>
+  readonly routes: Omit<ConnectionRouteDeps & AuthorizeRouteDeps & CallbackRouteDeps, 'authenticate' | 'publicUrl'>
+  /** Ends with the last refresh and the last revocation in flight. */
+  readonly close: () => Promise<void>
+}
+
+/** Puts together what makes, keeps, opens and ends connections. */
+export function wireConnections(parts: ConnectionParts): WiredConnections {
+  const { options, log, clock, providers, connections, cipher, cache, health } = parts
+  const { timeouts } = options
+  const contextOf = (id: string) => ({ egress: providers.get(id).egress, timeouts })
+  const clientOf = (id: string) => providers.oauthClient(id)
+  const loadProvider = (id: string) => providers.get(id).load()
+
+  const invalidate = ({ id }: Connection): void => {
+    cache.invalidateConnection(id)
+    opener.forget(id)
+  }
+  const onChange = (event: ConnectionEvent): void => {
+    const tell = async (): Promise<void> => options.onConnectionChange?.(event)
+    tell().catch((error: unknown) => {
+      log.error({ err: error }, 'onConnectionChange threw')
+    })
+  }
+
+  const refresher = new TokenRefresher({
+    connections,
+    cipher,
+    clock,
+    clientOf,
+    onEnded: (connection) => {
+      invalidate(connection)
+      onChange(connectionEvent('requiresReauth', connection))
+    },
+    onOrphaned: (connection, tokens) => {
+      revocations.beginTokens(connection, tokens)
+    },
+    // Shorter than what a call has in all: it may still go on with a token that has not ended yet.
+    deadlineMs: Math.min(MAX_REFRESH_MS, timeouts.totalMs * 0.8)
+  })
+  const flights = new RefreshFlights(refresher, clock)
+  const requireReauth = createRequireReauth({ connections, invalidate, onChange })
+
+  const opener = new ConnectionOpener({
+    cipher,
+    providers,
+    timeouts,
+    dress: (backend, connection) => {
+      const { provider, id } = connection
+      const layered = resilient(backend, { health: health.of(provider, id), timeouts, clock })
+      return withKnownErrors(
+        withConfirmedRefusal(layered, () => requireReauth(connection)),
+        withStatus
+      )
+    },
+    dressNew: (backend) => withKnownErrors(withDeadline(backend, timeouts.totalMs), withStatus),
+    tokensOf: (connection, credentials) =>
+      new ConnectionTokens(connection, parseTokens(credentials), { flights, clock, random }),
+    renewSeal: (connection, credentials) => {
+      renewSeal(connection, credentials).catch((error: unknown) => {
+        log.warn({ causes: causesOf(error) }, 'a connection could not be sealed with the current key')
+      })
+    }
+  })
+  const open = opener.open.bind(opener)
+
+  async function renewSeal(connection: SealedConnection, credentials: Secret<unknown>): Promise<void> {
+    const { id, userId, provider } = connection
+    await connections.reseal(connection, cipher.seal(credentials, { userId, connectionId: id, provider }))
+  }
+
+  const revocations = new Revocations({
+    cipher,
+    loadProvider,
+    clientOf,
+    contextOf,
+    deadlineMs: Math.min(REVOKE_MS, timeouts.totalMs),
+    onFailure: ({ id, provider }, error) => {
+      log.warn({ connectionId: id, provider, causes: causesOf(error) }, 'a removed connection was not revoked')
+    }
+  })
+  const store = createStoreConnection({
+    connections,
+    cipher,
+    invalidate,
+    maxPerUser: options.limits.connectionsPerUser,
+    onChange
+  })
+  const connect = createConnect({ openWith: opener.openWith.bind(opener), contextOf, store })
+  const flows = createOAuthStateStore(options.prisma)
+
+  return {
+    open,
+    routes: {
+      listConnections: (userId) => connections.list(userId),
+      loadProvider,
+      connect,
+      loginFlow: createLoginFlow({ flows, cipher, clock, connect, contextOf }),
+      oauthFlow: createOAuthFlow({
+        flows,
+        cipher,
+        clock,
+        clientOf,
+        openWithTokens: opener.openWithTokens.bind(opener),
+        store
+      }),
+      verify: createVerify({ connections, open, invalidate }),
+      change: createChangeConnection({ connections, invalidate }),
+      disconnect: createDisconnect({
+        connections,
+        invalidate: (connection) => {
+          invalidate(connection)
+          health.forget(connection.provider, connection.id)
+        },
+        revoke: (connection) => {
+          revocations.begin(connection)
+        },
+        onChange
+      })
+    },
+    close: async () => {
+      await Promise.all([flights.close(), revocations.close()])
+    }
+  }
+}
+
+function random(): number {
+  return randomInt(1_000_000) / 1_000_000
+}

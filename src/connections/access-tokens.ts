@@ -1,0 +1,87 @@
+import { isStorageError, StorageError } from '../domain/errors.ts'
+import type { AccessTokens } from '../domain/oauth.ts'
+import type { Clock } from '../domain/ports.ts'
+import type { Secret } from '../domain/secret.ts'
+import type { RefreshFlights, RefreshedRow } from './refresh-flights.ts'
+import type { StoredTokens } from './stored-tokens.ts'
+
+export interface AccessTokenPorts {
+  readonly flights: RefreshFlights
+  readonly clock: Clock
+  /** Between 0 and 1. */
+  readonly random: () => number
+}
+
+/** How long before its end a token is renewed: between the two, so that not all processes come at one moment. */
+const MIN_SKEW_MS = 60_000
+const MAX_SKEW_MS = 300_000
+/** Of a token that lives shortly, no more of its life is given away. */
+const MAX_SKEW_SHARE = 0.25
+/** What is left of a token must be enough for the call that it is for. */
+const LAST_MS = 5_000
+/** While the token endpoint is down and the token still works, it is not asked at each call: for so long at least. */
+const RETRY_AFTER_MS = 30_000
+/** A token that another process has just put there may be refused as well. */
+const ROUNDS = 2
+
+/** The access tokens of a stored connection. */
+export class ConnectionTokens implements AccessTokens {
+  readonly #row: RefreshedRow
+  readonly #ports: AccessTokenPorts
+  readonly #skewMs: number
+  #tokens: StoredTokens
+  #retryAt = -Infinity
+
+  constructor(row: RefreshedRow, tokens: StoredTokens, ports: AccessTokenPorts) {
+    this.#row = row
+    this.#tokens = tokens
+    this.#ports = ports
+    this.#skewMs = MIN_SKEW_MS + ports.random() * (MAX_SKEW_MS - MIN_SKEW_MS)
+  }
+
+  async current(signal: AbortSignal): Promise<Secret<string>> {
+    const { flights, clock } = this.#ports
+    const isFresh = (tokens: StoredTokens): boolean => this.#endsLater(tokens, this.#skewOf(tokens))
+    const stillWorks = (): boolean => this.#endsLater(this.#tokens, LAST_MS)
+    if (isFresh(this.#tokens)) return this.#tokens.accessToken
+    if (clock.now() < this.#retryAt && stillWorks()) return this.#tokens.accessToken
+    try {
+      this.#tokens = await flights.join(this.#row, isFresh, signal)
+    } catch (error) {
+      // It was ahead of time: what does not work now may work in a while.
+      if (!isStorageError(error) || !error.retryable || !stillWorks()) throw error
+      this.#retryAt = clock.now() + Math.max(RETRY_AFTER_MS, error.retryAfterMs ?? 0)
+    }
+    return this.#tokens.accessToken
+  }
+
+  async renewed(refused: Secret<string>, signal: AbortSignal): Promise<Secret<string>> {
+    const isOther = (tokens: StoredTokens): boolean =>
+      tokens.accessToken.reveal() !== refused.reveal() && this.#endsLater(tokens, 0)
+    for (let round = 0; round < ROUNDS && !isOther(this.#tokens); round += 1) {
+      this.#tokens = await this.#ports.flights.join(this.#row, isOther, signal, { isRefused: true })
+    }
+    if (isOther(this.#tokens)) return this.#tokens.accessToken
+    throw new StorageError('ACCESS_DENIED', 'The provider denies access.')
+  }
+
+  /** What cannot be renewed is used to its end. */
+  #skewOf({ refreshToken, obtainedAt, expiresAt }: StoredTokens): number {
+    if (refreshToken === null || expiresAt === null) return 0
+    return Math.min(this.#skewMs, (expiresAt - obtainedAt) * MAX_SKEW_SHARE)
+  }
+
+  #endsLater({ expiresAt }: StoredTokens, thanInMs: number): boolean {
+    return expiresAt === null || this.#ports.clock.date() < expiresAt - thanInMs
+  }
+}
+
+/** The tokens of a connection that is not stored yet: they have just come, and are not renewed. */
+export function fixedTokens({ accessToken }: Pick<StoredTokens, 'accessToken'>): AccessTokens {
+  return {
+    current: async () => accessToken,
+    renewed: async () => {
+      throw new StorageError('ACCESS_DENIED', 'The provider denies access.')
+    }
+  }
+}

@@ -1,0 +1,22 @@
+import type { Connection } from '../domain/connection.ts'
+import { StorageError } from '../domain/errors.ts'
+import type { ConnectionChanges, ConnectionStore } from '../domain/ports.ts'
+
+export interface ChangeConnectionPorts {
+  readonly connections: Pick<ConnectionStore, 'update'>
+  /** Drops all that is believed of a connection. */
+  readonly invalidate: (connection: Connection) => void
+}
+
+/** @throws StorageError `CONNECTION_NOT_FOUND` */
+export type ChangeConnection = (userId: string, id: string, changes: ConnectionChanges) => Promise<Connection>
+
+/** What a user calls a connection, and which one is meant where none is named. */
+export function createChangeConnection({ connections, invalidate }: ChangeConnectionPorts): ChangeConnection {
+  return async (userId, id, changes) => {
+    const connection = await connections.update(userId, id, changes)
+    if (connection === null) throw new StorageError('CONNECTION_NOT_FOUND', 'There is no such connection.')
+    invalidate(connection)
+    return connection
+  }
+}

@@ -1,0 +1,89 @@
+import { LRUCache } from 'lru-cache'
+import pLimit from 'p-limit'
+import type { SealedConnection } from '../domain/connection.ts'
+import { StorageError } from '../domain/errors.ts'
+import type { Clock } from '../domain/ports.ts'
+import { untilAborted } from '../domain/until-aborted.ts'
+import type { IsGood, TokenRefresher } from './refresh-tokens.ts'
+import type { StoredTokens } from './stored-tokens.ts'
+
+export type RefreshedRow = Pick<SealedConnection, 'id' | 'userId' | 'provider'>
+
+/** Each holds a connection of the host's pool while it waits for a provider. */
+const MAX_AT_ONCE = 2
+/** A provider that refuses each new token would otherwise be asked for another at each call. */
+const MAX_REFUSALS = 3
+const REFUSALS_MS = 60_000
+const MAX_REMEMBERED = 5_000
+
+interface Flight {
+  readonly done: Promise<StoredTokens>
+  waiting: number
+}
+
+/** The refreshes of this process: one per connection for all who wait, and two at once. */
+export class RefreshFlights {
+  readonly #refresher: Pick<TokenRefresher, 'refresh'>
+  readonly #clock: Clock
+  readonly #limit = pLimit(MAX_AT_ONCE)
+  readonly #flights = new Map<string, Flight>()
+  /** When a connection's endpoint was asked since a token was refused, by the monotonic clock. */
+  readonly #refusals = new LRUCache<string, number[]>({ max: MAX_REMEMBERED })
+
+  constructor(refresher: Pick<TokenRefresher, 'refresh'>, clock: Clock) {
+    this.#refresher = refresher
+    this.#clock = clock
+  }
+
+  /**
+   * @param isGood decides whether stored tokens will do; who joins a flight of another's asks again
+   * @param isRefused the provider refuses a token before its time
+   * @throws StorageError `ACCESS_DENIED` where that happens too often, and what the refresh fails with
+   */
+  async join(
+    row: RefreshedRow,
+    isGood: IsGood,
+    signal: AbortSignal,
+    { isRefused = false }: { readonly isRefused?: boolean } = {}
+  ): Promise<StoredTokens> {
+    const flight = this.#flights.get(row.id) ?? this.#begin(row, isGood, isRefused)
+    flight.waiting += 1
+    try {
+      return await untilAborted(flight.done, signal)
+    } finally {
+      flight.waiting -= 1
+    }
+  }
+
+  /** Ends with the last refresh in flight: a token that is being rotated now must not be lost. */
+  async close(): Promise<void> {
+    await Promise.allSettled([...this.#flights.values()].map(({ done }) => done))
+  }
+
+  #begin(row: RefreshedRow, isGood: IsGood, isRefused: boolean): Flight {
+    const noteAsking = (): void => {
+      if (isRefused) this.#noteRefusal(row.id)
+    }
+    const flight: Flight = {
+      waiting: 0,
+      done: this.#limit(() => {
+        // Behind a provider that hangs, a queue would go on asking for callers who have long gone.
+        if (flight.waiting === 0) throw new StorageError('PROVIDER_UNAVAILABLE', 'Nobody waits for this any more.')
+        return this.#refresher.refresh(row, isGood, noteAsking)
+      }).finally(() => {
+        this.#flights.delete(row.id)
+      })
+    }
+    // Each who waits hears of it; when all have gone, nobody does.
+    flight.done.catch(() => {})
+    this.#flights.set(row.id, flight)
+    return flight
+  }
+
+  #noteRefusal(connectionId: string): void {
+    const now = this.#clock.now()
+    const lately = (this.#refusals.get(connectionId) ?? []).filter((at) => now - at < REFUSALS_MS)
+    if (lately.length >= MAX_REFUSALS) throw new StorageError('ACCESS_DENIED', 'The provider denies access.')
+    this.#refusals.set(connectionId, [...lately, now])
+  }
+}

@@ -1,0 +1,87 @@
+import type { SealedConnection } from '../domain/connection.ts'
+import type { OAuthClient } from '../domain/oauth.ts'
+import type { CredentialCipher } from '../domain/ports.ts'
+import { type ConnectContext, isOAuthProvider, type ProviderDefinition } from '../domain/provider.ts'
+import { parseTokens, type StoredTokens } from './stored-tokens.ts'
+
+export type RevokedRow = Pick<SealedConnection, 'id' | 'provider'>
+
+export interface RevokePorts {
+  readonly cipher: CredentialCipher
+  readonly loadProvider: (id: string) => Promise<ProviderDefinition>
+  readonly clientOf: (providerId: string) => Promise<OAuthClient>
+  readonly contextOf: (providerId: string) => Omit<ConnectContext, 'signal'>
+  /** How long a provider may take. */
+  readonly deadlineMs: number
+  /** The provider goes on believing in credentials that are gone here. */
+  readonly onFailure: (connection: RevokedRow, error: unknown) => void
+}
+
+/**
+ * Ends the credentials of removed connections at their providers, as well as can be: nobody waits for it, and what
+ * fails is told to the operator alone. The credentials are gone here in any case.
+ */
+export class Revocations {
+  readonly #ports: RevokePorts
+  readonly #running = new Set<Promise<void>>()
+
+  constructor(ports: RevokePorts) {
+    this.#ports = ports
+  }
+
+  begin(connection: SealedConnection): void {
+    this.#run(connection, (signal) => this.#revoke(connection, signal))
+  }
+
+  /** Tokens of a connection that was removed before they could be stored. */
+  beginTokens(connection: RevokedRow, tokens: StoredTokens): void {
+    this.#run(connection, (signal) => this.#revokeTokens(connection.provider, tokens, signal))
+  }
+
+  #run(connection: RevokedRow, revoke: (signal: AbortSignal) => Promise<void>): void {
+    const running: Promise<void> = this.#withinDeadline(revoke)
+      .catch((error: unknown) => {
+        this.#ports.onFailure(connection, error)
+      })
+      .finally(() => this.#running.delete(running))
+    this.#running.add(running)
+  }
+
+  /** Ends with the last that is running; each has its deadline. */
+  async close(): Promise<void> {
+    await Promise.all(this.#running)
+  }
+
+  async #revoke(connection: SealedConnection, signal: AbortSignal): Promise<void> {
+    const { cipher, loadProvider, contextOf } = this.#ports
+    const { id, userId, provider: providerId, sealedCredentials } = connection
+    const provider = await loadProvider(providerId)
+    const isOAuth = isOAuthProvider(provider)
+    if (!isOAuth && provider.connect.revoke === undefined) return
+    const credentials = cipher.open(sealedCredentials, { userId, connectionId: id, provider: providerId })
+    if (isOAuth) await this.#revokeTokens(providerId, parseTokens(credentials), signal)
+    else await provider.connect.revoke?.(credentials, { ...contextOf(providerId), signal })
+  }
+
+  /** The refresh token, where there is one: it ends the whole grant, and an access token ends by itself. */
+  async #revokeTokens(
+    providerId: string,
+    { refreshToken, accessToken }: StoredTokens,
+    signal: AbortSignal
+  ): Promise<void> {
+    const client = await this.#ports.clientOf(providerId)
+    await client.revoke(refreshToken ?? accessToken, signal)
+  }
+
+  async #withinDeadline(revoke: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const controller = new AbortController()
+    const timer = setTimeout(() => {
+      controller.abort(new Error('The provider takes too long'))
+    }, this.#ports.deadlineMs)
+    try {
+      await revoke(controller.signal)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}

@@ -1,0 +1,56 @@
+import { StorageError } from '../domain/errors.ts'
+import type { TokenSet } from '../domain/oauth.ts'
+import { Secret } from '../domain/secret.ts'
+
+/** The tokens of a connection, as they are sealed. Times are wall-clock milliseconds: other processes read them. */
+export interface StoredTokens {
+  readonly accessToken: Secret<string>
+  readonly refreshToken: Secret<string> | null
+  readonly obtainedAt: number
+  /** `null` where nobody said. */
+  readonly expiresAt: number | null
+}
+
+/**
+ * @param askedAt when the tokens were asked for: an answer that took long is not younger for it
+ * @param before whose refresh token stays where none came
+ */
+export function storeTokens(set: TokenSet, askedAt: number, before?: StoredTokens): StoredTokens {
+  return {
+    accessToken: set.accessToken,
+    refreshToken: set.refreshToken ?? before?.refreshToken ?? null,
+    obtainedAt: askedAt,
+    expiresAt: set.lifetimeMs === null ? null : askedAt + set.lifetimeMs
+  }
+}
+
+/** What is sealed. */
+export function serialiseTokens({ accessToken, refreshToken, obtainedAt, expiresAt }: StoredTokens): Secret<unknown> {
+  return new Secret({
+    accessToken: accessToken.reveal(),
+    refreshToken: refreshToken?.reveal() ?? null,
+    obtainedAt,
+    expiresAt
+  })
+}
+
+/** @throws StorageError `CREDENTIALS_UNREADABLE` for what {@link serialiseTokens} did not make */
+export function parseTokens(opened: Secret<unknown>): StoredTokens {
+  const value = opened.reveal()
+  const fields = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
+  const { accessToken, refreshToken, obtainedAt, expiresAt } = fields
+  const isReadable =
+    typeof accessToken === 'string' &&
+    (typeof refreshToken === 'string' || refreshToken === null) &&
+    typeof obtainedAt === 'number' &&
+    (typeof expiresAt === 'number' || expiresAt === null)
+  if (!isReadable) {
+    throw new StorageError('CREDENTIALS_UNREADABLE', 'The stored credentials of this connection cannot be read.')
+  }
+  return {
+    accessToken: new Secret(accessToken),
+    refreshToken: refreshToken === null ? null : new Secret(refreshToken),
+    obtainedAt,
+    expiresAt
+  }
+}

@@ -1,0 +1,156 @@
+import type * as OpenIdClient from 'openid-client'
+import type { Configuration, TokenEndpointResponse } from 'openid-client'
+import type { Egress } from '../../domain/egress.ts'
+import type {
+  AuthorizationAnswer,
+  AuthorizationRequest,
+  OAuthClient,
+  OAuthClientSettings,
+  OAuthConnect,
+  TokenSet
+} from '../../domain/oauth.ts'
+import { Secret } from '../../domain/secret.ts'
+import { egressFetch } from '../net/egress-fetch.ts'
+import { exchangeFailure, type Exchange, isInvalidGrant, tokenFailure } from './oauth-failure.ts'
+
+/** Tokens are some hundred bytes, a page of errors is not read. */
+const MAX_ANSWER_BYTES = 64 * 1024
+/** Sealed credentials are limited; what cannot be a token is noticed here. */
+const MAX_TOKEN_LENGTH = 8192
+
+/**
+ * The flows of one provider, by `openid-client`. Each call has a configuration of its own, so that it has its caller's
+ * signal, and what failed in it is known.
+ */
+export function createOAuthClient(
+  connect: OAuthConnect,
+  settings: OAuthClientSettings,
+  egress: Pick<Egress, 'request'>
+): OAuthClient {
+  const scopes = settings.scopes ?? connect.scopes
+
+  async function call<T>(
+    signal: AbortSignal,
+    ask: (library: typeof OpenIdClient, config: Configuration) => Promise<T>,
+    onFailure: (error: unknown, exchange: Exchange) => T
+  ): Promise<T> {
+    const library = await import('openid-client')
+    const exchange: Exchange = {}
+    const send = egressFetch((request) => egress.request(request), { maxBytes: MAX_ANSWER_BYTES, signal })
+    const config = configure(library, connect, settings)
+    config[library.customFetch] = async (url, options) => {
+      try {
+        const { signal: _theirs, ...asked } = options
+        const answer = await send(url, asked as RequestInit)
+        exchange.answer = { status: answer.status, headers: Object.fromEntries(answer.headers) }
+        return answer
+      } catch (error) {
+        exchange.failure = error
+        throw error
+      }
+    }
+    try {
+      return await ask(library, config)
+    } catch (error) {
+      signal.throwIfAborted()
+      return onFailure(error, exchange)
+    }
+  }
+
+  return {
+    scopes,
+
+    async authorizationUrl({ redirectUri, state, codeVerifier }: AuthorizationRequest): Promise<string> {
+      const library = await import('openid-client')
+      const url = library.buildAuthorizationUrl(configure(library, connect, settings), {
+        ...connect.authorizationParameters,
+        redirect_uri: redirectUri,
+        scope: scopes.join(' '),
+        state,
+        code_challenge: await library.calculatePKCECodeChallenge(codeVerifier.reveal()),
+        code_challenge_method: 'S256'
+      })
+      return url.href
+    },
+
+    async exchange({ redirectUri, state, codeVerifier, parameters }: AuthorizationAnswer, signal): Promise<TokenSet> {
+      // Not the address that was asked for: a Host header says what it likes.
+      const answeredAt = new URL(redirectUri)
+      answeredAt.search = parameters.toString()
+      return await call(
+        signal,
+        async (library, config) =>
+          tokensOf(
+            await library.authorizationCodeGrant(config, answeredAt, {
+              expectedState: state,
+              pkceCodeVerifier: codeVerifier.reveal()
+            })
+          ),
+        (error, exchange) => {
+          throw exchangeFailure(error, exchange)
+        }
+      )
+    },
+
+    async refresh(refreshToken, signal): Promise<TokenSet | null> {
+      return await call<TokenSet | null>(
+        signal,
+        async (library, config) => tokensOf(await library.refreshTokenGrant(config, refreshToken.reveal())),
+        (error, exchange) => {
+          if (isInvalidGrant(error, exchange)) return null
+          throw tokenFailure(error, exchange)
+        }
+      )
+    },
+
+    async revoke(token, signal): Promise<void> {
+      if (connect.server.revocationEndpoint === undefined) return
+      await call(
+        signal,
+        (library, config) => library.tokenRevocation(config, token.reveal()),
+        (error, exchange) => {
+          throw tokenFailure(error, exchange)
+        }
+      )
+    }
+  }
+}
+
+function configure(
+  library: typeof OpenIdClient,
+  { server, clientAuthentication }: OAuthConnect,
+  { clientId, clientSecret }: OAuthClientSettings
+): Configuration {
+  const secret = clientSecret.reveal()
+  const config = new library.Configuration(
+    {
+      issuer: server.issuer,
+      authorization_endpoint: server.authorizationEndpoint,
+      token_endpoint: server.tokenEndpoint,
+      ...(server.revocationEndpoint !== undefined && { revocation_endpoint: server.revocationEndpoint })
+    },
+    clientId,
+    undefined,
+    clientAuthentication === 'client_secret_basic'
+      ? library.ClientSecretBasic(secret)
+      : library.ClientSecretPost(secret)
+  )
+  // eslint-disable-next-line @typescript-eslint/no-deprecated -- where plain http may be spoken is for the way out to say
+  library.allowInsecureRequests(config)
+  // The deadline is the caller's.
+  config.timeout = 0
+  return config
+}
+
+function tokensOf({ access_token, refresh_token, expires_in, scope, token_type }: TokenEndpointResponse): TokenSet {
+  for (const token of [access_token, refresh_token ?? access_token]) {
+    if (token.length > MAX_TOKEN_LENGTH) throw new RangeError('a token is longer than tokens are')
+  }
+  if (token_type.toLowerCase() !== 'bearer') throw new TypeError('not a bearer token')
+  return {
+    accessToken: new Secret(access_token),
+    refreshToken: refresh_token === undefined ? null : new Secret(refresh_token),
+    lifetimeMs: expires_in === undefined ? null : expires_in * 1000,
+    scopes: scope === undefined ? null : scope.split(' ').filter((word) => word !== '')
+  }
+}

@@ -1,0 +1,86 @@
+import type { OAuthClientSettings } from './domain/oauth.ts'
+import { isOAuthProvider, isProviderDefinition, type ProviderDefinition } from './domain/provider.ts'
+import { Secret } from './domain/secret.ts'
+import { check, known, record, text } from './option-checks.ts'
+import { OAUTH_PROVIDERS, PROVIDERS } from './providers/registry.ts'
+
+/** How a provider of ours is enabled. */
+export interface ProviderOptions {
+  /**
+   * Hosts that the provider may reach on behalf of users besides the public ones over https: CIDRs (`10.0.0.0/24`),
+   * addresses or names, with or without a port (`nas.lan:8443`). They may be private, and plain http.
+   */
+  readonly allowHosts?: readonly string[]
+}
+
+/** How a provider is enabled where users grant access in the browser: with the application's registration there. */
+export interface OAuthProviderOptions extends ProviderOptions {
+  readonly clientId: string
+  readonly clientSecret: string
+  /** Instead of the least that lists and downloads. */
+  readonly scopes?: readonly string[]
+}
+
+/** How a provider of the host's own is enabled where it needs more than the public internet. */
+export interface OwnProviderOptions extends ProviderOptions, Partial<OAuthProviderOptions> {
+  readonly provider: ProviderDefinition
+}
+
+/** What stands in `providers` by a provider's id. `true` will do where there is nothing to say. */
+export type ProviderOption = boolean | ProviderOptions | OAuthProviderOptions | ProviderDefinition | OwnProviderOptions
+
+/** A provider that is enabled, checked. */
+export interface EnabledProviderOptions {
+  /** One of the host's own. */
+  readonly provider: ProviderDefinition | undefined
+  readonly allowHosts: readonly string[]
+  /** There exactly for a provider where users grant access in the browser. */
+  readonly oauth: OAuthClientSettings | undefined
+}
+
+/** @throws TypeError that names the option */
+export function enabledProviders(
+  given: Readonly<Record<string, ProviderOption>> | undefined
+): ReadonlyMap<string, EnabledProviderOptions> {
+  const enabled = new Map<string, EnabledProviderOptions>()
+  for (const [id, value] of Object.entries(record('providers', given ?? {}))) {
+    if (value !== false) enabled.set(id, enabledProvider(id, value))
+  }
+  return enabled
+}
+
+function enabledProvider(id: string, value: unknown): EnabledProviderOptions {
+  const path = `providers.${id}`
+  const given = isProviderDefinition(value) ? { provider: value } : value === true ? {} : record(path, value)
+  const { provider, allowHosts = [], ...registration } = given
+  if (isProviderDefinition(provider)) {
+    check(provider.id === id, path, `holds a provider whose id is "${provider.id}"`)
+  } else {
+    check(
+      provider === undefined && Object.hasOwn(PROVIDERS, id),
+      path,
+      'is neither a provider of this package nor a defineProvider() value'
+    )
+  }
+  texts(`${path}.allowHosts`, allowHosts)
+  const own = isProviderDefinition(provider) ? provider : undefined
+  const isOAuth = own === undefined ? OAUTH_PROVIDERS.has(id) : isOAuthProvider(own)
+  if (!isOAuth) known(path, registration, [])
+  return { provider: own, allowHosts, oauth: isOAuth ? readRegistration(path, registration) : undefined }
+}
+
+function readRegistration(path: string, registration: Record<string, unknown>): OAuthClientSettings {
+  known(path, registration, ['clientId', 'clientSecret', 'scopes'])
+  const { clientId, clientSecret, scopes } = registration
+  text(`${path}.clientId`, clientId)
+  text(`${path}.clientSecret`, clientSecret)
+  if (scopes === undefined) return { clientId, clientSecret: new Secret(clientSecret) }
+  texts(`${path}.scopes`, scopes)
+  const isUsable = scopes.length > 0 && scopes.every((scope) => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(scope))
+  check(isUsable, `${path}.scopes`, 'must be a list of scopes, each of them a word')
+  return { clientId, clientSecret: new Secret(clientSecret), scopes }
+}
+
+function texts(name: string, value: unknown): asserts value is readonly string[] {
+  check(Array.isArray(value) && value.every((item) => typeof item === 'string'), name, 'must be a list of strings')
+}

@@ -1,0 +1,284 @@
+import t from 'tap'
+import { fixedTokens } from '../../src/connections/access-tokens.ts'
+import { parseTokens } from '../../src/connections/stored-tokens.ts'
+import { StorageError } from '../../src/domain/errors.ts'
+import { Secret } from '../../src/domain/secret.ts'
+import { codeOf, HOUR, never, RefreshWorld } from '../support/refresh-world.ts'
+
+for (const [random, skewMs] of [
+  [0, 60_000],
+  [0.5, 180_000],
+  [1, 300_000]
+] as const) {
+  t.test(
+    `with ${random} by chance a token is renewed ${skewMs / 1000} s before its end, and not earlier`,
+    async (t) => {
+      const world = new RefreshWorld()
+      const row = world.add()
+      const tokens = world.tokensOf(row, random)
+      world.clock.tick(HOUR - skewMs - 1)
+      t.equal((await tokens.current(never)).reveal(), 'SECRET-access-0')
+      t.same(world.endpoint.asked, [])
+      world.clock.tick(1)
+      t.equal((await tokens.current(never)).reveal(), 'SECRET-access-1')
+      t.equal((await tokens.current(never)).reveal(), 'SECRET-access-1')
+      t.same(world.endpoint.asked, ['SECRET-refresh-0'])
+    }
+  )
+}
+
+t.test('of a token that lives shortly no more than a quarter is given away', async (t) => {
+  const world = new RefreshWorld()
+  const tokens = world.tokensOf(world.add({ leftMs: 100_000 }), 1)
+  world.clock.tick(74_999)
+  await tokens.current(never)
+  t.same(world.endpoint.asked, [])
+  world.clock.tick(1)
+  await tokens.current(never)
+  t.equal(world.endpoint.asked.length, 1)
+})
+
+t.test('the life of a token is counted from before it was asked for', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add({ leftMs: 0, ageMs: HOUR })
+  const askedAt = world.clock.date()
+  world.endpoint.answer = () => {
+    world.clock.tick(20_000)
+    return world.endpoint.rotated()
+  }
+  await world.tokensOf(row).current(never)
+  t.equal(world.stored(row).expiresAt, askedAt + HOUR)
+})
+
+t.test('new tokens are stored before they are used, and what may be seen does not change', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add({ leftMs: 0, ageMs: HOUR })
+  t.equal((await world.tokensOf(row).current(never)).reveal(), 'SECRET-access-1')
+  t.match(world.stored(row), { accessToken: 'SECRET-access-1', refreshToken: 'SECRET-refresh-1' })
+  t.match(world.row(row), {
+    version: row.version,
+    credentialsRevision: row.credentialsRevision + 1,
+    status: 'ACTIVE'
+  })
+})
+
+t.test('a refresh token stays where the answer holds none, and a token without an end is used for ever', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add({ leftMs: 0, ageMs: HOUR })
+  world.endpoint.answer = () => world.endpoint.rotated({ refreshToken: null, lifetimeMs: null })
+  const tokens = world.tokensOf(row)
+  await tokens.current(never)
+  t.match(world.stored(row), { accessToken: 'SECRET-access-1', refreshToken: 'SECRET-refresh-0', expiresAt: null })
+  world.clock.tick(1000 * HOUR)
+  await tokens.current(never)
+  t.equal(world.endpoint.asked.length, 1)
+})
+
+t.test('an endpoint that says when to come back is left alone for as long', async (t) => {
+  const world = new RefreshWorld()
+  const tokens = world.tokensOf(world.add({ leftMs: 60_000, ageMs: HOUR }))
+  world.endpoint.answer = () => {
+    throw new StorageError('PROVIDER_THROTTLED', 'Not now.', { retryAfterMs: 45_000 })
+  }
+  for (const waitMs of [0, 44_999]) {
+    world.clock.tick(waitMs)
+    await tokens.current(never)
+    t.equal(world.endpoint.asked.length, 1)
+  }
+  world.clock.tick(1)
+  await tokens.current(never)
+  t.equal(world.endpoint.asked.length, 2)
+})
+
+for (const code of ['PROVIDER_UNAVAILABLE', 'PROVIDER_THROTTLED', 'PROVIDER_TIMEOUT'] as const) {
+  t.test(`${code} ahead of time: the old token goes on, and the endpoint is left alone for 30 s`, async (t) => {
+    const world = new RefreshWorld()
+    const row = world.add({ leftMs: 60_000, ageMs: HOUR })
+    const tokens = world.tokensOf(row)
+    world.endpoint.answer = () => {
+      throw new StorageError(code, 'Not now.')
+    }
+    for (const waitMs of [0, 1, 29_998]) {
+      world.clock.tick(waitMs)
+      t.equal((await tokens.current(never)).reveal(), 'SECRET-access-0')
+      t.equal(world.endpoint.asked.length, 1)
+    }
+    world.clock.tick(1)
+    await tokens.current(never)
+    t.equal(world.endpoint.asked.length, 2)
+    t.equal(world.row(row).status, 'ACTIVE')
+    world.endpoint.answer = () => world.endpoint.rotated()
+    world.clock.tick(30_000)
+    t.equal((await tokens.current(never)).reveal(), 'SECRET-access-3')
+  })
+
+  t.test(`${code} where the token has ended: that is the answer`, async (t) => {
+    const world = new RefreshWorld()
+    const row = world.add({ leftMs: 30_000, ageMs: HOUR })
+    const tokens = world.tokensOf(row)
+    world.endpoint.answer = () => {
+      throw new StorageError(code, 'Not now.')
+    }
+    await tokens.current(never)
+    // What is left is not enough for a call, though the endpoint is to be left alone for a while.
+    world.clock.tick(25_000)
+    t.equal(await codeOf(t, tokens.current(never)), code)
+    world.clock.tick(5_000)
+    t.equal(await codeOf(t, tokens.current(never)), code)
+    t.equal(world.endpoint.asked.length, 3)
+    t.equal(world.row(row).status, 'ACTIVE')
+    t.same(world.ended, [])
+  })
+}
+
+t.test('a database that is away ahead of time: the old token goes on, and nobody is asked', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add({ leftMs: 60_000, ageMs: HOUR })
+  const tokens = world.tokensOf(row)
+  world.failOnce('withRefreshLock')
+  t.equal((await tokens.current(never)).reveal(), 'SECRET-access-0')
+  t.same(world.endpoint.asked, [])
+  world.clock.tick(56_000)
+  world.failOnce('withRefreshLock')
+  t.equal(await codeOf(t, tokens.current(never)), 'DATABASE_UNAVAILABLE')
+  t.equal((await tokens.current(never)).reveal(), 'SECRET-access-1')
+})
+
+t.test('what does not pass by itself is told at once, also ahead of time', async (t) => {
+  const world = new RefreshWorld()
+  const tokens = world.tokensOf(world.add({ leftMs: 60_000, ageMs: HOUR }))
+  world.endpoint.answer = () => {
+    throw new StorageError('ENDPOINT_FORBIDDEN', 'This server may not be used.')
+  }
+  t.equal(await codeOf(t, tokens.current(never)), 'ENDPOINT_FORBIDDEN')
+})
+
+t.test('without a refresh token a token is used to its end, and then its user has to come', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add({ refreshToken: null, leftMs: 60_000 })
+  const tokens = world.tokensOf(row, 1)
+  world.clock.tick(59_999)
+  t.equal((await tokens.current(never)).reveal(), 'SECRET-access-0')
+  t.equal(world.row(row).status, 'ACTIVE')
+  world.clock.tick(1)
+  t.equal(await codeOf(t, tokens.current(never)), 'CONNECTION_INACTIVE')
+  t.equal(world.row(row).status, 'REQUIRES_REAUTH')
+  t.same(world.ended, [row.id])
+  t.same(world.endpoint.asked, [])
+})
+
+t.test('a good token that is refused is renewed once, for all who had it', async (t) => {
+  const world = new RefreshWorld()
+  const tokens = world.tokensOf(world.add())
+  const refused = await tokens.current(never)
+  const renewed = await Promise.all([1, 2, 3].map(() => tokens.renewed(refused, never)))
+  t.same(
+    renewed.map((token) => token.reveal()),
+    Array(3).fill('SECRET-access-1')
+  )
+  t.equal((await tokens.renewed(refused, never)).reveal(), 'SECRET-access-1', 'one who comes later has it too')
+  t.equal((await tokens.current(never)).reveal(), 'SECRET-access-1')
+  t.equal(world.endpoint.asked.length, 1)
+})
+
+t.test('a refused token is not renewed where another process has done so', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add()
+  const tokens = world.tokensOf(row)
+  world.replace(row, { accessToken: 'SECRET-access-other', refreshToken: 'SECRET-refresh-other' })
+  const renewed = await tokens.renewed(new Secret('SECRET-access-0'), never)
+  t.equal(renewed.reveal(), 'SECRET-access-other')
+  t.same(world.endpoint.asked, [])
+  t.equal((await tokens.renewed(renewed, never)).reveal(), 'SECRET-access-1')
+  t.same(world.endpoint.asked, ['SECRET-refresh-other'], 'that one is renewed when it is refused as well')
+})
+
+t.test('who joins a refresh that finds but the refused token asks once more', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add({ leftMs: 10_000, ageMs: HOUR })
+  // Two that have opened the row at different times: the first has an old token, the second the stored one.
+  const first = world.tokensOf(row)
+  world.replace(row, { accessToken: 'SECRET-access-newer' })
+  const second = world.tokensOf(row)
+  const [taken, renewed] = await Promise.all([
+    first.current(never),
+    second.renewed(new Secret('SECRET-access-newer'), never)
+  ])
+  t.same([taken.reveal(), renewed.reveal()], ['SECRET-access-newer', 'SECRET-access-1'])
+  t.equal(world.endpoint.asked.length, 1)
+})
+
+t.test('tokens that are refused as fast as they are made are made three times in a minute', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add()
+  const tokens = world.tokensOf(row)
+  const refuse = async () => tokens.renewed(await tokens.current(never), never)
+  for (let n = 1; n <= 3; n += 1) {
+    t.equal((await refuse()).reveal(), `SECRET-access-${n}`)
+    world.clock.tick(10_000)
+  }
+  world.clock.sleep(HOUR / 2)
+  t.equal(await codeOf(t, refuse()), 'ACCESS_DENIED', 'the machine slept, which is no time')
+  const opened = world.tokensOf(row)
+  t.equal(await codeOf(t, opened.renewed(await opened.current(never), never)), 'ACCESS_DENIED', 'opened anew')
+  world.clock.tick(29_999)
+  t.equal(await codeOf(t, refuse()), 'ACCESS_DENIED')
+  t.equal(world.endpoint.asked.length, 3)
+  world.clock.tick(1)
+  t.equal((await refuse()).reveal(), 'SECRET-access-4')
+  t.equal(await codeOf(t, refuse()), 'ACCESS_DENIED')
+  t.equal(world.row(row).status, 'ACTIVE')
+  t.equal(await codeOf(t, world.tokensOf(world.add()).renewed(new Secret('SECRET-access-0'), never)), 'none')
+})
+
+t.test('what others have renewed, and what is no more, counts as no refusal', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add()
+  const opened = Array.from({ length: 6 }, () => world.tokensOf(row))
+  const refused = new Secret('SECRET-access-0')
+  world.replace(row, { accessToken: 'SECRET-access-other' })
+  for (const tokens of opened) t.equal((await tokens.renewed(refused, never)).reveal(), 'SECRET-access-other')
+  world.connections.change(row.id, { status: 'REQUIRES_REAUTH' })
+  const other = new Secret('SECRET-access-other')
+  for (const tokens of opened) t.equal(await codeOf(t, tokens.renewed(other, never)), 'CONNECTION_INACTIVE')
+  world.connections.change(row.id, { status: 'ACTIVE' })
+  t.equal((await opened[0]!.renewed(other, never)).reveal(), 'SECRET-access-1')
+})
+
+t.test('a token endpoint that gives the refused token again is believed for two rounds', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add()
+  world.endpoint.answer = () => world.endpoint.rotated({ accessToken: new Secret('SECRET-access-0') })
+  t.equal(await codeOf(t, world.tokensOf(row).renewed(new Secret('SECRET-access-0'), never)), 'ACCESS_DENIED')
+  t.equal(world.endpoint.asked.length, 2)
+})
+
+t.test('stored tokens are what was stored, or unreadable', async (t) => {
+  const good = { accessToken: 'SECRET-a', refreshToken: null, obtainedAt: 1, expiresAt: null }
+  t.match(parseTokens(new Secret(good)), { obtainedAt: 1, expiresAt: null, refreshToken: null })
+  const garbage: unknown[] = [
+    null,
+    'SECRET',
+    7,
+    [],
+    {},
+    { ...good, accessToken: undefined },
+    { ...good, accessToken: 7 },
+    { ...good, refreshToken: 7 },
+    { ...good, refreshToken: undefined },
+    { ...good, obtainedAt: '1' },
+    { ...good, expiresAt: '1' },
+    { accessKeyId: 'SECRET', secretAccessKey: 'SECRET' }
+  ]
+  for (const value of garbage) {
+    const parse = async () => parseTokens(new Secret(value))
+    t.equal(await codeOf(t, parse()), 'CREDENTIALS_UNREADABLE', JSON.stringify(value))
+  }
+})
+
+t.test('tokens of a connection that is not stored yet are not renewed', async (t) => {
+  const accessToken = new Secret('SECRET-access-0')
+  const tokens = fixedTokens({ accessToken })
+  t.equal(await tokens.current(never), accessToken)
+  t.equal(await codeOf(t, tokens.renewed(accessToken, never)), 'ACCESS_DENIED')
+})

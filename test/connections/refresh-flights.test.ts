@@ -1,0 +1,202 @@
+import t from 'tap'
+import type { TokenSet } from '../../src/domain/oauth.ts'
+import { StorageError } from '../../src/domain/errors.ts'
+import { Deferred, settled } from '../support/deferred.ts'
+import { codeOf, HOUR, never, RefreshWorld } from '../support/refresh-world.ts'
+
+const EXPIRED = { leftMs: 0, ageMs: HOUR }
+
+/** A token endpoint that answers when the test says so, each call for itself. */
+function held() {
+  const world = new RefreshWorld()
+  const answers: Deferred<TokenSet | null>[] = []
+  const signals: AbortSignal[] = []
+  world.endpoint.answer = (_token, signal) => {
+    const answer = new Deferred<TokenSet | null>()
+    answers.push(answer)
+    signals.push(signal)
+    return answer.promise
+  }
+  return { world, answers, signals }
+}
+
+t.test('twelve callers at once: one refresh, and the same token for all', async (t) => {
+  const { world, answers } = held()
+  const row = world.add(EXPIRED)
+  const locked = world.connections.withRefreshLock.bind(world.connections)
+  let locks = 0
+  Object.defineProperty(world.connections, 'withRefreshLock', {
+    value: (...args: Parameters<typeof locked>) => {
+      locks += 1
+      return locked(...args)
+    }
+  })
+  // Some of them have opened the connection on their own.
+  const callers = Array.from({ length: 3 }, () => world.tokensOf(row))
+  const calls = callers.flatMap((tokens) =>
+    Array.from({ length: 4 }, () => tokens.current(new AbortController().signal))
+  )
+  await settled()
+  t.equal(world.endpoint.asked.length, 1)
+  answers[0]?.resolve(world.endpoint.rotated())
+  const tokens = await Promise.all(calls)
+  t.same(
+    tokens.map((token) => token.reveal()),
+    Array(12).fill('SECRET-access-1')
+  )
+  t.same([world.endpoint.asked.length, locks], [1, 1])
+})
+
+t.test('who leaves gets the reason at once, and ends no refresh: its tokens are stored', async (t) => {
+  const { world, answers, signals } = held()
+  const row = world.add(EXPIRED)
+  const tokens = world.tokensOf(row)
+  const leaving = [new AbortController(), new AbortController()]
+  const calls = leaving.map(({ signal }) => tokens.current(signal).catch((error: unknown) => error))
+  await settled()
+  for (const [n, controller] of leaving.entries()) {
+    controller.abort(new Error(`gone ${n}`))
+    t.match(await calls[n], { message: `gone ${n}` })
+  }
+  t.equal(signals[0]?.aborted, false)
+  answers[0]?.resolve(world.endpoint.rotated())
+  await world.flights.close()
+  t.match(world.stored(row), { accessToken: 'SECRET-access-1', refreshToken: 'SECRET-refresh-1' })
+  t.equal((await tokens.current(never)).reveal(), 'SECRET-access-1')
+  t.equal(world.endpoint.asked.length, 1)
+})
+
+t.test('one who leaves takes nothing from those who stay', async (t) => {
+  const { world, answers } = held()
+  const tokens = world.tokensOf(world.add(EXPIRED))
+  const controller = new AbortController()
+  const gone = tokens.current(controller.signal).catch((error: unknown) => error)
+  const staying = tokens.current(never)
+  await settled()
+  controller.abort(new Error('gone'))
+  await gone
+  answers[0]?.resolve(world.endpoint.rotated())
+  t.equal((await staying).reveal(), 'SECRET-access-1')
+})
+
+t.test('at most two connections are refreshed at once, and each gets its turn', async (t) => {
+  const { world, answers } = held()
+  const rows = Array.from({ length: 10 }, () => world.add(EXPIRED))
+  const calls = rows.map((row) => world.tokensOf(row).current(never))
+  for (let n = 0; n < rows.length; n += 1) {
+    await settled()
+    t.equal(world.endpoint.asked.length, Math.min(n + 2, rows.length))
+    answers[n]?.resolve(world.endpoint.rotated())
+  }
+  await Promise.all(calls)
+  t.equal(world.endpoint.asked.length, rows.length)
+})
+
+t.test('when all have left before its turn nobody is asked for them', async (t) => {
+  const { world, answers } = held()
+  const busy = [world.add(EXPIRED), world.add(EXPIRED)].map((row) => world.tokensOf(row).current(never))
+  const row = world.add(EXPIRED)
+  const controller = new AbortController()
+  const tokens = world.tokensOf(row)
+  const gone = [1, 2].map(() => tokens.current(controller.signal).catch((error: unknown) => error))
+  await settled()
+  controller.abort(new Error('gone'))
+  await Promise.all(gone)
+  for (const answer of answers) answer.resolve(world.endpoint.rotated())
+  await Promise.all(busy)
+  await world.flights.close()
+  t.equal(world.endpoint.asked.length, 2)
+  t.equal(world.stored(row).accessToken, 'SECRET-access-0')
+  const late = tokens.current(never)
+  await settled()
+  answers[2]?.resolve(world.endpoint.rotated())
+  t.equal((await late).reveal(), 'SECRET-access-3')
+})
+
+t.test('one of them who comes back before its turn is served', async (t) => {
+  const { world, answers } = held()
+  const busy = [world.add(EXPIRED), world.add(EXPIRED)].map((row) => world.tokensOf(row).current(never))
+  const tokens = world.tokensOf(world.add(EXPIRED))
+  const controller = new AbortController()
+  const gone = tokens.current(controller.signal).catch((error: unknown) => error)
+  await settled()
+  controller.abort(new Error('gone'))
+  await gone
+  const back = tokens.current(never)
+  for (const answer of answers) answer.resolve(world.endpoint.rotated())
+  await Promise.all(busy)
+  await settled()
+  answers[2]?.resolve(world.endpoint.rotated())
+  t.equal((await back).reveal(), 'SECRET-access-3')
+})
+
+t.test('a failure is told to all who wait, and is not remembered', async (t) => {
+  const { world, answers } = held()
+  const tokens = world.tokensOf(world.add(EXPIRED))
+  const calls = [1, 2, 3].map(() => codeOf(t, tokens.current(never)))
+  await settled()
+  answers[0]?.reject(new StorageError('PROVIDER_UNAVAILABLE', 'Down.'))
+  t.same(await Promise.all(calls), Array(3).fill('PROVIDER_UNAVAILABLE'))
+  t.equal(world.endpoint.asked.length, 1)
+  const again = tokens.current(never)
+  await settled()
+  answers[1]?.resolve(world.endpoint.rotated())
+  t.equal((await again).reveal(), 'SECRET-access-2')
+})
+
+t.test('a failure that nobody waits for any more troubles nobody', async (t) => {
+  const { world, answers } = held()
+  const unhandled: unknown[] = []
+  const note = (error: unknown) => unhandled.push(error)
+  process.on('unhandledRejection', note)
+  t.teardown(() => process.off('unhandledRejection', note))
+  const tokens = world.tokensOf(world.add(EXPIRED))
+  const controller = new AbortController()
+  const gone = tokens.current(controller.signal).catch((error: unknown) => error)
+  await settled()
+  controller.abort(new Error('gone'))
+  await gone
+  answers[0]?.reject(new StorageError('PROVIDER_UNAVAILABLE', 'Down.'))
+  await world.flights.close()
+  await settled()
+  t.same(unhandled, [])
+})
+
+t.test('closing waits for the refresh in flight, until its tokens are stored', async (t) => {
+  const { world, answers } = held()
+  const row = world.add(EXPIRED)
+  const controller = new AbortController()
+  const gone = world
+    .tokensOf(row)
+    .current(controller.signal)
+    .catch((error: unknown) => error)
+  await settled()
+  controller.abort(new Error('the server closes'))
+  await gone
+  let isClosed = false
+  const closing = world.flights.close().then(() => (isClosed = true))
+  await settled()
+  t.notOk(isClosed)
+  answers[0]?.resolve(world.endpoint.rotated())
+  await closing
+  t.equal(world.stored(row).refreshToken, 'SECRET-refresh-1')
+  await world.flights.close()
+})
+
+t.test('closing asks for nobody who has left the queue', async (t) => {
+  const { world, answers } = held()
+  const controller = new AbortController()
+  const rows = Array.from({ length: 5 }, () => world.add(EXPIRED))
+  const gone = rows.map((row) =>
+    world
+      .tokensOf(row)
+      .current(controller.signal)
+      .catch((error: unknown) => error)
+  )
+  await settled()
+  controller.abort(new Error('the server closes'))
+  await Promise.all(gone)
+  for (const answer of answers) answer.resolve(world.endpoint.rotated())
+  await world.flights.close()
+  t.equal(world.endpoint.asked.length, 2)
+})

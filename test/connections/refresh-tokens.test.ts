@@ -1,0 +1,328 @@
+import { mock } from 'node:test'
+import t from 'tap'
+import type { StoredTokens } from '../../src/connections/stored-tokens.ts'
+import { StorageError } from '../../src/domain/errors.ts'
+import { Secret } from '../../src/domain/secret.ts'
+import { settled } from '../support/deferred.ts'
+import { codeOf, HOUR, never, RefreshWorld } from '../support/refresh-world.ts'
+
+const EXPIRED = { leftMs: 0, ageMs: HOUR }
+
+/** What happens while the provider is asked for the first time, and what it gives then. */
+function meanwhile(world: RefreshWorld, happens: () => unknown): void {
+  world.endpoint.answer = () => {
+    if (world.endpoint.asked.length === 1) happens()
+    return world.endpoint.rotated()
+  }
+}
+
+t.test('what another process has refreshed meanwhile is taken, and nobody is asked', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add(EXPIRED)
+  const tokens = world.tokensOf(row)
+  world.replace(row, { accessToken: 'SECRET-access-other', refreshToken: 'SECRET-refresh-other' })
+  t.equal((await tokens.current(never)).reveal(), 'SECRET-access-other')
+  t.same(world.endpoint.asked, [])
+})
+
+t.test('of several processes at once one asks, and the others take what it has stored', async (t) => {
+  const first = new RefreshWorld()
+  const row = first.add(EXPIRED)
+  const processes = [first, ...Array.from({ length: 3 }, () => new RefreshWorld(first))]
+  const tokens = await Promise.all(processes.map((world) => world.tokensOf(row).current(never)))
+  t.same(
+    tokens.map((token) => token.reveal()),
+    Array(4).fill('SECRET-access-1')
+  )
+  t.equal(first.endpoint.asked.length, 1)
+})
+
+t.test('invalid_grant: its user has to come, told once, and so are all who wait', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add(EXPIRED)
+  world.endpoint.answer = () => null
+  const [one, other] = [world.tokensOf(row), world.tokensOf(row)]
+  const codes = await Promise.all([one, one, other, other].map((tokens) => codeOf(t, tokens.current(never))))
+  t.same(codes, Array(4).fill('CONNECTION_INACTIVE'))
+  t.same(world.ended, [row.id])
+  t.match(world.row(row), { status: 'REQUIRES_REAUTH', credentialsRevision: row.credentialsRevision })
+  t.equal(await codeOf(t, one.current(never)), 'CONNECTION_INACTIVE')
+  t.same(world.ended, [row.id], 'not once more by one who still has it open')
+  t.equal(world.endpoint.asked.length, 1)
+})
+
+t.test('invalid_grant ahead of time ends the token that still works, too', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add({ leftMs: 60_000, ageMs: HOUR })
+  world.endpoint.answer = () => null
+  t.equal(await codeOf(t, world.tokensOf(row).current(never)), 'CONNECTION_INACTIVE')
+  t.equal(world.row(row).status, 'REQUIRES_REAUTH')
+})
+
+t.test('invalid_grant for a token that is no longer stored changes nothing: the new ones are used', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add(EXPIRED)
+  world.endpoint.answer = () => {
+    world.replace(row, { accessToken: 'SECRET-access-new', refreshToken: 'SECRET-refresh-new' })
+    return null
+  }
+  t.equal((await world.tokensOf(row).current(never)).reveal(), 'SECRET-access-new')
+  t.equal(world.row(row).status, 'ACTIVE')
+  t.same(world.ended, [])
+  t.same(world.endpoint.asked, ['SECRET-refresh-0'])
+})
+
+for (const code of ['PROVIDER_UNAVAILABLE', 'PROVIDER_THROTTLED', 'ENDPOINT_FORBIDDEN'] as const) {
+  t.test(`${code} leaves the row as it was`, async (t) => {
+    const world = new RefreshWorld()
+    const row = world.add(EXPIRED)
+    world.endpoint.answer = () => {
+      throw new StorageError(code, 'No.')
+    }
+    t.equal(await codeOf(t, world.tokensOf(row).current(never)), code)
+    t.same(world.row(row), row)
+    t.same(world.ended, [])
+  })
+}
+
+t.test('a row that is disabled while the provider is asked stays so, and its new tokens are not lost', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add(EXPIRED)
+  meanwhile(world, () => {
+    world.connections.change(row.id, { status: 'DISABLED' })
+  })
+  const tokens = world.tokensOf(row)
+  t.equal(await codeOf(t, tokens.current(never)), 'CONNECTION_INACTIVE')
+  t.match(world.row(row), { status: 'DISABLED', sealedCredentials: row.sealedCredentials })
+  t.same(world.ended, [])
+  world.connections.change(row.id, { status: 'ACTIVE' })
+  t.equal((await tokens.current(never)).reveal(), 'SECRET-access-1')
+  t.equal(world.stored(row).refreshToken, 'SECRET-refresh-1')
+  t.equal(world.endpoint.asked.length, 1)
+})
+
+t.test('a row that is removed while the provider is asked stays gone', async (t) => {
+  for (const answer of ['tokens', 'invalid_grant']) {
+    const world = new RefreshWorld()
+    const row = world.add(EXPIRED)
+    world.endpoint.answer = () => {
+      world.connections.rows.delete(row.id)
+      return answer === 'tokens' ? world.endpoint.rotated() : null
+    }
+    t.equal(await codeOf(t, world.tokensOf(row).current(never)), 'CONNECTION_MISSING')
+    t.equal(world.connections.rows.size, 0)
+    t.same(world.ended, [])
+    t.same(world.orphaned, answer === 'tokens' ? ['SECRET-refresh-1'] : [], 'what came for nobody is given back')
+  }
+})
+
+t.test('a row that is renewed while the provider is asked keeps what its user brought', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add(EXPIRED)
+  meanwhile(world, () => {
+    world.replace(row, { accessToken: 'SECRET-access-new', refreshToken: 'SECRET-refresh-new' })
+    world.connections.change(row.id, { connectedAt: new Date(world.clock.date()) })
+  })
+  t.equal((await world.tokensOf(row).current(never)).reveal(), 'SECRET-access-new')
+  t.match(world.stored(row), { accessToken: 'SECRET-access-new', refreshToken: 'SECRET-refresh-new' })
+  t.equal(world.endpoint.asked.length, 1)
+})
+
+t.test('a row that is sealed anew while the provider is asked gets the rotated tokens', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add(EXPIRED)
+  meanwhile(world, () => world.rotateKey(row))
+  t.equal((await world.tokensOf(row).current(never)).reveal(), 'SECRET-access-1')
+  t.match(world.stored(row), { accessToken: 'SECRET-access-1', refreshToken: 'SECRET-refresh-1' })
+  t.same(world.endpoint.asked, ['SECRET-refresh-0'], 'the spent token is not sent again')
+})
+
+t.test('a row that changes at each try is given up, with the status as it was', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add(EXPIRED)
+  world.endpoint.answer = () => {
+    world.replace(row, { ...EXPIRED, refreshToken: `SECRET-refresh-of-user-${world.endpoint.asked.length}` })
+    return world.endpoint.rotated()
+  }
+  t.equal(await codeOf(t, world.tokensOf(row).current(never)), 'CONNECTION_INACTIVE')
+  t.equal(world.endpoint.asked.length, 3)
+  t.equal(world.row(row).status, 'ACTIVE')
+  t.same(world.ended, [])
+})
+
+for (const [how, fail] of [
+  [
+    'not stored',
+    (world: RefreshWorld) => {
+      world.failOnce('reseal')
+    }
+  ],
+  [
+    'stored and not committed',
+    (world: RefreshWorld) => {
+      world.loseCommitOnce()
+    }
+  ]
+] as const) {
+  t.test(`tokens that were ${how} are stored by the next caller, and nobody is asked again`, async (t) => {
+    const world = new RefreshWorld()
+    const row = world.add(EXPIRED)
+    const tokens = world.tokensOf(row)
+    fail(world)
+    t.equal(await codeOf(t, tokens.current(never)), 'DATABASE_UNAVAILABLE')
+    t.same(world.row(row), row)
+    t.equal((await tokens.current(never)).reveal(), 'SECRET-access-1')
+    t.match(world.stored(row), { accessToken: 'SECRET-access-1', refreshToken: 'SECRET-refresh-1' })
+    t.same(world.endpoint.asked, ['SECRET-refresh-0'])
+  })
+
+  t.test(`tokens that were ${how} and have ended since are renewed with what came with them`, async (t) => {
+    const world = new RefreshWorld()
+    const row = world.add(EXPIRED)
+    const tokens = world.tokensOf(row)
+    fail(world)
+    await codeOf(t, tokens.current(never))
+    world.clock.tick(2 * HOUR)
+    // And once more: what is saved is the newest, for the refresh token that still is stored.
+    fail(world)
+    t.equal(await codeOf(t, tokens.current(never)), 'DATABASE_UNAVAILABLE')
+    t.equal((await tokens.current(never)).reveal(), 'SECRET-access-2')
+    t.match(world.stored(row), { accessToken: 'SECRET-access-2', refreshToken: 'SECRET-refresh-2' })
+    t.same(world.endpoint.asked, ['SECRET-refresh-0', 'SECRET-refresh-1'])
+  })
+}
+
+t.test('a process whose clock is behind that of the one which stored before loses no tokens', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add(EXPIRED)
+  const ahead = world.replace(row, { leftMs: HOUR, ageMs: -30_000 })
+  const refresh = () => world.tokensOf(ahead).renewed(new Secret('SECRET-access-0'), never)
+  world.failOnce('reseal')
+  t.equal(await codeOf(t, refresh()), 'DATABASE_UNAVAILABLE')
+  t.equal((await refresh()).reveal(), 'SECRET-access-1')
+  t.same(world.endpoint.asked, ['SECRET-refresh-0'])
+})
+
+t.test('tokens that were not stored are of no use once the user has connected again', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add(EXPIRED)
+  const tokens = world.tokensOf(row)
+  world.failOnce('reseal')
+  await codeOf(t, tokens.current(never))
+  world.replace(row, { ...EXPIRED, refreshToken: 'SECRET-refresh-new' })
+  t.equal((await tokens.current(never)).reveal(), 'SECRET-access-2')
+  t.same(world.endpoint.asked, ['SECRET-refresh-0', 'SECRET-refresh-new'])
+})
+
+t.test('nor where the refresh token stays and others have stored meanwhile', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add(EXPIRED)
+  world.endpoint.answer = () => world.endpoint.rotated({ refreshToken: null })
+  const tokens = world.tokensOf(row)
+  world.failOnce('reseal')
+  await codeOf(t, tokens.current(never))
+  world.clock.tick(2 * HOUR)
+  world.replace(row, { accessToken: 'SECRET-access-younger', leftMs: 1000 })
+  world.clock.tick(1000)
+  t.equal((await tokens.current(never)).reveal(), 'SECRET-access-2')
+  t.equal(world.endpoint.asked.length, 2)
+})
+
+t.test('stored tokens that would do are not used while newer ones wait to be stored', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add()
+  const isOther = (than: string) => (tokens: StoredTokens) => tokens.accessToken.reveal() !== than
+  world.failOnce('reseal')
+  const refused = world.refresher.refresh(row, isOther('SECRET-access-0'))
+  t.equal(await codeOf(t, refused), 'DATABASE_UNAVAILABLE')
+  // Somebody who has had the row open for longer was refused an older one.
+  const older = await world.refresher.refresh(row, isOther('SECRET-access-before'))
+  t.equal(older.accessToken.reveal(), 'SECRET-access-1')
+  t.equal(world.stored(row).refreshToken, 'SECRET-refresh-1')
+  t.equal(world.endpoint.asked.length, 1)
+})
+
+t.test('invalid_grant for tokens that were not stored ends the connection all the same', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add(EXPIRED)
+  const tokens = world.tokensOf(row)
+  world.failOnce('reseal')
+  await codeOf(t, tokens.current(never))
+  world.clock.tick(2 * HOUR)
+  world.endpoint.answer = () => null
+  t.equal(await codeOf(t, tokens.current(never)), 'CONNECTION_INACTIVE')
+  t.equal(world.row(row).status, 'REQUIRES_REAUTH')
+  t.same(world.ended, [row.id])
+})
+
+t.test('a status that could not be stored is no end of the connection', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add(EXPIRED)
+  world.endpoint.answer = () => null
+  world.loseCommitOnce()
+  t.equal(await codeOf(t, world.tokensOf(row).current(never)), 'DATABASE_UNAVAILABLE')
+  t.same(world.ended, [])
+  t.equal(world.row(row).status, 'ACTIVE')
+})
+
+t.test('what cannot be read is neither renewed nor asked for', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add(EXPIRED)
+  const tokens = world.tokensOf(row)
+  const [foreign, garbage] = [world.add(EXPIRED), world.add(EXPIRED)]
+  for (const sealed of [
+    foreign.sealedCredentials,
+    garbage.sealedCredentials.slice(0, -4),
+    '{"accessToken":"SECRET"}'
+  ]) {
+    world.put(row, sealed)
+    t.equal(await codeOf(t, tokens.current(never)), 'CREDENTIALS_UNREADABLE')
+    t.match(world.row(row), { status: 'ACTIVE', sealedCredentials: sealed })
+  }
+  t.same(world.endpoint.asked, [])
+})
+
+t.test('a row that waits for its user or for an operator is neither opened nor refreshed', async (t) => {
+  for (const status of ['DISABLED', 'REQUIRES_REAUTH'] as const) {
+    const world = new RefreshWorld()
+    const row = world.add(EXPIRED)
+    const tokens = world.tokensOf(row)
+    world.connections.change(row.id, { status, sealedCredentials: 'garbage' })
+    t.equal(await codeOf(t, tokens.current(never)), 'CONNECTION_INACTIVE')
+    t.same(world.endpoint.asked, [])
+    t.equal(world.row(row).status, status)
+  }
+})
+
+t.test('a row in ERROR is refreshed, since it is asked who it is now and then, and stays in ERROR', async (t) => {
+  const world = new RefreshWorld()
+  const row = world.add(EXPIRED)
+  const tokens = world.tokensOf(row)
+  world.connections.change(row.id, { status: 'ERROR' })
+  t.equal((await tokens.current(never)).reveal(), 'SECRET-access-1')
+  t.equal(world.row(row).status, 'ERROR')
+})
+
+t.test('a token endpoint that is not done in time is told so, and the lock is free again', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => {
+    mock.timers.reset()
+  })
+  const world = new RefreshWorld()
+  const row = world.add(EXPIRED)
+  world.endpoint.answer = (_token, signal) =>
+    new Promise((_resolve, reject) => {
+      signal.addEventListener('abort', () => {
+        reject(signal.reason as Error)
+      })
+    })
+  const call = codeOf(t, world.tokensOf(row).current(never))
+  await settled()
+  mock.timers.tick(9_999)
+  await settled()
+  t.equal(world.endpoint.asked.length, 1)
+  mock.timers.tick(1)
+  t.equal(await call, 'PROVIDER_UNAVAILABLE')
+  world.endpoint.answer = () => world.endpoint.rotated()
+  t.equal((await world.tokensOf(row).current(never)).reveal(), 'SECRET-access-2')
+})

@@ -1,0 +1,382 @@
+import t, { type Test } from 'tap'
+import { type ConnectionEvent, StorageError, type StorageErrorCode } from '../../src/index.ts'
+import { oauthApp, type OAuthAppOptions, testApp } from '../support/app.ts'
+import { settled } from '../support/deferred.ts'
+import { answers, answersHtml, hangs } from '../support/fake-oauth-faults.ts'
+import { until } from '../support/until.ts'
+
+const LISTING = '/cloud/scripted/listing'
+const BOB = { id: 'user-2', email: 'bob@example.com', name: 'Bob Example' }
+
+interface ConnectionView {
+  readonly id: string
+  readonly label: string
+  readonly default: boolean
+  readonly status: string
+  readonly lastError: string | null
+}
+
+/** A connection of ann's at the scripted provider, and what there is to do with it. */
+async function connected(t: Test) {
+  const log: string[] = []
+  const testing = await testApp(t, {}, { logger: { stream: { write: (line: string) => log.push(line) } } })
+  const id = await testing.connect('ann')
+  const { as, app, db, scripted } = testing
+  let failure: StorageErrorCode | null = null
+  let asked = 0
+  scripted.backend.account = async () => {
+    asked++
+    if (failure !== null) throw new StorageError(failure, 'No.', { cause: new Error('Bearer SECRET') })
+    return { id: 'main', name: 'Main', email: null, quota: null }
+  }
+  return {
+    ...testing,
+    id,
+    log,
+    failWith: (code: StorageErrorCode | null) => (failure = code),
+    asked: () => asked,
+    verify: () => as('ann').send('POST', `/cloud/connections/${id}/verify`),
+    list: () => as('ann').get(LISTING),
+    row: () => db.prisma.cloudConnection.findUniqueOrThrow({ where: { id } }),
+    cached: () => app.folderCache.stats().entries
+  }
+}
+
+t.test('a user renames a connection, and nothing else of it changes', async (t) => {
+  const { as, id, row } = await connected(t)
+  const before = await row()
+  const answer = await as('ann').send('PATCH', `/cloud/connections/${id}`, { label: 'Ünïcödé ☁' })
+  t.equal(answer.statusCode, 200)
+  t.equal(answer.headers['cache-control'], 'no-store')
+  t.match(answer.json(), { id, label: 'Ünïcödé ☁', default: false, status: 'ACTIVE' })
+  t.notMatch(answer.body, /credentials|token/)
+  t.same(await row(), { ...before, label: 'Ünïcödé ☁', updatedAt: (await row()).updatedAt })
+})
+
+t.test('the default is one per user and provider, and can be given up', async (t) => {
+  const { as, connect, grant, db } = await oauthApp(t)
+  const [one, two] = [await connect('ann', 'one'), await connect('ann', 'two')]
+  const theirs = await connect('bob')
+  await grant('ann')
+  const { id: other } = await db.prisma.cloudConnection.findFirstOrThrow({ where: { provider: 'cloud' } })
+  const mark = (user: string, id: string, isDefault = true) =>
+    as(user).send('PATCH', `/cloud/connections/${id}`, { default: isDefault })
+  const defaults = async () => {
+    const rows = await db.prisma.cloudConnection.findMany({ where: { isDefault: true } })
+    return rows.map(({ id }) => id).sort()
+  }
+  for (const [user, id] of [
+    ['ann', one],
+    ['bob', theirs],
+    ['ann', other]
+  ] as const) {
+    t.match((await mark(user, id)).json<ConnectionView>(), { id, default: true })
+  }
+  t.same(await defaults(), [one, theirs, other].sort())
+  await mark('ann', two)
+  t.same(await defaults(), [two, theirs, other].sort(), 'taken from the one before')
+  t.match((await mark('ann', two)).json<ConnectionView>(), { default: true }, 'once more')
+  t.match((await mark('ann', two, false)).json<ConnectionView>(), { default: false })
+  t.same(await defaults(), [theirs, other].sort())
+})
+
+t.test('two marks at once leave one default', async (t) => {
+  const { as, connect, db } = await testApp(t)
+  const ids = [await connect('ann', 'one'), await connect('ann', 'two'), await connect('ann', 'three')]
+  const answers = await Promise.all(
+    ids.map((id) => as('ann').send('PATCH', `/cloud/connections/${id}`, { default: true }))
+  )
+  t.same(
+    answers.map(({ statusCode }) => statusCode),
+    [200, 200, 200]
+  )
+  t.equal(await db.prisma.cloudConnection.count({ where: { isDefault: true } }), 1)
+})
+
+t.test('changes that are none, or not the user’s to make, are refused', async (t) => {
+  const { as, app, id, row } = await connected(t)
+  const before = await row()
+  for (const body of [
+    {},
+    [],
+    { label: '' },
+    { label: 'a\0b' },
+    { label: '\ud800' },
+    { label: 'x'.repeat(201) },
+    { label: null },
+    { default: 'true' },
+    { default: null },
+    { status: 'ACTIVE' },
+    { label: 'x', userId: 'bob' },
+    { label: 'x', credentials: 'x' }
+  ]) {
+    const answer = await as('ann').send('PATCH', `/cloud/connections/${id}`, body)
+    t.equal(answer.statusCode, 400, JSON.stringify(body))
+    t.match(answer.json(), { code: 'INVALID_REQUEST' })
+  }
+  const headers = { 'x-user': 'ann' }
+  const url = `/cloud/connections/${id}`
+  t.equal((await app.inject({ method: 'PATCH', url, headers })).statusCode, 400, 'no body')
+  const json = { ...headers, 'content-type': 'application/json' }
+  for (const payload of ['', 'null', '{"label":']) {
+    t.equal((await app.inject({ method: 'PATCH', url, headers: json, payload })).statusCode, 400, payload)
+  }
+  t.same(await row(), before)
+})
+
+t.test('a verification that succeeds leaves an ACTIVE connection as it is', async (t) => {
+  const { verify, asked, row, list, cached } = await connected(t)
+  await list()
+  const before = await row()
+  const answer = await verify()
+  t.equal(answer.statusCode, 200)
+  t.equal(answer.headers['cache-control'], 'no-store')
+  t.match(answer.json(), { id: before.id, status: 'ACTIVE', lastError: null })
+  t.equal(asked(), 1)
+  t.same(await row(), before)
+  t.equal(cached(), 1, 'what was listed stays')
+})
+
+t.test('a failure that lasts makes an ERROR the second time, and a success brings it back', async (t) => {
+  for (const code of ['ACCESS_DENIED', 'FOLDER_NOT_FOUND', 'OBJECT_NOT_FOUND', 'INSUFFICIENT_SCOPE'] as const) {
+    const { verify, failWith, row, list, cached, as, asked, log } = await connected(t)
+    await list()
+    const before = await row()
+    failWith(code)
+    const first = await verify()
+    t.match(first.json(), { code })
+    t.notMatch(first.body + log.join(''), 'SECRET')
+    t.match(await row(), { status: 'ACTIVE', lastErrorCode: code, version: before.version })
+    t.equal((await list()).statusCode, 200, 'once is no reason')
+
+    await verify()
+    t.match(await row(), { status: 'ERROR', lastErrorCode: code, version: before.version + 1 })
+    t.equal(cached(), 0)
+    const refused = await list()
+    t.equal(refused.statusCode, 503)
+    t.match(refused.json(), { code: 'CONNECTION_INACTIVE' })
+    const { connections } = (await as('ann').get('/cloud/connections')).json<{ connections: ConnectionView[] }>()
+    t.match(connections, [{ status: 'ERROR', lastError: code }])
+
+    failWith(null)
+    const back = await verify()
+    t.match(back.json(), { status: 'ACTIVE', lastError: null })
+    t.match(await row(), { status: 'ACTIVE', lastErrorCode: null, version: before.version + 2 })
+    t.equal((await list()).statusCode, 200)
+    t.equal(asked(), 3)
+  }
+})
+
+t.test('a success between two failures begins the count anew', async (t) => {
+  const { verify, failWith, row } = await connected(t)
+  for (const code of ['ACCESS_DENIED', null, 'ACCESS_DENIED'] as const) {
+    failWith(code)
+    await verify()
+  }
+  t.match(await row(), { status: 'ACTIVE', lastErrorCode: 'ACCESS_DENIED' })
+})
+
+t.test('a failure that passes by itself leaves everything as it was', async (t) => {
+  for (const code of ['PROVIDER_UNAVAILABLE', 'PROVIDER_THROTTLED', 'PROVIDER_TIMEOUT', 'PROVIDER_ERROR'] as const) {
+    const { verify, failWith, row, list, log } = await connected(t)
+    await list()
+    const before = await row()
+    failWith(code)
+    for (let time = 0; time < 3; time++) {
+      const answer = await verify()
+      t.ok(answer.statusCode >= 500, code)
+      t.notMatch(answer.body + log.join(''), 'SECRET')
+    }
+    t.same(await row(), before)
+    t.equal((await list()).statusCode, 200, 'what was listed is there')
+  }
+})
+
+t.test('a connection that waits for its user or the operator is verified by nobody', async (t) => {
+  const { verify, row, asked, db, scripted } = await connected(t)
+  const opened = scripted.opened.length
+  for (const status of ['REQUIRES_REAUTH', 'DISABLED'] as const) {
+    await db.prisma.cloudConnection.updateMany({ data: { status } })
+    const before = await row()
+    const answer = await verify()
+    t.equal(answer.statusCode, 503, status)
+    t.match(answer.json(), { code: 'CONNECTION_INACTIVE' })
+    t.same(await row(), before)
+  }
+  t.equal(asked(), 0)
+  t.equal(scripted.opened.length, opened, 'nothing is decrypted')
+})
+
+t.test('a connection that is disabled while it is verified stays so', async (t) => {
+  const { verify, row, scripted, db } = await connected(t)
+  await db.prisma.cloudConnection.updateMany({ data: { status: 'ERROR', lastErrorCode: 'ACCESS_DENIED' } })
+  scripted.backend.account = async () => {
+    await db.prisma.cloudConnection.updateMany({ data: { status: 'DISABLED' } })
+    return { id: 'main', name: 'Main', email: null, quota: null }
+  }
+  const answer = await verify()
+  t.equal(answer.statusCode, 503)
+  t.match(answer.json(), { code: 'CONNECTION_INACTIVE' })
+  t.match(await row(), { status: 'DISABLED' })
+})
+
+/** Users who have granted access, and what the host was told. */
+async function granted(t: Test, users: readonly string[], options: OAuthAppOptions = {}) {
+  const events: ConnectionEvent[] = []
+  const plugin = { onConnectionChange: (event: ConnectionEvent) => events.push(event), ...options.plugin }
+  const testing = await oauthApp(t, { ...options, plugin })
+  for (const user of users) await testing.grant(user)
+  const { db, as } = testing
+  const idOf = async (user: string) =>
+    (await db.prisma.cloudConnection.findFirstOrThrow({ where: { userId: user } })).id
+  const remove = async (user: string) => as(user).send('DELETE', `/cloud/connections/${await idOf(user)}`)
+  return { ...testing, events, idOf, remove }
+}
+
+t.test('a connection that is removed is revoked at the provider, once, by its refresh token', async (t) => {
+  const { oauth, remove } = await granted(t, ['ann'])
+  const [grant] = oauth.grants
+  t.equal((await remove('ann')).statusCode, 204)
+  await until(() => grant?.isAlive === false)
+  t.equal(grant?.endedBy, 'client')
+  t.equal(oauth.calls.revoke.length, 1)
+  t.match(oauth.calls.revoke[0]?.params, { token: grant?.refreshToken })
+})
+
+t.test('nobody waits for a revocation', async (t) => {
+  const { oauth, remove, as, db } = await granted(t, ['ann'])
+  const gate = oauth.hold('revoke')
+  t.equal((await remove('ann')).statusCode, 204)
+  await gate.reached
+  t.ok(oauth.grants[0]?.isAlive)
+  t.equal(await db.prisma.cloudConnection.count(), 0)
+  t.equal((await as('ann').get('/cloud/cloud/listing')).statusCode, 503)
+  gate.release()
+  await until(() => oauth.grants[0]?.isAlive === false)
+})
+
+t.test('a user who leaves ends all that they granted, and nothing of others', async (t) => {
+  const { oauth, grant, as } = await granted(t, ['ann', 'bob'])
+  oauth.signIn(BOB)
+  await grant('ann')
+  t.equal((await as('ann').send('DELETE', '/cloud/connections')).statusCode, 204)
+  const [first, theirs, second] = oauth.grants
+  await until(() => first?.isAlive === false && second?.isAlive === false)
+  t.ok(theirs?.isAlive)
+  t.equal(oauth.calls.revoke.length, 2)
+})
+
+t.test('a revocation that fails is a line of the log without a secret, and the connection is gone', async (t) => {
+  for (const fault of [answers({ status: 503, error: 'server_error' }), answersHtml(400), answersHtml(500), hangs()]) {
+    const { oauth, remove, log, db } = await granted(t, ['ann'], {
+      plugin: { timeouts: { connectMs: 1000, headersMs: 150, idleMs: 150, totalMs: 1000 } }
+    })
+    oauth.failNext(1, fault, { endpoint: 'revoke' })
+    t.equal((await remove('ann')).statusCode, 204)
+    await until(() => log.join('').includes('a removed connection was not revoked'))
+    t.equal(await db.prisma.cloudConnection.count(), 0)
+    t.equal(oauth.calls.revoke.length, 1, 'it is tried once')
+    t.notMatch(log.join(''), /SECRET|Scripted/)
+    const [grant] = oauth.grants
+    for (const secret of [grant?.accessToken, grant?.refreshToken]) t.notOk(log.join('').includes(secret ?? ''))
+  }
+})
+
+t.test('credentials that cannot be read are removed all the same', async (t) => {
+  const { oauth, remove, log, db } = await granted(t, ['ann'])
+  await db.prisma.cloudConnection.updateMany({ data: { credentials: 'plain text' } })
+  t.equal((await remove('ann')).statusCode, 204)
+  await until(() => log.join('').includes('a removed connection was not revoked'))
+  t.equal(await db.prisma.cloudConnection.count(), 0)
+  t.equal(oauth.calls.revoke.length, 0)
+})
+
+t.test('a connection that someone else would remove stays, and is not revoked', async (t) => {
+  const { oauth, idOf, as, db } = await granted(t, ['ann'])
+  const answer = await as('bob').send('DELETE', `/cloud/connections/${await idOf('ann')}`)
+  t.equal(answer.statusCode, 404)
+  await settled()
+  t.equal(await db.prisma.cloudConnection.count(), 1)
+  t.equal(oauth.calls.revoke.length, 0)
+})
+
+t.test('the app closes behind the last revocation', async (t) => {
+  const { app, oauth, remove } = await granted(t, ['ann'])
+  const gate = oauth.hold('revoke')
+  await remove('ann')
+  await gate.reached
+  let isClosed = false
+  const closing = app.close().then(() => (isClosed = true))
+  for (let turn = 0; turn < 50; turn++) await settled()
+  t.notOk(isClosed)
+  gate.release()
+  await closing
+  t.equal(oauth.grants[0]?.endedBy, 'client')
+})
+
+t.test('a revocation that hangs holds a closing app no longer than its deadline', async (t) => {
+  const { app, oauth, remove, log } = await granted(t, ['ann'], {
+    plugin: { timeouts: { connectMs: 1000, headersMs: 10_000, idleMs: 10_000, totalMs: 200 } }
+  })
+  oauth.failNext(1, hangs(), { endpoint: 'revoke' })
+  await remove('ann')
+  await app.close()
+  t.match(log.join(''), 'a removed connection was not revoked')
+})
+
+t.test('the host is told of each change in its order', async (t) => {
+  const { oauth, grant, remove, as, idOf, events } = await granted(t, ['ann'])
+  const id = await idOf('ann')
+  await grant('ann')
+  oauth.revokeGrant('user-1')
+  t.equal((await as('ann').get('/cloud/cloud/listing')).statusCode, 503)
+  await grant('ann')
+  await remove('ann')
+  const about = { connectionId: id, userId: 'ann', provider: 'cloud' }
+  t.same(
+    events,
+    ['connected', 'renewed', 'requiresReauth', 'renewed', 'disconnected'].map((type) => ({ type, ...about }))
+  )
+})
+
+t.test('what was listed goes with each change of the connection', async (t) => {
+  const { grant, remove, as, idOf, app } = await granted(t, ['ann'])
+  const id = await idOf('ann')
+  const fill = async () => {
+    await as('ann').get('/cloud/cloud/listing')
+    t.equal(app.folderCache.stats().entries, 1)
+  }
+  const changes: (readonly [string, () => Promise<unknown>])[] = [
+    ['renewed', () => grant('ann')],
+    ['label', () => as('ann').send('PATCH', `/cloud/connections/${id}`, { label: 'x' })],
+    ['default', () => as('ann').send('PATCH', `/cloud/connections/${id}`, { default: true })],
+    ['removed', () => remove('ann')]
+  ]
+  for (const [name, change] of changes) {
+    await fill()
+    await change()
+    t.equal(app.folderCache.stats().entries, 0, name)
+  }
+})
+
+t.test('an ERROR of a connection by OAuth is over once its provider says who it is', async (t) => {
+  const { as, idOf, db, oauth } = await granted(t, ['ann'])
+  const id = await idOf('ann')
+  await db.prisma.cloudConnection.updateMany({ data: { status: 'ERROR', lastErrorCode: 'ACCESS_DENIED' } })
+  // Nobody has used it for hours.
+  oauth.expireAccessTokens()
+  const answer = await as('ann').send('POST', `/cloud/connections/${id}/verify`)
+  t.equal(answer.statusCode, 200)
+  t.match(await db.prisma.cloudConnection.findFirstOrThrow(), { status: 'ACTIVE', lastErrorCode: null })
+})
+
+t.test('an ERROR whose grant has ended waits for its user', async (t) => {
+  const { as, idOf, db, oauth } = await granted(t, ['ann'])
+  const id = await idOf('ann')
+  await db.prisma.cloudConnection.updateMany({ data: { status: 'ERROR', lastErrorCode: 'ACCESS_DENIED' } })
+  oauth.revokeGrant('user-1')
+  const answer = await as('ann').send('POST', `/cloud/connections/${id}/verify`)
+  t.equal(answer.json<{ code: string }>().code, 'CONNECTION_INACTIVE')
+  t.match(await db.prisma.cloudConnection.findFirstOrThrow(), { status: 'REQUIRES_REAUTH' })
+  t.equal(oauth.tokenCalls('refresh_token'), 1)
+})

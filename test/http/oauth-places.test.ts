@@ -1,0 +1,187 @@
+import Fastify from 'fastify'
+import t, { type Test } from 'tap'
+import cloudStorage, { type CloudStorageOptions } from '../../src/index.ts'
+import { emptyDatabase, encryption, oauthApp, PUBLIC_URL } from '../support/app.ts'
+import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../support/fake-oauth-rules.ts'
+import { oauthCloudProvider } from '../support/oauth-cloud.ts'
+
+const AUTHORIZE = '/cloud/connections/cloud/authorize'
+
+/** What the authorization request and the cookie say of an app that was configured like this. */
+async function placesOf(t: Test, over: Partial<CloudStorageOptions>, host = '', headers: Record<string, string> = {}) {
+  const { prisma } = await emptyDatabase()
+  const app = Fastify()
+  t.teardown(() => app.close())
+  const provider = oauthCloudProvider('https://as.example.org', 'https://cloud.example.org')
+  await app.register(
+    async (child) => {
+      await child.register(cloudStorage, {
+        prisma,
+        encryption,
+        authenticate: () => 'ann',
+        providers: { cloud: { provider, clientId: FAKE_CLIENT_ID, clientSecret: FAKE_CLIENT_SECRET } },
+        ...over
+      })
+    },
+    { prefix: host }
+  )
+  const url = `${host}${over.routePrefix === undefined ? AUTHORIZE : AUTHORIZE.replace('/cloud', String(over.routePrefix))}`
+  const answer = await app.inject({ method: 'POST', url, headers })
+  const { authorizationUrl } = answer.json<{ authorizationUrl: string }>()
+  const path = /; Path=([^;]+)/.exec(String(answer.headers['set-cookie']))?.[1]
+  return { redirectUri: new URL(authorizationUrl).searchParams.get('redirect_uri'), path }
+}
+
+t.test('the redirect URI is publicUrl with the routes behind it, and the cookie is for its path', async (t) => {
+  const cases: [Partial<CloudStorageOptions>, string, string][] = [
+    [{ publicUrl: 'https://app.example.org' }, '', '/cloud/connections/cloud/callback'],
+    [{ publicUrl: 'https://app.example.org/' }, '', '/cloud/connections/cloud/callback'],
+    [{ publicUrl: 'https://app.example.org/files' }, '', '/files/cloud/connections/cloud/callback'],
+    [{ publicUrl: 'https://app.example.org/files/' }, '', '/files/cloud/connections/cloud/callback'],
+    [{ publicUrl: 'https://app.example.org' }, '/api', '/api/cloud/connections/cloud/callback'],
+    [{ publicUrl: 'https://app.example.org/v1/' }, '/api', '/v1/api/cloud/connections/cloud/callback'],
+    [{ publicUrl: 'https://app.example.org', routePrefix: '/my/files' }, '', '/my/files/connections/cloud/callback']
+  ]
+  for (const [over, host, path] of cases) {
+    const places = await placesOf(t, over, host)
+    t.same(places, { redirectUri: `https://app.example.org${path}`, path }, JSON.stringify([over, host]))
+  }
+})
+
+t.test('no header of a request changes the redirect URI', async (t) => {
+  const lies = {
+    host: 'evil.example',
+    'x-forwarded-host': 'evil.example',
+    'x-forwarded-proto': 'http',
+    forwarded: 'host=evil.example'
+  }
+  const { redirectUri } = await placesOf(t, { publicUrl: 'https://app.example.org' }, '', lies)
+  t.equal(redirectUri, 'https://app.example.org/cloud/connections/cloud/callback')
+})
+
+t.test('the redirect URI of a port is that port’s', async (t) => {
+  const { redirectUri } = await placesOf(t, { publicUrl: 'http://localhost:3000' })
+  t.equal(redirectUri, 'http://localhost:3000/cloud/connections/cloud/callback')
+})
+
+t.test('a place that is not inside of the application is refused before a flow is begun', async (t) => {
+  const { as, db } = await oauthApp(t)
+  const hostile = [
+    '//evil.example',
+    '//evil.example/files/',
+    '/\\evil.example',
+    '\\\\evil.example/files/',
+    '/\t/evil.example/files/',
+    '/\n/evil.example/files/',
+    'https://evil.example/files/',
+    'https://app.example.org.evil.example/files/',
+    'https://app.example.org@evil.example/files/',
+    'https://user@app.example.org/files/',
+    'https://user:password@app.example.org/files/',
+    'https://app.example.org:8443/files/',
+    'http://app.example.org/files/',
+    'https:\\\\evil.example/files/',
+    'javascript:alert(1)',
+    'javascript://app.example.org/files/%0aalert(1)',
+    'data:text/html,x',
+    'blob:https://app.example.org/files/x',
+    'file:///files/',
+    'https://',
+    '/',
+    '..',
+    '../',
+    '../filesystem',
+    '/files/../admin',
+    '/files/%2e%2e/admin',
+    '/files/.%2E/admin',
+    '/files\\..\\admin',
+    '/filesystem',
+    'https://app.example.org/filesystem',
+    'https://app.example.org/files/../../admin',
+    'https://app.example.org',
+    'https://app.example.org/FILES/',
+    'https://app.example.org/%66iles/',
+    `${PUBLIC_URL}/${'x'.repeat(2048)}`,
+    ''
+  ]
+  for (const returnTo of hostile) {
+    const answer = await as('ann').send('POST', AUTHORIZE, { returnTo })
+    t.equal(answer.statusCode, 400, JSON.stringify(returnTo))
+    t.match(answer.json(), { code: 'INVALID_REQUEST', detail: /returnTo/ })
+    t.notMatch(answer.body, 'evil.example')
+    t.notOk(answer.headers['set-cookie'])
+  }
+  t.equal(await db.prisma.oAuthState.count(), 0)
+})
+
+t.test('a body that is not one of a flow is refused', async (t) => {
+  const { as, db } = await oauthApp(t)
+  for (const body of [
+    { returnTo: 1 },
+    { returnto: PUBLIC_URL },
+    { label: '' },
+    { label: 'a\0b' },
+    { label: 'x'.repeat(201) },
+    []
+  ]) {
+    const answer = await as('ann').send('POST', AUTHORIZE, body)
+    t.equal(answer.statusCode, 400, JSON.stringify(body))
+    t.match(answer.json(), { code: 'INVALID_REQUEST' })
+  }
+  t.equal(await db.prisma.oAuthState.count(), 0)
+})
+
+t.test('a place inside of the application is where the browser goes, whole', async (t) => {
+  const { begin, comeBack, oauth } = await oauthApp(t)
+  const places: [string | undefined, string][] = [
+    [undefined, `${PUBLIC_URL}/`],
+    [PUBLIC_URL, PUBLIC_URL],
+    [`${PUBLIC_URL}/`, `${PUBLIC_URL}/`],
+    [`${PUBLIC_URL}/a/b?c=d%20e&f#g`, `${PUBLIC_URL}/a/b?c=d%20e&f#g`],
+    ['/files/a', `${PUBLIC_URL}/a`],
+    ['a', `${PUBLIC_URL}/a`],
+    ['?a=b', `${PUBLIC_URL}/?a=b`],
+    ['#a', `${PUBLIC_URL}/#a`],
+    ['//app.example.org/files/a', `${PUBLIC_URL}/a`],
+    ['HTTPS://APP.example.org:443/files/a', `${PUBLIC_URL}/a`],
+    ['/files/a/../b', `${PUBLIC_URL}/b`],
+    ['/files/a\r\nset-cookie: x=y', `${PUBLIC_URL}/aset-cookie:%20x=y`],
+    ['/files/\u00e9', `${PUBLIC_URL}/%C3%A9`],
+    ['/files/a?error=ACCESS_DENIED&b=c', `${PUBLIC_URL}/a?b=c`]
+  ]
+  for (const [returnTo, location] of places) {
+    const { authorizationUrl, cookie } = await begin('ann', returnTo === undefined ? {} : { returnTo })
+    const answer = await comeBack(await oauth.consent(authorizationUrl), { cookie })
+    t.equal(answer.statusCode, 303)
+    t.equal(answer.headers.location, location)
+  }
+})
+
+t.test('a refusal is added to the query, and what stood there stays', async (t) => {
+  const { begin, comeBack, oauth } = await oauthApp(t)
+  const places: [string, string][] = [
+    [`${PUBLIC_URL}/`, `${PUBLIC_URL}/?error=ACCESS_DENIED`],
+    [`${PUBLIC_URL}/done?step=2&step=3#here`, `${PUBLIC_URL}/done?step=2&step=3&error=ACCESS_DENIED#here`],
+    [`${PUBLIC_URL}/done?error=INVALID_STATE&a=b`, `${PUBLIC_URL}/done?error=ACCESS_DENIED&a=b`]
+  ]
+  for (const [returnTo, location] of places) {
+    const { authorizationUrl, cookie } = await begin('ann', { returnTo })
+    oauth.deny()
+    const answer = await comeBack(await oauth.consent(authorizationUrl), { cookie })
+    t.equal(answer.statusCode, 303)
+    t.equal(answer.headers.location, location)
+  }
+})
+
+t.test('a cookie of the host’s own stays beside ours', async (t) => {
+  const { app, as } = await oauthApp(t, {
+    before: (host) => {
+      host.addHook('onRequest', async (_request, reply) => {
+        reply.header('set-cookie', 'session=1')
+      })
+    }
+  })
+  await app.ready()
+  const { headers } = await as('ann').send('POST', AUTHORIZE, {})
+  t.match(headers['set-cookie'], ['session=1', /^cloud_oauth_/])
+})

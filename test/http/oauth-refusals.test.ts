@@ -1,0 +1,188 @@
+import t, { type Test } from 'tap'
+import { type OAuthApp, oauthApp, PUBLIC_URL } from '../support/app.ts'
+import {
+  answers,
+  answersHtml,
+  breaksOff,
+  cutsJson,
+  hangs,
+  lies,
+  type OAuthFault,
+  pads,
+  redirects,
+  resets
+} from '../support/fake-oauth-faults.ts'
+import { FAKE_OAUTH_USER, FAKE_SCOPES } from '../support/fake-oauth-rules.ts'
+import { startServer } from '../support/net-server.ts'
+import { until } from '../support/until.ts'
+
+const TIMEOUTS = { connectMs: 1000, headersMs: 150, idleMs: 150, totalMs: 1000 }
+
+/** What the browser is told, where there is a refusal: the binding held, so that it goes back to the application. */
+async function assertRefused(t: Test, app: OAuthApp, answer: Awaited<ReturnType<OAuthApp['grant']>>, code: string) {
+  t.equal(answer.statusCode, 303, code)
+  t.equal(answer.headers.location, `${PUBLIC_URL}/?error=${code}`)
+  t.equal(answer.body, '')
+  t.equal(await app.db.prisma.cloudConnection.count(), 0, 'nothing is stored')
+  t.equal(await app.db.prisma.oAuthState.count(), 0, 'the flow is over')
+  assertSilent(t, app, answer)
+}
+
+/** Nothing of what the other side said, and no token. */
+function assertSilent(t: Test, { oauth, log }: OAuthApp, answer: { body: string; headers: object }) {
+  const told = answer.body + JSON.stringify(answer.headers) + log.join('')
+  t.notMatch(told, /SECRET|Scripted|said no/)
+  for (const { accessToken, refreshToken = 'none' } of oauth.grants) {
+    t.notOk(told.includes(accessToken))
+    t.notOk(told.includes(refreshToken))
+  }
+}
+
+t.test('what the authorization endpoint refuses is a code of ours, and the token endpoint is not asked', async (t) => {
+  const refusals: [string, string][] = [
+    ['access_denied', 'ACCESS_DENIED'],
+    ['server_error', 'PROVIDER_UNAVAILABLE'],
+    ['temporarily_unavailable', 'PROVIDER_UNAVAILABLE'],
+    ['invalid_scope', 'INSUFFICIENT_SCOPE'],
+    ['unauthorized_client', 'PROVIDER_ERROR'],
+    ['Bearer SECRET <script>', 'PROVIDER_ERROR'],
+    ['constructor', 'PROVIDER_ERROR']
+  ]
+  for (const [error, code] of refusals) {
+    const app = await oauthApp(t)
+    app.oauth.answerWith({ error, error_description: 'Bearer SECRET' })
+    await assertRefused(t, app, await app.grant('ann'), code)
+    t.equal(app.oauth.tokenCalls(), 0)
+  }
+})
+
+t.test('a user who grants less than was asked for is told so, and nothing is stored', async (t) => {
+  const app = await oauthApp(t, { registration: { scopes: FAKE_SCOPES } })
+  app.oauth.grantOnly(FAKE_SCOPES.slice(0, 1))
+  await assertRefused(t, app, await app.grant('ann'), 'INSUFFICIENT_SCOPE')
+})
+
+t.test('scopes that the token endpoint does not name are those that were asked for', async (t) => {
+  const { oauth, grant, db } = await oauthApp(t, { registration: { scopes: FAKE_SCOPES } })
+  oauth.failNext(1, lies({ scope: undefined }))
+  await grant('ann')
+  t.same((await db.prisma.cloudConnection.findFirstOrThrow()).scopes, FAKE_SCOPES)
+})
+
+t.test('more than was asked for is stored as it was granted', async (t) => {
+  const { oauth, grant, db } = await oauthApp(t)
+  oauth.failNext(1, lies({ scope: 'openid files.read' }))
+  await grant('ann')
+  t.same((await db.prisma.cloudConnection.findFirstOrThrow()).scopes, ['openid', 'files.read'])
+})
+
+t.test('access that would end within the hour is no connection', async (t) => {
+  const app = await oauthApp(t)
+  app.oauth.failNext(1, lies({ refresh_token: undefined }))
+  await assertRefused(t, app, await app.grant('ann'), 'PROVIDER_ERROR')
+})
+
+t.test('access that does not end needs no refresh token', async (t) => {
+  const { oauth, grant, db } = await oauthApp(t, { rules: { accessTokenSeconds: undefined } })
+  oauth.failNext(1, lies({ refresh_token: undefined }))
+  await grant('ann')
+  t.equal(await db.prisma.cloudConnection.count(), 1)
+})
+
+t.test('a code that the provider does not accept is a login to begin again', async (t) => {
+  const app = await oauthApp(t)
+  app.oauth.failNext(1, { status: 400, error: 'invalid_grant' })
+  await assertRefused(t, app, await app.grant('ann'), 'INVALID_STATE')
+})
+
+t.test('a token endpoint that does not do its work is unavailable, and its words stay there', async (t) => {
+  const elsewhere = await startServer(t)
+  const faults: [string, OAuthFault, string][] = [
+    ['invalid_client', answers({ status: 401, error: 'invalid_client' }), 'PROVIDER_UNAVAILABLE'],
+    ['invalid_request', answers({ status: 400, error: 'invalid_request' }), 'PROVIDER_UNAVAILABLE'],
+    ['words of its own', answers({ status: 400, error: 'Bearer SECRET' }), 'PROVIDER_UNAVAILABLE'],
+    ['500', answers({ status: 500, error: 'server_error' }), 'PROVIDER_UNAVAILABLE'],
+    ['503', answersHtml(503), 'PROVIDER_UNAVAILABLE'],
+    ['HTML', answersHtml(200), 'PROVIDER_UNAVAILABLE'],
+    ['HTML 400', answersHtml(400), 'PROVIDER_UNAVAILABLE'],
+    ['cut JSON', cutsJson(), 'PROVIDER_UNAVAILABLE'],
+    ['broken off', breaksOff(), 'PROVIDER_UNAVAILABLE'],
+    ['reset', resets(), 'PROVIDER_UNAVAILABLE'],
+    ['429', answers({ status: 429, error: 'rate', headers: { 'retry-after': '7' } }), 'PROVIDER_THROTTLED'],
+    ['429 HTML', answersHtml(429), 'PROVIDER_THROTTLED'],
+    ['307', redirects(`${elsewhere.origin}/token`), 'PROVIDER_UNAVAILABLE'],
+    ['302', redirects(`${elsewhere.origin}/token`, 302), 'PROVIDER_UNAVAILABLE'],
+    ['too large', pads(70_000), 'PROVIDER_UNAVAILABLE'],
+    ['token_type mac', lies({ token_type: 'mac' }), 'PROVIDER_UNAVAILABLE'],
+    ['no token_type', lies({ token_type: undefined }), 'PROVIDER_UNAVAILABLE'],
+    ['no access_token', lies({ access_token: undefined }), 'PROVIDER_UNAVAILABLE'],
+    ['an empty access_token', lies({ access_token: '' }), 'PROVIDER_UNAVAILABLE'],
+    ['an access_token of 10 KB', lies({ access_token: 'x'.repeat(10_000) }), 'PROVIDER_UNAVAILABLE'],
+    ['a refresh_token that is a number', lies({ refresh_token: 7 }), 'PROVIDER_UNAVAILABLE'],
+    ['a negative lifetime', lies({ expires_in: -1 }), 'PROVIDER_UNAVAILABLE'],
+    ['an error with 200', lies({ access_token: undefined, error: 'Bearer SECRET' }), 'PROVIDER_UNAVAILABLE']
+  ]
+  for (const [name, fault, code] of faults) {
+    await t.test(name, async (t) => {
+      const app = await oauthApp(t)
+      app.oauth.failNext(1, fault)
+      await assertRefused(t, app, await app.grant('ann'), code)
+      t.equal(app.oauth.tokenCalls(), 1)
+    })
+  }
+  t.equal(elsewhere.connections, 0, 'no credential goes elsewhere')
+})
+
+t.test('a token endpoint that hangs is given up in time', async (t) => {
+  const app = await oauthApp(t, { plugin: { timeouts: TIMEOUTS } })
+  app.oauth.failNext(1, hangs())
+  await assertRefused(t, app, await app.grant('ann'), 'PROVIDER_UNAVAILABLE')
+})
+
+t.test('a token that does not say whose it is connects nobody', async (t) => {
+  const app = await oauthApp(t)
+  app.oauth.failNext(1, lies({ access_token: 'nobodys' }))
+  await assertRefused(t, app, await app.grant('ann'), 'ACCESS_DENIED')
+})
+
+t.test('a DISABLED connection is not brought back by its user', async (t) => {
+  const { grant, db, as } = await oauthApp(t)
+  await grant('ann')
+  await db.prisma.cloudConnection.updateMany({ data: { status: 'DISABLED' } })
+  const before = await db.prisma.cloudConnection.findMany()
+  const answer = await grant('ann')
+  t.equal(answer.statusCode, 303)
+  t.equal(answer.headers.location, `${PUBLIC_URL}/?error=CONNECTION_INACTIVE`)
+  t.same(await db.prisma.cloudConnection.findMany(), before)
+  t.equal((await as('ann').get('/cloud/cloud/listing')).statusCode, 503)
+})
+
+t.test('past connectionsPerUser an account more is refused, and those that are there can be renewed', async (t) => {
+  const { oauth, grant, db } = await oauthApp(t, { plugin: { limits: { connectionsPerUser: 1 } } })
+  await grant('ann')
+  oauth.signIn({ id: 'user-2', email: 'bob@example.com', name: 'Bob Example' })
+  t.equal((await grant('ann')).headers.location, `${PUBLIC_URL}/?error=INVALID_REQUEST`)
+  oauth.signIn(FAKE_OAUTH_USER)
+  t.equal((await grant('ann')).headers.location, `${PUBLIC_URL}/`)
+  t.match(await db.prisma.cloudConnection.findMany(), [{ accountId: FAKE_OAUTH_USER.id, version: 2 }])
+})
+
+t.test('a browser that leaves while its code is exchanged ends the exchange, and nothing is stored', async (t) => {
+  const { app, begin, oauth, db } = await oauthApp(t)
+  const { authorizationUrl, cookie } = await begin('ann')
+  const { search } = await oauth.consent(authorizationUrl)
+  const address = await app.listen({ host: '127.0.0.1', port: 0 })
+  const gate = oauth.hold('token')
+  const browser = new AbortController()
+  const leaving = fetch(`${address}/cloud/connections/cloud/callback${search}`, {
+    headers: { cookie },
+    signal: browser.signal
+  })
+  await gate.reached
+  browser.abort()
+  await t.rejects(leaving)
+  await until(() => oauth.calls.token[0]?.isBroken === true)
+  gate.release()
+  t.equal(await db.prisma.cloudConnection.count(), 0)
+  t.equal(await db.prisma.oAuthState.count(), 0)
+})

@@ -1,0 +1,263 @@
+import t from 'tap'
+import type { Listing } from '../../src/domain/entry.ts'
+import type { ConnectionEvent } from '../../src/index.ts'
+import { CALLBACK_URI, oauthApp, PUBLIC_URL } from '../support/app.ts'
+import { FAKE_OAUTH_USER, FAKE_SCOPES } from '../support/fake-oauth-rules.ts'
+
+const BOB = { id: 'user-2', email: 'bob@example.com', name: 'Bob Example' }
+const LISTING = '/cloud/cloud/listing'
+
+const namesIn = (listing: Listing) => listing.entries.map(({ name }) => name)
+
+t.test('authorize gives a URL of the provider with S256, a state and the redirect URI', async (t) => {
+  const { oauth, as } = await oauthApp(t)
+  const answer = await as('ann').send('POST', '/cloud/connections/cloud/authorize', { returnTo: `${PUBLIC_URL}/done` })
+  t.equal(answer.statusCode, 200)
+  t.equal(answer.headers['cache-control'], 'no-store')
+  const url = new URL(answer.json<{ authorizationUrl: string }>().authorizationUrl)
+  t.equal(url.origin + url.pathname, `${oauth.url}/authorize`)
+  const { state, code_challenge, ...params } = Object.fromEntries(url.searchParams)
+  t.match(state, /^[\w-]{43}$/)
+  t.match(code_challenge, /^[\w-]{43}$/)
+  t.same(params, {
+    response_type: 'code',
+    client_id: 'fake-client-id',
+    redirect_uri: CALLBACK_URI,
+    scope: 'files.read',
+    code_challenge_method: 'S256',
+    access_type: 'offline',
+    prompt: 'consent'
+  })
+})
+
+t.test('each flow has a state, a challenge and a cookie of its own', async (t) => {
+  const { begin } = await oauthApp(t)
+  const [one, two] = [await begin('ann'), await begin('ann')]
+  const of = (url: string, name: string) => new URL(url).searchParams.get(name)
+  t.not(of(one.authorizationUrl, 'state'), of(two.authorizationUrl, 'state'))
+  t.not(of(one.authorizationUrl, 'code_challenge'), of(two.authorizationUrl, 'code_challenge'))
+  t.not(one.cookie.split('=')[0], two.cookie.split('=')[0])
+  t.not(one.cookie.split('=')[1], two.cookie.split('=')[1])
+})
+
+t.test('two flows in one browser end in any order', async (t) => {
+  const { begin, comeBack, oauth } = await oauthApp(t)
+  const flows = [await begin('ann'), await begin('ann')]
+  const cookie = flows.map((flow) => flow.cookie).join('; ')
+  for (const { authorizationUrl } of flows.reverse()) {
+    const answer = await comeBack(await oauth.consent(authorizationUrl), { cookie })
+    t.equal(answer.headers.location, `${PUBLIC_URL}/`)
+  }
+})
+
+t.test('the nonce is a cookie of the callback alone, for ten minutes, and no script reads it', async (t) => {
+  const { begin } = await oauthApp(t)
+  const { setCookie } = await begin('ann')
+  const [pair, ...attributes] = setCookie.split('; ')
+  t.match(pair, /^cloud_oauth_[0-9a-f]{16}=[\w-]{43}$/)
+  t.same(attributes.sort(), [
+    'HttpOnly',
+    'Max-Age=600',
+    'Path=/files/cloud/connections/cloud/callback',
+    'SameSite=Lax',
+    'Secure'
+  ])
+})
+
+t.test('the scopes that the operator configured are asked for instead of the provider’s own', async (t) => {
+  const { begin, grant, db } = await oauthApp(t, { registration: { scopes: FAKE_SCOPES } })
+  const { authorizationUrl } = await begin('ann')
+  t.equal(new URL(authorizationUrl).searchParams.get('scope'), 'files.read files.write')
+  await grant('ann')
+  t.same((await db.prisma.cloudConnection.findFirstOrThrow()).scopes, FAKE_SCOPES)
+})
+
+t.test('the callback connects the account and sends the browser on', async (t) => {
+  const { begin, comeBack, oauth, as, db } = await oauthApp(t)
+  const { authorizationUrl, cookie } = await begin('ann', { returnTo: `${PUBLIC_URL}/done?step=2#here` })
+  const answer = await comeBack(await oauth.consent(authorizationUrl), { cookie })
+  t.equal(answer.statusCode, 303)
+  t.equal(answer.headers.location, `${PUBLIC_URL}/done?step=2#here`)
+  t.equal(answer.body, '')
+  t.match(await db.prisma.cloudConnection.findFirstOrThrow(), {
+    userId: 'ann',
+    provider: 'cloud',
+    accountId: FAKE_OAUTH_USER.id,
+    label: FAKE_OAUTH_USER.email,
+    status: 'ACTIVE',
+    scopes: ['files.read'],
+    lastErrorCode: null,
+    version: 1
+  })
+  const { connections } = (await as('ann').get('/cloud/connections')).json<{ connections: object[] }>()
+  t.match(connections, [{ provider: 'cloud', account: FAKE_OAUTH_USER.id, label: FAKE_OAUTH_USER.email }])
+  t.equal(oauth.tokenCalls('authorization_code'), 1)
+  t.equal(await db.prisma.oAuthState.count(), 0)
+})
+
+t.test('the callback forgets the cookie of its flow', async (t) => {
+  const { begin, comeBack, oauth } = await oauthApp(t)
+  const { authorizationUrl, cookie } = await begin('ann')
+  const { headers } = await comeBack(await oauth.consent(authorizationUrl), { cookie })
+  const [pair, ...attributes] = String(headers['set-cookie']).split('; ')
+  t.equal(pair, `${cookie.split('=')[0] ?? ''}=`)
+  t.ok(attributes.includes('Max-Age=0'))
+  t.ok(attributes.includes('Path=/files/cloud/connections/cloud/callback'))
+})
+
+t.test('the user’s own name for a connection stands instead of the account’s', async (t) => {
+  const { grant, db } = await oauthApp(t)
+  await grant('ann', { label: 'Work' })
+  t.equal((await db.prisma.cloudConnection.findFirstOrThrow()).label, 'Work')
+})
+
+t.test('a connection by OAuth is listed with its own token', async (t) => {
+  const { grant, as, oauth, cloud } = await oauthApp(t)
+  await grant('ann')
+  const answer = await as('ann').get(LISTING)
+  t.equal(answer.statusCode, 200)
+  t.same(namesIn(answer.json<Listing>()), [`file of ${FAKE_OAUTH_USER.id}`])
+  t.equal(cloud.tokens.at(-1), oauth.grants[0]?.accessToken)
+})
+
+t.test('a second user who signs in with the same account has a connection of their own', async (t) => {
+  const { grant, db } = await oauthApp(t)
+  await grant('ann')
+  await grant('bob')
+  const rows = await db.prisma.cloudConnection.findMany({ orderBy: { userId: 'asc' } })
+  t.match(rows, [
+    { userId: 'ann', accountId: FAKE_OAUTH_USER.id, version: 1 },
+    { userId: 'bob', accountId: FAKE_OAUTH_USER.id, version: 1 }
+  ])
+})
+
+t.test('no secret of a flow is in the clear in the database, in an answer or in the log', async (t) => {
+  const { begin, comeBack, oauth, as, db, log } = await oauthApp(t)
+  const { authorizationUrl, cookie } = await begin('ann')
+  const flows = JSON.stringify(await db.prisma.oAuthState.findMany())
+  const callback = await oauth.consent(authorizationUrl)
+  const answer = await comeBack(callback, { cookie })
+  const listed = await as('ann').get(LISTING)
+  const connections = await as('ann').get('/cloud/connections')
+  const rows = JSON.stringify(await db.prisma.cloudConnection.findMany())
+  const secrets: Record<string, string | undefined> = {
+    state: callback.searchParams.get('state') ?? undefined,
+    code: callback.searchParams.get('code') ?? undefined,
+    nonce: cookie.split('=')[1],
+    verifier: oauth.calls.token[0]?.params['code_verifier'],
+    'access token': oauth.grants[0]?.accessToken,
+    'refresh token': oauth.grants[0]?.refreshToken,
+    'client secret': 'fake-client-secret'
+  }
+  const told = answer.body + JSON.stringify(answer.headers) + listed.body + connections.body
+  const everything = decodeURIComponent(flows + rows + told.replaceAll('%', '%25') + log.join(''))
+  t.ok(log.length > 0)
+  for (const [name, secret] of Object.entries(secrets)) {
+    t.ok(secret, name)
+    t.notOk(everything.includes(secret ?? ''), name)
+    t.notOk(everything.includes(encodeURIComponent(secret ?? '')), `${name}, encoded`)
+  }
+})
+
+t.test('what the callback answers is kept by nobody and told to no other page', async (t) => {
+  const { grant, comeBack } = await oauthApp(t)
+  for (const answer of [await grant('ann'), await comeBack(`${CALLBACK_URI}?state=wrong&code=x`)]) {
+    t.equal(answer.headers['cache-control'], 'no-store')
+    t.equal(answer.headers['referrer-policy'], 'no-referrer')
+  }
+})
+
+t.test('HEAD on the callback does nothing', async (t) => {
+  const { begin, comeBack, oauth, app } = await oauthApp(t)
+  const { authorizationUrl, cookie } = await begin('ann')
+  const callback = await oauth.consent(authorizationUrl)
+  const url = callback.pathname.replace('/files', '') + callback.search
+  t.equal((await app.inject({ method: 'HEAD', url, headers: { cookie } })).statusCode, 405)
+  t.equal(oauth.tokenCalls(), 0)
+  t.equal((await comeBack(callback, { cookie })).headers.location, `${PUBLIC_URL}/`)
+})
+
+t.test('the query of the callback is in no line of the log, whatever comes of it', async (t) => {
+  const { begin, comeBack, oauth, log, app } = await oauthApp(t)
+  const { authorizationUrl, cookie } = await begin('ann')
+  oauth.failNext(1, { status: 500, error: 'server_error' })
+  const callback = await oauth.consent(authorizationUrl)
+  callback.searchParams.set('marked', 'in-the-query')
+  await comeBack(callback, { cookie })
+  await comeBack(callback)
+  await comeBack(callback.href.replace('/cloud/callback', '/scripted/callback'))
+  const url = callback.pathname.replace('/files', '') + callback.search
+  await app.inject({ method: 'HEAD', url })
+  t.match(log.join(''), '/cloud/connections/cloud/callback')
+  t.notMatch(log.join(''), /in-the-query|\?state|\?code/)
+})
+
+t.test('the same account connected again renews its row, and drops what was listed', async (t) => {
+  const events: ConnectionEvent[] = []
+  const { grant, as, oauth, app, db, cloud } = await oauthApp(t, {
+    plugin: { onConnectionChange: (event) => events.push(event) }
+  })
+  await grant('ann', { label: 'Mine' })
+  await as('ann').get(LISTING)
+  t.equal(app.folderCache.stats().entries, 1)
+  const before = await db.prisma.cloudConnection.findFirstOrThrow()
+  await grant('ann')
+  t.equal(app.folderCache.stats().entries, 0)
+  const after = await db.prisma.cloudConnection.findMany()
+  t.match(after, [{ id: before.id, label: 'Mine', version: before.version + 1, status: 'ACTIVE' }])
+  t.ok((after[0]?.connectedAt ?? 0) > before.connectedAt)
+  t.same(
+    events.map(({ type, connectionId }) => [type, connectionId]),
+    [
+      ['connected', before.id],
+      ['renewed', before.id]
+    ]
+  )
+  t.equal((await as('ann').get(LISTING)).statusCode, 200)
+  t.equal(cloud.tokens.at(-1), oauth.grants[1]?.accessToken, 'with the new token')
+})
+
+t.test('a connection that waits for its user is ACTIVE once the user has connected again', async (t) => {
+  const { grant, as, db } = await oauthApp(t)
+  await grant('ann')
+  await db.prisma.cloudConnection.updateMany({
+    data: { status: 'REQUIRES_REAUTH', lastErrorCode: 'ACCESS_DENIED' }
+  })
+  t.equal((await as('ann').get(LISTING)).statusCode, 503)
+  await grant('ann')
+  t.match(await db.prisma.cloudConnection.findMany(), [{ status: 'ACTIVE', lastErrorCode: null }])
+  t.equal((await as('ann').get(LISTING)).statusCode, 200)
+})
+
+t.test('another account stands beside the first, and one has to be named or marked', async (t) => {
+  const { grant, as, oauth, db } = await oauthApp(t)
+  await grant('ann')
+  oauth.signIn(BOB)
+  await grant('ann')
+  const second = await db.prisma.cloudConnection.findFirstOrThrow({ where: { accountId: BOB.id } })
+  t.equal(await db.prisma.cloudConnection.count(), 2)
+  const ambiguous = await as('ann').get(LISTING)
+  t.equal(ambiguous.statusCode, 400)
+  t.match(ambiguous.json(), { code: 'CONNECTION_AMBIGUOUS' })
+  const named = await as('ann').get(`${LISTING}?connection=${second.id}`)
+  t.same(namesIn(named.json<Listing>()), [`file of ${BOB.id}`])
+  await as('ann').send('PATCH', `/cloud/connections/${second.id}`, { default: true })
+  t.same(namesIn((await as('ann').get(LISTING)).json<Listing>()), [`file of ${BOB.id}`])
+})
+
+t.test('the provider is there for everybody, and says no more than how it is connected', async (t) => {
+  const { as } = await oauthApp(t)
+  const { providers } = (await as('ann').get('/cloud/providers')).json<{
+    providers: { id: string; connect: object }[]
+  }>()
+  t.same(providers.find(({ id }) => id === 'cloud')?.connect, { type: 'oauth2' })
+})
+
+t.test('nothing can be typed for a provider that is connected in the browser', async (t) => {
+  const { as, db } = await oauthApp(t)
+  const answer = await as('ann').send('POST', '/cloud/connections/cloud', { accessToken: 'hunter2' })
+  t.equal(answer.statusCode, 501)
+  t.match(answer.json(), { code: 'UNSUPPORTED' })
+  t.notMatch(answer.body, 'hunter2')
+  t.equal(await db.prisma.cloudConnection.count(), 0)
+})

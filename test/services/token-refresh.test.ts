@@ -1,0 +1,252 @@
+import { randomBytes } from 'node:crypto'
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import { openDatabase } from '../../src/infra/db/open-database.ts'
+import { hangs } from '../support/fake-oauth-faults.ts'
+import { FakeOAuth } from '../support/fake-oauth.ts'
+import { startOAuthCloud } from '../support/oauth-cloud.ts'
+import { postgresIsInstalled, startPostgres, type PostgresServer } from '../support/postgres.ts'
+import { LISTING } from '../support/refresh-cloud.ts'
+import { RefreshProcess } from '../support/refresh-fleet.ts'
+import { RefreshRows } from '../support/refresh-rows.ts'
+import { requireService } from '../support/services.ts'
+import { until } from '../support/until.ts'
+
+const ENDED = -1000
+const encryption = { current: 'k1', keys: { k1: randomBytes(32).toString('base64') } }
+const LISTED = { status: 200 }
+
+t.test('the refresh of tokens on a PostgreSQL server', async (t) => {
+  if (!requireService(t, 'postgres', postgresIsInstalled)) return
+  const server = await startPostgres(t)
+  await several(t, server)
+  await killed(t, server)
+  await apart(t, server)
+})
+
+interface World {
+  readonly oauth: FakeOAuth
+  readonly rows: RefreshRows
+  /** A session that is nobody else's. */
+  readonly sql: pg.Client
+  readonly processes: readonly RefreshProcess[]
+  /** So many listings of folders that nobody has asked for before. */
+  readonly list: (process: RefreshProcess, times?: number, user?: string) => ReturnType<RefreshProcess['ask']>
+  /** How many wait for a lock, or have one. */
+  readonly locks: (isGranted: boolean) => Promise<number>
+}
+
+/** Processes on a database of their own. */
+async function setUp(t: Test, server: PostgresServer, processes: number): Promise<World> {
+  const oauth = await FakeOAuth.start(t, { rotation: 'single-use' })
+  const { origin: cloudOrigin } = await startOAuthCloud(t, oauth)
+  const url = await server.createDatabase()
+  const database = await openDatabase({ url })
+  t.teardown(() => database.close())
+  const sql = new pg.Client(url)
+  sql.on('error', () => undefined)
+  await sql.connect()
+  t.teardown(() => sql.end().catch(() => undefined))
+  const settings = { url, issuer: oauth.url, cloudOrigin, encryption }
+  const started: RefreshProcess[] = []
+  // Each of them takes a processor for a while.
+  for (let n = 0; n < processes; n += 1) started.push(await RefreshProcess.start(t, settings))
+  let folders = 0
+  return {
+    oauth,
+    sql,
+    rows: new RefreshRows(database.prisma, encryption),
+    processes: started,
+    list: (process, times = 1, user = 'ann') =>
+      process.ask(
+        Array.from({ length: times }, () => ({ method: 'GET', url: `${LISTING}?folder=f${(folders += 1)}`, user }))
+      ),
+    locks: async (isGranted) => {
+      const { rows } = await sql.query<{ locks: number }>(
+        `SELECT count(*)::int AS locks FROM pg_locks
+         WHERE locktype = 'advisory' AND granted = $1
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+        [isGranted]
+      )
+      return rows[0]?.locks ?? 0
+    }
+  }
+}
+
+async function several(t: Test, server: PostgresServer): Promise<void> {
+  await t.test('twelve requests on four processes, five times: one call to the token endpoint each', async (t) => {
+    const { oauth, rows, processes, list } = await setUp(t, server, 4)
+    const id = await rows.add(oauth.issueGrant())
+    const grant = oauth.grants[0]!
+    for (let round = 1; round <= 5; round += 1) {
+      const { accessToken, refreshToken } = await rows.tokens(id)
+      oauth.expireAccessTokens()
+      // At first by what the row says of its token, then by what the provider says.
+      const tokens = { access_token: accessToken, ...(refreshToken !== undefined && { refresh_token: refreshToken }) }
+      if (round % 2 === 1) await rows.replace(id, tokens, ENDED)
+      const { version, credentialsRevision } = await rows.read(id)
+      const answers = await Promise.all(processes.map((process) => list(process, 3)))
+      t.same(answers.flat(), Array(12).fill(LISTED))
+      t.equal(oauth.tokenCalls(), round)
+      t.same(await rows.tokens(id), { accessToken: grant.accessToken, refreshToken: grant.refreshToken })
+      t.match(await rows.read(id), { version, credentialsRevision: credentialsRevision + 1, status: 'ACTIVE' })
+    }
+    t.ok(grant.isAlive)
+    t.notOk(grant.reuseDetected)
+    t.equal(grant.refreshes, 5)
+  })
+}
+
+async function killed(t: Test, server: PostgresServer): Promise<void> {
+  await t.test('a process that is killed in the middle of a refresh', async (t) => {
+    const world = await setUp(t, server, 4)
+    const { oauth, rows, processes, list, locks } = world
+
+    /** The first of these holds the lock, and the others wait for it; then it is no more. */
+    async function kill(first: RefreshProcess, others: readonly RefreshProcess[], user: string) {
+      const lost = t.rejects(list(first, 3, user), { message: /has ended/ })
+      const calls = oauth.tokenCalls()
+      await until(() => oauth.tokenCalls() > calls)
+      const answers = Promise.all(others.map((process) => list(process, 3, user)))
+      await until(async () => (await locks(false)) === others.length)
+      t.equal(oauth.tokenCalls(), calls + 1)
+      await first.kill()
+      await lost
+      return { answers, calls: () => oauth.tokenCalls() - calls }
+    }
+
+    await t.test('before the provider has done anything: the next one asks, for all', async (t) => {
+      const id = await rows.add(oauth.issueGrant(), { userId: 'ann', leftMs: ENDED })
+      oauth.failNext(1, hangs())
+      const { answers, calls } = await kill(processes[0]!, processes.slice(1), 'ann')
+      t.same((await answers).flat(), Array(9).fill(LISTED))
+      t.equal(calls(), 2)
+      const { refreshToken, isAlive } = oauth.grants[0]!
+      t.equal((await rows.tokens(id)).refreshToken, refreshToken)
+      t.ok(isAlive)
+    })
+
+    await t.test('after the provider has renewed, where the refresh token stays good: the same', async (t) => {
+      oauth.rules.rotation = 'rotate'
+      const id = await rows.add(oauth.issueGrant(), { userId: 'ben', leftMs: ENDED })
+      const gate = oauth.hold('token', { isPerformed: true })
+      const { answers, calls } = await kill(processes[1]!, processes.slice(2), 'ben')
+      await until(() => gate.held === 2)
+      gate.release()
+      t.same((await answers).flat(), Array(6).fill(LISTED))
+      t.equal(calls(), 2)
+      t.equal((await rows.tokens(id)).refreshToken, oauth.grants[1]?.refreshToken)
+    })
+
+    await t.test(
+      'after the provider has renewed for the only time: its user has to come, and nobody hangs',
+      async (t) => {
+        oauth.rules.rotation = 'single-use'
+        const id = await rows.add(oauth.issueGrant(), { userId: 'cid', leftMs: ENDED })
+        const gate = oauth.hold('token', { isPerformed: true })
+        const { answers, calls } = await kill(processes[2]!, processes.slice(3), 'cid')
+        await until(() => gate.held === 2)
+        gate.release()
+        t.same((await answers).flat(), Array(3).fill({ status: 503, code: 'CONNECTION_INACTIVE' }))
+        t.equal(calls(), 2)
+        t.match(await rows.read(id), { status: 'REQUIRES_REAUTH' })
+      }
+    )
+  })
+}
+
+async function apart(t: Test, server: PostgresServer): Promise<void> {
+  await t.test('a refresh and what else happens to the database', async (t) => {
+    const { oauth, rows, sql, processes, list, locks } = await setUp(t, server, 1)
+    const service = processes[0]!
+
+    for (const [what, change, then] of [
+      ['removes', 'DELETE FROM cloud_connections WHERE id = $1', { status: 503, code: 'CONNECTION_MISSING' }],
+      [
+        'disables',
+        "UPDATE cloud_connections SET status = 'DISABLED' WHERE id = $1",
+        { status: 503, code: 'CONNECTION_INACTIVE' }
+      ]
+    ] as const) {
+      await t.test(`who ${what} the connection does not wait for the provider`, async (t) => {
+        const id = await rows.add(oauth.issueGrant(), { leftMs: ENDED })
+        const gate = oauth.hold()
+        const order: string[] = []
+        const listing = list(service).then((answers) => {
+          order.push('listing')
+          return answers
+        })
+        await gate.reached
+        t.equal((await sql.query(change, [id])).rowCount, 1)
+        order.push('change')
+        t.notOk(oauth.calls.token.at(-1)?.isBroken, 'the provider is still being asked')
+        const { rows: changed } = await sql.query('SELECT * FROM cloud_connections')
+        gate.release()
+        t.same(await listing, [then])
+        t.same(order, ['change', 'listing'])
+        t.same((await sql.query('SELECT * FROM cloud_connections')).rows, changed)
+        await sql.query('DELETE FROM cloud_connections')
+      })
+    }
+
+    await t.test('a disconnect by the same process does not wait either, and the row stays gone', async (t) => {
+      const id = await rows.add(oauth.issueGrant(), { leftMs: ENDED })
+      const gate = oauth.hold('token', { isPerformed: true })
+      const listing = list(service)
+      await gate.reached
+      const removed = await service.ask([{ method: 'DELETE', url: `/cloud/connections/${id}`, user: 'ann' }])
+      t.same(removed, [{ status: 204 }])
+      t.notOk(oauth.calls.token.at(-1)?.isBroken, 'the provider is still being asked')
+      gate.release()
+      t.match(await listing, [{ status: 503 }])
+      t.same((await sql.query('SELECT id FROM cloud_connections')).rows, [])
+    })
+
+    await t.test('of ten connections that are to be refreshed two hold a connection to the database', async (t) => {
+      const users = Array.from({ length: 10 }, (_, n) => `user ${n}`)
+      for (const userId of users) await rows.add(oauth.issueGrant(), { userId, leftMs: ENDED })
+      const before = oauth.tokenCalls()
+      const gate = oauth.hold()
+      const listings = users.map((user) => list(service, 1, user))
+      await until(() => gate.held === 2)
+      // Whatever was before these in the process has had its turn.
+      for (let n = 0; n < 5; n += 1) {
+        t.same(await service.ask([{ method: 'GET', url: '/cloud/connections', user: 'ann' }]), [LISTED])
+      }
+      t.equal(gate.held, 2)
+      t.equal(await locks(true), 2)
+      const { rows: sessions } = await sql.query(
+        `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL
+           AND pid <> pg_backend_pid()`
+      )
+      t.equal(sessions.length, 2)
+      gate.release()
+      t.same((await Promise.all(listings)).flat(), Array(10).fill(LISTED))
+      t.equal(oauth.tokenCalls() - before, 10)
+      t.equal(await locks(true), 0)
+      await sql.query('DELETE FROM cloud_connections')
+    })
+
+    await t.test('a database that goes away before the new tokens are stored costs them not', async (t) => {
+      const id = await rows.add(oauth.issueGrant(), { leftMs: ENDED })
+      const before = oauth.tokenCalls()
+      const gate = oauth.hold('token', { isPerformed: true })
+      const listing = list(service)
+      await gate.reached
+      await server.stop()
+      gate.release()
+      t.same(await listing, [{ status: 503, code: 'DATABASE_UNAVAILABLE' }])
+      await server.start()
+      const answers: unknown[] = []
+      // The pool may not have heard of all its connections yet.
+      await until(async () => {
+        answers.push(...(await list(service)))
+        return JSON.stringify(answers.at(-1)) === JSON.stringify(LISTED)
+      })
+      t.equal(oauth.tokenCalls() - before, 1)
+      const { accessToken, refreshToken, isAlive } = oauth.grants.at(-1)!
+      t.same(await rows.tokens(id), { accessToken, refreshToken })
+      t.ok(isAlive)
+    })
+  })
+}

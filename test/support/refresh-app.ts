@@ -1,0 +1,62 @@
+import type { Test } from 'tap'
+import type { CloudStorageOptions, ConnectionEvent } from '../../src/index.ts'
+import type { PrismaLike } from '../../src/infra/db/prisma-client.ts'
+import { emptyDatabase, encryption, testApp } from './app.ts'
+import { FAKE_CLIENT_SECRET, type FakeOAuthOptions } from './fake-oauth-rules.ts'
+import { FakeOAuth } from './fake-oauth.ts'
+import { startOAuthCloud } from './oauth-cloud.ts'
+import { cloudOptions, LISTING } from './refresh-cloud.ts'
+import { RefreshRows } from './refresh-rows.ts'
+
+export interface RefreshAppOptions {
+  readonly oauth?: FakeOAuthOptions
+  readonly app?: Partial<CloudStorageOptions>
+  /** Each statement for itself: the embedded database has one session, which a refresh would keep to itself. */
+  readonly isInterleaved?: boolean
+}
+
+/** The whole plugin with the provider `cloud`, what is behind that, and all that is said. */
+export async function refreshApp(t: Test, { oauth: rules, app, isInterleaved = false }: RefreshAppOptions = {}) {
+  const oauth = await FakeOAuth.start(t, rules)
+  const cloud = await startOAuthCloud(t, oauth)
+  const { prisma } = await emptyDatabase()
+  const events: ConnectionEvent[] = []
+  const lines: string[] = []
+  const running = await testApp(
+    t,
+    {
+      ...cloudOptions(oauth.url, cloud.origin),
+      onConnectionChange: (event) => events.push(event),
+      ...(isInterleaved && { prisma: withoutTransactions(prisma) }),
+      ...app
+    },
+    { logger: { level: 'debug', stream: { write: (line: string) => lines.push(line) } } }
+  )
+  const rows = new RefreshRows(prisma, app?.encryption ?? encryption)
+  const isSecret = (text: string): boolean =>
+    ['SECRET', FAKE_CLIENT_SECRET, encodeURIComponent(FAKE_CLIENT_SECRET), ...cloud.tokens]
+      .concat(oauth.grants.flatMap(({ accessToken, refreshToken }) => [accessToken, refreshToken ?? 'SECRET']))
+      .concat(oauth.calls.token.map(({ params }) => params['refresh_token'] ?? 'SECRET'))
+      .some((secret) => text.includes(secret))
+  return {
+    ...running,
+    oauth,
+    cloud,
+    rows,
+    events,
+    lines,
+    list: (query = '', user = 'ann') => running.as(user).get(LISTING + query),
+    /** Whether an answer or the log has let out a token, or what upstream said. */
+    hasLeaked: (...bodies: string[]): boolean => [...bodies, ...lines].some(isSecret)
+  }
+}
+
+function withoutTransactions(prisma: Awaited<ReturnType<typeof emptyDatabase>>['prisma']): PrismaLike {
+  return {
+    cloudConnection: prisma.cloudConnection,
+    oAuthState: prisma.oAuthState,
+    $queryRaw: (query, ...values) => prisma.$queryRaw(query, ...values),
+    $executeRaw: (query, ...values) => prisma.$executeRaw(query, ...values),
+    $transaction: (work) => work(prisma)
+  }
+}

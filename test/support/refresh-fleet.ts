@@ -1,0 +1,61 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+import type { RefreshProcessAnswer, RefreshProcessCall, RefreshProcessSettings } from './refresh-process.ts'
+
+type Ask = RefreshProcessCall['asks'][number]
+type Answers = RefreshProcessAnswer['answers']
+
+const PROGRAM = fileURLToPath(new URL('refresh-process.ts', import.meta.url))
+
+/** One process of the service. */
+export class RefreshProcess {
+  readonly #child: ChildProcess
+  readonly #exited: Promise<unknown>
+  #calls = 0
+
+  private constructor(child: ChildProcess) {
+    this.#child = child
+    this.#exited = once(child, 'exit')
+    // One for each call that is under way.
+    child.setMaxListeners(0)
+  }
+
+  /** Ends with the test. */
+  static async start(t: Test, settings: RefreshProcessSettings): Promise<RefreshProcess> {
+    const child = fork(PROGRAM, [JSON.stringify(settings)], { execArgv: ['--import', 'tsx'] })
+    const started = new RefreshProcess(child)
+    t.teardown(async () => {
+      if (child.connected) child.disconnect()
+      await started.#exited
+    })
+    await Promise.race([once(child, 'message'), started.#exited])
+    if (!child.connected) throw new Error('The process of the service did not start')
+    return started
+  }
+
+  /** Asks all at once. Fails when the process ends before it has answered. */
+  async ask(asks: readonly Ask[]): Promise<Answers> {
+    const call = (this.#calls += 1)
+    const answered = new Promise<Answers>((resolve) => {
+      const hear = (message: RefreshProcessAnswer) => {
+        if (message.call !== call) return
+        this.#child.off('message', hear)
+        resolve(message.answers)
+      }
+      this.#child.on('message', hear)
+    })
+    this.#child.send({ call, asks } satisfies RefreshProcessCall)
+    const ended = this.#exited.then(() => {
+      throw new Error('The process of the service has ended')
+    })
+    return await Promise.race([answered, ended])
+  }
+
+  /** Without a word to anybody. */
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL')
+    await this.#exited
+  }
+}

@@ -1,0 +1,65 @@
+import { parseTokens, serialiseTokens } from '../../src/connections/stored-tokens.ts'
+import { Secret } from '../../src/domain/secret.ts'
+import { createCredentialCipher } from '../../src/infra/crypto/envelope.ts'
+import { createKeyRing, type KeyRingOptions } from '../../src/infra/crypto/key-ring.ts'
+import { createConnectionStore } from '../../src/infra/db/connection-store.ts'
+import type { Database } from '../../src/infra/db/open-database.ts'
+import type { FakeTokenResponse } from './fake-oauth-grants.ts'
+
+type Prisma = Database['prisma']
+type Tokens = Pick<FakeTokenResponse, 'access_token' | 'refresh_token'>
+
+const HOUR = 3_600_000
+
+export interface RowTokens {
+  readonly userId?: string
+  /** How long the access token still lives, as far as the row knows. Default: an hour; what is negative has ended. */
+  readonly leftMs?: number
+}
+
+/** Rows of the provider `cloud`, whose tokens are sealed as the plugin would with such keys. */
+export class RefreshRows {
+  readonly #prisma: Prisma
+  readonly #cipher: ReturnType<typeof createCredentialCipher>
+
+  constructor(prisma: Prisma, keys: KeyRingOptions) {
+    this.#prisma = prisma
+    this.#cipher = createCredentialCipher(createKeyRing(keys))
+  }
+
+  /** A row with these tokens; gives its id. */
+  async add(tokens: Tokens, { userId = 'ann', leftMs = HOUR }: RowTokens = {}): Promise<string> {
+    const store = createConnectionStore(this.#prisma)
+    const connection = { userId, provider: 'cloud', accountId: 'account', label: 'Mine', scopes: [] }
+    const saved = await store.saveConnected(connection, (id) => this.#seal(id, userId, tokens, leftMs), 100)
+    return saved.id
+  }
+
+  /** Other tokens in a row, or the same with another end. */
+  async replace(id: string, tokens: Tokens, leftMs: number): Promise<void> {
+    const { userId } = await this.read(id)
+    const credentials = this.#seal(id, userId, tokens, leftMs)
+    await this.#prisma.cloudConnection.update({ where: { id }, data: { credentials } })
+  }
+
+  read(id: string) {
+    return this.#prisma.cloudConnection.findUniqueOrThrow({ where: { id } })
+  }
+
+  async tokens(id: string): Promise<{ accessToken: string; refreshToken: string | undefined }> {
+    const { userId, provider, credentials } = await this.read(id)
+    const opened = parseTokens(this.#cipher.open(credentials, { userId, provider, connectionId: id }))
+    return { accessToken: opened.accessToken.reveal(), refreshToken: opened.refreshToken?.reveal() }
+  }
+
+  #seal(connectionId: string, userId: string, tokens: Tokens, leftMs: number): string {
+    const expiresAt = Date.now() + leftMs
+    const sealed = serialiseTokens({
+      accessToken: new Secret(tokens.access_token),
+      refreshToken: tokens.refresh_token === undefined ? null : new Secret(tokens.refresh_token),
+      obtainedAt: expiresAt - HOUR,
+      expiresAt
+    })
+    return this.#cipher.seal(sealed, { userId, provider: 'cloud', connectionId })
+  }
+}
