@@ -42,6 +42,11 @@ export type ByteRange = { readonly start: number; readonly end?: number } | { re
 
 export interface DownloadCall extends Call {
   readonly range?: ByteRange
+  /**
+   * The `mimeType` of one of the entry's `exportFormats`, for a document that the provider makes into a file. Left out:
+   * the first of them. What is made has no size and no ranges; any other value is `INVALID_REQUEST`.
+   */
+  readonly exportAs?: string
 }
 
 export interface Download {

@@ -23,11 +23,12 @@ export type ManagedStoreRegistry = {
 export const PROVIDERS: ProviderRegistry = {
   s3: () => import('./s3.ts'),
   webdav: () => import('./webdav.ts'),
-  nextcloud: () => import('./nextcloud.ts')
+  nextcloud: () => import('./nextcloud.ts'),
+  google_drive: () => import('./google-drive.ts')
 }
 
 /** Those where users grant access in the browser: known before anything is imported, since they need a registration. */
-export const OAUTH_PROVIDERS: ReadonlySet<string> = new Set()
+export const OAUTH_PROVIDERS: ReadonlySet<string> = new Set(['google_drive'])
 
 /** Where the host can keep documents of its own. */
 export const MANAGED_STORES: ManagedStoreRegistry = {

@@ -31,6 +31,11 @@ export async function listAll(
   return entries
 }
 
+/** What the backend calls its root: `null` where it has no id of its own. */
+export async function rootOf(backend: StorageBackend): Promise<string | null> {
+  return (await backend.listFolder(null, { ...call(), limit: 1 })).folder.id
+}
+
 /** The entry at a path below the root. Ids are opaque: whoever wants one lists. */
 export async function find(backend: StorageBackend, path: string): Promise<Entry> {
   let folderId: string | null = null

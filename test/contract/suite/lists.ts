@@ -64,7 +64,12 @@ export function lists(t: Test, open: Open): void {
     ])
     const file = page.entries.find(({ kind }) => kind === 'file')
     t.equal(file?.size, 5)
-    for (const entry of page.entries) t.same(Object.keys(entry).sort(), FIELDS, 'no field is missing')
+    for (const entry of page.entries) {
+      t.same(Object.keys(entry).sort(), FIELDS, 'no field is missing')
+      t.equal(entry.parentId, page.folder.id, 'the root has one name')
+    }
+    const { id } = page.folder
+    if (id !== null) t.same(await backend.listFolder(id, { ...call(), limit: 1000 }), page, 'and is listed by it')
   })
 
   t.test('a folder is listed by its id, and says where it is', async (t) => {

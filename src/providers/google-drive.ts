@@ -1,0 +1,41 @@
+import type { AuthorizationServer } from '../domain/oauth.ts'
+import { defineProvider, type OAuthProvider } from '../domain/provider.ts'
+import { CAPABILITIES } from './google-drive/backend.ts'
+import { openDrive } from './google-drive/open.ts'
+
+/** Where the service is. */
+export interface DriveEndpoints {
+  /** The origin of the API, uploads included. */
+  readonly api: string
+  readonly server: AuthorizationServer
+}
+
+const GOOGLE: DriveEndpoints = {
+  api: 'https://www.googleapis.com',
+  server: {
+    issuer: 'https://accounts.google.com',
+    authorizationEndpoint: 'https://accounts.google.com/o/oauth2/v2/auth',
+    tokenEndpoint: 'https://oauth2.googleapis.com/token',
+    revocationEndpoint: 'https://oauth2.googleapis.com/revoke'
+  }
+}
+
+/** My Drive of a Google account, and the shared drives that it is a member of. */
+export function googleDrive({ api, server }: DriveEndpoints = GOOGLE): OAuthProvider {
+  return defineProvider({
+    id: 'google_drive',
+    label: 'Google Drive',
+    capabilities: CAPABILITIES,
+    connect: {
+      type: 'oauth2',
+      server,
+      clientAuthentication: 'client_secret_post',
+      scopes: ['https://www.googleapis.com/auth/drive.readonly'],
+      // Google gives a refresh token at the first consent alone, unless it is made to ask again.
+      authorizationParameters: { access_type: 'offline', prompt: 'consent' }
+    },
+    open: (context) => openDrive(api, context)
+  })
+}
+
+export const provider: OAuthProvider = googleDrive()

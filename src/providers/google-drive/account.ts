@@ -1,0 +1,23 @@
+import type { Account, Call } from '../../domain/storage-backend.ts'
+import { failure } from '../shared/http-failure.ts'
+import { readSize } from './entries.ts'
+import type { DriveServer } from './server.ts'
+
+/** The user, as Drive calls them. A quota without a limit is that of an organisation that has none, or shares one. */
+export async function readAccount({ client }: DriveServer, { signal }: Call): Promise<Account> {
+  const fields = 'user(displayName,emailAddress,permissionId),storageQuota'
+  const { user, storageQuota } = await client.call({ signal, missing: 'OBJECT_NOT_FOUND' }, (drive, options) =>
+    drive.about.get({ fields }, options)
+  )
+  const { permissionId, displayName, emailAddress } = user ?? {}
+  if (typeof permissionId !== 'string' || permissionId === '') {
+    throw failure('PROVIDER_ERROR', 'Google Drive does not say who this is')
+  }
+  const used = readSize(storageQuota?.usage)
+  return {
+    id: permissionId,
+    name: displayName || emailAddress || permissionId,
+    email: emailAddress || null,
+    quota: used === null ? null : { used, total: readSize(storageQuota?.limit) }
+  }
+}

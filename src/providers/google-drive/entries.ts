@@ -1,0 +1,89 @@
+import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
+import type { Entry, ShortcutTarget } from '../../domain/entry.ts'
+import { failure } from '../shared/http-failure.ts'
+import { readIsoTime } from '../shared/iso-time.ts'
+import { formatId, ROOT } from './ids.ts'
+import { exportFormatsOf, kindOf } from './media-types.ts'
+
+const DIGITS = /^\d{1,16}$/
+
+/** A file, a folder or what else is listed. @param place how it and its folder are called here */
+export function fileEntry(
+  file: drive_v3.Schema$File,
+  place: { readonly id?: string; readonly parentId: string | null }
+): Entry {
+  const { id, name, mimeType, capabilities } = file
+  if (typeof id !== 'string' || typeof name !== 'string' || typeof mimeType !== 'string') {
+    throw failure('PROVIDER_ERROR', 'Google Drive told of something that has no id, no name or no type')
+  }
+  const kind = kindOf(mimeType)
+  const isFolder = kind === 'folder'
+  const isFile = kind === 'file'
+  const exportFormats = exportFormatsOf(mimeType)
+  const write = isFolder ? capabilities?.canAddChildren : capabilities?.canEdit
+  return {
+    id: place.id ?? formatId(id, file.resourceKey),
+    parentId: place.parentId,
+    driveId: file.driveId ?? null,
+    name,
+    kind,
+    mimeType: isFolder ? null : mimeType,
+    // Of a document Google tells a size that is not that of any export.
+    size: isFile && exportFormats.length === 0 ? readSize(file.size) : null,
+    createdAt: readIsoTime(file.createdTime),
+    modifiedAt: readIsoTime(file.modifiedTime),
+    version: isFile ? (file.headRevisionId ?? file.md5Checksum ?? file.version ?? null) : null,
+    hash: typeof file.md5Checksum === 'string' ? { algorithm: 'md5', value: file.md5Checksum } : null,
+    exportFormats,
+    target: kind === 'shortcut' ? targetOf(file.shortcutDetails) : null,
+    webUrl: file.webViewLink ?? null,
+    thumbnailUrl: null,
+    path: null,
+    can: {
+      list: isFolder ? (capabilities?.canListChildren ?? null) : false,
+      download: isFile ? (capabilities?.canDownload ?? null) : false,
+      write: write ?? null
+    }
+  }
+}
+
+/** A shared drive, in the root: whoever is told of it may at least see what is in it. */
+export function driveEntry({ id, name, createdTime }: drive_v3.Schema$Drive): Entry {
+  if (typeof id !== 'string' || typeof name !== 'string') {
+    throw failure('PROVIDER_ERROR', 'Google Drive told of a shared drive that has no id or no name')
+  }
+  return {
+    id,
+    parentId: ROOT,
+    driveId: id,
+    name,
+    kind: 'drive',
+    mimeType: null,
+    size: null,
+    createdAt: readIsoTime(createdTime),
+    modifiedAt: null,
+    version: null,
+    hash: null,
+    exportFormats: [],
+    target: null,
+    webUrl: null,
+    thumbnailUrl: null,
+    path: null,
+    can: { list: true, download: false, write: null }
+  }
+}
+
+/** In bytes; Google writes 64-bit numbers as texts. */
+export function readSize(size: string | null | undefined): number | null {
+  return typeof size === 'string' && DIGITS.test(size) && Number.isSafeInteger(Number(size)) ? Number(size) : null
+}
+
+function targetOf(details: drive_v3.Schema$File['shortcutDetails']): ShortcutTarget {
+  const { targetId, targetMimeType, targetResourceKey } = details ?? {}
+  return {
+    id: typeof targetId === 'string' ? formatId(targetId, targetResourceKey) : null,
+    kind: typeof targetMimeType === 'string' ? kindOf(targetMimeType) : null,
+    mimeType: targetMimeType ?? null,
+    state: 'unknown'
+  }
+}

@@ -1,0 +1,83 @@
+import { Diagnosis, type StorageError } from '../../domain/errors.ts'
+import type { HttpAnswer } from '../../domain/egress.ts'
+import { providerFailure, type ProviderFailureCode } from '../../domain/provider-failure.ts'
+import { describeExchange } from '../../infra/net/redact.ts'
+import { readRetryAfter } from '../../infra/net/retry-after.ts'
+import { httpFailure, type Missing } from '../shared/http-failure.ts'
+import { asObject } from '../shared/read-json.ts'
+
+/** Google counts days in a time zone of its own, and does not say when one ends. */
+const DAILY_LIMIT_MS = 15 * 60_000
+
+/** By `error.errors[].reason`, and by `error.details[].reason` (Google's "Resolve errors" and AIP-193). */
+const REASONS: Readonly<Record<string, ProviderFailureCode>> = {
+  rateLimitExceeded: 'PROVIDER_THROTTLED',
+  userRateLimitExceeded: 'PROVIDER_THROTTLED',
+  sharingRateLimitExceeded: 'PROVIDER_THROTTLED',
+  dailyLimitExceeded: 'PROVIDER_THROTTLED',
+  insufficientPermissions: 'INSUFFICIENT_SCOPE',
+  ACCESS_TOKEN_SCOPE_INSUFFICIENT: 'INSUFFICIENT_SCOPE',
+  appNotAuthorizedToFile: 'INSUFFICIENT_SCOPE',
+  storageQuotaExceeded: 'QUOTA_EXCEEDED',
+  teamDriveFileLimitExceeded: 'QUOTA_EXCEEDED',
+  activeItemCreationLimitExceeded: 'QUOTA_EXCEEDED',
+  numChildrenInNonRootLimitExceeded: 'QUOTA_EXCEEDED',
+  exportSizeLimitExceeded: 'PAYLOAD_TOO_LARGE',
+  fileNotDownloadable: 'UNSUPPORTED',
+  fileNotExportable: 'UNSUPPORTED',
+  accessNotConfigured: 'PROVIDER_ERROR',
+  SERVICE_DISABLED: 'PROVIDER_ERROR',
+  parentNotAFolder: 'FOLDER_NOT_FOUND'
+}
+const BY_REASON: ReadonlyMap<string, ProviderFailureCode> = new Map(Object.entries(REASONS))
+const DISABLED: ReadonlySet<string> = new Set(['accessNotConfigured', 'SERVICE_DISABLED'])
+
+/**
+ * What a refusal of Google's means. Most of them are a 403, throttles too: the reason tells, never the message.
+ *
+ * @param data the body as JSON; `undefined` where it is none
+ */
+export function driveFailure(
+  method: string,
+  answer: Omit<HttpAnswer, 'body' | 'discard'>,
+  data: unknown,
+  missing: Missing
+): StorageError {
+  const { status, headers, url } = answer
+  const exchange = describeExchange(method, url, answer)
+  const { reasons, location } = readRefusal(data)
+  const reason = reasons.find((each) => BY_REASON.has(each))
+  const code = reason === undefined ? undefined : BY_REASON.get(reason)
+  if (code !== undefined && reason !== undefined && status >= 400 && status < 500) {
+    const retryAfterMs = code === 'PROVIDER_THROTTLED' ? waitOf(reason, readRetryAfter(headers)) : undefined
+    const hint = DISABLED.has(reason) ? ': the Drive API is not enabled in the Google Cloud project of the client' : ''
+    return providerFailure(code, {
+      cause: new Diagnosis(`${exchange}, ${reason}${hint}`),
+      ...(retryAfterMs !== undefined && { retryAfterMs })
+    })
+  }
+  if (status === 400 && reasons.includes('invalid') && location === 'pageToken') {
+    return providerFailure('CURSOR_EXPIRED', { cause: new Diagnosis(`${exchange} of a page token`) })
+  }
+  // Of an upload session, which gets no token of ours: it says nothing of the grant.
+  if (status === 401) return providerFailure('ACCESS_DENIED', { cause: new Diagnosis(exchange) })
+  // "Not found" on a page of HTML says that we are talking to something else, not that an object is gone. What we ask
+  // is built from ids that have the right form, so that a bad request is our mistake and not the caller's.
+  if ((status === 404 && reasons.length === 0) || (status === 400 && method === 'GET')) {
+    return providerFailure('PROVIDER_ERROR', { cause: new Diagnosis(exchange) })
+  }
+  return httpFailure(method, answer, missing)
+}
+
+function waitOf(reason: string, retryAfterMs: number | undefined): number | undefined {
+  return reason === 'dailyLimitExceeded' ? Math.max(DAILY_LIMIT_MS, retryAfterMs ?? 0) : retryAfterMs
+}
+
+function readRefusal(data: unknown): { readonly reasons: readonly string[]; readonly location: unknown } {
+  const { errors, details } = asObject(asObject(data)['error'])
+  const told = [errors, details].flatMap((list): unknown[] => (Array.isArray(list) ? list : [])).map(asObject)
+  return {
+    reasons: told.map(({ reason }) => reason).filter((reason) => typeof reason === 'string'),
+    location: told[0]?.['location']
+  }
+}

@@ -1,0 +1,138 @@
+import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
+import type { Entry, EntryPage, IncompleteReason } from '../../domain/entry.ts'
+import { isStorageError, StorageError } from '../../domain/errors.ts'
+import type { ListCall } from '../../domain/storage-backend.ts'
+import { failure } from '../shared/http-failure.ts'
+import { requireLimit } from '../shared/page-limit.ts'
+import { asObject } from '../shared/read-json.ts'
+import { type Place, readCursor, writeCursor } from './cursor.ts'
+import { fileEntry } from './entries.ts'
+import { type DriveId, parseId, ROOT } from './ids.ts'
+import { type Corpus, childrenQuery, listParameters } from './query.ts'
+import { type DriveServer, lookAtFolder, rootId } from './server.ts'
+import { listDrives, MAX_DRIVES } from './shared-drives.ts'
+import { withTargets } from './shortcuts.ts'
+
+/** A listed folder: what Google is asked for, and what we call it. */
+interface Folder extends DriveId {
+  readonly shownAs: string
+}
+
+interface Files {
+  readonly entries: readonly Entry[]
+  readonly token: string | null
+  readonly isPartial: boolean
+  /** Whether Google told of nothing at all. */
+  readonly isEmpty: boolean
+}
+
+const ROOT_FOLDER: Folder = { id: ROOT, resourceKey: null, shownAs: ROOT }
+
+/** One page of a folder: one call of Google's, but for what is empty, for shortcuts, and at the root for its drives. */
+export async function listFolder(server: DriveServer, folderId: string | null, call: ListCall): Promise<EntryPage> {
+  requireLimit(call.limit)
+  const folder = await folderOf(server, folderId, call)
+  const place = call.cursor === undefined ? null : readCursor(call.cursor, call.limit)
+  if (place?.phase === 'drives' && (folder.id !== ROOT || call.kind !== undefined)) {
+    throw new StorageError('INVALID_CURSOR', 'This cursor does not belong to this listing.')
+  }
+  if (place?.phase === 'files') return filesPage(server, folder, place, call)
+  if (folder.id === ROOT && call.kind === undefined) return rootPage(server, place, call)
+  return firstPage(server, folder, call)
+}
+
+/** The shared drives, and what is at the top of My Drive behind the last of them where most of a page is left. */
+async function rootPage(server: DriveServer, place: Place | null, call: ListCall): Promise<EntryPage> {
+  const { limit } = call
+  const pageSize = place?.pageSize ?? Math.min(limit, MAX_DRIVES)
+  const drives = await listDrives(server, place?.token ?? null, pageSize, call)
+  const next = { phase: 'drives', token: drives.token, pageSize, driveId: null, isPartial: false } as const
+  if (drives.token !== null) return toPage(ROOT_FOLDER, drives.entries, next, false)
+  // Google wants each page of the files to be of the size of the first one, which then shows fewer of them.
+  const room = limit - drives.entries.length
+  const files = { ...next, phase: 'files', token: null, pageSize: room } as const
+  if (room < limit / 2) return toPage(ROOT_FOLDER, drives.entries, { ...files, pageSize: limit }, false)
+  const page = await filesPage(server, ROOT_FOLDER, files, call)
+  return { ...page, entries: [...drives.entries, ...page.entries] }
+}
+
+/**
+ * The first page of a folder, in the shared drive that it was last seen in. To a search, a folder that is gone, or is
+ * none, looks like one that is empty: where nothing comes, the folder itself is looked at.
+ */
+async function firstPage(server: DriveServer, folder: Folder, call: ListCall): Promise<EntryPage> {
+  const { places } = server
+  const begin = (driveId: string | null): Place => {
+    return { phase: 'files', token: null, pageSize: call.limit, driveId, isPartial: false }
+  }
+  const known = begin(places.driveOf(folder.id))
+  const listed = await listFiles(server, folder, known, call).catch((error: unknown) => {
+    if (known.driveId === null || !isStorageError(error, 'FOLDER_NOT_FOUND')) throw error
+    places.forget(folder.id)
+    return null
+  })
+  if (listed !== null && (!listed.isEmpty || folder.id === ROOT)) return pageOf(folder, known, listed)
+  const { driveId = null } = await lookAtFolder(server, folder, call)
+  if (listed !== null && (known.driveId === null || driveId === known.driveId)) return pageOf(folder, known, listed)
+  // It has been moved.
+  return filesPage(server, folder, begin(driveId), call)
+}
+
+async function filesPage(server: DriveServer, folder: Folder, place: Place, call: ListCall): Promise<EntryPage> {
+  return pageOf(folder, place, await listFiles(server, folder, place, call))
+}
+
+async function listFiles(server: DriveServer, folder: Folder, place: Place, call: ListCall): Promise<Files> {
+  const { client, places } = server
+  const { signal, kind } = call
+  const corpus: Corpus = folder.id === ROOT ? 'user' : place.driveId === null ? null : { driveId: place.driveId }
+  const parameters = listParameters(childrenQuery(folder.id, kind), corpus, place.pageSize)
+  const page = place.token === null ? parameters : { ...parameters, pageToken: place.token }
+  const answer = await client.call({ signal, missing: 'FOLDER_NOT_FOUND', about: folder }, (drive, options) =>
+    drive.files.list(page, options)
+  )
+  const files = requireFiles(answer.files, place.pageSize)
+  for (const file of files) places.learn(file)
+  if (folder.id === ROOT) places.root ??= files[0]?.parents?.[0] ?? null
+  const entries = files.map((file) => fileEntry(file, { parentId: folder.shownAs }))
+  const wanted = kind === undefined ? entries : entries.filter((entry) => entry.kind === kind)
+  return {
+    entries: await withTargets(server, wanted, call),
+    token: answer.nextPageToken === '' ? null : (answer.nextPageToken ?? null),
+    isPartial: place.isPartial || answer.incompleteSearch === true,
+    isEmpty: files.length === 0
+  }
+}
+
+/** @throws StorageError `PROVIDER_ERROR` for an answer that holds no list, or a longer one than was asked for */
+function requireFiles(files: unknown, pageSize: number): drive_v3.Schema$File[] {
+  if (Array.isArray(files) && files.length <= pageSize) return files.map(asObject)
+  throw failure('PROVIDER_ERROR', 'Google Drive answered without a list of files, or with too long a one')
+}
+
+function pageOf(folder: Folder, place: Place, { entries, token, isPartial }: Files): EntryPage {
+  return toPage(folder, entries, token === null ? null : { ...place, token, isPartial }, isPartial)
+}
+
+function toPage({ shownAs }: Folder, entries: readonly Entry[], next: Place | null, isPartial: boolean): EntryPage {
+  const reason: IncompleteReason | null = next !== null ? 'more' : isPartial ? 'provider-partial' : null
+  return {
+    folder: { id: shownAs, name: null, parentId: null },
+    entries,
+    next: next === null ? null : writeCursor(next),
+    complete: reason === null,
+    reason
+  }
+}
+
+/** Ids of roots, ours and those of shared drives, begin like this (seen; not documented). */
+const ROOT_ID = /^0A/
+
+/** All names of the root become one. @throws StorageError `FOLDER_NOT_FOUND` for what can be no id */
+async function folderOf(server: DriveServer, folderId: string | null, call: ListCall): Promise<Folder> {
+  if (folderId === null || folderId === ROOT) return ROOT_FOLDER
+  const parsed = parseId(folderId, 'FOLDER_NOT_FOUND')
+  const mayBeRoot = ROOT_ID.test(parsed.id) && server.places.driveOf(parsed.id) === null
+  const root = mayBeRoot ? await rootId(server, call) : server.places.root
+  return parsed.id === root ? ROOT_FOLDER : { ...parsed, shownAs: folderId }
+}

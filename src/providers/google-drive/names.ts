@@ -1,0 +1,59 @@
+import type { Entry } from '../../domain/entry.ts'
+import { StorageError } from '../../domain/errors.ts'
+import type { Call } from '../../domain/storage-backend.ts'
+import { failure } from '../shared/http-failure.ts'
+import { isSegment } from '../shared/object-path.ts'
+import { asObject } from '../shared/read-json.ts'
+import { fileEntry } from './entries.ts'
+import { type DriveId, parseId, ROOT } from './ids.ts'
+import { childrenQuery, listParameters, quoted } from './query.ts'
+import { type DriveServer, lookAtFolder } from './server.ts'
+
+/** Google takes much longer ones, and slashes too; what we store could be copied to any other provider. */
+const MAX_NAME_BYTES = 1024
+const PAGE_SIZE = 100
+/** Google may answer with less than there is, and with nothing at all, before the last page. */
+const MAX_PAGES = 10
+
+/** @throws StorageError `INVALID_REQUEST` */
+export function requireName(name: string): void {
+  if (isSegment(name) && Buffer.byteLength(name) <= MAX_NAME_BYTES) return
+  throw new StorageError('INVALID_REQUEST', 'This cannot be the name of a file or folder.')
+}
+
+/**
+ * The folder that something is written into, looked at: Google would write into one that is in the trash.
+ *
+ * @throws StorageError `FOLDER_NOT_FOUND`
+ */
+export async function checkedParent(server: DriveServer, parentId: string | null, call: Call): Promise<DriveId> {
+  const parent = parseId(parentId ?? ROOT, 'FOLDER_NOT_FOUND')
+  if (parent.id !== ROOT) await lookAtFolder(server, parent, call)
+  return parent
+}
+
+/** Everything of a name in a folder. Drive compares more loosely than we do, and allows several of one name. */
+export async function namesakes(
+  { client, places }: DriveServer,
+  parent: DriveId,
+  name: string,
+  { signal }: Call
+): Promise<readonly Entry[]> {
+  const driveId = places.driveOf(parent.id)
+  const corpus = parent.id === ROOT ? 'user' : driveId === null ? null : { driveId }
+  const parameters = listParameters(`${childrenQuery(parent.id)} and name = ${quoted(name)}`, corpus, PAGE_SIZE)
+  const found: Entry[] = []
+  let page = parameters
+  for (let pages = 1; pages <= MAX_PAGES; pages++) {
+    const answer = await client.call({ signal, missing: 'FOLDER_NOT_FOUND', about: parent }, (drive, options) =>
+      drive.files.list(page, options)
+    )
+    const { files, nextPageToken } = answer
+    if (!Array.isArray(files)) throw failure('PROVIDER_ERROR', 'Google Drive answered without a list of files')
+    const entries = files.map((file) => fileEntry(asObject(file), { parentId: parent.id }))
+    found.push(...entries.filter((entry) => entry.name === name))
+    if (typeof nextPageToken !== 'string' || nextPageToken === '') break
+    page = { ...parameters, pageToken: nextPageToken }
+  }
+  return found
+}

@@ -1,0 +1,141 @@
+import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { HttpAnswer } from '../../domain/egress.ts'
+import { isStorageError, type StorageError } from '../../domain/errors.ts'
+import { isSameOrigin } from '../../infra/net/host-pin.ts'
+import { readRetryAfter } from '../../infra/net/retry-after.ts'
+import { failure } from '../shared/http-failure.ts'
+import { readProblem } from '../shared/read-problem.ts'
+import { driveFailure } from './failure.ts'
+import type { DriveServer } from './server.ts'
+import { type Chunk, withoutFirst } from './upload-chunks.ts'
+
+/** How often in a row Google may take nothing before an upload is given up. */
+const MAX_FAILURES = 5
+const FIRST_WAIT_MS = 100
+/** Longer than this nobody's upload waits. */
+const MAX_WAIT_MS = 30_000
+const ACCEPTED = /^bytes=0-(\d{1,15})$/
+
+/** What Google says of a chunk: how many bytes of the upload it has by now, or the file that these have become. */
+type Outcome = { readonly accepted: number } | { readonly file: unknown }
+
+/**
+ * An upload that goes on where it broke off ("Perform a resumable upload"). Its address is its token, for a week: it
+ * gets no other one, and stands in no message.
+ */
+export class UploadSession {
+  readonly #server: DriveServer
+  readonly #url: URL
+  readonly #signal: AbortSignal
+  #failures = 0
+
+  /** @throws StorageError `PROVIDER_ERROR` for an address that is none of the API's */
+  constructor(server: DriveServer, location: string | undefined, signal: AbortSignal) {
+    const url = location !== undefined && URL.canParse(location) ? new URL(location) : null
+    const isOurs =
+      url !== null && isSameOrigin(url, new URL(server.origin)) && url.username === '' && url.password === ''
+    if (!isOurs) throw failure('PROVIDER_ERROR', 'Google Drive began an upload at another place than its own')
+    this.#server = server
+    this.#url = url
+    this.#signal = signal
+  }
+
+  /**
+   * Sends a chunk, as often as it takes.
+   *
+   * @param start where in the upload the chunk begins
+   * @returns the file as JSON, after the last chunk; `null` before
+   */
+  async send({ pieces, length, isLast }: Chunk, start: number): Promise<unknown> {
+    const end = start + length
+    const total = isLast ? String(end) : '*'
+    let at = start
+    for (;;) {
+      const rest = withoutFirst(pieces, at - start)
+      const range = at === end ? `bytes */${total}` : `bytes ${at}-${end - 1}/${total}`
+      const outcome = (await this.#put(range, rest, end - at)) ?? (await this.#query(total))
+      if ('file' in outcome) {
+        if (!isLast) throw failure('PROVIDER_ERROR', 'Google Drive ended an upload before its end')
+        return outcome.file
+      }
+      const { accepted } = outcome
+      // What it has lost again, or never was sent, is not ours to give any more.
+      if (accepted < at || accepted > end)
+        throw failure('PROVIDER_ERROR', 'Google Drive counts other bytes than we sent')
+      if (accepted > at) this.#failures = 0
+      if (accepted === end && !isLast) return null
+      if (accepted === at) await this.#pause(failure('PROVIDER_UNAVAILABLE', 'Google Drive takes nothing of an upload'))
+      at = accepted
+    }
+  }
+
+  /** Ends the session at Google, which keeps what was sent for a week otherwise. Nobody waits for it. */
+  cancel(): void {
+    const request = { method: 'DELETE', url: this.#url, signal: new AbortController().signal }
+    this.#server.egress
+      .request({ ...request, headers: { 'content-length': '0' } })
+      .then((answer) => answer.discard())
+      .catch(() => {})
+  }
+
+  /** How far the upload is, once Google can say. */
+  async #query(total: string): Promise<Outcome> {
+    for (;;) {
+      const outcome = await this.#put(`bytes */${total}`, [], 0)
+      if (outcome !== null) return outcome
+    }
+  }
+
+  /** @returns `null` where nobody knows what became of it; we have waited then */
+  async #put(range: string, pieces: readonly Buffer[], length: number): Promise<Outcome | null> {
+    let answer: HttpAnswer
+    try {
+      answer = await this.#server.egress.request({
+        method: 'PUT',
+        url: this.#url,
+        signal: this.#signal,
+        // A stream, and so under no total deadline: how long a chunk takes is the network's business.
+        purpose: 'transfer',
+        headers: { 'content-range': range, 'content-length': String(length) },
+        body: length === 0 ? Buffer.alloc(0) : Readable.from(pieces, { objectMode: false })
+      })
+    } catch (error) {
+      this.#signal.throwIfAborted()
+      return this.#outlive(error)
+    }
+    const { status, headers } = answer
+    const problem = await readProblem(answer, this.#server.timeouts.idleMs)
+    this.#signal.throwIfAborted()
+    if (status === 308) return { accepted: acceptedOf(headers['range']) }
+    if (status === 200 || status === 201) {
+      // Without the file that it tells of, whether it was stored is not known.
+      return problem === undefined ? this.#outlive(failure('PROVIDER_UNAVAILABLE')) : { file: problem }
+    }
+    if (status === 404 || status === 410) throw failure('PROVIDER_UNAVAILABLE', 'Google Drive has forgotten an upload')
+    return this.#outlive(driveFailure('PUT', answer, problem, 'FOLDER_NOT_FOUND'), readRetryAfter(headers))
+  }
+
+  /** Waits after what may pass, a while longer each time. @throws what will not, or not soon */
+  async #outlive(error: unknown, retryAfterMs = 0): Promise<null> {
+    const mayPass = isStorageError(error, 'PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT', 'PROVIDER_THROTTLED')
+    if (!mayPass) throw error
+    await this.#pause(error, retryAfterMs)
+    return null
+  }
+
+  async #pause(error: StorageError, retryAfterMs = error.retryAfterMs ?? 0): Promise<void> {
+    const waitMs = Math.max(retryAfterMs, Math.random() * FIRST_WAIT_MS * 2 ** this.#failures)
+    if (++this.#failures > MAX_FAILURES || waitMs > MAX_WAIT_MS) throw error
+    await sleep(waitMs, undefined, { signal: this.#signal }).catch(() => {})
+    this.#signal.throwIfAborted()
+  }
+}
+
+/** How many bytes Google has, by the `Range` of a 308; none where there is none. */
+function acceptedOf(range: string | undefined): number {
+  if (range === undefined) return 0
+  const [, last] = ACCEPTED.exec(range) ?? []
+  if (last === undefined) throw failure('PROVIDER_ERROR', 'Google Drive does not say how far an upload is')
+  return Number(last) + 1
+}

@@ -1,0 +1,65 @@
+import { isStorageError, StorageError } from '../../domain/errors.ts'
+import type { Entry } from '../../domain/entry.ts'
+import type { UploadCall, UploadTarget } from '../../domain/storage-backend.ts'
+import { failure } from '../shared/http-failure.ts'
+import { fileEntry } from './entries.ts'
+import { type DriveId, parseId } from './ids.ts'
+import { checkedParent, namesakes, requireName } from './names.ts'
+import { type DriveServer, look } from './server.ts'
+
+/** A file that is not there yet, or one whose content is replaced. */
+export type Destination =
+  { readonly parent: DriveId; readonly name: string } | (DriveId & { readonly mimeType: string })
+
+/**
+ * Where an upload goes, and whether it may. Drive itself knows neither unique names nor preconditions: what was looked
+ * up here may have changed when the last chunk is stored, and of two writers at once both may then have their way. A
+ * name that two of them create is there twice.
+ */
+export async function findDestination(
+  server: DriveServer,
+  target: UploadTarget,
+  call: UploadCall
+): Promise<Destination> {
+  const { ifMatch, ifNoneMatch } = call
+  if (ifNoneMatch === '*' && ifMatch !== undefined) {
+    throw new StorageError('INVALID_REQUEST', 'An object cannot be new and a known version at once.')
+  }
+  return 'id' in target ? overObject(server, target.id, call) : underName(server, target, call)
+}
+
+async function overObject(server: DriveServer, id: string, call: UploadCall): Promise<Destination> {
+  const { ifMatch, ifNoneMatch } = call
+  const about = parseId(id, 'OBJECT_NOT_FOUND')
+  const file = await look(server, about, call, 'OBJECT_NOT_FOUND').catch((error: unknown) => {
+    const isGone = ifMatch !== undefined && isStorageError(error, 'OBJECT_NOT_FOUND')
+    throw isGone ? failure('PRECONDITION_FAILED') : error
+  })
+  const entry = fileEntry(file, { parentId: null })
+  if (entry.kind === 'folder') throw new StorageError('INVALID_REQUEST', 'A folder has no content of its own.')
+  if (ifNoneMatch === '*') throw failure('ALREADY_EXISTS')
+  if (ifMatch !== undefined && entry.version !== ifMatch) throw failure('PRECONDITION_FAILED')
+  if (!hasContent(entry)) throw failure('UNSUPPORTED', 'What is no file of bytes cannot be replaced by one')
+  return { ...about, mimeType: entry.mimeType ?? 'application/octet-stream' }
+}
+
+/** A folder may have the name as well. */
+async function underName(
+  server: DriveServer,
+  { parentId, name }: Extract<UploadTarget, { name: string }>,
+  call: UploadCall
+): Promise<Destination> {
+  requireName(name)
+  const parent = await checkedParent(server, parentId, call)
+  const entries = (await namesakes(server, parent, name, call)).filter(({ kind }) => kind !== 'folder')
+  const [entry] = entries
+  const { ifMatch, ifNoneMatch } = call
+  if (ifMatch !== undefined && entries.length <= 1 && entry?.version !== ifMatch) throw failure('PRECONDITION_FAILED')
+  if (entry === undefined) return { parent, name }
+  if (ifNoneMatch === '*' || entries.length > 1 || !hasContent(entry)) throw failure('ALREADY_EXISTS')
+  return { ...parseId(entry.id, 'OBJECT_NOT_FOUND'), mimeType: entry.mimeType ?? 'application/octet-stream' }
+}
+
+function hasContent({ kind, exportFormats }: Entry): boolean {
+  return kind === 'file' && exportFormats.length === 0
+}

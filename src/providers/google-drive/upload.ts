@@ -1,0 +1,125 @@
+import type { Readable } from 'node:stream'
+import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
+import type { Entry } from '../../domain/entry.ts'
+import { StorageError } from '../../domain/errors.ts'
+import type { UploadCall, UploadTarget } from '../../domain/storage-backend.ts'
+import { failure } from '../shared/http-failure.ts'
+import { requireMediaType } from '../shared/media-type.ts'
+import { asObject } from '../shared/read-json.ts'
+import { readProblem } from '../shared/read-problem.ts'
+import { requireSize, UploadSource } from '../shared/upload-source.ts'
+import { readSize } from './entries.ts'
+import { driveFailure } from './failure.ts'
+import { keyHeader } from './ids.ts'
+import { isNative } from './media-types.ts'
+import { FILE_FIELDS } from './query.ts'
+import { type DriveServer, learnRoot, rootIdFor, toEntry } from './server.ts'
+import { chunksOf } from './upload-chunks.ts'
+import { UploadSession } from './upload-session.ts'
+import { findDestination, type Destination } from './upload-target.ts'
+
+/** A multiple of 256 KiB, as Google wants it; so much of an upload is held in memory. */
+const CHUNK_BYTES = 8 * 1024 * 1024
+
+/** Stores a stream in a session, chunk by chunk: nothing is there before the last of them, which only a whole body has. */
+export async function uploadFile(
+  server: DriveServer,
+  target: UploadTarget,
+  body: Readable,
+  call: UploadCall
+): Promise<Entry> {
+  const { signal, size } = call
+  const source = new UploadSource(body, size)
+  // A silent source would keep us from noticing.
+  const onAbort = (): void => {
+    source.destroy(new Error('The upload was aborted.'))
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
+  let session: UploadSession | undefined
+  try {
+    signal.throwIfAborted()
+    requireSize(size)
+    requireUploadable(target.mimeType)
+    const destination = await findDestination(server, target, call)
+    const parent = 'parent' in destination ? destination.parent : null
+    await rootIdFor(server, parent, call)
+    session = await begin(server, destination, target.mimeType, call)
+    const file = await sendAll(session, source)
+    if (typeof file.id !== 'string') throw failure('PROVIDER_ERROR', 'Google Drive stored something without an id')
+    if (readSize(file.size) !== source.count) {
+      throw failure('PROVIDER_ERROR', `Google Drive stored another size than ${source.count} bytes`)
+    }
+    learnRoot(server, parent, file)
+    const { resourceKey } = 'id' in destination ? destination : file
+    return await toEntry(server, { ...file, resourceKey: file.resourceKey ?? resourceKey ?? null }, call)
+  } catch (error) {
+    source.destroy(new Error('The upload has failed.'))
+    session?.cancel()
+    signal.throwIfAborted()
+    throw error
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+/** A type of Google's own would have the bytes made into a document, or a folder. */
+function requireUploadable(mimeType: string | undefined): void {
+  requireMediaType(mimeType)
+  if (mimeType !== undefined && isNative(mimeType)) {
+    throw new StorageError('INVALID_REQUEST', 'A document of Google’s own cannot be uploaded.')
+  }
+}
+
+async function sendAll(session: UploadSession, source: UploadSource): Promise<drive_v3.Schema$File> {
+  let start = 0
+  for await (const chunk of chunksOf(source.stream as AsyncIterable<Buffer>, CHUNK_BYTES)) {
+    const file = await session.send(chunk, start)
+    if (chunk.isLast) return asObject(file)
+    start += chunk.length
+  }
+  throw failure('PROVIDER_ERROR', 'An upload had no end')
+}
+
+/** Opens a session, for a new file or for the content of one that is there. */
+async function begin(
+  server: DriveServer,
+  destination: Destination,
+  mimeType: string | undefined,
+  { signal, size }: UploadCall
+): Promise<UploadSession> {
+  const { send, origin, timeouts } = server
+  const isNew = 'name' in destination
+  const path = isNew ? '/upload/drive/v3/files' : `/upload/drive/v3/files/${destination.id}`
+  const url = new URL(path, origin)
+  for (const [name, value] of Object.entries({
+    uploadType: 'resumable',
+    supportsAllDrives: 'true',
+    fields: FILE_FIELDS
+  })) {
+    url.searchParams.set(name, value)
+  }
+  const type = mimeType ?? (isNew ? 'application/octet-stream' : destination.mimeType)
+  const method = isNew ? 'POST' : 'PATCH'
+  const answer = await send({
+    method,
+    url,
+    signal,
+    headers: {
+      'content-type': 'application/json; charset=UTF-8',
+      'x-upload-content-type': type,
+      ...(size !== undefined && { 'x-upload-content-length': String(size) }),
+      ...keyHeader(isNew ? destination.parent : destination)
+    },
+    body: JSON.stringify({
+      mimeType: type,
+      ...(isNew && { name: destination.name, parents: [destination.parent.id] })
+    })
+  })
+  if (answer.status !== 200) {
+    const problem = await readProblem(answer, timeouts.idleMs)
+    signal.throwIfAborted()
+    throw driveFailure(method, answer, problem, isNew ? 'FOLDER_NOT_FOUND' : 'OBJECT_NOT_FOUND')
+  }
+  await answer.discard()
+  return new UploadSession(server, answer.headers['location'], signal)
+}

@@ -1,0 +1,77 @@
+import type { Test } from 'tap'
+import type { AccessTokens } from '../../../src/domain/oauth.ts'
+import { Secret } from '../../../src/domain/secret.ts'
+import type { UploadCall, UploadTarget } from '../../../src/domain/storage-backend.ts'
+import { googleDrive } from '../../../src/providers/google-drive.ts'
+import { openEgress } from '../../support/egress.ts'
+import { FAKE_DRIVE_TOKEN, FakeDrive } from '../../support/fake-drive.ts'
+import { DRIVE_FOLDER } from '../../support/fake-drive-node.ts'
+import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+import type { Harness, Opened } from '../harness.ts'
+import { piecesOf, upload } from '../suite/uploads.ts'
+
+/** Tokens that are good, and never end. */
+export const GOOD_TOKENS: AccessTokens = {
+  current: async () => new Secret(FAKE_DRIVE_TOKEN),
+  renewed: async () => new Secret(FAKE_DRIVE_TOKEN)
+}
+
+/** Aims the provider at the fake. The fake fails the test for everything that nobody should ask of Drive. */
+export async function openGoogleDrive(
+  t: Test,
+  fake: FakeDrive,
+  accessTokens = GOOD_TOKENS,
+  egress = openEgress()
+): Promise<Opened> {
+  t.teardown(() => egress.close())
+  const authorization = {
+    issuer: fake.url,
+    authorizationEndpoint: `${fake.url}/auth`,
+    tokenEndpoint: `${fake.url}/token`
+  }
+  const provider = googleDrive({ api: fake.url, server: authorization })
+  return {
+    backend: await provider.open({ accessTokens, egress, timeouts: TEST_TIMEOUTS }),
+    seed: async (files) => {
+      for (const [path, content] of Object.entries(files)) seedPath(fake, path, content)
+    },
+    busy: () => fake.busy(),
+    missing: { folder: fake.tree.newId(), file: fake.tree.newId() }
+  }
+}
+
+function seedPath({ tree }: FakeDrive, path: string, content: string | Buffer): void {
+  const names = path.split('/')
+  const name = names.pop() ?? ''
+  let parent = tree.root
+  for (const folder of names) {
+    const found = tree.children(parent).find((each) => each.name === folder && each.mimeType === DRIVE_FOLDER)
+    parent = found ?? tree.addFolder({ name: folder, parent })
+  }
+  if (name !== '') tree.addFile({ name, parent, content })
+}
+
+export const harness: Harness = {
+  name: 'google_drive',
+  open: async (t) => openGoogleDrive(t, await FakeDrive.start(t))
+}
+
+/** A name in the root that nothing has yet. */
+export const NEW_FILE = { parentId: null, name: 'new.bin', mimeType: 'application/x-test' }
+
+/** What a test of uploads looks at besides. */
+export async function startUploading(t: Test) {
+  const fake = await FakeDrive.start(t)
+  const { backend } = await openGoogleDrive(t, fake)
+  /** Uploads, and checks that what is stored is what was sent. */
+  const stores = async (content: Buffer, options: Partial<UploadCall> = {}, target: UploadTarget = NEW_FILE) => {
+    const entry = await upload(backend, target, piecesOf(content), options)
+    const [id = ''] = entry.id.split('/')
+    t.ok(fake.tree.read(id).equals(content), 'the content')
+    t.equal(fake.uploads.open, 0, 'no session is left')
+    return entry
+  }
+  const chunks = () => fake.requests.filter(({ method }) => method === 'PUT')
+  const ranges = () => chunks().map(({ headers }) => headers['content-range'])
+  return { fake, tree: fake.tree, backend, stores, chunks, ranges }
+}
