@@ -2,8 +2,14 @@ import t, { type Test } from 'tap'
 import type { Listing } from '../../src/domain/entry.ts'
 import { testApp } from '../support/app.ts'
 import { takeMistakes } from '../support/ask-dav.ts'
-import { FAKE_NEXTCLOUD_LOGIN, FAKE_NEXTCLOUD_UID, FakeNextcloud } from '../support/fake-nextcloud.ts'
+import {
+  FAKE_APP_PASSWORD,
+  FAKE_NEXTCLOUD_LOGIN,
+  FAKE_NEXTCLOUD_UID,
+  FakeNextcloud
+} from '../support/fake-nextcloud.ts'
 import { FakeDav } from '../support/fake-dav.ts'
+import { until } from '../support/until.ts'
 
 const AUTHORIZE = '/cloud/connections/nextcloud/authorize'
 
@@ -172,4 +178,22 @@ t.test('the providers say how they are connected', async (t) => {
     providers.find(({ id }) => id === 'nextcloud'),
     { connect: { type: 'login-flow', schema: { required: ['baseUrl', 'username', 'password'] } } }
   )
+})
+
+t.test('an app password that was made for us ends with its connection, one that was typed does not', async (t) => {
+  const { fake, begin, poll, as, app } = await start(t)
+  const { flowId } = (await begin('ann')).json<Begun>()
+  const appPassword = fake.flows.flows[0] === undefined ? '' : fake.grant(fake.flows.flows[0])
+  const made = (await poll('ann', flowId)).json<{ id: string }>()
+  t.ok(fake.appPasswords.has(appPassword))
+  t.equal((await as('ann').send('DELETE', `/cloud/connections/${made.id}`)).statusCode, 204)
+  await until(() => !fake.appPasswords.has(appPassword))
+
+  const fields = { baseUrl: fake.url, username: FAKE_NEXTCLOUD_LOGIN, password: FAKE_APP_PASSWORD }
+  const marked = await as('ann').send('POST', '/cloud/connections/nextcloud', { ...fields, isIssued: true })
+  t.equal(marked.statusCode, 400, 'nobody says so but the server')
+  const typed = (await as('ann').send('POST', '/cloud/connections/nextcloud', fields)).json<{ id: string }>()
+  t.equal((await as('ann').send('DELETE', `/cloud/connections/${typed.id}`)).statusCode, 204)
+  await app.close()
+  t.ok(fake.appPasswords.has(FAKE_APP_PASSWORD))
 })

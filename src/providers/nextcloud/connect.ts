@@ -3,7 +3,7 @@ import { Secret } from '../../domain/secret.ts'
 import { MAX_BASE_URL_LENGTH } from '../dav/base-url.ts'
 import { readStored, readTyped } from '../shared/stored-credentials.ts'
 import { begin, poll } from './login-flow.ts'
-import { fetchUser } from './ocs.ts'
+import { deleteAppPassword, fetchUser } from './ocs.ts'
 import { openServer } from './server.ts'
 import { accountIdOf, labelOf, type NextcloudSettings, readSettings, writeSettings } from './settings.ts'
 
@@ -35,7 +35,8 @@ const schema: ObjectSchema = {
 export const connect: LoginFlowConnect = {
   type: 'login-flow',
   schema,
-  parse: ({ baseUrl, username, password }) => toParsed(readTyped(() => readSettings({ baseUrl, username, password }))),
+  parse: ({ baseUrl, username, password, isIssued }) =>
+    toParsed(readTyped(() => readSettings({ baseUrl, username, password, isIssued }))),
   async complete({ credentials }, context) {
     const typed = readStored(credentials, readSettings)
     const { uid } = await fetchUser(typed, context.egress, context)
@@ -48,7 +49,11 @@ export const connect: LoginFlowConnect = {
     return toParsed({ ...settings, paginates: features.includes('nc-paginate') })
   },
   begin,
-  poll
+  poll,
+  async revoke(credentials, context) {
+    const settings = readStored(credentials, readSettings)
+    if (settings.isIssued) await deleteAppPassword(settings, context.egress, context)
+  }
 }
 
 function toParsed(settings: NextcloudSettings): ParsedCredentials {

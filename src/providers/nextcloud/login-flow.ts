@@ -68,7 +68,7 @@ export async function poll(
   }
   const { server, loginName, appPassword } = await readJson(answer)
   // The root as the server sees it: the user may have typed one of its pages.
-  return { baseUrl: pinned(server, new URL(base)).href, username: loginName, password: appPassword }
+  return { baseUrl: pinned(server, new URL(base)).href, username: loginName, password: appPassword, isIssued: true }
 }
 
 function noNextcloud(cause?: unknown): StorageError {

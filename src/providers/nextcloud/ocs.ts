@@ -1,4 +1,4 @@
-import type { Egress } from '../../domain/egress.ts'
+import type { Egress, HttpAnswer } from '../../domain/egress.ts'
 import type { Account, Call } from '../../domain/storage-backend.ts'
 import { createAuthorizer } from '../dav/authorization.ts'
 import { failure, httpFailure } from '../shared/http-failure.ts'
@@ -16,24 +16,8 @@ export interface OcsUser {
 const MAX_ANSWER_BYTES = 1024 * 1024
 
 /** Who this is, as the server's OCS API says. */
-export async function fetchUser(settings: NextcloudSettings, egress: Egress, { signal }: Call): Promise<OcsUser> {
-  const { base, username, password } = settings
-  const url = new URL('ocs/v2.php/cloud/user?format=json', base)
-  const authorization = createAuthorizer({ type: 'basic', username, password }).authorize({
-    method: 'GET',
-    uri: url.pathname
-  })
-  const answer = await egress.request({
-    method: 'GET',
-    url,
-    headers: { accept: 'application/json', 'ocs-apirequest': 'true', authorization: authorization ?? '' },
-    maxBytes: MAX_ANSWER_BYTES,
-    signal
-  })
-  if (answer.status !== 200) {
-    await answer.discard()
-    throw httpFailure('GET', answer, 'FOLDER_NOT_FOUND')
-  }
+export async function fetchUser(settings: NextcloudSettings, egress: Egress, call: Call): Promise<OcsUser> {
+  const answer = await askOcs(settings, egress, call, 'GET', 'cloud/user?format=json')
   const data = asObject(asObject((await readJson(answer))['ocs'])['data'])
   const { id, email } = data
   if (typeof id !== 'string' || !UID.test(id) || !id.isWellFormed())
@@ -45,6 +29,34 @@ export async function fetchUser(settings: NextcloudSettings, egress: Egress, { s
     email: typeof email === 'string' && email !== '' ? email : null,
     quota: readQuota(asObject(data['quota']))
   }
+}
+
+/** Ends the app password that these settings log in with. */
+export async function deleteAppPassword(settings: NextcloudSettings, egress: Egress, call: Call): Promise<void> {
+  await (await askOcs(settings, egress, call, 'DELETE', 'core/apppassword?format=json')).discard()
+}
+
+/** @returns an answer that says yes, unread */
+async function askOcs(
+  { base, username, password }: NextcloudSettings,
+  egress: Egress,
+  { signal }: Call,
+  method: 'GET' | 'DELETE',
+  path: string
+): Promise<HttpAnswer> {
+  const url = new URL(`ocs/v2.php/${path}`, base)
+  const authorization =
+    createAuthorizer({ type: 'basic', username, password }).authorize({ method, uri: url.pathname }) ?? ''
+  const answer = await egress.request({
+    method,
+    url,
+    headers: { accept: 'application/json', 'ocs-apirequest': 'true', authorization },
+    maxBytes: MAX_ANSWER_BYTES,
+    signal
+  })
+  if (answer.status === 200) return answer
+  await answer.discard()
+  throw httpFailure(method, answer, 'FOLDER_NOT_FOUND')
 }
 
 /** In bytes. A total below zero means that it is unlimited, unknown or not computed. */

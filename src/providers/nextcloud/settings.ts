@@ -14,6 +14,8 @@ export interface NextcloudSettings {
   readonly uid: string | null
   /** Whether the server gives listings in pages (Nextcloud 31 and later). */
   readonly paginates: boolean
+  /** Whether the password was made for us by a login. One that the user typed may be in use elsewhere. */
+  readonly isIssued: boolean
 }
 
 /** As it stands in a path. */
@@ -34,7 +36,8 @@ export function readSettings(raw: Readonly<Record<string, unknown>>): NextcloudS
     username,
     password: new Secret(password),
     uid: uid ?? null,
-    paginates: raw['paginates'] === true
+    paginates: raw['paginates'] === true,
+    isIssued: raw['isIssued'] === true
   }
 }
 
@@ -62,9 +65,10 @@ export function writeSettings({
   username,
   password,
   uid,
-  paginates
+  paginates,
+  isIssued
 }: NextcloudSettings): Record<string, unknown> {
-  return { baseUrl: base.href, username, password: password.reveal(), uid, paginates }
+  return { baseUrl: base.href, username, password: password.reveal(), uid, paginates, isIssued }
 }
 
 export function accountIdOf({ base, username, uid }: NextcloudSettings): string {
