@@ -9,6 +9,7 @@ import type { CacheOptions, LimitOptions } from './options.ts'
 import { ConfigError, Environment, type Variables } from './server/environment.ts'
 import { readEncryption, readJwt, SECURITY_VARIABLES, type JwtConfig } from './server/security-config.ts'
 import { MANAGED_VARIABLES, readManaged } from './server/managed-config.ts'
+import { readRegistrations, type Registrations } from './server/oauth-config.ts'
 
 /** What every way to run the server needs. What is `undefined` is left to the plugin's own default. */
 interface CommonConfig {
@@ -23,6 +24,8 @@ interface CommonConfig {
   readonly shutdownTimeoutMs: number
   /** What users' connections may reach besides public servers over https, provider by provider. */
   readonly allowHosts: { readonly [Provider in 's3' | 'webdav' | 'nextcloud']: readonly string[] }
+  /** The application's registrations at providers where users grant access in the browser, by provider. */
+  readonly registrations: Registrations
   readonly cache: Partial<CacheOptions>
   readonly leaseMs: number | undefined
   readonly limits: Partial<LimitOptions>
@@ -134,6 +137,7 @@ function readCommon(env: Environment): CommonConfig {
       webdav: readAllowHosts(env, 'WEBDAV_ALLOW_HOSTS'),
       nextcloud: readAllowHosts(env, 'NEXTCLOUD_ALLOW_HOSTS')
     },
+    registrations: readRegistrations(env),
     cache: given({
       max: env.integer('CACHE_MAX_ENTRIES', COUNT),
       ttlMs: env.integer('CACHE_TTL_MS', MILLISECONDS),

@@ -3,7 +3,7 @@ import type { Writable } from 'node:stream'
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import type { AppConfig } from '../config.ts'
 import { answerProblem } from '../http/problem.ts'
-import { cloudStorage, type CloudStorageOptions } from '../index.ts'
+import { cloudStorage, type CloudStorageOptions, type OAuthProviderOptions, type ProviderOptions } from '../index.ts'
 import type { Database } from '../infra/db/open-database.ts'
 import { registerBearerAuthentication } from './bearer-authentication.ts'
 import { contentRoute } from './content-route.ts'
@@ -76,8 +76,13 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
   return app
 }
 
-function enabledProviders({ allowHosts }: AppConfig): NonNullable<CloudStorageOptions['providers']> {
-  return Object.fromEntries(Object.entries(allowHosts).map(([id, hosts]) => [id, { allowHosts: hosts }]))
+function enabledProviders({ allowHosts, registrations }: AppConfig): NonNullable<CloudStorageOptions['providers']> {
+  const enabled: Record<string, ProviderOptions | OAuthProviderOptions> = {}
+  for (const [id, hosts] of Object.entries(allowHosts)) enabled[id] = { allowHosts: hosts }
+  for (const [id, registration] of Object.entries(registrations)) {
+    enabled[id] = { ...registration, clientSecret: registration.clientSecret.reveal() }
+  }
+  return enabled
 }
 
 /** Fastify's own words for an address that it cannot read repeat it, with its query. */

@@ -315,3 +315,28 @@ t.test('the image keeps each package that a source imports', async (t) => {
   t.same([...lost], ['fauxqs'])
   for (const name of SERVER_DEPENDENCIES) t.ok(devDependencies?.[name], `${name} is installed by development`)
 })
+
+t.test('a provider where users grant access is enabled by its registration, whole or not at all', async (t) => {
+  const registered = {
+    ...SERVICE,
+    PUBLIC_URL: 'https://files.example.org',
+    GOOGLE_DRIVE_CLIENT_ID: 'id',
+    GOOGLE_DRIVE_CLIENT_SECRET: 'PASSWORD-3'
+  }
+  t.same(readConfig(SERVICE).registrations, {})
+  const { google_drive: drive } = readConfig(registered).registrations
+  t.equal(drive?.clientId, 'id')
+  t.equal(drive?.clientSecret.reveal(), 'PASSWORD-3')
+  t.notOk(drive && 'scopes' in drive, 'the plugin’s own default stays')
+  t.notMatch(JSON.stringify(readConfig(registered)), 'PASSWORD-3')
+  const { google_drive: scoped } = readConfig({ ...registered, GOOGLE_DRIVE_SCOPES: 'a, b' }).registrations
+  t.same(scoped?.scopes, ['a', 'b'])
+
+  t.same(named(problems({ ...registered, GOOGLE_DRIVE_CLIENT_SECRET: '' })), ['GOOGLE_DRIVE_CLIENT_SECRET'])
+  t.same(named(problems({ ...registered, PUBLIC_URL: '' })), ['PUBLIC_URL'])
+  t.same(named(problems({ ...SERVICE, GOOGLE_DRIVE_SCOPES: 'a' })), [
+    'GOOGLE_DRIVE_CLIENT_ID',
+    'GOOGLE_DRIVE_CLIENT_SECRET',
+    'PUBLIC_URL'
+  ])
+})

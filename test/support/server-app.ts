@@ -30,6 +30,7 @@ export function appConfig(over: Partial<AppConfig> = {}): AppConfig {
     publicUrl: undefined,
     shutdownTimeoutMs: 1000,
     allowHosts: { s3: [], webdav: [], nextcloud: [] },
+    registrations: {},
     cache: {},
     leaseMs: undefined,
     limits: {},

@@ -1,0 +1,50 @@
+import { Secret } from '../domain/secret.ts'
+import type { Environment } from './environment.ts'
+
+/** What a provider knows the application by. */
+export interface Registration {
+  readonly clientId: string
+  readonly clientSecret: Secret<string>
+  readonly scopes?: readonly string[]
+}
+
+export type Registrations = Readonly<Record<string, Registration>>
+
+interface RegistrationVariables {
+  readonly provider: string
+  readonly clientId: string
+  readonly clientSecret: string
+  readonly scopes: string
+}
+
+const VARIABLES: readonly RegistrationVariables[] = [
+  {
+    provider: 'google_drive',
+    clientId: 'GOOGLE_DRIVE_CLIENT_ID',
+    clientSecret: 'GOOGLE_DRIVE_CLIENT_SECRET',
+    scopes: 'GOOGLE_DRIVE_SCOPES'
+  }
+]
+
+/** A provider is enabled by its registration: whoever has none leaves its variables out. */
+export function readRegistrations(env: Environment): Registrations {
+  const used = VARIABLES.filter(
+    ({ clientId, clientSecret, scopes }) => env.set([clientId, clientSecret, scopes]).length > 0
+  )
+  const [first] = used
+  if (first !== undefined) {
+    env.required(
+      'PUBLIC_URL',
+      `with ${first.clientId}: the provider sends users back to it, as the registration there says`
+    )
+  }
+  return Object.fromEntries(used.map((names) => [names.provider, readRegistration(env, names)]))
+}
+
+function readRegistration(env: Environment, names: RegistrationVariables): Registration {
+  const why = 'it is part of the registration at the provider'
+  const clientId = env.required(names.clientId, why)
+  const clientSecret = new Secret(env.required(names.clientSecret, why))
+  const scopes = env.list(names.scopes)
+  return { clientId, clientSecret, ...(scopes.length > 0 && { scopes }) }
+}
