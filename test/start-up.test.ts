@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
+import type { DriveProbe } from './support/start-up-drive-probe.ts'
 import packageJson from '../package.json' with { type: 'json' }
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -29,4 +30,17 @@ t.test('start-up imports no provider SDK, and a request to one provider imports 
   t.same(sdksOf(starting), [])
   t.same(sdksOf(working), ['@aws-sdk/client-s3'])
   t.match(working, '# answered 201 200')
+})
+
+t.test('Google’s SDK is loaded by the first request to Drive, and of it nothing but Drive', async (t) => {
+  const probe = ['--import', 'tsx', 'test/support/start-up-drive-probe.ts']
+  const { stdout } = await promisify(execFile)(process.execPath, probe, { cwd: ROOT, env: { PATH: process.env.PATH } })
+  const { statuses, before, after } = JSON.parse(stdout) as DriveProbe
+  t.same(statuses, [200, 200, 503, 200])
+  t.same(before, [])
+  t.ok(after.includes('build/src/apis/drive/v3.js'))
+  t.same(
+    after.filter((path) => !path.startsWith('build/src/apis/drive/')),
+    []
+  )
 })

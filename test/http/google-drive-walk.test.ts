@@ -1,0 +1,199 @@
+import t, { type Test } from 'tap'
+import { GOOGLE_CLIENT, GOOGLE_USERS } from '../support/emulate-seed.ts'
+import { GoogleTokens } from '../support/emulate-tokens.ts'
+import { driveWalk, namesOf, WALK_PUBLIC_URL, WALK_REDIRECT_URI } from '../support/emulate-walk.ts'
+import { EmulatedGoogle } from '../support/emulate.ts'
+import { FakeDrive, type FakeDriveOptions } from '../support/fake-drive.ts'
+import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, FAKE_OAUTH_USER } from '../support/fake-oauth-rules.ts'
+import { FakeOAuth } from '../support/fake-oauth.ts'
+import { until } from '../support/until.ts'
+
+const SCOPE = 'https://www.googleapis.com/auth/drive.readonly'
+
+/** A Drive with a folder and two files. */
+async function seededDrive(t: Test, authorize: FakeDriveOptions['authorize'] & object) {
+  const drive = await FakeDrive.start(t, { authorize })
+  const invoices = drive.tree.addFolder({ name: 'Invoices' })
+  const invoice = drive.tree.addFile({ name: 'january.txt', parent: invoices, content: 'January: 12 EUR' })
+  drive.tree.addFile({ name: 'notes.txt', content: 'Do not forget.' })
+  const refusals = () => drive.requests.filter(({ isAuthorized }) => !isAuthorized).length
+  return { drive, invoices, invoice, refusals }
+}
+
+t.test('a headless walk: from the consent at an independent Google to the end of the connection', async (t) => {
+  const google = await EmulatedGoogle.start(t, { redirectUris: [WALK_REDIRECT_URI] })
+  const tokens = await GoogleTokens.start(t, google)
+  const { drive, invoices, invoice, refusals } = await seededDrive(t, (bearer) => tokens.check(bearer))
+  const walk = await driveWalk(t, {
+    server: tokens.server,
+    client: GOOGLE_CLIENT,
+    drive,
+    consent: (url) => google.consent(url)
+  })
+
+  // The user connects.
+  const { authorizationUrl, cookie } = await walk.authorize()
+  const { state, code_challenge, ...asked } = Object.fromEntries(new URL(authorizationUrl).searchParams)
+  t.same(asked, {
+    response_type: 'code',
+    client_id: GOOGLE_CLIENT.clientId,
+    redirect_uri: WALK_REDIRECT_URI,
+    scope: SCOPE,
+    code_challenge_method: 'S256',
+    access_type: 'offline',
+    prompt: 'consent'
+  })
+  t.ok(state)
+  t.ok(code_challenge)
+  const callback = await google.consent(authorizationUrl)
+  const refused = await walk.comeBack(callback, 'cloud_oauth_other=browser')
+  t.equal(refused.status, 400, 'another browser is not connected')
+  t.equal(tokens.calls.length, 0)
+  const connected = await walk.comeBack(callback, cookie)
+  t.match(connected, { status: 303, location: `${WALK_PUBLIC_URL}/`, body: '' })
+  const [connection, ...others] = await walk.connections()
+  const id = connection?.id ?? ''
+  t.match(connection, { provider: 'google_drive', label: GOOGLE_USERS[0].email, status: 'ACTIVE' })
+  t.same(others, [])
+  t.match(tokens.grants, [{ user: GOOGLE_USERS[0].email, scopes: [SCOPE], refreshToken: /^google_refresh_/ }])
+  t.same((await walk.row(id)).scopes, [SCOPE])
+
+  // Lists and downloads.
+  const root = await walk.list()
+  t.equal(root.status, 200)
+  t.same(namesOf(root), ['Invoices', 'notes.txt'])
+  const folder = await walk.list({ folder: invoices.id })
+  t.equal(folder.status, 200)
+  t.same(namesOf(folder), ['january.txt'])
+  t.match(await walk.download(invoice.id), { status: 200, body: 'January: 12 EUR' })
+  t.equal(refusals(), 0)
+  t.equal(tokens.count('refresh_token'), 0)
+
+  // An hour passes.
+  const before = await walk.row(id)
+  tokens.endAccessTokens()
+  await walk.age(id)
+  const renewed = await walk.list({ refresh: 'true' })
+  t.equal(renewed.status, 200)
+  t.same(namesOf(renewed), ['Invoices', 'notes.txt'])
+  t.equal(tokens.count('refresh_token'), 1)
+  t.equal(refusals(), 0, 'the old token was not tried')
+  t.match(await walk.row(id), { status: 'ACTIVE', version: before.version })
+  t.match(await walk.download(invoice.id), { status: 200, body: 'January: 12 EUR' })
+  t.equal(tokens.count('refresh_token'), 1)
+
+  // The user removes the application at Google, and another hour passes.
+  await google.removeApplication(tokens.grants[0]?.refreshToken ?? '')
+  tokens.endAccessTokens()
+  await walk.age(id)
+  const asksBefore = drive.requests.length
+  const ended = await walk.list({ refresh: 'true' })
+  t.equal(ended.status, 503)
+  t.match(ended.json(), { code: 'CONNECTION_INACTIVE' })
+  t.match(tokens.calls.at(-1), { params: { grant_type: 'refresh_token' }, status: 400 })
+  const inactive = await walk.row(id)
+  t.equal(inactive.status, 'REQUIRES_REAUTH')
+  for (const answer of [await walk.list(), await walk.list({ folder: invoices.id }), await walk.download(invoice.id)]) {
+    t.equal(answer.status, 503)
+    t.match(answer.json(), { code: 'CONNECTION_INACTIVE' })
+  }
+  t.equal(tokens.count('refresh_token'), 2, 'asked once about what has ended')
+  t.equal(drive.requests.length, asksBefore)
+
+  // Connects again.
+  t.match(await walk.connect(), { status: 303, location: `${WALK_PUBLIC_URL}/` })
+  t.match(await walk.connections(), [{ id, status: 'ACTIVE', lastError: null }])
+  t.ok((await walk.row(id)).version > inactive.version)
+  t.same(namesOf(await walk.list()), ['Invoices', 'notes.txt'])
+  t.match(await walk.download(invoice.id), { status: 200, body: 'January: 12 EUR' })
+
+  // And ends it.
+  const { refreshToken = '' } = tokens.grants.at(-1) ?? {}
+  t.ok(await google.knows(refreshToken))
+  t.match(await walk.disconnect(id), { status: 204, body: '' })
+  await until(() => tokens.count('revocation') === 1)
+  t.match(tokens.calls.at(-1), { endpoint: '/oauth2/revoke', params: { token: refreshToken }, status: 200 })
+  t.notOk(await google.knows(refreshToken))
+  t.same(await walk.connections(), [])
+  t.equal((await walk.list()).status, 503)
+
+  t.same(
+    walk.events.map(({ type, connectionId, userId, provider }) => [type, connectionId, userId, provider]),
+    ['connected', 'requiresReauth', 'renewed', 'disconnected'].map((type) => [type, id, 'ann', 'google_drive'])
+  )
+  t.equal(tokens.count('authorization_code'), 2)
+  // A client secret, and twice a code, a verifier, an ID token, a refresh token and an access token; one was refreshed.
+  t.equal(tokens.secrets().length, 12)
+  const harmless = ['january.txt', '"reqId"']
+  t.same(walk.leaked(harmless), harmless, 'answers and log lines are both searched')
+  t.same(walk.leaked(tokens.secrets()), [])
+})
+
+t.test('the same walk at a strict fake: a token that Drive refuses is renewed once', async (t) => {
+  const oauth = await FakeOAuth.start(t, {
+    redirectUris: [WALK_REDIRECT_URI],
+    scopes: [SCOPE],
+    rotation: 'keep',
+    needsOfflineAccess: true,
+    revocation: 'anonymous'
+  })
+  const { drive, invoices, invoice, refusals } = await seededDrive(t, (bearer) => oauth.check(bearer))
+  const walk = await driveWalk(t, {
+    server: {
+      issuer: oauth.url,
+      authorizationEndpoint: `${oauth.url}/authorize`,
+      tokenEndpoint: `${oauth.url}/token`,
+      revocationEndpoint: `${oauth.url}/revoke`
+    },
+    client: { clientId: FAKE_CLIENT_ID, clientSecret: FAKE_CLIENT_SECRET },
+    drive,
+    consent: (url) => oauth.consent(url)
+  })
+
+  t.match(await walk.connect(), { status: 303, location: `${WALK_PUBLIC_URL}/` })
+  const [{ id } = { id: '' }] = await walk.connections()
+  t.equal((await walk.row(id)).label, `${FAKE_OAUTH_USER.id}@example.com`)
+  t.same(namesOf(await walk.list()), ['Invoices', 'notes.txt'])
+  t.same(namesOf(await walk.list({ folder: invoices.id })), ['january.txt'])
+
+  // The token ends before its time: Drive says so, once.
+  oauth.expireAccessTokens()
+  const renewed = await walk.list({ refresh: 'true' })
+  t.equal(renewed.status, 200)
+  t.same(namesOf(renewed), ['Invoices', 'notes.txt'])
+  t.equal(refusals(), 1)
+  t.equal(oauth.tokenCalls('refresh_token'), 1)
+  t.match(await walk.download(invoice.id), { status: 200, body: 'January: 12 EUR' })
+  t.equal(oauth.tokenCalls('refresh_token'), 1)
+
+  // In the middle of nothing but a download, too.
+  oauth.expireAccessTokens()
+  t.match(await walk.download(invoice.id), { status: 200, body: 'January: 12 EUR' })
+  t.equal(refusals(), 2)
+  t.equal(oauth.tokenCalls('refresh_token'), 2)
+
+  oauth.revokeGrant(FAKE_OAUTH_USER.id)
+  const ended = await walk.list({ refresh: 'true' })
+  t.equal(ended.status, 503)
+  t.match(ended.json(), { code: 'CONNECTION_INACTIVE' })
+  t.equal(refusals(), 3)
+  t.equal((await walk.row(id)).status, 'REQUIRES_REAUTH')
+
+  t.match(await walk.connect(), { status: 303, location: `${WALK_PUBLIC_URL}/` })
+  t.match(await walk.connections(), [{ id, status: 'ACTIVE' }])
+  t.same(namesOf(await walk.list()), ['Invoices', 'notes.txt'])
+
+  t.equal((await walk.disconnect(id)).status, 204)
+  await until(() => oauth.calls.revoke.length === 1)
+  await until(() => oauth.grants[1]?.endedBy === 'client')
+  t.same(
+    walk.events.map(({ type }) => type),
+    ['connected', 'requiresReauth', 'renewed', 'disconnected']
+  )
+  const secrets = [
+    FAKE_CLIENT_SECRET,
+    ...oauth.grants.flatMap(({ accessToken, refreshToken = '' }) => [accessToken, refreshToken]),
+    ...oauth.calls.token.flatMap(({ params }) => [params['code'], params['code_verifier'], params['refresh_token']])
+  ].filter((secret) => secret !== undefined)
+  t.same(walk.leaked(secrets), [])
+})

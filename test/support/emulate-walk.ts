@@ -1,0 +1,136 @@
+import type { Test } from 'tap'
+import { parseTokens, serialiseTokens } from '../../src/connections/stored-tokens.ts'
+import type { Listing } from '../../src/domain/entry.ts'
+import type { AuthorizationServer } from '../../src/domain/oauth.ts'
+import type { ConnectionEvent } from '../../src/index.ts'
+import { createCredentialCipher } from '../../src/infra/crypto/envelope.ts'
+import { createKeyRing } from '../../src/infra/crypto/key-ring.ts'
+import { googleDrive } from '../../src/providers/google-drive.ts'
+import { encryption, testApp } from './app.ts'
+import type { GoogleClient } from './emulate-seed.ts'
+import type { FakeDrive } from './fake-drive.ts'
+
+const PROVIDER = 'google_drive'
+export const WALK_PUBLIC_URL = 'https://app.example.org'
+export const WALK_REDIRECT_URI = `${WALK_PUBLIC_URL}/cloud/connections/${PROVIDER}/callback`
+const LISTING = `/cloud/${PROVIDER}/listing`
+
+export interface WalkOptions {
+  readonly server: AuthorizationServer
+  readonly client: GoogleClient
+  readonly drive: FakeDrive
+  /** The user's browser at the provider; gives the callback's URL. */
+  readonly consent: (authorizationUrl: string) => Promise<URL>
+}
+
+/** What a test looks at of an answer. */
+export interface WalkAnswer {
+  readonly status: number
+  readonly body: string
+  readonly location: string | undefined
+  readonly json: () => unknown
+}
+
+/**
+ * An app with Google Drive and a route for documents, and its user ann with a browser. Everything that is answered or
+ * logged is kept, to be searched for what must not be in there.
+ */
+export async function driveWalk(t: Test, { server, client, drive, consent }: WalkOptions) {
+  const log: string[] = []
+  const told: string[] = []
+  const events: ConnectionEvent[] = []
+  /** The state and the nonce of every flow. */
+  const flowSecrets: string[] = []
+  const hosts = [drive.url, server.tokenEndpoint].map((url) => new URL(url).host)
+  const testing = await testApp(
+    t,
+    {
+      publicUrl: WALK_PUBLIC_URL,
+      onConnectionChange: (event) => events.push(event),
+      providers: {
+        [PROVIDER]: { provider: googleDrive({ api: drive.url, server }), ...client, allowHosts: hosts }
+      }
+    },
+    { pluginTimeout: 0, logger: { level: 'trace', stream: { write: (line: string) => log.push(line) } } }
+  )
+  const { app, db } = testing
+  await db.prisma.oAuthState.deleteMany()
+  const preHandler = app.storageBackendHook({
+    document: (request, user) =>
+      db.prisma.document.findFirst({ where: { id: (request.params as { id: string }).id, userId: user.id } })
+  })
+  app.get('/documents/:id', { preHandler }, async ({ storageBackend, storageDocument }, reply) => {
+    const { body } = await storageBackend.download(storageDocument.objectKey, { signal: new AbortController().signal })
+    return reply.send(body)
+  })
+
+  const keep = (answer: { statusCode: number; body: string; headers: NodeJS.Dict<unknown> }): WalkAnswer => {
+    const { location } = answer.headers
+    told.push(answer.body, JSON.stringify(answer.headers))
+    return {
+      status: answer.statusCode,
+      body: answer.body,
+      location: location as string | undefined,
+      json: () => JSON.parse(answer.body) as unknown
+    }
+  }
+  const get = async (url: string) => keep(await testing.as('ann').get(url))
+
+  const authorize = async () => {
+    const answer = await testing.as('ann').send('POST', `/cloud/connections/${PROVIDER}/authorize`)
+    if (answer.statusCode !== 200) throw new Error(`authorize answered ${answer.body}`)
+    const { authorizationUrl } = answer.json<{ authorizationUrl: string }>()
+    const [cookie = ''] = String(answer.headers['set-cookie']).split(';')
+    flowSecrets.push(new URL(authorizationUrl).searchParams.get('state') ?? '', cookie.split('=')[1] ?? '')
+    return { authorizationUrl, cookie }
+  }
+
+  /** The browser is sent back: it has its cookie, and knows nothing of `x-user`. */
+  const comeBack = async (callback: URL, cookie: string) => {
+    if (callback.origin !== WALK_PUBLIC_URL) throw new Error(`the browser is sent to ${callback.origin}`)
+    return keep(await app.inject({ url: callback.pathname + callback.search, headers: { cookie } }))
+  }
+
+  return {
+    events,
+    authorize,
+    comeBack,
+    /** From the button to where the browser ends. */
+    connect: async () => {
+      const { authorizationUrl, cookie } = await authorize()
+      return comeBack(await consent(authorizationUrl), cookie)
+    },
+    list: (query: Record<string, string> = {}) => get(`${LISTING}?${new URLSearchParams(query).toString()}`),
+    connections: async () => {
+      const answer = (await get('/cloud/connections')).json()
+      const { connections } = answer as { connections: { id: string; status: string }[] }
+      return connections
+    },
+    disconnect: async (id: string) => keep(await testing.as('ann').send('DELETE', `/cloud/connections/${id}`)),
+    download: async (objectKey: string) => {
+      const data = { userId: 'ann', storageBackend: PROVIDER, objectKey, name: 'a file' }
+      const { id } = await db.prisma.document.create({ data })
+      return get(`/documents/${id}`)
+    },
+    row: (id: string) => db.prisma.cloudConnection.findUniqueOrThrow({ where: { id } }),
+    /** The row as a process finds it that has slept past the end of its access token. */
+    age: async (id: string) => {
+      const cipher = createCredentialCipher(createKeyRing(encryption))
+      const { credentials, userId, provider } = await db.prisma.cloudConnection.findUniqueOrThrow({ where: { id } })
+      const binding = { userId, provider, connectionId: id }
+      const tokens = parseTokens(cipher.open(credentials, binding))
+      const aged = { ...tokens, obtainedAt: Date.now() - 3_601_000, expiresAt: Date.now() - 1000 }
+      const resealed = cipher.seal(serialiseTokens(aged), binding)
+      await db.prisma.cloudConnection.update({ where: { id }, data: { credentials: resealed } })
+    },
+    /** Those of the secrets, and of the flows' own, that the log or an answer has let out. Authorize has to tell some. */
+    leaked: (secrets: readonly string[]): string[] => {
+      const everything = [...told, ...log].join('\n')
+      return [...flowSecrets, ...secrets].filter((secret) =>
+        [secret, encodeURIComponent(secret)].some((text) => everything.includes(text))
+      )
+    }
+  }
+}
+
+export const namesOf = (answer: WalkAnswer) => (answer.json() as Listing).entries.map(({ name }) => name)

@@ -1,0 +1,102 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+import { readForms } from './emulate-page.ts'
+import { emulatorOptions, GOOGLE_CLIENT, GOOGLE_USERS, type GoogleSeed } from './emulate-seed.ts'
+
+const PROGRAM = fileURLToPath(new URL('emulate-process.mjs', import.meta.url))
+const FORM = 'application/x-www-form-urlencoded'
+
+/**
+ * The Google of the package `emulate`: a party that knows nothing of us, with OAuth and a small Drive. It is lax: it
+ * asks for no PKCE, looks at no scope, gives a refresh token to whoever comes, and its Drive takes every bearer token.
+ */
+export class EmulatedGoogle {
+  readonly url: string
+  readonly authorizationEndpoint: string
+  readonly tokenEndpoint: string
+  readonly revocationEndpoint: string
+
+  private constructor(url: string) {
+    this.url = url
+    this.authorizationEndpoint = `${url}/o/oauth2/v2/auth`
+    this.tokenEndpoint = `${url}/oauth2/token`
+    this.revocationEndpoint = `${url}/oauth2/revoke`
+  }
+
+  /** In a process of its own, on 127.0.0.1 alone; it ends with the test. */
+  static async start(t: Test, seed: GoogleSeed = {}): Promise<EmulatedGoogle> {
+    const child = fork(PROGRAM, [JSON.stringify(emulatorOptions(seed))], { execArgv: [] })
+    const exited = once(child, 'exit')
+    t.teardown(async () => {
+      child.kill()
+      await exited
+    })
+    const [address] = (await Promise.race([once(child, 'message'), exited])) as [AddressInfo | number]
+    if (typeof address !== 'object') throw new Error(`emulate ended with ${address}`)
+    assertLoopback(address)
+    const google = new EmulatedGoogle(`http://127.0.0.1:${address.port}`)
+    const answer = await fetch(`${google.url}/.well-known/openid-configuration`)
+    if (!answer.ok) throw new Error(`emulate answers ${answer.status}`)
+    await answer.text()
+    return google
+  }
+
+  /** The user's browser opens the page, the user takes an account, and the browser comes back with the callback's URL. */
+  async consent(authorizationUrl: string, email: string = GOOGLE_USERS[0].email): Promise<URL> {
+    if (!authorizationUrl.startsWith(`${this.authorizationEndpoint}?`)) {
+      throw new Error(`an authorization URL at ${authorizationUrl}`)
+    }
+    const shown = await fetch(authorizationUrl)
+    const html = await shown.text()
+    if (shown.status !== 200) throw new Error(`the user sees ${shown.status}: ${html}`)
+    const form = readForms(html).find(({ fields }) => fields.get('email') === email)
+    if (form === undefined) throw new Error(`the page knows no ${email}`)
+    const sent = await fetch(new URL(form.action, authorizationUrl), {
+      method: 'POST',
+      body: form.fields,
+      redirect: 'manual'
+    })
+    await sent.text()
+    const location = sent.headers.get('location')
+    if (sent.status !== 302 || location === null) throw new Error(`the consent was answered with ${sent.status}`)
+    return new URL(location)
+  }
+
+  /** The user removes the application from their account. */
+  async removeApplication(refreshToken: string): Promise<void> {
+    if (!(await this.knows(refreshToken))) throw new Error('there is no such grant any more')
+    const token = new URLSearchParams({ token: refreshToken })
+    await fetch(this.revocationEndpoint, { method: 'POST', headers: { 'content-type': FORM }, body: token })
+  }
+
+  /** Whether a refresh token still works. */
+  async knows(refreshToken: string): Promise<boolean> {
+    const { clientId: client_id, clientSecret: client_secret } = GOOGLE_CLIENT
+    const form = { grant_type: 'refresh_token', refresh_token: refreshToken, client_id, client_secret }
+    const answer = await fetch(this.tokenEndpoint, { method: 'POST', body: new URLSearchParams(form) })
+    const { error } = (await answer.json()) as { error?: string }
+    if (answer.status !== 200 && error !== 'invalid_grant') throw new Error(`the token endpoint says ${error}`)
+    return answer.status === 200
+  }
+}
+
+const LISTEN = '0A'
+/** 127.0.0.1 as Linux writes it on machines of either byte order. */
+const LOOPBACK = ['0100007F', '7F000001']
+
+/** By what the socket says of itself, and by what the system knows of the port. */
+function assertLoopback({ address, port }: AddressInfo): void {
+  const bound = ['/proc/net/tcp', '/proc/net/tcp6']
+    .filter((table) => existsSync(table))
+    .flatMap((table) => readFileSync(table, 'utf8').trim().split('\n').slice(1))
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, local = '', , state]) => state === LISTEN && Number.parseInt(local.split(':')[1] ?? '', 16) === port)
+    .map(([, local = '']) => local.split(':')[0] ?? '')
+  const isOpen = address !== '127.0.0.1' || bound.some((host) => !LOOPBACK.includes(host))
+  const isUnseen = existsSync('/proc/net/tcp') && bound.length === 0
+  if (isOpen || isUnseen) throw new Error(`emulate listens on ${address} (${bound.join(', ')}), not on loopback alone`)
+}
