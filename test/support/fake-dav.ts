@@ -1,7 +1,6 @@
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Test } from 'tap'
+import { FakeServer } from './fake-server.ts'
 import { authenticator, type Authenticator, type FakeDavAuth } from './fake-dav-auth.ts'
 import type { DavExtension } from './fake-dav-extension.ts'
 import { DavFailure, DavMistake, sendFailure } from './fake-dav-failure.ts'
@@ -24,28 +23,23 @@ export interface FakeDavOptions extends Partial<FakeDavRules> {
  * A WebDAV server on a real socket, in memory: strict in what it is asked, and able to answer whatever a test scripts.
  * It knows the RFCs (4918, 9110, 7616, 7617), not our backend; what real servers make of them, these have to say.
  */
-export class FakeDav {
+export class FakeDav extends FakeServer {
   readonly tree = new FakeTree()
   readonly requests: FakeDavRequest[] = []
-  /** What was asked that nobody should ask; the test fails if there is any at its end. */
-  readonly mistakes: string[] = []
   /** What `Host` may say besides the fake's own: that of a proxy in front of it. */
   readonly hosts = new Set<string>()
-  readonly sockets = new Set<Socket>()
-  /** How many sockets were ever opened. */
-  connections = 0
   /** Once the request is there with its body. What is wrong with its head is recorded all the same. */
   script: DavScript = () => undefined
   /** Once the head of the request is there: before its body, and before the fake looks for mistakes. */
   earlyScript: DavScript = () => undefined
   readonly rules: FakeDavRules
-  readonly #server: Server
   readonly #responses = new Set<ServerResponse>()
   readonly #authenticator: Authenticator
   readonly #extension: DavExtension | undefined
   readonly #refusesEarly: boolean
 
   private constructor({ auth = { type: 'basic' }, refusesEarly = false, extension, ...rules }: FakeDavOptions) {
+    super()
     this.#authenticator = authenticator(auth)
     this.#refusesEarly = refusesEarly
     this.#extension = extension
@@ -60,31 +54,12 @@ export class FakeDav {
       prefix: 'D',
       ...rules
     }
-    this.#server = createServer((message, response) => {
-      void this.#serve(message, response)
-    })
-    this.#server.on('connection', (socket) => {
-      this.connections++
-      this.sockets.add(socket)
-      socket.once('close', () => this.sockets.delete(socket))
-    })
   }
 
   static async start(t: Test, options: FakeDavOptions = {}): Promise<FakeDav> {
     const fake = new FakeDav(options)
-    fake.#server.listen(0, '127.0.0.1')
-    await once(fake.#server, 'listening')
-    t.teardown(async () => {
-      fake.#server.closeAllConnections()
-      fake.#server.close()
-      await once(fake.#server, 'close')
-      if (fake.mistakes.length > 0) throw new Error(`DAV was asked what it does not know: ${fake.mistakes.join('; ')}`)
-    })
+    await fake.listen(t, 'DAV')
     return fake
-  }
-
-  get origin(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
   /** Of the root collection; ends with a slash. */
@@ -102,7 +77,7 @@ export class FakeDav {
     return this.requests.map(({ method, path }) => `${method} ${path}`)
   }
 
-  async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
+  protected override async serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
     this.#responses.add(response)
     response.on('error', () => {})
     response.once('close', () => this.#responses.delete(response))

@@ -1,7 +1,6 @@
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Test } from 'tap'
+import { FakeServer } from './fake-server.ts'
 import type { DavFault } from './dav-faults.ts'
 import type { FakeDavRequest } from './fake-dav-request.ts'
 import { FakeDriveApi } from './fake-drive-api.ts'
@@ -28,7 +27,7 @@ export interface FakeDriveOptions {
  * Google Drive v3 on a real socket, in memory: strict in what it is asked, and able to fail as a test scripts it. It is
  * made from what Google documents and from what its official client sends, not from our backend.
  */
-export class FakeDrive {
+export class FakeDrive extends FakeServer {
   readonly tree: FakeDriveTree
   readonly knobs: FakeDriveKnobs = newKnobs()
   readonly pages = new FakeDrivePages()
@@ -36,49 +35,29 @@ export class FakeDrive {
   /** Good for the user `me` with the scope `drive`, unless `authorize` says otherwise. */
   readonly tokens = new Set([FAKE_DRIVE_TOKEN])
   readonly requests: FakeDavRequest[] = []
-  /** What was asked that nobody should ask; the test fails if there is any at its end. */
-  readonly mistakes: string[] = []
-  readonly sockets = new Set<Socket>()
-  /** How many sockets were ever opened. */
-  connections = 0
   readonly #authorize: (bearer: string) => DriveCaller | null
-  readonly #server: Server
   readonly #faults = new FakeDriveFaults()
   readonly #transfers = new Set<ServerResponse>()
   readonly #api: FakeDriveApi
 
   private constructor({ authorize, pageLimit = Infinity, now = () => new Date() }: FakeDriveOptions) {
+    super()
     this.tree = new FakeDriveTree(now)
     this.pages.limit = pageLimit
     this.#authorize =
       authorize ?? ((bearer) => (this.tokens.has(bearer) ? { user: 'me', scopes: [DRIVE_SCOPE] } : null))
     this.#api = new FakeDriveApi(this)
-    this.#server = createServer((message, response) => {
-      void this.#serve(message, response)
-    })
-    this.#server.on('connection', (socket) => {
-      this.connections++
-      this.sockets.add(socket)
-      socket.once('close', () => this.sockets.delete(socket))
-    })
   }
 
   static async start(t: Test, options: FakeDriveOptions = {}): Promise<FakeDrive> {
     const fake = new FakeDrive(options)
-    fake.#server.listen(0, '127.0.0.1')
-    await once(fake.#server, 'listening')
-    t.teardown(async () => {
-      fake.#server.closeAllConnections()
-      fake.#server.close()
-      await once(fake.#server, 'close')
-      if (fake.mistakes.length > 0) throw new Error(`Drive was asked what nobody should: ${fake.mistakes.join('; ')}`)
-    })
+    await fake.listen(t, 'Drive')
     return fake
   }
 
   /** Without a slash at its end. */
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+    return this.origin
   }
 
   /** How many downloads and uploads are unfinished on sockets that are open. */
@@ -109,7 +88,7 @@ export class FakeDrive {
     this.uploads.expire()
   }
 
-  async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
+  protected override async serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on('error', () => {})
     const { method = '', headers, url: target = '' } = message
     const [path = '', search = ''] = target.split('?')

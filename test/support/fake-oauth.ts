@@ -1,7 +1,6 @@
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Test } from 'tap'
+import { FakeServer } from './fake-server.ts'
 import { OAuthMistake, OAuthRefusal, sendAnswer, type OAuthAnswer } from './fake-oauth-answer.ts'
 import { FakeCodes } from './fake-oauth-codes.ts'
 import { FakeConsent, type CallbackPatch } from './fake-oauth-consent.ts'
@@ -28,13 +27,10 @@ export interface IssuedGrant {
  * test scripts. It knows the RFCs (6749, 7009, 7636, 9207) and what providers are known to do differently, not our
  * client. It proves nothing about the providers themselves.
  */
-export class FakeOAuth {
+export class FakeOAuth extends FakeServer {
   readonly rules: FakeOAuthRules
   /** Every request, in the order in which they came. */
   readonly calls: Readonly<Record<OAuthEndpoint, FakeOAuthCall[]>> = { authorize: [], token: [], revoke: [] }
-  /** What was asked that nobody should ask; the test fails if there is any at its end. */
-  readonly mistakes: string[] = []
-  readonly #server: Server
   readonly #grants: FakeGrants
   readonly #consent: FakeConsent
   readonly #tokens: FakeTokens
@@ -42,32 +38,23 @@ export class FakeOAuth {
   readonly #gates = new Map<OAuthEndpoint, OAuthGate>()
 
   private constructor(options: FakeOAuthOptions) {
+    super()
     const codes = new FakeCodes()
     this.rules = rulesOf(options)
     this.#grants = new FakeGrants(this.rules)
     this.#consent = new FakeConsent(this.rules, codes, () => this.url)
     this.#tokens = new FakeTokens(this.rules, codes, this.#grants)
-    this.#server = createServer((message, response) => {
-      void this.#serve(message, response)
-    })
   }
 
   static async start(t: Test, options: FakeOAuthOptions = {}): Promise<FakeOAuth> {
     const fake = new FakeOAuth(options)
-    fake.#server.listen(0, '127.0.0.1')
-    await once(fake.#server, 'listening')
-    t.teardown(async () => {
-      fake.#server.closeAllConnections()
-      fake.#server.close()
-      await once(fake.#server, 'close')
-      if (fake.mistakes.length > 0) throw new Error(`OAuth was asked what nobody asks: ${fake.mistakes.join('; ')}`)
-    })
+    await fake.listen(t, 'OAuth')
     return fake
   }
 
   /** The issuer; the endpoints are `/authorize`, `/token` and `/revoke` below it. */
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+    return this.origin
   }
 
   /** Every grant that there ever was. */
@@ -169,7 +156,7 @@ export class FakeOAuth {
     return gate
   }
 
-  async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
+  protected override async serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on('error', () => {})
     const { method = '', headers, url: target = '' } = message
     const [path = '', search = ''] = target.split('?')

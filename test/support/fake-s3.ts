@@ -1,7 +1,6 @@
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Test } from 'tap'
+import { FakeServer } from './fake-server.ts'
 import { FakeObjects, S3Failure, type FakeObject } from './fake-s3-objects.ts'
 import { escapeXml, listing, sendError, sendXml, wrap } from './fake-s3-xml.ts'
 
@@ -46,51 +45,31 @@ const SIGNED_QUERY = /^(?:X-Amz-(?:Algorithm|Content-Sha256|Credential|Date|Expi
  * S3 on a real socket, in memory: strict in what it is asked, and able to answer whatever a test scripts. It proves
  * our side of the wire, not Amazon's; that its rules are S3's is what the same suite against real servers is for.
  */
-export class FakeS3 {
+export class FakeS3 extends FakeServer {
   readonly store = new FakeObjects()
   readonly requests: FakeRequest[] = []
-  /** What was asked that nobody should ask. */
-  readonly mistakes: string[] = []
-  readonly sockets = new Set<Socket>()
-  /** How many sockets were ever opened. */
-  connections = 0
   script: Script = () => undefined
-  readonly #server: Server
   readonly #tokens = new Map<string, string>()
 
   private constructor() {
-    this.#server = createServer((request, response) => {
-      void this.#serve(request, response)
-    })
-    this.#server.on('connection', (socket) => {
-      this.connections++
-      this.sockets.add(socket)
-      socket.once('close', () => this.sockets.delete(socket))
-    })
+    super()
   }
 
   static async start(t: Test): Promise<FakeS3> {
     const fake = new FakeS3()
-    fake.#server.listen(0, '127.0.0.1')
-    await once(fake.#server, 'listening')
-    t.teardown(async () => {
-      fake.#server.closeAllConnections()
-      fake.#server.close()
-      await once(fake.#server, 'close')
-      if (fake.mistakes.length > 0) throw new Error(`S3 was asked what it does not know: ${fake.mistakes.join('; ')}`)
-    })
+    await fake.listen(t, 'S3')
     return fake
   }
 
   get endpoint(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+    return this.origin
   }
 
   operations(): string[] {
     return this.requests.map(({ operation }) => operation)
   }
 
-  async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
+  protected override async serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on('error', () => {})
     try {
       const request = await this.#read(message)
