@@ -2,15 +2,15 @@ import t from 'tap'
 import { execFile } from 'node:child_process'
 import { access } from 'node:fs/promises'
 import { promisify } from 'node:util'
-import { isProviderDefinition } from '../../src/domain/provider.ts'
-import { MANAGED_STORES, PROVIDERS } from '../../src/providers/registry.ts'
+import { isOAuthProvider, isProviderDefinition } from '../../src/domain/provider.ts'
+import { MANAGED_STORES, OAUTH_PROVIDERS, PROVIDERS } from '../../src/providers/registry.ts'
 import type { Harness } from '../contract/harness.ts'
 
 const root = new URL('../../', import.meta.url)
 
 t.test('every provider and every managed store has a harness for the contract suite', async (t) => {
   for (const name of new Set([...Object.keys(PROVIDERS), ...Object.keys(MANAGED_STORES)])) {
-    const path = new URL(`test/contract/harness/${name}.ts`, root)
+    const path = new URL(`test/contract/harness/${name.replaceAll('_', '-')}.ts`, root)
     await access(path)
     const { harness } = (await import(path.href)) as { harness: Harness }
     t.equal(harness.name, name)
@@ -23,6 +23,11 @@ t.test('every provider is a definition under its own id', async (t) => {
     const { provider } = await load()
     t.ok(isProviderDefinition(provider))
     t.equal(provider.id, id)
+    t.equal(
+      isOAuthProvider(provider),
+      OAUTH_PROVIDERS.has(id),
+      'what needs a registration is known before it is imported'
+    )
   }
   for (const load of Object.values(MANAGED_STORES)) t.type((await load()).openManaged, 'function')
 })
@@ -47,6 +52,19 @@ async function runWithout(missing: string, script: string): Promise<unknown> {
   const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root, timeout: 60_000 })
   return JSON.parse(stdout)
 }
+
+t.test('opening Google Drive without its SDK says what to install', async (t) => {
+  const script = `
+    const { provider } = await PROVIDERS.google_drive()
+    const egress = { agents: {}, request() {}, assertAllowed() {} }
+    return provider.open({ egress, timeouts, accessTokens: {} }).then(() => 'opened', show)
+  `
+  t.match(await runWithout('^googleapis', script), {
+    code: 'SDK_MISSING',
+    message: /^[^@]*$/,
+    cause: /npm install googleapis/
+  })
+})
 
 t.test('importing every provider loads no SDK, and opening one without its SDK says what to install', async (t) => {
   const script = `
