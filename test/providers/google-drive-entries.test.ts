@@ -1,7 +1,9 @@
 import t, { type Test } from 'tap'
 import type { Entry } from '../../src/domain/entry.ts'
-import { openGoogleDrive } from '../contract/harness/google-drive.ts'
+import { GOOD_TOKENS, openGoogleDrive } from '../contract/harness/google-drive.ts'
 import { call, find, rejectsWith } from '../contract/suite/arrange.ts'
+import { hangs } from '../support/dav-faults.ts'
+import { openEgress } from '../support/egress.ts'
 import { FakeDrive } from '../support/fake-drive.ts'
 import {
   DRIVE_DOCUMENT,
@@ -11,6 +13,7 @@ import {
   DRIVE_SPREADSHEET
 } from '../support/fake-drive-node.ts'
 import { readBody } from '../support/read-body.ts'
+import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 
 async function start(t: Test) {
   const fake = await FakeDrive.start(t)
@@ -190,6 +193,23 @@ t.test('what Google does not say of a target costs no page, and a throttle ends 
     t.ok((await states()).filter((state) => state === 'unknown').length >= 44, reason)
     t.ok(fake.requests.length - before <= 7, 'of those under way, no more')
   }
+})
+
+t.test('targets that Google is slow about are given up in time for their page', async (t) => {
+  const { fake, tree } = await start(t)
+  const target = tree.addFile({ name: 'target', parent: tree.addFolder({ name: 'elsewhere' }) })
+  const parent = tree.addFolder({ name: 'shortcuts' })
+  for (let index = 0; index < 20; index++) tree.addShortcut({ name: `s ${index}`, parent, target })
+  fake.failNext(Infinity, hangs(), { path: `/drive/v3/files/${target.id}` })
+  const { backend } = await openGoogleDrive(t, fake, GOOD_TOKENS, openEgress(), { ...TEST_TIMEOUTS, totalMs: 300 })
+  const { entries } = await backend.listFolder(parent.id, { signal: new AbortController().signal, limit: 100 })
+  t.equal(entries.length, 20)
+  t.ok(entries.every((entry) => entry.target?.state === 'unknown'))
+  t.equal(
+    fake.requests.filter(({ path }) => path.endsWith(target.id)).length,
+    6,
+    'none was begun after the time was over'
+  )
 })
 
 t.test('the caller who leaves while targets are looked at hears so', async (t) => {

@@ -1,5 +1,5 @@
 import type { Entry, ShortcutTarget } from '../../domain/entry.ts'
-import { isStorageError } from '../../domain/errors.ts'
+import { isStorageError, type StorageErrorCode } from '../../domain/errors.ts'
 import type { Call } from '../../domain/storage-backend.ts'
 import { parseId } from './ids.ts'
 import type { DriveServer } from './server.ts'
@@ -7,6 +7,18 @@ import type { DriveServer } from './server.ts'
 /** So many targets of one page are looked at, and so many at once; of the others nothing is said. */
 const MAX_TARGETS = 100
 const AT_ONCE = 6
+/** How much of the time of a whole call the looking may take. */
+const SHARE_OF_TIME = 1 / 3
+
+const ENDS_LOOKING: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
+  'PROVIDER_THROTTLED',
+  'PROVIDER_TIMEOUT'
+])
+
+/** The looking at the targets of one page. Aborted, it begins no look any more, and ends those under way. */
+interface Looking extends Call {
+  readonly end: () => void
+}
 
 /**
  * The entries, with what became of the targets of shortcuts: a listing tells where they lead, and not whether there
@@ -22,27 +34,48 @@ export async function withTargets(
   if (shortcuts.length === 0) return entries
   const { default: pLimit } = await import('p-limit')
   const inTurn = pLimit(AT_ONCE)
-  const look = { isThrottled: false }
   const states = new Map<Entry, ShortcutTarget['state']>()
-  await Promise.all(
-    shortcuts.map((entry) =>
-      inTurn(async () => {
-        if (!look.isThrottled) states.set(entry, await stateOf(server, entry.target?.id ?? '', call, look))
-      })
+  await withinShare(server.timeouts.totalMs * SHARE_OF_TIME, call, (looking) =>
+    Promise.all(
+      shortcuts.map((entry) =>
+        inTurn(async () => {
+          if (!looking.signal.aborted) states.set(entry, await stateOf(server, entry.target?.id ?? '', looking))
+        })
+      )
     )
   )
+  call.signal.throwIfAborted()
   return entries.map((entry) => {
     const state = states.get(entry)
     return state === undefined || entry.target === null ? entry : { ...entry, target: { ...entry.target, state } }
   })
 }
 
-/** @param look learns of a throttle: nothing more is asked for this page then */
+async function withinShare(
+  shareMs: number,
+  { signal }: Call,
+  look: (looking: Looking) => Promise<unknown>
+): Promise<void> {
+  const controller = new AbortController()
+  const end = (): void => {
+    controller.abort(new Error('There is no time left to look at shortcuts.'))
+  }
+  const timer = setTimeout(end, shareMs)
+  signal.addEventListener('abort', end, { once: true })
+  if (signal.aborted) end()
+  try {
+    await look({ signal: controller.signal, end })
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', end)
+  }
+}
+
+/** Where Google throttles, or does not answer in time, this is the last look of its page. */
 async function stateOf(
   { client }: DriveServer,
   targetId: string,
-  { signal }: Call,
-  look: { isThrottled: boolean }
+  { signal, end }: Looking
 ): Promise<ShortcutTarget['state']> {
   try {
     const about = parseId(targetId, 'OBJECT_NOT_FOUND')
@@ -51,13 +84,12 @@ async function stateOf(
       drive.files.get(parameters, options)
     )
     if ('data' in told) return told.data.trashed === true ? 'dangling' : 'ok'
-    if (isStorageError(told.refusal, 'OBJECT_NOT_FOUND')) return 'dangling'
-    if (isStorageError(told.refusal, 'PROVIDER_THROTTLED')) look.isThrottled = true
-    const isDenied = told.status === 403 && isStorageError(told.refusal, 'ACCESS_DENIED', 'INSUFFICIENT_SCOPE')
-    return isDenied ? 'denied' : 'unknown'
+    const { code } = told.refusal
+    if (code === 'OBJECT_NOT_FOUND') return 'dangling'
+    if (ENDS_LOOKING.has(code)) end()
+    return told.status === 403 && (code === 'ACCESS_DENIED' || code === 'INSUFFICIENT_SCOPE') ? 'denied' : 'unknown'
   } catch (error) {
-    signal.throwIfAborted()
-    if (isStorageError(error, 'PROVIDER_THROTTLED')) look.isThrottled = true
+    if (isStorageError(error) && ENDS_LOOKING.has(error.code)) end()
     return 'unknown'
   }
 }

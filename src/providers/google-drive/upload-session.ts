@@ -124,8 +124,8 @@ export class UploadSession {
     return null
   }
 
-  async #pause(error: StorageError, retryAfterMs = error.retryAfterMs ?? 0): Promise<void> {
-    const waitMs = Math.max(retryAfterMs, Math.random() * FIRST_WAIT_MS * 2 ** this.#failures)
+  async #pause(error: StorageError, retryAfterMs = 0): Promise<void> {
+    const waitMs = Math.max(retryAfterMs, error.retryAfterMs ?? 0, Math.random() * FIRST_WAIT_MS * 2 ** this.#failures)
     if (++this.#failures > MAX_FAILURES || waitMs > MAX_WAIT_MS) throw error
     await sleep(waitMs, undefined, { signal: this.#signal }).catch(() => {})
     this.#signal.throwIfAborted()

@@ -21,7 +21,8 @@ export async function openGoogleDrive(
   t: Test,
   fake: FakeDrive,
   accessTokens = GOOD_TOKENS,
-  egress = openEgress()
+  egress = openEgress(),
+  timeouts = TEST_TIMEOUTS
 ): Promise<Opened> {
   t.teardown(() => egress.close())
   const authorization = {
@@ -31,7 +32,7 @@ export async function openGoogleDrive(
   }
   const provider = googleDrive({ api: fake.url, server: authorization })
   return {
-    backend: await provider.open({ accessTokens, egress, timeouts: TEST_TIMEOUTS }),
+    backend: await provider.open({ accessTokens, egress, timeouts }),
     seed: async (files) => {
       for (const [path, content] of Object.entries(files)) seedPath(fake, path, content)
     },
