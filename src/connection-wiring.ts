@@ -155,7 +155,8 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
         clock,
         clientOf,
         openWithTokens: opener.openWithTokens.bind(opener),
-        store
+        store,
+        deadlineMs: timeouts.totalMs
       }),
       verify: createVerify({ connections, open, invalidate }),
       change: createChangeConnection({ connections, invalidate }),
@@ -172,7 +173,9 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
       })
     },
     close: async () => {
-      await Promise.all([flights.close(), revocations.close()])
+      await flights.close()
+      // A refresh that ends may have tokens left that nobody will use.
+      await revocations.close()
     }
   }
 }

@@ -53,5 +53,6 @@ export type {
   GetOrFetchOptions
 } from './listing/folder-cache.ts'
 export type { FolderKey } from './listing/folder-key.ts'
+export type { MetricsRegistry } from './infra/metrics.ts'
 export type { CacheOptions, CloudStorageOptions, LimitOptions } from './options.ts'
 export type { OAuthProviderOptions, OwnProviderOptions, ProviderOption, ProviderOptions } from './provider-options.ts'

@@ -214,8 +214,9 @@ function publicUrl(given: string | undefined, isOAuth: boolean): URL | undefined
 function metricsRegistry(given: CloudStorageOptions['metrics']): MetricsRegistry | undefined {
   if (given === undefined) return undefined
   known('metrics', record('metrics', given), ['registry'])
-  const { registerMetric } = record('metrics.registry', given.registry)
-  check(typeof registerMetric === 'function', 'metrics.registry', 'must be a registry of prom-client')
+  const { registerMetric, getSingleMetric } = record('metrics.registry', given.registry)
+  const isRegistry = typeof registerMetric === 'function' && typeof getSingleMetric === 'function'
+  check(isRegistry, 'metrics.registry', 'must be a registry of prom-client')
   return given.registry
 }
 

@@ -34,7 +34,7 @@ export type Connect = (request: ConnectRequest) => Promise<Connection>
 export function createConnect({ openWith, contextOf, store }: ConnectPorts): Connect {
   async function check({ provider, fields, signal }: ConnectRequest): Promise<ParsedCredentials> {
     if (isOAuthProvider(provider)) {
-      throw new StorageError('INVALID_REQUEST', 'This provider is connected in the browser: ask it to authorize.')
+      throw new StorageError('UNSUPPORTED', 'This provider is connected in the browser: ask it to authorize.')
     }
     const typed = provider.connect.parse(fields)
     const context = { ...contextOf(provider.id), signal }

@@ -17,6 +17,8 @@ export interface OAuthFlowPorts {
   readonly clientOf: (providerId: string) => Promise<OAuthClient>
   readonly openWithTokens: (provider: OAuthProvider, tokens: AccessTokens) => Promise<StorageBackend>
   readonly store: StoreConnection
+  /** How long the provider may take for all that follows its answer. */
+  readonly deadlineMs: number
 }
 
 export interface BeginOAuth {
@@ -51,7 +53,6 @@ export interface OAuthCallback {
   readonly nonceOf: (id: string) => string | undefined
   /** Who the browser is, where the application can tell. */
   readonly userId: string | null
-  readonly signal: AbortSignal
 }
 
 export interface OAuthOutcome {
@@ -83,7 +84,7 @@ const NONCE_ID_LENGTH = 16
 
 /** Connects by OAuth: the authorization code flow with PKCE, bound to the user and to the user's browser. */
 export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
-  const { flows, cipher, clock, clientOf, openWithTokens, store } = ports
+  const { flows, cipher, clock, clientOf, openWithTokens, store, deadlineMs } = ports
 
   async function prove({ provider, parameters, nonceOf, userId }: OAuthCallback): Promise<PendingFlow> {
     for (const name of SINGLE) if (parameters.getAll(name).length > 1) throw invalidState()
@@ -99,7 +100,7 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
     return flow
   }
 
-  async function connect(flow: PendingFlow, { provider, redirectUri, parameters, signal }: OAuthCallback) {
+  async function connect(flow: PendingFlow, { provider, redirectUri, parameters }: OAuthCallback, signal: AbortSignal) {
     const { verifier, label } = cipher.open(flow.sealedVerifier, bindingOf('oauth-flow', flow)).reveal() as Waiting
     const client = await clientOf(provider.id)
     const state = parameters.get('state') ?? ''
@@ -144,12 +145,19 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
 
     async finish(callback) {
       const flow = await prove(callback)
+      // The code is good for once, and this login is over: a browser that leaves now, or asks again, ends nothing.
+      const controller = new AbortController()
+      const timer = setTimeout(() => {
+        controller.abort(new StorageError('PROVIDER_TIMEOUT', 'The provider did not answer in time.'))
+      }, deadlineMs)
       try {
-        await connect(flow, callback)
+        await connect(flow, callback, controller.signal)
         return { returnTo: flow.returnTo, error: null }
       } catch (error) {
         if (!isStorageError(error)) throw error
         return { returnTo: flow.returnTo, error }
+      } finally {
+        clearTimeout(timer)
       }
     }
   }
@@ -168,10 +176,16 @@ function invalidState(): StorageError {
   return new StorageError('INVALID_STATE', 'This login has ended, or was begun in another browser: begin again.')
 }
 
+/**
+ * Scopes of OpenID Connect, which decide about what comes beside the access token. Providers give them other names in
+ * their answers, or leave them out.
+ */
+const BESIDE: ReadonlySet<string> = new Set(['openid', 'profile', 'email', 'offline_access'])
+
 /** @throws StorageError `INSUFFICIENT_SCOPE` where the user granted less than was asked for */
 function granted(asked: readonly string[], given: readonly string[] | null): readonly string[] {
   if (given === null) return asked
-  const missing = asked.filter((scope) => !given.includes(scope))
+  const missing = asked.filter((scope) => !BESIDE.has(scope) && !given.includes(scope))
   if (missing.length === 0) return given
   throw new StorageError('INSUFFICIENT_SCOPE', 'Not all of the access was granted that is needed.')
 }

@@ -113,7 +113,8 @@ export class TokenRefresher {
     let newest = rescued ?? stored
     if (!isGood(newest)) {
       const askedAt = clock.date()
-      const { refreshToken } = newest
+      const { refreshToken, expiresAt } = newest
+      if (refreshToken === null && (expiresAt === null || expiresAt > clock.date())) throw refusedForNow()
       if (refreshToken !== null) beforeAsking()
       const set = refreshToken === null ? null : await this.#ask(row, refreshToken)
       if (refreshToken === null || set === null) {
@@ -148,6 +149,11 @@ export class TokenRefresher {
       clearTimeout(timer)
     }
   }
+}
+
+/** There is nobody to ask for another token, and this one should work: `account()` may say that it does not. */
+function refusedForNow(): StorageError {
+  return new StorageError('ACCESS_DENIED', 'The provider denies access.', { credentialsRefused: true })
 }
 
 function areSame(a: StoredTokens, b: StoredTokens): boolean {

@@ -4,7 +4,6 @@ import type { OAuthFlow } from '../connections/oauth-flow.ts'
 import { isStorageError, StorageError } from '../domain/errors.ts'
 import { isOAuthProvider, type ProviderDefinition } from '../domain/provider.ts'
 import { type Authenticate, identify } from './authenticate.ts'
-import { clientSignal } from './client-signal.ts'
 import { logFailure } from './log-failure.ts'
 import { forgottenNonce, readNonce } from './nonce-cookie.ts'
 import type { PublicPlaces } from './public-places.ts'
@@ -49,8 +48,7 @@ export function callbackRoute(
         nonceId = id
         return readNonce(request.headers.cookie, id)
       },
-      userId: await userIfAny(authenticate, request),
-      signal: clientSignal(reply)
+      userId: await userIfAny(authenticate, request)
     })
     if (nonceId !== undefined) {
       reply.header('set-cookie', stringifySetCookie(forgottenNonce(nonceId, redirectUri)))

@@ -167,6 +167,19 @@ t.test('without a refresh token a token is used to its end, and then its user ha
   t.same(world.endpoint.asked, [])
 })
 
+t.test('without a refresh token a 401 before its end is for account() to confirm', async (t) => {
+  for (const leftMs of [60_000, null]) {
+    const world = new RefreshWorld()
+    const row = world.add({ refreshToken: null, leftMs })
+    const tokens = world.tokensOf(row)
+    const refused = await tokens.current(never)
+    const failure: unknown = await tokens.renewed(refused, never).catch((error: unknown) => error)
+    t.match(failure, { code: 'ACCESS_DENIED', credentialsRefused: true })
+    t.equal(world.row(row).status, 'ACTIVE')
+    t.same(world.ended, [])
+  }
+})
+
 t.test('a good token that is refused is renewed once, for all who had it', async (t) => {
   const world = new RefreshWorld()
   const tokens = world.tokensOf(world.add())

@@ -143,7 +143,7 @@ async function announcements(t: Test, server: PostgresServer): Promise<void> {
     await prisma.cloudConnection.update({ where: { id: saved.id }, data: { label: 'Other' } })
     const row = await prisma.cloudConnection.findFirstOrThrow()
     t.ok(Math.abs(row.updatedAt.getTime() - date) < 60_000)
-    t.same(await store.remove('ann', saved.id), { ...saved, label: 'Other' })
+    t.same(await store.remove('ann', saved.id), { ...saved, label: 'Other', sealedCredentials: 'sealed' })
   })
 }
 

@@ -2,7 +2,6 @@ import type { Connection } from '../../domain/connection.ts'
 import type { ConnectionStore } from '../../domain/ports.ts'
 import { COLUMNS } from './connection-columns.ts'
 import type { PrismaTransaction } from './prisma-client.ts'
-import { isStorable } from './storable-text.ts'
 
 type Refused = Parameters<ConnectionStore['requireReauth']>[0]
 
@@ -21,7 +20,6 @@ export function createConnectionUpdates(
     },
 
     async requireReauth({ userId, id, credentialsRevision }: Refused) {
-      if (!isStorable(userId, id)) return false
       const { count } = await table.updateMany({
         where: { id, userId, credentialsRevision, status: { in: ['ACTIVE', 'ERROR'] } },
         data: { status: 'REQUIRES_REAUTH', lastErrorCode: 'ACCESS_DENIED' }
@@ -40,7 +38,8 @@ export function createConnectionUpdates(
         })
         if (count === 0) return null
       }
-      return table.findFirst({ where: { id, userId }, select: COLUMNS })
+      const noted = await table.findFirst({ where: { id, userId }, select: COLUMNS })
+      return noted?.status === next ? noted : null
     }
   }
 }

@@ -12,7 +12,7 @@ export interface EgressFetchOptions {
 }
 
 /** Statuses whose answers `Response` refuses to give a body. */
-const BODILESS: ReadonlySet<number> = new Set([101, 103, 204, 205, 304])
+const BODILESS: ReadonlySet<number> = new Set([204, 205, 304])
 
 /**
  * A `fetch` for client libraries that take one. What they ask for leaves through `send` like everything else; bodies
