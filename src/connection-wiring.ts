@@ -156,7 +156,8 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
         clientOf,
         openWithTokens: opener.openWithTokens.bind(opener),
         store,
-        deadlineMs: timeouts.totalMs
+        // For two calls, each of which has a deadline of its own: the exchange, and asking who this is.
+        deadlineMs: 2 * timeouts.totalMs
       }),
       verify: createVerify({ connections, open, invalidate }),
       change: createChangeConnection({ connections, invalidate }),

@@ -2,6 +2,7 @@ import type { Connection } from '../../domain/connection.ts'
 import type { ConnectionStore } from '../../domain/ports.ts'
 import { COLUMNS } from './connection-columns.ts'
 import type { PrismaTransaction } from './prisma-client.ts'
+import { isStorable } from './storable-text.ts'
 
 type Refused = Parameters<ConnectionStore['requireReauth']>[0]
 
@@ -20,6 +21,7 @@ export function createConnectionUpdates(
     },
 
     async requireReauth({ userId, id, credentialsRevision }: Refused) {
+      if (!isStorable(userId, id)) return false
       const { count } = await table.updateMany({
         where: { id, userId, credentialsRevision, status: { in: ['ACTIVE', 'ERROR'] } },
         data: { status: 'REQUIRES_REAUTH', lastErrorCode: 'ACCESS_DENIED' }
