@@ -6,6 +6,7 @@ import { Secret } from './domain/secret.ts'
 import type { KeyRingOptions } from './infra/crypto/key-ring.ts'
 import { parseAllowHosts } from './infra/net/allow-hosts.ts'
 import type { CacheOptions, LimitOptions } from './options.ts'
+import { parsePublicUrl } from './public-url.ts'
 import { ConfigError, Environment, type Variables } from './server/environment.ts'
 import { readEncryption, readJwt, SECURITY_VARIABLES, type JwtConfig } from './server/security-config.ts'
 import { MANAGED_VARIABLES, readManaged } from './server/managed-config.ts'
@@ -125,19 +126,20 @@ function readDatabaseUrl(env: Environment): string {
 }
 
 function readCommon(env: Environment): CommonConfig {
+  const registrations = readRegistrations(env)
   return {
     host: readHost(env),
     port: env.integer('PORT', { min: 0, max: 65_535 }) ?? 3000,
     logLevel: env.choice('LOG_LEVEL', LOG_LEVELS) ?? 'info',
     trustProxy: readTrustProxy(env),
-    publicUrl: readPublicUrl(env),
+    publicUrl: readPublicUrl(env, Object.keys(registrations).length > 0),
     shutdownTimeoutMs: env.integer('SHUTDOWN_TIMEOUT_MS', MILLISECONDS) ?? 10_000,
     allowHosts: {
       s3: readAllowHosts(env, 'S3_ALLOW_HOSTS'),
       webdav: readAllowHosts(env, 'WEBDAV_ALLOW_HOSTS'),
       nextcloud: readAllowHosts(env, 'NEXTCLOUD_ALLOW_HOSTS')
     },
-    registrations: readRegistrations(env),
+    registrations,
     cache: given({
       max: env.integer('CACHE_MAX_ENTRIES', COUNT),
       ttlMs: env.integer('CACHE_TTL_MS', MILLISECONDS),
@@ -183,13 +185,14 @@ function isAddressOrRange(text: string): boolean {
   return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
 }
 
-function readPublicUrl(env: Environment): string | undefined {
+function readPublicUrl(env: Environment, isOAuth: boolean): string | undefined {
   const text = env.text('PUBLIC_URL')
   if (text === undefined) return undefined
-  const url = URL.canParse(text) ? new URL(text) : null
-  const usable = url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === ''
-  if (!usable)
-    env.problem('PUBLIC_URL', 'must be the URL where browsers reach the server, like https://files.example.org')
+  try {
+    parsePublicUrl(text, isOAuth)
+  } catch (error) {
+    env.problem('PUBLIC_URL', (error as Error).message)
+  }
   return text
 }
 

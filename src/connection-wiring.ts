@@ -89,7 +89,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
       revocations.beginTokens(connection, tokens)
     },
     // Shorter than what a call has in all: it may still go on with a token that has not ended yet.
-    deadlineMs: Math.min(MAX_REFRESH_MS, timeouts.totalMs * 0.8)
+    deadlineMs: Math.min(MAX_REFRESH_MS, Math.ceil(timeouts.totalMs * 0.8))
   })
   const flights = new RefreshFlights(refresher, clock)
   const requireReauth = createRequireReauth({ connections, invalidate, onChange })

@@ -8,6 +8,7 @@ import type { MetricsRegistry } from './infra/metrics.ts'
 import { check, known, optionError, positive, record, text } from './option-checks.ts'
 import { type EnabledProviderOptions, enabledProviders, type ProviderOption } from './provider-options.ts'
 import { readSettings } from './providers/s3/settings.ts'
+import { parsePublicUrl } from './public-url.ts'
 
 export interface CacheOptions {
   /** At most so many listings. Default 1000. */
@@ -185,30 +186,16 @@ function checkManagedS3(path: string, store: Record<string, unknown>): void {
   }
 }
 
-/** @param isOAuth codes come back to it, which nobody on the way may read */
 function publicUrl(given: string | undefined, isOAuth: boolean): URL | undefined {
   if (given === undefined) {
     check(!isOAuth, 'publicUrl', 'is required with an OAuth provider: its redirect URIs begin with it')
     return undefined
   }
-  check(typeof given === 'string' && URL.canParse(given), 'publicUrl', 'must be a URL')
-  const url = new URL(given)
-  const { protocol, hostname, username, password, search, hash } = url
-  check(protocol === 'https:' || protocol === 'http:', 'publicUrl', 'must begin with https:// or http://')
-  check(
-    [username, password, search, hash].every((part) => part === ''),
-    'publicUrl',
-    'must be no more than a place'
-  )
-  // It becomes the path of a cookie, which has no way to write anything else.
-  check(/^[\w.~/-]*$/.test(url.pathname), 'publicUrl', 'must have a path of letters, digits, "-", "." and "_"')
-  const isPrivate = protocol === 'https:' || /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)
-  check(
-    !isOAuth || isPrivate,
-    'publicUrl',
-    'must begin with https:// with an OAuth provider, but on this machine itself'
-  )
-  return url
+  try {
+    return parsePublicUrl(given, isOAuth)
+  } catch (error) {
+    throw optionError('publicUrl', (error as Error).message)
+  }
 }
 
 function metricsRegistry(given: CloudStorageOptions['metrics']): MetricsRegistry | undefined {

@@ -4,6 +4,9 @@ import { Secret } from './domain/secret.ts'
 import { check, known, record, text } from './option-checks.ts'
 import { OAUTH_PROVIDERS, PROVIDERS } from './providers/registry.ts'
 
+/** RFC 6749, 3.3. */
+export const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+$/
+
 /** How a provider of ours is enabled. */
 export interface ProviderOptions {
   /**
@@ -76,8 +79,11 @@ function readRegistration(path: string, registration: Record<string, unknown>): 
   text(`${path}.clientSecret`, clientSecret)
   if (scopes === undefined) return { clientId, clientSecret: new Secret(clientSecret) }
   texts(`${path}.scopes`, scopes)
-  const isUsable = scopes.length > 0 && scopes.every((scope) => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(scope))
-  check(isUsable, `${path}.scopes`, 'must be a list of scopes, each of them a word')
+  check(
+    scopes.length > 0 && scopes.every((scope) => SCOPE.test(scope)),
+    `${path}.scopes`,
+    'must be a list of scopes, each of them a word'
+  )
   return { clientId, clientSecret: new Secret(clientSecret), scopes }
 }
 

@@ -1,4 +1,5 @@
 import { Secret } from '../domain/secret.ts'
+import { SCOPE } from '../provider-options.ts'
 import type { Environment } from './environment.ts'
 
 /** What a provider knows the application by. */
@@ -46,5 +47,8 @@ function readRegistration(env: Environment, names: RegistrationVariables): Regis
   const clientId = env.required(names.clientId, why)
   const clientSecret = new Secret(env.required(names.clientSecret, why))
   const scopes = env.list(names.scopes)
+  if (!scopes.every((scope) => SCOPE.test(scope))) {
+    env.problem(names.scopes, 'must be scopes with commas between, each of them a word')
+  }
   return { clientId, clientSecret, ...(scopes.length > 0 && { scopes }) }
 }

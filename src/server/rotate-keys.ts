@@ -1,5 +1,6 @@
 import { Presets, SingleBar } from 'cli-progress'
 import { readRotationConfig } from '../config.ts'
+import { isStorageError } from '../domain/errors.ts'
 import { openDatabase } from '../infra/db/open-database.ts'
 import { rotateKeys, type RotationSummary } from '../rotate-keys.ts'
 import { ConfigError } from './environment.ts'
@@ -62,7 +63,11 @@ if (isMain(import.meta.url)) {
       process.exitCode = code
     },
     (error: unknown) => {
-      const message = error instanceof Error ? error.message : String(error)
+      const message = isStorageError(error, 'DATABASE_UNAVAILABLE')
+        ? 'The database that DATABASE_URL names does not answer.'
+        : error instanceof Error
+          ? error.message
+          : String(error)
       // Our own words hold no secret, and an example of a URL in them should be read as it is.
       const safe = error instanceof ConfigError ? message : withoutSecrets(message)
       process.stderr.write(`rotate-keys did not run. ${safe}\n`)

@@ -70,6 +70,7 @@ t.test('a provider by OAuth needs a publicUrl that nobody on the way can read', 
     ['https://user:hunter2@app.example.org', /publicUrl/],
     ['https://app.example.org/?a=b', /publicUrl/],
     ['https://app.example.org/#a', /publicUrl/],
+    ['https://app.example.org/a;b', /publicUrl.*path/],
     ['/files', /publicUrl/]
   ]
   for (const [publicUrl, message] of refused) {

@@ -333,7 +333,11 @@ t.test('a provider where users grant access is enabled by its registration, whol
   t.same(scoped?.scopes, ['a', 'b'])
 
   t.same(named(problems({ ...registered, GOOGLE_DRIVE_CLIENT_SECRET: '' })), ['GOOGLE_DRIVE_CLIENT_SECRET'])
-  t.same(named(problems({ ...registered, PUBLIC_URL: '' })), ['PUBLIC_URL'])
+  for (const PUBLIC_URL of ['', 'http://files.example.org', 'https://files.example.org/?a=b']) {
+    t.same(named(problems({ ...registered, PUBLIC_URL })), ['PUBLIC_URL'], PUBLIC_URL)
+  }
+  t.same(problems({ ...registered, PUBLIC_URL: 'http://127.0.0.1:3000' }), [])
+  t.same(named(problems({ ...registered, GOOGLE_DRIVE_SCOPES: 'a b' })), ['GOOGLE_DRIVE_SCOPES'])
   t.same(named(problems({ ...SERVICE, GOOGLE_DRIVE_SCOPES: 'a' })), [
     'GOOGLE_DRIVE_CLIENT_ID',
     'GOOGLE_DRIVE_CLIENT_SECRET',
