@@ -19,10 +19,10 @@ const cipherOf = (ring: keyof typeof rings) => createCredentialCipher(createKeyR
 async function start(users: number) {
   const { prisma } = await emptyDatabase()
   const store = createConnectionStore(prisma)
-  const save = (userId: string, ring: keyof typeof rings) =>
+  const save = (userId: string, ring: keyof typeof rings, secret = userId) =>
     store.saveConnected(
       { userId, provider: 's3', accountId: 'a', label: 'l', scopes: [] },
-      (connectionId) => cipherOf(ring).seal(new Secret({ secret: userId }), { userId, connectionId, provider: 's3' }),
+      (connectionId) => cipherOf(ring).seal(new Secret({ secret }), { userId, connectionId, provider: 's3' }),
       10
     )
   for (let index = 0; index < users; index += 1) await save(`user ${String(index)}`, 'old')
@@ -89,7 +89,7 @@ t.test('a row that changes meanwhile keeps its change, and is sealed anew in the
       if (name !== '$executeRaw') return Reflect.get(target, name) as unknown
       return async (...args: Parameters<typeof prisma.$executeRaw>) => {
         // Its user connects again, through a process that still seals with the old key.
-        if (isFirst) await save('user 2', 'old')
+        if (isFirst) await save('user 2', 'old', 'renewed')
         isFirst = false
         return await target.$executeRaw(...args)
       }
@@ -97,7 +97,10 @@ t.test('a row that changes meanwhile keeps its change, and is sealed anew in the
   })
   const summary = await rotateKeys({ prisma: racing, encryption: rings.both })
   t.same(summary, { resealed: 4, unreadable: [], left: 0 })
-  t.equal((await read('fresh')).length, 4)
+  t.same(
+    await read('fresh'),
+    ['user 0', 'user 1', 'renewed', 'user 3'].map((secret) => ({ secret }))
+  )
   t.equal(await prisma.cloudConnection.count({ where: { version: 2 } }), 1)
 })
 

@@ -209,15 +209,21 @@ t.test('a connection that waits for its user or the operator is verified by nobo
 
 t.test('a connection that is disabled while it is verified stays so', async (t) => {
   const { verify, row, scripted, db } = await connected(t)
-  await db.prisma.cloudConnection.updateMany({ data: { status: 'ERROR', lastErrorCode: 'ACCESS_DENIED' } })
   scripted.backend.account = async () => {
     await db.prisma.cloudConnection.updateMany({ data: { status: 'DISABLED' } })
     return { id: 'main', name: 'Main', email: null, quota: null }
   }
-  const answer = await verify()
-  t.equal(answer.statusCode, 503)
-  t.match(answer.json(), { code: 'CONNECTION_INACTIVE' })
-  t.match(await row(), { status: 'DISABLED' })
+  for (const before of [
+    { status: 'ERROR', lastErrorCode: 'ACCESS_DENIED' },
+    // There is nothing to write of it then.
+    { status: 'ACTIVE', lastErrorCode: null }
+  ] as const) {
+    await db.prisma.cloudConnection.updateMany({ data: before })
+    const answer = await verify()
+    t.equal(answer.statusCode, 503, before.status)
+    t.match(answer.json(), { code: 'CONNECTION_INACTIVE' })
+    t.match(await row(), { status: 'DISABLED' })
+  }
 })
 
 /** Users who have granted access, and what the host was told. */

@@ -51,6 +51,13 @@ t.test('an upload outlives failures in any of its chunks', async (t) => {
   await Promise.all([outlives('early 503', faults['503'], true), outlives('early reset', faults.reset, true)])
 })
 
+t.test('a limit that lasts for long ends an upload at once', async (t) => {
+  const { fake, backend, chunks } = await startUploading(t)
+  fake.failNext(Infinity, { reason: 'dailyLimitExceeded' }, CHUNK)
+  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(randomBytes(10))), 'PROVIDER_THROTTLED')
+  t.equal(chunks().length, 1)
+})
+
 t.test('a last answer that was lost is asked for', async (t) => {
   const { fake, backend, tree, ranges } = await startUploading(t)
   fake.knobs.remembersUploads = true
