@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { CloudFailure } from './fake-cloud.ts'
 import { sendJson } from './fake-login-flow.ts'
 
 /** What an error says, in Google's words. What is not said here has the value that Google gives for the reason. */
@@ -81,22 +82,12 @@ const KNOWN: Readonly<Record<string, KnownError>> = {
 }
 
 /** An answer that is no success. */
-export class DriveFailure extends Error {
-  readonly error: DriveError
-
-  constructor(error: DriveError) {
-    super(error.message ?? KNOWN[error.reason]?.message ?? error.reason)
-    this.error = error
-  }
-}
+export class DriveFailure extends CloudFailure<DriveError> {}
 
 /** What nobody should ask: it is recorded, and fails the test that caused it. */
 export class DriveMistake extends DriveFailure {
-  readonly what: string
-
   constructor(what: string, error: Partial<DriveError> = {}) {
-    super({ reason: 'badRequest', status: 400, ...error, message: `A MISTAKE OF OUR CLIENT: ${what}` })
-    this.what = what
+    super({ reason: 'badRequest', status: 400, ...error, message: `A MISTAKE OF OUR CLIENT: ${what}` }, what)
   }
 }
 

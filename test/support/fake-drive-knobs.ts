@@ -1,3 +1,5 @@
+import type { CutDownloads } from './fake-content.ts'
+
 /** What a test may turn while the fake runs. */
 export interface FakeDriveKnobs {
   /** What all files of the user may take together. */
@@ -7,7 +9,7 @@ export interface FakeDriveKnobs {
   /** Google's is 10 MB. */
   exportLimitBytes: number
   /** So many downloads are reset, each after so many bytes of its content. */
-  cutDownloads: { times: number; readonly afterBytes: number }
+  cutDownloads: CutDownloads
   /** How much the next chunks of uploads leave stored at most; each is used once. */
   readonly keptOfChunks: number[]
   /** Whether a session that is complete answers once more with the file, or 404. */

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net'
 import type { Test } from 'tap'
 
-/** What every fake is: a server on loopback, and a complaint about what nobody should have asked it. */
+/** What every fake is: one or several servers on loopback, and a complaint about what nobody should have asked them. */
 export abstract class FakeServer {
   /** What was asked that nobody should ask. */
   readonly mistakes: string[] = []
@@ -11,13 +11,18 @@ export abstract class FakeServer {
   readonly sockets = new Set<Socket>()
   /** How many sockets were ever opened. */
   connections = 0
-  readonly #server: Server
+  readonly #servers: ReadonlyMap<string, Server>
 
-  protected constructor() {
-    this.#server = createServer((message, response) => {
-      void this.serve(message, response)
+  /** @param hosts names of the origins that it has; the first one is its `origin` */
+  protected constructor(hosts: readonly string[] = ['api']) {
+    this.#servers = new Map(hosts.map((host) => [host, this.#serverOf(host)]))
+  }
+
+  #serverOf(host: string): Server {
+    const server = createServer((message, response) => {
+      void this.serve(message, response, host)
     })
-    this.#server.on('connection', (socket) => {
+    return server.on('connection', (socket) => {
       this.connections++
       this.sockets.add(socket)
       socket.once('close', () => this.sockets.delete(socket))
@@ -25,22 +30,32 @@ export abstract class FakeServer {
   }
 
   /** Answers one request. Never rejects. */
-  protected abstract serve(message: IncomingMessage, response: ServerResponse): Promise<void>
+  protected abstract serve(message: IncomingMessage, response: ServerResponse, host: string): Promise<void>
 
   /** Listens until the test ends, which then fails for each mistake that it has not taken. */
   protected async listen(t: Test, name: string): Promise<void> {
-    this.#server.listen(0, '127.0.0.1')
-    await once(this.#server, 'listening')
+    const servers = [...this.#servers.values()]
+    for (const server of servers) server.listen(0, '127.0.0.1')
+    await Promise.all(servers.map((server) => once(server, 'listening')))
     t.teardown(async () => {
-      this.#server.closeAllConnections()
-      this.#server.close()
-      await once(this.#server, 'close')
+      for (const server of servers) {
+        server.closeAllConnections()
+        server.close()
+      }
+      await Promise.all(servers.map((server) => once(server, 'close')))
       if (this.mistakes.length > 0) throw new Error(`${name} was asked what nobody asks: ${this.mistakes.join('; ')}`)
     })
   }
 
   /** Without a slash at its end. */
   get origin(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+    const [first = ''] = this.#servers.keys()
+    return this.originOf(first)
+  }
+
+  originOf(host: string): string {
+    const server = this.#servers.get(host)
+    if (server === undefined) throw new Error(`there is no host ${host}`)
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   }
 }

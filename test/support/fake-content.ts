@@ -1,0 +1,54 @@
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { setTimeout } from 'node:timers/promises'
+
+/** So many downloads are reset, each after so many bytes of its content. */
+export interface CutDownloads {
+  times: number
+  readonly afterBytes: number
+}
+
+/** Answers with a file, or with the single range of it that was asked for. */
+export function sendContent(
+  response: ServerResponse,
+  content: Buffer,
+  range: string | undefined,
+  cutDownloads: CutDownloads,
+  headers: OutgoingHttpHeaders = {}
+): void {
+  for (const [name, value] of Object.entries(headers)) if (value !== undefined) response.setHeader(name, value)
+  const found = parseRange(range ?? '', content.length)
+  if (found === 'unsatisfiable') {
+    response.setHeader('content-range', `bytes */${content.length}`)
+    response.writeHead(416, { 'content-type': 'text/html', 'content-length': 0 }).end()
+    return
+  }
+  const [start, end] = found ?? [0, content.length]
+  response.setHeader('content-length', end - start)
+  if (found !== undefined) response.setHeader('content-range', `bytes ${start}-${end - 1}/${content.length}`)
+  response.writeHead(found === undefined ? 200 : 206)
+  endOrCut(response, content.subarray(start, end), cutDownloads)
+}
+
+/** Sends the rest of a body, or the beginning of it and a reset where a test wants that. */
+export function endOrCut(response: ServerResponse, body: Buffer, cutDownloads: CutDownloads): void {
+  if (cutDownloads.times <= 0) {
+    response.end(body)
+    return
+  }
+  cutDownloads.times--
+  response.flushHeaders()
+  // A reset drops what the other side has not read yet: it is given a moment for that.
+  response.write(body.subarray(0, cutDownloads.afterBytes), () => {
+    void setTimeout(20).then(() => response.socket?.resetAndDestroy())
+  })
+}
+
+/** A single range as `[start, end)`; undefined for what a server ignores: several, or none that makes sense. */
+function parseRange(header: string, size: number): [start: number, end: number] | 'unsatisfiable' | undefined {
+  const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/.exec(header) ?? []
+  if (first === '' && last === '') return undefined
+  if (first === '') return size === 0 || Number(last) === 0 ? 'unsatisfiable' : [Math.max(0, size - Number(last)), size]
+  if (last !== '' && Number(last) < Number(first)) return undefined
+  if (Number(first) >= size) return 'unsatisfiable'
+  return [Number(first), last === '' ? size : Math.min(Number(last) + 1, size)]
+}
