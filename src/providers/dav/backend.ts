@@ -16,7 +16,7 @@ import { providerFailure } from '../../domain/provider-failure.ts'
 import { failure, httpFailure } from '../shared/http-failure.ts'
 import { requireMediaType } from '../shared/media-type.ts'
 import { requireLimit } from '../shared/page-limit.ts'
-import { withSource } from '../shared/upload-source.ts'
+import { uploadFrom } from '../shared/upload-source.ts'
 import { downloadFile } from './download.ts'
 import { find } from './precondition.ts'
 import { type DavServer, look } from './server.ts'
@@ -68,12 +68,12 @@ export class DavBackend implements StorageBackend {
   }
 
   async upload(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry> {
-    return withSource(body, async () => {
+    return uploadFrom(body, call, async (source) => {
       const { paths } = this.#server
       const id = 'id' in target ? target.id : paths.childId(target.parentId, target.name)
       if (id.endsWith('/')) throw new StorageError('INVALID_REQUEST', 'A folder has no content of its own.')
       requireMediaType(target.mimeType)
-      return uploadFile(this.#server, id, target.mimeType, body, call)
+      return uploadFile(this.#server, id, target.mimeType, source, call)
     })
   }
 

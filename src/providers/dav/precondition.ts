@@ -19,9 +19,6 @@ export async function preconditionHeaders(
 ): Promise<Readonly<Record<string, string>>> {
   const { ifMatch, ifNoneMatch } = call
   if (ifNoneMatch === '*') {
-    if (ifMatch !== undefined) {
-      throw new StorageError('INVALID_REQUEST', 'An object cannot be new and a known version at once.')
-    }
     if (!server.checksPreconditions && (await find(server, url, call)) !== null) throw failedPrecondition(call)
     return { 'if-none-match': '*' }
   }

@@ -1,10 +1,9 @@
-import type { Readable } from 'node:stream'
 import type { HttpAnswer } from '../../domain/egress.ts'
 import type { Entry } from '../../domain/entry.ts'
 import { isStorageError, StorageError } from '../../domain/errors.ts'
 import type { UploadCall } from '../../domain/storage-backend.ts'
 import { failure, httpFailure } from '../shared/http-failure.ts'
-import { requireSize, UploadSource } from '../shared/upload-source.ts'
+import type { UploadSource } from '../shared/upload-source.ts'
 import { failedPrecondition, find, preconditionHeaders } from './precondition.ts'
 import { type DavServer, look } from './server.ts'
 
@@ -13,42 +12,34 @@ export async function uploadFile(
   server: DavServer,
   id: string,
   mimeType: string | undefined,
-  body: Readable,
+  source: UploadSource,
   call: UploadCall
 ): Promise<Entry> {
   const { client, paths } = server
   const { signal, size } = call
-  const source = new UploadSource(body, size)
-  try {
-    signal.throwIfAborted()
-    requireSize(size)
-    const url = paths.urlOf(id)
-    const conditions = await preconditionHeaders(server, url, call)
-    const sending = client.send({
-      method: 'PUT',
-      url,
-      signal,
-      purpose: 'transfer',
-      body: source.stream,
-      headers: {
-        'content-type': mimeType ?? 'application/octet-stream',
-        ...(size !== undefined && { 'content-length': String(size) }),
-        ...conditions
-      }
-    })
-    const answer = await sending.catch((error: unknown) => unlessFolder(server, url, error, call))
-    await answer.discard()
-    if (![200, 201, 204].includes(answer.status)) throw await uploadFailure(server, url, answer, call)
-    const { resource, facts } = await look(server, url, call, 'OBJECT_NOT_FOUND')
-    // Proxies and gateways have been seen to swallow bodies of unknown length, and to answer 201.
-    if (facts.size !== null && facts.size !== source.count) {
-      throw failure('PROVIDER_ERROR', `The server stored ${facts.size} bytes of ${source.count}`)
+  const url = paths.urlOf(id)
+  const conditions = await preconditionHeaders(server, url, call)
+  const sending = client.send({
+    method: 'PUT',
+    url,
+    signal,
+    purpose: 'transfer',
+    body: source.stream,
+    headers: {
+      'content-type': mimeType ?? 'application/octet-stream',
+      ...(size !== undefined && { 'content-length': String(size) }),
+      ...conditions
     }
-    return server.toEntry(id, resource, facts)
-  } catch (error) {
-    source.destroy(new Error('The upload has failed.'))
-    throw error
+  })
+  const answer = await sending.catch((error: unknown) => unlessFolder(server, url, error, call))
+  await answer.discard()
+  if (![200, 201, 204].includes(answer.status)) throw await uploadFailure(server, url, answer, call)
+  const { resource, facts } = await look(server, url, call, 'OBJECT_NOT_FOUND')
+  // Proxies and gateways have been seen to swallow bodies of unknown length, and to answer 201.
+  if (facts.size !== null && facts.size !== source.count) {
+    throw failure('PROVIDER_ERROR', `The server stored ${facts.size} bytes of ${source.count}`)
   }
+  return server.toEntry(id, resource, facts)
 }
 
 /** Servers lead to a folder whose slash is missing, and a redirect of a PUT is not followed. */

@@ -18,7 +18,7 @@ import type {
 } from '../../domain/storage-backend.ts'
 import { resolveRange } from '../shared/byte-range.ts'
 import { TransferBody } from '../shared/transfer-body.ts'
-import { withSource } from '../shared/upload-source.ts'
+import { uploadFrom, type UploadSource } from '../shared/upload-source.ts'
 import type { DiskFolder } from './disk-folder.ts'
 import { fileEntry, folderEntry, modifiedAt, versionOf } from './entries.ts'
 import { isMissing, missingError, toStorageError, type Missing } from './errors.ts'
@@ -91,7 +91,7 @@ export class DiskBackend implements StorageBackend {
   }
 
   async upload(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry> {
-    const upload = async () => {
+    const upload = async (source: UploadSource) => {
       // A name needs its folder; a whole id makes it, as keys of an object store do.
       const isNamed = 'name' in target
       const id = isNamed ? this.#root.childId(target.parentId, target.name) : target.id
@@ -99,9 +99,9 @@ export class DiskBackend implements StorageBackend {
       const requireFolder = () => this.#root.requireFolder(dirname(path), 'FOLDER_NOT_FOUND')
       if (isNamed) await requireFolder()
       const makeFolder = isNamed ? requireFolder : () => this.#root.makeParents(id)
-      return fileEntry(id, await uploadFile(this.#root, this.#locks, path, makeFolder, body, call), true)
+      return fileEntry(id, await uploadFile(this.#root, this.#locks, path, makeFolder, source, call), true)
     }
-    return withSource(body, () => attempt(call, 'FOLDER_NOT_FOUND', upload))
+    return uploadFrom(body, call, (source) => attempt(call, 'FOLDER_NOT_FOUND', () => upload(source)))
   }
 
   async remove(id: string, call: Call): Promise<void> {

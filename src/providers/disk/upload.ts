@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream'
 import { StorageError } from '../../domain/errors.ts'
 import type { UploadCall } from '../../domain/storage-backend.ts'
 import { providerFailure } from '../../domain/provider-failure.ts'
-import { requireSize, UploadSource } from '../shared/upload-source.ts'
+import type { UploadSource } from '../shared/upload-source.ts'
 import type { DiskFolder } from './disk-folder.ts'
 import { versionOf } from './entries.ts'
 import { isMissing } from './errors.ts'
@@ -21,21 +21,11 @@ export async function uploadFile(
   locks: Locks,
   path: string,
   makeFolder: () => Promise<void>,
-  body: Readable,
+  source: UploadSource,
   call: UploadCall
 ): Promise<BigIntStats> {
-  const source = new UploadSource(body, call.size)
-  const onAbort = () => {
-    source.destroy(new Error('The upload was aborted.'))
-  }
-  call.signal.addEventListener('abort', onAbort, { once: true })
   const staged = root.newStagingPath()
   try {
-    call.signal.throwIfAborted()
-    requireSize(call.size)
-    if (call.ifNoneMatch !== undefined && call.ifMatch !== undefined) {
-      throw new StorageError('INVALID_REQUEST', 'An object cannot be new and a known version at once.')
-    }
     await requireCondition(path, call)
     const stats = await writeAll(staged, source.stream)
     call.signal.throwIfAborted()
@@ -48,11 +38,7 @@ export async function uploadFile(
     })
     await root.syncFolderOf(path)
     return stats
-  } catch (error) {
-    call.signal.throwIfAborted()
-    throw error
   } finally {
-    call.signal.removeEventListener('abort', onAbort)
     await rm(staged, { force: true })
   }
 }

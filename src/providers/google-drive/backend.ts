@@ -12,14 +12,14 @@ import type {
   UploadCall,
   UploadTarget
 } from '../../domain/storage-backend.ts'
+import { requireName } from '../shared/file-name.ts'
 import { failure } from '../shared/http-failure.ts'
-import { withSource } from '../shared/upload-source.ts'
 import { readAccount } from './account.ts'
 import { downloadFile } from './download.ts'
 import { parseId } from './ids.ts'
 import { listFolder } from './listing.ts'
 import { FOLDER } from './media-types.ts'
-import { checkedParent, namesakes, requireName } from './names.ts'
+import { checkedParent, namesakes } from './names.ts'
 import { FILE_FIELDS } from './query.ts'
 import { type DriveServer, learnRoot, look, rootIdFor, toEntry } from './server.ts'
 import { withTargets } from './shortcuts.ts'
@@ -66,7 +66,7 @@ export class GoogleDriveBackend implements StorageBackend {
   }
 
   async upload(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry> {
-    return withSource(body, () => uploadFile(this.#server, target, body, call))
+    return uploadFile(this.#server, target, body, call)
   }
 
   /** Into the trash. Google would take a folder with everything in it: what is there is looked at first. */

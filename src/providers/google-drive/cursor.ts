@@ -1,5 +1,4 @@
-import { StorageError } from '../../domain/errors.ts'
-import { asObject } from '../shared/read-json.ts'
+import { readJsonCursor } from '../shared/json-cursor.ts'
 
 /** Where a listing goes on: Google's token, and all that must be as it was when the token was made. */
 export interface Place {
@@ -21,24 +20,16 @@ export function writeCursor({ phase, token, pageSize, driveId, isPartial }: Plac
 
 /** @throws StorageError `INVALID_CURSOR` */
 export function readCursor(cursor: string, limit: number): Place {
-  const { 0: phase, 1: token, 2: pageSize, 3: driveId, 4: isPartial } = asObject(parse(cursor))
-  const isPlace =
-    (phase === 'files' || (phase === 'drives' && token !== null && driveId === null)) &&
-    (token === null || (typeof token === 'string' && token !== '')) &&
-    typeof pageSize === 'number' &&
-    Number.isInteger(pageSize) &&
-    pageSize >= 1 &&
-    pageSize <= limit &&
-    (driveId === null || (typeof driveId === 'string' && ID.test(driveId))) &&
-    typeof isPartial === 'boolean'
-  if (!isPlace) throw new StorageError('INVALID_CURSOR', 'This cursor does not belong to this listing.')
-  return { phase, token, pageSize, driveId, isPartial }
-}
-
-function parse(cursor: string): unknown {
-  try {
-    return JSON.parse(cursor)
-  } catch {
-    return undefined
-  }
+  return readJsonCursor(cursor, ([phase, token, pageSize, driveId, isPartial]) => {
+    const isPlace =
+      (phase === 'files' || (phase === 'drives' && token !== null && driveId === null)) &&
+      (token === null || (typeof token === 'string' && token !== '')) &&
+      typeof pageSize === 'number' &&
+      Number.isInteger(pageSize) &&
+      pageSize >= 1 &&
+      pageSize <= limit &&
+      (driveId === null || (typeof driveId === 'string' && ID.test(driveId))) &&
+      typeof isPartial === 'boolean'
+    return isPlace ? { phase, token, pageSize, driveId, isPartial } : null
+  })
 }

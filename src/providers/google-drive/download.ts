@@ -3,34 +3,35 @@ import type { HttpAnswer } from '../../domain/egress.ts'
 import type { ExportFormat } from '../../domain/entry.ts'
 import { StorageError } from '../../domain/errors.ts'
 import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
-import { connectionFailure } from '../../infra/net/connection-failure.ts'
-import { resolveRange } from '../shared/byte-range.ts'
-import { readDownloadSizes } from '../shared/download-sizes.ts'
 import { failure } from '../shared/http-failure.ts'
+import { bodyOf, downloadKnown, downloadNewest, dropBody, lengthOf } from '../shared/known-media.ts'
 import { readProblem } from '../shared/read-problem.ts'
-import { TransferBody } from '../shared/transfer-body.ts'
 import { fileEntry } from './entries.ts'
 import { driveFailure } from './failure.ts'
 import { type DriveId, keyHeader } from './ids.ts'
 import { type DriveServer, look } from './server.ts'
 
-const COUNT = /^\d{1,15}$/
-/** How often a file is looked at that another version overtakes. */
-const MAX_LOOKS = 2
+const SERVICE = 'Google Drive'
 
 /** The content of a file, or a document of Google's own in the format that was asked for, or its best. */
 export async function downloadFile(server: DriveServer, about: DriveId, call: DownloadCall): Promise<Download> {
-  for (let looks = 1; looks <= MAX_LOOKS; looks++) {
-    const file = await look(server, about, call, 'OBJECT_NOT_FOUND')
-    const { kind, exportFormats } = fileEntry(file, { parentId: null })
-    if (kind === 'link') throw failure('UNSUPPORTED', 'It can be seen at Google alone')
-    if (kind !== 'file') throw failure('OBJECT_NOT_FOUND')
-    const format = formatOf(exportFormats, call.exportAs)
-    if (format !== null) return exportDocument(server, about, file, format, call)
-    const download = await downloadMedia(server, about, file, call)
-    if (download !== null) return download
-  }
-  throw failure('PROVIDER_ERROR', 'Google Drive sends other bytes than it says the file has')
+  return downloadNewest(
+    SERVICE,
+    () => look(server, about, call, 'OBJECT_NOT_FOUND'),
+    async (file) => {
+      const entry = fileEntry(file, { parentId: null })
+      if (entry.kind === 'link') throw failure('UNSUPPORTED', 'It can be seen at Google alone')
+      if (entry.kind !== 'file') throw failure('OBJECT_NOT_FOUND')
+      const format = formatOf(entry.exportFormats, call.exportAs)
+      if (format !== null) return exportDocument(server, about, file, format, call)
+      return downloadKnown(entry, call, {
+        service: SERVICE,
+        request: (headers) => request(server, about, mediaUrl(server, about), call, headers),
+        refusal: (answer) => refusal(server, answer, call),
+        idleMs: server.timeouts.idleMs
+      })
+    }
+  )
 }
 
 /** @throws StorageError `INVALID_REQUEST` */
@@ -39,37 +40,6 @@ function formatOf(formats: readonly ExportFormat[], wanted: string | undefined):
   const format = formats.find(({ mimeType }) => mimeType === wanted)
   if (format === undefined) throw new StorageError('INVALID_REQUEST', 'The object cannot be had in this format.')
   return format
-}
-
-/** @returns `null` where the bytes are not those of this version: there is a newer one */
-async function downloadMedia(
-  server: DriveServer,
-  about: DriveId,
-  file: drive_v3.Schema$File,
-  call: DownloadCall
-): Promise<Download | null> {
-  const { size, mimeType, version, modifiedAt } = fileEntry(file, { parentId: null })
-  if (size === null) throw failure('PROVIDER_ERROR', 'Google Drive does not tell how large the file is')
-  const range = call.range === undefined ? undefined : resolveRange(call.range, size)
-  const answer = await request(server, about, mediaUrl(server, about), call, {
-    ...(range !== undefined && { range: `bytes=${range.start}-${range.end}` })
-  })
-  const { status, headers } = answer
-  if (status === 416) {
-    await answer.discard()
-    return null
-  }
-  if (status !== 200 && status !== 206) throw await refusal(server, answer, call)
-  const length = readLength(answer)
-  const sizes = readDownloadSizes(status === 206 ? (headers['content-range'] ?? '') : undefined, length, range)
-  const isCoded = (headers['content-encoding'] ?? 'identity') !== 'identity'
-  const isPart = status === 206
-  if (isCoded || isPart !== (range !== undefined) || sizes === null || (sizes.size !== null && sizes.size !== size)) {
-    drop(answer)
-    return null
-  }
-  const expected = sizes.expected ?? size
-  return { body: bodyOf(server, answer, expected, call), size, range: sizes.range, mimeType, etag: version, modifiedAt }
 }
 
 function mediaUrl({ origin }: DriveServer, { id }: DriveId): URL {
@@ -89,14 +59,14 @@ async function exportDocument(
   url.searchParams.set('mimeType', mimeType)
   const answer = await request(server, about, url, call)
   if (answer.status !== 200) throw await refusal(server, answer, call)
-  const expected = readLength(answer)
+  const expected = lengthOf(answer)
   const isChunked = /(?:^|[\s,])chunked\s*$/i.test(answer.headers['transfer-encoding'] ?? '')
   if (expected === null && !isChunked) {
-    drop(answer)
+    dropBody(answer)
     throw failure('PROVIDER_ERROR', 'Google Drive sends a document whose end nobody could see')
   }
   return {
-    body: bodyOf(server, answer, expected, call),
+    body: bodyOf(answer, expected, { service: SERVICE, idleMs: server.timeouts.idleMs, signal: call.signal }),
     size: null,
     range: null,
     mimeType,
@@ -120,27 +90,4 @@ async function refusal({ timeouts }: DriveServer, answer: HttpAnswer, { signal }
   const problem = await readProblem(answer, timeouts.idleMs)
   signal.throwIfAborted()
   return driveFailure('GET', answer, problem, 'OBJECT_NOT_FOUND')
-}
-
-function bodyOf(
-  { timeouts }: DriveServer,
-  answer: HttpAnswer,
-  expected: number | null,
-  { signal }: DownloadCall
-): TransferBody {
-  return new TransferBody(answer.body, {
-    expected,
-    idleMs: timeouts.idleMs,
-    signal,
-    toError: (error) => connectionFailure(error, 'A download from Google Drive')
-  })
-}
-
-function readLength({ headers }: HttpAnswer): number | null {
-  const length = headers['content-length']
-  return length !== undefined && COUNT.test(length) ? Number(length) : null
-}
-
-function drop({ body }: HttpAnswer): void {
-  body.on('error', () => {}).destroy()
 }

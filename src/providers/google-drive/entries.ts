@@ -2,6 +2,7 @@ import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
 import type { Entry, ShortcutTarget } from '../../domain/entry.ts'
 import { failure } from '../shared/http-failure.ts'
 import { readIsoTime } from '../shared/iso-time.ts'
+import { UNKNOWN_FACTS } from '../shared/unknown-facts.ts'
 import { formatId, ROOT } from './ids.ts'
 import { exportFormatsOf, kindOf } from './media-types.ts'
 
@@ -52,25 +53,9 @@ export function driveEntry({ id, name, createdTime }: drive_v3.Schema$Drive): En
   if (typeof id !== 'string' || typeof name !== 'string') {
     throw failure('PROVIDER_ERROR', 'Google Drive told of a shared drive that has no id or no name')
   }
-  return {
-    id,
-    parentId: ROOT,
-    driveId: id,
-    name,
-    kind: 'drive',
-    mimeType: null,
-    size: null,
-    createdAt: readIsoTime(createdTime),
-    modifiedAt: null,
-    version: null,
-    hash: null,
-    exportFormats: [],
-    target: null,
-    webUrl: null,
-    thumbnailUrl: null,
-    path: null,
-    can: { list: true, download: false, write: null }
-  }
+  const can = { list: true, download: false, write: null }
+  const times = { createdAt: readIsoTime(createdTime) }
+  return { ...UNKNOWN_FACTS, id, parentId: ROOT, driveId: id, name, kind: 'drive', ...times, can }
 }
 
 /** In bytes; Google writes 64-bit numbers as texts. */

@@ -1,25 +1,15 @@
 import type { Entry } from '../../domain/entry.ts'
-import { StorageError } from '../../domain/errors.ts'
 import type { Call } from '../../domain/storage-backend.ts'
 import { failure } from '../shared/http-failure.ts'
-import { isSegment } from '../shared/object-path.ts'
 import { asObject } from '../shared/read-json.ts'
 import { fileEntry } from './entries.ts'
 import { type DriveId, parseId, ROOT } from './ids.ts'
 import { childrenQuery, listParameters, quoted } from './query.ts'
 import { type DriveServer, lookAtFolder } from './server.ts'
 
-/** Google takes much longer ones, and slashes too; what we store could be copied to any other provider. */
-const MAX_NAME_BYTES = 1024
 const PAGE_SIZE = 100
 /** Google may answer with less than there is, and with nothing at all, before the last page. */
 const MAX_PAGES = 10
-
-/** @throws StorageError `INVALID_REQUEST` */
-export function requireName(name: string): void {
-  if (isSegment(name) && Buffer.byteLength(name) <= MAX_NAME_BYTES) return
-  throw new StorageError('INVALID_REQUEST', 'This cannot be the name of a file or folder.')
-}
 
 /**
  * The folder that something is written into, looked at: Google would write into one that is in the trash.

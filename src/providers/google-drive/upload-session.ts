@@ -1,20 +1,14 @@
 import { Readable } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { HttpAnswer } from '../../domain/egress.ts'
-import { isStorageError, type StorageError } from '../../domain/errors.ts'
 import { isSameOrigin } from '../../infra/net/host-pin.ts'
 import { readRetryAfter } from '../../infra/net/retry-after.ts'
 import { failure } from '../shared/http-failure.ts'
+import { Patience } from '../shared/patience.ts'
 import { readProblem } from '../shared/read-problem.ts'
+import { type Chunk, withoutFirst } from '../shared/upload-chunks.ts'
 import { driveFailure } from './failure.ts'
 import type { DriveServer } from './server.ts'
-import { type Chunk, withoutFirst } from './upload-chunks.ts'
 
-/** How often in a row Google may take nothing before an upload is given up. */
-const MAX_FAILURES = 5
-const FIRST_WAIT_MS = 100
-/** Longer than this nobody's upload waits. */
-const MAX_WAIT_MS = 30_000
 const ACCEPTED = /^bytes=0-(\d{1,15})$/
 
 /** What Google says of a chunk: how many bytes of the upload it has by now, or the file that these have become. */
@@ -28,7 +22,7 @@ export class UploadSession {
   readonly #server: DriveServer
   readonly #url: URL
   readonly #signal: AbortSignal
-  #failures = 0
+  readonly #patience: Patience
 
   /** @throws StorageError `PROVIDER_ERROR` for an address that is none of the API's */
   constructor(server: DriveServer, location: string | undefined, signal: AbortSignal) {
@@ -39,6 +33,7 @@ export class UploadSession {
     this.#server = server
     this.#url = url
     this.#signal = signal
+    this.#patience = new Patience(signal)
   }
 
   /**
@@ -63,9 +58,10 @@ export class UploadSession {
       // What it has lost again, or never was sent, is not ours to give any more.
       if (accepted < at || accepted > end)
         throw failure('PROVIDER_ERROR', 'Google Drive counts other bytes than we sent')
-      if (accepted > at) this.#failures = 0
+      if (accepted > at) this.#patience.restore()
       if (accepted === end && !isLast) return null
-      if (accepted === at) await this.#pause(failure('PROVIDER_UNAVAILABLE', 'Google Drive takes nothing of an upload'))
+      if (accepted === at)
+        await this.#patience.pause(failure('PROVIDER_UNAVAILABLE', 'Google Drive takes nothing of an upload'))
       at = accepted
     }
   }
@@ -116,19 +112,9 @@ export class UploadSession {
     return this.#outlive(driveFailure('PUT', answer, problem, 'FOLDER_NOT_FOUND'), readRetryAfter(headers))
   }
 
-  /** Waits after what may pass, a while longer each time. @throws what will not, or not soon */
-  async #outlive(error: unknown, retryAfterMs = 0): Promise<null> {
-    const mayPass = isStorageError(error, 'PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT', 'PROVIDER_THROTTLED')
-    if (!mayPass) throw error
-    await this.#pause(error, retryAfterMs)
+  async #outlive(error: unknown, retryAfterMs?: number): Promise<null> {
+    await this.#patience.outlive(error, retryAfterMs)
     return null
-  }
-
-  async #pause(error: StorageError, retryAfterMs = 0): Promise<void> {
-    const waitMs = Math.max(retryAfterMs, error.retryAfterMs ?? 0, Math.random() * FIRST_WAIT_MS * 2 ** this.#failures)
-    if (++this.#failures > MAX_FAILURES || waitMs > MAX_WAIT_MS) throw error
-    await sleep(waitMs, undefined, { signal: this.#signal }).catch(() => {})
-    this.#signal.throwIfAborted()
   }
 }
 

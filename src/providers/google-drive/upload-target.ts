@@ -1,10 +1,11 @@
 import { isStorageError, StorageError } from '../../domain/errors.ts'
 import type { Entry } from '../../domain/entry.ts'
 import type { UploadCall, UploadTarget } from '../../domain/storage-backend.ts'
+import { requireName } from '../shared/file-name.ts'
 import { failure } from '../shared/http-failure.ts'
 import { fileEntry } from './entries.ts'
 import { type DriveId, parseId } from './ids.ts'
-import { checkedParent, namesakes, requireName } from './names.ts'
+import { checkedParent, namesakes } from './names.ts'
 import { type DriveServer, look } from './server.ts'
 
 /** A file that is not there yet, or one whose content is replaced. */
@@ -21,10 +22,6 @@ export async function findDestination(
   target: UploadTarget,
   call: UploadCall
 ): Promise<Destination> {
-  const { ifMatch, ifNoneMatch } = call
-  if (ifNoneMatch === '*' && ifMatch !== undefined) {
-    throw new StorageError('INVALID_REQUEST', 'An object cannot be new and a known version at once.')
-  }
   return 'id' in target ? overObject(server, target.id, call) : underName(server, target, call)
 }
 

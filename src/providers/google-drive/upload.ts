@@ -7,14 +7,14 @@ import { failure } from '../shared/http-failure.ts'
 import { requireMediaType } from '../shared/media-type.ts'
 import { asObject } from '../shared/read-json.ts'
 import { readProblem } from '../shared/read-problem.ts'
-import { requireSize, UploadSource } from '../shared/upload-source.ts'
+import { uploadFrom, type UploadSource } from '../shared/upload-source.ts'
 import { readSize } from './entries.ts'
 import { driveFailure } from './failure.ts'
 import { keyHeader } from './ids.ts'
 import { isNative } from './media-types.ts'
 import { FILE_FIELDS } from './query.ts'
 import { type DriveServer, learnRoot, rootIdFor, toEntry } from './server.ts'
-import { chunksOf } from './upload-chunks.ts'
+import { chunksOf } from '../shared/upload-chunks.ts'
 import { UploadSession } from './upload-session.ts'
 import { findDestination, type Destination } from './upload-target.ts'
 
@@ -28,38 +28,26 @@ export async function uploadFile(
   body: Readable,
   call: UploadCall
 ): Promise<Entry> {
-  const { signal, size } = call
-  const source = new UploadSource(body, size)
-  // A silent source would keep us from noticing.
-  const onAbort = (): void => {
-    source.destroy(new Error('The upload was aborted.'))
-  }
-  signal.addEventListener('abort', onAbort, { once: true })
-  let session: UploadSession | undefined
-  try {
-    signal.throwIfAborted()
-    requireSize(size)
+  return uploadFrom(body, call, async (source) => {
     requireUploadable(target.mimeType)
     const destination = await findDestination(server, target, call)
     const parent = 'parent' in destination ? destination.parent : null
     await rootIdFor(server, parent, call)
-    session = await begin(server, destination, target.mimeType, call)
-    const file = await sendAll(session, source)
-    if (typeof file.id !== 'string') throw failure('PROVIDER_ERROR', 'Google Drive stored something without an id')
-    if (readSize(file.size) !== source.count) {
-      throw failure('PROVIDER_ERROR', `Google Drive stored another size than ${source.count} bytes`)
+    const session = await begin(server, destination, target.mimeType, call)
+    try {
+      const file = await sendAll(session, source)
+      if (typeof file.id !== 'string') throw failure('PROVIDER_ERROR', 'Google Drive stored something without an id')
+      if (readSize(file.size) !== source.count) {
+        throw failure('PROVIDER_ERROR', `Google Drive stored another size than ${source.count} bytes`)
+      }
+      learnRoot(server, parent, file)
+      const { resourceKey } = 'id' in destination ? destination : file
+      return await toEntry(server, { ...file, resourceKey: file.resourceKey ?? resourceKey ?? null }, call)
+    } catch (error) {
+      session.cancel()
+      throw error
     }
-    learnRoot(server, parent, file)
-    const { resourceKey } = 'id' in destination ? destination : file
-    return await toEntry(server, { ...file, resourceKey: file.resourceKey ?? resourceKey ?? null }, call)
-  } catch (error) {
-    source.destroy(new Error('The upload has failed.'))
-    session?.cancel()
-    signal.throwIfAborted()
-    throw error
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
+  })
 }
 
 /** A type of Google's own would have the bytes made into a document, or a folder. */

@@ -20,7 +20,7 @@ import { attachment } from '../shared/attachment.ts'
 import { importSdk } from '../shared/import-sdk.ts'
 import { requireMediaType } from '../shared/media-type.ts'
 import { nameOf } from '../shared/object-path.ts'
-import { withSource } from '../shared/upload-source.ts'
+import { uploadFrom } from '../shared/upload-source.ts'
 import { attempt, type Bucket, type Preconditions } from './bucket.ts'
 import { downloadObject, requireFile } from './download.ts'
 import { fileEntry, folderEntry } from './entries.ts'
@@ -91,11 +91,11 @@ export class S3Backend implements StorageBackend {
   }
 
   async upload(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry> {
-    return withSource(body, async () => {
+    return uploadFrom(body, call, async (source) => {
       const id = 'id' in target ? target.id : this.#bucket.keys.childId(target.parentId, target.name)
       if (id.endsWith('/')) throw new StorageError('INVALID_REQUEST', 'A folder has no content of its own.')
       requireMediaType(target.mimeType)
-      return uploadObject(this.#bucket, id, target.mimeType, body, call)
+      return uploadObject(this.#bucket, id, target.mimeType, source, call)
     })
   }
 

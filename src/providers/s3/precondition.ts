@@ -30,16 +30,13 @@ export class Precondition {
   readonly #ifAbsent: boolean
   readonly #call: Call
 
-  /** @throws StorageError `INVALID_REQUEST`, `PRECONDITION_FAILED` */
+  /** @throws StorageError `PRECONDITION_FAILED` */
   constructor(bucket: Bucket, key: string, call: UploadCall) {
     this.#bucket = bucket
     this.#key = key
     this.#ifMatch = call.ifMatch
     this.#ifAbsent = call.ifNoneMatch === '*'
     this.#call = call
-    if (this.#ifAbsent && this.#ifMatch !== undefined) {
-      throw new StorageError('INVALID_REQUEST', 'An object cannot be new and a known version at once.')
-    }
     if (this.#ifMatch !== undefined && !ETAG.test(this.#ifMatch)) throw this.#failed()
   }
 

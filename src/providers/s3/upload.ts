@@ -1,10 +1,9 @@
-import type { Readable } from 'node:stream'
 import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3'
 import type { Entry } from '../../domain/entry.ts'
 import { StorageError } from '../../domain/errors.ts'
 import type { UploadCall } from '../../domain/storage-backend.ts'
 import { importSdk } from '../shared/import-sdk.ts'
-import { requireSize, UploadSource } from '../shared/upload-source.ts'
+import type { UploadSource } from '../shared/upload-source.ts'
 import type { Bucket } from './bucket.ts'
 import { fileEntry } from './entries.ts'
 import { nonsense, toStorageError } from './errors.ts'
@@ -32,41 +31,33 @@ export async function uploadObject(
   bucket: Bucket,
   id: string,
   mimeType: string | undefined,
-  body: Readable,
+  source: UploadSource,
   call: UploadCall
 ): Promise<Entry> {
-  const source = new UploadSource(body, call.size)
-  try {
-    call.signal.throwIfAborted()
-    requireSize(call.size)
-    const key = bucket.keys.of(id)
-    const condition = new Precondition(bucket, key, call)
-    const { Upload } = await importSdk('@aws-sdk/lib-storage', () => import('@aws-sdk/lib-storage'))
-    call.signal.throwIfAborted()
-    const params: PutObjectCommandInput = { Bucket: bucket.name, Key: key, Body: source.stream }
-    if (mimeType !== undefined) params.ContentType = mimeType
+  const key = bucket.keys.of(id)
+  const condition = new Precondition(bucket, key, call)
+  const { Upload } = await importSdk('@aws-sdk/lib-storage', () => import('@aws-sdk/lib-storage'))
+  call.signal.throwIfAborted()
+  const params: PutObjectCommandInput = { Bucket: bucket.name, Key: key, Body: source.stream }
+  if (mimeType !== undefined) params.ContentType = mimeType
 
-    const sender = new Sender(bucket, source, condition, call.signal)
-    const partSize = partSizeFor(call.size)
-    const queueSize = partSize > MAX_PARALLEL_PART_BYTES ? 1 : 2
-    // It would not abort what is in flight, and it forgets why it failed when its own cleaning up fails (3.1169).
-    const upload = new Upload({ client: sender.client, params, partSize, queueSize, leavePartsOnError: true })
-    const run = async () => {
-      try {
-        return await upload.done()
-      } catch (error) {
-        if (upload.uploadId !== undefined) await abandon(bucket, key, upload.uploadId)
-        call.signal.throwIfAborted()
-        throw sender.failure(error)
-      }
+  const sender = new Sender(bucket, source, condition, call.signal)
+  const partSize = partSizeFor(call.size)
+  const queueSize = partSize > MAX_PARALLEL_PART_BYTES ? 1 : 2
+  // It would not abort what is in flight, and it forgets why it failed when its own cleaning up fails (3.1169).
+  const upload = new Upload({ client: sender.client, params, partSize, queueSize, leavePartsOnError: true })
+  const run = async () => {
+    try {
+      return await upload.done()
+    } catch (error) {
+      if (upload.uploadId !== undefined) await abandon(bucket, key, upload.uploadId)
+      call.signal.throwIfAborted()
+      throw sender.failure(error)
     }
-    const { ETag: etag } = await endWith(run(), call.signal)
-    requireStored(etag)
-    return fileEntry(bucket.keys, id, { size: source.count, etag, mimeType })
-  } catch (error) {
-    source.destroy(new Error('The upload has failed.'))
-    throw error
   }
+  const { ETag: etag } = await endWith(run(), call.signal)
+  requireStored(etag)
+  return fileEntry(bucket.keys, id, { size: source.count, etag, mimeType })
 }
 
 /** @throws StorageError `PROVIDER_ERROR` for an answer that S3 does not give: a portal's page is a 200 too */

@@ -1,15 +1,39 @@
 import { Readable } from 'node:stream'
 import { isStorageError, StorageError } from '../../domain/errors.ts'
+import type { UploadCall } from '../../domain/storage-backend.ts'
+import { requireConditions } from './upload-conditions.ts'
 
-/** Makes an upload: its source never fails unheard, and ends with it. */
-export async function withSource<T>(source: Readable, upload: () => Promise<T>): Promise<T> {
-  // The source may fail while nobody reads it yet; reading it then still tells.
-  source.on('error', () => {})
+/**
+ * Stores the bytes of `body`, which is let go of however that ends: a silent one would not notice that its caller has
+ * left.
+ *
+ * @throws StorageError `INVALID_REQUEST` for a size or conditions that make no sense, what `store` throws; the signal's
+ * reason
+ */
+export async function uploadFrom<T>(
+  body: Readable,
+  call: UploadCall,
+  store: (source: UploadSource) => Promise<T>
+): Promise<T> {
+  const { signal, size } = call
+  // It may fail while nobody reads it yet; reading it then still tells.
+  body.on('error', () => {})
+  const source = new UploadSource(body, size)
+  const onAbort = (): void => {
+    source.destroy(new Error('The upload was aborted.'))
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
   try {
-    return await upload()
+    signal.throwIfAborted()
+    requireSize(size)
+    requireConditions(call)
+    return await store(source)
   } catch (error) {
-    source.destroy()
+    source.destroy(new Error('The upload has failed.'))
+    signal.throwIfAborted()
     throw error
+  } finally {
+    signal.removeEventListener('abort', onAbort)
   }
 }
 
@@ -55,8 +79,7 @@ export class UploadSource {
   }
 }
 
-/** @throws StorageError `INVALID_REQUEST` for what cannot be the size of a body */
-export function requireSize(size: number | undefined): void {
+function requireSize(size: number | undefined): void {
   if (size !== undefined && !(Number.isSafeInteger(size) && size >= 0)) {
     throw new StorageError('INVALID_REQUEST', 'The size of an upload is a whole number of bytes.')
   }

@@ -1,0 +1,22 @@
+import { StorageError } from '../../domain/errors.ts'
+
+/**
+ * Reads a cursor that is a JSON array, made by the same backend.
+ *
+ * @param read makes a place of the items, `null` where they are none
+ * @throws StorageError `INVALID_CURSOR`
+ */
+export function readJsonCursor<Place>(cursor: string, read: (items: readonly unknown[]) => Place | null): Place {
+  const place = read(itemsOf(cursor))
+  if (place === null) throw new StorageError('INVALID_CURSOR', 'This cursor does not belong to this listing.')
+  return place
+}
+
+function itemsOf(cursor: string): readonly unknown[] {
+  try {
+    const value: unknown = JSON.parse(cursor)
+    return Array.isArray(value) ? value : []
+  } catch {
+    return []
+  }
+}

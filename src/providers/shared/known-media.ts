@@ -1,0 +1,93 @@
+import type { HttpAnswer } from '../../domain/egress.ts'
+import type { Entry } from '../../domain/entry.ts'
+import type { StorageError } from '../../domain/errors.ts'
+import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
+import { connectionFailure } from '../../infra/net/connection-failure.ts'
+import { resolveRange } from './byte-range.ts'
+import { readDownloadSizes } from './download-sizes.ts'
+import { failure } from './http-failure.ts'
+import { TransferBody } from './transfer-body.ts'
+
+const COUNT = /^\d{1,15}$/
+/** How often a file is looked at that another version overtakes. */
+const MAX_LOOKS = 2
+
+/** What was seen of a file before its content is asked for. */
+export type KnownFile = Pick<Entry, 'size' | 'mimeType' | 'version' | 'modifiedAt'>
+
+/** How a provider sends content. */
+export interface MediaSource {
+  /** The provider's name, for the log. */
+  readonly service: string
+  /** Asks for the content, as a transfer. @param headers `range` where a part is wanted */
+  readonly request: (headers: Readonly<Record<string, string>>) => Promise<HttpAnswer>
+  /** What an answer that says no means. It reads the body, or lets go of it. */
+  readonly refusal: (answer: HttpAnswer) => Promise<StorageError>
+  readonly idleMs: number
+}
+
+/** Looks at a file and downloads it, once more where `download` finds that another version has overtaken. */
+export async function downloadNewest<File>(
+  service: string,
+  look: () => Promise<File>,
+  download: (file: File) => Promise<Download | null>
+): Promise<Download> {
+  for (let looks = 1; looks <= MAX_LOOKS; looks++) {
+    const found = await download(await look())
+    if (found !== null) return found
+  }
+  throw failure('PROVIDER_ERROR', `${service} sends other bytes than it says the file has`)
+}
+
+/**
+ * The content of a file whose size is known, or the range of it that was asked for.
+ *
+ * @returns `null` where the bytes are not those of this version: there is a newer one
+ * @throws StorageError `RANGE_NOT_SATISFIABLE`, `INVALID_REQUEST`, and what `refusal` makes of an answer
+ */
+export async function downloadKnown(
+  file: KnownFile,
+  call: DownloadCall,
+  { service, request, refusal, idleMs }: MediaSource
+): Promise<Download | null> {
+  const { size, mimeType, version, modifiedAt } = file
+  if (size === null) throw failure('PROVIDER_ERROR', `${service} does not tell how large the file is`)
+  const range = call.range === undefined ? undefined : resolveRange(call.range, size)
+  const answer = await request(range === undefined ? {} : { range: `bytes=${range.start}-${range.end}` })
+  const { status, headers } = answer
+  if (status === 416) {
+    await answer.discard()
+    return null
+  }
+  if (status !== 200 && status !== 206) throw await refusal(answer)
+  const isPart = status === 206
+  const sizes = readDownloadSizes(isPart ? (headers['content-range'] ?? '') : undefined, lengthOf(answer), range)
+  const isCoded = (headers['content-encoding'] ?? 'identity') !== 'identity'
+  if (isCoded || isPart !== (range !== undefined) || sizes === null || (sizes.size !== null && sizes.size !== size)) {
+    dropBody(answer)
+    return null
+  }
+  const body = bodyOf(answer, sizes.expected ?? size, { service, idleMs, signal: call.signal })
+  return { body, size, range: sizes.range, mimeType, etag: version, modifiedAt }
+}
+
+/** The body of a transfer. @param expected how many bytes must come; `null` where nobody knows */
+export function bodyOf(
+  answer: HttpAnswer,
+  expected: number | null,
+  { service, idleMs, signal }: { service: string; idleMs: number; signal: AbortSignal }
+): TransferBody {
+  const toError = (error: unknown): Error => connectionFailure(error, `A download from ${service}`)
+  return new TransferBody(answer.body, { expected, idleMs, signal, toError })
+}
+
+/** What `Content-Length` says, in bytes. */
+export function lengthOf({ headers }: Pick<HttpAnswer, 'headers'>): number | null {
+  const length = headers['content-length']
+  return length !== undefined && COUNT.test(length) ? Number(length) : null
+}
+
+/** Lets go of a body at once: it may be long. */
+export function dropBody({ body }: Pick<HttpAnswer, 'body'>): void {
+  body.on('error', () => {}).destroy()
+}
