@@ -1,9 +1,7 @@
 import t from 'tap'
 import type { StorageBackend } from '../../src/domain/storage-backend.ts'
 import { Breaker } from '../../src/layers/breaker.ts'
-import { ConnectionHealth } from '../../src/layers/health.ts'
 import { Penalty } from '../../src/layers/penalty.ts'
-import { resilient } from '../../src/layers/resilient.ts'
 import { withBreaker } from '../../src/layers/with-breaker.ts'
 import { withDeadline } from '../../src/layers/with-deadline.ts'
 import { withKnownErrors } from '../../src/layers/with-known-errors.ts'
@@ -14,6 +12,7 @@ import { ManualClock } from '../support/clock.ts'
 import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 import { backendContract } from './backend.ts'
 import { harness } from './harness/disk.ts'
+import { throughAllLayers } from './layers.ts'
 
 const clock = new ManualClock()
 const deadlineMs = TEST_TIMEOUTS.totalMs
@@ -37,9 +36,5 @@ for (const [name, layer] of Object.entries(LAYERS)) {
 }
 
 t.test('the contract holds through all layers together', async (t) => {
-  const wrap: Layer = (backend) => {
-    const health = new ConnectionHealth(clock).of(backend.provider, 'one')
-    return withKnownErrors(resilient(backend, { health, timeouts: TEST_TIMEOUTS, clock }), (error) => error)
-  }
-  backendContract(t, harness, { wrap })
+  backendContract(t, harness, { wrap: throughAllLayers(clock) })
 })

@@ -1,0 +1,14 @@
+import type { StorageBackend } from '../../src/domain/storage-backend.ts'
+import { ConnectionHealth } from '../../src/layers/health.ts'
+import { resilient } from '../../src/layers/resilient.ts'
+import { withKnownErrors } from '../../src/layers/with-known-errors.ts'
+import { ManualClock } from '../support/clock.ts'
+import { TEST_TIMEOUTS } from '../support/timeouts.ts'
+
+/** Puts all layers around a backend, as the plugin does. */
+export function throughAllLayers(clock = new ManualClock()): (backend: StorageBackend) => StorageBackend {
+  return (backend) => {
+    const health = new ConnectionHealth(clock).of(backend.provider, 'one')
+    return withKnownErrors(resilient(backend, { health, timeouts: TEST_TIMEOUTS, clock }), (error) => error)
+  }
+}
