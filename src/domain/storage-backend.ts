@@ -80,6 +80,11 @@ export interface UploadCall extends Call {
 export interface DownloadUrlCall extends Call {
   /** How long the link works: at most 300,000 ms, since it outlives a revocation. */
   readonly expiresInMs: number
+  /**
+   * Takes a link that lives longer than that, where the provider decides (`capabilities.downloadUrl` is `emulated`):
+   * `expiresAt` tells. Without it such a provider refuses with `INVALID_REQUEST`.
+   */
+  readonly acceptLonger?: boolean
 }
 
 export interface DownloadUrl {
