@@ -108,7 +108,7 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
     const answer = { redirectUri, state, codeVerifier: new Secret(verifier), parameters }
     const set = await client.exchange(answer, signal)
     const tokens = storeTokens(set, askedAt)
-    const scopes = granted(client.scopes, set.scopes)
+    const scopes = granted(client.scopes, set.scopes, provider.connect.scopeName)
     requireLasting(tokens)
     const backend = await openWithTokens(provider, fixedTokens(tokens))
     const { id: accountId, name, email } = await backend.account({ signal })
@@ -183,9 +183,14 @@ function invalidState(): StorageError {
 const BESIDE: ReadonlySet<string> = new Set(['openid', 'profile', 'email', 'offline_access'])
 
 /** @throws StorageError `INSUFFICIENT_SCOPE` where the user granted less than was asked for */
-function granted(asked: readonly string[], given: readonly string[] | null): readonly string[] {
+function granted(
+  asked: readonly string[],
+  given: readonly string[] | null,
+  nameOf = (scope: string): string => scope
+): readonly string[] {
   if (given === null) return asked
-  const missing = asked.filter((scope) => !BESIDE.has(scope) && !given.includes(scope))
+  const names = new Set(given.map(nameOf))
+  const missing = asked.filter((scope) => !BESIDE.has(scope) && !names.has(nameOf(scope)))
   if (missing.length === 0) return given
   throw new StorageError('INSUFFICIENT_SCOPE', 'Not all of the access was granted that is needed.')
 }

@@ -63,14 +63,9 @@ export class Revocations {
     else await provider.connect.revoke?.(credentials, { ...contextOf(providerId), signal })
   }
 
-  /** The refresh token, where there is one: it ends the whole grant, and an access token ends by itself. */
-  async #revokeTokens(
-    providerId: string,
-    { refreshToken, accessToken }: StoredTokens,
-    signal: AbortSignal
-  ): Promise<void> {
+  async #revokeTokens(providerId: string, tokens: StoredTokens, signal: AbortSignal): Promise<void> {
     const client = await this.#ports.clientOf(providerId)
-    await client.revoke(refreshToken ?? accessToken, signal)
+    await client.revoke(tokens, signal)
   }
 
   async #withinDeadline(revoke: (signal: AbortSignal) => Promise<void>): Promise<void> {

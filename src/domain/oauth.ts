@@ -1,3 +1,4 @@
+import type { Egress } from './egress.ts'
 import type { Secret } from './secret.ts'
 
 /** Where a provider lets users grant access (RFC 8414 has these words). None of it comes from an answer. */
@@ -16,10 +17,32 @@ export interface OAuthConnect {
   readonly server: AuthorizationServer
   /** How the client proves itself at the token endpoint. */
   readonly clientAuthentication: 'client_secret_basic' | 'client_secret_post'
-  /** The least that lists and downloads; an operator may ask for others. */
+  /**
+   * The least that lists and downloads; an operator may ask for others. None: the registration at the provider says
+   * what is granted, and no `scope` is sent.
+   */
   readonly scopes: readonly string[]
   /** What the authorization endpoint is asked besides, for a refresh token for one. */
   readonly authorizationParameters?: Readonly<Record<string, string>>
+  /** What the names of one scope have in common, where answers call it otherwise than questions do. */
+  readonly scopeName?: (scope: string) => string
+  /** Whether a refusal says that the grant has ended. Left out: `invalid_grant` says so, and nothing else. */
+  readonly endsGrant?: (refusal: TokenRefusal) => boolean
+  /** Ends a grant where the server has no endpoint of RFC 7009 for that. @param accessToken one that works */
+  readonly revoke?: (accessToken: Secret<string>, context: RevokeContext) => Promise<void>
+}
+
+/** What a token endpoint says instead of giving tokens. */
+export interface TokenRefusal {
+  /** RFC 6749, 5.2. */
+  readonly error: string
+  /** All of its answer: providers say more. */
+  readonly body: Readonly<Record<string, unknown>>
+}
+
+export interface RevokeContext {
+  readonly egress: Pick<Egress, 'request'>
+  readonly signal: AbortSignal
 }
 
 /** The host's registration at a provider. */
@@ -85,10 +108,10 @@ export interface OAuthClient {
    */
   exchange(answer: AuthorizationAnswer, signal: AbortSignal): Promise<TokenSet>
   /**
-   * @returns `null` for `invalid_grant`: this token will never work again
+   * @returns `null` where the grant has ended: this token will never work again
    * @throws StorageError `PROVIDER_UNAVAILABLE` (also for a time-out), `PROVIDER_THROTTLED`, `ENDPOINT_FORBIDDEN`
    */
   refresh(refreshToken: Secret<string>, signal: AbortSignal): Promise<TokenSet | null>
-  /** Ends the grant at the provider, where it has an endpoint for that. */
-  revoke(token: Secret<string>, signal: AbortSignal): Promise<void>
+  /** Ends the grant at the provider, where there is a way to do that. */
+  revoke(tokens: Pick<TokenSet, 'accessToken' | 'refreshToken'>, signal: AbortSignal): Promise<void>
 }

@@ -79,6 +79,17 @@ t.test('what decides about other things than access may be missing in the answer
   t.equal(await db.prisma.cloudConnection.count({ where: { status: 'ACTIVE' } }), 1)
 })
 
+t.test('where a provider has other names for its scopes, what these have in common is compared', async (t) => {
+  const connect = { scopeName: (scope: string) => scope.replace('https://cloud.example/', '').toLowerCase() }
+  const app = await oauthApp(t, { connect, registration: { scopes: FAKE_SCOPES } })
+  app.oauth.failNext(1, lies({ scope: 'https://cloud.example/Files.Read' }))
+  await assertRefused(t, app, await app.grant('ann'), 'INSUFFICIENT_SCOPE')
+  const given = ['https://cloud.example/Files.Read', 'FILES.WRITE']
+  app.oauth.failNext(1, lies({ scope: given.join(' ') }))
+  await app.grant('ann')
+  t.same((await app.db.prisma.cloudConnection.findFirstOrThrow()).scopes, given)
+})
+
 t.test('more than was asked for is stored as it was granted', async (t) => {
   const { oauth, grant, db } = await oauthApp(t)
   oauth.failNext(1, lies({ scope: 'openid files.read' }))

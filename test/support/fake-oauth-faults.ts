@@ -8,6 +8,8 @@ export interface OAuthErrorAnswer {
   readonly error: string
   readonly error_description?: string
   readonly headers?: OutgoingHttpHeaders
+  /** What a provider says beside what RFC 6749 knows. */
+  readonly more?: Readonly<Record<string, unknown>>
 }
 
 /** Strikes instead of what was asked. */
@@ -34,9 +36,10 @@ export function performed({ strike }: EarlyFault): OAuthFault {
   })
 }
 
-export function answers({ status, error, error_description = 'Scripted.', headers = {} }: OAuthErrorAnswer) {
+export function answers({ status, error, error_description = 'Scripted.', headers = {}, more = {} }: OAuthErrorAnswer) {
+  const answer = errorAnswer(status, error, error_description, headers)
   return early((response) => {
-    sendAnswer(response, errorAnswer(status, error, error_description, headers))
+    sendAnswer(response, { ...answer, json: { ...answer.json, ...more } })
   })
 }
 

@@ -11,7 +11,7 @@ import type {
 } from '../../domain/oauth.ts'
 import { Secret } from '../../domain/secret.ts'
 import { egressFetch } from '../net/egress-fetch.ts'
-import { exchangeFailure, type Exchange, isInvalidGrant, tokenFailure } from './oauth-failure.ts'
+import { exchangeFailure, type Exchange, isGrantEnded, tokenFailure } from './oauth-failure.ts'
 
 /** Tokens are some hundred bytes, a page of errors is not read. */
 const MAX_ANSWER_BYTES = 64 * 1024
@@ -57,7 +57,7 @@ export function createOAuthClient(
     }
   }
 
-  return {
+  const client: OAuthClient = {
     scopes,
 
     async authorizationUrl({ redirectUri, state, codeVerifier }: AuthorizationRequest): Promise<string> {
@@ -65,7 +65,7 @@ export function createOAuthClient(
       const url = library.buildAuthorizationUrl(configure(library, connect, settings), {
         ...connect.authorizationParameters,
         redirect_uri: redirectUri,
-        scope: scopes.join(' '),
+        ...(scopes.length > 0 && { scope: scopes.join(' ') }),
         state,
         code_challenge: await library.calculatePKCECodeChallenge(codeVerifier.reveal()),
         code_challenge_method: 'S256'
@@ -97,14 +97,22 @@ export function createOAuthClient(
         signal,
         async (library, config) => tokensOf(await library.refreshTokenGrant(config, refreshToken.reveal())),
         (error, exchange) => {
-          if (isInvalidGrant(error, exchange)) return null
+          if (isGrantEnded(error, exchange, connect)) return null
           throw tokenFailure(error, exchange)
         }
       )
     },
 
-    async revoke(token, signal): Promise<void> {
+    async revoke({ accessToken, refreshToken }, signal): Promise<void> {
+      if (connect.revoke !== undefined) {
+        // The one that is stored may have ended. Where there is no other one to be had, so has the grant.
+        const set = refreshToken === null ? { accessToken } : await client.refresh(refreshToken, signal)
+        if (set !== null) await connect.revoke(set.accessToken, { egress, signal })
+        return
+      }
       if (connect.server.revocationEndpoint === undefined) return
+      // A refresh token ends the whole grant, and an access token ends by itself.
+      const token = refreshToken ?? accessToken
       await call(
         signal,
         (library, config) => library.tokenRevocation(config, token.reveal()),
@@ -114,6 +122,7 @@ export function createOAuthClient(
       )
     }
   }
+  return client
 }
 
 function configure(

@@ -1,5 +1,6 @@
 import type { HttpAnswer } from '../../domain/egress.ts'
 import { Diagnosis, isStorageError, StorageError, type StorageErrorCode } from '../../domain/errors.ts'
+import type { OAuthConnect, TokenRefusal } from '../../domain/oauth.ts'
 import { providerFailure } from '../../domain/provider-failure.ts'
 import { readRetryAfter } from '../net/retry-after.ts'
 
@@ -21,10 +22,19 @@ const REFUSALS: ReadonlyMap<unknown, StorageErrorCode> = new Map([
 /** The error codes of RFC 6749, and others that are as plain: anything else may be an answer's own text. */
 const PLAIN_CODE = /^[a-z_]{1,40}$/
 
-/** RFC 6749, 5.2: the grant has ended, or never was. */
-export function isInvalidGrant(error: unknown, { answer }: Exchange): boolean {
+/** Whether a refresh was refused for good: by `invalid_grant` (RFC 6749, 5.2), or as the provider says it. */
+export function isGrantEnded(
+  error: unknown,
+  { answer }: Exchange,
+  { endsGrant = isInvalidGrant }: Pick<OAuthConnect, 'endsGrant'>
+): boolean {
+  const refusal = refusalOf(error)
   // Who is told to come later has been told nothing else.
-  return answer?.status !== 429 && bodyErrorOf(error) === 'invalid_grant'
+  return answer?.status !== 429 && refusal !== null && endsGrant(refusal)
+}
+
+function isInvalidGrant({ error }: Pick<TokenRefusal, 'error'>): boolean {
+  return error === 'invalid_grant'
 }
 
 /** Why there are no tokens for what the user's browser brought. */
@@ -37,7 +47,7 @@ export function exchangeFailure(error: unknown, exchange: Exchange): StorageErro
     })
   }
   const isUnasked = exchange.answer === undefined && exchange.failure === undefined
-  if (isUnasked || isInvalidGrant(error, exchange)) {
+  if (isUnasked || isGrantEnded(error, exchange, {})) {
     return new StorageError('INVALID_STATE', 'This login has ended or was altered: begin again.')
   }
   return tokenFailure(error, exchange)
@@ -51,15 +61,18 @@ export function tokenFailure(error: unknown, { answer, failure }: Exchange): Sto
   if (isStorageError(failure, 'ENDPOINT_FORBIDDEN', 'PROVIDER_THROTTLED')) return failure
   if (failure !== undefined) return providerFailure('PROVIDER_UNAVAILABLE', { cause: failure })
   const status = answer === undefined ? 'nothing' : String(answer.status)
-  const cause = new Diagnosis(`The token endpoint answered ${status}, ${plain(bodyErrorOf(error))}`)
+  const cause = new Diagnosis(`The token endpoint answered ${status}, ${plain(refusalOf(error)?.error)}`)
   if (answer?.status !== 429) return providerFailure('PROVIDER_UNAVAILABLE', { cause })
   const retryAfterMs = readRetryAfter(answer.headers)
   return providerFailure('PROVIDER_THROTTLED', { cause, ...(retryAfterMs !== undefined && { retryAfterMs }) })
 }
 
-function bodyErrorOf(error: unknown): unknown {
-  const { code, error: said } = (error ?? {}) as { code?: unknown; error?: unknown }
-  return code === 'OAUTH_RESPONSE_BODY_ERROR' ? said : undefined
+/** What an answer says that has an `error` in it; the library keeps all of it as the cause. */
+function refusalOf(error: unknown): TokenRefusal | null {
+  const { code, error: said, cause } = (error ?? {}) as { code?: unknown; error?: unknown; cause?: unknown }
+  if (code !== 'OAUTH_RESPONSE_BODY_ERROR' || typeof said !== 'string') return null
+  const body = typeof cause === 'object' && cause !== null ? (cause as Record<string, unknown>) : {}
+  return { error: said, body }
 }
 
 function plain(said: unknown): string {

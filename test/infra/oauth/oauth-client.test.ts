@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import { isStorageError, type StorageErrorCode } from '../../../src/domain/errors.ts'
-import type { OAuthConnect } from '../../../src/domain/oauth.ts'
+import type { OAuthConnect, TokenRefusal } from '../../../src/domain/oauth.ts'
 import { Secret } from '../../../src/domain/secret.ts'
 import { createOAuthClient } from '../../../src/infra/oauth/oauth-client.ts'
 import { openEgress } from '../../support/egress.ts'
@@ -31,6 +31,7 @@ import { until } from '../../support/until.ts'
 const REDIRECT_URI = 'https://app.example.org/callback'
 const VERIFIER = new Secret('v'.repeat(43))
 const STATE = 's'.repeat(43)
+const TOKENS = { accessToken: new Secret('access'), refreshToken: new Secret('refresh') }
 
 interface ClientOptions {
   readonly rules?: FakeOAuthOptions
@@ -91,7 +92,7 @@ for (const clientAuthentication of ['client_secret_basic', 'client_secret_post']
     const renewed = await client.refresh(refreshToken, signal)
     t.not(renewed?.refreshToken?.reveal(), refreshToken.reveal())
     t.ok(oauth.check(renewed?.accessToken.reveal() ?? ''))
-    await client.revoke(renewed?.refreshToken ?? new Secret('none'), signal)
+    await client.revoke(renewed ?? TOKENS, signal)
     t.equal(oauth.grants[0]?.endedBy, 'client')
     for (const { authentication, headers } of [...oauth.calls.token, ...oauth.calls.revoke]) {
       t.equal(authentication, clientAuthentication)
@@ -178,6 +179,36 @@ t.test('invalid_grant ends a refresh token, and is no error', async (t) => {
   t.equal(await client.refresh(new Secret(refresh_token), signal), null)
 })
 
+t.test('a provider may have other words for a grant that has ended, and say that invalid_grant is none', async (t) => {
+  const seen: TokenRefusal[] = []
+  const { oauth, refresh } = await start(t, {
+    connect: {
+      endsGrant: (refusal) => {
+        seen.push(refusal)
+        return refusal.error === 'interaction_required'
+      }
+    }
+  })
+  oauth.failNext(1, { status: 400, error: 'interaction_required', more: { error_codes: [50076] } })
+  t.equal(await refresh(), null)
+  t.match(seen, [{ error: 'interaction_required', body: { error_codes: [50076] } }])
+  oauth.failNext(1, { status: 400, error: 'invalid_grant', more: { error_codes: [90033] } })
+  await failureOf(t, oauth, refresh(), 'PROVIDER_UNAVAILABLE')
+  oauth.failNext(1, { status: 429, error: 'interaction_required' })
+  await failureOf(t, oauth, refresh(), 'PROVIDER_THROTTLED')
+  t.equal(seen.length, 2, 'who is told to come later has been told nothing else')
+})
+
+t.test('where the registration says what is granted, no scope is asked for', async (t) => {
+  const { client, oauth, signal, answered } = await start(t, {
+    scopes: [],
+    rules: { defaultScopes: FAKE_SCOPES }
+  })
+  await client.exchange(await answered(), signal)
+  t.notOk('scope' in (oauth.calls.authorize[0]?.params ?? {}))
+  t.same(oauth.grants[0]?.scopes, FAKE_SCOPES)
+})
+
 t.test('whatever else a token endpoint says, the refresh token is not given up', async (t) => {
   const faults: [string, OAuthFault][] = [
     ['invalid_client', answers({ status: 401, error: 'invalid_client' })],
@@ -232,7 +263,7 @@ t.test('a redirect is not followed, and no credential goes there', async (t) => 
     oauth.failNext(1, redirects(`${oauth.url}/elsewhere`, status))
     await failureOf(t, oauth, refresh(), 'PROVIDER_UNAVAILABLE')
     oauth.failNext(1, redirects(`${elsewhere.origin}/revoke`, status), { endpoint: 'revoke' })
-    await failureOf(t, oauth, client.revoke(new Secret('token'), signal), 'PROVIDER_UNAVAILABLE')
+    await failureOf(t, oauth, client.revoke(TOKENS, signal), 'PROVIDER_UNAVAILABLE')
     t.equal(oauth.tokenCalls(), 2)
   }
   t.equal(elsewhere.connections, 0)
@@ -303,7 +334,7 @@ t.test('bearer is written in any case', async (t) => {
 t.test('a revocation that fails says why, and where there is no endpoint nothing is asked', async (t) => {
   const { oauth, client, signal } = await start(t)
   oauth.failNext(1, { status: 503, error: 'server_error' }, { endpoint: 'revoke' })
-  await failureOf(t, oauth, client.revoke(new Secret('token'), signal), 'PROVIDER_UNAVAILABLE')
+  await failureOf(t, oauth, client.revoke(TOKENS, signal), 'PROVIDER_UNAVAILABLE')
   const { oauth: other, client: without } = await start(t, {
     connect: {
       server: {
@@ -313,6 +344,29 @@ t.test('a revocation that fails says why, and where there is no endpoint nothing
       }
     }
   })
-  await without.revoke(new Secret('token'), signal)
+  await without.revoke(TOKENS, signal)
   t.equal(other.calls.revoke.length, 0)
+})
+
+t.test('a provider that has a way of its own to end a grant is given an access token that works', async (t) => {
+  const ended: string[] = []
+  const { oauth, client, signal, egress } = await start(t, {
+    connect: {
+      revoke: async (accessToken, context) => {
+        ended.push(accessToken.reveal())
+        t.equal(context.egress, egress)
+        t.equal(context.signal, signal)
+      }
+    }
+  })
+  const { refresh_token } = oauth.issueGrant()
+  oauth.expireAccessTokens()
+  await client.revoke({ accessToken: new Secret('old'), refreshToken: new Secret(refresh_token) }, signal)
+  t.ok(oauth.check(ended[0] ?? ''), 'a new one')
+  await client.revoke({ accessToken: new Secret('only'), refreshToken: null }, signal)
+  t.same(ended.slice(1), ['only'], 'the only one there is')
+  oauth.revokeGrant('user-1')
+  await client.revoke({ accessToken: new Secret('old'), refreshToken: new Secret(refresh_token) }, signal)
+  t.equal(ended.length, 2, 'what has ended already is not ended again')
+  t.equal(oauth.calls.revoke.length, 0)
 })
