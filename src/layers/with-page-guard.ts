@@ -11,7 +11,8 @@ export interface PageGuardLimits {
 
 /**
  * What a listing promises, whatever the provider says: its pages come to an end, none is larger than was asked for or
- * shows an entry twice, and `complete` is said only where nothing speaks against it.
+ * shows an entry twice, and `complete` is said only where nothing speaks against it. An entry that comes twice does: a
+ * provider whose pages shift shows one of them again, or leaves one out.
  */
 export function withPageGuard(backend: StorageBackend, limits: PageGuardLimits = {}): StorageBackend {
   const { maxPages = 10_000, maxEntries = 1_000_000 } = limits
@@ -24,16 +25,23 @@ export function withPageGuard(backend: StorageBackend, limits: PageGuardLimits =
         ...call,
         ...(chain.cursor !== undefined && { cursor: chain.cursor })
       })
-      const entries = onceEach(page.entries)
+      const entries = onceEach(page.entries).filter(({ id }) => !chain.hasSeen(id))
+      const isDoubled = chain.isDoubled || entries.length < page.entries.length
       // The provider's cursor leads past what is cut off here.
       if (entries.length > call.limit)
         return end({ ...page, entries: entries.slice(0, call.limit) }, 'provider-partial')
 
       const shown = { ...page, entries }
-      if (page.next === null && page.complete && page.reason === null) return shown
+      if (page.next === null && page.complete && page.reason === null && !isDoubled) return shown
       // An empty cursor would ask for the first page again.
       if (page.next === null || page.next === '') return end(shown, reasonOfEnd(page.reason))
-      const next = chain.extend(entries.length, page.next)
+      const next = isRepeat(chain, page.entries, entries)
+        ? null
+        : chain.extend(
+            page.entries.map(({ id }) => id),
+            page.next,
+            isDoubled
+          )
       if (next === null) return end(shown, 'duplicate-cursor')
       if (next.pages >= maxPages || next.entries >= maxEntries) return end(shown, 'page-cap')
       return { ...shown, next: next.toCursor(), complete: false, reason: page.reason ?? 'more' }
@@ -41,10 +49,13 @@ export function withPageGuard(backend: StorageBackend, limits: PageGuardLimits =
   }
 }
 
-/**
- * An id that comes twice is shown once, as it came first. The page is as complete as before: the second told of the
- * same object, so that nothing is missing.
- */
+/** Whether a page shows what was shown before, under a cursor that was not. */
+function isRepeat(chain: PageChain, told: readonly Entry[], fresh: readonly Entry[]): boolean {
+  const [first] = told
+  return first !== undefined && (fresh.length === 0 || chain.isRepeatedBy(first.id))
+}
+
+/** An id that comes twice is shown once, as it came first. */
 function onceEach(entries: readonly Entry[]): readonly Entry[] {
   const ids = new Set(entries.map(({ id }) => id))
   return ids.size === entries.length ? entries : entries.filter(({ id }) => ids.delete(id))

@@ -5,6 +5,7 @@ import { type PageGuardLimits, withPageGuard } from '../../src/layers/with-page-
 import { entry, page, ScriptedBackend } from '../support/scripted-backend.ts'
 
 const signal = new AbortController().signal
+const others = (prefix: string, count: number) => names(count).map(({ id }) => entry(`${prefix} ${id}`))
 const names = (count: number) => Array.from({ length: count }, (_, index) => entry(String(index)))
 
 /** A backend that answers one page, whatever it is asked. */
@@ -40,22 +41,26 @@ t.test('equal chains have equal cursors, and they are short', async (t) => {
   const upstream = 'x'.repeat(1_000)
   const [one, other] = [await always({ next: upstream }).list(), await always({ next: upstream }).list()]
   t.equal(one.next, other.next)
-  t.ok((one.next?.length ?? 0) <= upstream.length + 30, String(one.next?.slice(0, 40)))
+  t.ok((one.next?.length ?? 0) <= upstream.length + 32, String(one.next?.slice(0, 40)))
 })
 
 t.test('a cursor that the guard did not make is refused', async (t) => {
   const { bare, list } = always({ next: 'upstream' })
   const made = (await list()).next ?? ''
   const hash = made.slice(6, 18)
-  t.equal(made, `0.1.0.${hash}.upstream`)
+  t.equal(made, `1.1.0.${hash}...0.upstream`)
   const forged = [
     '',
     'upstream',
-    `1.1.0.${hash}.up`,
-    `0.1.0.${hash}.`,
-    `0.-1.0.${hash}.up`,
-    `0.1.0.${hash}x.up`,
-    `0.1.0..up`
+    `0.1.0.${hash}...0.up`,
+    `1.1.0.${hash}...0.`,
+    `1.1.0.${hash}...2.up`,
+    `1.-1.0.${hash}...0.up`,
+    `1.1.0.${hash}x...0.up`,
+    `1.1.0....0.up`,
+    `1.1.0.${hash}.abc..0.up`,
+    `1.1.0.${hash}..abc.0.up`,
+    `1.1.0.${hash}..${'abcdefg'.repeat(17)}.0.up`
   ]
   for (const cursor of forged) await t.rejects(list({ cursor }), { code: 'INVALID_CURSOR' }, JSON.stringify(cursor))
   t.equal(bare.listed.length, 1)
@@ -81,7 +86,7 @@ t.test('a chain is cut after so many pages, unless that one is the last', async 
 
 t.test('a chain is cut after so many entries', async (t) => {
   const bare = new ScriptedBackend()
-  bare.list = async (_folder, { cursor = '0' }) => page(names(4), String(Number(cursor) + 1))
+  bare.list = async (_folder, { cursor = '0' }) => page(others(cursor, 4), String(Number(cursor) + 1))
   const cut = await walk(withPageGuard(bare, { maxEntries: 11 }))
   t.equal(cut.length, 3)
   t.match(cut.at(-1), { next: null, complete: false, reason: 'page-cap' })
@@ -91,8 +96,7 @@ t.test('the bounds are 10,000 pages and 1,000,000 entries', async (t) => {
   const bare = new ScriptedBackend()
   bare.list = async (_folder, { cursor = '0' }) => page([], String(Number(cursor) + 1))
   t.equal((await walk(withPageGuard(bare))).length, 10_000)
-  const thousand = names(1_000)
-  bare.list = async (_folder, { cursor = '0' }) => page(thousand, String(Number(cursor) + 1))
+  bare.list = async (_folder, { cursor = '0' }) => page(others(cursor, 1_000), String(Number(cursor) + 1))
   t.equal((await walk(withPageGuard(bare), 1_000)).length, 1_000)
 })
 
@@ -107,7 +111,65 @@ t.test('an id that comes twice is shown once, as it came first', async (t) => {
       ['c', 1]
     ]
   )
-  t.match(shown, { next: null, complete: true, reason: null })
+  t.match(shown, { next: null, complete: false, reason: 'provider-partial' })
+})
+
+/** Pages with these ids, each under a cursor of its own. */
+function pagesOf(...pages: readonly (readonly string[])[]) {
+  const bare = new ScriptedBackend()
+  bare.list = async (_folder, { cursor = '0' }) => {
+    const at = Number(cursor)
+    const ids = pages[at] ?? []
+    return page(
+      ids.map((id) => entry(id)),
+      at + 1 < pages.length ? String(at + 1) : null
+    )
+  }
+  return withPageGuard(bare)
+}
+
+const shownOf = (pages: readonly EntryPage[]) => pages.map(({ entries }) => entries.map(({ id }) => id).join(''))
+
+t.test(
+  'an entry that comes again on the next page is shown once, and the end says that something may be missing',
+  async (t) => {
+    const pages = await walk(pagesOf(['a', 'b', 'c'], ['c', 'd'], ['e']))
+    t.same(shownOf(pages), ['abc', 'd', 'e'])
+    t.same(
+      pages.map(({ reason }) => reason),
+      ['more', 'more', 'provider-partial']
+    )
+    t.equal(pages.at(-1)?.complete, false)
+    const across = await walk(pagesOf(['a', 'b'], [], ['b', 'c']))
+    t.same(shownOf(across), ['ab', '', 'c'], 'an empty page between')
+    t.match(across.at(-1), { complete: false, reason: 'provider-partial' })
+    const large = names(40).map(({ id }) => id)
+    const shifted = await walk(pagesOf(large, [...large.slice(-16), 'new'], ['last']), 100)
+    t.same(shownOf(shifted).slice(1), ['new', 'last'], 'sixteen at once')
+    t.match((await walk(pagesOf(['a', 'b'], ['c', 'd'], ['e']))).at(-1), { complete: true, reason: null })
+  }
+)
+
+t.test('what was doubled within a page is not forgotten on those behind it', async (t) => {
+  const pages = await walk(pagesOf(['a', 'a'], ['b'], ['c'], ['d']))
+  t.same(shownOf(pages), ['a', 'b', 'c', 'd'])
+  t.match(pages.at(-1), { complete: false, reason: 'provider-partial' })
+})
+
+t.test('a page that comes again under another cursor ends the chain', async (t) => {
+  const once = await walk(pagesOf(['a', 'b'], ['a', 'b'], ['c']))
+  t.same(shownOf(once), ['ab', ''])
+  t.match(once.at(-1), { next: null, complete: false, reason: 'duplicate-cursor' })
+  for (const period of [2, 3, 5]) {
+    const bare = new ScriptedBackend()
+    bare.list = async (_folder, { cursor = '0' }) =>
+      page(others(String(Number(cursor) % period), 30), String(Number(cursor) + 1))
+    const pages = await walk(withPageGuard(bare), 30)
+    t.ok(pages.length <= 3 * period + 1, `a cycle of ${period} pages ends after ${pages.length}`)
+    t.match(pages.at(-1), { next: null, complete: false, reason: 'duplicate-cursor' })
+  }
+  const last = await walk(pagesOf(['a', 'b'], ['b']))
+  t.match(last.at(-1), { complete: false, reason: 'provider-partial' }, 'the last page is its own end')
 })
 
 t.test('a page that is too large is cut, and is the last', async (t) => {
