@@ -9,7 +9,9 @@ import { StorageError } from '../../src/domain/errors.ts'
 import { attachment } from '../../src/providers/shared/attachment.ts'
 import { resolveRange } from '../../src/providers/shared/byte-range.ts'
 import { importSdk } from '../../src/providers/shared/import-sdk.ts'
+import { readJsonCursor } from '../../src/providers/shared/json-cursor.ts'
 import { isSegment, isUnambiguous, nameOf, parentOf } from '../../src/providers/shared/object-path.ts'
+import { pinnedUrl } from '../../src/providers/shared/pinned-url.ts'
 import { TransferBody } from '../../src/providers/shared/transfer-body.ts'
 import { UploadSource } from '../../src/providers/shared/upload-source.ts'
 import { compareUtf8 } from '../../src/providers/shared/utf8-order.ts'
@@ -222,3 +224,51 @@ t.test('the source of an upload ends as it should, or fails', async (t) => {
   t.equal(await read.catch((error: unknown) => error), reason)
   t.equal(silent.destroyed, true)
 })
+
+t.test('a URL of an answer stays at the places of its provider', async (t) => {
+  const places = ['https://upload.example.org', 'http://127.0.0.1:8080', 'content.example.org', '*.files.example.org']
+  const good = [
+    'https://upload.example.org/a?b=c',
+    'http://127.0.0.1:8080/',
+    'https://content.example.org/x',
+    'https://a.files.example.org/x'
+  ]
+  for (const url of good) t.equal(pinnedUrl(url, places, 'a link').href, url)
+  const bad = [
+    undefined,
+    7,
+    '',
+    '/relative',
+    'https://example.org/',
+    'https://upload.example.org:8443/',
+    'http://upload.example.org/',
+    'http://content.example.org/',
+    'https://content.example.org.evil.example/',
+    'https://files.example.org/',
+    'https://user:secret@upload.example.org/',
+    'https://user@a.files.example.org/',
+    'file:///etc/passwd'
+  ]
+  for (const url of bad) {
+    const error = thrownBy(() => pinnedUrl(url, places, 'a link'))
+    t.match(error, { code: 'PROVIDER_ERROR' }, String(url))
+    t.notMatch((error.cause as Error).message, /secret|passwd/, 'and is not told')
+  }
+})
+
+t.test('a cursor is a JSON array that its backend understands', async (t) => {
+  const read = ([text]: readonly unknown[]) => (typeof text === 'string' ? text : null)
+  t.equal(readJsonCursor('["a", 1]', read), 'a')
+  for (const cursor of ['', '[1]', '{"0":"a"}', '"a"', 'null', '["a"']) {
+    t.throws(() => readJsonCursor(cursor, read), { code: 'INVALID_CURSOR' }, cursor)
+  }
+})
+
+function thrownBy(act: () => unknown): Error {
+  try {
+    act()
+  } catch (error) {
+    if (error instanceof Error) return error
+  }
+  throw new Error('it did not fail')
+}

@@ -1,0 +1,17 @@
+import { isAtDeclaredHost } from '../../infra/net/host-pin.ts'
+import { failure } from './http-failure.ts'
+
+/**
+ * A URL out of an answer, held to where a provider says that its own URLs lead.
+ *
+ * @param places origins (`https://upload.example.org`), and hosts over https (`content.example.org`, `*.example.org`)
+ * @param what the URL is, for the log
+ * @throws StorageError `PROVIDER_ERROR`
+ */
+export function pinnedUrl(value: unknown, places: readonly string[], what: string): URL {
+  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null
+  if (url === null) throw failure('PROVIDER_ERROR', `${what} is no URL`)
+  const isPlain = url.username === '' && url.password === ''
+  if (isPlain && (places.includes(url.origin) || isAtDeclaredHost(url, places))) return url
+  throw failure('PROVIDER_ERROR', `${what} leads to ${url.origin}, which is not the provider's`)
+}

@@ -1,0 +1,49 @@
+import type { UploadSource } from './upload-source.ts'
+import { SpoolFile } from './spool-file.ts'
+
+/** So much of a body whose size nobody told is held in memory; a longer one goes through a file. */
+export const MAX_HELD_BYTES = 4 * 1024 * 1024
+
+/** The body of an upload where the provider wants to know its size before the first byte. */
+export interface SizedBody {
+  readonly size: number
+  /** Once, from the beginning. Fails as its source does. */
+  readonly stream: AsyncIterable<Buffer>
+  /** Lets go of what was kept. */
+  close(): Promise<void>
+}
+
+/**
+ * A body with its size: as it comes where the size was announced, else once all of it has come.
+ *
+ * @throws StorageError what the source fails with, `INTERNAL` where it cannot be kept
+ */
+export async function withSize(source: UploadSource, announced: number | undefined): Promise<SizedBody> {
+  const stream = source.stream as AsyncIterable<Buffer>
+  if (announced !== undefined) return { size: announced, stream, close: async () => {} }
+  const held: Buffer[] = []
+  let file: SpoolFile | null = null
+  try {
+    for await (const piece of stream) {
+      if (file === null && source.count <= MAX_HELD_BYTES) {
+        held.push(piece)
+        continue
+      }
+      if (file === null) {
+        file = await SpoolFile.create()
+        await file.append(Buffer.concat(held.splice(0)))
+      }
+      await file.append(piece)
+    }
+  } catch (error) {
+    await file?.close()
+    throw error
+  }
+  if (file === null) return { size: source.count, stream: toAsync(held), close: async () => {} }
+  const kept = file
+  return { size: kept.size, stream: kept.read(), close: () => kept.close() }
+}
+
+async function* toAsync(pieces: readonly Buffer[]): AsyncGenerator<Buffer> {
+  yield* pieces
+}
