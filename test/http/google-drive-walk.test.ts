@@ -1,13 +1,15 @@
 import t, { type Test } from 'tap'
+import { googleDrive } from '../../src/providers/google-drive.ts'
 import { GOOGLE_CLIENT, GOOGLE_USERS } from '../support/emulate-seed.ts'
 import { GoogleTokens } from '../support/emulate-tokens.ts'
-import { driveWalk, namesOf, WALK_PUBLIC_URL, WALK_REDIRECT_URI } from '../support/emulate-walk.ts'
+import { cloudWalk, namesOf, WALK_PUBLIC_URL, walkRedirectUri } from '../support/cloud-walk.ts'
 import { EmulatedGoogle } from '../support/emulate.ts'
 import { FakeDrive, type FakeDriveOptions } from '../support/fake-drive.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, FAKE_OAUTH_USER } from '../support/fake-oauth-rules.ts'
 import { FakeOAuth } from '../support/fake-oauth.ts'
 import { until } from '../support/until.ts'
 
+const WALK_REDIRECT_URI = walkRedirectUri('google_drive')
 const SCOPE = 'https://www.googleapis.com/auth/drive.readonly'
 
 /** A Drive with a folder and two files. */
@@ -24,10 +26,10 @@ t.test('a headless walk: from the consent at an independent Google to the end of
   const google = await EmulatedGoogle.start(t, { redirectUris: [WALK_REDIRECT_URI] })
   const tokens = await GoogleTokens.start(t, google)
   const { drive, invoices, invoice, refusals } = await seededDrive(t, (bearer) => tokens.check(bearer))
-  const walk = await driveWalk(t, {
-    server: tokens.server,
-    client: GOOGLE_CLIENT,
-    drive,
+  const walk = await cloudWalk(t, {
+    provider: googleDrive({ api: drive.url, server: tokens.server }),
+    registration: GOOGLE_CLIENT,
+    origins: [drive.url, tokens.server.tokenEndpoint],
     consent: (url) => google.consent(url)
   })
 
@@ -138,15 +140,10 @@ t.test('the same walk at a strict fake: a token that Drive refuses is renewed on
     revocation: 'anonymous'
   })
   const { drive, invoices, invoice, refusals } = await seededDrive(t, (bearer) => oauth.check(bearer))
-  const walk = await driveWalk(t, {
-    server: {
-      issuer: oauth.url,
-      authorizationEndpoint: `${oauth.url}/authorize`,
-      tokenEndpoint: `${oauth.url}/token`,
-      revocationEndpoint: `${oauth.url}/revoke`
-    },
-    client: { clientId: FAKE_CLIENT_ID, clientSecret: FAKE_CLIENT_SECRET },
-    drive,
+  const walk = await cloudWalk(t, {
+    provider: googleDrive({ api: drive.url, server: oauth.server }),
+    registration: { clientId: FAKE_CLIENT_ID, clientSecret: FAKE_CLIENT_SECRET },
+    origins: [drive.url, oauth.url],
     consent: (url) => oauth.consent(url)
   })
 

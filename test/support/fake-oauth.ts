@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Test } from 'tap'
+import type { AuthorizationServer } from '../../src/domain/oauth.ts'
 import { FakeServer } from './fake-server.ts'
 import { OAuthMistake, OAuthRefusal, sendAnswer, type OAuthAnswer } from './fake-oauth-answer.ts'
 import { FakeCodes } from './fake-oauth-codes.ts'
@@ -55,6 +56,16 @@ export class FakeOAuth extends FakeServer {
   /** The issuer; the endpoints are `/authorize`, `/token` and `/revoke` below it. */
   get url(): string {
     return this.origin
+  }
+
+  /** Where its endpoints are. */
+  get server(): Required<AuthorizationServer> {
+    return {
+      issuer: this.url,
+      authorizationEndpoint: `${this.url}/authorize`,
+      tokenEndpoint: `${this.url}/token`,
+      revocationEndpoint: `${this.url}/revoke`
+    }
   }
 
   /** Every grant that there ever was. */

@@ -1,24 +1,29 @@
 import type { Test } from 'tap'
 import { parseTokens, serialiseTokens } from '../../src/connections/stored-tokens.ts'
 import type { Listing } from '../../src/domain/entry.ts'
-import type { AuthorizationServer } from '../../src/domain/oauth.ts'
+import type { OAuthProvider } from '../../src/domain/provider.ts'
+import type { StorageBackend } from '../../src/domain/storage-backend.ts'
 import type { ConnectionEvent } from '../../src/index.ts'
 import { createCredentialCipher } from '../../src/infra/crypto/envelope.ts'
 import { createKeyRing } from '../../src/infra/crypto/key-ring.ts'
-import { googleDrive } from '../../src/providers/google-drive.ts'
 import { encryption, testApp } from './app.ts'
-import type { GoogleClient } from './emulate-seed.ts'
-import type { FakeDrive } from './fake-drive.ts'
 
-const PROVIDER = 'google_drive'
 export const WALK_PUBLIC_URL = 'https://app.example.org'
-export const WALK_REDIRECT_URI = `${WALK_PUBLIC_URL}/cloud/connections/${PROVIDER}/callback`
-const LISTING = `/cloud/${PROVIDER}/listing`
+
+export function walkRedirectUri(providerId: string): string {
+  return `${WALK_PUBLIC_URL}/cloud/connections/${providerId}/callback`
+}
 
 export interface WalkOptions {
-  readonly server: AuthorizationServer
-  readonly client: GoogleClient
-  readonly drive: FakeDrive
+  /** Aimed at a fake. */
+  readonly provider: OAuthProvider
+  readonly registration: {
+    readonly clientId: string
+    readonly clientSecret: string
+    readonly scopes?: readonly string[]
+  }
+  /** Where the fakes are. */
+  readonly origins: readonly string[]
   /** The user's browser at the provider; gives the callback's URL. */
   readonly consent: (authorizationUrl: string) => Promise<URL>
 }
@@ -32,24 +37,23 @@ export interface WalkAnswer {
 }
 
 /**
- * An app with Google Drive and a route for documents, and its user ann with a browser. Everything that is answered or
+ * An app with a cloud and a route for documents, and its user ann with a browser. Everything that is answered or
  * logged is kept, to be searched for what must not be in there.
  */
-export async function driveWalk(t: Test, { server, client, drive, consent }: WalkOptions) {
+export async function cloudWalk(t: Test, { provider, registration, origins, consent }: WalkOptions) {
+  const { id: providerId } = provider
   const log: string[] = []
   const told: string[] = []
   const events: ConnectionEvent[] = []
   /** The state and the nonce of every flow. */
   const flowSecrets: string[] = []
-  const hosts = [drive.url, server.tokenEndpoint].map((url) => new URL(url).host)
+  const allowHosts = origins.map((url) => new URL(url).host)
   const testing = await testApp(
     t,
     {
       publicUrl: WALK_PUBLIC_URL,
       onConnectionChange: (event) => events.push(event),
-      providers: {
-        [PROVIDER]: { provider: googleDrive({ api: drive.url, server }), ...client, allowHosts: hosts }
-      }
+      providers: { [providerId]: { provider, ...registration, allowHosts } }
     },
     { pluginTimeout: 0, logger: { level: 'trace', stream: { write: (line: string) => log.push(line) } } }
   )
@@ -77,7 +81,7 @@ export async function driveWalk(t: Test, { server, client, drive, consent }: Wal
   const get = async (url: string) => keep(await testing.as('ann').get(url))
 
   const authorize = async () => {
-    const answer = await testing.as('ann').send('POST', `/cloud/connections/${PROVIDER}/authorize`)
+    const answer = await testing.as('ann').send('POST', `/cloud/connections/${providerId}/authorize`)
     if (answer.statusCode !== 200) throw new Error(`authorize answered ${answer.body}`)
     const { authorizationUrl } = answer.json<{ authorizationUrl: string }>()
     const [cookie = ''] = String(answer.headers['set-cookie']).split(';')
@@ -100,7 +104,8 @@ export async function driveWalk(t: Test, { server, client, drive, consent }: Wal
       const { authorizationUrl, cookie } = await authorize()
       return comeBack(await consent(authorizationUrl), cookie)
     },
-    list: (query: Record<string, string> = {}) => get(`${LISTING}?${new URLSearchParams(query).toString()}`),
+    list: (query: Record<string, string> = {}) =>
+      get(`/cloud/${providerId}/listing?${new URLSearchParams(query).toString()}`),
     connections: async () => {
       const answer = (await get('/cloud/connections')).json()
       const { connections } = answer as { connections: { id: string; status: string }[] }
@@ -108,10 +113,16 @@ export async function driveWalk(t: Test, { server, client, drive, consent }: Wal
     },
     disconnect: async (id: string) => keep(await testing.as('ann').send('DELETE', `/cloud/connections/${id}`)),
     download: async (objectKey: string) => {
-      const data = { userId: 'ann', storageBackend: PROVIDER, objectKey, name: 'a file' }
+      const data = { userId: 'ann', storageBackend: providerId, objectKey, name: 'a file' }
       const { id } = await db.prisma.document.create({ data })
       return get(`/documents/${id}`)
     },
+    /** The user's storage, as a host's own code has it. */
+    backend: (): Promise<StorageBackend> =>
+      app.getStorageBackendForDocument(
+        { id: 'document', userId: 'ann', storageBackend: providerId, objectKey: 'unused' },
+        { id: 'ann' }
+      ),
     row: (id: string) => db.prisma.cloudConnection.findUniqueOrThrow({ where: { id } }),
     /** The row as a process finds it that has slept past the end of its access token. */
     age: async (id: string) => {
