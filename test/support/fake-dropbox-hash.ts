@@ -1,0 +1,21 @@
+import { createHash } from 'node:crypto'
+
+const BLOCK_BYTES = 4 * 1024 * 1024
+const known = new WeakMap<Buffer, string>()
+
+/** Dropbox's `content_hash`: the SHA-256 of the SHA-256s of blocks of 4 MiB (its page "Content hash"). */
+export function contentHash(content: Buffer): string {
+  const before = known.get(content)
+  if (before !== undefined) return before
+  const all = createHash('sha256')
+  for (let at = 0; at < content.length; at += BLOCK_BYTES) {
+    all.update(
+      createHash('sha256')
+        .update(content.subarray(at, at + BLOCK_BYTES))
+        .digest()
+    )
+  }
+  const hash = all.digest('hex')
+  known.set(content, hash)
+  return hash
+}
