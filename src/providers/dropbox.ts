@@ -1,0 +1,48 @@
+import type { AuthorizationServer } from '../domain/oauth.ts'
+import { defineProvider, type OAuthProvider } from '../domain/provider.ts'
+import { CAPABILITIES } from './dropbox/backend.ts'
+import { openDropbox } from './dropbox/open.ts'
+import { revokeToken } from './dropbox/revoke.ts'
+
+/** Where the service is. */
+export interface DropboxEndpoints {
+  /** The origin of all that is metadata. */
+  readonly api: string
+  /** The origin of content, up and down. */
+  readonly content: string
+  /** Where temporary links may lead, as `pinnedUrl` takes it. */
+  readonly linkHosts: readonly string[]
+  readonly server: AuthorizationServer
+}
+
+const DROPBOX: DropboxEndpoints = {
+  api: 'https://api.dropboxapi.com',
+  content: 'https://content.dropboxapi.com',
+  linkHosts: ['*.dropboxusercontent.com', '*.dropbox.com'],
+  server: {
+    issuer: 'https://www.dropbox.com',
+    authorizationEndpoint: 'https://www.dropbox.com/oauth2/authorize',
+    tokenEndpoint: 'https://api.dropboxapi.com/oauth2/token'
+  }
+}
+
+/** The Dropbox of a user, and of the user's team where it has a space of its own. */
+export function dropbox(endpoints: DropboxEndpoints = DROPBOX): OAuthProvider {
+  return defineProvider({
+    id: 'dropbox',
+    label: 'Dropbox',
+    capabilities: CAPABILITIES,
+    connect: {
+      type: 'oauth2',
+      server: endpoints.server,
+      clientAuthentication: 'client_secret_post',
+      scopes: ['account_info.read', 'files.metadata.read', 'files.content.read'],
+      // Else there is no refresh token (Dropbox's "OAuth Guide").
+      authorizationParameters: { token_access_type: 'offline' },
+      revoke: (accessToken, context) => revokeToken(endpoints.api, accessToken, context)
+    },
+    open: async (context) => openDropbox(endpoints, context)
+  })
+}
+
+export const provider: OAuthProvider = dropbox()

@@ -1,0 +1,125 @@
+import { Readable } from 'node:stream'
+import type { HttpAnswer } from '../../domain/egress.ts'
+import type { Call } from '../../domain/storage-backend.ts'
+import { failure, type Missing } from '../shared/http-failure.ts'
+import { asObject, readJson } from '../shared/read-json.ts'
+import { readProblem } from '../shared/read-problem.ts'
+import type { Ask, RestClient } from '../shared/rest-client.ts'
+import { correctOffsetOf, dropboxFailure } from './failure.ts'
+import { headerSafeJson } from './header-json.ts'
+import { PathRoot } from './path-root.ts'
+
+/** What Dropbox tells of something, unchecked. */
+export type Facts = Readonly<Record<string, unknown>>
+
+export interface AskOptions extends Call {
+  /** What `not_found` means. */
+  readonly missing: Missing
+}
+
+/** Bytes to send, in pieces as they came. */
+export interface Content {
+  readonly pieces: readonly Buffer[]
+  readonly length: number
+}
+
+/** What became of bytes: taken, or not since the session goes on elsewhere. */
+export type Taken = { readonly facts: Facts } | { readonly correctOffset: number }
+
+export interface ClientOptions {
+  readonly rest: RestClient
+  /** Origins. */
+  readonly api: string
+  readonly content: string
+  /** The longest silence of an answer to an upload. */
+  readonly idleMs: number
+}
+
+/** Calls of API v2, each at its host and with its arguments where they belong. */
+export class DropboxClient {
+  /** Where paths begin. */
+  readonly root: PathRoot
+  readonly #options: ClientOptions
+
+  constructor(options: ClientOptions) {
+    this.#options = options
+    this.root = new PathRoot((signal) => this.user('get_current_account', { signal }))
+  }
+
+  /** Asks about the user. @throws StorageError */
+  async user(operation: string, { signal }: Call): Promise<Facts> {
+    const { rest, api } = this.#options
+    const url = new URL(`/2/users/${operation}`, api)
+    return await rest.json({ method: 'POST', url, json: null, signal, missing: 'OBJECT_NOT_FOUND' })
+  }
+
+  /** Asks about files, or has something done to them. @throws StorageError */
+  async files(operation: string, arg: Facts, options: AskOptions): Promise<Facts> {
+    return await readJson(await this.ask(operation, arg, options))
+  }
+
+  /** As `files`, with all of the answer. @throws StorageError */
+  async ask(operation: string, arg: Facts, { signal, missing }: AskOptions): Promise<HttpAnswer> {
+    const url = new URL(`/2/files/${operation}`, this.#options.api)
+    return await this.#success({ method: 'POST', url, json: arg, signal, missing })
+  }
+
+  /** Asks for content. The answer tells of it in a header. @throws StorageError */
+  async download(
+    operation: string,
+    arg: Facts,
+    { signal, missing }: AskOptions,
+    headers: Readonly<Record<string, string>> = {}
+  ): Promise<HttpAnswer> {
+    const url = new URL(`/2/files/${operation}`, this.#options.content)
+    const all = { ...headers, 'dropbox-api-arg': headerSafeJson(arg) }
+    return await this.#success({ method: 'POST', url, headers: all, purpose: 'transfer', signal, missing })
+  }
+
+  /** Sends content. @throws StorageError `PROVIDER_UNAVAILABLE` also where nobody knows what became of it */
+  async upload(operation: string, arg: Facts, content: Content, { signal, missing }: AskOptions): Promise<Taken> {
+    const url = new URL(`/2/files/${operation}`, this.#options.content)
+    const headers = {
+      'dropbox-api-arg': headerSafeJson(arg),
+      'content-type': 'application/octet-stream',
+      'content-length': String(content.length)
+    }
+    const ask: Ask = { method: 'POST', url, headers, purpose: 'transfer', signal, missing }
+    const answer = await this.#exchange(ask, content)
+    const told = await readProblem(answer, this.#options.idleMs)
+    signal.throwIfAborted()
+    if (answer.status === 200) {
+      if (told === undefined) throw failure('PROVIDER_UNAVAILABLE', 'Dropbox does not say what became of an upload')
+      return { facts: asObject(told) }
+    }
+    const correctOffset = answer.status === 409 ? correctOffsetOf(told) : null
+    if (correctOffset !== null) return { correctOffset }
+    throw dropboxFailure('POST', answer, told, missing)
+  }
+
+  async #success(ask: Ask): Promise<HttpAnswer> {
+    const answer = await this.#exchange(ask)
+    if (answer.status >= 200 && answer.status <= 299) return answer
+    throw await this.#options.rest.refusal(ask, answer)
+  }
+
+  /** Makes a call, once more where paths begin elsewhere by now. */
+  async #exchange(ask: Ask, content?: Content): Promise<HttpAnswer> {
+    const root = await this.root.current(ask.signal)
+    const answer = await this.#send(ask, root, content)
+    if (answer.status !== 422) return answer
+    await answer.discard()
+    return await this.#send(ask, await this.root.renewed(root, ask.signal), content)
+  }
+
+  async #send(ask: Ask, root: string | null, content?: Content): Promise<HttpAnswer> {
+    const header = root === null ? {} : { 'dropbox-api-path-root': headerSafeJson({ '.tag': 'root', root }) }
+    const body = content === undefined ? {} : { body: bodyFor(content) }
+    return await this.#options.rest.exchange({ ...ask, headers: { ...ask.headers, ...header }, ...body })
+  }
+}
+
+/** A stream, and so under no deadline of an answer: how long it takes is the network's business. */
+function bodyFor({ pieces, length }: Content): Buffer | Readable {
+  return length === 0 ? Buffer.alloc(0) : Readable.from(pieces, { objectMode: false })
+}

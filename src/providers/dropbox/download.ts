@@ -1,0 +1,106 @@
+import type { HttpAnswer } from '../../domain/egress.ts'
+import { isStorageError, StorageError } from '../../domain/errors.ts'
+import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
+import { rangeHeader } from '../shared/byte-range.ts'
+import { readDownloadSizes } from '../shared/download-sizes.ts'
+import { failure } from '../shared/http-failure.ts'
+import { bodyOf, dropBody, lengthOf } from '../shared/known-media.ts'
+import { asObject } from '../shared/read-json.ts'
+import type { Facts } from './client.ts'
+import { fileEntry, readBytes } from './entries.ts'
+import { type DropboxFormat, formatsOf } from './export-formats.ts'
+import { type DropboxServer, look } from './server.ts'
+
+const SERVICE = 'Dropbox'
+
+/** The content of a file, in one call; or a document in the format that was asked for, or Dropbox's own choice. */
+export async function downloadFile(server: DropboxServer, id: string, call: DownloadCall): Promise<Download> {
+  const { signal, range, exportAs } = call
+  if (exportAs !== undefined) return exportDocument(server, id, call)
+  const headers = range === undefined ? {} : { range: rangeHeader(range) }
+  const options = { signal, missing: 'OBJECT_NOT_FOUND' } as const
+  const answer = await server.client.download('download', { path: id }, options, headers).catch((error: unknown) => {
+    // So it says of a document, which has no bytes of its own.
+    if (isStorageError(error, 'UNSUPPORTED')) return null
+    throw error
+  })
+  if (answer === null) return exportDocument(server, id, call)
+  return keepOrDrop(answer, () => fileDownload(server, id, answer, call))
+}
+
+function fileDownload({ timeouts }: DropboxServer, id: string, answer: HttpAnswer, call: DownloadCall): Download {
+  const { status, headers } = answer
+  const { kind, size, version, modifiedAt, ...entry } = fileEntry(resultOf(answer), null)
+  if (kind === 'link') throw failure('UNSUPPORTED', 'A symbolic link leads to a place on some computer')
+  if (entry.id !== id || size === null)
+    throw failure('PROVIDER_ERROR', 'Dropbox sends something else than was asked for')
+  const isPart = call.range !== undefined
+  const sizes = readDownloadSizes(isPart ? (headers['content-range'] ?? '') : undefined, lengthOf(answer), call.range)
+  const isCoded = (headers['content-encoding'] ?? 'identity') !== 'identity'
+  if (status !== (isPart ? 206 : 200) || isCoded || sizes === null || (sizes.size ?? size) !== size) {
+    throw failure('PROVIDER_ERROR', 'Dropbox sends other bytes than were asked for')
+  }
+  const body = bodyOf(answer, sizes.expected ?? size, {
+    service: SERVICE,
+    idleMs: timeouts.idleMs,
+    signal: call.signal
+  })
+  return { body, size, range: sizes.range, mimeType: null, etag: version, modifiedAt }
+}
+
+/** Dropbox makes it at that moment: of the document as a whole, whatever range was asked for. */
+async function exportDocument(server: DropboxServer, id: string, call: DownloadCall): Promise<Download> {
+  const { signal, exportAs } = call
+  const facts = await look(server, id, call, 'OBJECT_NOT_FOUND')
+  if (facts['.tag'] === 'folder') throw failure('OBJECT_NOT_FOUND')
+  const format = formatFor(facts, exportAs)
+  const arg = { path: id, ...(!format.isDefault && { export_format: format.name }) }
+  const answer = await server.client.download('export', arg, { signal, missing: 'OBJECT_NOT_FOUND' })
+  return keepOrDrop(answer, () => {
+    const { export_metadata: told, file_metadata: file } = resultOf(answer)
+    const { version, modifiedAt } = fileEntry(asObject(file), null)
+    const expected = readBytes(asObject(told)['size'])
+    const length = lengthOf(answer)
+    if (answer.status !== 200 || expected === null || (length !== null && length !== expected)) {
+      throw failure('PROVIDER_ERROR', 'Dropbox does not say how long a document is that it sends')
+    }
+    return {
+      body: bodyOf(answer, expected, { service: SERVICE, idleMs: server.timeouts.idleMs, signal }),
+      size: null,
+      range: null,
+      mimeType: format.mimeType,
+      // Each format of a version is something else.
+      etag: version === null ? null : `${version}.${format.extension}`,
+      modifiedAt
+    }
+  })
+}
+
+/** @throws StorageError `INVALID_REQUEST` for a format that the document has not, `UNSUPPORTED` where it has none */
+function formatFor(facts: Facts, wanted: string | undefined): DropboxFormat {
+  const hasFormats = fileEntry(facts, null).exportFormats.length > 0
+  const formats = hasFormats ? formatsOf(facts['export_info']) : []
+  const format = formats.find(({ mimeType }) => wanted === undefined || mimeType === wanted)
+  if (format !== undefined) return format
+  if (wanted === undefined) throw failure('UNSUPPORTED', 'Dropbox names no format for it that is known here')
+  throw new StorageError('INVALID_REQUEST', 'The object cannot be had in this format.')
+}
+
+/** What an answer with content says of it. @throws StorageError `PROVIDER_ERROR` */
+function resultOf({ headers }: HttpAnswer): Facts {
+  try {
+    return asObject(JSON.parse(headers['dropbox-api-result'] ?? ''))
+  } catch {
+    throw failure('PROVIDER_ERROR', 'Dropbox sends content without saying what it is')
+  }
+}
+
+/** A body that is not handed out holds its connection for nothing. */
+function keepOrDrop(answer: HttpAnswer, read: () => Download): Download {
+  try {
+    return read()
+  } catch (error) {
+    dropBody(answer)
+    throw error
+  }
+}

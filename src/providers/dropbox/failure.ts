@@ -1,0 +1,117 @@
+import type { HttpAnswer } from '../../domain/egress.ts'
+import { Diagnosis, type StorageError } from '../../domain/errors.ts'
+import { providerFailure, type ProviderFailureCode } from '../../domain/provider-failure.ts'
+import { describeExchange } from '../../infra/net/redact.ts'
+import { readRetryAfter } from '../../infra/net/retry-after.ts'
+import { httpFailure, type Missing } from '../shared/http-failure.ts'
+import { asObject } from '../shared/read-json.ts'
+
+type Codes = ReadonlyMap<string, ProviderFailureCode>
+
+/** What is wrong with a path: `LookupError` and `WriteError` in Dropbox's specification. */
+const OF_PATHS: Codes = new Map([
+  ['not_folder', 'FOLDER_NOT_FOUND'],
+  ['not_file', 'OBJECT_NOT_FOUND'],
+  ['disallowed_name', 'INVALID_REQUEST'],
+  ['conflict', 'ALREADY_EXISTS'],
+  ['no_write_permission', 'ACCESS_DENIED'],
+  ['restricted_content', 'ACCESS_DENIED'],
+  ['access_restricted', 'ACCESS_DENIED'],
+  ['operation_suppressed', 'ACCESS_DENIED'],
+  ['team_folder', 'ACCESS_DENIED'],
+  ['insufficient_space', 'QUOTA_EXCEEDED'],
+  ['team_folder_insufficient_space', 'QUOTA_EXCEEDED'],
+  ['member_folder_insufficient_space', 'QUOTA_EXCEEDED'],
+  ['upload_traffic_limit_reached', 'QUOTA_EXCEEDED'],
+  ['locked', 'LOCKED'],
+  ['unsupported_content_type', 'UNSUPPORTED'],
+  ['too_many_write_operations', 'PROVIDER_THROTTLED']
+])
+
+/** What else operations refuse. A session that Dropbox does not know any more can only be begun anew. */
+const OF_OPERATIONS: Codes = new Map([
+  ['reset', 'CURSOR_EXPIRED'],
+  ['unsupported_file', 'UNSUPPORTED'],
+  ['non_exportable', 'UNSUPPORTED'],
+  ['invalid_export_format', 'INVALID_REQUEST'],
+  ['retry_error', 'PROVIDER_UNAVAILABLE'],
+  ['not_allowed', 'ACCESS_DENIED'],
+  ['email_not_verified', 'ACCESS_DENIED'],
+  ['no_permission', 'ACCESS_DENIED'],
+  ['too_many_write_operations', 'PROVIDER_THROTTLED'],
+  // It came damaged, and can be sent again.
+  ['content_hash_mismatch', 'PROVIDER_UNAVAILABLE'],
+  ['payload_too_large', 'PAYLOAD_TOO_LARGE'],
+  ['too_large', 'PAYLOAD_TOO_LARGE'],
+  ['lookup_failed', 'PROVIDER_UNAVAILABLE'],
+  ['not_found', 'PROVIDER_UNAVAILABLE'],
+  ['closed', 'PROVIDER_UNAVAILABLE']
+])
+
+/** The tags behind which stands what is wrong with a path. */
+const PATHS: ReadonlySet<string> = new Set(['path', 'path_lookup', 'path_write'])
+
+/** Of these an operation says more. */
+const TELLING: ReadonlySet<number> = new Set([403, 409, 422])
+
+/**
+ * Statuses that say nothing of what was asked for. Dropbox has no 404 for an object, and a 400 is a mistake in what we
+ * have built.
+ */
+const NONSENSE: ReadonlySet<number> = new Set([400, 404, 405, 409, 410, 412, 422])
+
+/** What a refusal of Dropbox's means: the tags of its `error_summary` say, of which the end is random. */
+export function dropboxFailure(
+  method: string,
+  answer: Omit<HttpAnswer, 'body' | 'discard'>,
+  problem: unknown,
+  missing: Missing
+): StorageError {
+  const { status, headers, url } = answer
+  const exchange = describeExchange(method, url, answer)
+  const { code, tag } = readRefusal(status, problem, missing)
+  if (code === undefined) return httpFailure(method, answer, missing)
+  const retryAfterMs = code === 'PROVIDER_THROTTLED' ? (readRetryAfter(headers) ?? toldWait(problem)) : undefined
+  return providerFailure(code, {
+    cause: new Diagnosis(tag === undefined ? exchange : `${exchange}, ${tag}`),
+    ...(retryAfterMs !== undefined && { retryAfterMs })
+  })
+}
+
+/** Where to go on with an upload session that has other bytes than we thought; `null` where that is not what is said. */
+export function correctOffsetOf(problem: unknown): number | null {
+  const error = asObject(asObject(problem)['error'])
+  const inner = error['.tag'] === 'lookup_failed' ? asObject(error['lookup_failed']) : error
+  const offset = inner['correct_offset']
+  return inner['.tag'] === 'incorrect_offset' && typeof offset === 'number' && Number.isSafeInteger(offset)
+    ? offset
+    : null
+}
+
+function readRefusal(
+  status: number,
+  problem: unknown,
+  missing: Missing
+): { readonly code: ProviderFailureCode | undefined; readonly tag?: string } {
+  if (status === 429) return { code: 'PROVIDER_THROTTLED' }
+  const summary = asObject(problem)['error_summary']
+  const [first = '', second = ''] = typeof summary === 'string' ? summary.split('/') : []
+  const tag = PATHS.has(first) ? second : first
+  const codes = PATHS.has(first) ? OF_PATHS : OF_OPERATIONS
+  if (TELLING.has(status)) {
+    const code = PATHS.has(first) ? (absence(tag, missing) ?? codes.get(tag)) : codes.get(tag)
+    if (code !== undefined) return { code, tag }
+  }
+  return { code: NONSENSE.has(status) ? 'PROVIDER_ERROR' : undefined }
+}
+
+/** Of an object nothing but its id is told to Dropbox; where it is something in a folder, its name may be no good. */
+function absence(tag: string, missing: Missing): ProviderFailureCode | undefined {
+  if (tag === 'malformed_path') return missing === 'OBJECT_NOT_FOUND' ? missing : 'INVALID_REQUEST'
+  return tag === 'not_found' ? missing : undefined
+}
+
+function toldWait(problem: unknown): number | undefined {
+  const seconds = asObject(asObject(problem)['error'])['retry_after']
+  return typeof seconds === 'number' && seconds >= 0 && seconds < 1e9 ? seconds * 1000 : undefined
+}

@@ -1,0 +1,36 @@
+import { StorageError } from '../../domain/errors.ts'
+import { type DownloadUrl, type DownloadUrlCall, MAX_DOWNLOAD_URL_MS } from '../../domain/storage-backend.ts'
+import { failure } from '../shared/http-failure.ts'
+import { pinnedUrl } from '../shared/pinned-url.ts'
+import { asObject, readJson } from '../shared/read-json.ts'
+import type { DropboxServer } from './server.ts'
+
+/** Always ("get_temporary_link"). */
+const LIFETIME_MS = 4 * 60 * 60_000
+
+/**
+ * A temporary link. It lives for four hours, by Dropbox's clock and whatever was asked for, and has the browser save
+ * the file.
+ *
+ * @throws StorageError `INVALID_REQUEST` where a link that lives longer was not asked for
+ */
+export async function temporaryLink(
+  { client, linkHosts }: DropboxServer,
+  id: string,
+  { signal, expiresInMs, acceptLonger = false }: DownloadUrlCall
+): Promise<DownloadUrl> {
+  if (!Number.isFinite(expiresInMs) || expiresInMs < 1 || expiresInMs > MAX_DOWNLOAD_URL_MS) {
+    throw new StorageError('INVALID_REQUEST', `A link lives 1 to ${MAX_DOWNLOAD_URL_MS} ms.`)
+  }
+  if (!acceptLonger) {
+    throw new StorageError('INVALID_REQUEST', 'Links of Dropbox live for four hours: ask for one with acceptLonger.')
+  }
+  const answer = await client.ask('get_temporary_link', { path: id }, { signal, missing: 'OBJECT_NOT_FOUND' })
+  const { link, metadata } = await readJson(answer)
+  const madeAt = Date.parse(answer.headers['date'] ?? '')
+  if (asObject(metadata)['id'] !== id || Number.isNaN(madeAt)) {
+    throw failure('PROVIDER_ERROR', 'Dropbox does not say what a link leads to, or since when')
+  }
+  const url = pinnedUrl(link, linkHosts, 'A temporary link')
+  return { url: url.href, expiresAt: new Date(madeAt + LIFETIME_MS) }
+}

@@ -1,0 +1,107 @@
+import { createHash } from 'node:crypto'
+import type { Entry, EntryPage, IncompleteReason } from '../../domain/entry.ts'
+import type { ListCall } from '../../domain/storage-backend.ts'
+import { failure } from '../shared/http-failure.ts'
+import { requireLimit } from '../shared/page-limit.ts'
+import { asObject } from '../shared/read-json.ts'
+import type { Facts } from './client.ts'
+import { type Place, readCursor, writeCursor } from './cursor.ts'
+import { toEntry } from './entries.ts'
+import { parseId } from './ids.ts'
+import type { DropboxServer } from './server.ts'
+
+/** One page as Dropbox has it. */
+interface Upstream {
+  readonly entries: readonly Entry[]
+  /** What comes behind it. */
+  readonly cursor: string
+  readonly hasMore: boolean
+  /** Whether it says that something was removed, which an earlier page may have shown. */
+  readonly hasDeleted: boolean
+}
+
+/**
+ * One page of a folder, of one call. A page of Dropbox's may be empty and be followed by others, and it may be longer
+ * than was asked for: then it is shown in parts, for each of which it is asked for again. It has no order that would
+ * stay the same, so that the parts are those of the page by id.
+ */
+export async function listFolder(server: DropboxServer, folderId: string | null, call: ListCall): Promise<EntryPage> {
+  const { limit, cursor } = call
+  requireLimit(limit)
+  const id = folderId === null ? null : parseId(folderId, 'FOLDER_NOT_FOUND')
+  const first = { token: null, pageSize: limit, shown: 0, hash: '', isStale: false }
+  const place = cursor === undefined ? first : readCursor(cursor)
+  const page = await ask(server, id, place, call)
+  const isCut = place.shown > 0 || page.entries.length > limit
+  const entries = isCut ? [...page.entries].sort(byId) : page.entries
+  const end = place.shown + limit
+  if (place.shown > 0 && hashOf(entries, place.shown) !== place.hash) throw failure('CURSOR_EXPIRED')
+  const isStale = place.isStale || page.hasDeleted
+  const next = nextOf(place, page, end < entries.length ? { shown: end, hash: hashOf(entries, end) } : null, isStale)
+  const reason: IncompleteReason | null = next !== null ? 'more' : isStale ? 'provider-partial' : null
+  return {
+    folder: { id, name: null, parentId: null },
+    entries: entries.slice(place.shown, end),
+    next: next === null ? null : writeCursor(next),
+    complete: reason === null,
+    reason
+  }
+}
+
+/** @param part how much of the page is shown by now; `null` for all of it */
+function nextOf(
+  place: Place,
+  page: Upstream,
+  part: Pick<Place, 'shown' | 'hash'> | null,
+  isStale: boolean
+): Place | null {
+  if (part !== null) return { ...place, ...part, isStale }
+  return page.hasMore ? { ...place, token: page.cursor, shown: 0, hash: '', isStale } : null
+}
+
+async function ask({ client }: DropboxServer, id: string | null, place: Place, call: ListCall): Promise<Upstream> {
+  const { signal, kind } = call
+  const options = { signal, missing: 'FOLDER_NOT_FOUND' } as const
+  const answer =
+    place.token === null
+      ? await client.files('list_folder', { path: id ?? '', ...SHOWN, limit: place.pageSize }, options)
+      : await client.files('list_folder/continue', { cursor: place.token }, options)
+  const { facts, cursor, hasMore } = requirePage(answer)
+  const there = facts.filter((each) => each['.tag'] !== 'deleted')
+  const entries = there.map((each) => toEntry(each, id))
+  return {
+    entries: kind === undefined ? entries : entries.filter((entry) => entry.kind === kind),
+    cursor,
+    hasMore,
+    hasDeleted: there.length < facts.length
+  }
+}
+
+const SHOWN = {
+  recursive: false,
+  include_deleted: false,
+  include_mounted_folders: true,
+  include_non_downloadable_files: true
+} as const
+
+/** @throws StorageError `PROVIDER_ERROR` for an answer that holds no list, or does not say how it goes on */
+function requirePage({ entries, cursor, has_more: hasMore }: Facts): {
+  readonly facts: readonly Facts[]
+  readonly cursor: string
+  readonly hasMore: boolean
+} {
+  if (!Array.isArray(entries) || typeof cursor !== 'string' || cursor === '' || typeof hasMore !== 'boolean') {
+    throw failure('PROVIDER_ERROR', 'Dropbox answered without a list of files, or without saying whether it goes on')
+  }
+  return { facts: (entries as unknown[]).map(asObject), cursor, hasMore }
+}
+
+function byId(a: Entry, b: Entry): number {
+  return a.id < b.id ? -1 : a.id > b.id ? 1 : 0
+}
+
+/** 96 bits of the first ids. */
+function hashOf(entries: readonly Entry[], count: number): string {
+  const ids = entries.slice(0, count).map(({ id }) => id)
+  return createHash('sha256').update(ids.join('\n')).digest().subarray(0, 12).toString('base64url')
+}

@@ -1,0 +1,36 @@
+import type { Egress } from '../../domain/egress.ts'
+import { Diagnosis } from '../../domain/errors.ts'
+import { providerFailure } from '../../domain/provider-failure.ts'
+import { describeExchange } from '../../infra/net/redact.ts'
+import { asObject } from '../shared/read-json.ts'
+import { readProblem } from '../shared/read-problem.ts'
+
+const SCOPE = /^[a-z_]{1,40}(?:\.[a-z_]{1,40}){1,3}$/
+
+/**
+ * A way out that tells a missing scope from a token that has ended: to Dropbox both are a 401, and another token would
+ * have no more scopes than this one.
+ *
+ * @param withinMs how long the text of a 401 may take
+ * @returns an egress that throws StorageError `INSUFFICIENT_SCOPE`
+ */
+export function withMissingScope(egress: Egress, withinMs: number): Egress {
+  return {
+    agents: egress.agents,
+    assertAllowed: (url) => {
+      egress.assertAllowed(url)
+    },
+    request: async (request) => {
+      const answer = await egress.request(request)
+      if (answer.status !== 401) return answer
+      const problem = asObject(await readProblem(answer, withinMs))
+      request.signal.throwIfAborted()
+      const error = asObject(problem['error'])
+      if (error['.tag'] !== 'missing_scope') return answer
+      const scope = error['required_scope']
+      const which = typeof scope === 'string' && SCOPE.test(scope) ? `: ${scope}` : ''
+      const cause = new Diagnosis(`${describeExchange(request.method, request.url, answer)}, missing_scope${which}`)
+      throw providerFailure('INSUFFICIENT_SCOPE', { cause })
+    }
+  }
+}

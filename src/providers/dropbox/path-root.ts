@@ -1,0 +1,57 @@
+import { untilAborted } from '../../domain/until-aborted.ts'
+import { failure } from '../shared/http-failure.ts'
+import { asObject } from '../shared/read-json.ts'
+
+const NAMESPACE = /^[\w:-]{1,100}$/
+
+type Facts = Readonly<Record<string, unknown>>
+
+/**
+ * Where paths begin. For members of a team that has a space of its own that is not their own folder, which is all that
+ * they would see (Dropbox's "Team Files Guide"). It is asked once, for all calls that need it; a failure is not kept.
+ */
+export class PathRoot {
+  readonly #ask: (signal: AbortSignal) => Promise<Facts>
+  #slot: Promise<string | null> | null = null
+
+  /** @param ask gets the account, as Dropbox tells of it */
+  constructor(ask: (signal: AbortSignal) => Promise<Facts>) {
+    this.#ask = ask
+  }
+
+  /** The namespace that calls must name, or `null` where they need not name one. */
+  async current(signal: AbortSignal): Promise<string | null> {
+    // Others may wait for it when this caller leaves: it ends with the deadline of every call.
+    this.#slot ??= this.#keep(this.#ask(new AbortController().signal))
+    return await untilAborted(this.#slot, signal)
+  }
+
+  /** Another one than `refused`, which Dropbox does not take any more. */
+  async renewed(refused: string | null, signal: AbortSignal): Promise<string | null> {
+    const slot = this.#slot
+    if (slot !== null && (await untilAborted(slot, signal)) === refused && this.#slot === slot) this.#slot = null
+    return await this.current(signal)
+  }
+
+  /** Takes it from an account that somebody has asked for. */
+  learn(account: Facts): void {
+    this.#slot = this.#keep(Promise.resolve(account))
+  }
+
+  #keep(account: Promise<Facts>): Promise<string | null> {
+    const slot = account.then(rootOf)
+    slot.catch(() => {
+      if (this.#slot === slot) this.#slot = null
+    })
+    return slot
+  }
+}
+
+/** The tag of `root_info` does not tell: there are members of teams whose tag is `user`. */
+function rootOf(account: Facts): string | null {
+  const { root_namespace_id: root, home_namespace_id: home } = asObject(account['root_info'])
+  if (typeof root !== 'string' || !NAMESPACE.test(root)) {
+    throw failure('PROVIDER_ERROR', 'Dropbox does not say where the paths of the account begin')
+  }
+  return root === home ? null : root
+}

@@ -1,0 +1,30 @@
+import { isStorageError, StorageError } from '../../domain/errors.ts'
+import type { Call } from '../../domain/storage-backend.ts'
+import { failure } from '../shared/http-failure.ts'
+import { type DropboxServer, look } from './server.ts'
+
+/** How often a file is looked at that another version overtakes. */
+const MAX_LOOKS = 2
+
+/**
+ * Removes a file; it can be restored in Dropbox for a month. Dropbox would take a folder with everything in it: what is
+ * there is looked at first, and what was looked at is what is removed.
+ *
+ * @throws StorageError `INVALID_REQUEST` for a folder, `LOCKED` for a file that is written to all the time
+ */
+export async function removeFile(server: DropboxServer, id: string, call: Call): Promise<void> {
+  const options = { signal: call.signal, missing: 'OBJECT_NOT_FOUND' } as const
+  for (let looks = 1; looks <= MAX_LOOKS; looks++) {
+    try {
+      const { '.tag': tag, rev } = await look(server, id, call, 'OBJECT_NOT_FOUND')
+      if (tag === 'folder') throw new StorageError('INVALID_REQUEST', 'Only files can be removed.')
+      if (typeof rev !== 'string') throw failure('PROVIDER_ERROR', 'Dropbox told of a file that has no version')
+      await server.client.files('delete_v2', { path: id, parent_rev: rev }, options)
+      return
+    } catch (error) {
+      if (isStorageError(error, 'OBJECT_NOT_FOUND')) return
+      if (!isStorageError(error, 'ALREADY_EXISTS')) throw error
+    }
+  }
+  throw failure('LOCKED', 'A file changed each time between a look and its removal')
+}

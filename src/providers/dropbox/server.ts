@@ -1,0 +1,54 @@
+import { isStorageError } from '../../domain/errors.ts'
+import type { Timeouts } from '../../domain/ports.ts'
+import type { Call } from '../../domain/storage-backend.ts'
+import { failure, type Missing } from '../shared/http-failure.ts'
+import type { DropboxClient, Facts } from './client.ts'
+import { isId } from './ids.ts'
+
+/** An opened connection to Dropbox: what every operation works on. */
+export interface DropboxServer {
+  readonly client: DropboxClient
+  /** Where temporary links may lead. */
+  readonly linkHosts: readonly string[]
+  readonly timeouts: Timeouts
+}
+
+/** Looks at one file or folder. @param path an id, or a path @throws StorageError `missing` where it is not there */
+export async function look(
+  { client }: DropboxServer,
+  path: string,
+  { signal }: Call,
+  missing: Missing
+): Promise<Facts> {
+  const facts = await client.files('get_metadata', { path }, { signal, missing })
+  const tag = facts['.tag']
+  if (tag === 'deleted') throw failure(missing)
+  if (tag !== 'file' && tag !== 'folder') throw failure('PROVIDER_ERROR', 'Dropbox does not say what something is')
+  return facts
+}
+
+/** @throws StorageError `FOLDER_NOT_FOUND` for what is no folder, or not there */
+export async function lookAtFolder(server: DropboxServer, id: string, call: Call): Promise<Facts> {
+  const facts = await look(server, id, call, 'FOLDER_NOT_FOUND')
+  if (facts['.tag'] !== 'folder') throw failure('FOLDER_NOT_FOUND')
+  return facts
+}
+
+/**
+ * The id of the folder that something is in, which takes a look of its own: Dropbox tells the path alone. `null` for
+ * what is in the root, which has no id, and for what was shared and is in no folder of the user's.
+ */
+export async function parentIdOf(server: DropboxServer, facts: Facts, call: Call): Promise<string | null> {
+  const path = facts['path_lower']
+  const parent = typeof path === 'string' ? path.slice(0, Math.max(0, path.lastIndexOf('/'))) : ''
+  if (parent === '') return null
+  try {
+    const { id } = await lookAtFolder(server, parent, call)
+    if (!isId(id)) throw failure('PROVIDER_ERROR', 'Dropbox told of a folder that has no id')
+    return id
+  } catch (error) {
+    // It was moved at this moment, or has a name that Dropbox would not take today.
+    if (isStorageError(error, 'FOLDER_NOT_FOUND', 'INVALID_REQUEST')) return null
+    throw error
+  }
+}

@@ -1,0 +1,102 @@
+import type { Test } from 'tap'
+import type { AccessTokens } from '../../../src/domain/oauth.ts'
+import { Secret } from '../../../src/domain/secret.ts'
+import type { UploadCall, UploadTarget } from '../../../src/domain/storage-backend.ts'
+import { dropbox, type DropboxEndpoints } from '../../../src/providers/dropbox.ts'
+import { openEgress } from '../../support/egress.ts'
+import { FAKE_DROPBOX_TOKEN, FakeDropbox, type FakeDropboxOptions } from '../../support/fake-dropbox.ts'
+import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+import type { Harness, Opened } from '../harness.ts'
+import { piecesOf, upload } from '../suite/uploads.ts'
+
+/** Tokens that are good, and never end. */
+export const GOOD_TOKENS: AccessTokens = {
+  current: async () => new Secret(FAKE_DROPBOX_TOKEN),
+  renewed: async () => new Secret(FAKE_DROPBOX_TOKEN)
+}
+
+/** Where the fake is. */
+export function endpointsOf(fake: FakeDropbox): DropboxEndpoints {
+  return {
+    api: fake.url,
+    content: fake.contentUrl,
+    linkHosts: [fake.originOf('links')],
+    server: {
+      issuer: fake.url,
+      authorizationEndpoint: `${fake.url}/oauth2/authorize`,
+      tokenEndpoint: `${fake.url}/oauth2/token`
+    }
+  }
+}
+
+/** Aims the provider at the fake. The fake fails the test for everything that nobody should ask of Dropbox. */
+export async function openDropbox(
+  t: Test,
+  fake: FakeDropbox,
+  accessTokens = GOOD_TOKENS,
+  egress = openEgress(),
+  timeouts = TEST_TIMEOUTS
+): Promise<Opened> {
+  t.teardown(() => egress.close())
+  return {
+    backend: await dropbox(endpointsOf(fake)).open({ accessTokens, egress, timeouts }),
+    seed: async (files) => {
+      for (const [path, content] of Object.entries(files)) seedPath(fake, path, content)
+    },
+    busy: () => fake.busy(),
+    missing: { folder: fake.tree.newId(), file: fake.tree.newId() }
+  }
+}
+
+function seedPath({ tree }: FakeDropbox, path: string, content: string | Buffer): void {
+  const names = path.split('/')
+  const name = names.pop() ?? ''
+  let parent = tree.root
+  for (const folder of names) parent = tree.child(parent, folder) ?? tree.addFolder({ name: folder, parent })
+  if (name !== '') tree.addFile({ name, parent, content })
+}
+
+export const harness: Harness = {
+  name: 'dropbox',
+  open: async (t) => openDropbox(t, await FakeDropbox.start(t))
+}
+
+/** What of the arguments of an upload is looked at. */
+export interface UploadArg {
+  readonly path?: string
+  readonly content_hash?: string
+  readonly cursor?: { readonly session_id: string; readonly offset: number }
+  readonly commit?: object
+}
+
+/** The arguments that stand in the headers of requests. */
+export function headerArgs(requests: FakeDropbox['requests']): UploadArg[] {
+  return requests.flatMap(({ headers: { 'dropbox-api-arg': arg } }) =>
+    arg === undefined ? [] : [JSON.parse(arg) as UploadArg]
+  )
+}
+
+/** A name in the root that nothing has yet. */
+export const NEW_FILE = { parentId: null, name: 'new.bin' }
+
+/** A backend at a fake of its own, and what was asked of that. */
+export async function startDropbox(t: Test, options?: FakeDropboxOptions) {
+  const fake = await FakeDropbox.start(t, options)
+  const { backend } = await openDropbox(t, fake)
+  let seen = 0
+  /** What was asked since this was called last, without the look at the account. */
+  const asked = () => {
+    const requests = fake.requests.slice(seen)
+    seen = fake.requests.length
+    return requests.filter(({ path }) => !path.startsWith('/2/users/'))
+  }
+  /** The names of those operations. */
+  const operations = () => asked().map(({ path }) => path.replace('/2/files/', ''))
+  /** Uploads, and checks that what is stored is what was sent. */
+  const stores = async (content: Buffer, options: Partial<UploadCall> = {}, target: UploadTarget = NEW_FILE) => {
+    const entry = await upload(backend, target, piecesOf(content), options)
+    t.ok(fake.tree.read(entry.id).equals(content), 'the content')
+    return entry
+  }
+  return { fake, tree: fake.tree, backend, asked, operations, stores }
+}
