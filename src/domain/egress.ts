@@ -32,6 +32,8 @@ export interface HttpRequest {
    * `content.example.org`, or `*.example.org` for everything below.
    */
   readonly redirectHosts?: readonly string[]
+  /** `manual`: a redirect is an answer like any other, for who checks by itself where it leads. */
+  readonly redirects?: 'follow' | 'manual'
 }
 
 export interface HttpAnswer {

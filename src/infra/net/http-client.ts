@@ -67,7 +67,7 @@ export class HttpClient {
     for (let redirects = 0; ; redirects++) {
       const answer = await this.#exchange(request, signal)
       const location = answer.headers['location']
-      if (!REDIRECTS.has(answer.status) || location === undefined) return answer
+      if (asked.redirects === 'manual' || !REDIRECTS.has(answer.status) || location === undefined) return answer
       await answer.discard()
       request = { ...request, ...redirected(request, location, redirects) }
     }

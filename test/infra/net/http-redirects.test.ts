@@ -107,6 +107,19 @@ t.test('a redirect without a location, or of another status, is an answer', asyn
   await answer.discard()
 })
 
+t.test('who follows redirects by hand is given them, wherever they lead', async (t) => {
+  const server = await startServer(t)
+  for (const location of ['/x', 'https://example.org/', 'http://10.0.0.1/', 'http://[']) {
+    for (const method of ['GET', 'POST']) {
+      server.answer = (_request, response) => response.writeHead(302, { location }).end('elsewhere')
+      const answer = await get(server.origin, { method, redirects: 'manual' })
+      t.match(answer, { status: 302, headers: { location } })
+      t.equal((await readBody(answer.body)).toString(), 'elsewhere')
+    }
+  }
+  t.same([...new Set(server.requests.map(({ url }) => url))], ['/'])
+})
+
 t.test('methods that write are not redirected', async (t) => {
   const server = await leading(t, { '/a': '/b' }, 307)
   for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'MKCOL', 'MOVE', 'LOCK']) {
