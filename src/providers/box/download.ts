@@ -1,0 +1,85 @@
+import type { HttpAnswer } from '../../domain/egress.ts'
+import { Diagnosis, StorageError } from '../../domain/errors.ts'
+import { providerFailure } from '../../domain/provider-failure.ts'
+import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
+import { readRetryAfter } from '../../infra/net/retry-after.ts'
+import { failure } from '../shared/http-failure.ts'
+import { downloadKnown, downloadNewest, dropBody } from '../shared/known-media.ts'
+import { pinnedUrl } from '../shared/pinned-url.ts'
+import { readProblem } from '../shared/read-problem.ts'
+import { boxEntry } from './entries.ts'
+import { boxFailure } from './failure.ts'
+import { type BoxId, pathOf } from './ids.ts'
+import { apiUrl, type BoxServer, look } from './server.ts'
+
+const SERVICE = 'Box'
+
+/** The content of a file, from the address that Box gives out for it. */
+export async function downloadFile(server: BoxServer, about: BoxId, call: DownloadCall): Promise<Download> {
+  if (about.type === 'folder') throw failure('OBJECT_NOT_FOUND')
+  if (call.exportAs !== undefined) {
+    throw new StorageError('INVALID_REQUEST', 'The object cannot be had in this format.')
+  }
+  return downloadNewest(
+    SERVICE,
+    () => look(server, about, call, 'OBJECT_NOT_FOUND'),
+    async (item) => {
+      if (about.type === 'web_link') throw failure('UNSUPPORTED', 'A web link has no content of its own')
+      return downloadKnown(boxEntry(item), call, {
+        service: SERVICE,
+        request: async (headers) => {
+          const url = await contentUrl(server, about, call)
+          const { egress, contentHosts: redirectHosts } = server
+          return egress.request({
+            method: 'GET',
+            url,
+            signal: call.signal,
+            purpose: 'transfer',
+            headers,
+            redirectHosts
+          })
+        },
+        refusal: (answer) => refusal(server, answer, call),
+        idleMs: server.timeouts.idleMs
+      })
+    }
+  )
+}
+
+/**
+ * Where the content is, for some minutes. The address is a secret that opens it: it gets no token, and stands in no
+ * message.
+ */
+async function contentUrl(server: BoxServer, about: BoxId, { signal }: DownloadCall): Promise<URL> {
+  const url = apiUrl(server, `${pathOf(about)}/content`)
+  const ask = { url, signal, missing: 'OBJECT_NOT_FOUND', purpose: 'transfer', redirects: 'manual' } as const
+  const answer = await server.client.exchange(ask)
+  const { status, headers } = answer
+  if (status === 302) {
+    await answer.discard()
+    return pinnedUrl(headers['location'], server.contentHosts, 'The address of a download from Box')
+  }
+  if (status === 202) {
+    await answer.discard()
+    throw notReady(readRetryAfter(headers))
+  }
+  if (status < 400) {
+    dropBody(answer)
+    throw failure('PROVIDER_ERROR', `Box answered ${status} where it should say where content is`)
+  }
+  throw await server.client.refusal(ask, answer)
+}
+
+/** Right after an upload, Box does not have the content where it could be downloaded from. */
+function notReady(retryAfterMs: number | undefined): StorageError {
+  return providerFailure('PROVIDER_UNAVAILABLE', {
+    cause: new Diagnosis('Box has not made the file ready for downloads yet'),
+    ...(retryAfterMs !== undefined && { retryAfterMs })
+  })
+}
+
+async function refusal({ timeouts }: BoxServer, answer: HttpAnswer, { signal }: DownloadCall): Promise<StorageError> {
+  const problem = await readProblem(answer, timeouts.idleMs)
+  signal.throwIfAborted()
+  return boxFailure('GET', answer, problem, 'OBJECT_NOT_FOUND')
+}

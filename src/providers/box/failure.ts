@@ -1,0 +1,69 @@
+import { Diagnosis, type StorageError } from '../../domain/errors.ts'
+import type { HttpAnswer } from '../../domain/egress.ts'
+import { providerFailure, type ProviderFailureCode } from '../../domain/provider-failure.ts'
+import { describeExchange } from '../../infra/net/redact.ts'
+import { readRetryAfter } from '../../infra/net/retry-after.ts'
+import { httpFailure, type Missing } from '../shared/http-failure.ts'
+import { asObject } from '../shared/read-json.ts'
+
+/** By `code` (Box's "Common errors" and the reference of each call). */
+const CODES: Readonly<Record<string, ProviderFailureCode | 'missing'>> = {
+  insufficient_scope: 'INSUFFICIENT_SCOPE',
+  access_denied_item_locked: 'LOCKED',
+  storage_limit_exceeded: 'QUOTA_EXCEEDED',
+  file_size_limit_exceeded: 'PAYLOAD_TOO_LARGE',
+  item_name_invalid: 'INVALID_REQUEST',
+  item_name_too_long: 'INVALID_REQUEST',
+  not_found: 'missing',
+  trashed: 'missing',
+  conflict: 'ALREADY_EXISTS',
+  item_name_in_use: 'ALREADY_EXISTS',
+  range_overlaps_existing_part: 'ALREADY_EXISTS',
+  name_temporarily_reserved: 'LOCKED',
+  operation_blocked_temporary: 'LOCKED',
+  rate_limit_exceeded: 'PROVIDER_THROTTLED',
+  // What came is not what was sent, or has not all been counted yet.
+  bad_digest: 'PROVIDER_UNAVAILABLE',
+  digest_mismatch: 'PROVIDER_UNAVAILABLE',
+  parts_mismatch: 'PROVIDER_UNAVAILABLE',
+  session_expired: 'PROVIDER_UNAVAILABLE',
+  upload_failed: 'PROVIDER_UNAVAILABLE'
+}
+const BY_CODE: ReadonlyMap<unknown, ProviderFailureCode | 'missing'> = new Map(Object.entries(CODES))
+const SCOPE = /\berror="insufficient_scope"/
+
+/** What a refusal of Box's means, by its code and never by its message. */
+export function boxFailure(
+  method: string,
+  answer: Omit<HttpAnswer, 'body' | 'discard'>,
+  problem: unknown,
+  missing: Missing
+): StorageError {
+  const { status, headers, url } = answer
+  const { type, code } = asObject(problem)
+  const known = type === 'error' ? BY_CODE.get(code) : undefined
+  const exchange = describeExchange(method, url, answer)
+  if (known !== undefined && status >= 400 && status < 500) {
+    const told = known === 'missing' ? missing : known
+    const retryAfterMs = told === 'PROVIDER_THROTTLED' ? readRetryAfter(headers) : undefined
+    return providerFailure(told, {
+      cause: new Diagnosis(`${exchange}, ${String(code)}`),
+      ...(retryAfterMs !== undefined && { retryAfterMs })
+    })
+  }
+  const fail = (code: ProviderFailureCode): StorageError => providerFailure(code, { cause: new Diagnosis(exchange) })
+  // A token that may do less than its user has no body to say so.
+  if (status === 403 && SCOPE.test(headers['www-authenticate'] ?? '')) return fail('INSUFFICIENT_SCOPE')
+  if (status === 400) return fail(isAboutMarker(problem) ? 'CURSOR_EXPIRED' : 'PROVIDER_ERROR')
+  // From where content is, which gets no token of ours: it says nothing of the grant.
+  if (status === 401) return fail('ACCESS_DENIED')
+  // "Not found" in another form than Box's says that we are talking to something else, not that an item is gone.
+  if (status === 404) return fail('PROVIDER_ERROR')
+  return httpFailure(method, answer, missing)
+}
+
+/** Whether the parameter at fault is the marker of a page: it is ours, and was good once. */
+function isAboutMarker(problem: unknown): boolean {
+  const { errors } = asObject(asObject(problem)['context_info'])
+  return Array.isArray(errors) && errors.some((error) => asObject(error)['name'] === 'marker')
+}

@@ -1,0 +1,61 @@
+import type { EntryPage, IncompleteReason } from '../../domain/entry.ts'
+import type { ListCall } from '../../domain/storage-backend.ts'
+import { failure } from '../shared/http-failure.ts'
+import { requireLimit } from '../shared/page-limit.ts'
+import { asObject } from '../shared/read-json.ts'
+import { readCursor, writeCursor } from './cursor.ts'
+import { boxEntry, type BoxItem, isActive, LISTED_FIELDS } from './entries.ts'
+import { type BoxId, formatId, parseFolderId, pathOf } from './ids.ts'
+import { apiUrl, type BoxServer } from './server.ts'
+
+/**
+ * One page of a folder, by markers: offsets end at some 10,000 items. Behind several pages Box is asked once how many
+ * items there are, since nothing else would show that one was left out between two of them.
+ */
+export async function listFolder(server: BoxServer, folderId: string | null, call: ListCall): Promise<EntryPage> {
+  requireLimit(call.limit)
+  const folder = parseFolderId(folderId)
+  const place = call.cursor === undefined ? null : readCursor(call.cursor)
+  const { items, marker } = await readPage(server, folder, place?.marker, call)
+  const seen = (place?.seen ?? 0) + items.length
+  const entries = items.filter(isActive).map((item) => boxEntry(item, folder))
+  const isPartial = marker === null && place !== null && seen < (await countItems(server, folder, call))
+  const reason: IncompleteReason | null = marker !== null ? 'more' : isPartial ? 'provider-partial' : null
+  return {
+    folder: { id: formatId(folder), name: null, parentId: null },
+    // Box cannot be asked for one kind.
+    entries: call.kind === undefined ? entries : entries.filter(({ kind }) => kind === call.kind),
+    next: marker === null ? null : writeCursor({ marker, seen }),
+    complete: reason === null,
+    reason
+  }
+}
+
+async function readPage(
+  server: BoxServer,
+  folder: BoxId,
+  marker: string | undefined,
+  { signal, limit }: ListCall
+): Promise<{ readonly items: readonly BoxItem[]; readonly marker: string | null }> {
+  const url = apiUrl(server, `${pathOf(folder)}/items`, {
+    usemarker: 'true',
+    limit: String(limit),
+    fields: LISTED_FIELDS,
+    ...(marker !== undefined && { marker })
+  })
+  const { entries, next_marker: next } = await server.client.json({ url, signal, missing: 'FOLDER_NOT_FOUND' })
+  if (!Array.isArray(entries) || entries.length > limit) {
+    throw failure('PROVIDER_ERROR', 'Box answered without a list of items, or with too long a one')
+  }
+  const isEnd = next === undefined || next === null || next === ''
+  if (!isEnd && typeof next !== 'string') throw failure('PROVIDER_ERROR', 'Box answered with a marker that is none')
+  return { items: entries.map(asObject), marker: isEnd ? null : next }
+}
+
+/** How many items a folder has, or a few more: that is what Box promises of the count, which only offsets tell. */
+async function countItems(server: BoxServer, folder: BoxId, { signal }: ListCall): Promise<number> {
+  const url = apiUrl(server, `${pathOf(folder)}/items`, { limit: '1', offset: '0', fields: 'id' })
+  const { total_count: total } = await server.client.json({ url, signal, missing: 'FOLDER_NOT_FOUND' })
+  if (typeof total === 'number' && Number.isSafeInteger(total) && total >= 0) return total
+  throw failure('PROVIDER_ERROR', 'Box does not say how many items a folder has')
+}

@@ -1,0 +1,100 @@
+import { isStorageError, StorageError } from '../../domain/errors.ts'
+import type { UploadCall, UploadTarget } from '../../domain/storage-backend.ts'
+import { requireName } from '../shared/file-name.ts'
+import { failure } from '../shared/http-failure.ts'
+import { asObject } from '../shared/read-json.ts'
+import { readProblem } from '../shared/read-problem.ts'
+import { type BoxItem, readEtag } from './entries.ts'
+import { boxFailure } from './failure.ts'
+import { type BoxId, parseFolderId, parseId, readId } from './ids.ts'
+import { apiUrl, type BoxServer, look } from './server.ts'
+
+/** A file that is not there yet. */
+export interface NewFile {
+  readonly parent: BoxId
+  readonly name: string
+}
+
+/** One that gets a new version. */
+export interface KnownFile {
+  readonly about: BoxId
+  readonly name: string
+  /** What `If-Match` is to say; `null`: any version is replaced. */
+  readonly etag: string | null
+}
+
+export type Destination = NewFile | KnownFile
+
+/** Where an upload goes, and whether it may, as far as Box can say before the body. */
+export async function findDestination(server: BoxServer, target: UploadTarget, call: UploadCall): Promise<Destination> {
+  return 'id' in target ? overObject(server, target.id, call) : underName(server, target, call)
+}
+
+async function overObject(server: BoxServer, id: string, call: UploadCall): Promise<KnownFile> {
+  const about = parseId(id, 'OBJECT_NOT_FOUND')
+  if (about.type === 'folder') throw new StorageError('INVALID_REQUEST', 'A folder has no content of its own.')
+  const item = await look(server, about, call, 'OBJECT_NOT_FOUND').catch((error: unknown) => {
+    const isGone = call.ifMatch !== undefined && isStorageError(error, 'OBJECT_NOT_FOUND')
+    throw isGone ? failure('PRECONDITION_FAILED') : error
+  })
+  if (call.ifNoneMatch === '*') throw failure('ALREADY_EXISTS')
+  if (about.type === 'web_link') throw failure('UNSUPPORTED', 'A web link has no content of its own')
+  return overItem(item, call)
+}
+
+/** Box has no two items of one name in a folder, whatever their case; over a file, its content is replaced. */
+async function underName(
+  server: BoxServer,
+  { parentId, name }: Extract<UploadTarget, { name: string }>,
+  call: UploadCall
+): Promise<Destination> {
+  requireName(name)
+  const parent = parseFolderId(parentId)
+  const taken = await findNamesake(server, { parent, name }, call)
+  if (taken === null || readId(taken).type !== 'file') {
+    if (call.ifMatch !== undefined) throw failure('PRECONDITION_FAILED')
+    if (taken !== null) throw failure('ALREADY_EXISTS')
+    return { parent, name }
+  }
+  if (call.ifNoneMatch === '*') throw failure('ALREADY_EXISTS')
+  return overItem(taken, call)
+}
+
+function overItem(item: BoxItem, { ifMatch }: UploadCall): KnownFile {
+  const { name } = item
+  const etag = readEtag(item)
+  if (typeof name !== 'string') throw failure('PROVIDER_ERROR', 'Box told of a file that has no name')
+  if (ifMatch === undefined) return { about: readId(item), name, etag: null }
+  if (etag !== ifMatch) throw failure('PRECONDITION_FAILED')
+  return { about: readId(item), name, etag }
+}
+
+/**
+ * What has the name of a new file already: Box's own check before an upload, of rights, names, sizes and space.
+ *
+ * @throws StorageError what the upload itself would be refused with
+ */
+export async function findNamesake(
+  server: BoxServer,
+  { parent, name }: NewFile,
+  { signal, size }: UploadCall
+): Promise<BoxItem | null> {
+  const { client, timeouts } = server
+  const method = 'OPTIONS'
+  const url = apiUrl(server, '/2.0/files/content')
+  const json = { name, parent: { id: parent.id }, ...(size !== undefined && { size }) }
+  const answer = await client.exchange({ method, url, signal, json, missing: 'FOLDER_NOT_FOUND' })
+  if (answer.status === 200) {
+    await answer.discard()
+    return null
+  }
+  const problem = await readProblem(answer, timeouts.idleMs)
+  signal.throwIfAborted()
+  const { code, context_info: context } = asObject(problem)
+  if (answer.status !== 409 || code !== 'item_name_in_use') {
+    throw boxFailure(method, answer, problem, 'FOLDER_NOT_FOUND')
+  }
+  const { conflicts } = asObject(context)
+  // One item, or a list of them: Box has been seen to do both.
+  return asObject(Array.isArray(conflicts) ? conflicts[0] : conflicts)
+}

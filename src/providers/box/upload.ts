@@ -1,0 +1,162 @@
+import { createHash, type Hash } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import type { Entry } from '../../domain/entry.ts'
+import { isStorageError } from '../../domain/errors.ts'
+import type { UploadCall, UploadTarget } from '../../domain/storage-backend.ts'
+import { failure } from '../shared/http-failure.ts'
+import { requireMediaType } from '../shared/media-type.ts'
+import { asObject } from '../shared/read-json.ts'
+import { readProblem } from '../shared/read-problem.ts'
+import { MAX_HELD_BYTES, type SizedBody, withSize } from '../shared/sized-body.ts'
+import { chunksOf } from '../shared/upload-chunks.ts'
+import { uploadFrom } from '../shared/upload-source.ts'
+import { boxEntry, type BoxItem, fieldsOf } from './entries.ts'
+import { readId } from './ids.ts'
+import { type BoxServer, look } from './server.ts'
+import { uploadForm } from './upload-form.ts'
+import { UploadSession } from './upload-session.ts'
+import { type Destination, findDestination, findNamesake } from './upload-target.ts'
+
+/** The least that Box takes in parts, in bytes ("Create upload session"). */
+const SESSION_BYTES = 20_000_000
+
+/** Stores a body in one call, or in parts where it is large. Box types files by their names: it is told no type. */
+export async function uploadFile(
+  server: BoxServer,
+  target: UploadTarget,
+  body: Readable,
+  call: UploadCall
+): Promise<Entry> {
+  return uploadFrom(body, call, async (source) => {
+    requireMediaType(target.mimeType)
+    const destination = await findDestination(server, target, call)
+    const sized = await withSize(source, call.size)
+    try {
+      if (sized.size >= SESSION_BYTES) return await sendInParts(server, destination, sized, call)
+      if (sized.size > MAX_HELD_BYTES) return await sendForm(server, destination, sized.stream, sized.size, call)
+      return await sendHeld(server, target, destination, await collect(sized.stream), call)
+    } finally {
+      await sized.close()
+    }
+  })
+}
+
+/** What is held can be sent again, as a new version, where somebody else has made a file of this name meanwhile. */
+async function sendHeld(
+  server: BoxServer,
+  target: UploadTarget,
+  destination: Destination,
+  content: Buffer,
+  call: UploadCall
+): Promise<Entry> {
+  try {
+    return await sendForm(server, destination, content, content.length, call)
+  } catch (error) {
+    if (!('parent' in destination && isStorageError(error, 'ALREADY_EXISTS'))) throw error
+    return await sendForm(server, await findDestination(server, target, call), content, content.length, call)
+  }
+}
+
+async function sendForm(
+  server: BoxServer,
+  destination: Destination,
+  content: Buffer | AsyncIterable<Buffer>,
+  size: number,
+  { signal }: UploadCall
+): Promise<Entry> {
+  const { client, timeouts, upload } = server
+  const isNew = 'parent' in destination
+  const { name } = destination
+  const hash = createHash('sha1')
+  const isHeld = Buffer.isBuffer(content)
+  if (isHeld) hash.update(content)
+  // Box wants to be told the name of a new version as well: it is the one that the file has.
+  const attributes = isNew ? { name, parent: { id: destination.parent.id } } : { name }
+  const form = uploadForm(attributes, isHeld ? content : hashed(content, hash), size)
+  const url = new URL(isNew ? '/api/2.0/files/content' : `/api/2.0/files/${destination.about.id}/content`, upload)
+  url.searchParams.set('fields', fieldsOf('file'))
+  const answer = await client.ask({
+    method: 'POST',
+    url,
+    signal,
+    purpose: 'transfer',
+    body: form.body,
+    headers: {
+      ...form.headers,
+      // It is called so, and is a SHA-1.
+      ...(isHeld && { 'content-md5': hash.copy().digest('hex') }),
+      ...(!isNew && destination.etag !== null && { 'if-match': destination.etag })
+    },
+    missing: isNew ? 'FOLDER_NOT_FOUND' : 'OBJECT_NOT_FOUND'
+  })
+  const { entries } = asObject(await readProblem(answer, timeouts.idleMs))
+  signal.throwIfAborted()
+  const stored = asObject(Array.isArray(entries) ? entries[0] : undefined)
+  return boxEntry(requireStored(stored, destination, size, hash.digest()))
+}
+
+async function sendInParts(
+  server: BoxServer,
+  destination: Destination,
+  { size, stream }: SizedBody,
+  call: UploadCall
+): Promise<Entry> {
+  const session = await UploadSession.begin(server, destination, size, call)
+  try {
+    const hash = createHash('sha1')
+    for await (const chunk of chunksOf(hashed(stream, hash), session.partBytes)) await session.send(chunk)
+    const sha1 = hash.digest()
+    const stored = await session.commit(sha1, () => findStored(server, destination, sha1, call))
+    const about = readId(requireStored(stored, destination, size, sha1))
+    // A commit cannot be asked for what an entry is made of. Without it, the file is stored all the same.
+    const item = await look(server, about, call, 'OBJECT_NOT_FOUND').catch(() => stored)
+    call.signal.throwIfAborted()
+    return boxEntry(item)
+  } catch (error) {
+    session.cancel()
+    throw error
+  }
+}
+
+/** The file that a lost answer told of, where what was sent is there. */
+async function findStored(
+  server: BoxServer,
+  destination: Destination,
+  sha1: Buffer,
+  call: UploadCall
+): Promise<BoxItem | null> {
+  const found = 'parent' in destination ? await findNamesake(server, destination, call) : null
+  const about = 'parent' in destination ? found && readId(found) : destination.about
+  if (about === null || about.type !== 'file') return null
+  const item = await look(server, about, call, 'OBJECT_NOT_FOUND')
+  return item['sha1'] === sha1.toString('hex') ? item : null
+}
+
+/** @throws StorageError `PROVIDER_ERROR` where Box has stored something else than was sent */
+function requireStored(item: BoxItem, destination: Destination, size: number, sha1: Buffer): BoxItem {
+  const { name } = item
+  // A file that was there may have been renamed meanwhile.
+  const isNamed = !('parent' in destination) || isSameName(name, destination.name)
+  const isSame = isNamed && item['size'] === size && item['sha1'] === sha1.toString('hex')
+  if (isSame && readId(item).type === 'file') return item
+  throw failure('PROVIDER_ERROR', `Box stored something else than ${size} bytes of this name`)
+}
+
+/** Composed or not: names are kept in one of the two forms. */
+function isSameName(name: unknown, expected: string): boolean {
+  return typeof name === 'string' && name.normalize() === expected.normalize()
+}
+
+async function collect(stream: AsyncIterable<Buffer>): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  for await (const piece of stream) pieces.push(piece)
+  return Buffer.concat(pieces)
+}
+
+/** The same bytes, which pass through a digest. */
+async function* hashed(stream: AsyncIterable<Buffer>, hash: Hash): AsyncGenerator<Buffer> {
+  for await (const piece of stream) {
+    hash.update(piece)
+    yield piece
+  }
+}
