@@ -1,7 +1,10 @@
 import type { Egress } from './egress.ts'
 import type { Secret } from './secret.ts'
 
-/** Where a provider lets users grant access (RFC 8414 has these words). None of it comes from an answer. */
+/**
+ * Where a provider lets users grant access (RFC 8414 has these words). None of it comes from an answer. `{tenant}` in it
+ * stands for the tenant.
+ */
 export interface AuthorizationServer {
   /** What its `iss` parameter says (RFC 9207), where it sends one. */
   readonly issuer: string
@@ -22,6 +25,8 @@ export interface OAuthConnect {
    * what is granted, and no `scope` is sent.
    */
   readonly scopes: readonly string[]
+  /** Whose accounts may be connected, unless the operator says otherwise. Left out: the server has no tenants. */
+  readonly tenant?: string
   /** What the authorization endpoint is asked besides, for a refresh token for one. */
   readonly authorizationParameters?: Readonly<Record<string, string>>
   /** What the names of one scope have in common, where answers call it otherwise than questions do. */
@@ -51,6 +56,8 @@ export interface OAuthClientSettings {
   readonly clientSecret: Secret<string>
   /** Instead of the provider's own. */
   readonly scopes?: readonly string[]
+  /** Instead of the provider's own. */
+  readonly tenant?: string
 }
 
 /** What a token endpoint gave. */

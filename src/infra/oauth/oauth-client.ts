@@ -127,16 +127,17 @@ export function createOAuthClient(
 
 function configure(
   library: typeof OpenIdClient,
-  { server, clientAuthentication }: OAuthConnect,
-  { clientId, clientSecret }: OAuthClientSettings
+  { server, clientAuthentication, tenant: anyTenant = '' }: OAuthConnect,
+  { clientId, clientSecret, tenant = anyTenant }: OAuthClientSettings
 ): Configuration {
   const secret = clientSecret.reveal()
+  const at = (url: string): string => url.replaceAll('{tenant}', tenant)
   const config = new library.Configuration(
     {
-      issuer: server.issuer,
-      authorization_endpoint: server.authorizationEndpoint,
-      token_endpoint: server.tokenEndpoint,
-      ...(server.revocationEndpoint !== undefined && { revocation_endpoint: server.revocationEndpoint })
+      issuer: at(server.issuer),
+      authorization_endpoint: at(server.authorizationEndpoint),
+      token_endpoint: at(server.tokenEndpoint),
+      ...(server.revocationEndpoint !== undefined && { revocation_endpoint: at(server.revocationEndpoint) })
     },
     clientId,
     undefined,

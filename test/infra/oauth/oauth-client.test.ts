@@ -111,6 +111,33 @@ t.test('the authorization URL has what the provider wants besides, and no secret
   t.equal(oauth.calls.authorize.length, 0)
 })
 
+t.test('the tenant of the registration stands in every address of the server', async (t) => {
+  const server = (origin: string) => ({
+    issuer: `${origin}/{tenant}`,
+    authorizationEndpoint: `${origin}/{tenant}/authorize`,
+    tokenEndpoint: `${origin}/{tenant}/token`,
+    revocationEndpoint: `${origin}/{tenant}/revoke`
+  })
+  for (const tenant of [undefined, 'example.org']) {
+    const { origin, requests } = await startServer(t)
+    const egress = openEgress()
+    t.teardown(() => egress.close())
+    const settings = { clientId: 'a', clientSecret: new Secret('b'), ...(tenant !== undefined && { tenant }) }
+    const connect = { ...oauthConnect('https://unused.example'), server: server(origin), tenant: 'common' }
+    const client = createOAuthClient(connect, settings, egress)
+    const { signal } = new AbortController()
+    const url = await client.authorizationUrl({ redirectUri: REDIRECT_URI, state: STATE, codeVerifier: VERIFIER })
+    const name = tenant ?? 'common'
+    t.match(url, `${origin}/${name}/authorize?`)
+    await t.rejects(client.refresh(new Secret('x'), signal), { code: 'PROVIDER_UNAVAILABLE' })
+    await client.revoke(TOKENS, signal)
+    t.same(
+      requests.map(({ url }) => url),
+      [`/${name}/token`, `/${name}/revoke`]
+    )
+  }
+})
+
 t.test('what a provider wants besides cannot replace what the protocol needs', async (t) => {
   const { client } = await start(t, {
     connect: {
