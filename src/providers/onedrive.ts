@@ -1,0 +1,57 @@
+import type { AuthorizationServer } from '../domain/oauth.ts'
+import { defineProvider, type OAuthProvider } from '../domain/provider.ts'
+import { CAPABILITIES } from './onedrive/backend.ts'
+import { endsGrant, scopeName } from './onedrive/oauth.ts'
+import { openGraph } from './onedrive/open.ts'
+
+/** Where the service is. */
+export interface GraphEndpoints {
+  /** The origin of Microsoft Graph. */
+  readonly api: string
+  /**
+   * Where content is sent and taken, at addresses that are their own token: origins, and hosts over https
+   * (`*.sharepoint.com`).
+   */
+  readonly contentHosts: readonly string[]
+  readonly server: AuthorizationServer
+}
+
+const MICROSOFT: GraphEndpoints = {
+  api: 'https://graph.microsoft.com',
+  contentHosts: [
+    '*.sharepoint.com',
+    'api.onedrive.com',
+    '*.1drv.com',
+    '*.1drv.ms',
+    '*.microsoftpersonalcontent.com',
+    '*.svc.ms'
+  ],
+  server: {
+    issuer: 'https://login.microsoftonline.com/{tenant}/v2.0',
+    authorizationEndpoint: 'https://login.microsoftonline.com/{tenant}/oauth2/v2.0/authorize',
+    tokenEndpoint: 'https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token'
+  }
+}
+
+/** OneDrive of a Microsoft account, and the SharePoint sites that it may see. */
+export function oneDrive({ api, contentHosts, server }: GraphEndpoints = MICROSOFT): OAuthProvider {
+  return defineProvider({
+    id: 'onedrive',
+    label: 'OneDrive and SharePoint',
+    capabilities: CAPABILITIES,
+    connect: {
+      type: 'oauth2',
+      server,
+      // Personal accounts and those of organisations; the registration must allow both.
+      tenant: 'common',
+      clientAuthentication: 'client_secret_post',
+      scopes: ['offline_access', 'User.Read', 'Files.Read.All', 'Sites.Read.All'],
+      authorizationParameters: { response_mode: 'query' },
+      scopeName,
+      endsGrant
+    },
+    open: async (context) => openGraph({ api, contentHosts }, context)
+  })
+}
+
+export const provider: OAuthProvider = oneDrive()

@@ -1,0 +1,104 @@
+import type { HttpAnswer } from '../../domain/egress.ts'
+import { Diagnosis, type StorageError } from '../../domain/errors.ts'
+import { providerFailure, type ProviderFailureCode } from '../../domain/provider-failure.ts'
+import { describeExchange } from '../../infra/net/redact.ts'
+import { readRetryAfter } from '../../infra/net/retry-after.ts'
+import { httpFailure, type Missing } from '../shared/http-failure.ts'
+import { asObject } from '../shared/read-json.ts'
+
+/** By `error.code`, and by those in `innererror` ("Microsoft Graph error responses and resource types"). */
+const CODES: Readonly<Record<string, ProviderFailureCode>> = {
+  accessDenied: 'ACCESS_DENIED',
+  accessRestricted: 'ACCESS_DENIED',
+  notAllowed: 'ACCESS_DENIED',
+  malwareDetected: 'ACCESS_DENIED',
+  virusSuspicious: 'ACCESS_DENIED',
+  Authorization_RequestDenied: 'INSUFFICIENT_SCOPE',
+  nameAlreadyExists: 'ALREADY_EXISTS',
+  resourceModified: 'PRECONDITION_FAILED',
+  entityTagDoesNotMatch: 'PRECONDITION_FAILED',
+  malformedEntityTag: 'PRECONDITION_FAILED',
+  resourceLocked: 'LOCKED',
+  lockMismatch: 'LOCKED',
+  activityLimitReached: 'PROVIDER_THROTTLED',
+  throttledRequest: 'PROVIDER_THROTTLED',
+  tooManyRequests: 'PROVIDER_THROTTLED',
+  quotaLimitReached: 'QUOTA_EXCEEDED',
+  childItemCountExceeded: 'QUOTA_EXCEEDED',
+  maxDocumentCountExceeded: 'QUOTA_EXCEEDED',
+  maxFolderCountExceeded: 'QUOTA_EXCEEDED',
+  maxItemCountExceeded: 'QUOTA_EXCEEDED',
+  maxFileSizeExceeded: 'PAYLOAD_TOO_LARGE',
+  maxStreamSizeExceeded: 'PAYLOAD_TOO_LARGE',
+  resyncRequired: 'CURSOR_EXPIRED',
+  resyncApplyDifferences: 'CURSOR_EXPIRED',
+  resyncUploadDifferences: 'CURSOR_EXPIRED',
+  syncStateNotFound: 'CURSOR_EXPIRED',
+  invalidRange: 'RANGE_NOT_SATISFIABLE',
+  invalidQueryOption: 'PROVIDER_ERROR',
+  invalidParameterFormat: 'PROVIDER_ERROR',
+  notSupported: 'UNSUPPORTED'
+}
+const BY_CODE: ReadonlyMap<string, ProviderFailureCode> = new Map(Object.entries(CODES))
+/** What may be repeated of a refusal. */
+const WORD = /^\w{1,64}$/
+const MAX_DEPTH = 5
+/** "Bandwidth Limit Exceeded", which has no place in the standard. */
+const TOO_MUCH = 509
+
+/** What a refusal of Graph's means. The most exact code that we know tells, never the message. */
+export function graphFailure(
+  method: string,
+  answer: Omit<HttpAnswer, 'body' | 'discard'>,
+  problem: unknown,
+  missing: Missing
+): StorageError {
+  const { headers, url } = answer
+  const codes = codesOf(problem)
+  const known = codes.findLast((code) => BY_CODE.has(code))
+  const code = codeOf(method, answer, codes, known, missing)
+  if (code === null) return httpFailure(method, answer, missing)
+  const retryAfterMs = code === 'PROVIDER_THROTTLED' ? readRetryAfter(headers) : undefined
+  const word = [known, codes.at(-1)].find((each) => each !== undefined && WORD.test(each))
+  const exchange = describeExchange(method, url, answer)
+  return providerFailure(code, {
+    cause: new Diagnosis(word === undefined ? exchange : `${exchange}, ${word}`),
+    ...(retryAfterMs !== undefined && { retryAfterMs })
+  })
+}
+
+/** `null`: what the status says is all. */
+function codeOf(
+  method: string,
+  { status, url }: Pick<HttpAnswer, 'status' | 'url'>,
+  codes: readonly string[],
+  known: string | undefined,
+  missing: Missing
+): ProviderFailureCode | null {
+  if (status === TOO_MUCH) return 'PROVIDER_THROTTLED'
+  const code = known === undefined ? undefined : BY_CODE.get(known)
+  if (code !== undefined && status >= 400 && (status < 500 || status === 507)) return code
+  // Of an address that is its own token: it says nothing of the grant.
+  if (status === 401) return 'ACCESS_DENIED'
+  if (status === 409 && codes.length > 0) return 'ALREADY_EXISTS'
+  // "Not found" on a page of HTML says that we are talking to something else, not that an object is gone.
+  if (status === 404 && codes.length === 0) return 'PROVIDER_ERROR'
+  if (status === 400 && method === 'GET') {
+    if (url.searchParams.has('$skiptoken')) return 'CURSOR_EXPIRED'
+    // So Graph says of ids of another form, and of drives that are gone; any other bad question is our mistake.
+    return codes.length === 1 && codes[0] === 'invalidRequest' ? missing : 'PROVIDER_ERROR'
+  }
+  return null
+}
+
+/** The codes of an error, the most exact one last. */
+function codesOf(problem: unknown): readonly string[] {
+  const codes: string[] = []
+  let error = asObject(asObject(problem)['error'])
+  for (let depth = 0; depth < MAX_DEPTH; depth++) {
+    const { code, innererror, innerError } = error
+    if (typeof code === 'string' && code !== '') codes.push(code)
+    error = asObject(innererror ?? innerError)
+  }
+  return codes
+}

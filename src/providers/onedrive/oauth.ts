@@ -1,0 +1,91 @@
+import type { TokenRefusal } from '../../domain/oauth.ts'
+
+const RESOURCE = 'https://graph.microsoft.com/'
+const OF_SITES = /^sites\.(?=read\.all$|readwrite\.all$)/
+
+/**
+ * The one name of a scope of Graph's, which has it with and without the resource, in any case. A right to all files
+ * stands for the same right to sites: personal accounts have no sites, so that they are granted none, and are no less
+ * connected for it (the permissions reference has `Sites.Read.All` for work and school accounts alone).
+ */
+export function scopeName(scope: string): string {
+  const name = scope.toLowerCase()
+  return (name.startsWith(RESOURCE) ? name.slice(RESOURCE.length) : name).replace(OF_SITES, 'files.')
+}
+
+/** Who hears these must ask the user ("Microsoft Entra authentication and authorization error codes"). */
+const ENDS: ReadonlySet<string> = new Set([
+  'invalid_grant',
+  'interaction_required',
+  'consent_required',
+  'login_required'
+])
+
+/** AADSTS codes of a registration that the operator must put in order. All of its users meet them at once. */
+const OF_REGISTRATION: ReadonlySet<number> = new Set([
+  50011, // another redirect URI
+  50194, // not for accounts of other tenants
+  70001, // disabled
+  70002, // wrong secret
+  700011, // unknown in the directory
+  700016, // unknown in the directory
+  700025, // registered without secrets
+  7000112, // disabled
+  7000215, // wrong secret
+  7000218, // no secret
+  7000222 // expired secret
+])
+
+/** AADSTS codes of what is over by itself after a while. */
+const PASSING: ReadonlySet<number> = new Set([
+  40010, // the federated identity provider's own error
+  50033, // RetryableError
+  50087, // SasRetryableError
+  50088, // too many telephone calls
+  50166, // ExternalClaimsProviderThrottled
+  50196, // LoopDetected: too many requests of one kind
+  70012, // MsaServerError
+  80002, // the password validator of the organisation is late
+  80014, // and so is its agent
+  90006, // ExternalServerRetryableError
+  90012, // RequestTimeout
+  90024, // RequestBudgetExceededError
+  90033, // MsodsServiceUnavailable
+  90055, // TenantThrottlingError
+  90090, // GraphRetryableError
+  90091 // GraphServiceUnreachable
+])
+
+/** AADSTS codes that mean a new login, whatever stands in `error`. */
+const REAUTHENTICATE: ReadonlySet<number> = new Set([
+  50057, // the user is disabled
+  50076, // a second factor is asked for
+  50078, // the second factor is too old
+  50079, // a second factor must be set up
+  50132, // the password was changed
+  50133, // the password was changed
+  50158, // another check is asked for
+  50173, // revoked by the user or an administrator
+  53000, // these are of conditional access
+  53001,
+  53002,
+  53003,
+  53004,
+  65001, // consent was taken back
+  65004, // consent was refused
+  70000, // no valid refresh token
+  70008, // not used for too long
+  70043, // the organisation wants a login more often
+  700020, // InteractionRequired
+  700082, // not used for 90 days
+  700084 // of a single page application, after 24 hours
+])
+
+/** Whether Microsoft says that nothing but a new login helps. Its codes are more exact than `error`, and win. */
+export function endsGrant({ error, body }: TokenRefusal): boolean {
+  const { error_codes: told } = body
+  const codes: readonly unknown[] = Array.isArray(told) ? told : []
+  const has = (known: ReadonlySet<unknown>): boolean => codes.some((code) => known.has(code))
+  if (has(OF_REGISTRATION) || has(PASSING)) return false
+  return has(REAUTHENTICATE) || ENDS.has(error)
+}

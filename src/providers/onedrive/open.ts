@@ -1,0 +1,24 @@
+import type { OAuthOpenContext } from '../../domain/provider.ts'
+import type { StorageBackend } from '../../domain/storage-backend.ts'
+import { withBearer } from '../shared/bearer.ts'
+import { RestClient } from '../shared/rest-client.ts'
+import { OneDriveBackend } from './backend.ts'
+import { graphFailure } from './failure.ts'
+import { OwnDrive } from './own-drive.ts'
+
+/** Makes no call. @param endpoints the origin of the API, and where content lies */
+export function openGraph(
+  endpoints: { readonly api: string; readonly contentHosts: readonly string[] },
+  { accessTokens, egress, timeouts }: OAuthOpenContext
+): StorageBackend {
+  const { origin } = new URL(endpoints.api)
+  const send = withBearer(egress, accessTokens, [origin])
+  return new OneDriveBackend({
+    rest: new RestClient(send, timeouts.idleMs, graphFailure),
+    origin,
+    egress,
+    contentHosts: endpoints.contentHosts,
+    timeouts,
+    own: new OwnDrive()
+  })
+}

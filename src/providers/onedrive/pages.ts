@@ -1,0 +1,66 @@
+import type { Call } from '../../domain/storage-backend.ts'
+import { failure } from '../shared/http-failure.ts'
+import { pinnedUrl } from '../shared/pinned-url.ts'
+import { asObject } from '../shared/read-json.ts'
+import type { Place } from './cursor.ts'
+import { readSize, type Resource } from './entries.ts'
+import { type GraphServer, urlOf } from './server.ts'
+
+/** The most that Graph gives at once of anything. */
+export const MAX_TOP = 999
+
+/** One of Graph's answers of several. */
+export interface Page {
+  readonly resources: readonly Resource[]
+  /** What to ask besides for the next one; `null` behind the last. */
+  readonly next: string | null
+  /** How many there are on all pages, where Graph says so. */
+  readonly count: number | null
+}
+
+/**
+ * Asks for a page of a collection, in the order that the service has: SharePoint refuses to sort what is large.
+ *
+ * @param path of the collection
+ */
+export async function askPage(
+  server: GraphServer,
+  path: string,
+  parameters: Readonly<Record<string, string>>,
+  { query, top }: Pick<Place, 'query' | 'top'>,
+  { signal }: Call
+): Promise<Page> {
+  const first = urlOf(server, path, { ...parameters, $top: String(top) })
+  const url = new URL(first)
+  for (const [name, value] of new URLSearchParams(query ?? '')) url.searchParams.set(name, value)
+  const answer = await server.rest.json({ url, signal, missing: 'FOLDER_NOT_FOUND' })
+  const { value, '@odata.nextLink': link, '@odata.count': count } = answer
+  if (!Array.isArray(value) || value.length > top) {
+    throw failure('PROVIDER_ERROR', 'Graph answered without a list, or with too long a one')
+  }
+  return {
+    resources: value.map(asObject),
+    next: link === undefined || link === null ? null : nextQuery(link, first),
+    count: readSize(count)
+  }
+}
+
+/**
+ * What a link to the next page asks besides. The rest of it is not followed: the token must not leave the API, and
+ * Graph writes a path in several ways (`drives('ID')`), even wrong ones (microsoft-graph-docs issue 3341).
+ *
+ * @throws StorageError `PROVIDER_ERROR` for a link to another place, or to the first page
+ */
+function nextQuery(link: unknown, first: URL): string {
+  const url = pinnedUrl(link, [first.origin], 'The next page of a listing')
+  const asked = first.searchParams
+  const besides = [...url.searchParams].filter(([name, value]) => asked.get(name) !== value)
+  if (collectionOf(url) !== collectionOf(first) || besides.length === 0) {
+    throw failure('PROVIDER_ERROR', 'Graph says that a listing goes on at another place, or where it began')
+  }
+  return new URLSearchParams(besides).toString()
+}
+
+function collectionOf({ pathname }: URL): string {
+  return pathname.slice(pathname.lastIndexOf('/') + 1)
+}

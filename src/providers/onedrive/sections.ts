@@ -1,0 +1,56 @@
+import type { Entry, EntryPage, IncompleteReason } from '../../domain/entry.ts'
+import type { ListCall } from '../../domain/storage-backend.ts'
+import { invalidCursor, type Place, type Section, writeCursor } from './cursor.ts'
+import { MAX_TOP } from './pages.ts'
+
+/** A page of one section. */
+export interface Part {
+  readonly entries: readonly Entry[]
+  /** Where the section goes on; `null` behind its end. */
+  readonly next: Place | null
+  /** Whether more was told of than came. */
+  readonly isPartial: boolean
+  /** How the folder is called. */
+  readonly shownAs: string
+}
+
+export type ListPart = (place: Place) => Promise<Part>
+
+/** What a folder is made of, and in which order. */
+export type Sections = ReadonlyMap<Section, ListPart>
+
+/**
+ * A page of a folder that is made of several collections: where one ends early on a page, the next one begins on it,
+ * if most of the page is left. Graph's pages all have the size of the first one of their section.
+ */
+export async function pageOfSections(sections: Sections, place: Place | null, call: ListCall): Promise<EntryPage> {
+  const { limit, kind } = call
+  const names = [...sections.keys()]
+  const begin = (section: Section | undefined, room: number, isPartial: boolean): Place | null => {
+    const top = Math.min(room, MAX_TOP)
+    return section === undefined ? null : { section, query: null, top, seen: 0, at: null, isPartial }
+  }
+  const entries: Entry[] = []
+  for (let at = place ?? begin(names[0], limit, false); at !== null;) {
+    const list = sections.get(at.section)
+    if (list === undefined) break
+    const { entries: more, next, isPartial: isShort, shownAs } = await list(at)
+    const isPartial = at.isPartial || isShort
+    entries.push(...more.filter((entry) => kind === undefined || entry.kind === kind))
+    const room = limit - entries.length
+    const rest = next ?? begin(names[names.indexOf(at.section) + 1], limit, isPartial)
+    if (next === null && rest !== null && room >= limit / 2) {
+      at = begin(rest.section, room, isPartial)
+      continue
+    }
+    const reason: IncompleteReason | null = rest !== null ? 'more' : isPartial ? 'provider-partial' : null
+    return {
+      folder: { id: shownAs, name: null, parentId: null },
+      entries,
+      next: rest === null ? null : writeCursor(rest),
+      complete: reason === null,
+      reason
+    }
+  }
+  throw invalidCursor()
+}

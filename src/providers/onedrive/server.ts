@@ -1,0 +1,126 @@
+import type { Egress } from '../../domain/egress.ts'
+import type { Entry } from '../../domain/entry.ts'
+import { isStorageError } from '../../domain/errors.ts'
+import type { Timeouts } from '../../domain/ports.ts'
+import type { Call } from '../../domain/storage-backend.ts'
+import { failure, type Missing } from '../shared/http-failure.ts'
+import { asObject } from '../shared/read-json.ts'
+import type { RestClient } from '../shared/rest-client.ts'
+import {
+  DRIVE_FIELDS,
+  driveEntry,
+  hasFacet,
+  isAtTop,
+  isHidden,
+  ITEM_FIELDS,
+  itemEntry,
+  itemIdOf,
+  remoteIdOf,
+  type Resource
+} from './entries.ts'
+import { formatId, type ItemId, pathOf, readItemId, ROOT } from './ids.ts'
+import type { OwnDrive } from './own-drive.ts'
+
+/** An opened connection to Graph: what every operation works on. */
+export interface GraphServer {
+  /** With the connection's token, to the API's origin alone. */
+  readonly rest: RestClient
+  /** The origin of the API. */
+  readonly origin: string
+  /** For addresses that are their own token. */
+  readonly egress: Egress
+  /** Where such addresses may lead. */
+  readonly contentHosts: readonly string[]
+  readonly timeouts: Timeouts
+  readonly own: OwnDrive
+}
+
+export function urlOf({ origin }: GraphServer, path: string, parameters: Readonly<Record<string, string>> = {}): URL {
+  const url = new URL(path, origin)
+  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
+  return url
+}
+
+/** Looks at one item. @throws StorageError `missing` where it is not there */
+export async function look(
+  server: GraphServer,
+  id: ItemId,
+  { signal }: Call,
+  missing: Missing,
+  fields = ITEM_FIELDS
+): Promise<Resource> {
+  const url = urlOf(server, pathOf(id), { $select: fields })
+  const item = await server.rest.json({ url, signal, missing })
+  if (isHidden(item)) throw failure(missing)
+  server.own.learn(item, { isOwn: id.drive === null })
+  return item
+}
+
+/** Looks at one item, and at what it stands for where it is a shortcut. */
+export async function lookThrough(
+  server: GraphServer,
+  id: ItemId,
+  call: Call,
+  missing: Missing,
+  fields = ITEM_FIELDS
+): Promise<Resource> {
+  const item = await look(server, id, call, missing, fields)
+  if (!hasFacet(item, 'remoteItem')) return item
+  const target = remoteIdOf(item)
+  if (target === null) throw failure(missing)
+  return look(server, target, call, missing, fields)
+}
+
+/**
+ * Asks which drive is the user's own, where that is not known yet.
+ *
+ * @returns its id; `null` for somebody who has none, or whom the connection may not see it
+ */
+export async function ownDriveId(server: GraphServer, { signal }: Call): Promise<string | null> {
+  const { own, rest } = server
+  if (own.id !== null) return own.id
+  const url = urlOf(server, '/v1.0/me/drive', { $select: 'id,driveType' })
+  try {
+    own.learnDrive(await rest.json({ url, signal, missing: 'OBJECT_NOT_FOUND' }))
+  } catch (error) {
+    if (!isStorageError(error, 'OBJECT_NOT_FOUND', 'ACCESS_DENIED', 'INSUFFICIENT_SCOPE')) throw error
+  }
+  return own.id
+}
+
+/** The one name of the top of a drive. */
+export async function topName(server: GraphServer, drive: string, call: Call): Promise<string> {
+  return drive === (await ownDriveId(server, call)) ? ROOT : formatId({ drive, item: ROOT })
+}
+
+/** An item, or the top of a drive, by itself. */
+export async function statItem(server: GraphServer, id: ItemId, call: Call): Promise<Entry> {
+  const isDrive = id.drive !== null && id.item === ROOT
+  if (isDrive && (await topName(server, id.drive, call)) !== ROOT) return lookAtDrive(server, id.drive, call)
+  return toEntry(server, await look(server, id, call, 'OBJECT_NOT_FOUND'), call)
+}
+
+/** An item by itself as an entry, the same as in the listing of its folder. */
+export async function toEntry(server: GraphServer, item: Resource, call: Call): Promise<Entry> {
+  const { drive } = itemIdOf(item)
+  if (hasFacet(item, 'root')) {
+    const name = await topName(server, drive, call)
+    return name === ROOT ? itemEntry(item, { id: ROOT, parentId: null }) : lookAtDrive(server, drive, call)
+  }
+  return itemEntry(item, { parentId: await parentNameOf(server, item, call) })
+}
+
+/** How the folder of an item is called here; `null` where the item does not say, as of what is shared by others. */
+async function parentNameOf(server: GraphServer, item: Resource, call: Call): Promise<string | null> {
+  const { driveId, id } = asObject(item['parentReference'])
+  const parent = readItemId(driveId, id)
+  if (parent?.drive == null) return null
+  const isTop = isAtTop(item) || parent.item === server.own.rootItem
+  return isTop ? topName(server, parent.drive, call) : formatId(parent)
+}
+
+/** A drive of somebody else, or of a site. */
+async function lookAtDrive(server: GraphServer, drive: string, { signal }: Call): Promise<Entry> {
+  const url = urlOf(server, `/v1.0/drives/${encodeURIComponent(drive)}`, { $select: DRIVE_FIELDS })
+  return driveEntry(await server.rest.json({ url, signal, missing: 'OBJECT_NOT_FOUND' }), null)
+}

@@ -1,0 +1,148 @@
+import { Readable } from 'node:stream'
+import type { HttpAnswer } from '../../domain/egress.ts'
+import { readRetryAfter } from '../../infra/net/retry-after.ts'
+import { failure } from '../shared/http-failure.ts'
+import { Patience } from '../shared/patience.ts'
+import { pinnedUrl } from '../shared/pinned-url.ts'
+import { asObject } from '../shared/read-json.ts'
+import { readProblem } from '../shared/read-problem.ts'
+import { type Chunk, withoutFirst } from '../shared/upload-chunks.ts'
+import { type Resource, textOf } from './entries.ts'
+import { graphFailure } from './failure.ts'
+import type { GraphServer } from './server.ts'
+
+const RANGE = /^(\d{1,15})-/
+
+/** What Graph says of a fragment: how many bytes of the upload it has by now, or the item that these have become. */
+type Outcome = { readonly accepted: number } | { readonly item: Resource }
+
+/**
+ * An upload that goes on where it broke off ("driveItem: createUploadSession"). Its address is its token, for days: it
+ * gets no other one, with which Graph would refuse it, and stands in no message.
+ */
+export class UploadSession {
+  /** Microsoft knows nothing of it any more, after its last fragment: it may have become the file. */
+  isForgotten = false
+  readonly #server: GraphServer
+  readonly #url: URL
+  readonly #total: number
+  readonly #signal: AbortSignal
+  readonly #patience: Patience
+  #isSent = false
+
+  /** @throws StorageError `PROVIDER_ERROR` for an address that is none of Microsoft's */
+  constructor(server: GraphServer, address: unknown, total: number, signal: AbortSignal) {
+    this.#server = server
+    this.#url = pinnedUrl(address, server.contentHosts, 'The address of an upload')
+    this.#total = total
+    this.#signal = signal
+    this.#patience = new Patience(signal)
+  }
+
+  /**
+   * Sends a fragment, as often as it takes.
+   *
+   * @param start where in the upload the fragment begins
+   * @returns the item, after the last fragment; `null` before
+   */
+  async send({ pieces, length, isLast }: Chunk, start: number): Promise<Resource | null> {
+    const end = start + length
+    this.#isSent = isLast
+    for (let at = start; ;) {
+      const rest = withoutFirst(pieces, at - start)
+      const outcome = (await this.#put(rest, at, end)) ?? (await this.#ask())
+      if ('item' in outcome) {
+        if (!isLast) throw failure('PROVIDER_ERROR', 'OneDrive ended an upload before its end')
+        return outcome.item
+      }
+      const { accepted } = outcome
+      // What it has lost again, or never was sent, is not ours to give any more.
+      if (accepted < at || accepted > end) throw failure('PROVIDER_ERROR', 'OneDrive counts other bytes than we sent')
+      if (accepted > at) this.#patience.restore()
+      if (accepted === end && !isLast) return null
+      if (accepted === end) throw failure('PROVIDER_UNAVAILABLE', 'OneDrive has all of an upload and no file of it')
+      if (accepted === at) await this.#patience.pause(failure('PROVIDER_UNAVAILABLE', 'OneDrive takes nothing'))
+      at = accepted
+    }
+  }
+
+  /** Ends the session at Microsoft, who keeps what was sent for days otherwise. Nobody waits for it. */
+  cancel(): void {
+    this.#server.egress
+      .request({ method: 'DELETE', url: this.#url, signal: new AbortController().signal })
+      .then((answer) => answer.discard())
+      .catch(() => {})
+  }
+
+  /** How far the upload is, once Microsoft can say. */
+  async #ask(): Promise<Outcome> {
+    for (;;) {
+      const outcome = await this.#exchange('GET', {})
+      if (outcome !== null) return outcome
+    }
+  }
+
+  async #put(pieces: readonly Buffer[], at: number, end: number): Promise<Outcome | null> {
+    return this.#exchange('PUT', {
+      headers: {
+        'content-range': `bytes ${at}-${end - 1}/${this.#total}`,
+        'content-length': String(end - at),
+        'content-type': 'application/octet-stream'
+      },
+      // A stream, and so under no total deadline: how long a fragment takes is the network's business.
+      body: Readable.from(pieces, { objectMode: false })
+    })
+  }
+
+  /** @returns `null` where nobody knows what became of it; we have waited then */
+  async #exchange(
+    method: string,
+    more: { readonly headers?: Readonly<Record<string, string>>; readonly body?: Readable }
+  ): Promise<Outcome | null> {
+    let answer: HttpAnswer
+    try {
+      answer = await this.#server.egress.request({
+        method,
+        url: this.#url,
+        signal: this.#signal,
+        purpose: 'transfer',
+        ...more
+      })
+    } catch (error) {
+      this.#signal.throwIfAborted()
+      return this.#outlive(error)
+    }
+    const { status, headers } = answer
+    const body = await readProblem(answer, this.#server.timeouts.idleMs)
+    this.#signal.throwIfAborted()
+    if (status >= 200 && status <= 299) {
+      // Without what it tells, whether it was stored is not known.
+      return body === undefined
+        ? this.#outlive(failure('PROVIDER_UNAVAILABLE'))
+        : readOutcome(asObject(body), this.#total)
+    }
+    // It has these bytes already: how many, it says when it is asked.
+    if (status === 416 && method === 'PUT') return null
+    if (status === 404 || status === 410) {
+      this.isForgotten = this.#isSent
+      throw failure('PROVIDER_UNAVAILABLE', 'OneDrive has forgotten an upload')
+    }
+    return this.#outlive(graphFailure(method, answer, body, 'FOLDER_NOT_FOUND'), readRetryAfter(headers))
+  }
+
+  async #outlive(error: unknown, retryAfterMs?: number): Promise<null> {
+    await this.#patience.outlive(error, retryAfterMs)
+    return null
+  }
+}
+
+/** @throws StorageError `PROVIDER_ERROR` for what is neither an item nor a place in an upload */
+function readOutcome(body: Resource, total: number): Outcome {
+  const { id, nextExpectedRanges } = body
+  if (textOf(id) !== null) return { item: body }
+  const ranges: readonly unknown[] | null = Array.isArray(nextExpectedRanges) ? nextExpectedRanges : null
+  if (ranges?.length === 0) return { accepted: total }
+  const [, start] = RANGE.exec(textOf(ranges?.[0]) ?? '') ?? []
+  if (start === undefined) throw failure('PROVIDER_ERROR', 'OneDrive does not say how far an upload is')
+  return { accepted: Number(start) }
+}

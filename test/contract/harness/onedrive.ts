@@ -1,0 +1,84 @@
+import type { Test } from 'tap'
+import type { AccessTokens } from '../../../src/domain/oauth.ts'
+import { Secret } from '../../../src/domain/secret.ts'
+import type { UploadCall, UploadTarget } from '../../../src/domain/storage-backend.ts'
+import { oneDrive } from '../../../src/providers/onedrive.ts'
+import { openEgress } from '../../support/egress.ts'
+import { FAKE_GRAPH_TOKEN, FakeGraph, type FakeGraphOptions } from '../../support/fake-graph.ts'
+import { isFolder } from '../../support/fake-graph-node.ts'
+import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+import type { Harness, Opened } from '../harness.ts'
+import { piecesOf, upload } from '../suite/uploads.ts'
+
+/** Tokens that are good, and never end. */
+export const GOOD_TOKENS: AccessTokens = {
+  current: async () => new Secret(FAKE_GRAPH_TOKEN),
+  renewed: async () => new Secret(FAKE_GRAPH_TOKEN)
+}
+
+/** Aims the provider at the fake. The fake fails the test for everything that nobody should ask of Graph. */
+export async function openOneDrive(
+  t: Test,
+  fake: FakeGraph,
+  accessTokens = GOOD_TOKENS,
+  egress = openEgress(),
+  timeouts = TEST_TIMEOUTS
+): Promise<Opened> {
+  t.teardown(() => egress.close())
+  const server = {
+    issuer: fake.url,
+    authorizationEndpoint: `${fake.url}/authorize`,
+    tokenEndpoint: `${fake.url}/token`
+  }
+  const provider = oneDrive({ api: fake.url, contentHosts: [fake.contentUrl], server })
+  const { driveId } = fake.tree.root
+  return {
+    backend: await provider.open({ accessTokens, egress, timeouts }),
+    seed: async (files) => {
+      for (const [path, content] of Object.entries(files)) seedPath(fake, path, content)
+    },
+    busy: () => fake.busy(),
+    missing: { folder: `${driveId}/${fake.tree.newId()}`, file: `${driveId}/${fake.tree.newId()}` }
+  }
+}
+
+function seedPath({ tree }: FakeGraph, path: string, content: string | Buffer): void {
+  const names = path.split('/')
+  const name = names.pop() ?? ''
+  let parent = tree.root
+  for (const folder of names) {
+    const found = tree.children(parent).find((each) => each.name === folder && isFolder(each))
+    parent = found ?? tree.addFolder({ name: folder, parent })
+  }
+  if (name !== '') tree.addFile({ name, parent, content })
+}
+
+export const harness: Harness = {
+  name: 'onedrive',
+  open: async (t) => openOneDrive(t, await FakeGraph.start(t))
+}
+
+/** How we call something in the fake's tree. */
+export function idOf({ driveId, id }: { readonly driveId: string; readonly id: string }): string {
+  return `${driveId}/${id}`
+}
+
+/** A name in the root that nothing has yet. */
+export const NEW_FILE = { parentId: null, name: 'new.bin', mimeType: 'application/x-test' }
+
+/** What a test of uploads looks at besides. */
+export async function startUploading(t: Test, options: FakeGraphOptions = {}) {
+  const fake = await FakeGraph.start(t, options)
+  const { backend } = await openOneDrive(t, fake)
+  /** Uploads, and checks that what is stored is what was sent. */
+  const stores = async (content: Buffer, options: Partial<UploadCall> = {}, target: UploadTarget = NEW_FILE) => {
+    const entry = await upload(backend, target, piecesOf(content), options)
+    const [drive, id = ''] = entry.id.split('/')
+    t.ok(fake.tree.find(id, drive)?.content?.equals(content), 'the content')
+    t.equal(fake.uploads.open, 0, 'no session is left')
+    return entry
+  }
+  const fragments = () => fake.requests.filter(({ method, host }) => method === 'PUT' && host === 'content')
+  const ranges = () => fragments().map(({ headers }) => headers['content-range'])
+  return { fake, tree: fake.tree, backend, stores, fragments, ranges }
+}

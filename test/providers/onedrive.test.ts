@@ -1,0 +1,14 @@
+import t from 'tap'
+import { backendContract } from '../contract/backend.ts'
+import { harness, openOneDrive } from '../contract/harness/onedrive.ts'
+import { oneCreatorWins } from '../contract/suite/replaces-with-conditions.ts'
+import { FakeGraph } from '../support/fake-graph.ts'
+
+t.test('the contract', async (t) => {
+  backendContract(t, harness)
+  oneCreatorWins(t, harness.open)
+})
+
+t.test('the contract, for a personal account', async (t) => {
+  backendContract(t, { ...harness, open: async (t) => openOneDrive(t, await FakeGraph.start(t, { kind: 'personal' })) })
+})
