@@ -2,10 +2,13 @@ import type { OAuthClientSettings } from './domain/oauth.ts'
 import { isOAuthProvider, isProviderDefinition, type ProviderDefinition } from './domain/provider.ts'
 import { Secret } from './domain/secret.ts'
 import { check, known, record, text } from './option-checks.ts'
-import { OAUTH_PROVIDERS, PROVIDERS } from './providers/registry.ts'
+import { OAUTH_PROVIDERS, PROVIDERS, TENANT_PROVIDERS } from './providers/registry.ts'
 
 /** RFC 6749, 3.3. */
 export const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+$/
+
+/** One segment of a path. */
+export const TENANT = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/
 
 /** How a provider of ours is enabled. */
 export interface ProviderOptions {
@@ -22,6 +25,11 @@ export interface OAuthProviderOptions extends ProviderOptions {
   readonly clientSecret: string
   /** Instead of the least that lists and downloads. */
   readonly scopes?: readonly string[]
+  /**
+   * Of `onedrive`: whose accounts may be connected. `common` (the default), `organizations`, `consumers`, or the id or
+   * a domain of the one organisation that the registration is for.
+   */
+  readonly tenant?: string
 }
 
 /** How a provider of the host's own is enabled where it needs more than the public internet. */
@@ -69,22 +77,39 @@ function enabledProvider(id: string, value: unknown): EnabledProviderOptions {
   const own = isProviderDefinition(provider) ? provider : undefined
   const isOAuth = own === undefined ? OAUTH_PROVIDERS.has(id) : isOAuthProvider(own)
   if (!isOAuth) known(path, registration, [])
-  return { provider: own, allowHosts, oauth: isOAuth ? readRegistration(path, registration) : undefined }
+  if (!isOAuth) return { provider: own, allowHosts, oauth: undefined }
+  const hasTenants = own === undefined ? TENANT_PROVIDERS.has(id) : hasTenant(own)
+  return { provider: own, allowHosts, oauth: readRegistration(path, registration, hasTenants) }
 }
 
-function readRegistration(path: string, registration: Record<string, unknown>): OAuthClientSettings {
-  known(path, registration, ['clientId', 'clientSecret', 'scopes'])
-  const { clientId, clientSecret, scopes } = registration
+function hasTenant({ connect }: ProviderDefinition): boolean {
+  return connect.type === 'oauth2' && connect.tenant !== undefined
+}
+
+function readRegistration(
+  path: string,
+  registration: Record<string, unknown>,
+  hasTenants: boolean
+): OAuthClientSettings {
+  known(path, registration, ['clientId', 'clientSecret', 'scopes', ...(hasTenants ? ['tenant'] : [])])
+  const { clientId, clientSecret, scopes, tenant } = registration
   text(`${path}.clientId`, clientId)
   text(`${path}.clientSecret`, clientSecret)
-  if (scopes === undefined) return { clientId, clientSecret: new Secret(clientSecret) }
-  texts(`${path}.scopes`, scopes)
-  check(
-    scopes.length > 0 && scopes.every((scope) => SCOPE.test(scope)),
-    `${path}.scopes`,
-    'must be a list of scopes, each of them a word'
-  )
-  return { clientId, clientSecret: new Secret(clientSecret), scopes }
+  if (scopes !== undefined) {
+    texts(`${path}.scopes`, scopes)
+    const areWords = scopes.length > 0 && scopes.every((scope) => SCOPE.test(scope))
+    check(areWords, `${path}.scopes`, 'must be a list of scopes, each of them a word')
+  }
+  if (tenant !== undefined) {
+    const isTenant = typeof tenant === 'string' && TENANT.test(tenant)
+    check(isTenant, `${path}.tenant`, 'must be common, organizations, consumers, or the id or a domain of a tenant')
+  }
+  return {
+    clientId,
+    clientSecret: new Secret(clientSecret),
+    ...(scopes !== undefined && { scopes }),
+    ...(tenant !== undefined && { tenant })
+  }
 }
 
 function texts(name: string, value: unknown): asserts value is readonly string[] {

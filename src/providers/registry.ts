@@ -24,11 +24,17 @@ export const PROVIDERS: ProviderRegistry = {
   s3: () => import('./s3.ts'),
   webdav: () => import('./webdav.ts'),
   nextcloud: () => import('./nextcloud.ts'),
-  google_drive: () => import('./google-drive.ts')
+  google_drive: () => import('./google-drive.ts'),
+  onedrive: () => import('./onedrive.ts'),
+  dropbox: () => import('./dropbox.ts'),
+  box: () => import('./box.ts')
 }
 
 /** Those where users grant access in the browser: known before anything is imported, since they need a registration. */
-export const OAUTH_PROVIDERS: ReadonlySet<string> = new Set(['google_drive'])
+export const OAUTH_PROVIDERS: ReadonlySet<string> = new Set(['google_drive', 'onedrive', 'dropbox', 'box'])
+
+/** Those of them where a registration may be for one organisation alone. */
+export const TENANT_PROVIDERS: ReadonlySet<string> = new Set(['onedrive'])
 
 /** Where the host can keep documents of its own. */
 export const MANAGED_STORES: ManagedStoreRegistry = {

@@ -42,6 +42,12 @@ t.test('a registration that is no good makes ready() reject with its name, and n
     [drive({ ...CLIENT, scopes: 'a' }), /providers\.google_drive\.scopes/],
     [drive({ ...CLIENT, scopes: [1] }), /providers\.google_drive\.scopes/],
     [drive({ ...CLIENT, allowHosts: 'x' }), /providers\.google_drive\.allowHosts/],
+    [drive({ ...CLIENT, tenant: 'common' }), /providers\.google_drive\.tenant/],
+    [own({ ...CLIENT, tenant: 'common' }), /providers\.cloud\.tenant/],
+    ...['', 'a/b', '..', '.', 'a b', '{tenant}', 'a?b', 7, null].map((tenant): [Record<string, unknown>, RegExp] => [
+      { ...PUBLIC, providers: { onedrive: { ...CLIENT, tenant } } },
+      /providers\.onedrive\.tenant/
+    ]),
     [{ ...PUBLIC, providers: { cloud: provider } }, /providers\.cloud\.clientId/],
     [own({}), /providers\.cloud\.clientId/],
     [own({ clientId: 'client' }), /providers\.cloud\.clientSecret/],

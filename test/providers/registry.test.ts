@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { access } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { isOAuthProvider, isProviderDefinition } from '../../src/domain/provider.ts'
-import { MANAGED_STORES, OAUTH_PROVIDERS, PROVIDERS } from '../../src/providers/registry.ts'
+import { MANAGED_STORES, OAUTH_PROVIDERS, PROVIDERS, TENANT_PROVIDERS } from '../../src/providers/registry.ts'
 import type { Harness } from '../contract/harness.ts'
 
 const root = new URL('../../', import.meta.url)
@@ -28,6 +28,8 @@ t.test('every provider is a definition under its own id', async (t) => {
       OAUTH_PROVIDERS.has(id),
       'what needs a registration is known before it is imported'
     )
+    const tenant = isOAuthProvider(provider) ? provider.connect.tenant : undefined
+    t.equal(tenant !== undefined, TENANT_PROVIDERS.has(id), 'and what may be for one organisation')
   }
   for (const load of Object.values(MANAGED_STORES)) t.type((await load()).openManaged, 'function')
 })

@@ -338,6 +338,24 @@ t.test('a provider where users grant access is enabled by its registration, whol
   }
   t.same(problems({ ...registered, PUBLIC_URL: 'http://127.0.0.1:3000' }), [])
   t.same(named(problems({ ...registered, GOOGLE_DRIVE_SCOPES: 'a b' })), ['GOOGLE_DRIVE_SCOPES'])
+  const others = {
+    ONEDRIVE_CLIENT_ID: 'a',
+    ONEDRIVE_CLIENT_SECRET: 'b',
+    ONEDRIVE_TENANT: 'example.org',
+    DROPBOX_CLIENT_ID: 'c',
+    DROPBOX_CLIENT_SECRET: 'd',
+    BOX_CLIENT_ID: 'e',
+    BOX_CLIENT_SECRET: 'f'
+  }
+  const { registrations } = readConfig({ ...registered, ...others })
+  t.same(Object.keys(registrations), ['google_drive', 'onedrive', 'dropbox', 'box'])
+  t.match(registrations['onedrive'], { clientId: 'a', tenant: 'example.org' })
+  t.notOk(registrations['box'] && 'tenant' in registrations['box'])
+  t.same(named(problems({ ...registered, ...others, ONEDRIVE_TENANT: 'a/b' })), ['ONEDRIVE_TENANT'])
+  t.same(named(problems({ ...registered, ONEDRIVE_TENANT: 'common' })), [
+    'ONEDRIVE_CLIENT_ID',
+    'ONEDRIVE_CLIENT_SECRET'
+  ])
   t.same(named(problems({ ...SERVICE, GOOGLE_DRIVE_SCOPES: 'a' })), [
     'GOOGLE_DRIVE_CLIENT_ID',
     'GOOGLE_DRIVE_CLIENT_SECRET',
