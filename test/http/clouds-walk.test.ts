@@ -1,0 +1,153 @@
+import { createHash, randomBytes } from 'node:crypto'
+import t from 'tap'
+import type { Listing } from '../../src/domain/entry.ts'
+import type { UploadCall, UploadTarget } from '../../src/domain/storage-backend.ts'
+import { call, required, rejectsWith } from '../contract/suite/arrange.ts'
+import { piecesOf } from '../contract/suite/uploads.ts'
+import { cloudWalk, namesOf, WALK_PUBLIC_URL, walkRedirectUri } from '../support/cloud-walk.ts'
+import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, FAKE_OAUTH_USER } from '../support/fake-oauth-rules.ts'
+import { FakeOAuth } from '../support/fake-oauth.ts'
+import { digest, readBody } from '../support/read-body.ts'
+import { until } from '../support/until.ts'
+import { WALKED_CLOUDS } from '../support/walked-clouds.ts'
+
+const COUNT = 5_000
+const LIMIT = 200
+/** In the order of no provider. */
+const NAMES = Array.from({ length: COUNT }, (_, index) => `${(index * 7919) % COUNT} of them.txt`)
+
+for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
+  t.test(`the life of a connection at ${cloudId}, from the consent to its end`, async (t) => {
+    const oauth = await FakeOAuth.start(t, {
+      redirectUris: [walkRedirectUri(cloudId)],
+      ...(scopes !== undefined && { scopes }),
+      ...rules
+    })
+    const cloud = await start(t, oauth)
+    cloud.seed('many', new Map(NAMES.map((name) => [name, `content of ${name}`])))
+    const walk = await cloudWalk(t, {
+      provider: cloud.provider,
+      registration: {
+        clientId: FAKE_CLIENT_ID,
+        clientSecret: FAKE_CLIENT_SECRET,
+        ...(scopes !== undefined && { scopes })
+      },
+      origins: cloud.origins,
+      consent: (url) => oauth.consent(url)
+    })
+    const refusals = () =>
+      cloud.requests.filter(({ headers, isAuthorized }) => headers['authorization'] && !isAuthorized)
+
+    // The user connects.
+    t.match(await walk.connect(), { status: 303, location: `${WALK_PUBLIC_URL}/`, body: '' })
+    const [connection, ...others] = await walk.connections()
+    t.match(connection, { provider: cloudId, status: 'ACTIVE' })
+    t.same(others, [])
+    const id = connection?.id ?? ''
+    t.same(new Set((await walk.row(id)).scopes), new Set(scopes ?? rules.defaultScopes))
+
+    // Lists, and goes through a large folder.
+    const root = await walk.list()
+    t.same(namesOf(root), ['many'])
+    const [many] = (root.json() as Listing).entries
+    const folder = many?.id ?? ''
+    const before = cloud.requests.length
+    const listed: string[] = []
+    let cursor: string | null = null
+    let pages = 0
+    do {
+      const answer = await walk.list({ folder, limit: String(LIMIT), ...(cursor !== null && { cursor }) })
+      t.equal(answer.status, 200, answer.status === 200 ? 'a page' : answer.body)
+      const { page } = answer.json() as Listing
+      listed.push(...namesOf(answer))
+      cursor = page.next
+      pages += 1
+      t.equal(page.complete, cursor === null)
+    } while (cursor !== null && pages <= COUNT)
+    t.equal(listed.length, COUNT)
+    t.same(new Set(listed), new Set(NAMES), 'each of them once')
+    t.equal(pages, COUNT / LIMIT)
+    t.ok(cloud.requests.length - before <= pages + 1, 'a call for each page, and one for how many there are')
+
+    // Reads a part of one.
+    const [some] = (await walk.list({ folder, limit: String(LIMIT) }).then((answer) => answer.json() as Listing))
+      .entries
+    const backend = await walk.backend()
+    const part = await backend.download(some?.id ?? '', { ...call(), range: { start: 8, end: 11 } })
+    t.equal((await readBody(part.body)).toString(), `content of ${some?.name}`.slice(8, 12))
+    t.match(part.range, { start: 8, end: 11 })
+    t.match(await walk.download(some?.id ?? ''), { status: 200, body: `content of ${some?.name}` })
+
+    // Stores 20 MB out of a stream of which nobody knows the length.
+    const upload = (target: UploadTarget, content: Buffer, options: Partial<UploadCall> = {}) =>
+      required(backend.upload?.bind(backend))(target, piecesOf(content), { ...call(), ...options })
+    const content = randomBytes(20_000_000)
+    const stored = await upload({ parentId: null, name: 'large.bin' }, content)
+    t.match(stored, { name: 'large.bin', size: content.length, kind: 'file' })
+    t.ok(cloud.read('large.bin')?.equals(content), 'the bytes are there')
+    const { body } = await backend.download(stored.id, call())
+    t.equal(await digest(body), createHash('sha256').update(content).digest('hex'), 'and come back')
+
+    // Two do not overwrite each other.
+    const small = Buffer.from('small')
+    const again = upload({ parentId: null, name: 'large.bin' }, small, { ifNoneMatch: '*' })
+    await rejectsWith(t, again, 'ALREADY_EXISTS')
+    const replaced = await upload({ id: stored.id }, small, { ifMatch: stored.version ?? '' })
+    t.not(replaced.version, stored.version)
+    const late = upload({ id: stored.id }, randomBytes(10), { ifMatch: stored.version ?? '' })
+    await rejectsWith(t, late, 'PRECONDITION_FAILED')
+    t.equal(cloud.read('large.bin')?.toString(), 'small')
+
+    await required(backend.remove?.bind(backend))(stored.id, call())
+    t.equal(cloud.read('large.bin'), undefined)
+    t.same(namesOf(await walk.list({ refresh: 'true' })), ['many'])
+
+    // The access token ends: ahead of time without a word, and by a 401.
+    t.equal(oauth.tokenCalls('refresh_token'), 0)
+    oauth.expireAccessTokens()
+    await walk.age(id)
+    t.equal((await walk.list({ refresh: 'true' })).status, 200)
+    t.equal(oauth.tokenCalls('refresh_token'), 1)
+    t.equal(refusals().length, 0, 'the old token was not tried')
+    oauth.expireAccessTokens()
+    t.equal((await walk.list({ refresh: 'true' })).status, 200)
+    t.equal(oauth.tokenCalls('refresh_token'), 2)
+    t.equal(refusals().length, 1)
+
+    // The user removes the application, and connects again.
+    oauth.revokeGrant(FAKE_OAUTH_USER.id)
+    const ended = await walk.list({ refresh: 'true' })
+    t.equal(ended.status, 503)
+    t.match(ended.json(), { code: 'CONNECTION_INACTIVE' })
+    t.equal((await walk.row(id)).status, 'REQUIRES_REAUTH')
+    t.match(await walk.connect(), { status: 303, location: `${WALK_PUBLIC_URL}/` })
+    t.match(await walk.connections(), [{ id, status: 'ACTIVE' }])
+
+    // Too many questions: nobody asks for as long as the provider says.
+    cloud.throttle(30)
+    const calls = cloud.requests.length
+    for (let turn = 0; turn < 2; turn++) {
+      const throttled = await walk.list({ refresh: 'true' })
+      t.equal(throttled.status, 503)
+      t.match(throttled.json(), { code: 'PROVIDER_THROTTLED' })
+    }
+    const asked = cloud.requests.slice(calls).filter(({ path }) => /children$|list_folder|items$/.test(path))
+    t.equal(asked.length, 1)
+
+    // And ends it.
+    t.equal((await walk.disconnect(id)).status, 204)
+    await until(() => cloud.isRevoked())
+    t.same(await walk.connections(), [])
+    t.equal((await walk.list()).status, 503)
+    t.same(
+      walk.events.map(({ type, provider }) => [type, provider]),
+      ['connected', 'requiresReauth', 'renewed', 'disconnected'].map((type) => [type, cloudId])
+    )
+    const secrets = [
+      FAKE_CLIENT_SECRET,
+      ...oauth.grants.flatMap(({ accessToken, refreshToken = '' }) => [accessToken, refreshToken]),
+      ...oauth.calls.token.flatMap(({ params }) => [params['code'], params['code_verifier'], params['refresh_token']])
+    ].filter((secret) => secret !== undefined && secret !== '')
+    t.same(walk.leaked(secrets as string[]), [])
+  })
+}

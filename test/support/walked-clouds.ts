@@ -1,0 +1,145 @@
+import type { Test } from 'tap'
+import type { OAuthProvider } from '../../src/domain/provider.ts'
+import { box } from '../../src/providers/box.ts'
+import { dropbox } from '../../src/providers/dropbox.ts'
+import { oneDrive } from '../../src/providers/onedrive.ts'
+import { answers } from './dav-faults.ts'
+import type { FakeBoxNode } from './fake-box-node.ts'
+import { FakeBox } from './fake-box.ts'
+import type { FakeCloudRequest } from './fake-cloud.ts'
+import type { FakeDropboxNode } from './fake-dropbox-node.ts'
+import { FakeDropbox } from './fake-dropbox.ts'
+import type { FakeGraphNode } from './fake-graph-node.ts'
+import { FakeGraph } from './fake-graph.ts'
+import type { FakeOAuthOptions } from './fake-oauth-rules.ts'
+import type { FakeOAuth } from './fake-oauth.ts'
+
+/** A cloud to walk through, with the authorization server that it believes. */
+export interface WalkedCloud {
+  readonly id: string
+  /** What its authorization server does. */
+  readonly rules: FakeOAuthOptions
+  /** What a registration asks for that may write. Left out: the registration at the provider says. */
+  readonly scopes?: readonly string[]
+  readonly start: (t: Test, oauth: FakeOAuth) => Promise<RunningCloud>
+}
+
+export interface RunningCloud {
+  readonly provider: OAuthProvider
+  readonly origins: readonly string[]
+  /** Makes a folder in the root, with files in it. */
+  readonly seed: (folder: string, files: ReadonlyMap<string, string>) => void
+  readonly requests: readonly FakeCloudRequest[]
+  /** What a file in the root holds. */
+  readonly read: (name: string) => Buffer | undefined
+  /** Answers the next request for a listing with 429. */
+  readonly throttle: (retryAfterSeconds: number) => void
+  /** Whether it has been told, by whatever means it has, that the access is over. */
+  readonly isRevoked: () => boolean
+}
+
+interface Tree<Node extends { readonly name: string }> {
+  addFolder(seed: { name: string }): Node
+  addFiles(count: number, seed: (index: number) => { name: string; parent: Node; content: string }): unknown
+  children(): readonly Node[]
+  read(node: Node): Buffer
+}
+
+function contentOf<Node extends { readonly name: string }>(tree: Tree<Node>) {
+  return {
+    seed: (folder: string, files: ReadonlyMap<string, string>) => {
+      const parent = tree.addFolder({ name: folder })
+      const entries = [...files]
+      tree.addFiles(entries.length, (index) => {
+        const [name = '', content = ''] = entries[index] ?? []
+        return { name, parent, content }
+      })
+    },
+    read: (name: string) => {
+      const node = tree.children().find((each) => each.name === name)
+      return node && tree.read(node)
+    }
+  }
+}
+
+const tooMany = (retryAfter: number) =>
+  answers(429, { retryAfter, headers: { 'content-type': 'application/json' }, body: '{}' })
+
+/** Clouds by plain REST, each as its vendor's own grants are. */
+export const WALKED_CLOUDS: readonly WalkedCloud[] = [
+  {
+    id: 'onedrive',
+    // Each refresh gives another refresh token, and those before go on working.
+    rules: { rotation: 'rotate', extraParameters: ['response_mode'] },
+    scopes: ['offline_access', 'User.Read', 'Files.ReadWrite.All'],
+    start: async (t, oauth) => {
+      const authorize = (bearer: string) => {
+        const caller = oauth.check(bearer)
+        // Whose drive the tree is.
+        return caller && { ...caller, user: 'me' }
+      }
+      const fake = await FakeGraph.start(t, { kind: 'personal', authorize })
+      const { revocationEndpoint: _none, ...server } = oauth.server
+      return {
+        provider: oneDrive({ api: fake.url, contentHosts: [fake.contentUrl], server }),
+        origins: [fake.url, fake.contentUrl, oauth.url],
+        requests: fake.requests,
+        ...contentOf<FakeGraphNode>(fake.tree),
+        throttle: (seconds) => {
+          fake.failNext(1, tooMany(seconds), { path: /\/children$/ })
+        },
+        // Microsoft has no way to end a grant.
+        isRevoked: () => oauth.calls.revoke.length === 0
+      }
+    }
+  },
+  {
+    id: 'dropbox',
+    rules: { rotation: 'keep', extraParameters: ['token_access_type'] },
+    scopes: ['account_info.read', 'files.metadata.read', 'files.content.read', 'files.content.write'],
+    start: async (t, oauth) => {
+      const revoked: string[] = []
+      const fake = await FakeDropbox.start(t, {
+        authorize: (bearer) => oauth.check(bearer),
+        onRevoke: (bearer) => {
+          revoked.push(bearer)
+        }
+      })
+      const { revocationEndpoint: _none, ...server } = oauth.server
+      return {
+        provider: dropbox({ api: fake.url, content: fake.contentUrl, linkHosts: [fake.originOf('links')], server }),
+        origins: [fake.url, fake.contentUrl, oauth.url],
+        requests: fake.requests,
+        ...contentOf<FakeDropboxNode>(fake.tree),
+        throttle: (seconds) => {
+          fake.failNext(1, tooMany(seconds), { path: /list_folder/ })
+        },
+        isRevoked: () => revoked.length === 1
+      }
+    }
+  },
+  {
+    id: 'box',
+    // Whoever uses a refresh token twice loses the grant.
+    rules: {
+      rotation: 'single-use',
+      scopes: ['root_readwrite'],
+      defaultScopes: ['root_readwrite'],
+      extraParameters: []
+    },
+    start: async (t, oauth) => {
+      const fake = await FakeBox.start(t, { authorize: (bearer) => oauth.check(bearer) })
+      const { url: api, uploadUrl: upload, contentUrl } = fake
+      return {
+        provider: box({ api, upload, contentHosts: [contentUrl], server: oauth.server }),
+        origins: [api, upload, contentUrl, oauth.url],
+        requests: fake.requests,
+        ...contentOf<FakeBoxNode>(fake.tree),
+        throttle: (seconds) => {
+          fake.failNext(1, tooMany(seconds), { path: /\/items$/ })
+        },
+        isRevoked: () => oauth.calls.revoke.length === 1
+      }
+    }
+  }
+]
