@@ -4,9 +4,8 @@ import t, { type Test } from 'tap'
 import { openDatabase } from '../../src/infra/db/open-database.ts'
 import { hangs } from '../support/fake-oauth-faults.ts'
 import { FakeOAuth } from '../support/fake-oauth.ts'
-import { startOAuthCloud } from '../support/oauth-cloud.ts'
 import { postgresIsInstalled, startPostgres, type PostgresServer } from '../support/postgres.ts'
-import { LISTING } from '../support/refresh-cloud.ts'
+import { listingOf, type RefreshedCloud, startCloud } from '../support/refresh-cloud.ts'
 import { RefreshProcess } from '../support/refresh-fleet.ts'
 import { RefreshRows } from '../support/refresh-rows.ts'
 import { requireService } from '../support/services.ts'
@@ -19,7 +18,9 @@ const LISTED = { status: 200 }
 t.test('the refresh of tokens on a PostgreSQL server', async (t) => {
   if (!requireService(t, 'postgres', postgresIsInstalled)) return
   const server = await startPostgres(t)
-  await several(t, server)
+  await several(t, server, 'cloud')
+  // Where a refresh token works once, and whoever uses it twice loses the grant.
+  await several(t, server, 'box')
   await killed(t, server)
   await apart(t, server)
 })
@@ -37,9 +38,14 @@ interface World {
 }
 
 /** Processes on a database of their own. */
-async function setUp(t: Test, server: PostgresServer, processes: number): Promise<World> {
-  const oauth = await FakeOAuth.start(t, { rotation: 'single-use' })
-  const { origin: cloudOrigin } = await startOAuthCloud(t, oauth)
+async function setUp(
+  t: Test,
+  server: PostgresServer,
+  processes: number,
+  cloudId: RefreshedCloud['id'] = 'cloud'
+): Promise<World> {
+  const oauth = await FakeOAuth.start(t, { rotation: 'single-use', scopes: ['files.read', 'root_readonly'] })
+  const { cloud, newFolder } = await startCloud(t, oauth, cloudId)
   const url = await server.createDatabase()
   const database = await openDatabase({ url })
   t.teardown(() => database.close())
@@ -47,19 +53,22 @@ async function setUp(t: Test, server: PostgresServer, processes: number): Promis
   sql.on('error', () => undefined)
   await sql.connect()
   t.teardown(() => sql.end().catch(() => undefined))
-  const settings = { url, issuer: oauth.url, cloudOrigin, encryption }
+  const settings = { url, cloud, encryption }
   const started: RefreshProcess[] = []
   // Each of them takes a processor for a while.
   for (let n = 0; n < processes; n += 1) started.push(await RefreshProcess.start(t, settings))
-  let folders = 0
   return {
     oauth,
     sql,
-    rows: new RefreshRows(database.prisma, encryption),
+    rows: new RefreshRows(database.prisma, encryption, cloudId),
     processes: started,
     list: (process, times = 1, user = 'ann') =>
       process.ask(
-        Array.from({ length: times }, () => ({ method: 'GET', url: `${LISTING}?folder=f${(folders += 1)}`, user }))
+        Array.from({ length: times }, () => ({
+          method: 'GET',
+          url: `${listingOf(cloudId)}?folder=${encodeURIComponent(newFolder())}`,
+          user
+        }))
       ),
     locks: async (isGranted) => {
       const { rows } = await sql.query<{ locks: number }>(
@@ -73,9 +82,9 @@ async function setUp(t: Test, server: PostgresServer, processes: number): Promis
   }
 }
 
-async function several(t: Test, server: PostgresServer): Promise<void> {
-  await t.test('twelve requests on four processes, five times: one call to the token endpoint each', async (t) => {
-    const { oauth, rows, processes, list } = await setUp(t, server, 4)
+async function several(t: Test, server: PostgresServer, cloudId: RefreshedCloud['id']): Promise<void> {
+  await t.test(`${cloudId}: twelve requests on four processes, five times, and one token call each`, async (t) => {
+    const { oauth, rows, processes, list } = await setUp(t, server, 4, cloudId)
     const id = await rows.add(oauth.issueGrant())
     const grant = oauth.grants[0]!
     for (let round = 1; round <= 5; round += 1) {

@@ -5,7 +5,7 @@ import { emptyDatabase, encryption, testApp } from './app.ts'
 import { FAKE_CLIENT_SECRET, type FakeOAuthOptions } from './fake-oauth-rules.ts'
 import { FakeOAuth } from './fake-oauth.ts'
 import { startOAuthCloud } from './oauth-cloud.ts'
-import { cloudOptions, LISTING } from './refresh-cloud.ts'
+import { cloudOptions, listingOf } from './refresh-cloud.ts'
 import { RefreshRows } from './refresh-rows.ts'
 
 export interface RefreshAppOptions {
@@ -25,7 +25,7 @@ export async function refreshApp(t: Test, { oauth: rules, app, isInterleaved = f
   const running = await testApp(
     t,
     {
-      ...cloudOptions(oauth.url, cloud.origin),
+      ...cloudOptions({ id: 'cloud', issuer: oauth.url, origin: cloud.origin }),
       onConnectionChange: (event) => events.push(event),
       ...(isInterleaved && { prisma: withoutTransactions(prisma) }),
       ...app
@@ -45,7 +45,7 @@ export async function refreshApp(t: Test, { oauth: rules, app, isInterleaved = f
     rows,
     events,
     lines,
-    list: (query = '', user = 'ann') => running.as(user).get(LISTING + query),
+    list: (query = '', user = 'ann') => running.as(user).get(listingOf('cloud') + query),
     /** Whether an answer or the log has let out a token, or what upstream said. */
     hasLeaked: (...bodies: string[]): boolean => [...bodies, ...lines].some(isSecret)
   }

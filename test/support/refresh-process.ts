@@ -1,15 +1,14 @@
-// A process of a service with the provider `cloud`, by what its first argument says. It lists what it is told to, all
+// A process of a service with a cloud, by what its first argument says. It lists what it is told to, all
 // at once, and says what was answered.
 import Fastify from 'fastify'
 import type { KeyRingOptions } from '../../src/infra/crypto/key-ring.ts'
 import { openDatabase } from '../../src/infra/db/open-database.ts'
 import cloudStorage from '../../src/index.ts'
-import { cloudOptions } from './refresh-cloud.ts'
+import { cloudOptions, type RefreshedCloud } from './refresh-cloud.ts'
 
 export interface RefreshProcessSettings {
   readonly url: string
-  readonly issuer: string
-  readonly cloudOrigin: string
+  readonly cloud: RefreshedCloud
   readonly encryption: KeyRingOptions
 }
 
@@ -34,7 +33,7 @@ await app.register(cloudStorage, {
   prisma: database.prisma,
   authenticate: (request) => request.headers['x-user'] as string | undefined,
   encryption: settings.encryption,
-  ...cloudOptions(settings.issuer, settings.cloudOrigin)
+  ...cloudOptions(settings.cloud)
 })
 await app.ready()
 

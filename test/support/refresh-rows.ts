@@ -17,20 +17,22 @@ export interface RowTokens {
   readonly leftMs?: number
 }
 
-/** Rows of the provider `cloud`, whose tokens are sealed as the plugin would with such keys. */
+/** Rows of a cloud, whose tokens are sealed as the plugin would with such keys. */
 export class RefreshRows {
   readonly #prisma: Prisma
+  readonly #provider: string
   readonly #cipher: ReturnType<typeof createCredentialCipher>
 
-  constructor(prisma: Prisma, keys: KeyRingOptions) {
+  constructor(prisma: Prisma, keys: KeyRingOptions, provider = 'cloud') {
     this.#prisma = prisma
+    this.#provider = provider
     this.#cipher = createCredentialCipher(createKeyRing(keys))
   }
 
   /** A row with these tokens; gives its id. */
   async add(tokens: Tokens, { userId = 'ann', leftMs = HOUR }: RowTokens = {}): Promise<string> {
     const store = createConnectionStore(this.#prisma)
-    const connection = { userId, provider: 'cloud', accountId: 'account', label: 'Mine', scopes: [] }
+    const connection = { userId, provider: this.#provider, accountId: 'account', label: 'Mine', scopes: [] }
     const saved = await store.saveConnected(connection, (id) => this.#seal(id, userId, tokens, leftMs), 100)
     return saved.id
   }
@@ -60,6 +62,6 @@ export class RefreshRows {
       obtainedAt: expiresAt - HOUR,
       expiresAt
     })
-    return this.#cipher.seal(sealed, { userId, provider: 'cloud', connectionId })
+    return this.#cipher.seal(sealed, { userId, provider: this.#provider, connectionId })
   }
 }
