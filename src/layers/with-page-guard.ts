@@ -51,8 +51,9 @@ export function withPageGuard(backend: StorageBackend, limits: PageGuardLimits =
 
 /** Whether a page shows what was shown before, under a cursor that was not. */
 function isRepeat(chain: PageChain, told: readonly Entry[], fresh: readonly Entry[]): boolean {
-  const [first] = told
-  return first !== undefined && (fresh.length === 0 || chain.isRepeatedBy(first.id))
+  const [first, second] = told
+  // A page of one may be news of an entry that was there before: then the pages behind it are as good as ever.
+  return first !== undefined && second !== undefined && (fresh.length === 0 || chain.isRepeatedBy(first.id))
 }
 
 /** An id that comes twice is shown once, as it came first. */

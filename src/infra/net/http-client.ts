@@ -31,6 +31,8 @@ const HARMLESS: ReadonlySet<string> = new Set([
 ])
 const HTTP = /^https?:$/
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024
+/** A body that is not longer is on its way at once. */
+const MAX_QUICK_BYTES = 64 * 1024
 /** So much of an unwanted body is read, to keep its connection. */
 const MAX_DISCARDED_BYTES = 64 * 1024
 
@@ -100,7 +102,7 @@ export class HttpClient {
           signal,
           // While a body is being sent only a network that takes none of it runs into this limit. Behind a long one a
           // server has more to do than behind a question.
-          headersTimeout: body instanceof Readable ? timeouts.totalMs : timeouts.headersMs,
+          headersTimeout: isLong(body) ? timeouts.totalMs : timeouts.headersMs,
           // The reader of a transfer sets its pace; silence is for whoever wraps the body to notice.
           bodyTimeout: isAnswer ? timeouts.idleMs : 0
         }),
@@ -120,6 +122,11 @@ export class HttpClient {
       throw toError(error)
     }
   }
+}
+
+/** Whether sending it may take a while: the time until the answer counts from before the first byte. */
+function isLong(body: HttpRequest['body']): boolean {
+  return body instanceof Readable || (body !== undefined && body.length > MAX_QUICK_BYTES)
 }
 
 /**

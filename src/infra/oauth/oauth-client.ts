@@ -1,6 +1,7 @@
 import type * as OpenIdClient from 'openid-client'
 import type { Configuration, TokenEndpointResponse } from 'openid-client'
 import type { Egress } from '../../domain/egress.ts'
+import { isStorageError } from '../../domain/errors.ts'
 import type {
   AuthorizationAnswer,
   AuthorizationRequest,
@@ -57,6 +58,23 @@ export function createOAuthClient(
     }
   }
 
+  /**
+   * An access token that has not ended, as the one that is stored may have; `null` where the grant itself has. While
+   * there is none to be had, the stored one is as good as any.
+   */
+  async function anotherThan(
+    stored: Secret<string>,
+    refreshToken: Secret<string>,
+    signal: AbortSignal
+  ): Promise<Secret<string> | null> {
+    try {
+      return (await client.refresh(refreshToken, signal))?.accessToken ?? null
+    } catch (error) {
+      if (isStorageError(error, 'PROVIDER_UNAVAILABLE', 'PROVIDER_THROTTLED')) return stored
+      throw error
+    }
+  }
+
   const client: OAuthClient = {
     scopes,
 
@@ -105,9 +123,8 @@ export function createOAuthClient(
 
     async revoke({ accessToken, refreshToken }, signal): Promise<void> {
       if (connect.revoke !== undefined) {
-        // The one that is stored may have ended. Where there is no other one to be had, so has the grant.
-        const set = refreshToken === null ? { accessToken } : await client.refresh(refreshToken, signal)
-        if (set !== null) await connect.revoke(set.accessToken, { egress, signal })
+        const works = refreshToken === null ? accessToken : await anotherThan(accessToken, refreshToken, signal)
+        if (works !== null) await connect.revoke(works, { egress, signal })
         return
       }
       if (connect.server.revocationEndpoint === undefined) return

@@ -175,3 +175,18 @@ t.test('deadlines survive the garbage collector, and idle sockets keep no proces
   // Sockets are kept for 4 s.
   t.ok(performance.now() - saidAt < 3000)
 })
+
+t.test('a body that takes a while to send has longer for its answer', async (t) => {
+  const server = await startServer(t)
+  const held: (() => void)[] = []
+  server.answer = (_request, response) => {
+    held.push(() => response.writeHead(201).end())
+  }
+  const egress = openEgress({ timeouts: { headersMs: SHORT } })
+  const put = (bytes: number) =>
+    egress.request({ method: 'PUT', url: new URL(server.origin), signal, body: Buffer.alloc(bytes) })
+  const long = put(65_537)
+  await t.rejects(put(65_536), { code: 'PROVIDER_TIMEOUT' })
+  for (const answer of held) answer()
+  t.equal((await long).status, 201)
+})

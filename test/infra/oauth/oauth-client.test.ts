@@ -395,5 +395,16 @@ t.test('a provider that has a way of its own to end a grant is given an access t
   oauth.revokeGrant('user-1')
   await client.revoke({ accessToken: new Secret('old'), refreshToken: new Secret(refresh_token) }, signal)
   t.equal(ended.length, 2, 'what has ended already is not ended again')
+  for (const [status, error] of [
+    [503, 'server_error'],
+    [429, 'slow_down']
+  ] as const) {
+    oauth.failNext(1, { status, error })
+    await client.revoke(
+      { accessToken: new Secret(`stored ${status}`), refreshToken: new Secret(refresh_token) },
+      signal
+    )
+    t.equal(ended.at(-1), `stored ${status}`, 'where there is no other one')
+  }
   t.equal(oauth.calls.revoke.length, 0)
 })
