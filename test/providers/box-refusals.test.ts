@@ -183,6 +183,7 @@ t.test('a refusal that is not Box’s is none of an item', async (t) => {
     [answers(404, { body: '<html>' }), 'PROVIDER_ERROR'],
     [answers(404, { body: '{"code": "not_found"}' }), 'PROVIDER_ERROR'],
     [answers(404, { body: '{"type": "error"}' }), 'PROVIDER_ERROR'],
+    [answers(404, { body: '{"type": "error", "code": "invalid_parameter"}' }), 'OBJECT_NOT_FOUND'],
     [answers(409), 'PROVIDER_ERROR'],
     [answers(403), 'ACCESS_DENIED'],
     [answers(403, { body: '{"type": "error", "code": "constructor"}' }), 'ACCESS_DENIED'],

@@ -1,28 +1,26 @@
 import type { Account, Call } from '../../domain/storage-backend.ts'
+import { apiUrl } from '../shared/api-url.ts'
 import { failure } from '../shared/http-failure.ts'
-import { apiUrl, type BoxServer } from './server.ts'
+import { textOf } from '../shared/read-json.ts'
+import type { BoxServer } from './server.ts'
 
 /** What Box says of accounts without a limit, where it does not say -1 (seen; not documented). In bytes. */
 const UNLIMITED = 999_999_999_999_999
 
 /** The user, as Box calls them. */
 export async function readAccount(server: BoxServer, { signal }: Call): Promise<Account> {
-  const url = apiUrl(server, '/2.0/users/me', { fields: 'id,name,login,space_amount,space_used' })
+  const url = apiUrl(server.api, '/2.0/users/me', { fields: 'id,name,login,space_amount,space_used' })
   const { id, ...user } = await server.client.json({ url, signal, missing: 'OBJECT_NOT_FOUND' })
   if (typeof id !== 'string' || id === '') throw failure('PROVIDER_ERROR', 'Box does not say who this is')
-  const email = readText(user['login'])
+  const email = textOf(user['login'])
   const used = readBytes(user['space_used'])
   const amount = readBytes(user['space_amount'])
   return {
     id,
-    name: readText(user['name']) ?? email ?? id,
+    name: textOf(user['name']) ?? email ?? id,
     email,
     quota: used === null ? null : { used, total: amount !== null && amount < UNLIMITED ? amount : null }
   }
-}
-
-function readText(value: unknown): string | null {
-  return typeof value === 'string' && value !== '' ? value : null
 }
 
 /** Also beyond what is exact: nobody counts single bytes there. */

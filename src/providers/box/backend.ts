@@ -12,13 +12,14 @@ import type {
   UploadCall,
   UploadTarget
 } from '../../domain/storage-backend.ts'
+import { apiUrl } from '../shared/api-url.ts'
 import { requireName } from '../shared/file-name.ts'
 import { readAccount } from './account.ts'
 import { downloadFile } from './download.ts'
 import { boxEntry, fieldsOf } from './entries.ts'
 import { parseFolderId, parseId, pathOf } from './ids.ts'
 import { listFolder } from './listing.ts'
-import { apiUrl, type BoxServer, look } from './server.ts'
+import { type BoxServer, look } from './server.ts'
 import { uploadFile } from './upload.ts'
 
 export const CAPABILITIES: Capabilities = {
@@ -68,7 +69,7 @@ export class BoxBackend implements StorageBackend {
     signal.throwIfAborted()
     const about = parseId(id, 'OBJECT_NOT_FOUND')
     if (about.type === 'folder') throw new StorageError('INVALID_REQUEST', 'Only files can be removed.')
-    const url = apiUrl(this.#server, pathOf(about))
+    const url = apiUrl(this.#server.api, pathOf(about))
     try {
       const answer = await this.#server.client.ask({ method: 'DELETE', url, signal, missing: 'OBJECT_NOT_FOUND' })
       await answer.discard()
@@ -84,7 +85,7 @@ export class BoxBackend implements StorageBackend {
     const parent = parseFolderId(parentId)
     const folder = await this.#server.client.json({
       method: 'POST',
-      url: apiUrl(this.#server, '/2.0/folders', { fields: fieldsOf('folder') }),
+      url: apiUrl(this.#server.api, '/2.0/folders', { fields: fieldsOf('folder') }),
       signal,
       json: { name, parent: { id: parent.id } },
       missing: 'FOLDER_NOT_FOUND'

@@ -1,25 +1,22 @@
-import type { HttpAnswer } from '../../domain/egress.ts'
-import { Diagnosis, StorageError } from '../../domain/errors.ts'
+import { Diagnosis, type StorageError } from '../../domain/errors.ts'
 import { providerFailure } from '../../domain/provider-failure.ts'
 import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
 import { readRetryAfter } from '../../infra/net/retry-after.ts'
+import { apiUrl } from '../shared/api-url.ts'
+import { noSuchFormat } from '../shared/export-format.ts'
 import { failure } from '../shared/http-failure.ts'
 import { downloadKnown, downloadNewest, dropBody } from '../shared/known-media.ts'
 import { pinnedUrl } from '../shared/pinned-url.ts'
-import { readProblem } from '../shared/read-problem.ts'
 import { boxEntry } from './entries.ts'
-import { boxFailure } from './failure.ts'
 import { type BoxId, pathOf } from './ids.ts'
-import { apiUrl, type BoxServer, look } from './server.ts'
+import { type BoxServer, look } from './server.ts'
 
 const SERVICE = 'Box'
 
 /** The content of a file, from the address that Box gives out for it. */
 export async function downloadFile(server: BoxServer, about: BoxId, call: DownloadCall): Promise<Download> {
   if (about.type === 'folder') throw failure('OBJECT_NOT_FOUND')
-  if (call.exportAs !== undefined) {
-    throw new StorageError('INVALID_REQUEST', 'The object cannot be had in this format.')
-  }
+  if (call.exportAs !== undefined) throw noSuchFormat()
   return downloadNewest(
     SERVICE,
     () => look(server, about, call, 'OBJECT_NOT_FOUND'),
@@ -39,7 +36,8 @@ export async function downloadFile(server: BoxServer, about: BoxId, call: Downlo
             redirectHosts
           })
         },
-        refusal: (answer) => refusal(server, answer, call),
+        refusal: (answer) =>
+          server.client.refusal({ url: answer.url, signal: call.signal, missing: 'OBJECT_NOT_FOUND' }, answer),
         idleMs: server.timeouts.idleMs
       })
     }
@@ -51,7 +49,7 @@ export async function downloadFile(server: BoxServer, about: BoxId, call: Downlo
  * message.
  */
 async function contentUrl(server: BoxServer, about: BoxId, { signal }: DownloadCall): Promise<URL> {
-  const url = apiUrl(server, `${pathOf(about)}/content`)
+  const url = apiUrl(server.api, `${pathOf(about)}/content`)
   const ask = { url, signal, missing: 'OBJECT_NOT_FOUND', purpose: 'transfer', redirects: 'manual' } as const
   const answer = await server.client.exchange(ask)
   const { status, headers } = answer
@@ -76,10 +74,4 @@ function notReady(retryAfterMs: number | undefined): StorageError {
     cause: new Diagnosis('Box has not made the file ready for downloads yet'),
     ...(retryAfterMs !== undefined && { retryAfterMs })
   })
-}
-
-async function refusal({ timeouts }: BoxServer, answer: HttpAnswer, { signal }: DownloadCall): Promise<StorageError> {
-  const problem = await readProblem(answer, timeouts.idleMs)
-  signal.throwIfAborted()
-  return boxFailure('GET', answer, problem, 'OBJECT_NOT_FOUND')
 }

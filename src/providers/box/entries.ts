@@ -1,7 +1,7 @@
 import type { Entry, EntryKind } from '../../domain/entry.ts'
 import { failure } from '../shared/http-failure.ts'
 import { readIsoTime } from '../shared/iso-time.ts'
-import { asObject } from '../shared/read-json.ts'
+import { asObject, sizeOf } from '../shared/read-json.ts'
 import { UNKNOWN_FACTS } from '../shared/unknown-facts.ts'
 import { type BoxId, type BoxType, formatId, readId, ROOT } from './ids.ts'
 
@@ -42,7 +42,7 @@ export function boxEntry(item: BoxItem, folder?: BoxId): Entry {
     parentId: parentOf(about, item, folder),
     name,
     kind: kindOf(about, item),
-    size: isFile && typeof size === 'number' && Number.isSafeInteger(size) && size >= 0 ? size : null,
+    size: isFile ? sizeOf(size) : null,
     createdAt: timeOf(about, item, 'created_at'),
     modifiedAt: timeOf(about, item, 'modified_at'),
     version: isFile ? readEtag(item) : null,

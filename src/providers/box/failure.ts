@@ -58,7 +58,7 @@ export function boxFailure(
   // From where content is, which gets no token of ours: it says nothing of the grant.
   if (status === 401) return fail('ACCESS_DENIED')
   // "Not found" in another form than Box's says that we are talking to something else, not that an item is gone.
-  if (status === 404) return fail('PROVIDER_ERROR')
+  if (status === 404) return fail(type === 'error' && typeof code === 'string' ? missing : 'PROVIDER_ERROR')
   return httpFailure(method, answer, missing)
 }
 

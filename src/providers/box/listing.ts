@@ -1,12 +1,13 @@
 import type { EntryPage, IncompleteReason } from '../../domain/entry.ts'
 import type { ListCall } from '../../domain/storage-backend.ts'
+import { apiUrl } from '../shared/api-url.ts'
 import { failure } from '../shared/http-failure.ts'
 import { requireLimit } from '../shared/page-limit.ts'
 import { asObject } from '../shared/read-json.ts'
 import { readCursor, writeCursor } from './cursor.ts'
 import { boxEntry, type BoxItem, isActive, LISTED_FIELDS } from './entries.ts'
 import { type BoxId, formatId, parseFolderId, pathOf } from './ids.ts'
-import { apiUrl, type BoxServer } from './server.ts'
+import type { BoxServer } from './server.ts'
 
 /**
  * One page of a folder, by markers: offsets end at some 10,000 items. Behind several pages Box is asked once how many
@@ -37,7 +38,7 @@ async function readPage(
   marker: string | undefined,
   { signal, limit }: ListCall
 ): Promise<{ readonly items: readonly BoxItem[]; readonly marker: string | null }> {
-  const url = apiUrl(server, `${pathOf(folder)}/items`, {
+  const url = apiUrl(server.api, `${pathOf(folder)}/items`, {
     usemarker: 'true',
     limit: String(limit),
     fields: LISTED_FIELDS,
@@ -54,7 +55,7 @@ async function readPage(
 
 /** How many items a folder has, or a few more: that is what Box promises of the count, which only offsets tell. */
 async function countItems(server: BoxServer, folder: BoxId, { signal }: ListCall): Promise<number> {
-  const url = apiUrl(server, `${pathOf(folder)}/items`, { limit: '1', offset: '0', fields: 'id' })
+  const url = apiUrl(server.api, `${pathOf(folder)}/items`, { limit: '1', offset: '0', fields: 'id' })
   const { total_count: total } = await server.client.json({ url, signal, missing: 'FOLDER_NOT_FOUND' })
   if (typeof total === 'number' && Number.isSafeInteger(total) && total >= 0) return total
   throw failure('PROVIDER_ERROR', 'Box does not say how many items a folder has')

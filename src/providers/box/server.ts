@@ -1,6 +1,7 @@
 import type { Egress } from '../../domain/egress.ts'
 import type { Timeouts } from '../../domain/ports.ts'
 import type { Call } from '../../domain/storage-backend.ts'
+import { apiUrl } from '../shared/api-url.ts'
 import { failure, type Missing } from '../shared/http-failure.ts'
 import type { RestClient } from '../shared/rest-client.ts'
 import { type BoxItem, fieldsOf, isActive } from './entries.ts'
@@ -21,16 +22,9 @@ export interface BoxServer {
   readonly timeouts: Timeouts
 }
 
-/** A URL of the API. */
-export function apiUrl({ api }: BoxServer, path: string, query: Readonly<Record<string, string>> = {}): URL {
-  const url = new URL(path, api)
-  for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value)
-  return url
-}
-
 /** Looks at one item. @throws StorageError `missing` where it is not there, or in the trash */
 export async function look(server: BoxServer, about: BoxId, { signal }: Call, missing: Missing): Promise<BoxItem> {
-  const url = apiUrl(server, pathOf(about), { fields: fieldsOf(about.type) })
+  const url = apiUrl(server.api, pathOf(about), { fields: fieldsOf(about.type) })
   const item = await server.client.json({ url, signal, missing })
   const { type, id } = readId(item)
   if (type !== about.type || id !== about.id) throw failure('PROVIDER_ERROR', 'Box told of another item than was asked')

@@ -143,6 +143,8 @@ export class UploadSession {
       } else if ('stored' in told) {
         return told.stored
       } else if (told.status === 202) {
+        // It may be done while we wait, and then refuse to do it again.
+        mayBeDone = true
         waits += 1
         this.#patience.restore()
         await this.#patience.pause(notFinished(), readRetryAfter(told.headers) ?? WAIT_MS)

@@ -1,5 +1,6 @@
 import { isStorageError, StorageError } from '../../domain/errors.ts'
 import type { UploadCall, UploadTarget } from '../../domain/storage-backend.ts'
+import { apiUrl } from '../shared/api-url.ts'
 import { requireName } from '../shared/file-name.ts'
 import { failure } from '../shared/http-failure.ts'
 import { asObject } from '../shared/read-json.ts'
@@ -7,7 +8,7 @@ import { readProblem } from '../shared/read-problem.ts'
 import { type BoxItem, readEtag } from './entries.ts'
 import { boxFailure } from './failure.ts'
 import { type BoxId, parseFolderId, parseId, readId } from './ids.ts'
-import { apiUrl, type BoxServer, look } from './server.ts'
+import { type BoxServer, look } from './server.ts'
 
 /** A file that is not there yet. */
 export interface NewFile {
@@ -81,7 +82,7 @@ export async function findNamesake(
 ): Promise<BoxItem | null> {
   const { client, timeouts } = server
   const method = 'OPTIONS'
-  const url = apiUrl(server, '/2.0/files/content')
+  const url = apiUrl(server.api, '/2.0/files/content')
   const json = { name, parent: { id: parent.id }, ...(size !== undefined && { size }) }
   const answer = await client.exchange({ method, url, signal, json, missing: 'FOLDER_NOT_FOUND' })
   if (answer.status === 200) {

@@ -7,7 +7,7 @@ import { failure } from '../shared/http-failure.ts'
 import { requireMediaType } from '../shared/media-type.ts'
 import { asObject } from '../shared/read-json.ts'
 import { readProblem } from '../shared/read-problem.ts'
-import { MAX_HELD_BYTES, type SizedBody, withSize } from '../shared/sized-body.ts'
+import { collect, MAX_HELD_BYTES, type SizedBody, withSize } from '../shared/sized-body.ts'
 import { chunksOf } from '../shared/upload-chunks.ts'
 import { uploadFrom } from '../shared/upload-source.ts'
 import { boxEntry, type BoxItem, fieldsOf } from './entries.ts'
@@ -145,12 +145,6 @@ function requireStored(item: BoxItem, destination: Destination, size: number, sh
 /** Composed or not: names are kept in one of the two forms. */
 function isSameName(name: unknown, expected: string): boolean {
   return typeof name === 'string' && name.normalize() === expected.normalize()
-}
-
-async function collect(stream: AsyncIterable<Buffer>): Promise<Buffer> {
-  const pieces: Buffer[] = []
-  for await (const piece of stream) pieces.push(piece)
-  return Buffer.concat(pieces)
 }
 
 /** The same bytes, which pass through a digest. */

@@ -1,8 +1,9 @@
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
 import type { HttpAnswer } from '../../domain/egress.ts'
 import type { ExportFormat } from '../../domain/entry.ts'
-import { StorageError } from '../../domain/errors.ts'
+import type { StorageError } from '../../domain/errors.ts'
 import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
+import { noSuchFormat } from '../shared/export-format.ts'
 import { failure } from '../shared/http-failure.ts'
 import { bodyOf, downloadKnown, downloadNewest, dropBody, lengthOf } from '../shared/known-media.ts'
 import { readProblem } from '../shared/read-problem.ts'
@@ -38,7 +39,7 @@ export async function downloadFile(server: DriveServer, about: DriveId, call: Do
 function formatOf(formats: readonly ExportFormat[], wanted: string | undefined): ExportFormat | null {
   if (wanted === undefined) return formats[0] ?? null
   const format = formats.find(({ mimeType }) => mimeType === wanted)
-  if (format === undefined) throw new StorageError('INVALID_REQUEST', 'The object cannot be had in this format.')
+  if (format === undefined) throw noSuchFormat()
   return format
 }
 

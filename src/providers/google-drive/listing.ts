@@ -1,8 +1,9 @@
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
 import type { Entry, EntryPage, IncompleteReason } from '../../domain/entry.ts'
-import { isStorageError, StorageError } from '../../domain/errors.ts'
+import { isStorageError } from '../../domain/errors.ts'
 import type { ListCall } from '../../domain/storage-backend.ts'
 import { failure } from '../shared/http-failure.ts'
+import { invalidCursor } from '../shared/json-cursor.ts'
 import { requireLimit } from '../shared/page-limit.ts'
 import { asObject } from '../shared/read-json.ts'
 import { type Place, readCursor, writeCursor } from './cursor.ts'
@@ -34,7 +35,7 @@ export async function listFolder(server: DriveServer, folderId: string | null, c
   const folder = await folderOf(server, folderId, call)
   const place = call.cursor === undefined ? null : readCursor(call.cursor, call.limit)
   if (place?.phase === 'drives' && (folder.id !== ROOT || call.kind !== undefined)) {
-    throw new StorageError('INVALID_CURSOR', 'This cursor does not belong to this listing.')
+    throw invalidCursor()
   }
   if (place?.phase === 'files') return filesPage(server, folder, place, call)
   if (folder.id === ROOT && call.kind === undefined) return rootPage(server, place, call)

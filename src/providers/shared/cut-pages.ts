@@ -4,6 +4,7 @@ import { LRUCache } from 'lru-cache'
 import type { Entry, EntryPage, FolderInfo, IncompleteReason } from '../../domain/entry.ts'
 import { StorageError } from '../../domain/errors.ts'
 import type { ListCall } from '../../domain/storage-backend.ts'
+import { invalidCursor } from './json-cursor.ts'
 
 /** A folder's whole content, from one answer of a provider that has no pages. */
 export interface WholeFolder {
@@ -107,6 +108,6 @@ function cut(
 
 function readCursor(cursor: string): { hash: string; offset: number } {
   const [, hash, offset] = CURSOR.exec(cursor) ?? []
-  if (hash === undefined) throw new StorageError('INVALID_CURSOR', 'This cursor does not belong to this listing.')
+  if (hash === undefined) throw invalidCursor()
   return { hash, offset: Number(offset) }
 }

@@ -8,8 +8,12 @@ import { StorageError } from '../../domain/errors.ts'
  */
 export function readJsonCursor<Place>(cursor: string, read: (items: readonly unknown[]) => Place | null): Place {
   const place = read(itemsOf(cursor))
-  if (place === null) throw new StorageError('INVALID_CURSOR', 'This cursor does not belong to this listing.')
+  if (place === null) throw invalidCursor()
   return place
+}
+
+export function invalidCursor(): StorageError {
+  return new StorageError('INVALID_CURSOR', 'This cursor does not belong to this listing.')
 }
 
 function itemsOf(cursor: string): readonly unknown[] {

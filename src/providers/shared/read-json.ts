@@ -18,6 +18,16 @@ export async function readJson({ body }: Pick<HttpAnswer, 'body'>): Promise<Read
   return asObject(value)
 }
 
+/** A text that says something; `null` for all else. */
+export function textOf(value: unknown): string | null {
+  return typeof value === 'string' && value !== '' ? value : null
+}
+
+/** A number of bytes; `null` for what can be none, or is not exact. */
+export function sizeOf(value: unknown): number | null {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : null
+}
+
 /** A property that should be an object; empty where it is none. */
 export function asObject(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}

@@ -36,12 +36,19 @@ export async function withSize(source: UploadSource, announced: number | undefin
       await file.append(piece)
     }
   } catch (error) {
-    await file?.close()
+    await file?.close().catch(() => {})
     throw error
   }
   if (file === null) return { size: source.count, stream: toAsync(held), close: async () => {} }
   const kept = file
   return { size: kept.size, stream: kept.read(), close: () => kept.close() }
+}
+
+/** All of a body that is small enough to be held. */
+export async function collect(stream: AsyncIterable<Buffer>): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  for await (const piece of stream) pieces.push(piece)
+  return Buffer.concat(pieces)
 }
 
 async function* toAsync(pieces: readonly Buffer[]): AsyncGenerator<Buffer> {

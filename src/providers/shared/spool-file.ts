@@ -20,7 +20,8 @@ export class SpoolFile {
     try {
       return new SpoolFile(await open(join(folder, 'body'), 'wx+', 0o600).catch(notKept))
     } finally {
-      await rm(folder, { recursive: true, force: true })
+      // A system that keeps the names of open files keeps this one, in a folder for this user alone.
+      await rm(folder, { recursive: true, force: true }).catch(() => {})
     }
   }
 

@@ -1,7 +1,7 @@
 import type { Entry } from '../../domain/entry.ts'
 
-/** An entry of which nothing is known but what it is. */
-export const UNKNOWN_FACTS = {
+/** An entry of which nothing is known but what it is. All entries share it: whoever changes one would change others. */
+export const UNKNOWN_FACTS = Object.freeze({
   parentId: null,
   driveId: null,
   mimeType: null,
@@ -10,10 +10,10 @@ export const UNKNOWN_FACTS = {
   modifiedAt: null,
   version: null,
   hash: null,
-  exportFormats: [],
+  exportFormats: Object.freeze([]),
   target: null,
   webUrl: null,
   thumbnailUrl: null,
   path: null,
-  can: { list: null, download: null, write: null }
-} as const satisfies Omit<Entry, 'id' | 'name' | 'kind'>
+  can: Object.freeze({ list: null, download: null, write: null })
+} as const satisfies Omit<Entry, 'id' | 'name' | 'kind'>)
