@@ -13,6 +13,7 @@ import type { FakeGraphNode } from './fake-graph-node.ts'
 import { FakeGraph } from './fake-graph.ts'
 import type { FakeOAuthOptions } from './fake-oauth-rules.ts'
 import type { FakeOAuth } from './fake-oauth.ts'
+import type { PageFault } from './fake-page-fault.ts'
 
 /** A cloud to walk through, with the authorization server that it believes. */
 export interface WalkedCloud {
@@ -32,6 +33,10 @@ export interface RunningCloud {
   readonly requests: readonly FakeCloudRequest[]
   /** What a file in the root holds. */
   readonly read: (name: string) => Buffer | undefined
+  /** From now on its pages go wrong like this; undefined: they do not. */
+  readonly misbehave: (fault: PageFault | undefined) => void
+  /** Whether it tells how many entries a folder has, so that one which is left out is missed. */
+  readonly tellsHowMany: boolean
   /** Answers the next request for a listing with 429. */
   readonly throttle: (retryAfterSeconds: number) => void
   /** Whether it has been told, by whatever means it has, that the access is over. */
@@ -45,8 +50,16 @@ interface Tree<Node extends { readonly name: string }> {
   read(node: Node): Buffer
 }
 
-function contentOf<Node extends { readonly name: string }>(tree: Tree<Node>) {
+interface Fake<Node extends { readonly name: string }> {
+  readonly tree: Tree<Node>
+  readonly knobs: { pageFault: PageFault | undefined }
+}
+
+function contentOf<Node extends { readonly name: string }>({ tree, knobs }: Fake<Node>) {
   return {
+    misbehave: (fault: PageFault | undefined) => {
+      knobs.pageFault = fault
+    },
     seed: (folder: string, files: ReadonlyMap<string, string>) => {
       const parent = tree.addFolder({ name: folder })
       const entries = [...files]
@@ -84,7 +97,8 @@ export const WALKED_CLOUDS: readonly WalkedCloud[] = [
         provider: oneDrive({ api: fake.url, contentHosts: [fake.contentUrl], server }),
         origins: [fake.url, fake.contentUrl, oauth.url],
         requests: fake.requests,
-        ...contentOf<FakeGraphNode>(fake.tree),
+        ...contentOf<FakeGraphNode>(fake),
+        tellsHowMany: true,
         throttle: (seconds) => {
           fake.failNext(1, tooMany(seconds), { path: /\/children$/ })
         },
@@ -110,7 +124,8 @@ export const WALKED_CLOUDS: readonly WalkedCloud[] = [
         provider: dropbox({ api: fake.url, content: fake.contentUrl, linkHosts: [fake.originOf('links')], server }),
         origins: [fake.url, fake.contentUrl, oauth.url],
         requests: fake.requests,
-        ...contentOf<FakeDropboxNode>(fake.tree),
+        ...contentOf<FakeDropboxNode>(fake),
+        tellsHowMany: false,
         throttle: (seconds) => {
           fake.failNext(1, tooMany(seconds), { path: /list_folder/ })
         },
@@ -134,7 +149,8 @@ export const WALKED_CLOUDS: readonly WalkedCloud[] = [
         provider: box({ api, upload, contentHosts: [contentUrl], server: oauth.server }),
         origins: [api, upload, contentUrl, oauth.url],
         requests: fake.requests,
-        ...contentOf<FakeBoxNode>(fake.tree),
+        ...contentOf<FakeBoxNode>(fake),
+        tellsHowMany: true,
         throttle: (seconds) => {
           fake.failNext(1, tooMany(seconds), { path: /\/items$/ })
         },
