@@ -1,17 +1,11 @@
 import type { AuthorizationServer } from '../domain/oauth.ts'
 import { defineProvider, type OAuthProvider } from '../domain/provider.ts'
 import { CAPABILITIES } from './dropbox/backend.ts'
-import { openDropbox } from './dropbox/open.ts'
+import { type DropboxPlaces, openDropbox } from './dropbox/open.ts'
 import { revokeToken } from './dropbox/revoke.ts'
 
-/** Where the service is. */
-export interface DropboxEndpoints {
-  /** The origin of all that is metadata. */
-  readonly api: string
-  /** The origin of content, up and down. */
-  readonly content: string
-  /** Where temporary links may lead, as `pinnedUrl` takes it. */
-  readonly linkHosts: readonly string[]
+/** Where the service is, and where its users sign in. */
+export interface DropboxEndpoints extends DropboxPlaces {
   readonly server: AuthorizationServer
 }
 

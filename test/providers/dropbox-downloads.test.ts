@@ -154,6 +154,10 @@ t.test('an export that breaks off, or is of no length, is no document', async (t
     fake.failNext(1, answers(200, { headers, body: 'half' }), EXPORT)
     await rejectsWith(t, backend.download(id, html), 'PROVIDER_ERROR', name)
   }
+  const whole = JSON.stringify({ export_metadata: { size: 4 }, file_metadata })
+  const coded = { 'dropbox-api-result': whole, 'content-length': 4, 'content-encoding': 'gzip' }
+  fake.failNext(1, answers(200, { headers: coded, body: 'half' }), EXPORT)
+  await rejectsWith(t, backend.download(id, html), 'PROVIDER_ERROR', 'compressed')
   fake.failNext(1, { status: 409, error: { '.tag': 'retry_error' } }, EXPORT)
   await rejectsWith(t, backend.download(id, html), 'PROVIDER_UNAVAILABLE')
   await until(() => fake.busy() === 0)

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import type { Entry } from '../../src/domain/entry.ts'
+import { isStorageError } from '../../src/domain/errors.ts'
 import type { ListCall, StorageBackend } from '../../src/domain/storage-backend.ts'
 import { withPageGuard } from '../../src/layers/with-page-guard.ts'
 import { startDropbox } from '../contract/harness/dropbox.ts'
@@ -113,6 +114,63 @@ t.test('a page that has changed where it was cut is not gone on with', async (t)
     before = part.next ?? ''
     await rejectsWith(t, list(backend, null, options()), 'CURSOR_EXPIRED')
   }
+})
+
+t.test('pages that are longer or shorter each time they are asked for show all once, or come to an end', async (t) => {
+  const { fake, tree, backend } = await startDropbox(t)
+  const names = tree.addFiles(17, (index) => ({ name: `file ${index}` })).map(({ name }) => name)
+  const extras = [0, 1, 4, 20]
+  const ends = { all: 0, expired: 0 }
+  const walk = async (limit: number) => {
+    const seen: string[] = []
+    let cursor: string | undefined
+    do {
+      const page = await list(backend, null, { limit, ...(cursor !== undefined && { cursor }) }).catch(
+        (error: unknown) => {
+          if (isStorageError(error, 'CURSOR_EXPIRED')) return null
+          throw error
+        }
+      )
+      t.equal(new Set(seen).size, seen.length, 'nothing twice')
+      if (page === null) return null
+      seen.push(...namesOf(page.entries))
+      cursor = page.next ?? undefined
+    } while (cursor !== undefined)
+    return seen
+  }
+  for (const first of extras) {
+    for (const second of extras) {
+      for (const third of extras) {
+        for (const limit of [2, 5, 16]) {
+          fake.knobs.nextExtras = Array.from({ length: 20 }, () => [first, second, third]).flat()
+          const seen = await walk(limit)
+          ends[seen === null ? 'expired' : 'all']++
+          if (seen !== null) t.same(seen.sort(), [...names].sort(), `${first}, ${second}, ${third} more than ${limit}`)
+        }
+      }
+    }
+  }
+  t.ok(ends.all > 12 && ends.expired > 12, JSON.stringify(ends))
+})
+
+t.test('what a page names twice is what it names last', async (t) => {
+  const { fake, backend } = await startDropbox(t)
+  const file = (id: string, path: string) => ({ '.tag': 'file', id: `id:${id}`, name: path, path_lower: `/${path}` })
+  const deleted = (path: string) => ({ '.tag': 'deleted', name: path, path_lower: `/${path}` })
+  const unmounted = { '.tag': 'file', id: 'id:u', name: 'unmounted' }
+  const says = (...entries: object[]) => {
+    fake.failNext(1, answers(200, { body: JSON.stringify({ entries, cursor: 'c', has_more: false }) }))
+  }
+  await list(backend, null)
+  says(file('a', 'x'), file('b', 'y'), unmounted, { ...unmounted, id: 'id:v' }, deleted('x'))
+  t.match(await list(backend, null), {
+    entries: [{ id: 'id:b' }, { id: 'id:u' }, { id: 'id:v' }],
+    complete: false,
+    reason: 'provider-partial'
+  })
+  says(deleted('x'), file('a', 'x'), file('b', 'y'), file('c', 'y'))
+  const ids = (await list(backend, null)).entries.map(({ id }) => id)
+  t.same(ids, ['id:a', 'id:c'])
 })
 
 t.test('a page that is cut may come in another order when it is asked for again', async (t) => {

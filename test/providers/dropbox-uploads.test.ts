@@ -143,6 +143,30 @@ t.test('a file is meant by its id, wherever it is by then', async (t) => {
   )
 })
 
+t.test('a folder that was made where its parent is not any more is not told as one in its parent', async (t) => {
+  const { fake, tree, backend, operations } = await startDropbox(t)
+  const parent = tree.addFolder({ name: 'parent' })
+  t.equal((await backend.createFolder!(parent.id, 'in time', call())).parentId, parent.id)
+  t.same(operations(), ['get_metadata', 'create_folder_v2', 'get_metadata'])
+  await backend.createFolder!(null, 'in the root', call())
+  t.same(operations(), ['create_folder_v2'])
+  let isMoved = false
+  fake.failNext(0, () => {}, {
+    matching: ({ path }) => {
+      if (path === '/2/files/create_folder_v2' && !isMoved) {
+        isMoved = true
+        tree.rename(parent, 'moved')
+      }
+      return false
+    }
+  })
+  await rejectsWith(t, backend.createFolder!(parent.id, 'late', call()), 'FOLDER_NOT_FOUND')
+  t.same(
+    (await listAll(backend, parent.id)).map(({ name }) => name),
+    ['in time']
+  )
+})
+
 t.test('a name in another case is the same file', async (t) => {
   const { tree, stores } = await startDropbox(t)
   const { id } = tree.addFile({ name: 'File.TXT', content: 'old' })

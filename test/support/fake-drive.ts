@@ -81,7 +81,11 @@ export class FakeDrive extends FakeCloud<DriveError> {
     const { authorization } = request.headers
     return {
       isTransfer: isTransfer(route),
-      ...(route.operation === 'upload.put' && { keep: (body) => { this.uploads.keep(request, body); } }),
+      ...(route.operation === 'upload.put' && {
+        keep: (body) => {
+          this.uploads.keep(request, body)
+        }
+      }),
       send: (response) => {
         this.#api.answer(route, request, response, this.#allowed(route, authorization))
       }

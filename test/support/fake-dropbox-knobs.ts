@@ -9,6 +9,8 @@ export interface FakeDropboxKnobs {
   pageFault: PageFault | undefined
   /** How much longer pages are than what was asked: the limit is only approximate. */
   extraPerPage: number
+  /** The same for each of the next pages, in turn: two askings of one cursor need not bring as much. */
+  nextExtras: number[]
   /** Which pages of a listing have nothing on them, and are followed by others. They count from 1. */
   emptyPages: readonly number[]
   /** So many downloads are reset, each after so many bytes of its content. */
@@ -37,6 +39,7 @@ export const newKnobs = (isTeam: boolean): FakeDropboxKnobs => ({
   quotaBytes: 2048 * MIB,
   pageFault: undefined,
   extraPerPage: 0,
+  nextExtras: [],
   emptyPages: [],
   cutDownloads: { times: 0, afterBytes: 0 },
   losesAnswers: 0,

@@ -70,11 +70,11 @@ export class FakeDropboxListings {
   }
 
   #page(view: DropboxView, progress: Progress, asked?: string): files.ListFolderResult {
-    const { emptyPages, extraPerPage, pageFault } = this.#knobs
+    const { emptyPages, extraPerPage, nextExtras, pageFault } = this.#knobs
     const { listing, start } = progress
     const page = progress.page + 1
     if (emptyPages.includes(page)) return this.#result([], { ...progress, page }, true)
-    const size = (listing.arg.limit ?? DEFAULT_LIMIT) + extraPerPage
+    const size = (listing.arg.limit ?? DEFAULT_LIMIT) + (nextExtras.shift() ?? extraPerPage)
     if (start === null) return this.#changes(view, { ...progress, page }, size)
     const { items, next } = pageOf(listing.places, start, size, pageFault)
     const entries = items.flatMap((place) => entryAt(view, listing.arg, place, listing.arg.include_deleted === true))

@@ -1,6 +1,7 @@
-import { Readable } from 'node:stream'
 import type { HttpAnswer } from '../../domain/egress.ts'
+import { isStorageError } from '../../domain/errors.ts'
 import type { Call } from '../../domain/storage-backend.ts'
+import { apiUrl } from '../shared/api-url.ts'
 import { failure, type Missing } from '../shared/http-failure.ts'
 import { asObject, readJson } from '../shared/read-json.ts'
 import { readProblem } from '../shared/read-problem.ts'
@@ -8,6 +9,8 @@ import type { Ask, RestClient } from '../shared/rest-client.ts'
 import { correctOffsetOf, dropboxFailure } from './failure.ts'
 import { headerSafeJson } from './header-json.ts'
 import { PathRoot } from './path-root.ts'
+import { undone } from './undone.ts'
+import { UploadBody } from './upload-body.ts'
 
 /** What Dropbox tells of something, unchecked. */
 export type Facts = Readonly<Record<string, unknown>>
@@ -49,7 +52,7 @@ export class DropboxClient {
   /** Asks about the user. @throws StorageError */
   async user(operation: string, { signal }: Call): Promise<Facts> {
     const { rest, api } = this.#options
-    const url = new URL(`/2/users/${operation}`, api)
+    const url = apiUrl(api, `/2/users/${operation}`)
     return await rest.json({ method: 'POST', url, json: null, signal, missing: 'OBJECT_NOT_FOUND' })
   }
 
@@ -60,7 +63,7 @@ export class DropboxClient {
 
   /** As `files`, with all of the answer. @throws StorageError */
   async ask(operation: string, arg: Facts, { signal, missing }: AskOptions): Promise<HttpAnswer> {
-    const url = new URL(`/2/files/${operation}`, this.#options.api)
+    const url = apiUrl(this.#options.api, `/2/files/${operation}`)
     return await this.#success({ method: 'POST', url, json: arg, signal, missing })
   }
 
@@ -71,18 +74,28 @@ export class DropboxClient {
     { signal, missing }: AskOptions,
     headers: Readonly<Record<string, string>> = {}
   ): Promise<HttpAnswer> {
-    const url = new URL(`/2/files/${operation}`, this.#options.content)
+    const url = apiUrl(this.#options.content, `/2/files/${operation}`)
     const all = { ...headers, 'dropbox-api-arg': headerSafeJson(arg) }
     return await this.#success({ method: 'POST', url, headers: all, purpose: 'transfer', signal, missing })
   }
 
-  /** Sends content. @throws StorageError `PROVIDER_UNAVAILABLE` also where nobody knows what became of it */
-  async upload(operation: string, arg: Facts, content: Content, { signal, missing }: AskOptions): Promise<Taken> {
-    const url = new URL(`/2/files/${operation}`, this.#options.content)
+  /**
+   * Sends content.
+   *
+   * @param content `null` where there is none yet: the answer is as quick as that to any question
+   * @throws StorageError `PROVIDER_UNAVAILABLE` also where nobody knows what became of it, see `isUndone`
+   */
+  async upload(
+    operation: string,
+    arg: Facts,
+    content: Content | null,
+    { signal, missing }: AskOptions
+  ): Promise<Taken> {
+    const url = apiUrl(this.#options.content, `/2/files/${operation}`)
     const headers = {
       'dropbox-api-arg': headerSafeJson(arg),
       'content-type': 'application/octet-stream',
-      'content-length': String(content.length)
+      'content-length': String(content?.length ?? 0)
     }
     const ask: Ask = { method: 'POST', url, headers, purpose: 'transfer', signal, missing }
     const answer = await this.#exchange(ask, content)
@@ -94,7 +107,8 @@ export class DropboxClient {
     }
     const correctOffset = answer.status === 409 ? correctOffsetOf(told) : null
     if (correctOffset !== null) return { correctOffset }
-    throw dropboxFailure('POST', answer, told, missing)
+    const refusal = dropboxFailure('POST', answer, told, missing)
+    throw answer.status === 409 ? undone(refusal) : refusal
   }
 
   async #success(ask: Ask): Promise<HttpAnswer> {
@@ -104,7 +118,7 @@ export class DropboxClient {
   }
 
   /** Makes a call, once more where paths begin elsewhere by now. */
-  async #exchange(ask: Ask, content?: Content): Promise<HttpAnswer> {
+  async #exchange(ask: Ask, content?: Content | null): Promise<HttpAnswer> {
     const root = await this.root.current(ask.signal)
     const answer = await this.#send(ask, root, content)
     if (answer.status !== 422) return answer
@@ -112,14 +126,27 @@ export class DropboxClient {
     return await this.#send(ask, await this.root.renewed(root, ask.signal), content)
   }
 
-  async #send(ask: Ask, root: string | null, content?: Content): Promise<HttpAnswer> {
+  async #send(ask: Ask, root: string | null, content?: Content | null): Promise<HttpAnswer> {
     const header = root === null ? {} : { 'dropbox-api-path-root': headerSafeJson({ '.tag': 'root', root }) }
-    const body = content === undefined ? {} : { body: bodyFor(content) }
-    return await this.#options.rest.exchange({ ...ask, headers: { ...ask.headers, ...header }, ...body })
+    const all = { ...ask, headers: { ...ask.headers, ...header } }
+    if (content === undefined) return await this.#options.rest.exchange(all)
+    if (content === null) return await this.#options.rest.exchange({ ...all, body: Buffer.alloc(0) })
+    return await this.#sendPieces(all, content.pieces)
   }
-}
 
-/** A stream, and so under no deadline of an answer: how long it takes is the network's business. */
-function bodyFor({ pieces, length }: Content): Buffer | Readable {
-  return length === 0 ? Buffer.alloc(0) : Readable.from(pieces, { objectMode: false })
+  /**
+   * Sends a stream, once more where the access token had ended: by then there is a new one. It is a stream where it has
+   * no bytes too: a file is made of it, or of what came before, and that may take a while.
+   */
+  async #sendPieces(ask: Ask, pieces: Content['pieces']): Promise<HttpAnswer> {
+    for (let tries = 1; ; tries++) {
+      const body = new UploadBody(pieces)
+      try {
+        return await this.#options.rest.exchange({ ...ask, body })
+      } catch (error) {
+        if (!body.isRefused || !isStorageError(error, 'PROVIDER_UNAVAILABLE')) throw error
+        if (tries === 2) throw failure('ACCESS_DENIED', 'Dropbox does not take the new access token either')
+      }
+    }
+  }
 }

@@ -1,13 +1,14 @@
 import type { HttpAnswer } from '../../domain/egress.ts'
-import { isStorageError, StorageError } from '../../domain/errors.ts'
+import { isStorageError } from '../../domain/errors.ts'
 import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
 import { rangeHeader } from '../shared/byte-range.ts'
 import { readDownloadSizes } from '../shared/download-sizes.ts'
+import { noSuchFormat } from '../shared/export-format.ts'
 import { failure } from '../shared/http-failure.ts'
 import { bodyOf, dropBody, lengthOf } from '../shared/known-media.ts'
-import { asObject } from '../shared/read-json.ts'
+import { asObject, sizeOf } from '../shared/read-json.ts'
 import type { Facts } from './client.ts'
-import { fileEntry, readBytes } from './entries.ts'
+import { fileEntry } from './entries.ts'
 import { type DropboxFormat, formatsOf } from './export-formats.ts'
 import { type DropboxServer, look } from './server.ts'
 
@@ -36,8 +37,7 @@ function fileDownload({ timeouts }: DropboxServer, id: string, answer: HttpAnswe
     throw failure('PROVIDER_ERROR', 'Dropbox sends something else than was asked for')
   const isPart = call.range !== undefined
   const sizes = readDownloadSizes(isPart ? (headers['content-range'] ?? '') : undefined, lengthOf(answer), call.range)
-  const isCoded = (headers['content-encoding'] ?? 'identity') !== 'identity'
-  if (status !== (isPart ? 206 : 200) || isCoded || sizes === null || (sizes.size ?? size) !== size) {
+  if (status !== (isPart ? 206 : 200) || isCoded(answer) || sizes === null || (sizes.size ?? size) !== size) {
     throw failure('PROVIDER_ERROR', 'Dropbox sends other bytes than were asked for')
   }
   const body = bodyOf(answer, sizes.expected ?? size, {
@@ -59,9 +59,10 @@ async function exportDocument(server: DropboxServer, id: string, call: DownloadC
   return keepOrDrop(answer, () => {
     const { export_metadata: told, file_metadata: file } = resultOf(answer)
     const { version, modifiedAt } = fileEntry(asObject(file), null)
-    const expected = readBytes(asObject(told)['size'])
+    const expected = sizeOf(asObject(told)['size'])
     const length = lengthOf(answer)
-    if (answer.status !== 200 || expected === null || (length !== null && length !== expected)) {
+    const isWhole = answer.status === 200 && !isCoded(answer) && (length === null || length === expected)
+    if (!isWhole || expected === null) {
       throw failure('PROVIDER_ERROR', 'Dropbox does not say how long a document is that it sends')
     }
     return {
@@ -83,7 +84,7 @@ function formatFor(facts: Facts, wanted: string | undefined): DropboxFormat {
   const format = formats.find(({ mimeType }) => wanted === undefined || mimeType === wanted)
   if (format !== undefined) return format
   if (wanted === undefined) throw failure('UNSUPPORTED', 'Dropbox names no format for it that is known here')
-  throw new StorageError('INVALID_REQUEST', 'The object cannot be had in this format.')
+  throw noSuchFormat()
 }
 
 /** What an answer with content says of it. @throws StorageError `PROVIDER_ERROR` */
@@ -93,6 +94,10 @@ function resultOf({ headers }: HttpAnswer): Facts {
   } catch {
     throw failure('PROVIDER_ERROR', 'Dropbox sends content without saying what it is')
   }
+}
+
+function isCoded({ headers }: HttpAnswer): boolean {
+  return (headers['content-encoding'] ?? 'identity') !== 'identity'
 }
 
 /** A body that is not handed out holds its connection for nothing. */

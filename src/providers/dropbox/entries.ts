@@ -1,7 +1,7 @@
 import type { Entry } from '../../domain/entry.ts'
 import { failure } from '../shared/http-failure.ts'
 import { readIsoTime } from '../shared/iso-time.ts'
-import { asObject } from '../shared/read-json.ts'
+import { asObject, sizeOf, textOf } from '../shared/read-json.ts'
 import { UNKNOWN_FACTS } from '../shared/unknown-facts.ts'
 import type { Facts } from './client.ts'
 import { formatsOf } from './export-formats.ts'
@@ -34,9 +34,9 @@ export function fileEntry(facts: Facts, parentId: string | null): Entry {
     ...commonFacts(facts, parentId),
     kind: isLink ? 'link' : 'file',
     // Of a document Dropbox tells a size that is not that of any export.
-    size: hasBytes ? readBytes(facts['size']) : null,
+    size: hasBytes ? sizeOf(facts['size']) : null,
     modifiedAt: readIsoTime(facts['server_modified']),
-    version: typeof rev === 'string' ? rev : null,
+    version: textOf(rev),
     hash: typeof hash === 'string' && SHA256.test(hash) ? { algorithm: 'dropbox-content-hash', value: hash } : null,
     exportFormats: formats.map(({ mimeType, extension }) => ({ mimeType, extension })),
     can: { list: false, download: hasBytes || formats.length > 0, write: mayWrite(facts) }
@@ -53,16 +53,12 @@ export function folderEntry(facts: Facts, parentId: string | null): Entry {
   }
 }
 
-/** In bytes. */
-export function readBytes(value: unknown): number | null {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : null
-}
-
 function commonFacts({ id, name, path_display: path }: Facts, parentId: string | null): Omit<Entry, 'kind'> {
-  if (!isId(id) || typeof name !== 'string' || name === '') {
+  const known = textOf(name)
+  if (!isId(id) || known === null) {
     throw failure('PROVIDER_ERROR', 'Dropbox told of something that has no id or no name')
   }
-  return { ...UNKNOWN_FACTS, id, parentId, name, path: typeof path === 'string' ? path : null }
+  return { ...UNKNOWN_FACTS, id, parentId, name: known, path: textOf(path) }
 }
 
 /** Dropbox tells of shared folders alone. */

@@ -9,8 +9,9 @@ import type { DropboxServer } from './server.ts'
 const LIFETIME_MS = 4 * 60 * 60_000
 
 /**
- * A temporary link. It lives for four hours, by Dropbox's clock and whatever was asked for, and has the browser save
- * the file.
+ * A temporary link. It lives for four hours, by Dropbox's clock and whatever was asked for. That it has the browser save
+ * the file, as our callers expect, Dropbox does not promise in so many words: only that it "should not be used to
+ * display content directly in the browser". Not verified against the service.
  *
  * @throws StorageError `INVALID_REQUEST` where a link that lives longer was not asked for
  */

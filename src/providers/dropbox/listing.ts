@@ -67,14 +67,30 @@ async function ask({ client }: DropboxServer, id: string | null, place: Place, c
       ? await client.files('list_folder', { path: id ?? '', ...SHOWN, limit: place.pageSize }, options)
       : await client.files('list_folder/continue', { cursor: place.token }, options)
   const { facts, cursor, hasMore } = requirePage(answer)
-  const there = facts.filter((each) => each['.tag'] !== 'deleted')
-  const entries = there.map((each) => toEntry(each, id))
+  const entries = lastOf(facts).map((each) => toEntry(each, id))
   return {
     entries: kind === undefined ? entries : entries.filter((entry) => entry.kind === kind),
     cursor,
     hasMore,
-    hasDeleted: there.length < facts.length
+    hasDeleted: facts.some(isDeleted)
   }
+}
+
+/** What a page leaves of its paths: of one that it names again, the last counts. */
+function lastOf(facts: readonly Facts[]): readonly Facts[] {
+  const last = new Map<unknown, Facts>()
+  for (const each of facts) {
+    const path = each['path_lower']
+    // What is mounted nowhere has no path.
+    const key = typeof path === 'string' ? path : each
+    last.delete(key)
+    last.set(key, each)
+  }
+  return [...last.values()].filter((each) => !isDeleted(each))
+}
+
+function isDeleted({ '.tag': tag }: Facts): boolean {
+  return tag === 'deleted'
 }
 
 const SHOWN = {

@@ -8,15 +8,18 @@ import { dropboxFailure } from './failure.ts'
 import { withMissingScope } from './missing-scope.ts'
 
 /** Where Dropbox is. */
-export interface Places {
+export interface DropboxPlaces {
+  /** The origin of all that is metadata. */
   readonly api: string
+  /** The origin of content, up and down. */
   readonly content: string
+  /** Where temporary links may lead, as `pinnedUrl` takes it. */
   readonly linkHosts: readonly string[]
 }
 
 /** Makes no call: where the paths of the account begin is asked before the first that needs it. */
 export function openDropbox(
-  { api, content, linkHosts }: Places,
+  { api, content, linkHosts }: DropboxPlaces,
   { accessTokens, egress, timeouts }: OAuthOpenContext
 ): StorageBackend {
   const origins = [new URL(api).origin, new URL(content).origin]

@@ -1,10 +1,9 @@
 import { untilAborted } from '../../domain/until-aborted.ts'
 import { failure } from '../shared/http-failure.ts'
 import { asObject } from '../shared/read-json.ts'
+import type { Facts } from './client.ts'
 
 const NAMESPACE = /^[\w:-]{1,100}$/
-
-type Facts = Readonly<Record<string, unknown>>
 
 /**
  * Where paths begin. For members of a team that has a space of its own that is not their own folder, which is all that

@@ -3,6 +3,7 @@ import type { UploadCall } from '../../domain/storage-backend.ts'
 import type { Patience } from '../shared/patience.ts'
 import type { Facts } from './client.ts'
 import { type DropboxServer, look } from './server.ts'
+import { isUndone } from './undone.ts'
 import type { Destination } from './upload-target.ts'
 
 /** A file that is to be made, all of which has come. */
@@ -15,8 +16,9 @@ export interface Whole {
 
 /**
  * Makes a file, once. Where an answer was lost, the file may be there: it is looked for before Dropbox is asked again,
- * and where Dropbox then says that there is something already. What has our content is taken for ours; of two who
- * create the same content under one name at once, and of whom one loses an answer, both are told that they did.
+ * and where Dropbox then says that there is something already. What has our content, and was not there before, is taken
+ * for ours. With a condition that is wrong in one case alone: of two who write the same content at the same time, and of
+ * whom one loses an answer, both are told that they did. Without one, what has our content is what was asked for.
  *
  * @param commit asks for it; `null` where Dropbox wants to be asked once more
  */
@@ -38,8 +40,7 @@ export async function commitOnce(
         if (made !== null) return made
       }
       await patience.outlive(error)
-      // Of a throttle it is known that nothing was done.
-      isDoubtful ||= !isStorageError(error, 'PROVIDER_THROTTLED')
+      isDoubtful ||= !isUndone(error)
     }
   }
 }
@@ -55,6 +56,6 @@ async function findStored(
     throw error
   })
   if (facts === null || facts['size'] !== size || facts['content_hash'] !== hash) return null
-  // The version that was to be replaced may have had the same content.
-  return call.ifMatch === undefined || facts['rev'] !== call.ifMatch ? facts : null
+  // The version that was there before may have had the same content.
+  return facts['rev'] === destination.before ? null : facts
 }

@@ -55,8 +55,7 @@ export class UploadSession {
   }
 
   async #begin(): Promise<string> {
-    const nothing = { pieces: [], length: 0 }
-    const taken = await this.#server.client.upload('upload_session/start', { close: false }, nothing, this.#options)
+    const taken = await this.#server.client.upload('upload_session/start', { close: false }, null, this.#options)
     const id = 'facts' in taken ? taken.facts['session_id'] : undefined
     if (typeof id !== 'string' || id === '') throw failure('PROVIDER_ERROR', 'Dropbox began an upload without a name')
     return id

@@ -20,6 +20,8 @@ export interface Destination {
   readonly parentId: string | null
   /** What it means that there is nothing at its path. */
   readonly missing: Missing
+  /** The version that was there before; `null` where there was none, or nobody has looked. */
+  readonly before: string | null
   /** What Dropbox takes for where something goes, and what may be there ("CommitInfo", "WriteMode"). */
   readonly commit: Facts
   /** Whether an entry is what should have been written. */
@@ -50,14 +52,12 @@ async function overObject(server: DropboxServer, id: string, call: UploadCall): 
   })
   if (facts['.tag'] === 'folder') throw new StorageError('INVALID_REQUEST', 'A folder has no content of its own.')
   if (ifNoneMatch === '*') throw failure('ALREADY_EXISTS')
-  const { kind, size, version } = fileEntry(facts, null)
-  if (ifMatch !== undefined && version !== ifMatch) throw failure('PRECONDITION_FAILED')
-  if (kind !== 'file' || size === null)
-    throw failure('UNSUPPORTED', 'What is no file of bytes cannot be replaced by one')
+  const before = requireReplaceable(facts, ifMatch)
   return {
     path,
     parentId: await parentIdOf(server, facts, call),
     missing: 'OBJECT_NOT_FOUND',
+    before,
     commit: commitOf(path, call),
     isIt: (entry) => entry.id === id
   }
@@ -77,9 +77,39 @@ async function underName(
     path,
     parentId,
     missing: 'FOLDER_NOT_FOUND',
+    before: await meetCondition(server, path, call),
     commit: commitOf(path, call),
     isIt: (entry) => isSameName(entry.name, name)
   }
+}
+
+/**
+ * Looks at a name, where there is a condition on what has it: after an answer that was lost, what was there before could
+ * not be told from what was stored.
+ *
+ * @returns the version that is to be replaced, or `null`
+ */
+async function meetCondition(server: DropboxServer, path: string, call: UploadCall): Promise<string | null> {
+  const { ifMatch, ifNoneMatch } = call
+  if (ifMatch === undefined && ifNoneMatch === undefined) return null
+  const facts = await look(server, path, call, 'FOLDER_NOT_FOUND').catch((error: unknown) => {
+    if (isStorageError(error, 'FOLDER_NOT_FOUND')) return null
+    throw error
+  })
+  if (ifMatch !== undefined) {
+    if (facts === null || facts['.tag'] === 'folder') throw failure('PRECONDITION_FAILED')
+    return requireReplaceable(facts, ifMatch)
+  }
+  if (facts !== null) throw failure('ALREADY_EXISTS')
+  return null
+}
+
+/** @returns its version @throws StorageError `PRECONDITION_FAILED`, `UNSUPPORTED` */
+function requireReplaceable(facts: Facts, ifMatch: string | undefined): string | null {
+  const { kind, size, version } = fileEntry(facts, null)
+  if (ifMatch !== undefined && version !== ifMatch) throw failure('PRECONDITION_FAILED')
+  if (kind === 'file' && size !== null) return version
+  throw failure('UNSUPPORTED', 'What is no file of bytes cannot be replaced by one')
 }
 
 /** A version of nobody: Dropbox would call it a mistake. */
