@@ -230,7 +230,10 @@ t.test('personal accounts', async (t) => {
   t.equal(json.file?.hashes?.sha1Hash, sha1(Buffer.from('abc')).toUpperCase())
   t.equal(json.lastModifiedDateTime, modified.toISOString())
   t.equal((await put(`/me/drive/items/${file.id}/content`, 'new', { 'if-match': String(json.eTag) })).status, 200)
-  t.equal((await put(`/me/drive/items/${file.id}/content`, 'no', { 'if-match': `"${json.eTag}"` })).status, 412)
+  t.equal((await put(`/me/drive/items/${file.id}/content`, 'no', { 'if-match': 'aOther' })).status, 412)
+  t.match(takeMistakes(fake), [])
+  t.equal((await put(`/me/drive/items/${file.id}/content`, 'no', { 'if-match': `"${json.eTag}"` })).status, 400)
+  t.match(takeMistakes(fake), [/^the tag ".*" in if-match$/])
   t.ok(json[DOWNLOAD_URL]?.startsWith(`${contentUrl}/y4m`))
   t.equal((await go(json[DOWNLOAD_URL]!)).text, 'new')
   const url = await begin('/me/drive/root:/b:', { fileSize: 1 })
@@ -307,7 +310,7 @@ t.test('what nobody should ask is a mistake', async (t) => {
     ['the header if-match', () => send(item, { headers: { 'if-match': '*' } })],
     ['the header if-none-match', () => send(`${root}/children`, { headers: { 'if-none-match': '*' } })],
     ['the header cookie', () => send(item, { headers: { cookie: 'a=b' } })],
-    ['the tag abc in if-match', () => put(`${item}/content`, '', { 'if-match': 'abc' })],
+    ['the tag {abc},1 in if-match', () => put(`${item}/content`, '', { 'if-match': '{abc},1' })],
     ['no content-type', () => send(`${item}/content`, { method: 'PUT', body: '' })],
     ['the content-type text/plain', () => post(create, {}, { 'content-type': 'text/plain' })],
     ['4 bytes without a session', () => put(`${item}/content`, '1234')],

@@ -355,7 +355,8 @@ t.test('a download', async (t) => {
     t.equal((await go(url)).text, '0123456789')
     fake.expireDownloadUrls()
     t.match(await go(url), { status: 401, code: 'unauthenticated' })
-    const { json } = await send(`/me/drive/items/${id}?$select=id,${DOWNLOAD_URL}`)
+    t.notOk(DOWNLOAD_URL in (await send(`/me/drive/items/${id}?$select=id,${DOWNLOAD_URL}`)).json)
+    const { json } = await send(`/me/drive/items/${id}`)
     t.equal((await go(json[DOWNLOAD_URL]!)).text, '0123456789')
     t.not(json[DOWNLOAD_URL], (await send(`/me/drive/items/${id}`)).json[DOWNLOAD_URL])
     t.notOk(DOWNLOAD_URL in (await send(`/me/drive/items/${id}?$select=id`)).json)
@@ -376,6 +377,25 @@ t.test('a download', async (t) => {
     t.match(await send(`/me/drive/root:/denied`), { status: 403, code: 'accessDenied' })
     t.match(await send(`/me/drive/items/${folder.id}/content`), { status: 400, code: 'invalidRequest' })
   })
+})
+
+t.test('is as unkind as Microsoft', async (t) => {
+  const { fake, ownId, go, send } = await askGraph(t)
+  const { id } = fake.tree.addFile({ name: 'a.heic', content: 'abc', listedSize: 7 })
+  const { json } = await send(`/me/drive/items/${id}`)
+  t.equal(json.size, 7)
+  t.equal((await go(json[DOWNLOAD_URL]!)).text, 'abc')
+  t.match((await send('/me/drive/root')).json.parentReference, { path: '/drive/root:' })
+  fake.knobs.hidesDownloadUrl = true
+  t.notOk(DOWNLOAD_URL in (await send(`/me/drive/items/${id}`)).json)
+  fake.tree.addSite({ name: 'Team' })
+  t.match((await send('/sites?search=*')).json.value, [{ name: 'Team', displayName: 'Team' }])
+  t.strictSame((await send('/sites?search=*&$select=name,displayName')).json.value, [{ name: 'Team' }])
+  fake.knobs.noDrive = { code: 'BadRequest' }
+  t.match(await send('/me/drive?$select=id'), { status: 400, code: 'BadRequest' })
+  t.match(await send('/me/drive/root/children'), { status: 400, code: 'BadRequest' })
+  t.equal((await send('/me')).status, 200)
+  t.equal((await send(`/drives/${ownId}/root`)).status, 200)
 })
 
 t.test('fails as a test wants', async (t) => {

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import { idOf, openOneDrive } from '../contract/harness/onedrive.ts'
 import { call, rejectsWith } from '../contract/suite/arrange.ts'
-import { answers, htmlPage, redirects, resets } from '../support/dav-faults.ts'
+import { answers, cutsShort, htmlPage, redirects, resets } from '../support/dav-faults.ts'
 import { FAKE_GRAPH_TOKEN, FakeGraph, type FakeGraphOptions } from '../support/fake-graph.ts'
 import { readBody } from '../support/read-body.ts'
 import { until } from '../support/until.ts'
@@ -92,7 +93,7 @@ t.test('what is refused at the address is what it is', async (t) => {
   await rejectsWith(t, backend.download(idOf(file), call()), 'PROVIDER_ERROR', 'not found, and not by Graph')
 })
 
-t.test('an address elsewhere, or none, is not asked', async (t) => {
+t.test('an address elsewhere, or that is none, is not asked', async (t) => {
   const other = await FakeGraph.start(t)
   const { fake, tree, backend } = await start(t)
   const file = tree.addFile({ name: 'a', content: 'content' })
@@ -104,8 +105,7 @@ t.test('an address elsewhere, or none, is not asked', async (t) => {
     fake.contentUrl.replace('//', '//user:password@'),
     '/x',
     '',
-    7,
-    undefined
+    7
   ]) {
     fake.failNext(1, json({ ...item, [ADDRESS]: url }))
     const error = await backend.download(idOf(file), call()).catch((error: unknown) => error)
@@ -124,19 +124,97 @@ t.test('a download that is cut off breaks', async (t) => {
   await rejectsWith(t, readBody(body), 'PROVIDER_UNAVAILABLE')
 })
 
-t.test('a version that comes between is looked at once more', async (t) => {
-  const { fake, tree, backend } = await start(t)
-  const file = tree.addFile({ name: 'a', content: 'first' })
-  fake.failNext(0, () => {}, {
-    ...CONTENT,
-    matching: () => {
-      if (file.revision === 1) tree.write(file, 'second, and longer')
-      return false
+t.test('an address that items do not tell is asked for, and is a secret too', async (t) => {
+  for (const kind of ['business', 'personal'] as const) {
+    const { fake, tree, backend, textOf } = await start(t, { kind })
+    const file = tree.addFile({ name: 'a', content: 'content' })
+    fake.knobs.hidesDownloadUrl = true
+    t.equal(await textOf(idOf(file)), 'content')
+    t.match(fake.requests, [{ method: 'GET' }, { path: /\/content$/, headers: { range: undefined } }, CONTENT])
+    t.equal(fake.requests.length, 3)
+    t.equal(fake.requests[2]?.headers['authorization'], undefined)
+    const { body } = await backend.download(idOf(file), { ...call(), range: { start: 2, end: 4 } })
+    t.equal((await readBody(body)).toString(), 'nte')
+    fake.failNext(1, answers(410), CONTENT)
+    t.equal(await textOf(idOf(file)), 'content', 'it has lapsed')
+    const asked = { path: /\/content$/ }
+    for (const [fault, code] of [
+      [redirects('https://example.com/x'), 'PROVIDER_ERROR'],
+      [answers(302), 'PROVIDER_ERROR'],
+      [answers(200, { body: 'content' }), 'PROVIDER_ERROR'],
+      [{ code: 'itemNotFound' }, 'OBJECT_NOT_FOUND'],
+      [{ code: 'malwareDetected' }, 'ACCESS_DENIED']
+    ] as const) {
+      fake.failNext(1, fault, asked)
+      await rejectsWith(t, backend.download(idOf(file), call()), code)
     }
-  })
-  const download = await backend.download(idOf(file), call())
-  t.equal((await readBody(download.body)).toString(), 'second, and longer')
-  t.match(download, { size: 18, etag: /,2$/ })
+  }
+})
+
+t.test('the size is that of what comes, whatever the item tells', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const content = randomBytes(1000)
+  for (const listedSize of [0, 900, 1100]) {
+    const file = tree.addFile({ name: `${listedSize}.heic`, content, listedSize })
+    const whole = await backend.download(idOf(file), call())
+    t.match(whole, { size: 1000, range: null })
+    t.ok((await readBody(whole.body)).equals(content))
+    for (const [range, start, end] of [
+      [{ start: 0, end: 0 }, 0, 0],
+      [{ start: 950 }, 950, 999],
+      [{ start: 990, end: 5000 }, 990, 999],
+      [{ suffix: 100 }, 900, 999],
+      [{ suffix: 5000 }, 0, 999]
+    ] as const) {
+      const part = await backend.download(idOf(file), { ...call(), range })
+      t.match(part, { size: 1000, range: { start, end } })
+      t.ok((await readBody(part.body)).equals(content.subarray(start, end + 1)))
+    }
+    t.equal(fake.requests.at(-1)?.headers['range'], 'bytes=-5000')
+    const beyond = backend.download(idOf(file), { ...call(), range: { start: 1000 } })
+    await rejectsWith(t, beyond, 'RANGE_NOT_SATISFIABLE', `where ${listedSize} are told`)
+  }
+})
+
+t.test('a body without a length is whole where its end is seen', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const file = tree.addFile({ name: 'a', content: 'content' })
+  const unending = (isChunked: boolean) => (_request: unknown, response: ServerResponse) => {
+    response.useChunkedEncodingByDefault = isChunked
+    response.writeHead(200).write('content')
+    response.end()
+  }
+  fake.failNext(1, unending(true), CONTENT)
+  const { body, size } = await backend.download(idOf(file), call())
+  t.equal(size, null)
+  t.equal((await readBody(body)).toString(), 'content')
+  fake.failNext(1, unending(false), CONTENT)
+  await rejectsWith(t, backend.download(idOf(file), call()), 'PROVIDER_ERROR')
+  fake.failNext(1, cutsShort({ content: 'content', afterBytes: 3, framing: 'chunked' }), CONTENT)
+  const cut = await backend.download(idOf(file), call())
+  await rejectsWith(t, readBody(cut.body), 'PROVIDER_UNAVAILABLE')
+  fake.failNext(1, unending(true), CONTENT)
+  await rejectsWith(t, backend.download(idOf(file), { ...call(), range: { start: 0 } }), 'PROVIDER_ERROR')
+})
+
+t.test('all of a file where a range was asked for is taken if all was meant', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const file = tree.addFile({ name: 'a', content: 'content' })
+  const empty = tree.addFile({ name: 'empty' })
+  fake.knobs.ignoresRanges = true
+  for (const range of [{ start: 0 }, { start: 0, end: 6 }, { start: 0, end: 9 }, { suffix: 7 }, { suffix: 9 }]) {
+    const { body, ...facts } = await backend.download(idOf(file), { ...call(), range })
+    t.match(facts, { size: 7, range: { start: 0, end: 6 } }, JSON.stringify(range))
+    t.equal((await readBody(body)).toString(), 'content')
+  }
+  for (const range of [{ start: 0, end: 5 }, { start: 1 }, { suffix: 6 }]) {
+    await rejectsWith(t, backend.download(idOf(file), { ...call(), range }), 'PROVIDER_ERROR', JSON.stringify(range))
+  }
+  for (const range of [{ start: 0, end: 0 }, { start: 0 }, { suffix: 5 }]) {
+    await rejectsWith(t, backend.download(idOf(empty), { ...call(), range }), 'RANGE_NOT_SATISFIABLE')
+  }
+  await rejectsWith(t, backend.download(idOf(file), { ...call(), range: { start: 7 } }), 'RANGE_NOT_SATISFIABLE')
+  await until(() => fake.busy() === 0)
 })
 
 t.test('other bytes than were asked for are no download', async (t) => {
@@ -148,15 +226,14 @@ t.test('other bytes than were asked for are no download', async (t) => {
     other: answers(206, { headers: { 'content-range': 'bytes 1-3/7' }, body: 'ont' }),
     'no range': answers(206, { body: 'nte' }),
     compressed: answers(200, { headers: { 'content-encoding': 'gzip' }, body: 'content' }),
-    gone: answers(416),
     elsewhere: redirects('https://example.com/')
   })) {
-    fake.failNext(2, fault, CONTENT)
+    fake.failNext(1, fault, CONTENT)
     await rejectsWith(t, backend.download(idOf(file), { ...call(), range }), 'PROVIDER_ERROR', name)
-    fake.failNext(0, fault)
   }
-  fake.knobs.ignoresRanges = true
-  await rejectsWith(t, backend.download(idOf(file), { ...call(), range }), 'PROVIDER_ERROR', 'all of it')
+  fake.failNext(2, answers(416), CONTENT)
+  await rejectsWith(t, backend.download(idOf(file), { ...call(), range }), 'RANGE_NOT_SATISFIABLE')
+  await rejectsWith(t, backend.download(idOf(file), call()), 'PROVIDER_ERROR', 'no range was asked for')
   await until(() => fake.busy() === 0)
 })
 

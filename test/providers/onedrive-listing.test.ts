@@ -421,10 +421,119 @@ t.test('an answer that is no list is none of an empty folder', async (t) => {
   }
   fake.failNext(1, htmlPage(), { path: /children$/ })
   await rejectsWith(t, list(idOf(parent)), 'PROVIDER_ERROR', 'a page of a portal')
-  for (const value of [[{}], [{ id: 'a.example,b,c' }], [{ id: '', name: 'x' }], [{ id: '../x', name: 'x' }]]) {
-    fake.failNext(1, json({ value }), { path: '/v1.0/sites' })
-    await rejectsWith(t, list(null), 'PROVIDER_ERROR', 'a site without a name or an id')
+  fake.failNext(1, json({}), { path: '/v1.0/sites' })
+  await rejectsWith(t, list(null), 'PROVIDER_ERROR', 'no list of sites')
+})
+
+t.test(
+  'a site is called by the best that is told of it, and one that nobody could find again is left out',
+  async (t) => {
+    const { fake, tree, list, backend } = await start(t)
+    tree.addFile({ name: 'file' })
+    const id = 'a.example,b,c'
+    const webUrl = 'https://a.example/sites/x'
+    for (const [site, name] of [
+      [{ id, name: 'x', webUrl, displayName: 'X' }, 'X'],
+      [{ id, name: 'x', webUrl }, 'x'],
+      [{ id, name: '', webUrl }, webUrl],
+      [{ id }, id]
+    ] as const) {
+      fake.failNext(1, json({ value: [site] }), { path: '/v1.0/sites' })
+      t.same(namesOf((await list(null)).entries), [name, 'file'])
+    }
+    for (const bad of [null, {}, { id: '', name: 'x' }, { id: '../x', name: 'x' }]) {
+      const value = [{ id, name: 'x' }, bad]
+      fake.failNext(1, json({ value }), { path: '/v1.0/sites' })
+      const page = await list(null)
+      t.match(page, { complete: false, reason: 'provider-partial', next: null }, JSON.stringify(bad))
+      t.same(namesOf(page.entries), ['x', 'file'])
+    }
+    const [first, second] = [tree.addSite({ name: 'first' }), tree.addSite({ name: 'second' })]
+    fake.failNext(1, json({ value: [{}], '@odata.nextLink': `${fake.url}/v1.0/sites?search=*&$top=1&$skiptoken=x` }), {
+      path: '/v1.0/sites'
+    })
+    const page = await list(null, { limit: 1 })
+    t.match(page, { entries: [], complete: false, reason: 'more' })
+    fake.failNext(1, json({ value: [{ id: first.id, displayName: 'first' }] }), { path: '/v1.0/sites' })
+    const next = await list(null, { limit: 1, cursor: page.next ?? '' })
+    const last = await list(null, { limit: 1, cursor: next.next ?? '' })
+    t.match(last, { complete: false, reason: 'provider-partial', next: null }, 'and told at the end')
+    fake.failNext(1, json({ id: '../x', name: 'x' }), { path: /\/sites\/./ })
+    await rejectsWith(t, backend.stat(`site:${second.id}`, call()), 'PROVIDER_ERROR')
   }
+)
+
+t.test('who has no drive has a root, with the sites alone', async (t) => {
+  for (const noDrive of [{ code: 'itemNotFound' }, { code: 'accessDenied' }, { code: 'BadRequest' }]) {
+    const { fake, tree, list, backend, asked } = await start(t)
+    fake.knobs.noDrive = noDrive
+    for (const kind of ['file', 'folder'] as const) {
+      const { backend: cold } = await openOneDrive(t, fake)
+      t.match(await cold.listFolder(null, { ...call(), limit: 10, kind }), { entries: [], complete: true })
+    }
+    const site = tree.addSite({ name: 'Team' })
+    tree.addSite({ name: 'Other' })
+    const library = tree.addDrive({ name: 'Documents', site })
+    asked()
+    t.match(await list(null), { folder: { id: 'root' }, complete: true, next: null })
+    t.same(namesOf((await list(null)).entries), ['Team', 'Other'])
+    const drives = asked().filter(({ path }) => path.startsWith('/v1.0/me/drive'))
+    t.equal(drives.length, 1, 'it is asked for once')
+    const pages = await walk(backend, null, 1)
+    t.same(namesOf(pages.flatMap(({ entries }) => entries)), ['Team', 'Other'])
+    t.match(await list(`${library.driveId}/root`), { entries: [], complete: true })
+    t.match(await backend.account(call()), { name: 'me', quota: null })
+    fake.knobs.noDrive = undefined
+    t.match((await backend.account(call())).quota, { used: 0 })
+    tree.addFile({ name: 'file' })
+    t.same(namesOf((await list(null)).entries), ['Team', 'Other', 'file'], 'it has come')
+  }
+  const { fake, list } = await start(t)
+  fake.failNext(2, { code: 'InvalidAuthenticationToken' }, { path: '/v1.0/me/drive' })
+  await rejectsWith(t, list(null), 'ACCESS_DENIED', 'a token that is refused')
+  t.match(await list(null), { complete: true })
+  fake.failNext(1, answers(404, { body: '<html>' }), { path: '/v1.0/me/drive' })
+  const { backend: cold } = await openOneDrive(t, fake)
+  await rejectsWith(t, cold.listFolder(null, { ...call(), limit: 1 }), 'PROVIDER_ERROR', 'a page of a portal')
+})
+
+t.test('the root goes on by any of its names, in another process too', async (t) => {
+  const { fake, tree } = await start(t)
+  tree.addSite({ name: 'Team' })
+  tree.addSite({ name: 'Other' })
+  tree.addFiles(3, (index) => ({ name: `file ${index}` }))
+  const folder = tree.addFolder({ name: 'folder' })
+  const { driveId, id } = tree.root
+  const fresh = async () => (await openOneDrive(t, fake)).backend
+  for (const name of ['root', `${driveId}/root`, `${driveId}/${id}`]) {
+    for (const limit of [1, 2]) {
+      const names: string[] = []
+      let cursor: string | undefined
+      do {
+        const options = { ...call(), limit, ...(cursor !== undefined && { cursor }) }
+        const page = await (await fresh()).listFolder(name, options)
+        t.equal(page.folder.id, 'root')
+        names.push(...namesOf(page.entries))
+        cursor = page.next ?? undefined
+      } while (cursor !== undefined)
+      t.same(names, ['Team', 'Other', 'file 0', 'file 1', 'file 2', 'folder'], `${name}, ${limit} at a time`)
+    }
+  }
+  const { next } = await (await fresh()).listFolder(null, { ...call(), limit: 1 })
+  const other = (await fresh()).listFolder(idOf(folder), { ...call(), limit: 1, cursor: next ?? '' })
+  await rejectsWith(t, other, 'INVALID_CURSOR', 'the cursor of the root in a folder')
+})
+
+t.test('what the top of a drive says of a parent is not taken for the root', async (t) => {
+  const { tree, list, backend, asked } = await start(t)
+  const files = tree.addFiles(3, (index) => ({ name: `file ${index}` }))
+  const { next } = await list(null, { limit: 2 })
+  await list(null, { limit: 2, cursor: next ?? '' })
+  const { driveId, id } = tree.root
+  asked()
+  t.match(await list(`${driveId}/${id}`, { limit: 2 }), { folder: { id: 'root' } })
+  for (const { path } of asked()) t.match(path, /^\/v1\.0\/(?:sites|me\/drive\/root\/children)$/, 'it is known at once')
+  t.equal((await backend.stat(idOf(files[0]!), call())).parentId, 'root')
 })
 
 t.test('a cursor is of its listing, holds no secret and ends', async (t) => {

@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import type { StorageErrorCode } from '../../src/domain/errors.ts'
 import type { StorageBackend, UploadCall } from '../../src/domain/storage-backend.ts'
-import { idOf, NEW_FILE, openOneDrive, startUploading } from '../contract/harness/onedrive.ts'
+import { GOOD_TOKENS, idOf, NEW_FILE, openOneDrive, startUploading } from '../contract/harness/onedrive.ts'
 import { call, find, rejectsWith, required } from '../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../contract/suite/uploads.ts'
 import { answers, hangs, resets } from '../support/dav-faults.ts'
+import { openEgress } from '../support/egress.ts'
 import { FAKE_GRAPH_TOKEN, FakeGraph } from '../support/fake-graph.ts'
 import { until } from '../support/until.ts'
 
@@ -134,6 +136,124 @@ t.test('into a library of a site, over what is there, and by all names of the ro
   }
 })
 
+t.test('who writes without a condition hears that somebody else is writing', async (t) => {
+  const { fake, tree, backend, stores } = await startUploading(t)
+  const theirs = tree.addFile({ name: 'new.bin', content: 'theirs' })
+  for (const [bytes, begin] of [
+    [1, { method: 'PUT' }],
+    [5 * MIB, BEGIN],
+    [5 * MIB, FRAGMENT]
+  ] as const) {
+    for (const target of [NEW_FILE, { id: idOf(theirs) }]) {
+      for (const fault of [{ code: 'resourceModified', status: 409 }, { code: 'nameAlreadyExists' }]) {
+        fake.failNext(1, fault, begin)
+        const error = await upload(backend, target, piecesOf(randomBytes(bytes))).catch((error: unknown) => error)
+        t.match(error, { code: 'LOCKED', retryable: true }, fault.code)
+      }
+      const { version } = await backend.stat(idOf(theirs), call())
+      fake.failNext(1, { code: 'resourceModified', status: 409 }, begin)
+      const conditional = upload(backend, target, piecesOf(randomBytes(bytes)), { ifMatch: version ?? '' })
+      await rejectsWith(t, conditional, 'PRECONDITION_FAILED', 'who has one hears of it')
+    }
+    fake.failNext(1, { code: 'nameAlreadyExists' }, begin)
+    const nothing = { parentId: null, name: 'nothing' }
+    await rejectsWith(t, upload(backend, nothing, piecesOf(randomBytes(bytes))), 'LOCKED', 'it is not there yet')
+    fake.failNext(1, { code: 'nameAlreadyExists' }, begin)
+    const isNew = upload(backend, nothing, piecesOf(randomBytes(bytes)), { ifNoneMatch: '*' })
+    await rejectsWith(t, isNew, 'ALREADY_EXISTS')
+  }
+  await until(() => fake.uploads.open === 0)
+  await stores(Buffer.from('x'))
+})
+
+t.test('what goes into a shortcut goes to where it leads', async (t) => {
+  const { fake, tree, backend } = await startUploading(t)
+  const elsewhere = tree.addDrive({ name: 'of somebody' })
+  const folder = tree.addFolder({ name: 'shared folder', parent: elsewhere })
+  const file = tree.addFile({ name: 'shared.txt', parent: elsewhere, content: 'old' })
+  const toFolder = tree.addRemote({ name: 'to folder', target: folder })
+  const toFile = tree.addRemote({ name: 'to file', target: file })
+  const create = required(backend.createFolder?.bind(backend))
+  const made = await create(idOf(toFolder), 'made', call())
+  t.match(made, { parentId: idOf(folder), driveId: elsewhere.driveId })
+  t.same(await backend.stat(made.id, call()), made)
+  await rejectsWith(t, create(idOf(toFolder), 'made', call()), 'ALREADY_EXISTS')
+  await rejectsWith(t, create(idOf(toFile), 'x', call()), ['FOLDER_NOT_FOUND', 'INVALID_REQUEST'], 'into a file')
+  for (const bytes of [5, 5 * MIB]) {
+    const content = randomBytes(bytes)
+    const target = { parentId: idOf(toFolder), name: `a ${bytes}` }
+    const stored = await upload(backend, target, piecesOf(content))
+    t.match(stored, { parentId: idOf(folder), size: bytes })
+    t.ok(tree.read(stored.id.split('/')[1] ?? '').equals(content))
+    await rejectsWith(t, upload(backend, target, piecesOf(content), { ifNoneMatch: '*' }), 'ALREADY_EXISTS')
+    const over = upload(backend, { ...target, name: 'made' }, piecesOf(content))
+    await rejectsWith(t, over, 'ALREADY_EXISTS', 'over a folder in it')
+    const { version } = await backend.stat(idOf(file), call())
+    const options = { ifMatch: version ?? '' }
+    const replaced = await upload(backend, { id: idOf(toFile) }, piecesOf(content), options)
+    t.equal(replaced.id, idOf(file))
+    t.ok(tree.read(file).equals(content))
+    const again = upload(backend, { id: idOf(toFile) }, piecesOf(content), options)
+    await rejectsWith(t, again, 'PRECONDITION_FAILED')
+  }
+  const normal = tree.addFolder({ name: 'folder' })
+  const before = fake.requests.length
+  await upload(backend, { parentId: idOf(normal), name: 'x' }, piecesOf(Buffer.from('x')))
+  await create(idOf(normal), 'y', call())
+  t.equal(fake.requests.length - before, 2, 'what is no shortcut costs a call')
+  await required(backend.remove?.bind(backend))(idOf(toFile), call())
+  t.match(tree.recycleBin, [{ id: toFile.id }])
+  t.ok(tree.find(file.id, file.driveId), 'only the shortcut is removed')
+  tree.remove(folder)
+  await rejectsWith(t, create(idOf(toFolder), 'x', call()), 'FOLDER_NOT_FOUND', 'the target is gone')
+})
+
+t.test('a tag is sent as Microsoft gave it', async (t) => {
+  for (const [kind, form] of [
+    ['business', /^"c:\{[\w-]+\},\d+"$/],
+    ['personal', /^[\w-]+$/]
+  ] as const) {
+    const { fake, backend, stores } = await startUploading(t, { kind })
+    for (const bytes of [1, 5 * MIB]) {
+      const { id, version } = await stores(randomBytes(bytes))
+      await stores(randomBytes(bytes), { ifMatch: version ?? '' }, { id })
+      const again = upload(backend, { id }, piecesOf(randomBytes(bytes)), { ifMatch: version ?? '' })
+      await rejectsWith(t, again, 'PRECONDITION_FAILED', kind)
+      const before = fake.requests.length
+      for (const ifMatch of ['*', 'a,b', 'a,*', '"a"']) {
+        const wild = upload(backend, { id }, piecesOf(randomBytes(bytes)), { ifMatch })
+        await rejectsWith(t, wild, 'PRECONDITION_FAILED', ifMatch)
+      }
+      t.equal(fake.requests.length, before, 'no wildcard and no list is sent')
+    }
+    const tags = fake.requests.flatMap(({ headers }) => headers['if-match'] ?? [])
+    t.equal(tags.length, 4)
+    for (const tag of tags) t.match(tag, form)
+  }
+})
+
+t.test('a small file takes the time that it takes', async (t) => {
+  const fake = await FakeGraph.start(t)
+  const egress = openEgress({ timeouts: { totalMs: 300 } })
+  const { backend } = await openOneDrive(t, fake, GOOD_TOKENS, egress)
+  const slow: { isDone: boolean } = { isDone: false }
+  const body = { id: 'X', name: 'new.bin', size: 1, file: {}, parentReference: { driveId: fake.tree.root.driveId } }
+  fake.failNext(
+    1,
+    (_request, response) => {
+      void setTimeout(600).then(() => {
+        slow.isDone = true
+        response.writeHead(201).end(JSON.stringify(body))
+      })
+    },
+    { method: 'PUT' }
+  )
+  t.equal((await upload(backend, NEW_FILE, piecesOf(Buffer.from('x')))).size, 1)
+  t.ok(slow.isDone)
+  fake.failNext(1, answers(200, { body: '<html>' }), { method: 'PUT' })
+  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(Buffer.from('x'))), 'PROVIDER_ERROR', 'a page')
+})
+
 t.test('what the entry needs is asked before anything is written', async (t) => {
   const { fake, tree } = await startUploading(t)
   const library = tree.addDrive({ name: 'Documents', site: tree.addSite({ name: 'Team' }) })
@@ -251,6 +371,22 @@ t.test('a session that is gone has become no file that was there before, and non
   vanish()
   const nothing = { parentId: null, name: 'nothing' }
   await rejectsWith(t, upload(backend, nothing, piecesOf(content)), 'PROVIDER_UNAVAILABLE', 'nothing')
+  // Somebody else's, who has changed it meanwhile: it was there, and a new one was wanted.
+  const theirs = tree.addFile({ name: 'theirs', created: new Date('2026-01-01T00:00:00Z') })
+  tree.rename(theirs, 'moved')
+  const isNew = { parentId: null, name: 'theirs' }
+  fake.failNext(
+    1,
+    (_request, response) => {
+      tree.rename(theirs, 'theirs')
+      tree.write(theirs, content)
+      fake.expireUploadSessions()
+      response.socket?.destroy()
+    },
+    FRAGMENT
+  )
+  const made = upload(backend, isNew, piecesOf(content), { ifNoneMatch: '*' })
+  await rejectsWith(t, made, 'PROVIDER_UNAVAILABLE', 'changed, and not made')
   fake.expireUploadSessions()
   tree.write(tree.children()[0] ?? '', randomBytes(11 * MIB))
   fake.failNext(1, answers(404), { ...FRAGMENT })
@@ -278,7 +414,7 @@ t.test('an upload ends where Microsoft takes nothing any more', async (t) => {
     ends({ code: 'quotaLimitReached' }, 'QUOTA_EXCEEDED'),
     ends({ code: 'accessDenied' }, 'ACCESS_DENIED'),
     ends({ code: 'unauthenticated' }, 'ACCESS_DENIED'),
-    ends({ code: 'nameAlreadyExists' }, 'ALREADY_EXISTS'),
+    ends({ code: 'nameAlreadyExists' }, 'LOCKED'),
     ends({ code: 'itemNotFound' }, 'PROVIDER_UNAVAILABLE'),
     ends(answers(410), 'PROVIDER_UNAVAILABLE'),
     ends(json({ nextExpectedRanges: ['99999999-'] }, 202), 'PROVIDER_ERROR'),

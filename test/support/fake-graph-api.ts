@@ -48,6 +48,8 @@ export class FakeGraphApi {
   }
 
   answer(route: GraphRoute, request: FakeCloudRequest, response: ServerResponse, caller: GraphCaller): void {
+    const { noDrive } = this.#state.knobs
+    if (noDrive !== undefined && /^\/v1\.0\/me\/drive(?:\/|$)/.test(request.path)) throw new GraphFailure(noDrive)
     const call = new GraphCall(route, request, response, this.#state.tree, caller)
     switch (route.operation) {
       case 'me.get':

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { CloudFailure } from './fake-cloud.ts'
+import type { GraphKind } from './fake-graph-node.ts'
 import { sendJson } from './fake-login-flow.ts'
 
 /** What an error says, in Graph's words. What is not said here has the value that Graph gives for the code. */
@@ -8,6 +9,8 @@ export interface GraphError {
   readonly code: string
   readonly status?: number
   readonly message?: string
+  /** The more exact one, inside. */
+  readonly innerCode?: string
   readonly headers?: OutgoingHttpHeaders
 }
 
@@ -16,6 +19,7 @@ export interface GraphErrorBody {
     readonly code: string
     readonly message: string
     readonly innerError: {
+      readonly code?: string
       readonly date: string
       readonly 'request-id': string
       readonly 'client-request-id': string
@@ -55,6 +59,7 @@ const KNOWN: Readonly<Record<string, KnownError>> = {
   resourceModified: { status: 412, message: 'The resource has changed since the caller last read it' },
   requestEntityTooLarge: { status: 413, message: 'The request is too large.' },
   invalidRange: { status: 416, message: 'The byte range is not one that is expected.' },
+  malformedEntityTag: { status: 400, message: "ETag does not match current item's value" },
   resourceLocked: { status: 423, message: 'The resource you are attempting to access is locked' },
   activityLimitReached: { status: 429, message: 'The app or user has been throttled.', headers: LATER },
   generalException: { status: 500, message: 'An unspecified error has occurred.' },
@@ -72,6 +77,14 @@ export class GraphMistake extends GraphFailure {
   }
 }
 
+/** A condition that does not hold, in the words of either service. */
+export const preconditionFailed = (kind: GraphKind) =>
+  new GraphFailure(
+    kind === 'business'
+      ? { code: 'resourceModified' }
+      : { code: 'notAllowed', status: 412, message: 'ETag does not match', innerCode: 'preconditionFailed' }
+  )
+
 export const itemNotFound = () => new GraphFailure({ code: 'itemNotFound' })
 
 export const invalidRequest = (message: string) => new GraphFailure({ code: 'invalidRequest', message })
@@ -86,7 +99,12 @@ export function sendError(response: ServerResponse, error: GraphError, now: Date
     error: {
       code: error.code,
       message: error.message ?? known?.message ?? error.code,
-      innerError: { date: now.toISOString().slice(0, 19), 'request-id': id, 'client-request-id': id }
+      innerError: {
+        ...(error.innerCode !== undefined && { code: error.innerCode }),
+        date: now.toISOString().slice(0, 19),
+        'request-id': id,
+        'client-request-id': id
+      }
     }
   } satisfies GraphErrorBody)
 }

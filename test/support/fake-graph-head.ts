@@ -44,9 +44,9 @@ const RULES: Readonly<Record<GraphOperation, Rules>> = {
 
 const RANGE = /^bytes=(?:\d+-\d*|-\d+)$/
 const TAGS: Readonly<Record<GraphKind, RegExp>> = {
-  business: /^(?:\*|"[^"]+")$/,
-  // Those of personal accounts come without quotes.
-  personal: /^(?:\*|"[^"]+"|[\w.-]+)$/
+  business: /^(?:\*|"[^"]+"|[^"{}\s]+)$/,
+  // Those of personal accounts come without quotes, and are sent without.
+  personal: /^(?:\*|[^"{}\s]+)$/
 }
 const UNKNOWN_SIZE =
   'The size of the provided stream is not known. ' +

@@ -25,7 +25,7 @@ const hashes = new WeakMap<Buffer, Hashes>()
 const MAKERS: Makers = {
   id: ({ node }) => node.id,
   name: ({ node }) => node.name,
-  size: ({ node, drive }) => (node.remote === undefined ? drive.sizeOf(node) : undefined),
+  size: ({ node, drive }) => (node.remote === undefined ? listedSizeOf(node, drive) : undefined),
   eTag: ({ node, drive }) => eTagOf(node, drive.kind),
   cTag: ({ node, drive }) => cTagOf(node, drive.kind),
   createdDateTime: ({ node, drive }) => dateTimeOf(node.created, drive.kind),
@@ -60,10 +60,15 @@ export function itemResource(node: FakeGraphNode, tree: FakeGraphTree, select: G
   return item
 }
 
+function listedSizeOf(node: FakeGraphNode, drive: FakeGraphDrive): number {
+  return node.flags.listedSize ?? drive.sizeOf(node)
+}
+
 function parentReferenceOf({ node, drive }: Place): ItemReference {
   const { id: driveId, driveType } = drive
   const parent = drive.parentOf(node)
-  if (parent === undefined) return { driveId, driveType }
+  // Of a top, what it says here is no item that could be asked for.
+  if (parent === undefined) return { driveId, driveType, id: node.guid, path: '/drive/root:' }
   const folders = drive.foldersOf(node).map((name) => `/${encodeURIComponent(name)}`)
   return {
     driveId,
@@ -83,7 +88,7 @@ function remoteItemOf(target: FakeGraphNode, tree: FakeGraphTree): RemoteItem {
   return {
     id: target.id,
     name: target.name,
-    size: drive.sizeOf(target),
+    size: listedSizeOf(target, drive),
     createdDateTime: dateTimeOf(target.created, kind),
     lastModifiedDateTime: dateTimeOf(target.modified, kind),
     webUrl: webUrlOf(drive, [...drive.foldersOf(target), target.name]),

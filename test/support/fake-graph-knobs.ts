@@ -1,4 +1,5 @@
 import type { CutDownloads } from './fake-content.ts'
+import type { GraphError } from './fake-graph-failure.ts'
 import type { GraphKind } from './fake-graph-node.ts'
 import type { PageFault } from './fake-page-fault.ts'
 
@@ -17,6 +18,10 @@ export interface FakeGraphKnobs {
   maxSimpleBytes: number
   /** So many downloads are reset, each after so many bytes of its content. */
   cutDownloads: CutDownloads
+  /** Items come without the address of their content, also where all of them is asked for. */
+  hidesDownloadUrl: boolean
+  /** What is answered to everything that is asked of `/me/drive`: the user has none. */
+  noDrive: GraphError | undefined
   /** Downloads come whole, whatever range is asked for. */
   ignoresRanges: boolean
   /** How many bytes of the next fragments are stored at most, in multiples of 320 KiB. Each is used once. */
@@ -35,6 +40,8 @@ export const newKnobs = (kind: GraphKind): FakeGraphKnobs => ({
   quotaBytes: undefined,
   maxSimpleBytes: 250 * 1024 * 1024,
   cutDownloads: { times: 0, afterBytes: 0 },
+  hidesDownloadUrl: false,
+  noDrive: undefined,
   ignoresRanges: false,
   keptOfFragments: [],
   lostFragmentAnswers: 0,

@@ -45,6 +45,8 @@ export interface FakeGraphFlags {
   /** Every change is 423 `resourceLocked`. */
   readonly locked?: boolean
   readonly hasThumbnail?: boolean
+  /** What items tell instead of the true size, as of some photos and documents (onedrive-api-docs issues 492 and 1723). */
+  readonly listedSize?: number
 }
 
 export interface NodeSeed extends FakeGraphFlags {

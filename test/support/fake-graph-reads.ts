@@ -126,7 +126,11 @@ export class FakeGraphReads {
       call,
       'sites',
       () => sites,
-      (site): Site[] => [select.apply(siteResource(site))]
+      (site): Site[] => {
+        const { displayName, ...more } = select.apply(siteResource(site))
+        // Lists forget it where anything is named (microsoft-graph-docs issue 13345).
+        return [select.isAll && displayName != null ? { ...more, displayName } : more]
+      }
     )
   }
 
@@ -152,7 +156,8 @@ export class FakeGraphReads {
 
   #resource({ view }: GraphCall, node: FakeGraphNode, select: properties.GraphSelect): GraphItem {
     const item = itemResource(node, view.tree, select)
-    if (node.content === undefined || !select.has(properties.DOWNLOAD_URL)) return item
+    // Who names it with its dollar does not get it (microsoft-graph-docs issue 20212).
+    if (node.content === undefined || !select.isAll || this.#knobs.hidesDownloadUrl) return item
     return { ...item, [properties.DOWNLOAD_URL]: this.#downloads.urlOf(node, this.#origins.contentUrl) }
   }
 

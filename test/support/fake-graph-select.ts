@@ -33,6 +33,11 @@ export class GraphSelect {
     this.#names = names && new Set(names)
   }
 
+  /** Nothing was named. */
+  get isAll(): boolean {
+    return this.#names === undefined
+  }
+
   has(name: string): boolean {
     return this.#names?.has(name) ?? true
   }

@@ -1,4 +1,4 @@
-import { GraphFailure } from './fake-graph-failure.ts'
+import { GraphFailure, preconditionFailed } from './fake-graph-failure.ts'
 import { isFolder, type FakeGraphNode, type GraphKind } from './fake-graph-node.ts'
 
 /** Changes with everything. */
@@ -12,17 +12,18 @@ export function cTagOf(node: FakeGraphNode, kind: GraphKind): string | undefined
   return isFolder(node) ? undefined : `"c:{${node.guid}},${node.revision}"`
 }
 
-/** Whether a condition means what is there now: either tag is taken, in quotes or as it was given. */
+/** Whether a condition means what is there now: either tag is taken, exactly as it was given. */
 export function matches(condition: string, node: FakeGraphNode | undefined, kind: GraphKind): boolean {
   if (node === undefined) return false
   const tags = [eTagOf(node, kind), cTagOf(node, kind)]
-  return condition === '*' || tags.some((tag) => tag !== undefined && unquoted(tag) === unquoted(condition))
+  return condition === '*' || tags.some((tag) => tag !== undefined && tag === condition)
 }
 
 export function checkIfMatch(condition: string | undefined, node: FakeGraphNode | undefined, kind: GraphKind): void {
-  if (condition !== undefined && !matches(condition, node, kind)) throw new GraphFailure({ code: 'resourceModified' })
+  if (condition === undefined) return
+  const isTag = kind === 'personal' || condition === '*' || condition.startsWith('"')
+  if (!isTag) throw new GraphFailure({ code: 'malformedEntityTag' })
+  if (!matches(condition, node, kind)) throw preconditionFailed(kind)
 }
-
-const unquoted = (tag: string) => tag.replace(/^"(.*)"$/, '$1')
 
 const encoded = (text: string) => Buffer.from(text).toString('base64url')

@@ -1,5 +1,5 @@
 import type { FakeGraphDrive } from './fake-graph-drive.ts'
-import { GraphFailure, GraphMistake, invalidRequest } from './fake-graph-failure.ts'
+import { GraphFailure, GraphMistake, invalidRequest, preconditionFailed } from './fake-graph-failure.ts'
 import type { FakeGraphKnobs } from './fake-graph-knobs.ts'
 import { freeName } from './fake-graph-name.ts'
 import { isFolder, type FakeGraphNode } from './fake-graph-node.ts'
@@ -41,7 +41,7 @@ export class FakeGraphWrites {
     const existing = this.#existing(save)
     checkIfMatch(save.ifMatch, existing, kind)
     if (save.ifNoneMatch !== undefined && matches(save.ifNoneMatch, existing, kind)) {
-      throw new GraphFailure({ code: 'resourceModified' })
+      throw preconditionFailed(kind)
     }
     const isTaken = existing !== undefined && (save.behavior === 'fail' || existing.content === undefined)
     if (isTaken && save.behavior !== 'rename') throw new GraphFailure({ code: 'nameAlreadyExists' })

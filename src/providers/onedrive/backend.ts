@@ -12,13 +12,14 @@ import type {
   UploadCall,
   UploadTarget
 } from '../../domain/storage-backend.ts'
+import { apiUrl } from '../shared/api-url.ts'
 import { requireName } from '../shared/file-name.ts'
 import { readAccount } from './account.ts'
 import { downloadFile } from './download.ts'
 import { kindOf } from './entries.ts'
 import { parseId, parseItemId, pathOf, ROOT } from './ids.ts'
 import { listFolder } from './listing.ts'
-import { type GraphServer, look, ownDriveId, statItem, toEntry, urlOf } from './server.ts'
+import { type GraphServer, look, ownDriveId, statItem, throughShortcut, toEntry } from './server.ts'
 import { lookAtSite } from './sites.ts'
 import { uploadFile } from './upload.ts'
 
@@ -74,7 +75,7 @@ export class OneDriveBackend implements StorageBackend {
       const kind = kindOf(await look(this.#server, item, call, missing))
       if (kind !== 'file' && kind !== 'shortcut')
         throw new StorageError('INVALID_REQUEST', 'Only files can be removed.')
-      const url = urlOf(this.#server, pathOf(item))
+      const url = apiUrl(this.#server.origin, pathOf(item))
       const answer = await this.#server.rest.ask({ method: 'DELETE', url, signal, missing })
       await answer.discard()
     } catch (error) {
@@ -89,13 +90,16 @@ export class OneDriveBackend implements StorageBackend {
     const isOwn = parent.drive === null
     // What is made tells its drive: whether that is the user's own must not be asked afterwards.
     if (!isOwn) await ownDriveId(this.#server, call)
-    const folder = await this.#server.rest.json({
-      method: 'POST',
-      url: urlOf(this.#server, `${pathOf(parent)}/children`),
-      signal: call.signal,
-      json: { name, folder: {}, '@microsoft.graph.conflictBehavior': 'fail' },
-      missing: 'FOLDER_NOT_FOUND'
-    })
+    const missing = 'FOLDER_NOT_FOUND'
+    const folder = await throughShortcut(this.#server, parent, call, missing, (at) =>
+      this.#server.rest.json({
+        method: 'POST',
+        url: apiUrl(this.#server.origin, `${pathOf(at)}/children`),
+        signal: call.signal,
+        json: { name, folder: {}, '@microsoft.graph.conflictBehavior': 'fail' },
+        missing
+      })
+    )
     this.#server.own.learn(folder, { isOwn })
     return toEntry(this.#server, folder, call)
   }

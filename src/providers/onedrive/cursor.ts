@@ -1,5 +1,4 @@
-import { StorageError } from '../../domain/errors.ts'
-import { readJsonCursor } from '../shared/json-cursor.ts'
+import { invalidCursor, readJsonCursor } from '../shared/json-cursor.ts'
 import { formatId, type ItemId, parseItemId } from './ids.ts'
 
 /** The collections of which a folder's listing is made, one after the other. */
@@ -14,7 +13,7 @@ export interface Place {
   readonly top: number
   /** How much of the section has come so far, what we hide included. */
   readonly seen: number
-  /** What is really listed, where the folder is a shortcut to it. */
+  /** What is really listed, where the folder is a shortcut to it, or the user's own root by any of its names. */
   readonly at: ItemId | null
   /** Whether a section before told of more than came. */
   readonly isPartial: boolean
@@ -41,10 +40,6 @@ export function readCursor(cursor: string, limit: number): Place {
       typeof isPartial === 'boolean'
     return isPlace ? { section, query, top, seen, at: at === null ? null : readAt(at), isPartial } : null
   })
-}
-
-export function invalidCursor(): StorageError {
-  return new StorageError('INVALID_CURSOR', 'This cursor does not belong to this listing.')
 }
 
 function isSection(value: unknown): value is Section {

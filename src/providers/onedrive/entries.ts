@@ -1,7 +1,7 @@
 import type { ContentHash, Entry, EntryKind, ShortcutTarget } from '../../domain/entry.ts'
 import { failure } from '../shared/http-failure.ts'
 import { readIsoTime } from '../shared/iso-time.ts'
-import { asObject } from '../shared/read-json.ts'
+import { asObject, sizeOf, textOf } from '../shared/read-json.ts'
 import { UNKNOWN_FACTS } from '../shared/unknown-facts.ts'
 import { formatId, formatSiteId, type ItemId, readDriveId, readItemId, readSiteId, ROOT } from './ids.ts'
 
@@ -74,7 +74,7 @@ export function itemEntry(item: Resource, place: { readonly id?: string; readonl
     kind,
     mimeType: isFile ? textOf(mimeType) : null,
     // Of a folder it is the size of all below.
-    size: isFile ? readSize(item['size']) : null,
+    size: isFile ? sizeOf(item['size']) : null,
     version: isFile ? (readTag(cTag) ?? readTag(eTag)) : null,
     hash: isFile ? hashOf(item) : null,
     exportFormats: [],
@@ -95,10 +95,11 @@ export function driveEntry(drive: Resource, parentId: string | null): Entry {
   return placeEntry(drive, { id: formatId({ drive: id, item: ROOT }), name, parentId, driveId: id })
 }
 
-export function siteEntry(site: Resource, parentId: string | null): Entry {
+/** @returns `null` for a site whose id could not be found again: the others are no less there */
+export function siteEntry(site: Resource, parentId: string | null): Entry | null {
   const id = readSiteId(site['id'])
-  const name = textOf(site['displayName']) ?? textOf(site['name'])
-  if (id === null || name === null) throw failure('PROVIDER_ERROR', 'Graph told of a site without an id')
+  if (id === null) return null
+  const name = textOf(site['displayName']) ?? textOf(site['name']) ?? textOf(site['webUrl']) ?? id.site
   return placeEntry(site, { id: formatSiteId(id), name, parentId, driveId: null })
 }
 
@@ -139,13 +140,4 @@ function hashOf(item: Resource): ContentHash | null {
 /** Tags of organisations come in quotes, and those of personal accounts do not. */
 function readTag(value: unknown): string | null {
   return textOf(typeof value === 'string' ? value.replace(/^"(.*)"$/, '$1') : value)
-}
-
-export function textOf(value: unknown): string | null {
-  return typeof value === 'string' && value !== '' ? value : null
-}
-
-/** In bytes. */
-export function readSize(value: unknown): number | null {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : null
 }

@@ -18,6 +18,7 @@ const CODES: Readonly<Record<string, ProviderFailureCode>> = {
   resourceModified: 'PRECONDITION_FAILED',
   entityTagDoesNotMatch: 'PRECONDITION_FAILED',
   malformedEntityTag: 'PRECONDITION_FAILED',
+  preconditionFailed: 'PRECONDITION_FAILED',
   resourceLocked: 'LOCKED',
   lockMismatch: 'LOCKED',
   activityLimitReached: 'PROVIDER_THROTTLED',
@@ -40,11 +41,19 @@ const CODES: Readonly<Record<string, ProviderFailureCode>> = {
   notSupported: 'UNSUPPORTED'
 }
 const BY_CODE: ReadonlyMap<string, ProviderFailureCode> = new Map(Object.entries(CODES))
+/** What such a status says is more exact than any code: with 412 comes `notAllowed`. */
+const BY_STATUS: ReadonlyMap<number, ProviderFailureCode> = new Map([
+  [412, 'PRECONDITION_FAILED'],
+  [423, 'LOCKED'],
+  [429, 'PROVIDER_THROTTLED'],
+  // "Bandwidth Limit Exceeded", which has no place in the standard.
+  [509, 'PROVIDER_THROTTLED']
+])
 /** What may be repeated of a refusal. */
 const WORD = /^\w{1,64}$/
 const MAX_DEPTH = 5
-/** "Bandwidth Limit Exceeded", which has no place in the standard. */
-const TOO_MUCH = 509
+/** Graph answers `BadRequest` here to somebody whose organisation has no SharePoint. */
+const OWN_DRIVE = /^\/v1\.0\/me\/drive(?:\/|$)/
 
 /** What a refusal of Graph's means. The most exact code that we know tells, never the message. */
 export function graphFailure(
@@ -75,7 +84,8 @@ function codeOf(
   known: string | undefined,
   missing: Missing
 ): ProviderFailureCode | null {
-  if (status === TOO_MUCH) return 'PROVIDER_THROTTLED'
+  const told = BY_STATUS.get(status)
+  if (told !== undefined) return told
   const code = known === undefined ? undefined : BY_CODE.get(known)
   if (code !== undefined && status >= 400 && (status < 500 || status === 507)) return code
   // Of an address that is its own token: it says nothing of the grant.
@@ -85,6 +95,7 @@ function codeOf(
   if (status === 404 && codes.length === 0) return 'PROVIDER_ERROR'
   if (status === 400 && method === 'GET') {
     if (url.searchParams.has('$skiptoken')) return 'CURSOR_EXPIRED'
+    if (codes[0] === 'BadRequest' && OWN_DRIVE.test(url.pathname)) return missing
     // So Graph says of ids of another form, and of drives that are gone; any other bad question is our mistake.
     return codes.length === 1 && codes[0] === 'invalidRequest' ? missing : 'PROVIDER_ERROR'
   }

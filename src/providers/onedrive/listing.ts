@@ -2,25 +2,20 @@ import type { EntryPage } from '../../domain/entry.ts'
 import { isStorageError } from '../../domain/errors.ts'
 import type { Call, ListCall } from '../../domain/storage-backend.ts'
 import { failure } from '../shared/http-failure.ts'
+import { invalidCursor } from '../shared/json-cursor.ts'
 import { requireLimit } from '../shared/page-limit.ts'
-import { asObject } from '../shared/read-json.ts'
+import { asObject, sizeOf } from '../shared/read-json.ts'
 import { type Place, readCursor } from './cursor.ts'
-import {
-  hasFacet,
-  isAtTop,
-  isHidden,
-  ITEM_FIELDS,
-  itemEntry,
-  itemIdOf,
-  readSize,
-  remoteIdOf,
-  type Resource
-} from './entries.ts'
+import { hasFacet, isAtTop, isHidden, ITEM_FIELDS, itemEntry, itemIdOf, remoteIdOf, type Resource } from './entries.ts'
 import { formatId, type ItemId, OWN_ROOT, parseId, pathOf, ROOT } from './ids.ts'
 import { askPage, type Page } from './pages.ts'
 import { pageOfSections, type ListPart, type Part, type Sections } from './sections.ts'
 import { type GraphServer, look, ownDriveId, topName } from './server.ts'
 import { siteSections, sitesPart } from './sites.ts'
+
+/** With `root`, which tells the top of a drive: what the top says of its own parent is no item. */
+const TOP_FIELDS = 'id,parentReference,root'
+const NOTHING: Page = { resources: [], next: null, count: null }
 
 /** One page of a folder: one call of Graph's, but for what is empty, for shortcuts, and at the root for its sites. */
 export async function listFolder(server: GraphServer, folderId: string | null, call: ListCall): Promise<EntryPage> {
@@ -28,7 +23,7 @@ export async function listFolder(server: GraphServer, folderId: string | null, c
   const id = parseId(folderId ?? ROOT, 'FOLDER_NOT_FOUND')
   const place = call.cursor === undefined ? null : readCursor(call.cursor, call.limit)
   if ('site' in id) return pageOfSections(siteSections(server, id, call), place, call)
-  const folder = await folderOf(server, id, call)
+  const folder = await folderOf(server, id, place, call)
   const page = await pageOfSections(await sectionsOf(server, folder, call), place, call)
   // By another name, which only what is in it has told: the root is listed with more than that.
   const isUnnamedRoot = page.folder.id === ROOT && folder.drive !== null && place === null
@@ -36,8 +31,15 @@ export async function listFolder(server: GraphServer, folderId: string | null, c
 }
 
 /** All names of the root become one, as far as it is known by them. */
-async function folderOf(server: GraphServer, id: ItemId, call: Call): Promise<ItemId> {
+async function folderOf(server: GraphServer, id: ItemId, place: Place | null, call: Call): Promise<ItemId> {
   const { own } = server
+  if (place?.at?.drive === null && id.drive !== null) {
+    // The listing that goes on was one of the root, whose id another process may have learned.
+    if (own.rootItem === null) await look(server, OWN_ROOT, call, 'FOLDER_NOT_FOUND', TOP_FIELDS)
+    const isOwn = id.drive === own.id && (id.item === ROOT || id.item === own.rootItem)
+    if (!isOwn) throw invalidCursor()
+    return OWN_ROOT
+  }
   if (id.item === ROOT && id.drive !== null) return id.drive === (await ownDriveId(server, call)) ? OWN_ROOT : id
   return id.drive === own.id && id.item === own.rootItem ? OWN_ROOT : id
 }
@@ -48,7 +50,9 @@ async function sectionsOf(server: GraphServer, folder: ItemId, call: ListCall): 
   const sites: ListPart = (place) => sitesPart(server, place, ROOT, call)
   const mayHaveSites = folder.drive === null && call.kind === undefined
   if (mayHaveSites) await ownDriveId(server, call)
-  return mayHaveSites && server.own.isPersonal === false
+  const { isPersonal, isMissing } = server.own
+  if (mayHaveSites && isMissing) return new Map([['sites', sites]])
+  return mayHaveSites && isPersonal === false
     ? new Map([
         ['sites', sites],
         ['items', items]
@@ -87,8 +91,11 @@ async function itemsPage(
   const ask = (id: ItemId): Promise<Page> =>
     askPage(server, `${pathOf(id)}/children`, { $select: ITEM_FIELDS }, place, call)
   if (place.query !== null) return { page: await ask(place.at ?? folder), at: place.at }
-  const page = await ask(folder).catch((error: unknown) => {
-    if (!isStorageError(error, 'FOLDER_NOT_FOUND')) throw error
+  const page = await ask(folder).catch(async (error: unknown) => {
+    const isRefused = isStorageError(error, 'ACCESS_DENIED', 'INSUFFICIENT_SCOPE')
+    const isMissing = isStorageError(error, 'FOLDER_NOT_FOUND')
+    if (folder.drive === null && (isMissing || isRefused) && (await hasNoDrive(server, call))) return NOTHING
+    if (!isMissing) throw error
     return null
   })
   const isEmpty = page !== null && page.resources.length === 0 && page.next === null
@@ -98,6 +105,12 @@ async function itemsPage(
   const at = remoteIdOf(item)
   if (at === null || !hasFacet(asObject(item['remoteItem']), 'folder')) throw failure('FOLDER_NOT_FOUND')
   return { page: await ask(at), at }
+}
+
+/** Somebody who has no drive has a root all the same, with nothing of their own in it. */
+async function hasNoDrive(server: GraphServer, call: Call): Promise<boolean> {
+  await ownDriveId(server, call)
+  return server.own.isMissing
 }
 
 /** How a folder is called here. What stands in it tells whether it is the top of a drive. */
@@ -110,6 +123,6 @@ async function nameOf(server: GraphServer, id: ItemId, items: readonly Resource[
 
 /** How much is in a folder, by what it says itself; `null` where it does not say. */
 async function childCount(server: GraphServer, folder: ItemId, call: Call): Promise<number | null> {
-  const item = await look(server, folder, call, 'FOLDER_NOT_FOUND', 'id,parentReference,folder')
-  return readSize(asObject(item['folder'])['childCount'])
+  const item = await look(server, folder, call, 'FOLDER_NOT_FOUND', `${TOP_FIELDS},folder`)
+  return sizeOf(asObject(item['folder'])['childCount'])
 }

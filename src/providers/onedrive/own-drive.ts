@@ -1,5 +1,5 @@
-import { asObject } from '../shared/read-json.ts'
-import { hasFacet, isAtTop, type Resource, textOf } from './entries.ts'
+import { asObject, textOf } from '../shared/read-json.ts'
+import { hasFacet, isAtTop, type Resource } from './entries.ts'
 import { readDriveId } from './ids.ts'
 
 /** What a connection has learned of the user's own drive, from answers that told it anyway. */
@@ -8,6 +8,8 @@ export class OwnDrive {
   id: string | null = null
   /** What Graph calls the top of it; `null` until it was told. */
   rootItem: string | null = null
+  /** Graph has said that the user has none, or that the connection may not see it. */
+  isMissing = false
   #type: string | null = null
 
   /** Personal accounts have no sites. `null` until it was told. */
@@ -18,6 +20,7 @@ export class OwnDrive {
   learnDrive(drive: Resource): void {
     this.id = readDriveId(drive['id']) ?? this.id
     this.#type = textOf(drive['driveType']) ?? this.#type
+    this.isMissing &&= this.id === null
   }
 
   /** Keeps what an item says. @param isOwn it was asked for as something of the user's own drive */

@@ -1,10 +1,11 @@
 import type { Call } from '../../domain/storage-backend.ts'
+import { apiUrl } from '../shared/api-url.ts'
 import { failure } from '../shared/http-failure.ts'
 import { pinnedUrl } from '../shared/pinned-url.ts'
-import { asObject } from '../shared/read-json.ts'
+import { asObject, sizeOf } from '../shared/read-json.ts'
 import type { Place } from './cursor.ts'
-import { readSize, type Resource } from './entries.ts'
-import { type GraphServer, urlOf } from './server.ts'
+import type { Resource } from './entries.ts'
+import type { GraphServer } from './server.ts'
 
 /** The most that Graph gives at once of anything. */
 export const MAX_TOP = 999
@@ -30,7 +31,7 @@ export async function askPage(
   { query, top }: Pick<Place, 'query' | 'top'>,
   { signal }: Call
 ): Promise<Page> {
-  const first = urlOf(server, path, { ...parameters, $top: String(top) })
+  const first = apiUrl(server.origin, path, { ...parameters, $top: String(top) })
   const url = new URL(first)
   for (const [name, value] of new URLSearchParams(query ?? '')) url.searchParams.set(name, value)
   const answer = await server.rest.json({ url, signal, missing: 'FOLDER_NOT_FOUND' })
@@ -41,7 +42,7 @@ export async function askPage(
   return {
     resources: value.map(asObject),
     next: link === undefined || link === null ? null : nextQuery(link, first),
-    count: readSize(count)
+    count: sizeOf(count)
   }
 }
 

@@ -1,6 +1,8 @@
 import type { Entry, EntryPage, IncompleteReason } from '../../domain/entry.ts'
 import type { ListCall } from '../../domain/storage-backend.ts'
-import { invalidCursor, type Place, type Section, writeCursor } from './cursor.ts'
+import { invalidCursor } from '../shared/json-cursor.ts'
+import { type Place, type Section, writeCursor } from './cursor.ts'
+import { OWN_ROOT, ROOT } from './ids.ts'
 import { MAX_TOP } from './pages.ts'
 
 /** A page of one section. */
@@ -43,11 +45,13 @@ export async function pageOfSections(sections: Sections, place: Place | null, ca
       at = begin(rest.section, room, isPartial)
       continue
     }
+    // Whoever goes on may know the root by another name alone.
+    const named = shownAs === ROOT ? OWN_ROOT : null
     const reason: IncompleteReason | null = rest !== null ? 'more' : isPartial ? 'provider-partial' : null
     return {
       folder: { id: shownAs, name: null, parentId: null },
       entries,
-      next: rest === null ? null : writeCursor(rest),
+      next: rest === null ? null : writeCursor({ ...rest, at: rest.at ?? named }),
       complete: reason === null,
       reason
     }

@@ -3,8 +3,9 @@ import type { Entry } from '../../domain/entry.ts'
 import { isStorageError } from '../../domain/errors.ts'
 import type { Timeouts } from '../../domain/ports.ts'
 import type { Call } from '../../domain/storage-backend.ts'
+import { apiUrl } from '../shared/api-url.ts'
 import { failure, type Missing } from '../shared/http-failure.ts'
-import { asObject } from '../shared/read-json.ts'
+import { asObject, readJson } from '../shared/read-json.ts'
 import type { RestClient } from '../shared/rest-client.ts'
 import {
   DRIVE_FIELDS,
@@ -35,21 +36,20 @@ export interface GraphServer {
   readonly own: OwnDrive
 }
 
-export function urlOf({ origin }: GraphServer, path: string, parameters: Readonly<Record<string, string>> = {}): URL {
-  const url = new URL(path, origin)
-  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
-  return url
-}
-
-/** Looks at one item. @throws StorageError `missing` where it is not there */
+/**
+ * Looks at one item.
+ *
+ * @param fields `null` for all that Graph gives by itself
+ * @throws StorageError `missing` where it is not there
+ */
 export async function look(
   server: GraphServer,
   id: ItemId,
   { signal }: Call,
   missing: Missing,
-  fields = ITEM_FIELDS
+  fields: string | null = ITEM_FIELDS
 ): Promise<Resource> {
-  const url = urlOf(server, pathOf(id), { $select: fields })
+  const url = apiUrl(server.origin, pathOf(id), fields === null ? {} : { $select: fields })
   const item = await server.rest.json({ url, signal, missing })
   if (isHidden(item)) throw failure(missing)
   server.own.learn(item, { isOwn: id.drive === null })
@@ -62,7 +62,7 @@ export async function lookThrough(
   id: ItemId,
   call: Call,
   missing: Missing,
-  fields = ITEM_FIELDS
+  fields: string | null = ITEM_FIELDS
 ): Promise<Resource> {
   const item = await look(server, id, call, missing, fields)
   if (!hasFacet(item, 'remoteItem')) return item
@@ -72,20 +72,67 @@ export async function lookThrough(
 }
 
 /**
+ * Does something with an item, and where Graph says that this item cannot be meant, and it is a shortcut, with what it
+ * stands for: what is not a shortcut costs no look.
+ *
+ * @param missing what `act` fails with for an item that is not there
+ */
+export async function throughShortcut<T>(
+  server: GraphServer,
+  id: ItemId,
+  call: Call,
+  missing: Missing,
+  act: (id: ItemId) => Promise<T>
+): Promise<T> {
+  try {
+    return await act(id)
+  } catch (error) {
+    if (id.item === ROOT || !isStorageError(error, missing, 'INVALID_REQUEST', 'UNSUPPORTED')) throw error
+    const item = await look(server, id, call, missing).catch(() => null)
+    call.signal.throwIfAborted()
+    const target = item === null ? null : remoteIdOf(item)
+    if (target === null) throw error
+    return act(target)
+  }
+}
+
+/**
  * Asks which drive is the user's own, where that is not known yet.
  *
  * @returns its id; `null` for somebody who has none, or whom the connection may not see it
  */
-export async function ownDriveId(server: GraphServer, { signal }: Call): Promise<string | null> {
-  const { own, rest } = server
-  if (own.id !== null) return own.id
-  const url = urlOf(server, '/v1.0/me/drive', { $select: 'id,driveType' })
-  try {
-    own.learnDrive(await rest.json({ url, signal, missing: 'OBJECT_NOT_FOUND' }))
-  } catch (error) {
-    if (!isStorageError(error, 'OBJECT_NOT_FOUND', 'ACCESS_DENIED', 'INSUFFICIENT_SCOPE')) throw error
-  }
+export async function ownDriveId(server: GraphServer, call: Call): Promise<string | null> {
+  const { own } = server
+  if (own.id === null && !own.isMissing) await askOwnDrive(server, 'id,driveType', call)
   return own.id
+}
+
+/**
+ * The user's own drive; `null` for somebody who has none, or whom the connection may not see it: not every licence of
+ * an organisation brings one.
+ */
+export async function askOwnDrive(
+  { own, rest, origin }: GraphServer,
+  fields: string,
+  { signal }: Call
+): Promise<Resource | null> {
+  const ask = {
+    url: apiUrl(origin, '/v1.0/me/drive', { $select: fields }),
+    signal,
+    missing: 'OBJECT_NOT_FOUND'
+  } as const
+  const answer = await rest.exchange(ask)
+  if (answer.status >= 200 && answer.status <= 299) {
+    const drive = await readJson(answer)
+    own.learnDrive(drive)
+    return drive
+  }
+  const why = await rest.refusal(ask, answer)
+  // A token that is refused says nothing of the drive.
+  const isTold = answer.status !== 401 && isStorageError(why, 'OBJECT_NOT_FOUND', 'ACCESS_DENIED', 'INSUFFICIENT_SCOPE')
+  if (!isTold) throw why
+  own.isMissing = true
+  return null
 }
 
 /** The one name of the top of a drive. */
@@ -120,7 +167,7 @@ async function parentNameOf(server: GraphServer, item: Resource, call: Call): Pr
 }
 
 /** A drive of somebody else, or of a site. */
-async function lookAtDrive(server: GraphServer, drive: string, { signal }: Call): Promise<Entry> {
-  const url = urlOf(server, `/v1.0/drives/${encodeURIComponent(drive)}`, { $select: DRIVE_FIELDS })
-  return driveEntry(await server.rest.json({ url, signal, missing: 'OBJECT_NOT_FOUND' }), null)
+async function lookAtDrive({ origin, rest }: GraphServer, drive: string, { signal }: Call): Promise<Entry> {
+  const url = apiUrl(origin, `/v1.0/drives/${encodeURIComponent(drive)}`, { $select: DRIVE_FIELDS })
+  return driveEntry(await rest.json({ url, signal, missing: 'OBJECT_NOT_FOUND' }), null)
 }

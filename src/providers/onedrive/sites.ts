@@ -1,16 +1,21 @@
 import type { Entry } from '../../domain/entry.ts'
 import { isStorageError } from '../../domain/errors.ts'
 import type { Call } from '../../domain/storage-backend.ts'
+import { apiUrl } from '../shared/api-url.ts'
+import { failure } from '../shared/http-failure.ts'
 import type { Place } from './cursor.ts'
 import { DRIVE_FIELDS, driveEntry, type Resource, SITE_FIELDS, siteEntry } from './entries.ts'
 import { formatSiteId, type SiteId, sitePathOf } from './ids.ts'
 import { askPage } from './pages.ts'
 import type { Part, Sections } from './sections.ts'
-import { type GraphServer, urlOf } from './server.ts'
+import type { GraphServer } from './server.ts'
 
-/** All sites that the user may see; none for a connection that was not granted to see any. */
+/**
+ * All sites that the user may see; none for a connection that was not granted to see any. All of each is
+ * asked for: of sites in lists, what they are called does not come where it is named (microsoft-graph-docs issue 13345).
+ */
 export async function sitesPart(server: GraphServer, place: Place, shownAs: string, call: Call): Promise<Part> {
-  const parameters = { search: '*', $select: SITE_FIELDS }
+  const parameters = { search: '*' }
   try {
     return await collectionPart(server, '/v1.0/sites', parameters, place, shownAs, siteEntry, call)
   } catch (error) {
@@ -25,17 +30,18 @@ export function siteSections(server: GraphServer, site: SiteId, call: Call): Sec
   const shownAs = formatSiteId(site)
   const path = sitePathOf(site)
   const drives = { $select: DRIVE_FIELDS }
-  const sites = { $select: SITE_FIELDS }
   return new Map([
     ['drives', (place) => collectionPart(server, `${path}/drives`, drives, place, shownAs, driveEntry, call)],
-    ['sites', (place) => collectionPart(server, `${path}/sites`, sites, place, shownAs, siteEntry, call)]
+    ['sites', (place) => collectionPart(server, `${path}/sites`, {}, place, shownAs, siteEntry, call)]
   ])
 }
 
 /** A site by itself. Which one it is below, Graph does not say. */
 export async function lookAtSite(server: GraphServer, site: SiteId, { signal }: Call): Promise<Entry> {
-  const url = urlOf(server, sitePathOf(site), { $select: SITE_FIELDS })
-  return siteEntry(await server.rest.json({ url, signal, missing: 'OBJECT_NOT_FOUND' }), null)
+  const url = apiUrl(server.origin, sitePathOf(site), { $select: SITE_FIELDS })
+  const entry = siteEntry(await server.rest.json({ url, signal, missing: 'OBJECT_NOT_FOUND' }), null)
+  if (entry === null) throw failure('PROVIDER_ERROR', 'Graph told of a site without an id')
+  return entry
 }
 
 async function collectionPart(
@@ -44,15 +50,17 @@ async function collectionPart(
   parameters: Readonly<Record<string, string>>,
   place: Place,
   shownAs: string,
-  toEntry: (resource: Resource, parentId: string) => Entry,
+  toEntry: (resource: Resource, parentId: string) => Entry | null,
   call: Call
 ): Promise<Part> {
   const { resources, next, count } = await askPage(server, path, parameters, place, call)
   const seen = place.seen + resources.length
+  const entries = resources.map((resource) => toEntry(resource, shownAs)).filter((entry) => entry !== null)
+  const isPartial = place.isPartial || entries.length < resources.length
   return {
-    entries: resources.map((resource) => toEntry(resource, shownAs)),
-    next: next === null ? null : { ...place, query: next, seen },
-    isPartial: next === null && count !== null && count !== seen,
+    entries,
+    next: next === null ? null : { ...place, query: next, seen, isPartial },
+    isPartial: isPartial || (next === null && count !== null && count !== seen),
     shownAs
   }
 }

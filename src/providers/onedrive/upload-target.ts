@@ -1,13 +1,13 @@
 import type { UploadCall, UploadTarget } from '../../domain/storage-backend.ts'
 import { requireName } from '../shared/file-name.ts'
 import { failure, type Missing } from '../shared/http-failure.ts'
-import { namedPathOf, parseItemId, pathOf, ROOT } from './ids.ts'
+import { type ItemId, namedPathOf, parseItemId, pathOf, ROOT } from './ids.ts'
 import { type GraphServer, look, ownDriveId } from './server.ts'
 
 /** Where an upload goes, and how Graph is to treat what is there. */
 export interface Destination {
-  /** The path of the item, whether or not there is one. */
-  readonly path: string
+  /** The item, or the folder of the name. */
+  readonly at: ItemId
   /** `null` where the item is known by its id. */
   readonly name: string | null
   /** It is named as a child of the user's own root. */
@@ -19,8 +19,15 @@ export interface Destination {
   readonly mimeType: string
 }
 
-/** What can be in a tag (RFC 9110, 8.8.3). */
-const TAG = /^[\x21\x23-\x7e]{1,512}$/
+/** What can be in a tag that stands in no quotes: nothing that would be a wildcard, or several. */
+const TAG = /^[\w.!:%+/=~-]{1,512}$/
+/** The tags of SharePoint, which it gives in quotes. */
+const SHAREPOINT_TAG = /^(?:c:)?\{[\da-f-]{1,64}\},\d{1,15}$/i
+
+/** The path of the item, whether or not there is one. */
+export function destinationPath({ at, name }: Pick<Destination, 'at' | 'name'>): string {
+  return name === null ? pathOf(at) : namedPathOf(at, name)
+}
 
 /**
  * Where an upload goes. Graph itself sees to the conditions: a name is taken or free, and a tag the one that is there,
@@ -47,7 +54,7 @@ export async function findDestination(
       throw failure('ALREADY_EXISTS')
     }
     await ownDriveId(server, call)
-    return { ...common, path: pathOf(id), name: null, isInOwnRoot: false, missing: 'OBJECT_NOT_FOUND' }
+    return { ...common, at: id, name: null, isInOwnRoot: false, missing: 'OBJECT_NOT_FOUND' }
   }
   const { parentId, name } = target
   requireName(name)
@@ -55,12 +62,17 @@ export async function findDestination(
   // What is stored tells its drive: whether that is the user's own must not be asked afterwards.
   const isInOwnRoot = parent.drive === null
   if (!isInOwnRoot) await ownDriveId(server, call)
-  return { ...common, path: namedPathOf(parent, name), name, isInOwnRoot, missing: 'FOLDER_NOT_FOUND' }
+  return { ...common, at: parent, name, isInOwnRoot, missing: 'FOLDER_NOT_FOUND' }
 }
 
-/** @throws StorageError `PRECONDITION_FAILED` for what is no tag, and so nobody's version */
+/**
+ * The condition, with the tag as Microsoft gave it: that of SharePoint in quotes, that of a personal account bare.
+ *
+ * @throws StorageError `PRECONDITION_FAILED` for what is no tag, and so nobody's version
+ */
 function preconditionOf(ifMatch: string | undefined): Record<string, string> {
   if (ifMatch === undefined) return {}
+  if (SHAREPOINT_TAG.test(ifMatch)) return { 'if-match': `"${ifMatch}"` }
   if (!TAG.test(ifMatch)) throw failure('PRECONDITION_FAILED')
-  return { 'if-match': `"${ifMatch}"` }
+  return { 'if-match': ifMatch }
 }

@@ -1,18 +1,21 @@
 import type { Readable } from 'node:stream'
 import type { Entry } from '../../domain/entry.ts'
-import { isStorageError } from '../../domain/errors.ts'
+import { isStorageError, type StorageError } from '../../domain/errors.ts'
+import { providerFailure } from '../../domain/provider-failure.ts'
 import type { Call, UploadCall, UploadTarget } from '../../domain/storage-backend.ts'
+import { apiUrl } from '../shared/api-url.ts'
 import { failure } from '../shared/http-failure.ts'
 import { readIsoTime } from '../shared/iso-time.ts'
 import { requireMediaType } from '../shared/media-type.ts'
-import { readJson } from '../shared/read-json.ts'
-import { MAX_HELD_BYTES, type SizedBody, withSize } from '../shared/sized-body.ts'
+import { asObject, readJson, sizeOf } from '../shared/read-json.ts'
+import { readProblem } from '../shared/read-problem.ts'
+import { collect, MAX_HELD_BYTES, type SizedBody, withSize } from '../shared/sized-body.ts'
 import { chunksOf } from '../shared/upload-chunks.ts'
 import { uploadFrom } from '../shared/upload-source.ts'
-import { ITEM_FIELDS, readSize, type Resource } from './entries.ts'
-import { type GraphServer, toEntry, urlOf } from './server.ts'
+import { hasFacet, ITEM_FIELDS, kindOf, type Resource } from './entries.ts'
+import { type GraphServer, throughShortcut, toEntry } from './server.ts'
 import { UploadSession } from './upload-session.ts'
-import { type Destination, findDestination } from './upload-target.ts'
+import { type Destination, destinationPath, findDestination } from './upload-target.ts'
 
 /** A multiple of 320 KiB, as Graph wants it; so much of an upload is held in memory. */
 const FRAGMENT_BYTES = 10 * 1024 * 1024
@@ -36,47 +39,60 @@ export async function uploadFile(
       server.own.learn(item, { isOwn: destination.isInOwnRoot })
       return await toEntry(server, item, call)
     } catch (error) {
-      const isGone = call.ifMatch !== undefined && isStorageError(error, 'OBJECT_NOT_FOUND')
-      throw isGone ? failure('PRECONDITION_FAILED') : error
+      throw await refusalOf(error, server, destination, call)
     } finally {
       await sized.close()
     }
   })
 }
 
+/** Held, so that it can go elsewhere where the first place was a shortcut. */
 async function putAll(
   server: GraphServer,
-  { path, missing, behavior, headers, mimeType }: Destination,
+  destination: Destination,
   { stream }: SizedBody,
-  { signal }: UploadCall
+  call: UploadCall
 ): Promise<Resource> {
-  const pieces: Buffer[] = []
-  for await (const piece of stream) pieces.push(piece)
-  return server.rest.json({
-    method: 'PUT',
-    url: urlOf(server, `${path}/content`, { [CONFLICT]: behavior }),
-    signal,
-    headers: { ...headers, 'content-type': mimeType },
-    body: Buffer.concat(pieces),
-    missing
-  })
+  const { missing, behavior, headers, mimeType } = destination
+  const { signal } = call
+  const body = await collect(stream)
+  const answer = await throughShortcut(server, destination.at, call, missing, (at) =>
+    server.rest.ask({
+      method: 'PUT',
+      url: apiUrl(server.origin, `${destinationPath({ ...destination, at })}/content`, { [CONFLICT]: behavior }),
+      signal,
+      // On a slow line it takes longer than an answer may.
+      purpose: 'transfer',
+      headers: { ...headers, 'content-type': mimeType },
+      body,
+      missing
+    })
+  )
+  const item = await readProblem(answer, server.timeouts.idleMs)
+  signal.throwIfAborted()
+  return asObject(item)
 }
 
 async function putInFragments(
   server: GraphServer,
   destination: Destination,
   { stream, size }: SizedBody,
-  { signal }: UploadCall
+  call: UploadCall
 ): Promise<Resource> {
-  const { path, missing, behavior, headers } = destination
-  const answer = await server.rest.ask({
-    method: 'POST',
-    url: urlOf(server, `${path}/createUploadSession`),
-    signal,
-    headers,
-    // Not its size: organisations refuse to be told ("driveItemUploadableProperties").
-    json: { item: { [CONFLICT]: behavior } },
-    missing
+  const { signal } = call
+  const { missing, behavior, headers } = destination
+  const { there, answer } = await throughShortcut(server, destination.at, call, missing, async (at) => {
+    const there = { ...destination, at }
+    const answer = await server.rest.ask({
+      method: 'POST',
+      url: apiUrl(server.origin, `${destinationPath(there)}/createUploadSession`),
+      signal,
+      headers,
+      // Not its size: organisations refuse to be told ("driveItemUploadableProperties").
+      json: { item: { [CONFLICT]: behavior } },
+      missing
+    })
+    return { there, answer }
   })
   const { uploadUrl } = await readJson(answer)
   const session = new UploadSession(server, uploadUrl, size, signal)
@@ -91,29 +107,64 @@ async function putInFragments(
   } catch (error) {
     session.cancel()
     const begunAt = Date.parse(answer.headers['date'] ?? '')
-    const item = session.isForgotten ? await storedSince(server, destination, size, begunAt, { signal }) : null
+    const item = session.isForgotten ? await storedSince(server, there, size, begunAt, call) : null
     if (item === null) throw error
     return item
   }
 }
 
 /**
- * What an upload has become whose last answer was lost: a file that was changed after the upload began, and is as
- * large. Both times are Microsoft's.
+ * What an upload has become whose last answer was lost: a file that was changed after the upload began, made then where
+ * it had to be new, and is as large. All times are Microsoft's.
  */
 async function storedSince(
   server: GraphServer,
-  { path, missing, name }: Destination,
+  destination: Destination,
   sent: number,
   begunAt: number,
-  { signal }: Call
+  call: Call
 ): Promise<Resource | null> {
-  // Behind the path of a name nothing follows.
-  const url = urlOf(server, name === null ? path : path.slice(0, -1), { $select: ITEM_FIELDS })
-  const item = await server.rest.json({ url, signal, missing }).catch(() => null)
-  signal.throwIfAborted()
-  const changedAt = Date.parse(readIsoTime(item?.['lastModifiedDateTime']) ?? '')
-  return changedAt >= begunAt && readSize(item?.['size']) === sent ? item : null
+  const item = await lookThere(server, destination, call)
+  const isSince = (time: unknown): boolean => Date.parse(readIsoTime(time) ?? '') >= begunAt
+  if (!isSince(item?.['lastModifiedDateTime']) || sizeOf(item?.['size']) !== sent) return null
+  return destination.behavior === 'replace' || isSince(item?.['createdDateTime']) ? item : null
+}
+
+/** What is at the destination; `null` for nothing, and where that cannot be had. */
+async function lookThere(server: GraphServer, destination: Destination, call: Call): Promise<Resource | null> {
+  const { name, missing } = destination
+  const item = await throughShortcut(server, destination.at, call, missing, (at) => {
+    const path = destinationPath({ at, name })
+    // Behind the path of a name nothing follows.
+    const url = apiUrl(server.origin, name === null ? path : path.slice(0, -1), { $select: ITEM_FIELDS })
+    return server.rest.json({ url, signal: call.signal, missing })
+  }).catch(() => null)
+  call.signal.throwIfAborted()
+  return item
+}
+
+/**
+ * What a refusal means to this caller. Who set no condition hears the same refusals of Graph, where somebody else is
+ * writing the same file at this moment (onedrive-api-docs issue 1143).
+ */
+async function refusalOf(
+  error: unknown,
+  server: GraphServer,
+  destination: Destination,
+  call: UploadCall
+): Promise<unknown> {
+  const { ifMatch } = call
+  if (ifMatch !== undefined && isStorageError(error, 'OBJECT_NOT_FOUND')) return failure('PRECONDITION_FAILED')
+  if (ifMatch === undefined && isStorageError(error, 'PRECONDITION_FAILED')) return locked(error)
+  if (destination.behavior !== 'replace' || !isStorageError(error, 'ALREADY_EXISTS')) return error
+  const item = await lookThere(server, destination, call)
+  // An id may be that of a shortcut to the file.
+  const isFile = item === null || kindOf(item) === 'file' || (destination.name === null && hasFacet(item, 'remoteItem'))
+  return isFile ? locked(error) : error
+}
+
+function locked({ cause }: StorageError): StorageError {
+  return providerFailure('LOCKED', { cause })
 }
 
 /**
@@ -121,7 +172,7 @@ async function storedSince(
  * has lost anything.
  */
 function requireStored({ name, size }: Resource, destination: Destination, sent: number): void {
-  const stored = readSize(size)
+  const stored = sizeOf(size)
   if (stored === null || stored < sent) {
     throw failure('PROVIDER_ERROR', `OneDrive stored less than the ${sent} bytes that were sent`)
   }
