@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
 const ROUNDS = Number(process.argv[2] ?? 15)
-const root = fileURLToPath(new URL('..', import.meta.url))
+const root = fileURLToPath(new URL('../', import.meta.url))
 
 const base = `await import('fastify'); await import('@fastify/sensible');`
 const variants = { base, plugin: `${base} await import('./dist/index.js');` }

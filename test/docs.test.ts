@@ -7,7 +7,7 @@ import { STORAGE_ERROR_CODES, StorageError, type StorageErrorCode } from '../src
 import { STATUS, withStatus } from '../src/http/status.ts'
 import packageJson from '../package.json' with { type: 'json' }
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const ROOT = fileURLToPath(new URL('../', import.meta.url))
 const text = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
 
 const PAGES = [

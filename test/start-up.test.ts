@@ -8,7 +8,7 @@ import t from 'tap'
 import type { DriveProbe } from './support/start-up-drive-probe.ts'
 import packageJson from '../package.json' with { type: 'json' }
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const ROOT = fileURLToPath(new URL('../', import.meta.url))
 /** Provider SDKs are optional peers; a host without them must start, and pay for none that it does not use. */
 const SDKS = Object.keys(packageJson.peerDependenciesMeta)
 

@@ -3,15 +3,7 @@ import { Registry } from 'prom-client'
 import t from 'tap'
 import { encryption } from '../support/app.ts'
 import { settled } from '../support/deferred.ts'
-import {
-  answers,
-  answersHtml,
-  breaksOff,
-  cutsJson,
-  hangs,
-  type OAuthFault,
-  resets
-} from '../support/fake-oauth-faults.ts'
+import { answers, answersHtml, breaksOff, cutsJson, hangs, type OAuthFault, resets } from '../fakes/oauth/faults.ts'
 import { refreshApp } from '../support/refresh-app.ts'
 import { RefreshRows } from '../support/refresh-rows.ts'
 import { until } from '../support/until.ts'

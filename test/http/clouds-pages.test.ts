@@ -1,9 +1,9 @@
 import t from 'tap'
 import type { Listing } from '../../src/domain/entry.ts'
 import { cloudWalk, namesOf, walkRedirectUri } from '../support/cloud-walk.ts'
-import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../support/fake-oauth-rules.ts'
-import { FakeOAuth } from '../support/fake-oauth.ts'
-import type { PageFault } from '../support/fake-page-fault.ts'
+import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../fakes/oauth/rules.ts'
+import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
+import type { PageFault } from '../fakes/page-fault.ts'
 import { WALKED_CLOUDS } from '../support/walked-clouds.ts'
 
 const NAMES = Array.from({ length: 50 }, (_, index) => `${index}.txt`)

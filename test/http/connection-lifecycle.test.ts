@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { type ConnectionEvent, StorageError, type StorageErrorCode } from '../../src/index.ts'
 import { oauthApp, type OAuthAppOptions, testApp } from '../support/app.ts'
 import { settled } from '../support/deferred.ts'
-import { answers, answersHtml, hangs } from '../support/fake-oauth-faults.ts'
+import { answers, answersHtml, hangs } from '../fakes/oauth/faults.ts'
 import { until } from '../support/until.ts'
 
 const LISTING = '/cloud/scripted/listing'

@@ -1,12 +1,12 @@
 import t, { type Test } from 'tap'
 import { googleDrive } from '../../src/providers/google-drive.ts'
-import { GOOGLE_CLIENT, GOOGLE_USERS } from '../support/emulate-seed.ts'
-import { GoogleTokens } from '../support/emulate-tokens.ts'
+import { GOOGLE_CLIENT, GOOGLE_USERS } from '../fakes/google/emulate-seed.ts'
+import { GoogleTokens } from '../fakes/google/emulate-tokens.ts'
 import { cloudWalk, namesOf, WALK_PUBLIC_URL, walkRedirectUri } from '../support/cloud-walk.ts'
-import { EmulatedGoogle } from '../support/emulate.ts'
-import { FakeDrive, type FakeDriveOptions } from '../support/fake-drive.ts'
-import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, FAKE_OAUTH_USER } from '../support/fake-oauth-rules.ts'
-import { FakeOAuth } from '../support/fake-oauth.ts'
+import { EmulatedGoogle } from '../fakes/google/emulate.ts'
+import { FakeDrive, type FakeDriveOptions } from '../fakes/drive/fake-drive.ts'
+import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, FAKE_OAUTH_USER } from '../fakes/oauth/rules.ts'
+import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import { until } from '../support/until.ts'
 
 const WALK_REDIRECT_URI = walkRedirectUri('google_drive')

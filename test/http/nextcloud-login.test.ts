@@ -7,8 +7,8 @@ import {
   FAKE_NEXTCLOUD_LOGIN,
   FAKE_NEXTCLOUD_UID,
   FakeNextcloud
-} from '../support/fake-nextcloud.ts'
-import { FakeDav } from '../support/fake-dav.ts'
+} from '../fakes/nextcloud/fake-nextcloud.ts'
+import { FakeDav } from '../fakes/dav/fake-dav.ts'
 import { until } from '../support/until.ts'
 
 const AUTHORIZE = '/cloud/connections/nextcloud/authorize'

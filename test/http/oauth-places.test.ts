@@ -2,7 +2,7 @@ import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import cloudStorage, { type CloudStorageOptions } from '../../src/index.ts'
 import { emptyDatabase, encryption, oauthApp, PUBLIC_URL } from '../support/app.ts'
-import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../support/fake-oauth-rules.ts'
+import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../fakes/oauth/rules.ts'
 import { oauthCloudProvider } from '../support/oauth-cloud.ts'
 
 const AUTHORIZE = '/cloud/connections/cloud/authorize'

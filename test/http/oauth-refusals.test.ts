@@ -11,8 +11,8 @@ import {
   pads,
   redirects,
   resets
-} from '../support/fake-oauth-faults.ts'
-import { FAKE_OAUTH_USER, FAKE_SCOPES } from '../support/fake-oauth-rules.ts'
+} from '../fakes/oauth/faults.ts'
+import { FAKE_OAUTH_USER, FAKE_SCOPES } from '../fakes/oauth/rules.ts'
 import { startServer } from '../support/net-server.ts'
 import { until } from '../support/until.ts'
 

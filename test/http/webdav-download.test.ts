@@ -3,9 +3,9 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { testApp } from '../support/app.ts'
-import { cutsShort, faulty } from '../support/dav-faults.ts'
-import { FAKE_DAV_PASSWORD, FAKE_DAV_USER } from '../support/fake-dav-auth.ts'
-import { FakeDav } from '../support/fake-dav.ts'
+import { cutsShort, faulty } from '../fakes/faults.ts'
+import { FAKE_DAV_PASSWORD, FAKE_DAV_USER } from '../fakes/dav/auth.ts'
+import { FakeDav } from '../fakes/dav/fake-dav.ts'
 
 const MIB = 1024 * 1024
 /** Much more than the buffers between two sockets hold. */

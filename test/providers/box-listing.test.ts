@@ -4,8 +4,8 @@ import type { ListCall } from '../../src/domain/storage-backend.ts'
 import { openBox } from '../contract/harness/box.ts'
 import { call, listAll, rejectsWith } from '../contract/suite/arrange.ts'
 import { throughAllLayers } from '../contract/layers.ts'
-import { answers, htmlPage } from '../support/dav-faults.ts'
-import { FakeBox } from '../support/fake-box.ts'
+import { answers, htmlPage } from '../fakes/faults.ts'
+import { FakeBox } from '../fakes/box/fake-box.ts'
 
 async function start(t: Test) {
   const fake = await FakeBox.start(t)

@@ -5,8 +5,8 @@ import type { StorageErrorCode } from '../../src/domain/errors.ts'
 import { bareId, LARGE_BYTES, NEW_FILE, startUploading } from '../contract/harness/box.ts'
 import { rejectsWith } from '../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../contract/suite/uploads.ts'
-import { answers, hangs, resets } from '../support/dav-faults.ts'
-import { FakeBox } from '../support/fake-box.ts'
+import { answers, hangs, resets } from '../fakes/faults.ts'
+import { FakeBox } from '../fakes/box/fake-box.ts'
 import { until } from '../support/until.ts'
 
 const PART = { method: 'PUT' }

@@ -5,8 +5,8 @@ import type { UploadCall, UploadTarget } from '../../src/domain/storage-backend.
 import { bareId, LARGE_BYTES, NEW_FILE, openBox, startUploading } from '../contract/harness/box.ts'
 import { call, find, rejectsWith } from '../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../contract/suite/uploads.ts'
-import { answers } from '../support/dav-faults.ts'
-import { FAKE_BOX_TOKEN } from '../support/fake-box.ts'
+import { answers } from '../fakes/faults.ts'
+import { FAKE_BOX_TOKEN } from '../fakes/box/fake-box.ts'
 
 const MIB = 1024 * 1024
 const POST = { method: 'POST', host: 'upload' }

@@ -5,8 +5,8 @@ import type { ListCall, StorageBackend } from '../../src/domain/storage-backend.
 import { withPageGuard } from '../../src/layers/with-page-guard.ts'
 import { startDropbox } from '../contract/harness/dropbox.ts'
 import { call, listAll, rejectsWith } from '../contract/suite/arrange.ts'
-import { answers } from '../support/dav-faults.ts'
-import type { FakeDropbox } from '../support/fake-dropbox.ts'
+import { answers } from '../fakes/faults.ts'
+import type { FakeDropbox } from '../fakes/dropbox/fake-dropbox.ts'
 
 const namesOf = (entries: readonly Entry[]) => entries.map(({ name }) => name)
 const argsOf = (requests: FakeDropbox['requests']) =>

@@ -1,8 +1,8 @@
 import t from 'tap'
 import { openDropbox, startDropbox } from '../contract/harness/dropbox.ts'
 import { call, find, rejectsWith } from '../contract/suite/arrange.ts'
-import { answers, resets } from '../support/dav-faults.ts'
-import { FakeDropbox } from '../support/fake-dropbox.ts'
+import { answers, resets } from '../fakes/faults.ts'
+import { FakeDropbox } from '../fakes/dropbox/fake-dropbox.ts'
 import { readBody } from '../support/read-body.ts'
 import { until } from '../support/until.ts'
 

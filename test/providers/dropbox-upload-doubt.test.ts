@@ -6,10 +6,10 @@ import { Secret } from '../../src/domain/secret.ts'
 import { GOOD_TOKENS, NEW_FILE, openDropbox, startDropbox } from '../contract/harness/dropbox.ts'
 import { rejectsWith } from '../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../contract/suite/uploads.ts'
-import { answers, type DavFault, resets } from '../support/dav-faults.ts'
+import { answers, type DavFault, resets } from '../fakes/faults.ts'
 import { openEgress } from '../support/egress.ts'
-import { contentHash } from '../support/fake-dropbox-hash.ts'
-import { FAKE_DROPBOX_TOKEN, FakeDropbox } from '../support/fake-dropbox.ts'
+import { contentHash } from '../fakes/dropbox/hash.ts'
+import { FAKE_DROPBOX_TOKEN, FakeDropbox } from '../fakes/dropbox/fake-dropbox.ts'
 import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 
 const MIB = 1024 * 1024

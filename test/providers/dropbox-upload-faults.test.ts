@@ -7,8 +7,8 @@ import { Secret } from '../../src/domain/secret.ts'
 import { headerArgs, NEW_FILE, openDropbox, startDropbox } from '../contract/harness/dropbox.ts'
 import { rejectsWith } from '../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../contract/suite/uploads.ts'
-import { answers, hangs, resets } from '../support/dav-faults.ts'
-import { FAKE_DROPBOX_TOKEN, FakeDropbox } from '../support/fake-dropbox.ts'
+import { answers, hangs, resets } from '../fakes/faults.ts'
+import { FAKE_DROPBOX_TOKEN, FakeDropbox } from '../fakes/dropbox/fake-dropbox.ts'
 import { until } from '../support/until.ts'
 
 const MIB = 1024 * 1024

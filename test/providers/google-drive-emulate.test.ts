@@ -2,8 +2,8 @@ import t, { type Test } from 'tap'
 import type { Entry } from '../../src/domain/entry.ts'
 import type { ListCall, StorageBackend } from '../../src/domain/storage-backend.ts'
 import { StorageError } from '../../src/index.ts'
-import { openEmulatedDrive } from '../support/emulate-drive.ts'
-import { EmulatedGoogle } from '../support/emulate.ts'
+import { openEmulatedDrive } from '../fakes/google/emulate-drive.ts'
+import { EmulatedGoogle } from '../fakes/google/emulate.ts'
 
 const { signal } = new AbortController()
 const FILES = [

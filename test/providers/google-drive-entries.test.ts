@@ -2,16 +2,16 @@ import t, { type Test } from 'tap'
 import type { Entry } from '../../src/domain/entry.ts'
 import { GOOD_TOKENS, openGoogleDrive } from '../contract/harness/google-drive.ts'
 import { call, find, rejectsWith } from '../contract/suite/arrange.ts'
-import { hangs } from '../support/dav-faults.ts'
+import { hangs } from '../fakes/faults.ts'
 import { openEgress } from '../support/egress.ts'
-import { FakeDrive } from '../support/fake-drive.ts'
+import { FakeDrive } from '../fakes/drive/fake-drive.ts'
 import {
   DRIVE_DOCUMENT,
   DRIVE_FORM,
   DRIVE_PRESENTATION,
   DRIVE_SHORTCUT,
   DRIVE_SPREADSHEET
-} from '../support/fake-drive-node.ts'
+} from '../fakes/drive/node.ts'
 import { readBody } from '../support/read-body.ts'
 import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 

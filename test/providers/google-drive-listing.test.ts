@@ -3,9 +3,9 @@ import type { Entry } from '../../src/domain/entry.ts'
 import type { ListCall } from '../../src/domain/storage-backend.ts'
 import { openGoogleDrive } from '../contract/harness/google-drive.ts'
 import { call, find, listAll, rejectsWith } from '../contract/suite/arrange.ts'
-import { answers, htmlPage } from '../support/dav-faults.ts'
-import { FAKE_DRIVE_TOKEN, FakeDrive, type FakeDriveOptions } from '../support/fake-drive.ts'
-import { DRIVE_FILE_SCOPE } from '../support/fake-drive-view.ts'
+import { answers, htmlPage } from '../fakes/faults.ts'
+import { FAKE_DRIVE_TOKEN, FakeDrive, type FakeDriveOptions } from '../fakes/drive/fake-drive.ts'
+import { DRIVE_FILE_SCOPE } from '../fakes/drive/view.ts'
 
 async function start(t: Test, options?: FakeDriveOptions) {
   const fake = await FakeDrive.start(t, options)

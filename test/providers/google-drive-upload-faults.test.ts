@@ -5,8 +5,8 @@ import type { StorageErrorCode } from '../../src/domain/errors.ts'
 import { NEW_FILE, startUploading } from '../contract/harness/google-drive.ts'
 import { rejectsWith } from '../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../contract/suite/uploads.ts'
-import { answers, hangs, resets } from '../support/dav-faults.ts'
-import { FakeDrive } from '../support/fake-drive.ts'
+import { answers, hangs, resets } from '../fakes/faults.ts'
+import { FakeDrive } from '../fakes/drive/fake-drive.ts'
 import { until } from '../support/until.ts'
 
 const MIB = 1024 * 1024

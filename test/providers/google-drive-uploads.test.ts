@@ -5,8 +5,8 @@ import type { UploadCall } from '../../src/domain/storage-backend.ts'
 import { NEW_FILE, startUploading } from '../contract/harness/google-drive.ts'
 import { call, find, listAll, rejectsWith } from '../contract/suite/arrange.ts'
 import { upload } from '../contract/suite/uploads.ts'
-import { FAKE_DRIVE_TOKEN } from '../support/fake-drive.ts'
-import { DRIVE_FOLDER } from '../support/fake-drive-node.ts'
+import { FAKE_DRIVE_TOKEN } from '../fakes/drive/fake-drive.ts'
+import { DRIVE_FOLDER } from '../fakes/drive/node.ts'
 
 const MIB = 1024 * 1024
 

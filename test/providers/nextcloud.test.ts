@@ -5,7 +5,7 @@ import { backendContract } from '../contract/backend.ts'
 import { harness, openNextcloud } from '../contract/harness/nextcloud.ts'
 import { call, find, listAll, rejectsWith } from '../contract/suite/arrange.ts'
 import { lists } from '../contract/suite/lists.ts'
-import { answers, faulty, htmlPage, hrefs } from '../support/dav-faults.ts'
+import { answers, faulty, htmlPage, hrefs } from '../fakes/faults.ts'
 import { openEgress } from '../support/egress.ts'
 import {
   FAKE_APP_PASSWORD,
@@ -13,7 +13,7 @@ import {
   FAKE_NEXTCLOUD_UID,
   FakeNextcloud,
   type FakeNextcloudOptions
-} from '../support/fake-nextcloud.ts'
+} from '../fakes/nextcloud/fake-nextcloud.ts'
 import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 
 const LOGIN = { username: FAKE_NEXTCLOUD_LOGIN, password: FAKE_APP_PASSWORD }

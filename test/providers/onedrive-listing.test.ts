@@ -4,9 +4,9 @@ import type { ListCall, StorageBackend } from '../../src/domain/storage-backend.
 import { withPageGuard } from '../../src/layers/with-page-guard.ts'
 import { idOf, openOneDrive } from '../contract/harness/onedrive.ts'
 import { call, listAll, rejectsWith } from '../contract/suite/arrange.ts'
-import { answers, htmlPage } from '../support/dav-faults.ts'
-import { FakeGraph, type FakeGraphOptions } from '../support/fake-graph.ts'
-import type { PageFault } from '../support/fake-page-fault.ts'
+import { answers, htmlPage } from '../fakes/faults.ts'
+import { FakeGraph, type FakeGraphOptions } from '../fakes/graph/fake-graph.ts'
+import type { PageFault } from '../fakes/page-fault.ts'
 import { readBody } from '../support/read-body.ts'
 
 async function start(t: Test, options?: FakeGraphOptions) {

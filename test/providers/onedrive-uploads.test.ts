@@ -7,9 +7,9 @@ import type { StorageBackend, UploadCall } from '../../src/domain/storage-backen
 import { GOOD_TOKENS, idOf, NEW_FILE, openOneDrive, startUploading } from '../contract/harness/onedrive.ts'
 import { call, find, rejectsWith, required } from '../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../contract/suite/uploads.ts'
-import { answers, hangs, resets } from '../support/dav-faults.ts'
+import { answers, hangs, resets } from '../fakes/faults.ts'
 import { openEgress } from '../support/egress.ts'
-import { FAKE_GRAPH_TOKEN, FakeGraph } from '../support/fake-graph.ts'
+import { FAKE_GRAPH_TOKEN, FakeGraph } from '../fakes/graph/fake-graph.ts'
 import { until } from '../support/until.ts'
 
 const MIB = 1024 * 1024

@@ -2,7 +2,7 @@ import t from 'tap'
 import { backendContract } from '../contract/backend.ts'
 import { harness, openOneDrive } from '../contract/harness/onedrive.ts'
 import { oneCreatorWins } from '../contract/suite/replaces-with-conditions.ts'
-import { FakeGraph } from '../support/fake-graph.ts'
+import { FakeGraph } from '../fakes/graph/fake-graph.ts'
 
 t.test('the contract', async (t) => {
   backendContract(t, harness)

@@ -3,8 +3,8 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { ServerResponse } from 'node:http'
 import { call, listAll, rejectsWith } from '../contract/suite/arrange.ts'
-import { FakeS3, type FakeRequest } from '../support/fake-s3.ts'
-import { listing, sendError, sendXml } from '../support/fake-s3-xml.ts'
+import { FakeS3, type FakeRequest } from '../fakes/s3/fake-s3.ts'
+import { listing, sendError, sendXml } from '../fakes/s3/xml.ts'
 import { openFake } from '../support/s3-backend.ts'
 
 setFlagsFromString('--expose-gc')

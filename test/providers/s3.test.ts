@@ -14,7 +14,7 @@ import { harness as strictHarness } from '../contract/harness/s3-strict.ts'
 import { call, rejectsWith } from '../contract/suite/arrange.ts'
 import { oneCreatorWins } from '../contract/suite/replaces-with-conditions.ts'
 import { openEgress } from '../support/egress.ts'
-import { FakeS3, FAKE_BUCKET, FAKE_KEYS } from '../support/fake-s3.ts'
+import { FakeS3, FAKE_BUCKET, FAKE_KEYS } from '../fakes/s3/fake-s3.ts'
 import { openFake } from '../support/s3-backend.ts'
 import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 

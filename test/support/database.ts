@@ -8,7 +8,7 @@ import { openEmbedded } from '../../src/infra/db/embedded.ts'
 import { migrate } from '../../src/infra/db/migrate.ts'
 import { openDatabase, type Database } from '../../src/infra/db/open-database.ts'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const MIGRATIONS = join(ROOT, 'prisma/migrations')
 const CACHE = join(ROOT, 'node_modules/.cache/fastify-cloud-storage')
 

@@ -7,8 +7,8 @@ import { defineProvider, type OAuthProvider } from '../../src/domain/provider.ts
 import { httpFailure } from '../../src/providers/shared/http-failure.ts'
 import { readJson } from '../../src/providers/shared/read-json.ts'
 import { withBearer } from '../../src/providers/shared/bearer.ts'
-import type { FakeOAuth } from './fake-oauth.ts'
-import { FAKE_SCOPES } from './fake-oauth-rules.ts'
+import type { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
+import { FAKE_SCOPES } from '../fakes/oauth/rules.ts'
 import { entry, page, ScriptedBackend } from './scripted-backend.ts'
 
 /** What is behind the tokens of a {@link FakeOAuth}: it says who a token is, and has one file. */

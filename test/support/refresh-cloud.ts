@@ -1,8 +1,8 @@
 import type { Test } from 'tap'
 import { box, type BoxEndpoints } from '../../src/providers/box.ts'
-import { FakeBox } from './fake-box.ts'
-import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from './fake-oauth-rules.ts'
-import type { FakeOAuth } from './fake-oauth.ts'
+import { FakeBox } from '../fakes/box/fake-box.ts'
+import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../fakes/oauth/rules.ts'
+import type { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import { oauthCloudProvider, startOAuthCloud } from './oauth-cloud.ts'
 
 /** A cloud whose tokens are refreshed: one that is no more than its tokens, or Box. By addresses, for other processes. */

@@ -4,7 +4,7 @@ import { createCredentialCipher } from '../../src/infra/crypto/envelope.ts'
 import { createKeyRing, type KeyRingOptions } from '../../src/infra/crypto/key-ring.ts'
 import { createConnectionStore } from '../../src/infra/db/connection-store.ts'
 import type { Database } from '../../src/infra/db/open-database.ts'
-import type { FakeTokenResponse } from './fake-oauth-grants.ts'
+import type { FakeTokenResponse } from '../fakes/oauth/grants.ts'
 
 type Prisma = Database['prisma']
 type Tokens = Pick<FakeTokenResponse, 'access_token' | 'refresh_token'>

@@ -5,7 +5,7 @@ import type { Preconditions } from '../../src/providers/s3/bucket.ts'
 import { openS3 } from '../../src/providers/s3/open.ts'
 import { readSettings } from '../../src/providers/s3/settings.ts'
 import { openEgress } from './egress.ts'
-import { FAKE_BUCKET, FAKE_KEYS, type FakeS3 } from './fake-s3.ts'
+import { FAKE_BUCKET, FAKE_KEYS, type FakeS3 } from '../fakes/s3/fake-s3.ts'
 import { TEST_TIMEOUTS } from './timeouts.ts'
 
 export interface FakeBackendOptions {

@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import { provider } from '../../../src/providers/nextcloud.ts'
-import { FAKE_APP_PASSWORD, FAKE_NEXTCLOUD_LOGIN, FakeNextcloud } from '../../support/fake-nextcloud.ts'
+import { FAKE_APP_PASSWORD, FAKE_NEXTCLOUD_LOGIN, FakeNextcloud } from '../../fakes/nextcloud/fake-nextcloud.ts'
 import { openEgress } from '../../support/egress.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 import type { Harness, Opened } from '../harness.ts'

@@ -1,5 +1,5 @@
 import { busySockets, openEgress } from '../../support/egress.ts'
-import { FakeS3 } from '../../support/fake-s3.ts'
+import { FakeS3 } from '../../fakes/s3/fake-s3.ts'
 import { openFake } from '../../support/s3-backend.ts'
 import type { Harness } from '../harness.ts'
 

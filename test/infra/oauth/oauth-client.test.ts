@@ -16,14 +16,9 @@ import {
   pads,
   redirects,
   resets
-} from '../../support/fake-oauth-faults.ts'
-import {
-  FAKE_CLIENT_ID,
-  FAKE_CLIENT_SECRET,
-  FAKE_SCOPES,
-  type FakeOAuthOptions
-} from '../../support/fake-oauth-rules.ts'
-import { FakeOAuth } from '../../support/fake-oauth.ts'
+} from '../../fakes/oauth/faults.ts'
+import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, FAKE_SCOPES, type FakeOAuthOptions } from '../../fakes/oauth/rules.ts'
+import { FakeOAuth } from '../../fakes/oauth/fake-oauth.ts'
 import { startServer } from '../../support/net-server.ts'
 import { oauthConnect } from '../../support/oauth-cloud.ts'
 import { until } from '../../support/until.ts'

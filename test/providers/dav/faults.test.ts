@@ -25,10 +25,10 @@ import {
   resets,
   WRONG_XML,
   xml
-} from '../../support/dav-faults.ts'
+} from '../../fakes/faults.ts'
 import { openEgress } from '../../support/egress.ts'
-import { FAKE_DAV_PASSWORD, FAKE_DAV_USER } from '../../support/fake-dav-auth.ts'
-import { FakeDav } from '../../support/fake-dav.ts'
+import { FAKE_DAV_PASSWORD, FAKE_DAV_USER } from '../../fakes/dav/auth.ts'
+import { FakeDav } from '../../fakes/dav/fake-dav.ts'
 import { readBody } from '../../support/read-body.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 import { until } from '../../support/until.ts'

@@ -1,0 +1,80 @@
+import { BoxMistake } from './failure.ts'
+import type { FakeDavRequest } from '../dav/request.ts'
+
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/
+
+/** A JSON object that a client sends: what is not asked for by name was no business of its. */
+export class BoxBody {
+  readonly #said: Readonly<Record<string, unknown>>
+
+  constructor(text: string, names: readonly string[]) {
+    this.#said = parseObject(text)
+    const unknown = Object.keys(this.#said).filter((name) => !names.includes(name))
+    if (unknown.length > 0) throw new BoxMistake(`the field ${unknown.join()} in a body`)
+  }
+
+  /** Of a request that is nothing but JSON. */
+  static of({ headers, body }: FakeDavRequest, names: readonly string[]): BoxBody {
+    const type = headers['content-type'] ?? ''
+    if (!/^application\/json(?:;\s*charset="?utf-8"?)?$/i.test(type)) throw new BoxMistake(`the content type ${type}`)
+    return new BoxBody(body?.toString() ?? '', names)
+  }
+
+  text(name: string): string | undefined {
+    return this.#read(name, (value): value is string => typeof value === 'string')
+  }
+
+  requiredText(name: string): string {
+    return this.text(name) ?? missing(name)
+  }
+
+  integer(name: string): number | undefined {
+    return this.#read(name, (value): value is number => Number.isSafeInteger(value) && (value as number) >= 0)
+  }
+
+  requiredInteger(name: string): number {
+    return this.integer(name) ?? missing(name)
+  }
+
+  time(name: string): Date | undefined {
+    const text = this.#read(name, (value): value is string => typeof value === 'string' && TIME.test(value))
+    return text === undefined ? undefined : new Date(text)
+  }
+
+  /** The id in `{"parent": {"id": "0"}}`. */
+  parent(): string | undefined {
+    const parent = this.object('parent', ['id'])
+    return parent?.requiredText('id')
+  }
+
+  object(name: string, names: readonly string[]): BoxBody | undefined {
+    const value = this.#read(name, (given): given is object => typeof given === 'object' && given !== null)
+    return value === undefined ? undefined : new BoxBody(JSON.stringify(value), names)
+  }
+
+  objects(name: string, names: readonly string[]): BoxBody[] {
+    const values = this.#read(name, (given): given is unknown[] => Array.isArray(given)) ?? missing(name)
+    return values.map((value) => new BoxBody(JSON.stringify(value), names))
+  }
+
+  #read<T>(name: string, isGood: (value: unknown) => value is T): T | undefined {
+    const value = this.#said[name]
+    if (value === undefined || isGood(value)) return value
+    throw new BoxMistake(`the value of ${name}: ${JSON.stringify(value)}`)
+  }
+}
+
+function parseObject(text: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+  } catch {
+    // Said below.
+  }
+  throw new BoxMistake('a body that is no JSON object')
+}
+
+function missing(name: string): never {
+  const errors = [{ reason: 'missing_parameter', name, message: `'${name}' is required` }]
+  throw new BoxMistake(`no ${name}`, { contextInfo: { errors } })
+}

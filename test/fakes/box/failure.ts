@@ -1,0 +1,123 @@
+import { randomBytes } from 'node:crypto'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { ClientError } from 'box-node-sdk/schemas/clientError'
+import type { BoxType } from './node.ts'
+import type { Wire } from './wire.ts'
+import { CloudFailure } from '../fake-cloud.ts'
+
+/** What an error says, in Box's words. What is not said here has the value that Box gives for the code. */
+export interface BoxError {
+  readonly code: string
+  readonly status?: number
+  readonly message?: string
+  readonly contextInfo?: Readonly<Record<string, unknown>>
+  readonly headers?: OutgoingHttpHeaders
+}
+
+type Known = readonly [status: number, message: string]
+
+/** Box's texts (its page "Common errors", the reference, and answers as users of its clients report them). */
+const KNOWN: Readonly<Record<string, Known>> = {
+  bad_digest: [400, 'The specified content-md5 did not match what we received'],
+  bad_request: [400, 'Bad Request'],
+  cyclical_folder_structure: [400, 'Folder move creates cyclical folder structure'],
+  digest_mismatch: [400, 'File digest was incorrect.'],
+  file_size_too_small: [400, 'The file size is below the minimum file size for uploads via this API'],
+  folder_not_empty: [400, 'Cannot delete – folder not empty'],
+  item_name_invalid: [400, 'Item name invalid'],
+  item_name_too_long: [400, 'Item name too long'],
+  metadata_after_file_contents: [400, 'Metadata is included after file contents in a file upload request.'],
+  parts_mismatch: [400, 'The parts do not match those of the upload session.'],
+  unauthorized: [401, 'Unauthorized'],
+  access_denied_insufficient_permissions: [403, 'Access denied - insufficient permission'],
+  file_size_limit_exceeded: [403, "File size exceeds the folder owner's file size limit"],
+  forbidden: [403, 'Client does not have permission to upload to this session.'],
+  forbidden_by_policy: [403, 'Access denied - Blocked by Shield Malware Detection Rule'],
+  insufficient_scope: [403, 'The request requires higher privileges than provided by the access token.'],
+  storage_limit_exceeded: [403, 'Account storage limit reached'],
+  not_found: [404, 'Not Found'],
+  trashed: [404, 'Item is trashed'],
+  method_not_allowed: [405, 'Method Not Allowed'],
+  item_name_in_use: [409, 'Item with the same name already exists'],
+  name_temporarily_reserved: [409, 'The item name is reserved by another processing item.'],
+  operation_blocked_temporary: [409, 'The operation is blocked by another ongoing operation'],
+  range_overlaps_existing_part: [409, 'The range overlaps with an existing part.'],
+  session_expired: [410, 'The upload session has expired.'],
+  upload_failed: [410, 'The upload session is in an unrecoverable state.'],
+  length_required: [411, 'content-length header was required, but not provided.'],
+  precondition_failed: [412, 'The resource has been modified. Please retrieve the resource again and retry'],
+  rate_limit_exceeded: [429, 'Request rate limit exceeded, please try again later'],
+  internal_server_error: [500, 'Internal Server Error'],
+  bad_gateway: [502, 'Bad Gateway'],
+  unavailable: [503, 'Unavailable']
+}
+
+const HELP = 'http://developers.box.com/docs/#errors'
+/** Ids come in messages with the first letter of what Box calls their type. */
+const LETTERS: Readonly<Record<BoxType, string>> = { file: 'f', folder: 'd', web_link: 'w' }
+
+/** An answer that is no success. */
+export class BoxFailure extends CloudFailure<BoxError> {}
+
+/** What nobody should ask: it is recorded, and fails the test that caused it. */
+export class BoxMistake extends BoxFailure {
+  constructor(what: string, error: Partial<BoxError> = {}) {
+    super({ code: 'bad_request', ...error, message: `A MISTAKE OF OUR CLIENT: ${what}` }, what)
+  }
+}
+
+/** `name` is that of the parameter which named it. */
+export function notFound(type: BoxType, id: string, name = type === 'folder' ? 'folder' : 'item'): BoxFailure {
+  const value = `${LETTERS[type]}_${id}`
+  const message = `Invalid value '${value}'. '${name}' with value '${value}' not found`
+  return new BoxFailure({ code: 'not_found', contextInfo: invalidParameter(name, message) })
+}
+
+export const invalidParameter = (name: string, message: string) => ({
+  errors: [{ reason: 'invalid_parameter', name, message }]
+})
+
+/** 401, of which Box says everything in a header. */
+export function unauthorized(isMissing: boolean): BoxFailure {
+  const error = isMissing ? 'invalid_request' : 'invalid_token'
+  const description = isMissing ? 'The access token was not found.' : 'The access token provided is invalid.'
+  return new BoxFailure({ code: 'unauthorized', headers: challenge(error, description) })
+}
+
+export function insufficientScope(): BoxFailure {
+  const [, message] = KNOWN['insufficient_scope'] ?? []
+  return new BoxFailure({ code: 'insufficient_scope', headers: challenge('insufficient_scope', message ?? '') })
+}
+
+const challenge = (error: string, description: string) => ({
+  'www-authenticate': `Bearer realm="Service", error="${error}", error_description="${description}"`
+})
+
+/** Sends an error with a body of exactly Box's shape; 401 has none. */
+export function sendError(response: ServerResponse, { code, contextInfo, headers = {}, ...error }: BoxError): void {
+  const [status, text] = KNOWN[code] ?? [500, code]
+  const asked = { status: error.status ?? status, message: error.message ?? text }
+  const withChallenge =
+    asked.status === 401 ? { ...challenge('invalid_token', 'The access token provided is invalid.') } : {}
+  for (const [name, value] of Object.entries({ ...withChallenge, ...headers })) {
+    if (value !== undefined) response.setHeader(name, value)
+  }
+  const request_id = randomBytes(8).toString('hex')
+  response.setHeader('box-request-id', randomBytes(13).toString('hex'))
+  if (asked.status === 401) {
+    response.writeHead(401, { 'content-length': 0 }).end()
+    return
+  }
+  const body = {
+    type: 'error',
+    status: asked.status,
+    code,
+    ...(contextInfo !== undefined && { context_info: contextInfo }),
+    help_url: HELP,
+    message: asked.message,
+    request_id
+  } satisfies Wire<ClientError>
+  const json = JSON.stringify(body)
+  response.writeHead(asked.status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) })
+  response.end(json)
+}

@@ -1,0 +1,142 @@
+import type { ServerResponse } from 'node:http'
+import type { Test } from 'tap'
+import { boxAnswers } from './api.ts'
+import { BoxCall } from './call.ts'
+import { FakeBoxDownloads } from './downloads.ts'
+import { insufficientScope, sendError, unauthorized, type BoxError } from './failure.ts'
+import { newKnobs, type FakeBoxKnobs } from './knobs.ts'
+import { FakeBoxPages } from './pages.ts'
+import type { BoxPerson } from './resource.ts'
+import { accessOf, checkHead, isTransfer, routeOf, type BoxRoute } from './routes.ts'
+import { FakeBoxTree } from './tree.ts'
+import { FakeBoxUploads } from './uploads.ts'
+import { FakeBoxWrites } from './writes.ts'
+import { type CloudAnswer, FakeCloud, type FakeCloudRequest } from '../fake-cloud.ts'
+
+export const FAKE_BOX_TOKEN = 'fake-box-token'
+export const BOX_READ_SCOPE = 'root_readonly'
+export const BOX_WRITE_SCOPE = 'root_readwrite'
+
+const FIRST_USER_ID = 22_000_001
+
+/** Who asks, and what the user has allowed our application. */
+export interface BoxCaller {
+  readonly user: string
+  readonly scopes: readonly string[]
+}
+
+export interface FakeBoxOptions {
+  /** Whose a bearer token is; null for one that is not good. By itself, that of `tokens` is. */
+  readonly authorize?: (bearer: string) => BoxCaller | null
+  readonly now?: () => Date
+}
+
+/**
+ * Box's API 2.0 on real sockets, in memory: strict in what it is asked, and able to fail as a test scripts it. It is
+ * made from what Box documents and from what its official client sends, not from our backend.
+ */
+export class FakeBox extends FakeCloud<BoxError> {
+  readonly tree: FakeBoxTree
+  readonly knobs: FakeBoxKnobs = newKnobs()
+  readonly pages = new FakeBoxPages(this.knobs)
+  readonly downloads = new FakeBoxDownloads(this.knobs)
+  readonly writes = new FakeBoxWrites(this.knobs)
+  readonly uploads: FakeBoxUploads
+  /** Good for the user `me` with all scopes, unless `authorize` says otherwise. */
+  readonly tokens = new Set([FAKE_BOX_TOKEN])
+  readonly #authorize: (bearer: string) => BoxCaller | null
+  readonly #people = new Map<string, BoxPerson>()
+  readonly #answers: ReturnType<typeof boxAnswers>
+
+  private constructor({ authorize, now = () => new Date() }: FakeBoxOptions) {
+    super(['api', 'upload', 'content'])
+    this.tree = new FakeBoxTree(now)
+    this.uploads = new FakeBoxUploads(this.knobs, this.writes, now)
+    const me = { user: 'me', scopes: [BOX_WRITE_SCOPE] }
+    this.#authorize = authorize ?? ((bearer) => (this.tokens.has(bearer) ? me : null))
+    this.#answers = boxAnswers(this)
+  }
+
+  static async start(t: Test, options: FakeBoxOptions = {}): Promise<FakeBox> {
+    const fake = new FakeBox(options)
+    await fake.listen(t, 'Box')
+    return fake
+  }
+
+  /** Without a slash at its end; paths begin with `/2.0`. */
+  get url(): string {
+    return this.originOf('api')
+  }
+
+  /** Paths begin with `/api/2.0`. */
+  get uploadUrl(): string {
+    return this.originOf('upload')
+  }
+
+  /** Where downloads are redirected to. */
+  get contentUrl(): string {
+    return this.originOf('content')
+  }
+
+  /** So many downloads are reset, each after so many bytes. */
+  resetDownloads(times: number, afterBytes: number): void {
+    this.knobs.cutDownloads = { times, afterBytes }
+  }
+
+  expireMarkers(): void {
+    this.pages.expire()
+  }
+
+  expireDownloads(): void {
+    this.downloads.expire()
+  }
+
+  expireUploadSessions(): void {
+    this.uploads.expire()
+  }
+
+  protected override isGood(bearer: string): boolean {
+    return this.#authorize(bearer) !== null
+  }
+
+  protected override refuse(response: ServerResponse, error: BoxError): void {
+    sendError(response, error)
+  }
+
+  protected override route(request: FakeCloudRequest): CloudAnswer {
+    const route = routeOf(request)
+    checkHead(route, request)
+    const { authorization, range } = request.headers
+    return {
+      isTransfer: isTransfer(route),
+      send: (response) => {
+        const { operation, id } = route
+        if (operation === 'content.get') {
+          this.downloads.send(id, range, response)
+          return
+        }
+        const person = this.#allowed(route, authorization)
+        this.#answers[operation](new BoxCall(route, request, response, this.tree, person))
+      }
+    }
+  }
+
+  #allowed(route: BoxRoute, authorization: string | undefined): BoxPerson {
+    const [, bearer] = /^Bearer (\S+)$/.exec(authorization ?? '') ?? []
+    const caller = bearer === undefined ? null : this.#authorize(bearer)
+    if (caller === null) throw unauthorized(authorization === undefined)
+    const access = accessOf(route)
+    const isEnough =
+      caller.scopes.includes(BOX_WRITE_SCOPE) || (access === 'read' && caller.scopes.includes(BOX_READ_SCOPE))
+    if (access !== 'none' && !isEnough) throw insufficientScope()
+    return this.#personOf(caller.user)
+  }
+
+  #personOf(name: string): BoxPerson {
+    const known = this.#people.get(name)
+    const id = String(FIRST_USER_ID + this.#people.size)
+    const person = known ?? { type: 'user', id, name, login: `${name}@example.com` }
+    this.#people.set(name, person)
+    return person
+  }
+}

@@ -1,0 +1,193 @@
+import type { FileFull } from 'box-node-sdk/schemas/fileFull'
+import type { FileMini } from 'box-node-sdk/schemas/fileMini'
+import type { FileVersionMini } from 'box-node-sdk/schemas/fileVersionMini'
+import type { FolderFull } from 'box-node-sdk/schemas/folderFull'
+import type { FolderMini } from 'box-node-sdk/schemas/folderMini'
+import type { UserFull } from 'box-node-sdk/schemas/userFull'
+import type { UserMini } from 'box-node-sdk/schemas/userMini'
+import type { WebLink } from 'box-node-sdk/schemas/webLink'
+import { BOX_ROOT, type BoxPermissions, type BoxType, type FakeBoxNode } from './node.ts'
+import type { FakeBoxTree } from './tree.ts'
+import type { Wire } from './wire.ts'
+
+export interface BoxPerson extends Wire<UserMini> {
+  readonly id: string
+}
+
+/** A thing, and where it stands. */
+interface Placed {
+  readonly node: FakeBoxNode
+  readonly tree: FakeBoxTree
+  readonly owner: BoxPerson
+}
+
+/** How each field of a type is made. */
+type Parts<T> = { readonly [K in keyof T]?: (placed: Placed) => T[K] }
+
+const HOURS_WEST = 8
+
+/** A time as Box writes it: in seconds, and with an offset. */
+export function boxTime(date: Date): string {
+  const local = new Date(date.getTime() - HOURS_WEST * 60 * 60 * 1000)
+  return `${local.toISOString().slice(0, 19)}-0${HOURS_WEST}:00`
+}
+
+const ALLOWED = {
+  ...{ can_download: true, can_upload: true, can_rename: true, can_delete: true, can_share: true },
+  ...{ can_invite_collaborator: true, can_set_share_access: true, can_apply_watermark: false }
+}
+const ALLOWED_FOR_FILES = {
+  ...ALLOWED,
+  ...{ can_preview: true, can_comment: true, can_annotate: true },
+  ...{ can_view_annotations_all: true, can_view_annotations_self: true }
+}
+const FORBIDDEN_FOR_ROOT = {
+  ...{ can_rename: false, can_delete: false, can_share: false },
+  ...{ can_invite_collaborator: false, can_set_share_access: false }
+}
+
+/** What may be done with it: all that its owner may do, unless a test said otherwise. */
+export function permissionsOf(node: FakeBoxNode): BoxPermissions {
+  const byItself = node.type === 'file' ? ALLOWED_FOR_FILES : ALLOWED
+  const { permissions } = node.flags
+  return { ...byItself, ...(isRoot(node) && FORBIDDEN_FOR_ROOT), ...permissions }
+}
+
+/** Of anything: what identifies it, in an error for instance. */
+export function mini(node: FakeBoxNode): Wire<FileMini> {
+  const etag = etagOf(node)
+  const { type, id, name, version } = node
+  return {
+    ...{ type: type as 'file', id, etag, sequence_id: etag, name },
+    ...(version !== undefined && { sha1: version.sha1, file_version: versionOf(node) })
+  }
+}
+
+/** A file, a folder or a web link: of all that there is, what was asked for. */
+export function itemResource(
+  node: FakeBoxNode,
+  tree: FakeBoxTree,
+  owner: BoxPerson,
+  names: ReadonlySet<string>
+): Record<string, unknown> {
+  const parts = PARTS[node.type]
+  const placed = { node, tree, owner }
+  const item: Record<string, unknown> = {}
+  for (const name of names) {
+    const value = parts[name]?.(placed)
+    if (value !== undefined) item[name] = value
+  }
+  return item
+}
+
+export function userResource(
+  person: BoxPerson,
+  space: { readonly amount: number; readonly used: number; readonly maxUpload: number },
+  created: Date
+): Wire<UserFull> {
+  return {
+    ...person,
+    created_at: boxTime(created),
+    modified_at: boxTime(created),
+    language: 'en',
+    timezone: 'America/Los_Angeles',
+    space_amount: space.amount,
+    space_used: space.used,
+    max_upload_size: space.maxUpload,
+    status: 'active',
+    job_title: '',
+    phone: '',
+    address: '',
+    avatar_url: `https://app.box.com/api/avatar/large/${person.id}`,
+    notification_email: null,
+    role: 'user',
+    enterprise: null,
+    hostname: 'https://app.box.com/'
+  }
+}
+
+/** The root has neither etag nor times. */
+const isRoot = ({ id, type }: FakeBoxNode) => id === BOX_ROOT && type === 'folder'
+const etagOf = (node: FakeBoxNode) => (isRoot(node) ? null : String(node.etag))
+const timeOf = (node: FakeBoxNode, date = node.trashed) => (isRoot(node) || date === undefined ? null : boxTime(date))
+
+function versionOf({ version }: FakeBoxNode): Wire<FileVersionMini> | null {
+  return version === undefined ? null : { type: 'file_version', id: version.id, sha1: version.sha1 }
+}
+
+function pathOf({ node, tree }: Placed): Wire<FolderMini>[] {
+  return tree.path(node).map((folder) => mini(folder) as Wire<FolderMini>)
+}
+
+const COMMON_PARTS = {
+  id: ({ node }) => node.id,
+  etag: ({ node }) => etagOf(node),
+  sequence_id: ({ node }) => etagOf(node),
+  name: ({ node }) => node.name,
+  description: () => '',
+  path_collection: (placed) => ({ total_count: pathOf(placed).length, entries: pathOf(placed) }),
+  created_at: ({ node }) => timeOf(node, node.created),
+  modified_at: ({ node }) => timeOf(node, node.modified),
+  content_created_at: ({ node }) => timeOf(node, node.contentCreated),
+  content_modified_at: ({ node }) => timeOf(node, node.contentModified),
+  trashed_at: ({ node }) => timeOf(node),
+  purged_at: () => null,
+  created_by: ({ owner }) => owner,
+  modified_by: ({ owner }) => owner,
+  owned_by: ({ owner }) => owner,
+  shared_link: ({ node }) => sharedLink(node),
+  parent: ({ node, tree }) =>
+    node.parent === undefined ? null : (mini(tree.get(node.parent, 'folder')) as Wire<FolderMini>),
+  item_status: ({ node, tree }) => (tree.isTrashed(node) ? 'trashed' : 'active'),
+  has_collaborations: () => false,
+  permissions: ({ node }) => permissionsOf(node)
+} satisfies Parts<Wire<FolderFull>>
+
+const FILE_PARTS: Parts<Wire<FileFull>> = {
+  type: () => 'file',
+  sha1: ({ node }) => node.version?.sha1 ?? null,
+  file_version: ({ node }) => versionOf(node),
+  size: ({ node }) => node.content?.length ?? 0,
+  extension: ({ node }) => /\.([^.]+)$/.exec(node.name)?.[1] ?? '',
+  is_package: ({ node }) => node.flags.isPackage === true,
+  version_number: ({ node }) => String(node.version?.number ?? 1)
+}
+
+const FOLDER_PARTS: Parts<Wire<FolderFull>> = {
+  type: () => 'folder',
+  size: ({ node, tree }) => sizeBelow(node, tree),
+  sync_state: () => 'not_synced',
+  folder_upload_email: () => null
+}
+
+const LINK_PARTS: Parts<Wire<WebLink>> = { type: () => 'web_link', url: ({ node }) => node.url ?? null }
+
+const PARTS: Readonly<Record<BoxType, Readonly<Record<string, ((placed: Placed) => unknown) | undefined>>>> = {
+  file: { ...COMMON_PARTS, ...FILE_PARTS },
+  folder: { ...COMMON_PARTS, ...FOLDER_PARTS },
+  web_link: { ...COMMON_PARTS, ...LINK_PARTS }
+}
+
+/** A folder is as large as all that is in it. */
+function sizeBelow(node: FakeBoxNode, tree: FakeBoxTree): number {
+  if (node.type !== 'folder') return node.content?.length ?? 0
+  return tree.children(node).reduce((sum, child) => sum + sizeBelow(child, tree), 0)
+}
+
+function sharedLink({ flags, type }: FakeBoxNode): Wire<FolderFull>['shared_link'] {
+  if (flags.sharedLink === undefined) return null
+  return {
+    url: flags.sharedLink,
+    download_url: type === 'file' ? `${flags.sharedLink}/download` : null,
+    vanity_url: null,
+    vanity_name: null,
+    access: 'open',
+    effective_access: 'open',
+    effective_permission: 'can_download',
+    unshared_at: null,
+    is_password_enabled: false,
+    permissions: { can_download: true, can_preview: true, can_edit: false },
+    download_count: 0,
+    preview_count: 0
+  }
+}

@@ -1,0 +1,140 @@
+import { BoxMistake } from './failure.ts'
+import type { FakeCloudRequest } from '../fake-cloud.ts'
+
+export type BoxOperation =
+  | 'users.me'
+  | 'folders.get'
+  | 'folders.items'
+  | 'folders.create'
+  | 'folders.update'
+  | 'folders.delete'
+  | 'files.get'
+  | 'files.update'
+  | 'files.delete'
+  | 'files.download'
+  | 'links.get'
+  | 'links.delete'
+  | 'preflight.file'
+  | 'preflight.version'
+  | 'upload.file'
+  | 'upload.version'
+  | 'sessions.file'
+  | 'sessions.version'
+  | 'sessions.part'
+  | 'sessions.get'
+  | 'sessions.parts'
+  | 'sessions.commit'
+  | 'sessions.abort'
+  | 'content.get'
+
+export interface BoxRoute {
+  readonly operation: BoxOperation
+  /** Of an item or of an upload session; the secret of a download. Empty where there is none. */
+  readonly id: string
+}
+
+/** What a token must be good for; `none` is any, and `secret` is an address that needs no token, nor may have one. */
+type Access = 'none' | 'read' | 'write' | 'secret'
+
+interface Rules {
+  readonly host: string
+  readonly method: string
+  readonly path: RegExp
+  readonly access: Access
+  readonly parameters: readonly string[]
+  readonly headers: readonly string[]
+}
+
+const ID = '(\\d+)'
+const SESSION = '([0-9A-F]{32})'
+const API = '/2\\.0'
+const UPLOAD = '/api/2\\.0'
+
+const rule = (asked: string, access: Access, parameters: readonly string[] = [], headers: readonly string[] = []) => {
+  const [host = '', method = '', path = ''] = asked.split(' ')
+  return { host, method, path: new RegExp(`^${path}$`), access, parameters, headers } satisfies Rules
+}
+
+const PAGE = ['fields', 'limit', 'usemarker', 'marker', 'offset', 'sort', 'direction']
+const SENT_TO = ['fields', 'upload_session_id']
+
+const ROUTES: Readonly<Record<BoxOperation, Rules>> = {
+  'users.me': rule(`api GET ${API}/users/me`, 'none', ['fields']),
+  'folders.get': rule(`api GET ${API}/folders/${ID}`, 'read', ['fields']),
+  'folders.items': rule(`api GET ${API}/folders/${ID}/items`, 'read', PAGE),
+  'folders.create': rule(`api POST ${API}/folders`, 'write', ['fields']),
+  'folders.update': rule(`api PUT ${API}/folders/${ID}`, 'write', ['fields'], ['if-match']),
+  'folders.delete': rule(`api DELETE ${API}/folders/${ID}`, 'write', ['recursive'], ['if-match']),
+  'files.get': rule(`api GET ${API}/files/${ID}`, 'read', ['fields']),
+  'files.update': rule(`api PUT ${API}/files/${ID}`, 'write', ['fields'], ['if-match']),
+  'files.delete': rule(`api DELETE ${API}/files/${ID}`, 'write', [], ['if-match']),
+  'files.download': rule(`api GET ${API}/files/${ID}/content`, 'read', [], ['range']),
+  'links.get': rule(`api GET ${API}/web_links/${ID}`, 'read', ['fields']),
+  'links.delete': rule(`api DELETE ${API}/web_links/${ID}`, 'write'),
+  'preflight.file': rule(`api OPTIONS ${API}/files/content`, 'write'),
+  'preflight.version': rule(`api OPTIONS ${API}/files/${ID}/content`, 'write'),
+  'upload.file': rule(`upload POST ${UPLOAD}/files/content`, 'write', SENT_TO, ['content-md5']),
+  'upload.version': rule(`upload POST ${UPLOAD}/files/${ID}/content`, 'write', SENT_TO, ['content-md5', 'if-match']),
+  'sessions.file': rule(`upload POST ${UPLOAD}/files/upload_sessions`, 'write'),
+  'sessions.version': rule(`upload POST ${UPLOAD}/files/${ID}/upload_sessions`, 'write'),
+  'sessions.part': rule(
+    `upload PUT ${UPLOAD}/files/upload_sessions/${SESSION}`,
+    'write',
+    [],
+    ['digest', 'content-range']
+  ),
+  'sessions.get': rule(`upload GET ${UPLOAD}/files/upload_sessions/${SESSION}`, 'write'),
+  'sessions.parts': rule(`upload GET ${UPLOAD}/files/upload_sessions/${SESSION}/parts`, 'write', ['limit', 'offset']),
+  'sessions.commit': rule(
+    `upload POST ${UPLOAD}/files/upload_sessions/${SESSION}/commit`,
+    'write',
+    ['fields'],
+    ['digest', 'if-match']
+  ),
+  'sessions.abort': rule(`upload DELETE ${UPLOAD}/files/upload_sessions/${SESSION}`, 'write'),
+  'content.get': rule('content GET /d/1/([\\w-]+)/download', 'secret', [], ['range'])
+}
+
+const TRANSFERS: readonly BoxOperation[] = [
+  ...(['files.download', 'content.get', 'upload.file', 'upload.version', 'sessions.part'] as const)
+]
+/** What any request may carry: the last are what a `fetch` and the official client add by themselves. */
+const HEADERS = [
+  ...['host', 'connection', 'authorization', 'user-agent', 'accept', 'accept-encoding', 'content-type'],
+  ...['content-length', 'transfer-encoding'],
+  ...['accept-language', 'cache-control', 'pragma', 'sec-fetch-mode', 'x-box-ua']
+]
+
+export const isTransfer = ({ operation }: BoxRoute) => TRANSFERS.includes(operation)
+export const accessOf = ({ operation }: BoxRoute) => ROUTES[operation].access
+
+export function routeOf({ host, method, path }: FakeCloudRequest): BoxRoute {
+  for (const [operation, rules] of Object.entries(ROUTES)) {
+    const match = host === rules.host && method === rules.method ? rules.path.exec(path) : null
+    if (match !== null) return { operation: operation as BoxOperation, id: match[1] ?? '' }
+  }
+  throw new BoxMistake('a route that there is not', { code: 'not_found' })
+}
+
+/** Checks what can be said without the tree: parameters and headers. */
+export function checkHead(route: BoxRoute, { method, query, headers }: FakeCloudRequest): void {
+  const rules = ROUTES[route.operation]
+  const names = [...query.keys()]
+  const unknown = names.filter((name) => !rules.parameters.includes(name))
+  const foreign = Object.keys(headers).filter((name) => ![...HEADERS, ...rules.headers].includes(name))
+  const etag = headers['if-match']
+  const range = headers['range']
+  for (const [isWrong, what] of [
+    [query.has('access_token'), 'a token in the query'],
+    [unknown.length > 0, `the parameter ${unknown.join()}`],
+    [new Set(names).size < names.length, 'a parameter twice'],
+    [foreign.length > 0, `the header ${foreign.join()}`],
+    [rules.access === 'secret' && headers['authorization'] !== undefined, 'a token for a secret address'],
+    // Box's etags are numbers, and it wants them without quotation marks.
+    [etag !== undefined && !/^\d+$/.test(etag), `the etag ${etag}`],
+    [range !== undefined && !/^bytes=(?:\d+-\d*|-\d+)$/.test(range), `the range ${range}`],
+    [method === 'GET' && (headers['content-length'] ?? '0') !== '0', 'a body with a GET']
+  ] as const) {
+    if (isWrong) throw new BoxMistake(what)
+  }
+}

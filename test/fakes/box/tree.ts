@@ -1,0 +1,193 @@
+import { createHash } from 'node:crypto'
+import { BOX_ROOT, type BoxFileSeed, type BoxLinkSeed, type BoxNodeSeed, type BoxType } from './node.ts'
+import type { BoxVersion, FakeBoxNode } from './node.ts'
+
+type Facts = Pick<FakeBoxNode, 'type'> & Partial<Pick<FakeBoxNode, 'content' | 'url' | 'notReady'>>
+
+const TYPES: readonly BoxType[] = ['file', 'folder', 'web_link']
+const FIRST_ID = 1_500_000_000_001
+const FIRST_ID_OF_NOTHING = 9_000_000_000_001
+const FIRST_VERSION = 1_700_000_000_001
+
+/**
+ * Everything that the user has. A test seeds and checks with it, past HTTP. The first file, the first folder and the
+ * first web link have the same id, and so on: ids alone say nothing at Box.
+ */
+export class FakeBoxTree {
+  readonly root: FakeBoxNode
+  /** Changes with anything in the tree. */
+  revision = 0
+  readonly #nodes: Readonly<Record<BoxType, Map<string, FakeBoxNode>>> = {
+    file: new Map(),
+    folder: new Map(),
+    web_link: new Map()
+  }
+  readonly #children = new Map<string, Set<FakeBoxNode>>()
+  readonly #nextIds: Record<BoxType, number> = { file: FIRST_ID, folder: FIRST_ID, web_link: FIRST_ID }
+  #nextIdOfNothing = FIRST_ID_OF_NOTHING
+  #nextVersion = FIRST_VERSION
+  readonly #now: () => Date
+
+  constructor(now: () => Date) {
+    this.#now = now
+    this.root = this.#insert(newNode(BOX_ROOT, { name: 'All Files' }, { type: 'folder' }, now()))
+  }
+
+  addFolder(seed: BoxNodeSeed): FakeBoxNode {
+    return this.#add(seed, { type: 'folder' })
+  }
+
+  addFile({ content = '', notReady = 0, ...seed }: BoxFileSeed): FakeBoxNode {
+    const node = this.#add(seed, { type: 'file', content: Buffer.from(content), notReady })
+    node.version = this.#versionOf(node)
+    return node
+  }
+
+  /** Five thousand take less than half a second. */
+  addFiles(count: number, seed: (index: number) => BoxFileSeed): FakeBoxNode[] {
+    return Array.from({ length: count }, (_, index) => this.addFile(seed(index)))
+  }
+
+  addWebLink({ url, ...seed }: BoxLinkSeed): FakeBoxNode {
+    return this.#add(seed, { type: 'web_link', url })
+  }
+
+  /** A bundle of a Mac, which Box keeps as a file. */
+  addPackage(seed: BoxFileSeed): FakeBoxNode {
+    return this.addFile({ ...seed, isPackage: true })
+  }
+
+  /** Of one type, where that is said. @throws where several things have the id, and it is not said which is meant */
+  find(id: string, type?: BoxType): FakeBoxNode | undefined {
+    const types = type === undefined ? TYPES : [type]
+    const [found, ...more] = types.flatMap((each) => this.#nodes[each].get(id) ?? [])
+    if (more.length > 0) throw new Error(`${id} is the id of several things: say the type, or give the node`)
+    return found
+  }
+
+  /** Throws if there is none. */
+  get(id: string | FakeBoxNode, type?: BoxType): FakeBoxNode {
+    const node = typeof id === 'string' ? this.find(id, type) : this.find(id.id, id.type)
+    if (node === undefined) throw new Error(`${typeof id === 'string' ? id : id.name} is not in the tree`)
+    return node
+  }
+
+  /** What a file holds; throws if there is none. */
+  read(id: string | FakeBoxNode): Buffer {
+    const { content, name } = this.get(id, 'file')
+    if (content === undefined) throw new Error(`${name} has no content`)
+    return content
+  }
+
+  /** Without what is in the trash. */
+  children(parent: string | FakeBoxNode = this.root): FakeBoxNode[] {
+    return [...this.#below(parent)].filter(({ trashed }) => trashed === undefined)
+  }
+
+  /** Whatever has the name in a folder, in any case. */
+  named(parent: FakeBoxNode, name: string): FakeBoxNode | undefined {
+    const wanted = name.toLowerCase()
+    return this.children(parent).find((child) => child.name.toLowerCase() === wanted)
+  }
+
+  /** The folders above, from the root on. */
+  path(node: FakeBoxNode): FakeBoxNode[] {
+    const parent = node.parent === undefined ? undefined : this.find(node.parent, 'folder')
+    return parent === undefined ? [] : [...this.path(parent), parent]
+  }
+
+  /** Whether it is in the trash, by itself or in a folder. */
+  isTrashed(node: FakeBoxNode): boolean {
+    return [node, ...this.path(node)].some(({ trashed }) => trashed !== undefined)
+  }
+
+  rename(id: string | FakeBoxNode, name: string): void {
+    this.touch(Object.assign(this.get(id), { name }))
+  }
+
+  move(id: string | FakeBoxNode, parent: string | FakeBoxNode): void {
+    const node = this.get(id)
+    this.#place(node, this.get(parent, 'folder').id)
+    this.touch(node)
+  }
+
+  trash(id: string | FakeBoxNode): void {
+    this.touch(Object.assign(this.get(id), { trashed: this.#now() }))
+  }
+
+  write(id: string | FakeBoxNode, content: string | Uint8Array, contentModified = this.#now()): void {
+    const node = this.get(id, 'file')
+    this.touch(Object.assign(node, { content: Buffer.from(content), contentModified, modified: this.#now() }))
+    node.version = this.#versionOf(node)
+  }
+
+  /** As a change of any kind does. */
+  touch(node: FakeBoxNode): void {
+    node.etag++
+    this.revision++
+  }
+
+  /** For good, with everything below. */
+  remove(id: string | FakeBoxNode): void {
+    const node = this.get(id)
+    if (node.type === 'folder') for (const child of this.#below(node)) this.remove(child)
+    this.#place(node, undefined)
+    this.#nodes[node.type].delete(node.id)
+    this.revision++
+  }
+
+  /** What counts against the user's quota; that is also what is in the trash. */
+  usedBytes(): number {
+    let sum = 0
+    for (const { content } of this.#nodes.file.values()) sum += content?.length ?? 0
+    return sum
+  }
+
+  /** An id as Box's, which nothing of any type has or will have. */
+  newId(): string {
+    return String(this.#nextIdOfNothing++)
+  }
+
+  #add(seed: BoxNodeSeed, facts: Facts): FakeBoxNode {
+    const { parent = this.root, id = String(this.#nextIds[facts.type]++), ...own } = seed
+    const above = this.get(parent, 'folder')
+    const node = this.#insert(newNode(id, own, facts, this.#now()))
+    this.#place(node, above.id)
+    return node
+  }
+
+  #insert(node: FakeBoxNode): FakeBoxNode {
+    const nodes = this.#nodes[node.type]
+    if (nodes.has(node.id)) throw new Error(`there is a ${node.type} ${node.id} already`)
+    nodes.set(node.id, node)
+    this.revision++
+    return node
+  }
+
+  #place(node: FakeBoxNode, parent: string | undefined): void {
+    if (node.parent !== undefined) this.#children.get(node.parent)?.delete(node)
+    node.parent = parent
+    if (parent === undefined) return
+    const siblings = this.#children.get(parent) ?? new Set()
+    this.#children.set(parent, siblings.add(node))
+  }
+
+  #below(parent: string | FakeBoxNode): Iterable<FakeBoxNode> {
+    return this.#children.get(this.get(parent, 'folder').id) ?? []
+  }
+
+  #versionOf({ content = Buffer.alloc(0), version }: FakeBoxNode): BoxVersion {
+    const sha1 = createHash('sha1').update(content).digest('hex')
+    return { id: String(this.#nextVersion++), number: (version?.number ?? 0) + 1, sha1 }
+  }
+}
+
+function newNode(id: string, seed: Omit<BoxNodeSeed, 'id' | 'parent'>, facts: Facts, now: Date): FakeBoxNode {
+  const { name, created = now, modified = now, contentCreated = created, contentModified = modified, ...flags } = seed
+  return {
+    ...{ parent: undefined, trashed: undefined, content: undefined, version: undefined, url: undefined },
+    ...{ etag: 0, notReady: 0 },
+    ...facts,
+    ...{ id, name, created, modified, contentCreated, contentModified, flags }
+  }
+}

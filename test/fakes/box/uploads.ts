@@ -1,0 +1,195 @@
+import type { UploadedPart } from 'box-node-sdk/schemas/uploadedPart'
+import type { BoxBody } from './body.ts'
+import type { BoxCall } from './call.ts'
+import { BoxFailure, BoxMistake } from './failure.ts'
+import type { FakeBoxKnobs } from './knobs.ts'
+import { BoxSession, partResource, sha1Of, type BoxTarget } from './sessions.ts'
+import type { Wire } from './wire.ts'
+import { sendFile, TIME_NAMES, timesOf, type FakeBoxWrites } from './writes.ts'
+
+const PART_NAMES = ['part_id', 'offset', 'size', 'sha1']
+const MAX_PARTS = 1000
+const MAX_OFFSET = 10_000
+
+/** Upload sessions: files that come in parts of a size which Box chooses (its guide "Chunked uploads"). */
+export class FakeBoxUploads {
+  readonly #sessions = new Map<string, BoxSession>()
+  /** Ids of those that ended by themselves. */
+  readonly #expired = new Set<string>()
+  readonly #knobs: FakeBoxKnobs
+  readonly #writes: FakeBoxWrites
+  readonly #now: () => Date
+
+  constructor(knobs: FakeBoxKnobs, writes: FakeBoxWrites, now: () => Date) {
+    this.#knobs = knobs
+    this.#writes = writes
+    this.#now = now
+  }
+
+  /** Sessions that were begun, and neither completed nor cancelled. */
+  get open(): number {
+    return this.#sessions.size
+  }
+
+  expire(): void {
+    for (const id of this.#sessions.keys()) this.#expired.add(id)
+    this.#sessions.clear()
+  }
+
+  beginFile(call: BoxCall, origin: string): void {
+    const said = call.json(['folder_id', 'file_size', 'file_name'])
+    const place = { name: said.requiredText('file_name'), parent: said.requiredText('folder_id') }
+    const size = this.#sizeOf(said)
+    this.#writes.checkFile(call, place, size, 'folder_id')
+    this.#begin(call, { place }, size, origin)
+  }
+
+  beginVersion(call: BoxCall, origin: string): void {
+    const said = call.json(['file_size', 'file_name'])
+    const name = said.text('file_name')
+    const size = this.#sizeOf(said)
+    const { id } = this.#writes.checkVersion(call, call.route.id, name, size)
+    this.#begin(call, { id, name }, size, origin)
+  }
+
+  get(call: BoxCall): void {
+    call.send(200, this.#session(call).resource())
+  }
+
+  parts(call: BoxCall): void {
+    const offset = call.integer('offset', 0, MAX_OFFSET, 0)
+    const limit = call.integer('limit', 1, MAX_PARTS, MAX_PARTS)
+    call.send(200, this.#session(call).listing(offset, limit))
+  }
+
+  abort(call: BoxCall): void {
+    this.#sessions.delete(this.#session(call).id)
+    call.response.writeHead(204).end()
+  }
+
+  put(call: BoxCall): void {
+    const session = this.#session(call)
+    const type = call.header('content-type') ?? ''
+    if (type !== 'application/octet-stream') throw new BoxMistake(`a part of the content type ${type}`)
+    const content = call.request.body ?? Buffer.alloc(0)
+    const offset = offsetOf(session, call.header('content-range') ?? '', content.length)
+    const digest = digestOf(call)
+    const actual = sha1Of(content, 'base64')
+    if (digest !== actual) throw digestMismatch('Part', actual, digest, 412)
+    const there = session.partAt(offset)
+    if (there !== undefined) {
+      throw new BoxFailure({
+        code: 'range_overlaps_existing_part',
+        status: this.#knobs.overlapStatus,
+        contextInfo: { conflicting_part: partResource(there) }
+      })
+    }
+    const part = partResource(session.store(offset, content))
+    if (isLost(call, this.#knobs, 'lostParts')) return
+    call.send(200, { part } satisfies Wire<UploadedPart>)
+  }
+
+  commit(call: BoxCall): void {
+    const fields = call.fields('file')
+    const session = this.#session(call)
+    const said = call.json(['parts', 'attributes'])
+    const digest = digestOf(call)
+    checkParts(session, said)
+    if (take(this.#knobs, 'partsMissed')) throw new BoxFailure({ code: 'parts_mismatch' })
+    const content = Buffer.concat(session.parts.map((part) => part.content))
+    const actual = sha1Of(content, 'base64')
+    if (digest !== actual) throw digestMismatch('File', actual, digest, 400)
+    const times = timesOf(said.object('attributes', TIME_NAMES))
+    const { target } = session
+    if ('place' in target && call.header('if-match') !== undefined) throw new BoxMistake('an etag for a new file')
+    if ('place' in target) this.#writes.checkFile(call, target.place, content.length, 'folder_id')
+    else this.#writes.checkVersion(call, target.id, target.name, content.length)
+    if (take(this.#knobs, 'assembling')) {
+      call.sendLater(this.#knobs.retryAfter)
+      return
+    }
+    const node =
+      'place' in target
+        ? this.#writes.create(call, target.place, times, content)
+        : this.#writes.write(call, target.id, target.name, times, content)
+    this.#sessions.delete(session.id)
+    if (!isLost(call, this.#knobs, 'lostCommits')) sendFile(call, node, fields)
+  }
+
+  #begin(call: BoxCall, target: BoxTarget, size: number, origin: string): void {
+    const { id: user } = call.person
+    const session = new BoxSession(user, target, size, this.#knobs.partSize, this.#now(), origin)
+    this.#sessions.set(session.id, session)
+    call.send(201, session.resource())
+  }
+
+  #sizeOf(said: BoxBody): number {
+    const size = said.requiredInteger('file_size')
+    if (size < this.#knobs.minSessionBytes) throw new BoxFailure({ code: 'file_size_too_small' })
+    return size
+  }
+
+  #session({ route: { id }, person }: BoxCall): BoxSession {
+    const session = this.#sessions.get(id)
+    if (this.#expired.has(id)) throw new BoxFailure({ code: 'session_expired' })
+    if (session === undefined) throw new BoxFailure({ code: 'not_found', message: 'The upload session was not found' })
+    if (session.user !== person.id) throw new BoxFailure({ code: 'forbidden' })
+    return session
+  }
+}
+
+/** Where a part belongs. Whoever keeps to the size that Box has chosen is never refused. */
+function offsetOf(session: BoxSession, range: string, length: number): number {
+  const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(range) ?? []
+  const offset = Number(first)
+  const isWhole = Number(last) - offset + 1 === length
+  if (Number(total) !== session.size || !isWhole || session.lengthAt(offset) !== length) {
+    throw new BoxMistake(`the range ${range} for ${length} bytes`, { status: 416 })
+  }
+  return offset
+}
+
+function digestOf(call: BoxCall): string {
+  const header = call.header('digest') ?? ''
+  const [, digest] = /^sha=([A-Za-z0-9+/]{27}=)$/.exec(header) ?? []
+  if (digest === undefined) throw new BoxMistake(`the digest ${header}`)
+  return digest
+}
+
+const digestMismatch = (what: string, actual: string, expected: string, status: number) =>
+  new BoxFailure({
+    code: 'digest_mismatch',
+    status,
+    message: `${what} digest was incorrect. Actual: ${actual} Expected: ${expected}`
+  })
+
+/** A commit names every part of the file as Box has named it. */
+function checkParts(session: BoxSession, said: BoxBody): void {
+  const parts = said.objects('parts', PART_NAMES).map((part) => {
+    const sha1 = part.text('sha1')
+    const [part_id, offset, size] = [part.requiredText('part_id'), part.requiredInteger('offset'), part.integer('size')]
+    return JSON.stringify({ part_id, offset, size, sha1 })
+  })
+  const known = session.parts.map((part) => {
+    const { part_id, offset, size, sha1 } = partResource(part)
+    return [JSON.stringify({ part_id, offset, size, sha1 }), JSON.stringify({ part_id, offset, size })]
+  })
+  const isSame = known.every((texts, index) => texts.includes(parts[index] ?? ''))
+  if (known.length !== session.totalParts || parts.length !== known.length || !isSame) {
+    throw new BoxFailure({ code: 'parts_mismatch' })
+  }
+}
+
+type Counter = 'assembling' | 'partsMissed' | 'lostParts' | 'lostCommits'
+
+function take(knobs: FakeBoxKnobs, name: Counter): boolean {
+  if (knobs[name] <= 0) return false
+  knobs[name]--
+  return true
+}
+
+function isLost({ response }: BoxCall, knobs: FakeBoxKnobs, name: Counter): boolean {
+  if (!take(knobs, name)) return false
+  response.socket?.resetAndDestroy()
+  return true
+}

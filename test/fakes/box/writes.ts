@@ -1,0 +1,135 @@
+import type { Files } from 'box-node-sdk/schemas/files'
+import type { BoxBody } from './body.ts'
+import type { BoxCall } from './call.ts'
+import { BoxFailure, BoxMistake } from './failure.ts'
+import type { BoxFields } from './fields.ts'
+import type { FakeBoxKnobs } from './knobs.ts'
+import { checkName } from './name.ts'
+import type { FakeBoxNode } from './node.ts'
+import { mini } from './resource.ts'
+import type { FakeBoxTree } from './tree.ts'
+import type { Wire } from './wire.ts'
+
+/** Where a new file is to stand. */
+export interface BoxPlace {
+  readonly name: string
+  readonly parent: string
+}
+
+/** What a client says of a file, besides where it stands. */
+export interface BoxTimes {
+  readonly contentCreated?: Date
+  readonly contentModified?: Date
+}
+
+export const TIME_NAMES = ['content_created_at', 'content_modified_at']
+
+export function timesOf(said: BoxBody | undefined): BoxTimes {
+  const contentCreated = said?.time('content_created_at')
+  const contentModified = said?.time('content_modified_at')
+  return { ...(contentCreated && { contentCreated }), ...(contentModified && { contentModified }) }
+}
+
+/** Changes of the tree, with the rights and limits that Box checks. */
+export class FakeBoxWrites {
+  readonly #knobs: FakeBoxKnobs
+
+  constructor(knobs: FakeBoxKnobs) {
+    this.#knobs = knobs
+  }
+
+  /** Everything that can be refused before the content of a new file is there. */
+  checkFile(call: BoxCall, { name, parent }: BoxPlace, bytes: number, parameter = 'parent'): FakeBoxNode {
+    checkName(name)
+    const folder = call.allowed(call.node('folder', parent, parameter), 'can_upload')
+    const found = call.tree.named(folder, name)
+    // Box names what is in the way by itself here, and in a list where a folder is made.
+    if (found !== undefined) throw nameInUse(mini(found))
+    this.checkSize(call.tree, bytes)
+    return folder
+  }
+
+  /** The same for new content of a file, and a new name with it. */
+  checkVersion(call: BoxCall, id: string, name: string | undefined, bytes: number): FakeBoxNode {
+    const node = call.allowed(call.node('file', id), 'can_upload')
+    call.checkEtag(node)
+    if (name !== undefined) {
+      checkName(name)
+      const found = call.tree.named(call.tree.get(node.parent ?? '', 'folder'), name)
+      if (found !== undefined && found !== node) throw nameInUse(mini(found))
+    }
+    this.checkSize(call.tree, bytes)
+    return node
+  }
+
+  /** Old versions count too, so that new content takes more space, whatever was there. */
+  checkSize(tree: FakeBoxTree, bytes: number): void {
+    const { quotaBytes = Infinity, maxUploadBytes } = this.#knobs
+    if (bytes > maxUploadBytes) throw new BoxFailure({ code: 'file_size_limit_exceeded' })
+    if (bytes > 0 && tree.usedBytes() + bytes > quotaBytes) throw new BoxFailure({ code: 'storage_limit_exceeded' })
+  }
+
+  create(call: BoxCall, place: BoxPlace, times: BoxTimes, content: Buffer, parameter?: string): FakeBoxNode {
+    const parent = this.checkFile(call, place, content.length, parameter)
+    return call.tree.addFile({ ...times, name: place.name, parent, content })
+  }
+
+  write(call: BoxCall, id: string, name: string | undefined, times: BoxTimes, content: Buffer): FakeBoxNode {
+    const node = this.checkVersion(call, id, name, content.length)
+    if (name !== undefined && name !== node.name) call.tree.rename(node, name)
+    call.tree.write(node, content, times.contentModified)
+    return node
+  }
+
+  createFolder(call: BoxCall): void {
+    const fields = call.fields('folder')
+    const said = call.json(['name', 'parent'])
+    const name = said.requiredText('name')
+    const id = said.parent()
+    if (id === undefined) throw new BoxMistake('no parent')
+    checkName(name)
+    const parent = call.allowed(call.node('folder', id, 'parent'), 'can_upload')
+    const found = call.tree.named(parent, name)
+    if (found !== undefined) throw nameInUse([mini(found)])
+    call.send(201, call.item(call.tree.addFolder({ name, parent }), fields))
+  }
+
+  /** Renames, and moves. */
+  update(call: BoxCall, type: 'file' | 'folder'): void {
+    const fields = call.fields(type)
+    const said = call.json(['name', 'parent'])
+    const node = call.allowed(call.node(type), 'can_rename')
+    call.checkEtag(node)
+    const { tree } = call
+    const { parent: id = node.parent ?? '', name = node.name } = { parent: said.parent(), name: said.text('name') }
+    const parent = call.node('folder', id, 'parent')
+    if (name !== node.name) checkName(name)
+    if (parent.id !== node.parent) call.allowed(parent, 'can_upload')
+    if (type === 'folder' && [...tree.path(parent), parent].includes(node)) {
+      throw new BoxFailure({ code: 'cyclical_folder_structure' })
+    }
+    const found = tree.named(parent, name)
+    if (found !== undefined && found !== node) throw nameInUse(type === 'folder' ? [mini(found)] : mini(found))
+    if (parent.id !== node.parent) tree.move(node, parent)
+    if (name !== node.name) tree.rename(node, name)
+    call.send(200, call.item(node, fields))
+  }
+
+  delete(call: BoxCall, type: 'file' | 'folder' | 'web_link'): void {
+    const isRecursive = call.flag('recursive')
+    const node = call.allowed(call.node(type), 'can_delete')
+    call.checkEtag(node)
+    if (type === 'folder' && !isRecursive && call.tree.children(node).length > 0) {
+      throw new BoxFailure({ code: 'folder_not_empty' })
+    }
+    call.tree.trash(node)
+    call.response.writeHead(204).end()
+  }
+}
+
+/** What every way to upload a file answers with. */
+export function sendFile(call: BoxCall, node: FakeBoxNode, fields: BoxFields): void {
+  call.send(201, { total_count: 1, entries: [call.item(node, fields)] } satisfies Wire<Files>)
+}
+
+const nameInUse = (conflicts: unknown) => new BoxFailure({ code: 'item_name_in_use', contextInfo: { conflicts } })

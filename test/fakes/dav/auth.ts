@@ -1,0 +1,171 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { DavFailure, DavMistake } from './failure.ts'
+
+export const FAKE_DAV_USER = 'fake-user'
+/** A colon and a letter beyond ASCII: what separates user and password, and what has to become UTF-8. */
+export const FAKE_DAV_PASSWORD = 'fake: pässword'
+export const FAKE_DAV_TOKEN = 'fake-token'
+
+export type DigestAlgorithm = 'MD5' | 'MD5-sess' | 'SHA-256' | 'SHA-256-sess'
+
+export type FakeDavAuth =
+  | { readonly type: 'none' }
+  | { readonly type: 'bearer' }
+  | {
+      readonly type: 'basic'
+      readonly realm?: string
+      /** Instead of FAKE_DAV_USER and FAKE_DAV_PASSWORD. */
+      readonly accepts?: (username: string, password: string) => boolean
+    }
+  | {
+      readonly type: 'digest'
+      /** What is offered, the best first. `MD5` alone unless said otherwise. */
+      readonly algorithms?: readonly DigestAlgorithm[]
+      /** How many requests a nonce is good for. */
+      readonly nonceUses?: number
+      /** `any`: numbers may overtake each other on several sockets. None may come twice in either case. */
+      readonly ncOrder?: 'rising' | 'any'
+    }
+
+/** What of a request the credentials are about. */
+export interface Signed {
+  readonly method: string
+  /** With the query. */
+  readonly target: string
+  readonly authorization: string | undefined
+}
+
+/** Says whether the credentials are right; with what to answer if they are not. */
+export interface Authenticator {
+  check(signed: Signed): DavFailure | undefined
+}
+
+export function authenticator(auth: FakeDavAuth): Authenticator {
+  if (auth.type === 'none') return { check: () => undefined }
+  if (auth.type === 'digest') return new DigestAuthenticator(auth)
+  if (auth.type === 'bearer') return { check: checkBearer }
+  const { realm = 'fake', accepts = isFakeUser } = auth
+  const refusal = () =>
+    new DavFailure(401, 'Refused', { 'www-authenticate': `Basic realm="${realm}", charset="UTF-8"` })
+  return {
+    check({ authorization }) {
+      if (authorization === undefined) return refusal()
+      const encoded = /^Basic ([A-Za-z0-9+/]+={0,2})$/.exec(authorization)?.[1]
+      if (encoded === undefined) return new DavMistake(401, 'credentials that are not Basic', refusal().headers)
+      const [username = '', ...rest] = Buffer.from(encoded, 'base64').toString().split(':')
+      return accepts(username, rest.join(':')) ? undefined : refusal()
+    }
+  }
+}
+
+function isFakeUser(username: string, password: string): boolean {
+  return username === FAKE_DAV_USER && password === FAKE_DAV_PASSWORD
+}
+
+function checkBearer({ authorization }: Signed): DavFailure | undefined {
+  if (authorization === `Bearer ${FAKE_DAV_TOKEN}`) return undefined
+  const headers = { 'www-authenticate': 'Bearer realm="fake"' }
+  if (authorization === undefined || authorization.startsWith('Bearer ')) return new DavFailure(401, 'Refused', headers)
+  return new DavMistake(401, 'credentials that are not Bearer', headers)
+}
+
+interface Nonce {
+  uses: number
+  readonly counts: Set<number>
+  /** The first client nonce, which a session key is made of for as long as the nonce lives. */
+  readonly sessionCnonce: string
+}
+
+/** A comma, which parts challenges unless it is quoted. */
+const REALM = 'fake realm, Basic'
+const QUOTED = ['username', 'realm', 'nonce', 'uri', 'response', 'cnonce', 'opaque'] as const
+const UNQUOTED = ['algorithm', 'qop', 'nc'] as const
+type Field = (typeof QUOTED)[number] | (typeof UNQUOTED)[number]
+
+/** RFC 7616 with `qop=auth`. */
+class DigestAuthenticator implements Authenticator {
+  readonly #algorithms: readonly DigestAlgorithm[]
+  readonly #nonceUses: number
+  readonly #isRising: boolean
+  readonly #opaque = randomBytes(8).toString('hex')
+  readonly #issued = new Set<string>()
+  readonly #nonces = new Map<string, Nonce>()
+
+  constructor({
+    algorithms = ['MD5'],
+    nonceUses = Infinity,
+    ncOrder = 'rising'
+  }: Extract<FakeDavAuth, { type: 'digest' }>) {
+    this.#algorithms = algorithms
+    this.#nonceUses = nonceUses
+    this.#isRising = ncOrder === 'rising'
+  }
+
+  check({ method, target, authorization }: Signed): DavFailure | undefined {
+    if (authorization === undefined) return this.#refusal(false)
+    if (!authorization.startsWith('Digest ')) return this.#mistake('credentials that are not Digest')
+    const fields = parseFields(authorization.slice('Digest '.length))
+    if (fields === undefined) return this.#mistake(`credentials that RFC 7616 does not allow: ${authorization}`)
+    const algorithm = this.#algorithms.find((offered) => offered === fields.algorithm)
+    for (const [isWrong, what] of [
+      [algorithm === undefined, `the algorithm ${fields.algorithm}`],
+      [fields.qop !== 'auth', `the qop ${fields.qop}`],
+      [fields.realm !== REALM, `the realm ${fields.realm}`],
+      [fields.opaque !== this.#opaque, 'another opaque'],
+      [fields.uri !== target, `the uri ${fields.uri} for ${target}`],
+      [!/^[0-9a-f]{8}$/.test(fields.nc) || fields.nc === '00000000', `the nc ${fields.nc}`],
+      [fields.cnonce.length < 8, 'a cnonce that can be guessed']
+    ] as const) {
+      if (isWrong) return this.#mistake(what)
+    }
+    const nonce = this.#nonces.get(fields.nonce) ?? { uses: 0, counts: new Set(), sessionCnonce: fields.cnonce }
+    if (fields.response !== expectedResponse(method, fields, nonce.sessionCnonce)) return this.#refusal(false)
+    // From here on whoever asks knows the password: what is wrong is only that the nonce is an old one.
+    if (!this.#issued.has(fields.nonce) || nonce.uses >= this.#nonceUses) return this.#refusal(true)
+    const count = Number.parseInt(fields.nc, 16)
+    if (nonce.counts.has(count)) return this.#mistake(`the nc ${fields.nc} once more`)
+    if (this.#isRising && count < Math.max(0, ...nonce.counts)) return this.#refusal(true)
+    nonce.uses++
+    nonce.counts.add(count)
+    this.#nonces.set(fields.nonce, nonce)
+    return undefined
+  }
+
+  #mistake(what: string): DavMistake {
+    return new DavMistake(401, what, this.#refusal(false).headers)
+  }
+
+  #refusal(isStale: boolean): DavFailure {
+    const nonce = randomBytes(16).toString('base64')
+    this.#issued.add(nonce)
+    const challenges = this.#algorithms.map(
+      (algorithm) =>
+        `Digest realm="${REALM}", qop="auth, auth-int", algorithm=${algorithm}, nonce="${nonce}", ` +
+        `opaque="${this.#opaque}"${isStale ? ', stale=true' : ''}`
+    )
+    return new DavFailure(401, 'Refused', { 'www-authenticate': challenges })
+  }
+}
+
+function expectedResponse(method: string, fields: Readonly<Record<Field, string>>, sessionCnonce: string): string {
+  const { algorithm, nonce, nc, cnonce, qop, uri } = fields
+  const name = algorithm.startsWith('MD5') ? 'md5' : 'sha256'
+  const hash = (...parts: string[]) => createHash(name).update(parts.join(':')).digest('hex')
+  const secret = hash(FAKE_DAV_USER, REALM, FAKE_DAV_PASSWORD)
+  const key = algorithm.endsWith('-sess') ? hash(secret, nonce, sessionCnonce) : secret
+  const expected = hash(key, nonce, nc, cnonce, qop, hash(method, uri))
+  return fields.username === FAKE_DAV_USER ? expected : ''
+}
+
+/** The fields of a header, or undefined if one lacks, comes twice, or is quoted where it must not be (RFC 7616, 3.4). */
+function parseFields(text: string): Readonly<Record<Field, string>> | undefined {
+  const fields: Record<string, string> = {}
+  const field = /([a-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s",=]+))(?:,[ \t]*(?=[a-z])|$)/y
+  while (field.lastIndex < text.length) {
+    const [, name = '', quoted, token] = field.exec(text) ?? []
+    const known: readonly string[] = quoted === undefined ? UNQUOTED : QUOTED
+    if (!known.includes(name) || name in fields) return undefined
+    fields[name] = quoted?.replace(/\\(.)/g, '$1') ?? token ?? ''
+  }
+  return [...QUOTED, ...UNQUOTED].every((name) => name in fields) ? (fields as Record<Field, string>) : undefined
+}

@@ -1,0 +1,254 @@
+import { connect } from 'node:net'
+import t, { type Test } from 'tap'
+import { request } from 'undici'
+import { ask, basic, hrefsIn, propfind, takeMistakes, type Asked } from '../../support/ask-dav.ts'
+import { cutsShort, faulty, gzipBomb, resets } from '../faults.ts'
+import { digestResponse } from '../../support/digest-response.ts'
+import { FAKE_DAV_PASSWORD, FAKE_DAV_USER } from './auth.ts'
+import { FakeDav } from './fake-dav.ts'
+import {
+  FAKE_APP_PASSWORD,
+  FAKE_NEXTCLOUD_LOGIN,
+  FAKE_NEXTCLOUD_UID,
+  FakeNextcloud
+} from '../nextcloud/fake-nextcloud.ts'
+import { FaultProxy } from '../../support/fault-proxy.ts'
+import { until } from '../../support/until.ts'
+
+const RIGHT = basic(FAKE_DAV_USER, FAKE_DAV_PASSWORD)
+const NEXTCLOUD = basic(FAKE_NEXTCLOUD_LOGIN, FAKE_APP_PASSWORD)
+
+t.test('the answer to a digest challenge is the one of RFC 7616', async (t) => {
+  const example = {
+    username: 'Mufasa',
+    password: 'Circle of Life',
+    realm: 'http-auth@example.org',
+    nonce: '7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v',
+    nc: '00000001',
+    cnonce: 'f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ',
+    uri: '/dir/index.html',
+    method: 'GET'
+  }
+  t.equal(digestResponse({ ...example, algorithm: 'MD5' }), '8ca523f5e9506fed4657c9700eebdbec')
+  t.equal(
+    digestResponse({ ...example, algorithm: 'SHA-256' }),
+    '753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1'
+  )
+})
+
+t.test('the fake verifies a digest, and what of it was used before', async (t) => {
+  for (const algorithm of ['MD5', 'SHA-256', 'SHA-256-sess'] as const) {
+    const fake = await FakeDav.start(t, { auth: { type: 'digest', algorithms: [algorithm], nonceUses: 2 } })
+    fake.tree.put('a.txt', 'content')
+    const challenge = async () => String((await ask(`${fake.url}a.txt`)).headers['www-authenticate'])
+    const field = (text: string, name: string) => new RegExp(`${name}="([^"]*)"`).exec(text)?.[1] ?? ''
+    const first = await challenge()
+    const get = async (nc: number, { said = first, password = FAKE_DAV_PASSWORD, uri = '/dav/a.txt' } = {}) => {
+      const facts = {
+        username: FAKE_DAV_USER,
+        realm: field(said, 'realm'),
+        nonce: field(said, 'nonce'),
+        uri,
+        cnonce: 'c0ffee00c0ffee00'
+      }
+      const count = nc.toString(16).padStart(8, '0')
+      const response = digestResponse({ ...facts, algorithm, password, nc: count, method: 'GET' })
+      const quoted = Object.entries({ ...facts, response, opaque: field(said, 'opaque') })
+      const fields = [...quoted.map(([name, value]) => `${name}="${value}"`), `algorithm=${algorithm}`, 'qop=auth']
+      return ask(`${fake.url}a.txt`, { headers: { authorization: `Digest ${fields.join(', ')}, nc=${count}` } })
+    }
+    t.equal((await get(1, { password: 'wrong' })).status, 401)
+    t.equal((await get(1)).text, 'content', algorithm)
+    t.same(takeMistakes(fake), [])
+    t.equal((await get(1)).status, 401)
+    t.equal((await get(2, { uri: '/dav/other' })).status, 401)
+    t.same(takeMistakes(fake), ['the nc 00000001 once more', 'the uri /dav/other for /dav/a.txt'])
+    t.equal((await get(2)).status, 200)
+    const stale = await get(3)
+    t.equal(stale.status, 401)
+    t.match(stale.headers['www-authenticate'], /stale=true/)
+    t.equal((await get(1, { said: String(stale.headers['www-authenticate']) })).status, 200)
+  }
+})
+
+t.test('the fake refuses a wrong password, which is no mistake of ours', async (t) => {
+  const fake = await FakeDav.start(t)
+  t.equal((await ask(fake.url, propfind(basic(FAKE_DAV_USER, 'wrong')))).status, 401)
+  t.equal((await ask(fake.url, propfind(RIGHT))).status, 207)
+  const bearer = await FakeDav.start(t, { auth: { type: 'bearer' } })
+  t.equal((await ask(bearer.url, propfind(RIGHT))).status, 401)
+  t.same(takeMistakes(bearer), ['credentials that are not Bearer'])
+})
+
+t.test('the fake records what nobody should ask', async (t) => {
+  const fake = await FakeDav.start(t)
+  fake.tree.mkdir('folder')
+  const mistakes: [number, string, string, Asked][] = [
+    [400, 'a query', '?a=b', propfind(RIGHT)],
+    [400, 'the header x-other', '', propfind(RIGHT, { 'x-other': '1' })],
+    [403, 'the depth infinity', '', propfind(RIGHT, { depth: 'infinity' })],
+    [403, 'the depth undefined', '', { method: 'PROPFIND', headers: RIGHT }],
+    [415, 'the content type text/plain', '', propfind(RIGHT, { 'content-type': 'text/plain' })],
+    [400, 'a body that is not well-formed', '', { ...propfind(RIGHT), body: '<a><b></a>' }],
+    [400, 'a in no namespace', '', { ...propfind(RIGHT), body: '<a/>' }],
+    [400, 'a collection without a slash', 'folder', propfind(RIGHT)],
+    [400, 'a collection without a slash', 'new', { method: 'MKCOL', headers: RIGHT }],
+    [400, 'a path with a forbidden segment', 'a%2fb', { headers: RIGHT }],
+    [404, 'a path outside of /dav/', '../elsewhere', { headers: RIGHT }],
+    [405, 'an unknown method', '', { method: 'PATCH', headers: RIGHT }],
+    [412, 'a weak entity tag', 'a', { method: 'PUT', headers: { ...RIGHT, 'if-match': 'W/"a"' }, body: '' }]
+  ]
+  for (const [status, what, path, asked] of mistakes) {
+    t.equal((await ask(fake.url + path, asked)).status, status, what)
+    t.same(takeMistakes(fake), [what])
+  }
+})
+
+t.test('the fake keeps the rules of WebDAV', async (t) => {
+  const fake = await FakeDav.start(t, { notFoundFirst: true, prefix: 'mixed' })
+  const put = (path: string, headers: Readonly<Record<string, string>> = {}) =>
+    ask(fake.url + path, { method: 'PUT', headers: { ...RIGHT, ...headers }, body: '0123456789' })
+  const created = await put('a%23%20b', { 'if-none-match': '*' })
+  t.equal(created.status, 201)
+  t.equal((await put('a%23%20b', { 'if-none-match': '*' })).status, 412)
+  t.equal((await put('a%23%20b', { 'if-match': '"other"' })).status, 412)
+  t.equal((await put('a%23%20b', { 'if-match': String(created.headers['etag']) })).status, 204)
+  t.equal((await put('no/such')).status, 409)
+  const get = (range: string) => ask(`${fake.url}a%23%20b`, { headers: { ...RIGHT, range } })
+  t.match(await get('bytes=-3'), { status: 206, text: '789', headers: { 'content-range': 'bytes 7-9/10' } })
+  t.match(await get('bytes=10-'), { status: 416, headers: { 'content-range': 'bytes */10' } })
+  t.equal((await ask(`${fake.url}folder/`, { method: 'MKCOL', headers: RIGHT })).status, 201)
+  t.equal((await ask(`${fake.url}folder/`, { method: 'MKCOL', headers: RIGHT })).status, 405)
+  t.equal((await put('folder/')).status, 405)
+  const redirect = await ask(`${fake.url}folder`, propfind(RIGHT, { depth: '0' }))
+  t.match(redirect, { status: 301, headers: { location: `${fake.url}folder/` } })
+  const { text } = await ask(fake.url, propfind(RIGHT))
+  t.same(hrefsIn(text), ['/dav/', '/dav/a%23%20b', '/dav/folder/'])
+  t.match(text, /404 Not Found.*<lp1:getetag>.*200 OK.*<lp1:resourcetype>.*200 OK/s)
+  t.same(fake.tree.list(), ['a# b', 'folder/'])
+})
+
+t.test('a PUT that breaks off stores nothing', async (t) => {
+  const fake = await FakeDav.start(t)
+  fake.tree.put('a.txt', 'old')
+  const { hostname, port } = new URL(fake.origin)
+  const socket = connect(Number(port), hostname)
+  const head = `PUT /dav/a.txt HTTP/1.1\r\nHost: ${hostname}:${port}\r\nAuthorization: ${RIGHT.authorization}\r\n`
+  socket.write(`${head}Transfer-Encoding: chunked\r\n\r\n3\r\nnew\r\n`)
+  await until(() => fake.busy() === 1)
+  socket.destroy()
+  await until(() => fake.busy() === 0)
+  t.equal(fake.tree.read('a.txt').toString(), 'old')
+})
+
+t.test('a scripted fault strikes as often as it is told to, and only whom it is told to', async (t) => {
+  const fake = await FakeDav.start(t, { auth: { type: 'none' } })
+  fake.tree.put('a.txt', 'content')
+  const isA = ({ path }: { path: string }) => path.endsWith('a.txt')
+  fake.script = faulty(resets(), { times: 1, matching: isA })
+  t.equal((await ask(fake.url, propfind({}))).status, 207)
+  await t.rejects(ask(`${fake.url}a.txt`), { code: 'ECONNRESET' })
+  t.equal((await ask(`${fake.url}a.txt`)).text, 'content')
+  for (const [framing, end] of [
+    ['length', 'reset'],
+    ['length', 'close'],
+    ['chunked', 'close']
+  ] as const) {
+    fake.script = faulty(cutsShort({ content: 'x'.repeat(100), afterBytes: 10, framing, end }), { times: 1 })
+    await t.rejects(ask(`${fake.url}a.txt`), `${framing} ${end}`)
+  }
+  fake.script = faulty(await gzipBomb())
+  const bomb = await request(fake.url)
+  t.equal(bomb.headers['content-encoding'], 'gzip')
+  const { byteLength } = await bomb.body.arrayBuffer()
+  t.ok(byteLength < 400_000)
+  await until(() => fake.busy() === 0)
+})
+
+t.test('the proxy cuts off what a real server answers', async (t) => {
+  const fake = await FakeDav.start(t, { auth: { type: 'none' } })
+  fake.tree.put('a.txt', 'content')
+  const proxy = await FaultProxy.start(t, fake.url)
+  fake.hosts.add(new URL(proxy.origin).host)
+  fake.script = ({ headers }, response) => {
+    response.setHeader('x-host', headers['host'] ?? '')
+    response.end('content')
+    return true
+  }
+  proxy.rules = [
+    { times: 1, resetAfterBytes: 3 },
+    { times: 1, truncateAfterBytes: 3 },
+    { times: 1, answer: { status: 503, headers: { 'retry-after': '1' } } }
+  ]
+  await t.rejects(ask(`${proxy.url}a.txt`))
+  await t.rejects(ask(`${proxy.url}a.txt`))
+  t.match(await ask(`${proxy.url}a.txt`), { status: 503, headers: { 'retry-after': '1' } })
+  const passed = await ask(`${proxy.url}a.txt`)
+  t.match(passed, { status: 200, text: 'content', headers: { 'x-host': new URL(proxy.origin).host } })
+  t.equal(proxy.log.length, 4)
+})
+
+async function pagesOf(t: Test) {
+  const fake = await FakeNextcloud.start(t, { paginate: true })
+  for (const name of ['a', 'b', 'c', 'd']) fake.tree.put(name, name)
+  const page = async (count: number, more: Readonly<Record<string, string>> = {}) => {
+    const paging = { 'x-nc-paginate': 'true', 'x-nc-paginate-count': String(count), ...more }
+    const { headers, text } = await ask(fake.dav.url, propfind(NEXTCLOUD, paging))
+    const { 'x-nc-paginate': is, 'x-nc-paginate-token': token, 'x-nc-paginate-total': total } = headers
+    const names = hrefsIn(text).map((href) => href?.split('/').at(-1))
+    return { is, token: token as string | undefined, total, names }
+  }
+  return { fake, page }
+}
+
+t.test('the fake pages as Nextcloud does', async (t) => {
+  const { fake, page } = await pagesOf(t)
+  const none = { is: undefined, token: undefined, total: undefined }
+  t.same(await page(5), { ...none, names: ['', 'a', 'b', 'c', 'd'] })
+  const { token = '', ...first } = await page(2)
+  t.same(first, { is: 'true', total: '5', names: ['', 'a'] })
+  fake.tree.delete('b')
+  const next = { 'x-nc-paginate-token': token, 'x-nc-paginate-offset': '2' }
+  t.same(await page(2, next), { ...none, is: 'true', names: ['b', 'c'] })
+  fake.expireTokens()
+  const anew = await page(2, next)
+  t.same(anew.names, ['c', 'd'])
+  t.equal(anew.total, '4')
+  t.not(anew.token, token)
+})
+
+t.test('a login flow gives a password once, which works until it is revoked', async (t) => {
+  const fake = await FakeNextcloud.start(t, { mountPath: '/nextcloud' })
+  const started = await ask(`${fake.url}/index.php/login/v2`, { method: 'POST', headers: { 'user-agent': 'App' } })
+  const { poll, login } = JSON.parse(started.text) as { poll: { token: string; endpoint: string }; login: string }
+  const again = () =>
+    ask(poll.endpoint, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: `token=${poll.token}`
+    })
+  t.match(await again(), { status: 404, text: '[]' })
+  const [flow] = fake.flows.flows
+  t.match(flow, { login, userAgent: 'App' })
+  const appPassword = fake.grant(flow!)
+  const granted = await again()
+  t.same(JSON.parse(granted.text), { server: fake.url, loginName: FAKE_NEXTCLOUD_LOGIN, appPassword })
+  t.equal((await again()).status, 404)
+
+  const auth = { ...basic(FAKE_NEXTCLOUD_LOGIN, appPassword), 'ocs-apirequest': 'true' }
+  const user = () => ask(`${fake.url}/ocs/v2.php/cloud/user?format=json`, { headers: auth })
+  t.match(JSON.parse((await user()).text), { ocs: { data: { id: FAKE_NEXTCLOUD_UID } } })
+  await ask(`${fake.url}/ocs/v2.php/core/apppassword`, { method: 'DELETE', headers: auth })
+  t.equal((await user()).status, 401)
+})
+
+t.test('the fake demands what OCS demands, and can be in maintenance', async (t) => {
+  const fake = await FakeNextcloud.start(t)
+  const user = `${fake.url}/ocs/v2.php/cloud/user?format=json`
+  t.equal((await ask(user, { headers: NEXTCLOUD })).status, 412)
+  t.equal((await ask(user.replace('v2', 'v1'), { headers: NEXTCLOUD })).status, 404)
+  t.same(takeMistakes(fake), ['OCS without OCS-APIRequest: true', 'a route that there is not'])
+  fake.maintenance = true
+  const answer = await ask(fake.dav.url, propfind(NEXTCLOUD))
+  t.match(answer, { status: 503, headers: { 'x-nextcloud-maintenance-mode': '1', 'retry-after': '120' } })
+})

@@ -1,0 +1,142 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Test } from 'tap'
+import { FakeServer } from '../fake-server.ts'
+import { authenticator, type Authenticator, type FakeDavAuth } from './auth.ts'
+import type { DavExtension } from './extension.ts'
+import { DavFailure, DavMistake, sendFailure } from './failure.ts'
+import { answerDav, type FakeDavRules } from './methods.ts'
+import { checkHead, type FakeDavRequest } from './request.ts'
+import { FakeTree } from './tree.ts'
+
+/** Answers instead of the fake, and returns true; or leaves the request to the fake. */
+export type DavScript = (request: FakeDavRequest, response: ServerResponse) => boolean | undefined
+
+export interface FakeDavOptions extends Partial<FakeDavRules> {
+  /** Basic unless said otherwise. */
+  readonly auth?: FakeDavAuth
+  /** Answers 401 as soon as the head is there, while a body is still coming. */
+  readonly refusesEarly?: boolean
+  readonly extension?: DavExtension
+}
+
+/**
+ * A WebDAV server on a real socket, in memory: strict in what it is asked, and able to answer whatever a test scripts.
+ * It knows the RFCs (4918, 9110, 7616, 7617), not our backend; what real servers make of them, these have to say.
+ */
+export class FakeDav extends FakeServer {
+  readonly tree = new FakeTree()
+  readonly requests: FakeDavRequest[] = []
+  /** What `Host` may say besides the fake's own: that of a proxy in front of it. */
+  readonly hosts = new Set<string>()
+  /** Once the request is there with its body. What is wrong with its head is recorded all the same. */
+  script: DavScript = () => undefined
+  /** Once the head of the request is there: before its body, and before the fake looks for mistakes. */
+  earlyScript: DavScript = () => undefined
+  readonly rules: FakeDavRules
+  readonly #responses = new Set<ServerResponse>()
+  readonly #authenticator: Authenticator
+  readonly #extension: DavExtension | undefined
+  readonly #refusesEarly: boolean
+
+  private constructor({ auth = { type: 'basic' }, refusesEarly = false, extension, ...rules }: FakeDavOptions) {
+    super()
+    this.#authenticator = authenticator(auth)
+    this.#refusesEarly = refusesEarly
+    this.#extension = extension
+    this.rules = {
+      basePath: '/dav/',
+      etags: 'strong',
+      preconditions: true,
+      hrefs: 'path',
+      collectionSlash: 'redirect',
+      missingParent: 409,
+      notFoundFirst: false,
+      prefix: 'D',
+      ...rules
+    }
+  }
+
+  static async start(t: Test, options: FakeDavOptions = {}): Promise<FakeDav> {
+    const fake = new FakeDav(options)
+    await fake.listen(t, 'DAV')
+    return fake
+  }
+
+  /** Of the root collection; ends with a slash. */
+  get url(): string {
+    return this.origin + this.rules.basePath
+  }
+
+  /** How many responses are unfinished on sockets that are open: the transfers which somebody holds. */
+  busy(): number {
+    return this.#responses.size
+  }
+
+  /** `PROPFIND /dav/` and so on, in the order in which they came. */
+  operations(): string[] {
+    return this.requests.map(({ method, path }) => `${method} ${path}`)
+  }
+
+  protected override async serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.#responses.add(response)
+    response.on('error', () => {})
+    response.once('close', () => this.#responses.delete(response))
+    const [path = '', search = ''] = (message.url ?? '').split('?')
+    const { method = '', headers, url: target = '' } = message
+    const refusal = this.#authenticator.check({ method, target, authorization: headers.authorization })
+    const request: FakeDavRequest = {
+      method,
+      path,
+      query: new URLSearchParams(search),
+      headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, value?.toString()])),
+      isAuthorized: refusal === undefined,
+      body: undefined
+    }
+    this.requests.push(request)
+    try {
+      if (this.earlyScript(request, response) === true) return
+      if (this.#refusesEarly && refusal !== undefined) throw refusal
+      const body = await bodyOf(message)
+      request.body = body
+      const isDav = this.#extension === undefined || path.startsWith(this.rules.basePath)
+      const mistake = isDav ? this.#mistakeOf(message, request) : undefined
+      if (this.script(request, response) === true) {
+        // However a test has it answered, it must not have been asked like this.
+        if (mistake !== undefined) this.mistakes.push(`${method} ${target}: ${mistake.message}`)
+        return
+      }
+      if (mistake !== undefined) throw mistake
+      if (this.#extension?.serve(request, response) === true) return
+      if (refusal !== undefined) throw refusal
+      answerDav({ ...this.rules, origin: this.origin, tree: this.tree, extension: this.#extension }, request, response)
+    } catch (error) {
+      // A body that broke off, on a socket that is no more.
+      if (!(error instanceof DavFailure)) message.socket.destroy()
+      else {
+        if (error instanceof DavMistake) this.mistakes.push(`${method} ${target}: ${error.message}`)
+        sendFailure(method, response, error)
+      }
+    }
+  }
+
+  #mistakeOf(message: IncomingMessage, request: FakeDavRequest): DavFailure | undefined {
+    try {
+      checkHead(
+        message,
+        request,
+        [new URL(this.origin).host, ...this.hosts],
+        this.#extension?.headers[request.method] ?? []
+      )
+      return undefined
+    } catch (error) {
+      if (error instanceof DavFailure) return error
+      throw error
+    }
+  }
+}
+
+async function bodyOf(message: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const chunk of message as AsyncIterable<Buffer>) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}

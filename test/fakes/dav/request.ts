@@ -1,0 +1,84 @@
+import type { IncomingMessage } from 'node:http'
+import { DavMistake } from './failure.ts'
+
+export interface FakeDavRequest {
+  readonly method: string
+  /** As it was on the wire, without the query. */
+  readonly path: string
+  readonly query: URLSearchParams
+  /** By names in lower case. */
+  readonly headers: Readonly<Record<string, string | undefined>>
+  /** Whether its credentials, if any are needed, are right. */
+  readonly isAuthorized: boolean
+  /** Undefined until it has ended well. */
+  body: Buffer | undefined
+}
+
+/** What any request may carry. */
+const COMMON = ['host', 'connection', 'authorization', 'user-agent', 'accept', 'accept-encoding']
+const CONDITIONS = ['if-match', 'if-none-match']
+
+/** What each method may carry besides. What is not here is a mistake of ours. */
+const METHODS: Readonly<Record<string, readonly string[]>> = {
+  OPTIONS: [],
+  PROPFIND: ['depth', 'content-type', 'content-length'],
+  GET: ['range', 'if-range', ...CONDITIONS],
+  HEAD: CONDITIONS,
+  PUT: ['content-type', 'content-length', 'transfer-encoding', ...CONDITIONS],
+  DELETE: ['depth', ...CONDITIONS],
+  MKCOL: ['content-length']
+}
+
+export const ALLOWED_METHODS = Object.keys(METHODS).join(', ')
+
+const PATH = /^\/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*$/
+const ENTITY_TAGS = /^(?:\*|(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:[ \t]*,[ \t]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*)$/
+const RANGE = /^bytes=(?:\d+-\d*|-\d+)$/
+
+/** Checks what is the same for every server: the head of the request, before its body. */
+export function checkHead(
+  message: IncomingMessage,
+  request: FakeDavRequest,
+  hosts: readonly string[],
+  extra: readonly string[]
+) {
+  const { method, path, query, headers } = request
+  const known = METHODS[method]
+  if (known === undefined) throw new DavMistake(405, 'an unknown method', { allow: ALLOWED_METHODS })
+  const unknown = Object.keys(headers).filter((name) => ![...COMMON, ...known, ...extra].includes(name))
+  if (unknown.length > 0) throw new DavMistake(400, `the header ${unknown.join()}`)
+  if ([...query.keys()].length > 0 || (message.url ?? '').includes('?')) throw new DavMistake(400, 'a query')
+  if (!hosts.includes(headers['host'] ?? '')) throw new DavMistake(421, `the host ${headers.host}`)
+  if (!PATH.test(path)) throw new DavMistake(400, 'a path that is no URI')
+  if (/\/\//.test(path)) throw new DavMistake(400, 'a path with an empty segment')
+  if (path.split('/').some(isForbiddenSegment)) throw new DavMistake(400, 'a path with a forbidden segment')
+  // RFC 4918, 9.6.1: a DELETE goes to the ground, and a client may say nothing else.
+  if (method === 'DELETE' && (headers['depth'] ?? 'infinity') !== 'infinity') throw new DavMistake(400, 'a depth')
+  if (method === 'MKCOL' && (headers['content-length'] ?? '0') !== '0') throw new DavMistake(415, 'a body')
+  for (const value of [headers['if-match'], headers['if-none-match'], headers['if-range']]) {
+    if (value !== undefined && !ENTITY_TAGS.test(value)) throw new DavMistake(400, `the entity tag ${value}`)
+  }
+  // RFC 9110, 13.1.1 and 13.1.5: these compare strongly, so that a weak tag can never match.
+  for (const value of [headers['if-match'], headers['if-range']]) {
+    if (value?.includes('W/') === true) throw new DavMistake(412, 'a weak entity tag')
+  }
+  if (headers.range !== undefined && !RANGE.test(headers.range)) throw new DavMistake(400, `the range ${headers.range}`)
+}
+
+/** The path below the base path, decoded; and whether it ends with a slash. */
+export function locate(path: string, basePath: string): { path: string; hasSlash: boolean } {
+  if (`${path}/` === basePath) return { path: '', hasSlash: false }
+  if (!path.startsWith(basePath)) throw new DavMistake(404, `a path outside of ${basePath}`)
+  const below = path.slice(basePath.length)
+  const hasSlash = below === '' || below.endsWith('/')
+  return { path: below.replace(/\/$/, '').split('/').map(decodeURIComponent).join('/'), hasSlash }
+}
+
+function isForbiddenSegment(segment: string): boolean {
+  try {
+    const name = decodeURIComponent(segment)
+    return name === '.' || name === '..' || name.includes('/') || name.includes('\0')
+  } catch {
+    return true
+  }
+}

@@ -1,0 +1,129 @@
+import type { ServerResponse } from 'node:http'
+import type { FakeDavRequest } from '../dav/request.ts'
+import { DriveCall } from './call.ts'
+import { sendExport, sendMedia } from './content.ts'
+import { DriveMistake } from './failure.ts'
+import type { FakeDriveKnobs } from './knobs.ts'
+import type { DriveMetadata } from './metadata.ts'
+import { readMultipart } from './multipart.ts'
+import type { FakeDrivePages } from './pages.ts'
+import { FakeDriveReads } from './reads.ts'
+import { fileResource } from './resource.ts'
+import type { DriveRoute } from './routes.ts'
+import { FILE_FIELDS, GENERATED_IDS_FIELDS } from './schema.ts'
+import type { FakeDriveTree } from './tree.ts'
+import { declaredLength, type FakeDriveUploads } from './uploads.ts'
+import type { DriveCaller } from './view.ts'
+import { FakeDriveWrites, type DriveMedia } from './writes.ts'
+
+export interface DriveState {
+  readonly tree: FakeDriveTree
+  readonly knobs: FakeDriveKnobs
+  readonly pages: FakeDrivePages
+  readonly uploads: FakeDriveUploads
+}
+
+/** Answers what may be asked. */
+export class FakeDriveApi {
+  readonly #state: DriveState
+  readonly #reads: FakeDriveReads
+  readonly #writes: FakeDriveWrites
+
+  constructor(state: DriveState) {
+    this.#state = state
+    this.#reads = new FakeDriveReads(state.pages, state.knobs)
+    this.#writes = new FakeDriveWrites(state.knobs)
+  }
+
+  /** `caller` is null where a session URI is enough. */
+  answer(route: DriveRoute, request: FakeDavRequest, response: ServerResponse, caller: DriveCaller | null): void {
+    const { tree, knobs } = this.#state
+    const call = new DriveCall(route, request, response, tree, caller ?? { user: '', scopes: [] })
+    switch (route.operation) {
+      case 'about.get':
+        this.#reads.about(call)
+        return
+      case 'drives.list':
+        this.#reads.drives(call)
+        return
+      case 'drives.get':
+        this.#reads.drive(call)
+        return
+      case 'files.list':
+        this.#reads.files(call)
+        return
+      case 'files.get':
+        this.#reads.file(call)
+        return
+      case 'files.download':
+        sendMedia(call, knobs)
+        return
+      case 'files.export':
+        sendExport(call, knobs)
+        return
+      case 'files.generateIds':
+        this.#generateIds(call)
+        return
+      case 'files.create':
+      case 'files.update':
+        this.#save(call, call.metadata())
+        return
+      case 'files.delete':
+        this.#writes.delete(call.view, route.id)
+        response.writeHead(204).end()
+        return
+      case 'upload.create':
+      case 'upload.update':
+        this.#upload(call)
+        return
+      case 'upload.put':
+        this.#put(call)
+        return
+      case 'upload.cancel':
+        this.#state.uploads.cancel(request, response)
+    }
+  }
+
+  #generateIds(call: DriveCall): void {
+    const mask = call.mask(GENERATED_IDS_FIELDS)
+    const count = call.integer('count', 1000, 10)
+    const type = call.text('type') ?? 'files'
+    call.send(this.#writes.generateIds(call.view, count, call.text('space') ?? 'drive', type), mask)
+  }
+
+  #save(call: DriveCall, metadata: DriveMetadata, media?: DriveMedia): void {
+    const mask = call.mask(FILE_FIELDS)
+    call.send(fileResource(this.#complete(call, metadata, media), this.#state.tree), mask)
+  }
+
+  #upload(call: DriveCall): void {
+    const { request, view, route } = call
+    const type = call.text('uploadType')
+    if (type === 'multipart') {
+      const { metadata, media } = readMultipart(call)
+      this.#save(call, metadata, media)
+      return
+    }
+    if (type !== 'resumable') throw new DriveMistake(`uploadType=${type}`)
+    const mask = call.mask(FILE_FIELDS)
+    // An update may have nothing to say of the file but its content.
+    const metadata = request.body?.length === 0 ? {} : call.metadata()
+    const bytes = declaredLength(request) ?? 0
+    if (call.method === 'create') this.#writes.checkCreate(view, metadata, bytes)
+    else this.#writes.checkUpdate(view, route.id, metadata, bytes)
+    const mimeType = request.headers['x-upload-content-type']
+    const complete = (media: DriveMedia) => this.#complete(call, metadata, media)
+    this.#state.uploads.begin(call, { mimeType, mask, complete })
+  }
+
+  #put(call: DriveCall): void {
+    const answer = this.#state.uploads.put(call.request, call.response)
+    if (answer !== undefined) call.send(fileResource(answer.node, this.#state.tree), answer.mask)
+  }
+
+  #complete({ method, route, view, request }: DriveCall, metadata: DriveMetadata, media?: DriveMedia) {
+    return method === 'create'
+      ? this.#writes.create(view, metadata, media)
+      : this.#writes.update(view, route.id, metadata, request.query, media)
+  }
+}

@@ -1,0 +1,121 @@
+import type { ServerResponse } from 'node:http'
+import type { Test } from 'tap'
+import { type CloudAnswer, FakeCloud, type FakeCloudRequest } from '../fake-cloud.ts'
+import { FakeDriveApi } from './api.ts'
+import { DriveFailure, sendError, type DriveError } from './failure.ts'
+import { newKnobs, type FakeDriveKnobs } from './knobs.ts'
+import { FakeDrivePages } from './pages.ts'
+import { checkHead, isTransfer, routeOf, scopesFor, type DriveRoute } from './routes.ts'
+import { FakeDriveTree } from './tree.ts'
+import { FakeDriveUploads } from './uploads.ts'
+import { DRIVE_SCOPE, type DriveCaller } from './view.ts'
+
+export const FAKE_DRIVE_TOKEN = 'ya29.fake-drive-token'
+
+export interface FakeDriveOptions {
+  /** Whose a bearer token is; null for one that is not good. By itself, that of `tokens` is. */
+  readonly authorize?: (bearer: string) => DriveCaller | null
+  /** No page is longer, whatever is asked. */
+  readonly pageLimit?: number
+  readonly now?: () => Date
+}
+
+/**
+ * Google Drive v3 on a real socket, in memory: strict in what it is asked, and able to fail as a test scripts it. It is
+ * made from what Google documents and from what its official client sends, not from our backend.
+ */
+export class FakeDrive extends FakeCloud<DriveError> {
+  readonly tree: FakeDriveTree
+  readonly knobs: FakeDriveKnobs = newKnobs()
+  readonly pages = new FakeDrivePages()
+  readonly uploads = new FakeDriveUploads(this.knobs)
+  /** Good for the user `me` with the scope `drive`, unless `authorize` says otherwise. */
+  readonly tokens = new Set([FAKE_DRIVE_TOKEN])
+  readonly #authorize: (bearer: string) => DriveCaller | null
+  readonly #api: FakeDriveApi
+
+  private constructor({ authorize, pageLimit = Infinity, now = () => new Date() }: FakeDriveOptions) {
+    super()
+    this.tree = new FakeDriveTree(now)
+    this.pages.limit = pageLimit
+    this.#authorize =
+      authorize ?? ((bearer) => (this.tokens.has(bearer) ? { user: 'me', scopes: [DRIVE_SCOPE] } : null))
+    this.#api = new FakeDriveApi(this)
+  }
+
+  static async start(t: Test, options: FakeDriveOptions = {}): Promise<FakeDrive> {
+    const fake = new FakeDrive(options)
+    await fake.listen(t, 'Drive')
+    return fake
+  }
+
+  /** Without a slash at its end. */
+  get url(): string {
+    return this.origin
+  }
+
+  /** So many downloads or exports are reset, each after so many bytes. */
+  resetDownloads(times: number, afterBytes: number): void {
+    this.knobs.cutDownloads = { times, afterBytes }
+  }
+
+  expirePageTokens(): void {
+    this.pages.expire()
+  }
+
+  expireUploadSessions(): void {
+    this.uploads.expire()
+  }
+
+  protected override isGood(bearer: string): boolean {
+    return this.#authorize(bearer) !== null
+  }
+
+  protected override refuse(response: ServerResponse, error: DriveError): void {
+    sendError(response, error)
+  }
+
+  protected override route(request: FakeCloudRequest): CloudAnswer {
+    const route = routeOf(request)
+    checkHead(route, request)
+    const { authorization } = request.headers
+    return {
+      isTransfer: isTransfer(route),
+      ...(route.operation === 'upload.put' && {
+        keep: (body) => {
+          this.uploads.keep(request, body)
+        }
+      }),
+      send: (response) => {
+        this.#api.answer(route, request, response, this.#allowed(route, authorization))
+      }
+    }
+  }
+
+  #callerOf(authorization: string | undefined): DriveCaller | null {
+    const [, bearer] = /^Bearer (\S+)$/.exec(authorization ?? '') ?? []
+    return bearer === undefined ? null : this.#authorize(bearer)
+  }
+
+  #allowed(route: DriveRoute, authorization: string | undefined): DriveCaller | null {
+    const caller = this.#callerOf(authorization)
+    const scopes = scopesFor(route)
+    // A session URI is a secret by itself; but a token that comes with it has to be good.
+    if (scopes.length === 0 && authorization === undefined) return null
+    const realm = 'Bearer realm="https://accounts.google.com/"'
+    if (caller === null) {
+      const error = authorization === undefined ? '' : ', error="invalid_token"'
+      throw new DriveFailure({
+        reason: 'authError',
+        location: 'Authorization',
+        locationType: 'header',
+        headers: { 'www-authenticate': realm + error }
+      })
+    }
+    if (scopes.length > 0 && !scopes.some((scope) => caller.scopes.includes(scope))) {
+      const headers = { 'www-authenticate': `${realm}, error="insufficient_scope", scope="${scopes.join(' ')}"` }
+      throw new DriveFailure({ reason: 'insufficientPermissions', headers })
+    }
+    return caller
+  }
+}

@@ -1,0 +1,45 @@
+import { DRIVE_DOCUMENT, DRIVE_PRESENTATION, DRIVE_SPREADSHEET } from './node.ts'
+
+const OFFICE = 'application/vnd.openxmlformats-officedocument.'
+const OPEN = 'application/vnd.oasis.opendocument.'
+const DRAWING = 'application/vnd.google-apps.drawing'
+const SCRIPT = 'application/vnd.google-apps.script'
+
+/** What each native type can be exported to. Forms, sites and maps are not here: they have no format at all. */
+export const EXPORT_FORMATS: Record<string, string[]> = {
+  [DRIVE_DOCUMENT]: [
+    `${OFFICE}wordprocessingml.document`,
+    `${OPEN}text`,
+    'application/rtf',
+    'application/pdf',
+    'text/plain',
+    'application/zip',
+    'application/epub+zip',
+    'text/markdown'
+  ],
+  [DRIVE_SPREADSHEET]: [
+    `${OFFICE}spreadsheetml.sheet`,
+    'application/x-vnd.oasis.opendocument.spreadsheet',
+    'application/pdf',
+    'application/zip',
+    'text/csv',
+    'text/tab-separated-values'
+  ],
+  [DRIVE_PRESENTATION]: [
+    `${OFFICE}presentationml.presentation`,
+    `${OPEN}presentation`,
+    'application/pdf',
+    'text/plain',
+    'image/jpeg',
+    'image/png',
+    'image/svg+xml'
+  ],
+  [DRAWING]: ['application/pdf', 'image/jpeg', 'image/png', 'image/svg+xml'],
+  [SCRIPT]: ['application/vnd.google-apps.script+json']
+}
+
+export const IMPORT_FORMATS: Record<string, string[]> = {
+  [`${OFFICE}wordprocessingml.document`]: [DRIVE_DOCUMENT],
+  'text/plain': [DRIVE_DOCUMENT],
+  'text/csv': [DRIVE_SPREADSHEET]
+}

@@ -1,0 +1,26 @@
+import type { CutDownloads } from '../content.ts'
+
+/** What a test may turn while the fake runs. */
+export interface FakeDriveKnobs {
+  /** What all files of the user may take together. */
+  quotaBytes: number | undefined
+  /** What listings say of themselves. */
+  incompleteSearch: boolean
+  /** Google's is 10 MB. */
+  exportLimitBytes: number
+  /** So many downloads are reset, each after so many bytes of its content. */
+  cutDownloads: CutDownloads
+  /** How much the next chunks of uploads leave stored at most; each is used once. */
+  readonly keptOfChunks: number[]
+  /** Whether a session that is complete answers once more with the file, or 404. */
+  remembersUploads: boolean
+}
+
+export const newKnobs = (): FakeDriveKnobs => ({
+  quotaBytes: undefined,
+  incompleteSearch: false,
+  exportLimitBytes: 10 * 1024 * 1024,
+  cutDownloads: { times: 0, afterBytes: 0 },
+  keptOfChunks: [],
+  remembersUploads: false
+})

@@ -1,0 +1,102 @@
+import { DriveFailure, DriveMistake, invalid } from './failure.ts'
+import { FILE_FIELDS } from './schema.ts'
+
+/** What a client says of a file. */
+export interface DriveMetadata {
+  readonly id?: string
+  readonly name?: string
+  readonly mimeType?: string
+  readonly trashed?: boolean
+  readonly parent?: string
+  readonly targetId?: string
+  readonly created?: Date
+  readonly modified?: Date
+}
+
+type Method = 'create' | 'update'
+
+/** What may be said of a new file, and of one that is there. */
+const WRITABLE: Readonly<Record<Method, readonly string[]>> = {
+  create: ['id', 'name', 'mimeType', 'parents', 'shortcutDetails', 'createdTime', 'modifiedTime'],
+  update: ['name', 'mimeType', 'trashed', 'modifiedTime']
+}
+
+/** What Drive says itself; anything else is a mistake of ours, or more than the fake knows. */
+const OUTPUT_ONLY = [
+  ...['kind', 'size', 'version', 'md5Checksum', 'headRevisionId', 'driveId', 'capabilities', 'webViewLink', 'owners'],
+  ...['explicitlyTrashed', 'hasThumbnail', 'thumbnailLink', 'ownedByMe', 'shared', 'parents', 'id', 'createdTime']
+]
+
+export function parseMetadata(contentType: string, body: Buffer, method: Method): DriveMetadata {
+  if (!/^application\/json(?:;\s*charset="?utf-8"?)?$/i.test(contentType)) {
+    throw new DriveMistake(`metadata of the content type ${contentType}`)
+  }
+  const said = parseObject(body)
+  checkNames(Object.keys(said), method)
+  return {
+    ...read(said, 'id', 'id', asString),
+    ...read(said, 'name', 'name', asString),
+    ...read(said, 'mimeType', 'mimeType', asString),
+    ...read(said, 'trashed', 'trashed', asBoolean),
+    ...read(said, 'parents', 'parent', asParent),
+    ...read(said, 'shortcutDetails', 'targetId', asTarget),
+    ...read(said, 'createdTime', 'created', asDate),
+    ...read(said, 'modifiedTime', 'modified', asDate)
+  }
+}
+
+function parseObject(body: Buffer): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(body.toString())
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+  } catch {
+    // Said below.
+  }
+  throw new DriveMistake('metadata that is no JSON object')
+}
+
+function checkNames(names: readonly string[], method: Method): void {
+  const refused = names.filter((name) => !WRITABLE[method].includes(name))
+  if (refused.some((name) => OUTPUT_ONLY.includes(name))) throw new DriveFailure({ reason: 'fieldNotWritable' })
+  const [name] = refused
+  if (name === undefined) return
+  throw new DriveMistake(
+    `${name in FILE_FIELDS ? 'a field that the fake does not store' : 'an unknown field'}: ${name}`
+  )
+}
+
+function read<K extends string, T>(
+  said: Readonly<Record<string, unknown>>,
+  from: string,
+  to: K,
+  as: (value: unknown, name: string) => T
+): Partial<Record<K, T>> {
+  return from in said ? ({ [to]: as(said[from], from) } as Record<K, T>) : {}
+}
+
+function asString(value: unknown, name: string): string {
+  if (typeof value !== 'string') throw invalid(name)
+  return value
+}
+
+function asBoolean(value: unknown, name: string): boolean {
+  if (typeof value !== 'boolean') throw invalid(name)
+  return value
+}
+
+function asParent(value: unknown): string {
+  const ids: unknown[] = Array.isArray(value) ? value : []
+  const [id] = ids
+  if (ids.length !== 1 || typeof id !== 'string') throw new DriveMistake('parents that are not one id')
+  return id
+}
+
+function asTarget(value: unknown): string {
+  return asString((value as { targetId?: unknown } | null)?.targetId, 'shortcutDetails.targetId')
+}
+
+function asDate(value: unknown, name: string): Date {
+  const text = asString(value, name)
+  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/.test(text)) throw invalid(name)
+  return new Date(text)
+}

@@ -1,0 +1,111 @@
+import type { drive_v3 } from 'googleapis/build/src/apis/drive/v3.js'
+import type { DriveCall } from './call.ts'
+import { DriveFailure, DriveMistake, invalid, notFound } from './failure.ts'
+import type { FakeDriveKnobs } from './knobs.ts'
+import type { FakeDriveNode } from './node.ts'
+import { inOrder } from './order.ts'
+import type { FakeDrivePages } from './pages.ts'
+import { DriveQuery } from './query.ts'
+import { aboutResource, driveResource, fileResource } from './resource.ts'
+import { ABOUT_FIELDS, DRIVE_FIELDS, DRIVE_LIST_FIELDS, FILE_FIELDS, FILE_LIST_FIELDS } from './schema.ts'
+
+/** Metadata: what is there, and who asks. */
+export class FakeDriveReads {
+  readonly #pages: FakeDrivePages
+  readonly #knobs: FakeDriveKnobs
+
+  constructor(pages: FakeDrivePages, knobs: FakeDriveKnobs) {
+    this.#pages = pages
+    this.#knobs = knobs
+  }
+
+  about(call: DriveCall): void {
+    const mask = call.mask(ABOUT_FIELDS)
+    const { caller, tree } = call.view
+    call.send(aboutResource(caller.user, tree, this.#knobs.quotaBytes), mask)
+  }
+
+  file(call: DriveCall): void {
+    const mask = call.mask(FILE_FIELDS)
+    call.send(fileResource(call.view.node(call.route.id), call.view.tree), mask)
+  }
+
+  drive(call: DriveCall): void {
+    const mask = call.mask(DRIVE_FIELDS)
+    const drive = call.view.tree.drives().find(({ id }) => id === call.route.id)
+    if (drive === undefined) throw driveNotFound(call.route.id)
+    call.send(driveResource(drive), mask)
+  }
+
+  drives(call: DriveCall): void {
+    const mask = call.mask(DRIVE_LIST_FIELDS)
+    const { tree, caller } = call.view
+    const { query } = call.request
+    const pageSize = call.integer('pageSize', 100)
+    const { ids, ...next } = this.#pages.page(caller.user, query, pageSize, () => tree.drives().map(({ id }) => id))
+    const drives = ids.flatMap((id) => tree.find(id) ?? []).map(driveResource)
+    call.send({ kind: 'drive#driveList', ...next, drives } satisfies drive_v3.Schema$DriveList, mask)
+  }
+
+  files(call: DriveCall): void {
+    const mask = call.mask(FILE_LIST_FIELDS)
+    const pageSize = call.integer('pageSize', 1000)
+    if ((call.text('spaces') ?? 'drive') !== 'drive') throw new DriveMistake(`spaces=${call.text('spaces')}`)
+    const matches = corpus(call)
+    const query = new DriveQuery(call.text('q') ?? '(trashed = true or trashed = false)')
+    const { tree, caller } = call.view
+    for (const id of query.parents) {
+      const folder = tree.find(id)
+      const isReached = folder !== undefined && (folder === tree.root || call.view.reaches(folder))
+      // Google does not say which.
+      if (!isReached) throw notFound('')
+      if (folder.flags.denied === true) throw new DriveFailure({ reason: 'insufficientFilePermissions' })
+    }
+    const list = () => {
+      const found = [...tree.nodes()].filter((node) => matches(node) && query.matches(node, tree))
+      return inOrder(found, call.text('orderBy')).map(({ id }) => id)
+    }
+    const { ids, ...next } = this.#pages.page(caller.user, call.request.query, pageSize, list)
+    // What has gone since the first page was asked for is not there any more.
+    const files = ids.flatMap((id) => tree.find(id) ?? []).map((node) => fileResource(node, tree))
+    const incompleteSearch = this.#knobs.incompleteSearch
+    call.send({ kind: 'drive#fileList', incompleteSearch, ...next, files } satisfies drive_v3.Schema$FileList, mask)
+  }
+}
+
+/** Where a listing looks. */
+function corpus(call: DriveCall): (node: FakeDriveNode) => boolean {
+  const corpora = call.text('corpora')
+  const driveId = call.text('driveId')
+  const isEverywhere = call.flag('includeItemsFromAllDrives')
+  if (!['user', 'drive', 'allDrives', null].includes(corpora)) throw invalid('corpora')
+  if ((corpora === 'drive') !== (driveId !== null)) {
+    throw invalid(
+      'driveId',
+      'invalid',
+      'The driveId parameter must be specified if and only if corpora is set to drive.'
+    )
+  }
+  const needsAll = corpora === 'drive' || corpora === 'allDrives'
+  if (needsAll && !isEverywhere) {
+    throw invalid('includeItemsFromAllDrives', 'invalid', `It must be true when corpora is ${corpora}.`)
+  }
+  if (isEverywhere && !call.view.supportsAllDrives) {
+    throw invalid('supportsAllDrives', 'invalid', 'It must be true when includeItemsFromAllDrives is.')
+  }
+  if (driveId !== null && !call.view.tree.drives().some(({ id }) => id === driveId)) throw driveNotFound(driveId)
+  // `user` is what the user has already opened, and of a shared drive that is nothing here. Where nothing is said,
+  // Drive chooses by the query.
+  const hasDrives = isEverywhere && corpora !== 'user'
+  const isInside = (node: FakeDriveNode) =>
+    corpora === 'drive' ? node.driveId === driveId : node.driveId === undefined || hasDrives
+  return (node) => !node.isRoot && isInside(node) && call.view.reaches(node)
+}
+
+const driveNotFound = (id: string) =>
+  new DriveFailure({
+    reason: 'notFound',
+    message: `Shared drive not found: ${id}`,
+    location: 'driveId',
+    locationType: 'parameter'
+  })

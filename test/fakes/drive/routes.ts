@@ -1,0 +1,130 @@
+import { DriveMistake } from './failure.ts'
+import type { FakeDavRequest } from '../dav/request.ts'
+
+export type DriveOperation =
+  | 'about.get'
+  | 'drives.get'
+  | 'drives.list'
+  | 'files.list'
+  | 'files.get'
+  | 'files.download'
+  | 'files.export'
+  | 'files.generateIds'
+  | 'files.create'
+  | 'files.update'
+  | 'files.delete'
+  | 'upload.create'
+  | 'upload.update'
+  | 'upload.put'
+  | 'upload.cancel'
+
+export interface DriveRoute {
+  readonly operation: DriveOperation
+  /** The file's or the drive's id; empty where there is none. */
+  readonly id: string
+}
+
+const FILES = '/drive/v3/files'
+const ID = '([^/]+)'
+const METADATA = ['drive', 'drive.readonly', 'drive.metadata', 'drive.metadata.readonly', 'drive.file']
+const CONTENT = ['drive', 'drive.readonly', 'drive.file']
+const DRIVES = ['drive', 'drive.readonly']
+const WRITE = ['drive', 'drive.file']
+
+/** Per operation: method, path, parameters besides the standard ones, and one scope of which is needed. */
+const ROUTES: Readonly<
+  Record<
+    DriveOperation,
+    readonly [method: string, path: string, parameters: readonly string[], scopes: readonly string[]]
+  >
+> = {
+  'about.get': ['GET', '/drive/v3/about', [], METADATA],
+  'drives.list': ['GET', '/drive/v3/drives', ['pageSize', 'pageToken'], DRIVES],
+  'drives.get': ['GET', `/drive/v3/drives/${ID}`, [], DRIVES],
+  'files.list': [
+    'GET',
+    FILES,
+    [
+      ...['q', 'pageSize', 'pageToken', 'orderBy', 'spaces', 'corpora', 'driveId'],
+      ...['supportsAllDrives', 'includeItemsFromAllDrives']
+    ],
+    METADATA
+  ],
+  'files.generateIds': ['GET', `${FILES}/generateIds`, ['count', 'space', 'type'], WRITE],
+  'files.get': ['GET', `${FILES}/${ID}`, ['supportsAllDrives', 'acknowledgeAbuse'], METADATA],
+  'files.download': ['GET', `${FILES}/${ID}`, ['supportsAllDrives', 'acknowledgeAbuse'], CONTENT],
+  'files.export': ['GET', `${FILES}/${ID}/export`, ['mimeType'], CONTENT],
+  'files.create': ['POST', FILES, ['supportsAllDrives'], WRITE],
+  'files.update': ['PATCH', `${FILES}/${ID}`, ['supportsAllDrives', 'addParents', 'removeParents'], WRITE],
+  'files.delete': ['DELETE', `${FILES}/${ID}`, ['supportsAllDrives'], WRITE],
+  'upload.create': ['POST', `/upload${FILES}`, ['supportsAllDrives', 'uploadType'], WRITE],
+  'upload.update': [
+    'PATCH',
+    `/upload${FILES}/${ID}`,
+    ['supportsAllDrives', 'addParents', 'removeParents', 'uploadType'],
+    WRITE
+  ],
+  'upload.put': ['PUT', `/upload${FILES}(?:/${ID})?`, ['uploadType', 'upload_id'], []],
+  'upload.cancel': ['DELETE', `/upload${FILES}(?:/${ID})?`, ['uploadType', 'upload_id'], []]
+}
+
+const STANDARD = ['alt', 'fields', 'prettyPrint', 'quotaUser']
+const TOKENS = ['access_token', 'oauth_token', 'bearer_token', 'key']
+const MASKED: readonly DriveOperation[] = [
+  ...(['about.get', 'drives.get', 'drives.list', 'files.list', 'files.get', 'files.create', 'files.update'] as const),
+  ...(['upload.create', 'upload.update'] as const)
+]
+const PAGED: readonly DriveOperation[] = ['drives.list', 'files.list']
+const TRANSFERS: readonly DriveOperation[] = [
+  ...(['files.download', 'files.export', 'upload.create', 'upload.update', 'upload.put'] as const)
+]
+/** The whole API has no preconditions since v3: who sends one relies on what is not checked. */
+const FORBIDDEN_HEADERS = ['if-match', 'if-none-match', 'if-unmodified-since', 'if-modified-since', 'x-goog-api-key']
+
+/** What Google answers where it has no default, as for `about`. */
+const FIELDS_REQUIRED = { reason: 'required', location: 'fields', locationType: 'parameter' } as const
+
+export const isTransfer = ({ operation }: DriveRoute) => TRANSFERS.includes(operation)
+
+/** One of these is needed, as the official client says in its examples. */
+export function scopesFor({ operation }: DriveRoute): readonly string[] {
+  return ROUTES[operation][3].map((name) => `https://www.googleapis.com/auth/${name}`)
+}
+
+export function routeOf({ method, path, query }: FakeDavRequest): DriveRoute {
+  if (/%(?![0-9A-Fa-f]{2})/.test(path)) throw new DriveMistake('a path that is no URI')
+  for (const [operation, [itsMethod, pattern]] of Object.entries(ROUTES)) {
+    const match = method === itsMethod ? new RegExp(`^${pattern}$`).exec(path) : null
+    // Metadata and content are at one address.
+    const isOther = (operation === 'files.get' || operation === 'files.download') && query.get('alt') === 'media'
+    if (match === null || isOther !== (operation === 'files.download')) continue
+    return { operation: operation as DriveOperation, id: decodeURIComponent(match[1] ?? '') }
+  }
+  throw new DriveMistake('a route that there is not')
+}
+
+/** Checks what can be said without the tree: parameters and headers. */
+export function checkHead({ operation }: DriveRoute, { query, headers }: FakeDavRequest): void {
+  const names = [...query.keys()]
+  const known = [...STANDARD, ...ROUTES[operation][2]]
+  const unknown = names.filter((name) => !known.includes(name))
+  const flags = ['supportsAllDrives', 'includeItemsFromAllDrives', 'acknowledgeAbuse']
+  const notBoolean = flags.filter((name) => !['true', 'false', null].includes(query.get(name)))
+  const alt = operation === 'files.download' ? 'media' : 'json'
+  const forbidden = FORBIDDEN_HEADERS.filter((name) => headers[name] !== undefined)
+  const isRead = ROUTES[operation][0] === 'GET'
+  for (const [isWrong, what] of [
+    [TOKENS.some((name) => query.has(name)), 'a token in the query'],
+    [unknown.length > 0, `the parameter ${unknown.join()}`],
+    [new Set(names).size < names.length, 'a parameter twice'],
+    [notBoolean.length > 0, `no boolean in ${notBoolean.join()}`],
+    [(query.get('alt') ?? alt) !== alt, `alt=${query.get('alt')}`],
+    [MASKED.includes(operation) && (query.get('fields') ?? '') === '', 'no fields'],
+    [PAGED.includes(operation) && !query.has('pageSize'), 'no pageSize'],
+    [query.get('corpora') === 'domain', 'corpora=domain'],
+    [forbidden.length > 0, `the header ${forbidden.join()}`],
+    [isRead && (headers['content-length'] ?? '0') !== '0', 'a body with a GET']
+  ] as const) {
+    if (isWrong) throw new DriveMistake(what, what === 'no fields' ? FIELDS_REQUIRED : {})
+  }
+}

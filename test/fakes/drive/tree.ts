@@ -1,0 +1,209 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { DRIVE_DOCUMENT, DRIVE_FOLDER, DRIVE_SHORTCUT } from './node.ts'
+import type { DocumentSeed, FakeDriveNode, FileSeed, NodeSeed, ShortcutSeed } from './node.ts'
+
+type Facts = Pick<FakeDriveNode, 'mimeType'> & Partial<Pick<FakeDriveNode, 'content' | 'exports' | 'shortcut'>>
+
+/** Everything in My Drive, in shared drives and shared by others. A test seeds and checks with it, past HTTP. */
+export class FakeDriveTree {
+  readonly root: FakeDriveNode
+  readonly #nodes = new Map<string, FakeDriveNode>()
+  readonly #children = new Map<string, Set<FakeDriveNode>>()
+  readonly #now: () => Date
+
+  constructor(now: () => Date) {
+    this.#now = now
+    this.root = this.#addRoot('My Drive', `0A${opaque(13)}`, undefined)
+  }
+
+  addFolder(seed: NodeSeed): FakeDriveNode {
+    return this.#add(seed, { mimeType: DRIVE_FOLDER })
+  }
+
+  addFile({ content = '', mimeType = 'text/plain', ...seed }: FileSeed): FakeDriveNode {
+    return this.#add(seed, { mimeType, content: Buffer.from(content) })
+  }
+
+  /** Ten thousand take less than half a second. */
+  addFiles(count: number, seed: (index: number) => FileSeed): FakeDriveNode[] {
+    return Array.from({ length: count }, (_, index) => this.addFile(seed(index)))
+  }
+
+  addDocument({ mimeType = DRIVE_DOCUMENT, exports = {}, ...seed }: DocumentSeed): FakeDriveNode {
+    const formats = Object.entries(exports).map(([format, content]) => [format, Buffer.from(content)] as const)
+    return this.#add(seed, { mimeType, exports: new Map(formats) })
+  }
+
+  addShortcut({ target, targetMimeType, targetResourceKey, ...seed }: ShortcutSeed): FakeDriveNode {
+    const targetId = idOf(target)
+    const shortcut = {
+      targetId,
+      targetMimeType: targetMimeType ?? this.find(targetId)?.mimeType ?? DRIVE_FOLDER,
+      ...(targetResourceKey !== undefined && { targetResourceKey })
+    }
+    return this.#add(seed, { mimeType: DRIVE_SHORTCUT, shortcut })
+  }
+
+  /** A shared drive; gives its root folder, whose id is that of the drive. */
+  addDrive(name: string): FakeDriveNode {
+    const id = `0A${opaque(12)}PVA`
+    return this.#addRoot(name, id, id)
+  }
+
+  /** By id, or by the alias `root`. */
+  find(id: string): FakeDriveNode | undefined {
+    return this.#nodes.get(id === 'root' ? this.root.id : id)
+  }
+
+  /** By id; throws if there is none. */
+  get(id: string | FakeDriveNode): FakeDriveNode {
+    const node = this.find(idOf(id))
+    if (node === undefined) throw new Error(`${idOf(id)} is not in the tree`)
+    return node
+  }
+
+  /** What a file holds; throws if there is none. */
+  read(id: string | FakeDriveNode): Buffer {
+    const { content } = this.get(id)
+    if (content === undefined) throw new Error(`${idOf(id)} has no content`)
+    return content
+  }
+
+  /** With what is in the trash. */
+  children(parent: string | FakeDriveNode = this.root): FakeDriveNode[] {
+    return [...(this.#children.get(this.get(parent).id) ?? [])]
+  }
+
+  nodes(): IterableIterator<FakeDriveNode> {
+    return this.#nodes.values()
+  }
+
+  /** The root folders of the shared drives. */
+  drives(): FakeDriveNode[] {
+    return [...this.#nodes.values()].filter(({ isRoot, driveId }) => isRoot && driveId !== undefined)
+  }
+
+  /** Whether it is in the trash, by itself or in a folder. */
+  isTrashed(node: FakeDriveNode): boolean {
+    if (node.trashed) return true
+    const parent = node.parent === undefined ? undefined : this.#nodes.get(node.parent)
+    return parent !== undefined && this.isTrashed(parent)
+  }
+
+  rename(id: string | FakeDriveNode, name: string): void {
+    this.touch(Object.assign(this.get(id), { name }))
+  }
+
+  trash(id: string | FakeDriveNode, trashed = true): void {
+    this.touch(Object.assign(this.get(id), { trashed }))
+  }
+
+  move(id: string | FakeDriveNode, parent: string | FakeDriveNode): void {
+    const node = this.get(id)
+    this.#place(node, this.get(parent).id)
+    this.touch(node)
+  }
+
+  write(id: string | FakeDriveNode, content: string | Uint8Array): void {
+    const node = this.get(id)
+    const bytes = Buffer.from(content)
+    this.touch(Object.assign(node, { content: bytes, md5: md5Of(bytes), revision: node.revision + 1 }))
+    node.modified = this.#now()
+  }
+
+  /** As a change of any kind does. */
+  touch(node: FakeDriveNode): void {
+    node.version++
+  }
+
+  /** For good, with everything below. */
+  remove(id: string | FakeDriveNode): void {
+    const node = this.get(id)
+    for (const child of this.children(node)) this.remove(child)
+    this.#place(node, undefined)
+    this.#nodes.delete(node.id)
+  }
+
+  /** What counts against the user's quota. */
+  usedBytes(isCounted: (node: FakeDriveNode) => boolean = () => true): number {
+    let sum = 0
+    for (const node of this.#nodes.values()) {
+      if (node.driveId === undefined && node.flags.sharedWithMe !== true && isCounted(node)) {
+        sum += node.content?.length ?? 0
+      }
+    }
+    return sum
+  }
+
+  /** An id as Google's, which nothing has yet. */
+  newId(): string {
+    return `1${opaque(24)}`
+  }
+
+  #add(seed: NodeSeed, facts: Facts): FakeDriveNode {
+    const { name, parent, id = this.newId(), created, modified, trashed = false, ...flags } = seed
+    const above = parent === undefined && flags.sharedWithMe === true ? undefined : this.get(parent ?? this.root)
+    if (above !== undefined && above.mimeType !== DRIVE_FOLDER) throw new Error(`${above.name} is no folder`)
+    const now = this.#now()
+    const node = newNode({ id, name, driveId: above?.driveId, trashed, flags }, facts, created ?? now, modified ?? now)
+    this.#insert(node)
+    this.#place(node, above?.id)
+    return node
+  }
+
+  #addRoot(name: string, id: string, driveId: string | undefined): FakeDriveNode {
+    const now = this.#now()
+    const facts = { id, name, driveId, isRoot: true, flags: {} }
+    return this.#insert(newNode(facts, { mimeType: DRIVE_FOLDER }, now, now))
+  }
+
+  #insert(node: FakeDriveNode): FakeDriveNode {
+    if (this.#nodes.has(node.id)) throw new Error(`${node.id} is already in the tree`)
+    this.#nodes.set(node.id, node)
+    return node
+  }
+
+  #place(node: FakeDriveNode, parent: string | undefined): void {
+    if (node.parent !== undefined) this.#children.get(node.parent)?.delete(node)
+    node.parent = parent
+    if (parent === undefined) return
+    const siblings = this.#children.get(parent) ?? new Set()
+    this.#children.set(parent, siblings.add(node))
+  }
+}
+
+function newNode(
+  own: Pick<FakeDriveNode, 'id' | 'name' | 'driveId' | 'flags'> & Partial<Pick<FakeDriveNode, 'isRoot' | 'trashed'>>,
+  facts: Facts,
+  created: Date,
+  modified: Date
+): FakeDriveNode {
+  const { content } = facts
+  return {
+    isRoot: false,
+    trashed: false,
+    parent: undefined,
+    shortcut: undefined,
+    exports: new Map(),
+    ...own,
+    ...facts,
+    content,
+    md5: content && md5Of(content),
+    created,
+    modified,
+    version: 1,
+    revision: 1
+  }
+}
+
+function idOf(node: string | FakeDriveNode): string {
+  return typeof node === 'string' ? node : node.id
+}
+
+function opaque(bytes: number): string {
+  return randomBytes(bytes).toString('base64url')
+}
+
+function md5Of(content: Buffer): string {
+  return createHash('md5').update(content).digest('hex')
+}

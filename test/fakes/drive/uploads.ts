@@ -1,0 +1,141 @@
+import { randomBytes } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
+import type { DriveCall } from './call.ts'
+import { DriveFailure, DriveMistake, invalid } from './failure.ts'
+import type { FakeDriveKnobs } from './knobs.ts'
+import type { FieldMask } from './mask.ts'
+import type { FakeDriveNode } from './node.ts'
+import type { FakeDavRequest } from '../dav/request.ts'
+import type { DriveMedia } from './writes.ts'
+
+const CHUNK_UNIT = 256 * 1024
+
+export interface UploadPlan {
+  readonly mimeType: string | undefined
+  readonly mask: FieldMask | undefined
+  /** Makes the file, or its new content. */
+  readonly complete: (media: DriveMedia) => FakeDriveNode
+}
+
+interface Session extends UploadPlan {
+  /** How long it will be, once that was said. */
+  declared: number | undefined
+  readonly chunks: Buffer[]
+  stored: number
+  node: FakeDriveNode | undefined
+}
+
+interface Range {
+  readonly start: number | undefined
+  readonly total: number | undefined
+  readonly length: number
+}
+
+export type UploadAnswer = Pick<Session, 'mask'> & { readonly node: FakeDriveNode }
+
+/** Resumable uploads: sessions that take a file in pieces (Google's page "Upload file data"). */
+export class FakeDriveUploads {
+  readonly #sessions = new Map<string, Session>()
+  readonly #knobs: FakeDriveKnobs
+
+  constructor(knobs: FakeDriveKnobs) {
+    this.#knobs = knobs
+  }
+
+  /** Sessions that were begun, and neither completed nor cancelled. */
+  get open(): number {
+    return [...this.#sessions.values()].filter(({ node }) => node === undefined).length
+  }
+
+  expire(): void {
+    this.#sessions.clear()
+  }
+
+  /** Answers with where the content goes to. */
+  begin({ request, response }: DriveCall, plan: UploadPlan): void {
+    const { headers, path } = request
+    const id = randomBytes(32).toString('base64url')
+    this.#sessions.set(id, { ...plan, declared: declaredLength(request), chunks: [], stored: 0, node: undefined })
+    // By the name that the client knows us by: there may be a proxy in between.
+    const location = `http://${headers['host']}${path}?uploadType=resumable&upload_id=${id}`
+    response.writeHead(200, { location, 'x-guploader-uploadid': id, 'content-length': 0 }).end()
+  }
+
+  cancel({ query }: FakeDavRequest, response: ServerResponse): void {
+    this.#session(query)
+    this.#sessions.delete(query.get('upload_id') ?? '')
+    response.writeHead(499, { 'content-length': 0 }).end()
+  }
+
+  /** Takes a chunk or a question; gives the file once it is complete, and has answered 308 otherwise. */
+  put(request: FakeDavRequest, response: ServerResponse): UploadAnswer | undefined {
+    const session = this.#session(request.query)
+    const { mask } = session
+    if (session.node !== undefined) return { mask, node: session.node }
+    const body = request.body ?? Buffer.alloc(0)
+    const { start, total, length } = rangeOf(request, body)
+    if (length !== body.length) throw badChunk(`${length} bytes were announced, and ${body.length} came`)
+    if (start !== undefined && start !== session.stored) {
+      throw badChunk(`a chunk begins at ${start}, and ${session.stored} bytes are stored`)
+    }
+    const end = session.stored + length
+    const whole = total ?? session.declared
+    if ((session.declared ?? whole) !== whole) throw badChunk(`${session.declared} bytes were declared, not ${total}`)
+    if (whole !== undefined && end > whole) throw badChunk(`more than ${whole} bytes`)
+    const isLast = total !== undefined && end === total
+    if (!isLast && length % CHUNK_UNIT !== 0) throw badChunk(`a chunk of ${length} bytes that is not the last`)
+    session.declared = whole
+    const kept = length === 0 ? 0 : Math.min(length, this.#knobs.keptOfChunks.shift() ?? length)
+    this.#store(session, body.subarray(0, kept))
+    if (isLast && session.stored === total) {
+      const content = Buffer.concat(session.chunks)
+      session.node = session.complete({ content, mimeType: session.mimeType })
+      if (!this.#knobs.remembersUploads) this.#sessions.delete(request.query.get('upload_id') ?? '')
+      return { mask, node: session.node }
+    }
+    if (session.stored > 0) response.setHeader('range', `bytes=0-${session.stored - 1}`)
+    response.writeHead(308, { 'content-length': 0 }).end()
+    return undefined
+  }
+
+  /** What had come of a chunk when its connection broke: Drive keeps whole units of it. */
+  keep({ query, headers }: FakeDavRequest, beginning: Buffer): void {
+    const session = this.#sessions.get(query.get('upload_id') ?? '')
+    const [, start = '0'] = /^bytes (\d+)-/.exec(headers['content-range'] ?? '') ?? []
+    if (session?.stored !== Number(start)) return
+    this.#store(session, beginning.subarray(0, beginning.length - (beginning.length % CHUNK_UNIT)))
+  }
+
+  #store(session: Session, bytes: Buffer): void {
+    session.chunks.push(bytes)
+    session.stored += bytes.length
+  }
+
+  #session(query: URLSearchParams): Session {
+    if (query.get('uploadType') !== 'resumable') throw new DriveMistake('a session URI that was changed')
+    const session = this.#sessions.get(query.get('upload_id') ?? '')
+    if (session === undefined) throw new DriveFailure({ reason: 'notFound', message: 'The upload session is gone.' })
+    return session
+  }
+}
+
+/** Of the content, in bytes, as the beginning of an upload says it. */
+export function declaredLength({ headers }: FakeDavRequest): number | undefined {
+  const declared = headers['x-upload-content-length']
+  if (declared === undefined) return undefined
+  if (!/^\d+$/.test(declared)) throw invalid('X-Upload-Content-Length')
+  return Number(declared)
+}
+
+/** What a request says that it brings. Without a header it is the whole file; `bytes *` brings nothing. */
+function rangeOf({ headers }: FakeDavRequest, body: Buffer): Range {
+  const header = headers['content-range']
+  if (header === undefined) return { start: 0, total: body.length, length: body.length }
+  const [, first, last, rest, size = ''] = /^bytes (?:(\d+)-(\d+)|(\*))\/(\d+|\*)$/.exec(header) ?? []
+  const total = size === '*' ? undefined : Number(size)
+  if (rest === '*') return { start: undefined, total, length: 0 }
+  if (first === undefined || Number(last) < Number(first)) throw badChunk(`the Content-Range ${header}`)
+  return { start: Number(first), total, length: Number(last) - Number(first) + 1 }
+}
+
+const badChunk = (what: string) => new DriveFailure({ reason: 'badRequest', message: `Failed to parse: ${what}` })

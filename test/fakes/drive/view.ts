@@ -1,0 +1,87 @@
+import { DriveFailure, notFound } from './failure.ts'
+import type { DriveCapabilities, FakeDriveNode } from './node.ts'
+import { capabilitiesOf } from './resource.ts'
+import type { FakeDriveTree } from './tree.ts'
+
+const SCOPE = 'https://www.googleapis.com/auth/'
+export const DRIVE_SCOPE = `${SCOPE}drive`
+export const DRIVE_FILE_SCOPE = `${SCOPE}drive.file`
+const WIDE = ['drive', 'drive.readonly', 'drive.metadata', 'drive.metadata.readonly'].map((name) => SCOPE + name)
+
+/** Who asks, and what the user has allowed our application. */
+export interface DriveCaller {
+  readonly user: string
+  readonly scopes: readonly string[]
+}
+
+/** The tree as one request sees it. */
+export class DriveView {
+  readonly tree: FakeDriveTree
+  readonly caller: DriveCaller
+  readonly supportsAllDrives: boolean
+  readonly #keys: ReadonlySet<string>
+
+  constructor(
+    tree: FakeDriveTree,
+    caller: DriveCaller,
+    supportsAllDrives: boolean,
+    resourceKeys: readonly string[] = []
+  ) {
+    this.tree = tree
+    this.caller = caller
+    this.supportsAllDrives = supportsAllDrives
+    this.#keys = new Set(resourceKeys)
+  }
+
+  /** Whether our application may know of it at all. */
+  reaches({ flags }: FakeDriveNode): boolean {
+    return flags.openedWithApp === true || this.#hasScope(...WIDE)
+  }
+
+  /** What an id stands for; 404 also hides missing rights. */
+  node(id: string): FakeDriveNode {
+    const node = this.tree.find(id)
+    const isKnown = node !== undefined && this.reaches(node) && (node.driveId === undefined || this.supportsAllDrives)
+    if (!isKnown || !this.#hasKey(node)) throw notFound(id)
+    if (node.flags.denied === true) {
+      throw new DriveFailure({
+        reason: 'insufficientFilePermissions',
+        message: `The user does not have sufficient permissions for file ${id}.`
+      })
+    }
+    return node
+  }
+
+  /** A node to change. */
+  writable(id: string, ...needed: readonly (keyof DriveCapabilities)[]): FakeDriveNode {
+    const node = this.node(id)
+    if (!this.#hasScope(DRIVE_SCOPE) && node.flags.openedWithApp !== true) {
+      throw new DriveFailure({ reason: 'appNotAuthorizedToFile' })
+    }
+    const capabilities = capabilitiesOf(node)
+    if (needed.some((name) => capabilities[name] !== true)) {
+      throw new DriveFailure({ reason: 'insufficientFilePermissions' })
+    }
+    return node
+  }
+
+  /**
+   * A folder to put something in. The root serves with `drive.file` too, although it cannot be read then: rclone, which
+   * lives with both, takes the alias `root` where the look-up is 404.
+   */
+  parent(id: string): FakeDriveNode {
+    const node = this.tree.find(id) === this.tree.root ? this.tree.root : this.node(id)
+    if (capabilitiesOf(node).canListChildren !== true) throw new DriveFailure({ reason: 'parentNotAFolder' })
+    if (capabilitiesOf(node).canAddChildren !== true)
+      throw new DriveFailure({ reason: 'insufficientParentPermissions' })
+    return node
+  }
+
+  #hasKey({ id, flags }: FakeDriveNode): boolean {
+    return flags.resourceKey === undefined || this.#keys.has(`${id}/${flags.resourceKey}`)
+  }
+
+  #hasScope(...scopes: readonly string[]): boolean {
+    return this.caller.scopes.some((scope) => scopes.includes(scope))
+  }
+}

@@ -1,0 +1,133 @@
+import type { files } from 'dropbox'
+import { accountOf, spaceOf } from './account.ts'
+import type { DropboxCall } from './call.ts'
+import { sendExport, sendFile } from './content.ts'
+import { pathLookup } from './failure.ts'
+import type { FakeDropboxKnobs } from './knobs.ts'
+import type { FakeDropboxLinks } from './links.ts'
+import type { FakeDropboxListings } from './listings.ts'
+import { deletedMetadata, fileMetadata, folderMetadata, metadataOf, type Entry } from './metadata.ts'
+import type { FakeDropboxNode } from './node.ts'
+import { parsePath } from './paths.ts'
+import type { FakeDropboxRoots } from './roots.ts'
+import type { FakeDropboxTree } from './tree.ts'
+import type { FakeDropboxUploads } from './uploads.ts'
+import type { FakeDropboxWrites } from './writes.ts'
+
+export interface DropboxState {
+  readonly tree: FakeDropboxTree
+  readonly knobs: FakeDropboxKnobs
+  readonly roots: FakeDropboxRoots
+  readonly listings: FakeDropboxListings
+  readonly links: FakeDropboxLinks
+  readonly writes: FakeDropboxWrites
+  readonly uploads: FakeDropboxUploads
+  /** Kills the token of a call. */
+  readonly revoke: (call: DropboxCall) => void
+}
+
+/** Which answers may be lost. */
+type Losses = Extract<keyof FakeDropboxKnobs, 'losesAnswers' | 'losesFinishes' | 'losesUploads'>
+
+/** Answers what may be asked. */
+export class FakeDropboxApi {
+  readonly #state: DropboxState
+
+  constructor(state: DropboxState) {
+    this.#state = state
+  }
+
+  answer(call: DropboxCall): void {
+    const { tree, knobs, listings, links, writes, uploads } = this.#state
+    const { view } = call
+    switch (call.operation) {
+      case 'auth/token/revoke':
+        this.#state.revoke(call)
+        call.send(null)
+        return
+      case 'users/get_current_account':
+        call.send(accountOf(call.caller.user, this.#state.roots.info(), tree.teamRoot !== undefined))
+        return
+      case 'users/get_space_usage':
+        call.send(spaceOf(tree.usedBytes(), knobs.quotaBytes, tree.teamRoot !== undefined))
+        return
+      case 'files/list_folder':
+        call.send(listings.begin(call))
+        return
+      case 'files/list_folder/continue':
+        call.send(listings.continue(call))
+        return
+      case 'files/get_metadata':
+        call.send(metadataAt(call))
+        return
+      case 'files/get_temporary_link':
+        call.send(links.create(call))
+        return
+      case 'files/create_folder_v2': {
+        const node = writes.createFolder(view, call.arg as files.CreateFolderArg)
+        call.send({ metadata: folderMetadata(view, node) } satisfies files.CreateFolderResult)
+        return
+      }
+      case 'files/delete_v2': {
+        const node = writes.deletable(view, call.arg as files.DeleteArg)
+        const metadata = metadataOf(view, node)
+        tree.remove(node)
+        call.send({ metadata } satisfies files.DeleteResult)
+        return
+      }
+      case 'files/download':
+        sendFile(call, knobs)
+        return
+      case 'files/export':
+        sendExport(call, knobs)
+        return
+      case 'files/upload':
+        this.#saved(call, uploads.upload(call), 'losesUploads')
+        return
+      case 'files/upload_session/start':
+        call.send(uploads.start(call))
+        return
+      case 'files/upload_session/append_v2':
+        uploads.append(call)
+        if (!this.#loses(call, 'losesAnswers')) call.send(null)
+        return
+      case 'files/upload_session/finish':
+        this.#saved(call, uploads.finish(call), 'losesFinishes')
+    }
+  }
+
+  #saved(call: DropboxCall, node: FakeDropboxNode, losses: Losses): void {
+    if (!this.#loses(call, losses)) call.send(fileMetadata(call.view, node))
+  }
+
+  /** Whether the connection breaks instead of an answer. */
+  #loses({ response }: DropboxCall, losses: Losses): boolean {
+    const { knobs } = this.#state
+    if (knobs[losses] <= 0) return false
+    knobs[losses]--
+    response.socket?.resetAndDestroy()
+    return true
+  }
+}
+
+function metadataAt(call: DropboxCall): Entry {
+  const { view } = call
+  const arg = call.arg as files.GetMetadataArg
+  const { start = '', names = [] } = parsePath(arg.path) ?? {}
+  const above =
+    start +
+    names
+      .slice(0, -1)
+      .map((name) => `/${name}`)
+      .join('')
+  const name = names.at(-1) ?? ''
+  if (arg.include_deleted === true && name !== '') {
+    const folder = view.node(above)
+    const grave = view.tree.graves(folder).find((other) => other.toLowerCase() === name.toLowerCase())
+    if (grave !== undefined) return deletedMetadata(view, folder, grave)
+  }
+  const node = view.node(arg.path)
+  // What has no metadata as a path has none by its id.
+  if (node === view.base) throw pathLookup({ '.tag': 'not_found' })
+  return metadataOf(view, node, arg)
+}

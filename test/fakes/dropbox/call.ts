@@ -1,0 +1,83 @@
+import type { ServerResponse } from 'node:http'
+import type { FakeCloudRequest } from '../fake-cloud.ts'
+import { DropboxMistake } from './failure.ts'
+import type { DropboxHead } from './head.ts'
+import type { DropboxOperation } from './routes.ts'
+import type { DropboxView } from './view.ts'
+import { sendJson } from '../nextcloud/login-flow.ts'
+
+/** Who asks, and what the user has allowed our application. */
+export interface DropboxCaller {
+  readonly user: string
+  readonly scopes: readonly string[]
+}
+
+/** One request that is allowed, and its answer. */
+export class DropboxCall {
+  readonly operation: DropboxOperation
+  readonly request: FakeCloudRequest
+  readonly response: ServerResponse
+  readonly caller: DropboxCaller
+  readonly view: DropboxView
+  /** Of the shape that the route's check has let through. */
+  readonly arg: unknown
+
+  constructor(
+    { operation, route }: DropboxHead,
+    request: FakeCloudRequest,
+    response: ServerResponse,
+    caller: DropboxCaller,
+    view: DropboxView
+  ) {
+    this.operation = operation
+    this.request = request
+    this.response = response
+    this.caller = caller
+    this.view = view
+    const isBody = route.style === 'rpc'
+    const where = isBody ? 'request body' : 'HTTP header "Dropbox-API-Arg"'
+    if (route.style === 'download' && this.body.length > 0) throw this.mistake('a body')
+    // The official client sends nothing at all where there are no arguments.
+    const isNothing = isBody && route.arg === null && this.body.length === 0 && !('content-type' in request.headers)
+    this.arg = isNothing ? null : this.#parse(isBody ? this.body.toString() : this.#header(), where)
+    const wrong = route.arg === null ? (this.arg === null ? undefined : ': expected null') : route.arg(this.arg)
+    if (wrong !== undefined) throw this.mistake(`${where}${wrong}`)
+  }
+
+  get body(): Buffer {
+    return this.request.body ?? Buffer.alloc(0)
+  }
+
+  mistake(what: string): DropboxMistake {
+    return new DropboxMistake(this.operation, what)
+  }
+
+  /** Answers with JSON. */
+  send(value: object | null): void {
+    sendJson(this.response, 200, value)
+  }
+
+  #header(): string {
+    const header = this.request.headers['dropbox-api-arg']
+    if (header === undefined) throw this.mistake('Must provide HTTP header "Dropbox-API-Arg"')
+    if (/[^\x20-\x7e]/.test(header))
+      throw this.mistake('HTTP header "Dropbox-API-Arg": a character that is not escaped')
+    return header
+  }
+
+  #parse(json: string, where: string): unknown {
+    try {
+      return JSON.parse(json)
+    } catch {
+      throw this.mistake(`${where}: could not decode input as JSON`)
+    }
+  }
+}
+
+/** JSON for a header, where no character from DEL on may stand as it is. */
+export function headerJson(value: object): string {
+  return JSON.stringify(value).replaceAll(
+    /[\u007f-\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+  )
+}

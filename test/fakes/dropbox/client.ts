@@ -1,0 +1,75 @@
+import { Dropbox, DropboxResponseError, type files } from 'dropbox'
+import type { Test } from 'tap'
+import { ask, type Asked } from '../../support/ask-dav.ts'
+import { FAKE_DROPBOX_TOKEN, FakeDropbox, type FakeDropboxOptions } from './fake-dropbox.ts'
+
+type Body = Record<string, unknown> & { error_summary?: string; error?: Record<string, unknown> }
+
+/** The official client, which has to be told where Dropbox is. */
+export function clientFor(fake: FakeDropbox, pathRoot?: object): Dropbox {
+  const toFake = (url: string, init?: RequestInit) => {
+    const { hostname, pathname } = new URL(url)
+    return fetch((hostname === 'content.dropboxapi.com' ? fake.contentUrl : fake.url) + pathname, init)
+  }
+  const more = pathRoot === undefined ? {} : { pathRoot: JSON.stringify(pathRoot) }
+  return new Dropbox({ accessToken: FAKE_DROPBOX_TOKEN, fetch: toFake, ...more })
+}
+
+/** A fake, and the official client for it. */
+export async function clientOf(t: Test, options?: FakeDropboxOptions) {
+  const fake = await FakeDropbox.start(t, options)
+  return { fake, client: clientFor(fake) }
+}
+
+/** Asks the fake without a client. */
+export async function directly(t: Test, options?: FakeDropboxOptions) {
+  const fake = await FakeDropbox.start(t, options)
+  const authorization = `Bearer ${FAKE_DROPBOX_TOKEN}`
+  const send = async (url: string, { headers, ...asked }: Asked) => {
+    const answer = await ask(url, { method: 'POST', ...asked, headers: { authorization, ...headers } })
+    const isJson = String(answer.headers['content-type']).startsWith('application/json')
+    const json = (isJson ? JSON.parse(answer.text) : {}) as Body
+    return { ...answer, json, error: json.error, summary: json.error_summary?.replace(/\.{0,3}$/, '') }
+  }
+  const rpc = (operation: string, arg: unknown, headers: Asked['headers'] = {}) =>
+    send(`${fake.url}/2/${operation}`, {
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify(arg)
+    })
+  const content = (operation: string, arg: unknown, body?: string, headers: Asked['headers'] = {}) =>
+    send(`${fake.contentUrl}/2/${operation}`, {
+      headers: {
+        'dropbox-api-arg': JSON.stringify(arg),
+        ...(body !== undefined && { 'content-type': 'application/octet-stream' }),
+        ...headers
+      },
+      ...(body !== undefined && { body })
+    })
+  return { fake, send, rpc, content }
+}
+
+/** The error with which it fails. */
+export async function refusalOf(promise: Promise<unknown>): Promise<DropboxResponseError<Body>> {
+  try {
+    await promise
+  } catch (error) {
+    if (error instanceof DropboxResponseError) return error as DropboxResponseError<Body>
+    throw error
+  }
+  throw new Error('it was not refused')
+}
+
+/** Without the dots at its end. */
+export const summaryOf = async (promise: Promise<unknown>) =>
+  (await refusalOf(promise)).error.error_summary?.replace(/\.{0,3}$/, '')
+
+/** All pages, or fifty where they do not end. */
+export async function listAll(client: Dropbox, arg: files.ListFolderArg) {
+  const pages = [(await client.filesListFolder(arg)).result]
+  for (let page = pages[0]; page?.has_more === true && pages.length < 50;) {
+    page = (await client.filesListFolderContinue({ cursor: page.cursor })).result
+    pages.push(page)
+  }
+  const entries = pages.flatMap((page) => page.entries)
+  return { pages, entries, names: entries.map(({ name }) => name), last: pages.at(-1)?.cursor ?? '' }
+}

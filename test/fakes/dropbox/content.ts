@@ -1,0 +1,58 @@
+import type { files } from 'dropbox'
+import { endOrCut, sendContent } from '../content.ts'
+import { headerJson, type DropboxCall } from './call.ts'
+import { DropboxFailure, endpointError, pathLookup } from './failure.ts'
+import { contentHash } from './hash.ts'
+import type { FakeDropboxKnobs } from './knobs.ts'
+import { fileMetadata } from './metadata.ts'
+import type { FakeDropboxNode } from './node.ts'
+
+/** A file that may be read. */
+export function readable(call: DropboxCall): FakeDropboxNode {
+  const node = call.view.node((call.arg as files.DownloadArg).path)
+  if (node.kind === 'folder') throw pathLookup({ '.tag': 'not_file' })
+  if (node.flags.refused !== undefined) throw pathLookup({ '.tag': node.flags.refused })
+  return node
+}
+
+export function sendFile(call: DropboxCall, knobs: FakeDropboxKnobs): void {
+  const node = readable(call)
+  if (node.content === undefined) {
+    throw new DropboxFailure(endpointError({ '.tag': 'unsupported_file' } satisfies files.DownloadError))
+  }
+  sendContent(call.response, node.content, call.request.headers['range'], knobs.cutDownloads, {
+    'content-type': 'application/octet-stream',
+    'accept-ranges': 'bytes',
+    etag: `W/"${node.rev}"`,
+    'dropbox-api-result': headerJson(fileMetadata(call.view, node))
+  })
+}
+
+/** Answers with a document in one of its formats, from the beginning and of no length that it would say. */
+export function sendExport(call: DropboxCall, { cutDownloads }: FakeDropboxKnobs): void {
+  const { response, view } = call
+  const node = readable(call)
+  const [byDefault = ''] = node.exports.keys()
+  const { export_format: format = byDefault } = call.arg as files.ExportArg
+  const content = node.exports.get(format)
+  if (content === undefined) {
+    const tag = node.exports.size === 0 ? 'non_exportable' : 'invalid_export_format'
+    throw new DropboxFailure(endpointError({ '.tag': tag } satisfies files.ExportError))
+  }
+  const result: files.ExportResult = {
+    export_metadata: {
+      name: `${node.name.replace(/\.[^.]*$/, '')}.${format}`,
+      size: content.length,
+      export_hash: contentHash(content)
+    },
+    file_metadata: fileMetadata(view, node)
+  }
+  response.writeHead(200, {
+    'content-type': 'application/octet-stream',
+    'dropbox-api-result': headerJson(result)
+  })
+  response.flushHeaders()
+  // No length is set: what is sent at once would get one.
+  if (cutDownloads.times <= 0) response.write(content)
+  endOrCut(response, cutDownloads.times <= 0 ? Buffer.alloc(0) : content, cutDownloads)
+}

@@ -1,0 +1,161 @@
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Test } from 'tap'
+import { type CloudAnswer, FakeCloud, type FakeCloudRequest } from '../fake-cloud.ts'
+import { FakeDropboxApi } from './api.ts'
+import { DropboxCall, type DropboxCaller } from './call.ts'
+import { authError, DropboxFailure, missingScope, sendError, type DropboxError } from './failure.ts'
+import { headOf, type DropboxHead } from './head.ts'
+import { newKnobs, type FakeDropboxKnobs } from './knobs.ts'
+import { FakeDropboxLinks } from './links.ts'
+import { FakeDropboxListings } from './listings.ts'
+import { FakeDropboxRoots } from './roots.ts'
+import { ROUTES } from './routes.ts'
+import { FakeDropboxTree } from './tree.ts'
+import { FakeDropboxUploads } from './uploads.ts'
+import { DropboxView } from './view.ts'
+import { FakeDropboxWrites } from './writes.ts'
+
+export const FAKE_DROPBOX_TOKEN = 'sl.fake-dropbox-token'
+
+const ALL_SCOPES = Object.values(ROUTES).flatMap(({ scope }) => scope ?? [])
+
+export interface FakeDropboxOptions {
+  /** Whose a bearer token is; null for one that is not good. By itself, those of `tokens` are. */
+  readonly authorize?: (bearer: string) => DropboxCaller | null
+  /** Is told of a token that was revoked. */
+  readonly onRevoke?: (bearer: string) => void
+  /** Whether the user is in a team, with a space around the user's own folder. */
+  readonly team?: boolean
+  readonly now?: () => Date
+}
+
+/**
+ * Dropbox's API v2 on real sockets, in memory: strict in what it is asked, and able to fail as a test scripts it. It is
+ * made from what Dropbox documents and from what its official client sends, not from our backend.
+ */
+export class FakeDropbox extends FakeCloud<DropboxError> {
+  readonly tree: FakeDropboxTree
+  readonly knobs: FakeDropboxKnobs
+  readonly uploads: FakeDropboxUploads
+  /** Good for the user `me` with every scope, unless `authorize` says otherwise. */
+  readonly tokens = new Set([FAKE_DROPBOX_TOKEN])
+  readonly #revoked = new Set<string>()
+  readonly #authorize: (bearer: string) => DropboxCaller | null
+  readonly #listings: FakeDropboxListings
+  readonly #links: FakeDropboxLinks
+  readonly #roots: FakeDropboxRoots
+  readonly #api: FakeDropboxApi
+
+  private constructor({ authorize, onRevoke, team = false, now = () => new Date() }: FakeDropboxOptions) {
+    super(['api', 'content', 'links'])
+    this.tree = new FakeDropboxTree(now, team)
+    this.knobs = newKnobs(team)
+    this.#authorize = authorize ?? ((bearer) => (this.tokens.has(bearer) ? { user: 'me', scopes: ALL_SCOPES } : null))
+    this.#listings = new FakeDropboxListings(this.knobs)
+    this.#links = new FakeDropboxLinks(this.knobs, now, () => this.originOf('links'))
+    this.#roots = new FakeDropboxRoots(this.tree, this.knobs)
+    const writes = new FakeDropboxWrites(this.knobs)
+    this.uploads = new FakeDropboxUploads(this.knobs, writes, now)
+    this.#api = new FakeDropboxApi({
+      ...{ tree: this.tree, knobs: this.knobs, uploads: this.uploads, writes },
+      ...{ roots: this.#roots, listings: this.#listings, links: this.#links },
+      revoke: ({ request }) => {
+        const bearer = bearerOf(request) ?? ''
+        this.tokens.delete(bearer)
+        this.#revoked.add(bearer)
+        onRevoke?.(bearer)
+      }
+    })
+  }
+
+  static async start(t: Test, options: FakeDropboxOptions = {}): Promise<FakeDropbox> {
+    const fake = new FakeDropbox(options)
+    await fake.listen(t, 'Dropbox')
+    return fake
+  }
+
+  /** Of everything without content. Without a slash at its end. */
+  get url(): string {
+    return this.originOf('api')
+  }
+
+  /** Of uploads and downloads. Without a slash at its end. */
+  get contentUrl(): string {
+    return this.originOf('content')
+  }
+
+  /** So many downloads are reset, each after so many bytes. */
+  resetDownloads(times: number, afterBytes: number): void {
+    this.knobs.cutDownloads = { times, afterBytes }
+  }
+
+  resetCursors(): void {
+    this.#listings.reset()
+  }
+
+  expireUploadSessions(): void {
+    this.uploads.expire()
+  }
+
+  /** As where the user joins another team: the id of the root becomes another one. */
+  moveRoot(): void {
+    this.tree.moveRoot()
+  }
+
+  protected override isGood(bearer: string): boolean {
+    return !this.#revoked.has(bearer) && this.#authorize(bearer) !== null
+  }
+
+  protected override refuse(response: ServerResponse, error: DropboxError): void {
+    sendError(response, error)
+  }
+
+  protected override async serve(message: IncomingMessage, response: ServerResponse, host: string): Promise<void> {
+    response.setHeader('x-dropbox-request-id', randomBytes(16).toString('hex'))
+    await super.serve(message, response, host)
+  }
+
+  protected override route(request: FakeCloudRequest): CloudAnswer {
+    if (request.host === 'links') {
+      this.#links.check(request)
+      return {
+        isTransfer: true,
+        send: (response) => {
+          this.#links.send(request, response)
+        }
+      }
+    }
+    const head = headOf(request)
+    return {
+      isTransfer: head.route.style !== 'rpc',
+      send: (response) => {
+        const caller = this.#allowed(head, request)
+        const base = this.#roots.base(request.headers['dropbox-api-path-root'], head.operation)
+        this.#api.answer(new DropboxCall(head, request, response, caller, new DropboxView(this.tree, base)))
+      }
+    }
+  }
+
+  #allowed({ operation, route: { scope } }: DropboxHead, request: FakeCloudRequest): DropboxCaller {
+    const { authorization } = request.headers
+    const bearer = bearerOf(request)
+    if (bearer === undefined) {
+      const what =
+        authorization === undefined
+          ? 'Must provide HTTP header "Authorization" or URL parameter "authorization".'
+          : 'Invalid authorization value in HTTP header "Authorization".'
+      throw new DropboxFailure({ status: 400, error: `Error in call to API function "${operation}": ${what}` })
+    }
+    const caller = this.isGood(bearer) ? this.#authorize(bearer) : null
+    if (caller === null) {
+      throw new DropboxFailure(authError(this.#revoked.has(bearer) ? 'invalid_access_token' : this.knobs.badToken))
+    }
+    if (scope !== null && !caller.scopes.includes(scope)) throw new DropboxFailure(missingScope(scope))
+    return caller
+  }
+}
+
+function bearerOf({ headers }: FakeCloudRequest): string | undefined {
+  return /^Bearer (\S+)$/.exec(headers['authorization'] ?? '')?.[1]
+}

@@ -1,0 +1,152 @@
+import { randomBytes } from 'node:crypto'
+import type { files } from 'dropbox'
+import type { DropboxCall } from './call.ts'
+import { DropboxFailure, endpointError, pathLookup } from './failure.ts'
+import type { FakeDropboxKnobs } from './knobs.ts'
+import { deletedMetadata, metadataOf, type Entry } from './metadata.ts'
+import type { FakeDropboxNode } from './node.ts'
+import type { DropboxChange } from './tree.ts'
+import type { DropboxView } from './view.ts'
+import { pageOf } from '../page-fault.ts'
+
+/** Dropbox does not say how long its pages are where nobody asks. */
+const DEFAULT_LIMIT = 500
+
+/** One listing, from its first page to every later change. */
+interface Listing {
+  readonly arg: files.ListFolderArg
+  readonly folder: FakeDropboxNode
+  /** Nobody else can go on with it. */
+  readonly owner: string
+  /** What was there at the beginning. */
+  readonly places: readonly DropboxChange[]
+}
+
+/** Up to where a listing has come. */
+interface Progress {
+  readonly listing: Listing
+  /** Null once all that was there at the beginning has been listed. */
+  readonly start: number | null
+  /** The first change that has not been told. */
+  readonly since: number
+  readonly page: number
+}
+
+/** Answers `list_folder` and `list_folder/continue`. */
+export class FakeDropboxListings {
+  readonly #knobs: FakeDropboxKnobs
+  readonly #cursors = new Map<string, Progress>()
+  readonly #dead = new Set<string>()
+
+  constructor(knobs: FakeDropboxKnobs) {
+    this.#knobs = knobs
+  }
+
+  /** Every cursor that was handed out is refused from now on. */
+  reset(): void {
+    for (const cursor of this.#cursors.keys()) this.#dead.add(cursor)
+    this.#cursors.clear()
+  }
+
+  begin(call: DropboxCall): files.ListFolderResult {
+    const { view } = call
+    const arg = call.arg as files.ListFolderArg
+    const folder = view.node(arg.path)
+    if (folder.kind === 'file') throw pathLookup({ '.tag': 'not_folder' })
+    const places = placesIn(view, folder, arg)
+    const listing = { arg, folder, owner: ownerOf(call), places }
+    return this.#page(view, { listing, start: 0, since: view.tree.changes.length, page: 0 })
+  }
+
+  continue(call: DropboxCall): files.ListFolderResult {
+    const { cursor } = call.arg as files.ListFolderContinueArg
+    const progress = this.#cursors.get(cursor)
+    if (this.#dead.has(cursor)) throw new DropboxFailure(endpointError({ '.tag': 'reset' }))
+    if (progress === undefined) throw call.mistake('Invalid "cursor" parameter')
+    const { folder, owner } = progress.listing
+    if (owner !== ownerOf(call)) throw call.mistake('the cursor of another user or of another path root')
+    if (call.view.tree.find(folder.id) === undefined) throw pathLookup({ '.tag': 'not_found' })
+    return this.#page(call.view, progress, cursor)
+  }
+
+  #page(view: DropboxView, progress: Progress, asked?: string): files.ListFolderResult {
+    const { emptyPages, extraPerPage, nextExtras, pageFault } = this.#knobs
+    const { listing, start } = progress
+    const page = progress.page + 1
+    if (emptyPages.includes(page)) return this.#result([], { ...progress, page }, true)
+    const size = (listing.arg.limit ?? DEFAULT_LIMIT) + (nextExtras.shift() ?? extraPerPage)
+    if (start === null) return this.#changes(view, { ...progress, page }, size)
+    const { items, next } = pageOf(listing.places, start, size, pageFault)
+    const entries = items.flatMap((place) => entryAt(view, listing.arg, place, listing.arg.include_deleted === true))
+    const reached = { ...progress, page, start: next }
+    const hasMore = next !== null || nextChange(view, reached) !== undefined
+    return this.#result(entries, reached, hasMore, pageFault === 'loops' && next === start ? asked : undefined)
+  }
+
+  #changes(view: DropboxView, progress: Progress, size: number): files.ListFolderResult {
+    const places = new Map<string, DropboxChange>()
+    let reached = progress
+    for (let index = nextChange(view, reached); index !== undefined; index = nextChange(view, reached)) {
+      const change = view.tree.changes[index]
+      const key = JSON.stringify([change?.parent, change?.name.toLowerCase()])
+      if (change === undefined || (places.size >= size && !places.has(key))) break
+      places.set(key, change)
+      reached = { ...reached, since: index + 1 }
+    }
+    const entries = [...places.values()].flatMap((place) => entryAt(view, progress.listing.arg, place, true))
+    return this.#result(entries, reached, nextChange(view, reached) !== undefined)
+  }
+
+  #result(entries: Entry[], progress: Progress, has_more: boolean, again?: string): files.ListFolderResult {
+    const cursor = again ?? randomBytes(48).toString('base64url')
+    this.#cursors.set(cursor, progress)
+    return { entries, cursor, has_more }
+  }
+}
+
+const ownerOf = ({ caller, view }: DropboxCall) => `${caller.user} ${view.base.id}`
+
+/** In an order which is neither that of the names nor that in which they came. */
+function placesIn(view: DropboxView, folder: FakeDropboxNode, arg: files.ListFolderArg): DropboxChange[] {
+  const { tree } = view
+  const nodes = arg.recursive === true ? below(view, folder) : tree.children(folder)
+  const places = nodes
+    .sort((one, other) => one.rank - other.rank)
+    .flatMap(({ parent, name }) => (parent === undefined ? [] : { parent, name }))
+  if (arg.include_deleted !== true) return places
+  const folders = arg.recursive === true ? [folder, ...nodes] : [folder]
+  const graves = folders.flatMap((at) => tree.graves(at).map((name) => ({ parent: at.id, name })))
+  return [...graves, ...places]
+}
+
+/** With the folder itself, unless it is the root. */
+function below(view: DropboxView, folder: FakeDropboxNode): FakeDropboxNode[] {
+  const inside = (at: FakeDropboxNode): FakeDropboxNode[] =>
+    view.tree.children(at).flatMap((child) => [child, ...inside(child)])
+  return folder.id === view.base.id ? inside(folder) : [folder, ...inside(folder)]
+}
+
+/** Nothing for what was not asked for. */
+function entryAt(view: DropboxView, arg: files.ListFolderArg, place: DropboxChange, isDeletedTold: boolean): Entry[] {
+  const folder = view.tree.find(place.parent)
+  if (folder === undefined) return []
+  const node = view.tree.child(folder, place.name)
+  if (node === undefined) return isDeletedTold ? [deletedMetadata(view, folder, place.name)] : []
+  const isLeftOut =
+    (arg.include_mounted_folders === false && node.namespaceId !== undefined) ||
+    (arg.include_non_downloadable_files === false && node.kind === 'file' && node.content === undefined)
+  return isLeftOut ? [] : [metadataOf(view, node, arg)]
+}
+
+/** The index of the first change that concerns a listing, and has not been told. */
+function nextChange({ tree }: DropboxView, { listing, since }: Progress): number | undefined {
+  const isInside = (id: string): boolean => {
+    if (id === listing.folder.id) return true
+    const above = listing.arg.recursive === true ? tree.find(id)?.parent : undefined
+    return above !== undefined && isInside(above)
+  }
+  for (let index = since; index < tree.changes.length; index++) {
+    if (isInside(tree.changes[index]?.parent ?? '')) return index
+  }
+  return undefined
+}

@@ -1,0 +1,246 @@
+import { newId, newNamespaceId, newRev, rankOf } from './ids.ts'
+import type { DocumentSeed, FakeDropboxNode, FileSeed, FolderSeed, NodeSeed } from './node.ts'
+
+/** Something became different at a name in a folder. */
+export interface DropboxChange {
+  /** The folder's id. */
+  readonly parent: string
+  readonly name: string
+}
+
+type Facts = Pick<FakeDropboxNode, 'kind'> & Partial<FakeDropboxNode>
+
+/** Everything in a user's Dropbox, and in the team's around it. A test seeds and checks with it, past HTTP. */
+export class FakeDropboxTree {
+  /** The user's own. */
+  readonly root: FakeDropboxNode
+  /** What holds the user's own and the team's folders; undefined for who is in no team. */
+  readonly teamRoot: FakeDropboxNode | undefined
+  /** Since the beginning, in the order in which they came. */
+  readonly changes: DropboxChange[] = []
+  readonly #nodes = new Map<string, FakeDropboxNode>()
+  /** By the folder's id, and by the name in lower case. */
+  readonly #children = new Map<string, Map<string, FakeDropboxNode>>()
+  readonly #graves = new Map<string, Map<string, string>>()
+  /** Files as they were, by revision. */
+  readonly #revisions = new Map<string, FakeDropboxNode>()
+  readonly #now: () => Date
+
+  constructor(now: () => Date, isTeam: boolean) {
+    this.#now = now
+    this.teamRoot = isTeam ? this.#insert(this.#node({ name: '' }, rootFacts())) : undefined
+    this.root = this.#insert(this.#node({ name: isTeam ? 'Me' : '' }, rootFacts()))
+    if (this.teamRoot !== undefined) this.#place(this.root, this.teamRoot.id)
+  }
+
+  /** A shared folder, if its seed has an id of a namespace. */
+  addFolder(seed: FolderSeed): FakeDropboxNode {
+    const { namespaceId, ...rest } = seed
+    return this.#add(rest, { kind: 'folder', namespaceId })
+  }
+
+  addTeamFolder({ name }: { readonly name: string }): FakeDropboxNode {
+    if (this.teamRoot === undefined) throw new Error('there is no team')
+    return this.addFolder({ name, parent: this.teamRoot, namespaceId: newNamespaceId() })
+  }
+
+  addFile({ content = '', clientModified, serverModified, ...seed }: FileSeed): FakeDropboxNode {
+    const facts: Facts = { kind: 'file', content: Buffer.from(content), rev: newRev() }
+    if (serverModified !== undefined) Object.assign(facts, { serverModified })
+    if (clientModified !== undefined || serverModified !== undefined) {
+      Object.assign(facts, { clientModified: clientModified ?? serverModified })
+    }
+    return this.#add(seed, facts)
+  }
+
+  /** Five thousand take less than half a second. */
+  addFiles(count: number, seed: (index: number) => FileSeed): FakeDropboxNode[] {
+    return Array.from({ length: count }, (_, index) => this.addFile(seed(index)))
+  }
+
+  /** What has no bytes of its own, such as a document of Dropbox Paper. */
+  addDocument({ exports = { html: '<p></p>' }, ...seed }: DocumentSeed): FakeDropboxNode {
+    const formats = Object.entries(exports).map(([format, content]) => [format, Buffer.from(content)] as const)
+    return this.#add(seed, { kind: 'file', exports: new Map(formats), rev: newRev() })
+  }
+
+  find(id: string): FakeDropboxNode | undefined {
+    return this.#nodes.get(id)
+  }
+
+  /** By id; throws if there is none. */
+  get(id: string | FakeDropboxNode): FakeDropboxNode {
+    const node = this.find(idOf(id))
+    if (node === undefined) throw new Error(`${idOf(id)} is not in the tree`)
+    return node
+  }
+
+  /** By a path such as `a/b.txt`, from the user's own root. */
+  at(path: string): FakeDropboxNode | undefined {
+    const names = path.split('/').filter((name) => name !== '')
+    return names.reduce<FakeDropboxNode | undefined>((at, name) => at && this.child(at, name), this.root)
+  }
+
+  child(folder: FakeDropboxNode, name: string): FakeDropboxNode | undefined {
+    return this.#children.get(folder.id)?.get(name.toLowerCase())
+  }
+
+  children(parent: string | FakeDropboxNode = this.root): FakeDropboxNode[] {
+    return [...(this.#children.get(this.get(parent).id)?.values() ?? [])]
+  }
+
+  /** Names of what is not in a folder any more. */
+  graves(folder: FakeDropboxNode): string[] {
+    return [...(this.#graves.get(folder.id)?.values() ?? [])]
+  }
+
+  nodes(): IterableIterator<FakeDropboxNode> {
+    return this.#nodes.values()
+  }
+
+  namespace(id: string): FakeDropboxNode | undefined {
+    return [...this.#nodes.values()].find(({ namespaceId }) => namespaceId === id)
+  }
+
+  /** The file as it was with that revision; the file itself if it still has it. */
+  revision(rev: string): FakeDropboxNode | undefined {
+    const then = this.#revisions.get(rev)
+    const node = then && this.#nodes.get(then.id)
+    return node?.rev === rev ? node : then
+  }
+
+  /** What a file holds; throws if there is none. */
+  read(id: string | FakeDropboxNode): Buffer {
+    const { content } = this.get(id)
+    if (content === undefined) throw new Error(`${idOf(id)} has no content`)
+    return content
+  }
+
+  write(id: string | FakeDropboxNode, content: string | Uint8Array, clientModified?: Date): void {
+    const node = this.get(id)
+    const serverModified = this.#now()
+    Object.assign(node, { content: Buffer.from(content), rev: newRev(), serverModified })
+    node.clientModified = clientModified ?? serverModified
+    this.#keep(node)
+    this.#record(node)
+  }
+
+  rename(id: string | FakeDropboxNode, name: string): void {
+    const node = this.get(id)
+    this.#replace(node, node.parent, name)
+  }
+
+  move(id: string | FakeDropboxNode, parent: string | FakeDropboxNode): void {
+    const node = this.get(id)
+    this.#replace(node, this.get(parent).id, node.name)
+  }
+
+  /** With everything below. Files can still be found by revision. */
+  remove(id: string | FakeDropboxNode): void {
+    const node = this.get(id)
+    const { parent } = node
+    this.#forget(node)
+    if (parent === undefined) return
+    this.#graves.set(parent, (this.#graves.get(parent) ?? new Map<string, string>()).set(keyOf(node), node.name))
+    this.changes.push({ parent, name: node.name })
+  }
+
+  /** Has the team's space, or that of who is in no team, another namespace. */
+  moveRoot(): void {
+    const root = this.teamRoot ?? this.root
+    root.namespaceId = newNamespaceId()
+  }
+
+  /** What counts against the user's quota. */
+  usedBytes(): number {
+    let sum = 0
+    for (const { content } of this.#nodes.values()) sum += content?.length ?? 0
+    return sum
+  }
+
+  /** An id as Dropbox's, which nothing has yet. */
+  newId(): string {
+    return newId()
+  }
+
+  #add(seed: NodeSeed, facts: Facts): FakeDropboxNode {
+    const above = this.get(seed.parent ?? this.root)
+    if (above.kind !== 'folder') throw new Error(`${above.name} is no folder`)
+    const node = this.#node(seed, facts)
+    this.#free(above.id, node.name)
+    this.#insert(node)
+    this.#place(node, above.id)
+    if (node.kind === 'file') this.#keep(node)
+    this.#record(node)
+    return node
+  }
+
+  #node({ name, id = this.newId(), parent: _, ...flags }: NodeSeed, facts: Facts): FakeDropboxNode {
+    const now = this.#now()
+    return {
+      ...{ id, name, rank: rankOf(id), parent: undefined, namespaceId: undefined, content: undefined, rev: '' },
+      ...{ exports: new Map<string, Buffer>(), clientModified: now, serverModified: now, flags },
+      ...facts
+    }
+  }
+
+  #insert(node: FakeDropboxNode): FakeDropboxNode {
+    if (this.#nodes.has(node.id)) throw new Error(`${node.id} is already in the tree`)
+    this.#nodes.set(node.id, node)
+    return node
+  }
+
+  #place(node: FakeDropboxNode, parent: string): void {
+    node.parent = parent
+    this.#graves.get(parent)?.delete(keyOf(node))
+    const siblings = this.#children.get(parent) ?? new Map<string, FakeDropboxNode>()
+    this.#children.set(parent, siblings.set(keyOf(node), node))
+  }
+
+  #replace(node: FakeDropboxNode, parent: string | undefined, name: string): void {
+    const { parent: before, name: nameBefore } = node
+    if (before === undefined || parent === undefined) throw new Error(`${node.id} is a root`)
+    // Another case only is not in any list of changes (Dropbox, at `path_display`).
+    const isOther = parent !== before || name.toLowerCase() !== keyOf(node)
+    if (isOther) this.#free(parent, name)
+    this.#children.get(before)?.delete(keyOf(node))
+    node.name = name
+    this.#place(node, parent)
+    if (!isOther) return
+    this.changes.push({ parent: before, name: nameBefore })
+    this.#record(node)
+  }
+
+  #forget(node: FakeDropboxNode): void {
+    for (const child of this.children(node)) this.#forget(child)
+    if (node.parent !== undefined) this.#children.get(node.parent)?.delete(keyOf(node))
+    this.#nodes.delete(node.id)
+  }
+
+  #free(parent: string, name: string): void {
+    const taken = this.#children.get(parent)?.get(name.toLowerCase())
+    if (taken !== undefined) throw new Error(`${taken.name} is already in the folder`)
+  }
+
+  #keep(node: FakeDropboxNode): void {
+    this.#revisions.set(node.rev, { ...node })
+  }
+
+  #record(node: FakeDropboxNode): void {
+    const { parent, name } = node
+    if (parent !== undefined) this.changes.push({ parent, name })
+    for (const child of this.children(node)) this.#record(child)
+  }
+}
+
+function rootFacts(): Facts {
+  return { kind: 'folder', namespaceId: newNamespaceId() }
+}
+
+function keyOf({ name }: FakeDropboxNode): string {
+  return name.toLowerCase()
+}
+
+function idOf(node: string | FakeDropboxNode): string {
+  return typeof node === 'string' ? node : node.id
+}

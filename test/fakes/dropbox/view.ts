@@ -1,0 +1,93 @@
+import type { files } from 'dropbox'
+import { MALFORMED_PATH, pathLookup, type DropboxFailure } from './failure.ts'
+import type { FakeDropboxNode } from './node.ts'
+import { isDisallowed, parsePath, type DropboxPath } from './paths.ts'
+import type { FakeDropboxTree } from './tree.ts'
+
+/** How an operation says that something cannot be written. */
+export type WriteFailure = (error: files.WriteError) => DropboxFailure
+
+/** Where something is to be written. */
+export interface DropboxTarget {
+  /** The last folder on the way that is there. */
+  readonly folder: FakeDropboxNode
+  /** What has to be made below it. */
+  readonly missing: readonly string[]
+  readonly name: string
+  /** What is there already. */
+  readonly node: FakeDropboxNode | undefined
+}
+
+/** The tree as one request sees it: from the folder on which its paths begin. */
+export class DropboxView {
+  readonly tree: FakeDropboxTree
+  readonly base: FakeDropboxNode
+
+  constructor(tree: FakeDropboxTree, base: FakeDropboxNode) {
+    this.tree = tree
+    this.base = base
+  }
+
+  /** The names from the base on; undefined for what is elsewhere. */
+  names(node: FakeDropboxNode): string[] | undefined {
+    const names: string[] = []
+    for (let at = node; at.id !== this.base.id;) {
+      names.unshift(at.name)
+      const above = at.parent === undefined ? undefined : this.tree.find(at.parent)
+      if (above === undefined) return undefined
+      at = above
+    }
+    return names
+  }
+
+  /** @throws what `fail` makes of the reason */
+  node(path: string, fail: (error: files.LookupError) => DropboxFailure = pathLookup): FakeDropboxNode {
+    const parsed = parsePath(path)
+    if (parsed === undefined) throw fail(MALFORMED_PATH)
+    const found = parsed.names.reduce<FakeDropboxNode | undefined>(
+      (at, name) => at && this.tree.child(at, name),
+      this.#startOf(parsed)
+    )
+    if (found === undefined) throw fail({ '.tag': 'not_found' })
+    return found
+  }
+
+  /** @throws what `fail` makes of the reason */
+  target(path: string, fail: WriteFailure): DropboxTarget {
+    const parsed = parsePath(path)
+    const start = parsed && this.#startOf(parsed)
+    if (parsed === undefined || start === undefined) throw fail(MALFORMED_PATH)
+    const target = this.#below(start, parsed.names, fail)
+    if (this.isReadOnly(target.node ?? target.folder)) throw fail({ '.tag': 'no_write_permission' })
+    if ([...target.missing, target.name].some(isDisallowed)) throw fail({ '.tag': 'disallowed_name' })
+    return target
+  }
+
+  isReadOnly(node: FakeDropboxNode): boolean {
+    if (node.flags.readOnly === true) return true
+    const above = node.parent === undefined ? undefined : this.tree.find(node.parent)
+    return above !== undefined && this.isReadOnly(above)
+  }
+
+  #startOf({ start }: DropboxPath): FakeDropboxNode | undefined {
+    if (start === '') return this.base
+    const [kind, value = ''] = start.split(':')
+    const node =
+      kind === 'id' ? this.tree.find(start) : kind === 'ns' ? this.tree.namespace(value) : this.tree.revision(value)
+    return node !== undefined && this.names(node) !== undefined ? node : undefined
+  }
+
+  #below(start: FakeDropboxNode, names: readonly string[], fail: WriteFailure): DropboxTarget {
+    let folder = start
+    for (const [index, name] of names.entries()) {
+      if (folder.kind === 'file') throw fail({ '.tag': 'conflict', conflict: { '.tag': 'file_ancestor' } })
+      const node = this.tree.child(folder, name)
+      const rest = names.slice(index)
+      if (node === undefined) return { folder, missing: rest.slice(0, -1), name: rest.at(-1) ?? '', node }
+      if (rest.length === 1) return { folder, missing: [], name, node }
+      folder = node
+    }
+    // An id by itself is what it stands for.
+    return { folder: this.tree.find(start.parent ?? '') ?? start, missing: [], name: start.name, node: start }
+  }
+}

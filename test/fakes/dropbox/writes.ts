@@ -1,0 +1,101 @@
+import type { files } from 'dropbox'
+import { DropboxFailure, endpointError } from './failure.ts'
+import { contentHash } from './hash.ts'
+import type { FakeDropboxKnobs } from './knobs.ts'
+import type { FakeDropboxNode } from './node.ts'
+import { tagOf } from './schema.ts'
+import type { DropboxTarget, DropboxView, WriteFailure } from './view.ts'
+
+/** Changes of the tree, with the rights and limits that Dropbox checks. */
+export class FakeDropboxWrites {
+  readonly #knobs: FakeDropboxKnobs
+
+  constructor(knobs: FakeDropboxKnobs) {
+    this.#knobs = knobs
+  }
+
+  /** Makes a file of content that is there, or the content of a file. */
+  commit(view: DropboxView, info: files.CommitInfo, content: Buffer, fail: WriteFailure): FakeDropboxNode {
+    const target = view.target(info.path, fail)
+    const { node } = target
+    const clientModified = info.client_modified === undefined ? undefined : new Date(info.client_modified)
+    const found = this.#judge(node, info, content)
+    if (found === 'same' && node !== undefined) return node
+    const growth = content.length - (found === 'replaces' ? (node?.content?.length ?? 0) : 0)
+    if (growth > 0 && view.tree.usedBytes() + growth > this.#knobs.quotaBytes) {
+      throw fail({ '.tag': 'insufficient_space' })
+    }
+    if (found === 'replaces' && node !== undefined) {
+      view.tree.write(node, content, clientModified)
+      return node
+    }
+    const name = found === 'conflict' ? freeName(view, target, info, fail) : target.name
+    const parent = folderOf(view, target)
+    return view.tree.addFile({ name, parent, content, ...(clientModified && { clientModified }) })
+  }
+
+  createFolder(view: DropboxView, { path, autorename = false }: files.CreateFolderArg): FakeDropboxNode {
+    const fail: WriteFailure = (error) =>
+      new DropboxFailure(endpointError({ '.tag': 'path', path: error } satisfies files.CreateFolderError))
+    const target = view.target(path, fail)
+    const name = target.node === undefined ? target.name : freeName(view, target, { autorename }, fail)
+    return view.tree.addFolder({ name, parent: folderOf(view, target) })
+  }
+
+  /** What may be deleted. */
+  deletable(view: DropboxView, { path, parent_rev }: files.DeleteArg): FakeDropboxNode {
+    const lookup = (error: files.LookupError) =>
+      new DropboxFailure(endpointError({ '.tag': 'path_lookup', path_lookup: error } satisfies files.DeleteError))
+    const write = (error: files.WriteError) =>
+      new DropboxFailure(endpointError({ '.tag': 'path_write', path_write: error } satisfies files.DeleteError))
+    const node = view.node(path, lookup)
+    if (parent_rev !== undefined && node.kind === 'folder') throw lookup({ '.tag': 'not_file' })
+    if (parent_rev !== undefined && node.rev !== parent_rev) throw write(conflictWith(node))
+    if (node.parent === undefined || node === view.base) throw write({ '.tag': 'operation_suppressed' })
+    if (node.parent === view.tree.teamRoot?.id) throw write({ '.tag': 'team_folder' })
+    if (view.isReadOnly(node)) throw write({ '.tag': 'no_write_permission' })
+    return node
+  }
+
+  /** What is at the path, for the mode (Dropbox, at `WriteMode`). */
+  #judge(
+    node: FakeDropboxNode | undefined,
+    { mode = { '.tag': 'add' }, strict_conflict = false }: files.CommitInfo,
+    content: Buffer
+  ): 'nothing' | 'same' | 'replaces' | 'conflict' {
+    const update = mode['.tag'] === 'update' ? mode.update : undefined
+    if (node === undefined) return update !== undefined && strict_conflict ? 'conflict' : 'nothing'
+    if (node.kind === 'folder') return 'conflict'
+    const isSame = node.content !== undefined && contentHash(node.content) === contentHash(content)
+    if (isSame && !strict_conflict) return 'same'
+    const isOverwrite = tagOf(mode) === 'overwrite'
+    return isOverwrite || update === node.rev ? 'replaces' : 'conflict'
+  }
+}
+
+const conflictWith = (node: FakeDropboxNode | undefined): files.WriteError => ({
+  '.tag': 'conflict',
+  conflict: { '.tag': node?.kind ?? 'file' }
+})
+
+/** Another name, where one may be taken. */
+function freeName(
+  { tree }: DropboxView,
+  { folder, name, node }: DropboxTarget,
+  { autorename = false, mode }: Pick<files.CommitInfo, 'autorename' | 'mode'>,
+  fail: WriteFailure
+): string {
+  if (!autorename) throw fail(conflictWith(node))
+  const [, stem = '', extension = ''] = /^(.+?)(\.[^.]*)?$/.exec(name) ?? []
+  const isUpdate = mode?.['.tag'] === 'update'
+  for (let count = 1; ; count++) {
+    const mark = isUpdate ? `conflicted copy${count > 1 ? ` ${count}` : ''}` : String(count)
+    const other = `${stem} (${mark})${extension}`
+    if (tree.child(folder, other) === undefined) return other
+  }
+}
+
+/** Where it goes, with all folders on the way. */
+function folderOf({ tree }: DropboxView, { folder, missing }: DropboxTarget): FakeDropboxNode {
+  return missing.reduce((parent, name) => tree.addFolder({ name, parent }), folder)
+}

@@ -1,0 +1,232 @@
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { setTimeout } from 'node:timers/promises'
+import { createGzip, gzipSync } from 'node:zlib'
+import type { DavScript } from './dav/fake-dav.ts'
+import type { FakeDavRequest } from './dav/request.ts'
+import { escapeXml } from './dav/xml.ts'
+
+/** Answers one request in a way that a server should not. */
+export type DavFault = (request: FakeDavRequest, response: ServerResponse) => void
+
+export interface FaultLimits {
+  /** Of all requests, unless said otherwise. */
+  readonly matching?: (request: FakeDavRequest) => boolean
+  /** How many of those are let through before. */
+  readonly after?: number
+  /** How many of those it strikes; all, unless said otherwise. */
+  readonly times?: number
+}
+
+/** A script for `FakeDav.script` or `earlyScript`: the fault strikes the first requests that match. */
+export function faulty(fault: DavFault, { matching = () => true, after = 0, times = Infinity }: FaultLimits = {}) {
+  let seen = 0
+  const script: DavScript = (request, response) => {
+    if (!matching(request)) return false
+    seen++
+    if (seen <= after || seen > after + times) return false
+    fault(request, response)
+    return true
+  }
+  return script
+}
+
+/** The script of several faults; the first that strikes wins. */
+export function anyFault(...scripts: readonly DavScript[]): DavScript {
+  return (request, response) => scripts.some((script) => script(request, response) === true)
+}
+
+/** 429 or 503 and the like. `Retry-After` is seconds as a number, or an HTTP date as a Date. */
+export function answers(
+  status: number,
+  {
+    retryAfter,
+    headers = {},
+    body = ''
+  }: { retryAfter?: number | Date; headers?: OutgoingHttpHeaders; body?: string } = {}
+): DavFault {
+  const value = retryAfter instanceof Date ? retryAfter.toUTCString() : retryAfter
+  return (_request, response) => {
+    if (value !== undefined) response.setHeader('retry-after', value)
+    response.writeHead(status, headers).end(body)
+  }
+}
+
+export function redirects(location: string, status = 302): DavFault {
+  return answers(status, { headers: { location } })
+}
+
+/** Resets the connection before any answer. */
+export function resets(): DavFault {
+  return (_request, response) => response.socket?.resetAndDestroy()
+}
+
+/** Never answers. */
+export function hangs(): DavFault {
+  return () => {}
+}
+
+export interface CutShort {
+  readonly content: string | Buffer
+  readonly afterBytes: number
+  /** A length that promises more, or chunks without a last one. */
+  readonly framing?: 'length' | 'chunked'
+  /** How the connection ends; `hang` leaves it open. */
+  readonly end?: 'reset' | 'close' | 'hang'
+  readonly status?: number
+  readonly headers?: OutgoingHttpHeaders
+}
+
+/** Sends the beginning of a body. */
+export function cutsShort(cut: CutShort): DavFault {
+  const { afterBytes, framing = 'length', end = 'close', status = 200, headers = {} } = cut
+  const content = Buffer.from(cut.content)
+  return (_request, response) => {
+    const { socket } = response
+    response.writeHead(status, { ...(framing === 'length' && { 'content-length': content.length }), ...headers })
+    response.flushHeaders()
+    // The socket ends only after its bytes are with the kernel, of which a reset would drop what the client has not read.
+    response.write(content.subarray(0, afterBytes), () => {
+      if (end === 'close') socket?.destroy()
+      else if (end === 'reset') void setTimeout(20).then(() => socket?.resetAndDestroy())
+    })
+  }
+}
+
+/** Sends a body byte by byte. */
+export function drips(content: string | Buffer, { everyMs = 10, status = 200 } = {}): DavFault {
+  const bytes = Buffer.from(content)
+  return (_request, response) => {
+    response.writeHead(status, { 'content-length': bytes.length })
+    response.flushHeaders()
+    void (async () => {
+      for (let at = 0; at < bytes.length && !response.destroyed; at++) {
+        response.write(bytes.subarray(at, at + 1))
+        await setTimeout(everyMs)
+      }
+      response.end()
+    })()
+  }
+}
+
+const BOMB_BYTES = 300 * 1024 * 1024
+let bomb: Promise<Buffer> | undefined
+
+/** 300 MB of spaces in 300 KB of gzip. Await it before the request: it takes a second to make, once. */
+export async function gzipBomb(status = 207): Promise<DavFault> {
+  bomb ??= makeBomb()
+  const body = await bomb
+  return (_request, response) => {
+    response.writeHead(status, {
+      'content-type': 'application/xml; charset=utf-8',
+      'content-encoding': 'gzip',
+      'content-length': body.length
+    })
+    response.end(body)
+  }
+}
+
+async function makeBomb(): Promise<Buffer> {
+  const gzip = createGzip({ level: 9 })
+  const chunks: Buffer[] = []
+  gzip.on('data', (chunk: Buffer) => chunks.push(chunk))
+  const spaces = Buffer.alloc(1024 * 1024, ' ')
+  for (let at = 0; at < BOMB_BYTES; at += spaces.length) {
+    if (!gzip.write(spaces)) await new Promise((resolve) => gzip.once('drain', resolve))
+  }
+  gzip.end()
+  await new Promise((resolve) => gzip.once('end', resolve))
+  return Buffer.concat(chunks)
+}
+
+/** A body in gzip, which the client has not asked for or has. */
+export function gzipped(content: string | Buffer, status = 200, headers: OutgoingHttpHeaders = {}): DavFault {
+  const body = gzipSync(content)
+  return (_request, response) => {
+    response.writeHead(status, { ...headers, 'content-encoding': 'gzip', 'content-length': body.length }).end(body)
+  }
+}
+
+/** A multistatus which never ends, as fast as it is read. */
+export function endlessXml(): DavFault {
+  return (_request, response) => {
+    response.writeHead(207, { 'content-type': 'application/xml; charset=utf-8' })
+    response.write('<?xml version="1.0" encoding="utf-8"?><D:multistatus xmlns:D="DAV:">')
+    let count = 0
+    const more = () => {
+      while (!response.destroyed && response.write(`${entry(`/dav/endless-${count++}`)}\n`.repeat(64)));
+    }
+    response.on('drain', more)
+    more()
+  }
+}
+
+/** Any text as the body of a multistatus. */
+export function xml(body: string, status = 207): DavFault {
+  return answers(status, { headers: { 'content-type': 'application/xml; charset=utf-8' }, body })
+}
+
+/** Bodies which are no XML, or not that of a multistatus. */
+export const WRONG_XML: Readonly<Record<string, string>> = {
+  empty: '',
+  'not closed': '<?xml version="1.0"?><D:multistatus xmlns:D="DAV:"><D:response>',
+  crossed: '<D:multistatus xmlns:D="DAV:"><D:response></D:multistatus></D:response>',
+  text: 'no XML at all',
+  'another root': '<D:prop xmlns:D="DAV:"><D:response/></D:prop>',
+  'another namespace': '<multistatus xmlns="urn:other"><response/></multistatus>',
+  'no href': '<D:multistatus xmlns:D="DAV:"><D:response><D:propstat/></D:response></D:multistatus>'
+}
+
+/** Entities in entities, which are gigabytes once they are written out. */
+export function billionLaughs(): DavFault {
+  const levels = Array.from({ length: 10 }, (_, level) => `<!ENTITY l${level + 1} "${`&l${level};`.repeat(10)}">`)
+  const type = `<!DOCTYPE D:multistatus [<!ENTITY l0 "ha">${levels.join('')}]>`
+  return xml(`<?xml version="1.0"?>${type}<D:multistatus xmlns:D="DAV:">&l10;</D:multistatus>`)
+}
+
+/** An entity that is a file of the machine which reads it. */
+export function externalEntity(uri = 'file:///etc/passwd'): DavFault {
+  const type = `<!DOCTYPE D:multistatus [<!ENTITY file SYSTEM "${uri}">]>`
+  return xml(`<?xml version="1.0"?>${type}<D:multistatus xmlns:D="DAV:">&file;</D:multistatus>`)
+}
+
+/** The page of a captive portal, or of a server's own sign-in. */
+export function htmlPage(status = 200): DavFault {
+  const body = '<!DOCTYPE html><html><head><title>Sign in</title></head><body><p>Sign in<br></body></html>'
+  return answers(status, { headers: { 'content-type': 'text/html; charset=utf-8' }, body })
+}
+
+/** A multistatus with these hrefs, as they are: files of 4 bytes, or collections where they end with a slash. */
+export function hrefs(values: readonly string[]): DavFault {
+  return xml(`<?xml version="1.0"?><D:multistatus xmlns:D="DAV:">${values.map(entry).join('')}</D:multistatus>`)
+}
+
+/** What no listing of the collection at `path` may say, by what is wrong with it. `path` ends with a slash. */
+export function hostileHrefs(path: string): Readonly<Record<string, string>> {
+  return {
+    'a foreign host': `http://attacker.example${path}child`,
+    'a foreign host without a scheme': `//attacker.example${path}child`,
+    'another scheme': `file://${path}child`,
+    'another collection': '/elsewhere/child',
+    'a sibling with the same beginning': `${path.slice(0, -1)}-other/child`,
+    'climbing by dots': `${path}../child`,
+    'climbing by encoded dots': `${path}%2e%2e/child`,
+    'climbing by an encoded slash': `${path}..%2fchild`,
+    'an encoded slash': `${path}a%2fb`,
+    'a dot': `${path}%2e`,
+    'a NUL': `${path}a%00b`,
+    'no UTF-8': `${path}%ff`,
+    'no encoding at all': `${path}100%`,
+    empty: '',
+    'deeper than a child': `${path}child/grandchild`
+  }
+}
+
+function entry(href: string): string {
+  const kind = href.endsWith('/') ? '<D:resourcetype><D:collection/></D:resourcetype>' : '<D:resourcetype/>'
+  return (
+    `<D:response><D:href>${escapeXml(href)}</D:href><D:propstat><D:prop>${kind}` +
+    '<D:getcontentlength>4</D:getcontentlength><D:getetag>"fake"</D:getetag>' +
+    '<D:getlastmodified>Sun, 06 Nov 1994 08:49:37 GMT</D:getlastmodified></D:prop>' +
+    '<D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>'
+  )
+}

@@ -1,0 +1,41 @@
+import type { Test } from 'tap'
+import { Secret } from '../../../src/domain/secret.ts'
+import type { StorageBackend } from '../../../src/domain/storage-backend.ts'
+import { googleDrive } from '../../../src/providers/google-drive.ts'
+import { openEgress } from '../../support/egress.ts'
+import { startFront, type FrontRequest } from './emulate-front.ts'
+import { GOOGLE_ISSUER } from './emulate-seed.ts'
+import type { EmulatedGoogle } from './emulate.ts'
+import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+
+export interface EmulatedDrive {
+  readonly backend: StorageBackend
+  /** What was asked, as the emulated Drive got it. */
+  readonly requests: FrontRequest[]
+}
+
+/**
+ * Our backend on the emulated Google's own Drive. That one has no shared drives: the front answers that there are none.
+ *
+ * What it cannot show: whether a bearer token is good; the mask `fields` (it sends all that it has, which is less than
+ * we ask for: no `version`, no `md5Checksum`, no `capabilities`); `corpora`, `spaces` and the flags for shared drives;
+ * folders before files (it knows `name` of `orderBy` alone); an end of a page token; the root as an item of an id of its
+ * own; ranges and sizes of downloads; exports, shortcuts, resource keys, the trash, sessions of uploads, `about`.
+ */
+export async function openEmulatedDrive(t: Test, google: EmulatedGoogle): Promise<EmulatedDrive> {
+  const requests: FrontRequest[] = []
+  const api = await startFront(t, google.url, {
+    instead: (request) => {
+      requests.push(request)
+      if (request.url.pathname !== '/drive/v3/drives') return undefined
+      return { status: 200, json: { kind: 'drive#driveList', drives: [] } }
+    }
+  })
+  const token = async () => new Secret('any token will do')
+  const egress = openEgress()
+  t.teardown(() => egress.close())
+  const { authorizationEndpoint, tokenEndpoint } = google
+  const provider = googleDrive({ api, server: { issuer: GOOGLE_ISSUER, authorizationEndpoint, tokenEndpoint } })
+  const accessTokens = { current: token, renewed: token }
+  return { backend: await provider.open({ accessTokens, egress, timeouts: TEST_TIMEOUTS }), requests }
+}

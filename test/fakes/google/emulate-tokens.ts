@@ -1,0 +1,148 @@
+import type { Test } from 'tap'
+import type { AuthorizationServer } from '../../../src/domain/oauth.ts'
+import { startFront, type FrontAnswer, type FrontRequest } from './emulate-front.ts'
+import { GOOGLE_CLIENT, GOOGLE_ISSUER } from './emulate-seed.ts'
+import type { EmulatedGoogle } from './emulate.ts'
+import type { DriveCaller } from '../drive/view.ts'
+
+type Endpoint = '/oauth2/token' | '/oauth2/revoke'
+
+export interface GoogleTokenCall {
+  readonly endpoint: Endpoint
+  readonly params: Readonly<Record<string, string>>
+  readonly status: number
+}
+
+/** What a user allowed, once. */
+export interface GoogleGrant {
+  readonly user: string
+  readonly scopes: readonly string[]
+  readonly refreshToken: string
+  /** All that there ever were, the newest last. */
+  readonly accessTokens: string[]
+}
+
+interface TokenAnswer {
+  readonly access_token: string
+  readonly refresh_token?: string
+  readonly id_token?: string
+  readonly scope: string
+}
+
+/** Exactly what Google's page "Using OAuth 2.0 for Web Server Applications" has, with PKCE. */
+const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
+  authorization_code: ['client_id', 'client_secret', 'code', 'code_verifier', 'grant_type', 'redirect_uri'],
+  refresh_token: ['client_id', 'client_secret', 'grant_type', 'refresh_token'],
+  // Google's page has the token alone; RFC 7009 has the client authenticate too.
+  revocation: ['client_id', 'client_secret', 'token']
+}
+
+/**
+ * Stands in front of the emulated Google's endpoints for tokens, and remembers which it has given out: its own Drive
+ * does not look at them. Strict where `emulate` is lax.
+ */
+export class GoogleTokens {
+  readonly calls: GoogleTokenCall[] = []
+  readonly grants: GoogleGrant[] = []
+  /** What was asked that nobody should ask; the test fails if there is any at its end. */
+  readonly mistakes: string[] = []
+  readonly server: AuthorizationServer
+  readonly #live = new Map<string, GoogleGrant>()
+  readonly #idTokens: string[] = []
+
+  private constructor(server: AuthorizationServer) {
+    this.server = server
+  }
+
+  static async start(t: Test, google: EmulatedGoogle): Promise<GoogleTokens> {
+    const origin = await startFront(t, google.url, {
+      instead: (request) => tokens.#refuse(request),
+      note: (request, answer) => {
+        tokens.#note(request, answer)
+      }
+    })
+    const tokens: GoogleTokens = new GoogleTokens({
+      issuer: GOOGLE_ISSUER,
+      authorizationEndpoint: google.authorizationEndpoint,
+      tokenEndpoint: `${origin}/oauth2/token`,
+      revocationEndpoint: `${origin}/oauth2/revoke`
+    })
+    t.teardown(() => {
+      if (tokens.mistakes.length > 0)
+        throw new Error(`Google was asked what nobody asks: ${tokens.mistakes.join('; ')}`)
+    })
+    return tokens
+  }
+
+  /** Whose an access token is, while it lives. */
+  check(bearer: string): DriveCaller | null {
+    const grant = this.#live.get(bearer)
+    return grant === undefined ? null : { user: grant.user, scopes: grant.scopes }
+  }
+
+  /** How often that was asked for. */
+  count(what: 'authorization_code' | 'refresh_token' | 'revocation'): number {
+    return this.calls.filter(({ params }) => kindOf(params) === what).length
+  }
+
+  /** Their hour is over. */
+  endAccessTokens(): void {
+    this.#live.clear()
+  }
+
+  /** Everything that must be in no answer and in no log. */
+  secrets(): string[] {
+    const sent = this.calls.flatMap(({ params }) => {
+      const { code, code_verifier, refresh_token, token } = params
+      return [code, code_verifier, refresh_token, token].filter((secret) => secret !== undefined)
+    })
+    const given = this.grants.flatMap(({ refreshToken, accessTokens }) => [refreshToken, ...accessTokens])
+    return [...new Set([GOOGLE_CLIENT.clientSecret, ...this.#idTokens, ...sent, ...given])]
+  }
+
+  #refuse({ method, url, contentType = '', body }: FrontRequest): FrontAnswer | undefined {
+    const params = Object.fromEntries(new URLSearchParams(body))
+    const kind = kindOf(params)
+    const isRight =
+      method === 'POST' &&
+      url.search === '' &&
+      url.pathname === (kind === 'revocation' ? '/oauth2/revoke' : '/oauth2/token') &&
+      contentType.startsWith('application/x-www-form-urlencoded') &&
+      String(Object.keys(params).sort()) === String(PARAMETERS[kind] ?? 'nothing')
+    if (isRight) return undefined
+    this.mistakes.push(`${method} ${url.pathname}${url.search} with ${String(Object.keys(params))}`)
+    return { status: 400, json: { error: 'invalid_request' } }
+  }
+
+  #note({ url, body }: FrontRequest, { status, json }: FrontAnswer): void {
+    const params = Object.fromEntries(new URLSearchParams(body))
+    this.calls.push({ endpoint: url.pathname as Endpoint, params, status })
+    if (status !== 200) return
+    const kind = kindOf(params)
+    if (kind === 'revocation') this.#end(params['token'])
+    else this.#issue(kind === 'refresh_token' ? params['refresh_token'] : undefined, json as TokenAnswer)
+  }
+
+  #issue(refreshed: string | undefined, { access_token, refresh_token, id_token = '', scope }: TokenAnswer): void {
+    let grant = this.grants.find(({ refreshToken }) => refreshToken === refreshed)
+    if (grant === undefined) {
+      const claims = Buffer.from(id_token.split('.')[1] ?? '', 'base64url').toString()
+      this.#idTokens.push(id_token)
+      const { email: user } = JSON.parse(claims) as { email: string }
+      grant = { user, scopes: scope.split(' '), refreshToken: refresh_token ?? '', accessTokens: [] }
+      this.grants.push(grant)
+    }
+    grant.accessTokens.push(access_token)
+    this.#live.set(access_token, grant)
+  }
+
+  #end(token: string | undefined): void {
+    for (const [accessToken, { refreshToken }] of this.#live) {
+      if (token === refreshToken) this.#live.delete(accessToken)
+    }
+  }
+}
+
+function kindOf(params: Readonly<Record<string, string>>): string {
+  return params['grant_type'] ?? 'revocation'
+}

@@ -1,0 +1,176 @@
+import type { ServerResponse } from 'node:http'
+import type { FakeCloudRequest } from '../fake-cloud.ts'
+import { GraphCall, objectOf } from './call.ts'
+import type { FakeGraphDownloads } from './downloads.ts'
+import { GraphFailure, GraphMistake, invalidRequest } from './failure.ts'
+import type { FakeGraphKnobs } from './knobs.ts'
+import { checkName } from './name.ts'
+import type { FakeGraphPages } from './pages.ts'
+import { FakeGraphReads, type GraphOrigins } from './reads.ts'
+import type { GraphRoute } from './routes.ts'
+import type { FakeGraphTree } from './tree.ts'
+import type { FakeGraphUploads } from './uploads.ts'
+import { checkHasChildren, type GraphCaller } from './view.ts'
+import { behaviorOf, checkFolder, FakeGraphWrites, type ConflictBehavior, type GraphSave } from './writes.ts'
+import { sendJson } from '../nextcloud/login-flow.ts'
+
+export interface GraphState extends GraphOrigins {
+  readonly tree: FakeGraphTree
+  readonly knobs: FakeGraphKnobs
+  readonly pages: FakeGraphPages
+  readonly uploads: FakeGraphUploads
+  readonly downloads: FakeGraphDownloads
+}
+
+const BEHAVIOR = '@microsoft.graph.conflictBehavior'
+const SESSION_FIELDS = ['@odata.type', BEHAVIOR, 'name', 'fileSize', 'description', 'fileSystemInfo']
+
+/** Answers what may be asked. */
+export class FakeGraphApi {
+  readonly #state: GraphState
+  readonly #reads: FakeGraphReads
+  readonly #writes: FakeGraphWrites
+
+  constructor(state: GraphState) {
+    const { pages, downloads, knobs, tree } = state
+    this.#state = state
+    this.#reads = new FakeGraphReads(pages, downloads, knobs, state)
+    this.#writes = new FakeGraphWrites(tree, knobs)
+  }
+
+  /** What is asked at a secret address. */
+  answerOpenly({ operation }: GraphRoute, request: FakeCloudRequest, response: ServerResponse): void {
+    const { downloads, uploads } = this.#state
+    if (operation === 'content.get') downloads.send(request, response)
+    else if (operation === 'session.put') uploads.put(request, response)
+    else if (operation === 'session.status') uploads.status(request, response)
+    else uploads.cancel(request, response)
+  }
+
+  answer(route: GraphRoute, request: FakeCloudRequest, response: ServerResponse, caller: GraphCaller): void {
+    const { noDrive } = this.#state.knobs
+    if (noDrive !== undefined && /^\/v1\.0\/me\/drive(?:\/|$)/.test(request.path)) throw new GraphFailure(noDrive)
+    const call = new GraphCall(route, request, response, this.#state.tree, caller)
+    switch (route.operation) {
+      case 'me.get':
+        this.#reads.me(call)
+        return
+      case 'drive.get':
+        this.#reads.drive(call)
+        return
+      case 'item.get':
+        this.#reads.item(call)
+        return
+      case 'item.list':
+        this.#reads.children(call)
+        return
+      case 'item.download':
+        this.#reads.download(call)
+        return
+      case 'sites.search':
+        this.#reads.sites(call)
+        return
+      case 'site.get':
+        this.#reads.site(call)
+        return
+      case 'site.drives':
+        this.#reads.siteDrives(call)
+        return
+      case 'site.sites':
+        this.#reads.subsites(call)
+        return
+      case 'item.upload':
+        this.#upload(call)
+        return
+      case 'item.delete':
+        this.#writes.delete(call.view.writable(route), request.headers['if-match'])
+        response.writeHead(204).end()
+        return
+      case 'folder.create':
+        this.#createFolder(call)
+        return
+      case 'session.create':
+        this.#createSession(call)
+        return
+      case 'content.get':
+      case 'session.put':
+      case 'session.status':
+      case 'session.cancel':
+        throw new GraphMistake('a secret address at the Graph')
+    }
+  }
+
+  #upload(call: GraphCall): void {
+    const { content } = call
+    if (content.length > this.#state.knobs.maxSimpleBytes) {
+      throw new GraphMistake(`${content.length} bytes without a session`, { code: 'requestEntityTooLarge' })
+    }
+    const { node, isNew } = this.#writes.save(this.#saveOf(call, call.text(BEHAVIOR), 'replace'), content)
+    call.send(this.#reads.whole(call, node), isNew ? 201 : 200)
+  }
+
+  #createFolder(call: GraphCall): void {
+    const { name, folder, [BEHAVIOR]: said } = call.json(['name', 'folder', BEHAVIOR])
+    objectOf(folder, 'folder', [])
+    if (typeof name !== 'string') throw new GraphMistake('a folder without a name')
+    const behavior = behaviorOf(said, 'fail')
+    const parent = call.view.node(call.route, true)
+    const drive = this.#state.tree.driveOf(parent)
+    checkHasChildren(parent)
+    checkFolder(parent)
+    checkName(name, [...drive.foldersOf(parent), parent.name])
+    const existing = drive.childNamed(parent, name)
+    const made = this.#writes.createFolder({ drive, folder: parent, name, existing }, behavior)
+    call.send(this.#reads.whole(call, made), 201)
+  }
+
+  #createSession(call: GraphCall): void {
+    const { item = {}, deferCommit = false } = call.content.length === 0 ? {} : call.json(['item', 'deferCommit'])
+    if (deferCommit !== false) throw new GraphMistake('deferCommit, which the fake does not know')
+    const { [BEHAVIOR]: said, name, fileSize, description } = objectOf(item, 'item', SESSION_FIELDS)
+    const save = this.#saveOf(call, said, 'fail')
+    if (name !== undefined && name !== (save.target ?? save.file)?.name)
+      throw new GraphMistake('another name in the body')
+    const isPersonalOnly = fileSize !== undefined || description !== undefined
+    if (isPersonalOnly && !this.#state.knobs.takesFileSize) {
+      throw invalidRequest('The request is malformed or incorrect: fileSize and description are unknown here.')
+    }
+    if (fileSize !== undefined && !(Number.isSafeInteger(fileSize) && typeof fileSize === 'number')) {
+      throw new GraphMistake(`the fileSize ${JSON.stringify(fileSize)}`)
+    }
+    if (fileSize !== undefined && fileSize <= 0) throw invalidRequest('A session cannot make an empty file.')
+    this.#writes.check(save, fileSize)
+    const session = this.#state.uploads.begin(this.#state.contentUrl, {
+      fileSize,
+      complete: (content, response) => {
+        const { node, isNew } = this.#writes.save(save, content)
+        sendJson(response, isNew ? 201 : 200, this.#reads.whole(call, node))
+      }
+    })
+    call.send({ '@odata.context': `${this.#state.url}/v1.0/$metadata#microsoft.graph.uploadSession`, ...session })
+  }
+
+  /** What a request to write content is about. */
+  #saveOf(call: GraphCall, said: unknown, byDefault: ConflictBehavior): GraphSave {
+    const { view, route, request } = call
+    const conditions = { ifMatch: request.headers['if-match'], ifNoneMatch: request.headers['if-none-match'] }
+    if (route.names.length > 0) {
+      const target = view.target(route, true)
+      checkFolder(target.folder)
+      return { ...conditions, target, file: undefined, behavior: behaviorOf(said, byDefault) }
+    }
+    const file = view.writable(route)
+    checkHasChildren(file)
+    if (file.content === undefined) throw invalidRequest('You cannot set the content of a folder')
+    const behavior = behaviorOf(said, 'replace')
+    if (behavior === 'rename') throw new GraphMistake('another name for a file that is known by its id')
+    return { ...conditions, target: undefined, file, behavior }
+  }
+}
+
+/** For whoever comes without a good token. */
+export const unauthenticated = (isEmpty: boolean) =>
+  new GraphFailure({
+    code: 'InvalidAuthenticationToken',
+    message: isEmpty ? 'Access token is empty.' : 'Lifetime validation failed, the token is expired.'
+  })

@@ -1,0 +1,96 @@
+import { Client } from '@microsoft/microsoft-graph-client'
+import type { Context, Middleware } from '@microsoft/microsoft-graph-client'
+import type { Drive, DriveItem, Site, UploadSession } from '@microsoft/microsoft-graph-types'
+import type { Test } from 'tap'
+import { ask, type Asked } from '../../support/ask-dav.ts'
+import { FAKE_GRAPH_TOKEN, FakeGraph, type FakeGraphOptions } from './fake-graph.ts'
+import type { GraphErrorBody } from './failure.ts'
+import type { DOWNLOAD_URL } from './select.ts'
+
+const BYTES = { 'content-type': 'application/octet-stream' }
+const JSON_TYPE = { 'content-type': 'application/json' }
+const TEXT = { 'content-type': 'text/plain' }
+
+/** Any answer of the Graph. */
+export type GraphJson = DriveItem &
+  UploadSession &
+  Partial<GraphErrorBody> & {
+    value?: (DriveItem & Site & Drive)[]
+    '@odata.nextLink'?: string
+    '@odata.count'?: number
+    [DOWNLOAD_URL]?: string
+  }
+
+/** Stands between the official client, which knows nothing but https, and the fake. Our token is for the Graph only. */
+class Bridge implements Middleware {
+  readonly #fake: FakeGraph
+
+  constructor(fake: FakeGraph) {
+    this.#fake = fake
+  }
+
+  async execute(context: Context): Promise<void> {
+    const url = String(context.request).replace('https:', 'http:')
+    const headers = new Headers(context.options?.headers)
+    // Whoever fetches says the length by himself, and not twice.
+    headers.delete('content-length')
+    if (url.startsWith(this.#fake.url)) headers.set('authorization', `Bearer ${FAKE_GRAPH_TOKEN}`)
+    const answer = await fetch(url, { ...context.options, headers })
+    const isJson = answer.headers.get('content-type')?.startsWith('application/json') === true
+    const { status } = answer
+    const body = isJson ? (await answer.text()).replaceAll('http://127', 'https://127') : answer.body
+    context.response = new Response(body, { status, headers: answer.headers })
+  }
+}
+
+/** The official client, as far as it can be pointed at something else than Microsoft. */
+export async function graphClientOf(t: Test, options?: FakeGraphOptions) {
+  const fake = await FakeGraph.start(t, options)
+  const baseUrl = fake.url.replace('http:', 'https:')
+  const client = Client.initWithMiddleware({ middleware: new Bridge(fake), baseUrl })
+  const { driveId, id: rootId } = fake.tree.root
+  return { fake, client, root: `/drives/${driveId}/items/${rootId}` }
+}
+
+/** Asks the fake without a client; `path` is below `/v1.0`. */
+export async function askGraph(t: Test, options?: FakeGraphOptions) {
+  const fake = await FakeGraph.start(t, options)
+  const ownId = fake.tree.root.driveId
+  const go = async (url: string, asked: Asked = {}) => {
+    const answer = await ask(url, asked)
+    const isJson = String(answer.headers['content-type']).startsWith('application/json')
+    const json = (isJson ? JSON.parse(answer.text) : {}) as GraphJson
+    return { ...answer, json, code: json.error?.code }
+  }
+  const send = async (path: string, { headers, ...asked }: Asked = {}) =>
+    go(path.startsWith('http') ? path : `${fake.url}/v1.0${path}`, {
+      headers: { authorization: `Bearer ${FAKE_GRAPH_TOKEN}`, ...headers },
+      ...asked
+    })
+  const post = (path: string, body: unknown, headers = {}) =>
+    send(path, { method: 'POST', body: JSON.stringify(body), headers: { ...JSON_TYPE, ...headers } })
+  const put = (path: string, body: string, headers = {}) =>
+    send(path, { method: 'PUT', body, headers: { ...TEXT, ...headers } })
+  const begin = async (path: string, item: object = {}) => {
+    const { json } = await post(`${path}/createUploadSession`, { item })
+    return json.uploadUrl ?? ''
+  }
+  const fragment = async (url: string, body: Buffer, start: number, total: number, headers = {}) => {
+    const range = { 'content-range': `bytes ${start}-${start + body.length - 1}/${total}` }
+    const answer = await fetch(url, { method: 'PUT', body, headers: { ...range, ...BYTES, ...headers } })
+    const json = (await answer.json()) as GraphJson
+    return { status: answer.status, json, code: json.error?.code }
+  }
+  /** The names of a folder, page by page, as far as the links lead. */
+  const pages = async (path: string, limit = 10) => {
+    const found: string[] = []
+    let next: string | undefined = path
+    for (let count = 0; next !== undefined && count < limit; count++) {
+      const { json }: { json: GraphJson } = await send(next)
+      found.push((json.value ?? []).map(({ name }) => name).join())
+      next = json['@odata.nextLink']
+    }
+    return found
+  }
+  return { fake, ownId, go, send, post, put, begin, fragment, pages }
+}

@@ -1,0 +1,143 @@
+import { randomUUID } from 'node:crypto'
+import { newDriveId, newItemId } from './ids.ts'
+import { nameKey } from './name.ts'
+import type { FakeGraphNode, FakeGraphSite, GraphKind } from './node.ts'
+
+interface Folder {
+  readonly children: Set<FakeGraphNode>
+  /** The last one of a name: over HTTP, there is never another. */
+  readonly names: Map<string, FakeGraphNode>
+}
+
+export interface DriveFacts {
+  readonly name: string
+  /** Whose own it is; undefined for libraries of sites, and for what belongs to people who never sign in. */
+  readonly owner: string | undefined
+  readonly site: FakeGraphSite | undefined
+}
+
+export type NewNode = Pick<FakeGraphNode, 'name' | 'created' | 'modified' | 'clientModified'> &
+  Partial<Pick<FakeGraphNode, 'id' | 'content' | 'mimeType' | 'remote' | 'flags'>>
+
+/** One drive and what is in it. */
+export class FakeGraphDrive {
+  readonly id: string
+  readonly kind: GraphKind
+  readonly name: string
+  readonly owner: string | undefined
+  readonly site: FakeGraphSite | undefined
+  readonly root: FakeGraphNode
+  readonly #nodes = new Map<string, FakeGraphNode>()
+  readonly #folders = new Map<string, Folder>()
+  #lastNumber = 100
+
+  constructor(kind: GraphKind, { name, owner, site }: DriveFacts, now: Date) {
+    this.kind = kind
+    this.id = newDriveId(kind)
+    this.name = name
+    this.owner = owner
+    this.site = site
+    this.root = this.#insert({ name: 'root', created: now, modified: now, clientModified: now }, true)
+  }
+
+  get driveType(): string {
+    return this.site === undefined ? this.kind : 'documentLibrary'
+  }
+
+  /** An id which nothing has yet. */
+  newId(): string {
+    this.#lastNumber++
+    return newItemId(this.kind, this.id, this.#lastNumber)
+  }
+
+  find(id: string): FakeGraphNode | undefined {
+    return id === 'root' ? this.root : this.#nodes.get(id)
+  }
+
+  nodes(): IterableIterator<FakeGraphNode> {
+    return this.#nodes.values()
+  }
+
+  add(node: NewNode, parent: FakeGraphNode): FakeGraphNode {
+    const added = this.#insert(node, false)
+    this.place(added, parent)
+    return added
+  }
+
+  children({ id }: FakeGraphNode): ReadonlySet<FakeGraphNode> {
+    return this.#folders.get(id)?.children ?? new Set()
+  }
+
+  childNamed({ id }: FakeGraphNode, name: string): FakeGraphNode | undefined {
+    return this.#folders.get(id)?.names.get(nameKey(name))
+  }
+
+  parentOf({ parent }: FakeGraphNode): FakeGraphNode | undefined {
+    return parent === undefined ? undefined : this.#nodes.get(parent)
+  }
+
+  /** The names of the folders from the root to a node, without both. */
+  foldersOf(node: FakeGraphNode): string[] {
+    const folders: string[] = []
+    for (let at = this.parentOf(node); at !== undefined && !at.isRoot; at = this.parentOf(at)) folders.unshift(at.name)
+    return folders
+  }
+
+  /** In bytes, with everything below. */
+  sizeOf(node: FakeGraphNode): number {
+    let size = node.content?.length ?? 0
+    for (const child of this.children(node)) size += this.sizeOf(child)
+    return size
+  }
+
+  rename(node: FakeGraphNode, name: string): void {
+    const parent = this.parentOf(node)
+    this.place(node, undefined)
+    node.name = name
+    this.place(node, parent)
+  }
+
+  place(node: FakeGraphNode, parent: FakeGraphNode | undefined): void {
+    const before = this.#folders.get(node.parent ?? '')
+    before?.children.delete(node)
+    if (before?.names.get(nameKey(node.name)) === node) before.names.delete(nameKey(node.name))
+    this.changedBelow(node)
+    node.parent = parent?.id
+    if (parent === undefined) return
+    const folder = this.#folders.get(parent.id) ?? { children: new Set(), names: new Map() }
+    this.#folders.set(parent.id, folder)
+    folder.children.add(node)
+    folder.names.set(nameKey(node.name), node)
+    this.changedBelow(node)
+  }
+
+  /** With everything below. */
+  forget(node: FakeGraphNode): void {
+    for (const child of this.children(node)) this.forget(child)
+    this.#nodes.delete(node.id)
+  }
+
+  changedBelow(node: FakeGraphNode): void {
+    for (let at = this.parentOf(node); at !== undefined; at = this.parentOf(at)) at.revision++
+  }
+
+  #insert({ id = this.newId(), ...more }: NewNode, isRoot: boolean): FakeGraphNode {
+    if (this.#nodes.has(id)) throw new Error(`${id} is already in the drive`)
+    const node: FakeGraphNode = {
+      id,
+      driveId: this.id,
+      isRoot,
+      guid: randomUUID().toUpperCase(),
+      parent: undefined,
+      version: 1,
+      revision: 1,
+      content: undefined,
+      mimeType: undefined,
+      remote: undefined,
+      flags: {},
+      ...more
+    }
+    this.#nodes.set(id, node)
+    return node
+  }
+}

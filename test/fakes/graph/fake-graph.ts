@@ -1,0 +1,118 @@
+import type { ServerResponse } from 'node:http'
+import type { Test } from 'tap'
+import { FakeCloud, type CloudAnswer, type FakeCloudRequest } from '../fake-cloud.ts'
+import { FakeGraphApi, unauthenticated } from './api.ts'
+import { FakeGraphDownloads } from './downloads.ts'
+import { GraphMistake, sendError, type GraphError } from './failure.ts'
+import { checkHead } from './head.ts'
+import { newKnobs, type FakeGraphKnobs } from './knobs.ts'
+import type { GraphKind } from './node.ts'
+import { FakeGraphPages } from './pages.ts'
+import { isTransfer, routeOf } from './routes.ts'
+import { FakeGraphTree } from './tree.ts'
+import { FakeGraphUploads } from './uploads.ts'
+import { ALL_SCOPES, type GraphCaller } from './view.ts'
+
+export const FAKE_GRAPH_TOKEN = 'EwB4A8l6BAAU.fake-graph-token'
+
+export interface FakeGraphOptions {
+  /** `business` unless said otherwise; it has sites, too. */
+  readonly kind?: GraphKind
+  /** Whose a bearer token is; null for one that is not good. By itself, that of `tokens` is. */
+  readonly authorize?: (bearer: string) => GraphCaller | null
+  readonly now?: () => Date
+}
+
+/**
+ * OneDrive and SharePoint of Microsoft Graph v1.0 on real sockets, in memory: strict in what they are asked, and able to
+ * fail as a test scripts it. It is made from what Microsoft documents and from what its official client sends, not from
+ * our backend.
+ */
+export class FakeGraph extends FakeCloud<GraphError> {
+  readonly tree: FakeGraphTree
+  readonly knobs: FakeGraphKnobs
+  readonly pages: FakeGraphPages
+  readonly uploads: FakeGraphUploads
+  readonly downloads: FakeGraphDownloads
+  /** Good for the user `me` with all scopes, unless `authorize` says otherwise. */
+  readonly tokens = new Set([FAKE_GRAPH_TOKEN])
+  readonly #authorize: (bearer: string) => GraphCaller | null
+  readonly #now: () => Date
+  readonly #api: FakeGraphApi
+
+  private constructor({ kind = 'business', authorize, now = () => new Date() }: FakeGraphOptions) {
+    super(['api', 'content'])
+    this.#now = now
+    this.tree = new FakeGraphTree(kind, now)
+    this.knobs = newKnobs(kind)
+    this.pages = new FakeGraphPages(this.knobs)
+    this.uploads = new FakeGraphUploads(this.knobs, kind, now)
+    this.downloads = new FakeGraphDownloads(this.tree, this.knobs)
+    this.#authorize = authorize ?? ((bearer) => (this.tokens.has(bearer) ? { user: 'me', scopes: ALL_SCOPES } : null))
+    this.#api = new FakeGraphApi(this)
+  }
+
+  static async start(t: Test, options: FakeGraphOptions = {}): Promise<FakeGraph> {
+    const fake = new FakeGraph(options)
+    await fake.listen(t, 'Graph')
+    return fake
+  }
+
+  /** The Graph's own origin, without `/v1.0`. */
+  get url(): string {
+    return this.origin
+  }
+
+  /** Where contents come from and go to. */
+  get contentUrl(): string {
+    return this.originOf('content')
+  }
+
+  /** So many downloads are reset, each after so many bytes. */
+  resetDownloads(times: number, afterBytes: number): void {
+    this.knobs.cutDownloads = { times, afterBytes }
+  }
+
+  expirePageTokens(): void {
+    this.pages.expire()
+  }
+
+  expireDownloadUrls(): void {
+    this.downloads.expire()
+  }
+
+  expireUploadSessions(): void {
+    this.uploads.expire()
+  }
+
+  protected override isGood(bearer: string): boolean {
+    return this.#authorize(bearer) !== null
+  }
+
+  protected override refuse(response: ServerResponse, error: GraphError): void {
+    sendError(response, error, this.#now())
+  }
+
+  protected override route(request: FakeCloudRequest): CloudAnswer {
+    const { authorization } = request.headers
+    if (request.host === 'content' && authorization !== undefined) {
+      throw new GraphMistake('a token where an address is secret', { code: 'unauthenticated' })
+    }
+    const route = routeOf(request)
+    checkHead(route, request, this.tree.kind)
+    return {
+      isTransfer: isTransfer(route),
+      send: (response) => {
+        if (request.host === 'content') this.#api.answerOpenly(route, request, response)
+        else this.#api.answer(route, request, response, this.#callerOf(authorization))
+      }
+    }
+  }
+
+  #callerOf(authorization: string | undefined): GraphCaller {
+    const [, bearer] = /^Bearer (\S+)$/.exec(authorization ?? '') ?? []
+    const caller = bearer === undefined ? null : this.#authorize(bearer)
+    if (caller === null) throw unauthenticated(authorization === undefined)
+    return caller
+  }
+}

@@ -1,0 +1,90 @@
+import type { FakeCloudRequest } from '../fake-cloud.ts'
+import { GraphMistake } from './failure.ts'
+import type { GraphKind } from './node.ts'
+import type { GraphOperation, GraphRoute } from './routes.ts'
+
+interface Rules {
+  readonly parameters?: readonly string[]
+  readonly headers?: readonly string[]
+  /** What the body is, where there is one. */
+  readonly body?: 'json' | 'bytes'
+}
+
+/** What any request may carry. */
+const COMMON = [
+  ...['host', 'connection', 'user-agent', 'accept', 'accept-encoding', 'accept-language', 'sec-fetch-mode'],
+  ...['authorization', 'content-length', 'client-request-id', 'return-client-request-id', 'sdkversion']
+]
+const ITEM = ['$select', '$expand']
+const PAGED = ['$select', '$top', '$skiptoken']
+
+/** What each operation may carry besides. What is not here is a mistake of ours. */
+const RULES: Readonly<Record<GraphOperation, Rules>> = {
+  'me.get': { parameters: ['$select'] },
+  'drive.get': { parameters: ['$select'] },
+  'item.get': { parameters: ITEM, headers: ['if-none-match'] },
+  // A folder's tag says nothing of its children in business accounts: no listing is asked for by condition.
+  'item.list': { parameters: [...ITEM, ...PAGED, '$orderby'] },
+  // No range: it belongs to the address where this one leads.
+  'item.download': {},
+  'item.upload': { parameters: ['@microsoft.graph.conflictBehavior'], headers: ['if-match'], body: 'bytes' },
+  'item.delete': { headers: ['if-match'] },
+  'folder.create': { body: 'json' },
+  'session.create': { headers: ['if-match', 'if-none-match'], body: 'json' },
+  'sites.search': { parameters: [...PAGED, 'search'] },
+  'site.get': { parameters: ['$select'] },
+  'site.drives': { parameters: PAGED },
+  'site.sites': { parameters: PAGED },
+  // What a secret address has in its query is not read by name.
+  'content.get': { headers: ['range', 'if-range', 'if-match'] },
+  'session.put': { headers: ['content-range'], body: 'bytes' },
+  'session.status': {},
+  'session.cancel': {}
+}
+
+const RANGE = /^bytes=(?:\d+-\d*|-\d+)$/
+const TAGS: Readonly<Record<GraphKind, RegExp>> = {
+  business: /^(?:\*|"[^"]+"|[^"{}\s]+)$/,
+  // Those of personal accounts come without quotes, and are sent without.
+  personal: /^(?:\*|[^"{}\s]+)$/
+}
+const UNKNOWN_SIZE =
+  'The size of the provided stream is not known. ' +
+  'Make sure the request is not chunked, and the Content-Length header is specified'
+
+/** Checks what can be said without the tree: parameters and headers. */
+export function checkHead({ operation }: GraphRoute, request: FakeCloudRequest, kind: GraphKind): void {
+  const { query, headers } = request
+  const { parameters = [], headers: itsHeaders = [], body } = RULES[operation]
+  if (headers['transfer-encoding'] !== undefined) throw new GraphMistake(UNKNOWN_SIZE)
+  const known = [...COMMON, ...itsHeaders, ...(body === undefined ? [] : ['content-type'])]
+  const unknown = Object.keys(headers).filter((name) => !known.includes(name))
+  if (unknown.length > 0) throw new GraphMistake(`the header ${unknown.join()}`)
+  for (const name of ['if-match', 'if-none-match']) {
+    if (!TAGS[kind].test(headers[name] ?? '*')) throw new GraphMistake(`the tag ${headers[name]} in ${name}`)
+  }
+  if (!RANGE.test(headers['range'] ?? 'bytes=0-')) throw new GraphMistake(`the range ${headers['range']}`)
+  checkBody(headers, body)
+  if (request.host === 'api') checkQuery(query, parameters)
+}
+
+function checkBody(headers: FakeCloudRequest['headers'], body: Rules['body']): void {
+  const length = headers['content-length']
+  if (body === undefined && (length ?? '0') !== '0') throw new GraphMistake('a body where none belongs')
+  if (body === undefined) return
+  if (length === undefined) throw new GraphMistake(UNKNOWN_SIZE)
+  const type = headers['content-type']
+  if (type === undefined) throw new GraphMistake('no content-type')
+  if (body === 'json' && !/^application\/json(?:;|$)/.test(type)) throw new GraphMistake(`the content-type ${type}`)
+}
+
+function checkQuery(query: URLSearchParams, parameters: readonly string[]): void {
+  const names = [...query.keys()]
+  const unknown = names.filter((name) => !parameters.includes(name))
+  if (unknown.length > 0) throw new GraphMistake(`the parameter ${unknown.join()}`)
+  if (new Set(names).size < names.length) throw new GraphMistake('a parameter twice')
+  const empty = [...query].filter(([, value]) => value === '').map(([name]) => name)
+  if (empty.length > 0) throw new GraphMistake(`nothing in ${empty.join()}`)
+  const top = query.get('$top') ?? '1'
+  if (!/^[1-9]\d{0,2}$/.test(top)) throw new GraphMistake(`$top=${top}`)
+}

@@ -1,0 +1,112 @@
+import { createHash } from 'node:crypto'
+import type { DriveItem, Hashes, ItemReference, RemoteItem } from '@microsoft/microsoft-graph-types'
+import type { FakeGraphDrive } from './drive.ts'
+import { quickXorHash } from './hash.ts'
+import { isFolder, type FakeGraphNode, type GraphKind } from './node.ts'
+import { dateTimeOf, identityOf, webUrlOf } from './resource.ts'
+import type { DOWNLOAD_URL, GraphSelect } from './select.ts'
+import { cTagOf, eTagOf } from './tags.ts'
+import type { FakeGraphTree } from './tree.ts'
+
+interface Place {
+  readonly node: FakeGraphNode
+  readonly drive: FakeGraphDrive
+  readonly tree: FakeGraphTree
+}
+
+/** The vendor's types leave out what begins with an at sign. */
+export type GraphItem = DriveItem & { readonly [DOWNLOAD_URL]?: string }
+
+type Makers = { readonly [K in keyof DriveItem]?: (place: Place) => DriveItem[K] }
+
+const hashes = new WeakMap<Buffer, Hashes>()
+
+/** How each property is made; undefined where the item has none such. */
+const MAKERS: Makers = {
+  id: ({ node }) => node.id,
+  name: ({ node }) => node.name,
+  size: ({ node, drive }) => (node.remote === undefined ? listedSizeOf(node, drive) : undefined),
+  eTag: ({ node, drive }) => eTagOf(node, drive.kind),
+  cTag: ({ node, drive }) => cTagOf(node, drive.kind),
+  createdDateTime: ({ node, drive }) => dateTimeOf(node.created, drive.kind),
+  lastModifiedDateTime: ({ node, drive }) => dateTimeOf(node.modified, drive.kind),
+  createdBy: ({ drive }) => identityOf(drive.owner ?? 'somebody', drive.kind),
+  lastModifiedBy: ({ drive }) => identityOf(drive.owner ?? 'somebody', drive.kind),
+  fileSystemInfo: ({ node, drive }) => ({
+    createdDateTime: dateTimeOf(node.created, drive.kind),
+    lastModifiedDateTime: dateTimeOf(node.clientModified, drive.kind)
+  }),
+  webUrl: ({ node, drive }) => webUrlOf(drive, node.isRoot ? [] : [...drive.foldersOf(node), node.name]),
+  parentReference: parentReferenceOf,
+  root: ({ node }) => (node.isRoot ? {} : undefined),
+  file: ({ node, drive }) => fileOf(node, drive.kind),
+  folder: ({ node, drive }) => (isFolder(node) ? { childCount: drive.children(node).size } : undefined),
+  package: ({ node }) => node.flags.package,
+  bundle: ({ node }) => node.flags.bundle,
+  specialFolder: ({ node }) => node.flags.specialFolder,
+  shared: ({ node }) => node.flags.shared,
+  malware: ({ node }) => node.flags.malware,
+  remoteItem: ({ node, tree }) => node.remote && remoteItemOf(node.remote, tree)
+}
+
+/** What is asked for of an item; secrets and thumbnails come from elsewhere. */
+export function itemResource(node: FakeGraphNode, tree: FakeGraphTree, select: GraphSelect): DriveItem {
+  const place = { node, drive: tree.driveOf(node), tree }
+  const item: Record<string, unknown> = {}
+  for (const [name, make] of Object.entries(MAKERS)) {
+    const value = select.has(name) ? make(place) : undefined
+    if (value !== undefined) item[name] = value
+  }
+  return item
+}
+
+function listedSizeOf(node: FakeGraphNode, drive: FakeGraphDrive): number {
+  return node.flags.listedSize ?? drive.sizeOf(node)
+}
+
+function parentReferenceOf({ node, drive }: Place): ItemReference {
+  const { id: driveId, driveType } = drive
+  const parent = drive.parentOf(node)
+  // Of a top, what it says here is no item that could be asked for.
+  if (parent === undefined) return { driveId, driveType, id: node.guid, path: '/drive/root:' }
+  const folders = drive.foldersOf(node).map((name) => `/${encodeURIComponent(name)}`)
+  return {
+    driveId,
+    driveType,
+    id: parent.id,
+    name: parent.name,
+    path: `/drives/${driveId}/root:${folders.join('')}`,
+    ...(drive.site !== undefined && { siteId: drive.site.id })
+  }
+}
+
+/** It says where the thing is, and not what of it is seen from the shortcut. */
+function remoteItemOf(target: FakeGraphNode, tree: FakeGraphTree): RemoteItem {
+  const drive = tree.driveOf(target)
+  const { id: driveId, driveType, kind } = drive
+  const file = fileOf(target, kind)
+  return {
+    id: target.id,
+    name: target.name,
+    size: listedSizeOf(target, drive),
+    createdDateTime: dateTimeOf(target.created, kind),
+    lastModifiedDateTime: dateTimeOf(target.modified, kind),
+    webUrl: webUrlOf(drive, [...drive.foldersOf(target), target.name]),
+    parentReference: { driveId, driveType },
+    ...(file !== undefined && { file }),
+    ...(isFolder(target) && { folder: { childCount: drive.children(target).size } }),
+    ...(target.flags.package !== undefined && { package: target.flags.package })
+  }
+}
+
+function fileOf({ content, mimeType = 'application/octet-stream' }: FakeGraphNode, kind: GraphKind): DriveItem['file'] {
+  if (content === undefined) return undefined
+  const known = hashes.get(content) ?? { quickXorHash: quickXorHash(content), ...sha1HashOf(content, kind) }
+  hashes.set(content, known)
+  return { mimeType, hashes: known }
+}
+
+/** Business accounts have none. */
+function sha1HashOf(content: Buffer, kind: GraphKind): Hashes {
+  return kind === 'business' ? {} : { sha1Hash: createHash('sha1').update(content).digest('hex').toUpperCase() }
+}

@@ -1,0 +1,185 @@
+import type { Drive, Site, User } from '@microsoft/microsoft-graph-types'
+import type { GraphCall } from './call.ts'
+import type { FakeGraphDownloads } from './downloads.ts'
+import { GraphFailure, GraphMistake, invalidRequest } from './failure.ts'
+import { itemResource, type GraphItem } from './item.ts'
+import type { FakeGraphKnobs } from './knobs.ts'
+import { nameKey } from './name.ts'
+import type { FakeGraphNode, FakeGraphSite } from './node.ts'
+import type { FakeGraphPages } from './pages.ts'
+import { driveResource, siteResource, userResource } from './resource.ts'
+import * as properties from './select.ts'
+import { matches } from './tags.ts'
+import { checkHasChildren } from './view.ts'
+
+export interface GraphOrigins {
+  readonly url: string
+  readonly contentUrl: string
+}
+
+/** Answers what changes nothing. */
+export class FakeGraphReads {
+  readonly #pages: FakeGraphPages
+  readonly #downloads: FakeGraphDownloads
+  readonly #knobs: FakeGraphKnobs
+  readonly #origins: GraphOrigins
+
+  constructor(pages: FakeGraphPages, downloads: FakeGraphDownloads, knobs: FakeGraphKnobs, origins: GraphOrigins) {
+    this.#pages = pages
+    this.#downloads = downloads
+    this.#knobs = knobs
+    this.#origins = origins
+  }
+
+  me(call: GraphCall): void {
+    const { tree, caller } = call.view
+    call.view.checkUser()
+    const user: User = call.select(properties.USER_PROPERTIES).apply(userResource(caller.user, tree.kind))
+    call.send(this.#entity('users', user))
+  }
+
+  drive(call: GraphCall): void {
+    const select = call.select(properties.DRIVE_PROPERTIES)
+    const drive: Drive = select.apply(driveResource(call.view.drive(call.route), this.#knobs.quotaBytes))
+    call.send(this.#entity('drives', drive))
+  }
+
+  item(call: GraphCall): void {
+    const make = this.#maker(call)
+    const node = call.view.node(call.route)
+    const condition = call.request.headers['if-none-match']
+    if (condition !== undefined && matches(condition, node, call.view.tree.kind)) call.response.writeHead(304).end()
+    else call.send(this.#entity('driveItems', make(node)))
+  }
+
+  children(call: GraphCall): void {
+    const make = this.#maker(call)
+    if (call.text('$select')?.includes(properties.DOWNLOAD_URL) === true) {
+      throw new GraphMistake('secret addresses of everything in a folder')
+    }
+    const { view } = call
+    const folder = view.node(call.route)
+    checkHasChildren(folder)
+    const direction = directionOf(call.text('$orderby'))
+    this.#list(
+      call,
+      'driveItems',
+      () => ordered(view.tree.children(folder), direction),
+      (node) =>
+        // What went since the first page was made is on no later one.
+        view.tree.find(node.id, node.driveId) === node ? [make(node)] : []
+    )
+  }
+
+  download(call: GraphCall): void {
+    const node = call.view.node(call.route)
+    checkHasChildren(node)
+    if (node.content === undefined) throw invalidRequest('You cannot get content for a folder')
+    if (node.flags.malware !== undefined) throw new GraphFailure({ code: 'malwareDetected' })
+    const location = this.#downloads.urlOf(node, this.#origins.contentUrl)
+    call.response.writeHead(302, { location, 'content-length': 0 }).end()
+  }
+
+  sites(call: GraphCall): void {
+    const search = call.text('search')
+    if (search === null) throw new GraphMistake('sites without a search')
+    call.view.checkSites()
+    const sites = call.view.tree.sites()
+    const isFound = ({ name }: FakeGraphSite) => search === '*' || nameKey(name).includes(nameKey(search))
+    this.#sites(call, sites.filter(isFound))
+  }
+
+  site(call: GraphCall): void {
+    const select = call.select(properties.SITE_PROPERTIES)
+    const site: Site = select.apply(siteResource(call.view.site(call.route.siteId)))
+    call.send(this.#entity('sites', site))
+  }
+
+  subsites(call: GraphCall): void {
+    const above = call.view.site(call.route.siteId)
+    this.#sites(
+      call,
+      call.view.tree.sites().filter(({ parent }) => parent === above)
+    )
+  }
+
+  siteDrives(call: GraphCall): void {
+    const select = call.select(properties.DRIVE_PROPERTIES)
+    const itsSite = call.view.site(call.route.siteId)
+    const drives = call.view.tree.drives().filter(({ site }) => site === itsSite)
+    this.#list(
+      call,
+      'drives',
+      () => drives,
+      (drive): Drive[] => [select.apply(driveResource(drive, this.#knobs.quotaBytes))]
+    )
+  }
+
+  /** Everything that there is by default, as after an upload. */
+  whole(call: GraphCall, node: FakeGraphNode): object {
+    return this.#entity('driveItems', this.#resource(call, node, new properties.GraphSelect(null, [])))
+  }
+
+  #sites(call: GraphCall, sites: readonly FakeGraphSite[]): void {
+    const select = call.select(properties.SITE_PROPERTIES)
+    this.#list(
+      call,
+      'sites',
+      () => sites,
+      (site): Site[] => {
+        const { displayName, ...more } = select.apply(siteResource(site))
+        // Lists forget it where anything is named (microsoft-graph-docs issue 13345).
+        return [select.isAll && displayName != null ? { ...more, displayName } : more]
+      }
+    )
+  }
+
+  #list<T>(call: GraphCall, what: string, list: () => readonly T[], make: (item: T) => object[]): void {
+    const { items, count, nextLink } = this.#pages.page(call.view.caller.user, this.#origins.url, call.request, list)
+    call.send({
+      '@odata.context': this.#contextOf(what),
+      ...(this.#knobs.tellsCount && { '@odata.count': count }),
+      ...(nextLink !== undefined && { '@odata.nextLink': nextLink }),
+      value: items.flatMap(make)
+    })
+  }
+
+  /** Checks first what is asked for, so that a wrong question is one wherever it leads. */
+  #maker(call: GraphCall): (node: FakeGraphNode) => GraphItem {
+    const select = call.select(properties.ITEM_PROPERTIES)
+    const sizes = properties.thumbnailSizes(call.text('$expand'))
+    return (node) => ({
+      ...this.#resource(call, node, select),
+      ...(sizes !== undefined && { thumbnails: this.#downloads.thumbnailsOf(node, sizes, this.#origins.contentUrl) })
+    })
+  }
+
+  #resource({ view }: GraphCall, node: FakeGraphNode, select: properties.GraphSelect): GraphItem {
+    const item = itemResource(node, view.tree, select)
+    // Who names it with its dollar does not get it (microsoft-graph-docs issue 20212).
+    if (node.content === undefined || !select.isAll || this.#knobs.hidesDownloadUrl) return item
+    return { ...item, [properties.DOWNLOAD_URL]: this.#downloads.urlOf(node, this.#origins.contentUrl) }
+  }
+
+  #entity(what: string, value: object): object {
+    return { '@odata.context': `${this.#contextOf(what)}/$entity`, ...value }
+  }
+
+  #contextOf(what: string): string {
+    return `${this.#origins.url}/v1.0/$metadata#${what}`
+  }
+}
+
+function directionOf(orderby: string | null): 1 | -1 | null {
+  if (orderby === null) return null
+  const [, direction] = /^name(?: (asc|desc))?$/.exec(orderby) ?? [undefined, 'unknown']
+  if (direction === 'unknown') throw new GraphMistake(`$orderby=${orderby}`)
+  return direction === 'desc' ? -1 : 1
+}
+
+function ordered(nodes: readonly FakeGraphNode[], direction: 1 | -1 | null): readonly FakeGraphNode[] {
+  if (direction === null) return nodes
+  const keyed = nodes.map((node) => [nameKey(node.name), node] as const)
+  keyed.sort(([a], [b]) => (a < b ? -direction : a > b ? direction : 0))
+  return keyed.map(([, node]) => node)
+}

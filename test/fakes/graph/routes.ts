@@ -1,0 +1,108 @@
+import type { FakeCloudRequest } from '../fake-cloud.ts'
+import { GraphMistake } from './failure.ts'
+
+export type GraphOperation =
+  | 'me.get'
+  | 'drive.get'
+  | 'item.get'
+  | 'item.list'
+  | 'item.download'
+  | 'item.upload'
+  | 'item.delete'
+  | 'folder.create'
+  | 'session.create'
+  | 'sites.search'
+  | 'site.get'
+  | 'site.drives'
+  | 'site.sites'
+  | 'content.get'
+  | 'session.put'
+  | 'session.status'
+  | 'session.cancel'
+
+export interface GraphRoute {
+  readonly operation: GraphOperation
+  /** Undefined for the caller's own. */
+  readonly driveId: string | undefined
+  readonly itemId: string
+  /** The path from the item, if it goes on to something below. */
+  readonly names: readonly string[]
+  readonly siteId: string
+}
+
+type Parts = Readonly<Record<'drive' | 'item' | 'path' | 'end' | 'site' | 'list', string | undefined>>
+
+const URI = /^\/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*$/
+const DRIVE = String.raw`(?:me/drive|drives/(?<drive>[^/:]+))`
+/** Two colons stand around a path; the second one may be missing where nothing follows. */
+const ITEM = String.raw`(?:root|items/(?<item>[^/:]+))(?::/(?<path>[^:]+?)(?::(?=/|$)|$))?`
+const API = new RegExp(String.raw`^/v1\.0/${DRIVE}(?<root>/${ITEM}(?:/(?<end>[a-zA-Z]+))?)?$`)
+const SITES = /^\/v1\.0\/sites(?:\/(?<site>[^/:]+)(?:\/(?<list>[a-z]+))?)?$/
+const SESSION = /^\/up\/|\/uploadSession$/
+
+const ITEM_OPERATIONS: Readonly<Record<string, GraphOperation>> = {
+  'GET ': 'item.get',
+  'DELETE ': 'item.delete',
+  'GET children': 'item.list',
+  'POST children': 'folder.create',
+  'GET content': 'item.download',
+  'PUT content': 'item.upload',
+  'POST createUploadSession': 'session.create'
+}
+const SESSION_OPERATIONS: Readonly<Record<string, GraphOperation>> = {
+  PUT: 'session.put',
+  GET: 'session.status',
+  DELETE: 'session.cancel'
+}
+
+export const isTransfer = ({ operation }: GraphRoute) =>
+  operation === 'item.upload' || operation === 'content.get' || operation === 'session.put'
+
+export function routeOf({ host, method, path }: FakeCloudRequest): GraphRoute {
+  if (!URI.test(path)) throw new GraphMistake('a path that is no URI')
+  const none: Parts = { drive: undefined, item: undefined, path: undefined, end: '', site: undefined, list: undefined }
+  if (host === 'content') return routeWith(contentOperation(method, path), none)
+  if (path === '/v1.0/me') return routeWith(method === 'GET' ? 'me.get' : undefined, none)
+  const sites = SITES.exec(path)
+  if (sites !== null) {
+    const parts = { ...none, ...sites.groups }
+    return routeWith(method === 'GET' ? sitesOperation(parts) : undefined, parts)
+  }
+  const match = API.exec(path)
+  if (match === null) return routeWith(undefined, none)
+  const parts: Parts = { ...none, ...match.groups }
+  const isDrive = match.groups?.['root'] === undefined
+  const whole = method === 'GET' ? ('drive.get' as const) : undefined
+  return routeWith(isDrive ? whole : ITEM_OPERATIONS[`${method} ${parts.end ?? ''}`], parts)
+}
+
+function contentOperation(method: string, path: string): GraphOperation | undefined {
+  if (SESSION.test(path)) return SESSION_OPERATIONS[method]
+  return method === 'GET' ? 'content.get' : undefined
+}
+
+function sitesOperation({ site, list }: Parts): GraphOperation | undefined {
+  if (site === undefined) return 'sites.search'
+  if (list === undefined) return 'site.get'
+  return list === 'drives' ? 'site.drives' : list === 'sites' ? 'site.sites' : undefined
+}
+
+function routeWith(operation: GraphOperation | undefined, { drive, item, path, site }: Parts): GraphRoute {
+  if (operation === undefined) throw new GraphMistake('a route that there is not')
+  const names = path?.split('/').map(decoded) ?? []
+  return {
+    operation,
+    driveId: drive === undefined ? undefined : decoded(drive),
+    itemId: decoded(item ?? 'root'),
+    names,
+    siteId: decoded(site ?? '')
+  }
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw new GraphMistake('a path that is no UTF-8')
+  }
+}

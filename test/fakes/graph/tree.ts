@@ -1,0 +1,177 @@
+import { newSiteId } from './ids.ts'
+import { FakeGraphDrive, type NewNode } from './drive.ts'
+import { mimeTypeOf } from './name.ts'
+import type { DriveSeed, FileSeed, NodeSeed, RemoteSeed, SiteSeed } from './node.ts'
+import type { FakeGraphNode, FakeGraphSite, GraphKind } from './node.ts'
+
+type Facts = Partial<Pick<FakeGraphNode, 'content' | 'mimeType' | 'remote'>>
+
+/** All drives and sites. A test seeds and checks with it, past HTTP, and may give anything any name. */
+export class FakeGraphTree {
+  readonly kind: GraphKind
+  /** That of the drive of `me`. */
+  readonly root: FakeGraphNode
+  /** What was deleted over HTTP, or seeded as such. */
+  readonly recycleBin: FakeGraphNode[] = []
+  readonly #drives = new Map<string, FakeGraphDrive>()
+  readonly #sites = new Map<string, FakeGraphSite>()
+  readonly #now: () => Date
+
+  constructor(kind: GraphKind, now: () => Date) {
+    this.kind = kind
+    this.#now = now
+    this.root = this.ownDrive('me').root
+  }
+
+  addFolder(seed: NodeSeed): FakeGraphNode {
+    return this.#add(seed, {})
+  }
+
+  addFile({ content = '', mimeType, ...seed }: FileSeed): FakeGraphNode {
+    return this.#add(seed, { mimeType: mimeType ?? mimeTypeOf(seed.name), content: Buffer.from(content) })
+  }
+
+  /** Ten thousand take less than half a second. */
+  addFiles(count: number, seed: (index: number) => FileSeed): FakeGraphNode[] {
+    return Array.from({ length: count }, (_, index) => this.addFile(seed(index)))
+  }
+
+  /** A shortcut to what stands in another drive. */
+  addRemote({ target, ...seed }: RemoteSeed): FakeGraphNode {
+    return this.#add(seed, { remote: target })
+  }
+
+  addSite({ name, parent }: SiteSeed): FakeGraphSite {
+    const site = { id: newSiteId(), name, parent, created: this.#now() }
+    this.#sites.set(site.id, site)
+    return site
+  }
+
+  /** Gives its root. */
+  addDrive({ name, site }: DriveSeed): FakeGraphNode {
+    return this.#addDrive(name, undefined, site).root
+  }
+
+  /** The drive of a user, who has one as soon as it is asked for. */
+  ownDrive(user: string): FakeGraphDrive {
+    const found = this.drives().find(({ owner }) => owner === user)
+    return found ?? this.#addDrive(this.kind === 'business' ? 'OneDrive' : '', user, undefined)
+  }
+
+  drive(id: string): FakeGraphDrive | undefined {
+    return this.#drives.get(id)
+  }
+
+  drives(): FakeGraphDrive[] {
+    return [...this.#drives.values()]
+  }
+
+  site(id: string): FakeGraphSite | undefined {
+    return this.#sites.get(id)
+  }
+
+  sites(): FakeGraphSite[] {
+    return [...this.#sites.values()]
+  }
+
+  /** In one drive; without its id, in the own drive first, and in the others then. */
+  find(id: string, driveId?: string): FakeGraphNode | undefined {
+    if (driveId !== undefined) return this.#drives.get(driveId)?.find(id)
+    for (const drive of this.#drives.values()) {
+      const node = drive.find(id)
+      if (node !== undefined) return node
+    }
+    return undefined
+  }
+
+  /** By id; throws if there is none. */
+  get(id: string | FakeGraphNode): FakeGraphNode {
+    const node = typeof id === 'string' ? this.find(id) : this.find(id.id, id.driveId)
+    if (node === undefined) throw new Error(`${typeof id === 'string' ? id : id.id} is not in the tree`)
+    return node
+  }
+
+  /** What a file holds; throws if there is none. */
+  read(id: string | FakeGraphNode): Buffer {
+    const { content, name } = this.get(id)
+    if (content === undefined) throw new Error(`${name} has no content`)
+    return content
+  }
+
+  children(parent: string | FakeGraphNode = this.root): FakeGraphNode[] {
+    const node = this.get(parent)
+    return [...this.driveOf(node).children(node)]
+  }
+
+  driveOf({ driveId }: FakeGraphNode): FakeGraphDrive {
+    const drive = this.#drives.get(driveId)
+    if (drive === undefined) throw new Error(`there is no drive ${driveId}`)
+    return drive
+  }
+
+  rename(id: string | FakeGraphNode, name: string): void {
+    const node = this.get(id)
+    this.driveOf(node).rename(node, name)
+    this.touch(node)
+  }
+
+  move(id: string | FakeGraphNode, parent: string | FakeGraphNode): void {
+    const node = this.get(id)
+    const folder = this.get(parent)
+    if (folder.driveId !== node.driveId) throw new Error('a move to another drive is a copy')
+    this.driveOf(node).place(node, folder)
+    this.touch(node)
+  }
+
+  write(id: string | FakeGraphNode, content: string | Uint8Array): void {
+    const node = this.get(id)
+    const now = this.#now()
+    this.touch(Object.assign(node, { content: Buffer.from(content), revision: node.revision + 1, clientModified: now }))
+    this.driveOf(node).changedBelow(node)
+    node.modified = now
+  }
+
+  /** As a change of any kind does. */
+  touch(node: FakeGraphNode): void {
+    node.version++
+  }
+
+  /** For good, with everything below. */
+  remove(id: string | FakeGraphNode): void {
+    const node = this.get(id)
+    const drive = this.driveOf(node)
+    drive.place(node, undefined)
+    drive.forget(node)
+  }
+
+  /** To where nothing over HTTP finds it. */
+  recycle(id: string | FakeGraphNode): void {
+    const node = this.get(id)
+    this.remove(node)
+    this.recycleBin.push(node)
+  }
+
+  /** An id as Microsoft's, which nothing has yet. */
+  newId(): string {
+    return this.driveOf(this.root).newId()
+  }
+
+  #add(seed: NodeSeed, facts: Facts): FakeGraphNode {
+    const { name, parent, id, created, modified, clientModified, deleted = false, ...flags } = seed
+    const above = this.get(parent ?? this.root)
+    if (above.content !== undefined || above.remote !== undefined) throw new Error(`${above.name} is no folder`)
+    const now = this.#now()
+    const changed = modified ?? now
+    const times = { created: created ?? now, modified: changed, clientModified: clientModified ?? changed }
+    const seeded: NewNode = { name, ...(id !== undefined && { id }), ...times, ...facts, flags }
+    const node = this.driveOf(above).add(seeded, above)
+    if (deleted) this.recycle(node)
+    return node
+  }
+
+  #addDrive(name: string, owner: string | undefined, site: FakeGraphSite | undefined): FakeGraphDrive {
+    const drive = new FakeGraphDrive(this.kind, { name, owner, site }, this.#now())
+    this.#drives.set(drive.id, drive)
+    return drive
+  }
+}

@@ -1,0 +1,132 @@
+import type { ServerResponse } from 'node:http'
+import type { UploadSession } from '@microsoft/microsoft-graph-types'
+import type { FakeCloudRequest } from '../fake-cloud.ts'
+import { GraphFailure, GraphMistake, itemNotFound } from './failure.ts'
+import type { FakeGraphKnobs } from './knobs.ts'
+import { FakeGraphLinks, newSecret } from './links.ts'
+import { sendJson } from '../nextcloud/login-flow.ts'
+import type { GraphKind } from './node.ts'
+
+export const FRAGMENT_UNIT = 320 * 1024
+/** No fragment is as long as this, or longer. */
+const FRAGMENT_LIMIT = 60 * 1024 * 1024
+const LIFE_MS = 7 * 24 * 60 * 60 * 1000
+
+export interface UploadPlan {
+  /** How long the file will be, if that was said. */
+  readonly fileSize: number | undefined
+  /** Makes the file or its new content, and answers. @throws CloudFailure, and the session stays then */
+  readonly complete: (content: Buffer, response: ServerResponse) => void
+}
+
+interface Session extends UploadPlan {
+  readonly expires: Date
+  total: number | undefined
+  readonly fragments: Buffer[]
+  stored: number
+}
+
+/** Upload sessions, which take a file piece by piece (Microsoft's page "driveItem: createUploadSession"). */
+export class FakeGraphUploads {
+  readonly #links = new FakeGraphLinks<Session>()
+  readonly #knobs: FakeGraphKnobs
+  readonly #kind: GraphKind
+  readonly #now: () => Date
+
+  constructor(knobs: FakeGraphKnobs, kind: GraphKind, now: () => Date) {
+    this.#knobs = knobs
+    this.#kind = kind
+    this.#now = now
+  }
+
+  /** Sessions that were begun, and neither completed nor cancelled. */
+  get open(): number {
+    return this.#links.values().length
+  }
+
+  expire(): void {
+    this.#links.expire()
+  }
+
+  begin(origin: string, plan: UploadPlan): UploadSession {
+    const expires = new Date(this.#now().getTime() + LIFE_MS)
+    const session = { ...plan, expires, total: plan.fileSize, fragments: [], stored: 0 }
+    const secret = newSecret()
+    const url =
+      this.#kind === 'business'
+        ? `${origin}/personal/me/_api/v2.0/uploadSession?guid='${secret}'&overwrite=True&rename=False&dc=0&tempauth=v1.a`
+        : `${origin}/up/${secret}`
+    return {
+      uploadUrl: this.#links.add(url, session),
+      expirationDateTime: expires.toISOString(),
+      nextExpectedRanges: ['0-']
+    }
+  }
+
+  status(request: FakeCloudRequest, response: ServerResponse): void {
+    sendJson(response, 200, this.#expected(this.#session(request)))
+  }
+
+  cancel(request: FakeCloudRequest, response: ServerResponse): void {
+    this.#session(request)
+    this.#links.end(request)
+    response.writeHead(204).end()
+  }
+
+  /** Takes a fragment. What came of one that broke off is forgotten, as the real one says of itself. */
+  put(request: FakeCloudRequest, response: ServerResponse): void {
+    const session = this.#session(request)
+    const body = request.body ?? Buffer.alloc(0)
+    this.#check(session, request, body)
+    const kept = this.#knobs.keptOfFragments.shift() ?? body.length
+    if (kept !== body.length && kept % FRAGMENT_UNIT !== 0) throw new Error(`the test keeps ${kept} bytes`)
+    session.fragments.push(body.subarray(0, kept))
+    session.stored += Math.min(kept, body.length)
+    const isLost = this.#knobs.lostFragmentAnswers > 0
+    if (isLost) {
+      this.#knobs.lostFragmentAnswers--
+      response.socket?.resetAndDestroy()
+    }
+    if (session.stored === session.total) {
+      session.complete(Buffer.concat(session.fragments), response)
+      this.#links.end(request)
+    } else if (!isLost) sendJson(response, 202, this.#expected(session))
+  }
+
+  #check(session: Session, { headers }: FakeCloudRequest, { length }: Buffer): void {
+    const range = headers['content-range'] ?? ''
+    const [first, last, total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(range)?.slice(1).map(Number) ?? []
+    if (first === undefined || last === undefined || total === undefined) {
+      throw new GraphMistake(`the Content-Range ${range}`)
+    }
+    const announced = last - first + 1
+    session.total ??= total
+    if (announced !== length) throw new GraphMistake(`${announced} bytes are announced, and ${length} come`)
+    if (total !== session.total)
+      throw new GraphMistake(`${total} bytes in all, where ${session.total} were said before`)
+    if (last >= total) throw new GraphMistake(`a fragment to ${last} of ${total} bytes`)
+    if (length >= FRAGMENT_LIMIT) throw new GraphMistake(`a fragment of ${length} bytes`)
+    if (last + 1 < total && length % FRAGMENT_UNIT !== 0) {
+      throw new GraphMistake(`a fragment of ${length} bytes that is not the last`)
+    }
+    // It is what a client sends again that has not seen the answer.
+    if (first < session.stored) throw new GraphFailure({ code: 'invalidRange' })
+    if (first > session.stored) {
+      throw new GraphMistake(`a fragment from ${first}, where ${session.stored} are stored`, { code: 'invalidRange' })
+    }
+  }
+
+  #expected({ expires, stored, total }: Session): UploadSession {
+    const last = this.#kind === 'business' && total !== undefined ? total - 1 : ''
+    return {
+      expirationDateTime: expires.toISOString(),
+      nextExpectedRanges: stored === total ? [] : [`${stored}-${last}`]
+    }
+  }
+
+  #session(request: FakeCloudRequest): Session {
+    const session = this.#links.find(request)
+    if (session === undefined) throw itemNotFound()
+    return session
+  }
+}

@@ -1,0 +1,108 @@
+import type { FakeGraphDrive } from './drive.ts'
+import { GraphFailure, GraphMistake, invalidRequest, preconditionFailed } from './failure.ts'
+import type { FakeGraphKnobs } from './knobs.ts'
+import { freeName } from './name.ts'
+import { isFolder, type FakeGraphNode } from './node.ts'
+import { checkIfMatch, matches } from './tags.ts'
+import type { FakeGraphTree } from './tree.ts'
+import type { GraphTarget } from './view.ts'
+
+const BEHAVIORS = ['fail', 'replace', 'rename'] as const
+
+/** What happens to a name that is taken. */
+export type ConflictBehavior = (typeof BEHAVIORS)[number]
+
+/** What must be there, by its tags, for a write to be done. */
+export interface GraphConditions {
+  readonly ifMatch: string | undefined
+  readonly ifNoneMatch: string | undefined
+}
+
+export interface GraphSave extends GraphConditions {
+  /** Undefined where it is a file that is known by its id. */
+  readonly target: GraphTarget | undefined
+  readonly file: FakeGraphNode | undefined
+  readonly behavior: ConflictBehavior
+}
+
+/** Changes of the tree, with the rules that Graph checks. */
+export class FakeGraphWrites {
+  readonly #tree: FakeGraphTree
+  readonly #knobs: FakeGraphKnobs
+
+  constructor(tree: FakeGraphTree, knobs: FakeGraphKnobs) {
+    this.#tree = tree
+    this.#knobs = knobs
+  }
+
+  /** Everything that can be refused before the content is there; `bytes` is how much is to come, if that is known. */
+  check(save: GraphSave, bytes: number | undefined): void {
+    const { kind } = this.#tree
+    const existing = this.#existing(save)
+    checkIfMatch(save.ifMatch, existing, kind)
+    if (save.ifNoneMatch !== undefined && matches(save.ifNoneMatch, existing, kind)) {
+      throw preconditionFailed(kind)
+    }
+    const isTaken = existing !== undefined && (save.behavior === 'fail' || existing.content === undefined)
+    if (isTaken && save.behavior !== 'rename') throw new GraphFailure({ code: 'nameAlreadyExists' })
+    const drive = save.target?.drive ?? this.#tree.driveOf(save.file ?? this.#tree.root)
+    const before = save.behavior === 'rename' ? 0 : (existing?.content?.length ?? 0)
+    if (bytes !== undefined) this.#checkQuota(drive, bytes - before)
+  }
+
+  /** The file, and whether it is new. */
+  save(save: GraphSave, content: Buffer): { node: FakeGraphNode; isNew: boolean } {
+    this.check(save, content.length)
+    const existing = this.#existing(save)
+    if (existing !== undefined && save.behavior !== 'rename') {
+      this.#tree.write(existing, content)
+      return { node: existing, isNew: false }
+    }
+    if (save.target === undefined) throw new GraphMistake('another name for a file that is known by its id')
+    const { folder, name } = save.target
+    return { node: this.#tree.addFile({ parent: folder, name: this.#nameOf(save.target, name), content }), isNew: true }
+  }
+
+  createFolder(target: GraphTarget, behavior: ConflictBehavior): FakeGraphNode {
+    if (behavior === 'replace') throw new GraphMistake('a folder that replaces another')
+    const isTaken = target.drive.childNamed(target.folder, target.name) !== undefined
+    if (isTaken && behavior === 'fail') throw new GraphFailure({ code: 'nameAlreadyExists' })
+    return this.#tree.addFolder({ parent: target.folder, name: this.#nameOf(target, target.name) })
+  }
+
+  delete(node: FakeGraphNode, ifMatch: string | undefined): void {
+    checkIfMatch(ifMatch, node, this.#tree.kind)
+    if (node.isRoot) throw invalidRequest('The root of a drive cannot be deleted.')
+    this.#tree.recycle(node)
+  }
+
+  /** As it is now: much may happen between the beginning of a session and its end. */
+  #existing({ target, file }: GraphSave): FakeGraphNode | undefined {
+    if (target !== undefined) return target.drive.childNamed(target.folder, target.name)
+    if (file === undefined || this.#tree.find(file.id, file.driveId) !== file) {
+      throw new GraphFailure({ code: 'itemNotFound' })
+    }
+    return file
+  }
+
+  #nameOf({ drive, folder }: GraphTarget, name: string): string {
+    const isTaken = (each: string) => drive.childNamed(folder, each) !== undefined
+    return isTaken(name) ? freeName(name, isTaken) : name
+  }
+
+  #checkQuota(drive: FakeGraphDrive, more: number): void {
+    const { quotaBytes = Infinity } = this.#knobs
+    if (more > 0 && drive.sizeOf(drive.root) + more > quotaBytes) throw new GraphFailure({ code: 'quotaLimitReached' })
+  }
+}
+
+export function behaviorOf(value: unknown, byDefault: ConflictBehavior): ConflictBehavior {
+  const behavior = BEHAVIORS.find((each) => each === (value ?? byDefault))
+  if (behavior === undefined) throw new GraphMistake(`a conflictBehavior that there is not: ${JSON.stringify(value)}`)
+  return behavior
+}
+
+/** Refuses to put anything into what is no folder. */
+export function checkFolder(folder: FakeGraphNode): void {
+  if (!isFolder(folder)) throw invalidRequest('The parent is no folder.')
+}

@@ -1,0 +1,87 @@
+import { randomBytes } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
+import { DavMistake } from '../dav/failure.ts'
+import type { FakeDavRequest } from '../dav/request.ts'
+
+/** One flow, by which an application comes to a password of its own. */
+export interface FakeFlow {
+  readonly token: string
+  /** What the user's browser is sent to. */
+  readonly login: string
+  /** Of the application; the user reads it when asked to grant. */
+  readonly userAgent: string | undefined
+  /** Undefined until granted. */
+  appPassword: string | undefined
+}
+
+/** What a server could name instead of itself. */
+export interface FlowOverrides {
+  pollEndpoint?: string
+  login?: string
+  server?: string
+}
+
+const START = '/index.php/login/v2'
+const POLL = '/index.php/login/v2/poll'
+
+/** Nextcloud's Login Flow v2. */
+export class FakeLoginFlows {
+  /** Every flow that was begun, also those which are over. */
+  readonly flows: FakeFlow[] = []
+  readonly overrides: FlowOverrides = {}
+  readonly #open = new Map<string, FakeFlow>()
+  readonly #loginName: string
+
+  constructor(loginName: string) {
+    this.#loginName = loginName
+  }
+
+  /** `path` is below `base`, the URL of the Nextcloud. */
+  serve(base: string, path: string, request: FakeDavRequest, response: ServerResponse): boolean {
+    if (path !== START && path !== POLL) return false
+    if (request.method !== 'POST') throw new DavMistake(405, 'a login flow without POST')
+    if (request.headers['authorization'] !== undefined) throw new DavMistake(400, 'credentials in a login flow')
+    if (request.query.size > 0) throw new DavMistake(400, 'a query in a login flow')
+    if (path === START) this.#begin(base, request, response)
+    else this.#poll(base, request, response)
+    return true
+  }
+
+  /** As the user does in the browser; the next poll is given the password, once. */
+  grant(flow: FakeFlow, appPassword: string): void {
+    flow.appPassword = appPassword
+  }
+
+  #begin(base: string, { headers, body }: FakeDavRequest, response: ServerResponse): void {
+    if (body !== undefined && body.length > 0) throw new DavMistake(400, 'a body at the beginning of a login flow')
+    const token = randomBytes(64).toString('hex')
+    const login = this.overrides.login ?? `${base}${START}/flow/${randomBytes(16).toString('hex')}`
+    const flow: FakeFlow = { token, login, userAgent: headers['user-agent'], appPassword: undefined }
+    this.flows.push(flow)
+    this.#open.set(token, flow)
+    sendJson(response, 200, { poll: { token, endpoint: this.overrides.pollEndpoint ?? base + POLL }, login })
+  }
+
+  #poll(base: string, { headers, body }: FakeDavRequest, response: ServerResponse): void {
+    const isForm = /^application\/x-www-form-urlencoded(?:;|$)/.test(headers['content-type'] ?? '')
+    const form = new URLSearchParams(body?.toString())
+    if (!isForm || [...form.keys()].join() !== 'token') throw new DavMistake(400, 'a poll that is no form with a token')
+    const flow = this.#open.get(form.get('token') ?? '')
+    if (flow?.appPassword === undefined) {
+      sendJson(response, 404, [])
+      return
+    }
+    this.#open.delete(flow.token)
+    const server = this.overrides.server ?? base
+    sendJson(response, 200, { server, loginName: this.#loginName, appPassword: flow.appPassword })
+  }
+}
+
+export function sendJson(response: ServerResponse, status: number, value: unknown): void {
+  const body = JSON.stringify(value)
+  response.writeHead(status, {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': Buffer.byteLength(body)
+  })
+  response.end(body)
+}

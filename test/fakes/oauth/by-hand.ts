@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto'
+import type { Test } from 'tap'
+import { ask } from '../../support/ask-dav.ts'
+import type { FakeTokenResponse } from './grants.ts'
+import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, FAKE_SCOPES, type FakeOAuthOptions } from './rules.ts'
+import { FakeOAuth } from './fake-oauth.ts'
+
+export const REDIRECT_URI = 'http://127.0.0.1:1/callback'
+/** All that the fake knows. */
+export const SCOPE = FAKE_SCOPES.join(' ')
+export const CLIENT = { client_id: FAKE_CLIENT_ID, client_secret: FAKE_CLIENT_SECRET }
+const VERIFIER = 'v'.repeat(43)
+const CHALLENGE = createHash('sha256').update(VERIFIER).digest('base64url')
+
+export type Params = Readonly<Record<string, string | undefined>>
+
+/** As a form, without what is undefined. */
+export const encode = (params: Params) =>
+  new URLSearchParams(Object.entries(params).filter((entry): entry is [string, string] => entry[1] !== undefined))
+
+/** The fake, and what asks it by hand. */
+export async function startByHand(t: Test, options: FakeOAuthOptions = {}) {
+  const oauth = await FakeOAuth.start(t, { redirectUris: [REDIRECT_URI], ...options })
+  const post = async (path: string, params: Params, headers: Readonly<Record<string, string>> = {}) => {
+    const answer = await ask(`${oauth.url}/${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+      body: encode(params).toString()
+    })
+    const json = (answer.text.startsWith('{') ? JSON.parse(answer.text) : {}) as FakeTokenResponse & { error?: string }
+    return { ...answer, json }
+  }
+  const authorizationUrl = (more: Params = {}) => {
+    const params = {
+      response_type: 'code',
+      client_id: FAKE_CLIENT_ID,
+      redirect_uri: REDIRECT_URI,
+      scope: SCOPE,
+      state: 'state-1',
+      code_challenge: CHALLENGE,
+      code_challenge_method: 'S256',
+      ...more
+    }
+    return `${oauth.url}/authorize?${encode(params).toString()}`
+  }
+  const exchange = (code: string, more: Params = {}) =>
+    post('token', {
+      grant_type: 'authorization_code',
+      code,
+      redirect_uri: REDIRECT_URI,
+      code_verifier: VERIFIER,
+      ...CLIENT,
+      ...more
+    })
+  const code = async (more: Params = {}) =>
+    (await oauth.consent(authorizationUrl(more))).searchParams.get('code') ?? 'no code'
+  const refresh = (token: string | undefined, more: Params = {}) =>
+    post('token', { grant_type: 'refresh_token', refresh_token: token, ...CLIENT, ...more })
+  const revoke = (token: string, more: Params = CLIENT) => post('revoke', { token, ...more })
+  return { oauth, post, authorizationUrl, code, exchange, refresh, revoke }
+}

@@ -1,0 +1,229 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Test } from 'tap'
+import type { AuthorizationServer } from '../../../src/domain/oauth.ts'
+import { FakeServer } from '../fake-server.ts'
+import { OAuthMistake, OAuthRefusal, sendAnswer, type OAuthAnswer } from './answer.ts'
+import { FakeCodes } from './codes.ts'
+import { FakeConsent, type CallbackPatch } from './consent.ts'
+import { OAuthFaults, type OAuthErrorAnswer, type OAuthFault } from './faults.ts'
+import { OAuthGate } from './gate.ts'
+import { FakeGrants, type FakeGrant, type FakeTokenResponse } from './grants.ts'
+import { callOf, type FakeOAuthCall, type OAuthEndpoint, type OAuthRequest } from './request.ts'
+import { rulesOf, type FakeOAuthOptions, type FakeOAuthRules, type FakeOAuthUser } from './rules.ts'
+import { FakeTokens } from './tokens.ts'
+import { readBody } from '../../support/read-body.ts'
+
+const ENDPOINTS: readonly OAuthEndpoint[] = ['authorize', 'token', 'revoke']
+
+export interface IssuedGrant {
+  /** Who is signed in, unless said otherwise. */
+  readonly user?: FakeOAuthUser
+  /** All, unless said otherwise. */
+  readonly scopes?: readonly string[]
+  readonly expiresInSeconds?: number
+}
+
+/**
+ * An OAuth 2.0 authorization server on a real socket, in memory: strict in what it is asked, and able to go wrong as a
+ * test scripts. It knows the RFCs (6749, 7009, 7636, 9207) and what providers are known to do differently, not our
+ * client. It proves nothing about the providers themselves.
+ */
+export class FakeOAuth extends FakeServer {
+  readonly rules: FakeOAuthRules
+  /** Every request, in the order in which they came. */
+  readonly calls: Readonly<Record<OAuthEndpoint, FakeOAuthCall[]>> = { authorize: [], token: [], revoke: [] }
+  readonly #grants: FakeGrants
+  readonly #consent: FakeConsent
+  readonly #tokens: FakeTokens
+  readonly #faults = new OAuthFaults()
+  readonly #gates = new Map<OAuthEndpoint, OAuthGate>()
+
+  private constructor(options: FakeOAuthOptions) {
+    super()
+    const codes = new FakeCodes()
+    this.rules = rulesOf(options)
+    this.#grants = new FakeGrants(this.rules)
+    this.#consent = new FakeConsent(this.rules, codes, () => this.url)
+    this.#tokens = new FakeTokens(this.rules, codes, this.#grants)
+  }
+
+  static async start(t: Test, options: FakeOAuthOptions = {}): Promise<FakeOAuth> {
+    const fake = new FakeOAuth(options)
+    await fake.listen(t, 'OAuth')
+    return fake
+  }
+
+  /** The issuer; the endpoints are `/authorize`, `/token` and `/revoke` below it. */
+  get url(): string {
+    return this.origin
+  }
+
+  /** Where its endpoints are. */
+  get server(): Required<AuthorizationServer> {
+    return {
+      issuer: this.url,
+      authorizationEndpoint: `${this.url}/authorize`,
+      tokenEndpoint: `${this.url}/token`,
+      revocationEndpoint: `${this.url}/revoke`
+    }
+  }
+
+  /** Every grant that there ever was. */
+  get grants(): readonly FakeGrant[] {
+    return this.#grants.all
+  }
+
+  /** How often the token endpoint was asked. */
+  tokenCalls(grantType?: 'authorization_code' | 'refresh_token'): number {
+    return this.calls.token.filter(({ params }) => (grantType ?? params['grant_type']) === params['grant_type']).length
+  }
+
+  /** The user's browser follows the URL, and comes back with the callback's, which it does not follow. */
+  async consent(authorizationUrl: string | URL): Promise<URL> {
+    const url = new URL(authorizationUrl)
+    if (url.origin !== this.url) throw new Error(`an authorization URL at ${url.origin}`)
+    const response = await fetch(url, { redirect: 'manual' })
+    const text = await response.text()
+    const location = response.headers.get('location')
+    if (response.status !== 302 || location === null) throw new Error(`the user sees ${response.status}: ${text}`)
+    return new URL(location)
+  }
+
+  /** From now on. */
+  signIn(user: FakeOAuthUser): void {
+    this.#consent.user = user
+  }
+
+  /** The user says no to the next authorization. */
+  deny(): void {
+    this.answerWith({ error: 'access_denied', error_description: 'The user said no.' })
+  }
+
+  /** The user says yes to these only, in the next authorization. */
+  grantOnly(scopes: readonly string[]): void {
+    this.#consent.only = scopes
+  }
+
+  /** What the next callback has instead: an `error` (and then no code), a foreign `iss`, or none with undefined. */
+  answerWith(patch: CallbackPatch): void {
+    this.#consent.patch = { ...this.#consent.patch, ...patch }
+  }
+
+  /** Whose access token it is and what it may, if it is live now. */
+  check(bearer: string): { readonly user: string; readonly scopes: readonly string[] } | null {
+    const found = this.#grants.check(bearer)
+    return found === null ? null : { user: found.grant.user.id, scopes: found.scopes }
+  }
+
+  /** For what a provider says about who is asking. */
+  userOf(bearer: string): FakeOAuthUser | null {
+    return this.#grants.check(bearer)?.grant.user ?? null
+  }
+
+  /** As if there had been a browser and a code before: what a test that has a connection begins with. */
+  issueGrant({ user, scopes, expiresInSeconds }: IssuedGrant = {}): FakeTokenResponse & {
+    readonly refresh_token: string
+  } {
+    const response = this.#grants.begin({
+      user: user ?? this.#consent.user,
+      scopes: scopes ?? this.rules.scopes,
+      hasRefreshToken: true,
+      expiresInSeconds: expiresInSeconds ?? this.rules.accessTokenSeconds
+    })
+    return { ...response, refresh_token: response.refresh_token ?? '' }
+  }
+
+  /** The user removes the application from their account. */
+  revokeGrant(userId: string): void {
+    const grants = this.#grants.ofUser(userId)
+    if (grants.length === 0) throw new Error(`${userId} has no grant that lives`)
+    for (const grant of grants) grant.end('user')
+  }
+
+  /** Before their time, and without a word to the application. */
+  expireAccessTokens(): void {
+    this.#grants.expireAccessTokens()
+  }
+
+  /** The next `times` requests fail; what is planned later begins after that. */
+  failNext(
+    times: number,
+    failure: OAuthErrorAnswer | OAuthFault,
+    { endpoint = 'token' }: { readonly endpoint?: OAuthEndpoint } = {}
+  ): void {
+    this.#faults.plan(endpoint, times, failure)
+  }
+
+  stopFailing(): void {
+    this.#faults.clear()
+  }
+
+  /** Keeps all requests that come from now on. They are counted, and performed before if that is asked for. */
+  hold(endpoint: OAuthEndpoint = 'token', { isPerformed = false }: { readonly isPerformed?: boolean } = {}): OAuthGate {
+    const gate: OAuthGate = new OAuthGate(isPerformed, () => {
+      if (this.#gates.get(endpoint) === gate) this.#gates.delete(endpoint)
+    })
+    this.#gates.set(endpoint, gate)
+    return gate
+  }
+
+  protected override async serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.on('error', () => {})
+    const { method = '', headers, url: target = '' } = message
+    const [path = '', search = ''] = target.split('?')
+    try {
+      const body = (await readBody(message)).toString()
+      const request = { method, headers, query: new URLSearchParams(search), body }
+      const endpoint = ENDPOINTS.find((name) => path === `/${name}`)
+      if (endpoint === undefined) {
+        this.mistakes.push(`${method} ${path}: a route that there is not`)
+        response.writeHead(404).end()
+        return
+      }
+      await this.#answer(endpoint, request, response)
+    } catch (error) {
+      // A body that broke off is on a socket that is no more; anything else is wrong with the fake itself.
+      if (message.complete) this.mistakes.push(`${method} ${path}: ${String(error)}`)
+      message.socket.destroy()
+    }
+  }
+
+  async #answer(endpoint: OAuthEndpoint, request: OAuthRequest, response: ServerResponse): Promise<void> {
+    const call = callOf(endpoint, request)
+    this.calls[endpoint].push(call)
+    response.once('close', () => (call.isBroken = !response.writableFinished))
+    const fault = this.#faults.take(endpoint)
+    const gate = this.#gates.get(endpoint)
+    const guarded = <T>(act: () => T): T | OAuthAnswer => this.#guard(`${request.method} /${endpoint}`, act)
+    // However a test has it answered, it must not have been asked like this.
+    const prepared = guarded(() => this.#prepare(endpoint, request))
+    const perform = () => (typeof prepared === 'function' ? guarded(prepared) : prepared)
+    if (gate?.isPerformed === false) await gate.pass()
+    const answer = fault?.isPerformed === false ? undefined : perform()
+    if (gate?.isPerformed === true) await gate.pass()
+    if (fault?.isPerformed === false) fault.strike(response)
+    else if (answer !== undefined) (fault?.strike ?? sendAnswer)(response, answer)
+    if (response.headersSent) call.status = response.statusCode
+  }
+
+  #prepare(endpoint: OAuthEndpoint, request: OAuthRequest): () => OAuthAnswer {
+    switch (endpoint) {
+      case 'authorize':
+        return this.#consent.prepare(request)
+      case 'token':
+        return this.#tokens.prepareToken(request)
+      case 'revoke':
+        return this.#tokens.prepareRevocation(request)
+    }
+  }
+
+  #guard<T>(what: string, act: () => T): T | OAuthAnswer {
+    try {
+      return act()
+    } catch (error) {
+      if (!(error instanceof OAuthRefusal)) throw error
+      if (error instanceof OAuthMistake) this.mistakes.push(`${what}: ${error.message}`)
+      return error.answer
+    }
+  }
+}

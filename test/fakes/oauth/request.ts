@@ -1,0 +1,103 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { OAuthMistake, OAuthRefusal } from './answer.ts'
+import type { ClientAuthentication, FakeOAuthRules } from './rules.ts'
+
+export type OAuthEndpoint = 'authorize' | 'token' | 'revoke'
+
+/** One request, as it came; also one that was a mistake, or that a fault struck. */
+export interface FakeOAuthCall {
+  readonly endpoint: OAuthEndpoint
+  /** Of the form, or of the query in an authorization request. */
+  readonly params: Readonly<Record<string, string>>
+  /** `several` at once is as wrong as one that has no name. */
+  readonly authentication: ClientAuthentication | 'several' | 'other'
+  readonly headers: IncomingHttpHeaders
+  /** Undefined as long as it is not answered. */
+  status: number | undefined
+  /** The connection ended before the answer did. */
+  isBroken: boolean
+}
+
+export interface OAuthRequest {
+  readonly method: string
+  readonly headers: IncomingHttpHeaders
+  readonly query: URLSearchParams
+  readonly body: string
+}
+
+export function callOf(endpoint: OAuthEndpoint, request: OAuthRequest): FakeOAuthCall {
+  const params = endpoint === 'authorize' ? request.query : new URLSearchParams(request.body)
+  return {
+    endpoint,
+    params: Object.fromEntries(params),
+    authentication: authenticationOf(request.headers.authorization, params.has('client_secret')),
+    headers: request.headers,
+    status: undefined,
+    isBroken: false
+  }
+}
+
+function authenticationOf(authorization: string | undefined, hasSecret: boolean): FakeOAuthCall['authentication'] {
+  if (authorization === undefined) return hasSecret ? 'client_secret_post' : 'none'
+  if (hasSecret) return 'several'
+  return authorization.startsWith('Basic ') ? 'client_secret_basic' : 'other'
+}
+
+/** Of each parameter there is one, and none without a value (RFC 6749, 3.1 and 3.2). */
+export function checkParams(params: URLSearchParams, allowed: readonly string[]): void {
+  const names = [...params.keys()]
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined) throw new OAuthMistake('invalid_request', `the parameter ${twice} twice`)
+  const unknown = names.find((name) => !allowed.includes(name))
+  if (unknown !== undefined) throw new OAuthMistake('invalid_request', `the parameter ${unknown}`)
+  const empty = names.find((name) => params.get(name) === '')
+  if (empty !== undefined) throw new OAuthMistake('invalid_request', `the parameter ${empty} without a value`)
+}
+
+/** A POST of a form, whose content alone has the secrets. */
+export function formOf({ method, headers, query, body }: OAuthRequest): URLSearchParams {
+  const type = headers['content-type']
+  if (method !== 'POST') throw new OAuthMistake('invalid_request', `the method ${method}`, { status: 405 })
+  if (query.size > 0) throw new OAuthMistake('invalid_request', 'a query besides the form')
+  if (!/^application\/x-www-form-urlencoded(?:;\s*charset=utf-8)?$/i.test(type ?? '')) {
+    throw new OAuthMistake('invalid_request', `the content type ${type}`)
+  }
+  return new URLSearchParams(body)
+}
+
+export function required(form: URLSearchParams, name: string): string {
+  const value = form.get(name)
+  if (value === null) throw new OAuthMistake('invalid_request', `no ${name}`)
+  return value
+}
+
+/** The client is ours, and says so in the way that is registered. */
+export function checkClient(rules: FakeOAuthRules, { headers }: OAuthRequest, form: URLSearchParams): void {
+  const { authorization } = headers
+  const used = authenticationOf(authorization, form.has('client_secret'))
+  if (used === 'several') throw new OAuthMistake('invalid_request', 'several ways to authenticate')
+  // A challenge is for those who tried a header (RFC 6749, 5.2).
+  const challenge = authorization === undefined ? {} : { headers: { 'www-authenticate': 'Basic realm="fake"' } }
+  if (used !== rules.clientAuthentication)
+    throw new OAuthMistake('invalid_client', `authentication by ${used}`, challenge)
+
+  const { id, secret } =
+    used === 'client_secret_basic'
+      ? basicOf(authorization ?? '')
+      : { id: form.get('client_id'), secret: form.get('client_secret') }
+  const isOther = (form.get('client_id') ?? id) !== id
+  if (isOther) throw new OAuthMistake('invalid_request', 'another client in the form than in the header')
+  const isRight = id === rules.clientId && (used === 'none' || secret === rules.clientSecret)
+  if (!isRight) throw new OAuthRefusal('invalid_client', 'The client or its secret is wrong.', challenge)
+}
+
+function basicOf(authorization: string): { id: string; secret: string } {
+  const pair = Buffer.from(authorization.slice('Basic '.length), 'base64').toString()
+  const colon = pair.indexOf(':')
+  // What is no form encoding is no client that we know.
+  if (colon < 0 || /%(?![0-9A-Fa-f]{2})/.test(pair)) return { id: '', secret: '' }
+  const [id, secret] = [pair.slice(0, colon), pair.slice(colon + 1)].map((part) =>
+    new URLSearchParams(`a=${part}`).get('a')
+  )
+  return { id: id ?? '', secret: secret ?? '' }
+}
