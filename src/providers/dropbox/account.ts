@@ -1,7 +1,7 @@
 import type { Account, Call } from '../../domain/storage-backend.ts'
 import { failure } from '../shared/http-failure.ts'
 import { asObject, sizeOf, textOf } from '../shared/read-json.ts'
-import type { Facts } from './client.ts'
+import type { Facts } from './facts.ts'
 import type { DropboxServer } from './server.ts'
 
 /** The user. Where paths begin is learned anew by the way. */

@@ -8,12 +8,10 @@ import { readProblem } from '../shared/read-problem.ts'
 import type { Ask, RestClient } from '../shared/rest-client.ts'
 import { correctOffsetOf, dropboxFailure } from './failure.ts'
 import { headerSafeJson } from './header-json.ts'
+import type { Facts } from './facts.ts'
 import { PathRoot } from './path-root.ts'
 import { undone } from './undone.ts'
 import { UploadBody } from './upload-body.ts'
-
-/** What Dropbox tells of something, unchecked. */
-export type Facts = Readonly<Record<string, unknown>>
 
 export interface AskOptions extends Call {
   /** What `not_found` means. */

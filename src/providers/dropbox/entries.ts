@@ -3,7 +3,7 @@ import { failure } from '../shared/http-failure.ts'
 import { readIsoTime } from '../shared/iso-time.ts'
 import { asObject, sizeOf, textOf } from '../shared/read-json.ts'
 import { UNKNOWN_FACTS } from '../shared/unknown-facts.ts'
-import type { Facts } from './client.ts'
+import type { Facts } from './facts.ts'
 import { formatsOf } from './export-formats.ts'
 import { isId } from './ids.ts'
 

@@ -1,7 +1,7 @@
 import { untilAborted } from '../../domain/until-aborted.ts'
 import { failure } from '../shared/http-failure.ts'
 import { asObject } from '../shared/read-json.ts'
-import type { Facts } from './client.ts'
+import type { Facts } from './facts.ts'
 
 const NAMESPACE = /^[\w:-]{1,100}$/
 

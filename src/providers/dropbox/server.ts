@@ -2,7 +2,8 @@ import { isStorageError } from '../../domain/errors.ts'
 import type { Timeouts } from '../../domain/ports.ts'
 import type { Call } from '../../domain/storage-backend.ts'
 import { failure, type Missing } from '../shared/http-failure.ts'
-import type { DropboxClient, Facts } from './client.ts'
+import type { DropboxClient } from './client.ts'
+import type { Facts } from './facts.ts'
 import { isId } from './ids.ts'
 
 /** An opened connection to Dropbox: what every operation works on. */

@@ -1,7 +1,7 @@
 import { isStorageError } from '../../domain/errors.ts'
 import type { UploadCall } from '../../domain/storage-backend.ts'
 import type { Patience } from '../shared/patience.ts'
-import type { Facts } from './client.ts'
+import type { Facts } from './facts.ts'
 import { type DropboxServer, look } from './server.ts'
 import { isUndone } from './undone.ts'
 import type { Destination } from './upload-target.ts'
