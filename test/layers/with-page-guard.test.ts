@@ -160,6 +160,9 @@ t.test('a page that comes again under another cursor ends the chain', async (t) 
   const once = await walk(pagesOf(['a', 'b'], ['a', 'b'], ['c']))
   t.same(shownOf(once), ['ab', ''])
   t.match(once.at(-1), { next: null, complete: false, reason: 'duplicate-cursor' })
+  const later = await walk(pagesOf(['a', 'b'], ['c', 'd'], ['e', 'f'], ['e', 'f'], ['g', 'h']))
+  t.same(shownOf(later), ['ab', 'cd', 'ef', ''])
+  t.match(later.at(-1), { next: null, complete: false, reason: 'duplicate-cursor' })
   for (const period of [2, 3, 5]) {
     const bare = new ScriptedBackend()
     bare.list = async (_folder, { cursor = '0' }) =>
