@@ -98,7 +98,7 @@ export class UploadSession {
         method: 'PUT',
         url: this.#url(),
         // A stream, and so under no total deadline: how long a part takes is the network's business.
-        body: Readable.from(pieces, { objectMode: false }),
+        body: () => Readable.from(pieces, { objectMode: false }),
         headers: {
           'content-type': 'application/octet-stream',
           'content-length': String(length),

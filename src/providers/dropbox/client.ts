@@ -1,5 +1,5 @@
+import { Readable } from 'node:stream'
 import type { HttpAnswer } from '../../domain/egress.ts'
-import { isStorageError } from '../../domain/errors.ts'
 import type { Call } from '../../domain/storage-backend.ts'
 import { apiUrl } from '../shared/api-url.ts'
 import { failure, type Missing } from '../shared/http-failure.ts'
@@ -11,7 +11,6 @@ import { headerSafeJson } from './header-json.ts'
 import type { Facts } from './facts.ts'
 import { PathRoot } from './path-root.ts'
 import { undone } from './undone.ts'
-import { UploadBody } from './upload-body.ts'
 
 export interface AskOptions extends Call {
   /** What `not_found` means. */
@@ -129,22 +128,9 @@ export class DropboxClient {
     const all = { ...ask, headers: { ...ask.headers, ...header } }
     if (content === undefined) return await this.#options.rest.exchange(all)
     if (content === null) return await this.#options.rest.exchange({ ...all, body: Buffer.alloc(0) })
-    return await this.#sendPieces(all, content.pieces)
-  }
-
-  /**
-   * Sends a stream, once more where the access token had ended: by then there is a new one. It is a stream where it has
-   * no bytes too: a file is made of it, or of what came before, and that may take a while.
-   */
-  async #sendPieces(ask: Ask, pieces: Content['pieces']): Promise<HttpAnswer> {
-    for (let tries = 1; ; tries++) {
-      const body = new UploadBody(pieces)
-      try {
-        return await this.#options.rest.exchange({ ...ask, body })
-      } catch (error) {
-        if (!body.isRefused || !isStorageError(error, 'PROVIDER_UNAVAILABLE')) throw error
-        if (tries === 2) throw failure('ACCESS_DENIED', 'Dropbox does not take the new access token either')
-      }
-    }
+    // A stream where it has no bytes too, and so under no deadline of an answer: a file is made of it, or of what came
+    // before, and that may take a while.
+    const body = (): Readable => Readable.from(content.pieces, { objectMode: false })
+    return await this.#options.rest.exchange({ ...all, body })
   }
 }

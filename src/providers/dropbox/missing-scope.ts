@@ -4,13 +4,12 @@ import { providerFailure } from '../../domain/provider-failure.ts'
 import { describeExchange } from '../../infra/net/redact.ts'
 import { asObject } from '../shared/read-json.ts'
 import { readProblem } from '../shared/read-problem.ts'
-import { UploadBody } from './upload-body.ts'
 
 const SCOPE = /^[a-z_]{1,40}(?:\.[a-z_]{1,40}){1,3}$/
 
 /**
  * A way out that tells a missing scope from a token that has ended: to Dropbox both are a 401, and another token would
- * have no more scopes than this one. An upload is told that it was refused.
+ * have no more scopes than this one.
  *
  * @param withinMs how long the text of a 401 may take
  * @returns an egress that throws StorageError `INSUFFICIENT_SCOPE`
@@ -24,7 +23,6 @@ export function withMissingScope(egress: Egress, withinMs: number): Egress {
     request: async (request) => {
       const answer = await egress.request(request)
       if (answer.status !== 401) return answer
-      if (request.body instanceof UploadBody) request.body.isRefused = true
       const problem = asObject(await readProblem(answer, withinMs))
       request.signal.throwIfAborted()
       const error = asObject(problem['error'])

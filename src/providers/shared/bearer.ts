@@ -5,7 +5,12 @@ import type { Secret } from '../../domain/secret.ts'
 import { describeExchange } from '../../infra/net/redact.ts'
 import { failure } from './http-failure.ts'
 
-export type Send = (request: HttpRequest) => Promise<HttpAnswer>
+export interface SentRequest extends Omit<HttpRequest, 'body'> {
+  /** A function makes a stream anew, for each time that it is sent. */
+  readonly body?: HttpRequest['body'] | (() => Readable)
+}
+
+export type Send = (request: SentRequest) => Promise<HttpAnswer>
 
 /**
  * Sends requests with a connection's access token. After a 401 the token is renewed and the request is sent once more,
@@ -15,9 +20,10 @@ export type Send = (request: HttpRequest) => Promise<HttpAnswer>
  * @returns a way to send, which throws StorageError `ACCESS_DENIED` after a second 401, and what the tokens fail with
  */
 export function withBearer(egress: Egress, tokens: AccessTokens, origins: readonly string[]): Send {
-  const send = (request: HttpRequest, token: Secret<string>): Promise<HttpAnswer> => {
+  const send = ({ body, ...request }: SentRequest, token: Secret<string>): Promise<HttpAnswer> => {
     const headers = { ...request.headers, authorization: `Bearer ${token.reveal()}` }
-    return egress.request({ ...request, headers })
+    const sent = typeof body === 'function' ? body() : body
+    return egress.request({ ...request, headers, ...(sent !== undefined && { body: sent }) })
   }
   return async (request) => {
     const { url, signal, body } = request

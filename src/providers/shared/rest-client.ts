@@ -1,7 +1,7 @@
-import type { HttpAnswer, HttpRequest } from '../../domain/egress.ts'
+import type { HttpAnswer } from '../../domain/egress.ts'
 import type { StorageError } from '../../domain/errors.ts'
 import type { Call } from '../../domain/storage-backend.ts'
-import type { Send } from './bearer.ts'
+import type { Send, SentRequest } from './bearer.ts'
 import type { Missing } from './http-failure.ts'
 import { readJson } from './read-json.ts'
 import { readProblem } from './read-problem.ts'
@@ -15,14 +15,14 @@ export type ToFailure = (
 ) => StorageError
 
 /** One call of a provider's API. */
-export interface Ask extends Call, Pick<HttpRequest, 'headers' | 'purpose' | 'redirects'> {
+export interface Ask extends Call, Pick<SentRequest, 'headers' | 'purpose' | 'redirects'> {
   /** `GET`, unless said otherwise. */
   readonly method?: string
   readonly url: URL
   /** Sent as JSON, `null` too. */
   readonly json?: unknown
   /** Sent as it is. */
-  readonly body?: HttpRequest['body']
+  readonly body?: SentRequest['body']
   /** What a 404 means. */
   readonly missing: Missing
 }
