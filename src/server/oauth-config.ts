@@ -1,46 +1,38 @@
+import type { OAuthClientSettings } from '../domain/oauth.ts'
 import { Secret } from '../domain/secret.ts'
 import { SCOPE, TENANT } from '../provider-options.ts'
+import { OAUTH_PROVIDERS, TENANT_PROVIDERS } from '../providers/registry.ts'
 import type { Environment } from './environment.ts'
 
-/** What a provider knows the application by. */
-export interface Registration {
-  readonly clientId: string
-  readonly clientSecret: Secret<string>
-  readonly scopes?: readonly string[]
-  readonly tenant?: string
-}
+/** What providers know the application by. */
+export type Registrations = Readonly<Record<string, OAuthClientSettings>>
 
-export type Registrations = Readonly<Record<string, Registration>>
-
+/** The names of a provider's variables, which are made of its id. */
 interface RegistrationVariables {
   readonly provider: string
   readonly clientId: string
   readonly clientSecret: string
   readonly scopes: string
-  readonly tenant?: string
+  /** Where a registration may be for one organisation alone. */
+  readonly tenant: string | null
 }
 
-const VARIABLES: readonly RegistrationVariables[] = [
-  variablesOf('google_drive', 'GOOGLE_DRIVE'),
-  { ...variablesOf('onedrive', 'ONEDRIVE'), tenant: 'ONEDRIVE_TENANT' },
-  variablesOf('dropbox', 'DROPBOX'),
-  variablesOf('box', 'BOX')
-]
-
-function variablesOf(provider: string, prefix: string): RegistrationVariables {
+const VARIABLES: readonly RegistrationVariables[] = [...OAUTH_PROVIDERS].map((provider) => {
+  const prefix = provider.toUpperCase()
   return {
     provider,
     clientId: `${prefix}_CLIENT_ID`,
     clientSecret: `${prefix}_CLIENT_SECRET`,
-    scopes: `${prefix}_SCOPES`
+    scopes: `${prefix}_SCOPES`,
+    tenant: TENANT_PROVIDERS.has(provider) ? `${prefix}_TENANT` : null
   }
-}
+})
 
 /** A provider is enabled by its registration: whoever has none leaves its variables out. */
 export function readRegistrations(env: Environment): Registrations {
   const used = VARIABLES.filter(
     ({ clientId, clientSecret, scopes, tenant }) =>
-      env.set([clientId, clientSecret, scopes, ...(tenant === undefined ? [] : [tenant])]).length > 0
+      env.set([clientId, clientSecret, scopes, tenant ?? scopes]).length > 0
   )
   const [first] = used
   if (first !== undefined) {
@@ -52,7 +44,7 @@ export function readRegistrations(env: Environment): Registrations {
   return Object.fromEntries(used.map((names) => [names.provider, readRegistration(env, names)]))
 }
 
-function readRegistration(env: Environment, names: RegistrationVariables): Registration {
+function readRegistration(env: Environment, names: RegistrationVariables): OAuthClientSettings {
   const why = 'it is part of the registration at the provider'
   const clientId = env.required(names.clientId, why)
   const clientSecret = new Secret(env.required(names.clientSecret, why))
@@ -60,8 +52,8 @@ function readRegistration(env: Environment, names: RegistrationVariables): Regis
   if (!scopes.every((scope) => SCOPE.test(scope))) {
     env.problem(names.scopes, 'must be scopes with commas between, each of them a word')
   }
-  const tenant = names.tenant === undefined ? undefined : env.text(names.tenant)
-  if (names.tenant !== undefined && tenant !== undefined && !TENANT.test(tenant)) {
+  const tenant = names.tenant === null ? undefined : env.text(names.tenant)
+  if (names.tenant !== null && tenant !== undefined && !TENANT.test(tenant)) {
     env.problem(names.tenant, 'must be common, organizations, consumers, or the id or a domain of a tenant')
   }
   return { clientId, clientSecret, ...(scopes.length > 0 && { scopes }), ...(tenant !== undefined && { tenant }) }
