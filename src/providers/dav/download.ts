@@ -3,11 +3,12 @@ import type { HttpAnswer } from '../../domain/egress.ts'
 import type { StorageError } from '../../domain/errors.ts'
 import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
 import { connectionFailure } from '../../infra/net/connection-failure.ts'
+import { hasEnd, isCoded, lengthOf } from '../shared/answer-framing.ts'
 import { rangeHeader, resolveRange } from '../shared/byte-range.ts'
 import { type DownloadSizes, readDownloadSizes } from '../shared/download-sizes.ts'
 import { failure, httpFailure } from '../shared/http-failure.ts'
 import { TransferBody } from '../shared/transfer-body.ts'
-import { readCount, readETag, readMediaType, readTime } from './properties.ts'
+import { readETag, readMediaType, readTime } from './properties.ts'
 import { type DavServer, look } from './server.ts'
 
 /** @param url of a file */
@@ -52,7 +53,7 @@ async function sizesOf(server: DavServer, url: URL, answer: HttpAnswer, call: Do
   const { status, headers } = answer
   // Servers lead to folders by their slash, and show them as a page or an archive.
   if (answer.url.pathname.endsWith('/')) throw failure('OBJECT_NOT_FOUND')
-  const length = readCount(headers['content-length'])
+  const length = lengthOf(answer)
   const contentRange = status === 206 ? (headers['content-range'] ?? '') : undefined
   // What sabre makes of the first byte alone.
   const range = isFirstByte(call.range) && contentRange?.startsWith('bytes 0-0/') === false ? { start: 0 } : call.range
@@ -60,16 +61,15 @@ async function sizesOf(server: DavServer, url: URL, answer: HttpAnswer, call: Do
   if (sizes === null) throw otherBytes()
 
   const isTold = headers['etag'] !== undefined || headers['last-modified'] !== undefined
-  const isCoded = (headers['content-encoding'] ?? 'identity') !== 'identity'
   const isWholeKnown = sizes.range === null || sizes.size !== null
-  if (isTold && !isCoded && isWholeKnown && sizes.expected !== null) return checked(sizes, range)
+  if (isTold && !isCoded(answer) && isWholeKnown && sizes.expected !== null) return checked(sizes, range)
   // A page about something else, a file that was compressed on its way (one that is stored so has the size of what
   // comes), or a body that could be cut off unseen: the properties tell. They tell the size too where only the chunks
   // have one, as sabre's of an empty file.
   const { facts } = await look(server, url, call, 'OBJECT_NOT_FOUND')
   if (facts.isCollection) throw failure('OBJECT_NOT_FOUND')
   const { size } = facts
-  if (size === null && (isCoded || !hasEnd(answer, sizes))) {
+  if (size === null && (isCoded(answer) || !hasEnd(answer, sizes.expected))) {
     throw failure('PROVIDER_ERROR', 'The server does not tell how long its answer is')
   }
   if (size === null) return checked(sizes, range)
@@ -78,11 +78,6 @@ async function sizesOf(server: DavServer, url: URL, answer: HttpAnswer, call: Do
   const wanted = range === undefined ? null : resolveRange(range, size)
   if (wanted?.start !== sizes.range.start || wanted.end !== sizes.range.end) throw otherBytes()
   return { ...sizes, size }
-}
-
-/** Whether a body that breaks off early is noticed: by its length, or by the last of its chunks. */
-function hasEnd({ headers }: HttpAnswer, { expected }: DownloadSizes): boolean {
-  return expected !== null || /(?:^|[\s,])chunked\s*$/i.test(headers['transfer-encoding'] ?? '')
 }
 
 function otherBytes(): StorageError {

@@ -1,11 +1,12 @@
 import type { HttpAnswer } from '../../domain/egress.ts'
 import { isStorageError } from '../../domain/errors.ts'
 import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
+import { isCoded, lengthOf } from '../shared/answer-framing.ts'
 import { rangeHeader } from '../shared/byte-range.ts'
-import { readDownloadSizes } from '../shared/download-sizes.ts'
+import { sizesOf } from '../shared/download-sizes.ts'
 import { noSuchFormat } from '../shared/export-format.ts'
 import { failure } from '../shared/http-failure.ts'
-import { bodyOf, dropBody, lengthOf } from '../shared/known-media.ts'
+import { bodyOf, dropBody } from '../shared/known-media.ts'
 import { asObject, sizeOf } from '../shared/read-json.ts'
 import type { Facts } from './facts.ts'
 import { fileEntry } from './entries.ts'
@@ -30,14 +31,12 @@ export async function downloadFile(server: DropboxServer, id: string, call: Down
 }
 
 function fileDownload({ timeouts }: DropboxServer, id: string, answer: HttpAnswer, call: DownloadCall): Download {
-  const { status, headers } = answer
   const { kind, size, version, modifiedAt, ...entry } = fileEntry(resultOf(answer), null)
   if (kind === 'link') throw failure('UNSUPPORTED', 'A symbolic link leads to a place on some computer')
   if (entry.id !== id || size === null)
     throw failure('PROVIDER_ERROR', 'Dropbox sends something else than was asked for')
-  const isPart = call.range !== undefined
-  const sizes = readDownloadSizes(isPart ? (headers['content-range'] ?? '') : undefined, lengthOf(answer), call.range)
-  if (status !== (isPart ? 206 : 200) || isCoded(answer) || sizes === null || (sizes.size ?? size) !== size) {
+  const sizes = sizesOf(answer, call.range)
+  if (answer.status !== (call.range === undefined ? 200 : 206) || sizes === null || (sizes.size ?? size) !== size) {
     throw failure('PROVIDER_ERROR', 'Dropbox sends other bytes than were asked for')
   }
   const body = bodyOf(answer, sizes.expected ?? size, {
@@ -94,10 +93,6 @@ function resultOf({ headers }: HttpAnswer): Facts {
   } catch {
     throw failure('PROVIDER_ERROR', 'Dropbox sends content without saying what it is')
   }
-}
-
-function isCoded({ headers }: HttpAnswer): boolean {
-  return (headers['content-encoding'] ?? 'identity') !== 'identity'
 }
 
 /** A body that is not handed out holds its connection for nothing. */

@@ -3,9 +3,10 @@ import type { HttpAnswer } from '../../domain/egress.ts'
 import type { ExportFormat } from '../../domain/entry.ts'
 import type { StorageError } from '../../domain/errors.ts'
 import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
+import { hasEnd, lengthOf } from '../shared/answer-framing.ts'
 import { noSuchFormat } from '../shared/export-format.ts'
 import { failure } from '../shared/http-failure.ts'
-import { bodyOf, downloadKnown, downloadNewest, dropBody, lengthOf } from '../shared/known-media.ts'
+import { bodyOf, downloadKnown, downloadNewest, dropBody } from '../shared/known-media.ts'
 import { readProblem } from '../shared/read-problem.ts'
 import { fileEntry } from './entries.ts'
 import { driveFailure } from './failure.ts'
@@ -61,8 +62,7 @@ async function exportDocument(
   const answer = await request(server, about, url, call)
   if (answer.status !== 200) throw await refusal(server, answer, call)
   const expected = lengthOf(answer)
-  const isChunked = /(?:^|[\s,])chunked\s*$/i.test(answer.headers['transfer-encoding'] ?? '')
-  if (expected === null && !isChunked) {
+  if (!hasEnd(answer, expected)) {
     dropBody(answer)
     throw failure('PROVIDER_ERROR', 'Google Drive sends a document whose end nobody could see')
   }

@@ -1,12 +1,13 @@
 import type { HttpAnswer } from '../../domain/egress.ts'
 import type { StorageError } from '../../domain/errors.ts'
 import type { ByteRange, Download, DownloadCall } from '../../domain/storage-backend.ts'
+import { hasEnd } from '../shared/answer-framing.ts'
 import { apiUrl } from '../shared/api-url.ts'
 import { rangeHeader, resolveRange, unsatisfiableRange } from '../shared/byte-range.ts'
-import { type DownloadSizes, readDownloadSizes } from '../shared/download-sizes.ts'
+import { type DownloadSizes, sizesOf } from '../shared/download-sizes.ts'
 import { noSuchFormat } from '../shared/export-format.ts'
 import { failure } from '../shared/http-failure.ts'
-import { bodyOf, downloadNewest, dropBody, lengthOf } from '../shared/known-media.ts'
+import { bodyOf, downloadNewest, dropBody } from '../shared/known-media.ts'
 import { pinnedUrl } from '../shared/pinned-url.ts'
 import { hasFacet, itemEntry, itemIdOf, type Resource } from './entries.ts'
 import { type ItemId, pathOf } from './ids.ts'
@@ -16,7 +17,6 @@ const SERVICE = 'OneDrive'
 const ADDRESS = '@microsoft.graph.downloadUrl'
 /** So an address answers that is too old, or whose file is gone. */
 const LAPSED: ReadonlySet<number> = new Set([401, 403, 404, 410])
-const CHUNKED = /(?:^|[\s,])chunked\s*$/i
 
 /**
  * The content of a file, from an address that Graph gives for a few minutes. It is its own token: it gets no other
@@ -50,7 +50,7 @@ export async function downloadFile(server: GraphServer, id: ItemId, call: Downlo
         lapsed = why
         return null
       }
-      const sizes = sizesOf(answer, range)
+      const sizes = requireSizes(answer, range)
       const body = bodyOf(answer, sizes.expected, { service: SERVICE, idleMs: timeouts.idleMs, signal })
       return { body, size: sizes.size, range: sizes.range, mimeType, etag: version, modifiedAt }
     }
@@ -80,15 +80,11 @@ async function addressOf(server: GraphServer, item: Resource, { signal }: Downlo
  *
  * @throws StorageError `RANGE_NOT_SATISFIABLE`, `PROVIDER_ERROR`
  */
-function sizesOf(answer: HttpAnswer, range: ByteRange | undefined): DownloadSizes {
+function requireSizes(answer: HttpAnswer, range: ByteRange | undefined): DownloadSizes {
   try {
-    const { status, headers } = answer
-    const contentRange = status === 206 ? (headers['content-range'] ?? '') : undefined
-    const sizes = readDownloadSizes(contentRange, lengthOf(answer), range)
-    const isCoded = (headers['content-encoding'] ?? 'identity') !== 'identity'
-    const hasEnd = sizes?.expected != null || CHUNKED.test(headers['transfer-encoding'] ?? '')
-    if (sizes === null || isCoded || !hasEnd) throw otherBytes()
-    return status === 200 && range !== undefined ? wholeOf(sizes, range) : sizes
+    const sizes = sizesOf(answer, range)
+    if (sizes === null || !hasEnd(answer, sizes.expected)) throw otherBytes()
+    return answer.status === 200 && range !== undefined ? wholeOf(sizes, range) : sizes
   } catch (error) {
     dropBody(answer)
     throw error

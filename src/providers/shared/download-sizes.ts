@@ -1,4 +1,6 @@
+import type { HttpAnswer } from '../../domain/egress.ts'
 import type { ByteRange } from '../../domain/storage-backend.ts'
+import { isCoded, lengthOf } from './answer-framing.ts'
 
 export interface DownloadSizes {
   /** Of the whole object, where it is told. */
@@ -10,6 +12,15 @@ export interface DownloadSizes {
 }
 
 const CONTENT_RANGE = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/
+
+/** What an answer says of its bytes; `null` where they are coded, or not those that were asked for. */
+export function sizesOf(
+  answer: Pick<HttpAnswer, 'status' | 'headers'>,
+  asked: ByteRange | undefined
+): DownloadSizes | null {
+  const contentRange = answer.status === 206 ? (answer.headers['content-range'] ?? '') : undefined
+  return isCoded(answer) ? null : readDownloadSizes(contentRange, lengthOf(answer), asked)
+}
 
 /**
  * What `Content-Range` and `Content-Length` say of a download. `null` where these are not the bytes that were asked

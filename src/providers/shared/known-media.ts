@@ -4,11 +4,10 @@ import type { StorageError } from '../../domain/errors.ts'
 import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
 import { connectionFailure } from '../../infra/net/connection-failure.ts'
 import { resolveRange } from './byte-range.ts'
-import { readDownloadSizes } from './download-sizes.ts'
+import { sizesOf } from './download-sizes.ts'
 import { failure } from './http-failure.ts'
 import { TransferBody } from './transfer-body.ts'
 
-const COUNT = /^\d{1,15}$/
 /** How often a file is looked at that another version overtakes. */
 const MAX_LOOKS = 2
 
@@ -54,16 +53,14 @@ export async function downloadKnown(
   if (size === null) throw failure('PROVIDER_ERROR', `${service} does not tell how large the file is`)
   const range = call.range === undefined ? undefined : resolveRange(call.range, size)
   const answer = await request(range === undefined ? {} : { range: `bytes=${range.start}-${range.end}` })
-  const { status, headers } = answer
+  const { status } = answer
   if (status === 416) {
     await answer.discard()
     return null
   }
   if (status !== 200 && status !== 206) throw await refusal(answer)
-  const isPart = status === 206
-  const sizes = readDownloadSizes(isPart ? (headers['content-range'] ?? '') : undefined, lengthOf(answer), range)
-  const isCoded = (headers['content-encoding'] ?? 'identity') !== 'identity'
-  if (isCoded || isPart !== (range !== undefined) || sizes === null || (sizes.size !== null && sizes.size !== size)) {
+  const sizes = sizesOf(answer, range)
+  if (sizes === null || (status === 206) !== (range !== undefined) || (sizes.size ?? size) !== size) {
     dropBody(answer)
     return null
   }
@@ -79,12 +76,6 @@ export function bodyOf(
 ): TransferBody {
   const toError = (error: unknown): Error => connectionFailure(error, `A download from ${service}`)
   return new TransferBody(answer.body, { expected, idleMs, signal, toError })
-}
-
-/** What `Content-Length` says, in bytes. */
-export function lengthOf({ headers }: Pick<HttpAnswer, 'headers'>): number | null {
-  const length = headers['content-length']
-  return length !== undefined && COUNT.test(length) ? Number(length) : null
 }
 
 /** Lets go of a body at once: it may be long. */
