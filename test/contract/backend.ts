@@ -6,6 +6,7 @@ import { lists } from './suite/lists.ts'
 import { refusesHostileIds } from './suite/refuses-hostile-ids.ts'
 import { replacesWithConditions } from './suite/replaces-with-conditions.ts'
 import { uploads } from './suite/uploads.ts'
+import { usesTokens } from './suite/uses-tokens.ts'
 import { writesFolders } from './suite/writes-folders.ts'
 import type { Harness } from './harness.ts'
 
@@ -35,4 +36,5 @@ export function backendContract(
   ]) {
     part(t, open)
   }
+  if (harness.withTokens !== undefined) usesTokens(t, harness.withTokens, wrap)
 }

@@ -1,5 +1,8 @@
 import type { Test } from 'tap'
+import type { AccessTokens } from '../../src/domain/oauth.ts'
 import type { StorageBackend } from '../../src/domain/storage-backend.ts'
+import type { FakeCloud } from '../fakes/fake-cloud.ts'
+import type { OpenEgress } from '../support/egress.ts'
 
 /** What a provider's harness prepares for one test. */
 export interface Opened {
@@ -16,8 +19,21 @@ export interface Opened {
   readonly missing: { readonly folder: string; readonly file: string }
 }
 
+/** What is opened with access tokens, at a fake that knows which of them are good. */
+export interface OpenedWithTokens extends Opened {
+  readonly fake: FakeCloud<never>
+}
+
+export interface OpenWithTokens {
+  /** One that the fake takes. */
+  readonly token: string
+  readonly open: (t: Test, tokens: AccessTokens, egress: OpenEgress) => Promise<OpenedWithTokens>
+}
+
 /** How the contract suite gets at one provider. What is tested follows from the backend's capabilities alone. */
 export interface Harness {
   readonly name: string
   readonly open: (t: Test) => Promise<Opened>
+  /** There exactly for a provider where users grant access in the browser. */
+  readonly withTokens?: OpenWithTokens
 }

@@ -49,6 +49,8 @@ export interface FailureLimits extends Pick<FaultLimits, 'after'> {
  * them. `E` is how the provider says an error.
  */
 export abstract class FakeCloud<E> extends FakeServer {
+  /** Those that are good, unless a test decides otherwise. */
+  abstract readonly tokens: Set<string>
   /** In the order in which they came. */
   readonly requests: FakeCloudRequest[] = []
   readonly #transfers = new Set<ServerResponse>()

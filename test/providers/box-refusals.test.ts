@@ -2,17 +2,16 @@ import { Readable } from 'node:stream'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import type { HttpRequest } from '../../src/domain/egress.ts'
-import { Diagnosis, isStorageError, StorageError, type StorageErrorCode } from '../../src/domain/errors.ts'
+import { Diagnosis, StorageError, type StorageErrorCode } from '../../src/domain/errors.ts'
 import type { AccessTokens } from '../../src/domain/oauth.ts'
 import { isProviderDefinition } from '../../src/domain/provider.ts'
-import { Secret } from '../../src/domain/secret.ts'
 import { provider } from '../../src/providers/box.ts'
 import { GOOD_TOKENS, openBox } from '../contract/harness/box.ts'
-import { call, rejectsWith } from '../contract/suite/arrange.ts'
+import { call, failureOf, rejectsWith } from '../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../contract/suite/uploads.ts'
 import { answers, cutsShort, hangs, htmlPage, resets } from '../fakes/faults.ts'
 import { openEgress } from '../support/egress.ts'
-import { BOX_READ_SCOPE, FAKE_BOX_TOKEN, FakeBox, type FakeBoxOptions } from '../fakes/box/fake-box.ts'
+import { BOX_READ_SCOPE, FakeBox, type FakeBoxOptions } from '../fakes/box/fake-box.ts'
 import { readBody } from '../support/read-body.ts'
 import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 
@@ -21,15 +20,6 @@ async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options: FakeB
   const egress = openEgress({ timeouts: { headersMs: 500 } })
   const { backend } = await openBox(t, fake, tokens, egress)
   return { fake, tree: fake.tree, backend }
-}
-
-const failureOf = async (work: Promise<unknown>): Promise<StorageError> => {
-  const error = await work.then(
-    () => undefined,
-    (error: unknown) => error
-  )
-  if (!isStorageError(error)) throw new Error(`no StorageError: ${inspect(error)}`)
-  return error
 }
 
 t.test('the provider says where users grant access, and asks for what its client may do', async (t) => {
@@ -247,61 +237,4 @@ t.test('a folder is made once, in a folder that is there', async (t) => {
   await rejectsWith(t, create(`file:${file.id}`, 'x'), 'FOLDER_NOT_FOUND')
   await rejectsWith(t, create(`folder:${tree.newId()}`, 'x'), 'FOLDER_NOT_FOUND')
   await rejectsWith(t, create(null, 'a\\b'), 'INVALID_REQUEST')
-})
-
-t.test('a token that is refused is renewed once, and then that is the last word', async (t) => {
-  const old = new Secret('old')
-  let token = old
-  const renewals: unknown[] = []
-  const tokens: AccessTokens = {
-    current: async () => token,
-    renewed: async (refused) => {
-      renewals.push(refused)
-      return (token = new Secret(renewals.length === 1 ? FAKE_BOX_TOKEN : 'bad'))
-    }
-  }
-  const { fake, tree, backend } = await start(t, tokens)
-  const { id } = tree.addFile({ name: 'a', content: 'content' })
-  t.equal((await backend.stat(`file:${id}`, call())).name, 'a')
-  t.same(renewals, [old])
-  fake.tokens.clear()
-  for (const ask of [
-    () => backend.stat(`file:${id}`, call()),
-    () => backend.download(`file:${id}`, call()),
-    () => upload(backend, { parentId: null, name: 'x' }, piecesOf(Buffer.from('x')))
-  ]) {
-    renewals.splice(1)
-    const error = await failureOf(ask())
-    t.match(error, { code: 'ACCESS_DENIED', credentialsRefused: false })
-    t.equal(renewals.length, 2)
-  }
-})
-
-t.test('a grant that has ended, or a caller who leaves, comes through as it is', async (t) => {
-  const ended = new StorageError('CONNECTION_INACTIVE', 'The grant has ended.')
-  const refuse = () => Promise.reject(ended)
-  const { backend } = await start(t, { current: refuse, renewed: refuse })
-  for (const ask of [
-    backend.listFolder(null, { ...call(), limit: 1 }),
-    backend.stat('file:1', call()),
-    backend.download('file:1', call()),
-    upload(backend, { parentId: null, name: 'x' }, piecesOf(Buffer.from('x'))),
-    backend.account(call())
-  ]) {
-    t.equal(await ask.catch((error: unknown) => error), ended)
-  }
-  const { fake, backend: good } = await start(t)
-  const controller = new AbortController()
-  const reason = new Error('enough')
-  fake.failNext(1, () => {
-    controller.abort(reason)
-  })
-  t.equal(await good.account({ signal: controller.signal }).catch((error: unknown) => error), reason)
-})
-
-t.test('an egress that forbids Box is told as such', async (t) => {
-  const fake = await FakeBox.start(t)
-  const { backend } = await openBox(t, fake, GOOD_TOKENS, openEgress({ allowHosts: [] }))
-  await rejectsWith(t, backend.account(call()), 'ENDPOINT_FORBIDDEN')
-  t.equal(fake.connections, 0)
 })

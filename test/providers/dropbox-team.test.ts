@@ -117,3 +117,24 @@ t.test('who leaves while the root is asked for does not end it for others', asyn
   t.same((await staying).entries, [])
   t.equal(askedOfAccount(fake), 1)
 })
+
+t.test('when all have left who wait for the root, the next asks anew', async (t) => {
+  const fake = await FakeDropbox.start(t)
+  const { backend } = await openDropbox(t, fake)
+  let closed = false
+  fake.failNext(
+    1,
+    (_request, response) => {
+      response.once('close', () => (closed = true))
+    },
+    { path: ACCOUNT }
+  )
+  const controller = new AbortController()
+  const leaving = backend.listFolder(null, { signal: controller.signal, limit: 1 })
+  await until(() => askedOfAccount(fake) === 1)
+  controller.abort(new Error('enough'))
+  await t.rejects(leaving, { message: 'enough' })
+  t.same((await backend.listFolder(null, { ...call(), limit: 1 })).entries, [])
+  t.equal(askedOfAccount(fake), 2)
+  await until(() => closed)
+})

@@ -3,18 +3,15 @@ import { createServer } from 'node:net'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import type { HttpRequest } from '../../src/domain/egress.ts'
-import { Diagnosis, isStorageError, StorageError, type StorageErrorCode } from '../../src/domain/errors.ts'
+import { Diagnosis, StorageError, type StorageErrorCode } from '../../src/domain/errors.ts'
 import type { AccessTokens } from '../../src/domain/oauth.ts'
 import { isProviderDefinition } from '../../src/domain/provider.ts'
-import { Secret } from '../../src/domain/secret.ts'
 import { provider } from '../../src/providers/google-drive.ts'
 import { GOOD_TOKENS, openGoogleDrive } from '../contract/harness/google-drive.ts'
-import { call, rejectsWith } from '../contract/suite/arrange.ts'
-import { upload, piecesOf } from '../contract/suite/uploads.ts'
+import { call, failureOf, rejectsWith } from '../contract/suite/arrange.ts'
 import { answers, cutsShort, hangs, htmlPage, resets } from '../fakes/faults.ts'
 import { openEgress } from '../support/egress.ts'
 import { FAKE_DRIVE_TOKEN, FakeDrive } from '../fakes/drive/fake-drive.ts'
-import { readBody } from '../support/read-body.ts'
 import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 
 async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS) {
@@ -22,15 +19,6 @@ async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS) {
   const egress = openEgress({ timeouts: { headersMs: 500 } })
   const { backend } = await openGoogleDrive(t, fake, tokens, egress)
   return { fake, tree: fake.tree, backend }
-}
-
-const failureOf = async (work: Promise<unknown>): Promise<StorageError> => {
-  const error = await work.then(
-    () => undefined,
-    (error: unknown) => error
-  )
-  if (!isStorageError(error)) throw new Error(`no StorageError: ${inspect(error)}`)
-  return error
 }
 
 t.test('the provider says where users grant access, and asks for as little as it needs', async (t) => {
@@ -145,59 +133,6 @@ t.test('a refusal that is not Google’s is none of an object', async (t) => {
   }
 })
 
-t.test('a token that is refused is renewed once, and then that is the last word', async (t) => {
-  const old = new Secret('ya29.old')
-  let token = old
-  const renewals: unknown[] = []
-  const tokens: AccessTokens = {
-    current: async () => token,
-    renewed: async (refused) => {
-      renewals.push(refused)
-      return (token = new Secret(renewals.length === 1 ? FAKE_DRIVE_TOKEN : 'ya29.bad'))
-    }
-  }
-  const { fake, tree, backend } = await start(t, tokens)
-  const { id } = tree.addFile({ name: 'a', content: 'content' })
-  t.equal((await backend.stat(id, call())).name, 'a')
-  t.same(renewals, [old])
-  t.equal((await readBody((await backend.download(id, call())).body)).toString(), 'content')
-  fake.tokens.clear()
-  for (const ask of [
-    () => backend.stat(id, call()),
-    () => backend.download(id, call()),
-    () => upload(backend, { parentId: null, name: 'x' }, piecesOf(Buffer.from('x')))
-  ]) {
-    renewals.splice(1)
-    const error = await failureOf(ask())
-    t.equal(error.code, 'ACCESS_DENIED')
-    t.equal(error.credentialsRefused, false, 'the token endpoint says when a grant has ended')
-    t.equal(renewals.length, 2)
-  }
-})
-
-t.test('a grant that has ended, or a caller who leaves, comes through as it is', async (t) => {
-  const ended = new StorageError('CONNECTION_INACTIVE', 'The grant has ended.')
-  const refuse = () => Promise.reject(ended)
-  const { tree, backend } = await start(t, { current: refuse, renewed: refuse })
-  const { id } = tree.addFile({ name: 'a' })
-  for (const ask of [
-    backend.listFolder(null, { ...call(), limit: 1 }),
-    backend.stat(id, call()),
-    backend.download(id, call()),
-    backend.account(call())
-  ]) {
-    t.equal(await ask.catch((error: unknown) => error), ended)
-  }
-  const { fake, backend: good } = await start(t)
-  for (const reason of [new Error('enough'), new StorageError('PROVIDER_TIMEOUT', 'too late')]) {
-    const controller = new AbortController()
-    fake.failNext(1, () => {
-      controller.abort(reason)
-    })
-    t.equal(await good.account({ signal: controller.signal }).catch((error: unknown) => error), reason)
-  }
-})
-
 t.test('the SDK leaves by our way alone, whatever the environment says', async (t) => {
   let reached = 0
   const proxy = createServer((socket) => {
@@ -244,12 +179,4 @@ t.test('what is asked of Google goes to Google, whatever universe the environmen
   } finally {
     delete process.env['GOOGLE_CLOUD_UNIVERSE_DOMAIN']
   }
-})
-
-t.test('an egress that forbids Google is told as such', async (t) => {
-  const fake = await FakeDrive.start(t)
-  const { backend } = await openGoogleDrive(t, fake, GOOD_TOKENS, openEgress({ allowHosts: [] }))
-  await rejectsWith(t, backend.account(call()), 'ENDPOINT_FORBIDDEN')
-  await rejectsWith(t, backend.stat('x', call()), 'ENDPOINT_FORBIDDEN')
-  t.equal(fake.connections, 0)
 })

@@ -1,17 +1,15 @@
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import type { HttpRequest } from '../../src/domain/egress.ts'
-import { Diagnosis, isStorageError, StorageError, type StorageErrorCode } from '../../src/domain/errors.ts'
+import { Diagnosis, StorageError, type StorageErrorCode } from '../../src/domain/errors.ts'
 import type { AccessTokens } from '../../src/domain/oauth.ts'
-import { Secret } from '../../src/domain/secret.ts'
 import { provider } from '../../src/providers/onedrive.ts'
-import { GOOD_TOKENS, idOf, NEW_FILE, openOneDrive } from '../contract/harness/onedrive.ts'
-import { call, rejectsWith, required } from '../contract/suite/arrange.ts'
+import { GOOD_TOKENS, idOf, openOneDrive } from '../contract/harness/onedrive.ts'
+import { call, failureOf, rejectsWith, required } from '../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../contract/suite/uploads.ts'
 import { answers, cutsShort, hangs, htmlPage, resets } from '../fakes/faults.ts'
 import { openEgress } from '../support/egress.ts'
-import { FAKE_GRAPH_TOKEN, FakeGraph, type FakeGraphOptions } from '../fakes/graph/fake-graph.ts'
-import { readBody } from '../support/read-body.ts'
+import { FakeGraph, type FakeGraphOptions } from '../fakes/graph/fake-graph.ts'
 import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 
 async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options: FakeGraphOptions = {}) {
@@ -22,15 +20,6 @@ async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options: FakeG
 }
 
 const json = (body: unknown, status = 200) => answers(status, { body: JSON.stringify(body) })
-
-const failureOf = async (work: Promise<unknown>): Promise<StorageError> => {
-  const error = await work.then(
-    () => undefined,
-    (error: unknown) => error
-  )
-  if (!isStorageError(error)) throw new Error(`no StorageError: ${inspect(error)}`)
-  return error
-}
 
 t.test('the account is who Graph says, with a limit or without, and with a drive or without', async (t) => {
   for (const kind of ['business', 'personal'] as const) {
@@ -220,36 +209,6 @@ t.test('a folder is made in the folder that is meant', async (t) => {
   t.same(await cold.stat(made.id, call()), made)
 })
 
-t.test('a token that is refused is renewed once, and then that is the last word', async (t) => {
-  const old = new Secret('EwB4.old')
-  let token = old
-  const renewals: unknown[] = []
-  const tokens: AccessTokens = {
-    current: async () => token,
-    renewed: async (refused) => {
-      renewals.push(refused)
-      return (token = new Secret(renewals.length === 1 ? FAKE_GRAPH_TOKEN : 'EwB4.bad'))
-    }
-  }
-  const { fake, tree, backend } = await start(t, tokens)
-  const id = idOf(tree.addFile({ name: 'a', content: 'content' }))
-  t.equal((await upload(backend, NEW_FILE, piecesOf(Buffer.from('x')))).size, 1, 'a small body is sent once more')
-  t.same(renewals, [old])
-  t.equal((await readBody((await backend.download(id, call())).body)).toString(), 'content')
-  fake.tokens.clear()
-  for (const ask of [
-    () => backend.stat(id, call()),
-    () => backend.download(id, call()),
-    () => upload(backend, NEW_FILE, piecesOf(Buffer.from('x')))
-  ]) {
-    renewals.splice(1)
-    const error = await failureOf(ask())
-    t.equal(error.code, 'ACCESS_DENIED')
-    t.equal(error.credentialsRefused, false, 'the token endpoint says when a grant has ended')
-    t.equal(renewals.length, 2)
-  }
-})
-
 t.test('a grant that has ended, or a caller who leaves, comes through as it is', async (t) => {
   const ended = new StorageError('CONNECTION_INACTIVE', 'The grant has ended.')
   const refuse = () => Promise.reject(ended)
@@ -298,11 +257,4 @@ t.test('what is asked of Microsoft goes to Microsoft', async (t) => {
   await rejectsWith(t, backend.stat('root', call()), 'PROVIDER_UNAVAILABLE')
   t.equal(asked.length, 1)
   t.equal(asked[0]?.url.origin, 'https://graph.microsoft.com')
-})
-
-t.test('an egress that forbids Microsoft is told as such', async (t) => {
-  const fake = await FakeGraph.start(t)
-  const { backend } = await openOneDrive(t, fake, GOOD_TOKENS, openEgress({ allowHosts: [] }))
-  await rejectsWith(t, backend.account(call()), 'ENDPOINT_FORBIDDEN')
-  t.equal(fake.connections, 0)
 })

@@ -1,4 +1,4 @@
-import { untilAborted } from '../../domain/until-aborted.ts'
+import { SharedWork } from '../../domain/shared-work.ts'
 import { failure } from '../shared/http-failure.ts'
 import { asObject } from '../shared/read-json.ts'
 import type { Facts } from './facts.ts'
@@ -11,7 +11,7 @@ const NAMESPACE = /^[\w:-]{1,100}$/
  */
 export class PathRoot {
   readonly #ask: (signal: AbortSignal) => Promise<Facts>
-  #slot: Promise<string | null> | null = null
+  #slot: SharedWork<string | null> | null = null
 
   /** @param ask gets the account, as Dropbox tells of it */
   constructor(ask: (signal: AbortSignal) => Promise<Facts>) {
@@ -20,27 +20,36 @@ export class PathRoot {
 
   /** The namespace that calls must name, or `null` where they need not name one. */
   async current(signal: AbortSignal): Promise<string | null> {
-    // Others may wait for it when this caller leaves: it ends with the deadline of every call.
-    this.#slot ??= this.#keep(this.#ask(new AbortController().signal))
-    return await untilAborted(this.#slot, signal)
+    signal.throwIfAborted()
+    return await (this.#slot ?? this.#begin(this.#ask)).wait(signal)
   }
 
   /** Another one than `refused`, which Dropbox does not take any more. */
   async renewed(refused: string | null, signal: AbortSignal): Promise<string | null> {
+    signal.throwIfAborted()
     const slot = this.#slot
-    if (slot !== null && (await untilAborted(slot, signal)) === refused && this.#slot === slot) this.#slot = null
+    if (slot !== null && (await slot.wait(signal)) === refused && this.#slot === slot) this.#slot = null
     return await this.current(signal)
   }
 
   /** Takes it from an account that somebody has asked for. */
   learn(account: Facts): void {
-    this.#slot = this.#keep(Promise.resolve(account))
+    this.#begin(async () => account)
   }
 
-  #keep(account: Promise<Facts>): Promise<string | null> {
-    const slot = account.then(rootOf)
-    slot.catch(() => {
+  #begin(ask: (signal: AbortSignal) => Promise<Facts>): SharedWork<string | null> {
+    const forget = (): void => {
       if (this.#slot === slot) this.#slot = null
+    }
+    const slot = new SharedWork<string | null>(forget)
+    this.#slot = slot
+    slot.begin(async (signal) => {
+      try {
+        return rootOf(await ask(signal))
+      } catch (error) {
+        forget()
+        throw error
+      }
     })
     return slot
   }

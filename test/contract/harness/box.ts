@@ -1,19 +1,15 @@
 import type { Test } from 'tap'
-import type { AccessTokens } from '../../../src/domain/oauth.ts'
-import { Secret } from '../../../src/domain/secret.ts'
 import type { UploadCall, UploadTarget } from '../../../src/domain/storage-backend.ts'
 import { box } from '../../../src/providers/box.ts'
 import { openEgress } from '../../support/egress.ts'
 import { FAKE_BOX_TOKEN, FakeBox } from '../../fakes/box/fake-box.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+import { goodTokens } from '../../support/tokens.ts'
 import type { Harness, Opened } from '../harness.ts'
 import { piecesOf, upload } from '../suite/uploads.ts'
 
 /** Tokens that are good, and never end. */
-export const GOOD_TOKENS: AccessTokens = {
-  current: async () => new Secret(FAKE_BOX_TOKEN),
-  renewed: async () => new Secret(FAKE_BOX_TOKEN)
-}
+export const GOOD_TOKENS = goodTokens(FAKE_BOX_TOKEN)
 
 /** Aims the provider at the fake. The fake fails the test for everything that nobody should ask of Box. */
 export async function openBox(
@@ -50,7 +46,14 @@ function seedPath({ tree }: FakeBox, path: string, content: string | Buffer): vo
 
 export const harness: Harness = {
   name: 'box',
-  open: async (t) => openBox(t, await FakeBox.start(t))
+  open: async (t) => openBox(t, await FakeBox.start(t)),
+  withTokens: {
+    token: FAKE_BOX_TOKEN,
+    open: async (t, tokens, egress) => {
+      const fake = await FakeBox.start(t)
+      return { ...(await openBox(t, fake, tokens, egress)), fake }
+    }
+  }
 }
 
 /** The id that Box has for it. */

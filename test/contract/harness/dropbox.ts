@@ -1,19 +1,15 @@
 import type { Test } from 'tap'
-import type { AccessTokens } from '../../../src/domain/oauth.ts'
-import { Secret } from '../../../src/domain/secret.ts'
 import type { UploadCall, UploadTarget } from '../../../src/domain/storage-backend.ts'
 import { dropbox, type DropboxEndpoints } from '../../../src/providers/dropbox.ts'
 import { openEgress } from '../../support/egress.ts'
 import { FAKE_DROPBOX_TOKEN, FakeDropbox, type FakeDropboxOptions } from '../../fakes/dropbox/fake-dropbox.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+import { goodTokens } from '../../support/tokens.ts'
 import type { Harness, Opened } from '../harness.ts'
 import { piecesOf, upload } from '../suite/uploads.ts'
 
 /** Tokens that are good, and never end. */
-export const GOOD_TOKENS: AccessTokens = {
-  current: async () => new Secret(FAKE_DROPBOX_TOKEN),
-  renewed: async () => new Secret(FAKE_DROPBOX_TOKEN)
-}
+export const GOOD_TOKENS = goodTokens(FAKE_DROPBOX_TOKEN)
 
 /** Where the fake is. */
 export function endpointsOf(fake: FakeDropbox): DropboxEndpoints {
@@ -58,7 +54,14 @@ function seedPath({ tree }: FakeDropbox, path: string, content: string | Buffer)
 
 export const harness: Harness = {
   name: 'dropbox',
-  open: async (t) => openDropbox(t, await FakeDropbox.start(t))
+  open: async (t) => openDropbox(t, await FakeDropbox.start(t)),
+  withTokens: {
+    token: FAKE_DROPBOX_TOKEN,
+    open: async (t, tokens, egress) => {
+      const fake = await FakeDropbox.start(t)
+      return { ...(await openDropbox(t, fake, tokens, egress)), fake }
+    }
+  }
 }
 
 /** What of the arguments of an upload is looked at. */

@@ -1,20 +1,16 @@
 import type { Test } from 'tap'
-import type { AccessTokens } from '../../../src/domain/oauth.ts'
-import { Secret } from '../../../src/domain/secret.ts'
 import type { UploadCall, UploadTarget } from '../../../src/domain/storage-backend.ts'
 import { googleDrive } from '../../../src/providers/google-drive.ts'
 import { openEgress } from '../../support/egress.ts'
 import { FAKE_DRIVE_TOKEN, FakeDrive } from '../../fakes/drive/fake-drive.ts'
 import { DRIVE_FOLDER } from '../../fakes/drive/node.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+import { goodTokens } from '../../support/tokens.ts'
 import type { Harness, Opened } from '../harness.ts'
 import { piecesOf, upload } from '../suite/uploads.ts'
 
 /** Tokens that are good, and never end. */
-export const GOOD_TOKENS: AccessTokens = {
-  current: async () => new Secret(FAKE_DRIVE_TOKEN),
-  renewed: async () => new Secret(FAKE_DRIVE_TOKEN)
-}
+export const GOOD_TOKENS = goodTokens(FAKE_DRIVE_TOKEN)
 
 /** Aims the provider at the fake. The fake fails the test for everything that nobody should ask of Drive. */
 export async function openGoogleDrive(
@@ -54,7 +50,14 @@ function seedPath({ tree }: FakeDrive, path: string, content: string | Buffer): 
 
 export const harness: Harness = {
   name: 'google_drive',
-  open: async (t) => openGoogleDrive(t, await FakeDrive.start(t))
+  open: async (t) => openGoogleDrive(t, await FakeDrive.start(t)),
+  withTokens: {
+    token: FAKE_DRIVE_TOKEN,
+    open: async (t, tokens, egress) => {
+      const fake = await FakeDrive.start(t)
+      return { ...(await openGoogleDrive(t, fake, tokens, egress)), fake }
+    }
+  }
 }
 
 /** A name in the root that nothing has yet. */

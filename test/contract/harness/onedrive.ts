@@ -1,20 +1,16 @@
 import type { Test } from 'tap'
-import type { AccessTokens } from '../../../src/domain/oauth.ts'
-import { Secret } from '../../../src/domain/secret.ts'
 import type { UploadCall, UploadTarget } from '../../../src/domain/storage-backend.ts'
 import { oneDrive } from '../../../src/providers/onedrive.ts'
 import { openEgress } from '../../support/egress.ts'
 import { FAKE_GRAPH_TOKEN, FakeGraph, type FakeGraphOptions } from '../../fakes/graph/fake-graph.ts'
 import { isFolder } from '../../fakes/graph/node.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+import { goodTokens } from '../../support/tokens.ts'
 import type { Harness, Opened } from '../harness.ts'
 import { piecesOf, upload } from '../suite/uploads.ts'
 
 /** Tokens that are good, and never end. */
-export const GOOD_TOKENS: AccessTokens = {
-  current: async () => new Secret(FAKE_GRAPH_TOKEN),
-  renewed: async () => new Secret(FAKE_GRAPH_TOKEN)
-}
+export const GOOD_TOKENS = goodTokens(FAKE_GRAPH_TOKEN)
 
 /** Aims the provider at the fake. The fake fails the test for everything that nobody should ask of Graph. */
 export async function openOneDrive(
@@ -55,7 +51,14 @@ function seedPath({ tree }: FakeGraph, path: string, content: string | Buffer): 
 
 export const harness: Harness = {
   name: 'onedrive',
-  open: async (t) => openOneDrive(t, await FakeGraph.start(t))
+  open: async (t) => openOneDrive(t, await FakeGraph.start(t)),
+  withTokens: {
+    token: FAKE_GRAPH_TOKEN,
+    open: async (t, tokens, egress) => {
+      const fake = await FakeGraph.start(t)
+      return { ...(await openOneDrive(t, fake, tokens, egress)), fake }
+    }
+  }
 }
 
 /** How we call something in the fake's tree. */

@@ -1,6 +1,7 @@
+import { inspect } from 'node:util'
 import type { Test } from 'tap'
 import type { Entry } from '../../../src/domain/entry.ts'
-import { isStorageError, type StorageErrorCode } from '../../../src/domain/errors.ts'
+import { isStorageError, type StorageError, type StorageErrorCode } from '../../../src/domain/errors.ts'
 import type { Capabilities, ListCall, StorageBackend } from '../../../src/domain/storage-backend.ts'
 import type { Opened } from '../harness.ts'
 
@@ -62,6 +63,16 @@ export async function rejectsWith(
   )
   const shown = isStorageError(error) ? error.code : String(error)
   t.ok(isStorageError(error, ...expected), `${message ?? 'fails'}: ${expected.join(' or ')}, and was ${shown}`)
+}
+
+/** The error of this package that it fails with. */
+export async function failureOf(work: Promise<unknown>): Promise<StorageError> {
+  const error = await work.then(
+    () => undefined,
+    (error: unknown) => error
+  )
+  if (!isStorageError(error)) throw new Error(`no StorageError: ${inspect(error)}`)
+  return error
 }
 
 /** An ability that must be there, because the capability says so. */

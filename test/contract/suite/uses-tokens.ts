@@ -1,0 +1,94 @@
+import type { Test } from 'tap'
+import { StorageError } from '../../../src/domain/errors.ts'
+import type { AccessTokens } from '../../../src/domain/oauth.ts'
+import { Secret } from '../../../src/domain/secret.ts'
+import type { StorageBackend } from '../../../src/domain/storage-backend.ts'
+import { openEgress } from '../../support/egress.ts'
+import { readBody } from '../../support/read-body.ts'
+import { goodTokens } from '../../support/tokens.ts'
+import type { OpenWithTokens } from '../harness.ts'
+import { call, failureOf, find, rejectsWith } from './arrange.ts'
+import { piecesOf, upload } from './uploads.ts'
+
+/** What every backend does that is opened with access tokens. */
+export function usesTokens(
+  t: Test,
+  { open, token: good }: OpenWithTokens,
+  wrap: (backend: StorageBackend) => StorageBackend
+): void {
+  const small = (backend: StorageBackend) => upload(backend, { parentId: null, name: 'x' }, piecesOf(Buffer.from('x')))
+
+  t.test('a token that is refused is renewed once, and then that is the last word', async (t) => {
+    const old = new Secret('old')
+    let token = old
+    const renewals: unknown[] = []
+    const tokens: AccessTokens = {
+      current: async () => token,
+      renewed: async (refused) => {
+        renewals.push(refused)
+        return (token = new Secret(renewals.length % 2 === 1 ? good : 'bad'))
+      }
+    }
+    const { fake, seed, ...opened } = await open(t, tokens, openEgress())
+    const backend = wrap(opened.backend)
+    await seed({ 'a.txt': 'content' })
+    const { id } = await find(backend, 'a.txt')
+    t.same(renewals, [old])
+    t.equal((await readBody((await backend.download(id, call())).body)).toString(), 'content')
+    token = old
+    renewals.length = 0
+    t.equal((await small(backend)).size, 1, 'a body is sent once more')
+    t.same(renewals, [old])
+    fake.tokens.clear()
+    const asks = [() => backend.stat(id, call()), () => backend.download(id, call()), () => small(backend)]
+    for (const ask of asks) {
+      renewals.length = 1
+      const error = await failureOf(ask())
+      t.equal(error.code, 'ACCESS_DENIED')
+      t.equal(error.credentialsRefused, false, 'the token endpoint says when a grant has ended')
+      t.equal(renewals.length, 2)
+    }
+  })
+
+  t.test('a grant that has ended comes through as it is', async (t) => {
+    const ended = new StorageError('CONNECTION_INACTIVE', 'The grant has ended.')
+    const refuse = () => Promise.reject(ended)
+    const { fake, missing, ...opened } = await open(t, { current: refuse, renewed: refuse }, openEgress())
+    const backend = wrap(opened.backend)
+    for (const ask of [
+      backend.listFolder(null, { ...call(), limit: 1 }),
+      backend.stat(missing.file, call()),
+      backend.download(missing.file, call()),
+      backend.remove?.(missing.file, call()),
+      backend.createFolder?.(null, 'x', call()),
+      small(backend),
+      backend.account(call())
+    ]) {
+      t.equal(await ask?.catch((error: unknown) => error), ended)
+    }
+    t.equal(fake.requests.length, 0)
+  })
+
+  t.test('a caller who leaves in the middle of a question hears its own reason', async (t) => {
+    const { fake, ...opened } = await open(t, goodTokens(good), openEgress())
+    const backend = wrap(opened.backend)
+    for (const reason of [new Error('enough'), new StorageError('PROVIDER_TIMEOUT', 'too late')]) {
+      for (const ask of [
+        (signal: AbortSignal) => backend.account({ signal }),
+        (signal: AbortSignal) => backend.listFolder(null, { signal, limit: 10 })
+      ]) {
+        const controller = new AbortController()
+        fake.failNext(1, () => {
+          controller.abort(reason)
+        })
+        t.equal(await ask(controller.signal).catch((error: unknown) => error), reason)
+      }
+    }
+  })
+
+  t.test('an egress that forbids the provider is told as such, and nothing is connected', async (t) => {
+    const { fake, ...opened } = await open(t, goodTokens(good), openEgress({ allowHosts: [] }))
+    await rejectsWith(t, wrap(opened.backend).account(call()), 'ENDPOINT_FORBIDDEN')
+    t.equal(fake.connections, 0)
+  })
+}
