@@ -31,6 +31,7 @@ import { withDeadline } from './layers/with-deadline.ts'
 import { withKnownErrors } from './layers/with-known-errors.ts'
 import type { FolderCache } from './listing/folder-cache.ts'
 import type { CheckedOptions } from './options.ts'
+import type { ConnectionNews, Leases } from './resolver/connection-leases.ts'
 import { ConnectionOpener } from './resolver/open-connection.ts'
 import type { ProviderCatalog } from './resolver/provider-catalog.ts'
 
@@ -45,6 +46,7 @@ export interface ConnectionParts {
   readonly clock: Clock
   readonly providers: ProviderCatalog
   readonly connections: ConnectionStore
+  readonly leases: Leases
   readonly cipher: CredentialCipher
   readonly cache: FolderCache
   readonly health: ConnectionHealth
@@ -52,6 +54,8 @@ export interface ConnectionParts {
 
 export interface WiredConnections {
   readonly open: (connection: SealedConnection) => Promise<StorageBackend>
+  /** Some process has changed a connection; `null`: nobody knows which. */
+  readonly hear: (news: ConnectionNews | null) => void
   readonly routes: Omit<ConnectionRouteDeps & AuthorizeRouteDeps & CallbackRouteDeps, 'authenticate' | 'publicUrl'>
   /** Ends with the last refresh and the last revocation in flight. */
   readonly close: () => Promise<void>
@@ -59,15 +63,19 @@ export interface WiredConnections {
 
 /** Puts together what makes, keeps, opens and ends connections. */
 export function wireConnections(parts: ConnectionParts): WiredConnections {
-  const { options, log, clock, providers, connections, cipher, cache, health } = parts
+  const { options, log, clock, providers, connections, leases, cipher, cache, health } = parts
   const { timeouts } = options
   const contextOf = (id: string) => ({ egress: providers.get(id).egress, timeouts })
   const clientOf = (id: string) => providers.oauthClient(id)
   const loadProvider = (id: string) => providers.get(id).load()
 
-  const invalidate = ({ id }: Connection): void => {
+  const forget = (id: string): void => {
     cache.invalidateConnection(id)
     opener.forget(id)
+  }
+  const invalidate = ({ userId, provider, id }: Connection): void => {
+    leases.drop({ userId, provider, id })
+    forget(id)
   }
   const onChange = (event: ConnectionEvent): void => {
     const tell = async (): Promise<void> => options.onConnectionChange?.(event)
@@ -144,6 +152,10 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
 
   return {
     open,
+    hear: (news) => {
+      if (news === null) leases.dropAll()
+      else if (leases.hear(news)) forget(news.id)
+    },
     routes: {
       listConnections: (userId) => connections.list(userId),
       loadProvider,

@@ -3,6 +3,7 @@ import type { OnConnectionChange } from './connections/connection-event.ts'
 import type { ManagedStoreOptions } from './domain/managed-store.ts'
 import type { Timeouts } from './domain/ports.ts'
 import type { KeyRingOptions } from './infra/crypto/key-ring.ts'
+import type { ListenClient } from './infra/db/connection-listener.ts'
 import type { PrismaLike } from './infra/db/prisma-client.ts'
 import type { MetricsRegistry } from './infra/metrics.ts'
 import { check, known, optionError, positive, record, text } from './option-checks.ts'
@@ -32,8 +33,11 @@ export interface LimitOptions {
 export interface CloudStorageOptions {
   /** A client that knows the models of `prisma/schema.prisma`; whoever made it closes it. */
   readonly prisma: PrismaLike
-  /** A connection of its own for LISTEN. Accepted, and not needed while each request reads its connection. */
-  readonly listen?: () => Promise<unknown>
+  /**
+   * Opens a connection of its own to PostgreSQL for LISTEN, as `pg` has it; the plugin ends it. With it a change is
+   * noticed at once, without it within `leaseMs`. Not through a pooler that shares sessions.
+   */
+  readonly listen?: () => Promise<ListenClient>
   /**
    * Who is asking: the user's id, never empty. `null`, `undefined`, `''` or a throw: 401; a throw with a `statusCode`
    * of 500 and more: 503. A throw's `headers['www-authenticate']` is sent along.
@@ -51,7 +55,10 @@ export interface CloudStorageOptions {
   /** What users may connect: providers of ours by id, or values of `defineProvider()`. */
   readonly providers?: Readonly<Record<string, ProviderOption>>
   readonly cache?: Partial<CacheOptions>
-  /** How long what was read of a connection is believed. Accepted; for now each request reads anew, as with 0. */
+  /**
+   * How long what was read of a connection is believed, in milliseconds from the start of the read: no answer is older
+   * knowledge than that. 0: each request reads. Default 2000.
+   */
   readonly leaseMs?: number
   readonly limits?: Partial<LimitOptions>
   /** Deadlines of remote calls, in milliseconds. Default: 5000, 10,000, 15,000, 30,000. */
@@ -70,6 +77,7 @@ export const CACHE_DEFAULTS: CacheOptions = {
   maxBytes: 64 * 1024 * 1024,
   maxInFlightPerUser: 32
 }
+const LEASE_DEFAULT_MS = 2000
 const LIMIT_DEFAULTS: LimitOptions = { refreshPerMinute: 30, connectionsPerUser: 20 }
 const TIMEOUT_DEFAULTS: Timeouts = { connectMs: 5000, headersMs: 10_000, idleMs: 15_000, totalMs: 30_000 }
 
@@ -96,6 +104,8 @@ const REGISTER_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
 /** The options, complete and checked. */
 export interface CheckedOptions {
   readonly prisma: PrismaLike
+  readonly listen: CloudStorageOptions['listen'] | undefined
+  readonly leaseMs: number
   readonly authenticate: CloudStorageOptions['authenticate']
   readonly encryption: KeyRingOptions
   readonly publicUrl: URL | undefined
@@ -136,6 +146,8 @@ export function checkOptions(options: CloudStorageOptions): CheckedOptions {
   const isOAuth = [...providers.values()].some(({ oauth }) => oauth !== undefined)
   return {
     prisma: options.prisma,
+    listen: options.listen,
+    leaseMs: options.leaseMs ?? LEASE_DEFAULT_MS,
     authenticate: options.authenticate,
     encryption: options.encryption,
     publicUrl: publicUrl(options.publicUrl, isOAuth && prefix !== false),

@@ -5,17 +5,20 @@ import type { ManagedStoreOptions } from './domain/managed-store.ts'
 import type { Timeouts } from './domain/ports.ts'
 import type { StorageBackend } from './domain/storage-backend.ts'
 import type { RoutesDeps } from './http/routes.ts'
+import { causesOf } from './http/log-failure.ts'
 import { withStatus } from './http/status.ts'
 import { systemClock } from './infra/clock.ts'
 import { countUnreadable } from './infra/crypto/counting-cipher.ts'
 import { createCredentialCipher } from './infra/crypto/envelope.ts'
 import { createKeyRing } from './infra/crypto/key-ring.ts'
 import { createTextSealer } from './infra/crypto/text-sealer.ts'
+import { ConnectionListener, type ConnectionMessage } from './infra/db/connection-listener.ts'
 import { createConnectionStore } from './infra/db/connection-store.ts'
 import { createMetrics, NO_METRICS } from './infra/metrics.ts'
 import { ConnectionHealth } from './layers/health.ts'
 import { resilient } from './layers/resilient.ts'
 import { withKnownErrors } from './layers/with-known-errors.ts'
+import { withLease } from './layers/with-lease.ts'
 import { Cursors } from './listing/cursor.ts'
 import { FolderCache, jsonSize } from './listing/folder-cache.ts'
 import { createListFolder } from './listing/list-folder.ts'
@@ -24,6 +27,7 @@ import { RenderedListing } from './listing/rendered-listing.ts'
 import type { CheckedOptions } from './options.ts'
 import { wireProviders } from './provider-wiring.ts'
 import { MANAGED_STORES } from './providers/registry.ts'
+import { Leases } from './resolver/connection-leases.ts'
 import { createDocumentResolver, type GetStorageBackendForDocument } from './resolver/storage-for-document.ts'
 
 export interface Wired {
@@ -47,8 +51,10 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
   const cache = new FolderCache({ ...options.cache, clock, sizeOf: sizeOfListing })
   const { catalog: providers, close: closeProviders } = wireProviders(options.providers, timeouts)
   const health = new ConnectionHealth(clock)
-  const parts = { options, log, clock, providers, connections, cipher, cache, health }
-  const { open, routes, close: closeConnections } = wireConnections(parts)
+  const leases = new Leases({ connections, leaseMs: options.leaseMs, clock })
+  const parts = { options, log, clock, providers, connections, leases, cipher, cache, health }
+  const { open, routes, hear, close: closeConnections } = wireConnections(parts)
+  const listener = listenTo(options.listen, hear, log)
 
   const refreshes = new RefreshLimit(options.limits.refreshPerMinute, clock)
   const resolve = createDocumentResolver({
@@ -57,7 +63,11 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
     ),
     providers,
     connections,
-    open
+    open: async (connection) => {
+      const backend = await open(connection)
+      const confirm = (withinMs: number): Promise<void> => leases.confirm(connection, withinMs)
+      return withKnownErrors(withLease(backend, { confirm, leaseMs: options.leaseMs }), withStatus)
+    }
   })
   let closing = false
 
@@ -75,7 +85,7 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
       ...routes,
       hasProvider: (id) => providers.has(id),
       listFolder: createListFolder({
-        connections,
+        leases,
         cache,
         open,
         cursors: new Cursors(createTextSealer(keyRing, 'listing-cursor'))
@@ -85,16 +95,32 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
       },
       loadProviders: () => Promise.all(providers.ids().map((id) => providers.get(id).load()))
     },
-    assertReady: () => connections.assertReady(),
+    assertReady: async () => {
+      await connections.assertReady()
+      listener?.start()
+    },
     stop: () => {
       closing = true
     },
     close: async () => {
+      await listener?.close()
       // What is under way still needs the sockets.
       await closeConnections()
       await closeProviders()
     }
   }
+}
+
+function listenTo(
+  listen: CheckedOptions['listen'],
+  onMessage: (message: ConnectionMessage | null) => void,
+  log: FastifyBaseLogger
+): ConnectionListener | undefined {
+  if (listen === undefined) return undefined
+  const onTrouble = (error: unknown): void => {
+    log.warn({ causes: causesOf(error) }, 'changes of connections are not heard of: they are noticed by the lease')
+  }
+  return new ConnectionListener({ listen, onMessage, onTrouble, random: Math.random })
 }
 
 function sizeOfListing(value: unknown): number {

@@ -68,7 +68,7 @@ t.test('a bad option makes ready() reject with its name', async (t) => {
     await app.close()
   }
   const app = Fastify()
-  await app.register(cloudStorage, { ...good, listen: async () => undefined, leaseMs: 0 })
+  await app.register(cloudStorage, { ...good, listen: () => Promise.reject(new Error('no')), leaseMs: 0 })
   await app.ready()
   await app.close()
 })

@@ -130,6 +130,27 @@ export interface ConnectionStore {
   assertReady(): Promise<void>
 }
 
+/**
+ * What this process believes of connections: what it has read of one that is ACTIVE, for a lease from the start of that
+ * read. Whoever is about to answer asks once more: a message that a connection has changed only shortens the wait.
+ */
+export interface ConnectionLeases {
+  /** What is believed at this moment; `undefined` where it must be read. */
+  believed(userId: string, id: string): Connection | undefined
+  /** Which connection of the user is believed to be meant where none is named; `undefined` where it must be read. */
+  believedChoice(userId: string, provider: string): Connection | undefined
+  /** What is believed, or else is read now, by one read for all who ask. @throws StorageError `DATABASE_UNAVAILABLE` */
+  find(userId: string, id: string): Promise<Connection | null>
+  /**
+   * The same where none is named.
+   *
+   * @throws StorageError `CONNECTION_MISSING`, `CONNECTION_AMBIGUOUS`, `DATABASE_UNAVAILABLE`
+   */
+  choose(userId: string, provider: string): Promise<Connection>
+  /** Reads the row with its credentials, now, and believes what it says. @throws StorageError `DATABASE_UNAVAILABLE` */
+  findSealed(userId: string, id: string): Promise<SealedConnection | null>
+}
+
 /** A row as far as its seal goes. */
 export type SealedRow = Pick<
   SealedConnection,

@@ -2,9 +2,9 @@ import { isStorageError, type StorageError } from '../domain/errors.ts'
 import type { Clock } from '../domain/ports.ts'
 import type { StorageBackend } from '../domain/storage-backend.ts'
 import { aroundEach, type BackendCall } from './around-each.ts'
-import { backoffMs } from './backoff.ts'
+import { backoffMs } from '../domain/backoff.ts'
 import type { Penalty } from './penalty.ts'
-import { sleep } from './sleep.ts'
+import { sleep } from '../domain/sleep.ts'
 
 /** What {@link withRetry} needs. */
 export interface RetryOptions {

@@ -1,9 +1,10 @@
 import { LRUCache } from 'lru-cache'
 import { StorageError } from '../domain/errors.ts'
+import { Moment } from '../domain/moment.ts'
 import type { Clock } from '../domain/ports.ts'
 import { deepFreeze } from './freeze.ts'
 import { type FolderKey, folderKeyText } from './folder-key.ts'
-import { Load, Moment } from './load.ts'
+import { Load } from './load.ts'
 import { type Slot, SlotIndex } from './slot-index.ts'
 
 export interface FolderCacheOptions {

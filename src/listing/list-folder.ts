@@ -1,6 +1,6 @@
-import { chooseConnection, type Connection, requireActive, type SealedConnection } from '../domain/connection.ts'
+import { type Connection, requireActive, type SealedConnection } from '../domain/connection.ts'
 import { StorageError } from '../domain/errors.ts'
-import type { ConnectionStore } from '../domain/ports.ts'
+import type { ConnectionLeases } from '../domain/ports.ts'
 import type { StorageBackend } from '../domain/storage-backend.ts'
 import { composeListing } from './compose-listing.ts'
 import type { Cursors, CursorScope } from './cursor.ts'
@@ -29,7 +29,7 @@ export interface ListFolderAnswer {
 }
 
 export interface ListFolderPorts {
-  readonly connections: ConnectionStore
+  readonly leases: ConnectionLeases
   readonly cache: FolderCache
   readonly cursors: Cursors
   readonly open: (connection: SealedConnection) => Promise<StorageBackend>
@@ -44,21 +44,22 @@ const ATTEMPTS = 3
 class ConnectionChanged extends Error {}
 
 /**
- * Lists a folder through the cache. What a connection may show is believed for one moment only: it is read before
- * the cache is asked and, where something was loaded, once more before the answer is given. A hit costs that one read.
+ * Lists a folder through the cache. What a connection may show is believed for a lease, and that is looked at before
+ * the cache is asked and, where something was loaded or waited for, once more right before the answer is given. A hit
+ * inside of a lease costs no query.
  */
-export function createListFolder({ connections, cache, cursors, open }: ListFolderPorts): ListFolder {
+export function createListFolder({ leases, cache, cursors, open }: ListFolderPorts): ListFolder {
   return async (request) => {
     const { userId, folderId, limit, kind, signal } = request
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      const connection = requireActive(await findConnection(connections, request))
+      const connection = requireActive(believedConnection(leases, request) ?? (await findConnection(leases, request)))
       const scope: CursorScope = { userId, connectionId: connection.id, folderId, limit, kind }
       const cursor = request.cursor === undefined ? undefined : cursors.open(request.cursor, scope)
       const key = listingKey(connection, scope, cursor)
       if (request.refresh && attempt === 0) cache.invalidateFolder(key)
 
       const load = async (loadSignal: AbortSignal): Promise<RenderedListing> => {
-        const sealed = await connections.findSealed(userId, connection.id)
+        const sealed = await leases.findSealed(userId, connection.id)
         if (sealed === null || !isUnchanged(sealed, connection)) throw new ConnectionChanged()
         const backend = await open(sealed)
         const page = await backend.listFolder(folderId, {
@@ -78,18 +79,26 @@ export function createListFolder({ connections, cache, cursors, open }: ListFold
         if (error instanceof ConnectionChanged) continue
         throw error
       }
+      // Looked at in this very turn of the event loop.
       if (status.outcome === 'hit') return { listing, status }
-      const now = await connections.find(userId, connection.id)
+      const now = leases.believed(userId, connection.id) ?? (await leases.find(userId, connection.id))
       if (now !== null && isUnchanged(now, connection)) return { listing, status }
     }
     throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed.')
   }
 }
 
-async function findConnection(connections: ConnectionStore, request: ListFolderRequest): Promise<Connection> {
+function believedConnection(leases: ConnectionLeases, request: ListFolderRequest): Connection | undefined {
   const { userId, provider, connectionId } = request
-  if (connectionId === undefined) return chooseConnection(await connections.list(userId, provider))
-  const connection = await connections.find(userId, connectionId)
+  if (connectionId === undefined) return leases.believedChoice(userId, provider)
+  const connection = leases.believed(userId, connectionId)
+  return connection?.provider === provider ? connection : undefined
+}
+
+async function findConnection(leases: ConnectionLeases, request: ListFolderRequest): Promise<Connection> {
+  const { userId, provider, connectionId } = request
+  if (connectionId === undefined) return await leases.choose(userId, provider)
+  const connection = await leases.find(userId, connectionId)
   if (connection?.provider !== provider) {
     throw new StorageError('CONNECTION_NOT_FOUND', 'There is no such connection.')
   }

@@ -1,23 +1,7 @@
-import type { Clock } from '../domain/ports.ts'
+import type { Moment } from '../domain/moment.ts'
 import { SharedWork } from '../domain/shared-work.ts'
 import type { FolderKey } from './folder-key.ts'
 import type { Slot } from './slot-index.ts'
-
-/** One moment on both clocks. */
-export class Moment {
-  readonly #now: number
-  readonly #date: number
-
-  constructor(clock: Clock) {
-    this.#now = clock.now()
-    this.#date = clock.date()
-  }
-
-  /** How long ago it was in milliseconds, by the clock that says more: a machine that slept does not serve old data. */
-  ageMs(clock: Clock): number {
-    return Math.max(clock.now() - this.#now, clock.date() - this.#date, 0)
-  }
-}
 
 /** One fetch in flight, shared by its callers. */
 export class Load<T = unknown> implements Slot {

@@ -6,6 +6,7 @@ import { Cursors } from '../../src/listing/cursor.ts'
 import { FolderCache } from '../../src/listing/folder-cache.ts'
 import { createListFolder, type ListFolderRequest } from '../../src/listing/list-folder.ts'
 import { RefreshLimit } from '../../src/listing/refresh-limit.ts'
+import { Leases } from '../../src/resolver/connection-leases.ts'
 import { ManualClock } from '../support/clock.ts'
 import { Deferred, settled } from '../support/deferred.ts'
 import { MemoryConnections } from '../support/memory-connections.ts'
@@ -20,9 +21,10 @@ const openSealer: TextSealer = {
   }
 }
 
-function make() {
+function make(leaseMs = 0) {
   const clock = new ManualClock()
   const connections = new MemoryConnections()
+  const leases = new Leases({ connections, leaseMs, clock })
   const backend = new ScriptedBackend()
   const cache = new FolderCache({
     max: 100,
@@ -33,7 +35,7 @@ function make() {
     sizeOf: () => 1
   })
   const listFolder = createListFolder({
-    connections,
+    leases,
     cache,
     cursors: new Cursors(openSealer),
     open: () => Promise.resolve(backend)
@@ -53,10 +55,70 @@ function make() {
     })
     return { body: JSON.parse(listing.bytes.toString()) as Listing, etag: listing.etag, status }
   }
-  return { clock, connections, backend, cache, list }
+  return { clock, connections, leases, backend, cache, list }
 }
 
-t.test('a hit costs one read of the connection and no call upstream', async (t) => {
+t.test('inside of a lease a hit costs no read, and a load one', async (t) => {
+  const { clock, connections, backend, list } = make(2_000)
+  const { id } = connections.add()
+  for (const connectionId of [id, undefined]) {
+    connections.reads = []
+    await list({ connectionId, folderId: `f${String(connectionId)}` })
+    t.same(connections.reads, connectionId === undefined ? ['list', 'findSealed'] : ['find', 'findSealed'])
+    connections.reads = []
+    t.equal((await list({ connectionId, folderId: `f${String(connectionId)}` })).status.outcome, 'hit')
+    await list({ connectionId, folderId: `g${String(connectionId)}` })
+    t.same(connections.reads, ['findSealed'])
+    clock.tick(2_000)
+  }
+  t.equal(backend.listed.length, 4)
+})
+
+t.test('a lease that ends while a folder is loaded is renewed before the answer is given', async (t) => {
+  const { clock, connections, backend, list } = make(2_000)
+  const { id } = connections.add()
+  backend.list = async () => {
+    clock.tick(2_000)
+    return page([entry('secret')])
+  }
+  await list({ connectionId: id })
+  t.same(connections.reads, ['find', 'findSealed', 'find'])
+  backend.list = async () => {
+    clock.tick(2_000)
+    connections.change(id, { status: 'DISABLED' })
+    return page([entry('secret')])
+  }
+  await t.rejects(list({ connectionId: id, refresh: true }), { code: 'CONNECTION_INACTIVE' })
+})
+
+t.test('a change that is heard of while a folder is loaded is looked at before the answer is given', async (t) => {
+  const { connections, leases, backend, list } = make(2_000)
+  const row = connections.add()
+  backend.list = async () => {
+    connections.change(row.id, { status: 'DISABLED' })
+    leases.hear({ ...row, version: 2, isGone: false })
+    return page([entry('secret')])
+  }
+  await t.rejects(list({ connectionId: row.id }), { code: 'CONNECTION_INACTIVE' })
+})
+
+t.test('a connection that was changed elsewhere is served no longer than a lease', async (t) => {
+  const { clock, connections, backend, list } = make(2_000)
+  const { id } = connections.add()
+  backend.list = async () => page([entry('old')])
+  await list({ connectionId: id })
+  connections.change(id, { accountId: 'another' })
+  backend.list = async () => page([entry('new')])
+  clock.tick(1_999)
+  t.equal((await list({ connectionId: id })).body.entries[0]?.name, 'old')
+  clock.tick(1)
+  t.equal((await list({ connectionId: id })).body.entries[0]?.name, 'new')
+  connections.rows.delete(id)
+  clock.tick(2_000)
+  await t.rejects(list({ connectionId: id }), { code: 'CONNECTION_NOT_FOUND' })
+})
+
+t.test('without a lease a hit costs one read of the connection and no call upstream', async (t) => {
   const { connections, backend, list } = make()
   const { id } = connections.add()
   backend.list = async () => page([entry('b'), entry('a')])

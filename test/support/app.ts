@@ -107,6 +107,8 @@ export async function testApp(
     prisma: db.prisma,
     authenticate: (request) => request.headers['x-user'] as string | undefined,
     encryption,
+    // Tests change rows behind the app's back, as another process would.
+    leaseMs: 0,
     ...options,
     providers: { scripted: scripted.provider, ...options.providers }
   })

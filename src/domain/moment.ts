@@ -1,0 +1,18 @@
+import type { Clock } from './ports.ts'
+
+/** One moment on both clocks. */
+export class Moment {
+  readonly #now: number
+  readonly #date: number
+
+  /** @param agoMs how long before now, in milliseconds */
+  constructor(clock: Clock, agoMs = 0) {
+    this.#now = clock.now() - agoMs
+    this.#date = clock.date() - agoMs
+  }
+
+  /** How long ago it was in milliseconds, by the clock that says more: a machine that slept does not serve old data. */
+  ageMs(clock: Clock): number {
+    return Math.max(clock.now() - this.#now, clock.date() - this.#date, 0)
+  }
+}

@@ -1,0 +1,209 @@
+import { LRUCache } from 'lru-cache'
+import { chooseConnection, type Connection, type SealedConnection } from '../domain/connection.ts'
+import { StorageError } from '../domain/errors.ts'
+import type { Moment } from '../domain/moment.ts'
+import type { Clock, ConnectionLeases, ConnectionStore } from '../domain/ports.ts'
+import { LeaseReads, type Scope } from './lease-reads.ts'
+
+/** What came of a read that renewed a lease, or was to. */
+export type LeaseOutcome = 'ok' | 'missing' | 'failed'
+
+export interface LeaseOptions {
+  readonly connections: Pick<ConnectionStore, 'find' | 'findSealed' | 'list'>
+  /** How long what was read is believed, in milliseconds from the start of the read. 0: not at all. */
+  readonly leaseMs: number
+  readonly clock: Clock
+  /** So many connections are believed in, and so many choices. Default 10,000. */
+  readonly max?: number
+  readonly onRenewed?: (outcome: LeaseOutcome) => void
+}
+
+/** A connection has changed, or is gone, as some process says. */
+export interface ConnectionNews {
+  readonly id: string
+  readonly userId: string
+  readonly provider: string
+  readonly version: number
+  readonly isGone: boolean
+}
+
+interface Believed {
+  readonly connection: Connection
+  readonly readAt: Moment
+}
+
+interface Choice {
+  readonly id: string
+  readonly readAt: Moment
+}
+
+const MAX_LEASES = 10_000
+/** A read that took longer than this, and than a lease, says what was and not what is. */
+const MAX_READ_MS = 1_000
+/** A slow read has often waited for a connection to the database: the next one finds it open. */
+const ATTEMPTS = 2
+
+/**
+ * What this process may still believe about connections. Of those that are not ACTIVE nothing is believed: their users
+ * are about to mend them, perhaps through another process.
+ */
+export class Leases implements ConnectionLeases {
+  readonly #options: LeaseOptions
+  readonly #rows: LRUCache<string, Believed>
+  readonly #choices: LRUCache<string, Choice>
+  readonly #reads: LeaseReads
+
+  constructor(options: LeaseOptions) {
+    const { max = MAX_LEASES, leaseMs, clock } = options
+    this.#options = options
+    this.#rows = new LRUCache({ max })
+    this.#choices = new LRUCache({ max })
+    this.#reads = new LeaseReads(clock, leaseMs)
+  }
+
+  believed(userId: string, id: string): Connection | undefined {
+    const row = this.#rows.get(id)
+    return row?.connection.userId === userId && this.#holds(row) ? row.connection : undefined
+  }
+
+  believedChoice(userId: string, provider: string): Connection | undefined {
+    const choice = this.#choices.get(choiceKey(userId, provider))
+    if (choice === undefined || !this.#holds(choice)) return undefined
+    const connection = this.believed(userId, choice.id)
+    return connection?.provider === provider ? connection : undefined
+  }
+
+  async find(userId: string, id: string): Promise<Connection | null> {
+    return this.believed(userId, id) ?? (await this.#read(userId, id))
+  }
+
+  async choose(userId: string, provider: string): Promise<Connection> {
+    return (
+      this.believedChoice(userId, provider) ??
+      (await this.#ask({ userId, provider }, async (readAt, holds) => {
+        const chosen = chooseConnection(await this.#options.connections.list(userId, provider))
+        if (holds() && this.#note(chosen, readAt)) {
+          this.#choices.set(choiceKey(userId, provider), { id: chosen.id, readAt })
+        }
+        return chosen
+      }))
+    )
+  }
+
+  async findSealed(userId: string, id: string): Promise<SealedConnection | null> {
+    return await this.#reads.alone({ userId, id }, async (readAt, holds) => {
+      const row = await this.#counted(this.#options.connections.findSealed(userId, id))
+      if (!holds()) return row
+      if (row === null) {
+        this.#forget(userId, id)
+        return null
+      }
+      // What is kept for long has no credentials, sealed or not.
+      const { sealedCredentials, ...connection } = row
+      this.#note(connection, readAt)
+      return row
+    })
+  }
+
+  /**
+   * Whether a connection still is ACTIVE and leads to the same account, as far as is known of the last `withinMs`. One
+   * that was renewed meanwhile is.
+   *
+   * @throws StorageError `CONNECTION_INACTIVE` where it is not; `DATABASE_UNAVAILABLE`
+   */
+  async confirm(connection: Pick<Connection, 'userId' | 'id' | 'accountId'>, withinMs: number): Promise<void> {
+    const { userId, id, accountId } = connection
+    const row = this.#rows.get(id)
+    const isFresh = row?.connection.userId === userId && this.#age(row) < withinMs
+    const now = isFresh ? row.connection : await this.#read(userId, id)
+    if (now?.accountId === accountId && now.status === 'ACTIVE') return
+    throw new StorageError('CONNECTION_INACTIVE', 'This connection was changed or removed meanwhile.')
+  }
+
+  /** From now on nothing is believed that was read of it before, reads in flight included. */
+  drop(scope: Scope): void {
+    this.#reads.retire(scope)
+    const { userId, provider, id } = scope
+    if (id !== undefined) this.#rows.delete(id)
+    if (provider !== undefined) this.#choices.delete(choiceKey(userId, provider))
+  }
+
+  /** The same of everything. */
+  dropAll(): void {
+    this.#reads.retireAll()
+    this.#rows.clear()
+    this.#choices.clear()
+  }
+
+  /** Somebody says that a connection has changed. Tells whether that was news. */
+  hear(news: ConnectionNews): boolean {
+    const known = this.#rows.peek(news.id)?.connection
+    if (!news.isGone && known !== undefined && known.version >= news.version) return false
+    this.drop(news)
+    return true
+  }
+
+  #read(userId: string, id: string): Promise<Connection | null> {
+    return this.#ask({ userId, id }, async (readAt, holds) => {
+      const connection = await this.#options.connections.find(userId, id)
+      if (!holds()) return connection
+      if (connection === null) this.#forget(userId, id)
+      else this.#note(connection, readAt)
+      return connection
+    })
+  }
+
+  async #ask<T>(scope: Scope, read: (readAt: Moment, holds: () => boolean) => Promise<T>): Promise<T> {
+    const { leaseMs } = this.#options
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      const { answer, startedAt } = this.#reads.join(scope, (readAt, holds) => this.#counted(read(readAt, holds)))
+      const value = await answer
+      // Without a lease each has asked for itself, and the store's own deadline is what a read may take.
+      if (leaseMs === 0 || startedAt.ageMs(this.#options.clock) <= Math.max(leaseMs, MAX_READ_MS)) return value
+    }
+    throw new StorageError('DATABASE_UNAVAILABLE', 'The database answers too late.')
+  }
+
+  async #counted<T>(read: Promise<T>): Promise<T> {
+    const { onRenewed = () => {} } = this.#options
+    try {
+      const value = await read
+      onRenewed(value === null ? 'missing' : 'ok')
+      return value
+    } catch (error) {
+      onRenewed(error instanceof StorageError && error.code !== 'DATABASE_UNAVAILABLE' ? 'missing' : 'failed')
+      throw error
+    }
+  }
+
+  /** Whether it is believed from now on. An earlier read that ends later than another one tells nothing new. */
+  #note(connection: Connection, readAt: Moment): boolean {
+    if (this.#options.leaseMs === 0) return false
+    if (connection.status !== 'ACTIVE') {
+      this.#rows.delete(connection.id)
+      return false
+    }
+    const known = this.#rows.peek(connection.id)
+    if (known === undefined || this.#age(known) > readAt.ageMs(this.#options.clock)) {
+      this.#rows.set(connection.id, { connection, readAt })
+    }
+    return true
+  }
+
+  /** The user has no such connection; somebody else may have one of this id. */
+  #forget(userId: string, id: string): void {
+    if (this.#rows.peek(id)?.connection.userId === userId) this.#rows.delete(id)
+  }
+
+  #holds(held: Believed | Choice): boolean {
+    return this.#age(held) < this.#options.leaseMs
+  }
+
+  #age({ readAt }: Believed | Choice): number {
+    return readAt.ageMs(this.#options.clock)
+  }
+}
+
+function choiceKey(userId: string, provider: string): string {
+  return JSON.stringify([userId, provider])
+}

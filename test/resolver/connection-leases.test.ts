@@ -1,0 +1,304 @@
+import t from 'tap'
+import type { Connection } from '../../src/domain/connection.ts'
+import { StorageError } from '../../src/domain/errors.ts'
+import { type LeaseOutcome, Leases } from '../../src/resolver/connection-leases.ts'
+import { ManualClock } from '../support/clock.ts'
+import { Deferred, settled } from '../support/deferred.ts'
+import { connectionRow, MemoryConnections } from '../support/memory-connections.ts'
+
+const LEASE_MS = 2_000
+
+function make({ leaseMs = LEASE_MS, max }: { leaseMs?: number; max?: number } = {}) {
+  const clock = new ManualClock()
+  const connections = new MemoryConnections()
+  const outcomes: LeaseOutcome[] = []
+  const leases = new Leases({
+    connections,
+    leaseMs,
+    clock,
+    onRenewed: (outcome) => outcomes.push(outcome),
+    ...(max !== undefined && { max })
+  })
+  return { clock, connections, leases, outcomes }
+}
+
+/** Leases on a table that answers when the test says so. */
+function makeSlow(leaseMs = LEASE_MS) {
+  const clock = new ManualClock()
+  const finds: Deferred<Connection | null>[] = []
+  const find = () => {
+    const answer = new Deferred<Connection | null>()
+    finds.push(answer)
+    return answer.promise
+  }
+  const never = () => Promise.reject(new Error('not asked for'))
+  const leases = new Leases({ connections: { find, findSealed: never, list: never }, leaseMs, clock })
+  const row = connectionRow()
+  return { clock, leases, finds, row, find: () => leases.find('ann', row.id) }
+}
+
+t.test('what was read is believed for a lease, and then read again', async (t) => {
+  const { clock, connections, leases, outcomes } = make()
+  const { id } = connections.add()
+  t.equal(leases.believed('ann', id), undefined)
+  t.match(await leases.find('ann', id), { id })
+  clock.tick(LEASE_MS - 1)
+  t.match(leases.believed('ann', id), { id })
+  await leases.find('ann', id)
+  t.equal(connections.reads.length, 1)
+  clock.tick(1)
+  t.equal(leases.believed('ann', id), undefined)
+  await leases.find('ann', id)
+  t.equal(connections.reads.length, 2)
+  t.same(outcomes, ['ok', 'ok'])
+})
+
+t.test('a lease counts from the start of its read', async (t) => {
+  const { clock, leases, finds, row, find } = makeSlow()
+  const answer = find()
+  clock.tick(900)
+  finds[0]?.resolve(row)
+  await answer
+  clock.tick(LEASE_MS - 901)
+  t.ok(leases.believed('ann', row.id))
+  clock.tick(1)
+  t.notOk(leases.believed('ann', row.id))
+})
+
+t.test('a machine that slept believes nothing from before', async (t) => {
+  const { clock, connections, leases } = make()
+  const { id } = connections.add()
+  await leases.find('ann', id)
+  clock.sleep(LEASE_MS)
+  t.notOk(leases.believed('ann', id))
+})
+
+t.test('a wall clock that is set back makes no lease longer', async (t) => {
+  const { clock, connections, leases } = make()
+  const { id } = connections.add()
+  await leases.find('ann', id)
+  clock.setBack(3_600_000)
+  clock.tick(LEASE_MS)
+  t.notOk(leases.believed('ann', id))
+})
+
+t.test('who asks at once is served by one read, but not by one that is older than a lease', async (t) => {
+  const { clock, finds, row, find } = makeSlow()
+  const answers = [find(), find(), find()]
+  t.equal(finds.length, 1)
+  clock.tick(LEASE_MS)
+  const late = find()
+  t.equal(finds.length, 2)
+  finds[1]?.resolve(row)
+  t.equal(await late, row)
+  finds[0]?.resolve(row)
+  t.equal(finds.length, 2)
+  for (const answer of answers) t.equal(await answer, row, 'what comes too late is asked for again')
+})
+
+t.test('a read that takes too long says nothing, and is made once more', async (t) => {
+  const { clock, finds, find } = makeSlow()
+  const answer = find()
+  clock.tick(LEASE_MS + 1)
+  finds[0]?.resolve(null)
+  await settled()
+  t.equal(finds.length, 2)
+  clock.tick(LEASE_MS + 1)
+  finds[1]?.resolve(null)
+  await t.rejects(answer, { code: 'DATABASE_UNAVAILABLE' })
+})
+
+t.test('without a lease each asks for itself, and nothing is believed', async (t) => {
+  const { clock, leases, finds, row, find } = makeSlow(0)
+  const answers = [find(), find()]
+  t.equal(finds.length, 2)
+  clock.tick(1_000)
+  for (const read of finds) read.resolve(row)
+  t.same(await Promise.all(answers), [row, row])
+  t.notOk(leases.believed('ann', row.id))
+  const slow = find()
+  clock.tick(4_000)
+  finds[2]?.resolve(row)
+  t.equal(await slow, row)
+})
+
+t.test('a short lease leaves a read its time', async (t) => {
+  const { clock, leases, finds, row, find } = makeSlow(5)
+  const answer = find()
+  clock.tick(1_000)
+  finds[0]?.resolve(row)
+  t.equal(await answer, row)
+  t.notOk(leases.believed('ann', row.id))
+})
+
+t.test('a change overtakes a read in flight: it is not believed, and nobody joins it', async (t) => {
+  for (const change of ['drop', 'dropAll', 'hear'] as const) {
+    const { leases, finds, row, find } = makeSlow()
+    const before = find()
+    if (change === 'drop') leases.drop(row)
+    else if (change === 'dropAll') leases.dropAll()
+    else leases.hear({ ...row, version: 2, isGone: false })
+    const after = find()
+    t.equal(finds.length, 2)
+    finds[0]?.resolve(row)
+    t.equal(await before, row, 'who came before it has an answer all the same')
+    t.notOk(leases.believed('ann', row.id))
+    const changed = { ...row, version: 2 }
+    finds[1]?.resolve(changed)
+    t.equal(await after, changed)
+    t.equal(leases.believed('ann', row.id), changed)
+  }
+})
+
+t.test('a change of another connection leaves a read alone', async (t) => {
+  const { leases, finds, row, find } = makeSlow()
+  const answer = find()
+  leases.drop({ userId: 'ann', id: 'another', provider: row.provider })
+  leases.drop({ userId: 'bob', id: row.id, provider: row.provider })
+  void find()
+  t.equal(finds.length, 1)
+  finds[0]?.resolve(row)
+  await answer
+  t.equal(leases.believed('ann', row.id), row)
+})
+
+t.test('a read that began earlier and ends later changes nothing', async (t) => {
+  const { clock, leases, finds, row, find } = makeSlow()
+  const older = find()
+  clock.tick(LEASE_MS)
+  const newer = find()
+  const changed = { ...row, version: 2 }
+  finds[1]?.resolve(changed)
+  await newer
+  finds[0]?.resolve(row)
+  await older
+  t.equal(leases.believed('ann', row.id), changed)
+})
+
+t.test('of a connection that is not active nothing is believed', async (t) => {
+  for (const status of ['DISABLED', 'ERROR', 'REQUIRES_REAUTH'] as const) {
+    const { connections, leases } = make()
+    const { id } = connections.add()
+    await leases.find('ann', id)
+    connections.change(id, { status })
+    t.match(await leases.findSealed('ann', id), { status })
+    t.notOk(leases.believed('ann', id), 'not even what was believed before')
+    t.match(await leases.find('ann', id), { status })
+    t.notOk(leases.believed('ann', id))
+  }
+})
+
+t.test('another user is told nothing, and takes nothing away', async (t) => {
+  const { connections, leases } = make()
+  const { id } = connections.add()
+  await leases.find('ann', id)
+  t.notOk(leases.believed('bob', id))
+  t.equal(await leases.find('bob', id), null)
+  t.equal(await leases.findSealed('bob', id), null)
+  await t.rejects(leases.confirm({ userId: 'bob', id, accountId: 'account' }, LEASE_MS), {
+    code: 'CONNECTION_INACTIVE'
+  })
+  t.ok(leases.believed('ann', id))
+})
+
+t.test('which connection is meant is believed as long', async (t) => {
+  const { clock, connections, leases } = make()
+  await t.rejects(leases.choose('ann', 'scripted'), { code: 'CONNECTION_MISSING' })
+  const first = connections.add()
+  t.equal((await leases.choose('ann', 'scripted')).id, first.id, 'what was missing is asked for again')
+  const second = connections.add({ isDefault: true })
+  t.equal((await leases.choose('ann', 'scripted')).id, first.id)
+  t.equal(leases.believedChoice('ann', 'scripted')?.id, first.id)
+  t.equal(leases.believedChoice('ann', 'other'), undefined)
+  t.equal(leases.believedChoice('bob', 'scripted'), undefined)
+  clock.tick(LEASE_MS)
+  t.equal((await leases.choose('ann', 'scripted')).id, second.id)
+  t.same(connections.reads, ['list', 'list', 'list'])
+  leases.drop({ userId: 'ann', id: first.id, provider: 'scripted' })
+  t.equal(leases.believedChoice('ann', 'scripted'), undefined, 'a change of any of them may be one of the choice')
+  connections.rows.set(second.id, { ...second, isDefault: false })
+  await t.rejects(leases.choose('ann', 'scripted'), { code: 'CONNECTION_AMBIGUOUS' })
+  await t.rejects(leases.choose('ann', 'scripted'), { code: 'CONNECTION_AMBIGUOUS' })
+})
+
+t.test('a choice that is being read when a change is heard of is not believed', async (t) => {
+  const clock = new ManualClock()
+  const answer = new Deferred<Connection[]>()
+  const never = () => Promise.reject(new Error('not asked for'))
+  const connections = { find: never, findSealed: never, list: () => answer.promise }
+  const leases = new Leases({ connections, leaseMs: LEASE_MS, clock })
+  const row = connectionRow()
+  const chosen = leases.choose('ann', row.provider)
+  leases.hear({ id: 'another', userId: 'ann', provider: row.provider, version: 1, isGone: true })
+  answer.resolve([row])
+  t.equal(await chosen, row)
+  t.equal(leases.believedChoice('ann', row.provider), undefined)
+})
+
+t.test('a row that is read with its credentials is believed, without them', async (t) => {
+  const { connections, leases } = make()
+  const { id } = connections.add()
+  t.match(await leases.findSealed('ann', id), { sealedCredentials: 'sealed' })
+  t.match(leases.believed('ann', id), { id, version: 1 })
+  t.notHas(leases.believed('ann', id), { sealedCredentials: 'sealed' })
+  connections.rows.delete(id)
+  t.equal(await leases.findSealed('ann', id), null)
+  t.notOk(leases.believed('ann', id), 'what is known to be gone is not believed any more')
+})
+
+t.test('what is known already is no news', async (t) => {
+  const { connections, leases } = make()
+  const row = connections.add({ version: 5 })
+  await leases.find('ann', row.id)
+  t.notOk(leases.hear({ ...row, version: 4, isGone: false }))
+  t.notOk(leases.hear({ ...row, version: 5, isGone: false }))
+  t.ok(leases.believed('ann', row.id))
+  t.ok(leases.hear({ ...row, version: 6, isGone: false }))
+  t.notOk(leases.believed('ann', row.id))
+  await leases.find('ann', row.id)
+  t.ok(leases.hear({ ...row, version: 5, isGone: true }))
+  t.notOk(leases.believed('ann', row.id))
+})
+
+t.test('so many connections are believed in and no more', async (t) => {
+  const { connections, leases } = make({ max: 2 })
+  const rows = [connections.add(), connections.add(), connections.add()]
+  for (const { id } of rows) await leases.find('ann', id)
+  t.same(
+    rows.map(({ id }) => leases.believed('ann', id) !== undefined),
+    [false, true, true]
+  )
+})
+
+t.test('a connection is confirmed by what is known of so long, or else by a read', async (t) => {
+  const { clock, connections, leases } = make()
+  const row = connections.add()
+  await leases.find('ann', row.id)
+  clock.tick(500)
+  await leases.confirm(row, 501)
+  t.equal(connections.reads.length, 1)
+  await leases.confirm(row, 500)
+  t.equal(connections.reads.length, 2)
+  connections.change(row.id, { connectedAt: new Date(1) })
+  leases.dropAll()
+  await leases.confirm(row, 500)
+  connections.change(row.id, { accountId: 'another' })
+  clock.tick(500)
+  await t.rejects(leases.confirm(row, 500), { code: 'CONNECTION_INACTIVE' })
+  connections.change(row.id, { accountId: row.accountId, status: 'DISABLED' })
+  leases.dropAll()
+  await t.rejects(leases.confirm(row, 500), { code: 'CONNECTION_INACTIVE' })
+  connections.rows.delete(row.id)
+  await t.rejects(leases.confirm(row, 500), { code: 'CONNECTION_INACTIVE' })
+})
+
+t.test('a database that is gone is told, and a lease that holds is not asked for', async (t) => {
+  const { clock, connections, leases, outcomes } = make()
+  const { id } = connections.add()
+  await leases.find('ann', id)
+  connections.find = () => Promise.reject(new StorageError('DATABASE_UNAVAILABLE', 'gone'))
+  t.match(await leases.find('ann', id), { id })
+  clock.tick(LEASE_MS)
+  await t.rejects(leases.find('ann', id), { code: 'DATABASE_UNAVAILABLE' })
+  t.equal(outcomes.at(-1), 'failed')
+})
