@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 
-/** `REQUIRE_SERVICES=postgres,s3`: what CI has installed, and must therefore not skip. */
+/** `REQUIRE_SERVICES=postgres,redis,s3`: what CI has installed, and must therefore not skip. */
 const REQUIRED = new Set((process.env['REQUIRE_SERVICES'] ?? '').split(',').map((name) => name.trim()))
 
 /**
