@@ -70,7 +70,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
   const loadProvider = (id: string) => providers.get(id).load()
 
   const forget = (id: string): void => {
-    cache.invalidateConnection(id)
+    cache.dropConnection(id)
     opener.forget(id)
   }
   const invalidate = ({ userId, provider, id }: Connection): void => {

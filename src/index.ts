@@ -1,5 +1,6 @@
 import { systemClock } from './infra/clock.ts'
-import { FolderCache, type FolderCacheOptions } from './listing/folder-cache.ts'
+import { FolderCache } from './listing/folder-cache.ts'
+import type { FolderCacheOptions } from './listing/folder-cache-options.ts'
 import { CACHE_DEFAULTS } from './options.ts'
 import cloudStorage from './plugin.ts'
 
@@ -45,14 +46,10 @@ export type {
 } from './domain/provider.ts'
 export type * from './domain/storage-backend.ts'
 export type { StorageBackendHookOptions } from './http/document-hook.ts'
-export type {
-  FolderCache,
-  FolderCacheOptions,
-  FolderCacheStats,
-  FolderCacheStatus,
-  GetOrFetchOptions
-} from './listing/folder-cache.ts'
+export type { FolderCache } from './listing/folder-cache.ts'
+export type * from './listing/folder-cache-options.ts'
 export type { FolderKey } from './listing/folder-key.ts'
 export type { MetricsRegistry } from './infra/metrics.ts'
-export type { CacheOptions, CloudStorageOptions, LimitOptions } from './options.ts'
+export type { CacheOptions, CloudStorageOptions, LimitOptions, SharedCacheOptions } from './options.ts'
+export type { RedisClient } from './infra/redis/redis-client.ts'
 export type { OAuthProviderOptions, OwnProviderOptions, ProviderOption, ProviderOptions } from './provider-options.ts'

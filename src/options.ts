@@ -6,6 +6,7 @@ import type { KeyRingOptions } from './infra/crypto/key-ring.ts'
 import type { ListenClient } from './infra/db/connection-listener.ts'
 import type { PrismaLike } from './infra/db/prisma-client.ts'
 import type { MetricsRegistry } from './infra/metrics.ts'
+import { REDIS_METHODS, type RedisClient } from './infra/redis/redis-client.ts'
 import { check, known, optionError, positive, record, text } from './option-checks.ts'
 import { type EnabledProviderOptions, enabledProviders, type ProviderOption } from './provider-options.ts'
 import { readSettings } from './providers/s3/settings.ts'
@@ -20,6 +21,12 @@ export interface CacheOptions {
   readonly maxBytes: number
   /** Loads that one user may have in flight. Default 32. */
   readonly maxInFlightPerUser: number
+}
+
+/** Pages that all processes keep together. */
+export interface SharedCacheOptions {
+  /** A client of Redis or Valkey, as `ioredis` has it. The host connects it, hears its errors and ends it. */
+  readonly redis: RedisClient
 }
 
 export interface LimitOptions {
@@ -54,7 +61,7 @@ export interface CloudStorageOptions {
   readonly managed?: Readonly<Record<string, ManagedStoreOptions>>
   /** What users may connect: providers of ours by id, or values of `defineProvider()`. */
   readonly providers?: Readonly<Record<string, ProviderOption>>
-  readonly cache?: Partial<CacheOptions>
+  readonly cache?: Partial<CacheOptions> & { readonly shared?: SharedCacheOptions }
   /**
    * How long what was read of a connection is believed, in milliseconds from the start of the read: no answer is older
    * knowledge than that. 0: each request reads. Default 2000.
@@ -112,6 +119,7 @@ export interface CheckedOptions {
   readonly managed: ReadonlyMap<string, ManagedStoreOptions>
   readonly providers: ReadonlyMap<string, EnabledProviderOptions>
   readonly cache: CacheOptions
+  readonly redis: RedisClient | undefined
   readonly limits: LimitOptions
   readonly timeouts: Timeouts
   readonly onConnectionChange: OnConnectionChange | undefined
@@ -153,7 +161,7 @@ export function checkOptions(options: CloudStorageOptions): CheckedOptions {
     publicUrl: publicUrl(options.publicUrl, isOAuth && prefix !== false),
     managed,
     providers,
-    cache: numbers('cache', options.cache, CACHE_DEFAULTS),
+    ...cacheOptions(options.cache),
     limits: numbers('limits', options.limits, LIMIT_DEFAULTS),
     timeouts: numbers('timeouts', options.timeouts, TIMEOUT_DEFAULTS),
     onConnectionChange: options.onConnectionChange,
@@ -167,6 +175,18 @@ function numbers<T extends object>(name: string, given: Partial<T> | undefined, 
   known(name, values, Object.keys(defaults))
   for (const [key, value] of Object.entries(values)) positive(`${name}.${key}`, value)
   return { ...defaults, ...values }
+}
+
+function cacheOptions(given: CloudStorageOptions['cache']): Pick<CheckedOptions, 'cache' | 'redis'> {
+  const { shared, ...own } = record('cache', given ?? {})
+  const cache = numbers('cache', own, CACHE_DEFAULTS)
+  if (shared === undefined) return { cache, redis: undefined }
+  known('cache.shared', record('cache.shared', shared), ['redis'])
+  const redis = record('cache.shared.redis', (shared as SharedCacheOptions).redis)
+  for (const name of REDIS_METHODS) {
+    check(typeof redis[name] === 'function', 'cache.shared.redis', `must have ${name}, as a client of ioredis`)
+  }
+  return { cache, redis: redis as unknown as RedisClient }
 }
 
 function managedStores(given: CloudStorageOptions['managed']): Map<string, ManagedStoreOptions> {

@@ -3,6 +3,7 @@ import { wireConnections } from './connection-wiring.ts'
 import { isStorageError, StorageError } from './domain/errors.ts'
 import type { ManagedStoreOptions } from './domain/managed-store.ts'
 import type { Timeouts } from './domain/ports.ts'
+import type { InvalidatedScope, SharedTier } from './domain/shared-tier.ts'
 import type { StorageBackend } from './domain/storage-backend.ts'
 import type { RoutesDeps } from './http/routes.ts'
 import { causesOf } from './http/log-failure.ts'
@@ -10,11 +11,13 @@ import { withStatus } from './http/status.ts'
 import { systemClock } from './infra/clock.ts'
 import { countUnreadable } from './infra/crypto/counting-cipher.ts'
 import { createCredentialCipher } from './infra/crypto/envelope.ts'
-import { createKeyRing } from './infra/crypto/key-ring.ts'
+import { createBytesSealer } from './infra/crypto/bytes-sealer.ts'
+import { createKeyRing, type KeyRing } from './infra/crypto/key-ring.ts'
 import { createTextSealer } from './infra/crypto/text-sealer.ts'
 import { ConnectionListener, type ConnectionMessage } from './infra/db/connection-listener.ts'
 import { createConnectionStore } from './infra/db/connection-store.ts'
 import { createMetrics, NO_METRICS } from './infra/metrics.ts'
+import type { RedisClient } from './infra/redis/redis-client.ts'
 import { ConnectionHealth } from './layers/health.ts'
 import { resilient } from './layers/resilient.ts'
 import { withKnownErrors } from './layers/with-known-errors.ts'
@@ -48,7 +51,9 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
   const metrics = registry === undefined ? NO_METRICS : await createMetrics(registry)
   const cipher = countUnreadable(createCredentialCipher(keyRing), metrics)
   const connections = createConnectionStore(options.prisma)
-  const cache = new FolderCache({ ...options.cache, clock, sizeOf: sizeOfListing })
+  const shared = options.redis === undefined ? null : await shareWith(options.redis, options, keyRing, log)
+  const onInvalidated = (scope: InvalidatedScope): void => shared?.invalidate(scope)
+  const cache = new FolderCache({ ...options.cache, clock, sizeOf: sizeOfListing, onInvalidated })
   const { catalog: providers, close: closeProviders } = wireProviders(options.providers, timeouts)
   const health = new ConnectionHealth(clock)
   const leases = new Leases({ connections, leaseMs: options.leaseMs, clock })
@@ -88,6 +93,7 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
         leases,
         cache,
         open,
+        shared,
         cursors: new Cursors(createTextSealer(keyRing, 'listing-cursor'))
       }),
       takeRefresh: (userId) => {
@@ -105,6 +111,7 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
     close: async () => {
       await listener?.close()
       // What is under way still needs the sockets.
+      await shared?.close()
       await closeConnections()
       await closeProviders()
     }
@@ -121,6 +128,30 @@ function listenTo(
     log.warn({ causes: causesOf(error) }, 'changes of connections are not heard of: they are noticed by the lease')
   }
   return new ConnectionListener({ listen, onMessage, onTrouble, random: Math.random })
+}
+
+async function shareWith(
+  redis: RedisClient,
+  { cache, leaseMs }: CheckedOptions,
+  keyRing: KeyRing,
+  log: FastifyBaseLogger
+): Promise<SharedTier> {
+  const { SharedPages } = await import('./infra/redis/shared-pages.ts')
+  return new SharedPages({
+    redis,
+    sealer: createBytesSealer(keyRing, 'shared-pages'),
+    clock: systemClock,
+    pageMs: cache.ttlMs,
+    leaseMs,
+    random: Math.random,
+    onOutcome: () => {},
+    onTrouble: (error) => {
+      log.warn({ causes: causesOf(error) }, 'Redis does not answer: each process is on its own')
+    },
+    onRecovered: () => {
+      log.info('Redis answers again')
+    }
+  })
 }
 
 function sizeOfListing(value: unknown): number {

@@ -34,10 +34,9 @@ t.test('a bad option makes ready() reject with its name', async (t) => {
     [{ cache: { ttlMs: 0 } }, /cache\.ttlMs/],
     [{ cache: { ttlMs: 1.5 } }, /cache\.ttlMs/],
     [{ cache: { max: '1000' } }, /cache\.max/],
-    [{ cache: { shared: {} } }, /cache\.shared/],
     [{ limits: { refreshPerMinute: -1 } }, /limits\.refreshPerMinute/],
     [{ timeouts: { totalMs: Infinity } }, /timeouts\.totalMs/],
-    [{ leaseMs: -1 }, /leaseMs/],
+
     [{ encryption: { ...encryption, curent: 'k1' } }, /encryption\.curent/],
     [{ managed: { minio: { type: 'tape' } } }, /managed\.minio/],
     [{ managed: { minio: { ...bucket, endpoint: 'minio:9000' } } }, /managed\.minio.*endpoint/],
@@ -57,6 +56,10 @@ t.test('a bad option makes ready() reject with its name', async (t) => {
     [{ publicUrl: 'app.example.org' }, /publicUrl/],
     [{ publicUrl: 'ftp://app.example.org' }, /publicUrl/],
     [{ onConnectionChange: true }, /onConnectionChange/],
+    [{ cache: { shared: {} } }, /cache\.shared\.redis/],
+    [{ cache: { shared: { redis: { get: () => null } } } }, /cache\.shared\.redis.*getBuffer/],
+    [{ cache: { shared: { redis: {}, prefix: 'a' } } }, /cache\.shared\.prefix/],
+    [{ leaseMs: -1 }, /leaseMs/],
     [{ routePrefix: 'cloud' }, /routePrefix/],
     [{ routePrefix: '/cloud/' }, /routePrefix/],
     [{ authentcate: () => 'ann' }, /authentcate/]

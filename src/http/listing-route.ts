@@ -1,8 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { StorageError } from '../domain/errors.ts'
 import { parseFolderId } from '../domain/folder-id.ts'
-import type { FolderCacheStatus } from '../listing/folder-cache.ts'
-import type { ListFolder } from '../listing/list-folder.ts'
+import type { ListFolder, ListingStatus } from '../listing/list-folder.ts'
 import { clientSignal } from './client-signal.ts'
 import { privateAnswer } from './private-answer.ts'
 import { type ListingQuery, listingQuerySchema } from './schemas.ts'
@@ -52,8 +51,10 @@ export function listingRoute(app: FastifyInstance, { hasProvider, listFolder, ta
 }
 
 /** RFC 9211. */
-function cacheStatus(status: FolderCacheStatus, refresh: boolean): string {
-  if (status.outcome === 'hit') return `fastify-cloud-storage; hit; ttl=${Math.floor((status.ttlMs ?? 0) / 1000)}`
+function cacheStatus(status: ListingStatus, refresh: boolean): string {
+  const ttl = Math.floor((status.ttlMs ?? 0) / 1000)
+  if (status.isShared === true) return `fastify-cloud-storage; hit; ttl=${ttl}; detail=shared`
+  if (status.outcome === 'hit') return `fastify-cloud-storage; hit; ttl=${ttl}`
   const forward = `fastify-cloud-storage; fwd=${refresh ? 'request' : 'miss'}`
   return forward + (status.stored === true ? '; stored' : '') + (status.outcome === 'join' ? '; collapsed' : '')
 }

@@ -2,55 +2,18 @@ import { LRUCache } from 'lru-cache'
 import { StorageError } from '../domain/errors.ts'
 import { Moment } from '../domain/moment.ts'
 import type { Clock } from '../domain/ports.ts'
+import type { InvalidatedScope } from '../domain/shared-tier.ts'
+import type {
+  Fetch,
+  FolderCacheOptions,
+  FolderCacheStats,
+  FolderCacheStatus,
+  GetOrFetchOptions
+} from './folder-cache-options.ts'
 import { deepFreeze } from './freeze.ts'
 import { type FolderKey, folderKeyText } from './folder-key.ts'
 import { Load } from './load.ts'
 import { type Slot, SlotIndex } from './slot-index.ts'
-
-export interface FolderCacheOptions {
-  /** At most so many entries; the least recently used leaves first. */
-  readonly max: number
-  /** How long an entry lives, in milliseconds from the start of its fetch, by both clocks. */
-  readonly ttlMs: number
-  /** At most so many bytes, as `sizeOf` counts them. A larger value is handed out and not kept. */
-  readonly maxBytes: number
-  /** At most so many fetches of one user at a time; past it callers get `TOO_MANY_REQUESTS`. */
-  readonly maxInFlightPerUser: number
-  /** The size of a value in bytes. Default: the length of its JSON text in UTF-8. */
-  readonly sizeOf?: (value: unknown) => number
-  readonly clock: Clock
-}
-
-/** Filled in by `getOrFetch`: why a caller got what it got. */
-export interface FolderCacheStatus {
-  /** `hit`: kept; `miss`: this caller's fetch; `join`: another caller's. */
-  outcome?: 'hit' | 'miss' | 'join'
-  /** Since the start of the fetch, in milliseconds. */
-  ageMs?: number
-  /** What is left of the entry's life, in milliseconds. */
-  ttlMs?: number
-  /** Whether the value is kept. Known once the promise is fulfilled. */
-  stored?: boolean
-}
-
-export interface GetOrFetchOptions {
-  /** Frees this caller alone. When the last caller of a fetch has gone, the fetch's own signal aborts. */
-  readonly signal?: AbortSignal
-  readonly status?: FolderCacheStatus
-}
-
-export interface FolderCacheStats {
-  readonly entries: number
-  readonly bytes: number
-  readonly hits: number
-  readonly misses: number
-  readonly joins: number
-  readonly loads: number
-  readonly evictions: number
-  /** Entries and loads that invalidations dropped. */
-  readonly invalidations: number
-  readonly inFlight: number
-}
 
 interface Kept extends Slot {
   readonly key: string
@@ -68,6 +31,7 @@ export class FolderCache {
   readonly #maxInFlightPerUser: number
   readonly #sizeOf: (value: unknown) => number
   readonly #clock: Clock
+  readonly #onInvalidated: (scope: InvalidatedScope) => void
   readonly #kept: LRUCache<string, Kept>
   /** The one load per key that may still be joined, and whose result may be kept. */
   readonly #loads = new Map<string, Load>()
@@ -82,6 +46,7 @@ export class FolderCache {
     this.#maxInFlightPerUser = positive('maxInFlightPerUser', options.maxInFlightPerUser)
     this.#sizeOf = options.sizeOf ?? jsonSize
     this.#clock = options.clock
+    this.#onInvalidated = options.onInvalidated ?? (() => {})
     this.#kept = new LRUCache<string, Kept>({
       max: positive('max', options.max),
       maxSize: this.#maxBytes,
@@ -99,11 +64,7 @@ export class FolderCache {
    * @throws StorageError `TOO_MANY_REQUESTS` when the user has `maxInFlightPerUser` fetches in flight
    * @throws what `fetch` threw; the reason of `options.signal`
    */
-  getOrFetch<T>(
-    key: FolderKey,
-    fetch: (signal: AbortSignal) => Promise<T>,
-    options: GetOrFetchOptions = {}
-  ): Promise<T> {
+  getOrFetch<T>(key: FolderKey, fetch: Fetch<T>, options: GetOrFetchOptions = {}): Promise<T> {
     const { signal, status } = options
     if (typeof key.userId !== 'string' || key.userId === '') {
       return Promise.reject(new TypeError('FolderKey.userId must be a non-empty string'))
@@ -147,21 +108,34 @@ export class FolderCache {
 
   /** Drops all that is kept or in flight of a user at a provider. Returns how many. */
   invalidateProvider(userId: string, provider: string): number {
+    this.#onInvalidated({ of: 'provider', userId, provider })
     return this.#drop(this.#index.ofProvider(userId, provider))
   }
 
   /** Drops all that is kept or in flight of a connection. Returns how many. */
   invalidateConnection(connectionId: string): number {
+    this.#onInvalidated({ of: 'connection', connectionId })
+    return this.dropConnection(connectionId)
+  }
+
+  /**
+   * The same in this process alone: for a connection that has changed, whose pages nobody looks for any more under the
+   * version that they were listed for. Returns how many.
+   */
+  dropConnection(connectionId: string): number {
     return this.#drop(this.#index.ofConnection(connectionId))
   }
 
   /** Drops every variant of a folder: of one connection, or without `connectionId` of all the user's. Returns how many. */
   invalidateFolder(key: Pick<FolderKey, 'userId' | 'provider' | 'folderId' | 'connectionId'>): number {
+    const { userId, provider, folderId } = key
+    this.#onInvalidated({ of: 'folder', userId, provider, folderId })
     return this.#drop(this.#index.ofFolder(key))
   }
 
   /** Drops everything, loads in flight included. */
   clear(): void {
+    this.#onInvalidated({ of: 'all' })
     this.#drop([...this.#kept.values(), ...this.#loads.values()])
   }
 
@@ -169,7 +143,7 @@ export class FolderCache {
     return { entries: this.#kept.size, bytes: this.#kept.calculatedSize, ...this.#count }
   }
 
-  #begin<T>(text: string, key: FolderKey, fetch: (signal: AbortSignal) => Promise<T>): Load<T> {
+  #begin<T>(text: string, key: FolderKey, fetch: Fetch<T>): Load<T> {
     const folder = { ...key }
     const load = new Load<T>(text, folder, new Moment(this.#clock), (left) => {
       this.#retire(left)
@@ -180,7 +154,11 @@ export class FolderCache {
     this.#count.loads += 1
     this.#count.inFlight += 1
     this.#inFlight.set(folder.userId, (this.#inFlight.get(folder.userId) ?? 0) + 1)
-    load.begin(fetch, async (fetched) => {
+    const fetchOnce = (signal: AbortSignal): Promise<T> =>
+      fetch(signal, (ageMs) => {
+        load.loadedAt = new Moment(this.#clock, ageMs)
+      })
+    load.begin(fetchOnce, async (fetched) => {
       try {
         const value = await fetched
         this.#keep(load, value)
@@ -198,8 +176,8 @@ export class FolderCache {
     if (!Number.isFinite(size) || size < 0) throw new TypeError('sizeOf must return a number of bytes')
     // The fence: an invalidation, a younger load or the last caller's leaving has taken this load's place away.
     if (this.#loads.get(load.key) !== load) return
-    if (size > this.#maxBytes || load.startedAt.ageMs(this.#clock) >= this.#ttlMs) return
-    const kept: Kept = { key: load.key, folder: load.folder, value, startedAt: load.startedAt }
+    if (size > this.#maxBytes || load.loadedAt.ageMs(this.#clock) >= this.#ttlMs) return
+    const kept: Kept = { key: load.key, folder: load.folder, value, startedAt: load.loadedAt }
     this.#kept.set(load.key, kept, { size: Math.max(1, Math.ceil(size)) })
     this.#index.add(kept)
     load.stored = true
@@ -231,7 +209,7 @@ export class FolderCache {
 
   async #describe<T>(answer: Promise<T>, load: Load<T>, status: FolderCacheStatus): Promise<T> {
     const value = await answer
-    const ageMs = load.startedAt.ageMs(this.#clock)
+    const ageMs = load.loadedAt.ageMs(this.#clock)
     Object.assign(status, { ageMs, ttlMs: Math.max(0, this.#ttlMs - ageMs), stored: load.stored })
     return value
   }

@@ -1,11 +1,13 @@
 import { type Connection, requireActive, type SealedConnection } from '../domain/connection.ts'
 import { StorageError } from '../domain/errors.ts'
 import type { ConnectionLeases } from '../domain/ports.ts'
+import type { SharedTier } from '../domain/shared-tier.ts'
 import type { StorageBackend } from '../domain/storage-backend.ts'
 import { composeListing } from './compose-listing.ts'
 import type { Cursors, CursorScope } from './cursor.ts'
-import type { FolderCache, FolderCacheStatus } from './folder-cache.ts'
-import type { FolderKey } from './folder-key.ts'
+import type { FolderCache } from './folder-cache.ts'
+import type { FolderCacheStatus } from './folder-cache-options.ts'
+import { type FolderKey, folderKeyText } from './folder-key.ts'
 import { RenderedListing } from './rendered-listing.ts'
 
 export interface ListFolderRequest {
@@ -23,9 +25,14 @@ export interface ListFolderRequest {
   readonly signal: AbortSignal
 }
 
+export interface ListingStatus extends FolderCacheStatus {
+  /** Another process had loaded it, or was just loading it. */
+  isShared?: boolean
+}
+
 export interface ListFolderAnswer {
   readonly listing: RenderedListing
-  readonly status: FolderCacheStatus
+  readonly status: ListingStatus
 }
 
 export interface ListFolderPorts {
@@ -33,6 +40,8 @@ export interface ListFolderPorts {
   readonly cache: FolderCache
   readonly cursors: Cursors
   readonly open: (connection: SealedConnection) => Promise<StorageBackend>
+  /** What all processes keep together, where the host has it. */
+  readonly shared: SharedTier | null
 }
 
 export type ListFolder = (request: ListFolderRequest) => Promise<ListFolderAnswer>
@@ -48,33 +57,34 @@ class ConnectionChanged extends Error {}
  * the cache is asked and, where something was loaded or waited for, once more right before the answer is given. A hit
  * inside of a lease costs no query.
  */
-export function createListFolder({ leases, cache, cursors, open }: ListFolderPorts): ListFolder {
+export function createListFolder(ports: ListFolderPorts): ListFolder {
+  const { leases, cache, cursors, shared } = ports
   return async (request) => {
     const { userId, folderId, limit, kind, signal } = request
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       const connection = requireActive(believedConnection(leases, request) ?? (await findConnection(leases, request)))
       const scope: CursorScope = { userId, connectionId: connection.id, folderId, limit, kind }
       const cursor = request.cursor === undefined ? undefined : cursors.open(request.cursor, scope)
-      const key = listingKey(connection, scope, cursor)
-      if (request.refresh && attempt === 0) cache.invalidateFolder(key)
+      const folder = { userId, provider: connection.provider, folderId, connectionId: connection.id }
+      if (request.refresh && attempt === 0) cache.invalidateFolder(folder)
+      const generation = shared === null ? null : await shared.generation(folder)
+      const key: FolderKey = { ...folder, variant: variantOf(connection, scope, cursor, generation) }
 
-      const load = async (loadSignal: AbortSignal): Promise<RenderedListing> => {
-        const sealed = await leases.findSealed(userId, connection.id)
-        if (sealed === null || !isUnchanged(sealed, connection)) throw new ConnectionChanged()
-        const backend = await open(sealed)
-        const page = await backend.listFolder(folderId, {
-          limit,
-          signal: loadSignal,
-          ...(cursor !== undefined && { cursor }),
-          ...(kind !== undefined && { kind })
-        })
-        return new RenderedListing(composeListing(connection, page, cursor === undefined, cursors, scope))
-      }
-
-      const status: FolderCacheStatus = {}
+      const status: ListingStatus = {}
       let listing: RenderedListing
       try {
-        listing = await cache.getOrFetch(key, load, { signal, status })
+        listing = await cache.getOrFetch(
+          key,
+          async (loadSignal, aged) => {
+            const loaded = await load(ports, { connection, scope, cursor, key, signal: loadSignal })
+            if (loaded.ageMs !== null) {
+              aged(loaded.ageMs)
+              status.isShared = true
+            }
+            return loaded.listing
+          },
+          { signal, status }
+        )
       } catch (error) {
         if (error instanceof ConnectionChanged) continue
         throw error
@@ -86,6 +96,52 @@ export function createListFolder({ leases, cache, cursors, open }: ListFolderPor
     }
     throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed.')
   }
+}
+
+interface LoadRequest {
+  readonly connection: Connection
+  readonly scope: CursorScope
+  readonly cursor: string | undefined
+  readonly key: FolderKey
+  readonly signal: AbortSignal
+}
+
+interface Loaded {
+  readonly listing: RenderedListing
+  /** `null`: this process has asked the provider itself. */
+  readonly ageMs: number | null
+}
+
+async function load(ports: ListFolderPorts, request: LoadRequest): Promise<Loaded> {
+  const { shared } = ports
+  if (shared === null) return { listing: await loadUpstream(ports, request), ageMs: null }
+  let own: RenderedListing | undefined
+  const page = await shared.page(
+    folderKeyText(request.key),
+    async () => {
+      own = await loadUpstream(ports, request)
+      return own.bytes
+    },
+    request.signal
+  )
+  if (own !== undefined) return { listing: own, ageMs: null }
+  return { listing: new RenderedListing(page.bytes), ageMs: page.ageMs }
+}
+
+async function loadUpstream(ports: ListFolderPorts, request: LoadRequest): Promise<RenderedListing> {
+  const { leases, open, cursors } = ports
+  const { connection, scope, cursor, signal } = request
+  const { userId, folderId, limit, kind } = scope
+  const sealed = await leases.findSealed(userId, connection.id)
+  if (sealed === null || !isUnchanged(sealed, connection)) throw new ConnectionChanged()
+  const backend = await open(sealed)
+  const page = await backend.listFolder(folderId, {
+    limit,
+    signal,
+    ...(cursor !== undefined && { cursor }),
+    ...(kind !== undefined && { kind })
+  })
+  return RenderedListing.of(composeListing(connection, page, cursor === undefined, cursors, scope))
 }
 
 function believedConnection(leases: ConnectionLeases, request: ListFolderRequest): Connection | undefined {
@@ -109,13 +165,15 @@ function isUnchanged(now: Connection, before: Connection): boolean {
   return now.version === before.version && now.status === 'ACTIVE'
 }
 
-/** The connection's version is part of the key: what was listed before a change is never found after it. */
-function listingKey(connection: Connection, scope: CursorScope, cursor: string | undefined): FolderKey {
-  return {
-    userId: scope.userId,
-    provider: connection.provider,
-    folderId: scope.folderId,
-    connectionId: connection.id,
-    variant: JSON.stringify([connection.version, scope.limit, scope.kind ?? null, cursor ?? null])
-  }
+/**
+ * What of a folder's listing it is. The connection's version is a part: what was listed before a change is never found
+ * after it. So is the generation that all processes share.
+ */
+function variantOf(
+  { version }: Connection,
+  { limit, kind }: CursorScope,
+  cursor: string | undefined,
+  generation: string | null
+): string {
+  return JSON.stringify([version, limit, kind ?? null, cursor ?? null, generation])
 }

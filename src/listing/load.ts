@@ -8,6 +8,8 @@ export class Load<T = unknown> implements Slot {
   readonly folder: FolderKey
   readonly key: string
   readonly startedAt: Moment
+  /** When what it brings was loaded: earlier than it started, where that was kept elsewhere. */
+  loadedAt: Moment
   /** Whether the cache kept the result. */
   stored = false
   readonly #work: SharedWork<T>
@@ -16,6 +18,7 @@ export class Load<T = unknown> implements Slot {
     this.key = key
     this.folder = folder
     this.startedAt = startedAt
+    this.loadedAt = startedAt
     this.#work = new SharedWork(() => {
       onAbandoned(this)
     })

@@ -7,9 +7,14 @@ export class RenderedListing {
   readonly etag: string
   readonly #bytes: Buffer
 
-  constructor(listing: Listing) {
-    this.#bytes = Buffer.from(JSON.stringify(listing))
+  /** @param bytes a listing as JSON in UTF-8 */
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes
     this.etag = `"${createHash('sha256').update(this.#bytes).digest('base64url')}"`
+  }
+
+  static of(listing: Listing): RenderedListing {
+    return new RenderedListing(Buffer.from(JSON.stringify(listing)))
   }
 
   /** JSON in UTF-8. Shared by all who read it: not to be written to. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { FolderCache, type FolderCacheOptions, type FolderCacheStatus } from '../../src/listing/folder-cache.ts'
+import { FolderCache } from '../../src/listing/folder-cache.ts'
+import type { FolderCacheOptions, FolderCacheStatus } from '../../src/listing/folder-cache-options.ts'
 import { type FolderKey, folderKeyText } from '../../src/listing/folder-key.ts'
 import { ManualClock } from '../support/clock.ts'
 import { Deferred, settled } from '../support/deferred.ts'

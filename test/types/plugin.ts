@@ -1,5 +1,6 @@
 /** What the compiler must accept and refuse of the public surface. Compiled, never run. */
 import { expectTypeOf } from 'expect-type'
+import { Redis } from 'ioredis'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import cloudStorage, {
   type CloudStorageOptions,
@@ -28,7 +29,7 @@ await app.register(cloudStorage, {
     local: { type: 'disk', directory: '/srv' }
   },
   providers: { s3: { allowHosts: ['10.0.0.0/24', 'nas.lan:8443'] } },
-  cache: { ttlMs: 30_000 },
+  cache: { ttlMs: 30_000, shared: { redis: new Redis({ lazyConnect: true }) } },
   routePrefix: false
 })
 

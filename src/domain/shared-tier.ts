@@ -1,0 +1,43 @@
+/** A folder, as several processes name it to each other. */
+export interface SharedFolder {
+  readonly userId: string
+  readonly provider: string
+  readonly folderId: string | null
+  readonly connectionId: string
+}
+
+/** What an invalidation is about. */
+export type InvalidatedScope =
+  | { readonly of: 'all' }
+  | { readonly of: 'provider'; readonly userId: string; readonly provider: string }
+  | { readonly of: 'connection'; readonly connectionId: string }
+  | { readonly of: 'folder'; readonly userId: string; readonly provider: string; readonly folderId: string | null }
+
+export interface SharedPage {
+  readonly bytes: Buffer
+  /** Since the start of its load, in milliseconds, wherever that was. */
+  readonly ageMs: number
+}
+
+/**
+ * Where several processes keep pages together. It never fails: what cannot be asked counts as empty, and each process
+ * is then on its own.
+ */
+export interface SharedTier {
+  /**
+   * What tells the pages of a folder from those before its last invalidation, by any process: part of the pages' keys.
+   * Believed for a lease; at once where it is.
+   */
+  generation(folder: SharedFolder): string | Promise<string>
+  /**
+   * A page that is there, or comes while another process loads it; else what `load` brings, for all.
+   *
+   * @param key names the page, with everything that it depends on
+   * @throws what `load` throws, and the signal's reason
+   */
+  page(key: string, load: () => Promise<Buffer>, signal: AbortSignal): Promise<SharedPage>
+  /** From now on pages from before are found by nobody; by other processes within their lease. */
+  invalidate(scope: InvalidatedScope): void
+  /** Ends with what is still being stored. The client is its owner's. */
+  close(): Promise<void>
+}

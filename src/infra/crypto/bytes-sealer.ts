@@ -1,0 +1,65 @@
+import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
+import { encodeFields, hashFields } from './field-encoding.ts'
+import { KEY_ID, type KeyRing } from './key-ring.ts'
+import { IV_BYTES, TAG_BYTES, aesGcmOpen, aesGcmSeal, hkdfSha256 } from './primitives.ts'
+
+const SALT_BYTES = 32
+const VERSION = 1
+const KEY_DOMAIN = 'fastify-cloud-storage bytes key v1'
+const NAME_DOMAIN = 'fastify-cloud-storage names v1'
+const AAD_DOMAIN = 'fastify-cloud-storage bytes v1'
+const NO_SALT = Buffer.alloc(0)
+
+/** Seals what is kept outside of this process, and names it so that the name tells nothing. */
+export interface BytesSealer {
+  /** @param name what the bytes are bound to: under another they do not open */
+  seal(bytes: Uint8Array, name: string): Buffer
+  /** `null` for anything that was not sealed by one of our keys under exactly this name. */
+  open(sealed: Buffer, name: string): Buffer | null
+  /** 43 characters of base64url that only who has the current key can make of these parts. */
+  hide(...parts: readonly string[]): string
+}
+
+/**
+ * Seals bytes as version (1 byte), length of the key id (1), key id, salt (32), iv (12), ciphertext, tag (16). Each has
+ * a key of its own, HKDF-SHA256 of the master key with the fresh salt, so that no count of pages wears a key out.
+ *
+ * @param purpose what these seals are for: another purpose has other keys, and opens none of them
+ */
+export function createBytesSealer(keyRing: KeyRing, purpose: string): BytesSealer {
+  const naming = createSecretKey(hkdfSha256(keyRing.currentKey, NO_SALT, hashFields([NAME_DOMAIN, purpose])))
+  const keyOf = (masterKey: KeyObject, salt: Uint8Array): Buffer =>
+    hkdfSha256(masterKey, salt, hashFields([KEY_DOMAIN, purpose]))
+  const associatedData = (kid: string, name: string): Buffer => encodeFields([AAD_DOMAIN, kid, purpose, name])
+
+  return {
+    seal(bytes, name): Buffer {
+      const kid = keyRing.current
+      const salt = randomBytes(SALT_BYTES)
+      const iv = randomBytes(IV_BYTES)
+      const key = keyOf(keyRing.currentKey, salt)
+      const { ciphertext, tag } = aesGcmSeal(key, iv, associatedData(kid, name), bytes)
+      key.fill(0)
+      return Buffer.concat([Buffer.from([VERSION, kid.length]), Buffer.from(kid, 'latin1'), salt, iv, ciphertext, tag])
+    },
+
+    open(sealed, name): Buffer | null {
+      const [version, kidLength = 0] = sealed
+      const head = 2 + kidLength
+      if (version !== VERSION || sealed.byteLength < head + SALT_BYTES + IV_BYTES + TAG_BYTES) return null
+      const kid = sealed.toString('latin1', 2, head)
+      const masterKey = KEY_ID.test(kid) ? keyRing.find(kid) : undefined
+      if (masterKey === undefined) return null
+      const salt = sealed.subarray(head, head + SALT_BYTES)
+      const iv = sealed.subarray(head + SALT_BYTES, head + SALT_BYTES + IV_BYTES)
+      const ciphertext = sealed.subarray(head + SALT_BYTES + IV_BYTES, -TAG_BYTES)
+      const key = keyOf(masterKey, salt)
+      const opened = aesGcmOpen(key, iv, associatedData(kid, name), { ciphertext, tag: sealed.subarray(-TAG_BYTES) })
+      key.fill(0)
+      return opened
+    },
+
+    hide: (...parts): string => createHmac('sha256', naming).update(encodeFields(parts)).digest('base64url')
+  }
+}

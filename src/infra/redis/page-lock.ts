@@ -1,0 +1,41 @@
+import { randomBytes } from 'node:crypto'
+import { type RedisGate, UNAVAILABLE } from './redis-gate.ts'
+
+/** So long a lock outlives its owner. The owner says three times as often that it lives. */
+const LOCK_MS = 2_000
+const EXTEND = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0`
+const RELEASE = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0`
+
+/**
+ * Who loads a page for all processes. A convenience and no more: a process that is paused, or cut off, may believe in a
+ * lock that is another's by now, and then a page is loaded twice.
+ */
+export class PageLock {
+  readonly #gate: RedisGate
+  readonly #name: string
+  readonly #token: string
+  readonly #timer: NodeJS.Timeout
+
+  private constructor(gate: RedisGate, name: string, token: string) {
+    this.#gate = gate
+    this.#name = name
+    this.#token = token
+    this.#timer = setInterval(() => {
+      void gate.run((redis) => redis.eval(EXTEND, 1, name, token, String(LOCK_MS)))
+    }, LOCK_MS / 3)
+    this.#timer.unref()
+  }
+
+  /** `null`: another process has it. */
+  static async take(gate: RedisGate, name: string): Promise<PageLock | null | typeof UNAVAILABLE> {
+    const token = randomBytes(12).toString('base64url')
+    const taken = await gate.run((redis) => redis.set(name, token, 'PX', LOCK_MS, 'NX'))
+    if (taken === UNAVAILABLE) return UNAVAILABLE
+    return taken === null ? null : new PageLock(gate, name, token)
+  }
+
+  async release(): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#gate.run((redis) => redis.eval(RELEASE, 1, this.#name, this.#token))
+  }
+}

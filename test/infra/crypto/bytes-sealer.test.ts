@@ -1,0 +1,60 @@
+import { randomBytes } from 'node:crypto'
+import fc from 'fast-check'
+import t from 'tap'
+import { createBytesSealer } from '../../../src/infra/crypto/bytes-sealer.ts'
+import { createKeyRing } from '../../../src/infra/crypto/key-ring.ts'
+
+const key = () => randomBytes(32).toString('base64')
+const [k1, k2] = [key(), key()]
+const ring = createKeyRing({ current: 'k1', keys: { k1 } })
+const sealer = createBytesSealer(ring, 'pages')
+
+t.test('what was sealed under a name opens under it, whatever it is', async () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), fc.string({ unit: 'binary' }), (bytes, name) => {
+      const opened = sealer.open(sealer.seal(bytes, name), name)
+      return opened !== null && opened.equals(bytes)
+    })
+  )
+})
+
+t.test('with any byte changed, cut off or added it does not open, and nothing is thrown', async (t) => {
+  const sealed = sealer.seal(Buffer.from('a page'), 'name')
+  for (let at = 0; at < sealed.length; at += 1) {
+    const altered = Buffer.from(sealed)
+    altered.writeUInt8(altered.readUInt8(at) ^ 1, at)
+    t.equal(sealer.open(altered, 'name'), null, `byte ${at}`)
+    t.equal(sealer.open(sealed.subarray(0, at), 'name'), null, `${at} bytes`)
+  }
+  t.equal(sealer.open(Buffer.concat([sealed, Buffer.from([0])]), 'name'), null)
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (junk) => sealer.open(Buffer.from(junk), 'name') === null))
+})
+
+t.test('under another name, for another purpose or with another key it does not open', async (t) => {
+  const sealed = sealer.seal(Buffer.from('a page'), 'name')
+  t.equal(sealer.open(sealed, 'other'), null)
+  t.equal(createBytesSealer(ring, 'other').open(sealed, 'name'), null)
+  t.equal(createBytesSealer(createKeyRing({ current: 'k1', keys: { k1: k2 } }), 'pages').open(sealed, 'name'), null)
+  t.equal(createBytesSealer(createKeyRing({ current: 'k2', keys: { k2 } }), 'pages').open(sealed, 'name'), null)
+  const rotated = createBytesSealer(createKeyRing({ current: 'k2', keys: { k1, k2 } }), 'pages')
+  t.same(rotated.open(sealed, 'name'), Buffer.from('a page'), 'an older key of the ring still opens')
+})
+
+t.test('two seals of one page have nothing in common but their head', async (t) => {
+  const [one, two] = [sealer.seal(Buffer.from('a page'), 'name'), sealer.seal(Buffer.from('a page'), 'name')]
+  t.notSame(one.subarray(4, 36), two.subarray(4, 36))
+  t.notSame(one.subarray(48), two.subarray(48))
+})
+
+t.test('a hidden name is the same for the same parts alone, and for who has the key', async (t) => {
+  t.equal(sealer.hide('a', 'b'), sealer.hide('a', 'b'))
+  t.match(sealer.hide('a'), /^[\w-]{43}$/)
+  const names = [
+    sealer.hide('ab', ''),
+    sealer.hide('a', 'b'),
+    sealer.hide('ab'),
+    createBytesSealer(ring, 'other').hide('ab'),
+    createBytesSealer(createKeyRing({ current: 'k2', keys: { k2 } }), 'pages').hide('ab')
+  ]
+  t.equal(new Set(names).size, names.length)
+})

@@ -1,0 +1,86 @@
+import t from 'tap'
+import { RedisGate, UNAVAILABLE } from '../../../src/infra/redis/redis-gate.ts'
+import { ManualClock } from '../../support/clock.ts'
+import { settled } from '../../support/deferred.ts'
+import { MemoryRedis } from '../../support/memory-redis.ts'
+
+function make() {
+  const clock = new ManualClock()
+  const redis = new MemoryRedis(clock)
+  const troubles: unknown[] = []
+  let recoveries = 0
+  const gate = new RedisGate({
+    redis,
+    answerMs: 30,
+    clock,
+    onTrouble: (error) => troubles.push(error),
+    onRecovered: () => (recoveries += 1)
+  })
+  return {
+    clock,
+    redis,
+    gate,
+    troubles,
+    recoveries: () => recoveries,
+    ask: () => gate.run((client) => client.get('a'))
+  }
+}
+
+t.test('what Redis answers is the answer', async (t) => {
+  const { redis, ask, gate, troubles } = make()
+  t.equal(await ask(), null)
+  await gate.run((client) => client.set('a', 'x', 'PX', 1000))
+  t.equal(await ask(), 'x')
+  redis.mode = 'refuses'
+  t.equal(await ask(), UNAVAILABLE, 'and so is a refusal, which says nothing about its health')
+  redis.mode = 'up'
+  t.equal(await ask(), 'x')
+  t.equal(troubles.length, 0)
+})
+
+t.test('an outage costs one time-out: who waits is told with the first, who comes later at once', async (t) => {
+  for (const mode of ['hangs', 'fails'] as const) {
+    const { redis, ask, troubles } = make()
+    redis.mode = mode
+    const first = ask()
+    await settled()
+    t.same(await Promise.all([first, ask(), ask()]), [UNAVAILABLE, UNAVAILABLE, UNAVAILABLE])
+    const asked = redis.asked.length
+    redis.mode = 'hangs'
+    t.equal(await ask(), UNAVAILABLE)
+    t.equal(redis.asked.length, asked, 'without a question')
+    t.equal(troubles.length, 1)
+  }
+})
+
+t.test('whether it is back is asked now and then, and nobody waits for that', async (t) => {
+  const { clock, redis, ask, troubles, recoveries } = make()
+  redis.mode = 'fails'
+  await ask()
+  clock.tick(2_000)
+  redis.mode = 'hangs'
+  redis.asked.length = 0
+  t.same(await Promise.all([ask(), ask()]), [UNAVAILABLE, UNAVAILABLE])
+  t.same(redis.asked, ['ping'], 'one asks for all')
+  await new Promise((resolve) => setTimeout(resolve, 60))
+  await ask()
+  t.same(redis.asked, ['ping'], 'and it is left alone again')
+  clock.tick(2_000)
+  redis.mode = 'up'
+  t.equal(await ask(), UNAVAILABLE)
+  await settled()
+  t.equal(await ask(), null)
+  t.equal(recoveries(), 1)
+  t.equal(troubles.length, 1)
+  redis.mode = 'fails'
+  await ask()
+  t.equal(troubles.length, 2)
+})
+
+t.test('a client that throws is one that fails', async (t) => {
+  const { gate } = make()
+  const answer = await gate.run(() => {
+    throw new TypeError('no such method')
+  })
+  t.equal(answer, UNAVAILABLE)
+})

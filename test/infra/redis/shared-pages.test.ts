@@ -1,0 +1,377 @@
+import { randomBytes } from 'node:crypto'
+import t from 'tap'
+import { createBytesSealer } from '../../../src/infra/crypto/bytes-sealer.ts'
+import { createKeyRing } from '../../../src/infra/crypto/key-ring.ts'
+import { SharedPages, type SharedOutcome } from '../../../src/infra/redis/shared-pages.ts'
+import { ManualClock } from '../../support/clock.ts'
+import { Deferred, settled } from '../../support/deferred.ts'
+import { MemoryRedis } from '../../support/memory-redis.ts'
+import { until } from '../../support/until.ts'
+
+const PAGE_MS = 60_000
+const LEASE_MS = 400
+const FOLDER = { userId: 'ann', provider: 's3', folderId: 'f', connectionId: 'c' }
+const keyRing = createKeyRing({ current: 'k', keys: { k: randomBytes(32).toString('base64') } })
+const signal = new AbortController().signal
+
+function start() {
+  const clock = new ManualClock()
+  const redis = new MemoryRedis(clock)
+  const process = (ring = keyRing) => {
+    const outcomes: SharedOutcome[] = []
+    const pages = new SharedPages({
+      redis,
+      sealer: createBytesSealer(ring, 'test'),
+      clock,
+      pageMs: PAGE_MS,
+      leaseMs: LEASE_MS,
+      random: () => 0,
+      onOutcome: (outcome) => outcomes.push(outcome),
+      onTrouble: () => {},
+      onRecovered: () => {}
+    })
+    const page = async (key: string, load: () => Promise<Buffer>, leaving = signal) => {
+      const { bytes, ageMs } = await pages.page(key, load, leaving)
+      return { text: bytes.toString(), ageMs }
+    }
+    return { pages, page, outcomes }
+  }
+  return { clock, redis, process }
+}
+
+const never = () => Promise.reject(new Error('not to be loaded'))
+const text = (value: string) => async () => Buffer.from(value)
+
+t.test('a page that one process has loaded is there for another, with its age', async (t) => {
+  const { clock, redis, process } = start()
+  const [one, two] = [process(), process()]
+  t.same(await one.page('k', text('page')), { text: 'page', ageMs: 0 })
+  await one.pages.close()
+  clock.tick(10_000)
+  t.same(await two.page('k', never), { text: 'page', ageMs: 10_000 })
+  t.same([...one.outcomes, ...two.outcomes], ['miss', 'hit'])
+  t.same(redis.keys('lock'), [])
+  clock.tick(50_000)
+  t.same(await two.page('k', text('anew')), { text: 'anew', ageMs: 0 })
+})
+
+t.test('the life of a page counts from the start of its load', async (t) => {
+  const { clock, process } = start()
+  const [one, two] = [process(), process()]
+  await one.page('k', async () => {
+    clock.tick(20_000)
+    return Buffer.from('slow')
+  })
+  await one.pages.close()
+  t.same(await two.page('k', never), { text: 'slow', ageMs: 20_000 })
+  await one.page('late', async () => {
+    clock.tick(PAGE_MS)
+    return Buffer.from('too late')
+  })
+  await one.pages.close()
+  t.equal((await two.page('late', text('own'))).text, 'own')
+})
+
+t.test('while one process loads, the others wait for the page', async (t) => {
+  const { process } = start()
+  const processes = [process(), process(), process(), process()]
+  const answer = new Deferred<Buffer>()
+  let loads = 0
+  const load = () => {
+    loads += 1
+    return answer.promise
+  }
+  const pages = processes.map(({ page }) => page('k', load))
+  await until(() => loads === 1)
+  await new Promise((resolve) => setTimeout(resolve, 60))
+  t.equal(loads, 1)
+  answer.resolve(Buffer.from('page'))
+  t.ok((await Promise.all(pages)).every(({ text }) => text === 'page'))
+  t.equal(loads, 1)
+  t.same(processes.flatMap(({ outcomes }) => outcomes).sort(), ['joined', 'joined', 'joined', 'miss'])
+})
+
+t.test('a load that fails is that process’s own, and the next one loads', async (t) => {
+  const { process } = start()
+  const [one, two] = [process(), process()]
+  const answer = new Deferred<Buffer>()
+  const failing = one.page('k', () => answer.promise)
+  await settled()
+  const waiting = two.page('k', text('second'))
+  answer.reject(new Error('upstream'))
+  await t.rejects(failing, { message: 'upstream' })
+  t.equal((await waiting).text, 'second')
+})
+
+t.test('a process that dies while it loads is followed by another, once its lock has ended', async (t) => {
+  const { clock, redis, process } = start()
+  const [dying, two, three] = [process(), process(), process()]
+  void dying.page('k', () => new Promise(() => {}))
+  await until(() => redis.keys('lock').length === 1)
+  let loads = 0
+  const load = async () => {
+    loads += 1
+    return Buffer.from('page')
+  }
+  const pages = [two.page('k', load), three.page('k', load)]
+  await new Promise((resolve) => setTimeout(resolve, 60))
+  t.equal(loads, 0)
+  clock.tick(2_000)
+  t.same(
+    (await Promise.all(pages)).map(({ text }) => text),
+    ['page', 'page']
+  )
+  t.equal(loads, 1)
+})
+
+t.test('a lock that has ended takes nobody else’s away', async (t) => {
+  const { clock, redis, process } = start()
+  const [slow, next, third] = [process(), process(), process()]
+  const [first, second] = [new Deferred<Buffer>(), new Deferred<Buffer>()]
+  const answers = [slow.page('k', () => first.promise)]
+  await until(() => redis.keys('lock').length === 1)
+  clock.tick(2_000)
+  let begun = false
+  answers.push(
+    next.page('k', () => {
+      begun = true
+      return second.promise
+    })
+  )
+  await until(() => begun)
+  first.reject(new Error('upstream'))
+  await t.rejects(Promise.all(answers.slice(0, 1)), { message: 'upstream' })
+  await slow.pages.close()
+  t.equal(redis.keys('lock').length, 1, 'the lock of the next is still there')
+  const waiting = third.page('k', never)
+  second.resolve(Buffer.from('page'))
+  t.equal((await waiting).text, 'page')
+})
+
+t.test('who waits for another process leaves when it wants to', async (t) => {
+  const { redis, process } = start()
+  const [one, two] = [process(), process()]
+  void one.page('k', () => new Promise(() => {}))
+  await until(() => redis.keys('lock').length === 1)
+  const controller = new AbortController()
+  const leaving = two.page('k', never, controller.signal)
+  await settled()
+  controller.abort(new Error('enough'))
+  await t.rejects(leaving, { message: 'enough' })
+})
+
+t.test('who has waited very long for another process loads for itself', async (t) => {
+  const { clock, redis, process } = start()
+  const [one, two] = [process(), process()]
+  void one.page('k', () => new Promise(() => {}))
+  await until(() => redis.keys('lock').length === 1)
+  const waiting = two.page('k', text('own'))
+  await settled()
+  const lock = redis.keys('lock')[0] ?? ''
+  clock.tick(10_000)
+  // The owner lives, and says so.
+  redis.held.set(lock, { value: Buffer.from('somebody'), endsAt: Infinity })
+  t.equal((await waiting).text, 'own')
+  t.same(two.outcomes, ['failed'])
+})
+
+t.test('a page that is too long is everybody’s own, and keeps nobody waiting', async (t) => {
+  const { redis, process } = start()
+  const [one, two] = [process(), process()]
+  const long = Buffer.alloc(1024 * 1024 + 1, 'x')
+  await one.page('k', async () => long)
+  await one.pages.close()
+  t.equal((await two.page('k', text('own'))).text, 'own')
+  t.ok([...redis.held.values()].every(({ value }) => value.length < 1000))
+  const just = Buffer.alloc(1024 * 1024, 'x')
+  await one.page('just', async () => just)
+  await one.pages.close()
+  t.equal((await two.page('just', never)).text.length, just.length)
+})
+
+t.test('Redis that is gone is nobody’s failure', async (t) => {
+  for (const mode of ['hangs', 'fails', 'refuses'] as const) {
+    const { clock, redis, process } = start()
+    const one = process()
+    const before = await one.pages.generation(FOLDER)
+    redis.mode = mode
+    clock.tick(LEASE_MS)
+    t.equal(await one.pages.generation(FOLDER), before, 'what was known goes on')
+    t.equal((await one.page('k', text('own'))).text, 'own')
+    t.same(one.outcomes, ['failed'])
+    await one.pages.close()
+  }
+})
+
+t.test('Redis that goes while a page is waited for, or stored, is nobody’s failure', async (t) => {
+  const { redis, process } = start()
+  const [one, two] = [process(), process()]
+  const answer = new Deferred<Buffer>()
+  const loading = one.page('k', () => answer.promise)
+  await until(() => redis.keys('lock').length === 1)
+  const waiting = two.page('k', text('own'))
+  await settled()
+  redis.mode = 'fails'
+  t.equal((await waiting).text, 'own')
+  answer.resolve(Buffer.from('page'))
+  t.equal((await loading).text, 'page')
+  await one.pages.close()
+})
+
+t.test('what lies in Redis tells nothing, and is good for nobody else', async (t) => {
+  const { redis, process } = start()
+  const one = process()
+  await one.pages.generation(FOLDER)
+  await one.page(JSON.stringify(FOLDER), text('the name of a file'))
+  await one.pages.close()
+  const everything = [...redis.held].map(([key, { value }]) => `${key} ${value.toString('latin1')}`).join('\n')
+  t.ok(everything.includes('fastify-cloud-storage:page:'))
+  for (const secret of ['ann', 's3', 'file', '"f"', '"c"']) t.notOk(everything.includes(secret), secret)
+  const [name = ''] = redis.keys('page')
+  const held = redis.held.get(name)
+  t.ok(held)
+  if (held === undefined) return
+  const another = process(createKeyRing({ current: 'k', keys: { k: randomBytes(32).toString('base64') } }))
+  t.equal((await another.page(JSON.stringify(FOLDER), text('own'))).text, 'own', 'another key ring has other names')
+  const altered = Buffer.from(held.value)
+  altered.writeUInt8(altered.readUInt8(60) ^ 1, 60)
+  redis.held.set(name, { ...held, value: altered })
+  t.equal((await process().page(JSON.stringify(FOLDER), text('anew'))).text, 'anew')
+})
+
+t.test('a page moved under another name does not open', async (t) => {
+  const { redis, process } = start()
+  const one = process()
+  await one.page('a', text('page of a'))
+  await one.page('b', text('page of b'))
+  await one.pages.close()
+  const [a = '', b = ''] = redis.keys('page')
+  const [heldA, heldB] = [redis.held.get(a), redis.held.get(b)]
+  if (heldA === undefined || heldB === undefined) throw new Error('two pages were stored')
+  redis.held.set(a, heldB)
+  redis.held.set(b, heldA)
+  t.equal((await one.page('a', text('anew'))).text, 'anew')
+})
+
+t.test('the generation of a folder is the same everywhere, and believed for a lease', async (t) => {
+  const { clock, redis, process } = start()
+  const [one, two] = [process(), process()]
+  const value = await one.pages.generation(FOLDER)
+  t.equal(await two.pages.generation(FOLDER), value)
+  redis.asked.length = 0
+  t.equal(one.pages.generation(FOLDER), value, 'at once')
+  t.same(redis.asked, [])
+  clock.tick(LEASE_MS / 2)
+  t.equal(one.pages.generation(FOLDER), value, 'at once, and read again for later')
+  t.equal(one.pages.generation(FOLDER), value)
+  t.same(redis.asked, ['get', 'get', 'get', 'get'])
+  await settled()
+  clock.tick(LEASE_MS - 1)
+  t.type(one.pages.generation(FOLDER), 'string')
+  t.type(two.pages.generation(FOLDER), Promise)
+})
+
+t.test('an invalidation changes what it is about: here at once, elsewhere within a lease', async (t) => {
+  const others = {
+    folder: { ...FOLDER, folderId: 'g' },
+    root: { ...FOLDER, folderId: null },
+    connection: { ...FOLDER, connectionId: 'd' },
+    provider: { ...FOLDER, provider: 'box' },
+    user: { ...FOLDER, userId: 'bob', connectionId: 'e' }
+  }
+  for (const [scope, kept] of [
+    [{ of: 'folder', userId: 'ann', provider: 's3', folderId: 'f' }, ['folder', 'root', 'provider', 'user']],
+    [{ of: 'connection', connectionId: 'c' }, ['connection', 'user']],
+    [{ of: 'provider', userId: 'ann', provider: 's3' }, ['provider', 'user']],
+    [{ of: 'all' }, []]
+  ] as const) {
+    const { clock, process } = start()
+    const [one, two] = [process(), process()]
+    const read = async ({ pages }: typeof one) =>
+      new Map(
+        await Promise.all(
+          Object.entries({ own: FOLDER, ...others }).map(
+            async ([name, folder]) => [name, await pages.generation(folder)] as const
+          )
+        )
+      )
+    const before = await read(one)
+    t.same(await read(two), before)
+    one.pages.invalidate(scope)
+    const after = await read(one)
+    for (const [name, value] of after) {
+      t.equal(value === before.get(name), (kept as readonly string[]).includes(name), `${scope.of}: ${name}`)
+    }
+    t.same(await read(two), before, 'believed')
+    clock.tick(LEASE_MS)
+    await read(two)
+    t.same(await read(two), after)
+  }
+})
+
+t.test('an invalidation while Redis is gone is told when it is back', async (t) => {
+  const { clock, redis, process } = start()
+  const [one, two] = [process(), process()]
+  const before = await one.pages.generation(FOLDER)
+  await two.pages.generation(FOLDER)
+  redis.mode = 'fails'
+  one.pages.invalidate({ of: 'all' })
+  await settled()
+  const after = await one.pages.generation(FOLDER)
+  t.not(after, before)
+  redis.mode = 'up'
+  clock.tick(2_000)
+  t.equal(await two.pages.generation(FOLDER), before, 'the other was not told yet')
+  t.equal(await one.pages.generation(FOLDER), after)
+  await until(() => redis.asked.includes('ping'))
+  await settled()
+  clock.tick(LEASE_MS)
+  t.equal(await two.pages.generation(FOLDER), after)
+  t.equal(await one.pages.generation(FOLDER), after)
+})
+
+t.test('an invalidation that cannot be told is forgotten when no page from before is left', async (t) => {
+  const { clock, redis, process } = start()
+  const [one, two] = [process(), process()]
+  await one.pages.generation(FOLDER)
+  redis.mode = 'refuses'
+  one.pages.invalidate({ of: 'all' })
+  const own = await one.pages.generation(FOLDER)
+  await settled()
+  redis.mode = 'up'
+  clock.tick(PAGE_MS - 1)
+  t.equal(await one.pages.generation(FOLDER), own)
+  clock.tick(LEASE_MS + 1)
+  t.equal(await one.pages.generation(FOLDER), await two.pages.generation(FOLDER))
+})
+
+t.test('a read that began before an invalidation does not undo it', async (t) => {
+  const { clock, redis, process } = start()
+  const one = process()
+  const before = await one.pages.generation(FOLDER)
+  clock.tick(LEASE_MS)
+  const reading = one.pages.generation(FOLDER)
+  clock.tick(1)
+  one.pages.invalidate({ of: 'all' })
+  await reading
+  await settled()
+  const after = await one.pages.generation(FOLDER)
+  t.not(after, before)
+  clock.tick(LEASE_MS)
+  t.equal(await one.pages.generation(FOLDER), after)
+  t.equal(redis.keys('generation').length, 4)
+})
+
+t.test('what Redis has lost is never followed by what was there before', async (t) => {
+  const { clock, redis, process } = start()
+  const one = process()
+  const values = new Set<string>([await one.pages.generation(FOLDER)])
+  one.pages.invalidate({ of: 'all' })
+  await settled()
+  for (let restart = 0; restart < 5; restart += 1) {
+    redis.held.clear()
+    clock.tick(LEASE_MS)
+    values.add(await one.pages.generation(FOLDER))
+  }
+  t.equal(values.size, 6)
+})
