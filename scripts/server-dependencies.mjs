@@ -12,6 +12,7 @@ export const SERVER_DEPENDENCIES = [
   'close-with-grace',
   'fastify',
   'googleapis',
+  'ioredis',
   'prom-client'
 ]
 

@@ -8,12 +8,13 @@ import { parseAllowHosts } from './infra/net/allow-hosts.ts'
 import type { CacheOptions, LimitOptions } from './options.ts'
 import { parsePublicUrl } from './public-url.ts'
 import { ConfigError, Environment, type Variables } from './server/environment.ts'
+import { type InstancesConfig, readInstances } from './server/instances-config.ts'
 import { readEncryption, readJwt, SECURITY_VARIABLES, type JwtConfig } from './server/security-config.ts'
 import { MANAGED_VARIABLES, readManaged } from './server/managed-config.ts'
 import { readRegistrations, type Registrations } from './server/oauth-config.ts'
 
 /** What every way to run the server needs. What is `undefined` is left to the plugin's own default. */
-interface CommonConfig {
+interface CommonConfig extends InstancesConfig {
   readonly host: string
   /** 0: any that is free. */
   readonly port: number
@@ -147,6 +148,7 @@ function readCommon(env: Environment): CommonConfig {
       maxInFlightPerUser: env.integer('CACHE_MAX_IN_FLIGHT_PER_USER', COUNT)
     }),
     leaseMs: env.integer('LEASE_MS', { min: 0, max: MAX_MS }),
+    ...readInstances(env),
     limits: given({
       refreshPerMinute: env.integer('LIMIT_REFRESH_PER_MINUTE', COUNT),
       connectionsPerUser: env.integer('LIMIT_CONNECTIONS_PER_USER', COUNT)

@@ -1,6 +1,7 @@
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import { type AppConfig, type DemoConfig, readConfig, type ServiceConfig } from './config.ts'
+import type { MetricsRegistry, RedisClient } from './index.ts'
 import { type Database, openDatabase } from './infra/db/open-database.ts'
 import { buildApp } from './server/build-app.ts'
 import { Demo, openDemoFolder } from './server/demo.ts'
@@ -89,7 +90,9 @@ async function main(): Promise<void> {
 
   async function build(appConfig: AppConfig, database: Database): Promise<FastifyInstance> {
     const drain = new RequestDrain()
-    const built = buildApp(appConfig, { database, drain })
+    const redis = await openShared(appConfig)
+    const metrics = await openMetrics(appConfig)
+    const built = buildApp(appConfig, { database, drain, redis, metrics })
     app = built
     shutdown.add(() => built.close())
     shutdown.add(async () => {
@@ -98,6 +101,31 @@ async function main(): Promise<void> {
     })
     await built.ready()
     return built
+  }
+
+  async function openShared({ redisUrl }: AppConfig): Promise<RedisClient | undefined> {
+    if (redisUrl === undefined) return undefined
+    const { openRedis } = await import('./server/redis.ts')
+    const redis = openRedis(redisUrl.reveal())
+    shutdown.add(async () => {
+      redis.disconnect()
+    })
+    return redis
+  }
+
+  /** Until the end: how the last requests go is worth knowing too. */
+  async function openMetrics({ metricsPort, host }: AppConfig): Promise<MetricsRegistry | undefined> {
+    if (metricsPort === undefined) return undefined
+    const { buildMetricsServer, createRegistry } = await import('./server/metrics-server.ts')
+    const registry = createRegistry()
+    const server = buildMetricsServer(registry)
+    shutdown.add(() => server.close())
+    try {
+      await server.listen({ host, port: metricsPort })
+    } catch (error) {
+      throw new Error(`METRICS_${explainListen(error, host, metricsPort)}`, { cause: error })
+    }
+    return registry
   }
 
   async function listen(built: FastifyInstance): Promise<string> {

@@ -3,7 +3,14 @@ import type { Writable } from 'node:stream'
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import type { AppConfig } from '../config.ts'
 import { answerProblem } from '../http/problem.ts'
-import { cloudStorage, type CloudStorageOptions, type OAuthProviderOptions, type ProviderOptions } from '../index.ts'
+import {
+  cloudStorage,
+  type CloudStorageOptions,
+  type MetricsRegistry,
+  type OAuthProviderOptions,
+  type ProviderOptions,
+  type RedisClient
+} from '../index.ts'
 import type { Database } from '../infra/db/open-database.ts'
 import { registerBearerAuthentication } from './bearer-authentication.ts'
 import { contentRoute } from './content-route.ts'
@@ -28,6 +35,8 @@ const READY_TIMEOUT_MS = 2000
 export interface AppDeps {
   readonly database: Pick<Database, 'prisma' | 'listen'>
   readonly drain?: RequestDrain
+  readonly redis?: RedisClient | undefined
+  readonly metrics?: MetricsRegistry | undefined
   /** Beside those of the package. */
   readonly providers?: CloudStorageOptions['providers']
   readonly logTo?: Writable
@@ -58,12 +67,13 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
   const { publicUrl, leaseMs } = config
   app.register(cloudStorage, {
     prisma,
-    listen,
+    ...(config.listens && { listen }),
     authenticate: registerBearerAuthentication(app, config.jwt),
     encryption: config.encryption.reveal(),
     managed: { [MANAGED_STORE]: config.managed },
     providers: { ...enabledProviders(config), ...deps.providers },
-    cache: config.cache,
+    cache: { ...config.cache, ...(deps.redis && { shared: { redis: deps.redis } }) },
+    ...(deps.metrics && { metrics: { registry: deps.metrics } }),
     limits: config.limits,
     timeouts: config.timeouts,
     ...(publicUrl !== undefined && { publicUrl }),

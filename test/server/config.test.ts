@@ -240,6 +240,21 @@ t.test('a public key goes with its algorithm alone', async (t) => {
   }
 })
 
+t.test('what several instances share is named, or left out', async (t) => {
+  t.match(readConfig({}), { listens: true, redisUrl: undefined, metricsPort: undefined })
+  const config = readConfig({
+    DATABASE_LISTEN: 'false',
+    REDIS_URL: 'rediss://user:PASSWORD@redis:6379/0',
+    METRICS_PORT: '9100'
+  })
+  t.match(config, { listens: false, metricsPort: 9100 })
+  t.equal(config.redisUrl?.reveal(), 'rediss://user:PASSWORD@redis:6379/0')
+  t.notMatch(JSON.stringify(config), /PASSWORD/)
+  const wrong = problems({ DATABASE_LISTEN: 'no', REDIS_URL: 'http://PASSWORD@redis', METRICS_PORT: '70000' })
+  t.same(named(wrong), ['DATABASE_LISTEN', 'METRICS_PORT', 'REDIS_URL'])
+  t.notMatch(wrong.join(), /PASSWORD/)
+})
+
 /** The variables of `.env.example`, with their defaults. */
 function documented(): Map<string, string> {
   return new Map(
@@ -280,7 +295,7 @@ t.test('the defaults in .env.example are those of the server and of the plugin',
     dataDir: string
   }
   t.match(readConfig({}), { dataDir, host, port, logLevel, shutdownTimeoutMs })
-  const { cache, limits, timeouts } = checkOptions({
+  const { cache, limits, timeouts, leaseMs } = checkOptions({
     authenticate: () => '',
     encryption: { current: '', keys: {} },
     prisma: { cloudConnection: {}, oAuthState: {}, $transaction: 0, $queryRaw: 0, $executeRaw: 0 } as never
@@ -288,6 +303,8 @@ t.test('the defaults in .env.example are those of the server and of the plugin',
   t.same(plugins.cache, cache)
   t.same(plugins.limits, limits)
   t.same(plugins.timeouts, timeouts)
+  t.equal(plugins.leaseMs, leaseMs)
+  t.equal(plugins.listens, readConfig({}).listens)
 })
 
 t.test('docker-compose.yml hands the service every variable, but those that it decides itself', async (t) => {

@@ -1,0 +1,65 @@
+import t from 'tap'
+import { testApp } from '../support/app.ts'
+import { entry, page } from '../support/scripted-backend.ts'
+import { until } from '../support/until.ts'
+
+const LISTING = '/cloud/scripted/listing'
+/** Longer than any test: what is noticed at all is not noticed by the lease. */
+const leaseMs = 3_600_000
+
+t.test('inside of a lease a hit asks nobody', async (t) => {
+  const { as, connect, db, scripted } = await testApp(t, { leaseMs })
+  const id = await connect('ann')
+  t.equal((await as('ann').get(LISTING)).statusCode, 200)
+  // Another hand, and nobody says so.
+  await db.prisma.cloudConnection.update({ where: { id }, data: { status: 'DISABLED' } })
+  for (const url of [LISTING, `${LISTING}?connection=${id}`]) {
+    const hit = await as('ann').get(url)
+    t.equal(hit.statusCode, 200)
+    t.match(hit.headers['cache-status'], /; hit/)
+  }
+  const miss = await as('ann').get(`${LISTING}?folder=other`)
+  t.equal(miss.json<{ code: string }>().code, 'CONNECTION_INACTIVE', 'what has to be loaded needs the credentials')
+  t.equal(scripted.backend.listed.length, 1)
+  t.equal((await as('ann').get(LISTING)).statusCode, 503, 'and what it has read is believed')
+})
+
+t.test('what the application itself changes it notices at once', async (t) => {
+  const { as, connect, scripted } = await testApp(t, { leaseMs })
+  const first = await connect('ann', 'first')
+  scripted.backend.list = async () => page([entry('a')])
+  const shown = async () => (await as('ann').get(LISTING)).json<{ connectionId?: string; code?: string }>()
+  t.equal((await shown()).connectionId, first)
+  const second = await connect('ann', 'second')
+  t.equal((await shown()).code, 'CONNECTION_AMBIGUOUS')
+  await as('ann').send('PATCH', `/cloud/connections/${second}`, { default: true })
+  t.equal((await shown()).connectionId, second)
+  await as('ann').send('PATCH', `/cloud/connections/${first}`, { default: true })
+  t.equal((await shown()).connectionId, first)
+  await as('ann').send('DELETE', `/cloud/connections/${first}`)
+  t.equal((await shown()).connectionId, second)
+  t.equal((await as('ann').get(`${LISTING}?connection=${first}`)).statusCode, 404)
+  await as('ann').send('DELETE', '/cloud/connections')
+  t.equal((await shown()).code, 'CONNECTION_MISSING')
+})
+
+t.test('what another process changes is heard of', async (t) => {
+  const { as, app, connect, db } = await testApp(t, { leaseMs, listen: () => db.listen() })
+  const id = await connect('ann')
+  const change = (data: { status?: 'ACTIVE' | 'DISABLED'; accountId?: string }) =>
+    db.prisma.cloudConnection.update({ where: { id }, data })
+  const status = async () => (await as('ann').get(LISTING)).statusCode
+  // It has begun to listen when a change is heard of.
+  await until(async () => {
+    await change({ status: 'ACTIVE', accountId: String(Math.random()) })
+    await status()
+    await change({ status: 'DISABLED' })
+    return (await status()) === 503
+  })
+  await change({ status: 'ACTIVE' })
+  await until(async () => (await status()) === 200)
+  t.equal(app.folderCache.stats().entries, 1)
+  await db.prisma.cloudConnection.delete({ where: { id } })
+  await until(async () => (await status()) === 503)
+  t.equal(app.folderCache.stats().entries, 0, 'and what was kept of it is dropped')
+})
