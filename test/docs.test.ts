@@ -111,6 +111,7 @@ t.test('the README has every option, and no other', async (t) => {
   const options = [
     ...membersOf('CloudStorageOptions'),
     ...membersOf('CacheOptions').map((name) => `cache.${name}`),
+    'cache.shared',
     ...membersOf('LimitOptions').map((name) => `limits.${name}`),
     ...membersOf('Timeouts', ports).map((name) => `timeouts.${name}`)
   ]
