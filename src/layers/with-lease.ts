@@ -61,7 +61,8 @@ async function guard(body: Readable, { confirm }: LeaseWatch, shareMs: number): 
       await confirmed(confirm, shareMs, closed.signal)
     }
   } catch (error) {
-    if (!closed.signal.aborted) body.destroy(error as Error)
+    // A body that is closed already hears nothing of it.
+    body.destroy(error as Error)
   } finally {
     body.off('close', stop)
   }

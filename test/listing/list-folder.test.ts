@@ -97,6 +97,22 @@ t.test('a lease that ends while a folder is loaded is renewed before the answer 
   await t.rejects(list({ connectionId: id, refresh: true }), { code: 'CONNECTION_INACTIVE' })
 })
 
+t.test('a connection that was disabled unheard is not used to load anything', async (t) => {
+  const { connections, backend, list } = make(2_000)
+  const { id } = connections.add()
+  await list({ connectionId: id })
+  connections.change(id, { status: 'DISABLED' })
+  await t.rejects(list({ connectionId: id, folderId: 'other' }), { code: 'CONNECTION_INACTIVE' })
+  t.equal(backend.listed.length, 1)
+})
+
+t.test('a connection that is believed is one of its own provider alone', async (t) => {
+  const { connections, list } = make(2_000)
+  const { id } = connections.add()
+  await list({ connectionId: id })
+  await t.rejects(list({ connectionId: id, provider: 'other' }), { code: 'CONNECTION_NOT_FOUND' })
+})
+
 t.test('a change that is heard of while a folder is loaded is looked at before the answer is given', async (t) => {
   const { connections, leases, backend, list } = make(2_000)
   const row = connections.add()

@@ -246,6 +246,24 @@ t.test('a row that is read with its credentials is believed, without them', asyn
   t.notOk(leases.believed('ann', id), 'what is known to be gone is not believed any more')
 })
 
+t.test('a row that is being read with its credentials when a change is heard of is not believed', async (t) => {
+  const { connections, leases } = make()
+  const row = connections.add()
+  const reading = leases.findSealed('ann', row.id)
+  leases.hear({ ...row, version: 2, isGone: false })
+  t.match(await reading, { id: row.id })
+  t.notOk(leases.believed('ann', row.id))
+})
+
+t.test('a choice whose row has come to be of another provider is none', async (t) => {
+  const { connections, leases } = make()
+  const row = connections.add()
+  await leases.choose('ann', 'scripted')
+  connections.change(row.id, { provider: 'other' })
+  await leases.findSealed('ann', row.id)
+  t.equal(leases.believedChoice('ann', 'scripted'), undefined)
+})
+
 t.test('what is known already is no news', async (t) => {
   const { connections, leases } = make()
   const row = connections.add({ version: 5 })

@@ -78,19 +78,24 @@ export class RedisGate {
   async #answered<T>(work: (redis: RedisClient) => Promise<T>, giving: AbortSignal): Promise<T> {
     let stop: (() => void) | undefined
     let timer: NodeJS.Timeout | undefined
+    let late: NodeJS.Immediate | undefined
     const given = new Promise<never>((_resolve, reject) => {
       stop = () => {
         reject(giving.reason as Error)
       }
       giving.addEventListener('abort', stop, { once: true })
       timer = setTimeout(() => {
-        reject(new Error(`Redis has not answered within ${String(this.#options.answerMs)} ms`))
+        // Where it was this process that took so long, the answer lies in its socket: that is read first.
+        late = setImmediate(() => {
+          reject(new Error(`Redis has not answered within ${String(this.#options.answerMs)} ms`))
+        })
       }, this.#options.answerMs)
     })
     try {
       return await Promise.race([work(this.#options.redis), given])
     } finally {
       clearTimeout(timer)
+      clearImmediate(late)
       if (stop !== undefined) giving.removeEventListener('abort', stop)
     }
   }

@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo } from 'node:net'
+import { performance } from 'node:perf_hooks'
 import t from 'tap'
 import { RedisGate, UNAVAILABLE } from '../../../src/infra/redis/redis-gate.ts'
 import { ManualClock } from '../../support/clock.ts'
@@ -75,6 +78,24 @@ t.test('whether it is back is asked now and then, and nobody waits for that', as
   redis.mode = 'fails'
   await ask()
   t.equal(troubles.length, 2)
+})
+
+t.test('an answer that waits in the socket while this process is busy is no time-out', async (t) => {
+  const { gate, troubles } = make()
+  const server = createServer((socket) => socket.end('x')).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const answer = await gate.run(async () => {
+    const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
+    await once(socket, 'connect')
+    // The answer arrives meanwhile, and so does the time-out.
+    const until = performance.now() + 100
+    while (performance.now() < until);
+    const [data] = (await once(socket, 'data')) as [Buffer]
+    return data.toString()
+  })
+  t.equal(answer, 'x')
+  t.equal(troubles.length, 0)
 })
 
 t.test('a client that throws is one that fails', async (t) => {

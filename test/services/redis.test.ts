@@ -1,0 +1,151 @@
+import { randomBytes } from 'node:crypto'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { systemClock } from '../../src/infra/clock.ts'
+import { createBytesSealer } from '../../src/infra/crypto/bytes-sealer.ts'
+import { createKeyRing } from '../../src/infra/crypto/key-ring.ts'
+import { PageLock } from '../../src/infra/redis/page-lock.ts'
+import { RedisGate, UNAVAILABLE } from '../../src/infra/redis/redis-gate.ts'
+import { SharedPages } from '../../src/infra/redis/shared-pages.ts'
+import { openRedis } from '../../src/server/redis.ts'
+import { Deferred } from '../support/deferred.ts'
+import { redisIsInstalled, type RedisServer, startRedis } from '../support/redis.ts'
+import { requireService } from '../support/services.ts'
+import { until } from '../support/until.ts'
+
+const FOLDER = { userId: 'ann', provider: 's3', folderId: 'f', connectionId: 'c' }
+const sealer = createBytesSealer(
+  createKeyRing({ current: 'k', keys: { k: randomBytes(32).toString('base64') } }),
+  'test'
+)
+const signal = new AbortController().signal
+
+/** What one process has of it, by the client of the ready-made server. */
+async function openProcess(t: Test, server: RedisServer) {
+  const redis = openRedis(`redis://127.0.0.1:${String(server.port)}`)
+  t.teardown(() => {
+    redis.disconnect()
+  })
+  const told = { troubles: 0, recoveries: 0 }
+  const pages = new SharedPages({
+    redis,
+    sealer,
+    clock: systemClock,
+    pageMs: 60_000,
+    leaseMs: 2_000,
+    random: () => 0.5,
+    onOutcome: () => {},
+    onTrouble: () => (told.troubles += 1),
+    onRecovered: () => (told.recoveries += 1)
+  })
+  await until(() => redis.status === 'ready')
+  const page = async (key: string, load: () => Promise<Buffer>) =>
+    (await pages.page(key, load, signal)).bytes.toString()
+  return { redis, pages, page, told }
+}
+
+t.test('pages that processes share, on a real Redis', async (t) => {
+  if (!requireService(t, 'redis', redisIsInstalled)) return
+  const server = await startRedis(t)
+
+  await t.test('one loads, the other finds it; a page is kept as long as it lives', async (t) => {
+    const [one, two] = [await openProcess(t, server), await openProcess(t, server)]
+    const bytes = randomBytes(300_000)
+    await one.pages.page('k', async () => bytes, signal)
+    await one.pages.close()
+    const found = await two.pages.page('k', () => Promise.reject(new Error('not to be loaded')), signal)
+    t.ok(found.bytes.equals(bytes))
+    t.ok(found.ageMs >= 0 && found.ageMs < 5_000)
+    const keys = await one.redis.keys('fastify-cloud-storage:page:*')
+    t.equal(keys.length, 1)
+    t.ok((await one.redis.pttl(keys[0] ?? '')) > 50_000)
+    t.same(await one.redis.keys('*:lock:*'), [])
+  })
+
+  await t.test('a lock is its owner’s: it lives as long, and is taken away by nobody else', async (t) => {
+    const { redis } = await openProcess(t, server)
+    const gate = new RedisGate({
+      redis,
+      answerMs: 5_000,
+      clock: systemClock,
+      onTrouble: (error) => t.fail(String(error)),
+      onRecovered: () => {}
+    })
+    const lock = await PageLock.take(gate, 'a lock')
+    if (lock === null || lock === UNAVAILABLE) throw new Error('the lock is free')
+    t.equal(await PageLock.take(gate, 'a lock'), null)
+    await redis.pexpire('a lock', 1_000)
+    await until(async () => (await redis.pttl('a lock')) > 1_000)
+    await redis.set('a lock', 'somebody else', 'PX', 1_000)
+    await new Promise((resolve) => setTimeout(resolve, 800))
+    t.ok((await redis.pttl('a lock')) < 300, 'nor is it prolonged')
+    await lock.release()
+    t.equal(await redis.get('a lock'), 'somebody else')
+    await redis.del('a lock')
+    const next = await PageLock.take(gate, 'a lock')
+    if (next === null || next === UNAVAILABLE) throw new Error('the lock is free')
+    await next.release()
+    t.equal(await redis.exists('a lock'), 0)
+  })
+
+  await t.test('an invalidation of one is seen by the other', async (t) => {
+    const [one, two] = [await openProcess(t, server), await openProcess(t, server)]
+    const before = await one.pages.generation(FOLDER)
+    t.equal(await two.pages.generation(FOLDER), before)
+    one.pages.invalidate({ of: 'folder', userId: 'ann', provider: 's3', folderId: 'f' })
+    const after = await one.pages.generation(FOLDER)
+    t.not(after, before)
+    await until(async () => (await two.pages.generation(FOLDER)) === after)
+    t.equal(await one.pages.generation(FOLDER), after)
+  })
+
+  await t.test('a Redis that is killed and comes back empty fails nobody', async (t) => {
+    const { pages, page, told } = await openProcess(t, server)
+    const before = await pages.generation(FOLDER)
+    await page('k2', async () => Buffer.from('page'))
+    await server.kill()
+    t.equal(await page('k2', async () => Buffer.from('own')), 'own')
+    await until(() => told.troubles === 1)
+    t.equal(await pages.generation(FOLDER), before)
+    pages.invalidate({ of: 'all' })
+    const own = await pages.generation(FOLDER)
+    t.not(own, before)
+    await server.start()
+    await until(async () => {
+      await page('k3', async () => Buffer.from('x'))
+      return told.recoveries === 1
+    })
+    const other = await openProcess(t, server)
+    const [all = ''] = own.split(' ')
+    await until(async () => (await other.pages.generation(FOLDER)).startsWith(all))
+    t.pass('what it was not told of while it was away it knows now')
+    await page('k4', async () => Buffer.from('page'))
+    await pages.close()
+    t.equal(await other.page('k4', () => Promise.reject(new Error('not to be loaded'))), 'page')
+  })
+
+  await t.test('a Redis that is paused costs one time-out, and a load goes on without it', async (t) => {
+    const { redis, page, told } = await openProcess(t, server)
+    const slow = new Deferred<Buffer>()
+    const loading = page('k5', () => slow.promise)
+    await until(async () => (await redis.keys('*:lock:*')).length === 1)
+    server.pause()
+    t.same(await Promise.all(['a', 'b', 'c'].map((key) => page(key, async () => Buffer.from(key)))), ['a', 'b', 'c'])
+    t.equal(told.troubles, 1)
+    slow.resolve(Buffer.from('slow'))
+    t.equal(await loading, 'slow')
+    server.resume()
+  })
+
+  await t.test('a client that queues what it cannot send is waited for no longer', async (t) => {
+    const redis = new Redis(server.port, '127.0.0.1', { lazyConnect: true, retryStrategy: () => 100 })
+    redis.on('error', () => {})
+    t.teardown(() => {
+      redis.disconnect()
+    })
+    await server.stop()
+    const gate = new RedisGate({ redis, answerMs: 100, clock: systemClock, onTrouble: () => {}, onRecovered: () => {} })
+    t.equal(await gate.run((client) => client.get('a')), UNAVAILABLE)
+    await server.start()
+  })
+})
