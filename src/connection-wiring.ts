@@ -15,6 +15,7 @@ import { createStoreConnection } from './connections/store-connection.ts'
 import { parseTokens } from './connections/stored-tokens.ts'
 import { createVerify } from './connections/verify.ts'
 import type { Connection, SealedConnection } from './domain/connection.ts'
+import type { Metrics } from './domain/metrics.ts'
 import type { Clock, ConnectionStore, CredentialCipher } from './domain/ports.ts'
 import type { Secret } from './domain/secret.ts'
 import type { StorageBackend } from './domain/storage-backend.ts'
@@ -50,6 +51,7 @@ export interface ConnectionParts {
   readonly cipher: CredentialCipher
   readonly cache: FolderCache
   readonly health: ConnectionHealth
+  readonly metrics: Metrics
 }
 
 export interface WiredConnections {
@@ -63,7 +65,7 @@ export interface WiredConnections {
 
 /** Puts together what makes, keeps, opens and ends connections. */
 export function wireConnections(parts: ConnectionParts): WiredConnections {
-  const { options, log, clock, providers, connections, leases, cipher, cache, health } = parts
+  const { options, log, clock, providers, connections, leases, cipher, cache, health, metrics } = parts
   const { timeouts } = options
   const contextOf = (id: string) => ({ egress: providers.get(id).egress, timeouts })
   const clientOf = (id: string) => providers.oauthClient(id)
@@ -97,7 +99,8 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
       revocations.beginTokens(connection, tokens)
     },
     // Shorter than what a call has in all: it may still go on with a token that has not ended yet.
-    deadlineMs: Math.min(MAX_REFRESH_MS, Math.ceil(timeouts.totalMs * 0.8))
+    deadlineMs: Math.min(MAX_REFRESH_MS, Math.ceil(timeouts.totalMs * 0.8)),
+    metrics
   })
   const flights = new RefreshFlights(refresher, clock)
   const requireReauth = createRequireReauth({ connections, invalidate, onChange })

@@ -48,16 +48,21 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
   const { timeouts, metrics: registry } = options
   const clock = systemClock
   const keyRing = createKeyRing(options.encryption)
-  const metrics = registry === undefined ? NO_METRICS : await createMetrics(registry)
+  const metrics = registry === undefined ? NO_METRICS : await createMetrics(registry, options.providers.keys())
   const cipher = countUnreadable(createCredentialCipher(keyRing), metrics)
   const connections = createConnectionStore(options.prisma)
   const shared = options.redis === undefined ? null : await shareWith(options.redis, options, keyRing, log)
   const onInvalidated = (scope: InvalidatedScope): void => shared?.invalidate(scope)
   const cache = new FolderCache({ ...options.cache, clock, sizeOf: sizeOfListing, onInvalidated })
   const { catalog: providers, close: closeProviders } = wireProviders(options.providers, timeouts)
-  const health = new ConnectionHealth(clock)
-  const leases = new Leases({ connections, leaseMs: options.leaseMs, clock })
-  const parts = { options, log, clock, providers, connections, leases, cipher, cache, health }
+  const health = new ConnectionHealth(clock, (provider) => {
+    metrics.throttled(provider)
+  })
+  const onRenewed = (outcome: LeaseOutcome): void => {
+    metrics.leaseRenewed(outcome)
+  }
+  const leases = new Leases({ connections, leaseMs: options.leaseMs, clock, onRenewed })
+  const parts = { options, log, clock, providers, connections, leases, cipher, cache, health, metrics }
   const { open, routes, hear, close: closeConnections } = wireConnections(parts)
   const listener = listenTo(options.listen, hear, log)
 
@@ -75,6 +80,8 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
     }
   })
   let closing = false
+  // After all that may fail: a plugin that does not come to be is not watched.
+  const watches = [metrics.watchCache(() => cache.stats()), metrics.watchBreakers(() => health.tripped())]
 
   return {
     cache,
@@ -109,6 +116,7 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
       closing = true
     },
     close: async () => {
+      for (const end of watches) end()
       await listener?.close()
       // What is under way still needs the sockets.
       await shared?.close()

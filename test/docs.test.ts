@@ -1,10 +1,12 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Registry } from 'prom-client'
 import t from 'tap'
 import ts from 'typescript'
 import { STORAGE_ERROR_CODES, StorageError, type StorageErrorCode } from '../src/domain/errors.ts'
 import { STATUS, withStatus } from '../src/http/status.ts'
+import { createMetrics } from '../src/infra/metrics.ts'
 import packageJson from '../package.json' with { type: 'json' }
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
@@ -134,6 +136,29 @@ t.test('the defaults of numbers in the README are those of the code', async (t) 
       name!
     )
   }
+})
+
+t.test('the table of metrics in docs/operations.md is that of the code', async (t) => {
+  const registry = new Registry()
+  await createMetrics(registry, [])
+  const made = registry.getMetricsAsArray() as unknown as { name: string; type: string; labelNames: string[] }[]
+  const lineOf = (name: string, type: string, labels: readonly string[]) => [name, type, ...labels].join(' ')
+  const [, table = ''] = text('docs/operations.md').split('\n## Metrics\n')
+  const rows = table
+    .split('\n## ')[0]!
+    .matchAll(/^\| `(cloud_storage_\w+)` \| (\w+) \| (none|`\w+`(?:, `\w+`)*) \| [^|]+ \| [^|]+ \|$/gm)
+  t.same(
+    [...rows]
+      .map(([, name, type, labels]) =>
+        lineOf(
+          name!,
+          type!,
+          [...labels!.matchAll(/`(\w+)`/g)].map(([, of]) => of!)
+        )
+      )
+      .sort(),
+    made.map(({ name, type, labelNames }) => lineOf(name, type, labelNames)).sort()
+  )
 })
 
 t.test('every command that is named exists', async (t) => {

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { requireActive, type SealedConnection } from '../domain/connection.ts'
 import { isStorageError, StorageError } from '../domain/errors.ts'
+import type { Metrics, TokenRefresh } from '../domain/metrics.ts'
 import type { OAuthClient } from '../domain/oauth.ts'
 import type { Clock, ConnectionStore, CredentialBinding, CredentialCipher } from '../domain/ports.ts'
 import type { Secret } from '../domain/secret.ts'
@@ -18,6 +19,7 @@ export interface RefreshPorts {
   readonly onOrphaned: (connection: Row, tokens: StoredTokens) => void
   /** How long the token endpoint may take. The transaction around it may take longer. */
   readonly deadlineMs: number
+  readonly metrics: Pick<Metrics, 'tokenRefreshed'>
 }
 
 /** Whether what is stored will do; else it is refreshed. */
@@ -30,7 +32,10 @@ type Row = Pick<SealedConnection, 'id' | 'userId' | 'provider'>
  * renewed, disabled or removed while the provider was asked, and what came is for a row that is no more.
  */
 type Outcome =
-  { readonly tokens: StoredTokens } | { readonly ended: SealedConnection } | { readonly error: unknown } | 'changed'
+  | { readonly tokens: StoredTokens; readonly as: 'refreshed' | 'unneeded' }
+  | { readonly ended: SealedConnection }
+  | { readonly error: unknown }
+  | 'changed'
 
 /** Tokens that the provider has given and that the database has not: the old ones may be worth nothing by now. */
 interface Unstored {
@@ -64,6 +69,24 @@ export class TokenRefresher {
    * and what the token endpoint and the database fail with
    */
   async refresh(connection: Row, isGood: IsGood, beforeAsking: () => void = () => {}): Promise<StoredTokens> {
+    const { metrics } = this.#ports
+    const { provider } = connection
+    let outcome: TokenRefresh = 'failed'
+    try {
+      return await this.#refresh(connection, isGood, beforeAsking, (known) => {
+        outcome = known
+      })
+    } finally {
+      metrics.tokenRefreshed(provider, outcome)
+    }
+  }
+
+  async #refresh(
+    connection: Row,
+    isGood: IsGood,
+    beforeAsking: () => void,
+    note: (outcome: Exclude<TokenRefresh, 'failed'>) => void
+  ): Promise<StoredTokens> {
     const { connections, deadlineMs, onEnded } = this.#ports
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       const outcome = await connections.withRefreshLock<Outcome>(connection, deadlineMs, async (row, store) => {
@@ -79,10 +102,12 @@ export class TokenRefresher {
         throw outcome.error
       }
       if ('ended' in outcome) {
+        note('ended')
         onEnded(outcome.ended)
         throw new StorageError('CONNECTION_INACTIVE', 'The provider no longer accepts this connection: connect again.')
       }
       this.#unstored.delete(connection.id)
+      note(outcome.as)
       return outcome.tokens
     }
     throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed.')
@@ -108,7 +133,7 @@ export class TokenRefresher {
     const stored = parseTokens(cipher.open(row.sealedCredentials, bindingOf(row)))
     const rescued = this.#rescued(row.id, stored)
     // What is stored may still do for now, but with a refresh token that is spent.
-    if (rescued === undefined && isGood(stored)) return { tokens: stored }
+    if (rescued === undefined && isGood(stored)) return { tokens: stored, as: 'unneeded' }
 
     let newest = rescued ?? stored
     if (!isGood(newest)) {
@@ -124,7 +149,7 @@ export class TokenRefresher {
       this.#unstored.set(row.id, { before: stored, tokens: newest })
     }
     const sealed = cipher.seal(serialiseTokens(newest), bindingOf(row))
-    return (await store.reseal(row, sealed)) ? { tokens: newest } : 'changed'
+    return (await store.reseal(row, sealed)) ? { tokens: newest, as: 'refreshed' } : 'changed'
   }
 
   /**

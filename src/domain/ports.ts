@@ -46,11 +46,6 @@ export interface TextSealer {
   open(sealed: string, binding: readonly string[]): string | null
 }
 
-/** What the operator's monitoring is told. */
-export interface Metrics {
-  credentialsUnreadable(provider: string): void
-}
-
 /** A connection that has just proved itself at the provider. */
 export interface NewConnection {
   readonly userId: string

@@ -1,37 +1,142 @@
-import type { Registry } from 'prom-client'
-import type { Metrics } from '../domain/ports.ts'
+import type { CacheCounts, LeaseRenewal, Metrics, SharedPage, TrippedBreaker } from '../domain/metrics.ts'
+import { type Level, MetricMaker, type MetricsRegistry } from './metric-maker.ts'
 
-/** What of a registry of `prom-client` is used; a host hands in its own. */
-export type MetricsRegistry = Pick<Registry, 'registerMetric' | 'getSingleMetric'>
+export type { MetricsRegistry } from './metric-maker.ts'
 
-interface Countable<Label extends string> {
-  inc(labels: Readonly<Record<Label, string>>): void
-}
+/** From a server next door to the longest that a call may take by default. */
+const LOAD_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+/** Of the host's own stores. */
+const MANAGED = 'managed'
+/** What is said of a provider that is not enabled: rows may name any that ever was. */
+const OTHER = 'other'
 
-/** Counts on the host's registry. Several plugins on one registry count together. */
-export async function createMetrics(registry: MetricsRegistry): Promise<Metrics> {
-  const { Counter: PrometheusCounter } = await import('prom-client')
+const CACHE_TOTALS = {
+  hits: 'Listings that were answered out of the cache',
+  misses: 'Listings that were neither kept nor being loaded',
+  joins: 'Listings that waited for the load of another request',
+  loads: 'Loads that were begun',
+  evictions: 'Listings that left the cache for want of room',
+  invalidations: 'Listings and loads that were dropped on purpose'
+} as const satisfies Partial<Record<keyof CacheCounts, string>>
 
-  function counter<Label extends string>(name: string, help: string, labelNames: Label[]): Countable<Label> {
-    // Of the host's copy of the package, which may be another than ours.
-    const known: unknown = registry.getSingleMetric(name)
-    if (known !== undefined) return known as Countable<Label>
-    const made = new PrometheusCounter({ name, help, labelNames, registers: [] })
-    registry.registerMetric(made)
-    return made
-  }
+const RENEWALS: readonly LeaseRenewal[] = ['ok', 'missing', 'failed']
+const SHARED_PAGES: readonly SharedPage[] = ['hit', 'miss', 'joined', 'failed']
+const BREAKER_STATES: readonly TrippedBreaker['state'][] = ['open', 'half_open']
 
-  const unreadable = counter(
+/**
+ * Counts on the host's registry. Several plugins on one registry count together.
+ *
+ * @param enabled the providers that may stand in a label
+ * @throws Error where the registry has another metric under one of our names
+ */
+export async function createMetrics(registry: MetricsRegistry, enabled: Iterable<string>): Promise<Metrics> {
+  const make = new MetricMaker(registry, await import('prom-client'))
+  const connectable = [...enabled]
+  const providers = new Set([...connectable, MANAGED])
+  const labelOf = (provider: string): string => (providers.has(provider) ? provider : OTHER)
+
+  const unreadable = make.counter(
     'cloud_storage_credentials_unreadable_total',
     'Stored credentials that no key of the ring opens, or that were altered',
-    ['provider']
+    'provider'
   )
+  const loads = make.histogram(
+    'cloud_storage_load_seconds',
+    'How long loads of listings took',
+    LOAD_SECONDS,
+    'provider',
+    'outcome'
+  )
+  const renewals = make.counter('cloud_storage_lease_renewals_total', 'Leases of connections that were read', 'outcome')
+  const refreshes = make.counter(
+    'cloud_storage_token_refreshes_total',
+    'Refreshes of access tokens',
+    'provider',
+    'outcome'
+  )
+  const throttles = make.counter('cloud_storage_throttles_total', 'Answers that asked for fewer calls', 'provider')
+  const sharedPages = make.counter('cloud_storage_shared_pages_total', 'Pages that instances share', 'outcome')
+  const totals = Object.entries(CACHE_TOTALS).map(
+    ([key, help]) => [key as keyof typeof CACHE_TOTALS, make.total(`cloud_storage_cache_${key}_total`, help)] as const
+  )
+  const entries = make.levels('cloud_storage_cache_entries', 'Listings that are kept')
+  const bytes = make.levels('cloud_storage_cache_bytes', 'The size of the listings that are kept')
+  const inFlight = make.levels('cloud_storage_cache_in_flight', 'Loads that are under way')
+  const breakers = make.levels(
+    'cloud_storage_breakers',
+    'Connections whose circuit breaker is not closed',
+    'provider',
+    'state'
+  )
+  const listeners = make.levels('cloud_storage_listener_connected', 'Listeners that are connected to the database')
+
+  // A series that begins with its first event hides that one from whoever asks for the increase.
+  for (const provider of connectable) unreadable.inc({ provider }, 0)
+  for (const provider of providers) throttles.inc({ provider }, 0)
+  for (const outcome of RENEWALS) renewals.inc({ outcome }, 0)
+  for (const outcome of SHARED_PAGES) sharedPages.inc({ outcome }, 0)
+
   return {
     credentialsUnreadable: (provider) => {
-      unreadable.inc({ provider })
-    }
+      unreadable.inc({ provider: labelOf(provider) })
+    },
+    listingLoaded: (provider, seconds, outcome) => {
+      loads.observe({ provider: labelOf(provider), outcome }, seconds)
+    },
+    leaseRenewed: (outcome) => {
+      renewals.inc({ outcome })
+    },
+    tokenRefreshed: (provider, outcome) => {
+      refreshes.inc({ provider: labelOf(provider), outcome })
+    },
+    throttled: (provider) => {
+      throttles.inc({ provider: labelOf(provider) })
+    },
+    sharedPage: (outcome) => {
+      sharedPages.inc({ outcome })
+    },
+    watchCache: (read) => {
+      const ends = [
+        ...totals.map(([key, watch]) => watch(() => read()[key])),
+        entries(() => [plain(read().entries)]),
+        bytes(() => [plain(read().bytes)]),
+        inFlight(() => [plain(read().inFlight)])
+      ]
+      return () => {
+        for (const end of ends) end()
+      }
+    },
+    watchBreakers: (read) => breakers(() => breakerLevels(providers, read())),
+    watchListener: (isConnected) => listeners(() => [plain(isConnected() ? 1 : 0)])
+  }
+
+  function breakerLevels(all: Iterable<string>, tripped: Iterable<TrippedBreaker>): Level[] {
+    const none = [...all].flatMap((provider) =>
+      BREAKER_STATES.map((state) => ({ labels: { provider, state }, value: 0 }))
+    )
+    const some = [...tripped].map(({ provider, state }) => ({
+      labels: { provider: labelOf(provider), state },
+      value: 1
+    }))
+    return [...none, ...some]
   }
 }
 
+function plain(value: number): Level {
+  return { labels: {}, value }
+}
+
+const ignore = (): void => {}
+
 /** Where nobody counts. */
-export const NO_METRICS: Metrics = { credentialsUnreadable: () => {} }
+export const NO_METRICS: Metrics = {
+  credentialsUnreadable: ignore,
+  listingLoaded: ignore,
+  leaseRenewed: ignore,
+  tokenRefreshed: ignore,
+  throttled: ignore,
+  sharedPage: ignore,
+  watchCache: () => ignore,
+  watchBreakers: () => ignore,
+  watchListener: () => ignore
+}

@@ -1,5 +1,6 @@
 import type { CircuitBreakerPolicy, CircuitState } from 'cockatiel'
 import { isStorageError, StorageError, type StorageErrorCode } from '../domain/errors.ts'
+import type { TrippedBreaker } from '../domain/metrics.ts'
 import type { Clock } from '../domain/ports.ts'
 
 /** So many calls in a row must say that the provider is down. */
@@ -79,6 +80,15 @@ export class Breaker {
     const isAsked = outcome.health !== 'unknown' && this.#refusal() === null
     if (isAsked) await policy.execute(() => outcome)
     return unwrap(outcome)
+  }
+
+  /** What the next call meets: a refusal while it is `open`. `half_open`: it finds out, or another is finding out. */
+  get state(): TrippedBreaker['state'] | 'closed' {
+    if (this.#circuit === undefined) return 'closed'
+    const { policy, states } = this.#circuit
+    if (policy.state === states.Closed) return 'closed'
+    // cockatiel leaves it open until somebody calls, which may be never.
+    return this.#clock.now() < this.#probeAt ? 'open' : 'half_open'
   }
 
   async #ready(signal: AbortSignal): Promise<Circuit> {

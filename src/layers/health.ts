@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type { TrippedBreaker } from '../domain/metrics.ts'
 import type { Clock } from '../domain/ports.ts'
 import { Breaker } from './breaker.ts'
 import { Penalty } from './penalty.ts'
@@ -7,6 +8,10 @@ import { Penalty } from './penalty.ts'
 export interface Health {
   readonly penalty: Penalty
   readonly breaker: Breaker
+}
+
+interface Known extends Health {
+  readonly provider: string
 }
 
 /** So many connections are remembered. One that is forgotten asks its provider anew, and is told again. */
@@ -19,10 +24,13 @@ const MAX_CONNECTIONS = 5_000
  */
 export class ConnectionHealth {
   readonly #clock: Clock
-  readonly #known = new LRUCache<string, Health>({ max: MAX_CONNECTIONS })
+  readonly #onThrottled: (provider: string) => void
+  readonly #known = new LRUCache<string, Known>({ max: MAX_CONNECTIONS })
 
-  constructor(clock: Clock) {
+  /** @param onThrottled called once for each answer that asks for fewer calls */
+  constructor(clock: Clock, onThrottled: (provider: string) => void = () => {}) {
     this.#clock = clock
+    this.#onThrottled = onThrottled
   }
 
   /** The one of this connection, made at first use. */
@@ -30,10 +38,21 @@ export class ConnectionHealth {
     const key = keyOf(provider, connectionId)
     let health = this.#known.get(key)
     if (health === undefined) {
-      health = { penalty: new Penalty(this.#clock), breaker: new Breaker(this.#clock) }
+      const penalty = new Penalty(this.#clock, () => {
+        this.#onThrottled(provider)
+      })
+      health = { provider, penalty, breaker: new Breaker(this.#clock) }
       this.#known.set(key, health)
     }
     return health
+  }
+
+  /** The breakers that are not closed. */
+  tripped(): TrippedBreaker[] {
+    // Without a look at who was asked for last: to be counted keeps nobody here.
+    return [...this.#known.values()].flatMap(({ provider, breaker: { state } }) =>
+      state === 'closed' ? [] : [{ provider, state }]
+    )
   }
 
   /** Forgets a connection that is no more. */

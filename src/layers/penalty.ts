@@ -1,3 +1,4 @@
+import type { StorageError } from '../domain/errors.ts'
 import type { Clock } from '../domain/ports.ts'
 
 /** No provider closes a connection for longer than this by one answer, whatever it says. */
@@ -9,10 +10,22 @@ const MAX_WAIT_MS = 3_600_000
  */
 export class Penalty {
   readonly #clock: Clock
+  readonly #onThrottled: () => void
+  readonly #heard = new WeakSet<StorageError>()
   #endsAt = -Infinity
 
-  constructor(clock: Clock) {
+  /** @param onThrottled called once for each answer that asks for fewer calls */
+  constructor(clock: Clock, onThrottled: () => void = () => {}) {
     this.#clock = clock
+    this.#onThrottled = onThrottled
+  }
+
+  /** What a provider that throttles has answered. All who wait for one answer, as for a new token, bring it here. */
+  hear(answer: StorageError): void {
+    if (answer.retryAfterMs !== undefined) this.note(answer.retryAfterMs)
+    if (this.#heard.has(answer)) return
+    this.#heard.add(answer)
+    this.#onThrottled()
   }
 
   /**

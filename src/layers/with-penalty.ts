@@ -12,9 +12,7 @@ export function withPenaltyWatch(backend: StorageBackend, penalty: Penalty): Sto
     try {
       return await run(signal)
     } catch (error) {
-      if (isStorageError(error, 'PROVIDER_THROTTLED') && error.retryAfterMs !== undefined) {
-        penalty.note(error.retryAfterMs)
-      }
+      if (isStorageError(error, 'PROVIDER_THROTTLED')) penalty.hear(error)
       throw error
     }
   })

@@ -138,6 +138,35 @@ t.test('a probe that fails opens the circuit for ten seconds more', async (t) =>
   await isOpen(t, arranged, 10_000)
 })
 
+t.test('the state is what the next call meets, also where no call comes', async (t) => {
+  const { bare, breaker, clock, have, list } = arrange()
+  t.equal(breaker.state, 'closed', 'before its first call')
+  await have(...FOUR)
+  t.equal(breaker.state, 'closed')
+  await have('PROVIDER_UNAVAILABLE')
+  t.equal(breaker.state, 'open')
+  clock.tick(9_999)
+  t.equal(breaker.state, 'open')
+  clock.tick(1)
+  t.equal(breaker.state, 'half_open', 'the next call would probe')
+  const probe = new Deferred<ReturnType<typeof page>>()
+  bare.list = () => probe.promise
+  const probing = list()
+  await until(() => bare.listed.length === 6)
+  t.equal(breaker.state, 'half_open', 'a call probes')
+  probe.resolve(page([]))
+  await probing
+  t.equal(breaker.state, 'closed')
+
+  await have(...FIVE)
+  clock.tick(10_000)
+  await have('PROVIDER_UNAVAILABLE')
+  t.equal(breaker.state, 'open', 'after a probe that failed')
+  clock.tick(10_000)
+  await have('INVALID_REQUEST')
+  t.equal(breaker.state, 'half_open', 'after one that found out nothing')
+})
+
 t.test('a probe that found out nothing leaves the question to the next call', async (t) => {
   const arranged = arrange()
   const { bare, clock, have, list, answer } = arranged

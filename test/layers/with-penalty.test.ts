@@ -13,10 +13,10 @@ function throttled(retryAfterMs?: number): StorageError {
   return new StorageError('PROVIDER_THROTTLED', 'scripted', retryAfterMs === undefined ? {} : { retryAfterMs })
 }
 
-function arrange() {
+function arrange(onThrottled?: () => void) {
   const bare = new ScriptedBackend()
   const clock = new ManualClock()
-  const penalty = new Penalty(clock)
+  const penalty = new Penalty(clock, onThrottled)
   return { bare, clock, penalty, backend: withPenaltyGate(withPenaltyWatch(bare, penalty), penalty) }
 }
 
@@ -98,6 +98,30 @@ t.test('a retry inside sets the penalty for others at once, and is not refused i
   await backend.listFolder(null, list)
   t.equal(bare.listed.length, 2)
   t.match(refused, [{ code: 'PROVIDER_THROTTLED', retryAfterMs: 3_000 }])
+})
+
+t.test('each answer that asks for fewer calls is told of once', async (t) => {
+  let told = 0
+  const { bare, clock, penalty, backend } = arrange(() => {
+    told += 1
+  })
+  bare.list = () => Promise.reject(throttled(1_000))
+  await t.rejects(backend.listFolder(null, list))
+  t.equal(told, 1)
+  await t.rejects(backend.listFolder(null, list))
+  t.equal(told, 1, 'what is refused here is no answer')
+  clock.tick(1_000)
+  bare.list = () => Promise.reject(throttled())
+  await t.rejects(backend.listFolder(null, list))
+  t.equal(told, 2, 'one that does not say for how long')
+  bare.list = () => Promise.reject(new StorageError('PROVIDER_UNAVAILABLE', 'scripted', { retryAfterMs: 5_000 }))
+  await t.rejects(backend.listFolder(null, list))
+  t.equal(told, 2)
+  const shared = throttled(1_000)
+  bare.list = () => Promise.reject(shared)
+  await Promise.allSettled([backend.listFolder('a', list), backend.listFolder('b', list)])
+  t.equal(told, 3, 'one that two were waiting for')
+  t.equal(penalty.remainingMs(), 1_000)
 })
 
 t.test('an aborted signal goes before the penalty', async (t) => {

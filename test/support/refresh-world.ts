@@ -64,6 +64,8 @@ export class RefreshWorld {
   readonly ended: string[] = []
   /** The refresh tokens that came for a row which was gone by then. */
   readonly orphaned: (string | undefined)[] = []
+  /** What monitoring was told. */
+  readonly refreshes: string[] = []
   readonly refresher: TokenRefresher
   readonly flights: RefreshFlights
   readonly cipher: CredentialCipher
@@ -80,7 +82,8 @@ export class RefreshWorld {
       clientOf: async () => this.endpoint as unknown as OAuthClient,
       onEnded: ({ id }) => this.ended.push(id),
       onOrphaned: (_connection, { refreshToken }) => this.orphaned.push(refreshToken?.reveal()),
-      deadlineMs: 10_000
+      deadlineMs: 10_000,
+      metrics: { tokenRefreshed: (provider, outcome) => this.refreshes.push(`${provider} ${outcome}`) }
     })
     this.flights = new RefreshFlights(this.refresher, this.clock)
   }

@@ -1,8 +1,12 @@
 import { isStorageError } from '../../domain/errors.ts'
-import type { CredentialCipher, Metrics } from '../../domain/ports.ts'
+import type { Metrics } from '../../domain/metrics.ts'
+import type { CredentialCipher } from '../../domain/ports.ts'
 
 /** Counts what cannot be read: a key that was removed too early shows at once, and not user by user. */
-export function countUnreadable(cipher: CredentialCipher, metrics: Metrics): CredentialCipher {
+export function countUnreadable(
+  cipher: CredentialCipher,
+  metrics: Pick<Metrics, 'credentialsUnreadable'>
+): CredentialCipher {
   return {
     ...cipher,
     open(sealed, binding) {

@@ -1,0 +1,132 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Registry } from 'prom-client'
+import t, { type Test } from 'tap'
+import { StorageError } from '../../src/domain/errors.ts'
+import type { CloudStorageOptions } from '../../src/index.ts'
+import { testApp } from '../support/app.ts'
+import { entry, page } from '../support/scripted-backend.ts'
+
+const LISTING = '/cloud/scripted/listing'
+const USER = 'user-4711'
+const FOLDER = 'folder-4711'
+const FILE = 'file-4711.pdf'
+/** Longer than any call has: the retries give up at once. */
+const FOR_LONG = { retryAfterMs: 3_000_000 }
+
+async function countedApp(t: Test, registry: Registry, options: Partial<CloudStorageOptions> = {}) {
+  const testing = await testApp(t, { metrics: { registry }, ...options })
+  testing.scripted.backend.list = async () => page([entry(FILE)])
+  await testing.app.ready()
+  return { ...testing, list: (query = '') => testing.as(USER).get(`${LISTING}${query}`) }
+}
+
+/** The value of one series, `undefined` where there is no such series. */
+async function valueOf(registry: Registry, series: string): Promise<number | undefined> {
+  const line = (await registry.metrics()).split('\n').find((each) => each.startsWith(`${series} `))
+  return line === undefined ? undefined : Number(line.slice(series.length))
+}
+
+t.test('a listing is a miss and a load, and the second time a hit', async (t) => {
+  const registry = new Registry()
+  const { list, connect } = await countedApp(t, registry)
+  await connect(USER)
+  for (const status of [200, 200]) t.equal((await list(`?folder=${FOLDER}`)).statusCode, status)
+  t.equal(await valueOf(registry, 'cloud_storage_cache_misses_total'), 1)
+  t.equal(await valueOf(registry, 'cloud_storage_cache_loads_total'), 1)
+  t.equal(await valueOf(registry, 'cloud_storage_cache_hits_total'), 1)
+  t.equal(await valueOf(registry, 'cloud_storage_cache_joins_total'), 0)
+  t.equal(await valueOf(registry, 'cloud_storage_cache_entries'), 1)
+  t.equal(await valueOf(registry, 'cloud_storage_cache_in_flight'), 0)
+  t.ok(Number(await valueOf(registry, 'cloud_storage_cache_bytes')) > 100)
+  t.match(await registry.metrics(), '# TYPE cloud_storage_load_seconds histogram')
+
+  await list(`?folder=${FOLDER}&refresh=true`)
+  t.equal(await valueOf(registry, 'cloud_storage_cache_invalidations_total'), 1)
+})
+
+t.test('a provider that says wait is counted once for each answer that says so', async (t) => {
+  const registry = new Registry()
+  const { list, connect, scripted } = await countedApp(t, registry)
+  await connect(USER)
+  scripted.backend.list = () => Promise.reject(new StorageError('PROVIDER_THROTTLED', '', FOR_LONG))
+  const series = 'cloud_storage_throttles_total{provider="scripted"}'
+  t.equal(await valueOf(registry, series), 0)
+  for (const folder of ['a', 'b', 'c']) t.equal((await list(`?folder=${folder}`)).statusCode, 503)
+  t.equal(scripted.backend.listed.length, 1)
+  t.equal(await valueOf(registry, series), 1)
+})
+
+t.test('a provider that is down opens a breaker, which is there until the connection is gone', async (t) => {
+  const registry = new Registry()
+  const { as, list, connect, scripted } = await countedApp(t, registry)
+  const id = await connect(USER)
+  const open = 'cloud_storage_breakers{provider="scripted",state="open"}'
+  t.equal(await valueOf(registry, open), 0)
+  scripted.backend.list = () => Promise.reject(new StorageError('PROVIDER_UNAVAILABLE', '', FOR_LONG))
+  for (let call = 0; call < 5; call += 1) await list(`?folder=f${call}`)
+  t.equal(await valueOf(registry, open), 1)
+  t.equal(await valueOf(registry, 'cloud_storage_breakers{provider="scripted",state="half_open"}'), 0)
+  t.equal((await as(USER).send('DELETE', `/cloud/connections/${id}`)).statusCode, 204)
+  t.equal(await valueOf(registry, open), 0)
+})
+
+t.test('a managed store that says wait is counted as managed, whatever its name', async (t) => {
+  const server = createServer((_request, response) => {
+    response.writeHead(503, { 'retry-after': '3000' }).end()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const credentials = { accessKeyId: 'a', secretAccessKey: 's' }
+  const registry = new Registry()
+  const { app } = await countedApp(t, registry, {
+    managed: { 'store-4711': { type: 's3', bucket: 'bucket', endpoint, credentials } }
+  })
+  const document = { id: '1', userId: USER, storageBackend: 'store-4711', objectKey: FILE }
+  const backend = await app.getStorageBackendForDocument(document, { id: USER })
+  const { signal } = new AbortController()
+  await t.rejects(backend.stat(FILE, { signal }), { code: 'PROVIDER_THROTTLED' })
+  t.equal(await valueOf(registry, 'cloud_storage_throttles_total{provider="managed"}'), 1)
+  t.notMatch(await registry.metrics(), /4711/)
+})
+
+t.test('two apps on one registry count together, and what one has counted stays when it closes', async (t) => {
+  const registry = new Registry()
+  const one = await countedApp(t, registry)
+  const other = await countedApp(t, registry)
+  await one.connect(USER)
+  for (const app of [one, one, other]) t.equal((await app.list()).statusCode, 200)
+  const counted = async () => [
+    await valueOf(registry, 'cloud_storage_cache_misses_total'),
+    await valueOf(registry, 'cloud_storage_cache_hits_total'),
+    await valueOf(registry, 'cloud_storage_cache_entries')
+  ]
+  t.same(await counted(), [2, 1, 2])
+  await one.list()
+  await one.app.close()
+  t.same(await counted(), [2, 2, 1])
+  await other.app.close()
+  t.same(await counted(), [2, 2, undefined])
+  t.equal(await valueOf(registry, 'cloud_storage_breakers{provider="scripted",state="open"}'), undefined)
+})
+
+t.test('nothing of a user, a connection, a folder or a file is in what is scraped', async (t) => {
+  const registry = new Registry()
+  const { as, list, connect, scripted } = await countedApp(t, registry)
+  const id = await connect(USER, 'account-4711')
+  await list(`?folder=${FOLDER}`)
+  scripted.backend.list = () => Promise.reject(new StorageError('FOLDER_NOT_FOUND', `${USER} ${FOLDER} ${FILE}`))
+  await list(`?folder=${FOLDER}-gone`)
+  scripted.backend.list = () => Promise.reject(new StorageError('PROVIDER_THROTTLED', USER, FOR_LONG))
+  await list('?folder=other-4711')
+  await as(USER).send('DELETE', `/cloud/connections/${id}`)
+  const scraped = await registry.metrics()
+  t.match(scraped, 'cloud_storage_throttles_total{provider="scripted"} 1')
+  t.notMatch(scraped, /4711/)
+  t.notOk(scraped.includes(id))
+  const labels = [...scraped.matchAll(/(\w+)="([^"]*)"/g)].filter(([, name]) => name === 'provider')
+  t.same([...new Set(labels.map(([, , provider]) => provider))].sort(), ['managed', 'scripted'])
+})
