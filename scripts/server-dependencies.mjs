@@ -8,6 +8,7 @@ export const SERVER_DEPENDENCIES = [
   '@aws-sdk/lib-storage',
   '@aws-sdk/s3-request-presigner',
   '@fastify/jwt',
+  '@opentelemetry/api',
   'cli-progress',
   'close-with-grace',
   'fastify',

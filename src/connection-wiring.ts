@@ -19,6 +19,7 @@ import type { Metrics } from './domain/metrics.ts'
 import type { Clock, ConnectionStore, CredentialCipher } from './domain/ports.ts'
 import type { Secret } from './domain/secret.ts'
 import type { StorageBackend } from './domain/storage-backend.ts'
+import type { Tracing } from './domain/tracing.ts'
 import type { AuthorizeRouteDeps } from './http/authorize-routes.ts'
 import type { CallbackRouteDeps } from './http/callback-route.ts'
 import type { ConnectionRouteDeps } from './http/connection-routes.ts'
@@ -30,6 +31,7 @@ import { resilient } from './layers/resilient.ts'
 import { withConfirmedRefusal } from './layers/with-confirmed-refusal.ts'
 import { withDeadline } from './layers/with-deadline.ts'
 import { withKnownErrors } from './layers/with-known-errors.ts'
+import { withSpans } from './layers/with-spans.ts'
 import type { FolderCache } from './listing/folder-cache.ts'
 import type { CheckedOptions } from './options.ts'
 import type { ConnectionNews, Leases } from './resolver/connection-leases.ts'
@@ -52,6 +54,7 @@ export interface ConnectionParts {
   readonly cache: FolderCache
   readonly health: ConnectionHealth
   readonly metrics: Metrics
+  readonly tracing: Tracing
 }
 
 export interface WiredConnections {
@@ -65,7 +68,7 @@ export interface WiredConnections {
 
 /** Puts together what makes, keeps, opens and ends connections. */
 export function wireConnections(parts: ConnectionParts): WiredConnections {
-  const { options, log, clock, providers, connections, leases, cipher, cache, health, metrics } = parts
+  const { options, log, clock, providers, connections, leases, cipher, cache, health, metrics, tracing } = parts
   const { timeouts } = options
   const contextOf = (id: string) => ({ egress: providers.get(id).egress, timeouts })
   const clientOf = (id: string) => providers.oauthClient(id)
@@ -100,7 +103,8 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     },
     // Shorter than what a call has in all: it may still go on with a token that has not ended yet.
     deadlineMs: Math.min(MAX_REFRESH_MS, Math.ceil(timeouts.totalMs * 0.8)),
-    metrics
+    metrics,
+    tracing
   })
   const flights = new RefreshFlights(refresher, clock)
   const requireReauth = createRequireReauth({ connections, invalidate, onChange })
@@ -111,13 +115,15 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     timeouts,
     dress: (backend, connection) => {
       const { provider, id } = connection
-      const layered = resilient(backend, { health: health.of(provider, id), timeouts, clock })
+      const tried = resilient(backend, { health: health.of(provider, id), timeouts, clock })
+      const layered = withSpans(tried, tracing, provider)
       return withKnownErrors(
         withConfirmedRefusal(layered, () => requireReauth(connection)),
         withStatus
       )
     },
-    dressNew: (backend) => withKnownErrors(withDeadline(backend, timeouts.totalMs), withStatus),
+    dressNew: (backend) =>
+      withKnownErrors(withSpans(withDeadline(backend, timeouts.totalMs), tracing, backend.provider), withStatus),
     tokensOf: (connection, credentials) =>
       new ConnectionTokens(connection, parseTokens(credentials), { flights, clock, random }),
     renewSeal: (connection, credentials) => {

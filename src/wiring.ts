@@ -1,27 +1,27 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { wireConnections } from './connection-wiring.ts'
 import { isStorageError, StorageError } from './domain/errors.ts'
+import type { LeaseRenewal } from './domain/metrics.ts'
 import type { ManagedStoreOptions } from './domain/managed-store.ts'
 import type { Timeouts } from './domain/ports.ts'
-import type { InvalidatedScope, SharedTier } from './domain/shared-tier.ts'
+import type { InvalidatedScope } from './domain/shared-tier.ts'
 import type { StorageBackend } from './domain/storage-backend.ts'
 import type { RoutesDeps } from './http/routes.ts'
-import { causesOf } from './http/log-failure.ts'
 import { withStatus } from './http/status.ts'
 import { systemClock } from './infra/clock.ts'
 import { countUnreadable } from './infra/crypto/counting-cipher.ts'
 import { createCredentialCipher } from './infra/crypto/envelope.ts'
-import { createBytesSealer } from './infra/crypto/bytes-sealer.ts'
-import { createKeyRing, type KeyRing } from './infra/crypto/key-ring.ts'
+import { createKeyRing } from './infra/crypto/key-ring.ts'
 import { createTextSealer } from './infra/crypto/text-sealer.ts'
-import { ConnectionListener, type ConnectionMessage } from './infra/db/connection-listener.ts'
 import { createConnectionStore } from './infra/db/connection-store.ts'
 import { createMetrics, NO_METRICS } from './infra/metrics.ts'
-import type { RedisClient } from './infra/redis/redis-client.ts'
+import { createTracing } from './infra/tracing.ts'
+import { listenTo, shareWith } from './instances-wiring.ts'
 import { ConnectionHealth } from './layers/health.ts'
 import { resilient } from './layers/resilient.ts'
 import { withKnownErrors } from './layers/with-known-errors.ts'
 import { withLease } from './layers/with-lease.ts'
+import { withSpans } from './layers/with-spans.ts'
 import { Cursors } from './listing/cursor.ts'
 import { FolderCache, jsonSize } from './listing/folder-cache.ts'
 import { createListFolder } from './listing/list-folder.ts'
@@ -49,27 +49,32 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
   const clock = systemClock
   const keyRing = createKeyRing(options.encryption)
   const metrics = registry === undefined ? NO_METRICS : await createMetrics(registry, options.providers.keys())
+  const tracing = await createTracing()
   const cipher = countUnreadable(createCredentialCipher(keyRing), metrics)
   const connections = createConnectionStore(options.prisma)
-  const shared = options.redis === undefined ? null : await shareWith(options.redis, options, keyRing, log)
+  const shared =
+    options.redis === undefined ? null : await shareWith(options.redis, { options, keyRing, clock, metrics, log })
   const onInvalidated = (scope: InvalidatedScope): void => shared?.invalidate(scope)
   const cache = new FolderCache({ ...options.cache, clock, sizeOf: sizeOfListing, onInvalidated })
   const { catalog: providers, close: closeProviders } = wireProviders(options.providers, timeouts)
   const health = new ConnectionHealth(clock, (provider) => {
     metrics.throttled(provider)
   })
-  const onRenewed = (outcome: LeaseOutcome): void => {
+  const onRenewed = (outcome: LeaseRenewal): void => {
     metrics.leaseRenewed(outcome)
   }
   const leases = new Leases({ connections, leaseMs: options.leaseMs, clock, onRenewed })
-  const parts = { options, log, clock, providers, connections, leases, cipher, cache, health, metrics }
+  const parts = { options, log, clock, providers, connections, leases, cipher, cache, health, metrics, tracing }
   const { open, routes, hear, close: closeConnections } = wireConnections(parts)
-  const listener = listenTo(options.listen, hear, log)
+  const listener = options.listen && listenTo(options.listen, hear, log)
 
   const refreshes = new RefreshLimit(options.limits.refreshPerMinute, clock)
   const resolve = createDocumentResolver({
     managed: managedStores(options.managed, timeouts, (name, backend) =>
-      withKnownErrors(resilient(backend, { health: health.of('managed', name), timeouts, clock }), withStatus)
+      withKnownErrors(
+        withSpans(resilient(backend, { health: health.of('managed', name), timeouts, clock }), tracing, 'managed'),
+        withStatus
+      )
     ),
     providers,
     connections,
@@ -81,7 +86,11 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
   })
   let closing = false
   // After all that may fail: a plugin that does not come to be is not watched.
-  const watches = [metrics.watchCache(() => cache.stats()), metrics.watchBreakers(() => health.tripped())]
+  const watches = [
+    metrics.watchCache(() => cache.stats()),
+    metrics.watchBreakers(() => health.tripped()),
+    ...(listener ? [metrics.watchListener(() => listener.isConnected)] : [])
+  ]
 
   return {
     cache,
@@ -101,6 +110,8 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
         cache,
         open,
         shared,
+        clock,
+        metrics,
         cursors: new Cursors(createTextSealer(keyRing, 'listing-cursor'))
       }),
       takeRefresh: (userId) => {
@@ -124,42 +135,6 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
       await closeProviders()
     }
   }
-}
-
-function listenTo(
-  listen: CheckedOptions['listen'],
-  onMessage: (message: ConnectionMessage | null) => void,
-  log: FastifyBaseLogger
-): ConnectionListener | undefined {
-  if (listen === undefined) return undefined
-  const onTrouble = (error: unknown): void => {
-    log.warn({ causes: causesOf(error) }, 'changes of connections are not heard of: they are noticed by the lease')
-  }
-  return new ConnectionListener({ listen, onMessage, onTrouble, random: Math.random })
-}
-
-async function shareWith(
-  redis: RedisClient,
-  { cache, leaseMs }: CheckedOptions,
-  keyRing: KeyRing,
-  log: FastifyBaseLogger
-): Promise<SharedTier> {
-  const { SharedPages } = await import('./infra/redis/shared-pages.ts')
-  return new SharedPages({
-    redis,
-    sealer: createBytesSealer(keyRing, 'shared-pages'),
-    clock: systemClock,
-    pageMs: cache.ttlMs,
-    leaseMs,
-    random: Math.random,
-    onOutcome: () => {},
-    onTrouble: (error) => {
-      log.warn({ causes: causesOf(error) }, 'Redis does not answer: each process is on its own')
-    },
-    onRecovered: () => {
-      log.info('Redis answers again')
-    }
-  })
 }
 
 function sizeOfListing(value: unknown): number {

@@ -161,6 +161,17 @@ t.test('the table of metrics in docs/operations.md is that of the code', async (
   )
 })
 
+t.test('the spans in docs/operations.md are those of the code', async (t) => {
+  const namesIn = (page: string): string[] =>
+    [...page.matchAll(/[`'](cloud_storage\.\w+)[`']/g)].map(([, name]) => name!)
+  const sources = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => text(join('src', path)))
+  const made = new Set(namesIn(sources.join('\n')))
+  t.ok(made.has('cloud_storage.list_folder'))
+  t.same([...new Set(namesIn(text('docs/operations.md')))].sort(), [...made].sort())
+})
+
 t.test('every command that is named exists', async (t) => {
   const scripts = Object.keys(packageJson.scripts)
   for (const page of PAGES) {

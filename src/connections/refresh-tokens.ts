@@ -5,6 +5,7 @@ import type { Metrics, TokenRefresh } from '../domain/metrics.ts'
 import type { OAuthClient } from '../domain/oauth.ts'
 import type { Clock, ConnectionStore, CredentialBinding, CredentialCipher } from '../domain/ports.ts'
 import type { Secret } from '../domain/secret.ts'
+import type { Tracing } from '../domain/tracing.ts'
 import { parseTokens, serialiseTokens, storeTokens, type StoredTokens } from './stored-tokens.ts'
 
 export interface RefreshPorts {
@@ -20,6 +21,7 @@ export interface RefreshPorts {
   /** How long the token endpoint may take. The transaction around it may take longer. */
   readonly deadlineMs: number
   readonly metrics: Pick<Metrics, 'tokenRefreshed'>
+  readonly tracing: Tracing
 }
 
 /** Whether what is stored will do; else it is refreshed. */
@@ -69,13 +71,15 @@ export class TokenRefresher {
    * and what the token endpoint and the database fail with
    */
   async refresh(connection: Row, isGood: IsGood, beforeAsking: () => void = () => {}): Promise<StoredTokens> {
-    const { metrics } = this.#ports
+    const { metrics, tracing } = this.#ports
     const { provider } = connection
     let outcome: TokenRefresh = 'failed'
     try {
-      return await this.#refresh(connection, isGood, beforeAsking, (known) => {
-        outcome = known
-      })
+      return await tracing.span('cloud_storage.refresh_token', { 'cloud_storage.provider': provider }, () =>
+        this.#refresh(connection, isGood, beforeAsking, (known) => {
+          outcome = known
+        })
+      )
     } finally {
       metrics.tokenRefreshed(provider, outcome)
     }

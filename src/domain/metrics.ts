@@ -7,7 +7,7 @@ export type LeaseRenewal = 'ok' | 'missing' | 'failed'
 /** `unneeded`: another process had done it. `ended`: the grant has. */
 export type TokenRefresh = 'refreshed' | 'unneeded' | 'ended' | 'failed'
 /** What asking for a page that instances share led to. */
-export type SharedPage = 'hit' | 'miss' | 'joined' | 'failed'
+export type SharedPageOutcome = 'hit' | 'miss' | 'joined' | 'failed'
 
 /** What a cache has done since it was made, and what it holds now. */
 export interface CacheCounts {
@@ -44,7 +44,7 @@ export interface Metrics {
   tokenRefreshed(provider: string, outcome: TokenRefresh): void
   /** The provider asked for fewer calls. */
   throttled(provider: string): void
-  sharedPage(outcome: SharedPage): void
+  sharedPage(outcome: SharedPageOutcome): void
   watchCache(read: () => CacheCounts): EndWatch
   /** What is not among the read is closed. */
   watchBreakers(read: () => Iterable<TrippedBreaker>): EndWatch

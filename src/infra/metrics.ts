@@ -1,4 +1,4 @@
-import type { CacheCounts, LeaseRenewal, Metrics, SharedPage, TrippedBreaker } from '../domain/metrics.ts'
+import type { CacheCounts, LeaseRenewal, Metrics, SharedPageOutcome, TrippedBreaker } from '../domain/metrics.ts'
 import { type Level, MetricMaker, type MetricsRegistry } from './metric-maker.ts'
 
 export type { MetricsRegistry } from './metric-maker.ts'
@@ -20,7 +20,7 @@ const CACHE_TOTALS = {
 } as const satisfies Partial<Record<keyof CacheCounts, string>>
 
 const RENEWALS: readonly LeaseRenewal[] = ['ok', 'missing', 'failed']
-const SHARED_PAGES: readonly SharedPage[] = ['hit', 'miss', 'joined', 'failed']
+const SHARED_PAGES: readonly SharedPageOutcome[] = ['hit', 'miss', 'joined', 'failed']
 const BREAKER_STATES: readonly TrippedBreaker['state'][] = ['open', 'half_open']
 
 /**

@@ -1,6 +1,7 @@
 import { type Connection, requireActive, type SealedConnection } from '../domain/connection.ts'
 import { StorageError } from '../domain/errors.ts'
-import type { ConnectionLeases } from '../domain/ports.ts'
+import { type LoadOutcome, type Metrics, outcomeOf } from '../domain/metrics.ts'
+import type { Clock, ConnectionLeases } from '../domain/ports.ts'
 import type { SharedTier } from '../domain/shared-tier.ts'
 import type { StorageBackend } from '../domain/storage-backend.ts'
 import { composeListing } from './compose-listing.ts'
@@ -42,6 +43,8 @@ export interface ListFolderPorts {
   readonly open: (connection: SealedConnection) => Promise<StorageBackend>
   /** What all processes keep together, where the host has it. */
   readonly shared: SharedTier | null
+  readonly clock: Clock
+  readonly metrics: Pick<Metrics, 'listingLoaded'>
 }
 
 export type ListFolder = (request: ListFolderRequest) => Promise<ListFolderAnswer>
@@ -129,6 +132,24 @@ async function load(ports: ListFolderPorts, request: LoadRequest): Promise<Loade
 }
 
 async function loadUpstream(ports: ListFolderPorts, request: LoadRequest): Promise<RenderedListing> {
+  const { clock, metrics } = ports
+  const { provider } = request.connection
+  const startedAt = clock.now()
+  const count = (outcome: LoadOutcome): void => {
+    metrics.listingLoaded(provider, (clock.now() - startedAt) / 1000, outcome)
+  }
+  try {
+    const listing = await askProvider(ports, request)
+    count('ok')
+    return listing
+  } catch (error) {
+    // Nothing was loaded, or nobody waits for it any more.
+    if (!(error instanceof ConnectionChanged) && !request.signal.aborted) count(outcomeOf(error))
+    throw error
+  }
+}
+
+async function askProvider(ports: ListFolderPorts, request: LoadRequest): Promise<RenderedListing> {
   const { leases, open, cursors } = ports
   const { connection, scope, cursor, signal } = request
   const { userId, folderId, limit, kind } = scope

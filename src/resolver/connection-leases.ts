@@ -1,12 +1,10 @@
 import { LRUCache } from 'lru-cache'
 import { chooseConnection, type Connection, type SealedConnection } from '../domain/connection.ts'
 import { StorageError } from '../domain/errors.ts'
+import type { LeaseRenewal } from '../domain/metrics.ts'
 import type { Moment } from '../domain/moment.ts'
 import type { Clock, ConnectionLeases, ConnectionStore } from '../domain/ports.ts'
 import { LeaseReads, type Scope } from './lease-reads.ts'
-
-/** What came of a read that renewed a lease, or was to. */
-export type LeaseOutcome = 'ok' | 'missing' | 'failed'
 
 export interface LeaseOptions {
   readonly connections: Pick<ConnectionStore, 'find' | 'findSealed' | 'list'>
@@ -15,7 +13,7 @@ export interface LeaseOptions {
   readonly clock: Clock
   /** So many connections are believed in, and so many choices. Default 10,000. */
   readonly max?: number
-  readonly onRenewed?: (outcome: LeaseOutcome) => void
+  readonly onRenewed?: (outcome: LeaseRenewal) => void
 }
 
 /** A connection has changed, or is gone, as some process says. */
@@ -184,7 +182,7 @@ export class Leases implements ConnectionLeases {
       return false
     }
     const known = this.#rows.peek(connection.id)
-    if (known === undefined || this.#age(known) > readAt.ageMs(this.#options.clock)) {
+    if (known === undefined || this.#age(known) >= readAt.ageMs(this.#options.clock)) {
       this.#rows.set(connection.id, { connection, readAt })
     }
     return true

@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { StorageBackend } from '../../src/domain/storage-backend.ts'
+import { NO_TRACING } from '../../src/infra/tracing.ts'
 import { Breaker } from '../../src/layers/breaker.ts'
 import { Penalty } from '../../src/layers/penalty.ts'
 import { withBreaker } from '../../src/layers/with-breaker.ts'
@@ -8,6 +9,7 @@ import { withKnownErrors } from '../../src/layers/with-known-errors.ts'
 import { withPageGuard } from '../../src/layers/with-page-guard.ts'
 import { withPenaltyGate, withPenaltyWatch } from '../../src/layers/with-penalty.ts'
 import { withRetry } from '../../src/layers/with-retry.ts'
+import { withSpans } from '../../src/layers/with-spans.ts'
 import { ManualClock } from '../support/clock.ts'
 import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 import { backendContract } from './backend.ts'
@@ -20,6 +22,7 @@ const deadlineMs = TEST_TIMEOUTS.totalMs
 type Layer = (backend: StorageBackend) => StorageBackend
 
 const LAYERS: Readonly<Record<string, (penalty: Penalty) => Layer>> = {
+  spans: () => (backend) => withSpans(backend, NO_TRACING, 'managed'),
   'known errors': () => (backend) => withKnownErrors(backend, (error) => error),
   'penalty gate': (penalty) => (backend) => withPenaltyGate(backend, penalty),
   breaker: () => (backend) => withBreaker(backend, new Breaker(clock)),

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
 import type { Listing } from '../../src/domain/entry.ts'
+import { StorageError } from '../../src/domain/errors.ts'
+import type { Metrics } from '../../src/domain/metrics.ts'
 import type { TextSealer } from '../../src/domain/ports.ts'
 import type { SharedTier } from '../../src/domain/shared-tier.ts'
 import { Cursors } from '../../src/listing/cursor.ts'
@@ -30,6 +32,7 @@ function make(leaseMs = 0, shared: SharedTier | null = null, clock = new ManualC
   const connections = new MemoryConnections()
   const leases = new Leases({ connections, leaseMs, clock })
   const backend = new ScriptedBackend()
+  const loads: Parameters<Metrics['listingLoaded']>[] = []
   const cache = new FolderCache({
     max: 100,
     ttlMs: 60_000,
@@ -43,6 +46,8 @@ function make(leaseMs = 0, shared: SharedTier | null = null, clock = new ManualC
     leases,
     cache,
     shared,
+    clock,
+    metrics: { listingLoaded: (...load) => loads.push(load) },
     cursors: new Cursors(openSealer),
     open: () => Promise.resolve(backend)
   })
@@ -61,7 +66,7 @@ function make(leaseMs = 0, shared: SharedTier | null = null, clock = new ManualC
     })
     return { body: JSON.parse(listing.bytes.toString()) as Listing, etag: listing.etag, status }
   }
-  return { clock, connections, leases, backend, cache, list }
+  return { clock, connections, leases, backend, cache, loads, list }
 }
 
 t.test('inside of a lease a hit costs no read, and a load one', async (t) => {
@@ -390,6 +395,35 @@ t.test('a page that others share is not shown of a connection that has changed m
     connections.change(id, { status: 'DISABLED' })
   }
   await t.rejects(list({ connectionId: id }), { code: 'CONNECTION_INACTIVE' })
+})
+
+t.test('how long loads take is counted, and how they end; what was not loaded is not', async (t) => {
+  const { clock, connections, backend, list, loads } = make(2_000)
+  const { id } = connections.add()
+  backend.list = async () => {
+    clock.tick(250)
+    return page([])
+  }
+  await list()
+  await list()
+  t.same(loads, [['scripted', 0.25, 'ok']])
+  for (const [failure, outcome] of [
+    [new StorageError('PROVIDER_TIMEOUT', 'late'), 'PROVIDER_TIMEOUT'],
+    [new Error('odd'), 'unknown']
+  ] as const) {
+    backend.list = () => Promise.reject(failure)
+    await t.rejects(list({ refresh: true }), failure)
+    t.same(loads.splice(1), [['scripted', 0, outcome]])
+  }
+  const controller = new AbortController()
+  backend.list = () => {
+    controller.abort(new Error('gone'))
+    return Promise.reject(new Error('aborted'))
+  }
+  await t.rejects(list({ refresh: true, signal: controller.signal }), { message: 'gone' })
+  connections.change(id, { status: 'DISABLED' })
+  await t.rejects(list({ refresh: true }), { code: 'CONNECTION_INACTIVE' })
+  t.equal(loads.length, 1)
 })
 
 t.test('a user may refresh so often in a minute', async (t) => {

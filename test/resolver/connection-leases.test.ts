@@ -1,7 +1,8 @@
 import t from 'tap'
 import type { Connection } from '../../src/domain/connection.ts'
 import { StorageError } from '../../src/domain/errors.ts'
-import { type LeaseOutcome, Leases } from '../../src/resolver/connection-leases.ts'
+import type { LeaseRenewal } from '../../src/domain/metrics.ts'
+import { Leases } from '../../src/resolver/connection-leases.ts'
 import { ManualClock } from '../support/clock.ts'
 import { Deferred, settled } from '../support/deferred.ts'
 import { connectionRow, MemoryConnections } from '../support/memory-connections.ts'
@@ -11,7 +12,7 @@ const LEASE_MS = 2_000
 function make({ leaseMs = LEASE_MS, max }: { leaseMs?: number; max?: number } = {}) {
   const clock = new ManualClock()
   const connections = new MemoryConnections()
-  const outcomes: LeaseOutcome[] = []
+  const outcomes: LeaseRenewal[] = []
   const leases = new Leases({
     connections,
     leaseMs,

@@ -12,6 +12,7 @@ import type { CredentialCipher } from '../../src/domain/ports.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { createCredentialCipher } from '../../src/infra/crypto/envelope.ts'
 import { createKeyRing } from '../../src/infra/crypto/key-ring.ts'
+import { NO_TRACING } from '../../src/infra/tracing.ts'
 import { ManualClock } from './clock.ts'
 import { MemoryConnections } from './memory-connections.ts'
 
@@ -83,7 +84,8 @@ export class RefreshWorld {
       onEnded: ({ id }) => this.ended.push(id),
       onOrphaned: (_connection, { refreshToken }) => this.orphaned.push(refreshToken?.reveal()),
       deadlineMs: 10_000,
-      metrics: { tokenRefreshed: (provider, outcome) => this.refreshes.push(`${provider} ${outcome}`) }
+      metrics: { tokenRefreshed: (provider, outcome) => this.refreshes.push(`${provider} ${outcome}`) },
+      tracing: NO_TRACING
     })
     this.flights = new RefreshFlights(this.refresher, this.clock)
   }

@@ -1,3 +1,4 @@
+import type { SharedPageOutcome } from '../../domain/metrics.ts'
 import { Moment } from '../../domain/moment.ts'
 import type { Clock } from '../../domain/ports.ts'
 import type { InvalidatedScope, SharedFolder, SharedPage, SharedTier } from '../../domain/shared-tier.ts'
@@ -8,9 +9,6 @@ import { PageLock } from './page-lock.ts'
 import type { RedisClient } from './redis-client.ts'
 import { RedisGate, UNAVAILABLE } from './redis-gate.ts'
 
-/** How a page came, or did not. */
-export type SharedOutcome = 'hit' | 'miss' | 'joined' | 'failed'
-
 export interface SharedPagesOptions {
   readonly redis: RedisClient
   readonly sealer: BytesSealer
@@ -18,7 +16,7 @@ export interface SharedPagesOptions {
   /** How long a page lives, in milliseconds from the start of its load. */
   readonly pageMs: number
   readonly leaseMs: number
-  readonly onOutcome: (outcome: SharedOutcome) => void
+  readonly onOutcome: (outcome: SharedPageOutcome) => void
   readonly onTrouble: (error: unknown) => void
   readonly onRecovered: () => void
   /** Between 0 and 1. */

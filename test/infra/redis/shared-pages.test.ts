@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { createBytesSealer } from '../../../src/infra/crypto/bytes-sealer.ts'
 import { createKeyRing } from '../../../src/infra/crypto/key-ring.ts'
-import { SharedPages, type SharedOutcome } from '../../../src/infra/redis/shared-pages.ts'
+import type { SharedPageOutcome } from '../../../src/domain/metrics.ts'
+import { SharedPages } from '../../../src/infra/redis/shared-pages.ts'
 import { ManualClock } from '../../support/clock.ts'
 import { Deferred, settled } from '../../support/deferred.ts'
 import { MemoryRedis } from '../../support/memory-redis.ts'
@@ -18,7 +19,7 @@ function start() {
   const clock = new ManualClock()
   const redis = new MemoryRedis(clock)
   const process = (ring = keyRing) => {
-    const outcomes: SharedOutcome[] = []
+    const outcomes: SharedPageOutcome[] = []
     const pages = new SharedPages({
       redis,
       sealer: createBytesSealer(ring, 'test'),
@@ -187,6 +188,40 @@ t.test('a page that is too long is everybody’s own, and keeps nobody waiting',
   await one.page('just', async () => just)
   await one.pages.close()
   t.equal((await two.page('just', never)).text.length, just.length)
+})
+
+t.test('a page that is too long is loaded by all who want it side by side', async (t) => {
+  const { process } = start()
+  const [one, two, three] = [process(), process(), process()]
+  await one.page('k', async () => Buffer.alloc(1024 * 1024 + 1))
+  await one.pages.close()
+  let loads = 0
+  const answer = new Deferred<Buffer>()
+  const load = () => {
+    loads += 1
+    return answer.promise
+  }
+  const pages = [two.page('k', load), three.page('k', load)]
+  await settled()
+  await settled()
+  t.equal(loads, 2)
+  answer.resolve(Buffer.from('own'))
+  await Promise.all(pages)
+})
+
+t.test('a page that comes between a look and the lock is not loaded again', async (t) => {
+  const { redis, process } = start()
+  const [one, two] = [process(), process()]
+  const set = redis.set.bind(redis)
+  redis.set = async (key, ...rest) => {
+    redis.set = set
+    await one.page('k', text('page'))
+    await one.pages.close()
+    return await set(key, ...rest)
+  }
+  t.equal((await two.page('k', never)).text, 'page')
+  await two.pages.close()
+  t.same(redis.keys('lock'), [])
 })
 
 t.test('Redis that is gone is nobody’s failure', async (t) => {

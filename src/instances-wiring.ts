@@ -1,0 +1,53 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Metrics } from './domain/metrics.ts'
+import type { Clock } from './domain/ports.ts'
+import type { SharedTier } from './domain/shared-tier.ts'
+import { causesOf } from './http/log-failure.ts'
+import { createBytesSealer } from './infra/crypto/bytes-sealer.ts'
+import type { KeyRing } from './infra/crypto/key-ring.ts'
+import { ConnectionListener, type ConnectionMessage, type ListenClient } from './infra/db/connection-listener.ts'
+import type { RedisClient } from './infra/redis/redis-client.ts'
+import type { CheckedOptions } from './options.ts'
+
+export interface InstancesParts {
+  readonly options: CheckedOptions
+  readonly keyRing: KeyRing
+  readonly clock: Clock
+  readonly metrics: Metrics
+  readonly log: FastifyBaseLogger
+}
+
+/** What this process keeps together with others. */
+export async function shareWith(redis: RedisClient, parts: InstancesParts): Promise<SharedTier> {
+  const { options, keyRing, clock, metrics, log } = parts
+  const { SharedPages } = await import('./infra/redis/shared-pages.ts')
+  return new SharedPages({
+    redis,
+    sealer: createBytesSealer(keyRing, 'shared-pages'),
+    clock,
+    pageMs: options.cache.ttlMs,
+    leaseMs: options.leaseMs,
+    random: Math.random,
+    onOutcome: (outcome) => {
+      metrics.sharedPage(outcome)
+    },
+    onTrouble: (error) => {
+      log.warn({ causes: causesOf(error) }, 'Redis does not answer: each process is on its own')
+    },
+    onRecovered: () => {
+      log.info('Redis answers again')
+    }
+  })
+}
+
+/** What this process hears of others. */
+export function listenTo(
+  listen: () => Promise<ListenClient>,
+  onMessage: (message: ConnectionMessage | null) => void,
+  log: FastifyBaseLogger
+): ConnectionListener {
+  const onTrouble = (error: unknown): void => {
+    log.warn({ causes: causesOf(error) }, 'changes of connections are not heard of: they are noticed by the lease')
+  }
+  return new ConnectionListener({ listen, onMessage, onTrouble, random: Math.random })
+}

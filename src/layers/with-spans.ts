@@ -1,0 +1,40 @@
+import type { StorageBackend } from '../domain/storage-backend.ts'
+import type { Tracing } from '../domain/tracing.ts'
+import { aroundEach, type BackendCall } from './around-each.ts'
+
+const SPAN_NAMES: Readonly<Record<BackendCall, string>> = {
+  listFolder: 'cloud_storage.list_folder',
+  stat: 'cloud_storage.stat',
+  download: 'cloud_storage.download',
+  upload: 'cloud_storage.upload',
+  remove: 'cloud_storage.remove',
+  createFolder: 'cloud_storage.create_folder',
+  downloadUrl: 'cloud_storage.download_url',
+  account: 'cloud_storage.account'
+}
+
+type Settled<T> = { readonly answer: T } | { readonly left: unknown }
+
+/**
+ * Puts each call into a span: with all its tries and waits, where it is around {@link resilient}. The span of a
+ * download ends when its body begins.
+ *
+ * @param provider what the spans name as the provider
+ */
+export function withSpans(backend: StorageBackend, tracing: Tracing, provider: string): StorageBackend {
+  const attributes = { 'cloud_storage.provider': provider }
+  return aroundEach(backend, async (call, signal, run) => {
+    type Answer = Awaited<ReturnType<typeof run>>
+    const settled = await tracing.span(SPAN_NAMES[call], attributes, async (): Promise<Settled<Answer>> => {
+      try {
+        return { answer: await run(signal) }
+      } catch (error) {
+        // Whoever leaves has not seen the provider fail: no error for those who watch over that.
+        if (signal.aborted) return { left: error }
+        throw error
+      }
+    })
+    if ('left' in settled) throw settled.left
+    return settled.answer
+  })
+}
