@@ -6,6 +6,7 @@ import { createConnect } from './connections/connect.ts'
 import { type ConnectionEvent, connectionEvent } from './connections/connection-event.ts'
 import { createDisconnect } from './connections/disconnect.ts'
 import { createLoginFlow } from './connections/login-flow.ts'
+import { createNoteUse } from './connections/note-use.ts'
 import { createOAuthFlow } from './connections/oauth-flow.ts'
 import { RefreshFlights } from './connections/refresh-flights.ts'
 import { TokenRefresher } from './connections/refresh-tokens.ts'
@@ -132,7 +133,18 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
       })
     }
   })
-  const open = opener.open.bind(opener)
+  const noteUse = createNoteUse({
+    connections,
+    clock,
+    onFailure: (error) => {
+      log.debug({ causes: causesOf(error) }, 'the use of a connection could not be noted')
+    }
+  })
+  const open = async (connection: SealedConnection): Promise<StorageBackend> => {
+    const backend = await opener.open(connection)
+    noteUse(connection)
+    return backend
+  }
 
   async function renewSeal(connection: SealedConnection, credentials: Secret<unknown>): Promise<void> {
     const { id, userId, provider } = connection

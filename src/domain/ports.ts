@@ -117,6 +117,8 @@ export interface ConnectionStore {
    * @returns the row, or `null` where it is not the one any more that was read
    */
   noteCheck(connection: Connection, failure: StorageErrorCode | null): Promise<Connection | null>
+  /** Notes that it is used now, unless that was noted within the last `stepMs`, by whatever process. */
+  noteUse(userId: string, id: string, stepMs: number): Promise<void>
   /** The removed row, or `null` where the user has no such connection. */
   remove(userId: string, id: string): Promise<SealedConnection | null>
   /** The removed rows. */

@@ -63,3 +63,12 @@ t.test('what another process changes is heard of', async (t) => {
   await until(async () => (await status()) === 503)
   t.equal(app.folderCache.stats().entries, 0, 'and what was kept of it is dropped')
 })
+
+t.test('when a connection was last used is noted, once it is', async (t) => {
+  const { as, connect, db } = await testApp(t)
+  const id = await connect('ann')
+  const used = async () => (await db.prisma.cloudConnection.findUniqueOrThrow({ where: { id } })).lastUsedAt
+  t.equal(await used(), null)
+  await as('ann').get(LISTING)
+  await until(async () => (await used()) !== null)
+})

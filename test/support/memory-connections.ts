@@ -128,6 +128,10 @@ export class MemoryConnections implements ConnectionStore {
     return this.#own(userId, id)
   }
 
+  async noteUse(): Promise<void> {
+    // Nobody asks for it.
+  }
+
   async remove(userId: string, id: string): Promise<SealedConnection | null> {
     const row = this.#own(userId, id)
     if (row !== null) this.rows.delete(id)

@@ -96,6 +96,17 @@ export function createConnectionStore(prisma: PrismaLike, options: ConnectionSto
       })
     },
 
+    async noteUse(userId, id, stepMs): Promise<void> {
+      if (!isStorable(userId, id)) return
+      // By the database's clock alone, so that processes with other clocks agree. Times are UTC without a zone.
+      await ask(
+        () => prisma.$executeRaw`
+          UPDATE cloud_connections SET last_used_at = now() AT TIME ZONE 'UTC'
+          WHERE id = ${id} AND user_id = ${userId} AND
+            (last_used_at IS NULL OR last_used_at < now() AT TIME ZONE 'UTC' - make_interval(secs => ${stepMs / 1000}::float8))`
+      )
+    },
+
     async remove(userId, id): Promise<SealedConnection | null> {
       if (!isStorable(userId, id)) return null
       const [removed] = await ask(() => deleteRows(prisma, userId, id))

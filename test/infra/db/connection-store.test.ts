@@ -375,3 +375,23 @@ t.test(
     t.match(await store.find('ann', saved.id), { status: 'DISABLED' })
   }
 )
+
+t.test('a use is noted as often as asked for, by the database’s clock, and changes nothing else', async (t) => {
+  const { prisma, store, save } = await setUp(t)
+  const { id } = await save()
+  const read = () => prisma.cloudConnection.findUniqueOrThrow({ where: { id } })
+  const before = await read()
+  t.equal(before.lastUsedAt, null)
+  await prisma.$executeRaw`SET TIME ZONE 'Asia/Kolkata'`
+  await store.noteUse('ann', id, 3_600_000)
+  const { lastUsedAt, ...noted } = await read()
+  t.ok(lastUsedAt !== null && Math.abs(lastUsedAt.getTime() - Date.now()) < 60_000, 'in UTC, whatever the session has')
+  t.match(noted, { version: before.version, credentialsRevision: before.credentialsRevision, status: 'ACTIVE' })
+  await store.noteUse('ann', id, 3_600_000)
+  t.same((await read()).lastUsedAt, lastUsedAt)
+  await store.noteUse('bob', id, 0)
+  t.same((await read()).lastUsedAt, lastUsedAt, 'not by another user')
+  await store.noteUse('ann', id, 0)
+  t.notSame((await read()).lastUsedAt, lastUsedAt)
+  await store.noteUse('ann', NUL, 0)
+})

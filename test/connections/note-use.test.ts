@@ -1,0 +1,42 @@
+import t from 'tap'
+import { createNoteUse } from '../../src/connections/note-use.ts'
+import { ManualClock } from '../support/clock.ts'
+import { settled } from '../support/deferred.ts'
+
+const HOUR = 3_600_000
+
+t.test('a use is noted once in an hour, connection by connection, and a failure is heard of', async (t) => {
+  const clock = new ManualClock()
+  const noted: unknown[][] = []
+  const failures: unknown[] = []
+  let isDown = false
+  const noteUse = createNoteUse({
+    clock,
+    connections: {
+      noteUse: async (...args) => {
+        noted.push(args)
+        if (isDown) throw new Error('down')
+      }
+    },
+    onFailure: (error) => failures.push(error)
+  })
+  const [a, b] = [
+    { userId: 'ann', id: 'a' },
+    { userId: 'ann', id: 'b' }
+  ]
+  noteUse(a)
+  noteUse(a)
+  noteUse(b)
+  clock.tick(HOUR - 1)
+  noteUse(a)
+  t.same(noted, [
+    ['ann', 'a', HOUR],
+    ['ann', 'b', HOUR]
+  ])
+  clock.tick(1)
+  isDown = true
+  noteUse(a)
+  await settled()
+  t.equal(noted.length, 3)
+  t.match(failures, [{ message: 'down' }])
+})
