@@ -1,0 +1,134 @@
+import t from 'tap'
+import { ClusterHistory, type RowState } from '../support/cluster-history.ts'
+import { ClusterJudge, type JudgedAnswer } from '../support/cluster-judge.ts'
+
+const LEASE_MS = 1000
+const ROW: RowState = { id: 'c1', account: 'a1', token: 't1', isActive: true, isDefault: false }
+
+/** What the rows of a user became, each within a tenth of a second before `at`. */
+function judgeOf(...changes: readonly { at: number; rows: readonly RowState[]; turned?: readonly string[] }[]) {
+  const history = new ClusterHistory()
+  for (const { at, rows, turned = [] } of changes) {
+    history.record('ann', { sentAt: at - 100, committedAt: at, rows, turned })
+  }
+  return new ClusterJudge(history, LEASE_MS)
+}
+
+/** A listing of the row `c1`, looked at and sent at this moment. */
+function listed(at: number, over: Partial<JudgedAnswer> = {}): JudgedAnswer {
+  return {
+    userId: 'ann',
+    connectionId: 'c1',
+    isRefresh: false,
+    arrivedAt: at,
+    lookedAfter: at,
+    sentAt: at,
+    status: 200,
+    code: null,
+    shown: { connectionId: 'c1', view: { account: 'a1', token: 't1', epoch: 0, at: 5_000 } },
+    ...over
+  }
+}
+
+function refused(at: number, code: string, over: Partial<JudgedAnswer> = {}): JudgedAnswer {
+  return listed(at, { status: 503, code, shown: null, ...over })
+}
+
+function faultsOf(judge: ClusterJudge, answer: JudgedAnswer): string {
+  return judge.judge(answer).faults.join()
+}
+
+t.test('what ends a connection', async (t) => {
+  for (const [what, rows] of [
+    ['a connection that was disabled', [{ ...ROW, isActive: false }]],
+    ['a connection that was removed', []],
+    ['a row that leads to another account', [{ ...ROW, account: 'a2', token: 't2' }]],
+    ['a row with other credentials', [{ ...ROW, token: 't2' }]]
+  ] as const) {
+    const judge = judgeOf({ at: 1_000, rows: [ROW] }, { at: 10_000, rows, turned: ['c1'] })
+
+    await t.test(`${what} may be shown until a lease after that, and no longer`, async (t) => {
+      t.same(judge.judge(listed(9_950)), { faults: [], oldMs: 0 })
+      t.same(judge.judge(listed(10_999)), { faults: [], oldMs: 999 })
+      t.match(faultsOf(judge, listed(11_003)), /over for 1003\.0 ms/)
+    })
+
+    await t.test(`${what}: what counts is when it was looked at, not when it was sent`, async (t) => {
+      t.same(faultsOf(judge, listed(13_000, { lookedAfter: 10_999 })), '')
+      t.match(faultsOf(judge, listed(13_000, { lookedAfter: 11_003 })), /over for/)
+    })
+  }
+})
+
+t.test('an answer from before the user had anything like it is wrong', async (t) => {
+  const judge = judgeOf({ at: 1_000, rows: [ROW] })
+  t.match(faultsOf(judge, listed(800)), /never had/)
+  t.same(faultsOf(judge, listed(950)), '', 'it was perhaps committed by then')
+})
+
+t.test("another user's listing is wrong", async (t) => {
+  const judge = judgeOf({ at: 1_000, rows: [ROW] })
+  t.match(faultsOf(judge, listed(5_000, { userId: 'ben' })), /never had/)
+})
+
+t.test('a listing of another connection than the one that was named is wrong', async (t) => {
+  const judge = judgeOf({ at: 1_000, rows: [ROW, { ...ROW, id: 'c2', account: 'a2', isDefault: true }] })
+  t.match(faultsOf(judge, listed(5_000, { connectionId: 'c2' })), /another connection/)
+})
+
+t.test('what was listed before a connection was disabled is wrong after it was enabled again', async (t) => {
+  const judge = judgeOf(
+    { at: 1_000, rows: [ROW] },
+    { at: 9_998, rows: [{ ...ROW, isActive: false }], turned: ['c1'] },
+    { at: 10_000, rows: [ROW], turned: ['c1'] }
+  )
+  t.same(faultsOf(judge, listed(10_999)), '', 'neither change has to be known yet')
+  t.match(faultsOf(judge, listed(11_003)), /from before the last change/)
+  const fresh = { connectionId: 'c1', view: { account: 'a1', token: 't1', epoch: 0, at: 9_950 } }
+  t.same(faultsOf(judge, listed(11_003, { shown: fresh })), '')
+})
+
+t.test('the connection that is meant where none is named', async (t) => {
+  const other = { ...ROW, id: 'c2', account: 'a2' }
+  const judge = judgeOf(
+    { at: 1_000, rows: [{ ...ROW, isDefault: true }, other] },
+    { at: 10_000, rows: [ROW, { ...other, isDefault: true }] }
+  )
+  t.same(faultsOf(judge, listed(10_999, { connectionId: null })), '')
+  t.match(faultsOf(judge, listed(11_003, { connectionId: null })), /not the one to choose/)
+  t.same(faultsOf(judge, listed(11_003, { connectionId: null, arrivedAt: 10_500 })), '', 'it was chosen before')
+  t.same(faultsOf(judge, listed(11_003)), '', 'it was named')
+})
+
+t.test('a listing from before the refresh that was asked for is wrong', async (t) => {
+  const judge = judgeOf({ at: 1_000, rows: [ROW] })
+  t.same(faultsOf(judge, listed(5_100, { isRefresh: true, arrivedAt: 4_999 })), '')
+  t.match(faultsOf(judge, listed(5_100, { isRefresh: true, arrivedAt: 5_001 })), /before the refresh/)
+  t.match(faultsOf(judge, listed(5_100, { isRefresh: true, arrivedAt: 5_001, connectionId: null })), /before the ref/)
+})
+
+t.test('a refusal needs a reason', async (t) => {
+  const judge = judgeOf(
+    { at: 1_000, rows: [ROW] },
+    { at: 10_000, rows: [{ ...ROW, isActive: false }], turned: ['c1'] },
+    { at: 20_000, rows: [], turned: ['c1'] },
+    { at: 30_000, rows: [ROW] }
+  )
+  for (const [code, without, reasons] of [
+    ['CONNECTION_INACTIVE', [5_000, 31_003], [9_950, 15_000]],
+    ['CONNECTION_NOT_FOUND', [5_000, 15_000, 31_003], [19_950, 25_000, 30_999]]
+  ] as const) {
+    for (const at of without) t.match(faultsOf(judge, refused(at, code)), /nothing is a reason/, `${code} ${at}`)
+    for (const at of reasons) t.same(faultsOf(judge, refused(at, code)), '', `${code} ${at}`)
+  }
+  t.match(faultsOf(judge, refused(15_000, 'CONNECTION_MISSING', { connectionId: null })), /nothing is a reason/)
+  t.same(faultsOf(judge, refused(25_000, 'CONNECTION_MISSING', { connectionId: null })), '')
+})
+
+t.test('a connection is steady where nothing happened to it for a lease', async (t) => {
+  const judge = judgeOf({ at: 1_000, rows: [ROW] }, { at: 10_000, rows: [{ ...ROW, isActive: false }], turned: ['c1'] })
+  t.ok(judge.isSteady(listed(5_000)))
+  t.notOk(judge.isSteady(listed(1_500)), 'it has just come')
+  t.notOk(judge.isSteady(listed(9_950)), 'it is perhaps going')
+  t.notOk(judge.isSteady(listed(15_000)), 'it is disabled')
+})

@@ -1,0 +1,250 @@
+import { randomInt } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { machineMs, momentOf } from '../support/cluster-clock.ts'
+import type { ClusterProcess } from '../support/cluster-fleet.ts'
+import { askListing, type ListingAnswer, type ListingRequest } from '../support/cluster-listing.ts'
+import { ClusterRedis } from '../support/cluster-redis.ts'
+import { runTrial } from '../support/cluster-trial.ts'
+import { ClusterWorld } from '../support/cluster-world.ts'
+import { postgresIsInstalled } from '../support/postgres.ts'
+import { redisIsInstalled } from '../support/redis.ts'
+import { requireService } from '../support/services.ts'
+import { until } from '../support/until.ts'
+
+const LEASE_MS = 1000
+const READERS = 1000
+/** For what was sent to have come, on a machine that has more to do. */
+const MOMENT_MS = 300
+const pause = () => setTimeout(50)
+
+t.test('four processes that share a Redis', async (t) => {
+  if (!requireService(t, 'postgres', postgresIsInstalled)) return
+  if (!requireService(t, 'redis', redisIsInstalled)) return
+  const world = await ClusterWorld.start(t)
+  const redis = await ClusterRedis.start(t)
+  await alone(t, world)
+  await cold(t, world, redis)
+  await refreshed(t, world, redis)
+  await vanished(t, world, redis)
+  await restarted(t, world, redis)
+  await tried(t, world, redis)
+  await secret(t, world, redis)
+  // It leaves one process less.
+  await killed(t, world, redis)
+})
+
+/** All serve, and share what they load. */
+async function shared(world: ClusterWorld, redis: ClusterRedis): Promise<void> {
+  await world.serve({ leaseMs: LEASE_MS, redisUrl: redis.url })
+  await redis.untilShared(world, pause)
+}
+
+/** So many readers at once, over all of these processes. */
+function readAll(
+  processes: readonly ClusterProcess[],
+  count: number,
+  request: ListingRequest
+): Promise<ListingAnswer[]> {
+  const readers = Array.from({ length: count }, (_, n) => processes[n % processes.length]!)
+  return Promise.all(readers.map((process) => askListing(process, request)))
+}
+
+function failures(answers: readonly ListingAnswer[]): string[] {
+  return answers.filter(({ status }) => status !== 200).map(({ status, code }) => `${status} ${code ?? ''}`)
+}
+
+async function alone(t: Test, world: ClusterWorld): Promise<void> {
+  await t.test(`${READERS} cold readers ask the cloud once for each process that shares nothing`, async (t) => {
+    await world.serve({ leaseMs: LEASE_MS })
+    await world.rows.add('ann', 'account')
+    world.cloud.delayMs = () => 500
+    t.same(failures(await readAll(world.processes, READERS, { userId: 'ann', folder: 'alone' })), [])
+    t.ok(world.cloud.callsOf('alone') <= world.processes.length)
+  })
+}
+
+async function cold(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise<void> {
+  await t.test(`${READERS} cold readers ask the cloud once in all`, async (t) => {
+    await shared(world, redis)
+    await world.rows.add('ann', 'account')
+    world.cloud.delayMs = () => 500
+    t.same(failures(await readAll(world.processes, READERS, { userId: 'ann', folder: 'cold' })), [])
+    t.equal(world.cloud.callsOf('cold'), 1)
+  })
+}
+
+async function killed(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise<void> {
+  await t.test('a process that is killed while it loads for all: one other loads, and all are answered', async (t) => {
+    await shared(world, redis)
+    await world.rows.add('ann', 'account')
+    const { cloud } = world
+    const [first, ...others] = world.processes as [ClusterProcess, ...ClusterProcess[]]
+    const request = { userId: 'ann', folder: 'killed' }
+    const gate = cloud.hold(request.folder)
+    const lost = t.rejects(askListing(first, request))
+    await until(() => gate.held === 1)
+    const answers = readAll(others, 90, request)
+    await momentOf(machineMs() + MOMENT_MS)
+    t.equal(cloud.callsOf(request.folder), 1, 'the others wait for it')
+    await first.kill()
+    await lost
+    const killedAt = machineMs()
+    await until(() => gate.held > 1)
+    t.comment(`another one asks after ${Math.round(machineMs() - killedAt)} ms`)
+    gate.release()
+    t.same(failures(await answers), [])
+    t.equal(cloud.callsOf(request.folder), 2)
+  })
+}
+
+async function refreshed(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise<void> {
+  await t.test('what one process has refreshed all serve within a lease', async (t) => {
+    await shared(world, redis)
+    await world.rows.add('ann', 'account')
+    const request = { userId: 'ann', folder: 'folder' }
+    for (const process of world.processes) await askListing(process, request)
+    const epoch = world.cloud.advance('account')
+    const [first, ...others] = world.processes as [ClusterProcess, ...ClusterProcess[]]
+    const { sentAt, shown } = await askListing(first, { ...request, isRefresh: true })
+    t.equal(shown?.view.epoch, epoch)
+    const afterMs = await Promise.all(
+      others.map(async (process) => {
+        while (machineMs() < sentAt + 3 * LEASE_MS) {
+          const answer = await askListing(process, request)
+          if (answer.shown?.view.epoch === epoch) return answer.arrivedAt - sentAt
+          await setTimeout(5)
+        }
+        return Infinity
+      })
+    )
+    t.comment(`after ${afterMs.map(Math.round).join(', ')} ms`)
+    t.ok(afterMs.every((ms) => ms < LEASE_MS + MOMENT_MS))
+    const again = await readAll(world.processes, 100, request)
+    t.equal(again.filter((answer) => answer.shown?.view.epoch !== epoch).length, 0, 'and nobody goes back')
+  })
+}
+
+const ROUNDS = 4
+const HITS = 800
+const CONCURRENCY = 4
+/** Those who ask for hits do nothing for so long between two of them: a full machine would hide what takes long. */
+const IDLE_MS = 3
+const FOLDERS = Array.from({ length: 10 }, (_, n) => `kept-${n}`)
+
+async function vanished(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise<void> {
+  await t.test('a Redis that is gone without a word makes no hit slower, and nothing fails', async (t) => {
+    await shared(world, redis)
+    await world.rows.add('ann', 'account')
+    for (const process of world.processes) {
+      for (const folder of FOLDERS) await askListing(process, { userId: 'ann', folder })
+    }
+    const answers: ListingAnswer[] = []
+    const tookMs: Record<'with' | 'without', number[]> = { with: [], without: [] }
+    let asked = 0
+
+    async function hit(took: number[]): Promise<void> {
+      const process = world.processes[(asked += 1) % world.processes.length]!
+      const from = machineMs()
+      const answer = await askListing(process, { userId: 'ann', folder: FOLDERS[randomInt(FOLDERS.length)]! })
+      took.push(machineMs() - from)
+      answers.push(answer)
+      if (!answer.isHit) t.fail('not a hit')
+      await setTimeout(IDLE_MS)
+    }
+
+    /** With a few that are no hits, whose process asks Redis. */
+    async function measure(took: number[], round: string): Promise<void> {
+      let left = HITS
+      const hits = Array.from({ length: CONCURRENCY }, async () => {
+        while (left-- > 0) await hit(took)
+      })
+      const misses = FOLDERS.map((folder) =>
+        readAll(world.processes, 1, { userId: 'ann', folder: `${round}-${folder}` })
+      )
+      answers.push(...(await Promise.all(misses)).flat())
+      await Promise.all(hits)
+    }
+
+    for (let round = 0; round < ROUNDS; round += 1) {
+      await measure(tookMs.with, `with-${round}`)
+      redis.vanish()
+      await measure(tookMs.without, `without-${round}`)
+      redis.appear()
+      await redis.untilShared(world, pause)
+    }
+    t.same(failures(answers), [])
+    const [before, during] = [p99(tookMs.with), p99(tookMs.without)]
+    t.comment(
+      `p99 of ${tookMs.with.length} hits ${before.toFixed(1)} ms, of ${tookMs.without.length} ${during.toFixed(1)} ms`
+    )
+    t.ok(during / before < 2, `${(during / before).toFixed(2)} times as long`)
+  })
+}
+
+function p99(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? NaN
+}
+
+async function restarted(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise<void> {
+  await t.test('a Redis that is killed and started again is used again, and nothing fails', async (t) => {
+    await shared(world, redis)
+    await world.rows.add('ann', 'account')
+    const answers: ListingAnswer[] = []
+    const enough = new AbortController()
+    const asking = world.processes.map(async (process, n) => {
+      for (let asked = 0; !enough.signal.aborted; asked += 1) {
+        // A hit, and none.
+        for (const folder of ['folder', `folder-${n}-${asked}`]) {
+          answers.push(await askListing(process, { userId: 'ann', folder }))
+        }
+        await setTimeout(10)
+      }
+    })
+    const more = async (count: number) => {
+      const before = answers.length
+      await until(() => answers.length > before + count)
+    }
+    await more(100)
+    await redis.server.kill()
+    await more(300)
+    await redis.server.start()
+    await redis.untilShared(world, pause)
+    await more(100)
+    enough.abort()
+    await Promise.all(asking)
+    t.same(failures(answers), [])
+    t.comment(`${answers.length} answers`)
+  })
+}
+
+async function tried(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise<void> {
+  await t.test('no answer knows less than its lease allows, whatever happens to Redis', async (t) => {
+    const moreFaults = redis.faults(() => setTimeout(randomInt(300, 1500)))
+    const options = { leaseMs: LEASE_MS, durationMs: 25_000, redisUrl: redis.url, moreFaults }
+    const report = await runTrial(world, options)
+    for (const comment of report.comments) t.comment(comment)
+    t.same(report.violations.slice(0, 5), [])
+    t.ok(report.steady.listed / report.steady.asked > 0.98, 'whose connection is good and left alone gets a listing')
+    t.ok(report.hits > 400 && report.changes > 60 && report.lost > 60 && report.old > 20, 'enough happened')
+    for (const fault of Object.keys(moreFaults)) t.ok(report.happened[fault]! > 1, fault)
+  })
+}
+
+async function secret(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise<void> {
+  await t.test('what lies in Redis tells nothing in clear', async (t) => {
+    await shared(world, redis)
+    const id = await world.rows.add('user-of-whom-nobody-knows', 'account-of-whom-nobody-knows')
+    const request = { userId: 'user-of-whom-nobody-knows', folder: 'folder-of-which-nobody-knows' }
+    const { shown } = await askListing(world.processes[0]!, request)
+    const told = [request.userId, request.folder, id, shown!.view.account, shown!.view.token]
+    const hidden = told.flatMap((text) => [text, Buffer.from(text).toString('hex'), btoa(text).replaceAll('=', '')])
+    const contents = await redis.contents()
+    t.ok(contents.length > 1, `${contents.length} keys and values`)
+    for (const text of hidden)
+      t.notOk(
+        contents.some((bytes) => bytes.includes(text)),
+        text
+      )
+  })
+}

@@ -1,0 +1,144 @@
+import { setTimeout } from 'node:timers/promises'
+import type { ClusterRandom } from './cluster-random.ts'
+import type { ClusterWorld } from './cluster-world.ts'
+import type { RowState } from './cluster-history.ts'
+import type { NotificationFate } from './postgres-proxy.ts'
+
+/** What goes wrong around the processes; by its name. */
+export type Faults = Readonly<Record<string, () => Promise<void>>>
+
+/** Between two changes, and between two faults. */
+const CHANGE_PAUSE_MS = [50, 300] as const
+const FAULT_PAUSE_MS = [200, 900] as const
+/** Of the changes: so that most users have something to list most of the time. */
+const MENDED = 0.4
+const STOPPED_MS = 3_000
+const LOST = 0.5
+const LATE = 0.2
+const LATE_MS = 3_000
+/** Of the accounts that a user connects. */
+const RETURNING = 0.3
+
+/** Changes what users have, loses what is said about it, and breaks what the processes stand on. */
+export class ClusterDisturber {
+  /** How often each fault happened. */
+  readonly happened: Record<string, number> = {}
+  readonly #world: ClusterWorld
+  readonly #random: ClusterRandom
+  readonly #users: readonly string[]
+  readonly #accounts = new Map<string, string[]>()
+
+  constructor(world: ClusterWorld, random: ClusterRandom, users: readonly string[]) {
+    this.#world = world
+    this.#random = random
+    this.#users = users
+  }
+
+  /** Each user has a connection; every fourth one has two. */
+  async populate(): Promise<void> {
+    for (const [n, user] of this.#users.entries()) {
+      await this.#add(user)
+      if (n % 4 === 3) await this.#add(user)
+    }
+  }
+
+  /** Messages are lost, and late, from now on. */
+  lose(): void {
+    this.#world.fate = (): NotificationFate => {
+      const chance = this.#random.next()
+      if (chance < LOST) return 'drop'
+      return chance < LOST + LATE ? this.#random.between(0, LATE_MS) : 'pass'
+    }
+  }
+
+  async change(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await setTimeout(this.#random.between(...CHANGE_PAUSE_MS))
+      const needy = this.#users.filter((user) => this.#world.rows.of(user).every(({ isActive }) => !isActive))
+      await this.#changeOne(this.#random.of(needy.length > 0 && this.#random.happens(MENDED) ? needy : this.#users))
+    }
+  }
+
+  /** Each of them again and again, in an order that changes. A fault that has begun is over when this ends. */
+  async break(faults: Faults, signal: AbortSignal): Promise<void> {
+    let left: string[] = []
+    while (!signal.aborted) {
+      await setTimeout(this.#random.between(...FAULT_PAUSE_MS))
+      if (left.length === 0) left = Object.keys(faults)
+      if (left.length === 0) return
+      const name = this.#random.of(left)
+      left = left.filter((other) => other !== name)
+      await faults[name]?.()
+      this.happened[name] = (this.happened[name] ?? 0) + 1
+    }
+  }
+
+  /** What may go wrong with the processes, and with how they hear of changes. */
+  faults(): Faults {
+    const { listeners, processes, rows } = this.#world
+    return {
+      blackhole: async () => {
+        const { proxy } = this.#random.of(listeners)
+        proxy.mode = 'blackhole'
+        await setTimeout(this.#random.between(500, 2_000))
+        proxy.mode = 'relay'
+        // Else it is only found out by a heartbeat that nobody answers.
+        if (this.#random.happens(0.5)) proxy.killAll()
+      },
+      reset: async () => {
+        this.#random.of(listeners).proxy.killAll()
+      },
+      terminate: async () => {
+        await rows.terminate(this.#random.of(listeners).applicationName)
+      },
+      pause: async () => {
+        const process = this.#random.of(processes)
+        process.pause()
+        await setTimeout(STOPPED_MS)
+        process.resume()
+      }
+    }
+  }
+
+  async #changeOne(user: string): Promise<void> {
+    const { rows } = this.#world
+    const owned = rows.of(user)
+    if (owned.length === 0) {
+      await this.#add(user)
+      return
+    }
+    const row = this.#random.of(owned)
+    if (!row.isActive) {
+      await rows.activate(user, row.id)
+      return
+    }
+    await this.#random.of(this.#changesOf(user, row, owned.length > 1))()
+  }
+
+  #changesOf(user: string, { id, isDefault }: RowState, hasOthers: boolean): (() => Promise<unknown>)[] {
+    const { rows } = this.#world
+    const changes = [
+      () => rows.deactivate(user, id, this.#random.of(['DISABLED', 'REQUIRES_REAUTH', 'ERROR'])),
+      () => rows.swap(user, id, this.#account(user)),
+      () => rows.remove(user, id)
+    ]
+    // One that has lost one of its two is to have two again.
+    if (!hasOthers && this.#users.indexOf(user) % 4 === 3) return [() => this.#add(user)]
+    return hasOthers && !isDefault ? [...changes, () => rows.prefer(user, id)] : changes
+  }
+
+  async #add(user: string): Promise<void> {
+    await this.#world.rows.add(user, this.#account(user))
+  }
+
+  /** One that the user has not at the moment: a new one, or one that was given up. */
+  #account(user: string): string {
+    const known = this.#accounts.get(user) ?? []
+    this.#accounts.set(user, known)
+    const given = known.filter((account) => this.#world.rows.of(user).every((row) => row.account !== account))
+    if (given.length > 0 && this.#random.happens(RETURNING)) return this.#random.of(given)
+    const account = `${user}-${known.length}`
+    known.push(account)
+    return account
+  }
+}

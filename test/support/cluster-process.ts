@@ -1,0 +1,138 @@
+// One process of a service that stands on a database with others. It serves what it is told to over real HTTP, and each
+// of its answers says when it was asked for, looked at and sent.
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import { Redis } from 'ioredis'
+import type { AddressInfo } from 'node:net'
+import type { KeyRingOptions } from '../../src/infra/crypto/key-ring.ts'
+import { openDatabase } from '../../src/infra/db/open-database.ts'
+import cloudStorage, { type CacheOptions } from '../../src/index.ts'
+import { EventLoop, type Lateness, machineMs } from './cluster-clock.ts'
+import { CLUSTER_PROVIDER, clusterProvider } from './cluster-provider.ts'
+
+export interface ClusterSettings {
+  readonly url: string
+  /** Where it listens for changes; `null`: it does not. */
+  readonly listenUrl: string | null
+  readonly redisUrl: string | null
+  readonly cloudOrigin: string
+  readonly encryption: KeyRingOptions
+  readonly leaseMs: number
+}
+
+/** To the process. */
+export type ClusterCall = { readonly call: number } & (
+  { readonly kind: 'serve'; readonly settings: ClusterSettings } | { readonly kind: 'lateness' }
+)
+
+/** From it. */
+export interface ClusterReply {
+  readonly call: number
+  readonly port?: number
+  readonly lateness?: Lateness
+  readonly failure?: string
+}
+
+/** More than any test asks for. */
+const REFRESHES_PER_MINUTE = 1_000_000
+
+const loop = new EventLoop()
+let leave = async (): Promise<void> => undefined
+
+async function serve(settings: ClusterSettings): Promise<number> {
+  await leave()
+  const { url, listenUrl, redisUrl, cloudOrigin, encryption, leaseMs } = settings
+  const database = await openDatabase({ url, migrate: false })
+  const listening = listenUrl === null ? null : await openDatabase({ url: listenUrl, migrate: false })
+  const redis = redisUrl === null ? null : new Redis(redisUrl)
+  redis?.on('error', () => undefined)
+  // What the first query compiles may take longer than a store waits, where many processes start.
+  await database.prisma.$queryRaw`SELECT 1`
+
+  const app = Fastify({ pluginTimeout: 0, forceCloseConnections: true })
+  stamp(app)
+  await app.register(cloudStorage, {
+    prisma: database.prisma,
+    authenticate: (request) => request.headers['x-user'] as string | undefined,
+    encryption,
+    leaseMs,
+    limits: { refreshPerMinute: REFRESHES_PER_MINUTE },
+    providers: {
+      [CLUSTER_PROVIDER]: {
+        provider: clusterProvider(cloudOrigin, () => {
+          loop.see()
+        }),
+        allowHosts: ['127.0.0.1']
+      }
+    },
+    ...(listening !== null && { listen: () => listening.listen() }),
+    ...(redis !== null && { cache: { shared: { redis } } as Partial<CacheOptions> })
+  })
+  documents(app)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  leave = async () => {
+    await app.close()
+    redis?.disconnect()
+    // A listener's connection that is dead may never end.
+    void listening?.close()
+    await database.close()
+  }
+  return (app.server.address() as AddressInfo).port
+}
+
+/** A document for each connection, whose body does not end by itself. */
+function documents(app: FastifyInstance): void {
+  const preHandler = app.storageBackendHook({
+    document: (request, { id: userId }) => {
+      const { connection } = request.params as { connection: string }
+      return {
+        id: connection,
+        userId,
+        storageBackend: CLUSTER_PROVIDER,
+        objectKey: 'endless',
+        connectionId: connection
+      }
+    }
+  })
+  app.get('/documents/:connection', { preHandler }, async (request, reply) => {
+    const closed = new AbortController()
+    reply.raw.once('close', () => {
+      closed.abort()
+    })
+    const { storageBackend: backend, storageDocument: document } = request
+    const { body } = await backend.download(document.objectKey, { signal: closed.signal })
+    return reply.send(body)
+  })
+}
+
+function stamp(app: FastifyInstance): void {
+  const arrivals = new WeakMap<FastifyRequest, number>()
+  app.addHook('onRequest', (request, _reply, done) => {
+    arrivals.set(request, machineMs())
+    done()
+  })
+  app.addHook('onSend', (request, reply, _payload, done) => {
+    const arrivedAt = arrivals.get(request) ?? 0
+    reply.header('x-arrived-at', arrivedAt)
+    reply.header('x-looked-after', Math.max(arrivedAt, loop.seenAt))
+    reply.header('x-sent-at', machineMs())
+    done()
+  })
+}
+
+async function obey(call: ClusterCall): Promise<Omit<ClusterReply, 'call'>> {
+  try {
+    if (call.kind === 'lateness') return { lateness: loop.lateness() }
+    return { port: await serve(call.settings) }
+  } catch (error) {
+    return { failure: String(error) }
+  }
+}
+
+process.on('message', (call: ClusterCall) => {
+  void obey(call).then((reply) => process.send?.({ ...reply, call: call.call } satisfies ClusterReply))
+})
+process.once('disconnect', () => {
+  loop.stop()
+  void leave().finally(() => process.exit())
+})
+process.send?.('ready')
