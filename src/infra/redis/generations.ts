@@ -2,7 +2,6 @@ import { LRUCache } from 'lru-cache'
 import { randomBytes } from 'node:crypto'
 import { Moment } from '../../domain/moment.ts'
 import type { Clock } from '../../domain/ports.ts'
-import type { RedisClient } from './redis-client.ts'
 import { type RedisGate, UNAVAILABLE } from './redis-gate.ts'
 
 const MAX_KNOWN = 40_000
@@ -34,7 +33,9 @@ interface Known {
 export class Generations {
   readonly #options: GenerationsOptions
   readonly #known = new LRUCache<string, Known>({ max: MAX_KNOWN })
-  /** The reads in flight that are ahead of time: nobody waits for them. */
+  /** The reads in flight that somebody waits for. */
+  readonly #reading = new Map<string, Promise<string>>()
+  /** Those that are ahead of time: nobody does. */
   readonly #renewing = new Set<string>()
   /** Raised here, and not known to Redis yet. */
   readonly #owed = new LRUCache<string, Known>({ max: MAX_KNOWN })
@@ -52,7 +53,7 @@ export class Generations {
       const own = this.#ownOf(scope)
       const known = own ?? this.#known.get(scope)
       const ageMs = known === undefined ? Infinity : this.#age(known)
-      if (known === undefined || (ageMs >= leaseMs && own === undefined)) return this.#read(scopes)
+      if (known === undefined || (ageMs >= leaseMs && own === undefined)) return this.#join(scopes)
       // Ahead of time, so that a folder that is read often never waits for Redis.
       if (ageMs >= leaseMs / 2) old.push(scope)
       values.push(known.value)
@@ -84,6 +85,17 @@ export class Generations {
     if (told !== UNAVAILABLE && this.#owed.peek(scope) === raised) this.#owed.delete(scope)
   }
 
+  /** One read for all who ask the same at once. */
+  #join(scopes: readonly string[]): Promise<string> {
+    const key = scopes.join(' ')
+    let reading = this.#reading.get(key)
+    if (reading === undefined) {
+      reading = this.#read(scopes).finally(() => this.#reading.delete(key))
+      this.#reading.set(key, reading)
+    }
+    return reading
+  }
+
   async #renew(scopes: readonly string[]): Promise<void> {
     for (const scope of scopes) this.#renewing.add(scope)
     await this.#read(scopes)
@@ -91,15 +103,36 @@ export class Generations {
   }
 
   async #read(scopes: readonly string[]): Promise<string> {
-    const { gate, clock, nameOf } = this.#options
+    const { clock, nameOf } = this.#options
     const readAt = new Moment(clock)
-    const values = await gate.run((redis) => Promise.all(scopes.map((scope) => readValue(redis, nameOf(scope)))))
+    const values = await this.#values(scopes.map(nameOf))
     return scopes
       .map((scope, index) => {
-        const value = values === UNAVAILABLE ? undefined : values[index]
+        const value = values?.[index]
         return this.#note(scope, value === undefined ? undefined : { value, readAt })
       })
       .join(' ')
+  }
+
+  /** What Redis has under these names, made where there is nothing; `null` without Redis. One question at a time. */
+  async #values(names: readonly string[]): Promise<string[] | null> {
+    const { gate } = this.#options
+    const found = await gate.run((redis) => Promise.all(names.map((name) => redis.get(name))))
+    if (found === UNAVAILABLE) return null
+    const made = names.filter((_name, index) => found[index] === null).map((name) => ({ name, value: makeValue() }))
+    if (made.length > 0) {
+      const set = await gate.run((redis) =>
+        Promise.all(made.map(({ name, value }) => redis.set(name, value, 'PX', KEPT_MS, 'NX')))
+      )
+      if (set === UNAVAILABLE) return null
+      // Another process was first with these; if one is gone again already, ours is as good as any.
+      const lost = made.filter((_each, index) => set[index] === null)
+      const first = await gate.run((redis) => Promise.all(lost.map(({ name }) => redis.get(name))))
+      if (first === UNAVAILABLE) return null
+      for (const [index, each] of lost.entries()) each.value = first[index] ?? each.value
+    }
+    const own = new Map(made.map(({ name, value }) => [name, value]))
+    return names.map((name, index) => found[index] ?? own.get(name) ?? UNKNOWN)
   }
 
   /** What counts: what was raised here meanwhile comes before what was read, and either before nothing. */
@@ -124,15 +157,6 @@ export class Generations {
   #age({ readAt }: Known): number {
     return readAt.ageMs(this.#options.clock)
   }
-}
-
-async function readValue(redis: RedisClient, name: string): Promise<string> {
-  const value = await redis.get(name)
-  if (value !== null) return value
-  const made = makeValue()
-  if ((await redis.set(name, made, 'PX', KEPT_MS, 'NX')) !== null) return made
-  // Another process was first; if it is gone again already, ours is as good as any.
-  return (await redis.get(name)) ?? made
 }
 
 function makeValue(): string {

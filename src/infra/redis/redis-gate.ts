@@ -6,6 +6,8 @@ export const UNAVAILABLE = Symbol('Redis is not available')
 
 /** So long a Redis that has failed is left alone. */
 const LEFT_ALONE_MS = 2_000
+/** An answer that is late is looked for so often. */
+const STEPS = 10
 
 export interface RedisGateOptions {
   readonly redis: RedisClient
@@ -76,26 +78,26 @@ export class RedisGate {
   }
 
   async #answered<T>(work: (redis: RedisClient) => Promise<T>, giving: AbortSignal): Promise<T> {
+    const { redis, answerMs } = this.#options
     let stop: (() => void) | undefined
     let timer: NodeJS.Timeout | undefined
-    let late: NodeJS.Immediate | undefined
     const given = new Promise<never>((_resolve, reject) => {
       stop = () => {
         reject(giving.reason as Error)
       }
       giving.addEventListener('abort', stop, { once: true })
-      timer = setTimeout(() => {
-        // Where it was this process that took so long, the answer lies in its socket: that is read first.
-        late = setImmediate(() => {
-          reject(new Error(`Redis has not answered within ${String(this.#options.answerMs)} ms`))
-        })
-      }, this.#options.answerMs)
+      // In steps, of which one that takes long counts once: a process that is busy must not take that for a Redis that
+      // is gone, while the answer lies in its socket.
+      let steps = 0
+      timer = setInterval(() => {
+        steps += 1
+        if (steps === STEPS) reject(new Error(`Redis has not answered within ${String(answerMs)} ms`))
+      }, answerMs / STEPS)
     })
     try {
-      return await Promise.race([work(this.#options.redis), given])
+      return await Promise.race([work(redis), given])
     } finally {
-      clearTimeout(timer)
-      clearImmediate(late)
+      clearInterval(timer)
       if (stop !== undefined) giving.removeEventListener('abort', stop)
     }
   }

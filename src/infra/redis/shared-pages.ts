@@ -26,8 +26,10 @@ export interface SharedPagesOptions {
 /** A page that is longer is every process's own. */
 const MAX_PAGE_BYTES = 1024 * 1024
 const PREFIX = 'fastify-cloud-storage:'
-const MAX_ANSWER_MS = 500
+const MAX_ANSWER_MS = 1_000
 const MIN_ANSWER_MS = 50
+/** Of a lease. */
+const ANSWER_SHARE = 0.4
 /** So often it is looked whether a page is there that another process loads. */
 const LOOK_MS = 25
 /** Whoever has waited so long for another process loads for itself. */
@@ -50,7 +52,8 @@ export class SharedPages implements SharedTier {
     const { redis, clock, leaseMs, pageMs, onTrouble, onRecovered } = options
     this.#options = options
     // What is renewed ahead of time, at half of a lease, is given up before anybody would have to wait for it.
-    const answerMs = leaseMs === 0 ? MAX_ANSWER_MS : Math.min(MAX_ANSWER_MS, Math.max(MIN_ANSWER_MS, leaseMs / 4))
+    const answerMs =
+      leaseMs === 0 ? MAX_ANSWER_MS : Math.min(MAX_ANSWER_MS, Math.max(MIN_ANSWER_MS, leaseMs * ANSWER_SHARE))
     this.#gate = new RedisGate({
       redis,
       answerMs,

@@ -88,7 +88,7 @@ t.test('an answer that waits in the socket while this process is busy is no time
   const answer = await gate.run(async () => {
     const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
     await once(socket, 'connect')
-    // The answer arrives meanwhile, and so does the time-out.
+    // The answer arrives meanwhile, and the time that it has is over.
     const until = performance.now() + 100
     while (performance.now() < until);
     const [data] = (await once(socket, 'data')) as [Buffer]

@@ -295,7 +295,9 @@ t.test('the generation of a folder is the same everywhere, and believed for a le
   const { clock, redis, process } = start()
   const [one, two] = [process(), process()]
   const value = await one.pages.generation(FOLDER)
-  t.equal(await two.pages.generation(FOLDER), value)
+  redis.asked.length = 0
+  t.same(new Set(await Promise.all(Array.from({ length: 9 }, async () => two.pages.generation(FOLDER)))), new Set([value]))
+  t.same(redis.asked, ['get', 'get', 'get', 'get'], 'by one read for all who ask at once')
   redis.asked.length = 0
   t.equal(one.pages.generation(FOLDER), value, 'at once')
   t.same(redis.asked, [])
