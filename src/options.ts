@@ -64,7 +64,8 @@ export interface CloudStorageOptions {
   readonly cache?: Partial<CacheOptions> & { readonly shared?: SharedCacheOptions }
   /**
    * How long what was read of a connection is believed, in milliseconds from the start of the read: no answer is older
-   * knowledge than that. 0: each request reads. Default 2000.
+   * knowledge than that. Below 250 it is 250 where a read takes so long; with 0 each request reads, for as long as that
+   * takes. Default 2000.
    */
   readonly leaseMs?: number
   readonly limits?: Partial<LimitOptions>

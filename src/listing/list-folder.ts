@@ -64,12 +64,15 @@ export function createListFolder(ports: ListFolderPorts): ListFolder {
   const { leases, cache, cursors, shared } = ports
   return async (request) => {
     const { userId, folderId, limit, kind, signal } = request
+    let refreshed: string | undefined
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       const connection = requireActive(believedConnection(leases, request) ?? (await findConnection(leases, request)))
       const scope: CursorScope = { userId, connectionId: connection.id, folderId, limit, kind }
       const cursor = request.cursor === undefined ? undefined : cursors.open(request.cursor, scope)
       const folder = { userId, provider: connection.provider, folderId, connectionId: connection.id }
-      if (request.refresh && attempt === 0) cache.invalidateFolder(folder)
+      // Once for each connection that turns out to be meant.
+      if (request.refresh && refreshed !== connection.id) cache.invalidateFolder(folder)
+      refreshed = connection.id
       const generation = shared === null ? null : await shared.generation(folder)
       const key: FolderKey = { ...folder, variant: variantOf(connection, scope, cursor, generation) }
 
@@ -182,8 +185,13 @@ async function findConnection(leases: ConnectionLeases, request: ListFolderReque
   return connection
 }
 
+/** A row that was removed and is there again, as after a restore, begins with the first version once more. */
+function isSameVersion(a: Connection, b: Connection): boolean {
+  return a.version === b.version && a.connectedAt.getTime() === b.connectedAt.getTime()
+}
+
 function isUnchanged(now: Connection, before: Connection): boolean {
-  return now.version === before.version && now.status === 'ACTIVE'
+  return isSameVersion(now, before) && now.status === 'ACTIVE'
 }
 
 /**
@@ -191,10 +199,10 @@ function isUnchanged(now: Connection, before: Connection): boolean {
  * after it. So is the generation that all processes share.
  */
 function variantOf(
-  { version }: Connection,
+  { version, connectedAt }: Connection,
   { limit, kind }: CursorScope,
   cursor: string | undefined,
   generation: string | null
 ): string {
-  return JSON.stringify([version, limit, kind ?? null, cursor ?? null, generation])
+  return JSON.stringify([version, connectedAt.getTime(), limit, kind ?? null, cursor ?? null, generation])
 }

@@ -37,7 +37,7 @@ interface Choice {
 
 const MAX_LEASES = 10_000
 /** A read that took longer than this, and than a lease, says what was and not what is. */
-const MAX_READ_MS = 1_000
+const MAX_READ_MS = 250
 /** A slow read has often waited for a connection to the database: the next one finds it open. */
 const ATTEMPTS = 2
 

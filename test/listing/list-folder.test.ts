@@ -118,6 +118,32 @@ t.test('a connection that is believed is one of its own provider alone', async (
   await t.rejects(list({ connectionId: id, provider: 'other' }), { code: 'CONNECTION_NOT_FOUND' })
 })
 
+t.test('refresh is for whatever connection turns out to be meant', async (t) => {
+  const { connections, backend, list } = make(2_000)
+  const first = connections.add({ isDefault: true })
+  const second = connections.add()
+  backend.list = async () => page([entry('old')])
+  await list({ connectionId: second.id })
+  await list()
+  connections.change(first.id, { status: 'DISABLED', isDefault: false })
+  connections.change(second.id, { isDefault: true, version: second.version })
+  backend.list = async () => page([entry('new')])
+  const { body } = await list({ refresh: true })
+  t.equal(body.connectionId, second.id)
+  t.equal(body.entries[0]?.name, 'new')
+})
+
+t.test('a row that was removed and is there again shows nothing of before', async (t) => {
+  const { clock, connections, backend, list } = make(2_000)
+  const row = connections.add()
+  backend.list = async () => page([entry('old')])
+  await list({ connectionId: row.id })
+  connections.rows.set(row.id, { ...row, accountId: 'another', connectedAt: new Date(1) })
+  backend.list = async () => page([entry('new')])
+  clock.tick(2_000)
+  t.equal((await list({ connectionId: row.id })).body.entries[0]?.name, 'new')
+})
+
 t.test('a change that is heard of while a folder is loaded is looked at before the answer is given', async (t) => {
   const { connections, leases, backend, list } = make(2_000)
   const row = connections.add()

@@ -126,10 +126,17 @@ t.test('without a lease each asks for itself, and nothing is believed', async (t
 t.test('a short lease leaves a read its time', async (t) => {
   const { clock, leases, finds, row, find } = makeSlow(5)
   const answer = find()
-  clock.tick(1_000)
+  clock.tick(250)
   finds[0]?.resolve(row)
   t.equal(await answer, row)
   t.notOk(leases.believed('ann', row.id))
+  const late = find()
+  clock.tick(251)
+  finds[1]?.resolve(row)
+  await settled()
+  t.equal(finds.length, 3, 'and no more than that')
+  finds[2]?.resolve(row)
+  await late
 })
 
 t.test('a change overtakes a read in flight: it is not believed, and nobody joins it', async (t) => {

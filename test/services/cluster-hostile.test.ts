@@ -235,7 +235,6 @@ async function refreshed(t: Test, world: ClusterWorld): Promise<void> {
     await rows.remove(USER, id)
     const answer = await askListing(process, { userId: USER, folder: FOLDER, isRefresh: true })
     t.equal(answer.shown?.connectionId, otherId)
-    // Only the connection that was believed in at first is refreshed: what is kept of the other one is shown.
-    t.equal(answer.shown?.view.epoch, epoch, 'the cloud is asked anew', { todo: 'list-folder.ts refreshes once' })
+    t.equal(answer.shown?.view.epoch, epoch, 'the cloud is asked anew')
   })
 }

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis'
 import type { AddressInfo } from 'node:net'
 import type { KeyRingOptions } from '../../src/infra/crypto/key-ring.ts'
 import { openDatabase } from '../../src/infra/db/open-database.ts'
-import cloudStorage, { type CacheOptions } from '../../src/index.ts'
+import cloudStorage from '../../src/index.ts'
 import { EventLoop, type Lateness, machineMs } from './cluster-clock.ts'
 import { CLUSTER_PROVIDER, clusterProvider } from './cluster-provider.ts'
 
@@ -65,7 +65,7 @@ async function serve(settings: ClusterSettings): Promise<number> {
       }
     },
     ...(listening !== null && { listen: () => listening.listen() }),
-    ...(redis !== null && { cache: { shared: { redis } } as Partial<CacheOptions> })
+    ...(redis !== null && { cache: { shared: { redis } } })
   })
   documents(app)
   await app.listen({ port: 0, host: '127.0.0.1' })

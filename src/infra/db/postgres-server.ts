@@ -9,6 +9,8 @@ const SILENCE_MS = 20_000
 /** A transaction that is forgotten, or whose process is paused, lets go of its locks. */
 const IDLE_IN_TRANSACTION_MS = 30_000
 const KEEP_ALIVE_MS = 10_000
+/** For a goodbye. */
+const END_MS = 1_000
 
 /**
  * @param url `postgres://…`; its own parameters (`?statement_timeout=…`) come before the values here
@@ -36,7 +38,7 @@ export function postgresServer(url: string, silenceMs: number = SILENCE_MS): Dat
     pool,
     async connect() {
       // No limit on its statements: migrations take their time, and a listener's owner sends its own heartbeat.
-      const client = new pg.Client(session)
+      const client = new OwnClient(session)
       client.on('error', () => {
         // Its owner hears of it by `end`. Unheard, this event would end the process.
       })
@@ -44,6 +46,29 @@ export function postgresServer(url: string, silenceMs: number = SILENCE_MS): Dat
       return client
     },
     close: () => pool.end()
+  }
+}
+
+/** A connection beside the pool. Its end does not wait for a server that has vanished. */
+class OwnClient extends pg.Client {
+  readonly #socket: Socket
+
+  constructor(config: pg.ClientConfig) {
+    const socket = new Socket()
+    super({ ...config, stream: () => socket })
+    this.#socket = socket
+  }
+
+  override end(): Promise<void>
+  override end(callback: (error: Error) => void): void
+  override end(callback?: (error: Error) => void): Promise<void> | undefined {
+    const timer = setTimeout(() => this.#socket.destroy(), END_MS)
+    this.once('end', () => {
+      clearTimeout(timer)
+    })
+    if (callback === undefined) return super.end()
+    super.end(callback)
+    return undefined
   }
 }
 

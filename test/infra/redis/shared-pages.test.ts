@@ -296,7 +296,10 @@ t.test('the generation of a folder is the same everywhere, and believed for a le
   const [one, two] = [process(), process()]
   const value = await one.pages.generation(FOLDER)
   redis.asked.length = 0
-  t.same(new Set(await Promise.all(Array.from({ length: 9 }, async () => two.pages.generation(FOLDER)))), new Set([value]))
+  t.same(
+    new Set(await Promise.all(Array.from({ length: 9 }, async () => two.pages.generation(FOLDER)))),
+    new Set([value])
+  )
   t.same(redis.asked, ['get', 'get', 'get', 'get'], 'by one read for all who ask at once')
   redis.asked.length = 0
   t.equal(one.pages.generation(FOLDER), value, 'at once')

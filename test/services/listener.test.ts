@@ -1,0 +1,21 @@
+import { performance } from 'node:perf_hooks'
+import t from 'tap'
+import { openDatabase } from '../../src/infra/db/open-database.ts'
+import { postgresIsInstalled, startPostgres } from '../support/postgres.ts'
+import { PostgresProxy } from '../support/postgres-proxy.ts'
+import { requireService } from '../support/services.ts'
+
+t.test('a database is closed although the network swallows what its listener says', async (t) => {
+  if (!requireService(t, 'postgres', postgresIsInstalled)) return
+  const server = await startPostgres(t)
+  const url = await server.createDatabase()
+  const { hostname: host, port } = new URL(url)
+  const proxy = await PostgresProxy.start(t, { host, port: Number(port) })
+  const database = await openDatabase({ url: proxy.through(url), migrate: false })
+  const listener = await database.listen()
+  await listener.query('LISTEN cloud_connections')
+  proxy.mode = 'blackhole'
+  const from = performance.now()
+  await database.close()
+  t.ok(performance.now() - from < 10_000)
+})
