@@ -67,7 +67,7 @@ const HEARD_MS = 1000
 const ASKED_MS = 25
 
 async function outage(t: Test, world: ClusterWorld): Promise<void> {
-  await t.test('a database that stops for eight seconds', async (t) => {
+  await t.test('a database that stops for ten seconds', async (t) => {
     const { rows, server, processes, listeners } = world
     const leaseMs = 2000
     await world.serve({ leaseMs })
@@ -89,7 +89,7 @@ async function outage(t: Test, world: ClusterWorld): Promise<void> {
     t.ok(answers.flat().every(listed))
     await server.stop()
     const stoppedAt = machineMs()
-    await momentOf(stoppedAt + 8000)
+    await momentOf(stoppedAt + 10_000)
     const startingAt = machineMs()
     await server.start()
     const startedAt = machineMs()
