@@ -55,6 +55,8 @@ async function guard(body: Readable, { confirm }: LeaseWatch, shareMs: number): 
   }
   body.once('close', stop)
   if (body.closed) stop()
+  // Whoever has the body may not have begun to read it: unheard, its error would end the process.
+  body.on('error', () => {})
   try {
     for (;;) {
       await sleep(shareMs, closed.signal)

@@ -73,7 +73,8 @@ export function createListFolder(ports: ListFolderPorts): ListFolder {
       // Once for each connection that turns out to be meant.
       if (request.refresh && refreshed !== connection.id) cache.invalidateFolder(folder)
       refreshed = connection.id
-      const generation = shared === null ? null : await shared.generation(folder)
+      const told = shared === null ? null : shared.generation(folder)
+      const generation = told instanceof Promise ? await told : told
       const key: FolderKey = { ...folder, variant: variantOf(connection, scope, cursor, generation) }
 
       const status: ListingStatus = {}
@@ -95,8 +96,8 @@ export function createListFolder(ports: ListFolderPorts): ListFolder {
         if (error instanceof ConnectionChanged) continue
         throw error
       }
-      // Looked at in this very turn of the event loop.
-      if (status.outcome === 'hit') return { listing, status }
+      // Looked at in this very turn of the event loop, unless the tier had to be asked meanwhile.
+      if (status.outcome === 'hit' && !(told instanceof Promise)) return { listing, status }
       const now = leases.believed(userId, connection.id) ?? (await leases.find(userId, connection.id))
       if (now !== null && isUnchanged(now, connection)) return { listing, status }
     }

@@ -82,6 +82,17 @@ t.test('a body is ended when its connection is gone', async (t) => {
   t.equal(error.code, 'CONNECTION_INACTIVE')
 })
 
+t.test('a body that nobody reads yet is ended without ending the process', async (t) => {
+  let isGone = false
+  const { backend } = make(async () => {
+    if (isGone) throw inactive()
+  })
+  const { body } = await backend.download('a', { signal })
+  isGone = true
+  await until(() => body.closed)
+  t.match(body.errored, { code: 'CONNECTION_INACTIVE' })
+})
+
 t.test('a body whose connection nobody can confirm is ended within its lease', async (t) => {
   for (const fault of ['hangs', 'fails'] as const) {
     let isDown = false

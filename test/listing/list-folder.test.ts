@@ -423,6 +423,32 @@ t.test('a page that others share is not shown of a connection that has changed m
   await t.rejects(list({ connectionId: id }), { code: 'CONNECTION_INACTIVE' })
 })
 
+t.test(
+  'a hit for which the tier had to be asked is not shown of a connection that has changed meanwhile',
+  async (t) => {
+    const clock = new ManualClock()
+    let onAsked = () => {}
+    const shared: SharedTier = {
+      generation: async () => {
+        onAsked()
+        return 'g'
+      },
+      page: async (_key, load) => ({ bytes: await load(), ageMs: 0 }),
+      invalidate: () => {},
+      close: async () => {}
+    }
+    const { connections, list } = make(2_000, shared, clock)
+    const { id } = connections.add()
+    await list({ connectionId: id })
+    t.equal((await list({ connectionId: id })).status.outcome, 'hit')
+    onAsked = () => {
+      clock.tick(2_000)
+      connections.change(id, { status: 'DISABLED' })
+    }
+    await t.rejects(list({ connectionId: id }), { code: 'CONNECTION_INACTIVE' })
+  }
+)
+
 t.test('how long loads take is counted, and how they end; what was not loaded is not', async (t) => {
   const { clock, connections, backend, list, loads } = make(2_000)
   const { id } = connections.add()
