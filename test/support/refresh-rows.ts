@@ -44,8 +44,12 @@ export class RefreshRows {
     await this.#prisma.cloudConnection.update({ where: { id }, data: { credentials } })
   }
 
+  /** Without when it was used, which is noted by the way. */
   read(id: string) {
-    return this.#prisma.cloudConnection.findUniqueOrThrow({ where: { id } })
+    return this.#prisma.cloudConnection.findUniqueOrThrow({
+      where: { id },
+      omit: { lastUsedAt: true, updatedAt: true }
+    })
   }
 
   async tokens(id: string): Promise<{ accessToken: string; refreshToken: string | undefined }> {
