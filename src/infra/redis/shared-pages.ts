@@ -92,11 +92,19 @@ export class SharedPages implements SharedTier {
         onOutcome(looks === 0 ? 'hit' : 'joined')
         return found
       }
-      if (found !== null) break
+      if (found === TOO_LONG) {
+        onOutcome('miss')
+        return { bytes: await load(), ageMs: 0 }
+      }
+      if (found === UNAVAILABLE) break
       const lock = await PageLock.take(this.#gate, this.#nameOf('lock', key))
       if (lock === UNAVAILABLE) break
-      signal.throwIfAborted()
       if (lock === null) continue
+      if (signal.aborted) {
+        // Else it would be renewed for ever, for nobody.
+        this.#later(lock.release())
+        throw signal.reason
+      }
       // It may have come between the look and the lock.
       const latest = await this.#find(name)
       if (isPage(latest)) {

@@ -161,6 +161,22 @@ t.test('who waits for another process leaves when it wants to', async (t) => {
   await t.rejects(leaving, { message: 'enough' })
 })
 
+t.test('who leaves while it takes the lock keeps it from nobody', async (t) => {
+  const { redis, process } = start()
+  const one = process()
+  const controller = new AbortController()
+  const set = redis.set.bind(redis)
+  redis.set = async (key, ...rest) => {
+    redis.set = set
+    const taken = await set(key, ...rest)
+    controller.abort(new Error('enough'))
+    return taken
+  }
+  await t.rejects(one.page('k', never, controller.signal), { message: 'enough' })
+  await one.pages.close()
+  t.same(redis.keys('lock'), [])
+})
+
 t.test('who has waited very long for another process loads for itself', async (t) => {
   const { clock, redis, process } = start()
   const [one, two] = [process(), process()]
