@@ -56,15 +56,15 @@ export function usesTokens(
     const { fake, missing, ...opened } = await open(t, { current: refuse, renewed: refuse }, openEgress())
     const backend = wrap(opened.backend)
     for (const ask of [
-      backend.listFolder(null, { ...call(), limit: 1 }),
-      backend.stat(missing.file, call()),
-      backend.download(missing.file, call()),
-      backend.remove?.(missing.file, call()),
-      backend.createFolder?.(null, 'x', call()),
-      small(backend),
-      backend.account(call())
+      () => backend.listFolder(null, { ...call(), limit: 1 }),
+      () => backend.stat(missing.file, call()),
+      () => backend.download(missing.file, call()),
+      () => backend.remove?.(missing.file, call()),
+      () => backend.createFolder?.(null, 'x', call()),
+      () => small(backend),
+      () => backend.account(call())
     ]) {
-      t.equal(await ask?.catch((error: unknown) => error), ended)
+      t.equal(await ask()?.catch((error: unknown) => error), ended)
     }
     t.equal(fake.requests.length, 0)
   })
