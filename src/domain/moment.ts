@@ -1,4 +1,4 @@
-import type { Clock } from './ports.ts'
+import type { Clock } from './clock.ts'
 
 /** One moment on both clocks. */
 export class Moment {
@@ -14,5 +14,10 @@ export class Moment {
   /** How long ago it was in milliseconds, by the clock that says more: a machine that slept does not serve old data. */
   ageMs(clock: Clock): number {
     return Math.max(clock.now() - this.#now, clock.date() - this.#date, 0)
+  }
+
+  /** The same at another moment: whoever compares several reads the clocks once. */
+  ageAt(moment: Moment): number {
+    return Math.max(moment.#now - this.#now, moment.#date - this.#date, 0)
   }
 }

@@ -2,13 +2,7 @@ import type { Connection, SealedConnection } from './connection.ts'
 import type { StorageErrorCode } from './errors.ts'
 import type { Secret } from './secret.ts'
 
-/** Time, handed in so that tests own it. */
-export interface Clock {
-  /** Monotonic milliseconds from an arbitrary origin. May stand still while the machine sleeps. */
-  now(): number
-  /** Wall-clock milliseconds since 1970. May jump. */
-  date(): number
-}
+export type { Clock } from './clock.ts'
 
 /** Deadlines of one remote call, in milliseconds. */
 export interface Timeouts {

@@ -29,6 +29,14 @@ export interface FolderCacheStatus {
   stored?: boolean
 }
 
+/** What was found in the cache. */
+export interface FoundListing {
+  readonly value: unknown
+  readonly ageMs: number
+  /** What is left of its life, in milliseconds. */
+  readonly ttlMs: number
+}
+
 /**
  * Gets a value.
  *

@@ -1,5 +1,4 @@
 import { LRUCache } from 'lru-cache'
-import { StorageError } from '../domain/errors.ts'
 import { Moment } from '../domain/moment.ts'
 import type { Clock } from '../domain/ports.ts'
 import type { InvalidatedScope } from '../domain/shared-tier.ts'
@@ -8,18 +7,16 @@ import type {
   FolderCacheOptions,
   FolderCacheStats,
   FolderCacheStatus,
+  FoundListing,
   GetOrFetchOptions
 } from './folder-cache-options.ts'
+import { FlightLimit } from './flight-limit.ts'
 import { deepFreeze } from './freeze.ts'
-import { type FolderKey, folderKeyText } from './folder-key.ts'
+import type { FolderKey } from './folder-key.ts'
+import { jsonSize } from './json-size.ts'
+import { Kept } from './kept.ts'
 import { Load } from './load.ts'
-import { type Slot, SlotIndex } from './slot-index.ts'
-
-interface Kept extends Slot {
-  readonly key: string
-  readonly value: unknown
-  readonly startedAt: Moment
-}
+import { SlotIndex } from './slot-index.ts'
 
 /**
  * Keeps folder listings for a while. One load serves all who wait for it, and an invalidation overtakes loads in
@@ -28,29 +25,31 @@ interface Kept extends Slot {
 export class FolderCache {
   readonly #ttlMs: number
   readonly #maxBytes: number
-  readonly #maxInFlightPerUser: number
+  readonly #flights: FlightLimit
   readonly #sizeOf: (value: unknown) => number
   readonly #clock: Clock
   readonly #onInvalidated: (scope: InvalidatedScope) => void
-  readonly #kept: LRUCache<string, Kept>
-  /** The one load per key that may still be joined, and whose result may be kept. */
-  readonly #loads = new Map<string, Load>()
+  /** Which of those that are kept was used when, and how large each is. */
+  readonly #sizes: LRUCache<Kept, number>
+  /** What each key has: what is kept, or the one load that may still be joined and whose result may be kept. */
   readonly #index = new SlotIndex<Kept | Load>()
-  readonly #inFlight = new Map<string, number>()
   readonly #count = { hits: 0, misses: 0, joins: 0, loads: 0, evictions: 0, invalidations: 0, inFlight: 0 }
 
   /** @throws TypeError that names the option, unless each is a positive integer */
   constructor(options: FolderCacheOptions) {
     this.#ttlMs = positive('ttlMs', options.ttlMs)
     this.#maxBytes = positive('maxBytes', options.maxBytes)
-    this.#maxInFlightPerUser = positive('maxInFlightPerUser', options.maxInFlightPerUser)
+    this.#flights = new FlightLimit(positive('maxInFlightPerUser', options.maxInFlightPerUser))
     this.#sizeOf = options.sizeOf ?? jsonSize
     this.#clock = options.clock
     this.#onInvalidated = options.onInvalidated ?? (() => {})
-    this.#kept = new LRUCache<string, Kept>({
+    this.#sizes = new LRUCache<Kept, number>({
       max: positive('max', options.max),
       maxSize: this.#maxBytes,
-      dispose: (kept, _key, reason) => {
+      sizeCalculation: (size) => size,
+      dispose: (_size, kept, reason) => {
+        // Its size has changed: it stays.
+        if (reason === 'set') return
         this.#index.delete(kept)
         if (reason === 'evict') this.#count.evictions += 1
       }
@@ -71,39 +70,68 @@ export class FolderCache {
     }
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error)
 
-    const text = folderKeyText(key)
-    const kept = this.#kept.get(text)
-    if (kept !== undefined) {
-      const ageMs = kept.startedAt.ageMs(this.#clock)
-      if (ageMs < this.#ttlMs) {
-        this.#count.hits += 1
+    const slot = this.#index.find(key)
+    if (slot instanceof Kept) {
+      const ageMs = slot.startedAt.ageMs(this.#clock)
+      if (this.#isUsed(slot, ageMs)) {
         if (status !== undefined) {
-          Object.assign(status, { outcome: 'hit', ageMs, ttlMs: this.#ttlMs - ageMs, stored: true })
+          status.outcome = 'hit'
+          status.ageMs = ageMs
+          status.ttlMs = this.#ttlMs - ageMs
+          status.stored = true
         }
-        return Promise.resolve(kept.value as T)
+        return slot.answer as Promise<T>
       }
-      this.#kept.delete(text)
     }
 
-    let load = this.#loads.get(text) as Load<T> | undefined
-    if (load !== undefined && load.startedAt.ageMs(this.#clock) < this.#ttlMs) {
+    let load: Load<T>
+    if (slot instanceof Load && slot.startedAt.ageMs(this.#clock) < this.#ttlMs) {
+      load = slot as Load<T>
       this.#count.joins += 1
       if (status !== undefined) status.outcome = 'join'
     } else {
       this.#count.misses += 1
-      if (load !== undefined) this.#retire(load)
-      if ((this.#inFlight.get(key.userId) ?? 0) >= this.#maxInFlightPerUser) {
-        return Promise.reject(
-          new StorageError('TOO_MANY_REQUESTS', 'Too many folders are being loaded for this user.', {
-            retryAfterMs: 1000
-          })
-        )
-      }
-      load = this.#begin(text, key, fetch)
+      if (slot instanceof Load) this.#index.delete(slot)
+      const refusal = this.#flights.refusal(key.userId)
+      if (refusal !== undefined) return Promise.reject(refusal)
+      load = this.#begin(key, fetch, true)
       if (status !== undefined) status.outcome = 'miss'
     }
     const answer = load.wait(signal)
     return status === undefined ? answer : this.#describe(answer, load, status)
+  }
+
+  /**
+   * What is kept, without a promise where none is needed.
+   *
+   * @param now this very moment
+   */
+  lookUp(key: FolderKey, now: Moment): FoundListing | undefined {
+    const slot = this.#index.find(key)
+    if (!(slot instanceof Kept)) return undefined
+    const ageMs = slot.startedAt.ageAt(now)
+    return this.#isUsed(slot, ageMs) ? { value: slot.value, ageMs, ttlMs: this.#ttlMs - ageMs } : undefined
+  }
+
+  /**
+   * Begins a fetch that nobody waits for yet, unless the key has something. It does not count against the user, and
+   * whoever begins it bounds how many there are. Ends like the fetch does, or with the signal's reason.
+   */
+  async fetchAhead(key: FolderKey, fetch: Fetch<unknown>, signal: AbortSignal): Promise<void> {
+    const slot = this.#index.find(key)
+    if (slot !== undefined && slot.startedAt.ageMs(this.#clock) < this.#ttlMs) return
+    if (slot instanceof Kept) this.#sizes.delete(slot)
+    else if (slot !== undefined) this.#index.delete(slot)
+    await this.#begin(key, fetch, false).wait(signal)
+  }
+
+  /** Measures a value anew that has grown. Says whether it may: one that is not kept, or past `maxBytes`, may not. */
+  resize(key: FolderKey, value: unknown): boolean {
+    const slot = this.#index.find(key)
+    const size = this.#measure(value)
+    if (!(slot instanceof Kept) || slot.value !== value || size > this.#maxBytes) return false
+    this.#sizes.set(slot, size)
+    return true
   }
 
   /** Drops all that is kept or in flight of a user at a provider. Returns how many. */
@@ -136,24 +164,33 @@ export class FolderCache {
   /** Drops everything, loads in flight included. */
   clear(): void {
     this.#onInvalidated({ of: 'all' })
-    this.#drop([...this.#kept.values(), ...this.#loads.values()])
+    this.#drop(this.#index.all())
   }
 
   stats(): FolderCacheStats {
-    return { entries: this.#kept.size, bytes: this.#kept.calculatedSize, ...this.#count }
+    return { entries: this.#sizes.size, bytes: this.#sizes.calculatedSize, ...this.#count }
   }
 
-  #begin<T>(text: string, key: FolderKey, fetch: Fetch<T>): Load<T> {
-    const folder = { ...key }
-    const load = new Load<T>(text, folder, new Moment(this.#clock), (left) => {
-      this.#retire(left)
+  /** Whether it may still be used; it is then used now, and dropped if not. */
+  #isUsed(kept: Kept, ageMs: number): boolean {
+    if (ageMs >= this.#ttlMs) {
+      this.#sizes.delete(kept)
+      return false
+    }
+    this.#count.hits += 1
+    this.#sizes.get(kept)
+    return true
+  }
+
+  #begin<T>(key: FolderKey, fetch: Fetch<T>, isCounted: boolean): Load<T> {
+    const load = new Load<T>({ ...key }, new Moment(this.#clock), (left) => {
+      this.#index.delete(left)
     })
     // Known before `fetch` runs, so that an invalidation from inside it finds the load.
-    this.#loads.set(text, load)
     this.#index.add(load)
     this.#count.loads += 1
     this.#count.inFlight += 1
-    this.#inFlight.set(folder.userId, (this.#inFlight.get(folder.userId) ?? 0) + 1)
+    if (isCounted) this.#flights.begin(load.folder.userId)
     const fetchOnce = (signal: AbortSignal): Promise<T> =>
       fetch(signal, (ageMs) => {
         load.loadedAt = new Moment(this.#clock, ageMs)
@@ -164,7 +201,9 @@ export class FolderCache {
         this.#keep(load, value)
         return value
       } finally {
-        this.#end(load)
+        this.#index.delete(load)
+        this.#count.inFlight -= 1
+        if (isCounted) this.#flights.end(load.folder.userId)
       }
     })
     return load
@@ -172,36 +211,28 @@ export class FolderCache {
 
   #keep(load: Load, value: unknown): void {
     deepFreeze(value)
-    const size = this.#sizeOf(value)
-    if (!Number.isFinite(size) || size < 0) throw new TypeError('sizeOf must return a number of bytes')
-    // The fence: an invalidation, a younger load or the last caller's leaving has taken this load's place away.
-    if (this.#loads.get(load.key) !== load) return
+    const size = this.#measure(value)
+    // The fence: an invalidation, a younger load or the last caller's leaving has taken this load's place away. From
+    // there on nobody joins it, and those who wait still get their answer.
+    if (this.#index.find(load.folder) !== load) return
     if (size > this.#maxBytes || load.loadedAt.ageMs(this.#clock) >= this.#ttlMs) return
-    const kept: Kept = { key: load.key, folder: load.folder, value, startedAt: load.loadedAt }
-    this.#kept.set(load.key, kept, { size: Math.max(1, Math.ceil(size)) })
+    const kept = new Kept(load.folder, value, load.loadedAt)
+    this.#index.delete(load)
     this.#index.add(kept)
+    this.#sizes.set(kept, size)
     load.stored = true
   }
 
-  #end(load: Load): void {
-    this.#retire(load)
-    this.#count.inFlight -= 1
-    const { userId } = load.folder
-    const left = (this.#inFlight.get(userId) ?? 1) - 1
-    if (left === 0) this.#inFlight.delete(userId)
-    else this.#inFlight.set(userId, left)
-  }
-
-  /** From now on nobody joins this load, and its result is not kept. Those who wait still get their answer. */
-  #retire(load: Load): void {
-    this.#index.delete(load)
-    if (this.#loads.get(load.key) === load) this.#loads.delete(load.key)
+  #measure(value: unknown): number {
+    const size = this.#sizeOf(value)
+    if (!Number.isFinite(size) || size < 0) throw new TypeError('sizeOf must return a number of bytes')
+    return Math.max(1, Math.ceil(size))
   }
 
   #drop(slots: readonly (Kept | Load)[]): number {
     for (const slot of slots) {
-      if (slot instanceof Load) this.#retire(slot)
-      else this.#kept.delete(slot.key)
+      if (slot instanceof Load) this.#index.delete(slot)
+      else this.#sizes.delete(slot)
     }
     this.#count.invalidations += slots.length
     return slots.length
@@ -218,11 +249,4 @@ export class FolderCache {
 function positive(name: string, value: number): number {
   if (!Number.isSafeInteger(value) || value <= 0) throw new TypeError(`${name} must be a positive integer`)
   return value
-}
-
-/** The length of the JSON text in bytes of UTF-8. */
-export function jsonSize(value: unknown): number {
-  const json = JSON.stringify(value) as string | undefined
-  if (json === undefined) throw new TypeError('Only JSON values can be cached')
-  return Buffer.byteLength(json)
 }

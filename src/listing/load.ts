@@ -1,12 +1,10 @@
 import type { Moment } from '../domain/moment.ts'
 import { SharedWork } from '../domain/shared-work.ts'
 import type { FolderKey } from './folder-key.ts'
-import type { Slot } from './slot-index.ts'
+import { Slot } from './slot-index.ts'
 
 /** One fetch in flight, shared by its callers. */
-export class Load<T = unknown> implements Slot {
-  readonly folder: FolderKey
-  readonly key: string
+export class Load<T = unknown> extends Slot {
   readonly startedAt: Moment
   /** When what it brings was loaded: earlier than it started, where that was kept elsewhere. */
   loadedAt: Moment
@@ -14,9 +12,8 @@ export class Load<T = unknown> implements Slot {
   stored = false
   readonly #work: SharedWork<T>
 
-  constructor(key: string, folder: FolderKey, startedAt: Moment, onAbandoned: (load: Load) => void) {
-    this.key = key
-    this.folder = folder
+  constructor(folder: FolderKey, startedAt: Moment, onAbandoned: (load: Load) => void) {
+    super(folder)
     this.startedAt = startedAt
     this.loadedAt = startedAt
     this.#work = new SharedWork(() => {

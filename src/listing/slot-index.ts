@@ -1,62 +1,150 @@
-import { type FolderKey, joinKey } from './folder-key.ts'
+import type { FolderKey } from './folder-key.ts'
 
 /** Something that is kept or being loaded for a folder. */
-export interface Slot {
+export abstract class Slot {
   readonly folder: FolderKey
-}
+  /** The index's own: where it stands; `undefined` where it does not. */
+  group: SlotGroup | undefined
+  /** The index's own: the next slot of the same folder. */
+  next: Slot | undefined
 
-/** One name → the slots below it. */
-class SlotGroups<S extends Slot> {
-  readonly #groups = new Map<string, Set<S>>()
-
-  add(name: string, slot: S): void {
-    const group = this.#groups.get(name)
-    if (group === undefined) this.#groups.set(name, new Set([slot]))
-    else group.add(slot)
-  }
-
-  delete(name: string, slot: S): void {
-    const group = this.#groups.get(name)
-    if (group?.delete(slot) === true && group.size === 0) this.#groups.delete(name)
-  }
-
-  /** A copy: the caller will delete what it walks over. */
-  of(name: string): S[] {
-    return [...(this.#groups.get(name) ?? [])]
+  constructor(folder: FolderKey) {
+    this.folder = folder
   }
 }
 
-/** Finds what an invalidation drops, at a cost in proportion to that and not to the size of the cache. */
+/** What there is of one connection. */
+interface SlotGroup {
+  readonly user: UserSlots
+  readonly slots: Set<Slot>
+}
+
+interface UserSlots {
+  readonly userId: string
+  /** The first of each folder's slots, which are a chain: in nearly all folders it has one link. */
+  readonly folders: Map<FolderKey['folderId'], Slot>
+  /** By provider, then by connection. */
+  readonly providers: Map<string, Map<string | undefined, SlotGroup>>
+}
+
+/**
+ * Finds a key's slot by its parts as they are: no text is joined of them, so none can collide with another. Finds what
+ * an invalidation drops, too, at a cost in proportion to that and not to the size of the cache.
+ */
 export class SlotIndex<S extends Slot> {
-  readonly #providers = new SlotGroups<S>()
-  readonly #folders = new SlotGroups<S>()
-  readonly #connections = new SlotGroups<S>()
+  readonly #users = new Map<string, UserSlots>()
+  /** Whose connection it is is not the index's business: several users may use one name. */
+  readonly #connections = new Map<string, Set<SlotGroup>>()
 
+  /** The slot of exactly this key. */
+  find(key: FolderKey): S | undefined {
+    let slot = this.#users.get(key.userId)?.folders.get(key.folderId)
+    while (slot !== undefined) {
+      const { variant, connectionId, provider } = slot.folder
+      if (variant === key.variant && connectionId === key.connectionId && provider === key.provider) return slot as S
+      slot = slot.next
+    }
+    return undefined
+  }
+
+  /** Its key has no slot yet. */
   add(slot: S): void {
-    const { userId, provider, folderId, connectionId } = slot.folder
-    this.#providers.add(joinKey(userId, provider), slot)
-    this.#folders.add(joinKey(userId, provider, folderId), slot)
-    if (connectionId !== undefined) this.#connections.add(connectionId, slot)
+    const { userId, folderId } = slot.folder
+    const user = getOrAdd<string, UserSlots>(this.#users, userId, () => ({
+      userId,
+      folders: new Map(),
+      providers: new Map()
+    }))
+    slot.group = this.#groupOf(user, slot.folder)
+    slot.group.slots.add(slot)
+    slot.next = user.folders.get(folderId)
+    user.folders.set(folderId, slot)
   }
 
   delete(slot: S): void {
-    const { userId, provider, folderId, connectionId } = slot.folder
-    this.#providers.delete(joinKey(userId, provider), slot)
-    this.#folders.delete(joinKey(userId, provider, folderId), slot)
-    if (connectionId !== undefined) this.#connections.delete(connectionId, slot)
+    const { group } = slot
+    if (group === undefined) return
+    slot.group = undefined
+    unchain(group.user.folders, slot)
+    group.slots.delete(slot)
+    if (group.slots.size === 0) this.#deleteGroup(group, slot.folder)
   }
 
+  // Copies, all of them: the caller will delete what it walks over.
+
   ofProvider(userId: string, provider: string): S[] {
-    return this.#providers.of(joinKey(userId, provider))
+    return slotsOf<S>(this.#users.get(userId)?.providers.get(provider)?.values())
   }
 
   ofConnection(connectionId: string): S[] {
-    return this.#connections.of(connectionId)
+    return slotsOf<S>(this.#connections.get(connectionId))
   }
 
-  ofFolder(folder: FolderKey): S[] {
-    const slots = this.#folders.of(joinKey(folder.userId, folder.provider, folder.folderId))
-    if (folder.connectionId === undefined) return slots
-    return slots.filter((slot) => slot.folder.connectionId === folder.connectionId)
+  /** Of one connection, or without `connectionId` of all of them. */
+  ofFolder({ userId, provider, folderId, connectionId }: Omit<FolderKey, 'variant'>): S[] {
+    const found: S[] = []
+    let slot = this.#users.get(userId)?.folders.get(folderId)
+    while (slot !== undefined) {
+      const isMeant = connectionId === undefined || slot.folder.connectionId === connectionId
+      if (isMeant && slot.folder.provider === provider) found.push(slot as S)
+      slot = slot.next
+    }
+    return found
   }
+
+  all(): S[] {
+    return [...this.#users.values()].flatMap(({ providers }) =>
+      [...providers.values()].flatMap((groups) => slotsOf<S>(groups.values()))
+    )
+  }
+
+  #groupOf(user: UserSlots, { provider, connectionId }: FolderKey): SlotGroup {
+    const groups = getOrAdd(user.providers, provider, () => new Map<string | undefined, SlotGroup>())
+    return getOrAdd(groups, connectionId, () => {
+      const group: SlotGroup = { user, slots: new Set() }
+      if (connectionId !== undefined) getOrAdd(this.#connections, connectionId, () => new Set<SlotGroup>()).add(group)
+      return group
+    })
+  }
+
+  #deleteGroup(group: SlotGroup, { provider, connectionId }: FolderKey): void {
+    const { user } = group
+    const groups = user.providers.get(provider)
+    groups?.delete(connectionId)
+    if (groups?.size === 0) user.providers.delete(provider)
+    if (user.providers.size === 0) this.#users.delete(user.userId)
+    if (connectionId === undefined) return
+    const connections = this.#connections.get(connectionId)
+    connections?.delete(group)
+    if (connections?.size === 0) this.#connections.delete(connectionId)
+  }
+}
+
+function unchain(folders: UserSlots['folders'], slot: Slot): void {
+  const { next } = slot
+  const { folderId } = slot.folder
+  slot.next = undefined
+  const first = folders.get(folderId)
+  if (first === slot) {
+    if (next === undefined) folders.delete(folderId)
+    else folders.set(folderId, next)
+    return
+  }
+  let before = first
+  while (before !== undefined && before.next !== slot) before = before.next
+  if (before !== undefined) before.next = next
+}
+
+function slotsOf<S extends Slot>(groups: Iterable<SlotGroup> | undefined): S[] {
+  const found: S[] = []
+  for (const { slots } of groups ?? []) found.push(...(slots as Set<S>))
+  return found
+}
+
+function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const there = map.get(key)
+  if (there !== undefined) return there
+  const made = make()
+  map.set(key, made)
+  return made
 }

@@ -1,0 +1,21 @@
+import type { Moment } from '../domain/moment.ts'
+import type { FolderKey } from './folder-key.ts'
+import { Slot } from './slot-index.ts'
+
+/** What was fetched for a folder, and is kept. */
+export class Kept extends Slot {
+  readonly value: unknown
+  readonly startedAt: Moment
+  #answer: Promise<unknown> | undefined
+
+  constructor(folder: FolderKey, value: unknown, startedAt: Moment) {
+    super(folder)
+    this.value = value
+    this.startedAt = startedAt
+  }
+
+  /** The value for those who wait for promises: one for all of them. */
+  get answer(): Promise<unknown> {
+    return (this.#answer ??= Promise.resolve(this.value))
+  }
+}
