@@ -5,7 +5,8 @@ import type { Timeouts } from './domain/ports.ts'
 import { Secret } from './domain/secret.ts'
 import type { KeyRingOptions } from './infra/crypto/key-ring.ts'
 import { parseAllowHosts } from './infra/net/allow-hosts.ts'
-import type { CacheOptions, LimitOptions } from './options.ts'
+import type { GivenCacheOptions } from './cache-options.ts'
+import type { LimitOptions } from './options.ts'
 import { parsePublicUrl } from './public-url.ts'
 import { ConfigError, Environment, type Variables } from './server/environment.ts'
 import { type InstancesConfig, readInstances } from './server/instances-config.ts'
@@ -28,7 +29,7 @@ interface CommonConfig extends InstancesConfig {
   readonly allowHosts: { readonly [Provider in 's3' | 'webdav' | 'nextcloud']: readonly string[] }
   /** The application's registrations at providers where users grant access in the browser, by provider. */
   readonly registrations: Registrations
-  readonly cache: Partial<CacheOptions>
+  readonly cache: Omit<GivenCacheOptions, 'shared'>
   readonly leaseMs: number | undefined
   readonly limits: Partial<LimitOptions>
   readonly timeouts: Partial<Timeouts>
@@ -145,7 +146,8 @@ function readCommon(env: Environment): CommonConfig {
       max: env.integer('CACHE_MAX_ENTRIES', COUNT),
       ttlMs: env.integer('CACHE_TTL_MS', MILLISECONDS),
       maxBytes: env.integer('CACHE_MAX_BYTES', { min: 1, max: Number.MAX_SAFE_INTEGER }),
-      maxInFlightPerUser: env.integer('CACHE_MAX_IN_FLIGHT_PER_USER', COUNT)
+      maxInFlightPerUser: env.integer('CACHE_MAX_IN_FLIGHT_PER_USER', COUNT),
+      readAhead: env.flag('CACHE_READ_AHEAD')
     }),
     leaseMs: env.integer('LEASE_MS', { min: 0, max: MAX_MS }),
     ...readInstances(env),
@@ -211,8 +213,8 @@ function readAllowHosts(env: Environment, name: string): string[] {
 }
 
 /** Without what is `undefined`: the plugin's defaults stay the plugin's. */
-function given<T extends Record<string, number | undefined>>(values: T): { [Key in keyof T]?: number } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
-    [Key in keyof T]?: number
-  }
+type Given<T> = { [Key in keyof T]?: NonNullable<T[Key]> }
+
+function given<T extends Record<string, unknown>>(values: T): Given<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Given<T>
 }

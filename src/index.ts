@@ -1,7 +1,7 @@
 import { systemClock } from './infra/clock.ts'
 import { FolderCache } from './listing/folder-cache.ts'
 import type { FolderCacheOptions } from './listing/folder-cache-options.ts'
-import { CACHE_DEFAULTS } from './options.ts'
+import { CACHE_DEFAULTS } from './cache-options.ts'
 import cloudStorage from './plugin.ts'
 
 export default cloudStorage
@@ -50,6 +50,7 @@ export type { FolderCache } from './listing/folder-cache.ts'
 export type * from './listing/folder-cache-options.ts'
 export type { FolderKey } from './listing/folder-key.ts'
 export type { MetricsRegistry } from './infra/metrics.ts'
-export type { CacheOptions, CloudStorageOptions, LimitOptions, SharedCacheOptions } from './options.ts'
+export type { CacheOptions, GivenCacheOptions, SharedCacheOptions } from './cache-options.ts'
+export type { CloudStorageOptions, LimitOptions } from './options.ts'
 export type { RedisClient } from './infra/redis/redis-client.ts'
 export type { OAuthProviderOptions, OwnProviderOptions, ProviderOption, ProviderOptions } from './provider-options.ts'

@@ -27,3 +27,11 @@ export function positive(name: string, value: unknown): void {
 export function text(name: string, value: unknown): asserts value is string {
   check(typeof value === 'string' && value !== '', name, 'must be a non-empty string')
 }
+
+/** Positive integers, each of which may be left out. */
+export function numbers<T extends object>(name: string, given: Partial<T> | undefined, defaults: T): T {
+  const values = record(name, given ?? {})
+  known(name, values, Object.keys(defaults))
+  for (const [key, value] of Object.entries(values)) positive(`${name}.${key}`, value)
+  return { ...defaults, ...values }
+}

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import { cacheOptions, type CheckedCacheOptions, type GivenCacheOptions } from './cache-options.ts'
 import type { OnConnectionChange } from './connections/connection-event.ts'
 import type { ManagedStoreOptions } from './domain/managed-store.ts'
 import type { Timeouts } from './domain/ports.ts'
@@ -6,28 +7,10 @@ import type { KeyRingOptions } from './infra/crypto/key-ring.ts'
 import type { ListenClient } from './infra/db/connection-listener.ts'
 import type { PrismaLike } from './infra/db/prisma-client.ts'
 import type { MetricsRegistry } from './infra/metrics.ts'
-import { REDIS_METHODS, type RedisClient } from './infra/redis/redis-client.ts'
-import { check, known, optionError, positive, record, text } from './option-checks.ts'
+import { check, known, numbers, optionError, record, text } from './option-checks.ts'
 import { type EnabledProviderOptions, enabledProviders, type ProviderOption } from './provider-options.ts'
 import { readSettings } from './providers/s3/settings.ts'
 import { parsePublicUrl } from './public-url.ts'
-
-export interface CacheOptions {
-  /** At most so many listings. Default 1000. */
-  readonly max: number
-  /** How long a listing lives, in milliseconds from the start of its load. Default 60,000. */
-  readonly ttlMs: number
-  /** Default 64 MiB. */
-  readonly maxBytes: number
-  /** Loads that one user may have in flight. Default 32. */
-  readonly maxInFlightPerUser: number
-}
-
-/** Pages that all processes keep together. */
-export interface SharedCacheOptions {
-  /** A client of Redis or Valkey, as `ioredis` has it. The host connects it, hears its errors and ends it. */
-  readonly redis: RedisClient
-}
 
 export interface LimitOptions {
   /** How often a user may pass the cache by `refresh=true`. Default 30. */
@@ -61,7 +44,7 @@ export interface CloudStorageOptions {
   readonly managed?: Readonly<Record<string, ManagedStoreOptions>>
   /** What users may connect: providers of ours by id, or values of `defineProvider()`. */
   readonly providers?: Readonly<Record<string, ProviderOption>>
-  readonly cache?: Partial<CacheOptions> & { readonly shared?: SharedCacheOptions }
+  readonly cache?: GivenCacheOptions
   /**
    * How long what was read of a connection is believed, in milliseconds from the start of the read: no answer is older
    * knowledge than that. Below 250 it is 250 where a read takes so long; with 0 each request reads, for as long as that
@@ -79,12 +62,6 @@ export interface CloudStorageOptions {
   readonly routePrefix?: string | false
 }
 
-export const CACHE_DEFAULTS: CacheOptions = {
-  max: 1000,
-  ttlMs: 60_000,
-  maxBytes: 64 * 1024 * 1024,
-  maxInFlightPerUser: 32
-}
 const LEASE_DEFAULT_MS = 2000
 const LIMIT_DEFAULTS: LimitOptions = { refreshPerMinute: 30, connectionsPerUser: 20 }
 const TIMEOUT_DEFAULTS: Timeouts = { connectMs: 5000, headersMs: 10_000, idleMs: 15_000, totalMs: 30_000 }
@@ -110,7 +87,7 @@ const OPTION_NAMES: readonly (keyof CloudStorageOptions)[] = [
 const REGISTER_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
 
 /** The options, complete and checked. */
-export interface CheckedOptions {
+export interface CheckedOptions extends CheckedCacheOptions {
   readonly prisma: PrismaLike
   readonly listen: CloudStorageOptions['listen'] | undefined
   readonly leaseMs: number
@@ -119,8 +96,6 @@ export interface CheckedOptions {
   readonly publicUrl: URL | undefined
   readonly managed: ReadonlyMap<string, ManagedStoreOptions>
   readonly providers: ReadonlyMap<string, EnabledProviderOptions>
-  readonly cache: CacheOptions
-  readonly redis: RedisClient | undefined
   readonly limits: LimitOptions
   readonly timeouts: Timeouts
   readonly onConnectionChange: OnConnectionChange | undefined
@@ -169,25 +144,6 @@ export function checkOptions(options: CloudStorageOptions): CheckedOptions {
     metrics: metricsRegistry(options.metrics),
     routePrefix: prefix
   }
-}
-
-function numbers<T extends object>(name: string, given: Partial<T> | undefined, defaults: T): T {
-  const values = record(name, given ?? {})
-  known(name, values, Object.keys(defaults))
-  for (const [key, value] of Object.entries(values)) positive(`${name}.${key}`, value)
-  return { ...defaults, ...values }
-}
-
-function cacheOptions(given: CloudStorageOptions['cache']): Pick<CheckedOptions, 'cache' | 'redis'> {
-  const { shared, ...own } = record('cache', given ?? {})
-  const cache = numbers('cache', own, CACHE_DEFAULTS)
-  if (shared === undefined) return { cache, redis: undefined }
-  known('cache.shared', record('cache.shared', shared), ['redis'])
-  const redis = record('cache.shared.redis', (shared as SharedCacheOptions).redis)
-  for (const name of REDIS_METHODS) {
-    check(typeof redis[name] === 'function', 'cache.shared.redis', `must have ${name}, as a client of ioredis`)
-  }
-  return { cache, redis: redis as unknown as RedisClient }
 }
 
 function managedStores(given: CloudStorageOptions['managed']): Map<string, ManagedStoreOptions> {

@@ -23,9 +23,11 @@ import { withKnownErrors } from './layers/with-known-errors.ts'
 import { withLease } from './layers/with-lease.ts'
 import { withSpans } from './layers/with-spans.ts'
 import { Cursors } from './listing/cursor.ts'
+import { Encoder } from './listing/encoder.ts'
 import { FolderCache } from './listing/folder-cache.ts'
 import { jsonSize } from './listing/json-size.ts'
 import { createListFolder } from './listing/list-folder.ts'
+import { ReadAhead } from './listing/read-ahead.ts'
 import { RefreshLimit } from './listing/refresh-limit.ts'
 import { RenderedListing } from './listing/rendered-listing.ts'
 import type { CheckedOptions } from './options.ts'
@@ -57,6 +59,8 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
     options.redis === undefined ? null : await shareWith(options.redis, { options, keyRing, clock, metrics, log })
   const onInvalidated = (scope: InvalidatedScope): void => shared?.invalidate(scope)
   const cache = new FolderCache({ ...options.cache, clock, sizeOf: sizeOfListing, onInvalidated })
+  const encoder = new Encoder(cache)
+  const readAhead = options.readAhead ? new ReadAhead(cache) : null
   const { catalog: providers, close: closeProviders } = wireProviders(options.providers, timeouts)
   const health = new ConnectionHealth(clock, (provider) => {
     metrics.throttled(provider)
@@ -113,8 +117,12 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
         shared,
         clock,
         metrics,
+        readAhead,
         cursors: new Cursors(createTextSealer(keyRing, 'listing-cursor'))
       }),
+      encode: ({ key, listing }, encoding) => {
+        void encoder.begin(key, listing, encoding)
+      },
       takeRefresh: (userId) => {
         refreshes.take(userId)
       },
@@ -126,6 +134,7 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
     },
     stop: () => {
       closing = true
+      readAhead?.stop()
     },
     close: async () => {
       for (const end of watches) end()
@@ -139,7 +148,7 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
 }
 
 function sizeOfListing(value: unknown): number {
-  return value instanceof RenderedListing ? value.bytes.byteLength : jsonSize(value)
+  return value instanceof RenderedListing ? value.size : jsonSize(value)
 }
 
 function managedStores(

@@ -109,11 +109,11 @@ t.test('the README has every option, and no other', async (t) => {
     if (found === undefined || !ts.isInterfaceDeclaration(found)) throw new Error(`there is no interface ${name}`)
     return found.members.map((member) => member.name!.getText())
   }
+  const cache = ts.createSourceFile('cache-options.ts', text('src/cache-options.ts'), ts.ScriptTarget.Latest, true)
   const ports = ts.createSourceFile('ports.ts', text('src/domain/ports.ts'), ts.ScriptTarget.Latest, true)
   const options = [
     ...membersOf('CloudStorageOptions'),
-    ...membersOf('CacheOptions').map((name) => `cache.${name}`),
-    'cache.shared',
+    ...['CacheOptions', 'GivenCacheOptions'].flatMap((name) => membersOf(name, cache)).map((name) => `cache.${name}`),
     ...membersOf('LimitOptions').map((name) => `limits.${name}`),
     ...membersOf('Timeouts', ports).map((name) => `timeouts.${name}`)
   ]
@@ -124,7 +124,7 @@ t.test('the README has every option, and no other', async (t) => {
 })
 
 t.test('the defaults of numbers in the README are those of the code', async (t) => {
-  const source = text('src/options.ts')
+  const source = text('src/options.ts') + text('src/cache-options.ts')
   const rows = [...text('README.md').matchAll(/^\| `(?:cache|limits|timeouts)\.(\w+)` \| `([\d_]+)` \|/gm)]
   t.equal(rows.length, 10)
   for (const [, name, value] of rows) {

@@ -1,5 +1,6 @@
 import type { Connection, SealedConnection } from './connection.ts'
 import type { StorageErrorCode } from './errors.ts'
+import type { Moment } from './moment.ts'
 import type { Secret } from './secret.ts'
 
 export type { Clock } from './clock.ts'
@@ -65,8 +66,10 @@ export interface ConnectionStore {
   find(userId: string, id: string): Promise<Connection | null>
   /** One primary-key read, with the sealed credentials. */
   findSealed(userId: string, id: string): Promise<SealedConnection | null>
-  /** Oldest first. */
-  list(userId: string, provider?: string): Promise<Connection[]>
+  /** Without credentials, the oldest first. */
+  list(userId: string): Promise<Connection[]>
+  /** Those to one provider, with the sealed credentials, the oldest first. */
+  listSealed(userId: string, provider: string): Promise<SealedConnection[]>
   /**
    * Inserts the connection, or renews the row of the same user, provider and account (`connectedAt` is set, the
    * credentials are replaced, the status becomes ACTIVE). Atomic, also against other processes.
@@ -126,18 +129,23 @@ export interface ConnectionStore {
  * read. Whoever is about to answer asks once more: a message that a connection has changed only shortens the wait.
  */
 export interface ConnectionLeases {
-  /** What is believed at this moment; `undefined` where it must be read. */
-  believed(userId: string, id: string): Connection | undefined
+  /** What is believed at this moment, which is `now`; `undefined` where it must be read. */
+  believed(userId: string, id: string, now?: Moment): Connection | undefined
   /** Which connection of the user is believed to be meant where none is named; `undefined` where it must be read. */
-  believedChoice(userId: string, provider: string): Connection | undefined
-  /** What is believed, or else is read now, by one read for all who ask. @throws StorageError `DATABASE_UNAVAILABLE` */
-  find(userId: string, id: string): Promise<Connection | null>
+  believedChoice(userId: string, provider: string, now?: Moment): Connection | undefined
+  /**
+   * What is believed, or else is read now, by one read for all who ask. What was read comes with what is sealed in it:
+   * whoever goes on to load something need not read the row again.
+   *
+   * @throws StorageError `DATABASE_UNAVAILABLE`
+   */
+  find(userId: string, id: string): Promise<Connection | SealedConnection | null>
   /**
    * The same where none is named.
    *
    * @throws StorageError `CONNECTION_MISSING`, `CONNECTION_AMBIGUOUS`, `DATABASE_UNAVAILABLE`
    */
-  choose(userId: string, provider: string): Promise<Connection>
+  choose(userId: string, provider: string): Promise<Connection | SealedConnection>
   /** Reads the row with its credentials, now, and believes what it says. @throws StorageError `DATABASE_UNAVAILABLE` */
   findSealed(userId: string, id: string): Promise<SealedConnection | null>
 }

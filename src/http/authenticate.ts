@@ -14,18 +14,36 @@ interface Thrown {
 /**
  * Asks the host who is asking.
  *
- * @returns the user's id, never empty
+ * @returns the user's id, never empty; a promise where the host gives one
  * @throws StorageError `UNAUTHENTICATED` for nobody, or for a throw without a status of 500 and more;
  * `AUTHENTICATION_UNAVAILABLE` for a throw with one; `INTERNAL` for anything that is not a string: two objects would
  * both be `[object Object]` in a key
  */
-export async function identify(authenticate: Authenticate, request: FastifyRequest): Promise<string> {
+export function identify(authenticate: Authenticate, request: FastifyRequest): string | Promise<string> {
   let user: unknown
   try {
-    user = await authenticate(request)
+    user = authenticate(request)
   } catch (error) {
     throw refuse(error)
   }
+  return isThenable(user) ? identifyLater(user) : userId(user)
+}
+
+async function identifyLater(answer: PromiseLike<unknown>): Promise<string> {
+  let user: unknown
+  try {
+    user = await answer
+  } catch (error) {
+    throw refuse(error)
+  }
+  return userId(user)
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}
+
+function userId(user: unknown): string {
   if (user === undefined || user === null || user === '') throw refuse(undefined)
   if (typeof user !== 'string') {
     throw withStatus(new StorageError('INTERNAL', `authenticate must give a string, not ${typeof user}`))

@@ -1,7 +1,9 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { StorageError } from '../domain/errors.ts'
 import { parseFolderId } from '../domain/folder-id.ts'
-import type { ListFolder, ListingStatus } from '../listing/list-folder.ts'
+import type { ListFolder, ListFolderAnswer, ListFolderRequest, ListingStatus } from '../listing/list-folder.ts'
+import type { Encoding, Representation } from '../listing/rendered-listing.ts'
+import { acceptedEncoding } from './accepted-encoding.ts'
 import { clientSignal } from './client-signal.ts'
 import { privateAnswer } from './private-answer.ts'
 import { type ListingQuery, listingQuerySchema } from './schemas.ts'
@@ -10,44 +12,66 @@ import { userOf } from './users.ts'
 export interface ListingRouteDeps {
   readonly hasProvider: (id: string) => boolean
   readonly listFolder: ListFolder
+  /** Codes a listing for those who ask for it later. */
+  readonly encode: (answer: ListFolderAnswer, encoding: Encoding) => void
   /** @throws StorageError `TOO_MANY_REQUESTS` */
   readonly takeRefresh: (userId: string) => void
 }
 
-export function listingRoute(app: FastifyInstance, { hasProvider, listFolder, takeRefresh }: ListingRouteDeps): void {
-  app.get<{ Params: { provider: string }; Querystring: ListingQuery }>(
+type ListingRequest = FastifyRequest<{ Params: { provider: string }; Querystring: ListingQuery }>
+
+export function listingRoute(app: FastifyInstance, deps: ListingRouteDeps): void {
+  const { listFolder, encode } = deps
+
+  function send(request: ListingRequest, reply: FastifyReply, answer: ListFolderAnswer): FastifyReply {
+    const { listing, status } = answer
+    const encoding = acceptedEncoding(request.headers['accept-encoding'])
+    const chosen = encoding === null ? listing.identity : (listing.coded(encoding) ?? listing.identity)
+    if (encoding !== null && chosen.encoding === 'identity') encode(answer, encoding)
+    privateAnswer(reply, 'Accept-Encoding')
+      .header('age', Math.floor((status.ageMs ?? 0) / 1000))
+      .header('cache-status', cacheStatus(status, request.query.refresh))
+    const known = request.headers['if-none-match']
+    if (known !== undefined) {
+      // Who has the listing as it was before it was coded has the same listing.
+      const same = [chosen, listing.identity].find(({ etag }) => matches(known, etag))
+      if (same !== undefined) return reply.header('etag', same.etag).code(304).send()
+    }
+    return sendBody(reply, chosen)
+  }
+
+  // Not async: what is kept is answered in the turn of the event loop in which it was asked for.
+  app.get(
     '/:provider/listing',
     { schema: { querystring: listingQuerySchema }, exposeHeadRoute: true },
-    async (request, reply) => {
-      const { provider } = request.params
-      const { folder, connection, cursor, limit, kind, refresh } = request.query
-      if (!hasProvider(provider)) throw new StorageError('PROVIDER_UNKNOWN', 'There is no such provider.')
-      const folderId = parseFolderId(folder)
-      const userId = userOf(request)
-      if (refresh) {
-        if (cursor !== undefined)
-          throw new StorageError('INVALID_REQUEST', 'A page cannot be refreshed: leave cursor out.')
-        takeRefresh(userId)
-      }
-      const { listing, status } = await listFolder({
-        userId,
-        provider,
-        folderId,
-        connectionId: connection,
-        cursor,
-        limit,
-        kind,
-        refresh,
-        signal: clientSignal(reply)
-      })
-      privateAnswer(reply)
-        .header('etag', listing.etag)
-        .header('age', Math.floor((status.ageMs ?? 0) / 1000))
-        .header('cache-status', cacheStatus(status, refresh))
-      if (matches(request.headers['if-none-match'], listing.etag)) return reply.code(304).send()
-      return reply.type('application/json; charset=utf-8').send(listing.bytes)
+    (request: ListingRequest, reply) => {
+      const listed = listedBy(request, deps)
+      const kept = listFolder.kept(listed)
+      if (kept !== undefined) return send(request, reply, kept)
+      return listFolder.load(listed, clientSignal(reply)).then((answer) => send(request, reply, answer))
     }
   )
+}
+
+/** @throws StorageError `PROVIDER_UNKNOWN`, `INVALID_REQUEST`, `TOO_MANY_REQUESTS` */
+function listedBy(request: ListingRequest, { hasProvider, takeRefresh }: ListingRouteDeps): ListFolderRequest {
+  const { provider } = request.params
+  const { folder, connection: connectionId, cursor, limit, kind, refresh } = request.query
+  if (!hasProvider(provider)) throw new StorageError('PROVIDER_UNKNOWN', 'There is no such provider.')
+  const folderId = parseFolderId(folder)
+  const userId = userOf(request)
+  if (refresh) {
+    if (cursor !== undefined) {
+      throw new StorageError('INVALID_REQUEST', 'A page cannot be refreshed: leave cursor out.')
+    }
+    takeRefresh(userId)
+  }
+  return { userId, provider, folderId, connectionId, cursor, limit, kind, refresh }
+}
+
+function sendBody(reply: FastifyReply, { bytes, etag, encoding }: Representation): FastifyReply {
+  if (encoding !== 'identity') void reply.header('content-encoding', encoding)
+  return reply.header('etag', etag).type('application/json; charset=utf-8').send(bytes)
 }
 
 /** RFC 9211. */
@@ -60,7 +84,7 @@ function cacheStatus(status: ListingStatus, refresh: boolean): string {
 }
 
 /** RFC 9110 section 13.1.2: weak comparison, with a list or `*`. */
-function matches(ifNoneMatch: string | undefined, etag: string): boolean {
-  if (ifNoneMatch === undefined) return false
+function matches(ifNoneMatch: string, etag: string): boolean {
+  if (ifNoneMatch === etag) return true
   return ifNoneMatch.trim() === '*' || (ifNoneMatch.match(/"[^"]*"/g)?.includes(etag) ?? false)
 }

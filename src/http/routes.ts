@@ -1,15 +1,15 @@
 import sensible from '@fastify/sensible'
 import type { FastifyInstance } from 'fastify'
-import { type Authenticate, identify } from './authenticate.ts'
+import { admitKnown } from './admit.ts'
+import type { Authenticate } from './authenticate.ts'
 import { type AuthorizeRouteDeps, authorizeRoutes } from './authorize-routes.ts'
 import { type CallbackRouteDeps, callbackRoute } from './callback-route.ts'
 import { type ConnectionRouteDeps, connectionRoutes } from './connection-routes.ts'
-import { refuseCrossSite } from './cross-site.ts'
 import { type ListingRouteDeps, listingRoute } from './listing-route.ts'
 import { answerProblem } from './problem.ts'
 import { type ProviderRouteDeps, providerRoutes } from './provider-routes.ts'
 import { publicPlaces } from './public-places.ts'
-import { setUser } from './users.ts'
+import { decorateWithUser } from './users.ts'
 
 export interface RoutesDeps
   extends ListingRouteDeps, ConnectionRouteDeps, AuthorizeRouteDeps, CallbackRouteDeps, ProviderRouteDeps {
@@ -31,10 +31,8 @@ export async function registerRoutes(app: FastifyInstance, deps: RoutesDeps): Pr
     callbackRoute(open, deps, places)
   })
   await app.register(async (authenticated) => {
-    authenticated.addHook('onRequest', async (request) => {
-      setUser(request, await identify(deps.authenticate, request))
-      refuseCrossSite(request, deps.publicUrl?.host)
-    })
+    decorateWithUser(authenticated)
+    authenticated.addHook('onRequest', admitKnown(deps.authenticate, deps.publicUrl?.host))
     listingRoute(authenticated, deps)
     providerRoutes(authenticated, deps)
     connectionRoutes(authenticated, deps, compileBody)

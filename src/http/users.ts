@@ -1,15 +1,20 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 
-/** Who sent each request, as `authenticate` said. Kept beside the request: a host's own decorators are never met. */
-const users = new WeakMap<FastifyRequest, string>()
+/** Not a name: a host's own decorators are never met. */
+const USER = Symbol('fastify-cloud-storage.user')
+
+/** Who sent each request of this scope, as `authenticate` said. */
+export function decorateWithUser(scope: FastifyInstance): void {
+  scope.decorateRequest(USER, null)
+}
 
 export function setUser(request: FastifyRequest, userId: string): void {
-  users.set(request, userId)
+  ;(request as { [USER]?: string | null })[USER] = userId
 }
 
 /** The user of a request that has passed authentication. */
 export function userOf(request: FastifyRequest): string {
-  const userId = users.get(request)
-  if (userId === undefined) throw new TypeError('This request was not authenticated')
+  const userId = (request as { [USER]?: string | null })[USER]
+  if (typeof userId !== 'string') throw new TypeError('This request was not authenticated')
   return userId
 }

@@ -1,14 +1,15 @@
 import { type Connection, requireActive, type SealedConnection } from '../domain/connection.ts'
 import { StorageError } from '../domain/errors.ts'
-import { type LoadOutcome, type Metrics, outcomeOf } from '../domain/metrics.ts'
-import type { Clock, ConnectionLeases } from '../domain/ports.ts'
-import type { SharedTier } from '../domain/shared-tier.ts'
-import type { StorageBackend } from '../domain/storage-backend.ts'
-import { composeListing } from './compose-listing.ts'
-import type { Cursors, CursorScope } from './cursor.ts'
+import { Moment } from '../domain/moment.ts'
+import type { ConnectionLeases } from '../domain/ports.ts'
+import type { SharedFolder } from '../domain/shared-tier.ts'
+import type { CursorScope } from './cursor.ts'
 import type { FolderCache } from './folder-cache.ts'
 import type { FolderCacheStatus } from './folder-cache-options.ts'
-import { type FolderKey, folderKeyText } from './folder-key.ts'
+import type { FolderKey } from './folder-key.ts'
+import { isUnchanged, listingKey } from './listing-key.ts'
+import { ConnectionChanged, loadPage, type LoadPorts } from './load-page.ts'
+import type { ReadAhead } from './read-ahead.ts'
 import { RenderedListing } from './rendered-listing.ts'
 
 export interface ListFolderRequest {
@@ -23,7 +24,6 @@ export interface ListFolderRequest {
   readonly kind: 'folder' | 'file' | undefined
   /** Drop what is kept of this folder, and load anew. */
   readonly refresh: boolean
-  readonly signal: AbortSignal
 }
 
 export interface ListingStatus extends FolderCacheStatus {
@@ -34,26 +34,25 @@ export interface ListingStatus extends FolderCacheStatus {
 export interface ListFolderAnswer {
   readonly listing: RenderedListing
   readonly status: ListingStatus
+  /** What it is kept as. */
+  readonly key: FolderKey
 }
 
-export interface ListFolderPorts {
+export interface ListFolderPorts extends LoadPorts {
   readonly leases: ConnectionLeases
   readonly cache: FolderCache
-  readonly cursors: Cursors
-  readonly open: (connection: SealedConnection) => Promise<StorageBackend>
-  /** What all processes keep together, where the host has it. */
-  readonly shared: SharedTier | null
-  readonly clock: Clock
-  readonly metrics: Pick<Metrics, 'listingLoaded'>
+  /** `null`: no page is loaded before it is asked for. */
+  readonly readAhead: ReadAhead | null
 }
 
-export type ListFolder = (request: ListFolderRequest) => Promise<ListFolderAnswer>
+export interface ListFolder {
+  /** What is kept, of a connection that is believed: without a promise. `undefined`: it must be loaded, or looked at. */
+  kept(request: ListFolderRequest): ListFolderAnswer | undefined
+  load(request: ListFolderRequest, signal: AbortSignal): Promise<ListFolderAnswer>
+}
 
 /** A connection that changes again and again while it is listed is given up after so many tries. */
 const ATTEMPTS = 3
-
-/** What a load ends with when the connection is not what it was when the load was asked for. */
-class ConnectionChanged extends Error {}
 
 /**
  * Lists a folder through the cache. What a connection may show is believed for a lease, and that is looked at before
@@ -61,149 +60,118 @@ class ConnectionChanged extends Error {}
  * inside of a lease costs no query.
  */
 export function createListFolder(ports: ListFolderPorts): ListFolder {
-  const { leases, cache, cursors, shared } = ports
-  return async (request) => {
-    const { userId, folderId, limit, kind, signal } = request
-    let refreshed: string | undefined
-    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      const connection = requireActive(believedConnection(leases, request) ?? (await findConnection(leases, request)))
-      const scope: CursorScope = { userId, connectionId: connection.id, folderId, limit, kind }
-      const cursor = request.cursor === undefined ? undefined : cursors.open(request.cursor, scope)
-      const folder = { userId, provider: connection.provider, folderId, connectionId: connection.id }
-      // Once for each connection that turns out to be meant.
-      if (request.refresh && refreshed !== connection.id) cache.invalidateFolder(folder)
-      refreshed = connection.id
-      const told = shared === null ? null : shared.generation(folder)
-      const generation = told instanceof Promise ? await told : told
-      const key: FolderKey = { ...folder, variant: variantOf(connection, scope, cursor, generation) }
+  const { leases, cache, cursors, shared, readAhead } = ports
 
-      const status: ListingStatus = {}
-      let listing: RenderedListing
-      try {
-        listing = await cache.getOrFetch(
-          key,
-          async (loadSignal, aged) => {
-            const loaded = await load(ports, { connection, scope, cursor, key, signal: loadSignal })
-            if (loaded.ageMs !== null) {
-              aged(loaded.ageMs)
-              status.isShared = true
-            }
-            return loaded.listing
-          },
-          { signal, status }
-        )
-      } catch (error) {
-        if (error instanceof ConnectionChanged) continue
-        throw error
-      }
-      // Looked at in this very turn of the event loop, unless the tier had to be asked meanwhile.
-      if (status.outcome === 'hit' && !(told instanceof Promise)) return { listing, status }
-      const now = leases.believed(userId, connection.id) ?? (await leases.find(userId, connection.id))
-      if (now !== null && isUnchanged(now, connection)) return { listing, status }
-    }
-    throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed.')
+  /** A reader who has come to this page by a cursor goes on to the next one. */
+  function answered(
+    request: ListFolderRequest,
+    connection: Connection | SealedConnection,
+    generation: string | null,
+    answer: ListFolderAnswer
+  ): ListFolderAnswer {
+    const { listing } = answer
+    const { next } = listing
+    if (readAhead === null || request.cursor === undefined || next === null) return answer
+    const scope = scopeOf(request, connection)
+    const nextKey = listingKey(folderOf(request, connection), connection, request, next, generation)
+    readAhead.begin(listing, nextKey, async (signal, aged) => {
+      const cursor = cursors.open(next, scope)
+      const page = await loadPage(ports, { connection, scope, cursor, key: nextKey, signal })
+      if (page.ageMs !== null) aged(page.ageMs)
+      return page.listing
+    })
+    return answer
   }
-}
 
-interface LoadRequest {
-  readonly connection: Connection
-  readonly scope: CursorScope
-  readonly cursor: string | undefined
-  readonly key: FolderKey
-  readonly signal: AbortSignal
-}
-
-interface Loaded {
-  readonly listing: RenderedListing
-  /** `null`: this process has asked the provider itself. */
-  readonly ageMs: number | null
-}
-
-async function load(ports: ListFolderPorts, request: LoadRequest): Promise<Loaded> {
-  const { shared } = ports
-  if (shared === null) return { listing: await loadUpstream(ports, request), ageMs: null }
-  let own: RenderedListing | undefined
-  const page = await shared.page(
-    folderKeyText(request.key),
-    async () => {
-      own = await loadUpstream(ports, request)
-      return own.bytes
+  return {
+    kept(request) {
+      if (request.refresh) return undefined
+      const now = new Moment(ports.clock)
+      const connection = believedConnection(leases, request, now)
+      if (connection === undefined) return undefined
+      const folder = folderOf(request, connection)
+      const generation = shared === null ? null : shared.generation(folder)
+      if (generation instanceof Promise) return undefined
+      const key = listingKey(folder, connection, request, request.cursor, generation)
+      const found = cache.lookUp(key, now)
+      if (!(found?.value instanceof RenderedListing)) return undefined
+      const status: ListingStatus = { outcome: 'hit', ageMs: found.ageMs, ttlMs: found.ttlMs, stored: true }
+      return answered(request, connection, generation, { listing: found.value, status, key })
     },
-    request.signal
-  )
-  if (own !== undefined) return { listing: own, ageMs: null }
-  return { listing: new RenderedListing(page.bytes), ageMs: page.ageMs }
-}
 
-async function loadUpstream(ports: ListFolderPorts, request: LoadRequest): Promise<RenderedListing> {
-  const { clock, metrics } = ports
-  const { provider } = request.connection
-  const startedAt = clock.now()
-  const count = (outcome: LoadOutcome): void => {
-    metrics.listingLoaded(provider, (clock.now() - startedAt) / 1000, outcome)
+    async load(request, signal) {
+      const { userId } = request
+      let refreshed: string | undefined
+      for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+        const connection = requireActive(believedConnection(leases, request) ?? (await findConnection(leases, request)))
+        const scope = scopeOf(request, connection)
+        const cursor = request.cursor === undefined ? undefined : cursors.open(request.cursor, scope)
+        const folder = folderOf(request, connection)
+        // Once for each connection that turns out to be meant.
+        if (request.refresh && refreshed !== connection.id) cache.invalidateFolder(folder)
+        refreshed = connection.id
+        const told = shared === null ? null : shared.generation(folder)
+        const generation = told instanceof Promise ? await told : told
+        const key = listingKey(folder, connection, request, request.cursor, generation)
+
+        const status: ListingStatus = {}
+        let listing: RenderedListing
+        try {
+          listing = await cache.getOrFetch(
+            key,
+            async (loadSignal, aged) => {
+              const page = await loadPage(ports, { connection, scope, cursor, key, signal: loadSignal })
+              if (page.ageMs !== null) {
+                aged(page.ageMs)
+                status.isShared = true
+              }
+              return page.listing
+            },
+            { signal, status }
+          )
+        } catch (error) {
+          if (error instanceof ConnectionChanged) continue
+          throw error
+        }
+        const answer = { listing, status, key }
+        // Looked at in this very turn of the event loop, unless the tier had to be asked meanwhile.
+        if (status.outcome === 'hit' && !(told instanceof Promise)) {
+          return answered(request, connection, generation, answer)
+        }
+        const now = leases.believed(userId, connection.id) ?? (await leases.find(userId, connection.id))
+        if (now !== null && isUnchanged(now, connection)) return answered(request, now, generation, answer)
+      }
+      throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed.')
+    }
   }
-  try {
-    const listing = await askProvider(ports, request)
-    count('ok')
-    return listing
-  } catch (error) {
-    // Nothing was loaded, or nobody waits for it any more.
-    if (!(error instanceof ConnectionChanged) && !request.signal.aborted) count(outcomeOf(error))
-    throw error
-  }
 }
 
-async function askProvider(ports: ListFolderPorts, request: LoadRequest): Promise<RenderedListing> {
-  const { leases, open, cursors } = ports
-  const { connection, scope, cursor, signal } = request
-  const { userId, folderId, limit, kind } = scope
-  const sealed = await leases.findSealed(userId, connection.id)
-  if (sealed === null || !isUnchanged(sealed, connection)) throw new ConnectionChanged()
-  const backend = await open(sealed)
-  const page = await backend.listFolder(folderId, {
-    limit,
-    signal,
-    ...(cursor !== undefined && { cursor }),
-    ...(kind !== undefined && { kind })
-  })
-  return RenderedListing.of(composeListing(connection, page, cursor === undefined, cursors, scope))
+function scopeOf({ userId, folderId, limit, kind }: ListFolderRequest, { id }: Connection): CursorScope {
+  return { userId, connectionId: id, folderId, limit, kind }
 }
 
-function believedConnection(leases: ConnectionLeases, request: ListFolderRequest): Connection | undefined {
-  const { userId, provider, connectionId } = request
-  if (connectionId === undefined) return leases.believedChoice(userId, provider)
-  const connection = leases.believed(userId, connectionId)
+function folderOf({ userId, folderId }: ListFolderRequest, { id, provider }: Connection): SharedFolder {
+  return { userId, provider, folderId, connectionId: id }
+}
+
+function believedConnection(
+  leases: ConnectionLeases,
+  { userId, provider, connectionId }: ListFolderRequest,
+  now?: Moment
+): Connection | undefined {
+  if (connectionId === undefined) return leases.believedChoice(userId, provider, now)
+  const connection = leases.believed(userId, connectionId, now)
   return connection?.provider === provider ? connection : undefined
 }
 
-async function findConnection(leases: ConnectionLeases, request: ListFolderRequest): Promise<Connection> {
-  const { userId, provider, connectionId } = request
+async function findConnection(
+  leases: ConnectionLeases,
+  { userId, provider, connectionId }: ListFolderRequest
+): Promise<Connection | SealedConnection> {
   if (connectionId === undefined) return await leases.choose(userId, provider)
   const connection = await leases.find(userId, connectionId)
   if (connection?.provider !== provider) {
     throw new StorageError('CONNECTION_NOT_FOUND', 'There is no such connection.')
   }
   return connection
-}
-
-/** A row that was removed and is there again, as after a restore, begins with the first version once more. */
-function isSameVersion(a: Connection, b: Connection): boolean {
-  return a.version === b.version && a.connectedAt.getTime() === b.connectedAt.getTime()
-}
-
-function isUnchanged(now: Connection, before: Connection): boolean {
-  return isSameVersion(now, before) && now.status === 'ACTIVE'
-}
-
-/**
- * What of a folder's listing it is. The connection's version is a part: what was listed before a change is never found
- * after it. So is the generation that all processes share.
- */
-function variantOf(
-  { version, connectedAt }: Connection,
-  { limit, kind }: CursorScope,
-  cursor: string | undefined,
-  generation: string | null
-): string {
-  return JSON.stringify([version, connectedAt.getTime(), limit, kind ?? null, cursor ?? null, generation])
 }

@@ -2,16 +2,16 @@ import { LRUCache } from 'lru-cache'
 import { chooseConnection, type Connection, type SealedConnection } from '../domain/connection.ts'
 import { StorageError } from '../domain/errors.ts'
 import type { LeaseRenewal } from '../domain/metrics.ts'
-import type { Moment } from '../domain/moment.ts'
+import { Moment } from '../domain/moment.ts'
 import type { Clock, ConnectionLeases, ConnectionStore } from '../domain/ports.ts'
 import { LeaseReads, type Scope } from './lease-reads.ts'
 
 export interface LeaseOptions {
-  readonly connections: Pick<ConnectionStore, 'find' | 'findSealed' | 'list'>
+  readonly connections: Pick<ConnectionStore, 'find' | 'findSealed' | 'listSealed'>
   /** How long what was read is believed, in milliseconds from the start of the read. 0: not at all. */
   readonly leaseMs: number
   readonly clock: Clock
-  /** So many connections are believed in, and so many choices. Default 10,000. */
+  /** So many connections are believed in, and so many users' choices. Default 10,000. */
   readonly max?: number
   readonly onRenewed?: (outcome: LeaseRenewal) => void
 }
@@ -48,7 +48,8 @@ const ATTEMPTS = 2
 export class Leases implements ConnectionLeases {
   readonly #options: LeaseOptions
   readonly #rows: LRUCache<string, Believed>
-  readonly #choices: LRUCache<string, Choice>
+  /** By user, then by provider. */
+  readonly #choices: LRUCache<string, Map<string, Choice>>
   readonly #reads: LeaseReads
 
   constructor(options: LeaseOptions) {
@@ -59,30 +60,28 @@ export class Leases implements ConnectionLeases {
     this.#reads = new LeaseReads(clock, leaseMs)
   }
 
-  believed(userId: string, id: string): Connection | undefined {
+  believed(userId: string, id: string, now = this.#now()): Connection | undefined {
     const row = this.#rows.get(id)
-    return row?.connection.userId === userId && this.#holds(row) ? row.connection : undefined
+    return row?.connection.userId === userId && this.#holds(row, now) ? row.connection : undefined
   }
 
-  believedChoice(userId: string, provider: string): Connection | undefined {
-    const choice = this.#choices.get(choiceKey(userId, provider))
-    if (choice === undefined || !this.#holds(choice)) return undefined
-    const connection = this.believed(userId, choice.id)
+  believedChoice(userId: string, provider: string, now = this.#now()): Connection | undefined {
+    const choice = this.#choices.get(userId)?.get(provider)
+    if (choice === undefined || !this.#holds(choice, now)) return undefined
+    const connection = this.believed(userId, choice.id, now)
     return connection?.provider === provider ? connection : undefined
   }
 
-  async find(userId: string, id: string): Promise<Connection | null> {
-    return this.believed(userId, id) ?? (await this.#read(userId, id))
+  async find(userId: string, id: string): Promise<Connection | SealedConnection | null> {
+    return this.believed(userId, id) ?? (await this.#read('findSealed', userId, id))
   }
 
-  async choose(userId: string, provider: string): Promise<Connection> {
+  async choose(userId: string, provider: string): Promise<Connection | SealedConnection> {
     return (
       this.believedChoice(userId, provider) ??
       (await this.#ask({ userId, provider }, async (readAt, holds) => {
-        const chosen = chooseConnection(await this.#options.connections.list(userId, provider))
-        if (holds() && this.#note(chosen, readAt)) {
-          this.#choices.set(choiceKey(userId, provider), { id: chosen.id, readAt })
-        }
+        const chosen = chooseConnection(await this.#options.connections.listSealed(userId, provider))
+        if (holds() && this.#note(chosen, readAt)) this.#noteChoice(userId, provider, { id: chosen.id, readAt })
         return chosen
       }))
     )
@@ -92,13 +91,8 @@ export class Leases implements ConnectionLeases {
     return await this.#reads.alone({ userId, id }, async (readAt, holds) => {
       const row = await this.#counted(this.#options.connections.findSealed(userId, id))
       if (!holds()) return row
-      if (row === null) {
-        this.#forget(userId, id)
-        return null
-      }
-      // What is kept for long has no credentials, sealed or not.
-      const { sealedCredentials, ...connection } = row
-      this.#note(connection, readAt)
+      if (row === null) this.#forget(userId, id)
+      else this.#note(row, readAt)
       return row
     })
   }
@@ -113,7 +107,7 @@ export class Leases implements ConnectionLeases {
     const { userId, id, accountId } = connection
     const row = this.#rows.get(id)
     const isFresh = row?.connection.userId === userId && this.#age(row) < withinMs
-    const now = isFresh ? row.connection : await this.#read(userId, id)
+    const now = isFresh ? row.connection : await this.#read('find', userId, id)
     if (now?.accountId === accountId && now.status === 'ACTIVE') return
     throw new StorageError('CONNECTION_INACTIVE', 'This connection was changed or removed meanwhile.')
   }
@@ -123,7 +117,7 @@ export class Leases implements ConnectionLeases {
     this.#reads.retire(scope)
     const { userId, provider, id } = scope
     if (id !== undefined) this.#rows.delete(id)
-    if (provider !== undefined) this.#choices.delete(choiceKey(userId, provider))
+    if (provider !== undefined) this.#choices.peek(userId)?.delete(provider)
   }
 
   /** The same of everything. */
@@ -141,9 +135,10 @@ export class Leases implements ConnectionLeases {
     return true
   }
 
-  #read(userId: string, id: string): Promise<Connection | null> {
+  /** What is sealed is read along where a load may need it. */
+  #read(how: 'find' | 'findSealed', userId: string, id: string): Promise<Connection | SealedConnection | null> {
     return this.#ask({ userId, id }, async (readAt, holds) => {
-      const connection = await this.#options.connections.find(userId, id)
+      const connection = await this.#options.connections[how](userId, id)
       if (!holds()) return connection
       if (connection === null) this.#forget(userId, id)
       else this.#note(connection, readAt)
@@ -175,8 +170,9 @@ export class Leases implements ConnectionLeases {
   }
 
   /** Whether it is believed from now on. An earlier read that ends later than another one tells nothing new. */
-  #note(connection: Connection, readAt: Moment): boolean {
+  #note(row: Connection | SealedConnection, readAt: Moment): boolean {
     if (this.#options.leaseMs === 0) return false
+    const connection = withoutCredentials(row)
     if (connection.status !== 'ACTIVE') {
       this.#rows.delete(connection.id)
       return false
@@ -193,8 +189,18 @@ export class Leases implements ConnectionLeases {
     if (this.#rows.peek(id)?.connection.userId === userId) this.#rows.delete(id)
   }
 
-  #holds(held: Believed | Choice): boolean {
-    return this.#age(held) < this.#options.leaseMs
+  #noteChoice(userId: string, provider: string, choice: Choice): void {
+    const choices = this.#choices.get(userId)
+    if (choices === undefined) this.#choices.set(userId, new Map([[provider, choice]]))
+    else choices.set(provider, choice)
+  }
+
+  #now(): Moment {
+    return new Moment(this.#options.clock)
+  }
+
+  #holds({ readAt }: Believed | Choice, now: Moment): boolean {
+    return readAt.ageAt(now) < this.#options.leaseMs
   }
 
   #age({ readAt }: Believed | Choice): number {
@@ -202,6 +208,9 @@ export class Leases implements ConnectionLeases {
   }
 }
 
-function choiceKey(userId: string, provider: string): string {
-  return JSON.stringify([userId, provider])
+/** What is kept for long has no credentials, sealed or not. */
+function withoutCredentials(row: Connection | SealedConnection): Connection {
+  if (!('sealedCredentials' in row)) return row
+  const { sealedCredentials, ...connection } = row
+  return connection
 }

@@ -50,8 +50,10 @@ async function findConnection(
   userId: string,
   { storageBackend, connectionId }: StoredDocument
 ): Promise<SealedConnection> {
-  const id = connectionId ?? chooseConnection(await connections.list(userId, storageBackend)).id
-  const connection = await connections.findSealed(userId, id)
+  if (connectionId === undefined || connectionId === null) {
+    return chooseConnection(await connections.listSealed(userId, storageBackend))
+  }
+  const connection = await connections.findSealed(userId, connectionId)
   if (connection?.provider !== storageBackend) {
     throw new StorageError('CONNECTION_MISSING', 'There is no connection to the cloud that holds this document.')
   }

@@ -57,6 +57,11 @@ export class Environment {
     return chosen
   }
 
+  flag(name: string): boolean | undefined {
+    const chosen = this.choice(name, ['true', 'false'])
+    return chosen === undefined ? undefined : chosen === 'true'
+  }
+
   /** A list with commas between its items. */
   list(name: string): string[] {
     return (this.text(name) ?? '')

@@ -14,7 +14,7 @@ export interface InstancesConfig {
 export function readInstances(env: Environment): InstancesConfig {
   return {
     redisUrl: readRedisUrl(env),
-    listens: (env.choice('DATABASE_LISTEN', ['true', 'false']) ?? 'true') === 'true',
+    listens: env.flag('DATABASE_LISTEN') ?? true,
     metricsPort: env.integer('METRICS_PORT', { min: 0, max: 65_535 })
   }
 }

@@ -8,6 +8,7 @@ import type { SharedTier } from '../../src/domain/shared-tier.ts'
 import { Cursors } from '../../src/listing/cursor.ts'
 import { FolderCache } from '../../src/listing/folder-cache.ts'
 import { createListFolder, type ListFolderRequest } from '../../src/listing/list-folder.ts'
+import { ReadAhead } from '../../src/listing/read-ahead.ts'
 import { RefreshLimit } from '../../src/listing/refresh-limit.ts'
 import { createBytesSealer } from '../../src/infra/crypto/bytes-sealer.ts'
 import { createKeyRing } from '../../src/infra/crypto/key-ring.ts'
@@ -46,13 +47,14 @@ function make(leaseMs = 0, shared: SharedTier | null = null, clock = new ManualC
     leases,
     cache,
     shared,
+    readAhead: new ReadAhead(cache),
     clock,
     metrics: { listingLoaded: (...load) => loads.push(load) },
     cursors: new Cursors(openSealer),
     open: () => Promise.resolve(backend)
   })
-  const list = async (over: Partial<ListFolderRequest> = {}) => {
-    const { listing, status } = await listFolder({
+  const list = async (over: Partial<ListFolderRequest> = {}, signal = new AbortController().signal) => {
+    const request = {
       userId: 'ann',
       provider: 'scripted',
       folderId: null,
@@ -61,21 +63,22 @@ function make(leaseMs = 0, shared: SharedTier | null = null, clock = new ManualC
       limit: 200,
       kind: undefined,
       refresh: false,
-      signal: new AbortController().signal,
       ...over
-    })
-    return { body: JSON.parse(listing.bytes.toString()) as Listing, etag: listing.etag, status }
+    }
+    const { listing, status } = listFolder.kept(request) ?? (await listFolder.load(request, signal))
+    const { bytes, etag } = listing.identity
+    return { body: JSON.parse(bytes.toString()) as Listing, etag, status }
   }
   return { clock, connections, leases, backend, cache, loads, list }
 }
 
-t.test('inside of a lease a hit costs no read, and a load one', async (t) => {
+t.test('a load costs one read, whether a lease holds or not, and a hit inside of a lease none', async (t) => {
   const { clock, connections, backend, list } = make(2_000)
   const { id } = connections.add()
   for (const connectionId of [id, undefined]) {
     connections.reads = []
     await list({ connectionId, folderId: `f${String(connectionId)}` })
-    t.same(connections.reads, connectionId === undefined ? ['list', 'findSealed'] : ['find', 'findSealed'])
+    t.same(connections.reads, [connectionId === undefined ? 'listSealed' : 'findSealed'])
     connections.reads = []
     t.equal((await list({ connectionId, folderId: `f${String(connectionId)}` })).status.outcome, 'hit')
     await list({ connectionId, folderId: `g${String(connectionId)}` })
@@ -93,7 +96,7 @@ t.test('a lease that ends while a folder is loaded is renewed before the answer 
     return page([entry('secret')])
   }
   await list({ connectionId: id })
-  t.same(connections.reads, ['find', 'findSealed', 'find'])
+  t.same(connections.reads, ['findSealed', 'findSealed'])
   backend.list = async () => {
     clock.tick(2_000)
     connections.change(id, { status: 'DISABLED' })
@@ -178,7 +181,7 @@ t.test('without a lease a hit costs one read of the connection and no call upstr
   const first = await list({ connectionId: id })
   connections.reads = []
   const second = await list({ connectionId: id })
-  t.same(connections.reads, ['find'])
+  t.same(connections.reads, ['findSealed'])
   t.equal(backend.listed.length, 1)
   t.equal(second.status.outcome, 'hit')
   t.equal(second.etag, first.etag)
@@ -384,7 +387,7 @@ t.test('what one process has listed another shows, as old as it is, and refresh 
   t.equal(second.etag, first.etag)
   t.match(second.status, { isShared: true, ageMs: 20_000, ttlMs: 40_000, stored: true })
   t.match((await two.list()).status, { outcome: 'hit', ageMs: 20_000, isShared: undefined })
-  t.same(two.connections.reads, ['list'], 'its credentials are not needed')
+  t.same(two.connections.reads, ['listSealed'])
   t.equal(two.backend.listed.length, 0)
 
   one.backend.list = async () => page([entry('b')])
@@ -472,7 +475,7 @@ t.test('how long loads take is counted, and how they end; what was not loaded is
     controller.abort(new Error('gone'))
     return Promise.reject(new Error('aborted'))
   }
-  await t.rejects(list({ refresh: true, signal: controller.signal }), { message: 'gone' })
+  await t.rejects(list({ refresh: true }, controller.signal), { message: 'gone' })
   connections.change(id, { status: 'DISABLED' })
   await t.rejects(list({ refresh: true }), { code: 'CONNECTION_INACTIVE' })
   t.equal(loads.length, 1)

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Connection } from '../../src/domain/connection.ts'
+import type { SealedConnection } from '../../src/domain/connection.ts'
 import { StorageError } from '../../src/domain/errors.ts'
 import type { LeaseRenewal } from '../../src/domain/metrics.ts'
 import { Leases } from '../../src/resolver/connection-leases.ts'
@@ -26,14 +26,14 @@ function make({ leaseMs = LEASE_MS, max }: { leaseMs?: number; max?: number } = 
 /** Leases on a table that answers when the test says so. */
 function makeSlow(leaseMs = LEASE_MS) {
   const clock = new ManualClock()
-  const finds: Deferred<Connection | null>[] = []
+  const finds: Deferred<SealedConnection | null>[] = []
   const find = () => {
-    const answer = new Deferred<Connection | null>()
+    const answer = new Deferred<SealedConnection | null>()
     finds.push(answer)
     return answer.promise
   }
   const never = () => Promise.reject(new Error('not asked for'))
-  const leases = new Leases({ connections: { find, findSealed: never, list: never }, leaseMs, clock })
+  const leases = new Leases({ connections: { find, findSealed: find, listSealed: never }, leaseMs, clock })
   const row = connectionRow()
   return { clock, leases, finds, row, find: () => leases.find('ann', row.id) }
 }
@@ -221,7 +221,7 @@ t.test('which connection is meant is believed as long', async (t) => {
   t.equal(leases.believedChoice('bob', 'scripted'), undefined)
   clock.tick(LEASE_MS)
   t.equal((await leases.choose('ann', 'scripted')).id, second.id)
-  t.same(connections.reads, ['list', 'list', 'list'])
+  t.same(connections.reads, ['listSealed', 'listSealed', 'listSealed'])
   leases.drop({ userId: 'ann', id: first.id, provider: 'scripted' })
   t.equal(leases.believedChoice('ann', 'scripted'), undefined, 'a change of any of them may be one of the choice')
   connections.rows.set(second.id, { ...second, isDefault: false })
@@ -231,9 +231,9 @@ t.test('which connection is meant is believed as long', async (t) => {
 
 t.test('a choice that is being read when a change is heard of is not believed', async (t) => {
   const clock = new ManualClock()
-  const answer = new Deferred<Connection[]>()
+  const answer = new Deferred<SealedConnection[]>()
   const never = () => Promise.reject(new Error('not asked for'))
-  const connections = { find: never, findSealed: never, list: () => answer.promise }
+  const connections = { find: never, findSealed: never, listSealed: () => answer.promise }
   const leases = new Leases({ connections, leaseMs: LEASE_MS, clock })
   const row = connectionRow()
   const chosen = leases.choose('ann', row.provider)

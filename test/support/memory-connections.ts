@@ -26,7 +26,7 @@ export function connectionRow(over: Partial<SealedConnection> = {}): SealedConne
 /** The connections table in memory, for use cases whose database is not what is tested. Counts its reads. */
 export class MemoryConnections implements ConnectionStore {
   readonly rows = new Map<string, SealedConnection>()
-  reads: ('find' | 'findSealed' | 'list')[] = []
+  reads: ('find' | 'findSealed' | 'list' | 'listSealed')[] = []
   readonly #locks = new Map<string, Promise<unknown>>()
 
   add(over: Partial<SealedConnection> = {}): SealedConnection {
@@ -52,11 +52,14 @@ export class MemoryConnections implements ConnectionStore {
     return this.#own(userId, id)
   }
 
-  async list(userId: string, provider?: string): Promise<Connection[]> {
+  async list(userId: string): Promise<Connection[]> {
     this.reads.push('list')
-    return [...this.rows.values()].filter(
-      (row) => row.userId === userId && (provider === undefined || row.provider === provider)
-    )
+    return [...this.rows.values()].filter((row) => row.userId === userId)
+  }
+
+  async listSealed(userId: string, provider: string): Promise<SealedConnection[]> {
+    this.reads.push('listSealed')
+    return [...this.rows.values()].filter((row) => row.userId === userId && row.provider === provider)
   }
 
   async requireReauth({ id, userId, credentialsRevision }: SealedConnection): Promise<boolean> {

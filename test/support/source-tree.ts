@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url'
 
 export const SRC = new URL('../../src/', import.meta.url)
 
-/** The paths of all TypeScript files of `src`, inside of it, with forward slashes; generated ones left out. */
+/** The paths of all TypeScript files of `src` with code in them, inside of it, with forward slashes; generated ones left out. */
 export function sourcePaths(): string[] {
   return readdirSync(fileURLToPath(SRC), { recursive: true, encoding: 'utf8' })
     .map((path) => path.split(sep).join('/'))
-    .filter((path) => path.endsWith('.ts') && !path.startsWith('generated/'))
+    .filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts') && !path.startsWith('generated/'))
     .sort()
 }

@@ -20,6 +20,8 @@ export interface ConnectionStoreOptions {
  * The connections table behind a Prisma client. A call that was given up may still take effect: to repeat it is
  * safe, since it finds the row that it meant to write.
  */
+const OLDEST_FIRST = [{ createdAt: 'asc' as const }, { id: 'asc' as const }]
+
 export function createConnectionStore(prisma: PrismaLike, options: ConnectionStoreOptions = {}): ConnectionStore {
   const { timeoutMs = 5000, clock = systemClock } = options
   const ask = <T>(query: () => PromiseLike<T>) => answered(query, timeoutMs)
@@ -43,15 +45,18 @@ export function createConnectionStore(prisma: PrismaLike, options: ConnectionSto
       return ask(() => readSealed(prisma, userId, id))
     },
 
-    async list(userId, provider): Promise<Connection[]> {
-      if (!isStorable(userId, provider ?? '')) return []
-      return ask(() =>
-        prisma.cloudConnection.findMany({
-          where: provider === undefined ? { userId } : { userId, provider },
-          orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
-          select: COLUMNS
-        })
+    async list(userId): Promise<Connection[]> {
+      if (!isStorable(userId)) return []
+      return ask(() => prisma.cloudConnection.findMany({ where: { userId }, orderBy: OLDEST_FIRST, select: COLUMNS }))
+    },
+
+    async listSealed(userId, provider): Promise<SealedConnection[]> {
+      if (!isStorable(userId, provider)) return []
+      const where = { userId, provider }
+      const rows = await ask(() =>
+        prisma.cloudConnection.findMany({ where, orderBy: OLDEST_FIRST, select: SEALED_COLUMNS })
       )
+      return rows.map(toSealed)
     },
 
     async saveConnected(connection: NewConnection, seal, maxPerUser): Promise<Connection> {

@@ -106,8 +106,8 @@ t.test('a list is the oldest first, of one provider or of all', async (t) => {
     made
   )
   t.same(
-    (await store.list('ann', 'webdav')).map(({ id }) => id),
-    [made[0], made[2]]
+    (await store.listSealed('ann', 'webdav')).map(({ id, sealedCredentials }) => [id, sealedCredentials]),
+    [made[0], made[2]].map((id) => [id, `sealed for ${id}`])
   )
 })
 
@@ -214,7 +214,7 @@ t.test('text that PostgreSQL cannot hold names no row', async (t) => {
     t.equal(await store.find(text, id), null)
     t.equal(await store.findSealed('ann', text), null)
     t.same(await store.list(text), [])
-    t.same(await store.list('ann', text), [])
+    t.same(await store.listSealed('ann', text), [])
     t.equal(await store.remove('ann', text), null)
     t.same(await store.removeAll(text), [])
     for (const part of ['userId', 'accountId', 'label'] as const) {
@@ -261,6 +261,7 @@ function everyCall(store: ConnectionStore): [name: string, call: () => Promise<u
     ['find', () => store.find('ann', 'c1')],
     ['findSealed', () => store.findSealed('ann', 'c1')],
     ['list', () => store.list('ann')],
+    ['listSealed', () => store.listSealed('ann', 'webdav')],
     ['saveConnected', () => store.saveConnected(aConnection(), () => 'sealed', 20)],
     ['remove', () => store.remove('ann', 'c1')],
     ['removeAll', () => store.removeAll('ann')],

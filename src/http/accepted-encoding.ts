@@ -1,0 +1,24 @@
+import Negotiator from 'negotiator'
+import type { Encoding } from '../listing/rendered-listing.ts'
+
+const CODED: readonly Encoding[] = ['br', 'gzip']
+const OFFERED = [...CODED, 'identity']
+
+/** Browsers have a few headers between them: each is read once. What is longer, or one too many, is read each time. */
+const MAX_KNOWN = 64
+const MAX_KNOWN_LENGTH = 128
+const known = new Map<string, Encoding | null>()
+
+/**
+ * The coding that a client likes best of ours, by `Accept-Encoding` (RFC 9110 section 12.5.3); `null` where it is none.
+ * Where it likes several equally the one that is shortest.
+ */
+export function acceptedEncoding(header: string | string[] | undefined): Encoding | null {
+  if (typeof header !== 'string') return null
+  const before = known.get(header)
+  if (before !== undefined) return before
+  const [best] = new Negotiator({ headers: { 'accept-encoding': header } }).encodings(OFFERED, { preferred: CODED })
+  const encoding = CODED.find((coded) => coded === best) ?? null
+  if (known.size < MAX_KNOWN && header.length <= MAX_KNOWN_LENGTH) known.set(header, encoding)
+  return encoding
+}

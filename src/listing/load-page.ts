@@ -1,0 +1,95 @@
+import type { Connection, SealedConnection } from '../domain/connection.ts'
+import { type LoadOutcome, type Metrics, outcomeOf } from '../domain/metrics.ts'
+import type { Clock, ConnectionLeases } from '../domain/ports.ts'
+import type { SharedTier } from '../domain/shared-tier.ts'
+import type { StorageBackend } from '../domain/storage-backend.ts'
+import { composeListing } from './compose-listing.ts'
+import type { Cursors, CursorScope } from './cursor.ts'
+import { type FolderKey, folderKeyText } from './folder-key.ts'
+import { isUnchanged } from './listing-key.ts'
+import { RenderedListing } from './rendered-listing.ts'
+
+export interface LoadPorts {
+  readonly leases: Pick<ConnectionLeases, 'findSealed'>
+  readonly cursors: Cursors
+  readonly open: (connection: SealedConnection) => Promise<StorageBackend>
+  /** What all processes keep together, where the host has it. */
+  readonly shared: SharedTier | null
+  readonly clock: Clock
+  readonly metrics: Pick<Metrics, 'listingLoaded'>
+}
+
+export interface PageRequest {
+  /** As it was read for this request, with what is sealed; or as it is believed. */
+  readonly connection: Connection | SealedConnection
+  readonly scope: CursorScope
+  /** The provider's own. */
+  readonly cursor: string | undefined
+  readonly key: FolderKey
+  readonly signal: AbortSignal
+}
+
+export interface LoadedPage {
+  readonly listing: RenderedListing
+  /** `null`: this process has asked the provider itself. */
+  readonly ageMs: number | null
+}
+
+/** What a load ends with when the connection is not what it was when the load was asked for. */
+export class ConnectionChanged extends Error {}
+
+/** Loads a page, from where all processes keep them, or else from the provider. @throws ConnectionChanged */
+export async function loadPage(ports: LoadPorts, request: PageRequest): Promise<LoadedPage> {
+  const { shared } = ports
+  if (shared === null) return { listing: await loadUpstream(ports, request), ageMs: null }
+  let own: RenderedListing | undefined
+  const page = await shared.page(
+    folderKeyText(request.key),
+    async () => {
+      own = await loadUpstream(ports, request)
+      return own.identity.bytes
+    },
+    request.signal
+  )
+  if (own !== undefined) return { listing: own, ageMs: null }
+  return { listing: RenderedListing.ofBytes(page.bytes), ageMs: page.ageMs }
+}
+
+async function loadUpstream(ports: LoadPorts, request: PageRequest): Promise<RenderedListing> {
+  const { clock, metrics } = ports
+  const { provider } = request.connection
+  const startedAt = clock.now()
+  const count = (outcome: LoadOutcome): void => {
+    metrics.listingLoaded(provider, (clock.now() - startedAt) / 1000, outcome)
+  }
+  try {
+    const listing = await askProvider(ports, request)
+    count('ok')
+    return listing
+  } catch (error) {
+    // Nothing was loaded, or nobody waits for it any more.
+    if (!(error instanceof ConnectionChanged) && !request.signal.aborted) count(outcomeOf(error))
+    throw error
+  }
+}
+
+async function askProvider(ports: LoadPorts, request: PageRequest): Promise<RenderedListing> {
+  const { connection, scope, cursor, signal } = request
+  const { folderId, limit, kind } = scope
+  const backend = await ports.open(await sealedNow(ports, request))
+  const page = await backend.listFolder(folderId, {
+    limit,
+    signal,
+    ...(cursor !== undefined && { cursor }),
+    ...(kind !== undefined && { kind })
+  })
+  return RenderedListing.of(composeListing(connection, page, cursor === undefined, ports.cursors, scope))
+}
+
+/** One read from a miss to the first byte: a row that was just read is not read once more. */
+async function sealedNow({ leases }: LoadPorts, { connection }: PageRequest): Promise<SealedConnection> {
+  if ('sealedCredentials' in connection) return connection
+  const sealed = await leases.findSealed(connection.userId, connection.id)
+  if (sealed === null || !isUnchanged(sealed, connection)) throw new ConnectionChanged()
+  return sealed
+}

@@ -1,0 +1,41 @@
+import type { FolderCache } from './folder-cache.ts'
+import type { Fetch } from './folder-cache-options.ts'
+import type { FolderKey } from './folder-key.ts'
+import type { RenderedListing } from './rendered-listing.ts'
+
+/** So many pages are loaded ahead at a time, of all users; of one user it is one. */
+const MAX_IN_FLIGHT = 16
+
+/**
+ * Loads the page after the one that a reader has just been given, so that it is there when it is asked for. What is
+ * loaded ahead is checked like all that is kept, when it is given to somebody.
+ */
+export class ReadAhead {
+  readonly #cache: Pick<FolderCache, 'fetchAhead'>
+  readonly #users = new Set<string>()
+  readonly #stopped = new AbortController()
+
+  constructor(cache: Pick<FolderCache, 'fetchAhead'>) {
+    this.#cache = cache
+  }
+
+  /** Once for each page; where too much is under way, not at all. */
+  begin(listing: RenderedListing, key: FolderKey, fetch: Fetch<RenderedListing>): void {
+    const { userId } = key
+    if (this.#stopped.signal.aborted || this.#users.size >= MAX_IN_FLIGHT || this.#users.has(userId)) return
+    if (!listing.begin('next')) return
+    this.#users.add(userId)
+    // Whoever asks for the page joins it, or tries for itself and is told what was wrong.
+    void this.#cache
+      .fetchAhead(key, fetch, this.#stopped.signal)
+      .catch(() => {})
+      .finally(() => {
+        this.#users.delete(userId)
+      })
+  }
+
+  /** Ends what is under way and that nobody else waits for, and begins nothing any more. */
+  stop(): void {
+    this.#stopped.abort(new Error('The server is shutting down'))
+  }
+}
