@@ -1,0 +1,118 @@
+// What a hit costs, as a fraction of the speed of a bare lru-cache that is asked with a ready string: 1,000 folders are
+// kept and asked for in random order. Run `npm run build` first.
+import { createCache } from 'async-cache-dedupe'
+import { BentoCache, bentostore } from 'bentocache'
+import { memoryDriver } from 'bentocache/drivers/memory'
+import { LRUCache } from 'lru-cache'
+import { compare, nsPerCall, nsPerCallOfChunks, showWhenAlone } from './compare.mjs'
+import { anew, asText, fill, fresh, makeCache, makeKeys, miss, Page, randomOrder } from './folders.mjs'
+
+const FOLDERS = 1000
+const CALLS = 40_000
+
+export async function rows({ rounds }) {
+  const keys = makeKeys({ users: FOLDERS / 20 })
+  const texts = keys.map(asText)
+  const order = randomOrder(FOLDERS, CALLS)
+  const page = new Page(Buffer.from('{"entries":[]}'))
+
+  const ours = makeCache({ max: FOLDERS })
+  await fill(ours, keys, async () => page)
+  const lru = new LRUCache({ max: FOLDERS })
+  for (const text of texts) lru.set(text, page)
+  const dedupe = await makeDedupe(keys, page)
+  const bento = await makeBento(texts, page)
+
+  const awaited = {
+    lru: () =>
+      nsPerCall(CALLS, async () => {
+        for (const index of order) expect(await lru.get(texts[index]), page)
+      }),
+    ours: () =>
+      nsPerCall(CALLS, async () => {
+        for (const index of order) expect(await ours.getOrFetch(keys[index], miss), page)
+      }),
+    dedupe: () =>
+      nsPerCall(CALLS, async () => {
+        for (const index of order) expect(await dedupe.folder(keys[index]), page)
+      }),
+    bento: () =>
+      nsPerCall(CALLS, async () => {
+        for (const index of order) expect(await bento.getOrSet({ key: texts[index], factory: miss }), page)
+      })
+  }
+  const called = {
+    lru: () =>
+      nsPerCall(CALLS, () => {
+        for (const index of order) expect(lru.get(texts[index]), page)
+      }),
+    ours: () =>
+      nsPerCall(CALLS, () => {
+        let last
+        for (const index of order) last = ours.getOrFetch(keys[index], miss)
+        return last
+      })
+  }
+  const freshTexts = () =>
+    nsPerCallOfChunks(
+      order,
+      (index) => fresh(texts[index]),
+      async (made) => {
+        for (const text of made) expect(await lru.get(text), page)
+      }
+    )
+  const freshKeys = () =>
+    nsPerCallOfChunks(
+      order,
+      (index) => anew(keys[index]),
+      async (made) => {
+        for (const { userId, provider, folderId, connectionId, variant } of made) {
+          expect(await ours.getOrFetch({ userId, provider, folderId, connectionId, variant }, miss), page)
+        }
+      }
+    )
+
+  const atLeast = 0.3
+  return [
+    await compare('hit, awaited: lru-cache with itself, ns', rounds, awaited.lru, awaited.lru),
+    await compare('hit, awaited: lru-cache against getOrFetch, ns', rounds, awaited.lru, awaited.ours, { atLeast }),
+    await compare('hit, called: lru-cache against getOrFetch, ns', rounds, called.lru, called.ours),
+    await compare(
+      'hit, awaited: lru-cache against getOrFetch with a key made anew, ns',
+      rounds,
+      awaited.lru,
+      freshKeys
+    ),
+    await compare('hit, awaited: the same, and lru-cache with a string made anew, ns', rounds, freshTexts, freshKeys),
+    await compare('hit, awaited: lru-cache against async-cache-dedupe, ns', rounds, awaited.lru, awaited.dedupe),
+    await compare('hit, awaited: lru-cache against bentocache, ns', rounds, awaited.lru, awaited.bento)
+  ]
+}
+
+/** It is asked with the object, as ours is. */
+async function makeDedupe(keys, page) {
+  let missed = false
+  const storage = { type: 'memory', options: { size: FOLDERS } }
+  const cache = createCache({ ttl: 3600, storage }).define('folder', async () => {
+    if (missed) miss()
+    return page
+  })
+  for (const key of keys) await cache.folder(key)
+  missed = true
+  return cache
+}
+
+/** It is asked with the string, and spared what it does by default: to keep texts of JSON. */
+async function makeBento(texts, page) {
+  const driver = memoryDriver({ maxItems: FOLDERS, serialize: false })
+  const cache = new BentoCache({ default: 'memory', stores: { memory: bentostore({ ttl: '1h' }).useL1Layer(driver) } })
+  for (const text of texts) await cache.getOrSet({ key: text, factory: () => page })
+  return cache
+}
+
+/** Uses it: a compiler leaves out what nobody uses. */
+function expect(value, page) {
+  if (value !== page) throw new Error('that is not what was kept')
+}
+
+await showWhenAlone(import.meta.url, rows)
