@@ -1,0 +1,106 @@
+// A process of its own, for `memory.mjs`: a million random operations on a cache with the limits that the plugin has by
+// default, and what the system counts as its memory before, at the most, and after. Answers in JSON. With the argument
+// `bare` it is a bare lru-cache, for what the loads do to the memory by themselves.
+import { setImmediate } from 'node:timers/promises'
+import { LRUCache } from 'lru-cache'
+import { createFolderCache } from '../../dist/index.js'
+import { Page } from './folders.mjs'
+import { seeded } from './random.mjs'
+
+const MAX_BYTES = 64 * 1024 * 1024
+const OPERATIONS = 1_000_000
+/** So many callers are there at a time: their loads are under way together, and some of them want the same. */
+const AT_ONCE = 50
+const BATCHES_PER_SAMPLE = 20
+const USERS = 150
+const FOLDERS = 20
+const KB = 1000
+
+const random = seeded(1)
+const sizeOf = (page) => page.bytes.length
+const cache = process.argv[2] === 'bare' ? bareCache() : createFolderCache({ maxBytes: MAX_BYTES, sizeOf })
+await setImmediate()
+const empty = process.memoryUsage.rss()
+let peak = empty
+
+// Part of what it takes, as the text is that a listing is before it is bytes.
+const text = '{"id":"1a2b3c","name":"Minutes of the meeting.docx"},'.repeat(20 * KB)
+const outcomes = {}
+
+for (let done = 0; done < OPERATIONS; done += AT_ONCE) {
+  await Promise.allSettled(Array.from({ length: AT_ONCE }, operate))
+  if ((done / AT_ONCE) % BATCHES_PER_SAMPLE === 0) peak = Math.max(peak, process.memoryUsage.rss())
+}
+await setImmediate()
+const after = process.memoryUsage.rss()
+const { heapTotal, heapUsed, external } = process.memoryUsage()
+const figures = { empty, peak: Math.max(peak, after), after, maxBytes: MAX_BYTES }
+console.log(JSON.stringify({ ...figures, heapTotal, heapUsed, external, ...cache.stats(), outcomes }))
+
+function operate() {
+  const key = anyKey()
+  const chance = random()
+  if (chance < 0.97) return list(key)
+  if (chance < 0.99) cache.invalidateFolder(key)
+  else if (chance < 0.995) cache.invalidateProvider(key.userId, key.provider)
+  else cache.invalidateConnection(key.connectionId)
+  return undefined
+}
+
+/** Few are asked for often: users, folders of a user and pages of a folder alike. */
+function anyKey() {
+  const user = Math.floor(USERS * random() ** 6)
+  const provider = random() < 0.8 ? 'google_drive' : 's3'
+  const folderId = random() < 0.5 ? null : `folder ${Math.floor(FOLDERS * random() ** 3)}`
+  const variant = `200:name:asc:${random() < 0.95 ? '' : Math.floor(random() * 5)}`
+  return { userId: `user ${user}`, provider, folderId, connectionId: `connection ${user} ${provider}`, variant }
+}
+
+/** One in fifty leaves before the load has ended, one in a hundred loads fails. */
+async function list(key) {
+  const status = {}
+  const leaving = random() < 0.02 ? new AbortController() : undefined
+  const size = sizeOfPage()
+  const fails = random() < 0.01
+  const answer = cache.getOrFetch(key, () => load(size, fails), { status, signal: leaving?.signal })
+  leaving?.abort()
+  try {
+    await answer
+  } catch (error) {
+    if (!(error instanceof Error)) throw error
+    status.outcome = error.name
+  }
+  outcomes[status.outcome] = (outcomes[status.outcome] ?? 0) + 1
+}
+
+async function load(size, fails) {
+  await setImmediate()
+  if (fails) throw new Error('the provider does not answer')
+  return new Page(Buffer.from(text.slice(0, size)))
+}
+
+/** Most folders have some hundreds of entries at most: mostly 20 to 100 KB, some nearly empty, a few up to 1 MB. */
+function sizeOfPage() {
+  const chance = random()
+  if (chance < 0.2) return Math.ceil(200 + random() * 20 * KB)
+  if (chance < 0.95) return Math.ceil(20 * KB + random() * 80 * KB)
+  return Math.ceil(100 * KB + random() * 900 * KB)
+}
+
+/** It invalidates nothing, and loads for each who does not find. */
+function bareCache() {
+  const kept = new LRUCache({ max: 1000, maxSize: MAX_BYTES, sizeCalculation: sizeOf })
+  const ignore = () => {}
+  return {
+    async getOrFetch(key, fetch, { status }) {
+      const text = Object.values(key).join('/')
+      status.outcome = kept.has(text) ? 'hit' : 'miss'
+      if (status.outcome === 'miss') kept.set(text, await fetch())
+      return kept.get(text)
+    },
+    invalidateFolder: ignore,
+    invalidateProvider: ignore,
+    invalidateConnection: ignore,
+    stats: () => ({ bytes: kept.calculatedSize, entries: kept.size })
+  }
+}

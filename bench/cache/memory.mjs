@@ -1,0 +1,28 @@
+// What memory the process takes after a million random operations, above that of the same process with an empty cache:
+// as a part of 1.5 × maxBytes + 40 MB. Run `npm run build` first.
+import { inFreshProcess, showWhenAlone } from './compare.mjs'
+import { bootstrap } from './statistics.mjs'
+
+const MB = 1_000_000
+/** It takes a while, and differs little from process to process. */
+const ROUNDS_PER_PROCESS = 15
+
+export async function rows({ rounds }) {
+  const processes = Math.ceil(rounds / ROUNDS_PER_PROCESS)
+  const run = (...args) =>
+    Array.from({ length: processes }, () => inFreshProcess(new URL('memory-process.mjs', import.meta.url), { args }))
+  const [ours, bare] = [run(), run('bare')]
+  return [
+    row('at the end of a million operations', ours, 'after', { atMost: 1 }),
+    row('at the peak', ours, 'peak'),
+    row('at the end with a bare lru-cache', bare, 'after')
+  ]
+}
+
+function row(what, processes, figure, target = null) {
+  const ratios = processes.map(({ empty, maxBytes, [figure]: rss }) => (rss - empty) / (1.5 * maxBytes + 40 * MB))
+  const added = processes.map(({ empty, [figure]: rss }) => Math.round((rss - empty) / MB))
+  return { name: `memory ${what}, above an empty cache (${added.join(', ')} MB)`, ...bootstrap(ratios), target }
+}
+
+await showWhenAlone(import.meta.url, rows)
