@@ -1,34 +1,67 @@
-// What importing the built plugin adds to importing fastify and @fastify/sensible: fresh processes, interleaved
-// A B B A, the median of the differences of neighbours. Run `npm run build` first.
+// What importing the built plugin adds to importing fastify and @fastify/sensible, as a part of what it may: fresh
+// processes, interleaved A B B A. And whether a start loads an SDK of a provider. Run `npm run build` first.
 import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { inFreshProcess, showWhenAlone } from './cache/compare.mjs'
+import { bootstrap, median } from './cache/statistics.mjs'
 
-const ROUNDS = Number(process.argv[2] ?? 15)
-const root = fileURLToPath(new URL('../', import.meta.url))
+const ALLOWED_MS = 60
+const ROOT = fileURLToPath(new URL('../', import.meta.url))
+const BASE = `await import('fastify'); await import('@fastify/sensible');`
+const PLUGIN = `${BASE} await import('./dist/index.js');`
 
-const base = `await import('fastify'); await import('@fastify/sensible');`
-const variants = { base, plugin: `${base} await import('./dist/index.js');` }
+export async function rows({ rounds }) {
+  return [...importRows(rounds), sdkRow()]
+}
+
+function importRows(rounds) {
+  measure(PLUGIN)
+  const bases = []
+  const added = { wallMs: [], cpuMs: [] }
+  for (let round = 0; round < rounds; round += 1) {
+    const [a1, b1, b2, a2] = [measure(BASE), measure(PLUGIN), measure(PLUGIN), measure(BASE)]
+    bases.push(a1.wallMs, a2.wallMs)
+    for (const unit of ['wallMs', 'cpuMs']) added[unit].push((b1[unit] + b2[unit] - a1[unit] - a2[unit]) / 2)
+  }
+  const base = `the ${median(bases).toFixed(1)} ms of fastify and @fastify/sensible`
+  const row = (what, values, target) => ({
+    name: `import of the plugin adds ${median(values).toFixed(1)} ms ${what} to ${base}, against ${ALLOWED_MS} ms`,
+    ...bootstrap(values.map((ms) => ms / ALLOWED_MS)),
+    target
+  })
+  return [row('by the clock', added.wallMs, { atMost: 1 }), row('of CPU time', added.cpuMs, null)]
+}
 
 function measure(script) {
   const code = `const start = performance.now(); const cpu = process.cpuUsage(); ${script}
     const used = process.cpuUsage(cpu); console.log(performance.now() - start, (used.user + used.system) / 1000)`
-  const out = execFileSync(process.execPath, ['--input-type=module', '--eval', code], { cwd: root, encoding: 'utf8' })
+  const out = execFileSync(process.execPath, ['--input-type=module', '--eval', code], { cwd: ROOT, encoding: 'utf8' })
   const [wallMs, cpuMs] = out.trim().split(' ').map(Number)
   return { wallMs, cpuMs }
 }
 
-const median = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)]
-
-measure(variants.plugin)
-const added = { wallMs: [], cpuMs: [] }
-const bases = []
-for (let round = 0; round < ROUNDS; round += 1) {
-  const a1 = measure(variants.base)
-  const b1 = measure(variants.plugin)
-  const b2 = measure(variants.plugin)
-  const a2 = measure(variants.base)
-  bases.push(a1.wallMs, a2.wallMs)
-  for (const unit of ['wallMs', 'cpuMs']) added[unit].push(b1[unit] - a1[unit], b2[unit] - a2[unit])
+/** How many packages of SDKs a process has imported or required, once the plugin is registered with all providers. */
+function sdkRow() {
+  const folder = mkdtempSync(join(tmpdir(), 'imports-'))
+  try {
+    const log = join(folder, 'imports')
+    writeFileSync(log, '')
+    const flags = ['--import', join(ROOT, 'test/support/record-imports.mjs')]
+    const required = inFreshProcess(new URL('start-process.mjs', import.meta.url), { flags, env: { IMPORT_LOG: log } })
+    const imported = readFileSync(log, 'utf8').trim().split('\n')
+    if (!imported.includes('lru-cache')) throw new Error('nobody has recorded what was imported')
+    const count = new Set([...imported.filter(isSdk), ...required]).size
+    return { name: 'provider SDKs that a start loads', ratio: count, low: count, high: count, target: { atMost: 0 } }
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 }
-console.log(`fastify and @fastify/sensible: ${median(bases).toFixed(1)} ms`)
-console.log(`the plugin adds: ${median(added.wallMs).toFixed(1)} ms (CPU ${median(added.cpuMs).toFixed(1)} ms)`)
+
+function isSdk(name) {
+  return name.startsWith('googleapis') || name.startsWith('@aws-sdk/')
+}
+
+await showWhenAlone(import.meta.url, rows)
