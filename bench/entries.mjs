@@ -1,0 +1,89 @@
+// What the folders of the benchmark hold: the same for all servers and in every run, shaped as what Google Drive lists.
+// A folder's id says how many entries it has: `f200-17` has 200. Folders of one size hold the same entries, so that a
+// thousand of them take no more memory in the process that stands for the provider than one. No name needs more than
+// Latin-1: with a single one that does, V8 keeps the whole JSON in two bytes per character, and who makes it for each
+// answer takes five to seven times as long (Node 20), which would flatter us.
+import { random } from './statistics.mjs'
+
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+const WORDS = ['Invoice', 'Minutes', 'Contract', 'Größen', 'Offer', 'Photo', 'Übersicht', 'Draft', 'Plan', 'Report']
+const PLACES = ['Berlin', 'Köln', 'São Paulo', 'Oslo', 'Tokyo', 'Lyon', 'Kraków', 'Bath']
+const KINDS = [
+  { extension: 'pdf', mimeType: 'application/pdf' },
+  { extension: 'jpg', mimeType: 'image/jpeg' },
+  { extension: 'txt', mimeType: 'text/plain' },
+  { extension: 'docx', mimeType: 'application/vnd.openxmlformats-officedocument.wordprocessingml.document' },
+  { extension: 'xlsx', mimeType: 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet' }
+]
+const FOLDER = 'application/vnd.google-apps.folder'
+const EPOCH = Date.parse('2024-01-01T00:00:00Z')
+const TWO_YEARS_MS = 2 * 365 * 24 * 3600 * 1000
+
+const bySize = new Map()
+
+/** @returns entries of the folder, which nobody may change */
+export function entriesOf(folderId) {
+  const size = sizeOf(folderId)
+  let entries = bySize.get(size)
+  if (entries === undefined) {
+    const draw = random(size + 1)
+    const parentId = idFrom(draw)
+    entries = Array.from({ length: size }, (_, index) => entryFrom(draw, index, parentId))
+    bySize.set(size, entries)
+  }
+  return entries
+}
+
+/** The answer of a server that is not the plugin: what the plugin's own looks like. */
+export function listingOf(folderId) {
+  return {
+    provider: 'bench',
+    connectionId: '5f0c4f1e-8f5a-4a0e-9d3c-0d8a7f6b1c2d',
+    folder: folderOf(folderId),
+    entries: entriesOf(folderId),
+    page: { next: null, complete: true, reason: null, order: 'folder-then-name' }
+  }
+}
+
+export function folderOf(folderId) {
+  return { id: folderId, name: 'Documents', parentId: null }
+}
+
+function sizeOf(folderId) {
+  const [, digits] = /^f(\d+)-/.exec(folderId) ?? []
+  if (digits === undefined) throw new Error(`the benchmark has no folder ${folderId}`)
+  return Number(digits)
+}
+
+const pick = (draw, values) => values[Math.floor(draw() * values.length)]
+const textFrom = (draw, length, alphabet) => Array.from({ length }, () => pick(draw, alphabet)).join('')
+/** Google's ids have 33 characters. */
+const idFrom = (draw) => `1${textFrom(draw, 32, ALPHABET)}`
+
+function entryFrom(draw, index, parentId) {
+  const id = idFrom(draw)
+  const isFolder = index % 8 === 0
+  const { extension, mimeType } = pick(draw, KINDS)
+  const title = `${pick(draw, WORDS)} ${pick(draw, PLACES)} ${index + 1}`
+  const createdAt = EPOCH + Math.floor(draw() * TWO_YEARS_MS)
+  const modifiedAt = createdAt + Math.floor(draw() * TWO_YEARS_MS)
+  return {
+    id,
+    parentId,
+    driveId: null,
+    name: isFolder ? title : `${title}.${extension}`,
+    kind: isFolder ? 'folder' : 'file',
+    mimeType: isFolder ? FOLDER : mimeType,
+    size: isFolder ? null : Math.floor(10 ** (3 + draw() * 5)),
+    createdAt: new Date(createdAt).toISOString(),
+    modifiedAt: new Date(modifiedAt).toISOString(),
+    version: String(1 + Math.floor(draw() * 500)),
+    hash: isFolder ? null : { algorithm: 'sha256', value: textFrom(draw, 64, '0123456789abcdef') },
+    exportFormats: [],
+    target: null,
+    webUrl: isFolder ? `https://drive.google.com/drive/folders/${id}` : `https://drive.google.com/file/d/${id}/view`,
+    thumbnailUrl: null,
+    path: null,
+    can: { list: isFolder, download: !isFolder, write: draw() < 0.7 }
+  }
+}

@@ -1,0 +1,121 @@
+// Hits, 304s and misses, the plugin's and its peers': CPU time of the server per request, requests per second, bytes.
+import { interleave } from '../interleave.mjs'
+import { startLoad } from '../process.mjs'
+import { median, summarise } from '../statistics.mjs'
+import { CASES, rowName } from './cases.mjs'
+import { authorized, startServers } from './servers.mjs'
+
+const CONNECTIONS = 16
+const BURST_SECONDS = 0.2
+const WARM_BURSTS = 6
+const MIN_AMOUNT = 2 * CONNECTIONS
+/** How often a compressed answer is waited for: it is made behind the answers. */
+const ENCODING_TRIES = 20
+
+const RATIOS = {
+  cpu: (ours, theirs) => theirs.cpu / ours.cpu,
+  rate: (ours, theirs) => ours.rate / theirs.rate,
+  bytes: (ours, theirs) => ours.bytes / theirs.bytes
+}
+const UNITS = {
+  cpu: (value) => `${value < 1000 ? value.toPrecision(3) : value.toFixed(0)} µs`,
+  rate: (value) => `${value.toFixed(0)} /s`,
+  bytes: (value) => `${value.toFixed(0)} B`
+}
+
+export async function rows({ rounds, wanted, progress }) {
+  const cases = CASES.map((one) => ({
+    ...one,
+    against: one.against.filter((peer) => Object.keys(peer.targets).some((name) => wanted(rowName(one, peer, name))))
+  })).filter(({ against }) => against.length > 0)
+  if (cases.length === 0) return []
+
+  const needed = cases.flatMap(({ ask, against }) => [ask, ...against].map(({ server }) => server))
+  const { servers, missing, etags } = await startServers(new Set(needed))
+  const load = await startLoad()
+  try {
+    const running = cases.map((one) => ({ ...one, contestants: contestantsOf(one, servers, etags), rounds: [] }))
+    for (const one of running) {
+      progress(`warming: ${one.name}`)
+      for (const contestant of one.contestants) {
+        await warm(load, contestant)
+        // The twin is to have seen what the plugin has, or the compiler would know less of it.
+        const isPlugin = contestant.server === servers.plugin
+        if (isPlugin && servers.twin !== undefined) await warm(load, contestantOf(one.ask, servers.twin, etags.twin))
+      }
+    }
+    for (let round = 1; round <= rounds; round += 1) {
+      for (const one of running) {
+        progress(`round ${round} of ${rounds}: ${one.name}`)
+        one.rounds.push(await interleave(one.contestants, (contestant) => measure(load, contestant)))
+      }
+    }
+    return running.flatMap((one) => rowsOf(one, missing))
+  } finally {
+    load.stop()
+    for (const server of Object.values(servers)) server?.stop()
+  }
+}
+
+/** The plugin first, then its peers, without those that are missing here. */
+function contestantsOf({ ask, against }, servers, etags) {
+  const own = contestantOf(ask, servers[ask.server ?? 'plugin'], etags.plugin)
+  const peers = against.map(({ server, path = ask.path }) => ({ ...own, server: servers[server], path }))
+  return [own, ...peers.map((peer) => ({ ...peer, isCompressed: false }))].filter(({ server }) => server !== undefined)
+}
+
+function contestantOf({ path, headers, isUnchanged }, server, etag) {
+  return {
+    server,
+    path,
+    headers: authorized({ ...headers, ...(isUnchanged && { 'if-none-match': etag }) }),
+    status: isUnchanged ? 304 : 200,
+    isCompressed: headers !== undefined,
+    encoding: null
+  }
+}
+
+/** Until the compiler has seen it, and until it is known how many requests a burst has. */
+async function warm(load, contestant) {
+  contestant.amount = MIN_AMOUNT
+  for (let count = 0; count < WARM_BURSTS; count += 1) {
+    const { rate } = await measure(load, contestant)
+    contestant.amount = Math.max(MIN_AMOUNT, Math.round(rate * BURST_SECONDS))
+  }
+  for (let count = 0; contestant.isCompressed && count < ENCODING_TRIES; count += 1) {
+    if (contestant.encoding !== null) return
+    await measure(load, contestant)
+  }
+}
+
+async function measure(load, contestant) {
+  const { server, amount, path, headers, status } = contestant
+  const before = await server.cpuMs()
+  const burst = await load.ask('burst', { port: server.port, connections: CONNECTIONS, amount, path, headers })
+  const cpuMs = (await server.cpuMs()) - before
+  if (burst.statuses[status] !== amount) {
+    throw new Error(`${server.name} answered ${path} with ${JSON.stringify(burst.statuses)}`)
+  }
+  contestant.encoding = burst.encoding
+  return { cpu: (cpuMs * 1000) / amount, rate: amount / burst.seconds, bytes: burst.bytes / amount }
+}
+
+function rowsOf(one, missing) {
+  const present = one.against.filter(({ server }) => missing[server] === undefined)
+  return one.against.flatMap((peer) =>
+    Object.entries(peer.targets).map(([name, target]) => {
+      const row = { name: rowName(one, peer, name), target, better: name === 'bytes' ? 'lower' : 'higher' }
+      if (missing[peer.server] !== undefined)
+        return { ...row, ratio: null, low: null, high: null, note: missing[peer.server] }
+      const place = 1 + present.indexOf(peer)
+      const middle = (index) => UNITS[name](median(one.rounds.map((round) => round[index][name])))
+      return {
+        ...row,
+        ...summarise(one.rounds.map((round) => RATIOS[name](round[0], round[place]))),
+        ours: middle(0),
+        theirs: middle(place),
+        ...(one.contestants[0].isCompressed && { note: `sent as ${one.contestants[0].encoding ?? 'identity'}` })
+      }
+    })
+  )
+}

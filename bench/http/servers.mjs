@@ -1,0 +1,76 @@
+// The servers that some cases need, all started before anything is measured.
+import { listingOf } from '../entries.mjs'
+import { missingForReference, startReference, startServer } from '../process.mjs'
+import { authorizationOf, userOf } from '../users.mjs'
+import { BARE_ANSWERS, bareRoute } from './cases.mjs'
+
+const SIZES = [0, 20, 200, 1000]
+/** These are made anew for each answer, by Fastify and Node. */
+const OWN_HEADERS = new Set(['date', 'connection', 'keep-alive', 'content-length'])
+
+/**
+ * @param wanted names of servers
+ * @returns them by name; those that cannot be started here are in `missing`, with the reason; `etags` of one folder
+ */
+export async function startServers(wanted) {
+  const servers = {}
+  const missing = {}
+  const start = async (name, starting) => {
+    if (wanted.has(name)) servers[name] = await starting()
+  }
+  servers.plugin = await startServer('plugin', { users: 1 })
+  await start('twin', () => startServer('plugin', { users: 1 }))
+  await start('cold', () => startServer('plugin', { users: 1 }))
+  // They differ: a connection's id is a part of the answer.
+  const etags = { plugin: await etagOf(servers.plugin) }
+  if (servers.twin !== undefined) etags.twin = await etagOf(servers.twin)
+  await start('bare', async () => startServer('bare', {}, await answersOf(servers.plugin, etags.plugin)))
+  for (const name of ['hand-written', 'async-cache-dedupe', 'bentocache']) await start(name, () => startServer(name))
+  await start('reference', async () => {
+    const reason = missingForReference()
+    if (reason !== null) missing.reference = reason
+    return reason === null ? startReference(referenceSettings()) : undefined
+  })
+  return { servers, missing, etags }
+}
+
+export function authorized(headers = {}) {
+  return { authorization: authorizationOf(0), ...headers }
+}
+
+const ask = ({ port }, path, headers) => fetch(`http://127.0.0.1:${port}${path}`, { headers: authorized(headers) })
+
+/** What `fetch` asks for by itself is taken back: the answer is to be the plain one. */
+const PLAIN = { 'accept-encoding': 'identity' }
+
+async function etagOf(plugin) {
+  const answer = await ask(plugin, BARE_ANSWERS[304].path, PLAIN)
+  await answer.arrayBuffer()
+  return answer.headers.get('etag')
+}
+
+/** Status, headers and bytes as the plugin sends them. The first answer, a miss, has other headers than hits have. */
+async function answersOf(plugin, etag) {
+  const answers = []
+  for (const [name, { path, isUnchanged }] of Object.entries(BARE_ANSWERS)) {
+    const headers = { ...PLAIN, ...(isUnchanged && { 'if-none-match': etag }) }
+    await (await ask(plugin, path, headers)).arrayBuffer()
+    const answer = await ask(plugin, path, headers)
+    const expected = isUnchanged ? 304 : 200
+    if (answer.status !== expected) throw new Error(`${path} was ${answer.status}: ${await answer.text()}`)
+    answers.push({
+      path: bareRoute(name),
+      status: answer.status,
+      headers: Object.fromEntries([...answer.headers].filter(([header]) => !OWN_HEADERS.has(header))),
+      body: Buffer.from(await answer.arrayBuffer()).toString('base64')
+    })
+  }
+  return answers
+}
+
+function referenceSettings() {
+  return {
+    users: { [authorizationOf(0)]: userOf(0) },
+    listings: Object.fromEntries(SIZES.map((size) => [size, listingOf(`f${size}-1`)]))
+  }
+}

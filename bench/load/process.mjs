@@ -1,0 +1,49 @@
+// The load generator, a process of its own: its own work is no part of what a server's costs. It keeps its connections
+// between two bursts.
+import { burst } from './burst.mjs'
+import { Connection, requestBytes } from './connection.mjs'
+import { mixOf } from './mix.mjs'
+import { paced } from './paced.mjs'
+
+/** The placeholder of a path that is to be another one each time. */
+const COUNTER = '{n}'
+
+const connectionsOf = new Map()
+const mixes = new Map()
+let counted = 0
+
+const jobs = {
+  burst: ({ port, connections, amount, path, headers }) =>
+    burst(open(port, connections), amount, repeated(path, headers)),
+  /** Asks for every folder of the mix once. */
+  mixFill: async ({ port, connections }) => {
+    const mix = mixOf()
+    mixes.set(port, mix)
+    await mix.fill(open(port, connections))
+  },
+  mixBurst: ({ port, connections, amount }) => burst(open(port, connections), amount, mixes.get(port).next, true),
+  mixPaced: ({ port, connections, amount, rate }) => paced(open(port, connections), amount, rate, mixes.get(port).next)
+}
+
+function repeated(path, headers) {
+  if (path.includes(COUNTER)) return () => requestBytes(path.replace(COUNTER, String((counted += 1))), headers)
+  const bytes = requestBytes(path, headers)
+  return () => bytes
+}
+
+function open(port, count) {
+  const kept = (connectionsOf.get(port) ?? []).filter(({ isOpen }) => isOpen)
+  while (kept.length < count) kept.push(new Connection(port))
+  connectionsOf.set(port, kept)
+  return kept.slice(0, count)
+}
+
+process.on('message', async ({ job, ...details }) => {
+  try {
+    process.send({ result: (await jobs[job](details)) ?? null })
+  } catch (error) {
+    process.send({ error: String(error?.stack ?? error) })
+  }
+})
+process.on('disconnect', () => process.exit())
+process.send('ready')

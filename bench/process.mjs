@@ -1,0 +1,108 @@
+// The processes of a run: servers and the load generator. Each ends with this one, whatever happens to it.
+import { execFileSync, fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+const fileOf = (path) => fileURLToPath(new URL(path, import.meta.url))
+/** Debian's: what else is called python3 does not see Debian's packages. */
+const PYTHON = '/usr/bin/python3'
+
+/**
+ * Starts a server of `bench/servers/`.
+ *
+ * @param settings what it reads in its first argument
+ * @param message what it is waiting for, if it is
+ */
+export async function startServer(name, settings = {}, message = undefined) {
+  const child = fork(fileOf(`./servers/${name}.mjs`), [JSON.stringify(settings)], { execArgv: settings.execArgv ?? [] })
+  if (message !== undefined) {
+    await reply(child, name)
+    child.send(message)
+  }
+  const { port } = await reply(child, name)
+  return {
+    name,
+    port,
+    pid: child.pid,
+    cpuMs: () => cpuMsOf(child.pid) ?? askCpuMs(child, name),
+    stop: () => child.disconnect()
+  }
+}
+
+/** What is missing for the reference, or `null`. */
+export function missingForReference() {
+  try {
+    execFileSync(PYTHON, ['-c', 'import cachetools, fastapi, uvicorn'], { stdio: 'ignore' })
+    return cpuMsOf(process.pid) === null ? 'no /proc to read its CPU time from' : null
+  } catch {
+    return "Debian's python3-fastapi, python3-uvicorn and python3-cachetools are not all there"
+  }
+}
+
+export async function startReference(settings) {
+  const child = spawn(PYTHON, [fileOf('./servers/reference.py')], { stdio: ['pipe', 'pipe', 'inherit'] })
+  child.stdin.write(`${JSON.stringify(settings)}\n`)
+  const [line] = await Promise.race([once(createInterface(child.stdout), 'line'), ended(child, 'reference')])
+  return {
+    name: 'reference',
+    port: Number(line),
+    pid: child.pid,
+    cpuMs: () => cpuMsOf(child.pid),
+    stop: () => child.stdin.end()
+  }
+}
+
+export async function startLoad() {
+  const child = fork(fileOf('./load/process.mjs'))
+  await reply(child, 'load')
+  return {
+    async ask(job, details) {
+      child.send({ job, ...details })
+      const { result, error } = await reply(child, 'load')
+      if (error !== undefined) throw new Error(`${job}: ${error}`)
+      return result
+    },
+    stop: () => child.disconnect()
+  }
+}
+
+async function reply(child, name) {
+  const waiting = new AbortController()
+  try {
+    const [message] = await Promise.race([
+      once(child, 'message', { signal: waiting.signal }),
+      ended(child, name, waiting.signal)
+    ])
+    return message
+  } finally {
+    waiting.abort()
+  }
+}
+
+async function ended(child, name, signal) {
+  const [code] = await once(child, 'exit', { signal }).catch((error) => {
+    if (signal?.aborted) return []
+    throw error
+  })
+  throw new Error(`the process ${name} ended with ${code}`)
+}
+
+async function askCpuMs(child, name) {
+  child.send('cpu')
+  return (await reply(child, name)).cpuMs
+}
+
+/** Of all threads of a process, the compiler's and the garbage collector's too; `null` where Linux does not tell. */
+function cpuMsOf(pid) {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`)
+    const nanoseconds = threads.map((thread) =>
+      Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ', 1)[0])
+    )
+    return nanoseconds.reduce((sum, value) => sum + value, 0) / 1e6
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,19 @@
+// async-cache-dedupe with its memory storage, as its documentation begins: `define`, and JSON made by Fastify for every
+// answer.
+import { createCache } from 'async-cache-dedupe'
+import Fastify from 'fastify'
+import { listingOf } from '../entries.mjs'
+import { authenticateAll, serve } from './serve.mjs'
+
+const cache = createCache({ ttl: 60, storage: { type: 'memory', options: { size: 1000 } } })
+cache.define('listing', async ({ folder }) => listingOf(folder))
+
+const app = Fastify()
+authenticateAll(app)
+app.get('/cloud/:provider/listing', async (request, reply) => {
+  const { provider } = request.params
+  const { folder } = request.query
+  const listing = await cache.listing({ user: request.user, provider, folder })
+  return reply.header('cache-control', 'private, no-cache').send(listing)
+})
+await serve(app)

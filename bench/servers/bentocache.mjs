@@ -1,0 +1,26 @@
+// bentocache with its memory driver, as its documentation begins: `getOrSet`, and JSON made by Fastify for every answer.
+// By default the driver keeps JSON and parses it for every hit.
+import { BentoCache, bentostore } from 'bentocache'
+import { memoryDriver } from 'bentocache/drivers/memory'
+import Fastify from 'fastify'
+import { listingOf } from '../entries.mjs'
+import { authenticateAll, serve } from './serve.mjs'
+
+const bento = new BentoCache({
+  default: 'memory',
+  stores: { memory: bentostore().useL1Layer(memoryDriver({ maxItems: 1000 })) }
+})
+
+const app = Fastify()
+authenticateAll(app)
+app.get('/cloud/:provider/listing', async (request, reply) => {
+  const { provider } = request.params
+  const { folder } = request.query
+  const listing = await bento.getOrSet({
+    key: `${request.user}:${provider}:${folder}`,
+    factory: async () => listingOf(folder),
+    ttl: '60s'
+  })
+  return reply.header('cache-control', 'private, no-cache').send(listing)
+})
+await serve(app)
