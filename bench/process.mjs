@@ -54,6 +54,13 @@ export async function startReference(settings) {
   }
 }
 
+/** PostgreSQL, where it is installed: its `url`, or none. */
+export async function startPostgres() {
+  const child = fork(fileOf('./postgres.mjs'), [], { execArgv: ['--import', 'tsx'] })
+  const { url } = await reply(child, 'postgres')
+  return { url, stop: () => child.disconnect() }
+}
+
 export async function startLoad() {
   const child = fork(fileOf('./load/process.mjs'))
   await reply(child, 'load')

@@ -1,6 +1,6 @@
 // The mix of `load/mix.mjs` at 70 % of the rate that the server reaches: how much longer the slowest hundredth waits
 // than the middle. Both rates belong to one round, since a busy machine changes them together.
-import { startLoad, startServer } from '../process.mjs'
+import { startLoad, startPostgres, startServer } from '../process.mjs'
 import { median, summarise } from '../statistics.mjs'
 import { USERS } from '../users.mjs'
 
@@ -19,7 +19,8 @@ const CACHE = { max: 10_000, ttlMs: 3_600_000, maxBytes: 1024 ** 3 }
 export async function rows({ rounds, wanted, progress }) {
   if (!wanted(NAME)) return []
   progress('mixed load: starting, filling')
-  const server = await startServer('plugin', { users: USERS, cache: CACHE })
+  const postgres = await startPostgres()
+  const server = await startServer('plugin', { users: USERS, cache: CACHE, databaseUrl: postgres.url })
   const load = await startLoad()
   const { port } = server
   try {
@@ -53,12 +54,13 @@ export async function rows({ rounds, wanted, progress }) {
         ...summarise(results.map(({ p50, p99 }) => p99 / p50)),
         ours: `${middle('p99').toFixed(2)} ms`,
         theirs: `${middle('p50').toFixed(2)} ms`,
-        note: `${middle('rate').toFixed(0)} /s, ${dropped}`
+        note: `${middle('rate').toFixed(0)} /s, ${postgres.url === undefined ? 'embedded database' : 'PostgreSQL'}, ${dropped}`
       }
     ]
   } finally {
     load.stop()
     server.stop()
+    postgres.stop()
   }
 }
 

@@ -1,6 +1,6 @@
 // The servers that some cases need, all started before anything is measured.
 import { listingOf } from '../entries.mjs'
-import { missingForReference, startReference, startServer } from '../process.mjs'
+import { missingForReference, startPostgres, startReference, startServer } from '../process.mjs'
 import { authorizationOf, userOf } from '../users.mjs'
 import { BARE_ANSWERS, bareRoute } from './cases.mjs'
 
@@ -20,7 +20,10 @@ export async function startServers(wanted) {
   }
   servers.plugin = await startServer('plugin', { users: 1 })
   await start('twin', () => startServer('plugin', { users: 1 }))
-  await start('cold', () => startServer('plugin', { users: 1 }))
+  await start('cold', async () => {
+    servers.postgres = await startPostgres()
+    return startServer('plugin', { users: 1, databaseUrl: servers.postgres.url })
+  })
   // They differ: a connection's id is a part of the answer.
   const etags = { plugin: await etagOf(servers.plugin) }
   if (servers.twin !== undefined) etags.twin = await etagOf(servers.twin)

@@ -1,5 +1,5 @@
-// The plugin as it is published, on an embedded database, with a provider that makes its folders up. Options are the
-// defaults but for what `settings.cache` says.
+// The plugin as it is published, with a provider that makes its folders up, on the embedded database unless the settings
+// name another one. Options are the defaults but for what `settings.cache` says.
 import Fastify from 'fastify'
 import cloudStorage, { defineProvider, Secret } from '../../dist/index.js'
 import { openDatabase } from '../../dist/infra/db/open-database.js'
@@ -44,7 +44,7 @@ const provider = defineProvider({
   open: async ({ credentials }) => backendOf(credentials.reveal().account)
 })
 
-const db = await openDatabase()
+const db = await openDatabase({ url: settings.databaseUrl })
 const app = Fastify()
 await app.register(cloudStorage, {
   prisma: db.prisma,
