@@ -2,16 +2,34 @@
 //
 //   --json FILE      the rows, as JSON
 //   --rounds N       fewer is faster and says less
-//   --only PATTERN   a regular expression, for names of rows
+//   --only PATTERN   a regular expression, for names of rows and of suites
 import { writeFileSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
+import { rows as allocation } from './cache/allocation.mjs'
+import { rows as growth } from './cache/growth.mjs'
+import { rows as cacheHits } from './cache/hit.mjs'
+import { rows as memory } from './cache/memory.mjs'
 import { rows as hits } from './http/hits.mjs'
 import { rows as mixedLoad } from './http/mixed-load.mjs'
+import { rows as importTime } from './import-time.mjs'
 import { resultOf, tableOf } from './table.mjs'
 
 /** Each gives rows: `{ name, ratio, low, high, target: { atLeast } | { atMost } | null }`. */
-const SUITES = [hits, mixedLoad]
+const SUITES = [
+  ['HTTP', hits],
+  ['mixed load', mixedLoad],
+  ['cache hits', alone(cacheHits)],
+  ['growth', alone(growth)],
+  ['allocation', alone(allocation)],
+  ['memory', alone(memory)],
+  ['import', alone(importTime)]
+]
+
+/** A suite that runs whole or not at all. */
+function alone(measure) {
+  return async ({ rounds, wanted }) => (wanted('') ? measure({ rounds }) : [])
+}
 
 const { values } = parseArgs({
   options: {
@@ -31,11 +49,15 @@ const progress = (text) => {
 }
 
 const rows = []
-for (const suite of SUITES) rows.push(...(await suite({ rounds, wanted, progress })))
+for (const [suite, measure] of SUITES) {
+  // A suite that is named is wanted whole. The others start only what their rows need.
+  const isWanted = wanted(suite) ? () => true : wanted
+  const found = await measure({ rounds, wanted: isWanted, progress })
+  rows.push(...found.filter(({ name }) => isWanted(name)))
+}
 progress('')
-const shown = rows.filter(({ name }) => wanted(name))
 
 const minutes = ((performance.now() - began) / 60_000).toFixed(1)
 const machine = `Node ${process.version}, ${cpus().length} × ${cpus()[0].model}, load ${loadavg()[0].toFixed(1)}`
-console.log(`${machine}; ${rounds} rounds, ${minutes} minutes\n\n${tableOf(shown)}`)
-if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ rows: shown.map(resultOf) }, null, 2)}\n`)
+console.log(`${machine}; ${rounds} rounds, ${minutes} minutes\n\n${tableOf(rows)}`)
+if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ rows: rows.map(resultOf) }, null, 2)}\n`)

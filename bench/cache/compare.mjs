@@ -1,7 +1,7 @@
 // What all suites of the cache share: how two are compared, how a module that is run alone shows its rows.
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { bootstrap, median } from './statistics.mjs'
+import { median, summarise } from '../statistics.mjs'
 
 const ALONE_ROUNDS = 15
 /** So few that they are still in the processor's cache when they are looked at. */
@@ -22,8 +22,7 @@ export async function compare(name, rounds, a, b, target = null) {
     seen.a.push(a1, a2)
     seen.b.push(b1, b2)
   }
-  const figures = `${figure(median(seen.a))} against ${figure(median(seen.b))}`
-  return { name: `${name} (${figures})`, ...bootstrap(ratios), target }
+  return { name, ...summarise(ratios), target, ours: figure(median(seen.a)), theirs: figure(median(seen.b)) }
 }
 
 function figure(value) {
@@ -63,7 +62,8 @@ export async function showWhenAlone(url, rows) {
   if (process.argv[1] !== fileURLToPath(url)) return
   for (const row of await rows({ rounds: Number(process.argv[2] ?? ALONE_ROUNDS) })) {
     const [ratio, low, high] = [row.ratio, row.low, row.high].map((value) => value.toFixed(3))
-    console.log(`${ratio} [${low}, ${high}] ${row.name}${verdict(row)}`)
+    const figures = row.ours === undefined ? '' : ` (${row.ours}, ${row.theirs})`
+    console.log(`${ratio} [${low}, ${high}] ${row.name}${figures}${verdict(row)}`)
   }
 }
 

@@ -1,7 +1,7 @@
 // A cache that is full, and what an operation on it takes.
 import { nsPerCall, nsPerCallOfChunks } from './compare.mjs'
 import { anew, fill, makeCache, makeKeys, miss, Page, randomOrder } from './folders.mjs'
-import { median } from './statistics.mjs'
+import { median } from '../statistics.mjs'
 
 const CALLS = 20_000
 const EVICTIONS = 2000

@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import { createFolderCache } from '../../dist/index.js'
 import { Page } from './folders.mjs'
-import { seeded } from './random.mjs'
+import { random } from '../statistics.mjs'
 
 const MAX_BYTES = 64 * 1024 * 1024
 const OPERATIONS = 1_000_000
@@ -16,7 +16,7 @@ const USERS = 150
 const FOLDERS = 20
 const KB = 1000
 
-const random = seeded(1)
+const draw = random(1)
 const sizeOf = (page) => page.bytes.length
 const cache = process.argv[2] === 'bare' ? bareCache() : createFolderCache({ maxBytes: MAX_BYTES, sizeOf })
 await setImmediate()
@@ -39,7 +39,7 @@ console.log(JSON.stringify({ ...figures, heapTotal, heapUsed, external, ...cache
 
 function operate() {
   const key = anyKey()
-  const chance = random()
+  const chance = draw()
   if (chance < 0.97) return list(key)
   if (chance < 0.99) cache.invalidateFolder(key)
   else if (chance < 0.995) cache.invalidateProvider(key.userId, key.provider)
@@ -49,19 +49,19 @@ function operate() {
 
 /** Few are asked for often: users, folders of a user and pages of a folder alike. */
 function anyKey() {
-  const user = Math.floor(USERS * random() ** 6)
-  const provider = random() < 0.8 ? 'google_drive' : 's3'
-  const folderId = random() < 0.5 ? null : `folder ${Math.floor(FOLDERS * random() ** 3)}`
-  const variant = `200:name:asc:${random() < 0.95 ? '' : Math.floor(random() * 5)}`
+  const user = Math.floor(USERS * draw() ** 6)
+  const provider = draw() < 0.8 ? 'google_drive' : 's3'
+  const folderId = draw() < 0.5 ? null : `folder ${Math.floor(FOLDERS * draw() ** 3)}`
+  const variant = `200:name:asc:${draw() < 0.95 ? '' : Math.floor(draw() * 5)}`
   return { userId: `user ${user}`, provider, folderId, connectionId: `connection ${user} ${provider}`, variant }
 }
 
 /** One in fifty leaves before the load has ended, one in a hundred loads fails. */
 async function list(key) {
   const status = {}
-  const leaving = random() < 0.02 ? new AbortController() : undefined
+  const leaving = draw() < 0.02 ? new AbortController() : undefined
   const size = sizeOfPage()
-  const fails = random() < 0.01
+  const fails = draw() < 0.01
   const answer = cache.getOrFetch(key, () => load(size, fails), { status, signal: leaving?.signal })
   leaving?.abort()
   try {
@@ -81,10 +81,10 @@ async function load(size, fails) {
 
 /** Most folders have some hundreds of entries at most: mostly 20 to 100 KB, some nearly empty, a few up to 1 MB. */
 function sizeOfPage() {
-  const chance = random()
-  if (chance < 0.2) return Math.ceil(200 + random() * 20 * KB)
-  if (chance < 0.95) return Math.ceil(20 * KB + random() * 80 * KB)
-  return Math.ceil(100 * KB + random() * 900 * KB)
+  const chance = draw()
+  if (chance < 0.2) return Math.ceil(200 + draw() * 20 * KB)
+  if (chance < 0.95) return Math.ceil(20 * KB + draw() * 80 * KB)
+  return Math.ceil(100 * KB + draw() * 900 * KB)
 }
 
 /** It invalidates nothing, and loads for each who does not find. */

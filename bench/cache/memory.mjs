@@ -1,7 +1,7 @@
 // What memory the process takes after a million random operations, above that of the same process with an empty cache:
 // as a part of 1.5 × maxBytes + 40 MB. Run `npm run build` first.
 import { inFreshProcess, showWhenAlone } from './compare.mjs'
-import { bootstrap } from './statistics.mjs'
+import { median, summarise } from '../statistics.mjs'
 
 const MB = 1_000_000
 /** It takes a while, and differs little from process to process. */
@@ -21,8 +21,11 @@ export async function rows({ rounds }) {
 
 function row(what, processes, figure, target = null) {
   const ratios = processes.map(({ empty, maxBytes, [figure]: rss }) => (rss - empty) / (1.5 * maxBytes + 40 * MB))
-  const added = processes.map(({ empty, [figure]: rss }) => Math.round((rss - empty) / MB))
-  return { name: `memory ${what}, above an empty cache (${added.join(', ')} MB)`, ...bootstrap(ratios), target }
+  const added = processes.map(({ empty, [figure]: rss }) => (rss - empty) / MB)
+  const ours = `${median(added).toFixed(0)} MB`
+  const allowed = processes.map(({ maxBytes }) => (1.5 * maxBytes) / MB + 40)
+  const theirs = `${median(allowed).toFixed(0)} MB`
+  return { name: `memory ${what}, against 1.5 × maxBytes + 40 MB`, ...summarise(ratios), target, ours, theirs }
 }
 
 await showWhenAlone(import.meta.url, rows)
