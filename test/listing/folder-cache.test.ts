@@ -1,43 +1,13 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { FolderCache } from '../../src/listing/folder-cache.ts'
-import type { FolderCacheOptions, FolderCacheStatus } from '../../src/listing/folder-cache-options.ts'
+import type { FolderCache } from '../../src/listing/folder-cache.ts'
+import type { FolderCacheStatus } from '../../src/listing/folder-cache-options.ts'
 import { type FolderKey, folderKeyText } from '../../src/listing/folder-key.ts'
-import { ManualClock } from '../support/clock.ts'
-import { Deferred, settled } from '../support/deferred.ts'
-
-function make(options: Partial<FolderCacheOptions> = {}) {
-  const clock = new ManualClock()
-  const cache = new FolderCache({
-    max: 1000,
-    ttlMs: 60_000,
-    maxBytes: 1 << 20,
-    maxInFlightPerUser: 32,
-    clock,
-    ...options
-  })
-  return { clock, cache }
-}
-
-function key(over: Partial<FolderKey> = {}): FolderKey {
-  return { userId: 'ann', provider: 's3', folderId: 'docs/', connectionId: 'c1', ...over }
-}
-
-const never = () => Promise.reject(new Error('must not be fetched'))
-
-/** A fetch that the test ends, with what it saw. */
-function fetcher<T>() {
-  const calls: { signal: AbortSignal; answer: Deferred<T> }[] = []
-  const fetch = (signal: AbortSignal) => {
-    const answer = new Deferred<T>()
-    calls.push({ signal, answer })
-    return answer.promise
-  }
-  return { calls, fetch }
-}
+import { settled } from '../support/deferred.ts'
+import { fetcher, folderKey as key, makeCache, never } from '../support/folder-cache.ts'
 
 t.test('an entry is fetched once and lives its time from the start of the fetch', async (t) => {
-  const { cache, clock } = make()
+  const { cache, clock } = makeCache()
   const { calls, fetch } = fetcher<string[]>()
   const first = cache.getOrFetch(key(), fetch)
   clock.tick(20_000)
@@ -53,7 +23,7 @@ t.test('an entry is fetched once and lives its time from the start of the fetch'
 })
 
 t.test('a machine that slept does not serve old data, and a wall clock set back does not prolong a life', async (t) => {
-  const { cache, clock } = make()
+  const { cache, clock } = makeCache()
   await cache.getOrFetch(key(), async () => 1)
   clock.sleep(60_000)
   t.equal(await cache.getOrFetch(key(), async () => 2), 2)
@@ -65,7 +35,7 @@ t.test('a machine that slept does not serve old data, and a wall clock set back 
 })
 
 t.test('a result that is older than its life when it comes is handed out and not kept', async (t) => {
-  const { cache, clock } = make()
+  const { cache, clock } = makeCache()
   const { calls, fetch } = fetcher<number>()
   const status: FolderCacheStatus = {}
   const slow = cache.getOrFetch(key(), fetch, { status })
@@ -77,7 +47,7 @@ t.test('a result that is older than its life when it comes is handed out and not
 })
 
 t.test('fifty cold readers make one fetch; the first may leave and the others get their answer', async (t) => {
-  const { cache } = make()
+  const { cache } = makeCache()
   const { calls, fetch } = fetcher<number>()
   const first = new AbortController()
   const gone = cache.getOrFetch(key(), fetch, { signal: first.signal })
@@ -94,7 +64,7 @@ t.test('fifty cold readers make one fetch; the first may leave and the others ge
 })
 
 t.test('when all have left the fetch is aborted at once, and who comes then starts anew', async (t) => {
-  const { cache } = make()
+  const { cache } = makeCache()
   const { calls, fetch } = fetcher<number>()
   const controllers = [new AbortController(), new AbortController()]
   const waiting = controllers.map(({ signal }) => cache.getOrFetch(key(), fetch, { signal }))
@@ -114,13 +84,13 @@ t.test('when all have left the fetch is aborted at once, and who comes then star
 })
 
 t.test('a signal that is aborted already starts nothing', async (t) => {
-  const { cache } = make()
+  const { cache } = makeCache()
   await t.rejects(cache.getOrFetch(key(), never, { signal: AbortSignal.abort(new Error('gone')) }), { message: 'gone' })
   t.equal(cache.stats().loads, 0)
 })
 
 t.test('a caller without a signal keeps the fetch alive', async (t) => {
-  const { cache } = make()
+  const { cache } = makeCache()
   const { calls, fetch } = fetcher<number>()
   const steady = cache.getOrFetch(key(), fetch)
   const controller = new AbortController()
@@ -133,7 +103,7 @@ t.test('a caller without a signal keeps the fetch alive', async (t) => {
 })
 
 t.test('a failure reaches everybody and is not kept', async (t) => {
-  const { cache } = make()
+  const { cache } = makeCache()
   const { calls, fetch } = fetcher<number>()
   const both = [
     cache.getOrFetch(key(), fetch),
@@ -149,7 +119,7 @@ t.test('no failure becomes an unhandled rejection', async (t) => {
   const note = (reason: unknown) => unhandled.push(reason)
   process.on('unhandledRejection', note)
   t.teardown(() => process.off('unhandledRejection', note))
-  const { cache } = make()
+  const { cache } = makeCache()
 
   await t.rejects(
     cache.getOrFetch(key(), () => {
@@ -179,7 +149,7 @@ for (const [what, invalidate] of [
   ['a connection', (cache: FolderCache) => cache.invalidateConnection('c1')]
 ] as const) {
   t.test(`invalidating ${what} overtakes the load in flight`, async (t) => {
-    const { cache } = make()
+    const { cache } = makeCache()
     const { calls, fetch } = fetcher<string>()
     const before = cache.getOrFetch(key(), fetch)
     t.equal(invalidate(cache), 1)
@@ -197,7 +167,7 @@ for (const [what, invalidate] of [
 }
 
 t.test('an invalidation drops what it names and nothing else', async (t) => {
-  const { cache } = make()
+  const { cache } = makeCache()
   const all = [
     key(),
     key({ variant: 'page 2' }),
@@ -222,7 +192,7 @@ t.test('an invalidation drops what it names and nothing else', async (t) => {
 })
 
 t.test('clear() fences loads in flight too', async (t) => {
-  const { cache } = make()
+  const { cache } = makeCache()
   const { calls, fetch } = fetcher<number>()
   const before = cache.getOrFetch(key(), fetch)
   cache.clear()
@@ -232,7 +202,7 @@ t.test('clear() fences loads in flight too', async (t) => {
 })
 
 t.test('an invalidation from inside the fetch finds the load', async (t) => {
-  const { cache } = make()
+  const { cache } = makeCache()
   t.equal(
     await cache.getOrFetch(key(), async () => {
       t.equal(cache.invalidateProvider('ann', 's3'), 1)
@@ -244,7 +214,7 @@ t.test('an invalidation from inside the fetch finds the load', async (t) => {
 })
 
 t.test('a caller does not join a load that began longer ago than an entry lives', async (t) => {
-  const { cache, clock } = make()
+  const { cache, clock } = makeCache()
   const { calls, fetch } = fetcher<string>()
   const hanging = cache.getOrFetch(key(), fetch)
   clock.tick(60_000)
@@ -258,7 +228,7 @@ t.test('a caller does not join a load that began longer ago than an entry lives'
 })
 
 t.test('what is kept cannot be changed by who reads it', async (t) => {
-  const { cache } = make()
+  const { cache } = makeCache()
   const value = await cache.getOrFetch(key(), async () => ({
     entries: Object.freeze([{ name: 'a' }]) as { name: string }[]
   }))
@@ -270,7 +240,7 @@ t.test('what is kept cannot be changed by who reads it', async (t) => {
 })
 
 t.test('the least recently used entry leaves first', async (t) => {
-  const { cache } = make({ max: 2 })
+  const { cache } = makeCache({ max: 2 })
   const load = (folderId: string) => cache.getOrFetch(key({ folderId }), async () => folderId)
   await load('a')
   await load('b')
@@ -284,7 +254,7 @@ t.test('the least recently used entry leaves first', async (t) => {
 })
 
 t.test('bytes are bounded, and what is larger than all is handed out and not kept', async (t) => {
-  const { cache } = make({ maxBytes: 1000 })
+  const { cache } = makeCache({ maxBytes: 1000 })
   const status: FolderCacheStatus = {}
   t.equal((await cache.getOrFetch(key(), async () => 'x'.repeat(2000), { status })).length, 2000)
   t.equal(status.stored, false)
@@ -298,20 +268,20 @@ t.test('bytes are bounded, and what is larger than all is handed out and not kep
 })
 
 t.test('a value that is no JSON value, or a size that is no number, is a clear error', async (t) => {
-  const { cache } = make()
+  const { cache } = makeCache()
   await t.rejects(
     cache.getOrFetch(key(), async () => undefined),
     /JSON/
   )
   await t.rejects(
-    make({ sizeOf: () => NaN }).cache.getOrFetch(key(), async () => 1),
+    makeCache({ sizeOf: () => NaN }).cache.getOrFetch(key(), async () => 1),
     /sizeOf/
   )
   t.equal(cache.stats().inFlight, 0)
 })
 
 t.test('one user cannot hold more fetches than allowed, and others notice nothing', async (t) => {
-  const { cache } = make({ maxInFlightPerUser: 2 })
+  const { cache } = makeCache({ maxInFlightPerUser: 2 })
   const { calls, fetch } = fetcher<number>()
   const open = ['a', 'b'].map((folderId) => cache.getOrFetch(key({ folderId }), fetch))
   await t.rejects(cache.getOrFetch(key({ folderId: 'c' }), never), { code: 'TOO_MANY_REQUESTS', retryAfterMs: 1000 })
@@ -331,7 +301,7 @@ t.test('one user cannot hold more fetches than allowed, and others notice nothin
 })
 
 t.test('a status says why a caller got what it got', async (t) => {
-  const { cache, clock } = make()
+  const { cache, clock } = makeCache()
   const { calls, fetch } = fetcher<number>()
   const statuses: FolderCacheStatus[] = [{}, {}, {}]
   const both = [0, 1].map((i) => cache.getOrFetch(key(), fetch, { status: statuses[i]! }))
@@ -349,10 +319,10 @@ t.test('a status says why a caller got what it got', async (t) => {
 
 t.test('options and keys that are no good are refused', async (t) => {
   for (const bad of [{ max: 0 }, { ttlMs: -1 }, { ttlMs: 1.5 }, { maxBytes: NaN }, { maxInFlightPerUser: 0 }]) {
-    t.throws(() => make(bad), new RegExp(Object.keys(bad)[0]!))
+    t.throws(() => makeCache(bad), new RegExp(Object.keys(bad)[0]!))
   }
-  await t.rejects(make().cache.getOrFetch(key({ userId: '' }), never), /userId/)
-  await t.rejects(make().cache.getOrFetch(key({ userId: undefined as unknown as string }), never), /userId/)
+  await t.rejects(makeCache().cache.getOrFetch(key({ userId: '' }), never), /userId/)
+  await t.rejects(makeCache().cache.getOrFetch(key({ userId: undefined as unknown as string }), never), /userId/)
 })
 
 t.test('keys never collide', async (t) => {
@@ -370,7 +340,7 @@ t.test('keys never collide', async (t) => {
     fc.property(keys, keys, (a, b) => (folderKeyText(a) === folderKeyText(b)) === same(a, b)),
     { numRuns: 5000 }
   )
-  const { cache } = make()
+  const { cache } = makeCache()
   await cache.getOrFetch({ userId: 'a:b', provider: 'c', folderId: 'd' }, async () => 'theirs')
   t.equal(await cache.getOrFetch({ userId: 'a', provider: 'b', folderId: 'c:d' }, async () => 'mine'), 'mine')
   await cache.getOrFetch({ userId: '__proto__', provider: '__proto__', folderId: '__proto__' }, async () => 1)
@@ -378,7 +348,7 @@ t.test('keys never collide', async (t) => {
 })
 
 t.test('dropping one of many users leaves the others alone', async (t) => {
-  const { cache } = make({ max: 10_000 })
+  const { cache } = makeCache({ max: 10_000 })
   for (let i = 0; i < 5000; i += 1)
     await cache.getOrFetch(key({ userId: `u${i % 250}`, folderId: `${i}` }), async () => 1)
   t.equal(cache.invalidateProvider('u7', 's3'), 20)

@@ -1,79 +1,14 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import type { Listing } from '../../src/domain/entry.ts'
 import { StorageError } from '../../src/domain/errors.ts'
-import type { Metrics } from '../../src/domain/metrics.ts'
-import type { TextSealer } from '../../src/domain/ports.ts'
-import type { SharedTier } from '../../src/domain/shared-tier.ts'
-import { Cursors } from '../../src/listing/cursor.ts'
-import { FolderCache } from '../../src/listing/folder-cache.ts'
-import { createListFolder, type ListFolderRequest } from '../../src/listing/list-folder.ts'
-import { ReadAhead } from '../../src/listing/read-ahead.ts'
 import { RefreshLimit } from '../../src/listing/refresh-limit.ts'
-import { createBytesSealer } from '../../src/infra/crypto/bytes-sealer.ts'
-import { createKeyRing } from '../../src/infra/crypto/key-ring.ts'
-import { SharedPages } from '../../src/infra/redis/shared-pages.ts'
-import { Leases } from '../../src/resolver/connection-leases.ts'
 import { ManualClock } from '../support/clock.ts'
 import { Deferred, settled } from '../support/deferred.ts'
-import { MemoryConnections } from '../support/memory-connections.ts'
-import { MemoryRedis } from '../support/memory-redis.ts'
-import { entry, page, ScriptedBackend } from '../support/scripted-backend.ts'
-
-/** Seals in the open: what is sealed by whom is not what these tests are about. */
-const openSealer: TextSealer = {
-  seal: (text, binding) => Buffer.from(JSON.stringify([text, binding])).toString('base64url'),
-  open: (sealed, binding) => {
-    const [text, bound] = JSON.parse(Buffer.from(sealed, 'base64url').toString()) as [string, string[]]
-    return JSON.stringify(bound) === JSON.stringify(binding) ? text : null
-  }
-}
-
-function make(leaseMs = 0, shared: SharedTier | null = null, clock = new ManualClock()) {
-  const connections = new MemoryConnections()
-  const leases = new Leases({ connections, leaseMs, clock })
-  const backend = new ScriptedBackend()
-  const loads: Parameters<Metrics['listingLoaded']>[] = []
-  const cache = new FolderCache({
-    max: 100,
-    ttlMs: 60_000,
-    maxBytes: 1 << 20,
-    maxInFlightPerUser: 32,
-    clock,
-    sizeOf: () => 1,
-    onInvalidated: (scope) => shared?.invalidate(scope)
-  })
-  const listFolder = createListFolder({
-    leases,
-    cache,
-    shared,
-    readAhead: new ReadAhead(cache),
-    clock,
-    metrics: { listingLoaded: (...load) => loads.push(load) },
-    cursors: new Cursors(openSealer),
-    open: () => Promise.resolve(backend)
-  })
-  const list = async (over: Partial<ListFolderRequest> = {}, signal = new AbortController().signal) => {
-    const request = {
-      userId: 'ann',
-      provider: 'scripted',
-      folderId: null,
-      connectionId: undefined,
-      cursor: undefined,
-      limit: 200,
-      kind: undefined,
-      refresh: false,
-      ...over
-    }
-    const { listing, status } = listFolder.kept(request) ?? (await listFolder.load(request, signal))
-    const { bytes, etag } = listing.identity
-    return { body: JSON.parse(bytes.toString()) as Listing, etag, status }
-  }
-  return { clock, connections, leases, backend, cache, loads, list }
-}
+import { makeListing } from '../support/listing.ts'
+import { entry, page } from '../support/scripted-backend.ts'
 
 t.test('a load costs one read, whether a lease holds or not, and a hit inside of a lease none', async (t) => {
-  const { clock, connections, backend, list } = make(2_000)
+  const { clock, connections, backend, list } = makeListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   for (const connectionId of [id, undefined]) {
     connections.reads = []
@@ -89,7 +24,7 @@ t.test('a load costs one read, whether a lease holds or not, and a hit inside of
 })
 
 t.test('a lease that ends while a folder is loaded is renewed before the answer is given', async (t) => {
-  const { clock, connections, backend, list } = make(2_000)
+  const { clock, connections, backend, list } = makeListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   backend.list = async () => {
     clock.tick(2_000)
@@ -106,7 +41,7 @@ t.test('a lease that ends while a folder is loaded is renewed before the answer 
 })
 
 t.test('a connection that was disabled unheard is not used to load anything', async (t) => {
-  const { connections, backend, list } = make(2_000)
+  const { connections, backend, list } = makeListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   await list({ connectionId: id })
   connections.change(id, { status: 'DISABLED' })
@@ -115,14 +50,14 @@ t.test('a connection that was disabled unheard is not used to load anything', as
 })
 
 t.test('a connection that is believed is one of its own provider alone', async (t) => {
-  const { connections, list } = make(2_000)
+  const { connections, list } = makeListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   await list({ connectionId: id })
   await t.rejects(list({ connectionId: id, provider: 'other' }), { code: 'CONNECTION_NOT_FOUND' })
 })
 
 t.test('refresh is for whatever connection turns out to be meant', async (t) => {
-  const { connections, backend, list } = make(2_000)
+  const { connections, backend, list } = makeListing({ leaseMs: 2_000 })
   const first = connections.add({ isDefault: true })
   const second = connections.add()
   backend.list = async () => page([entry('old')])
@@ -137,7 +72,7 @@ t.test('refresh is for whatever connection turns out to be meant', async (t) => 
 })
 
 t.test('a row that was removed and is there again shows nothing of before', async (t) => {
-  const { clock, connections, backend, list } = make(2_000)
+  const { clock, connections, backend, list } = makeListing({ leaseMs: 2_000 })
   const row = connections.add()
   backend.list = async () => page([entry('old')])
   await list({ connectionId: row.id })
@@ -148,7 +83,7 @@ t.test('a row that was removed and is there again shows nothing of before', asyn
 })
 
 t.test('a change that is heard of while a folder is loaded is looked at before the answer is given', async (t) => {
-  const { connections, leases, backend, list } = make(2_000)
+  const { connections, leases, backend, list } = makeListing({ leaseMs: 2_000 })
   const row = connections.add()
   backend.list = async () => {
     connections.change(row.id, { status: 'DISABLED' })
@@ -159,7 +94,7 @@ t.test('a change that is heard of while a folder is loaded is looked at before t
 })
 
 t.test('a connection that was changed elsewhere is served no longer than a lease', async (t) => {
-  const { clock, connections, backend, list } = make(2_000)
+  const { clock, connections, backend, list } = makeListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   backend.list = async () => page([entry('old')])
   await list({ connectionId: id })
@@ -175,7 +110,7 @@ t.test('a connection that was changed elsewhere is served no longer than a lease
 })
 
 t.test('without a lease a hit costs one read of the connection and no call upstream', async (t) => {
-  const { connections, backend, list } = make()
+  const { connections, backend, list } = makeListing()
   const { id } = connections.add()
   backend.list = async () => page([entry('b'), entry('a')])
   const first = await list({ connectionId: id })
@@ -189,7 +124,7 @@ t.test('without a lease a hit costs one read of the connection and no call upstr
 })
 
 t.test('a folder on one page is sorted, folders first; one of several pages is as the provider sends it', async (t) => {
-  const { connections, backend, list } = make()
+  const { connections, backend, list } = makeListing()
   connections.add()
   const mixed = [
     entry('b10'),
@@ -218,7 +153,7 @@ t.test('a folder on one page is sorted, folders first; one of several pages is a
 })
 
 t.test('a cursor is good for its own listing alone', async (t) => {
-  const { connections, backend, list } = make()
+  const { connections, backend, list } = makeListing()
   const { id } = connections.add()
   const other = connections.add()
   connections.add({ userId: 'bob' })
@@ -237,14 +172,14 @@ t.test('a cursor is good for its own listing alone', async (t) => {
 })
 
 t.test('a cursor that is too long to travel ends the listing honestly', async (t) => {
-  const { connections, backend, list } = make()
+  const { connections, backend, list } = makeListing()
   connections.add()
   backend.list = async () => page([entry('a')], 'x'.repeat(5000))
   t.match((await list()).body.page, { next: null, complete: false, reason: 'page-cap' })
 })
 
 t.test('which connection is meant', async (t) => {
-  const { connections, list } = make()
+  const { connections, list } = makeListing()
   await t.rejects(list(), { code: 'CONNECTION_MISSING' })
   const first = connections.add()
   t.equal((await list()).body.connectionId, first.id, 'the only one')
@@ -261,7 +196,7 @@ t.test('which connection is meant', async (t) => {
 
 t.test('a connection that is not active is refused before any call', async (t) => {
   for (const status of ['DISABLED', 'ERROR', 'REQUIRES_REAUTH'] as const) {
-    const { connections, backend, list } = make()
+    const { connections, backend, list } = makeListing()
     connections.add({ status })
     await t.rejects(list(), { code: 'CONNECTION_INACTIVE' })
     t.equal(backend.listed.length, 0)
@@ -270,7 +205,7 @@ t.test('a connection that is not active is refused before any call', async (t) =
 
 t.test('a connection that is disabled or removed during the call upstream answers nothing of it', async (t) => {
   for (const change of ['disable', 'remove'] as const) {
-    const { connections, backend, list } = make()
+    const { connections, backend, list } = makeListing()
     const { id } = connections.add()
     const slow = new Deferred<ReturnType<typeof page>>()
     backend.list = () => slow.promise
@@ -285,7 +220,7 @@ t.test('a connection that is disabled or removed during the call upstream answer
 })
 
 t.test('a connection that points elsewhere during the call is listed anew', async (t) => {
-  const { connections, backend, list } = make()
+  const { connections, backend, list } = makeListing()
   const { id } = connections.add()
   const slow = new Deferred<ReturnType<typeof page>>()
   backend.list = () => (backend.listed.length === 1 ? slow.promise : Promise.resolve(page([entry('new')])))
@@ -301,7 +236,7 @@ t.test('a connection that points elsewhere during the call is listed anew', asyn
 })
 
 t.test('a connection that never stops changing is given up', async (t) => {
-  const { connections, backend, list } = make()
+  const { connections, backend, list } = makeListing()
   const { id } = connections.add()
   backend.list = async () => {
     connections.change(id, {})
@@ -312,7 +247,7 @@ t.test('a connection that never stops changing is given up', async (t) => {
 })
 
 t.test('refresh drops every page of the folder and overtakes the load in flight', async (t) => {
-  const { connections, backend, list, cache } = make()
+  const { connections, backend, list, cache } = makeListing()
   const { id } = connections.add()
   backend.list = async (_folder, { cursor }) => page([entry('a')], cursor === undefined ? 'two' : null)
   const first = await list({ connectionId: id })
@@ -339,7 +274,7 @@ t.test('refresh drops every page of the folder and overtakes the load in flight'
 })
 
 t.test('equal content has an equal ETag, and it is a digest of the bytes', async (t) => {
-  const { connections, backend, list } = make()
+  const { connections, backend, list } = makeListing()
   connections.add()
   backend.list = async () => page([entry('a')], 'next')
   const first = await list()
@@ -350,110 +285,15 @@ t.test('equal content has an equal ETag, and it is a digest of the bytes', async
 })
 
 t.test('two users of one folder never share a load', async (t) => {
-  const { connections, backend, list } = make()
+  const { connections, backend, list } = makeListing()
   connections.add()
   connections.add({ userId: 'bob' })
   await Promise.all([list(), list({ userId: 'bob' })])
   t.equal(backend.listed.length, 2)
 })
 
-t.test('what one process has listed another shows, as old as it is, and refresh is for all', async (t) => {
-  const clock = new ManualClock()
-  const redis = new MemoryRedis(clock)
-  const sealer = createBytesSealer(createKeyRing({ current: 'k', keys: { k: 'k'.repeat(42) + 'A' } }), 'test')
-  const make2 = () => {
-    const shared = new SharedPages({
-      redis,
-      sealer,
-      clock,
-      pageMs: 60_000,
-      leaseMs: 2_000,
-      random: () => 0,
-      onOutcome: () => {},
-      onTrouble: () => {},
-      onRecovered: () => {}
-    })
-    return { ...make(2_000, shared, clock), shared }
-  }
-  const [one, two] = [make2(), make2()]
-  const row = one.connections.add()
-  two.connections.rows.set(row.id, row)
-  one.backend.list = async () => page([entry('a')])
-  const first = await one.list()
-  await one.shared.close()
-  clock.tick(20_000)
-  const second = await two.list()
-  t.same(second.body, first.body)
-  t.equal(second.etag, first.etag)
-  t.match(second.status, { isShared: true, ageMs: 20_000, ttlMs: 40_000, stored: true })
-  t.match((await two.list()).status, { outcome: 'hit', ageMs: 20_000, isShared: undefined })
-  t.same(two.connections.reads, ['listSealed'])
-  t.equal(two.backend.listed.length, 0)
-
-  one.backend.list = async () => page([entry('b')])
-  await one.list({ refresh: true })
-  await one.shared.close()
-  t.equal((await two.list()).body.entries[0]?.name, 'a', 'for a lease at most')
-  clock.tick(2_000)
-  t.equal((await two.list()).body.entries[0]?.name, 'b')
-  t.equal(two.backend.listed.length, 0)
-
-  const limited = await two.list({ limit: 7 })
-  t.equal(limited.status.isShared, undefined)
-  clock.tick(60_000)
-  await two.list()
-  t.equal(two.backend.listed.length, 2, 'a page lives as long as its first load allows, wherever that was')
-})
-
-t.test('a page that others share is not shown of a connection that has changed meanwhile', async (t) => {
-  const clock = new ManualClock()
-  let onPage = () => {}
-  const shared: SharedTier = {
-    generation: () => 'g',
-    page: async () => {
-      onPage()
-      return { bytes: Buffer.from('{"entries":["secret"]}'), ageMs: 0 }
-    },
-    invalidate: () => {},
-    close: async () => {}
-  }
-  const { connections, list } = make(2_000, shared, clock)
-  const { id } = connections.add()
-  onPage = () => {
-    clock.tick(2_000)
-    connections.change(id, { status: 'DISABLED' })
-  }
-  await t.rejects(list({ connectionId: id }), { code: 'CONNECTION_INACTIVE' })
-})
-
-t.test(
-  'a hit for which the tier had to be asked is not shown of a connection that has changed meanwhile',
-  async (t) => {
-    const clock = new ManualClock()
-    let onAsked = () => {}
-    const shared: SharedTier = {
-      generation: async () => {
-        onAsked()
-        return 'g'
-      },
-      page: async (_key, load) => ({ bytes: await load(), ageMs: 0 }),
-      invalidate: () => {},
-      close: async () => {}
-    }
-    const { connections, list } = make(2_000, shared, clock)
-    const { id } = connections.add()
-    await list({ connectionId: id })
-    t.equal((await list({ connectionId: id })).status.outcome, 'hit')
-    onAsked = () => {
-      clock.tick(2_000)
-      connections.change(id, { status: 'DISABLED' })
-    }
-    await t.rejects(list({ connectionId: id }), { code: 'CONNECTION_INACTIVE' })
-  }
-)
-
 t.test('how long loads take is counted, and how they end; what was not loaded is not', async (t) => {
-  const { clock, connections, backend, list, loads } = make(2_000)
+  const { clock, connections, backend, list, loads } = makeListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   backend.list = async () => {
     clock.tick(250)

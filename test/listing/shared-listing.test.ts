@@ -1,0 +1,104 @@
+import t from 'tap'
+import type { SharedTier } from '../../src/domain/shared-tier.ts'
+import { createBytesSealer } from '../../src/infra/crypto/bytes-sealer.ts'
+import { createKeyRing } from '../../src/infra/crypto/key-ring.ts'
+import { SharedPages } from '../../src/infra/redis/shared-pages.ts'
+import { ManualClock } from '../support/clock.ts'
+import { makeListing } from '../support/listing.ts'
+import { MemoryRedis } from '../support/memory-redis.ts'
+import { entry, page } from '../support/scripted-backend.ts'
+
+t.test('what one process has listed another shows, as old as it is, and refresh is for all', async (t) => {
+  const clock = new ManualClock()
+  const redis = new MemoryRedis(clock)
+  const sealer = createBytesSealer(createKeyRing({ current: 'k', keys: { k: 'k'.repeat(42) + 'A' } }), 'test')
+  const make2 = () => {
+    const shared = new SharedPages({
+      redis,
+      sealer,
+      clock,
+      pageMs: 60_000,
+      leaseMs: 2_000,
+      random: () => 0,
+      onOutcome: () => {},
+      onTrouble: () => {},
+      onRecovered: () => {}
+    })
+    return { ...makeListing({ leaseMs: 2_000, shared, clock }), shared }
+  }
+  const [one, two] = [make2(), make2()]
+  const row = one.connections.add()
+  two.connections.rows.set(row.id, row)
+  one.backend.list = async () => page([entry('a')])
+  const first = await one.list()
+  await one.shared.close()
+  clock.tick(20_000)
+  const second = await two.list()
+  t.same(second.body, first.body)
+  t.equal(second.etag, first.etag)
+  t.match(second.status, { isShared: true, ageMs: 20_000, ttlMs: 40_000, stored: true })
+  t.match((await two.list()).status, { outcome: 'hit', ageMs: 20_000, isShared: undefined })
+  t.same(two.connections.reads, ['listSealed'])
+  t.equal(two.backend.listed.length, 0)
+
+  one.backend.list = async () => page([entry('b')])
+  await one.list({ refresh: true })
+  await one.shared.close()
+  t.equal((await two.list()).body.entries[0]?.name, 'a', 'for a lease at most')
+  clock.tick(2_000)
+  t.equal((await two.list()).body.entries[0]?.name, 'b')
+  t.equal(two.backend.listed.length, 0)
+
+  const limited = await two.list({ limit: 7 })
+  t.equal(limited.status.isShared, undefined)
+  clock.tick(60_000)
+  await two.list()
+  t.equal(two.backend.listed.length, 2, 'a page lives as long as its first load allows, wherever that was')
+})
+
+t.test('a page that others share is not shown of a connection that has changed meanwhile', async (t) => {
+  const clock = new ManualClock()
+  let onPage = () => {}
+  const shared: SharedTier = {
+    generation: () => 'g',
+    page: async () => {
+      onPage()
+      return { bytes: Buffer.from('{"entries":["secret"]}'), ageMs: 0 }
+    },
+    invalidate: () => {},
+    close: async () => {}
+  }
+  const { connections, list } = makeListing({ leaseMs: 2_000, shared, clock })
+  const { id } = connections.add()
+  onPage = () => {
+    clock.tick(2_000)
+    connections.change(id, { status: 'DISABLED' })
+  }
+  await t.rejects(list({ connectionId: id }), { code: 'CONNECTION_INACTIVE' })
+})
+
+t.test(
+  'a hit for which the tier had to be asked is not shown of a connection that has changed meanwhile',
+  async (t) => {
+    const clock = new ManualClock()
+    let onAsked = () => {}
+    const shared: SharedTier = {
+      generation: async () => {
+        onAsked()
+        return 'g'
+      },
+      page: async (_key, load) => ({ bytes: await load(), ageMs: 0 }),
+      invalidate: () => {},
+      close: async () => {}
+    }
+    const { connections, list } = makeListing({ leaseMs: 2_000, shared, clock })
+    const { id } = connections.add()
+    await list({ connectionId: id })
+    t.equal((await list({ connectionId: id })).status.outcome, 'hit')
+    onAsked = () => {
+      clock.tick(2_000)
+      connections.change(id, { status: 'DISABLED' })
+    }
+    await t.rejects(list({ connectionId: id }), { code: 'CONNECTION_INACTIVE' })
+  }
+)

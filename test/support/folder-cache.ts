@@ -1,0 +1,36 @@
+import { FolderCache } from '../../src/listing/folder-cache.ts'
+import type { FolderCacheOptions } from '../../src/listing/folder-cache-options.ts'
+import type { FolderKey } from '../../src/listing/folder-key.ts'
+import { ManualClock } from './clock.ts'
+import { Deferred } from './deferred.ts'
+
+/** A cache with room for what tests keep, by a clock of their own. */
+export function makeCache(options: Partial<FolderCacheOptions> = {}) {
+  const clock = new ManualClock()
+  const cache = new FolderCache({
+    max: 1000,
+    ttlMs: 60_000,
+    maxBytes: 1 << 20,
+    maxInFlightPerUser: 32,
+    clock,
+    ...options
+  })
+  return { clock, cache }
+}
+
+export function folderKey(over: Partial<FolderKey> = {}): FolderKey {
+  return { userId: 'ann', provider: 's3', folderId: 'docs/', connectionId: 'c1', ...over }
+}
+
+export const never = () => Promise.reject(new Error('must not be fetched'))
+
+/** A fetch that the test ends, with what it saw. */
+export function fetcher<T>() {
+  const calls: { signal: AbortSignal; answer: Deferred<T> }[] = []
+  const fetch = (signal: AbortSignal) => {
+    const answer = new Deferred<T>()
+    calls.push({ signal, answer })
+    return answer.promise
+  }
+  return { calls, fetch }
+}

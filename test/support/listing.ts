@@ -1,0 +1,105 @@
+import type { Listing } from '../../src/domain/entry.ts'
+import type { Metrics } from '../../src/domain/metrics.ts'
+import type { TextSealer } from '../../src/domain/ports.ts'
+import type { SharedTier } from '../../src/domain/shared-tier.ts'
+import { Cursors } from '../../src/listing/cursor.ts'
+import { FolderCache } from '../../src/listing/folder-cache.ts'
+import { createListFolder, type ListFolderAnswer, type ListFolderRequest } from '../../src/listing/list-folder.ts'
+import { ReadAhead } from '../../src/listing/read-ahead.ts'
+import { Leases } from '../../src/resolver/connection-leases.ts'
+import { ManualClock } from './clock.ts'
+import { MemoryConnections } from './memory-connections.ts'
+import { ScriptedBackend } from './scripted-backend.ts'
+
+/** Seals in the open, since what is sealed by whom is not what is tested with it; and counts what it opens. */
+export class OpenSealer implements TextSealer {
+  opened = 0
+
+  seal(text: string, binding: readonly string[]): string {
+    return Buffer.from(JSON.stringify([text, binding])).toString('base64url')
+  }
+
+  open(sealed: string, binding: readonly string[]): string | null {
+    this.opened += 1
+    try {
+      const [text, bound] = JSON.parse(Buffer.from(sealed, 'base64url').toString()) as [string, string[]]
+      return JSON.stringify(bound) === JSON.stringify(binding) ? text : null
+    } catch {
+      return null
+    }
+  }
+}
+
+export interface ListingOptions {
+  /** 0: each request reads the connection. */
+  readonly leaseMs?: number
+  readonly shared?: SharedTier | null
+  readonly clock?: ManualClock
+  readonly maxInFlightPerUser?: number
+  readonly hasReadAhead?: boolean
+}
+
+/** The use case on a table in memory and a backend that the test writes. */
+export function makeListing(options: ListingOptions = {}) {
+  const {
+    leaseMs = 0,
+    shared = null,
+    clock = new ManualClock(),
+    maxInFlightPerUser = 32,
+    hasReadAhead = true
+  } = options
+  const connections = new MemoryConnections()
+  const leases = new Leases({ connections, leaseMs, clock })
+  const backend = new ScriptedBackend()
+  const loads: Parameters<Metrics['listingLoaded']>[] = []
+  const sealer = new OpenSealer()
+  const cache = new FolderCache({
+    max: 100,
+    ttlMs: 60_000,
+    maxBytes: 1 << 20,
+    maxInFlightPerUser,
+    clock,
+    sizeOf: () => 1,
+    onInvalidated: (scope) => shared?.invalidate(scope)
+  })
+  const readAhead = new ReadAhead(cache)
+  const listFolder = createListFolder({
+    leases,
+    cache,
+    shared,
+    readAhead: hasReadAhead ? readAhead : null,
+    clock,
+    metrics: { listingLoaded: (...load) => loads.push(load) },
+    cursors: new Cursors(sealer),
+    open: () => Promise.resolve(backend)
+  })
+  const kept = (over: Partial<ListFolderRequest> = {}) => {
+    const answer = listFolder.kept(listingRequest(over))
+    return answer === undefined ? undefined : readable(answer)
+  }
+  /** As the route does it: what is kept, or else what is loaded. */
+  const list = async (over: Partial<ListFolderRequest> = {}, signal = new AbortController().signal) => {
+    const request = listingRequest(over)
+    return readable(listFolder.kept(request) ?? (await listFolder.load(request, signal)))
+  }
+  return { clock, connections, leases, backend, cache, sealer, loads, readAhead, kept, list }
+}
+
+function listingRequest(over: Partial<ListFolderRequest>): ListFolderRequest {
+  return {
+    userId: 'ann',
+    provider: 'scripted',
+    folderId: null,
+    connectionId: undefined,
+    cursor: undefined,
+    limit: 200,
+    kind: undefined,
+    refresh: false,
+    ...over
+  }
+}
+
+function readable({ listing, status }: ListFolderAnswer) {
+  const { bytes, etag } = listing.identity
+  return { body: JSON.parse(bytes.toString()) as Listing, etag, status }
+}
