@@ -1,0 +1,193 @@
+import t from 'tap'
+import type { FolderCacheStatus } from '../../src/listing/folder-cache-options.ts'
+import { settled } from '../support/deferred.ts'
+import { fetcher, folderKey as key, makeCache, never } from '../support/folder-cache.ts'
+
+const forever = new AbortController().signal
+
+t.test('what is fetched ahead is fetched once, and kept for whoever comes', async (t) => {
+  const { cache, clock } = makeCache()
+  const { calls, fetch } = fetcher<string>()
+  const ahead = cache.fetchAhead(key(), fetch, forever)
+  t.equal(calls.length, 1, 'at once')
+  await cache.fetchAhead(key(), never, forever)
+  t.match(cache.stats(), { loads: 1, inFlight: 1, misses: 0, joins: 0 }, 'nobody has asked for anything yet')
+  clock.tick(1_000)
+  calls[0]!.answer.resolve('page')
+  t.equal(await ahead, undefined)
+  const status: FolderCacheStatus = {}
+  t.equal(await cache.getOrFetch(key(), never, { status }), 'page')
+  t.match(status, { outcome: 'hit', ageMs: 1_000, ttlMs: 59_000 })
+  t.match(cache.stats(), { loads: 1, inFlight: 0, misses: 0, hits: 1, entries: 1 })
+})
+
+t.test('nothing is fetched ahead of what is kept or being loaded', async (t) => {
+  const { cache, clock } = makeCache()
+  const { calls, fetch } = fetcher<number>()
+  const loading = cache.getOrFetch(key(), fetch)
+  clock.tick(59_999)
+  await cache.fetchAhead(key(), never, forever)
+  calls[0]!.answer.resolve(1)
+  await loading
+  await cache.fetchAhead(key(), never, forever)
+  t.match(cache.stats(), { loads: 1, hits: 0, joins: 0 })
+})
+
+t.test('what has outlived its time is fetched ahead anew', async (t) => {
+  const { cache, clock } = makeCache()
+  await cache.getOrFetch(key(), async () => 'old')
+  clock.tick(60_000)
+  const { calls, fetch } = fetcher<string>()
+  const ahead = cache.fetchAhead(key(), fetch, forever)
+  t.equal(cache.stats().entries, 0, 'the old one is gone at once')
+  const joined = cache.getOrFetch(key(), never)
+  calls[0]!.answer.resolve('new')
+  await ahead
+  t.equal(await joined, 'new')
+  t.equal(await cache.getOrFetch(key(), never), 'new')
+  t.equal(cache.invalidateFolder(key()), 1, 'the key has one slot')
+})
+
+t.test('a load that hangs for as long as an entry lives is replaced, and does not win later', async (t) => {
+  const { cache, clock } = makeCache()
+  const hung = fetcher<string>()
+  const before = cache.getOrFetch(key(), hung.fetch)
+  clock.sleep(60_000)
+  const { calls, fetch } = fetcher<string>()
+  const ahead = cache.fetchAhead(key(), fetch, forever)
+  t.equal(calls.length, 1)
+  calls[0]!.answer.resolve('new')
+  await ahead
+  hung.calls[0]!.answer.resolve('old')
+  t.equal(await before, 'old')
+  t.equal(await cache.getOrFetch(key(), never), 'new')
+  t.equal(cache.invalidateFolder(key()), 1)
+})
+
+t.test('a caller joins what is fetched ahead, and its leaving does not end it', async (t) => {
+  const { cache } = makeCache()
+  const { calls, fetch } = fetcher<string>()
+  const ahead = cache.fetchAhead(key(), fetch, forever)
+  const status: FolderCacheStatus = {}
+  const controller = new AbortController()
+  const leaving = cache.getOrFetch(key(), never, { signal: controller.signal, status })
+  const staying = cache.getOrFetch(key(), never)
+  t.equal(status.outcome, 'join')
+  controller.abort(new Error('left'))
+  await t.rejects(leaving, { message: 'left' })
+  t.notOk(calls[0]!.signal.aborted)
+  calls[0]!.answer.resolve('page')
+  t.equal(await staying, 'page')
+  await ahead
+  t.match(cache.stats(), { joins: 2, misses: 0, entries: 1 })
+})
+
+t.test('the only caller may leave, and what is fetched ahead goes on', async (t) => {
+  const { cache } = makeCache()
+  const { calls, fetch } = fetcher<string>()
+  const ahead = cache.fetchAhead(key(), fetch, forever)
+  const controller = new AbortController()
+  const leaving = cache.getOrFetch(key(), never, { signal: controller.signal })
+  controller.abort(new Error('left'))
+  await t.rejects(leaving, { message: 'left' })
+  t.notOk(calls[0]!.signal.aborted)
+  calls[0]!.answer.resolve('page')
+  await ahead
+  t.equal(await cache.getOrFetch(key(), never), 'page')
+})
+
+t.test('its signal ends it where nobody waits, and leaves it to those who do', async (t) => {
+  const { cache } = makeCache()
+  const { calls, fetch } = fetcher<string>()
+  const alone = new AbortController()
+  const ahead = cache.fetchAhead(key(), fetch, alone.signal)
+  alone.abort(new Error('stopped'))
+  t.ok(calls[0]!.signal.aborted)
+  await t.rejects(ahead, { message: 'stopped' })
+  const later = cache.getOrFetch(key(), fetch)
+  t.equal(calls.length, 2, 'who comes after it begins anew')
+  calls[0]!.answer.resolve('late')
+  await settled()
+  t.equal(cache.stats().entries, 0, 'what nobody waited for is not kept')
+  calls[1]!.answer.resolve('own')
+  t.equal(await later, 'own')
+  t.equal(cache.stats().inFlight, 0)
+
+  const joinedBy = new AbortController()
+  const joined = cache.fetchAhead(key({ variant: '2' }), fetch, joinedBy.signal)
+  const reader = cache.getOrFetch(key({ variant: '2' }), never, { signal: new AbortController().signal })
+  joinedBy.abort(new Error('stopped'))
+  await t.rejects(joined, { message: 'stopped' })
+  t.notOk(calls[2]!.signal.aborted)
+  calls[2]!.answer.resolve('page')
+  t.equal(await reader, 'page')
+  t.equal(await cache.getOrFetch(key({ variant: '2' }), never), 'page')
+})
+
+t.test('an invalidation overtakes what is fetched ahead', async (t) => {
+  const { cache } = makeCache()
+  const { calls, fetch } = fetcher<string>()
+  const ahead = cache.fetchAhead(key(), fetch, forever)
+  t.equal(cache.invalidateConnection('c1'), 1)
+  const after = cache.getOrFetch(key(), fetch)
+  t.equal(calls.length, 2, 'nobody joins it any more')
+  calls[0]!.answer.resolve('old')
+  await ahead
+  t.equal(cache.stats().entries, 0)
+  calls[1]!.answer.resolve('new')
+  t.equal(await after, 'new')
+  t.equal(await cache.getOrFetch(key(), never), 'new')
+})
+
+t.test('it ends like its fetch, and a failure is not kept', async (t) => {
+  const { cache } = makeCache()
+  const { calls, fetch } = fetcher<string>()
+  const ahead = cache.fetchAhead(key(), fetch, forever)
+  const joined = cache.getOrFetch(key(), never)
+  calls[0]!.answer.reject(new Error('upstream'))
+  await t.rejects(ahead, { message: 'upstream' })
+  await t.rejects(joined, { message: 'upstream' })
+  const atOnce = cache.fetchAhead(
+    key(),
+    () => {
+      throw new Error('at once')
+    },
+    forever
+  )
+  await t.rejects(atOnce, { message: 'at once' })
+  t.match(cache.stats(), { entries: 0, inFlight: 0, loads: 2 })
+  t.equal(await cache.getOrFetch(key(), async () => 'own'), 'own')
+})
+
+t.test('what was kept elsewhere before is as old as it was there', async (t) => {
+  const { cache } = makeCache()
+  const status: FolderCacheStatus = {}
+  const fetch = async (_signal: AbortSignal, aged: (ageMs: number) => void) => {
+    aged(20_000)
+    return 1
+  }
+  await cache.fetchAhead(key(), fetch, forever)
+  await cache.getOrFetch(key(), never, { status })
+  t.match(status, { outcome: 'hit', ageMs: 20_000 })
+})
+
+t.test('what is fetched ahead does not count against its user', async (t) => {
+  const { cache } = makeCache({ maxInFlightPerUser: 1 })
+  const { calls, fetch } = fetcher<number>()
+  const aheads = ['1', '2'].map((variant) => cache.fetchAhead(key({ variant }), fetch, forever))
+  const own = cache.getOrFetch(key(), fetch)
+  t.equal(calls.length, 3)
+  const third = cache.fetchAhead(key({ variant: '3' }), fetch, forever)
+  t.equal(calls.length, 4, 'a user whose fetches are all in flight may have pages fetched ahead')
+  await t.rejects(cache.getOrFetch(key({ folderId: 'b' }), never), { code: 'TOO_MANY_REQUESTS' })
+  for (const { answer } of calls.filter((_, i) => i !== 2)) answer.resolve(1)
+  await Promise.all([...aheads, third])
+  await t.rejects(
+    cache.getOrFetch(key({ folderId: 'b' }), never),
+    { code: 'TOO_MANY_REQUESTS' },
+    'the end of one that was not counted frees nothing'
+  )
+  calls[2]!.answer.resolve(1)
+  await own
+  t.equal(await cache.getOrFetch(key({ folderId: 'b' }), async () => 2), 2)
+})
