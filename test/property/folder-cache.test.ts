@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { Moment } from '../../src/domain/moment.ts'
 import { FolderCache } from '../../src/listing/folder-cache.ts'
 import type { FolderCacheStatus } from '../../src/listing/folder-cache-options.ts'
 import type { FolderKey } from '../../src/listing/folder-key.ts'
@@ -17,7 +18,7 @@ const KEYS: FolderKey[] = ['ann', 'bob'].flatMap((userId) =>
 )
 
 type Step =
-  | { do: 'get'; key: number }
+  | { do: 'get' | 'ahead' | 'look'; key: number }
   | { do: 'tick'; ms: number }
   | { do: 'sleep'; ms: number }
   | { do: 'folder' | 'provider' | 'connection'; key: number }
@@ -28,6 +29,7 @@ type Step =
 const index = fc.nat({ max: 7 })
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 10, arbitrary: fc.record({ do: fc.constant('get' as const), key: index }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constantFrom('ahead' as const, 'look' as const), key: index }) },
   {
     weight: 6,
     arbitrary: fc.record({ do: fc.constantFrom('resolve' as const, 'reject' as const), load: fc.nat({ max: 30 }) })
@@ -67,27 +69,63 @@ interface ModelCaller {
   expected: { value: number } | { error: string } | undefined
 }
 
+/** What a read-ahead ends with that has begun nothing. */
+const NOTHING = -1
+
 /** What the cache promises, said as plainly as can be: lists, walked from end to end. */
 class Model {
   now = 0
   kept: { key: FolderKey; load: ModelLoad }[] = []
   loads: ModelLoad[] = []
   evictions = 0
+  hits = 0
 
-  get(key: FolderKey, caller: ModelCaller): 'hit' | 'join' | 'miss' {
+  /** What is kept and may be used; it is then used now, and dropped if not. */
+  look(key: FolderKey): ModelLoad | undefined {
     const at = this.kept.findIndex((kept) => kept.key === key)
     const [kept] = at === -1 ? [] : this.kept.splice(at, 1)
-    if (kept !== undefined && this.now - kept.load.startedAt < TTL_MS) {
-      this.kept.push(kept)
-      caller.expected = { value: kept.load.id }
+    if (kept === undefined || this.now - kept.load.startedAt >= TTL_MS) return undefined
+    this.kept.push(kept)
+    this.hits += 1
+    return kept.load
+  }
+
+  get(key: FolderKey, caller: ModelCaller): 'hit' | 'join' | 'miss' {
+    const kept = this.look(key)
+    if (kept !== undefined) {
+      caller.expected = { value: kept.id }
       return 'hit'
     }
-    const open = this.loads.find((load) => load.key === key && !load.retired && !load.settled)
-    if (open !== undefined && this.now - open.startedAt < TTL_MS) {
+    const open = this.open(key)
+    if (open !== undefined) {
       this.join(open, caller)
       return 'join'
     }
-    if (open !== undefined) open.retired = true
+    this.begin(key, caller)
+    return 'miss'
+  }
+
+  /** Where there is something it is not used by that, and `caller` waits for nothing. */
+  ahead(key: FolderKey, caller: ModelCaller): void {
+    const at = this.kept.findIndex((kept) => kept.key === key)
+    const isKept = at !== -1 && this.now - this.kept[at]!.load.startedAt < TTL_MS
+    if (isKept || this.open(key) !== undefined) {
+      caller.expected = { value: NOTHING }
+      return
+    }
+    if (at !== -1) this.kept.splice(at, 1)
+    this.begin(key, caller)
+  }
+
+  /** The load that may be joined: one that is too old is not joined any more by anyone. */
+  open(key: FolderKey): ModelLoad | undefined {
+    const open = this.loads.find((load) => load.key === key && !load.retired && !load.settled)
+    if (open === undefined || this.now - open.startedAt < TTL_MS) return open
+    open.retired = true
+    return undefined
+  }
+
+  begin(key: FolderKey, caller: ModelCaller): void {
     const load = {
       id: this.loads.length,
       key,
@@ -98,7 +136,6 @@ class Model {
     }
     this.loads.push(load)
     this.join(load, caller)
-    return 'miss'
   }
 
   join(load: ModelLoad, caller: ModelCaller): void {
@@ -149,7 +186,8 @@ async function run(steps: readonly Step[]): Promise<void> {
 
   for (const each of steps) {
     switch (each.do) {
-      case 'get': {
+      case 'get':
+      case 'ahead': {
         const caller: ModelCaller = {
           load: undefined,
           controller: new AbortController(),
@@ -159,22 +197,31 @@ async function run(steps: readonly Step[]): Promise<void> {
         }
         callers.push(caller)
         const key = KEYS[each.key]!
-        cache
-          .getOrFetch(
-            { ...key },
-            (signal) => {
-              const answer = new Deferred<number>()
-              answers.push({ answer, signal })
-              return answer.promise
-            },
-            { signal: caller.controller.signal, status: caller.status }
-          )
-          .then(
-            (value) => (caller.got = { value }),
-            (error: unknown) => (caller.got = { error: (error as Error).message })
-          )
-        same(caller.status.outcome, model.get(key, caller), 'outcome')
+        const { signal } = caller.controller
+        const fetch = (fetchSignal: AbortSignal) => {
+          const answer = new Deferred<number>()
+          answers.push({ answer, signal: fetchSignal })
+          return answer.promise
+        }
+        const answer =
+          each.do === 'get'
+            ? cache.getOrFetch({ ...key }, fetch, { signal, status: caller.status })
+            : cache.fetchAhead({ ...key }, fetch, signal).then(() => caller.load?.id ?? NOTHING)
+        answer.then(
+          (value) => (caller.got = { value }),
+          (error: unknown) => (caller.got = { error: (error as Error).message })
+        )
+        if (each.do === 'get') same(caller.status.outcome, model.get(key, caller), 'outcome')
+        else model.ahead(key, caller)
         same(answers.length, model.loads.length, 'fetches begun')
+        break
+      }
+      case 'look': {
+        const key = KEYS[each.key]!
+        const found = cache.lookUp({ ...key }, new Moment(clock))
+        const load = model.look(key)
+        same(found?.value, load?.id, 'found')
+        if (load !== undefined) same(found?.ageMs, model.now - load.startedAt, 'age')
         break
       }
       case 'tick':
@@ -230,6 +277,7 @@ async function run(steps: readonly Step[]): Promise<void> {
     const stats = cache.stats()
     same(stats.entries, model.kept.length, 'entries')
     same(stats.evictions, model.evictions, 'evictions')
+    same(stats.hits, model.hits, 'hits')
     same(stats.inFlight, model.loads.filter((load) => !load.settled).length, 'in flight')
     for (const load of model.loads) {
       const left = !load.settled && load.waiting.size === 0
