@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { SealedConnection } from '../../src/domain/connection.ts'
+import type { Connection, SealedConnection } from '../../src/domain/connection.ts'
 import { StorageError } from '../../src/domain/errors.ts'
 import type { LeaseRenewal } from '../../src/domain/metrics.ts'
 import { Leases } from '../../src/resolver/connection-leases.ts'
@@ -36,6 +36,11 @@ function makeSlow(leaseMs = LEASE_MS) {
   const leases = new Leases({ connections: { find, findSealed: find, listSealed: never }, leaseMs, clock })
   const row = connectionRow()
   return { clock, leases, finds, row, find: () => leases.find('ann', row.id) }
+}
+
+/** What may be believed of a row: all but what is sealed. */
+function withoutCredentials({ sealedCredentials: _sealed, ...connection }: SealedConnection): Connection {
+  return connection
 }
 
 t.test('what was read is believed for a lease, and then read again', async (t) => {
@@ -154,7 +159,7 @@ t.test('a change overtakes a read in flight: it is not believed, and nobody join
     const changed = { ...row, version: 2 }
     finds[1]?.resolve(changed)
     t.equal(await after, changed)
-    t.equal(leases.believed('ann', row.id), changed)
+    t.strictSame(leases.believed('ann', row.id), withoutCredentials(changed))
   }
 })
 
@@ -167,7 +172,7 @@ t.test('a change of another connection leaves a read alone', async (t) => {
   t.equal(finds.length, 1)
   finds[0]?.resolve(row)
   await answer
-  t.equal(leases.believed('ann', row.id), row)
+  t.strictSame(leases.believed('ann', row.id), withoutCredentials(row))
 })
 
 t.test('a read that began earlier and ends later changes nothing', async (t) => {
@@ -180,7 +185,7 @@ t.test('a read that began earlier and ends later changes nothing', async (t) => 
   await newer
   finds[0]?.resolve(row)
   await older
-  t.equal(leases.believed('ann', row.id), changed)
+  t.strictSame(leases.believed('ann', row.id), withoutCredentials(changed))
 })
 
 t.test('of a connection that is not active nothing is believed', async (t) => {
@@ -244,14 +249,18 @@ t.test('a choice that is being read when a change is heard of is not believed', 
 })
 
 t.test('a row that is read with its credentials is believed, without them', async (t) => {
-  const { connections, leases } = make()
-  const { id } = connections.add()
-  t.match(await leases.findSealed('ann', id), { sealedCredentials: 'sealed' })
-  t.match(leases.believed('ann', id), { id, version: 1 })
-  t.notHas(leases.believed('ann', id), { sealedCredentials: 'sealed' })
-  connections.rows.delete(id)
-  t.equal(await leases.findSealed('ann', id), null)
-  t.notOk(leases.believed('ann', id), 'what is known to be gone is not believed any more')
+  for (const how of ['find', 'findSealed', 'choose'] as const) {
+    const { connections, leases } = make()
+    const row = connections.add()
+    const { id } = row
+    t.strictSame(how === 'choose' ? await leases.choose('ann', 'scripted') : await leases[how]('ann', id), row, how)
+    t.strictSame(leases.believed('ann', id), withoutCredentials(row), how)
+    t.strictSame(await leases.find('ann', id), withoutCredentials(row), 'what is believed has nothing sealed to give')
+    if (how === 'choose') t.strictSame(leases.believedChoice('ann', 'scripted'), withoutCredentials(row))
+    connections.rows.delete(id)
+    t.equal(await leases.findSealed('ann', id), null)
+    t.notOk(leases.believed('ann', id), 'what is known to be gone is not believed any more')
+  }
 })
 
 t.test('a row that is being read with its credentials when a change is heard of is not believed', async (t) => {
@@ -322,7 +331,7 @@ t.test('a database that is gone is told, and a lease that holds is not asked for
   const { clock, connections, leases, outcomes } = make()
   const { id } = connections.add()
   await leases.find('ann', id)
-  connections.find = () => Promise.reject(new StorageError('DATABASE_UNAVAILABLE', 'gone'))
+  connections.findSealed = () => Promise.reject(new StorageError('DATABASE_UNAVAILABLE', 'gone'))
   t.match(await leases.find('ann', id), { id })
   clock.tick(LEASE_MS)
   await t.rejects(leases.find('ann', id), { code: 'DATABASE_UNAVAILABLE' })
