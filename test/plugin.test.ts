@@ -34,6 +34,9 @@ t.test('a bad option makes ready() reject with its name', async (t) => {
     [{ cache: { ttlMs: 0 } }, /cache\.ttlMs/],
     [{ cache: { ttlMs: 1.5 } }, /cache\.ttlMs/],
     [{ cache: { max: '1000' } }, /cache\.max/],
+    [{ cache: { readAhead: 'false' } }, /cache\.readAhead/],
+    [{ cache: { readAhead: 0 } }, /cache\.readAhead/],
+    [{ cache: { readAhead: null } }, /cache\.readAhead/],
     [{ limits: { refreshPerMinute: -1 } }, /limits\.refreshPerMinute/],
     [{ timeouts: { totalMs: Infinity } }, /timeouts\.totalMs/],
 

@@ -68,6 +68,7 @@ t.test('with DATABASE_URL it is a service', async (t) => {
     WEBDAV_ALLOW_HOSTS: 'nas.lan',
     NEXTCLOUD_ALLOW_HOSTS: '10.2.0.0/16',
     CACHE_TTL_MS: '5000',
+    CACHE_READ_AHEAD: 'false',
     LEASE_MS: '0',
     LIMIT_CONNECTIONS_PER_USER: '3',
     TIMEOUT_TOTAL_MS: '1',
@@ -86,7 +87,10 @@ t.test('with DATABASE_URL it is a service', async (t) => {
     webdav: ['nas.lan'],
     nextcloud: ['10.2.0.0/16']
   })
-  t.same([config.cache, config.limits, config.timeouts], [{ ttlMs: 5000 }, { connectionsPerUser: 3 }, { totalMs: 1 }])
+  t.same(
+    [config.cache, config.limits, config.timeouts],
+    [{ ttlMs: 5000, readAhead: false }, { connectionsPerUser: 3 }, { totalMs: 1 }]
+  )
   t.match(config.jwt, { algorithm: 'HS256', issuer: 'https://issuer.example', audience: 'documents' })
   t.same(config.managed, {
     type: 's3',
@@ -151,6 +155,7 @@ t.test('a value that cannot be used is a problem of its variable, and is not rep
     CACHE_MAX_BYTES: ['0', '1.5', '9007199254740993'],
     CACHE_TTL_MS: ['0', '1m'],
     CACHE_MAX_IN_FLIGHT_PER_USER: ['0'],
+    CACHE_READ_AHEAD: ['0', 'no', 'FALSE'],
     LEASE_MS: ['-1', 'x'],
     LIMIT_REFRESH_PER_MINUTE: ['0'],
     LIMIT_CONNECTIONS_PER_USER: ['0'],
@@ -295,12 +300,12 @@ t.test('the defaults in .env.example are those of the server and of the plugin',
     dataDir: string
   }
   t.match(readConfig({}), { dataDir, host, port, logLevel, shutdownTimeoutMs })
-  const { cache, limits, timeouts, leaseMs } = checkOptions({
+  const { cache, readAhead, limits, timeouts, leaseMs } = checkOptions({
     authenticate: () => '',
     encryption: { current: '', keys: {} },
     prisma: { cloudConnection: {}, oAuthState: {}, $transaction: 0, $queryRaw: 0, $executeRaw: 0 } as never
   })
-  t.same(plugins.cache, cache)
+  t.same(plugins.cache, { ...cache, readAhead })
   t.same(plugins.limits, limits)
   t.same(plugins.timeouts, timeouts)
   t.equal(plugins.leaseMs, leaseMs)
