@@ -1,0 +1,127 @@
+import { randomBytes } from 'node:crypto'
+import { brotliDecompressSync, gunzipSync } from 'node:zlib'
+import t from 'tap'
+import { Encoder } from '../../src/listing/encoder.ts'
+import { ENCODINGS, RenderedListing } from '../../src/listing/rendered-listing.ts'
+import { folderKey, makeCache } from '../support/folder-cache.ts'
+
+const decode = { br: brotliDecompressSync, gzip: gunzipSync }
+
+/** So many bytes that compress well. */
+const plain = (bytes: number): Buffer => Buffer.alloc(bytes, '{"name":"report.pdf","kind":"file"},')
+
+/** An encoder on a cache that keeps one listing of these bytes. */
+async function kept(bytes: Buffer, maxBytes = 1 << 20) {
+  const sizeOf = (value: unknown): number => (value as RenderedListing).size
+  const { cache } = makeCache({ maxBytes, sizeOf })
+  const keep = (variant: string) => cache.getOrFetch(folderKey({ variant }), async () => RenderedListing.ofBytes(bytes))
+  return { cache, encoder: new Encoder(cache), keep, key: folderKey({ variant: '1' }), listing: await keep('1') }
+}
+
+t.test('each form decodes to the same bytes, and counts with its size', async (t) => {
+  const bytes = plain(50_000)
+  const { cache, encoder, key, listing } = await kept(bytes)
+  t.equal(cache.stats().bytes, bytes.byteLength)
+  let expected = bytes.byteLength
+  for (const encoding of ENCODINGS) {
+    const done = encoder.begin(key, listing, encoding)
+    t.equal(listing.coded(encoding), undefined, 'whoever asks first is not kept waiting')
+    await done
+    const coded = listing.coded(encoding)!
+    t.ok(decode[encoding](coded.bytes).equals(bytes), encoding)
+    t.ok(coded.bytes.byteLength < bytes.byteLength / 10)
+    expected += coded.bytes.byteLength
+    t.equal(cache.stats().bytes, expected)
+  }
+})
+
+t.test('a form is begun once, however many ask for it', async (t) => {
+  const { cache, encoder, key, listing } = await kept(plain(50_000))
+  const begun = Array.from({ length: 50 }, () => encoder.begin(key, listing, 'br'))
+  t.strictSame(
+    begun.map((done) => done !== undefined),
+    [true, ...Array<boolean>(49).fill(false)]
+  )
+  const other = encoder.begin(key, listing, 'gzip')
+  t.ok(other, 'the other form is another matter')
+  await Promise.all([...begun, other])
+  t.equal(encoder.begin(key, listing, 'br'), undefined, 'nor is it once it is there')
+  t.equal(cache.stats().bytes, listing.size)
+})
+
+t.test('a page of up to 1,024 bytes is never coded', async (t) => {
+  const small = await kept(plain(1024))
+  t.equal(small.encoder.begin(small.key, small.listing, 'gzip'), undefined)
+  const larger = await kept(plain(1025))
+  await larger.encoder.begin(larger.key, larger.listing, 'gzip')
+  t.ok(larger.listing.coded('gzip'))
+})
+
+t.test('two are coded at a time, and the next one when somebody asks for it later', async (t) => {
+  const { encoder, keep } = await kept(plain(50_000))
+  const listings = await Promise.all(['1', '2', '3'].map((variant) => keep(variant)))
+  const begin = (i: number) => encoder.begin(folderKey({ variant: String(i + 1) }), listings[i]!, 'br')
+  const first = begin(0)
+  const second = begin(1)
+  t.ok(first !== undefined && second !== undefined)
+  t.equal(begin(2), undefined)
+  await Promise.all([first, second])
+  t.equal(listings[2]!.coded('br'), undefined, 'it does not begin by itself')
+  const third = begin(2)
+  t.ok(third)
+  await third
+  t.ok(listings[2]!.coded('br'))
+})
+
+t.test('what hardly gets shorter is not kept, and not tried again', async (t) => {
+  for (const encoding of ENCODINGS) {
+    for (const share of [1, 0.93]) {
+      const noise = Buffer.concat([randomBytes(20_000 * share), plain(20_000 * (1 - share))])
+      const { cache, encoder, key, listing } = await kept(noise)
+      await encoder.begin(key, listing, encoding)
+      t.equal(listing.coded(encoding), undefined, `${encoding} ${share}`)
+      t.equal(cache.stats().bytes, noise.byteLength)
+      t.equal(encoder.begin(key, listing, encoding), undefined)
+    }
+    const better = await kept(Buffer.concat([randomBytes(17_000), plain(3_000)]))
+    await better.encoder.begin(better.key, better.listing, encoding)
+    t.ok(better.listing.coded(encoding), `${encoding}, a tenth and more shorter`)
+  }
+})
+
+t.test('what does not fit beside its page is dropped, and the page stays', async (t) => {
+  const bytes = plain(50_000)
+  const { cache, encoder, key, listing } = await kept(bytes, bytes.byteLength + 10)
+  await encoder.begin(key, listing, 'br')
+  t.equal(listing.coded('br'), undefined)
+  t.match(cache.stats(), { entries: 1, bytes: bytes.byteLength, evictions: 0 })
+})
+
+t.test('what is not kept any more is not coded for anyone', async (t) => {
+  const gone = await kept(plain(50_000))
+  const done = gone.encoder.begin(gone.key, gone.listing, 'br')
+  gone.cache.clear()
+  await done
+  t.equal(gone.listing.coded('br'), undefined)
+  t.equal(gone.cache.stats().bytes, 0)
+
+  const replaced = await kept(plain(50_000))
+  const late = replaced.encoder.begin(replaced.key, replaced.listing, 'br')
+  replaced.cache.clear()
+  const newer = await replaced.keep('1')
+  await late
+  t.equal(replaced.listing.coded('br'), undefined)
+  t.equal(newer.coded('br'), undefined, 'what came after it is coded for itself')
+  t.equal(replaced.cache.stats().bytes, 50_000)
+})
+
+t.test('what cannot be coded fails for nobody, and holds up nothing', async (t) => {
+  const { encoder, key, listing } = await kept(plain(50_000))
+  // zlib refuses this at once, as it does where it has no memory.
+  const broken = { identity: { bytes: { byteLength: 5_000 } }, begin: () => true } as unknown as RenderedListing
+  for (let i = 0; i < 3; i += 1) {
+    for (const encoding of ENCODINGS) t.equal(await encoder.begin(key, broken, encoding), undefined)
+  }
+  await encoder.begin(key, listing, 'br')
+  t.ok(listing.coded('br'))
+})

@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto'
+import t from 'tap'
+import type { Listing } from '../../src/domain/entry.ts'
+import { RenderedListing } from '../../src/listing/rendered-listing.ts'
+import { entry } from '../support/scripted-backend.ts'
+
+/** What a name must not be taken for. */
+const FORGED = '"page":{"next":"x"}'
+
+function listing(over: { names?: readonly string[]; next?: string | null } = {}): Listing {
+  const { names = ['a'], next = null } = over
+  return {
+    provider: 'scripted',
+    connectionId: 'c1',
+    folder: { id: null, name: null, parentId: null },
+    entries: names.map((name) => entry(name)),
+    page: { next, complete: next === null, reason: next === null ? null : 'more', order: 'provider' }
+  }
+}
+
+t.test('a listing is serialised as it is, with a digest of its bytes as its ETag', async (t) => {
+  const value = listing({ names: ['ü', '\ud83d\ude00'], next: 'n' })
+  const { identity, next, size } = RenderedListing.of(value)
+  t.equal(identity.bytes.toString(), JSON.stringify(value))
+  t.equal(identity.etag, `"${createHash('sha256').update(JSON.stringify(value)).digest('base64url')}"`)
+  t.equal(identity.encoding, 'identity')
+  t.equal(next, 'n')
+  t.equal(size, Buffer.byteLength(JSON.stringify(value)))
+})
+
+t.test('each form has an ETag of its own, and equal listings have equal ones', async (t) => {
+  const one = RenderedListing.of(listing())
+  const two = RenderedListing.ofBytes(Buffer.from(JSON.stringify(listing())))
+  const other = RenderedListing.of(listing({ names: ['b'] }))
+  const etags = [one, two, other].map((each) => {
+    each.addCoded('br', Buffer.from('coded'))
+    each.addCoded('gzip', Buffer.from('coded'))
+    return [each.identity.etag, each.coded('br')?.etag, each.coded('gzip')?.etag]
+  })
+  t.equal(new Set(etags[0]).size, 3)
+  t.strictSame(etags[1], etags[0])
+  t.equal(new Set([...etags[0]!, ...etags[2]!]).size, 6)
+  for (const etag of etags[0]!) t.match(etag, /^"[\w-]+"$/, 'strong, and quoted as the header has it')
+})
+
+t.test('its size is that of all its forms together', async (t) => {
+  const rendered = RenderedListing.of(listing())
+  const plain = rendered.identity.bytes.byteLength
+  t.equal(rendered.coded('br'), undefined)
+  rendered.addCoded('br', Buffer.alloc(10))
+  t.equal(rendered.size, plain + 10)
+  rendered.addCoded('gzip', Buffer.alloc(7))
+  t.equal(rendered.size, plain + 17)
+  t.match(rendered.coded('gzip'), { encoding: 'gzip', bytes: Buffer.alloc(7) })
+  rendered.dropCoded('br')
+  t.equal(rendered.size, plain + 7)
+  t.equal(rendered.coded('br'), undefined)
+})
+
+t.test('the next cursor is found in the bytes, whatever the entries are called', async (t) => {
+  for (const next of ['cursor', null]) {
+    for (const names of [[], ['a'], [FORGED], [`{${FORGED}}`, '\\', '\\"page\\":{', '\\\\"page":{'], ['"page":{']]) {
+      const bytes = Buffer.from(JSON.stringify(listing({ names, next })))
+      t.equal(RenderedListing.ofBytes(bytes).next, next, `${String(next)} after ${JSON.stringify(names)}`)
+    }
+  }
+})
+
+t.test('the entries are not parsed for it', async (t) => {
+  const bytes = Buffer.from('{"entries":[what is no JSON],"page":{"next":"cursor","complete":false}}')
+  t.equal(RenderedListing.ofBytes(bytes).next, 'cursor')
+})
+
+t.test('bytes without a page have no next one', async (t) => {
+  for (const text of ['{"entries":["secret"]}', '{}', '', JSON.stringify({ entries: [FORGED] })]) {
+    t.equal(RenderedListing.ofBytes(Buffer.from(text)).next, null, text)
+  }
+})
+
+t.test('each thing is begun once, of each listing', async (t) => {
+  const one = RenderedListing.of(listing())
+  const other = RenderedListing.of(listing())
+  for (const what of ['br', 'gzip', 'next'] as const) {
+    t.strictSame([one.begin(what), one.begin(what), other.begin(what)], [true, false, true], what)
+  }
+})
