@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { FolderCache } from './folder-cache.ts'
 import type { Fetch } from './folder-cache-options.ts'
 import type { FolderKey } from './folder-key.ts'
@@ -17,6 +18,8 @@ export class ReadAhead {
 
   constructor(cache: Pick<FolderCache, 'fetchAhead'>) {
     this.#cache = cache
+    // Node 20 takes more than ten of them for a leak, and warns.
+    setMaxListeners(MAX_IN_FLIGHT, this.#stopped.signal)
   }
 
   /** Once for each page; where too much is under way, not at all. */
