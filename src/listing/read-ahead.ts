@@ -28,13 +28,12 @@ export class ReadAhead {
     if (this.#stopped.signal.aborted || this.#users.size >= MAX_IN_FLIGHT || this.#users.has(userId)) return
     if (!listing.begin('next')) return
     this.#users.add(userId)
+    // At once, whichever way it ends: a reader who has joined it is answered right after, and goes on to the next page.
+    const end = (): void => {
+      this.#users.delete(userId)
+    }
     // Whoever asks for the page joins it, or tries for itself and is told what was wrong.
-    void this.#cache
-      .fetchAhead(key, fetch, this.#stopped.signal)
-      .catch(() => {})
-      .finally(() => {
-        this.#users.delete(userId)
-      })
+    void this.#cache.fetchAhead(key, fetch, this.#stopped.signal).then(end, end)
   }
 
   /** Ends what is under way and that nobody else waits for, and begins nothing any more. */
