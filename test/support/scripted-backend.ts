@@ -47,6 +47,14 @@ export function page(entries: readonly Entry[], next: string | null = null): Ent
   }
 }
 
+/** A folder of so many pages: the upstream cursor of the third is `p3`, and its one entry is called that. */
+export function pages(count: number): List {
+  return async (_folder, { cursor = 'p1' }) => {
+    const following = Number(cursor.slice(1)) + 1
+    return page([entry(cursor)], following > count ? null : `p${following}`)
+  }
+}
+
 type List = (folderId: string | null, call: ListCall) => Promise<EntryPage>
 
 /** A backend whose listings the test writes, and that counts what it was asked. */

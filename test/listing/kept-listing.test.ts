@@ -1,0 +1,174 @@
+import t from 'tap'
+import type { SharedTier } from '../../src/domain/shared-tier.ts'
+import type { ListFolderRequest } from '../../src/listing/list-folder.ts'
+import { settled } from '../support/deferred.ts'
+import { makeListing } from '../support/listing.ts'
+import { entry, page, pages } from '../support/scripted-backend.ts'
+
+const LEASE = { leaseMs: 2_000 }
+
+t.test('what is kept of a connection that is believed is given without a read, a call or a promise', async (t) => {
+  const { clock, connections, backend, kept, list } = makeListing(LEASE)
+  const { id } = connections.add()
+  t.equal(kept(), undefined, 'nothing is kept')
+  backend.list = async () => page([entry('a')])
+  const loaded = await list()
+  clock.tick(1_500)
+  connections.reads = []
+  for (const connectionId of [undefined, id]) {
+    const found = kept({ connectionId })
+    t.strictSame([found?.body, found?.etag], [loaded.body, loaded.etag])
+    t.strictSame(found?.status, { outcome: 'hit', ageMs: 1_500, ttlMs: 58_500, stored: true })
+  }
+  t.strictSame(connections.reads, [])
+  t.equal(backend.listed.length, 1)
+})
+
+t.test('nothing is kept of a connection that is not believed, or not any more', async (t) => {
+  const without = makeListing()
+  const { id } = without.connections.add()
+  await without.list()
+  for (const connectionId of [undefined, id]) t.equal(without.kept({ connectionId }), undefined)
+
+  const { clock, connections, leases, kept, list } = makeListing(LEASE)
+  const row = connections.add()
+  await list()
+  t.ok(kept())
+  clock.tick(2_000)
+  t.equal(kept(), undefined, 'its lease has ended')
+  await list()
+  t.ok(kept())
+  clock.sleep(2_000)
+  t.equal(kept(), undefined, 'a machine that slept believes nothing')
+  await list()
+  leases.hear({ ...row, version: 2, isGone: false })
+  t.equal(kept(), undefined, 'it has changed')
+  connections.change(row.id, {})
+  await list({ folderId: 'other' })
+  t.equal(kept(), undefined, 'what was kept of it as it was is not what it has now')
+})
+
+t.test('nothing that outlived its time is kept, though the connection is believed', async (t) => {
+  const { clock, connections, kept, list } = makeListing({ leaseMs: 300_000 })
+  connections.add()
+  await list()
+  clock.tick(59_999)
+  t.ok(kept())
+  clock.tick(1)
+  t.equal(kept(), undefined)
+})
+
+t.test('who refreshes is not given what is kept', async (t) => {
+  const { connections, kept, list } = makeListing(LEASE)
+  connections.add()
+  await list()
+  t.ok(kept())
+  t.equal(kept({ refresh: true }), undefined)
+  t.ok(kept(), 'and by itself that drops nothing')
+})
+
+t.test('where all processes keep pages together, what is kept is given while their generation is known', async (t) => {
+  let generation: string | Promise<string | null> = 'g1'
+  const shared: SharedTier = {
+    generation: () => generation,
+    page: async (_key, load) => ({ bytes: await load(), ageMs: 0 }),
+    invalidate: () => {},
+    close: async () => {}
+  }
+  const { connections, kept, list } = makeListing({ ...LEASE, shared })
+  connections.add()
+  await list()
+  t.ok(kept())
+  generation = Promise.resolve('g1')
+  t.equal(kept(), undefined, 'the tier must be asked')
+  t.equal((await list()).status.outcome, 'hit', 'which is done with a promise')
+  generation = 'g2'
+  t.equal(kept(), undefined, 'somebody has refreshed')
+})
+
+t.test('what the host keeps under a name of ours is not taken for a listing', async (t) => {
+  const { connections, cache, kept } = makeListing(LEASE)
+  const { id } = connections.add()
+  const variant = '1 0 200 - - '
+  const key = { userId: 'ann', provider: 'scripted', folderId: null, connectionId: id, variant }
+  await cache.getOrFetch(key, async () => ({ entries: [] }))
+  t.equal(kept(), undefined)
+})
+
+t.test('a page is found by its cursor, and the cursor is not opened for it', async (t) => {
+  const { connections, backend, sealer, kept, list } = makeListing(LEASE)
+  connections.add()
+  backend.list = pages(2)
+  const cursor = (await list()).body.page.next!
+  t.equal(kept({ cursor }), undefined)
+  const loaded = await list({ cursor })
+  t.equal(sealer.opened, 1)
+  for (let i = 0; i < 10; i += 1) t.strictSame(kept({ cursor })?.body, loaded.body)
+  await settled()
+  t.equal(sealer.opened, 1)
+})
+
+t.test('a page that was loaded ahead is found by its cursor as well', async (t) => {
+  const { connections, backend, sealer, kept, list } = makeListing(LEASE)
+  connections.add()
+  backend.list = pages(3)
+  const first = await list()
+  const second = await list({ cursor: first.body.page.next! })
+  await settled()
+  t.equal(sealer.opened, 2, 'it was opened to be loaded')
+  t.strictSame(kept({ cursor: second.body.page.next! })?.body.entries[0]?.name, 'p3')
+  t.equal(sealer.opened, 2)
+})
+
+t.test('a cursor of nobody is refused, and loads nothing', async (t) => {
+  const { connections, backend, cache, kept, list } = makeListing(LEASE)
+  connections.add()
+  backend.list = pages(9)
+  const cursor = (await list()).body.page.next!
+  await list({ cursor })
+  await settled()
+  const { loads } = cache.stats()
+  for (const forged of [`${cursor}x`, cursor.slice(1), `${cursor} `, ` ${cursor}`, 'nonsense']) {
+    t.equal(kept({ cursor: forged }), undefined, forged)
+    await t.rejects(list({ cursor: forged }), { code: 'INVALID_CURSOR' }, forged)
+  }
+  await settled()
+  t.equal(cache.stats().loads, loads)
+  t.equal(backend.listed.length, 3)
+})
+
+t.test('a cursor finds a page of its own listing alone', async (t) => {
+  const { connections, backend, kept, list } = makeListing(LEASE)
+  const { id } = connections.add({ isDefault: true })
+  const other = connections.add()
+  const bobs = connections.add({ userId: 'bob' })
+  const elsewhere = connections.add({ provider: 'elsewhere' })
+  backend.list = pages(2)
+  const own = { connectionId: id, limit: 5 }
+  const cursor = (await list(own)).body.page.next!
+  await list({ ...own, cursor })
+  // Everybody's connection is believed: it is not for want of a lease that they find nothing.
+  await list({ connectionId: other.id })
+  await list({ userId: 'bob' })
+  await list({ provider: 'elsewhere' })
+  t.ok(kept({ ...own, cursor }))
+  const strangers: Partial<ListFolderRequest>[] = [
+    { ...own, userId: 'bob' },
+    { ...own, userId: 'bob', connectionId: undefined },
+    { ...own, userId: 'bob', connectionId: bobs.id },
+    { ...own, connectionId: other.id },
+    { ...own, provider: 'elsewhere' },
+    { ...own, provider: 'elsewhere', connectionId: elsewhere.id },
+    { ...own, folderId: 'f' },
+    { ...own, folderId: '' },
+    { ...own, limit: 6 },
+    { ...own, kind: 'file' },
+    { ...own, kind: 'folder' }
+  ]
+  const { length } = backend.listed
+  for (const over of strangers) {
+    t.equal(kept({ ...over, cursor }), undefined, JSON.stringify(over))
+    await t.rejects(list({ ...over, cursor }), { code: /INVALID_CURSOR|CONNECTION_NOT_FOUND/ }, JSON.stringify(over))
+  }
+  t.equal(backend.listed.length, length)
+})

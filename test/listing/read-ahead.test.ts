@@ -1,0 +1,298 @@
+import t, { type Test } from 'tap'
+import type { EntryPage, Listing } from '../../src/domain/entry.ts'
+import type { ListFolderRequest } from '../../src/listing/list-folder.ts'
+import { Deferred, settled } from '../support/deferred.ts'
+import { type ListingOptions, makeListing } from '../support/listing.ts'
+import { entry, page, pages } from '../support/scripted-backend.ts'
+
+const LEASE = { leaseMs: 2_000 }
+
+/** A user with a folder of many pages, who can turn them; and what was asked of the provider for it. */
+function make(options: ListingOptions = LEASE) {
+  const world = makeListing(options)
+  const { backend, list } = world
+  backend.list = pages(9)
+  /** From page to page by the cursors, up to this one. */
+  const turnTo = async (last: number, over: Partial<ListFolderRequest> = {}) => {
+    let answer = await list(over)
+    for (let i = 1; i < last; i += 1) answer = await list({ ...over, cursor: answer.body.page.next! })
+    // What is loaded ahead by this reads the connection first.
+    await settled()
+    return answer
+  }
+  /** Holds this page at the provider until the test settles it; the others answer. */
+  const hold = (held: string) => {
+    const others = backend.list
+    const answers: { answer: Deferred<EntryPage>; signal: AbortSignal }[] = []
+    backend.list = (folderId, call) => {
+      if (call.cursor !== held) return others(folderId, call)
+      const answer = new Deferred<EntryPage>()
+      answers.push({ answer, signal: call.signal })
+      return answer.promise
+    }
+    return answers
+  }
+  return { ...world, turnTo, hold, asked: () => backend.listed.map(({ call }) => call.cursor ?? 'p1') }
+}
+
+const names = ({ entries }: Listing): string[] => entries.map(({ name }) => name)
+const more = (name: string): EntryPage => page([entry(name)], 'p4')
+
+/** What nobody has handled, from now to the end of the test. */
+function unhandledIn(t: Test): unknown[] {
+  const unhandled: unknown[] = []
+  const note = (reason: unknown) => unhandled.push(reason)
+  process.on('unhandledRejection', note)
+  t.teardown(() => process.off('unhandledRejection', note))
+  return unhandled
+}
+
+t.test('the first page loads nothing ahead, however often it is asked for', async (t) => {
+  const { connections, list, asked } = make()
+  connections.add()
+  for (let i = 0; i < 3; i += 1) await list()
+  await settled()
+  t.strictSame(asked(), ['p1'])
+})
+
+t.test('the second page loads the third ahead, once for all who ask for it', async (t) => {
+  for (const options of [LEASE, {}]) {
+    const { connections, list, turnTo, asked } = make(options)
+    connections.add()
+    const second = await turnTo(2)
+    const cursor = (await list()).body.page.next!
+    await settled()
+    t.strictSame(asked(), ['p1', 'p2', 'p3'])
+    for (let i = 0; i < 10; i += 1) t.equal((await list({ cursor })).status.outcome, 'hit')
+    await Promise.all(Array.from({ length: 20 }, () => list({ cursor })))
+    await settled()
+    t.strictSame(asked(), ['p1', 'p2', 'p3'])
+
+    const third = await list({ cursor: second.body.page.next! })
+    t.equal(third.status.outcome, 'hit')
+    t.strictSame(names(third.body), ['p3'])
+    t.strictSame(asked().slice(0, 3), ['p1', 'p2', 'p3'], 'without a call of its own')
+    await settled()
+    t.strictSame(asked(), ['p1', 'p2', 'p3', 'p4'], 'and its reader goes on')
+  }
+})
+
+t.test('a second page that was kept before anybody turned to it loads the third ahead as well', async (t) => {
+  const { connections, list, turnTo, hold, asked } = make()
+  connections.add()
+  const answers = hold('p2')
+  const first = await turnTo(1)
+  const readers = Array.from({ length: 5 }, () => list({ cursor: first.body.page.next! }))
+  await settled()
+  answers[0]!.answer.resolve(page([entry('p2')], 'p3'))
+  await Promise.all(readers)
+  await settled()
+  t.strictSame(asked(), ['p1', 'p2', 'p3'], 'many who waited for it load one ahead')
+})
+
+t.test('after the last page there is nothing to load', async (t) => {
+  const { connections, backend, turnTo, asked } = make()
+  connections.add()
+  backend.list = pages(2)
+  await turnTo(2)
+  t.strictSame(asked(), ['p1', 'p2'])
+})
+
+t.test('who turns the page while it is loaded ahead joins it', async (t) => {
+  const { connections, list, turnTo, hold, asked } = make()
+  connections.add()
+  const answers = hold('p3')
+  const second = await turnTo(2)
+  const third = list({ cursor: second.body.page.next! })
+  await settled()
+  answers[0]!.answer.resolve(more('p3'))
+  const { body, status } = await third
+  t.strictSame(names(body), ['p3'])
+  t.equal(status.outcome, 'join')
+  await settled()
+  t.strictSame(asked(), ['p1', 'p2', 'p3', 'p4'], 'and its reader goes on as any other')
+})
+
+t.test('a failure ahead is told to nobody, and the reader tries for itself', async (t) => {
+  const unhandled = unhandledIn(t)
+  const { connections, list, turnTo, hold, asked } = make()
+  connections.add()
+  const answers = hold('p3')
+  const second = await turnTo(2)
+  answers[0]!.answer.reject(new Error('upstream'))
+  await settled()
+  const again = await list({ cursor: (await list()).body.page.next! })
+  t.equal(again.status.outcome, 'hit', 'the page before it is there as ever')
+  await settled()
+  t.strictSame(asked(), ['p1', 'p2', 'p3'], 'and is not loaded ahead again and again')
+  const third = list({ cursor: second.body.page.next! })
+  await settled()
+  answers[1]!.answer.resolve(more('p3'))
+  t.equal((await third).status.outcome, 'miss')
+  t.strictSame(unhandled, [])
+})
+
+t.test('who has joined a failure is told', async (t) => {
+  const unhandled = unhandledIn(t)
+  const { connections, list, turnTo, hold } = make()
+  connections.add()
+  const answers = hold('p3')
+  const second = await turnTo(2)
+  const third = list({ cursor: second.body.page.next! })
+  await settled()
+  answers[0]!.answer.reject(new Error('upstream'))
+  await t.rejects(third, { message: 'upstream' })
+  t.equal(answers.length, 1)
+  t.strictSame(unhandled, [])
+})
+
+t.test('of one user one page is loaded ahead at a time, and the next one for whoever asks later', async (t) => {
+  const { connections, turnTo, hold, asked } = make()
+  connections.add()
+  const answers = hold('p3')
+  await turnTo(2)
+  await turnTo(2, { folderId: 'other' })
+  await settled()
+  t.equal(answers.length, 1)
+  answers[0]!.answer.resolve(more('p3'))
+  await settled()
+  t.equal(answers.length, 1, 'nothing begins by itself')
+  await turnTo(2, { folderId: 'other' })
+  t.equal(answers.length, 2)
+  answers[1]!.answer.reject(new Error('upstream'))
+  await settled()
+  await turnTo(2, { folderId: 'third' })
+  t.equal(answers.length, 3, 'one that failed does not count either')
+  t.strictSame(
+    asked().filter((cursor) => cursor !== 'p3'),
+    ['p1', 'p2', 'p1', 'p2', 'p1', 'p2']
+  )
+})
+
+t.test('sixteen pages are loaded ahead at a time, of all users together', async (t) => {
+  const warnings: Error[] = []
+  const warn = (warning: Error) => warnings.push(warning)
+  process.on('warning', warn)
+  t.teardown(() => process.off('warning', warn))
+  const { connections, turnTo, hold } = make()
+  const answers = hold('p3')
+  const users = Array.from({ length: 18 }, (_, i) => `user ${i}`)
+  for (const userId of users) {
+    connections.add({ userId })
+    await turnTo(2, { userId })
+  }
+  t.equal(answers.length, 16)
+  answers[7]!.answer.resolve(more('p3'))
+  await settled()
+  for (const userId of users.slice(16)) await turnTo(2, { userId })
+  t.equal(answers.length, 17)
+  t.strictSame(warnings, [], 'so many listen to one signal, and that is no leak')
+})
+
+t.test('stop() ends what nobody waits for, leaves what somebody waits for, and begins nothing more', async (t) => {
+  const unhandled = unhandledIn(t)
+  const { connections, cache, readAhead, list, turnTo, hold } = make()
+  for (const userId of ['ann', 'bob', 'eve']) connections.add({ userId })
+  const answers = hold('p3')
+  await turnTo(2)
+  const second = await turnTo(2, { userId: 'bob' })
+  const third = list({ userId: 'bob', cursor: second.body.page.next! })
+  await settled()
+  readAhead.stop()
+  t.strictSame(
+    answers.map(({ signal }) => signal.aborted),
+    [true, false]
+  )
+  answers[0]!.answer.reject(new Error('aborted'))
+  answers[1]!.answer.resolve(more('p3'))
+  t.strictSame(names((await third).body), ['p3'])
+  await turnTo(2, { userId: 'eve' })
+  await settled()
+  t.equal(answers.length, 2)
+  t.equal(cache.stats().inFlight, 0)
+  t.strictSame(unhandled, [])
+})
+
+t.test('where no page is to be loaded ahead, none is', async (t) => {
+  const { connections, turnTo, asked } = make({ ...LEASE, hasReadAhead: false })
+  connections.add()
+  await turnTo(3)
+  await settled()
+  t.strictSame(asked(), ['p1', 'p2', 'p3'])
+})
+
+t.test('what was loaded ahead before an invalidation is given to nobody after it', async (t) => {
+  const { connections, cache, list, turnTo, hold, asked } = make()
+  const { id } = connections.add()
+  const answers = hold('p3')
+  const second = await turnTo(2)
+  cache.invalidateConnection(id)
+  const third = list({ cursor: second.body.page.next! })
+  await settled()
+  t.equal(answers.length, 2)
+  answers[1]!.answer.resolve(more('new'))
+  t.strictSame(names((await third).body), ['new'])
+  answers[0]!.answer.resolve(more('old'))
+  await settled()
+  t.strictSame(names((await list({ cursor: second.body.page.next! })).body), ['new'])
+  t.equal(asked().filter((cursor) => cursor === 'p3').length, 2)
+})
+
+t.test('what is loaded ahead of a connection that changes meanwhile is given to nobody', async (t) => {
+  const { connections, leases, list, turnTo, hold } = make()
+  const row = connections.add()
+  const answers = hold('p3')
+  const second = await turnTo(2)
+  const cursor = second.body.page.next!
+  const early = list({ cursor })
+  await settled()
+  t.equal(answers.length, 1, 'the reader has joined it')
+  connections.change(row.id, { accountId: 'another' })
+  leases.hear({ ...row, version: 2, isGone: false })
+  answers[0]!.answer.resolve(more('old'))
+  await settled()
+  t.equal(answers.length, 2, 'it is loaded anew for the connection as it is')
+  answers[1]!.answer.resolve(more('new'))
+  t.strictSame(names((await early).body), ['new'])
+  t.strictSame(names((await list({ cursor })).body), ['new'])
+  connections.change(row.id, { status: 'DISABLED' })
+  leases.hear({ ...row, version: 3, isGone: false })
+  await t.rejects(list({ cursor }), { code: 'CONNECTION_INACTIVE' })
+})
+
+t.test('of a connection that has changed unheard nothing is loaded ahead', async (t) => {
+  const unhandled = unhandledIn(t)
+  const { connections, clock, list, turnTo, asked } = make()
+  const { id } = connections.add()
+  const first = await turnTo(1)
+  const cursor = first.body.page.next!
+  await list({ cursor })
+  await settled()
+  const third = (await list({ cursor })).body.page.next!
+  await list({ cursor: third })
+  await settled()
+  t.strictSame(asked(), ['p1', 'p2', 'p3', 'p4'])
+  // What was believed when a page was loaded ahead is read anew for it, with what opens the connection.
+  connections.change(id, { status: 'DISABLED' })
+  const fourth = await list({ cursor: (await list({ cursor: third })).body.page.next! })
+  t.equal(fourth.status.outcome, 'hit', 'for a lease')
+  await settled()
+  t.equal(asked().length, 4)
+  clock.tick(2_000)
+  await t.rejects(list({ cursor }), { code: 'CONNECTION_INACTIVE' })
+  t.strictSame(unhandled, [])
+})
+
+t.test('what is loaded ahead uses up nothing of what its user may have in flight', async (t) => {
+  const { connections, list, turnTo, hold } = make({ ...LEASE, maxInFlightPerUser: 1 })
+  connections.add()
+  const answers = hold('p3')
+  const second = await turnTo(2)
+  t.equal(answers.length, 1)
+  t.equal((await list({ folderId: 'other' })).status.outcome, 'miss')
+  const third = list({ cursor: second.body.page.next! })
+  await settled()
+  t.equal((await list({ folderId: 'another' })).status.outcome, 'miss', 'nor does who joins it')
+  answers[0]!.answer.resolve(more('p3'))
+  await third
+})
