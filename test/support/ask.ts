@@ -1,0 +1,38 @@
+import { Agent, request, type IncomingHttpHeaders } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import { readBody } from './read-body.ts'
+
+export interface RawAnswer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  /** As it came over the wire: nothing is decoded. */
+  readonly body: Buffer
+}
+
+export type AskRaw = (
+  path: string,
+  headers?: Record<string, string | string[]>,
+  method?: 'GET' | 'HEAD'
+) => Promise<RawAnswer>
+
+/** Listens, and asks over sockets of its own that stay open. A client that sends what it is told to, and no more. */
+export async function listening(t: Test, app: FastifyInstance): Promise<AskRaw> {
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const agent = new Agent({ keepAlive: true })
+  t.teardown(() => {
+    agent.destroy()
+  })
+  return (path, headers = {}, method = 'GET') =>
+    new Promise((resolve, reject) => {
+      request({ host: '127.0.0.1', port, path, method, agent, headers }, (answer) => {
+        readBody(answer).then((body) => {
+          resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body })
+        }, reject)
+      })
+        .once('error', reject)
+        .end()
+    })
+}
