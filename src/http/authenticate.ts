@@ -39,8 +39,10 @@ async function identifyLater(answer: PromiseLike<unknown>): Promise<string> {
   return userId(user)
 }
 
+/** Whatever `await` waits for: some query builders are functions. */
 function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+  if (typeof value !== 'function' && (typeof value !== 'object' || value === null)) return false
+  return typeof (value as { then?: unknown }).then === 'function'
 }
 
 function userId(user: unknown): string {
