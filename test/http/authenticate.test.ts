@@ -1,0 +1,115 @@
+import t from 'tap'
+import type { Authenticate } from '../../src/http/authenticate.ts'
+import type { CloudStorageOptions } from '../../src/index.ts'
+import { testApp } from '../support/app.ts'
+
+const LISTING = '/cloud/scripted/listing'
+
+type Outcome = { gives: unknown } | { throws: unknown }
+
+/** What a host finds out, and what its client is answered then. */
+const OUTCOMES: Record<string, { outcome: Outcome; status: number; code?: string }> = {
+  'a user': { outcome: { gives: 'ann' }, status: 200 },
+  nobody: { outcome: { gives: undefined }, status: 401, code: 'UNAUTHENTICATED' },
+  null: { outcome: { gives: null }, status: 401, code: 'UNAUTHENTICATED' },
+  'an empty name': { outcome: { gives: '' }, status: 401, code: 'UNAUTHENTICATED' },
+  'an object': { outcome: { gives: { id: 'ann' } }, status: 500, code: 'INTERNAL' },
+  'a list': { outcome: { gives: ['ann'] }, status: 500, code: 'INTERNAL' },
+  'a number': { outcome: { gives: 42 }, status: 500, code: 'INTERNAL' },
+  false: { outcome: { gives: false }, status: 500, code: 'INTERNAL' },
+  'a function': { outcome: { gives: () => 'ann' }, status: 500, code: 'INTERNAL' },
+  'an error': { outcome: { throws: new Error('SECRET') }, status: 401, code: 'UNAUTHENTICATED' },
+  'an error without a message': { outcome: { throws: undefined }, status: 401, code: 'UNAUTHENTICATED' },
+  'an error of 403': { outcome: { throws: failure(403) }, status: 401, code: 'UNAUTHENTICATED' },
+  'an error of 500': { outcome: { throws: failure(500) }, status: 503, code: 'AUTHENTICATION_UNAVAILABLE' },
+  'an error of 503': { outcome: { throws: failure(503) }, status: 503, code: 'AUTHENTICATION_UNAVAILABLE' }
+}
+
+function failure(statusCode: number): Error {
+  return Object.assign(new Error('SECRET'), { statusCode })
+}
+
+/** The outcome at once, as whoever awaits nothing gives it. */
+function settle(outcome: Outcome): unknown {
+  if ('throws' in outcome) throw outcome.throws
+  return outcome.gives
+}
+
+/** What can be awaited and is no promise, as query builders are. */
+function thenOf(outcome: Outcome) {
+  return (resolve: (value: unknown) => void, reject: (error: unknown) => void): void => {
+    if ('throws' in outcome) reject(outcome.throws)
+    else resolve(outcome.gives)
+  }
+}
+
+const WAYS: Record<string, (outcome: Outcome) => unknown> = {
+  'at once': settle,
+  'by a promise': async (outcome) => settle(outcome),
+  'by a promise, later': async (outcome) => {
+    await new Promise((resolve) => setImmediate(resolve))
+    return settle(outcome)
+  },
+  'by what has a then': (outcome) => ({ then: thenOf(outcome) }),
+  'by a function that has a then': (outcome) => Object.assign(() => undefined, { then: thenOf(outcome) }),
+  'by what has a then that throws': (outcome) => ({
+    then: (resolve: (value: unknown) => void): void => {
+      resolve(settle(outcome))
+    }
+  })
+}
+
+t.test('whichever way the host says who is asking, the answers are the same', async (t) => {
+  const authenticate: Authenticate = ({ headers }) => {
+    const { way, outcome } = headers
+    if (way === undefined) return headers['x-user']
+    return WAYS[String(way)]!(OUTCOMES[String(outcome)]!.outcome)
+  }
+  const { app, connect, scripted } = await testApp(t, {
+    authenticate: authenticate as CloudStorageOptions['authenticate']
+  })
+  const id = await connect('ann')
+  await connect('bob')
+  for (const [outcome, { status, code }] of Object.entries(OUTCOMES)) {
+    for (const way of Object.keys(WAYS)) {
+      const what = `${outcome} ${way}`
+      const headers = { way, outcome }
+      const listed = scripted.backend.listed.length
+      const answer = await app.inject({ url: `${LISTING}?refresh=true`, headers })
+      t.equal(answer.statusCode, status, what)
+      if (status === 200) {
+        t.match(answer.json(), { connectionId: id }, `${what}: the connection of that user`)
+      } else {
+        t.match(answer.json(), { code, status }, what)
+        t.notMatch(answer.body, 'SECRET', what)
+        t.equal(scripted.backend.listed.length, listed, what)
+      }
+
+      const origin = 'https://elsewhere.example'
+      const foreign = await app.inject({ method: 'DELETE', url: '/cloud/connections', headers: { ...headers, origin } })
+      t.equal(foreign.statusCode, status === 200 ? 403 : status, `${what}, from a page of another site`)
+      t.match(foreign.json(), { code: code ?? 'CROSS_SITE' }, what)
+    }
+  }
+})
+
+t.test('of many who ask at once each is whom the host says, however long it takes', async (t) => {
+  const authenticate: Authenticate = ({ headers }) => {
+    const user = headers['x-user']
+    if (headers['x-late'] === undefined) return user
+    return new Promise((resolve) => setTimeout(resolve, Number(headers['x-late']), user))
+  }
+  const { as, connect } = await testApp(t, {
+    authenticate: authenticate as CloudStorageOptions['authenticate']
+  })
+  const users = Array.from({ length: 20 }, (_, i) => `user ${i}`)
+  const ids: string[] = []
+  for (const user of users) ids.push(await connect(user))
+  const answers = await Promise.all(
+    users.map((user, i) => as(user).get(LISTING, i % 3 === 0 ? {} : { 'x-late': String(20 - i) }))
+  )
+  t.strictSame(
+    answers.map((answer) => answer.json<{ connectionId: string }>().connectionId),
+    ids
+  )
+})
