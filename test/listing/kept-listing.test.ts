@@ -68,7 +68,7 @@ t.test('who refreshes is not given what is kept', async (t) => {
 })
 
 t.test('where all processes keep pages together, what is kept is given while their generation is known', async (t) => {
-  let generation: string | Promise<string | null> = 'g1'
+  let generation: string | Promise<string> = 'g1'
   const shared: SharedTier = {
     generation: () => generation,
     page: async (_key, load) => ({ bytes: await load(), ageMs: 0 }),
