@@ -39,6 +39,11 @@ t.test('an import across rooms is refused unless the table allows it', async (t)
     ['plugin.ts', './server/a.ts'],
     ['index.ts', './config.ts'],
     ['http/a.ts', '../server/a.ts'],
+    ['index.ts', './picker/a.ts'],
+    ['server/a.ts', '../picker/a.ts'],
+    ['http/a.ts', '../picker/a.ts'],
+    ['picker/a.ts', '../http/a.ts'],
+    ['picker/a.ts', '../index.ts'],
     ['domain/a.ts', '../../package.json']
   ]
   for (const [path, specifier] of forbidden) {
@@ -100,6 +105,13 @@ t.test('http knows the types of listing, resolver and connections, and loads non
   t.same(brokenBy('listing/a.ts', `import type { A } from '../resolver/a.ts'`), ['edge'])
 })
 
+t.test('the picker knows types of the domain, and loads nothing of the server', async (t) => {
+  t.same(brokenBy('picker/a.ts', `import type { A } from '../domain/a.ts'`), [])
+  t.same(brokenBy('picker/a.ts', `import { a } from './b.ts'`), [])
+  t.same(brokenBy('picker/a.ts', `import { a } from '../domain/a.ts'`), ['edge'])
+  t.same(brokenBy('picker/a.ts', `import { type A } from '../domain/a.ts'`), ['edge'], 'this loads the module')
+})
+
 t.test('a room that is not in the table is refused', async (t) => {
   t.same(brokenBy('services/a.ts', ''), ['room'])
   t.same(brokenBy('new-file.ts', ''), [])
@@ -117,7 +129,7 @@ t.test('Prisma, pg and PGlite belong to infra/db, their types too', async (t) =>
   t.same(brokenBy('plugin.ts', `import a from 'pgp'`), [])
 })
 
-t.test('the clock is read in one file', async (t) => {
+t.test('the clock is read in one file of the server, and in one of the picker', async (t) => {
   for (const source of [
     'const a = Date.now()',
     'const a = Date["now"]()',
@@ -134,6 +146,8 @@ t.test('the clock is read in one file', async (t) => {
   ]) {
     t.same(brokenBy('listing/a.ts', source), ['clock'], source)
     t.same(brokenBy('infra/clock.ts', source), [])
+    t.same(brokenBy('picker/clock.ts', source), [])
+    t.same(brokenBy('picker/a.ts', source), ['clock'], source)
   }
   for (const source of ['new Date(0)', 'Date.parse(text)', 'clock.now()', '// Date.now()', '"Date.now()"']) {
     t.same(brokenBy('listing/a.ts', source), [], source)

@@ -34,12 +34,19 @@ const ROOMS: ReadonlyMap<string, { readonly values: readonly string[]; readonly 
   ['listing', { values: ['domain'] }],
   ['resolver', { values: ['domain'] }],
   ['connections', { values: ['domain'] }],
-  ['http', { values: ['domain'], types: ['listing', 'resolver', 'connections'] }]
+  ['http', { values: ['domain'], types: ['listing', 'resolver', 'connections'] }],
+  ['picker', { values: [], types: ['domain'] }]
 ])
 
 /** The ready-made server wires, as what lies in `src` itself does. It is not published: the plugin must not need it. */
 const SERVER = 'server'
 const SERVER_FILES: ReadonlySet<string> = new Set(['server.ts', 'config.ts'])
+
+/** Runs in browsers: it is built on its own, and what runs on the server must not load it. */
+const PICKER = 'picker'
+
+/** The clock of the server, and that of browsers. */
+const CLOCK_FILES: ReadonlySet<string> = new Set(['infra/clock.ts', 'picker/clock.ts'])
 
 /** Dependencies of the package itself that are loaded with it in any case. */
 const ALWAYS_LOADED: ReadonlySet<string> = new Set(['lru-cache'])
@@ -78,7 +85,7 @@ function checkFile(file: ParsedSource): Finding[] {
   if (/^(?:utils?|helpers?)\.ts$/.test(posix.basename(path))) report('name', null, 'is named after nothing')
   for (const each of file.imports) checkImport(path, each, report)
   for (const { name, line } of members) {
-    if (CLOCKS.has(name) && path !== 'infra/clock.ts') report('clock', line, `reads ${name}: take a Clock`)
+    if (CLOCKS.has(name) && !CLOCK_FILES.has(path)) report('clock', line, `reads ${name}: take a Clock`)
     if (name === 'process.env' && !ENVIRONMENT_READERS.has(path)) {
       report('environment', line, 'reads process.env')
     }
@@ -112,6 +119,7 @@ function mayImport(from: string, to: string, isType: boolean): boolean {
   const room = roomOf(from)
   const isOfServer = room === SERVER || SERVER_FILES.has(from)
   if (!isOfServer && (isIn(to, SERVER) || SERVER_FILES.has(to))) return false
+  if (isIn(to, PICKER) && room !== PICKER) return false
   if (room === '' || isOfServer || room === roomOf(to)) return true
   const allowed = ROOMS.get(room)
   return [...(allowed?.values ?? []), ...((isType && allowed?.types) || [])].some((folder) => isIn(to, folder))
