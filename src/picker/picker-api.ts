@@ -1,0 +1,87 @@
+import type { ConnectionStatus } from '../domain/connection.ts'
+import type { Entry, Listing } from '../domain/entry.ts'
+
+export type Ability = 'native' | 'emulated' | 'unsupported'
+
+/** One field of a provider's form, as its JSON Schema (draft 7) says it. */
+export interface FieldSchema {
+  readonly type?: string
+  readonly title?: string
+  readonly description?: string
+  readonly default?: unknown
+  readonly enum?: readonly unknown[]
+  readonly minLength?: number
+  readonly maxLength?: number
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly pattern?: string
+  /** It is a secret. */
+  readonly writeOnly?: boolean
+}
+
+export interface FormSchema {
+  readonly properties: Readonly<Record<string, FieldSchema>>
+  readonly required?: readonly string[]
+}
+
+/** An item of `GET /cloud/providers`. */
+export interface ProviderView {
+  readonly id: string
+  readonly label: string
+  readonly connect:
+    { readonly type: 'oauth2' } | { readonly type: 'credentials' | 'login-flow'; readonly schema: FormSchema }
+  readonly capabilities: { readonly upload: Ability; readonly createFolder: Ability }
+}
+
+/** An item of `GET /cloud/connections`. */
+export interface ConnectionView {
+  readonly id: string
+  readonly provider: string
+  readonly label: string
+  readonly account: string
+  readonly status: ConnectionStatus
+  readonly default: boolean
+  readonly createdAt: string
+  readonly lastError: string | null
+}
+
+/** A folder of a connection; `null` is its root. */
+export interface Place {
+  readonly provider: string
+  readonly connectionId: string
+  readonly folderId: string | null
+}
+
+export interface PageQuestion {
+  readonly cursor?: string | undefined
+  readonly limit: number
+  readonly refresh?: boolean
+}
+
+/** Told while bytes travel. `total` is `null` where nobody knows. */
+export type OnProgress = (done: number, total: number | null) => void
+
+/**
+ * All that the picker asks of the server.
+ *
+ * Every method rejects with a `PickerProblem`, or with the reason of its signal.
+ */
+export interface PickerApi {
+  providers(signal: AbortSignal): Promise<readonly ProviderView[]>
+  connections(signal: AbortSignal): Promise<readonly ConnectionView[]>
+  list(place: Place, question: PageQuestion, signal: AbortSignal): Promise<Listing>
+  connect(provider: string, fields: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<ConnectionView>
+  /** Begins OAuth: where to send the browser. */
+  authorize(provider: string, returnTo: string | undefined, signal: AbortSignal): Promise<string>
+  /** Begins a login at a server that the user names. */
+  beginLogin(provider: string, baseUrl: string, signal: AbortSignal): Promise<{ loginUrl: string; flowId: string }>
+  /** The connection, or for how long to wait before the next question. */
+  pollLogin(provider: string, flowId: string, signal: AbortSignal): Promise<ConnectionView | { retryAfterMs: number }>
+  verify(connectionId: string, signal: AbortSignal): Promise<ConnectionView>
+  createFolder(parent: Place, name: string, signal: AbortSignal): Promise<Entry>
+  /** Never overwrites: `ALREADY_EXISTS` or `PRECONDITION_FAILED` where the name is taken. */
+  upload(parent: Place, file: File, onProgress: OnProgress, signal: AbortSignal): Promise<Entry>
+  /** Where a plain link downloads from, or `null` where requests need headers that a link does not send. */
+  downloadHref(place: Place, entryId: string): string | null
+  download(place: Place, entryId: string, onProgress: OnProgress, signal: AbortSignal): Promise<Blob>
+}

@@ -1,0 +1,127 @@
+import t from 'tap'
+import { PickerProblem } from '../../src/picker/problem.ts'
+import { SLOW_MS, Task } from '../../src/picker/task.ts'
+import { Deferred } from '../support/deferred.ts'
+import { PickerWorld } from '../support/picker-world.ts'
+
+const throttled = (retryAfterMs: number): PickerProblem =>
+  new PickerProblem('PROVIDER_THROTTLED', { status: 503, retryAfterMs })
+
+t.test('work that takes long is said to be slow, and ends as any other', async (t) => {
+  const { clock, ...world } = new PickerWorld()
+  const task = new Task({ clock, isPatient: true, onChange: () => world.changes++, onProblem: () => undefined })
+  const gate = new Deferred<undefined>()
+  const running = task.run(async () => {
+    await gate.promise
+  })
+  t.same(task.state, { type: 'busy', isSlow: false })
+  await clock.advance(SLOW_MS)
+  t.same(task.state, { type: 'busy', isSlow: true })
+  gate.resolve(undefined)
+  await running
+  t.same(task.state, { type: 'idle' })
+  t.equal(clock.waiting, 0)
+})
+
+t.test('what is cancelled is told to stop, and what it still answers changes nothing', async (t) => {
+  const world = new PickerWorld()
+  const task = new Task(world.options())
+  const gate = new Deferred<undefined>()
+  let signal: AbortSignal | undefined
+  const running = task.run(async (given) => {
+    signal = given
+    await gate.promise
+  })
+  task.cancel()
+  gate.reject(new Error('late'))
+  await running
+  t.equal(signal?.aborted, true)
+  t.same(task.state, { type: 'cancelled' })
+  t.same(world.problems, [])
+  t.equal(world.clock.waiting, 0)
+})
+
+t.test('a countdown ends with another try, and each failure in a row makes the next one longer', async (t) => {
+  const world = new PickerWorld()
+  const task = new Task(world.options())
+  let tries = 0
+  await task.run(async () => {
+    tries++
+    if (tries < 3) throw throttled(3000)
+  })
+  t.match(task.state, { type: 'failed', secondsLeft: 3 })
+  await world.clock.advance(1000)
+  t.match(task.state, { secondsLeft: 2 })
+  t.equal(tries, 1)
+  await world.clock.advance(2000)
+  t.equal(tries, 2)
+  t.match(task.state, { secondsLeft: 6 })
+  await world.clock.advance(6000)
+  t.equal(tries, 3)
+  t.same(task.state, { type: 'idle' })
+  t.equal(world.problems.length, 2)
+})
+
+t.test('a countdown goes by the clock, not by how often a page in the background is woken', async (t) => {
+  const world = new PickerWorld()
+  const task = new Task(world.options())
+  let tries = 0
+  await task.run(async () => {
+    if (++tries === 1) throw throttled(1500)
+  })
+  await world.clock.advance(1000)
+  t.match(task.state, { secondsLeft: 1 })
+  await world.clock.advance(500)
+  t.equal(tries, 2)
+})
+
+t.test('a countdown that is cancelled tries no more', async (t) => {
+  const world = new PickerWorld()
+  const task = new Task(world.options())
+  let tries = 0
+  await task.run(async () => {
+    tries++
+    throw throttled(1000)
+  })
+  task.cancel()
+  await world.clock.advance(60_000)
+  t.equal(tries, 1)
+})
+
+t.test('what needs the user is not tried again by itself, only allowed again', async (t) => {
+  const world = new PickerWorld()
+  const task = new Task(world.options(false))
+  let tries = 0
+  await task.run(async () => {
+    tries++
+    throw throttled(2000)
+  })
+  await world.clock.advance(10_000)
+  t.equal(tries, 1)
+  t.match(task.state, { type: 'failed', secondsLeft: null })
+})
+
+t.test('a failure that is no problem of the server is one of the network', async (t) => {
+  const world = new PickerWorld()
+  const task = new Task(world.options())
+  await task.run(async () => {
+    throw new TypeError('Failed to fetch')
+  })
+  t.equal(task.problem?.code, 'NETWORK')
+  t.match(task.state, { secondsLeft: null })
+})
+
+t.test('new work replaces what went on', async (t) => {
+  const world = new PickerWorld()
+  const task = new Task(world.options())
+  const gate = new Deferred<undefined>()
+  const first = task.run(async () => {
+    await gate.promise
+  })
+  await task.run(async () => {
+    throw new PickerProblem('FOLDER_NOT_FOUND')
+  })
+  gate.resolve(undefined)
+  await first
+  t.equal(task.problem?.code, 'FOLDER_NOT_FOUND')
+})

@@ -1,0 +1,64 @@
+import type { Entry, Listing } from '../../src/domain/entry.ts'
+import type { ConnectionView, PickerApi } from '../../src/picker/picker-api.ts'
+import type { PickerProblem } from '../../src/picker/problem.ts'
+import type { TaskOptions } from '../../src/picker/task.ts'
+import { PickerClock } from './picker-clock.ts'
+import { connectionTo, entryOf, S3 } from './picker-entries.ts'
+
+/** What surrounds the parts of the picker, and what they told it. */
+export class PickerWorld {
+  readonly clock = new PickerClock()
+  readonly problems: PickerProblem[] = []
+  changes = 0
+  connected: ConnectionView[] = [connectionTo('s3')]
+  /** What the routes answer; a test replaces what it is about. */
+  readonly api: { -readonly [Name in keyof PickerApi]: PickerApi[Name] }
+
+  constructor() {
+    const unexpected = async (): Promise<never> => {
+      throw new Error('nobody was to ask this')
+    }
+    this.api = {
+      providers: async () => [S3],
+      connections: async () => this.connected,
+      list: async () => listingOf([entryOf('a.pdf')]),
+      connect: unexpected,
+      authorize: unexpected,
+      beginLogin: unexpected,
+      pollLogin: unexpected,
+      verify: unexpected,
+      createFolder: unexpected,
+      upload: unexpected,
+      downloadHref: () => null,
+      download: unexpected
+    }
+  }
+
+  options(isPatient = true): TaskOptions {
+    return {
+      clock: this.clock,
+      isPatient,
+      onChange: () => {
+        this.changes++
+      },
+      onProblem: (problem) => {
+        this.problems.push(problem)
+      }
+    }
+  }
+}
+
+export function listingOf(
+  entries: readonly Entry[],
+  page: Partial<Listing['page']> = {},
+  folder: Listing['folder'] = { id: null, name: null, parentId: null }
+): Listing {
+  const complete = page.next == null && page.reason == null
+  return {
+    provider: 's3',
+    connectionId: 's3-1',
+    folder,
+    entries,
+    page: { next: null, complete, reason: page.next == null ? null : 'more', order: 'provider', ...page }
+  }
+}
