@@ -1,0 +1,162 @@
+import t from 'tap'
+import type { Listing } from '../../src/domain/entry.ts'
+import { FolderBrowser } from '../../src/picker/folder-browser.ts'
+import type { PageQuestion, Place } from '../../src/picker/picker-api.ts'
+import { PickerProblem } from '../../src/picker/problem.ts'
+import { Deferred } from '../support/deferred.ts'
+import { entryOf, folderOf } from '../support/picker-entries.ts'
+import { listingOf, PickerWorld } from '../support/picker-world.ts'
+
+const ROOT: Place = { provider: 's3', connectionId: 's3-1', folderId: null }
+
+type List = (place: Place, question: PageQuestion) => Listing
+
+function browserOf(list: List): { browser: FolderBrowser; world: PickerWorld; asked: (Place & PageQuestion)[] } {
+  const world = new PickerWorld()
+  const asked: (Place & PageQuestion)[] = []
+  world.api.list = async (place, question) => {
+    asked.push({ ...place, ...question })
+    return list(place, question)
+  }
+  return {
+    browser: new FolderBrowser(
+      () => world.api,
+      () => 200,
+      world.options()
+    ),
+    world,
+    asked
+  }
+}
+
+const names = ({ pages }: FolderBrowser): string[] => (pages?.entries ?? []).map(({ name }) => name)
+
+t.test('a folder is entered and left again, and the keyboard stands where it came out', async (t) => {
+  const folder = folderOf('Invoices/')
+  const { browser, asked } = browserOf(({ folderId }) => listingOf(folderId === null ? [folder] : [entryOf('x')]))
+  await browser.open(ROOT, 'My s3')
+  await browser.enter(folder)
+  t.same(browser.trail, [
+    { id: null, name: 'My s3' },
+    { id: 'Invoices/', name: 'Invoices' }
+  ])
+  t.same(names(browser), ['x'])
+  await browser.climb(0)
+  t.equal(browser.cameFrom, 'Invoices/')
+  t.same(
+    asked.map(({ folderId }) => folderId),
+    [null, 'Invoices/', null]
+  )
+})
+
+t.test('who begins inside of a tree is told the name, and has a way up', async (t) => {
+  const { browser } = browserOf(({ folderId }) =>
+    listingOf([], {}, { id: folderId, name: `named ${folderId ?? ''}`, parentId: 'b' })
+  )
+  await browser.open({ ...ROOT, folderId: 'c' }, 'My s3')
+  t.same(browser.trail, [
+    { id: null, name: 'My s3' },
+    { id: 'b', name: null },
+    { id: 'c', name: 'named c' }
+  ])
+})
+
+t.test('pages follow each other, and folders stand first all the time', async (t) => {
+  const { browser, asked } = browserOf((_place, { cursor }) =>
+    cursor === undefined
+      ? listingOf([entryOf('b'), folderOf('z/')], { next: '2' })
+      : listingOf([folderOf('y/'), entryOf('a'), entryOf('b')])
+  )
+  await browser.open(ROOT, '')
+  t.same(names(browser), ['z', 'b'])
+  t.equal(browser.pages?.reason, 'more')
+  await browser.more()
+  t.same(names(browser), ['z', 'y', 'b', 'a'], 'what comes twice stands once')
+  t.equal(browser.pages?.reason, null)
+  await browser.more()
+  t.equal(asked.length, 2)
+})
+
+t.test('that something is missing stays said when more pages come', async (t) => {
+  const { browser } = browserOf((_place, { cursor }) =>
+    cursor === undefined ? listingOf([], { next: '2', reason: 'provider-partial' }) : listingOf([])
+  )
+  await browser.open(ROOT, '')
+  await browser.more()
+  t.equal(browser.pages?.reason, 'provider-partial')
+})
+
+t.test('pages without an entry are followed for a while, and then the user is asked', async (t) => {
+  const { browser, asked } = browserOf(() => listingOf([], { next: 'on' }))
+  await browser.open(ROOT, '')
+  for (let page = 0; page < 20; page++) await browser.more()
+  t.equal(asked.length, 6)
+  await browser.more(true)
+  t.equal(asked.length, 7)
+})
+
+t.test('a cursor that has expired loads the folder anew, once by itself', async (t) => {
+  const { browser, asked, world } = browserOf((_place, { cursor }) => {
+    if (cursor !== undefined) throw new PickerProblem('CURSOR_EXPIRED', { status: 410 })
+    return listingOf([entryOf('a')], { next: '2' })
+  })
+  await browser.open(ROOT, '')
+  await browser.more()
+  t.equal(browser.isRestarted, true)
+  t.same(names(browser), ['a'])
+  t.equal(asked.at(-1)?.refresh, true)
+  t.same(world.problems, [])
+  await browser.more()
+  t.equal(browser.paging.problem?.code, 'CURSOR_EXPIRED')
+  await browser.more()
+  t.equal(asked.length, 4, 'and nobody asks on')
+})
+
+t.test('a page that fails takes nothing away, and is asked for again when the user wants it', async (t) => {
+  let fails = true
+  const { browser } = browserOf((_place, { cursor }) => {
+    if (cursor === undefined) return listingOf([entryOf('a')], { next: '2' })
+    if (fails) throw new PickerProblem('PROVIDER_ERROR')
+    return listingOf([entryOf('b')])
+  })
+  await browser.open(ROOT, '')
+  await browser.more()
+  t.same(names(browser), ['a'])
+  fails = false
+  await browser.paging.retry()
+  t.same(names(browser), ['a', 'b'])
+})
+
+t.test('a refresh asks for what is there now, and keeps what is shown until then', async (t) => {
+  let isThere = true
+  const { browser, asked } = browserOf(() => listingOf(isThere ? [entryOf('a')] : []))
+  await browser.open(ROOT, '')
+  isThere = false
+  const reloading = browser.reload()
+  t.same(names(browser), ['a'])
+  await reloading
+  t.same(names(browser), [])
+  t.same(
+    asked.map(({ refresh }) => refresh),
+    [false, true]
+  )
+})
+
+t.test('the answer for a folder that was left is not shown in the next one', async (t) => {
+  const gate = new Deferred<undefined>()
+  const world = new PickerWorld()
+  world.api.list = async ({ folderId }) => {
+    if (folderId === 'slow/') await gate.promise
+    return listingOf([entryOf(`in ${folderId ?? 'root'}`)])
+  }
+  const browser = new FolderBrowser(
+    () => world.api,
+    () => 200,
+    world.options()
+  )
+  const slow = browser.open({ ...ROOT, folderId: 'slow/' }, '')
+  await browser.open(ROOT, '')
+  gate.resolve(undefined)
+  await slow
+  t.same(names(browser), ['in root'])
+})
