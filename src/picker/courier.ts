@@ -1,0 +1,86 @@
+import type { Entry } from '../domain/entry.ts'
+import type { FolderBrowser } from './folder-browser.ts'
+import type { PickerApi, Place } from './picker-api.ts'
+import { Task, type TaskOptions } from './task.ts'
+import { Transfers } from './transfers.ts'
+
+/** Brings files into the folder that is shown and out of it, and makes folders there. */
+export class Courier {
+  readonly transfers: Transfers
+  /** Of a new folder. */
+  readonly making: Task
+  /** The form for the name of a new folder is open. */
+  isMaking = false
+  /** Folders were dropped, and nothing came of it. */
+  hasRefusedFolders = false
+  readonly #api: () => PickerApi
+  readonly #browser: FolderBrowser
+
+  constructor(api: () => PickerApi, browser: FolderBrowser, options: TaskOptions) {
+    this.#api = api
+    this.#browser = browser
+    this.transfers = new Transfers(options)
+    this.making = new Task({ ...options, isPatient: false })
+  }
+
+  /** Opens or closes the form. */
+  make(isOpen: boolean): void {
+    this.hasRefusedFolders = false
+    this.isMaking = isOpen
+    this.making.stop()
+  }
+
+  async createFolder(name: string): Promise<void> {
+    const { place } = this.#browser
+    if (place === null) return
+    await this.making.run(async (signal) => {
+      this.#show(await this.#api().createFolder(place, name, signal), place)
+      this.isMaking = false
+    })
+  }
+
+  /** @param hasFolders there were folders among them, which have no bytes to send */
+  upload(files: readonly File[], hasFolders = false): void {
+    this.hasRefusedFolders = hasFolders
+    const { place } = this.#browser
+    if (place === null) return
+    for (const file of files) this.#send(file, place)
+  }
+
+  /** For what a link cannot download. @param save what to do with the bytes */
+  download(place: Place, id: string, { name, size }: Entry, save: (content: Blob, name: string) => void): void {
+    this.transfers.add({
+      direction: 'download',
+      name,
+      total: size,
+      run: async (onProgress, signal) => {
+        save(await this.#api().download(place, id, onProgress, signal), name)
+      }
+    })
+  }
+
+  stop(): void {
+    this.making.stop()
+    for (const { task } of this.transfers.items) task.stop()
+  }
+
+  #send(file: File, place: Place): void {
+    this.transfers.add({
+      direction: 'upload',
+      name: file.name,
+      total: file.size,
+      run: async (onProgress, signal) => {
+        this.#show(await this.#api().upload(place, file, onProgress, signal), place)
+      },
+      renamed: (name) => {
+        this.#send(new File([file], name, { type: file.type }), place)
+      }
+    })
+  }
+
+  /** What was made stands in the list at once, if that folder is still shown. */
+  #show(entry: Entry, { connectionId, folderId }: Place): void {
+    const { place, pages } = this.#browser
+    if (place?.connectionId === connectionId && place.folderId === folderId) pages?.insert(entry)
+  }
+}

@@ -1,0 +1,158 @@
+/**
+ * All that the picker says, in English. `{name}` is filled in. A text with `{n}` may have forms for plurals beside it,
+ * under its name with `_zero`, `_one`, `_two`, `_few` or `_many` (`Intl.PluralRules` says which a language has).
+ */
+export const ENGLISH = {
+  label: 'Cloud files',
+  providers: 'Clouds',
+  connect: 'Connect {provider}',
+  connections: 'Connections of {provider}',
+  status_REQUIRES_REAUTH: 'Sign-in needed',
+  status_ERROR: 'Not working',
+  status_DISABLED: 'Disabled',
+  breadcrumbs: 'Path',
+  unnamedFolder: '…',
+  search: 'Search in what is loaded',
+  refresh: 'Refresh',
+  newFolder: 'New folder',
+  folderName: 'Name of the new folder',
+  create: 'Create',
+  upload: 'Upload',
+  uploadHere: 'Drop files to upload them here',
+  noFolders: 'Folders cannot be uploaded.',
+  name: 'Name',
+  size: 'Size',
+  modified: 'Modified',
+  actions: 'Actions',
+  download: 'Download {name}',
+  kind_folder: 'Folder',
+  kind_drive: 'Drive',
+  kind_package: 'Package',
+  kind_link: 'Link',
+  kind_shortcut: 'Shortcut',
+  kind_file: 'File',
+  entries: '{n} entries',
+  entries_one: '{n} entry',
+  found: '{n} of {total} found',
+  selected: '{n} selected',
+  more: 'More follow below.',
+  loadMore: 'Load more',
+  loading: 'Loading…',
+  slow: 'The provider is taking its time.',
+  cancel: 'Cancel',
+  cancelled: 'Loading was cancelled.',
+  cancelledMore: 'Not all of the folder is loaded.',
+  retry: 'Try again',
+  retryIn: 'Trying again in {time}.',
+  waitFor: 'Possible again in {time}.',
+  empty: 'This folder is empty.',
+  emptyRoot: 'There is nothing here.',
+  nothingFound: 'Nothing that is loaded matches.',
+  restarted: 'The folder has changed and was loaded anew.',
+  'reason_provider-partial': 'Not everything is shown: the provider left something out.',
+  'reason_page-cap': 'Not everything is shown: the folder is larger than what is listed of it.',
+  'reason_duplicate-cursor': 'Not everything is shown: the provider repeated itself.',
+  reason_more: 'Not everything is shown: the provider stopped in between.',
+  toRoot: 'To the top folder',
+  nothingConnected: 'No cloud is connected yet. Choose one to connect it.',
+  nothingOffered: 'No cloud can be connected here.',
+  needsReauth: '{connection} needs you to sign in again.',
+  isBroken: '{connection} does not work any more.',
+  isDisabled: '{connection} was disabled by the operator.',
+  reconnect: 'Sign in again',
+  verify: 'Check again',
+  connectTitle: 'Connect {provider}',
+  reconnectTitle: 'Sign in again: {connection}',
+  loginHere: 'Sign in at the server',
+  useFields: 'Use an app password instead',
+  useLogin: 'Sign in at the server instead',
+  submit: 'Connect',
+  optional: '(optional)',
+  connecting: 'Connecting…',
+  windowOpen: 'Finish signing in in the window that has opened.',
+  windowGone: 'The window was closed. If you have finished, this will take a moment; if not, begin again.',
+  windowBlocked: 'The browser opened no window.',
+  openWindow: 'Open the sign-in page',
+  again: 'Begin again',
+  fieldRequired: 'This is needed.',
+  fieldShort: 'At least {n} characters.',
+  fieldLong: 'At most {n} characters.',
+  fieldPattern: 'This does not have the form that is expected.',
+  fieldNumber: 'This has to be a number.',
+  fieldSmall: 'At least {n}.',
+  fieldLarge: 'At most {n}.',
+  transfers: 'Transfers',
+  waiting: 'Waiting',
+  uploaded: 'Uploaded',
+  downloaded: 'Downloaded',
+  keepBoth: 'Keep both',
+  remove: 'Remove {name} from the list',
+  stop: 'Stop {name}',
+  clear: 'Remove what is finished',
+  nameTaken: 'There is something of that name already.',
+  error_UNAUTHENTICATED: 'Your session has expired. Sign in to this application again.',
+  error_NETWORK: 'The server cannot be reached. Are you online?',
+  error_BAD_ANSWER: 'The server gave an answer that makes no sense.',
+  error_LOGIN_EXPIRED: 'The sign-in took too long.',
+  error_ACCESS_DENIED: 'Access was denied.',
+  error_INSUFFICIENT_SCOPE: 'You have not granted enough access for that.',
+  error_CROSS_SITE: 'This page may not do that.',
+  error_FOLDER_NOT_FOUND: 'This folder is not there any more.',
+  error_OBJECT_NOT_FOUND: 'This file is not there any more.',
+  error_CONNECTION_NOT_FOUND: 'This connection is not there any more.',
+  error_CONNECTION_MISSING: 'There is no connection to this cloud.',
+  error_CONNECTION_INACTIVE: 'This connection does not work any more.',
+  error_CREDENTIALS_UNREADABLE: 'The connection has to be made anew.',
+  error_INVALID_CREDENTIALS: 'This was not accepted: {detail}',
+  error_INVALID_REQUEST: 'This was not accepted: {detail}',
+  error_INVALID_STATE: 'The sign-in is not valid any more. Begin again.',
+  error_ENDPOINT_FORBIDDEN: 'This server may not be used.',
+  error_ALREADY_EXISTS: 'There is something of that name already.',
+  error_PRECONDITION_FAILED: 'There is something of that name already.',
+  error_PAYLOAD_TOO_LARGE: 'This is too large.',
+  error_LOCKED: 'This is locked at the provider.',
+  error_QUOTA_EXCEEDED: 'There is no space left.',
+  error_TOO_MANY_REQUESTS: 'That was a lot at once.',
+  error_PROVIDER_THROTTLED: 'The provider asks for a pause.',
+  error_PROVIDER_UNAVAILABLE: 'The provider cannot be reached.',
+  error_PROVIDER_TIMEOUT: 'The provider did not answer in time.',
+  error_DATABASE_UNAVAILABLE: 'The server cannot work just now.',
+  error_SHUTTING_DOWN: 'The server is restarting.',
+  errorOther: 'Something went wrong ({code}).'
+} as const
+
+export type StringKey = keyof typeof ENGLISH
+type PluralForm = Intl.LDMLPluralRule
+
+/** A host's own texts, instead of the English ones. What is left out stays English. */
+export type PickerStrings = Readonly<Partial<Record<StringKey | `${StringKey}_${PluralForm}`, string>>>
+
+export type Values = Readonly<Record<string, string | number>>
+
+/** Says something. Texts are texts: what is filled in is never markup. */
+export type Translate = (key: StringKey, values?: Values) => string
+
+export function translator(strings: PickerStrings, locale: string): Translate {
+  const rules = new Intl.PluralRules(locale)
+  const numbers = new Intl.NumberFormat(locale)
+  const texts: Readonly<Record<string, string | undefined>> = { ...ENGLISH, ...strings }
+  return (key, values = {}) => {
+    const n = values['n']
+    const form = typeof n === 'number' ? pluralOf(key, rules.select(n)) : undefined
+    return (form ?? texts[key] ?? key).replace(/\{(\w+)\}/g, (_whole, name: string) => {
+      const value = values[name] ?? ''
+      return typeof value === 'number' ? numbers.format(value) : value
+    })
+  }
+
+  /** A host that gives the text itself means it for every number, unless it gives that form too. */
+  function pluralOf(key: StringKey, form: PluralForm): string | undefined {
+    const name = `${key}_${form}` as const
+    return strings[key] === undefined ? texts[name] : strings[name]
+  }
+}
+
+/** Whether the table has a text of that name. */
+export function isStringKey(key: string): key is StringKey {
+  return Object.hasOwn(ENGLISH, key)
+}
