@@ -1,0 +1,222 @@
+import { html, LitElement, nothing } from 'lit'
+import type { Entry } from '../domain/entry.ts'
+import { browserWindows } from './browser-windows.ts'
+import { systemClock } from './clock.ts'
+import { DropZone } from './files.ts'
+import { parseAccept } from './entry-rules.ts'
+import { DEFAULTS, FILTER, PLACE, PROPERTIES } from './element-properties.ts'
+import { mainView, noticesView, statusView } from './folder-view.ts'
+import { type Format, formatFor } from './format.ts'
+import { GridView } from './grid-view.ts'
+import { httpApi } from './http-api.ts'
+import { localeOf } from './locale.ts'
+import { PickerCore } from './picker-core.ts'
+import type { CloudFolderPickerElement, OpenDetail, PickerEventMap, SelectDetail } from './picker-element.ts'
+import { PickerProblem } from './problem.ts'
+import { sideView } from './side-view.ts'
+import { translator } from './strings.ts'
+import { controlStyles } from './control-styles.ts'
+import { frameStyles } from './frame-styles.ts'
+import { gridStyles } from './grid-styles.ts'
+import { newFolderView, toolbarView } from './toolbar-view.ts'
+import { transfersView } from './transfer-view.ts'
+import type { ViewActions, ViewContext } from './view-context.ts'
+import { pickerActions } from './picker-actions.ts'
+
+export class PickerElement extends LitElement {
+  static override styles = [controlStyles, frameStyles, gridStyles]
+  static override properties = PROPERTIES
+
+  declare base: CloudFolderPickerElement['base']
+  declare provider: CloudFolderPickerElement['provider']
+  declare connection: CloudFolderPickerElement['connection']
+  declare folder: CloudFolderPickerElement['folder']
+  declare kind: CloudFolderPickerElement['kind']
+  declare accept: CloudFolderPickerElement['accept']
+  declare multiple: CloudFolderPickerElement['multiple']
+  declare limit: CloudFolderPickerElement['limit']
+  declare readonly: CloudFolderPickerElement['readonly']
+  declare returnTo: CloudFolderPickerElement['returnTo']
+  declare strings: CloudFolderPickerElement['strings']
+  declare headers: CloudFolderPickerElement['headers']
+  declare getHeaders: CloudFolderPickerElement['getHeaders']
+
+  readonly #grid = new GridView()
+  #formats: { readonly locale: string; readonly format: Format } | null = null
+  /** The keyboard was in the folder that was left: it goes on in the one that comes. */
+  #carriesFocus = false
+  readonly #core = new PickerCore({
+    api: () => this.#api,
+    clock: systemClock,
+    windows: browserWindows,
+    limit: () => Math.min(Math.max(Math.trunc(this.limit) || 200, 1), 1000),
+    returnTo: () => this.returnTo ?? undefined,
+    onChange: () => {
+      this.requestUpdate()
+    },
+    onSelect: () => {
+      const { entries } = this.#core.selection
+      const { connection } = this.#core
+      const detail: SelectDetail = {
+        entries,
+        provider: connection?.provider ?? null,
+        connectionId: connection?.id ?? null
+      }
+      this.#emit('select', detail)
+    },
+    onProblem: (problem) => this.#emit('error', problem)
+  })
+  readonly #api = httpApi({
+    base: () => this.base.replace(/\/+$/, ''),
+    headers: () => this.getHeaders?.() ?? this.headers ?? {},
+    usesCookies: () => this.getHeaders == null && this.headers == null
+  })
+  readonly #drops = new DropZone(
+    () => {
+      this.requestUpdate()
+    },
+    (files, hasFolders) => {
+      if (this.readonly || !this.#core.can('upload')) return
+      this.#core.courier.upload(files, hasFolders)
+      this.requestUpdate()
+      if (hasFolders) this.#emit('error', new PickerProblem('NO_FOLDERS'))
+    }
+  )
+  readonly #online = (): void => {
+    this.#core.online()
+  }
+
+  constructor() {
+    super()
+    Object.assign(this, DEFAULTS)
+  }
+
+  get selection(): readonly Entry[] {
+    return this.#core.selection.entries
+  }
+
+  async refresh(): Promise<void> {
+    await this.#core.browser.reload()
+  }
+
+  async restart(): Promise<void> {
+    await this.#core.begin(this)
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback()
+    window.addEventListener('online', this.#online)
+    if (this.hasUpdated) void this.restart()
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback()
+    window.removeEventListener('online', this.#online)
+    this.#core.stop()
+    this.#grid.attach(null)
+  }
+
+  protected override willUpdate(changed: Map<PropertyKey, unknown>): void {
+    if (FILTER.some((name) => changed.has(name))) {
+      this.#core.setFilter({ kind: this.kind, accept: parseAccept(this.accept) }, this.multiple)
+    }
+    if (PLACE.some((name) => changed.has(name))) void this.restart()
+  }
+
+  protected override render(): unknown {
+    const context = this.#context()
+    const { core, t, isReadonly } = context
+    const canDrop = !isReadonly && core.can('upload')
+    return html`<div class="root" part="root">
+      ${sideView(context)}
+      <div class="pane">
+        ${core.connecting.provider === null && core.browser.place !== null ? toolbarView(context) : nothing}
+        ${core.courier.isMaking && core.can('createFolder') ? newFolderView(context) : nothing}
+        <div
+          class="main ${this.#drops.isOver && canDrop ? 'over' : ''}"
+          tabindex="-1"
+          data-drop=${t('uploadHere')}
+          @dragover=${this.#drops.onDrag}
+          @dragleave=${this.#drops.onDrag}
+          @drop=${this.#drops.onDrop}
+        >
+          ${mainView(context, this.#grid)}
+        </div>
+        ${noticesView(context)} ${transfersView(context)} ${statusView(context)}
+      </div>
+      <input type="file" class="files" multiple hidden @change=${this.#onFiles} />
+    </div>`
+  }
+
+  protected override updated(): void {
+    const { browser } = this.#core
+    const grid = this.#find('.grid')
+    this.#grid.attach(grid)
+    if (grid !== null) {
+      const { connectionId, folderId } = browser.place ?? {}
+      this.#grid.update(this.#context(), JSON.stringify([connectionId, folderId]))
+    }
+    if (this.#carriesFocus) this.#carryFocus(grid)
+  }
+
+  /** Not away from where the user has gone meanwhile. */
+  #carryFocus(grid: HTMLElement | null): void {
+    const main = this.#find('.main')
+    const { activeElement } = this.renderRoot as ShadowRoot
+    if (activeElement === null) main?.focus()
+    else if (activeElement !== main) this.#carriesFocus = false
+    if (this.#core.browser.loading.isBusy || !this.#carriesFocus) return
+    this.#carriesFocus = false
+    if (grid !== null) this.#grid.focus()
+  }
+
+  #context(): ViewContext {
+    const locale = localeOf(this)
+    if (this.#formats?.locale !== locale) this.#formats = { locale, format: formatFor(locale) }
+    return {
+      core: this.#core,
+      t: translator(this.strings, locale),
+      format: this.#formats.format,
+      isReadonly: this.readonly,
+      act: this.#act
+    }
+  }
+
+  #find(selector: string): HTMLElement | null {
+    return this.renderRoot.querySelector<HTMLElement>(selector)
+  }
+
+  #emit(type: keyof PickerEventMap, detail: object, cancelable = false): boolean {
+    return this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true, cancelable }))
+  }
+
+  readonly #act: ViewActions = pickerActions(this.#core, {
+    hrefOf: (place, id) => this.#api.downloadHref(place, id),
+    mayOpen: (entry, { provider, connectionId }) => {
+      const detail: OpenDetail = { entry, provider, connectionId }
+      return this.#emit('open', detail, true)
+    },
+    chooseFiles: () => this.#find('.files')?.click(),
+    onLeave: () => {
+      this.#carriesFocus = true
+      this.#find('.main')?.focus()
+    },
+    onMake: (isOpen) => void this.#focusOn(isOpen ? '#folder' : '.main'),
+    onChange: () => {
+      this.requestUpdate()
+    },
+    onComplaint: () => void this.#focusOn('[aria-invalid="true"]')
+  })
+
+  async #focusOn(selector: string): Promise<void> {
+    await this.updateComplete
+    this.#find(selector)?.focus()
+  }
+
+  readonly #onFiles = ({ target }: Event): void => {
+    if (!(target instanceof HTMLInputElement)) return
+    this.#core.courier.upload([...(target.files ?? [])])
+    // So that the same file can be chosen again.
+    target.value = ''
+  }
+}

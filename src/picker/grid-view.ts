@@ -1,0 +1,248 @@
+import { html, render } from 'lit'
+import { repeat } from 'lit/directives/repeat.js'
+import type { Entry } from '../domain/entry.ts'
+import { folderBehind, isSelectable } from './entry-rules.ts'
+import { cellAfter } from './grid-keys.ts'
+import { rowOf } from './grid-row.ts'
+import { isNearEnd, rangeOf, topShowing, type Viewport } from './grid-window.ts'
+import type { ViewContext } from './view-context.ts'
+
+/** The rows of the table: those that are seen, and the one that the keyboard stands on. */
+export class GridView {
+  #grid: HTMLElement | null = null
+  #body: HTMLElement | null = null
+  #context: ViewContext | null = null
+  #rows: readonly Entry[] = []
+  #indexes = new Map<string, number>()
+  /** Names the folder that is shown. */
+  #key = ''
+  #activeId: string | null = null
+  #column = 0
+  #rowHeight = 40
+  /** What a double click began on: a row that was put under the pointer meanwhile is not what was meant. */
+  #clickedId: string | null = null
+  readonly #resizes = new ResizeObserver(() => {
+    this.#measure()
+    this.#draw()
+  })
+
+  /** @param grid the element of the table, with a body in it; `null` where none is shown */
+  attach(grid: HTMLElement | null): void {
+    if (grid === this.#grid) return
+    this.#resizes.disconnect()
+    this.#grid = grid
+    this.#body = grid?.querySelector<HTMLElement>('.body') ?? null
+    if (grid !== null) this.#resizes.observe(grid)
+  }
+
+  /** @param key names the folder */
+  update(context: ViewContext, key: string): void {
+    const { rows, browser } = context.core
+    const anchor = this.#anchor()
+    this.#context = context
+    if (rows !== this.#rows) {
+      this.#rows = rows
+      this.#indexes = new Map(rows.map(({ id }, index) => [id, index]))
+    }
+    if (key !== this.#key) {
+      this.#key = key
+      this.#activeId = browser.cameFrom
+      this.#column = 0
+    }
+    if (this.#activeId === null || !this.#indexes.has(this.#activeId)) this.#activeId = rows[0]?.id ?? null
+    this.#draw()
+    this.#measure()
+    this.#keepInPlace(anchor)
+    this.#draw()
+  }
+
+  /** Where the keyboard goes on. */
+  focus(): void {
+    if (this.#activeIndex >= 0) this.#moveTo(this.#activeIndex, this.#column)
+  }
+
+  readonly onScroll = (): void => {
+    this.#draw()
+  }
+
+  readonly onClick = (event: MouseEvent): void => {
+    const hit = this.#hit(event)
+    if (hit === null || this.#context === null) return
+    const { entry, index, target } = hit
+    const { act, core } = this.#context
+    const isFirst = event.detail < 2
+    if (isFirst) this.#clickedId = entry.id
+    else if (this.#clickedId !== entry.id) this.#clickedId = null
+    if (target.closest('button') !== null) {
+      this.#activate(index, 3)
+      act.download(entry)
+      return
+    }
+    this.#moveTo(index, Math.max(0, [...(target.closest('.row')?.children ?? [])].indexOf(cellOf(target))))
+    const isTouch = event instanceof PointerEvent && event.pointerType === 'touch'
+    const isCheck = target.closest('.check') !== null
+    if (!isSelectable(entry, core.filter) || (isTouch && !isCheck && folderBehind(entry) !== null)) {
+      if (isFirst && folderBehind(entry) !== null) act.open(entry)
+    } else if (isCheck || event.ctrlKey || event.metaKey) core.selection.toggle(entry)
+    else if (event.shiftKey) core.selection.extendTo(entry.id, core.selectable)
+    else core.selection.replace(entry)
+  }
+
+  readonly onDoubleClick = (event: MouseEvent): void => {
+    const hit = this.#hit(event)
+    if (hit === null || hit.target.closest('button, .check') !== null || hit.entry.id !== this.#clickedId) return
+    this.#context?.act.open(hit.entry)
+  }
+
+  readonly onKey = (event: KeyboardEvent): void => {
+    const entry = this.#rows[this.#activeIndex]
+    if (entry === undefined || this.#context === null) return
+    if (this.#press(event, entry, this.#context)) event.preventDefault()
+  }
+
+  /** @returns whether the key means something here */
+  #press(event: KeyboardEvent, entry: Entry, { core, act }: ViewContext): boolean {
+    const { key, shiftKey, altKey } = event
+    const isCtrl = event.ctrlKey || event.metaKey
+    const isButton = event.target instanceof HTMLButtonElement
+    const trail = core.browser.trail
+    if (key === 'Backspace' || (altKey && key === 'ArrowUp')) {
+      if (trail.length > 1) act.climb(trail.length - 2)
+    } else if (altKey || (isButton && (key === ' ' || key === 'Enter'))) {
+      return false
+    } else if (isCtrl && key.toLowerCase() === 'a') {
+      core.selection.toggleAll(core.selectable)
+    } else if (key === 'Enter') {
+      act.open(entry)
+    } else if (key === ' ') {
+      if (!isSelectable(entry, core.filter)) return true
+      if (shiftKey) core.selection.extendTo(entry.id, core.selectable)
+      else core.selection.toggle(entry)
+    } else {
+      return this.#walk(key, isCtrl, shiftKey && core.selection.isMultiple ? core : null)
+    }
+    return true
+  }
+
+  #walk(key: string, isCtrl: boolean, extending: ViewContext['core'] | null): boolean {
+    const cells = this.#cellsOf(this.#activeIndex).filter(({ offsetWidth }) => offsetWidth > 0)
+    const all = this.#cellsOf(this.#activeIndex)
+    const column = cells.findIndex((cell) => cell === all[this.#column])
+    const { height, rowHeight } = this.#viewport
+    const isRtl = this.#grid !== null && getComputedStyle(this.#grid).direction === 'rtl'
+    const shape = {
+      rows: this.#rows.length,
+      columns: cells.length,
+      pageRows: Math.max(1, Math.floor(height / rowHeight) - 2),
+      isRtl
+    }
+    const to = cellAfter(key, isCtrl, { row: this.#activeIndex, column: Math.max(column, 0) }, shape)
+    if (to === null) return false
+    const from = this.#rows[this.#activeIndex]
+    this.#moveTo(to.row, all.indexOf(cells[to.column] ?? (all[0] as HTMLElement)))
+    const entry = this.#rows[to.row]
+    if (extending !== null && entry !== undefined && entry !== from) {
+      extending.selection.extendTo(entry.id, extending.selectable)
+    }
+    return true
+  }
+
+  get #activeIndex(): number {
+    return this.#indexes.get(this.#activeId ?? '') ?? -1
+  }
+
+  get #viewport(): Viewport {
+    return {
+      top: this.#grid?.scrollTop ?? 0,
+      height: this.#grid?.clientHeight ?? 0,
+      rowHeight: this.#rowHeight
+    }
+  }
+
+  #activate(index: number, column: number): void {
+    this.#activeId = this.#rows[index]?.id ?? null
+    this.#column = column
+    this.#draw()
+  }
+
+  #moveTo(index: number, column: number): void {
+    if (this.#grid === null) return
+    const head = (this.#body?.offsetTop ?? 0) - this.#grid.clientTop
+    this.#grid.scrollTop = topShowing(index, this.#viewport, head)
+    this.#activate(index, column)
+    const cell = this.#cellsOf(index)[column]
+    const target = cell?.querySelector('button') ?? cell
+    target?.focus({ preventScroll: true })
+  }
+
+  #cellsOf(index: number): HTMLElement[] {
+    const row = this.#body?.querySelector(`[aria-rowindex="${index + 2}"]`)
+    return [...(row?.children ?? [])].filter((cell) => cell instanceof HTMLElement)
+  }
+
+  #hit(event: Event): { entry: Entry; index: number; target: Element } | null {
+    const target = event.target
+    const row = target instanceof Element ? target.closest('.body > .row') : null
+    const index = Number(row?.getAttribute('aria-rowindex')) - 2
+    const entry = this.#rows[index]
+    return entry === undefined || !(target instanceof Element) ? null : { entry, index, target }
+  }
+
+  /** The first row that is seen, so that rows which come before it do not push it away. */
+  #anchor(): { id: string; index: number } | null {
+    const { top, rowHeight } = this.#viewport
+    const index = Math.round(top / rowHeight)
+    const id = this.#rows[index]?.id
+    return top === 0 || id === undefined ? null : { id, index }
+  }
+
+  #keepInPlace(anchor: { id: string; index: number } | null): void {
+    const moved = anchor === null ? undefined : this.#indexes.get(anchor.id)
+    if (this.#grid !== null && anchor !== null && moved !== undefined && moved !== anchor.index) {
+      this.#grid.scrollTop += (moved - anchor.index) * this.#rowHeight
+    }
+  }
+
+  /** Rows are as high as the style makes them. */
+  #measure(): void {
+    const row = this.#body?.firstElementChild
+    const height = row?.getBoundingClientRect().height ?? 0
+    if (height > 0) this.#rowHeight = height
+    const active = this.#cellsOf(this.#activeIndex)[this.#column]
+    if (active?.offsetWidth === 0) this.#column = 0
+  }
+
+  #draw(): void {
+    const [context, body] = [this.#context, this.#body]
+    if (context === null || body === null) return
+    const viewport = this.#viewport
+    const { first, end } = rangeOf(viewport, this.#rows.length)
+    const active = this.#activeIndex
+    const indexes = Array.from({ length: end - first }, (_, at) => first + at)
+    // Gone from the document it would take the focus along.
+    if (active >= 0 && active < first) indexes.unshift(active)
+    else if (active >= end) indexes.push(active)
+    const rows = indexes.flatMap((index) => {
+      const entry = this.#rows[index]
+      return entry === undefined ? [] : [{ entry, index }]
+    })
+    body.style.setProperty('block-size', `${this.#rows.length * viewport.rowHeight}px`)
+    render(
+      html`${repeat(
+        rows,
+        ({ entry }) => entry.id,
+        ({ entry, index }) => rowOf(entry, index, index === active ? this.#column : -1, context)
+      )}`,
+      body
+    )
+    for (const row of body.children) {
+      const index = Number(row.getAttribute('aria-rowindex')) - 2
+      if (row instanceof HTMLElement) row.style.setProperty('inset-block-start', `${index * viewport.rowHeight}px`)
+    }
+    if (isNearEnd(viewport, this.#rows.length) && context.core.query === '') void context.core.browser.more()
+  }
+}
+
+function cellOf(target: Element): Element {
+  return target.closest('[role="gridcell"]') ?? target
+}

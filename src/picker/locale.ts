@@ -1,0 +1,13 @@
+/** The language of an element: that of the nearest `lang`, else the browser's. */
+export function localeOf(element: Element): string {
+  const told = element.closest('[lang]')?.getAttribute('lang') ?? ''
+  return isLocale(told) ? told : navigator.language
+}
+
+function isLocale(tag: string): boolean {
+  try {
+    return Intl.getCanonicalLocales(tag).length > 0
+  } catch {
+    return false
+  }
+}

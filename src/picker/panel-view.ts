@@ -1,0 +1,91 @@
+import { html, nothing, type TemplateResult } from 'lit'
+import { shownName } from './entry-rules.ts'
+import { sayProblem } from './format.ts'
+import type { ConnectionView } from './picker-api.ts'
+import type { Task } from './task.ts'
+import type { ViewContext } from './view-context.ts'
+
+/** What stands where the entries would. */
+export function panel(content: unknown): TemplateResult {
+  return html`<div class="panel" part="panel">${content}</div>`
+}
+
+export function button(label: string, onClick: () => void, isMain = false): TemplateResult {
+  return html`<button type="button" part="button" class=${isMain ? 'main-action' : ''} @click=${onClick}>
+    ${label}
+  </button>`
+}
+
+/** Bars where rows will be, a way out, and a word where it takes long. */
+export function skeletonPanel(task: Task, { t }: ViewContext): TemplateResult {
+  const isSlow = task.state.type === 'busy' && task.state.isSlow
+  return panel(html`
+    <p role="status">${isSlow ? t('slow') : t('loading')}</p>
+    ${cancelButton(task, t('cancel'))}
+    <div class="bones" aria-hidden="true">${Array.from({ length: 7 }, () => html`<div></div>`)}</div>
+  `)
+}
+
+function cancelButton(task: Task, label: string): TemplateResult {
+  return button(label, () => {
+    task.cancel()
+  })
+}
+
+/** What went wrong, and what may be done about it. @param actions besides trying again */
+export function failureView(task: Task, { t, format }: ViewContext, actions: unknown = nothing): unknown {
+  const { state } = task
+  if (state.type !== 'failed') return nothing
+  const { problem, secondsLeft } = state
+  // Counted aloud every second it would drown all else: a timer is read when it is asked.
+  const timer =
+    secondsLeft === null
+      ? nothing
+      : html`<span role="timer" class="hint">
+          ${t(task.isPatient ? 'retryIn' : 'waitFor', { time: format.duration(secondsLeft) })}
+        </span>`
+  return html`
+    <span role="alert" class="wrong">${sayProblem(problem, t)}</span>
+    ${timer}
+    <div class="buttons">
+      ${button(t('retry'), () => void task.retry(), true)} ${actions}
+      ${secondsLeft === null ? nothing : cancelButton(task, t('cancel'))}
+    </div>
+  `
+}
+
+export function cancelledView(task: Task, text: string, { t }: ViewContext): TemplateResult {
+  return html`<span role="status">${text}</span> ${button(t('retry'), () => void task.retry())}`
+}
+
+/** A connection that does not work: why, and the way back. */
+export function brokenPanel(connection: ConnectionView, context: ViewContext): TemplateResult {
+  const { core, t, act } = context
+  const provider = core.shelf.providerOf(connection.provider)
+  const named = { connection: shownName(connection.label) }
+  if (connection.status === 'DISABLED') return panel(html`<p role="status">${t('isDisabled', named)}</p>`)
+  const isError = connection.status === 'ERROR'
+  const verify = button(t('verify'), () => {
+    act.verify(connection)
+  })
+  const { verifying } = core
+  return panel(html`
+    <p role="status">${t(isError ? 'isBroken' : 'needsReauth', named)}</p>
+    <div class="buttons">
+      ${
+        provider === undefined
+          ? nothing
+          : button(
+              t('reconnect'),
+              () => {
+                act.connect(provider, connection)
+              },
+              true
+            )
+      }
+      ${isError ? verify : nothing}
+    </div>
+    ${verifying.isBusy ? html`<p role="status">${t('loading')}</p>` : nothing}
+    ${verifying.problem === null ? nothing : html`<p role="alert" class="wrong">${sayProblem(verifying.problem, t)}</p>`}
+  `)
+}

@@ -1,0 +1,77 @@
+import { html, nothing, type TemplateResult } from 'lit'
+import { shownName } from './entry-rules.ts'
+import { sayProblem } from './format.ts'
+import { icon } from './icons.ts'
+import { button } from './panel-view.ts'
+import type { Transfer } from './transfers.ts'
+import type { ViewContext } from './view-context.ts'
+
+const NAME_TAKEN: ReadonlySet<string> = new Set(['ALREADY_EXISTS', 'PRECONDITION_FAILED'])
+
+/** The files that are on their way, and those that have arrived or not. */
+export function transfersView(context: ViewContext): unknown {
+  const { core, t } = context
+  const { items } = core.courier.transfers
+  if (items.length === 0) return nothing
+  return html`<section class="transfers" part="transfers" aria-label=${t('transfers')}>
+    <ul>
+      ${items.map((item) => itemView(item, context))}
+    </ul>
+    ${
+      items.some(({ isFinished }) => isFinished)
+        ? button(t('clear'), () => {
+            core.courier.transfers.clearFinished()
+          })
+        : nothing
+    }
+  </section>`
+}
+
+function itemView(item: Transfer, context: ViewContext): TemplateResult {
+  const { core, t } = context
+  const name = shownName(item.name)
+  const label = t(item.isFinished || item.task.state.type === 'failed' ? 'remove' : 'stop', { name })
+  return html`<li>
+    ${icon(item.direction)}<bdi title=${name}>${name}</bdi> ${stateView(item, context)}
+    <button
+      type="button"
+      class="quiet"
+      aria-label=${label}
+      title=${label}
+      @click=${() => {
+        core.courier.transfers.remove(item)
+      }}
+    >
+      ${icon('close')}
+    </button>
+  </li>`
+}
+
+function stateView(item: Transfer, { t, format, act }: ViewContext): unknown {
+  const { task, done, total, direction, isFinished } = item
+  const name = shownName(item.name)
+  if (isFinished) return html`<span role="status">${t(direction === 'upload' ? 'uploaded' : 'downloaded')}</span>`
+  if (task.state.type === 'failed') {
+    const { problem, secondsLeft } = task.state
+    const isTaken = item.renamed !== null && NAME_TAKEN.has(problem.code)
+    return html`<span role="alert" class="wrong">${isTaken ? t('nameTaken') : sayProblem(problem, t)}</span> ${
+        secondsLeft === null
+          ? nothing
+          : html`<span role="timer">${t('retryIn', { time: format.duration(secondsLeft) })}</span>`
+      }
+      ${
+        isTaken
+          ? button(t('keepBoth'), () => {
+              act.keepBoth(item)
+            })
+          : button(t('retry'), () => void task.retry())
+      }`
+  }
+  if (task.state.type !== 'busy') return html`<span class="hint">${t('waiting')}</span>`
+  return html`<progress
+      aria-label=${name}
+      max=${total ?? nothing}
+      value=${total === null ? nothing : Math.min(done, total)}
+    ></progress>
+    <span class="hint">${total === null ? format.size(done) : `${format.size(done)} / ${format.size(total)}`}</span>`
+}
