@@ -1,0 +1,72 @@
+// Builds <cloud-folder-picker> into one file that a page loads as it is, and the page that its logins land on.
+// `node scripts/build-picker.mjs [folder]`; left out: dist/picker, with the declarations too.
+import { execFileSync } from 'node:child_process'
+import { copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
+import { build, transform } from 'esbuild'
+
+const ROOT = fileURLToPath(new URL('../', import.meta.url))
+/** Gzipped, in bytes: what a page pays at most. */
+export const MAX_GZIPPED = 30_000
+
+/** Styles stand in a template, where nothing else makes them smaller. */
+const smallStyles = {
+  name: 'small-styles',
+  setup({ onLoad }) {
+    onLoad({ filter: /picker[\\/]\w+-styles\.ts$/ }, async ({ path }) => {
+      const [before, css, after] = readFileSync(path, 'utf8').split('`')
+      const { code } = await transform(css, { loader: 'css', minify: true })
+      return { contents: `${before}\`${code.trim()}\`${after}`, loader: 'ts' }
+    })
+  }
+}
+
+const options = {
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  target: 'es2022',
+  legalComments: 'linked',
+  logLevel: 'warning',
+  plugins: [smallStyles],
+  tsconfig: join(ROOT, 'src/picker/tsconfig.json')
+}
+
+/** Templates keep their line breaks, which would become nodes of every row. Nothing else in minified code has any. */
+function withoutLineBreaks(code) {
+  const [link = ''] = /\n\/\*!.*\*\/\s*$/.exec(code) ?? []
+  const body = code.slice(0, code.length - link.length)
+  return `${body.replace(/>\s*\n\s*</g, '><').replace(/\s*\n\s*/g, ' ')}${link}`
+}
+
+/** @returns the size of the element, gzipped, in bytes */
+export async function buildPicker(folder) {
+  const file = join(folder, 'cloud-folder-picker.js')
+  await build({ ...options, entryPoints: [join(ROOT, 'src/picker/cloud-folder-picker.ts')], outfile: file })
+  await build({
+    ...options,
+    legalComments: 'none',
+    entryPoints: [join(ROOT, 'src/picker/landing/landing.ts')],
+    outfile: join(folder, 'landing.js')
+  })
+  copyFileSync(join(ROOT, 'src/picker/landing/landing.html'), join(folder, 'landing.html'))
+  writeFileSync(file, withoutLineBreaks(readFileSync(file, 'utf8')))
+  const legal = `${file}.LEGAL.txt`
+  const licence = readFileSync(join(dirname(fileURLToPath(import.meta.resolve('lit'))), 'LICENSE'), 'utf8')
+  writeFileSync(legal, `${readFileSync(legal, 'utf8')}\n${licence}`)
+  return gzipSync(readFileSync(file), { level: 9 }).byteLength
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const folder = process.argv[2] ?? join(ROOT, 'dist/picker')
+  const gzipped = await buildPicker(folder)
+  const { size } = statSync(join(folder, 'cloud-folder-picker.js'))
+  console.log(`cloud-folder-picker.js: ${size} bytes, ${gzipped} gzipped (at most ${MAX_GZIPPED})`)
+  if (gzipped > MAX_GZIPPED) process.exitCode = 1
+  if (process.argv[2] === undefined) {
+    const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
+    execFileSync(process.execPath, [tsc, '-p', join(ROOT, 'src/picker/tsconfig.build.json')], { stdio: 'inherit' })
+  }
+}
