@@ -15,7 +15,9 @@ export const browserWindows: Windows = {
         opened.location.replace(url)
       },
       close() {
-        opened.close()
+        // On another origin's page there is no way to close it without the hold that was given up: it says itself that
+        // it is done. A landing page, and a window that never got anywhere, are of this origin.
+        if (isOurs(opened)) opened.close()
       }
     }
   },
@@ -30,4 +32,12 @@ export const browserWindows: Windows = {
     }
   },
   newFlowId: () => [...crypto.getRandomValues(new Uint8Array(9))].map((byte) => byte.toString(36)).join('')
+}
+
+function isOurs(opened: Window): boolean {
+  try {
+    return opened.location.href !== ''
+  } catch {
+    return false
+  }
 }

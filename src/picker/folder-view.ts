@@ -92,13 +92,6 @@ export function noticesView(context: ViewContext): TemplateResult[] {
     const { state } = task
     if (state.type === 'failed') notices.push(failureView(task, context))
     if (state.type === 'cancelled') notices.push(cancelledView(task, t('cancelledMore'), context))
-    if (state.type === 'busy') {
-      notices.push(
-        html`<span role="status">${t(state.isSlow ? 'slow' : 'loading')}</span> ${button(t('cancel'), () => {
-            task.cancel()
-          })}`
-      )
-    }
   }
   if (pages.next !== null && paging.state.type === 'idle' && (core.query !== '' || core.rows.length === 0)) {
     notices.push(html`<span>${t('cancelledMore')}</span> ${button(t('loadMore'), () => void browser.more(true))}`)
@@ -106,19 +99,27 @@ export function noticesView(context: ViewContext): TemplateResult[] {
   return notices.map((notice) => html`<div class="notice" part="notice">${notice}</div>`)
 }
 
-/** How much there is, and how much of it is selected. */
+/** How much there is, how much of it is selected, and what is on its way: one line, so that nothing moves for it. */
 export function statusView({ core, t }: ViewContext): TemplateResult {
-  const { pages } = core.browser
+  const { pages, loading, paging } = core.browser
   const total = pages?.entries.length ?? 0
-  const parts =
-    pages === null
-      ? []
-      : [
-          core.query === '' ? t('entries', { n: total }) : t('found', { n: core.rows.length, total }),
-          ...(pages.next === null ? [] : [t('more')]),
-          ...(core.selection.size === 0 ? [] : [t('selected', { n: core.selection.size })])
-        ]
+  const busy = pages === null ? undefined : [loading, paging].find(({ isBusy }) => isBusy)
+  const parts: string[] = []
+  if (pages !== null) {
+    parts.push(core.query === '' ? t('entries', { n: total }) : t('found', { n: core.rows.length, total }))
+    if (busy?.state.type === 'busy') parts.push(t(busy.state.isSlow ? 'slow' : 'loading'))
+    else if (pages.next !== null) parts.push(t('more'))
+    if (core.selection.size > 0) parts.push(t('selected', { n: core.selection.size }))
+  }
   return html`<div class="status" part="status">
-    <span role="status">${parts.length === 0 ? nothing : parts.join(' · ')}</span><slot name="actions"></slot>
+    <span role="status">${parts.length === 0 ? nothing : parts.join(' · ')}</span>
+    ${
+      busy === undefined
+        ? nothing
+        : button(t('cancel'), () => {
+            busy.cancel()
+          })
+    }
+    <slot name="actions"></slot>
   </div>`
 }

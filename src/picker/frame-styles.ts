@@ -191,6 +191,7 @@ export const frameStyles = css`
     border-block: 1px solid var(--_line) 0;
   }
   .status {
+    min-block-size: 2.75rem;
     color: var(--_muted);
     font-size: 0.9em;
   }

@@ -1,6 +1,6 @@
 import { html, nothing, type TemplateResult } from 'lit'
 import type { Entry } from '../domain/entry.ts'
-import { fileBehind, isSelectable, meantKind, shownName } from './entry-rules.ts'
+import { fileBehind, meantKind, shownName } from './entry-rules.ts'
 import { icon, pathOf } from './icons.ts'
 import type { ViewContext } from './view-context.ts'
 
@@ -8,24 +8,20 @@ import type { ViewContext } from './view-context.ts'
 export const COLUMNS = ['name', 'size', 'modified', 'actions'] as const
 
 /**
- * One entry. A table has many of these, so they are made of few nodes: texts are set as properties, which needs no
- * marker in between.
+ * The cells of one entry. A table has many of these, so they are made of few nodes: texts are set as properties, which
+ * needs no marker in between.
  *
  * @param activeColumn the one of its cells that Tab leads to, or -1
  */
-export function rowOf(entry: Entry, index: number, activeColumn: number, context: ViewContext): TemplateResult {
-  const { core, t, format } = context
+export function cellsOf(
+  entry: Entry,
+  canSelect: boolean,
+  activeColumn: number,
+  { core, t, format }: ViewContext
+): TemplateResult {
   const name = shownName(entry.name)
-  const canSelect = isSelectable(entry, core.filter)
   const tab = (column: number): number => (column === activeColumn ? 0 : -1)
-  return html`<div
-    role="row"
-    class="row ${canSelect ? '' : 'dim'}"
-    part="row"
-    aria-rowindex=${index + 2}
-    aria-selected=${canSelect ? core.selection.has(entry.id) : nothing}
-  >
-    <div role="gridcell" class="name" part="cell" tabindex=${tab(0)} title=${name}>
+  return html`<div role="gridcell" class="name" part="cell" tabindex=${tab(0)} title=${name}>
       ${canSelect && core.selection.isMultiple ? CHECK : nothing}<svg
         viewBox="0 0 24 24"
         role="img"
@@ -47,13 +43,13 @@ export function rowOf(entry: Entry, index: number, activeColumn: number, context
       fileBehind(entry) !== null
         ? html`<div role="gridcell" class="actions" part="cell">
             <button type="button" class="quiet" tabindex=${tab(3)} aria-label=${t('download', { name })}>
-              ${icon('download')}
+              ${DOWNLOAD}
             </button>
           </div>`
         : html`<div role="gridcell" class="actions" part="cell" tabindex=${tab(3)}></div>`
-    }
-  </div>`
+    }`
 }
 
 /** For the eye and the pointer: to others the row itself says whether it is selected. */
 const CHECK = html`<span class="check" aria-hidden="true"></span>`
+const DOWNLOAD = icon('download')

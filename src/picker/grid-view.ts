@@ -1,10 +1,10 @@
-import { html, render } from 'lit'
-import { repeat } from 'lit/directives/repeat.js'
 import type { Entry } from '../domain/entry.ts'
 import { folderBehind, isSelectable } from './entry-rules.ts'
 import { cellAfter } from './grid-keys.ts'
-import { rowOf } from './grid-row.ts'
 import { isNearEnd, rangeOf, topShowing, type Viewport } from './grid-window.ts'
+import { press } from './grid-press.ts'
+import type { PickerCore } from './picker-core.ts'
+import { RowPool } from './row-pool.ts'
 import type { ViewContext } from './view-context.ts'
 
 /** The rows of the table: those that are seen, and the one that the keyboard stands on. */
@@ -12,6 +12,7 @@ export class GridView {
   #grid: HTMLElement | null = null
   #body: HTMLElement | null = null
   #context: ViewContext | null = null
+  readonly #pool = new RowPool()
   #rows: readonly Entry[] = []
   #indexes = new Map<string, number>()
   /** Names the folder that is shown. */
@@ -21,8 +22,10 @@ export class GridView {
   #rowHeight = 40
   /** What a double click began on: a row that was put under the pointer meanwhile is not what was meant. */
   #clickedId: string | null = null
+  #height = 0
   readonly #resizes = new ResizeObserver(() => {
     this.#measure()
+    this.#keepInSight()
     this.#draw()
   })
 
@@ -30,8 +33,10 @@ export class GridView {
   attach(grid: HTMLElement | null): void {
     if (grid === this.#grid) return
     this.#resizes.disconnect()
+    this.#pool.clear()
     this.#grid = grid
     this.#body = grid?.querySelector<HTMLElement>('.body') ?? null
+    this.#height = 0
     if (grid !== null) this.#resizes.observe(grid)
   }
 
@@ -97,34 +102,11 @@ export class GridView {
   readonly onKey = (event: KeyboardEvent): void => {
     const entry = this.#rows[this.#activeIndex]
     if (entry === undefined || this.#context === null) return
-    if (this.#press(event, entry, this.#context)) event.preventDefault()
+    const isMeant = press(event, entry, this.#context, (key, isCtrl, extending) => this.#walk(key, isCtrl, extending))
+    if (isMeant) event.preventDefault()
   }
 
-  /** @returns whether the key means something here */
-  #press(event: KeyboardEvent, entry: Entry, { core, act }: ViewContext): boolean {
-    const { key, shiftKey, altKey } = event
-    const isCtrl = event.ctrlKey || event.metaKey
-    const isButton = event.target instanceof HTMLButtonElement
-    const trail = core.browser.trail
-    if (key === 'Backspace' || (altKey && key === 'ArrowUp')) {
-      if (trail.length > 1) act.climb(trail.length - 2)
-    } else if (altKey || (isButton && (key === ' ' || key === 'Enter'))) {
-      return false
-    } else if (isCtrl && key.toLowerCase() === 'a') {
-      core.selection.toggleAll(core.selectable)
-    } else if (key === 'Enter') {
-      act.open(entry)
-    } else if (key === ' ') {
-      if (!isSelectable(entry, core.filter)) return true
-      if (shiftKey) core.selection.extendTo(entry.id, core.selectable)
-      else core.selection.toggle(entry)
-    } else {
-      return this.#walk(key, isCtrl, shiftKey && core.selection.isMultiple ? core : null)
-    }
-    return true
-  }
-
-  #walk(key: string, isCtrl: boolean, extending: ViewContext['core'] | null): boolean {
+  #walk(key: string, isCtrl: boolean, extending: PickerCore | null): boolean {
     const cells = this.#cellsOf(this.#activeIndex).filter(({ offsetWidth }) => offsetWidth > 0)
     const all = this.#cellsOf(this.#activeIndex)
     const column = cells.findIndex((cell) => cell === all[this.#column])
@@ -166,13 +148,26 @@ export class GridView {
   }
 
   #moveTo(index: number, column: number): void {
-    if (this.#grid === null) return
-    const head = (this.#body?.offsetTop ?? 0) - this.#grid.clientTop
-    this.#grid.scrollTop = topShowing(index, this.#viewport, head)
+    this.#reveal(index)
     this.#activate(index, column)
     const cell = this.#cellsOf(index)[column]
     const target = cell?.querySelector('button') ?? cell
     target?.focus({ preventScroll: true })
+  }
+
+  /** What a notice below takes away must not be the row that the keyboard stands on. */
+  #keepInSight(): void {
+    const viewport = this.#viewport
+    const start = this.#activeIndex * viewport.rowHeight
+    const wasSeen = start >= viewport.top && start < viewport.top + this.#height
+    this.#height = viewport.height
+    if (wasSeen) this.#reveal(this.#activeIndex)
+  }
+
+  #reveal(index: number): void {
+    if (this.#grid === null) return
+    const head = (this.#body?.offsetTop ?? 0) - this.#grid.clientTop
+    this.#grid.scrollTop = topShowing(index, this.#viewport, head)
   }
 
   #cellsOf(index: number): HTMLElement[] {
@@ -224,21 +219,10 @@ export class GridView {
     else if (active >= end) indexes.push(active)
     const rows = indexes.flatMap((index) => {
       const entry = this.#rows[index]
-      return entry === undefined ? [] : [{ entry, index }]
+      return entry === undefined ? [] : [{ entry, index, activeColumn: index === active ? this.#column : -1 }]
     })
     body.style.setProperty('block-size', `${this.#rows.length * viewport.rowHeight}px`)
-    render(
-      html`${repeat(
-        rows,
-        ({ entry }) => entry.id,
-        ({ entry, index }) => rowOf(entry, index, index === active ? this.#column : -1, context)
-      )}`,
-      body
-    )
-    for (const row of body.children) {
-      const index = Number(row.getAttribute('aria-rowindex')) - 2
-      if (row instanceof HTMLElement) row.style.setProperty('inset-block-start', `${index * viewport.rowHeight}px`)
-    }
+    this.#pool.draw(body, rows, viewport.rowHeight, context)
     if (isNearEnd(viewport, this.#rows.length) && context.core.query === '') void context.core.browser.more()
   }
 }

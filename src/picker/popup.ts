@@ -3,6 +3,7 @@ export interface Popup {
   /** A provider's page may cut itself off from who opened it: then this is true although the window is there. */
   readonly isClosed: boolean
   go(url: string): void
+  /** As far as the browser lets us. */
   close(): void
 }
 

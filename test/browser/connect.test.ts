@@ -1,0 +1,160 @@
+import t from 'tap'
+import { connectionTo, DRIVE, NEXTCLOUD, S3 } from '../support/picker-entries.ts'
+import { connect } from '../support/picker-routes.ts'
+import type { PickerCloud } from '../support/picker-cloud.ts'
+import { openPicker, sample, violationsOf } from './picker-page.ts'
+
+function all(cloud: PickerCloud): void {
+  sample(cloud)
+  cloud.providers = [S3, DRIVE, NEXTCLOUD]
+  cloud.connected = []
+}
+
+t.test('a form is made of the schema, and says what is wrong at each field', async (t) => {
+  const { page, row, cloud, heard } = await openPicker(t, { prepare: all })
+  await page.getByRole('button', { name: 'Connect S3-compatible storage' }).click()
+  await page.getByRole('heading', { name: 'Connect S3-compatible storage' }).waitFor()
+  t.equal(await page.getByLabel('Secret key').getAttribute('type'), 'password')
+  t.equal(await page.getByLabel('Region').inputValue(), 'us-east-1')
+  t.ok(await page.getByLabel('Path style').isChecked())
+  t.same(await violationsOf(page), [])
+
+  await page.getByLabel('Bucket').fill('X')
+  await page.getByRole('button', { name: 'Connect', exact: true }).click()
+  await page.getByText('This does not have the form that is expected.').waitFor()
+  t.equal(await page.getByText('This is needed.').count(), 2)
+  t.equal(await page.getByLabel('Bucket').getAttribute('aria-invalid'), 'true')
+  t.ok(await page.getByLabel('Endpoint').evaluate((input) => input.matches(':focus')), 'the first that is wrong')
+  t.notOk(cloud.asked.some((line) => line.startsWith('POST')))
+  t.same(await violationsOf(page), [])
+
+  await page.getByLabel('Endpoint').fill('https://s3.example')
+  await page.getByLabel('Bucket').fill('bucket')
+  await page.getByLabel('Secret key').fill('secret')
+  const words = 'The field "bucket" names a kind of bucket that is not supported.'
+  cloud.failOnce('POST /cloud/connections/s3', 400, 'INVALID_CREDENTIALS', {}, words)
+  await page.getByRole('button', { name: 'Connect', exact: true }).click()
+  await page.getByText(words).waitFor()
+  t.equal(await page.getByLabel('Secret key').inputValue(), 'secret', 'nothing has to be typed again')
+  t.match((await heard()).at(-1), { type: 'error', detail: { code: 'INVALID_CREDENTIALS' } })
+
+  await page.getByLabel('Bucket').fill('other')
+  cloud.failOnce('POST /cloud/connections/s3', 503, 'PROVIDER_UNAVAILABLE', { 'retry-after': '2' })
+  await page.getByRole('button', { name: 'Connect', exact: true }).click()
+  await page.getByRole('timer').waitFor()
+  t.ok(await page.getByRole('button', { name: 'Connect', exact: true }).isDisabled())
+  await page.getByRole('timer').waitFor({ state: 'detached' })
+  await page.getByRole('button', { name: 'Connect', exact: true }).click()
+  await row('a.pdf').waitFor()
+  t.equal(await page.locator('.side [aria-current=page]').innerText(), 's3 account')
+})
+
+t.test('a window opens for OAuth, and its landing page ends it', async (t) => {
+  const { page, cloud, row } = await openPicker(t, {
+    attributes: 'return-to="/picker/landing.html"',
+    prepare: all
+  })
+  const [popup] = await Promise.all([
+    page.waitForEvent('popup'),
+    page.getByRole('button', { name: 'Connect Google Drive' }).click()
+  ])
+  await page.getByText('Finish signing in in the window that has opened.').waitFor()
+  t.same(await violationsOf(page), [])
+  await popup.getByRole('link', { name: 'Agree' }).waitFor()
+  t.equal(await popup.evaluate(() => window.opener === null), true, 'the provider has no hold of the page')
+  connect(cloud, 'google_drive', 'g1')
+  await Promise.all([popup.waitForEvent('close'), popup.getByRole('link', { name: 'Agree' }).click()])
+  await row('a.pdf').waitFor()
+  t.equal(await page.locator('.side [aria-current=page]').innerText(), 'google_drive account')
+})
+
+t.test('a refusal on the landing page is said, and the login can begin again', async (t) => {
+  const { page, cloud, row, heard } = await openPicker(t, {
+    attributes: 'return-to="/picker/landing.html?error=ACCESS_DENIED"',
+    prepare: all
+  })
+  const button = page.getByRole('button', { name: 'Connect Google Drive' })
+  const [popup] = await Promise.all([page.waitForEvent('popup'), button.click()])
+  await popup.getByRole('link', { name: 'Agree' }).click()
+  await page.getByText('Access was denied.').waitFor()
+  t.match((await heard()).at(-1), { type: 'error', detail: { code: 'ACCESS_DENIED' } })
+  const [second] = await Promise.all([
+    page.waitForEvent('popup'),
+    page.getByRole('button', { name: 'Begin again' }).click()
+  ])
+  await second.getByRole('link', { name: 'Agree' }).waitFor()
+  connect(cloud, 'google_drive', 'g1')
+  await row('a.pdf').waitFor()
+  t.pass('found by asking, without a landing')
+})
+
+t.test('a window that the user closes is noticed, and the login can be left', async (t) => {
+  const { page } = await openPicker(t, { prepare: all })
+  const [popup] = await Promise.all([
+    page.waitForEvent('popup'),
+    page.getByRole('button', { name: 'Connect Google Drive' }).click()
+  ])
+  await popup.getByRole('link', { name: 'Agree' }).waitFor()
+  await popup.close()
+  await page.getByText('The window was closed.').waitFor()
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await page.getByText('No cloud is connected yet.').waitFor()
+})
+
+t.test('OAuth that needs its user again goes on where it was', async (t) => {
+  const { page, cloud, row } = await openPicker(t, {
+    attributes: 'return-to="/picker/landing.html" folder="Invoices/"',
+    prepare: (cloud) => {
+      all(cloud)
+      cloud.connected = [connectionTo('google_drive', { status: 'REQUIRES_REAUTH' })]
+    }
+  })
+  await page.getByText('My google_drive needs you to sign in again.').waitFor()
+  const [popup] = await Promise.all([
+    page.waitForEvent('popup'),
+    page.getByRole('button', { name: 'Sign in again' }).click()
+  ])
+  connect(cloud, 'google_drive', 'google_drive-1')
+  await popup.getByRole('link', { name: 'Agree' }).click()
+  await row('2026.pdf').waitFor()
+})
+
+t.test('a browser that opens no window shows a link', async (t) => {
+  const { page } = await openPicker(t, { prepare: all })
+  await page.evaluate(() => {
+    window.open = () => null
+  })
+  await page.getByRole('button', { name: 'Connect Google Drive' }).click()
+  const link = page.getByRole('link', { name: 'Open the sign-in page' })
+  await link.waitFor()
+  t.match(await link.getAttribute('href'), /^http:\/\/127\.0\.0\.1/)
+  t.equal(await link.getAttribute('rel'), 'noopener noreferrer')
+})
+
+t.test('a login at the user’s own server is asked about until it has happened', async (t) => {
+  const { page, cloud, row } = await openPicker(t, { prepare: all })
+  await page.getByRole('button', { name: 'Connect Nextcloud' }).click()
+  t.equal(await page.locator('form input').count(), 1)
+  t.same(await violationsOf(page), [])
+  await page.getByLabel('Address').fill('https://cloud.example')
+  const [popup] = await Promise.all([
+    page.waitForEvent('popup'),
+    page.getByRole('button', { name: 'Sign in at the server' }).click()
+  ])
+  await popup.getByRole('heading', { name: 'Log in' }).waitFor()
+  cloud.logins.set('flow1', () => connect(cloud, 'nextcloud', 'n1'))
+  await row('a.pdf').waitFor()
+  t.equal(popup.isClosed(), false, 'it is another origin’s page, which says itself that it is done')
+})
+
+t.test('who has an app password may type it', async (t) => {
+  const { page, row } = await openPicker(t, { prepare: all })
+  await page.getByRole('button', { name: 'Connect Nextcloud' }).click()
+  await page.getByLabel('Address').fill('https://cloud.example')
+  await page.getByRole('button', { name: 'Use an app password instead' }).click()
+  await page.getByLabel('User name').fill('me')
+  await page.getByLabel('App password').fill('secret')
+  await page.getByLabel('Address').fill('https://cloud.example')
+  await page.getByRole('button', { name: 'Connect', exact: true }).click()
+  await row('a.pdf').waitFor()
+})

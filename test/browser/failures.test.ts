@@ -1,0 +1,170 @@
+import t from 'tap'
+import { connectionTo, entryOf } from '../support/picker-entries.ts'
+import { Deferred } from '../support/deferred.ts'
+import { eventually, openPicker, sample, violationsOf } from './picker-page.ts'
+
+const LISTING = 'GET /cloud/s3/listing'
+
+t.test('an expired session is said, told to the host, and over when the user is back', async (t) => {
+  const { page, row, heard } = await openPicker(t, {
+    prepare: (cloud) => {
+      sample(cloud)
+      // As a host's own hook answers it.
+      cloud.answerOnce(LISTING, { status: 401, body: { code: 'FST_JWT_AUTHORIZATION_TOKEN_EXPIRED' } })
+    }
+  })
+  await page.getByRole('alert').getByText('Your session has expired').waitFor()
+  t.match(await heard(), [{ type: 'error', detail: { status: 401 } }])
+  t.same(await violationsOf(page), [])
+  await page.getByRole('button', { name: 'Try again' }).click()
+  await row('a.pdf').waitFor()
+})
+
+t.test('a session that expires before anything was there', async (t) => {
+  const { page } = await openPicker(t, {
+    prepare: (cloud) => {
+      sample(cloud)
+      cloud.answerOnce('GET /cloud/providers', { status: 401, body: '<html>Log in</html>' })
+    }
+  })
+  await page.getByRole('alert').getByText('Your session has expired').waitFor()
+})
+
+t.test('a network that is gone is said, and the folder is tried again when it is back', async (t) => {
+  const { page, row, heard } = await openPicker(t)
+  await row('Invoices').waitFor()
+  await page.context().setOffline(true)
+  await row('Invoices').dblclick()
+  await page.getByRole('alert').getByText('The server cannot be reached.').waitFor()
+  t.match((await heard()).at(-1), { type: 'error', detail: { code: 'NETWORK' } })
+  t.same(await violationsOf(page), [])
+  await page.context().setOffline(false)
+  await row('2026.pdf').waitFor()
+})
+
+t.test('a slow provider shows skeletons, says so, and can be cancelled', async (t) => {
+  const late = new Deferred<undefined>()
+  const { page, row } = await openPicker(t, {
+    prepare: (cloud) => {
+      sample(cloud)
+      cloud.answerOnce(LISTING, { until: late.promise })
+    }
+  })
+  await page.locator('.bones').waitFor()
+  t.same(await violationsOf(page), [])
+  await page.getByText('The provider is taking its time.').waitFor()
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await page.getByText('Loading was cancelled.').waitFor()
+  t.equal(await page.locator('.bones').count(), 0)
+  late.resolve(undefined)
+  await page.getByRole('button', { name: 'Try again' }).click()
+  await row('a.pdf').waitFor()
+})
+
+for (const [status, code] of [
+  [429, 'TOO_MANY_REQUESTS'],
+  [503, 'PROVIDER_THROTTLED']
+] as const) {
+  t.test(`a ${status} counts down, and then tries again`, async (t) => {
+    const { page, row, cloud } = await openPicker(t, {
+      prepare: (cloud) => {
+        sample(cloud)
+        cloud.failOnce(LISTING, status, code, { 'retry-after': '4' })
+      }
+    })
+    await page.getByText('Trying again in 4 sec.').waitFor()
+    t.same(await violationsOf(page), [])
+    await page.getByText(/Trying again in [12] sec\./).waitFor()
+    t.equal(cloud.asked.filter((line) => line.startsWith(LISTING)).length, 1)
+    await row('a.pdf').waitFor()
+    t.equal(cloud.asked.filter((line) => line.startsWith(LISTING)).length, 2)
+  })
+}
+
+t.test('a countdown can be cancelled', async (t) => {
+  const { page } = await openPicker(t, {
+    prepare: (cloud) => {
+      sample(cloud)
+      cloud.failOnce(LISTING, 503, 'PROVIDER_UNAVAILABLE', { 'retry-after': '1000' })
+    }
+  })
+  await page.getByText('Trying again in 17 min.').waitFor()
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await page.getByText('Loading was cancelled.').waitFor()
+})
+
+t.test('a folder that is gone leads back to the top', async (t) => {
+  const { page, row } = await openPicker(t, { attributes: 'folder="gone/"' })
+  await page.getByText('This folder is not there any more.').waitFor()
+  await page.getByRole('button', { name: 'To the top folder' }).click()
+  await row('a.pdf').waitFor()
+})
+
+t.test('a refresh that fails takes nothing away', async (t) => {
+  const { page, row, cloud } = await openPicker(t)
+  await row('a.pdf').waitFor()
+  cloud.failOnce(LISTING, 502, 'PROVIDER_ERROR')
+  await page.getByRole('button', { name: 'Refresh' }).click()
+  await page.getByText('Something went wrong (PROVIDER_ERROR).').waitFor()
+  t.ok(await row('a.pdf').isVisible())
+  t.same(await violationsOf(page), [])
+  await page.getByRole('button', { name: 'Try again' }).click()
+  await eventually(async () => (await page.locator('.notice').count()) === 0, 'nothing left to say')
+})
+
+t.test('a connection that stops working is connected again in place, and the folder comes back', async (t) => {
+  const { page, row, cloud } = await openPicker(t)
+  await row('Invoices').dblclick()
+  await row('2026.pdf').waitFor()
+  cloud.connected = [connectionTo('s3', { status: 'REQUIRES_REAUTH', lastError: 'ACCESS_DENIED' })]
+  cloud.failOnce(LISTING, 503, 'CONNECTION_INACTIVE')
+  await page.getByRole('button', { name: 'Refresh' }).click()
+  await page.getByText('My s3 needs you to sign in again.').waitFor()
+  await page.getByRole('navigation', { name: 'Clouds' }).getByText('Sign-in needed').waitFor()
+  t.same(await violationsOf(page), [])
+  await page.getByRole('button', { name: 'Sign in again' }).click()
+  await page.getByLabel('Endpoint').fill('https://s3.example')
+  await page.getByLabel('Bucket').fill('bucket')
+  await page.getByLabel('Secret key').fill('secret')
+  cloud.answerOnce('POST /cloud/connections/s3', { status: 201, body: connectionTo('s3') })
+  cloud.folders.set('Invoices/', [entryOf('Invoices/new.pdf')])
+  await page.getByRole('button', { name: 'Connect', exact: true }).click()
+  await row('new.pdf').waitFor()
+  t.same(await page.locator('.crumbs bdi').allTextContents(), ['My s3', 'Invoices'])
+})
+
+t.test('a connection that is broken can be checked again', async (t) => {
+  const { page, row } = await openPicker(t, {
+    prepare: (cloud) => {
+      sample(cloud)
+      cloud.connected = [connectionTo('s3', { status: 'ERROR' })]
+      cloud.failOnce('POST /cloud/connections/s3-1/verify', 403, 'ACCESS_DENIED')
+    }
+  })
+  await page.getByText('My s3 does not work any more.').waitFor()
+  await page.getByRole('button', { name: 'Check again' }).click()
+  await page.getByText('Access was denied.').waitFor()
+  await page.getByRole('button', { name: 'Check again' }).click()
+  await row('a.pdf').waitFor()
+})
+
+t.test('an answer that is no JSON is no empty folder', async (t) => {
+  const { page } = await openPicker(t, {
+    prepare: (cloud) => {
+      sample(cloud)
+      cloud.answerOnce(LISTING, { status: 200, body: '<html>' })
+    }
+  })
+  await page.getByText('The server gave an answer that makes no sense.').waitFor()
+})
+
+t.test('without any connection the user is asked to make one', async (t) => {
+  const { page } = await openPicker(t, {
+    prepare: (cloud) => {
+      sample(cloud)
+      cloud.connected = []
+    }
+  })
+  await page.getByText('No cloud is connected yet.').waitFor()
+  t.same(await violationsOf(page), [])
+})

@@ -1,0 +1,67 @@
+import type { Page } from 'playwright-core'
+
+interface TraceEvent {
+  readonly name: string
+  readonly pid: number
+  readonly tid: number
+  readonly ts: number
+  /** Microseconds of the thread's own time: another process that takes the core does not count. */
+  readonly tts?: number
+  readonly tdur?: number
+  readonly args?: { readonly data?: { readonly url?: string } }
+}
+
+/** What DevTools calls scripting. */
+const SCRIPTING = new Set([
+  'EvaluateScript',
+  'EventDispatch',
+  'FireAnimationFrame',
+  'FunctionCall',
+  'RunMicrotasks',
+  'TimerFire',
+  'V8.GCScavenger',
+  'V8.GCIncrementalMarking',
+  'MinorGC',
+  'MajorGC'
+])
+const FRAME = 'BeginMainThreadFrame'
+const CATEGORIES = ['devtools.timeline', 'v8', 'disabled-by-default-devtools.timeline.frame']
+
+const SCRIPT = 'cloud-folder-picker.js'
+
+export interface Scripting {
+  readonly frames: number
+  readonly longestMs: number
+}
+
+/** How long scripts ran within each frame of the page while `act` went on, by the browser's own trace. */
+export async function scriptingOf(page: Page, act: () => Promise<void>): Promise<Scripting> {
+  const browser = page.context().browser()
+  if (browser === null) throw new Error('there is no browser')
+  await browser.startTracing(page, { categories: CATEGORIES })
+  await act()
+  const trace = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: TraceEvent[] }
+  const events = trace.traceEvents
+  // The browser has pages of its own.
+  const ours = events.find(({ name, args }) => name === 'FunctionCall' && args?.data?.url?.includes(SCRIPT) === true)
+  if (ours === undefined) throw new Error('the trace has no scripts of the picker')
+  const main = events.filter(({ pid, tid }) => pid === ours.pid && tid === ours.tid)
+  const spans = main
+    .filter(({ name, tdur }) => SCRIPTING.has(name) && tdur !== undefined)
+    .map(({ tts = 0, tdur = 0 }) => ({ from: tts, to: tts + tdur }))
+    .sort((a, b) => a.from - b.from)
+  const starts = main
+    .flatMap(({ name, tts }) => (name === FRAME && tts !== undefined ? [tts] : []))
+    .sort((a, b) => a - b)
+  const perFrame = new Map<number, number>()
+  let frame = 0
+  let until = 0
+  for (const { from, to } of spans) {
+    // A script that was called by another one is counted with it.
+    if (to <= until) continue
+    while (frame < starts.length && (starts[frame] ?? 0) <= from) frame++
+    perFrame.set(frame, (perFrame.get(frame) ?? 0) + (to - Math.max(from, until)))
+    until = to
+  }
+  return { frames: starts.length, longestMs: Math.max(...perFrame.values()) / 1000 }
+}

@@ -1,0 +1,169 @@
+import type { Page } from 'playwright-core'
+import t from 'tap'
+import { entryOf } from '../support/picker-entries.ts'
+import { eventually, openPicker, sample } from './picker-page.ts'
+
+/** What has the focus: the row by its name and the column, or the element. */
+async function focused(page: Page): Promise<string> {
+  return await page.evaluate(() => {
+    const active = document.querySelector('cloud-folder-picker')?.shadowRoot?.activeElement
+    const cell = active?.closest('[role=gridcell]')
+    const name = active?.closest('.row')?.querySelector('bdi')?.textContent
+    return cell === null || cell === undefined ? (active?.className ?? '') : `${name ?? ''} ${cell.className}`
+  })
+}
+
+async function press(page: Page, ...keys: string[]): Promise<string> {
+  for (const key of keys) await page.keyboard.press(key)
+  return await focused(page)
+}
+
+async function tabToGrid(page: Page): Promise<void> {
+  for (let tabs = 0; tabs < 20 && (await page.evaluate(() => document.activeElement?.tagName)) !== undefined; tabs++) {
+    if ((await press(page, 'Tab')).endsWith(' name')) return
+  }
+  throw new Error('Tab never reached the table')
+}
+
+t.test('the table is one stop of Tab, and its cells are walked with the arrows', async (t) => {
+  const { page, row } = await openPicker(t)
+  await row('a.pdf').waitFor()
+  await tabToGrid(page)
+  t.equal(await focused(page), 'Invoices name')
+  t.equal(await page.locator('.body [tabindex="0"]').count(), 1)
+  t.equal(await press(page, 'ArrowDown', 'ArrowDown'), 'a.pdf name')
+  t.equal(await press(page, 'ArrowRight'), 'a.pdf size')
+  t.equal(await press(page, 'End'), 'a.pdf actions')
+  t.equal(
+    await page.evaluate(() => document.querySelector('cloud-folder-picker')?.shadowRoot?.activeElement?.tagName),
+    'BUTTON'
+  )
+  t.equal(await press(page, 'ArrowDown', 'ArrowDown', 'ArrowDown'), 'c.txt actions')
+  t.equal(await press(page, 'Home'), 'c.txt name')
+  t.equal(await press(page, 'Control+Home'), 'Invoices name')
+  t.equal(await press(page, 'ArrowUp'), 'Invoices name')
+  t.equal(await press(page, 'Control+End'), 'c.txt actions')
+  t.equal(await press(page, 'Home'), 'c.txt name')
+  t.equal(await page.locator('.body [tabindex="0"]').count(), 1)
+  await press(page, 'Tab')
+  t.not((await focused(page)).split(' ').at(-1), 'name', 'and Tab leaves it')
+  t.equal(await press(page, 'Shift+Tab'), 'c.txt name', 'and comes back to the same cell')
+})
+
+t.test('a folder is entered with Enter and left with Backspace, and the focus goes along', async (t) => {
+  const { page, row } = await openPicker(t)
+  await row('a.pdf').waitFor()
+  await tabToGrid(page)
+  await press(page, 'ArrowDown', 'Enter')
+  await eventually(async () => (await focused(page)) === 'x.jpg name', 'the focus in the folder')
+  await press(page, 'Backspace')
+  await eventually(async () => (await focused(page)) === 'Photos name', 'the focus on where it came out')
+  await press(page, 'ArrowUp', 'Enter')
+  await eventually(async () => (await focused(page)) === '2025 name', 'the next folder')
+  await press(page, 'Enter')
+  await page.getByText('This folder is empty.').waitFor()
+  t.equal(await focused(page), 'main ', 'nothing to stand on')
+})
+
+t.test('Space selects, with Shift a range, and Ctrl+A all', async (t) => {
+  const { page, row, heard } = await openPicker(t, { attributes: 'multiple' })
+  const selected = async (): Promise<(string | undefined)[]> =>
+    ((await heard()).filter(({ type }) => type === 'select').at(-1)?.detail.entries ?? []).map(({ id }) => id)
+  await row('a.pdf').waitFor()
+  t.equal(await page.getByRole('grid').getAttribute('aria-multiselectable'), 'true')
+  await tabToGrid(page)
+  await press(page, 'Space')
+  t.same(await selected(), ['Invoices/'])
+  await press(page, 'ArrowDown', 'ArrowDown', 'Shift+Space')
+  t.same(await selected(), ['Invoices/', 'Photos/', 'a.pdf'])
+  await press(page, 'Shift+ArrowDown')
+  t.same(await selected(), ['Invoices/', 'Photos/', 'a.pdf', 'b.png'])
+  await press(page, 'Control+a')
+  t.equal((await selected()).length, 5)
+  await press(page, 'Control+a')
+  t.same(await selected(), [])
+  t.equal(await row('b.png').getAttribute('aria-selected'), 'false')
+})
+
+t.test('Enter on a file opens it, and on its button downloads it', async (t) => {
+  const { page, row, heard } = await openPicker(t)
+  await row('a.pdf').waitFor()
+  await tabToGrid(page)
+  await press(page, 'ArrowDown', 'ArrowDown', 'Enter')
+  t.match(await heard(), [{ type: 'open', detail: { entry: { id: 'a.pdf' } } }])
+  const [download] = await Promise.all([page.waitForEvent('download'), press(page, 'End', 'Enter')])
+  t.equal(download.suggestedFilename(), 'a.pdf')
+})
+
+t.test('pages of rows are jumped over, and what has the focus is always seen', async (t) => {
+  const { page, row } = await openPicker(t, {
+    prepare: (cloud) => {
+      sample(cloud)
+      cloud.folders.set(
+        '',
+        Array.from({ length: 300 }, (_, index) => entryOf(`file ${String(index).padStart(3, '0')}`))
+      )
+    }
+  })
+  await row('file 000').waitFor()
+  await tabToGrid(page)
+  const after = await press(page, 'PageDown')
+  t.match(after, /^file 0(?:0[5-9]|1\d) name$/)
+  t.equal(await press(page, 'PageUp'), 'file 000 name')
+  const isSeen = async (): Promise<boolean> =>
+    await page.evaluate(() => {
+      const root = document.querySelector('cloud-folder-picker')?.shadowRoot
+      const cell = root?.activeElement?.getBoundingClientRect()
+      const head = root?.querySelector('.head')?.getBoundingClientRect()
+      const grid = root?.querySelector('.grid')?.getBoundingClientRect()
+      if (cell === undefined || head === undefined || grid === undefined) return false
+      return cell.top >= head.bottom - 1 && cell.bottom <= grid.bottom + 1
+    })
+  for (let pages = 0; pages < 8; pages++) {
+    await press(page, 'PageDown')
+    t.ok(await isSeen())
+  }
+  await press(page, 'Control+End')
+  t.ok(await isSeen())
+  await press(page, 'Control+Home')
+  t.ok(await isSeen())
+})
+
+t.test('the row with the focus stays in the document when it is scrolled away', async (t) => {
+  const { page, row } = await openPicker(t, {
+    prepare: (cloud) => {
+      sample(cloud)
+      cloud.folders.set(
+        '',
+        Array.from({ length: 150 }, (_, index) => entryOf(`file ${String(index).padStart(3, '0')}`))
+      )
+    }
+  })
+  await row('file 000').waitFor()
+  await tabToGrid(page)
+  await press(page, 'ArrowDown')
+  await page.locator('.grid').evaluate((grid) => {
+    grid.scrollTop = 4000
+  })
+  await row('file 100').waitFor()
+  t.equal(await focused(page), 'file 001 name')
+  t.equal(await press(page, 'ArrowDown'), 'file 002 name')
+  t.ok(await row('file 002').isVisible())
+})
+
+t.test('from right to left the arrows turn around', async (t) => {
+  const { page, row } = await openPicker(t, { dir: 'rtl', lang: 'ar' })
+  await row('a.pdf').waitFor()
+  await tabToGrid(page)
+  t.equal(await press(page, 'ArrowLeft'), 'Invoices size')
+  t.equal(await press(page, 'ArrowRight'), 'Invoices name')
+})
+
+t.test('cells that a narrow picker hides are passed over', async (t) => {
+  const { page, row } = await openPicker(t, { viewport: { width: 400, height: 800 } })
+  await row('a.pdf').waitFor()
+  await tabToGrid(page)
+  await press(page, 'ArrowDown', 'ArrowDown')
+  t.equal(await press(page, 'ArrowRight'), 'a.pdf actions')
+  t.equal(await press(page, 'ArrowLeft'), 'a.pdf name')
+})

@@ -1,0 +1,161 @@
+import type { Page } from 'playwright-core'
+import t from 'tap'
+import { entryOf, folderOf } from '../support/picker-entries.ts'
+import { scriptingOf } from './frames.ts'
+import { eventually, openPicker, sample } from './picker-page.ts'
+
+const TOTAL = 5000
+const MAX_SCRIPTING_MS = 50
+const MAX_NODES = 1500
+
+/** All nodes of the page: elements, texts and comments, those of the shadow tree too. */
+async function countNodes(page: Page): Promise<number> {
+  return await page.evaluate(() => {
+    const count = (root: Node): number => {
+      let nodes = 0
+      const walker = document.createTreeWalker(root)
+      do {
+        nodes++
+        const { currentNode } = walker
+        if (currentNode instanceof Element && currentNode.shadowRoot !== null) nodes += count(currentNode.shadowRoot)
+      } while (walker.nextNode() !== null)
+      return nodes
+    }
+    return count(document)
+  })
+}
+
+for (const attributes of ['', 'multiple']) {
+  t.test(`5,000 entries are scrolled through without a long frame (${attributes || 'one'})`, async (t) => {
+    const { page, row, cloud } = await openPicker(t, {
+      attributes,
+      viewport: { width: 1200, height: 900 },
+      prepare: (cloud) => {
+        sample(cloud)
+        const names = Array.from({ length: TOTAL }, (_, index) => `${String(index).padStart(4, '0')} report`)
+        cloud.folders.set(
+          '',
+          names.map((name, index) => (index % 10 === 9 ? folderOf(`${name}/`) : entryOf(`${name}.pdf`)))
+        )
+      }
+    })
+    await row('0009 report').waitFor()
+    await page.locator('.grid').hover()
+    const pages = (): number => cloud.asked.filter((line) => line.includes('/listing')).length
+    // Nothing is asked of the page meanwhile: the answers would be scripts of the frame.
+    const scripting = await scriptingOf(page, async () => {
+      for (let turns = 0; turns < 4000 && pages() < TOTAL / 200; turns++) await page.mouse.wheel(0, 1500)
+      for (let turns = 0; turns < 150; turns++) await page.mouse.wheel(0, turns < 75 ? -3000 : 3000)
+    })
+    await page.getByText('5,000 entries').waitFor()
+    let most = 0
+    for (const top of [0, 1000, 77_777, 150_000, 1_000_000]) {
+      await page.locator('.grid').evaluate((grid, to) => {
+        grid.scrollTop = to
+      }, top)
+      await page.locator('.row bdi').last().waitFor()
+      most = Math.max(most, await countNodes(page))
+    }
+    t.comment(
+      `at most ${most} nodes; ${scripting.frames} frames, the longest scripting ${scripting.longestMs.toFixed(1)} ms`
+    )
+    t.ok(scripting.frames > 20)
+    t.ok(scripting.longestMs < MAX_SCRIPTING_MS, `${scripting.longestMs} ms`)
+    t.ok(most < MAX_NODES, `${most} nodes`)
+    t.equal(await page.getByRole('grid').getAttribute('aria-rowcount'), String(TOTAL + 1))
+    t.equal(await row('4998').getAttribute('aria-rowindex'), String(TOTAL + 1))
+    t.equal(pages(), TOTAL / 200)
+  })
+}
+
+t.test('folders of later pages stand first, and push away nothing that is looked at', async (t) => {
+  const { page, row, cloud } = await openPicker(t, {
+    attributes: 'limit="100"',
+    prepare: (cloud) => {
+      sample(cloud)
+      const files = Array.from({ length: 100 }, (_, index) => entryOf(`file ${index}`))
+      const folders = Array.from({ length: 50 }, (_, index) => folderOf(`folder ${index}/`))
+      cloud.folders.set('', [...files, ...folders])
+    }
+  })
+  await row('file 0').first().waitFor()
+  const top = async (): Promise<number> =>
+    await row('file 95').evaluate((element) => Math.round(element.getBoundingClientRect().top))
+  await page.locator('.grid').evaluate((grid) => {
+    grid.scrollTop = grid.scrollHeight
+  })
+  await row('file 95').waitFor()
+  const before = await top()
+  await page.getByText('150 entries').waitFor()
+  t.equal(await top(), before)
+  t.equal(cloud.asked.filter((line) => line.includes('cursor=')).length, 1)
+  await page.locator('.grid').evaluate((grid) => {
+    grid.scrollTop = 0
+  })
+  await row('folder 0').first().waitFor()
+  t.equal(await row('folder 0').first().getAttribute('aria-rowindex'), '2')
+})
+
+t.test('a search does not fetch the pages behind, but offers them', async (t) => {
+  const { page, row, cloud } = await openPicker(t, {
+    attributes: 'limit="60"',
+    prepare: (cloud) => {
+      sample(cloud)
+      cloud.folders.set(
+        '',
+        Array.from({ length: 120 }, (_, index) => entryOf(`file ${String(index).padStart(3, '0')}`))
+      )
+    }
+  })
+  await row('file 000').waitFor()
+  await page.getByRole('searchbox').fill('file 00')
+  await page.getByText('10 of 60 found').waitFor()
+  const asked = cloud.asked.length
+  await page.getByRole('button', { name: 'Load more' }).click()
+  await page.getByText('10 of 120 found').waitFor()
+  t.equal(cloud.asked.length, asked + 1)
+})
+
+t.test('a next page that fails leaves what is there, and counts down to the next try', async (t) => {
+  const { page, row, cloud } = await openPicker(t, {
+    attributes: 'limit="50"',
+    prepare: (cloud) => {
+      sample(cloud)
+      cloud.folders.set(
+        '',
+        Array.from({ length: 100 }, (_, index) => entryOf(`file ${String(index).padStart(3, '0')}`))
+      )
+      cloud.failOnce('GET /cloud/s3/listing?connection=s3-1&cursor', 429, 'TOO_MANY_REQUESTS', { 'retry-after': '2' })
+    }
+  })
+  await row('file 000').waitFor()
+  await page.locator('.grid').evaluate((grid) => {
+    grid.scrollTop = grid.scrollHeight
+  })
+  await page.getByText(/Trying again in [12] sec/).waitFor()
+  t.ok(await row('file 049').isVisible())
+  await page.getByText('100 entries').waitFor()
+  await eventually(async () => (await page.locator('.notice').count()) === 0, 'nothing left to say')
+  t.equal(cloud.asked.filter((line) => line.includes('cursor=')).length, 2)
+})
+
+t.test('a cursor that has expired loads the folder anew, and says so', async (t) => {
+  const { page, row } = await openPicker(t, {
+    attributes: 'limit="50"',
+    prepare: (cloud) => {
+      sample(cloud)
+      cloud.folders.set(
+        '',
+        Array.from({ length: 100 }, (_, index) => entryOf(`file ${String(index).padStart(3, '0')}`))
+      )
+      cloud.failOnce('GET /cloud/s3/listing?connection=s3-1&cursor', 410, 'CURSOR_EXPIRED')
+    }
+  })
+  await row('file 000').waitFor()
+  await page.locator('.grid').evaluate((grid) => {
+    grid.scrollTop = grid.scrollHeight
+  })
+  await page.getByText('The folder has changed and was loaded anew.').waitFor()
+  await page.getByText('100 entries').waitFor()
+  t.pass('and goes on')
+})

@@ -1,0 +1,180 @@
+import type { Page } from 'playwright-core'
+import t from 'tap'
+import { readFile } from 'node:fs/promises'
+import { Deferred } from '../support/deferred.ts'
+import { DRIVE, connectionTo } from '../support/picker-entries.ts'
+import { eventually, openPicker, sample, violationsOf } from './picker-page.ts'
+
+const file = (name: string, content = 'hello', mimeType = 'text/plain') => ({
+  name,
+  mimeType,
+  buffer: Buffer.from(content)
+})
+
+async function choose(page: Page, ...files: ReturnType<typeof file>[]): Promise<void> {
+  const [chooser] = await Promise.all([
+    page.waitForEvent('filechooser'),
+    page.getByRole('button', { name: 'Upload' }).click()
+  ])
+  await chooser.setFiles(files)
+}
+
+/** Files let go of over the picker, as the system's own file manager does it. */
+async function drop(page: Page, names: readonly string[]): Promise<void> {
+  await page.locator('.main').evaluate((main, given) => {
+    const dataTransfer = new DataTransfer()
+    for (const name of given) dataTransfer.items.add(new File(['dropped'], name, { type: 'text/plain' }))
+    main.dispatchEvent(new DragEvent('dragover', { dataTransfer, bubbles: true, cancelable: true, composed: true }))
+    main.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true, composed: true }))
+  }, names)
+}
+
+t.test('files are uploaded from a button, and stand in the list at once', async (t) => {
+  const { page, row, cloud } = await openPicker(t)
+  await row('a.pdf').waitFor()
+  const listings = cloud.asked.filter((line) => line.includes('/listing')).length
+  await choose(page, file('new.txt'), file('other.bin', 'x', ''))
+  await row('new.txt').waitFor()
+  await row('other.bin').waitFor()
+  await eventually(async () => (await page.getByText('Uploaded').count()) === 2, 'both are there')
+  t.same(cloud.uploaded.map(({ name, type, body }) => [name, type, body.toString()]).sort(), [
+    ['new.txt', 'text/plain', 'hello'],
+    ['other.bin', 'application/octet-stream', 'x']
+  ])
+  t.equal(cloud.asked.filter((line) => line.includes('/listing')).length, listings)
+  t.same(await violationsOf(page), [])
+  await page.getByRole('button', { name: 'Remove what is finished' }).click()
+  t.equal(await page.locator('.transfers').count(), 0)
+})
+
+t.test('files are dropped onto a folder, into it', async (t) => {
+  const { page, row, cloud } = await openPicker(t)
+  await row('Invoices').dblclick()
+  await row('2026.pdf').waitFor()
+  await page.locator('.main').evaluate((main) => {
+    const dataTransfer = new DataTransfer()
+    dataTransfer.items.add(new File([''], 'x'))
+    main.dispatchEvent(new DragEvent('dragover', { dataTransfer, bubbles: true, cancelable: true }))
+  })
+  await page.locator('.over').waitFor()
+  await drop(page, ['d.txt'])
+  await row('d.txt').waitFor()
+  t.equal(await page.locator('.over').count(), 0)
+  t.match(
+    cloud.asked.find((line) => line.startsWith('PUT')),
+    /parent=Invoices%2F&name=d.txt&connection=s3-1/
+  )
+})
+
+t.test('an upload shows how far it is, and can be stopped', async (t) => {
+  const late = new Deferred<undefined>()
+  const { page, row, cloud } = await openPicker(t)
+  await row('a.pdf').waitFor()
+  cloud.answerOnce('PUT', { until: late.promise })
+  await choose(page, file('big.bin', 'x'.repeat(3_000_000)))
+  const bar = page.getByRole('progressbar', { name: 'big.bin' })
+  await bar.waitFor()
+  await eventually(async () => Number(await bar.getAttribute('value')) > 0, 'some of it is sent')
+  t.equal(await bar.getAttribute('max'), '3000000')
+  t.match(await page.locator('.transfers').innerText(), /MB \/ 3 MB/)
+  t.same(await violationsOf(page), [])
+  await page.getByRole('button', { name: 'Stop big.bin' }).click()
+  t.equal(await page.locator('.transfers').count(), 0)
+  late.resolve(undefined)
+})
+
+t.test('a name that is taken is never overwritten: both are kept, if one wants', async (t) => {
+  const { page, row, cloud, heard } = await openPicker(t)
+  await row('a.pdf').waitFor()
+  await choose(page, file('a.pdf', 'mine'))
+  await page.getByText('There is something of that name already.').waitFor()
+  t.match((await heard()).at(-1), { type: 'error', detail: { code: 'PRECONDITION_FAILED' } })
+  await page.getByRole('button', { name: 'Keep both' }).click()
+  await row('a (2).pdf').waitFor()
+  t.equal(cloud.uploaded[0]?.body.toString(), 'mine')
+})
+
+t.test('an upload that fails says why, and is tried again', async (t) => {
+  const { page, row, cloud } = await openPicker(t)
+  await row('a.pdf').waitFor()
+  cloud.failOnce('PUT', 507, 'QUOTA_EXCEEDED')
+  await choose(page, file('new.txt'))
+  await page.getByText('There is no space left.').waitFor()
+  await page.getByRole('button', { name: 'Try again' }).click()
+  await row('new.txt').waitFor()
+})
+
+t.test('a folder is made in place', async (t) => {
+  const { page, row, names } = await openPicker(t)
+  await row('a.pdf').waitFor()
+  await page.getByRole('button', { name: 'New folder' }).click()
+  const input = page.getByLabel('Name of the new folder')
+  t.ok(await input.evaluate((element) => element.matches(':focus')))
+  t.same(await violationsOf(page), [])
+  await input.fill('Photos')
+  await input.press('Enter')
+  await page.getByText('There is something of that name already.').waitFor()
+  await input.fill('New <b>')
+  await page.getByRole('button', { name: 'Create' }).click()
+  await row('New <b>').waitFor()
+  t.equal((await names()).indexOf('New <b>'), 1, 'where its name stands among the folders')
+  t.equal(await input.count(), 0)
+  await page.getByRole('button', { name: 'New folder' }).click()
+  await page.getByLabel('Name of the new folder').press('Escape')
+  t.equal(await page.getByLabel('Name of the new folder').count(), 0)
+})
+
+t.test('a file is downloaded by a link, where cookies say who asks', async (t) => {
+  const { page, row } = await openPicker(t)
+  await row('a.pdf').waitFor()
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: 'Download a.pdf' }).click()
+  ])
+  t.match(download.url(), /\/cloud\/s3\/content\?id=a\.pdf&connection=s3-1$/)
+  t.equal(await readFile(await download.path(), 'utf8'), 'content of a.pdf')
+})
+
+t.test('with a token it is fetched, and every request carries the token', async (t) => {
+  const { page, row, cloud } = await openPicker(t, {
+    hasToken: true,
+    prepare: (cloud) => {
+      sample(cloud)
+      cloud.token = 'Bearer abc'
+    }
+  })
+  await row('a.pdf').waitFor()
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: 'Download a.pdf' }).click()
+  ])
+  t.match(download.url(), /^blob:/)
+  t.equal(download.suggestedFilename(), 'a.pdf')
+  t.equal(await readFile(await download.path(), 'utf8'), 'content of a.pdf')
+  await page.getByText('Downloaded').waitFor()
+  await choose(page, file('new.txt'))
+  await row('new.txt').waitFor()
+  t.equal(cloud.uploaded.length, 1)
+})
+
+t.test('nothing is offered that the provider, or the host, does not want', async (t) => {
+  for (const [attributes, provider] of [
+    ['readonly', 's3'],
+    ['', 'google_drive']
+  ] as const) {
+    const { page, row, cloud } = await openPicker(t, {
+      attributes,
+      prepare: (cloud) => {
+        sample(cloud)
+        cloud.providers = [...cloud.providers, DRIVE]
+        cloud.connected = [connectionTo(provider)]
+      }
+    })
+    await row('a.pdf').waitFor()
+    t.equal(await page.getByRole('button', { name: 'Upload' }).count(), 0)
+    t.equal(await page.getByRole('button', { name: 'New folder' }).count(), 0)
+    await drop(page, ['d.txt'])
+    t.equal(await page.locator('.transfers').count(), 0)
+    t.notOk(cloud.asked.some((line) => line.startsWith('PUT')))
+  }
+})
