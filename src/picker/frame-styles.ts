@@ -117,7 +117,7 @@ export const frameStyles = css`
     white-space: nowrap;
   }
   input[type='search'] {
-    flex: 0 1 13rem;
+    flex: 0 1 15rem;
   }
   .main {
     position: relative;
@@ -149,6 +149,12 @@ export const frameStyles = css`
   }
   .panel > * {
     margin: 0;
+  }
+  .panel .panel {
+    block-size: auto;
+    padding: 0;
+    overflow: visible;
+    inline-size: 100%;
   }
   h2 {
     font-size: 1.1em;
@@ -197,6 +203,7 @@ export const frameStyles = css`
   }
   .status > [role='status'] {
     flex: 1;
+    unicode-bidi: plaintext;
   }
   .transfers {
     max-block-size: 10rem;

@@ -83,7 +83,14 @@ export const gridStyles = css`
   [aria-selected='true'] .check {
     background: var(--_accent);
     border-color: var(--_accent);
-    box-shadow: inset 0 0 0 0.1875rem var(--_chosen);
+  }
+  [aria-selected='true'] .check::after {
+    content: '✓';
+    display: block;
+    color: var(--_on-accent);
+    font-size: 0.9rem;
+    line-height: 1;
+    text-align: center;
   }
   @container (max-inline-size: 44rem) {
     .row {

@@ -212,3 +212,12 @@ t.test('what is incomplete is said, with the reason', async (t) => {
     t.equal(await page.getByRole('grid').getAttribute('aria-rowcount'), '-1')
   }
 })
+
+t.test('a finger opens folders and selects files', async (t) => {
+  const { row, heard } = await openPicker(t, { hasTouch: true, attributes: 'multiple' })
+  await row('Photos').locator('.check').tap()
+  t.equal(await row('Photos').getAttribute('aria-selected'), 'true')
+  await row('Photos').tap()
+  await row('x.jpg').tap()
+  t.match((await heard()).at(-1), { type: 'select', detail: { entries: [{ id: 'Photos/x.jpg' }] } })
+})
