@@ -16,7 +16,7 @@ import {
   type UploadTarget
 } from '../../domain/storage-backend.ts'
 import { providerFailure } from '../../domain/provider-failure.ts'
-import { attachment } from '../shared/attachment.ts'
+import { attachment } from '../../domain/attachment.ts'
 import { importSdk } from '../shared/import-sdk.ts'
 import { requireMediaType } from '../shared/media-type.ts'
 import { nameOf } from '../shared/object-path.ts'

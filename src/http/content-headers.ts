@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { FastifyReply } from 'fastify'
-import { attachment } from '../providers/shared/attachment.ts'
-import type { DocumentRow } from './documents.ts'
+import { attachment } from '../domain/attachment.ts'
 import type { Validators } from './preconditions.ts'
 
 const TOKEN = "[\\w!#$%&'*+.^`|~-]+"
@@ -48,15 +47,19 @@ function entityTag(validator: string): string {
   return `"${TAG.test(validator) ? validator : createHash('sha256').update(validator).digest('base64url')}"`
 }
 
+/** What content is saved as, where a browser gets it. */
+export interface NamedContent {
+  readonly name: string
+  readonly mimeType: string | null
+}
+
 /**
- * Headers of every answer about content, 304 too. What users upload is never shown as a page of this origin: it is
+ * Headers of every answer about content, 304 too, but for who may keep it: that depends on how its route knows users. What users upload is never shown as a page of this origin: it is
  * saved, its type is not guessed, and where a browser shows it all the same it may do nothing and load nothing.
  */
-export function describeContent(reply: FastifyReply, { name, mimeType }: DocumentRow, validators: Validators): void {
+export function describeContent(reply: FastifyReply, { name, mimeType }: NamedContent, validators: Validators): void {
   const { etag, modifiedAt } = validators
   reply
-    .header('cache-control', 'private, no-cache')
-    .header('vary', 'Authorization')
     .header('content-disposition', attachment(fileName(name)))
     .header('content-security-policy', "sandbox; default-src 'none'")
     .header('cross-origin-resource-policy', 'same-origin')
