@@ -1,0 +1,186 @@
+import type { Readable } from 'node:stream'
+import { chooseConnection, requireActive, type SealedConnection } from '../domain/connection.ts'
+import type { Entry } from '../domain/entry.ts'
+import { isStorageError, StorageError } from '../domain/errors.ts'
+import { providerFailure } from '../domain/provider-failure.ts'
+import type { ConnectionLeases, ConnectionStore } from '../domain/ports.ts'
+import type { Call, StorageBackend, UploadCall } from '../domain/storage-backend.ts'
+import type { ProviderCatalog } from './provider-catalog.ts'
+import { Touched, type TouchedListings } from './touched-listings.ts'
+
+/** Whose storage, and which of it. */
+export interface TransferPlace {
+  readonly userId: string
+  readonly provider: string
+  /** Left out: the user's only connection to the provider, or the default one. */
+  readonly connectionId: string | undefined
+}
+
+/** What a change asks of the object as it is before. */
+export interface VersionCondition {
+  readonly isMet: (entry: Entry) => boolean
+  /** The one version that is meant, for where nobody can look; `undefined`: any of several, or any at all. */
+  readonly version: string | undefined
+}
+
+export type TransferTarget = { readonly id: string } | { readonly parentId: string | null; readonly name: string }
+
+export interface TransferUpload extends Call {
+  readonly target: TransferTarget
+  readonly mimeType: string | undefined
+  readonly size: number | undefined
+  readonly ifNoneMatch: '*' | undefined
+  readonly ifMatch: VersionCondition | undefined
+}
+
+export interface TransferAnswer {
+  readonly entry: Entry
+  /** Whether it was not there before. */
+  readonly isNew: boolean
+}
+
+export interface TransferPorts {
+  readonly providers: ProviderCatalog
+  readonly connections: Pick<ConnectionStore, 'list'>
+  readonly leases: Pick<ConnectionLeases, 'findSealed'>
+  readonly open: (connection: SealedConnection) => Promise<StorageBackend>
+  readonly listings: TouchedListings
+}
+
+/**
+ * What users do with the content of their clouds. Each call finds the user's own connection, as it is now.
+ *
+ * @throws StorageError `PROVIDER_UNKNOWN`, `CONNECTION_MISSING`, `CONNECTION_AMBIGUOUS`, `CONNECTION_NOT_FOUND`,
+ * `CONNECTION_INACTIVE`, what opening it and the backend throw; `UNSUPPORTED` for what the provider cannot do
+ */
+export interface Transfers {
+  readonly open: (place: TransferPlace) => Promise<StorageBackend>
+  /** @param body is read once the connection is open */
+  readonly upload: (place: TransferPlace, upload: TransferUpload, body: Readable) => Promise<TransferAnswer>
+  readonly createFolder: (place: TransferPlace, parentId: string | null, name: string, call: Call) => Promise<Entry>
+  /** One that is gone already is no error. */
+  readonly remove: (
+    place: TransferPlace,
+    id: string,
+    call: Call & { readonly ifMatch: VersionCondition | undefined }
+  ) => Promise<void>
+}
+
+export function createTransfers({ providers, connections, leases, open, listings }: TransferPorts): Transfers {
+  async function find({ userId, provider, connectionId }: TransferPlace): Promise<SealedConnection> {
+    // Before anything is looked up: a provider that is not enabled has no connections either.
+    providers.get(provider)
+    // Not what is believed: a change must not go to what was the default a moment ago.
+    const id = connectionId ?? chooseConnection(await connections.list(userId, provider)).id
+    const connection = await leases.findSealed(userId, id)
+    if (connection?.provider === provider) return requireActive(connection)
+    throw connectionId === undefined
+      ? new StorageError('CONNECTION_MISSING', 'There is no connection to this provider.')
+      : new StorageError('CONNECTION_NOT_FOUND', 'There is no such connection.')
+  }
+
+  /** Runs a change, and drops what it touches before anybody hears how it went. */
+  async function change<T>(
+    place: TransferPlace,
+    run: (backend: StorageBackend, touched: Touched) => Promise<T>
+  ): Promise<T> {
+    const connection = await find(place)
+    const backend = await open(connection)
+    const touched = new Touched()
+    try {
+      return await run(backend, touched)
+    } finally {
+      if (touched.isBegun) listings.drop(connection, touched)
+    }
+  }
+
+  return {
+    open: async (place) => open(await find(place)),
+
+    upload: (place, upload, body) =>
+      change(place, async (backend, touched) => {
+        requireAbilities(backend, upload)
+        const { target, mimeType, signal } = upload
+        const call = await prepare(backend, upload, touched)
+        touched.isBegun = true
+        const typed = { ...target, ...(mimeType !== undefined && { mimeType }) }
+        const entry = await backend.upload?.(typed, body, { ...call, signal })
+        if (entry === undefined) throw cannot('upload')
+        touched.addEntry(entry, { isInKnownFolder: true })
+        return { entry, isNew: !('id' in target) && upload.ifMatch === undefined }
+      }),
+
+    createFolder: (place, parentId, name, { signal }) =>
+      change(place, async (backend, touched) => {
+        if (backend.createFolder === undefined) throw cannot('create folders')
+        touched.addFolder(parentId)
+        touched.isBegun = true
+        const entry = await backend.createFolder(parentId, name, { signal })
+        touched.addEntry(entry, { isInKnownFolder: true })
+        return entry
+      }),
+
+    remove: (place, id, { signal, ifMatch }) =>
+      change(place, async (backend, touched) => {
+        if (backend.remove === undefined) throw cannot('remove')
+        const entry = await lookAt(backend, id, signal, touched)
+        if (ifMatch !== undefined && (entry === null || !ifMatch.isMet(entry))) throw changed()
+        touched.isBegun = true
+        await backend.remove(id, { signal })
+      })
+  }
+}
+
+/** What the backend is told of the conditions, once what can be known of the target is. */
+async function prepare(
+  backend: StorageBackend,
+  { target, size, ifNoneMatch, ifMatch, signal }: TransferUpload,
+  touched: Touched
+): Promise<Omit<UploadCall, 'signal'>> {
+  const common = { ...(size !== undefined && { size }), ...(ifNoneMatch !== undefined && { ifNoneMatch }) }
+  if (!('id' in target)) {
+    touched.addFolder(target.parentId)
+    return { ...common, ...(ifMatch?.version !== undefined && { ifMatch: ifMatch.version }) }
+  }
+  const entry = await lookAt(backend, target.id, signal, touched)
+  if (entry === null) {
+    throw ifMatch === undefined ? providerFailure('OBJECT_NOT_FOUND') : changed()
+  }
+  if (ifMatch === undefined) return common
+  if (!ifMatch.isMet(entry)) throw changed()
+  // Looked at once more by who writes: it may change until then.
+  return { ...common, ...(entry.version !== null && { ifMatch: entry.version }) }
+}
+
+/** @returns `null` where there is nothing */
+async function lookAt(
+  backend: StorageBackend,
+  id: string,
+  signal: AbortSignal,
+  touched: Touched
+): Promise<Entry | null> {
+  try {
+    const entry = await backend.stat(id, { signal })
+    touched.addEntry(entry, { isInKnownFolder: false })
+    return entry
+  } catch (error) {
+    if (!isStorageError(error, 'OBJECT_NOT_FOUND')) throw error
+    touched.addUnknown()
+    return null
+  }
+}
+
+function requireAbilities(backend: StorageBackend, { ifMatch, ifNoneMatch }: TransferUpload): void {
+  const { capabilities } = backend
+  if (backend.upload === undefined) throw cannot('upload')
+  if (ifNoneMatch !== undefined && capabilities.createOnly === 'unsupported') throw cannot('keep what is there')
+  if (ifMatch !== undefined && capabilities.updateIfMatch === 'unsupported') throw cannot('tell versions apart')
+}
+
+function cannot(what: string): StorageError {
+  return new StorageError('UNSUPPORTED', `This provider cannot ${what}.`)
+}
+
+function changed(): StorageError {
+  return new StorageError('PRECONDITION_FAILED', 'The object is not the version that the request is about.')
+}
