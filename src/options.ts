@@ -7,10 +7,11 @@ import type { KeyRingOptions } from './infra/crypto/key-ring.ts'
 import type { ListenClient } from './infra/db/connection-listener.ts'
 import type { PrismaLike } from './infra/db/prisma-client.ts'
 import type { MetricsRegistry } from './infra/metrics.ts'
-import { check, known, numbers, optionError, record, text } from './option-checks.ts'
+import { managedStores } from './managed-options.ts'
+import { check, known, numbers, optionError, record } from './option-checks.ts'
 import { type EnabledProviderOptions, enabledProviders, type ProviderOption } from './provider-options.ts'
-import { readSettings } from './providers/s3/settings.ts'
 import { parsePublicUrl } from './public-url.ts'
+import { type CheckedTransfers, type TransferOptions, transferOptions } from './transfer-options.ts'
 
 export interface LimitOptions {
   /** How often a user may pass the cache by `refresh=true`. Default 30. */
@@ -54,6 +55,8 @@ export interface CloudStorageOptions {
   readonly limits?: Partial<LimitOptions>
   /** Deadlines of remote calls, in milliseconds. Default: 5000, 10,000, 15,000, 30,000. */
   readonly timeouts?: Partial<Timeouts>
+  /** Whether users download, upload and remove content through our routes. Default `false`: listings alone. */
+  readonly transfers?: boolean | TransferOptions
   /** Told of each change after it has happened. What it throws is logged. */
   readonly onConnectionChange?: OnConnectionChange
   /** Where monitoring looks: a registry of `prom-client`, the host's own. Left out: nothing is counted. */
@@ -78,6 +81,7 @@ const OPTION_NAMES: readonly (keyof CloudStorageOptions)[] = [
   'leaseMs',
   'limits',
   'timeouts',
+  'transfers',
   'onConnectionChange',
   'metrics',
   'routePrefix'
@@ -98,6 +102,7 @@ export interface CheckedOptions extends CheckedCacheOptions {
   readonly providers: ReadonlyMap<string, EnabledProviderOptions>
   readonly limits: LimitOptions
   readonly timeouts: Timeouts
+  readonly transfers: CheckedTransfers
   readonly onConnectionChange: OnConnectionChange | undefined
   readonly metrics: MetricsRegistry | undefined
   readonly routePrefix: string | false
@@ -140,38 +145,10 @@ export function checkOptions(options: CloudStorageOptions): CheckedOptions {
     ...cacheOptions(options.cache),
     limits: numbers('limits', options.limits, LIMIT_DEFAULTS),
     timeouts: numbers('timeouts', options.timeouts, TIMEOUT_DEFAULTS),
+    transfers: transferOptions(options.transfers),
     onConnectionChange: options.onConnectionChange,
     metrics: metricsRegistry(options.metrics),
     routePrefix: prefix
-  }
-}
-
-function managedStores(given: CloudStorageOptions['managed']): Map<string, ManagedStoreOptions> {
-  const stores = new Map<string, ManagedStoreOptions>()
-  for (const [name, value] of Object.entries(record('managed', given ?? {}))) {
-    const path = `managed.${name}`
-    const store = record(path, value)
-    if (store.type === 'disk') {
-      known(path, store, ['type', 'directory'])
-      text(`${path}.directory`, store.directory)
-    } else {
-      check(store.type === 's3', `${path}.type`, 'must be "s3" or "disk"')
-      checkManagedS3(path, store)
-    }
-    stores.set(name, value as ManagedStoreOptions)
-  }
-  return stores
-}
-
-function checkManagedS3(path: string, store: Record<string, unknown>): void {
-  const { type, credentials: given, ...settings } = store
-  known(path, settings, ['endpoint', 'publicEndpoint', 'region', 'bucket', 'prefix', 'forcePathStyle'])
-  const credentials = record(`${path}.credentials`, given)
-  known(`${path}.credentials`, credentials, ['accessKeyId', 'secretAccessKey'])
-  try {
-    readSettings({ ...settings, ...credentials })
-  } catch (error) {
-    throw optionError(path, (error as Error).message)
   }
 }
 

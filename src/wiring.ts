@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { wireConnections } from './connection-wiring.ts'
+import type { SealedConnection } from './domain/connection.ts'
 import { isStorageError, StorageError } from './domain/errors.ts'
 import type { LeaseRenewal } from './domain/metrics.ts'
 import type { ManagedStoreOptions } from './domain/managed-store.ts'
@@ -34,7 +35,10 @@ import type { CheckedOptions } from './options.ts'
 import { wireProviders } from './provider-wiring.ts'
 import { MANAGED_STORES } from './providers/registry.ts'
 import { Leases } from './resolver/connection-leases.ts'
+import { FolderNames } from './resolver/folder-names.ts'
 import { createDocumentResolver, type GetStorageBackendForDocument } from './resolver/storage-for-document.ts'
+import { TouchedListings } from './resolver/touched-listings.ts'
+import { createTransfers } from './resolver/transfers.ts'
 
 export interface Wired {
   readonly cache: FolderCache
@@ -74,6 +78,11 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
   const listener = options.listen && listenTo(options.listen, hear, log)
 
   const refreshes = new RefreshLimit(options.limits.refreshPerMinute, clock)
+  const openLeased = async (connection: SealedConnection): Promise<StorageBackend> => {
+    const backend = await open(connection)
+    const confirm = (withinMs: number): Promise<void> => leases.confirm(connection, withinMs)
+    return withKnownErrors(withLease(backend, { confirm, leaseMs: options.leaseMs }), withStatus)
+  }
   const resolve = createDocumentResolver({
     managed: managedStores(options.managed, timeouts, (name, backend) =>
       withKnownErrors(
@@ -83,12 +92,10 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
     ),
     providers,
     connections,
-    open: async (connection) => {
-      const backend = await open(connection)
-      const confirm = (withinMs: number): Promise<void> => leases.confirm(connection, withinMs)
-      return withKnownErrors(withLease(backend, { confirm, leaseMs: options.leaseMs }), withStatus)
-    }
+    open: openLeased
   })
+  const names = new FolderNames()
+  const listings = new TouchedListings(cache, names)
   let closing = false
   // After all that may fail: a plugin that does not come to be is not watched.
   const watches = [
@@ -113,7 +120,7 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
       listFolder: createListFolder({
         leases,
         cache,
-        open,
+        open: async (connection) => names.learning(await open(connection), connection.id),
         shared,
         clock,
         metrics,
@@ -125,6 +132,10 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
       },
       takeRefresh: (userId) => {
         refreshes.take(userId)
+      },
+      transfers: options.transfers !== false && {
+        ...createTransfers({ providers, connections, leases, open: openLeased, listings }),
+        uploads: { maxBytes: options.transfers.maxBytes, idleMs: timeouts.idleMs }
       },
       loadProviders: () => Promise.all(providers.ids().map((id) => providers.get(id).load()))
     },

@@ -109,13 +109,16 @@ t.test('the README has every option, and no other', async (t) => {
     if (found === undefined || !ts.isInterfaceDeclaration(found)) throw new Error(`there is no interface ${name}`)
     return found.members.map((member) => member.name!.getText())
   }
-  const cache = ts.createSourceFile('cache-options.ts', text('src/cache-options.ts'), ts.ScriptTarget.Latest, true)
-  const ports = ts.createSourceFile('ports.ts', text('src/domain/ports.ts'), ts.ScriptTarget.Latest, true)
+  const sourceOf = (path: string) => ts.createSourceFile(path, text(path), ts.ScriptTarget.Latest, true)
+  const cache = sourceOf('src/cache-options.ts')
+  const ports = sourceOf('src/domain/ports.ts')
+  const transfers = sourceOf('src/transfer-options.ts')
   const options = [
     ...membersOf('CloudStorageOptions'),
     ...['CacheOptions', 'GivenCacheOptions'].flatMap((name) => membersOf(name, cache)).map((name) => `cache.${name}`),
     ...membersOf('LimitOptions').map((name) => `limits.${name}`),
-    ...membersOf('Timeouts', ports).map((name) => `timeouts.${name}`)
+    ...membersOf('Timeouts', ports).map((name) => `timeouts.${name}`),
+    ...membersOf('TransferOptions', transfers).map((name) => `transfers.${name}`)
   ]
   const [, table = ''] = text('README.md').split('\n## Options\n')
   const names = [...table.split('\n## ')[0]!.matchAll(/^\| (`.+?) \|/gm)].map(([, cell]) => cell!)

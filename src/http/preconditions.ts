@@ -21,7 +21,7 @@ export function isConditional(headers: IncomingHttpHeaders): boolean {
 export function judge(headers: IncomingHttpHeaders, { etag, modifiedAt }: Validators): Verdict {
   const ifMatch = headers['if-match']
   if (ifMatch !== undefined) {
-    if (!(ifMatch.trim() === '*' || tags(ifMatch).some((tag) => isStrong(tag) && tag === etag))) {
+    if (!(ifMatch.trim() === '*' || tagsOf(ifMatch).some((tag) => isStrong(tag) && tag === etag))) {
       return 'precondition-failed'
     }
   } else {
@@ -32,7 +32,7 @@ export function judge(headers: IncomingHttpHeaders, { etag, modifiedAt }: Valida
   const ifNoneMatch = headers['if-none-match']
   if (ifNoneMatch !== undefined) {
     const known =
-      ifNoneMatch.trim() === '*' || (etag !== null && tags(ifNoneMatch).some((tag) => opaque(tag) === opaque(etag)))
+      ifNoneMatch.trim() === '*' || (etag !== null && tagsOf(ifNoneMatch).some((tag) => opaque(tag) === opaque(etag)))
     return known ? 'not-modified' : 'send'
   }
   const since = parseDate(headers['if-modified-since'])
@@ -48,11 +48,12 @@ export function mayResume(ifRange: string | undefined, { etag, modifiedAt }: Val
   return date !== null && date === modifiedAt
 }
 
-function tags(list: string): string[] {
+/** The entity tags of a list. */
+export function tagsOf(list: string): string[] {
   return list.match(ENTITY_TAG) ?? []
 }
 
-function isStrong(tag: string): boolean {
+export function isStrong(tag: string): boolean {
   return !tag.startsWith('W/')
 }
 

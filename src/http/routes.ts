@@ -9,6 +9,7 @@ import { type ListingRouteDeps, listingRoute } from './listing-route.ts'
 import { answerProblem } from './problem.ts'
 import { type ProviderRouteDeps, providerRoutes } from './provider-routes.ts'
 import { publicPlaces } from './public-places.ts'
+import { type TransferRouteDeps, transferRoutes } from './transfer-routes.ts'
 import { decorateWithUser } from './users.ts'
 
 export interface RoutesDeps
@@ -16,6 +17,8 @@ export interface RoutesDeps
   readonly authenticate: Authenticate
   /** Where browsers reach the application. */
   readonly publicUrl: URL | undefined
+  /** `false`: listings alone. */
+  readonly transfers: TransferRouteDeps | false
 }
 
 /** All routes, in a scope of their own: its error handler and its validators never touch the host's. */
@@ -37,5 +40,6 @@ export async function registerRoutes(app: FastifyInstance, deps: RoutesDeps): Pr
     providerRoutes(authenticated, deps)
     connectionRoutes(authenticated, deps, compileBody)
     authorizeRoutes(authenticated, deps, places, compileBody)
+    if (deps.transfers !== false) transferRoutes(authenticated, deps.transfers, compileBody)
   })
 }

@@ -9,17 +9,86 @@ export interface ListingQuery {
   readonly refresh: boolean
 }
 
+const connectionSchema = { type: 'string', minLength: 1, maxLength: 128 } as const
+
 export const listingQuerySchema = {
   type: 'object',
   additionalProperties: false,
   properties: {
     folder: { type: 'string' },
-    connection: { type: 'string', minLength: 1, maxLength: 128 },
+    connection: connectionSchema,
     cursor: { type: 'string', minLength: 1, maxLength: MAX_CURSOR_LENGTH },
     limit: { type: 'integer', minimum: 1, maximum: 1000, default: 200 },
     kind: { type: 'string', enum: ['folder', 'file'] },
     refresh: { type: 'boolean', default: false }
   }
+} as const
+
+export interface ContentQuery {
+  readonly id: string
+  readonly connection?: string
+  readonly exportAs?: string
+}
+
+export const contentQuerySchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['id'],
+  properties: {
+    id: { type: 'string' },
+    connection: connectionSchema,
+    exportAs: { type: 'string', minLength: 1, maxLength: 255 }
+  }
+} as const
+
+export type RemovalQuery = Omit<ContentQuery, 'exportAs'>
+
+export const removalQuerySchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['id'],
+  properties: { id: { type: 'string' }, connection: connectionSchema }
+} as const
+
+export interface UploadQuery {
+  readonly id?: string
+  readonly parent?: string
+  readonly name?: string
+  readonly connection?: string
+}
+
+export const uploadQuerySchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    id: { type: 'string' },
+    parent: { type: 'string' },
+    name: { type: 'string' },
+    connection: connectionSchema
+  }
+} as const
+
+export interface FolderQuery {
+  readonly connection?: string
+}
+
+export const folderQuerySchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: { connection: connectionSchema }
+} as const
+
+export interface NewFolder {
+  readonly parentId?: string | null
+  readonly name: string
+}
+
+/** A folder that is to be made; without `parentId`, or with `null`, in the root. */
+export const newFolderSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['name'],
+  properties: { parentId: { type: 'string', nullable: true }, name: { type: 'string' } }
 } as const
 
 /** The user's own name for a connection; stands beside the provider's fields in the body. */

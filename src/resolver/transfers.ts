@@ -71,12 +71,12 @@ export function createTransfers({ providers, connections, leases, open, listings
     // Before anything is looked up: a provider that is not enabled has no connections either.
     providers.get(provider)
     // Not what is believed: a change must not go to what was the default a moment ago.
-    const id = connectionId ?? chooseConnection(await connections.list(userId, provider)).id
-    const connection = await leases.findSealed(userId, id)
+    if (connectionId === undefined) {
+      return requireActive(chooseConnection(await connections.listSealed(userId, provider)))
+    }
+    const connection = await leases.findSealed(userId, connectionId)
     if (connection?.provider === provider) return requireActive(connection)
-    throw connectionId === undefined
-      ? new StorageError('CONNECTION_MISSING', 'There is no connection to this provider.')
-      : new StorageError('CONNECTION_NOT_FOUND', 'There is no such connection.')
+    throw new StorageError('CONNECTION_NOT_FOUND', 'There is no such connection.')
   }
 
   /** Runs a change, and drops what it touches before anybody hears how it went. */

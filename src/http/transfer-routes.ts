@@ -1,0 +1,203 @@
+import { Readable } from 'node:stream'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { isStorageError, StorageError } from '../domain/errors.ts'
+import { parseFolderId, parseObjectText } from '../domain/folder-id.ts'
+import type { TransferPlace, Transfers, TransferTarget } from '../resolver/transfers.ts'
+import { clientSignal, type ClientWatch, watchClient } from './client-signal.ts'
+import { answerWithoutContent, type Content, sendContent, sendContentHead } from './content-answer.ts'
+import { dropRest, IncomingBody, type IncomingBodyOptions, requireSize } from './incoming-body.ts'
+import { privateAnswer } from './private-answer.ts'
+import { answerProblem } from './problem.ts'
+import {
+  type ContentQuery,
+  contentQuerySchema,
+  type FolderQuery,
+  folderQuerySchema,
+  type NewFolder,
+  newFolderSchema,
+  type RemovalQuery,
+  removalQuerySchema,
+  type UploadQuery,
+  uploadQuerySchema
+} from './schemas.ts'
+import { userOf } from './users.ts'
+import type { compileBody } from './validation.ts'
+import { writeConditions } from './write-conditions.ts'
+
+export interface TransferRouteDeps extends Transfers {
+  readonly uploads: IncomingBodyOptions
+}
+
+interface Params {
+  readonly provider: string
+}
+
+const CONTENT = '/:provider/content'
+/** Two ids and a name. */
+const BODY_LIMIT = 64 * 1024
+
+/** Content of users' clouds: read, stored, removed; and folders for it. */
+export function transferRoutes(app: FastifyInstance, deps: TransferRouteDeps, compile: typeof compileBody): void {
+  downloadRoutes(app, deps)
+  folderRoute(app, deps, compile)
+  removalRoute(app, deps)
+  void app.register(async (streaming) => {
+    uploadRoute(streaming, deps)
+  })
+}
+
+function downloadRoutes(app: FastifyInstance, transfers: Transfers): void {
+  const options = {
+    schema: { querystring: contentQuerySchema },
+    errorHandler: answerWithoutContent,
+    exposeHeadRoute: false
+  }
+  interface Route {
+    Params: Params
+    Querystring: ContentQuery
+  }
+
+  app.head<Route>(CONTENT, options, async (request, reply) => {
+    const watch = watchClient(reply)
+    const content = await contentOf(transfers, placeOf(request), request.query, watch)
+    return sendContentHead(request, privateAnswer(reply), content, watch)
+  })
+  app.get<Route>(CONTENT, options, async (request, reply) => {
+    const watch = watchClient(reply)
+    const content = await contentOf(transfers, placeOf(request), request.query, watch)
+    return sendContent(request, privateAnswer(reply), content, watch)
+  })
+}
+
+/** What there is to send: looked at first, since a body tells no name. */
+async function contentOf(
+  transfers: Transfers,
+  place: TransferPlace,
+  query: ContentQuery,
+  { signal }: ClientWatch
+): Promise<Content> {
+  const id = parseObjectText(query.id, 'id')
+  const backend = await transfers.open(place)
+  const entry = await backend.stat(id, { signal })
+  const { name, mimeType, exportFormats } = entry
+  const asked = query.exportAs
+  const format = asked === undefined ? exportFormats[0] : exportFormats.find((one) => one.mimeType === asked)
+  if (format !== undefined) {
+    const ending = `.${format.extension}`
+    const saved = name.endsWith(ending) ? name : name + ending
+    return { backend, id, entry, name: saved, mimeType: format.mimeType, exportAs: format.mimeType }
+  }
+  if (asked !== undefined) throw new StorageError('INVALID_REQUEST', 'It cannot be had in this format.')
+  return { backend, id, entry, name, mimeType }
+}
+
+/** The body is nobody's to parse: it is read as it is stored, of any type and size. */
+function uploadRoute(app: FastifyInstance, { upload, uploads }: TransferRouteDeps): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, payload, done) => {
+    done(null, payload)
+  })
+  const options = {
+    schema: { querystring: uploadQuerySchema },
+    errorHandler: answerUploadProblem,
+    config: { streamsBody: true }
+  }
+  app.put<{ Params: Params; Querystring: UploadQuery }>(CONTENT, options, async (request, reply) => {
+    const { headers, body } = request
+    const target = targetOf(request.query)
+    const conditions = writeConditions(headers, { isById: 'id' in target, canBeNew: true })
+    requireWhole(headers)
+    const size = headers['content-length'] === undefined ? undefined : Number(headers['content-length'])
+    requireSize(size, uploads.maxBytes)
+    const signal = clientSignal(reply)
+    const source = body instanceof Readable ? new IncomingBody(body, uploads) : null
+    const asked = { target, mimeType: headers['content-type'], size: source === null ? 0 : size, ...conditions, signal }
+    const { entry, isNew } = await endingWith(source, signal, () =>
+      upload(placeOf(request), asked, source ?? Readable.from([])).catch((error: unknown) => {
+        // RFC 9110, 13.1.2: to who sent the condition it is one that failed, and no conflict.
+        if (conditions.ifNoneMatch === undefined || !isStorageError(error, 'ALREADY_EXISTS')) throw error
+        throw new StorageError('PRECONDITION_FAILED', error.message, { cause: error })
+      })
+    )
+    return reply
+      .code(isNew ? 201 : 200)
+      .header('cache-control', 'no-store')
+      .send(entry)
+  })
+}
+
+/** A failure of the body itself is the one that counts, and that of a client who has left before all others. */
+async function endingWith<T>(body: IncomingBody | null, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run()
+  } catch (error) {
+    signal.throwIfAborted()
+    throw body?.failure ?? error
+  } finally {
+    body?.destroy()
+  }
+}
+
+function answerUploadProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  dropRest(request, reply)
+  return answerProblem(error, request, reply)
+}
+
+function targetOf({ id, parent, name }: UploadQuery): TransferTarget {
+  if (id !== undefined) {
+    if (parent === undefined && name === undefined) return { id: parseObjectText(id, 'id') }
+    throw new StorageError('INVALID_REQUEST', 'An upload has an id, or a name in a parent, and not both.')
+  }
+  if (name === undefined) throw new StorageError('INVALID_REQUEST', 'An upload has an id, or a name in a parent.')
+  return { parentId: parseFolderId(parent, 'parent'), name: parseObjectText(name, 'name') }
+}
+
+/** @throws StorageError for a part of a content (RFC 9110, 14.5), and for one that would be stored as it is coded */
+function requireWhole(headers: FastifyRequest['headers']): void {
+  if (headers['content-range'] !== undefined) {
+    throw new StorageError('INVALID_REQUEST', 'A part of a content cannot be stored.')
+  }
+  if ((headers['content-encoding'] ?? 'identity').trim().toLowerCase() !== 'identity') {
+    throw new StorageError('UNSUPPORTED_MEDIA_TYPE', 'Send the content itself, without a Content-Encoding.')
+  }
+}
+
+function folderRoute(app: FastifyInstance, { createFolder }: Transfers, compile: typeof compileBody): void {
+  const check = compile(newFolderSchema)
+  app.post<{ Params: Params; Querystring: FolderQuery }>(
+    '/:provider/folders',
+    { schema: { querystring: folderQuerySchema }, bodyLimit: BODY_LIMIT },
+    async (request, reply) => {
+      check(request.body)
+      const { parentId, name } = request.body as NewFolder
+      const parent = parseFolderId(parentId ?? undefined, 'parentId')
+      const signal = clientSignal(reply)
+      const entry = await createFolder(placeOf(request), parent, parseObjectText(name, 'name'), { signal })
+      return reply.code(201).header('cache-control', 'no-store').send(entry)
+    }
+  )
+}
+
+function removalRoute(app: FastifyInstance, { remove }: Transfers): void {
+  app.delete<{ Params: Params; Querystring: RemovalQuery }>(
+    CONTENT,
+    { schema: { querystring: removalQuerySchema } },
+    async (request, reply) => {
+      const id = parseObjectText(request.query.id, 'id')
+      const { ifMatch } = writeConditions(request.headers, { isById: true, canBeNew: false })
+      await remove(placeOf(request), id, { signal: clientSignal(reply), ifMatch })
+      return reply.code(204).send()
+    }
+  )
+}
+
+function placeOf(request: FastifyRequest<{ Params: Params; Querystring: { connection?: string } }>): TransferPlace {
+  return { userId: userOf(request), provider: request.params.provider, connectionId: request.query.connection }
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Its body may take long to arrive, and that is as it should be. */
+    streamsBody?: boolean
+  }
+}

@@ -1,0 +1,60 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { StorageError } from '../domain/errors.ts'
+import type { VersionCondition } from '../resolver/transfers.ts'
+import { validatorsOf } from './content-headers.ts'
+import { isStrong, tagsOf } from './preconditions.ts'
+
+const ONE_OR_MORE_TAGS = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:[ \t]*,[ \t]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*$/
+
+/** What a change asks of what is there before. */
+export interface WriteConditions {
+  readonly ifNoneMatch: '*' | undefined
+  readonly ifMatch: VersionCondition | undefined
+}
+
+/**
+ * Reads the conditions of a change (RFC 9110, 13.1). Those that cannot be kept are refused: whoever sends one counts on
+ * it.
+ *
+ * @param isById whether the object can be looked at before; else `If-Match` must name the one version that is meant
+ * @throws StorageError `INVALID_REQUEST`
+ */
+export function writeConditions(
+  headers: IncomingHttpHeaders,
+  { isById, canBeNew }: { readonly isById: boolean; readonly canBeNew: boolean }
+): WriteConditions {
+  if ('if-unmodified-since' in headers || 'if-range' in headers) {
+    throw new StorageError(
+      'INVALID_REQUEST',
+      'A change is made under If-Match or If-None-Match, and no other condition.'
+    )
+  }
+  const { 'if-none-match': ifNoneMatch, 'if-match': ifMatch } = headers
+  if (ifNoneMatch !== undefined && !(canBeNew && ifNoneMatch.trim() === '*')) {
+    const takes = canBeNew ? 'If-None-Match takes * alone here.' : 'If-None-Match makes no sense here.'
+    throw new StorageError('INVALID_REQUEST', takes)
+  }
+  return {
+    ifNoneMatch: ifNoneMatch === undefined ? undefined : '*',
+    ifMatch: ifMatch === undefined ? undefined : versionCondition(ifMatch.trim(), isById)
+  }
+}
+
+function versionCondition(value: string, isById: boolean): VersionCondition {
+  const isAny = value === '*'
+  if (!isAny && !ONE_OR_MORE_TAGS.test(value)) {
+    throw new StorageError('INVALID_REQUEST', 'If-Match takes versions in double quotes.')
+  }
+  // A weak one never matches (RFC 9110, 8.8.3.2).
+  const tags = tagsOf(value).filter(isStrong)
+  if (!isById && (isAny || tags.length > 1)) {
+    throw new StorageError('INVALID_REQUEST', 'Of a name, If-Match takes one version.')
+  }
+  return {
+    isMet: ({ version, modifiedAt }) => {
+      const { etag } = validatorsOf({ etag: version, modifiedAt })
+      return isAny || (etag !== null && tags.includes(etag))
+    },
+    version: tags.length === 1 ? tags[0]?.slice(1, -1) : undefined
+  }
+}

@@ -1,0 +1,215 @@
+import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import contentDisposition from 'content-disposition'
+import t from 'tap'
+import { cutsShort, faulty } from '../fakes/faults.ts'
+import { testApp } from '../support/app.ts'
+import { digest } from '../support/read-body.ts'
+import { contentPath, davTransfers } from '../support/transfer-app.ts'
+import { until } from '../support/until.ts'
+
+const TEXT = '0123456789'
+const MODIFIED = new Date('2026-01-02T03:04:05.000Z')
+
+t.test('content is sent as something to save and never to show', async (t) => {
+  const { fake, get } = await davTransfers(t)
+  fake.tree.put('docs/page.html', TEXT, { mimeType: 'text/html', modified: MODIFIED })
+  const answer = await get({ id: 'docs/page.html' })
+  t.equal(answer.status, 200)
+  t.equal(answer.text, TEXT)
+  t.match(answer.headers, {
+    'content-type': 'text/html',
+    'content-length': '10',
+    'content-disposition': 'attachment; filename="page.html"',
+    'content-security-policy': "sandbox; default-src 'none'",
+    'cross-origin-resource-policy': 'same-origin',
+    'x-content-type-options': 'nosniff',
+    'cache-control': 'private, no-cache',
+    vary: 'Authorization, Cookie',
+    'accept-ranges': 'bytes',
+    etag: /^"[^"]+"$/,
+    'last-modified': MODIFIED.toUTCString()
+  })
+})
+
+t.test('any name that a server has makes one valid Content-Disposition, and no other header', async (t) => {
+  const { fake, get } = await davTransfers(t)
+  const names = [
+    'plain.txt',
+    'a "quoted" name.txt',
+    'semi;colon, and = more.txt',
+    'line\r\nSet-Cookie: a=b.txt',
+    '\u202egnp.exe',
+    '\u200fשלום.txt',
+    '<img src=x onerror=alert(1)>.html',
+    "per%20cent'and*star.txt",
+    'naïve \u{1f4be}.bin',
+    'tab\there',
+    ' '
+  ]
+  for (const name of names) {
+    fake.tree.put(name, TEXT)
+    const { status, headers } = await get({ id: name })
+    t.equal(status, 200, name)
+    t.notOk('set-cookie' in headers, name)
+    t.match(String(headers['content-disposition']), /^attachment; filename="[\x20\x21\x23-\x5b\x5d-\x7e]*"/, name)
+    const { type, parameters } = contentDisposition.parse(String(headers['content-disposition']))
+    t.equal(type, 'attachment', name)
+    t.equal(parameters['filename'], name)
+  }
+})
+
+t.test('one range is answered with 206, several and other units with the whole', async (t) => {
+  const { fake, get } = await davTransfers(t)
+  fake.tree.put('a.txt', TEXT)
+  for (const [range, contentRange, body] of [
+    ['bytes=2-4', 'bytes 2-4/10', '234'],
+    ['bytes=8-', 'bytes 8-9/10', '89'],
+    ['bytes=-3', 'bytes 7-9/10', '789'],
+    ['bytes=0-0', 'bytes 0-0/10', '0'],
+    ['bytes=5-99', 'bytes 5-9/10', '56789']
+  ] as const) {
+    const answer = await get({ id: 'a.txt' }, { range })
+    t.match(answer, { status: 206, text: body }, range)
+    t.match(answer.headers, { 'content-range': contentRange, 'content-length': String(body.length) }, range)
+  }
+  for (const range of ['bytes=0-1,3-4', 'lines=0-1', 'bytes=4-2']) {
+    const answer = await get({ id: 'a.txt' }, { range })
+    t.match(answer, { status: 200, text: TEXT }, range)
+    t.notOk('content-range' in answer.headers)
+  }
+})
+
+t.test('a range that cannot be satisfied is 416 with the size', async (t) => {
+  const { fake, get } = await davTransfers(t)
+  fake.tree.put('a.txt', TEXT)
+  const answer = await get({ id: 'a.txt' }, { range: 'bytes=10-' })
+  t.equal(answer.status, 416)
+  t.match(answer.json(), { code: 'RANGE_NOT_SATISFIABLE' })
+  t.match(answer.headers, { 'content-range': 'bytes */10', 'cache-control': 'no-store' })
+  t.notOk('content-disposition' in answer.headers)
+})
+
+t.test('a range is resumed of the very same content alone', async (t) => {
+  const { fake, get } = await davTransfers(t)
+  fake.tree.put('a.txt', TEXT)
+  const { etag = '' } = (await get({ id: 'a.txt' })).headers
+  const resume = (tag: string) => get({ id: 'a.txt' }, { range: 'bytes=1-2', 'if-range': tag })
+  t.match(await resume(etag), { status: 206, text: '12' })
+  t.match(await resume('"other"'), { status: 200, text: TEXT })
+})
+
+t.test('what the client has is 304 without a body upstream, and a version that it does not want is 412', async (t) => {
+  const { fake, get, client } = await davTransfers(t)
+  fake.tree.put('a.txt', TEXT)
+  const { etag = '' } = (await get({ id: 'a.txt' })).headers
+  fake.requests.length = 0
+  for (const method of ['GET', 'HEAD']) {
+    const headers = { 'if-none-match': etag }
+    const answer = await client.ask(method, contentPath('webdav', { id: 'a.txt' }), { headers })
+    t.equal(answer.status, 304)
+    t.match(answer.headers, { etag, 'cache-control': 'private, no-cache', vary: 'Authorization, Cookie' })
+    t.equal(answer.text, '')
+  }
+  t.match(await get({ id: 'a.txt' }, { 'if-match': '"other"' }), { status: 412 })
+  t.notOk(fake.requests.some(({ method }) => method === 'GET'))
+})
+
+t.test('HEAD says what GET says, and asks for no bytes', async (t) => {
+  const { fake, get, client } = await davTransfers(t)
+  fake.tree.put('a.txt', TEXT, { mimeType: 'text/plain' })
+  const { headers } = await get({ id: 'a.txt' })
+  fake.requests.length = 0
+  const head = await client.ask('HEAD', contentPath('webdav', { id: 'a.txt' }))
+  t.equal(head.status, 200)
+  t.same({ ...head.headers, date: '' }, { ...headers, date: '' })
+  t.notOk(fake.requests.some(({ method }) => method === 'GET'))
+})
+
+t.test('ids that are none, or of nothing, or of a folder, are told apart', async (t) => {
+  const { fake, get, client } = await davTransfers(t)
+  fake.tree.mkdir('folder')
+  for (const [id, status, code] of [
+    ['', 400, 'INVALID_REQUEST'],
+    ['a\0b', 400, 'INVALID_REQUEST'],
+    ['x'.repeat(8193), 400, 'INVALID_REQUEST'],
+    ['../a', 400, 'INVALID_REQUEST'],
+    ['a/../../b', 400, 'INVALID_REQUEST'],
+    ['none.txt', 404, 'OBJECT_NOT_FOUND'],
+    ['folder/', 404, 'OBJECT_NOT_FOUND']
+  ] as const) {
+    t.match((await get({ id })).json(), { status, code }, id.slice(0, 20))
+    t.equal((await client.ask('HEAD', contentPath('webdav', { id }))).status, status, `HEAD ${id.slice(0, 20)}`)
+  }
+  t.match((await get({})).json(), { status: 400 })
+  t.match((await get({ id: 'a', other: 'b' })).json(), { status: 400 })
+  t.match((await client.get(`${contentPath('webdav', { id: 'a' })}&id=b`)).json(), { status: 400 })
+  t.match((await get({ id: 'a', exportAs: 'text/plain' })).json(), { status: 404 })
+  fake.tree.put('a', TEXT)
+  t.match((await get({ id: 'a', exportAs: 'text/plain' })).json(), { status: 400, code: 'INVALID_REQUEST' })
+  t.match((await client.get(contentPath('none', { id: 'a' }))).json(), { status: 404, code: 'PROVIDER_UNKNOWN' })
+})
+
+t.test('a client that leaves in the middle frees the upstream within a second', async (t) => {
+  const { fake, client } = await davTransfers(t)
+  fake.tree.put('large.bin', Buffer.alloc(64 * 1024 * 1024, 'content '))
+  const upstream: (Socket | null)[] = []
+  fake.earlyScript = ({ method }, response) => {
+    if (method === 'GET') upstream.push(response.socket)
+    return false
+  }
+  const asked = client.begin('GET', contentPath('webdav', { id: 'large.bin' })).end()
+  const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+  await once(answer, 'readable')
+  t.equal(upstream[0]?.closed, false)
+  const closed = new Promise((resolve) => upstream[0]?.once('close', resolve))
+  const left = performance.now()
+  answer.destroy()
+  await closed
+  t.ok(performance.now() - left < 1000)
+})
+
+for (const framing of ['length', 'chunked'] as const) {
+  t.test(`an upstream of framing "${framing}" that breaks never ends the answer cleanly`, async (t) => {
+    const { fake, client } = await davTransfers(t)
+    const content = Buffer.alloc(8 * 1024 * 1024, 'content ')
+    fake.tree.put('large.bin', content)
+    const cut = { content, afterBytes: 3_000_000, framing, end: 'reset', headers: { etag: '"1"' } } as const
+    fake.script = faulty(cutsShort(cut), { matching: ({ method }) => method === 'GET' })
+    const asked = client.begin('GET', contentPath('webdav', { id: 'large.bin' })).end()
+    const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+    t.equal(answer.statusCode, 200)
+    await t.rejects(async () => {
+      await digest(answer)
+    })
+    t.equal(answer.complete, false)
+  })
+}
+
+t.test('a connection that is removed meanwhile ends the body', async (t) => {
+  const { fake, client, as, connectionId } = await davTransfers(t, { leaseMs: 100 })
+  fake.tree.put('large.bin', Buffer.alloc(64 * 1024 * 1024, 'content '))
+  const asked = client.begin('GET', contentPath('webdav', { id: 'large.bin' })).end()
+  const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+  await once(answer, 'readable')
+  await as('ann').send('DELETE', `/cloud/connections/${connectionId}`)
+  // Nothing is read until then: the buffers between the sockets hold much less than all of it.
+  await until(() => fake.busy() === 0)
+  await t.rejects(digest(answer))
+  t.equal(answer.complete, false)
+})
+
+t.test('without the option there are no such routes', async (t) => {
+  const { as, connect } = await testApp(t)
+  await connect('ann')
+  for (const [method, url] of [
+    ['GET', contentPath('scripted', { id: 'a' })],
+    ['DELETE', contentPath('scripted', { id: 'a' })],
+    ['POST', '/cloud/scripted/folders']
+  ] as const) {
+    const answer = await (method === 'GET' ? as('ann').get(url) : as('ann').send(method, url, {}))
+    t.equal(answer.statusCode, 404, method)
+    t.match(answer.json(), { error: 'Not Found' })
+  }
+})
