@@ -33,6 +33,8 @@ interface CommonConfig extends InstancesConfig {
   readonly leaseMs: number | undefined
   readonly limits: Partial<LimitOptions>
   readonly timeouts: Partial<Timeouts>
+  /** Whether users transfer content, and how much at a time. */
+  readonly transfers: false | { readonly maxBytes?: number }
 }
 
 /** All that the application is built from, wherever it comes from. */
@@ -160,8 +162,15 @@ function readCommon(env: Environment): CommonConfig {
       headersMs: env.integer('TIMEOUT_HEADERS_MS', MILLISECONDS),
       idleMs: env.integer('TIMEOUT_IDLE_MS', MILLISECONDS),
       totalMs: env.integer('TIMEOUT_TOTAL_MS', MILLISECONDS)
-    })
+    }),
+    transfers: readTransfers(env)
   }
+}
+
+function readTransfers(env: Environment): CommonConfig['transfers'] {
+  const isOn = (env.choice('TRANSFERS', ['true', 'false']) ?? 'true') === 'true'
+  const maxBytes = env.integer('TRANSFER_MAX_BYTES', { min: 1, max: Number.MAX_SAFE_INTEGER })
+  return isOn && given({ maxBytes })
 }
 
 function readHost(env: Environment): string {

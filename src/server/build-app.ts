@@ -13,6 +13,7 @@ import {
 } from '../index.ts'
 import type { Database } from '../infra/db/open-database.ts'
 import { registerBearerAuthentication } from './bearer-authentication.ts'
+import { limitBodies } from './body-deadline.ts'
 import { contentRoute } from './content-route.ts'
 import { createFindDocument } from './documents.ts'
 import { healthRoutes } from './health-routes.ts'
@@ -24,7 +25,7 @@ export const MANAGED_STORE = 'minio'
 
 /** A folder's id may have 8192 bytes, which are three times as many percent-encoded; Node's own limit is 16 KiB. */
 const MAX_HEADER_BYTES = 32_768
-/** A whole request has to arrive within it: bodies are small. */
+/** A whole request has to arrive within it, but for uploads: other bodies are small. */
 const REQUEST_TIMEOUT_MS = 30_000
 /** A client that takes nothing of its answer for so long has gone. */
 const CONNECTION_TIMEOUT_MS = 120_000
@@ -50,8 +51,8 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
     logger: logOptions(config.logLevel, deps.logTo),
     genReqId: () => randomUUID(),
     trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
-    http: { maxHeaderSize: MAX_HEADER_BYTES },
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: REQUEST_TIMEOUT_MS },
+    requestTimeout: config.transfers === false ? REQUEST_TIMEOUT_MS : 0,
     connectionTimeout: CONNECTION_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     // The drain answers by then, and lets the probes through.
@@ -59,6 +60,7 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
     frameworkErrors: (error, request, reply) => void answerProblem(withoutUrl(error), request, reply)
   })
   drain.watch(app)
+  if (config.transfers !== false) limitBodies(app, REQUEST_TIMEOUT_MS)
   app.setErrorHandler(answerProblem)
   app.setNotFoundHandler((request, reply) =>
     answerProblem(Object.assign(new Error('There is nothing at this address.'), { statusCode: 404 }), request, reply)
@@ -76,6 +78,7 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
     ...(deps.metrics && { metrics: { registry: deps.metrics } }),
     limits: config.limits,
     timeouts: config.timeouts,
+    transfers: config.transfers,
     ...(publicUrl !== undefined && { publicUrl }),
     ...(leaseMs !== undefined && { leaseMs })
   })

@@ -56,6 +56,13 @@ t.test('an empty environment is a demo on loopback', async (t) => {
   )
 })
 
+t.test('transfers are on, unless they are switched off, and as large as they are said to be', async (t) => {
+  t.same(readConfig({}).transfers, {})
+  t.same(readConfig({ TRANSFER_MAX_BYTES: '1000' }).transfers, { maxBytes: 1000 })
+  t.same(readConfig({ TRANSFERS: 'false', TRANSFER_MAX_BYTES: '1000' }).transfers, false)
+  t.same(named(problems({ TRANSFERS: 'no', TRANSFER_MAX_BYTES: '0' })), ['TRANSFERS', 'TRANSFER_MAX_BYTES'])
+})
+
 t.test('with DATABASE_URL it is a service', async (t) => {
   const config = readConfig({
     ...SERVICE,

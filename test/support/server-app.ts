@@ -38,6 +38,7 @@ export function appConfig(over: Partial<AppConfig> = {}): AppConfig {
     metricsPort: undefined,
     limits: {},
     timeouts: {},
+    transfers: {},
     encryption: new Secret(encryption),
     jwt: JWT,
     managed: { type: 'disk', directory: '/nonexistent' },

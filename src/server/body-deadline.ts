@@ -1,0 +1,18 @@
+import type { FastifyInstance } from 'fastify'
+
+/**
+ * Cuts connections whose request has not arrived within `ms`, but for uploads, which may take as long as they go on.
+ * Node's own limit for that knows of no routes.
+ */
+export function limitBodies(app: FastifyInstance, ms: number): void {
+  app.addHook('onRequest', async ({ raw, routeOptions }) => {
+    if (routeOptions.config.streamsBody === true) return
+    const timer = setTimeout(() => {
+      if (!raw.complete) raw.socket.destroy()
+    }, ms).unref()
+    // Where it was answered before it had all come, the rest is still to come, and is waited for.
+    raw.once('close', () => {
+      if (raw.complete) clearTimeout(timer)
+    })
+  })
+}

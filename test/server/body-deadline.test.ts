@@ -1,0 +1,50 @@
+import { type AddressInfo, connect } from 'node:net'
+import Fastify from 'fastify'
+import t from 'tap'
+import { limitBodies } from '../../src/server/body-deadline.ts'
+import { Client } from '../support/transfer-app.ts'
+import { serverApp } from '../support/server-app.ts'
+
+t.test('a request that does not come to its end is cut, and an upload may take its time', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  limitBodies(app, 100)
+  app.addContentTypeParser('*', (_request, payload, done) => {
+    done(null, payload)
+  })
+  app.post('/small', async () => 'answered before it has come')
+  app.put('/upload', { config: { streamsBody: true } }, async ({ body }) => {
+    let bytes = 0
+    for await (const chunk of body as AsyncIterable<Buffer>) bytes += chunk.length
+    return String(bytes)
+  })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const send = (line: string) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => {})
+    socket.write(`${line} HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\ncontent-type: a/b\r\n\r\n01234`)
+    let heard = ''
+    socket.setEncoding('latin1').on('data', (text: string) => (heard += text))
+    return { socket, closed: new Promise((resolve) => socket.once('close', resolve)), heard: () => heard }
+  }
+  const upload = send('PUT /upload')
+  const small = send('POST /small')
+  await small.closed
+  t.match(small.heard(), 'HTTP/1.1 200')
+  upload.socket.end('56789')
+  await upload.closed
+  t.match(upload.heard(), /10$/)
+})
+
+t.test('the server has the routes of transfers, unless they are switched off', async (t) => {
+  for (const [transfers, status] of [
+    [{}, 200],
+    [false, 404]
+  ] as const) {
+    const { app, as } = await serverApp(t, { config: { transfers } })
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const answer = await new Client(app).get('/cloud/object/content?id=k', as('ann'))
+    t.equal(answer.status, status)
+  }
+})
