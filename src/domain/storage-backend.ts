@@ -75,6 +75,11 @@ export interface UploadCall extends Call {
   readonly ifNoneMatch?: '*'
   /** An entry's `version`: fail with `PRECONDITION_FAILED` unless the object still is that version. */
   readonly ifMatch?: string
+  /**
+   * Of a name without a condition: told, once it is stored, whether nothing had the name before. Backends may look for
+   * that, and say nothing where they cannot tell.
+   */
+  readonly onStored?: (isNew: boolean) => void
 }
 
 export interface DownloadUrlCall extends Call {

@@ -104,10 +104,15 @@ export function createTransfers({ providers, connections, leases, open, listings
         const call = await prepare(backend, upload, touched)
         touched.isBegun = true
         const typed = { ...target, ...(mimeType !== undefined && { mimeType }) }
-        const entry = await backend.upload?.(typed, body, { ...call, signal })
+        let isNew = !('id' in target) && upload.ifMatch === undefined
+        const onStored = (wasFree: boolean): void => {
+          isNew = wasFree
+        }
+        const isOpen = isNew && upload.ifNoneMatch === undefined
+        const entry = await backend.upload?.(typed, body, { ...call, signal, ...(isOpen && { onStored }) })
         if (entry === undefined) throw cannot('upload')
         touched.addEntry(entry, { isInKnownFolder: true })
-        return { entry, isNew: !('id' in target) && upload.ifMatch === undefined }
+        return { entry, isNew }
       }),
 
     createFolder: (place, parentId, name, { signal }) =>

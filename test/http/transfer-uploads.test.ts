@@ -26,6 +26,7 @@ t.test('without a parent a file goes into the root', async (t) => {
   const { fake, put } = await davTransfers(t)
   t.match((await put({ name: 'a.txt' }, { body: 'text' })).json(), { id: 'a.txt', parentId: null, size: 4 })
   t.equal(fake.tree.read('a.txt').toString(), 'text')
+  t.equal((await put({ name: 'a.txt' }, { body: 'other' })).status, 200, 'a name that is taken is replaced')
 })
 
 t.test('a file that is named by its id is replaced: 200', async (t) => {

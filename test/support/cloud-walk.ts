@@ -26,6 +26,7 @@ export interface WalkOptions {
   readonly origins: readonly string[]
   /** The user's browser at the provider; gives the callback's URL. */
   readonly consent: (authorizationUrl: string) => Promise<URL>
+  readonly transfers?: boolean
 }
 
 /** What a test looks at of an answer. */
@@ -40,7 +41,7 @@ export interface WalkAnswer {
  * An app with a cloud and a route for documents, and its user ann with a browser. Everything that is answered or
  * logged is kept, to be searched for what must not be in there.
  */
-export async function cloudWalk(t: Test, { provider, registration, origins, consent }: WalkOptions) {
+export async function cloudWalk(t: Test, { provider, registration, origins, consent, transfers = false }: WalkOptions) {
   const { id: providerId } = provider
   const log: string[] = []
   const told: string[] = []
@@ -52,6 +53,7 @@ export async function cloudWalk(t: Test, { provider, registration, origins, cons
     t,
     {
       publicUrl: WALK_PUBLIC_URL,
+      transfers,
       onConnectionChange: (event) => events.push(event),
       providers: { [providerId]: { provider, ...registration, allowHosts } }
     },
@@ -96,6 +98,7 @@ export async function cloudWalk(t: Test, { provider, registration, origins, cons
   }
 
   return {
+    app,
     events,
     authorize,
     comeBack,

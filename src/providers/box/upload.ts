@@ -32,13 +32,25 @@ export async function uploadFile(
     const destination = await findDestination(server, target, call)
     const sized = await withSize(source, call.size)
     try {
-      if (sized.size >= SESSION_BYTES) return await sendInParts(server, destination, sized, call)
-      if (sized.size > MAX_HELD_BYTES) return await sendForm(server, destination, sized.stream, sized.size, call)
-      return await sendHeld(server, target, destination, await collect(sized.stream), call)
+      const entry = await send(server, target, destination, sized, call)
+      call.onStored?.('parent' in destination)
+      return entry
     } finally {
       await sized.close()
     }
   })
+}
+
+async function send(
+  server: BoxServer,
+  target: UploadTarget,
+  destination: Destination,
+  sized: SizedBody,
+  call: UploadCall
+): Promise<Entry> {
+  if (sized.size >= SESSION_BYTES) return sendInParts(server, destination, sized, call)
+  if (sized.size > MAX_HELD_BYTES) return sendForm(server, destination, sized.stream, sized.size, call)
+  return sendHeld(server, target, destination, await collect(sized.stream), call)
 }
 
 /** What is held can be sent again, as a new version, where somebody else has made a file of this name meanwhile. */

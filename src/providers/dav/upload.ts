@@ -34,6 +34,7 @@ export async function uploadFile(
   const answer = await sending.catch((error: unknown) => unlessFolder(server, url, error, call))
   await answer.discard()
   if (![200, 201, 204].includes(answer.status)) throw await uploadFailure(server, url, answer, call)
+  call.onStored?.(answer.status === 201)
   const { resource, facts } = await look(server, url, call, 'OBJECT_NOT_FOUND')
   // Proxies and gateways have been seen to swallow bodies of unknown length, and to answer 201.
   if (facts.size !== null && facts.size !== source.count) {

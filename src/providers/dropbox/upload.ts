@@ -3,6 +3,7 @@ import type { Entry } from '../../domain/entry.ts'
 import { isStorageError } from '../../domain/errors.ts'
 import type { UploadCall, UploadTarget } from '../../domain/storage-backend.ts'
 import { failure } from '../shared/http-failure.ts'
+import { isThere } from '../shared/is-there.ts'
 import { requireMediaType } from '../shared/media-type.ts'
 import { Patience } from '../shared/patience.ts'
 import { type Chunk, chunksOf } from '../shared/upload-chunks.ts'
@@ -10,7 +11,7 @@ import { uploadFrom, type UploadSource } from '../shared/upload-source.ts'
 import type { Facts } from './facts.ts'
 import { ContentHash } from './content-hash.ts'
 import { fileEntry } from './entries.ts'
-import type { DropboxServer } from './server.ts'
+import { type DropboxServer, look } from './server.ts'
 import { commitOnce, type Whole } from './upload-outcome.ts'
 import { UploadSession } from './upload-session.ts'
 import { type Destination, findDestination } from './upload-target.ts'
@@ -28,8 +29,12 @@ export async function uploadFile(
   return uploadFrom(body, call, async (source) => {
     requireMediaType(target.mimeType)
     const destination = await findDestination(server, target, call)
+    const { onStored } = call
+    const before = onStored && (await isThere(() => look(server, destination.path, call, 'OBJECT_NOT_FOUND')))
     try {
-      return await store(server, destination, source, call)
+      const entry = await store(server, destination, source, call)
+      if (before !== undefined) onStored?.(!before)
+      return entry
     } catch (error) {
       // To Dropbox an expectation that fails is a conflict like any other.
       const isUnmet = call.ifMatch !== undefined && isStorageError(error, 'ALREADY_EXISTS', 'OBJECT_NOT_FOUND')

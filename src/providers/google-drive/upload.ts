@@ -41,6 +41,7 @@ export async function uploadFile(
         throw failure('PROVIDER_ERROR', `Google Drive stored another size than ${source.count} bytes`)
       }
       learnRoot(server, parent, file)
+      call.onStored?.('name' in destination)
       const { resourceKey } = 'id' in destination ? destination : file
       return await toEntry(server, { ...file, resourceKey: file.resourceKey ?? resourceKey ?? null }, call)
     } catch (error) {

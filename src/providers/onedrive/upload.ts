@@ -31,12 +31,15 @@ export async function uploadFile(
   return uploadFrom(body, call, async (source) => {
     requireMediaType(target.mimeType)
     const destination = await findDestination(server, target, call)
+    const { onStored } = call
+    const before = onStored === undefined ? null : await lookThere(server, destination, call)
     const sized = await withSize(source, call.size)
     try {
       const isSmall = sized.size <= MAX_HELD_BYTES
       const item = await (isSmall ? putAll : putInFragments)(server, destination, sized, call)
       requireStored(item, destination, sized.size)
       server.own.learn(item, { isOwn: destination.isInOwnRoot })
+      onStored?.(before === null)
       return await toEntry(server, item, call)
     } catch (error) {
       throw await refusalOf(error, server, destination, call)

@@ -18,6 +18,7 @@ import {
 import { providerFailure } from '../../domain/provider-failure.ts'
 import { attachment } from '../../domain/attachment.ts'
 import { importSdk } from '../shared/import-sdk.ts'
+import { isThere } from '../shared/is-there.ts'
 import { requireMediaType } from '../shared/media-type.ts'
 import { nameOf } from '../shared/object-path.ts'
 import { uploadFrom } from '../shared/upload-source.ts'
@@ -95,7 +96,11 @@ export class S3Backend implements StorageBackend {
       const id = 'id' in target ? target.id : this.#bucket.keys.childId(target.parentId, target.name)
       if (id.endsWith('/')) throw new StorageError('INVALID_REQUEST', 'A folder has no content of its own.')
       requireMediaType(target.mimeType)
-      return uploadObject(this.#bucket, id, target.mimeType, source, call)
+      const { onStored } = call
+      const before = onStored && (await isThere(() => this.stat(id, call)))
+      const entry = await uploadObject(this.#bucket, id, target.mimeType, source, call)
+      if (before !== undefined) onStored?.(!before)
+      return entry
     })
   }
 

@@ -1,0 +1,131 @@
+import t, { type Test } from 'tap'
+import type { FastifyInstance } from 'fastify'
+import type { Entry, Listing } from '../../src/domain/entry.ts'
+import { googleDrive } from '../../src/providers/google-drive.ts'
+import { FakeDrive } from '../fakes/drive/fake-drive.ts'
+import { FAKE_BUCKET, FAKE_KEYS, FakeS3 } from '../fakes/s3/fake-s3.ts'
+import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../fakes/oauth/rules.ts'
+import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
+import { testApp } from '../support/app.ts'
+import { cloudWalk, walkRedirectUri } from '../support/cloud-walk.ts'
+import { type Ask, Client, contentPath } from '../support/transfer-app.ts'
+import { WALKED_CLOUDS } from '../support/walked-clouds.ts'
+
+/** Everything that can be done, by somebody who looks at the listings in between. */
+async function walk(t: Test, app: FastifyInstance, provider: string): Promise<void> {
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const client = new Client(app)
+  const list = async (folder?: string) => {
+    const query = folder === undefined ? '' : `?${new URLSearchParams({ folder }).toString()}`
+    const answer = await client.get(`/cloud/${provider}/listing${query}`)
+    t.equal(answer.status, 200, answer.text.slice(0, 200))
+    const listing = answer.json() as Listing
+    return { names: listing.entries.map(({ name }) => name), own: listing.folder.id, entries: listing.entries }
+  }
+  const put = (query: Record<string, string>, body: string, headers: Ask['headers'] = {}) =>
+    client.ask('PUT', contentPath(provider, query), { body, headers: { 'content-type': 'text/plain', ...headers } })
+  const makeFolder = (body: object) =>
+    client.ask('POST', `/cloud/${provider}/folders`, {
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json' }
+    })
+
+  const root = await list()
+  t.same(root.names, [])
+  const rootNames = root.own === null ? [undefined] : [undefined, root.own]
+  for (const name of rootNames) await list(name)
+  const folder = (await makeFolder({ parentId: null, name: 'docs' })).json() as Entry
+  for (const name of rootNames) t.same((await list(name)).names, ['docs'])
+  t.same((await list(folder.id)).names, [])
+  t.match((await makeFolder({ parentId: null, name: 'docs' })).json(), { status: 409 })
+
+  const first = await put({ parent: folder.id, name: 'a.txt' }, 'first')
+  t.equal(first.status, 201, first.text)
+  t.same((await list(folder.id)).names, ['a.txt'])
+  const again = await put({ parent: folder.id, name: 'a.txt' }, 'second')
+  t.equal(again.status, 200, again.text)
+  const { id, version } = again.json() as Entry
+  t.match((await list(folder.id)).entries, [{ id, name: 'a.txt', size: 6, version }])
+  t.equal((await put({ parent: folder.id, name: 'a.txt' }, 'x', { 'if-none-match': '*' })).status, 412)
+
+  const third = await put({ id }, 'third one', { 'if-match': `"${version}"` })
+  t.equal(third.status, 200, third.text)
+  t.match((await list(folder.id)).entries, [{ id, size: 9 }])
+  t.equal((await put({ id }, 'x', { 'if-match': `"${version}"` })).status, 412)
+  t.equal((await put({ id }, 'and once more')).status, 200)
+  t.match((await list(folder.id)).entries, [{ id, size: 13 }])
+
+  const whole = await client.get(contentPath(provider, { id }))
+  t.match(whole, { status: 200, text: 'and once more' })
+  t.match(whole.headers, { 'content-disposition': 'attachment; filename="a.txt"', 'content-length': '13' })
+  t.match(await client.get(contentPath(provider, { id }), { range: 'bytes=4-7' }), { status: 206, text: 'once' })
+  t.match(await client.get(contentPath(provider, { id }), { range: 'bytes=13-' }), { status: 416 })
+  const { etag = '' } = whole.headers
+  t.equal((await client.get(contentPath(provider, { id }), { 'if-none-match': etag })).status, 304)
+  t.equal(
+    (await put({ id }, 'by its ETag', { 'if-match': etag })).status,
+    200,
+    'what a download tells is what If-Match takes'
+  )
+
+  for (const [index, parent] of rootNames.entries()) {
+    const made = await put({ ...(parent !== undefined && { parent }), name: `top${index}.txt` }, 'top')
+    t.equal(made.status, 201, made.text)
+    for (const name of rootNames) t.ok((await list(name)).names.includes(`top${index}.txt`))
+    t.equal((await client.ask('DELETE', contentPath(provider, { id: (made.json() as Entry).id }))).status, 204)
+    for (const name of rootNames) t.same((await list(name)).names, ['docs'])
+  }
+  t.equal((await client.ask('DELETE', contentPath(provider, { id: folder.id }))).status, 400, 'no folder is removed')
+  t.equal((await client.ask('DELETE', contentPath(provider, { id }))).status, 204)
+  t.same((await list(folder.id)).names, [])
+  t.equal((await client.ask('DELETE', contentPath(provider, { id }))).status, 204)
+  t.equal((await client.get(contentPath(provider, { id }))).status, 404)
+}
+
+for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
+  t.test(`what a user does with content at ${cloudId} shows in the next listing`, async (t) => {
+    const scoped = scopes !== undefined && { scopes }
+    const oauth = await FakeOAuth.start(t, { redirectUris: [walkRedirectUri(cloudId)], ...scoped, ...rules })
+    const cloud = await start(t, oauth)
+    const { app, connect } = await cloudWalk(t, {
+      provider: cloud.provider,
+      registration: { clientId: FAKE_CLIENT_ID, clientSecret: FAKE_CLIENT_SECRET, ...scoped },
+      origins: cloud.origins,
+      consent: (url) => oauth.consent(url),
+      transfers: true
+    })
+    await connect()
+    await walk(t, app, cloudId)
+  })
+}
+
+t.test('what a user does with content at google_drive shows in the next listing', async (t) => {
+  const scopes = ['https://www.googleapis.com/auth/drive']
+  const oauth = await FakeOAuth.start(t, {
+    redirectUris: [walkRedirectUri('google_drive')],
+    scopes,
+    rotation: 'keep',
+    needsOfflineAccess: true,
+    revocation: 'anonymous'
+  })
+  const drive = await FakeDrive.start(t, { authorize: (bearer) => oauth.check(bearer) })
+  const { app, connect } = await cloudWalk(t, {
+    provider: googleDrive({ api: drive.url, server: oauth.server }),
+    registration: { clientId: FAKE_CLIENT_ID, clientSecret: FAKE_CLIENT_SECRET, scopes },
+    origins: [drive.url, oauth.url],
+    consent: (url) => oauth.consent(url),
+    transfers: true
+  })
+  await connect()
+  await walk(t, app, 'google_drive')
+})
+
+t.test('what a user does with content at s3 shows in the next listing', async (t) => {
+  const s3 = await FakeS3.start(t)
+  const allowHosts = [new URL(s3.endpoint).host]
+  const { app, as } = await testApp(t, { transfers: true, providers: { s3: { allowHosts } } }, { pluginTimeout: 0 })
+  const fields = { endpoint: s3.endpoint, bucket: FAKE_BUCKET, ...FAKE_KEYS }
+  const made = await as('ann').send('POST', '/cloud/connections/s3', fields)
+  t.equal(made.statusCode, 201, made.body)
+  await walk(t, app, 's3')
+})
