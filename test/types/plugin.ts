@@ -30,6 +30,7 @@ await app.register(cloudStorage, {
   },
   providers: { s3: { allowHosts: ['10.0.0.0/24', 'nas.lan:8443'] } },
   cache: { ttlMs: 30_000, shared: { redis: new Redis({ lazyConnect: true }) } },
+  transfers: { maxBytes: 1024 ** 3 },
   routePrefix: false
 })
 
@@ -41,7 +42,9 @@ app.register(cloudStorage, { prisma: db.prisma, encryption: { current: 'k1', key
 const store: CloudStorageOptions['managed'] = { minio: { type: 'disk' } }
 // @ts-expect-error -- the units are in the names
 const cache: CloudStorageOptions['cache'] = { ttl: 60 }
-export { cache, store }
+// @ts-expect-error -- a limit is a number of bytes
+const transfers: CloudStorageOptions['transfers'] = { maxBytes: '1 GB' }
+export { cache, store, transfers }
 
 expectTypeOf<FastifyInstance['folderCache']>().toEqualTypeOf<FolderCache>()
 expectTypeOf<FastifyInstance['getStorageBackendForDocument']>().returns.resolves.toEqualTypeOf<StorageBackend>()
