@@ -41,7 +41,7 @@ export interface TransferAnswer {
 
 export interface TransferPorts {
   readonly providers: ProviderCatalog
-  readonly connections: Pick<ConnectionStore, 'list'>
+  readonly connections: Pick<ConnectionStore, 'listSealed'>
   readonly leases: Pick<ConnectionLeases, 'findSealed'>
   readonly open: (connection: SealedConnection) => Promise<StorageBackend>
   readonly listings: TouchedListings
