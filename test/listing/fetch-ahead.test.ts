@@ -64,6 +64,20 @@ t.test('a load that hangs for as long as an entry lives is replaced, and does no
   t.equal(cache.invalidateFolder(key()), 1)
 })
 
+t.test('a load that was replaced has no place any more, though it has not ended', async (t) => {
+  for (const how of ['asked for', 'fetched ahead']) {
+    const { cache, clock } = makeCache()
+    const { calls, fetch } = fetcher<string>()
+    const before = cache.getOrFetch(key(), fetch)
+    clock.tick(60_000)
+    const after = how === 'asked for' ? cache.getOrFetch(key(), fetch) : cache.fetchAhead(key(), fetch, forever)
+    t.equal(cache.stats().inFlight, 2)
+    t.equal(cache.invalidateFolder(key()), 1, how)
+    for (const { answer } of calls) answer.resolve('page')
+    await Promise.all([before, after])
+  }
+})
+
 t.test('a caller joins what is fetched ahead, and its leaving does not end it', async (t) => {
   const { cache } = makeCache()
   const { calls, fetch } = fetcher<string>()

@@ -87,12 +87,15 @@ t.test('where all processes keep pages together, what is kept is given while the
 })
 
 t.test('what the host keeps under a name of ours is not taken for a listing', async (t) => {
-  const { connections, cache, kept } = makeListing(LEASE)
+  const { connections, cache, kept, list } = makeListing(LEASE)
   const { id } = connections.add()
+  await list({ folderId: 'other' })
   const variant = '1 0 200 - - '
   const key = { userId: 'ann', provider: 'scripted', folderId: null, connectionId: id, variant }
-  await cache.getOrFetch(key, async () => ({ entries: [] }))
+  const value = await cache.getOrFetch(key, async () => ({ entries: [] }))
   t.equal(kept(), undefined)
+  t.equal(cache.stats().hits, 1, 'it was found, for it has the name of a listing')
+  t.equal(await cache.getOrFetch(key, async () => null), value)
 })
 
 t.test('a page is found by its cursor, and the cursor is not opened for it', async (t) => {

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import type { EntryPage, Listing } from '../../src/domain/entry.ts'
+import type { SharedTier } from '../../src/domain/shared-tier.ts'
 import type { ListFolderRequest } from '../../src/listing/list-folder.ts'
 import { Deferred, settled } from '../support/deferred.ts'
 import { type ListingOptions, makeListing } from '../support/listing.ts'
@@ -281,6 +282,34 @@ t.test('of a connection that has changed unheard nothing is loaded ahead', async
   clock.tick(2_000)
   await t.rejects(list({ cursor }), { code: 'CONNECTION_INACTIVE' })
   t.strictSame(unhandled, [])
+})
+
+t.test('a page that another process has is loaded ahead from there, and is as old as it is there', async (t) => {
+  const held = new Map<string, Buffer>()
+  const shared: SharedTier = {
+    generation: () => 'g',
+    page: async (key, load) => {
+      const bytes = held.get(key)
+      if (bytes !== undefined) return { bytes, ageMs: 20_000 }
+      const own = await load()
+      held.set(key, own)
+      return { bytes: own, ageMs: 0 }
+    },
+    invalidate: () => {},
+    close: async () => {}
+  }
+  const one = make({ ...LEASE, shared })
+  const two = make({ ...LEASE, shared })
+  const row = one.connections.add()
+  two.connections.rows.set(row.id, row)
+  await one.turnTo(3)
+  const second = await two.turnTo(2)
+  const third = await two.list({ cursor: second.body.page.next! })
+  t.match(third.status, { outcome: 'hit', ageMs: 20_000, ttlMs: 40_000 })
+  t.strictSame(names(third.body), ['p3'])
+  t.strictSame(two.asked(), [])
+  two.clock.tick(40_000)
+  t.equal((await two.list({ cursor: second.body.page.next! })).status.outcome, 'miss', 'nor does it live longer')
 })
 
 t.test('what is loaded ahead uses up nothing of what its user may have in flight', async (t) => {

@@ -69,6 +69,8 @@ t.test('the next cursor is found in the bytes, whatever the entries are called',
 t.test('the entries are not parsed for it', async (t) => {
   const bytes = Buffer.from('{"entries":[what is no JSON],"page":{"next":"cursor","complete":false}}')
   t.equal(RenderedListing.ofBytes(bytes).next, 'cursor')
+  const nested = Buffer.from('{"entries":[{"page":{"next":"x"}}],"page":{"next":"cursor"}}')
+  t.equal(RenderedListing.ofBytes(nested).next, 'cursor', 'the last page is that of the listing')
 })
 
 t.test('bytes without a page have no next one', async (t) => {
