@@ -17,8 +17,9 @@ const smallStyles = {
   setup({ onLoad }) {
     onLoad({ filter: /picker[\\/]\w+-styles\.ts$/ }, async ({ path }) => {
       const [before, css, after] = readFileSync(path, 'utf8').split('`')
-      const { code } = await transform(css, { loader: 'css', minify: true })
-      return { contents: `${before}\`${code.trim()}\`${after}`, loader: 'ts' }
+      const { code } = await transform(css, { loader: 'css', minify: true, charset: 'utf8' })
+      const literal = code.trim().replace(/[\\`$]/g, '\\$&')
+      return { contents: `${before}\`${literal}\`${after}`, loader: 'ts' }
     })
   }
 }
