@@ -102,11 +102,11 @@ const LINGER_MS = 5_000
  * Lets what is still to come of a refused body pass, for a while. A connection that was closed at once, with bytes in
  * it that nobody read, would take the answer along (RFC 9112, 9.6).
  */
-export function dropRest({ raw }: FastifyRequest, reply: FastifyReply): void {
+export function dropRest({ raw }: FastifyRequest, reply: FastifyReply, lingerMs = LINGER_MS): void {
   if (isOver(raw)) return
   reply.raw.once('finish', () => {
     if (isOver(raw)) return
-    const timer = setTimeout(() => raw.destroy(), LINGER_MS)
+    const timer = setTimeout(() => raw.destroy(), lingerMs)
     raw.once('close', () => {
       clearTimeout(timer)
     })

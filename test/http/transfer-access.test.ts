@@ -140,6 +140,19 @@ t.test('a condition that a provider cannot keep is 501', async (t) => {
   t.equal(backend.entries.size, 0)
 })
 
+t.test('a version that is only weakly the same is no reason to replace something', async (t) => {
+  const backend = new WritableBackend()
+  const { id } = backend.add('a', { version: 'W/"1"' })
+  const { provider } = scriptedProvider(backend)
+  const { app, connect } = await testApp(t, { transfers: true, providers: { scripted: provider } })
+  await connect('ann')
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const headers = { 'if-match': 'W/"1"' }
+  const answer = await new Client(app).ask('PUT', contentPath('scripted', { id }), { headers, body: 'other' })
+  t.match(answer.json(), { status: 412, code: 'PRECONDITION_FAILED' })
+  t.match(backend.entries.get(id), { version: 'W/"1"' })
+})
+
 t.test('the log of a transfer tells no ids and no names', async (t) => {
   const lines: string[] = []
   const backend = new WritableBackend()

@@ -100,6 +100,10 @@ t.test('a change that failed, and may have been made, drops what a change would'
     t.match(await list(), { hit: false })
     await remove(id)
     t.match(await list(), { names: ['folder', 'new.txt'], hit: false })
+    const [folder] = [...backend.entries.values()].filter(({ kind }) => kind === 'folder')
+    await list(folder?.id)
+    await put({ parent: folder?.id ?? '', name: 'inner.txt' })
+    t.match(await list(folder?.id), { names: ['inner.txt'], hit: false })
   }
 })
 

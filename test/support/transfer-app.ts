@@ -66,11 +66,9 @@ export function contentPath(provider: string, query: Record<string, string> = {}
 /** An app with transfers, in which ann has a connection to a WebDAV server. */
 export async function davTransfers(t: Test, plugin: Partial<CloudStorageOptions> = {}, options: FakeDavOptions = {}) {
   const fake = await FakeDav.start(t, options)
-  const testing = await testApp(t, {
-    transfers: true,
-    ...plugin,
-    providers: { webdav: { allowHosts: [new URL(fake.url).host] } }
-  })
+  const providers = { webdav: { allowHosts: [new URL(fake.url).host] } }
+  // Its first start compiles half of the sources, which takes a busy machine longer than Fastify waits.
+  const testing = await testApp(t, { transfers: true, ...plugin, providers }, { pluginTimeout: 0 })
   const { app, as } = testing
   await app.listen({ host: '127.0.0.1', port: 0 })
   const client = new Client(app)

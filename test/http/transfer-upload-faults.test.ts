@@ -1,0 +1,173 @@
+import type { ServerResponse } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
+import { Readable } from 'node:stream'
+import Fastify from 'fastify'
+import t from 'tap'
+import { dropRest } from '../../src/http/incoming-body.ts'
+import { scriptedProvider, testApp } from '../support/app.ts'
+import { answerOf, Client, contentPath, davTransfers } from '../support/transfer-app.ts'
+import { until } from '../support/until.ts'
+import { WritableBackend } from '../support/writable-backend.ts'
+
+const MIB = 1024 * 1024
+
+t.test('a provider that takes nothing makes the client wait', async (t) => {
+  const { fake, client } = await davTransfers(t)
+  const taken: ServerResponse[] = []
+  fake.earlyScript = ({ method }, response) => {
+    if (method === 'PUT') taken.push(response)
+    return method === 'PUT'
+  }
+  const asked = client.begin('PUT', contentPath('webdav', { name: 'a' }), { headers: { 'content-length': 512 * MIB } })
+  const piece = Buffer.alloc(MIB)
+  let sent = 0
+  let before = -1
+  let still = 0
+  await until(() => {
+    while (asked.writableLength < 4 * MIB && sent < 512) {
+      asked.write(piece)
+      sent += 1
+    }
+    still = sent === before ? still + 1 : 0
+    before = sent
+    return still > 2000 || sent === 512
+  })
+  t.ok(sent < 128, `${sent} MiB`)
+  taken[0]?.socket?.destroy()
+  await new Promise((resolve) => asked.once('close', resolve))
+})
+
+t.test('more than maxBytes is 413, as announced or as it comes, and nothing is left of it', async (t) => {
+  const { fake, put, client } = await davTransfers(t, { transfers: { maxBytes: 100_000 } })
+  t.equal((await put({ name: 'fits' }, { body: Buffer.alloc(100_000) })).status, 201)
+  fake.requests.length = 0
+  const announced = await put({ name: 'large' }, { body: Buffer.alloc(100_001) })
+  t.match(announced.json(), { status: 413, code: 'PAYLOAD_TOO_LARGE' })
+  t.same(fake.requests, [], 'nobody was asked')
+  const asked = client.begin('PUT', contentPath('webdav', { name: 'large' }), {
+    headers: { 'transfer-encoding': 'chunked' }
+  })
+  const answered = answerOf(asked)
+  for (let count = 0; count < 20; count++) asked.write(Buffer.alloc(10_000))
+  asked.end()
+  t.match((await answered).json(), { status: 413, code: 'PAYLOAD_TOO_LARGE' })
+  t.same(fake.tree.list(), ['fits'])
+  await until(() => fake.busy() === 0)
+})
+
+t.test('a refusal reaches a client that is still sending, and its connection goes on', async (t) => {
+  const { app, fake } = await davTransfers(t, { transfers: { maxBytes: 8 * MIB } })
+  fake.tree.put('a.txt', 'first')
+  const { port } = app.server.address() as AddressInfo
+  const socket = connect(port, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  let heard = ''
+  socket.setEncoding('latin1').on('data', (text: string) => (heard += text))
+  const head = (method: string, ...lines: string[]) =>
+    [`${method} ${contentPath('webdav', { id: 'a.txt' })} HTTP/1.1`, 'host: x', 'x-user: ann', ...lines, '', ''].join(
+      '\r\n'
+    )
+  for (const condition of ['if-none-match: *', 'content-encoding: br']) {
+    heard = ''
+    socket.write(head('PUT', condition, `content-length: ${8 * MIB}`))
+    await until(() => /^HTTP\/1\.1 4(12|15) /.test(heard))
+    socket.write(Buffer.alloc(8 * MIB))
+    heard = ''
+    socket.write(head('GET'))
+    await until(() => /^HTTP\/1\.1 200 .*\r\n\r\nfirst$/s.test(heard))
+  }
+  // Some of it was read, and the rest is left in the middle.
+  heard = ''
+  socket.write(head('PUT', 'transfer-encoding: chunked'))
+  const chunk = Buffer.concat([Buffer.from('100000\r\n'), Buffer.alloc(MIB), Buffer.from('\r\n')])
+  for (let count = 0; count < 24; count++) socket.write(chunk)
+  await until(() => /^HTTP\/1\.1 413 /.test(heard))
+  heard = ''
+  socket.write('0\r\n\r\n')
+  socket.write(head('GET'))
+  await until(() => /^HTTP\/1\.1 200 .*\r\n\r\nfirst$/s.test(heard))
+  t.pass()
+})
+
+t.test('a client that goes on to send what was refused is cut in the end', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.addContentTypeParser('*', (_request, payload, done) => {
+    done(null, payload)
+  })
+  app.put('/', async (request, reply) => {
+    dropRest(request, reply, 100)
+    return reply.code(400).send('refused')
+  })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const socket = connect(port, '127.0.0.1').on('error', () => {})
+  let heard = ''
+  socket.setEncoding('latin1').on('data', (text: string) => (heard += text))
+  const closed = new Promise((resolve) => socket.once('close', resolve))
+  socket.write('PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\nthe beginning')
+  await closed
+  t.match(heard, /^HTTP\/1\.1 400 .*refused$/s)
+})
+
+t.test('why a body was ended here is what counts, whatever a provider makes of it', async (t) => {
+  const backend = new WritableBackend()
+  const { provider } = scriptedProvider(backend)
+  const { upload } = backend
+  Object.assign(backend, {
+    upload: (...asked: Parameters<typeof upload>) => upload(...asked).catch(() => Promise.reject(new Error('lost')))
+  })
+  const options = { transfers: { maxBytes: 10 }, providers: { scripted: provider } }
+  const { app, connect: connectUser } = await testApp(t, options, {}, (host) => {
+    host.addHook('preParsing', async ({ headers }, _reply, payload) =>
+      headers['x-breaks'] === undefined ? payload : new Readable({ read: breakOff })
+    )
+  })
+  function breakOff(this: Readable): void {
+    this.push('01')
+    this.destroy(new Error('of the host'))
+  }
+  await connectUser('ann')
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const client = new Client(app)
+  const send = async (headers: Record<string, string>) => {
+    const asked = client.begin('PUT', contentPath('scripted', { name: 'a' }), { headers })
+    const answered = answerOf(asked)
+    asked.end('01234567890')
+    return (await answered).json()
+  }
+  t.match(await send({ 'transfer-encoding': 'chunked' }), { code: 'PAYLOAD_TOO_LARGE' })
+  const broken = await send({ 'transfer-encoding': 'chunked', 'x-breaks': 'yes' })
+  t.match(broken, { code: 'INVALID_REQUEST', detail: /broke off/ })
+  t.equal(backend.entries.size, 0)
+})
+
+for (const headers of [{ 'content-length': 10 * MIB }, { 'transfer-encoding': 'chunked' }]) {
+  t.test(`a client that leaves in the middle leaves nothing behind (${Object.keys(headers).join()})`, async (t) => {
+    const { fake, client } = await davTransfers(t)
+    let begun = false
+    fake.earlyScript = ({ method }) => {
+      begun ||= method === 'PUT'
+      return false
+    }
+    const asked = client.begin('PUT', contentPath('webdav', { name: 'a' }), { headers })
+    asked.write(Buffer.alloc(MIB))
+    await until(() => begun)
+    const left = performance.now()
+    asked.destroy()
+    await until(() => fake.busy() === 0)
+    t.ok(performance.now() - left < 1000)
+    t.same(fake.tree.list(), [])
+  })
+}
+
+t.test('a client that falls silent is given up', async (t) => {
+  const { fake, client } = await davTransfers(t, { timeouts: { idleMs: 300 } })
+  const asked = client.begin('PUT', contentPath('webdav', { name: 'a' }), { headers: { 'content-length': 10 * MIB } })
+  const answered = answerOf(asked)
+  asked.write(Buffer.alloc(1000))
+  t.match((await answered).json(), { status: 400, code: 'INVALID_REQUEST' })
+  await until(() => fake.busy() === 0)
+  t.same(fake.tree.list(), [])
+  asked.destroy()
+})
