@@ -70,28 +70,23 @@ export class FolderCache {
     }
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error)
 
-    const slot = this.#index.find(key)
+    const now = new Moment(this.#clock)
+    const slot = this.#young(key, now)
     if (slot instanceof Kept) {
-      const ageMs = slot.startedAt.ageMs(this.#clock)
-      if (this.#isUsed(slot, ageMs)) {
-        if (status !== undefined) {
-          status.outcome = 'hit'
-          status.ageMs = ageMs
-          status.ttlMs = this.#ttlMs - ageMs
-          status.stored = true
-        }
-        return slot.answer as Promise<T>
+      const ageMs = this.#use(slot, now)
+      if (status !== undefined) {
+        Object.assign(status, { outcome: 'hit', ageMs, ttlMs: this.#ttlMs - ageMs, stored: true })
       }
+      return slot.answer as Promise<T>
     }
 
     let load: Load<T>
-    if (slot instanceof Load && slot.startedAt.ageMs(this.#clock) < this.#ttlMs) {
+    if (slot instanceof Load) {
       load = slot as Load<T>
       this.#count.joins += 1
       if (status !== undefined) status.outcome = 'join'
     } else {
       this.#count.misses += 1
-      if (slot instanceof Load) this.#index.delete(slot)
       const refusal = this.#flights.refusal(key.userId)
       if (refusal !== undefined) return Promise.reject(refusal)
       load = this.#begin(key, fetch, true)
@@ -107,10 +102,10 @@ export class FolderCache {
    * @param now this very moment
    */
   lookUp(key: FolderKey, now: Moment): FoundListing | undefined {
-    const slot = this.#index.find(key)
+    const slot = this.#young(key, now)
     if (!(slot instanceof Kept)) return undefined
-    const ageMs = slot.startedAt.ageAt(now)
-    return this.#isUsed(slot, ageMs) ? { value: slot.value, ageMs, ttlMs: this.#ttlMs - ageMs } : undefined
+    const ageMs = this.#use(slot, now)
+    return { value: slot.value, ageMs, ttlMs: this.#ttlMs - ageMs }
   }
 
   /**
@@ -118,10 +113,7 @@ export class FolderCache {
    * whoever begins it bounds how many there are. Ends like the fetch does, or with the signal's reason.
    */
   async fetchAhead(key: FolderKey, fetch: Fetch<unknown>, signal: AbortSignal): Promise<void> {
-    const slot = this.#index.find(key)
-    if (slot !== undefined && slot.startedAt.ageMs(this.#clock) < this.#ttlMs) return
-    if (slot instanceof Kept) this.#sizes.delete(slot)
-    else if (slot !== undefined) this.#index.delete(slot)
+    if (this.#young(key, new Moment(this.#clock)) !== undefined) return
     await this.#begin(key, fetch, false).wait(signal)
   }
 
@@ -171,15 +163,24 @@ export class FolderCache {
     return { entries: this.#sizes.size, bytes: this.#sizes.calculatedSize, ...this.#count }
   }
 
-  /** Whether it may still be used; it is then used now, and dropped if not. */
-  #isUsed(kept: Kept, ageMs: number): boolean {
-    if (ageMs >= this.#ttlMs) {
-      this.#sizes.delete(kept)
-      return false
-    }
+  /** What a key has that is within its life, to be used or joined. What is not is dropped. */
+  #young(key: FolderKey, now: Moment): Kept | Load | undefined {
+    const slot = this.#index.find(key)
+    if (slot === undefined || slot.startedAt.ageAt(now) < this.#ttlMs) return slot
+    this.#forget(slot)
+    return undefined
+  }
+
+  /** Says how old it is, in milliseconds. */
+  #use(kept: Kept, now: Moment): number {
     this.#count.hits += 1
     this.#sizes.get(kept)
-    return true
+    return kept.startedAt.ageAt(now)
+  }
+
+  #forget(slot: Kept | Load): void {
+    if (slot instanceof Load) this.#index.delete(slot)
+    else this.#sizes.delete(slot)
   }
 
   #begin<T>(key: FolderKey, fetch: Fetch<T>, isCounted: boolean): Load<T> {
@@ -230,10 +231,7 @@ export class FolderCache {
   }
 
   #drop(slots: readonly (Kept | Load)[]): number {
-    for (const slot of slots) {
-      if (slot instanceof Load) this.#index.delete(slot)
-      else this.#sizes.delete(slot)
-    }
+    for (const slot of slots) this.#forget(slot)
     this.#count.invalidations += slots.length
     return slots.length
   }
