@@ -127,8 +127,8 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
         readAhead,
         cursors: new Cursors(createTextSealer(keyRing, 'listing-cursor'))
       }),
-      encode: ({ key, listing }, encoding) => {
-        void encoder.begin(key, listing, encoding)
+      encode: (answer, encoding) => {
+        void encoder.begin(answer, encoding)
       },
       takeRefresh: (userId) => {
         refreshes.take(userId)

@@ -2,6 +2,7 @@ import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
 import type { FolderCache } from './folder-cache.ts'
 import type { FolderKey } from './folder-key.ts'
+import type { ListFolderAnswer } from './list-folder.ts'
 import type { Encoding, RenderedListing } from './rendered-listing.ts'
 
 /** Below this a coded page is hardly shorter in packets. */
@@ -32,9 +33,11 @@ export class Encoder {
    *
    * @returns a promise where it has begun, for those who want to know when it is done. It never rejects.
    */
-  begin(key: FolderKey, listing: RenderedListing, encoding: Encoding): Promise<void> | undefined {
+  begin({ key, listing, status }: ListFolderAnswer, encoding: Encoding): Promise<void> | undefined {
     const { bytes } = listing.identity
-    if (bytes.byteLength <= MIN_BYTES || this.#busy >= MAX_BUSY || !listing.begin(encoding)) return undefined
+    // What is not kept is nobody's to read later.
+    if (status.stored !== true || bytes.byteLength <= MIN_BYTES || this.#busy >= MAX_BUSY || !listing.begin(encoding))
+      return undefined
     this.#busy += 1
     return this.#code(key, listing, encoding).finally(() => {
       this.#busy -= 1

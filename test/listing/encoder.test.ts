@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import t from 'tap'
 import { Encoder } from '../../src/listing/encoder.ts'
+import type { FolderKey } from '../../src/listing/folder-key.ts'
 import { ENCODINGS, RenderedListing } from '../../src/listing/rendered-listing.ts'
 import { folderKey, makeCache } from '../support/folder-cache.ts'
 
@@ -9,6 +10,9 @@ const decode = { br: brotliDecompressSync, gzip: gunzipSync }
 
 /** So many bytes that compress well. */
 const plain = (bytes: number): Buffer => Buffer.alloc(bytes, '{"name":"report.pdf","kind":"file"},')
+
+/** The answer of a page that is kept. */
+const stored = (key: FolderKey, listing: RenderedListing) => ({ key, listing, status: { stored: true } })
 
 /** An encoder on a cache that keeps one listing of these bytes. */
 async function kept(bytes: Buffer, maxBytes = 1 << 20) {
@@ -24,7 +28,7 @@ t.test('each form decodes to the same bytes, and counts with its size', async (t
   t.equal(cache.stats().bytes, bytes.byteLength)
   let expected = bytes.byteLength
   for (const encoding of ENCODINGS) {
-    const done = encoder.begin(key, listing, encoding)
+    const done = encoder.begin(stored(key, listing), encoding)
     t.equal(listing.coded(encoding), undefined, 'whoever asks first is not kept waiting')
     await done
     const coded = listing.coded(encoding)!
@@ -37,30 +41,30 @@ t.test('each form decodes to the same bytes, and counts with its size', async (t
 
 t.test('a form is begun once, however many ask for it', async (t) => {
   const { cache, encoder, key, listing } = await kept(plain(50_000))
-  const begun = Array.from({ length: 50 }, () => encoder.begin(key, listing, 'br'))
+  const begun = Array.from({ length: 50 }, () => encoder.begin(stored(key, listing), 'br'))
   t.strictSame(
     begun.map((done) => done !== undefined),
     [true, ...Array<boolean>(49).fill(false)]
   )
-  const other = encoder.begin(key, listing, 'gzip')
+  const other = encoder.begin(stored(key, listing), 'gzip')
   t.ok(other, 'the other form is another matter')
   await Promise.all([...begun, other])
-  t.equal(encoder.begin(key, listing, 'br'), undefined, 'nor is it once it is there')
+  t.equal(encoder.begin(stored(key, listing), 'br'), undefined, 'nor is it once it is there')
   t.equal(cache.stats().bytes, listing.size)
 })
 
 t.test('a page of up to 1,024 bytes is never coded', async (t) => {
   const small = await kept(plain(1024))
-  t.equal(small.encoder.begin(small.key, small.listing, 'gzip'), undefined)
+  t.equal(small.encoder.begin(stored(small.key, small.listing), 'gzip'), undefined)
   const larger = await kept(plain(1025))
-  await larger.encoder.begin(larger.key, larger.listing, 'gzip')
+  await larger.encoder.begin(stored(larger.key, larger.listing), 'gzip')
   t.ok(larger.listing.coded('gzip'))
 })
 
 t.test('two are coded at a time, and the next one when somebody asks for it later', async (t) => {
   const { encoder, keep } = await kept(plain(50_000))
   const listings = await Promise.all(['1', '2', '3'].map((variant) => keep(variant)))
-  const begin = (i: number) => encoder.begin(folderKey({ variant: String(i + 1) }), listings[i]!, 'br')
+  const begin = (i: number) => encoder.begin(stored(folderKey({ variant: String(i + 1) }), listings[i]!), 'br')
   const first = begin(0)
   const second = begin(1)
   t.ok(first !== undefined && second !== undefined)
@@ -78,13 +82,13 @@ t.test('what hardly gets shorter is not kept, and not tried again', async (t) =>
     for (const share of [1, 0.93]) {
       const noise = Buffer.concat([randomBytes(20_000 * share), plain(20_000 * (1 - share))])
       const { cache, encoder, key, listing } = await kept(noise)
-      await encoder.begin(key, listing, encoding)
+      await encoder.begin(stored(key, listing), encoding)
       t.equal(listing.coded(encoding), undefined, `${encoding} ${share}`)
       t.equal(cache.stats().bytes, noise.byteLength)
-      t.equal(encoder.begin(key, listing, encoding), undefined)
+      t.equal(encoder.begin(stored(key, listing), encoding), undefined)
     }
     const better = await kept(Buffer.concat([randomBytes(17_000), plain(3_000)]))
-    await better.encoder.begin(better.key, better.listing, encoding)
+    await better.encoder.begin(stored(better.key, better.listing), encoding)
     t.ok(better.listing.coded(encoding), `${encoding}, a tenth and more shorter`)
   }
 })
@@ -92,21 +96,21 @@ t.test('what hardly gets shorter is not kept, and not tried again', async (t) =>
 t.test('what does not fit beside its page is dropped, and the page stays', async (t) => {
   const bytes = plain(50_000)
   const { cache, encoder, key, listing } = await kept(bytes, bytes.byteLength + 10)
-  await encoder.begin(key, listing, 'br')
+  await encoder.begin(stored(key, listing), 'br')
   t.equal(listing.coded('br'), undefined)
   t.match(cache.stats(), { entries: 1, bytes: bytes.byteLength, evictions: 0 })
 })
 
 t.test('what is not kept any more is not coded for anyone', async (t) => {
   const gone = await kept(plain(50_000))
-  const done = gone.encoder.begin(gone.key, gone.listing, 'br')
+  const done = gone.encoder.begin(stored(gone.key, gone.listing), 'br')
   gone.cache.clear()
   await done
   t.equal(gone.listing.coded('br'), undefined)
   t.equal(gone.cache.stats().bytes, 0)
 
   const replaced = await kept(plain(50_000))
-  const late = replaced.encoder.begin(replaced.key, replaced.listing, 'br')
+  const late = replaced.encoder.begin(stored(replaced.key, replaced.listing), 'br')
   replaced.cache.clear()
   const newer = await replaced.keep('1')
   await late
@@ -120,8 +124,14 @@ t.test('what cannot be coded fails for nobody, and holds up nothing', async (t) 
   // zlib refuses this at once, as it does where it has no memory.
   const broken = { identity: { bytes: { byteLength: 5_000 } }, begin: () => true } as unknown as RenderedListing
   for (let i = 0; i < 3; i += 1) {
-    for (const encoding of ENCODINGS) t.equal(await encoder.begin(key, broken, encoding), undefined)
+    for (const encoding of ENCODINGS) t.equal(await encoder.begin(stored(key, broken), encoding), undefined)
   }
-  await encoder.begin(key, listing, 'br')
+  await encoder.begin(stored(key, listing), 'br')
   t.ok(listing.coded('br'))
+})
+
+t.test('a page that is not kept is not coded, for nobody would read it', async (t) => {
+  const { encoder, key, listing } = await kept(plain(50_000))
+  for (const status of [{}, { stored: false }]) t.equal(encoder.begin({ key, listing, status }, 'br'), undefined)
+  t.ok(encoder.begin(stored(key, listing), 'br'), 'it still may be, where it is kept')
 })
