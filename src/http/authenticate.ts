@@ -23,10 +23,12 @@ export function identify(authenticate: Authenticate, request: FastifyRequest): s
   let user: unknown
   try {
     user = authenticate(request)
+    // Here, as `await` would: to look may throw too.
+    if (isThenable(user)) return identifyLater(user)
   } catch (error) {
     throw refuse(error)
   }
-  return isThenable(user) ? identifyLater(user) : userId(user)
+  return userId(user)
 }
 
 async function identifyLater(answer: PromiseLike<unknown>): Promise<string> {

@@ -56,7 +56,16 @@ const WAYS: Record<string, (outcome: Outcome) => unknown> = {
     then: (resolve: (value: unknown) => void): void => {
       resolve(settle(outcome))
     }
-  })
+  }),
+  'by what throws when its then is looked at': (outcome) =>
+    Object.defineProperty({}, 'then', {
+      get: () => {
+        const user = settle(outcome)
+        return (resolve: (value: unknown) => void) => {
+          resolve(user)
+        }
+      }
+    })
 }
 
 t.test('whichever way the host says who is asking, the answers are the same', async (t) => {
