@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 
 /**
@@ -5,14 +6,20 @@ import type { FastifyInstance } from 'fastify'
  * Node's own limit for that knows of no routes.
  */
 export function limitBodies(app: FastifyInstance, ms: number): void {
-  app.addHook('onRequest', async ({ raw, routeOptions }) => {
-    if (routeOptions.config.streamsBody === true) return
-    const timer = setTimeout(() => {
-      if (!raw.complete) raw.socket.destroy()
-    }, ms).unref()
-    // Where it was answered before it had all come, the rest is still to come, and is waited for.
-    raw.once('close', () => {
-      if (raw.complete) clearTimeout(timer)
-    })
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { raw, headers } = request
+    const hasBody = 'content-length' in headers || 'transfer-encoding' in headers
+    if (hasBody && request.routeOptions.config.streamsBody !== true) limit(raw, ms)
+    done()
+  })
+}
+
+function limit(raw: IncomingMessage, ms: number): void {
+  const timer = setTimeout(() => {
+    if (!raw.complete) raw.socket.destroy()
+  }, ms).unref()
+  // Where it was answered before it had all come, the rest is still to come, and is waited for.
+  raw.once('close', () => {
+    if (raw.complete) clearTimeout(timer)
   })
 }
