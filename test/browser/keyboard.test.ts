@@ -1,6 +1,6 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
-import { entryOf } from '../support/picker-entries.ts'
+import { numberedFiles } from '../support/picker-entries.ts'
 import { eventually, openPicker, sample } from './picker-page.ts'
 
 /** What has the focus: the row by its name and the column, or the element. */
@@ -99,10 +99,7 @@ t.test('pages of rows are jumped over, and what has the focus is always seen', a
   const { page, row } = await openPicker(t, {
     prepare: (cloud) => {
       sample(cloud)
-      cloud.folders.set(
-        '',
-        Array.from({ length: 300 }, (_, index) => entryOf(`file ${String(index).padStart(3, '0')}`))
-      )
+      cloud.folders.set('', numberedFiles(300))
     }
   })
   await row('file 000').waitFor()
@@ -133,10 +130,7 @@ t.test('the row with the focus stays in the document when it is scrolled away', 
   const { page, row } = await openPicker(t, {
     prepare: (cloud) => {
       sample(cloud)
-      cloud.folders.set(
-        '',
-        Array.from({ length: 150 }, (_, index) => entryOf(`file ${String(index).padStart(3, '0')}`))
-      )
+      cloud.folders.set('', numberedFiles(150))
     }
   })
   await row('file 000').waitFor()

@@ -1,6 +1,6 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
-import { entryOf, folderOf } from '../support/picker-entries.ts'
+import { entryOf, folderOf, numberedFiles } from '../support/picker-entries.ts'
 import { scriptingOf } from './frames.ts'
 import { eventually, openPicker, sample } from './picker-page.ts'
 
@@ -101,10 +101,7 @@ t.test('a search does not fetch the pages behind, but offers them', async (t) =>
     attributes: 'limit="60"',
     prepare: (cloud) => {
       sample(cloud)
-      cloud.folders.set(
-        '',
-        Array.from({ length: 120 }, (_, index) => entryOf(`file ${String(index).padStart(3, '0')}`))
-      )
+      cloud.folders.set('', numberedFiles(120))
     }
   })
   await row('file 000').waitFor()
@@ -121,10 +118,7 @@ t.test('a next page that fails leaves what is there, and counts down to the next
     attributes: 'limit="50"',
     prepare: (cloud) => {
       sample(cloud)
-      cloud.folders.set(
-        '',
-        Array.from({ length: 100 }, (_, index) => entryOf(`file ${String(index).padStart(3, '0')}`))
-      )
+      cloud.folders.set('', numberedFiles(100))
       cloud.failOnce('GET /cloud/s3/listing?connection=s3-1&cursor', 429, 'TOO_MANY_REQUESTS', { 'retry-after': '2' })
     }
   })
@@ -144,10 +138,7 @@ t.test('a cursor that has expired loads the folder anew, and says so', async (t)
     attributes: 'limit="50"',
     prepare: (cloud) => {
       sample(cloud)
-      cloud.folders.set(
-        '',
-        Array.from({ length: 100 }, (_, index) => entryOf(`file ${String(index).padStart(3, '0')}`))
-      )
+      cloud.folders.set('', numberedFiles(100))
       cloud.failOnce('GET /cloud/s3/listing?connection=s3-1&cursor', 410, 'CURSOR_EXPIRED')
     }
   })

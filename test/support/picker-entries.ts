@@ -94,3 +94,8 @@ export function connectionTo(provider: string, facts: Partial<ConnectionView> = 
     ...facts
   }
 }
+
+/** `file 000`, `file 001` and so on. */
+export function numberedFiles(count: number): Entry[] {
+  return Array.from({ length: count }, (_, index) => entryOf(`file ${String(index).padStart(3, '0')}`))
+}
