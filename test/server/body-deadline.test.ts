@@ -5,6 +5,12 @@ import { limitBodies } from '../../src/server/body-deadline.ts'
 import { Client } from '../support/transfer-app.ts'
 import { serverApp } from '../support/server-app.ts'
 
+async function sizeOf(body: unknown): Promise<string> {
+  let bytes = 0
+  for await (const chunk of body as AsyncIterable<Buffer>) bytes += chunk.length
+  return String(bytes)
+}
+
 t.test('a request that does not come to its end is cut, and an upload may take its time', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
@@ -13,11 +19,8 @@ t.test('a request that does not come to its end is cut, and an upload may take i
     done(null, payload)
   })
   app.post('/small', async () => 'answered before it has come')
-  app.put('/upload', { config: { streamsBody: true } }, async ({ body }) => {
-    let bytes = 0
-    for await (const chunk of body as AsyncIterable<Buffer>) bytes += chunk.length
-    return String(bytes)
-  })
+  app.post('/read', async ({ body }) => await sizeOf(body))
+  app.put('/upload', { config: { streamsBody: true } }, async ({ body }) => await sizeOf(body))
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
   const send = (line: string) => {
@@ -29,7 +32,10 @@ t.test('a request that does not come to its end is cut, and an upload may take i
     return { socket, closed: new Promise((resolve) => socket.once('close', resolve)), heard: () => heard }
   }
   const upload = send('PUT /upload')
+  const read = send('POST /read')
   const small = send('POST /small')
+  await read.closed
+  t.equal(read.heard(), '')
   await small.closed
   t.match(small.heard(), 'HTTP/1.1 200')
   upload.socket.end('56789')
