@@ -1,21 +1,20 @@
 /**
  * One round: A B C … and back, … C B A, so that what becomes slower or faster in the course of a round does so for all.
  *
+ * @param passes how many times it goes there and back
  * @param measure gives the figures of one burst, by name
- * @returns for each contestant the means of its two bursts
+ * @returns for each contestant the means of its bursts
  */
-export async function interleave(contestants, measure) {
-  const there = await inTurn(contestants, measure)
-  const back = await inTurn(contestants.toReversed(), measure)
-  return there.map((figures, index) => mean(figures, back.at(-1 - index)))
+export async function interleave(contestants, passes, measure) {
+  const bursts = contestants.map(() => [])
+  const order = [...contestants.keys()]
+  for (let pass = 0; pass < passes; pass += 1) {
+    for (const index of [...order, ...order.toReversed()]) bursts[index].push(await measure(contestants[index]))
+  }
+  return bursts.map(mean)
 }
 
-async function inTurn(contestants, measure) {
-  const results = []
-  for (const contestant of contestants) results.push(await measure(contestant))
-  return results
-}
-
-function mean(a, b) {
-  return Object.fromEntries(Object.entries(a).map(([name, value]) => [name, (value + b[name]) / 2]))
+function mean(figures) {
+  const sum = (name) => figures.reduce((total, figure) => total + figure[name], 0)
+  return Object.fromEntries(Object.keys(figures[0]).map((name) => [name, sum(name) / figures.length]))
 }

@@ -8,6 +8,8 @@ import { authorized, startServers } from './servers.mjs'
 const CONNECTIONS = 16
 const BURST_SECONDS = 0.2
 const WARM_BURSTS = 6
+/** There and back, so many times. */
+const PASSES = 2
 const MIN_AMOUNT = 2 * CONNECTIONS
 /** How often a compressed answer is waited for: it is made behind the answers. */
 const ENCODING_TRIES = 20
@@ -30,13 +32,29 @@ export async function rows({ rounds, wanted, progress }) {
   })).filter(({ against }) => against.length > 0)
   if (cases.length === 0) return []
 
-  const needed = cases.flatMap(({ ask, against }) => [ask, ...against].map(({ server }) => server))
-  const { servers, missing, etags } = await startServers(new Set(needed))
+  const results = cases.map((one) => ({ ...one, contestants: [], rounds: [] }))
+  let missing = {}
   const load = await startLoad()
   try {
-    const running = cases.map((one) => ({ ...one, contestants: contestantsOf(one, servers, etags), rounds: [] }))
-    for (const one of running) {
+    for (let round = 1; round <= rounds; round += 1) {
+      const progressOf = (text) => progress(`round ${round} of ${rounds}: ${text}`)
+      missing = await measureRound(load, results, progressOf)
+    }
+    return results.flatMap((one) => rowsOf(one, missing))
+  } finally {
+    load.stop()
+  }
+}
+
+/** With servers that start for it: what the compiler makes of one in its first seconds stays for as long as it runs. */
+async function measureRound(load, results, progress) {
+  progress('starting')
+  const needed = results.flatMap(({ ask, against }) => [ask, ...against].map(({ server }) => server))
+  const { servers, missing, etags } = await startServers(new Set(needed))
+  try {
+    for (const one of results) {
       progress(`warming: ${one.name}`)
+      one.contestants = contestantsOf(one, servers, etags)
       for (const contestant of one.contestants) {
         await warm(load, contestant)
         // The twin is to have seen what the plugin has, or the compiler would know less of it.
@@ -44,15 +62,12 @@ export async function rows({ rounds, wanted, progress }) {
         if (isPlugin && servers.twin !== undefined) await warm(load, contestantOf(one.ask, servers.twin, etags.twin))
       }
     }
-    for (let round = 1; round <= rounds; round += 1) {
-      for (const one of running) {
-        progress(`round ${round} of ${rounds}: ${one.name}`)
-        one.rounds.push(await interleave(one.contestants, (contestant) => measure(load, contestant)))
-      }
+    for (const one of results) {
+      progress(one.name)
+      one.rounds.push(await interleave(one.contestants, PASSES, (contestant) => measure(load, contestant)))
     }
-    return running.flatMap((one) => rowsOf(one, missing))
+    return missing
   } finally {
-    load.stop()
     for (const server of Object.values(servers)) server?.stop()
   }
 }
