@@ -5,7 +5,7 @@ import type { ListFolder, ListFolderAnswer, ListFolderRequest, ListingStatus } f
 import type { Encoding, Representation } from '../listing/rendered-listing.ts'
 import { acceptedEncoding } from './accepted-encoding.ts'
 import { clientSignal } from './client-signal.ts'
-import { privateAnswer } from './private-answer.ts'
+import { privateAnswer, VARY_CODED } from './private-answer.ts'
 import { type ListingQuery, listingQuerySchema } from './schemas.ts'
 import { userOf } from './users.ts'
 
@@ -28,14 +28,14 @@ export function listingRoute(app: FastifyInstance, deps: ListingRouteDeps): void
     const encoding = acceptedEncoding(request.headers['accept-encoding'])
     const chosen = encoding === null ? listing.identity : (listing.coded(encoding) ?? listing.identity)
     if (encoding !== null && chosen.encoding === 'identity') encode(answer, encoding)
-    privateAnswer(reply, 'Accept-Encoding')
+    privateAnswer(reply, VARY_CODED)
       .header('age', Math.floor((status.ageMs ?? 0) / 1000))
       .header('cache-status', cacheStatus(status, request.query.refresh))
     const known = request.headers['if-none-match']
     if (known !== undefined) {
       // Who has the listing as it was before it was coded has the same listing.
-      const same = [chosen, listing.identity].find(({ etag }) => matches(known, etag))
-      if (same !== undefined) return reply.header('etag', same.etag).code(304).send()
+      const { etag } = matches(known, chosen.etag) ? chosen : listing.identity
+      if (matches(known, etag)) return reply.header('etag', etag).code(304).send()
     }
     return sendBody(reply, chosen)
   }
