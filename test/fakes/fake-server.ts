@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import type { Test } from 'tap'
+import { FakeMistakes, type Lifetime } from './lifetime.ts'
 
 /** What every fake is: one or several servers on loopback, and a complaint about what nobody should have asked them. */
 export abstract class FakeServer {
@@ -32,8 +32,8 @@ export abstract class FakeServer {
   /** Answers one request. Never rejects. */
   protected abstract serve(message: IncomingMessage, response: ServerResponse, host: string): Promise<void>
 
-  /** Listens until the test ends, which then fails for each mistake that it has not taken. */
-  protected async listen(t: Test, name: string): Promise<void> {
+  /** Listens until the end, which then fails for each mistake that a test has not taken. */
+  protected async listen(t: Lifetime, name: string): Promise<void> {
     const servers = [...this.#servers.values()]
     for (const server of servers) server.listen(0, '127.0.0.1')
     await Promise.all(servers.map((server) => once(server, 'listening')))
@@ -43,7 +43,7 @@ export abstract class FakeServer {
         server.close()
       }
       await Promise.all(servers.map((server) => once(server, 'close')))
-      if (this.mistakes.length > 0) throw new Error(`${name} was asked what nobody asks: ${this.mistakes.join('; ')}`)
+      if (this.mistakes.length > 0) throw new FakeMistakes(name, this.mistakes)
     })
   }
 

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Test } from 'tap'
 import { FakeServer } from '../fake-server.ts'
+import type { Lifetime } from '../lifetime.ts'
 import { authenticator, type Authenticator, type FakeDavAuth } from './auth.ts'
 import type { DavExtension } from './extension.ts'
 import { DavFailure, DavMistake, sendFailure } from './failure.ts'
@@ -56,7 +56,7 @@ export class FakeDav extends FakeServer {
     }
   }
 
-  static async start(t: Test, options: FakeDavOptions = {}): Promise<FakeDav> {
+  static async start(t: Lifetime, options: FakeDavOptions = {}): Promise<FakeDav> {
     const fake = new FakeDav(options)
     await fake.listen(t, 'DAV')
     return fake

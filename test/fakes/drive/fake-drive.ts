@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
-import type { Test } from 'tap'
 import { type CloudAnswer, FakeCloud, type FakeCloudRequest } from '../fake-cloud.ts'
+import type { Lifetime } from '../lifetime.ts'
 import { FakeDriveApi } from './api.ts'
 import { DriveFailure, sendError, type DriveError } from './failure.ts'
 import { newKnobs, type FakeDriveKnobs } from './knobs.ts'
@@ -43,7 +43,7 @@ export class FakeDrive extends FakeCloud<DriveError> {
     this.#api = new FakeDriveApi(this)
   }
 
-  static async start(t: Test, options: FakeDriveOptions = {}): Promise<FakeDrive> {
+  static async start(t: Lifetime, options: FakeDriveOptions = {}): Promise<FakeDrive> {
     const fake = new FakeDrive(options)
     await fake.listen(t, 'Drive')
     return fake

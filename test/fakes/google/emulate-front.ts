@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Test } from 'tap'
+import type { Lifetime } from '../lifetime.ts'
 import { readBody } from '../../support/read-body.ts'
 
 export interface FrontRequest {
@@ -24,10 +24,11 @@ export interface Front {
 }
 
 /** Stands in front of a server; gives its origin. An answer that is no JSON is `undefined`. */
-export async function startFront(t: Test, behind: string, front: Front): Promise<string> {
+export async function startFront(t: Lifetime, behind: string, front: Front): Promise<string> {
+  const faults: unknown[] = []
   const server = createServer((message, response) => {
     pass(behind, front, message, response).catch((error: unknown) => {
-      t.fail('the front broke', { error })
+      faults.push(error)
       response.destroy()
     })
   })
@@ -37,6 +38,7 @@ export async function startFront(t: Test, behind: string, front: Front): Promise
     server.closeAllConnections()
     server.close()
     await once(server, 'close')
+    if (faults.length > 0) throw new AggregateError(faults, `the front of ${behind} broke: ${faults.join('; ')}`)
   })
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }

@@ -1,9 +1,9 @@
-import type { Test } from 'tap'
 import type { AuthorizationServer } from '../../../src/domain/oauth.ts'
 import { startFront, type FrontAnswer, type FrontRequest } from './emulate-front.ts'
 import { GOOGLE_CLIENT, GOOGLE_ISSUER } from './emulate-seed.ts'
 import type { EmulatedGoogle } from './emulate.ts'
 import type { DriveCaller } from '../drive/view.ts'
+import { FakeMistakes, type Lifetime } from '../lifetime.ts'
 
 type Endpoint = '/oauth2/token' | '/oauth2/revoke'
 
@@ -54,7 +54,7 @@ export class GoogleTokens {
     this.server = server
   }
 
-  static async start(t: Test, google: EmulatedGoogle): Promise<GoogleTokens> {
+  static async start(t: Lifetime, google: EmulatedGoogle): Promise<GoogleTokens> {
     const origin = await startFront(t, google.url, {
       instead: (request) => tokens.#refuse(request),
       note: (request, answer) => {
@@ -68,8 +68,7 @@ export class GoogleTokens {
       revocationEndpoint: `${origin}/oauth2/revoke`
     })
     t.teardown(() => {
-      if (tokens.mistakes.length > 0)
-        throw new Error(`Google was asked what nobody asks: ${tokens.mistakes.join('; ')}`)
+      if (tokens.mistakes.length > 0) throw new FakeMistakes('Google', tokens.mistakes)
     })
     return tokens
   }

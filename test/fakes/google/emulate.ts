@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import type { Test } from 'tap'
+import type { Lifetime } from '../lifetime.ts'
 import { readForms } from './emulate-page.ts'
 import { emulatorOptions, GOOGLE_CLIENT, GOOGLE_USERS, type GoogleSeed } from './emulate-seed.ts'
 
@@ -27,8 +27,8 @@ export class EmulatedGoogle {
     this.revocationEndpoint = `${url}/oauth2/revoke`
   }
 
-  /** In a process of its own, on 127.0.0.1 alone; it ends with the test. */
-  static async start(t: Test, seed: GoogleSeed = {}): Promise<EmulatedGoogle> {
+  /** In a process of its own, on 127.0.0.1 alone; it ends with `t`. */
+  static async start(t: Lifetime, seed: GoogleSeed = {}): Promise<EmulatedGoogle> {
     const child = fork(PROGRAM, [JSON.stringify(emulatorOptions(seed))], { execArgv: [] })
     const exited = once(child, 'exit')
     t.teardown(async () => {
