@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { setTimeout } from 'node:timers/promises'
 import type { DavFault, FaultLimits } from './faults.ts'
 import { faulty } from './faults.ts'
 import type { DavScript } from './dav/fake-dav.ts'
@@ -53,6 +54,8 @@ export abstract class FakeCloud<E> extends FakeServer {
   abstract readonly tokens: Set<string>
   /** In the order in which they came. */
   readonly requests: FakeCloudRequest[] = []
+  /** How long an answer takes, in milliseconds. A failure that is scripted comes at once. */
+  delayMs: (request: FakeCloudRequest) => number = () => 0
   readonly #transfers = new Set<ServerResponse>()
   readonly #scripts: { readonly isEarly: boolean; readonly script: DavScript }[] = []
 
@@ -107,6 +110,9 @@ export abstract class FakeCloud<E> extends FakeServer {
     }
     request.body = body
     if (this.#strike(false, request, response)) return
+    const delayMs = this.delayMs(request)
+    // Nobody waits for it at the end of a fake, whose sockets are gone by then.
+    if (delayMs > 0) await setTimeout(delayMs, undefined, { ref: false })
     const failure =
       answer instanceof CloudFailure || answer === undefined
         ? answer

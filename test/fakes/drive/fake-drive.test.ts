@@ -541,6 +541,22 @@ t.test('a failure strikes as often as it is told to, and only whom it is told to
   await until(() => fake.busy() === 0)
 })
 
+t.test('an answer that takes long holds up no other, nor the end of the fake', async (t) => {
+  const ends: (() => unknown)[] = []
+  const fake = await FakeDrive.start({ teardown: (end) => ends.push(end) })
+  const { id } = fake.tree.addFile({ name: 'a.txt' })
+  const headers = { authorization: `Bearer ${FAKE_DRIVE_TOKEN}` }
+  const look = (path: string) => fetch(`${fake.url}/drive/v3/files/${path}?fields=name`, { headers })
+  fake.delayMs = ({ path }) => (path.endsWith(id) ? 3_600_000 : 0)
+  const slow = refusalOf(look(id))
+  await until(() => fake.requests.length === 1)
+  t.equal((await look('root')).status, 200)
+  fake.delayMs = () => 5
+  t.equal((await look('root')).status, 200)
+  for (const end of ends) await end()
+  t.match(await slow, { message: 'fetch failed' })
+})
+
 t.test('an answer is compressed for whoever can read that', async (t) => {
   const { fake } = await directly(t)
   const headers = { authorization: `Bearer ${FAKE_DRIVE_TOKEN}` }

@@ -102,7 +102,7 @@ function userResource(user: string, me = true): drive_v3.Schema$User {
     displayName: user,
     me,
     permissionId: BigInt(`0x${createHash('md5').update(user).digest('hex').slice(0, 15)}`).toString(),
-    emailAddress: `${user}@example.com`
+    emailAddress: user.includes('@') ? user : `${user}@example.com`
   }
 }
 

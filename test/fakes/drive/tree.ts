@@ -45,8 +45,7 @@ export class FakeDriveTree {
   }
 
   /** A shared drive; gives its root folder, whose id is that of the drive. */
-  addDrive(name: string): FakeDriveNode {
-    const id = `0A${opaque(12)}PVA`
+  addDrive(name: string, id = `0A${opaque(12)}PVA`): FakeDriveNode {
     return this.#addRoot(name, id, id)
   }
 

@@ -2,8 +2,15 @@
 export interface GoogleSeed {
   /** Of the one application that is registered. */
   readonly redirectUris?: readonly string[]
+  /** Who can sign in. Ann and Bob unless said otherwise. */
+  readonly users?: readonly GoogleUser[]
   /** Items of the first user's Drive. */
   readonly files?: readonly GoogleFile[]
+}
+
+export interface GoogleUser {
+  readonly email: string
+  readonly name: string
 }
 
 export interface GoogleFile {
@@ -34,7 +41,7 @@ export const GOOGLE_USERS = [
 const FOLDER = 'application/vnd.google-apps.folder'
 
 /** In the words of `createEmulator`. */
-export function emulatorOptions({ redirectUris = [], files = [] }: GoogleSeed): object {
+export function emulatorOptions({ redirectUris = [], users = GOOGLE_USERS, files = [] }: GoogleSeed): object {
   const { clientId: client_id, clientSecret: client_secret } = GOOGLE_CLIENT
   return {
     service: 'google',
@@ -43,12 +50,12 @@ export function emulatorOptions({ redirectUris = [], files = [] }: GoogleSeed): 
     baseUrl: GOOGLE_ISSUER,
     seed: {
       google: {
-        users: GOOGLE_USERS,
+        users,
         oauth_clients: [{ client_id, client_secret, name: 'Cloud storage', redirect_uris: redirectUris }],
         drive_items: files.map(({ id, name, parent = 'root', content }) => ({
           id,
           name,
-          user_email: GOOGLE_USERS[0].email,
+          user_email: users[0]?.email,
           mime_type: content === undefined ? FOLDER : 'text/plain',
           parent_ids: [parent],
           ...(content !== undefined && { data: content })
