@@ -47,9 +47,14 @@ export class Demo {
     return new Demo(app, folder, store)
   }
 
+  /** Of the sample store. */
+  get storeUrl(): string {
+    return `http://${this.#store.address}`
+  }
+
   /** Connects the sample store and puts the two documents there, through the application itself. */
   async furnish(app: FastifyInstance, { prisma }: Pick<Database, 'prisma'>): Promise<void> {
-    const connectionId = await this.#connect(new DemoClient(app, this.#token(app)))
+    const connectionId = await this.#connect(new DemoClient(app, this.token(app)))
     await this.#writeManaged(app)
     const documents = [
       { ...MANAGED_DOCUMENT, storageBackend: MANAGED_STORE, connectionId: null },
@@ -63,7 +68,7 @@ export class Demo {
 
   /** What to tell the user, once the application listens at `address`. */
   async greet(app: FastifyInstance, address: string): Promise<string> {
-    const token = this.#token(app)
+    const token = this.token(app)
     const client = new DemoClient(app, token)
     const own = (await client.connections()).find(({ label }) => label === LABEL)
     if (own === undefined) throw new Error('The demo has lost its connection')
@@ -75,7 +80,7 @@ export class Demo {
       user: USER,
       token,
       folder: this.#folder.path,
-      store: `http://${this.#store.address}`,
+      store: this.storeUrl,
       objects: this.#store.objects,
       listings: [
         { title: 'The root of the connected bucket', query: { connection } },
@@ -96,8 +101,8 @@ export class Demo {
     await this.#store.close()
   }
 
-  /** The same at each start: it is as old as the secret that signs it. */
-  #token(app: FastifyInstance): string {
+  /** Of its user. The same at each start: it is as old as the secret that signs it. */
+  token(app: FastifyInstance): string {
     const { madeAt } = this.#folder.secrets.reveal()
     return app.jwt.sign({ sub: USER, iat: madeAt, exp: madeAt + TOKEN_LIFE_S })
   }
@@ -109,7 +114,7 @@ export class Demo {
     }
     return client.connect({
       label: LABEL,
-      endpoint: `http://${this.#store.address}`,
+      endpoint: this.storeUrl,
       bucket: SAMPLE_BUCKET,
       accessKeyId: 'demo',
       secretAccessKey: 'demo'
