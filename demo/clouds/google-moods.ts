@@ -1,0 +1,89 @@
+import { sendError } from '../../test/fakes/drive/failure.ts'
+import type { FakeDrive } from '../../test/fakes/drive/fake-drive.ts'
+import type { GoogleTokens } from '../../test/fakes/google/emulate-tokens.ts'
+import type { EmulatedGoogle } from '../../test/fakes/google/emulate.ts'
+import type { Clock } from '../../src/domain/ports.ts'
+
+/** For how long Google throttles, or is slow. */
+export const MOOD_MS = 20_000
+/** How long one answer of a slow Google takes. A listing takes two of them, or three. */
+export const SLOW_ANSWER_MS = 3000
+
+interface Parts {
+  readonly emulated: EmulatedGoogle
+  readonly drive: FakeDrive
+  readonly tokens: GoogleTokens
+  readonly clock: Pick<Clock, 'now'>
+}
+
+/** What can be done to the emulated Google while it runs. */
+export class GoogleMoods {
+  readonly #parts: Parts
+  #throttledUntil = -Infinity
+  #slowUntil = -Infinity
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+    const { drive } = parts
+    const throttled = {
+      reason: 'userRateLimitExceeded',
+      status: 429,
+      headers: { 'retry-after': String(MOOD_MS / 1000) }
+    }
+    drive.failNext(
+      Infinity,
+      (_request, response) => {
+        sendError(response, throttled)
+      },
+      { matching: () => this.throttledForMs > 0 }
+    )
+    drive.delayMs = () => (this.slowForMs > 0 ? SLOW_ANSWER_MS : 0)
+  }
+
+  /** 0: it does not throttle. */
+  get throttledForMs(): number {
+    return this.#left(this.#throttledUntil)
+  }
+
+  /** 0: it is as fast as ever. */
+  get slowForMs(): number {
+    return this.#left(this.#slowUntil)
+  }
+
+  /** Each call is 429, with the wait that users are shown. */
+  throttle(): void {
+    this.#throttledUntil = this.#parts.clock.now() + MOOD_MS
+  }
+
+  slowDown(): void {
+    this.#slowUntil = this.#parts.clock.now() + MOOD_MS
+  }
+
+  calmDown(): void {
+    this.#throttledUntil = -Infinity
+    this.#slowUntil = -Infinity
+  }
+
+  /** How many times the user has allowed the application in, and has not taken it back. */
+  async grants(): Promise<number> {
+    return (await this.#living()).length
+  }
+
+  /** The user removes the application's access, on a page of Google's. */
+  async takeAccessAway(): Promise<void> {
+    const { emulated, tokens } = this.#parts
+    for (const refreshToken of await this.#living()) await emulated.removeApplication(refreshToken)
+    tokens.endAccessTokens()
+  }
+
+  async #living(): Promise<string[]> {
+    const { emulated, tokens } = this.#parts
+    const given = tokens.grants.map(({ refreshToken }) => refreshToken)
+    const known = await Promise.all(given.map((refreshToken) => emulated.knows(refreshToken)))
+    return given.filter((_, at) => known[at])
+  }
+
+  #left(until: number): number {
+    return Math.max(0, until - this.#parts.clock.now())
+  }
+}

@@ -1,0 +1,55 @@
+import { googleDrive } from '../../src/providers/google-drive.ts'
+import type { OwnProviderOptions } from '../../src/provider-options.ts'
+import { FakeDrive } from '../../test/fakes/drive/fake-drive.ts'
+import { DRIVE_SCOPE } from '../../test/fakes/drive/view.ts'
+import { GOOGLE_CLIENT } from '../../test/fakes/google/emulate-seed.ts'
+import { GoogleTokens } from '../../test/fakes/google/emulate-tokens.ts'
+import { EmulatedGoogle } from '../../test/fakes/google/emulate.ts'
+import type { Lifetime } from '../../test/fakes/lifetime.ts'
+import type { Clock } from '../../src/domain/ports.ts'
+import { fillDrive } from '../content/drive.ts'
+import { GoogleMoods } from './google-moods.ts'
+
+/** Whom the consent page knows, beside a test user that `emulate` always has: all of them see the same Drive. */
+export const GOOGLE_ACCOUNT = { email: 'demo@example.org', name: 'Demo Example' } as const
+
+/**
+ * A Google of two halves: the sign-in and the consent are those of the package `emulate`, and Drive is our strict fake,
+ * which takes exactly the access tokens that were given out there.
+ */
+export interface DemoGoogle {
+  /** What the server is told of it. */
+  readonly provider: OwnProviderOptions
+  readonly emulated: EmulatedGoogle
+  readonly drive: FakeDrive
+  readonly tokens: GoogleTokens
+  readonly moods: GoogleMoods
+}
+
+export interface GoogleOptions {
+  /** Where users come back to. */
+  readonly redirectUri: string
+  readonly clock: Pick<Clock, 'now'>
+}
+
+export async function startGoogle(lifetime: Lifetime, { redirectUri, clock }: GoogleOptions): Promise<DemoGoogle> {
+  const emulated = await EmulatedGoogle.start(lifetime, { redirectUris: [redirectUri], users: [GOOGLE_ACCOUNT] })
+  const tokens = await GoogleTokens.start(lifetime, emulated)
+  const drive = await FakeDrive.start(lifetime, { authorize: (bearer) => tokens.check(bearer) })
+  fillDrive(drive.tree)
+  const { server } = tokens
+  const origins = [drive.url, server.tokenEndpoint]
+  return {
+    provider: {
+      provider: googleDrive({ api: drive.url, server }),
+      ...GOOGLE_CLIENT,
+      // All of it: what can only be read would leave half of the picker dark.
+      scopes: [DRIVE_SCOPE],
+      allowHosts: origins.map((url) => new URL(url).host)
+    },
+    emulated,
+    drive,
+    tokens,
+    moods: new GoogleMoods({ emulated, drive, tokens, clock })
+  }
+}

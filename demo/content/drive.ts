@@ -1,0 +1,81 @@
+import { createHash } from 'node:crypto'
+import type { FakeDriveNode } from '../../test/fakes/drive/node.ts'
+import type { FakeDriveTree } from '../../test/fakes/drive/tree.ts'
+import { fillDocuments } from './drive-documents.ts'
+import { commonSamples, text } from './samples.ts'
+
+/** Where in Drive is what a test, or a reader of the code, looks for. */
+export const LONG_FOLDER = { id: idOf('Five thousand'), name: 'Five thousand', entries: 5000 } as const
+export const SHARED_DRIVES = [
+  { id: '0ADemoArchivePVA', name: 'Archive' },
+  { id: '0ADemoTeamPVA', name: 'Team' }
+] as const
+/** Only Drive lets a name have a slash. */
+export const SLASH_NAME = '</script><script>alert(2)</script>.txt'
+
+const FIRST_SECOND = Date.UTC(2025, 5, 1)
+const SECOND_MS = 1000
+
+/** Fills My Drive and two shared drives: the ids, names, dates and bytes are the same at each start. */
+export function fillDrive(tree: FakeDriveTree): void {
+  for (const { path, file, modified } of commonSamples()) {
+    const seed = { ...placeOf(path), created: modified, modified }
+    if (file === null) tree.addFolder(seed)
+    else tree.addFile({ ...seed, ...file })
+  }
+  const dated = { created: new Date(FIRST_SECOND), modified: new Date(FIRST_SECOND) }
+  tree.addFile({ ...placeOf(['Names', SLASH_NAME]), ...dated, ...text('A name with slashes.\n') })
+  fillDocuments(tree, (...path) => ({ ...placeOf(path), ...dated }))
+  fillLongFolder(tree)
+  for (const { id, name } of SHARED_DRIVES) fillSharedDrive(tree, tree.addDrive(name, id), dated)
+}
+
+/** The id of what is called so in My Drive. */
+export function idOf(...path: readonly string[]): string {
+  const digest = createHash('sha256').update(path.join('\0')).digest('base64url')
+  return `1${digest.slice(0, 32)}`
+}
+
+function placeOf(path: readonly string[]) {
+  const above = path.slice(0, -1)
+  return { id: idOf(...path), name: path.at(-1) ?? '', ...(above.length > 0 && { parent: idOf(...above) }) }
+}
+
+function fillLongFolder(tree: FakeDriveTree): void {
+  const { name: folder, entries } = LONG_FOLDER
+  const dateOf = (at: number) => ({
+    created: new Date(FIRST_SECOND + at * SECOND_MS),
+    modified: new Date(FIRST_SECOND + at * SECOND_MS)
+  })
+  tree.addFolder({ ...placeOf([folder]), ...dateOf(0) })
+  for (let number = 1; number <= entries; number++) {
+    const digits = String(number).padStart(4, '0')
+    tree.addFile({
+      ...placeOf([folder, `Scan ${digits}.txt`]),
+      ...dateOf(number),
+      ...text(`This is scan ${digits} of ${entries}.\n`)
+    })
+  }
+}
+
+function fillSharedDrive(tree: FakeDriveTree, drive: FakeDriveNode, dated: { created: Date; modified: Date }): void {
+  const { name } = drive
+  const folder = tree.addFolder({ id: idOf(name, 'Plans'), name: 'Plans', parent: drive, ...dated })
+  tree.addFile({
+    id: idOf(name, 'About.txt'),
+    name: 'About.txt',
+    parent: drive,
+    ...dated,
+    ...text(`The shared drive ${name}.\n`)
+  })
+  for (let number = 1; number <= 30; number++) {
+    const plan = `Plan ${number}.txt`
+    tree.addFile({
+      id: idOf(name, 'Plans', plan),
+      name: plan,
+      parent: folder,
+      ...dated,
+      ...text(`${plan} of ${name}\n`)
+    })
+  }
+}

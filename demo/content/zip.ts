@@ -1,0 +1,57 @@
+import { crc32 } from 'node:zlib'
+
+/** 1 January 1980: the first day that the format knows. */
+const FIRST_DAY = 0x21
+const UTF8_NAMES = 0x0800
+const VERSION = 20
+
+/** A zip of files that are stored as they are (PKWARE's APPNOTE, 4.3). */
+export function storedZip(files: Readonly<Record<string, string>>): Buffer {
+  const parts: Buffer[] = []
+  const directory: Buffer[] = []
+  let offset = 0
+  for (const [path, text] of Object.entries(files)) {
+    const name = Buffer.from(path)
+    const content = Buffer.from(text)
+    const facts = factsOf(name, content)
+    const local = Buffer.concat([signature(0x04034b50), facts, name, content])
+    directory.push(centralEntry(facts, name, offset))
+    parts.push(local)
+    offset += local.length
+  }
+  const central = Buffer.concat(directory)
+  const end = Buffer.alloc(18)
+  end.writeUInt16LE(parts.length, 4)
+  end.writeUInt16LE(parts.length, 6)
+  end.writeUInt32LE(central.length, 8)
+  end.writeUInt32LE(offset, 12)
+  return Buffer.concat([...parts, central, signature(0x06054b50), end])
+}
+
+/** What both headers of a file say, in the same order: from the version that is needed to the length of the extras. */
+function factsOf(name: Buffer, content: Buffer): Buffer {
+  const facts = Buffer.alloc(26)
+  facts.writeUInt16LE(VERSION, 0)
+  facts.writeUInt16LE(UTF8_NAMES, 2)
+  facts.writeUInt16LE(FIRST_DAY, 8)
+  facts.writeUInt32LE(crc32(content), 10)
+  facts.writeUInt32LE(content.length, 14)
+  facts.writeUInt32LE(content.length, 18)
+  facts.writeUInt16LE(name.length, 22)
+  return facts
+}
+
+function centralEntry(facts: Buffer, name: Buffer, offset: number): Buffer {
+  const madeBy = Buffer.alloc(2)
+  madeBy.writeUInt16LE(VERSION)
+  // Comment, disk, attributes: none. Then where the file's own header is.
+  const rest = Buffer.alloc(14)
+  rest.writeUInt32LE(offset, 10)
+  return Buffer.concat([signature(0x02014b50), madeBy, facts, rest, name])
+}
+
+function signature(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32LE(value)
+  return bytes
+}

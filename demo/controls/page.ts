@@ -1,0 +1,90 @@
+import { type GoogleMoods, MOOD_MS } from '../clouds/google-moods.ts'
+
+export interface ControlsState {
+  readonly grants: number
+  readonly throttledForMs: number
+  readonly slowForMs: number
+  readonly serverUrl: string
+}
+
+interface Action {
+  readonly label: string
+  readonly then: string
+  readonly act: (moods: GoogleMoods) => void | Promise<void>
+}
+
+const MOOD_S = MOOD_MS / 1000
+
+/** What a button does, by the address that it is sent to. */
+export const ACTIONS = {
+  'take-access-away': {
+    label: 'Remove the application’s access',
+    then: 'As its user would on their account page. Then refresh a folder of Google Drive: it asks to sign in again.',
+    act: (moods) => moods.takeAccessAway()
+  },
+  throttle: {
+    label: `Throttle for ${MOOD_S} seconds`,
+    then: `Every call is answered 429 with Retry-After: ${MOOD_S}. Then refresh a folder: it counts down.`,
+    act: (moods) => {
+      moods.throttle()
+    }
+  },
+  'slow-down': {
+    label: `Be slow for ${MOOD_S} seconds`,
+    then: 'Each call takes some seconds. Then open a folder that you have not seen: there are skeletons, and a way to cancel.',
+    act: (moods) => {
+      moods.slowDown()
+    }
+  },
+  'calm-down': {
+    label: 'Be as ever',
+    then: 'Ends both.',
+    act: (moods) => {
+      moods.calmDown()
+    }
+  }
+} satisfies Readonly<Record<string, Action>>
+
+export function isAction(name: string): name is keyof typeof ACTIONS {
+  return Object.hasOwn(ACTIONS, name)
+}
+
+export const STYLES = `:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif }
+body { max-width: 42rem; margin: 2rem auto; padding: 0 1rem }
+form { margin: 1rem 0 }
+button { font: inherit; padding: 0.4em 1em }
+p { margin: 0.3rem 0 }
+`
+
+export function controlsPage({ grants, throttledForMs, slowForMs, serverUrl }: ControlsState): string {
+  const state = [
+    grants === 0 ? 'no application has access' : `access was given ${grants === 1 ? 'once' : `${grants} times`}`,
+    throttledForMs > 0 ? `throttling for ${seconds(throttledForMs)} more` : 'not throttling',
+    slowForMs > 0 ? `slow for ${seconds(slowForMs)} more` : 'not slow'
+  ]
+  const forms = Object.entries<Action>(ACTIONS).map(
+    ([name, { label, then }]) => `<form method="post" action="/${name}"><button>${label}</button><p>${then}</p></form>`
+  )
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>The emulated Google</title>
+<link rel="stylesheet" href="/styles.css">
+</head>
+<body>
+<main>
+<h1>The emulated Google</h1>
+<p role="status">Now: ${state.join(', ')}.</p>
+${forms.join('\n')}
+<p>The server is at ${serverUrl}; the link in the terminal lets you in.</p>
+</main>
+</body>
+</html>
+`
+}
+
+function seconds(ms: number): string {
+  return `${Math.ceil(ms / 1000)} s`
+}

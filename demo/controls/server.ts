@@ -1,0 +1,75 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Lifetime } from '../../test/fakes/lifetime.ts'
+import type { GoogleMoods } from '../clouds/google-moods.ts'
+import { HOST } from '../settings.ts'
+import { ACTIONS, controlsPage, isAction, STYLES } from './page.ts'
+
+export interface ControlsOptions {
+  readonly moods: GoogleMoods
+  readonly serverUrl: string
+}
+
+const HEADERS = {
+  'cache-control': 'no-store',
+  'content-security-policy':
+    "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  // With `no-referrer` browsers would say that a form comes from nowhere.
+  'referrer-policy': 'same-origin',
+  'x-content-type-options': 'nosniff'
+}
+
+interface Reply {
+  readonly status: number
+  /** `text/plain` unless said otherwise. */
+  readonly type?: string
+  readonly body?: string
+  readonly headers?: OutgoingHttpHeaders
+}
+
+/** The page that does something to Google, at an address of its own: it is no part of the server. Gives its URL. */
+export async function startControls(lifetime: Lifetime, options: ControlsOptions): Promise<string> {
+  const server = createServer((request, response) => {
+    // What a form sends is in its address alone.
+    request.resume()
+    void replyTo(request, options)
+      .catch((error: unknown): Reply => ({ status: 500, body: `It did not work: ${String(error)}\n` }))
+      .then(({ status, type = 'text/plain', body = '', headers }) => {
+        response.writeHead(status, { ...HEADERS, 'content-type': `${type}; charset=utf-8`, ...headers }).end(body)
+      })
+  })
+  server.listen(0, HOST)
+  await once(server, 'listening')
+  lifetime.teardown(async () => {
+    server.closeAllConnections()
+    await once(server.close(), 'close')
+  })
+  return `http://${HOST}:${(server.address() as AddressInfo).port}/`
+}
+
+async function replyTo({ method, url, headers, socket }: IncomingMessage, options: ControlsOptions): Promise<Reply> {
+  const { moods } = options
+  const host = `${HOST}:${socket.localPort ?? 0}`
+  // A name that somebody has lead to this machine is another site.
+  if (headers.host !== host) return { status: 421, body: 'This is not the address of this page.\n' }
+  if (method === 'GET' && url === '/styles.css') return { status: 200, type: 'text/css', body: STYLES }
+  if (method === 'GET' && url === '/') return page(options)
+  const action = url?.slice(1) ?? ''
+  if (!isAction(action)) return { status: 404, body: 'There is nothing at this address.\n' }
+  if (method !== 'POST') return { status: 405, body: 'Press the button.\n', headers: { allow: 'POST' } }
+  // Every browser says where a form comes from.
+  if (headers.origin !== `http://${host}`) return { status: 403, body: 'This comes from another page.\n' }
+  await ACTIONS[action].act(moods)
+  return { status: 303, headers: { location: '/' } }
+}
+
+async function page({ moods, serverUrl }: ControlsOptions): Promise<Reply> {
+  const { throttledForMs, slowForMs } = moods
+  const body = controlsPage({ throttledForMs, slowForMs, grants: await moods.grants(), serverUrl })
+  // While something runs out, the page says how long it has yet.
+  const isRunningOut = throttledForMs + slowForMs > 0
+  return { status: 200, type: 'text/html', body, headers: isRunningOut ? { refresh: '1' } : {} }
+}

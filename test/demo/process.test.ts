@@ -1,0 +1,196 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { GOOGLE_ACCOUNT } from '../../demo/clouds/google.ts'
+import { LONG_FOLDER } from '../../demo/content/drive.ts'
+import { readForms } from '../fakes/google/emulate-page.ts'
+import { DemoUser } from '../support/demo-user.ts'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+
+interface Running {
+  readonly pid: number
+  readonly out: () => string
+  readonly err: () => string
+  /** The program itself, behind npm and its shell. */
+  readonly program: () => number
+  readonly ended: Promise<number | null>
+  /** Resolves once the greeting is whole. */
+  readonly ready: Promise<void>
+}
+
+const NPM = ['npm', 'run', 'demo'] as const
+/** What npm runs. */
+const PROGRAM = ['node', '--import', 'tsx', 'demo/main.ts'] as const
+
+/** The demo with nothing in its environment but where programs are, and what is named. */
+function start(
+  t: Test,
+  env: Record<string, string>,
+  [command, ...args]: readonly [string, ...string[]] = NPM
+): Running {
+  const { PATH = '', HOME = '' } = process.env
+  const child = spawn(command, args, {
+    cwd: ROOT,
+    env: { PATH, HOME, npm_config_update_notifier: 'false', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true
+  })
+  const pid = child.pid ?? 0
+  let out = ''
+  let err = ''
+  const ended = once(child, 'close').then(([code]) => code as number | null)
+  const ready = new Promise<void>((resolve, reject) => {
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      out += text
+      if (out.includes('goes with it')) resolve()
+    })
+    void ended.then(() => {
+      reject(new Error(`The demo did not start: ${err}`))
+    })
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text))
+  ready.catch(() => undefined)
+  t.teardown(async () => {
+    if (child.exitCode === null && child.signalCode === null) process.kill(-pid, 'SIGKILL')
+    await ended
+  })
+  return { pid, out: () => out, err: () => err, program: () => programOf(pid), ended, ready }
+}
+
+/** Process ids of a group: npm, and all that it has started. */
+function groupOf(pid: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((each) => {
+      try {
+        // Behind the name, which may have anything in it: state, parent, group.
+        const [, , group] = readFileSync(`/proc/${each}/stat`, 'utf8')
+          .replace(/^.*\) /s, '')
+          .split(' ')
+        return Number(group) === pid
+      } catch {
+        return false
+      }
+    })
+}
+
+function programOf(group: number): number {
+  const running = groupOf(group).find(
+    (pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1).join(' ') === PROGRAM.join(' ')
+  )
+  if (running === undefined) throw new Error('the program does not run')
+  return running
+}
+
+/** The addresses at which a process listens, as Linux writes them: `0100007F:1F90`. */
+function listenersOf(pid: number): string[] {
+  const inodes = new Set(
+    readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+      try {
+        return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1] ?? []
+      } catch {
+        return []
+      }
+    })
+  )
+  return ['/proc/net/tcp', '/proc/net/tcp6']
+    .filter((table) => existsSync(table))
+    .flatMap((table) => readFileSync(table, 'utf8').trim().split('\n').slice(1))
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , , state, , , , , , inode = '']) => state === '0A' && inodes.has(inode))
+    .map(([, local = '']) => local)
+}
+
+const linkIn = (out: string, pattern: RegExp): string => pattern.exec(out)?.[1] ?? ''
+
+const folderIn = (out: string): string => linkIn(out, /(\/\S*cloud-storage-demo-\w+)/)
+/** What the SDK of S3 has to say of Node 20. */
+const SDK_WARNING = /^\(node:\d+\) Warning: NodeVersionSupportWarning[^]*was created\)\n/
+
+t.test('what is printed is followed: three clouds, taken away and given back; and SIGINT ends all of it', async (t) => {
+  const demo = start(t, { PORT: '0' })
+  await demo.ready
+  const out = demo.out()
+  const page = new URL(linkIn(out, /^Open this link:\n\n {2}(\S+)$/m))
+  const user = new DemoUser({ url: page.origin, token: page.hash.replace('#token=', '') })
+  t.equal((await user.list('s3')).status, 200)
+
+  const login = {
+    baseUrl: linkIn(out, /Address +(\S+)/),
+    username: linkIn(out, /User name +(.+)/),
+    password: linkIn(out, /Password +(.+)/)
+  }
+  t.equal((await user.connect('webdav', login)).status, 201)
+  t.ok((await user.whole('webdav')).length > 3)
+
+  const connect = async (): Promise<number> => {
+    const { authorizationUrl, cookie } = await user.beginGoogle()
+    const form = readForms(await (await fetch(authorizationUrl)).text()).find(
+      ({ fields }) => fields.get('email') === GOOGLE_ACCOUNT.email
+    )!
+    const asked = { method: 'POST', body: form.fields, redirect: 'manual' } as const
+    const agreed = await fetch(new URL(form.action, authorizationUrl), asked)
+    const callback = agreed.headers.get('location') ?? ''
+    return (await fetch(callback, { headers: { cookie }, redirect: 'manual' })).status
+  }
+  t.equal(await connect(), 303)
+  t.equal((await user.whole('google_drive', { folder: LONG_FOLDER.id, limit: '1000' })).length, LONG_FOLDER.entries)
+
+  const controls = linkIn(out, /^ {2}(http:\/\/127\.0\.0\.1:\d+\/)$/m)
+  const { origin } = new URL(controls)
+  const [button] = readForms(await (await fetch(controls)).text())
+  await fetch(new URL(button?.action ?? '', controls), { method: 'POST', headers: { origin } })
+  t.equal((await user.list('google_drive', { refresh: 'true' })).status, 503)
+  t.equal(await connect(), 303)
+  t.equal((await user.list('google_drive', { refresh: 'true' })).status, 200)
+
+  const processes = groupOf(demo.pid)
+  const listeners = processes.flatMap(listenersOf)
+  // The server, the store, WebDAV, Drive, the front of the tokens, the controls; and `emulate`, on its own.
+  t.equal(listeners.length, 7)
+  for (const local of listeners) t.match(local, /^(?:0100007F|7F000001):/, 'on loopback alone')
+
+  const folder = folderIn(out)
+  t.ok(existsSync(folder))
+  t.ok(processes.length > 2, 'npm, the demo, emulate')
+  process.kill(demo.program(), 'SIGINT')
+  t.equal(await demo.ended, 0)
+  t.same(groupOf(demo.pid), [])
+  t.notOk(existsSync(folder))
+  t.notMatch(demo.err(), /By the way|cannot go on/)
+})
+
+t.test('Ctrl-C, which reaches each process of a terminal, ends it as well', async (t) => {
+  const demo = start(t, { PORT: '0' }, PROGRAM)
+  await demo.ready
+  const folder = folderIn(demo.out())
+  t.ok(existsSync(folder))
+  process.kill(-demo.pid, 'SIGINT')
+  t.equal(await demo.ended, 0)
+  t.same(groupOf(demo.pid), [])
+  t.notOk(existsSync(folder))
+  t.equal(demo.err().replace(SDK_WARNING, ''), '')
+})
+
+t.test('a port that is in use is named before anything is prepared', async (t) => {
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  t.teardown(() => other.close())
+  const port = String((other.address() as AddressInfo).port)
+  const demo = start(t, { PORT: port })
+  t.equal(await demo.ended, 1)
+  t.match(demo.err(), `PORT ${port} on 127.0.0.1 is in use by another process: set another PORT`)
+  t.notMatch(demo.err(), /^ {4}at /m, 'in words')
+})
+
+t.test('production is no demo', async (t) => {
+  const demo = start(t, { NODE_ENV: 'production' })
+  t.equal(await demo.ended, 1)
+  t.match(demo.err(), 'NODE_ENV is "production"')
+  t.notMatch(demo.out(), 'Preparing')
+})

@@ -1,0 +1,220 @@
+import { existsSync } from 'node:fs'
+import t from 'tap'
+import { LONG_FOLDER, SLASH_NAME } from '../../demo/content/drive.ts'
+import { NATIVE_EXPORTS } from '../../demo/content/drive-documents.ts'
+import { HARD_NAMES } from '../../demo/content/names.ts'
+import { DEEP_LEVELS, DOWNLOADS } from '../../demo/content/samples.ts'
+import { startDemoWorld } from '../../demo/world.ts'
+import { ManualClock } from '../support/clock.ts'
+import { DemoUser } from '../support/demo-user.ts'
+
+/** One for all tests, which build on each other: to start it takes seconds. */
+const clock = new ManualClock()
+const world = await startDemoWorld({ clock })
+t.teardown(() => world.close())
+const user = new DemoUser(world)
+const DRIVE = 'google_drive'
+const WEBDAV = 'webdav'
+
+t.test('the S3-compatible store is connected, and nothing else is', async (t) => {
+  t.match(await user.connections(), [{ provider: 's3', label: 'Sample objects', status: 'ACTIVE' }])
+  t.equal((await user.connections()).length, 1)
+  const names = (await user.whole('s3')).map(({ name }) => name)
+  t.same(names, ['Elsewhere', 'Handbook', 'Invoices', 'Receipts', 'Welcome.txt'])
+  const welcome = await user.content('s3', 'Welcome.txt')
+  t.match(await welcome.text(), /^This bucket is in the memory of the demo/)
+})
+
+t.test('Google Drive is connected by the consent page of another party', async (t) => {
+  const { status, headers } = await user.connectGoogle(world)
+  t.equal(status, 303)
+  t.equal(headers.get('location'), `${world.url}/`)
+  const [connection] = (await user.connections()).filter(({ provider }) => provider === DRIVE)
+  t.strictSame(connection?.label, world.google.account.email)
+  t.equal(connection?.status, 'ACTIVE')
+  const root = await user.whole(DRIVE)
+  t.same(
+    root.map(({ name, kind }) => `${name} (${kind})`),
+    [
+      'Archive (drive)',
+      ...['Deep', 'Documents', 'Downloads', 'Empty', 'Five thousand', 'Names', 'Office', 'Shortcuts'].map(
+        (name) => `${name} (folder)`
+      ),
+      'Team (drive)',
+      'Welcome.txt (file)'
+    ]
+  )
+})
+
+t.test('the folder of 5,000 is paged to its end, and each name comes once', async (t) => {
+  const entries = await user.whole(DRIVE, { folder: LONG_FOLDER.id, limit: '200' })
+  t.equal(entries.length, LONG_FOLDER.entries)
+  t.equal(new Set(entries.map(({ name }) => name)).size, 5000)
+  t.equal(entries[0]?.name, 'Scan 0001.txt')
+  t.equal(entries.at(-1)?.name, 'Scan 5000.txt')
+  const last = await user.content(DRIVE, entries.at(-1)?.id ?? '')
+  t.equal(await last.text(), 'This is scan 5000 of 5000.\n')
+})
+
+t.test('WebDAV is connected by what is printed, and by nothing else', async (t) => {
+  const refused = await user.connect(WEBDAV, { ...world.webdav, password: 'guessed' })
+  t.equal(refused.status, 400)
+  t.match(await refused.json(), { code: 'INVALID_CREDENTIALS' })
+  t.equal((await user.connect(WEBDAV, world.webdav)).status, 201)
+  const names = (await user.whole(WEBDAV)).map(({ name }) => name)
+  t.same(names.sort(), ['Deep', 'Downloads', 'Empty', 'Names', 'Office', 'Welcome.txt'])
+})
+
+t.test('of the machine, WebDAV connections reach the demo’s server alone', async (t) => {
+  for (const baseUrl of [`${world.url}/`, world.controlsUrl, world.google.drive.url]) {
+    const answer = await user.connect(WEBDAV, { ...world.webdav, baseUrl })
+    t.equal(answer.status, 403, baseUrl)
+    t.match(await answer.json(), { code: 'ENDPOINT_FORBIDDEN' })
+  }
+})
+
+for (const provider of [DRIVE, WEBDAV]) {
+  t.test(`${provider}: downloads are the very bytes, whole and in part`, async (t) => {
+    const folder = await user.find(provider, 'Downloads')
+    const entries = await user.whole(provider, { folder: folder.id })
+    t.same(entries.map(({ name }) => name).sort(), Object.keys(DOWNLOADS).sort())
+    for (const { id, name } of entries) {
+      const expected = DOWNLOADS[name]!
+      const answer = await user.content(provider, id)
+      t.equal(answer.status, 200)
+      t.ok(answer.headers.get('content-type')?.startsWith(expected.mimeType), name)
+      t.ok(Buffer.from(await answer.arrayBuffer()).equals(expected.content), name)
+      const search = new URLSearchParams({ id }).toString()
+      const part = await user.ask(`/cloud/${provider}/content?${search}`, { headers: { range: 'bytes=5-24' } })
+      t.equal(part.status, 206)
+      t.ok(Buffer.from(await part.arrayBuffer()).equals(expected.content.subarray(5, 25)), name)
+    }
+  })
+
+  t.test(`${provider}: names that are hard to show come as they are`, async (t) => {
+    const folder = await user.find(provider, 'Names')
+    const entries = await user.whole(provider, { folder: folder.id })
+    const expected = [...HARD_NAMES, 'תיקייה 📁', ...(provider === DRIVE ? [SLASH_NAME] : [])]
+    t.same(entries.map(({ name }) => name).sort(), expected.sort())
+    for (const { id, name, kind } of entries.filter(({ name }) => name !== SLASH_NAME)) {
+      if (kind === 'file') t.equal(await (await user.content(provider, id)).text(), `${name}\n`)
+    }
+  })
+
+  t.test(`${provider}: the deep folder has its treasure at the bottom, and the empty one nothing`, async (t) => {
+    const levels = Array.from({ length: DEEP_LEVELS }, (_, at) => `Level ${at + 1}`)
+    const treasure = await user.find(provider, 'Deep', ...levels, 'Treasure.txt')
+    t.equal(await (await user.content(provider, treasure.id)).text(), 'This is the bottom.\n')
+    const empty = await user.find(provider, 'Empty')
+    t.same(await user.whole(provider, { folder: empty.id }), [])
+  })
+
+  t.test(`${provider}: what a user stores is there afterwards`, async (t) => {
+    const folder = await user.find(provider, 'Empty')
+    const stored = await user.ask(
+      `/cloud/${provider}/content?${new URLSearchParams({ parent: folder.id, name: 'mine.txt' }).toString()}`,
+      { method: 'PUT', headers: { 'content-type': 'text/plain', 'if-none-match': '*' }, body: 'Mine.' }
+    )
+    t.equal(stored.status, 201, await stored.text())
+    const mine = await user.find(provider, 'Empty', 'mine.txt')
+    t.equal(await (await user.content(provider, mine.id)).text(), 'Mine.')
+  })
+}
+
+t.test('Google’s own documents are exported, the best format first', async (t) => {
+  const documents = await user.find(DRIVE, 'Documents')
+  const entries = await user.whole(DRIVE, { folder: documents.id })
+  t.same(
+    entries.map(({ name, kind }) => `${name} (${kind})`),
+    ['Budget (file)', 'Minutes of the meeting (file)', 'Pitch (file)', 'Survey (link)']
+  )
+  const exported = Object.values(NATIVE_EXPORTS)
+  for (const { id, name, exportFormats } of entries.filter(({ kind }) => kind === 'file')) {
+    const formats = exported.find((each) => Object.hasOwn(each, exportFormats[0]?.mimeType ?? ''))!
+    const best = await user.content(DRIVE, id)
+    t.equal(best.headers.get('content-type'), exportFormats[0]?.mimeType, name)
+    t.ok(Buffer.from(await best.arrayBuffer()).equals(formats[exportFormats[0]!.mimeType]!), name)
+    const pdf = await user.content(DRIVE, id, { exportAs: 'application/pdf' })
+    t.ok(Buffer.from(await pdf.arrayBuffer()).equals(formats['application/pdf']!), `${name} as PDF`)
+  }
+})
+
+t.test('shortcuts lead to files and folders, or to nothing any more', async (t) => {
+  const folder = await user.find(DRIVE, 'Shortcuts')
+  const entries = await user.whole(DRIVE, { folder: folder.id })
+  t.same(
+    entries.map(({ name, target }) => [name, target?.kind, target?.state]),
+    [
+      ['To Budget', 'file', 'ok'],
+      ['To something that is gone', 'folder', 'dangling'],
+      ['To the folder Deep', 'folder', 'ok'],
+      ['To Welcome.txt', 'file', 'ok']
+    ]
+  )
+})
+
+t.test('shared drives are walked as folders', async (t) => {
+  const plan = await user.find(DRIVE, 'Team', 'Plans', 'Plan 30.txt')
+  t.equal(await (await user.content(DRIVE, plan.id)).text(), 'Plan 30.txt of Team\n')
+})
+
+t.test('access that was taken away needs the user again, and comes back with a new consent', async (t) => {
+  t.equal(await world.google.moods.grants(), 1)
+  await world.google.moods.takeAccessAway()
+  t.equal(await world.google.moods.grants(), 0)
+  const ended = await user.list(DRIVE, { refresh: 'true' })
+  t.equal(ended.status, 503)
+  t.match(await ended.json(), { code: 'CONNECTION_INACTIVE' })
+  const ofDrive = async () => (await user.connections()).filter(({ provider }) => provider === DRIVE)
+  t.match(await ofDrive(), [{ status: 'REQUIRES_REAUTH' }])
+  t.equal((await user.list('s3', { refresh: 'true' })).status, 200, 'the others go on')
+
+  t.equal((await user.connectGoogle(world)).status, 303)
+  t.match(await ofDrive(), [{ status: 'ACTIVE' }])
+  t.equal((await ofDrive()).length, 1)
+  t.equal((await user.list(DRIVE, { refresh: 'true' })).status, 200)
+  t.equal(await world.google.moods.grants(), 1)
+})
+
+t.test('a slow Google answers all the same', async (t) => {
+  const { moods, drive } = world.google
+  t.equal(moods.slowForMs, 0)
+  moods.slowDown()
+  t.equal(moods.slowForMs, 20_000)
+  const path = '/drive/v3/about'
+  const request = drive.requests.find((each) => each.path === path)!
+  t.equal(drive.delayMs(request), 3000)
+  clock.tick(20_000)
+  t.equal(drive.delayMs(request), 0)
+})
+
+// The last one: the server leaves Google alone from now on.
+t.test('a throttling Google is passed on with its wait, for 20 seconds', async (t) => {
+  const { moods, tokens, drive } = world.google
+  moods.throttle()
+  const refused = await user.list(DRIVE, { refresh: 'true' })
+  t.equal(refused.status, 503)
+  t.match(await refused.json(), { code: 'PROVIDER_THROTTLED' })
+  t.ok(['19', '20'].includes(refused.headers.get('retry-after') ?? ''), refused.headers.get('retry-after') ?? 'none')
+
+  const authorization = `Bearer ${tokens.grants.at(-1)?.accessTokens.at(-1) ?? ''}`
+  const about = async () =>
+    (await fetch(`${drive.url}/drive/v3/about?fields=user`, { headers: { authorization } })).status
+  t.equal(await about(), 429)
+  clock.tick(19_999)
+  t.equal(await about(), 429)
+  clock.tick(1)
+  t.equal(await about(), 200)
+  moods.throttle()
+  moods.calmDown()
+  t.equal(await about(), 200)
+})
+
+t.test('a world that was closed leaves nothing on the disk', async (t) => {
+  t.ok(existsSync(world.folder))
+  await world.close()
+  t.notOk(existsSync(world.folder))
+  await t.rejects(fetch(world.url))
+  await t.rejects(fetch(world.controlsUrl))
+  await t.rejects(fetch(world.google.emulated.url))
+})
