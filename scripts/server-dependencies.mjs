@@ -8,6 +8,8 @@ export const SERVER_DEPENDENCIES = [
   '@aws-sdk/lib-storage',
   '@aws-sdk/s3-request-presigner',
   '@fastify/jwt',
+  '@fastify/swagger',
+  '@fastify/swagger-ui',
   '@opentelemetry/api',
   'cli-progress',
   'close-with-grace',

@@ -5,6 +5,7 @@ import type { OAuthFlow } from '../connections/oauth-flow.ts'
 import { isOAuthProvider, type OAuthProvider, type ProviderDefinition } from '../domain/provider.ts'
 import { clientSignal } from './client-signal.ts'
 import { parseLabel, viewOf } from './connection-view.ts'
+import { type Describe, unchecked } from './described.ts'
 import { nonceCookie } from './nonce-cookie.ts'
 import { type PublicPlaces } from './public-places.ts'
 import { loginFlowSchema, oauthFlowSchema } from './schemas.ts'
@@ -27,6 +28,7 @@ export function authorizeRoutes(
   app: FastifyInstance,
   { loadProvider, loginFlow, oauthFlow }: AuthorizeRouteDeps,
   places: PublicPlaces,
+  describe: Describe,
   compile: typeof compileBody
 ): void {
   const checkLogin = compile(loginFlowSchema)
@@ -62,7 +64,7 @@ export function authorizeRoutes(
 
   app.post<{ Params: { provider: string } }>(
     '/connections/:provider/authorize',
-    { bodyLimit: BODY_LIMIT },
+    { schema: describe('authorize'), validatorCompiler: unchecked, bodyLimit: BODY_LIMIT },
     async (request, reply) => {
       const provider = await loadProvider(request.params.provider)
       const begun = isOAuthProvider(provider)
@@ -74,7 +76,7 @@ export function authorizeRoutes(
 
   app.post<{ Params: { provider: string; flowId: string } }>(
     '/connections/:provider/authorize/:flowId/poll',
-    { bodyLimit: BODY_LIMIT },
+    { schema: describe('pollLogin'), bodyLimit: BODY_LIMIT },
     async (request, reply) => {
       const { provider, flowId } = request.params
       const connection = await loginFlow.poll({

@@ -4,6 +4,7 @@ import type { OAuthFlow } from '../connections/oauth-flow.ts'
 import { isStorageError, StorageError } from '../domain/errors.ts'
 import { isOAuthProvider, type ProviderDefinition } from '../domain/provider.ts'
 import { type Authenticate, identify } from './authenticate.ts'
+import { type Describe, unchecked } from './described.ts'
 import { logFailure } from './log-failure.ts'
 import { forgottenNonce, readNonce } from './nonce-cookie.ts'
 import type { PublicPlaces } from './public-places.ts'
@@ -25,7 +26,8 @@ const CALLBACK = '/connections/:provider/callback'
 export function callbackRoute(
   app: FastifyInstance,
   { authenticate, loadProvider, oauthFlow }: CallbackRouteDeps,
-  places: PublicPlaces
+  places: PublicPlaces,
+  describe: Describe
 ): void {
   // What comes back must neither be kept nor told to the next page. The query holds the code.
   app.addHook('onRequest', async (_request, reply) => {
@@ -33,9 +35,12 @@ export function callbackRoute(
   })
 
   // Nothing happens, but here: the host's own 404 would write the query to its log.
-  app.head(CALLBACK, async (_request, reply) => reply.code(405).header('allow', 'GET').send())
+  const refusal = { schema: describe('refuseAuthorization') }
+  app.head(CALLBACK, refusal, async (_request, reply) => reply.code(405).header('allow', 'GET').send())
 
-  app.get<{ Params: { provider: string } }>(CALLBACK, { exposeHeadRoute: false }, async (request, reply) => {
+  // Whatever a provider adds to its answer, the flow judges it.
+  const options = { schema: describe('finishAuthorization'), validatorCompiler: unchecked, exposeHeadRoute: false }
+  app.get<{ Params: { provider: string } }>(CALLBACK, options, async (request, reply) => {
     const provider = await loadProvider(request.params.provider)
     if (!isOAuthProvider(provider)) throw new StorageError('PROVIDER_UNKNOWN', 'There is no such provider.')
     const redirectUri = places.redirectUri(provider.id)

@@ -8,8 +8,9 @@ import { StorageError } from '../domain/errors.ts'
 import type { ProviderDefinition } from '../domain/provider.ts'
 import { clientSignal } from './client-signal.ts'
 import { parseLabel, viewOf } from './connection-view.ts'
+import { type Describe, unchecked } from './described.ts'
 import { privateAnswer } from './private-answer.ts'
-import { connectionChangesSchema, labelSchema } from './schemas.ts'
+import { connectionChangesSchema, credentialsSchema } from './schemas.ts'
 import { userOf } from './users.ts'
 import type { compileBody } from './validation.ts'
 
@@ -26,9 +27,13 @@ export interface ConnectionRouteDeps {
 /** Credentials are a handful of short texts. */
 const BODY_LIMIT = 64 * 1024
 
-export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps, compile: typeof compileBody): void {
+export function connectionRoutes(
+  app: FastifyInstance,
+  deps: ConnectionRouteDeps,
+  describe: Describe,
+  compile: typeof compileBody
+): void {
   const { listConnections, loadProvider, connect, verify, change, disconnect } = deps
-  const checkChanges = compile(connectionChangesSchema)
   const checks = new Map<string, (body: unknown) => void>()
 
   function checkOf({ id, connect: { type, ...typed } }: ProviderDefinition): (body: unknown) => void {
@@ -37,22 +42,23 @@ export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps
     if (!('schema' in typed)) {
       throw new StorageError('UNSUPPORTED', 'This provider is connected in the browser: ask it to authorize.')
     }
-    const check = compile({ ...typed.schema, properties: { label: labelSchema, ...typed.schema.properties } })
+    const check = compile(credentialsSchema(typed.schema))
     checks.set(id, check)
     return check
   }
 
-  app.get('/connections', { exposeHeadRoute: true }, async (request, reply) => {
+  app.get('/connections', { schema: describe('listConnections'), exposeHeadRoute: true }, async (request, reply) => {
     const connections = await listConnections(userOf(request))
     privateAnswer(reply)
     return { connections: connections.map(viewOf) }
   })
 
-  app.post<{ Params: { provider: string } }>(
-    '/connections/:provider',
-    { bodyLimit: BODY_LIMIT },
+  // A document may have one path of a shape, under one name: here it is that of a provider.
+  app.post<{ Params: { id: string } }>(
+    '/connections/:id',
+    { schema: describe('connect'), validatorCompiler: unchecked, bodyLimit: BODY_LIMIT },
     async (request, reply) => {
-      const provider = await loadProvider(request.params.provider)
+      const provider = await loadProvider(request.params.id)
       checkOf(provider)(request.body)
       const { label, ...fields } = request.body as Record<string, unknown> & { label?: string }
       const connection = await connect({
@@ -66,28 +72,40 @@ export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps
     }
   )
 
-  app.post<{ Params: { id: string } }>('/connections/:id/verify', { bodyLimit: BODY_LIMIT }, async (request, reply) => {
-    const { id } = request.params
-    const connection = await verify({ userId: userOf(request), id, signal: clientSignal(reply) })
-    return reply.header('cache-control', 'no-store').send(viewOf(connection))
-  })
+  app.post<{ Params: { id: string } }>(
+    '/connections/:id/verify',
+    { schema: describe('verifyConnection'), bodyLimit: BODY_LIMIT },
+    async (request, reply) => {
+      const { id } = request.params
+      const connection = await verify({ userId: userOf(request), id, signal: clientSignal(reply) })
+      return reply.header('cache-control', 'no-store').send(viewOf(connection))
+    }
+  )
 
-  app.patch<{ Params: { id: string } }>('/connections/:id', { bodyLimit: BODY_LIMIT }, async (request, reply) => {
-    checkChanges(request.body)
-    const { label, default: isDefault } = request.body as { label?: string; default?: boolean }
-    const connection = await change(userOf(request), request.params.id, {
-      ...(label !== undefined && { label: parseLabel(label) }),
-      ...(isDefault !== undefined && { isDefault })
-    })
-    return reply.header('cache-control', 'no-store').send(viewOf(connection))
-  })
+  const changes = describe('changeConnection', { body: connectionChangesSchema })
+  app.patch<{ Params: { id: string } }>(
+    '/connections/:id',
+    { schema: changes, bodyLimit: BODY_LIMIT },
+    async (request, reply) => {
+      const { label, default: isDefault } = request.body as { label?: string; default?: boolean }
+      const connection = await change(userOf(request), request.params.id, {
+        ...(label !== undefined && { label: parseLabel(label) }),
+        ...(isDefault !== undefined && { isDefault })
+      })
+      return reply.header('cache-control', 'no-store').send(viewOf(connection))
+    }
+  )
 
-  app.delete<{ Params: { id: string } }>('/connections/:id', async (request, reply) => {
-    await disconnect.one(userOf(request), request.params.id)
-    return reply.code(204).send()
-  })
+  app.delete<{ Params: { id: string } }>(
+    '/connections/:id',
+    { schema: describe('disconnect') },
+    async (request, reply) => {
+      await disconnect.one(userOf(request), request.params.id)
+      return reply.code(204).send()
+    }
+  )
 
-  app.delete('/connections', async (request, reply) => {
+  app.delete('/connections', { schema: describe('disconnectAll') }, async (request, reply) => {
     await disconnect.all(userOf(request))
     return reply.code(204).send()
   })

@@ -5,6 +5,7 @@ import type { ListFolder, ListFolderAnswer, ListFolderRequest, ListingStatus } f
 import type { Encoding, Representation } from '../listing/rendered-listing.ts'
 import { acceptedEncoding } from './accepted-encoding.ts'
 import { clientSignal } from './client-signal.ts'
+import type { Describe } from './described.ts'
 import { privateAnswer, VARY_CODED } from './private-answer.ts'
 import { type ListingQuery, listingQuerySchema } from './schemas.ts'
 import { userOf } from './users.ts'
@@ -20,7 +21,7 @@ export interface ListingRouteDeps {
 
 type ListingRequest = FastifyRequest<{ Params: { provider: string }; Querystring: ListingQuery }>
 
-export function listingRoute(app: FastifyInstance, deps: ListingRouteDeps): void {
+export function listingRoute(app: FastifyInstance, deps: ListingRouteDeps, describe: Describe): void {
   const { listFolder, encode } = deps
 
   function send(request: ListingRequest, reply: FastifyReply, answer: ListFolderAnswer): FastifyReply {
@@ -43,7 +44,7 @@ export function listingRoute(app: FastifyInstance, deps: ListingRouteDeps): void
   // Not async: what is kept is answered in the turn of the event loop in which it was asked for.
   app.get(
     '/:provider/listing',
-    { schema: { querystring: listingQuerySchema }, exposeHeadRoute: true },
+    { schema: describe('listFolder', { querystring: listingQuerySchema }), exposeHeadRoute: true },
     (request: ListingRequest, reply) => {
       const listed = listedBy(request, deps)
       const kept = listFolder.kept(listed)

@@ -40,7 +40,8 @@ export function answerProblem(error: unknown, request: FastifyRequest, reply: Fa
     .send(JSON.stringify({ ...body, requestId: request.id }))
 }
 
-interface Problem {
+/** What an error answers, before it has its request. */
+export interface Problem {
   readonly type: string
   readonly title: string
   readonly status: number
@@ -49,7 +50,7 @@ interface Problem {
   readonly headers: Record<string, string>
 }
 
-function describe(error: StorageError): Problem {
+export function describe(error: StorageError): Problem {
   const { code, message, statusCode, headers = {} } = withStatus(error)
   const words = code.toLowerCase().replaceAll('_', ' ')
   return {

@@ -6,6 +6,7 @@ import { type AuthorizeRouteDeps, authorizeRoutes } from './authorize-routes.ts'
 import { type CallbackRouteDeps, callbackRoute } from './callback-route.ts'
 import { type ConnectionRouteDeps, connectionRoutes } from './connection-routes.ts'
 import { type ListingRouteDeps, listingRoute } from './listing-route.ts'
+import { describeFor } from './described.ts'
 import { answerProblem } from './problem.ts'
 import { type ProviderRouteDeps, providerRoutes } from './provider-routes.ts'
 import { publicPlaces } from './public-places.ts'
@@ -26,20 +27,21 @@ export async function registerRoutes(app: FastifyInstance, deps: RoutesDeps): Pr
   if (!app.hasReplyDecorator('vary')) await app.register(sensible)
   app.setErrorHandler(answerProblem)
   // Ajv is half of what this package costs to import: whoever only wants the decorators never pays for it.
-  const { compileBody, compileQuery } = await import('./validation.ts')
-  app.setValidatorCompiler(({ schema }) => compileQuery(schema as object))
+  const { compileBody, useOwnCompilers } = await import('./validation.ts')
+  useOwnCompilers(app)
+  const describe = await describeFor(app)
   const places = publicPlaces(deps.publicUrl, app.prefix)
 
   await app.register(async (open) => {
-    callbackRoute(open, deps, places)
+    callbackRoute(open, deps, places, describe)
   })
   await app.register(async (authenticated) => {
     decorateWithUser(authenticated)
     authenticated.addHook('onRequest', admitKnown(deps.authenticate, deps.publicUrl?.host))
-    listingRoute(authenticated, deps)
-    providerRoutes(authenticated, deps)
-    connectionRoutes(authenticated, deps, compileBody)
-    authorizeRoutes(authenticated, deps, places, compileBody)
-    if (deps.transfers !== false) transferRoutes(authenticated, deps.transfers, compileBody)
+    listingRoute(authenticated, deps, describe)
+    providerRoutes(authenticated, deps, describe)
+    connectionRoutes(authenticated, deps, describe, compileBody)
+    authorizeRoutes(authenticated, deps, places, describe, compileBody)
+    if (deps.transfers !== false) transferRoutes(authenticated, deps.transfers, describe)
   })
 }

@@ -1,4 +1,5 @@
 import { MAX_CURSOR_LENGTH } from '../domain/entry.ts'
+import type { ObjectSchema } from '../domain/provider.ts'
 
 export interface ListingQuery {
   readonly folder?: string
@@ -9,18 +10,28 @@ export interface ListingQuery {
   readonly refresh: boolean
 }
 
-const connectionSchema = { type: 'string', minLength: 1, maxLength: 128 } as const
+const connectionSchema = {
+  type: 'string',
+  minLength: 1,
+  maxLength: 128,
+  description: 'The id of one of the user’s connections. Left out: the only one, or the default.'
+} as const
 
 export const listingQuerySchema = {
   type: 'object',
   additionalProperties: false,
   properties: {
-    folder: { type: 'string' },
+    folder: { type: 'string', description: 'The `id` of an entry. Left out: the root.' },
     connection: connectionSchema,
-    cursor: { type: 'string', minLength: 1, maxLength: MAX_CURSOR_LENGTH },
-    limit: { type: 'integer', minimum: 1, maximum: 1000, default: 200 },
-    kind: { type: 'string', enum: ['folder', 'file'] },
-    refresh: { type: 'boolean', default: false }
+    cursor: {
+      type: 'string',
+      minLength: 1,
+      maxLength: MAX_CURSOR_LENGTH,
+      description: '`page.next` of the page before, with the same folder, limit and kind.'
+    },
+    limit: { type: 'integer', minimum: 1, maximum: 1000, default: 200, description: 'Entries of a page, at most.' },
+    kind: { type: 'string', enum: ['folder', 'file'], description: 'Only those.' },
+    refresh: { type: 'boolean', default: false, description: 'Drops what is kept of the folder and loads it anew.' }
   }
 } as const
 
@@ -30,14 +41,21 @@ export interface ContentQuery {
   readonly exportAs?: string
 }
 
+const objectSchema = { type: 'string', description: 'The `id` of an entry.' } as const
+
 export const contentQuerySchema = {
   type: 'object',
   additionalProperties: false,
   required: ['id'],
   properties: {
-    id: { type: 'string' },
+    id: objectSchema,
     connection: connectionSchema,
-    exportAs: { type: 'string', minLength: 1, maxLength: 255 }
+    exportAs: {
+      type: 'string',
+      minLength: 1,
+      maxLength: 255,
+      description: 'The `mimeType` of one of the entry’s `exportFormats`. Left out: the first.'
+    }
   }
 } as const
 
@@ -47,7 +65,7 @@ export const removalQuerySchema = {
   type: 'object',
   additionalProperties: false,
   required: ['id'],
-  properties: { id: { type: 'string' }, connection: connectionSchema }
+  properties: { id: objectSchema, connection: connectionSchema }
 } as const
 
 export interface UploadQuery {
@@ -61,9 +79,9 @@ export const uploadQuerySchema = {
   type: 'object',
   additionalProperties: false,
   properties: {
-    id: { type: 'string' },
-    parent: { type: 'string' },
-    name: { type: 'string' },
+    id: { type: 'string', description: 'The `id` of a file to replace.' },
+    parent: { type: 'string', description: 'The `id` of the folder. Left out: the root.' },
+    name: { type: 'string', description: 'What it is called there.' },
     connection: connectionSchema
   }
 } as const
@@ -88,25 +106,45 @@ export const newFolderSchema = {
   type: 'object',
   additionalProperties: false,
   required: ['name'],
-  properties: { parentId: { type: 'string', nullable: true }, name: { type: 'string' } }
+  properties: {
+    parentId: { type: ['string', 'null'], description: 'The `id` of a folder. Left out, or null: the root.' },
+    name: { type: 'string' }
+  },
+  examples: [{ parentId: 'Invoices/', name: '2027' }]
 } as const
 
 /** The user's own name for a connection; stands beside the provider's fields in the body. */
-export const labelSchema = { type: 'string', minLength: 1, maxLength: 200 } as const
+export const labelSchema = {
+  type: 'string',
+  minLength: 1,
+  maxLength: 200,
+  description: 'The user’s own name for the connection.'
+} as const
+
+/** The body that connects a provider whose fields have this schema. */
+export function credentialsSchema(fields: ObjectSchema): ObjectSchema {
+  return { ...fields, properties: { label: labelSchema, ...fields.properties } }
+}
 
 /** Where to log in, and what to call the connection that comes of it. */
 export const loginFlowSchema = {
   type: 'object',
   additionalProperties: false,
   required: ['baseUrl'],
-  properties: { label: labelSchema, baseUrl: { type: 'string', minLength: 1, maxLength: 1024 } }
+  properties: {
+    label: labelSchema,
+    baseUrl: { type: 'string', minLength: 1, maxLength: 1024, description: 'The server.' }
+  }
 } as const
 
 /** Where the browser goes in the end, and what to call the connection that comes of it. */
 export const oauthFlowSchema = {
   type: 'object',
   additionalProperties: false,
-  properties: { label: labelSchema, returnTo: { type: 'string', minLength: 1, maxLength: 2048 } }
+  properties: {
+    label: labelSchema,
+    returnTo: { type: 'string', minLength: 1, maxLength: 2048, description: 'Inside of the application.' }
+  }
 } as const
 
 /** What a user may change of a connection. */
@@ -114,5 +152,9 @@ export const connectionChangesSchema = {
   type: 'object',
   additionalProperties: false,
   minProperties: 1,
-  properties: { label: labelSchema, default: { type: 'boolean' } }
+  properties: {
+    label: labelSchema,
+    default: { type: 'boolean', description: 'Whether it is meant where a request names none.' }
+  },
+  examples: [{ label: 'Archive', default: true }]
 } as const

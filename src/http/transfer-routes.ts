@@ -5,6 +5,7 @@ import { parseFolderId, parseObjectText } from '../domain/folder-id.ts'
 import type { TransferPlace, Transfers, TransferTarget } from '../resolver/transfers.ts'
 import { clientSignal, type ClientWatch, watchClient } from './client-signal.ts'
 import { answerWithoutContent, type Content, sendContent, sendContentHead } from './content-answer.ts'
+import type { Describe } from './described.ts'
 import { dropRest, IncomingBody, type IncomingBodyOptions, requireSize } from './incoming-body.ts'
 import { privateAnswer } from './private-answer.ts'
 import { answerProblem } from './problem.ts'
@@ -21,7 +22,6 @@ import {
   uploadQuerySchema
 } from './schemas.ts'
 import { userOf } from './users.ts'
-import type { compileBody } from './validation.ts'
 import { writeConditions } from './write-conditions.ts'
 
 export interface TransferRouteDeps extends Transfers {
@@ -37,18 +37,18 @@ const CONTENT = '/:provider/content'
 const BODY_LIMIT = 64 * 1024
 
 /** Content of users' clouds: read, stored, removed; and folders for it. */
-export function transferRoutes(app: FastifyInstance, deps: TransferRouteDeps, compile: typeof compileBody): void {
-  downloadRoutes(app, deps)
-  folderRoute(app, deps, compile)
-  removalRoute(app, deps)
+export function transferRoutes(app: FastifyInstance, deps: TransferRouteDeps, describe: Describe): void {
+  downloadRoutes(app, deps, describe)
+  folderRoute(app, deps, describe)
+  removalRoute(app, deps, describe)
   void app.register(async (streaming) => {
-    uploadRoute(streaming, deps)
+    uploadRoute(streaming, deps, describe)
   })
 }
 
-function downloadRoutes(app: FastifyInstance, transfers: Transfers): void {
+function downloadRoutes(app: FastifyInstance, transfers: Transfers, describe: Describe): void {
   const options = {
-    schema: { querystring: contentQuerySchema },
+    schema: describe('download', { querystring: contentQuerySchema }),
     errorHandler: answerWithoutContent,
     exposeHeadRoute: false
   }
@@ -92,13 +92,13 @@ async function contentOf(
 }
 
 /** The body is nobody's to parse: it is read as it is stored, of any type and size. */
-function uploadRoute(app: FastifyInstance, { upload, uploads }: TransferRouteDeps): void {
+function uploadRoute(app: FastifyInstance, { upload, uploads }: TransferRouteDeps, describe: Describe): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => {
     done(null, payload)
   })
   const options = {
-    schema: { querystring: uploadQuerySchema },
+    schema: describe('upload', { querystring: uploadQuerySchema }),
     errorHandler: answerUploadProblem,
     config: { streamsBody: true }
   }
@@ -162,13 +162,12 @@ function requireWhole(headers: FastifyRequest['headers']): void {
   }
 }
 
-function folderRoute(app: FastifyInstance, { createFolder }: Transfers, compile: typeof compileBody): void {
-  const check = compile(newFolderSchema)
+function folderRoute(app: FastifyInstance, { createFolder }: Transfers, describe: Describe): void {
+  const schema = describe('createFolder', { querystring: folderQuerySchema, body: newFolderSchema })
   app.post<{ Params: Params; Querystring: FolderQuery }>(
     '/:provider/folders',
-    { schema: { querystring: folderQuerySchema }, bodyLimit: BODY_LIMIT },
+    { schema, bodyLimit: BODY_LIMIT },
     async (request, reply) => {
-      check(request.body)
       const { parentId, name } = request.body as NewFolder
       const parent = parseFolderId(parentId ?? undefined, 'parentId')
       const signal = clientSignal(reply)
@@ -178,10 +177,10 @@ function folderRoute(app: FastifyInstance, { createFolder }: Transfers, compile:
   )
 }
 
-function removalRoute(app: FastifyInstance, { remove }: Transfers): void {
+function removalRoute(app: FastifyInstance, { remove }: Transfers, describe: Describe): void {
   app.delete<{ Params: Params; Querystring: RemovalQuery }>(
     CONTENT,
-    { schema: { querystring: removalQuerySchema } },
+    { schema: describe('removeContent', { querystring: removalQuerySchema }) },
     async (request, reply) => {
       const id = parseObjectText(request.query.id, 'id')
       const { ifMatch } = writeConditions(request.headers, { isById: true, canBeNew: false })

@@ -1,5 +1,7 @@
 import { Ajv } from 'ajv'
+import type { FastifyInstance } from 'fastify'
 import { StorageError } from '../domain/errors.ts'
+import { unchecked } from './described.ts'
 
 /**
  * Validators of our own: a host may have replaced Fastify's by one that knows other schemas, or that drops what it does
@@ -8,8 +10,17 @@ import { StorageError } from '../domain/errors.ts'
 const forQuery = new Ajv({ coerceTypes: true, useDefaults: true, strict: true })
 const forBody = new Ajv({ strict: true })
 
-export function compileQuery(schema: object): (data: unknown) => boolean {
-  return forQuery.compile(schema)
+/**
+ * Makes the routes of `app` check queries and bodies by their schemas, and nothing else: a path holds opaque text, and
+ * headers have rules of their own. What is sent is sent as it is, whatever a schema says of it.
+ */
+export function useOwnCompilers(app: FastifyInstance): void {
+  app.setValidatorCompiler<object>(({ schema, httpPart }) => {
+    if (httpPart === 'querystring') return forQuery.compile(schema)
+    return httpPart === 'body' ? forBody.compile(schema) : unchecked()
+  })
+  app.setSerializerCompiler(() => JSON.stringify)
+  app.setSchemaErrorFormatter((errors, part) => invalid(errors, part))
 }
 
 /**
@@ -19,7 +30,16 @@ export function compileQuery(schema: object): (data: unknown) => boolean {
 export function compileBody(schema: object): (body: unknown) => void {
   const validate = forBody.compile(schema)
   return (body) => {
-    if (validate(body)) return
-    throw new StorageError('INVALID_REQUEST', `body${forBody.errorsText(validate.errors, { dataVar: '' })}`)
+    if (!validate(body)) throw invalid(validate.errors ?? [], 'body')
   }
+}
+
+interface Violation {
+  readonly instancePath: string
+  readonly message?: string | undefined
+}
+
+function invalid(violations: readonly Violation[], part: string): StorageError {
+  const words = violations.map(({ instancePath, message = 'is not valid' }) => `${part}${instancePath} ${message}`)
+  return new StorageError('INVALID_REQUEST', words.join(', '))
 }

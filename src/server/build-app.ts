@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto'
 import type { Writable } from 'node:stream'
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import type { AppConfig } from '../config.ts'
+import { type ProviderDefinition, isProviderDefinition } from '../domain/provider.ts'
 import { answerProblem } from '../http/problem.ts'
+import { useOwnCompilers } from '../http/validation.ts'
 import {
   cloudStorage,
   type CloudStorageOptions,
@@ -12,6 +14,8 @@ import {
   type RedisClient
 } from '../index.ts'
 import type { Database } from '../infra/db/open-database.ts'
+import { PROVIDERS } from '../providers/registry.ts'
+import { apiDocs, describeRoutes } from './api-docs.ts'
 import { registerBearerAuthentication } from './bearer-authentication.ts'
 import { limitBodies } from './body-deadline.ts'
 import { contentRoute } from './content-route.ts'
@@ -66,14 +70,18 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
     answerProblem(Object.assign(new Error('There is nothing at this address.'), { statusCode: 404 }), request, reply)
   )
 
+  useOwnCompilers(app)
+
   const { publicUrl, leaseMs } = config
+  const providers = { ...enabledProviders(config), ...deps.providers }
+  describeRoutes(app, publicUrl)
   app.register(cloudStorage, {
     prisma,
     ...(config.listens && { listen }),
     authenticate: registerBearerAuthentication(app, config.jwt),
     encryption: config.encryption.reveal(),
     managed: { [MANAGED_STORE]: config.managed },
-    providers: { ...enabledProviders(config), ...deps.providers },
+    providers,
     cache: { ...config.cache, ...(deps.redis && { shared: { redis: deps.redis } }) },
     ...(deps.metrics && { metrics: { registry: deps.metrics } }),
     limits: config.limits,
@@ -82,6 +90,7 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
     ...(publicUrl !== undefined && { publicUrl }),
     ...(leaseMs !== undefined && { leaseMs })
   })
+  app.register(apiDocs, { publicUrl, loadProviders: () => loadProviders(providers) })
   app.register(async (child) => {
     contentRoute(child, createFindDocument(prisma))
     healthRoutes(child, { askDatabase: () => prisma.$queryRaw`SELECT 1`, drain, timeoutMs: READY_TIMEOUT_MS })
@@ -96,6 +105,19 @@ function enabledProviders({ allowHosts, registrations }: AppConfig): NonNullable
     enabled[id] = { ...registration, clientSecret: registration.clientSecret.reveal() }
   }
   return enabled
+}
+
+function loadProviders(enabled: NonNullable<CloudStorageOptions['providers']>): Promise<ProviderDefinition[]> {
+  return Promise.all(
+    Object.entries(enabled).map(async ([id, option]) => {
+      if (isProviderDefinition(option)) return option
+      if (typeof option === 'object' && 'provider' in option) return option.provider
+      const module = await PROVIDERS[id]?.()
+      // The options are checked by now.
+      if (module === undefined) throw new TypeError(`There is no provider ${id}`)
+      return module.provider
+    })
+  )
 }
 
 /** Fastify's own words for an address that it cannot read repeat it, with its query. */

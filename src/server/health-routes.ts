@@ -1,9 +1,31 @@
 import type { FastifyInstance } from 'fastify'
 import { StorageError } from '../domain/errors.ts'
+import { NO_STORE, json } from '../http/api/answers.ts'
+import { closed, type Schema } from '../http/api/models.ts'
+import { problems } from '../http/api/problems.ts'
 import type { RequestDrain } from './request-drain.ts'
 
 /** Probes come every few seconds and would be most of the log. */
 const QUIET = { logLevel: 'warn', config: { duringDrain: true } } as const
+
+const status = (word: string): Schema =>
+  json(`It is ${word}.`, closed({ status: { type: 'string', const: word } }), NO_STORE, { status: word })
+
+const LIVE = {
+  operationId: 'isLive',
+  summary: 'Whether the process answers',
+  tags: ['Server'],
+  security: [],
+  response: { 200: status('live'), ...problems(['INTERNAL']) }
+}
+
+const READY = {
+  operationId: 'isReady',
+  summary: 'Whether it can serve',
+  tags: ['Server'],
+  security: [],
+  response: { 200: status('ready'), ...problems(['INTERNAL', 'DATABASE_UNAVAILABLE', 'SHUTTING_DOWN']) }
+}
 
 export interface HealthRouteDeps {
   /** Rejects where the database does not answer. May hang. */
@@ -16,12 +38,12 @@ export interface HealthRouteDeps {
 export function healthRoutes(app: FastifyInstance, { askDatabase, drain, timeoutMs }: HealthRouteDeps): void {
   const ask = shared(askDatabase)
 
-  app.get('/health/live', QUIET, async (_request, reply) => {
+  app.get('/health/live', { ...QUIET, schema: LIVE }, async (_request, reply) => {
     reply.header('cache-control', 'no-store')
     return { status: 'live' }
   })
 
-  app.get('/health/ready', QUIET, async (_request, reply) => {
+  app.get('/health/ready', { ...QUIET, schema: READY }, async (_request, reply) => {
     if (drain.draining) throw new StorageError('SHUTTING_DOWN', 'The server is shutting down.')
     await withinTime(ask(), timeoutMs)
     reply.header('cache-control', 'no-store')

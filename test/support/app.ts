@@ -8,6 +8,7 @@ import type { OAuthProviderOptions } from '../../src/provider-options.ts'
 import { openTestDatabase } from './database.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, type FakeOAuthOptions } from '../fakes/oauth/rules.ts'
 import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
+import { watchAnswers } from './described-answers.ts'
 import { oauthCloudProvider, startOAuthCloud, type OAuthCloud } from './oauth-cloud.ts'
 import { ScriptedBackend } from './scripted-backend.ts'
 
@@ -102,6 +103,7 @@ export async function testApp(
   const scripted = scriptedProvider()
   const app = Fastify(server)
   t.teardown(() => app.close())
+  watchAnswers(t, app)
   await before(app)
   await app.register(cloudStorage, {
     prisma: db.prisma,

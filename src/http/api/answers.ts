@@ -1,0 +1,61 @@
+import { ref, type Schema } from './models.ts'
+
+type Headers = Readonly<Record<string, Schema>>
+
+const header = (description: string): Schema => ({ type: 'string', description })
+
+export const NO_STORE: Headers = { 'Cache-Control': header('`no-store`') }
+
+const VARY: Headers = { Vary: header('By what it differs: `Authorization, Cookie` and what else.') }
+
+/** Of an answer for one user, which caches ask for again each time. */
+export const PRIVATE: Headers = { 'Cache-Control': header('`private, no-cache`'), ...VARY }
+
+export const LISTED: Headers = {
+  ...PRIVATE,
+  ETag: header('Of the content.'),
+  Age: { type: 'integer', minimum: 0, description: 'Seconds since the load began.' },
+  'Cache-Status': header('RFC 9211: `fastify-cloud-storage; hit; ttl=42`, or `; fwd=miss`.')
+}
+
+/** Of whatever a route answers that sends content. */
+export const GUARDED: Headers = {
+  ...VARY,
+  'Content-Security-Policy': header('Where it is shown all the same, it may do nothing and load nothing.'),
+  'Cross-Origin-Resource-Policy': header('`same-origin`'),
+  'X-Content-Type-Options': header('`nosniff`')
+}
+
+/** Of content, and of what is said about it. */
+export const CONTENT: Headers = {
+  ...PRIVATE,
+  ...GUARDED,
+  'Content-Disposition': header('`attachment`, with the name.'),
+  'Accept-Ranges': header('`bytes`, or `none`.'),
+  ETag: header('Where the store tells one.'),
+  'Last-Modified': header('Where the store tells it.')
+}
+
+export const WHOLE: Headers = { ...CONTENT, 'Content-Length': header('In bytes, where it is known.') }
+export const PART: Headers = { ...WHOLE, 'Content-Range': header('`bytes FIRST-LAST/SIZE`') }
+
+/** An answer of JSON. */
+export function json(description: string, schema: Schema, headers: Headers, example?: unknown): Schema {
+  const media = { schema, ...(example !== undefined && { example }) }
+  return { description, headers, content: { 'application/json': media } }
+}
+
+/** An answer of one of our models, which has an example of its own. */
+export function model(description: string, name: string, headers: Headers, example?: unknown): Schema {
+  return json(description, ref(name), headers, example)
+}
+
+/** An answer without a body. */
+export function empty(description: string, headers: Headers = {}): Schema {
+  return { type: 'null', description, ...(Object.keys(headers).length > 0 && { headers }) }
+}
+
+/** An answer of bytes, of whatever type. */
+export function bytes(description: string, headers: Headers): Schema {
+  return { description, headers, content: { '*/*': { schema: { description: 'The bytes as they are stored.' } } } }
+}

@@ -1,0 +1,142 @@
+import { readFileSync } from 'node:fs'
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import type { FastifyInstance, FastifySchema } from 'fastify'
+import type { ProviderDefinition } from '../domain/provider.ts'
+import { MODEL_PREFIX } from '../http/api/models.ts'
+import { type ApiDocument, completeDocument } from './api-document.ts'
+
+/** The page runs what this server serves, and nothing of anybody else; images are drawn in its styles. */
+const PAGE_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'"
+].join('; ')
+
+const TAGS = [
+  { name: 'Listings', description: 'Folders of users’ clouds, from the cache.' },
+  { name: 'Content', description: 'Files of users’ clouds: read, stored, removed; and folders for them.' },
+  { name: 'Connections', description: 'Which clouds there are, and the user’s links to them.' },
+  { name: 'Documents', description: 'The user’s documents, wherever they are.' },
+  { name: 'Server', description: 'Its health, and this description.' }
+]
+
+const UNAUTHENTICATED = { security: [], tags: ['Server'] }
+
+/** The page's own routes are hidden from what it shows. */
+const PAGE = {
+  ...UNAUTHENTICATED,
+  operationId: 'readApi',
+  summary: 'This description, to read',
+  responses: { 200: { description: 'A page.', content: { 'text/html': { schema: { type: 'string' as const } } } } }
+}
+
+export interface ApiDocsOptions {
+  /** Where browsers reach the application. */
+  readonly publicUrl: string | undefined
+  readonly loadProviders: () => Promise<readonly ProviderDefinition[]>
+}
+
+/** Reads the routes that are registered after it. */
+export function describeRoutes(app: FastifyInstance, publicUrl: string | undefined): void {
+  app.register(swagger, {
+    exposeHeadRoutes: true,
+    stripBasePath: false,
+    convertConstToEnum: false,
+    refResolver: {
+      buildLocalReference: ({ $id }, _base, reference) =>
+        (typeof $id === 'string' ? $id : reference).replace(MODEL_PREFIX, '')
+    },
+    transform: ({ schema, url, route }) => ({ url, schema: route.method === 'HEAD' ? withoutBodies(schema) : schema }),
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'fastify-cloud-storage',
+        version: packageVersion(),
+        summary: 'Cached folder listings and storage backends of users’ clouds',
+        description:
+          'Every error is `application/problem+json` (RFC 9457): act on its `code`. `null` means unknown, never "none".',
+        license: { name: 'MIT', identifier: 'MIT' }
+      },
+      servers: [{ url: publicUrl?.replace(/\/+$/, '') ?? '/', description: 'Where browsers reach the application.' }],
+      security: [{ bearer: [] }],
+      paths: { '/docs': { get: PAGE } },
+      tags: TAGS,
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'Its `sub` is the user’s id.' }
+        }
+      }
+    }
+  })
+}
+
+/** `GET /openapi.json`, and a page that shows it. */
+export async function apiDocs(app: FastifyInstance, { loadProviders }: ApiDocsOptions): Promise<void> {
+  let completed: Promise<ApiDocument> | undefined
+  /** Providers are loaded when somebody asks: nothing of them is at start-up. */
+  const document = (): Promise<ApiDocument> =>
+    (completed ??= loadProviders().then((providers) => completeDocument(app.swagger() as ApiDocument, providers)))
+
+  const schema = {
+    ...UNAUTHENTICATED,
+    operationId: 'describeApi',
+    summary: 'This description',
+    description: 'OpenAPI 3.1, of what is enabled here.',
+    response: {
+      200: {
+        description: 'The document.',
+        content: {
+          'application/json': { schema: { type: 'object', additionalProperties: true }, example: { openapi: '3.1.0' } }
+        }
+      }
+    }
+  }
+  app.get('/openapi.json', { schema }, async (_request, reply) => {
+    reply.header('cache-control', 'no-cache')
+    return await document()
+  })
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'no-referrer')
+  })
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: PAGE_POLICY,
+    uiHooks: {
+      preHandler: (_request, _reply, done) => {
+        document().then(() => {
+          done()
+        }, done)
+      }
+    },
+    // It is complete by now, and the same object.
+    transformSpecification: (described) => described,
+    transformSpecificationClone: false,
+    uiConfig: { persistAuthorization: false, tryItOutEnabled: false },
+    theme: { title: 'fastify-cloud-storage: API' }
+  })
+}
+
+/** `HEAD` answers what `GET` would, but for the body: of that it knows no parts. */
+function withoutBodies(schema: FastifySchema): FastifySchema {
+  const answers = Object.entries((schema as { response?: Record<string, object> } | undefined)?.response ?? {}).filter(
+    ([status]) => status !== '206' && status !== '416'
+  )
+  const response = answers.map(([status, answer]) => {
+    const { content: _content, ...rest } = answer as { content?: unknown }
+    return [status, { ...rest, type: 'null' }]
+  })
+  return { ...schema, response: Object.fromEntries(response) as object }
+}
+
+function packageVersion(): string {
+  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  return manifest.version
+}

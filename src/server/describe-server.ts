@@ -1,0 +1,66 @@
+import { randomBytes } from 'node:crypto'
+import { tmpdir } from 'node:os'
+import type { AppConfig } from '../config.ts'
+import { Secret } from '../domain/secret.ts'
+import { OAUTH_PROVIDERS } from '../providers/registry.ts'
+import { type AppDeps, buildApp } from './build-app.ts'
+
+/** What the plugin looks for before it says that it is ready. */
+const SCHEMA = [
+  'cloud_connections',
+  'oauth_states',
+  'cloud_connections_keep_versions',
+  'cloud_connections_announce_update',
+  'cloud_connections_announce_delete'
+].map((name) => ({ name }))
+
+/** Nothing is ever read: the routes are described, not used. */
+const NO_DATABASE = {
+  prisma: {
+    cloudConnection: {},
+    oAuthState: {},
+    $transaction: () => {},
+    $executeRaw: () => {},
+    $queryRaw: async () => SCHEMA
+  },
+  listen: () => Promise.reject(new Error('There is no database'))
+} as unknown as AppDeps['database']
+
+/** A server that does all that one can do, and has secrets of no use. */
+function everything(): AppConfig {
+  const key = randomBytes(32).toString('base64')
+  const registration = { clientId: 'client', clientSecret: new Secret('secret') }
+  return {
+    host: '127.0.0.1',
+    port: 0,
+    logLevel: 'silent',
+    trustProxy: [],
+    publicUrl: 'https://app.example.org',
+    shutdownTimeoutMs: 1,
+    allowHosts: { s3: [], webdav: [], nextcloud: [] },
+    registrations: Object.fromEntries([...OAUTH_PROVIDERS].map((id) => [id, registration])),
+    cache: {},
+    leaseMs: undefined,
+    redisUrl: undefined,
+    listens: false,
+    metricsPort: undefined,
+    limits: {},
+    timeouts: {},
+    transfers: {},
+    encryption: new Secret({ current: 'k1', keys: { k1: key } }),
+    jwt: { algorithm: 'HS256', key: new Secret(key), issuer: 'https://app.example.org', audience: 'documents' },
+    managed: { type: 'disk', directory: tmpdir() }
+  }
+}
+
+/** The OpenAPI document of the server with all of its providers, as `GET /openapi.json` answers it. */
+export async function describeServer(): Promise<string> {
+  const app = buildApp(everything(), { database: NO_DATABASE })
+  try {
+    const { statusCode, body } = await app.inject('/openapi.json')
+    if (statusCode !== 200) throw new Error(`The server does not describe itself: ${body}`)
+    return `${JSON.stringify(JSON.parse(body), null, 2)}\n`
+  } finally {
+    await app.close()
+  }
+}

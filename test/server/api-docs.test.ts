@@ -1,0 +1,172 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { STORAGE_ERROR_CODES } from '../../src/domain/errors.ts'
+import { STATUS } from '../../src/http/status.ts'
+import { PROVIDERS } from '../../src/providers/registry.ts'
+import { buildApp } from '../../src/server/build-app.ts'
+import { describeServer } from '../../src/server/describe-server.ts'
+import { type ApiDescription, Description } from '../support/api-description.ts'
+import { emptyDatabase } from '../support/app.ts'
+import { appConfig, serverApp } from '../support/server-app.ts'
+
+const written = readFileSync(new URL('../../openapi.json', import.meta.url), 'utf8')
+const description = new Description(JSON.parse(written) as ApiDescription)
+
+t.test('openapi.json is what the server says of itself: `npm run openapi` writes it anew', async (t) => {
+  const now = await describeServer()
+  t.ok(now === written, 'nothing has drifted')
+  t.equal(await describeServer(), now, 'and it is the same each time')
+})
+
+t.test('every example is what its schema says, and no answer or body is without one', async (t) => {
+  let count = 0
+  const check = (pointer: readonly string[], value: unknown): void => {
+    count++
+    t.same(description.violations(pointer, value), [])
+  }
+  const { schemas } = description.document.components
+  for (const [name, { examples = [] }] of Object.entries(schemas)) {
+    for (const example of examples) check(['components', 'schemas', name], example)
+  }
+  for (const [path, method, { parameters = [], requestBody, responses }] of description.operations) {
+    const where = ['paths', path, method]
+    parameters.forEach(({ schema, example }, i) => {
+      const given = [...(schema.examples ?? []), ...(example === undefined ? [] : [example])]
+      for (const one of given) check([...where, 'parameters', String(i), 'schema'], one)
+    })
+    const bodies = Object.entries(responses).map(([status, { content = {} }]) => ({
+      at: ['responses', status],
+      content
+    }))
+    if (requestBody !== undefined) bodies.push({ at: ['requestBody'], content: requestBody.content })
+    for (const { at, content } of bodies) {
+      for (const [type, { schema, example, examples }] of Object.entries(content)) {
+        const pointer = [...where, ...at, 'content', type, 'schema']
+        const given = [
+          ...Object.values(examples ?? {}).map(({ value }) => value),
+          ...(example === undefined ? [] : [example])
+        ]
+        for (const one of given) check(pointer, one)
+        const { $ref = '' } = schema as { $ref?: string }
+        const ofModel = schemas[$ref.replace('#/components/schemas/', '')]?.examples ?? []
+        t.ok(!type.endsWith('json') || given.length + ofModel.length > 0, `${pointer.join(' ')} has an example`)
+      }
+    }
+  }
+  t.ok(count > 60)
+})
+
+t.test('an example that is wrong would be found', async (t) => {
+  const { examples = [] } = description.document.components.schemas['Entry']!
+  t.same(description.violations(['components', 'schemas', 'Entry'], examples[0]), [])
+  for (const change of [{ size: 'large' }, { unheard: 1 }, { kind: null }, { modifiedAt: 'yesterday' }]) {
+    t.equal(
+      description.violations(['components', 'schemas', 'Entry'], { ...(examples[0] as object), ...change }).length,
+      1
+    )
+  }
+})
+
+t.test('the document names each status with all of its codes, and no other', async (t) => {
+  const stated = Object.entries(description.document.components.schemas).flatMap(([name, schema]) => {
+    const [, status] = /^Problem(\d{3})$/.exec(name) ?? []
+    if (status === undefined) return []
+    const { allOf } = schema as unknown as { allOf: [unknown, { properties: { code: { enum: string[] } } }] }
+    return allOf[1].properties.code.enum.map((code) => [code, Number(status)] as const)
+  })
+  t.same(Object.fromEntries(stated), STATUS)
+  t.equal(stated.length, STORAGE_ERROR_CODES.length)
+})
+
+t.test('every operation has a name of its own, words and a tag, and says which of its answers fail', async (t) => {
+  const names = description.operations.map(([, , { operationId }]) => operationId)
+  t.equal(new Set(names).size, names.length)
+  for (const [path, method, { summary = '', tags = [], responses, security }] of description.operations) {
+    t.ok(summary.length > 3, `${method} ${path}`)
+    t.equal(tags.length, 1)
+    t.equal(security === undefined, '401' in responses, `${method} ${path} asks for a user, or says that it does not`)
+    for (const [status, { content = {} }] of Object.entries(responses)) {
+      const types = method === 'head' || Number(status) < 400 || status === '405' ? [] : ['application/problem+json']
+      if (Number(status) >= 400) t.same(Object.keys(content), types, `${method} ${path} ${status}`)
+      if (method === 'head') t.same(content, {}, `HEAD ${path} has no body`)
+    }
+  }
+})
+
+t.test('every route of the server is described, but for what shows the description', async (t) => {
+  const app = buildApp(appConfig(), { database: await emptyDatabase() })
+  t.teardown(() => app.close())
+  const routes: string[] = []
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const one of [method].flat()) routes.push(`${one.toLowerCase()} ${url.replace(/:(\w+)/g, '{$1}')}`)
+  })
+  await app.ready()
+  const described = new Set(description.operations.map(([path, method]) => `${method} ${path}`))
+  const own = routes.filter((route) => !/ \/docs(?:\/|$)/.test(route))
+  t.ok(own.length > 25)
+  t.same(
+    own.filter((route) => !described.has(route)),
+    []
+  )
+  t.same(
+    [...described].filter((route) => !routes.includes(route)),
+    [],
+    'and nothing else'
+  )
+})
+
+t.test('what connects a provider is described by the very schema that checks it', async (t) => {
+  const { content } = description.document.paths['/cloud/connections/{id}']!['post']!.requestBody!
+  const { anyOf } = content['application/json']!.schema as { anyOf: { $ref: string }[] }
+  const described = anyOf.map(({ $ref }) => description.document.components.schemas[$ref.split('/').at(-1)!])
+  const checked = []
+  for (const load of Object.values(PROVIDERS)) {
+    const { connect } = (await load()).provider
+    if (connect.type !== 'oauth2') checked.push(connect.schema)
+  }
+  t.equal(described.length, checked.length)
+  for (const [i, schema] of checked.entries()) {
+    t.match(described[i], { ...schema, properties: { label: { type: 'string' }, ...schema.properties } })
+  }
+})
+
+t.test('a running server describes what is enabled in it, to everybody', async (t) => {
+  const { app } = await serverApp(t)
+  const answer = await app.inject('/openapi.json')
+  t.equal(answer.statusCode, 200)
+  const document = answer.json<ApiDescription>()
+  t.ok('ObjectCredentials' in document.components.schemas, 'a provider of its own')
+  t.same(document.servers, [{ url: '/', description: 'Where browsers reach the application.' }])
+  t.same((await app.inject('/docs/json')).json(), document, 'the page shows the same')
+})
+
+t.test('without transfers their routes are not there, nor described', async (t) => {
+  const { app } = await serverApp(t, { config: { transfers: false } })
+  const { paths } = (await app.inject('/openapi.json')).json<ApiDescription>()
+  t.notOk('/cloud/{provider}/content' in paths)
+  t.ok('/cloud/{provider}/listing' in paths)
+})
+
+t.test('behind a proxy the document says where browsers find the server', async (t) => {
+  const { app } = await serverApp(t, { config: { publicUrl: 'https://app.example.org/cloud/' } })
+  const { servers, paths } = (await app.inject('/openapi.json')).json<ApiDescription>()
+  t.equal(servers?.[0]?.url, 'https://app.example.org/cloud')
+  t.ok('/cloud/providers' in paths, 'whose path is not taken from those of the routes')
+})
+
+t.test('the page runs nothing but what the server sends, and nothing in line', async (t) => {
+  const { app } = await serverApp(t)
+  for (const url of ['/docs', '/docs/', '/docs/static/swagger-ui-bundle.js', '/docs/static/swagger-initializer.js']) {
+    const { statusCode, headers, body } = await app.inject(url)
+    t.equal(statusCode, 200, url)
+    const policy = String(headers['content-security-policy'])
+    t.match(policy, /default-src 'none'; script-src 'self'; style-src 'self';/)
+    t.notMatch(policy, /unsafe|https?:|\*/)
+    t.equal(headers['x-content-type-options'], 'nosniff')
+    if (url.endsWith('.js')) continue
+    t.notMatch(body, /(?:src|href)="(?:https?:)?\/\//, 'no other host')
+    t.notMatch(body, /<script(?![^>]* src=)|<style|\bon\w+=/)
+  }
+  const { headers } = await app.inject('/health/live')
+  t.equal(headers['content-security-policy'], undefined, 'the policy is of the page alone')
+})

@@ -1,0 +1,113 @@
+import { Ajv2020 } from 'ajv/dist/2020.js'
+
+interface Media {
+  readonly schema?: object
+  readonly example?: unknown
+  readonly examples?: Readonly<Record<string, { readonly value: unknown }>>
+}
+
+interface Answer {
+  readonly description: string
+  readonly headers?: Readonly<Record<string, { readonly schema: object }>>
+  readonly content?: Readonly<Record<string, Media>>
+}
+
+export interface Parameter {
+  readonly name: string
+  readonly in: string
+  readonly required?: boolean
+  readonly schema: { readonly examples?: readonly unknown[] }
+  readonly example?: unknown
+}
+
+export interface Operation {
+  readonly operationId: string
+  readonly summary?: string
+  readonly tags?: readonly string[]
+  readonly security?: readonly object[]
+  readonly parameters?: readonly Parameter[]
+  readonly requestBody?: { readonly required?: boolean; readonly content: Readonly<Record<string, Media>> }
+  readonly responses: Readonly<Record<string, Answer>>
+}
+
+export interface ApiDescription {
+  readonly openapi: string
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>
+  readonly components: { readonly schemas: Readonly<Record<string, { readonly examples?: readonly unknown[] }>> }
+  readonly servers?: readonly { readonly url: string }[]
+}
+
+export interface GivenAnswer {
+  readonly method: string
+  /** With or without a query. */
+  readonly url: string
+  readonly status: number
+  readonly headers: Readonly<Record<string, unknown>>
+  readonly body: string
+}
+
+/** An OpenAPI document, and whether answers are as it says. */
+export class Description {
+  readonly document: ApiDescription
+  readonly #ajv = new Ajv2020({ strict: false, allErrors: true })
+
+  constructor(document: ApiDescription) {
+    this.document = document
+    this.#ajv.addFormat('date-time', /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+    this.#ajv.addSchema(document, 'api')
+  }
+
+  get operations(): readonly (readonly [path: string, method: string, operation: Operation])[] {
+    return Object.entries(this.document.paths).flatMap(([path, item]) =>
+      Object.entries(item).map(([method, operation]) => [path, method, operation] as const)
+    )
+  }
+
+  /** What is wrong with a value. @param pointer to its schema in the document, part by part */
+  violations(pointer: readonly string[], value: unknown): string[] {
+    const escaped = pointer.map((part) => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1')))
+    const validate = this.#ajv.getSchema(`api#/${escaped.join('/')}`)
+    if (validate === undefined) throw new Error(`there is no schema at ${pointer.join(' ')}`)
+    if (validate(value) === true) return []
+    return [`${pointer.join(' ')}: ${this.#ajv.errorsText(validate.errors)}`]
+  }
+
+  /** What is wrong with an answer. */
+  mismatches({ method, url, status, headers, body }: GivenAnswer): string[] {
+    const path = this.#pathOf(method, url)
+    if (path === undefined) return [`${method} ${url} is not described`]
+    const verb = method.toLowerCase()
+    const where = `${method} ${path} ${status}`
+    const answer = this.document.paths[path]?.[verb]?.responses[status]
+    if (answer === undefined) return [`${where} is not described: ${body.slice(0, 300)}`]
+    const missing = Object.keys(headers).flatMap((name) =>
+      isTold(name) && !Object.keys(answer.headers ?? {}).some((told) => told.toLowerCase() === name)
+        ? [`${where} has ${name}, which is not described`]
+        : []
+    )
+    if (body === '') return missing
+    const type = String(headers['content-type']).split(';', 1)[0]!
+    if (answer.content?.['*/*'] !== undefined) return missing
+    if (answer.content?.[type] === undefined) return [...missing, `${where} is ${type}, which is not described`]
+    const pointer = ['paths', path, verb, 'responses', String(status), 'content', type, 'schema']
+    return [...missing, ...this.violations(pointer, JSON.parse(body))]
+  }
+
+  #pathOf(method: string, url: string): string | undefined {
+    const asked = url.split('?', 1)[0]!.split('/')
+    const fitting = Object.entries(this.document.paths).filter(([path, item]) => {
+      const parts = path.split('/')
+      const fits = parts.length === asked.length && parts.every((part, i) => part.startsWith('{') || part === asked[i])
+      return fits && method.toLowerCase() in item
+    })
+    // What is named literally comes first.
+    return fitting.sort(([one], [other]) => one.split('{').length - other.split('{').length)[0]?.[0]
+  }
+}
+
+/** Headers that belong to HTTP, or to the connection, and to no answer in particular. */
+const UNTOLD = new Set(['connection', 'content-encoding', 'content-length', 'content-type', 'date', 'keep-alive'])
+
+function isTold(name: string): boolean {
+  return !UNTOLD.has(name) && name !== 'transfer-encoding'
+}

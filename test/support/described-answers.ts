@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs'
+import type { FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import { type ApiDescription, Description } from './api-description.ts'
+
+let shared: Description | undefined
+
+/** What the package says of the API. */
+export function apiDescription(): Description {
+  const text = readFileSync(new URL('../../openapi.json', import.meta.url), 'utf8')
+  return (shared ??= new Description(JSON.parse(text) as ApiDescription))
+}
+
+/** Compares each answer of the plugin's routes with what the package says of them, whichever test asked. */
+export function watchAnswers(t: Test, app: FastifyInstance): void {
+  const described = apiDescription()
+  app.addHook('onSend', async (request, reply, payload) => {
+    const path = (request.routeOptions.url ?? '').replace(/:(\w+)/g, '{$1}')
+    const { statusCode: status } = reply
+    // The host has routes too, and nobody hears what is said to a client that has left.
+    if (!path.startsWith('/cloud/') || !(path in described.document.paths) || status === 499) return
+    const headers = reply.getHeaders()
+    const isText = typeof payload === 'string' || (Buffer.isBuffer(payload) && !('content-encoding' in headers))
+    const body = request.method !== 'HEAD' && isText ? payload.toString() : ''
+    for (const mismatch of described.mismatches({ method: request.method, url: request.url, status, headers, body })) {
+      t.fail(mismatch)
+    }
+  })
+}
