@@ -255,6 +255,7 @@ function compile(blocks: readonly Block[]): string[] {
   const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, ROOT)
   options.paths = {
     'fastify-cloud-storage': [join(ROOT, 'src/index.ts')],
+    'fastify-cloud-storage/client': [join(ROOT, 'src/client/index.ts')],
     'fastify-cloud-storage/prisma': [join(ROOT, 'src/infra/db/open-database.ts')]
   }
   // Beside their page: what they import is found from there.

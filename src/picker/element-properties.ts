@@ -14,7 +14,8 @@ export const PROPERTIES: PropertyDeclarations = {
   returnTo: { attribute: 'return-to' },
   strings: { attribute: false },
   headers: { attribute: false },
-  getHeaders: { attribute: false }
+  getHeaders: { attribute: false },
+  fetch: { attribute: false }
 }
 
 /** Set by the constructor, since a field would hide the accessor of its name. */
@@ -31,7 +32,8 @@ export const DEFAULTS = {
   returnTo: null,
   strings: {},
   headers: null,
-  getHeaders: null
+  getHeaders: null,
+  fetch: null
 } as const
 
 /** What decides where the picker begins. */

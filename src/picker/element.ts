@@ -40,6 +40,7 @@ export class PickerElement extends LitElement {
   declare strings: CloudFolderPickerElement['strings']
   declare headers: CloudFolderPickerElement['headers']
   declare getHeaders: CloudFolderPickerElement['getHeaders']
+  declare fetch: CloudFolderPickerElement['fetch']
 
   readonly #grid = new GridView()
   #formats: { readonly locale: string; readonly format: Format } | null = null
@@ -69,7 +70,8 @@ export class PickerElement extends LitElement {
   readonly #api = httpApi({
     base: () => this.base.replace(/\/+$/, ''),
     headers: () => this.getHeaders?.() ?? this.headers ?? {},
-    usesCookies: () => this.getHeaders == null && this.headers == null
+    usesCookies: () => this.getHeaders == null && this.headers == null,
+    fetch: () => this.fetch ?? fetch
   })
   readonly #drops = new DropZone(
     () => {

@@ -1,9 +1,7 @@
-import type { Entry, Listing } from '../domain/entry.ts'
-import type { ConnectionView, OnProgress, PickerApi, Place, ProviderView } from './picker-api.ts'
+import { type CloudStorageClient, createCloudStorageClient, type HeaderValues } from '../client/client.ts'
+import type { OnProgress, PickerApi } from './picker-api.ts'
 import { PickerProblem, readProblem } from './problem.ts'
 import { putFile } from './put-file.ts'
-
-export type HeaderValues = Readonly<Record<string, string>>
 
 export interface HttpApiOptions {
   /** Where the routes are, without a slash at its end: `/cloud`. */
@@ -12,124 +10,108 @@ export interface HttpApiOptions {
   readonly headers: () => HeaderValues | Promise<HeaderValues>
   /** Whether cookies alone say who the user is, so that plain links work. */
   readonly usesCookies: () => boolean
-}
-
-interface Question {
-  readonly method?: string
-  readonly query?: Readonly<Record<string, string | undefined>>
-  readonly body?: unknown
-  readonly signal: AbortSignal
+  /** How the host sends requests, but for uploads. */
+  readonly fetch: () => (request: Request) => Promise<Response>
 }
 
 /** The routes of the plugin. */
-export function httpApi({ base, headers, usesCookies }: HttpApiOptions): PickerApi {
-  function urlOf(path: readonly string[], query: Question['query'] = {}): string {
-    const given = Object.entries(query).filter((each): each is [string, string] => each[1] !== undefined)
-    const search = given.length === 0 ? '' : `?${new URLSearchParams(given).toString()}`
-    return [base(), ...path.map(encodeURIComponent)].join('/') + search
-  }
-
-  async function ask(path: readonly string[], { method = 'GET', query, body, signal }: Question): Promise<Response> {
-    const response = await fetch(urlOf(path, query), {
-      method,
-      signal,
-      credentials: 'same-origin',
-      headers: {
-        accept: 'application/json',
-        ...(body !== undefined && { 'content-type': 'application/json' }),
-        ...(await headers())
-      },
-      ...(body !== undefined && { body: JSON.stringify(body) })
+export function httpApi({ base, headers, usesCookies, fetch }: HttpApiOptions): PickerApi {
+  const client = (): CloudStorageClient =>
+    createCloudStorageClient({
+      baseUrl: base(),
+      routePrefix: '',
+      headers: { accept: 'application/json' },
+      getHeaders: headers,
+      fetch: async (request) => {
+        const response = await fetch()(request)
+        // Who is led to a page to sign in gets that page, with a 200.
+        if (response.redirected && !isJson(response)) throw new PickerProblem('UNAUTHENTICATED', { status: 401 })
+        if (!response.ok) throw readProblem(response.status, response.headers, await response.text())
+        return response
+      }
     })
-    // Who is led to a page to sign in gets that page, with a 200.
-    if (response.redirected && !isJson(response)) throw new PickerProblem('UNAUTHENTICATED', { status: 401 })
-    if (!response.ok) throw readProblem(response.status, response.headers, await response.text())
-    return response
+  const contentUrl = (provider: string, query: Record<string, string | undefined>): string =>
+    client().urlOf('/cloud/{provider}/content', { path: { provider }, query })
+  /** One of the two, by the kind of provider. */
+  const begin = async (provider: string, body: { returnTo?: string } | { baseUrl: string }, signal: AbortSignal) => {
+    const params = { path: { provider } }
+    const asked = client().POST('/cloud/connections/{provider}/authorize', { params, body, signal })
+    return (await read(asked)) as { authorizationUrl: string; loginUrl: string; flowId: string }
   }
-
-  async function read(path: readonly string[], question: Question): Promise<unknown> {
-    return await readJson(await ask(path, question))
-  }
-
-  const contentOf = ({ provider, connectionId }: Place, id: string): [string[], NonNullable<Question['query']>] => [
-    [provider, 'content'],
-    { id, connection: connectionId }
-  ]
 
   return {
     async providers(signal) {
-      return ((await read(['providers'], { signal })) as { providers: ProviderView[] }).providers
+      return (await read(client().GET('/cloud/providers', { signal }))).providers
     },
     async connections(signal) {
-      return ((await read(['connections'], { signal })) as { connections: ConnectionView[] }).connections
+      return (await read(client().GET('/cloud/connections', { signal }))).connections
     },
-    async list({ provider, connectionId, folderId }, { cursor, limit, refresh = false }, signal) {
+    async list({ provider, connectionId, folderId }, { cursor, limit, refresh }, signal) {
       const query = {
         connection: connectionId,
-        folder: folderId ?? undefined,
-        cursor,
-        limit: String(limit),
-        refresh: refresh ? 'true' : undefined
+        limit,
+        ...(folderId !== null && { folder: folderId }),
+        ...(cursor !== undefined && { cursor }),
+        ...(refresh === true && { refresh })
       }
-      return (await read([provider, 'listing'], { query, signal })) as Listing
+      return await read(client().GET('/cloud/{provider}/listing', { params: { path: { provider }, query }, signal }))
     },
-    async connect(provider, body, signal) {
-      return (await read(['connections', provider], { method: 'POST', body, signal })) as ConnectionView
+    async connect(id, body, signal) {
+      const params = { path: { id } }
+      // The fields are those that the provider's own schema asks for.
+      return await read(client().POST('/cloud/connections/{id}', { params, body: body as never, signal }))
     },
     async authorize(provider, returnTo, signal) {
-      const question = { method: 'POST', body: { returnTo }, signal }
-      const begun = await read(['connections', provider, 'authorize'], question)
-      return (begun as { authorizationUrl: string }).authorizationUrl
+      return (await begin(provider, returnTo === undefined ? {} : { returnTo }, signal)).authorizationUrl
     },
     async beginLogin(provider, baseUrl, signal) {
-      const question = { method: 'POST', body: { baseUrl }, signal }
-      return (await read(['connections', provider, 'authorize'], question)) as { loginUrl: string; flowId: string }
+      return await begin(provider, { baseUrl }, signal)
     },
     async pollLogin(provider, flowId, signal) {
-      const path = ['connections', provider, 'authorize', flowId, 'poll']
-      const response = await ask(path, { method: 'POST', signal })
-      if (response.status !== 202) return (await readJson(response)) as ConnectionView
+      const params = { path: { provider, flowId } }
+      const asked = client().POST('/cloud/connections/{provider}/authorize/{flowId}/poll', { params, signal })
+      const answer = await read(asked)
+      if ('id' in answer) return answer
+      const { response } = await asked
       return { retryAfterMs: 1000 * Math.max(1, Number(response.headers.get('retry-after') ?? 2)) }
     },
     async verify(id, signal) {
-      return (await read(['connections', id, 'verify'], { method: 'POST', signal })) as ConnectionView
+      return await read(client().POST('/cloud/connections/{id}/verify', { params: { path: { id } }, signal }))
     },
     async createFolder({ provider, connectionId, folderId }, name, signal) {
-      const question = {
-        method: 'POST',
-        query: { connection: connectionId },
-        body: { parentId: folderId, name },
-        signal
-      }
-      return (await read([provider, 'folders'], question)) as Entry
+      const params = { path: { provider }, query: { connection: connectionId } }
+      const body = { parentId: folderId, name }
+      return await read(client().POST('/cloud/{provider}/folders', { params, body, signal }))
     },
     async upload({ provider, connectionId, folderId }, file, onProgress, signal) {
-      const query = { parent: folderId ?? undefined, name: file.name, connection: connectionId }
+      const url = contentUrl(provider, { parent: folderId ?? undefined, name: file.name, connection: connectionId })
       const sent = await headers()
       signal.throwIfAborted()
-      return (await putFile(urlOf([provider, 'content'], query), file, sent, onProgress, signal)) as Entry
+      return await putFile(url, file, sent, onProgress, signal)
     },
-    downloadHref(place, entryId) {
-      return usesCookies() ? urlOf(...contentOf(place, entryId)) : null
+    downloadHref({ provider, connectionId }, id) {
+      return usesCookies() ? contentUrl(provider, { id, connection: connectionId }) : null
     },
-    async download(place, entryId, onProgress, signal) {
-      const [path, query] = contentOf(place, entryId)
-      return await collect(await ask(path, { query, signal }), onProgress)
+    async download({ provider, connectionId }, id, onProgress, signal) {
+      const params = { path: { provider }, query: { id, connection: connectionId } }
+      const asked = client().GET('/cloud/{provider}/content', { params, parseAs: 'stream', signal })
+      return await collect((await asked).response, onProgress)
     }
   }
 }
 
-function isJson(response: Response): boolean {
-  return /\bjson\b/.test(response.headers.get('content-type') ?? '')
+/** What came of a success. What is no JSON makes no sense. */
+async function read<T>(asked: Promise<{ data?: T }>): Promise<T> {
+  const { data } = await asked.catch((error: unknown) => {
+    if (error instanceof SyntaxError) return { data: undefined }
+    throw error
+  })
+  if (data === undefined) throw new PickerProblem('BAD_ANSWER')
+  return data
 }
 
-async function readJson(response: Response): Promise<unknown> {
-  const text = await response.text()
-  try {
-    return JSON.parse(text) as unknown
-  } catch {
-    throw new PickerProblem('BAD_ANSWER', { status: response.status })
-  }
+function isJson(response: Response): boolean {
+  return /\bjson\b/.test(response.headers.get('content-type') ?? '')
 }
 
 async function collect(response: Response, onProgress: OnProgress): Promise<Blob> {

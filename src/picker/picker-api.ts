@@ -1,49 +1,24 @@
-import type { ConnectionStatus } from '../domain/connection.ts'
+import type { components } from '../client/api-types.ts'
+import type { Connection, Provider } from '../client/client.ts'
 import type { Entry, Listing } from '../domain/entry.ts'
 
-export type Ability = 'native' | 'emulated' | 'unsupported'
+type Schemas = components['schemas']
 
+export type Ability = Provider['capabilities']['upload']
 /** One field of a provider's form, as its JSON Schema (draft 7) says it. */
-export interface FieldSchema {
-  readonly type?: string
-  readonly title?: string
-  readonly description?: string
-  readonly default?: unknown
-  readonly enum?: readonly unknown[]
-  readonly minLength?: number
-  readonly maxLength?: number
-  readonly minimum?: number
-  readonly maximum?: number
-  readonly pattern?: string
-  /** It is a secret. */
-  readonly writeOnly?: boolean
-}
+export type FieldSchema = Schemas['FormField']
+export type FormSchema = Pick<Schemas['Form'], 'properties' | 'required'>
 
-export interface FormSchema {
-  readonly properties: Readonly<Record<string, FieldSchema>>
-  readonly required?: readonly string[]
-}
-
-/** An item of `GET /cloud/providers`. */
-export interface ProviderView {
-  readonly id: string
-  readonly label: string
+/** An item of `GET /cloud/providers`, as far as it is shown. */
+export interface ProviderView extends Pick<Provider, 'id' | 'label'> {
   readonly connect:
-    { readonly type: 'oauth2' } | { readonly type: 'credentials' | 'login-flow'; readonly schema: FormSchema }
-  readonly capabilities: { readonly upload: Ability; readonly createFolder: Ability }
+    | Extract<Provider['connect'], { type: 'oauth2' }>
+    | { readonly type: 'credentials' | 'login-flow'; readonly schema: FormSchema }
+  readonly capabilities: Pick<Provider['capabilities'], 'upload' | 'createFolder'>
 }
 
 /** An item of `GET /cloud/connections`. */
-export interface ConnectionView {
-  readonly id: string
-  readonly provider: string
-  readonly label: string
-  readonly account: string
-  readonly status: ConnectionStatus
-  readonly default: boolean
-  readonly createdAt: string
-  readonly lastError: string | null
-}
+export type ConnectionView = Readonly<Connection>
 
 /** A folder of a connection; `null` is its root. */
 export interface Place {

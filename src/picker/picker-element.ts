@@ -54,6 +54,8 @@ export interface CloudFolderPickerElement extends HTMLElement {
   headers: HeadersInitValues | null
   /** The same, asked for each request: for tokens that end. */
   getHeaders: (() => HeadersInitValues | Promise<HeadersInitValues>) | null
+  /** How requests are sent, to look at them or at their answers. Uploads are sent by the browser itself. */
+  fetch: ((request: Request) => Promise<Response>) | null
   /** What is selected. */
   readonly selection: readonly Entry[]
   /** Loads the folder anew. */

@@ -1,3 +1,4 @@
+import type { Entry } from '../domain/entry.ts'
 import type { OnProgress } from './picker-api.ts'
 import { PickerProblem, readProblem } from './problem.ts'
 
@@ -8,8 +9,8 @@ export async function putFile(
   headers: Readonly<Record<string, string>>,
   onProgress: OnProgress,
   signal: AbortSignal
-): Promise<unknown> {
-  return await new Promise((resolve, reject) => {
+): Promise<Entry> {
+  return await new Promise<Entry | undefined>((resolve, reject) => {
     const request = new XMLHttpRequest()
     const abort = (): void => {
       request.abort()
@@ -44,9 +45,9 @@ export async function putFile(
   })
 }
 
-function parse(text: string): unknown {
+function parse(text: string): Entry | undefined {
   try {
-    return JSON.parse(text) as unknown
+    return JSON.parse(text) as Entry
   } catch {
     return undefined
   }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { typesOf } from '../../scripts/write-openapi.mjs'
 import { STORAGE_ERROR_CODES } from '../../src/domain/errors.ts'
 import { STATUS } from '../../src/http/status.ts'
 import { PROVIDERS } from '../../src/providers/registry.ts'
@@ -16,6 +17,11 @@ t.test('openapi.json is what the server says of itself: `npm run openapi` writes
   const now = await describeServer()
   t.ok(now === written, 'nothing has drifted')
   t.equal(await describeServer(), now, 'and it is the same each time')
+})
+
+t.test('the client’s types are those of openapi.json', async (t) => {
+  const types = readFileSync(new URL('../../src/client/api-types.ts', import.meta.url), 'utf8')
+  t.ok((await typesOf(written)) === types, 'nothing has drifted')
 })
 
 t.test('every example is what its schema says, and no answer or body is without one', async (t) => {

@@ -1,0 +1,138 @@
+import type { AddressInfo } from 'node:net'
+import t, { type Test } from 'tap'
+import { createCloudStorageClient } from '../../src/client/index.ts'
+import type { Entry, Listing } from '../../src/domain/entry.ts'
+import { scriptedProvider, testApp } from '../support/app.ts'
+import { pages, ScriptedBackend } from '../support/scripted-backend.ts'
+import { davTransfers } from '../support/transfer-app.ts'
+
+const ANN = { 'x-user': 'ann' }
+
+async function scripted(t: Test, routePrefix = '/cloud') {
+  const backend = new ScriptedBackend()
+  const provider = scriptedProvider(backend).provider
+  const { app } = await testApp(t, { routePrefix, transfers: true, providers: { scripted: provider } })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const baseUrl = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
+  const client = createCloudStorageClient({ baseUrl, routePrefix, headers: ANN })
+  const { response } = await client.POST('/cloud/connections/{id}', {
+    params: { path: { id: 'scripted' } },
+    // A provider of the host's own has fields that no document knows.
+    body: { account: 'main', token: 'a' } as never
+  })
+  t.equal(response.status, 201)
+  return { backend, baseUrl, client }
+}
+
+const LISTING = '/cloud/{provider}/listing'
+const SCRIPTED = { provider: 'scripted' }
+
+t.test('a folder is listed, page by page', async (t) => {
+  const { backend, client } = await scripted(t)
+  backend.list = pages(3)
+  const entries: Entry[] = []
+  let cursor: string | null | undefined
+  do {
+    const query = { ...(cursor != null && { cursor }) }
+    const { data, error } = await client.GET(LISTING, { params: { path: SCRIPTED, query } })
+    if (error !== undefined) throw new Error(error.code)
+    const listing: Listing = data
+    entries.push(...listing.entries)
+    cursor = listing.page.next
+  } while (cursor !== null)
+  t.same(
+    entries.map(({ name }) => name),
+    ['p1', 'p2', 'p3']
+  )
+})
+
+t.test('an error is data with a code, and nothing is thrown', async (t) => {
+  const { client } = await scripted(t)
+  const { data, error, response } = await client.GET(LISTING, { params: { path: { provider: 'unknown' } } })
+  t.equal(data, undefined)
+  t.equal(response.status, 404)
+  if (error?.status !== 404) throw new Error('another error')
+  const code:
+    'PROVIDER_UNKNOWN' | 'FOLDER_NOT_FOUND' | 'OBJECT_NOT_FOUND' | 'CONNECTION_NOT_FOUND' | 'DOCUMENT_NOT_FOUND' =
+    error.code
+  t.equal(code, 'PROVIDER_UNKNOWN')
+})
+
+t.test('what `fetch` rejects with, a call rejects with', async (t) => {
+  const client = createCloudStorageClient({ baseUrl: 'http://127.0.0.1:1' })
+  await t.rejects(client.GET('/cloud/providers'), TypeError)
+  const reason = new Error('enough')
+  await t.rejects(client.GET('/cloud/providers', { signal: AbortSignal.abort(reason) }), reason)
+})
+
+t.test('content goes up and comes down as it is, whatever it is called', async (t) => {
+  const { fake, app } = await davTransfers(t)
+  const baseUrl = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}/`
+  const client = createCloudStorageClient({ baseUrl, headers: ANN })
+  const name = 'ä & "ü" ?#%$&.bin'
+  const content = Buffer.from([0, 255, 128, 10, 13])
+  const path = { provider: 'webdav' }
+  const stored = await client.PUT('/cloud/{provider}/content', {
+    params: { path, query: { name }, header: { 'If-None-Match': '*' } },
+    headers: { 'content-type': 'application/octet-stream' },
+    body: content,
+    bodySerializer: (body) => body
+  })
+  t.match(stored.data, { name, size: 5 })
+  t.same(fake.tree.read(name), content)
+
+  const again = await client.PUT('/cloud/{provider}/content', {
+    params: { path, query: { name }, header: { 'If-None-Match': '*' } },
+    body: content,
+    bodySerializer: (body) => body
+  })
+  t.equal(again.error?.code, 'PRECONDITION_FAILED')
+
+  const params = { path, query: { id: stored.data?.id ?? '' } }
+  const { data, response } = await client.GET('/cloud/{provider}/content', { params, parseAs: 'arrayBuffer' })
+  t.same(Buffer.from(data ?? new ArrayBuffer(0)), content)
+  t.match(response.headers.get('content-disposition'), /^attachment/)
+
+  const link = await fetch(client.urlOf('/cloud/{provider}/content', params), { headers: ANN })
+  t.same(Buffer.from(await link.arrayBuffer()), content, 'a link leads to the same')
+})
+
+t.test('routes are found under whatever prefix the application gave them', async (t) => {
+  const { baseUrl, client } = await scripted(t, '/api/files')
+  const { data } = await client.GET('/cloud/providers')
+  t.match(data, { providers: [{ id: 'scripted' }] })
+  t.equal((await client.GET(LISTING, { params: { path: SCRIPTED } })).response.status, 200)
+  const url = client.urlOf(LISTING, { path: { provider: 'a/b' }, query: { folder: 'c&d', cursor: undefined } })
+  t.equal(url, `${baseUrl}/api/files/a%2Fb/listing?folder=c%26d`)
+})
+
+t.test('a middleware sees each request, and may make another of it', async (t) => {
+  const { client } = await scripted(t, '/files')
+  const seen: string[] = []
+  client.use({
+    onRequest: ({ request, schemaPath }) => {
+      seen.push(`${schemaPath} ${new URL(request.url).pathname}`)
+      return new Request(request, { headers: { 'x-user': '' } })
+    }
+  })
+  t.equal((await client.GET('/cloud/connections')).error?.code, 'UNAUTHENTICATED')
+  t.same(seen, ['/cloud/connections /files/connections'])
+})
+
+t.test('headers are asked for anew for each request, and requests are sent the host’s way', async (t) => {
+  const { baseUrl } = await scripted(t)
+  const sent: string[] = []
+  let token = 0
+  const client = createCloudStorageClient({
+    baseUrl,
+    headers: { 'x-user': 'bob', 'x-other': 'stays' },
+    getHeaders: async () => ({ 'x-user': `ann${++token}` }),
+    fetch: (request) => {
+      sent.push(`${request.headers.get('x-user')} ${request.headers.get('x-other')}`)
+      return fetch(request)
+    }
+  })
+  await client.GET('/cloud/connections')
+  await client.GET('/cloud/connections')
+  t.same(sent, ['ann1 stays', 'ann2 stays'])
+})

@@ -1,0 +1,44 @@
+/** What the compiler must accept and refuse of the typed client. Compiled, never run. */
+import { expectTypeOf } from 'expect-type'
+import {
+  createCloudStorageClient,
+  type Connection,
+  type Entry,
+  type Listing,
+  type Problem
+} from '../../src/client/index.ts'
+import type { ConnectionStatus } from '../../src/domain/connection.ts'
+import type * as domain from '../../src/domain/entry.ts'
+import type { StorageErrorCode } from '../../src/domain/errors.ts'
+
+const client = createCloudStorageClient({ baseUrl: '' })
+const params = { path: { provider: 's3' } }
+
+const listed = await client.GET('/cloud/{provider}/listing', { params })
+if (listed.error === undefined) expectTypeOf(listed.data).toEqualTypeOf<Listing>()
+else expectTypeOf(listed.error.code).extract<'CURSOR_EXPIRED'>().toEqualTypeOf<'CURSOR_EXPIRED'>()
+
+// The described shapes are those of the package itself.
+expectTypeOf<Entry>().toExtend<domain.Entry>()
+expectTypeOf<Listing>().toExtend<domain.Listing>()
+expectTypeOf<keyof Entry>().toEqualTypeOf<keyof domain.Entry>()
+expectTypeOf<keyof Listing>().toEqualTypeOf<keyof domain.Listing>()
+expectTypeOf<Entry['kind']>().toEqualTypeOf<domain.EntryKind>()
+expectTypeOf<Listing['page']['reason']>().toEqualTypeOf<domain.IncompleteReason | null>()
+expectTypeOf<Connection['status']>().toEqualTypeOf<ConnectionStatus>()
+expectTypeOf<Problem['code']>().toEqualTypeOf<StorageErrorCode>()
+
+// @ts-expect-error -- there is no such route
+await client.GET('/cloud/{provider}/listings', { params })
+// @ts-expect-error -- a route of the ready-made server is not the plugin's
+await client.GET('/health/live')
+// @ts-expect-error -- a provider must be named
+await client.GET('/cloud/{provider}/listing', { params: {} })
+// @ts-expect-error -- no such kind
+await client.GET('/cloud/{provider}/listing', { params: { ...params, query: { kind: 'drive' } } })
+// @ts-expect-error -- a folder has a name
+await client.POST('/cloud/{provider}/folders', { params, body: { parentId: null } })
+// @ts-expect-error -- of which route
+client.urlOf('/cloud/nothing')
+// @ts-expect-error -- where is it
+createCloudStorageClient({})
