@@ -6,7 +6,12 @@ import { problems } from '../http/api/problems.ts'
 import type { RequestDrain } from './request-drain.ts'
 
 /** Probes come every few seconds and would be most of the log. */
-const QUIET = { logLevel: 'warn', config: { duringDrain: true } } as const
+const QUIET = {
+  logLevel: 'warn',
+  config: { duringDrain: true },
+  // Wherever they are: their schemas describe, and nothing else.
+  serializerCompiler: () => JSON.stringify
+} as const
 
 const status = (word: string): Schema =>
   json(`It is ${word}.`, closed({ status: { type: 'string', const: word } }), NO_STORE, { status: word })
