@@ -1,14 +1,13 @@
-import { Readable } from 'node:stream'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isStorageError, StorageError } from '../domain/errors.ts'
 import { parseFolderId, parseObjectText } from '../domain/folder-id.ts'
 import type { TransferPlace, Transfers, TransferTarget } from '../resolver/transfers.ts'
 import { clientSignal, type ClientWatch, watchClient } from './client-signal.ts'
 import { answerWithoutContent, type Content, sendContent, sendContentHead } from './content-answer.ts'
 import type { Describe } from './described.ts'
-import { dropRest, IncomingBody, type IncomingBodyOptions, requireSize } from './incoming-body.ts'
+import type { IncomingBodyOptions } from './incoming-body.ts'
+import { answerUploadProblem, endingWith, incomingUpload, takeAnyBody } from './incoming-upload.ts'
 import { privateAnswer } from './private-answer.ts'
-import { answerProblem } from './problem.ts'
 import {
   type ContentQuery,
   contentQuerySchema,
@@ -91,29 +90,20 @@ async function contentOf(
   return { backend, id, entry, name, mimeType }
 }
 
-/** The body is nobody's to parse: it is read as it is stored, of any type and size. */
 function uploadRoute(app: FastifyInstance, { upload, uploads }: TransferRouteDeps, describe: Describe): void {
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', (_request, payload, done) => {
-    done(null, payload)
-  })
+  takeAnyBody(app)
   const options = {
     schema: describe('upload', { querystring: uploadQuerySchema }),
     errorHandler: answerUploadProblem,
     config: { streamsBody: true }
   }
   app.put<{ Params: Params; Querystring: UploadQuery }>(CONTENT, options, async (request, reply) => {
-    const { headers, body } = request
     const target = targetOf(request.query)
-    const conditions = writeConditions(headers, { isById: 'id' in target, canBeNew: true })
-    requireWhole(headers)
-    const size = headers['content-length'] === undefined ? undefined : Number(headers['content-length'])
-    requireSize(size, uploads.maxBytes)
+    const conditions = writeConditions(request.headers, { isById: 'id' in target, canBeNew: true })
+    const { source, body, mimeType, size } = incomingUpload(request, uploads)
     const signal = clientSignal(reply)
-    const source = body instanceof Readable ? new IncomingBody(body, uploads) : null
-    const asked = { target, mimeType: headers['content-type'], size: source === null ? 0 : size, ...conditions, signal }
     const { entry, isNew } = await endingWith(source, signal, () =>
-      upload(placeOf(request), asked, source ?? Readable.from([])).catch((error: unknown) => {
+      upload(placeOf(request), { target, mimeType, size, ...conditions, signal }, body).catch((error: unknown) => {
         // RFC 9110, 13.1.2: to who sent the condition it is one that failed, and no conflict.
         if (conditions.ifNoneMatch === undefined || !isStorageError(error, 'ALREADY_EXISTS')) throw error
         throw new StorageError('PRECONDITION_FAILED', error.message, { cause: error })
@@ -126,23 +116,6 @@ function uploadRoute(app: FastifyInstance, { upload, uploads }: TransferRouteDep
   })
 }
 
-/** A failure of the body itself is the one that counts, and that of a client who has left before all others. */
-async function endingWith<T>(body: IncomingBody | null, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
-  try {
-    return await run()
-  } catch (error) {
-    signal.throwIfAborted()
-    throw body?.failure ?? error
-  } finally {
-    body?.destroy()
-  }
-}
-
-function answerUploadProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  dropRest(request, reply)
-  return answerProblem(error, request, reply)
-}
-
 function targetOf({ id, parent, name }: UploadQuery): TransferTarget {
   if (id !== undefined) {
     if (parent === undefined && name === undefined) return { id: parseObjectText(id, 'id') }
@@ -150,16 +123,6 @@ function targetOf({ id, parent, name }: UploadQuery): TransferTarget {
   }
   if (name === undefined) throw new StorageError('INVALID_REQUEST', 'An upload has an id, or a name in a parent.')
   return { parentId: parseFolderId(parent, 'parent'), name: parseObjectText(name, 'name') }
-}
-
-/** @throws StorageError for a part of a content (RFC 9110, 14.5), and for one that would be stored as it is coded */
-function requireWhole(headers: FastifyRequest['headers']): void {
-  if (headers['content-range'] !== undefined) {
-    throw new StorageError('INVALID_REQUEST', 'A part of a content cannot be stored.')
-  }
-  if ((headers['content-encoding'] ?? 'identity').trim().toLowerCase() !== 'identity') {
-    throw new StorageError('UNSUPPORTED_MEDIA_TYPE', 'Send the content itself, without a Content-Encoding.')
-  }
 }
 
 function folderRoute(app: FastifyInstance, { createFolder }: Transfers, describe: Describe): void {
