@@ -13,7 +13,7 @@ import { postgresIsInstalled, startPostgres, type PostgresServer } from '../supp
 import { requireService } from '../support/services.ts'
 import { until } from '../support/until.ts'
 
-const OURS = ['20261122160000_init', '20261122160100_connection_rules']
+const OURS = ['20261122160000_init', '20261122160100_connection_rules', '20261127180000_documents_newest_first']
 const UNAVAILABLE = { code: 'DATABASE_UNAVAILABLE', retryAfterMs: Number }
 
 function aConnection(changes: Partial<NewConnection> = {}): NewConnection {

@@ -6,7 +6,7 @@ import { openEmbedded } from '../../../src/infra/db/embedded.ts'
 import { migrate } from '../../../src/infra/db/migrate.ts'
 import { migratedImage } from '../../support/database.ts'
 
-const OURS = ['20261122160000_init', '20261122160100_connection_rules']
+const OURS = ['20261122160000_init', '20261122160100_connection_rules', '20261127180000_documents_newest_first']
 
 async function migratedClient(t: Test): Promise<pg.Client> {
   const database = await openEmbedded({ image: await migratedImage() })
