@@ -18,14 +18,13 @@ import { PROVIDERS } from '../providers/registry.ts'
 import { apiDocs, describeRoutes } from './api-docs.ts'
 import { registerBearerAuthentication } from './bearer-authentication.ts'
 import { limitBodies } from './body-deadline.ts'
-import { contentRoute } from './content-route.ts'
-import { createFindDocument } from './documents.ts'
+import { documentRoutes } from './document-routes.ts'
+import { Documents, MANAGED_STORE } from './documents.ts'
 import { healthRoutes } from './health-routes.ts'
 import { logOptions } from './log-options.ts'
 import { RequestDrain } from './request-drain.ts'
 
-/** The name under which documents are in the host's own store, whatever it is made of. */
-export const MANAGED_STORE = 'minio'
+export { MANAGED_STORE } from './documents.ts'
 
 /** A folder's id may have 8192 bytes, which are three times as many percent-encoded; Node's own limit is 16 KiB. */
 const MAX_HEADER_BYTES = 32_768
@@ -36,6 +35,8 @@ const CONNECTION_TIMEOUT_MS = 120_000
 /** Longer than balancers keep theirs, so that none sends a request into a closing connection. */
 const KEEP_ALIVE_TIMEOUT_MS = 72_000
 const READY_TIMEOUT_MS = 2000
+/** The longest silence of a client that uploads a document, where the operator says none: the plugin's own. */
+const UPLOAD_IDLE_MS = 15_000
 
 export interface AppDeps {
   readonly database: Pick<Database, 'prisma' | 'listen'>
@@ -74,11 +75,12 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
 
   const { publicUrl, leaseMs } = config
   const providers = { ...enabledProviders(config), ...deps.providers }
+  const authenticate = registerBearerAuthentication(app, config.jwt)
   describeRoutes(app, publicUrl)
   app.register(cloudStorage, {
     prisma,
     ...(config.listens && { listen }),
-    authenticate: registerBearerAuthentication(app, config.jwt),
+    authenticate,
     encryption: config.encryption.reveal(),
     managed: { [MANAGED_STORE]: config.managed },
     providers,
@@ -92,8 +94,18 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
   })
   app.register(apiDocs, { publicUrl, loadProviders: () => loadProviders(providers) })
   app.register(async (child) => {
-    contentRoute(child, createFindDocument(prisma))
     healthRoutes(child, { askDatabase: () => prisma.$queryRaw`SELECT 1`, drain, timeoutMs: READY_TIMEOUT_MS })
+  })
+  app.register(async (child) => {
+    documentRoutes(child, {
+      documents: new Documents(prisma),
+      authenticate,
+      publicHost: publicUrl === undefined ? undefined : new URL(publicUrl).host,
+      uploads: config.transfers !== false && {
+        maxBytes: config.transfers.maxBytes,
+        idleMs: config.timeouts.idleMs ?? UPLOAD_IDLE_MS
+      }
+    })
   })
   return app
 }

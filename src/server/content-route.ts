@@ -1,52 +1,61 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { GUARDED } from '../http/api/answers.ts'
-import { CODES, problemsWith } from '../http/api/problems.ts'
-import { contentAnswers, contentHeaders } from '../http/api/transfer-operations.ts'
+import { isStorageError, StorageError } from '../domain/errors.ts'
+import { type ClientWatch, watchClient } from '../http/client-signal.ts'
 import { answerWithoutContent, type Content, sendContent, sendContentHead } from '../http/content-answer.ts'
-import type { DocumentRow, FindDocument } from './documents.ts'
+import { downloadDocumentSchema, probeDocumentSchema } from './document-schemas.ts'
+import { isManaged } from './document-view.ts'
+import { type DocumentRow, type Documents, NO_CONTENT } from './documents.ts'
 
 const PATH = '/documents/:id/content'
 
-const SCHEMA = {
-  operationId: 'downloadDocument',
-  summary: 'Download a document',
-  description: 'Its bytes, in the server’s own store or in the user’s cloud.',
-  tags: ['Documents'],
-  params: { type: 'object', properties: { id: { type: 'string', description: 'The id of a document.' } } },
-  headers: contentHeaders,
-  response: {
-    ...contentAnswers,
-    ...problemsWith(GUARDED, CODES.reads, CODES.asksProvider, [
-      'INVALID_REQUEST',
-      'CONNECTION_MISSING',
-      'CONNECTION_AMBIGUOUS',
-      'DOCUMENT_NOT_FOUND',
-      'OBJECT_NOT_FOUND',
-      'PRECONDITION_FAILED',
-      'RANGE_NOT_SATISFIABLE',
-      'PROVIDER_UNKNOWN'
-    ])
-  }
-}
-
 /** `GET` and `HEAD` of a document's bytes, wherever they are. */
-export function contentRoute(app: FastifyInstance, findDocument: FindDocument): void {
+export function contentRoute(app: FastifyInstance, documents: Documents): void {
   const preHandler = app.storageBackendHook({
-    document: (request, user) => findDocument((request.params as { id: string }).id, user)
+    document: (request, user) => documents.find((request.params as { id: string }).id, user)
   })
-  const options = { schema: SCHEMA, preHandler, errorHandler: answerWithoutContent, exposeHeadRoute: false }
+  const options = { preHandler, errorHandler: answerWithoutContent, exposeHeadRoute: false }
 
-  app.head(PATH, options, (request, reply) => sendContentHead(request, forBearers(reply), contentOf(request)))
-  app.get(PATH, options, (request, reply) => sendContent(request, forBearers(reply), contentOf(request)))
+  const send =
+    (answer: typeof sendContent) =>
+    async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+      // The very row that `find` gave to the hook.
+      const document = request.storageDocument as DocumentRow
+      const watch = watchClient(reply)
+      forBearers(reply)
+      try {
+        return await answer(request, reply, contentOf(request, document), watch)
+      } catch (error) {
+        if (!isStorageError(error, 'OBJECT_NOT_FOUND') || !isManaged(document)) throw error
+        return await sendNewer(request, reply, { answer, document, watch, error })
+      }
+    }
+
+  /** New content has a new key: who had found the old one, and comes too late for it, means the new one. */
+  async function sendNewer(request: FastifyRequest, reply: FastifyReply, missed: Missed): Promise<FastifyReply> {
+    const { answer, document, watch, error } = missed
+    const now = await documents.find(document.id, { id: document.userId })
+    if (now === null || now.objectKey === document.objectKey) throw error
+    return await answer(request, reply, contentOf(request, now), watch)
+  }
+
+  app.head(PATH, { ...options, schema: probeDocumentSchema }, send(sendContentHead))
+  app.get(PATH, { ...options, schema: downloadDocumentSchema }, send(sendContent))
 }
 
-function contentOf({ storageBackend: backend, storageDocument }: FastifyRequest): Content {
-  // The very row that `findDocument` gave to the hook.
-  const { objectKey: id, name, mimeType } = storageDocument as DocumentRow
+interface Missed {
+  readonly answer: typeof sendContent
+  readonly document: DocumentRow
+  readonly watch: ClientWatch
+  readonly error: unknown
+}
+
+function contentOf({ storageBackend: backend }: FastifyRequest, document: DocumentRow): Content {
+  const { objectKey: id, name, mimeType } = document
+  if (id === NO_CONTENT) throw new StorageError('OBJECT_NOT_FOUND', 'This document has no content yet.')
   return { backend, id, name, mimeType }
 }
 
 /** Tokens are all that users are known by here. */
-function forBearers(reply: FastifyReply): FastifyReply {
+export function forBearers(reply: FastifyReply): FastifyReply {
   return reply.header('cache-control', 'private, no-cache').header('vary', 'Authorization')
 }

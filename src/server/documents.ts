@@ -1,21 +1,36 @@
 import type { StoredDocument, User } from '../domain/document.ts'
 import { databaseUnavailable, isDatabaseUnavailable } from '../infra/db/database-error.ts'
+import type { Database } from '../infra/db/open-database.ts'
+import type { DocumentPlace } from './document-cursor.ts'
+
+/** The name under which documents are in the host's own store, whatever it is made of. */
+export const MANAGED_STORE = 'minio'
+
+/** The key of a managed document that was made and has no content yet. */
+export const NO_CONTENT = ''
 
 /** A row of the server's own documents table. */
 export interface DocumentRow extends StoredDocument {
+  readonly connectionId: string | null
   readonly name: string
   readonly mimeType: string | null
+  /** Bytes; `null` where nobody knows. */
+  readonly size: bigint | null
+  readonly createdAt: Date
+  readonly updatedAt: Date
 }
 
 /** What of a Prisma client is used here. */
-export interface DocumentsTable {
-  readonly document: {
-    findFirst(args: {
-      where: { id: string; userId: string }
-      select: { [Column in keyof Required<DocumentRow>]: true }
-    }): PromiseLike<DocumentRow | null>
-  }
+export type DocumentsTable = Pick<Database['prisma'], 'document'>
+
+/** What a document says of its content. */
+export interface ContentFacts {
+  readonly objectKey: string
+  readonly size: number | null
+  readonly mimeType: string | null
 }
+
+export type NewDocument = Omit<DocumentRow, 'id' | 'size' | 'createdAt' | 'updatedAt'> & Pick<ContentFacts, 'size'>
 
 const COLUMNS = {
   id: true,
@@ -24,24 +39,79 @@ const COLUMNS = {
   objectKey: true,
   connectionId: true,
   name: true,
-  mimeType: true
+  mimeType: true,
+  size: true,
+  createdAt: true,
+  updatedAt: true
 } as const
 
-export type FindDocument = (id: string, user: User) => Promise<DocumentRow | null>
-
 /**
- * Looks a document up by its id **and** its owner: somebody else's is as unknown as one that never was.
+ * Users' documents: each method names the owner, so that somebody else's is as unknown as one that never was.
  *
  * @throws StorageError `DATABASE_UNAVAILABLE`
  */
-export function createFindDocument(table: DocumentsTable): FindDocument {
-  return async (id, { id: userId }) => {
+export class Documents {
+  readonly #table: DocumentsTable['document']
+
+  constructor({ document }: DocumentsTable) {
+    this.#table = document
+  }
+
+  async find(id: string, { id: userId }: User): Promise<DocumentRow | null> {
     // Not an id of ours, and nothing that PostgreSQL could compare with one.
     if (id.includes('\0') || !id.isWellFormed()) return null
-    try {
-      return await table.document.findFirst({ where: { id, userId }, select: COLUMNS })
-    } catch (error) {
-      throw isDatabaseUnavailable(error) ? databaseUnavailable(error) : error
+    return await answered(this.#table.findFirst({ where: { id, userId }, select: COLUMNS }))
+  }
+
+  /** The newest first, after `place`; of one moment those with the last ids first. */
+  async page(userId: string, limit: number, place: DocumentPlace | null): Promise<DocumentRow[]> {
+    const after = place && {
+      createdAt: { lte: place.createdAt },
+      NOT: { createdAt: place.createdAt, id: { gte: place.id } }
     }
+    return await answered(
+      this.#table.findMany({
+        where: { userId, ...after },
+        orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
+        take: limit,
+        select: COLUMNS
+      })
+    )
+  }
+
+  async add({ size, ...document }: NewDocument): Promise<DocumentRow> {
+    const data = { ...document, size: toColumn(size) }
+    return await answered(this.#table.create({ data, select: COLUMNS }))
+  }
+
+  /**
+   * Says what the content of a document is, if it still is what it was in `before`.
+   *
+   * @returns `null` where it is not: it has other content by now, or is gone
+   */
+  async replace(before: DocumentRow, { objectKey, size, mimeType }: ContentFacts): Promise<DocumentRow | null> {
+    const { id, userId } = before
+    const where = { id, userId, objectKey: before.objectKey }
+    const data = { objectKey, size: toColumn(size), mimeType }
+    const [after] = await answered(this.#table.updateManyAndReturn({ where, data, select: COLUMNS }))
+    return after ?? null
+  }
+
+  /** @returns whether it still had that content: else it is left as it is */
+  async remove({ id, userId, objectKey }: DocumentRow): Promise<boolean> {
+    const { count } = await answered(this.#table.deleteMany({ where: { id, userId, objectKey } }))
+    return count > 0
+  }
+}
+
+function toColumn(size: number | null): bigint | null {
+  return size === null ? null : BigInt(size)
+}
+
+async function answered<T>(question: PromiseLike<T>): Promise<T> {
+  try {
+    return await question
+  } catch (error) {
+    throw isDatabaseUnavailable(error) ? databaseUnavailable(error) : error
   }
 }

@@ -86,6 +86,8 @@ export interface ServerUnderTest {
 interface ServerOptions {
   readonly config?: Partial<AppConfig>
   readonly object?: OneObject
+  /** What the provider opens instead. */
+  readonly backend?: StorageBackend
   readonly drain?: RequestDrain
   readonly database?: (database: Database) => Database
 }
@@ -96,17 +98,18 @@ export async function serverApp(t: Test, options: ServerOptions = {}): Promise<S
   t.teardown(() => rm(directory, { recursive: true }))
   const database = await emptyDatabase()
   const { object = new OneObject(), drain, config } = options
+  const backend = options.backend ?? object
   const log = new LogLines()
   const provider = defineProvider({
     id: 'object',
     label: 'One object',
-    capabilities: object.capabilities,
+    capabilities: backend.capabilities,
     connect: {
       type: 'credentials',
       schema: { type: 'object', properties: {} },
       parse: () => ({ credentials: new Secret({}), accountId: 'one', label: 'One' })
     },
-    open: async () => object
+    open: async () => backend
   })
   const app = buildApp(appConfig({ managed: { type: 'disk', directory }, ...config }), {
     database: options.database?.(database) ?? database,

@@ -1,0 +1,147 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { User } from '../domain/document.ts'
+import { isStorageError, StorageError } from '../domain/errors.ts'
+import { parseObjectText } from '../domain/folder-id.ts'
+import { admitKnown } from '../http/admit.ts'
+import type { Authenticate } from '../http/authenticate.ts'
+import { clientSignal } from '../http/client-signal.ts'
+import { hasContent } from '../http/content-answer.ts'
+import type { IncomingBodyOptions } from '../http/incoming-body.ts'
+import { decorateWithUser, userOf } from '../http/users.ts'
+import { contentRoute, forBearers } from './content-route.ts'
+import { readCursor, writeCursor } from './document-cursor.ts'
+import { removalRoute } from './document-removal.ts'
+import {
+  createDocumentSchema,
+  type DocumentListQuery,
+  getDocumentSchema,
+  listDocumentsSchema,
+  type NewKeptDocument,
+  type NewManagedDocument
+} from './document-schemas.ts'
+import { uploadRoute } from './document-upload.ts'
+import { viewOf } from './document-view.ts'
+import { type Documents, MANAGED_STORE, NO_CONTENT } from './documents.ts'
+
+export interface DocumentRouteDeps {
+  readonly documents: Documents
+  readonly authenticate: Authenticate
+  /** Where browsers reach this service, if a proxy gives it another `Host`. */
+  readonly publicHost: string | undefined
+  /** `false`: nothing can be uploaded. */
+  readonly uploads: IncomingBodyOptions | false
+}
+
+/** A name and three ids. */
+const BODY_LIMIT = 64 * 1024
+
+/** The documents of users, in a scope of their own. */
+export function documentRoutes(app: FastifyInstance, deps: DocumentRouteDeps): void {
+  decorateWithUser(app)
+  app.addHook('onRequest', admitKnown(deps.authenticate, deps.publicHost))
+  readRoutes(app, deps)
+  creationRoute(app, deps)
+  contentRoute(app, deps.documents)
+  removalRoute(app, deps.documents)
+  const { uploads, documents } = deps
+  if (uploads === false) return
+  void app.register(async (streaming) => {
+    uploadRoute(streaming, documents, uploads)
+  })
+}
+
+function readRoutes(app: FastifyInstance, { documents, uploads }: DocumentRouteDeps): void {
+  const told = uploads === false ? null : { maxBytes: uploads.maxBytes ?? null }
+
+  app.get<{ Querystring: DocumentListQuery }>('/documents', { schema: listDocumentsSchema }, async (request, reply) => {
+    const { cursor, limit } = request.query
+    const place = cursor === undefined ? null : readCursor(cursor)
+    // One more than is asked for tells whether there are more.
+    const rows = await documents.page(userOf(request), limit + 1, place)
+    const shown = rows.slice(0, limit)
+    const last = rows.length > limit ? shown.at(-1) : undefined
+    forBearers(reply)
+    return {
+      documents: shown.map(viewOf),
+      page: { next: last === undefined ? null : writeCursor(last) },
+      uploads: told
+    }
+  })
+
+  app.get<{ Params: { id: string } }>('/documents/:id', { schema: getDocumentSchema }, async (request, reply) => {
+    const document = await documents.find(request.params.id, userIn(request))
+    if (document === null) throw new StorageError('DOCUMENT_NOT_FOUND', 'There is no such document.')
+    forBearers(reply)
+    return viewOf(document)
+  })
+}
+
+function creationRoute(app: FastifyInstance, { documents, uploads }: DocumentRouteDeps): void {
+  app.post<{ Body: NewManagedDocument | NewKeptDocument }>(
+    '/documents',
+    { schema: createDocumentSchema, bodyLimit: BODY_LIMIT },
+    async (request, reply) => {
+      const { body } = request
+      const userId = userOf(request)
+      if (!('provider' in body) && uploads === false) {
+        throw new StorageError('UNSUPPORTED', 'This server takes no uploads.')
+      }
+      const document =
+        'provider' in body
+          ? await documents.add({ userId, ...(await lookAt(app, userId, body, clientSignal(reply))) })
+          : await documents.add({
+              userId,
+              storageBackend: MANAGED_STORE,
+              objectKey: NO_CONTENT,
+              connectionId: null,
+              name: parseObjectText(body.name, 'name'),
+              mimeType: body.mimeType ?? null,
+              size: null
+            })
+      return reply
+        .code(201)
+        .header('cache-control', 'no-store')
+        .header('location', `/documents/${document.id}`)
+        .send(viewOf(document))
+    }
+  )
+}
+
+/**
+ * What the cloud itself says of what is to be kept: a document says nothing that a client made up.
+ *
+ * @throws StorageError `PROVIDER_UNKNOWN`, `CONNECTION_NOT_FOUND`, `OBJECT_NOT_FOUND`, `INVALID_REQUEST` for folders
+ */
+async function lookAt(app: FastifyInstance, userId: string, asked: NewKeptDocument, signal: AbortSignal) {
+  const { provider } = asked
+  // The name of our own store stands where that of a provider does: what is in it belongs to others too.
+  if (provider === MANAGED_STORE) throw new StorageError('PROVIDER_UNKNOWN', 'There is no such provider.')
+  const objectKey = parseObjectText(asked.objectKey, 'objectKey')
+  const connectionId = parseObjectText(asked.connectionId, 'connectionId')
+  const kept = { id: '', userId, storageBackend: provider, objectKey, connectionId }
+  const backend = await app.getStorageBackendForDocument(kept, { id: userId }).catch((error: unknown) => {
+    if (!isStorageError(error, 'CONNECTION_MISSING')) throw error
+    throw new StorageError('CONNECTION_NOT_FOUND', 'There is no such connection.', { cause: error })
+  })
+  const entry = await backend.stat(objectKey, { signal })
+  if (!hasContent(entry)) throw new StorageError('INVALID_REQUEST', 'objectKey must be that of a file.')
+  // Of what is made into a file when it is asked for, the first format is the one that a download has.
+  const [format] = entry.exportFormats
+  const name = format === undefined ? entry.name : withEnding(entry.name, `.${format.extension}`)
+  return {
+    storageBackend: provider,
+    objectKey,
+    connectionId,
+    name: asked.name === undefined ? name : parseObjectText(asked.name, 'name'),
+    mimeType: format?.mimeType ?? entry.mimeType,
+    size: format === undefined ? entry.size : null
+  }
+}
+
+function withEnding(name: string, ending: string): string {
+  return name.endsWith(ending) ? name : name + ending
+}
+
+function userIn(request: FastifyRequest): User {
+  return { id: userOf(request) }
+}

@@ -1,0 +1,117 @@
+import { randomUUID } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import type { FastifyBaseLogger, FastifyInstance, FastifySchema } from 'fastify'
+import { StorageError } from '../domain/errors.ts'
+import type { StorageBackend } from '../domain/storage-backend.ts'
+import { clientSignal } from '../http/client-signal.ts'
+import type { IncomingBodyOptions } from '../http/incoming-body.ts'
+import { answerUploadProblem, endingWith, incomingUpload, takeAnyBody } from '../http/incoming-upload.ts'
+import { writeConditions, type WriteConditions } from '../http/write-conditions.ts'
+import { changed, contentAt, isConditional, requireConditions } from './document-conditions.ts'
+import { uploadDocumentSchema } from './document-schemas.ts'
+import { isManaged, viewOf } from './document-view.ts'
+import { type DocumentRow, type Documents, NO_CONTENT } from './documents.ts'
+import { dropObject } from './drop-object.ts'
+
+/** One content, on its way into a document. */
+interface Storing {
+  readonly documents: Documents
+  readonly document: DocumentRow
+  readonly backend: StorageBackend
+  readonly conditions: WriteConditions
+  readonly body: Readable
+  readonly mimeType: string | undefined
+  readonly size: number | undefined
+  readonly signal: AbortSignal
+  readonly log: FastifyBaseLogger
+}
+
+/** `PUT` of a document's content, wherever it is kept. */
+export function uploadRoute(app: FastifyInstance, documents: Documents, uploads: IncomingBodyOptions): void {
+  takeAnyBody(app)
+  const options = {
+    schema: uploadDocumentSchema as FastifySchema,
+    preHandler: app.storageBackendHook({
+      document: (request, user) => documents.find((request.params as { id: string }).id, user)
+    }),
+    errorHandler: answerUploadProblem,
+    config: { streamsBody: true }
+  }
+  app.put('/documents/:id/content', options, async (request, reply) => {
+    // The very row that `find` gave to the hook.
+    const document = request.storageDocument as DocumentRow
+    const conditions = writeConditions(request.headers, { isById: true, canBeNew: true })
+    const { source, ...upload } = incomingUpload(request, uploads)
+    const signal = clientSignal(reply)
+    const { storageBackend: backend, log } = request
+    const storing = { documents, document, backend, conditions, signal, log, ...upload }
+    const stored = await endingWith(source, signal, () =>
+      isManaged(document) ? storeManaged(storing) : storeConnected(app, storing)
+    )
+    return reply
+      .code(document.objectKey === NO_CONTENT ? 201 : 200)
+      .header('cache-control', 'no-store')
+      .send(viewOf(stored))
+  })
+}
+
+/**
+ * Each content gets a key of its own, and the document points to it in one step once it is whole: whoever reads has the
+ * old content or the new one, and what is cut leaves the document as it was. Of two uploads the one that ends last
+ * stays, and the other's object goes. No part of a key comes from a client.
+ */
+async function storeManaged(storing: Storing): Promise<DocumentRow> {
+  const { documents, document, backend, conditions, body, mimeType, size, signal, log } = storing
+  if (backend.upload === undefined) throw new StorageError('UNSUPPORTED', 'The store of this server cannot upload.')
+  if (isConditional(conditions)) requireConditions(conditions, await contentAt(backend, document.objectKey, signal))
+  const objectKey = `documents/${randomUUID()}`
+  const typed = { id: objectKey, ...(mimeType !== undefined && { mimeType }) }
+  const entry = await backend.upload(typed, body, { signal, ...(size !== undefined && { size }) })
+
+  for (let before: DocumentRow | null = document; before !== null;) {
+    const facts = { objectKey, size: entry.size, mimeType: mimeType ?? before.mimeType }
+    const after = await documents.replace(before, facts).catch((error: unknown) => {
+      // Whether the row points to it now is not known: better an object too many than a document without one.
+      log.warn({ objectKey }, 'an upload may have been left in the store, with no document that points to it')
+      throw error
+    })
+    if (after !== null) {
+      if (before.objectKey !== NO_CONTENT) await dropObject(backend, before.objectKey, log)
+      return after
+    }
+    before = await documents.find(document.id, { id: document.userId })
+    if (before !== null && isConditional(conditions)) {
+      await dropObject(backend, objectKey, log)
+      throw changed()
+    }
+  }
+  await dropObject(backend, objectKey, log)
+  throw new StorageError('DOCUMENT_NOT_FOUND', 'There is no such document.')
+}
+
+/** Over what is there, in the user's cloud. */
+async function storeConnected(app: FastifyInstance, storing: Storing): Promise<DocumentRow> {
+  const { documents, document, backend, conditions, body, mimeType, size, signal } = storing
+  const { objectKey, userId, storageBackend: provider, connectionId } = document
+  if (backend.upload === undefined) throw new StorageError('UNSUPPORTED', 'This provider cannot upload.')
+  const { ifMatch } = conditions
+  if (ifMatch !== undefined && backend.capabilities.updateIfMatch === 'unsupported') {
+    throw new StorageError('UNSUPPORTED', 'This provider cannot tell versions apart.')
+  }
+  const there = await contentAt(backend, objectKey, signal)
+  requireConditions(conditions, there)
+  if (there === null) throw new StorageError('OBJECT_NOT_FOUND', 'There is no such object.')
+  // Looked at once more by who writes: it may change until then.
+  const version = ifMatch !== undefined && there.version !== null ? { ifMatch: there.version } : {}
+  try {
+    const typed = { id: objectKey, ...(mimeType !== undefined && { mimeType }) }
+    const entry = await backend.upload(typed, body, { signal, ...(size !== undefined && { size }), ...version })
+    const facts = { objectKey: entry.id, size: entry.size, mimeType: mimeType ?? document.mimeType }
+    // Where the document has gone meanwhile, what it pointed to has still changed.
+    return (await documents.replace(document, facts)) ?? document
+  } finally {
+    // A failure may have changed it all the same.
+    if (connectionId === null) app.folderCache.invalidateProvider(userId, provider)
+    else app.folderCache.invalidateConnection(connectionId)
+  }
+}

@@ -1,0 +1,312 @@
+import t from 'tap'
+import { databaseUnavailable } from '../../src/infra/db/database-error.ts'
+import type { Database } from '../../src/infra/db/open-database.ts'
+import { bucketDocuments, contentOf, documentsApp } from '../support/documents-app.ts'
+import { entry } from '../support/scripted-backend.ts'
+import { WritableBackend } from '../support/writable-backend.ts'
+
+t.test('a document is made, uploaded, listed, downloaded and removed', async (t) => {
+  const { send, put, get, ask, list, view, stored } = await documentsApp(t)
+  const made = await send('POST', '/documents', { name: 'Müller & Söhne.txt', mimeType: 'text/plain' })
+  t.equal(made.status, 201)
+  const document = made.json() as { id: string }
+  t.match(document, {
+    name: 'Müller & Söhne.txt',
+    mimeType: 'text/plain',
+    size: null,
+    provider: null,
+    connectionId: null,
+    objectKey: null,
+    hasContent: false
+  })
+  t.equal(made.headers.location, `/documents/${document.id}`)
+  t.match((await get(document.id)).json(), { status: 404, code: 'OBJECT_NOT_FOUND', detail: /no content yet/ })
+  t.same(await stored(), [])
+
+  const uploaded = await put(document.id, 'hello', { headers: { 'content-type': 'text/html' } })
+  t.equal(uploaded.status, 201)
+  t.match(uploaded.json(), { id: document.id, size: 5, hasContent: true, mimeType: 'text/html' })
+  t.same(await view(document.id), uploaded.json())
+  t.same((await list()).documents, [uploaded.json()])
+  const got = await get(document.id)
+  t.match(got, { status: 200, text: 'hello' })
+  t.match(got.headers, { 'content-type': 'text/html', 'content-disposition': /^attachment; .*M%C3%BCller/ })
+
+  t.equal((await put(document.id, 'again')).status, 200)
+  t.equal((await get(document.id)).text, 'again')
+  t.equal((await view(document.id)).mimeType, 'text/html', 'who sends no type leaves the one that is known')
+  t.equal((await stored()).length, 1, 'the old content has gone')
+
+  const removed = await ask('DELETE', `/documents/${document.id}`)
+  t.match(removed, { status: 204, text: '' })
+  t.same(await stored(), [])
+  t.same((await list()).documents, [])
+  t.match((await ask('DELETE', `/documents/${document.id}`)).json(), { code: 'DOCUMENT_NOT_FOUND' })
+})
+
+t.test('HEAD says what GET would', async (t) => {
+  const { make, get, ask } = await documentsApp(t)
+  const id = await make('a.txt', 'hello')
+  const [head, whole] = [await ask('HEAD', contentOf(id)), await get(id)]
+  t.match(head, { status: 200, text: '' })
+  for (const name of ['content-length', 'content-type', 'etag', 'content-disposition']) {
+    t.equal(head.headers[name], whole.headers[name], name)
+  }
+  t.equal((await ask('HEAD', contentOf(await make()))).status, 404)
+  t.equal((await ask('HEAD', '/documents')).status, 200)
+})
+
+t.test('pages go on where they were, whatever is added and removed meanwhile', async (t) => {
+  const { make, list, ask, database, send } = await documentsApp(t)
+  const ids: string[] = []
+  for (let count = 0; count < 5; count++) ids.unshift(await make(`${count}.txt`))
+  // Of one moment: their order is that of their ids.
+  await database.prisma.document.updateMany({ data: { createdAt: new Date('2026-01-02T03:04:05.678Z') } })
+  const all = (await list()).documents.map(({ id }) => id)
+  t.same([...all].sort(), [...ids].sort())
+
+  const first = await list('?limit=2')
+  t.same(
+    first.documents.map(({ id }) => id),
+    all.slice(0, 2)
+  )
+  await make('newer.txt')
+  await ask('DELETE', `/documents/${all[1] ?? ''}`)
+  const second = await list(`?limit=2&cursor=${first.page.next ?? ''}`)
+  t.same(
+    second.documents.map(({ id }) => id),
+    all.slice(2, 4)
+  )
+  const third = await list(`?limit=2&cursor=${second.page.next ?? ''}`)
+  t.same(
+    third.documents.map(({ id }) => id),
+    all.slice(4)
+  )
+  t.equal(third.page.next, null)
+  t.equal((await list('?limit=1')).documents[0]?.name, 'newer.txt')
+  t.equal((await list('?limit=5')).page.next, null, 'no page that would be empty')
+
+  const of = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
+  for (const cursor of [
+    'x',
+    of({}),
+    of([1]),
+    of(['1', 'a']),
+    of([-1, 'a']),
+    of([9e15, 'a']),
+    of([1, 'a\0']),
+    of([1, 'a', 2])
+  ]) {
+    const answer = await ask('GET', `/documents?cursor=${cursor}`)
+    t.match(answer.json(), { status: 400, code: 'INVALID_CURSOR' }, cursor)
+  }
+  for (const query of ['limit=0', 'limit=201', 'limit=x', 'page=2', 'cursor=']) {
+    t.match((await ask('GET', `/documents?${query}`)).json(), { status: 400, code: 'INVALID_REQUEST' }, query)
+  }
+  const bob = await send('GET', `/documents?cursor=${first.page.next ?? ''}`, {}, { user: 'bob' })
+  t.match(bob.json(), { documents: [] })
+})
+
+t.test('somebody else’s documents are as unknown as none', async (t) => {
+  const { make, ask, send, list, get, stored } = await documentsApp(t)
+  const id = await make('a.txt', 'hello')
+  const bob = { user: 'bob' }
+  for (const [method, path] of [
+    ['GET', `/documents/${id}`],
+    ['GET', contentOf(id)],
+    ['PUT', contentOf(id)],
+    ['DELETE', `/documents/${id}`],
+    ['GET', '/documents/none'],
+    ['DELETE', '/documents/a%00b']
+  ] as const) {
+    const answer = await ask(method, path, method === 'PUT' ? { ...bob, body: 'bob' } : bob)
+    t.match(answer.json(), { status: 404, code: 'DOCUMENT_NOT_FOUND' }, `${method} ${path}`)
+  }
+  t.equal((await ask('HEAD', contentOf(id), bob)).status, 404)
+  t.same((await list('', bob)).documents, [])
+  t.equal((await get(id)).text, 'hello')
+  t.equal((await stored()).length, 1)
+  t.same((await send('POST', '/documents', { name: 'b.txt' }, bob)).status, 201)
+  t.equal((await list()).documents.length, 1)
+})
+
+t.test('who is nobody gets nothing, and a page of another site changes nothing', async (t) => {
+  const { make, ask, send, get, list } = await documentsApp(t)
+  const id = await make('a.txt', 'hello')
+  for (const [method, path] of [
+    ['GET', '/documents'],
+    ['POST', '/documents'],
+    ['GET', `/documents/${id}`],
+    ['GET', contentOf(id)],
+    ['PUT', contentOf(id)],
+    ['DELETE', `/documents/${id}`]
+  ] as const) {
+    const answer = await ask(method, path, { headers: { authorization: 'Bearer x' } })
+    t.match(
+      answer,
+      { status: 401, headers: { 'www-authenticate': 'Bearer error="invalid_token"' } },
+      `${method} ${path}`
+    )
+  }
+  for (const headers of [{ origin: 'https://evil.example' }, { origin: 'null' }, { 'sec-fetch-site': 'cross-site' }]) {
+    t.match((await send('POST', '/documents', { name: 'b' }, { headers })).json(), { status: 403, code: 'CROSS_SITE' })
+    t.match((await ask('PUT', contentOf(id), { headers, body: 'evil' })).json(), { code: 'CROSS_SITE' })
+    t.match((await ask('DELETE', `/documents/${id}`, { headers })).json(), { code: 'CROSS_SITE' })
+  }
+  t.equal(
+    (await get(id, { headers: { origin: 'https://evil.example' } })).text,
+    'hello',
+    'what reads is CORS’s business'
+  )
+  t.equal((await list()).documents.length, 1)
+})
+
+t.test('the public host is ours too', async (t) => {
+  const { send } = await documentsApp(t, { config: { publicUrl: 'https://files.example' } })
+  const from = (origin: string) => send('POST', '/documents', { name: 'b' }, { headers: { origin } })
+  t.equal((await from('https://files.example')).status, 201)
+  t.equal((await from('https://files.example.evil')).status, 403)
+})
+
+t.test('what is no document is refused, and names what is wrong', async (t) => {
+  const { send, ask, list } = await documentsApp(t)
+  const kept = { provider: 'object', connectionId: 'c', objectKey: 'k' }
+  const wrong: object[] = [
+    {},
+    [],
+    { name: '' },
+    { name: 5 },
+    { name: 'x'.repeat(256) },
+    { name: 'a\0b' },
+    { name: 'a\ud800' },
+    { name: 'a', mimeType: 'text' },
+    { name: 'a', mimeType: 'text/plain\r\nx: y' },
+    { name: 'a', size: 5 },
+    { name: 'a', objectKey: 'k' },
+    { ...kept, objectKey: undefined },
+    { ...kept, objectKey: 'a\0' },
+    { ...kept, connectionId: 'a\0' },
+    { ...kept, mimeType: 'text/plain' }
+  ]
+  for (const body of wrong) {
+    t.match(
+      (await send('POST', '/documents', body)).json(),
+      { status: 400, code: 'INVALID_REQUEST' },
+      JSON.stringify(body)
+    )
+  }
+  t.equal((await ask('POST', '/documents', { body: 'name=a' })).status, 415)
+  t.match((await ask('POST', '/documents')).json(), { status: 400 })
+  t.match((await send('POST', '/documents?x=1', { name: 'a' })).json(), { status: 400 })
+  const large = await send('POST', '/documents', { name: 'a', mimeType: 'x'.repeat(70_000) })
+  t.match(large.json(), { status: 413, code: 'PAYLOAD_TOO_LARGE' })
+  t.same((await list()).documents, [])
+})
+
+t.test('a file of a cloud is kept as what the cloud says that it is, and stays there when it is removed', async (t) => {
+  const backend = new WritableBackend()
+  const file = backend.add('Report.pdf', { size: 12, mimeType: 'application/pdf' })
+  const folder = backend.add('Folder', { kind: 'folder' })
+  const native = backend.add('Plan', { size: null, exportFormats: [{ mimeType: 'application/pdf', extension: 'pdf' }] })
+  const { send, ask, connectionId, list } = await documentsApp(t, { backend })
+  const keep = async (objectKey: string, over: object = {}) =>
+    send('POST', '/documents', { provider: 'object', connectionId: await connectionId(), objectKey, ...over })
+
+  const kept = await keep(file.id)
+  t.equal(kept.status, 201)
+  const place = { provider: 'object', connectionId: await connectionId(), objectKey: file.id, hasContent: true }
+  t.match(kept.json(), { name: 'Report.pdf', size: 12, mimeType: 'application/pdf', ...place })
+  t.match((await keep(file.id, { name: 'Mine' })).json(), { name: 'Mine' })
+  t.match((await keep(native.id)).json(), { name: 'Plan.pdf', size: null, mimeType: 'application/pdf' })
+
+  t.match((await keep(folder.id)).json(), { status: 400, code: 'INVALID_REQUEST', detail: /objectKey/ })
+  t.match((await keep('none')).json(), { status: 404, code: 'OBJECT_NOT_FOUND' })
+  t.match((await keep(file.id, { provider: 'nothing' })).json(), { status: 404, code: 'PROVIDER_UNKNOWN' })
+  t.match((await keep(file.id, { connectionId: 'other' })).json(), { status: 404, code: 'CONNECTION_NOT_FOUND' })
+  t.match((await keep(file.id, { provider: 's3' })).json(), { status: 404, code: 'CONNECTION_NOT_FOUND' })
+
+  const { id } = kept.json() as { id: string }
+  await ask('DELETE', '/cloud/connections')
+  t.match((await ask('GET', contentOf(id))).json(), { status: 503, code: 'CONNECTION_MISSING' })
+  t.equal((await ask('DELETE', `/documents/${id}`)).status, 204, 'without its connection it can still be removed')
+  t.ok(backend.entries.has(file.id))
+  t.equal((await list()).documents.length, 2)
+})
+
+t.test('nobody makes a document of what is in the server’s own store', async (t) => {
+  const { send, make, stored, list } = await documentsApp(t)
+  await make('secret.txt', 'of another user')
+  const [path = ''] = await stored()
+  for (const user of ['ann', 'bob']) {
+    const body = { provider: 'minio', connectionId: 'any', objectKey: path }
+    const answer = await send('POST', '/documents', body, { user })
+    t.match(answer.json(), { status: 404, code: 'PROVIDER_UNKNOWN' }, user)
+  }
+  t.same((await list('', { user: 'bob' })).documents, [])
+})
+
+t.test('keys tell nothing of users or names', async (t) => {
+  const { make, fake, get, ask } = await bucketDocuments(t)
+  const id = await make('../../etc/passwd', 'hello')
+  const keys = [...fake.store.objects.keys()]
+  t.match(keys, [/^kept\/documents\/[0-9a-f-]{36}$/])
+  t.equal(keys.length, 1)
+  t.equal((await get(id)).text, 'hello')
+  t.equal((await get(id, { headers: { range: 'bytes=1-2' } })).text, 'el')
+  t.equal((await ask('DELETE', `/documents/${id}`)).status, 204)
+  t.equal(fake.store.objects.size, 0)
+})
+
+t.test('without transfers documents are read, kept and removed, and the list says so', async (t) => {
+  const { send, put, list, ask, add } = await documentsApp(t, { config: { transfers: false } })
+  t.equal((await list()).uploads, null)
+  await add({ text: 'hello' })
+  const [document] = (await list()).documents
+  t.equal((await ask('GET', contentOf(document?.id ?? ''))).text, 'hello')
+  t.equal((await put(document?.id ?? '', 'x')).status, 404)
+  t.match((await send('POST', '/documents', { name: 'a' })).json(), { status: 501, code: 'UNSUPPORTED' })
+  t.equal((await ask('DELETE', `/documents/${document?.id ?? ''}`)).status, 204)
+})
+
+t.test('the list says how large an upload may be', async (t) => {
+  const { list } = await documentsApp(t, { config: { transfers: { maxBytes: 1000 } } })
+  t.same((await list()).uploads, { maxBytes: 1000 })
+})
+
+t.test('a database that does not answer is 503 everywhere', async (t) => {
+  const isDown = { now: false }
+  const { make, ask, send, put } = await documentsApp(t, { database: (database) => sometimesDown(database, isDown) })
+  const id = await make('a.txt', 'hello')
+  isDown.now = true
+  const answers = [
+    await ask('GET', '/documents'),
+    await ask('GET', `/documents/${id}`),
+    await send('POST', '/documents', { name: 'b' }),
+    await put(id, 'x'),
+    await ask('DELETE', `/documents/${id}`)
+  ]
+  for (const answer of answers) t.match(answer.json(), { status: 503, code: 'DATABASE_UNAVAILABLE' })
+})
+
+/** Its documents fail as a lost connection does, once it is down. */
+function sometimesDown(database: Database, isDown: { now: boolean }): Database {
+  const document = new Proxy(database.prisma.document, {
+    get: (table, name) => {
+      if (isDown.now)
+        return async () => Promise.reject(databaseUnavailable(Object.assign(new Error(), { code: 'P1017' })))
+      return Reflect.get(table, name) as unknown
+    }
+  })
+  const prisma = new Proxy(database.prisma, {
+    get: (client, name) => (name === 'document' ? document : (Reflect.get(client, name) as unknown))
+  })
+  return { ...database, prisma }
+}
+
+t.test('an entry that says nothing of itself can be kept all the same', async (t) => {
+  const backend = new WritableBackend()
+  backend.entries.set('x', entry('x', { size: null, mimeType: null, version: null }))
+  const { send, connectionId } = await documentsApp(t, { backend })
+  const body = { provider: 'object', connectionId: await connectionId(), objectKey: 'x' }
+  t.match((await send('POST', '/documents', body)).json(), { name: 'x', size: null, mimeType: null })
+})
