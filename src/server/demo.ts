@@ -19,7 +19,13 @@ const TOKEN_LIFE_S = 10 * 365 * 24 * 3600
 /** Marks the connection that the demo made itself, among those that its user may have made. */
 const LABEL = 'Sample objects'
 const MANAGED_DOCUMENT = { id: 'demo-managed', name: 'Welcome — read me first.txt', objectKey: 'demo/welcome.txt' }
-const CONNECTED_DOCUMENT = { id: 'demo-connected', name: 'Reading a folder page by page.txt', objectKey: LONG_TEXT }
+const MANAGED_TEXT = longText('Welcome')
+const CONNECTED_DOCUMENT = {
+  id: 'demo-connected',
+  name: 'Reading a folder page by page.txt',
+  objectKey: LONG_TEXT,
+  size: BigInt(Buffer.byteLength(longText('Reading a folder page by page')))
+}
 
 /** A demonstration on one machine: everything that a service is configured with, made up. */
 export class Demo {
@@ -55,15 +61,19 @@ export class Demo {
   /** Connects the sample store and puts the two documents there, through the application itself. */
   async furnish(app: FastifyInstance, { prisma }: Pick<Database, 'prisma'>): Promise<void> {
     const connectionId = await this.#connect(new DemoClient(app, this.token(app)))
-    await this.#writeManaged(app)
-    const documents = [
-      { ...MANAGED_DOCUMENT, storageBackend: MANAGED_STORE, connectionId: null },
-      { ...CONNECTED_DOCUMENT, storageBackend: 's3', connectionId }
-    ]
-    for (const { id, ...rest } of documents) {
-      const row = { ...rest, userId: USER, mimeType: 'text/plain; charset=utf-8' }
-      await prisma.document.upsert({ where: { id }, create: { id, ...row }, update: row })
+    const common = { userId: USER, mimeType: 'text/plain; charset=utf-8' }
+    const managed = {
+      ...common,
+      ...MANAGED_DOCUMENT,
+      storageBackend: MANAGED_STORE,
+      connectionId: null,
+      size: BigInt(Buffer.byteLength(MANAGED_TEXT))
     }
+    // As it is, where its user has uploaded something else.
+    const { id, objectKey } = await prisma.document.upsert({ where: { id: managed.id }, create: managed, update: {} })
+    if (objectKey === MANAGED_DOCUMENT.objectKey) await this.#writeManaged(app, id)
+    const connected = { ...common, ...CONNECTED_DOCUMENT, storageBackend: 's3', connectionId }
+    await prisma.document.upsert({ where: { id: connected.id }, create: connected, update: connected })
   }
 
   /** What to tell the user, once the application listens at `address`. */
@@ -121,8 +131,8 @@ export class Demo {
     })
   }
 
-  async #writeManaged(app: FastifyInstance): Promise<void> {
-    const { id, objectKey } = MANAGED_DOCUMENT
+  async #writeManaged(app: FastifyInstance, id: string): Promise<void> {
+    const { objectKey } = MANAGED_DOCUMENT
     const document = { id, userId: USER, storageBackend: MANAGED_STORE, objectKey }
     const backend = await app.getStorageBackendForDocument(document, { id: USER })
     const { signal } = new AbortController()
@@ -130,7 +140,7 @@ export class Demo {
       await backend.stat(objectKey, { signal })
     } catch (error) {
       if (!isStorageError(error, 'OBJECT_NOT_FOUND')) throw error
-      await backend.upload?.({ id: objectKey }, Readable.from([longText('Welcome')], { objectMode: false }), { signal })
+      await backend.upload?.({ id: objectKey }, Readable.from([MANAGED_TEXT], { objectMode: false }), { signal })
     }
   }
 }
