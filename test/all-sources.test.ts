@@ -1,8 +1,8 @@
 import t from 'tap'
 import { SRC, sourcePaths } from './support/source-tree.ts'
 
-/** `server.ts` listens as soon as it is imported, and a landing page tells other windows where it has landed. */
-const NOT_TO_IMPORT = new Set(['server.ts', 'picker/landing/landing.ts'])
+/** These begin as soon as they are imported: to listen, to tell other windows where one has landed, to draw a page. */
+const NOT_TO_IMPORT = new Set(['server.ts', 'picker/landing/landing.ts', 'page/main.ts'])
 
 t.test('every file of src can be imported by itself, so that coverage counts each of them', async (t) => {
   const paths = sourcePaths().filter((path) => !NOT_TO_IMPORT.has(path))

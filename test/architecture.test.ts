@@ -119,6 +119,17 @@ t.test('the picker knows types of the domain, and loads nothing of the server', 
   t.same(brokenBy('picker/a.ts', `import { type A } from '../domain/a.ts'`), ['edge'], 'this loads the module')
 })
 
+t.test('the page is made of itself and the picker, and nobody loads it', async (t) => {
+  t.same(brokenBy('page/a.ts', `import { a } from '../picker/a.ts'`), [])
+  t.same(brokenBy('page/a.ts', `import type { A } from '../domain/a.ts'`), [])
+  for (const room of ['domain', 'http', 'server']) {
+    t.same(brokenBy('page/a.ts', `import { a } from '../${room}/a.ts'`), ['edge'], room)
+  }
+  for (const path of ['picker/a.ts', 'server/a.ts', 'http/a.ts', 'plugin.ts']) {
+    t.same(brokenBy(path, `import type { A } from '${path.includes('/') ? '..' : '.'}/page/a.ts'`), ['edge'], path)
+  }
+})
+
 t.test('a room that is not in the table is refused', async (t) => {
   t.same(brokenBy('services/a.ts', ''), ['room'])
   t.same(brokenBy('new-file.ts', ''), [])

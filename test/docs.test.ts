@@ -182,7 +182,7 @@ t.test('every command that is named exists', async (t) => {
     for (const [command, run, alone] of commands) t.ok(scripts.includes(run ?? alone!), `${page}: ${command}`)
   }
   const table = text('CONTRIBUTING.md')
-  for (const script of scripts.filter((name) => !['prepare', 'prepack', 'build'].includes(name))) {
+  for (const script of scripts.filter((name) => !['prepare', 'prepack', 'prestart', 'build'].includes(name))) {
     t.ok(new RegExp(`^\\| \`npm (?:run )?${script}\``, 'm').test(table), `CONTRIBUTING.md explains ${script}`)
   }
 })

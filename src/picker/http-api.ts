@@ -87,7 +87,7 @@ export function httpApi({ base, headers, usesCookies, fetch }: HttpApiOptions): 
       const url = contentUrl(provider, { parent: folderId ?? undefined, name: file.name, connection: connectionId })
       const sent = await headers()
       signal.throwIfAborted()
-      return await putFile(url, file, sent, onProgress, signal)
+      return (await putFile(url, file, sent, onProgress, signal)) as Entry
     },
     downloadHref({ provider, connectionId }, id) {
       return usesCookies() ? contentUrl(provider, { id, connection: connectionId }) : null

@@ -1,4 +1,3 @@
-import type { Entry } from '../domain/entry.ts'
 import type { OnProgress } from './picker-api.ts'
 import { PickerProblem, readProblem } from './problem.ts'
 
@@ -9,8 +8,8 @@ export async function putFile(
   headers: Readonly<Record<string, string>>,
   onProgress: OnProgress,
   signal: AbortSignal
-): Promise<Entry> {
-  return await new Promise<Entry | undefined>((resolve, reject) => {
+): Promise<unknown> {
+  return await new Promise<unknown>((resolve, reject) => {
     const request = new XMLHttpRequest()
     const abort = (): void => {
       request.abort()
@@ -45,9 +44,9 @@ export async function putFile(
   })
 }
 
-function parse(text: string): Entry | undefined {
+function parse(text: string): unknown {
   try {
-    return JSON.parse(text) as Entry
+    return JSON.parse(text) as unknown
   } catch {
     return undefined
   }

@@ -22,6 +22,8 @@ import { documentRoutes } from './document-routes.ts'
 import { Documents, MANAGED_STORE } from './documents.ts'
 import { healthRoutes } from './health-routes.ts'
 import { logOptions } from './log-options.ts'
+import { BUILT, readPageFiles } from './page-files.ts'
+import { pageRoutes } from './page-routes.ts'
 import { RequestDrain } from './request-drain.ts'
 
 export { MANAGED_STORE } from './documents.ts'
@@ -46,6 +48,8 @@ export interface AppDeps {
   /** Beside those of the package. */
   readonly providers?: CloudStorageOptions['providers']
   readonly logTo?: Writable
+  /** The folder with what was built of the page and the picker. */
+  readonly built?: URL
 }
 
 /** The application, not listening yet: the plugin, behind bearer tokens, with its documents and its health. */
@@ -95,6 +99,9 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
   app.register(apiDocs, { publicUrl, loadProviders: () => loadProviders(providers) })
   app.register(async (child) => {
     healthRoutes(child, { askDatabase: () => prisma.$queryRaw`SELECT 1`, drain, timeoutMs: READY_TIMEOUT_MS })
+  })
+  app.register(async (child) => {
+    pageRoutes(child, await readPageFiles(deps.built ?? BUILT))
   })
   app.register(async (child) => {
     documentRoutes(child, {

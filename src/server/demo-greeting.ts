@@ -17,7 +17,7 @@ export function greeting(demo: Greeting): string {
 fastify-cloud-storage: a demo for this machine, not for production.
 
   Address   ${address}
-  User      ${user}, with the token in the lines below (good for ten years)
+  User      ${user}, with the token in the addresses below (good for ten years)
 
 Made up for the demo, and kept in ${folder} (yours alone):
   secrets.json   the key that seals credentials and the secret that signs tokens
@@ -28,7 +28,11 @@ In memory, and new at each start:
   ${store}   an S3-compatible store with ${objects} sample objects, which ${user} has connected;
   of this machine's addresses it is the one that connections may reach
 
-Try it:
+Open this in a browser:
+
+  ${address}/#token=${demo.token}
+
+Or try it by its routes:
 
 ${tries(demo).join('\n\n')}
 

@@ -132,6 +132,8 @@ t.test('an empty folder and an empty environment are enough', async (t) => {
   const lines = curlLines(demo.out())
   await checkLines(t, lines)
   const { url, headers } = lines[0]!
+  const [link = ''] = /http:\S+/.exec(demo.out().slice(demo.out().indexOf('Open this'))) ?? []
+  t.equal(link, `${url.origin}/#token=${headers.authorization?.replace('Bearer ', '') ?? ''}`, 'first of all, the page')
   token = headers.authorization ?? ''
   t.equal(url.hostname, '127.0.0.1')
   const greeting = demo.out().slice(0, demo.out().indexOf('.env.example explains'))

@@ -36,15 +36,16 @@ const ROOMS: ReadonlyMap<string, { readonly values: readonly string[]; readonly 
   ['connections', { values: ['domain'] }],
   ['http', { values: ['domain'], types: ['listing', 'resolver', 'connections'] }],
   ['client', { values: [] }],
-  ['picker', { values: ['client'], types: ['domain'] }]
+  ['picker', { values: ['client'], types: ['domain'] }],
+  ['page', { values: ['picker'], types: ['domain'] }]
 ])
 
 /** The ready-made server wires, as what lies in `src` itself does. It is not published: the plugin must not need it. */
 const SERVER = 'server'
 const SERVER_FILES: ReadonlySet<string> = new Set(['server.ts', 'config.ts'])
 
-/** Runs in browsers: it is built on its own, and what runs on the server must not load it. */
-const PICKER = 'picker'
+/** These run in browsers: they are built on their own, and what runs on the server must not load them. */
+const BROWSER_ROOMS: ReadonlySet<string> = new Set(['picker', 'page'])
 
 /** Runs in browsers too, on its own: the server answers it, and does not need it. */
 const CLIENT = 'client'
@@ -123,8 +124,8 @@ function mayImport(from: string, to: string, isType: boolean): boolean {
   const room = roomOf(from)
   const isOfServer = room === SERVER || SERVER_FILES.has(from)
   if (!isOfServer && (isIn(to, SERVER) || SERVER_FILES.has(to))) return false
-  if (isIn(to, PICKER) && room !== PICKER) return false
-  if (isIn(to, CLIENT) && ![CLIENT, PICKER].includes(room)) return false
+  if (BROWSER_ROOMS.has(roomOf(to)) && !BROWSER_ROOMS.has(room)) return false
+  if (isIn(to, CLIENT) && ![CLIENT, 'picker'].includes(room)) return false
   if (room === '' || isOfServer || room === roomOf(to)) return true
   const allowed = ROOMS.get(room)
   return [...(allowed?.values ?? []), ...((isType && allowed?.types) || [])].some((folder) => isIn(to, folder))

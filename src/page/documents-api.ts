@@ -1,0 +1,95 @@
+import { readProblem } from '../picker/problem.ts'
+import type { OnProgress } from '../picker/picker-api.ts'
+import { putFile } from '../picker/put-file.ts'
+
+/** A document, as the server's routes have it. */
+export interface DocumentView {
+  readonly id: string
+  readonly name: string
+  readonly mimeType: string | null
+  /** Bytes; `null` where nobody knows. */
+  readonly size: number | null
+  /** Whose cloud holds it; `null`: the server itself. */
+  readonly provider: string | null
+  readonly hasContent: boolean
+  readonly createdAt: string
+}
+
+export interface DocumentPage {
+  readonly documents: readonly DocumentView[]
+  readonly page: { readonly next: string | null }
+  /** `null`: the server takes none. */
+  readonly uploads: { readonly maxBytes: number | null } | null
+}
+
+/** A file of a cloud, to be kept as a document. */
+export interface KeptFile {
+  readonly provider: string
+  readonly connectionId: string
+  readonly objectKey: string
+}
+
+interface Question {
+  readonly method?: string
+  readonly body?: object
+  readonly signal: AbortSignal
+}
+
+/** The routes of documents. Every method rejects with a `PickerProblem`, or with the reason of its signal. */
+export class DocumentsApi {
+  readonly #headers: () => Readonly<Record<string, string>>
+
+  constructor(headers: () => Readonly<Record<string, string>>) {
+    this.#headers = headers
+  }
+
+  async list(cursor: string | null, signal: AbortSignal): Promise<DocumentPage> {
+    const query = cursor === null ? '' : `?${new URLSearchParams({ cursor }).toString()}`
+    return (await (await this.#ask(`/documents${query}`, { signal })).json()) as DocumentPage
+  }
+
+  async keep(file: KeptFile, signal: AbortSignal): Promise<DocumentView> {
+    return await this.#make(file, signal)
+  }
+
+  async remove(id: string, signal: AbortSignal): Promise<void> {
+    await this.#ask(pathOf(id), { method: 'DELETE', signal })
+  }
+
+  /** Makes a document of a file. What does not come to its end leaves none behind, as far as the server can be reached. */
+  async upload(file: File, onProgress: OnProgress, signal: AbortSignal): Promise<DocumentView> {
+    const { id } = await this.#make({ name: file.name }, signal)
+    try {
+      const stored = await putFile(`${pathOf(id)}/content`, file, this.#headers(), onProgress, signal)
+      return stored as DocumentView
+    } catch (error) {
+      await this.remove(id, new AbortController().signal).catch(() => {})
+      throw error
+    }
+  }
+
+  /** The bytes of a document, as they come. */
+  async download(id: string, signal: AbortSignal): Promise<Response> {
+    return await this.#ask(`${pathOf(id)}/content`, { signal })
+  }
+
+  async #make(body: object, signal: AbortSignal): Promise<DocumentView> {
+    return (await (await this.#ask('/documents', { method: 'POST', body, signal })).json()) as DocumentView
+  }
+
+  async #ask(path: string, { method = 'GET', body, signal }: Question): Promise<Response> {
+    const response = await fetch(path, {
+      method,
+      signal,
+      credentials: 'same-origin',
+      headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...this.#headers() },
+      ...(body !== undefined && { body: JSON.stringify(body) })
+    })
+    if (!response.ok) throw readProblem(response.status, response.headers, await response.text())
+    return response
+  }
+}
+
+function pathOf(id: string): string {
+  return `/documents/${encodeURIComponent(id)}`
+}

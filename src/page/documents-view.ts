@@ -1,0 +1,157 @@
+import { html, nothing, type TemplateResult } from 'lit'
+import { shownName } from '../picker/entry-rules.ts'
+import { sayProblem } from '../picker/format.ts'
+import { icon } from '../picker/icons.ts'
+import type { DocumentView } from './documents-api.ts'
+import type { PageContext } from './page-context.ts'
+import { transfersView } from './transfers-view.ts'
+
+export function documentsView(context: PageContext): TemplateResult {
+  const { core, isDropping, drops, chooseFiles } = context
+  const { documents } = core
+  const canUpload = documents.uploads != null
+  return html`<section
+    class=${isDropping && canUpload ? 'card documents over' : 'card documents'}
+    aria-labelledby="documents"
+    @dragover=${drops.onDrag}
+    @dragleave=${drops.onDrag}
+    @drop=${drops.onDrop}
+  >
+    <div class="bar">
+      <h2 id="documents" tabindex="-1">Documents</h2>
+      ${
+        canUpload
+          ? html`<button type="button" @click=${chooseFiles}>${icon('upload')}Upload</button>`
+          : documents.uploads === null
+            ? html`<span class="hint">This server takes no uploads.</span>`
+            : nothing
+      }
+    </div>
+    ${transfersView(context)} ${problemView(context)} ${listView(context)}
+  </section>`
+}
+
+function problemView({ core, t }: PageContext): unknown {
+  const { loading } = core.documents
+  const { changing } = core
+  return [loading, changing].map(({ problem }, at) => {
+    if (problem === null) return nothing
+    return html`<p role="alert" class="wrong">
+      ${sayProblem(problem, t)}
+      ${
+        at === 0
+          ? html`<button type="button" @click=${() => void loading.retry()}>Try again</button>`
+          : html`<button
+              type="button"
+              @click=${() => {
+                changing.stop()
+              }}
+            >
+              Dismiss
+            </button>`
+      }
+    </p>`
+  })
+}
+
+function listView(context: PageContext): unknown {
+  const { core } = context
+  const { items, next, loading, uploads } = core.documents
+  if (uploads === undefined) return loading.isBusy ? html`<p class="hint" role="status">Loading…</p>` : nothing
+  if (items.length === 0) {
+    return html`<p class="hint">
+      Nothing here yet. ${uploads === null ? '' : 'Drop files here, or use the button. '}Or select files of a cloud, and
+      keep them as documents.
+    </p>`
+  }
+  return html`<ul class="list">
+      ${items.map((item) => itemView(item, context))}
+    </ul>
+    ${
+      next === null
+        ? nothing
+        : html`<button type="button" ?disabled=${loading.isBusy} @click=${() => void core.documents.loadMore()}>
+            Show more
+          </button>`
+    }`
+}
+
+function itemView(item: DocumentView, { core, format }: PageContext): TemplateResult {
+  const name = shownName(item.name)
+  const facts = [
+    item.hasContent ? format.size(item.size) : 'nothing uploaded yet',
+    format.moment(item.createdAt),
+    item.provider === null ? 'on this server' : `in ${item.provider}`
+  ]
+  return html`<li>
+    ${icon(item.provider === null ? 'file' : 'link')}
+    <div class="what">
+      <bdi title=${name}>${name}</bdi>
+      <small>${facts.filter((fact) => fact !== '').join(' · ')}</small>
+    </div>
+    ${
+      item.hasContent
+        ? html`<button
+            type="button"
+            class="quiet"
+            aria-label=${`Download ${name}`}
+            title=${`Download ${name}`}
+            @click=${() => void core.download(item)}
+          >
+            ${icon('download')}
+          </button>`
+        : nothing
+    }
+    <button
+      type="button"
+      class="quiet"
+      aria-label=${`Remove ${name}`}
+      title=${`Remove ${name}`}
+      ?disabled=${core.changing.isBusy}
+      @click=${() => {
+        core.doom(item)
+      }}
+    >
+      ${icon('close')}
+    </button>
+  </li>`
+}
+
+/** Asks before something goes. It is opened by who draws it: a dialog that is open already stays so. */
+export function removalView({ core }: PageContext): TemplateResult {
+  const { doomed } = core
+  return html`<dialog
+    aria-labelledby="removal"
+    @close=${() => {
+      core.doom(null)
+    }}
+  >
+    <form
+      method="dialog"
+      @submit=${(event: SubmitEvent) => {
+        event.preventDefault()
+        void core.remove()
+      }}
+    >
+      <h2 id="removal">Remove <bdi>${shownName(doomed?.name ?? '')}</bdi>?</h2>
+      <p>
+        ${
+          doomed?.provider == null
+            ? 'This server keeps it, and keeps no copy of what is removed.'
+            : 'It is taken off this list. The file itself stays in the cloud.'
+        }
+      </p>
+      <div class="buttons">
+        <button
+          type="button"
+          @click=${() => {
+            core.doom(null)
+          }}
+        >
+          Keep it
+        </button>
+        <button type="submit" class="main-action">Remove</button>
+      </div>
+    </form>
+  </dialog>`
+}

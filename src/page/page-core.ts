@@ -1,0 +1,186 @@
+import type { Entry } from '../domain/entry.ts'
+import type { Clock } from '../picker/clock.ts'
+import { fileBehind } from '../picker/entry-rules.ts'
+import { PickerProblem } from '../picker/problem.ts'
+import { Task } from '../picker/task.ts'
+import { Transfers } from '../picker/transfers.ts'
+import { CacheWatch } from './cache-watch.ts'
+import { DocumentList } from './document-list.ts'
+import { DocumentsApi, type DocumentView } from './documents-api.ts'
+import { chooseFile, writeTo } from './saving.ts'
+import type { Session } from './session.ts'
+
+export interface PagePorts {
+  readonly session: Session
+  readonly clock: Clock
+  readonly onChange: () => void
+  readonly save: (content: Blob, name: string) => void
+}
+
+/** What is chosen in the picker. */
+export interface Choice {
+  readonly entries: readonly Entry[]
+  readonly provider: string | null
+  readonly connectionId: string | null
+}
+
+const NOTHING: Choice = { entries: [], provider: null, connectionId: null }
+
+/** All that the page knows and does, without anything of how it looks. */
+export class PageCore {
+  readonly session: Session
+  watch: CacheWatch
+  documents: DocumentList
+  transfers: Transfers
+  /** Of files to be kept, and of documents to be removed. */
+  changing: Task
+  choice = NOTHING
+  /** What has happened last, for those who do not see it. */
+  said = ''
+  /** To be removed, once the user has said so again. */
+  doomed: DocumentView | null = null
+  readonly #ports: PagePorts
+  readonly #api: DocumentsApi
+
+  constructor(ports: PagePorts) {
+    this.#ports = ports
+    this.session = ports.session
+    this.#api = new DocumentsApi(() => this.session.headers)
+    const fresh = this.#fresh()
+    this.watch = fresh.watch
+    this.documents = fresh.documents
+    this.transfers = fresh.transfers
+    this.changing = fresh.changing
+  }
+
+  /** Begins anew for the one who is signed in, with nothing of who was before. */
+  async begin(): Promise<void> {
+    this.#stop()
+    Object.assign(this, this.#fresh())
+    this.choice = NOTHING
+    this.said = ''
+    this.#ports.onChange()
+    if (this.session.token !== null) await this.documents.load()
+  }
+
+  async signIn(token: string): Promise<void> {
+    this.session.signIn(token)
+    await this.begin()
+  }
+
+  signOut(why: 'left' | 'expired'): void {
+    if (this.session.token === null) return
+    this.session.signOut(why)
+    this.#stop()
+    this.#ports.onChange()
+  }
+
+  /** The browser's `fetch`, looked at while it goes by. */
+  readonly fetch: typeof fetch = async (...asked) => {
+    const { watch } = this
+    const response = await fetch(...asked)
+    if (watch.observe(response.url, response.headers)) this.#ports.onChange()
+    return response
+  }
+
+  choose(choice: Choice): void {
+    this.choice = choice
+    this.#ports.onChange()
+  }
+
+  async keep(): Promise<void> {
+    const { entries, provider, connectionId } = this.choice
+    if (provider === null || connectionId === null) return
+    const keys = entries.map(fileBehind).filter((id) => id !== null)
+    await this.changing.run(async (signal) => {
+      for (const objectKey of keys) {
+        const kept = await this.#api.keep({ provider, connectionId, objectKey }, signal)
+        this.documents.add(kept)
+        this.#say(`${kept.name} is one of your documents now.`)
+      }
+    })
+  }
+
+  upload(files: readonly File[]): void {
+    const { uploads } = this.documents
+    if (uploads == null) return
+    for (const file of files) {
+      this.transfers.add({
+        direction: 'upload',
+        name: file.name,
+        total: file.size,
+        run: async (onProgress, signal) => {
+          if (uploads.maxBytes !== null && file.size > uploads.maxBytes) {
+            throw new PickerProblem('PAYLOAD_TOO_LARGE', { status: 413 })
+          }
+          this.documents.add(await this.#api.upload(file, onProgress, signal))
+          this.#say(`${file.name} was uploaded.`)
+        }
+      })
+    }
+  }
+
+  async download({ id, name, size }: DocumentView): Promise<void> {
+    const file = await chooseFile(name, size)
+    if (file === null) return
+    this.transfers.add({
+      direction: 'download',
+      name,
+      total: size,
+      run: async (onProgress, signal) => {
+        const content = await writeTo(file, await this.#api.download(id, signal), onProgress, signal)
+        if (content !== null) this.#ports.save(content, name)
+        this.#say(`${name} was downloaded.`)
+      }
+    })
+  }
+
+  /** Asks first. */
+  doom(document: DocumentView | null): void {
+    this.doomed = document
+    this.#ports.onChange()
+  }
+
+  async remove(): Promise<void> {
+    const { doomed } = this
+    if (doomed === null) return
+    this.doomed = null
+    await this.changing.run(async (signal) => {
+      try {
+        await this.#api.remove(doomed.id, signal)
+      } catch (error) {
+        // Somebody was faster, in another tab.
+        if (!(error instanceof PickerProblem) || error.code !== 'DOCUMENT_NOT_FOUND') throw error
+      }
+      this.documents.drop(doomed.id)
+      this.#say(`${doomed.name} was removed.`)
+    })
+  }
+
+  readonly onProblem = (problem: PickerProblem): void => {
+    if (problem.isSignedOut) this.signOut('expired')
+  }
+
+  #say(text: string): void {
+    this.said = text
+    this.#ports.onChange()
+  }
+
+  #stop(): void {
+    this.doomed = null
+    this.documents.loading.stop()
+    this.changing.stop()
+    for (const { task } of this.transfers.items) task.stop()
+  }
+
+  #fresh() {
+    const { clock, onChange } = this.#ports
+    const options = { clock, onChange, onProblem: this.onProblem, isPatient: true }
+    return {
+      watch: new CacheWatch(clock),
+      documents: new DocumentList(this.#api, options),
+      transfers: new Transfers(options),
+      changing: new Task({ ...options, isPatient: false })
+    }
+  }
+}

@@ -1,0 +1,85 @@
+const KEY = 'token'
+
+/** What of a browser a session lives in. */
+export interface SessionPorts {
+  readonly storage: {
+    getItem(key: string): string | null
+    setItem(key: string, value: string): void
+    removeItem(key: string): void
+  }
+  readonly location: { readonly hash: string; readonly pathname: string; readonly search: string }
+  readonly history: { replaceState(state: null, unused: string, url: string): void }
+}
+
+/** Why nobody is signed in. */
+export type SignedOut = 'never' | 'left' | 'expired'
+
+/** Who uses the page, by a token that this tab alone keeps, for as long as it is there. */
+export class Session {
+  /** `null`: nobody. */
+  token: string | null = null
+  signedOut: SignedOut = 'never'
+  readonly #ports: SessionPorts
+
+  constructor(ports: SessionPorts) {
+    this.#ports = ports
+    this.token = ports.storage.getItem(KEY)
+    this.takeFragment()
+  }
+
+  /** The `sub` of the token, for people to read. Whether it is true is the server's to say. */
+  get user(): string | null {
+    return this.token === null ? null : subjectOf(this.token)
+  }
+
+  get headers(): Readonly<Record<string, string>> {
+    return this.token === null ? {} : { authorization: `Bearer ${this.token}` }
+  }
+
+  /**
+   * Takes the token out of `#token=…`, which no request carries and which must not stand in the address for longer than
+   * it takes to read it.
+   *
+   * @returns whether there was one
+   */
+  takeFragment(): boolean {
+    const { location, history } = this.#ports
+    const token = new URLSearchParams(location.hash.slice(1)).get('token')
+    if (token === null) return false
+    history.replaceState(null, '', location.pathname + location.search)
+    if (token !== '') this.signIn(token)
+    return token !== ''
+  }
+
+  signIn(token: string): void {
+    this.token = token
+    this.#ports.storage.setItem(KEY, token)
+  }
+
+  /** Forgets the token. It stays good for whoever else has it: the server keeps no list of them. */
+  signOut(why: Exclude<SignedOut, 'never'>): void {
+    this.token = null
+    this.signedOut = why
+    this.#ports.storage.removeItem(KEY)
+  }
+}
+
+/** What people paste: with line breaks, or with the word that stands before it in a header. */
+export function readToken(pasted: string): string {
+  return pasted
+    .replace(/\s+/g, ' ')
+    .trim()
+    .replace(/^Bearer /i, '')
+    .replaceAll(' ', '')
+}
+
+function subjectOf(token: string): string | null {
+  try {
+    const [, payload = ''] = token.split('.')
+    const bytes = Uint8Array.from(atob(payload.replaceAll('-', '+').replaceAll('_', '/')), (char) => char.charCodeAt(0))
+    const { sub } = JSON.parse(new TextDecoder().decode(bytes)) as { sub?: unknown }
+    return typeof sub === 'string' ? sub : null
+  } catch {
+    return null
+  }
+}

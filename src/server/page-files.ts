@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import { brotliCompress, constants, gzip } from 'node:zlib'
+import type { Encoding } from '../listing/rendered-listing.ts'
+
+/** What `npm run build` makes, as seen from the sources and from what is built of them. */
+export const BUILT = new URL('../../dist/', import.meta.url)
+
+const TYPES = {
+  html: 'text/html; charset=utf-8',
+  js: 'text/javascript; charset=utf-8',
+  css: 'text/css; charset=utf-8',
+  svg: 'image/svg+xml',
+  txt: 'text/plain; charset=utf-8'
+}
+/** Of `dist/page` these alone, and of `dist/picker`, which has declarations beside them, those below. */
+const PAGE_FILES = /^(?:index\.html|icon\.svg|(?:main|page)-[A-Z0-9]{8}\.(?:js|css|js\.LEGAL\.txt))$/
+const PICKER_FILES = ['cloud-folder-picker.js', 'cloud-folder-picker.js.LEGAL.txt', 'landing.html', 'landing.js']
+const NAMED_BY_CONTENT = /-[A-Z0-9]{8}\./
+/** The last tenth costs ten times the time. */
+const BROTLI_QUALITY = 9
+
+const compress = {
+  br: (bytes: Buffer) =>
+    promisify(brotliCompress)(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY } }),
+  gzip: (bytes: Buffer) => promisify(gzip)(bytes)
+} as const satisfies Record<Encoding, (bytes: Buffer) => Promise<Buffer>>
+
+/** One file of the page, in memory, and coded once somebody asks for that. */
+export class PageFile {
+  /** Where it is served: `/page/main-ABCDEFGH.js`. */
+  readonly path: string
+  readonly type: string
+  /** Its name changes with its content. */
+  readonly isImmutable: boolean
+  readonly bytes: Buffer
+  readonly #hash: string
+  readonly #coded = new Map<Encoding, Promise<Buffer>>()
+
+  constructor(path: string, bytes: Buffer) {
+    const ending = path.slice(path.lastIndexOf('.') + 1) as keyof typeof TYPES
+    this.path = path.endsWith('/index.html') ? '/' : path
+    this.type = TYPES[ending]
+    this.isImmutable = NAMED_BY_CONTENT.test(path)
+    this.bytes = bytes
+    this.#hash = createHash('sha256').update(bytes).digest('base64url')
+  }
+
+  /** @param encoding `null`: as it is */
+  etag(encoding: Encoding | null): string {
+    return encoding === null ? `"${this.#hash}"` : `"${this.#hash}-${encoding}"`
+  }
+
+  async coded(encoding: Encoding | null): Promise<Buffer> {
+    if (encoding === null) return this.bytes
+    const known = this.#coded.get(encoding)
+    if (known !== undefined) return await known
+    const coding = compress[encoding](this.bytes)
+    this.#coded.set(encoding, coding)
+    return await coding
+  }
+}
+
+/**
+ * Reads the page and the picker once. There are a dozen small files: no request names one on the disk.
+ *
+ * @returns `null` where nothing has been built
+ */
+export async function readPageFiles(built: URL): Promise<PageFile[] | null> {
+  try {
+    const pageNames = (await readdir(new URL('page/', built))).filter((name) => PAGE_FILES.test(name))
+    if (!pageNames.includes('index.html')) return null
+    const paths = [...pageNames.map((name) => `page/${name}`), ...PICKER_FILES.map((name) => `picker/${name}`)]
+    return await Promise.all(paths.map(async (path) => new PageFile(`/${path}`, await readFile(new URL(path, built)))))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+}

@@ -1,0 +1,77 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { FastifyInstance } from 'fastify'
+import type { BrowserContextOptions, Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { buildPage } from '../../scripts/build-page.mjs'
+import { buildPicker } from '../../scripts/build-picker.mjs'
+import { type DemoConfig, readConfig } from '../../src/config.ts'
+import { openDatabase } from '../../src/infra/db/open-database.ts'
+import { buildApp } from '../../src/server/build-app.ts'
+import { Demo, openDemoFolder } from '../../src/server/demo.ts'
+import type { DocumentView } from '../../src/server/document-view.ts'
+import { migratedImage } from '../support/database.ts'
+import { openPage } from './browser-page.ts'
+
+export interface RunningDemo {
+  readonly app: FastifyInstance
+  /** What it prints to be clicked: with a token behind the `#`. */
+  readonly link: string
+  /** `http://127.0.0.1:port/` */
+  readonly address: string
+  readonly token: string
+  readonly documents: () => Promise<readonly DocumentView[]>
+  /** What a document holds, by the routes. */
+  readonly content: (id: string) => Promise<Buffer>
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'page-'))
+const built = pathToFileURL(`${folder}/built/`)
+await buildPage(join(folder, 'built/page'))
+await buildPicker(join(folder, 'built/picker'))
+t.teardown(() => rm(folder, { recursive: true }))
+
+/** The demo as `npm start` makes it, but for its database, which is in memory. */
+export async function startDemo(t: Test, variables: Record<string, string> = {}): Promise<RunningDemo> {
+  const dataDir = await mkdtemp(join(folder, 'data-'))
+  const config = readConfig({ PORT: '0', DATA_DIR: dataDir, LOG_LEVEL: 'silent', ...variables }) as DemoConfig
+  const demo = await Demo.open(config, await openDemoFolder(config))
+  const database = await openDatabase({ image: await migratedImage() })
+  const app = buildApp(demo.app, { database, built })
+  t.teardown(async () => {
+    await app.close()
+    await demo.close()
+    await database.close()
+  })
+  await app.ready()
+  await demo.furnish(app, database)
+  const greeting = await demo.greet(app, await app.listen({ host: '127.0.0.1', port: 0 }))
+  const [link = ''] = /^ *http:\S+#token=\S+$/m.exec(greeting) ?? []
+  const [address = '', token = ''] = link.trim().split('#token=')
+  const headers = { authorization: `Bearer ${token}` }
+  return {
+    app,
+    link: link.trim(),
+    address,
+    token,
+    documents: async () =>
+      (await app.inject({ url: '/documents', headers })).json<{ documents: DocumentView[] }>().documents,
+    content: async (id) => (await app.inject({ url: `/documents/${id}/content`, headers })).rawPayload
+  }
+}
+
+/** A page that fails its test for each violation of its policy too. */
+export async function openDemoPage(t: Test, options: BrowserContextOptions = {}): Promise<Page> {
+  const violations: string[] = []
+  const page = await openPage(t, { viewport: { width: 1280, height: 800 }, ...options }, () => violations)
+  await page.exposeFunction('reportViolation', (what: string) => violations.push(what))
+  await page.addInitScript(() => {
+    document.addEventListener('securitypolicyviolation', ({ violatedDirective, sourceFile, blockedURI }) => {
+      const { reportViolation } = window as unknown as { reportViolation: (what: string) => void }
+      reportViolation(`${violatedDirective} ${sourceFile} ${blockedURI}`)
+    })
+  })
+  return page
+}

@@ -1,0 +1,376 @@
+import { readFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import type { Page } from 'playwright-core'
+import t from 'tap'
+import { eventually, violationsOf } from './browser-page.ts'
+import { openDemoPage, startDemo } from './demo-page.ts'
+
+const demo = await startDemo(t)
+
+const row = (page: Page, name: string) =>
+  page.locator('.body > .row').filter({ has: page.locator('bdi', { hasText: name }) })
+const item = (page: Page, name: string) =>
+  page.locator('.documents .list:not(.transfers) > li').filter({ hasText: name })
+const figure = (page: Page, name: string) => page.locator(`[data-figure=${name}]`)
+const file = (name: string, content: string | Buffer) => ({
+  name,
+  mimeType: 'text/plain',
+  buffer: Buffer.from(content)
+})
+const idOf = async (name: string): Promise<string> =>
+  (await demo.documents()).find((document) => document.name === name)?.id ?? ''
+
+async function choose(page: Page, ...files: ReturnType<typeof file>[]): Promise<void> {
+  const [chooser] = await Promise.all([
+    page.waitForEvent('filechooser'),
+    page.locator('.documents').getByRole('button', { name: 'Upload' }).click()
+  ])
+  await chooser.setFiles(files)
+}
+
+async function download(page: Page, name: string): Promise<Buffer> {
+  const [saved] = await Promise.all([
+    page.waitForEvent('download'),
+    page
+      .locator('.documents')
+      .getByRole('button', { name: `Download ${name}`, exact: true })
+      .click()
+  ])
+  return await readFile(await saved.path())
+}
+
+t.test('the printed address shows the folders and documents of the demo’s user, and keeps no token', async (t) => {
+  const page = await openDemoPage(t)
+  const failed: string[] = []
+  page.on('console', (message) => {
+    if (message.type() === 'error') failed.push(message.text())
+  })
+  page.on('request', (request) => {
+    if (!request.url().startsWith(demo.address)) failed.push(request.url())
+  })
+  await page.goto(demo.link)
+  for (const name of ['Elsewhere', 'Handbook', 'Invoices', 'Receipts', 'Welcome.txt']) await row(page, name).waitFor()
+  await item(page, 'Welcome — read me first.txt').waitFor()
+  await item(page, 'Reading a folder page by page.txt').waitFor()
+  t.equal(page.url(), demo.address)
+  t.equal(await page.locator('.user').innerText(), 'demo')
+  t.same(failed, [], 'nothing failed, and nobody else was asked')
+  await page.reload()
+  await row(page, 'Handbook').waitFor()
+  t.equal(await page.evaluate(() => localStorage.length + document.cookie.length), 0)
+})
+
+t.test('who has no token is asked for one, and may forget it again', async (t) => {
+  const page = await openDemoPage(t)
+  await page.goto(demo.address)
+  const input = page.getByLabel('Access token')
+  await input.waitFor()
+  t.equal(await page.getByRole('alert').count(), 0)
+  await input.fill('nonsense')
+  await input.press('Enter')
+  await page.getByRole('alert').filter({ hasText: 'not good any more' }).waitFor()
+  t.equal(await input.evaluate((element) => document.activeElement === element), true)
+  t.equal(await input.inputValue(), '')
+  await input.fill(` Bearer ${demo.token.slice(0, 40)}\n${demo.token.slice(40)} `)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await row(page, 'Handbook').waitFor()
+  t.equal(await page.evaluate(() => document.activeElement?.id), 'clouds', 'the keyboard goes on at what came')
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await input.waitFor()
+  t.equal(await page.evaluate(() => sessionStorage.length), 0)
+  await page.reload()
+  await input.waitFor()
+  // As when the address is pasted into a tab that shows the page already.
+  await page.goto(demo.link)
+  await row(page, 'Handbook').waitFor()
+  t.equal(page.url(), demo.address)
+})
+
+t.test('a token that ends in between brings the form back, whoever hears of it first', async (t) => {
+  for (const route of ['**/documents*', '**/listing*']) {
+    const page = await openDemoPage(t)
+    await page.goto(demo.link)
+    await row(page, 'Handbook').waitFor()
+    await page.route(route, async (asked) => {
+      await asked.continue({ headers: { ...asked.request().headers(), authorization: 'Bearer ended' } })
+    })
+    if (route.includes('documents')) await choose(page, file('never.txt', 'x'))
+    else await row(page, 'Handbook').dblclick()
+    await page.getByRole('alert').filter({ hasText: 'not good any more' }).waitFor()
+    t.equal(await page.evaluate(() => sessionStorage.length), 0, route)
+    t.equal(await page.locator('cloud-folder-picker').count(), 0)
+  }
+})
+
+t.test('what is uploaded can be downloaded, byte by byte, and removed', async (t) => {
+  const page = await openDemoPage(t)
+  await page.goto(demo.link)
+  await row(page, 'Handbook').waitFor()
+  const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, at) => (at * 7) % 256))
+  await choose(page, file('bytes.bin', bytes), file('empty.txt', ''))
+  await item(page, 'bytes.bin').getByText('100 kB').waitFor()
+  await item(page, 'empty.txt').getByText('0 byte').waitFor()
+  t.ok(bytes.equals(await demo.content(await idOf('bytes.bin'))))
+  t.ok(bytes.equals(await download(page, 'bytes.bin')))
+  t.equal(await page.locator('.transfers').count(), 0, 'what has come is no longer on its way')
+  t.same(await violationsOf(page), [])
+
+  await page.getByRole('button', { name: 'Remove bytes.bin' }).click()
+  await page.getByRole('dialog').getByText('Remove bytes.bin?').waitFor()
+  t.same(await violationsOf(page), [], 'the question')
+  await page.getByRole('button', { name: 'Keep it' }).click()
+  t.equal(await item(page, 'bytes.bin').count(), 1)
+  for (const name of ['bytes.bin', 'empty.txt']) {
+    await page.getByRole('button', { name: `Remove ${name}` }).click()
+    await page.getByRole('button', { name: 'Remove', exact: true }).click()
+    await item(page, name).waitFor({ state: 'detached' })
+  }
+  await page.getByRole('status').filter({ hasText: 'empty.txt was removed.' }).waitFor({ state: 'attached' })
+  t.equal(await idOf('bytes.bin'), '')
+  t.equal(await page.evaluate(() => document.activeElement?.id), 'documents', 'the keyboard is not lost')
+})
+
+t.test('files can be dropped, and an upload shows how far it is and can be cancelled', async (t) => {
+  const page = await openDemoPage(t)
+  await page.goto(demo.link)
+  await item(page, 'Welcome').waitFor()
+  const drop = (name: string, bytes: number) =>
+    page.locator('.documents').evaluate(
+      (target, [name, bytes]) => {
+        const dataTransfer = new DataTransfer()
+        dataTransfer.items.add(new File([new Uint8Array(bytes)], name))
+        target.dispatchEvent(new DragEvent('dragover', { dataTransfer, bubbles: true, cancelable: true }))
+        target.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }))
+      },
+      [name, bytes] as const
+    )
+  await drop('dropped.bin', 10)
+  await item(page, 'dropped.bin').getByText('10 byte').waitFor()
+
+  let isHeld = false
+  await page.route('**/content', (asked) => {
+    isHeld = asked.request().method() === 'PUT'
+  })
+  await drop('held.bin', 3_000_000)
+  await eventually(() => isHeld, 'it is on its way')
+  await page.getByRole('progressbar', { name: 'held.bin' }).waitFor()
+  t.ok(await idOf('held.bin'), 'its document is there')
+  await page.getByRole('button', { name: 'Cancel held.bin' }).click()
+  await page.locator('.transfers').waitFor({ state: 'detached' })
+  await eventually(async () => (await idOf('held.bin')) === '', 'nothing is left of it')
+  t.equal(await item(page, 'held.bin').count(), 0)
+})
+
+t.test('a name that looks like markup is a name', async (t) => {
+  const page = await openDemoPage(t)
+  const name = '<img src=x onerror=alert(1)>'
+  await page.goto(demo.link)
+  await item(page, 'Welcome').waitFor()
+  await choose(page, file(name, 'hello'))
+  await item(page, name).waitFor()
+  t.equal(await page.locator('img').count(), 0)
+  t.equal((await download(page, name)).toString(), 'hello')
+  await page.getByRole('button', { name: `Remove ${name}` }).click()
+  await page.getByRole('dialog').getByText(name).waitFor()
+  await page.getByRole('button', { name: 'Remove', exact: true }).click()
+  await item(page, name).waitFor({ state: 'detached' })
+  t.equal(await page.locator('img').count(), 0)
+})
+
+t.test('what is selected in a cloud is kept as documents', async (t) => {
+  const page = await openDemoPage(t)
+  await page.goto(demo.link)
+  const keep = page.getByRole('button', { name: 'Keep as document' })
+  t.equal(await keep.isDisabled(), true)
+  await row(page, 'Handbook').dblclick()
+  await row(page, '1 Arriving.txt').getByRole('checkbox').or(row(page, '1 Arriving.txt')).first().click()
+  await page.keyboard.press('Shift+ArrowDown')
+  await page.getByRole('button', { name: 'Keep as document (2)' }).click()
+  for (const name of ['1 Arriving.txt', '2 Reading a folder page by page.txt']) {
+    await item(page, name).getByText('in s3').waitFor()
+    t.match((await download(page, name)).toString(), /line 80 of 80/)
+  }
+  await page.getByRole('button', { name: 'Remove 1 Arriving.txt' }).click()
+  await page.getByRole('dialog').getByText('stays in the cloud').waitFor()
+  await page.getByRole('button', { name: 'Remove', exact: true }).click()
+  await item(page, '1 Arriving.txt').waitFor({ state: 'detached' })
+  t.equal(await row(page, '1 Arriving.txt').count(), 1)
+})
+
+t.test('the state of the cache is what the headers say: a miss, a hit, and an age that grows', async (t) => {
+  const fresh = await startDemo(t)
+  const page = await openDemoPage(t)
+  await page.clock.install()
+  await page.goto(fresh.link)
+  await row(page, 'Handbook').waitFor()
+  const figures = async () =>
+    Promise.all(['hits', 'misses', 'entries'].map(async (name) => Number(await figure(page, name).innerText())))
+  t.same(await figures(), [0, 1, 1])
+  await page.getByText('fastify-cloud-storage; fwd=miss; stored').waitFor()
+  await row(page, 'Handbook').dblclick()
+  await row(page, '1 Arriving.txt').waitFor()
+  t.same(await figures(), [0, 2, 2])
+  await page.getByRole('button', { name: 'Sample objects' }).last().click()
+  await row(page, 'Welcome.txt').waitFor()
+  await eventually(async () => (await figure(page, 'hits').innerText()) === '1', 'a hit')
+  t.same(await figures(), [1, 2, 2])
+  await page.getByText(/fastify-cloud-storage; hit; ttl=\d+/).waitFor()
+
+  const seconds = async () => Number.parseInt(await figure(page, 'age').innerText(), 10)
+  const before = await seconds()
+  await page.clock.fastForward(5000)
+  await eventually(async () => (await seconds()) >= before + 5, 'it grows')
+  await page.clock.fastForward(70_000)
+  await eventually(async () => (await figure(page, 'entries').innerText()) === '0', 'they end with their time')
+  await page.getByRole('button', { name: 'Refresh' }).click()
+  await page.getByText('fwd=request; stored').waitFor()
+  t.same(await figures(), [1, 3, 1])
+  await eventually(async () => (await seconds()) <= 1, 'what was loaded anew is new')
+})
+
+t.test('the keyboard alone is enough', async (t) => {
+  const page = await openDemoPage(t)
+  await page.goto(demo.link)
+  await row(page, 'Handbook').waitFor()
+  const tabTo = async (name: string | RegExp, role: 'button' | 'gridcell' = 'button') => {
+    const wanted = page.getByRole(role, { name })
+    for (let presses = 0; presses < 60; presses++) {
+      await page.keyboard.press('Tab')
+      for (const each of await wanted.all()) {
+        const hasFocus = await each.evaluate(
+          (element) => (element.getRootNode() as Document | ShadowRoot).activeElement === element
+        )
+        if (hasFocus) return
+      }
+    }
+    throw new Error(`Tab never comes to ${String(name)}`)
+  }
+  /** The row of the grid that has the focus. */
+  const focused = async () =>
+    await page.evaluate(
+      () => document.querySelector('cloud-folder-picker')?.shadowRoot?.activeElement?.closest('.row')?.textContent ?? ''
+    )
+  const goTo = async (name: string) => {
+    for (let presses = 0; presses < 10 && !(await focused()).includes(name); presses++) {
+      await page.keyboard.press('ArrowDown')
+    }
+  }
+  await tabTo(/.*/, 'gridcell')
+  await goTo('Handbook')
+  await page.keyboard.press('Enter')
+  await eventually(
+    async () => (await focused()) !== '' && (await row(page, '5 Leaving.txt').count()) === 1,
+    'the folder'
+  )
+  await goTo('5 Leaving.txt')
+  await page.keyboard.press('Space')
+  await tabTo('Keep as document')
+  await page.keyboard.press('Enter')
+  await item(page, '5 Leaving.txt').waitFor()
+  await tabTo(/^Download 5 Leaving.txt$/)
+  const [saved] = await Promise.all([page.waitForEvent('download'), page.keyboard.press('Enter')])
+  t.equal(saved.suggestedFilename(), '5 Leaving.txt')
+  await tabTo('Remove 5 Leaving.txt')
+  await page.keyboard.press('Enter')
+  await page.getByRole('dialog').waitFor()
+  await page.keyboard.press('Escape')
+  await page.getByRole('dialog').waitFor({ state: 'hidden' })
+  t.equal(
+    await page.evaluate(() => document.activeElement?.getAttribute('aria-label')),
+    'Remove 5 Leaving.txt',
+    'back where one was'
+  )
+  await page.keyboard.press('Enter')
+  await tabTo('Remove')
+  await page.keyboard.press('Enter')
+  await item(page, '5 Leaving.txt').waitFor({ state: 'detached' })
+  await tabTo('Sign out')
+})
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  t.test(`${colorScheme} is as readable as the other, on narrow screens too`, async (t) => {
+    const page = await openDemoPage(t, { colorScheme })
+    await page.goto(demo.address)
+    await page.getByLabel('Access token').fill('nonsense')
+    await page.keyboard.press('Enter')
+    await page.getByRole('alert').waitFor()
+    t.same(await violationsOf(page), [], 'the form')
+    await page.goto(demo.link)
+    await row(page, 'Handbook').waitFor()
+    await item(page, 'Welcome').waitFor()
+    const ground = await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor)
+    t.equal(ground, colorScheme === 'light' ? 'rgb(243, 245, 249)' : 'rgb(19, 20, 24)')
+    await row(page, 'Welcome.txt').click()
+    t.equal(await page.getByRole('button', { name: 'Keep as document' }).isEnabled(), true)
+    t.same(await violationsOf(page), [], 'the page')
+    await page.setViewportSize({ width: 340, height: 700 })
+    t.same(await violationsOf(page), [], 'narrow')
+    t.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'nothing sticks out')
+  })
+}
+
+t.test('a page that is read from the right turns all of it around', async (t) => {
+  const page = await openDemoPage(t)
+  await page.goto(demo.link)
+  await item(page, 'Welcome').waitFor()
+  await page.evaluate(() => {
+    document.documentElement.dir = 'rtl'
+  })
+  const [clouds, documents] = await Promise.all(
+    ['.clouds', '.documents'].map(async (selector) => (await page.locator(selector).boundingBox())?.x ?? 0)
+  )
+  t.ok(clouds! > documents!)
+})
+
+t.test('a large document goes to the disk as it comes', async (t) => {
+  const page = await openDemoPage(t)
+  const bytes = Buffer.alloc(65 * 1024 * 1024, 'a piece of content, ')
+  const authorization = `Bearer ${demo.token}`
+  const made = await demo.app.inject({
+    method: 'POST',
+    url: '/documents',
+    headers: { authorization },
+    payload: { name: 'large.bin' }
+  })
+  const { id } = made.json<{ id: string }>()
+  await fetch(`${demo.address}documents/${id}/content`, { method: 'PUT', headers: { authorization }, body: bytes })
+  // The dialog of the system cannot be answered here; the file that it would give is a real one.
+  await page.addInitScript(() => {
+    Object.assign(window, {
+      showSaveFilePicker: async ({ suggestedName }: { suggestedName: string }) =>
+        await (await navigator.storage.getDirectory()).getFileHandle(suggestedName, { create: true })
+    })
+  })
+  await page.goto(demo.link)
+  await page.getByRole('button', { name: 'Download large.bin' }).click()
+  await page.getByRole('status').filter({ hasText: 'large.bin was downloaded.' }).waitFor({ state: 'attached' })
+  const digest = await page.evaluate(async () => {
+    const handle = await (await navigator.storage.getDirectory()).getFileHandle('large.bin')
+    const hash = await crypto.subtle.digest('SHA-256', await (await handle.getFile()).arrayBuffer())
+    return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+  })
+  t.equal(digest, createHash('sha256').update(bytes).digest('hex'))
+})
+
+t.test('a server that takes no uploads offers none', async (t) => {
+  const quiet = await startDemo(t, { TRANSFERS: 'false' })
+  const page = await openDemoPage(t)
+  await page.goto(quiet.link)
+  await page.getByText('This server takes no uploads.').waitFor()
+  await row(page, 'Handbook').waitFor()
+  t.equal(await page.getByRole('button', { name: 'Upload' }).count(), 0)
+  t.match((await download(page, 'Reading a folder page by page.txt')).toString(), /line 80 of 80/)
+})
+
+t.test('an upload that is too large is refused before it is sent', async (t) => {
+  const small = await startDemo(t, { TRANSFER_MAX_BYTES: '1000' })
+  const page = await openDemoPage(t)
+  await page.goto(small.link)
+  await item(page, 'Welcome').waitFor()
+  await choose(page, file('large.txt', 'x'.repeat(1001)), file('fits.txt', 'x'.repeat(1000)))
+  await item(page, 'fits.txt').getByText('1 kB').waitFor()
+  await page.getByRole('alert').waitFor()
+  t.equal((await small.documents()).filter(({ name }) => name === 'large.txt').length, 0)
+  await page.getByRole('button', { name: 'Remove large.txt from the transfers' }).click()
+  t.equal(await page.getByRole('alert').count(), 0)
+})

@@ -1,0 +1,64 @@
+import t from 'tap'
+import { readCacheStatus } from '../../src/page/cache-status.ts'
+import { CacheWatch } from '../../src/page/cache-watch.ts'
+import { PickerClock } from '../support/picker-clock.ts'
+
+const headers = (status: string | null, age = '0') =>
+  new Headers(status === null ? {} : { 'cache-status': `fastify-cloud-storage; ${status}`, age })
+const listing = (query = '') => `http://127.0.0.1/cloud/s3/listing?${query}`
+
+t.test('a status is read as it is sent', async (t) => {
+  t.match(readCacheStatus(headers('hit; ttl=48', '12')), { isHit: true, isStored: true, ttlMs: 48_000, ageMs: 12_000 })
+  t.match(readCacheStatus(headers('hit; ttl=48; detail=shared')), { isHit: true, ttlMs: 48_000 })
+  t.match(readCacheStatus(headers('fwd=miss; stored')), { isHit: false, isStored: true, ttlMs: null, ageMs: 0 })
+  t.match(readCacheStatus(headers('fwd=request')), { isHit: false, isStored: false })
+  t.match(readCacheStatus(headers('hit; ttl=x', 'y')), { ttlMs: null, ageMs: 0 })
+  t.equal(readCacheStatus(headers(null)), null)
+})
+
+t.test('hits and misses are counted, and what is no listing is not', async (t) => {
+  const watch = new CacheWatch(new PickerClock())
+  t.equal(watch.observe(listing(), headers('fwd=miss; stored')), true)
+  t.equal(watch.observe(listing(), headers('hit; ttl=60')), true)
+  t.equal(watch.observe(listing('folder=a'), headers('fwd=miss; stored; collapsed')), true)
+  t.equal(watch.observe('http://127.0.0.1/cloud/connections', headers('hit; ttl=60')), false)
+  t.equal(watch.observe(listing(), headers(null)), false, 'a failure')
+  t.same([watch.hits, watch.misses, watch.entries], [1, 2, 2])
+})
+
+t.test('a listing counts until its time has ended, which the first hit tells of all', async (t) => {
+  const clock = new PickerClock()
+  const watch = new CacheWatch(clock)
+  watch.observe(listing('folder=a&limit=5'), headers('fwd=miss; stored'))
+  await clock.advance(100_000)
+  t.equal(watch.entries, 1, 'nobody has said yet how long')
+  watch.observe(listing('folder=b'), headers('fwd=miss; stored'))
+  await clock.advance(10_000)
+  watch.observe(listing('folder=b'), headers('hit; ttl=50', '10'))
+  t.equal(watch.entries, 1, 'the first has been over for long')
+  await clock.advance(49_999)
+  t.equal(watch.entries, 1)
+  await clock.advance(1)
+  t.equal(watch.entries, 0)
+})
+
+t.test('to ask anew is to ask for the same, and what is not stored is not there', async (t) => {
+  const watch = new CacheWatch(new PickerClock())
+  watch.observe(listing('limit=5&folder=a'), headers('hit; ttl=60'))
+  watch.observe(listing('folder=a&limit=5&refresh=true'), headers('fwd=request; stored'))
+  t.equal(watch.entries, 1)
+  watch.observe(listing('folder=a&limit=5'), headers('fwd=miss'))
+  t.equal(watch.entries, 0)
+})
+
+t.test('the age on the screen is that of the first page, and grows', async (t) => {
+  const clock = new PickerClock()
+  const watch = new CacheWatch(clock)
+  t.equal(watch.ageMs, null)
+  watch.observe(listing('folder=a'), headers('hit; ttl=30', '30'))
+  await clock.advance(1500)
+  watch.observe(listing('folder=a&cursor=x'), headers('fwd=miss; stored'))
+  t.equal(watch.ageMs, 31_500)
+  watch.observe(listing('folder=b'), headers('fwd=miss; stored'))
+  t.equal(watch.ageMs, 0)
+})

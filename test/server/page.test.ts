@@ -1,0 +1,159 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { brotliDecompressSync, gunzipSync } from 'node:zlib'
+import Fastify, { type FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import packageJson from '../../package.json' with { type: 'json' }
+import { buildPage } from '../../scripts/build-page.mjs'
+import { buildPicker } from '../../scripts/build-picker.mjs'
+import { answerProblem } from '../../src/http/problem.ts'
+import { BUILT, readPageFiles } from '../../src/server/page-files.ts'
+import { pageRoutes } from '../../src/server/page-routes.ts'
+import { listening } from '../support/ask.ts'
+
+const folder = await mkdtemp(join(tmpdir(), 'built-'))
+await buildPage(join(folder, 'page'))
+await buildPicker(join(folder, 'picker'))
+// As a build leaves it: the picker has its declarations beside it. And what somebody has left there.
+await writeFile(join(folder, 'page/notes.js'), 'private')
+await writeFile(join(folder, 'picker/cloud-folder-picker.d.ts'), 'export {}')
+t.teardown(() => rm(folder, { recursive: true }))
+
+async function serve(t: Test, built = folder): Promise<FastifyInstance> {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.setErrorHandler(answerProblem)
+  app.register(async (child) => {
+    pageRoutes(child, await readPageFiles(pathToFileURL(`${built}/`)))
+  })
+  await app.ready()
+  return app
+}
+
+async function paths(): Promise<string[]> {
+  const page = (await readdir(join(folder, 'page'))).filter((name) => !['index.html', 'notes.js'].includes(name))
+  const picker = (await readdir(join(folder, 'picker'))).filter((name) => !name.endsWith('.d.ts'))
+  return ['/', ...page.map((name) => `/page/${name}`), ...picker.map((name) => `/picker/${name}`)]
+}
+
+t.test('every file comes with the policy, and what goes with it', async (t) => {
+  const ask = await listening(t, await serve(t))
+  t.equal((await paths()).length, 9)
+  for (const path of await paths()) {
+    const { status, headers } = await ask(path)
+    t.equal(status, 200, path)
+    t.match(headers, {
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'no-referrer',
+      'cross-origin-resource-policy': 'same-origin',
+      'permissions-policy': /camera=\(\).*usb=\(\)/,
+      'x-frame-options': 'DENY',
+      vary: 'Accept-Encoding',
+      etag: /^"[\w-]{43}"$/
+    })
+    t.equal(
+      headers['content-security-policy'],
+      "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
+        "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; " +
+        "trusted-types lit-html 'allow-duplicates'"
+    )
+    const isNamedByContent = /-[A-Z0-9]{8}\./.test(path)
+    t.equal(headers['cache-control'], isNamedByContent ? 'public, max-age=31536000, immutable' : 'no-cache', path)
+    t.equal(headers['cross-origin-opener-policy'], path === '/' ? 'same-origin-allow-popups' : undefined, path)
+    const type = { js: /javascript/, css: /css/, svg: /svg/, txt: /plain/, html: /html/ }[path.split('.').at(-1) ?? '']
+    t.match(headers['content-type'], type ?? /^text\/html; charset=utf-8$/, path)
+  }
+})
+
+t.test('the page names files that are there, and has nothing inline', async (t) => {
+  const ask = await listening(t, await serve(t))
+  for (const page of ['/', '/picker/landing.html']) {
+    const html = (await ask(page)).body.toString()
+    t.notMatch(html, /<style|\son\w+=|\sstyle=|javascript:/i)
+    t.notMatch(html, /<script(?![^>]*\ssrc=")/)
+    const named = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path = '']) => path)
+    t.ok(named.length > 0)
+    for (const path of named) {
+      t.equal((await ask(new URL(path, `http://x${page}`).pathname)).status, 200, path)
+    }
+  }
+})
+
+t.test('no file names another host', async (t) => {
+  const ask = await listening(t, await serve(t))
+  // Names of formats, and the addresses of licences and of Lit’s own explanations, which nobody fetches.
+  const harmless = /^https?:\/\/(?:www\.w3\.org|lit\.dev|opensource\.org)\b/
+  for (const path of (await paths()).filter((each) => !each.endsWith('.txt'))) {
+    const found = (await ask(path)).body.toString().match(/(?:https?:)?\/\/[a-z0-9-]+\.[a-z][\w.-]*/gi) ?? []
+    t.same(
+      found.filter((url) => !harmless.test(url)),
+      [],
+      path
+    )
+  }
+})
+
+t.test('what a browser has is not sent again', async (t) => {
+  const ask = await listening(t, await serve(t))
+  for (const path of await paths()) {
+    for (const [coding, decode] of [
+      ['identity', (body: Buffer) => body],
+      ['br', brotliDecompressSync],
+      ['gzip', gunzipSync]
+    ] as const) {
+      const whole = await ask(path, { 'accept-encoding': coding })
+      const name = path === '/' ? '/page/index.html' : path
+      t.ok(decode(whole.body).equals(await readFile(join(folder, name))), `${path} as ${coding}`)
+      t.equal(whole.headers['content-encoding'], coding === 'identity' ? undefined : coding)
+      const again = await ask(path, { 'accept-encoding': coding, 'if-none-match': whole.headers.etag ?? '' })
+      t.same([again.status, again.body.length, again.headers.etag], [304, 0, whole.headers.etag])
+      const other = await ask(path, { 'accept-encoding': coding, 'if-none-match': '"other"' })
+      t.equal(other.status, 200)
+      const head = await ask(path, { 'accept-encoding': coding }, 'HEAD')
+      t.same([head.status, head.body.length, head.headers.etag], [200, 0, whole.headers.etag])
+    }
+  }
+  t.equal((await ask('/', { 'if-match': '"other"' })).status, 412)
+})
+
+t.test('the list is closed', async (t) => {
+  const ask = await listening(t, await serve(t))
+  for (const path of [
+    '/index.html',
+    '/page',
+    '/page/',
+    '/page/index.html',
+    '/page/notes.js',
+    '/page/../picker/landing.html',
+    '/page/%2e%2e/%2e%2e/package.json',
+    '/page/..%2f..%2fpackage.json',
+    '/picker/cloud-folder-picker.d.ts',
+    '/picker/'
+  ]) {
+    t.equal((await ask(path)).status, 404, path)
+  }
+})
+
+t.test('where nothing was built, the page says how to build it', async (t) => {
+  const empty = await mkdtemp(join(tmpdir(), 'built-'))
+  t.teardown(() => rm(empty, { recursive: true }))
+  const app = await serve(t, empty)
+  const answer = await app.inject('/')
+  t.equal(answer.statusCode, 503)
+  t.match(answer.body, /has not been built\. "npm start" builds it, and so does "npm run build"/)
+  t.match(answer.headers, { 'cache-control': 'no-store', 'content-type': /^text\/plain/ })
+  t.equal((await app.inject('/picker/cloud-folder-picker.js')).statusCode, 404)
+  // Half of it is as good as nothing.
+  await buildPage(join(empty, 'page'))
+  t.equal((await (await serve(t, empty)).inject('/')).statusCode, 503)
+})
+
+t.test('npm start and npm run build make what the server serves, and npm publishes none of it', async (t) => {
+  t.equal(BUILT.href, new URL('../../dist/', import.meta.url).href)
+  const { prestart, build } = packageJson.scripts
+  t.equal(prestart, 'node scripts/build-picker.mjs dist/picker && node scripts/build-page.mjs')
+  t.match(build, /&& node scripts\/build-picker\.mjs && node scripts\/build-page\.mjs$/)
+  t.ok(packageJson.files.includes('!dist/page'))
+})
