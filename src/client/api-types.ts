@@ -1,5 +1,22 @@
 // Made by `npm run openapi` of openapi.json.
 export interface paths {
+    "/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The picker and the documents, to look at */
+        get: operations["openPage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/docs": {
         parameters: {
             query?: never;
@@ -275,30 +292,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/documents/{id}/content": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Download a document
-         * @description Its bytes, in the server’s own store or in the user’s cloud.
-         */
-        get: operations["downloadDocument"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        /**
-         * Download a document
-         * @description Its bytes, in the server’s own store or in the user’s cloud.
-         */
-        head: operations["downloadDocument-head"];
-        patch?: never;
-        trace?: never;
-    };
     "/health/live": {
         parameters: {
             query?: never;
@@ -332,6 +325,63 @@ export interface paths {
         options?: never;
         /** Whether it can serve */
         head: operations["isReady-head"];
+        patch?: never;
+        trace?: never;
+    };
+    "/documents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the documents */
+        get: operations["listDocuments"];
+        put?: never;
+        /** Make a document */
+        post: operations["createDocument"];
+        delete?: never;
+        options?: never;
+        /** List the documents */
+        head: operations["listDocuments-head"];
+        patch?: never;
+        trace?: never;
+    };
+    "/documents/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Look at a document */
+        get: operations["getDocument"];
+        put?: never;
+        post?: never;
+        /** Remove a document */
+        delete: operations["removeDocument"];
+        options?: never;
+        /** Look at a document */
+        head: operations["getDocument-head"];
+        patch?: never;
+        trace?: never;
+    };
+    "/documents/{id}/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Download a document */
+        get: operations["downloadDocument"];
+        /** Upload the content of a document */
+        put: operations["uploadDocument"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        /** Download a document */
+        head: operations["downloadDocument-head"];
         patch?: never;
         trace?: never;
     };
@@ -1244,6 +1294,26 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    openPage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+        };
+    };
     readApi: {
         parameters: {
             query?: never;
@@ -4371,6 +4441,894 @@ export interface operations {
             };
         };
     };
+    isLive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is live. */
+            200: {
+                headers: {
+                    /** @description `no-store` */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "live"
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        status: "live";
+                    };
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem500"];
+                };
+            };
+        };
+    };
+    "isLive-head": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is live. */
+            200: {
+                headers: {
+                    /** @description `no-store` */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    isReady: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is ready. */
+            200: {
+                headers: {
+                    /** @description `no-store` */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "ready"
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        status: "ready";
+                    };
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem500"];
+                };
+            };
+            /** @description `DATABASE_UNAVAILABLE`, `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description In seconds, where it is known when to try again. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem503"];
+                };
+            };
+        };
+    };
+    "isReady-head": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is ready. */
+            200: {
+                headers: {
+                    /** @description `no-store` */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `DATABASE_UNAVAILABLE`, `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description In seconds, where it is known when to try again. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    listDocuments: {
+        parameters: {
+            query?: {
+                /** @description `page.next` of the page before. */
+                cursor?: string;
+                /** @description Documents of a page, at most. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of them, the newest first. */
+            200: {
+                headers: {
+                    "Cache-Control"?: "private, no-cache";
+                    Vary?: "Authorization";
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "documents": [
+                     *         {
+                     *           "id": "0b9c2f6e-6f0a-4c5c-9a43-0d2a3c1f7e11",
+                     *           "name": "Invoice 7.pdf",
+                     *           "mimeType": "application/pdf",
+                     *           "size": 48213,
+                     *           "provider": null,
+                     *           "connectionId": null,
+                     *           "objectKey": null,
+                     *           "hasContent": true,
+                     *           "createdAt": "2026-11-02T08:30:00.000Z",
+                     *           "updatedAt": "2026-11-02T08:31:00.000Z"
+                     *         }
+                     *       ],
+                     *       "page": {
+                     *         "next": null
+                     *       },
+                     *       "uploads": {
+                     *         "maxBytes": null
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        documents: {
+                            id: string;
+                            /** @description Text, never markup or a path. */
+                            name: string;
+                            mimeType: string | null;
+                            /** @description Bytes; `null` where nobody knows. */
+                            size: number | null;
+                            /** @description Whose cloud holds it; `null`: this server keeps it itself. */
+                            provider: string | null;
+                            connectionId: string | null;
+                            /** @description What the provider calls it; `null` where there is none. */
+                            objectKey: string | null;
+                            /** @description `false`: it was made, and nothing has been uploaded yet. */
+                            hasContent: boolean;
+                            /** Format: date-time */
+                            createdAt: string;
+                            /** Format: date-time */
+                            updatedAt: string;
+                        }[];
+                        page: {
+                            /** @description The `cursor` of the next page. */
+                            next: string | null;
+                        };
+                        /** @description `null`: this server takes none. */
+                        uploads: {
+                            /** @description `null`: as many as its store takes. */
+                            maxBytes: number | null;
+                        } | null;
+                    };
+                };
+            };
+            /** @description `INVALID_REQUEST`, `INVALID_CURSOR` */
+            400: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem400"];
+                };
+            };
+            /** @description `UNAUTHENTICATED` */
+            401: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description Where the application names a scheme. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem401"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem500"];
+                };
+            };
+            /** @description `AUTHENTICATION_UNAVAILABLE`, `DATABASE_UNAVAILABLE`, `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description In seconds, where it is known when to try again. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem503"];
+                };
+            };
+        };
+    };
+    createDocument: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Text: it is shown and never read. */
+                    name: string;
+                    mimeType?: string;
+                } | {
+                    /** @description Left out: its name in the cloud. */
+                    name?: string;
+                    provider: string;
+                    connectionId: string;
+                    /** @description The `id` of an entry. */
+                    objectKey: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Its content is uploaded next, or is a file of a cloud. */
+            201: {
+                headers: {
+                    /** @description `no-store` */
+                    "Cache-Control"?: string;
+                    /** @description Where it is. */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0b9c2f6e-6f0a-4c5c-9a43-0d2a3c1f7e11",
+                     *       "name": "Invoice 7.pdf",
+                     *       "mimeType": "application/pdf",
+                     *       "size": 48213,
+                     *       "provider": null,
+                     *       "connectionId": null,
+                     *       "objectKey": null,
+                     *       "hasContent": true,
+                     *       "createdAt": "2026-11-02T08:30:00.000Z",
+                     *       "updatedAt": "2026-11-02T08:31:00.000Z"
+                     *     }
+                     */
+                    "application/json": {
+                        id: string;
+                        /** @description Text, never markup or a path. */
+                        name: string;
+                        mimeType: string | null;
+                        /** @description Bytes; `null` where nobody knows. */
+                        size: number | null;
+                        /** @description Whose cloud holds it; `null`: this server keeps it itself. */
+                        provider: string | null;
+                        connectionId: string | null;
+                        /** @description What the provider calls it; `null` where there is none. */
+                        objectKey: string | null;
+                        /** @description `false`: it was made, and nothing has been uploaded yet. */
+                        hasContent: boolean;
+                        /** Format: date-time */
+                        createdAt: string;
+                        /** Format: date-time */
+                        updatedAt: string;
+                    };
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem400"];
+                };
+            };
+            /** @description `UNAUTHENTICATED` */
+            401: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description Where the application names a scheme. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem401"];
+                };
+            };
+            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            403: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem403"];
+                };
+            };
+            /** @description `PROVIDER_UNKNOWN`, `CONNECTION_NOT_FOUND`, `OBJECT_NOT_FOUND` */
+            404: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem404"];
+                };
+            };
+            /** @description `PAYLOAD_TOO_LARGE` */
+            413: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem413"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE` */
+            415: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem415"];
+                };
+            };
+            /** @description `LOCKED` */
+            423: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem423"];
+                };
+            };
+            /** @description `TOO_MANY_REQUESTS` */
+            429: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description In seconds. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem429"];
+                };
+            };
+            /** @description `INTERNAL`, `SDK_MISSING` */
+            500: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem500"];
+                };
+            };
+            /** @description `UNSUPPORTED` */
+            501: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem501"];
+                };
+            };
+            /** @description `PROVIDER_ERROR` */
+            502: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem502"];
+                };
+            };
+            /** @description `AUTHENTICATION_UNAVAILABLE`, `DATABASE_UNAVAILABLE`, `SHUTTING_DOWN`, `CONNECTION_INACTIVE`, `CREDENTIALS_UNREADABLE`, `PROVIDER_UNAVAILABLE`, `PROVIDER_THROTTLED` */
+            503: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description In seconds, where it is known when to try again. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem503"];
+                };
+            };
+            /** @description `PROVIDER_TIMEOUT` */
+            504: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem504"];
+                };
+            };
+        };
+    };
+    "listDocuments-head": {
+        parameters: {
+            query?: {
+                /** @description `page.next` of the page before. */
+                cursor?: string;
+                /** @description Documents of a page, at most. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of them, the newest first. */
+            200: {
+                headers: {
+                    "Cache-Control"?: "private, no-cache";
+                    Vary?: "Authorization";
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_REQUEST`, `INVALID_CURSOR` */
+            400: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `UNAUTHENTICATED` */
+            401: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description Where the application names a scheme. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `AUTHENTICATION_UNAVAILABLE`, `DATABASE_UNAVAILABLE`, `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description In seconds, where it is known when to try again. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    getDocument: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of a document. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is known of it. */
+            200: {
+                headers: {
+                    "Cache-Control"?: "private, no-cache";
+                    Vary?: "Authorization";
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0b9c2f6e-6f0a-4c5c-9a43-0d2a3c1f7e11",
+                     *       "name": "Invoice 7.pdf",
+                     *       "mimeType": "application/pdf",
+                     *       "size": 48213,
+                     *       "provider": null,
+                     *       "connectionId": null,
+                     *       "objectKey": null,
+                     *       "hasContent": true,
+                     *       "createdAt": "2026-11-02T08:30:00.000Z",
+                     *       "updatedAt": "2026-11-02T08:31:00.000Z"
+                     *     }
+                     */
+                    "application/json": {
+                        id: string;
+                        /** @description Text, never markup or a path. */
+                        name: string;
+                        mimeType: string | null;
+                        /** @description Bytes; `null` where nobody knows. */
+                        size: number | null;
+                        /** @description Whose cloud holds it; `null`: this server keeps it itself. */
+                        provider: string | null;
+                        connectionId: string | null;
+                        /** @description What the provider calls it; `null` where there is none. */
+                        objectKey: string | null;
+                        /** @description `false`: it was made, and nothing has been uploaded yet. */
+                        hasContent: boolean;
+                        /** Format: date-time */
+                        createdAt: string;
+                        /** Format: date-time */
+                        updatedAt: string;
+                    };
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem400"];
+                };
+            };
+            /** @description `UNAUTHENTICATED` */
+            401: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description Where the application names a scheme. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem401"];
+                };
+            };
+            /** @description `DOCUMENT_NOT_FOUND` */
+            404: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem404"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem500"];
+                };
+            };
+            /** @description `AUTHENTICATION_UNAVAILABLE`, `DATABASE_UNAVAILABLE`, `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description In seconds, where it is known when to try again. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem503"];
+                };
+            };
+        };
+    };
+    removeDocument: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Only the content that has this `ETag`. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The id of a document. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone, and its content where this server keeps it. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_REQUEST`, `CONNECTION_AMBIGUOUS` */
+            400: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem400"];
+                };
+            };
+            /** @description `UNAUTHENTICATED` */
+            401: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description Where the application names a scheme. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem401"];
+                };
+            };
+            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            403: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem403"];
+                };
+            };
+            /** @description `PROVIDER_UNKNOWN`, `DOCUMENT_NOT_FOUND`, `OBJECT_NOT_FOUND` */
+            404: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem404"];
+                };
+            };
+            /** @description `PRECONDITION_FAILED` */
+            412: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem412"];
+                };
+            };
+            /** @description `PAYLOAD_TOO_LARGE` */
+            413: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem413"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE` */
+            415: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem415"];
+                };
+            };
+            /** @description `LOCKED` */
+            423: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem423"];
+                };
+            };
+            /** @description `TOO_MANY_REQUESTS` */
+            429: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description In seconds. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem429"];
+                };
+            };
+            /** @description `INTERNAL`, `SDK_MISSING` */
+            500: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem500"];
+                };
+            };
+            /** @description `PROVIDER_ERROR` */
+            502: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem502"];
+                };
+            };
+            /** @description `AUTHENTICATION_UNAVAILABLE`, `DATABASE_UNAVAILABLE`, `SHUTTING_DOWN`, `CONNECTION_INACTIVE`, `CREDENTIALS_UNREADABLE`, `PROVIDER_UNAVAILABLE`, `PROVIDER_THROTTLED`, `CONNECTION_MISSING` */
+            503: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description In seconds, where it is known when to try again. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem503"];
+                };
+            };
+            /** @description `PROVIDER_TIMEOUT` */
+            504: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem504"];
+                };
+            };
+        };
+    };
+    "getDocument-head": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of a document. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is known of it. */
+            200: {
+                headers: {
+                    "Cache-Control"?: "private, no-cache";
+                    Vary?: "Authorization";
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `UNAUTHENTICATED` */
+            401: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description Where the application names a scheme. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `DOCUMENT_NOT_FOUND` */
+            404: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `AUTHENTICATION_UNAVAILABLE`, `DATABASE_UNAVAILABLE`, `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description In seconds, where it is known when to try again. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     downloadDocument: {
         parameters: {
             query?: never;
@@ -4481,7 +5439,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `INVALID_REQUEST`, `CONNECTION_AMBIGUOUS` */
+            /** @description `CONNECTION_AMBIGUOUS`, `INVALID_REQUEST` */
             400: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -4537,7 +5495,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem403"];
                 };
             };
-            /** @description `DOCUMENT_NOT_FOUND`, `OBJECT_NOT_FOUND`, `PROVIDER_UNKNOWN` */
+            /** @description `PROVIDER_UNKNOWN`, `DOCUMENT_NOT_FOUND`, `OBJECT_NOT_FOUND` */
             404: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -4707,6 +5665,282 @@ export interface operations {
             };
         };
     };
+    uploadDocument: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Only the content that has this `ETag`. */
+                "If-Match"?: string;
+                /** @description `*`: only where there is none yet. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The id of a document. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        /** @description The content, as it is to be stored. */
+        requestBody: {
+            content: {
+                "*/*": unknown;
+            };
+        };
+        responses: {
+            /** @description It had other content before. */
+            200: {
+                headers: {
+                    /** @description `no-store` */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0b9c2f6e-6f0a-4c5c-9a43-0d2a3c1f7e11",
+                     *       "name": "Invoice 7.pdf",
+                     *       "mimeType": "application/pdf",
+                     *       "size": 48213,
+                     *       "provider": null,
+                     *       "connectionId": null,
+                     *       "objectKey": null,
+                     *       "hasContent": true,
+                     *       "createdAt": "2026-11-02T08:30:00.000Z",
+                     *       "updatedAt": "2026-11-02T08:31:00.000Z"
+                     *     }
+                     */
+                    "application/json": {
+                        id: string;
+                        /** @description Text, never markup or a path. */
+                        name: string;
+                        mimeType: string | null;
+                        /** @description Bytes; `null` where nobody knows. */
+                        size: number | null;
+                        /** @description Whose cloud holds it; `null`: this server keeps it itself. */
+                        provider: string | null;
+                        connectionId: string | null;
+                        /** @description What the provider calls it; `null` where there is none. */
+                        objectKey: string | null;
+                        /** @description `false`: it was made, and nothing has been uploaded yet. */
+                        hasContent: boolean;
+                        /** Format: date-time */
+                        createdAt: string;
+                        /** Format: date-time */
+                        updatedAt: string;
+                    };
+                };
+            };
+            /** @description It is its first. */
+            201: {
+                headers: {
+                    /** @description `no-store` */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0b9c2f6e-6f0a-4c5c-9a43-0d2a3c1f7e11",
+                     *       "name": "Invoice 7.pdf",
+                     *       "mimeType": "application/pdf",
+                     *       "size": 48213,
+                     *       "provider": null,
+                     *       "connectionId": null,
+                     *       "objectKey": null,
+                     *       "hasContent": true,
+                     *       "createdAt": "2026-11-02T08:30:00.000Z",
+                     *       "updatedAt": "2026-11-02T08:31:00.000Z"
+                     *     }
+                     */
+                    "application/json": {
+                        id: string;
+                        /** @description Text, never markup or a path. */
+                        name: string;
+                        mimeType: string | null;
+                        /** @description Bytes; `null` where nobody knows. */
+                        size: number | null;
+                        /** @description Whose cloud holds it; `null`: this server keeps it itself. */
+                        provider: string | null;
+                        connectionId: string | null;
+                        /** @description What the provider calls it; `null` where there is none. */
+                        objectKey: string | null;
+                        /** @description `false`: it was made, and nothing has been uploaded yet. */
+                        hasContent: boolean;
+                        /** Format: date-time */
+                        createdAt: string;
+                        /** Format: date-time */
+                        updatedAt: string;
+                    };
+                };
+            };
+            /** @description `INVALID_REQUEST`, `CONNECTION_AMBIGUOUS` */
+            400: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem400"];
+                };
+            };
+            /** @description `UNAUTHENTICATED` */
+            401: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description Where the application names a scheme. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem401"];
+                };
+            };
+            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            403: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem403"];
+                };
+            };
+            /** @description `PROVIDER_UNKNOWN`, `DOCUMENT_NOT_FOUND`, `OBJECT_NOT_FOUND`, `FOLDER_NOT_FOUND` */
+            404: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem404"];
+                };
+            };
+            /** @description `ALREADY_EXISTS` */
+            409: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem409"];
+                };
+            };
+            /** @description `PRECONDITION_FAILED` */
+            412: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem412"];
+                };
+            };
+            /** @description `PAYLOAD_TOO_LARGE` */
+            413: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem413"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE` */
+            415: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem415"];
+                };
+            };
+            /** @description `LOCKED` */
+            423: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem423"];
+                };
+            };
+            /** @description `TOO_MANY_REQUESTS` */
+            429: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description In seconds. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem429"];
+                };
+            };
+            /** @description `INTERNAL`, `SDK_MISSING` */
+            500: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem500"];
+                };
+            };
+            /** @description `UNSUPPORTED` */
+            501: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem501"];
+                };
+            };
+            /** @description `PROVIDER_ERROR` */
+            502: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem502"];
+                };
+            };
+            /** @description `AUTHENTICATION_UNAVAILABLE`, `DATABASE_UNAVAILABLE`, `SHUTTING_DOWN`, `CONNECTION_INACTIVE`, `CREDENTIALS_UNREADABLE`, `PROVIDER_UNAVAILABLE`, `PROVIDER_THROTTLED`, `CONNECTION_MISSING` */
+            503: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    /** @description In seconds, where it is known when to try again. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem503"];
+                };
+            };
+            /** @description `PROVIDER_TIMEOUT` */
+            504: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem504"];
+                };
+            };
+            /** @description `QUOTA_EXCEEDED` */
+            507: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem507"];
+                };
+            };
+        };
+    };
     "downloadDocument-head": {
         parameters: {
             query?: never;
@@ -4784,7 +6018,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `INVALID_REQUEST`, `CONNECTION_AMBIGUOUS` */
+            /** @description `CONNECTION_AMBIGUOUS`, `INVALID_REQUEST` */
             400: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -4834,7 +6068,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `DOCUMENT_NOT_FOUND`, `OBJECT_NOT_FOUND`, `PROVIDER_UNKNOWN` */
+            /** @description `PROVIDER_UNKNOWN`, `DOCUMENT_NOT_FOUND`, `OBJECT_NOT_FOUND` */
             404: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -4962,164 +6196,6 @@ export interface operations {
                     "Cross-Origin-Resource-Policy"?: string;
                     /** @description `nosniff` */
                     "X-Content-Type-Options"?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-        };
-    };
-    isLive: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description It is live. */
-            200: {
-                headers: {
-                    /** @description `no-store` */
-                    "Cache-Control"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "status": "live"
-                     *     }
-                     */
-                    "application/json": {
-                        /** @constant */
-                        status: "live";
-                    };
-                };
-            };
-            /** @description `INTERNAL` */
-            500: {
-                headers: {
-                    "Cache-Control"?: "no-store";
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem500"];
-                };
-            };
-        };
-    };
-    "isLive-head": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description It is live. */
-            200: {
-                headers: {
-                    /** @description `no-store` */
-                    "Cache-Control"?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description `INTERNAL` */
-            500: {
-                headers: {
-                    "Cache-Control"?: "no-store";
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-        };
-    };
-    isReady: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description It is ready. */
-            200: {
-                headers: {
-                    /** @description `no-store` */
-                    "Cache-Control"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "status": "ready"
-                     *     }
-                     */
-                    "application/json": {
-                        /** @constant */
-                        status: "ready";
-                    };
-                };
-            };
-            /** @description `INTERNAL` */
-            500: {
-                headers: {
-                    "Cache-Control"?: "no-store";
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem500"];
-                };
-            };
-            /** @description `DATABASE_UNAVAILABLE`, `SHUTTING_DOWN` */
-            503: {
-                headers: {
-                    "Cache-Control"?: "no-store";
-                    /** @description In seconds, where it is known when to try again. */
-                    "Retry-After"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem503"];
-                };
-            };
-        };
-    };
-    "isReady-head": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description It is ready. */
-            200: {
-                headers: {
-                    /** @description `no-store` */
-                    "Cache-Control"?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description `INTERNAL` */
-            500: {
-                headers: {
-                    "Cache-Control"?: "no-store";
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description `DATABASE_UNAVAILABLE`, `SHUTTING_DOWN` */
-            503: {
-                headers: {
-                    "Cache-Control"?: "no-store";
-                    /** @description In seconds, where it is known when to try again. */
-                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;

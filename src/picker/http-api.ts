@@ -1,4 +1,5 @@
 import { type CloudStorageClient, createCloudStorageClient, type HeaderValues } from '../client/client.ts'
+import type { Entry } from '../domain/entry.ts'
 import type { OnProgress, PickerApi } from './picker-api.ts'
 import { PickerProblem, readProblem } from './problem.ts'
 import { putFile } from './put-file.ts'

@@ -31,13 +31,13 @@ const TAGS = [
 
 const UNAUTHENTICATED = { security: [], tags: ['Server'] }
 
-/** The page's own routes are hidden from what it shows. */
-const PAGE = {
+/** What the pages are made of is hidden from what is shown, and so are they, unless it is said here. */
+const page = (operationId: string, summary: string) => ({
   ...UNAUTHENTICATED,
-  operationId: 'readApi',
-  summary: 'This description, to read',
+  operationId,
+  summary,
   responses: { 200: { description: 'A page.', content: { 'text/html': { schema: { type: 'string' as const } } } } }
-}
+})
 
 export interface ApiDocsOptions {
   /** Where browsers reach the application. */
@@ -68,7 +68,10 @@ export function describeRoutes(app: FastifyInstance, publicUrl: string | undefin
       },
       servers: [{ url: publicUrl?.replace(/\/+$/, '') ?? '/', description: 'Where browsers reach the application.' }],
       security: [{ bearer: [] }],
-      paths: { '/docs': { get: PAGE } },
+      paths: {
+        '/': { get: page('openPage', 'The picker and the documents, to look at') },
+        '/docs': { get: page('readApi', 'This description, to read') }
+      },
       tags: TAGS,
       components: {
         securitySchemes: {

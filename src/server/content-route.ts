@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { isStorageError, StorageError } from '../domain/errors.ts'
 import { type ClientWatch, watchClient } from '../http/client-signal.ts'
 import { answerWithoutContent, type Content, sendContent, sendContentHead } from '../http/content-answer.ts'
-import { downloadDocumentSchema, probeDocumentSchema } from './document-schemas.ts'
+import { downloadDocumentSchema } from './document-schemas.ts'
 import { isManaged } from './document-view.ts'
 import { type DocumentRow, type Documents, NO_CONTENT } from './documents.ts'
 
@@ -13,7 +13,12 @@ export function contentRoute(app: FastifyInstance, documents: Documents): void {
   const preHandler = app.storageBackendHook({
     document: (request, user) => documents.find((request.params as { id: string }).id, user)
   })
-  const options = { preHandler, errorHandler: answerWithoutContent, exposeHeadRoute: false }
+  const options = {
+    schema: downloadDocumentSchema,
+    preHandler,
+    errorHandler: answerWithoutContent,
+    exposeHeadRoute: false
+  }
 
   const send =
     (answer: typeof sendContent) =>
@@ -38,8 +43,8 @@ export function contentRoute(app: FastifyInstance, documents: Documents): void {
     return await answer(request, reply, contentOf(request, now), watch)
   }
 
-  app.head(PATH, { ...options, schema: probeDocumentSchema }, send(sendContentHead))
-  app.get(PATH, { ...options, schema: downloadDocumentSchema }, send(sendContent))
+  app.head(PATH, options, send(sendContentHead))
+  app.get(PATH, options, send(sendContent))
 }
 
 interface Missed {

@@ -1,6 +1,10 @@
+import type { FastifySchema } from 'fastify'
 import { MAX_CURSOR_LENGTH } from '../domain/entry.ts'
-
-const tags = ['documents'] as const
+import type { StorageErrorCode } from '../domain/errors.ts'
+import { empty, GUARDED, json, NO_STORE } from '../http/api/answers.ts'
+import { closed, type Schema } from '../http/api/models.ts'
+import { CODES, problems, problemsWith } from '../http/api/problems.ts'
+import { contentAnswers, contentHeaders, headers } from '../http/api/transfer-operations.ts'
 
 const nameSchema = {
   type: 'string',
@@ -16,11 +20,7 @@ const mimeTypeSchema = {
   pattern: "^[\\w!#$%&'*+.^`|~-]+/[ -~]+$"
 } as const
 
-const idParams = {
-  type: 'object',
-  required: ['id'],
-  properties: { id: { type: 'string', minLength: 1 } }
-} as const
+const params = { type: 'object', properties: { id: { type: 'string', description: 'The id of a document.' } } }
 
 export interface DocumentListQuery {
   readonly cursor?: string
@@ -35,9 +35,9 @@ const listQuery = {
       type: 'string',
       minLength: 1,
       maxLength: MAX_CURSOR_LENGTH,
-      description: '`page.next` of the page before'
+      description: '`page.next` of the page before.'
     },
-    limit: { type: 'integer', minimum: 1, maximum: 200, default: 50 }
+    limit: { type: 'integer', minimum: 1, maximum: 200, default: 50, description: 'Documents of a page, at most.' }
   }
 } as const
 
@@ -76,113 +76,141 @@ const newKeptDocument = {
   }
 } as const
 
-const documentResponse = {
-  type: 'object',
-  required: [
-    'id',
-    'name',
-    'mimeType',
-    'size',
-    'provider',
-    'connectionId',
-    'objectKey',
-    'hasContent',
-    'createdAt',
-    'updatedAt'
-  ],
-  properties: {
-    id: { type: 'string' },
-    name: { type: 'string' },
-    mimeType: { type: ['string', 'null'] },
-    size: { type: ['integer', 'null'], description: 'Bytes; `null` where nobody knows.' },
-    provider: { type: ['string', 'null'], description: '`null`: this server keeps it itself.' },
-    connectionId: { type: ['string', 'null'] },
-    objectKey: { type: ['string', 'null'], description: 'What the provider calls it; `null` where there is none.' },
-    hasContent: { type: 'boolean', description: '`false`: it was made, and nothing has been uploaded yet.' },
-    createdAt: { type: 'string', format: 'date-time' },
-    updatedAt: { type: 'string', format: 'date-time' }
-  }
-} as const
+const example = {
+  id: '0b9c2f6e-6f0a-4c5c-9a43-0d2a3c1f7e11',
+  name: 'Invoice 7.pdf',
+  mimeType: 'application/pdf',
+  size: 48_213,
+  provider: null,
+  connectionId: null,
+  objectKey: null,
+  hasContent: true,
+  createdAt: '2026-11-02T08:30:00.000Z',
+  updatedAt: '2026-11-02T08:31:00.000Z'
+}
 
-const listResponse = {
-  type: 'object',
-  required: ['documents', 'page', 'uploads'],
-  properties: {
-    documents: { type: 'array', items: documentResponse },
-    page: {
-      type: 'object',
-      required: ['next'],
-      properties: { next: { type: ['string', 'null'], description: 'The `cursor` of the next page.' } }
-    },
-    uploads: {
-      type: ['object', 'null'],
-      description: '`null`: this server takes none.',
-      required: ['maxBytes'],
-      properties: { maxBytes: { type: ['integer', 'null'], description: '`null`: as many as its store takes.' } }
-    }
-  }
-} as const
+const TIME = { type: 'string', format: 'date-time' }
 
-export const listDocumentsSchema = {
-  operationId: 'listDocuments',
-  summary: "The user's documents, the newest first",
-  tags,
+const documentSchema = closed({
+  id: { type: 'string' },
+  name: { type: 'string', description: 'Text, never markup or a path.' },
+  mimeType: { type: ['string', 'null'] },
+  size: { type: ['integer', 'null'], minimum: 0, description: 'Bytes; `null` where nobody knows.' },
+  provider: { type: ['string', 'null'], description: 'Whose cloud holds it; `null`: this server keeps it itself.' },
+  connectionId: { type: ['string', 'null'] },
+  objectKey: { type: ['string', 'null'], description: 'What the provider calls it; `null` where there is none.' },
+  hasContent: { type: 'boolean', description: '`false`: it was made, and nothing has been uploaded yet.' },
+  createdAt: TIME,
+  updatedAt: TIME
+})
+
+const listSchema = closed({
+  documents: { type: 'array', items: documentSchema },
+  page: closed({ next: { type: ['string', 'null'], description: 'The `cursor` of the next page.' } }),
+  uploads: {
+    ...closed({ maxBytes: { type: ['integer', 'null'], description: '`null`: as many as its store takes.' } }),
+    type: ['object', 'null'],
+    description: '`null`: this server takes none.'
+  }
+})
+
+/** Of an answer for the one who shows a token. */
+const OWN = {
+  'Cache-Control': { type: 'string', const: 'private, no-cache' },
+  Vary: { type: 'string', const: 'Authorization' }
+}
+
+const document = (description: string, more: Readonly<Record<string, Schema>>): Schema =>
+  json(description, documentSchema, more, example)
+
+/** Of a route that goes to where the document is. */
+const OPENS = [
+  ...CODES.asksProvider,
+  'CONNECTION_MISSING',
+  'CONNECTION_AMBIGUOUS',
+  'PROVIDER_UNKNOWN',
+  'DOCUMENT_NOT_FOUND',
+  'OBJECT_NOT_FOUND',
+  'PRECONDITION_FAILED'
+] as const satisfies readonly StorageErrorCode[]
+
+/** What is said of a route, and what it checks. */
+function describe(name: string, summary: string, rest: FastifySchema): FastifySchema {
+  const described = { operationId: name, summary, tags: ['Documents'], ...rest }
+  return described
+}
+
+export const listDocumentsSchema = describe('listDocuments', 'List the documents', {
   querystring: listQuery,
-  response: { 200: listResponse }
-} as const
-
-export const getDocumentSchema = {
-  operationId: 'getDocument',
-  summary: 'What is known of a document',
-  tags,
-  params: idParams,
-  querystring: noQuery,
-  response: { 200: documentResponse }
-} as const
-
-export const createDocumentSchema = {
-  operationId: 'createDocument',
-  summary: 'Makes a document, to be uploaded next or of a file in a cloud',
-  tags,
-  querystring: noQuery,
-  body: { oneOf: [newManagedDocument, newKeptDocument] },
-  response: { 201: documentResponse }
-} as const
-
-export const removeDocumentSchema = {
-  operationId: 'removeDocument',
-  summary: 'Removes a document, and its content where this server keeps it',
-  tags,
-  params: idParams,
-  querystring: noQuery,
-  response: { 204: { type: 'null', description: 'It is gone.' } }
-} as const
-
-export const downloadDocumentSchema = {
-  operationId: 'downloadDocument',
-  summary: 'The content of a document, or a range of it',
-  tags,
-  params: idParams,
   response: {
-    200: { type: 'string', format: 'binary', description: 'All of it.' },
-    206: { type: 'string', format: 'binary', description: 'The range that was asked for.' },
-    304: { type: 'null', description: 'It is what the client has.' }
+    200: json('A page of them, the newest first.', listSchema, OWN, {
+      documents: [example],
+      page: { next: null },
+      uploads: { maxBytes: null }
+    }),
+    ...problems(CODES.reads, ['INVALID_REQUEST', 'INVALID_CURSOR'])
   }
-} as const
+})
 
-export const probeDocumentSchema = {
-  operationId: 'probeDocument',
-  summary: 'What a download would say, without the content',
-  tags,
-  params: idParams,
-  response: { 200: { type: 'null', description: 'In its headers.' }, 304: { type: 'null', description: 'No change.' } }
-} as const
-
-export const uploadDocumentSchema = {
-  operationId: 'uploadDocument',
-  summary: 'Stores the content of a document, as it comes',
-  tags,
-  params: idParams,
+export const getDocumentSchema = describe('getDocument', 'Look at a document', {
+  params,
   querystring: noQuery,
-  response: { 200: documentResponse, 201: documentResponse }
-} as const
+  response: {
+    200: document('What is known of it.', OWN),
+    ...problems(CODES.reads, ['INVALID_REQUEST', 'DOCUMENT_NOT_FOUND'])
+  }
+})
+
+export const createDocumentSchema = describe('createDocument', 'Make a document', {
+  querystring: noQuery,
+  body: {
+    oneOf: [newManagedDocument, newKeptDocument],
+    examples: [
+      { name: 'Invoice 7.pdf', mimeType: 'application/pdf' },
+      { provider: 's3', connectionId: 'cab5aca4-1388-4e3c-8342-996064162c42', objectKey: 'Invoices/2026.pdf' }
+    ]
+  },
+  response: {
+    201: document('Its content is uploaded next, or is a file of a cloud.', {
+      ...NO_STORE,
+      Location: { type: 'string', description: 'Where it is.' }
+    }),
+    ...problems(CODES.changes, CODES.asksProvider, [
+      'PROVIDER_UNKNOWN',
+      'CONNECTION_NOT_FOUND',
+      'OBJECT_NOT_FOUND',
+      'UNSUPPORTED'
+    ])
+  }
+})
+
+const IF_MATCH = { 'If-Match': 'Only the content that has this `ETag`.' }
+
+export const removeDocumentSchema = describe('removeDocument', 'Remove a document', {
+  params,
+  querystring: noQuery,
+  headers: headers(IF_MATCH),
+  response: { 204: empty('It is gone, and its content where this server keeps it.'), ...problems(CODES.changes, OPENS) }
+})
+
+export const downloadDocumentSchema = describe('downloadDocument', 'Download a document', {
+  params,
+  headers: contentHeaders,
+  response: {
+    ...contentAnswers,
+    ...problemsWith(GUARDED, CODES.reads, OPENS, ['INVALID_REQUEST', 'RANGE_NOT_SATISFIABLE'])
+  }
+})
+
+export const uploadDocumentSchema = describe('uploadDocument', 'Upload the content of a document', {
+  params,
+  querystring: noQuery,
+  headers: headers({ ...IF_MATCH, 'If-None-Match': '`*`: only where there is none yet.' }),
+  consumes: ['*/*'],
+  body: { description: 'The content, as it is to be stored.' },
+  response: {
+    200: document('It had other content before.', NO_STORE),
+    201: document('It is its first.', NO_STORE),
+    ...problems(CODES.changes, OPENS, ['FOLDER_NOT_FOUND', 'ALREADY_EXISTS', 'UNSUPPORTED', 'QUOTA_EXCEEDED'])
+  }
+})

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
-import type { FastifyBaseLogger, FastifyInstance, FastifySchema } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { StorageError } from '../domain/errors.ts'
 import type { StorageBackend } from '../domain/storage-backend.ts'
 import { clientSignal } from '../http/client-signal.ts'
@@ -30,7 +30,7 @@ interface Storing {
 export function uploadRoute(app: FastifyInstance, documents: Documents, uploads: IncomingBodyOptions): void {
   takeAnyBody(app)
   const options = {
-    schema: uploadDocumentSchema as FastifySchema,
+    schema: uploadDocumentSchema,
     preHandler: app.storageBackendHook({
       document: (request, user) => documents.find((request.params as { id: string }).id, user)
     }),

@@ -4,7 +4,8 @@ import type { Schema } from './models.ts'
 import { type Operation, providerPath } from './operations.ts'
 import { CODES, problems, problemsWith } from './problems.ts'
 
-const headers = (descriptions: Readonly<Record<string, string>>): Schema => ({
+/** Headers that a client may send, and why. */
+export const headers = (descriptions: Readonly<Record<string, string>>): Schema => ({
   type: 'object',
   properties: Object.fromEntries(
     Object.entries(descriptions).map(([name, description]) => [name, { type: 'string', description }])
