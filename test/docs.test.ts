@@ -182,7 +182,9 @@ t.test('every command that is named exists', async (t) => {
     for (const [command, run, alone] of commands) t.ok(scripts.includes(run ?? alone!), `${page}: ${command}`)
   }
   const table = text('CONTRIBUTING.md')
-  for (const script of scripts.filter((name) => !['prepare', 'prepack', 'prestart', 'build'].includes(name))) {
+  for (const script of scripts.filter(
+    (name) => !['prepare', 'prepack', 'prestart', 'predemo', 'build', 'build:page'].includes(name)
+  )) {
     t.ok(new RegExp(`^\\| \`npm (?:run )?${script}\``, 'm').test(table), `CONTRIBUTING.md explains ${script}`)
   }
 })

@@ -335,8 +335,8 @@ t.test('the image keeps each package that a source imports', async (t) => {
   const { dependencies, devDependencies } = JSON.parse(read('package.json')) as Record<string, Record<string, string>>
   const kept = new Set([...Object.keys(dependencies ?? {}), ...SERVER_DEPENDENCIES])
   const imported = sourcePaths()
-    // What the picker imports is inside of the one file that it is built to.
-    .filter((path) => !path.startsWith('picker/'))
+    // What the picker and the page import is inside of the files that they are built to.
+    .filter((path) => !/^(?:picker|page)\//.test(path))
     .flatMap((path) => parseSource({ path, source: readFileSync(new URL(path, SRC), 'utf8') }).imports)
     .filter(({ kind, specifier }) => kind !== 'type' && specifier !== null && !/^(?:\.|node:)/.test(specifier))
     .map(({ specifier }) => /^(?:@[^/]+\/)?[^/]+/.exec(specifier ?? '')?.[0] ?? '')
