@@ -24,6 +24,8 @@ export interface DemoWorldOptions {
   readonly clock?: Pick<Clock, 'now'>
   /** Hears what a cloud was asked that nobody should ask. Left out: it is a failure of `close`. */
   readonly onMistakes?: (error: FakeMistakes) => void
+  /** The folder with what was built of the page and the picker. Left out: what `npm run build` makes. */
+  readonly built?: URL
 }
 
 /** The server with its three clouds, listening. */
@@ -62,7 +64,7 @@ export async function startDemoWorld(options: DemoWorldOptions = {}): Promise<De
 
 /** The same, for whoever ends the run. */
 export async function openDemoWorld(run: ServerRun, options: DemoWorldOptions = {}): Promise<DemoWorld> {
-  const { clock = systemClock, logLevel = 'silent', onMistakes } = options
+  const { clock = systemClock, logLevel = 'silent', onMistakes, built } = options
   const reserved = await reservePort(options.port ?? 0)
   run.add(() => reserved.release())
   const { port } = reserved
@@ -77,7 +79,10 @@ export async function openDemoWorld(run: ServerRun, options: DemoWorldOptions = 
 
   const places = { port, folder, publicUrl: url, webdav: new URL(login.baseUrl).host }
   const config = configOf(places, logLevel)
-  const { app, demo } = await openDemo(run, config, { providers: { google_drive: google.provider } })
+  const { app, demo } = await openDemo(run, config, {
+    providers: { google_drive: google.provider },
+    ...(built && { built })
+  })
   const controlsUrl = await startControls(lifetime, { moods: google.moods, serverUrl: url })
   await reserved.release()
   await listenAt(app, config)

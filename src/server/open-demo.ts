@@ -15,7 +15,7 @@ export interface OpenDemo {
 export async function openDemo(
   run: ServerRun,
   config: DemoConfig,
-  deps: Pick<AppDeps, 'providers'> = {}
+  deps: Pick<AppDeps, 'providers' | 'built'> = {}
 ): Promise<OpenDemo> {
   const folder = await openDemoFolder(config)
   const database = await openDatabase({ dataDir: folder.path })

@@ -1,29 +1,12 @@
-import type { Page } from 'playwright-core'
 import t from 'tap'
 import { entryOf, folderOf, numberedFiles } from '../support/picker-entries.ts'
 import { scriptingOf } from './frames.ts'
+import { countNodes } from './nodes.ts'
 import { eventually, openPicker, sample } from './picker-page.ts'
 
 const TOTAL = 5000
 const MAX_SCRIPTING_MS = 50
 const MAX_NODES = 1500
-
-/** All nodes of the page: elements, texts and comments, those of the shadow tree too. */
-async function countNodes(page: Page): Promise<number> {
-  return await page.evaluate(() => {
-    const count = (root: Node): number => {
-      let nodes = 0
-      const walker = document.createTreeWalker(root)
-      do {
-        nodes++
-        const { currentNode } = walker
-        if (currentNode instanceof Element && currentNode.shadowRoot !== null) nodes += count(currentNode.shadowRoot)
-      } while (walker.nextNode() !== null)
-      return nodes
-    }
-    return count(document)
-  })
-}
 
 for (const attributes of ['', 'multiple']) {
   t.test(`5,000 entries are scrolled through without a long frame (${attributes || 'one'})`, async (t) => {

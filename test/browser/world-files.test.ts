@@ -1,0 +1,189 @@
+import type { Page } from 'playwright-core'
+import t from 'tap'
+import { NATIVE_EXPORTS } from '../../demo/content/drive-documents.ts'
+import { MARKUP_NAME } from '../../demo/content/names.ts'
+import { DOWNLOADS } from '../../demo/content/samples.ts'
+import { DRIVE_DOCUMENT } from '../fakes/drive/node.ts'
+import { DemoUser } from '../support/demo-user.ts'
+import {
+  connectGoogle,
+  connectWebdav,
+  documentItem,
+  download,
+  enter,
+  openWorld,
+  row,
+  startWorld,
+  upload,
+  visit
+} from './world-page.ts'
+
+interface Selected {
+  readonly entries: readonly { readonly name: string; readonly kind: string; readonly mimeType: string | null }[]
+  readonly provider: string | null
+  readonly connectionId: string | null
+}
+
+const world = await startWorld(t)
+const user = new DemoUser(world)
+const account = world.google.account.email
+
+/** What the picker says is selected, at each change from now on. */
+async function selections(page: Page): Promise<() => Promise<readonly Selected[]>> {
+  await page.evaluate(() => {
+    const heard: unknown[] = []
+    Object.assign(window, { selections: heard })
+    document.addEventListener('select', (event) => {
+      if (event instanceof CustomEvent) heard.push(event.detail)
+    })
+  })
+  return async () => await page.evaluate(() => (window as unknown as { selections: Selected[] }).selections)
+}
+
+/** As a host of the picker says what may be selected. */
+async function setFilter(page: Page, attributes: { readonly kind?: string; readonly accept?: string }): Promise<void> {
+  await page.locator('cloud-folder-picker').evaluate((picker, given) => {
+    for (const name of ['kind', 'accept'] as const) {
+      const value = given[name]
+      if (value === undefined) picker.removeAttribute(name)
+      else picker.setAttribute(name, value)
+    }
+  }, attributes)
+}
+
+t.test('WebDAV and Google are connected, and what is downloaded of each are the very bytes', async (t) => {
+  const page = await openWorld(t, world)
+  await connectWebdav(page, world)
+  await row(page, 'Downloads').waitFor()
+  await enter(page, 'Downloads')
+  const noise = 'Noise (6 MiB).bin'
+  for (const name of Object.keys(DOWNLOADS)) {
+    const saved = await download(page, name)
+    t.equal(saved.name, name)
+    t.ok(saved.bytes.equals(DOWNLOADS[name]!.content), `WebDAV: ${name}`)
+  }
+  await connectGoogle(page, world)
+  await enter(page, 'Downloads')
+  for (const name of [noise, 'Colours.png']) {
+    const saved = await download(page, name)
+    t.equal(saved.name, name)
+    t.ok(saved.bytes.equals(DOWNLOADS[name]!.content), `Drive: ${name}`)
+  }
+  await visit(page, 'Sample objects')
+  const { bytes } = await download(page, 'Welcome.txt')
+  const { id } = await user.find('s3', 'Welcome.txt')
+  t.ok(bytes.equals(Buffer.from(await (await user.content('s3', id)).arrayBuffer())), 'S3')
+  t.match(bytes.toString(), /^This bucket is in the memory of the demo/)
+})
+
+t.test(
+  'a document of Google’s own is downloaded as its best export, and one that has none offers no download',
+  async (t) => {
+    const page = await openWorld(t, world)
+    await visit(page, account)
+    await enter(page, 'Documents')
+    const saved = await download(page, 'Minutes of the meeting')
+    const [best] = Object.values(NATIVE_EXPORTS[DRIVE_DOCUMENT] ?? {})
+    t.ok(best !== undefined && saved.bytes.equals(best))
+    t.equal(await row(page, 'Survey').getByRole('button').count(), 0)
+  }
+)
+
+t.test('several files are selected, told to the host, and kept as documents', async (t) => {
+  const page = await openWorld(t, world)
+  await visit(page, account)
+  await enter(page, 'Office', '2026', '03 March')
+  const heard = await selections(page)
+  await row(page, 'Invoice.txt').click()
+  await row(page, 'Offer.txt').locator('.check').click()
+  await row(page, 'Plan.txt').click({ modifiers: ['Shift'] })
+  const said = await heard()
+  t.same(
+    said.map(({ entries }) => entries.map(({ name }) => name)),
+    [['Invoice.txt'], ['Invoice.txt', 'Offer.txt'], ['Offer.txt', 'Plan.txt']]
+  )
+  const [connection] = (await user.connections()).filter(({ provider }) => provider === 'google_drive')
+  t.match(said.at(-1), {
+    provider: 'google_drive',
+    connectionId: connection?.id,
+    entries: [{ kind: 'file', mimeType: 'text/plain' }]
+  })
+  await page.getByRole('button', { name: 'Keep as document (2)' }).click()
+  for (const name of ['Offer.txt', 'Plan.txt']) await documentItem(page, name).getByText('in google_drive').waitFor()
+  const [saved] = await Promise.all([
+    page.waitForEvent('download'),
+    documentItem(page, 'Plan.txt').getByRole('button', { name: 'Download Plan.txt' }).click()
+  ])
+  const stream = await saved.createReadStream()
+  t.equal(Buffer.concat(await stream.toArray()).toString(), 'Plan, March 2026.\n', 'through the server’s own route')
+})
+
+t.test('what may be selected is what the host says, by kind and by type', async (t) => {
+  const page = await openWorld(t, world)
+  await visit(page, account)
+  await enter(page, 'Downloads')
+  await row(page, 'Letter.pdf').waitFor()
+  const selectable = async () => await page.locator('.body > .row[aria-selected] bdi').allTextContents()
+  t.same((await selectable()).sort(), Object.keys(DOWNLOADS).sort(), 'files, as the page has it')
+  for (const [accept, expected] of [
+    ['application/pdf', ['Letter.pdf']],
+    ['image/*, .txt', ['Colours.png', 'Readme.txt']]
+  ] as const) {
+    await setFilter(page, { kind: 'file', accept })
+    t.same((await selectable()).sort(), expected, accept)
+  }
+  const heard = await selections(page)
+  await row(page, 'Letter.pdf').click()
+  await row(page, 'Colours.png').click()
+  t.same(
+    (await heard()).map(({ entries }) => entries.map(({ name }) => name)),
+    [['Colours.png']],
+    'of what is not wanted nothing is said'
+  )
+  await setFilter(page, { kind: 'folder' })
+  t.same(await selectable(), [])
+  await page.locator('.crumbs button').first().click()
+  await row(page, 'Welcome.txt').waitFor()
+  t.notOk((await selectable()).includes('Welcome.txt'))
+  t.ok((await selectable()).includes('Downloads'))
+})
+
+t.test(
+  'a name that is markup is a name: in each cloud, on the way up, on the way down, and as a document',
+  async (t) => {
+    const page = await openWorld(t, world)
+    const noMarkup = async (where: string) => {
+      t.equal(await page.locator('img').count(), 0, where)
+    }
+    for (const connection of [account, 'demo']) {
+      await visit(page, connection)
+      await enter(page, 'Names')
+      await row(page, MARKUP_NAME).waitFor()
+      await noMarkup(connection)
+      const saved = await download(page, MARKUP_NAME)
+      t.equal(saved.bytes.toString(), `${MARKUP_NAME}\n`)
+      t.notMatch(saved.name, /[<>]/, 'as the system of a user takes it')
+    }
+    await visit(page, account)
+    await enter(page, 'Empty')
+    await page.getByText('This folder is empty.').waitFor()
+    await upload(page, { name: MARKUP_NAME, mimeType: 'text/html', buffer: Buffer.from('<script>alert(3)</script>') })
+    await page.locator('.transfers').getByText('Uploaded').waitFor()
+    t.equal(await page.locator('.transfers bdi').innerText(), MARKUP_NAME)
+    await row(page, MARKUP_NAME).click()
+    t.ok(
+      world.google.drive.tree
+        .children((await user.find('google_drive', 'Empty')).id)
+        .some((node) => node.name === MARKUP_NAME)
+    )
+    await page.getByRole('button', { name: 'Keep as document' }).click()
+    await documentItem(page, MARKUP_NAME).waitFor()
+    await noMarkup('the documents')
+    await documentItem(page, MARKUP_NAME).getByRole('button', { name: 'Remove' }).click()
+    await page.getByRole('dialog').getByText(MARKUP_NAME).waitFor()
+    await noMarkup('the question')
+    await page.getByRole('button', { name: 'Remove', exact: true }).click()
+    await documentItem(page, MARKUP_NAME).waitFor({ state: 'detached' })
+    await noMarkup('what is said of it')
+  }
+)

@@ -1,0 +1,134 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { BrowserContextOptions, FileChooser, Locator, Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { buildPage } from '../../scripts/build-page.mjs'
+import { buildPicker } from '../../scripts/build-picker.mjs'
+import { type DemoWorld, type DemoWorldOptions, startDemoWorld } from '../../demo/world.ts'
+import { openPage } from './browser-page.ts'
+
+export interface WorldPageOptions extends BrowserContextOptions {
+  /** What the server may refuse here, as `503 GET /cloud/…`: all else that it refuses is a failure. */
+  readonly refusals?: RegExp
+  /** Before anything is shown. */
+  readonly prepare?: (page: Page) => Promise<void>
+}
+
+const LOOPBACK = /^(?:(?:https?|ws):\/\/127\.0\.0\.1[:/]|about:|blob:|data:)/
+
+const folder = await mkdtemp(join(tmpdir(), 'world-page-'))
+await buildPage(join(folder, 'page'))
+await buildPicker(join(folder, 'picker'))
+t.teardown(() => rm(folder, { recursive: true }))
+
+/** What `npm run demo` starts, with the page of these sources. */
+export async function startWorld(t: Test, options: DemoWorldOptions = {}): Promise<DemoWorld> {
+  const world = await startDemoWorld({ built: pathToFileURL(`${folder}/`), ...options })
+  t.teardown(() => world.close())
+  return world
+}
+
+/**
+ * The page as the printed link opens it. It fails its test for whatever the browser complains of, in any window: errors
+ * and warnings of the console, violations of a policy, dialogs, unexpected refusals, and requests that leave the machine.
+ */
+export async function openWorld(t: Test, world: DemoWorld, options: WorldPageOptions = {}): Promise<Page> {
+  const { refusals, prepare, ...rest } = options
+  const wrong: string[] = []
+  const page = await openPage(t, { viewport: { width: 1280, height: 800 }, timezoneId: 'UTC', ...rest }, () => wrong)
+  const context = page.context()
+  context.on('request', (request) => {
+    if (!LOOPBACK.test(request.url())) wrong.push(`somebody else was asked: ${request.url()}`)
+  })
+  context.on('response', (response) => {
+    const { origin, pathname } = new URL(response.url())
+    const said = `${response.status()} ${response.request().method()} ${pathname}`
+    if (origin === world.url && response.status() >= 400 && refusals?.test(said) !== true) wrong.push(said)
+  })
+  context.on('page', (other) => {
+    other.on('pageerror', (error) => wrong.push(`${other.url()}: ${error.message}`))
+    other.on('dialog', (dialog) => {
+      wrong.push(`a dialog: ${dialog.message()}`)
+      void dialog.dismiss()
+    })
+  })
+  await context.exposeFunction('reportViolation', (what: string) => wrong.push(what))
+  await context.addInitScript(() => {
+    document.addEventListener('securitypolicyviolation', ({ violatedDirective, sourceFile, blockedURI }) => {
+      const { reportViolation } = window as unknown as { reportViolation: (what: string) => void }
+      reportViolation(`${location.href}: ${violatedDirective} ${sourceFile} ${blockedURI}`)
+    })
+  })
+  await prepare?.(page)
+  await page.goto(world.pageUrl)
+  return page
+}
+
+/** A row of the picker, by the whole name of its entry. */
+export function row(page: Page, name: string): Locator {
+  return page.locator('.body > .row').filter({ has: page.locator('bdi').getByText(name, { exact: true }) })
+}
+
+/** A document in the list of the page, by its name. */
+export function documentItem(page: Page, name: string): Locator {
+  return page
+    .locator('.documents .list:not(.transfers) > li')
+    .filter({ has: page.locator('bdi').getByText(name, { exact: true }) })
+}
+
+/** The names that lead to what is shown. */
+export async function trail(page: Page): Promise<string[]> {
+  return await page.locator('.crumbs bdi').allTextContents()
+}
+
+/** Goes through folders by double clicks. */
+export async function enter(page: Page, ...names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    await row(page, name).dblclick()
+    await page.locator('.crumbs [aria-current=page]').getByText(name, { exact: true }).waitFor()
+    await page.locator('.bones').waitFor({ state: 'detached' })
+  }
+}
+
+/** Shows the top folder of a connection. */
+export async function visit(page: Page, connection: string): Promise<void> {
+  await page.locator('.side').getByRole('button', { name: connection }).click()
+}
+
+/** By the buttons: the picker's own, and that of Google's page in the window that opens. */
+export async function connectGoogle(page: Page, { google }: DemoWorld, button = 'Connect Google Drive'): Promise<void> {
+  const [popup] = await Promise.all([page.waitForEvent('popup'), page.getByRole('button', { name: button }).click()])
+  const gone = popup.waitForEvent('close')
+  await popup.getByRole('button', { name: google.account.name }).click()
+  await gone
+}
+
+/** By the picker's form. */
+export async function connectWebdav(page: Page, { webdav }: DemoWorld): Promise<void> {
+  await page.getByRole('button', { name: 'Connect WebDAV' }).click()
+  await page.getByLabel('Address').fill(webdav.baseUrl)
+  await page.getByLabel('User name').fill(webdav.username)
+  await page.getByLabel('Password').fill(webdav.password)
+  await page.getByRole('button', { name: 'Connect', exact: true }).click()
+  await page.locator('form').waitFor({ state: 'detached' })
+}
+
+/** What the button of a row downloads. */
+export async function download(page: Page, name: string): Promise<{ readonly name: string; readonly bytes: Buffer }> {
+  const [saved] = await Promise.all([
+    page.waitForEvent('download'),
+    row(page, name).getByRole('button', { name: 'Download' }).click()
+  ])
+  return { name: saved.suggestedFilename(), bytes: await readFile(await saved.path()) }
+}
+
+/** Gives files to the picker's button. @param files paths, or what Playwright takes instead */
+export async function upload(page: Page, files: Parameters<FileChooser['setFiles']>[0]): Promise<void> {
+  const [chooser] = await Promise.all([
+    page.waitForEvent('filechooser'),
+    page.locator('cloud-folder-picker').getByRole('button', { name: 'Upload' }).click()
+  ])
+  await chooser.setFiles(files)
+}

@@ -1,0 +1,114 @@
+import { createCipheriv, createHash } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Page } from 'playwright-core'
+import t from 'tap'
+import { DemoUser } from '../support/demo-user.ts'
+import { ManualClock } from '../support/clock.ts'
+import { eventually } from './browser-page.ts'
+import { connectGoogle, enter, openWorld, row, startWorld, upload, visit } from './world-page.ts'
+
+const SIZE = 50_000_000
+const content = createCipheriv('aes-128-ctr', Buffer.alloc(16, 3), Buffer.alloc(16)).update(Buffer.alloc(SIZE))
+const digest = sha256(content)
+const folder = await mkdtemp(join(tmpdir(), 'uploads-'))
+t.teardown(() => rm(folder, { recursive: true }))
+
+/** What Google is slow by: it stays so until a test says otherwise. */
+const clock = new ManualClock()
+const world = await startWorld(t, { clock })
+const user = new DemoUser(world)
+const account = world.google.account.email
+
+function sha256(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+async function fileOf(name: string): Promise<string> {
+  const path = join(folder, name)
+  await writeFile(path, content)
+  return path
+}
+
+/** What the bar of a transfer shows, frame by frame: without its repetitions. */
+async function watchBar(page: Page): Promise<() => Promise<number[]>> {
+  await page.evaluate(() => {
+    const values: number[] = []
+    Object.assign(window, { values })
+    const look = (): void => {
+      const root = document.querySelector('cloud-folder-picker')?.shadowRoot
+      const value = root?.querySelector<HTMLProgressElement>('.transfers progress')?.value
+      if (value !== undefined && value !== values.at(-1)) values.push(value)
+      requestAnimationFrame(look)
+    }
+    look()
+  })
+  return async () => await page.evaluate(() => (window as unknown as { values: number[] }).values)
+}
+
+for (const [provider, connection, path] of [
+  ['google_drive', account, ['Empty']],
+  ['s3', 'Sample objects', ['Elsewhere']]
+] as const) {
+  t.test(`50 MB are uploaded to ${provider}, and one sees how far they are`, async (t) => {
+    const page = await openWorld(t, world)
+    if (provider === 'google_drive') await connectGoogle(page, world)
+    else await visit(page, connection)
+    await enter(page, ...path)
+    const values = await watchBar(page)
+    const file = await fileOf('fifty.bin')
+    await upload(page, file)
+    const bar = page.getByRole('progressbar', { name: 'fifty.bin' })
+    await bar.waitFor()
+    t.equal(await bar.getAttribute('max'), String(SIZE))
+    await page.locator('.transfers').getByText('Uploaded').waitFor({ timeout: 60_000 })
+    await row(page, 'fifty.bin').getByText('50 MB').waitFor()
+    const shown = await values()
+    t.comment(`${shown.length} steps: ${shown.map((value) => (value / 1e6).toFixed(1)).join(', ')} MB`)
+    t.ok(shown.length >= 5, `${shown.length} steps`)
+    t.same(
+      shown,
+      [...shown].sort((a, b) => a - b),
+      'it only grows'
+    )
+    t.ok((shown.find((value) => value > 0) ?? SIZE) < SIZE / 2, 'it is shown before it is half way')
+    const { id } = await user.find(provider, ...path, 'fifty.bin')
+    const stored =
+      provider === 'google_drive'
+        ? world.google.drive.tree.read(id)
+        : Buffer.from(await (await user.content(provider, id)).arrayBuffer())
+    t.equal(stored.length, SIZE)
+    t.equal(sha256(stored), digest)
+  })
+}
+
+t.test('an upload that is stopped half way leaves nothing behind', async (t) => {
+  const { drive, moods } = world.google
+  const page = await openWorld(t, world)
+  await visit(page, account)
+  await enter(page, 'Empty')
+  const before = drive.tree.children((await user.find('google_drive', 'Empty')).id).length
+  // Each of its pieces takes seconds now.
+  moods.slowDown()
+  await upload(page, await fileOf('stopped.bin'))
+  const bar = page.getByRole('progressbar', { name: 'stopped.bin' })
+  await bar.waitFor()
+  await eventually(async () => Number(await bar.getAttribute('value')) > 0, 'some of it is sent')
+  await eventually(() => drive.uploads.open === 1, 'it has begun at Drive')
+  t.ok(Number(await bar.getAttribute('value')) < SIZE)
+  await page.getByRole('button', { name: 'Stop stopped.bin' }).click()
+  t.equal(await page.locator('.transfers').count(), 0)
+  moods.calmDown()
+  await eventually(() => drive.uploads.open === 0, 'the session at Drive is ended')
+  await eventually(() => drive.busy() === 0, 'nothing is on its way')
+  t.equal(drive.tree.children((await user.find('google_drive', 'Empty')).id).length, before)
+  t.notOk([...drive.tree.nodes()].some(({ name }) => name === 'stopped.bin'))
+  await page.getByRole('button', { name: 'Refresh' }).click()
+  await page.locator('.grid[aria-busy=false]').waitFor()
+  t.equal(await row(page, 'stopped.bin').count(), 0)
+  await page.reload()
+  await row(page, 'Handbook').waitFor()
+  await upload(page, { name: 'after.txt', mimeType: 'text/plain', buffer: Buffer.from('still works') })
+  await row(page, 'after.txt').waitFor()
+})
