@@ -112,7 +112,7 @@ export async function connectWebdav(page: Page, { webdav }: DemoWorld): Promise<
   await page.getByLabel('User name').fill(webdav.username)
   await page.getByLabel('Password').fill(webdav.password)
   await page.getByRole('button', { name: 'Connect', exact: true }).click()
-  await page.locator('form').waitFor({ state: 'detached' })
+  await page.locator('form.panel').waitFor({ state: 'detached' })
 }
 
 /** What the button of a row downloads. */

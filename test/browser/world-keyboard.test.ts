@@ -1,0 +1,119 @@
+import { readFile } from 'node:fs/promises'
+import type { Page } from 'playwright-core'
+import t from 'tap'
+import { DOWNLOADS } from '../../demo/content/samples.ts'
+import { eventually } from './browser-page.ts'
+import { documentItem, openWorld, row, startWorld, trail } from './world-page.ts'
+
+const world = await startWorld(t)
+
+/** What the keyboard stands on, in whatever tree: the name that people hear, or the row and the column. */
+async function focused(page: Page): Promise<string> {
+  return await page.evaluate(() => {
+    let active = document.activeElement
+    while (active?.shadowRoot?.activeElement != null) active = active.shadowRoot.activeElement
+    if (active === null || active === document.body) return ''
+    const cell = active.closest('[role=gridcell]')
+    if (cell !== null) return `${active.closest('.row')?.querySelector('bdi')?.textContent ?? ''} | ${cell.className}`
+    const label = active instanceof HTMLInputElement ? active.labels?.[0]?.textContent : active.textContent
+    return (active.getAttribute('aria-label') ?? label ?? '').replace(/\s+/g, ' ').trim()
+  })
+}
+
+async function press(page: Page, ...keys: readonly string[]): Promise<void> {
+  for (const key of keys) await page.keyboard.press(key)
+}
+
+/** Goes on with Tab. What it never comes to, no keyboard can use. */
+async function tabTo(page: Page, wanted: RegExp): Promise<void> {
+  for (let presses = 0; presses < 60; presses++) {
+    await press(page, 'Tab')
+    if (wanted.test(await focused(page))) return
+  }
+  throw new Error(`Tab never comes to ${String(wanted)}`)
+}
+
+/** Down the table, to a row. */
+async function arrowTo(page: Page, name: string): Promise<void> {
+  for (let presses = 0; presses < 40; presses++) {
+    if ((await focused(page)).startsWith(`${name} | `)) return
+    await press(page, 'ArrowDown')
+  }
+  throw new Error(`no arrow comes to ${name}`)
+}
+
+async function openFolder(page: Page, name: string): Promise<void> {
+  const before = await trail(page)
+  await arrowTo(page, name)
+  await press(page, 'Enter')
+  await eventually(
+    async () => (await trail(page)).length > before.length && / \| name$/.test(await focused(page)),
+    `the keyboard stands in ${name}`
+  )
+}
+
+t.test('the keyboard alone connects a cloud, walks its folders, selects, keeps, downloads and uploads', async (t) => {
+  const page = await openWorld(t, world, {
+    prepare: async (page) => {
+      await page.addInitScript(() => {
+        Object.assign(window, { pointers: 0 })
+        document.addEventListener('pointerdown', () => {
+          ;(window as unknown as { pointers: number }).pointers++
+        })
+      })
+    }
+  })
+  await row(page, 'Handbook').waitFor()
+
+  await tabTo(page, /^Connect WebDAV$/)
+  await press(page, 'Enter')
+  await page.getByRole('heading', { name: 'Connect WebDAV' }).waitFor()
+  for (const [label, value] of [
+    [/^Address/, world.webdav.baseUrl],
+    [/^User name/, world.webdav.username],
+    [/^Password/, world.webdav.password]
+  ] as const) {
+    await tabTo(page, label)
+    await page.keyboard.type(value)
+  }
+  await press(page, 'Enter')
+  await row(page, 'Downloads').waitFor()
+
+  await tabTo(page, / \| name$/)
+  await openFolder(page, 'Office')
+  await openFolder(page, '2024')
+  t.same((await trail(page)).slice(1), ['Office', '2024'])
+  await press(page, 'Backspace')
+  await eventually(async () => (await focused(page)) === '2024 | name', 'back on where it came out')
+  await press(page, 'Backspace')
+  await eventually(async () => (await focused(page)) === 'Office | name', 'and once more')
+  await press(page, 'Control+Home')
+  await openFolder(page, 'Downloads')
+
+  await arrowTo(page, 'Colours.png')
+  await press(page, 'Space', 'Shift+ArrowDown')
+  await page.getByText('2 selected').waitFor()
+  await press(page, 'End')
+  t.match(await focused(page), /\| actions$/)
+  const [saved] = await Promise.all([page.waitForEvent('download'), press(page, 'Enter')])
+  const name = saved.suggestedFilename()
+  t.ok((await readFile(await saved.path())).equals(DOWNLOADS[name]!.content), name)
+
+  await tabTo(page, /^Keep as document \(2\)$/)
+  await press(page, 'Enter')
+  await documentItem(page, 'Colours.png').waitFor()
+  await documentItem(page, name).waitFor()
+  await tabTo(page, /^Download Colours\.png$/)
+  const [kept] = await Promise.all([page.waitForEvent('download'), press(page, 'Enter')])
+  t.ok((await readFile(await kept.path())).equals(DOWNLOADS['Colours.png']!.content))
+
+  await tabTo(page, /^Upload$/)
+  const [chooser] = await Promise.all([page.waitForEvent('filechooser'), press(page, 'Enter')])
+  await chooser.setFiles({ name: 'typed.txt', mimeType: 'text/plain', buffer: Buffer.from('typed') })
+  await row(page, 'typed.txt').or(documentItem(page, 'typed.txt')).waitFor()
+  t.equal(
+    await page.evaluate(() => (window as unknown as { pointers: number }).pointers),
+    0,
+    'no mouse had a part in it'
+  )
+})

@@ -1,0 +1,91 @@
+import t from 'tap'
+import { DemoUser } from '../support/demo-user.ts'
+import { eventually } from './browser-page.ts'
+import { connectGoogle, enter, openWorld, row, startWorld, trail, visit } from './world-page.ts'
+
+const REFUSED = /^503 GET \/cloud\/google_drive\/listing$/
+/** Google asks for a pause of 20 seconds, which a server and a browser that are busy see a little later. */
+const PAUSE = { timeout: 60_000 }
+
+const world = await startWorld(t)
+const user = new DemoUser(world)
+const account = world.google.account.email
+const { moods, drive } = world.google
+await user.connectGoogle(world)
+
+t.test('access that was taken away is given again in place, and the same folder is shown', async (t) => {
+  const page = await openWorld(t, world, { refusals: REFUSED })
+  await visit(page, account)
+  await enter(page, 'Office', '2025')
+  await row(page, '12 December').waitFor()
+  const path = await trail(page)
+  await moods.takeAccessAway()
+  await page.getByRole('button', { name: 'Refresh' }).click()
+  await page.getByText(`${account} needs you to sign in again.`).waitFor()
+  t.equal(await page.locator('.side').getByText('Sign-in needed').count(), 1)
+  t.equal(await page.locator('.body > .row').count(), 0)
+  t.equal(await moods.grants(), 0)
+
+  await connectGoogle(page, world, 'Sign in again')
+  await row(page, '12 December').waitFor()
+  t.same(await trail(page), path)
+  t.equal(await page.locator('.side').getByText('Sign-in needed').count(), 0)
+  t.equal(await moods.grants(), 1)
+  t.same(
+    (await user.connections()).map(({ provider, status }) => `${provider} ${status}`).sort(),
+    ['google_drive ACTIVE', 's3 ACTIVE'],
+    'it is the same connection'
+  )
+  await page.getByRole('button', { name: 'Refresh' }).click()
+  await page.locator('.grid[aria-busy=false]').waitFor()
+  t.equal(await page.getByRole('alert').count(), 0)
+})
+
+t.test('a slow cloud shows the bones of a folder, says so, and is waited for or not', async (t) => {
+  const page = await openWorld(t, world)
+  await visit(page, account)
+  await row(page, 'Shortcuts').waitFor()
+  moods.slowDown()
+  await row(page, 'Shortcuts').dblclick()
+  await page.locator('.bones').waitFor()
+  await page.getByText('The provider is taking its time.').waitFor()
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await page.getByText('Loading was cancelled.').waitFor()
+  t.equal(await page.locator('.bones').count(), 0)
+  t.equal(await page.locator('.body > .row').count(), 0)
+  moods.calmDown()
+  await page.getByRole('button', { name: 'Try again' }).click()
+  await row(page, 'To Budget').waitFor()
+  t.same(await trail(page), [account, 'Shortcuts'])
+})
+
+// The last one: the server leaves Google alone for as long as it was asked to.
+t.test('a throttling cloud is counted down with, and the folder comes by itself', async (t) => {
+  const page = await openWorld(t, world, { refusals: REFUSED })
+  await visit(page, account)
+  await row(page, 'Office').waitFor()
+  moods.throttle()
+  const before = drive.requests.length
+  await row(page, 'Office').dblclick()
+  await page.getByRole('alert').getByText('The provider asks for a pause.').waitFor()
+  const timer = page.getByRole('timer')
+  t.match(await timer.innerText(), /^Trying again in (?:1[5-9]|20) sec\.$/)
+  const asked = drive.requests.length
+  t.ok(asked > before)
+  const seen = new Set<number>()
+  await eventually(async () => {
+    seen.add(Number(/\d+/.exec(await timer.innerText())?.[0]))
+    return seen.size >= 4
+  }, 'it counts')
+  const counted = [...seen]
+  t.same(
+    counted,
+    counted.map((_, at) => (counted[0] ?? 0) - at),
+    'second by second'
+  )
+  t.equal(drive.requests.length, asked, 'nobody is asked meanwhile')
+  await row(page, '2026').waitFor(PAUSE)
+  t.equal(await page.getByRole('alert').count(), 0)
+  t.equal(await timer.count(), 0)
+  t.equal(moods.throttledForMs, 0)
+})
