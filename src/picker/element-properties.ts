@@ -1,13 +1,16 @@
 import type { PropertyDeclarations } from 'lit'
 
+/** Lit's own would make `null` of an attribute that is taken away. */
+const textOr = (fallback: string) => ({ fromAttribute: (value: string | null) => value ?? fallback })
+
 /** The properties, and the attributes of those that have one. */
 export const PROPERTIES: PropertyDeclarations = {
-  base: {},
+  base: { converter: textOr('/cloud') },
   provider: {},
   connection: {},
   folder: {},
   kind: {},
-  accept: {},
+  accept: { converter: textOr('') },
   multiple: { type: Boolean },
   limit: { type: Number },
   readonly: { type: Boolean },

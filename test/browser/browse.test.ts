@@ -221,3 +221,15 @@ t.test('a finger opens folders and selects files', async (t) => {
   await row('x.jpg').tap()
   t.match((await heard()).at(-1), { type: 'select', detail: { entries: [{ id: 'Photos/x.jpg' }] } })
 })
+
+t.test('an attribute that is taken away means what it means where it never was', async (t) => {
+  const { page, row, cloud } = await openPicker(t, { attributes: 'base="/cloud" accept=".pdf" kind="file"' })
+  await row('a.pdf').waitFor()
+  t.same(await page.locator('.body > .row[aria-selected] bdi').allTextContents(), ['a.pdf'])
+  const asked = cloud.asked.length
+  await page.locator('cloud-folder-picker').evaluate((picker) => {
+    for (const name of picker.getAttributeNames()) picker.removeAttribute(name)
+  })
+  await eventually(async () => (await page.locator('.body > .row[aria-selected]').count()) === 5, 'all may be selected')
+  t.equal(cloud.asked.length, asked, 'it is the same place')
+})
