@@ -1,0 +1,19 @@
+import { mkdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Locator, Page } from 'playwright-core'
+import type { Test } from 'tap'
+
+/** What README may weigh a page down with. */
+const MAX_BYTES = 150_000
+
+/** Keeps a picture in the folder that `SCREENSHOTS` names; without it, none. */
+export async function keepPicture(t: Test, what: Page | Locator, name: string): Promise<void> {
+  const folder = process.env['SCREENSHOTS'] ?? ''
+  if (folder === '') return
+  await mkdir(folder, { recursive: true })
+  const path = join(folder, `${name}.png`)
+  await what.screenshot({ path, animations: 'disabled', caret: 'hide', scale: 'css' })
+  const { size } = await stat(path)
+  t.comment(`${path}: ${size} bytes`)
+  t.ok(size < MAX_BYTES, `${name} has ${size} bytes`)
+}

@@ -1,0 +1,166 @@
+import type { Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { LONG_FOLDER } from '../../demo/content/drive.ts'
+import { ManualClock } from '../support/clock.ts'
+import { DemoUser } from '../support/demo-user.ts'
+import { eventually, violationsOf } from './browser-page.ts'
+import { keepPicture } from './pictures.ts'
+import { connectGoogle, documentItem, enter, openWorld, row, startWorld, upload, visit } from './world-page.ts'
+
+const REFUSED = /^503 GET \/cloud\/google_drive\/listing$/
+/** So that pictures are the same each time. */
+const STILL = { deviceScaleFactor: 1, reducedMotion: 'reduce' } as const
+const NOW = new Date('2026-03-02T10:00:00Z')
+
+/** What Google is slow by: it stays so until a test says otherwise. */
+const world = await startWorld(t, { clock: new ManualClock() })
+const user = new DemoUser(world)
+const { moods } = world.google
+await user.connectGoogle(world)
+const account = world.google.account.email
+
+/** Nothing is wrong with what is shown, whether it is light or dark. */
+async function check(t: Test, page: Page, what: string): Promise<void> {
+  for (const colorScheme of ['dark', 'light'] as const) {
+    await page.emulateMedia({ colorScheme })
+    t.same(await violationsOf(page), [], `${what}, ${colorScheme}`)
+  }
+}
+
+/** A page whose clock stands still, with documents of a day that is known. */
+async function stopTime(page: Page): Promise<void> {
+  await page.clock.install({ time: NOW })
+  await page.clock.pauseAt(NOW)
+  await page.route('**/documents', async (route) => {
+    const response = await route.fetch()
+    const body = (await response.json()) as { documents?: object[] }
+    const documents = body.documents?.map((document) => ({ ...document, createdAt: NOW.toISOString() }))
+    await route.fulfill({ response, json: documents === undefined ? body : { ...body, documents } })
+  })
+}
+
+t.test('a folder with some of it selected', async (t) => {
+  const page = await openWorld(t, world, { ...STILL, prepare: stopTime })
+  await visit(page, account)
+  await enter(page, 'Downloads')
+  await row(page, 'Colours.png').locator('.check').click()
+  await row(page, 'Letter.pdf').locator('.check').click()
+  await documentItem(page, 'Welcome — read me first.txt').waitFor()
+  await page.mouse.move(0, 0)
+  await check(t, page, 'a folder')
+  await keepPicture(t, page, 'page-light')
+  await page.emulateMedia({ colorScheme: 'dark' })
+  const ground = await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor)
+  t.equal(ground, 'rgb(19, 20, 24)')
+  await keepPicture(t, page, 'page-dark')
+})
+
+t.test('a folder of 5,000, an empty one, and a search that finds nothing', async (t) => {
+  const page = await openWorld(t, world, STILL)
+  await visit(page, account)
+  await enter(page, LONG_FOLDER.name)
+  await row(page, 'Scan 0001.txt').waitFor()
+  const grid = page.locator('.grid')
+  await eventually(async () => {
+    await grid.evaluate((element) => {
+      element.scrollTop = element.scrollHeight
+    })
+    return await page.getByText('5,000 entries', { exact: true }).isVisible()
+  }, 'the end')
+  await row(page, 'Scan 5000.txt').waitFor()
+  await check(t, page, 'its end')
+  await page.mouse.move(0, 0)
+  await keepPicture(t, page.locator('.clouds'), 'five-thousand')
+  await page.getByRole('searchbox').fill('nothing like this')
+  await page.getByText('Nothing that is loaded matches.').waitFor()
+  await check(t, page, 'nothing found')
+  await page.locator('.crumbs button').first().click()
+  await enter(page, 'Empty')
+  await page.getByText('This folder is empty.').waitFor()
+  await check(t, page, 'an empty folder')
+})
+
+t.test('the form of a connection, and what is wrong with it', async (t) => {
+  const page = await openWorld(t, world, STILL)
+  await page.getByRole('button', { name: 'Connect WebDAV' }).click()
+  await page.getByLabel('Address').fill('https://cloud.example/remote.php/dav')
+  await page.getByRole('button', { name: 'Connect', exact: true }).click()
+  await page.getByText('This is needed.').first().waitFor()
+  await check(t, page, 'a form')
+  await keepPicture(t, page.locator('.clouds'), 'connect-form')
+})
+
+t.test('uploads that are on their way, and those that have arrived', async (t) => {
+  const page = await openWorld(t, world, STILL)
+  await visit(page, account)
+  await enter(page, 'Empty')
+  const file = (name: string, bytes: number) => ({
+    name,
+    mimeType: 'application/octet-stream',
+    buffer: Buffer.alloc(bytes)
+  })
+  await upload(page, file('Notes.txt', 5000))
+  await page.locator('.transfers').getByText('Uploaded').waitFor()
+  // Each of their pieces takes seconds now.
+  moods.slowDown()
+  await upload(page, [file('Film.mp4', 40_000_000), file('Backup.tar', 30_000_000), file('Slides.pdf', 2_000_000)])
+  await page.getByRole('progressbar', { name: 'Backup.tar' }).waitFor()
+  const bar = page.getByRole('progressbar', { name: 'Film.mp4' })
+  await eventually(async () => Number(await bar.getAttribute('value')) > 0, 'some of it is sent')
+  await keepPicture(t, page.locator('.clouds'), 'uploads')
+  await check(t, page, 'uploads')
+  for (const name of ['Slides.pdf', 'Backup.tar', 'Film.mp4']) {
+    await page.getByRole('button', { name: `Stop ${name}` }).click()
+  }
+  moods.calmDown()
+  await check(t, page, 'an upload that has arrived')
+})
+
+t.test('a login: its window, and a connection that needs its user', async (t) => {
+  const page = await openWorld(t, world, { ...STILL, refusals: REFUSED })
+  await visit(page, account)
+  await enter(page, 'Documents')
+  await row(page, 'Budget').waitFor()
+  await moods.takeAccessAway()
+  await page.getByRole('button', { name: 'Refresh' }).click()
+  await page.getByText(`${account} needs you to sign in again.`).waitFor()
+  await check(t, page, 'a sign-in that is needed')
+  await page.mouse.move(0, 0)
+  await keepPicture(t, page.locator('.clouds'), 'sign-in-again')
+  const [popup] = await Promise.all([
+    page.waitForEvent('popup'),
+    page.getByRole('button', { name: 'Sign in again' }).click()
+  ])
+  await popup.getByRole('button', { name: world.google.account.name }).waitFor()
+  await check(t, page, 'a window is open')
+  await popup.evaluate(() => document.fonts.ready)
+  await keepPicture(t, popup, 'consent')
+  await popup.close()
+  await page.getByText('The window was closed.').waitFor()
+  await check(t, page, 'a window was closed')
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await connectGoogle(page, world, 'Sign in again')
+  await row(page, 'Budget').waitFor()
+})
+
+// The last one: the server leaves Google alone for as long as it was asked to.
+t.test('a cloud that is slow, and one that asks for a pause', async (t) => {
+  const page = await openWorld(t, world, { ...STILL, refusals: REFUSED })
+  await visit(page, account)
+  await row(page, 'Office').waitFor()
+  moods.slowDown()
+  await row(page, 'Office').dblclick()
+  await page.locator('.bones').waitFor()
+  await check(t, page, 'the bones of a folder')
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await page.getByText('Loading was cancelled.').waitFor()
+  await check(t, page, 'a folder that nobody waits for')
+  moods.calmDown()
+  moods.throttle()
+  await page.getByRole('button', { name: 'Try again' }).click()
+  await page.getByText('The provider asks for a pause.').waitFor()
+  await page.mouse.move(0, 0)
+  await page.getByText('Trying again in 12 sec.').waitFor()
+  await keepPicture(t, page.locator('.clouds'), 'throttled')
+  await check(t, page, 'a countdown')
+})
