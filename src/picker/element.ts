@@ -138,6 +138,7 @@ export class PickerElement extends LitElement {
           class="main ${this.#drops.isOver && canDrop ? 'over' : ''}"
           tabindex="-1"
           data-drop=${t('uploadHere')}
+          @mousedown=${this.#onMouseDown}
           @dragover=${this.#drops.onDrag}
           @dragleave=${this.#drops.onDrag}
           @drop=${this.#drops.onDrop}
@@ -213,6 +214,11 @@ export class PickerElement extends LitElement {
   async #focusOn(selector: string): Promise<void> {
     await this.updateComplete
     this.#find(selector)?.focus()
+  }
+
+  /** The second half of a double click may find something else where the row was, and must not select its text. */
+  readonly #onMouseDown = (event: MouseEvent): void => {
+    if (event.detail > 1 && !(event.target instanceof HTMLInputElement)) event.preventDefault()
   }
 
   readonly #onFiles = ({ target }: Event): void => {

@@ -81,7 +81,7 @@ export function noticesView(context: ViewContext): TemplateResult[] {
   const { core, t } = context
   const { browser } = core
   const { pages, loading, paging } = browser
-  if (pages === null || core.connecting.provider !== null) return []
+  if (pages === null || !core.isShown) return []
   const notices: unknown[] = []
   if (core.courier.hasRefusedFolders) notices.push(html`<span role="alert">${t('noFolders')}</span>`)
   if (browser.isRestarted) notices.push(html`<span role="status">${t('restarted')}</span>`)
@@ -103,9 +103,10 @@ export function noticesView(context: ViewContext): TemplateResult[] {
 export function statusView({ core, t }: ViewContext): TemplateResult {
   const { pages, loading, paging } = core.browser
   const total = pages?.entries.length ?? 0
-  const busy = pages === null ? undefined : [loading, paging].find(({ isBusy }) => isBusy)
+  const { isShown } = core
+  const busy = !isShown ? undefined : [loading, paging].find(({ isBusy }) => isBusy)
   const parts: string[] = []
-  if (pages !== null) {
+  if (pages !== null && isShown) {
     parts.push(core.query === '' ? t('entries', { n: total }) : t('found', { n: core.rows.length, total }))
     if (busy?.state.type === 'busy') parts.push(t(busy.state.isSlow ? 'slow' : 'loading'))
     else if (pages.next !== null) parts.push(t('more'))

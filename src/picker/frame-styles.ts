@@ -102,9 +102,13 @@ export const frameStyles = css`
   }
   .crumbs li {
     display: flex;
-    flex: none;
+    flex: 0 1 auto;
     align-items: center;
+    min-inline-size: 2.5rem;
     max-inline-size: 14rem;
+  }
+  .crumbs li:last-child {
+    flex: none;
   }
   .crumbs li + li::before {
     content: '/';
@@ -118,6 +122,7 @@ export const frameStyles = css`
   }
   input[type='search'] {
     flex: 0 1 15rem;
+    text-overflow: ellipsis;
   }
   .main {
     position: relative;

@@ -23,7 +23,7 @@ export const gridStyles = css`
   }
   .row {
     display: grid;
-    grid-template-columns: minmax(0, 1fr) 6rem 11rem 2.75rem;
+    grid-template-columns: minmax(0, 1fr) 6rem 12rem 2.75rem;
     align-items: center;
     block-size: var(--_row);
     inline-size: 100%;

@@ -79,10 +79,14 @@ export class PickerCore {
     })
   }
 
+  /** Whether the folder is seen: not while its connection does not work, or while one is being made. */
+  get isShown(): boolean {
+    return this.browser.pages !== null && this.connecting.provider === null && this.connection?.status === 'ACTIVE'
+  }
+
   /** Whether something may be put here. */
   can(ability: 'upload' | 'createFolder'): boolean {
-    const { place, pages } = this.browser
-    return place !== null && pages !== null && (this.provider?.capabilities[ability] ?? 'unsupported') !== 'unsupported'
+    return this.isShown && (this.provider?.capabilities[ability] ?? 'unsupported') !== 'unsupported'
   }
 
   get provider(): ProviderView | undefined {

@@ -8,7 +8,7 @@ import type { ViewContext } from './view-context.ts'
 export function toolbarView(context: ViewContext): TemplateResult {
   const { core, t, act, isReadonly } = context
   const { browser } = core
-  const isShown = browser.pages !== null
+  const isBroken = core.connection?.status !== 'ACTIVE'
   return html`<div class="bar" part="toolbar">
     ${breadcrumbs(context)}
     <input
@@ -17,12 +17,12 @@ export function toolbarView(context: ViewContext): TemplateResult {
       aria-label=${t('search')}
       placeholder=${t('search')}
       .value=${core.query}
-      ?disabled=${!isShown}
+      ?disabled=${!core.isShown}
       @input=${({ target }: InputEvent) => {
         if (target instanceof HTMLInputElement) act.search(target.value)
       }}
     />
-    ${iconButton('refresh', t('refresh'), browser.place === null || browser.loading.isBusy, act.refresh)}
+    ${iconButton('refresh', t('refresh'), browser.place === null || isBroken || browser.loading.isBusy, act.refresh)}
     ${
       !isReadonly && core.can('createFolder')
         ? html`<button

@@ -24,6 +24,12 @@ t.test('access that was taken away is given again in place, and the same folder 
   await page.getByText(`${account} needs you to sign in again.`).waitFor()
   t.equal(await page.locator('.side').getByText('Sign-in needed').count(), 1)
   t.equal(await page.locator('.body > .row').count(), 0)
+  t.equal(await page.getByRole('alert').count(), 0, 'there is one thing to do, and nothing else is said')
+  t.equal(await page.locator('.status [role=status]').innerText(), '')
+  for (const name of ['Upload', 'New folder', 'Try again']) {
+    t.equal(await page.locator('cloud-folder-picker').getByRole('button', { name }).count(), 0, name)
+  }
+  t.equal(await page.getByRole('button', { name: 'Refresh' }).isDisabled(), true)
   t.equal(await moods.grants(), 0)
 
   await connectGoogle(page, world, 'Sign in again')
