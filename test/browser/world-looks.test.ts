@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { LONG_FOLDER } from '../../demo/content/drive.ts'
@@ -11,6 +14,9 @@ const REFUSED = /^503 GET \/cloud\/google_drive\/listing$/
 /** So that pictures are the same each time. */
 const STILL = { deviceScaleFactor: 1, reducedMotion: 'reduce' } as const
 const NOW = new Date('2026-03-02T10:00:00Z')
+
+const folder = await mkdtemp(join(tmpdir(), 'looks-'))
+t.teardown(() => rm(folder, { recursive: true }))
 
 /** What Google is slow by: it stays so until a test says otherwise. */
 const world = await startWorld(t, { clock: new ManualClock() })
@@ -34,25 +40,31 @@ async function stopTime(page: Page): Promise<void> {
   await page.route('**/documents', async (route) => {
     const response = await route.fetch()
     const body = (await response.json()) as { documents?: object[] }
-    const documents = body.documents?.map((document) => ({ ...document, createdAt: NOW.toISOString() }))
-    await route.fulfill({ response, json: documents === undefined ? body : { ...body, documents } })
+    const dated = (document: object) => ({ ...document, createdAt: NOW.toISOString() })
+    const { documents } = body
+    const json = documents === undefined ? dated(body) : { ...body, documents: documents.map(dated) }
+    await route.fulfill({ response, json })
   })
 }
 
 t.test('a folder with some of it selected', async (t) => {
   const page = await openWorld(t, world, { ...STILL, prepare: stopTime })
   await visit(page, account)
-  await enter(page, 'Downloads')
-  await row(page, 'Colours.png').locator('.check').click()
-  await row(page, 'Letter.pdf').locator('.check').click()
+  await enter(page, 'Office', '2026', '03 March')
+  await row(page, 'Invoice.txt').click()
+  await page.getByRole('button', { name: 'Keep as document' }).click()
+  await documentItem(page, 'Invoice.txt').waitFor()
   await documentItem(page, 'Welcome — read me first.txt').waitFor()
+  await row(page, 'Offer.txt').click()
+  await row(page, 'Report.txt').locator('.check').click()
   await page.mouse.move(0, 0)
-  await check(t, page, 'a folder')
   await keepPicture(t, page, 'page-light')
   await page.emulateMedia({ colorScheme: 'dark' })
   const ground = await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor)
   t.equal(ground, 'rgb(19, 20, 24)')
   await keepPicture(t, page, 'page-dark')
+  await page.clock.resume()
+  await check(t, page, 'a folder')
 })
 
 t.test('a folder of 5,000, an empty one, and a search that finds nothing', async (t) => {
@@ -83,10 +95,12 @@ t.test('a folder of 5,000, an empty one, and a search that finds nothing', async
 t.test('the form of a connection, and what is wrong with it', async (t) => {
   const page = await openWorld(t, world, STILL)
   await page.getByRole('button', { name: 'Connect WebDAV' }).click()
-  await page.getByLabel('Address').fill('https://cloud.example/remote.php/dav')
   await page.getByRole('button', { name: 'Connect', exact: true }).click()
   await page.getByText('This is needed.').first().waitFor()
   await check(t, page, 'a form')
+  await page.getByLabel('Address').fill('https://cloud.example/remote.php/dav')
+  await page.getByLabel('User name').fill('demo')
+  await page.getByLabel('Password').fill('open sesame')
   await keepPicture(t, page.locator('.clouds'), 'connect-form')
 })
 
@@ -94,16 +108,20 @@ t.test('uploads that are on their way, and those that have arrived', async (t) =
   const page = await openWorld(t, world, STILL)
   await visit(page, account)
   await enter(page, 'Empty')
-  const file = (name: string, bytes: number) => ({
-    name,
-    mimeType: 'application/octet-stream',
-    buffer: Buffer.alloc(bytes)
-  })
-  await upload(page, file('Notes.txt', 5000))
+  const file = async (name: string, bytes: number) => {
+    const path = join(folder, name)
+    await writeFile(path, Buffer.alloc(bytes))
+    return path
+  }
+  await upload(page, await file('Notes.txt', 5000))
   await page.locator('.transfers').getByText('Uploaded').waitFor()
   // Each of their pieces takes seconds now.
   moods.slowDown()
-  await upload(page, [file('Film.mp4', 40_000_000), file('Backup.tar', 30_000_000), file('Slides.pdf', 2_000_000)])
+  await upload(page, [
+    await file('Film.mp4', 40_000_000),
+    await file('Backup.tar', 30_000_000),
+    await file('Slides.pdf', 2_000_000)
+  ])
   await page.getByRole('progressbar', { name: 'Backup.tar' }).waitFor()
   const bar = page.getByRole('progressbar', { name: 'Film.mp4' })
   await eventually(async () => Number(await bar.getAttribute('value')) > 0, 'some of it is sent')
@@ -159,6 +177,7 @@ t.test('a cloud that is slow, and one that asks for a pause', async (t) => {
   moods.throttle()
   await page.getByRole('button', { name: 'Try again' }).click()
   await page.getByText('The provider asks for a pause.').waitFor()
+  t.equal(await page.evaluate(() => getSelection()?.toString()), '', 'a double click selects no text')
   await page.mouse.move(0, 0)
   await page.getByText('Trying again in 12 sec.').waitFor()
   await keepPicture(t, page.locator('.clouds'), 'throttled')
