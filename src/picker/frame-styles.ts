@@ -93,8 +93,8 @@ export const frameStyles = css`
     border-block-end: 1px solid var(--_line);
   }
   .crumbs {
-    flex: 1 1 10rem;
-    min-inline-size: 0;
+    flex: 1 1 auto;
+    max-inline-size: 100%;
   }
   .crumbs ol {
     display: flex;
