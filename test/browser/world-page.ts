@@ -61,6 +61,8 @@ export async function openWorld(t: Test, world: DemoWorld, options: WorldPageOpt
       reportViolation(`${location.href}: ${violatedDirective} ${sourceFile} ${blockedURI}`)
     })
   })
+  // A browser takes the keyboard's word at once, and is told only then that nobody wants its own dialog.
+  page.on('filechooser', () => undefined)
   await prepare?.(page)
   await page.goto(world.pageUrl)
   return page
