@@ -20,7 +20,13 @@ export function formatFor(locale: string): Format {
     const key = `${unit} ${maximumFractionDigits}`
     const made =
       numbers.get(key) ??
-      new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'short', maximumFractionDigits })
+      new Intl.NumberFormat(locale, {
+        style: 'unit',
+        unit,
+        // Short it would be a byte, however many there are.
+        unitDisplay: unit === 'byte' ? 'long' : 'short',
+        maximumFractionDigits
+      })
     numbers.set(key, made)
     return made.format(value)
   }

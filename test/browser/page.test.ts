@@ -109,7 +109,7 @@ t.test('what is uploaded can be downloaded, byte by byte, and removed', async (t
   const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, at) => (at * 7) % 256))
   await choose(page, file('bytes.bin', bytes), file('empty.txt', ''))
   await item(page, 'bytes.bin').getByText('100 kB').waitFor()
-  await item(page, 'empty.txt').getByText('0 byte').waitFor()
+  await item(page, 'empty.txt').getByText('0 bytes').waitFor()
   t.ok(bytes.equals(await demo.content(await idOf('bytes.bin'))))
   t.ok(bytes.equals(await download(page, 'bytes.bin')))
   t.equal(await page.locator('.transfers').count(), 0, 'what has come is no longer on its way')
@@ -145,7 +145,7 @@ t.test('files can be dropped, and an upload shows how far it is and can be cance
       [name, bytes] as const
     )
   await drop('dropped.bin', 10)
-  await item(page, 'dropped.bin').getByText('10 byte').waitFor()
+  await item(page, 'dropped.bin').getByText('10 bytes').waitFor()
 
   let isHeld = false
   await page.route('**/content', (asked) => {

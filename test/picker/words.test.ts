@@ -48,8 +48,9 @@ t.test('each text of the table is said somewhere', async (t) => {
 
 t.test('sizes and waits are short', async (t) => {
   const format = formatFor('en')
-  t.equal(format.size(0), '0 byte')
-  t.equal(format.size(999), '999 byte')
+  t.equal(format.size(0), '0 bytes')
+  t.equal(format.size(999), '999 bytes')
+  t.equal(format.size(1), '1 byte')
   t.equal(format.size(48_213), '48 kB')
   t.equal(format.size(1_500_000), '1.5 MB')
   t.equal(format.size(null), '')
