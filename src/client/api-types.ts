@@ -13,7 +13,8 @@ export interface paths {
         post?: never;
         delete?: never;
         options?: never;
-        head?: never;
+        /** The picker and the documents, to look at */
+        head: operations["openPage-head"];
         patch?: never;
         trace?: never;
     };
@@ -1306,11 +1307,211 @@ export interface operations {
             /** @description A page. */
             200: {
                 headers: {
+                    /** @description `no-referrer` */
+                    "Referrer-Policy"?: string;
+                    /** @description `nosniff` */
+                    "X-Content-Type-Options"?: string;
+                    /** @description It runs what this server sends, and nothing else. */
+                    "Content-Security-Policy"?: string;
+                    /** @description `same-origin` */
+                    "Cross-Origin-Resource-Policy"?: string;
+                    /** @description Nothing of the machine is needed. */
+                    "Permissions-Policy"?: string;
+                    /** @description `DENY` */
+                    "X-Frame-Options"?: string;
+                    /** @description `no-cache` */
+                    "Cache-Control"?: string;
+                    /** @description `same-origin-allow-popups` */
+                    "Cross-Origin-Opener-Policy"?: string;
+                    /** @description Of the content. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "text/html": string;
                 };
+            };
+            /** @description The client has it already. */
+            304: {
+                headers: {
+                    /** @description `no-referrer` */
+                    "Referrer-Policy"?: string;
+                    /** @description `nosniff` */
+                    "X-Content-Type-Options"?: string;
+                    /** @description It runs what this server sends, and nothing else. */
+                    "Content-Security-Policy"?: string;
+                    /** @description `same-origin` */
+                    "Cross-Origin-Resource-Policy"?: string;
+                    /** @description Nothing of the machine is needed. */
+                    "Permissions-Policy"?: string;
+                    /** @description `DENY` */
+                    "X-Frame-Options"?: string;
+                    /** @description `no-cache` */
+                    "Cache-Control"?: string;
+                    /** @description `same-origin-allow-popups` */
+                    "Cross-Origin-Opener-Policy"?: string;
+                    /** @description Of the content. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `PRECONDITION_FAILED` */
+            412: {
+                headers: {
+                    /** @description `no-referrer` */
+                    "Referrer-Policy"?: string;
+                    /** @description `nosniff` */
+                    "X-Content-Type-Options"?: string;
+                    /** @description It runs what this server sends, and nothing else. */
+                    "Content-Security-Policy"?: string;
+                    /** @description `same-origin` */
+                    "Cross-Origin-Resource-Policy"?: string;
+                    /** @description Nothing of the machine is needed. */
+                    "Permissions-Policy"?: string;
+                    /** @description `DENY` */
+                    "X-Frame-Options"?: string;
+                    /** @description `no-store` */
+                    "Cache-Control"?: string;
+                    /** @description `same-origin-allow-popups` */
+                    "Cross-Origin-Opener-Policy"?: string;
+                    /** @description Of the content. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem412"];
+                };
+            };
+            /** @description The page has not been built. All else works without it. */
+            503: {
+                headers: {
+                    /** @description `no-referrer` */
+                    "Referrer-Policy"?: string;
+                    /** @description `nosniff` */
+                    "X-Content-Type-Options"?: string;
+                    /** @description It runs what this server sends, and nothing else. */
+                    "Content-Security-Policy"?: string;
+                    /** @description `same-origin` */
+                    "Cross-Origin-Resource-Policy"?: string;
+                    /** @description Nothing of the machine is needed. */
+                    "Permissions-Policy"?: string;
+                    /** @description `DENY` */
+                    "X-Frame-Options"?: string;
+                    /** @description `no-store` */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+        };
+    };
+    "openPage-head": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    /** @description `no-referrer` */
+                    "Referrer-Policy"?: string;
+                    /** @description `nosniff` */
+                    "X-Content-Type-Options"?: string;
+                    /** @description It runs what this server sends, and nothing else. */
+                    "Content-Security-Policy"?: string;
+                    /** @description `same-origin` */
+                    "Cross-Origin-Resource-Policy"?: string;
+                    /** @description Nothing of the machine is needed. */
+                    "Permissions-Policy"?: string;
+                    /** @description `DENY` */
+                    "X-Frame-Options"?: string;
+                    /** @description `no-cache` */
+                    "Cache-Control"?: string;
+                    /** @description `same-origin-allow-popups` */
+                    "Cross-Origin-Opener-Policy"?: string;
+                    /** @description Of the content. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The client has it already. */
+            304: {
+                headers: {
+                    /** @description `no-referrer` */
+                    "Referrer-Policy"?: string;
+                    /** @description `nosniff` */
+                    "X-Content-Type-Options"?: string;
+                    /** @description It runs what this server sends, and nothing else. */
+                    "Content-Security-Policy"?: string;
+                    /** @description `same-origin` */
+                    "Cross-Origin-Resource-Policy"?: string;
+                    /** @description Nothing of the machine is needed. */
+                    "Permissions-Policy"?: string;
+                    /** @description `DENY` */
+                    "X-Frame-Options"?: string;
+                    /** @description `no-cache` */
+                    "Cache-Control"?: string;
+                    /** @description `same-origin-allow-popups` */
+                    "Cross-Origin-Opener-Policy"?: string;
+                    /** @description Of the content. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `PRECONDITION_FAILED` */
+            412: {
+                headers: {
+                    /** @description `no-referrer` */
+                    "Referrer-Policy"?: string;
+                    /** @description `nosniff` */
+                    "X-Content-Type-Options"?: string;
+                    /** @description It runs what this server sends, and nothing else. */
+                    "Content-Security-Policy"?: string;
+                    /** @description `same-origin` */
+                    "Cross-Origin-Resource-Policy"?: string;
+                    /** @description Nothing of the machine is needed. */
+                    "Permissions-Policy"?: string;
+                    /** @description `DENY` */
+                    "X-Frame-Options"?: string;
+                    /** @description `no-store` */
+                    "Cache-Control"?: string;
+                    /** @description `same-origin-allow-popups` */
+                    "Cross-Origin-Opener-Policy"?: string;
+                    /** @description Of the content. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The page has not been built. All else works without it. */
+            503: {
+                headers: {
+                    /** @description `no-referrer` */
+                    "Referrer-Policy"?: string;
+                    /** @description `nosniff` */
+                    "X-Content-Type-Options"?: string;
+                    /** @description It runs what this server sends, and nothing else. */
+                    "Content-Security-Policy"?: string;
+                    /** @description `same-origin` */
+                    "Cross-Origin-Resource-Policy"?: string;
+                    /** @description Nothing of the machine is needed. */
+                    "Permissions-Policy"?: string;
+                    /** @description `DENY` */
+                    "X-Frame-Options"?: string;
+                    /** @description `no-store` */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
@@ -1326,6 +1527,12 @@ export interface operations {
             /** @description A page. */
             200: {
                 headers: {
+                    /** @description `no-referrer` */
+                    "Referrer-Policy"?: string;
+                    /** @description `nosniff` */
+                    "X-Content-Type-Options"?: string;
+                    /** @description It runs what this server sends, and nothing else. */
+                    "Content-Security-Policy"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4408,6 +4615,12 @@ export interface operations {
             /** @description The document. */
             200: {
                 headers: {
+                    /** @description `no-referrer` */
+                    "Referrer-Policy"?: string;
+                    /** @description `nosniff` */
+                    "X-Content-Type-Options"?: string;
+                    /** @description `no-cache` */
+                    "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4435,6 +4648,12 @@ export interface operations {
             /** @description The document. */
             200: {
                 headers: {
+                    /** @description `no-referrer` */
+                    "Referrer-Policy"?: string;
+                    /** @description `nosniff` */
+                    "X-Content-Type-Options"?: string;
+                    /** @description `no-cache` */
+                    "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;

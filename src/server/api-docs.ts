@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifySchema } from 'fastify'
 import type { ProviderDefinition } from '../domain/provider.ts'
 import { MODEL_PREFIX } from '../http/api/models.ts'
 import { type ApiDocument, completeDocument } from './api-document.ts'
+import { DESCRIPTION_HEADERS, pages } from './described-pages.ts'
 
 /** Of the one style that Swagger UI 5 has in line, in its logo. */
 const LOGO_STYLE = "'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='"
@@ -28,16 +29,6 @@ const TAGS = [
   { name: 'Documents', description: 'The user’s documents, wherever they are.' },
   { name: 'Server', description: 'Its health, and this description.' }
 ]
-
-const UNAUTHENTICATED = { security: [], tags: ['Server'] }
-
-/** What the pages are made of is hidden from what is shown, and so are they, unless it is said here. */
-const page = (operationId: string, summary: string) => ({
-  ...UNAUTHENTICATED,
-  operationId,
-  summary,
-  responses: { 200: { description: 'A page.', content: { 'text/html': { schema: { type: 'string' as const } } } } }
-})
 
 export interface ApiDocsOptions {
   /** Where browsers reach the application. */
@@ -68,10 +59,7 @@ export function describeRoutes(app: FastifyInstance, publicUrl: string | undefin
       },
       servers: [{ url: publicUrl?.replace(/\/+$/, '') ?? '/', description: 'Where browsers reach the application.' }],
       security: [{ bearer: [] }],
-      paths: {
-        '/': { get: page('openPage', 'The picker and the documents, to look at') },
-        '/docs': { get: page('readApi', 'This description, to read') }
-      },
+      paths: pages(),
       tags: TAGS,
       components: {
         securitySchemes: {
@@ -90,13 +78,15 @@ export async function apiDocs(app: FastifyInstance, { loadProviders }: ApiDocsOp
     (completed ??= loadProviders().then((providers) => completeDocument(app.swagger() as ApiDocument, providers)))
 
   const schema = {
-    ...UNAUTHENTICATED,
+    security: [],
+    tags: ['Server'],
     operationId: 'describeApi',
     summary: 'This description',
     description: 'OpenAPI 3.1, of what is enabled here.',
     response: {
       200: {
         description: 'The document.',
+        headers: DESCRIPTION_HEADERS,
         content: {
           'application/json': { schema: { type: 'object', additionalProperties: true }, example: { openapi: '3.1.0' } }
         }

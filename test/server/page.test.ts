@@ -12,6 +12,7 @@ import { answerProblem } from '../../src/http/problem.ts'
 import { BUILT, readPageFiles } from '../../src/server/page-files.ts'
 import { pageRoutes } from '../../src/server/page-routes.ts'
 import { listening } from '../support/ask.ts'
+import { watchAnswers } from '../support/described-answers.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'built-'))
 await buildPage(join(folder, 'page'))
@@ -25,6 +26,7 @@ async function serve(t: Test, built = folder): Promise<FastifyInstance> {
   const app = Fastify()
   t.teardown(() => app.close())
   app.setErrorHandler(answerProblem)
+  watchAnswers(t, app, (path) => path === '/')
   app.register(async (child) => {
     pageRoutes(child, await readPageFiles(pathToFileURL(`${built}/`)))
   })

@@ -91,7 +91,7 @@ export class Description {
     if (answer.content?.['*/*'] !== undefined) return missing
     if (answer.content?.[type] === undefined) return [...missing, `${where} is ${type}, which is not described`]
     const pointer = ['paths', path, verb, 'responses', String(status), 'content', type, 'schema']
-    return [...missing, ...this.violations(pointer, JSON.parse(body))]
+    return [...missing, ...this.violations(pointer, type.endsWith('json') ? JSON.parse(body) : body)]
   }
 
   #pathOf(method: string, url: string): string | undefined {

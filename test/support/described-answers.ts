@@ -11,18 +11,26 @@ export function apiDescription(): Description {
   return (shared ??= new Description(JSON.parse(text) as ApiDescription))
 }
 
-/** Compares each answer of the plugin's routes with what the package says of them, whichever test asked. */
-export function watchAnswers(t: Test, app: FastifyInstance): void {
+/**
+ * Compares each answer of our routes with what the package says of them, whichever test asked.
+ *
+ * @param isOurs whether we answer at a path: a host has routes too
+ */
+export function watchAnswers(
+  t: Test,
+  app: FastifyInstance,
+  isOurs = (path: string): boolean => path.startsWith('/cloud/')
+): void {
   const described = apiDescription()
   app.addHook('onSend', async (request, reply, payload) => {
     const path = (request.routeOptions.url ?? '').replace(/:(\w+)/g, '{$1}')
     const { statusCode: status } = reply
-    // The host has routes too, and nobody hears what is said to a client that has left.
-    if (!path.startsWith('/cloud/') || !(path in described.document.paths) || status === 499) return
+    // Nobody hears what is said to a client that has left.
+    if (!isOurs(path) || !(path in described.document.paths) || status === 499) return
     const headers = reply.getHeaders()
     const isText = typeof payload === 'string' || (Buffer.isBuffer(payload) && !('content-encoding' in headers))
     const body = request.method !== 'HEAD' && isText ? payload.toString() : ''
-    for (const mismatch of described.mismatches({ method: request.method, url: request.url, status, headers, body })) {
+    for (const mismatch of described.mismatches({ method: request.method, url: path, status, headers, body })) {
       t.fail(mismatch)
     }
   })

@@ -12,6 +12,7 @@ import type { Database } from '../../src/infra/db/open-database.ts'
 import { buildApp, MANAGED_STORE } from '../../src/server/build-app.ts'
 import type { RequestDrain } from '../../src/server/request-drain.ts'
 import { emptyDatabase, encryption } from './app.ts'
+import { watchAnswers } from './described-answers.ts'
 import { entry, ScriptedBackend } from './scripted-backend.ts'
 
 export const JWT = {
@@ -118,6 +119,8 @@ export async function serverApp(t: Test, options: ServerOptions = {}): Promise<S
     ...(drain && { drain })
   })
   t.teardown(() => app.close())
+  // All of its routes are ours.
+  watchAnswers(t, app, () => true)
   await app.ready()
   const as = (user: string) => ({ authorization: `Bearer ${app.jwt.sign({ sub: user }, { expiresIn: '1h' })}` })
   // Without the private key nobody here can sign in.
