@@ -11,6 +11,7 @@ import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import { watchAnswers } from './described-answers.ts'
 import { oauthCloudProvider, startOAuthCloud, type OAuthCloud } from './oauth-cloud.ts'
 import { ScriptedBackend } from './scripted-backend.ts'
+import { throughPrism } from './through-prism.ts'
 
 export const encryption = { current: 'k1', keys: { k1: randomBytes(32).toString('base64') } }
 
@@ -104,6 +105,7 @@ export async function testApp(
   const app = Fastify(server)
   t.teardown(() => app.close())
   watchAnswers(t, app)
+  throughPrism(t, app, true)
   await before(app)
   await app.register(cloudStorage, {
     prisma: db.prisma,

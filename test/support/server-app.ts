@@ -14,6 +14,7 @@ import type { RequestDrain } from '../../src/server/request-drain.ts'
 import { emptyDatabase, encryption } from './app.ts'
 import { watchAnswers } from './described-answers.ts'
 import { entry, ScriptedBackend } from './scripted-backend.ts'
+import { throughPrism } from './through-prism.ts'
 
 export const JWT = {
   algorithm: 'HS256',
@@ -121,6 +122,7 @@ export async function serverApp(t: Test, options: ServerOptions = {}): Promise<S
   t.teardown(() => app.close())
   // All of its routes are ours.
   watchAnswers(t, app, () => true)
+  throughPrism(t, app, false)
   await app.ready()
   const as = (user: string) => ({ authorization: `Bearer ${app.jwt.sign({ sub: user }, { expiresIn: '1h' })}` })
   // Without the private key nobody here can sign in.

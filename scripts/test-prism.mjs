@@ -1,0 +1,129 @@
+// Runs the tests that ask routes with every request sent through Prism, which compares it and its answer with
+// openapi.json. Prism is looked for on the PATH, where `npm run test:prism` puts it. Files to test may be named.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, request as httpRequest } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+const ROOT = fileURLToPath(new URL('../', import.meta.url))
+const OF_SERVER = ['api-docs', 'authentication', 'build-app', 'content-route', 'documents-routes', 'documents-uploads']
+
+const tests = (folder) =>
+  readdirSync(join(ROOT, folder))
+    .filter((name) => name.endsWith('.test.ts'))
+    .map((name) => `${folder}/${name}`)
+const named = process.argv.slice(2)
+const all = [...tests('test/client'), ...tests('test/http'), ...OF_SERVER.map((name) => `test/server/${name}.test.ts`)]
+const files = named.length > 0 ? named : all
+
+/** Prism has one upstream, and each test an app of its own: a header says which. */
+const switchboard = createServer((asked, answer) => {
+  const { method, url: path, headers } = asked
+  const passed = httpRequest({ host: '127.0.0.1', port: headers['x-app'], method, path, headers }, (said) => {
+    answer.writeHead(said.statusCode, said.headers)
+    said.pipe(answer)
+    said.once('error', () => answer.destroy())
+  })
+  passed.once('error', () => answer.destroy())
+  asked.pipe(passed)
+}).listen(0, '127.0.0.1')
+await once(switchboard, 'listening')
+
+const upstream = `http://127.0.0.1:${switchboard.address().port}`
+const prism = spawn('prism', ['proxy', 'openapi.json', upstream, '--port=0', '--cors=false'], {
+  cwd: ROOT,
+  stdio: ['ignore', 'pipe', 'inherit']
+})
+let tap
+const folder = mkdtempSync(join(tmpdir(), 'prism-'))
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
+process.once('exit', () => {
+  prism.kill()
+  tap?.kill()
+  rmSync(folder, { recursive: true })
+})
+prism.once('exit', (code) => {
+  console.error(`Prism has ended with ${code}`)
+  process.exit(1)
+})
+
+const url = await new Promise((resolve) => {
+  createInterface(prism.stdout).on('line', (line) => {
+    const [, found] = /Prism is listening on (http:\S+)/.exec(line) ?? []
+    if (found !== undefined) resolve(found)
+  })
+})
+
+const record = join(folder, 'judged.jsonl')
+writeFileSync(record, '')
+tap = spawn(join(ROOT, 'node_modules/.bin/tap'), ['--disable-coverage', ...files], {
+  cwd: ROOT,
+  stdio: 'inherit',
+  env: { ...process.env, PRISM_URL: url, PRISM_RECORD: record }
+})
+const [status] = await once(tap, 'exit')
+
+const lines = readFileSync(record, 'utf8')
+  .split('\n')
+  .filter((line) => line !== '')
+  .map((line) => JSON.parse(line))
+const judged = lines.filter(({ request }) => request !== undefined)
+const left = new Map(lines.filter(({ leftOut }) => leftOut !== undefined).map(({ test, leftOut }) => [test, leftOut]))
+
+const isOfRequest = ({ location: [where] }) => where === 'request'
+const isOfOwnForm = ({ location: [where, part] }) => where === 'request' && part === 'body'
+/** A route may refuse what Prism calls wrong; but it may not take it. */
+const mismatchesOf = ({ violations, status, isOwnForm }) =>
+  violations.filter((one) => (isOfRequest(one) ? status < 400 && !(isOwnForm && isOfOwnForm(one)) : true))
+
+/** That every path of ours is described is another test's matter: this is a place where there is no route. */
+const isUndescribed = ({ violations }) => violations.some(({ message }) => message === 'Selected route not found')
+const described = judged.filter((one) => one.isOurs && !isUndescribed(one))
+const unjudged = described.filter(({ unjudged }) => unjudged !== null)
+const told = described.filter(({ unjudged }) => unjudged === null)
+const wrong = told.filter((one) => mismatchesOf(one).length > 0)
+const stricter = told.filter(
+  ({ code, violations, isOwnForm }) => code === 'INVALID_REQUEST' && !isOwnForm && !violations.some(isOfRequest)
+)
+
+const show = ({ test, request, status, code }, words) =>
+  `  ${request.slice(0, 200)} ${status} ${code ?? ''}\n    in ${test}\n${words.map((word) => `    ${word}\n`).join('')}`
+const section = (title, shown) => {
+  if (shown.length > 0) console.log(`\n${title}\n${shown.join('')}`)
+}
+
+section(
+  'Left out:',
+  [...left].map(([test, reason]) => `  ${test}: ${reason}\n`)
+)
+section(
+  'Prism could not judge:',
+  unjudged.map((one) => show(one, [one.unjudged]))
+)
+section(
+  'Refused though Prism finds nothing wrong:',
+  stricter.map((one) => show(one, []))
+)
+section(
+  'Mismatches:',
+  wrong.map((one) =>
+    show(
+      one,
+      mismatchesOf(one).map(({ location, message }) => `${location.join('.')}: ${message}`)
+    )
+  )
+)
+console.log(
+  [
+    `\n${told.length} requests of ${new Set(told.map(({ test }) => test)).size} tests were judged by Prism`,
+    `${unjudged.length} could not be`,
+    `${judged.length - described.length} were about what is a host’s own`,
+    `${left.size} tests were left out`,
+    `${wrong.length} mismatches`
+  ].join(', ')
+)
+process.exit(status === 0 && wrong.length === 0 && told.length > 0 ? 0 : 1)
