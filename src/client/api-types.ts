@@ -3700,7 +3700,7 @@ export interface operations {
             cookie?: never;
         };
         /** @description The content, as it is to be stored. */
-        requestBody: {
+        requestBody?: {
             content: {
                 "*/*": unknown;
             };
@@ -3966,6 +3966,16 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem404"];
+                };
+            };
+            /** @description `ALREADY_EXISTS` */
+            409: {
+                headers: {
+                    "Cache-Control"?: "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem409"];
                 };
             };
             /** @description `PRECONDITION_FAILED` */
@@ -5900,7 +5910,7 @@ export interface operations {
             cookie?: never;
         };
         /** @description The content, as it is to be stored. */
-        requestBody: {
+        requestBody?: {
             content: {
                 "*/*": unknown;
             };

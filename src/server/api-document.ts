@@ -16,7 +16,12 @@ export interface ApiDocument {
 }
 
 const CONNECT = '/cloud/connections/{id}'
-const AUTHORIZE = '/cloud/connections/{provider}/authorize'
+/** With OAuth there is nothing that must be said, and the content of an empty file is no body. */
+const OPTIONAL_BODIES = [
+  ['/cloud/connections/{provider}/authorize', 'post'],
+  ['/cloud/{provider}/content', 'put'],
+  ['/documents/{id}/content', 'put']
+] as const
 const JSON_TYPE = 'application/json'
 
 /** Says what the routes alone cannot say: which fields connect each provider that is enabled. */
@@ -29,9 +34,10 @@ export function completeDocument(document: ApiDocument, providers: readonly Prov
     // Any of them: those of one server may be as good for another.
     connecting.schema = { anyOf: credentials.map(([name]) => ({ $ref: `#/components/schemas/${name}` })) }
   }
-  // With OAuth there is nothing that must be said.
-  const authorizing = document.paths[AUTHORIZE]?.['post']?.requestBody
-  if (authorizing !== undefined) authorizing.required = false
+  for (const [path, method] of OPTIONAL_BODIES) {
+    const body = document.paths[path]?.[method]?.requestBody
+    if (body !== undefined) body.required = false
+  }
   return document
 }
 

@@ -83,7 +83,8 @@ export const transferOperations = {
     headers: headers(IF_MATCH),
     response: {
       204: empty('It is gone.'),
-      ...problems(CODES.changes, PLACE, ['OBJECT_NOT_FOUND', 'PRECONDITION_FAILED', 'UNSUPPORTED'])
+      // A provider may call whatever stands in the way a conflict.
+      ...problems(CODES.changes, PLACE, ['OBJECT_NOT_FOUND', 'ALREADY_EXISTS', 'PRECONDITION_FAILED', 'UNSUPPORTED'])
     }
   },
   createFolder: {
