@@ -10,7 +10,15 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
-const OF_SERVER = ['api-docs', 'authentication', 'build-app', 'content-route', 'documents-routes', 'documents-uploads']
+const OF_SERVER = [
+  'api-docs',
+  'authentication',
+  'build-app',
+  'content-route',
+  'documents-routes',
+  'documents-uploads',
+  'page'
+]
 
 const tests = (folder) =>
   readdirSync(join(ROOT, folder))
@@ -20,16 +28,20 @@ const named = process.argv.slice(2)
 const all = [...tests('test/client'), ...tests('test/http'), ...OF_SERVER.map((name) => `test/server/${name}.test.ts`)]
 const files = named.length > 0 ? named : all
 
-/** Prism has one upstream, and each test an app of its own: a header says which. */
+/**
+ * Prism has one upstream, and each test an app of its own: a header says which. The app has the body already, and Prism
+ * announces one that it does not send where that is the JSON `null`.
+ */
 const switchboard = createServer((asked, answer) => {
-  const { method, url: path, headers } = asked
-  const passed = httpRequest({ host: '127.0.0.1', port: headers['x-app'], method, path, headers }, (said) => {
+  const { 'content-length': _length, 'transfer-encoding': _coding, ...headers } = asked.headers
+  const where = { host: '127.0.0.1', port: headers['x-app'], method: asked.method, path: asked.url, headers }
+  const passed = httpRequest(where, (said) => {
     answer.writeHead(said.statusCode, said.headers)
     said.pipe(answer)
     said.once('error', () => answer.destroy())
   })
-  passed.once('error', () => answer.destroy())
-  asked.pipe(passed)
+  passed.once('error', () => answer.destroy()).end()
+  asked.resume()
 }).listen(0, '127.0.0.1')
 await once(switchboard, 'listening')
 

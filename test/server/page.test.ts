@@ -13,6 +13,7 @@ import { BUILT, readPageFiles } from '../../src/server/page-files.ts'
 import { pageRoutes } from '../../src/server/page-routes.ts'
 import { listening } from '../support/ask.ts'
 import { watchAnswers } from '../support/described-answers.ts'
+import { throughPrism } from '../support/through-prism.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'built-'))
 await buildPage(join(folder, 'page'))
@@ -27,6 +28,7 @@ async function serve(t: Test, built = folder): Promise<FastifyInstance> {
   t.teardown(() => app.close())
   app.setErrorHandler(answerProblem)
   watchAnswers(t, app, (path) => path === '/')
+  throughPrism(t, app, false)
   app.register(async (child) => {
     pageRoutes(child, await readPageFiles(pathToFileURL(`${built}/`)))
   })

@@ -31,6 +31,7 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
   'one user opens very many folders at once': SOON,
   'a load is a span below that of the request': SPAN,
   'the refresh of a token is a span below the call': SPAN,
+  'the list is closed': 'a path with dots is another one to whoever makes an address of it',
   'without the option there are no such routes': 'what is not there is answered by the host',
   'an upstream of framing': BREAKS,
   'an upstream that is reset in the middle': BREAKS,
