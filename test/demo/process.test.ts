@@ -8,6 +8,7 @@ import { GOOGLE_ACCOUNT } from '../../demo/clouds/google.ts'
 import { LONG_FOLDER } from '../../demo/content/drive.ts'
 import { readForms } from '../fakes/google/emulate-page.ts'
 import { DemoUser } from '../support/demo-user.ts'
+import { until } from '../support/until.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
@@ -61,7 +62,7 @@ function start(
   return { pid, out: () => out, err: () => err, program: () => programOf(pid), ended, ready }
 }
 
-/** Process ids of a group: npm, and all that it has started. */
+/** Process ids of a group: npm, and all that it has started. What compiles for one ends a moment after it. */
 function groupOf(pid: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -160,7 +161,7 @@ t.test('what is printed is followed: three clouds, taken away and given back; an
   t.ok(processes.length > 2, 'npm, the demo, emulate')
   process.kill(demo.program(), 'SIGINT')
   t.equal(await demo.ended, 0)
-  t.same(groupOf(demo.pid), [])
+  await until(() => groupOf(demo.pid).length === 0)
   t.notOk(existsSync(folder))
   t.notMatch(demo.err(), /By the way|cannot go on/)
 })
@@ -172,7 +173,7 @@ t.test('Ctrl-C, which reaches each process of a terminal, ends it as well', asyn
   t.ok(existsSync(folder))
   process.kill(-demo.pid, 'SIGINT')
   t.equal(await demo.ended, 0)
-  t.same(groupOf(demo.pid), [])
+  await until(() => groupOf(demo.pid).length === 0)
   t.notOk(existsSync(folder))
   t.equal(demo.err().replace(SDK_WARNING, ''), '')
 })
