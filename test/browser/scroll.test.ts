@@ -102,7 +102,9 @@ t.test('a next page that fails leaves what is there, and counts down to the next
     prepare: (cloud) => {
       sample(cloud)
       cloud.folders.set('', numberedFiles(100))
-      cloud.failOnce('GET /cloud/s3/listing?connection=s3-1&limit=50&cursor', 429, 'TOO_MANY_REQUESTS', { 'retry-after': '2' })
+      cloud.failOnce('GET /cloud/s3/listing?connection=s3-1&limit=50&cursor', 429, 'TOO_MANY_REQUESTS', {
+        'retry-after': '2'
+      })
     }
   })
   await row('file 000').waitFor()
