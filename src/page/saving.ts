@@ -1,3 +1,4 @@
+import { bodyLength } from '../picker/body-length.ts'
 import type { OnProgress } from '../picker/picker-api.ts'
 
 /** A file on the user's disk, before anything is in it. */
@@ -35,16 +36,10 @@ export async function writeTo(
   onProgress: OnProgress,
   signal: AbortSignal
 ): Promise<Blob | null> {
-  const body = (response.body ?? new Blob([]).stream()).pipeThrough(counting(totalOf(response), onProgress))
+  const body = (response.body ?? new Blob([]).stream()).pipeThrough(counting(bodyLength(response), onProgress))
   if (file === 'memory') return await new Response(body).blob()
   await body.pipeTo(await file.createWritable(), { signal })
   return null
-}
-
-function totalOf({ headers }: Response): number | null {
-  const length = headers.get('content-length')
-  // What is compressed on the way has another length than what arrives.
-  return length === null || headers.has('content-encoding') ? null : Number(length)
 }
 
 function counting(total: number | null, onProgress: OnProgress): TransformStream<Uint8Array, Uint8Array<ArrayBuffer>> {

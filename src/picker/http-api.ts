@@ -1,5 +1,6 @@
 import { type CloudStorageClient, createCloudStorageClient, type HeaderValues } from '../client/client.ts'
 import type { Entry } from '../domain/entry.ts'
+import { bodyLength } from './body-length.ts'
 import type { OnProgress, PickerApi } from './picker-api.ts'
 import { PickerProblem, readProblem } from './problem.ts'
 import { putFile } from './put-file.ts'
@@ -116,9 +117,7 @@ function isJson(response: Response): boolean {
 }
 
 async function collect(response: Response, onProgress: OnProgress): Promise<Blob> {
-  const length = response.headers.get('content-length')
-  // What is compressed on the way has another length than what arrives.
-  const total = length === null || response.headers.has('content-encoding') ? null : Number(length)
+  const total = bodyLength(response)
   const parts: Uint8Array<ArrayBuffer>[] = []
   let done = 0
   const reader = response.body?.getReader()
