@@ -67,7 +67,7 @@ export interface CloudStorageOptions {
 
 const LEASE_DEFAULT_MS = 2000
 const LIMIT_DEFAULTS: LimitOptions = { refreshPerMinute: 30, connectionsPerUser: 20 }
-const TIMEOUT_DEFAULTS: Timeouts = { connectMs: 5000, headersMs: 10_000, idleMs: 15_000, totalMs: 30_000 }
+export const TIMEOUT_DEFAULTS: Timeouts = { connectMs: 5000, headersMs: 10_000, idleMs: 15_000, totalMs: 30_000 }
 
 const OPTION_NAMES: readonly (keyof CloudStorageOptions)[] = [
   'prisma',

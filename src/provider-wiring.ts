@@ -26,7 +26,7 @@ export function wireProviders(providers: CheckedOptions['providers'], timeouts: 
   for (const [id, { provider, allowHosts, oauth }] of providers) {
     const egress = egressOf(id, allowHosts, timeouts)
     egresses.push(egress)
-    const load = provider === undefined ? loaderOf(id) : async () => provider
+    const load = loaderOf(id, provider)
     enabled.set(id, { egress, load, oauth: oauth && (async () => clientOf(await load(), oauth, egress)) })
   }
   return {
@@ -37,7 +37,9 @@ export function wireProviders(providers: CheckedOptions['providers'], timeouts: 
   }
 }
 
-function loaderOf(id: string): EnabledProvider['load'] {
+/** @param own of the host; left out: it is one of ours */
+export function loaderOf(id: string, own: ProviderDefinition | undefined): EnabledProvider['load'] {
+  if (own !== undefined) return async () => own
   const load = PROVIDERS[id]
   if (load === undefined) throw new TypeError(`No such provider: ${id}`)
   return async () => (await load()).provider

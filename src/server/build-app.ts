@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import type { Writable } from 'node:stream'
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import type { AppConfig } from '../config.ts'
-import { type ProviderDefinition, isProviderDefinition } from '../domain/provider.ts'
 import { answerProblem } from '../http/problem.ts'
 import { useOwnCompilers } from '../http/validation.ts'
 import {
@@ -14,7 +13,9 @@ import {
   type RedisClient
 } from '../index.ts'
 import type { Database } from '../infra/db/open-database.ts'
-import { PROVIDERS } from '../providers/registry.ts'
+import { TIMEOUT_DEFAULTS } from '../options.ts'
+import { enabledProviders } from '../provider-options.ts'
+import { loaderOf } from '../provider-wiring.ts'
 import { apiDocs, describeRoutes } from './api-docs.ts'
 import { registerBearerAuthentication } from './bearer-authentication.ts'
 import { limitBodies } from './body-deadline.ts'
@@ -26,8 +27,6 @@ import { BUILT, readPageFiles } from './page-files.ts'
 import { pageRoutes } from './page-routes.ts'
 import { RequestDrain } from './request-drain.ts'
 
-export { MANAGED_STORE } from './documents.ts'
-
 /** A folder's id may have 8192 bytes, which are three times as many percent-encoded; Node's own limit is 16 KiB. */
 const MAX_HEADER_BYTES = 32_768
 /** A whole request has to arrive within it, but for uploads: other bodies are small. */
@@ -37,8 +36,6 @@ const CONNECTION_TIMEOUT_MS = 120_000
 /** Longer than balancers keep theirs, so that none sends a request into a closing connection. */
 const KEEP_ALIVE_TIMEOUT_MS = 72_000
 const READY_TIMEOUT_MS = 2000
-/** The longest silence of a client that uploads a document, where the operator says none: the plugin's own. */
-const UPLOAD_IDLE_MS = 15_000
 
 export interface AppDeps {
   readonly database: Pick<Database, 'prisma' | 'listen'>
@@ -78,7 +75,7 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
   useOwnCompilers(app)
 
   const { publicUrl, leaseMs } = config
-  const providers = { ...enabledProviders(config), ...deps.providers }
+  const providers = { ...providersOf(config), ...deps.providers }
   const authenticate = registerBearerAuthentication(app, config.jwt)
   describeRoutes(app, publicUrl)
   app.register(cloudStorage, {
@@ -96,7 +93,11 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
     ...(publicUrl !== undefined && { publicUrl }),
     ...(leaseMs !== undefined && { leaseMs })
   })
-  app.register(apiDocs, { publicUrl, loadProviders: () => loadProviders(providers) })
+  app.register(apiDocs, {
+    publicUrl,
+    loadProviders: () =>
+      Promise.all([...enabledProviders(providers)].map(([id, { provider }]) => loaderOf(id, provider)()))
+  })
   app.register(async (child) => {
     healthRoutes(child, { askDatabase: () => prisma.$queryRaw`SELECT 1`, drain, timeoutMs: READY_TIMEOUT_MS })
   })
@@ -110,33 +111,20 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
       publicHost: publicUrl === undefined ? undefined : new URL(publicUrl).host,
       uploads: config.transfers !== false && {
         maxBytes: config.transfers.maxBytes,
-        idleMs: config.timeouts.idleMs ?? UPLOAD_IDLE_MS
+        idleMs: config.timeouts.idleMs ?? TIMEOUT_DEFAULTS.idleMs
       }
     })
   })
   return app
 }
 
-function enabledProviders({ allowHosts, registrations }: AppConfig): NonNullable<CloudStorageOptions['providers']> {
+function providersOf({ allowHosts, registrations }: AppConfig): NonNullable<CloudStorageOptions['providers']> {
   const enabled: Record<string, ProviderOptions | OAuthProviderOptions> = {}
   for (const [id, hosts] of Object.entries(allowHosts)) enabled[id] = { allowHosts: hosts }
   for (const [id, registration] of Object.entries(registrations)) {
     enabled[id] = { ...registration, clientSecret: registration.clientSecret.reveal() }
   }
   return enabled
-}
-
-function loadProviders(enabled: NonNullable<CloudStorageOptions['providers']>): Promise<ProviderDefinition[]> {
-  return Promise.all(
-    Object.entries(enabled).map(async ([id, option]) => {
-      if (isProviderDefinition(option)) return option
-      if (typeof option === 'object' && 'provider' in option) return option.provider
-      const module = await PROVIDERS[id]?.()
-      // The options are checked by now.
-      if (module === undefined) throw new TypeError(`There is no provider ${id}`)
-      return module.provider
-    })
-  )
 }
 
 /** Fastify's own words for an address that it cannot read repeat it, with its query. */
