@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
@@ -8,58 +7,24 @@ import { GOOGLE_ACCOUNT } from '../../demo/clouds/google.ts'
 import { LONG_FOLDER } from '../../demo/content/drive.ts'
 import { readForms } from '../fakes/google/emulate-page.ts'
 import { DemoUser } from '../support/demo-user.ts'
+import { startProgram, type StartedProgram } from '../support/start-program.ts'
 import { until } from '../support/until.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-
-interface Running {
-  readonly pid: number
-  readonly out: () => string
-  readonly err: () => string
-  /** The program itself, behind npm and its shell. */
-  readonly program: () => number
-  readonly ended: Promise<number | null>
-  /** Resolves once the greeting is whole. */
-  readonly ready: Promise<void>
-}
 
 const NPM = ['npm', 'run', 'demo'] as const
 /** What npm runs. */
 const PROGRAM = ['node', '--import', 'tsx', 'demo/main.ts'] as const
 
 /** The demo with nothing in its environment but where programs are, and what is named. */
-function start(
-  t: Test,
-  env: Record<string, string>,
-  [command, ...args]: readonly [string, ...string[]] = NPM
-): Running {
+function start(t: Test, env: Record<string, string>, command: readonly [string, ...string[]] = NPM): StartedProgram {
   const { PATH = '', HOME = '' } = process.env
-  const child = spawn(command, args, {
+  return startProgram(t, command, {
     cwd: ROOT,
     env: { PATH, HOME, npm_config_update_notifier: 'false', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true
+    detached: true,
+    greets: 'goes with it'
   })
-  const pid = child.pid ?? 0
-  let out = ''
-  let err = ''
-  const ended = once(child, 'close').then(([code]) => code as number | null)
-  const ready = new Promise<void>((resolve, reject) => {
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text
-      if (out.includes('goes with it')) resolve()
-    })
-    void ended.then(() => {
-      reject(new Error(`The demo did not start: ${err}`))
-    })
-  })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text))
-  ready.catch(() => undefined)
-  t.teardown(async () => {
-    if (child.exitCode === null && child.signalCode === null) process.kill(-pid, 'SIGKILL')
-    await ended
-  })
-  return { pid, out: () => out, err: () => err, program: () => programOf(pid), ended, ready }
 }
 
 /** Process ids of a group: npm, and all that it has started. What compiles for one ends a moment after it. */
@@ -80,6 +45,7 @@ function groupOf(pid: number): number[] {
     })
 }
 
+/** The program itself, behind npm and its shell. */
 function programOf(group: number): number {
   const running = groupOf(group).find(
     (pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1).join(' ') === PROGRAM.join(' ')
@@ -159,7 +125,7 @@ t.test('what is printed is followed: three clouds, taken away and given back; an
   const folder = folderIn(out)
   t.ok(existsSync(folder))
   t.ok(processes.length > 2, 'npm, the demo, emulate')
-  process.kill(demo.program(), 'SIGINT')
+  process.kill(programOf(demo.pid), 'SIGINT')
   t.equal(await demo.ended, 0)
   await until(() => groupOf(demo.pid).length === 0)
   t.notOk(existsSync(folder))
@@ -171,7 +137,7 @@ t.test('Ctrl-C, which reaches each process of a terminal, ends it as well', asyn
   await demo.ready
   const folder = folderIn(demo.out())
   t.ok(existsSync(folder))
-  process.kill(-demo.pid, 'SIGINT')
+  demo.signal('SIGINT')
   t.equal(await demo.ended, 0)
   await until(() => groupOf(demo.pid).length === 0)
   t.notOk(existsSync(folder))

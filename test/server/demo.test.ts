@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer, type ServerResponse } from 'node:http'
@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { startProgram, type StartedProgram } from '../support/start-program.ts'
 import { until } from '../support/until.ts'
 
 const SERVER = fileURLToPath(new URL('../../src/server.ts', import.meta.url))
@@ -18,40 +19,12 @@ const TSX = import.meta.resolve('tsx')
 const home = await mkdtemp(join(tmpdir(), 'demo-'))
 t.teardown(() => rm(home, { recursive: true }))
 
-interface Running {
-  readonly out: () => string
-  readonly err: () => string
-  readonly signal: (name: NodeJS.Signals) => void
-  readonly ended: Promise<number | null>
-  /** Resolves once the greeting is whole. */
-  readonly ready: Promise<void>
-}
-
-function start(t: Test, env: Record<string, string> = {}, cwd = home): Running {
-  const child = spawn(process.execPath, ['--import', TSX, SERVER], {
+function start(t: Test, env: Record<string, string> = {}, cwd = home): StartedProgram {
+  return startProgram(t, [process.execPath, '--import', TSX, SERVER], {
     cwd,
     env: { PATH: process.env.PATH ?? '', PORT: '0', ...env },
-    stdio: ['ignore', 'pipe', 'pipe']
+    greets: '.env.example explains'
   })
-  let out = ''
-  let err = ''
-  const ended = once(child, 'close').then(([code]) => code as number | null)
-  const ready = new Promise<void>((resolve, reject) => {
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text
-      if (out.includes('.env.example explains')) resolve()
-    })
-    void ended.then(() => {
-      reject(new Error(`The demo did not start: ${err}`))
-    })
-  })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text))
-  ready.catch(() => undefined)
-  t.teardown(async () => {
-    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
-    await ended
-  })
-  return { out: () => out, err: () => err, signal: (name) => child.kill(name), ended, ready }
 }
 
 interface Line {

@@ -1,0 +1,56 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import type { Test } from 'tap'
+
+export interface ProgramOptions {
+  readonly cwd: string | URL
+  readonly env: Record<string, string>
+  /** It has a group of its own, and what is signalled is all of that. */
+  readonly detached?: boolean
+  /** What it prints once it is ready. */
+  readonly greets: string
+}
+
+export interface StartedProgram {
+  readonly pid: number
+  readonly out: () => string
+  readonly err: () => string
+  readonly signal: (name: NodeJS.Signals) => void
+  /** The exit code. */
+  readonly ended: Promise<number | null>
+  readonly ready: Promise<void>
+}
+
+/** Starts a program, which ends with the test at the latest. */
+export function startProgram(
+  t: Test,
+  [command, ...args]: readonly [string, ...string[]],
+  { greets, detached = false, ...options }: ProgramOptions
+): StartedProgram {
+  const child = spawn(command, args, { ...options, detached, stdio: ['ignore', 'pipe', 'pipe'] })
+  const pid = child.pid ?? 0
+  const signal = (name: NodeJS.Signals): void => {
+    if (detached) process.kill(-pid, name)
+    else child.kill(name)
+  }
+  let out = ''
+  let err = ''
+  const ended = once(child, 'close').then(([code]) => code as number | null)
+  const ready = new Promise<void>((resolve, reject) => {
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      out += text
+      if (out.includes(greets)) resolve()
+    })
+    void ended.then(() => {
+      reject(new Error(`It did not start: ${err}`))
+    })
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text))
+  // Not every test waits for it.
+  ready.catch(() => undefined)
+  t.teardown(async () => {
+    if (child.exitCode === null && child.signalCode === null) signal('SIGKILL')
+    await ended
+  })
+  return { pid, out: () => out, err: () => err, signal, ended, ready }
+}
