@@ -35,8 +35,8 @@ t.test('four processes that share a Redis', async (t) => {
 })
 
 /** All serve, and share what they load. */
-async function shared(world: ClusterWorld, redis: ClusterRedis): Promise<void> {
-  await world.serve({ leaseMs: LEASE_MS, redisUrl: redis.url })
+async function shared(world: ClusterWorld, redis: ClusterRedis, redisUrl = redis.url): Promise<void> {
+  await world.serve({ leaseMs: LEASE_MS, redisUrl })
   await redis.untilShared(world, pause)
 }
 
@@ -66,7 +66,7 @@ async function alone(t: Test, world: ClusterWorld): Promise<void> {
 
 async function cold(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise<void> {
   await t.test(`${READERS} cold readers ask the cloud once in all`, async (t) => {
-    await shared(world, redis)
+    await shared(world, redis, redis.directUrl)
     await world.rows.add('ann', 'account')
     world.cloud.delayMs = () => 500
     t.same(failures(await readAll(world.processes, READERS, { userId: 'ann', folder: 'cold' })), [])

@@ -32,6 +32,11 @@ export class ClusterRedis {
     return `redis://127.0.0.1:${String(this.proxy.port)}`
   }
 
+  /** Past the proxy, which has a busy process to live in where many ask at once. */
+  get directUrl(): string {
+    return `redis://127.0.0.1:${String(this.server.port)}`
+  }
+
   /** It is gone without a word. */
   vanish(): void {
     this.proxy.mode = 'blackhole'
