@@ -6,10 +6,11 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { build, transform } from 'esbuild'
+import { minify } from 'terser'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 /** Gzipped, in bytes: what a page pays at most. 30 KB, of which the client of the API is a tenth. */
-export const MAX_GZIPPED = 30 * 1024
+export const MAX_GZIPPED = 30_000
 
 /** Styles stand in a template, where nothing else makes them smaller. */
 const smallStyles = {
@@ -38,6 +39,12 @@ const options = {
   tsconfig: join(ROOT, 'src/picker/tsconfig.json')
 }
 
+/** What esbuild leaves: it folds no variables and inlines little, which is 2 % of the gzipped size. */
+async function smaller(code) {
+  const { code: result } = await minify(code, { module: true, ecma: 2022, compress: { passes: 3 } })
+  return result
+}
+
 /** Templates keep their line breaks, which would become nodes of every row. Nothing else in minified code has any. */
 function withoutLineBreaks(code) {
   const [link = ''] = /\n\/\*!.*\*\/\s*$/.exec(code) ?? []
@@ -56,7 +63,7 @@ export async function buildPicker(folder) {
     outfile: join(folder, 'landing.js')
   })
   copyFileSync(join(ROOT, 'src/picker/landing/landing.html'), join(folder, 'landing.html'))
-  writeFileSync(file, withoutLineBreaks(readFileSync(file, 'utf8')))
+  writeFileSync(file, withoutLineBreaks(await smaller(readFileSync(file, 'utf8'))))
   const legal = `${file}.LEGAL.txt`
   const licence = readFileSync(join(dirname(fileURLToPath(import.meta.resolve('lit'))), 'LICENSE'), 'utf8')
   writeFileSync(legal, `${readFileSync(legal, 'utf8')}\n${licence}`)
