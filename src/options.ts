@@ -47,9 +47,9 @@ export interface CloudStorageOptions {
   readonly providers?: Readonly<Record<string, ProviderOption>>
   readonly cache?: GivenCacheOptions
   /**
-   * How long what was read of a connection is believed, in milliseconds from the start of the read: no answer is older
-   * knowledge than that. Below 250 it is 250 where a read takes so long; with 0 each request reads, for as long as that
-   * takes. Default 2000.
+   * How long at most what was read of a connection is believed, in milliseconds from the start of the read: no answer
+   * is older knowledge than that. It is a random time from half of it on, so that many leases do not end together. Below
+   * 250 it is 250 where a read takes so long; with 0 each request reads, for as long as that takes. Default 2000.
    */
   readonly leaseMs?: number
   readonly limits?: Partial<LimitOptions>

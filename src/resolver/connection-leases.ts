@@ -13,6 +13,8 @@ export interface LeaseOptions {
   readonly clock: Clock
   /** So many connections are believed in, and so many users' choices. Default 10,000. */
   readonly max?: number
+  /** In [0, 1). Default `Math.random`. */
+  readonly random?: () => number
   readonly onRenewed?: (outcome: LeaseRenewal) => void
 }
 
@@ -28,6 +30,8 @@ export interface ConnectionNews {
 interface Believed {
   readonly connection: Connection
   readonly readAt: Moment
+  /** A lease, or the shorter time that this row's takes. */
+  readonly heldMs: number
 }
 
 interface Choice {
@@ -38,6 +42,11 @@ interface Choice {
 const MAX_LEASES = 10_000
 /** A read that took longer than this, and than a lease, says what was and not what is. */
 const MAX_READ_MS = 250
+/**
+ * Up to so much of itself a lease is shorter. Those that began together, after a start or a pause, would otherwise end
+ * together for ever, and their reads would hold up whoever asks in that moment.
+ */
+const SPREAD = 0.5
 /** A slow read has often waited for a connection to the database: the next one finds it open. */
 const ATTEMPTS = 2
 
@@ -62,12 +71,12 @@ export class Leases implements ConnectionLeases {
 
   believed(userId: string, id: string, now = this.#now()): Connection | undefined {
     const row = this.#rows.get(id)
-    return row?.connection.userId === userId && this.#holds(row, now) ? row.connection : undefined
+    return row?.connection.userId === userId && row.readAt.ageAt(now) < row.heldMs ? row.connection : undefined
   }
 
   believedChoice(userId: string, provider: string, now = this.#now()): Connection | undefined {
     const choice = this.#choices.get(userId)?.get(provider)
-    if (choice === undefined || !this.#holds(choice, now)) return undefined
+    if (choice === undefined || choice.readAt.ageAt(now) >= this.#options.leaseMs) return undefined
     const connection = this.believed(userId, choice.id, now)
     return connection?.provider === provider ? connection : undefined
   }
@@ -171,15 +180,16 @@ export class Leases implements ConnectionLeases {
 
   /** Whether it is believed from now on. An earlier read that ends later than another one tells nothing new. */
   #note(row: Connection | SealedConnection, readAt: Moment): boolean {
-    if (this.#options.leaseMs === 0) return false
+    const { clock, leaseMs, random = Math.random } = this.#options
+    if (leaseMs === 0) return false
     const connection = withoutCredentials(row)
     if (connection.status !== 'ACTIVE') {
       this.#rows.delete(connection.id)
       return false
     }
     const known = this.#rows.peek(connection.id)
-    if (known === undefined || this.#age(known) >= readAt.ageMs(this.#options.clock)) {
-      this.#rows.set(connection.id, { connection, readAt })
+    if (known === undefined || this.#age(known) >= readAt.ageMs(clock)) {
+      this.#rows.set(connection.id, { connection, readAt, heldMs: leaseMs * (1 - SPREAD * random()) })
     }
     return true
   }
@@ -199,11 +209,7 @@ export class Leases implements ConnectionLeases {
     return new Moment(this.#options.clock)
   }
 
-  #holds({ readAt }: Believed | Choice, now: Moment): boolean {
-    return readAt.ageAt(now) < this.#options.leaseMs
-  }
-
-  #age({ readAt }: Believed | Choice): number {
+  #age({ readAt }: Believed): number {
     return readAt.ageMs(this.#options.clock)
   }
 }

@@ -8,8 +8,16 @@ import { Deferred, settled } from '../support/deferred.ts'
 import { connectionRow, MemoryConnections } from '../support/memory-connections.ts'
 
 const LEASE_MS = 2_000
+const longest = () => 0
 
-function make({ leaseMs = LEASE_MS, max }: { leaseMs?: number; max?: number } = {}) {
+interface Setting {
+  leaseMs?: number
+  max?: number
+  random?: () => number
+}
+
+/** Leases that last as long as they may, unless the test says otherwise. */
+function make({ leaseMs = LEASE_MS, max, random = longest }: Setting = {}) {
   const clock = new ManualClock()
   const connections = new MemoryConnections()
   const outcomes: LeaseRenewal[] = []
@@ -17,6 +25,7 @@ function make({ leaseMs = LEASE_MS, max }: { leaseMs?: number; max?: number } = 
     connections,
     leaseMs,
     clock,
+    random,
     onRenewed: (outcome) => outcomes.push(outcome),
     ...(max !== undefined && { max })
   })
@@ -33,7 +42,12 @@ function makeSlow(leaseMs = LEASE_MS) {
     return answer.promise
   }
   const never = () => Promise.reject(new Error('not asked for'))
-  const leases = new Leases({ connections: { find, findSealed: find, listSealed: never }, leaseMs, clock })
+  const leases = new Leases({
+    connections: { find, findSealed: find, listSealed: never },
+    leaseMs,
+    clock,
+    random: longest
+  })
   const row = connectionRow()
   return { clock, leases, finds, row, find: () => leases.find('ann', row.id) }
 }
@@ -57,6 +71,32 @@ t.test('what was read is believed for a lease, and then read again', async (t) =
   await leases.find('ann', id)
   t.equal(connections.reads.length, 2)
   t.same(outcomes, ['ok', 'ok'])
+})
+
+t.test('leases that begin together end one after the other, and none lasts too long', async (t) => {
+  const draws = [0, 0.5, 0.999]
+  const { clock, connections, leases } = make({ random: () => draws.shift() ?? 0 })
+  const ids = Array.from(
+    { length: 3 },
+    (_, n) => connections.add({ id: `c${String(n)}`, provider: `p${String(n)}` }).id
+  )
+  for (const [n, id] of ids.entries()) {
+    if (n === 0) await leases.find('ann', id)
+    else await leases.choose('ann', `p${String(n)}`)
+  }
+  const believed = () => ids.filter((id) => leases.believed('ann', id) !== undefined)
+  const chosen = () => ids.filter((_, n) => leases.believedChoice('ann', `p${String(n)}`) !== undefined)
+  clock.tick(LEASE_MS / 2)
+  t.same(believed(), ['c0', 'c1', 'c2'])
+  clock.tick(1)
+  t.same(believed(), ['c0', 'c1'], 'at least half of it')
+  clock.tick(LEASE_MS / 4)
+  t.same(believed(), ['c0'])
+  t.same(chosen(), [], 'a choice is worth no more than what it chose')
+  clock.tick(LEASE_MS / 4 - 1)
+  t.same(believed(), [])
+  await leases.find('ann', 'c0')
+  t.same(believed(), ['c0'], 'and the next one is drawn anew')
 })
 
 t.test('a lease counts from the start of its read', async (t) => {
@@ -239,7 +279,7 @@ t.test('a choice that is being read when a change is heard of is not believed', 
   const answer = new Deferred<SealedConnection[]>()
   const never = () => Promise.reject(new Error('not asked for'))
   const connections = { find: never, findSealed: never, listSealed: () => answer.promise }
-  const leases = new Leases({ connections, leaseMs: LEASE_MS, clock })
+  const leases = new Leases({ connections, leaseMs: LEASE_MS, clock, random: longest })
   const row = connectionRow()
   const chosen = leases.choose('ann', row.provider)
   leases.hear({ id: 'another', userId: 'ann', provider: row.provider, version: 1, isGone: true })

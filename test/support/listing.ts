@@ -50,7 +50,7 @@ export function makeListing(options: ListingOptions = {}) {
     hasReadAhead = true
   } = options
   const connections = new MemoryConnections()
-  const leases = new Leases({ connections, leaseMs, clock })
+  const leases = new Leases({ connections, leaseMs, clock, random: () => 0 })
   const backend = new ScriptedBackend()
   const loads: Parameters<Metrics['listingLoaded']>[] = []
   const sealer = new OpenSealer()
