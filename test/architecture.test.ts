@@ -121,8 +121,10 @@ t.test('the picker knows types of the domain, and loads nothing of the server', 
 
 t.test('the page is made of itself and the picker, and nobody loads it', async (t) => {
   t.same(brokenBy('page/a.ts', `import { a } from '../picker/a.ts'`), [])
-  t.same(brokenBy('page/a.ts', `import type { A } from '../domain/a.ts'`), [])
-  for (const room of ['domain', 'http', 'server']) {
+  for (const room of ['domain', 'client']) {
+    t.same(brokenBy('page/a.ts', `import type { A } from '../${room}/a.ts'`), [], room)
+  }
+  for (const room of ['domain', 'client', 'http', 'server']) {
     t.same(brokenBy('page/a.ts', `import { a } from '../${room}/a.ts'`), ['edge'], room)
   }
   for (const path of ['picker/a.ts', 'server/a.ts', 'http/a.ts', 'plugin.ts']) {

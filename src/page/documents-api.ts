@@ -1,26 +1,12 @@
+import type { paths } from '../client/api-types.ts'
 import { readProblem } from '../picker/problem.ts'
 import type { OnProgress } from '../picker/picker-api.ts'
 import { putFile } from '../picker/put-file.ts'
 
-/** A document, as the server's routes have it. */
-export interface DocumentView {
-  readonly id: string
-  readonly name: string
-  readonly mimeType: string | null
-  /** Bytes; `null` where nobody knows. */
-  readonly size: number | null
-  /** Whose cloud holds it; `null`: the server itself. */
-  readonly provider: string | null
-  readonly hasContent: boolean
-  readonly createdAt: string
-}
+type DocumentPage = paths['/documents']['get']['responses'][200]['content']['application/json']
 
-export interface DocumentPage {
-  readonly documents: readonly DocumentView[]
-  readonly page: { readonly next: string | null }
-  /** `null`: the server takes none. */
-  readonly uploads: { readonly maxBytes: number | null } | null
-}
+/** A document, as the server's routes have it. */
+export type DocumentView = DocumentPage['documents'][number]
 
 /** A file of a cloud, to be kept as a document. */
 export interface KeptFile {

@@ -37,7 +37,7 @@ const ROOMS: ReadonlyMap<string, { readonly values: readonly string[]; readonly 
   ['http', { values: ['domain'], types: ['listing', 'resolver', 'connections'] }],
   ['client', { values: [] }],
   ['picker', { values: ['client'], types: ['domain'] }],
-  ['page', { values: ['picker'], types: ['domain'] }]
+  ['page', { values: ['picker'], types: ['domain', 'client'] }]
 ])
 
 /** The ready-made server wires, as what lies in `src` itself does. It is not published: the plugin must not need it. */
@@ -125,7 +125,7 @@ function mayImport(from: string, to: string, isType: boolean): boolean {
   const isOfServer = room === SERVER || SERVER_FILES.has(from)
   if (!isOfServer && (isIn(to, SERVER) || SERVER_FILES.has(to))) return false
   if (BROWSER_ROOMS.has(roomOf(to)) && !BROWSER_ROOMS.has(room)) return false
-  if (isIn(to, CLIENT) && ![CLIENT, 'picker'].includes(room)) return false
+  if (isIn(to, CLIENT) && room !== CLIENT && !BROWSER_ROOMS.has(room)) return false
   if (room === '' || isOfServer || room === roomOf(to)) return true
   const allowed = ROOMS.get(room)
   return [...(allowed?.values ?? []), ...((isType && allowed?.types) || [])].some((folder) => isIn(to, folder))
