@@ -5,10 +5,9 @@ import { headerOf } from './connection.mjs'
  * @param connections open ones
  * @param amount how many requests, of all connections together
  * @param next gives the bytes of the next request
- * @param isBusy whether this process is never to sleep, as the one of `paced` does not
  * @returns how long it took, and what came
  */
-export function burst(connections, amount, next, isBusy = false) {
+export function burst(connections, amount, next) {
   const statuses = {}
   const before = bytesOf(connections)
   let asked = 0
@@ -35,11 +34,7 @@ export function burst(connections, amount, next, isBusy = false) {
       statuses,
       encoding: headerOf(head, 'content-encoding')
     })
-    const spin = () => {
-      if (answered < amount) setImmediate(spin)
-    }
     for (const connection of connections) ask(connection)
-    if (isBusy) spin()
   })
 }
 

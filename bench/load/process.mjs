@@ -21,7 +21,7 @@ const jobs = {
     mixes.set(port, mix)
     await mix.fill(open(port, connections))
   },
-  mixBurst: ({ port, connections, amount }) => burst(open(port, connections), amount, mixes.get(port).next, true),
+  mixBurst: ({ port, connections, amount }) => burst(open(port, connections), amount, mixes.get(port).next),
   mixPaced: ({ port, connections, amount, rate }) => paced(open(port, connections), amount, rate, mixes.get(port).next)
 }
 
