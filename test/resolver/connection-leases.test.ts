@@ -88,6 +88,7 @@ t.test('leases that begin together end one after the other, and none lasts too l
   const chosen = () => ids.filter((_, n) => leases.believedChoice('ann', `p${String(n)}`) !== undefined)
   clock.tick(LEASE_MS / 2)
   t.same(believed(), ['c0', 'c1', 'c2'])
+  t.same(chosen(), ['c1', 'c2'])
   clock.tick(1)
   t.same(believed(), ['c0', 'c1'], 'at least half of it')
   clock.tick(LEASE_MS / 4)
