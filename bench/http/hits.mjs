@@ -7,7 +7,10 @@ import { authorized, startServers } from './servers.mjs'
 
 const CONNECTIONS = 16
 const BURST_SECONDS = 0.2
-const WARM_BURSTS = 6
+/** A miss becomes cheaper for some three thousand requests, and of those a second has a few hundred. */
+const WARM_REQUESTS = 4000
+const MIN_WARM_BURSTS = 6
+const MAX_WARM_BURSTS = 40
 /** There and back, so many times. */
 const PASSES = 2
 const MIN_AMOUNT = 2 * CONNECTIONS
@@ -93,8 +96,10 @@ function contestantOf({ path, headers, isUnchanged }, server, etag) {
 /** Until the compiler has seen it, and until it is known how many requests a burst has. */
 async function warm(load, contestant) {
   contestant.amount = MIN_AMOUNT
-  for (let count = 0; count < WARM_BURSTS; count += 1) {
+  let asked = 0
+  for (let count = 0; count < MIN_WARM_BURSTS || (count < MAX_WARM_BURSTS && asked < WARM_REQUESTS); count += 1) {
     const { rate } = await measure(load, contestant)
+    asked += contestant.amount
     contestant.amount = Math.max(MIN_AMOUNT, Math.round(rate * BURST_SECONDS))
   }
   for (let count = 0; contestant.isCompressed && count < ENCODING_TRIES; count += 1) {
