@@ -1,9 +1,9 @@
-import { mock } from 'node:test'
 import t from 'tap'
 import type { StoredTokens } from '../../src/connections/stored-tokens.ts'
 import { StorageError } from '../../src/domain/errors.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { settled } from '../support/deferred.ts'
+import { useManualTimers } from '../support/manual-timers.ts'
 import { codeOf, HOUR, never, RefreshWorld } from '../support/refresh-world.ts'
 
 const EXPIRED = { leftMs: 0, ageMs: HOUR }
@@ -304,10 +304,7 @@ t.test('a row in ERROR is refreshed, since it is asked who it is now and then, a
 })
 
 t.test('a token endpoint that is not done in time is told so, and the lock is free again', async (t) => {
-  mock.timers.enable({ apis: ['setTimeout'] })
-  t.teardown(() => {
-    mock.timers.reset()
-  })
+  const tick = useManualTimers(t)
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   world.endpoint.answer = (_token, signal) =>
@@ -318,10 +315,10 @@ t.test('a token endpoint that is not done in time is told so, and the lock is fr
     })
   const call = codeOf(t, world.tokensOf(row).current(never))
   await settled()
-  mock.timers.tick(9_999)
+  tick(9_999)
   await settled()
   t.equal(world.endpoint.asked.length, 1)
-  mock.timers.tick(1)
+  tick(1)
   t.equal(await call, 'PROVIDER_UNAVAILABLE')
   world.endpoint.answer = () => world.endpoint.rotated()
   t.equal((await world.tokensOf(row).current(never)).reveal(), 'SECRET-access-2')

@@ -1,5 +1,5 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import { setTimeout } from 'node:timers/promises'
+import { resetWhenRead } from './reset.ts'
 
 /** So many downloads are reset, each after so many bytes of its content. */
 export interface CutDownloads {
@@ -37,9 +37,8 @@ export function endOrCut(response: ServerResponse, body: Buffer, cutDownloads: C
   }
   cutDownloads.times--
   response.flushHeaders()
-  // A reset drops what the other side has not read yet: it is given a moment for that.
   response.write(body.subarray(0, cutDownloads.afterBytes), () => {
-    void setTimeout(20).then(() => response.socket?.resetAndDestroy())
+    void resetWhenRead(response.socket)
   })
 }
 

@@ -4,6 +4,7 @@ import { createGzip, gzipSync } from 'node:zlib'
 import type { DavScript } from './dav/fake-dav.ts'
 import type { FakeDavRequest } from './dav/request.ts'
 import { escapeXml } from './dav/xml.ts'
+import { resetWhenRead } from './reset.ts'
 
 /** Answers one request in a way that a server should not. */
 export type DavFault = (request: FakeDavRequest, response: ServerResponse) => void
@@ -84,10 +85,10 @@ export function cutsShort(cut: CutShort): DavFault {
     const { socket } = response
     response.writeHead(status, { ...(framing === 'length' && { 'content-length': content.length }), ...headers })
     response.flushHeaders()
-    // The socket ends only after its bytes are with the kernel, of which a reset would drop what the client has not read.
+    // The socket ends only after its bytes are with the kernel.
     response.write(content.subarray(0, afterBytes), () => {
       if (end === 'close') socket?.destroy()
-      else if (end === 'reset') void setTimeout(20).then(() => socket?.resetAndDestroy())
+      else if (end === 'reset') void resetWhenRead(socket)
     })
   }
 }

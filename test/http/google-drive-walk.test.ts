@@ -125,7 +125,8 @@ t.test('a headless walk: from the consent at an independent Google to the end of
   )
   t.equal(tokens.count('authorization_code'), 2)
   // A client secret, and twice a code, a verifier, an ID token, a refresh token and an access token; one was refreshed.
-  t.equal(tokens.secrets().length, 12)
+  // Two ID tokens of the same second are equal.
+  t.match(String(tokens.secrets().length), /^1[12]$/)
   const harmless = ['january.txt', '"reqId"']
   t.same(walk.leaked(harmless), harmless, 'answers and log lines are both searched')
   t.same(walk.leaked(tokens.secrets()), [])

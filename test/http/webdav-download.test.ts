@@ -10,7 +10,6 @@ import { FakeDav } from '../fakes/dav/fake-dav.ts'
 const MIB = 1024 * 1024
 /** Much more than the buffers between two sockets hold. */
 const CONTENT = Buffer.alloc(64 * MIB, 'content ')
-const RELEASE_MS = 1000
 
 /** A host's own route for the documents of its users, and one of them that is kept at a WebDAV server. */
 async function start(t: Test) {
@@ -42,7 +41,7 @@ async function start(t: Test) {
   }
 }
 
-t.test('a client that leaves in the middle closes the upstream socket within a second', async (t) => {
+t.test('a client that leaves in the middle closes the upstream socket', async (t) => {
   const { fake, download } = await start(t)
   const upstream: (Socket | null)[] = []
   fake.earlyScript = ({ method }, response) => {
@@ -55,10 +54,8 @@ t.test('a client that leaves in the middle closes the upstream socket within a s
   t.equal(upstream[0]?.closed, false, 'and holds it until then')
   // Not `once`, to which the reset that this comes as would be a failure.
   const closed = new Promise((resolve) => upstream[0]?.once('close', resolve))
-  const left = performance.now()
   answer.destroy()
   await closed
-  t.ok(performance.now() - left < RELEASE_MS)
   t.equal(fake.busy(), 0)
 })
 

@@ -1,22 +1,14 @@
 import { PassThrough } from 'node:stream'
-import { mock } from 'node:test'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { StorageError } from '../../src/domain/errors.ts'
 import type { StorageBackend } from '../../src/domain/storage-backend.ts'
 import { aroundEach } from '../../src/layers/around-each.ts'
 import { withDeadline } from '../../src/layers/with-deadline.ts'
 import { withKnownErrors } from '../../src/layers/with-known-errors.ts'
+import { useManualTimers } from '../support/manual-timers.ts'
 import { ScriptedBackend } from '../support/scripted-backend.ts'
 
 const signal = new AbortController().signal
-
-/** Timers that run when the test says so. */
-function useManualTimers(t: Test): void {
-  mock.timers.enable({ apis: ['setTimeout'] })
-  t.teardown(() => {
-    mock.timers.reset()
-  })
-}
 
 t.test('a layer passes every call on and adds no ability', async (t) => {
   const calls: string[] = []
@@ -54,13 +46,13 @@ t.test('a layer passes every call on and adds no ability', async (t) => {
 })
 
 t.test('a call that hangs ends at its deadline, also when the backend does not heed its signal', async (t) => {
-  useManualTimers(t)
+  const tick = useManualTimers(t)
   const bare = new ScriptedBackend()
   bare.list = () => new Promise(() => undefined)
   const pending = withDeadline(bare, 30_000).listFolder(null, { limit: 1, signal })
-  mock.timers.tick(29_999)
+  tick(29_999)
   t.equal(bare.listed[0]?.call.signal.aborted, false)
-  mock.timers.tick(1)
+  tick(1)
   await t.rejects(pending, { code: 'PROVIDER_TIMEOUT' })
   t.equal(bare.listed[0]?.call.signal.aborted, true)
 })
@@ -80,7 +72,7 @@ t.test('the caller leaves and the call is aborted with the caller’s reason', a
 })
 
 t.test('a download is held to the deadline until its body begins, and its body to the caller’s signal', async (t) => {
-  useManualTimers(t)
+  const tick = useManualTimers(t)
   const bare = new ScriptedBackend()
   const body = new PassThrough()
   let inner: AbortSignal | undefined
@@ -93,7 +85,7 @@ t.test('a download is held to the deadline until its body begins, and its body t
   })
   const controller = new AbortController()
   const { body: got } = await withDeadline(backend, 30_000).download('a', { signal: controller.signal })
-  mock.timers.tick(60_000)
+  tick(60_000)
   t.equal(inner?.aborted, false, 'the deadline is over once the body has begun')
   const failed = new Promise((resolve) => got.once('error', resolve))
   controller.abort(new Error('client gone'))

@@ -8,6 +8,7 @@ import { withBreaker } from '../../src/layers/with-breaker.ts'
 import { withDeadline } from '../../src/layers/with-deadline.ts'
 import { ManualClock } from '../support/clock.ts'
 import { Deferred } from '../support/deferred.ts'
+import { useManualTimers } from '../support/manual-timers.ts'
 import { entry, page, ScriptedBackend } from '../support/scripted-backend.ts'
 import { until } from '../support/until.ts'
 
@@ -202,10 +203,7 @@ t.test('the wall clock does not matter', async (t) => {
 })
 
 t.test('the deadline inside is a failure, and a download is a success once its body begins', async (t) => {
-  mock.timers.enable({ apis: ['setTimeout'] })
-  t.teardown(() => {
-    mock.timers.reset()
-  })
+  const tick = useManualTimers(t)
   const bare = new ScriptedBackend()
   const backend = withBreaker(withDeadline(bare, 1_000), new Breaker(new ManualClock()))
   bare.list = () => new Promise(() => undefined)
@@ -214,7 +212,7 @@ t.test('the deadline inside is a failure, and a download is a success once its b
     const work = backend.listFolder(null, { limit: 1, signal })
     const failed = t.rejects(work, { code: 'PROVIDER_TIMEOUT' })
     await until(() => bare.listed.length > calls)
-    mock.timers.tick(1_000)
+    tick(1_000)
     await failed
   }
   for (let call = 0; call < 4; call += 1) await timeOut()

@@ -11,6 +11,7 @@ import { withDeadline } from '../../src/layers/with-deadline.ts'
 import { type RetryOptions, withRetry } from '../../src/layers/with-retry.ts'
 import { ManualClock } from '../support/clock.ts'
 import { settled } from '../support/deferred.ts'
+import { useManualTimers } from '../support/manual-timers.ts'
 import { page, ScriptedBackend } from '../support/scripted-backend.ts'
 
 const signal = new AbortController().signal
@@ -157,10 +158,7 @@ t.test('the deadline is that of the call, not of the try', async (t) => {
 })
 
 t.test('the deadline outside ends the call for good, although its error looks passing', async (t) => {
-  mock.timers.enable({ apis: ['setTimeout'] })
-  t.teardown(() => {
-    mock.timers.reset()
-  })
+  const tick = useManualTimers(t)
   const { backend, bare, waits } = arrange([])
   bare.list = (_folder, call) =>
     new Promise((_resolve, reject) => {
@@ -169,7 +167,7 @@ t.test('the deadline outside ends the call for good, although its error looks pa
       })
     })
   const work = withDeadline(backend, 30_000).listFolder(null, list)
-  mock.timers.tick(30_000)
+  tick(30_000)
   await t.rejects(work, { code: 'PROVIDER_TIMEOUT' })
   await settled()
   t.same(waits, [])
@@ -177,10 +175,7 @@ t.test('the deadline outside ends the call for good, although its error looks pa
 })
 
 t.test('a caller who leaves ends the wait with the reason, and nothing is left behind', async (t) => {
-  mock.timers.enable({ apis: ['setTimeout'] })
-  t.teardown(() => {
-    mock.timers.reset()
-  })
+  useManualTimers(t)
   const { backend, bare } = arrange([fails('PROVIDER_UNAVAILABLE')], { sleep })
   const controller = new AbortController()
   const cleared = mock.method(globalThis, 'clearTimeout')
@@ -199,13 +194,10 @@ t.test('a caller who leaves ends the wait with the reason, and nothing is left b
 })
 
 t.test('a wait that ends leaves no listener, and one that is aborted already does not begin', async (t) => {
-  mock.timers.enable({ apis: ['setTimeout'] })
-  t.teardown(() => {
-    mock.timers.reset()
-  })
+  const tick = useManualTimers(t)
   const controller = new AbortController()
   const rest = sleep(10, controller.signal)
-  mock.timers.tick(10)
+  tick(10)
   await rest
   t.equal(getEventListeners(controller.signal, 'abort').length, 0)
   controller.abort(new Error('left'))

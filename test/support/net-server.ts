@@ -30,6 +30,8 @@ export interface Listening {
 export interface NetServer extends Listening {
   readonly requests: NetRequest[]
   readonly origin: string
+  /** Announces that idle sockets are kept so long, and keeps them. */
+  readonly keepAlive: (ms: number) => void
   answer: RequestListener
 }
 
@@ -57,6 +59,9 @@ export async function startServer(t: Test, options: NetServerOptions = {}): Prom
   })
   const server: NetServer = Object.assign(listening, {
     requests,
+    keepAlive: (ms: number) => {
+      http.keepAliveTimeout = ms
+    },
     origin: `${isTls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${listening.port}`,
     answer: ((_request, response) => {
       response.writeHead(200, { 'content-type': 'application/xml' }).end(EMPTY_LISTING)

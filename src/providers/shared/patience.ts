@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { isStorageError, type StorageError } from '../../domain/errors.ts'
+import { sleep } from '../../domain/sleep.ts'
 
 /** How often in a row a provider may take nothing before an upload is given up. */
 const MAX_FAILURES = 5
@@ -10,10 +10,13 @@ const MAX_WAIT_MS = 30_000
 /** What an upload of several calls has with a provider that fails in the middle of it. */
 export class Patience {
   readonly #signal: AbortSignal
+  readonly #sleep: typeof sleep
   #failures = 0
 
-  constructor(signal: AbortSignal) {
+  /** @param wait sleeps, or what a test does instead */
+  constructor(signal: AbortSignal, wait = sleep) {
     this.#signal = signal
+    this.#sleep = wait
   }
 
   /** Something was taken: it starts anew. */
@@ -37,7 +40,6 @@ export class Patience {
   async pause(error: StorageError, retryAfterMs = 0): Promise<void> {
     const waitMs = Math.max(retryAfterMs, error.retryAfterMs ?? 0, Math.random() * FIRST_WAIT_MS * 2 ** this.#failures)
     if (++this.#failures > MAX_FAILURES || waitMs > MAX_WAIT_MS) throw error
-    await sleep(waitMs, undefined, { signal: this.#signal }).catch(() => {})
-    this.#signal.throwIfAborted()
+    await this.#sleep(waitMs, this.#signal)
   }
 }

@@ -5,7 +5,10 @@ import t from 'tap'
 import { RedisGate, UNAVAILABLE } from '../../../src/infra/redis/redis-gate.ts'
 import { ManualClock } from '../../support/clock.ts'
 import { settled } from '../../support/deferred.ts'
+import { useManualTimers } from '../../support/manual-timers.ts'
 import { MemoryRedis } from '../../support/memory-redis.ts'
+
+const ANSWER_MS = 30
 
 function make() {
   const clock = new ManualClock()
@@ -14,7 +17,7 @@ function make() {
   let recoveries = 0
   const gate = new RedisGate({
     redis,
-    answerMs: 30,
+    answerMs: ANSWER_MS,
     clock,
     onTrouble: (error) => troubles.push(error),
     onRecovered: () => (recoveries += 1)
@@ -57,6 +60,7 @@ t.test('an outage costs one time-out: who waits is told with the first, who come
 })
 
 t.test('whether it is back is asked now and then, and nobody waits for that', async (t) => {
+  const tick = useManualTimers(t, ['setInterval'])
   const { clock, redis, ask, troubles, recoveries } = make()
   redis.mode = 'fails'
   await ask()
@@ -65,7 +69,8 @@ t.test('whether it is back is asked now and then, and nobody waits for that', as
   redis.asked.length = 0
   t.same(await Promise.all([ask(), ask()]), [UNAVAILABLE, UNAVAILABLE])
   t.same(redis.asked, ['ping'], 'one asks for all')
-  await new Promise((resolve) => setTimeout(resolve, 60))
+  tick(ANSWER_MS)
+  await settled()
   await ask()
   t.same(redis.asked, ['ping'], 'and it is left alone again')
   clock.tick(2_000)
@@ -85,11 +90,11 @@ t.test('an answer that waits in the socket while this process is busy is no time
   const server = createServer((socket) => socket.end('x')).listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => server.close())
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  await once(socket, 'connect')
   const answer = await gate.run(async () => {
-    const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
-    await once(socket, 'connect')
     // The answer arrives meanwhile, and the time that it has is over.
-    const until = performance.now() + 100
+    const until = performance.now() + 3 * ANSWER_MS
     while (performance.now() < until);
     const [data] = (await once(socket, 'data')) as [Buffer]
     return data.toString()

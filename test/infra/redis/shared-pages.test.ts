@@ -73,8 +73,15 @@ t.test('the life of a page counts from the start of its load', async (t) => {
   t.equal((await two.page('late', text('own'))).text, 'own')
 })
 
+/** Waits until processes have looked so often for a page, again. */
+async function looks(redis: MemoryRedis, times: number): Promise<void> {
+  const count = () => redis.asked.filter((what) => what === 'getBuffer').length
+  const before = count()
+  await until(() => count() >= before + times)
+}
+
 t.test('while one process loads, the others wait for the page', async (t) => {
-  const { process } = start()
+  const { redis, process } = start()
   const processes = [process(), process(), process(), process()]
   const answer = new Deferred<Buffer>()
   let loads = 0
@@ -84,7 +91,7 @@ t.test('while one process loads, the others wait for the page', async (t) => {
   }
   const pages = processes.map(({ page }) => page('k', load))
   await until(() => loads === 1)
-  await new Promise((resolve) => setTimeout(resolve, 60))
+  await looks(redis, 6)
   t.equal(loads, 1)
   answer.resolve(Buffer.from('page'))
   t.ok((await Promise.all(pages)).every(({ text }) => text === 'page'))
@@ -115,7 +122,7 @@ t.test('a process that dies while it loads is followed by another, once its lock
     return Buffer.from('page')
   }
   const pages = [two.page('k', load), three.page('k', load)]
-  await new Promise((resolve) => setTimeout(resolve, 60))
+  await looks(redis, 4)
   t.equal(loads, 0)
   clock.tick(2_000)
   t.same(
