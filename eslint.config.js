@@ -9,6 +9,7 @@ export default tseslint.config(
       'wycheproof/',
       'coverage/',
       '.tap/',
+      '.cache/',
       'data/',
       'src/generated/',
       'src/client/api-types.ts',

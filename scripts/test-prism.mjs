@@ -50,12 +50,12 @@ const prism = spawn('prism', ['proxy', 'openapi.json', upstream, '--port=0', '--
   cwd: ROOT,
   stdio: ['ignore', 'pipe', 'inherit']
 })
-let tap
+let run
 const folder = mkdtempSync(join(tmpdir(), 'prism-'))
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
 process.once('exit', () => {
   prism.kill()
-  tap?.kill()
+  run?.kill()
   rmSync(folder, { recursive: true })
 })
 prism.once('exit', (code) => {
@@ -72,12 +72,12 @@ const url = await new Promise((resolve) => {
 
 const record = join(folder, 'judged.jsonl')
 writeFileSync(record, '')
-tap = spawn(join(ROOT, 'node_modules/.bin/tap'), ['--disable-coverage', ...files], {
+run = spawn(process.execPath, [join(ROOT, 'scripts/tests/run.mjs'), ...files], {
   cwd: ROOT,
   stdio: 'inherit',
   env: { ...process.env, PRISM_URL: url, PRISM_RECORD: record }
 })
-const [status] = await once(tap, 'exit')
+const [status] = await once(run, 'exit')
 
 const lines = readFileSync(record, 'utf8')
   .split('\n')

@@ -1,7 +1,6 @@
 import { type DemoConfig, readConfig, type ServiceConfig } from './config.ts'
 import { openDatabase } from './infra/db/open-database.ts'
 import { ConfigError } from './server/environment.ts'
-import { isMain } from './server/is-main.ts'
 import { withoutSecrets } from './server/log-options.ts'
 import { listenAt, openApp } from './server/open-app.ts'
 import { openDemo } from './server/open-demo.ts'
@@ -51,9 +50,7 @@ function reportStart(error: unknown): void {
   process.stderr.write(`fastify-cloud-storage does not start. ${safe}\n`)
 }
 
-if (isMain(import.meta.url)) {
-  main().catch((error: unknown) => {
-    reportStart(error)
-    process.exit(1)
-  })
-}
+main().catch((error: unknown) => {
+  reportStart(error)
+  process.exit(1)
+})

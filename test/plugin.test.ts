@@ -2,8 +2,8 @@ import sensible from '@fastify/sensible'
 import Fastify from 'fastify'
 import t from 'tap'
 import cloudStorage, { type CloudStorageOptions, defineProvider, isStorageError } from '../src/index.ts'
-import { emptyDatabase, encryption, scriptedProvider, testApp } from './support/app.ts'
-import { openTestDatabase } from './support/database.ts'
+import { encryption, scriptedProvider, testApp } from './support/app.ts'
+import { emptyDatabase, ownDatabase } from './support/database.ts'
 
 const LISTING = '/cloud/scripted/listing'
 
@@ -68,12 +68,12 @@ t.test('a bad option makes ready() reject with its name', async (t) => {
     [{ authentcate: () => 'ann' }, /authentcate/]
   ]
   for (const [over, message] of bad) {
-    const app = Fastify()
+    const app = Fastify({ pluginTimeout: 0 })
     app.register(cloudStorage, { ...good, ...over })
     await t.rejects(async () => app.ready(), { message }, String(message))
     await app.close()
   }
-  const app = Fastify()
+  const app = Fastify({ pluginTimeout: 0 })
   await app.register(cloudStorage, { ...good, listen: () => Promise.reject(new Error('no')), leaseMs: 0 })
   await app.ready()
   await app.close()
@@ -82,18 +82,18 @@ t.test('a bad option makes ready() reject with its name', async (t) => {
 t.test('an error of an option never shows a key', async (t) => {
   const { prisma } = await emptyDatabase()
   const key = 'c2VjcmV0LXNlY3JldC1zZWNyZXQ'
-  const app = Fastify()
+  const app = Fastify({ pluginTimeout: 0 })
   app.register(cloudStorage, { prisma, authenticate: () => 'ann', encryption: { current: key, keys: { k1: key } } })
   await t.rejects(async () => app.ready(), { message: /^((?!c2VjcmV0).)*$/ })
 })
 
 t.test('a database without the trigger makes ready() reject', async (t) => {
-  const { prisma } = await openTestDatabase(t)
+  const { prisma } = await ownDatabase(t)
   const triggers = await prisma.$queryRaw<{ name: string }[]>`
     SELECT tgname AS name FROM pg_trigger WHERE tgrelid = 'cloud_connections'::regclass AND NOT tgisinternal`
   t.ok(triggers.length > 0)
   await prisma.$executeRawUnsafe(`DROP TRIGGER "${triggers[0]!.name}" ON cloud_connections`)
-  const app = Fastify()
+  const app = Fastify({ pluginTimeout: 0 })
   app.register(cloudStorage, { prisma, encryption, authenticate: () => 'ann' })
   await t.rejects(async () => app.ready(), { message: new RegExp(triggers[0]!.name) })
 })

@@ -4,7 +4,7 @@ import { rotateKeys, Secret } from '../src/index.ts'
 import { createCredentialCipher } from '../src/infra/crypto/envelope.ts'
 import { createKeyRing } from '../src/infra/crypto/key-ring.ts'
 import { createConnectionStore } from '../src/infra/db/connection-store.ts'
-import { emptyDatabase } from './support/app.ts'
+import { emptyDatabase } from './support/database.ts'
 
 const k1 = randomBytes(32).toString('base64')
 const k2 = randomBytes(32).toString('base64')

@@ -5,10 +5,13 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { compiledUrl } from './support/compiled.ts'
 import type { DriveProbe } from './support/start-up-drive-probe.ts'
 import packageJson from '../package.json' with { type: 'json' }
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
+const ENVIRONMENT = { PATH: process.env.PATH, COMPILED_TESTS: process.env.COMPILED_TESTS }
+const compiled = (path: string): string => fileURLToPath(compiledUrl(path))
 /** No SDK of a provider: it is looked for when the plugin is registered. */
 const TRACING = '@opentelemetry/api'
 /** Provider SDKs are optional peers; a host without them must start, and pay for none that it does not use. */
@@ -18,10 +21,10 @@ t.test('start-up imports no provider SDK, and a request to one provider imports 
   const folder = await mkdtemp(join(tmpdir(), 'imports-'))
   t.teardown(() => rm(folder, { recursive: true }))
   const log = join(folder, 'imports')
-  const preload = ['--import', './test/support/record-imports.mjs', '--import', 'tsx']
-  await promisify(execFile)(process.execPath, [...preload, 'test/support/start-up-probe.ts'], {
+  const preload = ['--import', './test/support/record-imports.mjs']
+  await promisify(execFile)(process.execPath, [...preload, compiled('test/support/start-up-probe.ts')], {
     cwd: ROOT,
-    env: { PATH: process.env.PATH, IMPORT_LOG: log }
+    env: { ...ENVIRONMENT, IMPORT_LOG: log }
   })
   const [imported = '', starting = '', working = ''] = (await readFile(log, 'utf8')).split(/^# (?:start|ready)\n/m)
   const sdksOf = (text: string) => [
@@ -37,8 +40,8 @@ t.test('start-up imports no provider SDK, and a request to one provider imports 
 })
 
 t.test('Google’s SDK is loaded by the first request to Drive, and of it nothing but Drive', async (t) => {
-  const probe = ['--import', 'tsx', 'test/support/start-up-drive-probe.ts']
-  const { stdout } = await promisify(execFile)(process.execPath, probe, { cwd: ROOT, env: { PATH: process.env.PATH } })
+  const probe = [compiled('test/support/start-up-drive-probe.ts')]
+  const { stdout } = await promisify(execFile)(process.execPath, probe, { cwd: ROOT, env: ENVIRONMENT })
   const { statuses, before, after } = JSON.parse(stdout) as DriveProbe
   t.same(statuses, [200, 200, 503, 200])
   t.same(before, [])

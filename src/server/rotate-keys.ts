@@ -4,7 +4,6 @@ import { isStorageError } from '../domain/errors.ts'
 import { openDatabase } from '../infra/db/open-database.ts'
 import { rotateKeys, type RotationSummary } from '../rotate-keys.ts'
 import { ConfigError } from './environment.ts'
-import { isMain } from './is-main.ts'
 import { withoutSecrets } from './log-options.ts'
 
 /** Seals all stored credentials anew with ENCRYPTION_CURRENT_KEY. Exits with 0 when no older key is needed any more. */
@@ -57,21 +56,19 @@ function describe({ resealed, unreadable, left }: RotationSummary, current: stri
   return `${lines.join('\n')}\n`
 }
 
-if (isMain(import.meta.url)) {
-  main().then(
-    (code) => {
-      process.exitCode = code
-    },
-    (error: unknown) => {
-      const message = isStorageError(error, 'DATABASE_UNAVAILABLE')
-        ? 'The database that DATABASE_URL names does not answer.'
-        : error instanceof Error
-          ? error.message
-          : String(error)
-      // Our own words hold no secret, and an example of a URL in them should be read as it is.
-      const safe = error instanceof ConfigError ? message : withoutSecrets(message)
-      process.stderr.write(`rotate-keys did not run. ${safe}\n`)
-      process.exitCode = 1
-    }
-  )
-}
+main().then(
+  (code) => {
+    process.exitCode = code
+  },
+  (error: unknown) => {
+    const message = isStorageError(error, 'DATABASE_UNAVAILABLE')
+      ? 'The database that DATABASE_URL names does not answer.'
+      : error instanceof Error
+        ? error.message
+        : String(error)
+    // Our own words hold no secret, and an example of a URL in them should be read as it is.
+    const safe = error instanceof ConfigError ? message : withoutSecrets(message)
+    process.stderr.write(`rotate-keys did not run. ${safe}\n`)
+    process.exitCode = 1
+  }
+)

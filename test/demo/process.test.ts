@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { GOOGLE_ACCOUNT } from '../../demo/clouds/google.ts'
 import { LONG_FOLDER } from '../../demo/content/drive.ts'
 import { readForms } from '../fakes/google/emulate-page.ts'
+import { compiledUrl } from '../support/compiled.ts'
 import { DemoUser } from '../support/demo-user.ts'
 import { startProgram, type StartedProgram } from '../support/start-program.ts'
 import { until } from '../support/until.ts'
@@ -14,10 +15,16 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 const NPM = ['npm', 'run', 'demo'] as const
 /** What npm runs. */
-const PROGRAM = ['node', '--import', 'tsx', 'demo/main.ts'] as const
+const RUN_BY_NPM = ['node', '--import', 'tsx', 'demo/main.ts'] as const
+/** The same program, which starts sooner. */
+const PROGRAM = [process.execPath, fileURLToPath(compiledUrl('demo/main.ts'))] as const
 
 /** The demo with nothing in its environment but where programs are, and what is named. */
-function start(t: Test, env: Record<string, string>, command: readonly [string, ...string[]] = NPM): StartedProgram {
+function start(
+  t: Test,
+  env: Record<string, string>,
+  command: readonly [string, ...string[]] = PROGRAM
+): StartedProgram {
   const { PATH = '', HOME = '' } = process.env
   return startProgram(t, command, {
     cwd: ROOT,
@@ -48,7 +55,7 @@ function groupOf(pid: number): number[] {
 /** The program itself, behind npm and its shell. */
 function programOf(group: number): number {
   const running = groupOf(group).find(
-    (pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1).join(' ') === PROGRAM.join(' ')
+    (pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1).join(' ') === RUN_BY_NPM.join(' ')
   )
   if (running === undefined) throw new Error('the program does not run')
   return running
@@ -80,7 +87,7 @@ const folderIn = (out: string): string => linkIn(out, /(\/\S*cloud-storage-demo-
 const SDK_WARNING = /^\(node:\d+\) Warning: NodeVersionSupportWarning[^]*was created\)\n/
 
 t.test('what is printed is followed: three clouds, taken away and given back; and SIGINT ends all of it', async (t) => {
-  const demo = start(t, { PORT: '0' })
+  const demo = start(t, { PORT: '0' }, NPM)
   await demo.ready
   const out = demo.out()
   const page = new URL(linkIn(out, /^Open this link:\n\n {2}(\S+)$/m))
@@ -133,7 +140,7 @@ t.test('what is printed is followed: three clouds, taken away and given back; an
 })
 
 t.test('Ctrl-C, which reaches each process of a terminal, ends it as well', async (t) => {
-  const demo = start(t, { PORT: '0' }, PROGRAM)
+  const demo = start(t, { PORT: '0' })
   await demo.ready
   const folder = folderIn(demo.out())
   t.ok(existsSync(folder))

@@ -6,7 +6,8 @@ import { text } from 'node:stream/consumers'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import cloudStorage, { type StoredDocument } from '../../src/index.ts'
-import { emptyDatabase, encryption, scriptedProvider } from '../support/app.ts'
+import { encryption, scriptedProvider } from '../support/app.ts'
+import { emptyDatabase } from '../support/database.ts'
 
 async function make(t: Test) {
   const directory = await mkdtemp(join(tmpdir(), 'documents-'))
@@ -17,7 +18,7 @@ async function make(t: Test) {
     { id: 'theirs', userId: 'bob', storageBackend: 'minio', objectKey: 'hello.txt' }
   ]
   const asked: string[] = []
-  const app = Fastify()
+  const app = Fastify({ pluginTimeout: 0 })
   t.teardown(() => app.close())
   await app.register(cloudStorage, {
     prisma: (await emptyDatabase()).prisma,

@@ -1,7 +1,8 @@
 import Fastify from 'fastify'
 import t from 'tap'
 import cloudStorage, { type CloudStorageOptions } from '../../src/index.ts'
-import { emptyDatabase, encryption, oauthApp, scriptedProvider } from '../support/app.ts'
+import { encryption, oauthApp, scriptedProvider } from '../support/app.ts'
+import { emptyDatabase } from '../support/database.ts'
 import { oauthCloudProvider } from '../support/oauth-cloud.ts'
 
 const CLIENT = { clientId: 'client', clientSecret: 'hunter2' }

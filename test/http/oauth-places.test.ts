@@ -1,7 +1,8 @@
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import cloudStorage, { type CloudStorageOptions } from '../../src/index.ts'
-import { emptyDatabase, encryption, oauthApp, PUBLIC_URL } from '../support/app.ts'
+import { encryption, oauthApp, PUBLIC_URL } from '../support/app.ts'
+import { emptyDatabase } from '../support/database.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../fakes/oauth/rules.ts'
 import { oauthCloudProvider } from '../support/oauth-cloud.ts'
 
@@ -10,7 +11,7 @@ const AUTHORIZE = '/cloud/connections/cloud/authorize'
 /** What the authorization request and the cookie say of an app that was configured like this. */
 async function placesOf(t: Test, over: Partial<CloudStorageOptions>, host = '', headers: Record<string, string> = {}) {
   const { prisma } = await emptyDatabase()
-  const app = Fastify()
+  const app = Fastify({ pluginTimeout: 0 })
   t.teardown(() => app.close())
   const provider = oauthCloudProvider('https://as.example.org', 'https://cloud.example.org')
   await app.register(

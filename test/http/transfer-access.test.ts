@@ -1,7 +1,8 @@
 import t from 'tap'
 import cloudStorage from '../../src/index.ts'
 import Fastify from 'fastify'
-import { emptyDatabase, encryption, scriptedProvider, testApp } from '../support/app.ts'
+import { encryption, scriptedProvider, testApp } from '../support/app.ts'
+import { emptyDatabase } from '../support/database.ts'
 import { answerOf, type Ask, Client, contentPath, davTransfers } from '../support/transfer-app.ts'
 import { until } from '../support/until.ts'
 import { WritableBackend } from '../support/writable-backend.ts'
@@ -195,7 +196,7 @@ t.test('a wrong option names itself', async (t) => {
     [{ maxByte: 1 }, /option transfers\.maxByte: is not known/]
   ]
   for (const [transfers, message] of wrong) {
-    const app = Fastify()
+    const app = Fastify({ pluginTimeout: 0 })
     const options = { prisma, authenticate: () => 'ann', encryption, transfers: transfers as boolean }
     await t.rejects(
       async () => {

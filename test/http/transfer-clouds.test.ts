@@ -123,7 +123,7 @@ t.test('what a user does with content at google_drive shows in the next listing'
 t.test('what a user does with content at s3 shows in the next listing', async (t) => {
   const s3 = await FakeS3.start(t)
   const allowHosts = [new URL(s3.endpoint).host]
-  const { app, as } = await testApp(t, { transfers: true, providers: { s3: { allowHosts } } }, { pluginTimeout: 0 })
+  const { app, as } = await testApp(t, { transfers: true, providers: { s3: { allowHosts } } })
   const fields = { endpoint: s3.endpoint, bucket: FAKE_BUCKET, ...FAKE_KEYS }
   const made = await as('ann').send('POST', '/cloud/connections/s3', fields)
   t.equal(made.statusCode, 201, made.body)

@@ -4,6 +4,7 @@ import { StorageError } from '../../src/domain/errors.ts'
 import { type CacheCounts, outcomeOf, type TrippedBreaker } from '../../src/domain/metrics.ts'
 import { MetricMaker } from '../../src/infra/metric-maker.ts'
 import { createMetrics, NO_METRICS } from '../../src/infra/metrics.ts'
+import { compiledUrl } from '../support/compiled.ts'
 
 const EMPTY: CacheCounts = {
   hits: 0,
@@ -215,7 +216,7 @@ t.test('a metric of somebody else’s under one of our names is found at once', 
 
 t.test('another copy of this package adds to the same metrics', async (t) => {
   const { registry, metrics, series } = await arrange()
-  const copy = new URL('../../src/infra/metric-maker.ts?copy', import.meta.url).href
+  const copy = `${compiledUrl('src/infra/metric-maker.ts').href}?copy`
   const { MetricMaker: OtherMaker } = (await import(copy)) as { MetricMaker: typeof MetricMaker }
   t.not(OtherMaker, MetricMaker)
   const other = new OtherMaker(registry, { Counter, Gauge, Histogram })

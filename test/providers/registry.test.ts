@@ -5,12 +5,13 @@ import { promisify } from 'node:util'
 import { isOAuthProvider, isProviderDefinition } from '../../src/domain/provider.ts'
 import { MANAGED_STORES, OAUTH_PROVIDERS, PROVIDERS, TENANT_PROVIDERS } from '../../src/providers/registry.ts'
 import type { Harness } from '../contract/harness.ts'
+import { compiledUrl } from '../support/compiled.ts'
 
 const root = new URL('../../', import.meta.url)
 
 t.test('every provider and every managed store has a harness for the contract suite', async (t) => {
   for (const name of new Set([...Object.keys(PROVIDERS), ...Object.keys(MANAGED_STORES)])) {
-    const path = new URL(`test/contract/harness/${name.replaceAll('_', '-')}.ts`, root)
+    const path = compiledUrl(`test/contract/harness/${name.replaceAll('_', '-')}.ts`)
     await access(path)
     const { harness } = (await import(path.href)) as { harness: Harness }
     t.equal(harness.name, name)
@@ -44,14 +45,14 @@ async function runWithout(missing: string, script: string): Promise<unknown> {
   const code = `
     import { register } from 'node:module'
     register('data:text/javascript,' + encodeURIComponent(${JSON.stringify(hook)}))
-    const { PROVIDERS, MANAGED_STORES } = await import('./src/providers/registry.ts')
+    const { PROVIDERS, MANAGED_STORES } = await import(${JSON.stringify(compiledUrl('src/providers/registry.ts').href)})
     const timeouts = { connectMs: 1000, headersMs: 1000, idleMs: 1000, totalMs: 1000 }
     const options = { type: 's3', endpoint: 'http://127.0.0.1:1', bucket: 'bucket', credentials: { accessKeyId: 'a', secretAccessKey: 'b' } }
     const signal = new AbortController().signal
     const show = (error) => ({ code: error.code, message: error.message, cause: error.cause?.message })
     console.log(JSON.stringify(await (async () => { ${script} })()))
   `
-  const args = ['--no-warnings', '--import', 'tsx', '--input-type=module', '--eval', code]
+  const args = ['--no-warnings', '--input-type=module', '--eval', code]
   const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root, timeout: 60_000 })
   return JSON.parse(stdout)
 }
@@ -108,7 +109,7 @@ t.test('a process ends by itself, although it has kept sockets for the next call
     const { openManaged } = await MANAGED_STORES.s3()
     const backend = await openManaged({ ...options, endpoint }, { timeouts })
     await backend.stat('a', { signal })
-    const { managedAgents } = await import('./src/providers/s3/agents.ts')
+    const { managedAgents } = await import(${JSON.stringify(compiledUrl('src/providers/s3/agents.ts').href)})
     const kept = () => Object.values(managedAgents().http.freeSockets).flat().length
     while (kept() === 0) await new Promise(setImmediate)
     const sockets = await new Promise((resolve) => server.getConnections((error, count) => resolve(count)))

@@ -16,10 +16,11 @@ import { TransferBody } from '../../src/providers/shared/transfer-body.ts'
 import { UploadSource } from '../../src/providers/shared/upload-source.ts'
 import { compareUtf8 } from '../../src/providers/shared/utf8-order.ts'
 import { rejectsWith } from '../contract/suite/arrange.ts'
+import { anyText } from '../support/arbitraries.ts'
 import { readBody } from '../support/read-body.ts'
 import { until } from '../support/until.ts'
 
-const wellFormed = fc.string({ unit: 'binary' })
+const wellFormed = anyText()
 
 t.test('names are compared as their UTF-8 bytes are', async () => {
   fc.assert(

@@ -5,18 +5,14 @@ import t, { type Test } from 'tap'
 import { type SizedBody, withSize } from '../../src/providers/shared/sized-body.ts'
 import { uploadFrom, UploadSource } from '../../src/providers/shared/upload-source.ts'
 import { piecesOf } from '../contract/suite/uploads.ts'
+import { setEnvironment } from '../support/environment.ts'
 
 const HELD = 4 * 1024 * 1024
 
 /** A temporary folder of this test alone. */
 function temporary(t: Test): string {
   const folder = t.testdir()
-  const before = process.env['TMPDIR']
-  process.env['TMPDIR'] = folder
-  t.teardown(() => {
-    if (before === undefined) delete process.env['TMPDIR']
-    else process.env['TMPDIR'] = before
-  })
+  setEnvironment(t, { TMPDIR: folder })
   return folder
 }
 

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { typesOf } from '../../scripts/write-openapi.mjs'
+import { typesOf } from '../../scripts/write-openapi.ts'
 import { STORAGE_ERROR_CODES } from '../../src/domain/errors.ts'
 import { STATUS } from '../../src/http/status.ts'
 import { PROVIDERS } from '../../src/providers/registry.ts'
 import { buildApp } from '../../src/server/build-app.ts'
 import { describeServer } from '../../src/server/describe-server.ts'
 import { type ApiDescription, Description } from '../support/api-description.ts'
-import { emptyDatabase } from '../support/app.ts'
+import { emptyDatabase } from '../support/database.ts'
 import { appConfig, serverApp } from '../support/server-app.ts'
 
 const written = readFileSync(new URL('../../openapi.json', import.meta.url), 'utf8')

@@ -356,10 +356,8 @@ t.test('a client that leaves frees the upstream', async (t) => {
   const answer = await ask(server, url)
   await once(answer, 'data')
   const closed = once(upstream, 'close')
-  const left = performance.now()
   answer.destroy()
-  await closed
-  t.ok(performance.now() - left < 1000)
+  await t.resolves(closed)
 })
 
 t.test('a client that leaves before there is a body ends the call', async (t) => {

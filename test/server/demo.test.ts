@@ -7,20 +7,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { compiledUrl } from '../support/compiled.ts'
 import { startProgram, type StartedProgram } from '../support/start-program.ts'
 import { until } from '../support/until.ts'
 
-const SERVER = fileURLToPath(new URL('../../src/server.ts', import.meta.url))
+const SERVER = fileURLToPath(compiledUrl('src/server.ts'))
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-/** Of the installed package: the process starts in a folder that knows no packages. */
-const TSX = import.meta.resolve('tsx')
 
 /** One folder for the tests below, which build on each other: to make a database takes seconds. */
 const home = await mkdtemp(join(tmpdir(), 'demo-'))
 t.teardown(() => rm(home, { recursive: true }))
 
 function start(t: Test, env: Record<string, string> = {}, cwd = home): StartedProgram {
-  return startProgram(t, [process.execPath, '--import', TSX, SERVER], {
+  return startProgram(t, [process.execPath, SERVER], {
     cwd,
     env: { PATH: process.env.PATH ?? '', PORT: '0', ...env },
     greets: '.env.example explains'

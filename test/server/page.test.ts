@@ -24,7 +24,7 @@ await writeFile(join(folder, 'picker/cloud-folder-picker.d.ts'), 'export {}')
 t.teardown(() => rm(folder, { recursive: true }))
 
 async function serve(t: Test, built = folder): Promise<FastifyInstance> {
-  const app = Fastify()
+  const app = Fastify({ pluginTimeout: 0 })
   t.teardown(() => app.close())
   app.setErrorHandler(answerProblem)
   watchAnswers(t, app, (path) => path === '/')

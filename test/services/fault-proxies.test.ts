@@ -11,6 +11,7 @@ import { setTimeout } from 'node:timers/promises'
 import fc from 'fast-check'
 import pg from 'pg'
 import t, { type Test } from 'tap'
+import { compiledUrl } from '../support/compiled.ts'
 import { freePort } from '../support/daemon.ts'
 import { PostgresFrames, readNotification } from '../support/postgres-frames.ts'
 import { PostgresProxy } from '../support/postgres-proxy.ts'
@@ -379,7 +380,7 @@ async function answer(t: Test, port: number, line: string): Promise<string> {
 }
 
 const STARTS_AND_PAUSES = `
-  import { startRedis } from ${JSON.stringify(new URL('../support/redis.ts', import.meta.url).href)}
+  import { startRedis } from ${JSON.stringify(compiledUrl('test/support/redis.ts').href)}
   const redis = await startRedis({ teardown() {} })
   redis.pause()
   console.log(redis.port)
@@ -455,7 +456,7 @@ t.test('a Redis server', async (t) => {
     // It leaves its folder behind, here.
     const folder = await mkdtemp(join(tmpdir(), 'fcs-killed-'))
     t.teardown(() => rm(folder, { recursive: true, force: true }))
-    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', STARTS_AND_PAUSES], {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', STARTS_AND_PAUSES], {
       env: { ...process.env, TMPDIR: folder },
       stdio: ['ignore', 'pipe', 'inherit']
     })

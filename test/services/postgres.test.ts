@@ -9,6 +9,7 @@ import { createConnectionStore } from '../../src/infra/db/connection-store.ts'
 import { migrate } from '../../src/infra/db/migrate.ts'
 import { openDatabase, type Database } from '../../src/infra/db/open-database.ts'
 import { postgresServer } from '../../src/infra/db/postgres-server.ts'
+import { compiledUrl } from '../support/compiled.ts'
 import { postgresIsInstalled, startPostgres, type PostgresServer } from '../support/postgres.ts'
 import { requireService } from '../support/services.ts'
 import { until } from '../support/until.ts'
@@ -71,7 +72,7 @@ t.test('on a PostgreSQL server', async (t) => {
 async function migrations(t: Test, server: PostgresServer): Promise<void> {
   await t.test('six processes that start at once apply each migration once', async (t) => {
     const url = await server.createDatabase()
-    const program = ['--import', 'tsx', pathOf('test/support/open-and-close.ts'), url]
+    const program = [fileURLToPath(compiledUrl('test/support/open-and-close.ts')), url]
     const ended = await Promise.all(Array.from({ length: 6 }, () => run(program)))
     for (const { code, output } of ended) t.equal(code, 0, output)
     t.same(await history(await connect(t, url)), APPLIED_ONCE)

@@ -8,18 +8,19 @@ import { Secret } from '../../src/domain/secret.ts'
 import { createCredentialCipher } from '../../src/infra/crypto/envelope.ts'
 import { createKeyRing } from '../../src/infra/crypto/key-ring.ts'
 import { openDatabase } from '../../src/infra/db/open-database.ts'
+import { compiledUrl } from '../support/compiled.ts'
 import { postgresIsInstalled, startPostgres } from '../support/postgres.ts'
 import { requireService } from '../support/services.ts'
 import { until } from '../support/until.ts'
 
 const ROWS = 10_000
 const keys = { k1: randomBytes(32).toString('base64'), k2: randomBytes(32).toString('base64') }
-const PROGRAM = fileURLToPath(new URL('../../src/server/rotate-keys.ts', import.meta.url))
+const PROGRAM = fileURLToPath(compiledUrl('src/server/rotate-keys.ts'))
 
 const bindingOf = (userId: string, connectionId: string) => ({ userId, connectionId, provider: 's3' })
 
 function startRotation(url: string, env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, ['--import', 'tsx', PROGRAM], {
+  const child = spawn(process.execPath, [PROGRAM], {
     env: {
       ...process.env,
       DATABASE_URL: url,

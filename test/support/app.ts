@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
-import tap, { type Test } from 'tap'
+import type { Test } from 'tap'
 import cloudStorage, { type CloudStorageOptions, defineProvider, Secret, StorageError } from '../../src/index.ts'
 import type { OAuthConnect } from '../../src/domain/oauth.ts'
 import type { Database } from '../../src/infra/db/open-database.ts'
 import type { OAuthProviderOptions } from '../../src/provider-options.ts'
-import { openTestDatabase } from './database.ts'
+import { emptyDatabase } from './database.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, type FakeOAuthOptions } from '../fakes/oauth/rules.ts'
 import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import { watchAnswers } from './described-answers.ts'
@@ -50,17 +50,6 @@ export function scriptedProvider(backend: ScriptedBackend = new ScriptedBackend(
   return { provider, backend, opened }
 }
 
-let shared: Promise<Database> | undefined
-
-/** One database for the tests of a file, which run one after the other: to open one costs seconds. Empty for each. */
-export async function emptyDatabase(): Promise<Database> {
-  shared ??= openTestDatabase(tap)
-  const database = await shared
-  await database.prisma.cloudConnection.deleteMany()
-  await database.prisma.document.deleteMany()
-  return database
-}
-
 export interface TestApp {
   readonly app: FastifyInstance
   readonly db: Database
@@ -102,7 +91,7 @@ export async function testApp(
 ): Promise<TestApp> {
   const db = await emptyDatabase()
   const scripted = scriptedProvider()
-  const app = Fastify(server)
+  const app = Fastify({ pluginTimeout: 0, ...server })
   t.teardown(() => app.close())
   watchAnswers(t, app)
   throughPrism(t, app, true)
@@ -184,11 +173,9 @@ export async function oauthApp(
   const testing = await testApp(
     t,
     { publicUrl: PUBLIC_URL, ...plugin, providers: { cloud: registered, ...plugin.providers } },
-    // Its first start compiles half of the sources, which takes a busy machine longer than Fastify waits.
-    { pluginTimeout: 0, logger: { level: 'trace', stream: { write: (line: string) => log.push(line) } } },
+    { logger: { level: 'trace', stream: { write: (line: string) => log.push(line) } } },
     before
   )
-  await testing.db.prisma.oAuthState.deleteMany()
 
   const begin = async (user: string, body: object = {}): Promise<BegunFlow> => {
     const answer = await testing.as(user).send('POST', '/cloud/connections/cloud/authorize', body)

@@ -57,7 +57,7 @@ export async function cloudWalk(t: Test, { provider, registration, origins, cons
       onConnectionChange: (event) => events.push(event),
       providers: { [providerId]: { provider, ...registration, allowHosts } }
     },
-    { pluginTimeout: 0, logger: { level: 'trace', stream: { write: (line: string) => log.push(line) } } }
+    { logger: { level: 'trace', stream: { write: (line: string) => log.push(line) } } }
   )
   const { app, db } = testing
   await db.prisma.oAuthState.deleteMany()

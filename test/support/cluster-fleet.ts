@@ -3,10 +3,11 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { type Dispatcher, Pool } from 'undici'
+import { compiledUrl } from './compiled.ts'
 import type { Lateness } from './cluster-clock.ts'
 import type { ClusterCall, ClusterReply, ClusterSettings } from './cluster-process.ts'
 
-const PROGRAM = fileURLToPath(new URL('cluster-process.ts', import.meta.url))
+const PROGRAM = fileURLToPath(compiledUrl('test/support/cluster-process.ts'))
 
 export interface ClusterRequest {
   readonly path: string
@@ -46,7 +47,7 @@ export class ClusterProcess {
 
   /** Serves nothing yet. Ends with the test. */
   static async start(t: Test): Promise<ClusterProcess> {
-    const child = fork(PROGRAM, { execArgv: ['--import', 'tsx'] })
+    const child = fork(PROGRAM, { execArgv: [] })
     const started = new ClusterProcess(child)
     t.teardown(async () => {
       started.resume()

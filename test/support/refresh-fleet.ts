@@ -2,12 +2,13 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
+import { compiledUrl } from './compiled.ts'
 import type { RefreshProcessAnswer, RefreshProcessCall, RefreshProcessSettings } from './refresh-process.ts'
 
 type Ask = RefreshProcessCall['asks'][number]
 type Answers = RefreshProcessAnswer['answers']
 
-const PROGRAM = fileURLToPath(new URL('refresh-process.ts', import.meta.url))
+const PROGRAM = fileURLToPath(compiledUrl('test/support/refresh-process.ts'))
 
 /** One process of the service. */
 export class RefreshProcess {
@@ -24,7 +25,7 @@ export class RefreshProcess {
 
   /** Ends with the test. */
   static async start(t: Test, settings: RefreshProcessSettings): Promise<RefreshProcess> {
-    const child = fork(PROGRAM, [JSON.stringify(settings)], { execArgv: ['--import', 'tsx'] })
+    const child = fork(PROGRAM, [JSON.stringify(settings)], { execArgv: [] })
     const started = new RefreshProcess(child)
     t.teardown(async () => {
       if (child.connected) child.disconnect()

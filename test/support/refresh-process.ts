@@ -28,7 +28,7 @@ const settings = JSON.parse(process.argv[2] ?? '') as RefreshProcessSettings
 const database = await openDatabase({ url: settings.url, migrate: false })
 // What the first query compiles may take longer than a store waits, where many processes start.
 await database.prisma.$queryRaw`SELECT 1`
-const app = Fastify()
+const app = Fastify({ pluginTimeout: 0 })
 await app.register(cloudStorage, {
   prisma: database.prisma,
   authenticate: (request) => request.headers['x-user'] as string | undefined,

@@ -49,7 +49,7 @@ await createConnectionStore(db.prisma).saveConnected(account, seal, 1)
 
 const server = { issuer: api, authorizationEndpoint: `${api}/auth`, tokenEndpoint: `${api}/token` }
 const registration = { clientId: 'id', clientSecret: 'secret', allowHosts: [new URL(api).host] }
-const app = Fastify()
+const app = Fastify({ pluginTimeout: 0 })
 await app.register(cloudStorage, {
   prisma: db.prisma,
   authenticate: () => 'ann',

@@ -17,7 +17,7 @@ await fetch(`${endpoint}/bucket`, { method: 'PUT' })
 const db = await openDatabase({ image: await migratedImage() })
 
 mark('start')
-const app = Fastify()
+const app = Fastify({ pluginTimeout: 0 })
 await app.register(cloudStorage, {
   prisma: db.prisma,
   authenticate: () => 'ann',

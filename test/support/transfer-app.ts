@@ -67,8 +67,7 @@ export function contentPath(provider: string, query: Record<string, string> = {}
 export async function davTransfers(t: Test, plugin: Partial<CloudStorageOptions> = {}, options: FakeDavOptions = {}) {
   const fake = await FakeDav.start(t, options)
   const providers = { webdav: { allowHosts: [new URL(fake.url).host] } }
-  // Its first start compiles half of the sources, which takes a busy machine longer than Fastify waits.
-  const testing = await testApp(t, { transfers: true, ...plugin, providers }, { pluginTimeout: 0 })
+  const testing = await testApp(t, { transfers: true, ...plugin, providers })
   const { app, as } = testing
   await app.listen({ host: '127.0.0.1', port: 0 })
   const client = new Client(app)

@@ -15,6 +15,8 @@ export interface StoredPart {
   readonly id: string
   readonly offset: number
   readonly content: Buffer
+  /** In hex. */
+  readonly sha1: string
 }
 
 /** One file that comes in parts, and what it has of it. */
@@ -58,7 +60,7 @@ export class BoxSession {
   }
 
   store(offset: number, content: Buffer): StoredPart {
-    const part = { id: randomBytes(4).toString('hex').toUpperCase(), offset, content }
+    const part = { id: randomBytes(4).toString('hex').toUpperCase(), offset, content, sha1: sha1Of(content, 'hex') }
     this.#parts.set(offset, part)
     return part
   }
@@ -94,8 +96,8 @@ export class BoxSession {
   }
 }
 
-export function partResource({ id, offset, content }: StoredPart): Wire<UploadPart> {
-  return { part_id: id, offset, size: content.length, sha1: sha1Of(content, 'hex') }
+export function partResource({ id, offset, content, sha1 }: StoredPart): Wire<UploadPart> {
+  return { part_id: id, offset, size: content.length, sha1 }
 }
 
 export function sha1Of(content: Buffer, encoding: 'hex' | 'base64'): string {

@@ -1,12 +1,11 @@
 import { EventEmitter } from 'node:events'
-import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import {
   ConnectionListener,
   type ConnectionMessage,
   type ListenClient
 } from '../../../src/infra/db/connection-listener.ts'
-import { openTestDatabase } from '../../support/database.ts'
+import { emptyDatabase } from '../../support/database.ts'
 import { Deferred } from '../../support/deferred.ts'
 import { until } from '../../support/until.ts'
 
@@ -157,7 +156,7 @@ t.test('a listener that was never started is closed as well', async () => {
 })
 
 t.test('the embedded database tells of its own changes', async (t) => {
-  const database = await openTestDatabase(t)
+  const database = await emptyDatabase()
   const heard: (ConnectionMessage | null)[] = []
   const listener = new ConnectionListener({
     listen: database.listen,
@@ -173,7 +172,7 @@ t.test('the embedded database tells of its own changes', async (t) => {
   await database.prisma.cloudConnection.update({ where: { id }, data: { credentials: 'y', label: 'm' } })
   await database.prisma.cloudConnection.update({ where: { id }, data: { status: 'DISABLED' } })
   await database.prisma.cloudConnection.delete({ where: { id } })
-  while (heard.length < 3) await setTimeout(5)
+  await until(() => heard.length === 3)
   const row = { id, userId: 'ann', provider: 's3', version: 2 }
   t.same(heard, [null, { ...row, isGone: false }, { ...row, isGone: true }])
 })

@@ -9,7 +9,7 @@ import { isDatabaseUnavailable } from '../../../src/infra/db/database-error.ts'
 import { openDatabase, type Database } from '../../../src/infra/db/open-database.ts'
 import type { PrismaLike } from '../../../src/infra/db/prisma-client.ts'
 import { ManualClock } from '../../support/clock.ts'
-import { openTestDatabase } from '../../support/database.ts'
+import { emptyDatabase, ownDatabase } from '../../support/database.ts'
 
 const NUL = 'a\0b'
 const LONE_SURROGATE = 'a\ud800'
@@ -27,8 +27,8 @@ interface Fixture {
   readonly setStatus: (id: string, status: ConnectionStatus) => Promise<void>
 }
 
-async function setUp(t: Test): Promise<Fixture> {
-  const { prisma } = await openTestDatabase(t)
+async function setUp(): Promise<Fixture> {
+  const { prisma } = await emptyDatabase()
   const clock = new ManualClock()
   const store = createConnectionStore(prisma, { clock })
   return {
@@ -43,7 +43,7 @@ async function setUp(t: Test): Promise<Fixture> {
 }
 
 t.test('a connection that was saved is found, without its credentials', async (t) => {
-  const { store, save, clock } = await setUp(t)
+  const { store, save, clock } = await setUp()
   const saved = await save()
   t.match(saved, {
     ...aConnection(),
@@ -62,7 +62,7 @@ t.test('a connection that was saved is found, without its credentials', async (t
 
 t.test('find is one statement by primary key that does not ask for credentials', async (t) => {
   const statements: string[] = []
-  const { prisma } = await openTestDatabase(t)
+  const { prisma } = await emptyDatabase()
   const spied = prisma.$extends({
     query: {
       cloudConnection: {
@@ -81,7 +81,7 @@ t.test('find is one statement by primary key that does not ask for credentials',
 })
 
 t.test("another user's connection does not exist, whatever is done to it", async (t) => {
-  const { store, save } = await setUp(t)
+  const { store, save } = await setUp()
   const saved = await save()
   t.equal(await store.find('bob', saved.id), null)
   t.equal(await store.findSealed('bob', saved.id), null)
@@ -92,7 +92,7 @@ t.test("another user's connection does not exist, whatever is done to it", async
 })
 
 t.test('a list is the oldest first, of one provider or of all', async (t) => {
-  const { prisma, store, save } = await setUp(t)
+  const { prisma, store, save } = await setUp()
   const made: string[] = []
   for (const provider of ['webdav', 's3', 'webdav']) {
     const { id } = await save({ provider, accountId: String(made.length) })
@@ -112,7 +112,7 @@ t.test('a list is the oldest first, of one provider or of all', async (t) => {
 })
 
 t.test('the same account again renews its row', async (t) => {
-  const { prisma, store, clock, save, setStatus } = await setUp(t)
+  const { prisma, store, clock, save, setStatus } = await setUp()
   const first = await save()
   await setStatus(first.id, 'REQUIRES_REAUTH')
   await prisma.cloudConnection.update({
@@ -135,7 +135,7 @@ t.test('the same account again renews its row', async (t) => {
 })
 
 t.test('a renewal raises the version even if the clock has not moved, or has been set back', async (t) => {
-  const { clock, save } = await setUp(t)
+  const { clock, save } = await setUp()
   const first = await save()
   const second = await save()
   clock.setBack(60_000)
@@ -145,7 +145,7 @@ t.test('a renewal raises the version even if the clock has not moved, or has bee
 })
 
 t.test('a disabled connection stays as it is', async (t) => {
-  const { prisma, save, setStatus } = await setUp(t)
+  const { prisma, save, setStatus } = await setUp()
   const { id } = await save()
   await setStatus(id, 'DISABLED')
   const before = await prisma.cloudConnection.findFirst()
@@ -154,7 +154,7 @@ t.test('a disabled connection stays as it is', async (t) => {
 })
 
 t.test('a user has at most so many connections, of all providers, and may renew each of them', async (t) => {
-  const { store, save } = await setUp(t)
+  const { store, save } = await setUp()
   const limited = (changes: Partial<NewConnection>) => store.saveConnected(aConnection(changes), () => 'sealed', 2)
   await limited({ accountId: '1' })
   await limited({ accountId: '2', provider: 'webdav' })
@@ -167,7 +167,7 @@ t.test('a user has at most so many connections, of all providers, and may renew 
 t.test(
   'credentials are sealed once, for the row that will hold them, and a failure to seal them stores nothing',
   async (t) => {
-    const { store, save } = await setUp(t)
+    const { store, save } = await setUp()
     const ids: string[] = []
     const seal = (id: string) => {
       ids.push(id)
@@ -193,7 +193,7 @@ t.test(
 )
 
 t.test('what is removed is told, and gone', async (t) => {
-  const { store, save } = await setUp(t)
+  const { store, save } = await setUp()
   const [first, second] = [await save({ accountId: '1', scopes: ['a,b', '"'] }), await save({ accountId: '2' })]
   const bobs = await save({ userId: 'bob' })
   const sealed = (row: Connection) => ({ ...row, sealedCredentials: `sealed for ${row.id}` })
@@ -205,7 +205,7 @@ t.test('what is removed is told, and gone', async (t) => {
 })
 
 t.test('text that PostgreSQL cannot hold names no row', async (t) => {
-  const { store, save } = await setUp(t)
+  const { store, save } = await setUp()
   const { id } = await save()
   // Written as it is, the lone surrogate would become U+FFFD, and its user this one.
   await save({ userId: 'a\ufffd' })
@@ -225,7 +225,7 @@ t.test('text that PostgreSQL cannot hold names no row', async (t) => {
 })
 
 t.test('an account whose name does not fit the index is refused before it gets there', async (t) => {
-  const { save } = await setUp(t)
+  const { save } = await setUp()
   // Random, since the index would compress what repeats itself.
   const random = (length: number) => Array.from({ length }, () => Math.random().toString(36).charAt(2)).join('')
   t.ok(await save({ accountId: random(2550) }))
@@ -233,7 +233,8 @@ t.test('an account whose name does not fit the index is refused before it gets t
 })
 
 t.test('a mistake of the program is not dressed up as an unavailable database', async (t) => {
-  const { prisma, store } = await setUp(t)
+  const { prisma } = await ownDatabase(t)
+  const store = createConnectionStore(prisma)
   await prisma.$executeRaw`ALTER TABLE cloud_connections RENAME COLUMN label TO title`
   const error: unknown = await store.find('ann', 'c1').catch((error: unknown) => error)
   t.notOk(isStorageError(error))
@@ -241,7 +242,8 @@ t.test('a mistake of the program is not dressed up as an unavailable database', 
 })
 
 t.test('a database is ready with its tables and its triggers', async (t) => {
-  const { prisma, store } = await setUp(t)
+  const { prisma } = await ownDatabase(t)
+  const store = createConnectionStore(prisma)
   await t.resolves(store.assertReady())
   await prisma.$executeRaw`ALTER TABLE cloud_connections DISABLE TRIGGER cloud_connections_keep_versions`
   await t.rejects(store.assertReady(), { message: /lacks cloud_connections_keep_versions: .*prisma migrate deploy/ })
@@ -307,7 +309,7 @@ t.test('a server that says nothing: the deadline of the store ends the wait', as
 })
 
 t.test('a database that was closed does not answer', async (t) => {
-  const database = await openTestDatabase(t)
+  const database = await ownDatabase(t)
   const store = createConnectionStore(database.prisma)
   await database.close()
   for (const [name, call] of everyCall(store)) await t.rejects(call(), UNAVAILABLE, name)
@@ -358,7 +360,7 @@ t.test('an error of our own passes through a transaction as it is', async (t) =>
 t.test(
   'refused credentials make an ACTIVE connection wait for its user, if they are still the stored ones',
   async (t) => {
-    const { store, save, setStatus } = await setUp(t)
+    const { store, save, setStatus } = await setUp()
     const saved = await save()
     t.equal(await store.requireReauth({ ...saved, userId: 'bob' }), false, 'another user’s')
     t.equal(await store.requireReauth({ ...saved, id: 'none' }), false)
@@ -378,11 +380,12 @@ t.test(
 )
 
 t.test('a use is noted as often as asked for, by the database’s clock, and changes nothing else', async (t) => {
-  const { prisma, store, save } = await setUp(t)
+  const { prisma, store, save } = await setUp()
   const { id } = await save()
   const read = () => prisma.cloudConnection.findUniqueOrThrow({ where: { id } })
   const before = await read()
   t.equal(before.lastUsedAt, null)
+  t.teardown(() => prisma.$executeRaw`RESET TIME ZONE`)
   await prisma.$executeRaw`SET TIME ZONE 'Asia/Kolkata'`
   await store.noteUse('ann', id, 3_600_000)
   const { lastUsedAt, ...noted } = await read()

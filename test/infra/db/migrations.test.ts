@@ -8,20 +8,20 @@ import { migratedImage } from '../../support/database.ts'
 
 const OURS = ['20261122160000_init', '20261122160100_connection_rules', '20261127180000_documents_newest_first']
 
-async function migratedClient(t: Test): Promise<pg.Client> {
-  const database = await openEmbedded({ image: await migratedImage() })
+const database = await openEmbedded({ image: await migratedImage() })
+t.teardown(() => database.close())
+
+/** A database without tables. */
+async function emptyClient(t: Test): Promise<pg.Client> {
   const client = await database.connect()
-  t.teardown(async () => {
-    await client.end()
-    await database.close()
-  })
+  t.teardown(() => client.end())
+  await client.query('RESET TIME ZONE; DROP SCHEMA public CASCADE; CREATE SCHEMA public')
   return client
 }
 
-/** Emptying a migrated database is far cheaper than making a new one. */
-async function emptyClient(t: Test): Promise<pg.Client> {
-  const client = await migratedClient(t)
-  await client.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public')
+async function migratedClient(t: Test): Promise<pg.Client> {
+  const client = await emptyClient(t)
+  await migrate(client)
   return client
 }
 

@@ -1,11 +1,11 @@
-import t, { type Test } from 'tap'
+import t from 'tap'
 import type { PendingFlow } from '../../../src/domain/ports.ts'
 import { createOAuthStateStore } from '../../../src/infra/db/oauth-state-store.ts'
 import { ManualClock } from '../../support/clock.ts'
-import { openTestDatabase } from '../../support/database.ts'
+import { emptyDatabase } from '../../support/database.ts'
 
-async function setUp(t: Test) {
-  const { prisma } = await openTestDatabase(t)
+async function setUp() {
+  const { prisma } = await emptyDatabase()
   const clock = new ManualClock()
   const store = createOAuthStateStore(prisma, { clock })
   const flow = (stateHash: string, over: Partial<PendingFlow> = {}): PendingFlow => ({
@@ -22,7 +22,7 @@ async function setUp(t: Test) {
 }
 
 t.test('a flow is found by its user, at its provider, until it expires', async (t) => {
-  const { store, clock, flow } = await setUp(t)
+  const { store, clock, flow } = await setUp()
   await store.save(flow('one'), 5)
   t.same(await store.find('one', 'ann', 'nextcloud'), flow('one'))
   t.equal(await store.find('one', 'bob', 'nextcloud'), null)
@@ -36,7 +36,7 @@ t.test('a flow is found by its user, at its provider, until it expires', async (
 })
 
 t.test('saving sweeps what has expired, whoever began it, and all but the newest of the user', async (t) => {
-  const { store, clock, flow, prisma } = await setUp(t)
+  const { store, clock, flow, prisma } = await setUp()
   await store.save(flow('bobs', { userId: 'bob' }), 5)
   clock.tick(600_000)
   for (let index = 0; index < 4; index++) {
@@ -51,7 +51,7 @@ t.test('saving sweeps what has expired, whoever began it, and all but the newest
 })
 
 t.test('what is sealed can be replaced, and a flow is removed once', async (t) => {
-  const { store, flow } = await setUp(t)
+  const { store, flow } = await setUp()
   await store.save(flow('one'), 5)
   await store.reseal('one', 'sealed anew')
   t.match(await store.find('one', 'ann', 'nextcloud'), { sealedVerifier: 'sealed anew' })

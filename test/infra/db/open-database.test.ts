@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { openEmbedded } from '../../../src/infra/db/embedded.ts'
 import { lockFolder, removeDead } from '../../../src/infra/db/folder-lock.ts'
 import { openDatabase } from '../../../src/infra/db/open-database.ts'
-import { migratedImage, openTestDatabase } from '../../support/database.ts'
+import { migratedImage, emptyDatabase, ownDatabase } from '../../support/database.ts'
 
 const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8)
 
@@ -30,7 +30,7 @@ t.test('options that contradict each other are refused by name, and no message r
 })
 
 t.test('an embedded database does what Prisma asks, several at a time, and closes twice', async (t) => {
-  const { prisma, close } = await openTestDatabase(t)
+  const { prisma, close } = await ownDatabase(t)
   const data = { userId: 'ann', provider: 's3', accountId: 'a', label: 'Mine', credentials: 'sealed' }
   await Promise.all([1, 2, 3].map((n) => prisma.cloudConnection.create({ data: { ...data, accountId: String(n) } })))
   t.equal(await prisma.cloudConnection.count(), 3)
@@ -40,8 +40,12 @@ t.test('an embedded database does what Prisma asks, several at a time, and close
 })
 
 t.test('a listener on an embedded database stays out of transactions and of exchanges', async (t) => {
-  const { prisma, listen } = await openTestDatabase(t)
+  const { prisma, listen } = await emptyDatabase()
   const listener = await listen()
+  t.teardown(async () => {
+    await listener.end()
+    await prisma.$executeRaw`DROP TABLE a`
+  })
   const heard: (string | undefined)[] = []
   listener.on('notification', ({ payload }) => heard.push(payload))
   await listener.query('LISTEN news')
@@ -67,7 +71,7 @@ t.test('a listener on an embedded database stays out of transactions and of exch
 })
 
 t.test('a listener that leaves in the middle of a transaction takes it along, and hears nothing more', async (t) => {
-  const { prisma, listen } = await openTestDatabase(t)
+  const { prisma, listen } = await emptyDatabase()
   const listener = await listen()
   listener.on('notification', () => t.fail('it has left'))
   await listener.query('LISTEN news')

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { NewConnection } from '../../../src/domain/ports.ts'
 import { StorageError } from '../../../src/domain/errors.ts'
 import { createConnectionStore } from '../../../src/infra/db/connection-store.ts'
-import { emptyDatabase } from '../../support/app.ts'
+import { emptyDatabase } from '../../support/database.ts'
 import { Deferred } from '../../support/deferred.ts'
 
 const WITHIN_MS = 5000

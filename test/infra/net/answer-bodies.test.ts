@@ -65,7 +65,7 @@ for (const [coding, compressor] of BOMBS) {
     t.ok(body.length < MIB)
     const server = await startServer(t)
     server.answer = (_request, response) => response.writeHead(200, { 'content-encoding': coding }).end(body)
-    const [before, startedAt] = [process.memoryUsage.rss(), performance.now()]
+    const before = process.memoryUsage.rss()
     let received = 0
     const { body: unpacked } = await get(server.origin, { maxBytes: 8 * MIB })
     const failure = await failureOf(
@@ -77,7 +77,6 @@ for (const [coding, compressor] of BOMBS) {
     t.equal(failure.message, 'The answer of the provider is too large.')
     t.ok(received <= 8 * MIB)
     t.ok(process.memoryUsage.rss() - before < 100 * MIB)
-    t.ok(performance.now() - startedAt < 5000)
     await until(() => server.sockets.size === 0)
   })
 }

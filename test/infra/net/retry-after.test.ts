@@ -1,5 +1,6 @@
 import t from 'tap'
 import { readRetryAfter } from '../../../src/infra/net/retry-after.ts'
+import { setEnvironment } from '../../support/environment.ts'
 
 const DATE = 'Sun, 06 Nov 1994 08:49:37 GMT'
 
@@ -10,13 +11,8 @@ t.test('seconds', async (t) => {
 })
 
 t.test('a date counts from that of the answer, in each form of HTTP, wherever we are', async (t) => {
-  const zone = process.env['TZ']
-  t.teardown(() => {
-    if (zone === undefined) delete process.env['TZ']
-    else process.env['TZ'] = zone
-  })
   for (const tz of ['UTC', 'America/New_York', 'Asia/Kolkata']) {
-    process.env['TZ'] = tz
+    setEnvironment(t, { TZ: tz })
     for (const date of [DATE, 'Sunday, 06-Nov-94 08:49:37 GMT', 'Sun Nov  6 08:49:37 1994'])
       for (const [value, waitMs] of [
         ['Sun, 06 Nov 1994 08:50:37 GMT', 60_000],

@@ -1,1 +1,0 @@
-export function typesOf(document: string): Promise<string>

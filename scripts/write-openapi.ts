@@ -1,0 +1,18 @@
+// Writes what the server says of itself to openapi.json, and the client's types that follow from it.
+import { writeFileSync } from 'node:fs'
+import openapiTS, { astToString } from 'openapi-typescript'
+import { describeServer } from '../src/server/describe-server.ts'
+
+const ROOT = new URL('../', import.meta.url)
+const HEADER = '// Made by `npm run openapi` of openapi.json.\n'
+
+/** The types of a document, which is JSON. */
+export async function typesOf(document: string): Promise<string> {
+  return HEADER + astToString(await openapiTS(document))
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const document = await describeServer()
+  writeFileSync(new URL('openapi.json', ROOT), document)
+  writeFileSync(new URL('src/client/api-types.ts', ROOT), await typesOf(document))
+}

@@ -1,9 +1,0 @@
-import t from 'tap'
-import { backendContract } from '../contract/backend.ts'
-import { oneCreatorWins } from '../contract/suite/replaces-with-conditions.ts'
-import { harness } from '../contract/harness/box.ts'
-
-t.test('the contract', async (t) => {
-  backendContract(t, harness)
-  oneCreatorWins(t, harness.open)
-})

@@ -1,0 +1,140 @@
+import t from 'tap'
+import { openDropbox, startDropbox } from '../../contract/harness/dropbox.ts'
+import { call, find, rejectsWith } from '../../contract/suite/arrange.ts'
+import { answers, resets } from '../../fakes/faults.ts'
+import { FakeDropbox } from '../../fakes/dropbox/fake-dropbox.ts'
+import { readBody } from '../../support/read-body.ts'
+import { until } from '../../support/until.ts'
+
+const ROOT = 'dropbox-api-path-root'
+const ACCOUNT = '/2/users/get_current_account'
+const askedOfAccount = (fake: FakeDropbox) => fake.requests.filter(({ path }) => path === ACCOUNT).length
+
+t.test('a user without a team begins at the own root, and is asked about once', async (t) => {
+  const { fake, tree, backend } = await startDropbox(t)
+  tree.addFile({ name: 'x' })
+  t.equal(askedOfAccount(fake), 0, 'opening makes no call')
+  await Promise.all(Array.from({ length: 10 }, () => backend.listFolder(null, { ...call(), limit: 1 })))
+  t.equal(askedOfAccount(fake), 1)
+  t.ok(fake.requests.every(({ headers }) => headers[ROOT] === undefined))
+})
+
+t.test('a member of a team sees its folders beside the own one, whatever the root is tagged', async (t) => {
+  for (const tag of ['team', 'user'] as const) {
+    const { fake, tree, backend, stores, asked } = await startDropbox(t, { team: true })
+    fake.knobs.rootTag = tag
+    const folder = tree.addTeamFolder({ name: 'Team' })
+    const file = tree.addFile({ name: 'x', parent: folder, content: 'content' })
+    tree.addFile({ name: 'own' })
+    t.same((await backend.listFolder(null, { ...call(), limit: 10 })).entries.map(({ name }) => name).sort(), [
+      'Me',
+      'Team'
+    ])
+    t.match(await backend.stat(file.id, call()), { parentId: folder.id, path: '/Team/x' })
+    t.match(await find(backend, 'Me/own'), { parentId: tree.root.id })
+    t.equal((await readBody((await backend.download(file.id, call())).body)).toString(), 'content')
+    await backend.downloadUrl?.(file.id, { ...call(), expiresInMs: 1000, acceptLonger: true })
+    await stores(Buffer.from('new'), {}, { parentId: folder.id, name: 'new' })
+    await stores(Buffer.alloc(9 * 1024 * 1024), {}, { id: file.id })
+    t.match(await backend.createFolder?.(folder.id, 'inner', call()), { path: '/Team/inner' })
+    await backend.remove?.(file.id, call())
+    const header = JSON.stringify({ '.tag': 'root', root: tree.teamRoot?.namespaceId })
+    const requests = asked()
+    t.ok(requests.length > 10)
+    for (const { headers, path } of requests) t.equal(headers[ROOT], header, path)
+    t.equal(askedOfAccount(fake), 1)
+    await backend.account(call())
+    const users = fake.requests.filter(({ path }) => path.startsWith('/2/users/'))
+    t.ok(users.every(({ headers }) => headers[ROOT] === undefined))
+  }
+})
+
+t.test('a root that has become another is learned again, by calls and uploads alike', async (t) => {
+  const { fake, tree, backend, stores } = await startDropbox(t, { team: true })
+  tree.addTeamFolder({ name: 'Team' })
+  const list = () => backend.listFolder(null, { ...call(), limit: 10 })
+  t.equal((await list()).entries.length, 2)
+  fake.moveRoot()
+  t.equal((await list()).entries.length, 2)
+  t.equal(askedOfAccount(fake), 2)
+  fake.moveRoot()
+  await Promise.all([list(), list(), list()])
+  t.equal(askedOfAccount(fake), 3, 'once for all who were refused')
+  fake.moveRoot()
+  await stores(Buffer.from('x'), {}, { parentId: tree.root.id, name: 'x' })
+  fake.moveRoot()
+  await backend.account(call())
+  const before = askedOfAccount(fake)
+  await list()
+  t.equal(askedOfAccount(fake), before, 'the account has told already')
+  const gone = { status: 422, error: { '.tag': 'invalid_root', invalid_root: {} } }
+  fake.failNext(2, gone, { path: /list_folder/ })
+  await rejectsWith(t, list(), 'PROVIDER_ERROR', 'not for ever')
+  fake.failNext(2, { status: 422, error: { '.tag': 'no_permission' } }, { path: /list_folder/ })
+  await rejectsWith(t, list(), 'ACCESS_DENIED')
+})
+
+t.test('a root that could not be learned is asked for again', async (t) => {
+  const { fake, backend } = await startDropbox(t)
+  const list = () => backend.listFolder(null, { ...call(), limit: 10 })
+  const account = (root_info: unknown) => answers(200, { body: JSON.stringify({ account_id: 'dbid:x', root_info }) })
+  for (const [fault, code] of [
+    [resets(), 'PROVIDER_UNAVAILABLE'],
+    [answers(429, { retryAfter: 3 }), 'PROVIDER_THROTTLED'],
+    [account(undefined), 'PROVIDER_ERROR'],
+    [account({ root_namespace_id: 5 }), 'PROVIDER_ERROR'],
+    [account({ root_namespace_id: 'a"}\r\n' }), 'PROVIDER_ERROR']
+  ] as const) {
+    fake.failNext(1, fault, { path: ACCOUNT })
+    await rejectsWith(t, list(), code)
+  }
+  t.same((await list()).entries, [])
+  t.same(await backend.account(call()).then(({ name }) => name), 'me')
+})
+
+t.test('who leaves while the root is asked for does not end it for others', async (t) => {
+  const fake = await FakeDropbox.start(t)
+  const { backend } = await openDropbox(t, fake)
+  let answer = () => {}
+  fake.failNext(
+    1,
+    (_request, response) => {
+      answer = () => {
+        const root_info = { root_namespace_id: '1', home_namespace_id: '1' }
+        response.writeHead(200).end(JSON.stringify({ account_id: 'dbid:x', root_info }))
+      }
+    },
+    { path: ACCOUNT }
+  )
+  const controller = new AbortController()
+  const reason = new Error('enough')
+  const leaving = backend.listFolder(null, { signal: controller.signal, limit: 1 })
+  const staying = backend.listFolder(null, { ...call(), limit: 1 })
+  await until(() => askedOfAccount(fake) === 1)
+  controller.abort(reason)
+  t.equal(await leaving.catch((error: unknown) => error), reason)
+  answer()
+  t.same((await staying).entries, [])
+  t.equal(askedOfAccount(fake), 1)
+})
+
+t.test('when all have left who wait for the root, the next asks anew', async (t) => {
+  const fake = await FakeDropbox.start(t)
+  const { backend } = await openDropbox(t, fake)
+  let closed = false
+  fake.failNext(
+    1,
+    (_request, response) => {
+      response.once('close', () => (closed = true))
+    },
+    { path: ACCOUNT }
+  )
+  const controller = new AbortController()
+  const leaving = backend.listFolder(null, { signal: controller.signal, limit: 1 })
+  await until(() => askedOfAccount(fake) === 1)
+  controller.abort(new Error('enough'))
+  await t.rejects(leaving, { message: 'enough' })
+  t.same((await backend.listFolder(null, { ...call(), limit: 1 })).entries, [])
+  t.equal(askedOfAccount(fake), 2)
+  await until(() => closed)
+})

@@ -1,0 +1,305 @@
+import { randomBytes } from 'node:crypto'
+import { Readable } from 'node:stream'
+import t from 'tap'
+import type { StorageErrorCode } from '../../../src/domain/errors.ts'
+import type { AccessTokens } from '../../../src/domain/oauth.ts'
+import { Secret } from '../../../src/domain/secret.ts'
+import { headerArgs, NEW_FILE, openDropbox, startDropbox } from '../../contract/harness/dropbox.ts'
+import { rejectsWith } from '../../contract/suite/arrange.ts'
+import { piecesOf, upload } from '../../contract/suite/uploads.ts'
+import { answers, hangs, resets } from '../../fakes/faults.ts'
+import { FAKE_DROPBOX_TOKEN, FakeDropbox } from '../../fakes/dropbox/fake-dropbox.ts'
+import { until } from '../../support/until.ts'
+
+const MIB = 1024 * 1024
+const START = { path: '/2/files/upload_session/start' }
+const APPEND = { path: '/2/files/upload_session/append_v2' }
+const FINISH = { path: '/2/files/upload_session/finish' }
+const UPLOAD = { path: '/2/files/upload' }
+const BUSY = { '.tag': 'too_many_write_operations' }
+const wrongOffset = (correct_offset: unknown) => ({ '.tag': 'incorrect_offset', correct_offset })
+
+t.test('an upload outlives failures in any of its calls', async (t) => {
+  const faults = {
+    '503': answers(503),
+    '500': answers(500),
+    '429': answers(429, { retryAfter: 0 }),
+    throttle: { status: 409, error: BUSY },
+    'throttle of a path': { status: 409, error: { '.tag': 'path', path: BUSY } },
+    damaged: { status: 409, error: { '.tag': 'content_hash_mismatch' } },
+    reset: resets(),
+    page: answers(200, { body: '<html>' })
+  }
+  await Promise.all(
+    Object.entries(faults).map(async ([name, fault]) => {
+      const { fake, tree, stores } = await startDropbox(t)
+      for (const [index, at] of [START, APPEND, FINISH, UPLOAD].entries()) {
+        fake.failNext(1, fault, at)
+        const content = randomBytes(at === UPLOAD ? 100 : 9 * MIB)
+        await stores(content, {}, { parentId: null, name: `${name} ${index}` })
+      }
+      t.equal(tree.children().length, 4, name)
+    })
+  )
+})
+
+t.test('an answer that was lost is asked for, and nothing is stored twice', async (t) => {
+  const small = Buffer.from('once')
+  const large = randomBytes(17 * MIB)
+  for (const [knob, content, expected] of [
+    ['losesUploads', small, ['upload', 'get_metadata']],
+    ['losesFinishes', large, ['start', 'append_v2', 'append_v2', 'finish', 'get_metadata']],
+    ['losesAnswers', large, ['start', 'append_v2', 'append_v2', 'append_v2', 'finish']]
+  ] as const) {
+    for (const condition of [{}, { ifNoneMatch: '*' }] as const) {
+      const { fake, tree, stores, operations } = await startDropbox(t)
+      fake.knobs[knob] = 1
+      const entry = await stores(content, condition)
+      t.same(
+        operations().map((each) => each.replace('upload_session/', '')),
+        [...('ifNoneMatch' in condition ? ['get_metadata'] : []), ...expected],
+        knob
+      )
+      t.equal(tree.children().length, 1)
+      t.equal(entry.version, tree.get(entry.id).rev)
+    }
+    const { fake, tree, stores } = await startDropbox(t)
+    const file = tree.addFile({ name: 'a', content: 'old' })
+    fake.knobs[knob] = 1
+    const entry = await stores(content, { ifMatch: file.rev }, { id: file.id })
+    t.equal(entry.version, file.rev)
+  }
+})
+
+t.test('a lost answer behind which nothing was stored, or something else is, is not taken for a success', async (t) => {
+  const { fake, tree, backend, stores, operations } = await startDropbox(t)
+  fake.failNext(1, resets(), UPLOAD)
+  await stores(Buffer.from('again'))
+  t.same(operations(), ['upload', 'get_metadata', 'upload'])
+  const file = tree.addFile({ name: 'a', content: 'same' })
+  fake.failNext(1, resets(), UPLOAD)
+  const ifMatch = file.rev
+  const entry = await stores(Buffer.from('same'), { ifMatch }, { id: file.id })
+  t.not(entry.version, ifMatch, 'the version before had the same content')
+  fake.failNext(
+    1,
+    (_request, response) => {
+      tree.addFile({ name: 'other', content: 'somebody else’s' })
+      response.socket?.destroy()
+    },
+    UPLOAD
+  )
+  const target = { parentId: null, name: 'other' }
+  await rejectsWith(t, upload(backend, target, Readable.from(['mine']), { ifNoneMatch: '*' }), 'ALREADY_EXISTS')
+})
+
+t.test('what was stored while it was looked for is found where the second try is refused', async (t) => {
+  const { fake, tree, backend, operations } = await startDropbox(t)
+  fake.failNext(1, resets(), UPLOAD)
+  fake.failNext(0, () => {}, {
+    // Of those which the reset before has let through.
+    matching: ({ path }) => {
+      const isThere = tree.child(tree.root, 'new.bin') !== undefined
+      if (path === UPLOAD.path && !isThere) tree.addFile({ name: 'new.bin', content: 'late' })
+      return false
+    }
+  })
+  const entry = await upload(backend, NEW_FILE, Readable.from(['late']), { ifNoneMatch: '*' })
+  t.equal(entry.id, tree.child(tree.root, 'new.bin')?.id)
+  t.same(operations(), ['get_metadata', 'upload', 'get_metadata', 'upload', 'get_metadata'])
+})
+
+t.test('a session goes on where Dropbox says', async (t) => {
+  const { fake, stores, asked } = await startDropbox(t)
+  const append = fake.uploads.append.bind(fake.uploads)
+  let isFirst = true
+  fake.uploads.append = (call) => {
+    if (!isFirst) {
+      append(call)
+      return
+    }
+    isFirst = false
+    // Takes three of eight.
+    Object.defineProperty(call, 'body', { value: call.body.subarray(0, 3 * MIB) })
+    append(call)
+    call.response.socket?.destroy()
+  }
+  await stores(randomBytes(9 * MIB))
+  const appends = asked().filter(({ path }) => path === APPEND.path)
+  t.same(
+    appends.map((request) => [headerArgs([request])[0]?.cursor?.offset, request.headers['content-length']]),
+    [
+      [0, String(8 * MIB)],
+      [0, String(8 * MIB)],
+      [3 * MIB, String(5 * MIB)]
+    ]
+  )
+})
+
+t.test('bytes that a finish left in its session are not sent again', async (t) => {
+  const { fake, stores, asked } = await startDropbox(t)
+  const finish = fake.uploads.finish.bind(fake.uploads)
+  let isFirst = true
+  fake.uploads.finish = (call) => {
+    const { quotaBytes } = fake.knobs
+    if (isFirst) fake.knobs.quotaBytes = 0
+    try {
+      return finish(call)
+    } catch (error) {
+      // Dropbox keeps what came where it is too busy to make the file.
+      if (isFirst) Object.assign(error as object, { error: { status: 409, error: BUSY } })
+      throw error
+    } finally {
+      isFirst = false
+      fake.knobs.quotaBytes = quotaBytes
+    }
+  }
+  await stores(randomBytes(9 * MIB))
+  const lengths = asked()
+    .filter(({ path }) => path === FINISH.path)
+    .map(({ headers }) => headers['content-length'])
+  t.same(lengths, [String(MIB), String(MIB), '0'])
+})
+
+t.test('an upload ends where Dropbox takes nothing any more', async (t) => {
+  const ends = async (
+    at: { path: string },
+    fault: Parameters<FakeDropbox['failNext']>[1],
+    code: StorageErrorCode,
+    most = 6
+  ) => {
+    const { fake, backend, tree } = await startDropbox(t)
+    fake.failNext(100, fault, at)
+    const body = piecesOf(randomBytes(at === UPLOAD ? 10 : 9 * MIB))
+    await rejectsWith(t, upload(backend, NEW_FILE, body), code, at.path)
+    t.equal(body.destroyed, true)
+    const tries = fake.requests.filter(({ path }) => path === at.path).length
+    t.ok(tries <= most, `${tries} tries`)
+    t.same(tree.children(), [])
+    await until(() => fake.busy() === 0)
+  }
+  const refusal = (error: object) => ({ status: 409, error })
+  const lookup = (lookup_failed: object) => refusal({ '.tag': 'lookup_failed', lookup_failed })
+  await Promise.all([
+    ...[START, APPEND, FINISH, UPLOAD].map((at) => ends(at, answers(503), 'PROVIDER_UNAVAILABLE')),
+    ...[START, APPEND, FINISH, UPLOAD].map((at) =>
+      ends(at, answers(429, { retryAfter: 3600 }), 'PROVIDER_THROTTLED', 1)
+    ),
+    ...[START, APPEND, FINISH, UPLOAD].map((at) => ends(at, answers(400), 'PROVIDER_ERROR', 1)),
+    ends(START, answers(200, { body: '{}' }), 'PROVIDER_ERROR', 1),
+    ends(START, answers(200, { body: '{"session_id": 5}' }), 'PROVIDER_ERROR', 1),
+    ends(APPEND, refusal({ '.tag': 'not_found' }), 'PROVIDER_UNAVAILABLE'),
+    ends(APPEND, refusal({ '.tag': 'closed' }), 'PROVIDER_UNAVAILABLE'),
+    ends(APPEND, refusal({ '.tag': 'payload_too_large' }), 'PAYLOAD_TOO_LARGE', 1),
+    ends(APPEND, refusal(wrongOffset(0)), 'PROVIDER_UNAVAILABLE'),
+    ends(APPEND, refusal(wrongOffset(9 * MIB)), 'PROVIDER_ERROR', 1),
+    ends(APPEND, refusal(wrongOffset(-1)), 'PROVIDER_ERROR', 1),
+    ends(APPEND, refusal(wrongOffset('0')), 'PROVIDER_ERROR', 1),
+    ends(FINISH, lookup(wrongOffset(8 * MIB)), 'PROVIDER_UNAVAILABLE'),
+    ends(FINISH, lookup(wrongOffset(3 * MIB)), 'PROVIDER_ERROR', 1),
+    ends(FINISH, lookup(wrongOffset(10 * MIB)), 'PROVIDER_ERROR', 1),
+    ends(FINISH, lookup({ '.tag': 'not_found' }), 'PROVIDER_UNAVAILABLE'),
+    ends(UPLOAD, refusal(wrongOffset(0)), 'PROVIDER_ERROR', 1)
+  ])
+})
+
+t.test('a file that is not what was sent is not stored', async (t) => {
+  const { fake, backend } = await startDropbox(t)
+  const hash = '2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881'
+  const facts = { id: 'id:x', name: 'new.bin', rev: '0123456789', size: 1, content_hash: hash }
+  for (const changes of [
+    { id: undefined },
+    { name: 'new (1).bin' },
+    { size: 2 },
+    { size: undefined },
+    { content_hash: hash.replace('2', '3') },
+    { content_hash: undefined }
+  ]) {
+    const body = JSON.stringify({ ...facts, ...changes })
+    fake.failNext(1, answers(200, { body }), UPLOAD)
+    await rejectsWith(t, upload(backend, NEW_FILE, Readable.from(['x'])), 'PROVIDER_ERROR', JSON.stringify(changes))
+  }
+  for (const body of ['{}', '[]', 'null', '"text"']) {
+    fake.failNext(1, answers(200, { body }), UPLOAD)
+    await rejectsWith(t, upload(backend, NEW_FILE, Readable.from(['x'])), 'PROVIDER_ERROR', body)
+  }
+})
+
+t.test('a token that ends in the middle is renewed', async (t) => {
+  const fake = await FakeDropbox.start(t)
+  let renewals = 0
+  const tokens: AccessTokens = {
+    current: async () => new Secret(renewals % 2 === 0 ? 'sl.old' : FAKE_DROPBOX_TOKEN),
+    renewed: async () => {
+      renewals++
+      return new Secret(FAKE_DROPBOX_TOKEN)
+    }
+  }
+  const { backend } = await openDropbox(t, fake, tokens)
+  for (const size of [5, 9 * MIB]) {
+    renewals = 0
+    const content = randomBytes(size)
+    fake.failNext(0, () => {}, {
+      matching: ({ path }) => {
+        if (path === APPEND.path && renewals === 1) renewals = 2
+        return false
+      }
+    })
+    const { id } = await upload(backend, { parentId: null, name: `${size}` }, piecesOf(content))
+    t.ok(fake.tree.read(id).equals(content))
+    t.ok(renewals > 0)
+  }
+})
+
+t.test('a session that is forgotten ends the upload', async (t) => {
+  const { fake, backend, tree } = await startDropbox(t)
+  fake.failNext(0, () => {}, {
+    matching: ({ path }) => {
+      if (path === FINISH.path) fake.expireUploadSessions()
+      return false
+    }
+  })
+  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(randomBytes(9 * MIB))), 'PROVIDER_UNAVAILABLE')
+  t.same(tree.children(), [])
+})
+
+t.test('a caller who leaves ends the upload at once', async (t) => {
+  const { fake, backend, tree } = await startDropbox(t)
+  for (const [at, fault] of [
+    [APPEND, hangs()],
+    [FINISH, answers(503, { retryAfter: 20 })],
+    [UPLOAD, hangs()],
+    [UPLOAD, answers(429, { retryAfter: 20 })]
+  ] as const) {
+    const controller = new AbortController()
+    const reason = new Error('enough')
+    fake.failNext(1, fault, at)
+    const before = fake.requests.length
+    const content = randomBytes(at === UPLOAD ? 10 : 9 * MIB)
+    const work = upload(backend, NEW_FILE, piecesOf(content), { signal: controller.signal })
+    await until(() => fake.requests.slice(before).some(({ path, body }) => path === at.path && body !== undefined))
+    controller.abort(reason)
+    t.equal(await work.catch((error: unknown) => error), reason)
+    await until(() => fake.busy() === 0)
+  }
+  t.same(tree.children(), [])
+})
+
+t.test('a chunk and no more is held while Dropbox is slow', async (t) => {
+  const { fake, backend } = await startDropbox(t)
+  let given = 0
+  const body = new Readable({
+    highWaterMark: 64 * 1024,
+    read() {
+      given += MIB
+      this.push(given > 64 * MIB ? null : Buffer.alloc(MIB))
+    }
+  })
+  const controller = new AbortController()
+  fake.failNext(1, hangs(), APPEND)
+  const work = upload(backend, NEW_FILE, body, { signal: controller.signal })
+  await until(() => fake.requests.some(({ path, body }) => path === APPEND.path && body !== undefined))
+  t.ok(given <= 12 * MIB, `${given} bytes were taken`)
+  controller.abort(new Error('enough'))
+  await work.catch(() => {})
+})

@@ -1,0 +1,307 @@
+import t, { type Test } from 'tap'
+import type { Entry } from '../../../src/domain/entry.ts'
+import { GOOD_TOKENS, openGoogleDrive } from '../../contract/harness/google-drive.ts'
+import { call, find, rejectsWith } from '../../contract/suite/arrange.ts'
+import { hangs } from '../../fakes/faults.ts'
+import { openEgress } from '../../support/egress.ts'
+import { FakeDrive } from '../../fakes/drive/fake-drive.ts'
+import {
+  DRIVE_DOCUMENT,
+  DRIVE_FORM,
+  DRIVE_PRESENTATION,
+  DRIVE_SHORTCUT,
+  DRIVE_SPREADSHEET
+} from '../../fakes/drive/node.ts'
+import { readBody } from '../../support/read-body.ts'
+import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+
+async function start(t: Test) {
+  const fake = await FakeDrive.start(t)
+  const { backend } = await openGoogleDrive(t, fake)
+  const entries = async (id: string | null = null) => (await backend.listFolder(id, { ...call(), limit: 1000 })).entries
+  return { fake, tree: fake.tree, backend, entries }
+}
+
+const statesOf = (entries: readonly Entry[]) => entries.map(({ name, target }) => [name, target?.state])
+
+t.test('a file, with all that Google tells of it', async (t) => {
+  const { tree, entries, backend } = await start(t)
+  const created = new Date('2026-01-05T10:00:00.000Z')
+  const modified = new Date('2026-11-02T08:30:00.125Z')
+  const seed = { name: 'a.txt', content: 'hello', created, modified, thumbnailLink: 'https://lh3.example/t' }
+  const { id } = tree.addFile(seed)
+  const [entry] = await entries()
+  t.match(entry, {
+    id,
+    kind: 'file',
+    mimeType: 'text/plain',
+    size: 5,
+    createdAt: '2026-01-05T10:00:00.000Z',
+    modifiedAt: '2026-11-02T08:30:00.125Z',
+    version: `${id.slice(0, 12)}-r1`,
+    hash: { algorithm: 'md5', value: '5d41402abc4b2a76b9719d911017c592' },
+    exportFormats: [],
+    target: null,
+    webUrl: `https://drive.google.com/file/d/${id}/view?usp=drivesdk`,
+    thumbnailUrl: null,
+    path: null,
+    can: { list: false, download: true, write: true }
+  })
+  tree.rename(id, 'b.txt')
+  t.equal((await backend.stat(id, call())).version, entry?.version, 'its content has not changed')
+})
+
+t.test('what may be done is what Google says', async (t) => {
+  const { tree, entries } = await start(t)
+  tree.addFile({ name: 'read', capabilities: { canEdit: false, canDownload: false } })
+  const folder = tree.addFolder({ name: 'folder', capabilities: { canAddChildren: false } })
+  const [first, second] = await entries()
+  t.match(first, { id: folder.id, mimeType: null, version: null, can: { list: true, download: false, write: false } })
+  t.match(second, { can: { list: false, download: false, write: false } })
+})
+
+t.test('documents of Google’s own can be had in other formats, and forms only be seen', async (t) => {
+  const { tree, entries, backend } = await start(t)
+  for (const mimeType of [DRIVE_DOCUMENT, DRIVE_SPREADSHEET, DRIVE_PRESENTATION]) {
+    tree.addDocument({ name: mimeType, mimeType, size: 77 })
+  }
+  for (const type of ['drawing', 'script']) {
+    tree.addDocument({ name: type, mimeType: `application/vnd.google-apps.${type}` })
+  }
+  for (const type of ['form', 'site', 'map', 'drive-sdk.1234']) {
+    tree.addDocument({ name: `see ${type}`, mimeType: `application/vnd.google-apps.${type}` })
+  }
+  const listed = await entries()
+  const formatsOf = (name: string) =>
+    listed.find((entry) => entry.name === name)?.exportFormats.map(({ extension }) => extension)
+  t.same(formatsOf(DRIVE_DOCUMENT), ['docx', 'pdf', 'odt', 'rtf', 'txt', 'zip', 'epub', 'md'])
+  t.same(formatsOf(DRIVE_SPREADSHEET), ['xlsx', 'pdf', 'ods', 'csv', 'tsv'])
+  t.same(formatsOf(DRIVE_PRESENTATION), ['pptx', 'pdf', 'odp', 'txt'])
+  t.same(formatsOf('drawing'), ['png', 'pdf', 'svg', 'jpg'])
+  t.same(formatsOf('script'), ['json'])
+  for (const entry of listed) {
+    const isLink = entry.name.startsWith('see ')
+    t.match(entry, { kind: isLink ? 'link' : 'file', size: null, hash: null, can: { download: !isLink } }, entry.name)
+    if (isLink) await rejectsWith(t, backend.download(entry.id, call()), 'UNSUPPORTED', entry.name)
+  }
+  const page = await backend.listFolder(null, { ...call(), limit: 100, kind: 'file' })
+  t.equal(page.entries.length, 5, 'a link is no file')
+})
+
+t.test('a document is exported to its first format, or to the one that is asked for', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const DOCX = 'application/vnd.openxmlformats-officedocument.wordprocessingml.document'
+  const exports = { [DOCX]: 'as docx', 'application/pdf': 'as pdf' }
+  const { id } = tree.addDocument({ name: 'document', exports })
+  const first = await backend.download(id, call())
+  t.equal((await readBody(first.body)).toString(), 'as docx')
+  t.match(first, { size: null, range: null, mimeType: DOCX, etag: '1.docx' })
+  const range = { start: 2, end: 3 }
+  const pdf = await backend.download(id, { ...call(), exportAs: 'application/pdf', range })
+  t.equal((await readBody(pdf.body)).toString(), 'as pdf', 'a range is no part of it')
+  t.match(pdf, { range: null, mimeType: 'application/pdf', etag: '1.pdf' })
+  await rejectsWith(t, backend.download(id, { ...call(), exportAs: 'image/png' }), 'INVALID_REQUEST')
+  const file = tree.addFile({ name: 'file' })
+  await rejectsWith(t, backend.download(file.id, { ...call(), exportAs: 'text/plain' }), 'INVALID_REQUEST')
+  fake.knobs.exportLimitBytes = 3
+  await rejectsWith(t, backend.download(id, call()), 'PAYLOAD_TOO_LARGE')
+})
+
+t.test('an export that breaks off, or has no end to see, is no document', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const { id } = tree.addDocument({ name: 'document', exports: { 'text/plain': 'x'.repeat(100_000) } })
+  const text = { ...call(), exportAs: 'text/plain' }
+  fake.resetDownloads(1, 1000)
+  await rejectsWith(t, readBody((await backend.download(id, text)).body), 'PROVIDER_UNAVAILABLE')
+  const unframed = (_request: unknown, response: { socket: { end(text: string): void } | null }) => {
+    response.socket?.end('HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nhalf')
+  }
+  fake.failNext(1, unframed, { path: /export$/ })
+  await rejectsWith(t, backend.download(id, text), 'PROVIDER_ERROR')
+})
+
+t.test('a shortcut says whether its target is there', async (t) => {
+  const { tree, entries, backend } = await start(t)
+  const folder = tree.addFolder({ name: 'elsewhere' })
+  const file = tree.addFile({ name: 'file', parent: folder })
+  const parent = tree.addFolder({ name: 'shortcuts' })
+  const add = (name: string, target: Parameters<typeof tree.get>[0], targetMimeType?: string) =>
+    tree.addShortcut({ name, parent, target, ...(targetMimeType !== undefined && { targetMimeType }) })
+  add('1 file', file)
+  add('2 folder', folder)
+  add('3 gone', tree.newId(), 'text/plain')
+  add('4 denied', tree.addFile({ name: 'denied', parent: folder, denied: true }))
+  add('5 trash', tree.addFile({ name: 'trash', parent: folder, trashed: true }))
+  add('6 shortcut', add('7 another', file))
+  const listed = await entries(parent.id)
+  t.same(statesOf(listed), [
+    ['1 file', 'ok'],
+    ['2 folder', 'ok'],
+    ['3 gone', 'dangling'],
+    ['4 denied', 'denied'],
+    ['5 trash', 'dangling'],
+    ['6 shortcut', 'ok'],
+    ['7 another', 'ok']
+  ])
+  t.match(listed[0], {
+    kind: 'shortcut',
+    mimeType: DRIVE_SHORTCUT,
+    size: null,
+    target: { id: file.id, kind: 'file', mimeType: 'text/plain' },
+    can: { list: false, download: false }
+  })
+  t.match(listed[1]?.target, { id: folder.id, kind: 'folder' })
+  t.match(listed[5]?.target, { kind: 'shortcut' }, 'not followed twice')
+  for (const entry of listed) {
+    t.same(await backend.stat(entry.id, call()), entry, entry.name)
+    await rejectsWith(t, backend.download(entry.id, call()), 'OBJECT_NOT_FOUND', entry.name)
+  }
+})
+
+t.test('a page looks at a hundred targets, six at a time', async (t) => {
+  const { fake, tree, entries } = await start(t)
+  const target = tree.addFile({ name: 'target', parent: tree.addFolder({ name: 'elsewhere' }) })
+  const parent = tree.addFolder({ name: 'shortcuts' })
+  for (let index = 0; index < 120; index++) tree.addShortcut({ name: `s ${index}`, parent, target })
+  let most = 0
+  fake.failNext(0, () => {}, {
+    matching: () => {
+      most = Math.max(most, fake.sockets.size)
+      return false
+    }
+  })
+  const states = statesOf(await entries(parent.id)).map(([, state]) => state)
+  t.same(
+    ['ok', 'unknown'].map((state) => states.filter((each) => each === state).length),
+    [100, 20]
+  )
+  t.ok(most <= 7, `${most} sockets`)
+})
+
+t.test('what Google does not say of a target costs no page, and a throttle ends the asking', async (t) => {
+  const { fake, tree, entries } = await start(t)
+  const target = tree.addFile({ name: 'target', parent: tree.addFolder({ name: 'elsewhere' }) })
+  const parent = tree.addFolder({ name: 'shortcuts' })
+  for (let index = 0; index < 50; index++) tree.addShortcut({ name: `s ${index}`, parent, target })
+  const path = `/drive/v3/files/${target.id}`
+  fake.failNext(1, { reason: 'backendError' }, { path })
+  const states = async () => (await entries(parent.id)).map((entry) => entry.target?.state)
+  t.equal((await states()).filter((state) => state === 'unknown').length, 1)
+  for (const reason of ['userRateLimitExceeded', 'rateLimitExceeded']) {
+    fake.failNext(1, { reason }, { path })
+    const before = fake.requests.length
+    t.ok((await states()).filter((state) => state === 'unknown').length >= 44, reason)
+    t.ok(fake.requests.length - before <= 7, 'of those under way, no more')
+  }
+})
+
+t.test('targets that Google is slow about are given up in time for their page', async (t) => {
+  const { fake, tree } = await start(t)
+  const target = tree.addFile({ name: 'target', parent: tree.addFolder({ name: 'elsewhere' }) })
+  const parent = tree.addFolder({ name: 'shortcuts' })
+  for (let index = 0; index < 20; index++) tree.addShortcut({ name: `s ${index}`, parent, target })
+  fake.failNext(Infinity, hangs(), { path: `/drive/v3/files/${target.id}` })
+  const { backend } = await openGoogleDrive(t, fake, GOOD_TOKENS, openEgress(), { ...TEST_TIMEOUTS, totalMs: 300 })
+  // Long before one of the looks would run into a limit of its own.
+  const { entries } = await backend.listFolder(parent.id, { signal: AbortSignal.timeout(5000), limit: 100 })
+  t.equal(entries.length, 20)
+  t.ok(entries.every((entry) => entry.target?.state === 'unknown'))
+  t.equal(
+    fake.requests.filter(({ path }) => path.endsWith(target.id)).length,
+    6,
+    'none was begun after the time was over'
+  )
+})
+
+t.test('the caller who leaves while targets are looked at hears so', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const target = tree.addFile({ name: 'target', parent: tree.addFolder({ name: 'elsewhere' }) })
+  const parent = tree.addFolder({ name: 'shortcuts' })
+  tree.addShortcut({ name: 's', parent, target })
+  const controller = new AbortController()
+  const reason = new Error('enough')
+  fake.failNext(
+    1,
+    () => {
+      controller.abort(reason)
+    },
+    { path: `/drive/v3/files/${target.id}` }
+  )
+  const work = backend.listFolder(parent.id, { signal: controller.signal, limit: 10 })
+  t.equal(await work.catch((error: unknown) => error), reason)
+})
+
+t.test('what needs a key is given out with it, and asked for with it', async (t) => {
+  const { fake, tree, entries, backend } = await start(t)
+  const shared = { sharedWithMe: true, resourceKey: 'k-1_2' }
+  const file = tree.addFile({ name: 'file', content: 'shared', ...shared })
+  const folder = tree.addFolder({ name: 'folder', ...shared })
+  tree.addFile({ name: 'inside', parent: folder })
+  tree.addShortcut({ name: '1', target: file, targetResourceKey: 'k-1_2' })
+  tree.addShortcut({ name: '2', target: folder, targetResourceKey: 'k-1_2' })
+  tree.addShortcut({ name: '3', target: file })
+  const listed = await entries()
+  t.same(statesOf(listed), [
+    ['1', 'ok'],
+    ['2', 'ok'],
+    ['3', 'dangling']
+  ])
+  const [fileId, folderId] = listed.map(({ target }) => target?.id ?? '')
+  t.equal(fileId, `${file.id}/k-1_2`)
+  const stat = await backend.stat(fileId ?? '', call())
+  t.equal(stat.id, fileId)
+  t.equal((await readBody((await backend.download(stat.id, call())).body)).toString(), 'shared')
+  const page = await backend.listFolder(folderId ?? '', { ...call(), limit: 10 })
+  t.match(page, { folder: { id: folderId }, entries: [{ name: 'inside', parentId: folderId }] })
+  const header = 'x-goog-drive-resource-keys'
+  t.equal(fake.requests.at(-1)?.headers[header], folderId)
+  await rejectsWith(t, backend.stat(file.id, call()), 'OBJECT_NOT_FOUND', 'without the key')
+  await rejectsWith(t, backend.stat(`${file.id}/`, call()), 'OBJECT_NOT_FOUND')
+  await rejectsWith(t, backend.stat(`${file.id}/k/l`, call()), 'OBJECT_NOT_FOUND')
+})
+
+t.test('what is in the trash, or whose folder is, is not there', async (t) => {
+  const { tree, backend, entries } = await start(t)
+  const trashed = tree.addFolder({ name: 'trashed', trashed: true })
+  const below = tree.addFile({ name: 'below', parent: trashed })
+  t.same(await entries(), [])
+  for (const { id } of [trashed, below]) {
+    await rejectsWith(t, backend.stat(id, call()), 'OBJECT_NOT_FOUND')
+    await rejectsWith(t, backend.download(id, call()), 'OBJECT_NOT_FOUND')
+  }
+})
+
+t.test('removing puts into the trash, shortcuts and documents too, and never a folder', async (t) => {
+  const { tree, backend } = await start(t)
+  const target = tree.addFile({ name: 'file' })
+  const gone = [
+    tree.addShortcut({ name: 'shortcut', target }),
+    tree.addDocument({ name: 'form', mimeType: DRIVE_FORM }),
+    target
+  ]
+  for (const node of gone) {
+    await backend.remove?.(node.id, call())
+    t.equal(tree.get(node).trashed, true)
+  }
+  const drive = tree.addDrive('Team')
+  for (const id of ['root', tree.root.id, drive.id]) {
+    await rejectsWith(t, backend.remove?.(id, call()) ?? Promise.resolve(), 'INVALID_REQUEST')
+  }
+  const protectedFile = tree.addFile({ name: 'kept', capabilities: { canTrash: false } })
+  await rejectsWith(t, backend.remove?.(protectedFile.id, call()) ?? Promise.resolve(), 'ACCESS_DENIED')
+})
+
+t.test('a new folder may be beside a file of its name, and is made where a folder is', async (t) => {
+  const { tree, backend } = await start(t)
+  tree.addFile({ name: 'name' })
+  const made = await backend.createFolder?.(null, 'name', call())
+  t.same(await backend.stat(made?.id ?? '', call()), made)
+  const drive = tree.addDrive('Team')
+  const inside = await backend.createFolder?.(drive.id, 'inside', call())
+  t.match(inside, { parentId: drive.id, driveId: drive.id })
+  t.same(await find(backend, 'Team/inside'), inside)
+  const create = (id: string) => backend.createFolder?.(id, 'x', call()) ?? Promise.resolve()
+  await rejectsWith(t, create(tree.newId()), 'FOLDER_NOT_FOUND')
+  await rejectsWith(t, create(tree.addFile({ name: 'file' }).id), 'FOLDER_NOT_FOUND')
+  await rejectsWith(t, create(tree.addFolder({ name: 'old', trashed: true }).id), 'FOLDER_NOT_FOUND')
+})

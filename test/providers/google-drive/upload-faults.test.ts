@@ -1,0 +1,183 @@
+import { randomBytes } from 'node:crypto'
+import { Readable } from 'node:stream'
+import t from 'tap'
+import type { StorageErrorCode } from '../../../src/domain/errors.ts'
+import { NEW_FILE, startUploading } from '../../contract/harness/google-drive.ts'
+import { rejectsWith } from '../../contract/suite/arrange.ts'
+import { piecesOf, upload } from '../../contract/suite/uploads.ts'
+import { answers, hangs, resets } from '../../fakes/faults.ts'
+import { FakeDrive } from '../../fakes/drive/fake-drive.ts'
+import { until } from '../../support/until.ts'
+
+const MIB = 1024 * 1024
+const CHUNK = { method: 'PUT' }
+
+t.test('what Google keeps of a chunk is not sent again, and the rest is', async (t) => {
+  const { fake, stores, ranges } = await startUploading(t)
+  fake.knobs.keptOfChunks.push(3 * MIB, 0, MIB, 8 * MIB, 256 * 1024)
+  await stores(randomBytes(9 * MIB + 1))
+  t.same(ranges(), [
+    `bytes 0-${8 * MIB - 1}/*`,
+    `bytes ${3 * MIB}-${8 * MIB - 1}/*`,
+    `bytes ${3 * MIB}-${8 * MIB - 1}/*`,
+    `bytes ${4 * MIB}-${8 * MIB - 1}/*`,
+    `bytes ${8 * MIB}-${9 * MIB}/${9 * MIB + 1}`,
+    `bytes ${8 * MIB + 256 * 1024}-${9 * MIB}/${9 * MIB + 1}`
+  ])
+})
+
+t.test('an upload outlives failures in any of its chunks', async (t) => {
+  const content = randomBytes(9 * MIB)
+  const faults = {
+    '503': answers(503),
+    '500': answers(500),
+    '429': answers(429, { retryAfter: 0 }),
+    throttle: { reason: 'userRateLimitExceeded' },
+    backendError: { reason: 'backendError' },
+    reset: resets(),
+    page: answers(200, { body: '<html>' })
+  }
+  const outlives = async (name: string, fault: (typeof faults)[keyof typeof faults], early: boolean) => {
+    const { fake, stores, ranges } = await startUploading(t)
+    for (const after of [0, 1]) {
+      fake.failNext(1, fault, { ...CHUNK, after, early })
+      await stores(content, {}, { parentId: null, name: `${name} ${after}` })
+    }
+    if (early) return
+    t.ok(ranges().includes('bytes */*'), `${name}: it asks how far it is`)
+    t.ok(ranges().includes(`bytes */${9 * MIB}`), `${name}: and of the last chunk, whether it is done`)
+  }
+  await Promise.all(Object.entries(faults).map(([name, fault]) => outlives(name, fault, false)))
+  await Promise.all([outlives('early 503', faults['503'], true), outlives('early reset', faults.reset, true)])
+})
+
+t.test('a limit that lasts for long ends an upload at once', async (t) => {
+  const { fake, backend, chunks } = await startUploading(t)
+  fake.failNext(Infinity, { reason: 'dailyLimitExceeded' }, CHUNK)
+  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(randomBytes(10))), 'PROVIDER_THROTTLED')
+  t.equal(chunks().length, 1)
+})
+
+t.test('a last answer that was lost is asked for', async (t) => {
+  const { fake, backend, tree, ranges } = await startUploading(t)
+  fake.knobs.remembersUploads = true
+  const put = fake.uploads.put.bind(fake.uploads)
+  let lost = 0
+  fake.uploads.put = (request, response) => {
+    const answer = put(request, response)
+    if (answer === undefined || lost++ > 0) return answer
+    response.socket?.destroy()
+    return undefined
+  }
+  const entry = await upload(backend, NEW_FILE, Readable.from(['once']))
+  t.equal(tree.read(entry.id).toString(), 'once')
+  t.same(ranges(), ['bytes 0-3/4', 'bytes */4'])
+  t.equal(tree.children().length, 1)
+})
+
+t.test('an upload ends where Google takes nothing any more', async (t) => {
+  const ends = async (fault: Parameters<FakeDrive['failNext']>[1], code: StorageErrorCode) => {
+    const { fake, backend, tree, chunks } = await startUploading(t)
+    fake.failNext(100, fault, CHUNK)
+    const body = piecesOf(randomBytes(9 * MIB))
+    await rejectsWith(t, upload(backend, NEW_FILE, body), code)
+    t.equal(body.destroyed, true)
+    t.ok(chunks().length <= 8, `${chunks().length} tries`)
+    t.same(tree.children(), [])
+    await until(() => fake.uploads.open === 0)
+  }
+  await Promise.all([
+    ends(answers(503), 'PROVIDER_UNAVAILABLE'),
+    ends(answers(308), 'PROVIDER_UNAVAILABLE'),
+    ends(resets(), 'PROVIDER_UNAVAILABLE'),
+    ends({ reason: 'rateLimitExceeded' }, 'PROVIDER_THROTTLED'),
+    ends(answers(429, { retryAfter: 3600 }), 'PROVIDER_THROTTLED'),
+    ends({ reason: 'storageQuotaExceeded' }, 'QUOTA_EXCEEDED'),
+    ends({ reason: 'notFound' }, 'PROVIDER_UNAVAILABLE'),
+    ends(answers(410), 'PROVIDER_UNAVAILABLE'),
+    ends(answers(308, { headers: { range: 'bytes=0-99999999' } }), 'PROVIDER_ERROR'),
+    ends(answers(308, { headers: { range: 'bytes 0-1' } }), 'PROVIDER_ERROR'),
+    ends(answers(200, { body: '{"id": "1"}' }), 'PROVIDER_ERROR')
+  ])
+})
+
+t.test('a file of another size than was sent, or without an id, is not stored', async (t) => {
+  const { fake, backend } = await startUploading(t)
+  for (const body of [
+    '{}',
+    '{"id": "1", "name": "x", "mimeType": "text/plain", "size": "2"}',
+    '{"id": "1"}',
+    '[]',
+    'null'
+  ]) {
+    fake.failNext(1, answers(200, { body }), CHUNK)
+    await rejectsWith(t, upload(backend, NEW_FILE, Readable.from(['x'])), 'PROVIDER_ERROR', body)
+  }
+})
+
+t.test('a session at another place than the API is refused, and nothing goes there', async (t) => {
+  const other = await FakeDrive.start(t)
+  const { fake, backend, chunks } = await startUploading(t)
+  const user = fake.url.replace('//', '//user:password@')
+  for (const location of [
+    `${other.url}/upload/x`,
+    'https://example.com/',
+    `${user}/upload`,
+    '/upload/x',
+    'nowhere',
+    ''
+  ]) {
+    fake.failNext(1, answers(200, { headers: { location } }), { method: 'POST' })
+    await rejectsWith(t, upload(backend, NEW_FILE, Readable.from(['x'])), 'PROVIDER_ERROR', location)
+  }
+  fake.failNext(1, answers(200), { method: 'POST' })
+  await rejectsWith(t, upload(backend, NEW_FILE, Readable.from(['x'])), 'PROVIDER_ERROR', 'none')
+  t.equal(other.requests.length, 0)
+  t.equal(chunks().length, 0)
+})
+
+t.test('a source that fails, or a caller who leaves, cancels the session', async (t) => {
+  const { fake, tree, backend } = await startUploading(t)
+  const failing = Readable.from(
+    (function* () {
+      yield randomBytes(9 * MIB)
+      throw new Error('the client has left')
+    })()
+  )
+  await rejectsWith(t, upload(backend, NEW_FILE, failing), 'INVALID_REQUEST')
+  await until(() => fake.uploads.open === 0)
+  t.match(fake.requests.at(-1), { method: 'DELETE' })
+  t.equal(fake.requests.at(-1)?.headers['authorization'], undefined)
+
+  for (const fault of [hangs(), answers(503, { retryAfter: 20 })]) {
+    const controller = new AbortController()
+    const reason = new Error('enough')
+    fake.failNext(1, fault, CHUNK)
+    const before = fake.requests.length
+    const work = upload(backend, NEW_FILE, piecesOf(randomBytes(MIB)), { signal: controller.signal })
+    await until(() => fake.requests.slice(before).some(({ method, body }) => method === 'PUT' && body !== undefined))
+    controller.abort(reason)
+    t.equal(await work.catch((error: unknown) => error), reason)
+    await until(() => fake.uploads.open === 0)
+  }
+  t.same(tree.children(), [])
+})
+
+t.test('a chunk and no more is held while Google is slow', async (t) => {
+  const { fake, backend } = await startUploading(t)
+  let given = 0
+  const body = new Readable({
+    highWaterMark: 64 * 1024,
+    read() {
+      given += MIB
+      this.push(given > 64 * MIB ? null : Buffer.alloc(MIB))
+    }
+  })
+  const controller = new AbortController()
+  fake.failNext(1, hangs(), CHUNK)
+  const work = upload(backend, NEW_FILE, body, { signal: controller.signal })
+  await until(() => fake.requests.some(({ method, body }) => method === 'PUT' && body !== undefined))
+  t.ok(given <= 12 * MIB, `${given} bytes were taken`)
+  controller.abort(new Error('enough'))
+  await work.catch(() => {})
+})

@@ -1,8 +1,0 @@
-import t from 'tap'
-import { backendContract } from '../contract/backend.ts'
-import { harness } from '../contract/harness/onedrive.ts'
-import { throughAllLayers } from '../contract/layers.ts'
-
-t.test('the contract through all layers', async (t) => {
-  backendContract(t, harness, { wrap: throughAllLayers() })
-})

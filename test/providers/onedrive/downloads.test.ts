@@ -1,0 +1,250 @@
+import { randomBytes } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
+import { inspect } from 'node:util'
+import t, { type Test } from 'tap'
+import { idOf, openOneDrive } from '../../contract/harness/onedrive.ts'
+import { call, rejectsWith } from '../../contract/suite/arrange.ts'
+import { answers, cutsShort, htmlPage, redirects, resets } from '../../fakes/faults.ts'
+import { FAKE_GRAPH_TOKEN, FakeGraph, type FakeGraphOptions } from '../../fakes/graph/fake-graph.ts'
+import { readBody } from '../../support/read-body.ts'
+import { until } from '../../support/until.ts'
+
+async function start(t: Test, options: FakeGraphOptions = {}) {
+  const fake = await FakeGraph.start(t, options)
+  const { backend } = await openOneDrive(t, fake)
+  const textOf = async (id: string) => (await readBody((await backend.download(id, call())).body)).toString()
+  return { fake, tree: fake.tree, backend, textOf }
+}
+
+const CONTENT = { host: 'content' }
+const ADDRESS = '@microsoft.graph.downloadUrl'
+const json = (body: unknown) => answers(200, { body: JSON.stringify(body) })
+
+t.test('a download is one look and one transfer, which gets the range and no token', async (t) => {
+  for (const kind of ['business', 'personal'] as const) {
+    const { fake, tree, backend } = await start(t, { kind })
+    const file = tree.addFile({ name: 'a', content: 'content' })
+    const { body, range } = await backend.download(idOf(file), { ...call(), range: { start: 2, end: 4 } })
+    t.equal((await readBody(body)).toString(), 'nte')
+    t.same(range, { start: 2, end: 4 })
+    const [look, transfer, ...others] = fake.requests
+    t.equal(others.length, 0)
+    t.equal(look?.headers['authorization'], `Bearer ${FAKE_GRAPH_TOKEN}`)
+    t.equal(look?.headers['range'], undefined)
+    t.match(transfer, { host: 'content', headers: { range: 'bytes=2-4' } })
+    t.equal(transfer?.headers['authorization'], undefined)
+  }
+})
+
+t.test('an address that has lapsed is looked up once more', async (t) => {
+  for (const kind of ['business', 'personal'] as const) {
+    const { fake, tree, backend, textOf } = await start(t, { kind })
+    const file = tree.addFile({ name: 'a', content: 'content' })
+    fake.failNext(
+      1,
+      (_request, response) => {
+        fake.expireDownloadUrls()
+        response.writeHead(kind === 'business' ? 401 : 404).end()
+      },
+      CONTENT
+    )
+    t.equal(await textOf(idOf(file)), 'content')
+    t.equal(fake.requests.length, 4)
+    for (const status of [401, 403, 404, 410]) {
+      fake.failNext(1, answers(status), CONTENT)
+      t.equal(await textOf(idOf(file)), 'content', String(status))
+    }
+    fake.failNext(2, { code: 'accessDenied' }, CONTENT)
+    const before = fake.requests.length
+    const error = await backend.download(idOf(file), call()).catch((error: unknown) => error)
+    t.match(error, { code: 'ACCESS_DENIED', credentialsRefused: false }, 'and no more than once')
+    t.equal(fake.requests.length - before, 4)
+    t.notMatch(inspect(error, { depth: 10 }), /tempauth|y4m|download\.aspx/)
+    fake.failNext(2, { code: 'unauthenticated' }, CONTENT)
+    const second = await backend.download(idOf(file), call()).catch((error: unknown) => error)
+    t.match(second, { code: 'ACCESS_DENIED', credentialsRefused: false }, 'an address says nothing of the grant')
+    fake.failNext(
+      1,
+      (_request, response) => {
+        tree.remove(file)
+        response.writeHead(404).end()
+      },
+      CONTENT
+    )
+    await rejectsWith(t, backend.download(idOf(file), call()), 'OBJECT_NOT_FOUND', 'it was removed meanwhile')
+  }
+})
+
+t.test('what is refused at the address is what it is', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const file = tree.addFile({ name: 'a', content: 'content' })
+  for (const [fault, code] of [
+    [{ code: 'activityLimitReached' }, 'PROVIDER_THROTTLED'],
+    [answers(503), 'PROVIDER_UNAVAILABLE'],
+    [answers(500, { body: '<html>' }), 'PROVIDER_UNAVAILABLE'],
+    [resets(), 'PROVIDER_UNAVAILABLE']
+  ] as const) {
+    fake.failNext(1, fault, CONTENT)
+    const before = fake.requests.length
+    await rejectsWith(t, backend.download(idOf(file), call()), code)
+    t.equal(fake.requests.length - before, 2)
+  }
+  fake.failNext(2, answers(404, { body: '<html>' }), CONTENT)
+  await rejectsWith(t, backend.download(idOf(file), call()), 'PROVIDER_ERROR', 'not found, and not by Graph')
+})
+
+t.test('an address elsewhere, or that is none, is not asked', async (t) => {
+  const other = await FakeGraph.start(t)
+  const { fake, tree, backend } = await start(t)
+  const file = tree.addFile({ name: 'a', content: 'content' })
+  const item = { id: file.id, name: 'a', size: 7, file: {}, parentReference: { driveId: file.driveId } }
+  for (const url of [
+    `${other.contentUrl}/x`,
+    fake.url,
+    'http://contoso.sharepoint.com/x',
+    fake.contentUrl.replace('//', '//user:password@'),
+    '/x',
+    '',
+    7
+  ]) {
+    fake.failNext(1, json({ ...item, [ADDRESS]: url }))
+    const error = await backend.download(idOf(file), call()).catch((error: unknown) => error)
+    t.match(error, { code: 'PROVIDER_ERROR' }, String(url))
+    t.notMatch(inspect(error, { depth: 10 }), /password/)
+  }
+  t.equal(other.requests.length, 0)
+  t.equal(fake.requests.filter(({ host }) => host === 'content').length, 0)
+})
+
+t.test('a download that is cut off breaks', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const file = tree.addFile({ name: 'a', content: randomBytes(100_000) })
+  fake.resetDownloads(1, 50_000)
+  const { body } = await backend.download(idOf(file), call())
+  await rejectsWith(t, readBody(body), 'PROVIDER_UNAVAILABLE')
+})
+
+t.test('an address that items do not tell is asked for, and is a secret too', async (t) => {
+  for (const kind of ['business', 'personal'] as const) {
+    const { fake, tree, backend, textOf } = await start(t, { kind })
+    const file = tree.addFile({ name: 'a', content: 'content' })
+    fake.knobs.hidesDownloadUrl = true
+    t.equal(await textOf(idOf(file)), 'content')
+    t.match(fake.requests, [{ method: 'GET' }, { path: /\/content$/, headers: { range: undefined } }, CONTENT])
+    t.equal(fake.requests.length, 3)
+    t.equal(fake.requests[2]?.headers['authorization'], undefined)
+    const { body } = await backend.download(idOf(file), { ...call(), range: { start: 2, end: 4 } })
+    t.equal((await readBody(body)).toString(), 'nte')
+    fake.failNext(1, answers(410), CONTENT)
+    t.equal(await textOf(idOf(file)), 'content', 'it has lapsed')
+    const asked = { path: /\/content$/ }
+    for (const [fault, code] of [
+      [redirects('https://example.com/x'), 'PROVIDER_ERROR'],
+      [answers(302), 'PROVIDER_ERROR'],
+      [answers(200, { body: 'content' }), 'PROVIDER_ERROR'],
+      [{ code: 'itemNotFound' }, 'OBJECT_NOT_FOUND'],
+      [{ code: 'malwareDetected' }, 'ACCESS_DENIED']
+    ] as const) {
+      fake.failNext(1, fault, asked)
+      await rejectsWith(t, backend.download(idOf(file), call()), code)
+    }
+  }
+})
+
+t.test('the size is that of what comes, whatever the item tells', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const content = randomBytes(1000)
+  for (const listedSize of [0, 900, 1100]) {
+    const file = tree.addFile({ name: `${listedSize}.heic`, content, listedSize })
+    const whole = await backend.download(idOf(file), call())
+    t.match(whole, { size: 1000, range: null })
+    t.ok((await readBody(whole.body)).equals(content))
+    for (const [range, start, end] of [
+      [{ start: 0, end: 0 }, 0, 0],
+      [{ start: 950 }, 950, 999],
+      [{ start: 990, end: 5000 }, 990, 999],
+      [{ suffix: 100 }, 900, 999],
+      [{ suffix: 5000 }, 0, 999]
+    ] as const) {
+      const part = await backend.download(idOf(file), { ...call(), range })
+      t.match(part, { size: 1000, range: { start, end } })
+      t.ok((await readBody(part.body)).equals(content.subarray(start, end + 1)))
+    }
+    t.equal(fake.requests.at(-1)?.headers['range'], 'bytes=-5000')
+    const beyond = backend.download(idOf(file), { ...call(), range: { start: 1000 } })
+    await rejectsWith(t, beyond, 'RANGE_NOT_SATISFIABLE', `where ${listedSize} are told`)
+  }
+})
+
+t.test('a body without a length is whole where its end is seen', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const file = tree.addFile({ name: 'a', content: 'content' })
+  const unending = (isChunked: boolean) => (_request: unknown, response: ServerResponse) => {
+    response.useChunkedEncodingByDefault = isChunked
+    response.writeHead(200).write('content')
+    response.end()
+  }
+  fake.failNext(1, unending(true), CONTENT)
+  const { body, size } = await backend.download(idOf(file), call())
+  t.equal(size, null)
+  t.equal((await readBody(body)).toString(), 'content')
+  fake.failNext(1, unending(false), CONTENT)
+  await rejectsWith(t, backend.download(idOf(file), call()), 'PROVIDER_ERROR')
+  fake.failNext(1, cutsShort({ content: 'content', afterBytes: 3, framing: 'chunked' }), CONTENT)
+  const cut = await backend.download(idOf(file), call())
+  await rejectsWith(t, readBody(cut.body), 'PROVIDER_UNAVAILABLE')
+  fake.failNext(1, unending(true), CONTENT)
+  await rejectsWith(t, backend.download(idOf(file), { ...call(), range: { start: 0 } }), 'PROVIDER_ERROR')
+})
+
+t.test('all of a file where a range was asked for is taken if all was meant', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const file = tree.addFile({ name: 'a', content: 'content' })
+  const empty = tree.addFile({ name: 'empty' })
+  fake.knobs.ignoresRanges = true
+  for (const range of [{ start: 0 }, { start: 0, end: 6 }, { start: 0, end: 9 }, { suffix: 7 }, { suffix: 9 }]) {
+    const { body, ...facts } = await backend.download(idOf(file), { ...call(), range })
+    t.match(facts, { size: 7, range: { start: 0, end: 6 } }, JSON.stringify(range))
+    t.equal((await readBody(body)).toString(), 'content')
+  }
+  for (const range of [{ start: 0, end: 5 }, { start: 1 }, { suffix: 6 }]) {
+    await rejectsWith(t, backend.download(idOf(file), { ...call(), range }), 'PROVIDER_ERROR', JSON.stringify(range))
+  }
+  for (const range of [{ start: 0, end: 0 }, { start: 0 }, { suffix: 5 }]) {
+    await rejectsWith(t, backend.download(idOf(empty), { ...call(), range }), 'RANGE_NOT_SATISFIABLE')
+  }
+  await rejectsWith(t, backend.download(idOf(file), { ...call(), range: { start: 7 } }), 'RANGE_NOT_SATISFIABLE')
+  await until(() => fake.busy() === 0)
+})
+
+t.test('other bytes than were asked for are no download', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const file = tree.addFile({ name: 'a', content: 'content' })
+  const range = { start: 2, end: 4 }
+  for (const [name, fault] of Object.entries({
+    page: htmlPage(),
+    other: answers(206, { headers: { 'content-range': 'bytes 1-3/7' }, body: 'ont' }),
+    'no range': answers(206, { body: 'nte' }),
+    compressed: answers(200, { headers: { 'content-encoding': 'gzip' }, body: 'content' }),
+    elsewhere: redirects('https://example.com/')
+  })) {
+    fake.failNext(1, fault, CONTENT)
+    await rejectsWith(t, backend.download(idOf(file), { ...call(), range }), 'PROVIDER_ERROR', name)
+  }
+  fake.failNext(2, answers(416), CONTENT)
+  await rejectsWith(t, backend.download(idOf(file), { ...call(), range }), 'RANGE_NOT_SATISFIABLE')
+  await rejectsWith(t, backend.download(idOf(file), call()), 'PROVIDER_ERROR', 'no range was asked for')
+  await until(() => fake.busy() === 0)
+})
+
+t.test('what is dangerous, or no file of bytes, is not downloaded', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const bad = tree.addFile({ name: 'bad', content: 'x', malware: { description: 'EICAR' } })
+  await rejectsWith(t, backend.download(idOf(bad), call()), 'ACCESS_DENIED')
+  t.equal(fake.requests.length, 1, 'nothing is asked for')
+  const notebook = tree.addFolder({ name: 'notebook', package: { type: 'oneNote' } })
+  await rejectsWith(t, backend.download(idOf(notebook), call()), 'UNSUPPORTED')
+  await rejectsWith(t, backend.download('root', call()), 'OBJECT_NOT_FOUND')
+  const file = tree.addFile({ name: 'a.docx', content: 'x' })
+  await rejectsWith(t, backend.download(idOf(file), { ...call(), exportAs: 'application/pdf' }), 'INVALID_REQUEST')
+})

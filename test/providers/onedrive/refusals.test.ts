@@ -1,0 +1,242 @@
+import { inspect } from 'node:util'
+import t, { type Test } from 'tap'
+import type { HttpRequest } from '../../../src/domain/egress.ts'
+import { Diagnosis, StorageError, type StorageErrorCode } from '../../../src/domain/errors.ts'
+import type { AccessTokens } from '../../../src/domain/oauth.ts'
+import { provider } from '../../../src/providers/onedrive.ts'
+import { GOOD_TOKENS, idOf, openOneDrive } from '../../contract/harness/onedrive.ts'
+import { call, failureOf, rejectsWith, required } from '../../contract/suite/arrange.ts'
+import { piecesOf, upload } from '../../contract/suite/uploads.ts'
+import { answers, cutsShort, hangs, htmlPage, resets } from '../../fakes/faults.ts'
+import { openEgress } from '../../support/egress.ts'
+import { FakeGraph, type FakeGraphOptions } from '../../fakes/graph/fake-graph.ts'
+import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+
+async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options: FakeGraphOptions = {}) {
+  const fake = await FakeGraph.start(t, options)
+  const egress = openEgress({ timeouts: { headersMs: 500 } })
+  const { backend } = await openOneDrive(t, fake, tokens, egress)
+  return { fake, tree: fake.tree, backend }
+}
+
+const json = (body: unknown, status = 200) => answers(status, { body: JSON.stringify(body) })
+
+t.test('the account is who Graph says, with a limit or without, and with a drive or without', async (t) => {
+  for (const kind of ['business', 'personal'] as const) {
+    const { fake, tree, backend } = await start(t, GOOD_TOKENS, { kind })
+    tree.addFile({ name: 'a', content: 'hello' })
+    fake.knobs.quotaBytes = 100
+    const account = await backend.account(call())
+    t.match(account, { name: 'me', email: 'me@example.com', quota: { used: 5, total: 100 } })
+    t.match(account.id, /^[\da-f-]{16,36}$/)
+  }
+  const { fake, backend } = await start(t)
+  const ME = { path: '/v1.0/me' }
+  const DRIVE = { path: '/v1.0/me/drive' }
+  fake.failNext(1, json({ id: 'x', quota: { used: 7, total: 0 } }), DRIVE)
+  t.match(await backend.account(call()), { quota: { used: 7, total: null } })
+  fake.failNext(1, json({ id: 'x' }), DRIVE)
+  t.match(await backend.account(call()), { quota: null })
+  for (const code of ['itemNotFound', 'accessDenied']) {
+    fake.failNext(1, { code }, DRIVE)
+    t.match(await backend.account(call()), { name: 'me', quota: null }, code)
+  }
+  fake.failNext(1, { code: 'serviceNotAvailable' }, DRIVE)
+  await rejectsWith(t, backend.account(call()), 'PROVIDER_THROTTLED')
+  fake.failNext(1, json({ id: '1', displayName: '', mail: null }), ME)
+  t.match(await backend.account(call()), { id: '1', name: '1', email: null })
+  for (const body of [null, 'text', {}, { id: 7 }, { id: '' }]) {
+    fake.failNext(1, json(body), ME)
+    await rejectsWith(t, backend.account(call()), 'PROVIDER_ERROR', JSON.stringify(body))
+  }
+})
+
+t.test('each refusal is told by its code', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const id = idOf(tree.addFile({ name: 'a', content: 'a' }))
+  const cases: [code: string, expected: StorageErrorCode, status?: number, headers?: object, waitMs?: number][] = [
+    ['accessDenied', 'ACCESS_DENIED'],
+    ['accessRestricted', 'ACCESS_DENIED', 403],
+    ['notAllowed', 'ACCESS_DENIED', 403],
+    ['malwareDetected', 'ACCESS_DENIED'],
+    ['virusSuspicious', 'ACCESS_DENIED', 400],
+    ['Authorization_RequestDenied', 'INSUFFICIENT_SCOPE', 403],
+    ['constructor', 'ACCESS_DENIED', 403],
+    ['itemNotFound', 'OBJECT_NOT_FOUND'],
+    ['ResourceNotFound', 'OBJECT_NOT_FOUND', 404],
+    ['nameAlreadyExists', 'ALREADY_EXISTS'],
+    ['conflict', 'ALREADY_EXISTS', 409],
+    ['resourceModified', 'PRECONDITION_FAILED'],
+    ['entityTagDoesNotMatch', 'PRECONDITION_FAILED', 400],
+    ['malformedEntityTag', 'PRECONDITION_FAILED', 400],
+    ['requestEntityTooLarge', 'PAYLOAD_TOO_LARGE'],
+    ['maxFileSizeExceeded', 'PAYLOAD_TOO_LARGE', 400],
+    ['maxStreamSizeExceeded', 'PAYLOAD_TOO_LARGE', 400],
+    ['resourceLocked', 'LOCKED'],
+    ['lockMismatch', 'LOCKED', 409],
+    ['quotaLimitReached', 'QUOTA_EXCEEDED'],
+    ['childItemCountExceeded', 'QUOTA_EXCEEDED', 403],
+    ['maxDocumentCountExceeded', 'QUOTA_EXCEEDED', 403],
+    ['maxFolderCountExceeded', 'QUOTA_EXCEEDED', 403],
+    ['maxItemCountExceeded', 'QUOTA_EXCEEDED', 403],
+    ['resyncRequired', 'CURSOR_EXPIRED'],
+    ['resyncApplyDifferences', 'CURSOR_EXPIRED', 410],
+    ['resyncUploadDifferences', 'CURSOR_EXPIRED', 410],
+    ['syncStateNotFound', 'CURSOR_EXPIRED', 410],
+    ['invalidRange', 'RANGE_NOT_SATISFIABLE'],
+    ['notSupported', 'UNSUPPORTED', 400],
+    ['activityLimitReached', 'PROVIDER_THROTTLED', 429, {}, 1000],
+    ['activityLimitReached', 'PROVIDER_THROTTLED', 429, { 'retry-after': '7' }, 7000],
+    ['tooManyRequests', 'PROVIDER_THROTTLED', 429, { 'retry-after': '120' }, 120_000],
+    ['throttledRequest', 'PROVIDER_THROTTLED', 400],
+    ['anything', 'PROVIDER_THROTTLED', 429],
+    ['anything', 'PROVIDER_THROTTLED', 509, { 'retry-after': '3' }, 3000],
+    ['serviceNotAvailable', 'PROVIDER_THROTTLED', 503, { 'retry-after': '2' }, 2000],
+    ['anything', 'PROVIDER_UNAVAILABLE', 503],
+    ['accessDenied', 'PROVIDER_UNAVAILABLE', 500],
+    ['generalException', 'PROVIDER_UNAVAILABLE'],
+    ['generalException', 'PROVIDER_UNAVAILABLE', 502],
+    ['anything', 'PROVIDER_TIMEOUT', 504],
+    ['anything', 'QUOTA_EXCEEDED', 507],
+    ['anything', 'LOCKED', 423],
+    ['notAllowed', 'LOCKED', 423],
+    ['notAllowed', 'PRECONDITION_FAILED', 412],
+    ['accessDenied', 'PRECONDITION_FAILED', 412],
+    ['preconditionFailed', 'PRECONDITION_FAILED', 400],
+    ['accessDenied', 'PROVIDER_THROTTLED', 429, { 'retry-after': '4' }, 4000],
+    ['BadRequest', 'PROVIDER_ERROR'],
+    ['invalidQueryOption', 'PROVIDER_ERROR', 400],
+    ['invalidParameterFormat', 'PROVIDER_ERROR', 400],
+    ['invalidRequest', 'OBJECT_NOT_FOUND']
+  ]
+  for (const [code, expected, status, headers = {}, waitMs] of cases) {
+    const refusal = { code, message: 'Bearer SECRET', ...(status !== undefined && { status }), headers: { ...headers } }
+    const name = `${code} ${status ?? ''}`
+    fake.failNext(1, refusal, { method: 'GET' })
+    const before = fake.requests.length
+    const error = await failureOf(backend.stat(id, call()))
+    t.equal(error.code, expected, name)
+    t.equal(error.retryAfterMs, waitMs, name)
+    t.equal(error.credentialsRefused, false, name)
+    t.ok(error.cause instanceof Diagnosis, name)
+    t.notMatch(inspect(error, { depth: 10 }), /SECRET|EwB4/, name)
+    t.equal(fake.requests.length - before, 1, `${name}: asked once`)
+  }
+  fake.failNext(1, { code: 'notAllowed', status: 403 })
+  const { cause } = await failureOf(backend.stat(id, call()))
+  t.match(cause, { message: /answered 403 .*, notAllowed$/ })
+})
+
+t.test('of several codes the most exact one tells', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const id = idOf(tree.addFile({ name: 'a', content: 'a' }))
+  const inner = { code: 'maxFileSizeExceeded', innererror: { code: 'nobody knows this one' } }
+  for (const name of ['innererror', 'innerError']) {
+    fake.failNext(1, json({ error: { code: 'accessDenied', [name]: inner } }, 403))
+    await rejectsWith(t, backend.stat(id, call()), 'PAYLOAD_TOO_LARGE', name)
+  }
+  fake.failNext(1, json({ error: { code: 'invalidRequest', innererror: { code: 'invalidQueryOption' } } }, 400))
+  await rejectsWith(t, backend.stat(id, call()), 'PROVIDER_ERROR', 'a bad question')
+})
+
+t.test('a refusal that is not Graph’s is none of an object', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const id = idOf(tree.addFile({ name: 'a', content: 'a' }))
+  for (const [fault, code] of [
+    [answers(404), 'PROVIDER_ERROR'],
+    [answers(404, { body: '<html>' }), 'PROVIDER_ERROR'],
+    [answers(404, { body: '{"error": "x"}' }), 'PROVIDER_ERROR'],
+    [answers(404, { body: '{"error": {"code": ""}}' }), 'PROVIDER_ERROR'],
+    [answers(400), 'PROVIDER_ERROR'],
+    [answers(403), 'ACCESS_DENIED'],
+    [answers(409), 'PROVIDER_ERROR'],
+    [answers(429), 'PROVIDER_THROTTLED'],
+    [answers(500, { body: '<html>' }), 'PROVIDER_UNAVAILABLE'],
+    [answers(302), 'PROVIDER_ERROR'],
+    [answers(304), 'PROVIDER_ERROR'],
+    [htmlPage(), 'PROVIDER_ERROR'],
+    [json(null), 'PROVIDER_ERROR'],
+    [json({ id: 'x' }), 'PROVIDER_ERROR'],
+    [json({ id: '', parentReference: { driveId: 'x' } }), 'PROVIDER_ERROR'],
+    [resets(), 'PROVIDER_UNAVAILABLE'],
+    [hangs(), 'PROVIDER_TIMEOUT'],
+    [cutsShort({ content: '{"id": "x"}', afterBytes: 5 }), 'PROVIDER_UNAVAILABLE']
+  ] as const) {
+    fake.failNext(1, fault)
+    await rejectsWith(t, backend.stat(id, call()), code)
+  }
+})
+
+t.test('what cannot be written is refused by what it is', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const create = required(backend.createFolder?.bind(backend))
+  const names = ['a:b', 'what?', 'a*', '<a>', '"a"', 'a|b', 'a\\b', ' a', 'a ', 'a.', 'CON', '~$a', 'x_vti_y', '\t']
+  for (const name of names) {
+    await rejectsWith(t, create(null, name, call()), 'INVALID_REQUEST', `a folder ${name}`)
+    const small = upload(backend, { parentId: null, name }, piecesOf(Buffer.from('x')))
+    await rejectsWith(t, small, 'INVALID_REQUEST', `a file ${name}`)
+  }
+  t.same(tree.children(), [])
+  for (const name of ["it's #1 & 100%", 'a+b;c=d', '~tilde', '\u{1f4be} café', '%2e%2e', 'a@b,(c)!$']) {
+    t.equal((await create(null, name, call())).name, name)
+    t.equal((await upload(backend, { parentId: null, name: `${name}.txt` }, piecesOf(Buffer.from('x')))).size, 1)
+  }
+  const folder = tree.addFolder({ name: 'folder' })
+  await rejectsWith(t, create(`${folder.driveId}/${tree.newId()}`, 'x', call()), 'FOLDER_NOT_FOUND')
+  await rejectsWith(t, create('site:a.example,b,c', 'x', call()), 'FOLDER_NOT_FOUND', 'in a site')
+  const reading = { user: 'me', scopes: ['User.Read', 'Files.Read.All'] }
+  const reader = await start(t, GOOD_TOKENS, { authorize: () => reading })
+  await rejectsWith(t, required(reader.backend.createFolder?.bind(reader.backend))(null, 'x', call()), 'ACCESS_DENIED')
+  fake.failNext(1, json({ id: 'x' }), { method: 'POST' })
+  await rejectsWith(t, create(null, 'y', call()), 'PROVIDER_ERROR')
+  await rejectsWith(t, required(backend.remove?.bind(backend))('root', call()), 'INVALID_REQUEST')
+  const notebook = tree.addFolder({ name: 'notebook', package: { type: 'oneNote' } })
+  await rejectsWith(t, required(backend.remove?.bind(backend))(idOf(notebook), call()), 'INVALID_REQUEST', 'a notebook')
+  const locked = tree.addFile({ name: 'locked', locked: true })
+  await rejectsWith(t, required(backend.remove?.bind(backend))(idOf(locked), call()), 'LOCKED')
+})
+
+t.test('a folder is made in the folder that is meant', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const create = required(backend.createFolder?.bind(backend))
+  const library = tree.addDrive({ name: 'Documents', site: tree.addSite({ name: 'Team' }) })
+  const top = `${library.driveId}/root`
+  t.match(await create(top, 'in a library', call()), { parentId: top, driveId: library.driveId })
+  t.match(await create(`${tree.root.driveId}/root`, 'in my own', call()), { parentId: 'root' })
+  const { backend: cold } = await openOneDrive(t, fake)
+  const made = await required(cold.createFolder?.bind(cold))(null, 'new', call())
+  t.equal(made.parentId, 'root')
+  t.same(await cold.stat(made.id, call()), made)
+})
+
+t.test('a caller who leaves while the content is asked for hears its own reason', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const file = idOf(tree.addFile({ name: 'a' }))
+  for (const reason of [new Error('enough'), new StorageError('PROVIDER_TIMEOUT', 'too late')]) {
+    const controller = new AbortController()
+    fake.failNext(
+      1,
+      () => {
+        controller.abort(reason)
+      },
+      { host: 'content' }
+    )
+    const work = backend.download(file, { signal: controller.signal })
+    t.equal(await work.catch((error: unknown) => error), reason)
+  }
+})
+
+t.test('what is asked of Microsoft goes to Microsoft', async (t) => {
+  const asked: HttpRequest[] = []
+  const egress = {
+    ...openEgress(),
+    request: (request: HttpRequest) => {
+      asked.push(request)
+      return Promise.reject(new StorageError('PROVIDER_UNAVAILABLE', 'no network'))
+    }
+  }
+  const backend = await provider.open({ accessTokens: GOOD_TOKENS, egress, timeouts: TEST_TIMEOUTS })
+  await rejectsWith(t, backend.stat('root', call()), 'PROVIDER_UNAVAILABLE')
+  t.equal(asked.length, 1)
+  t.equal(asked[0]?.url.origin, 'https://graph.microsoft.com')
+})

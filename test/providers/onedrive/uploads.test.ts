@@ -1,0 +1,533 @@
+import { randomBytes } from 'node:crypto'
+import { Readable } from 'node:stream'
+import t from 'tap'
+import type { StorageErrorCode } from '../../../src/domain/errors.ts'
+import type { StorageBackend, UploadCall } from '../../../src/domain/storage-backend.ts'
+import { GOOD_TOKENS, idOf, NEW_FILE, openOneDrive, startUploading } from '../../contract/harness/onedrive.ts'
+import { call, find, rejectsWith, required } from '../../contract/suite/arrange.ts'
+import { piecesOf, upload } from '../../contract/suite/uploads.ts'
+import { answers, hangs, resets } from '../../fakes/faults.ts'
+import { openEgress } from '../../support/egress.ts'
+import { FAKE_GRAPH_TOKEN, FakeGraph } from '../../fakes/graph/fake-graph.ts'
+import { useManualTimers } from '../../support/manual-timers.ts'
+import { until } from '../../support/until.ts'
+
+const MIB = 1024 * 1024
+const FRAGMENT = { method: 'PUT', host: 'content' }
+const BEGIN = { method: 'POST', path: /createUploadSession$/ }
+const json = (body: unknown, status = 200) => answers(status, { body: JSON.stringify(body) })
+
+t.test('4 MiB go in one call, and a byte more in a session', async (t) => {
+  for (const kind of ['business', 'personal'] as const) {
+    const { fake, stores, ranges } = await startUploading(t, { kind })
+    for (const size of [0, 1, 4 * MIB]) {
+      for (const options of [{}, { size }]) await stores(randomBytes(size), options)
+    }
+    t.same(ranges(), [])
+    const [put] = fake.requests.filter(({ method }) => method === 'PUT')
+    t.match(put?.headers, { 'content-type': 'application/x-test', authorization: `Bearer ${FAKE_GRAPH_TOKEN}` })
+    for (const options of [{}, { size: 4 * MIB + 1 }]) await stores(randomBytes(4 * MIB + 1), options)
+    t.same(ranges(), [`bytes 0-${4 * MIB}/${4 * MIB + 1}`, `bytes 0-${4 * MIB}/${4 * MIB + 1}`])
+  }
+})
+
+t.test('a session is sent in fragments of 10 MiB, without the token', async (t) => {
+  const { fragments, stores, ranges } = await startUploading(t)
+  const total = 20 * MIB + 5
+  const entry = await stores(randomBytes(total))
+  t.match(entry, { size: total, name: 'new.bin', parentId: 'root' })
+  t.same(ranges(), [
+    `bytes 0-${10 * MIB - 1}/${total}`,
+    `bytes ${10 * MIB}-${20 * MIB - 1}/${total}`,
+    `bytes ${20 * MIB}-${total - 1}/${total}`
+  ])
+  for (const { headers } of fragments()) t.equal(headers['authorization'], undefined)
+})
+
+t.test('a name leads to the file that has it, in any case, and over no folder', async (t) => {
+  const { tree, backend, stores } = await startUploading(t)
+  for (const bytes of [1, 5 * MIB]) {
+    const first = await stores(randomBytes(bytes), {}, { parentId: null, name: `a ${bytes}.txt` })
+    const second = await stores(randomBytes(bytes), {}, { parentId: null, name: `A ${bytes}.TXT` })
+    t.equal(second.id, first.id)
+    t.not(second.version, first.version)
+    tree.addFolder({ name: `folder ${bytes}` })
+    for (const options of [{}, { ifNoneMatch: '*' }] as const) {
+      const over = upload(backend, { parentId: null, name: `folder ${bytes}` }, piecesOf(randomBytes(bytes)), options)
+      await rejectsWith(t, over, 'ALREADY_EXISTS', 'over a folder')
+    }
+    const file = tree.addFile({ name: `file ${bytes}` })
+    const into = upload(backend, { parentId: idOf(file), name: 'x' }, piecesOf(randomBytes(bytes)))
+    await rejectsWith(t, into, ['FOLDER_NOT_FOUND', 'INVALID_REQUEST'], 'into a file')
+  }
+})
+
+t.test('a condition holds for a name as it does for an id', async (t) => {
+  const { tree, fake, backend, stores } = await startUploading(t)
+  for (const bytes of [1, 5 * MIB]) {
+    const name = `a ${bytes}`
+    const target = { parentId: null, name }
+    const first = await stores(randomBytes(bytes), { ifNoneMatch: '*' }, target)
+    const second = await stores(randomBytes(bytes), { ifMatch: first.version ?? '' }, target)
+    t.equal(second.id, first.id)
+    const again = (options: Partial<UploadCall>, to: Parameters<typeof upload>[1] = target) =>
+      upload(backend, to, piecesOf(randomBytes(bytes)), options)
+    await rejectsWith(t, again({ ifMatch: first.version ?? '' }), 'PRECONDITION_FAILED')
+    await rejectsWith(t, again({ ifNoneMatch: '*' }), 'ALREADY_EXISTS')
+    await rejectsWith(t, again({ ifMatch: 'v' }, { parentId: null, name: 'nothing' }), 'PRECONDITION_FAILED')
+    const before = fake.requests.length
+    await rejectsWith(t, again({ ifNoneMatch: '*' }, { id: second.id }), 'ALREADY_EXISTS', 'by its id')
+    t.same(
+      fake.requests.slice(before).map(({ method }) => method),
+      ['GET'],
+      'nothing is sent over what is there'
+    )
+    const gone = `${tree.root.driveId}/${tree.newId()}`
+    await rejectsWith(t, again({ ifNoneMatch: '*' }, { id: gone }), 'OBJECT_NOT_FOUND')
+    await rejectsWith(t, again({ ifMatch: 'v' }, { parentId: gone, name }), 'FOLDER_NOT_FOUND')
+    for (const ifMatch of ['', '*', '"', 'a b', 'é', 'v\n', 'x'.repeat(513)]) {
+      await rejectsWith(t, again({ ifMatch }), 'PRECONDITION_FAILED', JSON.stringify(ifMatch))
+    }
+    t.same((await backend.stat(second.id, call())).version, second.version)
+  }
+  t.ok(fake.requests.some(({ headers }) => /^"c:\{/.test(headers['if-match'] ?? '')))
+})
+
+t.test('who comes between the beginning of a session and its end is not overwritten', async (t) => {
+  const { fake, tree, backend } = await startUploading(t)
+  const between = (act: () => void) => {
+    let isDone = false
+    fake.failNext(0, () => {}, {
+      ...FRAGMENT,
+      matching: () => {
+        if (!isDone) act()
+        isDone = true
+        return false
+      }
+    })
+  }
+  const content = randomBytes(5 * MIB)
+  between(() => tree.addFile({ name: 'new.bin', content: 'theirs' }))
+  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(content), { ifNoneMatch: '*' }), 'ALREADY_EXISTS')
+  const { id, version } = await find(backend, 'new.bin')
+  between(() => {
+    tree.write(tree.children()[0] ?? '', 'theirs again')
+  })
+  const work = upload(backend, { id }, piecesOf(content), { ifMatch: version ?? '' })
+  await rejectsWith(t, work, 'PRECONDITION_FAILED')
+  t.equal(tree.read(tree.children()[0] ?? '').toString(), 'theirs again')
+  await until(() => fake.uploads.open === 0)
+})
+
+t.test('into a library of a site, over what is there, and by all names of the root', async (t) => {
+  const { fake, tree, backend, stores } = await startUploading(t)
+  const library = tree.addDrive({ name: 'Documents', site: tree.addSite({ name: 'Team' }) })
+  const top = `${library.driveId}/root`
+  const entry = await stores(Buffer.from('x'), {}, { parentId: top, name: 'x' })
+  t.match(entry, { parentId: top, driveId: library.driveId })
+  const { driveId, id } = tree.root
+  for (const [index, parentId] of ['root', `${driveId}/root`, `${driveId}/${id}`].entries()) {
+    const { backend: cold } = await openOneDrive(t, fake)
+    const made = await upload(cold, { parentId, name: `file ${index}` }, piecesOf(Buffer.from('x')))
+    t.equal(made.parentId, 'root', parentId)
+    const over = await upload((await openOneDrive(t, fake)).backend, { id: made.id }, piecesOf(Buffer.from('y')))
+    t.match(over, { id: made.id, parentId: 'root' })
+    t.same(await backend.stat(made.id, call()), over)
+  }
+})
+
+t.test('who writes without a condition hears that somebody else is writing', async (t) => {
+  const { fake, tree, backend, stores } = await startUploading(t)
+  const theirs = tree.addFile({ name: 'new.bin', content: 'theirs' })
+  for (const [bytes, begin] of [
+    [1, { method: 'PUT' }],
+    [5 * MIB, BEGIN],
+    [5 * MIB, FRAGMENT]
+  ] as const) {
+    for (const target of [NEW_FILE, { id: idOf(theirs) }]) {
+      for (const fault of [{ code: 'resourceModified', status: 409 }, { code: 'nameAlreadyExists' }]) {
+        fake.failNext(1, fault, begin)
+        const error = await upload(backend, target, piecesOf(randomBytes(bytes))).catch((error: unknown) => error)
+        t.match(error, { code: 'LOCKED', retryable: true }, fault.code)
+      }
+      const { version } = await backend.stat(idOf(theirs), call())
+      fake.failNext(1, { code: 'resourceModified', status: 409 }, begin)
+      const conditional = upload(backend, target, piecesOf(randomBytes(bytes)), { ifMatch: version ?? '' })
+      await rejectsWith(t, conditional, 'PRECONDITION_FAILED', 'who has one hears of it')
+    }
+    fake.failNext(1, { code: 'nameAlreadyExists' }, begin)
+    const nothing = { parentId: null, name: 'nothing' }
+    await rejectsWith(t, upload(backend, nothing, piecesOf(randomBytes(bytes))), 'LOCKED', 'it is not there yet')
+    fake.failNext(1, { code: 'nameAlreadyExists' }, begin)
+    const isNew = upload(backend, nothing, piecesOf(randomBytes(bytes)), { ifNoneMatch: '*' })
+    await rejectsWith(t, isNew, 'ALREADY_EXISTS')
+  }
+  await until(() => fake.uploads.open === 0)
+  await stores(Buffer.from('x'))
+})
+
+t.test('what goes into a shortcut goes to where it leads', async (t) => {
+  const { fake, tree, backend } = await startUploading(t)
+  const elsewhere = tree.addDrive({ name: 'of somebody' })
+  const folder = tree.addFolder({ name: 'shared folder', parent: elsewhere })
+  const file = tree.addFile({ name: 'shared.txt', parent: elsewhere, content: 'old' })
+  const toFolder = tree.addRemote({ name: 'to folder', target: folder })
+  const toFile = tree.addRemote({ name: 'to file', target: file })
+  const create = required(backend.createFolder?.bind(backend))
+  const made = await create(idOf(toFolder), 'made', call())
+  t.match(made, { parentId: idOf(folder), driveId: elsewhere.driveId })
+  t.same(await backend.stat(made.id, call()), made)
+  await rejectsWith(t, create(idOf(toFolder), 'made', call()), 'ALREADY_EXISTS')
+  await rejectsWith(t, create(idOf(toFile), 'x', call()), ['FOLDER_NOT_FOUND', 'INVALID_REQUEST'], 'into a file')
+  for (const bytes of [5, 5 * MIB]) {
+    const content = randomBytes(bytes)
+    const target = { parentId: idOf(toFolder), name: `a ${bytes}` }
+    const stored = await upload(backend, target, piecesOf(content))
+    t.match(stored, { parentId: idOf(folder), size: bytes })
+    t.ok(tree.read(stored.id.split('/')[1] ?? '').equals(content))
+    await rejectsWith(t, upload(backend, target, piecesOf(content), { ifNoneMatch: '*' }), 'ALREADY_EXISTS')
+    const over = upload(backend, { ...target, name: 'made' }, piecesOf(content))
+    await rejectsWith(t, over, 'ALREADY_EXISTS', 'over a folder in it')
+    const { version } = await backend.stat(idOf(file), call())
+    const options = { ifMatch: version ?? '' }
+    const replaced = await upload(backend, { id: idOf(toFile) }, piecesOf(content), options)
+    t.equal(replaced.id, idOf(file))
+    t.ok(tree.read(file).equals(content))
+    const again = upload(backend, { id: idOf(toFile) }, piecesOf(content), options)
+    await rejectsWith(t, again, 'PRECONDITION_FAILED')
+  }
+  const normal = tree.addFolder({ name: 'folder' })
+  const before = fake.requests.length
+  await upload(backend, { parentId: idOf(normal), name: 'x' }, piecesOf(Buffer.from('x')))
+  await create(idOf(normal), 'y', call())
+  t.equal(fake.requests.length - before, 2, 'what is no shortcut costs a call')
+  await required(backend.remove?.bind(backend))(idOf(toFile), call())
+  t.match(tree.recycleBin, [{ id: toFile.id }])
+  t.ok(tree.find(file.id, file.driveId), 'only the shortcut is removed')
+  tree.remove(folder)
+  await rejectsWith(t, create(idOf(toFolder), 'x', call()), 'FOLDER_NOT_FOUND', 'the target is gone')
+})
+
+t.test('a tag is sent as Microsoft gave it', async (t) => {
+  for (const [kind, form] of [
+    ['business', /^"c:\{[\w-]+\},\d+"$/],
+    ['personal', /^[\w-]+$/]
+  ] as const) {
+    const { fake, backend, stores } = await startUploading(t, { kind })
+    for (const bytes of [1, 5 * MIB]) {
+      const { id, version } = await stores(randomBytes(bytes))
+      await stores(randomBytes(bytes), { ifMatch: version ?? '' }, { id })
+      const again = upload(backend, { id }, piecesOf(randomBytes(bytes)), { ifMatch: version ?? '' })
+      await rejectsWith(t, again, 'PRECONDITION_FAILED', kind)
+      const before = fake.requests.length
+      for (const ifMatch of ['*', 'a,b', 'a,*', '"a"']) {
+        const wild = upload(backend, { id }, piecesOf(randomBytes(bytes)), { ifMatch })
+        await rejectsWith(t, wild, 'PRECONDITION_FAILED', ifMatch)
+      }
+      t.equal(fake.requests.length, before, 'no wildcard and no list is sent')
+    }
+    const tags = fake.requests.flatMap(({ headers }) => headers['if-match'] ?? [])
+    t.equal(tags.length, 4)
+    for (const tag of tags) t.match(tag, form)
+  }
+})
+
+t.test('a small file takes the time that it takes', async (t) => {
+  const fake = await FakeGraph.start(t)
+  const tick = useManualTimers(t)
+  const egress = openEgress({ timeouts: { totalMs: 300 } })
+  const { backend } = await openOneDrive(t, fake, GOOD_TOKENS, egress)
+  const body = { id: 'X', name: 'new.bin', size: 1, file: {}, parentReference: { driveId: fake.tree.root.driveId } }
+  fake.failNext(
+    1,
+    (_request, response) => {
+      tick(600)
+      response.writeHead(201).end(JSON.stringify(body))
+    },
+    { method: 'PUT' }
+  )
+  t.equal((await upload(backend, NEW_FILE, piecesOf(Buffer.from('x')))).size, 1)
+  fake.failNext(1, answers(200, { body: '<html>' }), { method: 'PUT' })
+  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(Buffer.from('x'))), 'PROVIDER_ERROR', 'a page')
+})
+
+t.test('what the entry needs is asked before anything is written', async (t) => {
+  const { fake, tree } = await startUploading(t)
+  const library = tree.addDrive({ name: 'Documents', site: tree.addSite({ name: 'Team' }) })
+  const file = tree.addFile({ name: 'file', content: 'before' })
+  const top = `${library.driveId}/root`
+  for (const write of [
+    (backend: StorageBackend) => upload(backend, { parentId: top, name: 'x' }, piecesOf(Buffer.from('x'))),
+    (backend: StorageBackend) => upload(backend, { id: idOf(file) }, piecesOf(Buffer.from('x'))),
+    (backend: StorageBackend) => required(backend.createFolder?.bind(backend))(top, 'x', call())
+  ]) {
+    fake.failNext(1, answers(500), { path: '/v1.0/me/drive' })
+    await rejectsWith(t, write((await openOneDrive(t, fake)).backend), 'PROVIDER_UNAVAILABLE')
+  }
+  t.same(tree.children(library), [])
+  t.equal(tree.read(file).toString(), 'before')
+})
+
+t.test('an upload that is refused says why', async (t) => {
+  const { fake, tree, backend } = await startUploading(t)
+  for (const bytes of [5, 5 * MIB]) {
+    fake.knobs.quotaBytes = 3
+    await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(randomBytes(bytes))), 'QUOTA_EXCEEDED')
+    fake.knobs.quotaBytes = undefined
+    const locked = tree.addFile({ name: `locked ${bytes}`, locked: true })
+    await rejectsWith(t, upload(backend, { id: idOf(locked) }, piecesOf(randomBytes(bytes))), 'LOCKED')
+    const target = { parentId: null, name: 'x', mimeType: 'no type' }
+    await rejectsWith(t, upload(backend, target, piecesOf(randomBytes(bytes))), 'INVALID_REQUEST')
+    const denied = tree.addFolder({ name: `denied ${bytes}`, denied: true })
+    const into = { parentId: idOf(denied), name: 'x' }
+    await rejectsWith(t, upload(backend, into, piecesOf(randomBytes(bytes))), 'ACCESS_DENIED')
+  }
+  const site = { parentId: 'site:a.example,b,c', name: 'x' }
+  await rejectsWith(t, upload(backend, site, piecesOf(Buffer.from('x'))), 'FOLDER_NOT_FOUND', 'into a site')
+  await until(() => fake.uploads.open === 0)
+})
+
+t.test('what Microsoft keeps of a fragment is not sent again, and the rest is', async (t) => {
+  const { fake, stores, ranges } = await startUploading(t)
+  const UNIT = 320 * 1024
+  fake.knobs.keptOfFragments.push(3 * UNIT, 0, UNIT, 10 * MIB, 0)
+  await stores(randomBytes(11 * MIB))
+  const last = `${10 * MIB - 1}/${11 * MIB}`
+  t.same(ranges(), [
+    `bytes 0-${last}`,
+    `bytes ${3 * UNIT}-${last}`,
+    `bytes ${3 * UNIT}-${last}`,
+    `bytes ${4 * UNIT}-${last}`,
+    `bytes ${10 * MIB}-${11 * MIB - 1}/${11 * MIB}`,
+    `bytes ${10 * MIB}-${11 * MIB - 1}/${11 * MIB}`
+  ])
+})
+
+t.test('an upload outlives failures in any of its fragments', async (t) => {
+  const content = randomBytes(11 * MIB)
+  const faults = {
+    '503': answers(503),
+    '500': answers(500),
+    '429': answers(429, { retryAfter: 0 }),
+    '416': answers(416),
+    throttle: { code: 'activityLimitReached', headers: { 'retry-after': '0' } },
+    reset: resets(),
+    page: answers(200, { body: '<html>' })
+  }
+  const outlives = async (name: string, fault: (typeof faults)[keyof typeof faults], early: boolean) => {
+    const { fake, stores } = await startUploading(t)
+    for (const after of [0, 1]) {
+      fake.failNext(1, fault, { ...FRAGMENT, after, early })
+      await stores(content, {}, { parentId: null, name: `${name} ${after}` })
+    }
+    const asked = fake.requests.filter(({ method, host }) => method === 'GET' && host === 'content')
+    if (!early) t.equal(asked.length, 2, `${name}: it asks how far it is`)
+    for (const { headers } of asked) t.equal(headers['authorization'], undefined)
+  }
+  await Promise.all(Object.entries(faults).map(([name, fault]) => outlives(name, fault, false)))
+  await Promise.all([outlives('early 503', faults['503'], true), outlives('early reset', faults.reset, true)])
+})
+
+t.test('an answer that was lost is asked for', async (t) => {
+  for (const kind of ['business', 'personal'] as const) {
+    const { fake, stores, ranges } = await startUploading(t, { kind })
+    fake.knobs.lostFragmentAnswers = 1
+    await stores(randomBytes(11 * MIB))
+    t.equal(ranges().length, 2, 'nothing is sent twice')
+    for (const target of [NEW_FILE, { parentId: null, name: 'other.bin' }]) {
+      fake.knobs.lostFragmentAnswers = 1
+      t.equal((await stores(randomBytes(5 * MIB), {}, target)).size, 5 * MIB, 'the last answer too')
+    }
+    const { id } = await stores(randomBytes(5 * MIB))
+    fake.knobs.lostFragmentAnswers = 1
+    t.equal((await stores(randomBytes(5 * MIB), {}, { id })).id, id)
+  }
+})
+
+t.test('a session that is gone has become no file that was there before, and none of another size', async (t) => {
+  const now = { date: new Date('2026-11-01T00:00:00Z') }
+  const { fake, tree, backend } = await startUploading(t, { now: () => now.date })
+  const content = randomBytes(5 * MIB)
+  tree.addFile({ name: 'new.bin', content })
+  const vanish = () => {
+    fake.failNext(
+      1,
+      (_request, response) => {
+        fake.expireUploadSessions()
+        response.socket?.destroy()
+      },
+      FRAGMENT
+    )
+  }
+  vanish()
+  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(content)), 'PROVIDER_UNAVAILABLE', 'the same, and older')
+  now.date = new Date(Date.now() + 60_000)
+  tree.write(tree.children()[0] ?? '', 'other')
+  vanish()
+  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(content)), 'PROVIDER_UNAVAILABLE', 'newer, and shorter')
+  vanish()
+  const nothing = { parentId: null, name: 'nothing' }
+  await rejectsWith(t, upload(backend, nothing, piecesOf(content)), 'PROVIDER_UNAVAILABLE', 'nothing')
+  // Somebody else's, who has changed it meanwhile: it was there, and a new one was wanted.
+  const theirs = tree.addFile({ name: 'theirs', created: new Date('2026-01-01T00:00:00Z') })
+  tree.rename(theirs, 'moved')
+  const isNew = { parentId: null, name: 'theirs' }
+  fake.failNext(
+    1,
+    (_request, response) => {
+      tree.rename(theirs, 'theirs')
+      tree.write(theirs, content)
+      fake.expireUploadSessions()
+      response.socket?.destroy()
+    },
+    FRAGMENT
+  )
+  const made = upload(backend, isNew, piecesOf(content), { ifNoneMatch: '*' })
+  await rejectsWith(t, made, 'PROVIDER_UNAVAILABLE', 'changed, and not made')
+  fake.expireUploadSessions()
+  tree.write(tree.children()[0] ?? '', randomBytes(11 * MIB))
+  fake.failNext(1, answers(404), { ...FRAGMENT })
+  const two = upload(backend, NEW_FILE, piecesOf(randomBytes(11 * MIB)))
+  await rejectsWith(t, two, 'PROVIDER_UNAVAILABLE', 'before its last fragment')
+})
+
+t.test('an upload ends where Microsoft takes nothing any more', async (t) => {
+  const ends = async (fault: Parameters<FakeGraph['failNext']>[1], code: StorageErrorCode) => {
+    const { fake, backend, tree, fragments } = await startUploading(t)
+    fake.failNext(100, fault, FRAGMENT)
+    const body = piecesOf(randomBytes(11 * MIB))
+    await rejectsWith(t, upload(backend, NEW_FILE, body), code)
+    t.equal(body.destroyed, true)
+    t.ok(fragments().length <= 8, `${fragments().length} tries`)
+    t.same(tree.children(), [])
+    await until(() => fake.uploads.open === 0)
+  }
+  await Promise.all([
+    ends(answers(503), 'PROVIDER_UNAVAILABLE'),
+    ends(answers(416), 'PROVIDER_UNAVAILABLE'),
+    ends(json({ nextExpectedRanges: ['0-'] }, 202), 'PROVIDER_UNAVAILABLE'),
+    ends(resets(), 'PROVIDER_UNAVAILABLE'),
+    ends({ code: 'activityLimitReached', headers: { 'retry-after': '3600' } }, 'PROVIDER_THROTTLED'),
+    ends({ code: 'quotaLimitReached' }, 'QUOTA_EXCEEDED'),
+    ends({ code: 'accessDenied' }, 'ACCESS_DENIED'),
+    ends({ code: 'unauthenticated' }, 'ACCESS_DENIED'),
+    ends({ code: 'nameAlreadyExists' }, 'LOCKED'),
+    ends({ code: 'itemNotFound' }, 'PROVIDER_UNAVAILABLE'),
+    ends(answers(410), 'PROVIDER_UNAVAILABLE'),
+    ends(json({ nextExpectedRanges: ['99999999-'] }, 202), 'PROVIDER_ERROR'),
+    ends(json({ nextExpectedRanges: ['x'] }, 202), 'PROVIDER_ERROR'),
+    ends(json({ nextExpectedRanges: [7] }, 202), 'PROVIDER_ERROR'),
+    ends(json({}, 202), 'PROVIDER_ERROR'),
+    ends(json({ id: 'x', name: 'new.bin', size: 11 * MIB }), 'PROVIDER_ERROR')
+  ])
+})
+
+t.test('a count of other bytes than were sent ends an upload at once', async (t) => {
+  const { fake, backend, fragments } = await startUploading(t)
+  for (const [after, range] of [
+    [0, `${10 * MIB + 1}-`],
+    [1, '0-'],
+    [1, `${10 * MIB - 1}-`]
+  ] as const) {
+    const before = fragments().length
+    fake.failNext(1, json({ nextExpectedRanges: [range] }, 202), { ...FRAGMENT, after })
+    await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(randomBytes(11 * MIB))), 'PROVIDER_ERROR', range)
+    t.equal(fragments().length - before, after + 1)
+  }
+})
+
+t.test('less than was sent, another name, or no id, is not stored', async (t) => {
+  const { fake, backend, tree } = await startUploading(t)
+  const parentReference = { driveId: tree.root.driveId, id: tree.root.id, path: '/drive/root:' }
+  for (const bytes of [MIB, 5 * MIB]) {
+    const limits = { method: 'PUT' }
+    const item = { id: 'X', name: 'new.bin', size: bytes, file: {}, parentReference }
+    for (const [name, body] of Object.entries({
+      less: { ...item, size: bytes - 1 },
+      'no size': { ...item, size: undefined },
+      'another name': { ...item, name: 'new 1.bin' },
+      'no name': { ...item, name: undefined },
+      'no id': { ...item, id: undefined },
+      'no drive': { ...item, parentReference: undefined }
+    })) {
+      fake.failNext(1, json(body), limits)
+      await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(randomBytes(bytes))), 'PROVIDER_ERROR', name)
+    }
+    fake.failNext(1, json({ ...item, size: bytes + 100 }), limits)
+    const grown = await upload(backend, NEW_FILE, piecesOf(randomBytes(bytes)))
+    t.equal(grown.size, bytes + 100, 'SharePoint writes properties into documents')
+  }
+  t.same(tree.children(), [])
+})
+
+t.test('a session at another place is refused, and nothing goes there', async (t) => {
+  const other = await FakeGraph.start(t)
+  const { fake, backend, fragments } = await startUploading(t)
+  const user = fake.contentUrl.replace('//', '//user:password@')
+  for (const uploadUrl of [
+    `${other.contentUrl}/up/x`,
+    fake.url,
+    'https://example.com/',
+    `${user}/up/x`,
+    '/up/x',
+    '',
+    7
+  ]) {
+    fake.failNext(1, json({ uploadUrl }), BEGIN)
+    const work = upload(backend, NEW_FILE, piecesOf(randomBytes(5 * MIB)))
+    await rejectsWith(t, work, 'PROVIDER_ERROR', String(uploadUrl))
+  }
+  for (const fault of [json({}), answers(200, { body: '<html>' })]) {
+    fake.failNext(1, fault, BEGIN)
+    await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(randomBytes(5 * MIB))), 'PROVIDER_ERROR', 'none')
+  }
+  t.equal(other.requests.length, 0)
+  t.equal(fragments().length, 0)
+})
+
+t.test('a source that fails, or a caller who leaves, cancels the session', async (t) => {
+  const { fake, tree, backend } = await startUploading(t)
+  const size = 21 * MIB
+  const failing = Readable.from(
+    (function* () {
+      yield randomBytes(20 * MIB)
+      throw new Error('the client has left')
+    })()
+  )
+  await rejectsWith(t, upload(backend, NEW_FILE, failing, { size }), 'INVALID_REQUEST')
+  await until(() => fake.uploads.open === 0)
+  t.match(fake.requests.at(-1), { method: 'DELETE', host: 'content' })
+  t.equal(fake.requests.at(-1)?.headers['authorization'], undefined)
+
+  for (const fault of [hangs(), answers(503, { retryAfter: 20 })]) {
+    const controller = new AbortController()
+    const reason = new Error('enough')
+    fake.failNext(1, fault, FRAGMENT)
+    const before = fake.requests.length
+    const work = upload(backend, NEW_FILE, piecesOf(randomBytes(5 * MIB)), { signal: controller.signal })
+    await until(() => fake.requests.slice(before).some(({ host, body }) => host === 'content' && body !== undefined))
+    controller.abort(reason)
+    t.equal(await work.catch((error: unknown) => error), reason)
+    await until(() => fake.uploads.open === 0)
+  }
+  t.same(tree.children(), [])
+})
+
+t.test('a fragment and no more is held while Microsoft is slow', async (t) => {
+  const { fake, backend } = await startUploading(t)
+  let given = 0
+  const body = new Readable({
+    highWaterMark: 64 * 1024,
+    read() {
+      given += MIB
+      this.push(given > 64 * MIB ? null : Buffer.alloc(MIB))
+    }
+  })
+  const controller = new AbortController()
+  fake.failNext(1, hangs(), FRAGMENT)
+  const work = upload(backend, NEW_FILE, body, { size: 64 * MIB, signal: controller.signal })
+  await until(() => fake.requests.some(({ host, body }) => host === 'content' && body !== undefined))
+  t.ok(given <= 14 * MIB, `${given} bytes were taken`)
+  controller.abort(new Error('enough'))
+  await work.catch(() => {})
+})

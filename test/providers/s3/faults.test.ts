@@ -1,0 +1,659 @@
+import t from 'tap'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { Readable } from 'node:stream'
+import { inspect } from 'node:util'
+import type { AddressInfo } from 'node:net'
+import { isStorageError, type StorageErrorCode } from '../../../src/domain/errors.ts'
+import type { StorageBackend } from '../../../src/domain/storage-backend.ts'
+import { call, rejectsWith } from '../../contract/suite/arrange.ts'
+import { piecesOf, upload } from '../../contract/suite/uploads.ts'
+import { openEgress } from '../../support/egress.ts'
+import { FakeS3, FAKE_BUCKET, FAKE_KEYS, type Script } from '../../fakes/s3/fake-s3.ts'
+import { sendError, sendXml } from '../../fakes/s3/xml.ts'
+import { readBody } from '../../support/read-body.ts'
+import { openFake } from '../../support/s3-backend.ts'
+import { until } from '../../support/until.ts'
+import { partSizeFor } from '../../../src/providers/s3/upload.ts'
+
+const MIB = 1024 * 1024
+
+const refuse =
+  (status: number, code: string): Script =>
+  ({ method }, response) => {
+    sendError(method, response, status, code)
+    return true
+  }
+
+async function failureOf(work: Promise<unknown>): Promise<Error> {
+  const error: unknown = await work.then(
+    () => new Error('it did not fail'),
+    (error: unknown) => error
+  )
+  return error as Error
+}
+
+/** One call of each kind, as thunks. */
+const everyCall = (backend: StorageBackend) => ({
+  list: () => backend.listFolder(null, { ...call(), limit: 10 }),
+  stat: () => backend.stat('a', call()),
+  statFolder: () => backend.stat('a/', call()),
+  download: () => backend.download('a', call()),
+  account: () => backend.account(call()),
+  remove: async () => backend.remove?.('a', call()),
+  createFolder: async () => backend.createFolder?.(null, 'a', call()),
+  put: () => upload(backend, { id: 'a' }, Readable.from(['x'])),
+  multipart: () => upload(backend, { id: 'a' }, piecesOf(Buffer.alloc(9 * MIB)))
+})
+
+t.test('keys that are not known any more are told from a right that is missing', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  for (const [status, name, credentialsRefused] of [
+    [401, 'Unauthorized', true],
+    [403, 'InvalidAccessKeyId', true],
+    [403, 'AccessDenied', false],
+    [403, 'SignatureDoesNotMatch', false],
+    [404, 'NoSuchBucket', false]
+  ] as const) {
+    fake.script = refuse(status, name)
+    for (const work of [backend.listFolder(null, { ...call(), limit: 1 }), backend.account(call())]) {
+      t.match(await failureOf(work), { credentialsRefused }, `${status} ${name}`)
+    }
+  }
+})
+
+t.test('a refusal comes out as the code of its name, or of its status where there is no body', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  const cases: [number, string, StorageErrorCode, StorageErrorCode][] = [
+    // status, name, code with the name, code by the status alone
+    [403, 'AccessDenied', 'ACCESS_DENIED', 'ACCESS_DENIED'],
+    [403, 'InvalidAccessKeyId', 'ACCESS_DENIED', 'ACCESS_DENIED'],
+    [403, 'SignatureDoesNotMatch', 'ACCESS_DENIED', 'ACCESS_DENIED'],
+    [403, 'InvalidObjectState', 'ACCESS_DENIED', 'ACCESS_DENIED'],
+    [403, 'QuotaExceeded', 'QUOTA_EXCEEDED', 'ACCESS_DENIED'],
+    [403, 'RequestTimeTooSkewed', 'PROVIDER_UNAVAILABLE', 'ACCESS_DENIED'],
+    [401, 'Unauthorized', 'ACCESS_DENIED', 'ACCESS_DENIED'],
+    [400, 'ExpiredToken', 'ACCESS_DENIED', 'PROVIDER_ERROR'],
+    [400, 'RequestTimeout', 'PROVIDER_TIMEOUT', 'PROVIDER_ERROR'],
+    [400, 'KeyTooLongError', 'INVALID_REQUEST', 'PROVIDER_ERROR'],
+    [400, 'EntityTooLarge', 'PAYLOAD_TOO_LARGE', 'PROVIDER_ERROR'],
+    [400, 'AuthorizationHeaderMalformed', 'PROVIDER_ERROR', 'PROVIDER_ERROR'],
+    [400, 'Whatever', 'PROVIDER_ERROR', 'PROVIDER_ERROR'],
+    [404, 'NoSuchKey', 'OBJECT_NOT_FOUND', 'OBJECT_NOT_FOUND'],
+    [404, 'NoSuchBucket', 'OBJECT_NOT_FOUND', 'OBJECT_NOT_FOUND'],
+    [409, 'OperationAborted', 'LOCKED', 'LOCKED'],
+    [409, 'ConditionalRequestConflict', 'LOCKED', 'LOCKED'],
+    [412, 'PreconditionFailed', 'PRECONDITION_FAILED', 'PRECONDITION_FAILED'],
+    [413, 'TooLarge', 'PAYLOAD_TOO_LARGE', 'PAYLOAD_TOO_LARGE'],
+    [416, 'InvalidRange', 'RANGE_NOT_SATISFIABLE', 'RANGE_NOT_SATISFIABLE'],
+    [429, 'TooManyRequests', 'PROVIDER_THROTTLED', 'PROVIDER_THROTTLED'],
+    [500, 'InternalError', 'PROVIDER_UNAVAILABLE', 'PROVIDER_UNAVAILABLE'],
+    [501, 'NotImplemented', 'UNSUPPORTED', 'UNSUPPORTED'],
+    [502, 'BadGateway', 'PROVIDER_UNAVAILABLE', 'PROVIDER_UNAVAILABLE'],
+    [503, 'SlowDown', 'PROVIDER_THROTTLED', 'PROVIDER_THROTTLED'],
+    [503, 'ServiceUnavailable', 'PROVIDER_THROTTLED', 'PROVIDER_THROTTLED'],
+    [503, 'InternalError', 'PROVIDER_UNAVAILABLE', 'PROVIDER_THROTTLED'],
+    [507, 'XMinioStorageFull', 'QUOTA_EXCEEDED', 'QUOTA_EXCEEDED']
+  ]
+  for (const [status, name, named, unnamed] of cases) {
+    fake.script = refuse(status, name)
+    fake.requests.length = 0
+    await rejectsWith(t, backend.download('a', call()), named, `GET ${status} ${name}`)
+    await rejectsWith(t, backend.stat('a', call()), unnamed, `HEAD ${status}`)
+    t.same(fake.operations(), ['GetObject', 'HeadObject'], 'asked once')
+  }
+  fake.script = refuse(404, 'NoSuchBucket')
+  await rejectsWith(
+    t,
+    backend.listFolder(null, { ...call(), limit: 1 }),
+    'FOLDER_NOT_FOUND',
+    'a listing without a bucket'
+  )
+  await rejectsWith(t, backend.account(call()), 'FOLDER_NOT_FOUND', 'an account without a bucket')
+})
+
+t.test('the text of an answer is in no message, no cause and no dump', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  const scripts: Record<string, Script> = {
+    error: refuse(403, 'AccessDenied'),
+    'error with an odd code': (_request, response) => {
+      sendXml(response, 400, '<Error><Code>Bearer SECRET</Code><Message>Bearer SECRET</Message></Error>')
+      return true
+    },
+    html: (_request, response) => {
+      response.writeHead(403, { 'content-type': 'text/html' }).end('<html>Bearer SECRET<br></html>')
+      return true
+    },
+    'a tag': (_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/html' }).end('<html><Bearer-SECRET></html>')
+      return true
+    },
+    'a request id': ({ method }, response) => {
+      response.setHeader('x-amz-request-id', 'Bearer SECRET')
+      sendError(method, response, 500, 'InternalError')
+      return true
+    }
+  }
+  for (const [name, script] of Object.entries(scripts)) {
+    fake.script = script
+    for (const [operation, work] of Object.entries(everyCall(backend))) {
+      // 200 is an answer like any other where no body is expected.
+      const error = await failureOf(work())
+      const dump = inspect(error, { depth: 20, showHidden: true }) + JSON.stringify(error) + String(error.stack)
+      t.notMatch(dump, 'SECRET', `${name}: ${operation}`)
+    }
+  }
+})
+
+t.test('how long to wait is told, in seconds or as a date', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  const waitOf = async (headers: Record<string, string>) => {
+    fake.script = ({ method }, response) => {
+      for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+      sendError(method, response, 503, 'SlowDown')
+      return true
+    }
+    const error = await failureOf(backend.stat('a', call()))
+    return isStorageError(error, 'PROVIDER_THROTTLED') ? error.retryAfterMs : error
+  }
+  const date = 'Sun, 22 Nov 2026 16:00:00 GMT'
+  t.equal(await waitOf({ 'retry-after': '7' }), 7000)
+  t.equal(await waitOf({ 'retry-after': 'Sun, 22 Nov 2026 16:01:30 GMT', date }), 90_000)
+  t.equal(await waitOf({ 'retry-after': 'Sun, 22 Nov 2026 15:00:00 GMT', date }), 0)
+  t.equal(await waitOf({ 'retry-after': 'soon', date }), undefined)
+  t.equal(await waitOf({}), undefined)
+})
+
+t.test('a page of HTML is what its status says, and no object or folder', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  const html = (status: number): Script => {
+    return ({ method }, response) => {
+      response.writeHead(status, { 'content-type': 'text/html' })
+      response.end(method === 'HEAD' ? undefined : '<html><body>Please sign in<br></body></html>')
+      return true
+    }
+  }
+  for (const [status, code] of [
+    [200, 'PROVIDER_ERROR'],
+    [302, 'PROVIDER_ERROR'],
+    [400, 'PROVIDER_ERROR'],
+    [403, 'ACCESS_DENIED'],
+    [404, 'PROVIDER_ERROR'],
+    [502, 'PROVIDER_UNAVAILABLE'],
+    [503, 'PROVIDER_THROTTLED']
+  ] as const) {
+    fake.script = html(status)
+    await rejectsWith(t, backend.listFolder(null, { ...call(), limit: 1 }), code, `a listing, ${status}`)
+    await rejectsWith(t, backend.download('a', call()), code, `a download, ${status}`)
+  }
+  fake.script = html(200)
+  const { remove, ...others } = everyCall(backend)
+  await remove()
+  for (const [operation, work] of Object.entries(others)) {
+    await rejectsWith(t, work(), 'PROVIDER_ERROR', `${operation}, 200`)
+  }
+  fake.script = (_request, response) => {
+    sendXml(response, 200, '<html><body><p>Please sign in</p></body></html>')
+    return true
+  }
+  await rejectsWith(t, others.multipart(), 'PROVIDER_ERROR', 'a page that is XML')
+  fake.script = ({ operation }, response) => {
+    if (operation !== 'PutObject') return false
+    response.end('<html>Please sign in</html>')
+    return true
+  }
+  await rejectsWith(t, others.createFolder(), 'PROVIDER_ERROR', 'a folder that was not stored')
+})
+
+t.test('a redirect is an error that says why, and is not followed', async (t) => {
+  const elsewhere = await FakeS3.start(t)
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  for (const [status, name] of [
+    [301, 'PermanentRedirect'],
+    [307, 'TemporaryRedirect']
+  ] as const) {
+    fake.script = ({ method }, response) => {
+      response.setHeader('location', `${elsewhere.endpoint}/${FAKE_BUCKET}/a`)
+      response.setHeader('x-amz-bucket-region', 'eu-west-1')
+      sendError(method, response, status, name)
+      return true
+    }
+    for (const [operation, work] of Object.entries(everyCall(backend))) {
+      const error = await failureOf(work())
+      t.match(error, { code: 'PROVIDER_ERROR', message: /another region/ }, `${operation} ${status}`)
+    }
+  }
+  fake.script = refuse(400, 'AuthorizationHeaderMalformed')
+  t.match(await failureOf(backend.download('a', call())), { message: /another region/ }, 'signed for another region')
+  t.same(elsewhere.requests, [])
+})
+
+t.test('a server that cannot be reached is unavailable', async (t) => {
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  const { port } = taken.address() as AddressInfo
+  taken.close()
+  await once(taken, 'close')
+  const open = (endpoint: string) => openFake({ endpoint })
+  await rejectsWith(t, (await open(`http://127.0.0.1:${port}`)).stat('a', call()), 'PROVIDER_UNAVAILABLE', 'refused')
+  await rejectsWith(t, (await open('http://no-such-host.invalid')).stat('a', call()), 'PROVIDER_UNAVAILABLE', 'no name')
+
+  const fake = await FakeS3.start(t)
+  fake.script = (_request, response) => {
+    response.socket?.resetAndDestroy()
+    return true
+  }
+  const backend = await openFake(fake)
+  for (const [operation, work] of Object.entries(everyCall(backend))) {
+    await rejectsWith(t, work(), 'PROVIDER_UNAVAILABLE', `reset: ${operation}`)
+  }
+
+  const notHttp = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.end('SSH-2.0-OpenSSH_9.2\r\n')
+  }).listen(0, '127.0.0.1')
+  await once(notHttp, 'listening')
+  t.teardown(() => notHttp.close())
+  const odd = await open(`http://127.0.0.1:${(notHttp.address() as AddressInfo).port}`)
+  await rejectsWith(t, odd.stat('a', call()), 'PROVIDER_ERROR', 'not HTTP')
+})
+
+t.test('a server that does not answer, or falls silent, is timed out', async (t) => {
+  const fake = await FakeS3.start(t)
+  const hasty = await openFake(fake, { timeouts: { headersMs: 50, idleMs: 50 } })
+  fake.script = () => true
+  for (const [operation, work] of Object.entries(everyCall(hasty))) {
+    await rejectsWith(t, work(), 'PROVIDER_TIMEOUT', operation)
+  }
+  fake.script = (_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/xml' }).write('<?xml version="1.0"?>')
+    return true
+  }
+  await rejectsWith(t, hasty.listFolder(null, { ...call(), limit: 1 }), 'PROVIDER_TIMEOUT', 'half a listing')
+  fake.script = (_request, response) => {
+    response.writeHead(200, { etag: '"e"', 'content-length': 10 }).write('half')
+    return true
+  }
+  const { body } = await hasty.download('a', call())
+  await rejectsWith(t, readBody(body), 'PROVIDER_TIMEOUT', 'half a body')
+  await until(() => fake.sockets.size === 0)
+})
+
+t.test('aborting ends a call that hangs, with the reason as it is', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  fake.script = () => true
+  for (const reason of [new Error('left'), 'a text', { code: 'AN_OBJECT' }]) {
+    const controller = new AbortController()
+    const { signal } = controller
+    const calls = [
+      backend.listFolder(null, { signal, limit: 1 }),
+      backend.stat('a', { signal }),
+      backend.download('a', { signal }),
+      backend.account({ signal }),
+      upload(backend, { id: 'a' }, Readable.from(['x']), { signal })
+    ]
+    await until(() => fake.requests.length === calls.length)
+    controller.abort(reason)
+    for (const work of calls) t.equal(await work.catch((error: unknown) => error), reason)
+    await until(() => fake.sockets.size === 0)
+    fake.requests.length = 0
+  }
+})
+
+t.test('a body that is cut, reset or too short breaks, and never ends cleanly', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  const answer = (headers: Record<string, string | number>, finish: 'end' | 'cut' | 'reset'): Script => {
+    return (_request, response) => {
+      response.writeHead(200, { etag: '"e"', ...headers })
+      response.write('half', () => {
+        if (finish === 'end') response.end()
+        else if (finish === 'cut') response.socket?.destroy()
+        else response.socket?.resetAndDestroy()
+      })
+      return true
+    }
+  }
+  for (const [what, script] of Object.entries({
+    'cut with a length': answer({ 'content-length': 10 }, 'cut'),
+    'cut in a chunk': answer({ 'transfer-encoding': 'chunked' }, 'cut'),
+    'reset with a length': answer({ 'content-length': 10 }, 'reset'),
+    'reset in a chunk': answer({ 'transfer-encoding': 'chunked' }, 'reset')
+  })) {
+    fake.script = script
+    const { body } = await backend.download('a', call())
+    await rejectsWith(t, readBody(body), 'PROVIDER_UNAVAILABLE', what)
+  }
+  await until(() => fake.sockets.size === 0)
+})
+
+t.test('other bytes than were asked for are refused', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  const send = (headers: Record<string, string>): Script => {
+    return (_request, response) => {
+      response.writeHead(206, { etag: '"e"', ...headers }).end('0123456789')
+      return true
+    }
+  }
+  const ask = (range?: { start: number; end?: number } | { suffix: number }) =>
+    backend.download('a', { ...call(), ...(range !== undefined && { range }) })
+  const ten = { start: 10, end: 19 }
+  for (const [range, contentRange] of [
+    [ten, 'bytes 0-9/100'],
+    [ten, 'bytes 10-18/100'],
+    [ten, 'bytes 10-20/100'],
+    [ten, 'bytes 10-19/15'],
+    [ten, 'bytes 19-10/100'],
+    [ten, 'items 10-19/100'],
+    [{ start: 10 }, 'bytes 10-19/100'],
+    [{ suffix: 10 }, 'bytes 80-89/100'],
+    [undefined, 'bytes 0-9/100']
+  ] as const) {
+    fake.script = send({ 'content-range': contentRange, 'content-length': '10' })
+    await rejectsWith(t, ask(range), 'PROVIDER_ERROR', `${JSON.stringify(range)} ${contentRange}`)
+  }
+  fake.script = send({ 'content-range': 'bytes 10-29/100', 'content-length': '10' })
+  await rejectsWith(t, ask({ start: 10, end: 29 }), 'PROVIDER_ERROR', 'a length that is not that of the range')
+
+  fake.script = send({ 'content-range': 'bytes 10-29/100', 'transfer-encoding': 'chunked' })
+  await rejectsWith(t, readBody((await ask({ start: 10, end: 29 })).body), 'PROVIDER_UNAVAILABLE', 'too few bytes')
+  fake.script = send({ 'content-range': 'bytes 10-14/100', 'transfer-encoding': 'chunked' })
+  await rejectsWith(t, readBody((await ask({ start: 10, end: 14 })).body), 'PROVIDER_ERROR', 'too many bytes')
+  await until(() => fake.sockets.size === 0)
+
+  fake.script = send({ 'content-range': 'bytes 10-19/*', 'content-length': '10' })
+  const unknown = await ask(ten)
+  t.same([unknown.size, unknown.range], [null, ten])
+  await readBody(unknown.body)
+  fake.script = (_request, response) => {
+    response.writeHead(200, { etag: '"e"', 'content-length': 10 }).end('0123456789')
+    return true
+  }
+  const whole = await ask(ten)
+  t.same([whole.size, whole.range], [10, null], 'a server that ignores ranges sends all, and it is said')
+  await readBody(whole.body)
+})
+
+t.test('the last no bytes are asked of nobody: servers take that for the whole object', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  fake.store.put('a', Buffer.from('a'))
+  await rejectsWith(t, backend.download('a', { ...call(), range: { suffix: 0 } }), 'RANGE_NOT_SATISFIABLE')
+  t.same(fake.requests, [])
+})
+
+t.test('a failed part removes all parts, and the first failure is the one that is told', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  for (const [operation, status, name, code] of [
+    ['CreateMultipartUpload', 403, 'AccessDenied', 'ACCESS_DENIED'],
+    ['UploadPart', 500, 'InternalError', 'PROVIDER_UNAVAILABLE'],
+    ['CompleteMultipartUpload', 503, 'SlowDown', 'PROVIDER_THROTTLED'],
+    // AWS tells of a failure under a status that was sent long before.
+    ['CompleteMultipartUpload', 200, 'InternalError', 'PROVIDER_UNAVAILABLE']
+  ] as const) {
+    fake.script = (request, response) => {
+      if (request.operation !== operation) return false
+      sendError('', response, status, name)
+      return true
+    }
+    const silent = new Readable({ read() {} })
+    // One part is whole, and whoever is to send the next one waits for it.
+    silent.push(Buffer.alloc(9 * MIB))
+    if (operation === 'CompleteMultipartUpload') silent.push(null)
+    await rejectsWith(t, upload(backend, { id: 'a' }, silent), code, `${operation} ${status}`)
+    t.equal(silent.destroyed, true, 'a source that is silent is not waited for')
+    t.equal(fake.store.uploads.size, 0, 'no parts are left')
+    t.equal(fake.store.objects.size, 0)
+  }
+
+  let refusals = 0
+  fake.script = ({ operation, method }, response) => {
+    if (operation !== 'UploadPart' && (operation !== 'AbortMultipartUpload' || refusals > 1)) return false
+    if (operation === 'AbortMultipartUpload') refusals++
+    sendError(method, response, operation === 'UploadPart' ? 403 : 500, 'AccessDenied')
+    return true
+  }
+  const failed = upload(backend, { id: 'a' }, piecesOf(Buffer.alloc(9 * MIB)))
+  await rejectsWith(t, failed, 'ACCESS_DENIED', 'although the parts cannot be removed either')
+  t.equal(refusals, 2, 'which was tried twice')
+})
+
+t.test('an upload that is aborted in flight stores nothing and leaves no parts', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  for (const operation of ['CreateMultipartUpload', 'UploadPart', 'CompleteMultipartUpload', 'PutObject']) {
+    const controller = new AbortController()
+    const reason = new Error(operation)
+    fake.script = (request, response) => {
+      if (request.operation !== operation) return false
+      controller.abort(reason)
+      // Answered late, as if nothing had happened.
+      if (operation === 'CreateMultipartUpload') return false
+      setImmediate(() => response.destroy())
+      return true
+    }
+    const size = operation === 'PutObject' ? 10 : 17 * MIB
+    const work = upload(backend, { id: 'a' }, piecesOf(Buffer.alloc(size)), { signal: controller.signal })
+    t.equal(await failureOf(work), reason)
+    if (operation !== 'PutObject') await until(() => fake.operations().includes('AbortMultipartUpload'))
+    await until(() => fake.store.uploads.size === 0)
+    t.equal(fake.store.objects.size, 0, operation)
+    fake.requests.length = 0
+  }
+})
+
+t.test('an upload holds a few parts in memory, however fast its source', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  let given = 0
+  const body = new Readable({
+    highWaterMark: MIB,
+    read() {
+      given += MIB
+      this.push(given > 100 * MIB ? null : Buffer.alloc(MIB))
+    }
+  })
+  const held: (() => void)[] = []
+  let most = 0
+  let taken = 0
+  fake.script = ({ operation, body: part }, response) => {
+    if (operation !== 'UploadPart') return false
+    most = Math.max(most, given - taken)
+    held.push(() => {
+      taken += part.length
+      response.setHeader('etag', '"part"').end()
+    })
+    // Two parts travel at once: the answers wait until both are here.
+    if (held.length === 2 || given > 100 * MIB) for (const answer of held.splice(0)) answer()
+    return true
+  }
+  await rejectsWith(t, upload(backend, { id: 'a' }, body), 'PROVIDER_ERROR', 'the fake kept no parts')
+  t.ok(given > 100 * MIB, 'all was read')
+  t.ok(most <= 4 * 8 * MIB, `${most / MIB} MiB were held`)
+})
+
+t.test('parts are large enough that 10,000 hold any body, and as small as that allows', async (t) => {
+  t.equal(partSizeFor(undefined), 8 * MIB)
+  t.equal(partSizeFor(0), 8 * MIB)
+  t.equal(partSizeFor(80_000 * MIB), 8 * MIB)
+  t.equal(partSizeFor(80_000 * MIB + 1), 9 * MIB)
+  const fiveTiB = 5 * 1024 ** 4
+  t.ok(partSizeFor(fiveTiB) * 10_000 >= fiveTiB)
+})
+
+t.test('where conditions are not known to be checked, one look comes right before the write', async (t) => {
+  const fake = await FakeS3.start(t)
+  const careful = await openFake(fake)
+  const trusting = await openFake(fake, { preconditions: 'native' })
+  const create = (backend: StorageBackend, key: string, size: number) =>
+    upload(backend, { id: key }, piecesOf(Buffer.alloc(size)), { ifNoneMatch: '*' })
+  const asked = async (work: Promise<unknown>) => {
+    fake.requests.length = 0
+    await work
+    return fake.operations()
+  }
+  t.same(await asked(create(careful, 'a', 1)), ['HeadObject', 'PutObject'])
+  t.same(await asked(create(trusting, 'b', 1)), ['PutObject'])
+  t.same(await asked(create(careful, 'c', 9 * MIB)), [
+    'HeadObject',
+    'CreateMultipartUpload',
+    'UploadPart',
+    'UploadPart',
+    'HeadObject',
+    'CompleteMultipartUpload'
+  ])
+  t.same(await asked(upload(careful, { id: 'd' }, Readable.from(['x']))), ['PutObject'], 'no condition, no look')
+
+  fake.requests.length = 0
+  await rejectsWith(t, create(careful, 'c', 9 * MIB), 'ALREADY_EXISTS')
+  t.same(fake.operations(), ['HeadObject'], 'and no part travels for nothing')
+  await rejectsWith(t, create(trusting, 'a', 1), 'ALREADY_EXISTS')
+  await rejectsWith(t, create(trusting, 'c', 9 * MIB), 'ALREADY_EXISTS')
+  t.equal(fake.store.uploads.size, 0)
+})
+
+t.test('a server that ignores conditions does not overwrite what was there before', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  fake.script = ({ headers }) => {
+    delete headers['if-match']
+    delete headers['if-none-match']
+    return false
+  }
+  fake.store.put('a', Buffer.from('first'))
+  const version = (await backend.stat('a', call())).version ?? ''
+  await rejectsWith(t, upload(backend, { id: 'a' }, Readable.from(['x']), { ifNoneMatch: '*' }), 'ALREADY_EXISTS')
+  await rejectsWith(t, upload(backend, { id: 'a' }, Readable.from(['x']), { ifMatch: 'old' }), 'PRECONDITION_FAILED')
+  t.equal(fake.store.get('a').content.toString(), 'first')
+  await upload(backend, { id: 'a' }, Readable.from(['second']), { ifMatch: version })
+  t.equal(fake.store.get('a').content.toString(), 'second')
+})
+
+t.test('a server that refuses conditions is written to without, after a look', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  fake.script = ({ headers, method }, response) => {
+    if (headers['if-match'] === undefined && headers['if-none-match'] === undefined) return false
+    sendError(method, response, 501, 'NotImplemented')
+    return true
+  }
+  for (const size of [1, 9 * MIB]) {
+    await upload(backend, { id: `a${size}` }, piecesOf(Buffer.alloc(size)), { ifNoneMatch: '*' })
+    t.equal(fake.store.get(`a${size}`).content.length, size)
+    t.same(fake.operations().slice(-2), ['HeadObject', size === 1 ? 'PutObject' : 'CompleteMultipartUpload'])
+  }
+  await backend.createFolder?.(null, 'folder', call())
+  t.ok(fake.store.objects.has('folder/'))
+  const trusting = await openFake(fake, { preconditions: 'native' })
+  const work = upload(trusting, { id: 'b' }, Readable.from(['x']), { ifNoneMatch: '*' })
+  await rejectsWith(t, work, 'UNSUPPORTED', 'a server that should know them')
+})
+
+t.test('a server that compares the quotes of a version is asked without', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  fake.store.put('a', Buffer.from('first'))
+  const version = (await backend.stat('a', call())).version ?? ''
+  fake.script = ({ headers, method }, response) => {
+    const asked = headers['if-match']
+    if (asked === undefined) return false
+    headers['if-match'] = `"${asked}"`
+    if (asked === version) return false
+    sendError(method, response, 412, 'PreconditionFailed')
+    return true
+  }
+  await upload(backend, { id: 'a' }, Readable.from(['second']), { ifMatch: version })
+  t.equal(fake.store.get('a').content.toString(), 'second')
+
+  // Someone else writes between our look and our write: the second look sees it.
+  const second = (await backend.stat('a', call())).version ?? ''
+  let looks = 0
+  fake.script = ({ operation, method }, response) => {
+    if (operation === 'HeadObject') looks++
+    if (operation !== 'PutObject') return false
+    fake.store.put('a', Buffer.from('third'))
+    sendError(method, response, 412, 'PreconditionFailed')
+    return true
+  }
+  const late = upload(backend, { id: 'a' }, Readable.from(['x']), { ifMatch: second })
+  await rejectsWith(t, late, 'PRECONDITION_FAILED')
+  t.equal(looks, 2)
+  t.equal(fake.store.get('a').content.toString(), 'third')
+})
+
+t.test('two writers at once are told to try again', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake, { preconditions: 'native' })
+  fake.script = refuse(409, 'ConditionalRequestConflict')
+  const error = await failureOf(upload(backend, { id: 'a' }, Readable.from(['x']), { ifNoneMatch: '*' }))
+  t.match(error, { code: 'LOCKED', retryable: true })
+})
+
+t.test('what an upload says of itself reaches the server, and nothing that is no media type', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  const send = (mimeType: string) => upload(backend, { id: 'a', mimeType }, Readable.from(['x']))
+  await send('text/html; charset=utf-8')
+  t.equal(fake.store.get('a').mimeType, 'text/html; charset=utf-8')
+  t.equal((await backend.stat('a', call())).mimeType, 'text/html; charset=utf-8')
+  for (const wrong of ['text', 'text/html\r\nX-Evil: 1', '', 'text/\u00e9', `text/${'x'.repeat(200)}`]) {
+    await rejectsWith(t, send(wrong), 'INVALID_REQUEST', JSON.stringify(wrong))
+  }
+})
+
+t.test('asking for the account writes nothing, and needs no right to the whole bucket', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake, { prefix: 'jail/' })
+  const account = await backend.account(call())
+  t.same(account, {
+    id: `${fake.endpoint}/${FAKE_BUCKET}/jail/#${FAKE_KEYS.accessKeyId}`,
+    name: `${FAKE_BUCKET} at ${new URL(fake.endpoint).host}`,
+    email: null,
+    quota: null
+  })
+  t.same(fake.operations(), ['HeadBucket', 'ListObjectsV2'])
+  t.equal(fake.requests[1]?.query.get('prefix'), 'jail/')
+  t.equal(fake.requests[1]?.query.get('max-keys'), '1')
+  fake.script = ({ operation, method }, response) => {
+    if (operation !== 'HeadBucket') return false
+    sendError(method, response, 403, 'AccessDenied')
+    return true
+  }
+  t.same(await backend.account(call()), account)
+  fake.script = refuse(403, 'InvalidAccessKeyId')
+  await rejectsWith(t, backend.account(call()), 'ACCESS_DENIED')
+})
+
+t.test('removing an object that the server says is gone is no error, other refusals are', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  fake.script = refuse(404, 'NoSuchKey')
+  await backend.remove?.('a', call())
+  fake.script = refuse(404, 'NoSuchBucket')
+  await rejectsWith(t, backend.remove?.('a', call()) ?? Promise.resolve(), 'OBJECT_NOT_FOUND')
+})
+
+t.test('calls one after the other share a socket, and a body that was read gives its own back', async (t) => {
+  const fake = await FakeS3.start(t)
+  const egress = openEgress()
+  const backend = await openFake(fake, { egress })
+  const other = await openFake(fake, { egress })
+  fake.store.put('a', Buffer.alloc(MIB))
+  for (let round = 0; round < 3; round++) {
+    await backend.listFolder(null, { ...call(), limit: 1 })
+    await other.listFolder(null, { ...call(), limit: 1 })
+    await backend.stat('a', call())
+    await readBody((await backend.download('a', call())).body)
+    await rejectsWith(t, backend.download('b', call()), 'OBJECT_NOT_FOUND')
+  }
+  t.equal(fake.connections, 1)
+})

@@ -1,0 +1,14 @@
+import fc from 'fast-check'
+
+const codePoint = fc.oneof(
+  { weight: 1, arbitrary: fc.integer({ min: 0, max: 0x7f }) },
+  { weight: 2, arbitrary: fc.oneof(fc.integer({ min: 0, max: 0xd7ff }), fc.integer({ min: 0xe000, max: 0x10ffff })) }
+)
+
+/**
+ * Strings of any code points but surrogates. fast-check's own unit `binary` is the same, and takes a second of CPU in
+ * each process to list all of them.
+ */
+export function anyText(constraints: fc.ArrayConstraints = {}): fc.Arbitrary<string> {
+  return fc.array(codePoint, constraints).map((points) => String.fromCodePoint(...points))
+}
