@@ -6,6 +6,9 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from 'p
 import t, { type Test } from 'tap'
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+/** Longer than anything takes, even on a busy machine. */
+const WAIT_MS = 300_000
+const LOOK_MS = 25
 let launched: Promise<Browser> | null = null
 
 t.teardown(async () => {
@@ -28,6 +31,7 @@ export async function openPage(
   })
   const browser = await launched
   const context = await browser.newContext({ viewport: { width: 1000, height: 700 }, locale: 'en-GB', ...options })
+  context.setDefaultTimeout(WAIT_MS)
   const page = await context.newPage()
   const complaints: string[] = []
   page.on('pageerror', (error) => complaints.push(error.message))
@@ -54,9 +58,9 @@ export async function openPage(
 
 /** Resolves once `holds` does; a browser needs a moment. */
 export async function eventually(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (let tries = 0; tries < 400; tries++) {
+  for (let waitedMs = 0; waitedMs < WAIT_MS; waitedMs += LOOK_MS) {
     if (await holds()) return
-    await setTimeout(25)
+    await setTimeout(LOOK_MS)
   }
   throw new Error(`never: ${what}`)
 }

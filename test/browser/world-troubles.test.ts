@@ -4,8 +4,6 @@ import { eventually } from './browser-page.ts'
 import { connectGoogle, enter, openWorld, row, startWorld, trail, visit } from './world-page.ts'
 
 const REFUSED = /^503 GET \/cloud\/google_drive\/listing$/
-/** Google asks for a pause of 20 seconds, which a server and a browser that are busy see a little later. */
-const PAUSE = { timeout: 60_000 }
 
 const world = await startWorld(t)
 const user = new DemoUser(world)
@@ -90,7 +88,7 @@ t.test('a throttling cloud is counted down with, and the folder comes by itself'
     'second by second'
   )
   t.equal(drive.requests.length, asked, 'nobody is asked meanwhile')
-  await row(page, '2026').waitFor(PAUSE)
+  await row(page, '2026').waitFor()
   t.equal(await page.getByRole('alert').count(), 0)
   t.equal(await timer.count(), 0)
   t.equal(moods.throttledForMs, 0)

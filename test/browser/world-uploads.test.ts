@@ -62,17 +62,19 @@ for (const [provider, connection, path] of [
     const bar = page.getByRole('progressbar', { name: 'fifty.bin' })
     await bar.waitFor()
     t.equal(await bar.getAttribute('max'), String(SIZE))
-    await page.locator('.transfers').getByText('Uploaded').waitFor({ timeout: 60_000 })
+    await page.locator('.transfers').getByText('Uploaded').waitFor()
     await row(page, 'fifty.bin').getByText('50 MB').waitFor()
     const shown = await values()
     t.comment(`${shown.length} steps: ${shown.map((value) => (value / 1e6).toFixed(1)).join(', ')} MB`)
-    t.ok(shown.length >= 5, `${shown.length} steps`)
+    t.ok(
+      shown.some((value) => value > 0 && value < SIZE),
+      'it is shown while it is on its way'
+    )
     t.same(
       shown,
       [...shown].sort((a, b) => a - b),
       'it only grows'
     )
-    t.ok((shown.find((value) => value > 0) ?? SIZE) < SIZE / 2, 'it is shown before it is half way')
     const { id } = await user.find(provider, ...path, 'fifty.bin')
     const stored =
       provider === 'google_drive'

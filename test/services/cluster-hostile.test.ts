@@ -68,16 +68,16 @@ async function swapped(t: Test, world: ClusterWorld): Promise<void> {
   await t.test(
     'an account that was exchanged, and no word of it: no process shows the old one after a lease',
     async (t) => {
-      const id = await listedEverywhere(t, world)
-      world.fate = () => 'drop'
-      await world.rows.swap(USER, id, 'other')
-      const isNew = ({ shown }: ListingAnswer) => shown?.view.account === 'other'
-      const answers = await Promise.all(world.processes.map((process) => ask(process, isNew)))
-      t.ok(
-        answers.every(([first]) => first?.shown?.view.account === 'account'),
-        'all believed in the old one at first'
-      )
-      judge(t, world, answers.flat())
+      // On a busy machine a lease may end before a process is asked: then it is tried again.
+      for (let isBelieved = false; !isBelieved;) {
+        const id = await listedEverywhere(t, world)
+        world.fate = () => 'drop'
+        await world.rows.swap(USER, id, 'other')
+        const isNew = ({ shown }: ListingAnswer) => shown?.view.account === 'other'
+        const answers = await Promise.all(world.processes.map((process) => ask(process, isNew)))
+        isBelieved = answers.every(([first]) => first?.shown?.view.account === 'account')
+        judge(t, world, answers.flat())
+      }
     }
   )
 }
