@@ -57,7 +57,7 @@ async function server() {
   const { default: Fastify } = await import('fastify')
   const { default: cloudStorage } = await import('../src/index.ts')
   const { openDatabase } = await import('../src/infra/db/open-database.ts')
-  const { migratedImage } = await import('../test/support/database.ts')
+  const { migratedImage } = await import('../test/support/database-image.ts')
   // To make the tables here would leave memory behind that is free and still resident.
   const database = await openDatabase({ image: await migratedImage() })
   const app = Fastify()

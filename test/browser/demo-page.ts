@@ -12,7 +12,7 @@ import { openDatabase } from '../../src/infra/db/open-database.ts'
 import { buildApp } from '../../src/server/build-app.ts'
 import { Demo, openDemoFolder } from '../../src/server/demo.ts'
 import type { DocumentView } from '../../src/server/document-view.ts'
-import { migratedImage } from '../support/database.ts'
+import { migratedImage } from '../support/database-image.ts'
 import { openPage } from './browser-page.ts'
 
 export interface RunningDemo {

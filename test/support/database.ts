@@ -1,16 +1,6 @@
-import { createHash, randomUUID } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { gunzipSync } from 'node:zlib'
 import tap, { type Test } from 'tap'
-import { openEmbedded } from '../../src/infra/db/embedded.ts'
-import { migrate } from '../../src/infra/db/migrate.ts'
 import { openDatabase, type Database } from '../../src/infra/db/open-database.ts'
-
-const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const MIGRATIONS = join(ROOT, 'prisma/migrations')
-const CACHE = join(ROOT, 'node_modules/.cache/fastify-cloud-storage')
+import { migratedImage } from './database-image.ts'
 
 /** A database in memory that the test may close or alter. Costs 80 times as much as {@link emptyDatabase}. */
 export async function ownDatabase(t: Test): Promise<Database> {
@@ -27,54 +17,4 @@ export async function emptyDatabase(): Promise<Database> {
   const database = await shared
   await database.prisma.$executeRaw`TRUNCATE cloud_connections, documents, oauth_states`
   return database
-}
-
-let image: Promise<Blob> | undefined
-
-/** The image of a database that has been migrated. Unpacked, since each test that opens it would unpack it anew. */
-export async function migratedImage(): Promise<Blob> {
-  image ??= packedImage().then((packed) => new Blob([gunzipSync(packed)]))
-  return image
-}
-
-/**
- * Made once for each state of the migrations: to make a database takes seconds of CPU. Test files run beside each
- * other, so the file appears whole or not at all.
- */
-async function packedImage(): Promise<Uint8Array> {
-  const path = join(CACHE, `${await imageKey()}.tar.gz`)
-  const cached = await readFile(path).catch(() => undefined)
-  if (cached !== undefined) return cached
-  const made = await makeImage()
-  await mkdir(CACHE, { recursive: true })
-  const draft = `${path}.${randomUUID()}`
-  await writeFile(draft, made)
-  await rename(draft, path)
-  return made
-}
-
-async function makeImage(): Promise<Uint8Array> {
-  const database = await openEmbedded()
-  const client = await database.connect()
-  await migrate(client)
-  await client.end()
-  const image = await database.dump()
-  await database.close()
-  return new Uint8Array(await image.arrayBuffer())
-}
-
-async function imageKey(): Promise<string> {
-  const hash = createHash('sha256')
-  const scripts = (await readdir(MIGRATIONS, { recursive: true })).filter((name) => name.endsWith('.sql')).sort()
-  const files = [
-    join(ROOT, 'node_modules/@electric-sql/pglite/package.json'),
-    ...scripts.map((name) => join(MIGRATIONS, name))
-  ]
-  for (const file of files)
-    hash
-      .update(file.slice(ROOT.length))
-      .update('\0')
-      .update(await readFile(file))
-      .update('\0')
-  return hash.digest('hex').slice(0, 32)
 }

@@ -15,7 +15,7 @@ import { createKeyRing } from '../../src/infra/crypto/key-ring.ts'
 import { createConnectionStore } from '../../src/infra/db/connection-store.ts'
 import { openDatabase } from '../../src/infra/db/open-database.ts'
 import { googleDrive } from '../../src/providers/google-drive.ts'
-import { migratedImage } from './database.ts'
+import { migratedImage } from './database-image.ts'
 
 export interface DriveProbe {
   readonly statuses: readonly number[]

@@ -4,7 +4,7 @@ import { buildApp } from 'fauxqs'
 import Fastify from 'fastify'
 import cloudStorage from '../../src/index.ts'
 import { openDatabase } from '../../src/infra/db/open-database.ts'
-import { migratedImage } from './database.ts'
+import { migratedImage } from './database-image.ts'
 import { encryption } from './app.ts'
 
 function mark(step: string): void {

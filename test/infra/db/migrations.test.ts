@@ -4,7 +4,7 @@ import type pg from 'pg'
 import t, { type Test } from 'tap'
 import { openEmbedded } from '../../../src/infra/db/embedded.ts'
 import { migrate } from '../../../src/infra/db/migrate.ts'
-import { migratedImage } from '../../support/database.ts'
+import { migratedImage } from '../../support/database-image.ts'
 
 const OURS = ['20261122160000_init', '20261122160100_connection_rules', '20261127180000_documents_newest_first']
 

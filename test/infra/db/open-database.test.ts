@@ -6,7 +6,8 @@ import t, { type Test } from 'tap'
 import { openEmbedded } from '../../../src/infra/db/embedded.ts'
 import { lockFolder, removeDead } from '../../../src/infra/db/folder-lock.ts'
 import { openDatabase } from '../../../src/infra/db/open-database.ts'
-import { migratedImage, emptyDatabase, ownDatabase } from '../../support/database.ts'
+import { migratedImage } from '../../support/database-image.ts'
+import { emptyDatabase, ownDatabase } from '../../support/database.ts'
 
 const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8)
 
