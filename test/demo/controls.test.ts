@@ -6,6 +6,7 @@ import { startControls } from '../../demo/controls/server.ts'
 import { GOOGLE_CLIENT } from '../fakes/google/emulate-seed.ts'
 import { readForms } from '../fakes/google/emulate-page.ts'
 import { ManualClock } from '../support/clock.ts'
+import { configOf, readSettings } from '../../demo/settings.ts'
 
 const SERVER = 'http://127.0.0.1:3000'
 const VERIFIER = 'a-verifier-of-43-characters-and-more-0000000'
@@ -117,4 +118,35 @@ t.test('what is neither the page nor a button is refused', async (t) => {
   t.equal((await press('/')).status, 404)
   t.equal((await fetch(new URL('nothing', url))).status, 404)
   t.equal(moods.throttledForMs, 0)
+})
+
+t.test('an empty environment is enough', async (t) => {
+  t.same(readSettings({}), { port: 3000, logLevel: 'warn' })
+  t.same(readSettings({ PORT: '', LOG_LEVEL: '', DATABASE_URL: '', NODE_ENV: '' }), { port: 3000, logLevel: 'warn' })
+  t.same(readSettings({ PORT: '0', LOG_LEVEL: 'debug', NODE_ENV: 'development' }), { port: 0, logLevel: 'debug' })
+})
+
+t.test('whoever means a service gets none of this', async (t) => {
+  t.throws(() => readSettings({ NODE_ENV: 'production' }), /NODE_ENV is "production"/)
+  t.throws(() => readSettings({ DATABASE_URL: 'postgres://a:secret@b/c' }), /DATABASE_URL is set/)
+  const both = { NODE_ENV: 'production', DATABASE_URL: 'postgres://a:secret@b/c' }
+  t.throws(() => readSettings(both), /NODE_ENV.*\n.*DATABASE_URL.*\n.*npm start/)
+  try {
+    readSettings(both)
+  } catch (error) {
+    t.notMatch((error as Error).message, 'secret')
+  }
+})
+
+t.test('a variable that makes no sense is named', async (t) => {
+  t.throws(() => readSettings({ PORT: '70000' }), /PORT must be a whole number/)
+  t.throws(() => readSettings({ LOG_LEVEL: 'loud' }), /LOG_LEVEL must be one of/)
+})
+
+t.test('what else the environment has does not open the demo to the network', async (t) => {
+  t.same(readSettings({ HOST: '0.0.0.0', PUBLIC_URL: 'https://example.org', JWT_SECRET: 'x' }).port, 3000)
+  const places = { port: 4000, folder: '/tmp/a', publicUrl: 'http://127.0.0.1:4000', webdav: '127.0.0.1:4001' }
+  const { host, port, dataDir, allowHosts } = configOf(places, 'warn')
+  t.same({ host, port, dataDir }, { host: '127.0.0.1', port: 4000, dataDir: '/tmp/a' })
+  t.same(allowHosts, { s3: [], webdav: ['127.0.0.1:4001'], nextcloud: [] })
 })

@@ -1,10 +1,13 @@
+import { Agent, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { mock } from 'node:test'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { Listing } from '../../src/domain/entry.ts'
 import { testApp } from '../support/app.ts'
-import { Deferred } from '../support/deferred.ts'
-import { entry, page } from '../support/scripted-backend.ts'
+import { Deferred, settled } from '../support/deferred.ts'
+import { entry, page, pages } from '../support/scripted-backend.ts'
 import { until } from '../support/until.ts'
+import type { CloudStorageOptions } from '../../src/index.ts'
 
 const LISTING = '/cloud/scripted/listing'
 
@@ -313,4 +316,122 @@ t.test('a removed connection is gone at once', async (t) => {
   await db.prisma.cloudConnection.delete({ where: { id } })
   t.equal((await as('ann').get(LISTING)).json<{ code: string }>().code, 'CONNECTION_MISSING')
   t.equal(scripted.backend.listed.length, 1)
+})
+
+/** One reader on a connection of its own; `leave` closes it. */
+function read(port: number) {
+  const agent = new Agent()
+  const asked = request({
+    host: '127.0.0.1',
+    port,
+    path: '/cloud/scripted/listing',
+    agent,
+    headers: { 'x-user': 'ann' }
+  })
+  const status = new Promise<number | null>((resolve) => {
+    asked.once('response', (answer) => {
+      answer.resume().once('end', () => {
+        resolve(answer.statusCode ?? null)
+        agent.destroy()
+      })
+    })
+    asked.once('error', () => {
+      resolve(null)
+    })
+  })
+  asked.end()
+  return { status, leave: () => asked.destroy() }
+}
+
+t.test('of fifty cold readers one makes the call; it leaves, and the others are answered', async (t) => {
+  const { app, connect, scripted } = await testApp(t)
+  await connect('ann')
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const slow = new Deferred<ReturnType<typeof page>>()
+  scripted.backend.list = () => slow.promise
+  const first = read(port)
+  await until(() => scripted.backend.listed.length === 1)
+  const others = Array.from({ length: 49 }, () => read(port))
+  await until(() => app.folderCache.stats().joins === 49)
+  first.leave()
+  t.equal(await first.status, null)
+  slow.resolve(page([entry('a')]))
+  t.same(new Set(await Promise.all(others.map(({ status }) => status))), new Set([200]))
+  t.equal(scripted.backend.listed.length, 1)
+})
+
+t.test('when all of them leave, the call upstream is ended', async (t) => {
+  const { app, connect, scripted } = await testApp(t)
+  await connect('ann')
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const aborted = new Deferred<unknown>()
+  scripted.backend.list = (_folder, { signal }) =>
+    new Promise((_resolve, reject) => {
+      signal.addEventListener('abort', () => {
+        aborted.resolve(signal.reason)
+        reject(signal.reason as Error)
+      })
+    })
+  const readers = Array.from({ length: 50 }, () => read(port))
+  await until(() => app.folderCache.stats().joins === 49)
+  for (const { leave } of readers) leave()
+  await t.resolves(aborted.promise)
+  await until(() => app.folderCache.stats().inFlight === 0)
+  t.equal(app.folderCache.stats().entries, 0)
+})
+
+/** A user who has turned to the second of nine pages. */
+async function turned(t: Test, options: Partial<CloudStorageOptions> = {}) {
+  const world = await testApp(t, options)
+  await world.connect('ann')
+  const { backend } = world.scripted
+  backend.list = pages(9)
+  const get = async (cursor?: string) => {
+    const answer = await world.as('ann').get(cursor === undefined ? LISTING : `${LISTING}?cursor=${cursor}`)
+    return { status: answer.headers['cache-status'], body: answer.json<Listing>() }
+  }
+  const first = await get()
+  return { ...world, get, first, asked: () => backend.listed.map(({ call }) => call.cursor ?? 'p1') }
+}
+
+t.test('a reader who has turned a page finds the next one there', async (t) => {
+  const { app, get, first, asked } = await turned(t)
+  const second = await get(first.body.page.next!)
+  await until(() => app.folderCache.stats().entries === 3)
+  t.strictSame(asked(), ['p1', 'p2', 'p3'])
+  const third = await get(second.body.page.next!)
+  t.match(third.status, /^fastify-cloud-storage; hit; ttl=\d+$/)
+  t.equal(third.body.entries[0]?.name, 'p3')
+})
+
+t.test('with cache.readAhead false nothing is loaded before it is asked for', async (t) => {
+  const { app, get, first, asked } = await turned(t, { cache: { readAhead: false } })
+  const second = await get(first.body.page.next!)
+  for (let i = 0; i < 20; i += 1) await settled()
+  t.equal(app.folderCache.stats().loads, 2)
+  await get(second.body.page.next!)
+  t.strictSame(asked(), ['p1', 'p2', 'p3'])
+})
+
+t.test('an app that closes ends what is loaded ahead', async (t) => {
+  const { app, get, first, scripted } = await turned(t)
+  let signal: AbortSignal | undefined
+  const others = scripted.backend.list
+  scripted.backend.list = (folderId, call) => {
+    if (call.cursor !== 'p3') return others(folderId, call)
+    signal = call.signal
+    return new Promise((_resolve, reject) => {
+      call.signal.addEventListener('abort', () => {
+        reject(call.signal.reason as Error)
+      })
+    })
+  }
+  await get(first.body.page.next!)
+  await until(() => signal !== undefined)
+  t.notOk(signal?.aborted)
+  await app.close()
+  t.ok(signal?.aborted)
+  await until(() => app.folderCache.stats().inFlight === 0)
 })

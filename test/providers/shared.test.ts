@@ -1,8 +1,10 @@
-import t from 'tap'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { readdir } from 'node:fs/promises'
 import { PassThrough, Readable } from 'node:stream'
 import { mock } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
+import t, { type Test } from 'tap'
 import { parse } from 'content-disposition'
 import fc from 'fast-check'
 import { StorageError } from '../../src/domain/errors.ts'
@@ -13,12 +15,20 @@ import { readJsonCursor } from '../../src/providers/shared/json-cursor.ts'
 import { isSegment, isUnambiguous, nameOf, parentOf } from '../../src/providers/shared/object-path.ts'
 import { pinnedUrl } from '../../src/providers/shared/pinned-url.ts'
 import { TransferBody } from '../../src/providers/shared/transfer-body.ts'
-import { UploadSource } from '../../src/providers/shared/upload-source.ts'
+import { uploadFrom, UploadSource } from '../../src/providers/shared/upload-source.ts'
 import { compareUtf8 } from '../../src/providers/shared/utf8-order.ts'
-import { rejectsWith } from '../contract/suite/arrange.ts'
+import { call, rejectsWith } from '../contract/suite/arrange.ts'
 import { anyText } from '../support/arbitraries.ts'
 import { readBody } from '../support/read-body.ts'
 import { until } from '../support/until.ts'
+import { failure } from '../../src/providers/shared/http-failure.ts'
+import { Patience } from '../../src/providers/shared/patience.ts'
+import { type SizedBody, withSize } from '../../src/providers/shared/sized-body.ts'
+import { piecesOf } from '../contract/suite/uploads.ts'
+import { setEnvironment } from '../support/environment.ts'
+import type { Entry } from '../../src/domain/entry.ts'
+import type { ListCall } from '../../src/domain/storage-backend.ts'
+import { CutPages, type WholeFolder } from '../../src/providers/shared/cut-pages.ts'
 
 const wellFormed = anyText()
 
@@ -273,3 +283,228 @@ function thrownBy(act: () => unknown): Error {
   }
   throw new Error('it did not fail')
 }
+
+const passing = failure('PROVIDER_UNAVAILABLE')
+
+const { signal } = new AbortController()
+
+t.test('what may pass is waited for five times in a row, and what will not is not', async (t) => {
+  const waits: number[] = []
+  const patience = new Patience(signal, async (ms) => {
+    waits.push(ms)
+  })
+  for (let turn = 0; turn < 2; turn++) {
+    for (let failures = 0; failures < 5; failures++) await patience.outlive(passing)
+    patience.restore()
+  }
+  for (let failures = 0; failures < 5; failures++) await patience.outlive(passing)
+  await t.rejects(patience.outlive(passing), passing)
+  t.equal(waits.length, 15)
+  for (const [count, wait] of waits.entries()) t.ok(wait >= 0 && wait <= 100 * 2 ** (count % 5), `${wait} ms`)
+  for (const error of [failure('ACCESS_DENIED'), new Error('a bug')]) {
+    const other = new Patience(signal)
+    await t.rejects(other.outlive(error), error)
+  }
+})
+
+t.test('nobody waits for half a minute', async (t) => {
+  const patience = new Patience(signal)
+  await t.rejects(patience.outlive(passing, 30_001), passing)
+})
+
+t.test('a caller who leaves does not wait', async (t) => {
+  const controller = new AbortController()
+  const patience = new Patience(controller.signal)
+  const waiting = patience.outlive(passing, 29_000)
+  const reason = new Error('enough')
+  controller.abort(reason)
+  await t.rejects(waiting, reason)
+  await t.rejects(patience.outlive(passing), reason)
+})
+
+const HELD = 4 * 1024 * 1024
+
+/** A temporary folder of this test alone. */
+function temporary(t: Test): string {
+  const folder = t.testdir()
+  setEnvironment(t, { TMPDIR: folder })
+  return folder
+}
+
+async function readAll({ stream }: SizedBody): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  for await (const piece of stream) pieces.push(piece)
+  return Buffer.concat(pieces)
+}
+
+t.test('a body has its size, whether it was announced or not', async (t) => {
+  temporary(t)
+  for (const size of [0, 1, HELD - 1, HELD, HELD + 1, 3 * HELD + 7]) {
+    const content = randomBytes(size)
+    for (const announced of [size, undefined]) {
+      const body = await withSize(new UploadSource(piecesOf(content), announced), announced)
+      t.equal(body.size, size, `${size}, announced as ${announced}`)
+      t.ok((await readAll(body)).equals(content))
+      await body.close()
+    }
+  }
+})
+
+t.test('an announced body is not waited for', async (t) => {
+  const silent = new Readable({ read() {} })
+  const body = await withSize(new UploadSource(silent, 10), 10)
+  t.equal(body.size, 10)
+  silent.destroy()
+  await t.rejects(readAll(body), { code: 'INVALID_REQUEST' })
+})
+
+t.test('what is kept in a file has no name there, and is let go of', async (t) => {
+  const folder = temporary(t)
+  const open = async () => (await readdir('/proc/self/fd')).length
+  const before = process.platform === 'linux' ? await open() : 0
+  const body = await withSize(new UploadSource(piecesOf(randomBytes(HELD + 1)), undefined), undefined)
+  t.same(await readdir(folder), [])
+  await body.close()
+  const failing = Readable.from(
+    (async function* () {
+      yield randomBytes(HELD)
+      yield randomBytes(HELD)
+      throw new Error('the client has left')
+    })(),
+    { objectMode: false }
+  )
+  await t.rejects(withSize(new UploadSource(failing, undefined), undefined), { code: 'INVALID_REQUEST' })
+  t.same(await readdir(folder), [])
+  if (process.platform === 'linux') t.equal(await open(), before, 'no file is left open')
+})
+
+t.test('a folder that takes nothing is a failure of the server', async (t) => {
+  const folder = temporary(t)
+  process.env['TMPDIR'] = `${folder}/none`
+  const source = new UploadSource(piecesOf(randomBytes(HELD + 1)), undefined)
+  await t.rejects(withSize(source, undefined), { code: 'INTERNAL', message: /^[^/]*$/ })
+})
+
+t.test('an upload ends its source, whatever ends the upload', async (t) => {
+  const { signal } = new AbortController()
+  const silent = () => new Readable({ read() {} })
+  const failing = silent()
+  await t.rejects(
+    uploadFrom(failing, { signal }, async () => {
+      throw new Error('refused')
+    }),
+    /refused/
+  )
+  t.equal(failing.destroyed, true)
+  for (const call of [{ size: -1 }, { size: 0.5 }, { ifMatch: 'v', ifNoneMatch: '*' as const }]) {
+    const body = silent()
+    await t.rejects(
+      uploadFrom(body, { signal, ...call }, async () => 'stored'),
+      { code: 'INVALID_REQUEST' }
+    )
+    t.equal(body.destroyed, true)
+  }
+  const controller = new AbortController()
+  const reason = new Error('enough')
+  const waiting = silent()
+  const upload = uploadFrom(waiting, { signal: controller.signal }, async ({ stream }) => {
+    for await (const piece of stream) t.fail(String(piece))
+  })
+  controller.abort(reason)
+  await t.rejects(upload, reason)
+  t.equal(waiting.destroyed, true)
+})
+
+const FOLDER = { id: null, name: null, parentId: null }
+
+function folderOf(
+  count: number,
+  { prefix = '', reason = null }: { prefix?: string; reason?: WholeFolder['reason'] } = {}
+): WholeFolder {
+  const entries = Array.from({ length: count }, (_, index) => {
+    return { id: `${prefix}${index}`, kind: index % 2 === 0 ? 'file' : 'folder' } as Entry
+  })
+  return { folder: FOLDER, entries, reason }
+}
+
+const never = () => Promise.reject(new Error('it was listed again'))
+const page = (limit: number, more: Partial<ListCall> = {}): ListCall => ({ ...call(), limit, ...more })
+
+async function allOf(pages: CutPages, whole: WholeFolder, limit: number, kind?: 'file' | 'folder') {
+  const more = kind === undefined ? {} : { kind }
+  let each = await pages.page('place', page(limit, more), async () => whole)
+  const sizes = [each.entries.length]
+  const ids = each.entries.map(({ id }) => id)
+  while (each.next !== null) {
+    each = await pages.page('place', page(limit, { ...more, cursor: each.next }), never)
+    sizes.push(each.entries.length)
+    ids.push(...each.entries.map(({ id }) => id))
+  }
+  return { sizes, ids, last: each }
+}
+
+t.test('pages together are the folder, whatever their size', async (t) => {
+  const whole = folderOf(10)
+  for (const [limit, sizes] of [
+    [1, Array.from({ length: 10 }, () => 1)],
+    [9, [9, 1]],
+    [10, [10]],
+    [11, [10]]
+  ] as const) {
+    const read = await allOf(new CutPages(), whole, limit)
+    t.same(read.sizes, sizes)
+    t.same(
+      read.ids,
+      whole.entries.map(({ id }) => id)
+    )
+    t.match(read.last, { complete: true, reason: null })
+  }
+  t.same((await allOf(new CutPages(), whole, 2, 'folder')).ids, ['1', '3', '5', '7', '9'])
+  t.match((await allOf(new CutPages(), folderOf(0), 2)).last, { entries: [], complete: true })
+})
+
+t.test('what is missing is said on the last page alone', async (t) => {
+  const pages = new CutPages()
+  const first = await pages.page('p', page(2), async () => folderOf(3, { reason: 'page-cap' }))
+  t.match(first, { complete: false, reason: 'more' })
+  t.match(await pages.page('p', page(2, { cursor: first.next ?? '' }), never), {
+    complete: false,
+    reason: 'page-cap',
+    next: null
+  })
+})
+
+t.test('a cursor is good for the answer that it came from', async (t) => {
+  const pages = new CutPages()
+  const { next } = await pages.page('p', page(2), async () => folderOf(5))
+  const cursor = next ?? ''
+  await rejectsWith(t, pages.page('other', page(2, { cursor }), never), 'CURSOR_EXPIRED', 'another folder')
+  await rejectsWith(t, new CutPages().page('p', page(2, { cursor }), never), 'CURSOR_EXPIRED', 'another process')
+  await pages.page('p', page(3), async () => folderOf(5))
+  t.equal((await pages.page('p', page(2, { cursor }), never)).entries.length, 2, 'listed anew, and the same')
+  await rejectsWith(
+    t,
+    pages.page('p', page(2), never).catch(() => pages.page('p', page(2, { cursor: 'x' }), never)),
+    'INVALID_CURSOR'
+  )
+  t.ok(await pages.page('p', page(2, { cursor }), never), 'a listing that failed changes nothing')
+  await pages.page('p', page(3), async () => folderOf(5, { prefix: 'new ' }))
+  await rejectsWith(t, pages.page('p', page(2, { cursor }), never), 'CURSOR_EXPIRED', 'listed anew, and changed')
+  await pages.page('p', page(9), async () => folderOf(5))
+  await rejectsWith(t, pages.page('p', page(2, { cursor }), never), 'CURSOR_EXPIRED', 'now on one page')
+  for (const garbage of ['', '.', 'a.b', `${'a'.repeat(22)}.-1`, `${'a'.repeat(22)}.1e3`, 'x'.repeat(5000)]) {
+    await rejectsWith(t, pages.page('p', page(2, { cursor: garbage }), never), 'INVALID_CURSOR', garbage.slice(0, 30))
+  }
+})
+
+t.test('what is kept is bounded by its weight, and a folder of long names is cut off and says so', async (t) => {
+  const pages = new CutPages()
+  const long = folderOf(20_000, { prefix: 'x'.repeat(4000) })
+  const { ids, last } = await allOf(pages, long, 1000)
+  t.ok(ids.length > 10_000 && ids.length < 20_000, `${ids.length} were held`)
+  t.match(last, { complete: false, reason: 'page-cap' })
+  const { next } = await pages.page('second', page(1), async () => long)
+  t.ok(await pages.page('second', page(1, { cursor: next ?? '' }), never))
+  const gone = (await pages.page('third', page(1), async () => folderOf(3))).next ?? ''
+  t.ok(await pages.page('third', page(1, { cursor: gone }), never), 'small ones fit beside it')
+})
