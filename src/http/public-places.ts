@@ -17,7 +17,7 @@ export function publicPlaces(publicUrl: URL | undefined, prefix: string): Public
   const base = (): URL => {
     // The options are checked: without it there is no provider that needs one.
     if (publicUrl === undefined) throw new StorageError('INTERNAL', 'There is no publicUrl')
-    return new URL(publicUrl.pathname.replace(/\/*$/, '/'), publicUrl)
+    return new URL(publicUrl.pathname.replace(/(?<!\/)\/*$/, '/'), publicUrl)
   }
   return {
     redirectUri(providerId) {

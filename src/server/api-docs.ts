@@ -57,7 +57,9 @@ export function describeRoutes(app: FastifyInstance, publicUrl: string | undefin
           'Every error is `application/problem+json` (RFC 9457): act on its `code`. `null` means unknown, never "none".',
         license: { name: 'MIT', identifier: 'MIT' }
       },
-      servers: [{ url: publicUrl?.replace(/\/+$/, '') ?? '/', description: 'Where browsers reach the application.' }],
+      servers: [
+        { url: publicUrl?.replace(/(?<!\/)\/+$/, '') ?? '/', description: 'Where browsers reach the application.' }
+      ],
       security: [{ bearer: [] }],
       paths: pages(),
       tags: TAGS,

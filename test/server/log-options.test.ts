@@ -1,0 +1,41 @@
+import { Writable } from 'node:stream'
+import Fastify from 'fastify'
+import t from 'tap'
+import { logOptions, withoutSecrets } from '../../src/server/log-options.ts'
+
+t.test('credentials and queries of URLs are hidden, and the rest of a line stays', async (t) => {
+  for (const [text, shown] of [
+    ['Bearer abc.def', 'Bearer [hidden]'],
+    ['{"a":"Basic dXNlcg==","b":1}', '{"a":"Basic [hidden]","b":1}'],
+    ['postgres://user:pass@db:5432/x failed', 'postgres://[hidden]@db:5432/x failed'],
+    ['redis://:p@ss@host/0', 'redis://[hidden]@host/0'],
+    ['GET https://host/path?token=abc&x=1 said no', 'GET https://host/path?[hidden] said no'],
+    ['"http://host?q=1","http://other?r=2"', '"http://host?[hidden]","http://other?[hidden]"'],
+    ['HTTPS://user:pass@host/a?b', 'HTTPS://[hidden]@host/a?[hidden]'],
+    ['https://host/path?', 'https://host/path?'],
+    ['why? because a@b.example', 'why? because a@b.example'],
+    ['path/to?q=1', 'path/to?q=1']
+  ] as const) {
+    t.equal(withoutSecrets(text), shown)
+  }
+})
+
+t.test('a logged path, host and message are bounded', async (t) => {
+  const lines: string[] = []
+  const stream = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      lines.push(chunk.toString())
+      done()
+    }
+  })
+  const app = Fastify({ logger: logOptions('trace', stream) })
+  t.teardown(() => app.close())
+  const long = 'a.'.repeat(15_000)
+  await app.inject({ url: `/${long}?${long}`, headers: { host: long } })
+  app.log.error(new Error(long), long)
+  t.ok(lines.length >= 3)
+  for (const line of lines) {
+    t.ok(line.length < 20_000, `${String(line.length)} characters`)
+    t.type(JSON.parse(line), 'object')
+  }
+})
