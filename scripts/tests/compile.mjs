@@ -1,5 +1,5 @@
 // Compiles sources and tests once for all test processes: one JavaScript file per TypeScript file, with source maps.
-// Node then needs no loader, which would cost each process more than most of its tests.
+// Node then needs no loader hooks, whose start takes longer than most test files.
 import { context } from 'esbuild'
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
@@ -16,8 +16,8 @@ export const FOLDERS = ['src', 'test', 'demo', 'scripts']
 export const compiledPath = (file) => join(COMPILED, file.replace(/\.ts$/, '.js'))
 
 /**
- * Leaves imports in place and points them at the compiled files. A test file's `tap` is the subtest of that file, see
- * `process.mjs`. What is not TypeScript is imported from where it is.
+ * Keeps imports and points them at the compiled files. In a test file, `tap` is the subtest of that file (`current.mjs`).
+ * Files other than TypeScript are imported from their original location.
  */
 const inPlace = {
   name: 'in place',
@@ -33,7 +33,7 @@ const inPlace = {
       if (path.endsWith('.ts')) return { path: path.replace(/\.ts$/, '.js'), external: true }
       return { path: pathToFileURL(resolve(resolveDir, path)).href, external: true }
     })
-    // Files beside a module are looked for beside its source.
+    // A module resolves files next to it from its source, not from the compiled file.
     build.onLoad({ filter: /\.ts$/ }, ({ path }) => ({
       loader: 'ts',
       resolveDir: dirname(path),
@@ -42,7 +42,7 @@ const inPlace = {
   }
 }
 
-/** A context of esbuild, whose `rebuild` compiles everything. The compiled files are removed at the end of the process. */
+/** Returns an esbuild context whose `rebuild` compiles all files. The output is removed when the process exits. */
 export async function createCompiler() {
   process.once('exit', () => rmSync(COMPILED, { recursive: true, force: true }))
   const entryPoints = FOLDERS.flatMap((folder) =>

@@ -1,5 +1,5 @@
-// What a test file imports as `tap`: the subtest that stands for this file. The compiler makes each file import its own
-// instance of this module, which is evaluated when `process.mjs` has come to that file.
+// Imported by test files in place of `tap`: the subtest of the importing file. The compiler gives each file its own
+// instance of this module (by a query string), which is evaluated while `process.mjs` imports that file.
 import { current } from './process.mjs'
 
 export default current.test

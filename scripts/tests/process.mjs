@@ -1,13 +1,13 @@
-// Runs compiled test files in this process, one after the other, each as one subtest. `TEST_FILES` names them, separated
-// by spaces: tap makes folder names of arguments.
+// Runs compiled test files in this process, one after the other, each as one subtest. `TEST_FILES` lists them, separated
+// by spaces; they are no arguments, since tap derives the names of fixture folders from those.
 import { pathToFileURL } from 'node:url'
 import tap from 'tap'
 import { compiledPath } from './compile.mjs'
 
-/** Ends a test that hangs. None is that slow, even on a busy machine. */
+/** Ends a test file that hangs. No file takes that long, even on a busy machine. */
 const TIMEOUT_MS = 600_000
 
-/** Set while a file is imported. */
+/** The subtest of the file being imported. */
 export const current = { test: tap }
 
 async function run(files) {

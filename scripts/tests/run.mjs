@@ -30,7 +30,7 @@ const { values: options, positionals } = parseArgs({
     jobs: { type: 'string' }
   }
 })
-/** One more than there are cores, since tests also wait for sockets and for programs that they start. */
+/** One more than the number of cores: tests also wait for sockets and child processes. */
 const jobs = Number(options.jobs ?? availableParallelism() + 1)
 
 /** The test files at or below a path, relative to the root. */
@@ -44,7 +44,7 @@ function testFilesAt(path) {
     .sort()
 }
 
-/** The files of each process, those with the most to do first. */
+/** Returns the files of each process, the largest group first. */
 function groups() {
   const files =
     positionals.length > 0
@@ -100,7 +100,8 @@ async function runProcess(files, { signal }) {
   })
   const { ok } = await results
   if (signal.aborted) return { counts, durations }
-  if (counts.failed === 0 && (end !== 0 || !ok || durations.length !== files.length)) {
+  const isComplete = durations.length === files.length
+  if (!isComplete || (counts.failed === 0 && (end !== 0 || !ok))) {
     counts.failed++
     console.log(`\nFAILED: the process of ${dirname(files[0])} ended with ${end} after ${durations.length} files`)
   }
@@ -124,7 +125,7 @@ async function runAll(signal) {
   return failed === 0 && passed > 0
 }
 
-/** Gives a function that waits for the next change of the sources. esbuild's own watcher looks every two seconds. */
+/** Returns a function that waits for the next change of the sources. esbuild's own watcher polls every two seconds. */
 function watchSources() {
   const watched = new EventEmitter()
   let isChanged = false

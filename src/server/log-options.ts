@@ -7,15 +7,15 @@ type LoggerOptions = Exclude<FastifyServerOptions['logger'], boolean | undefined
 const MAX_CAUSES = 4
 const HIDDEN = '[hidden]'
 
-/** Characters of a logged URL, host or message. Anyone may send 32 KB of each, without a token. */
+/** Maximum characters of a logged URL, host and message. Requests may hold 32 KB of each without a token. */
 const MAX_URL = 1024
 const MAX_HOST = 255
 const MAX_MESSAGE = 4096
 
-/** A word of a log line: the quotes and escapes of JSON end it. */
+/** A word of a log line. The quotes and escapes of JSON delimit words too. */
 const WORD = /[^\s"\\]+/g
 const SCHEMES = /\b(Bearer|Basic|Digest|Negotiate)\s+[^\s"\\]+/gi
-/** A user name and password in a URL. The next slash ends the attempt, so that many `://` cost no more than one. */
+/** A user name and password in a URL. A slash ends each attempt, so repeated `://` stay linear. */
 const USER_INFO = /:\/\/[^/?#]+@/g
 const HTTP = /https?:\/\/[^?]/i
 
@@ -43,8 +43,8 @@ export function logOptions(level: LogLevel, stream?: Writable): LoggerOptions {
 }
 
 /**
- * Hides what looks like a credential or a query. A line of JSON stays one. Takes time linear in the text: it sees the
- * paths and hosts of requests without a token.
+ * Hides credentials and URL queries in a log line; JSON stays valid. Takes time linear in the text, which may contain
+ * paths and hosts of unauthenticated requests.
  */
 export function withoutSecrets(text: string): string {
   return text.replace(SCHEMES, `$1 ${HIDDEN}`).replace(WORD, withoutUrlSecrets)

@@ -3,10 +3,10 @@ import { readFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import { setImmediate, setTimeout } from 'node:timers/promises'
 
-/** Linux's table of connections, with the bytes that lie in their buffers. */
+/** Linux's table of TCP connections, with the number of bytes in their buffers. */
 const TABLE = '/proc/net/tcp'
 
-/** Resets a connection when its peer, on this machine, has read what was sent: a reset drops what the peer has not read. */
+/** Resets a connection after its peer, on this machine, has read all bytes sent: a reset discards unread ones. */
 export async function resetWhenRead(socket: Socket | null): Promise<void> {
   if (socket === null) return
   if (existsSync(TABLE)) while (!socket.destroyed && (await hasUnread(socket))) await setImmediate()
@@ -14,7 +14,7 @@ export async function resetWhenRead(socket: Socket | null): Promise<void> {
   socket.resetAndDestroy()
 }
 
-/** Whether bytes lie in the receive buffer of the peer. */
+/** Returns whether the receive buffer of the peer holds bytes. */
 async function hasUnread({ localPort = 0, remotePort = 0 }: Socket): Promise<boolean> {
   const port = (number: number): string => number.toString(16).toUpperCase().padStart(4, '0')
   const peer = new RegExp(`^ *\\d+: \\w+:${port(remotePort)} \\w+:${port(localPort)} \\w+ \\w+:(\\w+) `, 'm')

@@ -6,8 +6,8 @@ const codePoint = fc.oneof(
 )
 
 /**
- * Strings of any code points but surrogates. fast-check's own unit `binary` is the same, and takes a second of CPU in
- * each process to list all of them.
+ * Strings of any code points except surrogates, as fast-check's unit `binary`, which spends a second of CPU in each
+ * process on enumerating them.
  */
 export function anyText(constraints: fc.ArrayConstraints = {}): fc.Arbitrary<string> {
   return fc.array(codePoint, constraints).map((points) => String.fromCodePoint(...points))

@@ -2,7 +2,7 @@ import tap, { type Test } from 'tap'
 import { openDatabase, type Database } from '../../src/infra/db/open-database.ts'
 import { migratedImage } from './database-image.ts'
 
-/** A database in memory that the test may close or alter. Costs 80 times as much as {@link emptyDatabase}. */
+/** Opens an in-memory database that the test may close or alter. Takes 80 times as long as {@link emptyDatabase}. */
 export async function ownDatabase(t: Test): Promise<Database> {
   const database = await openDatabase({ image: await migratedImage() })
   t.teardown(() => database.close())
@@ -11,7 +11,7 @@ export async function ownDatabase(t: Test): Promise<Database> {
 
 let shared: Promise<Database> | undefined
 
-/** The database of this process, in memory, emptied: the tests of a process run one after the other. */
+/** Empties and returns the in-memory database of this process, whose tests run one after the other. */
 export async function emptyDatabase(): Promise<Database> {
   shared ??= ownDatabase(tap)
   const database = await shared

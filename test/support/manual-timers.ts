@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import type { Test } from 'tap'
 
-/** Makes timers wait for the returned function, which lets so many milliseconds pass, until the end of the test. */
+/** Stops timers until the end of the test. The returned function advances them by a number of milliseconds. */
 export function useManualTimers(
   t: Test,
   apis: ('setTimeout' | 'setInterval')[] = ['setTimeout']
