@@ -328,6 +328,33 @@ t.test('an upload outlives failures in any of its fragments', async (t) => {
   await Promise.all([outlives('early 503', faults['503'], true), outlives('early reset', faults.reset, true)])
 })
 
+t.test('failures are counted anew after each fragment that is stored', async (t) => {
+  const { fake, stores, fragments } = await startUploading(t)
+  const tries = new Map<string, number>()
+  const isOneOfTwo = ({ headers }: { headers: { 'content-range'?: string } }): boolean => {
+    const range = headers['content-range'] ?? ''
+    tries.set(range, (tries.get(range) ?? 0) + 1)
+    return (tries.get(range) ?? 0) <= 2
+  }
+  fake.failNext(6, answers(503), { ...FRAGMENT, matching: isOneOfTwo })
+  await stores(randomBytes(20 * MIB + 5))
+  t.equal(fragments().length, 9)
+})
+
+t.test('a fragment may take longer than a call for metadata', async (t) => {
+  const fake = await FakeGraph.start(t)
+  const tick = useManualTimers(t)
+  const egress = openEgress({ timeouts: { totalMs: 300 } })
+  const { backend } = await openOneDrive(t, fake, GOOD_TOKENS, egress)
+  const timePasses = (): boolean => {
+    tick(600)
+    return false
+  }
+  fake.failNext(1, answers(503), { ...FRAGMENT, matching: timePasses })
+  t.equal((await upload(backend, NEW_FILE, piecesOf(randomBytes(11 * MIB)))).size, 11 * MIB)
+  t.equal(fake.requests.filter(({ host }) => host === FRAGMENT.host).length, 2, 'each is sent once')
+})
+
 t.test('an answer that was lost is asked for', async (t) => {
   for (const kind of ['business', 'personal'] as const) {
     const { fake, stores, ranges } = await startUploading(t, { kind })
