@@ -57,8 +57,9 @@ function withoutUrlSecrets(word: string): string {
   return shown.replace(USER_INFO, `://${HIDDEN}@`)
 }
 
+/** Cuts a long text. Hides secrets first: a cut inside of `user:password@` would leave a password that no pattern finds. */
 function shortened(text: string, maxLength: number): string {
-  return text.length <= maxLength ? text : `${text.slice(0, maxLength)}…`
+  return text.length <= maxLength ? text : `${withoutSecrets(text).slice(0, maxLength)}…`
 }
 
 /** Of whatever is logged as `req`: a line of the log must never fail. */

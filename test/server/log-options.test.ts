@@ -39,3 +39,22 @@ t.test('a logged path, host and message are bounded', async (t) => {
     t.type(JSON.parse(line), 'object')
   }
 })
+
+t.test('a cut inside of a URL does not reveal its password', async (t) => {
+  const lines: string[] = []
+  const stream = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      lines.push(chunk.toString())
+      done()
+    }
+  })
+  const app = Fastify({ logger: logOptions('trace', stream) })
+  t.teardown(() => app.close())
+  const filler = 'a '.repeat(2040)
+  for (let length = 0; length < 32; length++) {
+    const text = `${filler.slice(length)}postgres://user:hunter2@db/x ${filler}`
+    app.log.error(new Error(text), text)
+  }
+  t.equal(lines.length, 32)
+  t.notMatch(lines.join(), /hunter|user:/)
+})
