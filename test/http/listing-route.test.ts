@@ -382,7 +382,7 @@ t.test('when all of them leave, the call upstream is ended', async (t) => {
   t.equal(app.folderCache.stats().entries, 0)
 })
 
-/** A user who has turned to the second of nine pages. */
+/** Connects a user to a folder of nine pages and reads the first of them. */
 async function turned(t: Test, options: Partial<CloudStorageOptions> = {}) {
   const world = await testApp(t, options)
   await world.connect('ann')

@@ -13,7 +13,7 @@ export class Patience {
   readonly #sleep: typeof sleep
   #failures = 0
 
-  /** @param wait sleeps, or what a test does instead */
+  /** @param wait waits for a number of milliseconds, or until the signal aborts; tests replace it */
   constructor(signal: AbortSignal, wait = sleep) {
     this.#signal = signal
     this.#sleep = wait

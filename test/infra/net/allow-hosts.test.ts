@@ -257,7 +257,7 @@ t.test('the log is told which host and why', async (t) => {
   t.equal(refusal([], 'ftp://nas.lan'), 'ftp://nas.lan: neither http nor https')
 })
 
-/** What is wrong with an entry, the same for the parser and the rules. */
+/** Returns the message with which the parser and the rules reject an entry; both must agree. */
 function messageFor(entry: string): string {
   const messages = [parseAllowHosts, (entries: string[]) => new EgressRules(entries)].map((take) => {
     try {

@@ -107,7 +107,7 @@ t.test('an origin is scheme, host and port', async (t) => {
   t.notOk(same('https://nas.lan', 'https://nas.lan:444'))
   t.notOk(same('https://nas.lan', 'https://nas.lan.'))
   t.notOk(same('https://nas.lan', 'https://a.nas.lan'))
-  // Opaque origins are nobody's, not even their own.
+  // An opaque origin equals no origin, not even itself.
   t.notOk(same('file:///a', 'file:///a'))
   t.notOk(same('data:,a', 'data:,a'))
 })
