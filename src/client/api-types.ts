@@ -641,6 +641,11 @@ export interface components {
              */
             updateIfMatch: "native" | "emulated" | "unsupported";
             /**
+             * @description Replaces a file in one step: an interrupted upload leaves the old content.
+             * @enum {string}
+             */
+            atomicReplace: "native" | "emulated" | "unsupported";
+            /**
              * @description Removes files.
              * @enum {string}
              */
@@ -738,6 +743,7 @@ export interface components {
          *             "upload": "native",
          *             "createOnly": "native",
          *             "updateIfMatch": "native",
+         *             "atomicReplace": "unsupported",
          *             "remove": "native",
          *             "createFolder": "native",
          *             "downloadUrl": "unsupported"

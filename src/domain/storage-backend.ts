@@ -19,6 +19,11 @@ export interface Capabilities {
   readonly createOnly: Ability
   /** `upload` with `ifMatch`: overwrites only the version that the caller saw. */
   readonly updateIfMatch: Ability
+  /**
+   * An upload over a file replaces the whole content in one step: readers see the old content or the new one, and an
+   * interrupted upload leaves the old one. `unsupported`: an interrupted upload may damage the file that it replaces.
+   */
+  readonly atomicReplace: Ability
   readonly remove: Ability
   readonly createFolder: Ability
   readonly downloadUrl: Ability

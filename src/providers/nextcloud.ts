@@ -20,6 +20,7 @@ function capabilitiesOf(paginates: boolean): Capabilities {
     upload: 'native',
     createOnly: 'native',
     updateIfMatch: 'native',
+    atomicReplace: 'unsupported',
     remove: 'native',
     createFolder: 'native',
     downloadUrl: 'unsupported'

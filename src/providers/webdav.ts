@@ -28,6 +28,7 @@ function capabilitiesOf({
     upload: 'native',
     createOnly: preconditions,
     updateIfMatch: updates[versions],
+    atomicReplace: 'unsupported',
     remove: 'native',
     createFolder: 'native',
     downloadUrl: 'unsupported'

@@ -9,6 +9,7 @@ const READ_ONLY: Capabilities = {
   upload: 'unsupported',
   createOnly: 'unsupported',
   updateIfMatch: 'unsupported',
+  atomicReplace: 'unsupported',
   remove: 'unsupported',
   createFolder: 'unsupported',
   downloadUrl: 'unsupported'

@@ -27,8 +27,9 @@ export class WritableBackend extends ScriptedBackend {
 
   constructor(abilities: Partial<Capabilities> = {}) {
     super()
-    const all = { upload: 'native', createOnly: 'native', updateIfMatch: 'native', remove: 'native' } as const
-    this.capabilities = { ...new ScriptedBackend().capabilities, ...all, createFolder: 'native', ...abilities }
+    const all = { upload: 'native', createOnly: 'native', updateIfMatch: 'native', atomicReplace: 'native' } as const
+    const folders = { remove: 'native', createFolder: 'native' } as const
+    this.capabilities = { ...new ScriptedBackend().capabilities, ...all, ...folders, ...abilities }
   }
 
   /** What is in a folder that goes by one of its names. */

@@ -81,6 +81,7 @@ export const providersExample = {
         upload: 'native',
         createOnly: 'native',
         updateIfMatch: 'native',
+        atomicReplace: 'unsupported',
         remove: 'native',
         createFolder: 'native',
         downloadUrl: 'unsupported'

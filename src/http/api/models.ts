@@ -44,6 +44,7 @@ const ABILITY_NAMES = {
   upload: 'Takes content.',
   createOnly: 'Takes content under `If-None-Match: *`.',
   updateIfMatch: 'Takes content under `If-Match`.',
+  atomicReplace: 'Replaces a file in one step: an interrupted upload leaves the old content.',
   remove: 'Removes files.',
   createFolder: 'Makes folders.',
   downloadUrl: 'Gives links that need no credentials.'

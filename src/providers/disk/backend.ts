@@ -43,6 +43,7 @@ export class DiskBackend implements StorageBackend {
     createOnly: 'native',
     // Compared and replaced under a lock that other processes do not know.
     updateIfMatch: 'emulated',
+    atomicReplace: 'native',
     remove: 'native',
     createFolder: 'native',
     downloadUrl: 'unsupported'

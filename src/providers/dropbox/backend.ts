@@ -31,6 +31,7 @@ export const CAPABILITIES: Capabilities = {
   upload: 'native',
   createOnly: 'native',
   updateIfMatch: 'native',
+  atomicReplace: 'native',
   remove: 'native',
   createFolder: 'native',
   downloadUrl: 'emulated'

@@ -32,6 +32,7 @@ export const CAPABILITIES: Capabilities = {
   upload: 'native',
   createOnly: 'emulated',
   updateIfMatch: 'emulated',
+  atomicReplace: 'native',
   remove: 'native',
   createFolder: 'emulated',
   downloadUrl: 'unsupported'

@@ -38,6 +38,7 @@ export function capabilitiesWith(preconditions: Preconditions): Capabilities {
     upload: 'native',
     createOnly: preconditions,
     updateIfMatch: preconditions,
+    atomicReplace: 'native',
     remove: 'native',
     createFolder: 'emulated',
     downloadUrl: 'native'
