@@ -1,15 +1,29 @@
 import type { EntryKind, ExportFormat } from '../../domain/entry.ts'
 
 const NATIVE = 'application/vnd.google-apps.'
+/** Conversations, Gems and what else Gemini stores in Drive: they have no bytes, and no export format is documented. */
+const GEMINI = 'application/vnd.google-gemini.'
 
 export const FOLDER = `${NATIVE}folder`
 export const SHORTCUT = `${NATIVE}shortcut`
+/** Google Vids. */
+const VIDEO = `${NATIVE}vid`
 
 const OFFICE = 'application/vnd.openxmlformats-officedocument'
 const PDF: ExportFormat = { mimeType: 'application/pdf', extension: 'pdf' }
 const TEXT: ExportFormat = { mimeType: 'text/plain', extension: 'txt' }
 
-/** What Google's own documents can be had as, the best first ("Export MIME types for Google Workspace documents"). */
+const JPEG: ExportFormat = { mimeType: 'image/jpeg', extension: 'jpg' }
+const PNG: ExportFormat = { mimeType: 'image/png', extension: 'png' }
+const SVG: ExportFormat = { mimeType: 'image/svg+xml', extension: 'svg' }
+/** A web page with its images. */
+const ZIPPED_HTML: ExportFormat = { mimeType: 'application/zip', extension: 'zip' }
+
+/**
+ * The export formats of Google's own documents, the preferred one first (Google: "Export MIME types for Google Workspace
+ * documents"). CSV and TSV contain the first sheet, and images of a presentation its first slide. Google documents no
+ * export format for forms, sites and maps.
+ */
 const EXPORTS: ReadonlyMap<string, readonly ExportFormat[]> = new Map([
   [
     `${NATIVE}document`,
@@ -19,7 +33,8 @@ const EXPORTS: ReadonlyMap<string, readonly ExportFormat[]> = new Map([
       { mimeType: 'application/vnd.oasis.opendocument.text', extension: 'odt' },
       { mimeType: 'application/rtf', extension: 'rtf' },
       TEXT,
-      { mimeType: 'application/zip', extension: 'zip' },
+      { mimeType: 'text/html', extension: 'html' },
+      ZIPPED_HTML,
       { mimeType: 'application/epub+zip', extension: 'epub' },
       { mimeType: 'text/markdown', extension: 'md' }
     ]
@@ -30,6 +45,7 @@ const EXPORTS: ReadonlyMap<string, readonly ExportFormat[]> = new Map([
       { mimeType: `${OFFICE}.spreadsheetml.sheet`, extension: 'xlsx' },
       PDF,
       { mimeType: 'application/vnd.oasis.opendocument.spreadsheet', extension: 'ods' },
+      ZIPPED_HTML,
       { mimeType: 'text/csv', extension: 'csv' },
       { mimeType: 'text/tab-separated-values', extension: 'tsv' }
     ]
@@ -40,33 +56,30 @@ const EXPORTS: ReadonlyMap<string, readonly ExportFormat[]> = new Map([
       { mimeType: `${OFFICE}.presentationml.presentation`, extension: 'pptx' },
       PDF,
       { mimeType: 'application/vnd.oasis.opendocument.presentation', extension: 'odp' },
-      TEXT
+      TEXT,
+      JPEG,
+      PNG,
+      SVG
     ]
   ],
-  [
-    `${NATIVE}drawing`,
-    [
-      { mimeType: 'image/png', extension: 'png' },
-      PDF,
-      { mimeType: 'image/svg+xml', extension: 'svg' },
-      { mimeType: 'image/jpeg', extension: 'jpg' }
-    ]
-  ],
-  [`${NATIVE}script`, [{ mimeType: 'application/vnd.google-apps.script+json', extension: 'json' }]]
+  [`${NATIVE}drawing`, [PNG, PDF, SVG, JPEG]],
+  [`${NATIVE}script`, [{ mimeType: 'application/vnd.google-apps.script+json', extension: 'json' }]],
+  [VIDEO, [{ mimeType: 'video/mp4', extension: 'mp4' }]]
 ])
 
 export function exportFormatsOf(mimeType: string): readonly ExportFormat[] {
   return EXPORTS.get(mimeType) ?? []
 }
 
-/** What has bytes of its own, or can be made to have some, is a file; a form, a site or a map is seen at Google alone. */
+/** Items with bytes and items with an export format are files. The others (a form, a map) can be opened at Google only. */
 export function kindOf(mimeType: string): EntryKind {
   if (mimeType === FOLDER) return 'folder'
   if (mimeType === SHORTCUT) return 'shortcut'
   return isNative(mimeType) && !EXPORTS.has(mimeType) ? 'link' : 'file'
 }
 
-/** Whether a type is Google's own: nobody can upload it. */
+/** Whether a type is Google's own. Such a file has no bytes and cannot be uploaded. */
 export function isNative(mimeType: string): boolean {
-  return mimeType.toLowerCase().startsWith(NATIVE)
+  const type = mimeType.toLowerCase()
+  return type.startsWith(NATIVE) || type.startsWith(GEMINI)
 }

@@ -1,4 +1,4 @@
-import { DRIVE_DOCUMENT, DRIVE_PRESENTATION, DRIVE_SPREADSHEET } from './node.ts'
+import { DRIVE_DOCUMENT, DRIVE_PRESENTATION, DRIVE_SPREADSHEET, DRIVE_VIDEO } from './node.ts'
 
 const OFFICE = 'application/vnd.openxmlformats-officedocument.'
 const OPEN = 'application/vnd.oasis.opendocument.'
@@ -13,12 +13,15 @@ export const EXPORT_FORMATS: Record<string, string[]> = {
     'application/rtf',
     'application/pdf',
     'text/plain',
+    'text/html',
     'application/zip',
     'application/epub+zip',
     'text/markdown'
   ],
   [DRIVE_SPREADSHEET]: [
     `${OFFICE}spreadsheetml.sheet`,
+    'application/vnd.oasis.opendocument.spreadsheet',
+    // Documented under this name in earlier years, and still accepted.
     'application/x-vnd.oasis.opendocument.spreadsheet',
     'application/pdf',
     'application/zip',
@@ -35,7 +38,8 @@ export const EXPORT_FORMATS: Record<string, string[]> = {
     'image/svg+xml'
   ],
   [DRAWING]: ['application/pdf', 'image/jpeg', 'image/png', 'image/svg+xml'],
-  [SCRIPT]: ['application/vnd.google-apps.script+json']
+  [SCRIPT]: ['application/vnd.google-apps.script+json'],
+  [DRIVE_VIDEO]: ['video/mp4']
 }
 
 export const IMPORT_FORMATS: Record<string, string[]> = {

@@ -8,7 +8,10 @@ export const DRIVE_SPREADSHEET = `${NATIVE}spreadsheet`
 export const DRIVE_PRESENTATION = `${NATIVE}presentation`
 export const DRIVE_FORM = `${NATIVE}form`
 
-export const isNative = (mimeType: string) => mimeType.startsWith(NATIVE)
+export const DRIVE_VIDEO = `${NATIVE}vid`
+
+export const isNative = (mimeType: string) =>
+  mimeType.startsWith(NATIVE) || mimeType.startsWith('application/vnd.google-gemini.')
 
 export type DriveCapabilities = NonNullable<drive_v3.Schema$File['capabilities']>
 

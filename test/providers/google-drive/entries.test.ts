@@ -5,6 +5,7 @@ import { call, find, rejectsWith } from '../../contract/suite/arrange.ts'
 import { hangs } from '../../fakes/faults.ts'
 import { openEgress } from '../../support/egress.ts'
 import { FakeDrive } from '../../fakes/drive/fake-drive.ts'
+import { EXPORT_FORMATS } from '../../fakes/drive/formats.ts'
 import {
   DRIVE_DOCUMENT,
   DRIVE_FORM,
@@ -65,27 +66,44 @@ t.test('documents of Google’s own can be had in other formats, and forms only 
   for (const mimeType of [DRIVE_DOCUMENT, DRIVE_SPREADSHEET, DRIVE_PRESENTATION]) {
     tree.addDocument({ name: mimeType, mimeType, size: 77 })
   }
-  for (const type of ['drawing', 'script']) {
+  for (const type of ['drawing', 'script', 'vid']) {
     tree.addDocument({ name: type, mimeType: `application/vnd.google-apps.${type}` })
   }
   for (const type of ['form', 'site', 'map', 'drive-sdk.1234']) {
     tree.addDocument({ name: `see ${type}`, mimeType: `application/vnd.google-apps.${type}` })
   }
+  for (const type of ['gem', 'conversation', 'something-new']) {
+    tree.addDocument({ name: `see ${type}`, mimeType: `application/vnd.google-gemini.${type}` })
+  }
   const listed = await entries()
   const formatsOf = (name: string) =>
     listed.find((entry) => entry.name === name)?.exportFormats.map(({ extension }) => extension)
-  t.same(formatsOf(DRIVE_DOCUMENT), ['docx', 'pdf', 'odt', 'rtf', 'txt', 'zip', 'epub', 'md'])
-  t.same(formatsOf(DRIVE_SPREADSHEET), ['xlsx', 'pdf', 'ods', 'csv', 'tsv'])
-  t.same(formatsOf(DRIVE_PRESENTATION), ['pptx', 'pdf', 'odp', 'txt'])
+  t.same(formatsOf(DRIVE_DOCUMENT), ['docx', 'pdf', 'odt', 'rtf', 'txt', 'html', 'zip', 'epub', 'md'])
+  t.same(formatsOf(DRIVE_SPREADSHEET), ['xlsx', 'pdf', 'ods', 'zip', 'csv', 'tsv'])
+  t.same(formatsOf(DRIVE_PRESENTATION), ['pptx', 'pdf', 'odp', 'txt', 'jpg', 'png', 'svg'])
   t.same(formatsOf('drawing'), ['png', 'pdf', 'svg', 'jpg'])
   t.same(formatsOf('script'), ['json'])
+  t.same(formatsOf('vid'), ['mp4'])
   for (const entry of listed) {
     const isLink = entry.name.startsWith('see ')
     t.match(entry, { kind: isLink ? 'link' : 'file', size: null, hash: null, can: { download: !isLink } }, entry.name)
     if (isLink) await rejectsWith(t, backend.download(entry.id, call()), 'UNSUPPORTED', entry.name)
   }
   const page = await backend.listFolder(null, { ...call(), limit: 100, kind: 'file' })
-  t.equal(page.entries.length, 5, 'a link is no file')
+  t.equal(page.entries.length, 6, 'a link is no file')
+})
+
+t.test('every export format is one that Google accepts for the type', async (t) => {
+  const { tree, entries, backend } = await start(t)
+  for (const [mimeType, formats] of Object.entries(EXPORT_FORMATS)) {
+    tree.addDocument({ name: mimeType, mimeType, exports: Object.fromEntries(formats.map((each) => [each, each])) })
+  }
+  for (const { id, name, exportFormats } of await entries()) {
+    for (const { mimeType } of exportFormats) {
+      const { body } = await backend.download(id, { ...call(), exportAs: mimeType })
+      t.equal((await readBody(body)).toString(), mimeType, name)
+    }
+  }
 })
 
 t.test('a document is exported to its first format, or to the one that is asked for', async (t) => {
