@@ -25,8 +25,11 @@ const OWN = {
 /** All that the entries of a listing are made of; its folder is known. */
 export const LISTED_FIELDS = [...COMMON, ...OWN.file, ...OWN.web_link].join()
 
-/** All that the entry of one item is made of. */
-export function fieldsOf(type: BoxType): string {
+/**
+ * The `fields` parameter for the entry of one item. Box documents none for `GET /web_links/{id}`, whose default response
+ * contains all of these.
+ */
+export function fieldsOf(type: Exclude<BoxType, 'web_link'>): string {
   return [...COMMON, ...OWN[type], 'parent'].join()
 }
 

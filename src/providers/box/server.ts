@@ -24,7 +24,8 @@ export interface BoxServer {
 
 /** Looks at one item. @throws StorageError `missing` where it is not there, or in the trash */
 export async function look(server: BoxServer, about: BoxId, { signal }: Call, missing: Missing): Promise<BoxItem> {
-  const url = apiUrl(server.api, pathOf(about), { fields: fieldsOf(about.type) })
+  const { type: asked } = about
+  const url = apiUrl(server.api, pathOf(about), asked === 'web_link' ? {} : { fields: fieldsOf(asked) })
   const item = await server.client.json({ url, signal, missing })
   const { type, id } = readId(item)
   if (type !== about.type || id !== about.id) throw failure('PROVIDER_ERROR', 'Box told of another item than was asked')

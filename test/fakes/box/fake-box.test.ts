@@ -181,6 +181,7 @@ t.test('the official client', async (t) => {
 t.test('what nobody should ask is recorded', async (t) => {
   const { fake, tree, send } = await askBox(t)
   const { id } = tree.addFile({ name: 'a', content: 'abc' })
+  const link = tree.addWebLink({ name: 'link', url: 'https://example.com/' })
   const items = '/2.0/folders/0/items'
   const json = (body: object | string, more: Asked = {}): Asked => ({
     ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
@@ -200,6 +201,7 @@ t.test('what nobody should ask is recorded', async (t) => {
     ['the field nome, which there is not', items, { fields: 'id,nome' }],
     ['the field url, which there is not', `/2.0/files/${id}`, { fields: 'url' }],
     ['the field metadata, which the fake does not serve', items, { fields: 'metadata' }],
+    ['fields of a web link', `/2.0/web_links/${link.id}`, { fields: 'name' }],
     ['a field twice', items, { fields: 'id,id' }],
     ['the field , which there is not', items, { fields: '' }],
     ['limit=1001', items, { limit: '1001' }],

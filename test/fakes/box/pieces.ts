@@ -41,7 +41,7 @@ export class FakeBoxPieces {
   createVersion(call: BoxCall): void {
     const { fields, said, content } = this.#read(call)
     if (said?.parent() !== undefined) throw new BoxMistake('a parent for new content')
-    sendFile(call, this.#writes.write(call, call.route.id, said?.text('name'), timesOf(said), content), fields)
+    sendFile(call, this.#writes.write(call, call.route.id, said?.text('name'), timesOf(said), content), fields, 200)
   }
 
   #read(call: BoxCall) {

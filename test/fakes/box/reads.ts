@@ -38,6 +38,8 @@ export class FakeBoxReads {
   }
 
   item(call: BoxCall, type: BoxType): void {
+    // Box documents no such parameter of a web link.
+    if (type === 'web_link' && call.text('fields') !== undefined) throw new BoxMistake('fields of a web link')
     const fields = call.fields(type)
     const node = call.node(type)
     const item = call.item(node, fields)

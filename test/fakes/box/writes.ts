@@ -127,9 +127,9 @@ export class FakeBoxWrites {
   }
 }
 
-/** What every way to upload a file answers with. */
-export function sendFile(call: BoxCall, node: FakeBoxNode, fields: BoxFields): void {
-  call.send(201, { total_count: 1, entries: [call.item(node, fields)] } satisfies Wire<Files>)
+/** The response of every upload. @param status 201 for a new file; a new version of a file in one piece is answered with 200 */
+export function sendFile(call: BoxCall, node: FakeBoxNode, fields: BoxFields, status: 200 | 201 = 201): void {
+  call.send(status, { total_count: 1, entries: [call.item(node, fields)] } satisfies Wire<Files>)
 }
 
 const nameInUse = (conflicts: unknown) => new BoxFailure({ code: 'item_name_in_use', contextInfo: { conflicts } })
