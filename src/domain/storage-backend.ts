@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import type { Entry, EntryPage } from './entry.ts'
+import type { Entry, EntryPage, ExportFormat } from './entry.ts'
 
 /**
  * How a backend does something: itself, as well as its service does it; by means of something else (slower, or with a
@@ -61,7 +61,16 @@ export interface Download {
   readonly size: number | null
   /** The bytes that `body` holds, both ends inclusive; `null` for the whole object. */
   readonly range: { readonly start: number; readonly end: number } | null
+  /** Of the bytes of `body`: of an exported document, the type of the export. */
   readonly mimeType: string | null
+  /**
+   * The file name to save the content under: of an exported document with the extension of its format (`Budget.xlsx`),
+   * else the entry's `name`. Left out where the backend does not learn the name from the download itself; then it is the
+   * entry's.
+   */
+  readonly name?: string
+  /** The format of an exported document. Left out: the content is the file itself. */
+  readonly exportedAs?: ExportFormat
   /** An opaque validator, without quotes. */
   readonly etag: string | null
   /** ISO 8601, UTC. */

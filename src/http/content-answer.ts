@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Entry } from '../domain/entry.ts'
+import { exportedName } from '../domain/attachment.ts'
+import type { Entry, ExportFormat } from '../domain/entry.ts'
 import { isStorageError, StorageError } from '../domain/errors.ts'
 import type { ByteRange, Download, StorageBackend } from '../domain/storage-backend.ts'
 import { type ClientWatch, watchClient } from './client-signal.ts'
@@ -9,29 +10,29 @@ import { answerProblem } from './problem.ts'
 import { parseRange } from './range-request.ts'
 import type { HttpStorageError } from './status.ts'
 
-/** What is sent, and what it is called. */
+/** The content to send. A native document is sent under this name with the extension and the type of its export. */
 export interface Content extends NamedContent {
   readonly backend: StorageBackend
   readonly id: string
-  /** The object, where it was looked at already. */
+  /** The object's metadata, if the caller has it already. */
   readonly entry?: Entry
-  /** It is made of a document when it is asked for, in this format: without a size, ranges or validators before that. */
+  /** The media type of the export format. Left out: the first format of a native document. */
   readonly exportAs?: string
 }
 
-/** Answers `HEAD`: what `GET` would say, without opening a body. */
+/** Answers `HEAD` with the headers of `GET`, without opening a body. An export has no size and no ETag before it exists. */
 export async function sendContentHead(
   request: FastifyRequest,
   reply: FastifyReply,
   content: Content,
   { signal }: ClientWatch = watchClient(reply)
 ): Promise<FastifyReply> {
-  const { entry, validators } = await look(content, signal)
+  const { entry, format, validators } = await look(content, signal)
   const verdict = judge(request.headers, validators)
-  describe(reply, content, validators)
+  describe(reply, content, format, validators)
   if (verdict !== 'send') return answerVerdict(verdict, reply)
   // Sent as it is: there is no body from which it could be counted.
-  if (entry.size !== null && content.exportAs === undefined) reply.header('content-length', entry.size)
+  if (entry.size !== null && format === null) reply.header('content-length', entry.size)
   return reply.send()
 }
 
@@ -46,23 +47,25 @@ export async function sendContent(
   { signal, release }: ClientWatch = watchClient(reply)
 ): Promise<FastifyReply> {
   const isJudged = isConditional(request.headers)
-  const isExport = content.exportAs !== undefined
-  if (isJudged && !isExport) {
-    const { validators } = await look(content, signal)
-    const verdict = judge(request.headers, validators)
+  const seen = isJudged ? await look(content, signal) : null
+  if (seen?.format === null) {
+    const verdict = judge(request.headers, seen.validators)
     if (verdict !== 'send') {
-      describe(reply, content, validators)
+      describe(reply, content, null, seen.validators)
       return answerVerdict(verdict, reply)
     }
   }
-  const download = await open(request, content, signal)
+  const entry = seen?.entry ?? content.entry
+  const wanted = entry === undefined ? null : formatOf(entry, content.exportAs)
+  const download = await open(request, content, wanted, signal)
   // From here on Fastify destroys the body when the client leaves, and no error needs to be made of that.
   release()
   const validators = validatorsOf(download)
-  describe(reply, content, validators)
+  const format = download.exportedAs ?? wanted
+  describe(reply, content, format, validators)
   const { range, size, body } = download
-  // What a document is made into is known only now.
-  const verdict = isJudged && isExport ? judge(request.headers, validators) : 'send'
+  // The ETag of an export is known only now.
+  const verdict = isJudged && format !== null ? judge(request.headers, validators) : 'send'
   if (verdict !== 'send') {
     body.destroy()
     return answerVerdict(verdict, reply)
@@ -87,15 +90,38 @@ export function hasContent({ kind, can }: Entry): boolean {
   return kind === 'file' || can.download === true
 }
 
-/** The bytes that are asked for, or all of them where a part would be of no use. */
-async function open(request: FastifyRequest, content: Content, signal: AbortSignal): Promise<Download> {
-  const range = canRange(content) ? parseRange(request.headers.range) : undefined
-  if (range === undefined) return download(content, signal)
+/**
+ * The format in which a native document is exported; `null` for a file.
+ *
+ * @throws StorageError `INVALID_REQUEST` for a format that the object does not have
+ */
+function formatOf({ exportFormats }: Entry, exportAs: string | undefined): ExportFormat | null {
+  if (exportAs === undefined) return exportFormats[0] ?? null
+  const format = exportFormats.find(({ mimeType }) => mimeType === exportAs)
+  if (format !== undefined) return format
+  throw new StorageError('INVALID_REQUEST', 'This file cannot be exported in the requested format.')
+}
 
-  const part = await openPart(request, content, range, signal)
-  if (part !== null && mayResume(ifRangeOf(request), validatorsOf(part))) return part
+/**
+ * Opens the requested bytes, or the whole content where a part is of no use to the client.
+ *
+ * @param format `null` also where it is unknown whether the object is a native document: an export ignores the range
+ */
+async function open(
+  request: FastifyRequest,
+  content: Content,
+  format: ExportFormat | null,
+  signal: AbortSignal
+): Promise<Download> {
+  const exportAs = format?.mimeType ?? content.exportAs
+  const asked = { ...content, ...(exportAs !== undefined && { exportAs }) }
+  const range = canRange(content, format) ? parseRange(request.headers.range) : undefined
+  if (range === undefined) return download(asked, signal)
+
+  const part = await openPart(request, asked, range, signal)
+  if (part !== null && (part.range === null || mayResume(ifRangeOf(request), validatorsOf(part)))) return part
   part?.body.destroy()
-  return download(content, signal)
+  return download(asked, signal)
 }
 
 /**
@@ -125,24 +151,33 @@ async function download({ backend, id, exportAs }: Content, signal: AbortSignal,
   return backend.download(id, { signal, ...(range && { range }), ...(exportAs !== undefined && { exportAs }) })
 }
 
-/** @throws StorageError `OBJECT_NOT_FOUND`, also for what has no content */
-async function look(content: LookedAt, signal: AbortSignal): Promise<{ entry: Entry; validators: Validators }> {
+interface Seen {
+  readonly entry: Entry
+  readonly format: ExportFormat | null
+  readonly validators: Validators
+}
+
+/** @throws StorageError `OBJECT_NOT_FOUND`, also for an object without content; `INVALID_REQUEST` as `formatOf` */
+async function look(content: LookedAt, signal: AbortSignal): Promise<Seen> {
   const { backend, id, exportAs } = content
   const entry = content.entry ?? (await backend.stat(id, { signal }))
   if (!hasContent(entry)) throw new StorageError('OBJECT_NOT_FOUND', 'There is no such object.')
-  const etag = exportAs === undefined ? entry.version : null
-  return { entry, validators: validatorsOf({ etag, modifiedAt: entry.modifiedAt }) }
+  const format = formatOf(entry, exportAs)
+  const etag = format === null ? entry.version : null
+  return { entry, format, validators: validatorsOf({ etag, modifiedAt: entry.modifiedAt }) }
 }
 
 type LookedAt = Pick<Content, 'backend' | 'id' | 'exportAs'> & { readonly entry?: Entry | undefined }
 
-function describe(reply: FastifyReply, content: Content, validators: Validators): void {
-  describeContent(reply, content, validators)
-  reply.header('accept-ranges', canRange(content) ? 'bytes' : 'none')
+function describe(reply: FastifyReply, content: Content, format: ExportFormat | null, validators: Validators): void {
+  const { name, mimeType } =
+    format === null ? content : { name: exportedName(content.name, format), mimeType: format.mimeType }
+  describeContent(reply, { name, mimeType }, validators)
+  reply.header('accept-ranges', canRange(content, format) ? 'bytes' : 'none')
 }
 
-function canRange({ backend, exportAs }: Content): boolean {
-  return backend.capabilities.rangeDownload !== 'unsupported' && exportAs === undefined
+function canRange({ backend }: Content, format: ExportFormat | null): boolean {
+  return backend.capabilities.rangeDownload !== 'unsupported' && format === null
 }
 
 /** Node joins what comes twice, so that two validators match nothing. */

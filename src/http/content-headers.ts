@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { FastifyReply } from 'fastify'
-import { attachment } from '../domain/attachment.ts'
+import { attachment, withoutBidiControls } from '../domain/attachment.ts'
 import type { Validators } from './preconditions.ts'
 
 const TOKEN = "[\\w!#$%&'*+.^`|~-]+"
@@ -81,7 +81,7 @@ function mediaType(type: string | null): string {
 
 /** A name without folders, which well-formed text can hold and a header has room for; its ending is kept. */
 function fileName(name: string): string {
-  const whole = name.toWellFormed().replace(/[/\\]/g, '_')
+  const whole = withoutBidiControls(name.toWellFormed()).replace(/[/\\]/g, '_')
   if (!TOO_LONG.test(whole)) return whole === '' ? 'document' : whole
   const ending = /\.[^.\s]{1,16}$/u.exec(whole)?.[0] ?? ''
   return (FITTING.exec(whole)?.[0] ?? '') + ending

@@ -68,7 +68,7 @@ function downloadRoutes(app: FastifyInstance, transfers: Transfers, describe: De
   })
 }
 
-/** What there is to send: looked at first, since a body tells no name. */
+/** The content to send. The entry is read first: it tells the name and the formats. */
 async function contentOf(
   transfers: Transfers,
   place: TransferPlace,
@@ -78,16 +78,9 @@ async function contentOf(
   const id = parseObjectText(query.id, 'id')
   const backend = await transfers.open(place)
   const entry = await backend.stat(id, { signal })
-  const { name, mimeType, exportFormats } = entry
-  const asked = query.exportAs
-  const format = asked === undefined ? exportFormats[0] : exportFormats.find((one) => one.mimeType === asked)
-  if (format !== undefined) {
-    const ending = `.${format.extension}`
-    const saved = name.endsWith(ending) ? name : name + ending
-    return { backend, id, entry, name: saved, mimeType: format.mimeType, exportAs: format.mimeType }
-  }
-  if (asked !== undefined) throw new StorageError('INVALID_REQUEST', 'It cannot be had in this format.')
-  return { backend, id, entry, name, mimeType }
+  const { name, mimeType } = entry
+  const { exportAs } = query
+  return { backend, id, entry, name, mimeType, ...(exportAs !== undefined && { exportAs }) }
 }
 
 function uploadRoute(app: FastifyInstance, { upload, uploads }: TransferRouteDeps, describe: Describe): void {

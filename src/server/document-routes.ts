@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { exportedName } from '../domain/attachment.ts'
 import type { User } from '../domain/document.ts'
 import { isStorageError, StorageError } from '../domain/errors.ts'
 import { parseObjectText } from '../domain/folder-id.ts'
@@ -125,21 +126,17 @@ async function lookAt(app: FastifyInstance, userId: string, asked: NewKeptDocume
   })
   const entry = await backend.stat(objectKey, { signal })
   if (!hasContent(entry)) throw new StorageError('INVALID_REQUEST', 'objectKey must be that of a file.')
-  // Of what is made into a file when it is asked for, the first format is the one that a download has.
+  // A native document is downloaded in its first format.
   const [format] = entry.exportFormats
-  const name = format === undefined ? entry.name : withEnding(entry.name, `.${format.extension}`)
+  const name = asked.name === undefined ? entry.name : parseObjectText(asked.name, 'name')
   return {
     storageBackend: provider,
     objectKey,
     connectionId,
-    name: asked.name === undefined ? name : parseObjectText(asked.name, 'name'),
+    name: format === undefined ? name : exportedName(name, format),
     mimeType: format?.mimeType ?? entry.mimeType,
     size: format === undefined ? entry.size : null
   }
-}
-
-function withEnding(name: string, ending: string): string {
-  return name.endsWith(ending) ? name : name + ending
 }
 
 function userIn(request: FastifyRequest): User {

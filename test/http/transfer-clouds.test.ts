@@ -1,8 +1,10 @@
+import contentDisposition from 'content-disposition'
 import t, { type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
 import type { Entry, Listing } from '../../src/domain/entry.ts'
 import { googleDrive } from '../../src/providers/google-drive.ts'
 import { FakeDrive } from '../fakes/drive/fake-drive.ts'
+import { DRIVE_SPREADSHEET } from '../fakes/drive/node.ts'
 import { FAKE_BUCKET, FAKE_KEYS, FakeS3 } from '../fakes/s3/fake-s3.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../fakes/oauth/rules.ts'
 import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
@@ -99,7 +101,7 @@ for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
   })
 }
 
-t.test('what a user does with content at google_drive shows in the next listing', async (t) => {
+async function driveApp(t: Test) {
   const scopes = ['https://www.googleapis.com/auth/drive']
   const oauth = await FakeOAuth.start(t, {
     redirectUris: [walkRedirectUri('google_drive')],
@@ -117,7 +119,44 @@ t.test('what a user does with content at google_drive shows in the next listing'
     transfers: true
   })
   await connect()
+  return { app, drive }
+}
+
+t.test('what a user does with content at google_drive shows in the next listing', async (t) => {
+  const { app } = await driveApp(t)
   await walk(t, app, 'google_drive')
+})
+
+t.test('a native document of google_drive is saved with the name and the type of its export', async (t) => {
+  const { app, drive } = await driveApp(t)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const client = new Client(app)
+  const [sheet, pdf] = ['application/vnd.openxmlformats-officedocument.spreadsheetml.sheet', 'application/pdf']
+  const exports = { [sheet]: 'PK', [pdf]: '%PDF' }
+  const cases: [name: string, exportAs: string | undefined, saved: string][] = [
+    ['Budget', undefined, 'Budget.xlsx'],
+    ['Budget', pdf, 'Budget.pdf'],
+    ['Budget.xlsx', undefined, 'Budget.xlsx'],
+    ['BUDGET.XLSX', sheet, 'BUDGET.XLSX'],
+    ['Budget.xlsx', pdf, 'Budget.xlsx.pdf'],
+    ['notes.v2', undefined, 'notes.v2.xlsx'],
+    ['Budget.xlsx\u200e', undefined, 'Budget.xlsx'],
+    ['Übersicht', undefined, 'Übersicht.xlsx'],
+    ['.xlsx', undefined, '.xlsx']
+  ]
+  for (const [name, exportAs, saved] of cases) {
+    const { id } = drive.tree.addDocument({ name, mimeType: DRIVE_SPREADSHEET, exports })
+    const path = contentPath('google_drive', { id, ...(exportAs !== undefined && { exportAs }) })
+    for (const [method, headers] of [['HEAD'], ['GET'], ['GET', { range: 'bytes=1-' }]] as const) {
+      const answer = await client.ask(method, path, { ...(headers && { headers }) })
+      t.equal(answer.status, 200, name)
+      t.match(answer.headers, { 'content-type': exportAs ?? sheet, 'accept-ranges': 'none' }, name)
+      const { parameters } = contentDisposition.parse(String(answer.headers['content-disposition']))
+      t.equal(parameters['filename'], saved)
+      if (method === 'GET') t.equal(answer.text, exportAs === pdf ? '%PDF' : 'PK')
+    }
+    drive.tree.remove(drive.tree.find(id)!)
+  }
 })
 
 t.test('what a user does with content at s3 shows in the next listing', async (t) => {

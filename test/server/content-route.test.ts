@@ -194,8 +194,9 @@ t.test('a name, whatever it holds, makes one valid Content-Disposition', async (
     ['back\\slash/and/slash.txt', 'back_slash_and_slash.txt'],
     ['../../etc/passwd', '.._.._etc_passwd'],
     ['line\r\nSet-Cookie: a=b.txt', 'line\r\nSet-Cookie: a=b.txt'],
-    ['\u202egnp.exe', '\u202egnp.exe'],
-    ['\u200fשלום.txt', '\u200fשלום.txt'],
+    ['\u202egnp.exe', 'gnp.exe'],
+    ['\u200fשלום.txt', 'שלום.txt'],
+    ['\u2066\u200e', 'document'],
     ['<script>alert(1)</script>.html', '<script>alert(1)<_script>.html'],
     ["per%20cent'and*star.txt", "per%20cent'and*star.txt"],
     ['Résumé – 履歴書 😀.pdf', 'Résumé – 履歴書 😀.pdf'],
@@ -212,6 +213,62 @@ t.test('a name, whatever it holds, makes one valid Content-Disposition', async (
     t.equal(savedAs(headers['content-disposition'] as string), shown, name)
   }
 })
+
+t.test(
+  'a native document is sent with the name and the type of its export, whatever the document is called',
+  async (t) => {
+    const xlsx = { mimeType: 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet', extension: 'xlsx' }
+    const { app, add, as, object } = await serverApp(t)
+    object.facts = {
+      size: null,
+      version: '7',
+      exportFormats: [xlsx, { mimeType: 'application/pdf', extension: 'pdf' }]
+    }
+    const bodies: Readable[] = []
+    object.send = async () => {
+      const body = Readable.from([Buffer.from('PK')])
+      bodies.push(body)
+      return {
+        body,
+        size: null,
+        range: null,
+        mimeType: xlsx.mimeType,
+        name: 'Budget.xlsx',
+        exportedAs: xlsx,
+        etag: '7.xlsx'
+      }
+    }
+    const url = await add({ name: 'My plan', mimeType: null })
+    const expected = {
+      'content-type': xlsx.mimeType,
+      'content-disposition': 'attachment; filename="My plan.xlsx"',
+      'accept-ranges': 'none'
+    }
+    const head = await app.inject({ method: 'HEAD', url, headers: as('ann') })
+    t.match(head.headers, expected, 'HEAD')
+    for (const name of ['content-length', 'etag']) t.notOk(name in head.headers, 'the export does not exist yet')
+    const asked: [headers: Record<string, string>, status: number][] = [
+      [{}, 200],
+      [{ range: 'bytes=0-0' }, 200],
+      [{ range: 'bytes=0-0', 'if-range': '"7.xlsx"' }, 200],
+      [{ range: 'bytes=0-0', 'if-range': '"7"' }, 200],
+      [{ 'if-none-match': '"7.xlsx"' }, 304],
+      [{ 'if-none-match': '"7"' }, 200],
+      [{ 'if-match': '"7.xlsx"' }, 200],
+      [{ 'if-match': '"7"' }, 412]
+    ]
+    for (const [headers, status] of asked) {
+      const before = bodies.length
+      const answer = await app.inject({ url, headers: { ...as('ann'), ...headers } })
+      const what = JSON.stringify(headers)
+      t.equal(answer.statusCode, status, what)
+      if (status === 200) t.match(answer.headers, { ...expected, etag: '"7.xlsx"' }, what)
+      if (status === 200) t.equal(answer.body, 'PK', what)
+      t.equal(bodies.length, before + 1, `${what}: one export`)
+    }
+    t.ok(bodies.every(({ destroyed }) => destroyed))
+  }
+)
 
 t.test('lone surrogates in a name become something that can be written', async (t) => {
   // The database has none; a host's own rows may.

@@ -218,6 +218,8 @@ t.test('a file of a cloud is kept as what the cloud says that it is, and stays t
   t.match(kept.json(), { name: 'Report.pdf', size: 12, mimeType: 'application/pdf', ...place })
   t.match((await keep(file.id, { name: 'Mine' })).json(), { name: 'Mine' })
   t.match((await keep(native.id)).json(), { name: 'Plan.pdf', size: null, mimeType: 'application/pdf' })
+  t.match((await keep(native.id, { name: 'Mine' })).json(), { name: 'Mine.pdf', mimeType: 'application/pdf' })
+  t.match((await keep(native.id, { name: 'Mine.PDF' })).json(), { name: 'Mine.PDF' })
 
   t.match((await keep(folder.id)).json(), { status: 400, code: 'INVALID_REQUEST', detail: /objectKey/ })
   t.match((await keep('none')).json(), { status: 404, code: 'OBJECT_NOT_FOUND' })
@@ -230,7 +232,7 @@ t.test('a file of a cloud is kept as what the cloud says that it is, and stays t
   t.match((await ask('GET', contentOf(id))).json(), { status: 503, code: 'CONNECTION_MISSING' })
   t.equal((await ask('DELETE', `/documents/${id}`)).status, 204, 'without its connection it can still be removed')
   t.ok(backend.entries.has(file.id))
-  t.equal((await list()).documents.length, 2)
+  t.equal((await list()).documents.length, 4)
 })
 
 t.test('nobody makes a document of what is in the server’s own store', async (t) => {

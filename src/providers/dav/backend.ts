@@ -16,6 +16,7 @@ import { providerFailure } from '../../domain/provider-failure.ts'
 import { failure, httpFailure } from '../shared/http-failure.ts'
 import { requireMediaType } from '../shared/media-type.ts'
 import { requireLimit } from '../shared/page-limit.ts'
+import { nameOf } from '../shared/object-path.ts'
 import { uploadFrom } from '../shared/upload-source.ts'
 import { downloadFile } from './download.ts'
 import { find } from './precondition.ts'
@@ -64,7 +65,7 @@ export class DavBackend implements StorageBackend {
     call.signal.throwIfAborted()
     const url = this.#server.paths.urlOf(id)
     if (id.endsWith('/')) throw failure('OBJECT_NOT_FOUND')
-    return downloadFile(this.#server, url, call)
+    return { ...(await downloadFile(this.#server, url, call)), name: nameOf(id) }
   }
 
   async upload(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry> {

@@ -17,6 +17,7 @@ import type {
   UploadTarget
 } from '../../domain/storage-backend.ts'
 import { resolveRange } from '../shared/byte-range.ts'
+import { nameOf } from '../shared/object-path.ts'
 import { TransferBody } from '../shared/transfer-body.ts'
 import { uploadFrom, type UploadSource } from '../shared/upload-source.ts'
 import type { DiskFolder } from './disk-folder.ts'
@@ -83,7 +84,7 @@ export class DiskBackend implements StorageBackend {
       await this.#root.requireFolder(dirname(path), 'OBJECT_NOT_FOUND')
       const file = await open(path, READ_FLAGS)
       try {
-        return await this.#read(file, call)
+        return await this.#read(file, nameOf(id), call)
       } catch (error) {
         await file.close()
         throw error
@@ -137,7 +138,7 @@ export class DiskBackend implements StorageBackend {
     })
   }
 
-  async #read(file: FileHandle, { range, signal }: DownloadCall): Promise<Download> {
+  async #read(file: FileHandle, name: string, { range, signal }: DownloadCall): Promise<Download> {
     const stats = await file.stat({ bigint: true })
     if (!stats.isFile()) throw missingError('OBJECT_NOT_FOUND')
     const size = Number(stats.size)
@@ -156,6 +157,7 @@ export class DiskBackend implements StorageBackend {
       size,
       range: part,
       mimeType: null,
+      name,
       etag: versionOf(stats),
       modifiedAt: modifiedAt(stats)
     }

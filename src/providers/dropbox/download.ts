@@ -1,3 +1,4 @@
+import { exportedName } from '../../domain/attachment.ts'
 import type { HttpAnswer } from '../../domain/egress.ts'
 import { isStorageError } from '../../domain/errors.ts'
 import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
@@ -31,7 +32,7 @@ export async function downloadFile(server: DropboxServer, id: string, call: Down
 }
 
 function fileDownload({ timeouts }: DropboxServer, id: string, answer: HttpAnswer, call: DownloadCall): Download {
-  const { kind, size, version, modifiedAt, ...entry } = fileEntry(resultOf(answer), null)
+  const { kind, name, size, version, modifiedAt, ...entry } = fileEntry(resultOf(answer), null)
   if (kind === 'link') throw failure('UNSUPPORTED', 'A symbolic link leads to a place on some computer')
   if (entry.id !== id || size === null)
     throw failure('PROVIDER_ERROR', 'Dropbox sends something else than was asked for')
@@ -44,7 +45,7 @@ function fileDownload({ timeouts }: DropboxServer, id: string, answer: HttpAnswe
     idleMs: timeouts.idleMs,
     signal: call.signal
   })
-  return { body, size, range: sizes.range, mimeType: null, etag: version, modifiedAt }
+  return { body, size, range: sizes.range, mimeType: null, name, etag: version, modifiedAt }
 }
 
 /** Dropbox makes it at that moment: of the document as a whole, whatever range was asked for. */
@@ -57,7 +58,8 @@ async function exportDocument(server: DropboxServer, id: string, call: DownloadC
   const answer = await server.client.download('export', arg, { signal, missing: 'OBJECT_NOT_FOUND' })
   return keepOrDrop(answer, () => {
     const { export_metadata: told, file_metadata: file } = resultOf(answer)
-    const { version, modifiedAt } = fileEntry(asObject(file), null)
+    const { name, version, modifiedAt } = fileEntry(asObject(file), null)
+    const { mimeType, extension } = format
     const expected = sizeOf(asObject(told)['size'])
     const length = lengthOf(answer)
     const isWhole = answer.status === 200 && !isCoded(answer) && (length === null || length === expected)
@@ -68,9 +70,11 @@ async function exportDocument(server: DropboxServer, id: string, call: DownloadC
       body: bodyOf(answer, expected, { service: SERVICE, idleMs: server.timeouts.idleMs, signal }),
       size: null,
       range: null,
-      mimeType: format.mimeType,
+      mimeType,
+      name: exportedName(name, format),
+      exportedAs: { mimeType, extension },
       // Each format of a version is something else.
-      etag: version === null ? null : `${version}.${format.extension}`,
+      etag: version === null ? null : `${version}.${extension}`,
       modifiedAt
     }
   })

@@ -1,5 +1,6 @@
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
 import type { HttpAnswer } from '../../domain/egress.ts'
+import { exportedName } from '../../domain/attachment.ts'
 import type { ExportFormat } from '../../domain/entry.ts'
 import type { StorageError } from '../../domain/errors.ts'
 import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
@@ -53,10 +54,11 @@ async function exportDocument(
   server: DriveServer,
   about: DriveId,
   file: drive_v3.Schema$File,
-  { mimeType, extension }: ExportFormat,
+  format: ExportFormat,
   call: DownloadCall
 ): Promise<Download> {
-  const { version, modifiedAt } = fileEntry(file, { parentId: null })
+  const { mimeType, extension } = format
+  const { name, version, modifiedAt } = fileEntry(file, { parentId: null })
   const url = new URL(`/drive/v3/files/${about.id}/export`, server.origin)
   url.searchParams.set('mimeType', mimeType)
   const answer = await request(server, about, url, call)
@@ -71,6 +73,8 @@ async function exportDocument(
     size: null,
     range: null,
     mimeType,
+    name: exportedName(name, format),
+    exportedAs: format,
     // Each format of a version is something else.
     etag: version === null ? null : `${version}.${extension}`,
     modifiedAt

@@ -31,7 +31,7 @@ export async function downloadFile(server: GraphServer, id: ItemId, call: Downlo
     // All of it: the address does not come where it is named (microsoft-graph-docs issue 20212).
     () => lookThrough(server, id, call, 'OBJECT_NOT_FOUND', null),
     async (item) => {
-      const { kind, mimeType, version, modifiedAt } = itemEntry(item, { parentId: null })
+      const { kind, name, mimeType, version, modifiedAt } = itemEntry(item, { parentId: null })
       if (kind === 'package') throw failure('UNSUPPORTED', 'It can be seen at Microsoft alone')
       if (kind !== 'file') throw failure('OBJECT_NOT_FOUND')
       if (call.exportAs !== undefined) throw noSuchFormat()
@@ -52,7 +52,7 @@ export async function downloadFile(server: GraphServer, id: ItemId, call: Downlo
       }
       const sizes = requireSizes(answer, range)
       const body = bodyOf(answer, sizes.expected, { service: SERVICE, idleMs: timeouts.idleMs, signal })
-      return { body, size: sizes.size, range: sizes.range, mimeType, etag: version, modifiedAt }
+      return { body, size: sizes.size, range: sizes.range, mimeType, name, etag: version, modifiedAt }
     }
   )
 }

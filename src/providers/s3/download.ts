@@ -4,6 +4,7 @@ import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
 import { providerFailure } from '../../domain/provider-failure.ts'
 import { rangeHeader } from '../shared/byte-range.ts'
 import { type DownloadSizes, readDownloadSizes } from '../shared/download-sizes.ts'
+import { nameOf } from '../shared/object-path.ts'
 import { TransferBody } from '../shared/transfer-body.ts'
 import { attempt, type Bucket } from './bucket.ts'
 import { toTime, unquote } from './entries.ts'
@@ -35,6 +36,7 @@ export async function downloadObject(bucket: Bucket, key: string, call: Download
     size: parts.size,
     range: parts.range,
     mimeType: answer.ContentType ?? null,
+    name: nameOf(key),
     etag: unquote(answer.ETag),
     modifiedAt: toTime(answer.LastModified)
   }

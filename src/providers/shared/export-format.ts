@@ -1,6 +1,6 @@
 import { StorageError } from '../../domain/errors.ts'
 
-/** What `exportAs` comes out as where a provider does not make that. */
+/** For an `exportAs` that is not among the export formats of the object. */
 export function noSuchFormat(): StorageError {
-  return new StorageError('INVALID_REQUEST', 'The object cannot be had in this format.')
+  return new StorageError('INVALID_REQUEST', 'This file cannot be exported in the requested format.')
 }

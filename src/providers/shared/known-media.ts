@@ -12,7 +12,7 @@ import { TransferBody } from './transfer-body.ts'
 const MAX_LOOKS = 2
 
 /** What was seen of a file before its content is asked for. */
-export type KnownFile = Pick<Entry, 'size' | 'mimeType' | 'version' | 'modifiedAt'>
+export type KnownFile = Pick<Entry, 'name' | 'size' | 'mimeType' | 'version' | 'modifiedAt'>
 
 /** How a provider sends content. */
 export interface MediaSource {
@@ -49,7 +49,7 @@ export async function downloadKnown(
   call: DownloadCall,
   { service, request, refusal, idleMs }: MediaSource
 ): Promise<Download | null> {
-  const { size, mimeType, version, modifiedAt } = file
+  const { name, size, mimeType, version, modifiedAt } = file
   if (size === null) throw failure('PROVIDER_ERROR', `${service} does not tell how large the file is`)
   const range = call.range === undefined ? undefined : resolveRange(call.range, size)
   const answer = await request(range === undefined ? {} : { range: `bytes=${range.start}-${range.end}` })
@@ -65,7 +65,7 @@ export async function downloadKnown(
     return null
   }
   const body = bodyOf(answer, sizes.expected ?? size, { service, idleMs, signal: call.signal })
-  return { body, size, range: sizes.range, mimeType, etag: version, modifiedAt }
+  return { body, size, range: sizes.range, mimeType, name, etag: version, modifiedAt }
 }
 
 /** The body of a transfer. @param expected how many bytes must come; `null` where nobody knows */

@@ -21,6 +21,8 @@ export function downloads(t: Test, open: Open): void {
     t.equal(facts.range, null)
     t.equal(facts.etag, entry.version)
     t.equal(facts.modifiedAt, entry.modifiedAt)
+    t.equal(facts.name, entry.name)
+    t.equal(facts.exportedAs, undefined, 'it is the file itself')
     const empty = await backend.download((await find(backend, 'empty.bin')).id, call())
     t.equal(empty.size, 0)
     t.equal((await readBody(empty.body)).length, 0)

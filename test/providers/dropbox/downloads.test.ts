@@ -112,7 +112,8 @@ t.test('a document is exported to its first format, or to the one that is asked 
   operations()
   const first = await backend.download(id, { ...call(), range: { start: 1 } })
   t.equal((await readBody(first.body)).toString(), '<p>', 'a range is no part of it')
-  t.match(first, { size: null, range: null, mimeType: 'text/html', etag: `${rev}.html` })
+  t.match(first, { size: null, range: null, mimeType: 'text/html', name: 'a.paper.html', etag: `${rev}.html` })
+  t.same(first.exportedAs, { mimeType: 'text/html', extension: 'html' })
   t.same(operations(), ['download', 'get_metadata', 'export'])
   for (const [exportAs, content] of Object.entries({
     'text/html': '<p>',
