@@ -1,16 +1,9 @@
-import { Readable } from 'node:stream'
 import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3'
 import type { EgressAgents } from '../../domain/egress.ts'
 import type { Timeouts } from '../../domain/ports.ts'
-import { StorageError } from '../../domain/errors.ts'
 import type { S3Sdk } from './bucket.ts'
+import { readResponses } from './responses.ts'
 import { isAws, type S3Settings } from './settings.ts'
-
-/**
- * The largest answer that is no object. A page of 1000 keys of 1024 bytes, each byte percent-encoded, comes to
- * about 4 MiB; the SDK itself would buffer whatever an endpoint sends.
- */
-const MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 /** The handler writes to the console about busy sockets unless it is given somewhere else to write. */
 const SILENT = { trace: noop, debug: noop, info: noop, warn: noop, error: noop }
@@ -72,31 +65,8 @@ export function createClient({ sdk, settings, agents, timeouts, purpose }: Clien
     config.responseChecksumValidation = 'WHEN_SUPPORTED'
   }
   const client = new sdk.S3Client(config)
-  limitAnswers(client)
+  readResponses(client, timeouts)
   return client
-}
-
-function limitAnswers(client: S3Client): void {
-  client.middlewareStack.add(
-    (next, context) => async (args) => {
-      const result = await next(args)
-      const response = result.response as { statusCode?: number; body?: unknown }
-      const isObject = context.commandName === 'GetObjectCommand' && (response.statusCode ?? 0) < 300
-      if (!isObject && response.body instanceof Readable) response.body = Readable.from(limited(response.body))
-      return result
-    },
-    { step: 'deserialize', priority: 'low', name: 'limitAnswers' }
-  )
-}
-
-async function* limited(body: Readable): AsyncGenerator<Buffer> {
-  let received = 0
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    received += chunk.length
-    if (received > MAX_ANSWER_BYTES)
-      throw new StorageError('PROVIDER_ERROR', 'The answer of the provider is too large.')
-    yield chunk
-  }
 }
 
 function noop(): void {}

@@ -8,6 +8,7 @@ import type { Bucket } from './bucket.ts'
 import { fileEntry } from './entries.ts'
 import { nonsense, toStorageError } from './errors.ts'
 import { Precondition } from './precondition.ts'
+import { COMPLETE_MS } from './responses.ts'
 
 const MIB = 1024 * 1024
 /** S3's limit. */
@@ -15,8 +16,6 @@ const MAX_PARTS = 10_000
 const MIN_PART_BYTES = 8 * MIB
 /** Above it parts go one after the other, so that a huge upload needs not several times as much memory. */
 const MAX_PARALLEL_PART_BYTES = 16 * MIB
-/** How long a server may take to put the parts together: minutes, for the largest objects (AWS's documentation). */
-const COMPLETE_MS = 300_000
 
 /** Large enough that 10,000 parts hold the body; without a size that is 78 GiB. */
 export function partSizeFor(size: number | undefined): number {
@@ -114,7 +113,9 @@ class Sender {
       // Before all parts travel for nothing; what counts is the look before they are put together.
       await this.#condition.look()
       // Not ended by the signal: without its answer nobody could remove what it has begun.
-      return calls.send(command)
+      const begun = await calls.send(command)
+      if (!begun.UploadId) throw nonsense('S3 answered 200 without an UploadId')
+      return begun
     }
     if (command instanceof sdk.PutObjectCommand) {
       return this.#condition.write((headers) =>

@@ -1,0 +1,195 @@
+import { Readable } from 'node:stream'
+import type { ListObjectsV2CommandOutput, ObjectStorageClass, S3Client } from '@aws-sdk/client-s3'
+import type { Timeouts } from '../../domain/ports.ts'
+import { providerFailure } from '../../domain/provider-failure.ts'
+import { readXml, XmlError, type XmlHandler } from '../shared/xml-reader.ts'
+import { nonsense } from './errors.ts'
+
+/**
+ * Limits of a response that is not object content. A page of 1000 keys of 1024 bytes, each byte percent-encoded, is
+ * about 4 MiB, and has about 20 elements per key with three tokens each.
+ */
+const LIMITS = { maxBytes: 6 * 1024 * 1024, maxDepth: 16, maxTokens: 200_000 }
+/** How long a server may take to put the parts together: minutes, for the largest objects (AWS's documentation). */
+export const COMPLETE_MS = 300_000
+
+/** Responses with a result in their body, and the elements that this package reads of it. */
+const RESULTS: ReadonlyMap<string | undefined, readonly string[]> = new Map([
+  // Read here, see `readListing`.
+  ['ListObjectsV2Command', []],
+  ['CreateMultipartUploadCommand', ['UploadId']],
+  ['CompleteMultipartUploadCommand', ['ETag']]
+])
+const ERROR_CODE = /^[\w-]{1,64}$/
+/** RFC 3339, as in `2026-11-22T16:00:00.000Z`. */
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/
+
+/** The part of the SDK's `HttpResponse` that is used here. */
+interface SdkResponse {
+  statusCode: number
+  body?: unknown
+  readonly headers: Readonly<Record<string, string>>
+}
+
+type Listing = Omit<ListObjectsV2CommandOutput, '$metadata'>
+
+/**
+ * Reads all response bodies except object content before the SDK does. The SDK's XML parser is synchronous, and
+ * quadratic on some inputs (3.972.43 of `@aws-sdk/xml-builder`): one response of a user's endpoint would stop the event
+ * loop for minutes, and 6 MiB of plain elements still for half a second. Here a body is limited and parsed in small
+ * turns. The SDK gets a short document with the few elements that it needs; a listing is added to its output.
+ */
+export function readResponses(client: S3Client, timeouts: Timeouts): void {
+  const listings = new WeakMap<object, Listing>()
+  // Innermost: no other middleware, the SDK's own included, sees the response before.
+  client.middlewareStack.add(
+    (next, { commandName = '' }) =>
+      async (args) => {
+        const result = await next(args)
+        const response = result.response as SdkResponse
+        const isContent = commandName === 'GetObjectCommand' && response.statusCode < 300
+        if (isContent || !(response.body instanceof Readable)) return result
+        const timeoutMs = commandName === 'CompleteMultipartUploadCommand' ? COMPLETE_MS : timeouts.totalMs
+        const document = await readDocument(response.body, timeoutMs)
+        if (commandName === 'ListObjectsV2Command' && document instanceof S3Document && isResult(document, response)) {
+          listings.set(response, readListing(document))
+          response.body = new Uint8Array()
+        } else {
+          response.body = new TextEncoder().encode(shortBody(document, response, RESULTS.get(commandName)))
+        }
+        return result
+      },
+    { step: 'deserialize', priority: 'low', name: 'readResponse' }
+  )
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const result = await next(args)
+      const listing = listings.get(result.response as object)
+      if (listing !== undefined) Object.assign(result, { output: { ...result.output, ...listing } })
+      return result
+    },
+    { step: 'deserialize', priority: 'high', name: 'addListing' }
+  )
+}
+
+/**
+ * Returns `null` for an empty body.
+ *
+ * @throws StorageError for a document that exceeds a limit, whatever the status, or takes too long
+ */
+async function readDocument(body: Readable, timeoutMs: number): Promise<S3Document | 'malformed' | null> {
+  const timer = setTimeout(() => body.destroy(providerFailure('PROVIDER_TIMEOUT')), timeoutMs)
+  const document = new S3Document()
+  try {
+    return (await readXml(body, LIMITS, document)) ? document : null
+  } catch (error) {
+    if (!(error instanceof XmlError)) throw error
+    if (error.kind === 'malformed') return 'malformed'
+    throw nonsense(`S3 answered with XML that is refused. ${error.message}`)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** The elements below the root, and below the items of a listing. Anything deeper is not used. */
+class S3Document implements XmlHandler {
+  root = ''
+  readonly fields = new Map<string, string>()
+  readonly contents: ReadonlyMap<string, string>[] = []
+  readonly commonPrefixes: ReadonlyMap<string, string>[] = []
+  #item = new Map<string, string>()
+
+  onElement([root = '', child, grandchild, ...deeper]: readonly string[], text: string): void {
+    if (deeper.length > 0) return
+    if (child === undefined) {
+      this.root = root
+    } else if (grandchild !== undefined) {
+      this.#item.set(grandchild, text)
+    } else {
+      if (child === 'Contents') this.contents.push(this.#item)
+      else if (child === 'CommonPrefixes') this.commonPrefixes.push(this.#item)
+      else this.fields.set(child, text)
+      this.#item = new Map()
+    }
+  }
+}
+
+function isResult(document: S3Document, { statusCode }: SdkResponse): boolean {
+  return statusCode < 300 && document.root !== 'Error'
+}
+
+/** @throws an error like the SDK's for an error page; StorageError `PROVIDER_ERROR` for a result that is not XML */
+function shortBody(
+  document: S3Document | 'malformed' | null,
+  response: SdkResponse,
+  wanted: readonly string[] | undefined
+): string {
+  if (document === null) return ''
+  if (document instanceof S3Document && document.root === 'Error') {
+    // The status was sent long before the failure (CompleteMultipartUpload). The SDK makes it a 503, too.
+    if (response.statusCode < 300) response.statusCode = 503
+    const code = document.fields.get('Code') ?? ''
+    return element('Error', ERROR_CODE.test(code) ? element('Code', code) : '')
+  }
+  if (response.statusCode >= 300) throw new ErrorPage(response)
+  if (wanted === undefined) return ''
+  if (document === 'malformed') throw nonsense('S3 answered with a body that is not XML')
+  const found = wanted.map((name) => [name, document.fields.get(name)] as const)
+  return element(
+    'Result',
+    found.map(([name, text]) => (text === undefined ? '' : element(name, escape(text)))).join('')
+  )
+}
+
+/** An error whose body is not S3's: it has a status, and unlike the SDK's exceptions no `$fault`. */
+class ErrorPage extends Error {
+  readonly $metadata: { readonly httpStatusCode: number; readonly requestId: string | undefined }
+  declare readonly $response: SdkResponse
+
+  constructor(response: SdkResponse) {
+    super('The response is not an S3 error')
+    this.$metadata = { httpStatusCode: response.statusCode, requestId: response.headers['x-amz-request-id'] }
+    Object.defineProperty(this, '$response', { value: response })
+  }
+}
+
+/** @throws StorageError `PROVIDER_ERROR` for values that are not of their type */
+function readListing({ root, fields, contents, commonPrefixes }: S3Document): Listing {
+  const isTruncated = fields.get('IsTruncated')
+  if (root !== 'ListBucketResult' || !(isTruncated === 'true' || isTruncated === 'false')) {
+    throw nonsense('S3 answered 200 with a body that is no listing')
+  }
+  return {
+    IsTruncated: isTruncated === 'true',
+    NextContinuationToken: fields.get('NextContinuationToken'),
+    EncodingType: fields.get('EncodingType') === 'url' ? 'url' : undefined,
+    Contents: contents.map((item) => ({
+      Key: item.get('Key'),
+      Size: readSize(item.get('Size')),
+      LastModified: readTime(item.get('LastModified')),
+      ETag: item.get('ETag'),
+      StorageClass: item.get('StorageClass') as ObjectStorageClass | undefined
+    })),
+    CommonPrefixes: commonPrefixes.map((item) => ({ Prefix: item.get('Prefix') }))
+  }
+}
+
+function readSize(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  if (!/^\d{1,20}$/.test(text)) throw nonsense('S3 listed a size that is no number')
+  return Number(text)
+}
+
+function readTime(text: string | undefined): Date | undefined {
+  if (text === undefined) return undefined
+  if (!TIME.test(text)) throw nonsense('S3 listed a time that is none')
+  return new Date(text)
+}
+
+function element(name: string, content: string): string {
+  return `<${name}>${content}</${name}>`
+}
+
+function escape(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
+}

@@ -1,0 +1,257 @@
+import t from 'tap'
+import { gzipSync } from 'node:zlib'
+import { Readable } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
+import type { StorageBackend } from '../../../src/domain/storage-backend.ts'
+import { isStorageError } from '../../../src/domain/errors.ts'
+import { call, rejectsWith } from '../../contract/suite/arrange.ts'
+import { piecesOf, upload } from '../../contract/suite/uploads.ts'
+import { FakeS3, type Script } from '../../fakes/s3/fake-s3.ts'
+import { escapeXml, listing, wrap } from '../../fakes/s3/xml.ts'
+import { openFake } from '../../support/s3-backend.ts'
+
+const MIB = 1024 * 1024
+/** The longest turn of the event loop, in CPU time. */
+const MAX_TURN_MS = 250
+
+const list = (content: string) => wrap('ListBucketResult', `<IsTruncated>false</IsTruncated>${content}`)
+const fill = (text: string, length: number) => text.repeat(Math.ceil(length / text.length))
+
+/** Documents that a parser is slow or wrong on, by what they are. */
+const HOSTILE: Readonly<Record<string, () => string | Buffer>> = {
+  'repeated document types': () => fill('<!DOCTYPE a>', 4 * MIB),
+  'document types in the root': () => list(fill('<!DOCTYPE a>', 4 * MIB)),
+  'a document type without an end': () => `<!DOCTYPE a [${fill('[<!ELEMENT b ANY>', 4 * MIB)}`,
+  '1,000 entities': () => `<!DOCTYPE a [${fill('<!ENTITY b "c">', 15_000)}]>${list(fill('&b;', 4 * MIB))}`,
+  'nested entities': () => '<!DOCTYPE a [<!ENTITY b "&c;&c;"><!ENTITY c "&b;&b;">]><a>&b;</a>',
+  'references to unknown entities': () => list(fill('&nbsp;', MIB)),
+  'ampersands without a reference': () => list(fill('&', MIB)),
+  'elements 100,000 deep': () => list(fill('<a>', 300_000) + fill('</a>', 400_000)),
+  'an element with 100,000 attributes': () => list(`<a ${fill('b="c" ', 600_000)}/>`),
+  'an attribute of 5 MB': () => list(`<a b="${fill('>', 5_000_000)}"/>`),
+  'a tag without an end': () => `<ListBucketResult ${fill('a', 5 * MIB)}`,
+  'a quote without an end': () => `<ListBucketResult a="${fill(`b' `, 5 * MIB)}`,
+  'a name of 5 MB': () => list(`<${fill('a', 5 * MIB)}/>`),
+  'a closing tag of 5 MB': () => list(`<a></a${fill(' ', 5 * MIB)}>`),
+  'a text of 5.9 MB': () => list(fill('a', 5_900_000)),
+  'a text of 5.9 MB of line ends': () => list(fill('\r', 5_900_000)),
+  '5.9 MB of the smallest elements': () => list(fill('<a/>', 5_900_000)),
+  '16 MB of harmless elements': () => list(fill('<Contents><Key>a</Key><Size>1</Size></Contents>', 16_000_000)),
+  '16 MB of space': () => list(fill(' ', 16_000_000)),
+  'space that never ends': () => fill(' ', 6 * MIB),
+  'a comment without an end': () => list(`<!--${fill('- ', 5 * MIB)}`),
+  'beginnings of comments': () => list(fill('<!--', 5 * MIB)),
+  'millions of comments': () => list(fill('<!---->', 5 * MIB)),
+  'beginnings of CDATA': () => list(fill('<![CDATA[', 5 * MIB)),
+  'millions of CDATA sections': () => list(fill('<![CDATA[]]>', 5 * MIB)),
+  'beginnings of instructions': () => fill('<?', 5 * MIB),
+  'millions of instructions': () => fill('<?a?>', 5 * MIB),
+  'unclosed elements': () => list(fill('<Contents>', 5 * MIB)),
+  'closing tags only': () => fill('</a>', 5 * MIB),
+  'two roots': () => list('') + list(''),
+  'text behind the root': () => `${list('')}x`,
+  'open angle brackets': () => fill('<', 5 * MIB),
+  'invalid UTF-8': () => Buffer.concat([Buffer.from('<ListBucketResult><Key>'), Buffer.alloc(MIB, 0xff)]),
+  'half a character': () => Buffer.concat([Buffer.from(list('')), Buffer.from([0xc3])]),
+  'UTF-16': () => Buffer.from(`\ufeff${list('')}`, 'utf16le'),
+  'no character': () => list('<Contents><Key>&#55296;</Key></Contents>'),
+  'zero bytes': () => Buffer.alloc(5 * MIB),
+  'gzip that nobody asked for': () => gzipSync(list(fill(' ', 64 * MIB))),
+  'members of Object.prototype': () => list(fill('<__proto__><constructor/></__proto__>', MIB).slice(0, -1))
+}
+
+/** Sends a body in pieces, each in a turn of its own, until the client leaves. */
+function send(body: string | Buffer, status = 200, headers: Record<string, string> = {}): Script {
+  const bytes = Buffer.from(body)
+  return (_request, response) => {
+    response.writeHead(status, { 'content-type': 'application/xml', ...headers })
+    const pieces = Array.from({ length: Math.ceil(bytes.length / 65_536) }, (_, index) =>
+      bytes.subarray(index * 65_536, (index + 1) * 65_536)
+    )
+    Readable.from(pieces).pipe(response)
+    return true
+  }
+}
+
+/** Runs `work` and returns the CPU time of the longest turn of the event loop meanwhile, and the total, in ms. */
+async function cpuOf(work: Promise<unknown>): Promise<{ longest: number; total: number }> {
+  let isDone = false
+  void work.then(
+    () => (isDone = true),
+    () => (isDone = true)
+  )
+  const begin = process.cpuUsage()
+  let longest = 0
+  while (!(isDone as boolean)) {
+    const before = process.cpuUsage()
+    await setImmediate()
+    const { user, system } = process.cpuUsage(before)
+    longest = Math.max(longest, (user + system) / 1000)
+  }
+  const { user, system } = process.cpuUsage(begin)
+  return { longest, total: (user + system) / 1000 }
+}
+
+const listAgain = (backend: StorageBackend) => backend.listFolder(null, { ...call(), limit: 1000 })
+
+for (const [what, make] of Object.entries(HOSTILE)) {
+  t.test(`a listing of ${what} fails without stopping the event loop`, async (t) => {
+    const fake = await FakeS3.start(t)
+    const backend = await openFake(fake)
+    fake.script = send(make())
+    const work = listAgain(backend)
+    const { longest, total } = await cpuOf(work)
+    await rejectsWith(t, work, 'PROVIDER_ERROR')
+    t.ok(longest < MAX_TURN_MS, `${longest} ms of CPU in one turn, ${total} ms in total`)
+  })
+}
+
+const operations: Readonly<Record<string, (backend: StorageBackend) => Promise<unknown>>> = {
+  list: listAgain,
+  statFolder: (backend) => backend.stat('a/', call()),
+  download: (backend) => backend.download('a', call()),
+  remove: async (backend) => backend.remove?.('a', call()),
+  put: (backend) => upload(backend, { id: 'a' }, Readable.from(['x'])),
+  multipart: (backend) => upload(backend, { id: 'a' }, piecesOf(Buffer.alloc(9 * MIB)))
+}
+
+t.test('hostile bodies of any operation and status do not stop the event loop', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  const error = (content: string) => `<Error><Code>AccessDenied</Code>${content}</Error>`
+  const bodies = {
+    'document types': fill('<!DOCTYPE a>', MIB),
+    'document types in an error': error(fill('<!DOCTYPE a>', MIB)),
+    'too many elements': error(fill('<a/>', 2 * MIB)),
+    'too many bytes': error(fill(' ', 7 * MIB))
+  }
+  for (const [what, body] of Object.entries(bodies)) {
+    for (const status of [200, 301, 403, 404, 412, 500, 503]) {
+      fake.script = send(body, status, { etag: '"e"' })
+      for (const [name, operation] of Object.entries(operations)) {
+        if (status === 200 && name === 'download') continue
+        const work = operation(backend)
+        const { longest } = await cpuOf(work)
+        await rejectsWith(t, work, 'PROVIDER_ERROR', `${name} ${status}: ${what}`)
+        t.ok(longest < MAX_TURN_MS, `${longest} ms of CPU in one turn`)
+      }
+    }
+  }
+  // The failure of a response that had begun with 200, at each step of an upload.
+  for (const step of ['CreateMultipartUpload', 'UploadPart', 'CompleteMultipartUpload', 'AbortMultipartUpload']) {
+    fake.script = (request, response) => {
+      if (request.operation === 'AbortMultipartUpload') return send(bodies['too many elements'], 500)(request, response)
+      return request.operation === step ? send(bodies['too many elements'])(request, response) : false
+    }
+    const work = operations['multipart']?.(backend) ?? Promise.resolve()
+    const { longest } = await cpuOf(work)
+    if (step === 'AbortMultipartUpload') await work
+    else await rejectsWith(t, work, 'PROVIDER_ERROR', step)
+    t.ok(longest < MAX_TURN_MS, `${longest} ms of CPU in one turn`)
+  }
+})
+
+t.test('a full page of the longest keys is read, and spread over several turns', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  const keys = Array.from({ length: 1000 }, (_, index) => `${String(index).padStart(4, '0')}${'\u00e9'.repeat(510)}`)
+  const contents = keys.map(
+    (key) =>
+      `<Contents><Key>${encodeURIComponent(key)}</Key><LastModified>2026-11-22T16:00:00.700Z</LastModified>\r\n` +
+      `  <!-- a comment --><ETag>&#34;a&#x62;${escapeXml('"')}</ETag><Size>12</Size><StorageClass><![CDATA[GLACIER]]></StorageClass>` +
+      '<Owner><ID>1</ID><DisplayName a="1" b = \'>\'>x</DisplayName></Owner><RestoreStatus/></Contents>\n'
+  )
+  const page = list(`<EncodingType>url</EncodingType>${contents.join('')}`)
+  fake.script = send(page)
+  const work = listAgain(backend)
+  const { longest } = await cpuOf(work)
+  const { entries, complete } = await work
+  t.same([entries.length, complete], [1000, true])
+  t.match(entries[999], { id: keys[999], size: 12, version: 'ab', modifiedAt: '2026-11-22T16:00:00.000Z' })
+  t.equal(entries[0]?.can.download, false, 'a storage class in CDATA is read')
+  t.ok(longest < MAX_TURN_MS, `${longest} ms of CPU in one turn for ${page.length} bytes`)
+})
+
+t.test('a listing that comes byte by byte, or cut within a character or tag, is the same listing', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  const page = list(
+    '<Contents><Key>\u00e9\u{1f4be}&amp;</Key><Size>1</Size></Contents><CommonPrefixes><Prefix>b/</Prefix></CommonPrefixes>'
+  )
+  const bytes = Buffer.from(`\ufeff${page}`)
+  for (const size of [1, 2, 3, 7, 100]) {
+    fake.script = (_request, response) => {
+      response.writeHead(200)
+      for (let at = 0; at < bytes.length; at += size) response.write(bytes.subarray(at, at + size))
+      response.end()
+      return true
+    }
+    const { entries } = await listAgain(backend)
+    t.same(
+      entries.map(({ id }) => id),
+      ['b/', '\u00e9\u{1f4be}&'],
+      `${size} bytes at a time`
+    )
+  }
+})
+
+t.test('many small chunks cost CPU linear in their bytes', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  const costOf = async (kib: number, chunk: number) => {
+    const bytes = Buffer.from(list(`<a>${fill('b', 60_000)}</a>`.repeat(kib / 60)))
+    fake.script = (_request, response) => {
+      response.writeHead(200)
+      const pieces = Array.from({ length: Math.ceil(bytes.length / chunk) }, (_, index) =>
+        bytes.subarray(index * chunk, (index + 1) * chunk)
+      )
+      Readable.from(pieces, { highWaterMark: 64 }).pipe(response)
+      return true
+    }
+    const work = listAgain(backend)
+    const { longest, total } = await cpuOf(work)
+    t.ok(longest < MAX_TURN_MS, `${longest} ms of CPU in one turn`)
+    t.same((await work).entries, [])
+    return total
+  }
+  await costOf(60, 16)
+  const small = await costOf(120, 16)
+  const large = await costOf(1200, 16)
+  t.ok(large < 40 * Math.max(small, 20), `${small} ms for a tenth, ${large} ms`)
+})
+
+t.test('a page that is not S3\u2019s is what its status says, and one that drips ends at the deadline', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake, { timeouts: { totalMs: 50 } })
+  for (const page of ['<!DOCTYPE html><p>no', '<html><body>no</body></html>', 'no', '\x1f\x8b\x08']) {
+    fake.script = send(page, 503)
+    await rejectsWith(t, listAgain(backend), 'PROVIDER_THROTTLED', page)
+    fake.script = send(page, 404)
+    await rejectsWith(t, listAgain(backend), 'PROVIDER_ERROR', page)
+  }
+  fake.script = (_request, response) => {
+    response.writeHead(200).write('<ListBucketResult>')
+    const timer = setInterval(() => response.write(' '), 5)
+    response.on('close', () => {
+      clearInterval(timer)
+    })
+    return true
+  }
+  const error: unknown = await listAgain(backend).catch((error: unknown) => error)
+  t.ok(isStorageError(error, 'PROVIDER_TIMEOUT'), String(error))
+})
+
+t.test('values of the wrong type are an error and no entry', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFake(fake)
+  const object = { key: 'a', content: Buffer.alloc(1), etag: '"e"', modified: new Date(0), storageClass: 'STANDARD' }
+  for (const [from, to] of [
+    ['<Size>1<', '<Size>many<'],
+    ['<Size>1<', '<Size>-1<'],
+    ['1970-01-01T', '01/01/1970 '],
+    ['<IsTruncated>false<', '<IsTruncated>perhaps<']
+  ] as const) {
+    fake.script = send(listing([object]).replace(from, to))
+    await rejectsWith(t, listAgain(backend), 'PROVIDER_ERROR', to)
+  }
+})
