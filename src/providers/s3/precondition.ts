@@ -18,10 +18,12 @@ export interface ConditionHeaders {
  * What must be true of an object when it is written.
  *
  * Servers differ (2026-11): AWS checks `If-None-Match` and `If-Match` of every write; Ceph 16 only those of a single
- * PUT, not when it completes several parts, and it compares `If-Match` together with its quotes; others ignore them,
- * or answer 501. Trying it out would mean to write at the user's provider, which we do not do unasked. So where the
- * server is not known we look right before the write and send the headers nevertheless. What remains, on servers
- * that ignore them: two writers within the time between the look and the write, of whom the later wins.
+ * PUT, not when it completes several parts, and it compares `If-Match` together with its quotes; OpenStack Swift
+ * answers 412 whenever parts are completed under a condition, because it compares the condition with an object of its
+ * own; others ignore the headers, or answer 501. Trying it out would mean to write at the user's provider, which we do
+ * not do unasked. So where the server is not known we look right before the write and send the headers nevertheless.
+ * What remains, on servers that ignore or refuse them: two writers within the time between the look and the write, of
+ * whom the later wins.
  */
 export class Precondition {
   readonly #bucket: Bucket
@@ -44,17 +46,21 @@ export class Precondition {
    * Writes under the condition.
    *
    * @param send makes the write with these headers; called again where the server does not understand them
+   * @param isCompletion whether the write completes an upload in parts
    */
-  async write<T>(send: (headers: ConditionHeaders) => Promise<T>): Promise<T> {
+  async write<T>(send: (headers: ConditionHeaders) => Promise<T>, isCompletion = false): Promise<T> {
     if (!this.#ifAbsent && this.#ifMatch === undefined) return send({})
-    for (let headers: ConditionHeaders | null = this.#headers(); headers !== null;) {
+    const forms = this.#forms(isCompletion)
+    for (let headers = forms.shift(); headers !== undefined; headers = forms.shift()) {
       await this.look()
       try {
         return await send(headers)
       } catch (error) {
-        const others = this.#otherHeaders(error, headers)
-        if (others === null && !this.#isFailedBy(error)) throw error
-        headers = others
+        const isUnconditional = Object.keys(headers).length === 0
+        if (isUnconditional && isRefusal(error, 'NoSuchUpload')) throw this.#unsupported(error)
+        if (!isUnconditional && isRefusal(error, 501) && this.#bucket.preconditions === 'emulated')
+          forms.splice(0, 2, {})
+        else if (isUnconditional || !this.#isFailedBy(error)) throw error
       }
     }
     throw this.#failed()
@@ -81,22 +87,28 @@ export class Precondition {
     if (!holds) throw this.#failed()
   }
 
-  #headers(): ConditionHeaders {
-    return this.#ifMatch === undefined ? { IfNoneMatch: '*' } : { IfMatch: `"${this.#ifMatch}"` }
-  }
-
-  /** How else to say it to a server that refused these headers; `null` for no other way. */
-  #otherHeaders(error: unknown, refused: ConditionHeaders): ConditionHeaders | null {
-    if (this.#bucket.preconditions === 'native') return null
-    if (isRefusal(error, 501) && Object.keys(refused).length > 0) return {}
-    // We have just seen the version, so that either it changed, which the next look tells, or the quotes are compared.
-    const isQuoted = this.#ifMatch !== undefined && refused.IfMatch !== this.#ifMatch
-    return isRefusal(error, 412) && isQuoted ? { IfMatch: this.#ifMatch } : null
+  /**
+   * The headers to try, one after the other, while the server answers 412 although each look before finds the condition
+   * to hold. A server that compares quotes takes the second form. One that refuses two completions with the object
+   * unchanged before, between and after them refuses all of them, so the last is unconditional.
+   */
+  #forms(isCompletion: boolean): ConditionHeaders[] {
+    const first: ConditionHeaders = this.#ifAbsent ? { IfNoneMatch: '*' } : { IfMatch: `"${this.#ifMatch}"` }
+    const second: ConditionHeaders = this.#ifAbsent ? first : { IfMatch: this.#ifMatch ?? '' }
+    if (this.#bucket.preconditions === 'native') return [first]
+    if (isCompletion) return [first, second, {}]
+    return this.#ifAbsent ? [first] : [first, second]
   }
 
   /** Whether the write was refused because of the condition. A missing object matches no version (S3: 404). */
   #isFailedBy(error: unknown): boolean {
     return isRefusal(error, 412, ...(this.#ifMatch === undefined ? [] : ['NoSuchKey']))
+  }
+
+  #unsupported(cause: unknown): StorageError {
+    return new StorageError('UNSUPPORTED', 'The server cannot complete an upload in parts under a condition.', {
+      cause
+    })
   }
 
   #failed(): StorageError {

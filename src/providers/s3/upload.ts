@@ -124,8 +124,9 @@ class Sender {
     }
     if (command instanceof sdk.CompleteMultipartUploadCommand) {
       const options = { abortSignal: this.#signal, requestTimeout: COMPLETE_MS }
-      return this.#condition.write((headers) =>
-        transfers.send(new sdk.CompleteMultipartUploadCommand({ ...command.input, ...headers }), options)
+      return this.#condition.write(
+        (headers) => transfers.send(new sdk.CompleteMultipartUploadCommand({ ...command.input, ...headers }), options),
+        true
       )
     }
     throw new TypeError('@aws-sdk/lib-storage sent a command that this version does not know')

@@ -49,6 +49,8 @@ export class FakeS3 extends FakeServer {
   readonly store = new FakeObjects()
   readonly requests: FakeRequest[] = []
   script: Script = () => undefined
+  /** As OpenStack Swift does: 412 to every conditional completion, whatever the object; the upload stays. */
+  refusesConditionalCompletion = false
   readonly #tokens = new Map<string, string>()
 
   private constructor() {
@@ -146,6 +148,8 @@ export class FakeS3 extends FakeServer {
         response.end()
         return
       case 'CompleteMultipartUpload': {
+        const isConditional = conditions.ifMatch !== undefined || conditions.ifNoneMatch !== undefined
+        if (this.refusesConditionalCompletion && isConditional) throw new S3Failure(412, 'PreconditionFailed')
         const numbers = [...body.toString().matchAll(/<PartNumber>(\d+)</g)].map((match) => Number(match[1]))
         const { etag } = this.store.complete(uploadId, numbers, conditions)
         sendXml(response, 200, wrap('CompleteMultipartUploadResult', `<ETag>${escapeXml(etag)}</ETag>`))

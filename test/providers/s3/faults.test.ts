@@ -590,6 +590,77 @@ t.test('a server that compares the quotes of a version is asked without', async 
   t.equal(fake.store.get('a').content.toString(), 'third')
 })
 
+t.test('a server that refuses every conditional completion gets the upload after a look, as Swift does', async (t) => {
+  const fake = await FakeS3.start(t)
+  fake.refusesConditionalCompletion = true
+  const backend = await openFake(fake)
+  const send = (size: number, condition: { ifMatch: string } | { ifNoneMatch: '*' }, to = backend) =>
+    upload(to, { id: 'a' }, piecesOf(Buffer.alloc(size)), condition)
+
+  await send(9 * MIB, { ifNoneMatch: '*' })
+  t.equal(fake.store.get('a').content.length, 9 * MIB)
+  await rejectsWith(t, send(9 * MIB, { ifNoneMatch: '*' }), 'ALREADY_EXISTS')
+  const version = (await backend.stat('a', call())).version ?? ''
+  fake.requests.length = 0
+  await send(10 * MIB, { ifMatch: version })
+  t.equal(fake.store.get('a').content.length, 10 * MIB)
+  t.same(
+    fake.operations().slice(-6),
+    Array.from({ length: 3 }, () => ['HeadObject', 'CompleteMultipartUpload']).flat(),
+    'each completion comes right after a look'
+  )
+  await rejectsWith(t, send(9 * MIB, { ifMatch: version }), 'PRECONDITION_FAILED', 'a version that is gone')
+
+  // Another writer comes before the first, the second and the last completion.
+  for (const turn of [1, 2, 3]) {
+    const current = (await backend.stat('a', call())).version ?? ''
+    let looks = 0
+    fake.script = ({ operation }) => {
+      // The first look precedes the parts.
+      if (operation === 'HeadObject' && ++looks === turn + 1) fake.store.put('a', Buffer.from(`other ${turn}`))
+      return false
+    }
+    await rejectsWith(t, send(9 * MIB, { ifMatch: current }), 'PRECONDITION_FAILED')
+    t.equal(fake.store.get('a').content.toString(), `other ${turn}`, 'what the other writer stored is there')
+    t.equal(fake.store.uploads.size, 0, 'no parts are left')
+  }
+
+  fake.script = () => false
+  const trusting = await openFake(fake, { preconditions: 'native' })
+  const current = (await backend.stat('a', call())).version ?? ''
+  await rejectsWith(t, send(9 * MIB, { ifMatch: current }, trusting), 'PRECONDITION_FAILED', 'AWS is believed')
+  fake.script = ({ operation, query, headers }) => {
+    const isConditional = headers['if-match'] !== undefined
+    if (operation === 'CompleteMultipartUpload' && isConditional) fake.store.uploads.delete(query.get('uploadId') ?? '')
+    return false
+  }
+  await rejectsWith(t, send(9 * MIB, { ifMatch: current }), 'UNSUPPORTED', 'the refusal has ended the upload')
+})
+
+t.test(
+  'a server that checks completions never loses a write that came between a look and the completion',
+  async (t) => {
+    const fake = await FakeS3.start(t)
+    const backend = await openFake(fake)
+    for (const [condition, code] of [
+      ['match', 'PRECONDITION_FAILED'],
+      ['absent', 'ALREADY_EXISTS']
+    ] as const) {
+      fake.store.objects.clear()
+      const ifMatch = condition === 'match' ? fake.store.put('a', Buffer.from('first')).etag.slice(1, -1) : undefined
+      fake.script = ({ operation }) => {
+        if (operation === 'CompleteMultipartUpload') fake.store.put('a', Buffer.from('other'))
+        return false
+      }
+      const options = ifMatch === undefined ? { ifNoneMatch: '*' as const } : { ifMatch }
+      await rejectsWith(t, upload(backend, { id: 'a' }, piecesOf(Buffer.alloc(9 * MIB)), options), code)
+      t.equal(fake.store.get('a').content.toString(), 'other')
+      t.equal(fake.operations().filter((each) => each === 'CompleteMultipartUpload').length, 1)
+      fake.requests.length = 0
+    }
+  }
+)
+
 t.test('two writers at once are told to try again', async (t) => {
   const fake = await FakeS3.start(t)
   const backend = await openFake(fake, { preconditions: 'native' })
