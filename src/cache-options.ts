@@ -8,6 +8,12 @@ export interface CacheOptions {
   readonly ttlMs: number
   /** In all forms that a listing is kept in: as JSON, and compressed. Default 64 MiB. */
   readonly maxBytes: number
+  /**
+   * The share of `max` and of `maxBytes` that one user's listings may take, above 0 and up to 1; also of what one
+   * instance stores for a user in Redis. Beyond it that user's least recently used listings are evicted. It applies to
+   * a user who is alone, too. Default 0.25: 250 listings and 16 MiB.
+   */
+  readonly maxSharePerUser: number
   /** Loads that one user may have in flight. Default 32. */
   readonly maxInFlightPerUser: number
 }
@@ -33,17 +39,20 @@ export interface CheckedCacheOptions {
   readonly redis: RedisClient | undefined
 }
 
-export const CACHE_DEFAULTS: CacheOptions = {
-  max: 1000,
-  ttlMs: 60_000,
-  maxBytes: 64 * 1024 * 1024,
-  maxInFlightPerUser: 32
-}
+const COUNT_DEFAULTS = { max: 1000, ttlMs: 60_000, maxBytes: 64 * 1024 * 1024, maxInFlightPerUser: 32 }
+export const CACHE_DEFAULTS: CacheOptions = { ...COUNT_DEFAULTS, maxSharePerUser: 0.25 }
 
 /** @throws TypeError that names the option */
 export function cacheOptions(given: GivenCacheOptions | undefined): CheckedCacheOptions {
-  const { shared, readAhead = true, ...own } = record('cache', given ?? {})
-  const cache = numbers('cache', own, CACHE_DEFAULTS)
+  const {
+    shared,
+    readAhead = true,
+    maxSharePerUser = CACHE_DEFAULTS.maxSharePerUser,
+    ...own
+  } = record('cache', given ?? {})
+  const isShare = typeof maxSharePerUser === 'number' && maxSharePerUser > 0 && maxSharePerUser <= 1
+  check(isShare, 'cache.maxSharePerUser', 'must be above 0 and at most 1')
+  const cache = { ...numbers('cache', own, COUNT_DEFAULTS), maxSharePerUser }
   check(typeof readAhead === 'boolean', 'cache.readAhead', 'must be true or false')
   if (shared === undefined) return { cache, readAhead, redis: undefined }
   known('cache.shared', record('cache.shared', shared), ['redis'])

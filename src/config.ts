@@ -148,6 +148,7 @@ function readCommon(env: Environment): CommonConfig {
       max: env.integer('CACHE_MAX_ENTRIES', COUNT),
       ttlMs: env.integer('CACHE_TTL_MS', MILLISECONDS),
       maxBytes: env.integer('CACHE_MAX_BYTES', { min: 1, max: Number.MAX_SAFE_INTEGER }),
+      maxSharePerUser: env.fraction('CACHE_MAX_SHARE_PER_USER'),
       maxInFlightPerUser: env.integer('CACHE_MAX_IN_FLIGHT_PER_USER', COUNT),
       readAhead: env.flag('CACHE_READ_AHEAD')
     }),

@@ -15,11 +15,12 @@ export { rotateKeys, type RotateKeysOptions, type RotationProgress, type Rotatio
 /**
  * The folder cache on its own, for other uses than the plugin's.
  *
- * @param options what is left out is as the plugin has it: 1000 entries, 60,000 ms, 64 MiB, 32 loads per user
- * @throws TypeError that names the option which is not a positive integer
+ * @param options defaults: 1000 entries, 60,000 ms, 64 MiB, 32 loads per user; unlike in the plugin, one user may take
+ * all of it (`maxSharePerUser` is 1)
+ * @throws TypeError that names an option which is not a positive integer, or a share which is not in (0, 1]
  */
 export function createFolderCache(options: Partial<FolderCacheOptions> = {}): FolderCache {
-  return new FolderCache({ clock: systemClock, ...CACHE_DEFAULTS, ...options })
+  return new FolderCache({ clock: systemClock, ...CACHE_DEFAULTS, maxSharePerUser: 1, ...options })
 }
 
 export type { ConnectionEvent, OnConnectionChange } from './connections/connection-event.ts'

@@ -8,6 +8,12 @@ export interface FolderCacheOptions {
   readonly ttlMs: number
   /** At most so many bytes, as `sizeOf` counts them. A larger value is handed out and not kept. */
   readonly maxBytes: number
+  /**
+   * The share of `max` and of `maxBytes` that the entries of one user may take, above 0 and up to 1. Beyond it the
+   * user's own least recently used entries are evicted, never those of others. One entry is always allowed; a value
+   * larger than the share of `maxBytes` is returned and not stored. Default 1: no limit per user.
+   */
+  readonly maxSharePerUser?: number
   /** At most so many fetches of one user at a time; past it callers get `TOO_MANY_REQUESTS`. */
   readonly maxInFlightPerUser: number
   /** The size of a value in bytes. Default: the length of its JSON text in UTF-8. */

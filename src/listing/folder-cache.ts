@@ -17,6 +17,7 @@ import { jsonSize } from './json-size.ts'
 import { Kept } from './kept.ts'
 import { Load } from './load.ts'
 import { SlotIndex } from './slot-index.ts'
+import { UserShares } from './user-shares.ts'
 
 /**
  * Keeps folder listings for a while. One load serves all who wait for it, and an invalidation overtakes loads in
@@ -24,33 +25,38 @@ import { SlotIndex } from './slot-index.ts'
  */
 export class FolderCache {
   readonly #ttlMs: number
-  readonly #maxBytes: number
   readonly #flights: FlightLimit
   readonly #sizeOf: (value: unknown) => number
   readonly #clock: Clock
   readonly #onInvalidated: (scope: InvalidatedScope) => void
-  /** Which of those that are kept was used when, and how large each is. */
+  /** The size of each entry, in the order of use of all users. */
   readonly #sizes: LRUCache<Kept, number>
+  /** The same entries by user. */
+  readonly #shares: UserShares
   /** What each key has: what is kept, or the one load that may still be joined and whose result may be kept. */
   readonly #index = new SlotIndex<Kept | Load>()
   readonly #count = { hits: 0, misses: 0, joins: 0, loads: 0, evictions: 0, invalidations: 0, inFlight: 0 }
 
-  /** @throws TypeError that names the option, unless each is a positive integer */
+  /** @throws TypeError that names an option which is not a positive integer, or a share which is not in (0, 1] */
   constructor(options: FolderCacheOptions) {
     this.#ttlMs = positive('ttlMs', options.ttlMs)
-    this.#maxBytes = positive('maxBytes', options.maxBytes)
+    const max = positive('max', options.max)
+    const maxBytes = positive('maxBytes', options.maxBytes)
+    const share = fraction('maxSharePerUser', options.maxSharePerUser ?? 1)
+    this.#shares = new UserShares(Math.max(1, Math.floor(max * share)), Math.max(1, Math.floor(maxBytes * share)))
     this.#flights = new FlightLimit(positive('maxInFlightPerUser', options.maxInFlightPerUser))
     this.#sizeOf = options.sizeOf ?? jsonSize
     this.#clock = options.clock
     this.#onInvalidated = options.onInvalidated ?? (() => {})
     this.#sizes = new LRUCache<Kept, number>({
-      max: positive('max', options.max),
-      maxSize: this.#maxBytes,
+      max,
+      maxSize: maxBytes,
       sizeCalculation: (size) => size,
       dispose: (_size, kept, reason) => {
         // Its size has changed: it stays.
         if (reason === 'set') return
         this.#index.delete(kept)
+        this.#shares.remove(kept)
         if (reason === 'evict') this.#count.evictions += 1
       }
     })
@@ -117,11 +123,16 @@ export class FolderCache {
     await this.#begin(key, fetch, false).wait(signal)
   }
 
-  /** Measures a value anew that has grown. Says whether it may: one that is not kept, or past `maxBytes`, may not. */
+  /**
+   * Re-measures an entry that has grown. Returns false if it is no longer cached, or would exceed `maxBytes` or the
+   * user's share of it.
+   */
   resize(key: FolderKey, value: unknown): boolean {
     const slot = this.#index.find(key)
     const size = this.#measure(value)
-    if (!(slot instanceof Kept) || slot.value !== value || size > this.#maxBytes) return false
+    if (!(slot instanceof Kept) || slot.value !== value || !this.#shares.fits(size)) return false
+    this.#shares.resize(slot, size)
+    this.#evictSurplus(key.userId)
     this.#sizes.set(slot, size)
     return true
   }
@@ -175,6 +186,7 @@ export class FolderCache {
   #use(kept: Kept, now: Moment): number {
     this.#count.hits += 1
     this.#sizes.get(kept)
+    this.#shares.use(kept)
     return kept.startedAt.ageAt(now)
   }
 
@@ -216,12 +228,22 @@ export class FolderCache {
     // The fence: an invalidation, a younger load or the last caller's leaving has taken this load's place away. From
     // there on nobody joins it, and those who wait still get their answer.
     if (this.#index.find(load.folder) !== load) return
-    if (size > this.#maxBytes || load.loadedAt.ageMs(this.#clock) >= this.#ttlMs) return
+    if (!this.#shares.fits(size) || load.loadedAt.ageMs(this.#clock) >= this.#ttlMs) return
     const kept = new Kept(load.folder, value, load.loadedAt)
     this.#index.delete(load)
     this.#index.add(kept)
+    // Before the store of all users grows: it would evict the least recently used entry of any user.
+    this.#shares.add(kept, size)
+    this.#evictSurplus(kept.folder.userId)
     this.#sizes.set(kept, size)
     load.stored = true
+  }
+
+  #evictSurplus(userId: string): void {
+    for (let entry = this.#shares.surplusOf(userId); entry !== undefined; entry = this.#shares.surplusOf(userId)) {
+      this.#count.evictions += 1
+      this.#sizes.delete(entry)
+    }
   }
 
   #measure(value: unknown): number {
@@ -242,6 +264,11 @@ export class FolderCache {
     Object.assign(status, { ageMs, ttlMs: Math.max(0, this.#ttlMs - ageMs), stored: load.stored })
     return value
   }
+}
+
+function fraction(name: string, value: number): number {
+  if (!(value > 0 && value <= 1)) throw new TypeError(`${name} must be above 0 and at most 1`)
+  return value
 }
 
 function positive(name: string, value: number): number {

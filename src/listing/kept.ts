@@ -6,6 +6,10 @@ import { Slot } from './slot-index.ts'
 export class Kept extends Slot {
   readonly value: unknown
   readonly startedAt: Moment
+  /** Set and read by `UserShares`: the size in bytes, and the neighbours in the user's order of use. */
+  size = 0
+  lessRecent: Kept | undefined
+  moreRecent: Kept | undefined
   #answer: Promise<unknown> | undefined
 
   constructor(folder: FolderKey, value: unknown, startedAt: Moment) {

@@ -50,6 +50,16 @@ export class Environment {
     return undefined
   }
 
+  /** A number above 0 and at most 1. */
+  fraction(name: string): number | undefined {
+    const value = this.text(name)
+    if (value === undefined) return undefined
+    const number = /^(?:0?\.\d{1,6}|1(?:\.0{1,6})?)$/.test(value) ? Number(value) : NaN
+    if (number > 0 && number <= 1) return number
+    this.problem(name, 'must be a number above 0 and at most 1, such as 0.25')
+    return undefined
+  }
+
   choice<T extends string>(name: string, choices: readonly T[]): T | undefined {
     const value = this.text(name)
     const chosen = choices.find((choice) => choice === value)

@@ -435,3 +435,17 @@ t.test('an app that closes ends what is loaded ahead', async (t) => {
   t.ok(signal?.aborted)
   await until(() => app.folderCache.stats().inFlight === 0)
 })
+
+t.test('a user who lists one folder with many limits does not evict the page of another user', async (t) => {
+  const { app, as, connect } = await testApp(t, { cache: { max: 40 } })
+  await connect('ann')
+  await connect('bob')
+  const isHit = async (user: string, query = '') =>
+    /; hit/.test(String((await as(user).get(LISTING + query)).headers['cache-status']))
+  t.notOk(await isHit('bob'))
+  for (let limit = 1; limit <= 50; limit += 1) await as('ann').get(`${LISTING}?limit=${limit}`)
+  t.ok(await isHit('bob'))
+  t.equal(app.folderCache.stats().entries, 11)
+  t.ok(await isHit('ann', '?limit=50'))
+  t.notOk(await isHit('ann', '?limit=1'))
+})

@@ -7,6 +7,15 @@ import { anyText } from '../support/arbitraries.ts'
 import { settled } from '../support/deferred.ts'
 import { fetcher, folderKey as key, makeCache, never } from '../support/folder-cache.ts'
 
+/** A value whose size changes while it is cached. */
+class Growing {
+  static readonly sizes = new WeakMap<Growing, number>()
+
+  get size(): number {
+    return Growing.sizes.get(this) ?? 100
+  }
+}
+
 t.test('an entry is fetched once and lives its time from the start of the fetch', async (t) => {
   const { cache, clock } = makeCache()
   const { calls, fetch } = fetcher<string[]>()
@@ -254,6 +263,63 @@ t.test('the least recently used entry leaves first', async (t) => {
   t.equal(cache.stats().entries, 0, 'evicted entries leave no trace in the index')
 })
 
+t.test('a user beyond the share loses the own least recently used entries, and other users lose none', async (t) => {
+  const { cache } = makeCache({ max: 8, maxSharePerUser: 0.5 })
+  const load = (userId: string, folderId: string) =>
+    cache.getOrFetch(key({ userId, folderId }), async () => `${userId} ${folderId}`)
+  const isHit = async (userId: string, folderId: string): Promise<boolean> => {
+    const status: FolderCacheStatus = {}
+    await cache.getOrFetch(key({ userId, folderId }), async () => 'anew', { status })
+    return status.outcome === 'hit'
+  }
+  for (const folderId of ['a', 'b', 'c', 'd']) await load('bob', folderId)
+  for (let i = 0; i < 4; i += 1) await load('ann', String(i))
+  t.equal(cache.stats().entries, 8, 'the cache is full')
+  t.ok(await isHit('ann', '0'))
+  for (let i = 4; i < 7; i += 1) await load('ann', String(i))
+  t.match(cache.stats(), { entries: 8, evictions: 3 })
+  for (const folderId of ['a', 'b', 'c', 'd']) t.ok(await isHit('bob', folderId), `bob ${folderId}`)
+  for (const folderId of ['0', '4', '5', '6']) t.ok(await isHit('ann', folderId), `ann ${folderId}`)
+  t.notOk(await isHit('ann', '1'))
+})
+
+t.test('the share holds for bytes too, also when an entry grows', async (t) => {
+  const { cache } = makeCache({
+    maxBytes: 1000,
+    maxSharePerUser: 0.3,
+    sizeOf: (value) => (value as { size: number }).size
+  })
+  const load = async (folderId: string, size: number, status: FolderCacheStatus = {}) => {
+    await cache.getOrFetch(key({ folderId }), async () => ({ size }), { status })
+    return status
+  }
+  t.match(await load('large', 301), { stored: false })
+  t.match(await load('a', 300), { stored: true })
+  for (const folderId of ['b', 'c', 'd']) await load(folderId, 100)
+  t.match(cache.stats(), { entries: 3, bytes: 300, evictions: 1 })
+  t.match(await load('e', 101), { stored: true })
+  t.match(cache.stats(), { entries: 2, bytes: 201, evictions: 3 })
+
+  const grown = makeCache({ maxBytes: 1000, maxSharePerUser: 0.3, sizeOf: (value) => (value as Growing).size })
+  const [one, two] = [new Growing(), new Growing()]
+  await grown.cache.getOrFetch(key({ folderId: 'one' }), async () => one)
+  await grown.cache.getOrFetch(key({ folderId: 'two' }), async () => two)
+  Growing.sizes.set(one, 250)
+  t.equal(grown.cache.resize(key({ folderId: 'one' }), one), true)
+  t.match(grown.cache.stats(), { entries: 1, bytes: 250, evictions: 1 }, 'the other entry of the user is evicted')
+  Growing.sizes.set(one, 301)
+  t.equal(grown.cache.resize(key({ folderId: 'one' }), one), false)
+  t.equal(grown.cache.stats().bytes, 250)
+})
+
+t.test('a user always has room for one entry', async (t) => {
+  const { cache } = makeCache({ max: 2, maxSharePerUser: 0.01 })
+  await cache.getOrFetch(key({ folderId: 'a' }), async () => 1)
+  await cache.getOrFetch(key({ folderId: 'b' }), async () => 2)
+  t.equal(cache.stats().entries, 1)
+  t.equal(await cache.getOrFetch(key({ folderId: 'b' }), never), 2)
+})
+
 t.test('bytes are bounded, and what is larger than all is handed out and not kept', async (t) => {
   const { cache } = makeCache({ maxBytes: 1000 })
   const status: FolderCacheStatus = {}
@@ -319,7 +385,16 @@ t.test('a status says why a caller got what it got', async (t) => {
 })
 
 t.test('options and keys that are no good are refused', async (t) => {
-  for (const bad of [{ max: 0 }, { ttlMs: -1 }, { ttlMs: 1.5 }, { maxBytes: NaN }, { maxInFlightPerUser: 0 }]) {
+  for (const bad of [
+    { max: 0 },
+    { ttlMs: -1 },
+    { ttlMs: 1.5 },
+    { maxBytes: NaN },
+    { maxInFlightPerUser: 0 },
+    { maxSharePerUser: 0 },
+    { maxSharePerUser: 1.01 },
+    { maxSharePerUser: NaN }
+  ]) {
     t.throws(() => makeCache(bad), new RegExp(Object.keys(bad)[0]!))
   }
   await t.rejects(makeCache().cache.getOrFetch(key({ userId: '' }), never), /userId/)

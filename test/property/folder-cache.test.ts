@@ -79,6 +79,12 @@ class Model {
   loads: ModelLoad[] = []
   evictions = 0
   hits = 0
+  /** How many entries one user may have. */
+  readonly maxPerUser: number
+
+  constructor(maxPerUser: number) {
+    this.maxPerUser = maxPerUser
+  }
 
   /** What is kept and may be used; it is then used now, and dropped if not. */
   look(key: FolderKey): ModelLoad | undefined {
@@ -166,6 +172,11 @@ class Model {
       caller.expected = outcome === 'resolve' ? { value: load.id } : { error: 'upstream' }
     load.waiting.clear()
     if (outcome === 'reject' || load.retired || this.now - load.startedAt >= TTL_MS) return
+    const own = this.kept.filter(({ key }) => key.userId === load.key.userId)
+    if (own.length >= this.maxPerUser) {
+      this.kept.splice(this.kept.indexOf(own[0]!), 1)
+      this.evictions += 1
+    }
     this.kept.push({ key: load.key, load })
     if (this.kept.length > MAX) {
       this.kept.shift()
@@ -174,10 +185,11 @@ class Model {
   }
 }
 
-async function run(steps: readonly Step[]): Promise<void> {
+async function run(share: number, steps: readonly Step[]): Promise<void> {
   const clock = new ManualClock()
-  const cache = new FolderCache({ max: MAX, ttlMs: TTL_MS, maxBytes: 1 << 20, maxInFlightPerUser: 1000, clock })
-  const model = new Model()
+  const limits = { max: MAX, maxBytes: 1 << 20, maxSharePerUser: share, maxInFlightPerUser: 1000 }
+  const cache = new FolderCache({ ...limits, ttlMs: TTL_MS, clock })
+  const model = new Model(MAX * share)
   const answers: { answer: Deferred<number>; signal: AbortSignal }[] = []
   const callers: ModelCaller[] = []
   const same = (actual: unknown, expected: unknown, what: string) => {
@@ -293,7 +305,7 @@ async function run(steps: readonly Step[]): Promise<void> {
 t.test('an invalidation does not count a load that a look-up has retired', async (t) => {
   const key = 2
   await t.resolves(
-    run([
+    run(1, [
       { do: 'get', key },
       { do: 'tick', ms: TTL_MS },
       { do: 'look', key },
@@ -303,6 +315,7 @@ t.test('an invalidation does not count a load that a look-up has retired', async
 })
 
 t.test('the cache does what the model says, in 2,000 random schedules', { timeout: 120_000 }, async (t) => {
-  await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 60 }), run), { numRuns: 2000 })
+  const shares = fc.constantFrom(0.25, 0.5, 1)
+  await fc.assert(fc.asyncProperty(shares, fc.array(step, { minLength: 1, maxLength: 60 }), run), { numRuns: 2000 })
   t.pass('no schedule tells them apart')
 })

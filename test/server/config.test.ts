@@ -75,6 +75,7 @@ t.test('with DATABASE_URL it is a service', async (t) => {
     WEBDAV_ALLOW_HOSTS: 'nas.lan',
     NEXTCLOUD_ALLOW_HOSTS: '10.2.0.0/16',
     CACHE_TTL_MS: '5000',
+    CACHE_MAX_SHARE_PER_USER: '0.5',
     CACHE_READ_AHEAD: 'false',
     LEASE_MS: '0',
     LIMIT_CONNECTIONS_PER_USER: '3',
@@ -96,7 +97,7 @@ t.test('with DATABASE_URL it is a service', async (t) => {
   })
   t.same(
     [config.cache, config.limits, config.timeouts],
-    [{ ttlMs: 5000, readAhead: false }, { connectionsPerUser: 3 }, { totalMs: 1 }]
+    [{ ttlMs: 5000, maxSharePerUser: 0.5, readAhead: false }, { connectionsPerUser: 3 }, { totalMs: 1 }]
   )
   t.match(config.jwt, { algorithm: 'HS256', issuer: 'https://issuer.example', audience: 'documents' })
   t.same(config.managed, {
@@ -161,6 +162,7 @@ t.test('a value that cannot be used is a problem of its variable, and is not rep
     CACHE_MAX_ENTRIES: ['0', 'many'],
     CACHE_MAX_BYTES: ['0', '1.5', '9007199254740993'],
     CACHE_TTL_MS: ['0', '1m'],
+    CACHE_MAX_SHARE_PER_USER: ['0', '0.0', '1.1', '25', '25%', '-0.5', '1e-1'],
     CACHE_MAX_IN_FLIGHT_PER_USER: ['0'],
     CACHE_READ_AHEAD: ['0', 'no', 'FALSE'],
     LEASE_MS: ['-1', 'x'],
