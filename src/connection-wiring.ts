@@ -73,7 +73,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
   const { timeouts } = options
   const contextOf = (id: string) => ({ egress: providers.get(id).egress, timeouts })
   const clientOf = (id: string) => providers.oauthClient(id)
-  const loadProvider = (id: string) => providers.get(id).load()
+  const loadProvider = (id: string) => providers.load(id)
 
   const forget = (id: string): void => {
     cache.dropConnection(id)

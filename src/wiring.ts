@@ -120,6 +120,7 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
       listFolder: createListFolder({
         leases,
         cache,
+        providers: { loaded: (id) => providers.loaded(id), load: (id) => providers.load(id) },
         open: async (connection) => names.learning(await open(connection), connection.id),
         shared,
         clock,
@@ -137,7 +138,7 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
         ...createTransfers({ providers, connections, leases, open: openLeased, listings }),
         uploads: { maxBytes: options.transfers.maxBytes, idleMs: timeouts.idleMs }
       },
-      loadProviders: () => Promise.all(providers.ids().map((id) => providers.get(id).load()))
+      loadProviders: () => Promise.all(providers.ids().map((id) => providers.load(id)))
     },
     assertReady: async () => {
       await connections.assertReady()

@@ -101,6 +101,13 @@ interface ProviderFacts {
   /** The service's own name, for people. */
   readonly label: string
   readonly capabilities: Capabilities
+  /**
+   * Checks a folder id without I/O. It is called before anything is cached for the folder, so that ids which the
+   * provider cannot have given out take no memory. Left out: every id of up to 8192 bytes is asked for.
+   *
+   * @throws StorageError what `listFolder` throws for such an id, usually `FOLDER_NOT_FOUND` or `INVALID_REQUEST`
+   */
+  checkFolderId?(id: string): void
 }
 
 /** A provider that is opened with what a user typed, or would have. */

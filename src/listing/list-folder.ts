@@ -2,6 +2,7 @@ import { type Connection, requireActive, type SealedConnection } from '../domain
 import { StorageError } from '../domain/errors.ts'
 import { Moment } from '../domain/moment.ts'
 import type { ConnectionLeases } from '../domain/ports.ts'
+import type { ProviderDefinition } from '../domain/provider.ts'
 import type { SharedFolder } from '../domain/shared-tier.ts'
 import type { CursorScope } from './cursor.ts'
 import type { FolderCache } from './folder-cache.ts'
@@ -38,9 +39,16 @@ export interface ListFolderAnswer {
   readonly key: FolderKey
 }
 
+type FolderIdRules = Pick<ProviderDefinition, 'checkFolderId'>
+
 export interface ListFolderPorts extends LoadPorts {
   readonly leases: ConnectionLeases
   readonly cache: FolderCache
+  readonly providers: {
+    /** Returns `undefined` for a provider whose module has not been imported yet. */
+    readonly loaded: (id: string) => FolderIdRules | undefined
+    readonly load: (id: string) => Promise<FolderIdRules>
+  }
   /** `null`: no page is loaded before it is asked for. */
   readonly readAhead: ReadAhead | null
 }
@@ -60,7 +68,7 @@ const ATTEMPTS = 3
  * inside of a lease costs no query.
  */
 export function createListFolder(ports: ListFolderPorts): ListFolder {
-  const { leases, cache, cursors, shared, readAhead } = ports
+  const { leases, cache, cursors, shared, readAhead, providers } = ports
 
   /** A reader who has come to this page by a cursor goes on to the next one. */
   function answered(
@@ -90,6 +98,11 @@ export function createListFolder(ports: ListFolderPorts): ListFolder {
       const connection = believedConnection(leases, request, now)
       if (connection === undefined) return undefined
       const folder = folderOf(request, connection)
+      if (shared !== null) {
+        const provider = providers.loaded(request.provider)
+        if (provider === undefined) return undefined
+        checkFolderId(provider, request)
+      }
       const generation = shared === null ? null : shared.generation(folder)
       if (generation instanceof Promise) return undefined
       const key = listingKey(folder, connection, request, request.cursor, generation)
@@ -104,6 +117,8 @@ export function createListFolder(ports: ListFolderPorts): ListFolder {
       let refreshed: string | undefined
       for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
         const connection = requireActive(believedConnection(leases, request) ?? (await findConnection(leases, request)))
+        const loaded = providers.loaded(request.provider)
+        checkFolderId(loaded ?? (await providers.load(request.provider)), request)
         const scope = scopeOf(request, connection)
         const cursor = request.cursor === undefined ? undefined : cursors.open(request.cursor, scope)
         const folder = folderOf(request, connection)
@@ -134,8 +149,9 @@ export function createListFolder(ports: ListFolderPorts): ListFolder {
           throw error
         }
         const answer = { listing, status, key }
-        // Looked at in this very turn of the event loop, unless the tier had to be asked meanwhile.
-        if (status.outcome === 'hit' && !(told instanceof Promise)) {
+        // The connection was checked in this turn of the event loop, unless something was awaited since.
+        const hasWaited = loaded === undefined || told instanceof Promise
+        if (status.outcome === 'hit' && !hasWaited) {
           return answered(request, connection, generation, answer)
         }
         const now = leases.believed(userId, connection.id) ?? (await leases.find(userId, connection.id))
@@ -144,6 +160,11 @@ export function createListFolder(ports: ListFolderPorts): ListFolder {
       throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed.')
     }
   }
+}
+
+/** Nothing is stored for an id that the provider cannot have given out. @throws StorageError */
+function checkFolderId(provider: FolderIdRules, { folderId }: ListFolderRequest): void {
+  if (folderId !== null) provider.checkFolderId?.(folderId)
 }
 
 function scopeOf({ userId, folderId, limit, kind }: ListFolderRequest, { id }: Connection): CursorScope {

@@ -1,6 +1,7 @@
 import type { AuthorizationServer } from '../domain/oauth.ts'
 import { defineProvider, type OAuthProvider } from '../domain/provider.ts'
 import { CAPABILITIES } from './box/backend.ts'
+import { parseFolderId } from './box/ids.ts'
 import { type BoxOrigins, openBox } from './box/open.ts'
 
 /** Where the service is. */
@@ -26,6 +27,7 @@ export function box(endpoints: BoxEndpoints = BOX): OAuthProvider {
     id: 'box',
     label: 'Box',
     capabilities: CAPABILITIES,
+    checkFolderId: (id) => void parseFolderId(id),
     connect: {
       type: 'oauth2',
       server: endpoints.server,

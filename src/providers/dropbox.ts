@@ -1,6 +1,7 @@
 import type { AuthorizationServer } from '../domain/oauth.ts'
 import { defineProvider, type OAuthProvider } from '../domain/provider.ts'
 import { CAPABILITIES } from './dropbox/backend.ts'
+import { parseId } from './dropbox/ids.ts'
 import { type DropboxPlaces, openDropbox } from './dropbox/open.ts'
 import { revokeToken } from './dropbox/revoke.ts'
 
@@ -26,6 +27,7 @@ export function dropbox(endpoints: DropboxEndpoints = DROPBOX): OAuthProvider {
     id: 'dropbox',
     label: 'Dropbox',
     capabilities: CAPABILITIES,
+    checkFolderId: (id) => void parseId(id, 'FOLDER_NOT_FOUND'),
     connect: {
       type: 'oauth2',
       server: endpoints.server,

@@ -1,6 +1,7 @@
 import type { AuthorizationServer } from '../domain/oauth.ts'
 import { defineProvider, type OAuthProvider } from '../domain/provider.ts'
 import { CAPABILITIES } from './google-drive/backend.ts'
+import { parseId } from './google-drive/ids.ts'
 import { openDrive } from './google-drive/open.ts'
 
 /** Where the service is. */
@@ -26,6 +27,7 @@ export function googleDrive({ api, server }: DriveEndpoints = GOOGLE): OAuthProv
     id: 'google_drive',
     label: 'Google Drive',
     capabilities: CAPABILITIES,
+    checkFolderId: (id) => void parseId(id, 'FOLDER_NOT_FOUND'),
     connect: {
       type: 'oauth2',
       server,

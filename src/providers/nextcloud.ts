@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { defineProvider, type TypedProvider } from '../domain/provider.ts'
 import type { Capabilities } from '../domain/storage-backend.ts'
 import { DavBackend } from './dav/backend.ts'
+import { checkFolderId } from './dav/paths.ts'
 import { connect } from './nextcloud/connect.ts'
 import { listPages } from './nextcloud/listing.ts'
 import { fetchUser } from './nextcloud/ocs.ts'
@@ -33,6 +34,7 @@ export const provider: TypedProvider = defineProvider({
   label: 'Nextcloud',
   capabilities: capabilitiesOf(false),
   connect,
+  checkFolderId,
   async open({ credentials, egress, timeouts }) {
     const settings = readStored(credentials, readSettings)
     const owner = randomUUID()

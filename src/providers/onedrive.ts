@@ -1,6 +1,7 @@
 import type { AuthorizationServer } from '../domain/oauth.ts'
 import { defineProvider, type OAuthProvider } from '../domain/provider.ts'
 import { CAPABILITIES } from './onedrive/backend.ts'
+import { parseId } from './onedrive/ids.ts'
 import { endsGrant, scopeName } from './onedrive/oauth.ts'
 import { openGraph } from './onedrive/open.ts'
 
@@ -39,6 +40,7 @@ export function oneDrive({ api, contentHosts, server }: GraphEndpoints = MICROSO
     id: 'onedrive',
     label: 'OneDrive and SharePoint',
     capabilities: CAPABILITIES,
+    checkFolderId: (id) => void parseId(id, 'FOLDER_NOT_FOUND'),
     connect: {
       type: 'oauth2',
       server,

@@ -5,8 +5,12 @@ import type { StorageBackend } from '../domain/storage-backend.ts'
 import { managedAgents } from './s3/agents.ts'
 import { capabilitiesWith } from './s3/backend.ts'
 import { connect, openCredentials } from './s3/credentials.ts'
+import { Keys } from './s3/keys.ts'
 import { openS3 } from './s3/open.ts'
 import { addressesOf, readSettings } from './s3/settings.ts'
+
+/** The prefix of a connection makes keys longer still: the backend checks the whole key. */
+const KEYS = new Keys('')
 
 /** Buckets of the users' own, at AWS or at any server that speaks its protocol. */
 export const provider: TypedProvider = defineProvider({
@@ -14,6 +18,7 @@ export const provider: TypedProvider = defineProvider({
   label: 'S3-compatible storage',
   capabilities: capabilitiesWith('emulated'),
   connect,
+  checkFolderId: (id) => void KEYS.ofFolder(id),
   async open({ credentials, egress, timeouts }) {
     const settings = openCredentials(credentials)
     for (const address of addressesOf(settings)) egress.assertAllowed(address)

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { defineProvider, type TypedProvider } from '../domain/provider.ts'
 import type { Account, Call, Capabilities } from '../domain/storage-backend.ts'
 import { DavBackend } from './dav/backend.ts'
+import { checkFolderId } from './dav/paths.ts'
 import { propfindBody, readCount } from './dav/properties.ts'
 import { type DavServer, look } from './dav/server.ts'
 import { listWhole } from './dav/whole-listing.ts'
@@ -41,6 +42,7 @@ export const provider: TypedProvider = defineProvider({
   label: 'WebDAV',
   capabilities: capabilitiesOf({ checksPreconditions: false, versions: 'strong' }),
   connect,
+  checkFolderId,
   async open({ credentials, egress, timeouts }) {
     const settings = readStored(credentials, readSettings)
     const owner = randomUUID()

@@ -50,7 +50,7 @@ export class ConnectionOpener {
     const known = this.#opened.get(id)
     if (known !== undefined && isSameSeal(known.row, connection)) return known.backend
     const credentials = cipher.open(sealedCredentials, { userId, connectionId: id, provider: providerId })
-    const provider = await providers.get(providerId).load()
+    const provider = await providers.load(providerId)
     const bare = isOAuthProvider(provider)
       ? await this.#openOAuth(provider, tokensOf(connection, credentials))
       : await this.#openTyped(provider, credentials)

@@ -16,6 +16,7 @@ export interface EnabledProvider {
 /** The providers that the host enabled, by id. */
 export class ProviderCatalog {
   readonly #enabled: ReadonlyMap<string, EnabledProvider>
+  readonly #loaded = new Map<string, ProviderDefinition>()
 
   constructor(enabled: ReadonlyMap<string, EnabledProvider>) {
     this.#enabled = enabled
@@ -33,6 +34,18 @@ export class ProviderCatalog {
   get(id: string): EnabledProvider {
     const provider = this.#enabled.get(id)
     if (provider === undefined) throw new StorageError('PROVIDER_UNKNOWN', 'There is no such provider.')
+    return provider
+  }
+
+  /** Returns a provider that {@link load} has loaded before. */
+  loaded(id: string): ProviderDefinition | undefined {
+    return this.#loaded.get(id)
+  }
+
+  /** Imports a provider's module at its first use. @throws StorageError `PROVIDER_UNKNOWN` */
+  async load(id: string): Promise<ProviderDefinition> {
+    const provider = await this.get(id).load()
+    this.#loaded.set(id, provider)
     return provider
   }
 

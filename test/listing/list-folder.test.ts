@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
 import { StorageError } from '../../src/domain/errors.ts'
+import type { SharedTier } from '../../src/domain/shared-tier.ts'
 import { RefreshLimit } from '../../src/listing/refresh-limit.ts'
 import { ManualClock } from '../support/clock.ts'
 import { Deferred, settled } from '../support/deferred.ts'
@@ -336,4 +337,35 @@ t.test('a user may refresh so often in a minute', async (t) => {
   limit.take('bob')
   clock.tick(40_000)
   limit.take('ann')
+})
+
+t.test('nothing is stored or asked for a folder id that the provider cannot have given out', async (t) => {
+  const asked: unknown[] = []
+  const shared: SharedTier = {
+    generation: (folder) => {
+      asked.push(folder.folderId)
+      return 'g'
+    },
+    page: async (_key, load) => ({ bytes: await load(), ageMs: 0 }),
+    invalidate: (scope) => asked.push(scope),
+    close: async () => {}
+  }
+  const rules = {
+    checkFolderId: (id: string) => {
+      if (id === 'bad') throw new StorageError('FOLDER_NOT_FOUND', 'There is no such folder.')
+    }
+  }
+  const { connections, backend, cache, list } = makeListing({ leaseMs: 2_000, shared, rules })
+  await t.rejects(list({ folderId: 'bad' }), { code: 'CONNECTION_MISSING' })
+  connections.add()
+  for (let i = 0; i < 2; i += 1) {
+    await t.rejects(list({ folderId: 'bad' }), { code: 'FOLDER_NOT_FOUND' })
+    await t.rejects(list({ folderId: 'bad', refresh: true }), { code: 'FOLDER_NOT_FOUND' })
+  }
+  t.match(cache.stats(), { loads: 0, misses: 0, entries: 0, inFlight: 0 })
+  t.strictSame(asked, [])
+  t.equal(backend.listed.length, 0)
+  await list({ folderId: 'good' })
+  await list()
+  t.strictSame([...new Set(asked)], ['good', null])
 })

@@ -36,6 +36,35 @@ t.test('every provider is a definition under its own id', async (t) => {
   for (const load of Object.values(MANAGED_STORES)) t.type((await load()).openManaged, 'function')
 })
 
+t.test('every provider tells by itself which folder ids it cannot have given out', async (t) => {
+  const good: Record<string, string[]> = {
+    s3: ['docs/', 'a/b c/ü/'],
+    webdav: ['docs/', 'a/b c/ü/'],
+    nextcloud: ['docs/', 'a/b c/ü/'],
+    google_drive: ['root', '1aB-c_D', '1aB/0-key'],
+    onedrive: ['root', 'b!x-Y/01ABC', 'site:contoso.sharepoint.com,a-b,c-d'],
+    dropbox: ['id:a4ayc_80_OEAAAAAAAAAXw'],
+    box: ['folder:0', 'folder:123456']
+  }
+  const bad = ['', '.', '../', 'a/../b/', 'a\0/', '\udc00/', 'x'.repeat(8192), 'a/'.repeat(4096), 'file:1']
+  for (const [id, load] of Object.entries(PROVIDERS)) {
+    const { provider } = await load()
+    for (const folderId of good[id] ?? ['missing']) {
+      t.doesNotThrow(() => provider.checkFolderId?.(folderId), `${id}: ${folderId}`)
+    }
+    for (const folderId of bad) {
+      const check = () => {
+        provider.checkFolderId?.(folderId)
+      }
+      t.throws(
+        check,
+        { code: /^(INVALID_REQUEST|FOLDER_NOT_FOUND)$/ },
+        `${id}: ${JSON.stringify(folderId.slice(0, 20))}`
+      )
+    }
+  }
+})
+
 /** Runs a script in a process in which the packages of `missing` cannot be found, and gives what it prints. */
 async function runWithout(missing: string, script: string): Promise<unknown> {
   const hook = `export async function resolve(specifier, context, next) {

@@ -1,6 +1,7 @@
 import type { Listing } from '../../src/domain/entry.ts'
 import type { Metrics } from '../../src/domain/metrics.ts'
 import type { TextSealer } from '../../src/domain/ports.ts'
+import type { ProviderDefinition } from '../../src/domain/provider.ts'
 import type { SharedTier } from '../../src/domain/shared-tier.ts'
 import { Cursors } from '../../src/listing/cursor.ts'
 import { FolderCache } from '../../src/listing/folder-cache.ts'
@@ -38,6 +39,8 @@ export interface ListingOptions {
   readonly clock?: ManualClock
   readonly maxInFlightPerUser?: number
   readonly hasReadAhead?: boolean
+  /** The provider's rules for folder ids. */
+  readonly rules?: Pick<ProviderDefinition, 'checkFolderId'>
 }
 
 /** The use case on a table in memory and a backend that the test writes. */
@@ -47,7 +50,8 @@ export function makeListing(options: ListingOptions = {}) {
     shared = null,
     clock = new ManualClock(),
     maxInFlightPerUser = 32,
-    hasReadAhead = true
+    hasReadAhead = true,
+    rules = {}
   } = options
   const connections = new MemoryConnections()
   const leases = new Leases({ connections, leaseMs, clock, random: () => 0 })
@@ -70,6 +74,7 @@ export function makeListing(options: ListingOptions = {}) {
     shared,
     readAhead: hasReadAhead ? readAhead : null,
     clock,
+    providers: { loaded: () => rules, load: () => Promise.resolve(rules) },
     metrics: { listingLoaded: (...load) => loads.push(load) },
     cursors: new Cursors(sealer),
     open: () => Promise.resolve(backend)

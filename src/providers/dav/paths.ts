@@ -28,9 +28,8 @@ export class DavPaths {
 
   /** @throws StorageError `INVALID_REQUEST`, `FOLDER_NOT_FOUND` for a file's id */
   folderUrlOf(id: string | null): URL {
-    const url = this.urlOf(id)
-    if (id !== null && !id.endsWith('/')) throw providerFailure('FOLDER_NOT_FOUND')
-    return url
+    if (id !== null) checkFolderId(id)
+    return this.urlOf(id)
   }
 
   /**
@@ -48,9 +47,7 @@ export class DavPaths {
   }
 
   isUsable(id: string): boolean {
-    const segments = (id.endsWith('/') ? id.slice(0, -1) : id).split('/')
-    // Servers on Windows take a backslash for a slash, also an encoded one.
-    return isUnambiguous(id.replaceAll('\\', '/')) && !segments.includes('') && Buffer.byteLength(id) <= MAX_ID_BYTES
+    return isUsable(id)
   }
 
   /**
@@ -86,6 +83,19 @@ export class DavPaths {
     const candidate = `${this.base.protocol}//${authority}`
     return URL.canParse(candidate) && new URL(candidate).hostname === this.base.hostname
   }
+}
+
+/** @throws StorageError `INVALID_REQUEST` for an id that must not be sent, `FOLDER_NOT_FOUND` for a file's */
+export function checkFolderId(id: string): void {
+  if (!isUsable(id)) throw new StorageError('INVALID_REQUEST', 'This cannot be the id of an object.')
+  if (!id.endsWith('/')) throw providerFailure('FOLDER_NOT_FOUND')
+}
+
+function isUsable(id: string): boolean {
+  if (Buffer.byteLength(id) > MAX_ID_BYTES) return false
+  const segments = (id.endsWith('/') ? id.slice(0, -1) : id).split('/')
+  // Servers on Windows take a backslash for a slash, also an encoded one.
+  return isUnambiguous(id.replaceAll('\\', '/')) && !segments.includes('')
 }
 
 function decode(encoded: string): string | null {
