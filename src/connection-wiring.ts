@@ -15,7 +15,7 @@ import { Revocations } from './connections/revoke.ts'
 import { createStoreConnection } from './connections/store-connection.ts'
 import { parseTokens } from './connections/stored-tokens.ts'
 import { createVerify } from './connections/verify.ts'
-import type { Connection, SealedConnection } from './domain/connection.ts'
+import { aboutConnection, type Connection, type SealedConnection } from './domain/connection.ts'
 import type { Metrics } from './domain/metrics.ts'
 import type { Clock, ConnectionStore, CredentialCipher } from './domain/ports.ts'
 import type { Secret } from './domain/secret.ts'
@@ -30,6 +30,7 @@ import { createOAuthStateStore } from './infra/db/oauth-state-store.ts'
 import type { ConnectionHealth } from './layers/health.ts'
 import { resilient } from './layers/resilient.ts'
 import { withConfirmedRefusal } from './layers/with-confirmed-refusal.ts'
+import { withContext, withHost } from './layers/with-context.ts'
 import { withDeadline } from './layers/with-deadline.ts'
 import { withKnownErrors } from './layers/with-known-errors.ts'
 import { withSpans } from './layers/with-spans.ts'
@@ -114,22 +115,28 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     cipher,
     providers,
     timeouts,
-    dress: (backend, connection) => {
+    dress: (backend, connection, hosts) => {
       const { provider, id } = connection
-      const tried = resilient(backend, { health: health.of(provider, id), timeouts, clock })
-      const layered = withSpans(tried, tracing, provider)
-      return withKnownErrors(
-        withConfirmedRefusal(layered, () => requireReauth(connection)),
-        withStatus
-      )
+      const tried = resilient(withHost(backend, hosts), { health: health.of(provider, id), timeouts, clock })
+      const confirmed = withConfirmedRefusal(withSpans(tried, tracing, provider), () => requireReauth(connection))
+      return withContext(withKnownErrors(confirmed, withStatus), (signal) => ({
+        ...aboutConnection(connection),
+        host: hosts.hostOf(signal)
+      }))
     },
-    dressNew: (backend) =>
-      withKnownErrors(withSpans(withDeadline(backend, timeouts.totalMs), tracing, backend.provider), withStatus),
+    dressNew: (backend, hosts) => {
+      const { provider } = backend
+      const limited = withDeadline(withHost(backend, hosts), timeouts.totalMs)
+      return withContext(withKnownErrors(withSpans(limited, tracing, provider), withStatus), () => ({ provider }))
+    },
     tokensOf: (connection, credentials) =>
       new ConnectionTokens(connection, parseTokens(credentials), { flights, clock, random }),
     renewSeal: (connection, credentials) => {
       renewSeal(connection, credentials).catch((error: unknown) => {
-        log.warn({ causes: causesOf(error) }, 'a connection could not be sealed with the current key')
+        log.warn(
+          { ...aboutConnection(connection), causes: causesOf(error) },
+          'the credentials of a connection could not be encrypted with the current key'
+        )
       })
     }
   })

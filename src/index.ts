@@ -27,7 +27,7 @@ export type { ConnectionEvent, OnConnectionChange } from './connections/connecti
 export type { Connection, ConnectionStatus } from './domain/connection.ts'
 export type { StoredDocument, User } from './domain/document.ts'
 export type * from './domain/entry.ts'
-export type { StorageErrorCode, StorageErrorOptions } from './domain/errors.ts'
+export type { FailureContext, StorageErrorCode, StorageErrorOptions } from './domain/errors.ts'
 export type { ManagedDiskOptions, ManagedS3Options, ManagedStoreOptions } from './domain/managed-store.ts'
 export type * from './domain/egress.ts'
 export type { Clock, Timeouts } from './domain/ports.ts'

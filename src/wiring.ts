@@ -20,6 +20,7 @@ import { createTracing } from './infra/tracing.ts'
 import { listenTo, shareWith } from './instances-wiring.ts'
 import { ConnectionHealth } from './layers/health.ts'
 import { resilient } from './layers/resilient.ts'
+import { withContext } from './layers/with-context.ts'
 import { withKnownErrors } from './layers/with-known-errors.ts'
 import { withLease } from './layers/with-lease.ts'
 import { withSpans } from './layers/with-spans.ts'
@@ -84,12 +85,11 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
     return withKnownErrors(withLease(backend, { confirm, leaseMs: options.leaseMs }), withStatus)
   }
   const resolve = createDocumentResolver({
-    managed: managedStores(options.managed, timeouts, (name, backend) =>
-      withKnownErrors(
-        withSpans(resilient(backend, { health: health.of('managed', name), timeouts, clock }), tracing, 'managed'),
-        withStatus
-      )
-    ),
+    managed: managedStores(options.managed, timeouts, (name, backend) => {
+      const tried = resilient(backend, { health: health.of('managed', name), timeouts, clock })
+      const context = { provider: name, host: hostOf(options.managed.get(name)) }
+      return withContext(withKnownErrors(withSpans(tried, tracing, 'managed'), withStatus), () => context)
+    }),
     providers,
     connections,
     open: openLeased
@@ -161,6 +161,13 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
 
 function sizeOfListing(value: unknown): number {
   return value instanceof RenderedListing ? value.size : jsonSize(value)
+}
+
+/** Where a store of the host's own is, for the log; AWS has one host per bucket. */
+function hostOf(store: ManagedStoreOptions | undefined): string | undefined {
+  if (store?.type !== 's3') return undefined
+  const { endpoint, bucket, region = 'us-east-1' } = store
+  return endpoint === undefined ? `${bucket}.s3.${region}.amazonaws.com` : new URL(endpoint).host
 }
 
 function managedStores(

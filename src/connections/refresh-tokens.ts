@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { requireActive, type SealedConnection } from '../domain/connection.ts'
+import { aboutConnection, requireActive, type SealedConnection } from '../domain/connection.ts'
 import { isStorageError, StorageError } from '../domain/errors.ts'
 import type { Metrics, TokenRefresh } from '../domain/metrics.ts'
 import type { OAuthClient } from '../domain/oauth.ts'
@@ -108,7 +108,10 @@ export class TokenRefresher {
       if ('ended' in outcome) {
         note('ended')
         onEnded(outcome.ended)
-        throw new StorageError('CONNECTION_INACTIVE', 'The provider no longer accepts this connection: connect again.')
+        throw new StorageError(
+          'CONNECTION_INACTIVE',
+          'The provider no longer accepts this connection: connect again.'
+        ).about(aboutConnection({ ...outcome.ended, status: 'REQUIRES_REAUTH' }))
       }
       this.#unstored.delete(connection.id)
       note(outcome.as)

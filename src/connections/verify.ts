@@ -1,4 +1,4 @@
-import type { Connection, SealedConnection } from '../domain/connection.ts'
+import { type Connection, aboutConnection, type SealedConnection } from '../domain/connection.ts'
 import { isStorageError, StorageError, type StorageErrorCode } from '../domain/errors.ts'
 import type { ConnectionStore } from '../domain/ports.ts'
 import type { StorageBackend } from '../domain/storage-backend.ts'
@@ -45,7 +45,7 @@ export function createVerify({ connections, open, invalidate }: VerifyPorts): Ve
     const connection = await connections.findSealed(userId, id)
     if (connection === null) throw new StorageError('CONNECTION_NOT_FOUND', 'There is no such connection.')
     if (connection.status !== 'ACTIVE' && connection.status !== 'ERROR') {
-      throw new StorageError('CONNECTION_INACTIVE', 'This connection is not active.')
+      throw new StorageError('CONNECTION_INACTIVE', 'This connection is not active.').about(aboutConnection(connection))
     }
     try {
       const backend = await open(connection)
@@ -55,7 +55,9 @@ export function createVerify({ connections, open, invalidate }: VerifyPorts): Ve
       throw error
     }
     const noted = await note(connection, null)
-    if (noted === null) throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed.')
+    if (noted === null) {
+      throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed.').about(aboutConnection(connection))
+    }
     return noted
   }
 }

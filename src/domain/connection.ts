@@ -1,4 +1,4 @@
-import { StorageError } from './errors.ts'
+import { type FailureContext, StorageError } from './errors.ts'
 
 export type ConnectionStatus = 'ACTIVE' | 'REQUIRES_REAUTH' | 'ERROR' | 'DISABLED'
 
@@ -30,9 +30,14 @@ export interface SealedConnection extends Connection {
 /** @throws StorageError `CONNECTION_INACTIVE` unless the connection may be used. */
 export function requireActive<T extends Connection>(connection: T): T {
   if (connection.status !== 'ACTIVE') {
-    throw new StorageError('CONNECTION_INACTIVE', 'This connection is not active.')
+    throw new StorageError('CONNECTION_INACTIVE', 'This connection is not active.').about(aboutConnection(connection))
   }
   return connection
+}
+
+/** What a failure of a connection tells the log. */
+export function aboutConnection({ provider, id, status }: Pick<Connection, 'provider' | 'id' | 'status'>): FailureContext {
+  return { provider, connectionId: id, connectionStatus: status }
 }
 
 /**

@@ -66,6 +66,22 @@ const RETRYABLE: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
 ])
 
 /**
+ * What a failed call was about, for the log of the operator. Responses never contain it: the host may be a private
+ * server, and connection ids of documents are not always known to the caller.
+ */
+export interface FailureContext {
+  readonly provider?: string | undefined
+  readonly connectionId?: string | undefined
+  /** The status of the connection when the call failed. */
+  readonly connectionStatus?: string | undefined
+  /** `host[:port]` of the server that the call was sent to last. */
+  readonly host?: string | undefined
+}
+
+/** Longest host in a log line. DNS names have at most 253 characters. */
+const MAX_HOST_LENGTH = 260
+
+/**
  * The one error of this package. Act on `code`, not on `message`. The message is safe to show to the user: it
  * never holds a secret, an upstream body or a path of the machine; those may stand in `cause`, for the log.
  */
@@ -82,6 +98,7 @@ export class StorageError extends Error {
    * error handler answers what the plugin's routes would.
    */
   statusCode?: number
+  #context: FailureContext
 
   constructor(code: StorageErrorCode, message: string, options: StorageErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -89,6 +106,24 @@ export class StorageError extends Error {
     this.retryable = RETRYABLE.has(code)
     this.retryAfterMs = options.retryAfterMs
     this.credentialsRefused = options.credentialsRefused ?? false
+    this.#context = options.cause instanceof StorageError ? options.cause.context : {}
+  }
+
+  /** What the failed call was about. Log it, but never send it to users. */
+  get context(): FailureContext {
+    return this.#context
+  }
+
+  /** Adds to `context` what it does not contain yet: the code closest to the failure knows best. */
+  about(context: FailureContext): this {
+    const { provider, connectionId, connectionStatus, host } = this.#context
+    this.#context = {
+      provider: provider ?? context.provider,
+      connectionId: connectionId ?? context.connectionId,
+      connectionStatus: connectionStatus ?? context.connectionStatus,
+      host: host ?? context.host?.slice(0, MAX_HOST_LENGTH)
+    }
+    return this
   }
 }
 

@@ -60,7 +60,7 @@ export function callbackRoute(
     }
     const location = new URL(returnTo)
     if (error !== null) {
-      logFailure(request.log, STATUS[error.code], error)
+      logFailure(request, STATUS[error.code], error)
       location.searchParams.set('error', error.code)
     } else if (location.searchParams.has('error')) {
       // Of an earlier try, where a page gave its own address.

@@ -1,25 +1,75 @@
-import type { FastifyBaseLogger } from 'fastify'
-import { Diagnosis, StorageError } from '../domain/errors.ts'
+import type { FastifyRequest } from 'fastify'
+import { Diagnosis, type FailureContext, StorageError } from '../domain/errors.ts'
 
 const MAX_CAUSES = 4
+const MAX_DIAGNOSIS = 512
 const PLAIN_WORD = /^[\w.-]{1,64}$/
 
-/**
- * Logs what went wrong on our side. An upstream error may hold a token or a whole answer in its message, its config or
- * its response: of the causes of a `StorageError` only the class, the code and the HTTP status are written, and the
- * words of those alone that are our own.
- */
-export function logFailure(log: FastifyBaseLogger, status: number, error: unknown): void {
-  if (status < 500) return
-  if (!(error instanceof StorageError)) {
-    log.error({ err: error }, 'unexpected error')
-    return
-  }
-  const unexpected = status === 500
-  log[unexpected ? 'error' : 'warn']({ code: error.code, causes: causesOf(error) }, error.message)
+type Level = 'info' | 'warn' | 'error'
+
+/** A failed request, as the log describes it. */
+export interface LoggedFailure extends FailureContext {
+  readonly code?: string
+  readonly causes?: readonly object[]
+  /** An error that is not a `StorageError`: unexpected, so the log has its message and stack. */
+  readonly err?: unknown
 }
 
-/** What an error and what lies beneath it may tell: of a `StorageError` it is what lies beneath alone. */
+/** Writes a failure instead of a line of its own. */
+export type FailureSink = (failure: LoggedFailure, level: Level, message: string) => void
+
+const sinks = new WeakMap<FastifyRequest, FailureSink>()
+
+/** Hands the failure of `request` to `sink`, for a server that writes one line per request. */
+export function collectFailure(request: FastifyRequest, sink: FailureSink): void {
+  sinks.set(request, sink)
+}
+
+/**
+ * Logs why a request failed, with all that an operator needs to find the cause: request, connection and its status,
+ * provider, host, code, causes. As in Fastify, statuses below 500 have the level `info`.
+ *
+ * Messages of other people's errors may hold a token or a whole upstream response. Of the causes of a `StorageError`,
+ * only the class, the code and the HTTP status are logged, and the messages of our own {@link Diagnosis}.
+ */
+export function logFailure(request: FastifyRequest, status: number, error: unknown): void {
+  const level = status === 500 ? 'error' : status > 500 ? 'warn' : 'info'
+  const sink = sinks.get(request)
+  if (error instanceof StorageError) {
+    const { code, message, context } = error
+    const failure = { code, ...contextOf(request, context), ...causesField(error) }
+    if (sink === undefined) request.log[level]({ ...requestFields(request, status), ...failure }, message)
+    else sink(failure, level, message)
+  } else if (status >= 500) {
+    const failure = { ...contextOf(request, {}), err: error }
+    if (sink === undefined) request.log.error({ ...requestFields(request, status), ...failure }, 'unexpected error')
+    else sink(failure, 'error', 'unexpected error')
+  } else {
+    // A host logs by itself what its own hooks throw.
+    const { code } = (error ?? {}) as { code?: unknown }
+    sink?.(typeof code === 'string' ? { code } : {}, level, 'request failed')
+  }
+}
+
+/** Identifies the request beside its id, which the logger adds. The pattern of the route contains no secret. */
+function requestFields(request: FastifyRequest, status: number): object {
+  return { method: request.method, route: request.routeOptions.url, statusCode: status }
+}
+
+/** What the error knows, or else what the request names. */
+function contextOf({ params, query, routeOptions }: FastifyRequest, known: FailureContext): FailureContext {
+  const { provider, id } = (params ?? {}) as Record<string, unknown>
+  const { connection = routeOptions.url?.includes('/connections/:id') === true ? id : undefined } = (query ??
+    {}) as Record<string, unknown>
+  return { ...known, provider: known.provider ?? word(provider), connectionId: known.connectionId ?? word(connection) }
+}
+
+function causesField(error: StorageError): { causes?: object[] } {
+  const causes = causesOf(error)
+  return causes.length === 0 ? {} : { causes }
+}
+
+/** What an error and its causes may tell; for a `StorageError`, only its causes. */
 export function causesOf(error: unknown): object[] {
   const causes: object[] = []
   for (
@@ -28,13 +78,18 @@ export function causesOf(error: unknown): object[] {
     cause = cause.cause
   ) {
     const { name, code, $metadata } = cause as Error & { code?: unknown; $metadata?: { httpStatusCode?: unknown } }
-    const message = cause instanceof Diagnosis ? cause.message : undefined
+    // Our own words, but they may name an origin that a user or a server chose.
+    const message =
+      cause instanceof Diagnosis || cause instanceof StorageError ? cause.message.slice(0, MAX_DIAGNOSIS) : undefined
     causes.push({ name: plain(name), code: plain(code), status: plain($metadata?.httpStatusCode), message })
   }
   return causes
 }
 
 function plain(value: unknown): string | number | undefined {
-  if (typeof value === 'number') return value
+  return typeof value === 'number' ? value : word(value)
+}
+
+function word(value: unknown): string | undefined {
   return typeof value === 'string' && PLAIN_WORD.test(value) ? value : undefined
 }

@@ -30,7 +30,7 @@ export function answerProblem(error: unknown, request: FastifyRequest, reply: Fa
   if (error instanceof ClientGone) return reply.code(499).send()
   const ours = error instanceof StorageError ? error : fromFastify(error)
   const problem = ours === undefined ? describeForeign(error, reply) : describe(ours)
-  logFailure(request.log, problem.status, ours ?? error)
+  logFailure(request, problem.status, ours ?? error)
   const { headers, ...body } = problem
   return reply
     .code(problem.status)

@@ -25,7 +25,7 @@ export function withConfirmedRefusal(backend: StorageBackend, giveUp: () => Prom
       await giveUp()
       throw new StorageError('CONNECTION_INACTIVE', 'The provider no longer accepts this connection: connect again.', {
         cause: error
-      })
+      }).about({ connectionStatus: 'REQUIRES_REAUTH' })
     }
   })
 }

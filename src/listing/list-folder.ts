@@ -157,7 +157,10 @@ export function createListFolder(ports: ListFolderPorts): ListFolder {
         const now = leases.believed(userId, connection.id) ?? (await leases.find(userId, connection.id))
         if (now !== null && isUnchanged(now, connection)) return answered(request, now, generation, answer)
       }
-      throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed.')
+      throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed.').about({
+        provider: request.provider,
+        connectionId: refreshed
+      })
     }
   }
 }

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { chooseConnection, type Connection, type SealedConnection } from '../domain/connection.ts'
+import { chooseConnection, type Connection, aboutConnection, type SealedConnection } from '../domain/connection.ts'
 import { StorageError } from '../domain/errors.ts'
 import type { LeaseRenewal } from '../domain/metrics.ts'
 import { Moment } from '../domain/moment.ts'
@@ -118,7 +118,10 @@ export class Leases implements ConnectionLeases {
     const isFresh = row?.connection.userId === userId && this.#age(row) < withinMs
     const now = isFresh ? row.connection : await this.#read('find', userId, id)
     if (now?.accountId === accountId && now.status === 'ACTIVE') return
-    throw new StorageError('CONNECTION_INACTIVE', 'This connection was changed or removed meanwhile.')
+    throw new StorageError('CONNECTION_INACTIVE', 'This connection was changed or removed meanwhile.').about({
+      connectionId: id,
+      ...(now !== null && aboutConnection(now))
+    })
   }
 
   /** From now on nothing is believed that was read of it before, reads in flight included. */

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
-import type { SealedConnection } from '../domain/connection.ts'
+import { aboutConnection, type SealedConnection } from '../domain/connection.ts'
 import { StorageError } from '../domain/errors.ts'
+import { HostTrail } from '../domain/host-trail.ts'
 import type { AccessTokens } from '../domain/oauth.ts'
 import type { CredentialCipher, Timeouts } from '../domain/ports.ts'
 import { isOAuthProvider, type OAuthProvider, type TypedProvider } from '../domain/provider.ts'
@@ -13,9 +14,9 @@ export interface OpenConnectionPorts {
   readonly providers: ProviderCatalog
   readonly timeouts: Timeouts
   /** The layers that a connection's backend wears. */
-  readonly dress: (backend: StorageBackend, connection: SealedConnection) => StorageBackend
+  readonly dress: (backend: StorageBackend, connection: SealedConnection, hosts: HostTrail) => StorageBackend
   /** Those of a backend that is only tried out, since its connection is not stored yet. */
-  readonly dressNew: (backend: StorageBackend) => StorageBackend
+  readonly dressNew: (backend: StorageBackend, hosts: HostTrail) => StorageBackend
   /** The access tokens of a stored connection, out of its opened credentials. */
   readonly tokensOf: (connection: SealedConnection, credentials: Secret<unknown>) => AccessTokens
   /** Seals a row anew that still is under an older key; nobody waits for it. */
@@ -45,16 +46,25 @@ export class ConnectionOpener {
    * @throws StorageError `CREDENTIALS_UNREADABLE`, `PROVIDER_UNKNOWN` and what the provider's `open` throws
    */
   async open(connection: SealedConnection): Promise<StorageBackend> {
+    try {
+      return await this.#open(connection)
+    } catch (error) {
+      throw error instanceof StorageError ? error.about(aboutConnection(connection)) : error
+    }
+  }
+
+  async #open(connection: SealedConnection): Promise<StorageBackend> {
     const { id, userId, provider: providerId, sealedCredentials } = connection
     const { cipher, providers, dress, tokensOf, renewSeal } = this.#ports
     const known = this.#opened.get(id)
     if (known !== undefined && isSameSeal(known.row, connection)) return known.backend
     const credentials = cipher.open(sealedCredentials, { userId, connectionId: id, provider: providerId })
     const provider = await providers.load(providerId)
+    const hosts = this.#trailOf(providerId)
     const bare = isOAuthProvider(provider)
-      ? await this.#openOAuth(provider, tokensOf(connection, credentials))
-      : await this.#openTyped(provider, credentials)
-    const backend = dress(bare, connection)
+      ? await this.#openOAuth(provider, tokensOf(connection, credentials), hosts)
+      : await this.#openTyped(provider, credentials, hosts)
+    const backend = dress(bare, connection, hosts)
     this.#opened.set(id, { row: connection, backend })
     if (!cipher.isCurrent(sealedCredentials)) renewSeal(connection, credentials)
     return backend
@@ -62,12 +72,14 @@ export class ConnectionOpener {
 
   /** A backend of credentials that are in hand, for a connection that is about to be made. */
   async openWith(provider: TypedProvider, credentials: Secret<unknown>): Promise<StorageBackend> {
-    return this.#ports.dressNew(await this.#openTyped(provider, credentials))
+    const hosts = this.#trailOf(provider.id)
+    return this.#ports.dressNew(await this.#openTyped(provider, credentials, hosts), hosts)
   }
 
   /** The same of tokens. */
   async openWithTokens(provider: OAuthProvider, tokens: AccessTokens): Promise<StorageBackend> {
-    return this.#ports.dressNew(await this.#openOAuth(provider, tokens))
+    const hosts = this.#trailOf(provider.id)
+    return this.#ports.dressNew(await this.#openOAuth(provider, tokens, hosts), hosts)
   }
 
   /** Forgets a connection that is no more. */
@@ -75,16 +87,20 @@ export class ConnectionOpener {
     this.#opened.delete(connectionId)
   }
 
-  async #openTyped(provider: TypedProvider, credentials: Secret<unknown>): Promise<StorageBackend> {
-    const { providers, timeouts } = this.#ports
-    const { egress } = providers.get(provider.id)
-    return await opened(() => provider.open({ credentials, egress, timeouts }))
+  #trailOf(providerId: string): HostTrail {
+    return new HostTrail(this.#ports.providers.get(providerId).egress)
   }
 
-  async #openOAuth(provider: OAuthProvider, accessTokens: AccessTokens): Promise<StorageBackend> {
-    const { providers, timeouts } = this.#ports
-    const { egress } = providers.get(provider.id)
-    return await opened(() => provider.open({ accessTokens, egress, timeouts }))
+  async #openTyped(
+    provider: TypedProvider,
+    credentials: Secret<unknown>,
+    egress: HostTrail
+  ): Promise<StorageBackend> {
+    return await opened(() => provider.open({ credentials, egress, timeouts: this.#ports.timeouts }))
+  }
+
+  async #openOAuth(provider: OAuthProvider, accessTokens: AccessTokens, egress: HostTrail): Promise<StorageBackend> {
+    return await opened(() => provider.open({ accessTokens, egress, timeouts: this.#ports.timeouts }))
   }
 }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Connection, ConnectionStatus } from '../../domain/connection.ts'
+import { type Connection, type ConnectionStatus, aboutConnection } from '../../domain/connection.ts'
 import { StorageError } from '../../domain/errors.ts'
 import type { NewConnection } from '../../domain/ports.ts'
 import { COLUMNS } from './connection-columns.ts'
@@ -68,9 +68,13 @@ async function insert(
 async function renew(
   transaction: PrismaTransaction,
   { id, status, connectedAt }: Existing,
-  { connection: { scopes }, seal, now }: SaveConnected
+  { connection: { provider, scopes }, seal, now }: SaveConnected
 ): Promise<Connection> {
-  if (status === 'DISABLED') throw new StorageError('CONNECTION_INACTIVE', 'This connection was disabled.')
+  if (status === 'DISABLED') {
+    throw new StorageError('CONNECTION_INACTIVE', 'This connection was disabled.').about(
+      aboutConnection({ provider, id, status })
+    )
+  }
   // Always a later moment, else two renewals in one millisecond would be no change to the version's trigger.
   const later = Math.max(now, connectedAt.getTime() + 1)
   const data = renewal(scopes, seal(id), later)

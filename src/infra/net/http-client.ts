@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { Agent } from 'undici'
 import type { HttpAnswer, HttpRequest } from '../../domain/egress.ts'
-import { Diagnosis, StorageError } from '../../domain/errors.ts'
+import { Diagnosis, isStorageError, StorageError } from '../../domain/errors.ts'
 import type { Timeouts } from '../../domain/ports.ts'
 import { providerFailure } from '../../domain/provider-failure.ts'
 import { ACCEPTED_ENCODINGS, decodeBody, verbatimBody } from './answer-body.ts'
@@ -67,7 +67,9 @@ export class HttpClient {
   async #follow(asked: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
     let request = asked
     for (let redirects = 0; ; redirects++) {
-      const answer = await this.#exchange(request, signal)
+      const answer = await this.#exchange(request, signal).catch((error: unknown) => {
+        throw isStorageError(error) ? error.about({ host: request.url.host }) : error
+      })
       const location = answer.headers['location']
       if (asked.redirects === 'manual' || !REDIRECTS.has(answer.status) || location === undefined) return answer
       await answer.discard()
@@ -84,7 +86,7 @@ export class HttpClient {
     const toError = (error: unknown): Error => {
       if (signal.aborted)
         return signal.reason instanceof Error ? signal.reason : new Error('aborted', { cause: signal.reason })
-      return connectionFailure(error, describeExchange(method, url))
+      return connectionFailure(error, describeExchange(method, url)).about({ host: url.host })
     }
     try {
       const agent = await dispatcher()
@@ -139,7 +141,7 @@ function redirected(request: HttpRequest, location: string, redirects: number): 
   const refuse = (why: string): StorageError =>
     new StorageError('PROVIDER_ERROR', 'The provider answers from another place than it should.', {
       cause: new Diagnosis(`${describeExchange(method, from)} was redirected ${why}`)
-    })
+    }).about({ host: from.host })
   if (redirects === MAX_REDIRECTS) throw refuse('too often')
   if (!READING.has(method)) throw refuse('although it writes')
   if (body !== undefined && typeof body !== 'string' && !Buffer.isBuffer(body)) throw refuse('with a body that is gone')

@@ -42,6 +42,7 @@ export function createOAuthClient(
     config[library.customFetch] = async (url, options) => {
       try {
         const { signal: _theirs, ...asked } = options
+        exchange.host = new URL(url).host
         const answer = await send(url, asked as RequestInit)
         exchange.answer = { status: answer.status, headers: Object.fromEntries(answer.headers) }
         return answer
@@ -54,7 +55,11 @@ export function createOAuthClient(
       return await ask(library, config)
     } catch (error) {
       signal.throwIfAborted()
-      return onFailure(error, exchange)
+      try {
+        return onFailure(error, exchange)
+      } catch (failure) {
+        throw isStorageError(failure) ? failure.about({ host: exchange.host }) : failure
+      }
     }
   }
 

@@ -8,6 +8,8 @@ import { readRetryAfter } from '../net/retry-after.ts'
 export interface Exchange {
   /** There was one: the other side has been asked. */
   answer?: Pick<HttpAnswer, 'status' | 'headers'>
+  /** The host that was called. */
+  host?: string
   /** Why there was none. */
   failure?: unknown
 }
