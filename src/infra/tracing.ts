@@ -1,10 +1,9 @@
 import type * as OpenTelemetry from '@opentelemetry/api'
 import { isStorageError } from '../domain/errors.ts'
 import type { Tracing } from '../domain/tracing.ts'
+import { VERSION } from './net/user-agent.ts'
 
 const NAME = 'fastify-cloud-storage'
-/** Of this package. */
-const VERSION = '0.1.0'
 /** What OpenTelemetry calls an error that has no code. */
 const OTHER_ERROR = '_OTHER'
 

@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer'
 import type { HttpAnswer, HttpRequest } from '../../domain/egress.ts'
+import { userAgentWith } from './user-agent.ts'
 
 /** As much of `fetch` as client libraries call. */
 export type EgressFetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>
@@ -25,19 +26,21 @@ export function egressFetch(
   return async (input, init = {}) => {
     const url = new URL(input instanceof Request ? input.url : input)
     const body = textOf(init.body)
+    const headers = new Headers(init.headers)
+    headers.set('user-agent', userAgentWith(headers.get('user-agent')))
     const answer = await send({
       method: init.method ?? 'GET',
       url,
-      headers: Object.fromEntries(new Headers(init.headers)),
+      headers: Object.fromEntries(headers),
       signal: init.signal ?? ours,
       ...(body !== undefined && { body }),
       ...(maxBytes !== undefined && { maxBytes })
     })
     const chunks: Buffer[] = []
     for await (const chunk of answer.body as AsyncIterable<Buffer>) chunks.push(chunk)
-    const { status, headers } = answer
+    const { status } = answer
     // It comes decompressed, and how long it was before is nobody's business any more.
-    const { 'content-encoding': _coding, 'content-length': _length, ...told } = headers
+    const { 'content-encoding': _coding, 'content-length': _length, ...told } = answer.headers
     return new Response(BODILESS.has(status) ? null : Buffer.concat(chunks), { status, headers: told })
   }
 }

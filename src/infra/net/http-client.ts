@@ -10,6 +10,7 @@ import type { EgressRules } from './egress-rules.ts'
 import { isAtDeclaredHost, isSameOrigin } from './host-pin.ts'
 import { describeExchange } from './redact.ts'
 import { untilAborted } from '../../domain/until-aborted.ts'
+import { USER_AGENT } from './user-agent.ts'
 
 const MAX_REDIRECTS = 3
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
@@ -99,7 +100,11 @@ export class HttpClient {
           origin: url.origin,
           path: url.pathname + url.search,
           method,
-          headers: { 'accept-encoding': isAnswer ? ACCEPTED_ENCODINGS : 'identity', ...headers },
+          headers: {
+            'user-agent': USER_AGENT,
+            'accept-encoding': isAnswer ? ACCEPTED_ENCODINGS : 'identity',
+            ...headers
+          },
           body: body ?? null,
           signal,
           // While a body is being sent only a network that takes none of it runs into this limit. Behind a long one a

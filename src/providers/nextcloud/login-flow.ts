@@ -7,8 +7,6 @@ import { asObject, readJson } from '../shared/read-json.ts'
 import { readTyped } from '../shared/stored-credentials.ts'
 import { readServerUrl } from './settings.ts'
 
-/** What the user's list of devices calls the password that is made for us. */
-const USER_AGENT = 'fastify-cloud-storage'
 const MAX_ANSWER_BYTES = 64 * 1024
 
 interface Pending {
@@ -23,7 +21,8 @@ export async function begin(baseUrl: string, { egress, signal }: ConnectContext)
   const answer = await egress.request({
     method: 'POST',
     url: new URL('index.php/login/v2', base),
-    headers: { 'user-agent': USER_AGENT, accept: 'application/json' },
+    // The user's list of devices calls the password that is made by our `User-Agent`.
+    headers: { accept: 'application/json' },
     maxBytes: MAX_ANSWER_BYTES,
     signal
   })
@@ -53,7 +52,6 @@ export async function poll(
     method: 'POST',
     url: new URL(endpoint),
     headers: {
-      'user-agent': USER_AGENT,
       'content-type': 'application/x-www-form-urlencoded',
       accept: 'application/json'
     },

@@ -1,6 +1,7 @@
 import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3'
 import type { EgressAgents } from '../../domain/egress.ts'
 import type { Timeouts } from '../../domain/ports.ts'
+import { userAgentWith } from '../../infra/net/user-agent.ts'
 import type { S3Sdk } from './bucket.ts'
 import { readResponses } from './responses.ts'
 import { isAws, type S3Settings } from './settings.ts'
@@ -66,7 +67,20 @@ export function createClient({ sdk, settings, agents, timeouts, purpose }: Clien
   }
   const client = new sdk.S3Client(config)
   readResponses(client, timeouts)
+  sendUserAgent(client)
   return client
+}
+
+/** `User-Agent` is never part of a signature. */
+function sendUserAgent(client: S3Client): void {
+  client.middlewareStack.add(
+    (next) => (args) => {
+      const { headers } = args.request as { headers: Record<string, string> }
+      headers['user-agent'] = userAgentWith(headers['user-agent'])
+      return next(args)
+    },
+    { step: 'finalizeRequest', priority: 'high', name: 'sendUserAgent' }
+  )
 }
 
 function noop(): void {}
