@@ -4,6 +4,7 @@ import { Readable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import type { StorageBackend } from '../../../src/domain/storage-backend.ts'
 import { isStorageError } from '../../../src/domain/errors.ts'
+import { readXml } from '../../../src/providers/shared/xml-reader.ts'
 import { call, rejectsWith } from '../../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../../contract/suite/uploads.ts'
 import { FakeS3, type Script } from '../../fakes/s3/fake-s3.ts'
@@ -52,6 +53,8 @@ const HOSTILE: Readonly<Record<string, () => string | Buffer>> = {
   'text behind the root': () => `${list('')}x`,
   'open angle brackets': () => fill('<', 5 * MIB),
   'invalid UTF-8': () => Buffer.concat([Buffer.from('<ListBucketResult><Key>'), Buffer.alloc(MIB, 0xff)]),
+  'invalid UTF-8 in a key': () => Buffer.from(list('<Contents><Key>\u00ff</Key></Contents>'), 'latin1'),
+  '7 MB of long texts': () => list(fill(`<a>${fill('b', 60_000)}</a>`, 7 * MIB)),
   'half a character': () => Buffer.concat([Buffer.from(list('')), Buffer.from([0xc3])]),
   'UTF-16': () => Buffer.from(`\ufeff${list('')}`, 'utf16le'),
   'no character': () => list('<Contents><Key>&#55296;</Key></Contents>'),
@@ -218,6 +221,43 @@ t.test('many small chunks cost CPU linear in their bytes', async (t) => {
   const small = await costOf(120, 16)
   const large = await costOf(1200, 16)
   t.ok(large < 40 * Math.max(small, 20), `${small} ms for a tenth, ${large} ms`)
+})
+
+t.test('a body that is there at once is read in many turns', async (t) => {
+  const body = Buffer.from(`<a>${fill('<b>text</b>', 4 * MIB)}</a>`)
+  const limits = { maxBytes: 8 * MIB, maxDepth: 2, maxTokens: Infinity }
+  let elements = 0
+  let turns = 0
+  let isDone = false
+  const counting = (async () => {
+    for (; !(isDone as boolean); turns += 1) await setImmediate()
+  })()
+  await readXml(Readable.from([body], { objectMode: false, highWaterMark: 8 * MIB }), limits, {
+    onElement: () => {
+      elements += 1
+    }
+  })
+  isDone = true
+  await counting
+  t.equal(elements, Math.ceil((4 * MIB) / 11) + 1)
+  t.ok(turns > 60, `${turns} turns`)
+})
+
+t.test('bytes that come one by one cost no more within a long token than between short ones', async (t) => {
+  const limits = { maxBytes: MIB, maxDepth: 2, maxTokens: Infinity }
+  const costOf = async (document: string) => {
+    const bytes = Array.from(Buffer.from(document), (byte) => Buffer.from([byte]))
+    const before = process.cpuUsage()
+    await readXml(Readable.from(bytes), limits, { onElement: () => undefined })
+    const { user, system } = process.cpuUsage(before)
+    return (user + system) / 1000
+  }
+  const length = 65_000
+  const short = () => costOf(`<a>${fill('<b/>', length)}</a>`)
+  await short()
+  const shorts = Math.min(await short(), await short())
+  const long = await costOf(`<a>${fill('b', length)}</a>`)
+  t.ok(long < 3 * Math.max(shorts, 20), `${long} ms, and ${shorts} ms for short tokens`)
 })
 
 t.test('a page that is not S3\u2019s is what its status says, and one that drips ends at the deadline', async (t) => {
