@@ -220,21 +220,20 @@ t.test('every link inside of the repository leads to a file, and to a heading of
   }
 })
 
-t.test('every decision is in the index, and says its context, choice and price', async (t) => {
+t.test('every decision is in the index, and has a context, a decision and consequences', async (t) => {
   const records = PAGES.filter((page) => /^docs\/decisions\/\d/.test(page))
   const index = text('docs/decisions/README.md')
-  records.forEach((page, at) => {
+  for (const page of records) {
     const [heading = '', ...rest] = text(page).split('\n')
     const [, number, title] = /^# (\d+)\. (.+)$/.exec(heading) ?? []
-    t.equal(Number(number), at + 1, page)
-    t.ok(page.startsWith(`docs/decisions/${String(at + 1).padStart(4, '0')}-`), page)
-    t.match(index, `| ${at + 1} | [${title!}](${page.slice('docs/decisions/'.length)}) |`)
-    t.same(
-      rest.filter((line) => line.startsWith('#')),
-      ['## Context', '## Choice', '## Price'],
+    t.ok(page.startsWith(`docs/decisions/${number!.padStart(4, '0')}-`), page)
+    t.match(index, `| ${number!} | [${title!}](${page.slice('docs/decisions/'.length)}) |`)
+    t.match(
+      rest.filter((line) => line.startsWith('#')).join(),
+      /^## Context,## (Choice,## Price|Decision,## Consequences)$/,
       page
     )
-  })
+  }
 })
 
 t.test('the TypeScript in the documentation compiles, as strictly as ours', async (t) => {

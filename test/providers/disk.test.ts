@@ -187,17 +187,26 @@ t.test('an upload appears as a whole, and leaves nothing beside it', async (t) =
   t.same((await readdir(directory)).sort(), ['.fastify-cloud-storage', 'a'], 'nor folders for one')
 })
 
-t.test('leftovers of ended processes are removed when the store is opened, running uploads are not', async (t) => {
-  const directory = await temporary(t)
-  const staging = join(directory, '.fastify-cloud-storage')
-  await mkdir(staging)
-  await writeFile(join(staging, 'left behind'), 'x')
-  await writeFile(join(staging, 'running'), 'x')
-  const longAgo = new Date(Date.now() - 2 * 3_600_000)
-  await utimes(join(staging, 'left behind'), longAgo, longAgo)
-  await openStore(directory)
-  t.same(await readdir(staging), ['running'])
-})
+t.test(
+  'leftovers of ended processes are removed when the store is opened and later, running uploads are not',
+  async (t) => {
+    const directory = await temporary(t)
+    const staging = join(directory, '.fastify-cloud-storage')
+    await mkdir(staging)
+    await writeFile(join(staging, 'left behind'), 'x')
+    await writeFile(join(staging, 'running'), 'x')
+    const longAgo = new Date(Date.now() - 2 * 3_600_000)
+    await utimes(join(staging, 'left behind'), longAgo, longAgo)
+    const store = await openStore(directory)
+    t.same(await readdir(staging), ['running'])
+
+    // A process that starts right after a crash finds the leftovers too young.
+    await utimes(join(staging, 'running'), longAgo, longAgo)
+    await writeFile(join(staging, 'another'), 'x')
+    await upload(store, { id: 'a' }, Readable.from(['x']))
+    t.same(await readdir(staging), ['another'], 'and by an upload later on')
+  }
+)
 
 t.test('of many updates of one version at once one wins', async (t) => {
   const directory = await temporary(t)

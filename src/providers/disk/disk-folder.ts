@@ -115,6 +115,16 @@ export class DiskFolder {
     return join(this.#staging, randomUUID())
   }
 
+  /**
+   * Removes the leftovers of processes that have ended, as opening the store does: a process that starts right after a
+   * crash finds them too young.
+   *
+   * @param now the time of the file system, in milliseconds: that of a file just made
+   */
+  async sweep(now: number): Promise<void> {
+    await removeLeftovers(this.#staging, now)
+  }
+
   /** Makes a new name in a folder survive a power cut. */
   async syncFolderOf(path: string): Promise<void> {
     const folder = await open(dirname(path), 'r')
@@ -145,17 +155,20 @@ async function sweep(staging: string): Promise<void> {
   const probe = join(staging, randomUUID())
   const handle = await open(probe, 'wx', 0o600)
   try {
-    const now = (await handle.stat()).mtimeMs
-    for (const name of await readdir(staging)) {
-      const path = join(staging, name)
-      const age = await lstat(path).then(
-        (stats) => now - stats.mtimeMs,
-        () => 0
-      )
-      if (age > LEFTOVER_MS) await rm(path, { force: true })
-    }
+    await removeLeftovers(staging, (await handle.stat()).mtimeMs)
   } finally {
     await handle.close()
     await rm(probe, { force: true })
+  }
+}
+
+async function removeLeftovers(staging: string, now: number): Promise<void> {
+  for (const name of await readdir(staging)) {
+    const path = join(staging, name)
+    const age = await lstat(path).then(
+      (stats) => now - stats.mtimeMs,
+      () => 0
+    )
+    if (age > LEFTOVER_MS) await rm(path, { force: true })
   }
 }

@@ -27,7 +27,7 @@ export async function uploadFile(
   const staged = root.newStagingPath()
   try {
     await requireCondition(path, call)
-    const stats = await writeAll(staged, source.stream)
+    const stats = await writeAll(staged, source.stream, (now) => root.sweep(now))
     call.signal.throwIfAborted()
     await locks.run(path, async () => {
       await makeFolder()
@@ -43,10 +43,14 @@ export async function uploadFile(
   }
 }
 
-/** @returns the facts of the file, which a rename does not change */
-async function writeAll(path: string, stream: Readable): Promise<BigIntStats> {
+/**
+ * @param onMade called with the file system's time when the file was made
+ * @returns the facts of the file, which a rename does not change
+ */
+async function writeAll(path: string, stream: Readable, onMade: (now: number) => Promise<void>): Promise<BigIntStats> {
   const file = await open(path, 'wx', 0o600)
   try {
+    await onMade((await file.stat()).mtimeMs)
     for await (const chunk of stream as AsyncIterable<Buffer>) await file.appendFile(chunk)
     await file.sync()
     return await file.stat({ bigint: true })

@@ -1,10 +1,11 @@
 import type { Readable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 
-/** Text is collected up to this size before it is scanned, or a body of one-byte chunks would be scanned again and again. */
-const MIN_PIECE_BYTES = 16 * 1024
-/** At most this much is scanned in one turn of the event loop: some milliseconds of CPU. */
-const MAX_PIECE_BYTES = 64 * 1024
+/**
+ * So much is scanned in one turn of the event loop: a few milliseconds of CPU, also when many documents are read at
+ * once. Less is collected first, or a body of one-byte chunks would be scanned again and again.
+ */
+const PIECE_BYTES = 16 * 1024
 /** The longest tag (with its attributes), text, comment, CDATA section or processing instruction, in UTF-16 units. */
 const MAX_TOKEN_LENGTH = 64 * 1024
 
@@ -81,12 +82,12 @@ export async function readXml(body: Readable, limits: XmlLimits, handler: XmlHan
     if (received > limits.maxBytes) throw new XmlError('prohibited', 'is too large')
     waiting.push(chunk)
     waitingBytes += chunk.length
-    if (waitingBytes < MIN_PIECE_BYTES) continue
+    if (waitingBytes < PIECE_BYTES) continue
     const pieces = Buffer.concat(waiting)
     waiting = []
     waitingBytes = 0
-    for (let at = 0; at < pieces.length; at += MAX_PIECE_BYTES) {
-      scanner.scan(decode(pieces.subarray(at, at + MAX_PIECE_BYTES), false), false)
+    for (let at = 0; at < pieces.length; at += PIECE_BYTES) {
+      scanner.scan(decode(pieces.subarray(at, at + PIECE_BYTES), false), false)
       await setImmediate()
     }
   }
