@@ -36,7 +36,7 @@ import type { CheckedOptions } from './options.ts'
 import { wireProviders } from './provider-wiring.ts'
 import { MANAGED_STORES } from './providers/registry.ts'
 import { Leases } from './resolver/connection-leases.ts'
-import { FolderNames } from './resolver/folder-names.ts'
+import { FolderAliases } from './resolver/folder-aliases.ts'
 import { createDocumentResolver, type GetStorageBackendForDocument } from './resolver/storage-for-document.ts'
 import { TouchedListings } from './resolver/touched-listings.ts'
 import { createTransfers } from './resolver/transfers.ts'
@@ -94,8 +94,10 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
     connections,
     open: openLeased
   })
-  const names = new FolderNames()
-  const listings = new TouchedListings(cache, names)
+  const aliases = new FolderAliases((connectionId) => {
+    cache.invalidateConnection(connectionId)
+  })
+  const listings = new TouchedListings(cache, aliases)
   let closing = false
   // After all that may fail: a plugin that does not come to be is not watched.
   const watches = [
@@ -121,7 +123,7 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
         leases,
         cache,
         providers: { loaded: (id) => providers.loaded(id), load: (id) => providers.load(id) },
-        open: async (connection) => names.learning(await open(connection), connection.id),
+        open: async (connection) => aliases.learning(await open(connection), connection.id),
         shared,
         clock,
         metrics,

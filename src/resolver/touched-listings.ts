@@ -1,6 +1,9 @@
 import type { Connection } from '../domain/connection.ts'
 import type { Entry } from '../domain/entry.ts'
-import type { FolderNames } from './folder-names.ts'
+import type { FolderAliases } from './folder-aliases.ts'
+
+/** A change that affects more folders, such as one below a very deep path, invalidates the whole connection. */
+const MAX_FOLDERS = 64
 
 /** The cache of listings, as far as a change goes. Loads in flight are overtaken by it. */
 export interface KeptListings {
@@ -45,10 +48,17 @@ export class Touched {
     this.#isKnown = false
   }
 
-  /** Where ids are paths, folders come and go with what is in them; elsewhere there is no folder of such an id. */
+  /** Where ids are paths, folders come and go with their content; elsewhere there is no folder of such an id. */
   #add(id: string): void {
+    if (!this.#isKnown) return
     this.#folders.add(id)
-    for (const folder of foldersAbove(id)) this.#folders.add(folder)
+    for (const folder of foldersAbove(id)) {
+      this.#folders.add(folder)
+      if (this.#folders.size > MAX_FOLDERS) break
+    }
+    if (this.#folders.size <= MAX_FOLDERS) return
+    this.#isKnown = false
+    this.#folders.clear()
   }
 }
 
@@ -58,23 +68,34 @@ export class Touched {
  */
 export class TouchedListings {
   readonly #kept: KeptListings
-  readonly #names: FolderNames
+  readonly #aliases: FolderAliases
 
-  constructor(kept: KeptListings, names: FolderNames) {
+  constructor(kept: KeptListings, aliases: FolderAliases) {
     this.#kept = kept
-    this.#names = names
+    this.#aliases = aliases
   }
 
   drop({ id, userId, provider }: Connection, touched: Touched): void {
-    if (!touched.isKnown) {
+    const folders = touched.isKnown ? this.#withAliases(id, touched.folders) : null
+    if (folders === null) {
       this.#kept.invalidateConnection(id)
       return
     }
-    const folders = new Set<string | null>([null, ...touched.folders])
-    for (const folder of touched.folders) for (const name of this.#names.of(id, folder)) folders.add(name)
     for (const folderId of folders) {
       this.#kept.invalidateFolder({ userId, provider, folderId, connectionId: id })
     }
+  }
+
+  /** Every id of these folders, and the root; `null` where they are not all known, or too many. */
+  #withAliases(connectionId: string, folders: ReadonlySet<string>): ReadonlySet<string | null> | null {
+    const all = new Set<string | null>([null, ...folders])
+    for (const folder of folders) {
+      const aliases = this.#aliases.of(connectionId, folder)
+      if (aliases === null) return null
+      for (const alias of aliases) all.add(alias)
+      if (all.size > 2 * MAX_FOLDERS) return null
+    }
+    return all
   }
 }
 
