@@ -27,6 +27,8 @@ export async function shareWith(redis: RedisClient, parts: InstancesParts): Prom
     clock,
     pageMs: options.cache.ttlMs,
     leaseMs: options.leaseMs,
+    maxPagesPerUser: Math.max(1, Math.floor(options.cache.max * options.cache.maxSharePerUser)),
+    maxBytesPerUser: Math.floor(options.cache.maxBytes * options.cache.maxSharePerUser),
     random: Math.random,
     onOutcome: (outcome) => {
       metrics.sharedPage(outcome)

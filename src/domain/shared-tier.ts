@@ -32,11 +32,15 @@ export interface SharedTier {
   /**
    * A page that is there, or comes while another process loads it; else what `load` brings, for all.
    *
+   * @param userId whose share of the tier the page takes
    * @param key names the page, with everything that it depends on
    * @throws what `load` throws, and the signal's reason
    */
-  page(key: string, load: () => Promise<Buffer>, signal: AbortSignal): Promise<SharedPage>
-  /** From now on pages from before are found by nobody; by other processes within their lease. */
+  page(userId: string, key: string, load: () => Promise<Buffer>, signal: AbortSignal): Promise<SharedPage>
+  /**
+   * Invalidates pages here at once, and in other processes within their lease. Other folders of the same user may be
+   * invalidated too.
+   */
   invalidate(scope: InvalidatedScope): void
   /** Ends with what is still being stored. The client is its owner's. */
   close(): Promise<void>

@@ -44,6 +44,7 @@ export async function loadPage(ports: LoadPorts, request: PageRequest): Promise<
   if (shared === null) return { listing: await loadUpstream(ports, request), ageMs: null }
   let own: RenderedListing | undefined
   const page = await shared.page(
+    request.key.userId,
     folderKeyText(request.key),
     async () => {
       own = await loadUpstream(ports, request)

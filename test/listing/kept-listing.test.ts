@@ -71,7 +71,7 @@ t.test('where all processes keep pages together, what is kept is given while the
   let generation: string | Promise<string> = 'g1'
   const shared: SharedTier = {
     generation: () => generation,
-    page: async (_key, load) => ({ bytes: await load(), ageMs: 0 }),
+    page: async (_userId, _key, load) => ({ bytes: await load(), ageMs: 0 }),
     invalidate: () => {},
     close: async () => {}
   }

@@ -346,7 +346,7 @@ t.test('nothing is stored or asked for a folder id that the provider cannot have
       asked.push(folder.folderId)
       return 'g'
     },
-    page: async (_key, load) => ({ bytes: await load(), ageMs: 0 }),
+    page: async (_userId, _key, load) => ({ bytes: await load(), ageMs: 0 }),
     invalidate: (scope) => asked.push(scope),
     close: async () => {}
   }

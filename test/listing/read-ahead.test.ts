@@ -288,7 +288,7 @@ t.test('a page that another process has is loaded ahead from there, and is as ol
   const held = new Map<string, Buffer>()
   const shared: SharedTier = {
     generation: () => 'g',
-    page: async (key, load) => {
+    page: async (_userId, key, load) => {
       const bytes = held.get(key)
       if (bytes !== undefined) return { bytes, ageMs: 20_000 }
       const own = await load()

@@ -1,3 +1,6 @@
+import { randomBytes } from 'node:crypto'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import type { SharedTier } from '../../src/domain/shared-tier.ts'
 import { createBytesSealer } from '../../src/infra/crypto/bytes-sealer.ts'
@@ -7,6 +10,53 @@ import { ManualClock } from '../support/clock.ts'
 import { makeListing } from '../support/listing.ts'
 import { MemoryRedis } from '../support/memory-redis.ts'
 import { entry, page } from '../support/scripted-backend.ts'
+
+/** The bytes that are in use once all garbage is collected. */
+function heapBytes(): number {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
+  return process.memoryUsage().heapUsed
+}
+
+t.test('listings of many folders with long ids take bounded memory here and in Redis', async (t) => {
+  const clock = new ManualClock()
+  const redis = new MemoryRedis(clock)
+  const shared = new SharedPages({
+    redis,
+    sealer: createBytesSealer(createKeyRing({ current: 'k', keys: { k: 'k'.repeat(42) + 'A' } }), 'test'),
+    clock,
+    pageMs: 60_000,
+    leaseMs: 2_000,
+    maxPagesPerUser: 250,
+    maxBytesPerUser: 1 << 20,
+    random: () => 0,
+    onOutcome: () => {},
+    onTrouble: () => {},
+    onRecovered: () => {}
+  })
+  const { connections, backend, list } = makeListing({ leaseMs: 2_000, shared, clock })
+  connections.add()
+  const listMany = async (count: number) => {
+    for (let i = 0; i < count; i += 1) {
+      const folderId = randomBytes(4096).toString('hex')
+      await (i % 2 === 0 ? list({ folderId }) : list({ folderId, refresh: true }))
+      backend.listed.length = 0
+    }
+    await shared.close()
+    // Redis removes what has expired.
+    clock.tick(2_000)
+    for (const [key, { endsAt }] of redis.held) if (endsAt <= clock.now()) redis.held.delete(key)
+    redis.asked.length = 0
+  }
+  await listMany(300)
+  const before = heapBytes()
+  await listMany(1_200)
+  const grown = heapBytes() - before
+  t.ok(grown < 4 * 1024 * 1024, `the heap has grown by ${grown} bytes, the ids had 10 MB`)
+  const inRedis = [...redis.held].reduce((sum, [key, { value }]) => sum + key.length + value.length, 0)
+  t.ok(inRedis < 1 << 20, `${inRedis} bytes in Redis`)
+})
 
 t.test('what one process has listed another shows, as old as it is, and refresh is for all', async (t) => {
   const clock = new ManualClock()
@@ -19,6 +69,8 @@ t.test('what one process has listed another shows, as old as it is, and refresh 
       clock,
       pageMs: 60_000,
       leaseMs: 2_000,
+      maxPagesPerUser: 250,
+      maxBytesPerUser: 16 * 1024 * 1024,
       random: () => 0,
       onOutcome: () => {},
       onTrouble: () => {},
@@ -87,7 +139,7 @@ t.test(
         onAsked()
         return 'g'
       },
-      page: async (_key, load) => ({ bytes: await load(), ageMs: 0 }),
+      page: async (_userId, _key, load) => ({ bytes: await load(), ageMs: 0 }),
       invalidate: () => {},
       close: async () => {}
     }

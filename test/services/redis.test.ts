@@ -33,6 +33,8 @@ async function openProcess(t: Test, server: RedisServer) {
     clock: systemClock,
     pageMs: 60_000,
     leaseMs: 2_000,
+    maxPagesPerUser: 250,
+    maxBytesPerUser: 16 * 1024 * 1024,
     random: () => 0.5,
     onOutcome: () => {},
     onTrouble: () => (told.troubles += 1),
@@ -40,7 +42,7 @@ async function openProcess(t: Test, server: RedisServer) {
   })
   await until(() => redis.status === 'ready')
   const page = async (key: string, load: () => Promise<Buffer>) =>
-    (await pages.page(key, load, signal)).bytes.toString()
+    (await pages.page('ann', key, load, signal)).bytes.toString()
   return { redis, pages, page, told }
 }
 
@@ -51,9 +53,9 @@ t.test('pages that processes share, on a real Redis', async (t) => {
   await t.test('one loads, the other finds it; a page is kept as long as it lives', async (t) => {
     const [one, two] = [await openProcess(t, server), await openProcess(t, server)]
     const bytes = randomBytes(300_000)
-    await one.pages.page('k', async () => bytes, signal)
+    await one.pages.page('ann', 'k', async () => bytes, signal)
     await one.pages.close()
-    const found = await two.pages.page('k', () => Promise.reject(new Error('not to be loaded')), signal)
+    const found = await two.pages.page('ann', 'k', () => Promise.reject(new Error('not to be loaded')), signal)
     t.ok(found.bytes.equals(bytes))
     t.ok(found.ageMs >= 0 && found.ageMs < 5_000)
     const keys = await one.redis.keys('fastify-cloud-storage:page:*')

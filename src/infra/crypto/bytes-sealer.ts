@@ -5,25 +5,38 @@ import { KEY_ID, type KeyRing } from './key-ring.ts'
 import { IV_BYTES, TAG_BYTES, aesGcmOpen, aesGcmSeal, hkdfSha256 } from './primitives.ts'
 
 const SALT_BYTES = 32
-const VERSION = 1
+const TIME_BYTES = 8
+/** Version 1 had no time. */
+const VERSION = 2
 const KEY_DOMAIN = 'fastify-cloud-storage bytes key v1'
 const NAME_DOMAIN = 'fastify-cloud-storage names v1'
-const AAD_DOMAIN = 'fastify-cloud-storage bytes v1'
+const AAD_DOMAIN = 'fastify-cloud-storage bytes v2'
 const NO_SALT = Buffer.alloc(0)
 
-/** Seals what is kept outside of this process, and names it so that the name tells nothing. */
+export interface OpenedBytes {
+  readonly bytes: Buffer
+  /** The time that the bytes were sealed with: wall-clock milliseconds. */
+  readonly time: number
+}
+
+/** Seals bytes that are stored outside of this process, and hides their names. */
 export interface BytesSealer {
-  /** @param name what the bytes are bound to: under another they do not open */
-  seal(bytes: Uint8Array, name: string): Buffer
-  /** `null` for anything that was not sealed by one of our keys under exactly this name. */
-  open(sealed: Buffer, name: string): Buffer | null
+  /**
+   * @param name bytes do not open under another name
+   * @param time wall-clock milliseconds, readable by anybody and changed by nobody: with another time the bytes do not
+   * open
+   */
+  seal(bytes: Uint8Array, name: string, time: number): Buffer
+  /** Returns `null` for anything that was not sealed by one of our keys under exactly this name. */
+  open(sealed: Buffer, name: string): OpenedBytes | null
   /** 43 characters of base64url that only who has the current key can make of these parts. */
   hide(...parts: readonly string[]): string
 }
 
 /**
- * Seals bytes as version (1 byte), length of the key id (1), key id, salt (32), iv (12), ciphertext, tag (16). Each has
- * a key of its own, HKDF-SHA256 of the master key with the fresh salt, so that no count of pages wears a key out.
+ * Seals bytes as version (1 byte), length of the key id (1), key id, time (8), salt (32), iv (12), ciphertext, tag (16).
+ * Key id, name and time are authenticated with the bytes. Each seal has a key of its own, HKDF-SHA256 of the master key
+ * with the fresh salt, so that no number of pages wears a key out.
  *
  * @param purpose what these seals are for: another purpose has other keys, and opens none of them
  */
@@ -31,35 +44,48 @@ export function createBytesSealer(keyRing: KeyRing, purpose: string): BytesSeale
   const naming = createSecretKey(hkdfSha256(keyRing.currentKey, NO_SALT, hashFields([NAME_DOMAIN, purpose])))
   const keyOf = (masterKey: KeyObject, salt: Uint8Array): Buffer =>
     hkdfSha256(masterKey, salt, hashFields([KEY_DOMAIN, purpose]))
-  const associatedData = (kid: string, name: string): Buffer => encodeFields([AAD_DOMAIN, kid, purpose, name])
+  const associatedData = (kid: string, name: string, time: number): Buffer =>
+    encodeFields([AAD_DOMAIN, kid, purpose, name, String(time)])
 
   return {
-    seal(bytes, name): Buffer {
+    seal(bytes, name, time): Buffer {
       const kid = keyRing.current
       const salt = randomBytes(SALT_BYTES)
       const iv = randomBytes(IV_BYTES)
       const key = keyOf(keyRing.currentKey, salt)
-      const { ciphertext, tag } = aesGcmSeal(key, iv, associatedData(kid, name), bytes)
+      const { ciphertext, tag } = aesGcmSeal(key, iv, associatedData(kid, name, time), bytes)
       key.fill(0)
-      return Buffer.concat([Buffer.from([VERSION, kid.length]), Buffer.from(kid, 'latin1'), salt, iv, ciphertext, tag])
+      const head = Buffer.concat([Buffer.from([VERSION, kid.length]), Buffer.from(kid, 'latin1'), encodeTime(time)])
+      return Buffer.concat([head, salt, iv, ciphertext, tag])
     },
 
-    open(sealed, name): Buffer | null {
+    open(sealed, name): OpenedBytes | null {
       const [version, kidLength = 0] = sealed
-      const head = 2 + kidLength
+      const kidEnd = 2 + kidLength
+      const head = kidEnd + TIME_BYTES
       if (version !== VERSION || sealed.byteLength < head + SALT_BYTES + IV_BYTES + TAG_BYTES) return null
-      const kid = sealed.toString('latin1', 2, head)
+      const kid = sealed.toString('latin1', 2, kidEnd)
       const masterKey = KEY_ID.test(kid) ? keyRing.find(kid) : undefined
       if (masterKey === undefined) return null
+      const time = sealed.readDoubleBE(kidEnd)
       const salt = sealed.subarray(head, head + SALT_BYTES)
       const iv = sealed.subarray(head + SALT_BYTES, head + SALT_BYTES + IV_BYTES)
       const ciphertext = sealed.subarray(head + SALT_BYTES + IV_BYTES, -TAG_BYTES)
       const key = keyOf(masterKey, salt)
-      const opened = aesGcmOpen(key, iv, associatedData(kid, name), { ciphertext, tag: sealed.subarray(-TAG_BYTES) })
+      const bytes = aesGcmOpen(key, iv, associatedData(kid, name, time), {
+        ciphertext,
+        tag: sealed.subarray(-TAG_BYTES)
+      })
       key.fill(0)
-      return opened
+      return bytes === null ? null : { bytes, time }
     },
 
     hide: (...parts): string => createHmac('sha256', naming).update(encodeFields(parts)).digest('base64url')
   }
+}
+
+function encodeTime(time: number): Buffer {
+  const encoded = Buffer.alloc(TIME_BYTES)
+  encoded.writeDoubleBE(time)
+  return encoded
 }

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import type { SharedPageOutcome } from '../../domain/metrics.ts'
 import { Moment } from '../../domain/moment.ts'
 import type { Clock } from '../../domain/ports.ts'
@@ -5,6 +6,7 @@ import type { InvalidatedScope, SharedFolder, SharedPage, SharedTier } from '../
 import { sleep } from '../../domain/sleep.ts'
 import type { BytesSealer } from '../crypto/bytes-sealer.ts'
 import { Generations } from './generations.ts'
+import { PageBudget } from './page-budget.ts'
 import { PageLock } from './page-lock.ts'
 import type { RedisClient } from './redis-client.ts'
 import { RedisGate, UNAVAILABLE } from './redis-gate.ts'
@@ -16,6 +18,9 @@ export interface SharedPagesOptions {
   /** How long a page lives, in milliseconds from the start of its load. */
   readonly pageMs: number
   readonly leaseMs: number
+  /** The pages, and their bytes, that this process stores of one user at a time. */
+  readonly maxPagesPerUser: number
+  readonly maxBytesPerUser: number
   readonly onOutcome: (outcome: SharedPageOutcome) => void
   readonly onTrouble: (error: unknown) => void
   readonly onRecovered: () => void
@@ -34,23 +39,38 @@ const ANSWER_SHARE = 0.4
 const LOOK_MS = 25
 /** Whoever has waited so long for another process loads for itself. */
 const PATIENCE_MS = 10_000
-/** What stands in Redis for a page that is too long, for those who wait at that moment: no page is empty. */
+/** Stored instead of a page that is not shared, so that processes waiting for it load it themselves: no page is empty. */
 const MARK = Buffer.alloc(0)
 const MARK_MS = 2_000
-const TOO_LONG = Symbol('too long to be shared')
+const NOT_SHARED = Symbol('this page is not shared')
+/** What a page takes in Redis besides its bytes: its name, the head and the tag of its seal, and Redis's own. */
+const PAGE_OVERHEAD_BYTES = 300
+/**
+ * How far the clocks of two instances may differ. A page from further in the future, or one that Redis has had for
+ * longer than its load time allows, is not used: its true age is unknown.
+ */
+const MAX_SKEW_MS = 1_000
+/**
+ * The folders of a user at a provider share so many generations, by a hash of their ids. However many folders a user
+ * lists, the generations take bounded memory, here and in Redis; an invalidation also concerns the few folders that
+ * share the generation. The root has one of its own.
+ */
+const FOLDER_GENERATIONS = 256
 
-type Found = SharedPage | null | typeof TOO_LONG | typeof UNAVAILABLE
+type Found = SharedPage | null | typeof NOT_SHARED | typeof UNAVAILABLE
 
-/** Pages in Redis, sealed, under names that tell nothing. */
+/** Pages in Redis, sealed together with the time of their load, under names that tell nothing. */
 export class SharedPages implements SharedTier {
   readonly #options: SharedPagesOptions
   readonly #gate: RedisGate
   readonly #generations: Generations
+  readonly #budget: PageBudget
   readonly #storing = new Set<Promise<unknown>>()
 
   constructor(options: SharedPagesOptions) {
     const { redis, clock, leaseMs, pageMs, onTrouble, onRecovered } = options
     this.#options = options
+    this.#budget = new PageBudget(options)
     // What is renewed ahead of time, at half of a lease, is given up before anybody would have to wait for it.
     const answerMs =
       leaseMs === 0 ? MAX_ANSWER_MS : Math.min(MAX_ANSWER_MS, Math.max(MIN_ANSWER_MS, leaseMs * ANSWER_SHARE))
@@ -81,7 +101,7 @@ export class SharedPages implements SharedTier {
     this.#generations.raise(scopeText(scope))
   }
 
-  async page(key: string, load: () => Promise<Buffer>, signal: AbortSignal): Promise<SharedPage> {
+  async page(userId: string, key: string, load: () => Promise<Buffer>, signal: AbortSignal): Promise<SharedPage> {
     const { clock, random, onOutcome } = this.#options
     const name = this.#nameOf('page', key)
     const beganAt = new Moment(clock)
@@ -92,7 +112,7 @@ export class SharedPages implements SharedTier {
         onOutcome(looks === 0 ? 'hit' : 'joined')
         return found
       }
-      if (found === TOO_LONG) {
+      if (found === NOT_SHARED) {
         onOutcome('miss')
         return { bytes: await load(), ageMs: 0 }
       }
@@ -113,7 +133,7 @@ export class SharedPages implements SharedTier {
         return latest
       }
       onOutcome('miss')
-      return await this.#load(name, lock, load)
+      return await this.#load({ userId, name }, lock, load)
     }
     onOutcome('failed')
     return { bytes: await load(), ageMs: 0 }
@@ -123,12 +143,18 @@ export class SharedPages implements SharedTier {
     await Promise.allSettled([...this.#storing])
   }
 
-  async #load(name: string, lock: PageLock, load: () => Promise<Buffer>): Promise<SharedPage> {
-    const startedAt = new Moment(this.#options.clock)
+  async #load(
+    page: { readonly userId: string; readonly name: string },
+    lock: PageLock,
+    load: () => Promise<Buffer>
+  ): Promise<SharedPage> {
+    const { clock } = this.#options
+    const startedAt = new Moment(clock)
+    const loadedAt = clock.date()
     try {
       const bytes = await load()
-      // Nobody waits here for what others wait for.
-      this.#later(this.#store(name, bytes, startedAt).finally(() => lock.release()))
+      // In the background: the caller need not wait for Redis.
+      this.#later(this.#store({ ...page, bytes, startedAt, loadedAt }).finally(() => lock.release()))
       return { bytes, ageMs: startedAt.ageMs(this.#options.clock) }
     } catch (error) {
       this.#later(lock.release())
@@ -136,25 +162,43 @@ export class SharedPages implements SharedTier {
     }
   }
 
-  async #store(name: string, bytes: Buffer, startedAt: Moment): Promise<void> {
+  async #store(page: {
+    readonly userId: string
+    readonly name: string
+    readonly bytes: Buffer
+    readonly startedAt: Moment
+    readonly loadedAt: number
+  }): Promise<void> {
     const { sealer, clock, pageMs } = this.#options
+    const { userId, name, bytes, startedAt, loadedAt } = page
     const leftMs = Math.floor(pageMs - startedAt.ageMs(clock))
     if (leftMs <= 0) return
-    const isTooLong = bytes.byteLength > MAX_PAGE_BYTES
-    const sealed = sealer.seal(isTooLong ? MARK : bytes, name)
-    const keptMs = isTooLong ? Math.min(MARK_MS, leftMs) : leftMs
-    await this.#gate.run((redis) => redis.set(name, sealed, 'PX', keptMs))
+    const { byteLength } = bytes
+    const isShared = byteLength <= MAX_PAGE_BYTES && this.#budget.take(userId, byteLength + PAGE_OVERHEAD_BYTES)
+    const sealed = isShared ? sealer.seal(bytes, name, loadedAt) : sealer.seal(MARK, name, clock.date())
+    const storedMs = isShared ? leftMs : Math.min(MARK_MS, leftMs)
+    await this.#gate.run((redis) => redis.set(name, sealed, 'PX', storedMs))
   }
 
-  /** A page that cannot be opened is none: another application may be at the same Redis, or another key ring. */
+  /**
+   * Returns `null` for a page that cannot be opened: another application may use the same Redis, or another key ring.
+   * Its age is that of its sealed load time. Redis's own expiry proves nothing: somebody who can write to Redis may
+   * have put an old page back.
+   */
   async #find(name: string): Promise<Found> {
-    const { sealer, pageMs } = this.#options
+    const { sealer, clock, pageMs } = this.#options
     const found = await this.#gate.run((redis) => Promise.all([redis.getBuffer(name), redis.pttl(name)]))
     if (found === UNAVAILABLE) return UNAVAILABLE
     const [sealed, leftMs] = found
-    const bytes = sealed === null || leftMs <= 0 ? null : sealer.open(sealed, name)
-    if (bytes === null) return null
-    return bytes.byteLength === 0 ? TOO_LONG : { bytes, ageMs: Math.max(0, pageMs - leftMs) }
+    const opened = sealed === null || leftMs <= 0 ? null : sealer.open(sealed, name)
+    if (opened === null) return null
+    const { bytes, time } = opened
+    const ageMs = clock.date() - time
+    if (ageMs < -MAX_SKEW_MS || ageMs >= pageMs) return null
+    if (bytes.byteLength === 0) return ageMs < MARK_MS ? NOT_SHARED : null
+    // Redis counts by one clock for all instances: it shows that ours is behind that of the instance which loaded it.
+    if (pageMs - leftMs - ageMs > MAX_SKEW_MS) return null
+    return { bytes, ageMs: Math.max(0, ageMs) }
   }
 
   #nameOf(kind: 'page' | 'lock' | 'generation', what: string): string {
@@ -177,5 +221,9 @@ function scopeText(scope: InvalidatedScope): string {
   if (scope.of === 'all') return '[]'
   if (scope.of === 'connection') return JSON.stringify([scope.of, scope.connectionId])
   if (scope.of === 'provider') return JSON.stringify([scope.of, scope.userId, scope.provider])
-  return JSON.stringify([scope.of, scope.userId, scope.provider, scope.folderId])
+  return JSON.stringify([scope.of, scope.userId, scope.provider, folderGeneration(scope.folderId)])
+}
+
+function folderGeneration(folderId: string | null): number | null {
+  return folderId === null ? null : Number.parseInt(hash('sha256', folderId).slice(0, 8), 16) % FOLDER_GENERATIONS
 }

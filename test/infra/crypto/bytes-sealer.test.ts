@@ -2,25 +2,28 @@ import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
 import { createBytesSealer } from '../../../src/infra/crypto/bytes-sealer.ts'
+import { encodeFields, hashFields } from '../../../src/infra/crypto/field-encoding.ts'
 import { createKeyRing } from '../../../src/infra/crypto/key-ring.ts'
+import { aesGcmSeal, hkdfSha256 } from '../../../src/infra/crypto/primitives.ts'
 import { anyText } from '../../support/arbitraries.ts'
 
 const key = () => randomBytes(32).toString('base64')
 const [k1, k2] = [key(), key()]
 const ring = createKeyRing({ current: 'k1', keys: { k1 } })
 const sealer = createBytesSealer(ring, 'pages')
+const TIME = Date.UTC(2026, 0, 1)
 
 t.test('what was sealed under a name opens under it, whatever it is', async () => {
   fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 300 }), anyText(), (bytes, name) => {
-      const opened = sealer.open(sealer.seal(bytes, name), name)
-      return opened !== null && opened.equals(bytes)
+    fc.property(fc.uint8Array({ maxLength: 300 }), anyText(), fc.maxSafeNat(), (bytes, name, time) => {
+      const opened = sealer.open(sealer.seal(bytes, name, time), name)
+      return opened !== null && opened.bytes.equals(bytes) && opened.time === time
     })
   )
 })
 
 t.test('with any byte changed, cut off or added it does not open, and nothing is thrown', async (t) => {
-  const sealed = sealer.seal(Buffer.from('a page'), 'name')
+  const sealed = sealer.seal(Buffer.from('a page'), 'name', TIME)
   for (let at = 0; at < sealed.length; at += 1) {
     const altered = Buffer.from(sealed)
     altered.writeUInt8(altered.readUInt8(at) ^ 1, at)
@@ -31,20 +34,40 @@ t.test('with any byte changed, cut off or added it does not open, and nothing is
   fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (junk) => sealer.open(Buffer.from(junk), 'name') === null))
 })
 
+t.test('what was sealed by an earlier version, without a time, does not open', async (t) => {
+  const [salt, iv] = [randomBytes(32), randomBytes(12)]
+  const purpose = 'pages'
+  const sealKey = hkdfSha256(ring.currentKey, salt, hashFields(['fastify-cloud-storage bytes key v1', purpose]))
+  const head = Buffer.from('\u0001\u0002k1', 'latin1')
+  for (const page of ['{"entries":[]}', 'x'.repeat(100), '']) {
+    const aad = encodeFields(['fastify-cloud-storage bytes v1', 'k1', purpose, 'name'])
+    const { ciphertext, tag } = aesGcmSeal(sealKey, iv, aad, Buffer.from(page))
+    t.equal(sealer.open(Buffer.concat([head, salt, iv, ciphertext, tag]), 'name'), null)
+  }
+})
+
 t.test('under another name, for another purpose or with another key it does not open', async (t) => {
-  const sealed = sealer.seal(Buffer.from('a page'), 'name')
+  const sealed = sealer.seal(Buffer.from('a page'), 'name', TIME)
   t.equal(sealer.open(sealed, 'other'), null)
   t.equal(createBytesSealer(ring, 'other').open(sealed, 'name'), null)
   t.equal(createBytesSealer(createKeyRing({ current: 'k1', keys: { k1: k2 } }), 'pages').open(sealed, 'name'), null)
   t.equal(createBytesSealer(createKeyRing({ current: 'k2', keys: { k2 } }), 'pages').open(sealed, 'name'), null)
   const rotated = createBytesSealer(createKeyRing({ current: 'k2', keys: { k1, k2 } }), 'pages')
-  t.same(rotated.open(sealed, 'name'), Buffer.from('a page'), 'an older key of the ring still opens')
+  t.same(
+    rotated.open(sealed, 'name'),
+    { bytes: Buffer.from('a page'), time: TIME },
+    'an older key of the ring still opens'
+  )
 })
 
 t.test('two seals of one page have nothing in common but their head', async (t) => {
-  const [one, two] = [sealer.seal(Buffer.from('a page'), 'name'), sealer.seal(Buffer.from('a page'), 'name')]
-  t.notSame(one.subarray(4, 36), two.subarray(4, 36))
-  t.notSame(one.subarray(48), two.subarray(48))
+  const [one, two] = [
+    sealer.seal(Buffer.from('a page'), 'name', TIME),
+    sealer.seal(Buffer.from('a page'), 'name', TIME)
+  ]
+  t.same(one.subarray(0, 12), two.subarray(0, 12))
+  t.notSame(one.subarray(12, 44), two.subarray(12, 44))
+  t.notSame(one.subarray(56), two.subarray(56))
 })
 
 t.test('a hidden name is the same for the same parts alone, and for who has the key', async (t) => {

@@ -3,7 +3,7 @@ import t from 'tap'
 import { createBytesSealer } from '../../../src/infra/crypto/bytes-sealer.ts'
 import { createKeyRing } from '../../../src/infra/crypto/key-ring.ts'
 import type { SharedPageOutcome } from '../../../src/domain/metrics.ts'
-import { SharedPages } from '../../../src/infra/redis/shared-pages.ts'
+import { SharedPages, type SharedPagesOptions } from '../../../src/infra/redis/shared-pages.ts'
 import { ManualClock } from '../../support/clock.ts'
 import { Deferred, settled } from '../../support/deferred.ts'
 import { MemoryRedis } from '../../support/memory-redis.ts'
@@ -18,7 +18,7 @@ const signal = new AbortController().signal
 function start() {
   const clock = new ManualClock()
   const redis = new MemoryRedis(clock)
-  const process = (ring = keyRing) => {
+  const process = (ring = keyRing, options: Partial<SharedPagesOptions> = {}) => {
     const outcomes: SharedPageOutcome[] = []
     const pages = new SharedPages({
       redis,
@@ -26,13 +26,16 @@ function start() {
       clock,
       pageMs: PAGE_MS,
       leaseMs: LEASE_MS,
+      maxPagesPerUser: 250,
+      maxBytesPerUser: 16 * 1024 * 1024,
       random: () => 0,
       onOutcome: (outcome) => outcomes.push(outcome),
       onTrouble: () => {},
-      onRecovered: () => {}
+      onRecovered: () => {},
+      ...options
     })
-    const page = async (key: string, load: () => Promise<Buffer>, leaving = signal) => {
-      const { bytes, ageMs } = await pages.page(key, load, leaving)
+    const page = async (key: string, load: () => Promise<Buffer>, leaving = signal, user = 'ann') => {
+      const { bytes, ageMs } = await pages.page(user, key, load, leaving)
       return { text: bytes.toString(), ageMs }
     }
     return { pages, page, outcomes }
@@ -440,4 +443,129 @@ t.test('what Redis has lost is never followed by what was there before', async (
     values.add(await one.pages.generation(FOLDER))
   }
   t.equal(values.size, 6)
+})
+
+t.test('an old page that is put back into Redis is as old as it is, and past its lifetime a miss', async (t) => {
+  const { clock, redis, process } = start()
+  const [one, two] = [process(), process()]
+  await one.pages.generation(FOLDER)
+  await one.page('k', text('old'))
+  await one.pages.close()
+  const stolen = [...redis.held].filter(([key]) => !key.includes(':lock:')).map(([key, { value }]) => ({ key, value }))
+  t.ok(stolen.some(({ key }) => key.includes(':page:')) && stolen.some(({ key }) => key.includes(':generation:')))
+  const restore = (livesMs: number) => {
+    for (const { key, value } of stolen) redis.held.set(key, { value, endsAt: clock.now() + livesMs })
+  }
+  clock.tick(30_000)
+  restore(PAGE_MS)
+  t.same(await two.page('k', never), { text: 'old', ageMs: 30_000 })
+  clock.tick(29_999)
+  restore(PAGE_MS)
+  t.same(await two.page('k', never), { text: 'old', ageMs: 59_999 })
+  clock.tick(1)
+  for (const livesMs of [1, 1_000, PAGE_MS, 100 * PAGE_MS]) {
+    restore(livesMs)
+    t.same(await process().page('k', text('new')), { text: 'new', ageMs: 0 }, `for ${livesMs} ms`)
+    clock.tick(PAGE_MS)
+  }
+})
+
+t.test('a mark that a page is not shared ends by its own time', async (t) => {
+  const { clock, redis, process } = start()
+  const one = process()
+  await one.page('k', async () => Buffer.alloc(1024 * 1024 + 1))
+  await one.pages.close()
+  const [name = ''] = redis.keys('page')
+  const mark = redis.held.get(name)
+  clock.tick(2_000)
+  redis.held.set(name, { value: mark!.value, endsAt: Infinity })
+  await one.page('k', text('short by now'))
+  await one.pages.close()
+  t.same(await process().page('k', never), { text: 'short by now', ageMs: 0 })
+})
+
+t.test('a page from an instance whose clock is far ahead is loaded again', async (t) => {
+  for (const [aheadMs, isUsed] of [
+    [1_000, true],
+    [1_001, false],
+    [3_600_000, false]
+  ] as const) {
+    const { redis, process } = start()
+    const behind = new ManualClock()
+    behind.setBack(aheadMs)
+    const [ahead, reader] = [process(), process(keyRing, { clock: behind })]
+    await ahead.page('k', text('page'))
+    await ahead.pages.close()
+    t.equal(redis.keys('page').length, 1)
+    const found = await reader.page('k', text('own'))
+    t.same(found, { text: isUsed ? 'page' : 'own', ageMs: 0 }, `${aheadMs} ms`)
+  }
+})
+
+t.test('a page that Redis has had for longer than its load time allows is loaded again', async (t) => {
+  const { clock, redis, process } = start()
+  const behind = new ManualClock()
+  behind.setBack(5_000)
+  const [ahead, reader] = [process(), process(keyRing, { clock: behind })]
+  await ahead.page('k', text('page'))
+  await ahead.pages.close()
+  for (const each of [clock, behind]) each.tick(10_000)
+  t.equal((await reader.page('k', text('own'))).text, 'own', 'it would live for 5 s too long')
+  t.equal(redis.keys('page').length, 1)
+})
+
+t.test('the generations of a user’s folders take bounded memory, and tell them apart', async (t) => {
+  const { redis, process } = start()
+  const { pages } = process()
+  const values = new Set<string>()
+  const long = 'x'.repeat(8_000)
+  for (let i = 0; i < 3_000; i += 1) {
+    values.add(await pages.generation({ ...FOLDER, folderId: `${long}${i}` }))
+    pages.invalidate({ of: 'folder', userId: 'ann', provider: 's3', folderId: `${long}${i}` })
+  }
+  await settled()
+  t.ok(redis.keys('generation').length <= 3 + 256, String(redis.keys('generation').length))
+  const bytes = [...redis.held].reduce((sum, [key, { value }]) => sum + key.length + value.length, 0)
+  t.ok(bytes < 100_000, `${bytes} bytes`)
+  t.ok(values.size > 2_000)
+
+  const before = await pages.generation(FOLDER)
+  const root = await pages.generation({ ...FOLDER, folderId: null })
+  const others = await Promise.all(
+    Array.from({ length: 100 }, async (_, i) => pages.generation({ ...FOLDER, folderId: `other ${i}` }))
+  )
+  pages.invalidate({ of: 'folder', userId: 'ann', provider: 's3', folderId: FOLDER.folderId })
+  t.not(await pages.generation(FOLDER), before)
+  t.equal(await pages.generation({ ...FOLDER, folderId: null }), root)
+  let kept = 0
+  for (let i = 0; i < 100; i += 1) {
+    if ((await pages.generation({ ...FOLDER, folderId: `other ${i}` })) === others[i]) kept += 1
+  }
+  t.ok(kept >= 95, `${kept} of 100 other folders keep their generation`)
+})
+
+t.test('beyond a user’s share pages are not stored, and keep nobody waiting', async (t) => {
+  const { clock, process } = start()
+  const share = { maxPagesPerUser: 10, maxBytesPerUser: 50_000 }
+  const [one, two] = [process(keyRing, share), process()]
+  const shared = async (key: string, user = 'ann') => {
+    const { text: found } = await two.page(key, text('own'), signal, user)
+    return found !== 'own'
+  }
+  const store = async (key: string, bytes: number, user = 'ann') => {
+    await one.page(key, async () => Buffer.alloc(bytes, 'x'), signal, user)
+    await one.pages.close()
+    return await shared(key, user)
+  }
+  for (let i = 0; i < 10; i += 1) t.equal(await store(`small ${i}`, 10), true)
+  t.equal(await store('one page more', 10), false)
+  t.equal(await store('another user', 10, 'bob'), true)
+  clock.tick(2 * PAGE_MS)
+  t.equal(await store('large', 30_000), true)
+  t.equal(await store('too many bytes', 30_000), false)
+  t.equal(await store('fits', 10_000), true)
+  clock.tick(PAGE_MS)
+  t.equal(await store('in the next window', 30_000), false, 'pages of the last window may still live')
+  clock.tick(PAGE_MS)
+  t.equal(await store('a window later', 30_000), true)
 })

@@ -1,0 +1,51 @@
+import { LRUCache } from 'lru-cache'
+import type { Clock } from '../../domain/ports.ts'
+
+export interface PageBudgetOptions {
+  readonly maxPagesPerUser: number
+  readonly maxBytesPerUser: number
+  /** The longest time that a page lives in Redis. */
+  readonly pageMs: number
+  readonly clock: Clock
+}
+
+interface Stored {
+  readonly pages: number
+  readonly bytes: number
+}
+
+interface Usage {
+  readonly window: number
+  readonly previous: Stored
+  readonly current: Stored
+}
+
+const NOTHING: Stored = { pages: 0, bytes: 0 }
+/** A user who is evicted, because as many others stored pages since, starts with a full budget. */
+const MAX_USERS = 10_000
+
+/**
+ * Limits what this instance stores of one user in Redis. Time is divided into windows as long as a page lives: at any
+ * moment the live pages of a user were stored in the current window or in the one before.
+ */
+export class PageBudget {
+  readonly #options: PageBudgetOptions
+  readonly #usages = new LRUCache<string, Usage>({ max: MAX_USERS })
+
+  constructor(options: PageBudgetOptions) {
+    this.#options = options
+  }
+
+  /** Returns false, and takes nothing, for a page that would exceed the user's budget. */
+  take(userId: string, bytes: number): boolean {
+    const { maxPagesPerUser, maxBytesPerUser, pageMs, clock } = this.#options
+    const window = Math.floor(clock.now() / pageMs)
+    const usage = this.#usages.get(userId)
+    const current = usage?.window === window ? usage.current : NOTHING
+    const previous = usage?.window === window ? usage.previous : usage?.window === window - 1 ? usage.current : NOTHING
+    const next = { pages: current.pages + 1, bytes: current.bytes + bytes }
+    if (previous.pages + next.pages > maxPagesPerUser || previous.bytes + next.bytes > maxBytesPerUser) return false
+    this.#usages.set(userId, { window, previous, current: next })
+    return true
+  }
+}
