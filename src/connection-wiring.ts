@@ -16,11 +16,14 @@ import { createStoreConnection } from './connections/store-connection.ts'
 import { parseTokens } from './connections/stored-tokens.ts'
 import { createVerify } from './connections/verify.ts'
 import { aboutConnection, type Connection, type SealedConnection } from './domain/connection.ts'
+import { isStorageError } from './domain/errors.ts'
 import type { Metrics } from './domain/metrics.ts'
 import type { Clock, ConnectionStore, CredentialCipher } from './domain/ports.ts'
 import type { Secret } from './domain/secret.ts'
+import { settledWithin } from './domain/sleep.ts'
 import type { StorageBackend } from './domain/storage-backend.ts'
 import type { Tracing } from './domain/tracing.ts'
+import { counted, type WorkInFlight } from './domain/work-in-flight.ts'
 import type { AuthorizeRouteDeps } from './http/authorize-routes.ts'
 import type { CallbackRouteDeps } from './http/callback-route.ts'
 import type { ConnectionRouteDeps } from './http/connection-routes.ts'
@@ -42,8 +45,10 @@ import type { ProviderCatalog } from './resolver/provider-catalog.ts'
 
 /** The longest that a token endpoint is waited for; the transaction around a refresh takes a little longer. */
 const MAX_REFRESH_MS = 10_000
-/** For what nobody waits for, except a server that is closing. */
+/** Timeout of background revocations; only shutdown waits for them. */
 const REVOKE_MS = 5_000
+/** How long shutdown waits for the host's `onConnectionChange`, which often writes to the host's database. */
+const CALLBACK_MS = 5_000
 
 export interface ConnectionParts {
   readonly options: CheckedOptions
@@ -57,6 +62,8 @@ export interface ConnectionParts {
   readonly health: ConnectionHealth
   readonly metrics: Metrics
   readonly tracing: Tracing
+  /** Everything that uses the database beyond the life of a request. */
+  readonly work: WorkInFlight
 }
 
 export interface WiredConnections {
@@ -64,13 +71,13 @@ export interface WiredConnections {
   /** Some process has changed a connection; `null`: nobody knows which. */
   readonly hear: (news: ConnectionNews | null) => void
   readonly routes: Omit<ConnectionRouteDeps & AuthorizeRouteDeps & CallbackRouteDeps, 'authenticate' | 'publicUrl'>
-  /** Ends with the last refresh and the last revocation in flight. */
-  readonly close: () => Promise<void>
+  /** Resolves when the refreshes and revocations that are in flight now have ended. */
+  readonly settled: () => Promise<void>
 }
 
 /** Puts together what makes, keeps, opens and ends connections. */
 export function wireConnections(parts: ConnectionParts): WiredConnections {
-  const { options, log, clock, providers, connections, leases, cipher, cache, health, metrics, tracing } = parts
+  const { options, log, clock, providers, connections, leases, cipher, cache, health, metrics, tracing, work } = parts
   const { timeouts } = options
   const contextOf = (id: string) => ({ egress: providers.get(id).egress, timeouts })
   const clientOf = (id: string) => providers.oauthClient(id)
@@ -86,9 +93,10 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
   }
   const onChange = (event: ConnectionEvent): void => {
     const tell = async (): Promise<void> => options.onConnectionChange?.(event)
-    tell().catch((error: unknown) => {
+    const told = tell().catch((error: unknown) => {
       log.error({ err: error }, 'onConnectionChange threw')
     })
+    work.add(settledWithin(told, CALLBACK_MS))
   }
 
   const refresher = new TokenRefresher({
@@ -133,6 +141,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
       new ConnectionTokens(connection, parseTokens(credentials), { flights, clock, random }),
     renewSeal: (connection, credentials) => {
       renewSeal(connection, credentials).catch((error: unknown) => {
+        if (isStorageError(error, 'SHUTTING_DOWN')) return
         log.warn(
           { ...aboutConnection(connection), causes: causesOf(error) },
           'the credentials of a connection could not be encrypted with the current key'
@@ -176,7 +185,18 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     onChange
   })
   const connect = createConnect({ openWith: opener.openWith.bind(opener), contextOf, store })
-  const flows = createOAuthStateStore(options.prisma)
+  const flows = counted(createOAuthStateStore(options.prisma), work)
+  const loginFlow = createLoginFlow({ flows, cipher, clock, connect, contextOf })
+  const oauthFlow = createOAuthFlow({
+    flows,
+    cipher,
+    clock,
+    clientOf,
+    openWithTokens: opener.openWithTokens.bind(opener),
+    store,
+    // For two calls, each of which has a deadline of its own: the exchange, and asking who this is.
+    deadlineMs: 2 * timeouts.totalMs
+  })
 
   return {
     open,
@@ -188,17 +208,9 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
       listConnections: (userId) => connections.list(userId),
       loadProvider,
       connect,
-      loginFlow: createLoginFlow({ flows, cipher, clock, connect, contextOf }),
-      oauthFlow: createOAuthFlow({
-        flows,
-        cipher,
-        clock,
-        clientOf,
-        openWithTokens: opener.openWithTokens.bind(opener),
-        store,
-        // For two calls, each of which has a deadline of its own: the exchange, and asking who this is.
-        deadlineMs: 2 * timeouts.totalMs
-      }),
+      // Codes and logins are good for once: what follows is stored even if the browser has left.
+      loginFlow: { ...loginFlow, poll: (request) => work.run(() => loginFlow.poll(request)) },
+      oauthFlow: { ...oauthFlow, finish: (callback) => work.run(() => oauthFlow.finish(callback)) },
       verify: createVerify({ connections, open, invalidate }),
       change: createChangeConnection({ connections, invalidate }),
       disconnect: createDisconnect({
@@ -213,10 +225,10 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
         onChange
       })
     },
-    close: async () => {
-      await flights.close()
-      // A refresh that ends may have tokens left that nobody will use.
-      await revocations.close()
+    settled: async () => {
+      await flights.settled()
+      // A refresh of a row that was removed meanwhile begins a revocation.
+      await revocations.settled()
     }
   }
 }

@@ -56,10 +56,12 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
   })
 
   fastify.addHook('onReady', wired.assertReady)
+  // Fastify runs preClose hooks, waits for the requests in flight, and then runs onClose hooks, the latest first: the
+  // host's hook that closes the database may be any of them.
   fastify.addHook('preClose', async () => {
-    wired.stop()
+    onCloseFirst(fastify, wired.drain)
+    await wired.stop()
   })
-
   fastify.addHook('onClose', wired.close)
 
   const { routePrefix, publicUrl } = checked
@@ -70,6 +72,16 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
       { prefix: routePrefix, logSerializers: { req: describeRequest as unknown as (request: unknown) => string } }
     )
   }
+}
+
+/**
+ * Runs `close` once the server has closed, before every onClose hook. `addHook` refuses hooks after the start, but the
+ * method of avvio 9 behind it puts `close` in front of the hooks that are left. The preClose
+ * hook alone is not enough: Fastify stops waiting for it after `pluginTimeout`, and requests in flight go on after it.
+ */
+function onCloseFirst(fastify: FastifyInstance, close: () => Promise<void>): void {
+  const { onClose } = fastify as { onClose?: (this: FastifyInstance, close: () => Promise<void>) => unknown }
+  onClose?.call(fastify, close)
 }
 
 /**

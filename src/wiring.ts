@@ -7,6 +7,7 @@ import type { ManagedStoreOptions } from './domain/managed-store.ts'
 import type { Timeouts } from './domain/ports.ts'
 import type { InvalidatedScope } from './domain/shared-tier.ts'
 import type { StorageBackend } from './domain/storage-backend.ts'
+import { counted, WorkInFlight } from './domain/work-in-flight.ts'
 import type { RoutesDeps } from './http/routes.ts'
 import { withStatus } from './http/status.ts'
 import { systemClock } from './infra/clock.ts'
@@ -46,8 +47,16 @@ export interface Wired {
   readonly resolve: GetStorageBackendForDocument
   readonly routes: Omit<RoutesDeps, 'authenticate' | 'publicUrl'>
   readonly assertReady: () => Promise<void>
-  /** Resolves nothing any more. */
-  readonly stop: () => void
+  /**
+   * Begins nothing in the background any more, stops listening for changes, and resolves when the work that is in
+   * flight now has ended.
+   */
+  readonly stop: () => Promise<void>
+  /**
+   * Resolves when no work of the plugin uses the database or Redis. From then on it is refused with `SHUTTING_DOWN`.
+   * For the time between the end of the last request and the host's own closing.
+   */
+  readonly drain: () => Promise<void>
   readonly close: () => Promise<void>
 }
 
@@ -59,7 +68,8 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
   const metrics = registry === undefined ? NO_METRICS : await createMetrics(registry, options.providers.keys())
   const tracing = await createTracing()
   const cipher = countUnreadable(createCredentialCipher(keyRing), metrics)
-  const connections = createConnectionStore(options.prisma)
+  const work = new WorkInFlight()
+  const connections = counted(createConnectionStore(options.prisma), work)
   const shared =
     options.redis === undefined ? null : await shareWith(options.redis, { options, keyRing, clock, metrics, log })
   const onInvalidated = (scope: InvalidatedScope): void => shared?.invalidate(scope)
@@ -74,8 +84,8 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
     metrics.leaseRenewed(outcome)
   }
   const leases = new Leases({ connections, leaseMs: options.leaseMs, clock, onRenewed })
-  const parts = { options, log, clock, providers, connections, leases, cipher, cache, health, metrics, tracing }
-  const { open, routes, hear, close: closeConnections } = wireConnections(parts)
+  const parts = { options, log, clock, providers, connections, leases, cipher, cache, health, metrics, tracing, work }
+  const { open, routes, hear, settled: connectionsSettled } = wireConnections(parts)
   const listener = options.listen && listenTo(options.listen, hear, log)
 
   const refreshes = new RefreshLimit(options.limits.refreshPerMinute, clock)
@@ -99,6 +109,16 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
   })
   const listings = new TouchedListings(cache, aliases)
   let closing = false
+  const stop = async (): Promise<void> => {
+    closing = true
+    await Promise.all([readAhead?.close(), listener?.close(), connectionsSettled(), work.settled(), shared?.flush()])
+  }
+  let drained: Promise<void> | undefined
+  const drain = async (): Promise<void> => {
+    await stop()
+    await work.close()
+    await shared?.close()
+  }
   // After all that may fail: a plugin that does not come to be is not watched.
   const watches = [
     metrics.watchCache(() => cache.stats()),
@@ -131,7 +151,8 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
         cursors: new Cursors(createTextSealer(keyRing, 'listing-cursor'))
       }),
       encode: (answer, encoding) => {
-        void encoder.begin(answer, encoding)
+        const compressing = encoder.begin(answer, encoding)
+        if (compressing !== undefined) work.add(compressing)
       },
       takeRefresh: (userId) => {
         refreshes.take(userId)
@@ -146,16 +167,12 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
       await connections.assertReady()
       listener?.start()
     },
-    stop: () => {
-      closing = true
-      readAhead?.stop()
-    },
+    stop,
+    drain: () => (drained ??= drain()),
     close: async () => {
       for (const end of watches) end()
-      await listener?.close()
-      // What is under way still needs the sockets.
-      await shared?.close()
-      await closeConnections()
+      await (drained ??= drain())
+      // Last: the work in flight used the sockets.
       await closeProviders()
     }
   }

@@ -55,8 +55,8 @@ export class RefreshFlights {
     }
   }
 
-  /** Ends with the last refresh in flight: a token that is being rotated now must not be lost. */
-  async close(): Promise<void> {
+  /** Resolves when the refreshes that are in flight now have ended: a token that is being rotated must not be lost. */
+  async settled(): Promise<void> {
     await Promise.allSettled([...this.#flights.values()].map(({ done }) => done))
   }
 

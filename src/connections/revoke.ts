@@ -47,8 +47,8 @@ export class Revocations {
     this.#running.add(running)
   }
 
-  /** Ends with the last that is running; each has its deadline. */
-  async close(): Promise<void> {
+  /** Resolves when the revocations that are running now have ended; each has its deadline. */
+  async settled(): Promise<void> {
     await Promise.all(this.#running)
   }
 

@@ -56,7 +56,9 @@ export function createVerify({ connections, open, invalidate }: VerifyPorts): Ve
     }
     const noted = await note(connection, null)
     if (noted === null) {
-      throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed.').about(aboutConnection(connection))
+      throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed.').about(
+        aboutConnection(connection)
+      )
     }
     return noted
   }

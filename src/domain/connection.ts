@@ -36,7 +36,11 @@ export function requireActive<T extends Connection>(connection: T): T {
 }
 
 /** What a failure of a connection tells the log. */
-export function aboutConnection({ provider, id, status }: Pick<Connection, 'provider' | 'id' | 'status'>): FailureContext {
+export function aboutConnection({
+  provider,
+  id,
+  status
+}: Pick<Connection, 'provider' | 'id' | 'status'>): FailureContext {
   return { provider, connectionId: id, connectionStatus: status }
 }
 

@@ -42,6 +42,8 @@ export interface SharedTier {
    * invalidated too.
    */
   invalidate(scope: InvalidatedScope): void
-  /** Ends with what is still being stored. The client is its owner's. */
+  /** Resolves when what is being written now has been written. */
+  flush(): Promise<void>
+  /** Resolves when everything has been written. Redis is not asked any more; its client belongs to the host. */
   close(): Promise<void>
 }

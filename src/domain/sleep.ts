@@ -13,3 +13,13 @@ export function sleep(waitMs: number, signal: AbortSignal): Promise<void> {
     signal.addEventListener('abort', leave, { once: true })
   })
 }
+
+/** Resolves when `work` has ended, however, or has not ended within `ms`. */
+export async function settledWithin(work: Promise<unknown>, ms: number): Promise<void> {
+  const ended = new AbortController()
+  const end = (): void => {
+    ended.abort()
+  }
+  work.then(end, end)
+  await sleep(ms, ended.signal).catch(() => {})
+}

@@ -14,6 +14,7 @@ const MAX_IN_FLIGHT = 16
 export class ReadAhead {
   readonly #cache: Pick<FolderCache, 'fetchAhead'>
   readonly #users = new Set<string>()
+  readonly #fetches = new Set<Promise<unknown>>()
   readonly #stopped = new AbortController()
 
   constructor(cache: Pick<FolderCache, 'fetchAhead'>) {
@@ -33,11 +34,25 @@ export class ReadAhead {
       this.#users.delete(userId)
     }
     // Whoever asks for the page joins it, or tries for itself and is told what was wrong.
-    void this.#cache.fetchAhead(key, fetch, this.#stopped.signal).then(end, end)
+    void this.#cache.fetchAhead(key, this.#watched(fetch), this.#stopped.signal).then(end, end)
   }
 
-  /** Ends what is under way and that nobody else waits for, and begins nothing any more. */
-  stop(): void {
+  /** Begins nothing any more, aborts the fetches that no reader has joined, and resolves when all have ended. */
+  async close(): Promise<void> {
     this.#stopped.abort(new Error('The server is shutting down'))
+    await Promise.allSettled(this.#fetches)
+  }
+
+  /** An aborted fetch goes on until its last step, a read of the database for one, has ended. */
+  #watched(fetch: Fetch<RenderedListing>): Fetch<RenderedListing> {
+    return (signal, aged) => {
+      const fetched = fetch(signal, aged)
+      this.#fetches.add(fetched)
+      const forget = (): void => {
+        this.#fetches.delete(fetched)
+      }
+      fetched.then(forget, forget)
+      return fetched
+    }
   }
 }

@@ -60,7 +60,7 @@ t.test('who leaves gets the reason at once, and ends no refresh: its tokens are 
   }
   t.equal(signals[0]?.aborted, false)
   answers[0]?.resolve(world.endpoint.rotated())
-  await world.flights.close()
+  await world.flights.settled()
   t.match(world.stored(row), { accessToken: 'SECRET-access-1', refreshToken: 'SECRET-refresh-1' })
   t.equal((await tokens.current(never)).reveal(), 'SECRET-access-1')
   t.equal(world.endpoint.asked.length, 1)
@@ -104,7 +104,7 @@ t.test('when all have left before its turn nobody is asked for them', async (t) 
   await Promise.all(gone)
   for (const answer of answers) answer.resolve(world.endpoint.rotated())
   await Promise.all(busy)
-  await world.flights.close()
+  await world.flights.settled()
   t.equal(world.endpoint.asked.length, 2)
   t.equal(world.stored(row).accessToken, 'SECRET-access-0')
   const late = tokens.current(never)
@@ -157,7 +157,7 @@ t.test('a failure that nobody waits for any more troubles nobody', async (t) => 
   controller.abort(new Error('gone'))
   await gone
   answers[0]?.reject(new StorageError('PROVIDER_UNAVAILABLE', 'Down.'))
-  await world.flights.close()
+  await world.flights.settled()
   await settled()
   t.same(unhandled, [])
 })
@@ -174,13 +174,13 @@ t.test('closing waits for the refresh in flight, until its tokens are stored', a
   controller.abort(new Error('the server closes'))
   await gone
   let isClosed = false
-  const closing = world.flights.close().then(() => (isClosed = true))
+  const closing = world.flights.settled().then(() => (isClosed = true))
   await settled()
   t.notOk(isClosed)
   answers[0]?.resolve(world.endpoint.rotated())
   await closing
   t.equal(world.stored(row).refreshToken, 'SECRET-refresh-1')
-  await world.flights.close()
+  await world.flights.settled()
 })
 
 t.test('closing asks for nobody who has left the queue', async (t) => {
@@ -197,6 +197,6 @@ t.test('closing asks for nobody who has left the queue', async (t) => {
   controller.abort(new Error('the server closes'))
   await Promise.all(gone)
   for (const answer of answers) answer.resolve(world.endpoint.rotated())
-  await world.flights.close()
+  await world.flights.settled()
   t.equal(world.endpoint.asked.length, 2)
 })

@@ -73,6 +73,7 @@ t.test('where all processes keep pages together, what is kept is given while the
     generation: () => generation,
     page: async (_userId, _key, load) => ({ bytes: await load(), ageMs: 0 }),
     invalidate: () => {},
+    flush: async () => {},
     close: async () => {}
   }
   const { connections, kept, list } = makeListing({ ...LEASE, shared })

@@ -348,6 +348,7 @@ t.test('nothing is stored or asked for a folder id that the provider cannot have
     },
     page: async (_userId, _key, load) => ({ bytes: await load(), ageMs: 0 }),
     invalidate: (scope) => asked.push(scope),
+    flush: async () => {},
     close: async () => {}
   }
   const rules = {

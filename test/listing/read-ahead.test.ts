@@ -190,7 +190,7 @@ t.test('sixteen pages are loaded ahead at a time, of all users together', async 
   t.strictSame(warnings, [], 'so many listen to one signal, and that is no leak')
 })
 
-t.test('stop() ends what nobody waits for, leaves what somebody waits for, and begins nothing more', async (t) => {
+t.test('close() aborts fetches that no reader has joined, waits for all, and begins nothing more', async (t) => {
   const unhandled = unhandledIn(t)
   const { connections, cache, readAhead, list, turnTo, hold } = make()
   for (const userId of ['ann', 'bob', 'eve']) connections.add({ userId })
@@ -199,14 +199,20 @@ t.test('stop() ends what nobody waits for, leaves what somebody waits for, and b
   const second = await turnTo(2, { userId: 'bob' })
   const third = list({ userId: 'bob', cursor: second.body.page.next! })
   await settled()
-  readAhead.stop()
+  let hasClosed = false
+  const closing = readAhead.close().then(() => {
+    hasClosed = true
+  })
   t.strictSame(
     answers.map(({ signal }) => signal.aborted),
     [true, false]
   )
   answers[0]!.answer.reject(new Error('aborted'))
+  await settled()
+  t.equal(hasClosed, false)
   answers[1]!.answer.resolve(more('p3'))
   t.strictSame(names((await third).body), ['p3'])
+  await closing
   await turnTo(2, { userId: 'eve' })
   await settled()
   t.equal(answers.length, 2)
@@ -296,6 +302,7 @@ t.test('a page that another process has is loaded ahead from there, and is as ol
       return { bytes: own, ageMs: 0 }
     },
     invalidate: () => {},
+    flush: async () => {},
     close: async () => {}
   }
   const one = make({ ...LEASE, shared })

@@ -43,7 +43,7 @@ t.test('listings of many folders with long ids take bounded memory here and in R
       await (i % 2 === 0 ? list({ folderId }) : list({ folderId, refresh: true }))
       backend.listed.length = 0
     }
-    await shared.close()
+    await shared.flush()
     // Redis removes what has expired.
     clock.tick(2_000)
     for (const [key, { endsAt }] of redis.held) if (endsAt <= clock.now()) redis.held.delete(key)
@@ -83,7 +83,7 @@ t.test('what one process has listed another shows, as old as it is, and refresh 
   two.connections.rows.set(row.id, row)
   one.backend.list = async () => page([entry('a')])
   const first = await one.list()
-  await one.shared.close()
+  await one.shared.flush()
   clock.tick(20_000)
   const second = await two.list()
   t.same(second.body, first.body)
@@ -95,7 +95,7 @@ t.test('what one process has listed another shows, as old as it is, and refresh 
 
   one.backend.list = async () => page([entry('b')])
   await one.list({ refresh: true })
-  await one.shared.close()
+  await one.shared.flush()
   t.equal((await two.list()).body.entries[0]?.name, 'a', 'for a lease at most')
   clock.tick(2_000)
   t.equal((await two.list()).body.entries[0]?.name, 'b')
@@ -118,6 +118,7 @@ t.test('a page that others share is not shown of a connection that has changed m
       return { bytes: Buffer.from('{"entries":["secret"]}'), ageMs: 0 }
     },
     invalidate: () => {},
+    flush: async () => {},
     close: async () => {}
   }
   const { connections, list } = makeListing({ leaseMs: 2_000, shared, clock })
@@ -141,6 +142,7 @@ t.test(
       },
       page: async (_userId, _key, load) => ({ bytes: await load(), ageMs: 0 }),
       invalidate: () => {},
+      flush: async () => {},
       close: async () => {}
     }
     const { connections, list } = makeListing({ leaseMs: 2_000, shared, clock })

@@ -54,7 +54,7 @@ t.test('pages that processes share, on a real Redis', async (t) => {
     const [one, two] = [await openProcess(t, server), await openProcess(t, server)]
     const bytes = randomBytes(300_000)
     await one.pages.page('ann', 'k', async () => bytes, signal)
-    await one.pages.close()
+    await one.pages.flush()
     const found = await two.pages.page('ann', 'k', () => Promise.reject(new Error('not to be loaded')), signal)
     t.ok(found.bytes.equals(bytes))
     t.ok(found.ageMs >= 0 && found.ageMs < 5_000)
@@ -122,7 +122,7 @@ t.test('pages that processes share, on a real Redis', async (t) => {
     await until(async () => (await other.pages.generation(FOLDER)).startsWith(all))
     t.pass('what it was not told of while it was away it knows now')
     await page('k4', async () => Buffer.from('page'))
-    await pages.close()
+    await pages.flush()
     t.equal(await other.page('k4', () => Promise.reject(new Error('not to be loaded'))), 'page')
   })
 

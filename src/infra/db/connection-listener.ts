@@ -1,5 +1,5 @@
 import { backoffMs } from '../../domain/backoff.ts'
-import { sleep } from '../../domain/sleep.ts'
+import { settledWithin, sleep } from '../../domain/sleep.ts'
 import { untilAborted } from '../../domain/until-aborted.ts'
 
 /** A connection of its own to PostgreSQL, as `pg` has it: what of it is used. */
@@ -45,6 +45,8 @@ export class ConnectionListener {
   readonly #options: Required<ConnectionListenerOptions>
   readonly #closing = new AbortController()
   #running: Promise<void> | undefined
+  /** The end of the latest connection. */
+  #ended: Promise<unknown> = Promise.resolve()
   #isConnected = false
 
   constructor(options: ConnectionListenerOptions) {
@@ -61,10 +63,11 @@ export class ConnectionListener {
     this.#running ??= this.#run()
   }
 
-  /** Ends with the connection. */
+  /** Resolves when the connection has ended, or has not ended within `answerMs`. */
   async close(): Promise<void> {
     this.#closing.abort()
     await this.#running
+    await settledWithin(this.#ended, this.#options.answerMs)
   }
 
   async #run(): Promise<void> {
@@ -86,7 +89,9 @@ export class ConnectionListener {
   /** One connection, from its beginning to whatever ends it. */
   async #session(onConnected: () => void): Promise<void> {
     const { listen, onMessage, heartbeatMs } = this.#options
-    const client = await this.#answered(listen(), end)
+    const client = await this.#answered(listen(), (late) => {
+      this.#end(late)
+    })
     const ended = new AbortController()
     const leave = (): void => {
       ended.abort(new Error('The connection that listens has ended'))
@@ -112,8 +117,13 @@ export class ConnectionListener {
     } finally {
       this.#isConnected = false
       this.#closing.signal.removeEventListener('abort', leave)
-      end(client)
+      this.#end(client)
     }
+  }
+
+  /** Only closing waits for it: a connection that is dead never ends. */
+  #end(client: ListenClient): void {
+    this.#ended = client.end().catch(() => {})
   }
 
   async #answered<T>(work: Promise<T>, drop?: (late: T) => void): Promise<T> {
@@ -138,11 +148,6 @@ export class ConnectionListener {
   #hasClosed(): boolean {
     return this.#closing.signal.aborted
   }
-}
-
-/** Nobody waits for it: a connection that is dead never ends. */
-function end(client: ListenClient): void {
-  client.end().catch(() => {})
 }
 
 /** @returns `null` for a message that says that something has changed, and not what */

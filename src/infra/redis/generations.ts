@@ -17,6 +17,8 @@ export interface GenerationsOptions {
   readonly clock: Clock
   /** How long what was read is believed, in milliseconds from the start of the read. */
   readonly leaseMs: number
+  /** Receives work that no caller waits for. It never rejects. */
+  readonly onBackground: (work: Promise<void>) => void
   /** How long a page lives: an invalidation that could not be told for so long has nothing left to invalidate. */
   readonly pageMs: number
 }
@@ -59,7 +61,7 @@ export class Generations {
       values.push(known.value)
     }
     const due = old.filter((scope) => !this.#renewing.has(scope))
-    if (due.length > 0) void this.#renew(due)
+    if (due.length > 0) this.#options.onBackground(this.#renew(due))
     return values.join(' ')
   }
 
@@ -68,14 +70,14 @@ export class Generations {
     const raised = { value: makeValue(), readAt: new Moment(this.#options.clock) }
     this.#known.set(scope, raised)
     this.#owed.set(scope, raised)
-    void this.#tell(scope, raised)
+    this.#options.onBackground(this.#tell(scope, raised))
   }
 
   /** Redis is back: it is told what it has missed. */
   tellOwed(): void {
     for (const scope of [...this.#owed.keys()]) {
       const raised = this.#ownOf(scope)
-      if (raised !== undefined) void this.#tell(scope, raised)
+      if (raised !== undefined) this.#options.onBackground(this.#tell(scope, raised))
     }
   }
 

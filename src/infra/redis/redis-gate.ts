@@ -30,6 +30,7 @@ export class RedisGate {
   readonly #options: RedisGateOptions
   #closed: { readonly probeAt: number } | null = null
   #isProbing = false
+  #hasEnded = false
   /** Aborted when Redis is given up, for those who wait then. */
   #giving = new AbortController()
 
@@ -39,6 +40,7 @@ export class RedisGate {
 
   /** Never rejects. An error that Redis itself answers says nothing about its health. */
   async run<T>(work: (redis: RedisClient) => Promise<T>): Promise<T | typeof UNAVAILABLE> {
+    if (this.#hasEnded) return UNAVAILABLE
     if (this.#closed !== null) {
       if (this.#options.clock.now() >= this.#closed.probeAt) void this.#probe()
       return UNAVAILABLE
@@ -53,7 +55,13 @@ export class RedisGate {
     }
   }
 
+  /** From now on Redis is not asked any more: its owner is about to close it, which is no trouble to report. */
+  end(): void {
+    this.#hasEnded = true
+  }
+
   #close(error: unknown): void {
+    if (this.#hasEnded) return
     const { clock, onTrouble } = this.#options
     this.#closed = { probeAt: clock.now() + LEFT_ALONE_MS }
     const giving = this.#giving

@@ -4,6 +4,7 @@ import { Moment } from '../../domain/moment.ts'
 import type { Clock } from '../../domain/ports.ts'
 import type { InvalidatedScope, SharedFolder, SharedPage, SharedTier } from '../../domain/shared-tier.ts'
 import { sleep } from '../../domain/sleep.ts'
+import { WorkInFlight } from '../../domain/work-in-flight.ts'
 import type { BytesSealer } from '../crypto/bytes-sealer.ts'
 import { Generations } from './generations.ts'
 import { PageBudget } from './page-budget.ts'
@@ -65,7 +66,7 @@ export class SharedPages implements SharedTier {
   readonly #gate: RedisGate
   readonly #generations: Generations
   readonly #budget: PageBudget
-  readonly #storing = new Set<Promise<unknown>>()
+  readonly #background = new WorkInFlight()
 
   constructor(options: SharedPagesOptions) {
     const { redis, clock, leaseMs, pageMs, onTrouble, onRecovered } = options
@@ -85,7 +86,16 @@ export class SharedPages implements SharedTier {
       }
     })
     const nameOf = (scope: string): string => this.#nameOf('generation', scope)
-    this.#generations = new Generations({ gate: this.#gate, nameOf, clock, leaseMs, pageMs })
+    this.#generations = new Generations({
+      gate: this.#gate,
+      nameOf,
+      clock,
+      leaseMs,
+      pageMs,
+      onBackground: (work) => {
+        this.#background.add(work)
+      }
+    })
   }
 
   generation({ userId, provider, folderId, connectionId }: SharedFolder): string | Promise<string> {
@@ -122,13 +132,13 @@ export class SharedPages implements SharedTier {
       if (lock === null) continue
       if (signal.aborted) {
         // Else it would be renewed for ever, for nobody.
-        this.#later(lock.release())
+        this.#background.add(lock.release())
         throw signal.reason
       }
       // It may have come between the look and the lock.
       const latest = await this.#find(name)
       if (isPage(latest)) {
-        this.#later(lock.release())
+        this.#background.add(lock.release())
         onOutcome('joined')
         return latest
       }
@@ -139,8 +149,13 @@ export class SharedPages implements SharedTier {
     return { bytes: await load(), ageMs: 0 }
   }
 
+  async flush(): Promise<void> {
+    await this.#background.settled()
+  }
+
   async close(): Promise<void> {
-    await Promise.allSettled([...this.#storing])
+    await this.#background.close()
+    this.#gate.end()
   }
 
   async #load(
@@ -154,10 +169,10 @@ export class SharedPages implements SharedTier {
     try {
       const bytes = await load()
       // In the background: the caller need not wait for Redis.
-      this.#later(this.#store({ ...page, bytes, startedAt, loadedAt }).finally(() => lock.release()))
+      this.#background.add(this.#store({ ...page, bytes, startedAt, loadedAt }).finally(() => lock.release()))
       return { bytes, ageMs: startedAt.ageMs(this.#options.clock) }
     } catch (error) {
-      this.#later(lock.release())
+      this.#background.add(lock.release())
       throw error
     }
   }
@@ -203,12 +218,6 @@ export class SharedPages implements SharedTier {
 
   #nameOf(kind: 'page' | 'lock' | 'generation', what: string): string {
     return `${PREFIX}${kind}:${this.#options.sealer.hide(what)}`
-  }
-
-  #later(work: Promise<unknown>): void {
-    const settled = work.catch(() => {})
-    this.#storing.add(settled)
-    void settled.finally(() => this.#storing.delete(settled))
   }
 }
 

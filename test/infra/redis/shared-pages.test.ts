@@ -50,7 +50,7 @@ t.test('a page that one process has loaded is there for another, with its age', 
   const { clock, redis, process } = start()
   const [one, two] = [process(), process()]
   t.same(await one.page('k', text('page')), { text: 'page', ageMs: 0 })
-  await one.pages.close()
+  await one.pages.flush()
   clock.tick(10_000)
   t.same(await two.page('k', never), { text: 'page', ageMs: 10_000 })
   t.same([...one.outcomes, ...two.outcomes], ['miss', 'hit'])
@@ -66,13 +66,13 @@ t.test('the life of a page counts from the start of its load', async (t) => {
     clock.tick(20_000)
     return Buffer.from('slow')
   })
-  await one.pages.close()
+  await one.pages.flush()
   t.same(await two.page('k', never), { text: 'slow', ageMs: 20_000 })
   await one.page('late', async () => {
     clock.tick(PAGE_MS)
     return Buffer.from('too late')
   })
-  await one.pages.close()
+  await one.pages.flush()
   t.equal((await two.page('late', text('own'))).text, 'own')
 })
 
@@ -152,7 +152,7 @@ t.test('a lock that has ended takes nobody else’s away', async (t) => {
   await until(() => begun)
   first.reject(new Error('upstream'))
   await t.rejects(Promise.all(answers.slice(0, 1)), { message: 'upstream' })
-  await slow.pages.close()
+  await slow.pages.flush()
   t.equal(redis.keys('lock').length, 1, 'the lock of the next is still there')
   const waiting = third.page('k', never)
   second.resolve(Buffer.from('page'))
@@ -183,7 +183,7 @@ t.test('who leaves while it takes the lock keeps it from nobody', async (t) => {
     return taken
   }
   await t.rejects(one.page('k', never, controller.signal), { message: 'enough' })
-  await one.pages.close()
+  await one.pages.flush()
   t.same(redis.keys('lock'), [])
 })
 
@@ -207,12 +207,12 @@ t.test('a page that is too long is everybody’s own, and keeps nobody waiting',
   const [one, two] = [process(), process()]
   const long = Buffer.alloc(1024 * 1024 + 1, 'x')
   await one.page('k', async () => long)
-  await one.pages.close()
+  await one.pages.flush()
   t.equal((await two.page('k', text('own'))).text, 'own')
   t.ok([...redis.held.values()].every(({ value }) => value.length < 1000))
   const just = Buffer.alloc(1024 * 1024, 'x')
   await one.page('just', async () => just)
-  await one.pages.close()
+  await one.pages.flush()
   t.equal((await two.page('just', never)).text.length, just.length)
 })
 
@@ -220,7 +220,7 @@ t.test('a page that is too long is loaded by all who want it side by side', asyn
   const { process } = start()
   const [one, two, three] = [process(), process(), process()]
   await one.page('k', async () => Buffer.alloc(1024 * 1024 + 1))
-  await one.pages.close()
+  await one.pages.flush()
   let loads = 0
   const answer = new Deferred<Buffer>()
   const load = () => {
@@ -242,11 +242,11 @@ t.test('a page that comes between a look and the lock is not loaded again', asyn
   redis.set = async (key, ...rest) => {
     redis.set = set
     await one.page('k', text('page'))
-    await one.pages.close()
+    await one.pages.flush()
     return await set(key, ...rest)
   }
   t.equal((await two.page('k', never)).text, 'page')
-  await two.pages.close()
+  await two.pages.flush()
   t.same(redis.keys('lock'), [])
 })
 
@@ -260,7 +260,7 @@ t.test('Redis that is gone is nobody’s failure', async (t) => {
     t.equal(await one.pages.generation(FOLDER), before, 'what was known goes on')
     t.equal((await one.page('k', text('own'))).text, 'own')
     t.same(one.outcomes, ['failed'])
-    await one.pages.close()
+    await one.pages.flush()
   }
 })
 
@@ -276,7 +276,7 @@ t.test('Redis that goes while a page is waited for, or stored, is nobody’s fai
   t.equal((await waiting).text, 'own')
   answer.resolve(Buffer.from('page'))
   t.equal((await loading).text, 'page')
-  await one.pages.close()
+  await one.pages.flush()
 })
 
 t.test('what lies in Redis tells nothing, and is good for nobody else', async (t) => {
@@ -287,7 +287,7 @@ t.test('what lies in Redis tells nothing, and is good for nobody else', async (t
   const folder = { userId, provider, folderId, connectionId }
   await one.pages.generation(folder)
   await one.page(JSON.stringify(folder), text(file))
-  await one.pages.close()
+  await one.pages.flush()
   const everything = [...redis.held].map(([key, { value }]) => `${key} ${value.toString('latin1')}`).join('\n')
   t.ok(everything.includes('fastify-cloud-storage:page:'))
   for (const secret of names) t.notOk(everything.includes(secret), secret)
@@ -308,7 +308,7 @@ t.test('a page moved under another name does not open', async (t) => {
   const one = process()
   await one.page('a', text('page of a'))
   await one.page('b', text('page of b'))
-  await one.pages.close()
+  await one.pages.flush()
   const [a = '', b = ''] = redis.keys('page')
   const [heldA, heldB] = [redis.held.get(a), redis.held.get(b)]
   if (heldA === undefined || heldB === undefined) throw new Error('two pages were stored')
@@ -450,7 +450,7 @@ t.test('an old page that is put back into Redis is as old as it is, and past its
   const [one, two] = [process(), process()]
   await one.pages.generation(FOLDER)
   await one.page('k', text('old'))
-  await one.pages.close()
+  await one.pages.flush()
   const stolen = [...redis.held].filter(([key]) => !key.includes(':lock:')).map(([key, { value }]) => ({ key, value }))
   t.ok(stolen.some(({ key }) => key.includes(':page:')) && stolen.some(({ key }) => key.includes(':generation:')))
   const restore = (livesMs: number) => {
@@ -474,13 +474,13 @@ t.test('a mark that a page is not shared ends by its own time', async (t) => {
   const { clock, redis, process } = start()
   const one = process()
   await one.page('k', async () => Buffer.alloc(1024 * 1024 + 1))
-  await one.pages.close()
+  await one.pages.flush()
   const [name = ''] = redis.keys('page')
   const mark = redis.held.get(name)
   clock.tick(2_000)
   redis.held.set(name, { value: mark!.value, endsAt: Infinity })
   await one.page('k', text('short by now'))
-  await one.pages.close()
+  await one.pages.flush()
   t.same(await process().page('k', never), { text: 'short by now', ageMs: 0 })
 })
 
@@ -495,7 +495,7 @@ t.test('a page from an instance whose clock is far ahead is loaded again', async
     behind.setBack(aheadMs)
     const [ahead, reader] = [process(), process(keyRing, { clock: behind })]
     await ahead.page('k', text('page'))
-    await ahead.pages.close()
+    await ahead.pages.flush()
     t.equal(redis.keys('page').length, 1)
     const found = await reader.page('k', text('own'))
     t.same(found, { text: isUsed ? 'page' : 'own', ageMs: 0 }, `${aheadMs} ms`)
@@ -508,7 +508,7 @@ t.test('a page that Redis has had for longer than its load time allows is loaded
   behind.setBack(5_000)
   const [ahead, reader] = [process(), process(keyRing, { clock: behind })]
   await ahead.page('k', text('page'))
-  await ahead.pages.close()
+  await ahead.pages.flush()
   for (const each of [clock, behind]) each.tick(10_000)
   t.equal((await reader.page('k', text('own'))).text, 'own', 'it would live for 5 s too long')
   t.equal(redis.keys('page').length, 1)
@@ -554,7 +554,7 @@ t.test('beyond a user’s share pages are not stored, and keep nobody waiting', 
   }
   const store = async (key: string, bytes: number, user = 'ann') => {
     await one.page(key, async () => Buffer.alloc(bytes, 'x'), signal, user)
-    await one.pages.close()
+    await one.pages.flush()
     return await shared(key, user)
   }
   for (let i = 0; i < 10; i += 1) t.equal(await store(`small ${i}`, 10), true)

@@ -1,0 +1,56 @@
+import { setImmediate } from 'node:timers/promises'
+import { StorageError } from './errors.ts'
+
+/**
+ * Counts work that must end before the host closes what the work uses, such as the database. Requests are waited for by
+ * the server itself; work in the background, and work that outlives its request, is not.
+ */
+export class WorkInFlight {
+  readonly #running = new Set<Promise<unknown>>()
+  #isClosed = false
+
+  /** @throws StorageError `SHUTTING_DOWN` once closed */
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#isClosed) throw new StorageError('SHUTTING_DOWN', 'The server is shutting down.')
+    const running = work()
+    this.add(running)
+    return await running
+  }
+
+  /** Counts work that has begun already. Its failure is not handled here. */
+  add(work: Promise<unknown>): void {
+    const ended = work
+      .then(
+        () => {},
+        () => {}
+      )
+      .finally(() => this.#running.delete(ended))
+    this.#running.add(ended)
+  }
+
+  /** Resolves when the work that is running now has ended. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#running)
+  }
+
+  /** Resolves when no work has run for a turn of the event loop. From then on new work is refused. */
+  async close(): Promise<void> {
+    do {
+      await this.settled()
+      // The end of one piece of work is often the beginning of another.
+      await setImmediate()
+    } while (this.#running.size > 0)
+    this.#isClosed = true
+  }
+}
+
+/** Counts every call of `calls`, an object whose methods are all asynchronous. */
+export function counted<T extends object>(calls: T, work: WorkInFlight): T {
+  return new Proxy(calls, {
+    get(target, name) {
+      const method: unknown = Reflect.get(target, name)
+      if (typeof method !== 'function') return method
+      return (...args: unknown[]) => work.run(() => Reflect.apply(method, target, args) as Promise<unknown>)
+    }
+  })
+}

@@ -1,0 +1,230 @@
+import { once } from 'node:events'
+import { request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import Fastify, { type FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import type { ListCall } from '../../src/domain/storage-backend.ts'
+import cloudStorage, { type CloudStorageOptions, defineProvider } from '../../src/index.ts'
+import type { AccessTokens } from '../../src/domain/oauth.ts'
+import type { PrismaLike } from '../../src/infra/db/prisma-client.ts'
+import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
+import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../fakes/oauth/rules.ts'
+import { encryption } from '../support/app.ts'
+import { ManualClock } from '../support/clock.ts'
+import { emptyDatabase, ownDatabase } from '../support/database.ts'
+import { Deferred, settled } from '../support/deferred.ts'
+import { MemoryRedis } from '../support/memory-redis.ts'
+import { oauthConnect } from '../support/oauth-cloud.ts'
+import { RefreshRows } from '../support/refresh-rows.ts'
+import { pages, ScriptedBackend } from '../support/scripted-backend.ts'
+import { until } from '../support/until.ts'
+
+const LISTING = '/cloud/paged/listing'
+const EXPIRED_MS = -1000
+const ORDERS = ['before', 'after'] as const
+
+/** A client that fails once the host has closed it. Each statement is its own transaction: PGlite has one session. */
+class ClosablePrisma implements PrismaLike {
+  readonly #prisma: PrismaLike
+  isClosed = false
+  callsAfterClose = 0
+
+  constructor(prisma: PrismaLike) {
+    this.#prisma = prisma
+  }
+
+  get cloudConnection(): PrismaLike['cloudConnection'] {
+    return this.#open().cloudConnection
+  }
+
+  get oAuthState(): PrismaLike['oAuthState'] {
+    return this.#open().oAuthState
+  }
+
+  $queryRaw: PrismaLike['$queryRaw'] = (query, ...values) => this.#open().$queryRaw(query, ...values)
+  $executeRaw: PrismaLike['$executeRaw'] = (query, ...values) => this.#open().$executeRaw(query, ...values)
+  $transaction: PrismaLike['$transaction'] = (work) => work(this)
+
+  #open(): PrismaLike {
+    if (!this.isClosed) return this.#prisma
+    this.callsAfterClose += 1
+    throw new Error('The database is closed')
+  }
+}
+
+/**
+ * An application with a provider whose pages need a token that rotates, and with a host that closes its database in an
+ * `onClose` hook.
+ */
+async function start(t: Test, order: (typeof ORDERS)[number], plugin: Partial<CloudStorageOptions> = {}) {
+  const oauth = await FakeOAuth.start(t, { rotation: 'single-use' })
+  const { prisma } = await emptyDatabase()
+  const closable = new ClosablePrisma(prisma)
+  const lines: string[] = []
+  const list = pages(9)
+  const world = {
+    /** What the provider does before it answers. */
+    ask: async (tokens: AccessTokens, { signal }: ListCall): Promise<unknown> => tokens.current(signal)
+  }
+  const provider = defineProvider({
+    id: 'paged',
+    label: 'Paged',
+    capabilities: new ScriptedBackend().capabilities,
+    connect: oauthConnect(oauth.url),
+    open: async ({ accessTokens }) =>
+      Object.assign(new ScriptedBackend(), {
+        listFolder: async (folderId: string | null, call: ListCall) => {
+          await world.ask(accessTokens, call)
+          return list(folderId, call)
+        }
+      })
+  })
+  const app = Fastify({
+    pluginTimeout: 0,
+    logger: { level: 'trace', stream: { write: (line: string) => lines.push(line) } }
+  })
+  t.teardown(() => app.close())
+  const addHook = (): void => {
+    app.addHook('onClose', async () => {
+      closable.isClosed = true
+    })
+  }
+  if (order === 'before') addHook()
+  await app.register(cloudStorage, {
+    prisma: closable,
+    authenticate: () => 'ann',
+    encryption,
+    publicUrl: 'http://127.0.0.1:3000',
+    leaseMs: 0,
+    ...plugin,
+    providers: {
+      paged: {
+        provider,
+        allowHosts: ['127.0.0.1'],
+        clientId: FAKE_CLIENT_ID,
+        clientSecret: FAKE_CLIENT_SECRET
+      }
+    }
+  })
+  if (order === 'after') addHook()
+  await app.ready()
+  const rows = new RefreshRows(prisma, encryption, 'paged')
+  const get = (cursor?: string) => app.inject(cursor === undefined ? LISTING : `${LISTING}?cursor=${cursor}`)
+  return { app, oauth, closable, lines, rows, world, get }
+}
+
+/** The warnings and errors of a log. */
+function troubles(lines: readonly string[]): string[] {
+  return lines.filter((line) => (JSON.parse(line) as { level: number }).level >= 40)
+}
+
+const nextOf = (answer: { json: <T>() => T }): string => answer.json<{ page: { next: string } }>().page.next
+
+for (const order of ORDERS) {
+  t.test(`a token that is being rotated is stored: the host's hook was registered ${order} the plugin`, async (t) => {
+    const { app, oauth, closable, lines, rows, get } = await start(t, order)
+    const id = await rows.add(oauth.issueGrant(), { leftMs: EXPIRED_MS })
+    const gate = oauth.hold('token', { isPerformed: true })
+    const listing = get()
+    await gate.reached
+    const closing = app.close()
+    for (let turn = 0; turn < 20; turn += 1) await settled()
+    t.equal(closable.isClosed, false, 'the database is still open')
+    gate.release()
+    await closing
+    t.equal((await listing).statusCode, 200)
+    t.equal((await rows.tokens(id)).refreshToken, oauth.grants[0]?.refreshToken)
+    t.equal(closable.isClosed, true)
+    t.equal(closable.callsAfterClose, 0)
+    t.same(troubles(lines), [])
+  })
+
+  t.test(`so is one that a read-ahead rotates: the host's hook was registered ${order} the plugin`, async (t) => {
+    const { app, oauth, closable, lines, rows, get } = await start(t, order)
+    const grant = oauth.issueGrant()
+    const id = await rows.add(grant)
+    const second = await get(nextOf(await get()))
+    // The third page is loaded ahead, with the token that is still good.
+    await until(() => app.folderCache.stats().entries === 3)
+    await rows.replace(id, grant, EXPIRED_MS)
+    const gate = oauth.hold('token', { isPerformed: true })
+    t.equal((await get(nextOf(second))).statusCode, 200)
+    await gate.reached
+    const closing = app.close()
+    for (let turn = 0; turn < 20; turn += 1) await settled()
+    t.equal(closable.isClosed, false, 'the database is still open')
+    gate.release()
+    await closing
+    t.equal((await rows.tokens(id)).refreshToken, oauth.grants[0]?.refreshToken)
+    t.equal(closable.callsAfterClose, 0)
+    t.same(troubles(lines), [])
+  })
+
+  t.test(`and one that a request rotates which is in flight: the hook was registered ${order}`, async (t) => {
+    const { app, oauth, closable, lines, rows, world } = await start(t, order)
+    const grant = oauth.issueGrant()
+    const id = await rows.add(grant)
+    const [reached, held] = [new Deferred<undefined>(), new Deferred<undefined>()]
+    world.ask = async (tokens, { signal }) => {
+      reached.resolve(undefined)
+      await held.promise
+      const token = await tokens.current(signal)
+      await tokens.renewed(token, signal)
+    }
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = app.server.address() as AddressInfo
+    const client = request({ host: '127.0.0.1', port, path: LISTING, agent: false }).on('error', () => {})
+    client.end()
+    await reached.promise
+    const closing = app.close()
+    // The preClose hook has nothing to wait for.
+    await until(() => !app.server.listening)
+    const gate = oauth.hold('token', { isPerformed: true })
+    held.resolve(undefined)
+    await gate.reached
+    // A refresh belongs to no request: its client leaves, and the server has closed.
+    client.destroy()
+    await once(app.server, 'close')
+    for (let turn = 0; turn < 20; turn += 1) await settled()
+    t.equal(closable.isClosed, false, 'the database is still open')
+    gate.release()
+    await closing
+    t.equal((await rows.tokens(id)).refreshToken, oauth.grants[0]?.refreshToken)
+    t.equal(closable.callsAfterClose, 0)
+    t.same(troubles(lines), [])
+  })
+}
+
+t.test('a clean shutdown logs no warning, wherever the host closes its database and Redis', async (t) => {
+  for (const order of ORDERS) {
+    const database = await ownDatabase(t)
+    const lines: string[] = []
+    const redis = new MemoryRedis(new ManualClock())
+    const app: FastifyInstance = Fastify({
+      pluginTimeout: 0,
+      logger: { level: 'trace', stream: { write: (line: string) => lines.push(line) } }
+    })
+    const addHook = (): void => {
+      app.addHook('onClose', async () => {
+        redis.mode = 'fails'
+        await database.close()
+      })
+    }
+    if (order === 'before') addHook()
+    const { prisma, listen } = database
+    const cache = { shared: { redis } }
+    await app.register(cloudStorage, { prisma, listen, authenticate: () => 'ann', encryption, cache })
+    if (order === 'after') addHook()
+    await app.ready()
+    await until(async () => {
+      const listening = await prisma.$queryRaw<{ count: number }[]>`
+        SELECT count(*)::int AS count FROM pg_listening_channels() AS channel WHERE channel = 'cloud_connections'`
+      return listening[0]?.count === 1
+    })
+    app.folderCache.clear()
+    await app.close()
+    app.folderCache.clear()
+    await settled()
+    t.same(troubles(lines), [], order)
+  }
+})
