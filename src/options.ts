@@ -22,10 +22,14 @@ export interface LimitOptions {
 
 /** The plugin's options. */
 export interface CloudStorageOptions {
-  /** A client that knows the models of `prisma/schema.prisma`; whoever made it closes it. */
+  /**
+   * A client that has the models of `prisma/schema.prisma`. The host closes it: in an `onClose` hook, best added before
+   * the plugin is registered. The plugin ends its use of the database before any `onClose` hook runs.
+   */
   readonly prisma: PrismaLike
   /**
-   * Opens a connection of its own to PostgreSQL for LISTEN, as `pg` has it; the plugin ends it. With it a change is
+   * Opens a connection of its own to PostgreSQL for LISTEN, as `pg` has it; the plugin ends it when the application
+   * begins to close. With it a change is
    * noticed at once, without it within `leaseMs`. Not through a pooler that shares sessions.
    */
   readonly listen?: () => Promise<ListenClient>

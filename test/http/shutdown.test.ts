@@ -9,7 +9,7 @@ import type { AccessTokens } from '../../src/domain/oauth.ts'
 import type { PrismaLike } from '../../src/infra/db/prisma-client.ts'
 import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../fakes/oauth/rules.ts'
-import { encryption } from '../support/app.ts'
+import { encryption, oauthApp } from '../support/app.ts'
 import { ManualClock } from '../support/clock.ts'
 import { emptyDatabase, ownDatabase } from '../support/database.ts'
 import { Deferred, settled } from '../support/deferred.ts'
@@ -118,7 +118,7 @@ function troubles(lines: readonly string[]): string[] {
   return lines.filter((line) => (JSON.parse(line) as { level: number }).level >= 40)
 }
 
-const nextOf = (answer: { json: <T>() => T }): string => answer.json<{ page: { next: string } }>().page.next
+const nextOf = ({ body }: { body: string }): string => (JSON.parse(body) as { page: { next: string } }).page.next
 
 for (const order of ORDERS) {
   t.test(`a token that is being rotated is stored: the host's hook was registered ${order} the plugin`, async (t) => {
@@ -194,6 +194,29 @@ for (const order of ORDERS) {
     t.same(troubles(lines), [])
   })
 }
+
+t.test('a login whose code was exchanged is stored', async (t) => {
+  const { prisma } = await emptyDatabase()
+  const closable = new ClosablePrisma(prisma)
+  const { app, oauth, begin, comeBack } = await oauthApp(t, { plugin: { prisma: closable } })
+  app.addHook('onClose', async () => {
+    closable.isClosed = true
+  })
+  const { authorizationUrl, cookie } = await begin('ann')
+  const callback = await oauth.consent(authorizationUrl)
+  const gate = oauth.hold('token', { isPerformed: true })
+  // Nothing waits for a request that is injected, as for one whose browser has left.
+  const answer = comeBack(callback, { cookie })
+  await gate.reached
+  const closing = app.close()
+  for (let turn = 0; turn < 20; turn += 1) await settled()
+  t.equal(closable.isClosed, false, 'the database is still open')
+  gate.release()
+  await closing
+  t.equal((await answer).statusCode, 303)
+  t.equal(await prisma.cloudConnection.count(), 1)
+  t.equal(closable.callsAfterClose, 0)
+})
 
 t.test('a clean shutdown logs no warning, wherever the host closes its database and Redis', async (t) => {
   for (const order of ORDERS) {

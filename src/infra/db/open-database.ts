@@ -37,8 +37,8 @@ export interface Database {
  *
  * ```ts
  * const db = await openDatabase({ url: process.env.DATABASE_URL })
- * await app.register(cloudStorage, { prisma: db.prisma, listen: db.listen, … })
  * app.addHook('onClose', db.close)
+ * await app.register(cloudStorage, { prisma: db.prisma, listen: db.listen, … })
  * ```
  *
  * @throws TypeError for options that contradict each other
