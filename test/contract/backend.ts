@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
 import type { StorageBackend } from '../../src/domain/storage-backend.ts'
+import { brokenUploads } from './suite/broken-uploads.ts'
 import { describesItself } from './suite/describes-itself.ts'
 import { downloads } from './suite/downloads.ts'
 import { lists } from './suite/lists.ts'
@@ -30,6 +31,7 @@ export function backendContract(
     lists,
     downloads,
     uploads,
+    brokenUploads,
     replacesWithConditions,
     writesFolders,
     refusesHostileIds

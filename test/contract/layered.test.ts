@@ -14,6 +14,9 @@ import { ManualClock } from '../support/clock.ts'
 import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 import { backendContract } from './backend.ts'
 import { harness } from './harness/disk.ts'
+import { harness as nextcloud } from './harness/nextcloud.ts'
+import { harness as s3 } from './harness/s3-strict.ts'
+import { harness as webdav } from './harness/webdav.ts'
 import { throughAllLayers } from './layers.ts'
 
 const clock = new ManualClock()
@@ -38,6 +41,9 @@ for (const [name, layer] of Object.entries(LAYERS)) {
   })
 }
 
-t.test('the contract holds through all layers together', async (t) => {
-  backendContract(t, harness, { wrap: throughAllLayers(clock) })
-})
+// Google Drive, OneDrive, Dropbox and Box have the same test beside their others.
+for (const each of [harness, nextcloud, s3, webdav]) {
+  t.test(`the contract holds through all layers together at ${each.name}`, async (t) => {
+    backendContract(t, each, { wrap: throughAllLayers(clock) })
+  })
+}

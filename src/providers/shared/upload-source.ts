@@ -40,10 +40,13 @@ export async function uploadFrom<T>(
 /**
  * The bytes of an upload as a stream that ends cleanly only when the source did, and after exactly `size` bytes
  * where a size was declared. Destroying it, or a failure in it, destroys the source.
+ *
+ * The chunk that completes a declared size passes only after the source has ended. A request with a `Content-Length`
+ * is complete with its last byte: the server would store the file before a chunk too many, or a failure, is seen.
  */
 export class UploadSource {
   readonly stream: Readable
-  /** The bytes that have passed so far. */
+  /** The bytes that the source has given so far. */
   count = 0
   readonly #source: Readable
   readonly #size: number | undefined
@@ -63,12 +66,15 @@ export class UploadSource {
   }
 
   async *#bytes(): AsyncGenerator<Buffer> {
+    let last: Buffer | undefined
     try {
       for await (const chunk of this.#source as AsyncIterable<Buffer | string>) {
         const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
+        if (bytes.length === 0) continue
         this.count += bytes.length
         if (this.#size !== undefined && this.count > this.#size) throw sizeMismatch()
-        yield bytes
+        if (this.count === this.#size) last = bytes
+        else yield bytes
       }
     } catch (error) {
       throw isStorageError(error) ? error : brokenOff(error)
@@ -76,6 +82,7 @@ export class UploadSource {
       this.#source.destroy()
     }
     if (this.#size !== undefined && this.count !== this.#size) throw sizeMismatch()
+    if (last !== undefined) yield last
   }
 }
 

@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import type { Entry } from '../../../src/domain/entry.ts'
 import { isStorageError, type StorageError, type StorageErrorCode } from '../../../src/domain/errors.ts'
 import type { Capabilities, ListCall, StorageBackend } from '../../../src/domain/storage-backend.ts'
+import { readBody } from '../../support/read-body.ts'
 import type { Opened } from '../harness.ts'
 
 export type Open = (t: Test) => Promise<Opened>
@@ -35,6 +36,11 @@ export async function listAll(
 /** What the backend calls its root: `null` where it has no id of its own. */
 export async function rootOf(backend: StorageBackend): Promise<string | null> {
   return (await backend.listFolder(null, { ...call(), limit: 1 })).folder.id
+}
+
+/** All bytes of an object. */
+export async function contentOf(backend: StorageBackend, id: string): Promise<Buffer> {
+  return readBody((await backend.download(id, call())).body)
 }
 
 /** The entry at a path below the root. Ids are opaque: whoever wants one lists. */

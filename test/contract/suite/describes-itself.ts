@@ -16,6 +16,7 @@ export function describesItself(t: Test, open: Open): void {
     if (capabilities.upload === 'unsupported') {
       t.equal(capabilities.createOnly, 'unsupported')
       t.equal(capabilities.updateIfMatch, 'unsupported')
+      t.equal(capabilities.atomicReplace, 'unsupported')
     }
   })
 

@@ -3,8 +3,7 @@ import { Readable } from 'node:stream'
 import type { Test } from 'tap'
 import { isStorageError } from '../../../src/domain/errors.ts'
 import type { StorageBackend } from '../../../src/domain/storage-backend.ts'
-import { readBody } from '../../support/read-body.ts'
-import { call, find, listAll, rejectsWith, unless, type Open } from './arrange.ts'
+import { contentOf, find, listAll, rejectsWith, unless, type Open } from './arrange.ts'
 import { piecesOf, upload } from './uploads.ts'
 
 /** Bodies that go in one piece, and in several. */
@@ -18,12 +17,12 @@ export function replacesWithConditions(t: Test, open: Open): void {
     for (const [index, content] of BODIES.entries()) {
       const create = (name: string) =>
         upload(backend, { parentId: null, name }, piecesOf(content), { ifNoneMatch: '*' })
-      t.equal((await create(`new ${index}`)).size, content.length)
+      const { id } = await create(`new ${index}`)
       await rejectsWith(t, create(`new ${index}`), 'ALREADY_EXISTS')
       await rejectsWith(t, create('there.txt'), 'ALREADY_EXISTS')
+      t.ok((await contentOf(backend, id)).equals(content), 'the content of the first upload')
     }
-    const { body } = await backend.download((await find(backend, 'there.txt')).id, call())
-    t.equal((await readBody(body)).toString(), 'first')
+    t.equal((await contentOf(backend, (await find(backend, 'there.txt')).id)).toString(), 'first')
   })
 
   t.test('many create-only uploads at once leave what one of them wrote, whole', async (t) => {
@@ -31,8 +30,7 @@ export function replacesWithConditions(t: Test, open: Open): void {
     if (unless(backend.capabilities, 'createOnly') !== false) return t.pass('createOnly is unsupported')
     const winners = await race(backend)
     t.ok(winners.length > 0)
-    const { body } = await backend.download((await find(backend, 'race')).id, call())
-    t.ok(winners.includes((await readBody(body)).toString()))
+    t.ok(winners.includes((await contentOf(backend, (await find(backend, 'race')).id)).toString()))
   })
 
   t.test('an upload over a version succeeds for that version alone', async (t) => {
@@ -52,7 +50,7 @@ export function replacesWithConditions(t: Test, open: Open): void {
       await rejectsWith(t, replace(version), 'PRECONDITION_FAILED', 'the version before')
       await rejectsWith(t, replace(first.version), 'PRECONDITION_FAILED', 'the first version')
       await rejectsWith(t, replace('no "version"\r\n'), 'PRECONDITION_FAILED', 'a version of nobody')
-      t.equal((await backend.stat(id, call())).size, content.length)
+      t.ok((await contentOf(backend, id)).equals(content), 'the content that was put in its place')
     }
     const work = upload(backend, { id: missing.file }, Readable.from(['x']), { ifMatch: first.version ?? '' })
     await rejectsWith(t, work, 'PRECONDITION_FAILED', 'an object that is not there')
@@ -81,8 +79,7 @@ export function oneCreatorWins(t: Test, open: Open): void {
     t.equal(backend.capabilities.createOnly, 'native')
     const winners = await race(backend)
     t.equal(winners.length, 1)
-    const { body } = await backend.download((await find(backend, 'race')).id, call())
-    t.equal((await readBody(body)).toString(), winners[0])
+    t.equal((await contentOf(backend, (await find(backend, 'race')).id)).toString(), winners[0])
   })
 }
 

@@ -3,9 +3,9 @@ import { Readable } from 'node:stream'
 import type { Test } from 'tap'
 import type { StorageBackend, UploadCall, UploadTarget } from '../../../src/domain/storage-backend.ts'
 import type { Entry } from '../../../src/domain/entry.ts'
-import { digest, readBody } from '../../support/read-body.ts'
+import { digest } from '../../support/read-body.ts'
 import { until } from '../../support/until.ts'
-import { call, find, listAll, rejectsWith, required, rootOf, unless, type Open } from './arrange.ts'
+import { call, contentOf, find, listAll, rejectsWith, required, rootOf, unless, type Open } from './arrange.ts'
 
 const MIB = 1024 * 1024
 /** Around the part sizes that backends use. */
@@ -64,8 +64,8 @@ export function uploads(t: Test, open: Open): void {
     const old = await find(backend, 'folder/old.txt')
     await upload(backend, { id: old.id }, Readable.from(['newer']))
     t.same((await listAll(backend, folder.id)).map(({ name }) => name).sort(), ['new.txt', 'old.txt'])
-    const { body } = await backend.download(old.id, call())
-    t.equal((await readBody(body)).toString(), 'newer')
+    t.equal((await contentOf(backend, old.id)).toString(), 'newer')
+    t.equal((await contentOf(backend, added.id)).toString(), 'new')
     if (unless(backend.capabilities, 'updateIfMatch') === false) {
       t.not((await find(backend, 'folder/old.txt')).version, old.version)
     }
@@ -87,34 +87,13 @@ export function uploads(t: Test, open: Open): void {
     t.equal(body.destroyed, true)
   })
 
-  t.test('a source that fails stores nothing', async (t) => {
-    const { backend, seed, busy } = await open(t)
+  t.test('a source that failed before it was read stores nothing', async (t) => {
+    const { backend, busy } = await open(t)
     if (unless(backend.capabilities, 'upload') !== false) return t.pass('upload is unsupported')
-    await seed({ 'kept.txt': 'kept' })
-    for (const bytes of [0, 10, 9 * MIB, 17 * MIB]) {
-      const failing = Readable.from(
-        (async function* () {
-          for (let sent = 0; sent < bytes; sent += Math.min(MIB, bytes)) yield randomBytes(Math.min(MIB, bytes))
-          throw new Error('the client has left')
-        })(),
-        { objectMode: false }
-      )
-      await rejectsWith(t, upload(backend, { parentId: null, name: 'new.txt' }, failing), 'INVALID_REQUEST')
-      t.equal(failing.destroyed, true)
-    }
-    const cut = new Readable({ read() {} })
-    cut.push('half')
-    const cutting = upload(backend, { id: (await find(backend, 'kept.txt')).id }, cut)
-    await until(() => cut.readableLength === 0)
-    cut.destroy()
-    await rejectsWith(t, cutting, 'INVALID_REQUEST', 'a source that was destroyed')
-    const gone = Readable.from(['x'])
-    gone.destroy(new Error('before anyone read it'))
-    await rejectsWith(t, upload(backend, { parentId: null, name: 'gone' }, gone), 'INVALID_REQUEST')
-    t.same(
-      (await listAll(backend, null)).map(({ name, size }) => [name, size]),
-      [['kept.txt', 4]]
-    )
+    const failed = Readable.from(['x'])
+    failed.destroy(new Error('before anyone read it'))
+    await rejectsWith(t, upload(backend, { parentId: null, name: 'gone' }, failed), 'INVALID_REQUEST')
+    t.same(await listAll(backend, null), [])
     await until(async () => (await busy()) === 0)
   })
 
@@ -125,10 +104,7 @@ export function uploads(t: Test, open: Open): void {
       [10, 9],
       [10, 11],
       [0, 1],
-      [1, 0],
-      [9 * MIB, 9 * MIB + 1],
-      [9 * MIB, 8 * MIB],
-      [9 * MIB, 9 * MIB - 1]
+      [1, 0]
     ] as const) {
       const body = piecesOf(randomBytes(bytes))
       const work = upload(backend, { parentId: null, name: 'wrong' }, body, { size })
@@ -148,20 +124,9 @@ export function uploads(t: Test, open: Open): void {
     await until(async () => (await busy()) === 0)
   })
 
-  t.test('an upload that is aborted rejects with the reason, ends its source and stores nothing', async (t) => {
+  t.test('an upload whose signal is aborted already rejects with the reason, and ends its source', async (t) => {
     const { backend, busy } = await open(t)
     if (unless(backend.capabilities, 'upload') !== false) return t.pass('upload is unsupported')
-    for (const bytes of [0, 10, 9 * MIB, 17 * MIB]) {
-      const controller = new AbortController()
-      const reason = new Error(`after ${bytes}`)
-      const silent = new Readable({ read() {} })
-      if (bytes > 0) silent.push(randomBytes(bytes))
-      const work = upload(backend, { parentId: null, name: 'aborted' }, silent, { signal: controller.signal })
-      await until(() => silent.readableLength === 0)
-      controller.abort(reason)
-      t.equal(await work.catch((error: unknown) => error), reason)
-      t.equal(silent.destroyed, true)
-    }
     const body = Readable.from(['x'])
     const reason = new Error('before')
     const work = upload(backend, { parentId: null, name: 'aborted' }, body, { signal: AbortSignal.abort(reason) })
@@ -175,16 +140,22 @@ export function uploads(t: Test, open: Open): void {
     const { backend } = await open(t)
     if (unless(backend.capabilities, 'upload') !== false) return t.pass('upload is unsupported')
     let read = 0
+    const sent = createHash('sha256')
     const body = new Readable({
       highWaterMark: MIB,
       read() {
         setImmediate(() => {
-          this.push(++read > 40 ? null : Buffer.alloc(MIB, read))
+          if (++read > 40) return this.push(null)
+          const chunk = Buffer.alloc(MIB, read)
+          sent.update(chunk)
+          return this.push(chunk)
         })
       }
     })
     const entry = await upload(backend, { parentId: null, name: 'slow' }, body)
     t.equal(entry.size, 40 * MIB)
+    const stored = await backend.download(entry.id, call())
+    t.equal(await digest(stored.body), sent.digest('hex'))
   })
 
   t.test('what is removed is gone, and removing it again is no error', async (t) => {
@@ -200,9 +171,11 @@ export function uploads(t: Test, open: Open): void {
     await remove(missing.file, call())
     const folder = await find(backend, 'folder')
     await rejectsWith(t, remove(folder.id, call()), 'INVALID_REQUEST', 'a folder')
+    const left = await listAll(backend, folder.id)
     t.same(
-      (await listAll(backend, folder.id)).map(({ name }) => name),
+      left.map(({ name }) => name),
       ['b.txt']
     )
+    t.equal((await contentOf(backend, left[0]?.id ?? '')).toString(), 'b')
   })
 }

@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { call, find, listAll, rejectsWith, required, rootOf, unless, type Open } from './arrange.ts'
+import { call, contentOf, find, listAll, rejectsWith, required, rootOf, unless, type Open } from './arrange.ts'
 
 export function writesFolders(t: Test, open: Open): void {
   t.test('a new folder is empty, is listed, and is there already the next time', async (t) => {
@@ -26,6 +26,6 @@ export function writesFolders(t: Test, open: Open): void {
     await seed({ 'folder/a.txt': 'a', 'empty/': '' })
     const create = required(backend.createFolder?.bind(backend))
     for (const name of ['folder', 'empty']) await rejectsWith(t, create(null, name, call()), 'ALREADY_EXISTS', name)
-    t.equal((await find(backend, 'folder/a.txt')).size, 1)
+    t.equal((await contentOf(backend, (await find(backend, 'folder/a.txt')).id)).toString(), 'a')
   })
 }
