@@ -8,6 +8,7 @@ import { parseAllowHosts } from './infra/net/allow-hosts.ts'
 import type { GivenCacheOptions } from './cache-options.ts'
 import type { LimitOptions } from './options.ts'
 import { parsePublicUrl } from './public-url.ts'
+import type { SpoolOptions } from './transfer-options.ts'
 import { ConfigError, Environment, type Variables } from './server/environment.ts'
 import { type InstancesConfig, readInstances } from './server/instances-config.ts'
 import { readEncryption, readJwt, SECURITY_VARIABLES, type JwtConfig } from './server/security-config.ts'
@@ -35,6 +36,8 @@ interface CommonConfig extends InstancesConfig {
   readonly timeouts: Partial<Timeouts>
   /** Whether users transfer content, and how much at a time. */
   readonly transfers: false | { readonly maxBytes?: number }
+  /** Temporary files for uploads of unknown size. */
+  readonly spool: SpoolOptions
 }
 
 /** All that the application is built from, wherever it comes from. */
@@ -164,7 +167,8 @@ function readCommon(env: Environment): CommonConfig {
       idleMs: env.integer('TIMEOUT_IDLE_MS', MILLISECONDS),
       totalMs: env.integer('TIMEOUT_TOTAL_MS', MILLISECONDS)
     }),
-    transfers: readTransfers(env)
+    transfers: readTransfers(env),
+    spool: readSpool(env)
   }
 }
 
@@ -172,6 +176,20 @@ function readTransfers(env: Environment): CommonConfig['transfers'] {
   const isOn = (env.choice('TRANSFERS', ['true', 'false']) ?? 'true') === 'true'
   const maxBytes = env.integer('TRANSFER_MAX_BYTES', { min: 1, max: Number.MAX_SAFE_INTEGER })
   return isOn && given({ maxBytes })
+}
+
+function readSpool(env: Environment): SpoolOptions {
+  const bytes = { min: 1, max: Number.MAX_SAFE_INTEGER }
+  const maxBytes = env.integer('SPOOL_MAX_BYTES', bytes)
+  const maxBytesPerUser = env.integer('SPOOL_MAX_BYTES_PER_USER', bytes)
+  const maxTotalBytes = env.integer('SPOOL_MAX_TOTAL_BYTES', bytes)
+  if (maxBytesPerUser !== undefined && maxBytesPerUser < (maxBytes ?? 0)) {
+    env.problem('SPOOL_MAX_BYTES_PER_USER', 'must not be less than SPOOL_MAX_BYTES')
+  } else if (maxTotalBytes !== undefined && maxTotalBytes < (maxBytesPerUser ?? maxBytes ?? 0)) {
+    env.problem('SPOOL_MAX_TOTAL_BYTES', 'must not be less than SPOOL_MAX_BYTES or SPOOL_MAX_BYTES_PER_USER')
+  }
+  const folder = env.text('SPOOL_FOLDER')
+  return given({ maxBytes, maxBytesPerUser, maxTotalBytes, folder: folder === undefined ? undefined : resolve(folder) })
 }
 
 function readHost(env: Environment): string {

@@ -30,6 +30,7 @@ import type { ConnectionRouteDeps } from './http/connection-routes.ts'
 import { causesOf } from './http/log-failure.ts'
 import { withStatus } from './http/status.ts'
 import { createOAuthStateStore } from './infra/db/oauth-state-store.ts'
+import type { SpoolSpace } from './infra/upload-spool.ts'
 import type { ConnectionHealth } from './layers/health.ts'
 import { resilient } from './layers/resilient.ts'
 import { withConfirmedRefusal } from './layers/with-confirmed-refusal.ts'
@@ -64,6 +65,7 @@ export interface ConnectionParts {
   readonly tracing: Tracing
   /** Everything that uses the database beyond the life of a request. */
   readonly work: WorkInFlight
+  readonly spool: SpoolSpace
 }
 
 export interface WiredConnections {
@@ -77,7 +79,8 @@ export interface WiredConnections {
 
 /** Puts together what makes, keeps, opens and ends connections. */
 export function wireConnections(parts: ConnectionParts): WiredConnections {
-  const { options, log, clock, providers, connections, leases, cipher, cache, health, metrics, tracing, work } = parts
+  const { options, log, clock, providers, connections, leases, cipher, cache, health, metrics, tracing, work, spool } =
+    parts
   const { timeouts } = options
   const contextOf = (id: string) => ({ egress: providers.get(id).egress, timeouts })
   const clientOf = (id: string) => providers.oauthClient(id)
@@ -139,6 +142,8 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     },
     tokensOf: (connection, credentials) =>
       new ConnectionTokens(connection, parseTokens(credentials), { flights, clock, random }),
+    // No user has an empty id.
+    spoolOf: (userId) => spool.forUser(userId ?? ''),
     renewSeal: (connection, credentials) => {
       renewSeal(connection, credentials).catch((error: unknown) => {
         if (isStorageError(error, 'SHUTTING_DOWN')) return

@@ -43,7 +43,9 @@ export type {
   OpenContext,
   ParsedCredentials,
   ProviderDefinition,
-  TypedProvider
+  SpooledUpload,
+  TypedProvider,
+  UploadSpool
 } from './domain/provider.ts'
 export type * from './domain/storage-backend.ts'
 export type { StorageBackendHookOptions } from './http/document-hook.ts'
@@ -53,6 +55,6 @@ export type { FolderKey } from './listing/folder-key.ts'
 export type { MetricsRegistry } from './infra/metrics.ts'
 export type { CacheOptions, GivenCacheOptions, SharedCacheOptions } from './cache-options.ts'
 export type { CloudStorageOptions, LimitOptions } from './options.ts'
-export type { TransferOptions } from './transfer-options.ts'
+export type { SpoolOptions, TransferOptions } from './transfer-options.ts'
 export type { RedisClient } from './infra/redis/redis-client.ts'
 export type { OAuthProviderOptions, OwnProviderOptions, ProviderOption, ProviderOptions } from './provider-options.ts'

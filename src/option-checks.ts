@@ -1,7 +1,7 @@
 /** Checks of options. Each throws a TypeError that begins with the name of the option. */
 
-export function optionError(name: string, problem: string): TypeError {
-  return new TypeError(`fastify-cloud-storage: option ${name}: ${problem}`)
+export function optionError(name: string, problem: string, options?: ErrorOptions): TypeError {
+  return new TypeError(`fastify-cloud-storage: option ${name}: ${problem}`, options)
 }
 
 export function check(condition: boolean, name: string, problem: string): asserts condition {

@@ -11,7 +11,14 @@ import { managedStores } from './managed-options.ts'
 import { check, known, numbers, optionError, record } from './option-checks.ts'
 import { type EnabledProviderOptions, enabledProviders, type ProviderOption } from './provider-options.ts'
 import { parsePublicUrl } from './public-url.ts'
-import { type CheckedTransfers, type TransferOptions, transferOptions } from './transfer-options.ts'
+import {
+  type CheckedSpool,
+  type CheckedTransfers,
+  type SpoolOptions,
+  spoolOptions,
+  type TransferOptions,
+  transferOptions
+} from './transfer-options.ts'
 
 export interface LimitOptions {
   /** How often a user may pass the cache by `refresh=true`. Default 30. */
@@ -61,6 +68,8 @@ export interface CloudStorageOptions {
   readonly timeouts?: Partial<Timeouts>
   /** Whether users download, upload and remove content through our routes. Default `false`: listings alone. */
   readonly transfers?: boolean | TransferOptions
+  /** Temporary files for uploads of unknown size. Default: 256 MiB per upload and user, 1 GiB in total. */
+  readonly spool?: SpoolOptions
   /** Told of each change after it has happened. What it throws is logged. */
   readonly onConnectionChange?: OnConnectionChange
   /** Where monitoring looks: a registry of `prom-client`, the host's own. Left out: nothing is counted. */
@@ -86,6 +95,7 @@ const OPTION_NAMES: readonly (keyof CloudStorageOptions)[] = [
   'limits',
   'timeouts',
   'transfers',
+  'spool',
   'onConnectionChange',
   'metrics',
   'routePrefix'
@@ -107,6 +117,7 @@ export interface CheckedOptions extends CheckedCacheOptions {
   readonly limits: LimitOptions
   readonly timeouts: Timeouts
   readonly transfers: CheckedTransfers
+  readonly spool: CheckedSpool
   readonly onConnectionChange: OnConnectionChange | undefined
   readonly metrics: MetricsRegistry | undefined
   readonly routePrefix: string | false
@@ -150,6 +161,7 @@ export function checkOptions(options: CloudStorageOptions): CheckedOptions {
     limits: numbers('limits', options.limits, LIMIT_DEFAULTS),
     timeouts: numbers('timeouts', options.timeouts, TIMEOUT_DEFAULTS),
     transfers: transferOptions(options.transfers),
+    spool: spoolOptions(options.spool),
     onConnectionChange: options.onConnectionChange,
     metrics: metricsRegistry(options.metrics),
     routePrefix: prefix

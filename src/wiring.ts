@@ -18,6 +18,7 @@ import { createTextSealer } from './infra/crypto/text-sealer.ts'
 import { createConnectionStore } from './infra/db/connection-store.ts'
 import { createMetrics, NO_METRICS } from './infra/metrics.ts'
 import { createTracing } from './infra/tracing.ts'
+import { SpoolSpace } from './infra/upload-spool.ts'
 import { listenTo, shareWith } from './instances-wiring.ts'
 import { ConnectionHealth } from './layers/health.ts'
 import { resilient } from './layers/resilient.ts'
@@ -33,6 +34,7 @@ import { createListFolder } from './listing/list-folder.ts'
 import { ReadAhead } from './listing/read-ahead.ts'
 import { RefreshLimit } from './listing/refresh-limit.ts'
 import { RenderedListing } from './listing/rendered-listing.ts'
+import { optionError } from './option-checks.ts'
 import type { CheckedOptions } from './options.ts'
 import { wireProviders } from './provider-wiring.ts'
 import { MANAGED_STORES } from './providers/registry.ts'
@@ -84,7 +86,22 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
     metrics.leaseRenewed(outcome)
   }
   const leases = new Leases({ connections, leaseMs: options.leaseMs, clock, onRenewed })
-  const parts = { options, log, clock, providers, connections, leases, cipher, cache, health, metrics, tracing, work }
+  const spool = new SpoolSpace({ ...options.spool, clock })
+  const parts = {
+    options,
+    log,
+    clock,
+    providers,
+    connections,
+    leases,
+    cipher,
+    cache,
+    health,
+    metrics,
+    tracing,
+    work,
+    spool
+  }
   const { open, routes, hear, settled: connectionsSettled } = wireConnections(parts)
   const listener = options.listen && listenTo(options.listen, hear, log)
 
@@ -165,6 +182,9 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
     },
     assertReady: async () => {
       await connections.assertReady()
+      await spool.assertUsable().catch((error: unknown) => {
+        throw optionError('spool.folder', 'must be a folder that the server can write', { cause: error })
+      })
       listener?.start()
     },
     stop,

@@ -118,7 +118,8 @@ t.test('the README has every option, and no other', async (t) => {
     ...['CacheOptions', 'GivenCacheOptions'].flatMap((name) => membersOf(name, cache)).map((name) => `cache.${name}`),
     ...membersOf('LimitOptions').map((name) => `limits.${name}`),
     ...membersOf('Timeouts', ports).map((name) => `timeouts.${name}`),
-    ...membersOf('TransferOptions', transfers).map((name) => `transfers.${name}`)
+    ...membersOf('TransferOptions', transfers).map((name) => `transfers.${name}`),
+    ...membersOf('SpoolOptions', transfers).map((name) => `spool.${name}`)
   ]
   const [, table = ''] = text('README.md').split('\n## Options\n')
   const names = [...table.split('\n## ')[0]!.matchAll(/^\| (`.+?) \|/gm)].map(([, cell]) => cell!)

@@ -764,7 +764,7 @@ export interface components {
             /** @description For people. It never holds a secret. */
             detail?: string;
             /** @enum {string} */
-            code: "INVALID_REQUEST" | "INVALID_CURSOR" | "INVALID_STATE" | "INVALID_CREDENTIALS" | "CONNECTION_AMBIGUOUS" | "UNAUTHENTICATED" | "ACCESS_DENIED" | "INSUFFICIENT_SCOPE" | "ENDPOINT_FORBIDDEN" | "CROSS_SITE" | "PROVIDER_UNKNOWN" | "FOLDER_NOT_FOUND" | "OBJECT_NOT_FOUND" | "CONNECTION_NOT_FOUND" | "DOCUMENT_NOT_FOUND" | "ALREADY_EXISTS" | "PRECONDITION_FAILED" | "CURSOR_EXPIRED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "RANGE_NOT_SATISFIABLE" | "LOCKED" | "TOO_MANY_REQUESTS" | "INTERNAL" | "SDK_MISSING" | "UNSUPPORTED" | "PROVIDER_ERROR" | "AUTHENTICATION_UNAVAILABLE" | "CONNECTION_MISSING" | "CONNECTION_INACTIVE" | "CREDENTIALS_UNREADABLE" | "PROVIDER_UNAVAILABLE" | "PROVIDER_THROTTLED" | "DATABASE_UNAVAILABLE" | "SHUTTING_DOWN" | "PROVIDER_TIMEOUT" | "QUOTA_EXCEEDED";
+            code: "INVALID_REQUEST" | "INVALID_CURSOR" | "INVALID_STATE" | "INVALID_CREDENTIALS" | "CONNECTION_AMBIGUOUS" | "UNAUTHENTICATED" | "ACCESS_DENIED" | "INSUFFICIENT_SCOPE" | "ENDPOINT_FORBIDDEN" | "CROSS_SITE" | "PROVIDER_UNKNOWN" | "FOLDER_NOT_FOUND" | "OBJECT_NOT_FOUND" | "CONNECTION_NOT_FOUND" | "DOCUMENT_NOT_FOUND" | "ALREADY_EXISTS" | "PRECONDITION_FAILED" | "CURSOR_EXPIRED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "RANGE_NOT_SATISFIABLE" | "LOCKED" | "TOO_MANY_REQUESTS" | "INTERNAL" | "SDK_MISSING" | "UNSUPPORTED" | "PROVIDER_ERROR" | "AUTHENTICATION_UNAVAILABLE" | "CONNECTION_MISSING" | "CONNECTION_INACTIVE" | "CREDENTIALS_UNREADABLE" | "PROVIDER_UNAVAILABLE" | "PROVIDER_THROTTLED" | "DATABASE_UNAVAILABLE" | "SHUTTING_DOWN" | "PROVIDER_TIMEOUT" | "QUOTA_EXCEEDED" | "INSUFFICIENT_STORAGE";
             /** @description Under which the server’s log has the rest. */
             requestId: string;
         };
@@ -1219,12 +1219,20 @@ export interface components {
          *       "code": "QUOTA_EXCEEDED",
          *       "requestId": "6f0c9a1e-3c1f-4f0e-9d2b-1f6f5f3f7a10"
          *     }
+         * @example {
+         *       "type": "urn:fastify-cloud-storage:error:INSUFFICIENT_STORAGE",
+         *       "title": "Insufficient storage",
+         *       "status": 507,
+         *       "detail": "Insufficient storage.",
+         *       "code": "INSUFFICIENT_STORAGE",
+         *       "requestId": "6f0c9a1e-3c1f-4f0e-9d2b-1f6f5f3f7a10"
+         *     }
          */
         Problem507: components["schemas"]["Problem"] & {
             /** @constant */
             status: 507;
             /** @enum {string} */
-            code: "QUOTA_EXCEEDED";
+            code: "QUOTA_EXCEEDED" | "INSUFFICIENT_STORAGE";
         };
         S3Credentials: {
             /** @description The user’s own name for the connection. */
@@ -3890,10 +3898,12 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem504"];
                 };
             };
-            /** @description `QUOTA_EXCEEDED` */
+            /** @description `QUOTA_EXCEEDED`, `INSUFFICIENT_STORAGE` */
             507: {
                 headers: {
                     "Cache-Control"?: "no-store";
+                    /** @description In seconds, where it is known when to try again. */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4611,6 +4621,8 @@ export interface operations {
             507: {
                 headers: {
                     "Cache-Control"?: "no-store";
+                    /** @description In seconds, where it is known when to try again. */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6164,10 +6176,12 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem504"];
                 };
             };
-            /** @description `QUOTA_EXCEEDED` */
+            /** @description `QUOTA_EXCEEDED`, `INSUFFICIENT_STORAGE` */
             507: {
                 headers: {
                     "Cache-Control"?: "no-store";
+                    /** @description In seconds, where it is known when to try again. */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {

@@ -40,7 +40,8 @@ export const STORAGE_ERROR_CODES = [
   'DATABASE_UNAVAILABLE',
   'SHUTTING_DOWN',
   'PROVIDER_TIMEOUT',
-  'QUOTA_EXCEEDED'
+  'QUOTA_EXCEEDED',
+  'INSUFFICIENT_STORAGE'
 ] as const
 
 export type StorageErrorCode = (typeof STORAGE_ERROR_CODES)[number]
@@ -62,7 +63,8 @@ const RETRYABLE: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
   'PROVIDER_UNAVAILABLE',
   'PROVIDER_THROTTLED',
   'DATABASE_UNAVAILABLE',
-  'PROVIDER_TIMEOUT'
+  'PROVIDER_TIMEOUT',
+  'INSUFFICIENT_STORAGE'
 ])
 
 /**

@@ -93,6 +93,33 @@ export interface OpenContext extends ReachContext {
 export interface OAuthOpenContext extends ReachContext {
   /** To be asked for each call: a token lives for an hour or so. */
   readonly accessTokens: AccessTokens
+  /** Stores uploads of unknown size, where the service must know the size first. */
+  readonly spool: UploadSpool
+}
+
+/** Temporary files of one user, within the limits of the option `spool`. */
+export interface UploadSpool {
+  /**
+   * Opens an empty file.
+   *
+   * @throws StorageError `INTERNAL`, `INSUFFICIENT_STORAGE` where the folder cannot be used, or its disk is full
+   */
+  create(): Promise<SpooledUpload>
+}
+
+/** A temporary file, which takes up space until it is closed. */
+export interface SpooledUpload {
+  /** In bytes. */
+  readonly size: number
+  /**
+   * @throws StorageError `PAYLOAD_TOO_LARGE`, `TOO_MANY_REQUESTS`, `INSUFFICIENT_STORAGE` beyond the limit of an upload,
+   * of a user, and of the process or its disk
+   */
+  append(bytes: Buffer): Promise<void>
+  /** All bytes, from the first one. */
+  read(): AsyncGenerator<Buffer>
+  /** Removes the file. Closing it again does nothing. */
+  close(): Promise<void>
 }
 
 interface ProviderFacts {

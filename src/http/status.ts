@@ -38,7 +38,8 @@ export const STATUS = {
   DATABASE_UNAVAILABLE: 503,
   SHUTTING_DOWN: 503,
   PROVIDER_TIMEOUT: 504,
-  QUOTA_EXCEEDED: 507
+  QUOTA_EXCEEDED: 507,
+  INSUFFICIENT_STORAGE: 507
 } as const satisfies Record<StorageErrorCode, number>
 
 /** What `Retry-After` says where nobody knows better, in seconds. */
@@ -47,7 +48,8 @@ const RETRY_AFTER_S: Partial<Record<StorageErrorCode, number>> = {
   PROVIDER_UNAVAILABLE: 5,
   PROVIDER_THROTTLED: 5,
   DATABASE_UNAVAILABLE: 5,
-  AUTHENTICATION_UNAVAILABLE: 5
+  AUTHENTICATION_UNAVAILABLE: 5,
+  INSUFFICIENT_STORAGE: 60
 }
 
 /** A `StorageError` as Fastify's own error handling understands it. */

@@ -4,7 +4,7 @@ import { StorageError } from '../domain/errors.ts'
 import { HostTrail } from '../domain/host-trail.ts'
 import type { AccessTokens } from '../domain/oauth.ts'
 import type { CredentialCipher, Timeouts } from '../domain/ports.ts'
-import { isOAuthProvider, type OAuthProvider, type TypedProvider } from '../domain/provider.ts'
+import { isOAuthProvider, type OAuthProvider, type TypedProvider, type UploadSpool } from '../domain/provider.ts'
 import type { Secret } from '../domain/secret.ts'
 import type { StorageBackend } from '../domain/storage-backend.ts'
 import type { ProviderCatalog } from './provider-catalog.ts'
@@ -19,6 +19,8 @@ export interface OpenConnectionPorts {
   readonly dressNew: (backend: StorageBackend, hosts: HostTrail) => StorageBackend
   /** The access tokens of a stored connection, out of its opened credentials. */
   readonly tokensOf: (connection: SealedConnection, credentials: Secret<unknown>) => AccessTokens
+  /** The temporary space of a user; `null` for a connection that is not stored yet, and uploads nothing. */
+  readonly spoolOf: (userId: string | null) => UploadSpool
   /** Seals a row anew that still is under an older key; nobody waits for it. */
   readonly renewSeal: (connection: SealedConnection, credentials: Secret<unknown>) => void
 }
@@ -62,7 +64,7 @@ export class ConnectionOpener {
     const provider = await providers.load(providerId)
     const hosts = this.#trailOf(providerId)
     const bare = isOAuthProvider(provider)
-      ? await this.#openOAuth(provider, tokensOf(connection, credentials), hosts)
+      ? await this.#openOAuth(provider, tokensOf(connection, credentials), hosts, userId)
       : await this.#openTyped(provider, credentials, hosts)
     const backend = dress(bare, connection, hosts)
     this.#opened.set(id, { row: connection, backend })
@@ -79,7 +81,7 @@ export class ConnectionOpener {
   /** The same of tokens. */
   async openWithTokens(provider: OAuthProvider, tokens: AccessTokens): Promise<StorageBackend> {
     const hosts = this.#trailOf(provider.id)
-    return this.#ports.dressNew(await this.#openOAuth(provider, tokens, hosts), hosts)
+    return this.#ports.dressNew(await this.#openOAuth(provider, tokens, hosts, null), hosts)
   }
 
   /** Forgets a connection that is no more. */
@@ -91,16 +93,18 @@ export class ConnectionOpener {
     return new HostTrail(this.#ports.providers.get(providerId).egress)
   }
 
-  async #openTyped(
-    provider: TypedProvider,
-    credentials: Secret<unknown>,
-    egress: HostTrail
-  ): Promise<StorageBackend> {
+  async #openTyped(provider: TypedProvider, credentials: Secret<unknown>, egress: HostTrail): Promise<StorageBackend> {
     return await opened(() => provider.open({ credentials, egress, timeouts: this.#ports.timeouts }))
   }
 
-  async #openOAuth(provider: OAuthProvider, accessTokens: AccessTokens, egress: HostTrail): Promise<StorageBackend> {
-    return await opened(() => provider.open({ accessTokens, egress, timeouts: this.#ports.timeouts }))
+  async #openOAuth(
+    provider: OAuthProvider,
+    accessTokens: AccessTokens,
+    egress: HostTrail,
+    userId: string | null
+  ): Promise<StorageBackend> {
+    const { timeouts, spoolOf } = this.#ports
+    return await opened(() => provider.open({ accessTokens, egress, timeouts, spool: spoolOf(userId) }))
   }
 }
 

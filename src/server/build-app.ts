@@ -90,6 +90,7 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
     limits: config.limits,
     timeouts: config.timeouts,
     transfers: config.transfers,
+    spool: config.spool,
     ...(publicUrl !== undefined && { publicUrl }),
     ...(leaseMs !== undefined && { leaseMs })
   })

@@ -47,6 +47,7 @@ function everything(): AppConfig {
     limits: {},
     timeouts: {},
     transfers: {},
+    spool: {},
     encryption: new Secret({ current: 'k1', keys: { k1: key } }),
     jwt: { algorithm: 'HS256', key: new Secret(key), issuer: 'https://app.example.org', audience: 'documents' },
     managed: { type: 'disk', directory: tmpdir() }

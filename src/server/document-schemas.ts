@@ -211,6 +211,12 @@ export const uploadDocumentSchema = describe('uploadDocument', 'Upload the conte
   response: {
     200: document('It had other content before.', NO_STORE),
     201: document('It is its first.', NO_STORE),
-    ...problems(CODES.changes, OPENS, ['FOLDER_NOT_FOUND', 'ALREADY_EXISTS', 'UNSUPPORTED', 'QUOTA_EXCEEDED'])
+    ...problems(CODES.changes, OPENS, [
+      'FOLDER_NOT_FOUND',
+      'ALREADY_EXISTS',
+      'UNSUPPORTED',
+      'QUOTA_EXCEEDED',
+      'INSUFFICIENT_STORAGE'
+    ])
   }
 })

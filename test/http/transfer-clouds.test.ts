@@ -1,7 +1,9 @@
+import { readdir, readlink, stat } from 'node:fs/promises'
 import contentDisposition from 'content-disposition'
 import t, { type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
 import type { Entry, Listing } from '../../src/domain/entry.ts'
+import type { CloudStorageOptions } from '../../src/index.ts'
 import { googleDrive } from '../../src/providers/google-drive.ts'
 import { FakeDrive } from '../fakes/drive/fake-drive.ts'
 import { DRIVE_SPREADSHEET } from '../fakes/drive/node.ts'
@@ -10,8 +12,9 @@ import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../fakes/oauth/rules.ts'
 import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import { testApp } from '../support/app.ts'
 import { cloudWalk, walkRedirectUri } from '../support/cloud-walk.ts'
-import { type Ask, Client, contentPath } from '../support/transfer-app.ts'
-import { WALKED_CLOUDS } from '../support/walked-clouds.ts'
+import { answerOf, type Ask, Client, contentPath } from '../support/transfer-app.ts'
+import { until } from '../support/until.ts'
+import { WALKED_CLOUDS, type WalkedCloud } from '../support/walked-clouds.ts'
 
 /** Everything that can be done, by somebody who looks at the listings in between. */
 async function walk(t: Test, app: FastifyInstance, provider: string): Promise<void> {
@@ -84,20 +87,76 @@ async function walk(t: Test, app: FastifyInstance, provider: string): Promise<vo
   t.equal((await client.get(contentPath(provider, { id }))).status, 404)
 }
 
-for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
-  t.test(`what a user does with content at ${cloudId} shows in the next listing`, async (t) => {
-    const scoped = scopes !== undefined && { scopes }
-    const oauth = await FakeOAuth.start(t, { redirectUris: [walkRedirectUri(cloudId)], ...scoped, ...rules })
-    const cloud = await start(t, oauth)
-    const { app, connect } = await cloudWalk(t, {
-      provider: cloud.provider,
-      registration: { clientId: FAKE_CLIENT_ID, clientSecret: FAKE_CLIENT_SECRET, ...scoped },
-      origins: cloud.origins,
-      consent: (url) => oauth.consent(url),
-      transfers: true
-    })
-    await connect()
-    await walk(t, app, cloudId)
+/** An app with transfers, in which ann has connected the cloud. */
+async function connected(
+  t: Test,
+  { id: cloudId, rules, scopes, start }: WalkedCloud,
+  spool: CloudStorageOptions['spool'] = {}
+): Promise<FastifyInstance> {
+  const scoped = scopes !== undefined && { scopes }
+  const oauth = await FakeOAuth.start(t, { redirectUris: [walkRedirectUri(cloudId)], ...scoped, ...rules })
+  const cloud = await start(t, oauth)
+  const { app, connect } = await cloudWalk(t, {
+    provider: cloud.provider,
+    registration: { clientId: FAKE_CLIENT_ID, clientSecret: FAKE_CLIENT_SECRET, ...scoped },
+    origins: cloud.origins,
+    consent: (url) => oauth.consent(url),
+    transfers: true,
+    spool
+  })
+  await connect()
+  return app
+}
+
+for (const cloud of WALKED_CLOUDS) {
+  t.test(`what a user does with content at ${cloud.id} shows in the next listing`, async (t) => {
+    await walk(t, await connected(t, cloud), cloud.id)
+  })
+}
+
+/** The bytes in the temporary files of uploads that this process has open. */
+async function spooledBytes(): Promise<number> {
+  const paths = (await readdir('/proc/self/fd')).map((fd) => `/proc/self/fd/${fd}`)
+  const sizes = paths.map(async (path) =>
+    (await readlink(path)).includes('fastify-cloud-storage-upload-') ? (await stat(path)).size : 0
+  )
+  // A descriptor may be closed meanwhile.
+  return (await Promise.all(sizes.map((size) => size.catch(() => 0)))).reduce((sum, size) => sum + size, 0)
+}
+
+for (const cloud of WALKED_CLOUDS.filter(({ id }) => id === 'onedrive' || id === 'box')) {
+  t.test(`uploads of unknown size to ${cloud.id} have the limits of the option spool`, async (t) => {
+    const MIB = 1024 * 1024
+    const app = await connected(t, cloud, { maxBytes: 6 * MIB, maxBytesPerUser: 8 * MIB })
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const client = new Client(app)
+    const chunked = { 'transfer-encoding': 'chunked', 'content-type': 'text/plain' }
+    const begin = (name: string) => client.begin('PUT', contentPath(cloud.id, { name }), { headers: chunked })
+    const put = async (name: string, bytes: number) => {
+      const request = begin(name)
+      const answered = answerOf(request)
+      request.end(Buffer.alloc(bytes))
+      return answered
+    }
+    t.match((await put('large', 6 * MIB + 1)).json(), { status: 413, code: 'PAYLOAD_TOO_LARGE' })
+    const sized = { headers: { 'content-type': 'text/plain' }, body: Buffer.alloc(6 * MIB + 1) }
+    const known = await client.ask('PUT', contentPath(cloud.id, { name: 'known' }), sized)
+    t.equal(known.status, 201, 'one of known size needs no temporary file')
+    if (process.platform !== 'linux') return
+
+    const first = begin('first')
+    const answered = answerOf(first)
+    first.write(Buffer.alloc(5 * MIB))
+    await until(async () => (await spooledBytes()) === 5 * MIB)
+    const second = await put('second', 5 * MIB)
+    t.match(second.json(), { status: 429, code: 'TOO_MANY_REQUESTS' })
+    t.match(second.headers, { 'retry-after': /^\d+$/ })
+    first.end()
+    t.equal((await answered).status, 201)
+    await until(async () => (await spooledBytes()) === 0)
+    t.equal((await put('second', 5 * MIB)).status, 201, 'the space is free again')
+    const listing = (await client.get(`/cloud/${cloud.id}/listing`)).json() as Listing
+    t.same(listing.entries.map(({ name }) => name).sort(), ['first', 'known', 'second'])
   })
 }
 

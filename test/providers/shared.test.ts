@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { readdir } from 'node:fs/promises'
 import { PassThrough, Readable } from 'node:stream'
 import { mock } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { parse } from 'content-disposition'
 import fc from 'fast-check'
 import { StorageError } from '../../src/domain/errors.ts'
@@ -25,7 +24,7 @@ import { failure } from '../../src/providers/shared/http-failure.ts'
 import { Patience } from '../../src/providers/shared/patience.ts'
 import { type SizedBody, withSize } from '../../src/providers/shared/sized-body.ts'
 import { piecesOf } from '../contract/suite/uploads.ts'
-import { setEnvironment } from '../support/environment.ts'
+import { TEST_SPOOL } from '../support/spool.ts'
 import type { Entry } from '../../src/domain/entry.ts'
 import type { ListCall } from '../../src/domain/storage-backend.ts'
 import { CutPages, type WholeFolder } from '../../src/providers/shared/cut-pages.ts'
@@ -324,13 +323,6 @@ t.test('a caller who leaves does not wait', async (t) => {
 
 const HELD = 4 * 1024 * 1024
 
-/** A temporary folder of this test alone. */
-function temporary(t: Test): string {
-  const folder = t.testdir()
-  setEnvironment(t, { TMPDIR: folder })
-  return folder
-}
-
 async function readAll({ stream }: SizedBody): Promise<Buffer> {
   const pieces: Buffer[] = []
   for await (const piece of stream) pieces.push(piece)
@@ -338,11 +330,10 @@ async function readAll({ stream }: SizedBody): Promise<Buffer> {
 }
 
 t.test('a body has its size, whether it was announced or not', async (t) => {
-  temporary(t)
   for (const size of [0, 1, HELD - 1, HELD, HELD + 1, 3 * HELD + 7]) {
     const content = randomBytes(size)
     for (const announced of [size, undefined]) {
-      const body = await withSize(new UploadSource(piecesOf(content), announced), announced)
+      const body = await withSize(new UploadSource(piecesOf(content), announced), announced, TEST_SPOOL)
       t.equal(body.size, size, `${size}, announced as ${announced}`)
       t.ok((await readAll(body)).equals(content))
       await body.close()
@@ -352,37 +343,10 @@ t.test('a body has its size, whether it was announced or not', async (t) => {
 
 t.test('an announced body is not waited for', async (t) => {
   const silent = new Readable({ read() {} })
-  const body = await withSize(new UploadSource(silent, 10), 10)
+  const body = await withSize(new UploadSource(silent, 10), 10, TEST_SPOOL)
   t.equal(body.size, 10)
   silent.destroy()
   await t.rejects(readAll(body), { code: 'INVALID_REQUEST' })
-})
-
-t.test('what is kept in a file has no name there, and is let go of', async (t) => {
-  const folder = temporary(t)
-  const open = async () => (await readdir('/proc/self/fd')).length
-  const before = process.platform === 'linux' ? await open() : 0
-  const body = await withSize(new UploadSource(piecesOf(randomBytes(HELD + 1)), undefined), undefined)
-  t.same(await readdir(folder), [])
-  await body.close()
-  const failing = Readable.from(
-    (async function* () {
-      yield randomBytes(HELD)
-      yield randomBytes(HELD)
-      throw new Error('the client has left')
-    })(),
-    { objectMode: false }
-  )
-  await t.rejects(withSize(new UploadSource(failing, undefined), undefined), { code: 'INVALID_REQUEST' })
-  t.same(await readdir(folder), [])
-  if (process.platform === 'linux') t.equal(await open(), before, 'no file is left open')
-})
-
-t.test('a folder that takes nothing is a failure of the server', async (t) => {
-  const folder = temporary(t)
-  process.env['TMPDIR'] = `${folder}/none`
-  const source = new UploadSource(piecesOf(randomBytes(HELD + 1)), undefined)
-  await t.rejects(withSize(source, undefined), { code: 'INTERNAL', message: /^[^/]*$/ })
 })
 
 t.test('an upload ends its source, whatever ends the upload', async (t) => {

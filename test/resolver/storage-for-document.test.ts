@@ -13,6 +13,7 @@ import { createDocumentResolver } from '../../src/resolver/storage-for-document.
 import { openEgress } from '../support/egress.ts'
 import { MemoryConnections } from '../support/memory-connections.ts'
 import { ScriptedBackend } from '../support/scripted-backend.ts'
+import { TEST_SPOOL } from '../support/spool.ts'
 import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 
 const cipher = createCredentialCipher(
@@ -63,6 +64,7 @@ function make() {
     tokensOf: () => {
       throw new Error('no OAuth here')
     },
+    spoolOf: () => TEST_SPOOL,
     renewSeal: (connection) => {
       counts.resealed.push(connection.id)
     }

@@ -5,6 +5,7 @@ import t from 'tap'
 import { readConfig } from '../../src/config.ts'
 import { checkOptions } from '../../src/options.ts'
 import { ConfigError } from '../../src/server/environment.ts'
+import { spoolOptions } from '../../src/transfer-options.ts'
 import { parseSource } from '../support/source-file.ts'
 import { SRC, sourcePaths } from '../support/source-tree.ts'
 
@@ -61,6 +62,34 @@ t.test('transfers are on, unless they are switched off, and as large as they are
   t.same(readConfig({ TRANSFER_MAX_BYTES: '1000' }).transfers, { maxBytes: 1000 })
   t.same(readConfig({ TRANSFERS: 'false', TRANSFER_MAX_BYTES: '1000' }).transfers, false)
   t.same(named(problems({ TRANSFERS: 'no', TRANSFER_MAX_BYTES: '0' })), ['TRANSFERS', 'TRANSFER_MAX_BYTES'])
+})
+
+t.test('the limits of uploads of unknown size are read, and must not contradict each other', async (t) => {
+  t.same(readConfig({}).spool, {})
+  t.same(
+    readConfig({
+      SPOOL_MAX_BYTES: '1',
+      SPOOL_MAX_BYTES_PER_USER: '2',
+      SPOOL_MAX_TOTAL_BYTES: '3',
+      SPOOL_FOLDER: '/spool'
+    }).spool,
+    { maxBytes: 1, maxBytesPerUser: 2, maxTotalBytes: 3, folder: '/spool' }
+  )
+  for (const [name, values] of [
+    ['SPOOL_MAX_BYTES', { SPOOL_MAX_BYTES: '0' }],
+    ['SPOOL_MAX_BYTES_PER_USER', { SPOOL_MAX_BYTES_PER_USER: '1.5' }],
+    ['SPOOL_MAX_TOTAL_BYTES', { SPOOL_MAX_TOTAL_BYTES: 'many' }],
+    ['SPOOL_MAX_BYTES_PER_USER', { SPOOL_MAX_BYTES: '2', SPOOL_MAX_BYTES_PER_USER: '1' }],
+    ['SPOOL_MAX_TOTAL_BYTES', { SPOOL_MAX_BYTES: '2', SPOOL_MAX_TOTAL_BYTES: '1' }],
+    ['SPOOL_MAX_TOTAL_BYTES', { SPOOL_MAX_BYTES_PER_USER: '2', SPOOL_MAX_TOTAL_BYTES: '1' }]
+  ] as const) {
+    t.same(named(problems(values)), [name], JSON.stringify(values))
+  }
+})
+
+t.test('/tmp of docker-compose.yml has room for the uploads of unknown size', async (t) => {
+  const [, mebibytes] = /tmpfs: \['\/tmp:size=(\d+)m/.exec(read('docker-compose.yml')) ?? []
+  t.ok(Number(mebibytes) * 1024 * 1024 > spoolOptions(undefined).maxTotalBytes)
 })
 
 t.test('with DATABASE_URL it is a service', async (t) => {
@@ -309,7 +338,7 @@ t.test('the defaults in .env.example are those of the server and of the plugin',
     dataDir: string
   }
   t.match(readConfig({}), { dataDir, host, port, logLevel, shutdownTimeoutMs })
-  const { cache, readAhead, limits, timeouts, leaseMs } = checkOptions({
+  const { cache, readAhead, limits, timeouts, leaseMs, spool } = checkOptions({
     authenticate: () => '',
     encryption: { current: '', keys: {} },
     prisma: { cloudConnection: {}, oAuthState: {}, $transaction: 0, $queryRaw: 0, $executeRaw: 0 } as never
@@ -317,6 +346,7 @@ t.test('the defaults in .env.example are those of the server and of the plugin',
   t.same(plugins.cache, { ...cache, readAhead })
   t.same(plugins.limits, limits)
   t.same(plugins.timeouts, timeouts)
+  t.same({ folder: undefined, ...plugins.spool }, spool)
   t.equal(plugins.leaseMs, leaseMs)
   t.equal(plugins.listens, readConfig({}).listens)
 })

@@ -3,7 +3,7 @@ import { parseTokens, serialiseTokens } from '../../src/connections/stored-token
 import type { Listing } from '../../src/domain/entry.ts'
 import type { OAuthProvider } from '../../src/domain/provider.ts'
 import type { StorageBackend } from '../../src/domain/storage-backend.ts'
-import type { ConnectionEvent } from '../../src/index.ts'
+import type { CloudStorageOptions, ConnectionEvent } from '../../src/index.ts'
 import { createCredentialCipher } from '../../src/infra/crypto/envelope.ts'
 import { createKeyRing } from '../../src/infra/crypto/key-ring.ts'
 import { encryption, testApp } from './app.ts'
@@ -27,6 +27,7 @@ export interface WalkOptions {
   /** The user's browser at the provider; gives the callback's URL. */
   readonly consent: (authorizationUrl: string) => Promise<URL>
   readonly transfers?: boolean
+  readonly spool?: CloudStorageOptions['spool']
 }
 
 /** What a test looks at of an answer. */
@@ -41,7 +42,8 @@ export interface WalkAnswer {
  * An app with a cloud and a route for documents, and its user ann with a browser. Everything that is answered or
  * logged is kept, to be searched for what must not be in there.
  */
-export async function cloudWalk(t: Test, { provider, registration, origins, consent, transfers = false }: WalkOptions) {
+export async function cloudWalk(t: Test, options: WalkOptions) {
+  const { provider, registration, origins, consent, transfers = false, spool = {} } = options
   const { id: providerId } = provider
   const log: string[] = []
   const told: string[] = []
@@ -54,6 +56,7 @@ export async function cloudWalk(t: Test, { provider, registration, origins, cons
     {
       publicUrl: WALK_PUBLIC_URL,
       transfers,
+      spool,
       onConnectionChange: (event) => events.push(event),
       providers: { [providerId]: { provider, ...registration, allowHosts } }
     },

@@ -43,6 +43,7 @@ export function appConfig(over: Partial<AppConfig> = {}): AppConfig {
     limits: {},
     timeouts: {},
     transfers: {},
+    spool: {},
     encryption: new Secret(encryption),
     jwt: JWT,
     managed: { type: 'disk', directory: '/nonexistent' },

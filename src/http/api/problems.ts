@@ -11,7 +11,8 @@ const HEADERS: Readonly<Record<number, Schema>> = {
   401: { 'WWW-Authenticate': { type: 'string', description: 'Where the application names a scheme.' } },
   416: { 'Content-Range': { type: 'string', description: '`bytes */SIZE`' } },
   429: { 'Retry-After': { type: 'string', description: 'In seconds.' } },
-  503: { 'Retry-After': { type: 'string', description: 'In seconds, where it is known when to try again.' } }
+  503: { 'Retry-After': { type: 'string', description: 'In seconds, where it is known when to try again.' } },
+  507: { 'Retry-After': { type: 'string', description: 'In seconds, where it is known when to try again.' } }
 }
 
 /** The codes of each status: all of them, so that a client can act on every one. */

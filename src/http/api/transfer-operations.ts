@@ -71,7 +71,8 @@ export const transferOperations = {
         'ALREADY_EXISTS',
         'PRECONDITION_FAILED',
         'UNSUPPORTED',
-        'QUOTA_EXCEEDED'
+        'QUOTA_EXCEEDED',
+        'INSUFFICIENT_STORAGE'
       ])
     }
   },

@@ -18,10 +18,10 @@ export interface BoxOrigins {
 
 /** Makes no call. */
 export function openBox(origins: BoxOrigins, context: OAuthOpenContext): StorageBackend {
-  const { accessTokens, egress, timeouts } = context
+  const { accessTokens, egress, timeouts, spool } = context
   const [api, upload] = [new URL(origins.api).origin, new URL(origins.upload).origin]
   const send = withBearer(egress, accessTokens, [api, upload])
   const client = new RestClient(send, timeouts.idleMs, boxFailure)
-  const server: BoxServer = { client, api, upload, contentHosts: origins.contentHosts, egress, timeouts }
+  const server: BoxServer = { client, api, upload, contentHosts: origins.contentHosts, egress, timeouts, spool }
   return new BoxBackend(server)
 }

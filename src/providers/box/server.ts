@@ -1,5 +1,6 @@
 import type { Egress } from '../../domain/egress.ts'
 import type { Timeouts } from '../../domain/ports.ts'
+import type { UploadSpool } from '../../domain/provider.ts'
 import type { Call } from '../../domain/storage-backend.ts'
 import { apiUrl } from '../shared/api-url.ts'
 import { failure, type Missing } from '../shared/http-failure.ts'
@@ -20,6 +21,8 @@ export interface BoxServer {
   /** For content, whose address is its own token. */
   readonly egress: Egress
   readonly timeouts: Timeouts
+  /** For uploads of unknown size: Box must know it first. */
+  readonly spool: UploadSpool
 }
 
 /** Looks at one item. @throws StorageError `missing` where it is not there, or in the trash */

@@ -30,7 +30,7 @@ export async function uploadFile(
   return uploadFrom(body, call, async (source) => {
     requireMediaType(target.mimeType)
     const destination = await findDestination(server, target, call)
-    const sized = await withSize(source, call.size)
+    const sized = await withSize(source, call.size, server.spool)
     try {
       const entry = await send(server, target, destination, sized, call)
       call.onStored?.('parent' in destination)

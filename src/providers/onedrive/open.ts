@@ -9,7 +9,7 @@ import { OwnDrive } from './own-drive.ts'
 /** Makes no call. @param endpoints the origin of the API, and where content lies */
 export function openGraph(
   endpoints: { readonly api: string; readonly contentHosts: readonly string[] },
-  { accessTokens, egress, timeouts }: OAuthOpenContext
+  { accessTokens, egress, timeouts, spool }: OAuthOpenContext
 ): StorageBackend {
   const { origin } = new URL(endpoints.api)
   const send = withBearer(egress, accessTokens, [origin])
@@ -19,6 +19,7 @@ export function openGraph(
     egress,
     contentHosts: endpoints.contentHosts,
     timeouts,
+    spool,
     own: new OwnDrive()
   })
 }

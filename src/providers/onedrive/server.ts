@@ -2,6 +2,7 @@ import type { Egress } from '../../domain/egress.ts'
 import type { Entry } from '../../domain/entry.ts'
 import { isStorageError } from '../../domain/errors.ts'
 import type { Timeouts } from '../../domain/ports.ts'
+import type { UploadSpool } from '../../domain/provider.ts'
 import type { Call } from '../../domain/storage-backend.ts'
 import { apiUrl } from '../shared/api-url.ts'
 import { failure, type Missing } from '../shared/http-failure.ts'
@@ -33,6 +34,8 @@ export interface GraphServer {
   /** Where such addresses may lead. */
   readonly contentHosts: readonly string[]
   readonly timeouts: Timeouts
+  /** For uploads of unknown size: a session and a small file are both begun with the size. */
+  readonly spool: UploadSpool
   readonly own: OwnDrive
 }
 

@@ -33,7 +33,7 @@ export async function uploadFile(
     const destination = await findDestination(server, target, call)
     const { onStored } = call
     const before = onStored === undefined ? null : await lookThere(server, destination, call)
-    const sized = await withSize(source, call.size)
+    const sized = await withSize(source, call.size, server.spool)
     try {
       const isSmall = sized.size <= MAX_HELD_BYTES
       const item = await (isSmall ? putAll : putInFragments)(server, destination, sized, call)

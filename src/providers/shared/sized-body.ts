@@ -1,5 +1,5 @@
+import type { SpooledUpload, UploadSpool } from '../../domain/provider.ts'
 import type { UploadSource } from './upload-source.ts'
-import { SpoolFile } from './spool-file.ts'
 
 /** So much of a body whose size nobody told is held in memory; a longer one goes through a file. */
 export const MAX_HELD_BYTES = 4 * 1024 * 1024
@@ -16,13 +16,18 @@ export interface SizedBody {
 /**
  * A body with its size: as it comes where the size was announced, else once all of it has come.
  *
- * @throws StorageError what the source fails with, `INTERNAL` where it cannot be kept
+ * @param spool holds a body of unknown size that is too large for memory
+ * @throws StorageError what the source fails with, and what the spool throws
  */
-export async function withSize(source: UploadSource, announced: number | undefined): Promise<SizedBody> {
+export async function withSize(
+  source: UploadSource,
+  announced: number | undefined,
+  spool: UploadSpool
+): Promise<SizedBody> {
   const stream = source.stream as AsyncIterable<Buffer>
   if (announced !== undefined) return { size: announced, stream, close: async () => {} }
   const held: Buffer[] = []
-  let file: SpoolFile | null = null
+  let file: SpooledUpload | null = null
   try {
     for await (const piece of stream) {
       if (file === null && source.count <= MAX_HELD_BYTES) {
@@ -30,7 +35,7 @@ export async function withSize(source: UploadSource, announced: number | undefin
         continue
       }
       if (file === null) {
-        file = await SpoolFile.create()
+        file = await spool.create()
         await file.append(Buffer.concat(held.splice(0)))
       }
       await file.append(piece)
@@ -40,8 +45,8 @@ export async function withSize(source: UploadSource, announced: number | undefin
     throw error
   }
   if (file === null) return { size: source.count, stream: toAsync(held), close: async () => {} }
-  const kept = file
-  return { size: kept.size, stream: kept.read(), close: () => kept.close() }
+  const spooled = file
+  return { size: spooled.size, stream: spooled.read(), close: () => spooled.close() }
 }
 
 /** All of a body that is small enough to be held. */

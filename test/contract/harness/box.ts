@@ -3,6 +3,7 @@ import type { UploadCall, UploadTarget } from '../../../src/domain/storage-backe
 import { box } from '../../../src/providers/box.ts'
 import { openEgress } from '../../support/egress.ts'
 import { FAKE_BOX_TOKEN, FakeBox } from '../../fakes/box/fake-box.ts'
+import { TEST_SPOOL } from '../../support/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 import { goodTokens } from '../../support/tokens.ts'
 import type { Harness, Opened } from '../harness.ts'
@@ -24,7 +25,7 @@ export async function openBox(
   const server = { issuer: api, authorizationEndpoint: `${api}/auth`, tokenEndpoint: `${api}/token` }
   const provider = box({ api, upload: uploadUrl, contentHosts: [contentUrl], server })
   return {
-    backend: await provider.open({ accessTokens, egress, timeouts }),
+    backend: await provider.open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
     seed: async (files) => {
       for (const [path, content] of Object.entries(files)) seedPath(fake, path, content)
     },

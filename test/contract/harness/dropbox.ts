@@ -3,6 +3,7 @@ import type { UploadCall, UploadTarget } from '../../../src/domain/storage-backe
 import { dropbox, type DropboxEndpoints } from '../../../src/providers/dropbox.ts'
 import { openEgress } from '../../support/egress.ts'
 import { FAKE_DROPBOX_TOKEN, FakeDropbox, type FakeDropboxOptions } from '../../fakes/dropbox/fake-dropbox.ts'
+import { TEST_SPOOL } from '../../support/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 import { goodTokens } from '../../support/tokens.ts'
 import type { Harness, Opened } from '../harness.ts'
@@ -35,7 +36,7 @@ export async function openDropbox(
 ): Promise<Opened> {
   t.teardown(() => egress.close())
   return {
-    backend: await dropbox(endpointsOf(fake)).open({ accessTokens, egress, timeouts }),
+    backend: await dropbox(endpointsOf(fake)).open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
     seed: async (files) => {
       for (const [path, content] of Object.entries(files)) seedPath(fake, path, content)
     },

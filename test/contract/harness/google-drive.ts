@@ -4,6 +4,7 @@ import { googleDrive } from '../../../src/providers/google-drive.ts'
 import { openEgress } from '../../support/egress.ts'
 import { FAKE_DRIVE_TOKEN, FakeDrive } from '../../fakes/drive/fake-drive.ts'
 import { DRIVE_FOLDER } from '../../fakes/drive/node.ts'
+import { TEST_SPOOL } from '../../support/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 import { goodTokens } from '../../support/tokens.ts'
 import type { Harness, Opened } from '../harness.ts'
@@ -28,7 +29,7 @@ export async function openGoogleDrive(
   }
   const provider = googleDrive({ api: fake.url, server: authorization })
   return {
-    backend: await provider.open({ accessTokens, egress, timeouts }),
+    backend: await provider.open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
     seed: async (files) => {
       for (const [path, content] of Object.entries(files)) seedPath(fake, path, content)
     },

@@ -4,6 +4,7 @@ import { oneDrive } from '../../../src/providers/onedrive.ts'
 import { openEgress } from '../../support/egress.ts'
 import { FAKE_GRAPH_TOKEN, FakeGraph, type FakeGraphOptions } from '../../fakes/graph/fake-graph.ts'
 import { isFolder } from '../../fakes/graph/node.ts'
+import { TEST_SPOOL } from '../../support/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 import { goodTokens } from '../../support/tokens.ts'
 import type { Harness, Opened } from '../harness.ts'
@@ -29,7 +30,7 @@ export async function openOneDrive(
   const provider = oneDrive({ api: fake.url, contentHosts: [fake.contentUrl], server })
   const { driveId } = fake.tree.root
   return {
-    backend: await provider.open({ accessTokens, egress, timeouts }),
+    backend: await provider.open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
     seed: async (files) => {
       for (const [path, content] of Object.entries(files)) seedPath(fake, path, content)
     },

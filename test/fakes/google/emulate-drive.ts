@@ -6,6 +6,7 @@ import { openEgress } from '../../support/egress.ts'
 import { startFront, type FrontRequest } from './emulate-front.ts'
 import { GOOGLE_ISSUER } from './emulate-seed.ts'
 import type { EmulatedGoogle } from './emulate.ts'
+import { TEST_SPOOL } from '../../support/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 
 export interface EmulatedDrive {
@@ -37,5 +38,8 @@ export async function openEmulatedDrive(t: Test, google: EmulatedGoogle): Promis
   const { authorizationEndpoint, tokenEndpoint } = google
   const provider = googleDrive({ api, server: { issuer: GOOGLE_ISSUER, authorizationEndpoint, tokenEndpoint } })
   const accessTokens = { current: token, renewed: token }
-  return { backend: await provider.open({ accessTokens, egress, timeouts: TEST_TIMEOUTS }), requests }
+  return {
+    backend: await provider.open({ accessTokens, egress, timeouts: TEST_TIMEOUTS, spool: TEST_SPOOL }),
+    requests
+  }
 }

@@ -13,6 +13,7 @@ import { answers, cutsShort, hangs, htmlPage, resets } from '../../fakes/faults.
 import { openEgress } from '../../support/egress.ts'
 import { BOX_READ_SCOPE, FakeBox, type FakeBoxOptions } from '../../fakes/box/fake-box.ts'
 import { readBody } from '../../support/read-body.ts'
+import { TEST_SPOOL } from '../../support/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 
 async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options: FakeBoxOptions = {}) {
@@ -52,7 +53,12 @@ function openReal(location: () => string) {
     const headers: Record<string, string> = isContent ? { location: location() } : {}
     return { status: isContent ? 302 : 200, headers, url, body, discard: async () => {} }
   }
-  const context = { accessTokens: GOOD_TOKENS, egress: { ...openEgress(), request }, timeouts: TEST_TIMEOUTS }
+  const context = {
+    accessTokens: GOOD_TOKENS,
+    egress: { ...openEgress(), request },
+    timeouts: TEST_TIMEOUTS,
+    spool: TEST_SPOOL
+  }
   return { asked, opening: provider.open(context) }
 }
 

@@ -9,6 +9,7 @@ import { dropbox } from '../../../src/providers/dropbox.ts'
 import { anyText } from '../../support/arbitraries.ts'
 import { openEgress } from '../../support/egress.ts'
 import { readBody } from '../../support/read-body.ts'
+import { TEST_SPOOL } from '../../support/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 import { until } from '../../support/until.ts'
 
@@ -211,7 +212,7 @@ t.test('by itself the provider takes links of Dropbox alone', async (t) => {
   const egress = openEgress()
   t.teardown(() => egress.close())
   const linkHosts = ['*.dropboxusercontent.com', '*.dropbox.com']
-  const context = { accessTokens: GOOD_TOKENS, egress, timeouts: TEST_TIMEOUTS }
+  const context = { accessTokens: GOOD_TOKENS, egress, timeouts: TEST_TIMEOUTS, spool: TEST_SPOOL }
   const backend = await dropbox({ ...endpoints, linkHosts }).open(context)
   for (const [link, isGood] of [
     ['https://ucabc.dl.dropboxusercontent.com/cd/0/get/x/file', true],

@@ -13,6 +13,7 @@ import { answers, cutsShort, hangs, htmlPage, resets } from '../../fakes/faults.
 import { openEgress } from '../../support/egress.ts'
 import { FAKE_DROPBOX_TOKEN, FakeDropbox, type FakeDropboxOptions } from '../../fakes/dropbox/fake-dropbox.ts'
 import { readBody } from '../../support/read-body.ts'
+import { TEST_SPOOL } from '../../support/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 
 async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options?: FakeDropboxOptions) {
@@ -49,7 +50,7 @@ t.test('the provider says where users grant access, and asks for as little as it
       return Promise.reject(new StorageError('PROVIDER_UNAVAILABLE', 'no network'))
     }
   }
-  const backend = await provider.open({ accessTokens: GOOD_TOKENS, egress, timeouts: TEST_TIMEOUTS })
+  const backend = await provider.open({ accessTokens: GOOD_TOKENS, egress, timeouts: TEST_TIMEOUTS, spool: TEST_SPOOL })
   await rejectsWith(t, backend.account(call()), 'PROVIDER_UNAVAILABLE')
   t.same(urls, ['https://api.dropboxapi.com/2/users/get_current_account'])
 })

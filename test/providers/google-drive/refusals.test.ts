@@ -13,6 +13,7 @@ import { answers, cutsShort, hangs, htmlPage, resets } from '../../fakes/faults.
 import { openEgress } from '../../support/egress.ts'
 import { FAKE_DRIVE_TOKEN, FakeDrive } from '../../fakes/drive/fake-drive.ts'
 import { setEnvironment } from '../../support/environment.ts'
+import { TEST_SPOOL } from '../../support/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 
 async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS) {
@@ -170,7 +171,7 @@ t.test('what is asked of Google goes to Google, whatever universe the environmen
     }
   }
   setEnvironment(t, { GOOGLE_CLOUD_UNIVERSE_DOMAIN: 'example.com' })
-  const backend = await provider.open({ accessTokens: GOOD_TOKENS, egress, timeouts: TEST_TIMEOUTS })
+  const backend = await provider.open({ accessTokens: GOOD_TOKENS, egress, timeouts: TEST_TIMEOUTS, spool: TEST_SPOOL })
   await rejectsWith(t, backend.account(call()), 'PROVIDER_UNAVAILABLE')
   t.same(urls, ['https://www.googleapis.com/drive/v3/about'])
 })

@@ -10,6 +10,7 @@ import { piecesOf, upload } from '../../contract/suite/uploads.ts'
 import { answers, cutsShort, hangs, htmlPage, resets } from '../../fakes/faults.ts'
 import { openEgress } from '../../support/egress.ts'
 import { FakeGraph, type FakeGraphOptions } from '../../fakes/graph/fake-graph.ts'
+import { TEST_SPOOL } from '../../support/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 import { isProviderDefinition } from '../../../src/domain/provider.ts'
 import { endsGrant, scopeName } from '../../../src/providers/onedrive/oauth.ts'
@@ -237,7 +238,7 @@ t.test('what is asked of Microsoft goes to Microsoft', async (t) => {
       return Promise.reject(new StorageError('PROVIDER_UNAVAILABLE', 'no network'))
     }
   }
-  const backend = await provider.open({ accessTokens: GOOD_TOKENS, egress, timeouts: TEST_TIMEOUTS })
+  const backend = await provider.open({ accessTokens: GOOD_TOKENS, egress, timeouts: TEST_TIMEOUTS, spool: TEST_SPOOL })
   await rejectsWith(t, backend.stat('root', call()), 'PROVIDER_UNAVAILABLE')
   t.equal(asked.length, 1)
   t.equal(asked[0]?.url.origin, 'https://graph.microsoft.com')
