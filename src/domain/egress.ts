@@ -25,6 +25,11 @@ export interface HttpRequest {
    * to `maxBytes`. `transfer`: the body is handed over as it comes, at its reader's pace and without a limit.
    */
   readonly purpose?: 'answer' | 'transfer'
+  /**
+   * How long a server may work before it responds, in milliseconds, where that is longer than usual: it copies or
+   * assembles a file. Only for `transfer`, which has no total deadline.
+   */
+  readonly workMs?: number
   /** The largest answer, after decompression. Default 16 MiB. */
   readonly maxBytes?: number
   /**

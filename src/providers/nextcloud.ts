@@ -6,8 +6,9 @@ import { checkFolderId } from './dav/paths.ts'
 import { connect } from './nextcloud/connect.ts'
 import { listPages } from './nextcloud/listing.ts'
 import { fetchUser } from './nextcloud/ocs.ts'
-import { openServer } from './nextcloud/server.ts'
+import { openServer, uploadsOf } from './nextcloud/server.ts'
 import { accountIdOf, readSettings } from './nextcloud/settings.ts'
+import { uploadFile } from './nextcloud/upload.ts'
 import { CutPages } from './shared/cut-pages.ts'
 import { readStored } from './shared/stored-credentials.ts'
 
@@ -21,7 +22,7 @@ function capabilitiesOf(paginates: boolean): Capabilities {
     upload: 'native',
     createOnly: 'native',
     updateIfMatch: 'native',
-    atomicReplace: 'unsupported',
+    atomicReplace: 'native',
     remove: 'native',
     createFolder: 'native',
     downloadUrl: 'unsupported'
@@ -38,10 +39,12 @@ export const provider: TypedProvider = defineProvider({
   async open({ credentials, egress, timeouts }) {
     const settings = readStored(credentials, readSettings)
     const owner = randomUUID()
+    const uploads = uploadsOf(settings)
     return new DavBackend(openServer(settings, { egress, timeouts }), {
       provider: 'nextcloud',
       capabilities: capabilitiesOf(settings.paginates),
       list: (server, folderId, call) => listPages(pages, owner, server, folderId, call),
+      upload: (server, target, source, call) => uploadFile(server, uploads, target, source, call),
       async account(_server, call) {
         const { uid, name, email, quota } = await fetchUser(settings, egress, call)
         return { id: accountIdOf({ ...settings, uid }), name, email, quota }

@@ -1,35 +1,39 @@
 import { randomUUID } from 'node:crypto'
 import { defineProvider, type TypedProvider } from '../domain/provider.ts'
-import type { Account, Call, Capabilities } from '../domain/storage-backend.ts'
+import type { Entry, EntryPage } from '../domain/entry.ts'
+import { StorageError } from '../domain/errors.ts'
+import type { Account, Call, Capabilities, UploadCall } from '../domain/storage-backend.ts'
 import { DavBackend } from './dav/backend.ts'
 import { checkFolderId } from './dav/paths.ts'
+import type { ProbedServer } from './dav/probe.ts'
 import { propfindBody, readCount } from './dav/properties.ts'
 import { type DavServer, look } from './dav/server.ts'
+import { type DavTarget, isTemporaryName, uploadByMove, uploadInPlace } from './dav/upload.ts'
 import { listWhole } from './dav/whole-listing.ts'
 import { CutPages } from './shared/cut-pages.ts'
 import { failure } from './shared/http-failure.ts'
+import { nameOf } from './shared/object-path.ts'
 import { readStored } from './shared/stored-credentials.ts'
+import type { UploadSource } from './shared/upload-source.ts'
 import { connect } from './webdav/connect.ts'
 import { openServer } from './webdav/server.ts'
 import { accountIdOf, labelOf, readSettings, type WebdavSettings } from './webdav/settings.ts'
 
 const pages = new CutPages()
 
-/** Also of weak ETags there is no precondition that a server may accept (RFC 9110, 13.1.1): we look before we write. */
-function capabilitiesOf({
-  checksPreconditions,
-  versions
-}: Pick<WebdavSettings, 'checksPreconditions' | 'versions'>): Capabilities {
-  const preconditions = checksPreconditions ? 'native' : 'emulated'
-  const updates = { strong: preconditions, weak: 'emulated', none: 'unsupported' } as const
+/** Emulated conditions are checked right before the write: also those on weak ETags, which no server may accept. */
+function capabilitiesOf({ checksPreconditions, moves, versions }: ProbedServer): Capabilities {
+  const createOnly = moves?.checksOverwrite ?? checksPreconditions
+  const updateIfMatch = moves?.checksIf ?? checksPreconditions
+  const updates = { strong: updateIfMatch ? 'native' : 'emulated', weak: 'emulated', none: 'unsupported' } as const
   return {
     paging: 'emulated',
     kindFilter: 'emulated',
     rangeDownload: 'native',
     upload: 'native',
-    createOnly: preconditions,
+    createOnly: createOnly ? 'native' : 'emulated',
     updateIfMatch: updates[versions],
-    atomicReplace: 'unsupported',
+    atomicReplace: moves === null ? 'unsupported' : 'emulated',
     remove: 'native',
     createFolder: 'native',
     downloadUrl: 'unsupported'
@@ -40,7 +44,7 @@ function capabilitiesOf({
 export const provider: TypedProvider = defineProvider({
   id: 'webdav',
   label: 'WebDAV',
-  capabilities: capabilitiesOf({ checksPreconditions: false, versions: 'strong' }),
+  capabilities: capabilitiesOf({ checksPreconditions: false, moves: null, versions: 'strong' }),
   connect,
   checkFolderId,
   async open({ credentials, egress, timeouts }) {
@@ -49,11 +53,31 @@ export const provider: TypedProvider = defineProvider({
     return new DavBackend(openServer(settings, { egress, timeouts }), {
       provider: 'webdav',
       capabilities: capabilitiesOf(settings),
-      list: (server, folderId, call) => listWhole(pages, owner, server, folderId, call),
+      list: async (server, folderId, call) => withoutTemporary(await listWhole(pages, owner, server, folderId, call)),
+      upload: (server, target, source, call) => upload(settings, server, target, source, call),
       account: (server, call) => account(settings, server, call)
     })
   }
 })
+
+function upload(
+  { moves }: WebdavSettings,
+  server: DavServer,
+  target: DavTarget,
+  source: UploadSource,
+  call: UploadCall
+): Promise<Entry> {
+  if (moves === null) return uploadInPlace(server, target, source, call)
+  if (isTemporaryName(nameOf(target.id))) {
+    throw new StorageError('INVALID_REQUEST', 'This name is reserved for unfinished uploads.')
+  }
+  return uploadByMove(server, moves, target, source, call)
+}
+
+/** Leaves out files that are being uploaded, or that a process left when it was killed. */
+function withoutTemporary(page: EntryPage): EntryPage {
+  return { ...page, entries: page.entries.filter(({ kind, name }) => kind !== 'file' || !isTemporaryName(name)) }
+}
 
 /** Quotas are those of RFC 4331, where the server has them; negative ones mean "unknown" and "unlimited". */
 async function account(settings: WebdavSettings, server: DavServer, call: Call): Promise<Account> {

@@ -4,6 +4,14 @@ import type { StorageBackend } from '../../src/domain/storage-backend.ts'
 import type { FakeCloud } from '../fakes/fake-cloud.ts'
 import type { OpenEgress } from '../support/egress.ts'
 
+/** What a real server does not do. The value is the reason; the suite expects exactly that difference. */
+export interface Exceptions {
+  /** Names that begin with a dot are not listed. */
+  readonly hidesDotFiles?: string
+  /** Listings have no versions. Downloads have them, and they can be replaced by these. */
+  readonly listsNoVersions?: string
+}
+
 /** What a provider's harness prepares for one test. */
 export interface Opened {
   /** Opened on a place of its own, empty. */
@@ -17,6 +25,7 @@ export interface Opened {
   readonly busy: () => number | Promise<number>
   /** Ids of the right shape of things that are not there. */
   readonly missing: { readonly folder: string; readonly file: string }
+  readonly exceptions?: Exceptions
 }
 
 /** What is opened with access tokens, at a fake that knows which of them are good. */

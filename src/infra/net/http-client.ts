@@ -80,7 +80,7 @@ export class HttpClient {
 
   async #exchange(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
     const { rules, timeouts, dispatcher } = this.#options
-    const { method, url, headers = {}, body, purpose = 'answer', maxBytes = MAX_ANSWER_BYTES } = request
+    const { method, url, headers = {}, body, purpose = 'answer', maxBytes = MAX_ANSWER_BYTES, workMs } = request
     const isAnswer = purpose === 'answer'
     rules.assertAllowed(url)
     signal.throwIfAborted()
@@ -109,7 +109,7 @@ export class HttpClient {
           signal,
           // While a body is being sent only a network that takes none of it runs into this limit. Behind a long one a
           // server has more to do than behind a question.
-          headersTimeout: isLong(body) ? timeouts.totalMs : timeouts.headersMs,
+          headersTimeout: workMs ?? (isLong(body) ? timeouts.totalMs : timeouts.headersMs),
           // The reader of a transfer sets its pace; silence is for whoever wraps the body to notice.
           bodyTimeout: isAnswer ? timeouts.idleMs : 0
         }),

@@ -17,11 +17,11 @@ import { failure, httpFailure } from '../shared/http-failure.ts'
 import { requireMediaType } from '../shared/media-type.ts'
 import { requireLimit } from '../shared/page-limit.ts'
 import { nameOf } from '../shared/object-path.ts'
-import { uploadFrom } from '../shared/upload-source.ts'
+import { uploadFrom, type UploadSource } from '../shared/upload-source.ts'
 import { downloadFile } from './download.ts'
 import { find } from './precondition.ts'
 import { type DavServer, look } from './server.ts'
-import { uploadFile } from './upload.ts'
+import type { DavTarget } from './upload.ts'
 
 /** What differs between the services that speak DAV. */
 export interface DavDialect {
@@ -29,6 +29,7 @@ export interface DavDialect {
   readonly capabilities: Capabilities
   /** @param folderId checked: `null` or the id of a folder */
   readonly list: (server: DavServer, folderId: string | null, call: ListCall) => Promise<EntryPage>
+  readonly upload: (server: DavServer, target: DavTarget, source: UploadSource, call: UploadCall) => Promise<Entry>
   readonly account: (server: DavServer, call: Call) => Promise<Account>
 }
 
@@ -74,7 +75,7 @@ export class DavBackend implements StorageBackend {
       const id = 'id' in target ? target.id : paths.childId(target.parentId, target.name)
       if (id.endsWith('/')) throw new StorageError('INVALID_REQUEST', 'A folder has no content of its own.')
       requireMediaType(target.mimeType)
-      return uploadFile(this.#server, id, target.mimeType, source, call)
+      return this.#dialect.upload(this.#server, { id, url: paths.urlOf(id), mimeType: target.mimeType }, source, call)
     })
   }
 

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import type { Egress, HttpAnswer } from '../../domain/egress.ts'
 import type { Timeouts } from '../../domain/ports.ts'
 import { failure, httpFailure, type Missing } from '../shared/http-failure.ts'
@@ -14,9 +14,10 @@ export interface DavRequest {
   readonly method: string
   readonly url: URL
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string | Readable
+  readonly body?: string | Buffer | Readable
   readonly signal: AbortSignal
   readonly purpose?: 'answer' | 'transfer'
+  readonly workMs?: number
   readonly maxBytes?: number
 }
 
@@ -44,7 +45,7 @@ export class DavClient {
   /** The answer, whatever its status. */
   async send(request: DavRequest): Promise<HttpAnswer> {
     const { authorizer } = this.#options
-    if (typeof request.body === 'object' && !authorizer.isFixed) return this.#sendOnce(request)
+    if (request.body instanceof Readable && !authorizer.isFixed) return this.#sendOnce(request)
     const sent = authorizer.authorize(authorizedOf(request))
     const answer = await this.#sendAs(request, sent)
     // A redirect takes the header along, and a digest is about one URL: Apache calls it a bad request at another.

@@ -1,42 +1,69 @@
 import { isStorageError, StorageError } from '../../domain/errors.ts'
-import type { UploadCall } from '../../domain/storage-backend.ts'
+import type { Call, UploadCall } from '../../domain/storage-backend.ts'
 import { providerFailure } from '../../domain/provider-failure.ts'
+import { failure } from '../shared/http-failure.ts'
+import { parentOf } from '../shared/object-path.ts'
+import { type ETag, readETag } from './properties.ts'
 import { type DavServer, type Found, look } from './server.ts'
 
-/**
- * What must be true of a file when it is written, as the headers of the PUT.
- *
- * Servers differ (2026-11): sabre, Nextcloud, Apache and lighttpd check `If-None-Match` and `If-Match` of a PUT;
- * rclone's and npm's `webdav-server` ignore them and overwrite. Where a server was not seen to check, we look right
- * before the write and send the headers nevertheless; what remains then are two writers between the look and the
- * write, of whom the later wins. A version is looked at in any case: it may be that of a weak ETag, which no server
- * may accept as a precondition.
- */
-export async function preconditionHeaders(
-  server: DavServer,
-  url: URL,
-  call: UploadCall
-): Promise<Readonly<Record<string, string>>> {
-  const { ifMatch, ifNoneMatch } = call
-  if (ifNoneMatch === '*') {
-    if (!server.checksPreconditions && (await find(server, url, call)) !== null) throw failedPrecondition(call)
-    return { 'if-none-match': '*' }
-  }
-  if (ifMatch === undefined) return {}
-  if (!server.hasVersions) throw new StorageError('UNSUPPORTED', 'The server cannot tell versions apart.')
-  const etag = (await find(server, url, call))?.facts.etag
-  if (etag?.opaque !== ifMatch) throw failedPrecondition(call)
-  return etag.isWeak ? {} : { 'if-match': `"${etag.opaque}"` }
+/** The file that an upload replaces. */
+export interface ExistingFile {
+  /** Set for an upload with `ifMatch`, whose version it is. */
+  readonly etag: ETag | null
 }
 
-/** What a write comes out as whose precondition did not hold. */
+/**
+ * Looks at the target of an upload and checks the conditions of the call on it. Servers differ in which conditions of a
+ * PUT and of a MOVE they check themselves, and none of them may accept a weak ETag (RFC 9110, 13.1.1).
+ *
+ * @returns `null` where nothing has the name
+ * @throws StorageError `ALREADY_EXISTS` for a folder, and for any file where `ifNoneMatch` is set;
+ * `PRECONDITION_FAILED`; `UNSUPPORTED` for `ifMatch` on a server without ETags
+ */
+export async function checkTarget(server: DavServer, url: URL, call: UploadCall): Promise<ExistingFile | null> {
+  const { ifMatch, ifNoneMatch } = call
+  if (ifMatch !== undefined && !server.hasVersions) {
+    throw new StorageError('UNSUPPORTED', 'The server cannot tell versions apart.')
+  }
+  const found = await find(server, url, call)
+  if (found?.facts.isCollection === true) throw isAFolder()
+  if (ifNoneMatch === '*' && found !== null) throw failedPrecondition(call)
+  if (ifMatch === undefined) return found === null ? null : { etag: null }
+  const etag = found === null ? null : (found.facts.etag ?? (await etagOfHead(server, url, call)))
+  if (etag?.opaque !== ifMatch) throw failedPrecondition(call)
+  return { etag }
+}
+
+/** The ETag in the headers of a file, for servers that have none among the properties, as nginx 1.22. */
+export async function etagOfHead({ client }: DavServer, url: URL, { signal }: Call): Promise<ETag | null> {
+  const answer = await client.send({ method: 'HEAD', url, signal })
+  await answer.discard()
+  return answer.status === 200 ? readETag(answer.headers['etag']) : null
+}
+
+/**
+ * Checks the folder of a new file before its content is sent. For a PUT into a folder that is not there, servers answer
+ * 403, 404, 409 or 500, and nginx with `create_full_put_path` creates the folder.
+ *
+ * @throws StorageError `FOLDER_NOT_FOUND`
+ */
+export async function requireParent(server: DavServer, id: string, call: Call): Promise<void> {
+  const found = await look(server, server.paths.urlOf(parentOf(id)), call, 'FOLDER_NOT_FOUND')
+  if (!found.facts.isCollection) throw failure('FOLDER_NOT_FOUND')
+}
+
+/** The error of a write whose condition does not hold. */
 export function failedPrecondition({ ifNoneMatch }: UploadCall): StorageError {
   if (ifNoneMatch === '*') return providerFailure('ALREADY_EXISTS')
   return providerFailure('PRECONDITION_FAILED')
 }
 
-/** What is at `url`, or `null`. */
-export async function find(server: DavServer, url: URL, call: Pick<UploadCall, 'signal'>): Promise<Found | null> {
+export function isAFolder(): StorageError {
+  return new StorageError('ALREADY_EXISTS', 'There is a folder of this name already.')
+}
+
+/** The resource at `url`, or `null`. */
+export async function find(server: DavServer, url: URL, call: Call): Promise<Found | null> {
   try {
     return await look(server, url, call, 'OBJECT_NOT_FOUND')
   } catch (error) {

@@ -1,57 +1,141 @@
 import { randomUUID } from 'node:crypto'
 import type { Call } from '../../domain/storage-backend.ts'
 import { httpFailure } from '../shared/http-failure.ts'
+import { etagOfHead, find } from './precondition.ts'
 import { type ETag, isTold, readFacts } from './properties.ts'
 import type { DavServer } from './server.ts'
+import { discardFile, isGone, isStored, move, type MoveSupport, put, temporaryName } from './upload.ts'
 
 /** What a server's ETags are good for: preconditions of writes, telling changes, or nothing since there are none. */
 export type Versions = 'strong' | 'weak' | 'none'
 
-/** So many resources are looked at for the first file. */
+/** The ways of writing that a server was seen to support. */
+export interface WriteSupport {
+  /** `If-Match` and `If-None-Match` of a PUT are checked. */
+  readonly checksPreconditions: boolean
+  /** `null`: a MOVE does not replace a file, or was not tried. */
+  readonly moves: MoveSupport | null
+}
+
+export interface ProbedServer extends WriteSupport {
+  readonly versions: Versions
+}
+
+interface ProbedWrites extends WriteSupport {
+  /** The ETag of a new file: `null` for none, `undefined` where no file could be written. */
+  readonly etag?: ETag | null
+}
+
+/** Resources of a folder that are read in search of the first file. */
 const MAX_RESOURCES = 1000
 
-/**
- * Whether a server checks the preconditions of a PUT, found out without writing: one that nobody can fulfil, since the
- * folder is not there and a PUT must not make it (RFC 4918, 9.7.1), under a condition that does not hold. Who answers
- * 412 looked at the condition, as sabre, Nextcloud and Apache do; who misses the folder did not (2026-11).
- */
-export async function checksPreconditions({ client, paths }: DavServer, { signal }: Call): Promise<boolean> {
-  const folder = `${randomUUID()}/`
-  const answer = await client.send({
-    method: 'PUT',
-    url: paths.urlOf(folder + randomUUID()),
-    signal,
-    headers: { 'if-match': `"${randomUUID()}"`, 'content-type': 'application/octet-stream' },
-    body: ''
-  })
-  await answer.discard()
-  if (answer.status < 300) {
-    // Some servers make the folder for it, against the RFC and the condition: it must not stay.
-    const removal = await client.send({ method: 'DELETE', url: paths.urlOf(folder), signal })
-    await removal.discard()
-  }
-  const isNoAnswer = answer.status === 401 || answer.status === 429 || (answer.status >= 502 && answer.status <= 504)
-  if (isNoAnswer) throw httpFailure('PUT', answer, 'FOLDER_NOT_FOUND')
-  return answer.status === 412
+/** Finds out what a server can do. Nothing is left there. */
+export async function probeServer(server: DavServer, call: Call): Promise<ProbedServer> {
+  const { etag, ...support } = await probeWrites(server, call)
+  return { ...support, versions: await versionsOf(server, etag, call) }
 }
 
 /**
- * The kind of ETags that the first file in the folder has. Where there is no file, the folder's own one tells. Where it
- * has none either, which says nothing of files (sabre's folders have none), they are expected: should there be none after
- * all, no version ever matches, and nothing is overwritten.
+ * Writes two small files with random names into the connected folder, moves one over the other, and removes them. Only
+ * writing shows this: rclone's server checks the conditions of a GET and ignores those of a PUT, and the response to a
+ * MOVE of nothing is the same whether `Overwrite` is known or not (2026-11). The files are not in a folder of their own,
+ * which some servers would create for a PUT and might not remove again. Where a DELETE of nothing is refused, nothing is
+ * written, since it could not be removed.
  */
-export async function versionsOf({ client, paths, propfind }: DavServer, { signal }: Call): Promise<Versions> {
+async function probeWrites(server: DavServer, call: Call): Promise<ProbedWrites> {
+  const unknown: ProbedWrites = { checksPreconditions: false, moves: null }
+  const first = server.paths.urlOf(temporaryName())
+  const second = server.paths.urlOf(temporaryName())
+  const written: URL[] = []
+  const write = async (url: URL, content: string, headers: Readonly<Record<string, string>> = {}): Promise<number> => {
+    written.push(url)
+    const body = Buffer.from(content)
+    return requireAnswer('PUT', await put(server, { url, mimeType: undefined }, body, body.length, call, headers))
+  }
+
+  const removal = await server.client.send({ method: 'DELETE', url: first, signal: call.signal })
+  await removal.discard()
+  if (!isGone(requireAnswer('DELETE', removal))) return unknown
+  try {
+    const unmet = await write(first, '1', { 'if-match': `"${randomUUID()}"` })
+    const checksIfMatch = unmet === 412
+    const isWritten = isStored({ status: checksIfMatch ? await write(first, '1') : unmet })
+    if (!isWritten || !isStored({ status: await write(second, '22') })) return unknown
+    const checksPreconditions = checksIfMatch && (await write(second, '333', { 'if-none-match': '*' })) === 412
+    const etag = (await find(server, second, call))?.facts.etag ?? (await etagOfHead(server, second, call))
+    return { checksPreconditions, moves: await probeMoves(server, first, second, etag, call), etag }
+  } finally {
+    for (const url of new Set(written)) await discardFile(server, url)
+  }
+}
+
+/** @param from a file of one byte @param to a larger file, whose ETag is `etag` */
+async function probeMoves(
+  server: DavServer,
+  from: URL,
+  to: URL,
+  etag: ETag | null,
+  call: Call
+): Promise<MoveSupport | null> {
+  const send = async (headers: Readonly<Record<string, string>>): Promise<number> =>
+    requireAnswer('MOVE', await move(server, from, to, call, headers))
+  const isReplaced = async (): Promise<boolean> =>
+    (await find(server, to, call))?.facts.size === 1 && (await find(server, from, call)) === null
+  const ifTag = (tag: string): Record<string, string> => ({ if: `<${to.href}> ([${tag}])`, overwrite: 'T' })
+
+  let status = await send({ overwrite: 'F' })
+  const checksOverwrite = status === 412
+  let checksIf = false
+  if (checksOverwrite && etag !== null) {
+    status = await send(ifTag(`"${randomUUID()}"`))
+    // lighttpd 1.4 and rclone 1.60 refuse each ETag here, also the right one.
+    if (status === 412) {
+      status = await send(ifTag(`${etag.isWeak ? 'W/' : ''}"${etag.opaque}"`))
+      checksIf = isStored({ status })
+    }
+  }
+  if (status === 412) status = await send({ overwrite: 'T' })
+  return isStored({ status }) && (await isReplaced()) ? { checksOverwrite, checksIf } : null
+}
+
+/** @returns the status, where it says something about the server @throws StorageError for a refusal of any request */
+function requireAnswer(method: string, answer: Parameters<typeof httpFailure>[1]): number {
+  const { status } = answer
+  // Apache answers 502 to a MOVE whose `Destination` has the scheme or port of a proxy in front of it.
+  const isDown = status >= 502 && status <= 504 && method !== 'MOVE'
+  if (status === 401 || status === 429 || isDown) {
+    throw httpFailure(method, answer, 'FOLDER_NOT_FOUND')
+  }
+  return status
+}
+
+/**
+ * The kind of ETags that the first file in the folder has. In a folder without files its own ETag tells, then that of a
+ * file that was just written: Apache's ETags are weak while a file is new. Without any of them ETags are expected; if
+ * there are none after all, no version ever matches, and nothing is overwritten.
+ */
+async function versionsOf(server: DavServer, written: ETag | null | undefined, call: Call): Promise<Versions> {
+  const { client, paths, propfind } = server
+  const { signal } = call
   const { resources } = await client.propfind({ url: paths.base, signal, depth: 1, body: propfind }, 'FOLDER_NOT_FOUND')
   let own: ETag | null = null
+  let file: { readonly id: string; readonly etag: ETag | null } | undefined
   let count = 0
   for await (const resource of resources) {
-    const depth = paths.segmentsOf(resource.href)?.length
+    const segments = paths.segmentsOf(resource.href)
     const { isCollection, etag } = readFacts(resource)
-    if (depth === 0) own = etag
-    if (depth === 1 && !isCollection && isTold(resource)) return kindOf(etag)
+    if (segments?.length === 0) own = etag
+    const id = segments?.length === 1 ? segments[0] : undefined
+    if (id !== undefined && !isCollection && isTold(resource) && paths.isUsable(id)) {
+      file = { id, etag }
+      break
+    }
     if (++count === MAX_RESOURCES) break
   }
-  return own === null ? 'strong' : kindOf(own)
+  if (file !== undefined) return kindOf(file.etag ?? (await etagOfHead(server, paths.urlOf(file.id), call)))
+  if (written === null) return 'none'
+  const known = own ?? written
+  return known === undefined ? 'strong' : kindOf(known)
 }
 
 function kindOf(etag: ETag | null): Versions {

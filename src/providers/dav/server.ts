@@ -13,9 +13,7 @@ export interface DavServer {
   /** The XML of a PROPFIND for all that an entry is made of. */
   readonly propfind: string
   readonly toEntry: (id: string, resource: DavResource, facts: DavFacts) => Entry
-  /** Whether the server was seen to check `If-Match` and `If-None-Match` of writes. */
-  readonly checksPreconditions: boolean
-  /** Whether it has ETags, without which nobody can tell versions apart. */
+  /** Whether files have ETags, among their properties or in the headers of a HEAD. */
   readonly hasVersions: boolean
 }
 

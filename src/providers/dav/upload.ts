@@ -1,69 +1,280 @@
+import { randomUUID } from 'node:crypto'
+import type { Readable } from 'node:stream'
 import type { HttpAnswer } from '../../domain/egress.ts'
 import type { Entry } from '../../domain/entry.ts'
-import { isStorageError, StorageError } from '../../domain/errors.ts'
-import type { UploadCall } from '../../domain/storage-backend.ts'
+import { isStorageError, type StorageError } from '../../domain/errors.ts'
+import { sleep } from '../../domain/sleep.ts'
+import type { Call, UploadCall } from '../../domain/storage-backend.ts'
 import { failure, httpFailure } from '../shared/http-failure.ts'
+import { parentOf } from '../shared/object-path.ts'
 import type { UploadSource } from '../shared/upload-source.ts'
-import { failedPrecondition, find, preconditionHeaders } from './precondition.ts'
+import { checkTarget, type ExistingFile, failedPrecondition, find, isAFolder, requireParent } from './precondition.ts'
 import { type DavServer, look } from './server.ts'
 
-/** Stores a stream in one PUT, as chunks where its size is not known. @param id of a file */
-export async function uploadFile(
+/** The features of MOVE that a server was seen to have. */
+export interface MoveSupport {
+  /** `Overwrite: F` never overwrites. */
+  readonly checksOverwrite: boolean
+  /** An `If` header with the ETag of the destination (RFC 4918, 10.4) is checked. */
+  readonly checksIf: boolean
+}
+
+/** The target of an upload. */
+export interface DavTarget {
+  /** The id of a file. */
+  readonly id: string
+  readonly url: URL
+  readonly mimeType: string | undefined
+}
+
+/** Time for removing a temporary file; the caller of a failed upload waits for it. */
+const CLEANUP_MS = 10_000
+/** Pauses between attempts to remove it: a server may lock a file until it has noticed that its upload broke off. */
+const CLEANUP_PAUSES_MS = [50, 100, 200, 400, 800, 1600, 3200]
+/** Time for a MOVE: a server may have to assemble the file of chunks, or to copy it to another file system. */
+const MOVE_MS = 300_000
+/** Other clients may create or remove the target between the last look and the MOVE. */
+const MAX_MOVES = 3
+const TEMPORARY = /^upload-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/
+
+/**
+ * A name for a file that is being uploaded. It does not begin with a dot, because nginx hides such files, and does not
+ * end with `.part`, which Nextcloud forbids.
+ */
+export function temporaryName(): string {
+  return `upload-${randomUUID()}.tmp`
+}
+
+/** Whether a name is one of {@link temporaryName}. */
+export function isTemporaryName(name: string): boolean {
+  return TEMPORARY.test(name)
+}
+
+/**
+ * Stores a stream in a temporary file beside the target and moves that into place: an interrupted upload leaves the old
+ * content of the target, and no new file.
+ */
+export async function uploadByMove(
   server: DavServer,
-  id: string,
-  mimeType: string | undefined,
+  moves: MoveSupport,
+  target: DavTarget,
   source: UploadSource,
   call: UploadCall
 ): Promise<Entry> {
-  const { client, paths } = server
-  const { signal, size } = call
-  const url = paths.urlOf(id)
-  const conditions = await preconditionHeaders(server, url, call)
-  const sending = client.send({
+  if ((await checkTarget(server, target.url, call)) === null) await requireParent(server, target.id, call)
+  const url = server.paths.urlOf((parentOf(target.id) ?? '') + temporaryName())
+  let isNew: boolean
+  try {
+    const answer = await put(server, { ...target, url }, source.stream, call.size, call)
+    if (!isStored(answer)) throw await writeFailure(server, 'PUT', target.id, answer, call)
+    const { facts } = await look(server, url, call, 'OBJECT_NOT_FOUND')
+    requireSize(facts.size, source.count)
+    isNew = await moveIntoPlace(server, moves, url, target, call)
+  } catch (error) {
+    await discardFile(server, url)
+    throw error
+  }
+  const entry = await storedEntry(server, target, source.count, call)
+  call.onStored?.(isNew)
+  return entry
+}
+
+/**
+ * Moves a file to the target. The target is looked at right before: a MOVE over a folder removes the folder with
+ * everything in it, and `Overwrite` is always sent, since rclone's server takes its absence for `F` (1.60).
+ *
+ * @returns whether nothing had the name before
+ */
+async function moveIntoPlace(
+  server: DavServer,
+  { checksIf }: MoveSupport,
+  from: URL,
+  { id, url }: DavTarget,
+  call: UploadCall
+): Promise<boolean> {
+  const isConditional = call.ifMatch !== undefined || call.ifNoneMatch !== undefined
+  for (let attempt = 1; ; attempt++) {
+    const existing = await checkTarget(server, url, call)
+    const answer = await move(server, from, url, call, {
+      overwrite: existing === null ? 'F' : 'T',
+      ...(checksIf && ifHeader(url, existing))
+    })
+    if (isStored(answer)) return existing === null
+    if (answer.status !== 412) throw await writeFailure(server, 'MOVE', id, answer, call)
+    if (isConditional) throw failedPrecondition(call)
+    if (attempt === MAX_MOVES) throw failure('PROVIDER_UNAVAILABLE', 'The server refuses to replace the file')
+  }
+}
+
+/** Sends a MOVE. Apache refuses a `Destination` that is a path alone. @returns the response without its body */
+export async function move(
+  { client }: DavServer,
+  from: URL,
+  to: URL,
+  { signal }: Call,
+  headers: Readonly<Record<string, string>>
+): Promise<HttpAnswer> {
+  const answer = await client.send({
+    method: 'MOVE',
+    url: from,
+    signal,
+    purpose: 'transfer',
+    workMs: MOVE_MS,
+    headers: { destination: to.href, ...headers }
+  })
+  await answer.discard()
+  return answer
+}
+
+/** A header by which a MOVE replaces only the version that was seen (RFC 4918, 10.4.2). */
+export function ifHeader(url: URL, existing: ExistingFile | null): Record<string, string> {
+  const etag = existing?.etag ?? null
+  return etag === null || etag.isWeak ? {} : { if: `<${url.href}> (["${etag.opaque}"])` }
+}
+
+/**
+ * Stores a stream in one PUT to the target. Servers that write in place keep a part of an interrupted upload: a new file
+ * is removed then, but the old content of an existing one is lost.
+ */
+export async function uploadInPlace(
+  server: DavServer,
+  target: DavTarget,
+  source: UploadSource,
+  call: UploadCall
+): Promise<Entry> {
+  const { url } = target
+  const existing = await checkTarget(server, url, call)
+  if (existing === null) await requireParent(server, target.id, call)
+  const etag = existing?.etag ?? null
+  const conditions: Record<string, string> = {}
+  if (call.ifNoneMatch === '*') conditions['if-none-match'] = '*'
+  if (etag !== null && !etag.isWeak) conditions['if-match'] = `"${etag.opaque}"`
+  try {
+    const answer = await put(server, target, source.stream, call.size, call, conditions)
+    if (!isStored(answer)) throw await writeFailure(server, 'PUT', target.id, answer, call)
+    const entry = await storedEntry(server, target, source.count, call)
+    call.onStored?.(existing === null)
+    return entry
+  } catch (error) {
+    const isRefused = isStorageError(error, 'ALREADY_EXISTS', 'PRECONDITION_FAILED', 'FOLDER_NOT_FOUND', 'LOCKED')
+    if (existing === null && !isRefused) await discardFile(server, url, source.count)
+    throw error
+  }
+}
+
+/** Sends content in one PUT. @returns the response, whatever its status, without its body */
+export async function put(
+  { client }: DavServer,
+  { url, mimeType }: Pick<DavTarget, 'url' | 'mimeType'>,
+  body: Readable | Buffer,
+  size: number | undefined,
+  { signal }: Call,
+  headers: Readonly<Record<string, string>> = {}
+): Promise<HttpAnswer> {
+  const answer = await client.send({
     method: 'PUT',
     url,
     signal,
     purpose: 'transfer',
-    body: source.stream,
+    body,
     headers: {
       'content-type': mimeType ?? 'application/octet-stream',
       ...(size !== undefined && { 'content-length': String(size) }),
-      ...conditions
+      ...headers
     }
   })
-  const answer = await sending.catch((error: unknown) => unlessFolder(server, url, error, call))
   await answer.discard()
-  if (![200, 201, 204].includes(answer.status)) throw await uploadFailure(server, url, answer, call)
-  call.onStored?.(answer.status === 201)
+  return answer
+}
+
+export function isStored({ status }: Pick<HttpAnswer, 'status'>): boolean {
+  return status === 200 || status === 201 || status === 204
+}
+
+/** Looks at a file that was just stored. @throws StorageError `PROVIDER_ERROR` if the server lost a part of it */
+export async function storedEntry(server: DavServer, { id, url }: DavTarget, size: number, call: Call): Promise<Entry> {
   const { resource, facts } = await look(server, url, call, 'OBJECT_NOT_FOUND')
-  // Proxies and gateways have been seen to swallow bodies of unknown length, and to answer 201.
-  if (facts.size !== null && facts.size !== source.count) {
-    throw failure('PROVIDER_ERROR', `The server stored ${facts.size} bytes of ${source.count}`)
-  }
+  requireSize(facts.size, size)
   return server.toEntry(id, resource, facts)
 }
 
-/** Servers lead to a folder whose slash is missing, and a redirect of a PUT is not followed. */
-async function unlessFolder(server: DavServer, url: URL, error: unknown, call: UploadCall): Promise<never> {
-  if (isStorageError(error, 'PROVIDER_ERROR')) {
-    const inTheWay = await find(server, url, call).catch(() => null)
-    if (inTheWay?.facts.isCollection === true) throw isAFolder()
+/** Proxies and gateways have been seen to swallow bodies of unknown length, and to answer 201. */
+function requireSize(stored: number | null, sent: number): void {
+  if (stored !== null && stored !== sent) {
+    throw failure('PROVIDER_ERROR', `The server stored ${stored} bytes of ${sent}`)
   }
-  throw error
 }
 
-function isAFolder(): StorageError {
-  return new StorageError('ALREADY_EXISTS', 'There is a folder of this name already.')
-}
+/** Statuses of a write that also stand for a missing folder, or a folder in the way of a file. */
+const AMBIGUOUS: ReadonlySet<number> = new Set([400, 403, 404, 405, 409, 500])
 
-/** What a refused PUT means: RFC 4918 has one status for a missing folder and others for what is in the way. */
-async function uploadFailure(server: DavServer, url: URL, answer: HttpAnswer, call: UploadCall): Promise<StorageError> {
+/** The error of a refused write to the file `id`. RFC 4918 names one status for a missing folder; servers use several. */
+export async function writeFailure(
+  server: DavServer,
+  method: 'PUT' | 'MOVE',
+  id: string,
+  answer: HttpAnswer,
+  call: UploadCall
+): Promise<StorageError> {
   const { status } = answer
   if (status === 412) return failedPrecondition(call)
-  if (status === 404 || status === 405 || status === 409) {
-    const inTheWay = await find(server, url, call)
+  if (AMBIGUOUS.has(status)) {
+    const inTheWay = await find(server, server.paths.urlOf(id), call)
     if (inTheWay?.facts.isCollection === true) return isAFolder()
-    if (status !== 405) return failure('FOLDER_NOT_FOUND')
+    const parent = await find(server, server.paths.urlOf(parentOf(id)), call)
+    if (parent?.facts.isCollection !== true) return failure('FOLDER_NOT_FOUND')
   }
-  return httpFailure('PUT', answer, 'FOLDER_NOT_FOUND')
+  return httpFailure(method, answer, 'FOLDER_NOT_FOUND')
+}
+
+/**
+ * Removes what a failed upload left, also after its caller has left: under a deadline of its own. Failures are ignored.
+ *
+ * @param maxSize leaves a larger file alone: another client has stored it meanwhile
+ */
+export async function discardFile(server: DavServer, url: URL, maxSize?: number): Promise<void> {
+  const controller = new AbortController()
+  const { signal } = controller
+  const timer = setTimeout(() => {
+    controller.abort(failure('PROVIDER_TIMEOUT'))
+  }, CLEANUP_MS)
+  try {
+    for (const pauseMs of CLEANUP_PAUSES_MS) {
+      if (await isDiscarded(server, url, maxSize, signal)) return
+      await sleep(pauseMs, signal)
+    }
+  } catch {
+    // The time is over. The upload has failed already, and its own error says why.
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** One attempt to remove a file. @returns whether another one would be of no use */
+async function isDiscarded(
+  server: DavServer,
+  url: URL,
+  maxSize: number | undefined,
+  signal: AbortSignal
+): Promise<boolean> {
+  try {
+    if (maxSize !== undefined) {
+      const found = await find(server, url, { signal })
+      if (found === null || found.facts.isCollection || (found.facts.size ?? 0) > maxSize) return true
+    }
+    const answer = await server.client.send({ method: 'DELETE', url, signal })
+    await answer.discard()
+    const { status } = answer
+    // A lock, or a server that is still busy with the request that broke off.
+    const mayPass = status === 409 || status === 423 || (status >= 500 && status !== 501)
+    return !mayPass
+  } catch (error) {
+    signal.throwIfAborted()
+    return !isStorageError(error, 'PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT', 'PROVIDER_THROTTLED')
+  }
+}
+
+/** Whether a DELETE was answered by a server that removed the resource, or did not have it. */
+export function isGone(status: number): boolean {
+  return (status >= 200 && status < 207) || status === 404 || status === 410
 }

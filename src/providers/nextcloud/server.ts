@@ -27,10 +27,13 @@ export function openServer(
     paths,
     propfind: propfindBody(MORE),
     toEntry: (id, resource, facts) => toEntry(base, paths, id, resource, facts),
-    // sabre does, which Nextcloud is built on.
-    checksPreconditions: true,
     hasVersions: true
   }
+}
+
+/** The collection of the user's chunked uploads. */
+export function uploadsOf({ base, username, uid }: NextcloudSettings): DavPaths {
+  return new DavPaths(new URL(`remote.php/dav/uploads/${encodeURIComponent(uid ?? username)}/`, base))
 }
 
 function toEntry(base: URL, paths: DavPaths, id: string, { properties }: DavResource, facts: DavFacts): Entry {

@@ -3,7 +3,7 @@ import type { ConnectContext, CredentialsConnect, ObjectSchema, ParsedCredential
 import { Secret } from '../../domain/secret.ts'
 import { chooseAuthentication } from '../dav/authorization.ts'
 import { MAX_BASE_URL_LENGTH } from '../dav/base-url.ts'
-import { checksPreconditions, versionsOf } from '../dav/probe.ts'
+import { probeServer } from '../dav/probe.ts'
 import { propfindBody } from '../dav/properties.ts'
 import { httpFailure } from '../shared/http-failure.ts'
 import { readStored, readTyped } from '../shared/stored-credentials.ts'
@@ -42,9 +42,7 @@ export const connect: CredentialsConnect = {
   async complete({ credentials }, context) {
     const typed = readStored(credentials, readSettings)
     const settings = { ...typed, authentication: await authenticationFor(typed, context) }
-    const server = openServer(settings, context)
-    const versions = await versionsOf(server, context)
-    return toParsed({ ...settings, versions, checksPreconditions: await checksPreconditions(server, context) })
+    return toParsed({ ...settings, ...(await probeServer(openServer(settings, context), context)) })
   }
 }
 

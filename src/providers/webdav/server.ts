@@ -10,7 +10,7 @@ import type { WebdavSettings } from './settings.ts'
 
 /** Makes no call. */
 export function openServer(
-  { base, authentication, checksPreconditions, versions }: WebdavSettings,
+  { base, authentication, versions }: WebdavSettings,
   { egress, timeouts }: { readonly egress: Egress; readonly timeouts: Timeouts }
 ): DavServer {
   egress.assertAllowed(base)
@@ -20,7 +20,6 @@ export function openServer(
     paths,
     propfind: propfindBody(),
     toEntry: (id, _resource, facts) => davEntry(paths, id, facts),
-    checksPreconditions,
     hasVersions: versions !== 'none'
   }
 }

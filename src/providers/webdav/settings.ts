@@ -1,16 +1,14 @@
 import { Secret } from '../../domain/secret.ts'
 import { type DavAuthentication, PASSWORD, USERNAME } from '../dav/authorization.ts'
 import { readBaseUrl } from '../dav/base-url.ts'
-import type { Versions } from '../dav/probe.ts'
+import type { ProbedServer } from '../dav/probe.ts'
+import type { MoveSupport } from '../dav/upload.ts'
 import { UnusableSetting } from '../shared/unusable-setting.ts'
 
 /** One folder of a WebDAV server, and how to reach it. */
-export interface WebdavSettings {
+export interface WebdavSettings extends ProbedServer {
   readonly base: URL
   readonly authentication: DavAuthentication
-  /** Whether the server was seen to check `If-Match` and `If-None-Match`. */
-  readonly checksPreconditions: boolean
-  readonly versions: Versions
 }
 
 /** RFC 6750, 2.1. */
@@ -28,6 +26,7 @@ export function readSettings(raw: Readonly<Record<string, unknown>>): WebdavSett
     base,
     authentication: readAuthentication(raw),
     checksPreconditions: raw['checksPreconditions'] === true,
+    moves: readMoves(raw['moves']),
     versions: raw['versions'] === 'strong' || raw['versions'] === 'weak' ? raw['versions'] : 'none'
   }
 }
@@ -50,6 +49,13 @@ export function accountIdOf({ base, authentication }: WebdavSettings): string {
 export function labelOf({ base, authentication }: WebdavSettings): string {
   const place = base.host + (base.pathname === '/' ? '' : base.pathname.slice(0, -1))
   return authentication.type === 'bearer' ? place : `${authentication.username} at ${place}`
+}
+
+/** `null` also for a connection that was stored before servers were tested for MOVE: it uploads by PUT as before. */
+function readMoves(value: unknown): MoveSupport | null {
+  if (typeof value !== 'object' || value === null) return null
+  const { checksOverwrite, checksIf } = value as Record<string, unknown>
+  return { checksOverwrite: checksOverwrite === true, checksIf: checksIf === true }
 }
 
 function readAuthentication({

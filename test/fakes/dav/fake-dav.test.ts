@@ -128,17 +128,84 @@ t.test('the fake keeps the rules of WebDAV', async (t) => {
   t.same(fake.tree.list(), ['a# b', 'folder/'])
 })
 
-t.test('a PUT that breaks off stores nothing', async (t) => {
+t.test('a PUT that breaks off leaves what came of it, unless the file went meanwhile', async (t) => {
+  for (const [keepsCut, isRemoved, content] of [
+    [true, false, 'new'],
+    [true, true, undefined],
+    [false, false, 'old']
+  ] as const) {
+    const fake = await FakeDav.start(t, { keepsCut: () => keepsCut })
+    fake.tree.put('a.txt', 'old')
+    const { hostname, port } = new URL(fake.origin)
+    const socket = connect(Number(port), hostname)
+    const head = `PUT /dav/a.txt HTTP/1.1\r\nHost: ${hostname}:${port}\r\nAuthorization: ${RIGHT.authorization}\r\n`
+    socket.write(`${head}Transfer-Encoding: chunked\r\n\r\n3\r\nnew\r\n`)
+    await until(() => fake.busy() === 1 && fake.tree.read('a.txt').toString() === (keepsCut ? '' : 'old'))
+    if (isRemoved) fake.tree.delete('a.txt')
+    socket.destroy()
+    await until(() => fake.busy() === 0)
+    t.equal(fake.tree.has('a.txt') ? fake.tree.read('a.txt').toString() : undefined, content)
+  }
+})
+
+t.test('a MOVE does what real servers do, where that is ugly too', async (t) => {
   const fake = await FakeDav.start(t)
-  fake.tree.put('a.txt', 'old')
-  const { hostname, port } = new URL(fake.origin)
-  const socket = connect(Number(port), hostname)
-  const head = `PUT /dav/a.txt HTTP/1.1\r\nHost: ${hostname}:${port}\r\nAuthorization: ${RIGHT.authorization}\r\n`
-  socket.write(`${head}Transfer-Encoding: chunked\r\n\r\n3\r\nnew\r\n`)
-  await until(() => fake.busy() === 1)
-  socket.destroy()
-  await until(() => fake.busy() === 0)
-  t.equal(fake.tree.read('a.txt').toString(), 'old')
+  const move = async (from: string, to: string, headers: Record<string, string>) =>
+    (await ask(fake.url + from, { method: 'MOVE', headers: { ...RIGHT, destination: fake.url + to, ...headers } }))
+      .status
+  const etagOf = async (path: string) => String((await ask(fake.url + path, { headers: RIGHT })).headers['etag'])
+  const seed = () => {
+    fake.tree.put('a', 'a')
+    fake.tree.put('b', 'b')
+  }
+  seed()
+  t.equal(await move('a', 'b', { overwrite: 'F' }), 412)
+  t.equal(await move('a', 'b', { overwrite: 'T', if: `<${fake.url}b> (["other"])` }), 412)
+  t.equal(await move('a', 'b', { overwrite: 'T', if: `<${fake.url}b> ([${await etagOf('b')}])` }), 204)
+  t.same([fake.tree.list(), fake.tree.read('b').toString()], [['b'], 'a'])
+  t.equal(await move('b', 'c', { overwrite: 'F' }), 201)
+  seed()
+  t.equal(await move('none', 'b', { overwrite: 'T' }), 404)
+  t.notOk(fake.tree.has('b'), 'sabre 1.8 removes the destination first')
+  fake.tree.put('folder/kept', 'x')
+  t.equal(await move('a', 'folder', { overwrite: 'T' }), 204)
+  t.same(fake.tree.list(), ['c', 'folder'], 'and a folder with all of it')
+  t.equal(await move('c', 'no/such', { overwrite: 'F' }), 409)
+  t.same(takeMistakes(fake), [])
+  t.equal(await move('c', 'd', {}), 400)
+  t.equal(await move('c', 'd', { overwrite: 'T', destination: '/dav/d' }), 400)
+  t.same(takeMistakes(fake), ['the overwrite undefined', 'the destination /dav/d'])
+})
+
+t.test('a chunked upload of the fake is one file once it is finished', async (t) => {
+  const fake = await FakeNextcloud.start(t)
+  fake.tree.put('a', 'old')
+  const uploads = `${fake.url}/remote.php/dav/uploads/${FAKE_NEXTCLOUD_UID}/one`
+  const destination = `${fake.dav.url}a`
+  const send = async (method: string, path: string, headers: Record<string, string> = {}, body?: string) => {
+    const sent = { method, headers: { ...NEXTCLOUD, destination, ...headers }, ...(body !== undefined && { body }) }
+    return (await ask(`${uploads}/${path}`, sent)).status
+  }
+  t.equal(await send('PUT', '1', {}, 'x'), 404)
+  t.equal(await send('MKCOL', ''), 201)
+  t.equal(await send('PUT', '00002', {}, 'b'), 201)
+  t.equal(await send('PUT', '00001', {}, 'a'.repeat(5_000_000)), 201)
+  const total = { 'oc-total-length': '5000001' }
+  t.equal(await send('MOVE', '.file', { ...total, overwrite: 'F' }), 412)
+  t.equal(await send('MOVE', '.file', { ...total, overwrite: 'T', if: `<${destination}> (["x"])` }), 412)
+  t.equal(fake.tree.read('a').toString(), 'old')
+  t.equal(await send('MOVE', '.file', { ...total, overwrite: 'T' }), 204)
+  t.equal(fake.tree.read('a').length, 5_000_001)
+  t.equal(fake.uploads.open.size, 0)
+  t.same(takeMistakes(fake), [])
+  await send('MKCOL', '')
+  t.equal(await send('PUT', 'x', {}, 'a'), 400)
+  await send('PUT', '1', {}, 'a')
+  await send('PUT', '2', {}, 'b')
+  t.equal(await send('MOVE', '.file', { 'oc-total-length': '2', overwrite: 'T' }), 400)
+  t.same(takeMistakes(fake), ['the chunk x', 'a small chunk'])
+  t.equal((await ask(`${uploads}/`, { method: 'DELETE', headers: NEXTCLOUD })).status, 204)
+  t.equal(fake.uploads.open.size, 0)
 })
 
 t.test('a scripted fault strikes as often as it is told to, and only whom it is told to', async (t) => {

@@ -4,7 +4,7 @@ import type { Lifetime } from '../lifetime.ts'
 import { authenticator, type Authenticator, type FakeDavAuth } from './auth.ts'
 import type { DavExtension } from './extension.ts'
 import { DavFailure, DavMistake, sendFailure } from './failure.ts'
-import { answerDav, type FakeDavRules } from './methods.ts'
+import { answerDav, type DavContext, type FakeDavRules, openPut, type OpenPut } from './methods.ts'
 import { checkHead, type FakeDavRequest } from './request.ts'
 import { FakeTree } from './tree.ts'
 
@@ -50,6 +50,10 @@ export class FakeDav extends FakeServer {
       hrefs: 'path',
       collectionSlash: 'redirect',
       missingParent: 409,
+      etagProperties: true,
+      keepsCut: () => true,
+      moves: 'native',
+      ifHeader: 'checked',
       notFoundFirst: false,
       prefix: 'D',
       ...rules
@@ -80,7 +84,12 @@ export class FakeDav extends FakeServer {
   protected override async serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
     this.#responses.add(response)
     response.on('error', () => {})
-    response.once('close', () => this.#responses.delete(response))
+    // Unfinished too while what came of a body that broke off is not stored.
+    let isServed = false
+    const leave = () => {
+      if (isServed && response.closed) this.#responses.delete(response)
+    }
+    response.once('close', leave)
     const [path = '', search = ''] = (message.url ?? '').split('?')
     const { method = '', headers, url: target = '' } = message
     const refusal = this.#authenticator.check({ method, target, authorization: headers.authorization })
@@ -96,10 +105,11 @@ export class FakeDav extends FakeServer {
     try {
       if (this.earlyScript(request, response) === true) return
       if (this.#refusesEarly && refusal !== undefined) throw refusal
-      const body = await bodyOf(message)
-      request.body = body
       const isDav = this.#extension === undefined || path.startsWith(this.rules.basePath)
       const mistake = isDav ? this.#mistakeOf(message, request) : undefined
+      const isWriting = isDav && method === 'PUT' && mistake === undefined && refusal === undefined
+      const written = isWriting ? openPut(this.#context, request) : undefined
+      request.body = await bodyOf(message, written)
       if (this.script(request, response) === true) {
         // However a test has it answered, it must not have been asked like this.
         if (mistake !== undefined) this.mistakes.push(`${method} ${target}: ${mistake.message}`)
@@ -108,7 +118,7 @@ export class FakeDav extends FakeServer {
       if (mistake !== undefined) throw mistake
       if (this.#extension?.serve(request, response) === true) return
       if (refusal !== undefined) throw refusal
-      answerDav({ ...this.rules, origin: this.origin, tree: this.tree, extension: this.#extension }, request, response)
+      answerDav(this.#context, request, response)
     } catch (error) {
       // A body that broke off, on a socket that is no more.
       if (!(error instanceof DavFailure)) message.socket.destroy()
@@ -116,17 +126,24 @@ export class FakeDav extends FakeServer {
         if (error instanceof DavMistake) this.mistakes.push(`${method} ${target}: ${error.message}`)
         sendFailure(method, response, error)
       }
+    } finally {
+      isServed = true
+      leave()
     }
+  }
+
+  get #context(): DavContext {
+    const { origin, tree } = this
+    return { ...this.rules, origin, hosts: this.#ownHosts, tree, extension: this.#extension }
+  }
+
+  get #ownHosts(): string[] {
+    return [new URL(this.origin).host, ...this.hosts]
   }
 
   #mistakeOf(message: IncomingMessage, request: FakeDavRequest): DavFailure | undefined {
     try {
-      checkHead(
-        message,
-        request,
-        [new URL(this.origin).host, ...this.hosts],
-        this.#extension?.headers[request.method] ?? []
-      )
+      checkHead(message, request, this.#ownHosts, this.#extension?.headers[request.method] ?? [])
       return undefined
     } catch (error) {
       if (error instanceof DavFailure) return error
@@ -135,8 +152,14 @@ export class FakeDav extends FakeServer {
   }
 }
 
-async function bodyOf(message: IncomingMessage): Promise<Buffer> {
+async function bodyOf(message: IncomingMessage, written: OpenPut | undefined): Promise<Buffer> {
   const chunks: Buffer[] = []
-  for await (const chunk of message as AsyncIterable<Buffer>) chunks.push(chunk)
+  try {
+    for await (const chunk of message as AsyncIterable<Buffer>) chunks.push(chunk)
+  } catch (error) {
+    written?.breakOff(Buffer.concat(chunks))
+    throw error
+  }
+  written?.end()
   return Buffer.concat(chunks)
 }

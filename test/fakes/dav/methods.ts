@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { conditionsHold, sendFile } from './content.ts'
 import type { DavExtension } from './extension.ts'
 import { DavFailure, DavMistake } from './failure.ts'
-import { ALLOWED_METHODS, locate, type FakeDavRequest } from './request.ts'
+import { ALLOWED_METHODS, conditionOf, destinationOf, locate, type FakeDavRequest } from './request.ts'
 import { parentOf, type FakeNode, type FakeTree } from './tree.ts'
 import { DAV, escapeXml, multistatusXml, parsePropfind, responseXml, type Asked } from './xml.ts'
 
@@ -16,8 +16,19 @@ export interface FakeDavRules {
   readonly hrefs: 'path' | 'absolute'
   /** What a collection's path without a slash at its end gets: 301, or what it asks for. */
   readonly collectionSlash: 'redirect' | 'serve'
-  /** What a PUT gets whose parent there is not: 409 by RFC 4918; 404 of sabre before 4 and of rclone. */
-  readonly missingParent: 404 | 409
+  /**
+   * What a PUT gets whose parent there is not: 409 by RFC 4918; 404 of sabre before 4 and of rclone; 500 of nginx, which
+   * makes the parent with `create_full_put_path on`.
+   */
+  readonly missingParent: 404 | 409 | 500 | 'made'
+  /** Whether a PROPFIND tells ETags, which nginx has in the headers of files alone. */
+  readonly etagProperties: boolean
+  /** Whether a part of a PUT that breaks off stays: as the new content of the file, of which the old one is gone. */
+  readonly keepsCut: (upload: { readonly isNew: boolean; readonly hasLength: boolean }) => boolean
+  /** `ignores-overwrite`: a MOVE always replaces, as that of nephele. `refused`: there is none. */
+  readonly moves: 'native' | 'ignores-overwrite' | 'refused'
+  /** What becomes of an ETag in an `If` header: Apache checks it, sabre 1.8 ignores it, lighttpd and rclone refuse it. */
+  readonly ifHeader: 'checked' | 'ignored' | 'refused'
   /** In a multistatus the 404 before the 200, which is in two halves. */
   readonly notFoundFirst: boolean
   /** Of `DAV:`. Empty for the default namespace; `mixed` for two of them, as Apache has. */
@@ -26,6 +37,8 @@ export interface FakeDavRules {
 
 export interface DavContext extends FakeDavRules {
   readonly origin: string
+  /** What `Host` may say. */
+  readonly hosts: readonly string[]
   readonly tree: FakeTree
   readonly extension: DavExtension | undefined
 }
@@ -67,6 +80,9 @@ export function answerDav(dav: DavContext, request: FakeDavRequest, response: Se
       requireParent(dav, path)
       dav.tree.mkdir(path)
       response.writeHead(201).end()
+      return
+    case 'MOVE':
+      move(dav, request, response, target)
       return
     case 'DELETE':
       existing(target)
@@ -118,7 +134,7 @@ function respond(dav: DavContext, path: string, asked: Asked): string {
   set('resourcetype', node.kind === 'collection' ? '<D:collection/>' : '')
   set('displayname', escapeXml(path.split('/').at(-1) ?? ''))
   set('getlastmodified', node.modified.toUTCString())
-  if (etag !== undefined) set('getetag', escapeXml(etag))
+  if (etag !== undefined && dav.etagProperties) set('getetag', escapeXml(etag))
   if (node.kind === 'file') {
     set('getcontentlength', String(node.content.length))
     set('getcontenttype', escapeXml(node.mimeType))
@@ -133,17 +149,82 @@ function respond(dav: DavContext, path: string, asked: Asked): string {
 function put(dav: DavContext, request: FakeDavRequest, response: ServerResponse, target: Target): void {
   const { path, node } = target
   const { headers, body } = request
-  // RFC 9110, 13.2.1: what would fail anyhow fails for its own reason, not for a condition.
-  if (node?.kind === 'collection') throw new DavFailure(405, 'A collection', { allow: ALLOWED_METHODS })
-  if (target.hasSlash) throw new DavMistake(400, 'a file with a slash at its end')
-  requireParent(dav, path, dav.missingParent)
-  requireConditions(dav, request, node)
+  requirePut(dav, request, target)
   const stored = dav.tree.put(path, body ?? '', { mimeType: headers['content-type'] ?? 'application/octet-stream' })
   const etag = etagOf(dav, stored)
   // RFC 9110, 9.3.4: the content is stored as it came, so that its tag may be said.
   if (etag !== undefined && dav.etags === 'strong') response.setHeader('etag', etag)
   dav.extension?.stored(response, stored, etag)
   response.writeHead(node === undefined ? 201 : 204).end()
+}
+
+function requirePut(dav: DavContext, request: FakeDavRequest, { path, node, hasSlash }: Target): void {
+  // RFC 9110, 13.2.1: what would fail anyhow fails for its own reason, not for a condition.
+  if (node?.kind === 'collection') throw new DavFailure(405, 'A collection', { allow: ALLOWED_METHODS })
+  if (hasSlash) throw new DavMistake(400, 'a file with a slash at its end')
+  if (dav.missingParent !== 'made') requireParent(dav, path, dav.missingParent)
+  requireConditions(dav, request, node)
+}
+
+/** A PUT whose body is still coming, to a server that writes in place. */
+export interface OpenPut {
+  /** The body has come: the file is as it was before, until it is written as a whole. */
+  end(): void
+  /** The body broke off. What came stays, unless the file was removed or replaced meanwhile. */
+  breakOff(received: Buffer): void
+}
+
+/** Opens the file of a PUT that would succeed, which empties it. */
+export function openPut(dav: DavContext, request: FakeDavRequest): OpenPut | undefined {
+  const { path, hasSlash } = locate(request.path, dav.basePath)
+  const before = dav.tree.get(path)
+  const hasLength = request.headers['content-length'] !== undefined
+  if (!dav.keepsCut({ isNew: before === undefined, hasLength })) return undefined
+  try {
+    requirePut(dav, request, { path, hasSlash, node: before })
+  } catch {
+    return undefined
+  }
+  const isOpen = () => dav.tree.get(path) === opened
+  const opened = dav.tree.put(path, '')
+  return {
+    end() {
+      if (isOpen()) dav.tree.reset(path, before)
+    },
+    breakOff(received) {
+      if (isOpen()) dav.tree.put(path, received)
+    }
+  }
+}
+
+/** Moves a file. As sabre 1.8 does, it removes the destination before it looks for the source. */
+function move(dav: DavContext, request: FakeDavRequest, response: ServerResponse, { path, node }: Target): void {
+  if (dav.moves === 'refused') throw new DavFailure(405, 'No MOVE', { allow: ALLOWED_METHODS })
+  const destination = destinationOf(request, dav.hosts)
+  const { path: to } = locate(destination.pathname, dav.basePath)
+  const there = dav.tree.get(to)
+  requireIf(dav, request, destination, there)
+  const overwrites = dav.moves === 'ignores-overwrite' || request.headers['overwrite'] === 'T'
+  if (there !== undefined && !overwrites) throw new DavFailure(412, 'The destination exists')
+  requireParent(dav, to)
+  if (to !== path) dav.tree.delete(to)
+  if (node?.kind !== 'file') throw new DavFailure(404, 'Not found')
+  dav.tree.move(path, to)
+  response.writeHead(there === undefined ? 201 : 204).end()
+}
+
+/** Checks an `If` header on the destination, on a server that does. */
+export function requireIf(
+  dav: Pick<DavContext, 'ifHeader' | 'etags'>,
+  request: FakeDavRequest,
+  destination: URL,
+  there: FakeNode | undefined
+): void {
+  const condition = conditionOf(request)
+  if (condition === undefined || dav.ifHeader === 'ignored') return
+  if (condition.url.href !== destination.href) throw new DavMistake(412, 'a condition on something else')
+  const holds = there !== undefined && condition.etag === etagOf(dav, there)
+  if (dav.ifHeader === 'refused' || !holds) throw new DavFailure(412, 'A condition')
 }
 
 /** What stands there. A file is not to be found by the path of a collection. */
@@ -165,7 +246,7 @@ function requireConditions(dav: DavContext, request: FakeDavRequest, node: FakeN
   throw new DavFailure(isUnmodified ? 304 : 412, 'A condition', etag === undefined ? {} : { etag })
 }
 
-function etagOf({ etags }: DavContext, node: FakeNode): string | undefined {
+function etagOf({ etags }: Pick<DavContext, 'etags'>, node: FakeNode): string | undefined {
   if (etags === 'none') return undefined
   return `${etags === 'weak' ? 'W/' : ''}"${node.id}-${node.version}"`
 }

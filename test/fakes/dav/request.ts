@@ -26,7 +26,8 @@ const METHODS: Readonly<Record<string, readonly string[]>> = {
   HEAD: CONDITIONS,
   PUT: ['content-type', 'content-length', 'transfer-encoding', ...CONDITIONS],
   DELETE: ['depth', ...CONDITIONS],
-  MKCOL: ['content-length']
+  MKCOL: ['content-length'],
+  MOVE: ['content-length', 'destination', 'overwrite', 'if']
 }
 
 export const ALLOWED_METHODS = Object.keys(METHODS).join(', ')
@@ -63,6 +64,27 @@ export function checkHead(
     if (value?.includes('W/') === true) throw new DavMistake(412, 'a weak entity tag')
   }
   if (headers.range !== undefined && !RANGE.test(headers.range)) throw new DavMistake(400, `the range ${headers.range}`)
+}
+
+/**
+ * Where a MOVE leads. Apache takes no path alone for it, and rclone's server takes a missing `Overwrite` for `F`
+ * (2026-11).
+ */
+export function destinationOf({ headers }: FakeDavRequest, hosts: readonly string[]): URL {
+  const { destination = '', overwrite } = headers
+  if (!URL.canParse(destination) || !hosts.includes(new URL(destination).host)) {
+    throw new DavMistake(400, `the destination ${destination}`)
+  }
+  if (overwrite !== 'T' && overwrite !== 'F') throw new DavMistake(400, `the overwrite ${overwrite}`)
+  return new URL(destination)
+}
+
+/** The one form of an `If` header (RFC 4918, 10.4) that we send: one resource with one entity tag. */
+export function conditionOf({ headers }: FakeDavRequest): { url: URL; etag: string } | undefined {
+  if (headers['if'] === undefined) return undefined
+  const [, url = '', etag = ''] = /^<([^<>]+)> \(\[((?:W\/)?"[^"]*")\]\)$/.exec(headers['if']) ?? []
+  if (!URL.canParse(url)) throw new DavMistake(400, `the condition ${headers['if']}`)
+  return { url: new URL(url), etag }
 }
 
 /** The path below the base path, decoded; and whether it ends with a slash. */

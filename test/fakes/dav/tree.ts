@@ -74,6 +74,22 @@ export class FakeTree {
     return true
   }
 
+  /** Gives a file another path. What is there goes, with everything below, as on most servers. */
+  move(from: string, to: string): void {
+    const node = this.#nodes.get(from)
+    if (node?.kind !== 'file') throw new Error(`${from} is no file`)
+    this.#nodes.delete(from)
+    this.delete(to)
+    this.#nodes.set(to, node)
+    for (const path of [from, to]) this.#touch(parentOf(path))
+  }
+
+  /** Puts a node at a path as it is, or none: no collection changes with it. */
+  reset(path: string, node: FakeNode | undefined): void {
+    if (node === undefined) this.#nodes.delete(path)
+    else this.#nodes.set(path, node)
+  }
+
   /** Everything but the root, sorted. Collections end with a slash, so that a test sees what is what. */
   list(): string[] {
     return this.paths().map((path) => (this.#nodes.get(path)?.kind === 'file' ? path : `${path}/`))

@@ -6,6 +6,7 @@ import type { DavExtension } from '../dav/extension.ts'
 import { DavFailure, DavMistake } from '../dav/failure.ts'
 import type { FakeDavRequest } from '../dav/request.ts'
 import type { FakeNode, FakeTree } from '../dav/tree.ts'
+import { FakeChunkedUploads } from './chunked-uploads.ts'
 import { FakeLoginFlows, sendJson, type FakeFlow } from './login-flow.ts'
 import { FakePages, PAGING_HEADERS } from './pages.ts'
 
@@ -33,6 +34,7 @@ export interface FakeNextcloudOptions extends Pick<FakeDavOptions, 'notFoundFirs
 /** A Nextcloud as far as we speak to one: files, OCS and Login Flow v2. */
 export class FakeNextcloud {
   readonly flows = new FakeLoginFlows(FAKE_NEXTCLOUD_LOGIN)
+  readonly uploads = new FakeChunkedUploads()
   /** By path; instead of `RGDNVW` for files and `RGDNVCK` for folders. */
   readonly permissions = new Map<string, string>()
   /** The paths of folders with end-to-end encryption. */
@@ -58,6 +60,8 @@ export class FakeNextcloud {
       prefix: rules.prefix ?? 'd',
       // sabre answers for a collection with and without a slash.
       collectionSlash: 'serve',
+      // With mod_php (Nextcloud 34): of a new file that broke off only one of unknown length stays.
+      keepsCut: ({ isNew, hasLength }) => !isNew || !hasLength,
       basePath: `${mountPath ?? ''}/remote.php/dav/files/${FAKE_NEXTCLOUD_UID}/`,
       auth: {
         type: 'basic',
@@ -108,10 +112,7 @@ export class FakeNextcloud {
       serve: (request, response) => this.#serve(request, response),
       properties: (path, node) => this.#properties(path, node),
       page: (request, response, list) => (this.#paginate ? this.#pages.page(request, response, list) : list()),
-      stored: (response, node, etag) => {
-        if (etag !== undefined) response.setHeader('OC-ETag', etag)
-        response.setHeader('OC-FileId', globalId(node))
-      }
+      stored
     }
   }
 
@@ -121,6 +122,14 @@ export class FakeNextcloud {
         'x-nextcloud-maintenance-mode': '1',
         'retry-after': '120'
       })
+    }
+    const uploads = `${this.#mountPath}/remote.php/dav/uploads/${FAKE_NEXTCLOUD_UID}/`
+    if (request.path.startsWith(uploads) && request.isAuthorized) {
+      const { dav, tree } = this
+      const hosts = [new URL(dav.origin).host, ...dav.hosts]
+      const files = { tree, basePath: dav.rules.basePath, hosts, stored }
+      this.uploads.serve(request.path.slice(uploads.length), request, response, files)
+      return true
     }
     const isBelow = request.path.startsWith(`${this.#mountPath}/`)
     const path = isBelow ? request.path.slice(this.#mountPath.length) : ''
@@ -179,6 +188,11 @@ export class FakeNextcloud {
     // Files have none, as in a server without the app.
     if (!isFile) yield [`${NEXTCLOUD} is-encrypted`, this.encrypted.has(path) ? '1' : '0']
   }
+}
+
+function stored(response: ServerResponse, node: FakeNode, etag = `"${node.id}-${node.version}"`): void {
+  response.setHeader('OC-ETag', etag)
+  response.setHeader('OC-FileId', globalId(node))
 }
 
 function globalId({ id }: FakeNode): string {

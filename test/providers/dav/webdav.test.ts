@@ -1,6 +1,8 @@
 import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import type { Timeouts } from '../../../src/domain/ports.ts'
+import { Secret } from '../../../src/domain/secret.ts'
+import type { UploadCall } from '../../../src/domain/storage-backend.ts'
 import { provider } from '../../../src/providers/webdav.ts'
 import { backendContract } from '../../contract/backend.ts'
 import type { Harness } from '../../contract/harness.ts'
@@ -10,9 +12,10 @@ import { lists } from '../../contract/suite/lists.ts'
 import { upload } from '../../contract/suite/uploads.ts'
 import { FAKE_DAV_PASSWORD, FAKE_DAV_TOKEN, FAKE_DAV_USER } from '../../fakes/dav/auth.ts'
 import { FakeDav, type FakeDavOptions } from '../../fakes/dav/fake-dav.ts'
-import { answers, faulty } from '../../fakes/faults.ts'
+import { answers, faulty, resets } from '../../fakes/faults.ts'
 import { openEgress } from '../../support/egress.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+import { until } from '../../support/until.ts'
 
 const LOGIN = { username: FAKE_DAV_USER, password: FAKE_DAV_PASSWORD }
 
@@ -61,50 +64,76 @@ async function connected(
   t: Test,
   fake: FakeDav,
   fields: Record<string, unknown> = LOGIN,
-  timeouts?: Partial<Timeouts>
+  timeouts?: Partial<Timeouts>,
+  signal = new AbortController().signal
 ) {
   const egress = openEgress({ ...(timeouts && { timeouts }) })
   t.teardown(() => egress.close())
-  const context = { egress, timeouts: { ...TEST_TIMEOUTS, ...timeouts }, ...call() }
+  const context = { egress, timeouts: { ...TEST_TIMEOUTS, ...timeouts }, signal }
   const parsed = await provider.connect.complete?.(provider.connect.parse({ baseUrl: fake.url, ...fields }), context)
   if (parsed === undefined) throw new Error('nothing was completed')
   fake.requests.length = 0
-  return { backend: await provider.open({ ...context, credentials: parsed.credentials }), parsed }
+  return { backend: await provider.open({ ...context, credentials: parsed.credentials }), parsed, egress }
 }
 
 t.test('what a server can do is found out without leaving anything there', async (t) => {
-  for (const [options, files, createOnly, updateIfMatch] of [
-    [{}, ['a'], 'native', 'native'],
-    [{}, [], 'native', 'native'],
-    [{ etags: 'weak' }, ['a'], 'native', 'emulated'],
-    [{ etags: 'none' }, ['a'], 'native', 'unsupported'],
-    [{ etags: 'none' }, [], 'native', 'native'],
-    [{ preconditions: false }, ['b/c', 'd'], 'emulated', 'emulated']
+  const nginx = { etagProperties: false, preconditions: false, ifHeader: 'ignored', missingParent: 500 } as const
+  for (const [options, files, capabilities] of [
+    [{}, ['a'], ['native', 'native', 'emulated']],
+    [{}, [], ['native', 'native', 'emulated']],
+    [{ etags: 'weak' }, ['a'], ['native', 'emulated', 'emulated']],
+    [{ etags: 'none' }, ['a'], ['native', 'unsupported', 'emulated']],
+    [{ etags: 'none' }, [], ['native', 'unsupported', 'emulated']],
+    [{ preconditions: false }, ['b/c', 'd'], ['native', 'native', 'emulated']],
+    [{ ifHeader: 'ignored' }, ['a'], ['native', 'emulated', 'emulated']],
+    [{ ifHeader: 'refused' }, ['a'], ['native', 'emulated', 'emulated']],
+    [{ moves: 'ignores-overwrite' }, ['a'], ['emulated', 'emulated', 'emulated']],
+    [{ moves: 'refused' }, ['a'], ['native', 'native', 'unsupported']],
+    [{ moves: 'refused', preconditions: false }, ['a'], ['emulated', 'emulated', 'unsupported']],
+    [nginx, ['a'], ['native', 'emulated', 'emulated']],
+    [nginx, [], ['native', 'emulated', 'emulated']],
+    [{ ...nginx, missingParent: 'made' }, ['b/c', 'd'], ['native', 'emulated', 'emulated']]
   ] as const) {
     const fake = await FakeDav.start(t, options)
     for (const path of files) fake.tree.put(path, 'x')
     const before = fake.tree.list()
-    // As sabre, which looks at the condition before it misses the folder.
-    if (createOnly === 'native') {
-      fake.script = faulty(answers(412), { matching: ({ method }) => method === 'PUT' })
-    }
     const { backend } = await connected(t, fake)
-    t.match(backend.capabilities, { createOnly, updateIfMatch }, JSON.stringify(options))
+    const { createOnly, updateIfMatch, atomicReplace } = backend.capabilities
+    t.same([createOnly, updateIfMatch, atomicReplace], capabilities, JSON.stringify(options))
     t.same(fake.tree.list(), before)
   }
 })
 
-t.test('a server that makes folders for the probe is cleaned up', async (t) => {
-  const fake = await FakeDav.start(t, { preconditions: false })
-  fake.script = ({ method, path }, response) => {
-    if (method !== 'PUT') return false
-    fake.tree.put(path.slice('/dav/'.length), '')
-    response.writeHead(201).end()
-    return true
+t.test('nothing is written to a server that would not remove it', async (t) => {
+  for (const status of [400, 403, 405, 409, 423, 500, 501]) {
+    const fake = await FakeDav.start(t, { missingParent: 'made' })
+    fake.script = faulty(answers(status), { matching: ({ method }) => method === 'DELETE' })
+    const { backend } = await connected(t, fake)
+    t.match(backend.capabilities, { createOnly: 'emulated', updateIfMatch: 'emulated', atomicReplace: 'unsupported' })
+    t.same(fake.tree.list(), [], String(status))
   }
-  const { backend } = await connected(t, fake)
-  t.equal(backend.capabilities.createOnly, 'emulated')
-  t.same(fake.tree.list(), [])
+})
+
+t.test('a test of a server that is interrupted at any request leaves nothing', async (t) => {
+  const left = new Error('the user has left')
+  for (const fault of ['abort', resets(), answers(507)] as const) {
+    let struck = 0
+    for (let strike = 1; struck === strike - 1; strike++) {
+      const fake = await FakeDav.start(t)
+      const controller = new AbortController()
+      let writes = 0
+      fake.script = (request, response) => {
+        if (request.method === 'PROPFIND' || ++writes !== strike) return false
+        struck++
+        if (fault === 'abort') controller.abort(left)
+        else fault(request, response)
+        return fault !== 'abort'
+      }
+      await connected(t, fake, LOGIN, {}, controller.signal).catch(() => undefined)
+      t.same(fake.tree.list(), [], `request ${strike}`)
+    }
+    t.ok(struck >= 9, 'each request was interrupted')
+  }
 })
 
 t.test('a server that refuses the password is not connected', async (t) => {
@@ -174,12 +203,219 @@ t.test('a big folder is asked for once, and its pages are cut from that', async 
 t.test('a server that loses a part of an upload, and says that it was stored, is found out', async (t) => {
   const fake = await FakeDav.start(t)
   const { backend } = await connected(t, fake)
-  fake.script = ({ method }, response) => {
+  fake.script = ({ method, path }, response) => {
     if (method !== 'PUT') return false
-    fake.tree.put('lost.txt', 'half of')
+    fake.tree.put(decodeURIComponent(path.slice('/dav/'.length)), 'half of')
     response.writeHead(201).end()
     return true
   }
   const target = { parentId: null, name: 'lost.txt' }
   await rejectsWith(t, upload(backend, target, Readable.from(['half of the text'])), 'PROVIDER_ERROR')
+})
+
+const OLD = 'the content that was there'
+
+/** Breaks off once its first bytes are on their way: with an error, or with the abort of its call. */
+function broken(fake: FakeDav, content: string, way: 'error' | 'abort') {
+  const controller = new AbortController()
+  const body = Readable.from(
+    (async function* () {
+      yield Buffer.from(content)
+      await until(() => fake.busy() > 0 && fake.requests.at(-1)?.method === 'PUT')
+      if (way === 'error') throw new Error('the client has left')
+      controller.abort(new Error('the caller has left'))
+      await new Promise(() => {})
+    })(),
+    { objectMode: false }
+  )
+  return { body, signal: controller.signal }
+}
+
+t.test('an interrupted upload leaves the old content where a MOVE replaces it, and no temporary file', async (t) => {
+  for (const options of [{}, { moves: 'ignores-overwrite' }, { preconditions: false, ifHeader: 'refused' }] as const) {
+    const fake = await FakeDav.start(t, options)
+    fake.tree.put('old.txt', OLD)
+    const { backend } = await connected(t, fake)
+    for (const way of ['error', 'abort'] as const) {
+      for (const size of [undefined, 100]) {
+        for (const name of ['old.txt', 'new.txt']) {
+          const { body, signal } = broken(fake, 'new content', way)
+          const work = upload(backend, { parentId: null, name }, body, { signal, ...(size !== undefined && { size }) })
+          await t.rejects(work)
+          await until(() => fake.busy() === 0)
+          t.same(fake.tree.list(), ['old.txt'], `${name}, ${way}, ${size}`)
+          t.equal(fake.tree.read('old.txt').toString(), OLD)
+        }
+      }
+    }
+  }
+})
+
+t.test(
+  'without MOVE an interrupted upload of a new file is removed, and of an old one is what the server keeps',
+  async (t) => {
+    const fake = await FakeDav.start(t, { moves: 'refused' })
+    fake.tree.put('old.txt', OLD)
+    const { backend } = await connected(t, fake)
+    t.equal(backend.capabilities.atomicReplace, 'unsupported')
+    for (const way of ['error', 'abort'] as const) {
+      const created = broken(fake, 'new', way)
+      await t.rejects(upload(backend, { parentId: null, name: 'new.txt' }, created.body, created))
+      await until(() => fake.busy() === 0)
+      t.same(fake.tree.list(), ['old.txt'], way)
+    }
+    const replaced = broken(fake, 'new', 'error')
+    await t.rejects(upload(backend, { id: 'old.txt' }, replaced.body))
+    await until(() => fake.busy() === 0)
+    t.not(fake.tree.read('old.txt').toString(), OLD, 'as the capability says')
+  }
+)
+
+t.test('an interrupted new file that another client has stored meanwhile is left alone', async (t) => {
+  const fake = await FakeDav.start(t, { moves: 'refused' })
+  const { backend } = await connected(t, fake)
+  fake.earlyScript = ({ method }) => {
+    if (method === 'PUT') setImmediate(() => fake.tree.put('new.txt', OLD))
+    return false
+  }
+  const { body } = broken(fake, 'new', 'error')
+  await t.rejects(upload(backend, { parentId: null, name: 'new.txt' }, body))
+  await until(() => fake.busy() === 0)
+  t.equal(fake.tree.read('new.txt').toString(), OLD)
+})
+
+t.test('a file that is being uploaded is not listed, and its name cannot be taken', async (t) => {
+  const fake = await FakeDav.start(t)
+  const { backend } = await connected(t, fake)
+  const body = new Readable({ read() {} })
+  body.push('half')
+  const work = upload(backend, { parentId: null, name: 'new.txt' }, body)
+  await until(() => fake.tree.list().length === 1)
+  const [temporary = ''] = fake.tree.list()
+  t.match(temporary, /^upload-[0-9a-f-]{36}\.tmp$/)
+  t.same(await listAll(backend, null), [])
+  await rejectsWith(t, upload(backend, { parentId: null, name: temporary }, Readable.from(['x'])), 'INVALID_REQUEST')
+  body.push(null)
+  await work
+  t.same(fake.tree.list(), ['new.txt'])
+  for (const name of ['upload.tmp', 'upload-1.tmp', `${temporary}x`]) fake.tree.put(name, 'x')
+  t.equal((await listAll(backend, null)).length, 4, 'other names are the users')
+})
+
+t.test('what happens to the target while an upload runs is seen before it is replaced', async (t) => {
+  const during = async (change: (fake: FakeDav) => void, options: Partial<UploadCall>, files: string[] = []) => {
+    const fake = await FakeDav.start(t, { ifHeader: 'refused' })
+    for (const path of files) fake.tree.put(path, OLD)
+    const { backend } = await connected(t, fake)
+    const ifMatch = options.ifMatch === undefined ? {} : { ifMatch: (await backend.stat('a', call())).version ?? '' }
+    const body = Readable.from(
+      (async function* () {
+        yield 'new'
+        change(fake)
+      })(),
+      { objectMode: false }
+    )
+    const outcome = upload(backend, { parentId: null, name: 'a' }, body, { ...options, ...ifMatch })
+    const result = await outcome.catch((error: unknown) => error)
+    t.notOk(fake.tree.list().some((name) => name.startsWith('upload-')))
+    return { result, fake }
+  }
+  const store = (fake: FakeDav): void => void fake.tree.put('a', 'theirs')
+  const created = await during(store, { ifNoneMatch: '*' })
+  t.match(created.result, { code: 'ALREADY_EXISTS' })
+  t.equal(created.fake.tree.read('a').toString(), 'theirs')
+  const changed = await during(store, { ifMatch: 'seen' }, ['a'])
+  t.match(changed.result, { code: 'PRECONDITION_FAILED' })
+  t.equal(changed.fake.tree.read('a').toString(), 'theirs')
+  const removed = await during((fake) => fake.tree.delete('a'), { ifMatch: 'seen' }, ['a'])
+  t.match(removed.result, { code: 'PRECONDITION_FAILED' })
+  const folder = await during((fake) => void fake.tree.put('a/kept', 'kept'), {})
+  t.match(folder.result, { code: 'ALREADY_EXISTS' })
+  t.equal(folder.fake.tree.read('a/kept').toString(), 'kept', 'a MOVE would remove the folder')
+  const plain = await during(store, {})
+  t.match(plain.result, { size: 3 })
+  t.equal(plain.fake.tree.read('a').toString(), 'new')
+})
+
+t.test('a MOVE that another client has overtaken is tried again, and not for ever', async (t) => {
+  const fake = await FakeDav.start(t)
+  const { backend } = await connected(t, fake)
+  let moves = 0
+  fake.script = ({ method, headers }, response) => {
+    if (method !== 'MOVE') return false
+    if (++moves === 1) fake.tree.put('a', 'theirs')
+    if (moves > 10) throw new Error('for ever')
+    if (headers['overwrite'] !== 'F') return false
+    response.writeHead(412).end()
+    return true
+  }
+  const stored: boolean[] = []
+  await upload(backend, { parentId: null, name: 'a' }, Readable.from(['ours']), {
+    onStored: (isNew) => stored.push(isNew)
+  })
+  t.equal(fake.tree.read('a').toString(), 'ours')
+  t.same(stored, [false])
+  moves = 1
+  const work = upload(backend, { parentId: null, name: 'b' }, Readable.from(['ours']))
+  await rejectsWith(t, work, 'PROVIDER_UNAVAILABLE')
+  t.same(fake.tree.list(), ['a'])
+})
+
+t.test('a version from a download can be replaced where listings have none, as at nginx', async (t) => {
+  for (const moves of ['native', 'refused'] as const) {
+    const fake = await FakeDav.start(t, { etagProperties: false, preconditions: false, ifHeader: 'ignored', moves })
+    fake.tree.put('a', 'first')
+    const { backend } = await connected(t, fake)
+    t.equal((await backend.stat('a', call())).version, null)
+    const download = await backend.download('a', call())
+    download.body.destroy()
+    const replace = (content: string) =>
+      upload(backend, { id: 'a' }, Readable.from([content]), { ifMatch: download.etag ?? '' })
+    await replace('second')
+    t.equal(fake.tree.read('a').toString(), 'second')
+    await rejectsWith(t, replace('third'), 'PRECONDITION_FAILED')
+    t.equal(fake.tree.read('a').toString(), 'second')
+  }
+})
+
+t.test('a folder that is not there is never made by an upload', async (t) => {
+  for (const moves of ['native', 'refused'] as const) {
+    for (const missingParent of [404, 409, 500, 'made'] as const) {
+      const fake = await FakeDav.start(t, { missingParent, moves })
+      fake.tree.put('file', 'x')
+      const { backend } = await connected(t, fake)
+      for (const parentId of ['no/', 'no/such/', 'file/']) {
+        const work = upload(backend, { parentId, name: 'a' }, Readable.from(['x']))
+        await rejectsWith(t, work, 'FOLDER_NOT_FOUND', `${missingParent} ${parentId}`)
+      }
+      t.same(fake.tree.list(), ['file'])
+    }
+  }
+})
+
+t.test('a folder that goes while an upload runs is missed by its own code', async (t) => {
+  for (const status of [403, 404, 409, 500]) {
+    const fake = await FakeDav.start(t)
+    fake.tree.mkdir('folder')
+    const { backend } = await connected(t, fake)
+    fake.script = ({ method }, response) => {
+      if (method !== 'MOVE') return false
+      fake.tree.delete('folder')
+      response.writeHead(status).end()
+      return true
+    }
+    const work = upload(backend, { parentId: 'folder/', name: 'a' }, Readable.from(['x']))
+    await rejectsWith(t, work, 'FOLDER_NOT_FOUND', String(status))
+  }
+})
+
+t.test('a connection from before servers were tested for MOVE stores by PUT', async (t) => {
+  const fake = await FakeDav.start(t)
+  const { parsed, egress } = await connected(t, fake)
+  const { moves, ...before } = parsed.credentials.reveal() as Record<string, unknown>
+  t.same(moves, { checksOverwrite: true, checksIf: true })
+  const backend = await provider.open({ credentials: new Secret(before), egress, timeouts: TEST_TIMEOUTS })
+  t.equal(backend.capabilities.atomicReplace, 'unsupported')
+  await upload(backend, { parentId: null, name: 'a' }, Readable.from(['x']))
+  t.notOk(fake.operations().some((operation) => operation.startsWith('MOVE')))
 })

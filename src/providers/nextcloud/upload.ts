@@ -1,0 +1,188 @@
+import { randomUUID } from 'node:crypto'
+import { Readable } from 'node:stream'
+import type { Entry } from '../../domain/entry.ts'
+import { StorageError } from '../../domain/errors.ts'
+import type { UploadCall } from '../../domain/storage-backend.ts'
+import type { DavPaths } from '../dav/paths.ts'
+import { checkTarget, type ExistingFile, failedPrecondition, requireParent } from '../dav/precondition.ts'
+import type { DavServer } from '../dav/server.ts'
+import { type DavTarget, discardFile, ifHeader, isStored, move, put, storedEntry, writeFailure } from '../dav/upload.ts'
+import { failure, httpFailure } from '../shared/http-failure.ts'
+import { Patience } from '../shared/patience.ts'
+import { type Chunk, chunksOf } from '../shared/upload-chunks.ts'
+import type { UploadSource } from '../shared/upload-source.ts'
+
+const MIB = 1024 * 1024
+/** Nextcloud takes 5 MB to 5 GB. Proxies in front of it often limit bodies, and a chunk is held in memory. */
+const MIN_CHUNK_BYTES = 10 * MIB
+const MAX_CHUNK_BYTES = 64 * MIB
+/** Nextcloud's limit. */
+const MAX_CHUNKS = 10_000
+
+/**
+ * Stores a stream. Nextcloud 34 writes a PUT over an existing file in place, and keeps a part of a PUT of unknown length
+ * as a whole file. So only a new file that fits one chunk is stored by a PUT, and an empty one, which cannot be cut off;
+ * everything else by chunked upload v2, which replaces the file in one MOVE.
+ *
+ * @param uploads the collection of the user's chunked uploads
+ */
+export async function uploadFile(
+  server: DavServer,
+  uploads: DavPaths,
+  target: DavTarget,
+  source: UploadSource,
+  call: UploadCall
+): Promise<Entry> {
+  const chunkBytes = chunkBytesFor(call.size)
+  const existing = await checkTarget(server, target.url, call)
+  if (existing === null) await requireParent(server, target.id, call)
+  let upload: ChunkedUpload | null = null
+  try {
+    for await (const chunk of chunksOf(source.stream as AsyncIterable<Buffer>, chunkBytes)) {
+      const isWhole = upload === null && chunk.isLast
+      if (isWhole && (existing === null || chunk.length === 0)) {
+        const isNew = await putWhole(server, target, chunk, existing, call)
+        if (isNew !== null) return await stored(server, target, source, isNew, call)
+      }
+      upload ??= new ChunkedUpload(server, uploads, target, call)
+      await upload.append(chunk)
+    }
+    if (upload === null) throw failure('PROVIDER_ERROR', 'An upload had no end')
+    const isNew = await upload.finish(existing, source.count)
+    return await stored(server, target, source, isNew, call)
+  } catch (error) {
+    await upload?.discard()
+    throw error
+  }
+}
+
+/** @throws StorageError `PAYLOAD_TOO_LARGE` */
+export function chunkBytesFor(size: number | undefined): number {
+  const bytes = Math.max(MIN_CHUNK_BYTES, Math.ceil((size ?? 0) / MAX_CHUNKS / MIB) * MIB)
+  if (bytes > MAX_CHUNK_BYTES) throw tooLarge()
+  return bytes
+}
+
+function tooLarge(): StorageError {
+  return new StorageError('PAYLOAD_TOO_LARGE', 'The upload has more bytes than a Nextcloud takes in chunks.')
+}
+
+async function stored(
+  server: DavServer,
+  target: DavTarget,
+  { count }: UploadSource,
+  isNew: boolean,
+  call: UploadCall
+): Promise<Entry> {
+  const entry = await storedEntry(server, target, count, call)
+  call.onStored?.(isNew)
+  return entry
+}
+
+/**
+ * Stores content in one PUT that never replaces more than it may.
+ *
+ * @returns whether the file is new; `null` where another client has just created one, and the call allows to replace it
+ */
+async function putWhole(
+  server: DavServer,
+  target: DavTarget,
+  { pieces, length }: Chunk,
+  existing: ExistingFile | null,
+  call: UploadCall
+): Promise<boolean | null> {
+  const etag = existing?.etag ?? null
+  const condition: Record<string, string> =
+    existing === null ? { 'if-none-match': '*' } : etag === null ? {} : { 'if-match': `"${etag.opaque}"` }
+  const answer = await put(server, target, Buffer.concat(pieces), length, call, condition)
+  if (isStored(answer)) return answer.status === 201
+  if (answer.status === 412 && call.ifMatch === undefined && call.ifNoneMatch === undefined) return null
+  throw await writeFailure(server, 'PUT', target.id, answer, call)
+}
+
+/** A chunked upload v2. Nothing of it is seen before {@link finish}. Nextcloud forgets an unfinished one after a day. */
+class ChunkedUpload {
+  readonly #server: DavServer
+  readonly #uploads: DavPaths
+  readonly #target: DavTarget
+  readonly #call: UploadCall
+  readonly #patience: Patience
+  readonly #name = randomUUID()
+  #isBegun = false
+  #chunks = 0
+
+  constructor(server: DavServer, uploads: DavPaths, target: DavTarget, call: UploadCall) {
+    this.#server = server
+    this.#uploads = uploads
+    this.#target = target
+    this.#call = call
+    this.#patience = new Patience(call.signal)
+  }
+
+  /** Sends a chunk, again after a failure that may pass. */
+  async append(chunk: Chunk): Promise<void> {
+    if (!this.#isBegun) await this.#begin()
+    if (++this.#chunks > MAX_CHUNKS) throw tooLarge()
+    const name = String(this.#chunks).padStart(5, '0')
+    for (let isSent = false; !isSent;) {
+      try {
+        await this.#send(name, chunk)
+        isSent = true
+      } catch (error) {
+        await this.#patience.outlive(error)
+      }
+    }
+    this.#patience.restore()
+  }
+
+  /** Makes the file of the chunks. @returns whether it is a new one */
+  async finish(existing: ExistingFile | null, size: number): Promise<boolean> {
+    const { url, id } = this.#target
+    const answer = await move(this.#server, this.#urlOf('.file'), url, this.#call, {
+      overwrite: this.#call.ifNoneMatch === '*' ? 'F' : 'T',
+      'oc-total-length': String(size),
+      ...ifHeader(url, existing)
+    })
+    if (isStored(answer)) return answer.status === 201
+    if (answer.status === 412) throw failedPrecondition(this.#call)
+    throw await writeFailure(this.#server, 'MOVE', id, answer, this.#call)
+  }
+
+  /** Removes the chunks of an upload that has failed, also after its caller has left. */
+  async discard(): Promise<void> {
+    if (this.#isBegun) await discardFile(this.#server, this.#urlOf(''))
+  }
+
+  async #begin(): Promise<void> {
+    const { signal } = this.#call
+    this.#isBegun = true
+    const url = this.#urlOf('')
+    const answer = await this.#server.client.send({ method: 'MKCOL', url, signal, headers: this.#destination })
+    await answer.discard()
+    if (answer.status === 201) return
+    throw httpFailure('MKCOL', answer, 'FOLDER_NOT_FOUND')
+  }
+
+  async #send(name: string, { pieces, length }: Chunk): Promise<void> {
+    const url = this.#urlOf(name)
+    const { size } = this.#call
+    const headers = { ...this.#destination, ...(size !== undefined && { 'oc-total-length': String(size) }) }
+    const body = Readable.from(pieces, { objectMode: false })
+    const answer = await put(this.#server, { url, mimeType: undefined }, body, length, this.#call, headers)
+    if (isStored(answer)) return
+    if (answer.status === 404 || answer.status === 409) {
+      throw failure('PROVIDER_ERROR', 'The server does not know the chunked upload any more')
+    }
+    throw httpFailure('PUT', answer, 'FOLDER_NOT_FOUND')
+  }
+
+  /** By this header Nextcloud knows version 2 of its protocol, and checks the quota of the target. */
+  get #destination(): Record<string, string> {
+    return { destination: this.#target.url.href }
+  }
+
+  /** @param name of a chunk, or empty for their folder */
+  #urlOf(name: string): URL {
+    return this.#uploads.urlOf(`${this.#name}/${name}`)
+  }
+}
