@@ -1,17 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises'
-import { createServer, request as httpRequest } from 'node:http'
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Entry } from '../../src/domain/entry.ts'
-import type { StorageBackend } from '../../src/domain/storage-backend.ts'
-import { systemClock } from '../../src/infra/clock.ts'
-import { ConnectionHealth } from '../../src/layers/health.ts'
-import { resilient } from '../../src/layers/resilient.ts'
 import { provider as nextcloud } from '../../src/providers/nextcloud.ts'
 import { backendContract } from '../contract/backend.ts'
 import type { Harness } from '../contract/harness.ts'
@@ -21,176 +13,20 @@ import { piecesOf, upload } from '../contract/suite/uploads.ts'
 import { hasApacheDav, startApacheDav } from '../support/apache-dav.ts'
 import { openEgress } from '../support/egress.ts'
 import { hasRclone, rclone, type RcloneRemote } from '../support/rclone.ts'
+import { type Answer, connectTo, harnessOf, layered, newPlace, type RealDav } from '../support/real-dav.ts'
 import { digest } from '../support/read-body.ts'
-import { hasSabre, startSabre } from '../support/sabre.ts'
+import { hasSabre, type SabreOptions, startSabre } from '../support/sabre.ts'
 import { requireService } from '../support/services.ts'
 import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 
-type Files = Readonly<Record<string, string | Buffer>>
-
-/** One server, and how somebody gets into it. */
-interface RealDav {
-  readonly name: string
-  readonly url: string
-  readonly fields: { readonly username: string; readonly password: string } | { readonly token: string }
-  /** What `url` serves, on disk. */
-  readonly folder: string
-  readonly put: (path: string, content: string | Buffer) => Promise<void>
-  /** The scheme of its `Authorization`. */
-  readonly scheme: 'Basic' | 'Bearer' | 'Digest'
-}
-
-interface Place {
-  readonly name: string
-  readonly front: Front
-  /** Through the front. */
-  readonly url: string
-  /** At the server itself. */
-  readonly direct: string
-  readonly seed: (files: Files) => Promise<void>
-}
-
 const MANY = 2000
-let places = 0
 
-/** Answers a request itself, and returns true; or leaves it to the server behind. */
-type Answer = (request: IncomingMessage, response: ServerResponse) => boolean
-
-/**
- * Between a backend and a real server, to see what is asked and what is still going on. Like nginx in front of PHP it
- * takes an answer as fast as it comes, so that slow readers keep no worker of the server.
- */
-class Front {
-  /** Method, path and scheme of the authorization of each request. */
-  readonly requests: { readonly method: string; readonly path: string; readonly scheme: string | undefined }[] = []
-  readonly #target: string
-  readonly #answer: Answer | undefined
-  readonly #unfinished = new Set<ServerResponse>()
-  readonly #server = createServer((request, response) => {
-    void this.#serve(request, response)
-  })
-
-  private constructor(target: string, answer: Answer | undefined) {
-    this.#target = target
-    this.#answer = answer
-  }
-
-  static async start(t: Test, target: string, answer: Answer | undefined): Promise<Front> {
-    const front = new Front(target, answer)
-    front.#server.listen(0, '127.0.0.1')
-    await once(front.#server, 'listening')
-    t.teardown(async () => {
-      front.#server.closeAllConnections()
-      front.#server.close()
-      await once(front.#server, 'close')
-    })
-    return front
-  }
-
-  urlOf(direct: string): string {
-    const { port } = this.#server.address() as AddressInfo
-    return `http://127.0.0.1:${port}${new URL(direct).pathname}`
-  }
-
-  /** How many exchanges have not ended, each of which has a socket for itself. */
-  busy(): number {
-    return this.#unfinished.size
-  }
-
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    for (const stream of [request, response]) stream.on('error', () => {})
-    this.#unfinished.add(response)
-    response.once('close', () => this.#unfinished.delete(response))
-    const { method = '', url: path = '', headers } = request
-    this.requests.push({ method, path, scheme: headers.authorization?.split(' ', 1)[0] })
-    if (this.#answer?.(request, response) === true) return
-    const { hostname, port } = new URL(this.#target)
-    const forwarded = httpRequest({ hostname, port, method, path, headers: endToEnd(headers), agent: false })
-    forwarded.on('response', (answer) => {
-      response.writeHead(answer.statusCode ?? 502, endToEnd(answer.headers)).flushHeaders()
-      answer.on('data', (chunk: Buffer) => response.write(chunk))
-      answer.on('end', () => response.end())
-      answer.on('error', () => request.socket.destroy())
-    })
-    // A server that has answered before the body's end may refuse the rest of it.
-    forwarded.on('error', () => {
-      if (response.headersSent) request.resume()
-      else request.socket.destroy()
-    })
-    // What broke off must not end well behind.
-    response.once('close', () => {
-      if (!response.writableFinished) forwarded.destroy()
-    })
-    request.pipe(forwarded)
-  }
-}
-
-/** How a body is framed is passed on, as it is part of what is tested. */
-function endToEnd({ connection, 'keep-alive': keepAlive, ...headers }: IncomingMessage['headers']) {
-  return headers
-}
-
-/** An empty folder of its own at the server, whose name needs encoding. */
-async function newPlace(t: Test, server: RealDav, answer?: Answer): Promise<Place> {
-  const { url, folder, put } = server
-  const name = `place ${++places}`
-  await makeFolder({ folder, put }, `${name}/`)
-  const direct = `${url}${encodeURIComponent(name)}/`
-  const front = await Front.start(t, url, answer)
-  return {
-    name,
-    front,
-    url: front.urlOf(direct),
-    direct,
-    seed: async (files) => {
-      for (const [path, content] of Object.entries(files)) {
-        if (path.endsWith('/')) await makeFolder({ folder, put }, `${name}/${path}`)
-        else await put(`${name}/${path}`, content)
-      }
-    }
-  }
-}
-
-/** As a user does who has had a file there for long: whether there are versions, and which, is read off that file. */
-async function connectTo(t: Test, { folder, put, fields }: RealDav, { name, url }: Place): Promise<StorageBackend> {
-  const path = `${name}/old.txt`
-  await put(path, 'old')
-  // Apache's ETags are weak while a file is new.
-  await utimes(join(folder, path), 1_700_000_000, 1_700_000_000)
-  const backend = await openWebdav(t, { baseUrl: url, ...fields })
-  await rm(join(folder, path))
-  return backend
-}
-
-/** Folders belong to whom the files in them belong to. */
-async function makeFolder({ folder, put }: Pick<RealDav, 'folder' | 'put'>, path: string): Promise<void> {
-  await put(`${path}new`, '')
-  await rm(join(folder, path, 'new'))
-}
-
-function harnessOf(server: RealDav): Harness {
-  return {
-    name: server.name,
-    open: async (t) => {
-      const place = await newPlace(t, server)
-      return {
-        backend: await connectTo(t, server, place),
-        seed: place.seed,
-        busy: () => place.front.busy(),
-        missing: { folder: 'no such folder/', file: 'no such file' }
-      }
-    }
-  }
-}
-
-/** As a connection wears its layers. */
-function layered(backend: StorageBackend): StorageBackend {
-  const health = new ConnectionHealth(systemClock).of(backend.provider, 'connection')
-  return resilient(backend, { health, timeouts: TEST_TIMEOUTS, clock: systemClock })
-}
-
-async function sabre(t: Test, scheme: 'Basic' | 'Bearer', basePath = '/'): Promise<RealDav> {
-  const running = await startSabre(t, { auth: scheme === 'Basic' ? 'basic' : 'bearer', basePath })
+async function sabre(
+  t: Test,
+  scheme: 'Basic' | 'Bearer',
+  { basePath = '/', hasUploads = false }: Pick<SabreOptions, 'basePath' | 'hasUploads'> = {}
+): Promise<RealDav> {
+  const running = await startSabre(t, { auth: scheme === 'Basic' ? 'basic' : 'bearer', basePath, hasUploads })
   const { url, folder, username, password, token } = running
   return {
     name: `sabre with ${scheme} at ${basePath}`,
@@ -226,7 +62,7 @@ if (requireService(t, 'webdav', hasSabre() && hasApacheDav())) {
   const servers = [
     sabreBasic,
     await sabre(t, 'Bearer'),
-    await sabre(t, 'Basic', '/remote.php/dav/files/u/'),
+    await sabre(t, 'Basic', { basePath: '/remote.php/dav/files/u/' }),
     apacheBasic,
     apacheDigest
   ]
@@ -236,11 +72,13 @@ if (requireService(t, 'webdav', hasSabre() && hasApacheDav())) {
       backendContract(t, harnessOf(server))
     })
 
-    t.test(`${server.name} is asked with its own scheme, and seen to check preconditions`, async (t) => {
+    t.test(`${server.name} is asked with its own scheme, and seen to replace files by MOVE`, async (t) => {
       const place = await newPlace(t, server)
       const { front } = place
       const backend = await connectTo(t, server, place)
-      t.match(backend.capabilities, { createOnly: 'native', updateIfMatch: 'native' })
+      // sabre 1.8 does not look at the ETag in an `If` header.
+      const updateIfMatch = server.name.startsWith('sabre') ? 'emulated' : 'native'
+      t.match(backend.capabilities, { createOnly: 'native', updateIfMatch, atomicReplace: 'emulated' })
       await backend.account(call())
       t.equal(front.requests.at(-1)?.scheme, server.scheme)
       const others = front.requests.filter(({ scheme }) => scheme !== undefined && scheme !== server.scheme)
@@ -283,7 +121,7 @@ if (requireService(t, 'webdav', hasSabre() && hasApacheDav())) {
 
   t.test('the contract of nextcloud', async (t) => {
     // Each user is a folder, as there.
-    const files = await sabre(t, 'Basic', '/remote.php/dav/files/')
+    const files = await sabre(t, 'Basic', { basePath: '/remote.php/dav/', hasUploads: true })
     backendContract(t, { name: 'nextcloud over sabre', open: async (t) => openNextcloud(t, files) })
   })
 }

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { execFileSync } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Test } from 'tap'
 import { freePort, hasProgram, startDaemon } from './daemon.ts'
+import { SERVER_USER, serverOwner } from './served-folder.ts'
 
 export interface RunningApacheDav {
   /** End with a slash, as every URL of a collection. */
@@ -34,8 +34,6 @@ const WANTED = [
   ['auth_basic', 'auth_digest', 'dav', 'dav_fs', 'dir', 'mime']
 ].flat()
 const REALM = 'dav'
-/** The user of Debian's package. Apache as root serves as somebody else, and so never as root. */
-const SERVER_USER = 'www-data'
 
 /** Whether Apache and its `mod_dav` are installed. */
 export function hasApacheDav(): boolean {
@@ -88,12 +86,6 @@ export async function startApacheDav(t: Test): Promise<RunningApacheDav> {
       for (let made = file; made !== folder; made = dirname(made)) await handOver(made)
     }
   }
-}
-
-function serverOwner(): { uid: number; gid: number } | undefined {
-  if (process.getuid?.() !== 0) return undefined
-  const id = (flag: string) => Number(execFileSync('id', [flag, SERVER_USER], { encoding: 'utf8' }))
-  return { uid: id('-u'), gid: id('-g') }
 }
 
 function configOf(home: string, port: number, asRoot: boolean): string {

@@ -41,7 +41,76 @@ class BearerBackend implements Sabre\DAV\Auth\Backend\BackendInterface
     }
 }
 
-$server = new Sabre\DAV\Server(new Sabre\DAV\FSExt\Directory(getenv('SABRE_FOLDER')));
+// Nextcloud's chunked uploads: uploads/USER/ID/ holds chunks, and its `.file` is all of them.
+class Uploads extends Sabre\DAV\FSExt\Directory
+{
+    public function getChild($name)
+    {
+        @mkdir("$this->path/$name", 0700, true);
+        return new UploadsOfUser("$this->path/$name");
+    }
+}
+
+class UploadsOfUser extends Sabre\DAV\FSExt\Directory
+{
+    public function getChild($name)
+    {
+        parent::getChild($name);
+        return new Upload("$this->path/$name");
+    }
+}
+
+class Upload extends Sabre\DAV\FSExt\Directory
+{
+    public function getChild($name)
+    {
+        return $name === '.file' ? new AssembledFile($this) : parent::getChild($name);
+    }
+
+    public function childExists($name)
+    {
+        return $name === '.file' || parent::childExists($name);
+    }
+}
+
+class AssembledFile extends Sabre\DAV\File
+{
+    private $upload;
+
+    public function __construct(Upload $upload)
+    {
+        $this->upload = $upload;
+    }
+
+    public function getName()
+    {
+        return '.file';
+    }
+
+    public function get()
+    {
+        $chunks = $this->upload->getChildren();
+        usort($chunks, fn ($a, $b) => (int) $a->getName() <=> (int) $b->getName());
+        $whole = tmpfile();
+        foreach ($chunks as $chunk) {
+            stream_copy_to_stream($chunk->get(), $whole);
+        }
+        rewind($whole);
+        return $whole;
+    }
+
+    public function delete()
+    {
+        $this->upload->delete();
+    }
+}
+
+$root = new Sabre\DAV\FSExt\Directory(getenv('SABRE_FOLDER'));
+if (getenv('SABRE_UPLOADS') !== false) {
+    @mkdir(getenv('SABRE_UPLOADS'), 0700);
+    $root = new Sabre\DAV\SimpleCollection('root', [$root, new Uploads(getenv('SABRE_UPLOADS'))]);
+}
+$server = new Sabre\DAV\Server($root);
 $server->setBaseUri(getenv('SABRE_BASE_PATH'));
 $backend = getenv('SABRE_AUTH') === 'bearer' ? new BearerBackend() : new BasicBackend();
 $server->addPlugin(new Sabre\DAV\Auth\Plugin($backend, 'sabre'));

@@ -11,6 +11,8 @@ export interface SabreOptions {
   readonly auth?: 'basic' | 'bearer'
   /** Where the folder is served, with a slash at both ends: `/`, or `/remote.php/dav/files/u/` as in Nextcloud. */
   readonly basePath?: string
+  /** Nextcloud's layout: the folder is `files/` below the base path, and beside it are chunked uploads. */
+  readonly hasUploads?: boolean
 }
 
 export interface RunningSabre {
@@ -36,7 +38,7 @@ export function hasSabre(): boolean {
  */
 export async function startSabre(
   t: Test,
-  { auth = 'basic', basePath = '/' }: SabreOptions = {}
+  { auth = 'basic', basePath = '/', hasUploads = false }: SabreOptions = {}
 ): Promise<RunningSabre> {
   const home = await mkdtemp(join(tmpdir(), 'sabre-'))
   t.teardown(() => rm(home, { recursive: true, force: true }))
@@ -52,6 +54,7 @@ export async function startSabre(
       SABRE_AUTH: auth,
       SABRE_BASE_PATH: basePath,
       SABRE_FOLDER: folder,
+      ...(hasUploads && { SABRE_UPLOADS: join(home, 'uploads') }),
       SABRE_USERNAME: account.username,
       SABRE_PASSWORD: account.password,
       SABRE_TOKEN: account.token
@@ -59,5 +62,6 @@ export async function startSabre(
     port,
     log: join(home, 'log')
   })
-  return { url: `http://127.0.0.1:${port}${basePath}`, ...account, folder }
+  const url = `http://127.0.0.1:${port}${basePath}`
+  return { url: hasUploads ? `${url}files/` : url, ...account, folder }
 }

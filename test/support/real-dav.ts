@@ -1,0 +1,181 @@
+import { once } from 'node:events'
+import { rm, utimes } from 'node:fs/promises'
+import { createServer, request as httpRequest } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import type { StorageBackend } from '../../src/domain/storage-backend.ts'
+import { systemClock } from '../../src/infra/clock.ts'
+import { ConnectionHealth } from '../../src/layers/health.ts'
+import { resilient } from '../../src/layers/resilient.ts'
+import type { Exceptions, Harness } from '../contract/harness.ts'
+import { openWebdav } from '../contract/harness/webdav.ts'
+import { TEST_TIMEOUTS } from './timeouts.ts'
+
+type Files = Readonly<Record<string, string | Buffer>>
+
+/** One server, and how somebody gets into it. */
+export interface RealDav {
+  readonly name: string
+  readonly url: string
+  readonly fields: { readonly username: string; readonly password: string } | { readonly token: string }
+  /** What `url` serves, on disk. */
+  readonly folder: string
+  readonly put: (path: string, content: string | Buffer) => Promise<void>
+  /** The scheme of its `Authorization`. */
+  readonly scheme: 'Basic' | 'Bearer' | 'Digest'
+}
+
+export interface Place {
+  readonly name: string
+  readonly front: Front
+  /** Through the front. */
+  readonly url: string
+  /** At the server itself. */
+  readonly direct: string
+  readonly seed: (files: Files) => Promise<void>
+}
+
+let places = 0
+
+/** Answers a request itself, and returns true; or leaves it to the server behind. */
+export type Answer = (request: IncomingMessage, response: ServerResponse) => boolean
+
+/**
+ * Between a backend and a real server, to see what is asked and what is still going on. Like nginx in front of PHP it
+ * takes an answer as fast as it comes, so that slow readers keep no worker of the server.
+ */
+export class Front {
+  /** Method, path and scheme of the authorization of each request. */
+  readonly requests: { readonly method: string; readonly path: string; readonly scheme: string | undefined }[] = []
+  readonly #target: string
+  readonly #answer: Answer | undefined
+  readonly #unfinished = new Set<ServerResponse>()
+  readonly #server = createServer((request, response) => {
+    void this.#serve(request, response)
+  })
+
+  private constructor(target: string, answer: Answer | undefined) {
+    this.#target = target
+    this.#answer = answer
+  }
+
+  static async start(t: Test, target: string, answer: Answer | undefined): Promise<Front> {
+    const front = new Front(target, answer)
+    front.#server.listen(0, '127.0.0.1')
+    await once(front.#server, 'listening')
+    t.teardown(async () => {
+      front.#server.closeAllConnections()
+      front.#server.close()
+      await once(front.#server, 'close')
+    })
+    return front
+  }
+
+  urlOf(direct: string): string {
+    const { port } = this.#server.address() as AddressInfo
+    return `http://127.0.0.1:${port}${new URL(direct).pathname}`
+  }
+
+  /** How many exchanges have not ended, each of which has a socket for itself. */
+  busy(): number {
+    return this.#unfinished.size
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    for (const stream of [request, response]) stream.on('error', () => {})
+    this.#unfinished.add(response)
+    response.once('close', () => this.#unfinished.delete(response))
+    const { method = '', url: path = '', headers } = request
+    this.requests.push({ method, path, scheme: headers.authorization?.split(' ', 1)[0] })
+    if (this.#answer?.(request, response) === true) return
+    const { hostname, port } = new URL(this.#target)
+    const forwarded = httpRequest({ hostname, port, method, path, headers: endToEnd(headers), agent: false })
+    forwarded.on('response', (answer) => {
+      response.writeHead(answer.statusCode ?? 502, endToEnd(answer.headers)).flushHeaders()
+      answer.on('data', (chunk: Buffer) => response.write(chunk))
+      answer.on('end', () => response.end())
+      answer.on('error', () => request.socket.destroy())
+    })
+    // A server that has answered before the body's end may refuse the rest of it.
+    forwarded.on('error', () => {
+      if (response.headersSent) request.resume()
+      else request.socket.destroy()
+    })
+    // What broke off must not end well behind.
+    response.once('close', () => {
+      if (!response.writableFinished) forwarded.destroy()
+    })
+    request.pipe(forwarded)
+  }
+}
+
+/** How a body is framed is passed on, as it is part of what is tested. */
+function endToEnd({ connection, 'keep-alive': keepAlive, ...headers }: IncomingMessage['headers']) {
+  return headers
+}
+
+/** An empty folder of its own at the server, whose name needs encoding. */
+export async function newPlace(t: Test, server: RealDav, answer?: Answer): Promise<Place> {
+  const { url, folder, put } = server
+  const name = `place ${++places}`
+  await makeFolder({ folder, put }, `${name}/`)
+  const direct = `${url}${encodeURIComponent(name)}/`
+  const front = await Front.start(t, url, answer)
+  return {
+    name,
+    front,
+    url: front.urlOf(direct),
+    direct,
+    seed: async (files) => {
+      for (const [path, content] of Object.entries(files)) {
+        if (path.endsWith('/')) await makeFolder({ folder, put }, `${name}/${path}`)
+        else await put(`${name}/${path}`, content)
+      }
+    }
+  }
+}
+
+/** As a user does who has had a file there for long: whether there are versions, and which, is read off that file. */
+export async function connectTo(
+  t: Test,
+  { folder, put, fields }: RealDav,
+  { name, url }: Place
+): Promise<StorageBackend> {
+  const path = `${name}/old.txt`
+  await put(path, 'old')
+  // Apache's ETags are weak while a file is new.
+  await utimes(join(folder, path), 1_700_000_000, 1_700_000_000)
+  const backend = await openWebdav(t, { baseUrl: url, ...fields })
+  await rm(join(folder, path))
+  return backend
+}
+
+/** Folders belong to whom the files in them belong to. */
+export async function makeFolder({ folder, put }: Pick<RealDav, 'folder' | 'put'>, path: string): Promise<void> {
+  await put(`${path}new`, '')
+  await rm(join(folder, path, 'new'))
+}
+
+export function harnessOf(server: RealDav, exceptions: Exceptions = {}): Harness {
+  return {
+    name: server.name,
+    open: async (t) => {
+      const place = await newPlace(t, server)
+      return {
+        backend: await connectTo(t, server, place),
+        seed: place.seed,
+        busy: () => place.front.busy(),
+        missing: { folder: 'no such folder/', file: 'no such file' },
+        exceptions
+      }
+    }
+  }
+}
+
+/** As a connection wears its layers. */
+export function layered(backend: StorageBackend): StorageBackend {
+  const health = new ConnectionHealth(systemClock).of(backend.provider, 'connection')
+  return resilient(backend, { health, timeouts: TEST_TIMEOUTS, clock: systemClock })
+}

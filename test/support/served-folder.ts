@@ -1,0 +1,62 @@
+import { execFileSync } from 'node:child_process'
+import { chown, mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import type { Test } from 'tap'
+
+/** The user of Debian's packages. A server that is started as root serves as this user. */
+export const SERVER_USER = 'www-data'
+/** Servers tell changes by the time of a file in seconds, and its size. */
+const LONG_AGO = 1_700_000_000
+
+/** A temporary folder for a server that a test starts, with a folder inside that is served. */
+export interface ServedFolder {
+  readonly home: string
+  readonly folder: string
+  readonly isRoot: boolean
+  /** Writes a file of the server's own, such as its configuration. */
+  readonly write: (name: string, content: string) => Promise<void>
+  /** Writes a file that is served, and the folders above it, which then belong to the server. */
+  readonly seed: (path: string, content: string | Buffer) => Promise<void>
+}
+
+/** Makes a folder that is removed with the test. @param options.isOwned the server changes to {@link SERVER_USER} */
+export async function newServedFolder(t: Test, name: string, { isOwned = true } = {}): Promise<ServedFolder> {
+  const home = await mkdtemp(join(tmpdir(), `${name}-`))
+  t.teardown(() => rm(home, { recursive: true, force: true }))
+  const folder = join(home, 'files')
+  const owner = isOwned ? serverOwner() : undefined
+  const handOver = async (path: string) => {
+    if (owner !== undefined) await chown(path, owner.uid, owner.gid)
+  }
+  for (const path of [home, folder, join(home, 'tmp')]) {
+    await mkdir(path, { recursive: true })
+    await handOver(path)
+  }
+  // The server appends to it as its own user.
+  await writeFile(join(home, 'log'), '')
+  await handOver(join(home, 'log'))
+  return {
+    home,
+    folder,
+    isRoot: owner !== undefined,
+    async write(name, content) {
+      await writeFile(join(home, name), content)
+      await handOver(join(home, name))
+    },
+    async seed(path, content) {
+      const file = join(folder, path)
+      await mkdir(dirname(file), { recursive: true })
+      await writeFile(file, content)
+      await utimes(file, LONG_AGO, LONG_AGO)
+      for (let made = file; made !== folder; made = dirname(made)) await handOver(made)
+    }
+  }
+}
+
+/** The ids of {@link SERVER_USER}, for a test that runs as root. */
+export function serverOwner(): { uid: number; gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined
+  const id = (flag: string) => Number(execFileSync('id', [flag, SERVER_USER], { encoding: 'utf8' }))
+  return { uid: id('-u'), gid: id('-g') }
+}
