@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { getEventListeners, once } from 'node:events'
+import type { ServerResponse } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { compiledUrl } from '../../support/compiled.ts'
@@ -208,4 +209,20 @@ t.test('a body that takes a while to send has longer for its answer', async (t) 
   await t.rejects(short, { code: 'PROVIDER_TIMEOUT' })
   for (const answer of held) answer()
   t.equal((await long).status, 201)
+})
+
+t.test('a server that has much to do may take longer for its response, where the request says so', async (t) => {
+  const server = await startServer(t)
+  const held: ServerResponse[] = []
+  server.answer = (_request, response) => held.push(response)
+  const egress = openEgress({ timeouts: { headersMs: SHORT } })
+  t.teardown(() => egress.close())
+  const asked = { method: 'MOVE', url: new URL(server.origin), signal, purpose: 'transfer' } as const
+  const patient = egress.request({ ...asked, workMs: TEST_TIMEOUTS.headersMs })
+  await until(() => held.length === 1)
+  t.equal((await failureOf(egress.request(asked))).code, 'PROVIDER_TIMEOUT')
+  held[0]?.end()
+  const answer = await patient
+  t.equal(answer.status, 200)
+  await answer.discard()
 })
