@@ -1,6 +1,7 @@
 import type { Agent as HttpAgent } from 'node:http'
 import type { Agent as HttpsAgent } from 'node:https'
 import type { Readable } from 'node:stream'
+import type { Clock } from './clock.ts'
 
 /** Which hosts a provider may reach on behalf of users. */
 export interface EgressPolicy {
@@ -73,4 +74,6 @@ export interface Egress extends EgressPolicy {
    */
   request(request: HttpRequest): Promise<HttpAnswer>
   readonly agents: EgressAgents
+  /** Measures how much time the parsing of an answer takes. */
+  readonly clock: Pick<Clock, 'now'>
 }

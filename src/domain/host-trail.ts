@@ -19,6 +19,10 @@ export class HostTrail implements Egress {
     return this.#egress.agents
   }
 
+  get clock(): Egress['clock'] {
+    return this.#egress.clock
+  }
+
   /** The host that the call with this signal reached last, or else the connection. */
   hostOf(signal: AbortSignal): string | undefined {
     return this.#byCall.get(signal) ?? this.#last

@@ -1,6 +1,7 @@
 import type { Agent } from 'undici'
 import type { Egress, EgressAgents, HttpAnswer, HttpRequest } from '../../domain/egress.ts'
-import type { Timeouts } from '../../domain/ports.ts'
+import type { Clock, Timeouts } from '../../domain/ports.ts'
+import { systemClock } from '../clock.ts'
 import { createDispatcher } from './dispatcher.ts'
 import { EgressRules } from './egress-rules.ts'
 import { createGuardedAgents } from './guarded-agents.ts'
@@ -13,6 +14,8 @@ export interface EgressOptions {
   readonly timeouts: Timeouts
   /** How names become addresses. Default: as the system does it. */
   readonly resolve?: Resolve
+  /** Default: the machine's. */
+  readonly clock?: Pick<Clock, 'now'>
 }
 
 /** An {@link Egress} with sockets of its own, which `close` ends. */
@@ -25,7 +28,12 @@ export interface ClosableEgress extends Egress {
  *
  * @throws Error that names the entry of `allowHosts` at fault
  */
-export function createEgress({ allowHosts, timeouts, resolve = systemResolve }: EgressOptions): ClosableEgress {
+export function createEgress({
+  allowHosts,
+  timeouts,
+  resolve = systemResolve,
+  clock = systemClock
+}: EgressOptions): ClosableEgress {
   const rules = new EgressRules(allowHosts)
   const agents = createGuardedAgents(rules, resolve)
   let dispatcher: Promise<Agent> | undefined
@@ -36,6 +44,7 @@ export function createEgress({ allowHosts, timeouts, resolve = systemResolve }: 
   })
   return {
     agents,
+    clock,
     assertAllowed: (url: URL): void => {
       rules.assertAllowed(url)
     },

@@ -123,7 +123,7 @@ export class DavClient {
       headers: { ...propfindHeaders(depth), ...headers }
     }
     const answer = await this.expect(asked, [207], missing)
-    return { answer, resources: readMultistatus(answer.body) }
+    return { answer, resources: readMultistatus(answer.body, this.#options.egress.clock) }
   }
 
   #sendAs(request: DavRequest, authorization: string | undefined): Promise<HttpAnswer> {

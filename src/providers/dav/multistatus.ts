@@ -1,158 +1,351 @@
 import type { Readable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
-import type { XMLParser } from 'fast-xml-parser'
-import type { StorageError } from '../../domain/errors.ts'
-import { Diagnosis } from '../../domain/errors.ts'
+import type { Clock } from '../../domain/clock.ts'
+import { Diagnosis, type StorageError } from '../../domain/errors.ts'
 import { providerFailure } from '../../domain/provider-failure.ts'
 
-/** What a multistatus (RFC 4918, 13) tells of one resource. */
+/** One resource of a multistatus (RFC 4918, 13). */
 export interface DavResource {
   /** As the server wrote it. */
   readonly href: string
-  /** What it answers of this resource as a whole, where it does: 200 otherwise. */
+  /** The status of the resource as a whole: 200 unless the server gives one. */
   readonly status: number
-  /** The properties that were found, by local name; one that holds elements is an object. */
+  /**
+   * The properties that were found, by local name. A value is the property's text, or an object of its child elements'
+   * texts by local name.
+   */
   readonly properties: Readonly<Record<string, unknown>>
 }
 
-/** So much text is parsed at once: about a hundred resources, 20 ms of work between which others have their turn. */
-const PIECE_LENGTH = 64 * 1024
-/** The longest that may stand in front of the root, or between two ends of resources: it is parsed in one go. */
+/** Bytes parsed in one turn of the event loop: about a millisecond of CPU, also for hostile XML. */
+const BLOCK_BYTES = 16 * 1024
+/** The longest text before the root, between the ends of two resources, and after the root, in UTF-16 units. */
 const MAX_UNFINISHED_LENGTH = 256 * 1024
-
-/** What may stand in front of the root: an XML declaration and other instructions, comments. */
-const MISC = /(?:\s+|<\?.*?\?>|<!--.*?-->)/sy
-const ROOT = /<((?:[A-Za-z_][\w.-]*:)?multistatus)(?:\s[^<>]*?)?(\/?)>/y
-/** What can still become one of the two, once there is more of it. */
-const BEGINNING = /(?:<\?.*|<!(?:-|--.*)?|<[A-Za-z_][^<>]*|<|)$/sy
-/** What may stand behind its end. */
-const BEHIND = /^\s*(?:<!--.*-->\s*)?$/s
-const RESPONSE_END = /<\/(?:[A-Za-z_][\w.-]*:)?response\s*>/g
-/** Document types and entities, the stuff of bombs, that no multistatus needs. */
-const DECLARATION = /<!(?!--|\[CDATA\[)/
-const STATUS = /^HTTP\/\d(?:\.\d)? (\d{3})\b/
+/** Open elements at a time. Servers use six. */
+const MAX_DEPTH = 64
+/** Properties of one resource, with the elements in them. */
+const MAX_PROPERTIES = 1000
+/**
+ * Time spent on one response without the waits between blocks. 50,000 resources take about a second; the limit leaves
+ * room for a busy machine.
+ */
+const MAX_PARSE_MS = 15_000
 
 /**
- * Reads a multistatus while it comes. It is cut behind each resource and parsed piece by piece, so that neither its
- * size nor the time to parse it is ever held at once; whoever has enough stops reading.
+ * Reads a multistatus as it arrives. The CPU time is linear in the bytes received, however they are cut into chunks,
+ * and other requests have their turn after every {@link BLOCK_BYTES}. Memory is bounded by one resource. A caller that
+ * has enough stops iterating, which destroys the body.
  *
  * @param body text in UTF-8
- * @throws StorageError `PROVIDER_ERROR` for what is no multistatus, or only the beginning of one
+ * @param clock measures the time spent on the response
+ * @throws StorageError `PROVIDER_ERROR` for anything but one complete multistatus, and beyond the limits above
  */
-export async function* readMultistatus(body: Readable): AsyncGenerator<DavResource> {
-  // Deprecated for the sake of another package, which this one use does not need.
-  // eslint-disable-next-line @typescript-eslint/no-deprecated
-  const { XMLParser, XMLValidator } = await import('fast-xml-parser')
-  const parser = new XMLParser({
-    ignoreAttributes: true,
-    removeNSPrefix: true,
-    parseTagValue: false,
-    // Numeric character references are among what it takes for HTML's.
-    htmlEntities: true,
-    isArray: (name) => name === 'response' || name === 'propstat'
-  })
-  const parse = (root: Root, content: string): DavResource[] => {
-    const xml = `${root.start}${content}</${root.name}>`
-    if (DECLARATION.test(content) || XMLValidator.validate(xml) !== true) throw nonsense('XML that is not well-formed')
-    return readResponses(parser, xml)
+export async function* readMultistatus(body: Readable, clock: Pick<Clock, 'now'>): AsyncGenerator<DavResource> {
+  const reader = new MultistatusReader()
+  const decoder = new TextDecoder()
+  let spentMs = 0
+  for await (const block of blocksOf(body)) {
+    const startedAt = clock.now()
+    yield* reader.read(decoder.decode(block, { stream: true }))
+    spentMs += clock.now() - startedAt
+    if (spentMs > MAX_PARSE_MS) throw nonsense('a multistatus that takes too long to parse')
+    await setImmediate()
+  }
+  yield* reader.read(decoder.decode())
+  reader.end()
+}
+
+/** The bytes of a body in blocks of one size, in one buffer that is used again: tiny chunks cost no more than others. */
+async function* blocksOf(body: Readable): AsyncGenerator<Buffer> {
+  const block = Buffer.allocUnsafe(BLOCK_BYTES)
+  let used = 0
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    for (let at = 0; at < chunk.length;) {
+      const copied = chunk.copy(block, used, at)
+      at += copied
+      used += copied
+      if (used < BLOCK_BYTES) continue
+      yield block
+      used = 0
+    }
+  }
+  if (used > 0) yield block.subarray(0, used)
+}
+
+/** Where an element stands, as far as it matters. */
+type Role = 'root' | 'response' | 'href' | 'status' | 'propstat' | 'prop' | 'property' | 'part' | 'other'
+
+interface Element {
+  /** With its prefix, as the end tag repeats it. */
+  readonly tag: string
+  readonly name: string
+  readonly role: Role
+  text: string
+  /** Of a property: the texts of its child elements. */
+  parts: Map<string, string> | undefined
+}
+
+/** Which roles an element's children have by their names; `*` stands for any name. */
+const CHILDREN: Readonly<Partial<Record<Role, Readonly<Record<string, Role>>>>> = {
+  root: { response: 'response' },
+  response: { href: 'href', status: 'status', propstat: 'propstat' },
+  propstat: { prop: 'prop', status: 'status' },
+  prop: { '*': 'property' },
+  property: { '*': 'part' }
+}
+const HAS_TEXT: ReadonlySet<Role> = new Set<Role>(['href', 'status', 'property', 'part'])
+
+/** What the scanner is inside of; `open` is behind a `<` that may begin any of the others. */
+type Scanning = 'text' | 'open' | 'tag' | 'comment' | 'cdata' | 'instruction'
+
+const COMMENT = '!--'
+const CDATA = '![CDATA['
+const TERMINATORS = { comment: '-->', cdata: ']]>', instruction: '?>' } as const
+const NAME = /^[^\s"'=<>&/!?]+/
+const REFERENCE = /&([^\s&;<]{0,12});?/g
+const NAMED: ReadonlyMap<string, string> = new Map([
+  ['amp', '&'],
+  ['lt', '<'],
+  ['gt', '>'],
+  ['quot', '"'],
+  ['apos', "'"]
+])
+const CODE_POINT = /^#(?:x([0-9a-f]{1,6})|(\d{1,7}))$/i
+const STATUS = /^HTTP\/\d(?:\.\d)? (\d{3})\b/
+
+const QUOTE = 0x22
+const APOSTROPHE = 0x27
+const LESS = 0x3c
+const GREATER = 0x3e
+
+/**
+ * A scanner of the XML that a multistatus needs: elements, text, references, CDATA, comments and instructions. Document
+ * types and entities are refused. It keeps its place between pieces of text, so no character is looked at twice.
+ */
+class MultistatusReader {
+  #scanning: Scanning = 'text'
+  /** The text, tag, or other item that is being read, as far as it has come. */
+  #run = ''
+  /** The quote that an attribute's value ends with, while a tag is read inside of one. */
+  #quote = 0
+  readonly #open: Element[] = []
+  #hasRoot = false
+  /** Characters received, and how many of them up to the last resource. */
+  #received = 0
+  #resourceEnd = 0
+
+  #hrefs: string[] = []
+  #status = 200
+  #properties = new Map<string, unknown>()
+  #foundStatus = 0
+  #found = new Map<string, unknown>()
+  #propertyCount = 0
+  #resources: DavResource[] = []
+
+  /** @returns the resources that end in this piece */
+  read(text: string): readonly DavResource[] {
+    for (let at = 0; at < text.length;) at = this.#advance(text, at)
+    this.#received += text.length
+    if (this.#received - this.#resourceEnd > MAX_UNFINISHED_LENGTH) throw nonsense('a multistatus without an end')
+    const resources = this.#resources
+    this.#resources = []
+    return resources
   }
 
-  const decoder = new TextDecoder()
-  let text = ''
-  let root: Root | undefined
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    text += decoder.decode(chunk, { stream: true })
-    if (root === undefined) {
-      root = findRoot(text)
-      if (root !== undefined) text = text.slice(root.end)
+  /** @throws StorageError unless the document is complete */
+  end(): void {
+    if (this.#scanning === 'text') this.#endText()
+    if (!this.#hasRoot) throw nonsense('a body that is no multistatus')
+    if (this.#open.length > 0 || this.#scanning !== 'text') throw nonsense('a multistatus that was cut short')
+  }
+
+  /** Reads on from `at`. @returns where to go on, beyond `at` unless only the kind of item was decided */
+  #advance(text: string, at: number): number {
+    const scanning = this.#scanning
+    if (scanning === 'text') return this.#readText(text, at)
+    if (scanning === 'open') return this.#readOpen(text, at)
+    if (scanning === 'tag') return this.#readTag(text, at)
+    return this.#readTo(scanning, text, at)
+  }
+
+  #readText(text: string, at: number): number {
+    const end = text.indexOf('<', at)
+    this.#run += text.slice(at, end === -1 ? text.length : end)
+    if (end === -1) return text.length
+    this.#endText()
+    this.#scanning = 'open'
+    return end + 1
+  }
+
+  #endText(): void {
+    const text = this.#run
+    this.#run = ''
+    const element = this.#open.at(-1)
+    if (element === undefined) {
+      if (/[^ \t\r\n]/.test(text)) throw nonsense(this.#hasRoot ? 'more than a multistatus' : 'no multistatus')
+    } else if (HAS_TEXT.has(element.role)) {
+      element.text += text.includes('&') ? resolveReferences(text) : text
     }
-    if (root !== undefined && text.length >= PIECE_LENGTH) {
-      const end = lastEnd(text)
-      if (end > 0) {
-        const piece = text.slice(0, end)
-        text = text.slice(end)
-        yield* parse(root, piece)
-        await setImmediate()
+  }
+
+  #readOpen(text: string, at: number): number {
+    const char = text.charAt(at)
+    if (this.#run === '' && char !== '!' && char !== '?') {
+      this.#scanning = 'tag'
+      return at
+    }
+    const start = this.#run + char
+    this.#run = start
+    if (start === '?') this.#begin('instruction')
+    else if (start === COMMENT) this.#begin('comment')
+    else if (start === CDATA && this.#open.length > 0) this.#begin('cdata')
+    else if (!COMMENT.startsWith(start) && !CDATA.startsWith(start)) throw nonsense('an XML declaration')
+    return at + 1
+  }
+
+  #begin(scanning: Scanning): void {
+    this.#scanning = scanning
+    this.#run = ''
+  }
+
+  /** A comment, CDATA or instruction, whose terminator may be cut in two. */
+  #readTo(item: keyof typeof TERMINATORS, text: string, at: number): number {
+    const terminator = TERMINATORS[item]
+    const joint = this.#run.slice(1 - terminator.length)
+    const inJoint = joint === '' ? -1 : (joint + text.slice(at, at + terminator.length - 1)).indexOf(terminator)
+    const found = inJoint === -1 ? text.indexOf(terminator, at) : at + inJoint - joint.length
+    if (inJoint === -1 && found === -1) {
+      this.#run += text.slice(at)
+      return text.length
+    }
+    const content = found < at ? this.#run.slice(0, found - at) : this.#run + text.slice(at, found)
+    const element = this.#open.at(-1)
+    if (item === 'cdata' && element !== undefined && HAS_TEXT.has(element.role)) element.text += content
+    this.#begin('text')
+    return found + terminator.length
+  }
+
+  #readTag(text: string, at: number): number {
+    for (let index = at; index < text.length; index++) {
+      const char = text.charCodeAt(index)
+      if (char === LESS) throw nonsense('XML that is not well-formed')
+      if (this.#quote !== 0) {
+        if (char === this.#quote) this.#quote = 0
+      } else if (char === QUOTE || char === APOSTROPHE) {
+        this.#quote = char
+      } else if (char === GREATER) {
+        const tag = this.#run + text.slice(at, index)
+        this.#begin('text')
+        this.#endTag(tag, this.#received + index + 1)
+        return index + 1
       }
     }
-    if (text.length > MAX_UNFINISHED_LENGTH) throw nonsense('a multistatus without an end')
+    this.#run += text.slice(at)
+    return text.length
   }
-  text += decoder.decode()
 
-  if (root === undefined) throw nonsense('a body that is no multistatus')
-  const end = root.isEmpty ? 0 : text.lastIndexOf(`</${root.name}`)
-  const behind = root.isEmpty ? text : /^\s*>(.*)$/s.exec(text.slice(end + 2 + root.name.length))?.[1]
-  if (end === -1 || behind === undefined || !BEHIND.test(behind)) throw nonsense('a multistatus that was cut short')
-  yield* parse(root, text.slice(0, end))
-}
-
-interface Root {
-  readonly name: string
-  /** The start tag, with the namespaces that it declares. */
-  readonly start: string
-  /** Where its content begins. */
-  readonly end: number
-  readonly isEmpty: boolean
-}
-
-/** `undefined` where the text ends before it. */
-function findRoot(text: string): Root | undefined {
-  let at = 0
-  for (let match = matchAt(MISC, text, at); match !== null; match = matchAt(MISC, text, at)) at += match[0].length
-  const match = matchAt(ROOT, text, at)
-  if (match === null) {
-    if (matchAt(BEGINNING, text, at) === null) throw nonsense('a body that is no multistatus')
-    return undefined
+  /** @param end where the tag ends in the whole text */
+  #endTag(tag: string, end: number): void {
+    const isEnd = tag.startsWith('/')
+    const [name = ''] = NAME.exec(isEnd ? tag.slice(1) : tag) ?? []
+    const behind = tag.charAt(name.length + (isEnd ? 1 : 0))
+    if (name === '' || !/^[\s/]?$/.test(behind)) throw nonsense('XML that is not well-formed')
+    if (!isEnd) this.#startElement(name)
+    if (isEnd || tag.endsWith('/')) this.#endElement(name, end)
   }
-  const [start, name = '', slash] = match
-  const isEmpty = slash === '/'
-  return { name, start: isEmpty ? `${start.slice(0, -2)}>` : start, end: at + start.length, isEmpty }
-}
 
-function matchAt(pattern: RegExp, text: string, index: number): RegExpExecArray | null {
-  pattern.lastIndex = index
-  return pattern.exec(text)
-}
-
-function lastEnd(text: string): number {
-  let end = -1
-  for (const match of text.matchAll(RESPONSE_END)) end = match.index + match[0].length
-  return end
-}
-
-function readResponses(parser: XMLParser, xml: string): DavResource[] {
-  let parsed: { multistatus?: unknown }
-  try {
-    parsed = parser.parse(xml) as typeof parsed
-  } catch (error) {
-    throw nonsense('XML that cannot be parsed', error)
+  #startElement(tag: string): void {
+    const name = tag.slice(tag.indexOf(':') + 1)
+    const parent = this.#open.at(-1)
+    if (parent === undefined) {
+      if (this.#hasRoot || name !== 'multistatus') throw nonsense('a body that is no multistatus')
+      this.#hasRoot = true
+    }
+    if (this.#open.length === MAX_DEPTH) throw nonsense('XML that is nested too deep')
+    const role = parent === undefined ? 'root' : roleOf(parent.role, name)
+    if (role === 'property' || role === 'part') {
+      if (++this.#propertyCount > MAX_PROPERTIES) throw nonsense('a resource with too many properties')
+    }
+    this.#open.push({ tag, name, role, text: '', parts: undefined })
   }
-  const { response } = asRecord(parsed.multistatus)
-  return (Array.isArray(response) ? response : []).map((each) => readResponse(asRecord(each)))
-}
 
-/** A property can come in several propstats, found in one of them: all that succeeded count. */
-function readResponse({ href, status, propstat }: Readonly<Record<string, unknown>>): DavResource {
-  const properties: Record<string, unknown> = {}
-  for (const each of Array.isArray(propstat) ? propstat : []) {
-    const { prop, status: found } = asRecord(each)
-    const code = readStatus(found) ?? 0
-    if (code >= 200 && code < 300) Object.assign(properties, asRecord(prop))
+  #endElement(tag: string, end: number): void {
+    const element = this.#open.pop()
+    if (element?.tag !== tag) throw nonsense('XML that is not well-formed')
+    const { name, role, parts } = element
+    const parent = this.#open.at(-1)
+    if (parent === undefined) return
+    if (role === 'href') this.#hrefs.push(trimSpace(element.text))
+    else if (role === 'status') {
+      const status = readStatus(element.text)
+      if (parent.role === 'propstat') this.#foundStatus = status ?? 0
+      else this.#status = status ?? 200
+    } else if (role === 'part') {
+      parent.parts ??= new Map()
+      parent.parts.set(name, trimSpace(element.text))
+    } else if (role === 'property') {
+      this.#found.set(name, parts === undefined ? trimSpace(element.text) : Object.fromEntries(parts))
+    } else if (role === 'propstat') this.#endPropstat()
+    else if (role === 'response') this.#endResponse(end)
   }
-  return { href: typeof href === 'string' ? href : '', status: readStatus(status) ?? 200, properties }
+
+  /** A property can come in several propstats, found in one of them: all that succeeded count. */
+  #endPropstat(): void {
+    if (this.#foundStatus >= 200 && this.#foundStatus < 300) {
+      for (const [name, value] of this.#found) this.#properties.set(name, value)
+    }
+    this.#found = new Map()
+    this.#foundStatus = 0
+  }
+
+  #endResponse(end: number): void {
+    const status = this.#status
+    const properties = Object.fromEntries(this.#properties)
+    // Several where they share one status (RFC 4918, 14.24).
+    for (const href of this.#hrefs.length === 0 ? [''] : this.#hrefs) this.#resources.push({ href, status, properties })
+    this.#hrefs = []
+    this.#status = 200
+    this.#properties = new Map()
+    this.#propertyCount = 0
+    this.#resourceEnd = end
+  }
 }
 
-function readStatus(line: unknown): number | undefined {
-  const [, code] = typeof line === 'string' ? (STATUS.exec(line) ?? []) : []
+function roleOf(parent: Role, name: string): Role {
+  const roles = CHILDREN[parent]
+  if (roles === undefined) return 'other'
+  return (Object.hasOwn(roles, name) ? roles[name] : roles['*']) ?? 'other'
+}
+
+function resolveReferences(text: string): string {
+  return text.replace(REFERENCE, (whole, reference: string) => {
+    const named = NAMED.get(reference)
+    const [, hex, decimal] = named === undefined ? (CODE_POINT.exec(reference) ?? []) : []
+    const code = hex === undefined ? Number(decimal) : Number.parseInt(hex, 16)
+    const isChar = code > 0 && code <= 0x10ffff && !(code >= 0xd800 && code <= 0xdfff)
+    if (!whole.endsWith(';') || (named === undefined && !isChar)) throw nonsense('XML that is not well-formed')
+    return named ?? String.fromCodePoint(code)
+  })
+}
+
+/** Without the white space of XML at both ends. `trim` takes characters that may belong to a name. */
+function trimSpace(text: string): string {
+  let start = 0
+  let end = text.length
+  while (start < end && isSpace(text.charCodeAt(start))) start++
+  while (start < end && isSpace(text.charCodeAt(end - 1))) end--
+  return text.slice(start, end)
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09
+}
+
+function readStatus(line: string): number | undefined {
+  const [, code] = STATUS.exec(trimSpace(line)) ?? []
   return code === undefined ? undefined : Number(code)
 }
 
-function asRecord(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
-}
-
-function nonsense(why: string, cause?: unknown): StorageError {
-  return providerFailure('PROVIDER_ERROR', {
-    cause: new Diagnosis(`The server answered with ${why}`, { cause })
-  })
+function nonsense(why: string): StorageError {
+  return providerFailure('PROVIDER_ERROR', { cause: new Diagnosis(`The server answered with ${why}`) })
 }

@@ -17,6 +17,7 @@ const SCOPE = /^[a-z_]{1,40}(?:\.[a-z_]{1,40}){1,3}$/
 export function withMissingScope(egress: Egress, withinMs: number): Egress {
   return {
     agents: egress.agents,
+    clock: egress.clock,
     assertAllowed: (url) => {
       egress.assertAllowed(url)
     },

@@ -1,14 +1,18 @@
 import t from 'tap'
 import { Readable } from 'node:stream'
 import { type DavResource, readMultistatus } from '../../../src/providers/dav/multistatus.ts'
+import { ManualClock } from '../../support/clock.ts'
 import { rejectsWith } from '../../contract/suite/arrange.ts'
 
+const clock = { now: () => performance.now() }
 const XML = '<?xml version="1.0" encoding="utf-8"?>'
 
-async function read(...chunks: (string | Buffer)[]): Promise<DavResource[]> {
+const read = (...chunks: (string | Buffer)[]): Promise<DavResource[]> => readAll(chunks)
+
+async function readAll(chunks: readonly (string | Buffer)[]): Promise<DavResource[]> {
   const resources: DavResource[] = []
   const bytes = chunks.map((chunk) => Buffer.from(chunk))
-  for await (const resource of readMultistatus(Readable.from(bytes))) resources.push(resource)
+  for await (const resource of readMultistatus(Readable.from(bytes), clock)) resources.push(resource)
   return resources
 }
 
@@ -38,6 +42,24 @@ t.test('it does not matter where chunks end, in tags and in characters', async (
   }
   t.same(broken, [])
   t.same(await read(...[...bytes].map((byte) => Buffer.from([byte]))), whole, 'byte by byte')
+})
+
+/** What is parsed in one turn of the event loop, which may end anywhere. */
+const BLOCK_BYTES = 16 * 1024
+
+t.test('it does not matter where a block ends, in tags, comments, references and characters', async (t) => {
+  const inner = '<D:getetag>a<!-- -- >- -->b<![CDATA[]]&amp;]] >]]]>&#x1F4BE;&amp;\u00e9</D:getetag><?pi ?>?>?'
+  const tail = `${response('/d/a', `${inner} <x y="'>" z='">'/>`)}</D:multistatus>`
+  const start = `${XML}<D:multistatus xmlns:D="DAV:">`
+  const whole = await read(start + tail)
+  t.match(whole, [{ properties: { getetag: 'ab]]&amp;]] >]\u{1f4be}&\u00e9', x: '' } }])
+  const broken: number[] = []
+  for (let at = 0; at <= Buffer.byteLength(tail); at++) {
+    const padded = `${start}<!--${' '.repeat(BLOCK_BYTES - Buffer.byteLength(start) - 7 - at)}-->${tail}`
+    const parts = await read(padded).catch(() => null)
+    if (JSON.stringify(parts) !== JSON.stringify(whole)) broken.push(at)
+  }
+  t.same(broken, [])
 })
 
 t.test('prefixes mean nothing, and all properties count that were found', async (t) => {
@@ -113,7 +135,7 @@ t.test('what never comes to an end is given up early', async (t) => {
     }
     const body = Readable.from(endless())
     const reading = (async () => {
-      for await (const resource of readMultistatus(body)) t.fail(resource.href)
+      for await (const resource of readMultistatus(body, clock)) t.fail(resource.href)
     })()
     await rejectsWith(t, reading, 'PROVIDER_ERROR', start)
     t.ok(sent < 100, `after ${sent} chunks`)
@@ -134,7 +156,7 @@ t.test('a million resources can be stopped early, while others have their turn',
   let turns = 0
   const timer = setInterval(() => turns++, 0)
   let count = 0
-  for await (const { href } of readMultistatus(body)) {
+  for await (const { href } of readMultistatus(body, clock)) {
     if (href !== `/d/${count}`) t.fail(href)
     if (++count === 20_000) break
   }
@@ -142,6 +164,140 @@ t.test('a million resources can be stopped early, while others have their turn',
   t.ok(turns > 10, `${turns} turns`)
   t.ok(sent < 30_000, `${sent} were sent`)
   t.equal(body.destroyed, true)
+})
+
+const repeated = (unit: string, length: number): string => unit.repeat(Math.ceil(length / unit.length))
+
+/** Many resources, each of them as large as one may be, out of one kind of content. */
+function hostile(inner: string, length: number): string {
+  return multistatus(repeated(`<D:response><D:href>/a</D:href>${inner}</D:response>`, length))
+}
+
+const property = (inner: string): string =>
+  `<D:propstat><D:prop><x>${inner}</x></D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>`
+
+/** What costs a parser more than plain listings: each resource is nearly as large as one may be. */
+const HOSTILE: Readonly<Record<string, string>> = {
+  elements: repeated('<a/>', 60_000),
+  comments: repeated('<!---->', 60_000),
+  instructions: repeated('<?a?>', 60_000),
+  CDATA: property(repeated('<![CDATA[a]]>', 60_000)),
+  references: property(repeated('&lt;', 60_000)),
+  'one property': property(repeated('x ', 60_000)),
+  'white space': property(repeated(' ', 30_000) + 'x' + repeated('\n', 30_000)),
+  propstats: repeated('<D:propstat><D:status>HTTP/1.1 200 OK</D:status></D:propstat>', 60_000),
+  hrefs: repeated('<D:href>/a</D:href>', 60_000),
+  'brackets in CDATA': property(`<![CDATA[${repeated(']', 60_000)}]]>`),
+  'dashes in a comment': `<!--${repeated('-', 60_000)}-->`,
+  attributes: `<a ${Array.from({ length: 6_000 }, (_, index) => `a${index}=""`).join(' ')}/>`,
+  nesting: repeated(`${'<a>'.repeat(60)}${'</a>'.repeat(60)}`, 60_000)
+}
+
+/** CPU time in microseconds, the least of several tries. */
+async function cpuOf(work: () => Promise<unknown>): Promise<number> {
+  let least = Infinity
+  for (let time = 0; time < 2; time++) {
+    const before = process.cpuUsage()
+    await work()
+    const { user, system } = process.cpuUsage(before)
+    least = Math.min(least, user + system)
+  }
+  return least
+}
+
+const pieces = (text: string, size: number): Buffer[] => {
+  const bytes = Buffer.from(text)
+  return Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) =>
+    bytes.subarray(index * size, (index + 1) * size)
+  )
+}
+
+t.test('the CPU time of any XML is linear in its length, with a factor near that of a plain listing', async (t) => {
+  const short = 128 * 1024
+  const plain = await cpuOf(() => readAll(pieces(multistatus(repeated(response('/a', PLAIN), 4 * short)), 65_536)))
+  for (const [name, inner] of Object.entries(HOSTILE)) {
+    const cost = (length: number) => cpuOf(() => readAll(pieces(hostile(inner, length), 65_536)))
+    const [once, fourfold] = [await cost(short), await cost(4 * short)]
+    t.ok(fourfold < 12 * Math.max(once, 2_000), `${name}: ${once} and ${fourfold} us`)
+    t.ok(fourfold < 10 * plain, `${name}: ${fourfold} us, and ${plain} us of a plain listing`)
+  }
+})
+
+const PLAIN =
+  '<D:resourcetype/><D:getcontentlength>12</D:getcontentlength><D:getetag>"abcdef"</D:getetag>' +
+  '<D:getlastmodified>Mon, 30 Nov 2026 11:52:00 GMT</D:getlastmodified>'
+
+t.test('neither bytes that come one by one nor one huge chunk cost more than others by a multiple', async (t) => {
+  const text = multistatus(repeated(response('/a', PLAIN), 96 * 1024))
+  const usual = await cpuOf(() => readAll(pieces(text, 16_384)))
+  // So much a stream costs that hands on single bytes, whoever reads it.
+  const bare = await cpuOf(async () => {
+    for await (const chunk of Readable.from(pieces(text, 1)) as AsyncIterable<Buffer>) if (chunk.length > 1) t.fail()
+  })
+  const single = await cpuOf(() => readAll(pieces(text, 1)))
+  t.ok(single < 4 * bare + 4 * usual, `${single} us, ${bare} us of the stream alone, ${usual} us as usual`)
+  const whole = await cpuOf(() => read(text))
+  t.ok(whole < 4 * usual, `${whole} us, ${usual} us as usual`)
+})
+
+t.test('one huge chunk is parsed in many turns of the event loop', async (t) => {
+  for (const [name, inner] of Object.entries({ ...HOSTILE, plain: property('x') })) {
+    const text = hostile(inner, 256 * 1024)
+    let turns = 0
+    let done = false
+    const count = (): void => {
+      turns++
+      if (!done) setImmediate(count)
+    }
+    setImmediate(count)
+    await read(text)
+    done = true
+    t.ok(turns >= (text.length / BLOCK_BYTES) * 0.9, `${name}: ${turns} turns`)
+  }
+})
+
+t.test('what is larger than anything that a server sends is refused', async (t) => {
+  const many = (count: number) => Array.from({ length: count }, (_, index) => `<p${index}/>`).join('')
+  for (const [name, inner] of Object.entries({
+    'a resource of 300 KB': property('x'.repeat(300_000)),
+    '100,000 attributes': `<a ${Array.from({ length: 100_000 }, (_, index) => `a${index}=""`).join(' ')}/>`,
+    'deep nesting': '<a>'.repeat(100) + '</a>'.repeat(100),
+    'many properties': `<D:propstat><D:prop>${many(2000)}</D:prop></D:propstat>`,
+    'many parts of one property': property(many(2000)),
+    'an unterminated comment': '<!-- ',
+    'an unterminated CDATA section': '<![CDATA[ ',
+    'an unterminated instruction': '<? ',
+    'an unterminated attribute': '<a b="> ',
+    'a reference to nothing': property('&nothing;'),
+    'a bare ampersand': property('a & b'),
+    'half a surrogate': property('&#xd800;')
+  })) {
+    await rejectsWith(t, read(hostile(inner, 1)), 'PROVIDER_ERROR', name)
+  }
+})
+
+t.test('names of JavaScript are names like any other', async (t) => {
+  const names = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'response', 'multistatus']
+  const [resource] = await read(multistatus(response('/a', names.map((name) => `<${name}>x</${name}>`).join(''))))
+  t.same(Object.keys(resource?.properties ?? {}).sort(), [...names].sort())
+  const [nested] = await read(multistatus(response('/a', '<x><__proto__><y/></__proto__><z/></x>')))
+  t.same(Object.keys(nested?.properties['x'] ?? {}), ['__proto__', 'z'])
+})
+
+t.test('a response that takes too long to parse is given up, by the clock that is handed in', async (t) => {
+  const slow = new ManualClock()
+  const resources: DavResource[] = []
+  const text = multistatus(repeated(response('/a'), 1024 * 1024))
+  const reading = (async () => {
+    for await (const resource of readMultistatus(Readable.from(pieces(text, 65_536)), slow)) {
+      resources.push(resource)
+      // A hundred of them come in a block.
+      slow.tick(20)
+    }
+  })()
+  const error = await reading.catch((error: unknown) => error)
+  t.match(error, { code: 'PROVIDER_ERROR', cause: { message: /takes too long/ } })
+  t.ok(resources.length > 700 && resources.length < 2000, `${resources.length} were read`)
 })
 
 t.test('a body that breaks off breaks the reading with its own error', async (t) => {
@@ -153,7 +309,7 @@ t.test('a body that breaks off breaks the reading with its own error', async (t)
     })()
   )
   const reading = (async () => {
-    for await (const { href } of readMultistatus(body)) t.equal(href, '/a')
+    for await (const { href } of readMultistatus(body, clock)) t.equal(href, '/a')
   })()
   t.equal(await reading.catch((error: unknown) => error), reason)
 })
