@@ -1,3 +1,4 @@
+import { knownTime } from '../shared/iso-time.ts'
 import type { DavResource } from './multistatus.ts'
 
 /** What we read of a resource's properties; `null` where the server does not tell, or tells nonsense. */
@@ -71,11 +72,10 @@ export function readMediaType(value: unknown): string | null {
   return typeof value === 'string' && MEDIA_TYPE.test(value) ? value : null
 }
 
-/** ISO 8601 (`creationdate`) or a date of HTTP, which are whole seconds. */
+/** ISO 8601 (`creationdate`) or a date of HTTP, which are whole seconds. `null` where the server does not know it. */
 export function readTime(value: unknown): string | null {
   if (typeof value !== 'string' || !TIMES.some((form) => form.test(value))) return null
-  const time = Date.parse(value)
-  return Number.isNaN(time) ? null : new Date(time).toISOString()
+  return knownTime(Date.parse(value))
 }
 
 function isElement(value: unknown, name: string): boolean {

@@ -1,5 +1,6 @@
 import type { BigIntStats } from 'node:fs'
 import type { Entry } from '../../domain/entry.ts'
+import { knownTime } from '../shared/iso-time.ts'
 import { nameOf, parentOf } from '../shared/object-path.ts'
 
 export function fileEntry(id: string, stats: BigIntStats, isUsable: boolean): Entry {
@@ -29,8 +30,9 @@ export function versionOf({ mtimeNs, size, ino }: BigIntStats): string {
   return [mtimeNs, size, ino].map((part) => part.toString(36)).join('-')
 }
 
-export function modifiedAt(stats: BigIntStats): string {
-  return new Date(Number(stats.mtimeMs)).toISOString()
+/** `null` for zero, which archives and build tools set where they do not know the time. */
+export function modifiedAt(stats: BigIntStats): string | null {
+  return knownTime(Number(stats.mtimeMs))
 }
 
 function common(id: string) {

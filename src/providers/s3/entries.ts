@@ -1,4 +1,5 @@
 import type { Entry } from '../../domain/entry.ts'
+import { knownTime } from '../shared/iso-time.ts'
 import { nameOf, parentOf } from '../shared/object-path.ts'
 import type { Keys } from './keys.ts'
 
@@ -51,8 +52,7 @@ export function unquote(etag: string | undefined): string | null {
 
 /** In whole seconds, like the `Last-Modified` header: listings of some servers are finer, and would never agree. */
 export function toTime(date: Date | undefined): string | null {
-  if (date === undefined || Number.isNaN(date.getTime())) return null
-  return new Date(Math.floor(date.getTime() / 1000) * 1000).toISOString()
+  return date === undefined ? null : knownTime(Math.floor(date.getTime() / 1000) * 1000)
 }
 
 function common(id: string) {
