@@ -160,8 +160,14 @@ export class FolderCache {
   /** Drops every variant of a folder: of one connection, or without `connectionId` of all the user's. Returns how many. */
   invalidateFolder(key: Pick<FolderKey, 'userId' | 'provider' | 'folderId' | 'connectionId'>): number {
     const { userId, provider, folderId } = key
-    this.#onInvalidated({ of: 'folder', userId, provider, folderId })
-    return this.#drop(this.#index.ofFolder(key))
+    const dropped = [folderId]
+    // Listings are cached by this form: some providers take any form of a name for the same folder.
+    const normal = folderId?.normalize('NFC') ?? null
+    if (normal !== folderId) dropped.push(normal)
+    return dropped.reduce((count, each) => {
+      this.#onInvalidated({ of: 'folder', userId, provider, folderId: each })
+      return count + this.#drop(this.#index.ofFolder({ ...key, folderId: each }))
+    }, 0)
   }
 
   /** Drops everything, loads in flight included. */

@@ -174,8 +174,12 @@ function scopeOf({ userId, folderId, limit, kind }: ListFolderRequest, { id }: C
   return { userId, connectionId: id, folderId, limit, kind }
 }
 
+/**
+ * The folder that a change drops. In NFC, since a change names the folder as the provider lists it, and the request may
+ * name it in another form; {@link listingKey} tells the forms apart.
+ */
 function folderOf({ userId, folderId }: ListFolderRequest, { id, provider }: Connection): SharedFolder {
-  return { userId, provider, folderId, connectionId: id }
+  return { userId, provider, folderId: folderId?.normalize('NFC') ?? null, connectionId: id }
 }
 
 function believedConnection(

@@ -11,13 +11,14 @@ import type { FolderKey } from './folder-key.ts'
 export function listingKey(
   folder: SharedFolder,
   { version, connectedAt }: Connection,
-  { limit, kind }: Pick<CursorScope, 'limit' | 'kind'>,
+  { folderId: asked, limit, kind }: Pick<CursorScope, 'folderId' | 'limit' | 'kind'>,
   cursor: string | undefined,
   generation: string | null
 ): FolderKey {
   const { userId, provider, folderId, connectionId } = folder
-  // No part but the last has a space in it.
-  const variant = `${version} ${connectedAt.getTime()} ${limit} ${kind ?? '-'} ${generation ?? '-'} ${cursor ?? ''}`
+  // No part but the last has a space in it. To providers that do not normalise, other forms are other folders.
+  const form = asked === folderId ? '' : ` ${asked}`
+  const variant = `${version} ${connectedAt.getTime()} ${limit} ${kind ?? '-'} ${generation ?? '-'} ${cursor ?? ''}${form}`
   return { userId, provider, folderId, connectionId, variant }
 }
 
