@@ -764,7 +764,7 @@ export interface components {
             /** @description For people. It never holds a secret. */
             detail?: string;
             /** @enum {string} */
-            code: "INVALID_REQUEST" | "INVALID_CURSOR" | "INVALID_STATE" | "INVALID_CREDENTIALS" | "CONNECTION_AMBIGUOUS" | "UNAUTHENTICATED" | "ACCESS_DENIED" | "INSUFFICIENT_SCOPE" | "ENDPOINT_FORBIDDEN" | "CROSS_SITE" | "PROVIDER_UNKNOWN" | "FOLDER_NOT_FOUND" | "OBJECT_NOT_FOUND" | "CONNECTION_NOT_FOUND" | "DOCUMENT_NOT_FOUND" | "ALREADY_EXISTS" | "PRECONDITION_FAILED" | "CURSOR_EXPIRED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "RANGE_NOT_SATISFIABLE" | "LOCKED" | "TOO_MANY_REQUESTS" | "INTERNAL" | "SDK_MISSING" | "UNSUPPORTED" | "PROVIDER_ERROR" | "AUTHENTICATION_UNAVAILABLE" | "CONNECTION_MISSING" | "CONNECTION_INACTIVE" | "CREDENTIALS_UNREADABLE" | "PROVIDER_UNAVAILABLE" | "PROVIDER_THROTTLED" | "DATABASE_UNAVAILABLE" | "SHUTTING_DOWN" | "PROVIDER_TIMEOUT" | "QUOTA_EXCEEDED" | "INSUFFICIENT_STORAGE";
+            code: "INVALID_REQUEST" | "INVALID_CURSOR" | "INVALID_STATE" | "INVALID_CREDENTIALS" | "INVALID_ADDRESS" | "CONNECTION_AMBIGUOUS" | "UNAUTHENTICATED" | "ACCESS_DENIED" | "ACCOUNT_DISABLED" | "INSUFFICIENT_SCOPE" | "ENDPOINT_FORBIDDEN" | "CROSS_SITE" | "PROVIDER_UNKNOWN" | "FOLDER_NOT_FOUND" | "OBJECT_NOT_FOUND" | "CONNECTION_NOT_FOUND" | "DOCUMENT_NOT_FOUND" | "ALREADY_EXISTS" | "PRECONDITION_FAILED" | "CURSOR_EXPIRED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "RANGE_NOT_SATISFIABLE" | "LOCKED" | "TOO_MANY_REQUESTS" | "INTERNAL" | "SDK_MISSING" | "UNSUPPORTED" | "PROVIDER_ERROR" | "SCHEME_MISMATCH" | "AUTHENTICATION_UNAVAILABLE" | "CONNECTION_MISSING" | "CONNECTION_INACTIVE" | "CREDENTIALS_UNREADABLE" | "PROVIDER_UNAVAILABLE" | "PROVIDER_THROTTLED" | "DATABASE_UNAVAILABLE" | "SHUTTING_DOWN" | "PROVIDER_TIMEOUT" | "QUOTA_EXCEEDED" | "INSUFFICIENT_STORAGE";
             /** @description Under which the server’s log has the rest. */
             requestId: string;
         };
@@ -803,6 +803,14 @@ export interface components {
          *       "requestId": "6f0c9a1e-3c1f-4f0e-9d2b-1f6f5f3f7a10"
          *     }
          * @example {
+         *       "type": "urn:fastify-cloud-storage:error:INVALID_ADDRESS",
+         *       "title": "Invalid address",
+         *       "status": 400,
+         *       "detail": "Invalid address.",
+         *       "code": "INVALID_ADDRESS",
+         *       "requestId": "6f0c9a1e-3c1f-4f0e-9d2b-1f6f5f3f7a10"
+         *     }
+         * @example {
          *       "type": "urn:fastify-cloud-storage:error:CONNECTION_AMBIGUOUS",
          *       "title": "Connection ambiguous",
          *       "status": 400,
@@ -815,7 +823,7 @@ export interface components {
             /** @constant */
             status: 400;
             /** @enum {string} */
-            code: "INVALID_REQUEST" | "INVALID_CURSOR" | "INVALID_STATE" | "INVALID_CREDENTIALS" | "CONNECTION_AMBIGUOUS";
+            code: "INVALID_REQUEST" | "INVALID_CURSOR" | "INVALID_STATE" | "INVALID_CREDENTIALS" | "INVALID_ADDRESS" | "CONNECTION_AMBIGUOUS";
         };
         /**
          * @description A problem with the status 401.
@@ -842,6 +850,14 @@ export interface components {
          *       "status": 403,
          *       "detail": "Access denied.",
          *       "code": "ACCESS_DENIED",
+         *       "requestId": "6f0c9a1e-3c1f-4f0e-9d2b-1f6f5f3f7a10"
+         *     }
+         * @example {
+         *       "type": "urn:fastify-cloud-storage:error:ACCOUNT_DISABLED",
+         *       "title": "Account disabled",
+         *       "status": 403,
+         *       "detail": "Account disabled.",
+         *       "code": "ACCOUNT_DISABLED",
          *       "requestId": "6f0c9a1e-3c1f-4f0e-9d2b-1f6f5f3f7a10"
          *     }
          * @example {
@@ -873,7 +889,7 @@ export interface components {
             /** @constant */
             status: 403;
             /** @enum {string} */
-            code: "ACCESS_DENIED" | "INSUFFICIENT_SCOPE" | "ENDPOINT_FORBIDDEN" | "CROSS_SITE";
+            code: "ACCESS_DENIED" | "ACCOUNT_DISABLED" | "INSUFFICIENT_SCOPE" | "ENDPOINT_FORBIDDEN" | "CROSS_SITE";
         };
         /**
          * @description A problem with the status 404.
@@ -1112,12 +1128,20 @@ export interface components {
          *       "code": "PROVIDER_ERROR",
          *       "requestId": "6f0c9a1e-3c1f-4f0e-9d2b-1f6f5f3f7a10"
          *     }
+         * @example {
+         *       "type": "urn:fastify-cloud-storage:error:SCHEME_MISMATCH",
+         *       "title": "Scheme mismatch",
+         *       "status": 502,
+         *       "detail": "Scheme mismatch.",
+         *       "code": "SCHEME_MISMATCH",
+         *       "requestId": "6f0c9a1e-3c1f-4f0e-9d2b-1f6f5f3f7a10"
+         *     }
          */
         Problem502: components["schemas"]["Problem"] & {
             /** @constant */
             status: 502;
             /** @enum {string} */
-            code: "PROVIDER_ERROR";
+            code: "PROVIDER_ERROR" | "SCHEME_MISMATCH";
         };
         /**
          * @description A problem with the status 503.
@@ -1778,7 +1802,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem401"];
                 };
             };
-            /** @description `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            /** @description `ACCESS_DENIED`, `ACCOUNT_DISABLED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
             403: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -1850,7 +1874,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem501"];
                 };
             };
-            /** @description `PROVIDER_ERROR` */
+            /** @description `PROVIDER_ERROR`, `SCHEME_MISMATCH` */
             502: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -1967,7 +1991,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            /** @description `ACCESS_DENIED`, `ACCOUNT_DISABLED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
             403: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -2025,7 +2049,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `PROVIDER_ERROR` */
+            /** @description `PROVIDER_ERROR`, `SCHEME_MISMATCH` */
             502: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -2400,7 +2424,7 @@ export interface operations {
                     "application/json": components["schemas"]["Connection"];
                 };
             };
-            /** @description `INVALID_REQUEST`, `INVALID_CREDENTIALS` */
+            /** @description `INVALID_REQUEST`, `INVALID_CREDENTIALS`, `INVALID_ADDRESS` */
             400: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -2422,7 +2446,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem401"];
                 };
             };
-            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `ACCOUNT_DISABLED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
             403: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -2504,7 +2528,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem501"];
                 };
             };
-            /** @description `PROVIDER_ERROR` */
+            /** @description `PROVIDER_ERROR`, `SCHEME_MISMATCH` */
             502: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -2821,7 +2845,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem401"];
                 };
             };
-            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `ACCOUNT_DISABLED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
             403: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -2893,7 +2917,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem500"];
                 };
             };
-            /** @description `PROVIDER_ERROR` */
+            /** @description `PROVIDER_ERROR`, `SCHEME_MISMATCH` */
             502: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -2979,7 +3003,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `INVALID_REQUEST`, `INVALID_CREDENTIALS` */
+            /** @description `INVALID_REQUEST`, `INVALID_CREDENTIALS`, `INVALID_ADDRESS` */
             400: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -3001,7 +3025,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem401"];
                 };
             };
-            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `ACCOUNT_DISABLED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
             403: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -3083,7 +3107,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem501"];
                 };
             };
-            /** @description `PROVIDER_ERROR` */
+            /** @description `PROVIDER_ERROR`, `SCHEME_MISMATCH` */
             502: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -3166,7 +3190,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `INVALID_REQUEST`, `INVALID_STATE`, `INVALID_CREDENTIALS` */
+            /** @description `INVALID_REQUEST`, `INVALID_STATE`, `INVALID_CREDENTIALS`, `INVALID_ADDRESS` */
             400: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -3188,7 +3212,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem401"];
                 };
             };
-            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `ACCOUNT_DISABLED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
             403: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -3270,7 +3294,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem501"];
                 };
             };
-            /** @description `PROVIDER_ERROR` */
+            /** @description `PROVIDER_ERROR`, `SCHEME_MISMATCH` */
             502: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -3462,7 +3486,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem401"];
                 };
             };
-            /** @description `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            /** @description `ACCESS_DENIED`, `ACCOUNT_DISABLED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
             403: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -3628,7 +3652,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem501"];
                 };
             };
-            /** @description `PROVIDER_ERROR` */
+            /** @description `PROVIDER_ERROR`, `SCHEME_MISMATCH` */
             502: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -3764,7 +3788,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem401"];
                 };
             };
-            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `ACCOUNT_DISABLED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
             403: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -3866,7 +3890,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem501"];
                 };
             };
-            /** @description `PROVIDER_ERROR` */
+            /** @description `PROVIDER_ERROR`, `SCHEME_MISMATCH` */
             502: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -3964,7 +3988,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem401"];
                 };
             };
-            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `ACCOUNT_DISABLED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
             403: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -4066,7 +4090,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem501"];
                 };
             };
-            /** @description `PROVIDER_ERROR` */
+            /** @description `PROVIDER_ERROR`, `SCHEME_MISMATCH` */
             502: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -4221,7 +4245,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            /** @description `ACCESS_DENIED`, `ACCOUNT_DISABLED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
             403: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -4351,7 +4375,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `PROVIDER_ERROR` */
+            /** @description `PROVIDER_ERROR`, `SCHEME_MISMATCH` */
             502: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -4493,7 +4517,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem401"];
                 };
             };
-            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `ACCOUNT_DISABLED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
             403: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -4585,7 +4609,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem501"];
                 };
             };
-            /** @description `PROVIDER_ERROR` */
+            /** @description `PROVIDER_ERROR`, `SCHEME_MISMATCH` */
             502: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -5061,7 +5085,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem401"];
                 };
             };
-            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `ACCOUNT_DISABLED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
             403: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -5143,7 +5167,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem501"];
                 };
             };
-            /** @description `PROVIDER_ERROR` */
+            /** @description `PROVIDER_ERROR`, `SCHEME_MISMATCH` */
             502: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -5393,7 +5417,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem401"];
                 };
             };
-            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `ACCOUNT_DISABLED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
             403: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -5475,7 +5499,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem500"];
                 };
             };
-            /** @description `PROVIDER_ERROR` */
+            /** @description `PROVIDER_ERROR`, `SCHEME_MISMATCH` */
             502: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -5724,7 +5748,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem401"];
                 };
             };
-            /** @description `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            /** @description `ACCESS_DENIED`, `ACCOUNT_DISABLED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
             403: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -5854,7 +5878,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem500"];
                 };
             };
-            /** @description `PROVIDER_ERROR` */
+            /** @description `PROVIDER_ERROR`, `SCHEME_MISMATCH` */
             502: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -6042,7 +6066,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem401"];
                 };
             };
-            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            /** @description `CROSS_SITE`, `ACCESS_DENIED`, `ACCOUNT_DISABLED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
             403: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -6144,7 +6168,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem501"];
                 };
             };
-            /** @description `PROVIDER_ERROR` */
+            /** @description `PROVIDER_ERROR`, `SCHEME_MISMATCH` */
             502: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -6301,7 +6325,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `ACCESS_DENIED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
+            /** @description `ACCESS_DENIED`, `ACCOUNT_DISABLED`, `INSUFFICIENT_SCOPE`, `ENDPOINT_FORBIDDEN` */
             403: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -6399,7 +6423,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `PROVIDER_ERROR` */
+            /** @description `PROVIDER_ERROR`, `SCHEME_MISMATCH` */
             502: {
                 headers: {
                     "Cache-Control"?: "no-store";

@@ -57,6 +57,10 @@ async function accepted<T>(check: Promise<T>): Promise<T> {
     return await check
   } catch (error) {
     if (!isStorageError(error, 'ACCESS_DENIED', 'FOLDER_NOT_FOUND', 'OBJECT_NOT_FOUND', 'UNSUPPORTED')) throw error
-    throw new StorageError('INVALID_CREDENTIALS', 'The server does not accept these credentials.', { cause: error })
+    const message =
+      error.code === 'ACCESS_DENIED'
+        ? 'The server does not accept these credentials.'
+        : 'There is no such folder, bucket or service at this address.'
+    throw new StorageError('INVALID_CREDENTIALS', message, { cause: error })
   }
 }

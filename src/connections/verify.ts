@@ -27,6 +27,7 @@ export type Verify = (request: VerifyRequest) => Promise<Connection>
 /** What will not pass by itself: the account, or the server, is not what it was. */
 const LASTING: readonly StorageErrorCode[] = [
   'ACCESS_DENIED',
+  'ACCOUNT_DISABLED',
   'ENDPOINT_FORBIDDEN',
   'FOLDER_NOT_FOUND',
   'INSUFFICIENT_SCOPE',

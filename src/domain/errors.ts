@@ -8,9 +8,11 @@ export const STORAGE_ERROR_CODES = [
   'INVALID_CURSOR',
   'INVALID_STATE',
   'INVALID_CREDENTIALS',
+  'INVALID_ADDRESS',
   'CONNECTION_AMBIGUOUS',
   'UNAUTHENTICATED',
   'ACCESS_DENIED',
+  'ACCOUNT_DISABLED',
   'INSUFFICIENT_SCOPE',
   'ENDPOINT_FORBIDDEN',
   'CROSS_SITE',
@@ -31,6 +33,7 @@ export const STORAGE_ERROR_CODES = [
   'SDK_MISSING',
   'UNSUPPORTED',
   'PROVIDER_ERROR',
+  'SCHEME_MISMATCH',
   'AUTHENTICATION_UNAVAILABLE',
   'CONNECTION_MISSING',
   'CONNECTION_INACTIVE',
@@ -51,6 +54,8 @@ export interface StorageErrorOptions {
   readonly retryAfterMs?: number
   /** The provider refused the credentials themselves: whoever stored them should ask whether they still work. */
   readonly credentialsRefused?: boolean
+  /** The provider sent this response itself, so it is not down: the circuit breaker counts it as a sign of life. */
+  readonly responded?: boolean
   /** What happened underneath. For the log alone: it never reaches an answer. */
   readonly cause?: unknown
 }
@@ -95,6 +100,8 @@ export class StorageError extends Error {
   readonly retryAfterMs: number | undefined
   /** The provider refused the credentials themselves, not what was asked with them. */
   readonly credentialsRefused: boolean
+  /** The provider sent this response itself: it is not down. */
+  readonly responded: boolean
   /**
    * The HTTP status of `code`, set where an error leaves through a decorator of the plugin, so that a host's own
    * error handler answers what the plugin's routes would.
@@ -108,6 +115,7 @@ export class StorageError extends Error {
     this.retryable = RETRYABLE.has(code)
     this.retryAfterMs = options.retryAfterMs
     this.credentialsRefused = options.credentialsRefused ?? false
+    this.responded = options.responded ?? false
     this.#context = options.cause instanceof StorageError ? options.cause.context : {}
   }
 

@@ -4,6 +4,7 @@ const MESSAGES = {
   FOLDER_NOT_FOUND: 'There is no such folder.',
   OBJECT_NOT_FOUND: 'There is no such object.',
   ACCESS_DENIED: 'The provider denies access.',
+  ACCOUNT_DISABLED: 'The account is disabled at the server: ask its administrator.',
   INSUFFICIENT_SCOPE: 'The connection does not cover this: connect again and grant more.',
   CURSOR_EXPIRED: 'The provider has forgotten this page: start again.',
   ALREADY_EXISTS: 'There is something of this name already.',
@@ -15,6 +16,7 @@ const MESSAGES = {
   LOCKED: 'Someone else is using the object.',
   UNSUPPORTED: 'The provider does not support this.',
   PROVIDER_ERROR: 'The answer of the provider makes no sense.',
+  SCHEME_MISMATCH: 'The server refers to itself by http where https was given, or by https where http was given.',
   PROVIDER_THROTTLED: 'The provider asks for fewer calls.',
   PROVIDER_TIMEOUT: 'The provider did not answer in time.',
   PROVIDER_UNAVAILABLE: 'The provider cannot be reached.'
@@ -23,7 +25,11 @@ const MESSAGES = {
 /** How a provider can fail. */
 export type ProviderFailureCode = keyof typeof MESSAGES
 
+/** Of a server that has answered, and so can be reached. */
+const FAILED = 'The provider failed to process this request.'
+
 /** A failure of a provider, in the words that all of them use. */
 export function providerFailure(code: ProviderFailureCode, options: StorageErrorOptions = {}): StorageError {
-  return new StorageError(code, MESSAGES[code], options)
+  const isAnswered = code === 'PROVIDER_UNAVAILABLE' && options.responded === true
+  return new StorageError(code, isAnswered ? FAILED : MESSAGES[code], options)
 }

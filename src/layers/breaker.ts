@@ -18,6 +18,7 @@ const DOWN: readonly StorageErrorCode[] = ['PROVIDER_UNAVAILABLE', 'PROVIDER_TIM
  */
 const UP: readonly StorageErrorCode[] = [
   'ACCESS_DENIED',
+  'ACCOUNT_DISABLED',
   'INSUFFICIENT_SCOPE',
   'FOLDER_NOT_FOUND',
   'OBJECT_NOT_FOUND',
@@ -131,8 +132,15 @@ async function settle<T>(signal: AbortSignal, work: () => Promise<T>): Promise<O
   } catch (error) {
     // Whoever leaves has not seen the provider fail.
     if (signal.aborted) return { health: 'unknown', error }
-    return { health: isStorageError(error, ...DOWN) ? 'down' : isStorageError(error, ...UP) ? 'up' : 'unknown', error }
+    return { health: healthOf(error), error }
   }
+}
+
+/** A server that has responded is not down, whatever it responded. */
+function healthOf(error: unknown): 'up' | 'down' | 'unknown' {
+  if (isStorageError(error) && error.responded) return 'up'
+  if (isStorageError(error, ...DOWN)) return 'down'
+  return isStorageError(error, ...UP) ? 'up' : 'unknown'
 }
 
 function unwrap<T>(outcome: Outcome<T>): T {

@@ -87,6 +87,17 @@ t.test('what says nothing of the provider neither opens the circuit nor keeps it
   }
 })
 
+t.test('a provider that responds is not down, whatever it responds', async (t) => {
+  const { bare, have, list } = arrange()
+  await have(...FOUR)
+  const failed = new StorageError('PROVIDER_UNAVAILABLE', 'It failed to process this request.', { responded: true })
+  bare.list = () => Promise.reject(failed)
+  for (let count = 0; count < 10; count++) await t.rejects(list(), failed)
+  t.equal(bare.listed.length, 14, 'each was asked')
+  await have(...FOUR)
+  t.equal(bare.listed.length, 18, 'and the failures before are forgotten')
+})
+
 t.test('a caller who leaves has not seen the provider fail', async (t) => {
   const arranged = arrange()
   const { bare, have, list } = arranged

@@ -79,6 +79,7 @@ export const operations = {
       201: connected('The connection.'),
       ...problems(CODES.changes, CODES.asksProvider, [
         'INVALID_CREDENTIALS',
+        'INVALID_ADDRESS',
         'PROVIDER_UNKNOWN',
         'UNSUPPORTED',
         'FOLDER_NOT_FOUND',
@@ -108,7 +109,12 @@ export const operations = {
         { ...NO_STORE, 'Set-Cookie': { type: 'string', description: 'With OAuth: binds the flow to this browser.' } },
         { authorizationUrl: 'https://accounts.example.org/authorize?response_type=code&state=…' }
       ),
-      ...problems(CODES.changes, CODES.asksProvider, ['INVALID_CREDENTIALS', 'PROVIDER_UNKNOWN', 'UNSUPPORTED'])
+      ...problems(CODES.changes, CODES.asksProvider, [
+        'INVALID_CREDENTIALS',
+        'INVALID_ADDRESS',
+        'PROVIDER_UNKNOWN',
+        'UNSUPPORTED'
+      ])
     }
   },
   pollLogin: {
@@ -127,6 +133,7 @@ export const operations = {
       ...problems(CODES.changes, CODES.asksProvider, [
         'INVALID_STATE',
         'INVALID_CREDENTIALS',
+        'INVALID_ADDRESS',
         'PROVIDER_UNKNOWN',
         'UNSUPPORTED',
         'FOLDER_NOT_FOUND',

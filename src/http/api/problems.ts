@@ -59,12 +59,14 @@ export const CODES = {
   /** Of a route that asks a provider. */
   asksProvider: [
     'ACCESS_DENIED',
+    'ACCOUNT_DISABLED',
     'INSUFFICIENT_SCOPE',
     'ENDPOINT_FORBIDDEN',
     'TOO_MANY_REQUESTS',
     'LOCKED',
     'SDK_MISSING',
     'PROVIDER_ERROR',
+    'SCHEME_MISMATCH',
     'CONNECTION_INACTIVE',
     'CREDENTIALS_UNREADABLE',
     'PROVIDER_UNAVAILABLE',

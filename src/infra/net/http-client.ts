@@ -7,7 +7,7 @@ import { providerFailure } from '../../domain/provider-failure.ts'
 import { ACCEPTED_ENCODINGS, decodeBody, verbatimBody } from './answer-body.ts'
 import { connectionFailure } from './connection-failure.ts'
 import type { EgressRules } from './egress-rules.ts'
-import { isAtDeclaredHost, isSameOrigin } from './host-pin.ts'
+import { isAtDeclaredHost, isOtherScheme, isSameOrigin } from './host-pin.ts'
 import { describeExchange } from './redact.ts'
 import { untilAborted } from '../../domain/until-aborted.ts'
 import { USER_AGENT } from './user-agent.ts'
@@ -139,10 +139,15 @@ function isLong(body: HttpRequest['body']): boolean {
 /**
  * Where a redirect leads, checked.
  *
- * @throws StorageError `PROVIDER_ERROR` for one that is not followed
+ * @throws StorageError `SCHEME_MISMATCH` for one from https to http of the same host, or the other way round;
+ * `PROVIDER_ERROR` for any other that is not followed
  */
 function redirected(request: HttpRequest, location: string, redirects: number): Partial<HttpRequest> {
   const { method, url: from, headers = {}, body, redirectHosts = [] } = request
+  if (URL.canParse(location, from.href) && isOtherScheme(from, new URL(location, from))) {
+    const cause = new Diagnosis(`${describeExchange(method, from)} was redirected to another scheme`)
+    throw providerFailure('SCHEME_MISMATCH', { cause, responded: true })
+  }
   const refuse = (why: string): StorageError =>
     new StorageError('PROVIDER_ERROR', 'The provider answers from another place than it should.', {
       cause: new Diagnosis(`${describeExchange(method, from)} was redirected ${why}`)

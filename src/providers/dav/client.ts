@@ -4,6 +4,7 @@ import type { Timeouts } from '../../domain/ports.ts'
 import { failure, httpFailure, type Missing } from '../shared/http-failure.ts'
 import { type Authorized, type Authorizer, isStale } from './authorization.ts'
 import { type DavResource, readMultistatus } from './multistatus.ts'
+import { findRefusal } from './refusal.ts'
 
 /** Much more than a listing that is cut by its number of entries: a last limit for what never ends. */
 const MAX_LISTING_BYTES = 128 * 1024 * 1024
@@ -42,8 +43,20 @@ export class DavClient {
     this.timeouts = options.timeouts
   }
 
-  /** The answer, whatever its status. */
+  /**
+   * The response, whatever its status.
+   *
+   * @throws StorageError for one whose body says something else than its status ({@link findRefusal})
+   */
   async send(request: DavRequest): Promise<HttpAnswer> {
+    const answer = await this.#authorized(request)
+    const refusal = await findRefusal(request, answer, this.timeouts.idleMs)
+    if (refusal === null) return answer
+    request.signal.throwIfAborted()
+    throw refusal
+  }
+
+  async #authorized(request: DavRequest): Promise<HttpAnswer> {
     const { authorizer } = this.#options
     if (request.body instanceof Readable && !authorizer.isFixed) return this.#sendOnce(request)
     const sent = authorizer.authorize(authorizedOf(request))
@@ -117,7 +130,7 @@ export class DavClient {
   ): Promise<Properties> {
     const { depth, headers, ...rest } = request
     const asked = {
-      maxBytes: MAX_LISTING_BYTES,
+      ...(depth === 1 && { maxBytes: MAX_LISTING_BYTES }),
       ...rest,
       method: 'PROPFIND',
       headers: { ...propfindHeaders(depth), ...headers }
@@ -138,6 +151,6 @@ function authorizedOf({ method, url }: Pick<DavRequest, 'method' | 'url'>): Auth
   return { method, uri: url.pathname + url.search }
 }
 
-function propfindHeaders(depth: 0 | 1): Record<string, string> {
+export function propfindHeaders(depth: 0 | 1): Record<string, string> {
   return { 'content-type': 'application/xml; charset=utf-8', depth: String(depth) }
 }

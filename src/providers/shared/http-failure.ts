@@ -24,6 +24,9 @@ const BY_STATUS: Readonly<Record<number, ProviderFailureCode>> = {
   507: 'QUOTA_EXCEEDED'
 }
 
+/** Sent by a gateway about the server behind it, or by a server that is shut down. */
+const GATEWAY_STATUSES: ReadonlySet<number> = new Set([502, 503, 504])
+
 /** What an answer that says no comes out as. The cause tells the exchange, never the text of the answer. */
 export function httpFailure(
   method: string,
@@ -36,6 +39,7 @@ export function httpFailure(
   const code = codeOf(status, missing, retryAfterMs !== undefined)
   return providerFailure(code, {
     cause,
+    responded: !GATEWAY_STATUSES.has(status),
     ...(status === 401 && { credentialsRefused: true }),
     ...(code === 'PROVIDER_THROTTLED' && retryAfterMs !== undefined && { retryAfterMs })
   })

@@ -9,7 +9,20 @@ const MAX_PROBLEM_BYTES = 64 * 1024
  *
  * @param withinMs how long it may take
  */
-export async function readProblem({ body }: Pick<HttpAnswer, 'body'>, withinMs: number): Promise<unknown> {
+export async function readProblem(answer: Pick<HttpAnswer, 'body'>, withinMs: number): Promise<unknown> {
+  const text = await readProblemText(answer, withinMs)
+  try {
+    return text === undefined ? undefined : (JSON.parse(text) as unknown)
+  } catch {
+    return undefined
+  }
+}
+
+/** The same as text; `undefined` where it is too long, too slow or cut off. */
+export async function readProblemText(
+  { body }: Pick<HttpAnswer, 'body'>,
+  withinMs: number
+): Promise<string | undefined> {
   const timer = setTimeout(() => body.destroy(), withinMs)
   try {
     const chunks: Buffer[] = []
@@ -19,7 +32,7 @@ export async function readProblem({ body }: Pick<HttpAnswer, 'body'>, withinMs: 
       if (left < 0) return undefined
       chunks.push(chunk)
     }
-    return JSON.parse(Buffer.concat(chunks).toString('utf8')) as unknown
+    return Buffer.concat(chunks).toString('utf8')
   } catch {
     return undefined
   } finally {
