@@ -3,37 +3,35 @@ import { defineProvider, type TypedProvider } from '../domain/provider.ts'
 import type { Capabilities } from '../domain/storage-backend.ts'
 import { DavBackend } from './dav/backend.ts'
 import { checkFolderId } from './dav/paths.ts'
+import { look } from './dav/server.ts'
+import { listWhole } from './dav/whole-listing.ts'
 import { connect } from './nextcloud/connect.ts'
-import { listPages } from './nextcloud/listing.ts'
 import { fetchUser } from './nextcloud/ocs.ts'
 import { openServer, uploadsOf } from './nextcloud/server.ts'
 import { accountIdOf, readSettings } from './nextcloud/settings.ts'
 import { uploadFile } from './nextcloud/upload.ts'
-import { CutPages } from './shared/cut-pages.ts'
+import { cutPages } from './shared/cut-pages.ts'
 import { readStored } from './shared/stored-credentials.ts'
 
-const pages = new CutPages()
-
-function capabilitiesOf(paginates: boolean): Capabilities {
-  return {
-    paging: paginates ? 'native' : 'emulated',
-    kindFilter: 'emulated',
-    rangeDownload: 'native',
-    upload: 'native',
-    createOnly: 'native',
-    updateIfMatch: 'native',
-    atomicReplace: 'native',
-    remove: 'native',
-    createFolder: 'native',
-    downloadUrl: 'unsupported'
-  }
+const capabilities: Capabilities = {
+  // Nextcloud's own pages (X-NC-Paginate) are lost where it has no memory cache, and cost as much as the whole folder.
+  paging: 'emulated',
+  kindFilter: 'emulated',
+  rangeDownload: 'native',
+  upload: 'native',
+  createOnly: 'native',
+  updateIfMatch: 'native',
+  atomicReplace: 'native',
+  remove: 'native',
+  createFolder: 'native',
+  downloadUrl: 'unsupported'
 }
 
 /** The files of one user of a Nextcloud: its WebDAV, with what it tells beyond that. */
 export const provider: TypedProvider = defineProvider({
   id: 'nextcloud',
   label: 'Nextcloud',
-  capabilities: capabilitiesOf(false),
+  capabilities,
   connect,
   checkFolderId,
   async open({ credentials, egress, timeouts }) {
@@ -42,10 +40,12 @@ export const provider: TypedProvider = defineProvider({
     const uploads = uploadsOf(settings)
     return new DavBackend(openServer(settings, { egress, timeouts }), {
       provider: 'nextcloud',
-      capabilities: capabilitiesOf(settings.paginates),
-      list: (server, folderId, call) => listPages(pages, owner, server, folderId, call),
+      capabilities,
+      list: (server, folderId, call) => listWhole(cutPages, owner, server, folderId, call),
       upload: (server, target, source, call) => uploadFile(server, uploads, target, source, call),
-      async account(_server, call) {
+      async account(server, call) {
+        // OCS answers 401 for a disabled account too, as for a password that was revoked.
+        await look(server, server.paths.base, call, 'FOLDER_NOT_FOUND')
         const { uid, name, email, quota } = await fetchUser(settings, egress, call)
         return { id: accountIdOf({ ...settings, uid }), name, email, quota }
       }

@@ -10,7 +10,7 @@ import { propfindBody, readCount } from './dav/properties.ts'
 import { type DavServer, look } from './dav/server.ts'
 import { type DavTarget, isTemporaryName, uploadByMove, uploadInPlace } from './dav/upload.ts'
 import { listWhole } from './dav/whole-listing.ts'
-import { CutPages } from './shared/cut-pages.ts'
+import { cutPages } from './shared/cut-pages.ts'
 import { failure } from './shared/http-failure.ts'
 import { nameOf } from './shared/object-path.ts'
 import { readStored } from './shared/stored-credentials.ts'
@@ -18,8 +18,6 @@ import type { UploadSource } from './shared/upload-source.ts'
 import { connect } from './webdav/connect.ts'
 import { openServer } from './webdav/server.ts'
 import { accountIdOf, labelOf, readSettings, type WebdavSettings } from './webdav/settings.ts'
-
-const pages = new CutPages()
 
 /** Emulated conditions are checked right before the write: also those on weak ETags, which no server may accept. */
 function capabilitiesOf({ checksPreconditions, moves, versions }: ProbedServer): Capabilities {
@@ -53,7 +51,8 @@ export const provider: TypedProvider = defineProvider({
     return new DavBackend(openServer(settings, { egress, timeouts }), {
       provider: 'webdav',
       capabilities: capabilitiesOf(settings),
-      list: async (server, folderId, call) => withoutTemporary(await listWhole(pages, owner, server, folderId, call)),
+      list: async (server, folderId, call) =>
+        withoutTemporary(await listWhole(cutPages, owner, server, folderId, call)),
       upload: (server, target, source, call) => upload(settings, server, target, source, call),
       account: (server, call) => account(settings, server, call)
     })

@@ -21,6 +21,8 @@ export interface Opened {
    * empty folder.
    */
   readonly seed: (files: Readonly<Record<string, string | Buffer>>) => Promise<void>
+  /** Whether the service stores names in NFC, whatever form they come in. */
+  readonly normalizes?: true
   /** How many sockets or files the backend holds at the moment, for transfers. */
   readonly busy: () => number | Promise<number>
   /** Ids of the right shape of things that are not there. */

@@ -19,7 +19,7 @@ interface Begun {
 }
 
 async function start(t: Test) {
-  const fake = await FakeNextcloud.start(t, { paginate: true })
+  const fake = await FakeNextcloud.start(t)
   const app = await testApp(t, { providers: { nextcloud: { allowHosts: [new URL(fake.url).host] } } })
   await app.db.prisma.oAuthState.deleteMany()
   const begin = (user: string, body: object = { baseUrl: fake.url }) => app.as(user).send('POST', AUTHORIZE, body)
@@ -145,7 +145,7 @@ t.test('what the server tells once is not lost when the next step fails', async 
 t.test('no Nextcloud at the address, none that is allowed, and providers without such a login', async (t) => {
   const { fake, begin, as } = await start(t)
   const code = (answer: Awaited<ReturnType<typeof begin>>) => answer.json<{ code: string }>().code
-  t.equal(code(await begin('ann', { baseUrl: `${new URL(fake.url).origin}/elsewhere` })), 'INVALID_CREDENTIALS')
+  t.equal(code(await begin('ann', { baseUrl: `${new URL(fake.url).origin}/elsewhere` })), 'INVALID_ADDRESS')
   t.equal(code(await begin('ann', { baseUrl: 'not a URL' })), 'INVALID_CREDENTIALS')
   t.equal(code(await begin('ann', { baseUrl: 'https://127.0.0.1:1' })), 'ENDPOINT_FORBIDDEN')
   t.equal(code(await begin('ann', {})), 'INVALID_REQUEST')
@@ -196,4 +196,54 @@ t.test('an app password that was made for us ends with its connection, one that 
   t.equal((await as('ann').send('DELETE', `/cloud/connections/${typed.id}`)).statusCode, 204)
   await app.close()
   t.ok(fake.appPasswords.has(FAKE_APP_PASSWORD))
+})
+
+t.test(
+  'a wrong address, a wrong password, a disabled account and a misconfigured proxy have a code and a message each',
+  async (t) => {
+    const { fake, as } = await start(t)
+    const fields = { baseUrl: fake.url, username: FAKE_NEXTCLOUD_LOGIN, password: FAKE_APP_PASSWORD }
+    const connect = async (changed: object = {}) => {
+      const answer = await as('ann').send('POST', '/cloud/connections/nextcloud', { ...fields, ...changed })
+      const { status, code, detail } = answer.json<{ status: number; code: string; detail: string }>()
+      return { status, code, detail }
+    }
+    const said = [
+      await connect({ baseUrl: `${fake.url}/elsewhere` }),
+      await connect({ password: 'wrong' }),
+      await ((fake.disabled = true), connect()),
+      await ((fake.disabled = false), (fake.maintenance = true), connect())
+    ]
+    fake.maintenance = false
+    fake.dav.script = (_request, response) => {
+      response.writeHead(301, { location: fake.url.replace('http:', 'https:') }).end()
+      return true
+    }
+    said.push(await connect())
+    t.match(said, [
+      { status: 400, code: 'INVALID_ADDRESS' },
+      { status: 400, code: 'INVALID_CREDENTIALS' },
+      { status: 403, code: 'ACCOUNT_DISABLED' },
+      { status: 503, code: 'PROVIDER_THROTTLED' },
+      { status: 502, code: 'SCHEME_MISMATCH' }
+    ])
+    t.equal(new Set(said.map(({ detail }) => detail)).size, said.length)
+    for (const { detail } of said) t.notMatch(detail, /reached/)
+    takeMistakes(fake.dav)
+  }
+)
+
+t.test('a server that responds with failures is asked again each time', async (t) => {
+  const { fake, as } = await start(t)
+  const fields = { baseUrl: fake.url, username: FAKE_NEXTCLOUD_LOGIN, password: FAKE_APP_PASSWORD }
+  const made = await as('ann').send('POST', '/cloud/connections/nextcloud', fields)
+  t.equal(made.statusCode, 201)
+  const list = async () => (await as('ann').get('/cloud/nextcloud/listing')).json<{ code?: string }>().code
+  fake.disabled = true
+  for (let count = 0; count < 7; count++) t.equal(await list(), 'ACCOUNT_DISABLED')
+  const verified = await as('ann').send('POST', `/cloud/connections/${made.json<{ id: string }>().id}/verify`)
+  t.equal(verified.json<{ code: string }>().code, 'ACCOUNT_DISABLED', 'and the password is not taken for a revoked one')
+  fake.disabled = false
+  t.equal((await as('ann').send('POST', `/cloud/connections/${made.json<{ id: string }>().id}/verify`)).statusCode, 200)
+  t.equal(await list(), undefined)
 })

@@ -134,7 +134,7 @@ t.test('a provider without such a flow, and one that there is not, have no callb
 })
 
 t.test('a login flow of another provider is not finished by the callback', async (t) => {
-  const nextcloud = await FakeNextcloud.start(t, { paginate: true })
+  const nextcloud = await FakeNextcloud.start(t)
   const flow = await consented(t, {
     plugin: { providers: { nextcloud: { allowHosts: [new URL(nextcloud.url).host] } } }
   })

@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import type { Entry, Listing } from '../../src/domain/entry.ts'
 import { StorageError } from '../../src/domain/errors.ts'
 import { scriptedProvider, testApp } from '../support/app.ts'
+import { FAKE_APP_PASSWORD, FAKE_NEXTCLOUD_LOGIN, FakeNextcloud } from '../fakes/nextcloud/fake-nextcloud.ts'
 import { Deferred } from '../support/deferred.ts'
 import { Client, contentPath, davTransfers } from '../support/transfer-app.ts'
 import { until } from '../support/until.ts'
@@ -183,4 +184,46 @@ t.test('a file that was moved meanwhile is dropped from where it was and from wh
   await put({ id: file.id })
   t.same(await list(from.id), { names: [], hit: false })
   t.same(await list(to.id), { names: ['a'], hit: false })
+})
+
+t.test('a change drops the listings of its folder under every Unicode form of its id', async (t) => {
+  const fake = await FakeNextcloud.start(t)
+  const { app, as } = await testApp(t, {
+    transfers: true,
+    providers: { nextcloud: { allowHosts: [new URL(fake.url).host] } }
+  })
+  const fields = { baseUrl: fake.url, username: FAKE_NEXTCLOUD_LOGIN, password: FAKE_APP_PASSWORD }
+  t.equal((await as('ann').send('POST', '/cloud/connections/nextcloud', fields)).statusCode, 201)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const client = new Client(app)
+  const [nfc, nfd] = ['\u00e9\u00fc', 'e\u0301u\u0308']
+  // Each of the two letters in a form of its own.
+  const forms = [nfc, nfd, '\u00e9u\u0308'].map((name) => `${name}/`)
+  fake.tree.mkdir(nfc)
+  const list = async (folder: string) => {
+    const answer = await client.ask('GET', `/cloud/nextcloud/listing?folder=${encodeURIComponent(folder)}`)
+    t.equal(answer.status, 200)
+    const { folder: listed, entries } = answer.json() as Listing
+    t.equal(listed.id, `${nfc}/`)
+    return { ids: entries.map(({ id }) => id), hit: /; hit/.test(String(answer.headers['cache-status'])) }
+  }
+  const expectMiss = async (ids: string[]) => {
+    for (const form of forms) {
+      t.same(await list(form), { ids, hit: false }, encodeURIComponent(form))
+      t.match(await list(form), { hit: true })
+    }
+  }
+  await expectMiss([])
+  const put = (query: Record<string, string>) => client.ask('PUT', contentPath('nextcloud', query), { body: 'text' })
+  const stored = await put({ parent: forms[1] ?? '', name: nfd })
+  t.equal(stored.status, 201)
+  const { id } = stored.json() as Entry
+  t.equal(id, `${nfc}/${nfc}`)
+  await expectMiss([id])
+  t.equal((await put({ id: `${nfd}/${nfd}` })).status, 200)
+  await expectMiss([id])
+  t.equal((await client.ask('DELETE', contentPath('nextcloud', { id: `${nfd}/${nfd}` }))).status, 204)
+  await expectMiss([])
+  app.folderCache.invalidateFolder({ userId: 'ann', provider: 'nextcloud', folderId: forms[1] ?? '' })
+  t.match(await list(forms[1] ?? ''), { hit: false }, 'by hand')
 })

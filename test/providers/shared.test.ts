@@ -1,3 +1,4 @@
+import type { BigIntStats } from 'node:fs'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { PassThrough, Readable } from 'node:stream'
@@ -27,6 +28,11 @@ import { piecesOf } from '../contract/suite/uploads.ts'
 import { TEST_SPOOL } from '../support/spool.ts'
 import type { Entry } from '../../src/domain/entry.ts'
 import type { ListCall } from '../../src/domain/storage-backend.ts'
+import { Deferred } from '../support/deferred.ts'
+import { readTime } from '../../src/providers/dav/properties.ts'
+import { modifiedAt } from '../../src/providers/disk/entries.ts'
+import { toTime } from '../../src/providers/s3/entries.ts'
+import { readIsoTime } from '../../src/providers/shared/iso-time.ts'
 import { CutPages, type WholeFolder } from '../../src/providers/shared/cut-pages.ts'
 
 const wellFormed = anyText()
@@ -54,6 +60,29 @@ t.test('any name makes one header that says attachment and gives the name back',
     `attachment; filename="it's (1)*.txt_"; filename*=UTF-8''it%27s%20%281%29%2a.txt%C3%A9`
   )
   t.notMatch(attachment('a\r\nSet-Cookie: x'), /[\r\n]/)
+})
+
+t.test('a time that a server does not know is null, and all others are times', async (t) => {
+  for (const unknown of [
+    '1970-01-01T00:00:00Z',
+    '1970-01-01T01:00:00+01:00',
+    '1601-01-01T00:00:00Z',
+    '0001-01-01T00:00:00Z'
+  ]) {
+    t.equal(readIsoTime(unknown), null, unknown)
+    t.equal(readTime(unknown), null, unknown)
+  }
+  t.equal(readTime('Thu, 01 Jan 1970 00:00:00 GMT'), null)
+  for (const known of ['1970-01-01T00:00:01.000Z', '1969-12-31T23:59:59.000Z', '2026-11-30T11:52:00.000Z']) {
+    t.equal(readIsoTime(known), known)
+    t.equal(readTime(known), known)
+  }
+  t.equal(modifiedAt({ mtimeMs: 0n } as BigIntStats), null)
+  t.equal(modifiedAt({ mtimeMs: 10n ** 18n } as BigIntStats), null, 'beyond all dates')
+  t.equal(modifiedAt({ mtimeMs: 1000n } as BigIntStats), '1970-01-01T00:00:01.000Z')
+  t.equal(toTime(new Date(0)), null)
+  t.equal(toTime(new Date(999)), null, 'whole seconds')
+  t.equal(toTime(new Date(NaN)), null)
 })
 
 t.test('paths are taken apart at their slashes', async (t) => {
@@ -396,11 +425,11 @@ const page = (limit: number, more: Partial<ListCall> = {}): ListCall => ({ ...ca
 
 async function allOf(pages: CutPages, whole: WholeFolder, limit: number, kind?: 'file' | 'folder') {
   const more = kind === undefined ? {} : { kind }
-  let each = await pages.page('place', page(limit, more), async () => whole)
+  let each = await pages.page('ann', 'place', page(limit, more), async () => whole)
   const sizes = [each.entries.length]
   const ids = each.entries.map(({ id }) => id)
   while (each.next !== null) {
-    each = await pages.page('place', page(limit, { ...more, cursor: each.next }), never)
+    each = await pages.page('ann', 'place', page(limit, { ...more, cursor: each.next }), never)
     sizes.push(each.entries.length)
     ids.push(...each.entries.map(({ id }) => id))
   }
@@ -429,46 +458,97 @@ t.test('pages together are the folder, whatever their size', async (t) => {
 
 t.test('what is missing is said on the last page alone', async (t) => {
   const pages = new CutPages()
-  const first = await pages.page('p', page(2), async () => folderOf(3, { reason: 'page-cap' }))
+  const first = await pages.page('ann', 'p', page(2), async () => folderOf(3, { reason: 'page-cap' }))
   t.match(first, { complete: false, reason: 'more' })
-  t.match(await pages.page('p', page(2, { cursor: first.next ?? '' }), never), {
+  t.match(await pages.page('ann', 'p', page(2, { cursor: first.next ?? '' }), never), {
     complete: false,
     reason: 'page-cap',
     next: null
   })
 })
 
-t.test('a cursor is good for the answer that it came from', async (t) => {
-  const pages = new CutPages()
-  const { next } = await pages.page('p', page(2), async () => folderOf(5))
+t.test('a cursor works in a process that has not cached the folder, until the folder changes', async (t) => {
+  const { next } = await new CutPages().page('ann', 'p', page(2), async () => folderOf(5))
   const cursor = next ?? ''
-  await rejectsWith(t, pages.page('other', page(2, { cursor }), never), 'CURSOR_EXPIRED', 'another folder')
-  await rejectsWith(t, new CutPages().page('p', page(2, { cursor }), never), 'CURSOR_EXPIRED', 'another process')
-  await pages.page('p', page(3), async () => folderOf(5))
-  t.equal((await pages.page('p', page(2, { cursor }), never)).entries.length, 2, 'listed anew, and the same')
-  await rejectsWith(
-    t,
-    pages.page('p', page(2), never).catch(() => pages.page('p', page(2, { cursor: 'x' }), never)),
-    'INVALID_CURSOR'
+  const other = new CutPages()
+  const second = await other.page('another id in each process', 'p', page(2, { cursor }), async () => folderOf(5))
+  t.same(
+    second.entries.map(({ id }) => id),
+    ['2', '3']
   )
-  t.ok(await pages.page('p', page(2, { cursor }), never), 'a listing that failed changes nothing')
-  await pages.page('p', page(3), async () => folderOf(5, { prefix: 'new ' }))
-  await rejectsWith(t, pages.page('p', page(2, { cursor }), never), 'CURSOR_EXPIRED', 'listed anew, and changed')
-  await pages.page('p', page(9), async () => folderOf(5))
-  await rejectsWith(t, pages.page('p', page(2, { cursor }), never), 'CURSOR_EXPIRED', 'now on one page')
+  const third = page(2, { cursor: second.next ?? '' })
+  t.same((await other.page('another id in each process', 'p', third, never)).entries.length, 1, 'it is cached now')
+  for (const changed of [folderOf(4), folderOf(6), folderOf(5, { prefix: 'new ' }), folderOf(0)]) {
+    const reading = new CutPages().page('ann', 'p', page(2, { cursor }), async () => changed)
+    await rejectsWith(t, reading, 'CURSOR_EXPIRED', `${changed.entries.length} entries`)
+  }
+  const failing = new CutPages()
+  await t.rejects(failing.page('ann', 'p', page(2, { cursor }), never), /listed again/)
+  t.ok(await failing.page('ann', 'p', page(2, { cursor }), async () => folderOf(5)), 'a failure is not cached')
+})
+
+t.test('a cursor goes on in its own listing, and a changed folder is read again', async (t) => {
+  const pages = new CutPages()
+  const { next } = await pages.page('ann', 'p', page(2), async () => folderOf(5))
+  const cursor = next ?? ''
+  await pages.page('ann', 'p', page(3), async () => folderOf(5))
+  t.equal((await pages.page('ann', 'p', page(2, { cursor }), never)).entries.length, 2, 'listed anew, and the same')
+  await t.rejects(pages.page('ann', 'p', page(2), never), /listed again/)
+  t.ok(await pages.page('ann', 'p', page(2, { cursor }), never), 'a listing that failed changes nothing')
+  const changed = async () => folderOf(5, { prefix: 'new ' })
+  await pages.page('ann', 'p', page(3), changed)
+  await rejectsWith(t, pages.page('ann', 'p', page(2, { cursor }), changed), 'CURSOR_EXPIRED', 'it has changed')
+  const back = await pages.page('ann', 'p', page(2, { cursor }), async () => folderOf(5))
+  t.equal(back.entries.length, 2, 'and changed back')
   for (const garbage of ['', '.', 'a.b', `${'a'.repeat(22)}.-1`, `${'a'.repeat(22)}.1e3`, 'x'.repeat(5000)]) {
-    await rejectsWith(t, pages.page('p', page(2, { cursor: garbage }), never), 'INVALID_CURSOR', garbage.slice(0, 30))
+    const reading = pages.page('ann', 'p', page(2, { cursor: garbage }), never)
+    await rejectsWith(t, reading, 'INVALID_CURSOR', garbage.slice(0, 30))
   }
 })
 
-t.test('what is kept is bounded by its weight, and a folder of long names is cut off and says so', async (t) => {
+t.test('pages that are asked for at the same time read the folder once, and the last to leave ends it', async (t) => {
+  const { next } = await new CutPages().page('ann', 'p', page(2), async () => folderOf(5))
+  const pages = new CutPages()
+  const reading = new Deferred<WholeFolder>()
+  const signals: AbortSignal[] = []
+  const load = (signal: AbortSignal) => {
+    signals.push(signal)
+    return reading.promise
+  }
+  const callers = [new AbortController(), new AbortController(), new AbortController()]
+  const asked = callers.map(({ signal }) => pages.page('ann', 'p', page(2, { cursor: next ?? '', signal }), load))
+  const gone = new Error('gone')
+  callers[0]?.abort(gone)
+  t.equal(await asked[0]?.catch((error: unknown) => error), gone)
+  t.equal(signals.length, 1)
+  t.equal(signals[0]?.aborted, false, 'two others wait')
+  reading.resolve(folderOf(5))
+  t.same(
+    (await Promise.all(asked.slice(1))).map(({ entries }) => entries.length),
+    [2, 2]
+  )
+
+  const alone = new AbortController()
+  const abandoned = new CutPages()
+  const left = abandoned.page('ann', 'p', page(2, { cursor: next ?? '', signal: alone.signal }), (signal) => {
+    signals.push(signal)
+    return new Promise(() => {})
+  })
+  alone.abort(gone)
+  t.equal(await left.catch((error: unknown) => error), gone)
+  t.equal(signals[1]?.aborted, true)
+  t.ok(await abandoned.page('ann', 'p', page(2, { cursor: next ?? '' }), async () => folderOf(5)))
+})
+
+t.test('folders in memory are bounded by their weight, also those of one owner', async (t) => {
   const pages = new CutPages()
   const long = folderOf(20_000, { prefix: 'x'.repeat(4000) })
   const { ids, last } = await allOf(pages, long, 1000)
-  t.ok(ids.length > 10_000 && ids.length < 20_000, `${ids.length} were held`)
+  t.ok(ids.length > 10_000 && ids.length < 20_000, `${ids.length} are held`)
   t.match(last, { complete: false, reason: 'page-cap' })
-  const { next } = await pages.page('second', page(1), async () => long)
-  t.ok(await pages.page('second', page(1, { cursor: next ?? '' }), never))
-  const gone = (await pages.page('third', page(1), async () => folderOf(3))).next ?? ''
-  t.ok(await pages.page('third', page(1, { cursor: gone }), never), 'small ones fit beside it')
+  const small = (await pages.page('bob', 'small', page(1), async () => folderOf(3))).next ?? ''
+  const own = (await pages.page('ann', 'small', page(1), async () => folderOf(3))).next ?? ''
+  for (const name of ['second', 'third', 'fourth', 'fifth']) await pages.page('ann', name, page(1), async () => long)
+  t.ok(await pages.page('bob', 'small', page(1, { cursor: small }), never), 'another owner keeps what it has')
+  await t.rejects(pages.page('ann', 'small', page(1, { cursor: own }), never), /listed again/, 'its own are given up')
 })

@@ -50,16 +50,18 @@ export class DavBackend implements StorageBackend {
   async listFolder(folderId: string | null, call: ListCall): Promise<EntryPage> {
     call.signal.throwIfAborted()
     requireLimit(call.limit)
-    this.#server.paths.folderUrlOf(folderId)
-    return this.#dialect.list(this.#server, folderId, call)
+    const { paths } = this.#server
+    paths.folderUrlOf(folderId)
+    return this.#dialect.list(this.#server, folderId === null ? null : paths.listed(folderId), call)
   }
 
   async stat(id: string, call: Call): Promise<Entry> {
     call.signal.throwIfAborted()
-    const { resource, facts } = await look(this.#server, this.#server.paths.urlOf(id), call, 'OBJECT_NOT_FOUND')
+    const { paths } = this.#server
+    const { resource, facts } = await look(this.#server, paths.urlOf(id), call, 'OBJECT_NOT_FOUND')
     // A server finds a folder without its slash, and a file with one; as an id it is another thing.
     if (facts.isCollection !== id.endsWith('/')) throw failure('OBJECT_NOT_FOUND')
-    return this.#server.toEntry(id, resource, facts)
+    return this.#server.toEntry(paths.listed(id), resource, facts)
   }
 
   async download(id: string, call: DownloadCall): Promise<Download> {
@@ -72,7 +74,7 @@ export class DavBackend implements StorageBackend {
   async upload(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry> {
     return uploadFrom(body, call, async (source) => {
       const { paths } = this.#server
-      const id = 'id' in target ? target.id : paths.childId(target.parentId, target.name)
+      const id = 'id' in target ? paths.listed(target.id) : paths.childId(target.parentId, target.name)
       if (id.endsWith('/')) throw new StorageError('INVALID_REQUEST', 'A folder has no content of its own.')
       requireMediaType(target.mimeType)
       return this.#dialect.upload(this.#server, { id, url: paths.urlOf(id), mimeType: target.mimeType }, source, call)

@@ -1,4 +1,5 @@
 import type { Entry, FolderInfo } from '../../domain/entry.ts'
+import { ENTRY_WEIGHT } from '../shared/cut-pages.ts'
 import { failure, httpFailure } from '../shared/http-failure.ts'
 import { nameOf, parentOf } from '../shared/object-path.ts'
 import type { Properties } from './client.ts'
@@ -10,16 +11,14 @@ export interface Children {
   readonly entries: readonly Entry[]
   /** Whether something was left out that has no name which we could ask for. */
   readonly lost: boolean
-  /** Whether there were more than `maxEntries`. */
+  /** Whether there was more than the limits allow. */
   readonly capped: boolean
-  /** How many resources were told of, up to the last entry. */
-  readonly seen: number
 }
 
-export interface ReadOptions {
+export interface ReadLimits {
   readonly maxEntries: number
-  /** Whether the folder itself must be among the resources: it is, but on a later page of several. */
-  readonly expectSelf: boolean
+  /** About bytes of all entries. */
+  readonly maxWeight: number
 }
 
 /**
@@ -32,14 +31,14 @@ export async function readChildren(
   server: DavServer,
   folderId: string | null,
   { answer, resources }: Properties,
-  { maxEntries, expectSelf }: ReadOptions
+  { maxEntries, maxWeight }: ReadLimits
 ): Promise<Children> {
   const { paths, toEntry } = server
   const folder = folderId === null ? [] : folderId.slice(0, -1).split('/')
   const entries = new Map<string, Entry>()
   let lost = false
   let hasSelf = false
-  let seen = 0
+  let weight = 0
   for await (const resource of resources) {
     const segments = paths.segmentsOf(resource.href)
     const isInside = segments !== null && folder.every((name, index) => segments[index] === name)
@@ -52,18 +51,20 @@ export async function readChildren(
     } else if (depth === 1 && resource.status < 300 && isTold(resource)) {
       const facts = readFacts(resource)
       const id = `${folderId ?? ''}${segments?.at(-1) ?? ''}${facts.isCollection ? '/' : ''}`
-      if (!entries.has(id)) entries.set(id, toEntry(id, resource, facts))
-      if (entries.size > maxEntries) {
-        return { entries: [...entries.values()].slice(0, maxEntries), lost, capped: true, seen }
+      if (entries.has(id)) continue
+      // An entry holds its name about three times: in the id, the path and the name.
+      weight += ENTRY_WEIGHT + 3 * resource.href.length
+      if (entries.size === maxEntries || weight > maxWeight) {
+        return { entries: [...entries.values()], lost, capped: true }
       }
+      entries.set(id, toEntry(id, resource, facts))
     } else if (resource.status !== 404) {
       lost = true
     }
-    seen++
   }
-  if (expectSelf && !hasSelf && entries.size === 0)
+  if (!hasSelf && entries.size === 0)
     throw failure('PROVIDER_ERROR', 'The server told of other folders than it was asked for')
-  return { entries: [...entries.values()], lost, capped: false, seen }
+  return { entries: [...entries.values()], lost, capped: false }
 }
 
 export function folderInfo(folderId: string | null): FolderInfo {

@@ -12,18 +12,28 @@ const MAX_ID_BYTES = 4096
 export class DavPaths {
   readonly base: URL
   readonly #baseSegments: readonly string[]
+  readonly #normalForm: 'NFC' | null
 
-  /** @param base ends with `/` */
-  constructor(base: URL) {
+  /**
+   * @param base ends with `/`
+   * @param normalForm of all names that the server stores, where it normalises those that it is given
+   */
+  constructor(base: URL, normalForm: 'NFC' | null = null) {
     this.base = base
+    this.#normalForm = normalForm
     this.#baseSegments = base.pathname.slice(1, -1).split('/').map(decodeURIComponent)
+  }
+
+  /** The id as the server lists it. */
+  listed(id: string): string {
+    return this.#normalForm === null ? id : id.normalize(this.#normalForm)
   }
 
   /** @throws StorageError `INVALID_REQUEST` for an id that must not be sent */
   urlOf(id: string | null): URL {
     if (id === null) return this.base
     if (!this.isUsable(id)) throw new StorageError('INVALID_REQUEST', 'This cannot be the id of an object.')
-    return new URL(this.base.href + id.split('/').map(encodeURIComponent).join('/'))
+    return new URL(this.base.href + this.listed(id).split('/').map(encodeURIComponent).join('/'))
   }
 
   /** @throws StorageError `INVALID_REQUEST`, `FOLDER_NOT_FOUND` for a file's id */
@@ -39,7 +49,7 @@ export class DavPaths {
    */
   childId(parentId: string | null, name: string): string {
     this.folderUrlOf(parentId)
-    const id = (parentId ?? '') + name
+    const id = this.listed((parentId ?? '') + name)
     if (!isSegment(name) || !this.isUsable(id)) {
       throw new StorageError('INVALID_REQUEST', 'This cannot be the name of an object.')
     }
@@ -67,7 +77,7 @@ export class DavPaths {
     for (const encoded of inner === '' ? [] : inner.split('/')) {
       const segment = decode(encoded)
       if (segment === null || !isSegment(segment)) return null
-      segments.push(segment)
+      segments.push(this.listed(segment))
     }
     const below = segments.splice(this.#depth)
     return segments.every((segment, index) => segment === this.#baseSegments[index]) && segments.length === this.#depth

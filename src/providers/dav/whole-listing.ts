@@ -1,10 +1,18 @@
-import type { EntryPage } from '../../domain/entry.ts'
+import { setImmediate } from 'node:timers/promises'
+import type { Entry, EntryPage } from '../../domain/entry.ts'
 import type { ListCall } from '../../domain/storage-backend.ts'
-import { type CutPages, MAX_FOLDER_ENTRIES, type WholeFolder } from '../shared/cut-pages.ts'
-import { type Children, folderInfo, readChildren } from './listing.ts'
+import { type CutPages, MAX_FOLDER_ENTRIES, MAX_FOLDER_WEIGHT } from '../shared/cut-pages.ts'
+import { folderInfo, readChildren } from './listing.ts'
 import type { DavServer } from './server.ts'
 
-/** A page of a folder that the server tells as a whole. @param owner tells apart whose folders are kept */
+/** Entries sorted or merged in one turn of the event loop. */
+const TURN_ENTRIES = 1000
+
+/**
+ * A page of a folder that the server lists as a whole, with one PROPFIND.
+ *
+ * @param owner tells apart whose folders are cached
+ */
 export function listWhole(
   pages: CutPages,
   owner: string,
@@ -12,24 +20,43 @@ export function listWhole(
   folderId: string | null,
   call: ListCall
 ): Promise<EntryPage> {
-  const load = async (): Promise<WholeFolder> => {
-    const { client, paths, propfind } = server
+  const { client, paths, propfind } = server
+  return pages.page(owner, folderId ?? '', call, async (signal) => {
     const url = paths.folderUrlOf(folderId)
-    const told = await client.propfind({ url, signal: call.signal, depth: 1, body: propfind }, 'FOLDER_NOT_FOUND')
-    const children = await readChildren(server, folderId, told, {
-      maxEntries: MAX_FOLDER_ENTRIES,
-      expectSelf: true
-    })
-    return wholeFolder(folderId, children)
-  }
-  return pages.page(`${owner} ${folderId ?? ''}`, call, load)
+    const told = await client.propfind({ url, signal, depth: 1, body: propfind }, 'FOLDER_NOT_FOUND')
+    const limits = { maxEntries: MAX_FOLDER_ENTRIES, maxWeight: MAX_FOLDER_WEIGHT }
+    const { entries, lost, capped } = await readChildren(server, folderId, told, limits)
+    return {
+      folder: folderInfo(folderId),
+      entries: await sortById(entries),
+      reason: capped ? 'page-cap' : lost ? 'provider-partial' : null
+    }
+  })
 }
 
-/** In one order, whatever order the server has today: that of UTF-16, which compares long paths fast. */
-export function wholeFolder(folderId: string | null, { entries, capped, lost }: Children): WholeFolder {
-  return {
-    folder: folderInfo(folderId),
-    entries: entries.toSorted((a, b) => (a.id < b.id ? -1 : 1)),
-    reason: capped ? 'page-cap' : lost ? 'provider-partial' : null
+/** Sorts by id in the order of UTF-16, whatever order the server has today, with pauses for other requests. */
+async function sortById(entries: readonly Entry[]): Promise<readonly Entry[]> {
+  let runs: (readonly Entry[])[] = []
+  for (let at = 0; at < entries.length; at += TURN_ENTRIES) {
+    runs.push(entries.slice(at, at + TURN_ENTRIES).sort((a, b) => (a.id < b.id ? -1 : 1)))
+    await setImmediate()
+  }
+  while (runs.length > 1) {
+    const merged: (readonly Entry[])[] = []
+    for (let at = 0; at < runs.length; at += 2) merged.push(await merge(runs[at] ?? [], runs[at + 1] ?? []))
+    runs = merged
+  }
+  return runs[0] ?? []
+}
+
+async function merge(left: readonly Entry[], right: readonly Entry[]): Promise<readonly Entry[]> {
+  const merged: Entry[] = []
+  let [one, other] = [0, 0]
+  for (;;) {
+    const [a, b] = [left[one], right[other]]
+    if (a === undefined || b === undefined) return merged.concat(left.slice(one), right.slice(other))
+    if (a.id < b.id) one++
+    else other++
+    if (merged.push(a.id < b.id ? a : b) % TURN_ENTRIES === 0) await setImmediate()
   }
 }

@@ -1,11 +1,16 @@
-import type { LoginFlowConnect, ObjectSchema, ParsedCredentials } from '../../domain/provider.ts'
+import { isStorageError } from '../../domain/errors.ts'
+import type { ConnectContext, LoginFlowConnect, ObjectSchema, ParsedCredentials } from '../../domain/provider.ts'
 import { Secret } from '../../domain/secret.ts'
 import { MAX_BASE_URL_LENGTH } from '../dav/base-url.ts'
+import { propfindHeaders } from '../dav/client.ts'
+import { readException } from '../dav/refusal.ts'
+import { look } from '../dav/server.ts'
+import { httpFailure } from '../shared/http-failure.ts'
 import { readStored, readTyped } from '../shared/stored-credentials.ts'
 import { begin, poll } from './login-flow.ts'
 import { deleteAppPassword, fetchUser } from './ocs.ts'
 import { openServer } from './server.ts'
-import { accountIdOf, labelOf, type NextcloudSettings, readSettings, writeSettings } from './settings.ts'
+import { accountIdOf, labelOf, type NextcloudSettings, noNextcloud, readSettings, writeSettings } from './settings.ts'
 
 const schema: ObjectSchema = {
   type: 'object',
@@ -39,14 +44,18 @@ export const connect: LoginFlowConnect = {
     toParsed(readTyped(() => readSettings({ baseUrl, username, password, isIssued }))),
   async complete({ credentials }, context) {
     const typed = readStored(credentials, readSettings)
-    const { uid } = await fetchUser(typed, context.egress, context)
+    const hasFiles = await findFiles(typed, context)
+    const { uid } = await fetchUser(typed, context.egress, context).catch((error: unknown) => {
+      // Its files are served, and its API is not one that we know.
+      if (isStorageError(error, 'FOLDER_NOT_FOUND', 'UNSUPPORTED', 'PROVIDER_ERROR')) throw noNextcloud(error)
+      throw error
+    })
     const settings = readStored(new Secret({ ...writeSettings(typed), uid }), readSettings)
-    const { client, paths } = openServer(settings, context)
-    const asked = { method: 'OPTIONS', url: paths.base, signal: context.signal }
-    const answer = await client.expect(asked, [200, 204], 'FOLDER_NOT_FOUND')
-    await answer.discard()
-    const features = (answer.headers['dav'] ?? '').split(',').map((feature) => feature.trim())
-    return toParsed({ ...settings, paginates: features.includes('nc-paginate') })
+    if (!hasFiles || uid !== typed.username) {
+      const server = openServer(settings, context)
+      await look(server, server.paths.base, context, 'FOLDER_NOT_FOUND')
+    }
+    return toParsed(settings)
   },
   begin,
   poll,
@@ -62,4 +71,33 @@ function toParsed(settings: NextcloudSettings): ParsedCredentials {
     accountId: accountIdOf(settings),
     label: labelOf(settings)
   }
+}
+
+/**
+ * Looks for the files of the user name as it was typed. WebDAV is asked first because it tells a disabled account from
+ * a wrong password, which OCS does not.
+ *
+ * @returns false where the login name is not the name of the folder: only OCS knows that one
+ * @throws StorageError `INVALID_ADDRESS`, `ACCESS_DENIED`, `ACCOUNT_DISABLED` and what else the server fails with
+ */
+async function findFiles(settings: NextcloudSettings, context: ConnectContext): Promise<boolean> {
+  const { client, paths, propfind } = openServer(settings, context)
+  const { signal, timeouts } = context
+  const answer = await client
+    .send({ method: 'PROPFIND', url: paths.base, signal, headers: propfindHeaders(0), body: propfind })
+    .catch((error: unknown) => {
+      // Redirected to another host, or not HTTP.
+      if (isStorageError(error, 'PROVIDER_ERROR')) throw noNextcloud(error)
+      throw error
+    })
+  const { status } = answer
+  if (status === 207) {
+    await answer.discard()
+    return true
+  }
+  const exception = await readException(answer, timeouts.idleMs)
+  signal.throwIfAborted()
+  if (exception !== null && (status === 403 || status === 404)) return false
+  if (status === 401 || status === 429 || status >= 500) throw httpFailure('PROPFIND', answer, 'FOLDER_NOT_FOUND')
+  throw noNextcloud(httpFailure('PROPFIND', answer, 'FOLDER_NOT_FOUND'))
 }

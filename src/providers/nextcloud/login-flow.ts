@@ -1,11 +1,13 @@
 import { isStorageError, StorageError } from '../../domain/errors.ts'
 import type { BegunLogin, ConnectContext } from '../../domain/provider.ts'
 import { Secret } from '../../domain/secret.ts'
-import { isSameOrigin } from '../../infra/net/host-pin.ts'
+import { isOtherScheme, isSameOrigin } from '../../infra/net/host-pin.ts'
+import { providerFailure } from '../../domain/provider-failure.ts'
+import { findRefusal } from '../dav/refusal.ts'
 import { failure, httpFailure } from '../shared/http-failure.ts'
 import { asObject, readJson } from '../shared/read-json.ts'
 import { readTyped } from '../shared/stored-credentials.ts'
-import { readServerUrl } from './settings.ts'
+import { noNextcloud, readServerUrl } from './settings.ts'
 
 const MAX_ANSWER_BYTES = 64 * 1024
 
@@ -16,7 +18,7 @@ interface Pending {
 }
 
 /** Login Flow v2: the server makes a login page, and a password once the user has been there. */
-export async function begin(baseUrl: string, { egress, signal }: ConnectContext): Promise<BegunLogin> {
+export async function begin(baseUrl: string, { egress, signal, timeouts }: ConnectContext): Promise<BegunLogin> {
   const base = readTyped(() => readServerUrl(baseUrl))
   const answer = await egress.request({
     method: 'POST',
@@ -27,6 +29,9 @@ export async function begin(baseUrl: string, { egress, signal }: ConnectContext)
     signal
   })
   if (answer.status !== 200) {
+    const refusal = await findRefusal({ method: 'POST' }, answer, timeouts.idleMs)
+    signal.throwIfAborted()
+    if (refusal !== null) throw refusal
     await answer.discard()
     if ([400, 401, 403, 404, 405].includes(answer.status)) throw noNextcloud()
     throw httpFailure('POST', answer, 'FOLDER_NOT_FOUND')
@@ -69,14 +74,15 @@ export async function poll(
   return { baseUrl: pinned(server, new URL(base)).href, username: loginName, password: appPassword, isIssued: true }
 }
 
-function noNextcloud(cause?: unknown): StorageError {
-  const message = 'There is no Nextcloud that offers a login at this address.'
-  return new StorageError('INVALID_CREDENTIALS', message, { cause })
-}
-
-/** A server that names another place would have our calls, or the user's password, sent there. */
+/**
+ * A URL of the server, at the origin that the user gave: our calls and the user's password go to no other.
+ *
+ * @throws StorageError `SCHEME_MISMATCH` for the same host by http instead of https or the other way round, which a
+ * Nextcloud behind a proxy says unless `overwriteprotocol` is set; `ENDPOINT_FORBIDDEN`
+ */
 function pinned(value: unknown, base: URL): URL {
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null
   if (url !== null && isSameOrigin(url, base) && url.username === '' && url.password === '') return url
+  if (url !== null && isOtherScheme(url, base)) throw providerFailure('SCHEME_MISMATCH', { responded: true })
   throw new StorageError('ENDPOINT_FORBIDDEN', 'The server leads to another host than the one that was given.')
 }

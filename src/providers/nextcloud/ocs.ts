@@ -1,6 +1,7 @@
 import type { Egress, HttpAnswer } from '../../domain/egress.ts'
 import type { Account, Call } from '../../domain/storage-backend.ts'
 import { createAuthorizer } from '../dav/authorization.ts'
+import { findRefusal } from '../dav/refusal.ts'
 import { failure, httpFailure } from '../shared/http-failure.ts'
 import { asObject, readJson } from '../shared/read-json.ts'
 import { type NextcloudSettings, UID } from './settings.ts'
@@ -14,6 +15,8 @@ export interface OcsUser {
 }
 
 const MAX_ANSWER_BYTES = 1024 * 1024
+/** How long the body of a refusal may take. */
+const REFUSAL_MS = 10_000
 
 /** Who this is, as the server's OCS API says. */
 export async function fetchUser(settings: NextcloudSettings, egress: Egress, call: Call): Promise<OcsUser> {
@@ -55,6 +58,9 @@ async function askOcs(
     signal
   })
   if (answer.status === 200) return answer
+  const refusal = await findRefusal({ method }, answer, REFUSAL_MS)
+  signal.throwIfAborted()
+  if (refusal !== null) throw refusal
   await answer.discard()
   throw httpFailure(method, answer, 'FOLDER_NOT_FOUND')
 }

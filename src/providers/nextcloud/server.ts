@@ -8,11 +8,25 @@ import type { DavResource } from '../dav/multistatus.ts'
 import { DavPaths } from '../dav/paths.ts'
 import { type DavFacts, propfindBody, readText } from '../dav/properties.ts'
 import type { DavServer } from '../dav/server.ts'
+import { asObject } from '../shared/read-json.ts'
 import type { NextcloudSettings } from './settings.ts'
 
+const OWNCLOUD = ['fileid', 'permissions', 'checksums']
+const NEXTCLOUD = ['is-encrypted', 'share-attributes']
 const MORE =
-  '<o:fileid xmlns:o="http://owncloud.org/ns"/><o:permissions xmlns:o="http://owncloud.org/ns"/>' +
-  '<n:is-encrypted xmlns:n="http://nextcloud.org/ns"/>'
+  OWNCLOUD.map((name) => `<o:${name} xmlns:o="http://owncloud.org/ns"/>`).join('') +
+  NEXTCLOUD.map((name) => `<n:${name} xmlns:n="http://nextcloud.org/ns"/>`).join('')
+
+/** The digests that clients upload with files, the strongest first, with their lengths in hexadecimal digits. */
+const DIGESTS = [
+  ['SHA3-256', 64],
+  ['SHA256', 64],
+  ['SHA1', 40],
+  ['MD5', 32]
+] as const
+const CHECKSUM = /^([A-Z0-9-]{1,16}):([0-9a-f]{8,128})$/i
+/** Longer texts are none that a server sends. */
+const MAX_PROPERTY_LENGTH = 16 * 1024
 
 /** Makes no call. */
 export function openServer(
@@ -21,7 +35,7 @@ export function openServer(
 ): DavServer {
   const { base, username, password, uid } = settings
   egress.assertAllowed(base)
-  const paths = new DavPaths(new URL(`remote.php/dav/files/${encodeURIComponent(uid ?? username)}/`, base))
+  const paths = new DavPaths(new URL(`remote.php/dav/files/${encodeURIComponent(uid ?? username)}/`, base), 'NFC')
   return {
     client: new DavClient({ egress, timeouts, authorizer: createAuthorizer({ type: 'basic', username, password }) }),
     paths,
@@ -41,16 +55,55 @@ function toEntry(base: URL, paths: DavPaths, id: string, { properties }: DavReso
   const fileId = readText(properties['fileid'])
   // Letters: G may be read, W written, C and K are for files and folders in it. An empty text is no permission at all.
   const permissions = typeof properties['permissions'] === 'string' ? properties['permissions'] : null
-  const may = (letters: RegExp): boolean | null => (permissions === null ? null : letters.test(permissions))
-  const isEncrypted = properties['is-encrypted'] === '1'
+  // ownCloud and old Nextclouds have no letter for reading.
+  const mayRead = permissions?.includes('G') === true ? true : null
+  const mayWrite = permissions === null ? null : (facts.isCollection ? /[CK]/ : /W/).test(permissions)
+  // What is encrypted end to end can be listed, and read by nobody without the user's own keys.
+  const isClosed = properties['is-encrypted'] === '1' || forbidsDownload(properties['share-attributes'])
   return {
     ...entry,
+    hash: facts.isCollection ? null : readHash(properties['checksums']),
     webUrl: fileId !== null && /^\d{1,20}$/.test(fileId) ? new URL(`index.php/f/${fileId}`, base).href : null,
     can: {
-      list: entry.can.list && may(/G/) !== false,
-      // What is encrypted end to end can be listed, and read by nobody without the user's own keys.
-      download: entry.can.download && may(/G/) !== false && !isEncrypted,
-      write: may(facts.isCollection ? /[CK]/ : /W/)
+      list: entry.can.list === true ? mayRead : false,
+      download: entry.can.download === true && !isClosed ? mayRead : false,
+      write: mayWrite
     }
+  }
+}
+
+/** The strongest digest of `<o:checksum>SHA1:… MD5:… ADLER32:…</o:checksum>`. */
+function readHash(checksums: unknown): Entry['hash'] {
+  const told = asObject(checksums)['checksum']
+  if (typeof told !== 'string' || told.length > MAX_PROPERTY_LENGTH) return null
+  const values = new Map<string, string>()
+  for (const each of told.split(' ')) {
+    const [, name, value] = CHECKSUM.exec(each) ?? []
+    if (name !== undefined && value !== undefined) values.set(name.toUpperCase(), value.toLowerCase())
+  }
+  for (const [name, length] of DIGESTS) {
+    const value = values.get(name)
+    if (value?.length === length) return { algorithm: name.toLowerCase(), value }
+  }
+  return null
+}
+
+/** Whether whoever shared it allows no download: `enabled` until Nextcloud 29, `value` since. */
+function forbidsDownload(attributes: unknown): boolean {
+  if (typeof attributes !== 'string' || attributes.length > MAX_PROPERTY_LENGTH) return false
+  const told = parseJson(attributes)
+  return (
+    Array.isArray(told) &&
+    told.map(asObject).some(({ scope, key, value, enabled }) => {
+      return scope === 'permissions' && key === 'download' && (value ?? enabled) === false
+    })
+  )
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
   }
 }

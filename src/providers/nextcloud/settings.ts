@@ -1,3 +1,4 @@
+import { StorageError } from '../../domain/errors.ts'
 import { Secret } from '../../domain/secret.ts'
 import { PASSWORD, USERNAME } from '../dav/authorization.ts'
 import { readBaseUrl } from '../dav/base-url.ts'
@@ -12,8 +13,6 @@ export interface NextcloudSettings {
   readonly password: Secret<string>
   /** Names the user's folder; `null` until the server was asked. */
   readonly uid: string | null
-  /** Whether the server gives listings in pages (Nextcloud 31 and later). */
-  readonly paginates: boolean
   /** Whether the password was made for us by a login. One that the user typed may be in use elsewhere. */
   readonly isIssued: boolean
 }
@@ -24,7 +23,12 @@ export const UID = /^(?!\.{1,2}$)[^\p{Cc}/]{1,255}$/u
 const KNOWN_PATHS =
   /\/(?:(?:index|remote|public|status|ocs)\.php(?:\/.*)?|login(?:\/.*)?|(?:apps|settings)\/.+|[fs]\/\w+\/?)$/
 
-/** @throws UnusableSetting */
+/**
+ * Reads settings as a user typed them, or as {@link writeSettings} stored them. Older versions stored `paginates` too,
+ * which is ignored.
+ *
+ * @throws UnusableSetting
+ */
 export function readSettings(raw: Readonly<Record<string, unknown>>): NextcloudSettings {
   const { username, password, uid } = raw
   if (!isText(username, USERNAME))
@@ -36,7 +40,6 @@ export function readSettings(raw: Readonly<Record<string, unknown>>): NextcloudS
     username,
     password: new Secret(password),
     uid: uid ?? null,
-    paginates: raw['paginates'] === true,
     isIssued: raw['isIssued'] === true
   }
 }
@@ -60,15 +63,13 @@ export function readServerUrl(value: unknown): URL {
 }
 
 /** As what is sealed, which {@link readSettings} reads. */
-export function writeSettings({
-  base,
-  username,
-  password,
-  uid,
-  paginates,
-  isIssued
-}: NextcloudSettings): Record<string, unknown> {
-  return { baseUrl: base.href, username, password: password.reveal(), uid, paginates, isIssued }
+export function writeSettings({ base, username, password, uid, isIssued }: NextcloudSettings): Record<string, unknown> {
+  return { baseUrl: base.href, username, password: password.reveal(), uid, isIssued }
+}
+
+/** The error of an address where no Nextcloud answers, whatever the password. */
+export function noNextcloud(cause?: unknown): StorageError {
+  return new StorageError('INVALID_ADDRESS', 'There is no Nextcloud at this address.', { cause })
 }
 
 export function accountIdOf({ base, username, uid }: NextcloudSettings): string {

@@ -18,6 +18,7 @@ export async function openNextcloud(t: Test, fake: FakeNextcloud): Promise<Opene
     seed: async (files) => {
       seedTree(fake.tree, files)
     },
+    normalizes: true,
     busy: () => fake.dav.busy(),
     missing: { folder: 'no such folder/', file: 'no such file' }
   }
@@ -25,5 +26,5 @@ export async function openNextcloud(t: Test, fake: FakeNextcloud): Promise<Opene
 
 export const harness: Harness = {
   name: 'nextcloud',
-  open: async (t) => openNextcloud(t, await FakeNextcloud.start(t, { paginate: true }))
+  open: async (t) => openNextcloud(t, await FakeNextcloud.start(t))
 }

@@ -12,8 +12,6 @@ export interface DavExtension {
   serve(request: FakeDavRequest, response: ServerResponse): boolean
   /** More properties of a node. */
   properties(path: string, node: FakeNode): Iterable<readonly [key: string, xml: string]>
-  /** Chooses among the `response` elements of a PROPFIND; `list` renders them all. */
-  page(request: FakeDavRequest, response: ServerResponse, list: () => string[]): string[]
   /** After a PUT, before its answer. */
   stored(response: ServerResponse, node: FakeNode, etag: string | undefined): void
 }

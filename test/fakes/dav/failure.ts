@@ -6,12 +6,21 @@ export class DavFailure extends Error {
   readonly headers: OutgoingHttpHeaders
   /** A precondition's name in XML, as `propfind-finite-depth`. */
   readonly condition: string | undefined
+  /** The PHP class in the body. */
+  readonly exception: string
 
-  constructor(status: number, message: string, headers: OutgoingHttpHeaders = {}, condition?: string) {
+  constructor(
+    status: number,
+    message: string,
+    headers: OutgoingHttpHeaders = {},
+    condition?: string,
+    exception = 'Fake'
+  ) {
     super(message)
     this.status = status
     this.headers = headers
     this.condition = condition
+    this.exception = exception
   }
 }
 
@@ -28,7 +37,7 @@ export function sendFailure(method: string | undefined, response: ServerResponse
   const text = failure.message.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
   const body =
     '<?xml version="1.0" encoding="utf-8"?><d:error xmlns:d="DAV:" xmlns:s="http://sabredav.org/ns">' +
-    `${condition}<s:exception>Fake</s:exception><s:message>${text} Bearer SECRET</s:message></d:error>`
+    `${condition}<s:exception>${failure.exception}</s:exception><s:message>${text} Bearer SECRET</s:message></d:error>`
   const headers = { 'content-type': 'application/xml; charset=utf-8', 'content-length': Buffer.byteLength(body) }
   response.writeHead(failure.status, { ...headers, ...failure.headers })
   response.end(method === 'HEAD' ? undefined : body)

@@ -1,5 +1,5 @@
 import { connect } from 'node:net'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { request } from 'undici'
 import { ask, basic, hrefsIn, propfind, takeMistakes, type Asked } from '../../support/ask-dav.ts'
 import { cutsShort, faulty, gzipBomb, resets } from '../faults.ts'
@@ -253,35 +253,6 @@ t.test('the proxy cuts off what a real server answers', async (t) => {
   const passed = await ask(`${proxy.url}a.txt`)
   t.match(passed, { status: 200, text: 'content', headers: { 'x-host': new URL(proxy.origin).host } })
   t.equal(proxy.log.length, 4)
-})
-
-async function pagesOf(t: Test) {
-  const fake = await FakeNextcloud.start(t, { paginate: true })
-  for (const name of ['a', 'b', 'c', 'd']) fake.tree.put(name, name)
-  const page = async (count: number, more: Readonly<Record<string, string>> = {}) => {
-    const paging = { 'x-nc-paginate': 'true', 'x-nc-paginate-count': String(count), ...more }
-    const { headers, text } = await ask(fake.dav.url, propfind(NEXTCLOUD, paging))
-    const { 'x-nc-paginate': is, 'x-nc-paginate-token': token, 'x-nc-paginate-total': total } = headers
-    const names = hrefsIn(text).map((href) => href?.split('/').at(-1))
-    return { is, token: token as string | undefined, total, names }
-  }
-  return { fake, page }
-}
-
-t.test('the fake pages as Nextcloud does', async (t) => {
-  const { fake, page } = await pagesOf(t)
-  const none = { is: undefined, token: undefined, total: undefined }
-  t.same(await page(5), { ...none, names: ['', 'a', 'b', 'c', 'd'] })
-  const { token = '', ...first } = await page(2)
-  t.same(first, { is: 'true', total: '5', names: ['', 'a'] })
-  fake.tree.delete('b')
-  const next = { 'x-nc-paginate-token': token, 'x-nc-paginate-offset': '2' }
-  t.same(await page(2, next), { ...none, is: 'true', names: ['b', 'c'] })
-  fake.expireTokens()
-  const anew = await page(2, next)
-  t.same(anew.names, ['c', 'd'])
-  t.equal(anew.total, '4')
-  t.not(anew.token, token)
 })
 
 t.test('a login flow gives a password once, which works until it is revoked', async (t) => {

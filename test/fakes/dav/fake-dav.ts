@@ -55,6 +55,7 @@ export class FakeDav extends FakeServer {
       moves: 'native',
       ifHeader: 'checked',
       notFoundFirst: false,
+      normalizes: false,
       prefix: 'D',
       ...rules
     }

@@ -31,6 +31,8 @@ export interface FakeDavRules {
   readonly ifHeader: 'checked' | 'ignored' | 'refused'
   /** In a multistatus the 404 before the 200, which is in two halves. */
   readonly notFoundFirst: boolean
+  /** Whether all names are stored and listed in NFC, whatever form they come in. */
+  readonly normalizes: boolean
   /** Of `DAV:`. Empty for the default namespace; `mixed` for two of them, as Apache has. */
   readonly prefix: string
 }
@@ -45,14 +47,22 @@ export interface DavContext extends FakeDavRules {
 
 interface Target {
   readonly path: string
+  /** As the request has it, which responses repeat. */
+  readonly asked: string
   readonly hasSlash: boolean
   readonly node: FakeNode | undefined
 }
 
+function targetOf(dav: DavContext, request: FakeDavRequest): Target {
+  const { path: asked, hasSlash } = locate(request.path, dav.basePath)
+  const path = dav.normalizes ? asked.normalize('NFC') : asked
+  return { path, asked, hasSlash, node: dav.tree.get(path) }
+}
+
 /** Answers a request whose head and credentials are in order. */
 export function answerDav(dav: DavContext, request: FakeDavRequest, response: ServerResponse): void {
-  const { path, hasSlash } = locate(request.path, dav.basePath)
-  const target = { path, hasSlash, node: dav.tree.get(path) }
+  const target = targetOf(dav, request)
+  const { path, hasSlash } = target
   const { method } = request
   // Only a client that knows of the collection lists it, or makes it: it also knows how to write its path.
   const lists = method === 'PROPFIND' && request.headers['depth'] !== '0' && target.node?.kind !== 'file'
@@ -111,12 +121,10 @@ function propfind(dav: DavContext, request: FakeDavRequest, response: ServerResp
   if (body.length > 0 && !isXml) throw new DavMistake(415, `the content type ${headers['content-type']}`)
   const asked = parsePropfind(body)
   existing(target)
-  const list = () => {
-    const isDeep = depth === '1' && target.node?.kind === 'collection'
-    const paths = isDeep ? [target.path, ...dav.tree.children(target.path)] : [target.path]
-    return paths.map((path) => respond(dav, path, asked))
-  }
-  const responses = dav.extension === undefined ? list() : dav.extension.page(request, response, list)
+  const isDeep = depth === '1' && target.node?.kind === 'collection'
+  const paths = isDeep ? [target.path, ...dav.tree.children(target.path)] : [target.path]
+  // As sabre: what was asked for is named as it was, with the names of its children behind it.
+  const responses = paths.map((path) => respond(dav, path, target.asked + path.slice(target.path.length), asked))
   const xml = multistatusXml(responses, dav)
   response.writeHead(207, {
     'content-type': 'application/xml; charset=utf-8',
@@ -125,7 +133,7 @@ function propfind(dav: DavContext, request: FakeDavRequest, response: ServerResp
   response.end(xml)
 }
 
-function respond(dav: DavContext, path: string, asked: Asked): string {
+function respond(dav: DavContext, path: string, named: string, asked: Asked): string {
   const node = dav.tree.get(path)
   if (node === undefined) throw new Error(`${path} vanished`)
   const properties = new Map<string, string>()
@@ -140,7 +148,7 @@ function respond(dav: DavContext, path: string, asked: Asked): string {
     set('getcontenttype', escapeXml(node.mimeType))
   }
   for (const [key, xml] of dav.extension?.properties(path, node) ?? []) properties.set(key, xml)
-  const below = path.split('/').map(encodeURIComponent).join('/')
+  const below = named.split('/').map(encodeURIComponent).join('/')
   const slash = node.kind === 'collection' && path !== '' ? '/' : ''
   const origin = dav.hrefs === 'absolute' ? dav.origin : ''
   return responseXml(`${origin}${dav.basePath}${below}${slash}`, properties, asked, dav)
@@ -176,12 +184,12 @@ export interface OpenPut {
 
 /** Opens the file of a PUT that would succeed, which empties it. */
 export function openPut(dav: DavContext, request: FakeDavRequest): OpenPut | undefined {
-  const { path, hasSlash } = locate(request.path, dav.basePath)
-  const before = dav.tree.get(path)
+  const target = targetOf(dav, request)
+  const { path, node: before } = target
   const hasLength = request.headers['content-length'] !== undefined
   if (!dav.keepsCut({ isNew: before === undefined, hasLength })) return undefined
   try {
-    requirePut(dav, request, { path, hasSlash, node: before })
+    requirePut(dav, request, target)
   } catch {
     return undefined
   }

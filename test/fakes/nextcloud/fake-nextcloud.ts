@@ -6,9 +6,9 @@ import type { DavExtension } from '../dav/extension.ts'
 import { DavFailure, DavMistake } from '../dav/failure.ts'
 import type { FakeDavRequest } from '../dav/request.ts'
 import type { FakeNode, FakeTree } from '../dav/tree.ts'
+import { escapeXml } from '../dav/xml.ts'
 import { FakeChunkedUploads } from './chunked-uploads.ts'
 import { FakeLoginFlows, sendJson, type FakeFlow } from './login-flow.ts'
-import { FakePages, PAGING_HEADERS } from './pages.ts'
 
 /** Who signs in. The folder is named after the uid, which is another. */
 export const FAKE_NEXTCLOUD_LOGIN = 'alice'
@@ -20,6 +20,7 @@ const OWNCLOUD = 'http://owncloud.org/ns'
 const NEXTCLOUD = 'http://nextcloud.org/ns'
 const INSTANCE = 'ocfake123'
 const OCS = '/ocs/v2.php/'
+const SABRE = 'OCA\\DAV\\Connector\\Sabre\\Exception\\'
 /** What of a request that is not WebDAV may be there. */
 const HEADERS = ['host', 'connection', 'authorization', 'user-agent', 'accept', 'accept-encoding', 'ocs-apirequest']
 const BODY_HEADERS = ['content-type', 'content-length']
@@ -27,8 +28,6 @@ const BODY_HEADERS = ['content-type', 'content-length']
 export interface FakeNextcloudOptions extends Pick<FakeDavOptions, 'notFoundFirst' | 'prefix' | 'refusesEarly'> {
   /** Where it is mounted, as `/nextcloud`; empty for the root of its host. */
   readonly mountPath?: string
-  /** Whether it pages, as since Nextcloud 31. It does not unless said otherwise. */
-  readonly paginate?: boolean
 }
 
 /** A Nextcloud as far as we speak to one: files, OCS and Login Flow v2. */
@@ -40,21 +39,28 @@ export class FakeNextcloud {
   /** The paths of folders with end-to-end encryption. */
   readonly encrypted = new Set<string>()
   readonly appPasswords = new Set([FAKE_APP_PASSWORD])
+  /** Checksums by path, as clients uploaded them: `SHA1:… MD5:…`. */
+  readonly checksums = new Map<string, string>()
+  /** The attributes of shares by path, as JSON. */
+  readonly shareAttributes = new Map<string, string>()
   /** Answers everything with 503. */
   maintenance = false
-  readonly #pages = new FakePages()
+  /** The account is disabled: WebDAV answers 503, and OCS 401. */
+  disabled = false
+  /** The bytes that may still be stored. */
+  freeBytes = Infinity
+  /** After ten of them everything is answered with 429 for half an hour, right passwords included. */
+  failedLogins = 0
   readonly #mountPath: string
-  readonly #paginate: boolean
   #dav: FakeDav | undefined
 
-  private constructor({ mountPath = '', paginate = false }: FakeNextcloudOptions) {
+  private constructor({ mountPath = '' }: FakeNextcloudOptions) {
     this.#mountPath = mountPath
-    this.#paginate = paginate
   }
 
   static async start(t: Test, options: FakeNextcloudOptions = {}): Promise<FakeNextcloud> {
     const fake = new FakeNextcloud(options)
-    const { mountPath, paginate, ...rules } = options
+    const { mountPath, ...rules } = options
     fake.#dav = await FakeDav.start(t, {
       ...rules,
       prefix: rules.prefix ?? 'd',
@@ -62,11 +68,12 @@ export class FakeNextcloud {
       collectionSlash: 'serve',
       // With mod_php (Nextcloud 34): of a new file that broke off only one of unknown length stays.
       keepsCut: ({ isNew, hasLength }) => !isNew || !hasLength,
+      normalizes: true,
       basePath: `${mountPath ?? ''}/remote.php/dav/files/${FAKE_NEXTCLOUD_UID}/`,
       auth: {
         type: 'basic',
         realm: 'Nextcloud',
-        accepts: (username, password) => username === FAKE_NEXTCLOUD_LOGIN && fake.appPasswords.has(password)
+        accepts: (username, password) => fake.#accepts(username, password)
       },
       extension: fake.#extension()
     })
@@ -100,18 +107,19 @@ export class FakeNextcloud {
     return appPassword
   }
 
-  /** Forgets the listings that are being paged through. */
-  expireTokens(): void {
-    this.#pages.expireTokens()
+  #accepts(username: string, password: string): boolean {
+    if (username === FAKE_NEXTCLOUD_LOGIN && this.appPasswords.has(password)) return true
+    this.failedLogins++
+    return false
   }
 
   #extension(): DavExtension {
     return {
-      headers: { PROPFIND: this.#paginate ? PAGING_HEADERS : ['x-nc-paginate', 'x-nc-paginate-count'] },
-      features: ['3', 'extended-mkcol', ...(this.#paginate ? ['nc-paginate'] : [])],
+      // Not those of X-NC-Paginate: without a memory cache a Nextcloud loses the second page.
+      headers: {},
+      features: ['3', 'extended-mkcol', 'nc-paginate'],
       serve: (request, response) => this.#serve(request, response),
       properties: (path, node) => this.#properties(path, node),
-      page: (request, response, list) => (this.#paginate ? this.#pages.page(request, response, list) : list()),
       stored
     }
   }
@@ -131,8 +139,11 @@ export class FakeNextcloud {
       this.uploads.serve(request.path.slice(uploads.length), request, response, files)
       return true
     }
+    // The protection against brute force counts by the address of the client, and does not say how long to wait.
+    if (this.failedLogins >= 10) throw davFailure(429, `${SABRE}TooManyRequests`, 'Too many requests')
     const isBelow = request.path.startsWith(`${this.#mountPath}/`)
     const path = isBelow ? request.path.slice(this.#mountPath.length) : ''
+    if (path.startsWith('/remote.php/')) return this.#davRules(path, request)
     if (!path.startsWith('/ocs/') && !path.startsWith('/index.php/')) return false
     const allowed = [...HEADERS, ...(request.method === 'POST' ? BODY_HEADERS : [])]
     const unknown = Object.keys(request.headers).filter((name) => !allowed.includes(name))
@@ -143,6 +154,25 @@ export class FakeNextcloud {
     return true
   }
 
+  /** What Nextcloud refuses beyond WebDAV, with its own statuses (34.0.1). */
+  #davRules(path: string, { method, headers, body, isAuthorized }: FakeDavRequest): boolean {
+    if (!isAuthorized) return false
+    if (this.disabled) {
+      throw davFailure(503, 'Sabre\\DAV\\Exception\\ServiceUnavailable', 'OC\\User\\LoginException: Account disabled')
+    }
+    const [, user = ''] = /^\/remote\.php\/dav\/files\/([^/]*)\//.exec(path) ?? []
+    if (user !== FAKE_NEXTCLOUD_UID && path.startsWith('/remote.php/dav/files/')) {
+      throw davFailure(404, 'Sabre\\DAV\\Exception\\NotFound', `Principal with name ${user} not found`)
+    }
+    const isNamed = method === 'PUT' || method === 'MKCOL'
+    if (isNamed && /\/\.htaccess\/?$/i.test(path)) throw davFailure(500, 'Sabre\\DAV\\Exception\\Forbidden', '')
+    if (method === 'PUT' && (body?.length ?? 0) > this.freeBytes) {
+      if (headers['content-length'] === undefined) throw davFailure(413, `${SABRE}EntityTooLarge`, 'Too large')
+      throw davFailure(507, 'Sabre\\DAV\\Exception\\InsufficientStorage', 'Insufficient space')
+    }
+    return false
+  }
+
   #ocs(route: string, request: FakeDavRequest, response: ServerResponse): void {
     const { method, headers, query, isAuthorized } = request
     if (headers['ocs-apirequest'] !== 'true') throw new DavMistake(412, 'OCS without OCS-APIRequest: true')
@@ -150,7 +180,7 @@ export class FakeNextcloud {
     const isJson = query.toString() === 'format=json'
     const isRevocation = method === 'DELETE' && route === 'core/apppassword'
     if (!isJson && !(isRevocation && query.size === 0)) throw new DavMistake(400, `the query ${query.toString()}`)
-    if (!isAuthorized) {
+    if (!isAuthorized || this.disabled) {
       sendOcs(response, 401, [])
       return
     }
@@ -168,9 +198,8 @@ export class FakeNextcloud {
         quota
       })
     } else if (method === 'GET' && route === 'cloud/capabilities') {
-      const major = this.#paginate ? 31 : 30
       sendOcs(response, 200, {
-        version: { major, minor: 0, micro: 0, string: `${major}.0.0`, edition: '', extendedSupport: false },
+        version: { major: 34, minor: 0, micro: 1, string: '34.0.1', edition: '', extendedSupport: false },
         capabilities: { core: { 'webdav-root': 'remote.php/webdav' }, dav: { chunking: '1.0' } }
       })
     } else throw new DavMistake(404, 'an OCS route that there is not')
@@ -178,6 +207,8 @@ export class FakeNextcloud {
 
   *#properties(path: string, node: FakeNode): Iterable<readonly [string, string]> {
     const isFile = node.kind === 'file'
+    // The upload by a client that tells no time of creation leaves it unknown.
+    yield ['DAV: creationdate', '1970-01-01T00:00:00Z']
     yield [`${OWNCLOUD} id`, globalId(node)]
     yield [`${OWNCLOUD} fileid`, String(node.id)]
     yield [`${OWNCLOUD} size`, String(this.tree.size(path))]
@@ -185,6 +216,12 @@ export class FakeNextcloud {
     yield [`${OWNCLOUD} owner-id`, FAKE_NEXTCLOUD_UID]
     yield [`${OWNCLOUD} favorite`, '0']
     yield [`${NEXTCLOUD} has-preview`, 'false']
+    const checksums = this.checksums.get(path)
+    if (checksums !== undefined) {
+      const xml = `<x:checksum xmlns:x="${OWNCLOUD}">${checksums}</x:checksum>`
+      yield [`${OWNCLOUD} checksums`, xml]
+    }
+    yield [`${NEXTCLOUD} share-attributes`, escapeXml(this.shareAttributes.get(path) ?? '[]')]
     // Files have none, as in a server without the app.
     if (!isFile) yield [`${NEXTCLOUD} is-encrypted`, this.encrypted.has(path) ? '1' : '0']
   }
@@ -193,6 +230,10 @@ export class FakeNextcloud {
 function stored(response: ServerResponse, node: FakeNode, etag = `"${node.id}-${node.version}"`): void {
   response.setHeader('OC-ETag', etag)
   response.setHeader('OC-FileId', globalId(node))
+}
+
+function davFailure(status: number, exception: string, message: string): DavFailure {
+  return new DavFailure(status, message, {}, undefined, exception)
 }
 
 function globalId({ id }: FakeNode): string {
