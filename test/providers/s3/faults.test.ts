@@ -280,7 +280,8 @@ t.test('a server that does not answer, or falls silent, is timed out', async (t)
     response.writeHead(200, { etag: '"e"', 'content-length': 10 }).write('half')
     return true
   }
-  const { body } = await hasty.download('a', call())
+  const patient = await openFake(fake, { timeouts: { idleMs: 50 } })
+  const { body } = await patient.download('a', call())
   await rejectsWith(t, readBody(body), 'PROVIDER_TIMEOUT', 'half a body')
   await until(() => fake.sockets.size === 0)
 })
