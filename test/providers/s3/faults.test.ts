@@ -201,7 +201,9 @@ t.test('a page of HTML is what its status says, and no object or folder', async 
     sendXml(response, 200, '<html><body><p>Please sign in</p></body></html>')
     return true
   }
+  fake.requests.length = 0
   await rejectsWith(t, others.multipart(), 'PROVIDER_ERROR', 'a page that is XML')
+  t.same(fake.operations(), ['CreateMultipartUpload'], 'no part is sent to an upload without an id')
   fake.script = ({ operation }, response) => {
     if (operation !== 'PutObject') return false
     response.end('<html>Please sign in</html>')
