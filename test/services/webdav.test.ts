@@ -146,6 +146,7 @@ async function openNextcloud(t: Test, files: RealDav): ReturnType<Harness['open'
   const completed = await nextcloud.connect.complete?.(typed, { ...context, ...call() })
   const { credentials } = completed ?? typed
   return {
+    normalizes: true,
     backend: await nextcloud.open({ ...context, credentials }),
     seed,
     busy: () => front.busy(),

@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream'
-import { setImmediate } from 'node:timers/promises'
 import type { Clock } from '../../domain/clock.ts'
 import { Diagnosis, type StorageError } from '../../domain/errors.ts'
 import { providerFailure } from '../../domain/provider-failure.ts'
+import { nextTurn } from '../shared/next-turn.ts'
 
 /** One resource of a multistatus (RFC 4918, 13). */
 export interface DavResource {
@@ -49,7 +49,7 @@ export async function* readMultistatus(body: Readable, clock: Pick<Clock, 'now'>
     yield* reader.read(decoder.decode(block, { stream: true }))
     spentMs += clock.now() - startedAt
     if (spentMs > MAX_PARSE_MS) throw nonsense('a multistatus that takes too long to parse')
-    await setImmediate()
+    await nextTurn()
   }
   yield* reader.read(decoder.decode())
   reader.end()
@@ -102,6 +102,8 @@ const COMMENT = '!--'
 const CDATA = '![CDATA['
 const TERMINATORS = { comment: '-->', cdata: ']]>', instruction: '?>' } as const
 const NAME = /^[^\s"'=<>&/!?]+/
+/** With `&` and `;`. */
+const MAX_REFERENCE_LENGTH = 14
 const REFERENCE = /&([^\s&;<]{0,12});?/g
 const NAMED: ReadonlyMap<string, string> = new Map([
   ['amp', '&'],
@@ -171,15 +173,20 @@ class MultistatusReader {
   #readText(text: string, at: number): number {
     const end = text.indexOf('<', at)
     this.#run += text.slice(at, end === -1 ? text.length : end)
-    if (end === -1) return text.length
+    if (end === -1) {
+      // At once, since many references take as long as many elements. The last one may be cut in two.
+      const cut = this.#run.lastIndexOf('&')
+      this.#endText(cut !== -1 && this.#run.length - cut < MAX_REFERENCE_LENGTH ? cut : undefined)
+      return text.length
+    }
     this.#endText()
     this.#scanning = 'open'
     return end + 1
   }
 
-  #endText(): void {
-    const text = this.#run
-    this.#run = ''
+  #endText(end = this.#run.length): void {
+    const text = this.#run.slice(0, end)
+    this.#run = this.#run.slice(end)
     const element = this.#open.at(-1)
     if (element === undefined) {
       if (/[^ \t\r\n]/.test(text)) throw nonsense(this.#hasRoot ? 'more than a multistatus' : 'no multistatus')

@@ -1,7 +1,7 @@
-import { setImmediate } from 'node:timers/promises'
 import type { Entry, EntryPage } from '../../domain/entry.ts'
 import type { ListCall } from '../../domain/storage-backend.ts'
 import { type CutPages, MAX_FOLDER_ENTRIES, MAX_FOLDER_WEIGHT } from '../shared/cut-pages.ts'
+import { nextTurn } from '../shared/next-turn.ts'
 import { folderInfo, readChildren } from './listing.ts'
 import type { DavServer } from './server.ts'
 
@@ -39,7 +39,7 @@ async function sortById(entries: readonly Entry[]): Promise<readonly Entry[]> {
   let runs: (readonly Entry[])[] = []
   for (let at = 0; at < entries.length; at += TURN_ENTRIES) {
     runs.push(entries.slice(at, at + TURN_ENTRIES).sort((a, b) => (a.id < b.id ? -1 : 1)))
-    await setImmediate()
+    await nextTurn()
   }
   while (runs.length > 1) {
     const merged: (readonly Entry[])[] = []
@@ -57,6 +57,6 @@ async function merge(left: readonly Entry[], right: readonly Entry[]): Promise<r
     if (a === undefined || b === undefined) return merged.concat(left.slice(one), right.slice(other))
     if (a.id < b.id) one++
     else other++
-    if (merged.push(a.id < b.id ? a : b) % TURN_ENTRIES === 0) await setImmediate()
+    if (merged.push(a.id < b.id ? a : b) % TURN_ENTRIES === 0) await nextTurn()
   }
 }

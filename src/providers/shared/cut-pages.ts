@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
-import { setImmediate } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import type { Entry, EntryPage, FolderInfo, IncompleteReason } from '../../domain/entry.ts'
 import { StorageError } from '../../domain/errors.ts'
 import type { ListCall } from '../../domain/storage-backend.ts'
 import { SharedWork } from '../../domain/shared-work.ts'
 import { invalidCursor } from './json-cursor.ts'
+import { nextTurn } from './next-turn.ts'
 
 /** A folder's whole content, from one answer of a provider that has no pages. */
 export interface WholeFolder {
@@ -29,7 +29,7 @@ export const MAX_FOLDER_WEIGHT = 64 * 1024 * 1024
 /** The weight of an entry besides its texts. */
 export const ENTRY_WEIGHT = 500
 /** JSON text that is hashed in one turn of the event loop. */
-const TURN_LENGTH = 256 * 1024
+const TURN_LENGTH = 64 * 1024
 /** The time after which a folder is read again for its next page. */
 const CACHE_MS = 600_000
 /** The most entries of one folder. */
@@ -153,7 +153,7 @@ async function weigh(owner: string, whole: WholeFolder): Promise<PagedFolder> {
     turn += text.length
     if (turn < TURN_LENGTH) continue
     turn = 0
-    await setImmediate()
+    await nextTurn()
   }
   return { ...whole, owner, weight, hash: hash.digest('base64url').slice(0, 22) }
 }
