@@ -490,13 +490,16 @@ t.test('a page from an instance whose clock is far ahead is loaded again', async
     [1_001, false],
     [3_600_000, false]
   ] as const) {
-    const { redis, process } = start()
+    const { clock, redis, process } = start()
     const behind = new ManualClock()
     behind.setBack(aheadMs)
     const [ahead, reader] = [process(), process(keyRing, { clock: behind })]
     await ahead.page('k', text('page'))
     await ahead.pages.flush()
-    t.equal(redis.keys('page').length, 1)
+    // Whatever Redis says of it: somebody may have changed its expiry.
+    for (const [key, { value }] of redis.held) {
+      if (key.includes(':page:')) redis.held.set(key, { value, endsAt: clock.now() + 100 * PAGE_MS })
+    }
     const found = await reader.page('k', text('own'))
     t.same(found, { text: isUsed ? 'page' : 'own', ageMs: 0 }, `${aheadMs} ms`)
   }
