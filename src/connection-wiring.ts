@@ -37,6 +37,7 @@ import { withConfirmedRefusal } from './layers/with-confirmed-refusal.ts'
 import { withContext, withHost } from './layers/with-context.ts'
 import { withDeadline } from './layers/with-deadline.ts'
 import { withKnownErrors } from './layers/with-known-errors.ts'
+import { withSafeLinks } from './layers/with-safe-links.ts'
 import { withSpans } from './layers/with-spans.ts'
 import type { FolderCache } from './listing/folder-cache.ts'
 import type { CheckedOptions } from './options.ts'
@@ -128,7 +129,8 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     timeouts,
     dress: (backend, connection, hosts) => {
       const { provider, id } = connection
-      const tried = resilient(withHost(backend, hosts), { health: health.of(provider, id), timeouts, clock })
+      const safe = withSafeLinks(withHost(backend, hosts), providers.get(provider).egress)
+      const tried = resilient(safe, { health: health.of(provider, id), timeouts, clock })
       const confirmed = withConfirmedRefusal(withSpans(tried, tracing, provider), () => requireReauth(connection))
       return withContext(withKnownErrors(confirmed, withStatus), (signal) => ({
         ...aboutConnection(connection),

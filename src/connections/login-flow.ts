@@ -3,6 +3,7 @@ import type { Connection } from '../domain/connection.ts'
 import { StorageError } from '../domain/errors.ts'
 import type { Clock, CredentialCipher, OAuthStateStore, PendingFlow } from '../domain/ports.ts'
 import type { ConnectContext, LoginFlowConnect, ProviderDefinition } from '../domain/provider.ts'
+import { parseOpenableLink, requireLink } from '../domain/provider-link.ts'
 import { Secret } from '../domain/secret.ts'
 import type { Connect } from './connect.ts'
 import { bindingOf, FLOW_MS, FLOW_SECRET, hashOf, MAX_FLOWS_PER_USER } from './flow-secrets.ts'
@@ -69,7 +70,9 @@ export function createLoginFlow(ports: LoginFlowPorts): LoginFlow {
 
   return {
     async begin({ userId, provider, baseUrl, label, signal }) {
-      const { loginUrl, pending } = await loginOf(provider).begin(baseUrl, { ...contextOf(provider.id), signal })
+      const context = { ...contextOf(provider.id), signal }
+      const { loginUrl: url, pending } = await loginOf(provider).begin(baseUrl, context)
+      const loginUrl = requireLink(parseOpenableLink(url, context.egress))
       const flowId = randomBytes(32).toString('base64url')
       const flow = { stateHash: hashOf(flowId), userId, provider: provider.id }
       const sealedVerifier = seal({ label, pending: pending.reveal() }, flow)

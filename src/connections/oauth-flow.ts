@@ -3,6 +3,7 @@ import { isStorageError, StorageError } from '../domain/errors.ts'
 import type { AccessTokens, OAuthClient } from '../domain/oauth.ts'
 import type { Clock, CredentialCipher, OAuthStateStore, PendingFlow } from '../domain/ports.ts'
 import type { OAuthProvider } from '../domain/provider.ts'
+import { parseProviderLink, requireLink } from '../domain/provider-link.ts'
 import { Secret } from '../domain/secret.ts'
 import type { StorageBackend } from '../domain/storage-backend.ts'
 import { fixedTokens } from './access-tokens.ts'
@@ -125,11 +126,10 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
       const nonce = newSecret()
       const flow = { stateHash: hashOf(state), userId, provider: provider.id }
       const client = await clientOf(provider.id)
-      const authorizationUrl = await client.authorizationUrl({
-        redirectUri,
-        state,
-        codeVerifier: new Secret(verifier)
-      })
+      const codeVerifier = new Secret(verifier)
+      const url = await client.authorizationUrl({ redirectUri, state, codeVerifier })
+      // The endpoint is in the provider's definition: the operator has chosen it, http included.
+      const authorizationUrl = requireLink(parseProviderLink(url))
       await flows.save(
         {
           ...flow,

@@ -1,4 +1,5 @@
 import type { Entry, EntryKind } from '../../domain/entry.ts'
+import { parseProviderLink } from '../../domain/provider-link.ts'
 import { failure } from '../shared/http-failure.ts'
 import { readIsoTime } from '../shared/iso-time.ts'
 import { asObject, sizeOf } from '../shared/read-json.ts'
@@ -13,7 +14,6 @@ const APP = 'https://app.box.com'
 /** Where an item that is neither in the trash nor deleted stands ("File (Full)", `item_status`). */
 const ACTIVE = 'active'
 const ETAG = /^[\w-]{1,64}$/
-const HTTP = /^https?:$/
 
 const COMMON = ['type', 'id', 'etag', 'name', 'created_at', 'modified_at', 'item_status']
 const OWN = {
@@ -88,7 +88,7 @@ function timeOf({ type }: BoxId, item: BoxItem, name: string): string | null {
 /** Of a link it is where it leads: that is all that there is to open. */
 function webUrlOf({ type, id }: BoxId, { url }: BoxItem): string | null {
   if (type !== 'web_link') return `${APP}/${type}/${id}`
-  return typeof url === 'string' && URL.canParse(url) && HTTP.test(new URL(url).protocol) ? url : null
+  return parseProviderLink(url)
 }
 
 function abilitiesOf({ type }: BoxId, item: BoxItem): Entry['can'] {

@@ -1,5 +1,6 @@
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
 import type { Entry, ShortcutTarget } from '../../domain/entry.ts'
+import { parseProviderLink } from '../../domain/provider-link.ts'
 import { failure } from '../shared/http-failure.ts'
 import { readIsoTime } from '../shared/iso-time.ts'
 import { UNKNOWN_FACTS } from '../shared/unknown-facts.ts'
@@ -37,7 +38,7 @@ export function fileEntry(
     hash: typeof file.md5Checksum === 'string' ? { algorithm: 'md5', value: file.md5Checksum } : null,
     exportFormats,
     target: kind === 'shortcut' ? targetOf(file.shortcutDetails) : null,
-    webUrl: file.webViewLink ?? null,
+    webUrl: parseProviderLink(file.webViewLink),
     thumbnailUrl: null,
     path: null,
     can: {

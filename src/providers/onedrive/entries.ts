@@ -1,4 +1,5 @@
 import type { ContentHash, Entry, EntryKind, ShortcutTarget } from '../../domain/entry.ts'
+import { parseProviderLink } from '../../domain/provider-link.ts'
 import { failure } from '../shared/http-failure.ts'
 import { readIsoTime } from '../shared/iso-time.ts'
 import { asObject, sizeOf, textOf } from '../shared/read-json.ts'
@@ -79,7 +80,7 @@ export function itemEntry(item: Resource, place: { readonly id?: string; readonl
     hash: isFile ? hashOf(item) : null,
     exportFormats: [],
     target,
-    webUrl: textOf(item['webUrl']),
+    webUrl: parseProviderLink(item['webUrl']),
     thumbnailUrl: null,
     path: null,
     // What Microsoft shows can be read; whether it can be changed, a listing does not tell.
@@ -105,7 +106,14 @@ export function siteEntry(site: Resource, parentId: string | null): Entry | null
 
 function placeEntry(resource: Resource, place: Pick<Entry, 'id' | 'name' | 'parentId' | 'driveId'>): Entry {
   const can = { list: true, download: false, write: null }
-  return { ...UNKNOWN_FACTS, ...timesOf(resource), ...place, kind: 'drive', webUrl: textOf(resource['webUrl']), can }
+  return {
+    ...UNKNOWN_FACTS,
+    ...timesOf(resource),
+    ...place,
+    kind: 'drive',
+    webUrl: parseProviderLink(resource['webUrl']),
+    can
+  }
 }
 
 function timesOf(resource: Resource): Pick<Entry, 'createdAt' | 'modifiedAt'> {

@@ -1,0 +1,41 @@
+import type { EgressPolicy } from '../domain/egress.ts'
+import type { Entry, EntryPage } from '../domain/entry.ts'
+import { StorageError } from '../domain/errors.ts'
+import { parseOpenableLink } from '../domain/provider-link.ts'
+import type { DownloadUrl, StorageBackend } from '../domain/storage-backend.ts'
+import { aroundEach, type BackendCall } from './around-each.ts'
+
+/**
+ * Removes links from entries that must not be opened in a browser, and refuses such a download link: hosts put them
+ * into their pages, where a `javascript:` link of a user's server would run. It is the innermost layer, so that no cache
+ * stores them.
+ */
+export function withSafeLinks(backend: StorageBackend, policy: EgressPolicy): StorageBackend {
+  return aroundEach(backend, async (call, signal, run) => {
+    const answer = await run(signal)
+    return withChecked(call, answer, policy) as typeof answer
+  })
+}
+
+function withChecked(call: BackendCall, answer: unknown, policy: EgressPolicy): unknown {
+  if (call === 'listFolder') {
+    const page = answer as EntryPage
+    return { ...page, entries: page.entries.map((entry) => withOpenableLinks(entry, policy)) }
+  }
+  if (call === 'stat' || call === 'upload' || call === 'createFolder') return withOpenableLinks(answer as Entry, policy)
+  if (call === 'downloadUrl' && parseOpenableLink((answer as DownloadUrl).url, policy) === null) {
+    // The link itself is a secret.
+    throw new StorageError('PROVIDER_ERROR', 'The provider gave a download link that a browser must not open.')
+  }
+  return answer
+}
+
+function withOpenableLinks(entry: Entry, policy: EgressPolicy): Entry {
+  const { webUrl, thumbnailUrl } = entry
+  if (webUrl === null && thumbnailUrl === null) return entry
+  return {
+    ...entry,
+    webUrl: parseOpenableLink(webUrl, policy),
+    thumbnailUrl: parseOpenableLink(thumbnailUrl, policy)
+  }
+}
