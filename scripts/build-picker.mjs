@@ -9,8 +9,8 @@ import { build, transform } from 'esbuild'
 import { minify } from 'terser'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
-/** Gzipped, in bytes: what a page pays at most. 30 KB, of which the client of the API is a tenth. */
-export const MAX_GZIPPED = 30_000
+/** The largest gzipped size in bytes: 30 KiB, of which the client of the API is a tenth. */
+export const MAX_GZIPPED = 30 * 1024
 
 /** Styles stand in a template, where nothing else makes them smaller. */
 const smallStyles = {

@@ -7,6 +7,7 @@ export const SERVER_DEPENDENCIES = [
   '@aws-sdk/client-s3',
   '@aws-sdk/lib-storage',
   '@aws-sdk/s3-request-presigner',
+  '@fastify/cors',
   '@fastify/jwt',
   '@fastify/swagger',
   '@fastify/swagger-ui',

@@ -7,7 +7,7 @@ import type { KeyRingOptions } from './infra/crypto/key-ring.ts'
 import { parseAllowHosts } from './infra/net/allow-hosts.ts'
 import type { GivenCacheOptions } from './cache-options.ts'
 import type { LimitOptions } from './options.ts'
-import { parsePublicUrl } from './public-url.ts'
+import { parseOrigin, parsePublicUrl } from './public-url.ts'
 import type { SpoolOptions } from './transfer-options.ts'
 import { ConfigError, Environment, type Variables } from './server/environment.ts'
 import { type InstancesConfig, readInstances } from './server/instances-config.ts'
@@ -24,6 +24,8 @@ interface CommonConfig extends InstancesConfig {
   /** Whose `X-Forwarded-*` is believed: addresses and ranges. */
   readonly trustProxy: readonly string[]
   readonly publicUrl: string | undefined
+  /** Origins of front ends elsewhere. */
+  readonly allowedOrigins: readonly string[]
   /** How long requests in flight may take to end after SIGTERM. */
   readonly shutdownTimeoutMs: number
   /** What users' connections may reach besides public servers over https, provider by provider. */
@@ -140,6 +142,7 @@ function readCommon(env: Environment): CommonConfig {
     logLevel: env.choice('LOG_LEVEL', LOG_LEVELS) ?? 'info',
     trustProxy: readTrustProxy(env),
     publicUrl: readPublicUrl(env, Object.keys(registrations).length > 0),
+    allowedOrigins: readOrigins(env),
     shutdownTimeoutMs: env.integer('SHUTDOWN_TIMEOUT_MS', MILLISECONDS) ?? 10_000,
     allowHosts: {
       s3: readAllowHosts(env, 'S3_ALLOW_HOSTS'),
@@ -226,6 +229,19 @@ function readPublicUrl(env: Environment, isOAuth: boolean): string | undefined {
     env.problem('PUBLIC_URL', (error as Error).message)
   }
   return text
+}
+
+function readOrigins(env: Environment): string[] {
+  const origins = env.list('CORS_ORIGINS')
+  for (const origin of origins) {
+    try {
+      parseOrigin(origin)
+    } catch (error) {
+      env.problem('CORS_ORIGINS', `has an entry that ${(error as Error).message}`)
+      break
+    }
+  }
+  return origins
 }
 
 function readAllowHosts(env: Environment, name: string): string[] {

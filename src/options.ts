@@ -10,7 +10,7 @@ import type { MetricsRegistry } from './infra/metrics.ts'
 import { managedStores } from './managed-options.ts'
 import { check, known, numbers, optionError, record } from './option-checks.ts'
 import { type EnabledProviderOptions, enabledProviders, type ProviderOption } from './provider-options.ts'
-import { parsePublicUrl } from './public-url.ts'
+import { parseOrigin, parsePublicUrl } from './public-url.ts'
 import {
   type CheckedSpool,
   type CheckedTransfers,
@@ -52,6 +52,12 @@ export interface CloudStorageOptions {
    * redirect URIs begin with it.
    */
   readonly publicUrl?: string
+  /**
+   * Origins of front ends elsewhere (`https://app.example.org`): their pages may change something, and logins may return
+   * to them. https, or http on this machine itself; no path and no wildcard. CORS headers are the host's, by
+   * `@fastify/cors`. Default: none.
+   */
+  readonly allowedOrigins?: readonly string[]
   /** The host's own stores, by the name that documents carry in `storageBackend`. */
   readonly managed?: Readonly<Record<string, ManagedStoreOptions>>
   /** What users may connect: providers of ours by id, or values of `defineProvider()`. */
@@ -88,6 +94,7 @@ const OPTION_NAMES: readonly (keyof CloudStorageOptions)[] = [
   'authenticate',
   'encryption',
   'publicUrl',
+  'allowedOrigins',
   'managed',
   'providers',
   'cache',
@@ -112,6 +119,7 @@ export interface CheckedOptions extends CheckedCacheOptions {
   readonly authenticate: CloudStorageOptions['authenticate']
   readonly encryption: KeyRingOptions
   readonly publicUrl: URL | undefined
+  readonly allowedOrigins: ReadonlySet<string>
   readonly managed: ReadonlyMap<string, ManagedStoreOptions>
   readonly providers: ReadonlyMap<string, EnabledProviderOptions>
   readonly limits: LimitOptions
@@ -155,6 +163,7 @@ export function checkOptions(options: CloudStorageOptions): CheckedOptions {
     authenticate: options.authenticate,
     encryption: options.encryption,
     publicUrl: publicUrl(options.publicUrl, isOAuth && prefix !== false),
+    allowedOrigins: allowedOrigins(options.allowedOrigins),
     managed,
     providers,
     ...cacheOptions(options.cache),
@@ -178,6 +187,20 @@ function publicUrl(given: string | undefined, isOAuth: boolean): URL | undefined
   } catch (error) {
     throw optionError('publicUrl', (error as Error).message)
   }
+}
+
+function allowedOrigins(given: CloudStorageOptions['allowedOrigins']): ReadonlySet<string> {
+  if (given === undefined) return new Set()
+  check(Array.isArray(given), 'allowedOrigins', 'must be a list of origins')
+  return new Set(
+    given.map((origin, index) => {
+      try {
+        return parseOrigin(origin)
+      } catch (error) {
+        throw optionError(`allowedOrigins[${index}]`, (error as Error).message)
+      }
+    })
+  )
 }
 
 function metricsRegistry(given: CloudStorageOptions['metrics']): MetricsRegistry | undefined {

@@ -64,11 +64,11 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
   })
   fastify.addHook('onClose', wired.close)
 
-  const { routePrefix, publicUrl } = checked
+  const { routePrefix, publicUrl, allowedOrigins } = checked
   if (routePrefix !== false) {
     const { registerRoutes } = await import('./http/routes.ts')
     await fastify.register(
-      async (child: FastifyInstance) => registerRoutes(child, { ...wired.routes, authenticate, publicUrl }),
+      async (child: FastifyInstance) => registerRoutes(child, { ...wired.routes, authenticate, publicUrl, allowedOrigins }),
       { prefix: routePrefix, logSerializers: { req: describeRequest as unknown as (request: unknown) => string } }
     )
   }

@@ -1,6 +1,20 @@
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/
 
 /**
+ * The origin of a front end, exactly as browsers write it in `Origin`.
+ *
+ * @throws Error that says what it must be
+ */
+export function parseOrigin(given: unknown): string {
+  const url = typeof given === 'string' && URL.canParse(given) ? new URL(given) : null
+  if (url === null || url.origin !== given || url.hostname.includes('*')) {
+    throw new Error('must be an origin, like https://app.example.org: no path, no default port, no wildcard')
+  }
+  if (url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.test(url.hostname))) return url.origin
+  throw new Error('must begin with https://, except on this machine itself')
+}
+
+/**
  * Where browsers reach the application.
  *
  * @param isOAuth codes come back to it, which nobody on the way may read

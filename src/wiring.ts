@@ -47,7 +47,7 @@ import { createTransfers } from './resolver/transfers.ts'
 export interface Wired {
   readonly cache: FolderCache
   readonly resolve: GetStorageBackendForDocument
-  readonly routes: Omit<RoutesDeps, 'authenticate' | 'publicUrl'>
+  readonly routes: Omit<RoutesDeps, 'authenticate' | 'publicUrl' | 'allowedOrigins'>
   readonly assertReady: () => Promise<void>
   /**
    * Begins nothing in the background any more, stops listening for changes, and resolves when the work that is in

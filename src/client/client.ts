@@ -26,6 +26,11 @@ export interface CloudStorageClientOptions {
   readonly headers?: HeaderValues
   /** The same, asked anew for each request: tokens end. */
   readonly getHeaders?: () => HeaderValues | Promise<HeaderValues>
+  /**
+   * Whether requests carry cookies. Default `same-origin`; `include` for an application on another origin that signs users
+   * in by cookies.
+   */
+  readonly credentials?: 'omit' | 'same-origin' | 'include'
   /** Instead of the global `fetch`. */
   readonly fetch?: (request: Request) => Promise<Response>
 }
@@ -55,13 +60,14 @@ const PREFIX = '/cloud'
  * Routes are named as they are under `/cloud`, wherever they are.
  */
 export function createCloudStorageClient(options: CloudStorageClientOptions): CloudStorageClient {
-  const { routePrefix = PREFIX, headers = {}, getHeaders, fetch: send } = options
+  const { routePrefix = PREFIX, headers = {}, getHeaders, credentials, fetch: send } = options
   const baseUrl = options.baseUrl.replace(/\/$/, '')
   const place = (url: string): string => baseUrl + routePrefix + url.slice(baseUrl.length + PREFIX.length)
 
   const client = createClient<CloudPaths>({
     baseUrl,
     headers,
+    ...(credentials && { credentials }),
     // A proxy, so that what a middleware makes of a request still is one.
     Request: new Proxy(Request, {
       construct: (made, [url, init]: [string, RequestInit]) => new made(place(url), init)

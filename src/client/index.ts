@@ -12,3 +12,4 @@ export {
   type Problem,
   type Provider
 } from './client.ts'
+export { fileNameOf } from './file-name.ts'

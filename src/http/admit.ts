@@ -1,21 +1,17 @@
 import type { onRequestHookHandler } from 'fastify'
 import { type Authenticate, identify } from './authenticate.ts'
-import { refuseCrossSite } from './cross-site.ts'
+import { refuseCrossSite, type TrustedSites } from './cross-site.ts'
 import { setUser } from './users.ts'
 
-/**
- * Lets a request in when the host knows who sent it. Without a promise where the host needs none.
- *
- * @param publicHost where browsers reach this service, if a proxy gives it another `Host`
- */
-export function admitKnown(authenticate: Authenticate, publicHost: string | undefined): onRequestHookHandler {
+/** Lets a request in when the host knows who sent it. Without a promise where the host needs none. */
+export function admitKnown(authenticate: Authenticate, sites: TrustedSites): onRequestHookHandler {
   return (request, _reply, done) => {
     let user: string | Promise<string>
     try {
       user = identify(authenticate, request)
       if (typeof user === 'string') {
         setUser(request, user)
-        refuseCrossSite(request, publicHost)
+        refuseCrossSite(request, sites)
       }
     } catch (error) {
       done(error as Error)
@@ -28,7 +24,7 @@ export function admitKnown(authenticate: Authenticate, publicHost: string | unde
     user
       .then((userId) => {
         setUser(request, userId)
-        refuseCrossSite(request, publicHost)
+        refuseCrossSite(request, sites)
       })
       .then(() => {
         done()

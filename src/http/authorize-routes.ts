@@ -4,6 +4,7 @@ import type { LoginFlow } from '../connections/login-flow.ts'
 import type { OAuthFlow } from '../connections/oauth-flow.ts'
 import { isOAuthProvider, type OAuthProvider, type ProviderDefinition } from '../domain/provider.ts'
 import { clientSignal } from './client-signal.ts'
+import { isFromOtherSite, type TrustedSites } from './cross-site.ts'
 import { parseLabel, viewOf } from './connection-view.ts'
 import { type Describe, unchecked } from './described.ts'
 import { nonceCookie } from './nonce-cookie.ts'
@@ -19,6 +20,11 @@ export interface AuthorizeRouteDeps {
   readonly oauthFlow: OAuthFlow
 }
 
+interface Surroundings {
+  readonly places: PublicPlaces
+  readonly sites: TrustedSites
+}
+
 const BODY_LIMIT = 16 * 1024
 /** How often the service likes to be asked, in seconds. */
 const POLL_AFTER = '2'
@@ -26,8 +32,7 @@ const POLL_AFTER = '2'
 /** The ways to connect that go through the provider's own pages. */
 export function authorizeRoutes(
   app: FastifyInstance,
-  { loadProvider, loginFlow, oauthFlow }: AuthorizeRouteDeps,
-  places: PublicPlaces,
+  { loadProvider, loginFlow, oauthFlow, places, sites }: AuthorizeRouteDeps & Surroundings,
   describe: Describe,
   compile: typeof compileBody
 ): void {
@@ -45,7 +50,8 @@ export function authorizeRoutes(
       returnTo: places.returnTo(returnTo),
       label: parseLabel(label)
     })
-    reply.header('set-cookie', stringifySetCookie(nonceCookie(nonce, places.redirectUri(provider.id))))
+    const cookie = nonceCookie(nonce, places.redirectUri(provider.id), isFromOtherSite(request, sites))
+    reply.header('set-cookie', stringifySetCookie(cookie))
     return { authorizationUrl }
   }
 

@@ -7,10 +7,16 @@ function nameOf(id: string): string {
 }
 
 /**
- * What a browser keeps while its user is at the provider, and shows at the callback alone. `Lax` and not `Strict`: it
- * comes back from another site.
+ * The cookie that the browser sends to the callback, and nowhere else. `Lax` and not `Strict`: the user comes back from
+ * another site.
+ *
+ * @param isFromOtherSite the login was begun by a front end on another site: browsers store nothing but `None` from there
  */
-export function nonceCookie({ id, value, lifetimeMs }: BrowserNonce, callback: URL): SetCookie {
+export function nonceCookie(
+  { id, value, lifetimeMs }: BrowserNonce,
+  callback: URL,
+  isFromOtherSite: boolean
+): SetCookie {
   return {
     name: nameOf(id),
     value,
@@ -18,13 +24,13 @@ export function nonceCookie({ id, value, lifetimeMs }: BrowserNonce, callback: U
     maxAge: Math.floor(lifetimeMs / 1000),
     httpOnly: true,
     secure: true,
-    sameSite: 'lax'
+    sameSite: isFromOtherSite ? 'none' : 'lax'
   }
 }
 
 /** The flow is over. */
 export function forgottenNonce(id: string, callback: URL): SetCookie {
-  return nonceCookie({ id, value: '', lifetimeMs: 0 }, callback)
+  return nonceCookie({ id, value: '', lifetimeMs: 0 }, callback, false)
 }
 
 export function readNonce(cookieHeader: string | undefined, id: string): string | undefined {

@@ -5,6 +5,12 @@ const VARY = 'Authorization, Cookie'
 /** Of an answer that may be compressed. */
 export const VARY_CODED = `${VARY}, Accept-Encoding`
 
+/** Adds a header name to `Vary`, which other plugins set too. */
+export function addVary(reply: FastifyReply, name: string): FastifyReply {
+  const vary = reply.getHeader('vary')
+  return reply.header('vary', vary === undefined ? name : `${String(vary)}, ${name}`)
+}
+
 /**
  * An answer for one user: caches ask again each time, and never give it to another. `Vary` is added to.
  *

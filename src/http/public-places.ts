@@ -7,13 +7,20 @@ export interface PublicPlaces {
   /**
    * Where a user goes in the end, as a whole URL; left out: the application's own start.
    *
-   * @throws StorageError `INVALID_REQUEST` for what is not inside of the application
+   * @throws StorageError `INVALID_REQUEST` for a place that is neither inside the application nor on an allowed origin
    */
   returnTo(given: string | undefined): string
 }
 
-/** @param prefix of our routes, as the application is reached at `publicUrl` */
-export function publicPlaces(publicUrl: URL | undefined, prefix: string): PublicPlaces {
+/**
+ * @param prefix of our routes, as the application is reached at `publicUrl`
+ * @param allowedOrigins origins of front ends elsewhere
+ */
+export function publicPlaces(
+  publicUrl: URL | undefined,
+  prefix: string,
+  allowedOrigins: ReadonlySet<string>
+): PublicPlaces {
   const base = (): URL => {
     // The options are checked: without it there is no provider that needs one.
     if (publicUrl === undefined) throw new StorageError('INTERNAL', 'There is no publicUrl')
@@ -30,12 +37,13 @@ export function publicPlaces(publicUrl: URL | undefined, prefix: string): Public
       if (given === undefined) return inside.href
       const url = URL.canParse(given, inside.href) ? new URL(given, inside) : null
       // The place itself is inside, with and without its slash.
-      const isInside =
-        url?.origin === inside.origin &&
-        `${url.pathname}/`.startsWith(inside.pathname) &&
-        url.username + url.password === ''
-      if (!isInside) throw new StorageError('INVALID_REQUEST', 'body/returnTo must be inside of the application.')
-      return url.href
+      const isInside = url?.origin === inside.origin && `${url.pathname}/`.startsWith(inside.pathname)
+      const isTrusted = url !== null && (isInside || allowedOrigins.has(url.origin))
+      if (isTrusted && url.username + url.password === '') return url.href
+      throw new StorageError(
+        'INVALID_REQUEST',
+        'body/returnTo must be inside of the application or on an allowed origin.'
+      )
     }
   }
 }

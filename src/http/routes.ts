@@ -18,6 +18,8 @@ export interface RoutesDeps
   readonly authenticate: Authenticate
   /** Where browsers reach the application. */
   readonly publicUrl: URL | undefined
+  /** Origins of front ends elsewhere. */
+  readonly allowedOrigins: ReadonlySet<string>
   /** `false`: listings alone. */
   readonly transfers: TransferRouteDeps | false
 }
@@ -30,18 +32,20 @@ export async function registerRoutes(app: FastifyInstance, deps: RoutesDeps): Pr
   const { compileBody, useOwnCompilers } = await import('./validation.ts')
   useOwnCompilers(app)
   const describe = await describeFor(app)
-  const places = publicPlaces(deps.publicUrl, app.prefix)
+  const { publicUrl, allowedOrigins } = deps
+  const places = publicPlaces(publicUrl, app.prefix, allowedOrigins)
+  const sites = { publicHost: publicUrl?.host, allowedOrigins }
 
   await app.register(async (open) => {
     callbackRoute(open, deps, places, describe)
   })
   await app.register(async (authenticated) => {
     decorateWithUser(authenticated)
-    authenticated.addHook('onRequest', admitKnown(deps.authenticate, deps.publicUrl?.host))
+    authenticated.addHook('onRequest', admitKnown(deps.authenticate, sites))
     listingRoute(authenticated, deps, describe)
     providerRoutes(authenticated, deps, describe)
     connectionRoutes(authenticated, deps, describe, compileBody)
-    authorizeRoutes(authenticated, deps, places, describe, compileBody)
+    authorizeRoutes(authenticated, { ...deps, places, sites }, describe, compileBody)
     if (deps.transfers !== false) transferRoutes(authenticated, deps.transfers, describe)
   })
 }

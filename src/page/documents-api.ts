@@ -46,7 +46,7 @@ export class DocumentsApi {
   async upload(file: File, onProgress: OnProgress, signal: AbortSignal): Promise<DocumentView> {
     const { id } = await this.#make({ name: file.name }, signal)
     try {
-      const stored = await putFile(`${pathOf(id)}/content`, file, this.#headers(), onProgress, signal)
+      const stored = await putFile(`${pathOf(id)}/content`, file, { headers: this.#headers() }, onProgress, signal)
       return stored as DocumentView
     } catch (error) {
       await this.remove(id, new AbortController().signal).catch(() => {})

@@ -1,5 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit'
-import { shownName } from '../picker/entry-rules.ts'
+import { isolated, shownName } from '../picker/entry-rules.ts'
 import { sayProblem } from '../picker/format.ts'
 import { icon } from '../picker/icons.ts'
 import type { DocumentView } from './documents-api.ts'
@@ -95,7 +95,7 @@ function itemView(item: DocumentView, { core, format }: PageContext): TemplateRe
             type="button"
             class="quiet"
             aria-label=${`Download ${name}`}
-            title=${`Download ${name}`}
+            title=${`Download ${isolated(item.name)}`}
             @click=${() => void core.download(item)}
           >
             ${icon('download')}
@@ -106,7 +106,7 @@ function itemView(item: DocumentView, { core, format }: PageContext): TemplateRe
       type="button"
       class="quiet"
       aria-label=${`Remove ${name}`}
-      title=${`Remove ${name}`}
+      title=${`Remove ${isolated(item.name)}`}
       ?disabled=${core.changing.isBusy}
       @click=${() => {
         core.doom(item)

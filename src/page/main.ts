@@ -15,7 +15,9 @@ const files = document.querySelector<HTMLInputElement>('#files')
 if (root !== null && files !== null) start(root, files)
 
 function start(root: HTMLElement, files: HTMLInputElement): void {
-  const session = new Session({ storage: sessionStorage, location, history })
+  // Set by the server in its HTML, where no link reaches.
+  const isDemo = document.documentElement.dataset['mode'] === 'demo'
+  const session = new Session({ storage: sessionStorage, location, history }, isDemo)
   const core = new PageCore({ session, clock: systemClock, onChange: schedule, save: saveBlob })
   const drops = new DropZone(schedule, (dropped) => {
     core.upload(dropped)
@@ -66,7 +68,7 @@ function start(root: HTMLElement, files: HTMLInputElement): void {
     // So that the same file can be chosen again.
     files.value = ''
   })
-  // Who pastes an address with another token while the page is open loads nothing.
+  // A link with a token that is pasted while the page is open loads nothing.
   addEventListener('hashchange', () => {
     if (session.takeFragment()) void core.begin()
   })

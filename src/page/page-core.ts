@@ -1,6 +1,7 @@
 import type { Entry } from '../domain/entry.ts'
 import type { Clock } from '../picker/clock.ts'
 import { fileBehind } from '../picker/entry-rules.ts'
+import { downloadName } from '../picker/files.ts'
 import { PickerProblem } from '../picker/problem.ts'
 import { Task } from '../picker/task.ts'
 import { Transfers } from '../picker/transfers.ts'
@@ -128,8 +129,9 @@ export class PageCore {
       name,
       total: size,
       run: async (onProgress, signal) => {
-        const content = await writeTo(file, await this.#api.download(id, signal), onProgress, signal)
-        if (content !== null) this.#ports.save(content, name)
+        const response = await this.#api.download(id, signal)
+        const content = await writeTo(file, response, onProgress, signal)
+        if (content !== null) this.#ports.save(content, downloadName(response, name))
         this.#say(`${name} was downloaded.`)
       }
     })

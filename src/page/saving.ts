@@ -1,4 +1,5 @@
 import { bodyLength } from '../picker/body-length.ts'
+import { downloadName } from '../picker/files.ts'
 import type { OnProgress } from '../picker/picker-api.ts'
 
 /** A file on the user's disk, before anything is in it. */
@@ -21,7 +22,7 @@ export async function chooseFile(name: string, size: number | null): Promise<Cho
   const { showSaveFilePicker: choose } = globalThis as { showSaveFilePicker?: ChooseFile }
   if (choose === undefined || (size !== null && size < TO_DISK_FROM_BYTES)) return 'memory'
   try {
-    return await choose({ suggestedName: name })
+    return await choose({ suggestedName: downloadName(null, name) })
   } catch (error) {
     if (error instanceof DOMException && error.name === 'AbortError') return null
     // Some names are not taken, and some browsers say no for reasons of their own.
@@ -37,7 +38,10 @@ export async function writeTo(
   signal: AbortSignal
 ): Promise<Blob | null> {
   const body = (response.body ?? new Blob([]).stream()).pipeThrough(counting(bodyLength(response), onProgress))
-  if (file === 'memory') return await new Response(body).blob()
+  const type = response.headers.get('content-type')
+  // Without a type, browsers guess one and may change the extension of the name.
+  if (file === 'memory')
+    return await new Response(body, { headers: type === null ? {} : { 'content-type': type } }).blob()
   await body.pipeTo(await file.createWritable(), { signal })
   return null
 }

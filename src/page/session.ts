@@ -14,15 +14,19 @@ export interface SessionPorts {
 /** Why nobody is signed in. */
 export type SignedOut = 'never' | 'left' | 'expired'
 
-/** Who uses the page, by a token that this tab alone keeps, for as long as it is there. */
+/** The signed-in user: a bearer token in the storage of this tab. */
 export class Session {
   /** `null`: nobody. */
   token: string | null = null
   signedOut: SignedOut = 'never'
   readonly #ports: SessionPorts
 
-  constructor(ports: SessionPorts) {
+  readonly #isDemo: boolean
+
+  /** @param isDemo whether the server is a demo, as its page says: only then a link may sign in */
+  constructor(ports: SessionPorts, isDemo: boolean) {
     this.#ports = ports
+    this.#isDemo = isDemo
     this.token = ports.storage.getItem(KEY)
     this.takeFragment()
   }
@@ -37,18 +41,21 @@ export class Session {
   }
 
   /**
-   * Takes the token out of `#token=…`, which no request carries and which must not stand in the address for longer than
-   * it takes to read it.
+   * Signs in with the token in `#token=…`, the link that a demo prints, and removes it from the address. Elsewhere the
+   * fragment is ignored, and a signed-in user stays: else a link could make users upload their files into the account
+   * of the one who sent it.
    *
-   * @returns whether there was one
+   * @returns whether it has signed in
    */
   takeFragment(): boolean {
+    if (!this.#isDemo) return false
     const { location, history } = this.#ports
     const token = new URLSearchParams(location.hash.slice(1)).get('token')
     if (token === null) return false
     history.replaceState(null, '', location.pathname + location.search)
-    if (token !== '') this.signIn(token)
-    return token !== ''
+    if (token === '' || this.token !== null) return false
+    this.signIn(token)
+    return true
   }
 
   signIn(token: string): void {

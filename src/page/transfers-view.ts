@@ -1,5 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit'
-import { shownName } from '../picker/entry-rules.ts'
+import { isolated, shownName } from '../picker/entry-rules.ts'
 import { sayProblem } from '../picker/format.ts'
 import { icon } from '../picker/icons.ts'
 import type { Transfer } from '../picker/transfers.ts'
@@ -17,7 +17,7 @@ export function transfersView(context: PageContext): unknown {
 function itemView(item: Transfer, context: PageContext): TemplateResult {
   const name = shownName(item.name)
   const isFailed = item.task.problem !== null
-  const label = isFailed ? `Remove ${name} from the transfers` : `Cancel ${name}`
+  const label = (name: string): string => (isFailed ? `Remove ${name} from the transfers` : `Cancel ${name}`)
   return html`<li>
     ${icon(item.direction)}
     <div class="what">
@@ -28,8 +28,8 @@ function itemView(item: Transfer, context: PageContext): TemplateResult {
     <button
       type="button"
       class="quiet"
-      aria-label=${label}
-      title=${label}
+      aria-label=${label(name)}
+      title=${label(isolated(item.name))}
       @click=${() => {
         context.core.transfers.remove(item)
       }}

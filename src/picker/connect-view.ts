@@ -1,5 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit'
-import { shownName } from './entry-rules.ts'
+import { isolated } from './entry-rules.ts'
 import { sayProblem } from './format.ts'
 import { button, panel } from './panel-view.ts'
 import type { Complaint, Field, FormValues } from './schema-form.ts'
@@ -13,7 +13,7 @@ export function connectPanel(context: ViewContext): TemplateResult {
   const title =
     renewed === null
       ? t('connectTitle', { provider: provider?.label ?? '' })
-      : t('reconnectTitle', { connection: shownName(renewed.label) })
+      : t('reconnectTitle', { connection: isolated(renewed.label) })
   return panel(html`
     <h2 id="connect-title">${title}</h2>
     ${login !== null ? loginView(context) : way === 'oauth' ? oauthView(context) : formView(context)}

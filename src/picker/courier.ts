@@ -1,4 +1,5 @@
 import type { Entry } from '../domain/entry.ts'
+import { savedName } from './entry-rules.ts'
 import type { FolderBrowser } from './folder-browser.ts'
 import type { PickerApi, Place } from './picker-api.ts'
 import { Task, type TaskOptions } from './task.ts'
@@ -48,13 +49,14 @@ export class Courier {
   }
 
   /** For what a link cannot download. @param save what to do with the bytes */
-  download(place: Place, id: string, { name, size }: Entry, save: (content: Blob, name: string) => void): void {
+  download(place: Place, id: string, entry: Entry, save: (content: Blob, name: string) => void): void {
     this.transfers.add({
       direction: 'download',
-      name,
-      total: size,
+      name: entry.name,
+      total: entry.size,
       run: async (onProgress, signal) => {
-        save(await this.#api().download(place, id, onProgress, signal), name)
+        const { content, name } = await this.#api().download(place, id, onProgress, signal)
+        save(content, name ?? savedName(entry))
       }
     })
   }

@@ -18,6 +18,7 @@ export const PROPERTIES: PropertyDeclarations = {
   strings: { attribute: false },
   headers: { attribute: false },
   getHeaders: { attribute: false },
+  credentials: {},
   fetch: { attribute: false }
 }
 
@@ -36,6 +37,7 @@ export const DEFAULTS = {
   strings: {},
   headers: null,
   getHeaders: null,
+  credentials: null,
   fetch: null
 } as const
 

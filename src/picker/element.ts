@@ -40,6 +40,7 @@ export class PickerElement extends LitElement {
   declare strings: CloudFolderPickerElement['strings']
   declare headers: CloudFolderPickerElement['headers']
   declare getHeaders: CloudFolderPickerElement['getHeaders']
+  declare credentials: CloudFolderPickerElement['credentials']
   declare fetch: CloudFolderPickerElement['fetch']
 
   readonly #grid = new GridView()
@@ -51,7 +52,7 @@ export class PickerElement extends LitElement {
     clock: systemClock,
     windows: browserWindows,
     limit: () => Math.min(Math.max(Math.trunc(this.limit) || 200, 1), 1000),
-    returnTo: () => this.returnTo ?? undefined,
+    returnTo: () => returnToOf(this),
     onChange: () => {
       this.requestUpdate()
     },
@@ -71,6 +72,7 @@ export class PickerElement extends LitElement {
     base: () => this.base.replace(/\/+$/, ''),
     headers: () => this.getHeaders?.() ?? this.headers ?? {},
     usesCookies: () => this.getHeaders == null && this.headers == null,
+    credentials: () => this.credentials,
     fetch: () => this.fetch ?? fetch
   })
   readonly #drops = new DropZone(
@@ -227,4 +229,11 @@ export class PickerElement extends LitElement {
     // So that the same file can be chosen again.
     target.value = ''
   }
+}
+
+/** The landing page. With routes of another origin it is one of this page's origin, where the picker can hear it. */
+function returnToOf({ base, returnTo }: Pick<CloudFolderPickerElement, 'base' | 'returnTo'>): string | undefined {
+  if (returnTo === null) return undefined
+  const { baseURI } = document
+  return new URL(base, baseURI).origin === location.origin ? returnTo : new URL(returnTo, baseURI).href
 }

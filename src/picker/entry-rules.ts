@@ -1,5 +1,7 @@
 import type { Entry, EntryKind } from '../domain/entry.ts'
+import { plainFileName } from '../client/file-name.ts'
 import { mediaTypeOf } from './media-types.ts'
+import { isWebAddress } from './popup.ts'
 
 /** What may be selected. */
 export interface EntryFilter {
@@ -65,12 +67,30 @@ export function typeOf(entry: Entry): string | null {
   return told?.split(';', 1)[0]?.trim().toLowerCase() ?? null
 }
 
+/** The name to save a file under, where the response tells none: of an export with the extension of its format. */
+export function savedName({ name, exportFormats: [format] }: Entry): string {
+  const plain = plainFileName(name)
+  const ending = format === undefined ? '' : `.${format.extension}`
+  return plain.toLowerCase().endsWith(ending) ? plain : plain + ending
+}
+
 /** What reorders the text around it, or cannot be seen at all. Marks of direction that reorder nothing may stay. */
 const TREACHEROUS = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu
 
 /** A name as people are shown it: "gpj.exe" must not look like "exe.jpg". */
 export function shownName(name: string): string {
   return name.replace(TREACHEROUS, '\ufffd')
+}
+
+/** A name in the middle of a text: its direction does not change the order of the words around it (UAX #9). */
+export function isolated(name: string): string {
+  return `\u2068${shownName(name)}\u2069`
+}
+
+/** An entry whose links can be opened: providers may send anything, and a `javascript:` link would run in this page. */
+export function withWebLinks(entry: Entry): Entry {
+  const [webUrl, thumbnailUrl] = [entry.webUrl, entry.thumbnailUrl].map((url) => (isWebAddress(url) ? url : null))
+  return { ...entry, webUrl: webUrl ?? null, thumbnailUrl: thumbnailUrl ?? null }
 }
 
 /** What names are compared by in a search: without case, accents and forms of width. */

@@ -1,3 +1,5 @@
+import { fileNameOf, plainFileName } from '../client/file-name.ts'
+
 /** Where files may be dropped. */
 export class DropZone {
   /** Files are held over it. */
@@ -39,7 +41,12 @@ function draggedFiles({ items, files }: DataTransfer): { files: File[]; hasFolde
   return { files: [...files].filter(({ name }) => !names.has(name)), hasFolders: folders.length > 0 }
 }
 
-/** Leads the browser to a file, which it then writes to disk as it comes. */
+/** The name to save a download under: the one in its response, else `name`. */
+export function downloadName(response: Response | null, name: string): string {
+  return (response && fileNameOf(response)) ?? plainFileName(name)
+}
+
+/** Makes the browser download a file. The name in its `Content-Disposition` takes precedence over `name`. */
 export function saveLink(href: string, name: string): void {
   const link = document.createElement('a')
   link.href = href

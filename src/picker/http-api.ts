@@ -1,7 +1,9 @@
 import { type CloudStorageClient, createCloudStorageClient, type HeaderValues } from '../client/client.ts'
+import { fileNameOf } from '../client/file-name.ts'
 import type { Entry } from '../domain/entry.ts'
 import { bodyLength } from './body-length.ts'
-import type { OnProgress, PickerApi } from './picker-api.ts'
+import { withWebLinks } from './entry-rules.ts'
+import type { Downloaded, OnProgress, PickerApi } from './picker-api.ts'
 import { PickerProblem, readProblem } from './problem.ts'
 import { putFile } from './put-file.ts'
 
@@ -12,14 +14,17 @@ export interface HttpApiOptions {
   readonly headers: () => HeaderValues | Promise<HeaderValues>
   /** Whether cookies alone say who the user is, so that plain links work. */
   readonly usesCookies: () => boolean
+  /** Whether requests carry cookies. `null`: to the page's own origin. */
+  readonly credentials: () => RequestCredentials | null
   /** How the host sends requests, but for uploads. */
   readonly fetch: () => (request: Request) => Promise<Response>
 }
 
 /** The routes of the plugin. */
-export function httpApi({ base, headers, usesCookies, fetch }: HttpApiOptions): PickerApi {
-  const client = (): CloudStorageClient =>
+export function httpApi({ base, headers, usesCookies, credentials, fetch }: HttpApiOptions): PickerApi {
+  const client = (sent = credentials() ?? 'same-origin'): CloudStorageClient =>
     createCloudStorageClient({
+      credentials: sent,
       baseUrl: base(),
       routePrefix: '',
       headers: { accept: 'application/json' },
@@ -37,7 +42,8 @@ export function httpApi({ base, headers, usesCookies, fetch }: HttpApiOptions): 
   /** One of the two, by the kind of provider. */
   const begin = async (provider: string, body: { returnTo?: string } | { baseUrl: string }, signal: AbortSignal) => {
     const params = { path: { provider } }
-    const asked = client().POST('/cloud/connections/{provider}/authorize', { params, body, signal })
+    // On another origin too: the response of OAuth sets the cookie that the browser shows at the callback.
+    const asked = client('include').POST('/cloud/connections/{provider}/authorize', { params, body, signal })
     return (await read(asked)) as { authorizationUrl: string; loginUrl: string; flowId: string }
   }
 
@@ -56,7 +62,9 @@ export function httpApi({ base, headers, usesCookies, fetch }: HttpApiOptions): 
         ...(cursor !== undefined && { cursor }),
         ...(refresh === true && { refresh })
       }
-      return await read(client().GET('/cloud/{provider}/listing', { params: { path: { provider }, query }, signal }))
+      const params = { path: { provider }, query }
+      const listing = await read(client().GET('/cloud/{provider}/listing', { params, signal }))
+      return { ...listing, entries: listing.entries.map(withWebLinks) }
     },
     async connect(id, body, signal) {
       const params = { path: { id } }
@@ -83,13 +91,14 @@ export function httpApi({ base, headers, usesCookies, fetch }: HttpApiOptions): 
     async createFolder({ provider, connectionId, folderId }, name, signal) {
       const params = { path: { provider }, query: { connection: connectionId } }
       const body = { parentId: folderId, name }
-      return await read(client().POST('/cloud/{provider}/folders', { params, body, signal }))
+      return withWebLinks(await read(client().POST('/cloud/{provider}/folders', { params, body, signal })))
     },
     async upload({ provider, connectionId, folderId }, file, onProgress, signal) {
       const url = contentUrl(provider, { parent: folderId ?? undefined, name: file.name, connection: connectionId })
       const sent = await headers()
       signal.throwIfAborted()
-      return (await putFile(url, file, sent, onProgress, signal)) as Entry
+      const options = { headers: sent, isWithCookies: credentials() === 'include' }
+      return withWebLinks((await putFile(url, file, options, onProgress, signal)) as Entry)
     },
     downloadHref({ provider, connectionId }, id) {
       return usesCookies() ? contentUrl(provider, { id, connection: connectionId }) : null
@@ -116,7 +125,7 @@ function isJson(response: Response): boolean {
   return /\bjson\b/.test(response.headers.get('content-type') ?? '')
 }
 
-async function collect(response: Response, onProgress: OnProgress): Promise<Blob> {
+async function collect(response: Response, onProgress: OnProgress): Promise<Downloaded> {
   const total = bodyLength(response)
   const parts: Uint8Array<ArrayBuffer>[] = []
   let done = 0
@@ -126,5 +135,7 @@ async function collect(response: Response, onProgress: OnProgress): Promise<Blob
     done += read.value.byteLength
     onProgress(done, total)
   }
-  return new Blob(parts)
+  // Without a type, browsers guess one and may change the extension of the name.
+  const content = new Blob(parts, { type: response.headers.get('content-type') ?? '' })
+  return { content, name: fileNameOf(response) }
 }

@@ -1,5 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit'
-import { shownName } from './entry-rules.ts'
+import { isolated } from './entry-rules.ts'
 import { sayProblem } from './format.ts'
 import type { ConnectionView } from './picker-api.ts'
 import type { Task } from './task.ts'
@@ -62,7 +62,7 @@ export function cancelledView(task: Task, text: string, { t }: ViewContext): Tem
 export function brokenPanel(connection: ConnectionView, context: ViewContext): TemplateResult {
   const { core, t, act } = context
   const provider = core.shelf.providerOf(connection.provider)
-  const named = { connection: shownName(connection.label) }
+  const named = { connection: isolated(connection.label) }
   if (connection.status === 'DISABLED') return panel(html`<p role="status">${t('isDisabled', named)}</p>`)
   const isError = connection.status === 'ERROR'
   const verify = button(t('verify'), () => {

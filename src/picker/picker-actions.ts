@@ -1,6 +1,6 @@
 import type { Entry } from '../domain/entry.ts'
 import { saveBlob, saveLink } from './files.ts'
-import { fileBehind, folderBehind } from './entry-rules.ts'
+import { fileBehind, folderBehind, savedName } from './entry-rules.ts'
 import type { Place } from './picker-api.ts'
 import type { PickerCore } from './picker-core.ts'
 import type { FormValues } from './schema-form.ts'
@@ -66,7 +66,7 @@ export function pickerActions(core: PickerCore, ports: ActionPorts): ViewActions
       if (place === null || id === null) return
       const href = ports.hrefOf(place, id)
       if (href === null) courier.download(place, id, entry, saveBlob)
-      else saveLink(href, entry.name)
+      else saveLink(href, savedName(entry))
     },
     search: (query) => {
       core.query = query

@@ -36,6 +36,12 @@ export interface PageQuestion {
 /** Told while bytes travel. `total` is `null` where nobody knows. */
 export type OnProgress = (done: number, total: number | null) => void
 
+/** The content of a file, with its media type, and the name that the server gives it: `null` if it gives none. */
+export interface Downloaded {
+  readonly content: Blob
+  readonly name: string | null
+}
+
 /**
  * All that the picker asks of the server.
  *
@@ -58,5 +64,5 @@ export interface PickerApi {
   upload(parent: Place, file: File, onProgress: OnProgress, signal: AbortSignal): Promise<Entry>
   /** Where a plain link downloads from, or `null` where requests need headers that a link does not send. */
   downloadHref(place: Place, entryId: string): string | null
-  download(place: Place, entryId: string, onProgress: OnProgress, signal: AbortSignal): Promise<Blob>
+  download(place: Place, entryId: string, onProgress: OnProgress, signal: AbortSignal): Promise<Downloaded>
 }

@@ -28,7 +28,7 @@ export type HeadersInitValues = Readonly<Record<string, string>>
 
 /** `<cloud-folder-picker>`: attributes are in the documentation of each property. */
 export interface CloudFolderPickerElement extends HTMLElement {
-  /** Where the routes are. Attribute `base`, default `/cloud`. */
+  /** Where the routes are, also on another origin: `https://api.example.org/cloud`. Attribute `base`, default `/cloud`. */
   base: string
   /** The provider to begin with. Attribute `provider`. */
   provider: string | null
@@ -46,7 +46,7 @@ export interface CloudFolderPickerElement extends HTMLElement {
   limit: number
   /** Nothing can be uploaded or made. Attribute `readonly`. */
   readonly: boolean
-  /** The landing page of logins, inside of the application. Attribute `return-to`. */
+  /** The landing page of logins, on the origin of the page that the picker stands in. Attribute `return-to`. */
   returnTo: string | null
   /** Texts instead of the English ones. */
   strings: PickerStrings
@@ -54,6 +54,11 @@ export interface CloudFolderPickerElement extends HTMLElement {
   headers: HeadersInitValues | null
   /** The same, asked for each request: for tokens that end. */
   getHeaders: (() => HeadersInitValues | Promise<HeadersInitValues>) | null
+  /**
+   * Whether requests carry cookies. Attribute `credentials`; `include` for routes of another origin that know users by
+   * cookies. Left out: cookies go to the page's own origin.
+   */
+  credentials: RequestCredentials | null
   /** How requests are sent, to look at them or at their answers. Uploads are sent by the browser itself. */
   fetch: ((request: Request) => Promise<Response>) | null
   /** What is selected. */

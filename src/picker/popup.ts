@@ -25,9 +25,9 @@ export interface Windows {
 /** The name of the channel on which the landing page speaks: `{ flow, error }`. */
 export const LANDING_CHANNEL = 'cloud-folder-picker'
 
-/** A user names the server of a login: what it answers must not run in this page. */
-export function isWebAddress(url: string): boolean {
-  return URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
+/** Whether a link of a server can be opened: neither `javascript:`, which would run in this page, nor `data:`, `blob:` or others. */
+export function isWebAddress(url: string | null): boolean {
+  return url !== null && URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
 }
 
 /** The landing page with the flow in its query, so that it can say which login it ends. */

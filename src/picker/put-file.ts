@@ -1,11 +1,17 @@
 import type { OnProgress } from './picker-api.ts'
 import { PickerProblem, readProblem } from './problem.ts'
 
+export interface PutOptions {
+  readonly headers: Readonly<Record<string, string>>
+  /** Whether cookies go to another origin too. */
+  readonly isWithCookies?: boolean
+}
+
 /** Sends a file as it is, and never over another one. `fetch` cannot tell how far it is, so this is the older way. */
 export async function putFile(
   url: string,
   file: File,
-  headers: Readonly<Record<string, string>>,
+  { headers, isWithCookies = false }: PutOptions,
   onProgress: OnProgress,
   signal: AbortSignal
 ): Promise<unknown> {
@@ -33,6 +39,7 @@ export async function putFile(
       signal.removeEventListener('abort', abort)
     }
     request.open('PUT', url)
+    request.withCredentials = isWithCookies
     request.setRequestHeader('accept', 'application/json')
     request.setRequestHeader('if-none-match', '*')
     request.setRequestHeader('content-type', file.type || 'application/octet-stream')

@@ -1,5 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit'
-import { shownName } from './entry-rules.ts'
+import { isolated, shownName } from './entry-rules.ts'
 import { sayProblem } from './format.ts'
 import { icon } from './icons.ts'
 import { button } from './panel-view.ts'
@@ -30,14 +30,15 @@ export function transfersView(context: ViewContext): unknown {
 function itemView(item: Transfer, context: ViewContext): TemplateResult {
   const { core, t } = context
   const name = shownName(item.name)
-  const label = t(item.isFinished || item.task.state.type === 'failed' ? 'remove' : 'stop', { name })
+  const label = (name: string): string =>
+    t(item.isFinished || item.task.state.type === 'failed' ? 'remove' : 'stop', { name })
   return html`<li>
     ${icon(item.direction)}<bdi title=${name}>${name}</bdi> ${stateView(item, context)}
     <button
       type="button"
       class="quiet"
-      aria-label=${label}
-      title=${label}
+      aria-label=${label(name)}
+      title=${label(isolated(item.name))}
       @click=${() => {
         core.courier.transfers.remove(item)
       }}

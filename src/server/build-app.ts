@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Writable } from 'node:stream'
+import cors from '@fastify/cors'
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import type { AppConfig } from '../config.ts'
 import { answerProblem } from '../http/problem.ts'
@@ -36,6 +37,13 @@ const CONNECTION_TIMEOUT_MS = 120_000
 /** Longer than balancers keep theirs, so that none sends a request into a closing connection. */
 const KEEP_ALIVE_TIMEOUT_MS = 72_000
 const READY_TIMEOUT_MS = 2000
+/** How long browsers may cache the answer to a preflight request. */
+const PREFLIGHT_SECONDS = 600
+/** The headers of responses that front ends need, besides those which scripts may always read. */
+const EXPOSED_HEADERS = [
+  ...['Accept-Ranges', 'Age', 'Cache-Status', 'Content-Disposition', 'Content-Encoding', 'Content-Range', 'ETag'],
+  ...['Location', 'Retry-After', 'WWW-Authenticate', 'X-Request-Id']
+]
 
 export interface AppDeps {
   readonly database: Pick<Database, 'prisma' | 'listen'>
@@ -45,6 +53,8 @@ export interface AppDeps {
   /** Beside those of the package. */
   readonly providers?: CloudStorageOptions['providers']
   readonly logTo?: Writable
+  /** Whether the page signs in by the link that a demo prints. Default `false`. */
+  readonly isDemo?: boolean
   /** The folder with what was built of the page and the picker. */
   readonly built?: URL
 }
@@ -74,7 +84,8 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
 
   useOwnCompilers(app)
 
-  const { publicUrl, leaseMs } = config
+  const { publicUrl, allowedOrigins, leaseMs } = config
+  if (allowedOrigins.length > 0) allowOrigins(app, new Set(allowedOrigins))
   const providers = { ...providersOf(config), ...deps.providers }
   const authenticate = registerBearerAuthentication(app, config.jwt)
   describeRoutes(app, publicUrl)
@@ -92,6 +103,7 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
     transfers: config.transfers,
     spool: config.spool,
     ...(publicUrl !== undefined && { publicUrl }),
+    allowedOrigins,
     ...(leaseMs !== undefined && { leaseMs })
   })
   app.register(apiDocs, {
@@ -103,13 +115,16 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
     healthRoutes(child, { askDatabase: () => prisma.$queryRaw`SELECT 1`, drain, timeoutMs: READY_TIMEOUT_MS })
   })
   app.register(async (child) => {
-    pageRoutes(child, await readPageFiles(deps.built ?? BUILT))
+    pageRoutes(child, await readPageFiles(deps.built ?? BUILT, deps.isDemo === true))
   })
   app.register(async (child) => {
     documentRoutes(child, {
       documents: new Documents(prisma),
       authenticate,
-      publicHost: publicUrl === undefined ? undefined : new URL(publicUrl).host,
+      sites: {
+        publicHost: publicUrl === undefined ? undefined : new URL(publicUrl).host,
+        allowedOrigins: new Set(allowedOrigins)
+      },
       uploads: config.transfers !== false && {
         maxBytes: config.transfers.maxBytes,
         idleMs: config.timeouts.idleMs ?? TIMEOUT_DEFAULTS.idleMs
@@ -117,6 +132,19 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
     })
   })
   return app
+}
+
+/** CORS for listed origins, with cookies. Other origins get none of its headers. Preflights carry no credentials. */
+function allowOrigins(app: FastifyInstance, origins: ReadonlySet<string>): void {
+  app.register(cors, {
+    origin: (origin, done) => {
+      done(null, origin !== undefined && origins.has(origin))
+    },
+    credentials: true,
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    exposedHeaders: EXPOSED_HEADERS,
+    maxAge: PREFLIGHT_SECONDS
+  })
 }
 
 function providersOf({ allowHosts, registrations }: AppConfig): NonNullable<CloudStorageOptions['providers']> {

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { isStorageError, StorageError } from '../domain/errors.ts'
 import { type ClientWatch, watchClient } from '../http/client-signal.ts'
 import { answerWithoutContent, type Content, sendContent, sendContentHead } from '../http/content-answer.ts'
+import { addVary } from '../http/private-answer.ts'
 import { downloadDocumentSchema } from './document-schemas.ts'
 import { isManaged } from './document-view.ts'
 import { type DocumentRow, type Documents, NO_CONTENT } from './documents.ts'
@@ -62,5 +63,5 @@ function contentOf({ storageBackend: backend }: FastifyRequest, document: Docume
 
 /** Tokens are all that users are known by here. */
 export function forBearers(reply: FastifyReply): FastifyReply {
-  return reply.header('cache-control', 'private, no-cache').header('vary', 'Authorization')
+  return addVary(reply.header('cache-control', 'private, no-cache'), 'Authorization')
 }

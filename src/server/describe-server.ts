@@ -36,6 +36,7 @@ function everything(): AppConfig {
     logLevel: 'silent',
     trustProxy: [],
     publicUrl: 'https://app.example.org',
+    allowedOrigins: [],
     shutdownTimeoutMs: 1,
     allowHosts: { s3: [], webdav: [], nextcloud: [] },
     registrations: Object.fromEntries([...OAUTH_PROVIDERS].map((id) => [id, registration])),

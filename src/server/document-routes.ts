@@ -6,6 +6,7 @@ import { parseObjectText } from '../domain/folder-id.ts'
 import { admitKnown } from '../http/admit.ts'
 import type { Authenticate } from '../http/authenticate.ts'
 import { clientSignal } from '../http/client-signal.ts'
+import type { TrustedSites } from '../http/cross-site.ts'
 import { hasContent } from '../http/content-answer.ts'
 import type { IncomingBodyOptions } from '../http/incoming-body.ts'
 import { decorateWithUser, userOf } from '../http/users.ts'
@@ -27,8 +28,7 @@ import { type Documents, MANAGED_STORE, NO_CONTENT } from './documents.ts'
 export interface DocumentRouteDeps {
   readonly documents: Documents
   readonly authenticate: Authenticate
-  /** Where browsers reach this service, if a proxy gives it another `Host`. */
-  readonly publicHost: string | undefined
+  readonly sites: TrustedSites
   /** `false`: nothing can be uploaded. */
   readonly uploads: IncomingBodyOptions | false
 }
@@ -39,7 +39,7 @@ const BODY_LIMIT = 64 * 1024
 /** The documents of users, in a scope of their own. */
 export function documentRoutes(app: FastifyInstance, deps: DocumentRouteDeps): void {
   decorateWithUser(app)
-  app.addHook('onRequest', admitKnown(deps.authenticate, deps.publicHost))
+  app.addHook('onRequest', admitKnown(deps.authenticate, deps.sites))
   readRoutes(app, deps)
   creationRoute(app, deps)
   contentRoute(app, deps.documents)

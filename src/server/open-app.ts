@@ -9,7 +9,7 @@ import type { ServerRun } from './server-run.ts'
 export async function openApp(
   run: ServerRun,
   config: AppConfig,
-  deps: Pick<AppDeps, 'database' | 'providers' | 'built'>
+  deps: Pick<AppDeps, 'database' | 'providers' | 'built' | 'isDemo'>
 ): Promise<FastifyInstance> {
   const drain = new RequestDrain()
   const redis = await openShared(run, config)

@@ -22,7 +22,7 @@ export async function openDemo(
   run.add(database.close)
   const demo = await Demo.open(config, folder)
   run.add(() => demo.close())
-  const app = await openApp(run, demo.app, { database, ...deps })
+  const app = await openApp(run, demo.app, { database, ...deps, isDemo: true })
   app.log.level = 'warn'
   await demo.furnish(app, database)
   return { app, demo }

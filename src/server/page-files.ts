@@ -17,6 +17,7 @@ const TYPES = {
 /** Of `dist/page` these alone, and of `dist/picker`, which has declarations beside them, those below. */
 const PAGE_FILES = /^(?:index\.html|icon\.svg|(?:main|page)-[A-Z0-9]{8}\.(?:js|css|js\.LEGAL\.txt))$/
 const PICKER_FILES = ['cloud-folder-picker.js', 'cloud-folder-picker.js.LEGAL.txt', 'landing.html', 'landing.js']
+const INDEX = 'page/index.html'
 const NAMED_BY_CONTENT = /-[A-Z0-9]{8}\./
 /** The last tenth costs ten times the time. */
 const BROTLI_QUALITY = 9
@@ -62,19 +63,34 @@ export class PageFile {
   }
 }
 
+/** Where the page learns whether the server is a demo. */
+const SERVICE_MODE = 'data-mode="service"'
+const DEMO_MODE = 'data-mode="demo"'
+
 /**
  * Reads the page and the picker once. There are a dozen small files: no request names one on the disk.
  *
+ * @param isDemo whether links with a token in their fragment sign in
  * @returns `null` where nothing has been built
  */
-export async function readPageFiles(built: URL): Promise<PageFile[] | null> {
+export async function readPageFiles(built: URL, isDemo = false): Promise<PageFile[] | null> {
   try {
     const pageNames = (await readdir(new URL('page/', built))).filter((name) => PAGE_FILES.test(name))
     if (!pageNames.includes('index.html')) return null
     const paths = [...pageNames.map((name) => `page/${name}`), ...PICKER_FILES.map((name) => `picker/${name}`)]
-    return await Promise.all(paths.map(async (path) => new PageFile(`/${path}`, await readFile(new URL(path, built)))))
+    const read = async (path: string): Promise<PageFile> => {
+      const bytes = await readFile(new URL(path, built))
+      return new PageFile(`/${path}`, isDemo && path === INDEX ? inDemoMode(bytes) : bytes)
+    }
+    return await Promise.all(paths.map(read))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw error
   }
+}
+
+function inDemoMode(html: Buffer): Buffer {
+  const text = html.toString()
+  if (!text.includes(SERVICE_MODE)) throw new Error(`${INDEX} does not say ${SERVICE_MODE}`)
+  return Buffer.from(text.replace(SERVICE_MODE, DEMO_MODE))
 }

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { acceptedEncoding } from '../http/accepted-encoding.ts'
 import { judge } from '../http/preconditions.ts'
 import { StorageError } from '../domain/errors.ts'
+import { addVary } from '../http/private-answer.ts'
 import type { PageFile } from './page-files.ts'
 
 /**
@@ -61,8 +62,8 @@ async function send(request: FastifyRequest, reply: FastifyReply, file: PageFile
   const etag = file.etag(encoding)
   reply
     .header('cache-control', file.isImmutable ? 'public, max-age=31536000, immutable' : 'no-cache')
-    .header('vary', 'Accept-Encoding')
     .header('etag', etag)
+  addVary(reply, 'Accept-Encoding')
   // Not of the landing page: the window in which somebody logs in must not look closed to the picker before it is.
   if (file.path === '/') reply.header('cross-origin-opener-policy', 'same-origin-allow-popups')
   const verdict = judge(request.headers, { etag, modifiedAt: null })

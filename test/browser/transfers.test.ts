@@ -2,7 +2,7 @@ import type { Page } from 'playwright-core'
 import t from 'tap'
 import { readFile } from 'node:fs/promises'
 import { Deferred } from '../support/deferred.ts'
-import { DRIVE, connectionTo } from '../support/picker-entries.ts'
+import { DRIVE, connectionTo, entryOf } from '../support/picker-entries.ts'
 import { eventually, openPicker, sample, violationsOf } from './picker-page.ts'
 
 const file = (name: string, content = 'hello', mimeType = 'text/plain') => ({
@@ -155,6 +155,36 @@ t.test('with a token it is fetched, and every request carries the token', async 
   await choose(page, file('new.txt'))
   await row('new.txt').waitFor()
   t.equal(cloud.uploaded.length, 1)
+})
+
+t.test('a native document is saved with the name and the type of its export, by a link and with a token', async (t) => {
+  const exportFormats = [{ mimeType: 'application/vnd.ms-excel', extension: 'xlsx' }]
+  for (const hasToken of [false, true]) {
+    const { page, row } = await openPicker(t, {
+      hasToken,
+      prepare: (cloud) => {
+        sample(cloud)
+        const names = ['Budget', 'notes.v2', 'Plan.xlsx']
+        cloud.folders.set('', [
+          ...names.map((name) => entryOf(name, { size: null, exportFormats })),
+          entryOf('photo\u202egpj.exe')
+        ])
+      }
+    })
+    for (const [name, saved] of [
+      ['Budget', 'Budget.xlsx'],
+      ['notes.v2', 'notes.v2.xlsx'],
+      ['Plan.xlsx', 'Plan.xlsx'],
+      ['photo', 'photogpj.exe']
+    ] as const) {
+      await row(name).waitFor()
+      const [download] = await Promise.all([
+        page.waitForEvent('download'),
+        row(name).getByRole('button', { name: 'Download' }).click()
+      ])
+      t.equal(download.suggestedFilename(), saved, hasToken ? 'with a token' : 'by a link')
+    }
+  }
 })
 
 t.test('nothing is offered that the provider, or the host, does not want', async (t) => {

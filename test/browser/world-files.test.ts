@@ -75,6 +75,7 @@ t.test(
     const saved = await download(page, 'Minutes of the meeting')
     const [best] = Object.values(NATIVE_EXPORTS[DRIVE_DOCUMENT] ?? {})
     t.ok(best !== undefined && saved.bytes.equals(best))
+    t.equal(saved.name, 'Minutes of the meeting.docx')
     t.equal(await row(page, 'Survey').getByRole('button').count(), 0)
   }
 )

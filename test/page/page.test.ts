@@ -85,28 +85,53 @@ function browser(hash = '', kept?: string) {
 
 const tokenOf = (claims: object) => `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.x`
 
-t.test('a token is taken out of the address at once, and kept', async (t) => {
-  const { items, location, ports } = browser('#token=abc.def.ghi', 'older')
-  const session = new Session(ports)
+t.test('in a demo, a token is taken out of the address at once, and kept', async (t) => {
+  const { items, location, ports } = browser('#token=abc.def.ghi')
+  const session = new Session(ports, true)
   t.equal(session.token, 'abc.def.ghi')
   t.equal(location.hash, '')
   t.same([...items], [['token', 'abc.def.ghi']])
   t.same(session.headers, { authorization: 'Bearer abc.def.ghi' })
 })
 
+t.test('a link with another user’s token does not replace a signed-in user', async (t) => {
+  const { items, location, ports } = browser('#token=of.an.attacker', 'own')
+  const session = new Session(ports, true)
+  t.equal(session.token, 'own')
+  t.equal(location.hash, '', 'it is removed all the same')
+  location.hash = '#token=of.an.attacker'
+  t.equal(session.takeFragment(), false, 'pasted while the page is open')
+  t.same([session.token, ...items], ['own', ['token', 'own']])
+  session.signOut('left')
+  location.hash = '#token=another.demo.link'
+  t.equal(session.takeFragment(), true)
+  t.equal(session.token, 'another.demo.link')
+})
+
+t.test('outside of a demo no link signs anybody in, and the fragment is left alone', async (t) => {
+  for (const stored of [undefined, 'own']) {
+    const { items, location, ports } = browser('#token=of.an.attacker', stored)
+    const session = new Session(ports, false)
+    t.equal(session.takeFragment(), false)
+    t.equal(session.token, stored ?? null)
+    t.equal(location.hash, '#token=of.an.attacker')
+    t.same([...items.values()], stored === undefined ? [] : [stored])
+  }
+})
+
 t.test('without one, what the tab has kept counts, and other fragments are left alone', async (t) => {
   for (const hash of ['', '#documents', '#token']) {
     const { location, ports } = browser(hash, 'kept')
-    t.equal(new Session(ports).token, 'kept', hash)
+    t.equal(new Session(ports, true).token, 'kept', hash)
     t.equal(location.hash, hash === '#token' ? '' : hash)
   }
-  const session = new Session(browser().ports)
+  const session = new Session(browser().ports, true)
   t.same([session.token, session.headers, session.signedOut], [null, {}, 'never'])
 })
 
 t.test('who signs out leaves nothing behind', async (t) => {
   const { items, ports } = browser('', 'kept')
-  const session = new Session(ports)
+  const session = new Session(ports, true)
   session.signOut('expired')
   t.same([session.token, session.user, session.signedOut, items.size], [null, null, 'expired', 0])
 })
@@ -119,7 +144,7 @@ t.test('the name of the user is read of the token, and what is no token has none
     ['nonsense', null],
     ['a.%%%.c', null]
   ] as const) {
-    t.equal(new Session(browser('', token).ports).user, user, token)
+    t.equal(new Session(browser('', token).ports, true).user, user, token)
   }
 })
 

@@ -5,13 +5,19 @@ import {
   fileBehind,
   folded,
   folderBehind,
+  isolated,
   isSelectable,
   parseAccept,
+  savedName,
   shownName,
-  typeOf
+  typeOf,
+  withWebLinks
 } from '../../src/picker/entry-rules.ts'
+import { attachment } from '../../src/domain/attachment.ts'
+import { fileNameOf } from '../../src/client/file-name.ts'
 import { cellAfter, type GridShape } from '../../src/picker/grid-keys.ts'
 import { isNearEnd, rangeOf, topShowing } from '../../src/picker/grid-window.ts'
+import { isWebAddress } from '../../src/picker/popup.ts'
 import { PickerProblem } from '../../src/picker/problem.ts'
 import { bodyOf, complaintsFrom, complaintsOf, defaultsOf, fieldsOf } from '../../src/picker/schema-form.ts'
 
@@ -127,6 +133,72 @@ t.test('a name cannot turn around what it ends with', async (t) => {
   t.equal(shownName('a\nb\u0000'), 'a\ufffdb\ufffd')
   t.equal(shownName('\u200fعربي'), '\u200fعربي')
   t.equal(shownName('<b>'), '<b>')
+})
+
+t.test('a name in the middle of a text is isolated from the direction of the rest', async (t) => {
+  t.equal(isolated('שלום.txt'), '\u2068שלום.txt\u2069')
+  t.equal(isolated('a\u2069\u202eb'), '\u2068a\ufffd\ufffdb\u2069', 'it cannot end its own isolation')
+})
+
+t.test('a file is saved under its name, and an export with the extension of its format', async (t) => {
+  const exportFormats = [
+    { mimeType: 'application/x', extension: 'xlsx' },
+    { mimeType: 'application/pdf', extension: 'pdf' }
+  ]
+  for (const [name, saved] of [
+    ['Budget', 'Budget.xlsx'],
+    ['Budget.xlsx', 'Budget.xlsx'],
+    ['Budget.XLSX', 'Budget.XLSX'],
+    ['notes.v2', 'notes.v2.xlsx'],
+    ['report\u202exslx.exe', 'reportxslx.exe.xlsx'],
+    ['Budget.xlsx\u200e', 'Budget.xlsx']
+  ] as const) {
+    t.equal(savedName(entryOf('a', { name, exportFormats })), saved)
+  }
+  t.equal(savedName(entryOf('a', { name: 'photo\u202egpj.exe' })), 'photogpj.exe')
+})
+
+t.test('the name of a download is the one in its response', async (t) => {
+  const named = (value: string | null) => fileNameOf({ headers: { get: () => value } })
+  for (const name of [
+    'plain.txt',
+    'a "b".txt',
+    'Übersicht.xlsx',
+    "it's (1).txt",
+    '50%.txt',
+    '; filename=x',
+    'a;b.txt'
+  ]) {
+    t.equal(named(attachment(name)), name)
+  }
+  t.equal(named(attachment("x; filename*=UTF-8''evil.exe")), "x; filename*=UTF-8''evil.exe", 'inside of the quotes')
+  t.equal(named("attachment; filename*=UTF-8''a%20b.txt"), 'a b.txt')
+  t.equal(named('attachment; filename="a.txt"; filename*=UTF-8\'\'%E2%80%AEgnp.exe'), 'gnp.exe')
+  t.equal(named('attachment; filename="a.txt"; filename*=UTF-8\'\'%ff'), 'a.txt', 'no UTF-8')
+  for (const none of [null, '', 'attachment', 'attachment; filename=""', 'inline; other=1']) t.equal(named(none), null)
+})
+
+t.test('links that a page could not open safely are dropped', async (t) => {
+  const hostile = [
+    ...['javascript:alert(1)', ' javascript:alert(1)', 'JAVASCRIPT:alert(1)', 'java\nscript:alert(1)'],
+    ...[
+      'data:text/html,<script>1</script>',
+      'blob:https://app.example/1',
+      'vbscript:1',
+      'file:///etc/passwd',
+      '//x',
+      ''
+    ]
+  ]
+  for (const url of hostile) {
+    t.match(withWebLinks(entryOf('a', { webUrl: url, thumbnailUrl: url })), { webUrl: null, thumbnailUrl: null }, url)
+    t.equal(isWebAddress(url), false)
+  }
+  const link = 'https://drive.example/a?b=c'
+  t.match(withWebLinks(entryOf('a', { webUrl: link, thumbnailUrl: 'http://nas.lan/t' })), {
+    webUrl: link,
+    thumbnailUrl: 'http://nas.lan/t'
+  })
 })
 
 t.test('a search is without case, accents and width', async (t) => {

@@ -23,14 +23,14 @@ await writeFile(join(folder, 'page/notes.js'), 'private')
 await writeFile(join(folder, 'picker/cloud-folder-picker.d.ts'), 'export {}')
 t.teardown(() => rm(folder, { recursive: true }))
 
-async function serve(t: Test, built = folder): Promise<FastifyInstance> {
+async function serve(t: Test, built = folder, isDemo = false): Promise<FastifyInstance> {
   const app = Fastify({ pluginTimeout: 0 })
   t.teardown(() => app.close())
   app.setErrorHandler(answerProblem)
   watchAnswers(t, app, (path) => path === '/')
   throughPrism(t, app, false)
   app.register(async (child) => {
-    pageRoutes(child, await readPageFiles(pathToFileURL(`${built}/`)))
+    pageRoutes(child, await readPageFiles(pathToFileURL(`${built}/`), isDemo))
   })
   await app.ready()
   return app
@@ -41,6 +41,24 @@ async function paths(): Promise<string[]> {
   const picker = (await readdir(join(folder, 'picker'))).filter((name) => !name.endsWith('.d.ts'))
   return ['/', ...page.map((name) => `/page/${name}`), ...picker.map((name) => `/picker/${name}`)]
 }
+
+t.test('the page says whether the server is a demo, whatever its address is', async (t) => {
+  const modes = new Map([
+    [false, 'service'],
+    [true, 'demo']
+  ])
+  const etags = new Set<unknown>()
+  for (const [isDemo, mode] of modes) {
+    const ask = await listening(t, await serve(t, folder, isDemo))
+    for (const path of ['/', '/?mode=demo', '/?data-mode=demo']) {
+      const { status, body, headers } = await ask(path)
+      t.equal(status, 200)
+      t.match(String(body), `<html lang="en" data-mode="${mode}">`)
+      etags.add(headers['etag'])
+    }
+  }
+  t.equal(etags.size, 2, 'no cache confuses the two')
+})
 
 t.test('every file comes with the policy, and what goes with it', async (t) => {
   const ask = await listening(t, await serve(t))

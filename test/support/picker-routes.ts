@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { attachment, exportedName } from '../../src/domain/attachment.ts'
 import type { Entry } from '../../src/domain/entry.ts'
 import type { ConnectionView } from '../../src/picker/picker-api.ts'
 import type { PickerCloud } from './picker-cloud.ts'
@@ -80,10 +81,12 @@ function contentAnswer(
   raw: Buffer
 ): Answer | null {
   if (/^GET \/\w+\/content$/.test(route)) {
-    const name = (query.get('id') ?? '').split('/').at(-1) ?? ''
+    const id = query.get('id') ?? ''
+    const name = id.split('/').at(-1) ?? ''
+    const [format] = [...cloud.folders.values()].flat().find((entry) => entry.id === id)?.exportFormats ?? []
     const headers = {
-      'content-type': 'application/octet-stream',
-      'content-disposition': `attachment; filename*=UTF-8''${encodeURIComponent(name)}`
+      'content-type': format?.mimeType ?? 'application/octet-stream',
+      'content-disposition': attachment(format === undefined ? name : exportedName(name, format))
     }
     return { status: 200, headers, body: Buffer.from(`content of ${name}`) }
   }

@@ -32,6 +32,7 @@ export function appConfig(over: Partial<AppConfig> = {}): AppConfig {
     logLevel: 'silent',
     trustProxy: [],
     publicUrl: undefined,
+    allowedOrigins: [],
     shutdownTimeoutMs: 1000,
     allowHosts: { s3: [], webdav: [], nextcloud: [] },
     registrations: {},
