@@ -27,7 +27,10 @@ export function watchAnswers(
     const { statusCode: status } = reply
     // Nobody hears what is said to a client that has left.
     if (!isOurs(path) || !(path in described.document.paths) || status === 499) return
-    const headers = reply.getHeaders()
+    // CORS belongs to the application, and concerns browsers alone.
+    const headers = Object.fromEntries(
+      Object.entries(reply.getHeaders()).filter(([name]) => !name.startsWith('access-control-'))
+    )
     const isText = typeof payload === 'string' || (Buffer.isBuffer(payload) && !('content-encoding' in headers))
     const body = request.method !== 'HEAD' && isText ? payload.toString() : ''
     for (const mismatch of described.mismatches({ method: request.method, url: path, status, headers, body })) {
