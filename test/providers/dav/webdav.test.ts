@@ -202,6 +202,7 @@ t.test('a big folder is asked for once, and its pages are cut from that', async 
 
 t.test('a server that loses a part of an upload, and says that it was stored, is found out', async (t) => {
   const fake = await FakeDav.start(t)
+  fake.tree.put('lost.txt', 'the old content')
   const { backend } = await connected(t, fake)
   fake.script = ({ method, path }, response) => {
     if (method !== 'PUT') return false
@@ -211,6 +212,8 @@ t.test('a server that loses a part of an upload, and says that it was stored, is
   }
   const target = { parentId: null, name: 'lost.txt' }
   await rejectsWith(t, upload(backend, target, Readable.from(['half of the text'])), 'PROVIDER_ERROR')
+  t.equal(fake.tree.read('lost.txt').toString(), 'the old content', 'before it replaces anything')
+  t.same(fake.tree.list(), ['lost.txt'])
 })
 
 const OLD = 'the content that was there'
