@@ -224,6 +224,9 @@ t.test('a change drops the listings of its folder under every Unicode form of it
   await expectMiss([id])
   t.equal((await client.ask('DELETE', contentPath('nextcloud', { id: `${nfd}/${nfd}` }))).status, 204)
   await expectMiss([])
-  app.folderCache.invalidateFolder({ userId: 'ann', provider: 'nextcloud', folderId: forms[1] ?? '' })
-  t.match(await list(forms[1] ?? ''), { hit: false }, 'by hand')
+  // By hand, where the names under which this process has listed the folder are not known.
+  for (const folderId of forms.slice(0, 2)) {
+    app.folderCache.invalidateFolder({ userId: 'ann', provider: 'nextcloud', folderId })
+    await expectMiss([])
+  }
 })

@@ -235,6 +235,8 @@ t.test('each refusal has its own code, and none says that the server cannot be r
 t.test('a body tells a failure of the server from one of a proxy in front of it', async (t) => {
   const fake = await FakeNextcloud.start(t)
   const { backend } = await openNextcloud(t, fake)
+  // What is there is replaced by a MOVE.
+  fake.tree.put('a', 'old')
   const sabre = (exception: string, message = '') =>
     `<?xml version="1.0"?><d:error xmlns:d="DAV:" xmlns:s="http://sabredav.org/ns">\n  <s:exception>${exception}` +
     `</s:exception>\n  <s:message>${message}</s:message></d:error>`
@@ -259,7 +261,8 @@ t.test('a body tells a failure of the server from one of a proxy in front of it'
     [503, 'x'.repeat(100_000), list, 'PROVIDER_UNAVAILABLE', false],
     [503, '<s:exception>'.repeat(5000), list, 'PROVIDER_UNAVAILABLE', false]
   ] as const) {
-    fake.dav.script = faulty(answers(status, { body }), { matching: ({ method }) => method !== 'DELETE' })
+    const refused = work === list ? 'PROPFIND' : work === put ? 'MOVE' : 'PUT'
+    fake.dav.script = faulty(answers(status, { body }), { matching: ({ method }) => method === refused })
     const error: unknown = await work().catch((error: unknown) => error)
     t.match(error, { code, responded }, `${status} ${body.slice(0, 100)}`)
     if (responded) t.notMatch(error, { message: /reached/ })
