@@ -73,7 +73,10 @@ export interface Egress extends EgressPolicy {
    * signal's own reason where the caller aborted
    */
   request(request: HttpRequest): Promise<HttpAnswer>
+  /** For calls that end soon. */
   readonly agents: EgressAgents
   /** Measures how much time the parsing of an answer takes. */
   readonly clock: Pick<Clock, 'now'>
+  /** For downloads and uploads, so that calls never wait for a socket that a paused body holds. */
+  readonly transferAgents: EgressAgents
 }

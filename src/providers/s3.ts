@@ -22,7 +22,7 @@ export const provider: TypedProvider = defineProvider({
   async open({ credentials, egress, timeouts }) {
     const settings = openCredentials(credentials)
     for (const address of addressesOf(settings)) egress.assertAllowed(address)
-    return openS3(settings, { agents: egress.agents, timeouts })
+    return openS3(settings, { agents: egress.agents, transferAgents: egress.transferAgents, timeouts })
   }
 })
 
@@ -37,5 +37,5 @@ export async function openManaged(
 ): Promise<StorageBackend> {
   const { endpoint, publicEndpoint, region, bucket, prefix, credentials, forcePathStyle } = options
   const settings = readSettings({ endpoint, publicEndpoint, region, bucket, prefix, forcePathStyle, ...credentials })
-  return openS3(settings, { agents: managedAgents(), timeouts })
+  return openS3(settings, { ...managedAgents(), timeouts })
 }

@@ -139,7 +139,7 @@ t.test('a process ends by itself, although it has kept sockets for the next call
     const backend = await openManaged({ ...options, endpoint }, { timeouts })
     await backend.stat('a', { signal })
     const { managedAgents } = await import(${JSON.stringify(compiledUrl('src/providers/s3/agents.ts').href)})
-    const kept = () => Object.values(managedAgents().http.freeSockets).flat().length
+    const kept = () => Object.values(managedAgents().agents.http.freeSockets).flat().length
     while (kept() === 0) await new Promise(setImmediate)
     const sockets = await new Promise((resolve) => server.getConnections((error, count) => resolve(count)))
     return { sockets, kept: kept() }

@@ -28,7 +28,11 @@ export function openEgress(
 }
 
 /** How many sockets to a port the agents hold for calls that have not ended. */
-export function busySockets({ agents }: Pick<ClosableEgress, 'agents'>, port: string): number {
-  const named = Object.entries(agents.http.sockets).filter(([name]) => name.includes(`:${port}:`))
+export function busySockets(
+  { agents, transferAgents }: Pick<ClosableEgress, 'agents' | 'transferAgents'>,
+  port: string
+): number {
+  const all = [agents, transferAgents].flatMap(({ http }) => Object.entries(http.sockets))
+  const named = all.filter(([name]) => name.includes(`:${port}:`))
   return named.flatMap(([, sockets]) => sockets ?? []).length
 }

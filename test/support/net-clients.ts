@@ -47,6 +47,7 @@ const s3: NetClient = {
     const keys = { accessKeyId: 'AK', secretAccessKey: 'SK' }
     const backend = await openS3(readSettings({ endpoint: origin, bucket: 'bucket', ...keys }), {
       agents: egress.agents,
+      transferAgents: egress.transferAgents,
       timeouts: { ...TEST_TIMEOUTS, ...timeouts }
     })
     await backend.listFolder(null, { signal, limit: 10 })

@@ -12,7 +12,7 @@ export interface FakeBackendOptions {
   readonly prefix?: string
   readonly preconditions?: Preconditions
   readonly timeouts?: Partial<Timeouts>
-  readonly egress?: Pick<Egress, 'agents'>
+  readonly egress?: Pick<Egress, 'agents' | 'transferAgents'>
 }
 
 /** A backend on the fake's bucket. */
@@ -23,6 +23,7 @@ export function openFake(
   const { prefix, preconditions, timeouts, egress = openEgress() } = options
   return openS3(readSettings({ endpoint, bucket: FAKE_BUCKET, prefix, ...FAKE_KEYS }), {
     agents: egress.agents,
+    transferAgents: egress.transferAgents,
     timeouts: { ...TEST_TIMEOUTS, ...timeouts },
     ...(preconditions !== undefined && { preconditions })
   })

@@ -6,20 +6,25 @@ import { guardedLookup, type Resolve, watchConnected } from './guarded-connectio
 
 /** Less than common servers keep an idle connection (5 s and more): a call must not meet one that is being closed. */
 const KEEP_ALIVE_MS = 4000
-/** Per origin, since each body that is being downloaded holds one. */
-const MAX_CONNECTIONS = 1000
+/** Per origin: all users of one service share them. */
+export const MAX_CONNECTIONS = 1000
 
 /**
  * The connections of one set of rules. Each origin has a pool, whose connector knows for which target it resolves and
  * checks.
  */
-export async function createDispatcher(rules: EgressRules, resolve: Resolve, timeouts: Timeouts): Promise<Agent> {
+export async function createDispatcher(
+  rules: EgressRules,
+  resolve: Resolve,
+  timeouts: Timeouts,
+  maxConnections: number
+): Promise<Agent> {
   const undici = await import('undici')
   return new undici.Agent({
     factory: (origin, options) =>
       new undici.Pool(origin, {
         ...(options as Pool.Options),
-        connections: MAX_CONNECTIONS,
+        connections: maxConnections,
         pipelining: 1,
         keepAliveTimeout: KEEP_ALIVE_MS,
         keepAliveMaxTimeout: KEEP_ALIVE_MS,

@@ -2,11 +2,11 @@ import type { Agent } from 'undici'
 import type { Egress, EgressAgents, HttpAnswer, HttpRequest } from '../../domain/egress.ts'
 import type { Clock, Timeouts } from '../../domain/ports.ts'
 import { systemClock } from '../clock.ts'
-import { createDispatcher } from './dispatcher.ts'
+import { createDispatcher, MAX_CONNECTIONS } from './dispatcher.ts'
 import { EgressRules } from './egress-rules.ts'
 import { createGuardedAgents } from './guarded-agents.ts'
 import { type Resolve, systemResolve } from './guarded-connection.ts'
-import { HttpClient } from './http-client.ts'
+import { HttpClient, type Pool } from './http-client.ts'
 
 export interface EgressOptions {
   /** What the operator opens: CIDRs, addresses and names, with or without a port. */
@@ -16,6 +16,8 @@ export interface EgressOptions {
   readonly resolve?: Resolve
   /** Default: the machine's. */
   readonly clock?: Pick<Clock, 'now'>
+  /** The most connections per origin, of calls and of bodies each. Default 1000. */
+  readonly maxConnections?: number
 }
 
 /** An {@link Egress} with sockets of its own, which `close` ends. */
@@ -24,7 +26,9 @@ export interface ClosableEgress extends Egress {
 }
 
 /**
- * The way out of one provider. Its sockets are its own: one that was opened under other rules never carries its calls.
+ * The egress of one provider. Its sockets are its own: one that was opened under other rules never carries its calls.
+ * Calls and bodies have separate pools: a body may rest for minutes, and bodies that take up their pool must not delay
+ * the listings of other users of the same server.
  *
  * @throws Error that names the entry of `allowHosts` at fault
  */
@@ -32,27 +36,36 @@ export function createEgress({
   allowHosts,
   timeouts,
   resolve = systemResolve,
-  clock = systemClock
+  clock = systemClock,
+  maxConnections = MAX_CONNECTIONS
 }: EgressOptions): ClosableEgress {
   const rules = new EgressRules(allowHosts)
-  const agents = createGuardedAgents(rules, resolve)
-  let dispatcher: Promise<Agent> | undefined
+  const agents = createGuardedAgents(rules, resolve, maxConnections)
+  const transferAgents = createGuardedAgents(rules, resolve, maxConnections)
+  const dispatchers = new Map<Pool, Promise<Agent>>()
   const client = new HttpClient({
     rules,
     timeouts,
-    dispatcher: () => (dispatcher ??= createDispatcher(rules, resolve, timeouts))
+    dispatcher: (pool) => {
+      const dispatcher = dispatchers.get(pool) ?? createDispatcher(rules, resolve, timeouts, maxConnections)
+      dispatchers.set(pool, dispatcher)
+      return dispatcher
+    }
   })
   return {
     agents,
     clock,
+    transferAgents,
     assertAllowed: (url: URL): void => {
       rules.assertAllowed(url)
     },
     request: (request: HttpRequest): Promise<HttpAnswer> => client.request(request),
     close: async () => {
-      agents.http.destroy()
-      agents.https.destroy()
-      await (await dispatcher)?.destroy()
+      for (const { http, https } of [agents, transferAgents]) {
+        http.destroy()
+        https.destroy()
+      }
+      await Promise.all([...dispatchers.values()].map(async (dispatcher) => (await dispatcher).destroy()))
     }
   } satisfies ClosableEgress & { agents: EgressAgents }
 }

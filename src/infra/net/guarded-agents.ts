@@ -10,9 +10,13 @@ import { guardedLookup, type Resolve, watchConnected } from './guarded-connectio
 type CreateConnection = (asked: ClientRequestArgs, done: (error: unknown) => void) => Socket | undefined
 
 /** Sockets for SDKs that take Node's agents, under `rules`. Each request is checked when its socket is connected. */
-export function createGuardedAgents(rules: EgressRules, resolve: Resolve): EgressAgents {
-  const http = new HttpAgent(AGENT_OPTIONS)
-  const https = new HttpsAgent(AGENT_OPTIONS)
+export function createGuardedAgents(
+  rules: EgressRules,
+  resolve: Resolve,
+  maxSockets = AGENT_OPTIONS.maxSockets
+): EgressAgents {
+  const http = new HttpAgent({ ...AGENT_OPTIONS, maxSockets })
+  const https = new HttpsAgent({ ...AGENT_OPTIONS, maxSockets })
   guard(http, 'http:')
   guard(https, 'https:')
   return { http, https }

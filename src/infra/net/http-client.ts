@@ -37,10 +37,13 @@ const MAX_QUICK_BYTES = 64 * 1024
 /** So much of an unwanted body is read, to keep its connection. */
 const MAX_DISCARDED_BYTES = 64 * 1024
 
+/** Calls that end soon, and bodies that may rest for minutes: neither waits for a connection of the other. */
+export type Pool = 'calls' | 'bodies'
+
 export interface HttpClientOptions {
   readonly rules: EgressRules
   readonly timeouts: Timeouts
-  readonly dispatcher: () => Promise<Agent>
+  readonly dispatcher: (pool: Pool) => Promise<Agent>
 }
 
 /** HTTP with redirects by hand, every deadline, and limits. */
@@ -90,7 +93,8 @@ export class HttpClient {
       return connectionFailure(error, describeExchange(method, url)).about({ host: url.host })
     }
     try {
-      const agent = await dispatcher()
+      // A body that is sent waits for its source, whatever its answer is for.
+      const agent = await dispatcher(isAnswer && !isLong(body) ? 'calls' : 'bodies')
       const {
         statusCode: status,
         headers: received,

@@ -18,6 +18,7 @@ export function withMissingScope(egress: Egress, withinMs: number): Egress {
   return {
     agents: egress.agents,
     clock: egress.clock,
+    transferAgents: egress.transferAgents,
     assertAllowed: (url) => {
       egress.assertAllowed(url)
     },

@@ -23,6 +23,8 @@ export interface Bucket {
   readonly preconditions: Preconditions
   /** For calls that answer soon. */
   readonly calls: ClientS3.S3Client
+  /** For bodies that are sent: on sockets of their own, with the same limit of silence as `calls`. */
+  readonly uploads: ClientS3.S3Client
   /** For bodies, whose sockets may rest while nobody reads. */
   readonly transfers: ClientS3.S3Client
   /** What download links are signed with: their endpoint may have another name for browsers. */

@@ -1,15 +1,14 @@
-import type { EgressAgents } from '../../domain/egress.ts'
 import type { Timeouts } from '../../domain/ports.ts'
 import type { StorageBackend } from '../../domain/storage-backend.ts'
 import { importSdk } from '../shared/import-sdk.ts'
+import type { S3Agents } from './agents.ts'
 import { S3Backend } from './backend.ts'
 import type { Preconditions } from './bucket.ts'
 import { createClient } from './client.ts'
 import { Keys } from './keys.ts'
 import { accountIdOf, isAws, labelOf, type S3Settings } from './settings.ts'
 
-export interface OpenOptions {
-  readonly agents: EgressAgents
+export interface OpenOptions extends S3Agents {
   readonly timeouts: Timeouts
   /** Left out: what is known of the endpoint. */
   readonly preconditions?: Preconditions
@@ -18,16 +17,16 @@ export interface OpenOptions {
 /** Makes no call: that the bucket is there shows when it is used, or when `account()` is asked. */
 export async function openS3(
   settings: S3Settings,
-  { agents, timeouts, preconditions }: OpenOptions
+  { agents, transferAgents, timeouts, preconditions }: OpenOptions
 ): Promise<StorageBackend> {
   const sdk = await importSdk('@aws-sdk/client-s3', () => import('@aws-sdk/client-s3'))
-  const options = { sdk, settings, agents, timeouts }
-  const calls = createClient({ ...options, purpose: 'calls' })
+  const options = { sdk, settings, timeouts }
+  const calls = createClient({ ...options, agents, purpose: 'calls' })
   const { publicEndpoint } = settings
   const links =
     publicEndpoint === null
       ? calls
-      : createClient({ ...options, settings: { ...settings, endpoint: publicEndpoint }, purpose: 'calls' })
+      : createClient({ ...options, agents, settings: { ...settings, endpoint: publicEndpoint }, purpose: 'calls' })
   return new S3Backend(
     {
       sdk,
@@ -36,7 +35,8 @@ export async function openS3(
       timeouts,
       preconditions: preconditions ?? (isAws(settings) ? 'native' : 'emulated'),
       calls,
-      transfers: createClient({ ...options, purpose: 'transfers' }),
+      uploads: createClient({ ...options, agents: transferAgents, purpose: 'calls' }),
+      transfers: createClient({ ...options, agents: transferAgents, purpose: 'transfers' }),
       links
     },
     { id: accountIdOf(settings), name: labelOf(settings), email: null, quota: null }

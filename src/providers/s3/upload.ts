@@ -105,10 +105,10 @@ class Sender {
   }
 
   async #dispatch(command: unknown): Promise<unknown> {
-    const { sdk, calls, transfers } = this.#bucket
+    const { sdk, calls, uploads, transfers } = this.#bucket
     // How long a body may take depends on its size; the client's limit of silence applies.
     const bodyOptions = { abortSignal: this.#signal, requestTimeout: 0 }
-    if (command instanceof sdk.UploadPartCommand) return calls.send(command, bodyOptions)
+    if (command instanceof sdk.UploadPartCommand) return uploads.send(command, bodyOptions)
     if (command instanceof sdk.CreateMultipartUploadCommand) {
       // Before all parts travel for nothing; what counts is the look before they are put together.
       await this.#condition.look()
@@ -119,7 +119,7 @@ class Sender {
     }
     if (command instanceof sdk.PutObjectCommand) {
       return this.#condition.write((headers) =>
-        calls.send(new sdk.PutObjectCommand({ ...command.input, ...headers }), bodyOptions)
+        uploads.send(new sdk.PutObjectCommand({ ...command.input, ...headers }), bodyOptions)
       )
     }
     if (command instanceof sdk.CompleteMultipartUploadCommand) {
