@@ -10,7 +10,9 @@ import type { Penalty } from './penalty.ts'
 export function withPenaltyWatch(backend: StorageBackend, penalty: Penalty): StorageBackend {
   return aroundEach(backend, async (_call, signal, run) => {
     try {
-      return await run(signal)
+      const answer = await run(signal)
+      penalty.succeeded()
+      return answer
     } catch (error) {
       if (isStorageError(error, 'PROVIDER_THROTTLED')) penalty.hear(error)
       throw error
@@ -29,6 +31,12 @@ export function withPenaltyGate(backend: StorageBackend, penalty: Penalty): Stor
     if (retryAfterMs > 0) {
       throw new StorageError('PROVIDER_THROTTLED', 'The provider asks for fewer calls.', { retryAfterMs })
     }
-    return await run(signal)
+    try {
+      return await run(signal)
+    } catch (error) {
+      const waitMs = penalty.remainingMs()
+      if (!isStorageError(error, 'PROVIDER_THROTTLED') || error.retryAfterMs !== undefined || waitMs === 0) throw error
+      throw new StorageError('PROVIDER_THROTTLED', error.message, { retryAfterMs: waitMs, cause: error.cause })
+    }
   })
 }

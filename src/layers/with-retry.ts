@@ -35,7 +35,8 @@ const REPEATABLE: ReadonlySet<BackendCall> = new Set<BackendCall>([
 ])
 
 /**
- * Repeats what may be repeated, twice at most, when the provider is down, slow or throttles. A wait that would not be
+ * Repeats what may be repeated, twice at most, when the provider is down, slow or throttles and says for how long. A
+ * throttle without a time is not repeated: services that lock out a client address count every further try. A wait that would not be
  * over before the deadline is not begun: the caller gets the failure at once, as it is, and can wait on its own.
  */
 export function withRetry(backend: StorageBackend, options: RetryOptions): StorageBackend {
@@ -56,7 +57,8 @@ export function withRetry(backend: StorageBackend, options: RetryOptions): Stora
 }
 
 function isPassing(error: unknown): error is StorageError {
-  return isStorageError(error, 'PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT', 'PROVIDER_THROTTLED')
+  if (isStorageError(error, 'PROVIDER_THROTTLED')) return error.retryAfterMs !== undefined
+  return isStorageError(error, 'PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT')
 }
 
 async function pause(

@@ -55,11 +55,30 @@ t.test('no server closes a connection for more than an hour', async (t) => {
   t.equal(penalty.remainingMs(), 0)
 })
 
+t.test('a throttle that names no time is waited out by its connection, twice as long each time', async (t) => {
+  const { bare, clock, penalty, backend } = arrange()
+  bare.list = () => Promise.reject(throttled())
+  for (const waitMs of [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000]) {
+    const calls = [backend.listFolder('a', list), backend.listFolder('b', list)]
+    for (const call of calls) await t.rejects(call, { code: 'PROVIDER_THROTTLED', retryAfterMs: waitMs })
+    t.equal(penalty.remainingMs(), waitMs, 'calls side by side wait once')
+    const asked = bare.listed.length
+    await t.rejects(backend.listFolder(null, list), { code: 'PROVIDER_THROTTLED', retryAfterMs: waitMs })
+    t.equal(bare.listed.length, asked, 'the provider is not asked')
+    clock.tick(waitMs)
+  }
+  bare.list = async () => page([])
+  await backend.listFolder(null, list)
+  bare.list = () => Promise.reject(throttled())
+  await t.rejects(backend.listFolder(null, list))
+  t.equal(penalty.remainingMs(), 5_000, 'after a success it begins anew')
+})
+
 t.test('what is no wait sets none', async (t) => {
   const { bare, penalty, backend } = arrange()
   for (const waitMs of [0, -1, NaN]) penalty.note(waitMs)
-  bare.list = () => Promise.reject(throttled())
-  await t.rejects(backend.listFolder(null, list), { code: 'PROVIDER_THROTTLED', retryAfterMs: undefined })
+  bare.list = () => Promise.reject(throttled(0))
+  await t.rejects(backend.listFolder(null, list), { code: 'PROVIDER_THROTTLED', retryAfterMs: 0 })
   bare.list = () => Promise.reject(new StorageError('PROVIDER_UNAVAILABLE', 'scripted', { retryAfterMs: 5_000 }))
   await t.rejects(backend.listFolder(null, list), { code: 'PROVIDER_UNAVAILABLE' })
   t.equal(penalty.remainingMs(), 0)
@@ -114,6 +133,7 @@ t.test('each answer that asks for fewer calls is told of once', async (t) => {
   bare.list = () => Promise.reject(throttled())
   await t.rejects(backend.listFolder(null, list))
   t.equal(told, 2, 'one that does not say for how long')
+  clock.tick(5_000)
   bare.list = () => Promise.reject(new StorageError('PROVIDER_UNAVAILABLE', 'scripted', { retryAfterMs: 5_000 }))
   await t.rejects(backend.listFolder(null, list))
   t.equal(told, 2)

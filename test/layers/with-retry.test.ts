@@ -46,17 +46,24 @@ function arrange(errors: readonly Error[], options: Partial<RetryOptions> = {}) 
 
 t.test('a call that fails in passing is made three times at most', async (t) => {
   for (const code of ['PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT', 'PROVIDER_THROTTLED'] as const) {
-    const mended = arrange([fails(code), fails(code)])
+    const waitMs = code === 'PROVIDER_THROTTLED' ? 0 : undefined
+    const mended = arrange([fails(code, waitMs), fails(code, waitMs)])
     await mended.backend.listFolder(null, list)
     t.equal(mended.bare.listed.length, 3)
-    const lasting = arrange([fails(code), fails(code), fails(code)])
+    const lasting = arrange([fails(code, waitMs), fails(code, waitMs), fails(code, waitMs)])
     await t.rejects(lasting.backend.listFolder(null, list), { code })
     t.equal(lasting.bare.listed.length, 3)
   }
 })
 
 t.test('what would fail again is not repeated', async (t) => {
-  for (const error of [fails('FOLDER_NOT_FOUND'), fails('LOCKED'), fails('PROVIDER_ERROR'), new Error('unknown')]) {
+  for (const error of [
+    fails('PROVIDER_THROTTLED'),
+    fails('FOLDER_NOT_FOUND'),
+    fails('LOCKED'),
+    fails('PROVIDER_ERROR'),
+    new Error('unknown')
+  ]) {
     const { backend, bare } = arrange([error])
     t.equal(await backend.listFolder(null, list).catch((thrown: unknown) => thrown), error)
     t.equal(bare.listed.length, 1)

@@ -71,7 +71,9 @@ export function dropboxFailure(
   const exchange = describeExchange(method, url, answer)
   const { code, tag } = readRefusal(status, problem, missing)
   if (code === undefined) return httpFailure(method, answer, missing)
-  const retryAfterMs = code === 'PROVIDER_THROTTLED' ? (readRetryAfter(headers) ?? toldWait(problem)) : undefined
+  // Writes that met in one namespace are a 409 that names no time: Dropbox asks to back off and try again.
+  const told = readRetryAfter(headers) ?? toldWait(problem) ?? (status === 409 ? 0 : undefined)
+  const retryAfterMs = code === 'PROVIDER_THROTTLED' ? told : undefined
   return providerFailure(code, {
     cause: new Diagnosis(tag === undefined ? exchange : `${exchange}, ${tag}`),
     ...(retryAfterMs !== undefined && { retryAfterMs })

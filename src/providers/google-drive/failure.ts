@@ -49,7 +49,9 @@ export function driveFailure(
   const reason = reasons.find((each) => BY_REASON.has(each))
   const code = reason === undefined ? undefined : BY_REASON.get(reason)
   if (code !== undefined && reason !== undefined && status >= 400 && status < 500) {
-    const retryAfterMs = code === 'PROVIDER_THROTTLED' ? waitOf(reason, readRetryAfter(headers)) : undefined
+    // A 403 names no time: its documentation asks to back off and try again.
+    const told = readRetryAfter(headers) ?? (status === 403 ? 0 : undefined)
+    const retryAfterMs = code === 'PROVIDER_THROTTLED' ? waitOf(reason, told) : undefined
     const hint = DISABLED.has(reason) ? ': the Drive API is not enabled in the Google Cloud project of the client' : ''
     return providerFailure(code, {
       cause: new Diagnosis(`${exchange}, ${reason}${hint}`),

@@ -69,7 +69,9 @@ export function toStorageError(error: unknown, missing: Missing): StorageError {
     return new StorageError('PROVIDER_ERROR', 'The bucket is in another region than the connection says.', { cause })
   }
   const code = BY_NAME[name] ?? fromStatus(status, failure.$fault !== undefined, missing)
-  const retryAfterMs = code === 'PROVIDER_THROTTLED' ? readRetryAfter(failure.$response?.headers) : undefined
+  const told = code === 'PROVIDER_THROTTLED' ? readRetryAfter(failure.$response?.headers) : undefined
+  // S3's own way to throttle is a 503 that names no time and means: back off and try again (AWS's documentation).
+  const retryAfterMs = told ?? (code === 'PROVIDER_THROTTLED' && status === 503 ? 0 : undefined)
   return providerFailure(code, {
     cause,
     ...(retryAfterMs !== undefined && { retryAfterMs }),

@@ -25,14 +25,16 @@ export class Patience {
   }
 
   /**
-   * Waits after a failure that may pass, a while longer each time.
+   * Waits after a failure that may pass, a while longer each time. A throttle without a time ends the upload.
    *
+   * @param retryAfterMs what the response says
    * @throws the failure where it will not pass, or not soon; the signal's reason
    */
-  async outlive(error: unknown, retryAfterMs = 0): Promise<void> {
+  async outlive(error: unknown, retryAfterMs?: number): Promise<void> {
     this.#signal.throwIfAborted()
     const mayPass = isStorageError(error, 'PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT', 'PROVIDER_THROTTLED')
     if (!mayPass) throw error
+    if (error.code === 'PROVIDER_THROTTLED' && (retryAfterMs ?? error.retryAfterMs) === undefined) throw error
     await this.pause(error, retryAfterMs)
   }
 

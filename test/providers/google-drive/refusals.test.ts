@@ -62,10 +62,11 @@ t.test('each refusal is told by its reason', async (t) => {
   const { id } = tree.addFile({ name: 'a', content: 'a' })
   const MINUTES_15 = 900_000
   const cases: [reason: string, code: StorageErrorCode, status?: number, headers?: object, waitMs?: number][] = [
-    ['rateLimitExceeded', 'PROVIDER_THROTTLED'],
+    ['rateLimitExceeded', 'PROVIDER_THROTTLED', 403, {}, 0],
+    ['rateLimitExceeded', 'PROVIDER_THROTTLED', 429],
     ['rateLimitExceeded', 'PROVIDER_THROTTLED', 429, { 'retry-after': '7' }, 7000],
     ['userRateLimitExceeded', 'PROVIDER_THROTTLED', 403, { 'retry-after': '3' }, 3000],
-    ['sharingRateLimitExceeded', 'PROVIDER_THROTTLED'],
+    ['sharingRateLimitExceeded', 'PROVIDER_THROTTLED', 403, {}, 0],
     ['dailyLimitExceeded', 'PROVIDER_THROTTLED', 403, {}, MINUTES_15],
     ['dailyLimitExceeded', 'PROVIDER_THROTTLED', 403, { 'retry-after': '3600' }, 3_600_000],
     ['dailyLimitExceeded', 'PROVIDER_THROTTLED', 403, { 'retry-after': '1' }, MINUTES_15],
