@@ -162,7 +162,11 @@ function readCommon(env: Environment): CommonConfig {
     ...readInstances(env),
     limits: given({
       refreshPerMinute: env.integer('LIMIT_REFRESH_PER_MINUTE', COUNT),
-      connectionsPerUser: env.integer('LIMIT_CONNECTIONS_PER_USER', COUNT)
+      connectionsPerUser: env.integer('LIMIT_CONNECTIONS_PER_USER', COUNT),
+      transfersPerUser: env.integer('LIMIT_TRANSFERS_PER_USER', COUNT),
+      connectsPerUser: env.integer('LIMIT_CONNECTS_PER_USER', COUNT),
+      failedConnectsPerMinute: env.integer('LIMIT_FAILED_CONNECTS_PER_MINUTE', COUNT),
+      minBytesPerSecond: env.integer('LIMIT_MIN_BYTES_PER_SECOND', COUNT)
     }),
     timeouts: given({
       connectMs: env.integer('TIMEOUT_CONNECT_MS', MILLISECONDS),

@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { ConnectionTokens } from './connections/access-tokens.ts'
 import { createChangeConnection } from './connections/change-connection.ts'
-import { createConnect } from './connections/connect.ts'
+import { createConnect, hostOf } from './connections/connect.ts'
 import { type ConnectionEvent, connectionEvent } from './connections/connection-event.ts'
 import { createDisconnect } from './connections/disconnect.ts'
 import { createLoginFlow } from './connections/login-flow.ts'
@@ -23,6 +23,7 @@ import type { Secret } from './domain/secret.ts'
 import { settledWithin } from './domain/sleep.ts'
 import type { StorageBackend } from './domain/storage-backend.ts'
 import type { Tracing } from './domain/tracing.ts'
+import { InFlightLimit, MinuteLimit } from './domain/user-limits.ts'
 import { counted, type WorkInFlight } from './domain/work-in-flight.ts'
 import type { AuthorizeRouteDeps } from './http/authorize-routes.ts'
 import type { CallbackRouteDeps } from './http/callback-route.ts'
@@ -33,7 +34,7 @@ import { createOAuthStateStore } from './infra/db/oauth-state-store.ts'
 import type { SpoolSpace } from './infra/upload-spool.ts'
 import type { ConnectionHealth } from './layers/health.ts'
 import { resilient } from './layers/resilient.ts'
-import { withConfirmedRefusal } from './layers/with-confirmed-refusal.ts'
+import { type RefusalBudget, withConfirmedRefusal } from './layers/with-confirmed-refusal.ts'
 import { withContext, withHost } from './layers/with-context.ts'
 import { withDeadline } from './layers/with-deadline.ts'
 import { withKnownErrors } from './layers/with-known-errors.ts'
@@ -73,7 +74,9 @@ export interface WiredConnections {
   readonly open: (connection: SealedConnection) => Promise<StorageBackend>
   /** Some process has changed a connection; `null`: nobody knows which. */
   readonly hear: (news: ConnectionNews | null) => void
-  readonly routes: Omit<ConnectionRouteDeps & AuthorizeRouteDeps & CallbackRouteDeps, 'authenticate' | 'publicUrl'>
+  readonly routes: Omit<ConnectionRouteDeps & AuthorizeRouteDeps & CallbackRouteDeps, 'authenticate' | 'publicUrl'> & {
+    readonly connects: InFlightLimit
+  }
   /** Resolves when the refreshes and revocations that are in flight now have ended. */
   readonly settled: () => Promise<void>
 }
@@ -122,16 +125,29 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
   })
   const flights = new RefreshFlights(refresher, clock)
   const requireReauth = createRequireReauth({ connections, invalidate, onChange })
+  const { failedConnectsPerMinute, connectionsPerUser, connectsPerUser } = options.limits
+  const connects = new InFlightLimit(connectsPerUser, 'Too many connects of this user are in flight.')
+  const refusals = new MinuteLimit(
+    failedConnectsPerMinute,
+    'Too many failed attempts to connect to this server: wait a minute.',
+    clock
+  )
+  const budgetOf = (userId: string, host: string): RefusalBudget => ({
+    begin: () => refusals.begin(userId, host),
+    refusal: () => refusals.refusal(userId, host)
+  })
 
   const opener = new ConnectionOpener({
     cipher,
     providers,
     timeouts,
-    dress: (backend, connection, hosts) => {
-      const { provider, id } = connection
+    dress: (backend, connection, hosts, typed) => {
+      const { provider, id, userId } = connection
       const safe = withSafeLinks(withHost(backend, hosts), providers.get(provider).egress)
       const tried = resilient(safe, { health: health.of(provider, id), timeouts, clock })
-      const confirmed = withConfirmedRefusal(withSpans(tried, tracing, provider), () => requireReauth(connection))
+      const budget = typed && budgetOf(userId, hostOf(provider, typed))
+      const spanned = withSpans(tried, tracing, provider)
+      const confirmed = withConfirmedRefusal(spanned, () => requireReauth(connection), budget)
       return withContext(withKnownErrors(confirmed, withStatus), (signal) => ({
         ...aboutConnection(connection),
         host: hosts.hostOf(signal)
@@ -188,10 +204,10 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     connections,
     cipher,
     invalidate,
-    maxPerUser: options.limits.connectionsPerUser,
+    maxPerUser: connectionsPerUser,
     onChange
   })
-  const connect = createConnect({ openWith: opener.openWith.bind(opener), contextOf, store })
+  const connect = createConnect({ openWith: opener.openWith.bind(opener), contextOf, store, refusals })
   const flows = counted(createOAuthStateStore(options.prisma), work)
   const loginFlow = createLoginFlow({ flows, cipher, clock, connect, contextOf })
   const oauthFlow = createOAuthFlow({
@@ -201,6 +217,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     clientOf,
     openWithTokens: opener.openWithTokens.bind(opener),
     store,
+    connects,
     // For two calls, each of which has a deadline of its own: the exchange, and asking who this is.
     deadlineMs: 2 * timeouts.totalMs
   })
@@ -212,6 +229,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
       else if (leases.hear(news)) forget(news.id)
     },
     routes: {
+      connects,
       listConnections: (userId) => connections.list(userId),
       loadProvider,
       connect,

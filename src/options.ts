@@ -25,6 +25,27 @@ export interface LimitOptions {
   readonly refreshPerMinute: number
   /** Default 20. */
   readonly connectionsPerUser: number
+  /**
+   * Downloads, uploads and other content requests (`HEAD`, removals, new folders) of one user in flight, together; in
+   * routes with a `storageBackendHook` too. One more is refused with 429. Per process. Default 32.
+   */
+  readonly transfersPerUser: number
+  /**
+   * Connects, verifies, authorizes, OAuth callbacks and login polls of one user in flight, together. One more is
+   * refused with 429. Per process. Default 32.
+   */
+  readonly connectsPerUser: number
+  /**
+   * Connection attempts of one user at one host that may fail within a minute; attempts in flight count. One more is
+   * refused with 429: services such as Nextcloud lock out the whole server for failed logins of one user. Per process.
+   * Default 5.
+   */
+  readonly failedConnectsPerMinute: number
+  /**
+   * Bodies that are slower than this many bytes per second are aborted: an upload after 30 seconds of waiting for its
+   * client, a download after 5 minutes of waiting for its client. Default 1024.
+   */
+  readonly minBytesPerSecond: number
 }
 
 /** The plugin's options. */
@@ -85,7 +106,14 @@ export interface CloudStorageOptions {
 }
 
 const LEASE_DEFAULT_MS = 2000
-const LIMIT_DEFAULTS: LimitOptions = { refreshPerMinute: 30, connectionsPerUser: 20 }
+export const LIMIT_DEFAULTS: LimitOptions = {
+  refreshPerMinute: 30,
+  connectionsPerUser: 20,
+  transfersPerUser: 32,
+  connectsPerUser: 32,
+  failedConnectsPerMinute: 5,
+  minBytesPerSecond: 1024
+}
 export const TIMEOUT_DEFAULTS: Timeouts = { connectMs: 5000, headersMs: 10_000, idleMs: 15_000, totalMs: 30_000 }
 
 const OPTION_NAMES: readonly (keyof CloudStorageOptions)[] = [

@@ -34,7 +34,7 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
   }
   const checked = checkOptions(options)
   // What the parts cost to load is paid by whoever registers the plugin, not by whoever imports its types and errors.
-  const { wire } = await import('./wiring.ts')
+  const { wire, withSlot } = await import('./wiring.ts')
   const wired = await wire(checked, fastify.log)
   const { authenticate } = checked
 
@@ -42,7 +42,7 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
   fastify.decorate('folderCache', wired.cache)
   fastify.decorate('getStorageBackendForDocument', wired.resolve)
   fastify.decorate('storageBackendHook', (hook: StorageBackendHookOptions) =>
-    documentHook(hook, authenticate, wired.resolve, resolved)
+    documentHook(hook, { authenticate, resolve: wired.resolve, resolved, transfers: wired.transfers, withSlot })
   )
   fastify.decorateRequest('storageBackend', {
     getter() {

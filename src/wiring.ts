@@ -7,6 +7,7 @@ import type { ManagedStoreOptions } from './domain/managed-store.ts'
 import type { Timeouts } from './domain/ports.ts'
 import type { InvalidatedScope } from './domain/shared-tier.ts'
 import type { StorageBackend } from './domain/storage-backend.ts'
+import { InFlightLimit, MinuteLimit } from './domain/user-limits.ts'
 import { counted, WorkInFlight } from './domain/work-in-flight.ts'
 import type { RoutesDeps } from './http/routes.ts'
 import { withStatus } from './http/status.ts'
@@ -32,7 +33,6 @@ import { FolderCache } from './listing/folder-cache.ts'
 import { jsonSize } from './listing/json-size.ts'
 import { createListFolder } from './listing/list-folder.ts'
 import { ReadAhead } from './listing/read-ahead.ts'
-import { RefreshLimit } from './listing/refresh-limit.ts'
 import { RenderedListing } from './listing/rendered-listing.ts'
 import { optionError } from './option-checks.ts'
 import type { CheckedOptions } from './options.ts'
@@ -44,8 +44,12 @@ import { createDocumentResolver, type GetStorageBackendForDocument } from './res
 import { TouchedListings } from './resolver/touched-listings.ts'
 import { createTransfers } from './resolver/transfers.ts'
 
+export { withSlot } from './layers/around-each.ts'
+
 export interface Wired {
   readonly cache: FolderCache
+  /** The transfers of each user in flight. */
+  readonly transfers: InFlightLimit
   readonly resolve: GetStorageBackendForDocument
   readonly routes: Omit<RoutesDeps, 'authenticate' | 'publicUrl' | 'allowedOrigins'>
   readonly assertReady: () => Promise<void>
@@ -105,7 +109,9 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
   const { open, routes, hear, settled: connectionsSettled } = wireConnections(parts)
   const listener = options.listen && listenTo(options.listen, hear, log)
 
-  const refreshes = new RefreshLimit(options.limits.refreshPerMinute, clock)
+  const { limits } = options
+  const refreshes = new MinuteLimit(limits.refreshPerMinute, 'Too many refreshes: wait a while.', clock)
+  const transfers = new InFlightLimit(limits.transfersPerUser, 'Too many transfers of this user are in flight.')
   const openLeased = async (connection: SealedConnection): Promise<StorageBackend> => {
     const backend = await open(connection)
     const confirm = (withinMs: number): Promise<void> => leases.confirm(connection, withinMs)
@@ -145,6 +151,7 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
 
   return {
     cache,
+    transfers,
     resolve: async (document, user) => {
       try {
         if (closing) throw new StorageError('SHUTTING_DOWN', 'The server is shutting down.')
@@ -176,7 +183,12 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
       },
       transfers: options.transfers !== false && {
         ...createTransfers({ providers, connections, leases, open: openLeased, listings }),
-        uploads: { maxBytes: options.transfers.maxBytes, idleMs: timeouts.idleMs }
+        limit: transfers,
+        uploads: {
+          maxBytes: options.transfers.maxBytes,
+          idleMs: timeouts.idleMs,
+          minBytesPerSecond: limits.minBytesPerSecond
+        }
       },
       loadProviders: () => Promise.all(providers.ids().map((id) => providers.load(id)))
     },

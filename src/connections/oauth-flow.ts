@@ -6,6 +6,7 @@ import type { OAuthProvider } from '../domain/provider.ts'
 import { parseProviderLink, requireLink } from '../domain/provider-link.ts'
 import { Secret } from '../domain/secret.ts'
 import type { StorageBackend } from '../domain/storage-backend.ts'
+import type { InFlightLimit } from '../domain/user-limits.ts'
 import { fixedTokens } from './access-tokens.ts'
 import { bindingOf, FLOW_MS, FLOW_SECRET, hashOf, isHashOf, MAX_FLOWS_PER_USER } from './flow-secrets.ts'
 import type { StoreConnection } from './store-connection.ts'
@@ -18,6 +19,8 @@ export interface OAuthFlowPorts {
   readonly clientOf: (providerId: string) => Promise<OAuthClient>
   readonly openWithTokens: (provider: OAuthProvider, tokens: AccessTokens) => Promise<StorageBackend>
   readonly store: StoreConnection
+  /** The connects of each user in flight. */
+  readonly connects: InFlightLimit
   /** How long the provider may take for all that follows its answer. */
   readonly deadlineMs: number
 }
@@ -85,7 +88,7 @@ const NONCE_ID_LENGTH = 16
 
 /** Connects by OAuth: the authorization code flow with PKCE, bound to the user and to the user's browser. */
 export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
-  const { flows, cipher, clock, clientOf, openWithTokens, store, deadlineMs } = ports
+  const { flows, cipher, clock, clientOf, openWithTokens, store, connects, deadlineMs } = ports
 
   async function prove({ provider, parameters, nonceOf, userId }: OAuthCallback): Promise<PendingFlow> {
     for (const name of SINGLE) if (parameters.getAll(name).length > 1) throw invalidState()
@@ -96,8 +99,6 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
     const flow = await flows.findUnproven(stateHash, provider.id)
     if (flow === null || nonce === undefined || !isHashOf(nonce, flow.bindingHash)) throw invalidState()
     if (userId !== null && userId !== flow.userId) throw invalidState()
-    // Of several who bring the same answer one is the first.
-    if (!(await flows.remove(stateHash))) throw invalidState()
     return flow
   }
 
@@ -117,6 +118,24 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
       { userId: flow.userId, provider: provider.id, accountId, label: label ?? email ?? name, scopes },
       serialiseTokens(tokens)
     )
+  }
+
+  /** Connects, and returns why that failed; `null` if it did not. */
+  async function settle(flow: PendingFlow, callback: OAuthCallback): Promise<StorageError | null> {
+    // The code is good for once, and this login is over: a browser that leaves now, or asks again, ends nothing.
+    const controller = new AbortController()
+    const timer = setTimeout(() => {
+      controller.abort(new StorageError('PROVIDER_TIMEOUT', 'The provider did not answer in time.'))
+    }, deadlineMs)
+    try {
+      await connect(flow, callback, controller.signal)
+      return null
+    } catch (error) {
+      if (!isStorageError(error)) throw error
+      return error
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   return {
@@ -145,19 +164,14 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
 
     async finish(callback) {
       const flow = await prove(callback)
-      // The code is good for once, and this login is over: a browser that leaves now, or asks again, ends nothing.
-      const controller = new AbortController()
-      const timer = setTimeout(() => {
-        controller.abort(new StorageError('PROVIDER_TIMEOUT', 'The provider did not answer in time.'))
-      }, deadlineMs)
+      // Before the flow is spent: a callback that is refused here can be loaded again.
+      const release = connects.enter(flow.userId).hold()
       try {
-        await connect(flow, callback, controller.signal)
-        return { returnTo: flow.returnTo, error: null }
-      } catch (error) {
-        if (!isStorageError(error)) throw error
-        return { returnTo: flow.returnTo, error }
+        // Of several who bring the same answer one is the first.
+        if (!(await flows.remove(flow.stateHash))) throw invalidState()
+        return { returnTo: flow.returnTo, error: await settle(flow, callback) }
       } finally {
-        clearTimeout(timer)
+        release()
       }
     }
   }

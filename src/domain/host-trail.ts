@@ -19,6 +19,10 @@ export class HostTrail implements Egress {
     return this.#egress.agents
   }
 
+  get transferAgents(): EgressAgents {
+    return this.#egress.transferAgents
+  }
+
   get clock(): Egress['clock'] {
     return this.#egress.clock
   }

@@ -27,13 +27,13 @@ export interface ConnectionRouteDeps {
 /** Credentials are a handful of short texts. */
 const BODY_LIMIT = 64 * 1024
 
-export function connectionRoutes(
+/** The routes that ask a provider whether credentials work. */
+export function connectRoutes(
   app: FastifyInstance,
-  deps: ConnectionRouteDeps,
+  { loadProvider, connect, verify }: ConnectionRouteDeps,
   describe: Describe,
   compile: typeof compileBody
 ): void {
-  const { listConnections, loadProvider, connect, verify, change, disconnect } = deps
   const checks = new Map<string, (body: unknown) => void>()
 
   function checkOf({ id, connect: { type, ...typed } }: ProviderDefinition): (body: unknown) => void {
@@ -46,12 +46,6 @@ export function connectionRoutes(
     checks.set(id, check)
     return check
   }
-
-  app.get('/connections', { schema: describe('listConnections'), exposeHeadRoute: true }, async (request, reply) => {
-    const connections = await listConnections(userOf(request))
-    privateAnswer(reply)
-    return { connections: connections.map(viewOf) }
-  })
 
   // A document may have one path of a shape, under one name: here it is that of a provider.
   app.post<{ Params: { id: string } }>(
@@ -81,6 +75,16 @@ export function connectionRoutes(
       return reply.header('cache-control', 'no-store').send(viewOf(connection))
     }
   )
+}
+
+export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps, describe: Describe): void {
+  const { listConnections, change, disconnect } = deps
+
+  app.get('/connections', { schema: describe('listConnections'), exposeHeadRoute: true }, async (request, reply) => {
+    const connections = await listConnections(userOf(request))
+    privateAnswer(reply)
+    return { connections: connections.map(viewOf) }
+  })
 
   const changes = describe('changeConnection', { body: connectionChangesSchema })
   app.patch<{ Params: { id: string } }>(

@@ -3,7 +3,7 @@ import { exportedName } from '../domain/attachment.ts'
 import type { Entry, ExportFormat } from '../domain/entry.ts'
 import { isStorageError, StorageError } from '../domain/errors.ts'
 import type { ByteRange, Download, StorageBackend } from '../domain/storage-backend.ts'
-import { type ClientWatch, watchClient } from './client-signal.ts'
+import { type ClientWatch, endSlowReader, watchClient } from './client-signal.ts'
 import { describeContent, forgetContent, type NamedContent, validatorsOf } from './content-headers.ts'
 import { isConditional, judge, mayResume, type Validators, type Verdict } from './preconditions.ts'
 import { answerProblem } from './problem.ts'
@@ -18,6 +18,8 @@ export interface Content extends NamedContent {
   readonly entry?: Entry
   /** The media type of the export format. Left out: the first format of a native document. */
   readonly exportAs?: string
+  /** A client that reads more slowly is cut off. */
+  readonly minBytesPerSecond: number
 }
 
 /** Answers `HEAD` with the headers of `GET`, without opening a body. An export has no size and no ETag before it exists. */
@@ -76,6 +78,7 @@ export async function sendContent(
   } else if (size !== null) {
     reply.header('content-length', size)
   }
+  endSlowReader(reply, body, content.minBytesPerSecond)
   return reply.send(body)
 }
 

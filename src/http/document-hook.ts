@@ -1,9 +1,11 @@
 import type { FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
 import type { StoredDocument, User } from '../domain/document.ts'
-import { StorageError } from '../domain/errors.ts'
+import { isStorageError, StorageError } from '../domain/errors.ts'
 import type { StorageBackend } from '../domain/storage-backend.ts'
+import type { InFlightLimit, Slot } from '../domain/user-limits.ts'
 import type { GetStorageBackendForDocument } from '../resolver/storage-for-document.ts'
 import { type Authenticate, identify } from './authenticate.ts'
+import { enterFor } from './count-in-flight.ts'
 import { withStatus } from './status.ts'
 
 export interface StorageBackendHookOptions {
@@ -40,19 +42,39 @@ export class ResolvedDocuments {
   }
 }
 
-/** Makes a `preHandler` that resolves the document which a request is about. */
+export interface DocumentHookDeps {
+  readonly authenticate: Authenticate
+  readonly resolve: GetStorageBackendForDocument
+  readonly resolved: ResolvedDocuments
+  /** The transfers of each user. */
+  readonly transfers: InFlightLimit
+  /** The same backend, whose calls hold the slot. */
+  readonly withSlot: (backend: StorageBackend, slot: Slot) => StorageBackend
+}
+
+/**
+ * Makes a `preHandler` that resolves the document which a request is about. The request counts as a transfer of its
+ * user until its response has closed, and all that it opened at the backend has ended.
+ */
 export function documentHook(
   { document: findDocument }: StorageBackendHookOptions,
-  authenticate: Authenticate,
-  resolve: GetStorageBackendForDocument,
-  resolved: ResolvedDocuments
+  { authenticate, resolve, resolved, transfers, withSlot }: DocumentHookDeps
 ): preHandlerAsyncHookHandler {
-  return async (request) => {
+  return async (request, reply) => {
     const user = { id: await identify(authenticate, request) }
+    const slot = enter(reply, transfers, user.id)
     const document = await findDocument(request, user)
     if (document?.userId !== user.id) {
       throw withStatus(new StorageError('DOCUMENT_NOT_FOUND', 'There is no such document.'))
     }
-    resolved.set(request, { document, backend: await resolve(document, user) })
+    resolved.set(request, { document, backend: withSlot(await resolve(document, user), slot) })
+  }
+}
+
+function enter(...[reply, transfers, userId]: Parameters<typeof enterFor>): Slot {
+  try {
+    return enterFor(reply, transfers, userId)
+  } catch (error) {
+    throw isStorageError(error) ? withStatus(error) : error
   }
 }

@@ -2,13 +2,19 @@ import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { StorageError } from '../domain/errors.ts'
+import { SlowSourceTimer } from '../domain/minimum-rate.ts'
 
 export interface IncomingBodyOptions {
   /** `undefined`: as many bytes as come. */
   readonly maxBytes: number | undefined
   /** The longest silence of the client while its bytes are waited for. */
   readonly idleMs: number
+  /** The slowest client, measured while its bytes are waited for. */
+  readonly minBytesPerSecond: number
 }
+
+/** How long a client may take for the bytes of one measurement. A mobile client that pauses for seconds passes. */
+const RATE_WINDOW_MS = 30_000
 
 /**
  * The body of a request as an upload takes it. What it is destroyed with is ours; the request itself is left alone,
@@ -19,6 +25,7 @@ export class IncomingBody extends Readable {
   failure: StorageError | undefined
   readonly #source: Readable
   readonly #options: IncomingBodyOptions
+  readonly #rate: SlowSourceTimer
   #received = 0
   #timer: NodeJS.Timeout | undefined
 
@@ -26,6 +33,10 @@ export class IncomingBody extends Readable {
     super()
     this.#source = source
     this.#options = options
+    const { minBytesPerSecond: bytesPerSecond } = options
+    this.#rate = new SlowSourceTimer({ bytesPerSecond, windowMs: RATE_WINDOW_MS }, () => {
+      this.#fail(new StorageError('INVALID_REQUEST', `The upload is slower than ${bytesPerSecond} bytes per second.`))
+    })
     // It may fail before anybody reads it.
     this.on('error', () => {})
     source.pause()
@@ -42,7 +53,7 @@ export class IncomingBody extends Readable {
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    clearTimeout(this.#timer)
+    this.#rest()
     const source = this.#source
     source.pause()
     source.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onBreak)
@@ -53,16 +64,17 @@ export class IncomingBody extends Readable {
   readonly #onData = (chunk: Buffer): void => {
     const { maxBytes = Infinity } = this.#options
     this.#received += chunk.length
+    this.#rate.count(chunk.length)
     if (this.#received > maxBytes) this.#fail(tooLarge(maxBytes))
     else if (this.push(chunk)) this.#arm()
     else {
-      clearTimeout(this.#timer)
+      this.#rest()
       this.#source.pause()
     }
   }
 
   readonly #onEnd = (): void => {
-    clearTimeout(this.#timer)
+    this.#rest()
     this.push(null)
   }
 
@@ -78,6 +90,13 @@ export class IncomingBody extends Readable {
     this.#timer = setTimeout(() => {
       this.#fail(new StorageError('INVALID_REQUEST', 'The upload came to a standstill.'))
     }, this.#options.idleMs)
+    this.#rate.start()
+  }
+
+  /** The client is not asked for bytes: neither its silence nor its rate counts. */
+  #rest(): void {
+    clearTimeout(this.#timer)
+    this.#rate.stop()
   }
 
   #fail(failure: StorageError): void {

@@ -1,10 +1,12 @@
 import sensible from '@fastify/sensible'
 import type { FastifyInstance } from 'fastify'
+import type { InFlightLimit } from '../domain/user-limits.ts'
 import { admitKnown } from './admit.ts'
 import type { Authenticate } from './authenticate.ts'
 import { type AuthorizeRouteDeps, authorizeRoutes } from './authorize-routes.ts'
 import { type CallbackRouteDeps, callbackRoute } from './callback-route.ts'
-import { type ConnectionRouteDeps, connectionRoutes } from './connection-routes.ts'
+import { type ConnectionRouteDeps, connectionRoutes, connectRoutes } from './connection-routes.ts'
+import { countInFlight } from './count-in-flight.ts'
 import { type ListingRouteDeps, listingRoute } from './listing-route.ts'
 import { describeFor } from './described.ts'
 import { answerProblem } from './problem.ts'
@@ -20,6 +22,8 @@ export interface RoutesDeps
   readonly publicUrl: URL | undefined
   /** Origins of front ends elsewhere. */
   readonly allowedOrigins: ReadonlySet<string>
+  /** The connects, verifies, authorizes and login polls of each user in flight. */
+  readonly connects: InFlightLimit
   /** `false`: listings alone. */
   readonly transfers: TransferRouteDeps | false
 }
@@ -44,8 +48,16 @@ export async function registerRoutes(app: FastifyInstance, deps: RoutesDeps): Pr
     authenticated.addHook('onRequest', admitKnown(deps.authenticate, sites))
     listingRoute(authenticated, deps, describe)
     providerRoutes(authenticated, deps, describe)
-    connectionRoutes(authenticated, deps, describe, compileBody)
-    authorizeRoutes(authenticated, { ...deps, places, sites }, describe, compileBody)
-    if (deps.transfers !== false) transferRoutes(authenticated, deps.transfers, describe)
+    connectionRoutes(authenticated, deps, describe)
+    await authenticated.register(async (connecting) => {
+      countInFlight(connecting, deps.connects)
+      connectRoutes(connecting, deps, describe, compileBody)
+      authorizeRoutes(connecting, { ...deps, places, sites }, describe, compileBody)
+    })
+    const { transfers } = deps
+    if (transfers === false) return
+    await authenticated.register(async (transferring) => {
+      transferRoutes(transferring, transfers, describe)
+    })
   })
 }

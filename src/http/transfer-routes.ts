@@ -1,9 +1,11 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isStorageError, StorageError } from '../domain/errors.ts'
 import { parseFolderId, parseObjectText } from '../domain/folder-id.ts'
+import type { InFlightLimit } from '../domain/user-limits.ts'
 import type { TransferPlace, Transfers, TransferTarget } from '../resolver/transfers.ts'
 import { clientSignal, type ClientWatch, watchClient } from './client-signal.ts'
 import { answerWithoutContent, type Content, sendContent, sendContentHead } from './content-answer.ts'
+import { countInFlight } from './count-in-flight.ts'
 import type { Describe } from './described.ts'
 import type { IncomingBodyOptions } from './incoming-body.ts'
 import { answerUploadProblem, endingWith, incomingUpload, takeAnyBody } from './incoming-upload.ts'
@@ -24,6 +26,8 @@ import { userOf } from './users.ts'
 import { writeConditions } from './write-conditions.ts'
 
 export interface TransferRouteDeps extends Transfers {
+  /** The transfers of each user in flight. */
+  readonly limit: InFlightLimit
   readonly uploads: IncomingBodyOptions
 }
 
@@ -35,8 +39,9 @@ const CONTENT = '/:provider/content'
 /** Two ids and a name. */
 const BODY_LIMIT = 64 * 1024
 
-/** Content of users' clouds: read, stored, removed; and folders for it. */
+/** Content of users' clouds: read, stored, removed; and folders for it. @param app a scope of these routes alone */
 export function transferRoutes(app: FastifyInstance, deps: TransferRouteDeps, describe: Describe): void {
+  countInFlight(app, deps.limit)
   downloadRoutes(app, deps, describe)
   folderRoute(app, deps, describe)
   removalRoute(app, deps, describe)
@@ -45,7 +50,7 @@ export function transferRoutes(app: FastifyInstance, deps: TransferRouteDeps, de
   })
 }
 
-function downloadRoutes(app: FastifyInstance, transfers: Transfers, describe: Describe): void {
+function downloadRoutes(app: FastifyInstance, transfers: TransferRouteDeps, describe: Describe): void {
   const options = {
     schema: describe('download', { querystring: contentQuerySchema }),
     errorHandler: answerWithoutContent,
@@ -70,17 +75,18 @@ function downloadRoutes(app: FastifyInstance, transfers: Transfers, describe: De
 
 /** The content to send. The entry is read first: it tells the name and the formats. */
 async function contentOf(
-  transfers: Transfers,
+  transfers: TransferRouteDeps,
   place: TransferPlace,
   query: ContentQuery,
   { signal }: ClientWatch
 ): Promise<Content> {
   const id = parseObjectText(query.id, 'id')
+  const { minBytesPerSecond } = transfers.uploads
   const backend = await transfers.open(place)
   const entry = await backend.stat(id, { signal })
   const { name, mimeType } = entry
   const { exportAs } = query
-  return { backend, id, entry, name, mimeType, ...(exportAs !== undefined && { exportAs }) }
+  return { backend, id, entry, name, mimeType, minBytesPerSecond, ...(exportAs !== undefined && { exportAs }) }
 }
 
 function uploadRoute(app: FastifyInstance, { upload, uploads }: TransferRouteDeps, describe: Describe): void {

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
-import type { StorageBackend } from '../domain/storage-backend.ts'
+import type { Download, StorageBackend } from '../domain/storage-backend.ts'
+import type { Slot } from '../domain/user-limits.ts'
 
 /** The methods of a backend that reach out. */
 export type BackendCall =
@@ -38,6 +39,20 @@ export function aroundEach(backend: StorageBackend, around: Around): StorageBack
         around('downloadUrl', call.signal, (signal) => must(backend.downloadUrl?.(id, { ...call, signal })))
     })
   }
+}
+
+/** A layer that holds `slot` during each call, and until the body of a download has closed. */
+export function withSlot(backend: StorageBackend, slot: Slot): StorageBackend {
+  return aroundEach(backend, async (call, signal, run) => {
+    const release = slot.hold()
+    try {
+      const answer = await run(signal)
+      if (call === 'download') (answer as Download).body.once('close', slot.hold())
+      return answer
+    } finally {
+      release()
+    }
+  })
 }
 
 const ignore = (): void => {}

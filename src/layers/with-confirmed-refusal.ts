@@ -1,37 +1,87 @@
 import { isStorageError, StorageError } from '../domain/errors.ts'
 import type { StorageBackend } from '../domain/storage-backend.ts'
+import { untilAborted } from '../domain/until-aborted.ts'
+import type { Attempt } from '../domain/user-limits.ts'
 import { aroundEach } from './around-each.ts'
+
+/** The refused logins of one user at one host. */
+export interface RefusalBudget {
+  /** Begins a login that may be refused. @throws StorageError `TOO_MANY_REQUESTS` */
+  begin(): Attempt
+  /** The error for one more login that may be refused; `undefined` if it may be made. */
+  refusal(): StorageError | undefined
+}
 
 /**
  * Tells a connection whose credentials are dead from a call that was refused: after a 401 the provider is asked who
- * this is, and only where that is a 401 too the credentials are given up. One such question serves all who wait.
+ * this is, and only where that is a 401 too the credentials are given up. One such question serves all who wait, calls
+ * that begin meanwhile among them, and dead credentials are never sent again.
  *
  * @param giveUp stores that the connection must be made anew
+ * @param budget limits how often refused credentials are sent to a host that may lock out all users of this server
  */
-export function withConfirmedRefusal(backend: StorageBackend, giveUp: () => Promise<void>): StorageBackend {
+export function withConfirmedRefusal(
+  backend: StorageBackend,
+  giveUp: () => Promise<void>,
+  budget?: RefusalBudget
+): StorageBackend {
   let asking: Promise<boolean> | undefined
+  let isProven = false
+  let isUnconfirmed = false
+  let isDead = false
+
+  async function ask(): Promise<boolean> {
+    const attempt = budget?.begin()
+    isDead = await isRefused(backend)
+    attempt?.end(isDead)
+    isUnconfirmed = false
+    return isDead
+  }
   const areDead = (): Promise<boolean> => {
-    asking ??= ask(backend).finally(() => {
+    asking ??= ask().finally(() => {
       asking = undefined
     })
     return asking
   }
+  async function end(cause?: unknown): Promise<never> {
+    await giveUp()
+    throw new StorageError('CONNECTION_INACTIVE', 'The provider no longer accepts this connection: connect again.', {
+      cause
+    }).about({ connectionStatus: 'REQUIRES_REAUTH' })
+  }
+  /** Whether the credentials may be sent. */
+  async function admit(signal: AbortSignal): Promise<void> {
+    if (asking !== undefined || isUnconfirmed) await untilAborted(areDead(), signal)
+    if (isDead) await end()
+    const refusal = isProven ? undefined : budget?.refusal()
+    if (refusal !== undefined) throw refusal
+  }
+
   return aroundEach(backend, async (call, signal, run) => {
+    await admit(signal)
     try {
-      return await run(signal)
+      const answer = await run(signal)
+      isProven = true
+      return answer
     } catch (error) {
       if (!isStorageError(error) || !error.credentialsRefused) throw error
-      if (call !== 'account' && !(await areDead())) throw error
-      await giveUp()
-      throw new StorageError('CONNECTION_INACTIVE', 'The provider no longer accepts this connection: connect again.', {
-        cause: error
-      }).about({ connectionStatus: 'REQUIRES_REAUTH' })
+      const attempt = budget?.refusal() === undefined ? budget?.begin() : undefined
+      try {
+        if (call === 'account') isDead = true
+        else isUnconfirmed = true
+        if (!isDead) await areDead()
+      } finally {
+        // With good credentials it was no refused login. Where the budget forbids to find out, the next call does.
+        attempt?.end(isDead || isUnconfirmed)
+      }
+      if (!isDead) throw error
+      return await end(error)
     }
   })
 }
 
 /** Not the caller's own signal: several may wait, and the deadline within ends it. */
-async function ask(backend: StorageBackend): Promise<boolean> {
+async function isRefused(backend: StorageBackend): Promise<boolean> {
   try {
     await backend.account({ signal: new AbortController().signal })
     return false

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { Moment } from '../domain/moment.ts'
 import type { Clock } from '../domain/ports.ts'
 import type { InvalidatedScope } from '../domain/shared-tier.ts'
+import { InFlightLimit } from '../domain/user-limits.ts'
 import type {
   Fetch,
   FolderCacheOptions,
@@ -10,7 +11,6 @@ import type {
   FoundListing,
   GetOrFetchOptions
 } from './folder-cache-options.ts'
-import { FlightLimit } from './flight-limit.ts'
 import { deepFreeze } from './freeze.ts'
 import type { FolderKey } from './folder-key.ts'
 import { jsonSize } from './json-size.ts'
@@ -25,7 +25,7 @@ import { UserShares } from './user-shares.ts'
  */
 export class FolderCache {
   readonly #ttlMs: number
-  readonly #flights: FlightLimit
+  readonly #flights: InFlightLimit
   readonly #sizeOf: (value: unknown) => number
   readonly #clock: Clock
   readonly #onInvalidated: (scope: InvalidatedScope) => void
@@ -44,7 +44,10 @@ export class FolderCache {
     const maxBytes = positive('maxBytes', options.maxBytes)
     const share = fraction('maxSharePerUser', options.maxSharePerUser ?? 1)
     this.#shares = new UserShares(Math.max(1, Math.floor(max * share)), Math.max(1, Math.floor(maxBytes * share)))
-    this.#flights = new FlightLimit(positive('maxInFlightPerUser', options.maxInFlightPerUser))
+    this.#flights = new InFlightLimit(
+      positive('maxInFlightPerUser', options.maxInFlightPerUser),
+      'Too many folders are being loaded for this user.'
+    )
     this.#sizeOf = options.sizeOf ?? jsonSize
     this.#clock = options.clock
     this.#onInvalidated = options.onInvalidated ?? (() => {})

@@ -13,8 +13,17 @@ export interface OpenConnectionPorts {
   readonly cipher: CredentialCipher
   readonly providers: ProviderCatalog
   readonly timeouts: Timeouts
-  /** The layers that a connection's backend wears. */
-  readonly dress: (backend: StorageBackend, connection: SealedConnection, hosts: HostTrail) => StorageBackend
+  /**
+   * The layers that a connection's backend wears.
+   *
+   * @param typed what its user typed, as it was sealed; `undefined` for a connection with tokens
+   */
+  readonly dress: (
+    backend: StorageBackend,
+    connection: SealedConnection,
+    hosts: HostTrail,
+    typed: Secret<unknown> | undefined
+  ) => StorageBackend
   /** Those of a backend that is only tried out, since its connection is not stored yet. */
   readonly dressNew: (backend: StorageBackend, hosts: HostTrail) => StorageBackend
   /** The access tokens of a stored connection, out of its opened credentials. */
@@ -66,7 +75,7 @@ export class ConnectionOpener {
     const bare = isOAuthProvider(provider)
       ? await this.#openOAuth(provider, tokensOf(connection, credentials), hosts, userId)
       : await this.#openTyped(provider, credentials, hosts)
-    const backend = dress(bare, connection, hosts)
+    const backend = dress(bare, connection, hosts, isOAuthProvider(provider) ? undefined : credentials)
     this.#opened.set(id, { row: connection, backend })
     if (!cipher.isCurrent(sealedCredentials)) renewSeal(connection, credentials)
     return backend

@@ -14,7 +14,7 @@ import {
   type RedisClient
 } from '../index.ts'
 import type { Database } from '../infra/db/open-database.ts'
-import { TIMEOUT_DEFAULTS } from '../options.ts'
+import { LIMIT_DEFAULTS, TIMEOUT_DEFAULTS } from '../options.ts'
 import { enabledProviders } from '../provider-options.ts'
 import { loaderOf } from '../provider-wiring.ts'
 import { apiDocs, describeRoutes } from './api-docs.ts'
@@ -128,7 +128,8 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
       uploads: config.transfers !== false && {
         maxBytes: config.transfers.maxBytes,
         idleMs: config.timeouts.idleMs ?? TIMEOUT_DEFAULTS.idleMs
-      }
+      },
+      limits: { ...LIMIT_DEFAULTS, ...config.limits }
     })
   })
   return app

@@ -10,7 +10,7 @@ import { type DocumentRow, type Documents, NO_CONTENT } from './documents.ts'
 const PATH = '/documents/:id/content'
 
 /** `GET` and `HEAD` of a document's bytes, wherever they are. */
-export function contentRoute(app: FastifyInstance, documents: Documents): void {
+export function contentRoute(app: FastifyInstance, documents: Documents, minBytesPerSecond: number): void {
   const preHandler = app.storageBackendHook({
     document: (request, user) => documents.find((request.params as { id: string }).id, user)
   })
@@ -29,7 +29,7 @@ export function contentRoute(app: FastifyInstance, documents: Documents): void {
       const watch = watchClient(reply)
       forBearers(reply)
       try {
-        return await answer(request, reply, contentOf(request, document), watch)
+        return await answer(request, reply, contentOf(request, document, minBytesPerSecond), watch)
       } catch (error) {
         if (!isStorageError(error, 'OBJECT_NOT_FOUND') || !isManaged(document)) throw error
         return await sendNewer(request, reply, { answer, document, watch, error })
@@ -41,7 +41,7 @@ export function contentRoute(app: FastifyInstance, documents: Documents): void {
     const { answer, document, watch, error } = missed
     const now = await documents.find(document.id, { id: document.userId })
     if (now === null || now.objectKey === document.objectKey) throw error
-    return await answer(request, reply, contentOf(request, now), watch)
+    return await answer(request, reply, contentOf(request, now, minBytesPerSecond), watch)
   }
 
   app.head(PATH, options, send(sendContentHead))
@@ -55,10 +55,14 @@ interface Missed {
   readonly error: unknown
 }
 
-function contentOf({ storageBackend: backend }: FastifyRequest, document: DocumentRow): Content {
+function contentOf(
+  { storageBackend: backend }: FastifyRequest,
+  document: DocumentRow,
+  minBytesPerSecond: number
+): Content {
   const { objectKey: id, name, mimeType } = document
   if (id === NO_CONTENT) throw new StorageError('OBJECT_NOT_FOUND', 'This document has no content yet.')
-  return { backend, id, name, mimeType }
+  return { backend, id, name, mimeType, minBytesPerSecond }
 }
 
 /** Tokens are all that users are known by here. */

@@ -3,13 +3,16 @@ import { exportedName } from '../domain/attachment.ts'
 import type { User } from '../domain/document.ts'
 import { isStorageError, StorageError } from '../domain/errors.ts'
 import { parseObjectText } from '../domain/folder-id.ts'
+import { InFlightLimit } from '../domain/user-limits.ts'
 import { admitKnown } from '../http/admit.ts'
 import type { Authenticate } from '../http/authenticate.ts'
 import { clientSignal } from '../http/client-signal.ts'
 import type { TrustedSites } from '../http/cross-site.ts'
 import { hasContent } from '../http/content-answer.ts'
+import { countInFlight } from '../http/count-in-flight.ts'
 import type { IncomingBodyOptions } from '../http/incoming-body.ts'
 import { decorateWithUser, userOf } from '../http/users.ts'
+import type { LimitOptions } from '../options.ts'
 import { contentRoute, forBearers } from './content-route.ts'
 import { readCursor, writeCursor } from './document-cursor.ts'
 import { removalRoute } from './document-removal.ts'
@@ -30,7 +33,8 @@ export interface DocumentRouteDeps {
   readonly authenticate: Authenticate
   readonly sites: TrustedSites
   /** `false`: nothing can be uploaded. */
-  readonly uploads: IncomingBodyOptions | false
+  readonly uploads: Omit<IncomingBodyOptions, 'minBytesPerSecond'> | false
+  readonly limits: Pick<LimitOptions, 'transfersPerUser' | 'minBytesPerSecond'>
 }
 
 /** A name and three ids. */
@@ -40,14 +44,21 @@ const BODY_LIMIT = 64 * 1024
 export function documentRoutes(app: FastifyInstance, deps: DocumentRouteDeps): void {
   decorateWithUser(app)
   app.addHook('onRequest', admitKnown(deps.authenticate, deps.sites))
+  const { uploads, documents, limits } = deps
+  const { minBytesPerSecond } = limits
   readRoutes(app, deps)
-  creationRoute(app, deps)
-  contentRoute(app, deps.documents)
-  removalRoute(app, deps.documents)
-  const { uploads, documents } = deps
+  void app.register(async (changing) => {
+    countInFlight(changing, new InFlightLimit(limits.transfersPerUser, 'Too many changes of this user are in flight.'))
+    creationRoute(changing, deps)
+    removalRoute(changing, documents)
+  })
+  // Those of content are counted by their hook.
+  void app.register(async (reading) => {
+    contentRoute(reading, documents, minBytesPerSecond)
+  })
   if (uploads === false) return
   void app.register(async (streaming) => {
-    uploadRoute(streaming, documents, uploads)
+    uploadRoute(streaming, documents, { ...uploads, minBytesPerSecond })
   })
 }
 

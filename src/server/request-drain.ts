@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { StorageError } from '../domain/errors.ts'
+import { onceClosed } from '../http/client-signal.ts'
 
 /**
  * Ends the work of a server without cutting it off: what is in flight goes on, what comes anew is refused with 503,
@@ -25,7 +26,7 @@ export class RequestDrain {
   watch(app: FastifyInstance): void {
     app.addHook('onRequest', async (request, reply) => {
       this.#open++
-      reply.raw.once('close', () => {
+      onceClosed(reply, () => {
         this.#open--
         if (this.#open === 0) this.#onIdle?.()
       })

@@ -1,7 +1,9 @@
 import t from 'tap'
 import { StorageError } from '../../src/domain/errors.ts'
+import { MinuteLimit } from '../../src/domain/user-limits.ts'
 import { withConfirmedRefusal } from '../../src/layers/with-confirmed-refusal.ts'
-import { Deferred } from '../support/deferred.ts'
+import { ManualClock } from '../support/clock.ts'
+import { Deferred, settled } from '../support/deferred.ts'
 import { page, ScriptedBackend } from '../support/scripted-backend.ts'
 
 const signal = new AbortController().signal
@@ -74,4 +76,87 @@ t.test('any other failure, and success, ask nobody', async (t) => {
   bare.list = async () => page([])
   await list()
   t.same(state, { givenUp: 0, asked: 0 })
+})
+
+/** A connection of ann's under a budget of refused logins per minute. */
+function budgeted(max: number) {
+  const clock = new ManualClock()
+  const refusals = new MinuteLimit(max, 'Too many.', clock)
+  const budget = {
+    begin: () => refusals.begin('ann', 'host'),
+    refusal: () => refusals.refusal('ann', 'host')
+  }
+  const state = { sent: 0, givenUp: 0 }
+  const connection = (isDead: () => boolean, giveUp: () => Promise<void> = async () => {}) => {
+    const bare = new ScriptedBackend()
+    const login = async <T>(answer: T): Promise<T> => {
+      state.sent += 1
+      if (isDead()) throw refused()
+      return answer
+    }
+    bare.list = () => login(page([]))
+    bare.account = () => login({ id: 'a', name: 'A', email: null, quota: null })
+    const backend = withConfirmedRefusal(
+      bare,
+      async () => {
+        state.givenUp += 1
+        await giveUp()
+      },
+      budget
+    )
+    return { bare, list: () => backend.listFolder(null, { limit: 1, signal }) }
+  }
+  return { clock, refusals, state, connection }
+}
+
+t.test('dead credentials are sent twice, however many calls follow, and whatever becomes of the row', async (t) => {
+  const { state, connection } = budgeted(100)
+  const { list } = connection(
+    () => true,
+    () => Promise.reject(new StorageError('DATABASE_UNAVAILABLE', 'down'))
+  )
+  for (let count = 0; count < 20; count++) await t.rejects(list(), { code: 'DATABASE_UNAVAILABLE' })
+  t.same(state, { sent: 2, givenUp: 20 })
+})
+
+t.test('calls that begin while a refusal is being confirmed wait for the outcome', async (t) => {
+  const { state, connection } = budgeted(100)
+  const { bare, list } = connection(() => true)
+  const answer = new Deferred<never>()
+  bare.account = () => answer.promise
+  const first = list()
+  await settled()
+  const later = Array.from({ length: 20 }, () => list())
+  await settled()
+  t.equal(state.sent, 1)
+  answer.reject(refused())
+  for (const call of [first, ...later]) await t.rejects(call, { code: 'CONNECTION_INACTIVE' })
+  t.equal(state.sent, 1)
+})
+
+t.test('revoked passwords of many connections of a user to one host exceed no budget', async (t) => {
+  const { clock, state, connection } = budgeted(5)
+  const good = connection(() => false)
+  await good.list()
+  state.sent = 0
+  const dead = Array.from({ length: 20 }, () => connection(() => true))
+  const last = connection(() => true)
+  for (const { list } of dead) await t.rejects(list())
+  t.ok(state.sent <= 5, `${state.sent} refused logins`)
+  const { sent } = state
+  await t.rejects(last.list(), { code: 'TOO_MANY_REQUESTS' })
+  t.equal(state.sent, sent)
+  await good.list()
+  t.equal(state.sent, sent + 1, 'a connection that has worked goes on')
+  clock.tick(60_000)
+  await t.rejects(last.list(), { code: 'CONNECTION_INACTIVE' })
+})
+
+t.test('a refusal that the account does not confirm costs nothing of the budget', async (t) => {
+  const { refusals, state, connection } = budgeted(2)
+  const { bare, list } = connection(() => false)
+  bare.list = () => Promise.reject(refused())
+  for (let count = 0; count < 10; count++) await t.rejects(list(), { code: 'ACCESS_DENIED' })
+  t.equal(refusals.refusal('ann', 'host'), undefined)
+  t.equal(state.givenUp, 0)
 })

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import t from 'tap'
 import { StorageError } from '../../src/domain/errors.ts'
 import type { SharedTier } from '../../src/domain/shared-tier.ts'
-import { RefreshLimit } from '../../src/listing/refresh-limit.ts'
+import { MinuteLimit } from '../../src/domain/user-limits.ts'
 import { ManualClock } from '../support/clock.ts'
 import { Deferred, settled } from '../support/deferred.ts'
 import { makeListing } from '../support/listing.ts'
@@ -324,7 +324,7 @@ t.test('how long loads take is counted, and how they end; what was not loaded is
 
 t.test('a user may refresh so often in a minute', async (t) => {
   const clock = new ManualClock()
-  const limit = new RefreshLimit(2, clock)
+  const limit = new MinuteLimit(2, 'Too many.', clock)
   limit.take('ann')
   clock.tick(20_000)
   limit.take('ann')

@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import t from 'tap'
-import { FlightLimit } from '../../src/listing/flight-limit.ts'
+import { InFlightLimit } from '../../src/domain/user-limits.ts'
 import type { FolderKey } from '../../src/listing/folder-key.ts'
 import { Slot, SlotIndex } from '../../src/listing/slot-index.ts'
 
@@ -121,7 +121,7 @@ t.test('what was deleted leaves nothing behind, of users, providers, connections
 })
 
 t.test('a user who has nothing in flight any more leaves nothing behind', async (t) => {
-  const limit = new FlightLimit(2)
+  const limit = new InFlightLimit(2, 'Too many.')
   const bytes = left(() => {
     for (let i = 0; i < ROUNDS; i += 1) {
       limit.begin(`user ${i}`)

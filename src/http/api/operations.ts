@@ -164,7 +164,12 @@ export const operations = {
         ...NO_REFERRER,
         'Set-Cookie': { type: 'string', description: 'Takes the cookie of the flow away.' }
       }),
-      ...problemsWith(NO_REFERRER, CODES.open, ['INVALID_STATE', 'PROVIDER_UNKNOWN', 'AUTHENTICATION_UNAVAILABLE'])
+      ...problemsWith(NO_REFERRER, CODES.open, [
+        'INVALID_STATE',
+        'PROVIDER_UNKNOWN',
+        'AUTHENTICATION_UNAVAILABLE',
+        'TOO_MANY_REQUESTS'
+      ])
     }
   },
   refuseAuthorization: {

@@ -1,11 +1,14 @@
 import { Readable } from 'node:stream'
 import { StorageError } from '../../domain/errors.ts'
+import { SlowSourceTimer } from '../../domain/minimum-rate.ts'
 
 /**
  * A body that nobody reads for so long is given up: it would hold its socket or file for ever. Much longer than
  * the idle limit, since a slow client on a full buffer rightly takes nothing for a while.
  */
 const UNREAD_MS = 300_000
+/** The slowest source, measured while the reader waits for it: it would hold its socket and its caller for days. */
+const SOURCE_RATE = { bytesPerSecond: 512, windowMs: 60_000 }
 
 export interface TransferOptions {
   /** How many bytes must come, where that is known. */
@@ -28,6 +31,7 @@ export class TransferBody extends Readable {
   readonly #source: Readable
   readonly #options: TransferOptions
   readonly #onAbort: () => void
+  readonly #rate: SlowSourceTimer
   #received = 0
   #timer: NodeJS.Timeout | undefined
 
@@ -35,6 +39,9 @@ export class TransferBody extends Readable {
     super()
     this.#source = source
     this.#options = options
+    this.#rate = new SlowSourceTimer(SOURCE_RATE, () => {
+      this.destroy(new StorageError('PROVIDER_TIMEOUT', 'The provider sends too slowly.'))
+    })
     // A body that was handed out and then dropped must not end the process when its source fails; whoever reads
     // it still sees the failure.
     this.on('error', () => {})
@@ -64,11 +71,12 @@ export class TransferBody extends Readable {
 
   override _read(): void {
     this.#arm(this.#options.idleMs)
+    this.#rate.start()
     this.#source.resume()
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    clearTimeout(this.#timer)
+    this.#disarm()
     this.#options.signal.removeEventListener('abort', this.#onAbort)
     this.#source.destroy()
     callback(error)
@@ -77,6 +85,7 @@ export class TransferBody extends Readable {
   #take(chunk: Buffer): void {
     if (this.destroyed) return
     this.#received += chunk.length
+    this.#rate.count(chunk.length)
     const { expected, idleMs } = this.#options
     if (expected !== null && this.#received > expected) {
       this.destroy(new StorageError('PROVIDER_ERROR', 'The provider sent more bytes than it announced.'))
@@ -84,6 +93,7 @@ export class TransferBody extends Readable {
       this.#arm(idleMs)
     } else {
       this.#source.pause()
+      this.#rate.stop()
       this.#arm(UNREAD_MS)
     }
   }
@@ -95,8 +105,13 @@ export class TransferBody extends Readable {
       this.destroy(cutShort())
       return
     }
-    clearTimeout(this.#timer)
+    this.#disarm()
     this.push(null)
+  }
+
+  #disarm(): void {
+    clearTimeout(this.#timer)
+    this.#rate.stop()
   }
 
   #arm(ms: number): void {

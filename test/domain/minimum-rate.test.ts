@@ -1,0 +1,131 @@
+import { PassThrough, Readable } from 'node:stream'
+import t from 'tap'
+import { IncomingBody } from '../../src/http/incoming-body.ts'
+import { TransferBody } from '../../src/providers/shared/transfer-body.ts'
+import { settled } from '../support/deferred.ts'
+import { useManualTimers } from '../support/manual-timers.ts'
+
+const MINUTES = 60_000
+
+/** An upload whose client and whose reader are the test's. */
+function upload() {
+  const client = new PassThrough({ highWaterMark: 1 })
+  const body = new IncomingBody(client, { maxBytes: undefined, idleMs: MINUTES, minBytesPerSecond: 1024 })
+  return { client, body }
+}
+
+function download() {
+  const source = new PassThrough({ highWaterMark: 1 })
+  const { signal } = new AbortController()
+  const toError = (error: unknown): Error => error as Error
+  const body = new TransferBody(source, { expected: null, idleMs: 5 * MINUTES, signal, toError })
+  return { source, body }
+}
+
+t.test('a client that sends a byte every ten seconds is cut off', async (t) => {
+  const tick = useManualTimers(t, ['setTimeout', 'setInterval'])
+  const { client, body } = upload()
+  body.resume()
+  for (let seconds = 0; seconds < 30; seconds += 10) {
+    t.equal(body.destroyed, false, `after ${seconds} s`)
+    client.write('x')
+    await settled()
+    tick(10_000)
+  }
+  t.match(body.failure, { code: 'INVALID_REQUEST', message: /slower than 1024 bytes per second/ })
+})
+
+t.test('a client of 8 KB per second passes, in one piece a second or in bursts', async (t) => {
+  const tick = useManualTimers(t, ['setTimeout', 'setInterval'])
+  for (const everyS of [1, 10, 25]) {
+    const { client, body } = upload()
+    body.resume()
+    for (let seconds = 0; seconds < 600; seconds += everyS) {
+      client.write(Buffer.alloc(8192 * everyS))
+      await settled()
+      tick(everyS * 1000)
+    }
+    t.equal(body.failure, undefined, `every ${everyS} s`)
+    body.destroy()
+  }
+})
+
+t.test('a client that is not asked is not slow, however long the provider takes', async (t) => {
+  const tick = useManualTimers(t, ['setTimeout', 'setInterval'])
+  const { client, body } = upload()
+  client.write(Buffer.alloc(1024 * 1024))
+  body.read(0)
+  await settled()
+  tick(60 * MINUTES)
+  t.equal(body.failure, undefined)
+  // The provider takes a piece a minute.
+  for (let minute = 0; minute < 60; minute++) {
+    body.read(1024)
+    await settled()
+    tick(MINUTES)
+  }
+  t.equal(body.failure, undefined)
+  t.equal(body.destroyed, false)
+  body.destroy()
+})
+
+t.test('time in which the client was not asked does not excuse it afterwards', async (t) => {
+  const tick = useManualTimers(t, ['setTimeout', 'setInterval'])
+  const { client, body } = upload()
+  client.write(Buffer.alloc(1024 * 1024))
+  body.read(0)
+  await settled()
+  tick(60 * MINUTES)
+  body.resume()
+  await settled()
+  // A window that the burst has filled, and one of bytes alone.
+  for (let seconds = 0; seconds < 70 && body.failure === undefined; seconds += 10) {
+    client.write('x')
+    await settled()
+    tick(10_000)
+  }
+  t.match(body.failure, { code: 'INVALID_REQUEST' })
+})
+
+t.test(
+  'a provider that sends a download byte by byte is cut off, and one that waits for its reader is not',
+  async (t) => {
+    const tick = useManualTimers(t, ['setTimeout', 'setInterval'])
+    const dripping = download()
+    let failure: unknown
+    dripping.body.on('error', (error) => (failure = error)).resume()
+    for (let seconds = 0; seconds < 60; seconds += 10) {
+      t.equal(failure, undefined, `after ${seconds} s`)
+      dripping.source.write('x')
+      await settled()
+      tick(10_000)
+    }
+    await settled()
+    t.match(failure, { code: 'PROVIDER_TIMEOUT', message: /too slowly/ })
+
+    const waiting = download()
+    waiting.source.write(Buffer.alloc(1024 * 1024))
+    // A reader that takes nothing for five minutes is another matter.
+    for (let minute = 0; minute < 4; minute++) {
+      waiting.body.read(1024)
+      await settled()
+      tick(MINUTES)
+    }
+    t.equal(waiting.body.destroyed, false)
+    waiting.body.destroy()
+  }
+)
+
+t.test('a body that has ended watches nothing any more', async (t) => {
+  const tick = useManualTimers(t, ['setTimeout', 'setInterval'])
+  const body = new IncomingBody(Readable.from([Buffer.from('short')], { objectMode: false }), {
+    maxBytes: undefined,
+    idleMs: MINUTES,
+    minBytesPerSecond: 1024
+  })
+  body.resume()
+  await settled()
+  await settled()
+  tick(10 * MINUTES)
+  t.equal(body.failure, undefined)
+})
