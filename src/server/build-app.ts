@@ -32,6 +32,8 @@ import { RequestDrain } from './request-drain.ts'
 const MAX_HEADER_BYTES = 32_768
 /** A whole request has to arrive within it, but for uploads: other bodies are small. */
 const REQUEST_TIMEOUT_MS = 30_000
+/** How often Node looks for connections whose headers are late. Its default of 30 seconds would double the limit. */
+const CHECKING_MS = 5_000
 /** A client that takes nothing of its answer for so long has gone. */
 const CONNECTION_TIMEOUT_MS = 120_000
 /** Longer than balancers keep theirs, so that none sends a request into a closing connection. */
@@ -67,7 +69,11 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
     logger: logOptions(config.logLevel, deps.logTo),
     genReqId: () => randomUUID(),
     trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
-    http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: REQUEST_TIMEOUT_MS },
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: CHECKING_MS
+    },
     requestTimeout: config.transfers === false ? REQUEST_TIMEOUT_MS : 0,
     connectionTimeout: CONNECTION_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,

@@ -13,6 +13,7 @@ import { FAKE_APP_PASSWORD, FAKE_NEXTCLOUD_LOGIN, FakeNextcloud } from '../fakes
 import { answers, faulty, hangs } from '../fakes/faults.ts'
 import { ScriptedBackend } from '../support/scripted-backend.ts'
 import { OneObject } from '../support/server-app.ts'
+import { useManualTimers } from '../support/manual-timers.ts'
 import { until } from '../support/until.ts'
 
 const MIB = 1024 * 1024
@@ -72,6 +73,20 @@ t.test('past transfersPerUser a transfer is 429, whatever holds the others, unti
     t.equal((await client.get(contentPath('webdav', { id: 'none' }))).status, 404)
     t.equal((await put({ name: `f${count}` }, { body: 'x' })).status, 201)
   }
+})
+
+t.test('a client that stops reading a download is cut off in the end, and the provider is let go of', async (t) => {
+  const { fake, client } = await davTransfers(t)
+  fake.tree.put('big', Buffer.alloc(32 * MIB))
+  const tick = useManualTimers(t, ['setInterval'])
+  const held = await pausedDownload(client, contentPath('webdav', { id: 'big' }))
+  const closed = once(held, 'close')
+  await until(() => {
+    tick(30_000)
+    return fake.busy() === 0
+  })
+  held.destroy()
+  await closed
 })
 
 t.test('transfers that are begun and aborted at once leave nothing counted', async (t) => {
@@ -206,7 +221,9 @@ t.test('connects, verifies, authorizes and polls to a server that never responds
   scripted.backend.account = ({ signal }) =>
     new Promise((_resolve, reject) => {
       hung += 1
-      signal.addEventListener('abort', () => reject(signal.reason as Error))
+      signal.addEventListener('abort', () => {
+        reject(signal.reason as Error)
+      })
     })
   const fields = { baseUrl: fake.url, username: 'alice', password: 'p' }
   const kinds = {
