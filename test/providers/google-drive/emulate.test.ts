@@ -1,7 +1,6 @@
 import t, { type Test } from 'tap'
 import type { Entry } from '../../../src/domain/entry.ts'
 import type { ListCall, StorageBackend } from '../../../src/domain/storage-backend.ts'
-import { StorageError } from '../../../src/index.ts'
 import { openEmulatedDrive } from '../../fakes/google/emulate-drive.ts'
 import { EmulatedGoogle } from '../../fakes/google/emulate.ts'
 
@@ -62,7 +61,7 @@ t.test('a sub-folder is listed, and one that is empty is told from one that is n
   t.same(await allPages(backend, 'invoices', {}), [['a.txt', 'b.txt', 'c.txt', 'd.txt', 'e.txt']])
   t.match(await backend.listFolder('empty', { limit: 200, signal }), { entries: [], complete: true })
   const missing = backend.listFolder('not-there', { limit: 200, signal })
-  await t.rejects(missing, new StorageError('FOLDER_NOT_FOUND', 'There is no such folder.'))
+  await t.rejects(missing, { code: 'FOLDER_NOT_FOUND', message: 'There is no such folder.' })
 })
 
 t.test('pages of two follow each other to the end, at the root too', async (t) => {
