@@ -1,29 +1,37 @@
 import type { DemoWorld } from './world.ts'
 
-/** What there is to click, and what to paste: the link of the page first. */
+/** What there is and how to connect it, what to try first, and the link last. */
 export function greeting({ pageUrl, google, webdav, s3, controlsUrl, folder }: DemoWorld): string {
   return `
-Open this link:
+This demo runs only on your machine. No accounts needed; press Ctrl-C to stop.
+
+Open this link (Ctrl-click):
 
   ${pageUrl}
 
-It is a demo for this machine: nobody has to sign up anywhere, and all of it ends with Ctrl-C. Three clouds are there:
+Try first: connect Google Drive, open "Five thousand" and scroll; then open Documents, select two files and press
+"Keep as document".
 
-  S3-compatible storage   is connected already (${s3.endpoint})
+  S3-compatible storage   Already connected (${s3.endpoint}).
 
-  Google Drive            Press "Connect Google Drive". A window opens with an emulated Google: choose ${google.account.name}.
-                          "Five thousand" is a folder of 5,000 files, "Names" has names that are hard to show.
+  Google Drive            Press "Connect Google Drive" and choose ${google.account.name}. The sign-in window is an emulated
+                          Google: it is green on black and looks unlike the real one.
+                          "Five thousand" is a folder with 5,000 files, "Names" has unusual file names.
 
-  WebDAV                  Press "Connect WebDAV", and fill in:
+  WebDAV                  Press "Connect WebDAV" and enter:
                             Address     ${webdav.baseUrl}
                             User name   ${webdav.username}
                             Password    ${webdav.password}
 
-To see what happens when Google takes the access away, throttles, or is slow, open this page beside it:
+To see how the picker shows revoked access, throttling and a slow provider, open this page beside it:
 
   ${controlsUrl}
 
-Everything is on 127.0.0.1. What the demo keeps meanwhile is in ${folder}, and goes with it.
+Everything listens on 127.0.0.1. Temporary data is in ${folder} and is deleted at the end.
+
+The link again:
+
+  ${pageUrl}
 
 `
 }

@@ -1,24 +1,42 @@
+import { buildFrontEnd } from '../src/server/build-front-end.ts'
 import { ConfigError } from '../src/server/environment.ts'
+import { assertPortFree } from '../src/server/open-app.ts'
+import { readArguments } from '../src/server/program-arguments.ts'
 import { ServerRun, untilSignal } from '../src/server/server-run.ts'
 import { greeting } from './greeting.ts'
-import { readSettings } from './settings.ts'
+import { HOST, readSettings } from './settings.ts'
 import { openDemoWorld } from './world.ts'
+
+const HELP = `
+Usage: npm run demo
+
+Runs the server with an emulated Google Drive, WebDAV and an S3-compatible store, all on this machine. It takes no
+arguments. Environment: PORT (3000; 0: any free port), LOG_LEVEL (error).
+`
 
 /** For all that is in flight, and for all that has been started. */
 const CLOSING_MS = 20_000
 
 async function main(): Promise<void> {
+  readArguments(HELP)
+  // The SDK's own switch for its note about future versions of Node.
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true'
   const { port, logLevel } = readSettings(process.env)
+  if (port !== 0) await assertPortFree({ host: HOST, port })
   const run = new ServerRun()
   await untilSignal(run, {
     delayMs: CLOSING_MS,
     report,
     start: async () => {
-      process.stdout.write('Preparing a server, three clouds and some thousand files …\n')
-      const onMistakes = (error: Error): void => {
-        process.stderr.write(`By the way: ${error.message}\n`)
+      process.stdout.write('Preparing the demo: a server and three clouds. It takes a few seconds.\n')
+      const onStep = (step: string): void => {
+        process.stdout.write(`  ${step} …\n`)
       }
-      process.stdout.write(greeting(await openDemoWorld(run, { port, logLevel, onMistakes })))
+      const onMistakes = (error: Error): void => {
+        process.stderr.write(`Note: ${error.message}\n`)
+      }
+      await buildFrontEnd(import.meta.url, onStep)
+      process.stdout.write(greeting(await openDemoWorld(run, { port, logLevel, onMistakes, onStep })))
     }
   })
 }

@@ -17,8 +17,8 @@ export interface DemoPlaces {
 }
 
 export const HOST = '127.0.0.1'
-/** The log would push the greeting off the screen. */
-const LOG_LEVEL = 'warn'
+/** Failures here are what the user asked for on the page of the controls; their lines would scroll the link away. */
+const LOG_LEVEL = 'error'
 /**
  * Below the wait that a throttled Google asks for, which the server would else sit out by itself: here one wants to see
  * what a user is shown.

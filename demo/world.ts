@@ -6,7 +6,6 @@ import type { DemoConfig } from '../src/config.ts'
 import type { Clock } from '../src/domain/ports.ts'
 import { systemClock } from '../src/infra/clock.ts'
 import { SAMPLE_BUCKET } from '../src/server/sample-store.ts'
-import { listenAt } from '../src/server/open-app.ts'
 import { openDemo } from '../src/server/open-demo.ts'
 import { ServerRun } from '../src/server/server-run.ts'
 import { FakeMistakes, type Lifetime } from '../test/fakes/lifetime.ts'
@@ -24,6 +23,8 @@ export interface DemoWorldOptions {
   readonly clock?: Pick<Clock, 'now'>
   /** Hears what a cloud was asked that nobody should ask. Left out: it is a failure of `close`. */
   readonly onMistakes?: (error: FakeMistakes) => void
+  /** Is told what takes a while. */
+  readonly onStep?: (step: string) => void
   /** The folder with what was built of the page and the picker. Left out: what `npm run build` makes. */
   readonly built?: URL
 }
@@ -64,7 +65,7 @@ export async function startDemoWorld(options: DemoWorldOptions = {}): Promise<De
 
 /** The same, for whoever ends the run. */
 export async function openDemoWorld(run: ServerRun, options: DemoWorldOptions = {}): Promise<DemoWorld> {
-  const { clock = systemClock, logLevel = 'silent', onMistakes, built } = options
+  const { clock = systemClock, logLevel = 'silent', onMistakes, onStep = () => {}, built } = options
   const reserved = await reservePort(options.port ?? 0)
   run.add(() => reserved.release())
   const { port } = reserved
@@ -74,18 +75,20 @@ export async function openDemoWorld(run: ServerRun, options: DemoWorldOptions = 
   run.add(() => rm(folder, { recursive: true, force: true }))
   const lifetime = lifetimeOf(run, onMistakes)
   const redirectUri = `${url}/cloud/connections/google_drive/callback`
+  onStep('Starting Google Drive and WebDAV with some thousand files')
   const google = await startGoogle(lifetime, { redirectUri, clock })
   const { login } = await startDav(lifetime)
 
   const places = { port, folder, publicUrl: url, webdav: new URL(login.baseUrl).host }
   const config = configOf(places, logLevel)
-  const { app, demo } = await openDemo(run, config, {
+  const { app, demo, listen } = await openDemo(run, config, {
     providers: { google_drive: google.provider },
+    onStep,
     ...(built && { built })
   })
   const controlsUrl = await startControls(lifetime, { moods: google.moods, serverUrl: url })
   await reserved.release()
-  await listenAt(app, config)
+  await listen()
   app.log.level = config.logLevel
   const token = demo.token(app)
   return {

@@ -10,7 +10,7 @@ import type { LimitOptions } from './options.ts'
 import { parseOrigin, parsePublicUrl } from './public-url.ts'
 import type { SpoolOptions } from './transfer-options.ts'
 import { ConfigError, Environment, type Variables } from './server/environment.ts'
-import { type InstancesConfig, readInstances } from './server/instances-config.ts'
+import { type DatabaseConfig, type InstancesConfig, readDatabase, readInstances } from './server/instances-config.ts'
 import { readEncryption, readJwt, SECURITY_VARIABLES, type JwtConfig } from './server/security-config.ts'
 import { MANAGED_VARIABLES, readManaged } from './server/managed-config.ts'
 import { readRegistrations, type Registrations } from './server/oauth-config.ts'
@@ -50,9 +50,10 @@ export interface AppConfig extends CommonConfig {
 }
 
 /** A service on a PostgreSQL server. */
-export interface ServiceConfig extends AppConfig {
+export interface ServiceConfig extends AppConfig, DatabaseConfig {
   readonly mode: 'service'
-  readonly databaseUrl: Secret<string>
+  /** Whether to apply migrations; else they are only checked. */
+  readonly migrates: boolean
 }
 
 /** A demo on one machine, which makes its secrets itself. */
@@ -88,30 +89,41 @@ export function readConfig(variables: Variables): ServiceConfig | DemoConfig {
 }
 
 /** What `rotate-keys` needs of it. */
-export function readRotationConfig(variables: Variables): Pick<ServiceConfig, 'databaseUrl' | 'encryption'> {
+export function readRotationConfig(variables: Variables): DatabaseConfig & Pick<ServiceConfig, 'encryption'> {
   const env = new Environment(variables)
-  const config = { databaseUrl: new Secret(readDatabaseUrl(env)), encryption: new Secret(readEncryption(env)) }
+  const config = { ...readDatabase(env), encryption: new Secret(readEncryption(env)) }
+  if (env.problems.length > 0) throw new ConfigError(env.problems)
+  return config
+}
+
+/** What `migrate` needs of it. */
+export function readMigrationConfig(variables: Variables): DatabaseConfig {
+  const env = new Environment(variables)
+  const config = readDatabase(env)
   if (env.problems.length > 0) throw new ConfigError(env.problems)
   return config
 }
 
 function isService(env: Environment): boolean {
-  return env.text('DATABASE_URL') !== undefined || env.text('NODE_ENV') === 'production'
+  // A misspelt "production" would start a demo.
+  const mode = env.choice('NODE_ENV', ['production', 'development', 'test'])
+  return env.text('DATABASE_URL') !== undefined || mode === 'production'
 }
 
 function readService(env: Environment): ServiceConfig {
   return {
     mode: 'service',
-    databaseUrl: new Secret(readDatabaseUrl(env)),
+    ...readDatabase(env),
+    migrates: env.flag('MIGRATE') ?? true,
     encryption: new Secret(readEncryption(env)),
     jwt: readJwt(env),
     managed: readManaged(env),
-    ...readCommon(env)
+    ...readCommon(env, 'info')
   }
 }
 
 function readDemo(env: Environment): DemoConfig {
-  const unused = env.set([...SECURITY_VARIABLES, ...MANAGED_VARIABLES])
+  const unused = env.set(['DATABASE_DIRECT_URL', 'MIGRATE', ...SECURITY_VARIABLES, ...MANAGED_VARIABLES])
   if (unused.length > 0) {
     // Somebody who sets these means a service; a demo with secrets of its own would be a surprise.
     env.problem(
@@ -120,26 +132,16 @@ function readDemo(env: Environment): DemoConfig {
         'set it to run as a service, or unset the others for the demo'
     )
   }
-  return { mode: 'demo', dataDir: resolve(env.text('DATA_DIR') ?? 'data'), ...readCommon(env) }
+  return { mode: 'demo', dataDir: resolve(env.text('DATA_DIR') ?? 'data'), ...readCommon(env, 'warn') }
 }
 
-function readDatabaseUrl(env: Environment): string {
-  const url = env.required(
-    'DATABASE_URL',
-    'with NODE_ENV=production the server needs a PostgreSQL server (postgres://user:password@host:port/database)'
-  )
-  if (url !== '' && !(/^postgres(ql)?:\/\//.test(url) && URL.canParse(url))) {
-    env.problem('DATABASE_URL', 'must look like postgres://user:password@host:port/database')
-  }
-  return url
-}
-
-function readCommon(env: Environment): CommonConfig {
+/** @param logLevel in a demo requests would scroll the link out of the terminal */
+function readCommon(env: Environment, logLevel: LogLevel): CommonConfig {
   const registrations = readRegistrations(env)
   return {
     host: readHost(env),
     port: env.integer('PORT', { min: 0, max: 65_535 }) ?? 3000,
-    logLevel: env.choice('LOG_LEVEL', LOG_LEVELS) ?? 'info',
+    logLevel: env.choice('LOG_LEVEL', LOG_LEVELS) ?? logLevel,
     trustProxy: readTrustProxy(env),
     publicUrl: readPublicUrl(env, Object.keys(registrations).length > 0),
     allowedOrigins: readOrigins(env),

@@ -34,10 +34,10 @@ export async function shareWith(redis: RedisClient, parts: InstancesParts): Prom
       metrics.sharedPage(outcome)
     },
     onTrouble: (error) => {
-      log.warn({ causes: causesOf(error) }, 'Redis does not answer: each process is on its own')
+      log.warn({ causes: causesOf(error) }, 'Redis is unavailable; using the local cache only')
     },
     onRecovered: () => {
-      log.info('Redis answers again')
+      log.info('Redis is available again')
     }
   })
 }
@@ -49,7 +49,7 @@ export function listenTo(
   log: FastifyBaseLogger
 ): ConnectionListener {
   const onTrouble = (error: unknown): void => {
-    log.warn({ causes: causesOf(error) }, 'changes of connections are not heard of: they are noticed by the lease')
+    log.warn({ causes: causesOf(error) }, 'LISTEN connection lost; changes take effect when leases expire')
   }
   return new ConnectionListener({ listen, onMessage, onTrouble, random: Math.random })
 }

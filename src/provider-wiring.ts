@@ -1,3 +1,5 @@
+import { createRequire } from 'node:module'
+import type { FastifyBaseLogger } from 'fastify'
 import type { OAuthClient, OAuthClientSettings } from './domain/oauth.ts'
 import type { Timeouts } from './domain/ports.ts'
 import { isOAuthProvider, type ProviderDefinition } from './domain/provider.ts'
@@ -5,7 +7,7 @@ import { createEgress, type ClosableEgress } from './infra/net/egress.ts'
 import { createOAuthClient } from './infra/oauth/oauth-client.ts'
 import { optionError } from './option-checks.ts'
 import type { CheckedOptions } from './options.ts'
-import { PROVIDERS } from './providers/registry.ts'
+import { PROVIDERS, SDK_PACKAGES } from './providers/registry.ts'
 import { type EnabledProvider, ProviderCatalog } from './resolver/provider-catalog.ts'
 
 export interface WiredProviders {
@@ -55,5 +57,43 @@ function egressOf(id: string, allowHosts: readonly string[], timeouts: Timeouts)
     return createEgress({ allowHosts, timeouts })
   } catch (error) {
     throw optionError(`providers.${id}.allowHosts`, (error as Error).message)
+  }
+}
+
+const { resolve } = createRequire(import.meta.url)
+
+/**
+ * The packages that a provider needs and that are not installed. Nothing is loaded.
+ *
+ * @param find throws with the code `MODULE_NOT_FOUND` for a package that is not installed
+ */
+export function missingPackages(providerId: string, find: (name: string) => unknown = resolve): string[] {
+  return (SDK_PACKAGES[providerId] ?? []).filter((name) => {
+    try {
+      find(name)
+      return false
+    } catch (error) {
+      // Any other error is about the entry points of a package that is there.
+      return (error as { code?: unknown }).code === 'MODULE_NOT_FOUND'
+    }
+  })
+}
+
+/** Logs the enabled providers and managed stores whose requests will fail, since a package is not installed. */
+export function warnAboutMissingPackages(
+  { providers, managed }: Pick<CheckedOptions, 'providers' | 'managed'>,
+  log: Pick<FastifyBaseLogger, 'warn'>,
+  find?: (name: string) => unknown
+): void {
+  const own = [...providers].filter(([, { provider }]) => provider !== undefined).map(([id]) => id)
+  const ids = [...providers.keys(), ...[...managed.values()].map(({ type }) => type)]
+  for (const id of new Set(ids.filter((each) => !own.includes(each)))) {
+    const packages = missingPackages(id, find)
+    if (packages.length > 0) {
+      log.warn(
+        { provider: id, packages },
+        `The provider "${id}" needs packages that are not installed: npm install ${packages.join(' ')}`
+      )
+    }
   }
 }

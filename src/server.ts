@@ -1,16 +1,29 @@
 import { type DemoConfig, readConfig, type ServiceConfig } from './config.ts'
 import { openDatabase } from './infra/db/open-database.ts'
+import { buildFrontEnd } from './server/build-front-end.ts'
 import { ConfigError } from './server/environment.ts'
 import { withoutSecrets } from './server/log-options.ts'
-import { listenAt, openApp } from './server/open-app.ts'
+import { assertPortFree, type DatabaseSummary, openApp } from './server/open-app.ts'
 import { openDemo } from './server/open-demo.ts'
+import { readArguments } from './server/program-arguments.ts'
 import { ServerRun, untilSignal } from './server/server-run.ts'
+
+const HELP = `
+Usage: npm start                (built: node dist/server.js)
+
+Runs the server. With DATABASE_URL it is a service on PostgreSQL; without, a demo with a database and a bucket of its
+own. It takes no arguments: .env.example explains every environment variable.
+
+Other programs: npm run demo, npm run migrate, npm run rotate-keys.
+`
 
 /** For what comes after the requests: the application's own hooks, the database. */
 const CLOSING_MS = 5000
 
 async function main(): Promise<void> {
+  readArguments(HELP)
   const config = readConfig(process.env)
+  await assertPortFree(config)
   const run = new ServerRun()
   await untilSignal(run, {
     delayMs: config.shutdownTimeoutMs + CLOSING_MS,
@@ -20,21 +33,39 @@ async function main(): Promise<void> {
 }
 
 async function startService(run: ServerRun, service: ServiceConfig): Promise<void> {
-  const database = await openDatabase({ url: service.databaseUrl.reveal() }).catch((cause: unknown) => {
+  const { databaseUrl, databaseDirectUrl, migrates } = service
+  const database = await openDatabase({
+    url: databaseUrl.reveal(),
+    directUrl: databaseDirectUrl?.reveal(),
+    migrate: migrates || 'check'
+  }).catch((cause: unknown) => {
     const reason = cause instanceof Error ? cause.message : 'unknown'
     throw new Error(`The database that DATABASE_URL names cannot be used: ${reason}`, { cause })
   })
   run.add(database.close)
-  await listenAt(await openApp(run, service, { database }), service)
+  const { listen, logStart } = await openApp(run, service, { database, summary: summaryOf(databaseUrl.reveal()) })
+  logStart(await listen())
 }
 
 async function startDemo(run: ServerRun, config: DemoConfig): Promise<void> {
-  process.stdout.write('Preparing the demo (the first time it takes a few seconds) …\n')
-  const { app, demo } = await openDemo(run, config)
-  const address = await listenAt(app, config)
-  // The greeting first, then the log of what is done with it.
-  process.stdout.write(await demo.greet(app, reachable(address)))
+  // The SDK's own switch for its note about future versions of Node.
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true'
+  process.stdout.write('Preparing the demo. It takes a few seconds, and longer the first time.\n')
+  const onStep = (step: string): void => {
+    process.stdout.write(`  ${step} …\n`)
+  }
+  await buildFrontEnd(import.meta.url, onStep)
+  const { app, demo, listen, logStart } = await openDemo(run, config, { onStep })
+  const address = await listen()
+  // The greeting first, then the log.
+  process.stdout.write(demo.greet(app, reachable(address)))
   app.log.level = config.logLevel
+  logStart(address)
+}
+
+function summaryOf(databaseUrl: string): DatabaseSummary {
+  const { host, pathname } = new URL(databaseUrl)
+  return { type: 'postgres', host, name: pathname.slice(1) }
 }
 
 /** An address that a client of this machine can use, where the server listens on all of them. */

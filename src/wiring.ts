@@ -36,7 +36,7 @@ import { ReadAhead } from './listing/read-ahead.ts'
 import { RenderedListing } from './listing/rendered-listing.ts'
 import { optionError } from './option-checks.ts'
 import type { CheckedOptions } from './options.ts'
-import { wireProviders } from './provider-wiring.ts'
+import { warnAboutMissingPackages, wireProviders } from './provider-wiring.ts'
 import { MANAGED_STORES } from './providers/registry.ts'
 import { Leases } from './resolver/connection-leases.ts'
 import { FolderAliases } from './resolver/folder-aliases.ts'
@@ -197,6 +197,7 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
       await spool.assertUsable().catch((error: unknown) => {
         throw optionError('spool.folder', 'must be a folder that the server can write', { cause: error })
       })
+      warnAboutMissingPackages(options, log)
       listener?.start()
     },
     stop,

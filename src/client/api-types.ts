@@ -4821,7 +4821,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `INTERNAL` */
+            /** @description `INTERNAL`, `SDK_MISSING` */
             500: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -4831,7 +4831,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem500"];
                 };
             };
-            /** @description `DATABASE_UNAVAILABLE`, `SHUTTING_DOWN` */
+            /** @description `DATABASE_UNAVAILABLE`, `PROVIDER_UNAVAILABLE`, `SHUTTING_DOWN` */
             503: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -4863,7 +4863,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `INTERNAL` */
+            /** @description `INTERNAL`, `SDK_MISSING` */
             500: {
                 headers: {
                     "Cache-Control"?: "no-store";
@@ -4871,7 +4871,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `DATABASE_UNAVAILABLE`, `SHUTTING_DOWN` */
+            /** @description `DATABASE_UNAVAILABLE`, `PROVIDER_UNAVAILABLE`, `SHUTTING_DOWN` */
             503: {
                 headers: {
                     "Cache-Control"?: "no-store";

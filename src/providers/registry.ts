@@ -30,6 +30,12 @@ export const PROVIDERS: ProviderRegistry = {
   box: () => import('./box.ts')
 }
 
+/** The optional peer dependencies that a provider imports at its first use. */
+export const SDK_PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  s3: ['@aws-sdk/client-s3', '@aws-sdk/lib-storage', '@aws-sdk/s3-request-presigner'],
+  google_drive: ['googleapis']
+}
+
 /** Those where users grant access in the browser: known before anything is imported, since they need a registration. */
 export const OAUTH_PROVIDERS: ReadonlySet<string> = new Set(['google_drive', 'onedrive', 'dropbox', 'box'])
 

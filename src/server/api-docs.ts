@@ -54,7 +54,8 @@ export function describeRoutes(app: FastifyInstance, publicUrl: string | undefin
         version: packageVersion(),
         summary: 'Cached folder listings and storage backends of users’ clouds',
         description:
-          'Every error is `application/problem+json` (RFC 9457): act on its `code`. `null` means unknown, never "none".',
+          'Every error is `application/problem+json` (RFC 9457): act on its `code`. `null` means unknown, never "none". ' +
+          'Every response of the ready-made server has `X-Request-Id`, which is in the log too.',
         license: { name: 'MIT', identifier: 'MIT' }
       },
       servers: [
@@ -132,7 +133,7 @@ function withoutBodies(schema: FastifySchema): FastifySchema {
   return { ...schema, response: Object.fromEntries(response) as object }
 }
 
-function packageVersion(): string {
+export function packageVersion(): string {
   const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     version: string
   }

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { Writable } from 'node:stream'
 import cors from '@fastify/cors'
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
@@ -27,6 +26,7 @@ import { logOptions } from './log-options.ts'
 import { BUILT, readPageFiles } from './page-files.ts'
 import { pageRoutes } from './page-routes.ts'
 import { RequestDrain } from './request-drain.ts'
+import { type CompletedRequest, RequestLog, requestIds } from './request-log.ts'
 
 /** A folder's id may have 8192 bytes, which are three times as many percent-encoded; Node's own limit is 16 KiB. */
 const MAX_HEADER_BYTES = 32_768
@@ -52,8 +52,12 @@ export interface AppDeps {
   readonly drain?: RequestDrain
   readonly redis?: RedisClient | undefined
   readonly metrics?: MetricsRegistry | undefined
+  /** Counts requests. */
+  readonly onRequestCompleted?: ((request: CompletedRequest) => void) | undefined
   /** Beside those of the package. */
   readonly providers?: CloudStorageOptions['providers']
+  /** Rejects while managed documents cannot be stored. */
+  readonly assertManaged?: () => Promise<void>
   readonly logTo?: Writable
   /** Whether the page signs in by the link that a demo prints. Default `false`. */
   readonly isDemo?: boolean
@@ -67,7 +71,8 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
   const drain = deps.drain ?? new RequestDrain()
   const app = Fastify({
     logger: logOptions(config.logLevel, deps.logTo),
-    genReqId: () => randomUUID(),
+    logController: new RequestLog(deps.onRequestCompleted),
+    genReqId: requestIds(config.trustProxy),
     trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
     http: {
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -118,7 +123,12 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
       Promise.all([...enabledProviders(providers)].map(([id, { provider }]) => loaderOf(id, provider)()))
   })
   app.register(async (child) => {
-    healthRoutes(child, { askDatabase: () => prisma.$queryRaw`SELECT 1`, drain, timeoutMs: READY_TIMEOUT_MS })
+    healthRoutes(child, {
+      askDatabase: () => prisma.$queryRaw`SELECT 1`,
+      ...(deps.assertManaged && { assertManaged: deps.assertManaged }),
+      drain,
+      timeoutMs: READY_TIMEOUT_MS
+    })
   })
   app.register(async (child) => {
     pageRoutes(child, await readPageFiles(deps.built ?? BUILT, deps.isDemo === true))

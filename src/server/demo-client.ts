@@ -31,17 +31,6 @@ export class DemoClient {
     await this.#call({ method: 'DELETE', url: `/cloud/connections/${id}` })
   }
 
-  /** The cursor of the page behind the first one. */
-  async nextCursor(query: Record<string, string>): Promise<string> {
-    const { page } = await this.#call<{ page: { next: string | null } }>({
-      method: 'GET',
-      url: '/cloud/s3/listing',
-      query
-    })
-    if (page.next === null) throw new Error("The demo's folder has one page only")
-    return page.next
-  }
-
   async #call<T>(request: InjectOptions): Promise<T> {
     const answer = await this.#app.inject({ ...request, headers: this.#headers })
     if (answer.statusCode >= 300) throw new Error(`The demo could not be set up: ${answer.statusCode} ${answer.body}`)

@@ -1,7 +1,6 @@
 export interface Greeting {
   /** `http://host:port` */
   readonly address: string
-  readonly user: string
   readonly token: string
   readonly folder: string
   readonly store: string
@@ -10,41 +9,43 @@ export interface Greeting {
   readonly documents: readonly { readonly title: string; readonly id: string }[]
 }
 
-/** Says what the demo is, what it made up and where, and what to try: lines to paste into a shell. */
+/** What the demo is, commands to paste into a shell, what to try first, and the link last. */
 export function greeting(demo: Greeting): string {
-  const { address, user, folder, store, objects } = demo
+  const { address, token, folder, store, objects } = demo
+  const link = `${address}/#token=${token}`
   return `
-fastify-cloud-storage: a demo for this machine, not for production.
+This demo runs only on your machine. No accounts needed; press Ctrl-C to stop.
 
-  Address   ${address}
-  User      ${user}, with the token in the addresses below (good for ten years)
+Open this link (Ctrl-click):
 
-Made up for the demo, and kept in ${folder} (yours alone):
-  secrets.json   the key that seals credentials and the secret that signs tokens
-  postgres/      the database: PostgreSQL in this process (PGlite)
-  objects/       the documents that the server keeps itself
+  ${link}
 
-In memory, and new at each start:
-  ${store}   an S3-compatible store with ${objects} sample objects, which ${user} has connected;
-  of this machine's addresses it is the one that connections may reach
+Try first: open Invoices, then a month, select two files and press "Keep as document".
 
-Open this in a browser:
+  Data      ${folder} (database, documents and secrets; delete it to start over)
+  Storage   ${store}, an S3-compatible store in memory with ${objects} sample objects, new at each start.
+            It is the only local address that connections may use.
 
-  ${address}/#token=${demo.token}
+Use the API from another terminal:
 
-Or try it by its routes:
+TOKEN=${token}
 
 ${tries(demo).join('\n\n')}
 
-Ctrl-C ends it. With DATABASE_URL it is a service: .env.example explains every variable.
+"npm run demo" adds an emulated Google Drive, WebDAV and a folder with 5,000 files. To run a service, set DATABASE_URL:
+.env.example explains every variable.
+
+The link again:
+
+  ${link}
 
 `
 }
 
-function tries({ address, token, listings, documents }: Greeting): string[] {
+function tries({ address, listings, documents }: Greeting): string[] {
   const curl = (path: string, ...headers: string[]): string => {
-    const given = [`Authorization: Bearer ${token}`, ...headers].map((header) => `-H ${quote(header)}`)
-    return `curl -i ${given.join(' ')} ${quote(address + path)}`
+    const given = headers.map((header) => ` -H ${quote(header)}`).join('')
+    return `curl -i -H "Authorization: Bearer $TOKEN"${given} ${quote(address + path)}`
   }
   return [
     ...listings.map(({ title, query }) => {

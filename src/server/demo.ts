@@ -32,6 +32,7 @@ export class Demo {
   readonly app: AppConfig
   readonly #folder: DemoFolder
   readonly #store: SampleStore
+  #connection: string | undefined
 
   private constructor(app: AppConfig, folder: DemoFolder, store: SampleStore) {
     this.app = app
@@ -61,6 +62,7 @@ export class Demo {
   /** Connects the sample store and puts the two documents there, through the application itself. */
   async furnish(app: FastifyInstance, { prisma }: Pick<Database, 'prisma'>): Promise<void> {
     const connectionId = await this.#connect(new DemoClient(app, this.token(app)))
+    this.#connection = connectionId
     const common = { userId: USER, mimeType: 'text/plain; charset=utf-8' }
     const managed = {
       ...common,
@@ -76,19 +78,14 @@ export class Demo {
     await prisma.document.upsert({ where: { id: connected.id }, create: connected, update: connected })
   }
 
-  /** What to tell the user, once the application listens at `address`. */
-  async greet(app: FastifyInstance, address: string): Promise<string> {
-    const token = this.token(app)
-    const client = new DemoClient(app, token)
-    const own = (await client.connections()).find(({ label }) => label === LABEL)
-    if (own === undefined) throw new Error('The demo has lost its connection')
-    // Named in each line, so that they go on working when the user makes connections beside it.
-    const connection = own.id
-    const next = await client.nextCursor({ connection, folder: LONG_FOLDER })
+  /** The text for the terminal, once the application listens at `address` and the samples are there. */
+  greet(app: FastifyInstance, address: string): string {
+    if (this.#connection === undefined) throw new Error('The demo has no connection')
+    // Named in each line, so that they still work when the user adds other connections.
+    const connection = this.#connection
     return greeting({
       address,
-      user: USER,
-      token,
+      token: this.token(app),
       folder: this.#folder.path,
       store: this.storeUrl,
       objects: this.#store.objects,
@@ -96,13 +93,13 @@ export class Demo {
         { title: 'The root of the connected bucket', query: { connection } },
         { title: 'A folder in it', query: { connection, folder: NESTED_FOLDER } },
         {
-          title: 'The second page of a folder with more than 200 entries',
-          query: { connection, folder: LONG_FOLDER, cursor: next }
+          title: 'A folder with 240 files: "next" is the cursor of the second page, for &cursor=',
+          query: { connection, folder: LONG_FOLDER }
         }
       ],
       documents: [
         { title: 'The first 200 bytes of a document in the connected bucket', id: CONNECTED_DOCUMENT.id },
-        { title: 'The same of one that this server keeps itself, on disk', id: MANAGED_DOCUMENT.id }
+        { title: 'The first 200 bytes of a document that this server stores', id: MANAGED_DOCUMENT.id }
       ]
     })
   }

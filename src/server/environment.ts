@@ -1,6 +1,8 @@
 /** Variables as a process has them. */
 export type Variables = Readonly<Record<string, string | undefined>>
 
+const CONTROL = /[\u0000-\u001f\u007f]/
+
 /** The configuration cannot be used. Its message lists every problem; none repeats a value that may be secret. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
@@ -39,6 +41,15 @@ export class Environment {
     const value = this.text(name)
     if (value === undefined) this.problem(name, `is missing: ${why}`)
     return value ?? ''
+  }
+
+  /** A text that is compared or sent as it is, where a copied line end or space would make a silent mismatch. */
+  exact(name: string, why?: string): string | undefined {
+    const value = why === undefined ? this.text(name) : this.required(name, why)
+    if (value !== undefined && (value.trim() !== value || CONTROL.test(value))) {
+      this.problem(name, 'must not begin or end with a space, or contain control characters')
+    }
+    return value
   }
 
   integer(name: string, { min, max }: { readonly min: number; readonly max: number }): number | undefined {

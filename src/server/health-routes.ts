@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { StorageError } from '../domain/errors.ts'
+import { isStorageError, StorageError } from '../domain/errors.ts'
 import { NO_STORE, json } from '../http/api/answers.ts'
 import { closed, type Schema } from '../http/api/models.ts'
 import { problems } from '../http/api/problems.ts'
@@ -29,19 +29,26 @@ const READY = {
   summary: 'Whether it can serve',
   tags: ['Server'],
   security: [],
-  response: { 200: status('ready'), ...problems(['INTERNAL', 'DATABASE_UNAVAILABLE', 'SHUTTING_DOWN']) }
+  response: {
+    200: status('ready'),
+    ...problems(['INTERNAL', 'SDK_MISSING', 'DATABASE_UNAVAILABLE', 'PROVIDER_UNAVAILABLE', 'SHUTTING_DOWN'])
+  }
 }
 
 export interface HealthRouteDeps {
   /** Rejects where the database does not answer. May hang. */
   readonly askDatabase: () => PromiseLike<unknown>
+  /** Rejects with a StorageError while managed documents cannot be stored. May hang. */
+  readonly assertManaged?: () => Promise<void>
   readonly drain: RequestDrain
   readonly timeoutMs: number
 }
 
 /** `live`: the process answers. `ready`: it can serve, so send it requests. */
-export function healthRoutes(app: FastifyInstance, { askDatabase, drain, timeoutMs }: HealthRouteDeps): void {
+export function healthRoutes(app: FastifyInstance, deps: HealthRouteDeps): void {
+  const { askDatabase, assertManaged = async () => undefined, drain, timeoutMs } = deps
   const ask = shared(askDatabase)
+  const check = shared(assertManaged)
 
   app.get('/health/live', { ...QUIET, schema: LIVE }, async (_request, reply) => {
     reply.header('cache-control', 'no-store')
@@ -50,13 +57,18 @@ export function healthRoutes(app: FastifyInstance, { askDatabase, drain, timeout
 
   app.get('/health/ready', { ...QUIET, schema: READY }, async (_request, reply) => {
     if (drain.draining) throw new StorageError('SHUTTING_DOWN', 'The server is shutting down.')
-    await withinTime(ask(), timeoutMs)
+    await withinTime(ask(), timeoutMs, databaseUnavailable)
+    await withinTime(check(), timeoutMs, (cause) =>
+      isStorageError(cause)
+        ? new StorageError(cause.code, cause.message, { cause })
+        : new StorageError('PROVIDER_UNAVAILABLE', 'The store of managed documents does not answer.', { cause })
+    )
     reply.header('cache-control', 'no-store')
     return { status: 'ready' }
   })
 }
 
-/** One question at a time: probes of a database that hangs must not take up its pool. */
+/** One check at a time: probes of a database that hangs must not take up its pool. */
 function shared(ask: () => PromiseLike<unknown>): () => Promise<unknown> {
   let asking: Promise<unknown> | undefined
   return () =>
@@ -65,7 +77,15 @@ function shared(ask: () => PromiseLike<unknown>): () => Promise<unknown> {
     }))
 }
 
-async function withinTime(answer: Promise<unknown>, timeoutMs: number): Promise<void> {
+function databaseUnavailable(cause: unknown): StorageError {
+  return new StorageError('DATABASE_UNAVAILABLE', 'The database does not answer.', { cause })
+}
+
+async function withinTime(
+  check: Promise<unknown>,
+  timeoutMs: number,
+  toFailure: (cause: unknown) => StorageError
+): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const deadline = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
@@ -73,9 +93,9 @@ async function withinTime(answer: Promise<unknown>, timeoutMs: number): Promise<
     }, timeoutMs)
   })
   try {
-    await Promise.race([answer, deadline])
+    await Promise.race([check, deadline])
   } catch (cause) {
-    throw new StorageError('DATABASE_UNAVAILABLE', 'The database does not answer.', { cause })
+    throw toFailure(cause)
   } finally {
     clearTimeout(timer)
   }

@@ -1,22 +1,56 @@
 import { Secret } from '../domain/secret.ts'
 import type { Environment } from './environment.ts'
 
-/** What concerns several instances of the server, and who watches them. */
+/** What concerns several instances of the server, and their monitoring. */
 export interface InstancesConfig {
   /** Redis or Valkey, for pages that all instances share. */
   readonly redisUrl: Secret<string> | undefined
-  /** Whether changes of connections are heard of by LISTEN. */
+  /** Whether changes of connections are received by LISTEN. */
   readonly listens: boolean
-  /** Where Prometheus reads, on the same host; 0: any that is free. */
+  /** Where Prometheus reads, on the same host; 0: any free port. */
   readonly metricsPort: number | undefined
+}
+
+/** How the database is reached. */
+export interface DatabaseConfig {
+  readonly databaseUrl: Secret<string>
+  /** Set where `databaseUrl` leads to a pooler in transaction mode: the server behind it. */
+  readonly databaseDirectUrl: Secret<string> | undefined
 }
 
 export function readInstances(env: Environment): InstancesConfig {
   return {
     redisUrl: readRedisUrl(env),
     listens: env.flag('DATABASE_LISTEN') ?? true,
-    metricsPort: env.integer('METRICS_PORT', { min: 0, max: 65_535 })
+    metricsPort: readMetricsPort(env)
   }
+}
+
+export function readDatabase(env: Environment): DatabaseConfig {
+  const url = env.required(
+    'DATABASE_URL',
+    'with NODE_ENV=production the server needs a PostgreSQL server (postgres://user:password@host:port/database)'
+  )
+  const directUrl = env.text('DATABASE_DIRECT_URL')
+  if (url !== '') checkPostgresUrl(env, 'DATABASE_URL', url)
+  if (directUrl !== undefined) checkPostgresUrl(env, 'DATABASE_DIRECT_URL', directUrl)
+  return {
+    databaseUrl: new Secret(url),
+    databaseDirectUrl: directUrl === undefined ? undefined : new Secret(directUrl)
+  }
+}
+
+function checkPostgresUrl(env: Environment, name: string, url: string): void {
+  if (/^postgres(ql)?:\/\//.test(url) && URL.canParse(url)) return
+  env.problem(name, 'must look like postgres://user:password@host:port/database')
+}
+
+function readMetricsPort(env: Environment): number | undefined {
+  const port = env.integer('METRICS_PORT', { min: 0, max: 65_535 })
+  if (port !== undefined && port !== 0 && String(port) === (env.text('PORT') ?? '3000')) {
+    env.problem('METRICS_PORT', 'must not be the same as PORT: metrics have a port of their own')
+  }
+  return port
 }
 
 function readRedisUrl(env: Environment): Secret<string> | undefined {

@@ -58,12 +58,12 @@ function withoutUrlSecrets(word: string): string {
 }
 
 /** Cuts a long text. Hides secrets first: a cut inside of `user:password@` would leave a password that no pattern finds. */
-function shortened(text: string, maxLength: number): string {
+export function shortened(text: string, maxLength: number): string {
   return text.length <= maxLength ? text : `${withoutSecrets(text).slice(0, maxLength)}…`
 }
 
 /** Of whatever is logged as `req`: a line of the log must never fail. */
-function describeRequest(request: Partial<FastifyRequest>): Record<string, unknown> {
+export function describeRequest(request: Partial<FastifyRequest>): Record<string, unknown> {
   const { method, url, host, ip } = request
   return {
     method,

@@ -46,8 +46,8 @@ export function readRegistrations(env: Environment): Registrations {
 
 function readRegistration(env: Environment, names: RegistrationVariables): OAuthClientSettings {
   const why = 'it is part of the registration at the provider'
-  const clientId = env.required(names.clientId, why)
-  const clientSecret = new Secret(env.required(names.clientSecret, why))
+  const clientId = env.exact(names.clientId, why) ?? ''
+  const clientSecret = new Secret(env.exact(names.clientSecret, why) ?? '')
   const scopes = env.list(names.scopes)
   if (!scopes.every((scope) => SCOPE.test(scope))) {
     env.problem(names.scopes, 'must be scopes with commas between, each of them a word')

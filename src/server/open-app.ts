@@ -1,20 +1,50 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import type { Redis } from 'ioredis'
 import type { AppConfig } from '../config.ts'
-import type { MetricsRegistry, RedisClient } from '../index.ts'
+import { Diagnosis, StorageError } from '../domain/errors.ts'
+import type { ManagedStoreOptions } from '../domain/managed-store.ts'
+import { causesOf } from '../http/log-failure.ts'
+import { TIMEOUT_DEFAULTS } from '../options.ts'
+import { missingPackages } from '../provider-wiring.ts'
+import { packageVersion } from './api-docs.ts'
 import { type AppDeps, buildApp } from './build-app.ts'
 import { RequestDrain } from './request-drain.ts'
 import type { ServerRun } from './server-run.ts'
 
+/** How long the start waits for Redis, to log whether it can be reached. */
+const REDIS_WAIT_MS = 2000
+
+export interface OpenApp {
+  readonly app: FastifyInstance
+  /**
+   * Listens at `HOST` and `PORT`.
+   *
+   * @returns `http://host:port`
+   * @throws Error that says what to do about it
+   */
+  readonly listen: () => Promise<string>
+  /** Writes the one line of the log that describes the configuration. */
+  readonly logStart: (address: string) => void
+}
+
+/** The database in the words of the log: no credentials. */
+export type DatabaseSummary =
+  { readonly type: 'postgres'; readonly host: string; readonly name: string } | { readonly type: 'embedded' }
+
+interface OpenAppDeps extends Pick<AppDeps, 'database' | 'providers' | 'built' | 'isDemo'> {
+  readonly summary: DatabaseSummary
+}
+
 /** The application with all that it needs, not listening yet. It ends with the run, and drains before. */
-export async function openApp(
-  run: ServerRun,
-  config: AppConfig,
-  deps: Pick<AppDeps, 'database' | 'providers' | 'built' | 'isDemo'>
-): Promise<FastifyInstance> {
+export async function openApp(run: ServerRun, config: AppConfig, deps: OpenAppDeps): Promise<OpenApp> {
+  const { summary, ...appDeps } = deps
   const drain = new RequestDrain()
   const redis = await openShared(run, config)
-  const metrics = await openMetrics(run, config)
-  const app = buildApp(config, { ...deps, drain, redis, metrics })
+  const { address: metricsAddress = 'none', ...metrics } = (await openMetrics(run, config)) ?? {}
+  const assertManaged = (): Promise<void> => assertManagedUsable(config.managed)
+  const app = buildApp(config, { ...appDeps, ...metrics, drain, redis, assertManaged })
   run.app = app
   run.add(() => app.close())
   run.add(async () => {
@@ -22,32 +52,102 @@ export async function openApp(
     if (cut > 0) app.log.warn(`${cut} requests were cut off`)
   })
   await app.ready()
-  return app
+  const [redisFailure, managedFailure] = await Promise.all([
+    redis && failureOf(redis),
+    assertManaged().catch((error: unknown) => error as StorageError)
+  ])
+  if (redisFailure) {
+    const fields = { redis: redisAddress(redis), causes: causesOf(redisFailure) }
+    app.log.warn(fields, 'Redis is unavailable; using the local cache only')
+  }
+  if (managedFailure) app.log.warn({ causes: causesOf(managedFailure) }, managedFailure.message)
+  return {
+    app,
+    listen: async () => {
+      // Fastify logs one line per address; ours has the address too.
+      const { level } = app.log
+      app.log.level = 'warn'
+      const address = await listenAt(app, config)
+      app.log.level = level
+      return address
+    },
+    logStart: (address) => {
+      app.log.info(
+        {
+          version: packageVersion(),
+          address,
+          database: summary,
+          providers: [...Object.keys(config.allowHosts), ...Object.keys(config.registrations)],
+          redis: redisAddress(redis),
+          metrics: metricsAddress
+        },
+        'fastify-cloud-storage has started'
+      )
+    }
+  }
 }
 
-/** @throws Error that says what to do about it */
-export async function listenAt(
+/** @throws Error that names the variables and says what to do */
+async function listenAt(
   app: FastifyInstance,
-  { host, port }: Pick<AppConfig, 'host' | 'port'>
+  { host, port }: Pick<AppConfig, 'host' | 'port'>,
+  variable = 'PORT'
 ): Promise<string> {
   try {
     return await app.listen({ host, port })
   } catch (error) {
-    throw new Error(explainListen(error, host, port), { cause: error })
+    throw new Error(explainListen(error, host, port, variable), { cause: error })
   }
 }
 
-/** Why nothing listens there, in words that name the variables. */
-export function explainListen(error: unknown, host: string, port: number): string {
+/** Why nothing can listen there. */
+export function explainListen(error: unknown, host: string, port: number, variable = 'PORT'): string {
   const { code, message } = error as NodeJS.ErrnoException
   if (code === 'EADDRINUSE')
-    return `PORT ${port} on ${host} is in use by another process: set another PORT, or end that process`
-  if (code === 'EACCES') return `PORT ${port} may not be used by this user: set one from 1024 on`
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return `HOST ${host} is no address of this machine`
-  return message
+    return `${variable} ${port} on ${host} is in use by another process: set another ${variable}, or end that process`
+  if (code === 'EACCES') return `${variable} ${port} needs privileges that this user does not have: use 1024 or higher`
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return `HOST ${host} is not an address of this machine`
+  return `HOST ${host}, ${variable} ${port}: ${message}`
 }
 
-async function openShared(run: ServerRun, { redisUrl }: AppConfig): Promise<RedisClient | undefined> {
+/**
+ * Fails if `HOST` and `PORT` cannot be listened at. For the begin of a start, which takes a while; the port is free
+ * again afterwards, so that nothing connects to a server that is not ready.
+ */
+export async function assertPortFree({ host, port }: Pick<AppConfig, 'host' | 'port'>): Promise<void> {
+  const probe = createServer()
+  try {
+    await once(probe.listen({ host, port }), 'listening')
+  } catch (error) {
+    throw new Error(explainListen(error, host, port), { cause: error })
+  }
+  await once(probe.close(), 'close')
+}
+
+/**
+ * Checks that managed documents can be stored, as far as this machine decides it.
+ *
+ * @throws StorageError `PROVIDER_UNAVAILABLE`, `SDK_MISSING`
+ */
+async function assertManagedUsable(store: ManagedStoreOptions): Promise<void> {
+  if (store.type === 's3') {
+    const missing = missingPackages('s3')
+    if (missing.length === 0) return
+    const cause = new Diagnosis(`Not installed: ${missing.join(', ')}`)
+    throw new StorageError('SDK_MISSING', 'The S3 store of managed documents needs packages.', { cause })
+  }
+  const { openManaged } = await import('../providers/disk.ts')
+  try {
+    // Writes a file there, which the permissions of the folder alone do not tell.
+    await openManaged(store, { timeouts: TIMEOUT_DEFAULTS })
+  } catch (cause) {
+    const diagnosis = new Diagnosis(`MANAGED_DISK_DIRECTORY ${store.directory}`, { cause })
+    const message = 'The folder of managed documents is not writable.'
+    throw new StorageError('PROVIDER_UNAVAILABLE', message, { cause: diagnosis })
+  }
+}
+
+async function openShared(run: ServerRun, { redisUrl }: AppConfig): Promise<Redis | undefined> {
   if (redisUrl === undefined) return undefined
   const { openRedis } = await import('./redis.ts')
   const redis = openRedis(redisUrl.reveal())
@@ -57,17 +157,41 @@ async function openShared(run: ServerRun, { redisUrl }: AppConfig): Promise<Redi
   return redis
 }
 
+/** Why Redis cannot be used now; the client keeps trying. */
+async function failureOf(redis: Redis): Promise<unknown> {
+  if (redis.status === 'ready') return undefined
+  const waiting = new AbortController()
+  const timer = setTimeout(() => {
+    waiting.abort()
+  }, REDIS_WAIT_MS)
+  try {
+    // Rejects on `error` too.
+    await once(redis, 'ready', { signal: waiting.signal })
+    return undefined
+  } catch (error) {
+    return error
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function redisAddress(redis: Redis | undefined): string {
+  if (redis === undefined) return 'none'
+  const { host = '', port = 0, db = 0 } = redis.options
+  return `${host}:${port}/${db}`
+}
+
+interface OpenMetrics extends Pick<AppDeps, 'metrics' | 'onRequestCompleted'> {
+  readonly address: string
+}
+
 /** Until the end: how the last requests go is worth knowing too. */
-async function openMetrics(run: ServerRun, { metricsPort, host }: AppConfig): Promise<MetricsRegistry | undefined> {
+async function openMetrics(run: ServerRun, { metricsPort, host }: AppConfig): Promise<OpenMetrics | undefined> {
   if (metricsPort === undefined) return undefined
-  const { buildMetricsServer, createRegistry } = await import('./metrics-server.ts')
+  const { buildMetricsServer, createRegistry, createRequestMetrics } = await import('./metrics-server.ts')
   const registry = createRegistry()
   const server = buildMetricsServer(registry)
   run.add(() => server.close())
-  try {
-    await server.listen({ host, port: metricsPort })
-  } catch (error) {
-    throw new Error(`METRICS_${explainListen(error, host, metricsPort)}`, { cause: error })
-  }
-  return registry
+  const address = await listenAt(server, { host, port: metricsPort }, 'METRICS_PORT')
+  return { metrics: registry, onRequestCompleted: createRequestMetrics(registry), address: `${address}/metrics` }
 }

@@ -1,29 +1,35 @@
-import type { FastifyInstance } from 'fastify'
 import type { DemoConfig } from '../config.ts'
 import { openDatabase } from '../infra/db/open-database.ts'
 import type { AppDeps } from './build-app.ts'
 import { Demo, openDemoFolder } from './demo.ts'
-import { openApp } from './open-app.ts'
+import { type OpenApp, openApp } from './open-app.ts'
 import type { ServerRun } from './server-run.ts'
 
-export interface OpenDemo {
-  readonly app: FastifyInstance
+export interface OpenDemo extends OpenApp {
   readonly demo: Demo
+}
+
+export interface OpenDemoDeps extends Pick<AppDeps, 'providers' | 'built'> {
+  /** Is told what takes a while. */
+  readonly onStep?: (step: string) => void
 }
 
 /** The demo with its samples, not listening yet, and silent so far: it is greeted before it logs. */
 export async function openDemo(
   run: ServerRun,
   config: DemoConfig,
-  deps: Pick<AppDeps, 'providers' | 'built'> = {}
+  { onStep = () => {}, ...deps }: OpenDemoDeps = {}
 ): Promise<OpenDemo> {
   const folder = await openDemoFolder(config)
+  onStep('Opening the database')
   const database = await openDatabase({ dataDir: folder.path })
   run.add(database.close)
+  onStep('Filling the sample bucket')
   const demo = await Demo.open(config, folder)
   run.add(() => demo.close())
-  const app = await openApp(run, demo.app, { database, ...deps, isDemo: true })
-  app.log.level = 'warn'
-  await demo.furnish(app, database)
-  return { app, demo }
+  onStep('Starting the server')
+  const opened = await openApp(run, demo.app, { database, summary: { type: 'embedded' }, ...deps, isDemo: true })
+  opened.app.log.level = 'warn'
+  await demo.furnish(opened.app, database)
+  return { ...opened, demo }
 }

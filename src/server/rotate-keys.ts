@@ -5,10 +5,21 @@ import { openDatabase } from '../infra/db/open-database.ts'
 import { rotateKeys, type RotationSummary } from '../rotate-keys.ts'
 import { ConfigError } from './environment.ts'
 import { withoutSecrets } from './log-options.ts'
+import { readArguments } from './program-arguments.ts'
+
+const HELP = `
+Usage: npm run rotate-keys      (in the image: node dist/server/rotate-keys.js)
+
+Encrypts all stored credentials with the key that ENCRYPTION_CURRENT_KEY names. The server may run meanwhile; after an
+interruption, run it again. The exit code is 0 when no other key is needed any more.
+
+Environment: DATABASE_URL, DATABASE_DIRECT_URL, ENCRYPTION_KEYS, ENCRYPTION_CURRENT_KEY, as in .env.example.
+`
 
 /** Seals all stored credentials anew with ENCRYPTION_CURRENT_KEY. Exits with 0 when no older key is needed any more. */
 async function main(): Promise<number> {
-  const { databaseUrl, encryption } = readRotationConfig(process.env)
+  readArguments(HELP)
+  const { databaseUrl, databaseDirectUrl, encryption } = readRotationConfig(process.env)
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
@@ -16,7 +27,11 @@ async function main(): Promise<number> {
     })
   }
   // The tables are the server's to bring up to date: a rotation changes no more than it has to.
-  const database = await openDatabase({ url: databaseUrl.reveal(), migrate: false })
+  const database = await openDatabase({
+    url: databaseUrl.reveal(),
+    directUrl: databaseDirectUrl?.reveal(),
+    migrate: false
+  })
   const bar = new SingleBar(
     { format: 'sealing anew [{bar}] {value}/{total} · {eta_formatted} left', noTTYOutput: true, notTTYSchedule: 1000 },
     Presets.legacy

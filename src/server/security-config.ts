@@ -48,7 +48,10 @@ export function readEncryption(env: Environment): KeyRingOptions {
     keys[name] = item.slice(colon + 1)
   }
   const options = { current, keys }
-  if (env.set(['ENCRYPTION_KEYS', 'ENCRYPTION_CURRENT_KEY']).length === 2) checkKeyRing(env, options)
+  if (env.set(['ENCRYPTION_KEYS', 'ENCRYPTION_CURRENT_KEY']).length < 2) return options
+  if (Object.keys(keys).length === 0) env.problem('ENCRYPTION_KEYS', `contains no key: ${what}`)
+  else if (!(current in keys)) env.problem('ENCRYPTION_CURRENT_KEY', 'is not the name of a key in ENCRYPTION_KEYS')
+  else checkKeyRing(env, options)
   return options
 }
 
@@ -66,8 +69,8 @@ function checkKeyRing(env: Environment, options: KeyRingOptions): void {
 }
 
 export function readJwt(env: Environment): JwtConfig {
-  const issuer = env.required('JWT_ISSUER', 'tokens must name it as `iss`')
-  const audience = env.required('JWT_AUDIENCE', 'tokens must name it as `aud`')
+  const issuer = env.exact('JWT_ISSUER', 'tokens must name it as `iss`') ?? ''
+  const audience = env.exact('JWT_AUDIENCE', 'tokens must name it as `aud`') ?? ''
   const secret = env.text('JWT_SECRET')
   const publicKey = env.text('JWT_PUBLIC_KEY')
   if (secret !== undefined && publicKey !== undefined) {

@@ -45,7 +45,7 @@ t.test('an empty environment is a demo on loopback', async (t) => {
     mode: 'demo',
     host: '127.0.0.1',
     port: 3000,
-    logLevel: 'info',
+    logLevel: 'warn',
     trustProxy: [],
     allowHosts: { s3: [], webdav: [], nextcloud: [] },
     dataDir: resolve('data'),

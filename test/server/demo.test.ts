@@ -22,7 +22,7 @@ function start(t: Test, env: Record<string, string> = {}, cwd = home): StartedPr
   return startProgram(t, [process.execPath, SERVER], {
     cwd,
     env: { PATH: process.env.PATH ?? '', PORT: '0', ...env },
-    greets: '.env.example explains'
+    greets: 'The link again:'
   })
 }
 
@@ -32,13 +32,16 @@ interface Line {
   readonly headers: Record<string, string>
 }
 
-/** The lines to paste, as a shell would read them: words in single quotes. */
+/** The lines to paste, as a shell would read them after the line that sets TOKEN: words in quotes. */
 function curlLines(out: string): Line[] {
+  const token = /^TOKEN=(\S+)$/m.exec(out)?.[1] ?? ''
   return out
     .split('\n')
     .filter((line) => line.startsWith('curl '))
     .map((text) => {
-      const words = [...text.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '')
+      const words = [...text.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(
+        ([, literal, quoted, bare]) => literal ?? quoted?.replace('$TOKEN', token) ?? bare ?? ''
+      )
       const headers: Record<string, string> = {}
       words.forEach((word, at) => {
         const [name = '', value = ''] = (words[at + 1] ?? '').split(/: (.*)/s)
@@ -55,9 +58,10 @@ interface Listing {
   readonly page: { next: string | null }
 }
 
-async function checkLines(t: Test, lines: readonly Line[]): Promise<void> {
+async function checkLines(t: Test, out: string): Promise<void> {
+  const lines = curlLines(out)
   t.equal(lines.length, 5)
-  const [root, folder, next, connected, managed] = lines as [Line, Line, Line, Line, Line]
+  const [root, folder, long, connected, managed] = lines as [Line, Line, Line, Line, Line]
   const names = ((await (await perform(root)).json()) as Listing).entries.map(({ name }) => name)
   t.same(names, ['Elsewhere', 'Handbook', 'Invoices', 'Receipts', 'Welcome.txt'])
   const inFolder = (await (await perform(folder)).json()) as Listing
@@ -65,7 +69,10 @@ async function checkLines(t: Test, lines: readonly Line[]): Promise<void> {
     inFolder.entries.map(({ id, kind }) => [id, kind]),
     [['Invoices/2026/', 'folder']]
   )
-  const page = (await (await perform(next)).json()) as Listing
+  const first = (await (await perform(long)).json()) as Listing
+  t.equal(first.entries.length, 200)
+  const next = new URL(`${long.url.href}&cursor=${encodeURIComponent(first.page.next ?? '')}`)
+  const page = (await (await perform({ ...long, url: next })).json()) as Listing
   t.same(
     page.entries.map(({ name }) => name),
     Array.from({ length: 40 }, (_, at) => `Receipt ${at + 201}.txt`)
@@ -83,7 +90,8 @@ async function checkLines(t: Test, lines: readonly Line[]): Promise<void> {
     t.ok(text.startsWith(begins), text.slice(0, 40))
   }
   // And by a shell, where there is one with curl.
-  const shell = lines.map(({ text }) => `${text} -sf -o /dev/null || exit 1`).join('\n')
+  const pasted = lines.map(({ text }) => `${text} -sf -o /dev/null || exit 1`)
+  const shell = [/^TOKEN=\S+$/m.exec(out)?.[0] ?? '', ...pasted].join('\n')
   if (hasCurl()) t.doesNotThrow(() => execFileSync('bash', ['-c', shell]))
 }
 
@@ -102,15 +110,11 @@ t.test('an empty folder and an empty environment are enough', async (t) => {
   const demo = start(t)
   await demo.ready
   const lines = curlLines(demo.out())
-  await checkLines(t, lines)
+  await checkLines(t, demo.out())
   const { url, headers } = lines[0]!
-  const [link = ''] = /http:\S+/.exec(demo.out().slice(demo.out().indexOf('Open this'))) ?? []
-  t.equal(link, `${url.origin}/#token=${headers.authorization?.replace('Bearer ', '') ?? ''}`, 'first of all, the page')
   token = headers.authorization ?? ''
   t.equal(url.hostname, '127.0.0.1')
-  const greeting = demo.out().slice(0, demo.out().indexOf('.env.example explains'))
-  t.notMatch(greeting, /^\{/m, 'the log comes after the greeting')
-  t.match(greeting, join(home, 'data'))
+  t.match(demo.out(), join(home, 'data'))
 
   const data = join(home, 'data')
   t.same((await readdir(data)).sort(), ['objects', 'postgres', 'postgres.lock', 'secrets.json'])
@@ -149,7 +153,7 @@ t.test('an empty folder and an empty environment are enough', async (t) => {
   })
 
   await t.test('of the machine, connections reach the sample store alone', async (t) => {
-    const [, store = ''] = /^ {2}(http:\/\/127\.0\.0\.1:\d+) {3}an S3/m.exec(demo.out()) ?? []
+    const [, store = ''] = /^ {2}Storage +(http:\/\/127\.0\.0\.1:\d+), an S3/m.exec(demo.out()) ?? []
     const connect = (endpoint: string) =>
       fetch(`${url.origin}/cloud/connections/s3`, {
         method: 'POST',
@@ -175,8 +179,31 @@ t.test('an empty folder and an empty environment are enough', async (t) => {
     t.equal(await second.ended, 1)
     t.match(second.err(), /^fastify-cloud-storage does not start\. .*data is in use by process \d+/)
     t.notMatch(second.err(), /^ {4}at /m, 'in words')
-    await checkLines(t, lines)
+    await checkLines(t, demo.out())
   })
+
+  await t.test(
+    'the token is printed once for the commands, and the link is the last thing on the screen',
+    async (t) => {
+      const secret = headers.authorization?.replace('Bearer ', '') ?? ''
+      t.same(
+        demo
+          .out()
+          .split('\n')
+          .filter((line) => line.includes(secret)),
+        [`  ${url.origin}/#token=${secret}`, `TOKEN=${secret}`, `  ${url.origin}/#token=${secret}`]
+      )
+      t.equal(
+        demo.out().trim().split('\n').at(-1)?.trim(),
+        `${url.origin}/#token=${secret}`,
+        'also after many requests'
+      )
+      t.equal(demo.err(), '', 'no notice of an SDK')
+      t.match(demo.out(), /^Preparing the demo.*\n( {2}.+ …\n)+/, 'progress')
+      for (const line of demo.out().split('\n'))
+        t.ok(line.length < 120 || line.includes(secret) || /^curl |^  Data/.test(line), line)
+    }
+  )
 
   demo.signal('SIGTERM')
   t.equal(await demo.ended, 0)
@@ -188,7 +215,7 @@ t.test('the second start goes on with what the first one made', async (t) => {
   await demo.ready
   const lines = curlLines(demo.out())
   t.equal(lines[0]?.headers.authorization, token)
-  await checkLines(t, lines)
+  await checkLines(t, demo.out())
   const answer = await fetch(new URL('/cloud/connections', lines[0]?.url), { headers: lines[0]!.headers })
   const { connections } = (await answer.json()) as { connections: { label: string }[] }
   t.equal(connections.filter(({ label }) => label === 'Sample objects').length, 1)
@@ -263,10 +290,13 @@ t.test('a port that is in use is named, and the exit code is 1', async (t) => {
   await once(other, 'listening')
   t.teardown(() => other.close())
   const port = String((other.address() as AddressInfo).port)
-  const demo = start(t, { PORT: port })
+  const cwd = await mkdtemp(join(tmpdir(), 'demo-'))
+  t.teardown(() => rm(cwd, { recursive: true }))
+  const demo = start(t, { PORT: port }, cwd)
   t.equal(await demo.ended, 1)
   t.match(demo.err(), `PORT ${port} on 127.0.0.1 is in use`)
-  t.notOk((await readdir(join(home, 'data'))).includes('postgres.lock'))
+  t.equal(demo.out(), '', 'before anything is prepared')
+  t.same(await readdir(cwd), [])
 })
 
 t.test('production is never a demo', async (t) => {

@@ -287,7 +287,7 @@ async function failures(t: Test, server: PostgresServer): Promise<void> {
     'a server that falls silent in the middle of a transaction costs its connection, and no other',
     async (t) => {
       const link = await startLink(t, await server.createDatabase())
-      const source = postgresServer(link.url, 300)
+      const source = postgresServer(link.url, { silenceMs: 300 })
       t.teardown(() => source.close())
       const { pool } = source
       const client = await pool.connect()

@@ -106,7 +106,10 @@ export class Description {
   }
 }
 
-/** Headers of HTTP itself, or of the connection; and `Vary`, which the host adds to. */
+/**
+ * Headers of HTTP itself, or of the connection; `Vary`, which the host adds to; and `X-Request-Id`, which every response
+ * of the server has, as its description says once.
+ */
 const UNTOLD = new Set([
   'transfer-encoding',
   'vary',
@@ -115,6 +118,7 @@ const UNTOLD = new Set([
   'content-length',
   'content-type',
   'date',
+  'x-request-id',
   'keep-alive'
 ])
 

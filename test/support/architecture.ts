@@ -57,7 +57,12 @@ const CLOCK_FILES: ReadonlySet<string> = new Set(['infra/clock.ts', 'picker/cloc
 const ALWAYS_LOADED: ReadonlySet<string> = new Set(['lru-cache'])
 
 /** The programs, and what reads the environment for them. */
-const ENVIRONMENT_READERS: ReadonlySet<string> = new Set(['config.ts', 'server.ts', 'server/rotate-keys.ts'])
+const ENVIRONMENT_READERS: ReadonlySet<string> = new Set([
+  'config.ts',
+  'server.ts',
+  'server/migrate.ts',
+  'server/rotate-keys.ts'
+])
 
 const CLOCKS: ReadonlySet<string> = new Set(['Date.now', 'performance.now', 'process.hrtime', 'process.uptime'])
 const DATABASE = /^(?:@prisma\/|\.prisma\/|prisma(?:\/|$)|pg(?:[-/]|$)|@electric-sql\/)/

@@ -11,6 +11,11 @@ const LOCK_ID = 72_707_369
 const LOCK_WAIT_MS = 30_000
 /** The SQLSTATE of a `lock_timeout`. */
 const LOCK_NOT_AVAILABLE = '55P03'
+const INSUFFICIENT_PRIVILEGE = '42501'
+
+/** What the server reads and writes, and the privileges that it needs there; docs/operations.md has the SQL. */
+const TABLES = ['cloud_connections', 'oauth_states', 'documents']
+const PRIVILEGES = ['SELECT', 'INSERT', 'UPDATE', 'DELETE']
 
 /** As the schema engine makes it: either of the two may be the first at a database. */
 const CREATE_HISTORY = `
@@ -60,13 +65,60 @@ export async function migrate(client: Pick<pg.Client, 'query'>, options: Migrate
   try {
     const pending = pendingOf(migrations, await readHistory(client))
     if (pending.length === migrations.length) await assertNotMadeOtherwise(client)
-    if (pending.length > 0) await client.query(CREATE_HISTORY)
-    for (const migration of pending) await apply(client, migration)
+    try {
+      if (pending.length > 0) await client.query(CREATE_HISTORY)
+      for (const migration of pending) await apply(client, migration)
+    } catch (cause) {
+      if (codeOf(cause) !== INSUFFICIENT_PRIVILEGE && codeOf((cause as Error).cause) !== INSUFFICIENT_PRIVILEGE) {
+        throw cause
+      }
+      const reason = cause instanceof Error ? cause.message : ''
+      throw new Error(`The role may not change the schema (${reason}): run the program "migrate" with one that may`, {
+        cause
+      })
+    }
     return pending.map(({ name }) => name)
   } finally {
     // A session that has broken has lost its lock, and must not hide why it broke.
     await client.query('SELECT pg_advisory_unlock($1)', [LOCK_ID]).catch(() => undefined)
   }
+}
+
+/**
+ * Checks that all migrations are applied and that the role may use the tables. Changes nothing: for a role that may not
+ * change the schema.
+ *
+ * @throws Error that names what is missing and says what to do
+ */
+export async function assertMigrated(
+  client: Pick<pg.Client, 'query'>,
+  { folder = MIGRATIONS }: Pick<MigrateOptions, 'folder'> = {}
+): Promise<void> {
+  const migrations = await readMigrations(folder)
+  const { rows: roles } = await client.query<{ role: string }>('SELECT quote_ident(current_user) AS role')
+  const role = roles[0]?.role ?? ''
+  const history = await readHistory(client).catch((cause: unknown) => {
+    if (codeOf(cause) !== INSUFFICIENT_PRIVILEGE) throw cause
+    throw new Error(`The role ${role} may not read the table of migrations: ${grantsFor(role)}`, { cause })
+  })
+  const pending = pendingOf(migrations, history)
+  if (pending.length > 0) {
+    const names = pending.map(({ name }) => name).join(', ')
+    throw new Error(
+      `The migrations ${names} are not applied. Run the program "migrate" with a role that may change the schema, or ` +
+        'start once with MIGRATE=true'
+    )
+  }
+  const { rows: lacking } = await client.query(
+    `SELECT 1 FROM unnest($1::text[]) AS name CROSS JOIN unnest($2::text[]) AS privilege
+     WHERE NOT has_table_privilege(name, privilege)`,
+    [TABLES, PRIVILEGES]
+  )
+  if (lacking.length > 0) throw new Error(`The role ${role} lacks privileges: ${grantsFor(role)}`)
+}
+
+function grantsFor(role: string): string {
+  return `GRANT SELECT ON _prisma_migrations TO ${role}; GRANT ${PRIVILEGES.join(', ')} ON ${TABLES.join(', ')} TO ${role}`
 }
 
 async function readMigrations(folder: string): Promise<Migration[]> {

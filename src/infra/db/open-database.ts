@@ -2,7 +2,7 @@ import { PrismaPg } from '@prisma/adapter-pg'
 import type pg from 'pg'
 import { PrismaClient } from '../../generated/prisma/client.ts'
 import type { DatabaseSource } from './database-source.ts'
-import { migrate } from './migrate.ts'
+import { assertMigrated, migrate } from './migrate.ts'
 import { postgresServer } from './postgres-server.ts'
 
 export interface OpenDatabaseOptions {
@@ -12,10 +12,19 @@ export interface OpenDatabaseOptions {
    * embedded PostgreSQL (PGlite), which is for tests and demonstrations: one process, one connection.
    */
   readonly url?: string | undefined
+  /**
+   * The server itself, where `url` leads to a pooler in transaction mode (PgBouncer). Migrations and LISTEN, which need
+   * a session, use it. Connections to `url` then start without `statement_timeout` and
+   * `idle_in_transaction_session_timeout`, which such a pooler rejects: set them for the role.
+   */
+  readonly directUrl?: string | undefined
   /** The folder of the embedded database, made with mode 0700 where it is missing. Left out: in memory. */
   readonly dataDir?: string | undefined
-  /** Whether to bring the tables up to date first, as `prisma migrate deploy` would. Default true. */
-  readonly migrate?: boolean
+  /**
+   * Whether to bring the tables up to date first, as `prisma migrate deploy` would. Default true. `check`: change
+   * nothing, and fail unless they are up to date and the role may use them.
+   */
+  readonly migrate?: boolean | 'check'
   /** Opens the embedded database from an image (PGlite's `dumpDataDir`), several times faster than anew. For tests. */
   readonly image?: Blob | undefined
 }
@@ -47,7 +56,9 @@ export interface Database {
 export async function openDatabase(options: OpenDatabaseOptions = {}): Promise<Database> {
   const source = await openSource(options)
   try {
-    if (options.migrate ?? true) await migrateSource(source)
+    const { migrate: mode = true } = options
+    if (mode === 'check') await assertMigrated(source.pool)
+    else if (mode) await migrateSource(source)
   } catch (error) {
     await source.close()
     throw error
@@ -74,8 +85,9 @@ export async function openDatabase(options: OpenDatabaseOptions = {}): Promise<D
   }
 }
 
-async function openSource({ url, dataDir, image }: OpenDatabaseOptions): Promise<DatabaseSource> {
+async function openSource({ url, directUrl, dataDir, image }: OpenDatabaseOptions): Promise<DatabaseSource> {
   if (url === undefined) {
+    if (directUrl !== undefined) throw new TypeError('openDatabase: directUrl needs url')
     if (dataDir !== undefined && image !== undefined) {
       throw new TypeError('openDatabase: image is for a database in memory, not for dataDir')
     }
@@ -86,19 +98,20 @@ async function openSource({ url, dataDir, image }: OpenDatabaseOptions): Promise
   if (dataDir !== undefined || image !== undefined) {
     throw new TypeError('openDatabase: url is for a server, dataDir and image are for the embedded database')
   }
-  assertServerUrl(url)
-  return postgresServer(url)
+  assertServerUrl('url', url)
+  if (directUrl !== undefined) assertServerUrl('directUrl', directUrl)
+  return postgresServer(url, { directUrl })
 }
 
 /** An empty variable is a mistake, never a wish for an embedded database. No message repeats the URL: it has a password. */
-function assertServerUrl(url: string): void {
+function assertServerUrl(name: string, url: string): void {
   if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(url)) {
-    throw new TypeError('openDatabase: url must be a postgres:// URL')
+    throw new TypeError(`openDatabase: ${name} must be a postgres:// URL`)
   }
   const schema = new URL(url).searchParams.get('schema')
   if (schema !== null && schema !== 'public') {
     // Prisma's own parameter, which node-postgres would ignore in silence.
-    throw new TypeError('openDatabase: url may name no schema but public')
+    throw new TypeError(`openDatabase: ${name} may name no schema but public`)
   }
 }
 

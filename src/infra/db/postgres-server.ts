@@ -12,13 +12,19 @@ const KEEP_ALIVE_MS = 10_000
 /** For a goodbye. */
 const END_MS = 1_000
 
-/**
- * @param url `postgres://…`; its own parameters (`?statement_timeout=…`) come before the values here
- * @param silenceMs for tests
- */
-export function postgresServer(url: string, silenceMs: number = SILENCE_MS): DatabaseSource {
+export interface PostgresServerOptions {
+  /** The server behind `url`, which then leads to a pooler in transaction mode. */
+  readonly directUrl?: string | undefined
+  /** For tests. */
+  readonly silenceMs?: number
+}
+
+/** @param url `postgres://…`; its own parameters (`?statement_timeout=…`) come before the values here */
+export function postgresServer(
+  url: string,
+  { directUrl, silenceMs = SILENCE_MS }: PostgresServerOptions = {}
+): DatabaseSource {
   const session = {
-    connectionString: url,
     connectionTimeoutMillis: CONNECT_MS,
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
@@ -26,8 +32,12 @@ export function postgresServer(url: string, silenceMs: number = SILENCE_MS): Dat
   }
   const pool = new pg.Pool({
     ...session,
-    statement_timeout: STATEMENT_MS,
-    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
+    connectionString: url,
+    // Settings of a session: a pooler that shares sessions rejects the connection.
+    ...(directUrl === undefined && {
+      statement_timeout: STATEMENT_MS,
+      idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS
+    }),
     stream: () => impatientSocket(silenceMs)
   })
   pool.on('error', () => {
@@ -38,7 +48,7 @@ export function postgresServer(url: string, silenceMs: number = SILENCE_MS): Dat
     pool,
     async connect() {
       // No limit on its statements: migrations take their time, and a listener's owner sends its own heartbeat.
-      const client = new OwnClient(session)
+      const client = new OwnClient({ ...session, connectionString: directUrl ?? url })
       client.on('error', () => {
         // Its owner hears of it by `end`. Unheard, this event would end the process.
       })
