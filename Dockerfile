@@ -17,7 +17,8 @@ RUN node scripts/server-dependencies.mjs && \
     npm prune --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 
 FROM node:22-slim
-ENV NODE_ENV=production
+# All addresses of the container: `docker run -p` and Kubernetes reach no other. Loopback would answer nobody.
+ENV NODE_ENV=production HOST=0.0.0.0
 WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules

@@ -101,7 +101,10 @@ export interface CloudStorageOptions {
   readonly onConnectionChange?: OnConnectionChange
   /** Where monitoring looks: a registry of `prom-client`, the host's own. Left out: nothing is counted. */
   readonly metrics?: { readonly registry: MetricsRegistry }
-  /** Where the routes are. Default `/cloud`; `false`: no routes, the decorators alone. */
+  /**
+   * Where the routes are, below the `prefix` of `register` if there is one. Default `/cloud`; `false`: no routes, the
+   * decorators alone. Redirect URIs begin with `publicUrl`, then both prefixes.
+   */
   readonly routePrefix?: string | false
 }
 
@@ -182,6 +185,10 @@ export function checkOptions(options: CloudStorageOptions): CheckedOptions {
   for (const name of providers.keys()) {
     check(!managed.has(name), `managed.${name}`, 'is the name of a provider too')
   }
+  const { prefix: registered } = options as { prefix?: unknown }
+  const isPath =
+    registered === undefined || (typeof registered === 'string' && /^(?:\/[^/\s?#]+)*\/?$/.test(registered))
+  check(isPath, 'prefix', 'must be a path like "/api"')
   const prefix = routePrefix(options.routePrefix)
   const isOAuth = [...providers.values()].some(({ oauth }) => oauth !== undefined)
   return {

@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import type { FastifyInstance, FastifyPluginAsync, preHandlerAsyncHookHandler } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, preHandlerAsyncHookHandler, RegisterOptions } from 'fastify'
 import type { StoredDocument } from './domain/document.ts'
 import type { StorageBackend } from './domain/storage-backend.ts'
 import { documentHook, ResolvedDocuments, type StorageBackendHookOptions } from './http/document-hook.ts'
@@ -64,12 +64,19 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
   })
   fastify.addHook('onClose', wired.close)
 
-  const { routePrefix, publicUrl, allowedOrigins } = checked
+  const { publicUrl, allowedOrigins } = checked
+  // Fastify ignores them for plugins that share the scope of their host.
+  const { prefix = '', logLevel } = options as RegisterOptions
+  const routePrefix = checked.routePrefix !== false && prefix.replace(/\/+$/, '') + checked.routePrefix
   if (routePrefix !== false) {
     const { registerRoutes } = await import('./http/routes.ts')
     await fastify.register(
       async (child: FastifyInstance) => registerRoutes(child, { ...wired.routes, authenticate, publicUrl, allowedOrigins }),
-      { prefix: routePrefix, logSerializers: { req: describeRequest as unknown as (request: unknown) => string } }
+      {
+        prefix: routePrefix,
+        ...(logLevel && { logLevel }),
+        logSerializers: { req: describeRequest as unknown as (request: unknown) => string }
+      }
     )
   }
 }

@@ -57,11 +57,18 @@ function requestFields(request: FastifyRequest, status: number): object {
 }
 
 /** What the error knows, or else what the request names. */
-function contextOf({ params, query, routeOptions }: FastifyRequest, known: FailureContext): FailureContext {
+function contextOf({ method, params, query, routeOptions }: FastifyRequest, known: FailureContext): FailureContext {
   const { provider, id } = (params ?? {}) as Record<string, unknown>
-  const { connection = routeOptions.url?.includes('/connections/:id') === true ? id : undefined } = (query ??
-    {}) as Record<string, unknown>
-  return { ...known, provider: known.provider ?? word(provider), connectionId: known.connectionId ?? word(connection) }
+  const { connection } = (query ?? {}) as Record<string, unknown>
+  const { url = '' } = routeOptions
+  // POST /connections/:id connects: there the id is that of a provider.
+  const isConnect = method === 'POST' && url.endsWith('/connections/:id')
+  const named = url.includes('/connections/:id') && !isConnect ? id : connection
+  return {
+    ...known,
+    provider: known.provider ?? word(isConnect ? id : provider),
+    connectionId: known.connectionId ?? word(named)
+  }
 }
 
 function causesField(error: StorageError): { causes?: object[] } {

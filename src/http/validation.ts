@@ -36,10 +36,26 @@ export function compileBody(schema: object): (body: unknown) => void {
 
 interface Violation {
   readonly instancePath: string
+  readonly keyword: string
+  readonly params: Readonly<Record<string, unknown>>
   readonly message?: string | undefined
 }
 
+/** A property name that may be repeated. Anything else could be a value in the wrong place. */
+const PROPERTY_NAME = /^[\w.-]{1,64}$/
+
 function invalid(violations: readonly Violation[], part: string): StorageError {
-  const words = violations.map(({ instancePath, message = 'is not valid' }) => `${part}${instancePath} ${message}`)
+  const words = violations.map(
+    ({ instancePath, message = 'is not valid', ...violation }) =>
+      `${part}${instancePath} ${message}${detailOf(violation)}`
+  )
   return new StorageError('INVALID_REQUEST', words.join(', '))
+}
+
+/** What Ajv's message leaves out: which property, which values. */
+function detailOf({ keyword, params }: Pick<Violation, 'keyword' | 'params'>): string {
+  const { additionalProperty: name, allowedValues: values } = params
+  if (keyword === 'additionalProperties' && typeof name === 'string' && PROPERTY_NAME.test(name)) return `: "${name}"`
+  if (keyword === 'enum' && Array.isArray(values)) return `: ${values.map((value) => JSON.stringify(value)).join(', ')}`
+  return ''
 }

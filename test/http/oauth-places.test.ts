@@ -33,6 +33,41 @@ async function placesOf(t: Test, over: Partial<CloudStorageOptions>, host = '', 
   return { redirectUri: new URL(authorizationUrl).searchParams.get('redirect_uri'), path }
 }
 
+t.test('the prefix of register moves the routes, the redirect URI and the path of the cookie', async (t) => {
+  const { prisma } = await emptyDatabase()
+  for (const [prefix, routePrefix, at] of [
+    ['/api', undefined, '/api/cloud'],
+    ['/api/', undefined, '/api/cloud'],
+    ['/api/v1', '/files', '/api/v1/files'],
+    ['', undefined, '/cloud']
+  ] as const) {
+    const app = Fastify({ pluginTimeout: 0 })
+    t.teardown(() => app.close())
+    const provider = oauthCloudProvider('https://as.example.org', 'https://cloud.example.org')
+    await app.register(cloudStorage, {
+      prefix,
+      prisma,
+      encryption,
+      authenticate: () => 'ann',
+      publicUrl: 'https://app.example.org',
+      providers: { cloud: { provider, clientId: FAKE_CLIENT_ID, clientSecret: FAKE_CLIENT_SECRET } },
+      ...(routePrefix && { routePrefix })
+    })
+    const answer = await app.inject({ method: 'POST', url: `${at}/connections/cloud/authorize` })
+    const { authorizationUrl } = answer.json<{ authorizationUrl: string }>()
+    const callback = `${at}/connections/cloud/callback`
+    t.equal(new URL(authorizationUrl).searchParams.get('redirect_uri'), `https://app.example.org${callback}`)
+    t.match(String(answer.headers['set-cookie']), `; Path=${callback}`)
+    if (at !== '/cloud') t.equal((await app.inject('/cloud/providers')).statusCode, 404, 'and nowhere else')
+    t.ok(app.hasDecorator('folderCache'), 'the decorators are those of the host')
+  }
+  for (const prefix of ['api', '//x', '/a b', 5 as unknown as string]) {
+    const app = Fastify()
+    const options = { prefix, prisma, encryption, authenticate: () => 'ann' }
+    await t.rejects(async () => app.register(cloudStorage, options), { message: /prefix/ })
+  }
+})
+
 t.test('the redirect URI is publicUrl with the routes behind it, and the cookie is for its path', async (t) => {
   const cases: [Partial<CloudStorageOptions>, string, string][] = [
     [{ publicUrl: 'https://app.example.org' }, '', '/cloud/connections/cloud/callback'],

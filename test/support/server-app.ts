@@ -12,6 +12,7 @@ import type { Database } from '../../src/infra/db/open-database.ts'
 import { buildApp } from '../../src/server/build-app.ts'
 import { MANAGED_STORE } from '../../src/server/documents.ts'
 import type { RequestDrain } from '../../src/server/request-drain.ts'
+import type { CompletedRequest } from '../../src/server/request-log.ts'
 import { encryption } from './app.ts'
 import { emptyDatabase } from './database.ts'
 import { watchAnswers } from './described-answers.ts'
@@ -95,6 +96,7 @@ interface ServerOptions {
   /** What the provider opens instead. */
   readonly backend?: StorageBackend
   readonly drain?: RequestDrain
+  readonly onRequestCompleted?: (request: CompletedRequest) => void
   readonly database?: (database: Database) => Database
 }
 
@@ -121,7 +123,8 @@ export async function serverApp(t: Test, options: ServerOptions = {}): Promise<S
     database: options.database?.(database) ?? database,
     providers: { object: provider },
     logTo: log,
-    ...(drain && { drain })
+    ...(drain && { drain }),
+    ...(options.onRequestCompleted && { onRequestCompleted: options.onRequestCompleted })
   })
   t.teardown(() => app.close())
   // All of its routes are ours.
