@@ -123,7 +123,7 @@ function readService(env: Environment): ServiceConfig {
 }
 
 function readDemo(env: Environment): DemoConfig {
-  const unused = env.set(['DATABASE_DIRECT_URL', 'MIGRATE', ...SECURITY_VARIABLES, ...MANAGED_VARIABLES])
+  const unused = env.set(['DATABASE_DIRECT_URL', ...SECURITY_VARIABLES, ...MANAGED_VARIABLES])
   if (unused.length > 0) {
     // Somebody who sets these means a service; a demo with secrets of its own would be a surprise.
     env.problem(

@@ -58,11 +58,7 @@ export function healthRoutes(app: FastifyInstance, deps: HealthRouteDeps): void 
   app.get('/health/ready', { ...QUIET, schema: READY }, async (_request, reply) => {
     if (drain.draining) throw new StorageError('SHUTTING_DOWN', 'The server is shutting down.')
     await withinTime(ask(), timeoutMs, databaseUnavailable)
-    await withinTime(check(), timeoutMs, (cause) =>
-      isStorageError(cause)
-        ? new StorageError(cause.code, cause.message, { cause })
-        : new StorageError('PROVIDER_UNAVAILABLE', 'The store of managed documents does not answer.', { cause })
-    )
+    await withinTime(check(), timeoutMs, managedUnavailable)
     reply.header('cache-control', 'no-store')
     return { status: 'ready' }
   })
@@ -77,11 +73,18 @@ function shared(ask: () => PromiseLike<unknown>): () => Promise<unknown> {
     }))
 }
 
+export function managedUnavailable(cause: unknown): StorageError {
+  return isStorageError(cause)
+    ? new StorageError(cause.code, cause.message, { cause: cause.cause })
+    : new StorageError('PROVIDER_UNAVAILABLE', 'The store of managed documents does not answer.', { cause })
+}
+
 function databaseUnavailable(cause: unknown): StorageError {
   return new StorageError('DATABASE_UNAVAILABLE', 'The database does not answer.', { cause })
 }
 
-async function withinTime(
+/** @throws what `toFailure` makes of a failed check, or of one that takes too long */
+export async function withinTime(
   check: Promise<unknown>,
   timeoutMs: number,
   toFailure: (cause: unknown) => StorageError

@@ -10,11 +10,12 @@ import { TIMEOUT_DEFAULTS } from '../options.ts'
 import { missingPackages } from '../provider-wiring.ts'
 import { packageVersion } from './api-docs.ts'
 import { type AppDeps, buildApp } from './build-app.ts'
+import { managedUnavailable, withinTime } from './health-routes.ts'
 import { RequestDrain } from './request-drain.ts'
 import type { ServerRun } from './server-run.ts'
 
-/** How long the start waits for Redis, to log whether it can be reached. */
-const REDIS_WAIT_MS = 2000
+/** How long the start waits for Redis and the managed store, to log whether they can be used. */
+const CHECK_MS = 2000
 
 export interface OpenApp {
   readonly app: FastifyInstance
@@ -54,7 +55,8 @@ export async function openApp(run: ServerRun, config: AppConfig, deps: OpenAppDe
   await app.ready()
   const [redisFailure, managedFailure] = await Promise.all([
     redis && failureOf(redis),
-    assertManaged().catch((error: unknown) => error as StorageError)
+    // A network file system that hangs must not hold up the start.
+    withinTime(assertManaged(), CHECK_MS, managedUnavailable).catch((error: unknown) => error as StorageError)
   ])
   if (redisFailure) {
     const fields = { redis: redisAddress(redis), causes: causesOf(redisFailure) }
@@ -163,7 +165,7 @@ async function failureOf(redis: Redis): Promise<unknown> {
   const waiting = new AbortController()
   const timer = setTimeout(() => {
     waiting.abort()
-  }, REDIS_WAIT_MS)
+  }, CHECK_MS)
   try {
     // Rejects on `error` too.
     await once(redis, 'ready', { signal: waiting.signal })

@@ -221,11 +221,47 @@ t.test('a value that cannot be used is a problem of its variable, and is not rep
     MANAGED_S3_PREFIX: ['../up', '/a', 'a//b'],
     MANAGED_S3_ACCESS_KEY_ID: ['with space', 'a/b'],
     MANAGED_S3_SECRET_ACCESS_KEY: ['UNTOLD\n', 'UNTÖLD'],
-    MANAGED_S3_FORCE_PATH_STYLE: ['yes', '1']
+    MANAGED_S3_FORCE_PATH_STYLE: ['yes', '1'],
+    NODE_ENV: ['prod', 'Production', 'staging', ' '],
+    DATABASE_DIRECT_URL: ['mysql://user:UNTOLD@db/x', 'UNTOLD', 'postgres://[UNTOLD'],
+    MIGRATE: ['no', '0', 'FALSE'],
+    DATABASE_LISTEN: ['no', '1'],
+    REDIS_URL: ['http://user:UNTOLD@redis', 'redis', 'rediss://[UNTOLD'],
+    METRICS_PORT: ['70000', 'x', '3000', '-1'],
+    TRANSFERS: ['no', '1'],
+    TRANSFER_MAX_BYTES: ['0', '1 GB', '-1'],
+    JWT_ISSUER: ['https://issuer.example\n', ' x', '\t'],
+    JWT_AUDIENCE: ['documents ', 'a\u0000'],
+    JWT_PUBLIC_KEY: ['UNTOLD', '-----BEGIN PUBLIC KEY-----\\nUNTOLD'],
+    ONEDRIVE_TENANT: ['a/b', 'UNTOLD UNTOLD'],
+    ...Object.fromEntries(
+      ['GOOGLE_DRIVE', 'ONEDRIVE', 'DROPBOX', 'BOX'].flatMap((provider) => [
+        [`${provider}_CLIENT_ID`, [' ', 'id\n', '']],
+        [`${provider}_CLIENT_SECRET`, ['UNTOLD ', '\tUNTOLD', '']],
+        [`${provider}_SCOPES`, ['a b', '"a"']]
+      ])
+    )
   }
+  /** What a value needs beside it to be looked at. */
+  const beside = (name: string): Record<string, string> => {
+    const [, provider] = /^(\w+?)_(?:CLIENT_ID|CLIENT_SECRET|SCOPES|TENANT)$/.exec(name) ?? []
+    if (name === 'JWT_PUBLIC_KEY') return { JWT_SECRET: '', JWT_ALGORITHM: 'RS256' }
+    if (provider === undefined) return {}
+    const registration = { [`${provider}_CLIENT_ID`]: 'id', [`${provider}_CLIENT_SECRET`]: 'secret' }
+    return { PUBLIC_URL: 'https://files.example.org', ...registration }
+  }
+  /** Folders are judged by the machine, where they are opened; the others are for docker-compose.yml alone. */
+  const elsewhere = [
+    'DATA_DIR',
+    'MANAGED_DISK_DIRECTORY',
+    'POSTGRES_PASSWORD',
+    'MINIO_ROOT_USER',
+    'MINIO_ROOT_PASSWORD'
+  ]
+  t.same([...Object.keys(unusable), ...elsewhere].sort(), [...documented().keys()].sort(), 'every variable is tried')
   for (const [name, values] of Object.entries(unusable)) {
     for (const value of values) {
-      const found = problems({ ...SERVICE, [name]: value })
+      const found = problems({ ...SERVICE, ...beside(name), [name]: value })
       t.ok(found.length > 0, `${name}=${value}`)
       t.ok(
         found.every((problem) => problem.startsWith(`${name} `) || name === 'ENCRYPTION_KEYS'),
@@ -235,6 +271,21 @@ t.test('a value that cannot be used is a problem of its variable, and is not rep
       t.notOk(found.join(' ').includes(KEY))
     }
   }
+})
+
+t.test('a current key without any key is a problem of the keys, in words that end', async (t) => {
+  for (const ENCRYPTION_KEYS of [',', ' , ', `k1:${KEY}`]) {
+    const [problem = '', ...others] = problems({ ...SERVICE, ENCRYPTION_KEYS, ENCRYPTION_CURRENT_KEY: 'k9' })
+    t.same(others, [])
+    t.match(
+      problem,
+      ENCRYPTION_KEYS.startsWith('k1')
+        ? /^ENCRYPTION_CURRENT_KEY is not the name of a key/
+        : /^ENCRYPTION_KEYS contains no key/
+    )
+    t.notMatch(problem, /[\s:]$/)
+  }
+  t.same(named(problems({ ...SERVICE, ENCRYPTION_KEYS: '', ENCRYPTION_CURRENT_KEY: 'k9' })), ['ENCRYPTION_KEYS'])
 })
 
 t.test('every problem is told at once', async (t) => {

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import pg from 'pg'
 import type { Test } from 'tap'
-import { freePort } from './daemon.ts'
+import { freePort, hasProgram, startDaemon } from './daemon.ts'
 
 /** A PostgreSQL server that belongs to one test: on loopback, in a folder and on a port of its own. */
 export interface PostgresServer {
@@ -91,6 +91,40 @@ export async function startPostgres(t: Test): Promise<PostgresServer> {
       return url(name)
     }
   }
+}
+
+export const pgBouncerIsInstalled = hasProgram('pgbouncer')
+
+/** Starts PgBouncer in transaction mode with two connections to the server; gives the URL of the database behind it. */
+export async function startPgBouncer(t: Test, url: string): Promise<string> {
+  const { username, password, hostname, port, pathname } = new URL(url)
+  const folder = mkdtempSync(join(tmpdir(), 'fcs-pgbouncer-'))
+  t.teardown(() => {
+    rmSync(folder, { recursive: true, force: true })
+  })
+  const { uid, gid } = serverOwner()
+  const listenPort = await freePort()
+  const users = join(folder, 'users.txt')
+  const config = join(folder, 'pgbouncer.ini')
+  writeFileSync(users, `"${username}" "${password}"\n`)
+  writeFileSync(
+    config,
+    `[databases]
+* = host=${hostname} port=${port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${String(listenPort)}
+unix_socket_dir =
+auth_type = plain
+auth_file = ${users}
+pool_mode = transaction
+default_pool_size = 2
+${process.getuid?.() === 0 ? 'user = postgres' : ''}
+`
+  )
+  for (const path of [folder, users, config]) chownSync(path, uid, gid)
+  await startDaemon(t, { command: ['pgbouncer', config], env: {}, port: listenPort, log: join(folder, 'log') })
+  return `postgres://${username}:${password}@127.0.0.1:${String(listenPort)}${pathname}`
 }
 
 function findBinaries(): string | undefined {

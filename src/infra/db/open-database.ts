@@ -57,6 +57,7 @@ export async function openDatabase(options: OpenDatabaseOptions = {}): Promise<D
   const source = await openSource(options)
   try {
     const { migrate: mode = true } = options
+    if (mode !== false) await assertNoPooler(source.pool)
     if (mode === 'check') await assertMigrated(source.pool)
     else if (mode) await migrateSource(source)
   } catch (error) {
@@ -112,6 +113,19 @@ function assertServerUrl(name: string, url: string): void {
   if (schema !== null && schema !== 'public') {
     // Prisma's own parameter, which node-postgres would ignore in silence.
     throw new TypeError(`openDatabase: ${name} may name no schema but public`)
+  }
+}
+
+/** Before migrations: their lock would stay behind in a session that the pooler gives to others. */
+async function assertNoPooler(pool: DatabaseSource['pool']): Promise<void> {
+  try {
+    await pool.query('SELECT 1')
+  } catch (cause) {
+    if (!(cause instanceof Error) || !/unsupported startup parameter/.test(cause.message)) throw cause
+    throw new Error(
+      'the URL leads to a pooler in transaction mode: set DATABASE_DIRECT_URL (the option directUrl) to the server behind it',
+      { cause }
+    )
   }
 }
 

@@ -1,0 +1,206 @@
+import { createHmac, randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import { compiledUrl } from '../support/compiled.ts'
+import { pgBouncerIsInstalled, postgresIsInstalled, startPgBouncer, startPostgres } from '../support/postgres.ts'
+import { requireService } from '../support/services.ts'
+import { startProgram, type StartedProgram } from '../support/start-program.ts'
+import { until } from '../support/until.ts'
+
+const JWT_SECRET = 'a secret of the tests, 32 bytes and more'
+const KEY = randomBytes(32).toString('base64')
+
+function program(t: Test, path: string, env: Record<string, string>): StartedProgram {
+  return startProgram(t, [process.execPath, fileURLToPath(compiledUrl(path))], {
+    cwd: tmpdir(),
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+    greets: 'fastify-cloud-storage has started'
+  })
+}
+
+/** The service, as an operator would configure it. */
+async function service(t: Test, env: Record<string, string>): Promise<StartedProgram> {
+  const directory = await mkdtemp(join(tmpdir(), 'service-'))
+  t.teardown(() => rm(directory, { recursive: true, force: true }))
+  return program(t, 'src/server.ts', {
+    NODE_ENV: 'production',
+    PORT: '0',
+    ENCRYPTION_KEYS: `k1:${KEY}`,
+    ENCRYPTION_CURRENT_KEY: 'k1',
+    JWT_SECRET,
+    JWT_ISSUER: 'tests',
+    JWT_AUDIENCE: 'tests',
+    MANAGED_DISK_DIRECTORY: join(directory, 'objects'),
+    ...env
+  })
+}
+
+interface StartLine {
+  readonly address: string
+  readonly version: string
+  readonly metrics: string
+  readonly redis: string
+  readonly providers: readonly string[]
+  readonly database: { readonly type: string; readonly host: string; readonly name: string }
+}
+
+function startLine({ out }: StartedProgram): StartLine {
+  const lines = out().trim().split('\n')
+  const started = lines.filter((line) => line.includes('has started'))
+  if (started.length !== 1) throw new Error(`There are ${String(started.length)} start-up lines`)
+  return JSON.parse(started[0]!) as StartLine
+}
+
+const token = ((): string => {
+  const encoded = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
+  const claims = { sub: 'ann', iss: 'tests', aud: 'tests', exp: 4_000_000_000 }
+  const signed = `${encoded({ alg: 'HS256', typ: 'JWT' })}.${encoded(claims)}`
+  return `${signed}.${createHmac('sha256', JWT_SECRET).update(signed).digest('base64url')}`
+})()
+
+/** Creates documents at once, which needs transactions of several connections. */
+async function createDocuments(address: string, count: number): Promise<number[]> {
+  return Promise.all(
+    Array.from({ length: count }, async (_, at) => {
+      const { status } = await fetch(`${address}/documents`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ name: `${String(at)}.txt` })
+      })
+      return status
+    })
+  )
+}
+
+async function stop(program: StartedProgram): Promise<number | null> {
+  program.signal('SIGTERM')
+  return program.ended
+}
+
+t.test('the service starts', async (t) => {
+  if (!requireService(t, 'postgres', postgresIsInstalled)) return
+  const server = await startPostgres(t)
+
+  await t.test(
+    'with a role that may not change the schema, once another role has applied the migrations',
+    async (t) => {
+      const url = await server.createDatabase()
+      const owner = new pg.Client(url)
+      await owner.connect()
+      t.teardown(() => owner.end())
+      await owner.query("CREATE ROLE app LOGIN PASSWORD 'secret-of-app'")
+      const limited = Object.assign(new URL(url), { username: 'app', password: 'secret-of-app' }).href
+
+      const unmigrated = await service(t, { DATABASE_URL: limited, MIGRATE: 'false' })
+      t.equal(await unmigrated.ended, 1)
+      t.match(unmigrated.err(), /The migrations \w+, .* are not applied\. Run the program "migrate"/)
+
+      const forbidden = await service(t, { DATABASE_URL: limited })
+      t.equal(await forbidden.ended, 1)
+      t.match(forbidden.err(), /The role may not change the schema/)
+
+      const migration = program(t, 'src/server/migrate.ts', { DATABASE_URL: url })
+      t.equal(await migration.ended, 0, migration.err())
+      t.match(migration.out(), 'up to date')
+
+      for (const statement of ['GRANT SELECT ON', 'GRANT SELECT, INSERT, UPDATE, DELETE ON']) {
+        const ungranted = await service(t, { DATABASE_URL: limited, MIGRATE: 'false' })
+        t.equal(await ungranted.ended, 1)
+        const [grants = ''] = /GRANT .*/.exec(ungranted.err()) ?? []
+        t.match(grants, statement, 'the message is the SQL that is missing')
+        const part = grants.split('; ').find((each) => each.startsWith(statement)) ?? ''
+        await owner.query(part)
+      }
+
+      for (const MIGRATE of ['false', 'true']) {
+        const running = await service(t, { DATABASE_URL: limited, MIGRATE })
+        await running.ready
+        const { address, version, database, redis, metrics, providers } = startLine(running)
+        t.match(version, /^\d+\.\d+\.\d+/)
+        t.same(database, { type: 'postgres', host: new URL(url).host, name: new URL(url).pathname.slice(1) })
+        t.same([redis, metrics, providers], ['none', 'none', ['s3', 'webdav', 'nextcloud']])
+        t.equal((await fetch(`${address}/health/ready`)).status, 200)
+        t.same(await createDocuments(address, 1), [201])
+        t.equal(await stop(running), 0)
+        t.notMatch(running.out() + running.err(), /secret-of-app|"level":[456]0/, 'no warning, no secret')
+      }
+    }
+  )
+
+  await t.test('behind a pooler in transaction mode, with the address of the server beside it', async (t) => {
+    if (!requireService(t, 'pgbouncer', pgBouncerIsInstalled)) return
+    const url = await server.createDatabase()
+    const pooled = await startPgBouncer(t, url)
+
+    const unset = await service(t, { DATABASE_URL: pooled })
+    t.equal(await unset.ended, 1)
+    t.match(unset.err(), /pooler in transaction mode: set DATABASE_DIRECT_URL/)
+
+    const running = await service(t, { DATABASE_URL: pooled, DATABASE_DIRECT_URL: url, METRICS_PORT: '0' })
+    await running.ready
+    const { address, metrics } = startLine(running)
+    t.same(new Set(await createDocuments(address, 20)), new Set([201]), 'many on two connections')
+    const counted = async (): Promise<string> => (await fetch(metrics)).text()
+    await until(async () => /^cloud_storage_listener_connected 1$/m.test(await counted()))
+    t.match(await counted(), /^http_requests_total\{method="POST",route="\/documents",status="201"\} 20$/m)
+    t.equal(await stop(running), 0)
+    t.notMatch(running.out(), /"level":[456]0/, 'no warning')
+
+    const rotation = program(t, 'src/server/rotate-keys.ts', {
+      DATABASE_URL: pooled,
+      DATABASE_DIRECT_URL: url,
+      ENCRYPTION_KEYS: `k1:${KEY}`,
+      ENCRYPTION_CURRENT_KEY: 'k1'
+    })
+    t.equal(await rotation.ended, 0, rotation.err())
+  })
+
+  await t.test('and says what it found missing: Redis, and a folder that is not writable', async (t) => {
+    const running = await service(t, {
+      DATABASE_URL: await server.createDatabase(),
+      REDIS_URL: 'redis://user:secret-of-redis@127.0.0.1:1/0',
+      MANAGED_DISK_DIRECTORY: '/dev/null/objects'
+    })
+    await running.ready
+    const { address, redis } = startLine(running)
+    t.equal(redis, '127.0.0.1:1/0')
+    const warnings = running
+      .out()
+      .split('\n')
+      .filter((line) => line.includes('"level":40'))
+    t.match(warnings.join('\n'), /Redis is unavailable; using the local cache only/)
+    t.match(
+      warnings.join('\n'),
+      /MANAGED_DISK_DIRECTORY \/dev\/null\/objects.*The folder of managed documents is not writable/
+    )
+    const answer = await fetch(`${address}/health/ready`)
+    t.equal(answer.status, 503)
+    t.match(await answer.json(), { code: 'PROVIDER_UNAVAILABLE' })
+    t.equal((await fetch(`${address}/health/live`)).status, 200)
+    t.notMatch(running.out(), 'secret-of-redis')
+    t.equal(await stop(running), 0)
+  })
+
+  await t.test('unless a port is in use or the same twice, which it says before it touches the database', async (t) => {
+    const taken = await service(t, { DATABASE_URL: await server.createDatabase() })
+    await taken.ready
+    const { port } = new URL(startLine(taken).address)
+    for (const [env, words] of [
+      [{ PORT: port }, `PORT ${port} on 127.0.0.1 is in use`],
+      [{ PORT: port, METRICS_PORT: port }, 'METRICS_PORT must not be the same as PORT'],
+      [{ HOST: '203.0.113.1' }, 'HOST 203.0.113.1 is not an address of this machine']
+    ] as const) {
+      const failed = await service(t, { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none', ...env })
+      t.equal(await failed.ended, 1)
+      t.match(failed.err(), words)
+    }
+    const metrics = await service(t, { DATABASE_URL: await server.createDatabase(), METRICS_PORT: port })
+    t.equal(await metrics.ended, 1)
+    t.match(metrics.err(), `METRICS_PORT ${port} on 127.0.0.1 is in use by another process: set another METRICS_PORT`)
+    t.equal(await stop(taken), 0)
+  })
+})
