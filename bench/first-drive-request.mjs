@@ -7,8 +7,9 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { readArguments } from '../scripts/arguments.mjs'
 
-const [argument = '7', api] = process.argv.slice(2)
+const [argument = '7', api] = readArguments('Usage: npm run bench:first-drive [-- PROCESSES]', 2)
 if (argument === 'child') await child()
 else await measure(Number(argument))
 

@@ -35,9 +35,14 @@ const { values } = parseArgs({
   options: {
     json: { type: 'string' },
     rounds: { type: 'string', default: '9' },
-    only: { type: 'string', default: '' }
+    only: { type: 'string', default: '' },
+    help: { type: 'boolean', short: 'h', default: false }
   }
 })
+if (values.help) {
+  console.log('Usage: npm run bench [-- --json FILE --rounds N --only PATTERN]')
+  process.exit()
+}
 const rounds = Number(values.rounds)
 if (!Number.isSafeInteger(rounds) || rounds < 1) throw new Error('--rounds takes a number from 1')
 const pattern = new RegExp(values.only, 'i')

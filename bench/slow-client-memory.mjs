@@ -6,6 +6,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, request as httpRequest } from 'node:http'
 import { fileURLToPath } from 'node:url'
+import { readArguments } from '../scripts/arguments.mjs'
 
 const MIB = 1024 * 1024
 const SAMPLE_MS = 10
@@ -13,7 +14,7 @@ const SAMPLE_MS = 10
 const STANDSTILL = 5
 const ROLES = { upstream, server }
 
-const [role = '1024', argument] = process.argv.slice(2)
+const [role = '1024', argument] = readArguments('Usage: npm run bench:memory [-- MEGABYTES]', 2)
 if (role in ROLES) await ROLES[role](argument)
 else await measure(Number(role) * MIB)
 

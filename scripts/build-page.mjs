@@ -4,6 +4,7 @@ import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { readArguments } from './arguments.mjs'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 const SOURCES = join(ROOT, 'src/page')
@@ -36,4 +37,9 @@ export async function buildPage(folder) {
   copyFileSync(join(SOURCES, 'icon.svg'), join(folder, 'icon.svg'))
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await buildPage(process.argv[2] ?? join(ROOT, 'dist/page'))
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const help =
+    'Usage: node scripts/build-page.mjs [folder]\n\nBuilds the page of the server; without a folder into dist/page.'
+  const [folder = join(ROOT, 'dist/page')] = readArguments(help, 1)
+  await buildPage(folder)
+}

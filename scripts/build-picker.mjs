@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { build, transform } from 'esbuild'
 import { minify } from 'terser'
+import { readArguments } from './arguments.mjs'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 /** The largest gzipped size in bytes: 30 KiB, of which the client of the API is a tenth. */
@@ -71,12 +72,16 @@ export async function buildPicker(folder) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const folder = process.argv[2] ?? join(ROOT, 'dist/picker')
+  const [named] = readArguments(
+    'Usage: node scripts/build-picker.mjs [folder]\n\nBuilds the picker; without a folder into dist/picker, with its types.',
+    1
+  )
+  const folder = named ?? join(ROOT, 'dist/picker')
   const gzipped = await buildPicker(folder)
   const { size } = statSync(join(folder, 'cloud-folder-picker.js'))
   console.log(`cloud-folder-picker.js: ${size} bytes, ${gzipped} gzipped (at most ${MAX_GZIPPED})`)
   if (gzipped > MAX_GZIPPED) process.exitCode = 1
-  if (process.argv[2] === undefined) {
+  if (named === undefined) {
     const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
     execFileSync(process.execPath, [tsc, '-p', join(ROOT, 'src/picker/tsconfig.build.json')], { stdio: 'inherit' })
   }

@@ -1,5 +1,8 @@
 // Fails when prisma/migrations do not lead to prisma/schema.prisma. Needs no database server.
+import { readArguments } from './arguments.mjs'
 import { runPrisma } from './run-prisma.mjs'
+
+readArguments('Usage: npm run db:check\n\nFails when prisma/migrations do not lead to prisma/schema.prisma.')
 
 const from = ['--from-migrations', 'prisma/migrations']
 const to = ['--to-schema', 'prisma/schema.prisma']

@@ -1,5 +1,8 @@
 // Writes src/generated/prisma. `npm ci` runs this through `prepare`, so it needs neither a network nor a database.
+import { readArguments } from './arguments.mjs'
 import { findPrisma, runPrisma } from './run-prisma.mjs'
+
+readArguments('Usage: npm run prepare\n\nGenerates the database client into src/generated/prisma.')
 
 if (findPrisma() === undefined) {
   // `npm ci --omit=dev` runs `prepare` too. What it installs for runs from dist/, where the client is compiled in.

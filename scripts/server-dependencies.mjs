@@ -1,6 +1,7 @@
 // Makes what the ready-made server imports a dependency of the package, in package.json and package-lock.json, so that
 // `npm prune --omit=dev` leaves it installed, in its locked version. For the image alone: who installs the plugin brings
 // these packages, or does not need them.
+import { readArguments } from './arguments.mjs'
 import { readFileSync, writeFileSync } from 'node:fs'
 
 export const SERVER_DEPENDENCIES = [
@@ -40,6 +41,9 @@ function rewrite(path, change) {
 }
 
 if (process.argv[1] === import.meta.filename) {
+  readArguments(
+    'Usage: node scripts/server-dependencies.mjs\n\nFor the image: makes what the server imports a dependency in package.json.'
+  )
   rewrite('package.json', move)
   rewrite('package-lock.json', ({ packages }) => move(packages['']))
 }

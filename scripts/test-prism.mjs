@@ -1,5 +1,6 @@
 // Runs the tests that ask routes with every request sent through Prism, which compares it and its answer with
 // openapi.json. Prism is looked for on the PATH, where `npm run test:prism` puts it. Files to test may be named.
+import { readArguments } from './arguments.mjs'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -24,7 +25,10 @@ const tests = (folder) =>
   readdirSync(join(ROOT, folder))
     .filter((name) => name.endsWith('.test.ts'))
     .map((name) => `${folder}/${name}`)
-const named = process.argv.slice(2)
+const named = readArguments(
+  'Usage: npm run test:prism [-- FILE …]\n\nSends the requests of tests through Prism.',
+  Infinity
+)
 const all = [...tests('test/client'), ...tests('test/http'), ...OF_SERVER.map((name) => `test/server/${name}.test.ts`)]
 const files = named.length > 0 ? named : all
 

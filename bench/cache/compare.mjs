@@ -1,6 +1,7 @@
 // What all suites of the cache share: how two are compared, how a module that is run alone shows its rows.
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { readArguments } from '../../scripts/arguments.mjs'
 import { median, summarise } from '../statistics.mjs'
 
 const ALONE_ROUNDS = 15
@@ -60,7 +61,8 @@ export function inFreshProcess(url, { flags = [], args = [], env = {} } = {}) {
 /** Shows the rows of a suite whose module was started itself; `node bench/cache/hit.mjs 30` runs 30 rounds. */
 export async function showWhenAlone(url, rows) {
   if (process.argv[1] !== fileURLToPath(url)) return
-  for (const row of await rows({ rounds: Number(process.argv[2] ?? ALONE_ROUNDS) })) {
+  const [rounds = ALONE_ROUNDS] = readArguments(`Usage: node ${fileURLToPath(url)} [ROUNDS]`, 1)
+  for (const row of await rows({ rounds: Number(rounds) })) {
     const [ratio, low, high] = [row.ratio, row.low, row.high].map((value) => value.toFixed(3))
     const figures = row.ours === undefined ? '' : ` (${row.ours}, ${row.theirs})`
     console.log(`${ratio} [${low}, ${high}] ${row.name}${figures}${verdict(row)}`)

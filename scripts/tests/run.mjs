@@ -27,9 +27,14 @@ const { values: options, positionals } = parseArgs({
   options: {
     watch: { type: 'boolean', default: false },
     isolate: { type: 'boolean', default: false },
-    jobs: { type: 'string' }
+    jobs: { type: 'string' },
+    help: { type: 'boolean', short: 'h', default: false }
   }
 })
+if (options.help) {
+  console.log('Usage: npm test [-- [--watch] [--isolate] [--jobs N] FILE|FOLDER …]')
+  process.exit()
+}
 /** One more than the number of cores: tests also wait for sockets and child processes. */
 const jobs = Number(options.jobs ?? availableParallelism() + 1)
 

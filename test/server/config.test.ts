@@ -234,6 +234,9 @@ t.test('a value that cannot be used is a problem of its variable, and is not rep
     JWT_AUDIENCE: ['documents ', 'a\u0000'],
     JWT_PUBLIC_KEY: ['UNTOLD', '-----BEGIN PUBLIC KEY-----\\nUNTOLD'],
     ONEDRIVE_TENANT: ['a/b', 'UNTOLD UNTOLD'],
+    SPOOL_MAX_BYTES: ['0', 'x'],
+    SPOOL_MAX_BYTES_PER_USER: ['0', 'x'],
+    SPOOL_MAX_TOTAL_BYTES: ['0', 'x'],
     ...Object.fromEntries(
       ['GOOGLE_DRIVE', 'ONEDRIVE', 'DROPBOX', 'BOX'].flatMap((provider) => [
         [`${provider}_CLIENT_ID`, [' ', 'id\n', '']],
@@ -253,6 +256,7 @@ t.test('a value that cannot be used is a problem of its variable, and is not rep
   /** Folders are judged by the machine, where they are opened; the others are for docker-compose.yml alone. */
   const elsewhere = [
     'DATA_DIR',
+    'SPOOL_FOLDER',
     'MANAGED_DISK_DIRECTORY',
     'POSTGRES_PASSWORD',
     'MINIO_ROOT_USER',

@@ -1,0 +1,87 @@
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { missingPackages, warnAboutMissingPackages } from '../src/provider-wiring.ts'
+import { SDK_PACKAGES } from '../src/providers/registry.ts'
+import { compiledUrl } from './support/compiled.ts'
+import { SRC, sourcePaths } from './support/source-tree.ts'
+
+const ROOT = fileURLToPath(new URL('../', import.meta.url))
+
+/** Every program that acts; the first group runs compiled. */
+const PROGRAMS = [
+  ...['src/server.ts', 'src/server/rotate-keys.ts', 'src/server/migrate.ts', 'demo/main.ts'].map((path) =>
+    fileURLToPath(compiledUrl(path))
+  ),
+  'scripts/build-page.mjs',
+  'scripts/build-picker.mjs',
+  'scripts/db-check.mjs',
+  'scripts/prisma-generate.mjs',
+  'scripts/server-dependencies.mjs',
+  'scripts/test-prism.mjs',
+  'scripts/tests/run.mjs',
+  'bench/import-time.mjs',
+  'bench/first-drive-request.mjs',
+  'bench/slow-client-memory.mjs'
+]
+
+async function run(program: string, argument: string) {
+  try {
+    const env = { PATH: process.env['PATH'] ?? '' }
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [program, argument], { cwd: ROOT, env })
+    return { code: 0, stdout, stderr }
+  } catch (error) {
+    return error as { code: number; stdout: string; stderr: string }
+  }
+}
+
+for (const program of PROGRAMS) {
+  t.test(`--help of ${program.split('/').slice(-2).join('/')} prints help and does nothing`, async (t) => {
+    const before = readFileSync(`${ROOT}package.json`, 'utf8')
+    for (const argument of ['--help', '-h']) {
+      const { code, stdout, stderr } = await run(program, argument)
+      t.equal(code, 0, stderr)
+      t.match(stdout, /^Usage: /)
+      t.ok(stdout.split('\n').length < 15, stdout)
+    }
+    const unknown = await run(program, '--no-such-option')
+    t.not(unknown.code, 0)
+    t.match(unknown.stderr, 'no-such-option')
+    t.equal(readFileSync(`${ROOT}package.json`, 'utf8'), before)
+  })
+}
+
+t.test('the packages of each provider are those that its sources import', async (t) => {
+  const imported = new Map<string, Set<string>>()
+  for (const path of sourcePaths().filter((each) => each.startsWith('providers/'))) {
+    const folder = path.split('/')[1]!.replace('-', '_').replace(/\.ts$/, '')
+    const source = readFileSync(new URL(path, SRC), 'utf8')
+    for (const [, name] of source.matchAll(/importSdk\(\s*'([^']+)'/g)) {
+      imported.set(folder, (imported.get(folder) ?? new Set()).add(name!))
+    }
+  }
+  t.same(
+    Object.fromEntries([...imported].map(([id, names]) => [id, [...names].sort()])),
+    Object.fromEntries(Object.entries(SDK_PACKAGES).map(([id, names]) => [id, [...names].sort()]))
+  )
+  for (const id of Object.keys(SDK_PACKAGES)) t.same(missingPackages(id), [], 'they are installed here')
+})
+
+t.test('packages that are not installed are logged, of what is enabled alone', async (t) => {
+  const lines: [object, string][] = []
+  const log = { warn: (fields: object, message: string) => lines.push([fields, message]) } as never
+  const find = (name: string): string => {
+    if (name === 'googleapis') throw Object.assign(new Error('x'), { code: 'MODULE_NOT_FOUND' })
+    if (name === '@aws-sdk/lib-storage') throw Object.assign(new Error('x'), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' })
+    return name
+  }
+  const enabled = { provider: undefined, allowHosts: [], oauth: undefined }
+  warnAboutMissingPackages({ providers: new Map([['s3', enabled]]), managed: new Map() }, log, find)
+  t.same(lines, [])
+  const managed = new Map([['minio', { type: 's3' } as never]])
+  warnAboutMissingPackages({ providers: new Map([['google_drive', enabled]]), managed }, log, find)
+  t.match(lines, [[{ provider: 'google_drive', packages: ['googleapis'] }, /npm install googleapis/]])
+  t.equal(lines.length, 1)
+})
