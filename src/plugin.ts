@@ -71,7 +71,8 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
   if (routePrefix !== false) {
     const { registerRoutes } = await import('./http/routes.ts')
     await fastify.register(
-      async (child: FastifyInstance) => registerRoutes(child, { ...wired.routes, authenticate, publicUrl, allowedOrigins }),
+      async (child: FastifyInstance) =>
+        registerRoutes(child, { ...wired.routes, authenticate, publicUrl, allowedOrigins }),
       {
         prefix: routePrefix,
         ...(logLevel && { logLevel }),

@@ -176,7 +176,7 @@ t.test('a circuit that is open, a forbidden host, an unknown name and a lost dat
   t.match(await lineOf(t, nowhere), { code: /^PROVIDER_/, provider: 'webdav', host: 'no-such-host.invalid' })
 
   const { id } = (await connect()).json<{ id: string }>()
-  dav.script = faulty(answers(500), { matching: ({ method }) => method === 'PROPFIND' })
+  dav.script = faulty(resets(), { matching: ({ method }) => method === 'PROPFIND' })
   for (let at = 0; at < 6; at++) {
     const answer = await list(`?folder=f${at}%2F`)
     const line = await lineOf(t, answer)
