@@ -47,7 +47,7 @@ export async function startDemo(t: Test, variables: Record<string, string> = {})
   })
   await app.ready()
   await demo.furnish(app, database)
-  const greeting = await demo.greet(app, await app.listen({ host: '127.0.0.1', port: 0 }))
+  const greeting = demo.greet(app, await app.listen({ host: '127.0.0.1', port: 0 }))
   const [link = ''] = /^ *http:\S+#token=\S+$/m.exec(greeting) ?? []
   const [address = '', token = ''] = link.trim().split('#token=')
   const headers = { authorization: `Bearer ${token}` }
