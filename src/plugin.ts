@@ -67,7 +67,8 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
   const { publicUrl, allowedOrigins } = checked
   // Fastify ignores them for plugins that share the scope of their host.
   const { prefix = '', logLevel } = options as RegisterOptions
-  const routePrefix = checked.routePrefix !== false && prefix.replace(/\/+$/, '') + checked.routePrefix
+  const routePrefix =
+    checked.routePrefix !== false && (prefix.endsWith('/') ? prefix.slice(0, -1) : prefix) + checked.routePrefix
   if (routePrefix !== false) {
     const { registerRoutes } = await import('./http/routes.ts')
     await fastify.register(

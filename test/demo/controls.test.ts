@@ -121,8 +121,8 @@ t.test('what is neither the page nor a button is refused', async (t) => {
 })
 
 t.test('an empty environment is enough', async (t) => {
-  t.same(readSettings({}), { port: 3000, logLevel: 'warn' })
-  t.same(readSettings({ PORT: '', LOG_LEVEL: '', DATABASE_URL: '', NODE_ENV: '' }), { port: 3000, logLevel: 'warn' })
+  t.same(readSettings({}), { port: 3000, logLevel: 'error' })
+  t.same(readSettings({ PORT: '', LOG_LEVEL: '', DATABASE_URL: '', NODE_ENV: '' }), { port: 3000, logLevel: 'error' })
   t.same(readSettings({ PORT: '0', LOG_LEVEL: 'debug', NODE_ENV: 'development' }), { port: 0, logLevel: 'debug' })
 })
 

@@ -253,7 +253,11 @@ t.test(
   'SIGTERM: what is new is 503, what is in flight ends or is cut at the deadline, and the exit code is 0',
   async (t) => {
     const upstream = await patientServer(t)
-    const demo = start(t, { S3_ALLOW_HOSTS: upstream.address, SHUTDOWN_TIMEOUT_MS: '3000' })
+    const demo = start(t, {
+      S3_ALLOW_HOSTS: upstream.address,
+      SHUTDOWN_TIMEOUT_MS: '3000',
+      LIMIT_FAILED_CONNECTS_PER_MINUTE: '20'
+    })
     await demo.ready
     const [line] = curlLines(demo.out()) as [Line]
     const requests = Array.from({ length: 20 }, () => connectAt(line, upstream.address))
