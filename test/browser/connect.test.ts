@@ -109,7 +109,7 @@ t.test('OAuth that needs its user again goes on where it was', async (t) => {
       cloud.connected = [connectionTo('google_drive', { status: 'REQUIRES_REAUTH' })]
     }
   })
-  await page.getByText('My google_drive needs you to sign in again.').waitFor()
+  await page.getByText(/My google_drive\W+needs you to sign in again\./).waitFor()
   const [popup] = await Promise.all([
     page.waitForEvent('popup'),
     page.getByRole('button', { name: 'Sign in again' }).click()

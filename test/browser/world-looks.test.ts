@@ -141,7 +141,7 @@ t.test('a login: its window, and a connection that needs its user', async (t) =>
   await row(page, 'Budget').waitFor()
   await moods.takeAccessAway()
   await page.getByRole('button', { name: 'Refresh' }).click()
-  await page.getByText(`${account} needs you to sign in again.`).waitFor()
+  await page.getByText(`\u2068${account}\u2069 needs you to sign in again.`).waitFor()
   await check(t, page, 'a sign-in that is needed')
   await page.mouse.move(0, 0)
   await keepPicture(t, page.locator('.clouds'), 'sign-in-again')

@@ -19,7 +19,7 @@ t.test('access that was taken away is given again in place, and the same folder 
   const path = await trail(page)
   await moods.takeAccessAway()
   await page.getByRole('button', { name: 'Refresh' }).click()
-  await page.getByText(`${account} needs you to sign in again.`).waitFor()
+  await page.getByText(`\u2068${account}\u2069 needs you to sign in again.`).waitFor()
   t.equal(await page.locator('.side').getByText('Sign-in needed').count(), 1)
   t.equal(await page.locator('.body > .row').count(), 0)
   t.equal(await page.getByRole('alert').count(), 0, 'there is one thing to do, and nothing else is said')
