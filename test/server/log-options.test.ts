@@ -1,7 +1,21 @@
 import { Writable } from 'node:stream'
 import Fastify from 'fastify'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { logOptions, withoutSecrets } from '../../src/server/log-options.ts'
+
+/** An application whose log lines are collected. */
+function loggingApp(t: Test) {
+  const lines: string[] = []
+  const stream = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      lines.push(chunk.toString())
+      done()
+    }
+  })
+  const app = Fastify({ logger: logOptions('trace', stream) })
+  t.teardown(() => app.close())
+  return { app, lines }
+}
 
 t.test('credentials and queries of URLs are hidden, and the rest of a line stays', async (t) => {
   for (const [text, shown] of [
@@ -21,15 +35,7 @@ t.test('credentials and queries of URLs are hidden, and the rest of a line stays
 })
 
 t.test('a logged path, host and message are bounded', async (t) => {
-  const lines: string[] = []
-  const stream = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      lines.push(chunk.toString())
-      done()
-    }
-  })
-  const app = Fastify({ logger: logOptions('trace', stream) })
-  t.teardown(() => app.close())
+  const { app, lines } = loggingApp(t)
   const long = 'a.'.repeat(15_000)
   await app.inject({ url: `/${long}?${long}`, headers: { host: long } })
   app.log.error(new Error(long), long)
@@ -41,15 +47,7 @@ t.test('a logged path, host and message are bounded', async (t) => {
 })
 
 t.test('a cut inside of a URL does not reveal its password', async (t) => {
-  const lines: string[] = []
-  const stream = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      lines.push(chunk.toString())
-      done()
-    }
-  })
-  const app = Fastify({ logger: logOptions('trace', stream) })
-  t.teardown(() => app.close())
+  const { app, lines } = loggingApp(t)
   const filler = 'a '.repeat(2040)
   for (let length = 0; length < 32; length++) {
     const text = `${filler.slice(length)}postgres://user:hunter2@db/x ${filler}`
