@@ -8,6 +8,7 @@ import { Deferred, settled } from '../support/deferred.ts'
 import { entry, page, pages } from '../support/scripted-backend.ts'
 import { until } from '../support/until.ts'
 import type { CloudStorageOptions } from '../../src/index.ts'
+import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 
 const LISTING = '/cloud/scripted/listing'
 
@@ -207,7 +208,7 @@ t.test('many cold readers of one folder make one call upstream; two users make t
 })
 
 t.test('one user opens very many folders at once: that one is told 429, others notice nothing', async (t) => {
-  const { as, connect, scripted } = await testApp(t)
+  const { as, connect, scripted } = await testApp(t, { timeouts: TEST_TIMEOUTS })
   await connect('ann')
   await connect('bob')
   const slow = new Deferred<ReturnType<typeof page>>()
