@@ -88,6 +88,8 @@ interface ReachContext {
 export interface OpenContext extends ReachContext {
   /** What `parse` made, as it came out of the database. */
   readonly credentials: Secret<unknown>
+  /** The user of the connection, for limits per user. Absent while the connection is being made. */
+  readonly userId?: string | undefined
 }
 
 export interface OAuthOpenContext extends ReachContext {

@@ -3,6 +3,7 @@ import { Moment } from '../domain/moment.ts'
 import type { Clock } from '../domain/ports.ts'
 import type { InvalidatedScope } from '../domain/shared-tier.ts'
 import { InFlightLimit } from '../domain/user-limits.ts'
+import { UserShares } from '../domain/user-shares.ts'
 import type {
   Fetch,
   FolderCacheOptions,
@@ -17,7 +18,6 @@ import { jsonSize } from './json-size.ts'
 import { Kept } from './kept.ts'
 import { Load } from './load.ts'
 import { SlotIndex } from './slot-index.ts'
-import { UserShares } from './user-shares.ts'
 
 /**
  * Keeps folder listings for a while. One load serves all who wait for it, and an invalidation overtakes loads in
@@ -32,7 +32,7 @@ export class FolderCache {
   /** The size of each entry, in the order of use of all users. */
   readonly #sizes: LRUCache<Kept, number>
   /** The same entries by user. */
-  readonly #shares: UserShares
+  readonly #shares: UserShares<Kept>
   /** What each key has: what is kept, or the one load that may still be joined and whose result may be kept. */
   readonly #index = new SlotIndex<Kept | Load>()
   readonly #count = { hits: 0, misses: 0, joins: 0, loads: 0, evictions: 0, invalidations: 0, inFlight: 0 }

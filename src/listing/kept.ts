@@ -1,9 +1,10 @@
 import type { Moment } from '../domain/moment.ts'
+import type { SharedEntry } from '../domain/user-shares.ts'
 import type { FolderKey } from './folder-key.ts'
 import { Slot } from './slot-index.ts'
 
 /** What was fetched for a folder, and is kept. */
-export class Kept extends Slot {
+export class Kept extends Slot implements SharedEntry<Kept> {
   readonly value: unknown
   readonly startedAt: Moment
   /** Set and read by `UserShares`: the size in bytes, and the neighbours in the user's order of use. */
@@ -16,6 +17,10 @@ export class Kept extends Slot {
     super(folder)
     this.value = value
     this.startedAt = startedAt
+  }
+
+  get userId(): string {
+    return this.folder.userId
   }
 
   /** The value for those who wait for promises: one for all of them. */

@@ -1,10 +1,9 @@
-import { randomUUID } from 'node:crypto'
 import { defineProvider, type TypedProvider } from '../domain/provider.ts'
 import type { Capabilities } from '../domain/storage-backend.ts'
 import { DavBackend } from './dav/backend.ts'
 import { checkFolderId } from './dav/paths.ts'
 import { look } from './dav/server.ts'
-import { listWhole } from './dav/whole-listing.ts'
+import { listWhole, pageOwner } from './dav/whole-listing.ts'
 import { connect } from './nextcloud/connect.ts'
 import { fetchUser } from './nextcloud/ocs.ts'
 import { openServer, uploadsOf } from './nextcloud/server.ts'
@@ -34,9 +33,9 @@ export const provider: TypedProvider = defineProvider({
   capabilities,
   connect,
   checkFolderId,
-  async open({ credentials, egress, timeouts }) {
+  async open({ credentials, egress, timeouts, userId }) {
     const settings = readStored(credentials, readSettings)
-    const owner = randomUUID()
+    const owner = pageOwner(userId)
     const uploads = uploadsOf(settings)
     return new DavBackend(openServer(settings, { egress, timeouts }), {
       provider: 'nextcloud',

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { defineProvider, type TypedProvider } from '../domain/provider.ts'
 import type { Entry, EntryPage } from '../domain/entry.ts'
 import { StorageError } from '../domain/errors.ts'
@@ -9,7 +8,7 @@ import type { ProbedServer } from './dav/probe.ts'
 import { propfindBody, readCount } from './dav/properties.ts'
 import { type DavServer, look } from './dav/server.ts'
 import { type DavTarget, isTemporaryName, uploadByMove, uploadInPlace } from './dav/upload.ts'
-import { listWhole } from './dav/whole-listing.ts'
+import { listWhole, pageOwner } from './dav/whole-listing.ts'
 import { cutPages } from './shared/cut-pages.ts'
 import { failure } from './shared/http-failure.ts'
 import { nameOf } from './shared/object-path.ts'
@@ -45,9 +44,9 @@ export const provider: TypedProvider = defineProvider({
   capabilities: capabilitiesOf({ checksPreconditions: false, moves: null, versions: 'strong' }),
   connect,
   checkFolderId,
-  async open({ credentials, egress, timeouts }) {
+  async open({ credentials, egress, timeouts, userId }) {
     const settings = readStored(credentials, readSettings)
-    const owner = randomUUID()
+    const owner = pageOwner(userId)
     return new DavBackend(openServer(settings, { egress, timeouts }), {
       provider: 'webdav',
       capabilities: capabilitiesOf(settings),

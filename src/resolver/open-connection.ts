@@ -74,7 +74,7 @@ export class ConnectionOpener {
     const hosts = this.#trailOf(providerId)
     const bare = isOAuthProvider(provider)
       ? await this.#openOAuth(provider, tokensOf(connection, credentials), hosts, userId)
-      : await this.#openTyped(provider, credentials, hosts)
+      : await this.#openTyped(provider, credentials, hosts, userId)
     const backend = dress(bare, connection, hosts, isOAuthProvider(provider) ? undefined : credentials)
     this.#opened.set(id, { row: connection, backend })
     if (!cipher.isCurrent(sealedCredentials)) renewSeal(connection, credentials)
@@ -102,8 +102,13 @@ export class ConnectionOpener {
     return new HostTrail(this.#ports.providers.get(providerId).egress)
   }
 
-  async #openTyped(provider: TypedProvider, credentials: Secret<unknown>, egress: HostTrail): Promise<StorageBackend> {
-    return await opened(() => provider.open({ credentials, egress, timeouts: this.#ports.timeouts }))
+  async #openTyped(
+    provider: TypedProvider,
+    credentials: Secret<unknown>,
+    egress: HostTrail,
+    userId?: string
+  ): Promise<StorageBackend> {
+    return await opened(() => provider.open({ credentials, egress, timeouts: this.#ports.timeouts, userId }))
   }
 
   async #openOAuth(

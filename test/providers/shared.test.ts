@@ -552,3 +552,47 @@ t.test('folders in memory are bounded by their weight, also those of one owner',
   t.ok(await pages.page('bob', 'small', page(1, { cursor: small }), never), 'another owner keeps what it has')
   await t.rejects(pages.page('ann', 'small', page(1, { cursor: own }), never), /listed again/, 'its own are given up')
 })
+
+t.test('a user beyond the share loses the own least recently used folders, and no other user loses one', async (t) => {
+  const weighing = new CutPages()
+  await weighing.page('ann', '1', page(1), async () => folderOf(3))
+  const weight = weighing.weightOf('ann')
+  t.ok(weight > 0)
+  // Without shares, the store has room for four folders of all users, and bob's would be the first to go.
+  const pages = new CutPages({ maxWeight: 4 * weight, maxUserWeight: 3 * weight })
+  const begin = async (userId: string, folder: string, whole = folderOf(3)): Promise<string> =>
+    (await pages.page(userId, folder, page(1), async () => whole)).next ?? ''
+  const isCached = (userId: string, folder: string, cursor: string): Promise<boolean> =>
+    pages.page(userId, folder, page(1, { cursor }), never).then(
+      () => true,
+      () => false
+    )
+  const bobs = await begin('bob', '1')
+  const [first, second, third] = [await begin('ann', '1'), await begin('ann', '2'), await begin('ann', '3')]
+  t.equal(await isCached('ann', '1', first), true, 'which is a use')
+  const fourth = await begin('ann', '4')
+  t.equal(await isCached('ann', '2', second), false, 'the least recently used one is evicted')
+  for (const [folder, cursor] of [
+    ['1', first],
+    ['3', third],
+    ['4', fourth]
+  ] as const) {
+    t.equal(await isCached('ann', folder, cursor), true, folder)
+  }
+  for (let again = 0; again < 10; again++) await begin('ann', '4', folderOf(3, { prefix: String(again) }))
+  for (let count = 5; count < 50; count++) await begin('ann', String(count))
+  t.equal(pages.weightOf('ann'), 3 * weight)
+  t.equal(await isCached('bob', '1', bobs), true)
+
+  const large = folderOf(20)
+  const cursor = await begin('bob', '1', large)
+  t.equal(pages.weightOf('bob'), 0, 'a folder that is larger than a share is not cached, nor is what it replaces')
+  const read = await pages.page('bob', '1', page(50, { cursor }), async () => large)
+  t.equal(read.entries.length, 19, 'and is read again')
+})
+
+t.test('users whose names and folders run together do not share folders', async (t) => {
+  const pages = new CutPages()
+  const { next } = await pages.page('ann', 'b c', page(1), async () => folderOf(3))
+  await t.rejects(pages.page('ann b', 'c', page(1, { cursor: next ?? '' }), never), /listed again/)
+})

@@ -25,6 +25,7 @@ function make() {
   const managedBackend = new ScriptedBackend()
   const counts = { managed: 0, imported: 0, resealed: new Array<string>() }
   const opened: unknown[] = []
+  const users: unknown[] = []
   const provider = defineProvider({
     id: 'scripted',
     label: 'Scripted',
@@ -34,7 +35,8 @@ function make() {
       schema: { type: 'object', properties: {} },
       parse: () => ({ credentials: new Secret({}), accountId: 'a', label: 'l' })
     },
-    open: async ({ credentials }) => {
+    open: async ({ credentials, userId }) => {
+      users.push(userId)
       opened.push(credentials.reveal())
       if (credentials.reveal() === 'broken') throw new Error('Bearer SECRET')
       return new ScriptedBackend()
@@ -99,7 +101,7 @@ function make() {
       return isStorageError(error) ? error.code : error
     }
   }
-  return { connections, counts, opened, resolve, connect, codeOf, managedBackend, opener }
+  return { connections, counts, opened, users, resolve, connect, codeOf, managedBackend, opener }
 }
 
 function document(over: Partial<StoredDocument> = {}): StoredDocument {
@@ -159,6 +161,13 @@ t.test('of several connections the named one is opened, or the default', async (
   connections.change(two.id, { isDefault: true })
   t.equal(await codeOf({ connectionId: null }), 'opened')
   t.same(opened, ['one', 'two'])
+})
+
+t.test('a provider is told the user of a stored connection, for limits per user', async (t) => {
+  const { codeOf, connect, users } = make()
+  connect()
+  t.equal(await codeOf({}), 'opened')
+  t.same(users, ['ann'])
 })
 
 t.test('an opened connection is kept ready until its row holds another seal, or another owner', async (t) => {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Entry, EntryPage } from '../../domain/entry.ts'
 import type { ListCall } from '../../domain/storage-backend.ts'
 import { type CutPages, MAX_FOLDER_ENTRIES, MAX_FOLDER_WEIGHT } from '../shared/cut-pages.ts'
@@ -8,20 +9,33 @@ import type { DavServer } from './server.ts'
 /** Entries sorted or merged in one turn of the event loop. */
 const TURN_ENTRIES = 1000
 
+/** Whose pages are cut. */
+export interface PageOwner {
+  readonly userId: string
+  /** Random, as backends have no id. */
+  readonly connection: string
+}
+
+/** @param userId absent while a connection is being made: then nothing is shared with any user */
+export function pageOwner(userId: string | undefined): PageOwner {
+  const connection = randomUUID()
+  return { userId: userId ?? connection, connection }
+}
+
 /**
  * A page of a folder that the server lists as a whole, with one PROPFIND.
  *
- * @param owner tells apart whose folders are cached
+ * @param owner whose memory the folder takes, and the opened connection, whose folders are apart from those of others
  */
 export function listWhole(
   pages: CutPages,
-  owner: string,
+  { userId, connection }: PageOwner,
   server: DavServer,
   folderId: string | null,
   call: ListCall
 ): Promise<EntryPage> {
   const { client, paths, propfind } = server
-  return pages.page(owner, folderId ?? '', call, async (signal) => {
+  return pages.page(userId, `${connection} ${folderId ?? ''}`, call, async (signal) => {
     const url = paths.folderUrlOf(folderId)
     const told = await client.propfind({ url, signal, depth: 1, body: propfind }, 'FOLDER_NOT_FOUND')
     const limits = { maxEntries: MAX_FOLDER_ENTRIES, maxWeight: MAX_FOLDER_WEIGHT }

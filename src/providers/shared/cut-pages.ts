@@ -4,6 +4,7 @@ import type { Entry, EntryPage, FolderInfo, IncompleteReason } from '../../domai
 import { StorageError } from '../../domain/errors.ts'
 import type { ListCall } from '../../domain/storage-backend.ts'
 import { SharedWork } from '../../domain/shared-work.ts'
+import { type SharedEntry, UserShares } from '../../domain/user-shares.ts'
 import { invalidCursor } from './json-cursor.ts'
 import { nextTurn } from './next-turn.ts'
 
@@ -15,16 +16,27 @@ export interface WholeFolder {
   readonly reason: IncompleteReason | null
 }
 
-/** A folder that is being paged through. */
-interface PagedFolder extends WholeFolder {
-  readonly owner: string
+/** A folder with its hash, and its size in about bytes. */
+interface HashedFolder extends WholeFolder {
   readonly hash: string
   readonly weight: number
 }
 
-/** In about bytes: all folders together, those of one owner, and one folder. */
+/** A folder that is being paged through. */
+interface PagedFolder extends HashedFolder, SharedEntry<PagedFolder> {
+  readonly key: string
+}
+
+export interface CutPagesOptions {
+  /** In about bytes, of all cached folders. */
+  readonly maxWeight?: number
+  /** In about bytes, of the cached folders of one user. A larger folder is read again for each page. */
+  readonly maxUserWeight?: number
+}
+
+/** In about bytes: all folders together, those of one user, and one folder. */
 const MAX_WEIGHT = 192 * 1024 * 1024
-const MAX_OWNER_WEIGHT = 64 * 1024 * 1024
+const MAX_USER_WEIGHT = 64 * 1024 * 1024
 export const MAX_FOLDER_WEIGHT = 64 * 1024 * 1024
 /** The weight of an entry besides its texts. */
 export const ENTRY_WEIGHT = 500
@@ -43,36 +55,49 @@ const CURSOR = /^([\w-]{22})\.(\d{1,9})$/
  * cursor has expired: pages of two listings would show an entry twice, or never.
  */
 export class CutPages {
-  readonly #folders = new LRUCache<string, PagedFolder>({
-    maxSize: MAX_WEIGHT,
-    sizeCalculation: ({ weight }) => weight,
-    ttl: CACHE_MS,
-    dispose: (folder, key) => {
-      this.#release(folder, key)
-    }
-  })
-  /** The folders of each owner with their weights, the oldest first. */
-  readonly #owners = new Map<string, Map<string, number>>()
-  readonly #rereads = new Map<string, SharedWork<PagedFolder>>()
+  readonly #folders: LRUCache<string, PagedFolder>
+  /** The same folders by user. */
+  readonly #shares: UserShares<PagedFolder>
+  readonly #rereads = new Map<string, SharedWork<HashedFolder>>()
+
+  constructor({ maxWeight = MAX_WEIGHT, maxUserWeight = MAX_USER_WEIGHT }: CutPagesOptions = {}) {
+    this.#shares = new UserShares(Infinity, maxUserWeight)
+    this.#folders = new LRUCache<string, PagedFolder>({
+      maxSize: maxWeight,
+      sizeCalculation: ({ weight }) => weight,
+      ttl: CACHE_MS,
+      dispose: (folder) => {
+        this.#shares.remove(folder)
+      }
+    })
+  }
+
+  /** The weight of the cached folders of a user. */
+  weightOf(userId: string): number {
+    return this.#shares.bytesOf(userId)
+  }
 
   /**
-   * @param owner a connection. No owner sees the folders of another, nor takes more than a third of the memory.
-   * @param folder names the folder among those of its owner
+   * @param userId No user sees the folders of another. Beyond a third of the memory, the user's own least recently used
+   * folders are evicted.
+   * @param folder names the folder among those of the user
    * @param load lists the whole folder, in an order that depends on nothing but its content
    * @throws StorageError `CURSOR_EXPIRED`, `INVALID_CURSOR`, and what `load` throws
    */
   async page(
-    owner: string,
+    userId: string,
     folder: string,
     call: ListCall,
     load: (signal: AbortSignal) => Promise<WholeFolder>
   ): Promise<EntryPage> {
     const { cursor, limit, kind, signal } = call
-    const key = `${owner} ${folder}`
+    // JSON keeps the two apart, whatever characters they contain.
+    const key = JSON.stringify([userId, folder])
     if (cursor !== undefined) {
       const { hash, offset } = readCursor(cursor)
       const cached = this.#folders.get(key)
-      const paged = cached?.hash === hash ? cached : await this.#reread(owner, key, signal, load)
+      if (cached !== undefined) this.#shares.use(cached)
+      const paged = cached?.hash === hash ? cached : await this.#reread(userId, key, signal, load)
       if (paged.hash !== hash) throw new StorageError('CURSOR_EXPIRED', 'The folder has changed: start again.')
       return cut(paged, offset, limit, kind, hash)
     }
@@ -82,31 +107,31 @@ export class CutPages {
       this.#folders.delete(key)
       return first
     }
-    const paged = await weigh(owner, whole)
-    this.#store(key, paged)
-    return cut(paged, 0, limit, kind, paged.hash)
+    const hashed = await weigh(whole)
+    this.#store(userId, key, hashed)
+    return cut(hashed, 0, limit, kind, hashed.hash)
   }
 
   /** Reads a folder for a page behind the first. Requests that arrive meanwhile share the result. */
   #reread(
-    owner: string,
+    userId: string,
     key: string,
     signal: AbortSignal,
     load: (signal: AbortSignal) => Promise<WholeFolder>
-  ): Promise<PagedFolder> {
+  ): Promise<HashedFolder> {
     signal.throwIfAborted()
     const running = this.#rereads.get(key)
     if (running !== undefined) return running.wait(signal)
     const end = (): void => {
       if (this.#rereads.get(key) === reread) this.#rereads.delete(key)
     }
-    const reread = new SharedWork<PagedFolder>(end)
+    const reread = new SharedWork<HashedFolder>(end)
     this.#rereads.set(key, reread)
     reread.begin(async (shared) => {
       try {
-        const paged = await weigh(owner, await load(shared))
-        this.#store(key, paged)
-        return paged
+        const hashed = await weigh(await load(shared))
+        this.#store(userId, key, hashed)
+        return hashed
       } finally {
         end()
       }
@@ -114,23 +139,16 @@ export class CutPages {
     return reread.wait(signal)
   }
 
-  #store(key: string, paged: PagedFolder): void {
-    this.#folders.set(key, paged)
-    const { owner, weight } = paged
-    const own = this.#owners.get(owner) ?? new Map<string, number>()
-    this.#owners.set(owner, own.set(key, weight))
-    let total = [...own.values()].reduce((sum, each) => sum + each, 0)
-    for (const [other, freed] of own) {
-      if (total <= MAX_OWNER_WEIGHT || other === key) break
-      total -= freed
-      this.#folders.delete(other)
+  #store(userId: string, key: string, folder: HashedFolder): void {
+    this.#folders.delete(key)
+    if (!this.#shares.fits(folder.weight)) return
+    const paged = { ...folder, key, userId, size: 0, lessRecent: undefined, moreRecent: undefined }
+    // Before the store of all users grows: it would evict the least recently used folder of any user.
+    this.#shares.add(paged, folder.weight)
+    for (let other = this.#shares.surplusOf(userId); other !== undefined; other = this.#shares.surplusOf(userId)) {
+      this.#folders.delete(other.key)
     }
-  }
-
-  #release({ owner }: PagedFolder, key: string): void {
-    const own = this.#owners.get(owner)
-    own?.delete(key)
-    if (own?.size === 0) this.#owners.delete(owner)
+    this.#folders.set(key, paged)
   }
 }
 
@@ -138,7 +156,7 @@ export class CutPages {
 export const cutPages = new CutPages()
 
 /** Hashes a listing, and cuts it off where its texts are so long that it cannot be cached. */
-async function weigh(owner: string, whole: WholeFolder): Promise<PagedFolder> {
+async function weigh(whole: WholeFolder): Promise<HashedFolder> {
   const hash = createHash('sha256')
   let weight = ENTRY_WEIGHT
   let turn = 0
@@ -155,7 +173,7 @@ async function weigh(owner: string, whole: WholeFolder): Promise<PagedFolder> {
     turn = 0
     await nextTurn()
   }
-  return { ...whole, owner, weight, hash: hash.digest('base64url').slice(0, 22) }
+  return { ...whole, weight, hash: hash.digest('base64url').slice(0, 22) }
 }
 
 function cut(

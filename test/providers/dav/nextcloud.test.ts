@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import type { StorageErrorCode } from '../../../src/domain/errors.ts'
 import { Secret } from '../../../src/domain/secret.ts'
 import { provider } from '../../../src/providers/nextcloud.ts'
+import { cutPages } from '../../../src/providers/shared/cut-pages.ts'
 import { backendContract } from '../../contract/backend.ts'
 import { harness, openNextcloud } from '../../contract/harness/nextcloud.ts'
 import { call, find, rejectsWith } from '../../contract/suite/arrange.ts'
@@ -394,4 +396,14 @@ t.test('a login that cannot begin says why', async (t) => {
   const { pending } = await connect.begin(fake.url, context)
   fake.dav.script = faulty(htmlPage())
   await rejectsWith(t, connect.poll(pending, context), 'PROVIDER_ERROR', 'a page instead of an answer')
+})
+
+t.test('the pages of a folder take up memory of its user', async (t) => {
+  const { fake, context, connect, complete } = await start(t)
+  for (const name of ['a', 'b', 'c']) fake.tree.put(name, name)
+  const { credentials } = await complete(connect.parse({ baseUrl: fake.url, ...LOGIN }), context)
+  const userId = randomUUID()
+  const backend = await provider.open({ ...context, credentials, userId })
+  await backend.listFolder(null, { ...call(), limit: 1 })
+  t.ok(cutPages.weightOf(userId) > 0)
 })

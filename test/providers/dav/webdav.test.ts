@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import type { Timeouts } from '../../../src/domain/ports.ts'
 import { Secret } from '../../../src/domain/secret.ts'
 import type { UploadCall } from '../../../src/domain/storage-backend.ts'
+import { cutPages } from '../../../src/providers/shared/cut-pages.ts'
 import { provider } from '../../../src/providers/webdav.ts'
 import { backendContract } from '../../contract/backend.ts'
 import type { Harness } from '../../contract/harness.ts'
@@ -436,4 +438,25 @@ t.test('a connection from before servers were tested for MOVE stores by PUT', as
   t.equal(backend.capabilities.atomicReplace, 'unsupported')
   await upload(backend, { parentId: null, name: 'a' }, Readable.from(['x']))
   t.notOk(fake.operations().some((operation) => operation.startsWith('MOVE')))
+})
+
+t.test('the connections of one user share that user’s memory for pages, and read folders of their own', async (t) => {
+  const [fake, other] = [await FakeDav.start(t), await FakeDav.start(t)]
+  for (const name of ['a', 'b', 'c']) fake.tree.put(name, name)
+  for (const name of ['d', 'e', 'f']) other.tree.put(name, name)
+  const userId = randomUUID()
+  const firstPageOf = async (of: FakeDav) => {
+    const { egress, parsed } = await connected(t, of)
+    const context = { egress, timeouts: TEST_TIMEOUTS, userId, credentials: parsed.credentials }
+    const backend = await provider.open(context)
+    return { backend, page: await backend.listFolder(null, { ...call(), limit: 1 }) }
+  }
+  const first = await firstPageOf(fake)
+  const weight = cutPages.weightOf(userId)
+  t.ok(weight > 0)
+  const { page } = await firstPageOf(other)
+  t.match(page.entries, [{ id: 'd' }])
+  t.equal(cutPages.weightOf(userId), 2 * weight)
+  const next = await first.backend.listFolder(null, { ...call(), limit: 1, cursor: first.page.next ?? '' })
+  t.match(next.entries, [{ id: 'b' }])
 })

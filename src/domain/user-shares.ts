@@ -1,21 +1,29 @@
-import type { Kept } from './kept.ts'
+/** A cached value that counts against its user's share. `UserShares` sets and reads the mutable fields. */
+export interface SharedEntry<E> {
+  readonly userId: string
+  /** In bytes. */
+  size: number
+  /** The neighbours in the user's order of use. */
+  lessRecent: E | undefined
+  moreRecent: E | undefined
+}
 
-interface Usage {
+interface Usage<E> {
   entries: number
   bytes: number
-  leastRecent: Kept | undefined
-  mostRecent: Kept | undefined
+  leastRecent: E | undefined
+  mostRecent: E | undefined
 }
 
 /**
- * Counts what each user has in the cache, and orders the entries of each user by their last use. The order is a linked
+ * Counts what each user has in a cache, and orders the entries of each user by their last use. The order is a linked
  * list of the entries themselves: every operation takes constant time, however many entries a user has. (The first
  * element of a `Set` that is used as a queue is found in time linear in the elements that were removed before it.)
  */
-export class UserShares {
+export class UserShares<E extends SharedEntry<E>> {
   readonly #maxEntries: number
   readonly #maxBytes: number
-  readonly #usages = new Map<string, Usage>()
+  readonly #usages = new Map<string, Usage<E>>()
 
   /** @param maxEntries at least 1 @param maxBytes of one user */
   constructor(maxEntries: number, maxBytes: number) {
@@ -29,8 +37,8 @@ export class UserShares {
   }
 
   /** Adds an entry as the most recently used one of its user. Its size must fit. */
-  add(entry: Kept, size: number): void {
-    const { userId } = entry.folder
+  add(entry: E, size: number): void {
+    const { userId } = entry
     let usage = this.#usages.get(userId)
     if (usage === undefined) {
       usage = { entries: 0, bytes: 0, leastRecent: undefined, mostRecent: undefined }
@@ -43,24 +51,24 @@ export class UserShares {
   }
 
   /** Makes an entry the most recently used one of its user. */
-  use(entry: Kept): void {
-    const usage = this.#usages.get(entry.folder.userId)
+  use(entry: E): void {
+    const usage = this.#usages.get(entry.userId)
     if (usage === undefined || usage.mostRecent === entry) return
     unlink(usage, entry)
     append(usage, entry)
   }
 
   /** Notes the new size of an entry, which counts as a use. */
-  resize(entry: Kept, size: number): void {
-    const usage = this.#usages.get(entry.folder.userId)
+  resize(entry: E, size: number): void {
+    const usage = this.#usages.get(entry.userId)
     if (usage === undefined) return
     usage.bytes += size - entry.size
     entry.size = size
     this.use(entry)
   }
 
-  remove(entry: Kept): void {
-    const { userId } = entry.folder
+  remove(entry: E): void {
+    const { userId } = entry
     const usage = this.#usages.get(userId)
     if (usage === undefined) return
     unlink(usage, entry)
@@ -69,22 +77,27 @@ export class UserShares {
     if (usage.entries === 0) this.#usages.delete(userId)
   }
 
+  /** The bytes of all entries of a user. */
+  bytesOf(userId: string): number {
+    return this.#usages.get(userId)?.bytes ?? 0
+  }
+
   /** The least recently used entry of a user who exceeds the share; `undefined` for any other user. */
-  surplusOf(userId: string): Kept | undefined {
+  surplusOf(userId: string): E | undefined {
     const usage = this.#usages.get(userId)
     const exceeds = usage !== undefined && (usage.entries > this.#maxEntries || usage.bytes > this.#maxBytes)
     return exceeds ? usage.leastRecent : undefined
   }
 }
 
-function append(usage: Usage, entry: Kept): void {
+function append<E extends SharedEntry<E>>(usage: Usage<E>, entry: E): void {
   entry.lessRecent = usage.mostRecent
   if (usage.mostRecent === undefined) usage.leastRecent = entry
   else usage.mostRecent.moreRecent = entry
   usage.mostRecent = entry
 }
 
-function unlink(usage: Usage, entry: Kept): void {
+function unlink<E extends SharedEntry<E>>(usage: Usage<E>, entry: E): void {
   const { lessRecent, moreRecent } = entry
   if (lessRecent === undefined) usage.leastRecent = moreRecent
   else lessRecent.moreRecent = moreRecent
