@@ -136,7 +136,7 @@ async function settle<T>(signal: AbortSignal, work: () => Promise<T>): Promise<O
   }
 }
 
-/** A server that has responded is not down, whatever it responded. */
+/** A server that has responded is not down, whatever it responded. Providers decide what counts (decision 42). */
 function healthOf(error: unknown): 'up' | 'down' | 'unknown' {
   if (isStorageError(error) && error.responded) return 'up'
   if (isStorageError(error, ...DOWN)) return 'down'

@@ -72,6 +72,7 @@ async function contentUrl(server: BoxServer, about: BoxId, { signal }: DownloadC
 function notReady(retryAfterMs: number | undefined): StorageError {
   return providerFailure('PROVIDER_UNAVAILABLE', {
     cause: new Diagnosis('Box has not made the file ready for downloads yet'),
+    responded: true,
     ...(retryAfterMs !== undefined && { retryAfterMs })
   })
 }

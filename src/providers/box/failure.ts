@@ -1,9 +1,9 @@
 import { Diagnosis, type StorageError } from '../../domain/errors.ts'
 import type { HttpAnswer } from '../../domain/egress.ts'
-import { providerFailure, type ProviderFailureCode } from '../../domain/provider-failure.ts'
+import type { ProviderFailureCode } from '../../domain/provider-failure.ts'
 import { describeExchange } from '../../infra/net/redact.ts'
 import { readRetryAfter } from '../../infra/net/retry-after.ts'
-import { httpFailure, type Missing } from '../shared/http-failure.ts'
+import { httpFailure, type Missing, responseFailure } from '../shared/http-failure.ts'
 import { asObject } from '../shared/read-json.ts'
 
 /** By `code` (Box's "Common errors" and the reference of each call). */
@@ -46,12 +46,13 @@ export function boxFailure(
   if (known !== undefined && status >= 400 && status < 500) {
     const told = known === 'missing' ? missing : known
     const retryAfterMs = told === 'PROVIDER_THROTTLED' ? readRetryAfter(headers) : undefined
-    return providerFailure(told, {
+    return responseFailure(told, status, {
       cause: new Diagnosis(`${exchange}, ${String(code)}`),
       ...(retryAfterMs !== undefined && { retryAfterMs })
     })
   }
-  const fail = (code: ProviderFailureCode): StorageError => providerFailure(code, { cause: new Diagnosis(exchange) })
+  const fail = (code: ProviderFailureCode): StorageError =>
+    responseFailure(code, status, { cause: new Diagnosis(exchange) })
   // A token that may do less than its user has no body to say so.
   if (status === 403 && SCOPE.test(headers['www-authenticate'] ?? '')) return fail('INSUFFICIENT_SCOPE')
   if (status === 400) return fail(isAboutMarker(problem) ? 'CURSOR_EXPIRED' : 'PROVIDER_ERROR')

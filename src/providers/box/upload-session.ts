@@ -4,7 +4,7 @@ import type { HttpAnswer } from '../../domain/egress.ts'
 import { isStorageError, type StorageError } from '../../domain/errors.ts'
 import type { Call } from '../../domain/storage-backend.ts'
 import { readRetryAfter } from '../../infra/net/retry-after.ts'
-import { failure } from '../shared/http-failure.ts'
+import { failure, incomplete } from '../shared/http-failure.ts'
 import { Patience } from '../shared/patience.ts'
 import { asObject } from '../shared/read-json.ts'
 import { readProblem } from '../shared/read-problem.ts'
@@ -189,7 +189,7 @@ export class UploadSession {
     const { status, headers } = answer
     if (status === 404 || status === 410) {
       await answer.discard()
-      throw failure('PROVIDER_UNAVAILABLE', 'Box has forgotten an upload')
+      throw incomplete('Box has forgotten an upload')
     }
     if (status > 299) return this.#outlive(await client.refusal(ask, answer), readRetryAfter(headers))
     const body = await readProblem(answer, timeouts.idleMs)
@@ -225,5 +225,5 @@ function requirePart(said: unknown, offset: number, size: number, sha1: string):
 }
 
 function notFinished(): StorageError {
-  return failure('PROVIDER_UNAVAILABLE', 'Box does not finish an upload')
+  return incomplete('Box does not finish an upload')
 }

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { Egress, HttpAnswer } from '../../domain/egress.ts'
 import type { Timeouts } from '../../domain/ports.ts'
-import { failure, httpFailure, type Missing } from '../shared/http-failure.ts'
+import { httpFailure, incomplete, type Missing } from '../shared/http-failure.ts'
 import { type Authorized, type Authorizer, isStale } from './authorization.ts'
 import { type DavResource, readMultistatus } from './multistatus.ts'
 import { findRefusal } from './refusal.ts'
@@ -81,7 +81,7 @@ export class DavClient {
     if (answer.status !== 401) attempt.accepted()
     else if (isStale(answer.headers['www-authenticate'])) {
       await answer.discard()
-      throw failure('PROVIDER_UNAVAILABLE', 'The server calls each nonce stale')
+      throw incomplete('The server calls each nonce stale')
     }
     return answer
   }
@@ -102,7 +102,7 @@ export class DavClient {
     if (answer.status !== 401) attempt?.accepted()
     else if (isStale(answer.headers['www-authenticate'])) {
       await answer.discard()
-      throw failure('PROVIDER_UNAVAILABLE', 'The server calls a fresh nonce stale')
+      throw incomplete('The server calls a fresh nonce stale')
     }
     return answer
   }

@@ -5,7 +5,7 @@ import type { Entry } from '../../domain/entry.ts'
 import { isStorageError, type StorageError } from '../../domain/errors.ts'
 import { sleep } from '../../domain/sleep.ts'
 import type { Call, UploadCall } from '../../domain/storage-backend.ts'
-import { failure, httpFailure } from '../shared/http-failure.ts'
+import { failure, httpFailure, incomplete } from '../shared/http-failure.ts'
 import { parentOf } from '../shared/object-path.ts'
 import type { UploadSource } from '../shared/upload-source.ts'
 import { checkTarget, type ExistingFile, failedPrecondition, find, isAFolder, requireParent } from './precondition.ts'
@@ -102,7 +102,7 @@ async function moveIntoPlace(
     if (isStored(answer)) return existing === null
     if (answer.status !== 412) throw await writeFailure(server, 'MOVE', id, answer, call)
     if (isConditional) throw failedPrecondition(call)
-    if (attempt === MAX_MOVES) throw failure('PROVIDER_UNAVAILABLE', 'The server refuses to replace the file')
+    if (attempt === MAX_MOVES) throw incomplete('The server refuses to replace the file')
   }
 }
 

@@ -1,9 +1,9 @@
 import type { HttpAnswer } from '../../domain/egress.ts'
 import { Diagnosis, type StorageError } from '../../domain/errors.ts'
-import { providerFailure, type ProviderFailureCode } from '../../domain/provider-failure.ts'
+import type { ProviderFailureCode } from '../../domain/provider-failure.ts'
 import { describeExchange } from '../../infra/net/redact.ts'
 import { readRetryAfter } from '../../infra/net/retry-after.ts'
-import { httpFailure, type Missing } from '../shared/http-failure.ts'
+import { httpFailure, type Missing, responseFailure } from '../shared/http-failure.ts'
 import { asObject } from '../shared/read-json.ts'
 
 type Codes = ReadonlyMap<string, ProviderFailureCode>
@@ -74,7 +74,7 @@ export function dropboxFailure(
   // Writes that met in one namespace are a 409 that names no time: Dropbox asks to back off and try again.
   const told = readRetryAfter(headers) ?? toldWait(problem) ?? (status === 409 ? 0 : undefined)
   const retryAfterMs = code === 'PROVIDER_THROTTLED' ? told : undefined
-  return providerFailure(code, {
+  return responseFailure(code, status, {
     cause: new Diagnosis(tag === undefined ? exchange : `${exchange}, ${tag}`),
     ...(retryAfterMs !== undefined && { retryAfterMs })
   })

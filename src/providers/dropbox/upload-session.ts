@@ -1,5 +1,5 @@
 import type { UploadCall } from '../../domain/storage-backend.ts'
-import { failure } from '../shared/http-failure.ts'
+import { failure, incomplete } from '../shared/http-failure.ts'
 import { Patience } from '../shared/patience.ts'
 import { type Chunk, withoutFirst } from '../shared/upload-chunks.ts'
 import type { AskOptions, Taken } from './client.ts'
@@ -72,7 +72,7 @@ export class UploadSession {
   async #advance(at: number, correct: number, end: number): Promise<number> {
     if (correct < at || correct > end) throw failure('PROVIDER_ERROR', 'Dropbox counts other bytes than we sent')
     if (correct > at) this.#patience.restore()
-    else await this.#patience.pause(failure('PROVIDER_UNAVAILABLE', 'Dropbox takes nothing of an upload'))
+    else await this.#patience.pause(incomplete('Dropbox takes nothing of an upload'))
     return correct
   }
 }

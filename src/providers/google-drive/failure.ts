@@ -1,9 +1,9 @@
 import { Diagnosis, type StorageError } from '../../domain/errors.ts'
 import type { HttpAnswer } from '../../domain/egress.ts'
-import { providerFailure, type ProviderFailureCode } from '../../domain/provider-failure.ts'
+import type { ProviderFailureCode } from '../../domain/provider-failure.ts'
 import { describeExchange } from '../../infra/net/redact.ts'
 import { readRetryAfter } from '../../infra/net/retry-after.ts'
-import { httpFailure, type Missing } from '../shared/http-failure.ts'
+import { httpFailure, type Missing, responseFailure } from '../shared/http-failure.ts'
 import { asObject } from '../shared/read-json.ts'
 
 /** Google counts days in a time zone of its own, and does not say when one ends. */
@@ -53,20 +53,20 @@ export function driveFailure(
     const told = readRetryAfter(headers) ?? (status === 403 ? 0 : undefined)
     const retryAfterMs = code === 'PROVIDER_THROTTLED' ? waitOf(reason, told) : undefined
     const hint = DISABLED.has(reason) ? ': the Drive API is not enabled in the Google Cloud project of the client' : ''
-    return providerFailure(code, {
+    return responseFailure(code, status, {
       cause: new Diagnosis(`${exchange}, ${reason}${hint}`),
       ...(retryAfterMs !== undefined && { retryAfterMs })
     })
   }
   if (status === 400 && reasons.includes('invalid') && location === 'pageToken') {
-    return providerFailure('CURSOR_EXPIRED', { cause: new Diagnosis(`${exchange} of a page token`) })
+    return responseFailure('CURSOR_EXPIRED', status, { cause: new Diagnosis(`${exchange} of a page token`) })
   }
   // Of an upload session, which gets no token of ours: it says nothing of the grant.
-  if (status === 401) return providerFailure('ACCESS_DENIED', { cause: new Diagnosis(exchange) })
+  if (status === 401) return responseFailure('ACCESS_DENIED', status, { cause: new Diagnosis(exchange) })
   // "Not found" on a page of HTML says that we are talking to something else, not that an object is gone. What we ask
   // is built from ids that have the right form, so that a bad request is our mistake and not the caller's.
   if ((status === 404 && reasons.length === 0) || (status === 400 && method === 'GET')) {
-    return providerFailure('PROVIDER_ERROR', { cause: new Diagnosis(exchange) })
+    return responseFailure('PROVIDER_ERROR', status, { cause: new Diagnosis(exchange) })
   }
   return httpFailure(method, answer, missing)
 }

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import type { HttpAnswer } from '../../domain/egress.ts'
 import { isSameOrigin } from '../../infra/net/host-pin.ts'
 import { readRetryAfter } from '../../infra/net/retry-after.ts'
-import { failure } from '../shared/http-failure.ts'
+import { failure, incomplete } from '../shared/http-failure.ts'
 import { Patience } from '../shared/patience.ts'
 import { readProblem } from '../shared/read-problem.ts'
 import { type Chunk, withoutFirst } from '../shared/upload-chunks.ts'
@@ -60,8 +60,7 @@ export class UploadSession {
         throw failure('PROVIDER_ERROR', 'Google Drive counts other bytes than we sent')
       if (accepted > at) this.#patience.restore()
       if (accepted === end && !isLast) return null
-      if (accepted === at)
-        await this.#patience.pause(failure('PROVIDER_UNAVAILABLE', 'Google Drive takes nothing of an upload'))
+      if (accepted === at) await this.#patience.pause(incomplete('Google Drive takes nothing of an upload'))
       at = accepted
     }
   }
@@ -108,7 +107,7 @@ export class UploadSession {
       // Without the file that it tells of, whether it was stored is not known.
       return problem === undefined ? this.#outlive(failure('PROVIDER_UNAVAILABLE')) : { file: problem }
     }
-    if (status === 404 || status === 410) throw failure('PROVIDER_UNAVAILABLE', 'Google Drive has forgotten an upload')
+    if (status === 404 || status === 410) throw incomplete('Google Drive has forgotten an upload')
     return this.#outlive(driveFailure('PUT', answer, problem, 'FOLDER_NOT_FOUND'), readRetryAfter(headers))
   }
 

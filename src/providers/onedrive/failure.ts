@@ -1,9 +1,9 @@
 import type { HttpAnswer } from '../../domain/egress.ts'
 import { Diagnosis, type StorageError } from '../../domain/errors.ts'
-import { providerFailure, type ProviderFailureCode } from '../../domain/provider-failure.ts'
+import type { ProviderFailureCode } from '../../domain/provider-failure.ts'
 import { describeExchange } from '../../infra/net/redact.ts'
 import { readRetryAfter } from '../../infra/net/retry-after.ts'
-import { httpFailure, type Missing } from '../shared/http-failure.ts'
+import { httpFailure, type Missing, responseFailure } from '../shared/http-failure.ts'
 import { asObject } from '../shared/read-json.ts'
 
 /** By `error.code`, and by those in `innererror` ("Microsoft Graph error responses and resource types"). */
@@ -62,7 +62,7 @@ export function graphFailure(
   problem: unknown,
   missing: Missing
 ): StorageError {
-  const { headers, url } = answer
+  const { status, headers, url } = answer
   const codes = codesOf(problem)
   const known = codes.findLast((code) => BY_CODE.has(code))
   const code = codeOf(method, answer, codes, known, missing)
@@ -70,7 +70,7 @@ export function graphFailure(
   const retryAfterMs = code === 'PROVIDER_THROTTLED' ? readRetryAfter(headers) : undefined
   const word = [known, codes.at(-1)].find((each) => each !== undefined && WORD.test(each))
   const exchange = describeExchange(method, url, answer)
-  return providerFailure(code, {
+  return responseFailure(code, status, {
     cause: new Diagnosis(word === undefined ? exchange : `${exchange}, ${word}`),
     ...(retryAfterMs !== undefined && { retryAfterMs })
   })

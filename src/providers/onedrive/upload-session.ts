@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { HttpAnswer } from '../../domain/egress.ts'
 import { readRetryAfter } from '../../infra/net/retry-after.ts'
-import { failure } from '../shared/http-failure.ts'
+import { failure, incomplete } from '../shared/http-failure.ts'
 import { Patience } from '../shared/patience.ts'
 import { pinnedUrl } from '../shared/pinned-url.ts'
 import { asObject, textOf } from '../shared/read-json.ts'
@@ -60,8 +60,8 @@ export class UploadSession {
       if (accepted < at || accepted > end) throw failure('PROVIDER_ERROR', 'OneDrive counts other bytes than we sent')
       if (accepted > at) this.#patience.restore()
       if (accepted === end && !isLast) return null
-      if (accepted === end) throw failure('PROVIDER_UNAVAILABLE', 'OneDrive has all of an upload and no file of it')
-      if (accepted === at) await this.#patience.pause(failure('PROVIDER_UNAVAILABLE', 'OneDrive takes nothing'))
+      if (accepted === end) throw incomplete('OneDrive has all of an upload and no file of it')
+      if (accepted === at) await this.#patience.pause(incomplete('OneDrive takes nothing'))
       at = accepted
     }
   }
@@ -125,7 +125,7 @@ export class UploadSession {
     if (status === 416 && method === 'PUT') return null
     if (status === 404 || status === 410) {
       this.isForgotten = this.#isSent
-      throw failure('PROVIDER_UNAVAILABLE', 'OneDrive has forgotten an upload')
+      throw incomplete('OneDrive has forgotten an upload')
     }
     return this.#outlive(graphFailure(method, answer, body, 'FOLDER_NOT_FOUND'), readRetryAfter(headers))
   }

@@ -2,7 +2,7 @@ import { Diagnosis, isStorageError, StorageError } from '../../domain/errors.ts'
 import { providerFailure, type ProviderFailureCode } from '../../domain/provider-failure.ts'
 import { connectionFailure } from '../../infra/net/connection-failure.ts'
 import { readRetryAfter } from '../../infra/net/retry-after.ts'
-import type { Missing } from '../shared/http-failure.ts'
+import { type Missing, responseFailure } from '../shared/http-failure.ts'
 
 /** What we read of the SDK's errors. They carry no body of ours; `$response` is not enumerable. */
 interface SdkError {
@@ -13,7 +13,7 @@ interface SdkError {
 }
 
 /** By the name of the error, where the answer has a body that names one. */
-const BY_NAME: Readonly<Record<string, ProviderFailureCode>> = {
+const NAMES: Readonly<Record<string, ProviderFailureCode>> = {
   AccessDenied: 'ACCESS_DENIED',
   AllAccessDisabled: 'ACCESS_DENIED',
   InvalidAccessKeyId: 'ACCESS_DENIED',
@@ -41,6 +41,7 @@ const BY_NAME: Readonly<Record<string, ProviderFailureCode>> = {
   RequestTimeTooSkewed: 'PROVIDER_UNAVAILABLE',
   NotImplemented: 'UNSUPPORTED'
 }
+const BY_NAME: ReadonlyMap<string, ProviderFailureCode> = new Map(Object.entries(NAMES))
 
 /** The bucket lives elsewhere. Following would mean to sign for, and connect to, a host that the answer chose. */
 const ELSEWHERE = new Set([
@@ -68,12 +69,19 @@ export function toStorageError(error: unknown, missing: Missing): StorageError {
   if (ELSEWHERE.has(name) || (status >= 300 && status < 400)) {
     return new StorageError('PROVIDER_ERROR', 'The bucket is in another region than the connection says.', { cause })
   }
-  const code = BY_NAME[name] ?? fromStatus(status, failure.$fault !== undefined, missing)
-  const told = code === 'PROVIDER_THROTTLED' ? readRetryAfter(failure.$response?.headers) : undefined
+  const waitMs = readRetryAfter(failure.$response?.headers)
+  const isS3Answer = failure.$fault !== undefined
+  // A gateway in front of a server that is down sends a page of its own.
+  const isGatewayPage = status === 503 && !isS3Answer && waitMs === undefined
+  const named = BY_NAME.get(name)
+  const code = isGatewayPage ? 'PROVIDER_UNAVAILABLE' : (named ?? fromStatus(status, isS3Answer, missing))
+  const told = code === 'PROVIDER_THROTTLED' ? waitMs : undefined
   // S3's own way to throttle is a 503 that names no time and means: back off and try again (AWS's documentation).
   const retryAfterMs = told ?? (code === 'PROVIDER_THROTTLED' && status === 503 ? 0 : undefined)
-  return providerFailure(code, {
+  return responseFailure(code, status, {
     cause,
+    // The SDK reports an error in a response of status 200 as 503.
+    ...(named !== undefined && { responded: true }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
     // Bad keys are a 403 too; that a key is not known any more says nothing of the object.
     ...((status === 401 || name === 'InvalidAccessKeyId') && { credentialsRefused: true })

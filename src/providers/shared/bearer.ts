@@ -3,7 +3,7 @@ import type { Egress, HttpAnswer, HttpRequest } from '../../domain/egress.ts'
 import type { AccessTokens } from '../../domain/oauth.ts'
 import type { Secret } from '../../domain/secret.ts'
 import { describeExchange } from '../../infra/net/redact.ts'
-import { failure } from './http-failure.ts'
+import { failure, incomplete } from './http-failure.ts'
 
 export interface SentRequest extends Omit<HttpRequest, 'body'> {
   /** A function makes a stream anew, for each time that it is sent. */
@@ -35,7 +35,7 @@ export function withBearer(egress: Egress, tokens: AccessTokens, origins: readon
     if (answer.status !== 401) return answer
     await answer.discard()
     const renewed = await tokens.renewed(token, signal)
-    if (body instanceof Readable) throw failure('PROVIDER_UNAVAILABLE', 'The access token ended before an upload')
+    if (body instanceof Readable) throw incomplete('The access token ended before an upload')
     const again = await send(request, renewed)
     if (again.status !== 401) return again
     await again.discard()

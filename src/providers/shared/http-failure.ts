@@ -1,5 +1,5 @@
 import type { HttpAnswer } from '../../domain/egress.ts'
-import { Diagnosis, type StorageError } from '../../domain/errors.ts'
+import { Diagnosis, type StorageError, type StorageErrorOptions } from '../../domain/errors.ts'
 import { providerFailure, type ProviderFailureCode } from '../../domain/provider-failure.ts'
 import { describeExchange } from '../../infra/net/redact.ts'
 import { readRetryAfter } from '../../infra/net/retry-after.ts'
@@ -24,7 +24,10 @@ const BY_STATUS: Readonly<Record<number, ProviderFailureCode>> = {
   507: 'QUOTA_EXCEEDED'
 }
 
-/** Sent by a gateway about the server behind it, or by a server that is shut down. */
+/**
+ * Sent by a gateway about the server behind it, or by a service as a whole that is unavailable: Google, Microsoft, Box
+ * and Dropbox document a 503 so, whatever its body says (decision 42).
+ */
 const GATEWAY_STATUSES: ReadonlySet<number> = new Set([502, 503, 504])
 
 /** What an answer that says no comes out as. The cause tells the exchange, never the text of the answer. */
@@ -37,12 +40,25 @@ export function httpFailure(
   const cause = new Diagnosis(describeExchange(method, url, answer))
   const retryAfterMs = readRetryAfter(headers)
   const code = codeOf(status, missing, retryAfterMs !== undefined)
-  return providerFailure(code, {
+  return responseFailure(code, status, {
     cause,
-    responded: !GATEWAY_STATUSES.has(status),
     ...(status === 401 && { credentialsRefused: true }),
     ...(code === 'PROVIDER_THROTTLED' && retryAfterMs !== undefined && { retryAfterMs })
   })
+}
+
+/** The failure that a response stands for. Its status tells whether it is a sign of life for the circuit breaker. */
+export function responseFailure(code: ProviderFailureCode, status: number, options: StorageErrorOptions): StorageError {
+  return providerFailure(code, { responded: !GATEWAY_STATUSES.has(status), ...options })
+}
+
+/**
+ * The failure of a server that responds, but does not complete a request. A later one may succeed.
+ *
+ * @param why for the log, in our own words
+ */
+export function incomplete(why: string): StorageError {
+  return providerFailure('PROVIDER_UNAVAILABLE', { cause: new Diagnosis(why), responded: true })
 }
 
 /** @param why for the log, in our own words */

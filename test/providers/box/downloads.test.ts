@@ -71,7 +71,7 @@ t.test('a file that is not ready yet says when it will be, and is waited for', a
   const { id } = tree.addFile({ name: 'a', content: 'content', notReady: 2 })
   fake.knobs.retryAfter = 7
   const error: unknown = await backend.download(`file:${id}`, call()).catch((error: unknown) => error)
-  t.match(error, { code: 'PROVIDER_UNAVAILABLE', retryAfterMs: 7000 })
+  t.match(error, { code: 'PROVIDER_UNAVAILABLE', retryAfterMs: 7000, responded: true })
   fake.knobs.retryAfter = 0
   const layered = throughAllLayers()(backend)
   t.equal((await readBody((await layered.download(`file:${id}`, call())).body)).toString(), 'content')

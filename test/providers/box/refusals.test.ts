@@ -16,6 +16,9 @@ import { readBody } from '../../support/read-body.ts'
 import { TEST_SPOOL } from '../../support/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 
+/** The statuses of a service that is down. */
+const OUTAGE = /answered 50[234]\b/
+
 async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options: FakeBoxOptions = {}) {
   const fake = await FakeBox.start(t, options)
   const egress = openEgress({ timeouts: { headersMs: 500 } })
@@ -162,7 +165,9 @@ t.test('each refusal is told by its code', async (t) => {
       t.equal(error.code, code, refusal)
       t.equal(error.retryAfterMs, waitMs, refusal)
       t.equal(error.credentialsRefused, false, refusal)
-      t.ok(error.cause instanceof Diagnosis, refusal)
+      const { cause } = error
+      t.ok(cause instanceof Diagnosis, refusal)
+      t.equal(error.responded, !OUTAGE.test(String(cause)), refusal)
       t.notMatch(inspect(error, { depth: 10 }), /SECRET|fake-box-token/, refusal)
       t.equal(fake.requests.length - before, 'path' in limits ? 2 : 1, `${refusal}: asked once`)
     }

@@ -16,6 +16,9 @@ import { readBody } from '../../support/read-body.ts'
 import { TEST_SPOOL } from '../../support/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 
+/** The statuses of a service that is down. */
+const OUTAGE = /answered 50[234]\b/
+
 async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options?: FakeDropboxOptions) {
   const fake = await FakeDropbox.start(t, options)
   const { backend } = await openDropbox(t, fake, tokens, openEgress({ timeouts: { headersMs: 500 } }))
@@ -147,6 +150,7 @@ t.test('each refusal is told by its tags', async (t) => {
     ['Error in call to API function', 'PROVIDER_ERROR', 400],
     ['unknown', 'PROVIDER_ERROR', 404],
     [path('not_found'), 'PROVIDER_ERROR', 404],
+    [{ '.tag': 'retry_error' }, 'PROVIDER_UNAVAILABLE'],
     [path('not_found'), 'PROVIDER_UNAVAILABLE', 500],
     ['', 'PROVIDER_UNAVAILABLE', 503],
     ['', 'PROVIDER_THROTTLED', 503, 2, 2000]
@@ -165,6 +169,7 @@ t.test('each refusal is told by its tags', async (t) => {
       t.equal(failure.retryAfterMs, waitMs, name)
       t.equal(failure.credentialsRefused, false, name)
       t.ok(failure.cause instanceof Diagnosis, name)
+      t.equal(failure.responded, !OUTAGE.test(String(failure.cause)), name)
       t.notMatch(inspect(failure, { depth: 10 }), /SECRET|sl\.fake/, name)
       t.equal(fake.requests.length - before, 1, `${name}: asked once`)
     }

@@ -16,6 +16,9 @@ import { setEnvironment } from '../../support/environment.ts'
 import { TEST_SPOOL } from '../../support/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 
+/** The statuses of a service that is down. */
+const OUTAGE = /answered 50[234]\b/
+
 async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS) {
   const fake = await FakeDrive.start(t)
   const egress = openEgress({ timeouts: { headersMs: 500 } })
@@ -105,7 +108,9 @@ t.test('each refusal is told by its reason', async (t) => {
       t.equal(error.code, code, name)
       t.equal(error.retryAfterMs, waitMs, name)
       t.equal(error.credentialsRefused, false, name)
-      t.ok(error.cause instanceof Diagnosis, name)
+      const { cause } = error
+      t.ok(cause instanceof Diagnosis, name)
+      t.equal(error.responded, !OUTAGE.test(String(cause)), name)
       t.notMatch(inspect(error, { depth: 10 }), /SECRET|ya29/, name)
       t.equal(fake.requests.length - before, 'matching' in limits ? 2 : 1, `${name}: asked once`)
     }

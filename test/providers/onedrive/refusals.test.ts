@@ -15,6 +15,9 @@ import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 import { isProviderDefinition } from '../../../src/domain/provider.ts'
 import { endsGrant, scopeName } from '../../../src/providers/onedrive/oauth.ts'
 
+/** The statuses of a service that is down. */
+const OUTAGE = /answered 50[234]\b/
+
 async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options: FakeGraphOptions = {}) {
   const fake = await FakeGraph.start(t, options)
   const egress = openEgress({ timeouts: { headersMs: 500 } })
@@ -121,7 +124,9 @@ t.test('each refusal is told by its code', async (t) => {
     t.equal(error.code, expected, name)
     t.equal(error.retryAfterMs, waitMs, name)
     t.equal(error.credentialsRefused, false, name)
-    t.ok(error.cause instanceof Diagnosis, name)
+    const { cause } = error
+    t.ok(cause instanceof Diagnosis, name)
+    t.equal(error.responded, !OUTAGE.test(String(cause)), name)
     t.notMatch(inspect(error, { depth: 10 }), /SECRET|EwB4/, name)
     t.equal(fake.requests.length - before, 1, `${name}: asked once`)
   }

@@ -8,6 +8,9 @@ import { isStorageError, type StorageErrorCode } from '../../../src/domain/error
 import type { StorageBackend } from '../../../src/domain/storage-backend.ts'
 import { call, rejectsWith } from '../../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../../contract/suite/uploads.ts'
+import { Breaker } from '../../../src/layers/breaker.ts'
+import { withBreaker } from '../../../src/layers/with-breaker.ts'
+import { ManualClock } from '../../support/clock.ts'
 import { openEgress } from '../../support/egress.ts'
 import { FakeS3, FAKE_BUCKET, FAKE_KEYS, type Script } from '../../fakes/s3/fake-s3.ts'
 import { sendError, sendXml } from '../../fakes/s3/xml.ts'
@@ -81,6 +84,7 @@ t.test('a refusal comes out as the code of its name, or of its status where ther
     [400, 'EntityTooLarge', 'PAYLOAD_TOO_LARGE', 'PROVIDER_ERROR'],
     [400, 'AuthorizationHeaderMalformed', 'PROVIDER_ERROR', 'PROVIDER_ERROR'],
     [400, 'Whatever', 'PROVIDER_ERROR', 'PROVIDER_ERROR'],
+    [400, 'constructor', 'PROVIDER_ERROR', 'PROVIDER_ERROR'],
     [404, 'NoSuchKey', 'OBJECT_NOT_FOUND', 'OBJECT_NOT_FOUND'],
     [404, 'NoSuchBucket', 'OBJECT_NOT_FOUND', 'OBJECT_NOT_FOUND'],
     [409, 'OperationAborted', 'LOCKED', 'LOCKED'],
@@ -112,6 +116,38 @@ t.test('a refusal comes out as the code of its name, or of its status where ther
     'a listing without a bucket'
   )
   await rejectsWith(t, backend.account(call()), 'FOLDER_NOT_FOUND', 'an account without a bucket')
+})
+
+t.test('an endpoint that fails for one object is not left alone, and a gateway without a server is', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = withBreaker(await openFake(fake), new Breaker(new ManualClock()))
+  const callsOf = async (script: Script): Promise<number> => {
+    fake.script = script
+    fake.requests.length = 0
+    for (let count = 0; count < 10; count++) {
+      await rejectsWith(t, backend.download('a', call()), ['PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT'])
+    }
+    return fake.requests.length
+  }
+  for (const [status, name] of [
+    [500, 'InternalError'],
+    [503, 'InternalError'],
+    [500, 'XMinioWhatever'],
+    [400, 'RequestTimeout'],
+    [403, 'RequestTimeTooSkewed']
+  ] as const) {
+    t.equal(await callsOf(refuse(status, name)), 10, `${status} ${name}`)
+  }
+  for (const status of [502, 503, 504]) {
+    const other = withBreaker(await openFake(fake), new Breaker(new ManualClock()))
+    fake.script = (_request, response) => {
+      response.writeHead(status, { 'content-type': 'text/html' }).end('<html>no server is available</html>')
+      return true
+    }
+    fake.requests.length = 0
+    for (let count = 0; count < 10; count++) await rejectsWith(t, other.download('a', call()), 'PROVIDER_UNAVAILABLE')
+    t.equal(fake.requests.length, 5, String(status))
+  }
 })
 
 t.test('the text of an answer is in no message, no cause and no dump', async (t) => {
@@ -185,7 +221,7 @@ t.test('a page of HTML is what its status says, and no object or folder', async 
     [403, 'ACCESS_DENIED'],
     [404, 'PROVIDER_ERROR'],
     [502, 'PROVIDER_UNAVAILABLE'],
-    [503, 'PROVIDER_THROTTLED']
+    [503, 'PROVIDER_UNAVAILABLE']
   ] as const) {
     fake.script = html(status)
     await rejectsWith(t, backend.listFolder(null, { ...call(), limit: 1 }), code, `a listing, ${status}`)

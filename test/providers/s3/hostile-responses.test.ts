@@ -265,7 +265,7 @@ t.test('a page that is not S3\u2019s is what its status says, and one that drips
   const backend = await openFake(fake, { timeouts: { totalMs: 50 } })
   for (const page of ['<!DOCTYPE html><p>no', '<html><body>no</body></html>', 'no', '\x1f\x8b\x08']) {
     fake.script = send(page, 503)
-    await rejectsWith(t, listAgain(backend), 'PROVIDER_THROTTLED', page)
+    await rejectsWith(t, listAgain(backend), 'PROVIDER_UNAVAILABLE', page)
     fake.script = send(page, 404)
     await rejectsWith(t, listAgain(backend), 'PROVIDER_ERROR', page)
   }
