@@ -26,7 +26,7 @@ import { logOptions } from './log-options.ts'
 import { BUILT, readPageFiles } from './page-files.ts'
 import { pageRoutes } from './page-routes.ts'
 import { RequestDrain } from './request-drain.ts'
-import { type CompletedRequest, RequestLog, requestIds } from './request-log.ts'
+import { type CompletedRequest, RequestLog, requestIds, trustOf } from './request-log.ts'
 
 /** A folder's id may have 8192 bytes, which are three times as many percent-encoded; Node's own limit is 16 KiB. */
 const MAX_HEADER_BYTES = 32_768
@@ -73,7 +73,7 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
     logger: logOptions(config.logLevel, deps.logTo),
     logController: new RequestLog(deps.onRequestCompleted),
     genReqId: requestIds(config.trustProxy),
-    trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
+    trustProxy: config.trustProxy.length > 0 && trustOf(config.trustProxy),
     http: {
       maxHeaderSize: MAX_HEADER_BYTES,
       headersTimeout: REQUEST_TIMEOUT_MS,

@@ -7,7 +7,7 @@ type LoggerOptions = Exclude<FastifyServerOptions['logger'], boolean | undefined
 const MAX_CAUSES = 4
 const HIDDEN = '[hidden]'
 
-/** Maximum characters of a logged URL, host and message. Requests may hold 32 KB of each without a token. */
+/** Maximum characters of a logged URL, host or address, and message. Requests may hold 32 KB of each without a token. */
 const MAX_URL = 1024
 const MAX_HOST = 255
 const MAX_MESSAGE = 4096
@@ -18,6 +18,8 @@ const SCHEMES = /\b(Bearer|Basic|Digest|Negotiate)\s+[^\s"\\]+/gi
 /** A user name and password in a URL. A slash ends each attempt, so repeated `://` stay linear. */
 const USER_INFO = /:\/\/[^/?#]+@/g
 const HTTP = /https?:\/\/[^?]/i
+/** A user name and password, or a host, at the end of a text that was cut: the `@` behind it may be missing. */
+const CUT_USER_INFO = /:\/\/[^\s"\\/?#]*$/
 
 /** Where a library might put a whole request into an error or a log line. */
 const NEVER_LOGGED = ['headers', '*.headers', '*.*.headers', 'authorization', '*.authorization', 'cookie', '*.cookie']
@@ -47,19 +49,27 @@ export function logOptions(level: LogLevel, stream?: Writable): LoggerOptions {
  * paths and hosts of unauthenticated requests.
  */
 export function withoutSecrets(text: string): string {
-  return text.replace(SCHEMES, `$1 ${HIDDEN}`).replace(WORD, withoutUrlSecrets)
+  const shown = text.replace(SCHEMES, `$1 ${HIDDEN}`)
+  return shown.includes('://') ? shown.replace(WORD, withoutUrlSecrets) : shown
 }
 
 function withoutUrlSecrets(word: string): string {
+  if (!word.includes('://')) return word
   const http = word.search(HTTP)
   const query = http === -1 ? -1 : word.indexOf('?', http)
   const shown = query === -1 || query === word.length - 1 ? word : `${word.slice(0, query)}?${HIDDEN}`
   return shown.replace(USER_INFO, `://${HIDDEN}@`)
 }
 
-/** Cuts a long text. Hides secrets first: a cut inside of `user:password@` would leave a password that no pattern finds. */
+/**
+ * Cuts a long text at `maxLength`, at a cost that does not depend on the rest. No secret is cut in half: what may be the
+ * beginning of `user:password@` is hidden, since no pattern finds it without the `@`; tokens and queries are found by
+ * their beginning.
+ */
 export function shortened(text: string, maxLength: number): string {
-  return text.length <= maxLength ? text : `${withoutSecrets(text).slice(0, maxLength)}…`
+  if (text.length <= maxLength) return text
+  const shown = withoutSecrets(text.slice(0, maxLength).replace(CUT_USER_INFO, `://${HIDDEN}`))
+  return `${shown.slice(0, maxLength)}…`
 }
 
 /** Of whatever is logged as `req`: a line of the log must never fail. */
@@ -69,7 +79,8 @@ export function describeRequest(request: Partial<FastifyRequest>): Record<string
     method,
     url: url === undefined ? undefined : shortened(url.split('?', 1)[0] ?? '', MAX_URL),
     host: host === undefined ? undefined : shortened(host, MAX_HOST),
-    remoteAddress: ip
+    // With trusted proxies it is text of a header.
+    remoteAddress: ip === undefined ? undefined : shortened(ip, MAX_HOST)
   }
 }
 

@@ -10,6 +10,8 @@ export const REQUEST_ID_HEADER = 'x-request-id'
 /** Request ids of nginx, Envoy, Heroku and AWS fit. They are copied to responses and log lines. */
 const REQUEST_ID = /^[\w.:=+-]{1,128}$/
 const MAX_USER_AGENT = 256
+/** Trusted proxies in a row. */
+const MAX_PROXIES = 16
 /** Methods that are labels of metrics. Node accepts about 35, in requests of anybody. */
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
@@ -105,6 +107,22 @@ export class RequestLog extends LogController {
  * @param trustedProxies addresses, ranges, and the names of ranges
  */
 export function requestIds(trustedProxies: readonly string[]): (request: RawRequestDefaultExpression) => string {
+  const isTrusted = trustOf(trustedProxies)
+  return ({ socket, headers }) => {
+    const given = headers[REQUEST_ID_HEADER]
+    // Node joins repeated headers with a comma, which no id contains.
+    const isUsable = typeof given === 'string' && REQUEST_ID.test(given)
+    return isUsable && isTrusted(socket.remoteAddress) ? given : randomUUID()
+  }
+}
+
+/**
+ * Returns whether an address of `X-Forwarded-For` is a trusted proxy, for Fastify's `trustProxy`. A header may list 3,000
+ * addresses, each of which would be looked up several times per request.
+ *
+ * @param trustedProxies addresses, ranges, and the names of ranges
+ */
+export function trustOf(trustedProxies: readonly string[]): (address?: string, hop?: number) => boolean {
   const trusted = new BlockList()
   for (const range of trustedProxies.flatMap((item) => NAMED_RANGES[item] ?? [item])) {
     const [address = '', bits] = range.split('/')
@@ -112,13 +130,9 @@ export function requestIds(trustedProxies: readonly string[]): (request: RawRequ
     if (bits === undefined) trusted.addAddress(address, family)
     else trusted.addSubnet(address, Number(bits), family)
   }
-  const isTrusted = (address = ''): boolean =>
-    isIP(address) !== 0 && trusted.check(address, isIP(address) === 4 ? 'ipv4' : 'ipv6')
-  return ({ socket, headers }) => {
-    const given = headers[REQUEST_ID_HEADER]
-    // Node joins repeated headers with a comma, which no id contains.
-    const isUsable = typeof given === 'string' && REQUEST_ID.test(given)
-    return isUsable && isTrusted(socket.remoteAddress) ? given : randomUUID()
+  return (address = '', hop = 0) => {
+    const family = isIP(address)
+    return hop < MAX_PROXIES && family !== 0 && trusted.check(address, family === 4 ? 'ipv4' : 'ipv6')
   }
 }
 

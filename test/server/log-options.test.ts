@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import { logOptions, withoutSecrets } from '../../src/server/log-options.ts'
+import { logOptions, shortened, withoutSecrets } from '../../src/server/log-options.ts'
 
 /** An application whose log lines are collected. */
 function loggingApp(t: Test) {
@@ -55,4 +55,30 @@ t.test('a cut inside of a URL does not reveal its password', async (t) => {
   }
   t.equal(lines.length, 32)
   t.notMatch(lines.join(), /hunter|user:/)
+})
+
+t.test('a text that is cut anywhere shows no part of a secret, and nothing but its beginning is read', async (t) => {
+  const SECRETS = [
+    'postgres://SECRET:SECRET@db/x',
+    'redis://:SECRET@SECRET@SECRET@db/x',
+    '"https://SECRET:SECRET@db/x?SECRET=SECRET#SECRET"',
+    'a://b://SECRET:SECRET@db',
+    'read https://db/x?SECRET=SECRET said no',
+    'Bearer SECRET.SECRET',
+    '{"authorization":"Basic SECRET=="}'
+  ]
+  for (const secret of SECRETS) {
+    const text = `no ${secret} ${'a '.repeat(20_000)}`
+    for (let length = 0; length < 100; length++) {
+      const shown = shortened(text, length)
+      t.ok(shown.length <= length + 1, shown)
+      // The words around have none of its letters.
+      t.notMatch(withoutSecrets(shown), /[SECRT]/, `${length}: ${shown}`)
+    }
+  }
+  t.equal(
+    shortened('postgres://user:pass@db', 100),
+    'postgres://user:pass@db',
+    'a short text is left to the finished line'
+  )
 })
