@@ -3,6 +3,7 @@ import { type ConnectionEvent, StorageError, type StorageErrorCode } from '../..
 import { oauthApp, type OAuthAppOptions, testApp } from '../support/app.ts'
 import { settled } from '../support/deferred.ts'
 import { answers, answersHtml, hangs } from '../fakes/oauth/faults.ts'
+import { useManualTimers } from '../support/manual-timers.ts'
 import { until } from '../support/until.ts'
 
 const LISTING = '/cloud/scripted/listing'
@@ -321,12 +322,20 @@ t.test('the app closes behind the last revocation', async (t) => {
 })
 
 t.test('a revocation that hangs holds a closing app no longer than its deadline', async (t) => {
-  const { app, oauth, remove, log } = await granted(t, ['ann'], {
-    plugin: { timeouts: { connectMs: 1000, headersMs: 10_000, idleMs: 10_000, totalMs: 200 } }
-  })
+  const { app, oauth, remove, log } = await granted(t, ['ann'])
   oauth.failNext(1, hangs(), { endpoint: 'revoke' })
+  const advance = useManualTimers(t)
   await remove('ann')
-  await app.close()
+  await until(() => oauth.calls.revoke.length === 1)
+  let isClosed = false
+  const closing = app.close().then(() => {
+    isClosed = true
+  })
+  advance(4999)
+  for (let turn = 0; turn < 20; turn += 1) await settled()
+  t.equal(isClosed, false)
+  advance(1)
+  await closing
   t.match(log.join(''), 'a removed connection was not revoked')
 })
 
