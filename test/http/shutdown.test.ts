@@ -17,6 +17,7 @@ import { MemoryRedis } from '../support/memory-redis.ts'
 import { oauthConnect } from '../support/oauth-cloud.ts'
 import { RefreshRows } from '../support/refresh-rows.ts'
 import { pages, ScriptedBackend } from '../support/scripted-backend.ts'
+import { useManualTimers } from '../support/manual-timers.ts'
 import { until } from '../support/until.ts'
 
 const LISTING = '/cloud/paged/listing'
@@ -56,7 +57,12 @@ class ClosablePrisma implements PrismaLike {
  * An application with a provider whose pages need a token that rotates, and with a host that closes its database in an
  * `onClose` hook.
  */
-async function start(t: Test, order: (typeof ORDERS)[number], plugin: Partial<CloudStorageOptions> = {}) {
+async function start(
+  t: Test,
+  order: (typeof ORDERS)[number],
+  plugin: Partial<CloudStorageOptions> = {},
+  pluginTimeout = 0
+) {
   const oauth = await FakeOAuth.start(t, { rotation: 'single-use' })
   const { prisma } = await emptyDatabase()
   const closable = new ClosablePrisma(prisma)
@@ -80,7 +86,7 @@ async function start(t: Test, order: (typeof ORDERS)[number], plugin: Partial<Cl
       })
   })
   const app = Fastify({
-    pluginTimeout: 0,
+    pluginTimeout,
     logger: { level: 'trace', stream: { write: (line: string) => lines.push(line) } }
   })
   t.teardown(() => app.close())
@@ -192,6 +198,40 @@ for (const order of ORDERS) {
     t.equal((await rows.tokens(id)).refreshToken, oauth.grants[0]?.refreshToken)
     t.equal(closable.callsAfterClose, 0)
     t.same(troubles(lines), [])
+  })
+}
+
+for (const [what, isAnswered] of [
+  ['is answered late is stored', true],
+  ['is never answered ends at its deadline', false]
+] as const) {
+  t.test(`a refresh that outlasts the pluginTimeout and ${what}, before the host's database closes`, async (t) => {
+    // Shorter than a refresh may take (10 s).
+    const pluginTimeout = 9000
+    const { app, oauth, closable, rows, get } = await start(t, 'before', {}, pluginTimeout)
+    const id = await rows.add(oauth.issueGrant(), { leftMs: EXPIRED_MS })
+    const gate = oauth.hold('token', { isPerformed: true })
+    const advance = useManualTimers(t)
+    const listing = get()
+    await gate.reached
+    // Fastify reports the hook that it gave up, when everything has closed.
+    const closing = t.rejects(app.close(), { code: 'AVV_ERR_READY_TIMEOUT' })
+    for (let turn = 0; turn < 20; turn += 1) await settled()
+    t.equal(closable.isClosed, false)
+    advance(pluginTimeout)
+    for (let turn = 0; turn < 20; turn += 1) await settled()
+    t.equal(closable.isClosed, false, 'Fastify has given up the hook, and the database is still open')
+    if (isAnswered) gate.release()
+    else advance(1000)
+    await closing
+    t.equal(closable.isClosed, true)
+    t.equal(closable.callsAfterClose, 0)
+    if (!isAnswered) {
+      gate.release()
+      return
+    }
+    t.equal((await listing).statusCode, 200)
+    t.equal((await rows.tokens(id)).refreshToken, oauth.grants[0]?.refreshToken)
   })
 }
 

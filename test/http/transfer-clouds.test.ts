@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Entry, Listing } from '../../src/domain/entry.ts'
 import type { CloudStorageOptions } from '../../src/index.ts'
 import { googleDrive } from '../../src/providers/google-drive.ts'
+import { answers, faulty } from '../fakes/faults.ts'
 import { FakeDrive } from '../fakes/drive/fake-drive.ts'
 import { DRIVE_SPREADSHEET } from '../fakes/drive/node.ts'
 import { FAKE_BUCKET, FAKE_KEYS, FakeS3 } from '../fakes/s3/fake-s3.ts'
@@ -12,7 +13,7 @@ import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../fakes/oauth/rules.ts'
 import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import { testApp } from '../support/app.ts'
 import { cloudWalk, walkRedirectUri } from '../support/cloud-walk.ts'
-import { answerOf, type Ask, Client, contentPath } from '../support/transfer-app.ts'
+import { answerOf, type Ask, Client, contentPath, davTransfers } from '../support/transfer-app.ts'
 import { until } from '../support/until.ts'
 import { WALKED_CLOUDS, type WalkedCloud } from '../support/walked-clouds.ts'
 
@@ -87,11 +88,12 @@ async function walk(t: Test, app: FastifyInstance, provider: string): Promise<vo
   t.equal((await client.get(contentPath(provider, { id }))).status, 404)
 }
 
-/** An app with transfers, in which ann has connected the cloud. */
+/** An app with transfers, in which the users have connected the cloud. */
 async function connected(
   t: Test,
   { id: cloudId, rules, scopes, start }: WalkedCloud,
-  spool: CloudStorageOptions['spool'] = {}
+  spool: CloudStorageOptions['spool'] = {},
+  users: readonly string[] = ['ann']
 ): Promise<FastifyInstance> {
   const scoped = scopes !== undefined && { scopes }
   const oauth = await FakeOAuth.start(t, { redirectUris: [walkRedirectUri(cloudId)], ...scoped, ...rules })
@@ -104,7 +106,7 @@ async function connected(
     transfers: true,
     spool
   })
-  await connect()
+  for (const user of users) await connect(user)
   return app
 }
 
@@ -157,6 +159,36 @@ for (const cloud of WALKED_CLOUDS.filter(({ id }) => id === 'onedrive' || id ===
     t.equal((await put('second', 5 * MIB)).status, 201, 'the space is free again')
     const listing = (await client.get(`/cloud/${cloud.id}/listing`)).json() as Listing
     t.same(listing.entries.map(({ name }) => name).sort(), ['first', 'known', 'second'])
+  })
+}
+
+for (const cloud of WALKED_CLOUDS.filter(({ id }) => id === 'onedrive' || id === 'box')) {
+  t.test(`uploads of unknown size to ${cloud.id} that take up all space of the server are 507`, async (t) => {
+    const MIB = 1024 * 1024
+    const spool = { maxBytes: 6 * MIB, maxBytesPerUser: 6 * MIB, maxTotalBytes: 8 * MIB }
+    const app = await connected(t, cloud, spool, ['ann', 'bob'])
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const client = new Client(app)
+    const headers = { 'transfer-encoding': 'chunked', 'content-type': 'text/plain' }
+    const begin = (user: string) => {
+      const request = client.begin('PUT', contentPath(cloud.id, { name: user }), { user, headers })
+      return { request, answered: answerOf(request) }
+    }
+    if (process.platform !== 'linux') return
+    const first = begin('ann')
+    first.request.write(Buffer.alloc(5 * MIB))
+    await until(async () => (await spooledBytes()) === 5 * MIB)
+    const second = begin('bob')
+    second.request.end(Buffer.alloc(5 * MIB))
+    const refused = await second.answered
+    t.match(refused.json(), { status: 507, code: 'INSUFFICIENT_STORAGE' })
+    t.notMatch(refused.text, /maxTotalBytes|\/tmp/, 'what the operator can do is in the log alone')
+    first.request.end()
+    t.equal((await first.answered).status, 201)
+    await until(async () => (await spooledBytes()) === 0)
+    const again = begin('bob')
+    again.request.end(Buffer.alloc(5 * MIB))
+    t.equal((await again.answered).status, 201, 'the space is free again')
   })
 }
 
@@ -226,4 +258,30 @@ t.test('what a user does with content at s3 shows in the next listing', async (t
   const made = await as('ann').send('POST', '/cloud/connections/s3', fields)
   t.equal(made.statusCode, 201, made.body)
   await walk(t, app, 's3')
+})
+
+t.test('a provider without space left answers 507, in every way to write there', async (t) => {
+  const isFull = (code: string) => ({ status: 507, code: 'QUOTA_EXCEEDED', detail: code })
+  const detail = 'There is no space left at the provider.'
+  const folder = JSON.stringify({ parentId: null, name: 'folder' })
+  const json = { 'content-type': 'application/json' }
+  const text = { 'content-type': 'text/plain' }
+
+  const { app: driveOnly, drive } = await driveApp(t)
+  await driveOnly.listen({ host: '127.0.0.1', port: 0 })
+  const atDrive = new Client(driveOnly)
+  const full = { reason: 'storageQuotaExceeded', status: 403 }
+  drive.failNext(1, full, { method: 'POST' })
+  const path = contentPath('google_drive', { name: 'a' })
+  t.match((await atDrive.ask('PUT', path, { body: 'x', headers: text })).json(), isFull(detail))
+  drive.failNext(1, full, { method: 'POST' })
+  const makeFolder = await atDrive.ask('POST', '/cloud/google_drive/folders', { body: folder, headers: json })
+  t.match(makeFolder.json(), isFull(detail))
+
+  const { fake, put, makeFolder: makeDavFolder } = await davTransfers(t)
+  fake.script = faulty(answers(507), { matching: ({ method }) => method === 'PUT' || method === 'MKCOL' })
+  t.match((await put({ name: 'a' }, { body: 'x' })).json(), isFull(detail))
+  t.match((await put({ name: 'a' }, { body: Buffer.alloc(1_000_000) })).json(), isFull(detail))
+  t.match((await makeDavFolder({ parentId: null, name: 'folder' })).json(), isFull(detail))
+  t.same(fake.tree.list(), [])
 })

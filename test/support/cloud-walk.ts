@@ -85,8 +85,8 @@ export async function cloudWalk(t: Test, options: WalkOptions) {
   }
   const get = async (url: string) => keep(await testing.as('ann').get(url))
 
-  const authorize = async () => {
-    const answer = await testing.as('ann').send('POST', `/cloud/connections/${providerId}/authorize`)
+  const authorize = async (user = 'ann') => {
+    const answer = await testing.as(user).send('POST', `/cloud/connections/${providerId}/authorize`)
     if (answer.statusCode !== 200) throw new Error(`authorize answered ${answer.body}`)
     const { authorizationUrl } = answer.json<{ authorizationUrl: string }>()
     const [cookie = ''] = String(answer.headers['set-cookie']).split(';')
@@ -106,8 +106,8 @@ export async function cloudWalk(t: Test, options: WalkOptions) {
     authorize,
     comeBack,
     /** From the button to where the browser ends. */
-    connect: async () => {
-      const { authorizationUrl, cookie } = await authorize()
+    connect: async (user = 'ann') => {
+      const { authorizationUrl, cookie } = await authorize(user)
       return comeBack(await consent(authorizationUrl), cookie)
     },
     list: (query: Record<string, string> = {}) =>
