@@ -95,7 +95,7 @@ t.test('a countdown can be cancelled', async (t) => {
 
 t.test('a folder that is gone leads back to the top', async (t) => {
   const { page, row } = await openPicker(t, { attributes: 'folder="gone/"' })
-  await page.getByText('This folder is not there any more.').waitFor()
+  await page.getByText('This folder no longer exists.').waitFor()
   await page.getByRole('button', { name: 'To the top folder' }).click()
   await row('a.pdf').waitFor()
 })
@@ -105,7 +105,7 @@ t.test('a refresh that fails takes nothing away', async (t) => {
   await row('a.pdf').waitFor()
   cloud.failOnce(LISTING, 502, 'PROVIDER_ERROR')
   await page.getByRole('button', { name: 'Refresh' }).click()
-  await page.getByText('Something went wrong (PROVIDER_ERROR).').waitFor()
+  await page.getByText('Unexpected response from the provider.').waitFor()
   t.ok(await row('a.pdf').isVisible())
   t.same(await violationsOf(page), [])
   await page.getByRole('button', { name: 'Try again' }).click()
@@ -155,7 +155,7 @@ t.test('an answer that is no JSON is no empty folder', async (t) => {
       cloud.answerOnce(LISTING, { status: 200, body: '<html>' })
     }
   })
-  await page.getByText('The server gave an answer that makes no sense.').waitFor()
+  await page.getByText('Unexpected response from the server.').waitFor()
 })
 
 t.test('without any connection the user is asked to make one', async (t) => {

@@ -176,7 +176,7 @@ t.test('a cloud that is slow, and one that asks for a pause', async (t) => {
   moods.calmDown()
   moods.throttle()
   await page.getByRole('button', { name: 'Try again' }).click()
-  await page.getByText('The provider asks for a pause.').waitFor()
+  await page.getByText('The provider is limiting requests.').waitFor()
   t.equal(await page.evaluate(() => getSelection()?.toString()), '', 'a double click selects no text')
   await page.mouse.move(0, 0)
   await page.getByText('Trying again in 12 sec.').waitFor()

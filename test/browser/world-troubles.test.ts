@@ -71,7 +71,7 @@ t.test('a throttling cloud is counted down with, and the folder comes by itself'
   moods.throttle()
   const before = drive.requests.length
   await row(page, 'Office').dblclick()
-  await page.getByRole('alert').getByText('The provider asks for a pause.').waitFor()
+  await page.getByRole('alert').getByText('The provider is limiting requests.').waitFor()
   const timer = page.getByRole('timer')
   t.match(await timer.innerText(), /^Trying again in (?:1[5-9]|20) sec\.$/)
   const asked = drive.requests.length

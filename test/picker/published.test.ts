@@ -78,9 +78,24 @@ t.test('what is filled in is not filled in again', async (t) => {
   t.equal(t1('download', { name: '{n} $& {name}' }), 'Download {n} $& {name}')
 })
 
-t.test('every failure has words', async (t) => {
-  for (const code of STORAGE_ERROR_CODES) {
-    t.not(sayProblem(new PickerProblem(code, { detail: 'why' }), t1), '', code)
+t.test('every code of the catalogue, and every code of the picker, has a text of its own', async (t) => {
+  const declared = /export type LocalCode =([^\n]+)/.exec(source)?.[1] ?? ''
+  const local = [...declared.matchAll(/'(\w+)'/g)].map(([, code]) => code!)
+  t.ok(local.includes('NETWORK'))
+  // Its text is `noFolders`.
+  local.splice(local.indexOf('NO_FOLDERS'), 1)
+  const keys = [...STORAGE_ERROR_CODES, ...local].map((code) => `error_${code}`)
+  t.same(
+    Object.keys(ENGLISH)
+      .filter((key) => key.startsWith('error_'))
+      .sort(),
+    [...keys].sort(),
+    'and no other code has one'
+  )
+  for (const code of [...STORAGE_ERROR_CODES, ...local]) {
+    const text = sayProblem(new PickerProblem(code, { detail: 'The reason.' }), t1)
+    t.match(text, /^[A-Z].*[.?]$/, code)
+    t.notMatch(text, /[A-Z]{2}|_|\{|Something went wrong \(/, `${code} is not shown to people`)
   }
   t.equal(sayProblem(new PickerProblem('HTTP_418'), t1), 'Something went wrong (HTTP_418).')
   const foreign = readProblem(401, { get: () => null }, '{"code":"FST_JWT_EXPIRED"}')
