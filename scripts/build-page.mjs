@@ -1,17 +1,18 @@
 // Builds the page of the ready-made server. `node scripts/build-page.mjs [folder]`; left out: dist/page.
 // Scripts and styles are named by what is in them, so that browsers may keep them for good.
-import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { readArguments } from './arguments.mjs'
+import { replaceFile } from './replace-file.mjs'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 const SOURCES = join(ROOT, 'src/page')
 
-export async function buildPage(folder) {
-  rmSync(folder, { recursive: true, force: true })
-  const { metafile } = await build({
+export async function buildPage(named) {
+  const folder = resolve(named)
+  const { metafile, outputFiles } = await build({
     entryPoints: [join(SOURCES, 'main.ts'), join(SOURCES, 'page.css')],
     outdir: folder,
     entryNames: '[name]-[hash]',
@@ -23,6 +24,7 @@ export async function buildPage(folder) {
     legalComments: 'linked',
     logLevel: 'warning',
     metafile: true,
+    write: false,
     absWorkingDir: ROOT,
     tsconfig: join(SOURCES, 'tsconfig.json')
   })
@@ -33,8 +35,14 @@ export async function buildPage(folder) {
     if (!html.includes(`"${plain}"`)) throw new Error(`index.html does not name ${plain}`)
     html = html.replace(`"${plain}"`, `"/page/${basename(output)}"`)
   }
-  writeFileSync(join(folder, 'index.html'), html)
-  copyFileSync(join(SOURCES, 'icon.svg'), join(folder, 'icon.svg'))
+  for (const { path, contents } of outputFiles) replaceFile(path, contents)
+  replaceFile(join(folder, 'icon.svg'), readFileSync(join(SOURCES, 'icon.svg')))
+  // Last: the files that it names are there. Those of an earlier build go after it.
+  replaceFile(join(folder, 'index.html'), html)
+  const built = new Set(['index.html', 'icon.svg', ...outputFiles.map(({ path }) => basename(path))])
+  for (const name of readdirSync(folder)) {
+    if (!built.has(name) && !name.endsWith('.tmp')) rmSync(join(folder, name), { recursive: true, force: true })
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -1,13 +1,14 @@
 // Builds <cloud-folder-picker> into one file that a page loads as it is, and the page that its logins land on.
 // `node scripts/build-picker.mjs [folder]`; left out: dist/picker, with the declarations too.
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { readFileSync, statSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { build, transform } from 'esbuild'
 import { minify } from 'terser'
 import { readArguments } from './arguments.mjs'
+import { replaceFile } from './replace-file.mjs'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 /** The largest gzipped size in bytes: 30 KiB, of which the client of the API is a tenth. */
@@ -53,21 +54,28 @@ function withoutLineBreaks(code) {
   return `${body.replace(/>\s*\n\s*</g, '><').replace(/\s*\n\s*/g, ' ')}${link}`
 }
 
+/** Returns the texts that esbuild makes, by their paths. */
+async function bundle(own) {
+  const { outputFiles } = await build({ ...options, ...own, absWorkingDir: ROOT, write: false })
+  return new Map(outputFiles.map(({ path, text }) => [path, text]))
+}
+
 /** @returns the size of the element, gzipped, in bytes */
 export async function buildPicker(folder) {
-  const file = join(folder, 'cloud-folder-picker.js')
-  await build({ ...options, entryPoints: [join(ROOT, 'src/picker/cloud-folder-picker.ts')], outfile: file })
-  await build({
-    ...options,
+  const file = resolve(folder, 'cloud-folder-picker.js')
+  const outputs = await bundle({ entryPoints: [join(ROOT, 'src/picker/cloud-folder-picker.ts')], outfile: file })
+  const landing = resolve(folder, 'landing.js')
+  const landingOutputs = await bundle({
     legalComments: 'none',
     entryPoints: [join(ROOT, 'src/picker/landing/landing.ts')],
-    outfile: join(folder, 'landing.js')
+    outfile: landing
   })
-  copyFileSync(join(ROOT, 'src/picker/landing/landing.html'), join(folder, 'landing.html'))
-  writeFileSync(file, withoutLineBreaks(await smaller(readFileSync(file, 'utf8'))))
+  replaceFile(landing, landingOutputs.get(landing))
+  replaceFile(join(folder, 'landing.html'), readFileSync(join(ROOT, 'src/picker/landing/landing.html')))
+  replaceFile(file, withoutLineBreaks(await smaller(outputs.get(file))))
   const legal = `${file}.LEGAL.txt`
   const licence = readFileSync(join(dirname(fileURLToPath(import.meta.resolve('lit'))), 'LICENSE'), 'utf8')
-  writeFileSync(legal, `${readFileSync(legal, 'utf8')}\n${licence}`)
+  replaceFile(legal, `${outputs.get(legal)}\n${licence}`)
   return gzipSync(readFileSync(file), { level: 9 }).byteLength
 }
 

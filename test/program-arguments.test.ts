@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
@@ -27,10 +27,10 @@ const PROGRAMS = [
   'bench/slow-client-memory.mjs'
 ]
 
-async function run(program: string, argument: string) {
+async function run(program: string, ...args: string[]) {
   try {
     const env = { PATH: process.env['PATH'] ?? '' }
-    const { stdout, stderr } = await promisify(execFile)(process.execPath, [program, argument], { cwd: ROOT, env })
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [program, ...args], { cwd: ROOT, env })
     return { code: 0, stdout, stderr }
   } catch (error) {
     return error as { code: number; stdout: string; stderr: string }
@@ -52,6 +52,25 @@ for (const program of PROGRAMS) {
     t.equal(readFileSync(`${ROOT}package.json`, 'utf8'), before)
   })
 }
+
+t.test('npm run test:browser and test:services run their folder, or just the files that are named', async (t) => {
+  const { scripts } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8')) as { scripts: Record<string, string> }
+  for (const suite of ['browser', 'services']) {
+    const [node, program = '', ...args] = (scripts[`test:${suite}`] ?? '').split(' ')
+    t.equal(node, 'node')
+    const list = async (...named: string[]) =>
+      (await run(program, ...args, '--list', ...named)).stdout.trim().split('\n')
+    const all = readdirSync(`${ROOT}test/${suite}`)
+      .filter((name) => name.endsWith('.test.ts'))
+      .sort()
+    t.same(
+      await list(),
+      all.map((name) => `test/${suite}/${name}`)
+    )
+    t.same(await list(`test/${suite}/${all[1]!}`), [`test/${suite}/${all[1]!}`])
+  }
+  t.notMatch((await run('scripts/tests/run.mjs', '--list')).stdout, /test\/(?:browser|services)\//)
+})
 
 t.test('the packages of each provider are those that its sources import', async (t) => {
   const imported = new Map<string, Set<string>>()

@@ -1,5 +1,6 @@
-// Runs the tests: `node scripts/tests/run.mjs [--watch] [--isolate] [--jobs N] [file or folder …]`.
+// Runs the tests: `node scripts/tests/run.mjs [--suite FOLDER] [--watch] [--isolate] [--jobs N] [--list] [file or folder …]`.
 //
+// Without files or folders it runs those of `--suite`, and without a suite all that need neither servers nor a browser.
 // Sources and tests are compiled once. The test files of one folder share a process, and with it the loaded modules and
 // the database; `--isolate` starts a process for each file. A few processes run at a time. Prints a line per file, every
 // failure, and the slowest files.
@@ -25,6 +26,8 @@ const SLOWEST = 10
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    suite: { type: 'string' },
+    list: { type: 'boolean', default: false },
     watch: { type: 'boolean', default: false },
     isolate: { type: 'boolean', default: false },
     jobs: { type: 'string' },
@@ -32,7 +35,8 @@ const { values: options, positionals } = parseArgs({
   }
 })
 if (options.help) {
-  console.log('Usage: npm test [-- [--watch] [--isolate] [--jobs N] FILE|FOLDER …]')
+  console.log('Usage: npm test [-- [--watch] [--isolate] [--jobs N] [--list] FILE|FOLDER …]')
+  console.log('The same for npm run test:browser and npm run test:services. --list prints the files and runs none.')
   process.exit()
 }
 /** One more than the number of cores: tests also wait for sockets and child processes. */
@@ -51,11 +55,12 @@ function testFilesAt(path) {
 
 /** Returns the files of each process, the largest group first. */
 function groups() {
+  const named = positionals.length > 0 ? positionals : [options.suite ?? []].flat()
   const files =
-    positionals.length > 0
-      ? [...new Set(positionals.flatMap(testFilesAt))]
+    named.length > 0
+      ? [...new Set(named.flatMap(testFilesAt))]
       : testFilesAt(join(ROOT, 'test')).filter((file) => !OTHER_SUITES.includes(dirname(file)))
-  if (files.length === 0) throw new Error(`no test file at ${positionals.join(', ')}`)
+  if (files.length === 0) throw new Error(`no test file at ${named.join(', ')}`)
   const byProcess = new Map()
   for (const file of files) {
     const name = options.isolate ? file : dirname(file)
@@ -146,6 +151,11 @@ function watchSources() {
     await setTimeout(50)
     isChanged = false
   }
+}
+
+if (options.list) {
+  console.log(groups().flat().sort().join('\n'))
+  process.exit()
 }
 
 let running = new AbortController()

@@ -71,26 +71,22 @@ const DEMO_MODE = 'data-mode="demo"'
  * Reads the page and the picker once. There are a dozen small files: no request names one on the disk.
  *
  * @param isDemo whether links with a token in their fragment sign in
- * @returns `null` where nothing has been built
+ * @returns `null` where nothing has been built, or by a version without modes
  */
 export async function readPageFiles(built: URL, isDemo = false): Promise<PageFile[] | null> {
   try {
     const pageNames = (await readdir(new URL('page/', built))).filter((name) => PAGE_FILES.test(name))
     if (!pageNames.includes('index.html')) return null
+    const index = await readFile(new URL(INDEX, built), 'utf8')
+    // The build of another version of these sources, which would ignore the mode.
+    if (!index.includes(SERVICE_MODE)) return null
+    const html = Buffer.from(isDemo ? index.replace(SERVICE_MODE, DEMO_MODE) : index)
     const paths = [...pageNames.map((name) => `page/${name}`), ...PICKER_FILES.map((name) => `picker/${name}`)]
-    const read = async (path: string): Promise<PageFile> => {
-      const bytes = await readFile(new URL(path, built))
-      return new PageFile(`/${path}`, isDemo && path === INDEX ? inDemoMode(bytes) : bytes)
-    }
+    const read = async (path: string): Promise<PageFile> =>
+      new PageFile(`/${path}`, path === INDEX ? html : await readFile(new URL(path, built)))
     return await Promise.all(paths.map(read))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw error
   }
-}
-
-function inDemoMode(html: Buffer): Buffer {
-  const text = html.toString()
-  if (!text.includes(SERVICE_MODE)) throw new Error(`${INDEX} does not say ${SERVICE_MODE}`)
-  return Buffer.from(text.replace(SERVICE_MODE, DEMO_MODE))
 }

@@ -38,7 +38,7 @@ const HEADERS = {
 /** It is no part of the API that is described. */
 const schema = { hide: true }
 
-const NOT_BUILT = `The page has not been built. "npm start" builds it, and so does "npm run build".
+const NOT_BUILT = `The page has not been built from these sources. "npm start" builds it, and so does "npm run build".
 The routes of this server work without it.
 `
 

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -164,12 +164,42 @@ t.test('where nothing was built, the page says how to build it', async (t) => {
   const app = await serve(t, empty)
   const answer = await app.inject('/')
   t.equal(answer.statusCode, 503)
-  t.match(answer.body, /has not been built\. "npm start" builds it, and so does "npm run build"/)
+  t.match(answer.body, /has not been built from these sources\. "npm start" builds it, and so does "npm run build"/)
   t.match(answer.headers, { 'cache-control': 'no-store', 'content-type': /^text\/plain/ })
   t.equal((await app.inject('/picker/cloud-folder-picker.js')).statusCode, 404)
   // Half of it is as good as nothing.
   await buildPage(join(empty, 'page'))
   t.equal((await (await serve(t, empty)).inject('/')).statusCode, 503)
+
+  await buildPicker(join(empty, 'picker'))
+  t.equal((await (await serve(t, empty)).inject('/')).statusCode, 200)
+  const index = join(empty, 'page/index.html')
+  const current = await readFile(index, 'utf8')
+  for (const older of [current.replace(' data-mode="service"', ''), '']) {
+    await writeFile(index, older)
+    for (const isDemo of [false, true]) {
+      t.equal((await (await serve(t, empty, isDemo)).inject('/')).statusCode, 503, 'an older build counts as none')
+    }
+  }
+})
+
+t.test('builds side by side leave complete files, and none of an earlier build', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'built-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const index = join(folder, 'page/index.html')
+  await buildPage(join(folder, 'page'))
+  const first = await stat(index)
+  await writeFile(join(folder, 'page/main-OLDOLDOL.js'), 'old')
+  await Promise.all([buildPage(join(folder, 'page')), buildPage(join(folder, 'page'))])
+  t.notOk((await readdir(join(folder, 'page'))).includes('main-OLDOLDOL.js'))
+  const { ino, mtimeMs } = await stat(index)
+  t.same([ino, mtimeMs], [first.ino, first.mtimeMs], 'what is the same is not written again')
+  await writeFile(index, 'older')
+  const descriptor = await open(index)
+  t.teardown(() => descriptor.close())
+  await buildPage(join(folder, 'page'))
+  t.equal(await descriptor.readFile('utf8'), 'older', 'a reader is not disturbed')
+  t.match(await readFile(index, 'utf8'), '</html>')
 })
 
 t.test('npm run build makes what the server serves, and npm publishes none of it', async (t) => {
