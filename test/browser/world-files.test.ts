@@ -3,7 +3,7 @@ import t from 'tap'
 import { NATIVE_EXPORTS } from '../../demo/content/drive-documents.ts'
 import { MARKUP_NAME } from '../../demo/content/names.ts'
 import { DOWNLOADS } from '../../demo/content/samples.ts'
-import { DRIVE_DOCUMENT } from '../fakes/drive/node.ts'
+import { DRIVE_DOCUMENT, DRIVE_SPREADSHEET } from '../fakes/drive/node.ts'
 import { DemoUser } from '../support/demo-user.ts'
 import { documentItem, download, enter, openWorld, row, startWorld, upload, visit } from './world-page.ts'
 
@@ -44,6 +44,18 @@ async function setFilter(page: Page, attributes: { readonly kind?: string; reado
   }, attributes)
 }
 
+/** Answers the system's dialog, which cannot be used here, with a file in the browser's own storage. */
+async function recordSaveDialogs(page: Page): Promise<void> {
+  await page.addInitScript(() => {
+    const suggested: string[] = []
+    const showSaveFilePicker = async ({ suggestedName }: { suggestedName: string }) => {
+      suggested.push(suggestedName)
+      return await (await navigator.storage.getDirectory()).getFileHandle(suggestedName, { create: true })
+    }
+    Object.assign(window, { suggested, showSaveFilePicker })
+  })
+}
+
 for (const provider of ['google_drive', 'webdav']) {
   t.test(`what is downloaded of ${provider} are the very bytes`, async (t) => {
     const page = await openWorld(t, world)
@@ -79,6 +91,26 @@ t.test(
     t.equal(await row(page, 'Survey').getByRole('button').count(), 0)
   }
 )
+
+t.test('a shortcut to a native document is saved with the name and the type of its export', async (t) => {
+  const page = await openWorld(t, world, { prepare: recordSaveDialogs })
+  await visit(page, account)
+  await enter(page, 'Shortcuts')
+  const [xlsx] = Object.values(NATIVE_EXPORTS[DRIVE_SPREADSHEET] ?? {})
+  const saved = await download(page, 'To Budget')
+  t.equal(saved.name, 'Budget.xlsx')
+  t.ok(xlsx !== undefined && saved.bytes.equals(xlsx))
+
+  await row(page, 'To Budget').click()
+  await page.getByRole('button', { name: 'Keep as document' }).click()
+  await documentItem(page, 'Budget.xlsx').getByRole('button', { name: 'Download Budget.xlsx' }).click()
+  await page.getByRole('status').filter({ hasText: 'Budget.xlsx was downloaded.' }).waitFor({ state: 'attached' })
+  t.same(
+    await page.evaluate(() => (window as unknown as { suggested: string[] }).suggested),
+    ['Budget.xlsx'],
+    'also as a document of the server, in the dialog that asks where to save it'
+  )
+})
 
 t.test('several files are selected, told to the host, and kept as documents', async (t) => {
   const page = await openWorld(t, world)

@@ -70,6 +70,12 @@ t.test('a file is saved under a name without characters that change the order of
     t.equal(status, 200)
     t.equal(headers['content-disposition'], 'attachment; filename="reportfdp.exe"', encodeURIComponent(name))
   }
+  fake.tree.put('\u202e\u2066', TEXT)
+  const { headers } = await get({ id: '\u202e\u2066' })
+  t.equal(headers['content-disposition'], 'attachment; filename="document"', 'a name of nothing else')
+  fake.tree.put('\u202eфайл.txt', TEXT)
+  const { headers: exact } = await get({ id: '\u202eфайл.txt' })
+  t.match(exact['content-disposition'], /^attachment; filename="____\.txt"; filename\*=UTF-8''%D1%84[%\w]+\.txt$/)
 })
 
 t.test('one range is answered with 206, several and other units with the whole', async (t) => {
