@@ -72,6 +72,8 @@ t.test('whether routes are described changes nothing that they answer', async (t
       await ann.send('PATCH', `/cloud/connections/${id}`),
       await ann.send('POST', '/cloud/scripted/folders', { parentId: 1, name: 'a' }),
       await ann.send('POST', '/cloud/scripted/folders', { name: 'a', more: true }),
+      await ann.get('/cloud/scripted/listing?kind=document'),
+      await ann.send('POST', '/cloud/scripted/folders', { name: 'a', 'token=a b': true }),
       await app.inject('/cloud/connections/unknown/callback?state=a&state=b&more=1')
     ]
     return answers.map(({ statusCode, body }) => `${statusCode} ${body.replaceAll(id, 'ID')}`)
@@ -80,13 +82,20 @@ t.test('whether routes are described changes nothing that they answer', async (t
   t.same(await ask(true), bare)
   t.same(
     bare.map((answer) => /^\d+/.exec(answer)?.[0]),
-    ['200', '200', '400', '400', '400', '400', '404', '400', '400', '400', '400', '404']
+    ['200', '200', '400', '400', '400', '400', '404', '400', '400', '400', '400', '400', '400', '404']
   )
   t.match(bare[2], 'querystring/limit must be >= 1')
   t.match(bare[4], 'body must have required property')
   t.match(bare[7], 'body/label must NOT have fewer than 1 characters')
   t.match(bare[9], 'body/parentId must be string,null')
-  t.match(bare[10], 'body must NOT have additional properties')
+  const details = bare.map((answer) => {
+    const [, json = ''] = /^\d+ (\{.*)$/.exec(answer) ?? []
+    return json === '' ? undefined : (JSON.parse(json) as { detail?: string }).detail
+  })
+  t.match(details[3], /^querystring must NOT have additional properties: "folders"$/)
+  t.match(details[10], /^body must NOT have additional properties: "more"$/)
+  t.match(details[11], /^querystring\/kind must be equal to one of the allowed values: "folder", "file"$/)
+  t.match(details[12], /^body must NOT have additional properties$/, 'a name that could be a value is not repeated')
 })
 
 t.test('a flow begins without a body, described or not', async (t) => {

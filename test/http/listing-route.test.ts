@@ -12,6 +12,23 @@ import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 
 const LISTING = '/cloud/scripted/listing'
 
+t.test('links that a browser must not open are neither listed nor stored', async (t) => {
+  const { as, connect, scripted } = await testApp(t)
+  await connect('ann')
+  const webUrl = 'https://files.example.org/a'
+  const hostile = ['javascript:alert(1)', 'data:text/html,x', 'blob:https://app.example.org/1', 'http://example.org/']
+  scripted.backend.list = async () =>
+    page([entry('good', { webUrl }), ...hostile.map((url) => entry(url, { webUrl: url, thumbnailUrl: url }))])
+  for (const cached of [false, true]) {
+    const { entries } = (await as('ann').get(LISTING)).json<Listing>()
+    t.same(
+      entries.flatMap((each) => [each.webUrl, each.thumbnailUrl]).filter((url) => url !== null),
+      [webUrl],
+      cached ? 'from the cache' : 'from the provider'
+    )
+  }
+})
+
 t.test('a listing answers the page of the contract, and the second time from the cache', async (t) => {
   const { as, connect, scripted } = await testApp(t)
   const id = await connect('ann')

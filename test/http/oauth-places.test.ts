@@ -1,4 +1,5 @@
-import Fastify from 'fastify'
+import swagger from '@fastify/swagger'
+import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import cloudStorage, { type CloudStorageOptions } from '../../src/index.ts'
 import { encryption, oauthApp, PUBLIC_URL } from '../support/app.ts'
@@ -35,31 +36,58 @@ async function placesOf(t: Test, over: Partial<CloudStorageOptions>, host = '', 
 
 t.test('the prefix of register moves the routes, the redirect URI and the path of the cookie', async (t) => {
   const { prisma } = await emptyDatabase()
-  for (const [prefix, routePrefix, at] of [
-    ['/api', undefined, '/api/cloud'],
-    ['/api/', undefined, '/api/cloud'],
-    ['/api/v1', '/files', '/api/v1/files'],
-    ['', undefined, '/cloud']
+  for (const [host, prefix, routePrefix, at] of [
+    ['', '/api', undefined, '/api/cloud'],
+    ['', '/api/', undefined, '/api/cloud'],
+    ['', '/api/v1', '/files', '/api/v1/files'],
+    ['', '', undefined, '/cloud'],
+    ['/tenants', '/api', undefined, '/tenants/api/cloud'],
+    ['/tenants', '/api/', '/files', '/tenants/api/files'],
+    ['/tenants/one', '', undefined, '/tenants/one/cloud']
   ] as const) {
     const app = Fastify({ pluginTimeout: 0 })
     t.teardown(() => app.close())
     const provider = oauthCloudProvider('https://as.example.org', 'https://cloud.example.org')
-    await app.register(cloudStorage, {
-      prefix,
-      prisma,
-      encryption,
-      authenticate: () => 'ann',
-      publicUrl: 'https://app.example.org',
-      providers: { cloud: { provider, clientId: FAKE_CLIENT_ID, clientSecret: FAKE_CLIENT_SECRET } },
-      ...(routePrefix && { routePrefix })
-    })
+    await app.register(swagger, { openapi: { openapi: '3.1.0' } })
+    let scope: FastifyInstance = app
+    await app.register(
+      async (child) => {
+        scope = child
+        await child.register(cloudStorage, {
+          prefix,
+          prisma,
+          encryption,
+          authenticate: () => 'ann',
+          publicUrl: 'https://app.example.org',
+          providers: { cloud: { provider, clientId: FAKE_CLIENT_ID, clientSecret: FAKE_CLIENT_SECRET } },
+          ...(routePrefix && { routePrefix })
+        })
+      },
+      { prefix: host }
+    )
     const answer = await app.inject({ method: 'POST', url: `${at}/connections/cloud/authorize` })
     const { authorizationUrl } = answer.json<{ authorizationUrl: string }>()
     const callback = `${at}/connections/cloud/callback`
     t.equal(new URL(authorizationUrl).searchParams.get('redirect_uri'), `https://app.example.org${callback}`)
     t.match(String(answer.headers['set-cookie']), `; Path=${callback}`)
     if (at !== '/cloud') t.equal((await app.inject('/cloud/providers')).statusCode, 404, 'and nowhere else')
-    t.ok(app.hasDecorator('folderCache'), 'the decorators are those of the host')
+    t.ok(scope.hasDecorator('folderCache'), 'the decorators are those of the host')
+    const described = Object.keys((app.swagger() as { paths?: object }).paths ?? {})
+    t.ok(described.includes(`${at}/connections/{provider}/callback`))
+    t.same(
+      described.filter((path) => !path.startsWith(`${at}/`)),
+      [],
+      'and so are the paths in the host’s OpenAPI document'
+    )
+
+    // The user comes back to where the cookie is sent, and goes on to the application.
+    const [cookie = ''] = String(answer.headers['set-cookie']).split(';')
+    const state = new URL(authorizationUrl).searchParams.get('state') ?? ''
+    const query = new URLSearchParams({ error: 'access_denied', state, iss: 'https://as.example.org' })
+    const back = await app.inject({ url: `${callback}?${query.toString()}`, headers: { cookie } })
+    t.equal(back.statusCode, 303, back.body)
+    t.match(back.headers.location, /^https:\/\/app\.example\.org\/\?error=ACCESS_DENIED$/)
+    t.match(String(back.headers['set-cookie']), `Max-Age=0; Path=${callback}`, 'the cookie is deleted there')
   }
   for (const prefix of ['api', '//x', '/a b', 5 as unknown as string]) {
     const app = Fastify()

@@ -238,7 +238,27 @@ t.test('a value that cannot be used is a problem of its variable, and is not rep
     JWT_AUDIENCE: ['documents ', 'a\u0000'],
     JWT_PUBLIC_KEY: ['UNTOLD', '-----BEGIN PUBLIC KEY-----\\nUNTOLD'],
     ONEDRIVE_TENANT: ['a/b', 'UNTOLD UNTOLD'],
-    CORS_ORIGINS: ['*', 'app.example.org', 'http://app.example.org', 'https://app.example.org/path'],
+    CORS_ORIGINS: [
+      ...['*', 'null', 'true', 'app.example.org', 'https://', 'https://*', 'https://*.example.org', 'https://[::1'],
+      ...['http://app.example.org', 'http://10.0.0.1', 'http://localhost.example.org', 'ftp://app.example.org'],
+      ...['javascript:alert(1)', 'file:///', 'data:,x', 'blob:https://app.example.org'],
+      ...[
+        'https://app.example.org/',
+        'https://app.example.org/path',
+        'https://app.example.org?x',
+        'https://app.example.org#x'
+      ],
+      ...[
+        'https://app.example.org:443',
+        'HTTPS://app.example.org',
+        'https://APP.example.org',
+        'https://äpp.example.org'
+      ],
+      ...['https://UNTOLD@app.example.org', 'https://u:UNTOLD@app.example.org'],
+      ...['https://a.example.org https://b.example.org', 'https://a.example.org;https://b.example.org'],
+      'https://a.example.org,*',
+      'https://a.example.org,https://b.example.org/'
+    ],
     SPOOL_MAX_BYTES: ['0', 'x'],
     SPOOL_MAX_BYTES_PER_USER: ['0', 'x'],
     SPOOL_MAX_TOTAL_BYTES: ['0', 'x'],
@@ -272,6 +292,8 @@ t.test('a value that cannot be used is a problem of its variable, and is not rep
     for (const value of values) {
       const found = problems({ ...SERVICE, ...beside(name), [name]: value })
       t.ok(found.length > 0, `${name}=${value}`)
+      if (name === 'CORS_ORIGINS') t.equal(found.length, 1, 'in one line')
+      t.notMatch(found.join(''), /\n/, 'a line for each')
       t.ok(
         found.every((problem) => problem.startsWith(`${name} `) || name === 'ENCRYPTION_KEYS'),
         found.join('; ')

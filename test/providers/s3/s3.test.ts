@@ -281,6 +281,9 @@ t.test('a managed store is a bucket with links of its own', async (t) => {
   t.equal(new URL(link?.url ?? '').origin, 'https://files.example.org')
   t.equal(new URL(link?.url ?? '').pathname, `/${FAKE_BUCKET}/documents/a%20b.txt`)
   t.equal(new URL(link?.url ?? '').searchParams.get('X-Amz-Expires'), '10')
+  const disguised = await backend.downloadUrl?.('a\u202egpj.exe', { ...call(), expiresInMs: 10_000 })
+  const saved = new URL(disguised?.url ?? '').searchParams.get('response-content-disposition')
+  t.equal(saved, 'attachment; filename="agpj.exe"', 'without characters that change the order of the others')
 
   for (const wrong of [
     { bucket: 'x' },
