@@ -436,7 +436,7 @@ t.test('the defaults in .env.example are those of the server and of the plugin',
 t.test('docker-compose.yml hands the service every variable, but those that it decides itself', async (t) => {
   const compose = read('docker-compose.yml')
   const handed = [...compose.matchAll(/^ {6}([A-Z][A-Z0-9_]*):/gm)].map(([, name = '']) => name)
-  const decided = ['DATA_DIR', 'MANAGED_DISK_DIRECTORY', 'MANAGED_S3_REGION', 'MANAGED_S3_FORCE_PATH_STYLE']
+  const decided = ['DATA_DIR', 'MANAGED_DISK_DIRECTORY']
   const missing = [...asked()].filter((name) => !handed.includes(name) && !decided.includes(name))
   t.same(missing, [])
   t.notMatch(compose, /- ['"]?\d+:\d+|ports: \['\d{2,5}:/, 'no port is published on every address')

@@ -15,6 +15,9 @@ export interface RunningRgw {
   readonly secretAccessKey: string
 }
 
+/** A user who owns no bucket and may do what bucket policies allow, as `arn:aws:iam:::user/guest`. */
+export const GUEST = { uid: 'guest', accessKeyId: 'AKGUEST', secretAccessKey: 'SKGUEST' } as const
+
 const PROGRAMS = ['ceph', 'ceph-mon', 'ceph-osd', 'monmaptool', 'radosgw', 'radosgw-admin']
 const STOP_MS = 10_000
 
@@ -76,9 +79,10 @@ async function startOnce(undo: (() => Promise<unknown>)[]): Promise<RunningRgw> 
   await ceph('osd', 'crush', 'add', 'osd.0', '1.0', 'root=default', 'host=localhost')
   daemon('ceph-osd', '-c', config, '-f', '-i', '0')
 
-  const user = ['--uid', 'contract', '--display-name', 'contract']
-  const secrets = ['--access-key', keys.accessKeyId, '--secret-key', keys.secretAccessKey]
-  await run('radosgw-admin', '-c', config, '-n', 'client.rgw', 'user', 'create', ...user, ...secrets)
+  for (const { uid, accessKeyId, secretAccessKey } of [{ uid: 'contract', ...keys }, GUEST]) {
+    const user = ['--uid', uid, '--display-name', uid, '--access-key', accessKeyId, '--secret-key', secretAccessKey]
+    await run('radosgw-admin', '-c', config, '-n', 'client.rgw', 'user', 'create', ...user)
+  }
   await accepts(rgwPort, daemon('radosgw', '-c', config, '-f', '-n', 'client.rgw'))
   return { endpoint: `http://127.0.0.1:${rgwPort}`, ...keys }
 }
