@@ -8,11 +8,18 @@ import { openDrive } from './google-drive/open.ts'
 export interface DriveEndpoints {
   /** The origin of the API, uploads included. */
   readonly api: string
+  /** Origins besides the API's that serve rendered videos. They get the user's access token. */
+  readonly contentOrigins?: readonly string[]
+  /** Hosts that serve them without an access token, as `pinnedUrl` takes them. */
+  readonly contentHosts?: readonly string[]
   readonly server: AuthorizationServer
 }
 
 const GOOGLE: DriveEndpoints = {
   api: 'https://www.googleapis.com',
+  // Google documents that the address of a download needs authorization, and not where it leads.
+  contentOrigins: ['https://drive.usercontent.google.com', 'https://docs.google.com'],
+  contentHosts: ['*.usercontent.google.com', '*.googleusercontent.com'],
   server: {
     issuer: 'https://accounts.google.com',
     authorizationEndpoint: 'https://accounts.google.com/o/oauth2/v2/auth',
@@ -22,7 +29,7 @@ const GOOGLE: DriveEndpoints = {
 }
 
 /** My Drive of a Google account, and the shared drives that it is a member of. */
-export function googleDrive({ api, server }: DriveEndpoints = GOOGLE): OAuthProvider {
+export function googleDrive(endpoints: DriveEndpoints = GOOGLE): OAuthProvider {
   return defineProvider({
     id: 'google_drive',
     label: 'Google Drive',
@@ -30,13 +37,13 @@ export function googleDrive({ api, server }: DriveEndpoints = GOOGLE): OAuthProv
     checkFolderId: (id) => void parseId(id, 'FOLDER_NOT_FOUND'),
     connect: {
       type: 'oauth2',
-      server,
+      server: endpoints.server,
       clientAuthentication: 'client_secret_post',
       scopes: ['https://www.googleapis.com/auth/drive.readonly'],
       // Google gives a refresh token at the first consent alone, unless it is made to ask again.
       authorizationParameters: { access_type: 'offline', prompt: 'consent' }
     },
-    open: (context) => openDrive(api, context)
+    open: (context) => openDrive(endpoints, context)
   })
 }
 

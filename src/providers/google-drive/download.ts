@@ -12,6 +12,8 @@ import { readProblem } from '../shared/read-problem.ts'
 import { fileEntry } from './entries.ts'
 import { driveFailure } from './failure.ts'
 import { type DriveId, keyHeader } from './ids.ts'
+import { isRendered } from './media-types.ts'
+import { requestRendered } from './rendered.ts'
 import { type DriveServer, look } from './server.ts'
 
 const SERVICE = 'Google Drive'
@@ -49,7 +51,13 @@ function mediaUrl({ origin }: DriveServer, { id }: DriveId): URL {
   return new URL(`/drive/v3/files/${id}?alt=media&supportsAllDrives=true`, origin)
 }
 
-/** Google makes it at that moment, so that it has no length and no ranges, and is 10 MB at most. */
+function exportUrl({ origin }: DriveServer, { id }: DriveId, mimeType: string): URL {
+  const url = new URL(`/drive/v3/files/${id}/export`, origin)
+  url.searchParams.set('mimeType', mimeType)
+  return url
+}
+
+/** Google makes an export for each request: it has no length and no ranges, and 10 MB at most. A video may be larger. */
 async function exportDocument(
   server: DriveServer,
   about: DriveId,
@@ -59,9 +67,9 @@ async function exportDocument(
 ): Promise<Download> {
   const { mimeType, extension } = format
   const { name, version, modifiedAt } = fileEntry(file, { parentId: null })
-  const url = new URL(`/drive/v3/files/${about.id}/export`, server.origin)
-  url.searchParams.set('mimeType', mimeType)
-  const answer = await request(server, about, url, call)
+  const answer = isRendered(file.mimeType ?? '')
+    ? await requestRendered(server, about, { mimeType, version: version ?? '' }, call)
+    : await request(server, about, exportUrl(server, about, mimeType), call)
   if (answer.status !== 200) throw await refusal(server, answer, call)
   const expected = lengthOf(answer)
   if (!hasEnd(answer, expected)) {

@@ -6,7 +6,7 @@ const GEMINI = 'application/vnd.google-gemini.'
 
 export const FOLDER = `${NATIVE}folder`
 export const SHORTCUT = `${NATIVE}shortcut`
-/** Google Vids. */
+/** Google Vids. Its export fails with `fileNotExportable`: Google renders one as a long-running operation. */
 const VIDEO = `${NATIVE}vid`
 
 const OFFICE = 'application/vnd.openxmlformats-officedocument'
@@ -66,6 +66,11 @@ const EXPORTS: ReadonlyMap<string, readonly ExportFormat[]> = new Map([
   [`${NATIVE}script`, [{ mimeType: 'application/vnd.google-apps.script+json', extension: 'json' }]],
   [VIDEO, [{ mimeType: 'video/mp4', extension: 'mp4' }]]
 ])
+
+/** Whether a document is downloaded by `files.download`, and not by `files.export`. */
+export function isRendered(mimeType: string): boolean {
+  return mimeType === VIDEO
+}
 
 export function exportFormatsOf(mimeType: string): readonly ExportFormat[] {
   return EXPORTS.get(mimeType) ?? []

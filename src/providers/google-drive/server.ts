@@ -1,3 +1,4 @@
+import type { LRUCache } from 'lru-cache'
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
 import type { Egress } from '../../domain/egress.ts'
 import type { Entry } from '../../domain/entry.ts'
@@ -18,9 +19,15 @@ export interface DriveServer {
   /** For all that is metadata. */
   readonly client: DriveClient
   readonly places: Places
+  /** Names of unfinished download operations, so that a call goes on where the one before ran out of time. */
+  readonly renderings: LRUCache<string, string>
   /** The origin of the API. */
   readonly origin: string
-  /** For content: with the connection's token, to that origin alone. */
+  /** Further origins that get the connection's token, for rendered videos. */
+  readonly contentOrigins: readonly string[]
+  /** Hosts that serve rendered videos and get no token. */
+  readonly contentHosts: readonly string[]
+  /** For content: with the connection's token, to `origin` and `contentOrigins` alone. */
   readonly send: Send
   /** For upload sessions, whose address is their own token. */
   readonly egress: Egress

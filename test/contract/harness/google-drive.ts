@@ -27,7 +27,7 @@ export async function openGoogleDrive(
     authorizationEndpoint: `${fake.url}/auth`,
     tokenEndpoint: `${fake.url}/token`
   }
-  const provider = googleDrive({ api: fake.url, server: authorization })
+  const provider = googleDrive({ api: fake.url, contentOrigins: [fake.originOf('content')], server: authorization })
   return {
     backend: await provider.open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
     seed: async (files) => {

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { FakeDavRequest } from '../dav/request.ts'
 import { DriveCall } from './call.ts'
-import { sendExport, sendMedia } from './content.ts'
+import { type FakeDriveOperations, sendExport, sendMedia } from './content.ts'
 import { DriveMistake } from './failure.ts'
 import type { FakeDriveKnobs } from './knobs.ts'
 import type { DriveMetadata } from './metadata.ts'
@@ -21,6 +21,8 @@ export interface DriveState {
   readonly knobs: FakeDriveKnobs
   readonly pages: FakeDrivePages
   readonly uploads: FakeDriveUploads
+  readonly renderings: FakeDriveOperations
+  originOf(host: string): string
 }
 
 /** Answers what may be asked. */
@@ -60,6 +62,15 @@ export class FakeDriveApi {
         return
       case 'files.export':
         sendExport(call, knobs)
+        return
+      case 'files.render':
+        this.#state.renderings.begin(call, this.#state.originOf('content'))
+        return
+      case 'operations.get':
+        this.#state.renderings.poll(call, this.#state.originOf('content'))
+        return
+      case 'rendered.get':
+        this.#state.renderings.sendRendered(call)
         return
       case 'files.generateIds':
         this.#generateIds(call)

@@ -4,12 +4,14 @@ import { DriveMistake, invalid } from './failure.ts'
 import { FieldMask } from './mask.ts'
 import { parseMetadata, type DriveMetadata } from './metadata.ts'
 import type { FakeDavRequest } from '../dav/request.ts'
-import type { DriveRoute } from './routes.ts'
+import type { DriveOperation, DriveRoute } from './routes.ts'
 import type { Fields } from './schema.ts'
 import type { FakeDriveTree } from './tree.ts'
 import { DriveView, type DriveCaller } from './view.ts'
 
 const RESOURCE_KEYS = /^[\w-]+\/[\w-]+(?:,[\w-]+\/[\w-]+)*$/
+
+const WITHOUT_FLAG: readonly DriveOperation[] = ['files.export', 'files.render', 'operations.get', 'rendered.get']
 
 /** One request that is allowed, and its answer. */
 export class DriveCall {
@@ -30,8 +32,8 @@ export class DriveCall {
     this.response = response
     const keys = request.headers['x-goog-drive-resource-keys']
     if (keys !== undefined && !RESOURCE_KEYS.test(keys)) throw new DriveMistake(`the resource keys ${keys}`)
-    // An export knows no flag for shared drives, and works in them.
-    const supportsAllDrives = this.flag('supportsAllDrives') || route.operation === 'files.export'
+    // These know no flag for shared drives, and work in them.
+    const supportsAllDrives = this.flag('supportsAllDrives') || WITHOUT_FLAG.includes(route.operation)
     this.view = new DriveView(tree, caller, supportsAllDrives, keys?.split(','))
   }
 

@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto'
+import type { drive_v3 } from 'googleapis/build/src/apis/drive/v3.js'
 import { endOrCut, sendContent } from '../content.ts'
 import type { DriveCall } from './call.ts'
-import { DriveFailure, invalid } from './failure.ts'
-import { EXPORT_FORMATS } from './formats.ts'
+import { DriveFailure, invalid, notFound } from './failure.ts'
+import { EXPORT_FORMATS, RENDERED_FORMATS } from './formats.ts'
 import type { FakeDriveKnobs } from './knobs.ts'
 import { isNative } from './node.ts'
 import { capabilitiesOf } from './resource.ts'
@@ -40,4 +42,80 @@ export function sendExport(call: DriveCall, knobs: FakeDriveKnobs): void {
   // No length is set: what is sent at once would get one.
   if (knobs.cutDownloads.times <= 0) response.write(content)
   endOrCut(response, knobs.cutDownloads.times <= 0 ? Buffer.alloc(0) : content, knobs.cutDownloads)
+}
+
+interface Operation {
+  readonly id: string
+  readonly mimeType: string
+  polls: number
+}
+
+/** Documents that Google renders when they are asked for: `files.download` and its operations. */
+export class FakeDriveOperations {
+  readonly #knobs: FakeDriveKnobs
+  readonly #operations = new Map<string, Operation>()
+
+  constructor(knobs: FakeDriveKnobs) {
+    this.#knobs = knobs
+  }
+
+  /** How many were begun and have not been forgotten. */
+  get count(): number {
+    return this.#operations.size
+  }
+
+  /** Google forgets one after 12 hours or more. */
+  expire(): void {
+    this.#operations.clear()
+  }
+
+  /** Answers `files.download`: with an operation that is pending, in which `done` is missing. */
+  begin(call: DriveCall, origin: string): void {
+    const node = call.view.node(call.route.id)
+    const formats = RENDERED_FORMATS[node.mimeType] ?? EXPORT_FORMATS[node.mimeType]
+    if (formats === undefined) throw new DriveFailure({ reason: 'fileNotDownloadable' })
+    if (capabilitiesOf(node).canDownload !== true) throw new DriveFailure({ reason: 'cannotDownloadFile' })
+    const mimeType = call.text('mimeType') ?? formats[0] ?? ''
+    if (!formats.includes(mimeType))
+      throw invalid('mimeType', 'badRequest', 'The requested conversion is not supported.')
+    const name = `${randomBytes(24).toString('base64')}/+=`
+    const operation = { id: node.id, mimeType, polls: 0 }
+    this.#operations.set(name, operation)
+    call.send(this.#stateOf(name, operation, origin), undefined)
+  }
+
+  /** Answers `operations.get`. Like everything else of a file, it needs the file's resource key. */
+  poll(call: DriveCall, origin: string): void {
+    const operation = this.#find(call)
+    operation.polls++
+    call.send(this.#stateOf(call.route.id, operation, origin), undefined)
+  }
+
+  /** Answers with the content, of a known length, at the address that the operation told. */
+  sendRendered(call: DriveCall): void {
+    const { id, mimeType, polls } = this.#find(call)
+    const content = call.view.node(id).exports.get(mimeType)
+    if (polls <= this.#knobs.pendingPolls || content === undefined) throw notFound(call.route.id)
+    sendContent(call.response, content, undefined, this.#knobs.cutDownloads, { 'content-type': mimeType })
+  }
+
+  #find(call: DriveCall): Operation {
+    const operation = this.#operations.get(call.route.id)
+    if (operation === undefined) throw notFound(call.route.id)
+    call.view.node(operation.id)
+    return operation
+  }
+
+  #stateOf(name: string, { polls }: Operation, origin: string): drive_v3.Schema$Operation {
+    const metadata = { '@type': 'type.googleapis.com/google.apps.drive.v3.DownloadFileMetadata' }
+    const { pendingPolls, operationError, downloadUri } = this.#knobs
+    if (polls <= pendingPolls) return { name, metadata, ...(polls > 0 && { done: false }) }
+    if (operationError !== undefined) return { name, metadata, done: true, error: operationError }
+    const response = {
+      '@type': 'type.googleapis.com/google.apps.drive.v3.DownloadFileResponse',
+      downloadUri: downloadUri ?? `${origin}/rendered/${encodeURIComponent(name)}`,
+      partialDownloadAllowed: false
+    }
+    return { name, metadata, done: true, response }
+  }
 }

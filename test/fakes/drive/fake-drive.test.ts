@@ -6,7 +6,7 @@ import type { drive_v3 } from 'googleapis/build/src/apis/drive/v3.js'
 import t, { type Test } from 'tap'
 import { ask, takeMistakes, type Asked } from '../../support/ask-dav.ts'
 import { answers, hangs, htmlPage, redirects, resets } from '../faults.ts'
-import { DRIVE_FOLDER } from './node.ts'
+import { DRIVE_FOLDER, DRIVE_VIDEO } from './node.ts'
 import { DRIVE_FILE_SCOPE, DRIVE_SCOPE } from './view.ts'
 import { FAKE_DRIVE_TOKEN, FakeDrive, type FakeDriveOptions } from './fake-drive.ts'
 import { until } from '../../support/until.ts'
@@ -30,8 +30,14 @@ async function clientOf(t: Test, options?: FakeDriveOptions) {
   const fake = await FakeDrive.start(t, options)
   const headers = { authorization: `Bearer ${FAKE_DRIVE_TOKEN}` }
   const rootUrl = `${fake.url}/`
-  const { files, drives, about } = drive({ version: 'v3', rootUrl, headers, retry: false, fetchImplementation: fetch })
-  return { fake, files, drives, about, rootUrl }
+  const { files, drives, about, operations } = drive({
+    version: 'v3',
+    rootUrl,
+    headers,
+    retry: false,
+    fetchImplementation: fetch
+  })
+  return { fake, files, drives, about, operations, rootUrl }
 }
 
 /** Asks the fake without a client; `path` is below `/drive/v3/`, or begins with a slash. */
@@ -112,6 +118,23 @@ t.test('the official client', async (t) => {
       t.equal(fake.tree.read(made.data.id ?? '').toString(), 'in\r\n--one')
     }
     t.equal(fake.tree.children(parents[0]).length, 2, 'the name may be there twice')
+  })
+
+  t.test('has a video rendered, which cannot be exported', async (t) => {
+    const { fake, files, operations } = await clientOf(t)
+    const video = fake.tree.addDocument({ name: 'v', mimeType: DRIVE_VIDEO, exports: { 'video/mp4': 'film' } })
+    const exported = await files
+      .export({ fileId: video.id, mimeType: 'video/mp4' }, { validateStatus: () => true })
+      .then(({ status, data }) => [status, (data as { error?: DriveErrorBody }).error?.errors[0]?.reason])
+    t.same(exported, [403, 'fileNotExportable'])
+    const { data: begun } = await files.download({ fileId: video.id, mimeType: 'video/mp4' })
+    t.equal(begun.done, undefined)
+    const name = begun.name ?? ''
+    t.equal((await operations.get({ name })).data.done, false)
+    const { data: ended } = await operations.get({ name })
+    t.equal(ended.done, true)
+    const headers = { authorization: `Bearer ${FAKE_DRIVE_TOKEN}` }
+    t.equal((await ask(String(ended.response?.['downloadUri']), { headers })).text, 'film')
   })
 
   t.test('downloads a range, exports a document and trashes a file', async (t) => {

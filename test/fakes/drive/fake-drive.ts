@@ -2,7 +2,8 @@ import type { ServerResponse } from 'node:http'
 import { type CloudAnswer, FakeCloud, type FakeCloudRequest } from '../fake-cloud.ts'
 import type { Lifetime } from '../lifetime.ts'
 import { FakeDriveApi } from './api.ts'
-import { DriveFailure, sendError, type DriveError } from './failure.ts'
+import { FakeDriveOperations } from './content.ts'
+import { DriveFailure, DriveMistake, sendError, type DriveError } from './failure.ts'
 import { newKnobs, type FakeDriveKnobs } from './knobs.ts'
 import { FakeDrivePages } from './pages.ts'
 import { checkHead, isTransfer, routeOf, scopesFor, type DriveRoute } from './routes.ts'
@@ -29,13 +30,14 @@ export class FakeDrive extends FakeCloud<DriveError> {
   readonly knobs: FakeDriveKnobs = newKnobs()
   readonly pages = new FakeDrivePages()
   readonly uploads = new FakeDriveUploads(this.knobs)
+  readonly renderings = new FakeDriveOperations(this.knobs)
   /** Good for the user `me` with the scope `drive`, unless `authorize` says otherwise. */
   readonly tokens = new Set([FAKE_DRIVE_TOKEN])
   readonly #authorize: (bearer: string) => DriveCaller | null
   readonly #api: FakeDriveApi
 
   private constructor({ authorize, pageLimit = Infinity, now = () => new Date() }: FakeDriveOptions) {
-    super()
+    super(['api', 'content'])
     this.tree = new FakeDriveTree(now)
     this.pages.limit = pageLimit
     this.#authorize =
@@ -77,6 +79,9 @@ export class FakeDrive extends FakeCloud<DriveError> {
 
   protected override route(request: FakeCloudRequest): CloudAnswer {
     const route = routeOf(request)
+    if ((request.host === 'content') !== (route.operation === 'rendered.get')) {
+      throw new DriveMistake(`the host ${request.host}`)
+    }
     checkHead(route, request)
     const { authorization } = request.headers
     return {

@@ -5,7 +5,7 @@ const OPEN = 'application/vnd.oasis.opendocument.'
 const DRAWING = 'application/vnd.google-apps.drawing'
 const SCRIPT = 'application/vnd.google-apps.script'
 
-/** What each native type can be exported to. Forms, sites and maps are not here: they have no format at all. */
+/** What `files.export` makes of each native type. Forms, sites and maps are not here: they have no format at all. */
 export const EXPORT_FORMATS: Record<string, string[]> = {
   [DRIVE_DOCUMENT]: [
     `${OFFICE}wordprocessingml.document`,
@@ -38,9 +38,11 @@ export const EXPORT_FORMATS: Record<string, string[]> = {
     'image/svg+xml'
   ],
   [DRAWING]: ['application/pdf', 'image/jpeg', 'image/png', 'image/svg+xml'],
-  [SCRIPT]: ['application/vnd.google-apps.script+json'],
-  [DRIVE_VIDEO]: ['video/mp4']
+  [SCRIPT]: ['application/vnd.google-apps.script+json']
 }
+
+/** What only `files.download` makes, as a long-running operation. */
+export const RENDERED_FORMATS: Record<string, string[]> = { [DRIVE_VIDEO]: ['video/mp4'] }
 
 export const IMPORT_FORMATS: Record<string, string[]> = {
   [`${OFFICE}wordprocessingml.document`]: [DRIVE_DOCUMENT],

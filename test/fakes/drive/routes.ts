@@ -9,6 +9,9 @@ export type DriveOperation =
   | 'files.get'
   | 'files.download'
   | 'files.export'
+  | 'files.render'
+  | 'operations.get'
+  | 'rendered.get'
   | 'files.generateIds'
   | 'files.create'
   | 'files.update'
@@ -54,6 +57,10 @@ const ROUTES: Readonly<
   'files.get': ['GET', `${FILES}/${ID}`, ['supportsAllDrives', 'acknowledgeAbuse'], METADATA],
   'files.download': ['GET', `${FILES}/${ID}`, ['supportsAllDrives', 'acknowledgeAbuse'], CONTENT],
   'files.export': ['GET', `${FILES}/${ID}/export`, ['mimeType'], CONTENT],
+  // The method is called `files.download`, as is, by most, the content of a file.
+  'files.render': ['POST', `${FILES}/${ID}/download`, ['mimeType', 'revisionId'], CONTENT],
+  'operations.get': ['GET', `/drive/v3/operations/${ID}`, [], CONTENT],
+  'rendered.get': ['GET', `/rendered/${ID}`, [], CONTENT],
   'files.create': ['POST', FILES, ['supportsAllDrives'], WRITE],
   'files.update': ['PATCH', `${FILES}/${ID}`, ['supportsAllDrives', 'addParents', 'removeParents'], WRITE],
   'files.delete': ['DELETE', `${FILES}/${ID}`, ['supportsAllDrives'], WRITE],
@@ -76,7 +83,7 @@ const MASKED: readonly DriveOperation[] = [
 ]
 const PAGED: readonly DriveOperation[] = ['drives.list', 'files.list']
 const TRANSFERS: readonly DriveOperation[] = [
-  ...(['files.download', 'files.export', 'upload.create', 'upload.update', 'upload.put'] as const)
+  ...(['files.download', 'files.export', 'rendered.get', 'upload.create', 'upload.update', 'upload.put'] as const)
 ]
 /** The whole API has no preconditions since v3: who sends one relies on what is not checked. */
 const FORBIDDEN_HEADERS = ['if-match', 'if-none-match', 'if-unmodified-since', 'if-modified-since', 'x-goog-api-key']
@@ -123,7 +130,8 @@ export function checkHead({ operation }: DriveRoute, { query, headers }: FakeDav
     [PAGED.includes(operation) && !query.has('pageSize'), 'no pageSize'],
     [query.get('corpora') === 'domain', 'corpora=domain'],
     [forbidden.length > 0, `the header ${forbidden.join()}`],
-    [isRead && (headers['content-length'] ?? '0') !== '0', 'a body with a GET']
+    [isRead && (headers['content-length'] ?? '0') !== '0', 'a body with a GET'],
+    [operation === 'files.render' && (headers['content-length'] ?? '0') !== '0', 'a body with a download']
   ] as const) {
     if (isWrong) throw new DriveMistake(what, what === 'no fields' ? FIELDS_REQUIRED : {})
   }

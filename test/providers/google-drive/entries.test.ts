@@ -1,20 +1,26 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Entry } from '../../../src/domain/entry.ts'
+import { googleDrive, provider } from '../../../src/providers/google-drive.ts'
 import { GOOD_TOKENS, openGoogleDrive } from '../../contract/harness/google-drive.ts'
-import { call, find, rejectsWith } from '../../contract/suite/arrange.ts'
-import { hangs } from '../../fakes/faults.ts'
+import { call, failureOf, find, rejectsWith } from '../../contract/suite/arrange.ts'
+import { answers, hangs, htmlPage } from '../../fakes/faults.ts'
 import { openEgress } from '../../support/egress.ts'
 import { FakeDrive } from '../../fakes/drive/fake-drive.ts'
-import { EXPORT_FORMATS } from '../../fakes/drive/formats.ts'
+import { EXPORT_FORMATS, RENDERED_FORMATS } from '../../fakes/drive/formats.ts'
 import {
   DRIVE_DOCUMENT,
   DRIVE_FORM,
   DRIVE_PRESENTATION,
   DRIVE_SHORTCUT,
-  DRIVE_SPREADSHEET
+  DRIVE_SPREADSHEET,
+  DRIVE_VIDEO
 } from '../../fakes/drive/node.ts'
 import { useManualTimers } from '../../support/manual-timers.ts'
 import { readBody } from '../../support/read-body.ts'
+import { TEST_SPOOL } from '../../support/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 import { until } from '../../support/until.ts'
 
@@ -96,8 +102,9 @@ t.test('documents of Google’s own can be had in other formats, and forms only 
 })
 
 t.test('every export format is one that Google accepts for the type', async (t) => {
-  const { tree, entries, backend } = await start(t)
-  for (const [mimeType, formats] of Object.entries(EXPORT_FORMATS)) {
+  const { fake, tree, entries, backend } = await start(t)
+  fake.knobs.pendingPolls = -1
+  for (const [mimeType, formats] of Object.entries({ ...EXPORT_FORMATS, ...RENDERED_FORMATS })) {
     tree.addDocument({ name: mimeType, mimeType, exports: Object.fromEntries(formats.map((each) => [each, each])) })
   }
   for (const { id, name, exportFormats } of await entries()) {
@@ -126,6 +133,185 @@ t.test('a document is exported to its first format, or to the one that is asked 
   await rejectsWith(t, backend.download(file.id, { ...call(), exportAs: 'text/plain' }), 'INVALID_REQUEST')
   fake.knobs.exportLimitBytes = 3
   await rejectsWith(t, backend.download(id, call()), 'PAYLOAD_TOO_LARGE')
+})
+
+const RENDER = /\/download$/
+const OPERATION = /\/operations\//
+const countOf = ({ requests }: FakeDrive, path: RegExp) => requests.filter((request) => path.test(request.path)).length
+
+/** A video, whose rendering is done after `pendingPolls` polls; timers are moved by the test. */
+async function startRendering(t: Test, seed: { readonly resourceKey?: string } = {}, timeouts = TEST_TIMEOUTS) {
+  const fake = await FakeDrive.start(t)
+  const { backend } = await openGoogleDrive(t, fake, GOOD_TOKENS, openEgress(), timeouts)
+  const { id } = fake.tree.addDocument({
+    name: 'Demo',
+    mimeType: DRIVE_VIDEO,
+    exports: { 'video/mp4': 'film' },
+    ...seed
+  })
+  const tick = useManualTimers(t)
+  /** Moves the timers whenever another poll has been answered, and returns the result of the work. */
+  const settle = async <T>(work: Promise<T>): Promise<T> => {
+    const state = { isSettled: false }
+    const end = () => {
+      state.isSettled = true
+    }
+    work.then(end, end)
+    await until(() => {
+      tick(10_000)
+      return state.isSettled
+    })
+    return work
+  }
+  return { fake, backend, id, tick, settle }
+}
+
+t.test('a video is rendered by Google first, and polled for until it is done', async (t) => {
+  const { fake, backend, id, settle } = await startRendering(t)
+  fake.knobs.pendingPolls = 3
+  const { body, ...facts } = await settle(backend.download(id, { ...call(), range: { start: 1 } }))
+  t.equal((await readBody(body)).toString(), 'film')
+  t.match(facts, {
+    size: null,
+    range: null,
+    mimeType: 'video/mp4',
+    name: 'Demo.mp4',
+    exportedAs: { mimeType: 'video/mp4', extension: 'mp4' },
+    etag: '1.mp4'
+  })
+  t.equal(countOf(fake, /export$/), 0, 'an export of a video fails')
+  t.equal(countOf(fake, OPERATION), 4)
+  t.equal(fake.renderings.count, 1)
+})
+
+t.test('each request about a rendering has the resource key of the file', async (t) => {
+  const { backend, id, settle } = await startRendering(t, { resourceKey: 'key-1' })
+  const { body } = await settle(backend.download(`${id}/key-1`, call()))
+  t.equal((await readBody(body)).toString(), 'film')
+})
+
+t.test('polls are a second apart at first, and ten seconds later on', async (t) => {
+  const { fake, backend, id, tick } = await startRendering(t)
+  fake.knobs.pendingPolls = 6
+  const downloading = backend.download(id, call())
+  await until(() => countOf(fake, RENDER) === 1)
+  let polls = 0
+  for (const pauseMs of [1000, 2000, 4000, 8000, 10_000, 10_000, 10_000]) {
+    let waitedMs = 0
+    // Until the pause has begun, no timer is there to be moved.
+    await until(() => {
+      if (countOf(fake, OPERATION) > polls) return true
+      tick(500)
+      waitedMs += 500
+      return false
+    })
+    polls++
+    t.ok(waitedMs >= pauseMs, `${waitedMs} ms`)
+  }
+  const { body } = await downloading
+  await readBody(body)
+})
+
+t.test('a rendering that takes too long is continued by the next call', async (t) => {
+  const { fake, backend, id, settle } = await startRendering(t, {}, { ...TEST_TIMEOUTS, totalMs: 1 })
+  fake.knobs.pendingPolls = 2
+  for (const polls of [0, 1, 2]) {
+    const error = await failureOf(settle(backend.download(id, call())))
+    t.match(error, { code: 'PROVIDER_UNAVAILABLE', responded: true, retryAfterMs: 60_000 })
+    t.equal(countOf(fake, OPERATION), polls)
+  }
+  const { body } = await settle(backend.download(id, call()))
+  t.equal((await readBody(body)).toString(), 'film')
+  t.equal(countOf(fake, RENDER), 1, 'one rendering')
+
+  await failureOf(settle(backend.download(id, call())))
+  t.equal(countOf(fake, RENDER), 2, 'the address of a completed operation is not used again')
+  fake.renderings.expire()
+  await failureOf(settle(backend.download(id, call())))
+  t.equal(countOf(fake, RENDER), 3, 'an operation that Google has forgotten is begun again')
+  fake.tree.touch(fake.tree.get(id))
+  await failureOf(settle(backend.download(id, call())))
+  t.equal(countOf(fake, RENDER), 4, 'another version is rendered for itself')
+})
+
+t.test('aborting ends the wait for a rendering', async (t) => {
+  const { fake, backend, id } = await startRendering(t)
+  const controller = new AbortController()
+  const downloading = backend.download(id, { signal: controller.signal })
+  await until(() => countOf(fake, RENDER) === 1)
+  const reason = new Error('left')
+  controller.abort(reason)
+  await t.rejects(downloading, reason)
+})
+
+t.test('a rendering that fails has the code of its error', async (t) => {
+  const { fake, backend, id, settle } = await startRendering(t)
+  const cases = [
+    [4, 'PROVIDER_UNAVAILABLE'],
+    [5, 'OBJECT_NOT_FOUND'],
+    [7, 'ACCESS_DENIED'],
+    [8, 'PROVIDER_THROTTLED'],
+    [12, 'UNSUPPORTED'],
+    [13, 'PROVIDER_UNAVAILABLE'],
+    [99, 'PROVIDER_ERROR']
+  ] as const
+  for (const [code, expected] of cases) {
+    fake.knobs.operationError = { code, message: 'for a person' }
+    await rejectsWith(t, settle(backend.download(id, call())), expected, `code ${code}`)
+  }
+})
+
+t.test('a rendered video is taken from Google only, and is no page', async (t) => {
+  const { fake, backend, id, settle } = await startRendering(t)
+  for (const address of [
+    undefined,
+    'nonsense',
+    'http://drive.usercontent.google.com/download',
+    'https://drive.usercontent.google.com.example.org/download',
+    'https://user:password@drive.usercontent.google.com/download',
+    `${fake.url}@example.org/`
+  ]) {
+    fake.knobs.downloadUri = address ?? { no: 'address' }
+    await rejectsWith(t, settle(backend.download(id, call())), 'PROVIDER_ERROR', String(address))
+  }
+  fake.knobs.downloadUri = undefined
+  fake.failNext(1, htmlPage(200), { host: 'content' })
+  await rejectsWith(t, settle(backend.download(id, call())), 'PROVIDER_ERROR')
+  fake.failNext(1, answers(200, { headers: { 'content-type': 'application/json' }, body: '{"done":false}' }), {
+    path: RENDER
+  })
+  await rejectsWith(t, settle(backend.download(id, call())), 'PROVIDER_ERROR', 'an operation without a name')
+  for (const name of ['.', '..', 'operations/..', 'a b']) {
+    const body = JSON.stringify({ name })
+    fake.failNext(1, answers(200, { headers: { 'content-type': 'application/json' }, body }), { path: RENDER })
+    await rejectsWith(t, settle(backend.download(id, call())), 'PROVIDER_ERROR', name)
+  }
+})
+
+t.test('an address that needs no access token gets none', async (t) => {
+  const { fake, id, settle } = await startRendering(t)
+  const seen: (string | undefined)[] = []
+  const server = createServer((request, response) => {
+    seen.push(request.headers.authorization, request.headers['x-goog-drive-resource-keys'] as string | undefined)
+    response.writeHead(200, { 'content-type': 'video/mp4', 'content-length': 4 }).end('film')
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const egress = openEgress()
+  t.teardown(() => egress.close())
+  const { server: authorization } = provider.connect
+  const backend = await googleDrive({ api: fake.url, contentHosts: [origin], server: authorization }).open({
+    accessTokens: GOOD_TOKENS,
+    egress,
+    timeouts: TEST_TIMEOUTS,
+    spool: TEST_SPOOL
+  })
+  fake.knobs.downloadUri = `${origin}/video`
+  const { body } = await settle(backend.download(id, call()))
+  t.equal((await readBody(body)).toString(), 'film')
+  t.same(seen, [undefined, undefined])
 })
 
 t.test('an export that breaks off, or has no end to see, is no document', async (t) => {
