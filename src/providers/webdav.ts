@@ -11,11 +11,12 @@ import { type DavTarget, isTemporaryName, uploadByMove, uploadInPlace } from './
 import { listWhole, pageOwner } from './dav/whole-listing.ts'
 import { cutPages } from './shared/cut-pages.ts'
 import { failure } from './shared/http-failure.ts'
-import { nameOf } from './shared/object-path.ts'
+import { nameOf, parentOf } from './shared/object-path.ts'
 import { readStored } from './shared/stored-credentials.ts'
 import type { UploadSource } from './shared/upload-source.ts'
 import { connect } from './webdav/connect.ts'
 import { openServer } from './webdav/server.ts'
+import { StaleUploads } from './webdav/stale-uploads.ts'
 import { accountIdOf, labelOf, readSettings, type WebdavSettings } from './webdav/settings.ts'
 
 /** Emulated conditions are checked right before the write: also those on weak ETags, which no server may accept. */
@@ -47,19 +48,21 @@ export const provider: TypedProvider = defineProvider({
   async open({ credentials, egress, timeouts, userId }) {
     const settings = readStored(credentials, readSettings)
     const owner = pageOwner(userId)
+    const stale = new StaleUploads()
     return new DavBackend(openServer(settings, { egress, timeouts }), {
       provider: 'webdav',
       capabilities: capabilitiesOf(settings),
       list: async (server, folderId, call) =>
         withoutTemporary(await listWhole(cutPages, owner, server, folderId, call)),
-      upload: (server, target, source, call) => upload(settings, server, target, source, call),
+      upload: (server, target, source, call) => upload(settings, stale, server, target, source, call),
       account: (server, call) => account(settings, server, call)
     })
   }
 })
 
-function upload(
+async function upload(
   { moves }: WebdavSettings,
+  stale: StaleUploads,
   server: DavServer,
   target: DavTarget,
   source: UploadSource,
@@ -69,7 +72,9 @@ function upload(
   if (isTemporaryName(nameOf(target.id))) {
     throw new StorageError('INVALID_REQUEST', 'This name is reserved for unfinished uploads.')
   }
-  return uploadByMove(server, moves, target, source, call)
+  const entry = await uploadByMove(server, moves, target, source, call)
+  void stale.sweep(server, parentOf(target.id))
+  return entry
 }
 
 /** Leaves out files that are being uploaded, or that a process left when it was killed. */

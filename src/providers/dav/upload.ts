@@ -35,14 +35,16 @@ const CLEANUP_PAUSES_MS = [50, 100, 200, 400, 800, 1600, 3200]
 const MOVE_MS = 300_000
 /** Other clients may create or remove the target between the last look and the MOVE. */
 const MAX_MOVES = 3
-const TEMPORARY = /^upload-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/
+const PREFIX = 'fastify-cloud-storage-upload-'
+const TEMPORARY = /^fastify-cloud-storage-upload-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/
 
 /**
- * A name for a file that is being uploaded. It does not begin with a dot, because nginx hides such files, and does not
- * end with `.part`, which Nextcloud forbids.
+ * A name for a file that is being uploaded, which no user and no other program gives to a file: files of such names are
+ * removed when they are old. It does not begin with a dot, because nginx hides such files, and does not end with `.part`,
+ * which Nextcloud forbids.
  */
 export function temporaryName(): string {
-  return `upload-${randomUUID()}.tmp`
+  return `${PREFIX}${randomUUID()}.tmp`
 }
 
 /** Whether a name is one of {@link temporaryName}. */

@@ -6,6 +6,9 @@ import { Secret } from '../../../src/domain/secret.ts'
 import type { UploadCall } from '../../../src/domain/storage-backend.ts'
 import { cutPages } from '../../../src/providers/shared/cut-pages.ts'
 import { provider } from '../../../src/providers/webdav.ts'
+import { openServer } from '../../../src/providers/webdav/server.ts'
+import { readSettings } from '../../../src/providers/webdav/settings.ts'
+import { StaleUploads } from '../../../src/providers/webdav/stale-uploads.ts'
 import { backendContract } from '../../contract/backend.ts'
 import type { Harness } from '../../contract/harness.ts'
 import { harness, openWebdav, seedTree } from '../../contract/harness/webdav.ts'
@@ -16,6 +19,7 @@ import { FAKE_DAV_PASSWORD, FAKE_DAV_TOKEN, FAKE_DAV_USER } from '../../fakes/da
 import { FakeDav, type FakeDavOptions } from '../../fakes/dav/fake-dav.ts'
 import { answers, faulty, resets } from '../../fakes/faults.ts'
 import { openEgress } from '../../support/egress.ts'
+import { useManualTimers } from '../../support/manual-timers.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 import { until } from '../../support/until.ts'
 
@@ -297,7 +301,7 @@ t.test('a file that is being uploaded is not listed, and its name cannot be take
   const work = upload(backend, { parentId: null, name: 'new.txt' }, body)
   await until(() => fake.tree.list().length === 1)
   const [temporary = ''] = fake.tree.list()
-  t.match(temporary, /^upload-[0-9a-f-]{36}\.tmp$/)
+  t.match(temporary, /^fastify-cloud-storage-upload-[0-9a-f-]{36}\.tmp$/)
   t.same(await listAll(backend, null), [])
   await rejectsWith(t, upload(backend, { parentId: null, name: temporary }, Readable.from(['x'])), 'INVALID_REQUEST')
   body.push(null)
@@ -305,6 +309,106 @@ t.test('a file that is being uploaded is not listed, and its name cannot be take
   t.same(fake.tree.list(), ['new.txt'])
   for (const name of ['upload.tmp', 'upload-1.tmp', `${temporary}x`]) fake.tree.put(name, 'x')
   t.equal((await listAll(backend, null)).length, 4, 'other names are the users')
+})
+
+const HOUR_MS = 3_600_000
+const temporaryFile = (index: number) =>
+  `fastify-cloud-storage-upload-00000000-0000-4000-8000-${String(index).padStart(12, '0')}.tmp`
+
+t.test(
+  'an upload removes the temporary files of killed processes in its folder, once they are a day old',
+  async (t) => {
+    const fake = await FakeDav.start(t)
+    const { backend } = await connected(t, fake)
+    const writtenAgo = (path: string, hours: number) => {
+      fake.tree.put(path, 'part', { modified: new Date(Date.now() - hours * HOUR_MS) })
+    }
+    const kept = [
+      'folder/upload-00000000-0000-4000-8000-000000000000.tmp',
+      `folder/${temporaryFile(1)}x`,
+      `folder/below/${temporaryFile(2)}`,
+      `${temporaryFile(3)}`,
+      `folder/${temporaryFile(4)}/file`
+    ]
+    for (const path of kept) writtenAgo(path, 1000)
+    // Another process may still be writing this one.
+    writtenAgo(`folder/${temporaryFile(5)}`, 23)
+    for (let index = 10; index < 13; index++) writtenAgo(`folder/${temporaryFile(index)}`, 25)
+    const all = fake.tree.list().length
+    await upload(backend, { parentId: 'folder/', name: 'new.txt' }, Readable.from(['x']))
+    await until(() => fake.tree.list().length === all + 1 - 3)
+    for (const path of [...kept, 'folder/new.txt', `folder/${temporaryFile(5)}`]) t.ok(fake.tree.has(path), path)
+
+    const searches = () =>
+      fake.requests.filter(({ method, headers }) => method === 'PROPFIND' && headers['depth'] === '1').length
+    const before = searches()
+    for (let index = 0; index < 3; index++) {
+      await upload(backend, { parentId: 'folder/', name: `${index}.txt` }, Readable.from(['x']))
+    }
+    t.equal(searches(), before, 'one folder is searched once an hour')
+    await upload(backend, { parentId: null, name: 'new.txt' }, Readable.from(['x']))
+    await until(() => !fake.tree.has(temporaryFile(3)))
+  }
+)
+
+/** The server as an opened connection has it, and a search whose end a test can wait for. */
+function searching(fake: FakeDav) {
+  const egress = openEgress()
+  const server = openServer(readSettings({ baseUrl: fake.url, ...LOGIN }), { egress, timeouts: TEST_TIMEOUTS })
+  return { egress, sweep: () => new StaleUploads().sweep(server, null) }
+}
+
+t.test('a file is not taken for old by a clock that is not the server’s, and a search removes a few', async (t) => {
+  const cases: [name: string, date: string | undefined, removed: number][] = [
+    ['no date', undefined, 0],
+    ['a date that is none', 'soon', 0],
+    ['a server whose clock is behind', new Date(Date.now() - 48 * HOUR_MS).toUTCString(), 0],
+    ['a date that is right', new Date().toUTCString(), 20]
+  ]
+  for (const [name, date, removed] of cases) {
+    const fake = await FakeDav.start(t)
+    const { egress, sweep } = searching(fake)
+    t.teardown(() => egress.close())
+    for (let index = 0; index < 30; index++) {
+      fake.tree.put(temporaryFile(index), 'part', { modified: new Date(Date.now() - 25 * HOUR_MS) })
+    }
+    fake.tree.put(temporaryFile(30), 'part', { modified: new Date(0) })
+    fake.earlyScript = (_request, response) => {
+      if (date === undefined) response.sendDate = false
+      else response.setHeader('date', date)
+      return false
+    }
+    await sweep()
+    t.equal(fake.tree.list().length, 31 - removed, name)
+    t.ok(fake.tree.has(temporaryFile(30)), 'a time that the server does not know')
+  }
+})
+
+t.test('a search for old files that fails says nothing', async (t) => {
+  for (const fault of [answers(403), answers(423), answers(500), resets()]) {
+    for (const method of ['PROPFIND', 'DELETE']) {
+      const fake = await FakeDav.start(t)
+      const { egress, sweep } = searching(fake)
+      t.teardown(() => egress.close())
+      fake.tree.put(temporaryFile(1), 'part', { modified: new Date(Date.now() - 25 * HOUR_MS) })
+      fake.script = faulty(fault, { matching: (request) => request.method === method })
+      await sweep()
+      t.equal(fake.operations().at(-1)?.split(' ')[0], method)
+      t.ok(fake.tree.has(temporaryFile(1)))
+    }
+  }
+})
+
+t.test('a search for old files ends after ten seconds', async (t) => {
+  const fake = await FakeDav.start(t)
+  const { egress, sweep } = searching(fake)
+  t.teardown(() => egress.close())
+  fake.script = (_request, _response) => true
+  const tick = useManualTimers(t)
+  const searched = sweep()
+  await until(() => fake.requests.length === 1)
+  tick(10_000)
+  await searched
 })
 
 t.test('what happens to the target while an upload runs is seen before it is replaced', async (t) => {
