@@ -61,7 +61,7 @@ export class DavBackend implements StorageBackend {
     const { resource, facts } = await look(this.#server, paths.urlOf(id), call, 'OBJECT_NOT_FOUND')
     // A server finds a folder without its slash, and a file with one; as an id it is another thing.
     if (facts.isCollection !== id.endsWith('/')) throw failure('OBJECT_NOT_FOUND')
-    return this.#server.toEntry(paths.listed(id), resource, facts)
+    return this.#server.toEntry(await this.#server.listedId(id, call), resource, facts)
   }
 
   async download(id: string, call: DownloadCall): Promise<Download> {
@@ -109,7 +109,7 @@ export class DavBackend implements StorageBackend {
     if (answer.status === 409) throw failure('FOLDER_NOT_FOUND')
     if (answer.status !== 200 && answer.status !== 201) throw httpFailure('MKCOL', answer, 'FOLDER_NOT_FOUND')
     const { resource, facts } = await look(this.#server, url, call, 'OBJECT_NOT_FOUND')
-    return this.#server.toEntry(id, resource, facts)
+    return this.#server.toEntry(await this.#server.listedId(id, call), resource, facts)
   }
 
   async account(call: Call): Promise<Account> {

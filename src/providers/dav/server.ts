@@ -13,6 +13,8 @@ export interface DavServer {
   /** The XML of a PROPFIND for all that an entry is made of. */
   readonly propfind: string
   readonly toEntry: (id: string, resource: DavResource, facts: DavFacts) => Entry
+  /** The id by which listings show a resource that was found or stored by this id. Never rejects. */
+  readonly listedId: (id: string, call: Call) => Promise<string>
   /** Whether files have ETags, among their properties or in the headers of a HEAD. */
   readonly hasVersions: boolean
 }

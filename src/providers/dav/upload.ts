@@ -197,7 +197,7 @@ export function isStored({ status }: Pick<HttpAnswer, 'status'>): boolean {
 export async function storedEntry(server: DavServer, { id, url }: DavTarget, size: number, call: Call): Promise<Entry> {
   const { resource, facts } = await look(server, url, call, 'OBJECT_NOT_FOUND')
   requireSize(facts.size, size)
-  return server.toEntry(id, resource, facts)
+  return server.toEntry(await server.listedId(id, call), resource, facts)
 }
 
 /** Proxies and gateways have been seen to swallow bodies of unknown length, and to answer 201. */

@@ -41,6 +41,8 @@ export function openServer(
     paths,
     propfind: propfindBody(MORE),
     toEntry: (id, resource, facts) => toEntry(base, paths, id, resource, facts),
+    // All ids are NFC, as Nextcloud lists them.
+    listedId: async (id) => paths.listed(id),
     hasVersions: true
   }
 }

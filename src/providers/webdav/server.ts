@@ -3,6 +3,7 @@ import type { Timeouts } from '../../domain/ports.ts'
 import { createAuthorizer } from '../dav/authorization.ts'
 import { DavClient } from '../dav/client.ts'
 import { davEntry } from '../dav/entries.ts'
+import { NameForms } from '../dav/name-forms.ts'
 import { DavPaths } from '../dav/paths.ts'
 import { propfindBody } from '../dav/properties.ts'
 import type { DavServer } from '../dav/server.ts'
@@ -15,11 +16,14 @@ export function openServer(
 ): DavServer {
   egress.assertAllowed(base)
   const paths = new DavPaths(base)
-  return {
+  const forms = new NameForms()
+  const server: DavServer = {
     client: new DavClient({ egress, timeouts, authorizer: createAuthorizer(authentication) }),
     paths,
     propfind: propfindBody(),
     toEntry: (id, _resource, facts) => davEntry(paths, id, facts),
+    listedId: (id, call) => forms.listed(server, id, call),
     hasVersions: versions !== 'none'
   }
+  return server
 }

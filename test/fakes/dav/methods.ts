@@ -209,7 +209,8 @@ export function openPut(dav: DavContext, request: FakeDavRequest): OpenPut | und
 function move(dav: DavContext, request: FakeDavRequest, response: ServerResponse, { path, node }: Target): void {
   if (dav.moves === 'refused') throw new DavFailure(405, 'No MOVE', { allow: ALLOWED_METHODS })
   const destination = destinationOf(request, dav.hosts)
-  const { path: to } = locate(destination.pathname, dav.basePath)
+  const asked = locate(destination.pathname, dav.basePath).path
+  const to = dav.normalizes ? asked.normalize('NFC') : asked
   const there = dav.tree.get(to)
   requireIf(dav, request, destination, there)
   const overwrites = dav.moves === 'ignores-overwrite' || request.headers['overwrite'] === 'T'

@@ -411,6 +411,44 @@ t.test('a search for old files ends after ten seconds', async (t) => {
   await searched
 })
 
+t.test('an id is the one that the server lists, whatever form its names have', async (t) => {
+  const [nfc, nfd] = ['Ä\u00e9 \uac00'.normalize('NFC'), 'Ä\u00e9 \uac00'.normalize('NFD')]
+  for (const [normalizes, listedAs] of [
+    [true, (_form: string) => nfc],
+    [false, (form: string) => form]
+  ] as const) {
+    for (const form of [nfc, nfd]) {
+      const fake = await FakeDav.start(t, { normalizes })
+      const { backend } = await connected(t, fake)
+      const listed = listedAs(form)
+      t.equal((await backend.createFolder?.(null, form, call()))?.id, `${listed}/`)
+      const stored = await upload(backend, { parentId: `${form}/`, name: `${form}.txt` }, Readable.from(['x']))
+      t.match(stored, { id: `${listed}/${listed}.txt`, name: `${listed}.txt`, parentId: `${listed}/` })
+      t.equal((await backend.stat(`${form}/${form}.txt`, call())).id, stored.id)
+      const [folder] = await listAll(backend, null)
+      t.same([folder?.id, (await listAll(backend, `${listed}/`))[0]?.id], [`${listed}/`, stored.id])
+    }
+  }
+
+  const fake = await FakeDav.start(t)
+  const { backend } = await connected(t, fake)
+  for (const form of [nfc, nfd]) await upload(backend, { parentId: null, name: form }, Readable.from([form]))
+  for (const form of [nfc, nfd])
+    t.equal((await backend.stat(form, call())).id, form, 'two files of a server that keeps forms')
+  t.equal((await listAll(backend, null)).length, 2)
+})
+
+t.test('a name whose listing fails has been stored all the same', async (t) => {
+  const fake = await FakeDav.start(t, { normalizes: true })
+  const { backend } = await connected(t, fake)
+  const form = 'e\u0301'
+  fake.script = faulty(answers(500), {
+    matching: ({ method, headers }) => method === 'PROPFIND' && headers['depth'] === '1'
+  })
+  t.equal((await upload(backend, { parentId: null, name: form }, Readable.from(['x']))).id, form)
+  t.same(fake.tree.list(), [form.normalize('NFC')])
+})
+
 t.test('what happens to the target while an upload runs is seen before it is replaced', async (t) => {
   const during = async (change: (fake: FakeDav) => void, options: Partial<UploadCall>, files: string[] = []) => {
     const fake = await FakeDav.start(t, { ifHeader: 'refused' })

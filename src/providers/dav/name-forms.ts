@@ -1,0 +1,69 @@
+import type { Call } from '../../domain/storage-backend.ts'
+import { find } from './precondition.ts'
+import type { DavServer } from './server.ts'
+
+/** Folders that are read in search of the form of one path. */
+const MAX_FOLDERS = 20
+
+/**
+ * The forms in which a server keeps names. Nextcloud stores names in NFC and old macOS servers in NFD, whatever form a
+ * request has, and both find a file by either form. Most servers keep the form and take the two for different names.
+ */
+export class NameForms {
+  /** The server was seen not to find a name by its other form, so every id is listed as it was given. */
+  #keepsForms = false
+
+  /**
+   * The id by which a listing shows a resource that exists.
+   *
+   * @param id of a resource that the server found or stored by this id
+   * @returns `id` too where the listing does not tell, since a write must not fail for its name
+   */
+  async listed(server: DavServer, id: string, call: Call): Promise<string> {
+    const other = otherForm(id)
+    if (other === null || this.#keepsForms) return id
+    try {
+      this.#keepsForms = (await find(server, server.paths.urlOf(other), call)) === null
+      return this.#keepsForms ? id : await readListed(server, id, call)
+    } catch {
+      return id
+    }
+  }
+}
+
+/** The same text in another normal form; `null` where there is none. */
+function otherForm(id: string): string | null {
+  const composed = id.normalize('NFC')
+  if (composed !== id) return composed
+  const decomposed = id.normalize('NFD')
+  return decomposed === id ? null : decomposed
+}
+
+/** Takes each name of a path from the listing of its folder, the top folder first. */
+async function readListed(server: DavServer, id: string, call: Call): Promise<string> {
+  const slash = id.endsWith('/') ? '/' : ''
+  let listed: string | null = null
+  let folders = 0
+  for (const name of (slash === '' ? id : id.slice(0, -1)).split('/')) {
+    if (otherForm(name) === null) listed = `${listed ?? ''}${name}/`
+    else if (++folders > MAX_FOLDERS) return id
+    else listed = `${listed ?? ''}${await nameIn(server, listed, name, call)}/`
+  }
+  return slash === '' && listed !== null ? listed.slice(0, -1) : (listed ?? id)
+}
+
+/** The name of a child as its folder lists it: the same one, where it is listed, or the same in another form. */
+async function nameIn(server: DavServer, folderId: string | null, name: string, { signal }: Call): Promise<string> {
+  const { client, paths, propfind } = server
+  const url = paths.folderUrlOf(folderId)
+  const depth = folderId === null ? 1 : folderId.split('/').length
+  const { resources } = await client.propfind({ url, signal, depth: 1, body: propfind }, 'FOLDER_NOT_FOUND')
+  let found: string | null = null
+  for await (const { href } of resources) {
+    const segments = paths.segmentsOf(href)
+    const child = segments?.length === depth ? (segments.at(-1) ?? null) : null
+    if (child === name) return name
+    if (child?.normalize('NFC') === name.normalize('NFC')) found ??= child
+  }
+  return found ?? name
+}
