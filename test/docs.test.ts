@@ -7,6 +7,8 @@ import ts from 'typescript'
 import { STORAGE_ERROR_CODES, StorageError, type StorageErrorCode } from '../src/domain/errors.ts'
 import { STATUS, withStatus } from '../src/http/status.ts'
 import { createMetrics } from '../src/infra/metrics.ts'
+import { MANAGED_STORES, PROVIDERS } from '../src/providers/registry.ts'
+import { TEST_TIMEOUTS } from './support/timeouts.ts'
 import packageJson from '../package.json' with { type: 'json' }
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
@@ -140,6 +142,52 @@ t.test('the defaults of numbers in the README are those of the code', async (t) 
       name!
     )
   }
+})
+
+t.test('the README’s table of capabilities says what each provider declares', async (t) => {
+  const ABILITY = 'native|emulated|unsupported'
+  const rows = text('README.md')
+    .split('\n')
+    .filter((line) => line.startsWith('|'))
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim())
+    )
+  const head = rows.findIndex((row) => row.includes('`atomicReplace`'))
+  const columns = rows[head]!.slice(1).map((cell) => [...cell.matchAll(/`(\w+)`/g)].map(([, name]) => name!))
+  const declared = new Map<string, unknown>()
+  for (const [id, load] of Object.entries(PROVIDERS)) declared.set(`\`${id}\``, (await load()).provider.capabilities)
+  const documented = rows.slice(head + 2, head + 2 + declared.size)
+  t.same(documented.map(([id]) => id).sort(), [...declared.keys()].sort())
+  for (const [id = '', ...cells] of documented) {
+    const said: Record<string, string> = {}
+    for (const [index, names] of columns.entries()) {
+      const cell = cells[index] ?? ''
+      // The first words are what every connection can do; what comes behind them is about some, or about one ability.
+      const [first = ''] = new RegExp(`^(?:${ABILITY})(?:, (?:${ABILITY}))*`).exec(cell) ?? []
+      const abilities = first.split(', ')
+      for (const [at, name] of names.entries()) said[name] = abilities[at] ?? abilities[0]!
+      for (const [, name, ability] of cell.matchAll(new RegExp(`\`(\\w+)\` (${ABILITY})`, 'g'))) said[name!] = ability!
+    }
+    t.same(said, declared.get(id), id)
+  }
+})
+
+t.test('what the README says of the disk store is what it declares', async (t) => {
+  const [, sentence = ''] = /of type `disk` (.*?)\.\s/s.exec(text('README.md')) ?? []
+  const has = (pattern: RegExp, ability: string) => (pattern.test(sentence) ? ability : 'native')
+  const { openManaged } = await MANAGED_STORES.disk()
+  const { capabilities } = await openManaged({ type: 'disk', directory: t.testdir() }, { timeouts: TEST_TIMEOUTS })
+  const emulated = /`emulated` paging, kind filter\s+and `updateIfMatch`/
+  t.same(capabilities, {
+    ...Object.fromEntries(Object.keys(capabilities).map((name) => [name, 'native'])),
+    paging: has(emulated, 'emulated'),
+    kindFilter: has(emulated, 'emulated'),
+    updateIfMatch: has(emulated, 'emulated'),
+    downloadUrl: has(/no `downloadUrl`/, 'unsupported')
+  })
 })
 
 t.test('the table of metrics in docs/operations.md is that of the code', async (t) => {
