@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, mkdir, open, readdir, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { lutimes, mkdir, open, readdir, stat, symlink, type FileHandle, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
@@ -136,6 +136,8 @@ t.test('what a crash left is removed a day later, and nothing else', async (t) =
   await made('upload-of-somebody', 200_000_000)
   await symlink(outside, at(`${prefix}link`))
   await writeFile(at(`${prefix}file`), 'x')
+  await utimes(at(`${prefix}file`), 1, 1)
+  await lutimes(at(`${prefix}link`), 1, 1)
   const file = await space.forUser('a').create()
   t.same((await readdir(folder)).sort(), [`${prefix}file`, `${prefix}link`, `${prefix}young`, 'upload-of-somebody'])
   t.same(await readdir(outside), ['file'])

@@ -94,7 +94,6 @@ async function moveIntoPlace(
   { id, url }: DavTarget,
   call: UploadCall
 ): Promise<boolean> {
-  const isConditional = call.ifMatch !== undefined || call.ifNoneMatch !== undefined
   for (let attempt = 1; ; attempt++) {
     const existing = await checkTarget(server, url, call)
     const answer = await move(server, from, url, call, {
@@ -103,7 +102,6 @@ async function moveIntoPlace(
     })
     if (isStored(answer)) return existing === null
     if (answer.status !== 412) throw await writeFailure(server, 'MOVE', id, answer, call)
-    if (isConditional) throw failedPrecondition(call)
     if (attempt === MAX_MOVES) throw incomplete('The server refuses to replace the file')
   }
 }

@@ -25,13 +25,15 @@ const MAX_CHUNKS = 10_000
  * everything else by chunked upload v2, which replaces the file in one MOVE.
  *
  * @param uploads the collection of the user's chunked uploads
+ * @param options `maxChunks` is Nextcloud's limit; tests lower it
  */
 export async function uploadFile(
   server: DavServer,
   uploads: DavPaths,
   target: DavTarget,
   source: UploadSource,
-  call: UploadCall
+  call: UploadCall,
+  { maxChunks = MAX_CHUNKS }: { readonly maxChunks?: number } = {}
 ): Promise<Entry> {
   const chunkBytes = chunkBytesFor(call.size)
   const existing = await checkTarget(server, target.url, call)
@@ -44,7 +46,7 @@ export async function uploadFile(
         const isNew = await putWhole(server, target, chunk, existing, call)
         if (isNew !== null) return await stored(server, target, source, isNew, call)
       }
-      upload ??= new ChunkedUpload(server, uploads, target, call)
+      upload ??= new ChunkedUpload(server, uploads, target, call, maxChunks)
       await upload.append(chunk)
     }
     if (upload === null) throw failure('PROVIDER_ERROR', 'An upload had no end')
@@ -107,11 +109,13 @@ class ChunkedUpload {
   readonly #target: DavTarget
   readonly #call: UploadCall
   readonly #patience: Patience
+  readonly #maxChunks: number
   readonly #name = randomUUID()
   #isBegun = false
   #chunks = 0
 
-  constructor(server: DavServer, uploads: DavPaths, target: DavTarget, call: UploadCall) {
+  constructor(server: DavServer, uploads: DavPaths, target: DavTarget, call: UploadCall, maxChunks: number) {
+    this.#maxChunks = maxChunks
     this.#server = server
     this.#uploads = uploads
     this.#target = target
@@ -122,7 +126,7 @@ class ChunkedUpload {
   /** Sends a chunk, again after a failure that may pass. */
   async append(chunk: Chunk): Promise<void> {
     if (!this.#isBegun) await this.#begin()
-    if (++this.#chunks > MAX_CHUNKS) throw tooLarge()
+    if (++this.#chunks > this.#maxChunks) throw tooLarge()
     const name = String(this.#chunks).padStart(5, '0')
     for (let isSent = false; !isSent;) {
       try {

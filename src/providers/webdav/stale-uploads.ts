@@ -54,13 +54,11 @@ async function findStale(server: DavServer, folderId: string | null, signal: Abo
   const url = paths.folderUrlOf(folderId)
   const { answer, resources } = await client.propfind({ url, signal, depth: 1, body: propfind }, 'FOLDER_NOT_FOUND')
   const now = Date.parse(answer.headers['date'] ?? '')
-  const depth = folderId === null ? 1 : folderId.split('/').length
   const stale: URL[] = []
   let count = 0
   for await (const resource of resources) {
     if (++count > MAX_RESOURCES || stale.length === MAX_REMOVALS) break
-    const segments = paths.segmentsOf(resource.href)
-    const name = segments?.length === depth ? segments.at(-1) : undefined
+    const name = paths.segmentsOf(resource.href)?.at(-1)
     if (name === undefined || !isTemporaryName(name) || !isTold(resource)) continue
     const { isCollection, modifiedAt } = readFacts(resource)
     // A comparison with a time that is not known is false.

@@ -2,12 +2,22 @@ import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import type { UploadCall, UploadTarget } from '../../../src/domain/storage-backend.ts'
-import { chunkBytesFor } from '../../../src/providers/nextcloud/upload.ts'
+import { openServer, uploadsOf } from '../../../src/providers/nextcloud/server.ts'
+import { readSettings } from '../../../src/providers/nextcloud/settings.ts'
+import { chunkBytesFor, uploadFile } from '../../../src/providers/nextcloud/upload.ts'
+import { uploadFrom } from '../../../src/providers/shared/upload-source.ts'
 import { openNextcloud } from '../../contract/harness/nextcloud.ts'
 import { call, rejectsWith } from '../../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../../contract/suite/uploads.ts'
 import { answers, faulty, resets } from '../../fakes/faults.ts'
-import { FAKE_NEXTCLOUD_UID, FakeNextcloud } from '../../fakes/nextcloud/fake-nextcloud.ts'
+import {
+  FAKE_APP_PASSWORD,
+  FAKE_NEXTCLOUD_LOGIN,
+  FAKE_NEXTCLOUD_UID,
+  FakeNextcloud
+} from '../../fakes/nextcloud/fake-nextcloud.ts'
+import { openEgress } from '../../support/egress.ts'
+import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 import { until } from '../../support/until.ts'
 
 const MIB = 1024 * 1024
@@ -153,6 +163,18 @@ t.test('a chunk is sent again after a failure that may pass, and the upload ends
     await store(content)
     t.ok(fake.tree.read('a').equals(content))
   }
+  // Six failures of three chunks: more than are allowed in a row.
+  const seen = new Map<string, number>()
+  fake.dav.script = ({ method, path }, response) => {
+    const failures = (seen.get(path) ?? 0) + 1
+    if (method !== 'PUT' || failures > 2) return false
+    seen.set(path, failures)
+    response.writeHead(503).end()
+    return true
+  }
+  await store(content)
+  t.ok(fake.tree.read('a').equals(content))
+  t.equal(seen.size, 3)
   fake.tree.put('a', OLD)
   for (const [status, code] of [
     [507, 'QUOTA_EXCEEDED'],
@@ -181,6 +203,38 @@ t.test('a MOVE that fails leaves the old content and no chunks', async (t) => {
     t.equal(fake.uploads.open.size, 0)
     t.ok(fake.tree.read('a').equals(OLD))
   }
+})
+
+t.test('a file that another client has changed is not emptied', async (t) => {
+  const { fake, backend, store } = await start(t)
+  fake.tree.put('a', OLD)
+  const ifMatch = (await backend.stat('a', call())).version ?? ''
+  fake.dav.earlyScript = ({ method }) => {
+    if (method === 'PUT') fake.tree.put('a', 'theirs')
+    return false
+  }
+  await rejectsWith(t, store(Buffer.alloc(0), { ifMatch }), 'PRECONDITION_FAILED')
+  t.equal(fake.tree.read('a').toString(), 'theirs')
+})
+
+t.test('an upload of unknown size ends with the last chunk that Nextcloud takes', async (t) => {
+  const fake = await FakeNextcloud.start(t)
+  const settings = readSettings({
+    baseUrl: fake.url,
+    username: FAKE_NEXTCLOUD_LOGIN,
+    password: FAKE_APP_PASSWORD,
+    uid: FAKE_NEXTCLOUD_UID
+  })
+  const egress = openEgress()
+  t.teardown(() => egress.close())
+  const server = openServer(settings, { egress, timeouts: TEST_TIMEOUTS })
+  const target = { id: 'a', url: server.paths.urlOf('a'), mimeType: undefined }
+  const storing = uploadFrom(piecesOf(randomBytes(21 * MIB)), call(), (source) =>
+    uploadFile(server, uploadsOf(settings), target, source, call(), { maxChunks: 2 })
+  )
+  await rejectsWith(t, storing, 'PAYLOAD_TOO_LARGE')
+  t.equal(fake.uploads.open.size, 0)
+  t.notOk(fake.tree.has('a'))
 })
 
 t.test('chunks grow with a known size, within what is held in memory', async (t) => {

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import type { Timeouts } from '../../../src/domain/ports.ts'
 import { Secret } from '../../../src/domain/secret.ts'
 import type { UploadCall } from '../../../src/domain/storage-backend.ts'
+import { isTemporaryName } from '../../../src/providers/dav/upload.ts'
 import { cutPages } from '../../../src/providers/shared/cut-pages.ts'
 import { provider } from '../../../src/providers/webdav.ts'
 import { openServer } from '../../../src/providers/webdav/server.ts'
@@ -327,10 +328,12 @@ t.test(
       'folder/upload-00000000-0000-4000-8000-000000000000.tmp',
       `folder/${temporaryFile(1)}x`,
       `folder/below/${temporaryFile(2)}`,
-      `${temporaryFile(3)}`,
+      temporaryFile(3),
       `folder/${temporaryFile(4)}/file`
     ]
     for (const path of kept) writtenAgo(path, 1000)
+    const folder = `folder/${temporaryFile(4)}`
+    fake.tree.reset(folder, { kind: 'collection', id: 0, version: 0, modified: new Date(Date.now() - 1000 * HOUR_MS) })
     // Another process may still be writing this one.
     writtenAgo(`folder/${temporaryFile(5)}`, 23)
     for (let index = 10; index < 13; index++) writtenAgo(`folder/${temporaryFile(index)}`, 25)
@@ -403,7 +406,7 @@ t.test('a search for old files ends after ten seconds', async (t) => {
   const fake = await FakeDav.start(t)
   const { egress, sweep } = searching(fake)
   t.teardown(() => egress.close())
-  fake.script = (_request, _response) => true
+  fake.script = () => true
   const tick = useManualTimers(t)
   const searched = sweep()
   await until(() => fake.requests.length === 1)
@@ -413,14 +416,11 @@ t.test('a search for old files ends after ten seconds', async (t) => {
 
 t.test('an id is the one that the server lists, whatever form its names have', async (t) => {
   const [nfc, nfd] = ['Ä\u00e9 \uac00'.normalize('NFC'), 'Ä\u00e9 \uac00'.normalize('NFD')]
-  for (const [normalizes, listedAs] of [
-    [true, (_form: string) => nfc],
-    [false, (form: string) => form]
-  ] as const) {
+  for (const normalizes of [true, false]) {
     for (const form of [nfc, nfd]) {
       const fake = await FakeDav.start(t, { normalizes })
       const { backend } = await connected(t, fake)
-      const listed = listedAs(form)
+      const listed = normalizes ? nfc : form
       t.equal((await backend.createFolder?.(null, form, call()))?.id, `${listed}/`)
       const stored = await upload(backend, { parentId: `${form}/`, name: `${form}.txt` }, Readable.from(['x']))
       t.match(stored, { id: `${listed}/${listed}.txt`, name: `${listed}.txt`, parentId: `${listed}/` })
@@ -464,7 +464,7 @@ t.test('what happens to the target while an upload runs is seen before it is rep
     )
     const outcome = upload(backend, { parentId: null, name: 'a' }, body, { ...options, ...ifMatch })
     const result = await outcome.catch((error: unknown) => error)
-    t.notOk(fake.tree.list().some((name) => name.startsWith('upload-')))
+    t.notOk(fake.tree.list().some(isTemporaryName))
     return { result, fake }
   }
   const store = (fake: FakeDav): void => void fake.tree.put('a', 'theirs')
@@ -507,6 +507,50 @@ t.test('a MOVE that another client has overtaken is tried again, and not for eve
   await rejectsWith(t, work, 'PROVIDER_UNAVAILABLE')
   t.equal(moves, 4)
   t.same(fake.tree.list(), ['a'])
+})
+
+t.test('a version that changes after the last look is not replaced, where the server checks If', async (t) => {
+  const fake = await FakeDav.start(t)
+  fake.tree.put('a', OLD)
+  const { backend } = await connected(t, fake)
+  const ifMatch = (await backend.stat('a', call())).version ?? ''
+  fake.script = ({ method }) => {
+    if (method === 'MOVE') fake.tree.put('a', 'theirs')
+    return false
+  }
+  const target = { parentId: null, name: 'a' }
+  await rejectsWith(t, upload(backend, target, Readable.from(['new']), { ifMatch }), 'PRECONDITION_FAILED')
+  t.equal(fake.tree.read('a').toString(), 'theirs')
+})
+
+t.test('a MOVE may take longer than other requests', async (t) => {
+  const fake = await FakeDav.start(t)
+  const { parsed } = await connected(t, fake)
+  const egress = openEgress()
+  t.teardown(() => egress.close())
+  const asked: (number | undefined)[] = []
+  const request: typeof egress.request = (sent) => {
+    if (sent.method === 'MOVE') asked.push(sent.workMs)
+    return egress.request(sent)
+  }
+  const context = { egress: { ...egress, request }, timeouts: TEST_TIMEOUTS, credentials: parsed.credentials }
+  const backend = await provider.open({ ...context, signal: new AbortController().signal } as typeof context)
+  await upload(backend, { parentId: null, name: 'a' }, Readable.from(['x']))
+  t.same(asked, [300_000])
+})
+
+t.test('a failed upload waits ten seconds at most for its temporary file to be removed', async (t) => {
+  const fake = await FakeDav.start(t)
+  const { backend } = await connected(t, fake)
+  fake.script = ({ method }, response) => {
+    if (method === 'MOVE') response.writeHead(507).end()
+    return method === 'MOVE' || method === 'DELETE'
+  }
+  const tick = useManualTimers(t)
+  const failed = rejectsWith(t, upload(backend, { parentId: null, name: 'a' }, Readable.from(['x'])), 'QUOTA_EXCEEDED')
+  await until(() => fake.requests.some(({ method }) => method === 'DELETE'))
+  tick(10_000)
+  await failed
 })
 
 t.test('a temporary file that the server has locked for a moment is removed after that', async (t) => {
