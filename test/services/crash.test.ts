@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import { createHash, randomBytes, randomInt } from 'node:crypto'
+import { createHash, randomBytes, randomInt, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, rm, utimes } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -10,6 +10,7 @@ import t, { type Test } from 'tap'
 import { openDatabase } from '../../src/infra/db/open-database.ts'
 import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import { FAKE_BUCKET, FAKE_KEYS, FakeS3 } from '../fakes/s3/fake-s3.ts'
+import { hasApacheDav, startApacheDav } from '../support/apache-dav.ts'
 import { ClusterRandom } from '../support/cluster-random.ts'
 import { compiledUrl } from '../support/compiled.ts'
 import type { CrashProcessSettings } from '../support/crash-process.ts'
@@ -17,6 +18,7 @@ import { postgresIsInstalled, startPostgres } from '../support/postgres.ts'
 import { startCloud } from '../support/refresh-cloud.ts'
 import { RefreshRows } from '../support/refresh-rows.ts'
 import { requireService } from '../support/services.ts'
+import { until } from '../support/until.ts'
 
 /** `CRASH_SEED=1234`: the chances of an earlier run come again, its timing does not. */
 const SEED = Number(process.env['CRASH_SEED'] ?? randomInt(2 ** 31))
@@ -25,6 +27,8 @@ const KILLS = Number(process.env['CRASH_KILLS'] ?? 20)
 const MIB = 1024 * 1024
 const PROGRAM = fileURLToPath(compiledUrl('test/support/crash-process.ts'))
 const STAGING = '.fastify-cloud-storage'
+/** Unfinished uploads at a WebDAV server. */
+const TEMPORARY = /^fastify-cloud-storage-upload-.{36}\.tmp$/
 
 interface Response {
   readonly status: number
@@ -130,7 +134,7 @@ interface Connected {
 }
 
 t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (t) => {
-  if (!requireService(t, 'postgres', postgresIsInstalled)) return
+  if (!requireService(t, 'postgres', postgresIsInstalled) || !requireService(t, 'webdav', hasApacheDav())) return
   const random = new ClusterRandom(SEED)
   const server = await startPostgres(t)
   const url = await server.createDatabase()
@@ -142,6 +146,7 @@ t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (
   const redirectUri = 'http://127.0.0.1:3000/cloud/connections/cloud/callback'
   const oauth = await FakeOAuth.start(t, { rotation: 'single-use', redirectUris: [redirectUri] })
   const fake = await FakeS3.start(t)
+  const dav = await startApacheDav(t)
   const { cloud, newFolder } = await startCloud(t, oauth, 'cloud')
   const encryption = { current: 'k1', keys: { k1: randomBytes(32).toString('base64') } }
   const rows = new RefreshRows(prisma, encryption)
@@ -149,11 +154,12 @@ t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (
 
   const disk = new Expected()
   const objects = new Expected()
+  const davFiles = new Expected()
   const connected = new Set<Connected>()
   /** Users who were connecting, and connections that were being removed, when the process was killed. */
   const connecting = new Map<string, Connected['provider']>()
   const disconnecting = new Set<Connected>()
-  const counts = { interrupted: 0, acknowledged: 0, lostGrants: 0, unrevoked: 0, parts: 0 }
+  const counts = { interrupted: 0, acknowledged: 0, lostGrants: 0, unrevoked: 0, parts: 0, temporary: 0 }
   let users = 0
 
   const s3Fields = (prefix: string) => ({
@@ -197,6 +203,12 @@ t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (
       const bytes = content(random.happens(0.5) ? random.between(1, 100_000) : 9 * MIB)
       const query = new URLSearchParams({ name }).toString()
       await objects.upload(name, bytes, () => service.ask('PUT', `/cloud/s3/content?${query}`, 'uploading', bytes))
+    },
+    webdav: async (service) => {
+      const name = `dav ${Math.floor(random.between(0, 4))}`
+      const bytes = content(random.between(1, 2 * MIB))
+      const query = new URLSearchParams({ name }).toString()
+      await davFiles.upload(name, bytes, () => service.ask('PUT', `/cloud/webdav/content?${query}`, 'dav', bytes))
     },
     connect: async (service) => {
       const user = `user ${(users += 1)}`
@@ -252,6 +264,9 @@ t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (
   const check = async (service: Service) => {
     await disk.check(t, 'the file', (name) => readFile(join(directory, name)).catch(() => undefined))
     await objects.check(t, 'the object', async (name) => fake.store.objects.get(`uploading/${name}`)?.content)
+    await davFiles.check(t, 'the file at the WebDAV server', (name) =>
+      readFile(join(dav.basicFolder, name)).catch(() => undefined)
+    )
     counts.parts += fake.store.uploads.size
     fake.store.uploads.clear()
 
@@ -309,6 +324,8 @@ t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (
   let service = await Service.start(settings)
   await connectS3(service, 'uploading')
   const [{ id: uploading } = { id: '' }] = await connectionsOf(service, 'uploading')
+  const davFields = { baseUrl: dav.basicUrl, username: dav.username, password: dav.password }
+  t.equal((await service.ask('POST', '/cloud/connections/webdav', 'dav', davFields)).status, 201)
   for (let kills = 0; kills < KILLS; kills += 1) {
     const following = Service.start(settings)
     following.catch(() => undefined)
@@ -332,6 +349,25 @@ t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (
     t.same(
       (await readdir(directory)).filter((name) => !/^(?:file \d|last)$/.test(name)),
       [STAGING]
+    )
+
+    // One that a process left between the end of its PUT and its MOVE, in case none was killed at that moment.
+    await dav.seed(dav.basicFolder, `fastify-cloud-storage-upload-${randomUUID()}.tmp`, 'part')
+    const temporary = async () => (await readdir(dav.basicFolder)).filter((name) => TEMPORARY.test(name))
+    const partial = await temporary()
+    counts.temporary = partial.length
+    for (const name of partial) await utimes(join(dav.basicFolder, name), 86_400, 86_400)
+    // A process searches a folder once an hour, and this one has.
+    await service.kill()
+    service = await Service.start(settings)
+    const listed = await service.ask('GET', '/cloud/webdav/listing', 'dav')
+    t.notMatch(listed.body, 'fastify-cloud-storage-upload-')
+    t.ok((await service.ask('PUT', '/cloud/webdav/content?name=last', 'dav', Buffer.from('x'))).status < 300)
+    await until(async () => (await temporary()).length === 0)
+    t.same(
+      (await readdir(dav.basicFolder)).filter((name) => !/^(?:dav \d|last)$/.test(name)),
+      [],
+      `${partial.length} temporary files`
     )
 
     await prisma.oAuthState.updateMany({ data: { expiresAt: new Date(0) } })

@@ -1,4 +1,4 @@
-// A service that a test kills: the plugin with an OAuth cloud and S3, and a managed folder on disk. Its first argument
+// A service that a test kills: the plugin with an OAuth cloud, S3 and WebDAV, and a managed folder on disk. Its first argument
 // says where everything is; it tells its address, and ends with its parent.
 import Fastify from 'fastify'
 import type { AddressInfo } from 'node:net'
@@ -26,7 +26,7 @@ await app.register(cloudStorage, {
   encryption,
   transfers: true,
   publicUrl,
-  providers: { ...providers, s3: { allowHosts: ['127.0.0.1'] } }
+  providers: { ...providers, s3: { allowHosts: ['127.0.0.1'] }, webdav: { allowHosts: ['127.0.0.1'] } }
 })
 const store = await openManaged({ type: 'disk', directory }, { timeouts: TEST_TIMEOUTS })
 await app.register(async (scope) => {
