@@ -5,13 +5,16 @@ import type { DavServer } from './server.ts'
 /** Folders that are read in search of the form of one path. */
 const MAX_FOLDERS = 20
 
+/** How a server lists the names that it is given in one form. */
+type ListedAs = 'given' | 'NFC' | 'NFD'
+
 /**
  * The forms in which a server keeps names. Nextcloud stores names in NFC and old macOS servers in NFD, whatever form a
  * request has, and both find a file by either form. Most servers keep the form and take the two for different names.
  */
 export class NameForms {
-  /** The server was seen not to find a name by its other form, so every id is listed as it was given. */
-  #keepsForms = false
+  /** By the form of the names that were given, once a listing has shown it. */
+  readonly #listedAs = new Map<'composed' | 'decomposed', ListedAs>()
 
   /**
    * The id by which a listing shows a resource that exists.
@@ -21,10 +24,20 @@ export class NameForms {
    */
   async listed(server: DavServer, id: string, call: Call): Promise<string> {
     const other = otherForm(id)
-    if (other === null || this.#keepsForms) return id
+    if (other === null) return id
+    const form = id === id.normalize('NFC') ? 'composed' : 'decomposed'
+    const known = this.#listedAs.get(form)
+    if (known !== undefined) return known === 'given' ? id : id.normalize(known)
     try {
-      this.#keepsForms = (await find(server, server.paths.urlOf(other), call)) === null
-      return this.#keepsForms ? id : await readListed(server, id, call)
+      if ((await find(server, server.paths.urlOf(other), call)) === null) {
+        this.#listedAs.set('composed', 'given').set('decomposed', 'given')
+        return id
+      }
+      const listed = await readListed(server, id, call)
+      if (listed === id) this.#listedAs.set(form, 'given')
+      else if (listed === id.normalize('NFC')) this.#listedAs.set(form, 'NFC')
+      else if (listed === id.normalize('NFD')) this.#listedAs.set(form, 'NFD')
+      return listed
     } catch {
       return id
     }

@@ -111,6 +111,17 @@ t.test('what a server can do is found out without leaving anything there', async
   }
 })
 
+t.test('a server that answers a MOVE and moves nothing is not trusted with one', async (t) => {
+  const fake = await FakeDav.start(t)
+  fake.script = ({ method }, response) => {
+    if (method === 'MOVE') response.writeHead(204).end()
+    return method === 'MOVE'
+  }
+  const { backend } = await connected(t, fake)
+  t.equal(backend.capabilities.atomicReplace, 'unsupported')
+  t.same(fake.tree.list(), [])
+})
+
 t.test('nothing is written to a server that would not remove it', async (t) => {
   for (const status of [400, 403, 405, 409, 423, 500, 501]) {
     const fake = await FakeDav.start(t, { missingParent: 'made' })
@@ -294,6 +305,18 @@ t.test('an interrupted new file that another client has stored meanwhile is left
   t.equal(fake.tree.read('new.txt').toString(), OLD)
 })
 
+t.test('a file that another client creates right before a PUT is left alone', async (t) => {
+  const fake = await FakeDav.start(t, { moves: 'refused' })
+  const { backend } = await connected(t, fake)
+  fake.earlyScript = ({ method }) => {
+    if (method === 'PUT') fake.tree.put('new.txt', 'x')
+    return false
+  }
+  const creating = upload(backend, { parentId: null, name: 'new.txt' }, Readable.from(['ours']), { ifNoneMatch: '*' })
+  await rejectsWith(t, creating, 'ALREADY_EXISTS')
+  t.equal(fake.tree.read('new.txt').toString(), 'x')
+})
+
 t.test('a file that is being uploaded is not listed, and its name cannot be taken', async (t) => {
   const fake = await FakeDav.start(t)
   const { backend } = await connected(t, fake)
@@ -427,14 +450,16 @@ t.test('an id is the one that the server lists, whatever form its names have', a
       t.equal((await backend.stat(`${form}/${form}.txt`, call())).id, stored.id)
       const [folder] = await listAll(backend, null)
       t.same([folder?.id, (await listAll(backend, `${listed}/`))[0]?.id], [`${listed}/`, stored.id])
+      fake.requests.length = 0
+      t.equal((await backend.stat(`${form}/${form}.txt`, call())).id, stored.id)
+      t.equal(fake.requests.length, 1, 'the form that the server keeps is known by then')
     }
   }
 
   const fake = await FakeDav.start(t)
+  for (const form of [nfc, nfd]) fake.tree.put(form, form)
   const { backend } = await connected(t, fake)
-  for (const form of [nfc, nfd]) await upload(backend, { parentId: null, name: form }, Readable.from([form]))
-  for (const form of [nfc, nfd])
-    t.equal((await backend.stat(form, call())).id, form, 'two files of a server that keeps forms')
+  for (const form of [nfc, nfd]) t.equal((await backend.stat(form, call())).id, form, 'two files of one name')
   t.equal((await listAll(backend, null)).length, 2)
 })
 
