@@ -134,6 +134,10 @@ t.test('a server that refers to itself by another scheme has a failure of its ow
 t.test('permissions, shares and encryption decide what can be done', async (t) => {
   const { backend, seed } = await openNextcloud(t, await permitted(t))
   await seed({ 'free/a': 'a', 'secret/b': 'b', read: 'x', none: 'x', old: 'x', viewed: 'x', viewed29: 'x', odd: 'x' })
+  await seed({ 'closed/a': 'a', made: 'x', other: 'x' })
+  t.equal((await find(backend, 'closed')).can.write, false, 'W of a folder is its own name')
+  t.equal((await find(backend, 'made')).can.write, false, 'C and K are for what is in a folder')
+  t.equal((await find(backend, 'other')).can.download, true, 'an attribute of another scope')
   t.same((await find(backend, 'free')).can, { list: true, download: false, write: true })
   t.same((await find(backend, 'secret')).can, { list: true, download: false, write: true })
   t.same((await find(backend, 'read')).can, { list: false, download: true, write: false })
@@ -275,9 +279,11 @@ t.test('a body tells a failure of the server from one of a proxy in front of it'
 async function permitted(t: Test): Promise<FakeNextcloud> {
   const fake = await FakeNextcloud.start(t)
   fake.permissions.set('read', 'G').set('none', '').set('old', 'RDNVW')
+  fake.permissions.set('closed', 'GW').set('made', 'GCK')
   fake.encrypted.add('secret')
   const attribute = (more: object) => JSON.stringify([{ scope: 'permissions', key: 'download', ...more }])
   fake.shareAttributes.set('viewed', attribute({ value: false })).set('viewed29', attribute({ enabled: false }))
+  fake.shareAttributes.set('other', JSON.stringify([{ scope: 'other', key: 'download', value: false }]))
   fake.shareAttributes.set('odd', `{"scope":"permissions"${'['.repeat(1000)}`)
   return fake
 }
