@@ -22,8 +22,11 @@ import { until } from '../support/until.ts'
 
 /** `CRASH_SEED=1234`: the chances of an earlier run come again, its timing does not. */
 const SEED = Number(process.env['CRASH_SEED'] ?? randomInt(2 ** 31))
-/** `CRASH_KILLS=1000`: how many processes are killed. Each is in the middle of several operations. */
-const KILLS = Number(process.env['CRASH_KILLS'] ?? 20)
+/**
+ * `CRASH_KILLS=1000`: how many processes are killed. Each is in the middle of several operations. A kill costs about two
+ * seconds of CPU time, half of which is the start of the next process: 40 take about a minute on two quiet cores.
+ */
+const KILLS = Number(process.env['CRASH_KILLS'] ?? 40)
 const MIB = 1024 * 1024
 const PROGRAM = fileURLToPath(compiledUrl('test/support/crash-process.ts'))
 const STAGING = '.fastify-cloud-storage'
@@ -332,7 +335,7 @@ t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (
     const current = service
     const work = Object.entries(operations).map(([name, operation]) => repeat(current, name, operation))
     // Now and then before the first operation is done, and otherwise when the process has done some of each.
-    await setTimeout(random.between(0, random.happens(0.5) ? 200 : 1500))
+    await setTimeout(random.between(0, random.happens(0.5) ? 100 : 1000))
     await current.kill()
     await Promise.all(work)
     service = await following
