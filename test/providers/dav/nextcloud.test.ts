@@ -171,6 +171,7 @@ t.test('the strongest checksum that a client uploaded is the hash', async (t) =>
     [`SHA1:${sha1} MD5:${md5} ADLER32:12345678`, { algorithm: 'sha1', value: sha1 }],
     [`MD5:${md5}`, { algorithm: 'md5', value: md5.toLowerCase() }],
     [`MD5:${md5} SHA256:${sha256}`, { algorithm: 'sha256', value: sha256 }],
+    [`SHA256:${sha256} SHA3-256:${'d'.repeat(64)}`, { algorithm: 'sha3-256', value: 'd'.repeat(64) }],
     ['ADLER32:12345678', null],
     ['SHA1:abc', null],
     ['', null],
