@@ -34,6 +34,7 @@ export class NameForms {
         return id
       }
       const listed = await readListed(server, id, call)
+      if (listed === null) return id
       if (listed === id) this.#listedAs.set(form, 'given')
       else if (listed === id.normalize('NFC')) this.#listedAs.set(form, 'NFC')
       else if (listed === id.normalize('NFD')) this.#listedAs.set(form, 'NFD')
@@ -52,21 +53,28 @@ function otherForm(id: string): string | null {
   return decomposed === id ? null : decomposed
 }
 
-/** Takes each name of a path from the listing of its folder, the top folder first. */
-async function readListed(server: DavServer, id: string, call: Call): Promise<string> {
+/** Takes each name of a path from the listing of its folder, the top folder first. @returns `null` where one is missing */
+async function readListed(server: DavServer, id: string, call: Call): Promise<string | null> {
   const slash = id.endsWith('/') ? '/' : ''
   let listed: string | null = null
   let folders = 0
   for (const name of (slash === '' ? id : id.slice(0, -1)).split('/')) {
-    if (otherForm(name) === null) listed = `${listed ?? ''}${name}/`
-    else if (++folders > MAX_FOLDERS) return id
-    else listed = `${listed ?? ''}${await nameIn(server, listed, name, call)}/`
+    const hasForms: boolean = otherForm(name) !== null
+    if (hasForms && ++folders > MAX_FOLDERS) return null
+    const child: string | null = hasForms ? await nameIn(server, listed, name, call) : name
+    if (child === null) return null
+    listed = `${listed ?? ''}${child}/`
   }
-  return slash === '' && listed !== null ? listed.slice(0, -1) : (listed ?? id)
+  return slash === '' && listed !== null ? listed.slice(0, -1) : listed
 }
 
 /** The name of a child as its folder lists it: the same one, where it is listed, or the same in another form. */
-async function nameIn(server: DavServer, folderId: string | null, name: string, { signal }: Call): Promise<string> {
+async function nameIn(
+  server: DavServer,
+  folderId: string | null,
+  name: string,
+  { signal }: Call
+): Promise<string | null> {
   const { client, paths, propfind } = server
   const url = paths.folderUrlOf(folderId)
   const depth = folderId === null ? 1 : folderId.split('/').length
@@ -78,5 +86,5 @@ async function nameIn(server: DavServer, folderId: string | null, name: string, 
     if (child === name) return name
     if (child?.normalize('NFC') === name.normalize('NFC')) found ??= child
   }
-  return found ?? name
+  return found
 }

@@ -472,6 +472,12 @@ t.test('a name whose listing fails has been stored all the same', async (t) => {
   })
   t.equal((await upload(backend, { parentId: null, name: form }, Readable.from(['x']))).id, form)
   t.same(fake.tree.list(), [form.normalize('NFC')])
+
+  fake.script = () => false
+  const deep = `folder ${`${form}/`.repeat(21)}`
+  fake.tree.mkdir(deep.normalize('NFC').slice(0, -1))
+  t.equal((await backend.stat(deep, call())).id, deep, 'no more than twenty folders are read for one id')
+  t.equal((await backend.stat(form, call())).id, form.normalize('NFC'), 'nothing was learned from either')
 })
 
 t.test('what happens to the target while an upload runs is seen before it is replaced', async (t) => {
