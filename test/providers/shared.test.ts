@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { PassThrough, Readable } from 'node:stream'
 import { mock } from 'node:test'
+import { finished } from 'node:stream/promises'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { parse } from 'content-disposition'
@@ -595,4 +596,18 @@ t.test('users whose names and folders run together do not share folders', async 
   const pages = new CutPages()
   const { next } = await pages.page('ann', 'b c', page(1), async () => folderOf(3))
   await t.rejects(pages.page('ann b', 'c', page(1, { cursor: next ?? '' }), never), /listed again/)
+})
+
+t.test('the chunk that completes a declared size is held back until the source has ended', async (t) => {
+  const source = new Readable({ read() {} })
+  const { stream } = new UploadSource(source, 4)
+  const seen: string[] = []
+  stream.on('data', (chunk: Buffer) => seen.push(chunk.toString()))
+  source.push('ab')
+  await until(() => seen.length === 1)
+  source.push('cd')
+  await until(() => source.readableLength === 0)
+  source.push('e')
+  await t.rejects(finished(stream), { code: 'INVALID_REQUEST' })
+  t.same(seen, ['ab'])
 })
