@@ -1,8 +1,13 @@
 import { once } from 'node:events'
-import type { ClientRequest, IncomingMessage } from 'node:http'
+import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { type AddressInfo, connect as connectSocket, type Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
+import Fastify from 'fastify'
 import t, { type Test } from 'tap'
+import { InFlightLimit } from '../../src/domain/user-limits.ts'
+import { admitKnown } from '../../src/http/admit.ts'
+import { countInFlight } from '../../src/http/count-in-flight.ts'
+import { decorateWithUser } from '../../src/http/users.ts'
 import { defineProvider, Secret, type StorageBackend } from '../../src/index.ts'
 import { oauthApp, testApp } from '../support/app.ts'
 import type { Account } from '../../src/domain/storage-backend.ts'
@@ -123,6 +128,34 @@ t.test('a pipelined request whose response never begins is not counted once its 
     const answers = await Promise.all([1, 2, 3, 4].map(() => client.get(small)))
     return answers.every(({ status }) => status === 200)
   })
+})
+
+t.test('a request is counted until its handler has settled, even if its client has left', async (t) => {
+  const limit = new InFlightLimit(1, 'Too many requests.')
+  const app = Fastify()
+  t.teardown(() => app.close())
+  const closed = new Deferred<undefined>()
+  const work = new Deferred<string>()
+  decorateWithUser(app)
+  app.addHook('onRequest', async (_request, { raw }) => {
+    raw.once('close', () => {
+      closed.resolve(undefined)
+    })
+  })
+  app.addHook(
+    'onRequest',
+    admitKnown(() => 'ann', { publicHost: undefined, allowedOrigins: new Set() })
+  )
+  countInFlight(app, limit)
+  app.get('/', () => work.promise)
+  const client = request(await app.listen({ host: '127.0.0.1', port: 0 })).on('error', () => {})
+  client.end()
+  await until(() => limit.refusal('ann') !== undefined)
+  client.destroy()
+  await closed.promise
+  t.not(limit.refusal('ann'), undefined)
+  work.resolve('done')
+  await until(() => limit.refusal('ann') === undefined)
 })
 
 t.test('a host route with the hook counts until all that it opened at the backend has ended', async (t) => {
