@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import type { Listing } from '../../src/domain/entry.ts'
+import { defineProvider, Secret } from '../../src/index.ts'
 import { testApp } from '../support/app.ts'
 import { takeMistakes } from '../support/ask-dav.ts'
 import {
@@ -9,6 +10,7 @@ import {
   FakeNextcloud
 } from '../fakes/nextcloud/fake-nextcloud.ts'
 import { FakeDav } from '../fakes/dav/fake-dav.ts'
+import { ScriptedBackend } from '../support/scripted-backend.ts'
 import { until } from '../support/until.ts'
 
 const AUTHORIZE = '/cloud/connections/nextcloud/authorize'
@@ -246,4 +248,40 @@ t.test('a server that responds with failures is asked again each time', async (t
   fake.disabled = false
   t.equal((await as('ann').send('POST', `/cloud/connections/${made.json<{ id: string }>().id}/verify`)).statusCode, 200)
   t.equal(await list(), undefined)
+})
+
+t.test('a login page that a browser must not open is refused', async (t) => {
+  let loginUrl = ''
+  const provider = defineProvider({
+    id: 'own',
+    label: 'Own',
+    capabilities: new ScriptedBackend().capabilities,
+    connect: {
+      type: 'login-flow',
+      schema: { type: 'object', properties: {} },
+      parse: () => ({ credentials: new Secret({}), accountId: 'one', label: 'One' }),
+      begin: async () => ({ loginUrl, pending: new Secret({}) }),
+      poll: async () => null
+    },
+    open: async () => new ScriptedBackend()
+  })
+  const { as, db } = await testApp(t, { providers: { own: provider } })
+  const begin = () => as('ann').send('POST', '/cloud/connections/own/authorize', { baseUrl: 'https://own.example' })
+  for (const unsafe of [
+    'javascript:alert(1)',
+    ' java\nscript:alert(1)',
+    'data:text/html,x',
+    'blob:https://own.example/1',
+    'https://ann:secret@own.example/',
+    'http://own.example/',
+    '/login'
+  ]) {
+    loginUrl = unsafe
+    const answer = await begin()
+    t.match([answer.statusCode, answer.json()], [502, { code: 'PROVIDER_ERROR' }], unsafe)
+    t.notMatch(answer.body, /alert|secret/)
+  }
+  t.equal(await db.prisma.oAuthState.count(), 0)
+  loginUrl = 'https://own.example/login'
+  t.match((await begin()).json(), { loginUrl })
 })

@@ -10,13 +10,14 @@ import { countInFlight } from '../../src/http/count-in-flight.ts'
 import { decorateWithUser } from '../../src/http/users.ts'
 import { defineProvider, Secret, type StorageBackend } from '../../src/index.ts'
 import { oauthApp, testApp } from '../support/app.ts'
+import type { Entry } from '../../src/domain/entry.ts'
 import type { Account } from '../../src/domain/storage-backend.ts'
 import { Deferred } from '../support/deferred.ts'
 import { documentsApp } from '../support/documents-app.ts'
 import { answerOf, type Client, contentPath, davTransfers } from '../support/transfer-app.ts'
 import { FAKE_APP_PASSWORD, FAKE_NEXTCLOUD_LOGIN, FakeNextcloud } from '../fakes/nextcloud/fake-nextcloud.ts'
 import { answers, faulty, hangs } from '../fakes/faults.ts'
-import { ScriptedBackend } from '../support/scripted-backend.ts'
+import { entry, ScriptedBackend } from '../support/scripted-backend.ts'
 import { OneObject } from '../support/server-app.ts'
 import { useManualTimers } from '../support/manual-timers.ts'
 import { until } from '../support/until.ts'
@@ -160,7 +161,9 @@ t.test('a request is counted until its handler has settled, even if its client h
 
 t.test('a host route with the hook counts until all that it opened at the backend has ended', async (t) => {
   const bodies: PassThrough[] = []
+  const stat = new Deferred<Entry>()
   const object: StorageBackend = Object.assign(new ScriptedBackend(), {
+    stat: () => stat.promise,
     download: async () => {
       const body = new PassThrough()
       bodies.push(body)
@@ -187,13 +190,20 @@ t.test('a host route with the hook counts until all that it opened at the backen
     await request.storageBackend.download('k', { signal: never })
     return 'left'
   })
+  app.get('/impatient', { preHandler }, async (request) => {
+    request.storageBackend.stat('k', { signal: never }).catch(() => {})
+    return 'left'
+  })
   await as('ann').send('POST', '/cloud/connections/object', {})
   t.equal((await as('ann').get('/leaving')).statusCode, 200)
   const refused = await as('ann').get('/leaving')
   t.match([refused.statusCode, refused.json()], [429, { code: 'TOO_MANY_REQUESTS' }])
   t.equal(refused.headers['retry-after'], '1')
   bodies[0]?.destroy()
-  await until(async () => (await as('ann').get('/leaving')).statusCode === 200)
+  await until(async () => (await as('ann').get('/impatient')).statusCode === 200)
+  t.equal((await as('ann').get('/impatient')).statusCode, 429, 'a call is in flight that its handler did not wait for')
+  stat.resolve(entry('k'))
+  await until(async () => (await as('ann').get('/impatient')).statusCode === 200)
 })
 
 t.test('the documents of the ready-made server count as transfers of their user', async (t) => {
