@@ -7,9 +7,9 @@ import { nonsense } from './errors.ts'
 
 /**
  * Limits of a response that is not object content. A page of 1000 keys of 1024 bytes, each byte percent-encoded, is
- * about 4 MiB, and has about 20 elements per key with three tokens each.
+ * about 4 MiB, and has about 20 elements per key with three tokens each. The limit of bytes bounds the CPU time, too.
  */
-const LIMITS = { maxBytes: 6 * 1024 * 1024, maxDepth: 16, maxTokens: 200_000 }
+const OPTIONS = { maxBytes: 6 * 1024 * 1024, maxDepth: 16, maxTokens: 200_000, invalidUtf8: 'refuse' } as const
 /** How long a server may take to put the parts together: minutes, for the largest objects (AWS's documentation). */
 export const COMPLETE_MS = 300_000
 
@@ -81,7 +81,9 @@ async function readDocument(body: Readable, timeoutMs: number): Promise<S3Docume
   const timer = setTimeout(() => body.destroy(providerFailure('PROVIDER_TIMEOUT')), timeoutMs)
   const document = new S3Document()
   try {
-    return (await readXml(body, LIMITS, document)) ? document : null
+    let received = 0
+    for await (const bytes of readXml(body, OPTIONS, document)) received += bytes
+    return received === 0 ? null : document
   } catch (error) {
     if (!(error instanceof XmlError)) throw error
     if (error.kind === 'malformed') return 'malformed'
@@ -98,17 +100,26 @@ class S3Document implements XmlHandler {
   readonly contents: ReadonlyMap<string, string>[] = []
   readonly commonPrefixes: ReadonlyMap<string, string>[] = []
   #item = new Map<string, string>()
+  /** The text of each open element, without that of its children. */
+  readonly #texts: string[] = []
 
-  onElement([root = '', child, grandchild, ...deeper]: readonly string[], text: string): void {
-    if (deeper.length > 0) return
-    if (child === undefined) {
-      this.root = root
-    } else if (grandchild !== undefined) {
-      this.#item.set(grandchild, text)
-    } else {
-      if (child === 'Contents') this.contents.push(this.#item)
-      else if (child === 'CommonPrefixes') this.commonPrefixes.push(this.#item)
-      else this.fields.set(child, text)
+  onStart(name: string): void {
+    if (this.#texts.push('') === 1) this.root = name
+  }
+
+  onText(text: string): void {
+    this.#texts.push((this.#texts.pop() ?? '') + text)
+  }
+
+  onEnd(name: string): void {
+    const text = this.#texts.pop() ?? ''
+    const depth = this.#texts.length
+    if (depth === 2) {
+      this.#item.set(name, text)
+    } else if (depth === 1) {
+      if (name === 'Contents') this.contents.push(this.#item)
+      else if (name === 'CommonPrefixes') this.commonPrefixes.push(this.#item)
+      else this.fields.set(name, text)
       this.#item = new Map()
     }
   }

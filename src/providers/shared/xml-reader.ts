@@ -1,45 +1,48 @@
 import type { Readable } from 'node:stream'
-import { setImmediate } from 'node:timers/promises'
+import { TextDecoder } from 'node:util'
+import type { SaxesParser } from 'saxes'
+import type { Clock } from '../../domain/clock.ts'
+import { nextTurn } from './next-turn.ts'
 
 /**
- * So much is scanned in one turn of the event loop: a few milliseconds of CPU, also when many documents are read at
- * once. Less is collected first, or a body of one-byte chunks would be scanned again and again.
+ * Bytes parsed in one turn of the event loop: one or two milliseconds of CPU time for any XML. Smaller chunks are
+ * collected first, so that a body of one-byte chunks costs no more turns than others.
  */
-const PIECE_BYTES = 16 * 1024
-/** The longest tag (with its attributes), text, comment, CDATA section or processing instruction, in UTF-16 units. */
+const BLOCK_BYTES = 16 * 1024
+/**
+ * The longest tag with its attributes, text, comment, CDATA section or processing instruction, in UTF-16 units. The
+ * parser keeps an unfinished token in memory, whatever its length.
+ */
 const MAX_TOKEN_LENGTH = 64 * 1024
+/** Attributes of one element. Servers use them for the namespaces of the root, and send about ten. */
+const MAX_ATTRIBUTES = 256
 
-// The lookahead keeps the name from matching shorter, which would cost quadratic time for a tag without an end.
-const OPEN_TAG = /<([^\s<>/="'&!?]+)(?=[\s/>])([^"'<>]*(?:"[^"<]*"[^"'<>]*|'[^'<]*'[^"'<>]*)*)>/y
-const CLOSE_TAG = /<\/([^\s<>/="'&!?]+)\s*>/y
-const REFERENCE = /&(?:#x([0-9a-fA-F]{1,6});|#([0-9]{1,7});|(amp|lt|gt|quot|apos);)?/g
-const HTML_DOCTYPE = /<!doctype\s+html\b/iy
-const NOT_BLANK = /[^\t\n\r ]/
-const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" }
+/** XML 1.0 whitespace, and byte order marks behind the one that the decoder removes. */
+const BEFORE_DOCUMENT = /^[\t\n\r \ufeff]+/
+const HTML = /^\s*html\b/i
 
-/** Markup whose end is another text than `>`. */
-const SECTIONS = [
-  { start: '<!--', end: '-->', isText: false },
-  { start: '<![CDATA[', end: ']]>', isText: true },
-  { start: '<?', end: '?>', isText: false }
-] as const
-const LONGEST_START = '<!doctype html '.length
-
-export interface XmlLimits {
+export interface XmlOptions {
   readonly maxBytes: number
+  /** Open elements at a time. */
   readonly maxDepth: number
-  /** Tags, texts, comments, CDATA sections and processing instructions together. Bounds the CPU time of a document. */
+  /** Start tags, end tags, texts, comments, CDATA sections and processing instructions together. */
   readonly maxTokens: number
+  /** What becomes of bytes that are not UTF-8: the document is malformed, or they become U+FFFD. */
+  readonly invalidUtf8: 'refuse' | 'replace'
+  /** Limits the time spent on the document, including what the consumer does between two blocks. */
+  readonly parseTime?: { readonly clock: Pick<Clock, 'now'>; readonly maxMs: number }
 }
 
+/** Receives the document as it is parsed. Names keep their prefixes. Attributes are not reported. */
 export interface XmlHandler {
+  onStart(name: string): void
+  /** Text or a CDATA section within the root. The text of one element can come in several parts. */
+  onText(text: string): void
   /**
-   * Called at the end of each element.
-   *
-   * @param path the names of the element and its ancestors, from the root; reused, so copy what you keep
-   * @param text the element's own text, without that of its children
+   * Called for each element that was started. The last call before an error can be for an element whose end tag is
+   * missing.
    */
-  onElement(path: readonly string[], text: string): void
+  onEnd(name: string): void
 }
 
 /** Why a document was not read. The message contains nothing of the document. */
@@ -57,154 +60,162 @@ export class XmlError extends Error {
 }
 
 /**
- * Reads an XML document of a protocol (UTF-8, without document type) from a server that may be hostile: CPU time is
- * linear in the bytes received, limited in total, and spent in small turns; memory is limited by the longest token.
- * Attributes are skipped and names keep their prefixes. The body is destroyed when reading fails.
+ * Parses an XML document of a storage protocol from a server that may be hostile: UTF-8, without a document type. CPU
+ * time is linear in the bytes received, however they are cut into chunks, and other work has its turn after every
+ * {@link BLOCK_BYTES}. Memory is bounded by the longest token and by what the handler stores. The body is destroyed
+ * when parsing fails or the consumer stops. An empty body is not an error; the handler receives nothing.
  *
- * @returns false for an empty body
- * @throws XmlError; what the body fails with, and what the handler throws, as it is
+ * @returns yields the size of each block, in bytes, once the handler has received it
+ * @throws XmlError; errors of the body and of the handler, unchanged
  */
-export async function readXml(body: Readable, limits: XmlLimits, handler: XmlHandler): Promise<boolean> {
-  const scanner = new XmlScanner(limits, handler)
-  const decoder = new TextDecoder('utf-8', { fatal: true })
-  const decode = (piece: Buffer, isLast: boolean): string => {
+export async function* readXml(body: Readable, options: XmlOptions, handler: XmlHandler): AsyncGenerator<number> {
+  const { parseTime } = options
+  const now = () => parseTime?.clock.now() ?? 0
+  let document: XmlDocument | undefined
+  let spentMs = 0
+  for await (const block of blocksOf(body, options.maxBytes)) {
+    // Only now, while the body has a listener for its errors.
+    document ??= await openDocument(options, handler)
+    const startedAt = now()
+    document.write(block)
+    yield block.length
+    spentMs += now() - startedAt
+    if (spentMs > (parseTime?.maxMs ?? Infinity)) throw new XmlError('prohibited', 'takes too long to parse')
+    await nextTurn()
+  }
+  document?.end()
+}
+
+async function openDocument(options: XmlOptions, handler: XmlHandler): Promise<XmlDocument> {
+  const { SaxesParser } = await import('saxes')
+  const parser = new SaxesParser({ position: false, defaultXMLVersion: '1.0', forceXMLVersion: true })
+  return new XmlDocument(parser, options, handler)
+}
+
+/** The bytes of a body in blocks of one size. All blocks share one buffer. */
+async function* blocksOf(body: Readable, maxBytes: number): AsyncGenerator<Buffer> {
+  const block = Buffer.allocUnsafe(BLOCK_BYTES)
+  let received = 0
+  let used = 0
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    received += chunk.length
+    if (received > maxBytes) throw new XmlError('prohibited', 'is too large')
+    for (let at = 0; at < chunk.length;) {
+      const copied = chunk.copy(block, used, at)
+      at += copied
+      used += copied
+      if (used < BLOCK_BYTES) continue
+      yield block
+      used = 0
+    }
+  }
+  if (used > 0) yield block.subarray(0, used)
+}
+
+/**
+ * Limits around `saxes`, whose CPU time is linear: it looks at each character once, and neither interprets document
+ * types nor expands entities. It limits nothing by itself: no length, depth or number of attributes.
+ */
+class XmlDocument {
+  readonly #options: XmlOptions
+  readonly #decoder: TextDecoder
+  readonly #parser: SaxesParser
+  /** UTF-16 units ahead of the document, given to the parser, and of these up to the end of the last token. */
+  #skipped = 0
+  #written = 0
+  #tokenEnd = 0
+  #tokens = 0
+  #attributes = 0
+  #depth = 0
+  #isAtEnd = false
+
+  constructor(parser: SaxesParser, options: XmlOptions, handler: XmlHandler) {
+    this.#parser = parser
+    this.#options = options
+    this.#decoder = new TextDecoder('utf-8', { fatal: options.invalidUtf8 === 'refuse' })
+    // XML 1.0 has no control characters, but S3 servers refer to them: Ceph does in continuation tokens.
+    Object.assign(parser, { isChar: isScalarValue })
+    parser.on('error', ({ message }) => {
+      if (message.includes('doctype')) throw new XmlError('prohibited', 'declares a document type')
+      throw new XmlError('malformed', this.#isAtEnd ? 'is cut short' : 'is not well-formed')
+    })
+    parser.on('doctype', (text) => {
+      if (HTML.test(text)) throw new XmlError('malformed', 'is HTML')
+      throw new XmlError('prohibited', 'declares a document type')
+    })
+    parser.on('attribute', () => {
+      if (++this.#attributes > MAX_ATTRIBUTES) throw new XmlError('prohibited', 'has too many attributes')
+    })
+    parser.on('opentag', ({ name }) => {
+      this.#endToken()
+      this.#attributes = 0
+      if (++this.#depth > options.maxDepth) throw new XmlError('prohibited', 'is nested too deeply')
+      handler.onStart(name)
+    })
+    parser.on('closetag', ({ name }) => {
+      this.#endToken()
+      this.#depth--
+      handler.onEnd(name)
+    })
+    const onText = (text: string) => {
+      this.#endToken()
+      if (this.#depth > 0) handler.onText(text)
+    }
+    parser.on('text', onText)
+    parser.on('cdata', onText)
+    parser.on('comment', () => {
+      this.#endToken()
+    })
+    parser.on('processinginstruction', () => {
+      this.#endToken()
+    })
+  }
+
+  write(block: Buffer): void {
+    this.#parse(this.#decode(block))
+    if (this.#written - this.#tokenEnd > MAX_TOKEN_LENGTH) throw tooLong()
+  }
+
+  /** @throws XmlError unless the document is complete */
+  end(): void {
+    this.#parse(this.#decode())
+    this.#isAtEnd = true
+    this.#parser.close()
+  }
+
+  #decode(block?: Buffer): string {
     try {
-      return decoder.decode(piece, { stream: !isLast })
+      return this.#decoder.decode(block, { stream: block !== undefined })
     } catch {
       throw new XmlError('malformed', 'is not UTF-8')
     }
   }
-  let received = 0
-  let waiting: Buffer[] = []
-  let waitingBytes = 0
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    received += chunk.length
-    if (received > limits.maxBytes) throw new XmlError('prohibited', 'is too large')
-    waiting.push(chunk)
-    waitingBytes += chunk.length
-    if (waitingBytes < PIECE_BYTES) continue
-    const pieces = Buffer.concat(waiting)
-    waiting = []
-    waitingBytes = 0
-    for (let at = 0; at < pieces.length; at += PIECE_BYTES) {
-      scanner.scan(decode(pieces.subarray(at, at + PIECE_BYTES), false), false)
-      await setImmediate()
+
+  #parse(decoded: string): void {
+    let text = decoded
+    if (this.#written === 0) {
+      // Servers in PHP send the blank lines of a configuration file ahead of the XML declaration.
+      text = text.replace(BEFORE_DOCUMENT, '')
+      this.#skipped += decoded.length - text.length
+      if (this.#skipped > MAX_TOKEN_LENGTH) throw tooLong()
     }
-  }
-  scanner.scan(decode(Buffer.concat(waiting), true), true)
-  if (received > 0) scanner.end()
-  return received > 0
-}
-
-/** Scans a document piece by piece. A token that is not complete stays until the next piece. */
-class XmlScanner {
-  readonly #limits: XmlLimits
-  readonly #handler: XmlHandler
-  /** The open elements, and the text of each so far. */
-  readonly #path: string[] = []
-  readonly #texts: string[] = []
-  #rest = ''
-  #tokens = 0
-  #hasRoot = false
-
-  constructor(limits: XmlLimits, handler: XmlHandler) {
-    this.#limits = limits
-    this.#handler = handler
+    this.#written += text.length
+    this.#parser.write(text)
   }
 
-  scan(piece: string, isLast: boolean): void {
-    const text = this.#rest + piece
-    let at = 0
-    while (at < text.length) {
-      const end = this.#token(text, at, isLast)
-      if (end === null) break
-      if (++this.#tokens > this.#limits.maxTokens) throw new XmlError('prohibited', 'has too many elements')
-      if (end - at > MAX_TOKEN_LENGTH) throw new XmlError('prohibited', 'has a part that is too long')
-      at = end
-    }
-    this.#rest = text.slice(at)
-    if (this.#rest.length > MAX_TOKEN_LENGTH) throw new XmlError('prohibited', 'has a part that is too long')
-  }
-
-  end(): void {
-    if (this.#rest !== '' || this.#path.length > 0 || !this.#hasRoot) throw new XmlError('malformed', 'is cut short')
-  }
-
-  /** Reads one token. Returns where it ends, or `null` if it needs more text. */
-  #token(text: string, at: number, isLast: boolean): number | null {
-    if (text[at] !== '<') {
-      const next = text.indexOf('<', at)
-      if (next === -1 && !isLast) return null
-      const end = next === -1 ? text.length : next
-      this.#addText(decodeText(text.slice(at, end)))
-      return end
-    }
-    const second = text[at + 1]
-    if (second === '!' || second === '?') return this.#section(text, at, isLast)
-    const match = matchAt(second === '/' ? CLOSE_TAG : OPEN_TAG, text, at)
-    if (match === null) {
-      // An unfinished tag can contain any character in its attributes except `<`.
-      if (text.includes('<', at + 1)) throw new XmlError('malformed', 'has a tag without an end')
-      return null
-    }
-    const [tag, name = '', attributes = ''] = match
-    if (second === '/') this.#close(name)
-    else this.#open(name, attributes.endsWith('/'))
-    return at + tag.length
-  }
-
-  #section(text: string, at: number, isLast: boolean): number | null {
-    if (text.length - at < LONGEST_START && !text.includes('>', at) && !isLast) return null
-    const section = SECTIONS.find(({ start }) => text.startsWith(start, at))
-    if (section === undefined) {
-      const isPage = matchAt(HTML_DOCTYPE, text, at) !== null
-      throw new XmlError(isPage ? 'malformed' : 'prohibited', isPage ? 'is HTML' : 'has a declaration')
-    }
-    const end = text.indexOf(section.end, at + section.start.length)
-    if (end === -1) return null
-    if (section.isText) this.#addText(text.slice(at + section.start.length, end))
-    return end + section.end.length
-  }
-
-  #open(name: string, isEmpty: boolean): void {
-    if (this.#path.length === 0) {
-      if (this.#hasRoot) throw new XmlError('malformed', 'has two roots')
-      this.#hasRoot = true
-    }
-    if (this.#path.push(name) > this.#limits.maxDepth) throw new XmlError('prohibited', 'is nested too deeply')
-    this.#texts.push('')
-    if (isEmpty) this.#close(name)
-  }
-
-  #close(name: string): void {
-    if (this.#path.at(-1) !== name) throw new XmlError('malformed', 'has a closing tag without its opening tag')
-    this.#handler.onElement(this.#path, this.#texts.pop() ?? '')
-    this.#path.pop()
-  }
-
-  #addText(text: string): void {
-    const last = this.#texts.length - 1
-    if (last >= 0) this.#texts[last] = (this.#texts[last] ?? '') + text
-    else if (NOT_BLANK.test(text)) throw new XmlError('malformed', 'has text outside of its root')
+  #endToken(): void {
+    if (++this.#tokens > this.#options.maxTokens) throw new XmlError('prohibited', 'has too many elements')
+    const { position } = this.#parser
+    if (position - this.#tokenEnd > MAX_TOKEN_LENGTH) throw tooLong()
+    this.#tokenEnd = position
   }
 }
 
-function matchAt(pattern: RegExp, text: string, index: number): RegExpExecArray | null {
-  pattern.lastIndex = index
-  return pattern.exec(text)
+function tooLong(): XmlError {
+  return new XmlError('prohibited', 'has a part that is too long')
 }
 
-/** Resolves character references, and line ends as XML 1.0 (2.11) asks. */
-function decodeText(text: string): string {
-  const lines = text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text
-  if (!lines.includes('&')) return lines
-  return lines.replace(REFERENCE, (_match, hex?: string, decimal?: string, name?: string) => {
-    if (name !== undefined) return ENTITIES[name] ?? ''
-    const code = hex !== undefined ? Number.parseInt(hex, 16) : Number(decimal ?? NaN)
-    // Also false for NaN: an ampersand without a reference, or with one that only a document type could define.
-    if (!(code > 0 && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff))) {
-      throw new XmlError('malformed', 'has an unknown reference')
-    }
-    return String.fromCodePoint(code)
-  })
+/** Whether a number is a Unicode character other than NUL. False for `NaN`. */
+function isScalarValue(code: number): boolean {
+  return code > 0 && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff)
 }

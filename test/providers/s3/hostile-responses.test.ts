@@ -1,14 +1,13 @@
 import t from 'tap'
 import { gzipSync } from 'node:zlib'
 import { Readable } from 'node:stream'
-import { setImmediate } from 'node:timers/promises'
 import type { StorageBackend } from '../../../src/domain/storage-backend.ts'
 import { isStorageError } from '../../../src/domain/errors.ts'
-import { readXml } from '../../../src/providers/shared/xml-reader.ts'
 import { call, rejectsWith } from '../../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../../contract/suite/uploads.ts'
 import { FakeS3, type Script } from '../../fakes/s3/fake-s3.ts'
 import { escapeXml, listing, wrap } from '../../fakes/s3/xml.ts'
+import { cpuOfTurns } from '../../support/cpu-time.ts'
 import { openFake } from '../../support/s3-backend.ts'
 
 const MIB = 1024 * 1024
@@ -76,25 +75,6 @@ function send(body: string | Buffer, status = 200, headers: Record<string, strin
   }
 }
 
-/** Runs `work` and returns the CPU time of the longest turn of the event loop meanwhile, and the total, in ms. */
-async function cpuOf(work: Promise<unknown>): Promise<{ longest: number; total: number }> {
-  let isDone = false
-  void work.then(
-    () => (isDone = true),
-    () => (isDone = true)
-  )
-  const begin = process.cpuUsage()
-  let longest = 0
-  while (!(isDone as boolean)) {
-    const before = process.cpuUsage()
-    await setImmediate()
-    const { user, system } = process.cpuUsage(before)
-    longest = Math.max(longest, (user + system) / 1000)
-  }
-  const { user, system } = process.cpuUsage(begin)
-  return { longest, total: (user + system) / 1000 }
-}
-
 const listAgain = (backend: StorageBackend) => backend.listFolder(null, { ...call(), limit: 1000 })
 
 for (const [what, make] of Object.entries(HOSTILE)) {
@@ -103,7 +83,7 @@ for (const [what, make] of Object.entries(HOSTILE)) {
     const backend = await openFake(fake)
     fake.script = send(make())
     const work = listAgain(backend)
-    const { longest, total } = await cpuOf(work)
+    const { longest, total } = await cpuOfTurns(work)
     await rejectsWith(t, work, 'PROVIDER_ERROR')
     t.ok(longest < MAX_TURN_MS, `${longest} ms of CPU in one turn, ${total} ms in total`)
   })
@@ -134,7 +114,7 @@ t.test('hostile bodies of any operation and status do not stop the event loop', 
       for (const [name, operation] of Object.entries(operations)) {
         if (status === 200 && name === 'download') continue
         const work = operation(backend)
-        const { longest } = await cpuOf(work)
+        const { longest } = await cpuOfTurns(work)
         await rejectsWith(t, work, 'PROVIDER_ERROR', `${name} ${status}: ${what}`)
         t.ok(longest < MAX_TURN_MS, `${longest} ms of CPU in one turn`)
       }
@@ -147,7 +127,7 @@ t.test('hostile bodies of any operation and status do not stop the event loop', 
       return request.operation === step ? send(bodies['too many elements'])(request, response) : false
     }
     const work = operations['multipart']?.(backend) ?? Promise.resolve()
-    const { longest } = await cpuOf(work)
+    const { longest } = await cpuOfTurns(work)
     if (step === 'AbortMultipartUpload') await work
     else await rejectsWith(t, work, 'PROVIDER_ERROR', step)
     t.ok(longest < MAX_TURN_MS, `${longest} ms of CPU in one turn`)
@@ -167,7 +147,7 @@ t.test('a full page of the longest keys is read, and spread over several turns',
   const page = list(`<EncodingType>url</EncodingType>${contents.join('')}`)
   fake.script = send(page)
   const work = listAgain(backend)
-  const { longest } = await cpuOf(work)
+  const { longest } = await cpuOfTurns(work)
   const { entries, complete } = await work
   t.same([entries.length, complete], [1000, true])
   t.match(entries[999], { id: keys[999], size: 12, version: 'ab', modifiedAt: '2026-11-22T16:00:00.000Z' })
@@ -212,7 +192,7 @@ t.test('many small chunks cost CPU linear in their bytes', async (t) => {
       return true
     }
     const work = listAgain(backend)
-    const { longest, total } = await cpuOf(work)
+    const { longest, total } = await cpuOfTurns(work)
     t.ok(longest < MAX_TURN_MS, `${longest} ms of CPU in one turn`)
     t.same((await work).entries, [])
     return total
@@ -221,43 +201,6 @@ t.test('many small chunks cost CPU linear in their bytes', async (t) => {
   const small = await costOf(120, 16)
   const large = await costOf(1200, 16)
   t.ok(large < 40 * Math.max(small, 20), `${small} ms for a tenth, ${large} ms`)
-})
-
-t.test('a body that is there at once is read in many turns', async (t) => {
-  const body = Buffer.from(`<a>${fill('<b>text</b>', 4 * MIB)}</a>`)
-  const limits = { maxBytes: 8 * MIB, maxDepth: 2, maxTokens: Infinity }
-  let elements = 0
-  let turns = 0
-  let isDone = false
-  const counting = (async () => {
-    for (; !(isDone as boolean); turns += 1) await setImmediate()
-  })()
-  await readXml(Readable.from([body], { objectMode: false, highWaterMark: 8 * MIB }), limits, {
-    onElement: () => {
-      elements += 1
-    }
-  })
-  isDone = true
-  await counting
-  t.equal(elements, Math.ceil((4 * MIB) / 11) + 1)
-  t.ok(turns > 60, `${turns} turns`)
-})
-
-t.test('bytes that come one by one cost no more within a long token than between short ones', async (t) => {
-  const limits = { maxBytes: MIB, maxDepth: 2, maxTokens: Infinity }
-  const costOf = async (document: string) => {
-    const bytes = Array.from(Buffer.from(document), (byte) => Buffer.from([byte]))
-    const before = process.cpuUsage()
-    await readXml(Readable.from(bytes), limits, { onElement: () => undefined })
-    const { user, system } = process.cpuUsage(before)
-    return (user + system) / 1000
-  }
-  const length = 65_000
-  const short = () => costOf(`<a>${fill('<b/>', length)}</a>`)
-  await short()
-  const shorts = Math.min(await short(), await short())
-  const long = await costOf(`<a>${fill('b', length)}</a>`)
-  t.ok(long < 3 * Math.max(shorts, 20), `${long} ms, and ${shorts} ms for short tokens`)
 })
 
 t.test('a page that is not S3\u2019s is what its status says, and one that drips ends at the deadline', async (t) => {
