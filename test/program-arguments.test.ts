@@ -24,7 +24,8 @@ const PROGRAMS = [
   'scripts/tests/run.mjs',
   'bench/import-time.mjs',
   'bench/first-drive-request.mjs',
-  'bench/slow-client-memory.mjs'
+  'bench/slow-client-memory.mjs',
+  'bench/hostile-listings.mjs'
 ]
 
 async function run(program: string, ...args: string[]) {

@@ -1,83 +1,22 @@
 import t from 'tap'
-import { gzipSync } from 'node:zlib'
 import { Readable } from 'node:stream'
 import type { StorageBackend } from '../../../src/domain/storage-backend.ts'
 import { isStorageError } from '../../../src/domain/errors.ts'
 import { call, rejectsWith } from '../../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../../contract/suite/uploads.ts'
-import { FakeS3, type Script } from '../../fakes/s3/fake-s3.ts'
-import { escapeXml, listing, wrap } from '../../fakes/s3/xml.ts'
-import { cpuOfTurns } from '../../support/cpu-time.ts'
+import { FakeS3 } from '../../fakes/s3/fake-s3.ts'
+import { HOSTILE_LISTINGS, list, send } from '../../fakes/s3/hostile.ts'
+import { escapeXml, listing } from '../../fakes/s3/xml.ts'
+import { cpuOfTurns, repeated as fill } from '../../support/cpu-time.ts'
 import { openFake } from '../../support/s3-backend.ts'
 
 const MIB = 1024 * 1024
 /** The longest turn of the event loop, in CPU time. */
 const MAX_TURN_MS = 250
 
-const list = (content: string) => wrap('ListBucketResult', `<IsTruncated>false</IsTruncated>${content}`)
-const fill = (text: string, length: number) => text.repeat(Math.ceil(length / text.length))
-
-/** Documents that a parser is slow or wrong on, by what they are. */
-const HOSTILE: Readonly<Record<string, () => string | Buffer>> = {
-  'repeated document types': () => fill('<!DOCTYPE a>', 4 * MIB),
-  'document types in the root': () => list(fill('<!DOCTYPE a>', 4 * MIB)),
-  'a document type without an end': () => `<!DOCTYPE a [${fill('[<!ELEMENT b ANY>', 4 * MIB)}`,
-  '1,000 entities': () => `<!DOCTYPE a [${fill('<!ENTITY b "c">', 15_000)}]>${list(fill('&b;', 4 * MIB))}`,
-  'nested entities': () => '<!DOCTYPE a [<!ENTITY b "&c;&c;"><!ENTITY c "&b;&b;">]><a>&b;</a>',
-  'references to unknown entities': () => list(fill('&nbsp;', MIB)),
-  'ampersands without a reference': () => list(fill('&', MIB)),
-  'elements 100,000 deep': () => list(fill('<a>', 300_000) + fill('</a>', 400_000)),
-  'an element with 100,000 attributes': () => list(`<a ${fill('b="c" ', 600_000)}/>`),
-  'an attribute of 5 MB': () => list(`<a b="${fill('>', 5_000_000)}"/>`),
-  'a tag without an end': () => `<ListBucketResult ${fill('a', 5 * MIB)}`,
-  'a quote without an end': () => `<ListBucketResult a="${fill(`b' `, 5 * MIB)}`,
-  'a name of 5 MB': () => list(`<${fill('a', 5 * MIB)}/>`),
-  'a closing tag of 5 MB': () => list(`<a></a${fill(' ', 5 * MIB)}>`),
-  'a text of 5.9 MB': () => list(fill('a', 5_900_000)),
-  'a text of 5.9 MB of line ends': () => list(fill('\r', 5_900_000)),
-  '5.9 MB of the smallest elements': () => list(fill('<a/>', 5_900_000)),
-  '16 MB of harmless elements': () => list(fill('<Contents><Key>a</Key><Size>1</Size></Contents>', 16_000_000)),
-  '16 MB of space': () => list(fill(' ', 16_000_000)),
-  'space that never ends': () => fill(' ', 6 * MIB),
-  'a comment without an end': () => list(`<!--${fill('- ', 5 * MIB)}`),
-  'beginnings of comments': () => list(fill('<!--', 5 * MIB)),
-  'millions of comments': () => list(fill('<!---->', 5 * MIB)),
-  'beginnings of CDATA': () => list(fill('<![CDATA[', 5 * MIB)),
-  'millions of CDATA sections': () => list(fill('<![CDATA[]]>', 5 * MIB)),
-  'beginnings of instructions': () => fill('<?', 5 * MIB),
-  'millions of instructions': () => fill('<?a?>', 5 * MIB),
-  'unclosed elements': () => list(fill('<Contents>', 5 * MIB)),
-  'closing tags only': () => fill('</a>', 5 * MIB),
-  'two roots': () => list('') + list(''),
-  'text behind the root': () => `${list('')}x`,
-  'open angle brackets': () => fill('<', 5 * MIB),
-  'invalid UTF-8': () => Buffer.concat([Buffer.from('<ListBucketResult><Key>'), Buffer.alloc(MIB, 0xff)]),
-  'invalid UTF-8 in a key': () => Buffer.from(list('<Contents><Key>\u00ff</Key></Contents>'), 'latin1'),
-  '7 MB of long texts': () => list(fill(`<a>${fill('b', 60_000)}</a>`, 7 * MIB)),
-  'half a character': () => Buffer.concat([Buffer.from(list('')), Buffer.from([0xc3])]),
-  'UTF-16': () => Buffer.from(`\ufeff${list('')}`, 'utf16le'),
-  'no character': () => list('<Contents><Key>&#55296;</Key></Contents>'),
-  'zero bytes': () => Buffer.alloc(5 * MIB),
-  'gzip that nobody asked for': () => gzipSync(list(fill(' ', 64 * MIB))),
-  'members of Object.prototype': () => list(fill('<__proto__><constructor/></__proto__>', MIB).slice(0, -1))
-}
-
-/** Sends a body in pieces, each in a turn of its own, until the client leaves. */
-function send(body: string | Buffer, status = 200, headers: Record<string, string> = {}): Script {
-  const bytes = Buffer.from(body)
-  return (_request, response) => {
-    response.writeHead(status, { 'content-type': 'application/xml', ...headers })
-    const pieces = Array.from({ length: Math.ceil(bytes.length / 65_536) }, (_, index) =>
-      bytes.subarray(index * 65_536, (index + 1) * 65_536)
-    )
-    Readable.from(pieces).pipe(response)
-    return true
-  }
-}
-
 const listAgain = (backend: StorageBackend) => backend.listFolder(null, { ...call(), limit: 1000 })
 
-for (const [what, make] of Object.entries(HOSTILE)) {
+for (const [what, make] of Object.entries(HOSTILE_LISTINGS)) {
   t.test(`a listing of ${what} fails without stopping the event loop`, async (t) => {
     const fake = await FakeS3.start(t)
     const backend = await openFake(fake)
