@@ -137,8 +137,7 @@ function shortBody(
 ): string {
   if (document === null) return ''
   if (document instanceof S3Document && document.root === 'Error') {
-    // The status was sent long before the failure (CompleteMultipartUpload). The SDK makes it a 503, too.
-    if (response.statusCode < 300) response.statusCode = 503
+    // The SDK takes one with status 200 for a 503: CompleteMultipartUpload sends its status long before it fails.
     const code = document.fields.get('Code') ?? ''
     return element('Error', ERROR_CODE.test(code) ? element('Code', code) : '')
   }

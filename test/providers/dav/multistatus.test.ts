@@ -94,6 +94,14 @@ t.test('references are resolved once, and CDATA is text', async (t) => {
   t.equal((await read(multistatus(many.join('')))).length, 700, 'however many there are')
 })
 
+t.test('a name in another encoding does not hide the other resources', async (t) => {
+  const bytes = Buffer.from(multistatus(response('/caf\u00e9') + response('/b')), 'latin1')
+  t.same(
+    (await read(bytes)).map(({ href }) => href),
+    ['/caf\ufffd', '/b']
+  )
+})
+
 t.test('a multistatus may hold nothing', async (t) => {
   t.same(await read(`${XML}<D:multistatus xmlns:D="DAV:"/>\n<!-- x -->`), [])
   t.same(await read(multistatus('')), [])

@@ -60,8 +60,8 @@ t.test('keys that are not known any more are told from a right that is missing',
     [404, 'NoSuchBucket', false]
   ] as const) {
     fake.script = refuse(status, name)
-    for (const work of [backend.listFolder(null, { ...call(), limit: 1 }), backend.account(call())]) {
-      t.match(await failureOf(work), { credentialsRefused }, `${status} ${name}`)
+    for (const ask of [() => backend.listFolder(null, { ...call(), limit: 1 }), () => backend.account(call())]) {
+      t.match(await failureOf(ask()), { credentialsRefused }, `${status} ${name}`)
     }
   }
 })
