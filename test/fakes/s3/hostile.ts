@@ -22,6 +22,7 @@ export const HOSTILE_LISTINGS: Readonly<Record<string, () => string | Buffer>> =
   'references to unknown entities': () => list(fill('&nbsp;', MIB)),
   'ampersands without a reference': () => list(fill('&', MIB)),
   'elements 100,000 deep': () => list(fill('<a>', 300_000) + fill('</a>', 400_000)),
+  'another root': () => wrap('ListAllMyBucketsResult', '<IsTruncated>false</IsTruncated>'),
   'elements 20 deep': () => list('<a>'.repeat(20) + '</a>'.repeat(20)),
   'an element with 100,000 attributes': () => list(`<a ${fill('b="c" ', 600_000)}/>`),
   'an attribute of 5 MB': () => list(`<a b="${fill('>', 5_000_000)}"/>`),
