@@ -42,6 +42,7 @@ export async function* readMultistatus(body: Readable, clock: Pick<Clock, 'now'>
   const options = {
     maxBytes: Infinity,
     maxDepth: MAX_DEPTH,
+    maxTokenLength: MAX_RESOURCE_BYTES,
     maxTokens: Infinity,
     // One file whose name was stored in another encoding must not hide the others of its folder.
     invalidUtf8: 'replace',

@@ -9,7 +9,13 @@ import { nonsense } from './errors.ts'
  * Limits of a response that is not object content. A page of 1000 keys of 1024 bytes, each byte percent-encoded, is
  * about 4 MiB, and has about 20 elements per key with three tokens each. The limit of bytes bounds the CPU time, too.
  */
-const OPTIONS = { maxBytes: 6 * 1024 * 1024, maxDepth: 16, maxTokens: 200_000, invalidUtf8: 'refuse' } as const
+const OPTIONS = {
+  maxBytes: 6 * 1024 * 1024,
+  maxDepth: 16,
+  maxTokenLength: 64 * 1024,
+  maxTokens: 200_000,
+  invalidUtf8: 'refuse'
+} as const
 /** How long a server may take to put the parts together: minutes, for the largest objects (AWS's documentation). */
 export const COMPLETE_MS = 300_000
 

@@ -9,11 +9,6 @@ import { nextTurn } from './next-turn.ts'
  * collected first, so that a body of one-byte chunks costs no more turns than others.
  */
 const BLOCK_BYTES = 16 * 1024
-/**
- * The longest tag with its attributes, text, comment, CDATA section or processing instruction, in UTF-16 units. The
- * parser keeps an unfinished token in memory, whatever its length.
- */
-const MAX_TOKEN_LENGTH = 64 * 1024
 /** Attributes of one element. Servers use them for the namespaces of the root, and send about ten. */
 const MAX_ATTRIBUTES = 256
 
@@ -25,6 +20,11 @@ export interface XmlOptions {
   readonly maxBytes: number
   /** Open elements at a time. */
   readonly maxDepth: number
+  /**
+   * The longest tag with its attributes, text, comment, CDATA section or processing instruction, in UTF-16 units. An
+   * unfinished token stays in memory.
+   */
+  readonly maxTokenLength: number
   /** Start tags, end tags, texts, comments, CDATA sections and processing instructions together. */
   readonly maxTokens: number
   /** What becomes of bytes that are not UTF-8: the document is malformed, or they become U+FFFD. */
@@ -173,7 +173,7 @@ class XmlDocument {
 
   write(block: Buffer): void {
     this.#parse(this.#decode(block))
-    if (this.#written - this.#tokenEnd > MAX_TOKEN_LENGTH) throw tooLong()
+    if (this.#written - this.#tokenEnd > this.#options.maxTokenLength) throw tooLong()
   }
 
   /** @throws XmlError unless the document is complete */
@@ -197,7 +197,7 @@ class XmlDocument {
       // Servers in PHP send the blank lines of a configuration file ahead of the XML declaration.
       text = text.replace(BEFORE_DOCUMENT, '')
       this.#skipped += decoded.length - text.length
-      if (this.#skipped > MAX_TOKEN_LENGTH) throw tooLong()
+      if (this.#skipped > this.#options.maxTokenLength) throw tooLong()
     }
     this.#written += text.length
     this.#parser.write(text)
@@ -206,7 +206,7 @@ class XmlDocument {
   #endToken(): void {
     if (++this.#tokens > this.#options.maxTokens) throw new XmlError('prohibited', 'has too many elements')
     const { position } = this.#parser
-    if (position - this.#tokenEnd > MAX_TOKEN_LENGTH) throw tooLong()
+    if (position - this.#tokenEnd > this.#options.maxTokenLength) throw tooLong()
     this.#tokenEnd = position
   }
 }

@@ -7,7 +7,13 @@ const KIB = 1024
 const MIB = 1024 * KIB
 /** Bytes parsed in one turn of the event loop. */
 const BLOCK_BYTES = 16 * KIB
-const LIMITS: XmlOptions = { maxBytes: 8 * MIB, maxDepth: 16, maxTokens: Infinity, invalidUtf8: 'refuse' }
+const LIMITS: XmlOptions = {
+  maxBytes: 8 * MIB,
+  maxDepth: 16,
+  maxTokenLength: 64 * KIB,
+  maxTokens: Infinity,
+  invalidUtf8: 'refuse'
+}
 
 /** What the handler receives, with the parts of one text joined. */
 async function read(body: Readable | readonly (string | Buffer)[], options: Partial<XmlOptions> = {}): Promise<string> {
