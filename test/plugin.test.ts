@@ -1,9 +1,11 @@
+import Module from 'node:module'
 import sensible from '@fastify/sensible'
 import Fastify from 'fastify'
 import t from 'tap'
 import cloudStorage, { type CloudStorageOptions, defineProvider, isStorageError } from '../src/index.ts'
 import { encryption, scriptedProvider, testApp } from './support/app.ts'
 import { emptyDatabase, ownDatabase } from './support/database.ts'
+import { LogLines } from './support/server-app.ts'
 
 const LISTING = '/cloud/scripted/listing'
 
@@ -87,6 +89,32 @@ t.test('a bad option makes ready() reject with its name', async (t) => {
   await app.register(cloudStorage, { ...good, listen: () => Promise.reject(new Error('no')), leaseMs: 0 })
   await app.ready()
   await app.close()
+})
+
+t.test('an enabled provider whose package is not installed is logged when the application is ready', async (t) => {
+  const { prisma } = await emptyDatabase()
+  const modules = Module as unknown as { _resolveFilename: (name: string, ...rest: unknown[]) => string }
+  const resolve = modules._resolveFilename
+  t.teardown(() => {
+    modules._resolveFilename = resolve
+  })
+  modules._resolveFilename = (name, ...rest) => {
+    if (name === 'googleapis') throw Object.assign(new Error('not found'), { code: 'MODULE_NOT_FOUND' })
+    return resolve(name, ...rest)
+  }
+  const log = new LogLines()
+  const app = Fastify({ pluginTimeout: 0, logger: { level: 'warn', stream: log } })
+  t.teardown(() => app.close())
+  await app.register(cloudStorage, {
+    prisma,
+    encryption,
+    authenticate: () => 'ann',
+    publicUrl: 'https://app.example.org',
+    providers: { google_drive: { clientId: 'id', clientSecret: 'secret' }, s3: true }
+  })
+  await app.ready()
+  t.match(log.text, /"provider":"google_drive","packages":\["googleapis"\].*npm install googleapis/)
+  t.notMatch(log.text, '"s3"')
 })
 
 t.test('an error of an option never shows a key', async (t) => {

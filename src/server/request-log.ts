@@ -81,7 +81,7 @@ export class RequestLog extends LogController {
       const { method } = request
       this.#onCompleted({
         method: METHODS.has(method) ? method : 'OTHER',
-        route: request.is404 ? 'unknown' : (request.routeOptions.url ?? 'unknown'),
+        route: request.routeOptions.url ?? 'unknown',
         status: statusCode,
         seconds: elapsedMs / 1000
       })

@@ -1,8 +1,11 @@
 import { PassThrough } from 'node:stream'
 import t from 'tap'
+import type { Egress, HttpRequest } from '../../src/domain/egress.ts'
 import { StorageError } from '../../src/domain/errors.ts'
+import { HostTrail } from '../../src/domain/host-trail.ts'
 import type { StorageBackend } from '../../src/domain/storage-backend.ts'
 import { type Around, aroundEach } from '../../src/layers/around-each.ts'
+import { withContext, withHost } from '../../src/layers/with-context.ts'
 import { withDeadline } from '../../src/layers/with-deadline.ts'
 import { withKnownErrors } from '../../src/layers/with-known-errors.ts'
 import { useManualTimers } from '../support/manual-timers.ts'
@@ -231,4 +234,23 @@ t.test('a throttled connection is told of by its provider', async (t) => {
   health.of('s3', 'a').penalty.hear(new StorageError('PROVIDER_THROTTLED', ''))
   health.of('webdav', 'a').penalty.hear(new StorageError('PROVIDER_THROTTLED', ''))
   t.same(told, ['s3', 'webdav'])
+})
+
+t.test('a failure names the host that its own call reached, also while another call reaches another', async (t) => {
+  const bare = new ScriptedBackend()
+  const egress = { request: async ({ url }: HttpRequest) => ({ url }) } as unknown as Egress
+  const hosts = new HostTrail(egress)
+  const reached = new Deferred<undefined>()
+  bare.list = async (folder, call) => {
+    await hosts.request({ method: 'GET', url: new URL(`https://${folder}.example`), signal: call.signal })
+    await reached.promise
+    throw new StorageError('PROVIDER_ERROR', 'no')
+  }
+  // Between the two, the deadline replaces the signal of the call.
+  const backend = withContext(withDeadline(withHost(bare, hosts), 60_000), (outer) => ({ host: hosts.hostOf(outer) }))
+  const failures = Promise.allSettled(['one', 'two'].map((folder) => backend.listFolder(folder, { limit: 1, signal })))
+  await settled()
+  reached.resolve(undefined)
+  const named = (await failures).map((failure) => (failure as { reason: StorageError }).reason.context.host)
+  t.same(named, ['one.example', 'two.example'])
 })
