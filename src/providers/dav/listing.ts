@@ -3,6 +3,7 @@ import { ENTRY_WEIGHT } from '../shared/cut-pages.ts'
 import { failure, httpFailure } from '../shared/http-failure.ts'
 import { nameOf, parentOf } from '../shared/object-path.ts'
 import type { Properties } from './client.ts'
+import type { DavResource } from './multistatus.ts'
 import { isTold, readFacts } from './properties.ts'
 import type { DavServer } from './server.ts'
 
@@ -37,7 +38,7 @@ export async function readChildren(
   const folder = folderId === null ? [] : folderId.slice(0, -1).split('/')
   const entries = new Map<string, Entry>()
   let lost = false
-  let hasSelf = false
+  let self: DavResource | undefined
   let weight = 0
   for await (const resource of resources) {
     const segments = paths.segmentsOf(resource.href)
@@ -47,7 +48,7 @@ export async function readChildren(
       throw httpFailure('PROPFIND', { ...answer, status: resource.status }, 'FOLDER_NOT_FOUND')
     } else if (depth === 0 && isTold(resource)) {
       if (!readFacts(resource).isCollection) throw failure('FOLDER_NOT_FOUND')
-      hasSelf = true
+      self = resource
     } else if (depth === 1 && resource.status < 300 && isTold(resource)) {
       const facts = readFacts(resource)
       const id = `${folderId ?? ''}${segments?.at(-1) ?? ''}${facts.isCollection ? '/' : ''}`
@@ -57,12 +58,12 @@ export async function readChildren(
       if (entries.size === maxEntries || weight > maxWeight) {
         return { entries: [...entries.values()], lost, capped: true }
       }
-      entries.set(id, toEntry(id, resource, facts))
+      entries.set(id, toEntry(id, resource, facts, self))
     } else if (resource.status !== 404) {
       lost = true
     }
   }
-  if (!hasSelf && entries.size === 0)
+  if (self === undefined && entries.size === 0)
     throw failure('PROVIDER_ERROR', 'The server told of other folders than it was asked for')
   return { entries: [...entries.values()], lost, capped: false }
 }

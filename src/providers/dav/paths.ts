@@ -49,7 +49,7 @@ export class DavPaths {
    */
   childId(parentId: string | null, name: string): string {
     this.folderUrlOf(parentId)
-    const id = this.listed((parentId ?? '') + name)
+    const id = (parentId ?? '') + name
     if (!isSegment(name) || !this.isUsable(id)) {
       throw new StorageError('INVALID_REQUEST', 'This cannot be the name of an object.')
     }

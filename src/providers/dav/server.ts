@@ -12,7 +12,8 @@ export interface DavServer {
   readonly paths: DavPaths
   /** The XML of a PROPFIND for all that an entry is made of. */
   readonly propfind: string
-  readonly toEntry: (id: string, resource: DavResource, facts: DavFacts) => Entry
+  /** @param folder the listed folder itself, if the server has sent it before the entry */
+  readonly toEntry: (id: string, resource: DavResource, facts: DavFacts, folder?: DavResource) => Entry
   /** The id by which listings show a resource that was found or stored by this id. Never rejects. */
   readonly listedId: (id: string, call: Call) => Promise<string>
   /** Whether files have ETags, among their properties or in the headers of a HEAD. */

@@ -40,7 +40,7 @@ export function openServer(
     client: new DavClient({ egress, timeouts, authorizer: createAuthorizer({ type: 'basic', username, password }) }),
     paths,
     propfind: propfindBody(MORE),
-    toEntry: (id, resource, facts) => toEntry(base, paths, id, resource, facts),
+    toEntry: (id, resource, facts, folder) => toEntry({ base, paths, folder }, id, resource, facts),
     // All ids are NFC, as Nextcloud lists them.
     listedId: async (id) => paths.listed(id),
     hasVersions: true
@@ -52,7 +52,12 @@ export function uploadsOf({ base, username, uid }: NextcloudSettings): DavPaths 
   return new DavPaths(new URL(`remote.php/dav/uploads/${encodeURIComponent(uid ?? username)}/`, base))
 }
 
-function toEntry(base: URL, paths: DavPaths, id: string, { properties }: DavResource, facts: DavFacts): Entry {
+function toEntry(
+  { base, paths, folder }: { readonly base: URL; readonly paths: DavPaths; readonly folder: DavResource | undefined },
+  id: string,
+  { properties }: DavResource,
+  facts: DavFacts
+): Entry {
   const entry = davEntry(paths, id, facts)
   const fileId = readText(properties['fileid'])
   // Letters: G may be read, W written, C and K are for files and folders in it. An empty text is no permission at all.
@@ -60,8 +65,9 @@ function toEntry(base: URL, paths: DavPaths, id: string, { properties }: DavReso
   // ownCloud and old Nextclouds have no letter for reading.
   const mayRead = permissions?.includes('G') === true ? true : null
   const mayWrite = permissions === null ? null : (facts.isCollection ? /[CK]/ : /W/).test(permissions)
-  // What is encrypted end to end can be listed, and read by nobody without the user's own keys.
-  const isClosed = properties['is-encrypted'] === '1' || forbidsDownload(properties['share-attributes'])
+  // Nextcloud marks folders that are encrypted end to end, but not the files in them, which only the user's own devices
+  // can decrypt.
+  const isClosed = folder?.properties['is-encrypted'] === '1' || forbidsDownload(properties['share-attributes'])
   return {
     ...entry,
     hash: facts.isCollection ? null : readHash(properties['checksums']),

@@ -146,6 +146,12 @@ t.test('permissions, shares and encryption decide what can be done', async (t) =
   t.equal((await find(backend, 'viewed')).can.download, false)
   t.equal((await find(backend, 'viewed29')).can.download, false)
   t.equal((await find(backend, 'odd')).can.download, true)
+  const { entries } = await backend.listFolder('secret/', { ...call(), limit: 10 })
+  t.same(
+    entries.map(({ id, can }) => [id, can.download]),
+    [['secret/b', false]],
+    'a file in an encrypted folder'
+  )
   t.equal((await readBody((await backend.download('old', call())).body)).toString(), 'x', 'it is tried')
   const { webUrl } = await find(backend, 'read')
   t.match(webUrl, /^http:\/\/127\.0\.0\.1:\d+\/index\.php\/f\/\d+$/)
@@ -204,6 +210,11 @@ t.test('a name is listed in NFC, whatever form it is given in', async (t) => {
   await rejectsWith(t, Promise.resolve(backend.createFolder?.(null, nfd, call())), 'ALREADY_EXISTS')
   await backend.remove?.(`${nfd}/${nfd}.txt`, call())
   t.same(fake.tree.list(), [`${nfc}/`])
+  t.same(
+    fake.dav.requests.filter(({ path }) => decodeURIComponent(path) !== decodeURIComponent(path).normalize('NFC')),
+    [],
+    'an external storage behind the server may not normalise names'
+  )
 })
 
 t.test('each refusal has its own code, and none says that the server cannot be reached', async (t) => {

@@ -176,4 +176,6 @@ t.test('values of the wrong type are an error and no entry', async (t) => {
     fake.script = send(listing([object]).replace(from, to))
     await rejectsWith(t, listAgain(backend), 'PROVIDER_ERROR', to)
   }
+  fake.script = send(listing([object]).replace('<Size>1<', '<Size>99999999999999999999<'))
+  t.equal((await listAgain(backend)).entries[0]?.size, null, 'a size that a number cannot hold')
 })
