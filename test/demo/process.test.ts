@@ -123,8 +123,8 @@ t.test('what is printed is followed: three clouds, taken away and given back; an
 
   const processes = groupOf(demo.pid)
   const listeners = processes.flatMap(listenersOf)
-  // The server, the store, WebDAV, Drive, the front of the tokens, the controls; and `emulate`, on its own.
-  t.equal(listeners.length, 7)
+  // The server, the store, WebDAV, Drive and its contents, the front of the tokens, the controls; and `emulate`.
+  t.equal(listeners.length, 8)
   for (const local of listeners) t.match(local, /^(?:0100007F|7F000001):/, 'on loopback alone')
 
   const folder = folderIn(out)
