@@ -1,14 +1,14 @@
 import type { ExportFormat } from './entry.ts'
 
 const NOT_PLAIN = /[^\x20-\x7e]|["\\%]/gu
-/** What `encodeURIComponent` leaves alone although RFC 8187 does not. */
+/** Characters that `encodeURIComponent` does not encode although RFC 8187 requires it. */
 const NOT_ATTR_CHAR = /['()*]/g
 /** Unicode's bidirectional controls (UAX #9). With them "gpj.exe" is displayed as "exe.jpg". */
 const BIDI_CONTROLS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
 
 /**
- * A `Content-Disposition` that makes a browser save the file (RFC 6266): a plain name for old clients, where
- * anything doubtful is `_`, and the exact one as RFC 8187 writes it. Neither contains bidirectional controls.
+ * Returns a `Content-Disposition` that makes a browser save the file (RFC 6266). It has a plain name for old clients,
+ * with `_` for unsafe characters, and the exact name as in RFC 8187, both without bidirectional controls.
  *
  * @param name well-formed Unicode
  */
@@ -20,14 +20,14 @@ export function attachment(name: string): string {
   return `attachment; filename="${plain}"; filename*=UTF-8''${exact}`
 }
 
-/** A file name without the characters that change the order in which the others are displayed. */
+/** Removes the characters that change the display order of the other characters. */
 export function withoutBidiControls(name: string): string {
   return name.replace(BIDI_CONTROLS, '')
 }
 
 /**
- * The file name of an exported document: `Budget` as XLSX is `Budget.xlsx`. A name that ends in the extension already,
- * in any case, keeps it; another extension (`notes.v2`) stays as a part of the name.
+ * Returns the file name of an exported document: `Budget` as XLSX is `Budget.xlsx`. A name that already ends in the
+ * extension (case-insensitively) stays unchanged. Any other extension (`notes.v2`) remains part of the name.
  */
 export function exportedName(name: string, { extension }: ExportFormat): string {
   const safe = withoutBidiControls(name)

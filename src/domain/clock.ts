@@ -1,4 +1,4 @@
-/** Time, handed in so that tests own it. */
+/** A source of time, injectable for tests. */
 export interface Clock {
   /** Monotonic milliseconds from an arbitrary origin. May stand still while the machine sleeps. */
   now(): number

@@ -2,12 +2,12 @@ import { type FailureContext, StorageError } from './errors.ts'
 
 export type ConnectionStatus = 'ACTIVE' | 'REQUIRES_REAUTH' | 'ERROR' | 'DISABLED'
 
-/** One user's link to one provider: a row without its credentials. */
+/** A user's connection to a provider: a database row without its credentials. */
 export interface Connection {
   readonly id: string
   readonly userId: string
   readonly provider: string
-  /** Which account this is at the provider; shown to the user, never a secret. */
+  /** The account's id at the provider. It is shown to the user and is never a secret. */
   readonly accountId: string
   readonly label: string
   readonly isDefault: boolean
@@ -16,18 +16,18 @@ export interface Connection {
   readonly lastErrorCode: string | null
   readonly connectedAt: Date
   readonly createdAt: Date
-  /** Raised by the database whenever what may be seen through this connection has changed. */
+  /** Incremented by the database whenever the data visible through this connection may have changed. */
   readonly version: number
-  /** Raised by the database whenever the sealed credentials change. */
+  /** Incremented by the database whenever the sealed credentials change. */
   readonly credentialsRevision: number
 }
 
-/** A row with its credentials, still sealed. */
+/** A row with its credentials, which are still sealed. */
 export interface SealedConnection extends Connection {
   readonly sealedCredentials: string
 }
 
-/** @throws StorageError `CONNECTION_INACTIVE` unless the connection may be used. */
+/** Returns the connection. @throws StorageError `CONNECTION_INACTIVE` unless its status is ACTIVE */
 export function requireActive<T extends Connection>(connection: T): T {
   if (connection.status !== 'ACTIVE') {
     throw new StorageError('CONNECTION_INACTIVE', 'This connection is not active.').about(aboutConnection(connection))
@@ -35,7 +35,7 @@ export function requireActive<T extends Connection>(connection: T): T {
   return connection
 }
 
-/** What a failure of a connection tells the log. */
+/** Returns the failure context of a connection, for the log. */
 export function aboutConnection({
   provider,
   id,
@@ -45,7 +45,7 @@ export function aboutConnection({
 }
 
 /**
- * Which of a user's connections for one provider is meant when none is named: the only one, or the default.
+ * Chooses a user's connection to a provider when the request names none: the only one, or the default.
  *
  * @throws StorageError `CONNECTION_MISSING` for none, `CONNECTION_AMBIGUOUS` for several without a default
  */

@@ -1,17 +1,17 @@
-/** A document of the host application, and where its bytes are. */
+/** A document of the host application, and the location of its content. */
 export interface StoredDocument {
   readonly id: string
-  /** The owner. A document is opened for its owner alone. */
+  /** The owner, the only user for which the document can be opened. */
   readonly userId: string
-  /** A managed store's name (`minio`), or a provider's id (`s3`, `google_drive`). */
+  /** The name of a managed store (`minio`) or the id of a provider (`s3`, `google_drive`). */
   readonly storageBackend: string
-  /** What the backend calls the object: an S3 key, a provider's file id. */
+  /** The object's id at the backend: an S3 key, or a provider's file id. */
   readonly objectKey: string
-  /** Which of the owner's connections holds it; left out: the only one for that provider, or the default. */
+  /** The owner's connection that stores the document. Default: the only one to that provider, or the default one. */
   readonly connectionId?: string | null
 }
 
-/** The host application's user. */
+/** A user of the host application. */
 export interface User {
   readonly id: string
 }

@@ -3,10 +3,10 @@ import type { Agent as HttpsAgent } from 'node:https'
 import type { Readable } from 'node:stream'
 import type { Clock } from './clock.ts'
 
-/** Which hosts a provider may reach on behalf of users. */
+/** The policy that decides which hosts a provider may reach on behalf of users. */
 export interface EgressPolicy {
   /**
-   * Refuses what can be refused before a name is resolved; the rest is decided on the address that is connected.
+   * Rejects forbidden URLs before name resolution. The address is checked later, when it is connected.
    *
    * @throws StorageError `ENDPOINT_FORBIDDEN`, the same for every reason
    */
@@ -16,67 +16,67 @@ export interface EgressPolicy {
 export interface HttpRequest {
   readonly method: string
   readonly url: URL
-  /** By lower-case name. */
+  /** Keys are lower-case. */
   readonly headers?: Readonly<Record<string, string>>
-  /** A text or bytes can be sent once more, a stream cannot. */
+  /** A string or buffer can be sent again; a stream cannot. */
   readonly body?: string | Buffer | Readable
   readonly signal: AbortSignal
   /**
-   * `answer` (the default): the whole exchange is under the total deadline, and its body is decompressed and limited
-   * to `maxBytes`. `transfer`: the body is handed over as it comes, at its reader's pace and without a limit.
+   * `answer` (the default): the total timeout covers the whole exchange, and the body is decompressed and limited to
+   * `maxBytes`. `transfer`: the raw body is streamed at its reader's pace, without a size limit.
    */
   readonly purpose?: 'answer' | 'transfer'
   /**
-   * How long a server may work before it responds, in milliseconds, where that is longer than usual: it copies or
-   * assembles a file. Only for `transfer`, which has no total deadline.
+   * Time in milliseconds that the server may take before it responds, if longer than usual, for example to copy or
+   * assemble a file. Only for `transfer`, which has no total timeout.
    */
   readonly workMs?: number
-  /** The largest answer, after decompression. Default 16 MiB. */
+  /** Largest response after decompression, in bytes. Default 16 MiB. */
   readonly maxBytes?: number
   /**
-   * Hosts besides the request's own that a redirect may lead to, over https and without credentials:
-   * `content.example.org`, or `*.example.org` for everything below.
+   * Hosts besides the request's own to which a redirect may lead, over https and without credentials:
+   * `content.example.org`, or `*.example.org` for all subdomains.
    */
   readonly redirectHosts?: readonly string[]
-  /** `manual`: a redirect is an answer like any other, for who checks by itself where it leads. */
+  /** `manual`: return a redirect like any other response. The caller checks its target. */
   readonly redirects?: 'follow' | 'manual'
 }
 
 export interface HttpAnswer {
   readonly status: number
-  /** By lower-case name; what came several times is joined by `, `. */
+  /** Keys are lower-case; the values of a repeated header are joined by `, `. */
   readonly headers: Readonly<Record<string, string>>
-  /** Where the answer came from, after redirects. */
+  /** URL of the response, after redirects. */
   readonly url: URL
-  /** Read it, destroy it, or call `discard`: it holds a connection. Its failures are `StorageError`s. */
+  /** Holds a connection: read it, destroy it, or call `discard`. It fails with `StorageError`s only. */
   readonly body: Readable
-  /** Lets go of a body that nobody wants, and keeps the connection where the rest is short. */
+  /** Discards the body. The connection is reused if the rest of the body is short. */
   discard(): Promise<void>
 }
 
-/** The sockets for SDKs that bring an HTTP client of their own, under the same rules. */
+/** Agents for SDKs that have their own HTTP client. The same rules apply. */
 export interface EgressAgents {
   readonly http: HttpAgent
   readonly https: HttpsAgent
 }
 
 /**
- * The one way out of a provider. Public addresses are reached over https; what the operator's `allowHosts` names is
- * reached over http too, wherever it is; link-local addresses and cloud metadata never are.
+ * The network access of a provider: to public addresses over https, and to hosts in the operator's `allowHosts` also
+ * over http, at any address. Link-local addresses and cloud metadata services are always refused.
  */
 export interface Egress extends EgressPolicy {
   /**
-   * Makes one HTTP exchange, whatever its status. At most three redirects are followed, to the same origin or to
-   * `redirectHosts`, for methods that only read.
+   * Makes one HTTP exchange and returns the response whatever its status. Follows at most three redirects, to the
+   * same origin or to `redirectHosts`, and only for methods that read.
    *
    * @throws StorageError `ENDPOINT_FORBIDDEN`, `PROVIDER_UNAVAILABLE`, `PROVIDER_TIMEOUT`, `PROVIDER_ERROR`; the
-   * signal's own reason where the caller aborted
+   * signal's reason if the caller aborted
    */
   request(request: HttpRequest): Promise<HttpAnswer>
-  /** For calls that end soon. */
+  /** For short calls. */
   readonly agents: EgressAgents
-  /** Measures how much time the parsing of an answer takes. */
+  /** Measures how long it takes to parse a response. */
   readonly clock: Pick<Clock, 'now'>
-  /** For downloads and uploads, so that calls never wait for a socket that a paused body holds. */
+  /** For downloads and uploads, so that short calls never wait for a socket that a paused body holds. */
   readonly transferAgents: EgressAgents
 }

@@ -1,7 +1,7 @@
-/** What can stand in a listing. Shared drives are entries of the root, of kind `drive`. */
+/** The kind of an entry. Shared drives are entries of the root, of kind `drive`. */
 export type EntryKind = 'file' | 'folder' | 'drive' | 'package' | 'link' | 'shortcut'
 
-/** Where a shortcut leads. `unknown` where the provider's listing does not tell. */
+/** The target of a shortcut. `unknown` if the provider's listing does not contain it. */
 export interface ShortcutTarget {
   readonly id: string | null
   readonly kind: EntryKind | null
@@ -9,7 +9,7 @@ export interface ShortcutTarget {
   readonly state: 'ok' | 'dangling' | 'denied' | 'unknown'
 }
 
-/** A provider's own digest of the content, in the provider's own notation. */
+/** The provider's digest of the content, in the provider's notation. */
 export interface ContentHash {
   readonly algorithm: string
   readonly value: string
@@ -21,7 +21,7 @@ export interface ExportFormat {
   readonly extension: string
 }
 
-/** What the user may do with an entry; `null` where the provider does not tell. */
+/** The user's permissions on an entry; `null` if the provider does not report them. */
 export interface EntryAbilities {
   readonly list: boolean | null
   readonly download: boolean | null
@@ -29,11 +29,11 @@ export interface EntryAbilities {
 }
 
 /**
- * One item of a folder. `null` means unknown, never "none"; `name` is the provider's, verbatim.
- * Times are ISO 8601 in UTC with milliseconds; `size` is in bytes.
+ * One item of a folder. `null` means unknown, never "none". `name` is the provider's, verbatim. Times are ISO 8601 in
+ * UTC with milliseconds; `size` is in bytes.
  */
 export interface Entry {
-  /** The provider's own id, opaque: what `folder=`, `stat()` and `download()` take. */
+  /** The provider's opaque id, as taken by `folder=`, `stat()` and `download()`. */
   readonly id: string
   readonly parentId: string | null
   readonly driveId: string | null
@@ -43,7 +43,7 @@ export interface Entry {
   readonly size: number | null
   readonly createdAt: string | null
   readonly modifiedAt: string | null
-  /** Changes with the content; what `ifMatch` takes, where the provider knows preconditions. */
+  /** Changes with the content. Taken by `ifMatch` if the provider supports preconditions. */
   readonly version: string | null
   readonly hash: ContentHash | null
   readonly exportFormats: readonly ExportFormat[]
@@ -54,36 +54,36 @@ export interface Entry {
   readonly can: EntryAbilities
 }
 
-/** The listed folder itself; fields are `null` unless the listing call itself tells them. */
+/** The listed folder. Fields are `null` unless the listing response contains them. */
 export interface FolderInfo {
   readonly id: string | null
   readonly name: string | null
   readonly parentId: string | null
 }
 
-/** Why a page does not end its folder. */
+/** The reason why a page does not complete its folder. */
 export type IncompleteReason = 'more' | 'provider-partial' | 'page-cap' | 'duplicate-cursor'
 
 /**
- * One upstream answer of a listing. `complete` is true only when the provider said that nothing is missing
- * behind this page; otherwise `reason` says why. A page with `next` is never complete.
+ * One page of a provider's listing. `complete` is true only if the provider reported that nothing follows this page;
+ * otherwise `reason` gives the cause. A page with `next` is never complete.
  */
 export interface EntryPage {
   readonly folder: FolderInfo
   readonly entries: readonly Entry[]
-  /** The provider's cursor of the next page, opaque; `null` where there is none. */
+  /** The provider's opaque cursor of the next page; `null` if there is none. */
   readonly next: string | null
   readonly complete: boolean
   readonly reason: IncompleteReason | null
 }
 
-/** The longest cursor that the route hands out and takes, in characters. */
+/** Longest cursor that the route returns and accepts, in characters. */
 export const MAX_CURSOR_LENGTH = 4096
 
-/** How the entries of a listing are sorted: folders first and then by name, or as the provider sent them. */
+/** The order of a listing's entries: folders first and then by name, or as the provider sent them. */
 export type ListingOrder = 'folder-then-name' | 'provider'
 
-/** What the listing route answers. */
+/** The response of the listing route. */
 export interface Listing {
   readonly provider: string
   readonly connectionId: string

@@ -1,7 +1,7 @@
 /**
- * Every way in which this package fails, as a closed list. Codes are stable and documented one by one in
- * `docs/errors.md` (a test compares the two); messages are for people and may change.
- * What each code answers over HTTP stands in `http/status.ts`.
+ * The closed list of error codes of this package. Codes are stable and documented one by one in `docs/errors.md` (a
+ * test compares the two). Messages are for people and may change. The HTTP status of each code is in
+ * `http/status.ts`.
  */
 export const STORAGE_ERROR_CODES = [
   'INVALID_REQUEST',
@@ -50,17 +50,17 @@ export const STORAGE_ERROR_CODES = [
 export type StorageErrorCode = (typeof STORAGE_ERROR_CODES)[number]
 
 export interface StorageErrorOptions {
-  /** How long the caller should wait before it tries again, in milliseconds. */
+  /** The delay in milliseconds that the caller should wait before a retry. */
   readonly retryAfterMs?: number
-  /** The provider refused the credentials themselves: whoever stored them should ask whether they still work. */
+  /** The provider refused the credentials themselves. Their owner should check whether they are still valid. */
   readonly credentialsRefused?: boolean
-  /** The provider sent this response itself, so it is not down: the circuit breaker counts it as a sign of life. */
+  /** The provider sent this response itself, so it is up. The circuit breaker counts it as a success. */
   readonly responded?: boolean
-  /** What happened underneath. For the log alone: it never reaches an answer. */
+  /** The underlying error. It is logged only and never part of a response. */
   readonly cause?: unknown
 }
 
-/** The codes behind which a later, identical call may succeed without anybody doing anything. */
+/** Codes after which an identical call may succeed later without any intervention. */
 const RETRYABLE: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
   'TOO_MANY_REQUESTS',
   'LOCKED',
@@ -73,15 +73,15 @@ const RETRYABLE: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
 ])
 
 /**
- * What a failed call was about, for the log of the operator. Responses never contain it: the host may be a private
- * server, and connection ids of documents are not always known to the caller.
+ * The subject of a failed call, for the operator's log. Responses never contain it: the host may be a private server,
+ * and the caller does not always know the connection ids of documents.
  */
 export interface FailureContext {
   readonly provider?: string | undefined
   readonly connectionId?: string | undefined
-  /** The status of the connection when the call failed. */
+  /** The connection's status when the call failed. */
   readonly connectionStatus?: string | undefined
-  /** `host[:port]` of the server that the call was sent to last. */
+  /** `host[:port]` of the last server that received the call. */
   readonly host?: string | undefined
 }
 
@@ -89,22 +89,22 @@ export interface FailureContext {
 const MAX_HOST_LENGTH = 260
 
 /**
- * The one error of this package. Act on `code`, not on `message`. The message is safe to show to the user: it
- * never holds a secret, an upstream body or a path of the machine; those may stand in `cause`, for the log.
+ * The only error class of this package. Act on `code`, not on `message`. The message can be shown to the user: it
+ * never contains a secret, an upstream body or a local path. `cause` may contain these, for the log.
  */
 export class StorageError extends Error {
   override readonly name = 'StorageError'
   readonly code: StorageErrorCode
-  /** Whether the same call may succeed later, unchanged. */
+  /** True if the same call may succeed later, unchanged. */
   readonly retryable: boolean
   readonly retryAfterMs: number | undefined
-  /** The provider refused the credentials themselves, not what was asked with them. */
+  /** The provider refused the credentials themselves, not the request. */
   readonly credentialsRefused: boolean
-  /** The provider sent this response itself: it is not down. */
+  /** The provider sent this response itself, so it is up. */
   readonly responded: boolean
   /**
-   * The HTTP status of `code`, set where an error leaves through a decorator of the plugin, so that a host's own
-   * error handler answers what the plugin's routes would.
+   * The HTTP status of `code`, set when a decorator of the plugin throws the error. It makes the host's own error
+   * handler respond with the same status as the plugin's routes.
    */
   statusCode?: number
   #context: FailureContext
@@ -119,12 +119,12 @@ export class StorageError extends Error {
     this.#context = options.cause instanceof StorageError ? options.cause.context : {}
   }
 
-  /** What the failed call was about. Log it, but never send it to users. */
+  /** The subject of the failed call. Log it, but never send it to users. */
   get context(): FailureContext {
     return this.#context
   }
 
-  /** Adds to `context` what it does not contain yet: the code closest to the failure knows best. */
+  /** Adds missing fields to `context`. Existing values stay: the code closest to the failure has the exact ones. */
   about(context: FailureContext): this {
     const { provider, connectionId, connectionStatus, host } = this.#context
     this.#context = {
@@ -138,14 +138,14 @@ export class StorageError extends Error {
 }
 
 /**
- * A cause in our own words, for the operator: unlike those of an SDK or a server, its message holds no secret and
- * nothing from upstream, so that the log prints it.
+ * A cause with a message of our own, for the operator. Unlike a message of an SDK or a server it contains no secret
+ * and no upstream data, so the log prints it.
  */
 export class Diagnosis extends Error {
   override readonly name = 'Diagnosis'
 }
 
-/** Whether `error` is a {@link StorageError} of one of `codes` (of any code where none is given). */
+/** Returns true if `error` is a {@link StorageError} with one of `codes` (with any code if none is given). */
 export function isStorageError(error: unknown, ...codes: StorageErrorCode[]): error is StorageError {
   return error instanceof StorageError && (codes.length === 0 || codes.includes(error.code))
 }

@@ -1,12 +1,12 @@
 import { StorageError } from './errors.ts'
 
-/** Longer than any provider's own limit; enough for an S3 key or a path of many levels. */
+/** Exceeds every provider's own limit; sufficient for an S3 key or a deeply nested path. */
 const MAX_ID_BYTES = 8192
 
 /**
- * A folder id as a client sent it, checked: opaque, but text that can be stored and sent. `undefined` is the root.
+ * Validates a folder id from a client: opaque text that can be stored and sent. `undefined` is the root.
  *
- * @param name of what holds it, for the message
+ * @param name of the parameter, for the message
  * @throws StorageError `INVALID_REQUEST` for an empty or oversized id, a NUL or a lone surrogate
  */
 export function parseFolderId(raw: string | undefined, name = 'folder'): string | null {
@@ -16,7 +16,7 @@ export function parseFolderId(raw: string | undefined, name = 'folder'): string 
 }
 
 /**
- * The id of an object, or a name for one, as a client sent it: the same rules, and there is none that can be left out.
+ * Validates an object's id or name from a client by the same rules. It is required.
  *
  * @throws StorageError `INVALID_REQUEST`
  */

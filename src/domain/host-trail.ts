@@ -2,12 +2,12 @@ import type { Egress, EgressAgents, HttpRequest, HttpAnswer } from './egress.ts'
 import { isStorageError } from './errors.ts'
 
 /**
- * The egress of one opened connection. Records which host each call reached, so that a failure can name it also where
- * the provider's code, or an SDK, does not.
+ * The egress of one opened connection. Records the host of each call, so that a failure can name the host even if the
+ * provider's code or an SDK does not.
  */
 export class HostTrail implements Egress {
   readonly #egress: Egress
-  /** By the signal of the call: calls of one connection may reach several hosts at a time. */
+  /** Keyed by the call's signal: parallel calls of one connection may reach different hosts. */
   readonly #byCall = new WeakMap<AbortSignal, string>()
   #last: string | undefined
 
@@ -27,7 +27,7 @@ export class HostTrail implements Egress {
     return this.#egress.clock
   }
 
-  /** The host that the call with this signal reached last, or else the connection. */
+  /** Returns the last host of the call with this signal, or else of the connection. */
   hostOf(signal: AbortSignal): string | undefined {
     return this.#byCall.get(signal) ?? this.#last
   }

@@ -1,15 +1,15 @@
 import { isStorageError, type StorageErrorCode } from './errors.ts'
 
-/** How a load ended. */
+/** The outcome of a load. */
 export type LoadOutcome = 'ok' | 'unknown' | StorageErrorCode
-/** `missing`: the row is gone, or is not what it was. */
+/** `missing`: the row was deleted or has changed. */
 export type LeaseRenewal = 'ok' | 'missing' | 'failed'
-/** `unneeded`: another process had done it. `ended`: the grant has. */
+/** `unneeded`: another process had already refreshed the token. `ended`: the grant has ended. */
 export type TokenRefresh = 'refreshed' | 'unneeded' | 'ended' | 'failed'
-/** What asking for a page that instances share led to. */
+/** The outcome of a request for a page of the shared cache. */
 export type SharedPageOutcome = 'hit' | 'miss' | 'joined' | 'failed'
 
-/** What a cache has done since it was made, and what it holds now. */
+/** A cache's counters since its creation, and its current size. */
 export interface CacheCounts {
   readonly hits: number
   readonly misses: number
@@ -22,36 +22,35 @@ export interface CacheCounts {
   readonly inFlight: number
 }
 
-/** A connection whose provider is left alone (`open`), or is about to be tried again (`half_open`). */
+/** A connection whose circuit breaker rejects calls (`open`), or is about to probe the provider (`half_open`). */
 export interface TrippedBreaker {
   readonly provider: string
   readonly state: 'open' | 'half_open'
 }
 
-/** Ends a watch. What was counted stays counted; what was there no longer is. */
+/** Stops a watch. Counters remain; gauges disappear. */
 export type EndWatch = () => void
 
 /**
- * What the operator's monitoring is told. No method throws, and none is told of a user, a connection or a folder: what
- * is in a label is in as many series as it has values. What is watched is read when somebody looks, and costs nothing
- * until then.
+ * The metrics of this package. No method throws. No label names a user, a connection or a folder, since each label
+ * value creates a time series. Watched values are read when the metrics are scraped and cost nothing between scrapes.
  */
 export interface Metrics {
   credentialsUnreadable(provider: string): void
-  /** A load ended, `seconds` after it began. */
+  /** Counts a load that ended `seconds` after it began. */
   listingLoaded(provider: string, seconds: number, outcome: LoadOutcome): void
   leaseRenewed(outcome: LeaseRenewal): void
   tokenRefreshed(provider: string, outcome: TokenRefresh): void
-  /** The provider asked for fewer calls. */
+  /** Counts a throttle response of the provider. */
   throttled(provider: string): void
   sharedPage(outcome: SharedPageOutcome): void
   watchCache(read: () => CacheCounts): EndWatch
-  /** What is not among the read is closed. */
+  /** Breakers that `read` does not return are closed. */
   watchBreakers(read: () => Iterable<TrippedBreaker>): EndWatch
   watchListener(isConnected: () => boolean): EndWatch
 }
 
-/** What a failure is counted as. */
+/** Returns the outcome that a failure is counted as. */
 export function outcomeOf(error: unknown): Exclude<LoadOutcome, 'ok'> {
   return isStorageError(error) ? error.code : 'unknown'
 }

@@ -1,15 +1,15 @@
-/** A window is measured in so many ticks, so that no clock is needed and pauses shorten nothing but one tick. */
+/** Ticks per window. Counting ticks needs no clock, and a pause discards at most one tick. */
 const TICKS = 10
 
 export interface MinimumRateOptions {
   readonly bytesPerSecond: number
-  /** How long the other side may take for the bytes of one window, in milliseconds. The first one is its grace period. */
+  /** Time in milliseconds for the bytes of one window. The first window is the grace period. */
   readonly windowMs: number
 }
 
 /**
- * Tells whether the sender or the reader of a body keeps up a minimum rate. Only time counts in which it is the other
- * side's turn: one that is waiting for us is not slow.
+ * Checks that the sender or reader of a body keeps up a minimum rate. Only time spent waiting for the other side
+ * counts; a peer that waits for us is not slow.
  */
 export class MinimumRate {
   readonly tickMs: number
@@ -26,7 +26,7 @@ export class MinimumRate {
     this.#bytes += bytes
   }
 
-  /** Another `tickMs` of waiting has passed. Returns false if the window is over and has too few bytes. */
+  /** Counts another `tickMs` of waiting. Returns false if the window has ended with too few bytes. */
   tick(): boolean {
     this.#ticks += 1
     if (this.#ticks < TICKS) return true
@@ -37,7 +37,7 @@ export class MinimumRate {
   }
 }
 
-/** Ends a stream whose source sends too slowly while it is waited for. */
+/** Ends a stream whose source sends too slowly. Only time spent waiting for the source counts. */
 export class SlowSourceTimer {
   readonly #rate: MinimumRate
   readonly #onTooSlow: () => void
@@ -52,7 +52,7 @@ export class SlowSourceTimer {
     this.#rate.count(bytes)
   }
 
-  /** The source is asked for bytes from now on. */
+  /** Starts the timer: the reader is waiting for the source. */
   start(): void {
     if (this.#timer !== undefined) return
     this.#timer = setInterval(() => {
@@ -60,11 +60,11 @@ export class SlowSourceTimer {
       this.stop()
       this.#onTooSlow()
     }, this.#rate.tickMs)
-    // The socket or the file keeps the process alive as long as it should.
+    // The socket or the file keeps the process alive as long as necessary.
     this.#timer.unref()
   }
 
-  /** The source is not asked: its reader is slower, or it has ended. */
+  /** Stops the timer: the reader is slower than the source, or the source has ended. */
   stop(): void {
     clearInterval(this.#timer)
     this.#timer = undefined

@@ -2,46 +2,46 @@ import type { Egress } from './egress.ts'
 import type { Secret } from './secret.ts'
 
 /**
- * Where a provider lets users grant access (RFC 8414 has these words). None of it comes from an answer. `{tenant}` in it
- * stands for the tenant.
+ * A provider's authorization server, in the terms of RFC 8414. All values are constants; none comes from a response.
+ * `{tenant}` is a placeholder for the tenant.
  */
 export interface AuthorizationServer {
-  /** What its `iss` parameter says (RFC 9207), where it sends one. */
+  /** The expected `iss` parameter (RFC 9207), if the server sends one. */
   readonly issuer: string
   readonly authorizationEndpoint: string
   readonly tokenEndpoint: string
-  /** RFC 7009. Left out: grants end in the user's account at the provider alone. */
+  /** RFC 7009. Absent: users can end grants only in their account at the provider. */
   readonly revocationEndpoint?: string
 }
 
-/** A provider where users grant access in their browser: the authorization code flow (RFC 6749) with PKCE (RFC 7636). */
+/** A provider that uses the authorization code flow (RFC 6749) with PKCE (RFC 7636). */
 export interface OAuthConnect {
   readonly type: 'oauth2'
   readonly server: AuthorizationServer
-  /** How the client proves itself at the token endpoint. */
+  /** The client authentication method at the token endpoint. */
   readonly clientAuthentication: 'client_secret_basic' | 'client_secret_post'
   /**
-   * The least that lists and downloads; an operator may ask for others. None: the registration at the provider says
-   * what is granted, and no `scope` is sent.
+   * The minimal scopes for listing and downloading; operators may configure others. Empty: the registration at the
+   * provider defines the grant, and no `scope` is sent.
    */
   readonly scopes: readonly string[]
-  /** Whose accounts may be connected, unless the operator says otherwise. Left out: the server has no tenants. */
+  /** Default tenant; only its accounts may connect. Absent: the server has no tenants. */
   readonly tenant?: string
-  /** What the authorization endpoint is asked besides, for a refresh token for one. */
+  /** Additional parameters of the authorization request, for example to obtain a refresh token. */
   readonly authorizationParameters?: Readonly<Record<string, string>>
-  /** What the names of one scope have in common, where answers call it otherwise than questions do. */
+  /** Returns the canonical name of a scope, if responses name scopes differently from requests. */
   readonly scopeName?: (scope: string) => string
-  /** Whether a refusal says that the grant has ended. Left out: `invalid_grant` says so, and nothing else. */
+  /** Returns true if a refusal means that the grant has ended. Default: `invalid_grant` alone. */
   readonly endsGrant?: (refusal: TokenRefusal) => boolean
-  /** Ends a grant where the server has no endpoint of RFC 7009 for that. @param accessToken one that works */
+  /** Revokes a grant if the server has no endpoint of RFC 7009. @param accessToken a valid one */
   readonly revoke?: (accessToken: Secret<string>, context: RevokeContext) => Promise<void>
 }
 
-/** What a token endpoint says instead of giving tokens. */
+/** An error response of a token endpoint. */
 export interface TokenRefusal {
   /** RFC 6749, 5.2. */
   readonly error: string
-  /** All of its answer: providers say more. */
+  /** The whole response body: some providers add details. */
   readonly body: Readonly<Record<string, unknown>>
 }
 
@@ -50,75 +50,75 @@ export interface RevokeContext {
   readonly signal: AbortSignal
 }
 
-/** The host's registration at a provider. */
+/** The host application's registration at a provider. */
 export interface OAuthClientSettings {
   readonly clientId: string
   readonly clientSecret: Secret<string>
-  /** Instead of the provider's own. */
+  /** Replaces the provider's default scopes. */
   readonly scopes?: readonly string[]
-  /** Instead of the provider's own. */
+  /** Replaces the provider's default tenant. */
   readonly tenant?: string
 }
 
-/** What a token endpoint gave. */
+/** The tokens of a token endpoint's response. */
 export interface TokenSet {
   readonly accessToken: Secret<string>
-  /** `null` where the answer holds none: one that was there before goes on. */
+  /** `null` if the response contains none: the existing refresh token stays valid. */
   readonly refreshToken: Secret<string> | null
-  /** Milliseconds until the access token ends, counted from before it was asked for; `null` where nobody says. */
+  /** Milliseconds until the access token expires, counted from before the request; `null` if unknown. */
   readonly lifetimeMs: number | null
-  /** What was granted; `null`: what was asked for. */
+  /** The granted scopes; `null` if they equal the requested ones. */
   readonly scopes: readonly string[] | null
 }
 
-/** The access tokens of one connection. They are renewed ahead of time, once for all processes. */
+/** The access tokens of one connection. They are refreshed ahead of expiry, once for all processes. */
 export interface AccessTokens {
   /**
-   * One that should work now.
+   * Returns a token that should be valid now.
    *
-   * @throws StorageError `CONNECTION_INACTIVE` where the grant has ended, `CONNECTION_MISSING`, `PROVIDER_UNAVAILABLE`,
+   * @throws StorageError `CONNECTION_INACTIVE` if the grant has ended, `CONNECTION_MISSING`, `PROVIDER_UNAVAILABLE`,
    * `PROVIDER_THROTTLED`, `DATABASE_UNAVAILABLE`
    */
   current(signal: AbortSignal): Promise<Secret<string>>
   /**
-   * Another one than `refused`, which the provider has just answered with a 401.
+   * Returns a token other than `refused`, to which the provider has just responded with 401.
    *
-   * @throws StorageError as `current`, and `ACCESS_DENIED` where tokens are refused as fast as they are made
+   * @throws StorageError as `current`, and `ACCESS_DENIED` if new tokens are refused immediately, too
    */
   renewed(refused: Secret<string>, signal: AbortSignal): Promise<Secret<string>>
 }
 
-/** What the provider's own page is asked with. */
+/** The parameters of an authorization request. */
 export interface AuthorizationRequest {
   readonly redirectUri: string
   readonly state: string
-  /** S256. */
+  /** Challenge method: S256. */
   readonly codeVerifier: Secret<string>
 }
 
-/** The provider's redirect back. */
+/** The provider's redirect back to us. */
 export interface AuthorizationAnswer extends AuthorizationRequest {
-  /** As it stood behind the redirect URI: `code`, `state` and what else. */
+  /** The query parameters of the redirect URI: `code`, `state` and others. */
   readonly parameters: URLSearchParams
 }
 
-/** One registration at one authorization server. All calls leave through the provider's guarded way out. */
+/** A client registration at one authorization server. All requests use the provider's guarded egress. */
 export interface OAuthClient {
-  /** What a user grants if all goes well. */
+  /** The requested scopes. */
   readonly scopes: readonly string[]
   authorizationUrl(request: AuthorizationRequest): Promise<string>
   /**
-   * Makes tokens of a code. An answer of another issuer, or to another question, is refused before the token endpoint
-   * is asked.
+   * Exchanges a code for tokens. A response of another issuer or for another `state` is rejected before any request
+   * to the token endpoint.
    *
-   * @throws StorageError `INVALID_STATE`, `ACCESS_DENIED` where the user said no, and what `refresh` throws
+   * @throws StorageError `INVALID_STATE`, `ACCESS_DENIED` if the user declined, and the errors of `refresh`
    */
   exchange(answer: AuthorizationAnswer, signal: AbortSignal): Promise<TokenSet>
   /**
-   * @returns `null` where the grant has ended: this token will never work again
-   * @throws StorageError `PROVIDER_UNAVAILABLE` (also for a time-out), `PROVIDER_THROTTLED`, `ENDPOINT_FORBIDDEN`
+   * @returns `null` if the grant has ended: this token will never work again
+   * @throws StorageError `PROVIDER_UNAVAILABLE` (also for a timeout), `PROVIDER_THROTTLED`, `ENDPOINT_FORBIDDEN`
    */
   refresh(refreshToken: Secret<string>, signal: AbortSignal): Promise<TokenSet | null>
-  /** Ends the grant at the provider, where there is a way to do that. */
+  /** Revokes the grant at the provider, if the provider supports it. */
   revoke(tokens: Pick<TokenSet, 'accessToken' | 'refreshToken'>, signal: AbortSignal): Promise<void>
 }

@@ -5,17 +5,17 @@ import type { Secret } from './secret.ts'
 
 export type { Clock } from './clock.ts'
 
-/** Deadlines of one remote call, in milliseconds. */
+/** Timeouts of one remote call, in milliseconds. */
 export interface Timeouts {
   readonly connectMs: number
   readonly headersMs: number
-  /** The longest silence inside a body. */
+  /** Longest pause within a body. */
   readonly idleMs: number
-  /** A whole call that is not a transfer. */
+  /** The whole call, unless it is a transfer. */
   readonly totalMs: number
 }
 
-/** What sealed credentials are bound to: a value moved to another row, user or provider does not open. */
+/** The binding of sealed credentials: a value copied to another row, user or provider cannot be opened. */
 export interface CredentialBinding {
   readonly userId: string
   readonly connectionId: string
@@ -25,23 +25,23 @@ export interface CredentialBinding {
 export interface CredentialCipher {
   /** @param credentials a JSON value */
   seal(credentials: Secret<unknown>, binding: CredentialBinding): string
-  /** @throws StorageError `CREDENTIALS_UNREADABLE`, one message for every failure */
+  /** @throws StorageError `CREDENTIALS_UNREADABLE`, with one message for every failure */
   open(sealed: string, binding: CredentialBinding): Secret<unknown>
-  /** Whether it was sealed with the key that seals now; else it should be sealed anew. */
+  /** Returns true if the value is sealed with the current key. Otherwise it should be resealed. */
   isCurrent(sealed: string): boolean
 }
 
 /**
- * Seals short texts that travel through the client. Equal text under an equal binding gives an equal seal, so that
- * an unchanged page keeps its ETag.
+ * Seals short texts that are sent to the client. Equal text with an equal binding gives an equal seal, so an
+ * unchanged page keeps its ETag.
  */
 export interface TextSealer {
   seal(text: string, binding: readonly string[]): string
-  /** The text, or `null` for anything that was not sealed by one of our keys under exactly this binding. */
+  /** Returns the text, or `null` for a value that was not sealed by one of our keys with exactly this binding. */
   open(sealed: string, binding: readonly string[]): string | null
 }
 
-/** A connection that has just proved itself at the provider. */
+/** A connection that has just been verified at the provider. */
 export interface NewConnection {
   readonly userId: string
   readonly provider: string
@@ -50,33 +50,33 @@ export interface NewConnection {
   readonly scopes: readonly string[]
 }
 
-/** What a user may change of a connection. */
+/** Fields of a connection that its user may change. */
 export interface ConnectionChanges {
   readonly label?: string
-  /** `true` takes it from the one that was the default. */
+  /** `true` makes this connection the default instead of the current one. */
   readonly isDefault?: boolean
 }
 
 /**
- * The connections table. Each read and write names the user: there is no way to reach a row by its id alone.
- * Every method rejects with `DATABASE_UNAVAILABLE` when the database does not answer.
+ * The connections table. Each read and write names the user: no method finds a row by its id alone. Every method
+ * rejects with `DATABASE_UNAVAILABLE` if the database does not respond.
  */
 export interface ConnectionStore {
-  /** One primary-key read, without credentials. */
+  /** Reads one row by its primary key, without credentials. */
   find(userId: string, id: string): Promise<Connection | null>
-  /** One primary-key read, with the sealed credentials. */
+  /** Reads one row by its primary key, with the sealed credentials. */
   findSealed(userId: string, id: string): Promise<SealedConnection | null>
-  /** Without credentials, the oldest first. */
+  /** Lists the user's connections without credentials, oldest first. */
   list(userId: string): Promise<Connection[]>
-  /** Those to one provider, with the sealed credentials, the oldest first. */
+  /** Lists the user's connections to one provider with the sealed credentials, oldest first. */
   listSealed(userId: string, provider: string): Promise<SealedConnection[]>
   /**
-   * Inserts the connection, or renews the row of the same user, provider and account (`connectedAt` is set, the
-   * credentials are replaced, the status becomes ACTIVE). Atomic, also against other processes.
+   * Inserts the connection, or renews the row of the same user, provider and account: sets `connectedAt`, replaces
+   * the credentials and sets the status to ACTIVE. Atomic across processes.
    *
-   * @param seal called once, with the id of the row that will hold the result
-   * @param maxPerUser how many connections, of all providers, the user may have
-   * @throws StorageError `INVALID_REQUEST` past `maxPerUser`, `CONNECTION_INACTIVE` for a DISABLED row
+   * @param seal called once, with the id of the resulting row
+   * @param maxPerUser limit of the user's connections to all providers
+   * @throws StorageError `INVALID_REQUEST` beyond `maxPerUser`, `CONNECTION_INACTIVE` for a DISABLED row
    */
   saveConnected(
     connection: NewConnection,
@@ -84,90 +84,90 @@ export interface ConnectionStore {
     maxPerUser: number
   ): Promise<Connection>
   /**
-   * Makes a connection REQUIRES_REAUTH that is ACTIVE, or in ERROR, if its credentials still are those of the given revision. Says whether
-   * it did.
+   * Sets an ACTIVE or ERROR connection to REQUIRES_REAUTH if its credentials still have the given revision. Returns
+   * true if it did.
    */
   requireReauth(connection: Pick<Connection, 'userId' | 'id' | 'credentialsRevision'>): Promise<boolean>
   /**
-   * Replaces the sealed credentials of exactly the row that was read: not of one that was renewed, disabled or removed
-   * meanwhile. Says whether it did. What may be seen does not change.
+   * Replaces the sealed credentials of the row that was read, unless it was renewed, disabled or removed meanwhile.
+   * Returns true if it did. The data visible through the connection does not change.
    */
   reseal(connection: Connection, sealedCredentials: string): Promise<boolean>
   /**
-   * Runs `work` on the row as it is now, while no other process is in here with the same connection. The database is
-   * held meanwhile: `work` must end before `withinMs`.
+   * Runs `work` on the current row while holding a lock that excludes other processes from the same connection. The
+   * database is blocked meanwhile: `work` must end within `withinMs`.
    *
-   * @param work is given `null` where the user has no such connection (any more). What it stores is there for all once
-   * this resolves, and not before.
+   * @param work receives `null` if the user has no such connection (any more). Its writes become visible to others
+   * when this promise resolves, not before.
    */
   withRefreshLock<T>(
     connection: Pick<Connection, 'userId' | 'id'>,
     withinMs: number,
     work: (row: SealedConnection | null, store: Pick<ConnectionStore, 'reseal' | 'requireReauth'>) => Promise<T>
   ): Promise<T>
-  /** What its user calls it, and whether it is meant where none is named. `null` where there is no such connection. */
+  /** Changes the label and the default flag. Returns `null` if there is no such connection. */
   update(userId: string, id: string, changes: ConnectionChanges): Promise<Connection | null>
   /**
-   * Notes what came of asking the provider who this is. `null`: all is well, and an ERROR is over. A code: a failure
-   * that will not pass by itself, of which the second in a row makes an ACTIVE connection an ERROR.
+   * Records the outcome of a verification at the provider. `null`: success, which also ends the status ERROR. A code:
+   * a failure that will not pass by itself; the second in a row sets an ACTIVE connection to ERROR.
    *
-   * @returns the row, or `null` where it is not the one any more that was read
+   * @returns the row, or `null` if it has changed since it was read
    */
   noteCheck(connection: Connection, failure: StorageErrorCode | null): Promise<Connection | null>
-  /** Notes that it is used now, unless that was noted within the last `stepMs`, by whatever process. */
+  /** Records a use of the connection, unless any process has recorded one within the last `stepMs`. */
   noteUse(userId: string, id: string, stepMs: number): Promise<void>
-  /** The removed row, or `null` where the user has no such connection. */
+  /** Removes and returns the row; `null` if the user has no such connection. */
   remove(userId: string, id: string): Promise<SealedConnection | null>
-  /** The removed rows. */
+  /** Removes and returns all rows of the user. */
   removeAll(userId: string): Promise<SealedConnection[]>
-  /** @throws Error naming what is missing, unless the tables and the version trigger are there */
+  /** @throws Error that names the missing object, unless the tables and the version trigger exist */
   assertReady(): Promise<void>
 }
 
 /**
- * What this process believes of connections: what it has read of one that is ACTIVE, for a lease from the start of that
- * read. Whoever is about to answer asks once more: a message that a connection has changed only shortens the wait.
+ * This process's leases of connections. A lease holds an ACTIVE row and runs from the start of the read. Callers
+ * check the lease again before they respond. Change notifications only shorten the time until a change takes effect.
  */
 export interface ConnectionLeases {
-  /** What is believed at this moment, which is `now`; `undefined` where it must be read. */
+  /** Returns the leased connection at `now` (default: the current time); `undefined` if it must be read. */
   believed(userId: string, id: string, now?: Moment): Connection | undefined
-  /** Which connection of the user is believed to be meant where none is named; `undefined` where it must be read. */
+  /** Returns the leased connection for requests that name none; `undefined` if it must be read. */
   believedChoice(userId: string, provider: string, now?: Moment): Connection | undefined
   /**
-   * What is believed, or else is read now, by one read for all who ask. What was read comes with what is sealed in it:
-   * whoever goes on to load something need not read the row again.
+   * Returns the leased connection, or reads it: one read serves all concurrent callers. A fresh read includes the
+   * sealed credentials, so that callers which then load a page need not read the row again.
    *
    * @throws StorageError `DATABASE_UNAVAILABLE`
    */
   find(userId: string, id: string): Promise<Connection | SealedConnection | null>
   /**
-   * The same where none is named.
+   * Does the same for requests that name no connection.
    *
    * @throws StorageError `CONNECTION_MISSING`, `CONNECTION_AMBIGUOUS`, `DATABASE_UNAVAILABLE`
    */
   choose(userId: string, provider: string): Promise<Connection | SealedConnection>
-  /** Reads the row with its credentials, now, and believes what it says. @throws StorageError `DATABASE_UNAVAILABLE` */
+  /** Reads the row with its credentials now, and leases it. @throws StorageError `DATABASE_UNAVAILABLE` */
   findSealed(userId: string, id: string): Promise<SealedConnection | null>
 }
 
-/** A row as far as its seal goes. */
+/** The columns of a row that resealing needs. */
 export type SealedRow = Pick<
   SealedConnection,
   'id' | 'userId' | 'provider' | 'sealedCredentials' | 'credentialsRevision'
 >
 
-/** The rows of all users that are not sealed with the current key. For the operator: no request comes near it. */
+/** The rows of all users that are not sealed with the current key. For operators only; no request uses it. */
 export interface SealedRowStore {
   countOld(): Promise<number>
-  /** By their ids, from the one after `afterId` (the empty text: from the first). */
+  /** Reads rows ordered by id, starting after `afterId` (the empty string: from the first). */
   readOld(afterId: string, limit: number): Promise<SealedRow[]>
-  /** Replaces what is sealed, where a row still has the revision that was read. How many did. */
+  /** Replaces the sealed credentials of rows whose revision is unchanged. Returns how many were replaced. */
   replace(rows: readonly SealedRow[]): Promise<number>
 }
 
-/** Something that a user has begun and that is finished by a later request. */
+/** A flow that one request of a user begins and a later request finishes. */
 export interface PendingFlow {
-  /** SHA-256 of what names the flow: who reads the table cannot go on with it. */
+  /** SHA-256 of the flow's `state`: read access to the table does not suffice to continue the flow. */
   readonly stateHash: string
   readonly userId: string
   readonly provider: string
@@ -177,16 +177,16 @@ export interface PendingFlow {
   readonly expiresAt: Date
 }
 
-/** The flows of users, which end by themselves. Every method rejects with `DATABASE_UNAVAILABLE`. */
+/** The pending flows of users, which expire. Every method may reject with `DATABASE_UNAVAILABLE`. */
 export interface OAuthStateStore {
-  /** Keeps a flow, drops what has expired, and of the user's own all but the newest `maxPerUser`. */
+  /** Stores a flow. Deletes expired flows, and all but the user's newest `maxPerUser`. */
   save(flow: PendingFlow, maxPerUser: number): Promise<void>
-  /** A flow of this user that has not expired. */
+  /** Returns this user's flow if it has not expired. */
   find(stateHash: string, userId: string, provider: string): Promise<PendingFlow | null>
-  /** A flow that has not expired, whoever began it: the caller must prove by `bindingHash` that it is the same browser. */
+  /** Returns an unexpired flow of any user: the caller must verify by `bindingHash` that the browser is the same. */
   findUnproven(stateHash: string, provider: string): Promise<PendingFlow | null>
-  /** Replaces what is sealed, where the flow is still there. */
+  /** Replaces the sealed verifier if the flow still exists. */
   reseal(stateHash: string, sealedVerifier: string): Promise<void>
-  /** Whether it was there: of several who finish a flow one is the first. */
+  /** Returns true if the flow existed: of several concurrent callers only one gets true. */
   remove(stateHash: string): Promise<boolean>
 }

@@ -22,13 +22,13 @@ const MESSAGES = {
   PROVIDER_UNAVAILABLE: 'The provider cannot be reached.'
 } as const satisfies Partial<Record<StorageErrorCode, string>>
 
-/** How a provider can fail. */
+/** The codes of provider failures. */
 export type ProviderFailureCode = keyof typeof MESSAGES
 
-/** Of a server that has answered, and so can be reached. */
+/** For a server that has responded, and therefore is reachable. */
 const FAILED = 'The provider failed to process this request.'
 
-/** A failure of a provider, in the words that all of them use. */
+/** Creates an error with the message that all providers share. */
 export function providerFailure(code: ProviderFailureCode, options: StorageErrorOptions = {}): StorageError {
   const isAnswered = code === 'PROVIDER_UNAVAILABLE' && options.responded === true
   return new StorageError(code, isAnswered ? FAILED : MESSAGES[code], options)

@@ -1,14 +1,14 @@
 import type { EgressPolicy } from './egress.ts'
 import { isStorageError, StorageError } from './errors.ts'
 
-/** Longer ones are no links that a browser opens. */
+/** Browsers do not open longer links. */
 const MAX_LINK_LENGTH = 8192
 
 /**
- * Parses a link that a provider sent: a page to open or to log in at, an image, a download. Links with other schemes
- * than http and https (`javascript:`, `data:`, `blob:`), and with a user name or a password, are none.
+ * Parses a link from a provider: a web page, a sign-in page, an image or a download. Rejects links with a scheme
+ * other than http and https (`javascript:`, `data:`, `blob:`), and links with a user name or a password.
  *
- * @returns the link in the form in which a browser reads it, or `null`
+ * @returns the link as a browser normalizes it, or `null`
  */
 export function parseProviderLink(value: unknown): string | null {
   if (typeof value !== 'string' || value.length > MAX_LINK_LENGTH || !URL.canParse(value)) return null
@@ -17,7 +17,7 @@ export function parseProviderLink(value: unknown): string | null {
 }
 
 /**
- * Parses a link that is given to a browser. Plain http is for hosts that the operator allows (`allowHosts`).
+ * Parses a link for a browser. Plain http is accepted only for hosts that the operator allows (`allowHosts`).
  *
  * @returns `null` for every other link
  */
@@ -27,9 +27,9 @@ export function parseOpenableLink(value: unknown, policy: EgressPolicy): string 
 }
 
 /**
- * A page to which a user is sent.
+ * Returns the link of a page to which a user is redirected.
  *
- * @throws StorageError `PROVIDER_ERROR` for what is no link
+ * @throws StorageError `PROVIDER_ERROR` if it is `null`
  */
 export function requireLink(link: string | null): string {
   if (link !== null) return link

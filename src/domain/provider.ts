@@ -12,25 +12,25 @@ export interface ObjectSchema {
   readonly additionalProperties?: boolean
 }
 
-/** What a user's credentials come to, once they are parsed. */
+/** The result of parsing a user's credentials. */
 export interface ParsedCredentials {
-  /** What will be sealed: a JSON value, handed to `open` again. */
+  /** The JSON value that is sealed, and later passed to `open`. */
   readonly credentials: Secret<unknown>
-  /** Names the account at the provider, the same whenever the same account connects. Shown to the user. */
+  /** Identifies the account at the provider: the same value for every connection to it. Shown to the user. */
   readonly accountId: string
-  /** What to call the connection where the user gives it no name. */
+  /** Default label of the connection. */
   readonly label: string
 }
 
-/** What a provider may use while a connection is being made. */
+/** The context of connecting an account. */
 export interface ConnectContext extends Call {
-  /** How to reach the service: the operator's rules hold for all that goes through it. */
+  /** Network access under the operator's rules. */
   readonly egress: Egress
   readonly timeouts: Timeouts
 }
 
 interface TypedCredentials {
-  /** The fields to type. Secrets are marked `writeOnly: true`. */
+  /** The fields of the form. Secrets are marked `writeOnly: true`. */
   readonly schema: ObjectSchema
   /**
    * @param fields valid against `schema`
@@ -38,108 +38,108 @@ interface TypedCredentials {
    */
   parse(fields: Readonly<Record<string, unknown>>): ParsedCredentials
   /**
-   * Asks the service for what nobody types: the account's true id, or how the server wants to be talked to. It must
-   * not write anything there. Left out: what was parsed is complete.
+   * Reads values from the service that the user does not enter: the account's actual id, or properties of the server.
+   * It must not write anything there. Absent: the parsed credentials are complete.
    *
-   * @throws StorageError what the service fails with
+   * @throws StorageError the service's failure
    */
   complete?(parsed: ParsedCredentials, context: ConnectContext): Promise<ParsedCredentials>
   /**
-   * Ends the credentials at the service, once their connection is gone. Left out: there is nothing to end, or it is
-   * not ours to end.
+   * Revokes the credentials at the service after their connection was removed. Absent: there is nothing to revoke, or
+   * we must not revoke it.
    */
   revoke?(credentials: Secret<unknown>, context: ConnectContext): Promise<void>
 }
 
-/** A provider that is connected with credentials which the user types. */
+/** A provider that is connected with credentials that the user enters. */
 export interface CredentialsConnect extends TypedCredentials {
   readonly type: 'credentials'
 }
 
-/** A login at the service's own page, begun by us and finished in the user's browser. */
+/** A pending login at the service's own page, which the user finishes in the browser. */
 export interface BegunLogin {
-  /** Where to send the browser. */
+  /** URL to which the browser is sent. */
   readonly loginUrl: string
-  /** What `poll` needs: a JSON value, sealed while it waits. */
+  /** A JSON value for `poll`, sealed while the login is pending. */
   readonly pending: Secret<unknown>
 }
 
 /**
- * A provider where the user logs in at the service itself, which then hands out credentials of their own for us. Who
- * has such credentials already may type them too.
+ * A provider where the user logs in at the service, which then issues separate credentials for us. Users who already
+ * have such credentials may also enter them.
  */
 export interface LoginFlowConnect extends TypedCredentials {
   readonly type: 'login-flow'
   /**
-   * @param baseUrl the server, as the user typed it
-   * @throws StorageError `INVALID_CREDENTIALS` for what is no such server, `ENDPOINT_FORBIDDEN`
+   * @param baseUrl the server, as the user entered it
+   * @throws StorageError `INVALID_CREDENTIALS` if it is not such a server, `ENDPOINT_FORBIDDEN`
    */
   begin(baseUrl: string, context: ConnectContext): Promise<BegunLogin>
-  /** The fields that a user would have typed, or `null` while the login has not happened. The service tells once. */
+  /** Returns the fields of `schema`, or `null` while the login is pending. The service returns them once only. */
   poll(pending: Secret<unknown>, context: ConnectContext): Promise<Readonly<Record<string, unknown>> | null>
 }
 
 interface ReachContext {
-  /** How to reach the service: the operator's rules hold for all that goes through it. */
+  /** Network access under the operator's rules. */
   readonly egress: Egress
   readonly timeouts: Timeouts
 }
 
 export interface OpenContext extends ReachContext {
-  /** What `parse` made, as it came out of the database. */
+  /** The result of `parse`, as read from the database. */
   readonly credentials: Secret<unknown>
-  /** The user of the connection, for limits per user. Absent while the connection is being made. */
+  /** The connection's user, for limits per user. Absent while the connection is being made. */
   readonly userId?: string | undefined
 }
 
 export interface OAuthOpenContext extends ReachContext {
-  /** To be asked for each call: a token lives for an hour or so. */
+  /** Must be asked for a token on each call: a token expires after about an hour. */
   readonly accessTokens: AccessTokens
-  /** Stores uploads of unknown size, where the service must know the size first. */
+  /** Buffers uploads of unknown size for services that need the size in advance. */
   readonly spool: UploadSpool
 }
 
 /** Temporary files of one user, within the limits of the option `spool`. */
 export interface UploadSpool {
   /**
-   * Opens an empty file.
+   * Creates an empty file.
    *
-   * @throws StorageError `INTERNAL`, `INSUFFICIENT_STORAGE` where the folder cannot be used, or its disk is full
+   * @throws StorageError `INTERNAL` if the folder cannot be used, `INSUFFICIENT_STORAGE` if its disk is full
    */
   create(): Promise<SpooledUpload>
 }
 
-/** A temporary file, which takes up space until it is closed. */
+/** A temporary file. It occupies space until it is closed. */
 export interface SpooledUpload {
   /** In bytes. */
   readonly size: number
   /**
-   * @throws StorageError `PAYLOAD_TOO_LARGE`, `TOO_MANY_REQUESTS`, `INSUFFICIENT_STORAGE` beyond the limit of an upload,
-   * of a user, and of the process or its disk
+   * @throws StorageError `PAYLOAD_TOO_LARGE`, `TOO_MANY_REQUESTS`, `INSUFFICIENT_STORAGE` beyond the limit of an
+   * upload, of a user, and of the process or its disk
    */
   append(bytes: Buffer): Promise<void>
-  /** All bytes, from the first one. */
+  /** Reads all bytes from the start. */
   read(): AsyncGenerator<Buffer>
   /** Removes the file. Closing it again does nothing. */
   close(): Promise<void>
 }
 
 interface ProviderFacts {
-  /** Lower-case letters, digits and `_`, at most 64; it stands in URLs and in the database. */
+  /** Lower-case letters, digits and `_`, at most 64. Used in URLs and in the database. */
   readonly id: string
-  /** The service's own name, for people. */
+  /** The service's name, for display. */
   readonly label: string
   readonly capabilities: Capabilities
   /**
-   * Checks a folder id without I/O. It is called before anything is cached for the folder, so that ids which the
-   * provider cannot have given out take no memory. Left out: every id of up to 8192 bytes is asked for.
+   * Validates a folder id without I/O. It runs before anything is cached for the folder, so that ids which the
+   * provider cannot have issued take no memory. Absent: every id of up to 8192 bytes is requested.
    *
-   * @throws StorageError what `listFolder` throws for such an id, usually `FOLDER_NOT_FOUND` or `INVALID_REQUEST`
+   * @throws StorageError as `listFolder` for such an id, usually `FOLDER_NOT_FOUND` or `INVALID_REQUEST`
    */
   checkFolderId?(id: string): void
 }
 
-/** A provider that is opened with what a user typed, or would have. */
+/** A provider that is opened with credentials that the user entered, or that a login flow returned. */
 export interface TypedProvider extends ProviderFacts {
   readonly connect: CredentialsConnect | LoginFlowConnect
   /**
@@ -151,7 +151,7 @@ export interface TypedProvider extends ProviderFacts {
   open(context: OpenContext): Promise<StorageBackend>
 }
 
-/** A provider that is opened with tokens, which the user grants in the browser. Its `account()` says who that was. */
+/** A provider that is opened with OAuth tokens. Its `account()` identifies the user. */
 export interface OAuthProvider extends ProviderFacts {
   readonly connect: OAuthConnect
   /**
@@ -162,7 +162,7 @@ export interface OAuthProvider extends ProviderFacts {
   open(context: OAuthOpenContext): Promise<StorageBackend>
 }
 
-/** A kind of cloud service: how a user connects it, what it can do, and how a connection is opened. */
+/** A cloud service: how users connect it, its capabilities, and how a connection is opened. */
 export type ProviderDefinition = TypedProvider | OAuthProvider
 
 export function isOAuthProvider(provider: ProviderDefinition): provider is OAuthProvider {
@@ -171,13 +171,13 @@ export function isOAuthProvider(provider: ProviderDefinition): provider is OAuth
 
 const DEFINED = new WeakSet<ProviderDefinition>()
 const PROVIDER_ID = /^[a-z][a-z0-9_]{0,63}$/
-/** Words that stand in our own routes where a provider's id would. */
+/** Path segments of our own routes in the position of a provider's id. */
 const RESERVED = new Set(['connections', 'providers'])
 
 /**
  * Declares a provider, for the `providers` option.
  *
- * @throws TypeError for an id that cannot stand in a route
+ * @throws TypeError for an id that cannot be a path segment
  */
 export function defineProvider(definition: TypedProvider): TypedProvider
 export function defineProvider(definition: OAuthProvider): OAuthProvider
@@ -190,7 +190,7 @@ export function defineProvider(definition: ProviderDefinition): ProviderDefiniti
   return frozen
 }
 
-/** Whether `value` came out of {@link defineProvider}. */
+/** Returns true if {@link defineProvider} returned `value`. */
 export function isProviderDefinition(value: unknown): value is ProviderDefinition {
   return typeof value === 'object' && value !== null && DEFINED.has(value as ProviderDefinition)
 }

@@ -3,8 +3,8 @@ import { inspect } from 'node:util'
 const REDACTED = '[secret]'
 
 /**
- * A value that does not show itself: `console.log`, `JSON.stringify`, template strings and error dumps print
- * `[secret]`. Only `reveal()` gives it, so that every place that uses a secret can be found by that word.
+ * A value that is never printed: `console.log`, `JSON.stringify`, template strings and error dumps show `[secret]`.
+ * Only `reveal()` returns it, so a search for that word finds every use of a secret.
  */
 export class Secret<T> {
   readonly #value: T

@@ -1,4 +1,4 @@
-/** A folder, as several processes name it to each other. */
+/** The key of a folder in the shared cache. */
 export interface SharedFolder {
   readonly userId: string
   readonly provider: string
@@ -6,7 +6,7 @@ export interface SharedFolder {
   readonly connectionId: string
 }
 
-/** What an invalidation is about. */
+/** The scope of an invalidation. */
 export type InvalidatedScope =
   | { readonly of: 'all' }
   | { readonly of: 'provider'; readonly userId: string; readonly provider: string }
@@ -15,35 +15,35 @@ export type InvalidatedScope =
 
 export interface SharedPage {
   readonly bytes: Buffer
-  /** Since the start of its load, in milliseconds, wherever that was. */
+  /** Milliseconds since the start of its load, in any process. */
   readonly ageMs: number
 }
 
 /**
- * Where several processes keep pages together. It never fails: what cannot be asked counts as empty, and each process
- * is then on its own.
+ * A cache that several processes share. It never fails: if it is unavailable it counts as empty, and each process
+ * uses its local cache only.
  */
 export interface SharedTier {
   /**
-   * What tells the pages of a folder from those before its last invalidation, by any process: part of the pages' keys.
-   * Believed for a lease; at once where it is.
+   * Returns the folder's generation, which changes with every invalidation by any process. It is part of the pages'
+   * keys. It is trusted for a lease; the result is synchronous during the lease.
    */
   generation(folder: SharedFolder): string | Promise<string>
   /**
-   * A page that is there, or comes while another process loads it; else what `load` brings, for all.
+   * Returns the cached page, or the page that another process is loading, or else stores the result of `load`.
    *
-   * @param userId whose share of the tier the page takes
-   * @param key names the page, with everything that it depends on
-   * @throws what `load` throws, and the signal's reason
+   * @param userId owner of the cache share that the page counts against
+   * @param key identifies the page and everything that it depends on
+   * @throws the error of `load`, and the signal's reason
    */
   page(userId: string, key: string, load: () => Promise<Buffer>, signal: AbortSignal): Promise<SharedPage>
   /**
-   * Invalidates pages here at once, and in other processes within their lease. Other folders of the same user may be
-   * invalidated too.
+   * Invalidates pages in this process at once, and in other processes within their lease. Other folders of the same
+   * user may be invalidated too.
    */
   invalidate(scope: InvalidatedScope): void
-  /** Resolves when what is being written now has been written. */
+  /** Resolves when the current writes have completed. */
   flush(): Promise<void>
-  /** Resolves when everything has been written. Redis is not asked any more; its client belongs to the host. */
+  /** Resolves when all writes have completed, and stops using Redis. The client belongs to the host application. */
   close(): Promise<void>
 }

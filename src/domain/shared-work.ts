@@ -1,16 +1,16 @@
-/** Work in flight that several wait for. Each may leave alone; the last who does aborts it. */
+/** Work in flight that several callers wait for. Each may stop waiting; when the last one does, the work is aborted. */
 export class SharedWork<T> {
   readonly #controller = new AbortController()
   readonly #onAbandoned: () => void
   #waiting = 0
   #result: Promise<T> | undefined
 
-  /** @param onAbandoned is called before the abort, when nobody waits any more */
+  /** @param onAbandoned called before the abort, when the last caller has stopped waiting */
   constructor(onAbandoned: () => void = () => {}) {
     this.#onAbandoned = onAbandoned
   }
 
-  /** Calls `work` now, once. */
+  /** Calls `work` once, synchronously. */
   begin(work: (signal: AbortSignal) => Promise<T>): void {
     let result: Promise<T>
     try {
@@ -18,12 +18,12 @@ export class SharedWork<T> {
     } catch (error) {
       result = Promise.reject(error)
     }
-    // Those who wait have promises of their own. This one may end when all of them have left.
+    // Callers have their own promises. This one may reject after all of them have left.
     result.catch(() => {})
     this.#result = result
   }
 
-  /** A caller's own promise. Its signal, which is not aborted yet, frees that caller alone. */
+  /** Returns a promise for one caller. Its signal, which must not be aborted yet, releases only that caller. */
   wait(signal?: AbortSignal): Promise<T> {
     const result = this.#result
     if (result === undefined) return Promise.reject(new TypeError('Work cannot wait for itself'))

@@ -1,4 +1,4 @@
-/** Waits. Aborting the signal ends the wait with its reason; either way no timer and no listener is left behind. */
+/** Waits. Rejects with the signal's reason if it aborts. Leaves no timer or listener behind in either case. */
 export function sleep(waitMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted()
@@ -14,7 +14,7 @@ export function sleep(waitMs: number, signal: AbortSignal): Promise<void> {
   })
 }
 
-/** Resolves when `work` has ended, however, or has not ended within `ms`. */
+/** Resolves when `work` has settled, or after `ms` milliseconds. */
 export async function settledWithin(work: Promise<unknown>, ms: number): Promise<void> {
   const ended = new AbortController()
   const end = (): void => {

@@ -2,22 +2,22 @@ import type { Readable } from 'node:stream'
 import type { Entry, EntryPage, ExportFormat } from './entry.ts'
 
 /**
- * How a backend does something: itself, as well as its service does it; by means of something else (slower, or with a
- * race); or not at all.
+ * The support of an operation: natively by the service; emulated by other means (slower, or with a race); or not at
+ * all.
  */
 export type Ability = 'native' | 'emulated' | 'unsupported'
 
-/** What a backend can do. The contract suite checks each claim; a method exists exactly where its ability is supported. */
+/** The capabilities of a backend, tested by the contract suite. A method exists exactly if its ability is supported. */
 export interface Capabilities {
-  /** `listFolder` gives a folder in pages of at most `limit` entries. */
+  /** `listFolder` returns a folder in pages of at most `limit` entries. */
   readonly paging: Ability
-  /** `listFolder` can be asked for folders or files alone. */
+  /** `listFolder` can list only folders or only files. */
   readonly kindFilter: Ability
   readonly rangeDownload: Ability
   readonly upload: Ability
   /** `upload` with `ifNoneMatch: '*'`: never overwrites. */
   readonly createOnly: Ability
-  /** `upload` with `ifMatch`: overwrites only the version that the caller saw. */
+  /** `upload` with `ifMatch`: overwrites only the given version. */
   readonly updateIfMatch: Ability
   /**
    * An upload over a file replaces the whole content in one step: readers see the old content or the new one, and an
@@ -29,47 +29,47 @@ export interface Capabilities {
   readonly downloadUrl: Ability
 }
 
-/** What every call takes. Aborting the signal ends the call, and a download's body, with the signal's reason. */
+/** Options of every call. Aborting the signal ends the call, and a download's body, with the signal's reason. */
 export interface Call {
   readonly signal: AbortSignal
 }
 
 export interface ListCall extends Call {
-  /** The `next` of the page before. */
+  /** The `next` of the previous page. */
   readonly cursor?: string
-  /** At most so many entries, 1 to 1000. A page may be shorter, or empty, and still have a next one. */
+  /** Maximal number of entries, 1 to 1000. A page may be shorter or empty, and still have a next one. */
   readonly limit: number
   readonly kind?: 'folder' | 'file'
 }
 
-/** Bytes `start` to `end`, both inclusive, counted from 0 (without `end`: to the last); or the last `suffix` bytes. */
+/** Bytes `start` to `end`, both inclusive, counted from 0 (default end: the last byte); or the last `suffix` bytes. */
 export type ByteRange = { readonly start: number; readonly end?: number } | { readonly suffix: number }
 
 export interface DownloadCall extends Call {
   readonly range?: ByteRange
   /**
-   * The `mimeType` of one of the entry's `exportFormats`, for a document that the provider makes into a file. Left out:
-   * the first of them. What is made has no size and no ranges; any other value is `INVALID_REQUEST`.
+   * The `mimeType` of one of the entry's `exportFormats` (default: the first), for a document that the provider
+   * converts to a file. An export has no size and no ranges. Other values are rejected with `INVALID_REQUEST`.
    */
   readonly exportAs?: string
 }
 
 export interface Download {
-  /** Breaks with an error, and never ends cleanly, when bytes are missing. Destroy it to free the connection. */
+  /** Fails with an error, and never ends normally, if bytes are missing. Destroy it to free the connection. */
   readonly body: Readable
-  /** The size of the whole object in bytes, or `null` where the provider does not tell. */
+  /** The size of the whole object in bytes, or `null` if the provider does not report it. */
   readonly size: number | null
-  /** The bytes that `body` holds, both ends inclusive; `null` for the whole object. */
+  /** The range of bytes in `body`, both ends inclusive; `null` for the whole object. */
   readonly range: { readonly start: number; readonly end: number } | null
-  /** Of the bytes of `body`: of an exported document, the type of the export. */
+  /** The type of `body`. For an exported document it is the type of the export. */
   readonly mimeType: string | null
   /**
-   * The file name to save the content under: of an exported document with the extension of its format (`Budget.xlsx`),
-   * else the entry's `name`. Left out where the backend does not learn the name from the download itself; then it is the
-   * entry's.
+   * The file name for saving the content: the entry's `name`, or for an exported document the name with the extension
+   * of its format (`Budget.xlsx`). Absent if the download response does not contain the name; the caller then uses
+   * the entry's name.
    */
   readonly name?: string
-  /** The format of an exported document. Left out: the content is the file itself. */
+  /** The format of an exported document. Absent: the content is the file itself. */
   readonly exportedAs?: ExportFormat
   /** An opaque validator, without quotes. */
   readonly etag: string | null
@@ -77,31 +77,31 @@ export interface Download {
   readonly modifiedAt: string | null
 }
 
-/** A name in a folder, or an object that is there already. */
+/** A name in a folder, or an existing object. */
 export type UploadTarget =
   | { readonly parentId: string | null; readonly name: string; readonly mimeType?: string }
   | { readonly id: string; readonly mimeType?: string }
 
 export interface UploadCall extends Call {
-  /** The body's size in bytes, where it is known. */
+  /** The body's size in bytes, if known. */
   readonly size?: number
-  /** `*`: fail with `ALREADY_EXISTS` instead of overwriting. */
+  /** `*`: fails with `ALREADY_EXISTS` instead of overwriting. */
   readonly ifNoneMatch?: '*'
-  /** An entry's `version`: fail with `PRECONDITION_FAILED` unless the object still is that version. */
+  /** An entry's `version`: fails with `PRECONDITION_FAILED` unless the object still has that version. */
   readonly ifMatch?: string
   /**
-   * Of a name without a condition: told, once it is stored, whether nothing had the name before. Backends may look for
-   * that, and say nothing where they cannot tell.
+   * For an upload by name without a condition: called after the upload with true if no object had the name before.
+   * Backends may check that in advance, and do not call it if they cannot tell.
    */
   readonly onStored?: (isNew: boolean) => void
 }
 
 export interface DownloadUrlCall extends Call {
-  /** How long the link works: at most 300,000 ms, since it outlives a revocation. */
+  /** The link's lifetime: at most 300,000 ms, since a link remains valid after a revocation. */
   readonly expiresInMs: number
   /**
-   * Takes a link that lives longer than that, where the provider decides (`capabilities.downloadUrl` is `emulated`):
-   * `expiresAt` tells. Without it such a provider refuses with `INVALID_REQUEST`.
+   * Accepts a link with a longer lifetime from a provider that sets the lifetime itself (`capabilities.downloadUrl`
+   * is `emulated`). `expiresAt` reports it. Otherwise such a provider rejects with `INVALID_REQUEST`.
    */
   readonly acceptLonger?: boolean
 }
@@ -112,7 +112,7 @@ export interface DownloadUrl {
   readonly expiresAt: Date
 }
 
-/** Who a connection is, and how full it is, in bytes. */
+/** The account of a connection, and its quota in bytes. */
 export interface Account {
   readonly id: string
   readonly name: string
@@ -120,17 +120,17 @@ export interface Account {
   readonly quota: { readonly used: number; readonly total: number | null } | null
 }
 
-/** At most so long a download link may live, in milliseconds. */
+/** Longest lifetime of a download link, in milliseconds. */
 export const MAX_DOWNLOAD_URL_MS = 300_000
 
 /**
- * Opened storage, ready to use. Ids are the backend's own and opaque to callers. Every method rejects with a
- * `StorageError`; an ability that a backend lacks is an absent method and an `unsupported` capability.
+ * An opened storage. Ids are the backend's own and opaque to callers. Every method rejects with a `StorageError`. An
+ * unsupported operation is an absent method and an `unsupported` capability.
  */
 export interface StorageBackend {
   readonly provider: string
   readonly capabilities: Capabilities
-  /** @throws StorageError `FOLDER_NOT_FOUND` for a folder that is gone: never an empty page */
+  /** @throws StorageError `FOLDER_NOT_FOUND` for a missing folder, never an empty page */
   listFolder(folderId: string | null, call: ListCall): Promise<EntryPage>
   /** @throws StorageError `OBJECT_NOT_FOUND` */
   stat(id: string, call: Call): Promise<Entry>
@@ -138,7 +138,7 @@ export interface StorageBackend {
   download(id: string, call: DownloadCall): Promise<Download>
   /** @throws StorageError `ALREADY_EXISTS`, `PRECONDITION_FAILED`, `FOLDER_NOT_FOUND` */
   upload?(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry>
-  /** Removes a file. One that is gone already is no error. */
+  /** Removes a file. A file that is already gone is not an error. */
   remove?(id: string, call: Call): Promise<void>
   /** @throws StorageError `ALREADY_EXISTS` */
   createFolder?(parentId: string | null, name: string, call: Call): Promise<Entry>

@@ -1,8 +1,8 @@
-/** What the operator's traces show of this package. */
+/** The tracing of this package. */
 export interface Tracing {
   /**
-   * Does `work` in a span, below the one that is under way. The span fails with `work`, and of the failure it says the
-   * code alone. Names and attributes are read by whoever reads traces: no id, no address and no name of a file.
+   * Runs `work` in a child span of the active one. If `work` fails, the span fails with the error's code alone. Names
+   * and attributes must not contain ids, addresses or file names: traces have other readers than the data.
    */
   span<T>(name: string, attributes: Readonly<Record<string, string>>, work: () => Promise<T>): Promise<T>
 }

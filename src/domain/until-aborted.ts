@@ -1,8 +1,8 @@
 /**
- * The outcome of `work`, or the signal's reason as soon as it is aborted: for clients that heed a signal late, as
- * undici 7 does while it resolves a name and connects.
+ * Returns the outcome of `work`, or rejects with the signal's reason as soon as it aborts. For clients that react to
+ * a signal late, such as undici 7 while it resolves a name and connects.
  *
- * @param drop lets go of what comes when nobody waits for it any more
+ * @param drop releases a result that arrives after the abort
  */
 export async function untilAborted<T>(
   work: Promise<T>,

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { Clock } from './clock.ts'
 import { StorageError } from './errors.ts'
 
-/** Retry-After where an operation in flight decides: it may end at any moment. */
+/** Retry-After while operations are in flight: one of them may end at any moment. */
 const IN_FLIGHT_RETRY_MS = 1000
 
 /** Limits how many operations each user has in flight. Memory is bounded by the operations in flight. */
@@ -17,7 +17,7 @@ export class InFlightLimit {
     this.#message = message
   }
 
-  /** The error for one more operation; `undefined` if the user may begin it. */
+  /** Returns the error for one more operation; `undefined` if the user may begin it. */
   refusal(userId: string): StorageError | undefined {
     if ((this.#inFlight.get(userId) ?? 0) < this.#max) return undefined
     return new StorageError('TOO_MANY_REQUESTS', this.#message, { retryAfterMs: IN_FLIGHT_RETRY_MS })
@@ -75,13 +75,13 @@ export class Slot {
 }
 
 const MINUTE_MS = 60_000
-/** A user that is evicted because so many others were active since then starts a new minute. */
+/** A user that is evicted after this many others were active starts a new minute. */
 const MAX_USERS = 10_000
-/** Scopes per user. A user with as many active scopes gets no further one, so cycling through scopes evicts none. */
+/** Scopes per user. A user with this many active scopes gets no further one, so cycling through scopes evicts none. */
 const MAX_SCOPES = 32
 
 interface Scope {
-  /** When events were counted within the last minute, oldest first. */
+  /** Times of the events within the last minute, oldest first. */
   readonly counted: number[]
   /** Attempts in flight, each of which may become an event. */
   pending: number
@@ -133,7 +133,7 @@ export class MinuteLimit {
     }
   }
 
-  /** The error for one more attempt; `undefined` if the user may begin it. */
+  /** Returns the error for one more attempt; `undefined` if the user may begin it. */
   refusal(userId: string, scope = ''): StorageError | undefined {
     const scopes = this.#users.get(userId)
     if (scopes === undefined) return undefined

@@ -16,9 +16,9 @@ interface Usage<E> {
 }
 
 /**
- * Counts what each user has in a cache, and orders the entries of each user by their last use. The order is a linked
- * list of the entries themselves: every operation takes constant time, however many entries a user has. (The first
- * element of a `Set` that is used as a queue is found in time linear in the elements that were removed before it.)
+ * Counts each user's share of a cache, and orders the entries of each user by their last use. The order is a linked
+ * list of the entries themselves, so every operation takes constant time, however many entries a user has. (Finding
+ * the first element of a `Set` used as a queue takes time linear in the number of elements removed before it.)
  */
 export class UserShares<E extends SharedEntry<E>> {
   readonly #maxEntries: number
@@ -58,7 +58,7 @@ export class UserShares<E extends SharedEntry<E>> {
     append(usage, entry)
   }
 
-  /** Notes the new size of an entry, which counts as a use. */
+  /** Stores the new size of an entry, which counts as a use. */
   resize(entry: E, size: number): void {
     const usage = this.#usages.get(entry.userId)
     if (usage === undefined) return
@@ -77,12 +77,12 @@ export class UserShares<E extends SharedEntry<E>> {
     if (usage.entries === 0) this.#usages.delete(userId)
   }
 
-  /** The bytes of all entries of a user. */
+  /** Returns the total bytes of a user's entries. */
   bytesOf(userId: string): number {
     return this.#usages.get(userId)?.bytes ?? 0
   }
 
-  /** The least recently used entry of a user who exceeds the share; `undefined` for any other user. */
+  /** Returns the least recently used entry of a user that exceeds the share; `undefined` for any other user. */
   surplusOf(userId: string): E | undefined {
     const usage = this.#usages.get(userId)
     const exceeds = usage !== undefined && (usage.entries > this.#maxEntries || usage.bytes > this.#maxBytes)

@@ -2,8 +2,8 @@ import { setImmediate } from 'node:timers/promises'
 import { StorageError } from './errors.ts'
 
 /**
- * Counts work that must end before the host closes what the work uses, such as the database. Requests are waited for by
- * the server itself; work in the background, and work that outlives its request, is not.
+ * Counts work that must end before the host application closes the resources that the work uses, such as the
+ * database. The server itself waits for requests, but not for background work or work that outlives its request.
  */
 export class WorkInFlight {
   readonly #running = new Set<Promise<unknown>>()
@@ -17,7 +17,7 @@ export class WorkInFlight {
     return await running
   }
 
-  /** Counts work that has begun already. Its failure is not handled here. */
+  /** Counts work that has already begun. Its failure is not handled here. */
   add(work: Promise<unknown>): void {
     const ended = work
       .then(
@@ -33,11 +33,11 @@ export class WorkInFlight {
     await Promise.all(this.#running)
   }
 
-  /** Resolves when no work has run for a turn of the event loop. From then on new work is refused. */
+  /** Resolves when no work has run for one turn of the event loop. New work is refused from then on. */
   async close(): Promise<void> {
     do {
       await this.settled()
-      // The end of one piece of work is often the beginning of another.
+      // Work that ends often starts other work.
       await setImmediate()
     } while (this.#running.size > 0)
     this.#isClosed = true
