@@ -2,7 +2,7 @@ import type { Connection } from '../domain/connection.ts'
 import type { Entry, EntryPage, Listing } from '../domain/entry.ts'
 import type { Cursors, CursorScope } from './cursor.ts'
 
-/** Makes the route's answer of one upstream page. `first`: nothing of the folder came before it. */
+/** Converts a page of the provider to the route's response. `first`: the page is the first one of its folder. */
 export function composeListing(
   connection: Connection,
   page: EntryPage,
@@ -27,7 +27,7 @@ export function composeListing(
   }
 }
 
-// One collation for every instance, whatever its locale: equal content has an equal ETag.
+// One collation for all instances, whatever their locale: equal content must have an equal ETag.
 const byName = new Intl.Collator('en', { numeric: true })
 
 function folderThenName(a: Entry, b: Entry): number {

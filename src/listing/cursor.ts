@@ -2,7 +2,7 @@ import { MAX_CURSOR_LENGTH } from '../domain/entry.ts'
 import { StorageError } from '../domain/errors.ts'
 import type { TextSealer } from '../domain/ports.ts'
 
-/** What a cursor belongs to: used for anything else, it is refused. */
+/** The scope of a cursor. A cursor is rejected in any other scope. */
 export interface CursorScope {
   readonly userId: string
   readonly connectionId: string
@@ -11,7 +11,7 @@ export interface CursorScope {
   readonly kind: 'folder' | 'file' | undefined
 }
 
-/** Turns a provider's cursor into one for clients, and back. */
+/** Converts the provider's cursors to sealed cursors for clients, and back. */
 export class Cursors {
   readonly #sealer: TextSealer
 
@@ -19,7 +19,7 @@ export class Cursors {
     this.#sealer = sealer
   }
 
-  /** The client's cursor, or `null` where the provider's is too long to travel. */
+  /** Returns the client's cursor, or `null` if the provider's is too long. */
   seal(upstream: string, scope: CursorScope): string | null {
     const sealed = this.#sealer.seal(upstream, binding(scope))
     return sealed.length > MAX_CURSOR_LENGTH ? null : sealed

@@ -5,20 +5,20 @@ import type { FolderKey } from './folder-key.ts'
 import type { ListFolderAnswer } from './list-folder.ts'
 import type { Encoding, RenderedListing } from './rendered-listing.ts'
 
-/** Below this a coded page is hardly shorter in packets. */
+/** Below this size, compression hardly reduces the number of packets. */
 const MIN_BYTES = 1024
-/** Node's thread pool has four threads, and who resolves names or reads files needs them too. */
+/** Node's thread pool has four threads, which name resolution and file reads need, too. */
 const MAX_BUSY = 2
-/** What is not a good deal shorter is not worth its memory. */
+/** Smaller savings are not worth the memory. */
 const MIN_SAVING = 0.1
-/** More takes twice as long for a few per cent (docs/decisions/0024). */
+/** Higher qualities take twice as long for a few per cent (docs/decisions/0024). */
 const QUALITY = 4
 
 const compress = { br: promisify(brotliCompress), gzip: promisify(gzip) }
 
 /**
- * Codes kept pages, off the path of requests: the first who could read one coded gets it plain. What a page is coded to
- * counts as much as the page does.
+ * Compresses cached pages in the background: the first request that accepts an encoding gets the uncompressed page.
+ * The compressed form counts towards the size of the cache, too.
  */
 export class Encoder {
   readonly #cache: Pick<FolderCache, 'resize'>
@@ -29,13 +29,13 @@ export class Encoder {
   }
 
   /**
-   * Begins where nobody has begun yet. While too much is being coded it is left to the next who asks.
+   * Starts a compression once per page and encoding. While too many run, a later request starts it.
    *
-   * @returns a promise where it has begun, for those who want to know when it is done. It never rejects.
+   * @returns a promise if it has started, for callers that need to know when it ends. It never rejects.
    */
   begin({ key, listing, status }: ListFolderAnswer, encoding: Encoding): Promise<void> | undefined {
     const { bytes } = listing.identity
-    // What is not kept is nobody's to read later.
+    // A page that is not cached has no later readers.
     if (status.stored !== true || bytes.byteLength <= MIN_BYTES || this.#busy >= MAX_BUSY || !listing.begin(encoding))
       return undefined
     this.#busy += 1
@@ -53,7 +53,7 @@ export class Encoder {
   }
 }
 
-/** `undefined` where zlib had no memory for it: there is the page as it is. */
+/** Returns `undefined` if zlib had no memory; the uncompressed page is used then. */
 async function compressed(bytes: Buffer, encoding: Encoding): Promise<Buffer | undefined> {
   try {
     if (encoding === 'gzip') return await compress.gzip(bytes)

@@ -2,57 +2,57 @@ import type { Clock } from '../domain/ports.ts'
 import type { InvalidatedScope } from '../domain/shared-tier.ts'
 
 export interface FolderCacheOptions {
-  /** At most so many entries; the least recently used leaves first. */
+  /** Maximal number of entries; the least recently used one is evicted first. */
   readonly max: number
-  /** How long an entry lives, in milliseconds from the start of its fetch, by both clocks. */
+  /** Lifetime of an entry in milliseconds from the start of its fetch, by both clocks. */
   readonly ttlMs: number
-  /** At most so many bytes, as `sizeOf` counts them. A larger value is handed out and not kept. */
+  /** Maximal total size in bytes, as measured by `sizeOf`. A larger value is returned but not cached. */
   readonly maxBytes: number
   /**
    * The share of `max` and of `maxBytes` that the entries of one user may take, above 0 and up to 1. Beyond it the
    * user's own least recently used entries are evicted, never those of others. One entry is always allowed; a value
-   * larger than the share of `maxBytes` is returned and not stored. Default 1: no limit per user.
+   * larger than the share of `maxBytes` is returned but not cached. Default 1: no limit per user.
    */
   readonly maxSharePerUser?: number
-  /** At most so many fetches of one user at a time; past it callers get `TOO_MANY_REQUESTS`. */
+  /** Maximal number of concurrent fetches of one user; beyond it callers get `TOO_MANY_REQUESTS`. */
   readonly maxInFlightPerUser: number
   /** The size of a value in bytes. Default: the length of its JSON text in UTF-8. */
   readonly sizeOf?: (value: unknown) => number
   readonly clock: Clock
-  /** Told of what was invalidated here, so that others who keep the same can drop it too. */
+  /** Called for each local invalidation, so that other caches of the same pages can drop them too. */
   readonly onInvalidated?: (scope: InvalidatedScope) => void
 }
 
-/** Filled in by `getOrFetch`: why a caller got what it got. */
+/** Filled in by `getOrFetch`, for diagnosis. */
 export interface FolderCacheStatus {
-  /** `hit`: kept; `miss`: this caller's fetch; `join`: another caller's. */
+  /** `hit`: a cached value; `miss`: this caller's fetch; `join`: another caller's fetch. */
   outcome?: 'hit' | 'miss' | 'join'
-  /** Since the start of the fetch, in milliseconds. */
+  /** Milliseconds since the start of the fetch. */
   ageMs?: number
-  /** What is left of the entry's life, in milliseconds. */
+  /** The entry's remaining lifetime in milliseconds. */
   ttlMs?: number
-  /** Whether the value is kept. Known once the promise is fulfilled. */
+  /** True if the value is cached. Set once the promise is fulfilled. */
   stored?: boolean
 }
 
-/** What was found in the cache. */
+/** A cache hit. */
 export interface FoundListing {
   readonly value: unknown
   readonly ageMs: number
-  /** What is left of its life, in milliseconds. */
+  /** The remaining lifetime in milliseconds. */
   readonly ttlMs: number
 }
 
 /**
- * Gets a value.
+ * Fetches a value.
  *
- * @param signal aborts when nobody waits for it any more
- * @param aged for a value that was kept elsewhere: how long ago its load began there, in milliseconds
+ * @param signal aborts when no caller waits any more
+ * @param aged reports the age of a value from another cache: the milliseconds since its load began there
  */
 export type Fetch<T> = (signal: AbortSignal, aged: (ageMs: number) => void) => Promise<T>
 
 export interface GetOrFetchOptions {
-  /** Frees this caller alone. When the last caller of a fetch has gone, the fetch's own signal aborts. */
+  /** Releases this caller alone. When the last caller of a fetch has left, the fetch's own signal aborts. */
   readonly signal?: AbortSignal
   readonly status?: FolderCacheStatus
 }
@@ -65,7 +65,7 @@ export interface FolderCacheStats {
   readonly joins: number
   readonly loads: number
   readonly evictions: number
-  /** Entries and loads that invalidations dropped. */
+  /** Entries and loads dropped by invalidations. */
   readonly invalidations: number
   readonly inFlight: number
 }

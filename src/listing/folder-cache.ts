@@ -20,8 +20,8 @@ import { Load } from './load.ts'
 import { SlotIndex } from './slot-index.ts'
 
 /**
- * Keeps folder listings for a while. One load serves all who wait for it, and an invalidation overtakes loads in
- * flight: what began before it is neither kept nor given to anyone who comes after it.
+ * A TTL cache of folder listings. One load serves all concurrent callers. An invalidation overtakes loads in flight:
+ * a load that began before it is neither cached nor joined by later callers.
  */
 export class FolderCache {
   readonly #ttlMs: number
@@ -31,13 +31,13 @@ export class FolderCache {
   readonly #onInvalidated: (scope: InvalidatedScope) => void
   /** The size of each entry, in the order of use of all users. */
   readonly #sizes: LRUCache<Kept, number>
-  /** The same entries by user. */
+  /** The same entries, by user. */
   readonly #shares: UserShares<Kept>
-  /** What each key has: what is kept, or the one load that may still be joined and whose result may be kept. */
+  /** The slot of each key: a cached entry, or the load that callers may still join and whose result may be cached. */
   readonly #index = new SlotIndex<Kept | Load>()
   readonly #count = { hits: 0, misses: 0, joins: 0, loads: 0, evictions: 0, invalidations: 0, inFlight: 0 }
 
-  /** @throws TypeError that names an option which is not a positive integer, or a share which is not in (0, 1] */
+  /** @throws TypeError that names an option which is not a positive integer, or a share outside (0, 1] */
   constructor(options: FolderCacheOptions) {
     this.#ttlMs = positive('ttlMs', options.ttlMs)
     const max = positive('max', options.max)
@@ -56,7 +56,7 @@ export class FolderCache {
       maxSize: maxBytes,
       sizeCalculation: (size) => size,
       dispose: (_size, kept, reason) => {
-        // Its size has changed: it stays.
+        // The entry stays; only its size has changed.
         if (reason === 'set') return
         this.#index.delete(kept)
         this.#shares.remove(kept)
@@ -66,11 +66,11 @@ export class FolderCache {
   }
 
   /**
-   * The kept value, or what a fetch in flight will bring, or what `fetch` brings now. Values are JSON values; they
-   * are frozen, since the next caller gets the same object. A failure is never kept.
+   * Returns the cached entry, joins the load in flight, or calls `fetch`. Values are JSON values; they are frozen,
+   * since later callers get the same object. A failure is never cached.
    *
-   * @throws StorageError `TOO_MANY_REQUESTS` when the user has `maxInFlightPerUser` fetches in flight
-   * @throws what `fetch` threw; the reason of `options.signal`
+   * @throws StorageError `TOO_MANY_REQUESTS` if the user has `maxInFlightPerUser` fetches in flight
+   * @throws the error of `fetch`; the reason of `options.signal`
    */
   getOrFetch<T>(key: FolderKey, fetch: Fetch<T>, options: GetOrFetchOptions = {}): Promise<T> {
     const { signal, status } = options
@@ -106,9 +106,9 @@ export class FolderCache {
   }
 
   /**
-   * What is kept, without a promise where none is needed.
+   * Returns the cached entry synchronously.
    *
-   * @param now this very moment
+   * @param now the current time
    */
   lookUp(key: FolderKey, now: Moment): FoundListing | undefined {
     const slot = this.#young(key, now)
@@ -118,8 +118,8 @@ export class FolderCache {
   }
 
   /**
-   * Begins a fetch that nobody waits for yet, unless the key has something. It does not count against the user, and
-   * whoever begins it bounds how many there are. Ends like the fetch does, or with the signal's reason.
+   * Starts a fetch for later callers, unless the key has an entry or a load. It does not count towards the user's
+   * limit; the caller must limit how many there are. Settles like the fetch, or rejects with the signal's reason.
    */
   async fetchAhead(key: FolderKey, fetch: Fetch<unknown>, signal: AbortSignal): Promise<void> {
     if (this.#young(key, new Moment(this.#clock)) !== undefined) return
@@ -140,31 +140,31 @@ export class FolderCache {
     return true
   }
 
-  /** Drops all that is kept or in flight of a user at a provider. Returns how many. */
+  /** Drops a user's entries and loads of a provider. Returns how many. */
   invalidateProvider(userId: string, provider: string): number {
     this.#onInvalidated({ of: 'provider', userId, provider })
     return this.#drop(this.#index.ofProvider(userId, provider))
   }
 
-  /** Drops all that is kept or in flight of a connection. Returns how many. */
+  /** Drops a connection's entries and loads. Returns how many. */
   invalidateConnection(connectionId: string): number {
     this.#onInvalidated({ of: 'connection', connectionId })
     return this.dropConnection(connectionId)
   }
 
   /**
-   * The same in this process alone: for a connection that has changed, whose pages nobody looks for any more under the
-   * version that they were listed for. Returns how many.
+   * Does the same in this process only: for a connection that has changed, whose new version makes the keys of the
+   * old pages unreachable. Returns how many.
    */
   dropConnection(connectionId: string): number {
     return this.#drop(this.#index.ofConnection(connectionId))
   }
 
-  /** Drops every variant of a folder: of one connection, or without `connectionId` of all the user's. Returns how many. */
+  /** Drops all variants of a folder: of one connection, or by default of all the user's. Returns how many. */
   invalidateFolder(key: Pick<FolderKey, 'userId' | 'provider' | 'folderId' | 'connectionId'>): number {
     const { userId, provider, folderId } = key
     const dropped = [folderId]
-    // Listings are cached by this form: some providers take any form of a name for the same folder.
+    // Listings are cached under the NFC form: some providers accept any form of a name for the same folder.
     const normal = folderId?.normalize('NFC') ?? null
     if (normal !== folderId) dropped.push(normal)
     return dropped.reduce((count, each) => {
@@ -173,7 +173,7 @@ export class FolderCache {
     }, 0)
   }
 
-  /** Drops everything, loads in flight included. */
+  /** Drops everything, including loads in flight. */
   clear(): void {
     this.#onInvalidated({ of: 'all' })
     this.#drop(this.#index.all())
@@ -183,7 +183,7 @@ export class FolderCache {
     return { entries: this.#sizes.size, bytes: this.#sizes.calculatedSize, ...this.#count }
   }
 
-  /** What a key has that is within its life, to be used or joined. What is not is dropped. */
+  /** Returns a key's entry or load if it has not expired. Drops it otherwise. */
   #young(key: FolderKey, now: Moment): Kept | Load | undefined {
     const slot = this.#index.find(key)
     if (slot === undefined || slot.startedAt.ageAt(now) < this.#ttlMs) return slot
@@ -191,7 +191,7 @@ export class FolderCache {
     return undefined
   }
 
-  /** Says how old it is, in milliseconds. */
+  /** Counts a use. Returns the entry's age in milliseconds. */
   #use(kept: Kept, now: Moment): number {
     this.#count.hits += 1
     this.#sizes.get(kept)
@@ -208,7 +208,7 @@ export class FolderCache {
     const load = new Load<T>({ ...key }, new Moment(this.#clock), (left) => {
       this.#index.delete(left)
     })
-    // Known before `fetch` runs, so that an invalidation from inside it finds the load.
+    // Indexed before `fetch` runs, so that an invalidation from inside `fetch` finds the load.
     this.#index.add(load)
     this.#count.loads += 1
     this.#count.inFlight += 1
@@ -234,14 +234,14 @@ export class FolderCache {
   #keep(load: Load, value: unknown): void {
     deepFreeze(value)
     const size = this.#measure(value)
-    // The fence: an invalidation, a younger load or the last caller's leaving has taken this load's place away. From
-    // there on nobody joins it, and those who wait still get their answer.
+    // An invalidation, a newer load or the departure of the last caller has removed this load from the index. No
+    // caller can join it any more; callers that still wait get its value.
     if (this.#index.find(load.folder) !== load) return
     if (!this.#shares.fits(size) || load.loadedAt.ageMs(this.#clock) >= this.#ttlMs) return
     const kept = new Kept(load.folder, value, load.loadedAt)
     this.#index.delete(load)
     this.#index.add(kept)
-    // Before the store of all users grows: it would evict the least recently used entry of any user.
+    // Before `#sizes` grows, which would evict the least recently used entry of any user.
     this.#shares.add(kept, size)
     this.#evictSurplus(kept.folder.userId)
     this.#sizes.set(kept, size)

@@ -1,17 +1,17 @@
-/** Which folder, of whom. */
+/** A user's folder. */
 export interface FolderKey {
   readonly userId: string
   readonly provider: string
   /** `null`: the root. */
   readonly folderId: string | null
   readonly connectionId?: string
-  /** Tells apart what is kept of one folder: its pages, for instance. */
+  /** Distinguishes the cached values of one folder, such as its pages. */
   readonly variant?: string
 }
 
 /**
- * Joins parts so that no two lists of parts meet, whatever characters they hold: each stands behind its length.
- * (`a:b` + `c` joined by a colon is `a` + `b:c`.)
+ * Joins parts injectively, whatever characters they contain: each is prefixed with its length. (`a:b` + `c` joined by
+ * a colon equals `a` + `b:c`.)
  */
 export function joinKey(...parts: readonly (string | null | undefined)[]): string {
   let key = ''

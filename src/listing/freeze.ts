@@ -1,4 +1,4 @@
-/** Freezes a JSON value all the way down, in place: the next reader gets the same object. */
+/** Freezes a JSON value deeply and in place: later readers get the same object. */
 export function deepFreeze(value: unknown): void {
   const seen = new Set<unknown>()
   const open: unknown[] = [value]

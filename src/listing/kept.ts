@@ -3,7 +3,7 @@ import type { SharedEntry } from '../domain/user-shares.ts'
 import type { FolderKey } from './folder-key.ts'
 import { Slot } from './slot-index.ts'
 
-/** What was fetched for a folder, and is kept. */
+/** A cached listing of a folder. */
 export class Kept extends Slot implements SharedEntry<Kept> {
   readonly value: unknown
   readonly startedAt: Moment
@@ -23,7 +23,7 @@ export class Kept extends Slot implements SharedEntry<Kept> {
     return this.folder.userId
   }
 
-  /** The value for those who wait for promises: one for all of them. */
+  /** The value as a promise, created once for all callers. */
   get answer(): Promise<unknown> {
     return (this.#answer ??= Promise.resolve(this.value))
   }

@@ -18,24 +18,24 @@ export interface ListFolderRequest {
   readonly provider: string
   /** `null`: the root. */
   readonly folderId: string | null
-  /** Left out: the user's only connection to the provider, or the default one. */
+  /** Default: the user's only connection to the provider, or the default one. */
   readonly connectionId: string | undefined
   readonly cursor: string | undefined
   readonly limit: number
   readonly kind: 'folder' | 'file' | undefined
-  /** Drop what is kept of this folder, and load anew. */
+  /** Drop the cached pages of this folder, and load again. */
   readonly refresh: boolean
 }
 
 export interface ListingStatus extends FolderCacheStatus {
-  /** Another process had loaded it, or was just loading it. */
+  /** Another process had loaded the page, or was loading it. */
   isShared?: boolean
 }
 
 export interface ListFolderAnswer {
   readonly listing: RenderedListing
   readonly status: ListingStatus
-  /** What it is kept as. */
+  /** The key of the cache entry. */
   readonly key: FolderKey
 }
 
@@ -49,28 +49,27 @@ export interface ListFolderPorts extends LoadPorts {
     readonly loaded: (id: string) => FolderIdRules | undefined
     readonly load: (id: string) => Promise<FolderIdRules>
   }
-  /** `null`: no page is loaded before it is asked for. */
+  /** `null`: read-ahead is disabled. */
   readonly readAhead: ReadAhead | null
 }
 
 export interface ListFolder {
-  /** What is kept, of a connection that is believed: without a promise. `undefined`: it must be loaded, or looked at. */
+  /** Returns the cached listing of a leased connection synchronously; `undefined` if it takes a `load`. */
   kept(request: ListFolderRequest): ListFolderAnswer | undefined
   load(request: ListFolderRequest, signal: AbortSignal): Promise<ListFolderAnswer>
 }
 
-/** A connection that changes again and again while it is listed is given up after so many tries. */
+/** Attempts to list through a connection that keeps changing meanwhile. */
 const ATTEMPTS = 3
 
 /**
- * Lists a folder through the cache. What a connection may show is believed for a lease, and that is looked at before
- * the cache is asked and, where something was loaded or waited for, once more right before the answer is given. A hit
- * inside of a lease costs no query.
+ * Lists a folder through the cache. The connection's lease is checked before the cache is read and, if anything was
+ * loaded or awaited, again right before the response. A hit within a lease costs no query.
  */
 export function createListFolder(ports: ListFolderPorts): ListFolder {
   const { leases, cache, cursors, shared, readAhead, providers } = ports
 
-  /** A reader who has come to this page by a cursor goes on to the next one. */
+  /** Loads the next page ahead if the reader reached this page by a cursor. Returns the answer. */
   function answered(
     request: ListFolderRequest,
     connection: Connection | SealedConnection,
@@ -122,7 +121,7 @@ export function createListFolder(ports: ListFolderPorts): ListFolder {
         const scope = scopeOf(request, connection)
         const cursor = request.cursor === undefined ? undefined : cursors.open(request.cursor, scope)
         const folder = folderOf(request, connection)
-        // Once for each connection that turns out to be meant.
+        // Once per connection: another attempt may choose another one.
         if (request.refresh && refreshed !== connection.id) cache.invalidateFolder(folder)
         refreshed = connection.id
         const told = shared === null ? null : shared.generation(folder)
@@ -165,7 +164,7 @@ export function createListFolder(ports: ListFolderPorts): ListFolder {
   }
 }
 
-/** Nothing is stored for an id that the provider cannot have given out. @throws StorageError */
+/** Rejects ids that the provider cannot have issued, so that nothing is cached for them. @throws StorageError */
 function checkFolderId(provider: FolderIdRules, { folderId }: ListFolderRequest): void {
   if (folderId !== null) provider.checkFolderId?.(folderId)
 }
@@ -175,8 +174,8 @@ function scopeOf({ userId, folderId, limit, kind }: ListFolderRequest, { id }: C
 }
 
 /**
- * The folder that a change drops. In NFC, since a change names the folder as the provider lists it, and the request may
- * name it in another form; {@link listingKey} tells the forms apart.
+ * Returns the folder as invalidations name it: in NFC, since they use the provider's form and the request may use
+ * another one. {@link listingKey} distinguishes the forms.
  */
 function folderOf({ userId, folderId }: ListFolderRequest, { id, provider }: Connection): SharedFolder {
   return { userId, provider, folderId: folderId?.normalize('NFC') ?? null, connectionId: id }

@@ -4,9 +4,9 @@ import type { CursorScope } from './cursor.ts'
 import type { FolderKey } from './folder-key.ts'
 
 /**
- * The key of a page. The connection's version is a part: what was listed before a change is never found after it. So is
- * the generation that all processes share. The cursor is the client's: under this key there is only what was listed for
- * one that has been opened for this scope, so whoever brings it again need not have it opened again.
+ * Returns the cache key of a page. It contains the connection's version and the generation shared by all processes,
+ * so that pages from before a change are never found after it. The cursor is the client's sealed one: it was opened
+ * for this scope before the page was cached under this key, so a hit need not open it again.
  */
 export function listingKey(
   folder: SharedFolder,
@@ -16,18 +16,18 @@ export function listingKey(
   generation: string | null
 ): FolderKey {
   const { userId, provider, folderId, connectionId } = folder
-  // No part but the last has a space in it. To providers that do not normalise, other forms are other folders.
+  // Only the last part may contain a space. Providers that do not normalize treat other forms as other folders.
   const form = asked === folderId ? '' : ` ${asked}`
   const variant = `${version} ${connectedAt.getTime()} ${limit} ${kind ?? '-'} ${generation ?? '-'} ${cursor ?? ''}${form}`
   return { userId, provider, folderId, connectionId, variant }
 }
 
-/** A row that was removed and is there again, as after a restore, begins with the first version once more. */
+/** Compares `connectedAt`, too: a row that was removed and restored starts with version 1 again. */
 function isSameVersion(a: Connection, b: Connection): boolean {
   return a.version === b.version && a.connectedAt.getTime() === b.connectedAt.getTime()
 }
 
-/** Whether what was listed for a connection may be shown for it as it is now. */
+/** Returns true if a listing of the connection as it was `before` may be returned `now`. */
 export function isUnchanged(now: Connection, before: Connection): boolean {
   return isSameVersion(now, before) && now.status === 'ACTIVE'
 }

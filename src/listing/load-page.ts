@@ -13,17 +13,17 @@ export interface LoadPorts {
   readonly leases: Pick<ConnectionLeases, 'findSealed'>
   readonly cursors: Cursors
   readonly open: (connection: SealedConnection) => Promise<StorageBackend>
-  /** What all processes keep together, where the host has it. */
+  /** The cache shared by all processes, if the host application has configured one. */
   readonly shared: SharedTier | null
   readonly clock: Clock
   readonly metrics: Pick<Metrics, 'listingLoaded'>
 }
 
 export interface PageRequest {
-  /** As it was read for this request, with what is sealed; or as it is believed. */
+  /** The row read for this request, with its sealed credentials; or the leased connection. */
   readonly connection: Connection | SealedConnection
   readonly scope: CursorScope
-  /** The provider's own. */
+  /** The provider's cursor. */
   readonly cursor: string | undefined
   readonly key: FolderKey
   readonly signal: AbortSignal
@@ -31,14 +31,14 @@ export interface PageRequest {
 
 export interface LoadedPage {
   readonly listing: RenderedListing
-  /** `null`: this process has asked the provider itself. */
+  /** Milliseconds since another process loaded the page; `null`: this process has loaded it. */
   readonly ageMs: number | null
 }
 
-/** What a load ends with when the connection is not what it was when the load was asked for. */
+/** Ends a load whose connection has changed since the request. */
 export class ConnectionChanged extends Error {}
 
-/** Loads a page, from where all processes keep them, or else from the provider. @throws ConnectionChanged */
+/** Loads a page from the shared cache, or else from the provider. @throws ConnectionChanged */
 export async function loadPage(ports: LoadPorts, request: PageRequest): Promise<LoadedPage> {
   const { shared } = ports
   if (shared === null) return { listing: await loadUpstream(ports, request), ageMs: null }
@@ -68,7 +68,7 @@ async function loadUpstream(ports: LoadPorts, request: PageRequest): Promise<Ren
     count('ok')
     return listing
   } catch (error) {
-    // Nothing was loaded, or nobody waits for it any more.
+    // Not counted: no page was requested from the provider, or no caller waits any more.
     if (!(error instanceof ConnectionChanged) && !request.signal.aborted) count(outcomeOf(error))
     throw error
   }
@@ -87,7 +87,7 @@ async function askProvider(ports: LoadPorts, request: PageRequest): Promise<Rend
   return RenderedListing.of(composeListing(connection, page, cursor === undefined, ports.cursors, scope))
 }
 
-/** One read from a miss to the first byte: a row that was just read is not read once more. */
+/** Returns the sealed row. A row read for this request is not read again: a cache miss costs one query. */
 async function sealedNow({ leases }: LoadPorts, { connection }: PageRequest): Promise<SealedConnection> {
   if ('sealedCredentials' in connection) return connection
   const sealed = await leases.findSealed(connection.userId, connection.id)

@@ -3,12 +3,12 @@ import { SharedWork } from '../domain/shared-work.ts'
 import type { FolderKey } from './folder-key.ts'
 import { Slot } from './slot-index.ts'
 
-/** One fetch in flight, shared by its callers. */
+/** A fetch in flight, shared by its callers. */
 export class Load<T = unknown> extends Slot {
   readonly startedAt: Moment
-  /** When what it brings was loaded: earlier than it started, where that was kept elsewhere. */
+  /** Start of the load that produced the value: earlier than `startedAt` if the value comes from another cache. */
   loadedAt: Moment
-  /** Whether the cache kept the result. */
+  /** True if the result was cached. */
   stored = false
   readonly #work: SharedWork<T>
 
@@ -21,13 +21,13 @@ export class Load<T = unknown> extends Slot {
     })
   }
 
-  /** Calls `fetch` now; `settle` turns its answer into what every caller gets. */
+  /** Calls `fetch` now. `settle` turns its promise into the one that all callers get. */
   begin(fetch: (signal: AbortSignal) => Promise<T>, settle: (fetched: Promise<T>) => Promise<T>): void {
-    // Async, so that what `fetch` throws at once is settled like any other failure.
+    // Async, so that a synchronous error of `fetch` is settled like any other failure.
     this.#work.begin((signal) => settle((async () => await fetch(signal))()))
   }
 
-  /** A caller's own promise. Its signal frees that caller alone; the last to leave aborts the fetch. */
+  /** Returns a promise for one caller. Its signal releases that caller alone; the last to leave aborts the fetch. */
   wait(signal: AbortSignal | undefined): Promise<T> {
     return this.#work.wait(signal)
   }

@@ -4,12 +4,12 @@ import type { Fetch } from './folder-cache-options.ts'
 import type { FolderKey } from './folder-key.ts'
 import type { RenderedListing } from './rendered-listing.ts'
 
-/** So many pages are loaded ahead at a time, of all users; of one user it is one. */
+/** Pages loaded ahead at a time for all users. Each user has at most one. */
 const MAX_IN_FLIGHT = 16
 
 /**
- * Loads the page after the one that a reader has just been given, so that it is there when it is asked for. What is
- * loaded ahead is checked like all that is kept, when it is given to somebody.
+ * Loads the page after the one that was just returned, so that it is cached when the reader requests it. Its
+ * connection is checked on that request, as for every cached page.
  */
 export class ReadAhead {
   readonly #cache: Pick<FolderCache, 'fetchAhead'>
@@ -19,31 +19,31 @@ export class ReadAhead {
 
   constructor(cache: Pick<FolderCache, 'fetchAhead'>) {
     this.#cache = cache
-    // Node 20 takes more than ten of them for a leak, and warns.
+    // Node 20 warns of a leak above ten listeners.
     setMaxListeners(MAX_IN_FLIGHT, this.#stopped.signal)
   }
 
-  /** Once for each page; where too much is under way, not at all. */
+  /** Starts a load at most once per page; not while too many loads are in flight. */
   begin(listing: RenderedListing, key: FolderKey, fetch: Fetch<RenderedListing>): void {
     const { userId } = key
     if (this.#stopped.signal.aborted || this.#users.size >= MAX_IN_FLIGHT || this.#users.has(userId)) return
     if (!listing.begin('next')) return
     this.#users.add(userId)
-    // At once, whichever way it ends: a reader who has joined it is answered right after, and goes on to the next page.
+    // Without delay, however it ends: a reader that joined it is answered next and starts another read-ahead.
     const end = (): void => {
       this.#users.delete(userId)
     }
-    // Whoever asks for the page joins it, or tries for itself and is told what was wrong.
+    // A failure is ignored: a reader of the page joined it, or loads the page again and gets the error.
     void this.#cache.fetchAhead(key, this.#watched(fetch), this.#stopped.signal).then(end, end)
   }
 
-  /** Begins nothing any more, aborts the fetches that no reader has joined, and resolves when all have ended. */
+  /** Starts no more loads, aborts those that no reader has joined, and resolves when all have ended. */
   async close(): Promise<void> {
     this.#stopped.abort(new Error('The server is shutting down'))
     await Promise.allSettled(this.#fetches)
   }
 
-  /** An aborted fetch goes on until its last step, a read of the database for one, has ended. */
+  /** Tracks a fetch to its end: an aborted one continues until its current step, such as a query, has ended. */
   #watched(fetch: Fetch<RenderedListing>): Fetch<RenderedListing> {
     return (signal, aged) => {
       const fetched = fetch(signal, aged)

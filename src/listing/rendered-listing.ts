@@ -1,22 +1,22 @@
 import { createHash } from 'node:crypto'
 import type { Listing } from '../domain/entry.ts'
 
-/** How a body can be coded, the best first (RFC 9110 section 8.4.1). */
+/** Supported content codings, the preferred one first (RFC 9110 section 8.4.1). */
 export const ENCODINGS = ['br', 'gzip'] as const
 export type Encoding = (typeof ENCODINGS)[number]
 
-/** One of the forms that a listing has on the wire. */
+/** A representation of a listing in HTTP. */
 export interface Representation {
-  /** Shared by all who read it: not to be written to. */
+  /** Shared by all readers; must not be modified. */
   readonly bytes: Buffer
-  /** A strong validator: equal bytes have an equal one. Quoted, as the header has it. */
+  /** A strong validator, quoted as in the header. Equal bytes have equal validators. */
   readonly etag: string
   readonly encoding: Encoding | 'identity'
 }
 
-/** A listing as it goes over the wire: serialised once, when it was loaded, and coded once by whom it was asked of. */
+/** A serialized listing: rendered once when it is loaded, and compressed at most once per encoding. */
 export class RenderedListing {
-  /** The client's cursor for the page after this one; `null` where there is none. */
+  /** The client's cursor of the next page; `null` if there is none. */
   readonly next: string | null
   readonly #hash: string
   readonly #identity: Representation
@@ -33,7 +33,7 @@ export class RenderedListing {
     return new RenderedListing(Buffer.from(JSON.stringify(listing)), listing.page.next)
   }
 
-  /** @param bytes a listing as JSON in UTF-8, serialised by us: in another process, for instance */
+  /** @param bytes a listing as JSON in UTF-8, serialized by this or another of our processes */
   static ofBytes(bytes: Buffer): RenderedListing {
     return new RenderedListing(bytes, nextOf(bytes))
   }
@@ -43,14 +43,14 @@ export class RenderedListing {
     return this.#identity
   }
 
-  /** Of all its forms together, in bytes. */
+  /** The total size of all representations, in bytes. */
   get size(): number {
     let size = this.#identity.bytes.byteLength
     for (const { bytes } of this.#coded.values()) size += bytes.byteLength
     return size
   }
 
-  /** Coded, where it has been. */
+  /** Returns the compressed representation if it exists. */
   coded(encoding: Encoding): Representation | undefined {
     return this.#coded.get(encoding)
   }
@@ -63,7 +63,7 @@ export class RenderedListing {
     this.#coded.delete(encoding)
   }
 
-  /** Whether nobody has begun this yet; from now on somebody has. */
+  /** Returns true on the first call for each kind of work. */
   begin(what: Encoding | 'next'): boolean {
     if (this.#begun.has(what)) return false
     this.#begun.add(what)
@@ -71,7 +71,7 @@ export class RenderedListing {
   }
 }
 
-/** Without parsing the entries: `page` comes last, and inside of a JSON string its text would have its quotes escaped. */
+/** Avoids parsing the entries. `page` is the last property, and in a JSON string its text would have escaped quotes. */
 function nextOf(bytes: Buffer): string | null {
   const at = bytes.lastIndexOf('"page":{')
   if (at === -1) return null

@@ -1,11 +1,11 @@
 import type { FolderKey } from './folder-key.ts'
 
-/** Something that is kept or being loaded for a folder. */
+/** A cached entry or a load of a folder. */
 export abstract class Slot {
   readonly folder: FolderKey
-  /** The index's own: where it stands; `undefined` where it does not. */
+  /** Managed by the index: the slot's group; `undefined` while it is not indexed. */
   group: SlotGroup | undefined
-  /** The index's own: the next slot of the same folder. */
+  /** Managed by the index: the next slot of the same folder. */
   next: Slot | undefined
 
   constructor(folder: FolderKey) {
@@ -13,7 +13,7 @@ export abstract class Slot {
   }
 }
 
-/** What there is of one connection. */
+/** The slots of one connection. */
 interface SlotGroup {
   readonly user: UserSlots
   readonly slots: Set<Slot>
@@ -21,22 +21,22 @@ interface SlotGroup {
 
 interface UserSlots {
   readonly userId: string
-  /** The first of each folder's slots, which are a chain: in nearly all folders it has one link. */
+  /** The head of each folder's linked list of slots. Nearly all lists have one element. */
   readonly folders: Map<FolderKey['folderId'], Slot>
   /** By provider, then by connection. */
   readonly providers: Map<string, Map<string | undefined, SlotGroup>>
 }
 
 /**
- * Finds a key's slot by its parts as they are: no text is joined of them, so none can collide with another. Finds what
- * an invalidation drops, too, at a cost in proportion to that and not to the size of the cache.
+ * Finds the slot of a key by its separate parts. No string is joined from them, so keys cannot collide. Also finds
+ * the slots that an invalidation drops, in time proportional to their number and not to the size of the cache.
  */
 export class SlotIndex<S extends Slot> {
   readonly #users = new Map<string, UserSlots>()
-  /** Whose connection it is is not the index's business: several users may use one name. */
+  /** The owner is not checked here: several users may use the same connection id. */
   readonly #connections = new Map<string, Set<SlotGroup>>()
 
-  /** The slot of exactly this key. */
+  /** Returns the slot of exactly this key. */
   find(key: FolderKey): S | undefined {
     let slot = this.#users.get(key.userId)?.folders.get(key.folderId)
     while (slot !== undefined) {
@@ -47,7 +47,7 @@ export class SlotIndex<S extends Slot> {
     return undefined
   }
 
-  /** Its key has no slot yet. */
+  /** Adds a slot. Its key must not have one yet. */
   add(slot: S): void {
     const { userId, folderId } = slot.folder
     const user = getOrAdd<string, UserSlots>(this.#users, userId, () => ({
@@ -70,7 +70,7 @@ export class SlotIndex<S extends Slot> {
     if (group.slots.size === 0) this.#deleteGroup(group, slot.folder)
   }
 
-  // Copies, all of them: the caller will delete what it walks over.
+  // These return copies, since callers delete slots while they iterate.
 
   ofProvider(userId: string, provider: string): S[] {
     return slotsOf<S>(this.#users.get(userId)?.providers.get(provider)?.values())
@@ -80,7 +80,7 @@ export class SlotIndex<S extends Slot> {
     return slotsOf<S>(this.#connections.get(connectionId))
   }
 
-  /** Of one connection, or without `connectionId` of all of them. */
+  /** Returns a folder's slots of one connection, or without `connectionId` of all connections. */
   ofFolder({ userId, provider, folderId, connectionId }: Omit<FolderKey, 'variant'>): S[] {
     const found: S[] = []
     let slot = this.#users.get(userId)?.folders.get(folderId)
