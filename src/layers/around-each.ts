@@ -2,14 +2,14 @@ import type { Readable } from 'node:stream'
 import type { Download, StorageBackend } from '../domain/storage-backend.ts'
 import type { Slot } from '../domain/user-limits.ts'
 
-/** The methods of a backend that reach out. */
+/** The methods of a backend that make remote calls. */
 export type BackendCall =
   'listFolder' | 'stat' | 'download' | 'upload' | 'remove' | 'createFolder' | 'downloadUrl' | 'account'
 
 /** Runs one call of a backend, with the caller's signal or one of its own. */
 export type Around = <T>(call: BackendCall, signal: AbortSignal, run: (signal: AbortSignal) => Promise<T>) => Promise<T>
 
-/** A layer: the same backend, with `around` about each of its calls. What the backend lacks stays absent. */
+/** Wraps each call of a backend in `around`. Methods that the backend lacks stay absent. */
 export function aroundEach(backend: StorageBackend, around: Around): StorageBackend {
   return {
     provider: backend.provider,
@@ -41,7 +41,7 @@ export function aroundEach(backend: StorageBackend, around: Around): StorageBack
   }
 }
 
-/** A layer that holds `slot` during each call, and until the body of a download has closed. */
+/** Holds `slot` during each call, and until the body of a download has closed. */
 export function withSlot(backend: StorageBackend, slot: Slot): StorageBackend {
   return aroundEach(backend, async (call, signal, run) => {
     const release = slot.hold()
@@ -57,9 +57,9 @@ export function withSlot(backend: StorageBackend, slot: Slot): StorageBackend {
 
 const ignore = (): void => {}
 
-/** A layer may wait, or refuse before the backend has seen the source: it must neither fail unheard nor stay open. */
+/** Handles errors of an upload's source while layers wait, and destroys the source if they reject. */
 async function endingSource<T>(source: Readable, upload: () => Promise<T>): Promise<T> {
-  // Once, however many layers there are: Node warns of a leak after ten listeners.
+  // Once for all layers: Node warns of a leak above ten listeners.
   if (!source.listeners('error').includes(ignore)) source.on('error', ignore)
   try {
     return await upload()
@@ -69,7 +69,7 @@ async function endingSource<T>(source: Readable, upload: () => Promise<T>): Prom
   }
 }
 
-/** The method was there when the layer was put on. */
+/** The method existed when the layer was applied. */
 function must<T>(answer: Promise<T> | undefined): Promise<T> {
   if (answer === undefined) throw new TypeError('A backend must not lose a method')
   return answer

@@ -3,18 +3,18 @@ import { isStorageError, StorageError, type StorageErrorCode } from '../domain/e
 import type { TrippedBreaker } from '../domain/metrics.ts'
 import type { Clock } from '../domain/ports.ts'
 
-/** So many calls in a row must say that the provider is down. */
+/** Consecutive failures that open the circuit. */
 const THRESHOLD = 5
-/** So long nobody calls it then. */
+/** Time without calls after that. */
 const OPEN_MS = 10_000
-/** What those are told who come while one call finds out: it ends soon, but nobody knows when. */
+/** Retry-After for callers that arrive while the half-open probe is running. */
 const PROBING_MS = 1_000
 
 const DOWN: readonly StorageErrorCode[] = ['PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT']
 
 /**
- * What only a provider says that works. The other codes say nothing either way: a request that a backend refuses
- * unasked must not close the circuit to a provider that is down, nor an answer that makes no sense open it.
+ * Codes that prove that the provider is up. All other codes are neutral: a request that the backend rejects without a
+ * call must not close the circuit, and a malformed response must not open it.
  */
 const UP: readonly StorageErrorCode[] = [
   'ACCESS_DENIED',
@@ -42,36 +42,36 @@ type Outcome<T> =
   | { readonly health: 'up' | 'down' | 'unknown'; readonly error: unknown }
 
 /**
- * A circuit breaker for one connection. After {@link THRESHOLD} failures in a row it is open for {@link OPEN_MS}; then
- * one call probes, and its outcome closes the circuit or opens it anew.
+ * A circuit breaker for one connection. It opens after {@link THRESHOLD} consecutive failures for {@link OPEN_MS}.
+ * Then one call probes the provider, and its outcome closes the circuit or opens it again.
  */
 export class Breaker {
   readonly #clock: Clock
   #circuit: Circuit | undefined
-  /** When the next probe may be made, by the monotonic clock. */
+  /** Earliest time of the next probe, by the monotonic clock. */
   #probeAt = 0
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** @throws StorageError `PROVIDER_UNAVAILABLE` with the rest of the wait, without a call, while the circuit is open */
+  /** @throws StorageError `PROVIDER_UNAVAILABLE` with the remaining wait, without a call, while the circuit is open */
   async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     const { policy, states } = await this.#ready(signal)
     const outcome = await policy.execute(async () => {
       const probes = policy.state !== states.Closed
       const outcome = await settle(signal, work)
-      // cockatiel counts an error that it does not handle neither way, but takes a probe that ends so for a success.
+      // cockatiel ignores an unhandled error, but a probe that ends with one counts as a success.
       if (outcome.health === 'unknown' && !probes) throw outcome.error
       return outcome
     })
-    // A probe that found out nothing: the next call is one.
+    // The probe was inconclusive: the next call probes again.
     if (outcome.health === 'unknown') this.#probeAt = this.#clock.now()
     return unwrap(outcome)
   }
 
   /**
-   * For what may take hours, as an upload: its outcome counts, but as a probe it would keep all others waiting.
+   * For calls that may take hours, such as uploads. Their outcome counts, but a probe would block all other calls.
    *
    * @throws StorageError as {@link run}
    */
@@ -83,24 +83,24 @@ export class Breaker {
     return unwrap(outcome)
   }
 
-  /** What the next call meets: a refusal while it is `open`. `half_open`: it finds out, or another is finding out. */
+  /** The state for the next call. `open`: it is rejected. `half_open`: it probes, or a probe is running. */
   get state(): TrippedBreaker['state'] | 'closed' {
     if (this.#circuit === undefined) return 'closed'
     const { policy, states } = this.#circuit
     if (policy.state === states.Closed) return 'closed'
-    // cockatiel leaves it open until somebody calls, which may be never.
+    // cockatiel stays open until the next call, which may never come.
     return this.#clock.now() < this.#probeAt ? 'open' : 'half_open'
   }
 
   async #ready(signal: AbortSignal): Promise<Circuit> {
     signal.throwIfAborted()
-    // At first use: it is slow to load, and an application may never make a call.
+    // Imported at first use: the import is slow, and an application may never make a call.
     const { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhenResult } = await import('cockatiel')
     signal.throwIfAborted()
     if (this.#circuit === undefined) {
       const policy = circuitBreaker(
         handleWhenResult((outcome) => (outcome as Outcome<unknown>).health !== 'up'),
-        // cockatiel's own wait follows the wall clock, which may be set back by hours. Ours alone holds.
+        // cockatiel's own wait follows the wall clock, which may be set back by hours. Only `#probeAt` applies.
         { breaker: new ConsecutiveBreaker(THRESHOLD), halfOpenAfter: -Infinity }
       )
       policy.onBreak(() => {
@@ -117,7 +117,7 @@ export class Breaker {
     if (this.#circuit === undefined) return null
     const { policy, states } = this.#circuit
     if (policy.state === states.Closed) return null
-    // cockatiel would let these wait for the probe: a provider that hangs would gather them all.
+    // cockatiel would queue these calls behind the probe: all of them would hang with the provider.
     const retryAfterMs = policy.state === states.HalfOpen ? PROBING_MS : Math.ceil(this.#probeAt - this.#clock.now())
     if (retryAfterMs <= 0) return null
     return new StorageError('PROVIDER_UNAVAILABLE', 'The provider has failed again and again: it is left alone.', {
@@ -130,13 +130,13 @@ async function settle<T>(signal: AbortSignal, work: () => Promise<T>): Promise<O
   try {
     return { health: 'up', answer: await work() }
   } catch (error) {
-    // Whoever leaves has not seen the provider fail.
+    // An aborted call says nothing about the provider's health.
     if (signal.aborted) return { health: 'unknown', error }
     return { health: healthOf(error), error }
   }
 }
 
-/** A server that has responded is not down, whatever it responded. Providers decide what counts (decision 42). */
+/** Any response proves that a server is up. Providers decide what counts as one (decision 42). */
 function healthOf(error: unknown): 'up' | 'down' | 'unknown' {
   if (isStorageError(error) && error.responded) return 'up'
   if (isStorageError(error, ...DOWN)) return 'down'

@@ -4,7 +4,7 @@ import type { Clock } from '../domain/ports.ts'
 import { Breaker } from './breaker.ts'
 import { Penalty } from './penalty.ts'
 
-/** What is known of one connection's provider; opened backends come and go meanwhile. */
+/** The state of one connection's provider. It outlives the opened backends. */
 export interface Health {
   readonly penalty: Penalty
   readonly breaker: Breaker
@@ -14,26 +14,25 @@ interface Known extends Health {
   readonly provider: string
 }
 
-/** So many connections are remembered. One that is forgotten asks its provider anew, and is told again. */
+/** Connections in memory. An evicted one calls its provider again, and gets its throttle or failure again. */
 const MAX_CONNECTIONS = 5_000
 
 /**
- * The health of each connection, as this process has seen it. The host is no part of the key: a connection is a row,
- * and the server that it leads to is part of the account that the row stands for, so that another server is another
- * row.
+ * The health of each connection, as observed by this process. The host is not part of the key: it belongs to the
+ * account that the row represents, so another server means another row.
  */
 export class ConnectionHealth {
   readonly #clock: Clock
   readonly #onThrottled: (provider: string) => void
   readonly #known = new LRUCache<string, Known>({ max: MAX_CONNECTIONS })
 
-  /** @param onThrottled called once for each answer that asks for fewer calls */
+  /** @param onThrottled called once for each throttle response */
   constructor(clock: Clock, onThrottled: (provider: string) => void = () => {}) {
     this.#clock = clock
     this.#onThrottled = onThrottled
   }
 
-  /** The one of this connection, made at first use. */
+  /** Returns the connection's health, creating it at first use. */
   of(provider: string, connectionId: string): Health {
     const key = keyOf(provider, connectionId)
     let health = this.#known.get(key)
@@ -47,21 +46,21 @@ export class ConnectionHealth {
     return health
   }
 
-  /** The breakers that are not closed. */
+  /** Returns the breakers that are not closed. */
   tripped(): TrippedBreaker[] {
-    // Without a look at who was asked for last: to be counted keeps nobody here.
+    // `values()` does not change the LRU order: reading metrics must not keep connections in memory.
     return [...this.#known.values()].flatMap(({ provider, breaker: { state } }) =>
       state === 'closed' ? [] : [{ provider, state }]
     )
   }
 
-  /** Forgets a connection that is no more. */
+  /** Removes a deleted connection. */
   forget(provider: string, connectionId: string): void {
     this.#known.delete(keyOf(provider, connectionId))
   }
 }
 
-/** JSON keeps the two apart, whatever characters they hold. */
+/** JSON separates the two unambiguously, whatever characters they contain. */
 function keyOf(provider: string, connectionId: string): string {
   return JSON.stringify([provider, connectionId])
 }

@@ -2,34 +2,34 @@ import { createHash } from 'node:crypto'
 import { StorageError } from '../domain/errors.ts'
 
 /**
- * `1`, the form's number; pages and entries so far; the remembered cursor's hash and the first id behind it; the last
- * ids; whether one came twice; the provider's cursor.
+ * `1`, the format's version; the numbers of pages and entries so far; the hash of the remembered cursor and the first
+ * id after it; the last ids; the flag for repeated ids; the provider's cursor.
  */
 const FORM = /^1\.([0-9a-z]{1,9})\.([0-9a-z]{1,9})\.([\w-]{12})\.([\w-]{7})?\.((?:[\w-]{7}){0,16})\.([01])\.([^]+)$/
 const DIGEST_LENGTH = 7
-/** So many ids of a page are remembered for the next one. */
+/** Ids of a page that are remembered for the next one. */
 const MAX_RECENT = 16
 
 /**
- * How far a chain of pages has come. Nothing of it is kept in the process, since the next page may be asked of another
- * one: it travels in the cursor, and takes as little room there as it can.
+ * The state of a chain of pages. It is stored in the cursor and not in the process, since another process may serve
+ * the next page. It is therefore kept as short as possible.
  *
- * Cycles are found as Brent's algorithm does, with one remembered cursor: each that follows is compared with it, and
- * after 1, 2, 4, 8… pages it is replaced. Once that many pages are as many as the cycle is long, and lie inside of it,
- * the remembered one comes by again. Brent's two counters follow from the number of pages. The first id of the page
- * behind it is remembered too: a provider may give the same pages under other cursors.
+ * Cycles are found with Brent's algorithm and one remembered cursor: each following cursor is compared with it, and
+ * it is replaced after 1, 2, 4, 8… pages. Once the remembered cursor is inside the cycle and this interval is at
+ * least the length of the cycle, it occurs again. Brent's two counters follow from the number of pages. The first id
+ * of the page after the cursor is remembered too: a provider may return the same pages under other cursors.
  *
- * Where pages shift, because something is added or removed meanwhile, the last entries of one are the first of the next:
- * these are remembered as well.
+ * If entries are added or removed meanwhile and pages shift, the last entries of one page are the first of the next.
+ * Therefore the last ids are remembered as well.
  */
 export class PageChain {
-  /** Pages so far. */
+  /** Number of pages so far. */
   readonly pages: number
-  /** Entries on them. */
+  /** Number of entries on them. */
   readonly entries: number
-  /** The provider's cursor of the next page; `undefined` for the first. */
+  /** The provider's cursor of the next page; `undefined` for the first page. */
   readonly cursor: string | undefined
-  /** An id came twice. Another one may have been left out for it. */
+  /** An id occurred twice. Another entry may be missing in return. */
   readonly isDoubled: boolean
   readonly #mark: string
   readonly #first: string
@@ -49,7 +49,7 @@ export class PageChain {
     this.#recent = new Set(seen.recent)
   }
 
-  /** @throws StorageError `INVALID_CURSOR` for a text that {@link toCursor} did not make */
+  /** @throws StorageError `INVALID_CURSOR` for a text that {@link toCursor} did not create */
   static parse(text: string | undefined): PageChain {
     if (text === undefined) {
       return new PageChain({ pages: 0, entries: 0, isDoubled: false }, { mark: '', first: '', recent: [] }, undefined)
@@ -63,20 +63,20 @@ export class PageChain {
     )
   }
 
-  /** Whether the id was among the last of the page before. */
+  /** Returns true if the id was among the last of the previous page. */
   hasSeen(id: string): boolean {
     return this.#recent.size > 0 && this.#recent.has(digestOf(id))
   }
 
-  /** Whether a page that begins with this id has come before, as far as that is remembered. */
+  /** Returns true if the remembered page began with this id. */
   isRepeatedBy(id: string): boolean {
     return this.#first !== '' && this.#first === digestOf(id)
   }
 
-  /** The chain after one more page, the provider's next cursor of which has not come before; else `null`. */
+  /** Returns the chain after one more page; `null` if the provider's next cursor has occurred before. */
   extend(ids: readonly string[], next: string, isDoubled: boolean): PageChain | null {
     const hash = hashOf(next)
-    // The cursor itself is at hand, so that the commonest cycle is found at its first turn.
+    // Comparing the current cursor itself finds the commonest cycle, of length one, in its first round.
     if (next === this.cursor || hash === this.#mark) return null
     const pages = this.pages + 1
     const [first] = ids
@@ -92,7 +92,7 @@ export class PageChain {
     )
   }
 
-  /** The cursor of the next page, for the caller. */
+  /** Returns the caller's cursor of the next page. */
   toCursor(): string {
     const counts = `${this.pages.toString(36)}.${this.entries.toString(36)}`
     const seen = `${this.#mark}.${this.#first}.${[...this.#recent].join('')}`
@@ -100,12 +100,12 @@ export class PageChain {
   }
 }
 
-/** 72 bits: by chance no two meet, and a provider that makes two of its cursors meet ends its own listing. */
+/** 72 bits: no accidental collisions, and a provider that forges one only ends its own listing. */
 function hashOf(cursor: string): string {
   return createHash('sha256').update(cursor).digest().subarray(0, 9).toString('base64url')
 }
 
-/** 42 bits: of a million entries one is taken for another in one of two hundred thousand listings or so. */
+/** 42 bits: in a listing of a million entries, the chance that one is mistaken for another is about 1 in 200,000. */
 function digestOf(id: string): string {
   return createHash('sha256').update(id).digest('base64url').slice(0, DIGEST_LENGTH)
 }

@@ -14,8 +14,8 @@ export interface ResilientOptions {
 }
 
 /**
- * All layers between a backend and its callers. A call is refused while the provider says wait, or is down; else it
- * has one deadline for all its tries, each of which may make the connection wait.
+ * Applies the resilience layers, outermost first: throttle gate, circuit breaker, deadline for all attempts, retries,
+ * throttle detection for each attempt, page guard.
  */
 export function resilient(backend: StorageBackend, { health, timeouts, clock }: ResilientOptions): StorageBackend {
   const { penalty, breaker } = health

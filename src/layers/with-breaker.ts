@@ -3,8 +3,8 @@ import { aroundEach } from './around-each.ts'
 import type { Breaker } from './breaker.ts'
 
 /**
- * Leaves a provider alone that is down. Put it around a whole call, outside of deadline and retries, so that what they
- * make of it is one outcome. A download is one once its body begins.
+ * Stops calls to a provider that is down. It must enclose the deadline and the retries, so that a call counts as one
+ * outcome. A download has succeeded once its body begins.
  */
 export function withBreaker(backend: StorageBackend, breaker: Breaker): StorageBackend {
   return aroundEach(backend, (call, signal, run) => {

@@ -4,20 +4,20 @@ import { untilAborted } from '../domain/until-aborted.ts'
 import type { Attempt } from '../domain/user-limits.ts'
 import { aroundEach } from './around-each.ts'
 
-/** The refused logins of one user at one host. */
+/** Limits the refused logins of one user at one host. */
 export interface RefusalBudget {
   /** Begins a login that may be refused. @throws StorageError `TOO_MANY_REQUESTS` */
   begin(): Attempt
-  /** The error for one more login that may be refused; `undefined` if it may be made. */
+  /** Returns the error for one more login that may be refused; `undefined` if it may be made. */
   refusal(): StorageError | undefined
 }
 
 /**
- * Tells a connection whose credentials are dead from a call that was refused: after a 401 the provider is asked who
- * this is, and only where that is a 401 too the credentials are given up. One such question serves all who wait, calls
- * that begin meanwhile among them, and dead credentials are never sent again.
+ * Distinguishes invalid credentials from a single refused call: after a 401 it calls `account()`, and gives the
+ * credentials up only if that is refused with a 401, too. One such check serves all waiting calls, including calls
+ * that begin meanwhile. Credentials known to be invalid are never sent again.
  *
- * @param giveUp stores that the connection must be made anew
+ * @param giveUp stores that the connection must be made again
  * @param budget limits how often refused credentials are sent to a host that may lock out all users of this server
  */
 export function withConfirmedRefusal(
@@ -49,7 +49,7 @@ export function withConfirmedRefusal(
       cause
     }).about({ connectionStatus: 'REQUIRES_REAUTH' })
   }
-  /** Whether the credentials may be sent. */
+  /** Rejects if the credentials must not be sent. */
   async function admit(signal: AbortSignal): Promise<void> {
     if (asking !== undefined || isUnconfirmed) await untilAborted(areDead(), signal)
     if (isDead) await end()
@@ -71,7 +71,7 @@ export function withConfirmedRefusal(
         else isUnconfirmed = true
         if (!isDead) await areDead()
       } finally {
-        // With good credentials it was no refused login. Where the budget forbids to find out, the next call does.
+        // With valid credentials it was no refused login. The next call makes a check that the budget forbids now.
         attempt?.end(isDead || isUnconfirmed)
       }
       if (!isDead) throw error
@@ -80,7 +80,7 @@ export function withConfirmedRefusal(
   })
 }
 
-/** Not the caller's own signal: several may wait, and the deadline within ends it. */
+/** Uses no caller's signal: several callers may wait. The deadline layer inside ends the call. */
 async function isRefused(backend: StorageBackend): Promise<boolean> {
   try {
     await backend.account({ signal: new AbortController().signal })

@@ -4,9 +4,9 @@ import type { Download, StorageBackend } from '../domain/storage-backend.ts'
 import { aroundEach } from './around-each.ts'
 
 /**
- * Adds to each failure what it was about, for the log. The body of a download may fail later, and is covered too.
+ * Adds the failure context to each error, for the log. Also covers the body of a download, which may fail later.
  *
- * @param contextOf is called when a call has failed, with its signal
+ * @param contextOf called with the signal of a call that has failed
  */
 export function withContext(
   backend: StorageBackend,
@@ -28,7 +28,7 @@ export function withContext(
   })
 }
 
-/** The innermost layer: only here the signal of a call is the one that the egress gets. */
+/** Adds the host. Must be the innermost layer: only there a call's signal is the one passed to the egress. */
 export function withHost(backend: StorageBackend, hosts: HostTrail): StorageBackend {
   return withContext(backend, (signal) => ({ host: hosts.hostOf(signal) }))
 }

@@ -3,10 +3,10 @@ import { providerFailure } from '../domain/provider-failure.ts'
 import { aroundEach } from './around-each.ts'
 
 /**
- * Ends each call that is not a transfer after `totalMs`, also one whose backend does not heed its signal. A download
- * is held to it until its body begins; an upload is not: silence in a body is the backend's own to notice.
+ * Limits each call except uploads to `totalMs`, even if the backend ignores its signal. For a download the deadline
+ * ends when its body begins. The backend itself detects a stalled body.
  *
- * A timer and a controller of our own: a composed time-out signal can be lost to the garbage collector on Node 20.
+ * Uses its own timer and controller: Node 20 may garbage-collect a composed timeout signal before it fires.
  */
 export function withDeadline(backend: StorageBackend, totalMs: number): StorageBackend {
   return aroundEach(backend, async (call, outer, run) => {
@@ -24,7 +24,7 @@ export function withDeadline(backend: StorageBackend, totalMs: number): StorageB
     try {
       const answer = await Promise.race([run(controller.signal), rejection(controller.signal)])
       if (call === 'download') {
-        // The caller's signal must go on to reach the body.
+        // The caller's signal must still reach the body.
         transferring = true
         bodyOf(answer).once('close', () => {
           outer.removeEventListener('abort', leave)

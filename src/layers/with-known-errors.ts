@@ -3,8 +3,8 @@ import type { StorageBackend } from '../domain/storage-backend.ts'
 import { aroundEach } from './around-each.ts'
 
 /**
- * The outermost layer: every failure that leaves is a `StorageError` that `mark` has seen. What a backend throws
- * besides (a host's own provider may throw anything) becomes `PROVIDER_ERROR`, with the original as its cause.
+ * The outermost layer: every error is a `StorageError` that has passed `mark`. Other errors of a backend (a host
+ * application's own provider may throw anything) become `PROVIDER_ERROR` with the original as the cause.
  */
 export function withKnownErrors(backend: StorageBackend, mark: (error: StorageError) => StorageError): StorageBackend {
   return aroundEach(backend, async (_call, signal, run) => {

@@ -7,28 +7,28 @@ import { aroundEach, type BackendCall } from './around-each.ts'
 
 export interface LeaseWatch {
   /**
-   * Whether the connection still may be used, as far as is known of the last `withinMs`.
+   * Resolves if the connection may be used, according to information that is at most `withinMs` old.
    *
-   * @throws StorageError where it may not, or where nobody can tell
+   * @throws StorageError if it may not be used, or if that is unknown
    */
   readonly confirm: (withinMs: number) => Promise<void>
-  /** How long that may be believed, in milliseconds. */
+  /** The lease in milliseconds. */
   readonly leaseMs: number
 }
 
-/** What tells something of the account. Whatever wrote has been done, and must not look as if it had not. */
+/** Calls that disclose data. Writes are excluded: they have happened and must not be reported as failed. */
 const TELLING: ReadonlySet<BackendCall> = new Set<BackendCall>(['listFolder', 'stat', 'download', 'downloadUrl'])
-/** Where nothing is believed at all, a body is still not looked after at each of its bytes. */
+/** Lease of a body if leases are disabled: the connection cannot be checked for each byte. */
 const READ_EACH_TIME_MS = 1_000
-/** In each lease it is asked so often: each answer has as long as what is left of the lease. */
+/** The age, the interval and the timeout of a confirmation are one such share each: together, one lease. */
 const SHARES = 3
-/** A database that fails at once is asked again before the lease is over. */
+/** Delay before the database is queried again after an immediate failure. */
 const AGAIN_MS = 50
 const MIN_SHARE_MS = 10
 
 /**
- * Hands out nothing of a connection that was changed or removed meanwhile, and ends a body that is under way when it
- * is. A body whose connection nobody can confirm is ended too: it is no more to be believed than a listing.
+ * Returns no data of a connection that was changed or removed meanwhile, and ends a body in progress when that
+ * happens. A body is also ended if the connection cannot be confirmed.
  */
 export function withLease(backend: StorageBackend, watch: LeaseWatch): StorageBackend {
   const leaseMs = watch.leaseMs === 0 ? READ_EACH_TIME_MS : watch.leaseMs
@@ -55,7 +55,7 @@ async function guard(body: Readable, { confirm }: LeaseWatch, shareMs: number): 
   }
   body.once('close', stop)
   if (body.closed) stop()
-  // Whoever has the body may not have begun to read it: unheard, its error would end the process.
+  // The caller may not have begun to read the body: an unhandled error would end the process.
   body.on('error', () => {})
   try {
     for (;;) {
@@ -63,14 +63,14 @@ async function guard(body: Readable, { confirm }: LeaseWatch, shareMs: number): 
       await confirmed(confirm, shareMs, closed.signal)
     }
   } catch (error) {
-    // A body that is closed already hears nothing of it.
+    // Has no effect on a body that is already closed.
     body.destroy(error as Error)
   } finally {
     body.off('close', stop)
   }
 }
 
-/** @throws StorageError also where there is no answer within `shareMs` */
+/** @throws StorageError also if there is no result within `shareMs` */
 async function confirmed(confirm: LeaseWatch['confirm'], shareMs: number, closed: AbortSignal): Promise<void> {
   const round = new AbortController()
   const leave = (): void => {

@@ -3,16 +3,16 @@ import type { StorageBackend } from '../domain/storage-backend.ts'
 import { aroundEach } from './around-each.ts'
 import { PageChain } from './page-chain.ts'
 
-/** How long a chain of pages may become. The page that reaches a limit is shown whole and is the last. */
+/** Limits of a chain of pages. The page that reaches a limit is returned whole and is the last one. */
 export interface PageGuardLimits {
   readonly maxPages?: number
   readonly maxEntries?: number
 }
 
 /**
- * What a listing promises, whatever the provider says: its pages come to an end, none is larger than was asked for or
- * shows an entry twice, and `complete` is said only where nothing speaks against it. An entry that comes twice does: a
- * provider whose pages shift shows one of them again, or leaves one out.
+ * Enforces the contract of listings, whatever the provider returns: chains of pages end, no page exceeds the limit or
+ * repeats an entry, and `complete` is true only without evidence to the contrary. A repeated entry is such evidence:
+ * a provider whose pages shift repeats entries or omits them.
  */
 export function withPageGuard(backend: StorageBackend, limits: PageGuardLimits = {}): StorageBackend {
   const { maxPages = 10_000, maxEntries = 1_000_000 } = limits
@@ -27,13 +27,13 @@ export function withPageGuard(backend: StorageBackend, limits: PageGuardLimits =
       })
       const entries = onceEach(page.entries).filter(({ id }) => !chain.hasSeen(id))
       const isDoubled = chain.isDoubled || entries.length < page.entries.length
-      // The provider's cursor leads past what is cut off here.
+      // The provider's cursor points past the entries that are cut off here.
       if (entries.length > call.limit)
         return end({ ...page, entries: entries.slice(0, call.limit) }, 'provider-partial')
 
       const shown = { ...page, entries }
       if (page.next === null && page.complete && page.reason === null && !isDoubled) return shown
-      // An empty cursor would ask for the first page again.
+      // An empty cursor would request the first page again.
       if (page.next === null || page.next === '') return end(shown, reasonOfEnd(page.reason))
       const next = isRepeat(chain, page.entries, entries)
         ? null
@@ -49,14 +49,14 @@ export function withPageGuard(backend: StorageBackend, limits: PageGuardLimits =
   }
 }
 
-/** Whether a page shows what was shown before, under a cursor that was not. */
+/** Returns true if the page repeats earlier entries under a new cursor. */
 function isRepeat(chain: PageChain, told: readonly Entry[], fresh: readonly Entry[]): boolean {
   const [first, second] = told
-  // A page of one may be news of an entry that was there before: then the pages behind it are as good as ever.
+  // A page with one entry may repeat it legitimately because the entry has changed: the following pages are valid.
   return first !== undefined && second !== undefined && (fresh.length === 0 || chain.isRepeatedBy(first.id))
 }
 
-/** An id that comes twice is shown once, as it came first. */
+/** Removes repeated ids; the first occurrence stays. */
 function onceEach(entries: readonly Entry[]): readonly Entry[] {
   const ids = new Set(entries.map(({ id }) => id))
   return ids.size === entries.length ? entries : entries.filter(({ id }) => ids.delete(id))
@@ -67,8 +67,8 @@ function end(page: EntryPage, reason: IncompleteReason): EntryPage {
 }
 
 /**
- * Why a page without a next one does not end its folder. The backend's own reason wins, also over its own `complete`:
- * to say too little is better than too much. `more` would promise a cursor that is not there.
+ * Returns the reason why a page without a next one is incomplete. The backend's reason has priority, even over its
+ * own `complete`: an understatement is safe. `more` would promise a cursor that does not exist.
  */
 function reasonOfEnd(reason: IncompleteReason | null): IncompleteReason {
   return reason === null || reason === 'more' ? 'provider-partial' : reason

@@ -4,8 +4,8 @@ import { aroundEach } from './around-each.ts'
 import type { Penalty } from './penalty.ts'
 
 /**
- * Notes what a provider that throttles asks for. Put it around each single try, inside of the retries: the other calls
- * of the connection must learn of it at once, not when the retries have been given up.
+ * Detects throttle responses. It must enclose each single attempt, inside the retries: the connection's other calls
+ * must learn of a throttle at once, not after the last retry.
  */
 export function withPenaltyWatch(backend: StorageBackend, penalty: Penalty): StorageBackend {
   return aroundEach(backend, async (_call, signal, run) => {
@@ -21,8 +21,8 @@ export function withPenaltyWatch(backend: StorageBackend, penalty: Penalty): Sto
 }
 
 /**
- * Makes no call while the penalty lasts, and says how long that is. Put it outermost: a call that is inside already
- * waits by itself and must not be refused when its wait is over.
+ * Rejects calls while the throttle lasts, with the remaining wait. It must be the outermost layer: a call inside
+ * waits by itself and must not be rejected after its wait.
  */
 export function withPenaltyGate(backend: StorageBackend, penalty: Penalty): StorageBackend {
   return aroundEach(backend, async (_call, signal, run) => {

@@ -6,14 +6,14 @@ import { backoffMs } from '../domain/backoff.ts'
 import type { Penalty } from './penalty.ts'
 import { sleep } from '../domain/sleep.ts'
 
-/** What {@link withRetry} needs. */
+/** Options of {@link withRetry}. */
 export interface RetryOptions {
   readonly clock: Clock
-  /** The time that a call has with all its tries: what `withDeadline` around this layer enforces. */
+  /** The time for all attempts of a call together, as enforced by `withDeadline` around this layer. */
   readonly deadlineMs: number
-  /** What the connection has been told meanwhile, through another call too: no try is made before it is over. */
+  /** The connection's throttle, which other calls may extend: no retry is made before it ends. */
   readonly penalty?: Pick<Penalty, 'remainingMs'>
-  /** Between 0 and 1. */
+  /** Returns a number in [0, 1). */
   readonly random?: () => number
   /** Rejects with the signal's reason. */
   readonly sleep?: (waitMs: number, signal: AbortSignal) => Promise<void>
@@ -22,8 +22,8 @@ export interface RetryOptions {
 const MAX_RETRIES = 2
 
 /**
- * What does the same when it is done twice. An upload is not here since its source can be read once, `createFolder`
- * not since a lost answer would come back as `ALREADY_EXISTS`. A download is repeated until its body begins.
+ * Idempotent calls. `upload` is excluded since its source can be read only once, `createFolder` since a retry after a
+ * lost response would fail with `ALREADY_EXISTS`. A download is retried until its body begins.
  */
 const REPEATABLE: ReadonlySet<BackendCall> = new Set<BackendCall>([
   'listFolder',
@@ -35,9 +35,9 @@ const REPEATABLE: ReadonlySet<BackendCall> = new Set<BackendCall>([
 ])
 
 /**
- * Repeats what may be repeated, twice at most, when the provider is down, slow or throttles and says for how long. A
- * throttle without a time is not repeated: services that lock out a client address count every further try. A wait that would not be
- * over before the deadline is not begun: the caller gets the failure at once, as it is, and can wait on its own.
+ * Retries idempotent calls at most twice if the provider is down, slow, or throttles with a Retry-After. A throttle
+ * without one is not retried: services that lock out a client address count every attempt. A wait that would exceed
+ * the deadline is not begun: the caller gets the original error at once and can wait itself.
  */
 export function withRetry(backend: StorageBackend, options: RetryOptions): StorageBackend {
   const { clock, deadlineMs } = options
@@ -47,7 +47,7 @@ export function withRetry(backend: StorageBackend, options: RetryOptions): Stora
       try {
         return await run(signal)
       } catch (error) {
-        // The deadline outside ends a call through the signal, with an error that looks like one to be repeated.
+        // The deadline layer ends a call through the signal, with an error that looks retryable.
         signal.throwIfAborted()
         if (retry >= MAX_RETRIES || !REPEATABLE.has(call) || !isPassing(error)) throw error
         await pause(retry, error, endsAt, signal, options)
@@ -68,10 +68,10 @@ async function pause(
   signal: AbortSignal,
   { clock, penalty, random = Math.random, sleep: rest = sleep }: RetryOptions
 ): Promise<void> {
-  // On top of what the provider asks for, not instead of it: all whom it told the same would come at the same moment.
+  // In addition to the provider's wait: all clients with the same wait would return at the same time.
   let waitMs = Math.max(error.retryAfterMs ?? 0, penalty?.remainingMs() ?? 0) + backoffMs(retry, random)
   do {
-    // Not `>=`: a wait that is no number is not begun either.
+    // Not `>=`: a wait that is NaN must not begin either.
     if (!(clock.now() + waitMs < endsAt)) throw error
     await rest(waitMs, signal)
     waitMs = penalty?.remainingMs() ?? 0

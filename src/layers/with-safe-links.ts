@@ -6,9 +6,9 @@ import type { DownloadUrl, StorageBackend } from '../domain/storage-backend.ts'
 import { aroundEach, type BackendCall } from './around-each.ts'
 
 /**
- * Removes links from entries that must not be opened in a browser, and refuses such a download link: hosts put them
- * into their pages, where a `javascript:` link of a user's server would run. It is the innermost layer, so that no cache
- * stores them.
+ * Removes links that a browser must not open from entries, and rejects such a download link: host applications put
+ * them into their pages, where a `javascript:` link of a user's server would run. It is the innermost layer, so that
+ * no cache stores such links.
  */
 export function withSafeLinks(backend: StorageBackend, policy: EgressPolicy): StorageBackend {
   return aroundEach(backend, async (call, signal, run) => {
@@ -24,7 +24,7 @@ function withChecked(call: BackendCall, answer: unknown, policy: EgressPolicy): 
   }
   if (call === 'stat' || call === 'upload' || call === 'createFolder') return withOpenableLinks(answer as Entry, policy)
   if (call === 'downloadUrl' && parseOpenableLink((answer as DownloadUrl).url, policy) === null) {
-    // The link itself is a secret.
+    // The message omits the link, which is a secret.
     throw new StorageError('PROVIDER_ERROR', 'The provider gave a download link that a browser must not open.')
   }
   return answer

@@ -16,10 +16,10 @@ const SPAN_NAMES: Readonly<Record<BackendCall, string>> = {
 type Settled<T> = { readonly answer: T } | { readonly left: unknown }
 
 /**
- * Puts each call into a span: with all its tries and waits, where it is around {@link resilient}. The span of a
- * download ends when its body begins.
+ * Runs each call in a span. Around {@link resilient}, the span covers all attempts and waits. The span of a download
+ * ends when its body begins.
  *
- * @param provider what the spans name as the provider
+ * @param provider the provider's name in the spans
  */
 export function withSpans(backend: StorageBackend, tracing: Tracing, provider: string): StorageBackend {
   const attributes = { 'cloud_storage.provider': provider }
@@ -29,7 +29,7 @@ export function withSpans(backend: StorageBackend, tracing: Tracing, provider: s
       try {
         return { answer: await run(signal) }
       } catch (error) {
-        // Whoever leaves has not seen the provider fail: no error for those who watch over that.
+        // An aborted call says nothing about the provider's health: its span must not be an error.
         if (signal.aborted) return { left: error }
         throw error
       }
