@@ -8,17 +8,17 @@ import { LeaseReads, type Scope } from './lease-reads.ts'
 
 export interface LeaseOptions {
   readonly connections: Pick<ConnectionStore, 'find' | 'findSealed' | 'listSealed'>
-  /** How long what was read is believed, in milliseconds from the start of the read. 0: not at all. */
+  /** Duration of a lease in milliseconds, from the start of the read. 0: no leases. */
   readonly leaseMs: number
   readonly clock: Clock
-  /** So many connections are believed in, and so many users' choices. Default 10,000. */
+  /** Maximal number of leased connections, and of users with leased defaults. Default 10,000. */
   readonly max?: number
-  /** In [0, 1). Default `Math.random`. */
+  /** Returns a number in [0, 1). Default `Math.random`. */
   readonly random?: () => number
   readonly onRenewed?: (outcome: LeaseRenewal) => void
 }
 
-/** A connection has changed, or is gone, as some process says. */
+/** A notification of any process that a connection has changed or was removed. */
 export interface ConnectionNews {
   readonly id: string
   readonly userId: string
@@ -30,7 +30,7 @@ export interface ConnectionNews {
 interface Believed {
   readonly connection: Connection
   readonly readAt: Moment
-  /** A lease, or the shorter time that this row's takes. */
+  /** The duration of this lease: `leaseMs`, randomly shortened. */
   readonly heldMs: number
 }
 
@@ -40,19 +40,19 @@ interface Choice {
 }
 
 const MAX_LEASES = 10_000
-/** A read that took longer than this, and than a lease, says what was and not what is. */
+/** A read slower than this (and than the lease) is already stale. */
 const MAX_READ_MS = 250
 /**
- * Up to so much of itself a lease is shorter. Those that began together, after a start or a pause, would otherwise end
- * together for ever, and their reads would hold up whoever asks in that moment.
+ * Leases are randomly shortened by up to this share. Leases that began together, after a start or a pause, would
+ * otherwise end together forever, and their reads would delay the requests of that moment.
  */
 const SPREAD = 0.5
-/** A slow read has often waited for a connection to the database: the next one finds it open. */
+/** A slow read has often waited for a new database connection, which the next read finds open. */
 const ATTEMPTS = 2
 
 /**
- * What this process may still believe about connections. Of those that are not ACTIVE nothing is believed: their users
- * are about to mend them, perhaps through another process.
+ * The leases of this process. Only ACTIVE connections are leased: users are about to fix the others, perhaps through
+ * another process.
  */
 export class Leases implements ConnectionLeases {
   readonly #options: LeaseOptions
@@ -107,10 +107,10 @@ export class Leases implements ConnectionLeases {
   }
 
   /**
-   * Whether a connection still is ACTIVE and leads to the same account, as far as is known of the last `withinMs`. One
-   * that was renewed meanwhile is.
+   * Resolves if a connection is still ACTIVE and belongs to the same account, according to a read within the last
+   * `withinMs`. A connection that was renewed meanwhile is accepted.
    *
-   * @throws StorageError `CONNECTION_INACTIVE` where it is not; `DATABASE_UNAVAILABLE`
+   * @throws StorageError `CONNECTION_INACTIVE` otherwise; `DATABASE_UNAVAILABLE`
    */
   async confirm(connection: Pick<Connection, 'userId' | 'id' | 'accountId'>, withinMs: number): Promise<void> {
     const { userId, id, accountId } = connection
@@ -124,7 +124,7 @@ export class Leases implements ConnectionLeases {
     })
   }
 
-  /** From now on nothing is believed that was read of it before, reads in flight included. */
+  /** Drops the leases of a scope. The results of its reads in flight are not leased either. */
   drop(scope: Scope): void {
     this.#reads.retire(scope)
     const { userId, provider, id } = scope
@@ -132,14 +132,14 @@ export class Leases implements ConnectionLeases {
     if (provider !== undefined) this.#choices.peek(userId)?.delete(provider)
   }
 
-  /** The same of everything. */
+  /** Does the same for all scopes. */
   dropAll(): void {
     this.#reads.retireAll()
     this.#rows.clear()
     this.#choices.clear()
   }
 
-  /** Somebody says that a connection has changed. Tells whether that was news. */
+  /** Processes a change notification. Returns true unless a lease already has that version. */
   hear(news: ConnectionNews): boolean {
     const known = this.#rows.peek(news.id)?.connection
     if (!news.isGone && known !== undefined && known.version >= news.version) return false
@@ -147,7 +147,7 @@ export class Leases implements ConnectionLeases {
     return true
   }
 
-  /** What is sealed is read along where a load may need it. */
+  /** Reads a row, with its sealed credentials if the caller may need them for a load. */
   #read(how: 'find' | 'findSealed', userId: string, id: string): Promise<Connection | SealedConnection | null> {
     return this.#ask({ userId, id }, async (readAt, holds) => {
       const connection = await this.#options.connections[how](userId, id)
@@ -163,7 +163,7 @@ export class Leases implements ConnectionLeases {
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       const { answer, startedAt } = this.#reads.join(scope, (readAt, holds) => this.#counted(read(readAt, holds)))
       const value = await answer
-      // Without a lease each has asked for itself, and the store's own deadline is what a read may take.
+      // Without leases each caller has a read of its own, which the store's timeout limits.
       if (leaseMs === 0 || startedAt.ageMs(this.#options.clock) <= Math.max(leaseMs, MAX_READ_MS)) return value
     }
     throw new StorageError('DATABASE_UNAVAILABLE', 'The database answers too late.')
@@ -181,7 +181,7 @@ export class Leases implements ConnectionLeases {
     }
   }
 
-  /** Whether it is believed from now on. An earlier read that ends later than another one tells nothing new. */
+  /** Leases a row. Returns true if its connection is leased. A read never replaces a more recent one. */
   #note(row: Connection | SealedConnection, readAt: Moment): boolean {
     const { clock, leaseMs, random = Math.random } = this.#options
     if (leaseMs === 0) return false
@@ -197,7 +197,7 @@ export class Leases implements ConnectionLeases {
     return true
   }
 
-  /** The user has no such connection; somebody else may have one of this id. */
+  /** Drops the lease of this user's connection; another user may have a connection with this id. */
   #forget(userId: string, id: string): void {
     if (this.#rows.peek(id)?.connection.userId === userId) this.#rows.delete(id)
   }
@@ -217,7 +217,7 @@ export class Leases implements ConnectionLeases {
   }
 }
 
-/** What is kept for long has no credentials, sealed or not. */
+/** Leases never hold credentials, not even sealed ones. */
 function withoutCredentials(row: Connection | SealedConnection): Connection {
   if (!('sealedCredentials' in row)) return row
   const { sealedCredentials, ...connection } = row

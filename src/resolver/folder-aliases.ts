@@ -1,15 +1,15 @@
 import { LRUCache } from 'lru-cache'
 import type { StorageBackend } from '../domain/storage-backend.ts'
 
-/** Of one connection, in bytes. Beyond it every change invalidates all listings of the connection. */
+/** Limit per connection, in bytes. Beyond it every change invalidates all listings of the connection. */
 const MAX_BYTES_PER_CONNECTION = 64 * 1024
-/** Of all connections. The listings of a connection whose aliases are evicted are invalidated. */
+/** Limit for all connections. The listings of a connection whose aliases are evicted are invalidated. */
 const MAX_BYTES = 16 * 1024 * 1024
-/** What an alias takes besides its text. */
+/** Size of an alias in addition to its text. */
 const ALIAS_BYTES = 200
 
 interface Aliases {
-  /** The other ids by the folder's own id; `null` where there are too many to remember. */
+  /** The other ids by the folder's own id; `null` if there are too many. */
   readonly byFolder: ReadonlyMap<string, readonly string[]> | null
   readonly bytes: number
 }
@@ -17,14 +17,13 @@ interface Aliases {
 const NONE: Aliases = { byFolder: new Map(), bytes: ALIAS_BYTES }
 
 /**
- * The other ids under which this process has listed folders: the id of a shortcut for the folder that it leads to, or
- * the provider's own id for the root. A listing is cached by the id of its request, and a change names the folder by
- * one of its ids.
+ * The other ids under which this process has listed a folder: the id of a shortcut to it, or the provider's own id of
+ * the root. A listing is cached under the id of its request, but a change names the folder by only one of its ids.
  */
 export class FolderAliases {
   readonly #connections: LRUCache<string, Aliases>
 
-  /** @param onForgotten is told of a connection whose aliases no longer fit into memory: its listings must be dropped */
+  /** @param onForgotten called when a connection's aliases are evicted: its listings must be dropped */
   constructor(onForgotten: (connectionId: string) => void) {
     this.#connections = new LRUCache({
       maxSize: MAX_BYTES,
@@ -48,7 +47,7 @@ export class FolderAliases {
     }
   }
 
-  /** The other ids of a folder, by its own id; `null` where the connection has too many to remember. */
+  /** Returns a folder's other ids by its own id; `null` if the connection has too many. */
   of(connectionId: string, folderId: string): readonly string[] | null {
     const aliases = this.#connections.get(connectionId)
     if (aliases?.byFolder === null) return null

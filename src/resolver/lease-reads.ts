@@ -1,20 +1,20 @@
 import { Moment } from '../domain/moment.ts'
 import type { Clock } from '../domain/ports.ts'
 
-/** What a read, or a piece of news, is about: a connection of a user, or the user's choice at a provider. */
+/** The subject of a read or a notification: a user's connection, or the user's choice for a provider. */
 export interface Scope {
   readonly userId: string
   readonly id?: string
   readonly provider?: string
 }
 
-/** A read that is under way. */
+/** A read in flight. */
 export interface LeaseRead<T> {
   readonly answer: Promise<T>
   readonly startedAt: Moment
 }
 
-/** Reads something. `holds` says whether what it brings may be believed: no change was heard of since it began. */
+/** Performs a read. `holds` returns true while its result may be leased: no change was reported since it began. */
 export type ReadNow<T> = (startedAt: Moment, holds: () => boolean) => Promise<T>
 
 interface Flight {
@@ -24,7 +24,7 @@ interface Flight {
   answer: Promise<unknown>
 }
 
-/** The reads of connections that are in flight: one for all who ask the same, and overtaken by what is heard meanwhile. */
+/** The reads of connections in flight. Callers with the same scope share a read; a reported change retires it. */
 export class LeaseReads {
   readonly #clock: Clock
   readonly #leaseMs: number
@@ -36,7 +36,7 @@ export class LeaseReads {
     this.#leaseMs = leaseMs
   }
 
-  /** The read of this scope that others wait for too; one that has begun within the lease, or now. */
+  /** Returns the read of this scope that began within the lease, or starts one. */
   join<T>(scope: Scope, read: ReadNow<T>): LeaseRead<T> {
     const key = JSON.stringify([scope.userId, scope.id ?? null, scope.provider ?? null])
     const flight = this.#joinable.get(key)
@@ -44,12 +44,12 @@ export class LeaseReads {
     return (isRecent ? flight : this.#begin(scope, key, read)) as LeaseRead<T>
   }
 
-  /** A read that nobody else waits for. */
+  /** Starts a read that other callers do not join. */
   alone<T>(scope: Scope, read: ReadNow<T>): Promise<T> {
     return this.#begin(scope, null, read).answer as Promise<T>
   }
 
-  /** Nobody joins a read of this scope any more, and none of them is believed. */
+  /** Retires the reads of a scope: callers no longer join them, and their results are not leased. */
   retire({ userId, id, provider }: Scope): void {
     for (const flight of this.#flights) {
       const { scope } = flight

@@ -14,9 +14,9 @@ export interface OpenConnectionPorts {
   readonly providers: ProviderCatalog
   readonly timeouts: Timeouts
   /**
-   * The layers that a connection's backend wears.
+   * Applies the layers to a connection's backend.
    *
-   * @param typed what its user typed, as it was sealed; `undefined` for a connection with tokens
+   * @param typed the opened credentials that the user entered; `undefined` for a connection with tokens
    */
   readonly dress: (
     backend: StorageBackend,
@@ -24,17 +24,17 @@ export interface OpenConnectionPorts {
     hosts: HostTrail,
     typed: Secret<unknown> | undefined
   ) => StorageBackend
-  /** Those of a backend that is only tried out, since its connection is not stored yet. */
+  /** Applies the layers to the backend of a connection that is verified before it is stored. */
   readonly dressNew: (backend: StorageBackend, hosts: HostTrail) => StorageBackend
-  /** The access tokens of a stored connection, out of its opened credentials. */
+  /** Returns the access tokens of a stored connection, from its opened credentials. */
   readonly tokensOf: (connection: SealedConnection, credentials: Secret<unknown>) => AccessTokens
-  /** The temporary space of a user; `null` for a connection that is not stored yet, and uploads nothing. */
+  /** Returns a user's spool; `null` for a connection that is not stored yet and uploads nothing. */
   readonly spoolOf: (userId: string | null) => UploadSpool
-  /** Seals a row anew that still is under an older key; nobody waits for it. */
+  /** Reseals a row that is sealed with an older key, in the background. */
   readonly renewSeal: (connection: SealedConnection, credentials: Secret<unknown>) => void
 }
 
-/** So many opened backends are kept ready; an idle one holds no socket of its own. */
+/** Maximal number of opened backends in memory; an idle one holds no socket. */
 const MAX_OPENED = 500
 
 interface Opened {
@@ -42,7 +42,7 @@ interface Opened {
   readonly backend: StorageBackend
 }
 
-/** Opens connections: decrypts, imports the provider's module at that moment, and keeps the opened backend ready. */
+/** Opens connections: decrypts the credentials, imports the provider's module, and caches the opened backend. */
 export class ConnectionOpener {
   readonly #ports: OpenConnectionPorts
   readonly #opened = new LRUCache<string, Opened>({ max: MAX_OPENED })
@@ -52,9 +52,9 @@ export class ConnectionOpener {
   }
 
   /**
-   * The backend of a row that was just read and may be used.
+   * Returns the backend of a row that was just read and may be used.
    *
-   * @throws StorageError `CREDENTIALS_UNREADABLE`, `PROVIDER_UNKNOWN` and what the provider's `open` throws
+   * @throws StorageError `CREDENTIALS_UNREADABLE`, `PROVIDER_UNKNOWN` and the errors of the provider's `open`
    */
   async open(connection: SealedConnection): Promise<StorageBackend> {
     try {
@@ -81,19 +81,19 @@ export class ConnectionOpener {
     return backend
   }
 
-  /** A backend of credentials that are in hand, for a connection that is about to be made. */
+  /** Opens a backend with given credentials, for a connection that is being made. */
   async openWith(provider: TypedProvider, credentials: Secret<unknown>): Promise<StorageBackend> {
     const hosts = this.#trailOf(provider.id)
     return this.#ports.dressNew(await this.#openTyped(provider, credentials, hosts), hosts)
   }
 
-  /** The same of tokens. */
+  /** Does the same with tokens. */
   async openWithTokens(provider: OAuthProvider, tokens: AccessTokens): Promise<StorageBackend> {
     const hosts = this.#trailOf(provider.id)
     return this.#ports.dressNew(await this.#openOAuth(provider, tokens, hosts, null), hosts)
   }
 
-  /** Forgets a connection that is no more. */
+  /** Removes a deleted connection. */
   forget(connectionId: string): void {
     this.#opened.delete(connectionId)
   }
@@ -132,8 +132,8 @@ async function opened(open: () => Promise<StorageBackend>): Promise<StorageBacke
 }
 
 /**
- * All that the seal is bound to, and the sealed text itself instead of a revision: whoever can write the table past
- * its trigger still gets nothing that the cipher did not open for exactly this row.
+ * Compares everything that the seal is bound to, and the sealed text instead of a revision: a writer that bypasses
+ * the table's trigger must not get a backend whose credentials the cipher did not open for exactly this row.
  */
 function isSameSeal(a: SealedConnection, b: SealedConnection): boolean {
   return a.userId === b.userId && a.provider === b.provider && a.sealedCredentials === b.sealedCredentials

@@ -3,17 +3,17 @@ import { StorageError } from '../domain/errors.ts'
 import type { OAuthClient } from '../domain/oauth.ts'
 import type { ProviderDefinition } from '../domain/provider.ts'
 
-/** A provider that the host enabled. */
+/** A provider that the host application has enabled. */
 export interface EnabledProvider {
-  /** Imports the provider's module when it is first asked for. */
+  /** Imports the provider's module on first use. */
   readonly load: () => Promise<ProviderDefinition>
-  /** The provider's way out, under the operator's rules for it. */
+  /** The provider's egress, under the operator's rules for it. */
   readonly egress: Egress
-  /** There exactly for a provider where users grant access in the browser. */
+  /** Defined exactly for OAuth providers. */
   readonly oauth: (() => Promise<OAuthClient>) | undefined
 }
 
-/** The providers that the host enabled, by id. */
+/** The enabled providers, by id. */
 export class ProviderCatalog {
   readonly #enabled: ReadonlyMap<string, EnabledProvider>
   readonly #loaded = new Map<string, ProviderDefinition>()
@@ -37,12 +37,12 @@ export class ProviderCatalog {
     return provider
   }
 
-  /** Returns a provider that {@link load} has loaded before. */
+  /** Returns a provider that {@link load} has already loaded. */
   loaded(id: string): ProviderDefinition | undefined {
     return this.#loaded.get(id)
   }
 
-  /** Imports a provider's module at its first use. @throws StorageError `PROVIDER_UNKNOWN` */
+  /** Imports a provider's module on first use. @throws StorageError `PROVIDER_UNKNOWN` */
   async load(id: string): Promise<ProviderDefinition> {
     const provider = await this.get(id).load()
     this.#loaded.set(id, provider)
@@ -50,9 +50,9 @@ export class ProviderCatalog {
   }
 
   /**
-   * The application's registration at a provider where users grant access in the browser.
+   * Returns the client of the application's registration at an OAuth provider.
    *
-   * @throws StorageError `PROVIDER_UNKNOWN`, `UNSUPPORTED` for a provider that is connected otherwise
+   * @throws StorageError `PROVIDER_UNKNOWN`, `UNSUPPORTED` for a provider without OAuth
    */
   async oauthClient(id: string): Promise<OAuthClient> {
     const { oauth } = this.get(id)

@@ -14,7 +14,7 @@ export interface DocumentResolverPorts {
 
 export type GetStorageBackendForDocument = (document: StoredDocument, user: User) => Promise<StorageBackend>
 
-/** Where a document's bytes are, opened for its owner. */
+/** Opens the storage of a document for its owner. */
 export function createDocumentResolver(ports: DocumentResolverPorts): GetStorageBackendForDocument {
   const { managed, providers, connections, open } = ports
   const opened = new Map<string, Promise<StorageBackend>>()
@@ -24,7 +24,7 @@ export function createDocumentResolver(ports: DocumentResolverPorts): GetStorage
     if (known !== undefined) return known
     const opening = openStore()
     opened.set(name, opening)
-    // A failure is not remembered.
+    // Failures are not cached.
     opening.catch(() => opened.delete(name))
     return opening
   }
@@ -38,7 +38,7 @@ export function createDocumentResolver(ports: DocumentResolverPorts): GetStorage
     const openManaged = managed.get(storageBackend)
     if (openManaged !== undefined) return await openOnce(storageBackend, openManaged)
 
-    // Before anything is looked up: a provider that is not enabled has no connections either.
+    // Checked first: a provider that is not enabled has no connections either.
     providers.get(storageBackend)
     const connection = await findConnection(connections, user.id, document)
     return await open(requireActive(connection))

@@ -5,15 +5,15 @@ import type { FolderAliases } from './folder-aliases.ts'
 /** A change that affects more folders, such as one below a very deep path, invalidates the whole connection. */
 const MAX_FOLDERS = 64
 
-/** The cache of listings, as far as a change goes. Loads in flight are overtaken by it. */
+/** Invalidates cached listings, and loads in flight. */
 export interface KeptListings {
   invalidateFolder(folder: { userId: string; provider: string; folderId: string | null; connectionId: string }): unknown
   invalidateConnection(connectionId: string): unknown
 }
 
-/** What one change touches, as far as it is known. */
+/** The folders that a change affects, as far as known. */
 export class Touched {
-  /** The provider was asked to change something: from here on, a failure may have changed it all the same. */
+  /** The provider was called: from here on, a failed change may have happened nevertheless. */
   isBegun = false
   #isKnown = true
   readonly #folders = new Set<string>()
@@ -26,29 +26,29 @@ export class Touched {
     return this.#folders
   }
 
-  /** A folder as the client named it. `null`: the root, whose listing is dropped in any case. */
+  /** Adds a folder as the client named it. `null`: the root, whose listing is always dropped. */
   addFolder(folderId: string | null): void {
     if (folderId !== null) this.#add(folderId)
   }
 
   /**
-   * Where something is, as the provider tells it.
+   * Adds the location of an entry, as reported by the provider.
    *
-   * @param isInKnownFolder its folder was added already: if it does not tell one, it is that
+   * @param isInKnownFolder its folder was already added, and is its parent if the entry has no `parentId`
    */
   addEntry({ id, parentId, path }: Entry, { isInKnownFolder }: { readonly isInKnownFolder: boolean }): void {
     this.#add(id)
     if (parentId !== null) this.#add(parentId)
-    // `null` is what the root is called without an id, as where ids are paths, and what nobody knows too.
+    // `null` means the root if ids are paths. Otherwise the parent is unknown.
     else if (!isInKnownFolder && path !== id) this.#isKnown = false
   }
 
-  /** Something was changed that is in nobody knows which folder. */
+  /** Records a change in an unknown folder. */
   addUnknown(): void {
     this.#isKnown = false
   }
 
-  /** Where ids are paths, folders come and go with their content; elsewhere there is no folder of such an id. */
+  /** If ids are paths, parent folders appear and disappear with their content. Other providers have no such ids. */
   #add(id: string): void {
     if (!this.#isKnown) return
     this.#folders.add(id)
@@ -63,8 +63,8 @@ export class Touched {
 }
 
 /**
- * Drops the listings that a change has made old: of each folder under all of its names. The root's too, since its own
- * id and none mean the same, and nobody else knows.
+ * Drops the listings that a change made stale: of each folder under all its ids, and of the root. The root has its
+ * own id besides `null`, and only the provider knows it.
  */
 export class TouchedListings {
   readonly #kept: KeptListings
@@ -86,7 +86,7 @@ export class TouchedListings {
     }
   }
 
-  /** Every id of these folders, and the root; `null` where they are not all known, or too many. */
+  /** Returns all ids of these folders, and the root; `null` if some are unknown, or too many. */
   #withAliases(connectionId: string, folders: ReadonlySet<string>): ReadonlySet<string | null> | null {
     const all = new Set<string | null>([null, ...folders])
     for (const folder of folders) {
@@ -99,7 +99,7 @@ export class TouchedListings {
   }
 }
 
-/** `a/` and `a/b/` of `a/b/c`. */
+/** Yields `a/` and `a/b/` for `a/b/c`. */
 function* foldersAbove(path: string): Generator<string> {
   for (let at = path.indexOf('/'); at !== -1; at = path.indexOf('/', at + 1)) yield path.slice(0, at + 1)
 }

@@ -8,18 +8,18 @@ import type { Call, StorageBackend, UploadCall } from '../domain/storage-backend
 import type { ProviderCatalog } from './provider-catalog.ts'
 import { Touched, type TouchedListings } from './touched-listings.ts'
 
-/** Whose storage, and which of it. */
+/** The user, provider and connection of a transfer. */
 export interface TransferPlace {
   readonly userId: string
   readonly provider: string
-  /** Left out: the user's only connection to the provider, or the default one. */
+  /** Default: the user's only connection to the provider, or the default one. */
   readonly connectionId: string | undefined
 }
 
-/** What a change asks of the object as it is before. */
+/** The precondition of a change on the object's current version. */
 export interface VersionCondition {
   readonly isMet: (entry: Entry) => boolean
-  /** The one version that is meant, for where nobody can look; `undefined`: any of several, or any at all. */
+  /** The single accepted version, for objects that cannot be read first; `undefined`: several versions, or any. */
   readonly version: string | undefined
 }
 
@@ -35,7 +35,7 @@ export interface TransferUpload extends Call {
 
 export interface TransferAnswer {
   readonly entry: Entry
-  /** Whether it was not there before. */
+  /** True if the object did not exist before. */
   readonly isNew: boolean
 }
 
@@ -48,17 +48,17 @@ export interface TransferPorts {
 }
 
 /**
- * What users do with the content of their clouds. Each call finds the user's own connection, as it is now.
+ * Reads and changes the content of users' clouds. Each call reads the user's connection anew.
  *
  * @throws StorageError `PROVIDER_UNKNOWN`, `CONNECTION_MISSING`, `CONNECTION_AMBIGUOUS`, `CONNECTION_NOT_FOUND`,
- * `CONNECTION_INACTIVE`, what opening it and the backend throw; `UNSUPPORTED` for what the provider cannot do
+ * `CONNECTION_INACTIVE`, the errors of opening it and of the backend; `UNSUPPORTED` for a missing ability
  */
 export interface Transfers {
   readonly open: (place: TransferPlace) => Promise<StorageBackend>
   /** @param body is read once the connection is open */
   readonly upload: (place: TransferPlace, upload: TransferUpload, body: Readable) => Promise<TransferAnswer>
   readonly createFolder: (place: TransferPlace, parentId: string | null, name: string, call: Call) => Promise<Entry>
-  /** One that is gone already is no error. */
+  /** Removes an object. An object that is already gone is not an error. */
   readonly remove: (
     place: TransferPlace,
     id: string,
@@ -68,9 +68,9 @@ export interface Transfers {
 
 export function createTransfers({ providers, connections, leases, open, listings }: TransferPorts): Transfers {
   async function find({ userId, provider, connectionId }: TransferPlace): Promise<SealedConnection> {
-    // Before anything is looked up: a provider that is not enabled has no connections either.
+    // Checked first: a provider that is not enabled has no connections either.
     providers.get(provider)
-    // Not what is believed: a change must not go to what was the default a moment ago.
+    // Leases are not used: a change must not go to the connection that was the default a moment ago.
     if (connectionId === undefined) {
       return requireActive(chooseConnection(await connections.listSealed(userId, provider)))
     }
@@ -79,7 +79,7 @@ export function createTransfers({ providers, connections, leases, open, listings
     throw new StorageError('CONNECTION_NOT_FOUND', 'There is no such connection.')
   }
 
-  /** Runs a change, and drops what it touches before anybody hears how it went. */
+  /** Runs a change, and drops the affected listings before the caller gets the outcome. */
   async function change<T>(
     place: TransferPlace,
     run: (backend: StorageBackend, touched: Touched) => Promise<T>
@@ -136,7 +136,7 @@ export function createTransfers({ providers, connections, leases, open, listings
   }
 }
 
-/** What the backend is told of the conditions, once what can be known of the target is. */
+/** Checks the target as far as possible, and returns the options of the upload. */
 async function prepare(
   backend: StorageBackend,
   { target, size, ifNoneMatch, ifMatch, signal }: TransferUpload,
@@ -153,11 +153,11 @@ async function prepare(
   }
   if (ifMatch === undefined) return common
   if (!ifMatch.isMet(entry)) throw changed()
-  // Looked at once more by who writes: it may change until then.
+  // The backend checks the version again when it writes: it may change until then.
   return { ...common, ...(entry.version !== null && { ifMatch: entry.version }) }
 }
 
-/** @returns `null` where there is nothing */
+/** @returns `null` if there is no such object */
 async function lookAt(
   backend: StorageBackend,
   id: string,
