@@ -8,20 +8,20 @@ import type { StoredTokens } from './stored-tokens.ts'
 export interface AccessTokenPorts {
   readonly flights: RefreshFlights
   readonly clock: Clock
-  /** Between 0 and 1. */
+  /** Returns a number in [0, 1). */
   readonly random: () => number
 }
 
-/** How long before its end a token is renewed: between the two, so that not all processes come at one moment. */
+/** Tokens are refreshed at a random time between these before expiry, to spread the refreshes of all processes. */
 const MIN_SKEW_MS = 60_000
 const MAX_SKEW_MS = 300_000
-/** Of a token that lives shortly, no more of its life is given away. */
+/** For short-lived tokens, refresh at most this share of the lifetime early. */
 const MAX_SKEW_SHARE = 0.25
-/** What is left of a token must be enough for the call that it is for. */
+/** Remaining lifetime that a token needs for one call. */
 const LAST_MS = 5_000
-/** While the token endpoint is down and the token still works, it is not asked at each call: for so long at least. */
+/** Minimal delay between refreshes while the token endpoint fails and the token is still valid. */
 const RETRY_AFTER_MS = 30_000
-/** A token that another process has just put there may be refused as well. */
+/** A token that another process has just stored may be refused, too. */
 const ROUNDS = 2
 
 /** The access tokens of a stored connection. */
@@ -48,7 +48,7 @@ export class ConnectionTokens implements AccessTokens {
     try {
       this.#tokens = await flights.join(this.#row, isFresh, signal)
     } catch (error) {
-      // It was ahead of time: what does not work now may work in a while.
+      // The refresh was ahead of expiry: a transient failure may pass in time.
       if (!isStorageError(error) || !error.retryable || !stillWorks()) throw error
       this.#retryAt = clock.now() + Math.max(RETRY_AFTER_MS, error.retryAfterMs ?? 0)
     }
@@ -65,7 +65,7 @@ export class ConnectionTokens implements AccessTokens {
     throw new StorageError('ACCESS_DENIED', 'The provider denies access.')
   }
 
-  /** What cannot be renewed is used to its end. */
+  /** Returns how long before expiry to refresh. Tokens without a refresh token are used until they expire. */
   #skewOf({ refreshToken, obtainedAt, expiresAt }: StoredTokens): number {
     if (refreshToken === null || expiresAt === null) return 0
     return Math.min(this.#skewMs, (expiresAt - obtainedAt) * MAX_SKEW_SHARE)
@@ -76,7 +76,7 @@ export class ConnectionTokens implements AccessTokens {
   }
 }
 
-/** The tokens of a connection that is not stored yet: they have just come, and are not renewed. */
+/** Returns the tokens of a connection that is not stored yet. They are new, and are not refreshed. */
 export function fixedTokens({ accessToken }: Pick<StoredTokens, 'accessToken'>): AccessTokens {
   return {
     current: async () => accessToken,

@@ -4,14 +4,14 @@ import type { ConnectionChanges, ConnectionStore } from '../domain/ports.ts'
 
 export interface ChangeConnectionPorts {
   readonly connections: Pick<ConnectionStore, 'update'>
-  /** Drops all that is believed of a connection. */
+  /** Drops everything cached for a connection. */
   readonly invalidate: (connection: Connection) => void
 }
 
 /** @throws StorageError `CONNECTION_NOT_FOUND` */
 export type ChangeConnection = (userId: string, id: string, changes: ConnectionChanges) => Promise<Connection>
 
-/** What a user calls a connection, and which one is meant where none is named. */
+/** Changes a connection's label, and which one is the default. */
 export function createChangeConnection({ connections, invalidate }: ChangeConnectionPorts): ChangeConnection {
   return async (userId, id, changes) => {
     const connection = await connections.update(userId, id, changes)

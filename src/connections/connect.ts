@@ -16,7 +16,7 @@ export interface ConnectPorts {
   readonly openWith: (provider: TypedProvider, credentials: Secret<unknown>) => Promise<StorageBackend>
   readonly contextOf: (providerId: string) => Omit<ConnectContext, 'signal'>
   readonly store: StoreConnection
-  /** The attempts of each user that a host refused. */
+  /** Limits the refused attempts of each user per host. */
   readonly refusals: MinuteLimit
 }
 
@@ -25,21 +25,21 @@ export interface ConnectRequest {
   readonly provider: ProviderDefinition
   /** Valid against the provider's schema. */
   readonly fields: Readonly<Record<string, unknown>>
-  /** The user's name for the connection; left out: the provider's suggestion. */
+  /** The user's name for the connection. Default: the provider's suggestion. */
   readonly label: string | undefined
   readonly signal: AbortSignal
 }
 
 /**
- * @throws StorageError `INVALID_CREDENTIALS`, `UNSUPPORTED` where nothing can be typed, `CONNECTION_INACTIVE`;
+ * @throws StorageError `INVALID_CREDENTIALS`, `UNSUPPORTED` for a provider without a form, `CONNECTION_INACTIVE`;
  * `TOO_MANY_REQUESTS` after too many failed attempts of this user at this host
  */
 export type Connect = (request: ConnectRequest) => Promise<Connection>
 
-/** Failures before the host has seen the credentials, or without a word about them. Every other outcome is an attempt. */
+/** Failures in which the host did not judge the credentials. All other failures count as failed attempts. */
 const UNJUDGED: readonly StorageErrorCode[] = ['ENDPOINT_FORBIDDEN', 'PROVIDER_UNAVAILABLE', 'SDK_MISSING']
 
-/** Connects with credentials that the user typed: checked at the server first, then sealed and stored. */
+/** Connects with credentials that the user entered: verifies them at the server, then seals and stores them. */
 export function createConnect({ openWith, contextOf, store, refusals }: ConnectPorts): Connect {
   async function check({ userId, provider, fields, signal }: ConnectRequest): Promise<ParsedCredentials> {
     if (isOAuthProvider(provider)) {
@@ -55,7 +55,7 @@ export function createConnect({ openWith, contextOf, store, refusals }: ConnectP
       attempt.end(false)
       return parsed
     } catch (error) {
-      // A caller that leaves has had its attempt too: the host may have judged it by then.
+      // An aborted attempt counts too: the host may already have judged it.
       attempt.end(signal.aborted || !isStorageError(error, ...UNJUDGED))
       throw error
     }
@@ -68,12 +68,12 @@ export function createConnect({ openWith, contextOf, store, refusals }: ConnectP
   }
 }
 
-/** Names by which providers call the address of a server. */
+/** The fields in which providers store the address of a server. */
 const ADDRESSES = ['baseUrl', 'endpoint', 'url', 'server', 'host']
 
 /**
- * The host that credentials are for, so that failed attempts there are counted together: in lower case, without scheme,
- * port and path, which lead to the same server. The provider's id if they name none.
+ * Returns the host of the credentials, under which failed attempts are counted: in lower case, without scheme, port
+ * and path, which lead to the same server. Returns the provider's id if they contain no host.
  */
 export function hostOf(providerId: string, credentials: Secret<unknown>): string {
   const fields = credentials.reveal()
@@ -83,7 +83,7 @@ export function hostOf(providerId: string, credentials: Secret<unknown>): string
   return host === '' ? providerId : host
 }
 
-/** @throws StorageError `INVALID_CREDENTIALS` where the server says no, and what else the check fails with */
+/** @throws StorageError `INVALID_CREDENTIALS` if the server refuses them, and other errors of the check */
 async function accepted<T>(check: Promise<T>): Promise<T> {
   try {
     return await check

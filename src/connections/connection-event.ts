@@ -1,6 +1,6 @@
 import type { Connection } from '../domain/connection.ts'
 
-/** What happened to a user's connection, for the host. */
+/** A change of a user's connection, for the host application. */
 export interface ConnectionEvent {
   /** `renewed`: the same account was connected again. `requiresReauth`: the provider no longer accepts it. */
   readonly type: 'connected' | 'renewed' | 'requiresReauth' | 'disconnected'

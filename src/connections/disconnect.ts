@@ -5,9 +5,9 @@ import { connectionEvent, type OnConnectionChange } from './connection-event.ts'
 
 export interface DisconnectPorts {
   readonly connections: Pick<ConnectionStore, 'remove' | 'removeAll'>
-  /** Drops all that is believed of a connection. */
+  /** Drops everything cached for a connection. */
   readonly invalidate: (connection: Connection) => void
-  /** Begins to end the credentials at the provider; nobody waits for it. */
+  /** Starts revoking the credentials at the provider, in the background. */
   readonly revoke: (connection: SealedConnection) => void
   readonly onChange: OnConnectionChange
 }
@@ -15,7 +15,7 @@ export interface DisconnectPorts {
 export interface Disconnect {
   /** @throws StorageError `CONNECTION_NOT_FOUND` */
   one(userId: string, id: string): Promise<void>
-  /** The user leaves: all connections go. */
+  /** Removes all connections of a user who leaves. */
   all(userId: string): Promise<void>
 }
 

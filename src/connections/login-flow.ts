@@ -19,9 +19,9 @@ export interface LoginFlowPorts {
 export interface BeginLogin {
   readonly userId: string
   readonly provider: ProviderDefinition
-  /** The server, as the user typed it. */
+  /** The server, as the user entered it. */
   readonly baseUrl: string
-  /** The user's name for the connection; left out: the provider's suggestion. */
+  /** The user's name for the connection. Default: the provider's suggestion. */
   readonly label: string | undefined
   readonly signal: AbortSignal
 }
@@ -34,25 +34,25 @@ export interface PollLogin {
 }
 
 export interface LoginFlow {
-  /** @throws StorageError `UNSUPPORTED` for a provider without such a login, and what its `begin` throws */
+  /** @throws StorageError `UNSUPPORTED` for a provider without a login flow, and the errors of its `begin` */
   begin(request: BeginLogin): Promise<{ loginUrl: string; flowId: string }>
   /**
-   * The connection, once the user has logged in; `null` before.
+   * Returns the connection once the user has logged in; `null` before.
    *
-   * @throws StorageError `INVALID_STATE` for a flow that is not this user's, has ended or has expired
+   * @throws StorageError `INVALID_STATE` for another user's flow, or one that has ended or expired
    */
   poll(request: PollLogin): Promise<Connection | null>
 }
 
-/** What is sealed while a flow waits. */
+/** The sealed state of a pending flow. */
 interface Waiting {
   readonly label?: string | undefined
   readonly pending?: unknown
-  /** What the provider told, once: kept until a connection has come of it. */
+  /** The provider returns these only once: they are stored until the connection has been made. */
   readonly fields?: Readonly<Record<string, unknown>>
 }
 
-/** Connects through a login at the service's own page, which the service is asked about until it has happened. */
+/** Connects through a login at the service's own page. The service is polled until the login has happened. */
 export function createLoginFlow(ports: LoginFlowPorts): LoginFlow {
   const { flows, cipher, clock, connect, contextOf } = ports
 

@@ -3,7 +3,7 @@ import type { Connection } from '../domain/connection.ts'
 import { Moment } from '../domain/moment.ts'
 import type { Clock, ConnectionStore } from '../domain/ports.ts'
 
-/** As exact as `lastUsedAt` is: what is used all day is not written all day. */
+/** Precision of `lastUsedAt`. It limits writes for connections in constant use. */
 const STEP_MS = 3_600_000
 const MAX_NOTED = 10_000
 
@@ -13,7 +13,7 @@ export interface NoteUsePorts {
   readonly onFailure: (error: unknown) => void
 }
 
-/** Notes that a connection is used; nobody waits for it. */
+/** Records a use of a connection, in the background. */
 export type NoteUse = (connection: Pick<Connection, 'userId' | 'id'>) => void
 
 export function createNoteUse({ connections, clock, onFailure }: NoteUsePorts): NoteUse {

@@ -19,9 +19,9 @@ export interface OAuthFlowPorts {
   readonly clientOf: (providerId: string) => Promise<OAuthClient>
   readonly openWithTokens: (provider: OAuthProvider, tokens: AccessTokens) => Promise<StorageBackend>
   readonly store: StoreConnection
-  /** The connects of each user in flight. */
+  /** Limits the concurrent connects of each user. */
   readonly connects: InFlightLimit
-  /** How long the provider may take for all that follows its answer. */
+  /** Timeout of all provider calls after the callback. */
   readonly deadlineMs: number
 }
 
@@ -29,20 +29,20 @@ export interface BeginOAuth {
   readonly userId: string
   readonly provider: OAuthProvider
   readonly redirectUri: string
-  /** Where the browser goes in the end; checked to be the application's own. */
+  /** Final destination of the browser; verified to belong to the application. */
   readonly returnTo: string
-  /** The user's name for the connection; left out: the account's. */
+  /** The user's name for the connection. Default: the account's. */
   readonly label: string | undefined
 }
 
 export interface BegunOAuth {
   readonly authorizationUrl: string
-  /** For the browser alone, which has to show it again: it proves that it is the same one. */
+  /** Stored in the browser only. The callback must present it, to prove that the browser is the same. */
   readonly nonce: BrowserNonce
 }
 
 export interface BrowserNonce {
-  /** Tells the nonces of several flows in one browser apart. */
+  /** Distinguishes the nonces of parallel flows in one browser. */
   readonly id: string
   readonly value: string
   readonly lifetimeMs: number
@@ -51,38 +51,38 @@ export interface BrowserNonce {
 export interface OAuthCallback {
   readonly provider: OAuthProvider
   readonly redirectUri: string
-  /** What stands behind the redirect URI, whatever it is. */
+  /** The query parameters of the callback, unverified. */
   readonly parameters: URLSearchParams
-  /** What the browser shows of the flow with this id. */
+  /** Returns the browser's nonce of the flow with this id. */
   readonly nonceOf: (id: string) => string | undefined
-  /** Who the browser is, where the application can tell. */
+  /** The user of the browser, if the application can tell. */
   readonly userId: string | null
 }
 
 export interface OAuthOutcome {
   readonly returnTo: string
-  /** Why there is no connection; `null`: there is one. */
+  /** The failure; `null` if the connection was made. */
   readonly error: StorageError | null
 }
 
 export interface OAuthFlow {
   begin(request: BeginOAuth): Promise<BegunOAuth>
   /**
-   * Ends a flow in the browser that began it, once.
+   * Finishes a flow in the browser that began it, once.
    *
-   * @throws StorageError `INVALID_STATE` for what is no answer to a flow of this browser and user: the provider is not
-   * asked then. Every later failure is part of the outcome.
+   * @throws StorageError `INVALID_STATE` if the callback does not belong to a flow of this browser and user; the
+   * provider is not called then. Every later failure is part of the outcome.
    */
   finish(callback: OAuthCallback): Promise<OAuthOutcome>
 }
 
-/** What is sealed while the user is at the provider. */
+/** The sealed state of a pending flow. */
 interface Waiting {
   readonly verifier: string
   readonly label?: string | undefined
 }
 
-/** Parameters of an answer that must not come twice: whoever reads the other one would see another answer. */
+/** Parameters that must not be repeated: parsers differ in which of the values they return. */
 const SINGLE = ['state', 'code', 'iss', 'error'] as const
 const NONCE_ID_LENGTH = 16
 
@@ -120,9 +120,9 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
     )
   }
 
-  /** Connects, and returns why that failed; `null` if it did not. */
+  /** Connects. Returns the failure, or `null`. */
   async function settle(flow: PendingFlow, callback: OAuthCallback): Promise<StorageError | null> {
-    // The code is good for once, and this login is over: a browser that leaves now, or asks again, ends nothing.
+    // Not the request's signal: the code works only once, so a browser that disconnects must not abort the exchange.
     const controller = new AbortController()
     const timer = setTimeout(() => {
       controller.abort(new StorageError('PROVIDER_TIMEOUT', 'The provider did not answer in time.'))
@@ -147,7 +147,7 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
       const client = await clientOf(provider.id)
       const codeVerifier = new Secret(verifier)
       const url = await client.authorizationUrl({ redirectUri, state, codeVerifier })
-      // The endpoint is in the provider's definition: the operator has chosen it, http included.
+      // The endpoint is part of the provider's definition, which the operator trusts: http is accepted.
       const authorizationUrl = requireLink(parseProviderLink(url))
       await flows.save(
         {
@@ -164,10 +164,10 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
 
     async finish(callback) {
       const flow = await prove(callback)
-      // Before the flow is spent: a callback that is refused here can be loaded again.
+      // Before the flow is removed: a callback that is rejected here can be repeated.
       const release = connects.enter(flow.userId).hold()
       try {
-        // Of several who bring the same answer one is the first.
+        // Of several identical callbacks only one removes the flow.
         if (!(await flows.remove(flow.stateHash))) throw invalidState()
         return { returnTo: flow.returnTo, error: await settle(flow, callback) }
       } finally {
@@ -177,7 +177,7 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
   }
 }
 
-/** RFC 7636 asks for 43 characters and more of these. */
+/** Returns 43 characters, the minimum of RFC 7636. */
 function newSecret(): string {
   return randomBytes(32).toString('base64url')
 }
@@ -191,12 +191,12 @@ function invalidState(): StorageError {
 }
 
 /**
- * Scopes of OpenID Connect, which decide about what comes beside the access token. Providers give them other names in
- * their answers, or leave them out.
+ * Scopes of OpenID Connect, which do not limit the access token. Providers rename them in their responses, or omit
+ * them.
  */
 const BESIDE: ReadonlySet<string> = new Set(['openid', 'profile', 'email', 'offline_access'])
 
-/** @throws StorageError `INSUFFICIENT_SCOPE` where the user granted less than was asked for */
+/** @throws StorageError `INSUFFICIENT_SCOPE` if the user granted less than requested */
 function granted(
   asked: readonly string[],
   given: readonly string[] | null,
@@ -209,7 +209,7 @@ function granted(
   throw new StorageError('INSUFFICIENT_SCOPE', 'Not all of the access was granted that is needed.')
 }
 
-/** A connection is for months: one that would end with its first token is none. */
+/** Rejects a token that expires and cannot be refreshed: connections last for months. */
 function requireLasting({ refreshToken, expiresAt }: StoredTokens): void {
   if (refreshToken !== null || expiresAt === null) return
   throw new StorageError('PROVIDER_ERROR', 'The provider gave access for a short time only.')

@@ -9,9 +9,9 @@ import type { StoredTokens } from './stored-tokens.ts'
 
 export type RefreshedRow = Pick<SealedConnection, 'id' | 'userId' | 'provider'>
 
-/** Each holds a connection of the host's pool while it waits for a provider. */
+/** Concurrent refreshes. Each holds a connection of the host's pool while it waits for a provider. */
 const MAX_AT_ONCE = 2
-/** A provider that refuses each new token would otherwise be asked for another at each call. */
+/** Limits refreshes of a provider that refuses each new token. Otherwise every call would cause one. */
 const MAX_REFUSALS = 3
 const REFUSALS_MS = 60_000
 const MAX_REMEMBERED = 5_000
@@ -21,13 +21,13 @@ interface Flight {
   waiting: number
 }
 
-/** The refreshes of this process: one per connection for all who wait, and two at once. */
+/** The refreshes of this process: one per connection, shared by all callers, and two at a time. */
 export class RefreshFlights {
   readonly #refresher: Pick<TokenRefresher, 'refresh'>
   readonly #clock: Clock
   readonly #limit = pLimit(MAX_AT_ONCE)
   readonly #flights = new Map<string, Flight>()
-  /** When a connection's endpoint was asked since a token was refused, by the monotonic clock. */
+  /** Times of a connection's refreshes after refused tokens, by the monotonic clock. */
   readonly #refusals = new LRUCache<string, number[]>({ max: MAX_REMEMBERED })
 
   constructor(refresher: Pick<TokenRefresher, 'refresh'>, clock: Clock) {
@@ -36,9 +36,9 @@ export class RefreshFlights {
   }
 
   /**
-   * @param isGood decides whether stored tokens will do; who joins a flight of another's asks again
-   * @param isRefused the provider refuses a token before its time
-   * @throws StorageError `ACCESS_DENIED` where that happens too often, and what the refresh fails with
+   * @param isGood returns true for usable stored tokens; a caller that joins another's flight must check again
+   * @param isRefused the provider refused an unexpired token
+   * @throws StorageError `ACCESS_DENIED` if that happens too often, and the errors of the refresh
    */
   async join(
     row: RefreshedRow,
@@ -55,7 +55,7 @@ export class RefreshFlights {
     }
   }
 
-  /** Resolves when the refreshes that are in flight now have ended: a token that is being rotated must not be lost. */
+  /** Resolves when the refreshes in flight have ended: a token that is being rotated must not be lost. */
   async settled(): Promise<void> {
     await Promise.allSettled([...this.#flights.values()].map(({ done }) => done))
   }
@@ -67,14 +67,14 @@ export class RefreshFlights {
     const flight: Flight = {
       waiting: 0,
       done: this.#limit(() => {
-        // Behind a provider that hangs, a queue would go on asking for callers who have long gone.
+        // A queue behind a provider that hangs must not send requests for callers that have left.
         if (flight.waiting === 0) throw new StorageError('PROVIDER_UNAVAILABLE', 'Nobody waits for this any more.')
         return this.#refresher.refresh(row, isGood, noteAsking)
       }).finally(() => {
         this.#flights.delete(row.id)
       })
     }
-    // Each who waits hears of it; when all have gone, nobody does.
+    // Each caller gets the error. After all have left it must not be an unhandled rejection.
     flight.done.catch(() => {})
     this.#flights.set(row.id, flight)
     return flight

@@ -14,24 +14,24 @@ export interface RefreshPorts {
   readonly clock: Clock
   /** @throws StorageError `PROVIDER_UNKNOWN` */
   readonly clientOf: (providerId: string) => Promise<OAuthClient>
-  /** The grant has ended, and the row says so. */
+  /** Called when the grant has ended and the row is REQUIRES_REAUTH. */
   readonly onEnded: (connection: SealedConnection) => void
-  /** The row was removed while the provider made tokens for it: nobody will ever use them. */
+  /** Called with new tokens whose row was removed meanwhile: they will never be used. */
   readonly onOrphaned: (connection: Row, tokens: StoredTokens) => void
-  /** How long the token endpoint may take. The transaction around it may take longer. */
+  /** Timeout of the token endpoint. The transaction around it may take longer. */
   readonly deadlineMs: number
   readonly metrics: Pick<Metrics, 'tokenRefreshed'>
   readonly tracing: Tracing
 }
 
-/** Whether what is stored will do; else it is refreshed. */
+/** Returns true if the stored tokens are usable. Otherwise they are refreshed. */
 export type IsGood = (tokens: StoredTokens) => boolean
 
 type Row = Pick<SealedConnection, 'id' | 'userId' | 'provider'>
 
 /**
- * How one refresh ends: by value, since a transaction that throws takes back what it has stored. `changed`: the row was
- * renewed, disabled or removed while the provider was asked, and what came is for a row that is no more.
+ * The outcome of a refresh. Returned, not thrown: throwing would roll the transaction back. `changed`: the row was
+ * renewed, disabled or removed during the request, so the response belongs to an outdated row.
  */
 type Outcome =
   | { readonly tokens: StoredTokens; readonly as: 'refreshed' | 'unneeded' }
@@ -39,23 +39,23 @@ type Outcome =
   | { readonly error: unknown }
   | 'changed'
 
-/** Tokens that the provider has given and that the database has not: the old ones may be worth nothing by now. */
+/** Tokens that the provider has issued but that are not stored. The stored ones may be invalid by now. */
 interface Unstored {
-  /** What was stored when they came, and is still: not by its age, since other processes have other clocks. */
+  /** The tokens stored then, compared by value: other processes have other clocks. */
   readonly before: StoredTokens
   readonly tokens: StoredTokens
 }
 
-/** Such an accident concerns the connections that were being refreshed when the database went away. */
+/** Bounds the connections that are being refreshed when the database fails. */
 const MAX_UNSTORED = 1000
-/** A row that changes again and again while it is refreshed is given up. */
+/** Attempts to refresh a row that keeps changing meanwhile. */
 const ATTEMPTS = 3
 
 /**
- * Refreshes the tokens of a connection, for all processes: under a lock the row is read again, and only where what it
- * holds still will not do the token endpoint is asked. What it gives is stored before anybody uses it.
+ * Refreshes the tokens of a connection for all processes. It reads the row again under a lock, and calls the token
+ * endpoint only if the stored tokens are not usable. New tokens are stored before they are used.
  *
- * A refresh belongs to no caller. To end it half-way could lose the only token that still works.
+ * A refresh belongs to no caller: aborting it could lose the only valid token.
  */
 export class TokenRefresher {
   readonly #ports: RefreshPorts
@@ -66,9 +66,9 @@ export class TokenRefresher {
   }
 
   /**
-   * @param beforeAsking called before the token endpoint is asked; what it throws is what the refresh fails with
-   * @throws StorageError `CONNECTION_INACTIVE` where the grant has ended or the row is not ACTIVE, `CONNECTION_MISSING`,
-   * and what the token endpoint and the database fail with
+   * @param beforeAsking called before the token endpoint; if it throws, the refresh fails with its error
+   * @throws StorageError `CONNECTION_INACTIVE` if the grant has ended or the row is not ACTIVE, `CONNECTION_MISSING`,
+   * and the errors of the token endpoint and the database
    */
   async refresh(connection: Row, isGood: IsGood, beforeAsking: () => void = () => {}): Promise<StoredTokens> {
     const { metrics, tracing } = this.#ports
@@ -134,12 +134,12 @@ export class TokenRefresher {
     beforeAsking: () => void
   ): Promise<Outcome> {
     if (row === null) throw new StorageError('CONNECTION_MISSING', 'This connection is gone.')
-    // One in ERROR is asked who it is now and then, which needs a token that works.
+    // Connections in ERROR are verified from time to time, which takes a valid token.
     if (row.status !== 'ERROR') requireActive(row)
     const { cipher, clock } = this.#ports
     const stored = parseTokens(cipher.open(row.sealedCredentials, bindingOf(row)))
     const rescued = this.#rescued(row.id, stored)
-    // What is stored may still do for now, but with a refresh token that is spent.
+    // The stored access token may still be valid, but its refresh token is spent.
     if (rescued === undefined && isGood(stored)) return { tokens: stored, as: 'unneeded' }
 
     let newest = rescued ?? stored
@@ -160,8 +160,8 @@ export class TokenRefresher {
   }
 
   /**
-   * What an earlier refresh could not store: the database went away, or the row was sealed anew meanwhile, with the
-   * token that had just been spent.
+   * Returns tokens that an earlier refresh could not store: the database failed, or the row was resealed meanwhile,
+   * with the spent refresh token.
    */
   #rescued(connectionId: string, stored: StoredTokens): StoredTokens | undefined {
     const unstored = this.#unstored.get(connectionId)
@@ -183,7 +183,7 @@ export class TokenRefresher {
   }
 }
 
-/** There is nobody to ask for another token, and this one should work: `account()` may say that it does not. */
+/** The token cannot be refreshed but has not expired. `account()` finds out whether it is still valid. */
 function refusedForNow(): StorageError {
   return new StorageError('ACCESS_DENIED', 'The provider denies access.', { credentialsRefused: true })
 }

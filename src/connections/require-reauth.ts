@@ -4,17 +4,17 @@ import { connectionEvent, type OnConnectionChange } from './connection-event.ts'
 
 export interface RequireReauthPorts {
   readonly connections: Pick<ConnectionStore, 'requireReauth'>
-  /** Drops all that is believed of a connection. */
+  /** Drops everything cached for a connection. */
   readonly invalidate: (connection: Connection) => void
   readonly onChange: OnConnectionChange
 }
 
 export type RequireReauth = (connection: SealedConnection) => Promise<void>
 
-/** The provider no longer accepts a connection's credentials: it waits for its user to connect again. */
+/** Sets a connection whose credentials the provider no longer accepts to REQUIRES_REAUTH. */
 export function createRequireReauth({ connections, invalidate, onChange }: RequireReauthPorts): RequireReauth {
   return async (connection) => {
-    // Credentials that were renewed meanwhile, and a connection that is gone, are left alone.
+    // Credentials that were renewed meanwhile, and removed connections, remain unchanged.
     if (!(await connections.requireReauth(connection))) return
     invalidate(connection)
     onChange(connectionEvent('requiresReauth', connection))

@@ -11,15 +11,15 @@ export interface RevokePorts {
   readonly loadProvider: (id: string) => Promise<ProviderDefinition>
   readonly clientOf: (providerId: string) => Promise<OAuthClient>
   readonly contextOf: (providerId: string) => Omit<ConnectContext, 'signal'>
-  /** How long a provider may take. */
+  /** Timeout of a revocation. */
   readonly deadlineMs: number
-  /** The provider goes on believing in credentials that are gone here. */
+  /** Called if the provider may still accept credentials that were deleted here. */
   readonly onFailure: (connection: RevokedRow, error: unknown) => void
 }
 
 /**
- * Ends the credentials of removed connections at their providers, as well as can be: nobody waits for it, and what
- * fails is told to the operator alone. The credentials are gone here in any case.
+ * Revokes the credentials of removed connections at their providers in the background, on a best-effort basis.
+ * Failures are reported only to the operator. The credentials are deleted here in any case.
  */
 export class Revocations {
   readonly #ports: RevokePorts
@@ -33,7 +33,7 @@ export class Revocations {
     this.#run(connection, (signal) => this.#revoke(connection, signal))
   }
 
-  /** Tokens of a connection that was removed before they could be stored. */
+  /** Revokes the tokens of a connection that was removed before they could be stored. */
   beginTokens(connection: RevokedRow, tokens: StoredTokens): void {
     this.#run(connection, (signal) => this.#revokeTokens(connection.provider, tokens, signal))
   }
@@ -47,7 +47,7 @@ export class Revocations {
     this.#running.add(running)
   }
 
-  /** Resolves when the revocations that are running now have ended; each has its deadline. */
+  /** Resolves when the revocations in flight have ended. Each has its timeout. */
   async settled(): Promise<void> {
     await Promise.all(this.#running)
   }

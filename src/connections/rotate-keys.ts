@@ -4,30 +4,30 @@ import type { CredentialBinding, CredentialCipher, SealedRow, SealedRowStore } f
 export interface RotateKeysPorts {
   readonly rows: SealedRowStore
   readonly cipher: CredentialCipher
-  /** At most so many rows are read and written at once. */
+  /** Rows per read and write. */
   readonly batchSize: number
   readonly onProgress: (progress: RotationProgress) => void
-  /** Ends the rotation after the batch that is under way. */
+  /** Stops the rotation after the current batch. */
   readonly signal: AbortSignal
 }
 
 export interface RotationProgress {
-  /** Rows that have been looked at. */
+  /** Rows processed so far. */
   readonly done: number
-  /** Rows that were under an older key when the rotation began. */
+  /** Rows under an older key at the start. */
   readonly total: number
 }
 
 export interface RotationSummary {
-  /** Rows that were sealed anew with the current key. */
+  /** Rows resealed with the current key. */
   readonly resealed: number
-  /** Ids of connections that no key of the ring opens, or that were altered: their users have to connect again. */
+  /** Ids of connections that no key of the ring opens, or that were altered: their users must connect again. */
   readonly unreadable: readonly string[]
-  /** Rows that still are under an older key: none, unless the rotation was ended early. */
+  /** Rows still under an older key: 0, unless the rotation was stopped early. */
   readonly left: number
 }
 
-/** Rows that are changed again and again while they are sealed anew are left to whoever changes them. */
+/** Rows that keep changing during the rotation are left to the process that changes them. */
 const MAX_PASSES = 5
 
 interface Pass {
@@ -37,8 +37,8 @@ interface Pass {
 }
 
 /**
- * Seals every row anew that is under an older key, while the application runs. Each batch is one statement that
- * replaces exactly what was read: a rotation may end anywhere, and the next one goes on with what is left.
+ * Reseals every row that is under an older key, while the application runs. Each batch is one statement that replaces
+ * exactly the rows that were read: a rotation may stop anywhere, and the next one continues.
  */
 export async function rotateKeys(ports: RotateKeysPorts): Promise<RotationSummary> {
   const { rows, onProgress, signal } = ports
@@ -78,7 +78,7 @@ async function onePass({ rows, cipher, batchSize, signal }: RotateKeysPorts, adv
   return pass
 }
 
-/** `null` for what cannot be read. */
+/** Returns `null` for an unreadable row. */
 function sealAnew(cipher: CredentialCipher, { id, userId, provider, sealedCredentials }: SealedRow): string | null {
   const binding: CredentialBinding = { userId, provider, connectionId: id }
   try {

@@ -6,13 +6,13 @@ import { connectionEvent, type OnConnectionChange } from './connection-event.ts'
 export interface StoreConnectionPorts {
   readonly connections: Pick<ConnectionStore, 'saveConnected'>
   readonly cipher: CredentialCipher
-  /** Drops all that is believed of a connection. */
+  /** Drops everything cached for a connection. */
   readonly invalidate: (connection: Connection) => void
   readonly maxPerUser: number
   readonly onChange: OnConnectionChange
 }
 
-/** Seals and stores a connection that has proved itself: a new row, or the one of this account renewed. */
+/** Seals and stores a verified connection: inserts a row, or renews the row of the same account. */
 export type StoreConnection = (connection: NewConnection, credentials: Secret<unknown>) => Promise<Connection>
 
 export function createStoreConnection(ports: StoreConnectionPorts): StoreConnection {
@@ -25,7 +25,7 @@ export function createStoreConnection(ports: StoreConnectionPorts): StoreConnect
       maxPerUser
     )
     invalidate(stored)
-    // The database raises the version with each renewal: only a new row has the first one.
+    // The database increments the version with each renewal: only a new row has version 1.
     onChange(connectionEvent(stored.version === 1 ? 'connected' : 'renewed', stored))
     return stored
   }

@@ -2,18 +2,18 @@ import { StorageError } from '../domain/errors.ts'
 import type { TokenSet } from '../domain/oauth.ts'
 import { Secret } from '../domain/secret.ts'
 
-/** The tokens of a connection, as they are sealed. Times are wall-clock milliseconds: other processes read them. */
+/** The sealed tokens of a connection. Times are in wall-clock milliseconds, since other processes read them. */
 export interface StoredTokens {
   readonly accessToken: Secret<string>
   readonly refreshToken: Secret<string> | null
   readonly obtainedAt: number
-  /** `null` where nobody said. */
+  /** `null` if the provider did not report it. */
   readonly expiresAt: number | null
 }
 
 /**
- * @param askedAt when the tokens were asked for: an answer that took long is not younger for it
- * @param before whose refresh token stays where none came
+ * @param askedAt time of the request: the lifetime counts from then, even if the response took long
+ * @param before provides the refresh token if the response contains none
  */
 export function storeTokens(set: TokenSet, askedAt: number, before?: StoredTokens): StoredTokens {
   return {
@@ -24,7 +24,7 @@ export function storeTokens(set: TokenSet, askedAt: number, before?: StoredToken
   }
 }
 
-/** What is sealed. */
+/** Returns the JSON value that is sealed. */
 export function serialiseTokens({ accessToken, refreshToken, obtainedAt, expiresAt }: StoredTokens): Secret<unknown> {
   return new Secret({
     accessToken: accessToken.reveal(),
@@ -34,7 +34,7 @@ export function serialiseTokens({ accessToken, refreshToken, obtainedAt, expires
   })
 }
 
-/** @throws StorageError `CREDENTIALS_UNREADABLE` for what {@link serialiseTokens} did not make */
+/** @throws StorageError `CREDENTIALS_UNREADABLE` for a value that {@link serialiseTokens} did not create */
 export function parseTokens(opened: Secret<unknown>): StoredTokens {
   const value = opened.reveal()
   const fields = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>

@@ -6,7 +6,7 @@ import type { StorageBackend } from '../domain/storage-backend.ts'
 export interface VerifyPorts {
   readonly connections: Pick<ConnectionStore, 'findSealed' | 'noteCheck'>
   readonly open: (connection: SealedConnection) => Promise<StorageBackend>
-  /** Drops all that is believed of a connection. */
+  /** Drops everything cached for a connection. */
   readonly invalidate: (connection: Connection) => void
 }
 
@@ -17,14 +17,14 @@ export interface VerifyRequest {
 }
 
 /**
- * Asks the provider who a connection is. An ERROR that is over becomes ACTIVE again.
+ * Verifies a connection at its provider. A success sets an ERROR connection to ACTIVE again.
  *
  * @throws StorageError `CONNECTION_NOT_FOUND`, `CONNECTION_INACTIVE` for a row that only an operator or its user can
- * bring back, and what the provider fails with
+ * reactivate, and the provider's failure
  */
 export type Verify = (request: VerifyRequest) => Promise<Connection>
 
-/** What will not pass by itself: the account, or the server, is not what it was. */
+/** Failures that do not pass by themselves: the account or the server has changed. */
 const LASTING: readonly StorageErrorCode[] = [
   'ACCESS_DENIED',
   'ACCOUNT_DISABLED',
