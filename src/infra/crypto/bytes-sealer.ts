@@ -15,30 +15,30 @@ const NO_SALT = Buffer.alloc(0)
 
 export interface OpenedBytes {
   readonly bytes: Buffer
-  /** The time that the bytes were sealed with: wall-clock milliseconds. */
+  /** The time given when the bytes were sealed: wall-clock milliseconds. */
   readonly time: number
 }
 
 /** Seals bytes that are stored outside of this process, and hides their names. */
 export interface BytesSealer {
   /**
-   * @param name bytes do not open under another name
-   * @param time wall-clock milliseconds, readable by anybody and changed by nobody: with another time the bytes do not
-   * open
+   * @param name the bytes can be opened only under the same name
+   * @param time wall-clock milliseconds, in plain text but authenticated: the bytes cannot be opened with another
+   * time
    */
   seal(bytes: Uint8Array, name: string, time: number): Buffer
   /** Returns `null` for anything that was not sealed by one of our keys under exactly this name. */
   open(sealed: Buffer, name: string): OpenedBytes | null
-  /** 43 characters of base64url that only who has the current key can make of these parts. */
+  /** Returns 43 characters of base64url that only a holder of the current key can derive from these parts. */
   hide(...parts: readonly string[]): string
 }
 
 /**
- * Seals bytes as version (1 byte), length of the key id (1), key id, time (8), salt (32), iv (12), ciphertext, tag (16).
- * Key id, name and time are authenticated with the bytes. Each seal has a key of its own, HKDF-SHA256 of the master key
- * with the fresh salt, so that no number of pages wears a key out.
+ * Seals bytes as version (1 byte), length of the key id (1), key id, time (8), salt (32), iv (12), ciphertext, tag
+ * (16). Key id, name and time are authenticated with the bytes. Each seal has its own key, HKDF-SHA256 of the master
+ * key with a fresh salt, so that the number of pages does not wear out a key.
  *
- * @param purpose what these seals are for: another purpose has other keys, and opens none of them
+ * @param purpose separates uses: seals of different purposes have different keys and cannot be opened by each other
  */
 export function createBytesSealer(keyRing: KeyRing, purpose: string): BytesSealer {
   const naming = createSecretKey(hkdfSha256(keyRing.currentKey, NO_SALT, hashFields([NAME_DOMAIN, purpose])))

@@ -2,7 +2,7 @@ import { isStorageError } from '../../domain/errors.ts'
 import type { Metrics } from '../../domain/metrics.ts'
 import type { CredentialCipher } from '../../domain/ports.ts'
 
-/** Counts what cannot be read: a key that was removed too early shows at once, and not user by user. */
+/** Counts unreadable credentials, so that a key that was removed too early is noticed at once. */
 export function countUnreadable(
   cipher: CredentialCipher,
   metrics: Pick<Metrics, 'credentialsUnreadable'>

@@ -13,17 +13,17 @@ const HEADER_BYTES = SALT_BYTES + IV_BYTES
 const KEY_DOMAIN = 'fastify-cloud-storage credentials key v1'
 const AAD_DOMAIN = 'fastify-cloud-storage credentials v1'
 
-/** The longest envelope, in characters: far above any provider's tokens, far below what would hurt to decode. */
+/** Longest envelope, in characters: far above any provider's tokens, and cheap to decode. */
 export const MAX_ENVELOPE_LENGTH = 65_536
 
 /**
  * Seals credentials for one row: `v1.<key id>.<base64url of salt (32), iv (12), ciphertext, tag (16)>`.
  *
- * Each envelope has a key of its own, HKDF-SHA256 of the master key with the fresh salt and the row's user and
- * connection as info; version, key id, user, connection and provider are authenticated with AES-256-GCM. So an
- * envelope in any other row does not open. Old keys of the ring open; the current one seals.
+ * Each envelope has its own key, HKDF-SHA256 of the master key with a fresh salt and the row's user and connection as
+ * info. Version, key id, user, connection and provider are authenticated with AES-256-GCM, so an envelope cannot be
+ * opened in another row. All keys of the ring open envelopes; the current one seals them.
  *
- * @param random gives so many unpredictable bytes
+ * @param random returns the given number of unpredictable bytes
  */
 export function createCredentialCipher(
   keyRing: KeyRing,
@@ -94,12 +94,12 @@ function parseJson(plaintext: Buffer): unknown {
   try {
     return JSON.parse(plaintext.toString('utf8'))
   } catch {
-    // A SyntaxError quotes the text that it could not read, and that text is a secret.
+    // A SyntaxError quotes the text that it could not parse, and that text is a secret.
     throw unreadable('not JSON')
   }
 }
 
-/** One error, whatever is wrong. Only the log may learn more, and never a byte of what was sealed. */
+/** Returns the same error for every cause. Only the log gets the reason, and never a byte of the sealed data. */
 function unreadable(reason: string): StorageError {
   return new StorageError('CREDENTIALS_UNREADABLE', 'The stored credentials of this connection cannot be read.', {
     cause: new Diagnosis(`Sealed credentials: ${reason}`)

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 
 /**
- * One sequence of bytes per list of fields: each behind its length (32 bits, big-endian). No two lists meet, so
- * `['ab', 'c']` is not `['a', 'bc']`. Strings go in as UTF-16, since UTF-8 turns every lone surrogate into the same
+ * Encodes a list of fields injectively: each is prefixed with its length (32 bits, big-endian), so `['ab', 'c']`
+ * differs from `['a', 'bc']`. Strings are encoded as UTF-16, since UTF-8 turns every lone surrogate into the same
  * U+FFFD.
  */
 export function encodeFields(fields: readonly (string | Uint8Array)[]): Buffer {
@@ -13,7 +13,7 @@ export function encodeFields(fields: readonly (string | Uint8Array)[]): Buffer {
   return Buffer.concat(parts)
 }
 
-/** SHA-256 of {@link encodeFields}: 32 bytes, where long fields would not fit (HKDF's `info`). */
+/** Returns the SHA-256 of {@link encodeFields}: 32 bytes, for uses with a size limit (HKDF's `info`). */
 export function hashFields(fields: readonly string[]): Buffer {
   return createHash('sha256').update(encodeFields(fields)).digest()
 }

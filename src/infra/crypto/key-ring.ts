@@ -3,29 +3,29 @@ import type { KeyObject } from 'node:crypto'
 
 /** The plugin's `encryption` option. */
 export interface KeyRingOptions {
-  /** The id of the key that seals from now on. */
+  /** The id of the key that seals new values. */
   readonly current: string
-  /** Every key that may still open something, by id: 32 random bytes each, in base64 or base64url. */
+  /** All keys that may be needed to open values, by id: 32 random bytes each, in base64 or base64url. */
   readonly keys: Readonly<Record<string, string>>
 }
 
-/** The master keys, checked. The bytes stay inside of KeyObjects, which neither print nor serialise. */
+/** The validated master keys. The bytes are inside KeyObjects, which are neither printed nor serialized. */
 export interface KeyRing {
   readonly current: string
   readonly currentKey: KeyObject
   find(kid: string): KeyObject | undefined
 }
 
-/** What a key id is made of; it stands in the open in everything that is sealed. */
+/** The form of a key id. Key ids are part of every sealed value, in plain text. */
 export const KEY_ID = /^[A-Za-z0-9_-]{1,32}$/
 
-/** 32 bytes in either alphabet, never both in one text; the padding may be left out. */
+/** 32 bytes in either alphabet, but not mixed; padding is optional. */
 const BASE64 = /^(?:[A-Za-z0-9+/]{43}|[A-Za-z0-9_-]{43})=?$/
 
 /**
- * Parses the keys once. No message repeats a value or an id that could be one pasted in the wrong place.
+ * Parses the keys once. Messages never contain a value, or an id that could be a misplaced value.
  *
- * @throws Error that names `encryption.current` or the entry of `encryption.keys` at fault
+ * @throws Error that names `encryption.current` or the invalid entry of `encryption.keys`
  */
 export function createKeyRing(options: KeyRingOptions): KeyRing {
   const keys = parseKeys(options.keys)
@@ -62,7 +62,7 @@ function parseKey(name: string, text: unknown): KeyObject {
   }
 }
 
-/** 43 characters hold 258 bits: the last two are zero, or the text was cut or mistyped. */
+/** 43 characters hold 258 bits. The last two must be zero; otherwise the text was truncated or mistyped. */
 function isCanonical(text: string, bytes: Buffer): boolean {
   return bytes.toString('base64url') === text.replace('=', '').replaceAll('+', '-').replaceAll('/', '_')
 }

@@ -7,7 +7,7 @@ export const TAG_BYTES = 16
 
 const ALGORITHM = 'aes-256-gcm'
 const EMPTY = Buffer.alloc(0)
-/** Without `authTagLength` Node verifies a tag of 4 bytes as gladly as one of 16. */
+/** Without `authTagLength` Node accepts a tag of 4 bytes as well as one of 16. */
 const GCM = { authTagLength: TAG_BYTES }
 
 export type CipherKey = KeyObject | Uint8Array
@@ -19,7 +19,7 @@ export interface Ciphertext {
 }
 
 /**
- * HKDF with SHA-256 (RFC 5869): `size` bytes from `key`. Node takes at most 1024 bytes of `info`.
+ * Returns `size` bytes derived from `key` by HKDF with SHA-256 (RFC 5869). Node accepts at most 1024 bytes of `info`.
  *
  * @throws RangeError for more than 255 × 32 bytes
  */
@@ -28,7 +28,7 @@ export function hkdfSha256(key: CipherKey, salt: Uint8Array, info: Uint8Array, s
 }
 
 /**
- * AES-256-GCM (NIST SP 800-38D) with a 12-byte IV and a 16-byte tag, and nothing else.
+ * Encrypts with AES-256-GCM (NIST SP 800-38D), with a 12-byte IV and a 16-byte tag only.
  *
  * @throws RangeError for a key or an IV of another size
  */
@@ -40,7 +40,7 @@ export function aesGcmSeal(key: CipherKey, iv: Uint8Array, aad: Uint8Array, plai
 }
 
 /**
- * The plaintext, or `null` unless the tag proves all of it together with `aad`. The caller zeroes what it was given.
+ * Returns the plaintext, or `null` unless the tag authenticates it and `aad`. The caller must zero the result.
  *
  * @throws RangeError for a key, an IV or a tag of another size than {@link aesGcmSeal} makes
  */
@@ -54,7 +54,7 @@ export function aesGcmOpen(key: CipherKey, iv: Uint8Array, aad: Uint8Array, seal
   return null
 }
 
-/** `final()` has no bytes to add in a counter mode: all it does is compare the tag. */
+/** In a counter mode `final()` returns no bytes: it only compares the tag. */
 function verifies(decipher: { final(): Buffer }): boolean {
   try {
     return decipher.final().equals(EMPTY)

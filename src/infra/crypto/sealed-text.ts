@@ -2,25 +2,25 @@ import { KEY_ID } from './key-ring.ts'
 
 const VERSION = 'v1'
 
-/** What a sealed text says about itself before any key has been tried. Nothing of it is proven yet. */
+/** The parts of a sealed text. They are not authenticated yet. */
 export interface SealedText {
   readonly kid: string
   readonly payload: Buffer
 }
 
-/** `v1.<key id>.<base64url>`: the key id stands in the open, so that rows under an old key can be counted in SQL. */
+/** Formats `v1.<key id>.<base64url>`. The key id is in plain text, so that SQL can count rows under an old key. */
 export function formatSealedText(kid: string, payload: Uint8Array): string {
   return sealedPrefix(kid) + Buffer.from(payload).toString('base64url')
 }
 
-/** What every text begins with that this key has sealed. */
+/** Returns the prefix of all texts that this key has sealed. */
 export function sealedPrefix(kid: string): string {
   return `${VERSION}.${kid}.`
 }
 
 /**
- * The parts of a sealed text, or `null` for anything that {@link formatSealedText} does not write: a payload has one
- * spelling, so that nobody can change a character and keep the bytes.
+ * Returns the parts of a sealed text, or `null` for a text that {@link formatSealedText} cannot have written. Each
+ * payload has only one valid encoding, so that changing a character always changes the bytes.
  */
 export function parseSealedText(text: string): SealedText | null {
   const [version, kid, encoded, ...rest] = text.split('.', 4)

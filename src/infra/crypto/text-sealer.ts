@@ -19,11 +19,11 @@ interface DerivedKeys {
 /**
  * Seals texts as `v1.<key id>.<base64url of nonce (12), ciphertext, tag (16)>`, safe in a URL.
  *
- * Deterministic on purpose, so the nonce cannot be random: it is a synthetic one, HMAC-SHA256 over binding and text
- * (the construction of RFC 5297, SIV, around AES-256-GCM). Two texts share a nonce with the odds of two 96-bit hashes
- * meeting. It shows who asks twice for the same text, which is what an equal ETag shows anyway.
+ * Sealing is deterministic, so the nonce cannot be random: it is synthetic, HMAC-SHA256 over binding and text (the
+ * construction of RFC 5297, SIV, around AES-256-GCM). Two texts share a nonce with the probability of a collision of
+ * two 96-bit hashes. Repeated requests for the same text are visible, as they are from an equal ETag.
  *
- * @param purpose what these seals are for: another purpose has other keys, and opens none of them
+ * @param purpose separates uses: seals of different purposes have different keys and cannot be opened by each other
  */
 export function createTextSealer(keyRing: KeyRing, purpose: string): TextSealer {
   const currentKeys = deriveKeys(keyRing.currentKey, purpose)
@@ -43,7 +43,7 @@ export function createTextSealer(keyRing: KeyRing, purpose: string): TextSealer 
     seal(text: string, binding: readonly string[]): string {
       const kid = keyRing.current
       const aad = associatedData(kid, purpose, binding)
-      // As JSON, since UTF-8 alone would not bring a lone surrogate back.
+      // As JSON: plain UTF-8 does not preserve a lone surrogate.
       const plaintext = Buffer.from(JSON.stringify(text))
       const nonce = syntheticNonce(currentKeys.nonce, aad, plaintext)
       const { ciphertext, tag } = aesGcmSeal(currentKeys.encryption, nonce, aad, plaintext)
@@ -62,7 +62,7 @@ export function createTextSealer(keyRing: KeyRing, purpose: string): TextSealer 
       const tag = payload.subarray(-TAG_BYTES)
       const plaintext = aesGcmOpen(keys.encryption, nonce, aad, { ciphertext, tag })
       if (plaintext === null) return null
-      // A second proof under a second key, and the one that makes each text's seal unique.
+      // Authenticates the text with a second key, and guarantees that each text has only one seal.
       if (!timingSafeEqual(syntheticNonce(keys.nonce, aad, plaintext), nonce)) return null
       return JSON.parse(plaintext.toString('utf8')) as string
     }
