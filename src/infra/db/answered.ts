@@ -2,7 +2,7 @@ import { isStorageError } from '../../domain/errors.ts'
 import { databaseUnavailable, isDatabaseUnavailable } from './database-error.ts'
 
 /**
- * What the database answers within so many milliseconds.
+ * Runs a query with a timeout in milliseconds.
  *
  * @throws StorageError `DATABASE_UNAVAILABLE`
  */

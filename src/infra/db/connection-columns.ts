@@ -1,7 +1,7 @@
 import type { SealedConnection } from '../../domain/connection.ts'
 import type { ConnectionColumns, ConnectionRow } from './prisma-client.ts'
 
-/** All of a connection but its credentials. */
+/** All columns of a connection except its credentials. */
 export const COLUMNS: ConnectionColumns = {
   id: true,
   userId: true,
@@ -20,7 +20,7 @@ export const COLUMNS: ConnectionColumns = {
 
 export const SEALED_COLUMNS = { ...COLUMNS, credentials: true } as const
 
-/** A row as {@link SEALED_COLUMNS} gives it. */
+/** A row as selected by {@link SEALED_COLUMNS}. */
 export type SealedRow = ConnectionRow & { readonly credentials?: string }
 
 export function toSealed(row: SealedRow): SealedConnection {

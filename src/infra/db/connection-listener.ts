@@ -2,7 +2,7 @@ import { backoffMs } from '../../domain/backoff.ts'
 import { settledWithin, sleep } from '../../domain/sleep.ts'
 import { untilAborted } from '../../domain/until-aborted.ts'
 
-/** A connection of its own to PostgreSQL, as `pg` has it: what of it is used. */
+/** A dedicated PostgreSQL connection: the members of a `pg` client in use. */
 export interface ListenClient {
   query(text: string): Promise<unknown>
   on(event: 'notification', listener: (message: { channel: string; payload?: string | undefined }) => void): unknown
@@ -10,36 +10,36 @@ export interface ListenClient {
   end(): Promise<unknown>
 }
 
-/** What the database's trigger tells of a row. */
+/** The notification of the database's trigger about a row. */
 export interface ConnectionMessage {
   readonly id: string
   readonly userId: string
   readonly provider: string
   readonly version: number
-  /** Removed, or handed to another user. */
+  /** The row was removed, or moved to another user. */
   readonly isGone: boolean
 }
 
 export interface ConnectionListenerOptions {
   readonly listen: () => Promise<ListenClient>
-  /** `null`: something has changed, and nobody knows what. So it is told too when messages may have been missed. */
+  /** `null`: unknown connections may have changed. Also sent when notifications may have been missed. */
   readonly onMessage: (message: ConnectionMessage | null) => void
   readonly onTrouble: (error: unknown) => void
-  /** Between 0 and 1. */
+  /** Returns a number in [0, 1). */
   readonly random: () => number
-  /** So often it is asked whether the connection still is one. Default 5000. */
+  /** Interval of the heartbeat in milliseconds. Default 5000. */
   readonly heartbeatMs?: number
-  /** So long an answer may take. Default 5000. */
+  /** Timeout of a response in milliseconds. Default 5000. */
   readonly answerMs?: number
 }
 
 const CHANNEL = 'cloud_connections'
-/** A server that is back is found soon, whatever the backoff has come to. */
+/** Longest delay between reconnects, so that a server is found soon after an outage. */
 const MAX_WAIT_MS = 10_000
 
 /**
- * Hears at once that a connection has changed. It is a shortcut and no more: whoever believes something does so for a
- * lease at most, whether this hears anything or not. It comes back by itself from whatever happens to its connection.
+ * Receives change notifications. An optimisation only: correctness rests on the lease, whether notifications arrive
+ * or not. Reconnects after every failure of its connection.
  */
 export class ConnectionListener {
   readonly #options: Required<ConnectionListenerOptions>
@@ -53,17 +53,17 @@ export class ConnectionListener {
     this.#options = { heartbeatMs: 5_000, answerMs: 5_000, ...options }
   }
 
-  /** Whether it hears, as far as is known. */
+  /** True if the listener is connected, as far as known. */
   get isConnected(): boolean {
     return this.#isConnected
   }
 
-  /** Begins to listen, and does not wait for it. */
+  /** Starts listening, in the background. */
   start(): void {
     this.#running ??= this.#run()
   }
 
-  /** Resolves when the connection has ended, or has not ended within `answerMs`. */
+  /** Resolves when the connection has ended, or after `answerMs`. */
   async close(): Promise<void> {
     this.#closing.abort()
     await this.#running
@@ -86,7 +86,7 @@ export class ConnectionListener {
     }
   }
 
-  /** One connection, from its beginning to whatever ends it. */
+  /** Runs one connection until it ends. */
   async #session(onConnected: () => void): Promise<void> {
     const { listen, onMessage, heartbeatMs } = this.#options
     const client = await this.#answered(listen(), (late) => {
@@ -96,7 +96,7 @@ export class ConnectionListener {
     const leave = (): void => {
       ended.abort(new Error('The connection that listens has ended'))
     }
-    // Unheard, an error would end the process.
+    // An unhandled error event would end the process.
     client.on('error', leave)
     client.on('end', leave)
     client.on('notification', ({ channel, payload }) => {
@@ -111,7 +111,7 @@ export class ConnectionListener {
       onMessage(null)
       for (;;) {
         await sleep(heartbeatMs, ended.signal)
-        // A network that swallows everything closes nothing.
+        // If the network drops all packets, no event reports it.
         await untilAborted(this.#answered(client.query('SELECT 1')), ended.signal)
       }
     } finally {
@@ -121,7 +121,7 @@ export class ConnectionListener {
     }
   }
 
-  /** Only closing waits for it: a connection that is dead never ends. */
+  /** Only `close` waits for the end: a dead connection never ends. */
   #end(client: ListenClient): void {
     this.#ended = client.end().catch(() => {})
   }
@@ -144,13 +144,13 @@ export class ConnectionListener {
     }
   }
 
-  /** A call, since it may become true wherever the code above awaits. */
+  /** A method, since the value may change at every `await` of the callers. */
   #hasClosed(): boolean {
     return this.#closing.signal.aborted
   }
 }
 
-/** @returns `null` for a message that says that something has changed, and not what */
+/** @returns `null` for a notification that does not say which connection has changed */
 function parseMessage(payload: string | undefined): ConnectionMessage | null {
   try {
     const told = JSON.parse(payload ?? '') as Record<string, unknown> | null

@@ -11,25 +11,25 @@ import { assertSchema } from './schema-check.ts'
 import { isStorable } from './storable-text.ts'
 
 export interface ConnectionStoreOptions {
-  /** How long a call may take, in milliseconds, before it is DATABASE_UNAVAILABLE. Default 5000. */
+  /** Timeout of a call in milliseconds, after which it fails with DATABASE_UNAVAILABLE. Default 5000. */
   readonly timeoutMs?: number
   readonly clock?: Clock
 }
 
-/**
- * The connections table behind a Prisma client. A call that was given up may still take effect: to repeat it is
- * safe, since it finds the row that it meant to write.
- */
 const OLDEST_FIRST = [{ createdAt: 'asc' as const }, { id: 'asc' as const }]
 
+/**
+ * Accesses the connections table through a Prisma client. A call that timed out may still take effect. It can be
+ * repeated safely, since it finds the row that it was to write.
+ */
 export function createConnectionStore(prisma: PrismaLike, options: ConnectionStoreOptions = {}): ConnectionStore {
   const { timeoutMs = 5000, clock = systemClock } = options
   const ask = <T>(query: () => PromiseLike<T>) => answered(query, timeoutMs)
   const { reseal, requireReauth, noteCheck } = createConnectionUpdates(prisma)
 
-  /** @param withinMs how long `work` may take, once it has been given its connection to the database */
+  /** @param withinMs timeout of `work`, from when it has a database connection */
   function transact<T>(withinMs: number, work: (transaction: PrismaTransaction) => Promise<T>): Promise<T> {
-    // A host's default may be stricter, and would then show a transaction what was there before its lock.
+    // A host's default may be stricter, and would show the transaction the data from before its lock.
     const settings = { maxWait: timeoutMs, timeout: withinMs, isolationLevel: 'ReadCommitted' } as const
     return answered(() => prisma.$transaction(work, settings), timeoutMs + withinMs)
   }
@@ -71,7 +71,7 @@ export function createConnectionStore(prisma: PrismaLike, options: ConnectionSto
 
     async withRefreshLock({ userId, id }, withinMs, work) {
       if (!isStorable(userId, id)) return work(null, { reseal: async () => false, requireReauth: async () => false })
-      // Whoever waits does so for one refresh, and then for the answer of a database: its own comes on top.
+      // The wait covers one other refresh and one database response. This call's own refresh and response follow.
       const waitMs = withinMs + timeoutMs
       return transact(waitMs + withinMs + timeoutMs, async (transaction) => {
         await limitLockWait(transaction, waitMs)
@@ -103,7 +103,7 @@ export function createConnectionStore(prisma: PrismaLike, options: ConnectionSto
 
     async noteUse(userId, id, stepMs): Promise<void> {
       if (!isStorable(userId, id)) return
-      // By the database's clock alone, so that processes with other clocks agree. Times are UTC without a zone.
+      // Only by the database's clock, since clocks of processes differ. Times are in UTC without a zone.
       await ask(
         () => prisma.$executeRaw`
           UPDATE cloud_connections SET last_used_at = now() AT TIME ZONE 'UTC'
@@ -132,7 +132,7 @@ async function readSealed(client: PrismaTransaction, userId: string, id: string)
   return row === null ? null : toSealed(row)
 }
 
-/** One statement, which says itself what it removed: nobody can come between. */
+/** Deletes and returns the rows in one statement, so that no other change happens in between. */
 async function deleteRows(prisma: PrismaLike, userId: string, id: string | null): Promise<SealedConnection[]> {
   const rows = (await prisma.$queryRaw`
     DELETE FROM cloud_connections WHERE user_id = ${userId} AND (${id}::text IS NULL OR id = ${id})

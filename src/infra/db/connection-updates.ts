@@ -6,7 +6,7 @@ import { isStorable } from './storable-text.ts'
 
 type Refused = Parameters<ConnectionStore['requireReauth']>[0]
 
-/** Changes by compare-and-swap: each names the row as it was read, and does nothing to any other. */
+/** Compare-and-swap updates: each matches the row in the version that was read, and changes no other. */
 export function createConnectionUpdates(
   client: Pick<PrismaTransaction, 'cloudConnection'>
 ): Pick<ConnectionStore, 'reseal' | 'requireReauth' | 'noteCheck'> {

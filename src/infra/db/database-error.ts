@@ -2,9 +2,9 @@ import { StorageError } from '../../domain/errors.ts'
 
 const RETRY_AFTER_MS = 1000
 
-/** What says that the database did not answer, by whichever of the layers on the way noticed it. */
+/** Codes that mean that the database did not respond, from all layers that may notice it. */
 const UNAVAILABLE = new Set([
-  // Prisma: not reached, timed out, connection closed, no connection or no transaction to be had
+  // Prisma: unreachable, timed out, connection closed, no connection or no transaction available
   'P1001',
   'P1002',
   'P1008',
@@ -19,12 +19,12 @@ const UNAVAILABLE = new Set([
   '57P05',
   // too many connections
   '53300',
-  // a statement, a wait for a lock, an idle transaction or a whole transaction took longer than it may
+  // a statement, a lock wait, an idle transaction or a whole transaction exceeded its timeout
   '57014',
   '55P03',
   '25P03',
   '25P04',
-  // this is a standby: the primary is being replaced
+  // the server is a standby: the primary is being replaced
   '25006',
   // sockets
   'EAI_AGAIN',
@@ -43,7 +43,7 @@ const UNAVAILABLE = new Set([
   'TooManyConnections'
 ])
 
-/** Errors of node-postgres and PGlite that have nothing but their text. */
+/** Errors of node-postgres and PGlite that have only a message. */
 const UNAVAILABLE_TEXT =
   /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client (has encountered|was closed)|Cannot use a pool after|PGlite is clos)/
 
@@ -55,8 +55,8 @@ export function databaseUnavailable(cause: unknown): StorageError {
 }
 
 /**
- * Whether `error` means that the database did not answer, as opposed to an answer that nobody wanted. The reason
- * may lie deep: Prisma's error holds its adapter's, that one the driver's.
+ * Returns true if `error` means that the database did not respond, as opposed to an error response. Errors are
+ * nested: Prisma's error contains its adapter's, and that one the driver's.
  */
 export function isDatabaseUnavailable(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false

@@ -1,9 +1,9 @@
 import type pg from 'pg'
 
-/** Where a database is reached: a PostgreSQL server, or the embedded one. */
+/** An open database: a PostgreSQL server, or the embedded one. */
 export interface DatabaseSource {
   readonly pool: pg.Pool
-  /** A connection beside the pool, for what needs a session of its own. The caller ends it. */
+  /** Opens a connection outside of the pool, for uses that need a session of their own. The caller ends it. */
   connect(): Promise<pg.Client>
   close(): Promise<void>
 }

@@ -4,13 +4,13 @@ import pg from 'pg'
 
 type Exchange = Pick<PGlite, 'execProtocolStream' | 'waitReady'>
 
-/** The first byte of the protocol's messages that make the server answer: Query and Sync. */
+/** The first byte of the protocol messages that the server responds to: Query and Sync. */
 const ENDS_EXCHANGE = new Set([0x51, 0x53])
 
 /**
- * Several `pg` clients on the one session that a PGlite has. Without care they would write into each other's
- * exchanges and transactions: a client's messages therefore wait until its exchange is whole, and a client that has
- * begun a transaction keeps the session until it has ended it.
+ * Shares the single session of a PGlite among several `pg` clients. So that exchanges and transactions do not
+ * interleave, a client's messages are queued until its exchange is complete, and a client in a transaction holds the
+ * session until the transaction ends.
  */
 export class EmbeddedSession {
   readonly #db: PGlite
@@ -20,7 +20,7 @@ export class EmbeddedSession {
     this.#db = db
   }
 
-  /** A class of clients, as `pg.Pool` wants it. */
+  /** Returns a class of clients, as `pg.Pool` expects it. */
   clientClass(): new () => pg.Client {
     const config = () => this.#clientConfig()
     return class extends pg.Client {
@@ -30,7 +30,7 @@ export class EmbeddedSession {
     }
   }
 
-  /** A client for LISTEN: it receives what any client of this database notifies. */
+  /** Connects a client for LISTEN. It receives the notifications of all clients of this database. */
   async connectListener(): Promise<pg.Client> {
     const client = new pg.Client(
       this.#clientConfig(() => {
@@ -46,12 +46,12 @@ export class EmbeddedSession {
 
   #clientConfig(onEnd?: () => void): pg.ClientConfig {
     const turn = new Turn(this.#db, this.#turns)
-    // Of the database, a connection uses these two members alone.
+    // A connection uses only these two members of the database.
     const { connection } = createPgConfig(turn as Exchange as PGlite)
     const end = connection.end.bind(connection)
     const parse = connection.parse.bind(connection)
     Object.assign(connection, {
-      // Prisma's adapter puts its type parsers where the protocol has a list of type ids.
+      // Prisma's adapter puts its type parsers where the protocol expects a list of type ids.
       parse: (query: object) => {
         parse({ ...query, types: undefined })
       },
@@ -61,13 +61,13 @@ export class EmbeddedSession {
         end()
       }
     })
-    // Not in the published types: what a client speaks through instead of a socket.
+    // The property that replaces the socket is not in the published types.
     const config: pg.ClientConfig & { connection: typeof connection } = { connection }
     return config
   }
 }
 
-/** One client's turns at the session. */
+/** One client's access to the session. */
 class Turn implements Exchange {
   readonly waitReady: Promise<void>
   readonly #db: PGlite
@@ -99,7 +99,7 @@ class Turn implements Exchange {
     try {
       const answers = await this.#db.execProtocolStream(exchange, options)
       inTransaction = this.#db.isInTransaction()
-      // Notifications come to listeners by way of PGlite, whoever's exchange they happened to arrive in.
+      // PGlite itself passes notifications to the listeners, whichever client's exchange contains them.
       return answers.filter(({ name }) => name !== 'notification')
     } finally {
       this.#busy = false
@@ -107,13 +107,13 @@ class Turn implements Exchange {
     }
   }
 
-  /** The client has gone, perhaps in the middle of a transaction or of an exchange. */
+  /** Handles a client that has disconnected, perhaps during a transaction or an exchange. */
   leave(): void {
     this.#left = true
     if (this.#release !== undefined && !this.#busy) void this.#endTurn(true)
   }
 
-  /** A call, since it may become true wherever the code above awaits. */
+  /** A method, since the value may change at every `await` of the callers. */
   #hasLeft(): boolean {
     return this.#left
   }
@@ -124,7 +124,7 @@ class Turn implements Exchange {
     try {
       if (rollBack) await this.#db.exec('ROLLBACK')
     } catch {
-      // Then the database is broken or closed, as the next client is told by its own query.
+      // The database is broken or closed. The next client's query reports it.
     } finally {
       release?.()
     }

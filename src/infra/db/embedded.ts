@@ -7,21 +7,21 @@ import { EmbeddedSession } from './embedded-session.ts'
 import { lockFolder } from './folder-lock.ts'
 
 export interface EmbeddedOptions {
-  /** Left out: in memory. */
+  /** Default: in memory. */
   readonly dataDir?: string | undefined
-  /** What `dump()` of another one gave: opening it is several times cheaper than making a new database. */
+  /** The result of another database's `dump()`. Opening it is several times cheaper than creating a database. */
   readonly image?: Blob | undefined
 }
 
 export interface EmbeddedDatabase extends DatabaseSource {
-  /** The whole database, as an image to open others from. */
+  /** Returns the whole database as an image, from which others can be opened. */
   dump(): Promise<Blob>
 }
 
 /**
  * Opens PGlite: PostgreSQL in this process, with one session, for tests and for demonstrations on one machine.
  *
- * @throws Error naming the folder and the process, where another process has `dataDir` open
+ * @throws Error that names the folder and the process if another process has `dataDir` open
  */
 export async function openEmbedded({ dataDir, image }: EmbeddedOptions = {}): Promise<EmbeddedDatabase> {
   const folder = dataDir === undefined ? undefined : await prepareFolder(resolve(dataDir))
@@ -33,7 +33,7 @@ export async function openEmbedded({ dataDir, image }: EmbeddedOptions = {}): Pr
     throw error
   })
   const session = new EmbeddedSession(db)
-  // One connection: with more, a transaction of one would wait for ever for a statement of another.
+  // One connection: with more, a transaction could wait forever for a statement of another connection.
   const pool = new pg.Pool({ Client: session.clientClass(), max: 1, idleTimeoutMillis: 0 })
 
   return {
@@ -49,8 +49,8 @@ export async function openEmbedded({ dataDir, image }: EmbeddedOptions = {}): Pr
 }
 
 /**
- * PostgreSQL's files go into a folder of their own, closed to others: PGlite creates files with whatever the umask
- * allows, and a process has but one umask.
+ * Creates a private folder for PostgreSQL's files. PGlite creates files with the permissions that the umask allows,
+ * and a process has only one umask.
  */
 async function prepareFolder(dataDir: string): Promise<{ path: string; unlock: () => void }> {
   const path = join(dataDir, 'postgres')

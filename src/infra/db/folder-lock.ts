@@ -5,16 +5,16 @@ import { hostname } from 'node:os'
 interface Holder {
   readonly pid: number
   readonly host: string
-  /** When the process began, as its kernel tells; `null` where that cannot be read. Tells a pid from its reuse. */
+  /** Start of the process according to its kernel; `null` if unreadable. Distinguishes a reused pid. */
   readonly began: string | null
   readonly nonce: string
 }
 
 /**
- * Takes the lock file `path` for this process, or throws an error that names who has it. A lock whose process has
- * died is taken over. The file is the lock: it appears by `link`, whole or not at all.
+ * Takes the lock file `path` for this process, or throws an error that names its holder. The lock of a process that
+ * has died is taken over. The lock file is created by `link`, so it always has its whole content.
  *
- * @returns releases the lock
+ * @returns a function that releases the lock
  */
 export function lockFolder(path: string, folder: string): () => void {
   const self: Holder = { pid: process.pid, host: hostname(), began: beganAt(process.pid), nonce: randomUUID() }
@@ -23,7 +23,7 @@ export function lockFolder(path: string, folder: string): () => void {
   try {
     while (!linked(draft, path)) {
       const holder = readHolder(path)
-      if (holder === undefined) continue // released at this moment
+      if (holder === undefined) continue // released meanwhile
       if (isAlive(holder)) throw new Error(heldMessage(folder, path, holder))
       removeDead(draft, path, holder, folder)
     }
@@ -36,9 +36,9 @@ export function lockFolder(path: string, folder: string): () => void {
 }
 
 /**
- * Removes a dead process's lock. Of the processes that saw it, one at a time may: else a slower one would remove
- * the lock that a faster one has meanwhile put in its place. Hence the claim, and the second look under it.
- * Exported for its test: the race cannot be staged from outside.
+ * Removes a dead process's lock. Only one of the processes that have read it may do so at a time: otherwise a slower
+ * one would remove the new lock of a faster one. It therefore takes a claim, and reads the lock again under it.
+ * Exported for its test: the race cannot be reproduced from outside.
  */
 export function removeDead(draft: string, path: string, dead: Pick<Holder, 'nonce'>, folder: string): void {
   const claim = `${path}.${dead.nonce}.claim`
@@ -78,12 +78,12 @@ function readHolder(path: string): Holder | undefined {
       return { pid: pid as number, host, began: typeof began === 'string' ? began : null, nonce }
     }
   } catch {
-    // Told below: whatever it is, it is no lock of ours.
+    // The error below covers this case, too.
   }
   throw new Error(`${path} is not a lock file of this package: move it away`)
 }
 
-/** Unknown counts as alive: to open a folder twice loses rows, to refuse it costs the operator one command. */
+/** Unknown means alive: opening a folder twice loses rows, while a refusal costs the operator one command. */
 function isAlive(holder: Holder): boolean {
   if (holder.host !== hostname()) return true
   try {
@@ -95,7 +95,7 @@ function isAlive(holder: Holder): boolean {
   return began === null || holder.began === null || began === holder.began
 }
 
-/** Field 22 of /proc/PID/stat (Linux), counted behind the name in parentheses, which may hold anything. */
+/** Reads field 22 of /proc/PID/stat (Linux), after the name in parentheses, which may contain any characters. */
 function beganAt(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${String(pid)}/stat`, 'utf8')

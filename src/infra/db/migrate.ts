@@ -3,21 +3,21 @@ import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import type pg from 'pg'
 
-/** The same depth from src/ and from dist/. */
+/** The path has the same depth from src/ and from dist/. */
 const MIGRATIONS = fileURLToPath(new URL('../../../prisma/migrations/', import.meta.url))
 
-/** The id under which Prisma's schema engine locks: `prisma migrate deploy` and we wait for each other. */
+/** The lock id of Prisma's schema engine, so that we and `prisma migrate deploy` exclude each other. */
 const LOCK_ID = 72_707_369
 const LOCK_WAIT_MS = 30_000
 /** The SQLSTATE of a `lock_timeout`. */
 const LOCK_NOT_AVAILABLE = '55P03'
 const INSUFFICIENT_PRIVILEGE = '42501'
 
-/** What the server reads and writes, and the privileges that it needs there; docs/operations.md has the SQL. */
+/** The tables of the server, and the required privileges; docs/operations.md has the SQL. */
 const TABLES = ['cloud_connections', 'oauth_states', 'documents']
 const PRIVILEGES = ['SELECT', 'INSERT', 'UPDATE', 'DELETE']
 
-/** As the schema engine makes it: either of the two may be the first at a database. */
+/** Equals the schema engine's table: either program may be the first one to use a database. */
 const CREATE_HISTORY = `
   CREATE TABLE IF NOT EXISTS _prisma_migrations (
     id                  VARCHAR(36) PRIMARY KEY NOT NULL,
@@ -33,7 +33,7 @@ const CREATE_HISTORY = `
 export interface MigrateOptions {
   /** The folder of Prisma migrations. Default: this package's own. */
   readonly folder?: string
-  /** How long to wait for another process that is migrating, in milliseconds. Default 30,000. */
+  /** Longest wait for another migrating process, in milliseconds. Default 30,000. */
   readonly lockWaitMs?: number
 }
 
@@ -52,12 +52,12 @@ interface HistoryRow {
 }
 
 /**
- * Applies the migrations that the database does not have yet, as `prisma migrate deploy` does: under the same lock,
- * with the same history, so that each continues the other's work.
+ * Applies the pending migrations as `prisma migrate deploy` does: with the same lock and the same history, so that
+ * each program continues the other's work.
  *
  * @param client a session of its own, not a pool: the lock belongs to the session
- * @returns the names of the migrations that were applied
- * @throws Error where a migration fails, has failed before, or was edited after it was applied
+ * @returns the names of the applied migrations
+ * @throws Error if a migration fails, has failed before, or was edited after it was applied
  */
 export async function migrate(client: Pick<pg.Client, 'query'>, options: MigrateOptions = {}): Promise<string[]> {
   const migrations = await readMigrations(options.folder ?? MIGRATIONS)
@@ -79,16 +79,16 @@ export async function migrate(client: Pick<pg.Client, 'query'>, options: Migrate
     }
     return pending.map(({ name }) => name)
   } finally {
-    // A session that has broken has lost its lock, and must not hide why it broke.
+    // A broken session has already lost its lock; a failure here must not hide the first error.
     await client.query('SELECT pg_advisory_unlock($1)', [LOCK_ID]).catch(() => undefined)
   }
 }
 
 /**
- * Checks that all migrations are applied and that the role may use the tables. Changes nothing: for a role that may not
- * change the schema.
+ * Checks that all migrations are applied and that the role may use the tables. Changes nothing, for roles that may
+ * not change the schema.
  *
- * @throws Error that names what is missing and says what to do
+ * @throws Error that names the missing migrations or privileges, and the remedy
  */
 export async function assertMigrated(
   client: Pick<pg.Client, 'query'>,
@@ -155,7 +155,7 @@ async function readHistory(client: Pick<pg.Client, 'query'>): Promise<HistoryRow
   return rows
 }
 
-/** A host may keep migrations of its own in the same history: names that are not ours are its business. */
+/** Ignores unknown names: the host's own migrations may be in the same history. */
 function pendingOf(migrations: readonly Migration[], history: readonly HistoryRow[]): Migration[] {
   const applied = new Map(history.map((row) => [row.name, row]))
   return migrations.filter(({ name, checksum }) => {
@@ -176,8 +176,8 @@ function pendingOf(migrations: readonly Migration[], history: readonly HistoryRo
 }
 
 /**
- * Tables that came from elsewhere would make the first migration fail, and that failure, once it is recorded, would
- * stop the host's own migrations too.
+ * Rejects tables of another origin. The first migration would fail, and its recorded failure would block the host's
+ * own migrations as well.
  */
 async function assertNotMadeOtherwise(client: Pick<pg.Client, 'query'>): Promise<void> {
   const { rows } = await client.query<{ exists: boolean }>(
@@ -199,7 +199,7 @@ async function apply(client: Pick<pg.Client, 'query'>, { name, script, checksum 
     name
   ])
   try {
-    // Without parameters this is one simple query, which the server runs whole or not at all.
+    // Without parameters this is one simple query, which the server runs completely or not at all.
     await client.query(script)
   } catch (cause) {
     await client

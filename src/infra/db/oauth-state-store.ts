@@ -5,12 +5,12 @@ import type { PrismaLike } from './prisma-client.ts'
 import { isStorable } from './storable-text.ts'
 
 export interface OAuthStateStoreOptions {
-  /** How long a call may take, in milliseconds, before it is DATABASE_UNAVAILABLE. Default 5000. */
+  /** Timeout of a call in milliseconds, after which it fails with DATABASE_UNAVAILABLE. Default 5000. */
   readonly timeoutMs?: number
   readonly clock?: Clock
 }
 
-/** The table of begun flows behind a Prisma client. */
+/** Accesses the table of pending flows through a Prisma client. */
 export function createOAuthStateStore(prisma: PrismaLike, options: OAuthStateStoreOptions = {}): OAuthStateStore {
   const { timeoutMs = 5000, clock = systemClock } = options
   const table = prisma.oAuthState

@@ -7,25 +7,25 @@ import { postgresServer } from './postgres-server.ts'
 
 export interface OpenDatabaseOptions {
   /**
-   * A PostgreSQL server: `postgres://user:password@host:port/database`. Its tables live in the schema `public`.
-   * Parameters in it are node-postgres's, and come before our limits: `?statement_timeout=60000`. Left out: the
-   * embedded PostgreSQL (PGlite), which is for tests and demonstrations: one process, one connection.
+   * A PostgreSQL server: `postgres://user:password@host:port/database`. Its tables are in the schema `public`. Its
+   * parameters are node-postgres's, and override our limits: `?statement_timeout=60000`. Default: the embedded
+   * PostgreSQL (PGlite) for tests and demonstrations: one process, one connection.
    */
   readonly url?: string | undefined
   /**
-   * The server itself, where `url` leads to a pooler in transaction mode (PgBouncer). Migrations and LISTEN, which need
-   * a session, use it. Connections to `url` then start without `statement_timeout` and
+   * The server itself, if `url` leads to a pooler in transaction mode (PgBouncer). It is used for migrations and
+   * LISTEN, which need a session. Connections to `url` are then opened without `statement_timeout` and
    * `idle_in_transaction_session_timeout`, which such a pooler rejects: set them for the role.
    */
   readonly directUrl?: string | undefined
-  /** The folder of the embedded database, made with mode 0700 where it is missing. Left out: in memory. */
+  /** The folder of the embedded database, created with mode 0700 if missing. Default: in memory. */
   readonly dataDir?: string | undefined
   /**
-   * Whether to bring the tables up to date first, as `prisma migrate deploy` would. Default true. `check`: change
-   * nothing, and fail unless they are up to date and the role may use them.
+   * `true` (the default): apply pending migrations first, as `prisma migrate deploy` does. `check`: change nothing,
+   * and fail unless all migrations are applied and the role may use the tables.
    */
   readonly migrate?: boolean | 'check'
-  /** Opens the embedded database from an image (PGlite's `dumpDataDir`), several times faster than anew. For tests. */
+  /** An image of an embedded database (PGlite's `dumpDataDir`), faster to open than a new one. For tests. */
   readonly image?: Blob | undefined
 }
 
@@ -33,16 +33,16 @@ export interface Database {
   /** For the plugin's `prisma` option, and for the application's own queries. */
   readonly prisma: PrismaClient
   /**
-   * A connected client of its own, for LISTEN: the plugin's `listen` option. Its connection breaking is an `end`
-   * event and never ends the process. The caller ends it; `close` ends those that are left.
+   * Opens a dedicated client for LISTEN, for the plugin's `listen` option. A broken connection emits `end` and never
+   * ends the process. The caller ends the client; `close` ends those that are left.
    */
   readonly listen: () => Promise<pg.Client>
-  /** Ends every connection, and gives the folder free. Safe to call twice. */
+  /** Ends all connections, and unlocks the folder. It can be called twice. */
   readonly close: () => Promise<void>
 }
 
 /**
- * Opens the database and brings its tables up to date.
+ * Opens the database and applies pending migrations.
  *
  * ```ts
  * const db = await openDatabase({ url: process.env.DATABASE_URL })
@@ -51,7 +51,7 @@ export interface Database {
  * ```
  *
  * @throws TypeError for options that contradict each other
- * @throws Error where the server cannot be reached, a migration fails, or another process has the folder open
+ * @throws Error if the server is unreachable, a migration fails, or another process has the folder open
  */
 export async function openDatabase(options: OpenDatabaseOptions = {}): Promise<Database> {
   const source = await openSource(options)
@@ -104,19 +104,19 @@ async function openSource({ url, directUrl, dataDir, image }: OpenDatabaseOption
   return postgresServer(url, { directUrl })
 }
 
-/** An empty variable is a mistake, never a wish for an embedded database. No message repeats the URL: it has a password. */
+/** Also rejects an empty variable, which is a mistake. Messages omit the URL, which contains a password. */
 function assertServerUrl(name: string, url: string): void {
   if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(url)) {
     throw new TypeError(`openDatabase: ${name} must be a postgres:// URL`)
   }
   const schema = new URL(url).searchParams.get('schema')
   if (schema !== null && schema !== 'public') {
-    // Prisma's own parameter, which node-postgres would ignore in silence.
+    // Prisma's own parameter, which node-postgres would silently ignore.
     throw new TypeError(`openDatabase: ${name} may name no schema but public`)
   }
 }
 
-/** Before migrations: their lock would stay behind in a session that the pooler gives to others. */
+/** Runs before migrations: their lock would remain in a session that the pooler passes on to other clients. */
 async function assertNoPooler(pool: DatabaseSource['pool']): Promise<void> {
   try {
     await pool.query('SELECT 1')

@@ -4,12 +4,12 @@ import type { DatabaseSource } from './database-source.ts'
 
 const CONNECT_MS = 5000
 const STATEMENT_MS = 15_000
-/** Longer than any statement may take: a socket that is silent for so long has nobody at its other end. */
+/** Exceeds every statement's timeout: a socket that is silent for this long has lost its peer. */
 const SILENCE_MS = 20_000
-/** A transaction that is forgotten, or whose process is paused, lets go of its locks. */
+/** Releases the locks of a transaction that was forgotten, or whose process is paused. */
 const IDLE_IN_TRANSACTION_MS = 30_000
 const KEEP_ALIVE_MS = 10_000
-/** For a goodbye. */
+/** Timeout for closing a connection gracefully. */
 const END_MS = 1_000
 
 export interface PostgresServerOptions {
@@ -19,7 +19,7 @@ export interface PostgresServerOptions {
   readonly silenceMs?: number
 }
 
-/** @param url `postgres://…`; its own parameters (`?statement_timeout=…`) come before the values here */
+/** @param url `postgres://…`; its own parameters (`?statement_timeout=…`) override the values here */
 export function postgresServer(
   url: string,
   { directUrl, silenceMs = SILENCE_MS }: PostgresServerOptions = {}
@@ -33,7 +33,7 @@ export function postgresServer(
   const pool = new pg.Pool({
     ...session,
     connectionString: url,
-    // Settings of a session: a pooler that shares sessions rejects the connection.
+    // Session settings: a pooler that shares sessions rejects them.
     ...(directUrl === undefined && {
       statement_timeout: STATEMENT_MS,
       idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS
@@ -41,16 +41,16 @@ export function postgresServer(
     stream: () => impatientSocket(silenceMs)
   })
   pool.on('error', () => {
-    // An idle connection broke; the pool has dropped it. Unheard, this event would end the process.
+    // An idle connection failed, and the pool has removed it. Unhandled, this event would end the process.
   })
 
   return {
     pool,
     async connect() {
-      // No limit on its statements: migrations take their time, and a listener's owner sends its own heartbeat.
+      // Without a statement timeout: migrations take long, and a listener sends its own heartbeat.
       const client = new OwnClient({ ...session, connectionString: directUrl ?? url })
       client.on('error', () => {
-        // Its owner hears of it by `end`. Unheard, this event would end the process.
+        // The owner gets an `end` event. Unhandled, this event would end the process.
       })
       await client.connect()
       return client
@@ -59,7 +59,7 @@ export function postgresServer(
   }
 }
 
-/** A connection beside the pool. Its end does not wait for a server that has vanished. */
+/** A connection outside of the pool. Its `end` does not wait for a server that has vanished. */
 class OwnClient extends pg.Client {
   readonly #socket: Socket
 
@@ -83,9 +83,9 @@ class OwnClient extends pg.Client {
 }
 
 /**
- * A server that vanished without a word answers no statement, and so no `statement_timeout` either. `pg`'s own
- * `query_timeout` would leave the dead connection in the pool, for the next transaction to wait on; a socket that
- * destroys itself takes the connection out.
+ * Destroys itself after a silence. A server that has vanished does not apply `statement_timeout`. `pg`'s own
+ * `query_timeout` would leave the dead connection in the pool for the next transaction; a destroyed socket removes
+ * it.
  */
 function impatientSocket(silenceMs: number): Socket {
   const socket = new Socket()

@@ -1,10 +1,10 @@
 import type { Connection, ConnectionStatus } from '../../domain/connection.ts'
 import type { PendingFlow } from '../../domain/ports.ts'
 
-/** The columns that every read of a connection asks for: all but the credentials and what nobody reads. */
+/** The columns of a connection that are read: without the credentials and unused ones. */
 export type ConnectionColumns = { readonly [Column in keyof Connection]: true }
 
-/** A row as those columns give it; Prisma's own arrays are not read-only. */
+/** A row with those columns; Prisma's arrays are not read-only. */
 export type ConnectionRow = Omit<Connection, 'scopes'> & { scopes: string[] }
 
 interface Renewal {
@@ -23,7 +23,7 @@ interface Insertion extends Renewal {
   label: string
 }
 
-/** A row of the user's, or those of a provider's, as they were read. */
+/** Matches a user's row by id, or the rows of a provider, in the version that was read. */
 interface ConnectionMatch {
   userId: string
   id?: string
@@ -75,7 +75,7 @@ interface OAuthStateDelegate {
   }): PromiseLike<{ count: number }>
 }
 
-/** What is used inside of a transaction. */
+/** The members used inside a transaction. */
 export interface PrismaTransaction {
   readonly cloudConnection: CloudConnectionDelegate
   $queryRaw(query: TemplateStringsArray, ...values: unknown[]): PromiseLike<unknown>
@@ -83,11 +83,11 @@ export interface PrismaTransaction {
 }
 
 /**
- * A Prisma client that has the models `CloudConnection` and `OAuthState` of this package's `schema.prisma`, and any
- * others. It is described by what is used of it, so that a host hands in its own generated client, extended or not.
+ * A Prisma client with the models `CloudConnection` and `OAuthState` of this package's `schema.prisma`, and any
+ * others. It lists only the members in use, so that a host can pass its own generated client, extended or not.
  */
 export interface PrismaLike extends PrismaTransaction {
-  /** Where the flows of OAuth providers keep their states. */
+  /** The pending OAuth flows. */
   readonly oAuthState: OAuthStateDelegate
   $transaction<T>(
     work: (transaction: PrismaTransaction) => Promise<T>,

@@ -15,14 +15,14 @@ export interface SaveConnected {
   readonly timeoutMs: number
 }
 
-/** What is known of the row that is renewed. */
+/** The columns of the existing row that a renewal needs. */
 interface Existing {
   readonly id: string
   readonly status: ConnectionStatus
   readonly connectedAt: Date
 }
 
-/** Inserts a connection or renews it, in a transaction of its caller's. */
+/** Inserts or renews a connection, in the caller's transaction. */
 export async function saveConnected(transaction: PrismaTransaction, save: SaveConnected): Promise<Connection> {
   await limitLockWait(transaction, save.timeoutMs)
   await lockUser(transaction, save.connection.userId)
@@ -30,7 +30,7 @@ export async function saveConnected(transaction: PrismaTransaction, save: SaveCo
   return existing === undefined ? insert(transaction, save) : renew(transaction, existing, save)
 }
 
-/** @throws StorageError `INVALID_REQUEST` for what no row can hold */
+/** @throws StorageError `INVALID_REQUEST` for values that a row cannot store */
 export function assertStorable({ userId, provider, accountId, label, scopes }: NewConnection): void {
   if (!isStorable(userId, provider, accountId, label, ...scopes)) {
     throw new StorageError('INVALID_REQUEST', 'A connection holds characters that cannot be stored.')
@@ -40,7 +40,7 @@ export function assertStorable({ userId, provider, accountId, label, scopes }: N
   }
 }
 
-/** Locked too, since removals and operators take no lock on the user. */
+/** Locks the row as well: removals and operators do not take the user's lock. */
 async function lockExisting(transaction: PrismaTransaction, connection: NewConnection): Promise<Existing | undefined> {
   const { userId, provider, accountId } = connection
   const rows = (await transaction.$queryRaw`
@@ -75,7 +75,7 @@ async function renew(
       aboutConnection({ provider, id, status })
     )
   }
-  // Always a later moment, else two renewals in one millisecond would be no change to the version's trigger.
+  // Always a later time: a second renewal in the same millisecond would be no change for the version's trigger.
   const later = Math.max(now, connectedAt.getTime() + 1)
   const data = renewal(scopes, seal(id), later)
   return transaction.cloudConnection.update({ where: { id }, data, select: COLUMNS })

@@ -1,16 +1,16 @@
 import type { PrismaTransaction } from './prisma-client.ts'
 
 const TABLES = ['cloud_connections', 'oauth_states']
-/** Without them a revoked connection would go on being served, and nothing would tell. */
+/** Without these triggers a revoked connection would remain in use, without any error. */
 const TRIGGERS = [
   'cloud_connections_keep_versions',
   'cloud_connections_announce_update',
   'cloud_connections_announce_delete'
 ]
 
-/** @throws Error naming what is missing, and what to do */
+/** @throws Error that names the missing objects, and the remedy */
 export async function assertSchema(prisma: Pick<PrismaTransaction, '$queryRaw'>): Promise<void> {
-  // A trigger that is disabled (D), or fires for replication alone (R), counts as missing.
+  // A trigger that is disabled (D), or fires only for replication (R), counts as missing.
   const found = (await prisma.$queryRaw`
     SELECT name FROM unnest(${TABLES}::text[]) AS name WHERE to_regclass(name) IS NOT NULL
     UNION ALL

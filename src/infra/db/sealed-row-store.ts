@@ -2,13 +2,13 @@ import type { SealedRow, SealedRowStore } from '../../domain/ports.ts'
 import { answered } from './answered.ts'
 import type { PrismaLike } from './prisma-client.ts'
 
-/** A batch of rows is written in one statement, which may wait for others. */
+/** Each batch is written in one statement, which may wait for locks. */
 const TIMEOUT_MS = 30_000
 
 /**
- * The rows of all users by what they are sealed with, for the operator.
+ * Accesses the rows of all users by the key that sealed them, for the operator.
  *
- * @param currentPrefix what a text begins with that was sealed with the current key
+ * @param currentPrefix the prefix of texts that are sealed with the current key
  */
 export function createSealedRowStore(
   prisma: Pick<PrismaLike, '$queryRaw' | '$executeRaw'>,

@@ -1,11 +1,9 @@
-/**
- * What the unique index on user, provider and account takes: 2704 bytes of a page, less what it stores beside them.
- */
+/** Limit of the unique index on user, provider and account: 2704 bytes, less its overhead. */
 export const MAX_KEY_BYTES = 2600
 
 /**
- * Whether PostgreSQL can hold these texts as they are: it knows no NUL, and a lone surrogate would be written as
- * U+FFFD, so that two users' ids could become one.
+ * Returns true if PostgreSQL can store these texts unchanged. It rejects NUL, and a lone surrogate would be written
+ * as U+FFFD, so that the ids of two users could become equal.
  */
 export function isStorable(...texts: string[]): boolean {
   return texts.every((text) => text.isWellFormed() && !text.includes('\0'))
