@@ -1,14 +1,14 @@
 import type { AgentOptions } from 'node:http'
 
-/** How Node's agents keep the sockets of SDKs. There is nothing to close at the end of a process, see `timeout`. */
+/** Options of Node's agents for SDKs. Nothing needs closing when the process ends, see `timeout`. */
 export const AGENT_OPTIONS = {
   keepAlive: true,
   /**
-   * How long an idle socket is kept: less than common servers keep theirs (5 s and more), or a call would now and
-   * then be written to a socket that is just being closed. Node unrefs idle sockets: they keep no process alive.
+   * Lifetime of an idle socket: shorter than common servers' (5 s and more). Otherwise calls would sometimes use a
+   * socket that the server is closing. Node unrefs idle sockets, so they do not keep the process alive.
    */
   timeout: 4000,
-  /** Per origin: all users of one service share these. Calls and bodies have agents of their own. */
+  /** Per origin: all users of a service share these sockets. Calls and bodies have separate agents. */
   maxSockets: 1000,
   maxFreeSockets: 64
 } satisfies AgentOptions

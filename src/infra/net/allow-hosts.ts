@@ -1,35 +1,35 @@
 import { isWithin, parseAddress, parseRange } from './host-address.ts'
 import type { AddressRange, HostAddress } from './host-address.ts'
 
-/** One parsed entry of `allowHosts`. Without a port: every port. */
+/** A parsed entry of `allowHosts`. Without a port it covers all ports. */
 export type AllowedHost =
   | { readonly range: AddressRange; readonly port: number | null }
   | { readonly name: string; readonly port: number | null }
 
-/** Underscores are no host names by RFC 1123, but containers are called so. */
+/** Includes underscores: RFC 1123 does not allow them in host names, but containers have such names. */
 const NAME = /^(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*$/
 
 /**
  * Parses the operator's list: `10.0.0.0/24`, `fd00::/8`, `10.1.2.3`, `10.1.2.3:9000`, `[::1]:9000`, `nas.lan`,
  * `nas.lan:8443`.
  *
- * @throws Error that names the entry at fault
+ * @throws Error that names the invalid entry
  */
 export function parseAllowHosts(entries: readonly string[]): AllowedHost[] {
   return entries.map(parseEntry)
 }
 
-/** Whether the operator named this host, by name. */
+/** Returns true if the list contains this host by name. */
 export function allowsName(allowed: readonly AllowedHost[], name: string, port: number): boolean {
   return allowed.some((entry) => 'name' in entry && allowsPort(entry, port) && entry.name === name)
 }
 
-/** Whether the operator named this address, alone or in a range. */
+/** Returns true if the list contains this address, alone or in a range. */
 export function allowsAddress(allowed: readonly AllowedHost[], address: HostAddress, port: number): boolean {
   return allowed.some((entry) => 'range' in entry && allowsPort(entry, port) && isWithin(address, entry.range))
 }
 
-/** Whether some address of this port is named, so that a name could turn out to be allowed. */
+/** Returns true if the list contains any address with this port, to which a name may resolve. */
 export function allowsSomeAddress(allowed: readonly AllowedHost[], port: number): boolean {
   return allowed.some((entry) => 'range' in entry && allowsPort(entry, port))
 }
@@ -64,7 +64,7 @@ function splitPort(entry: string): { host: string; port: number | null } {
   return { host, port: Number(port) }
 }
 
-/** The name as URL will spell it: lower case, IDNA, no trailing dot. */
+/** Returns the name as URL normalizes it: lower case, IDNA, no trailing dot. */
 function parseName(entry: string, host: string): string {
   if (/[\s@?#%\\[\]]/.test(host) || !URL.canParse(`http://${host}`)) throw unusable(entry, 'not a host')
   const name = withoutTrailingDot(new URL(`http://${host}`).hostname)

@@ -10,14 +10,14 @@ const DECODERS: ReadonlyMap<string, () => Transform> = new Map([
   ['br', createBrotliDecompress]
 ])
 
-/** What {@link decodeBody} undoes, as `Accept-Encoding` says it. */
+/** The codings that {@link decodeBody} supports, as a value of `Accept-Encoding`. */
 export const ACCEPTED_ENCODINGS = 'gzip, deflate, br'
 
 /**
- * The body of an answer as its sender meant it, and at most `maxBytes` of that: what is counted is what comes out of
- * the decompression, of which a little can make a lot.
+ * Decompresses the body of a response and limits it to `maxBytes` of decompressed data, since a small body can expand
+ * to a large one.
  *
- * @throws StorageError `PROVIDER_ERROR` for a coding that we do not know, or more than one
+ * @throws StorageError `PROVIDER_ERROR` for an unknown coding, or more than one
  */
 export function decodeBody(
   raw: Readable,
@@ -36,7 +36,7 @@ export function decodeBody(
   return limitBody(decoder === undefined ? [raw] : [raw, decoder()], maxBytes, toError)
 }
 
-/** The body as it comes, and no limit. */
+/** Returns the body unchanged and without a limit. */
 export function verbatimBody(raw: Readable, toError: (error: unknown) => Error): Readable {
   return limitBody([raw], Infinity, toError)
 }
@@ -47,7 +47,7 @@ function limitBody(parts: [Readable, ...Transform[]], maxBytes: number, toError:
   return limited
 }
 
-/** Passes so many bytes and no more, and gives failures of its sources a form that callers know. */
+/** Passes a limited number of bytes, and converts the errors of its sources. */
 class LimitedBytes extends Transform {
   readonly #maxBytes: number
   readonly #toError: (error: unknown) => Error
@@ -57,7 +57,7 @@ class LimitedBytes extends Transform {
     super()
     this.#maxBytes = maxBytes
     this.#toError = toError
-    // Whoever reads it hears of the failure; a body that was dropped must not end the process.
+    // A reader gets the error. A body without a reader must not end the process.
     this.on('error', () => {})
   }
 
@@ -68,12 +68,12 @@ class LimitedBytes extends Transform {
     else done(null, chunk)
   }
 
-  /** A turn late, when the connection is free again: a call that follows at once would open another one. */
+  /** Ends one turn late, when the connection is free again: an immediate next call would open another one. */
   override _flush(done: () => void): void {
     setImmediate(done)
   }
 
-  /** Here and not in `_destroy`: who iterates is given what `destroy` was called with. */
+  /** Not `_destroy`: async iterators reject with the argument of `destroy`. */
   override destroy(error?: Error): this {
     return super.destroy(error === undefined ? undefined : this.#toError(error))
   }

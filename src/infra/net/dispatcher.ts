@@ -4,14 +4,14 @@ import type { Timeouts } from '../../domain/ports.ts'
 import { type EgressRules, targetOf } from './egress-rules.ts'
 import { guardedLookup, type Resolve, watchConnected } from './guarded-connection.ts'
 
-/** Less than common servers keep an idle connection (5 s and more): a call must not meet one that is being closed. */
+/** Shorter than common servers keep an idle connection (5 s and more): a call must not use one that is being closed. */
 const KEEP_ALIVE_MS = 4000
-/** Per origin: all users of one service share them. */
+/** Per origin: all users of a service share these connections. */
 export const MAX_CONNECTIONS = 1000
 
 /**
- * The connections of one set of rules. Each origin has a pool, whose connector knows for which target it resolves and
- * checks.
+ * Creates the connections of one set of rules. Each origin has a pool with its own connector, which resolves and
+ * checks this origin only.
  */
 export async function createDispatcher(
   rules: EgressRules,
@@ -50,8 +50,8 @@ function guardedConnector(
       callback(refusal as Error, null)
       return
     }
-    // Its types keep to themselves that a connector hands over the socket at once. The callback comes after TLS, when
-    // whoever is there has been told the name.
+    // The types do not say that a connector returns the socket synchronously. The callback comes only after TLS, when
+    // the peer has already received the host name.
     const socket = connect(asked, callback)
     if (!(socket instanceof Socket)) throw new TypeError('This version of undici connects in another way')
     watchConnected(rules, target, socket)

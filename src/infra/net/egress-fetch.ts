@@ -2,22 +2,22 @@ import { Buffer } from 'node:buffer'
 import type { HttpAnswer, HttpRequest } from '../../domain/egress.ts'
 import { userAgentWith } from './user-agent.ts'
 
-/** As much of `fetch` as client libraries call. */
+/** The part of `fetch` that client libraries use. */
 export type EgressFetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>
 
 export interface EgressFetchOptions {
-  /** The largest answer, after decompression. */
+  /** Largest response after decompression, in bytes. */
   readonly maxBytes?: number
-  /** For calls that bring no signal of their own. */
+  /** For calls without a signal of their own. */
   readonly signal?: AbortSignal
 }
 
-/** Statuses whose answers `Response` refuses to give a body. */
+/** Statuses for which `Response` does not accept a body. */
 const BODILESS: ReadonlySet<number> = new Set([204, 205, 304])
 
 /**
- * A `fetch` for client libraries that take one. What they ask for leaves through `send` like everything else; bodies
- * are texts, and answers are read whole.
+ * Creates a `fetch` for client libraries. Their requests go through `send` like all others. Request bodies are
+ * strings, and responses are read completely.
  */
 export function egressFetch(
   send: (request: HttpRequest) => Promise<HttpAnswer>,
@@ -39,7 +39,7 @@ export function egressFetch(
     const chunks: Buffer[] = []
     for await (const chunk of answer.body as AsyncIterable<Buffer>) chunks.push(chunk)
     const { status } = answer
-    // It comes decompressed, and how long it was before is nobody's business any more.
+    // The body is already decompressed, so the original coding and length do not apply.
     const { 'content-encoding': _coding, 'content-length': _length, ...told } = answer.headers
     return new Response(BODILESS.has(status) ? null : Buffer.concat(chunks), { status, headers: told })
   }

@@ -11,7 +11,7 @@ import {
 } from './allow-hosts.ts'
 import { type HostAddress, isAlwaysClosed, isGlobalUnicast, parseAddress } from './host-address.ts'
 
-/** Where a connection is meant to lead. */
+/** The target of a connection. */
 export interface Target {
   readonly protocol: string
   /** A name without a trailing dot, or an address without brackets. */
@@ -19,7 +19,7 @@ export interface Target {
   readonly port: number
 }
 
-/** Names under which clouds serve metadata; their addresses are closed too. */
+/** Host names of cloud metadata services; their addresses are closed too. */
 const CLOSED_NAMES: ReadonlySet<string> = new Set([
   'metadata',
   'metadata.goog',
@@ -37,23 +37,23 @@ const DEFAULT_PORTS: ReadonlyMap<string, number> = new Map([
   ['https:', 443]
 ])
 
-/** URL has brought every notation of an address (0x7f.1, 2130706433, full-width digits) to the usual one by now. */
+/** Returns a URL's target. URL has already normalised all address notations (0x7f.1, 2130706433, full-width digits). */
 export function targetOf(url: URL): Target {
   const port = url.port === '' ? (DEFAULT_PORTS.get(url.protocol) ?? 0) : Number(url.port)
   return { protocol: url.protocol, host: withoutTrailingDot(unbracketed(url.hostname)), port }
 }
 
 /**
- * What a provider may reach on behalf of users: public addresses over https, and what the operator names, which may be
- * anywhere and plain http. Credentials go wherever we go, so plain http is for named hosts alone. Link-local and cloud
- * metadata addresses stay closed whatever is named.
+ * The hosts that a provider may reach on behalf of users: public addresses over https, and the operator's allowed
+ * hosts at any address and also over http. Requests contain credentials, so plain http is for allowed hosts only.
+ * Link-local and cloud metadata addresses are always closed.
  *
- * A rule is about the address that is connected in the end: a URL is only refused early where that is certain.
+ * The rules apply to the address that is finally connected. A URL is rejected early only if the result is certain.
  */
 export class EgressRules implements EgressPolicy {
   readonly #allowed: readonly AllowedHost[]
 
-  /** @throws Error that names the entry at fault */
+  /** @throws Error that names the invalid entry */
   constructor(allowHosts: readonly string[]) {
     this.#allowed = parseAllowHosts(allowHosts)
   }
@@ -64,7 +64,7 @@ export class EgressRules implements EgressPolicy {
   }
 
   /**
-   * As {@link assertAllowed}, for a client that no longer has the URL.
+   * Does the same as {@link assertAllowed}, for clients that do not have the URL.
    *
    * @throws StorageError `ENDPOINT_FORBIDDEN`
    */
@@ -74,7 +74,7 @@ export class EgressRules implements EgressPolicy {
   }
 
   /**
-   * One forbidden address among several forbids the name: whoever answers for it could let us have either.
+   * Rejects a name if any of its addresses is forbidden: its DNS server could make us connect to either one.
    *
    * @throws StorageError `ENDPOINT_FORBIDDEN`
    */
@@ -96,11 +96,11 @@ export class EgressRules implements EgressPolicy {
     const { protocol, host, port } = target
     const address = parseAddress(host)
     if (address !== null) return this.#refusalOfAddress(target, address)
-    // Such as an address with a zone, which would be connected without ever being resolved.
+    // For example an address with a zone, which would be connected without name resolution.
     if (host === '' || host.includes(':')) return 'an address that cannot be read'
     if (CLOSED_NAMES.has(host)) return 'cloud metadata'
     if (allowsName(this.#allowed, host, port)) return null
-    // This machine by definition (RFC 6761, 6.3), whether or not anybody resolves it.
+    // Loopback by definition (RFC 6761, 6.3), whether or not it can be resolved.
     if (LOCALHOST.test(host) && !this.#allowsLoopback(target)) return 'no public address, and not in allowHosts'
     const isOpen = protocol === 'https:' || allowsSomeAddress(this.#allowed, port)
     return isOpen ? null : 'plain http, and not in allowHosts'

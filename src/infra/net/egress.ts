@@ -9,28 +9,28 @@ import { type Resolve, systemResolve } from './guarded-connection.ts'
 import { HttpClient, type Pool } from './http-client.ts'
 
 export interface EgressOptions {
-  /** What the operator opens: CIDRs, addresses and names, with or without a port. */
+  /** Additional hosts for users' connections: CIDRs, addresses and names, with or without a port. */
   readonly allowHosts: readonly string[]
   readonly timeouts: Timeouts
-  /** How names become addresses. Default: as the system does it. */
+  /** Resolves names. Default: the system's resolver. */
   readonly resolve?: Resolve
-  /** Default: the machine's. */
+  /** Default: the system's. */
   readonly clock?: Pick<Clock, 'now'>
-  /** The most connections per origin, of calls and of bodies each. Default 1000. */
+  /** Maximal number of connections per origin, for calls and for bodies each. Default 1000. */
   readonly maxConnections?: number
 }
 
-/** An {@link Egress} with sockets of its own, which `close` ends. */
+/** An {@link Egress} that owns its sockets, which `close` destroys. */
 export interface ClosableEgress extends Egress {
   close(): Promise<void>
 }
 
 /**
- * The egress of one provider. Its sockets are its own: one that was opened under other rules never carries its calls.
- * Calls and bodies have separate pools: a body may rest for minutes, and bodies that take up their pool must not delay
- * the listings of other users of the same server.
+ * Creates the egress of one provider. It owns its sockets: a socket opened under other rules is never used for its
+ * calls. Calls and bodies have separate pools: a body may be paused for minutes, and bodies that use up their pool
+ * must not delay the listings of other users of the same server.
  *
- * @throws Error that names the entry of `allowHosts` at fault
+ * @throws Error that names the invalid entry of `allowHosts`
  */
 export function createEgress({
   allowHosts,

@@ -6,10 +6,10 @@ import { AGENT_OPTIONS } from './agent-options.ts'
 import type { EgressRules, Target } from './egress-rules.ts'
 import { guardedLookup, type Resolve, watchConnected } from './guarded-connection.ts'
 
-/** What Node's agents are asked for: a socket at once, or an error by the callback. Its types know neither. */
+/** The contract of Node's agents: return a socket, or pass an error to the callback. The types declare neither. */
 type CreateConnection = (asked: ClientRequestArgs, done: (error: unknown) => void) => Socket | undefined
 
-/** Sockets for SDKs that take Node's agents, under `rules`. Each request is checked when its socket is connected. */
+/** Creates agents for SDKs under `rules`. Each request is checked when its socket is connected. */
 export function createGuardedAgents(
   rules: EgressRules,
   resolve: Resolve,
@@ -28,12 +28,12 @@ export function createGuardedAgents(
       try {
         rules.assertTarget(target)
       } catch (refusal) {
-        // Not by a socket with an error: the request only listens to a socket a tick after it has got it.
+        // Not by a socket with an error: a request listens to its socket only one tick after it received it.
         done(refusal)
         forget(agent, asked)
         return undefined
       }
-      // What the caller brings to connect by, a `lookup` or a socket of the system, gets nobody past the rules.
+      // The caller's own `lookup` or socket path must not bypass the rules.
       const lookup = guardedLookup(rules, target, resolve)
       const socket = connect({ ...asked, lookup, socketPath: undefined, path: null }, done)
       if (socket !== undefined) watchConnected(rules, target, socket)
@@ -43,10 +43,10 @@ export function createGuardedAgents(
   }
 }
 
-/** The agent has a list of sockets for each host by now, and would keep the empty lists of all that was refused. */
+/** Removes the empty socket list that the agent has created for a refused host: these lists would accumulate. */
 function forget(agent: HttpAgent, asked: ClientRequestArgs): void {
   const sockets = agent.sockets as Record<string, Socket[] | undefined>
-  // Its types want more of `asked` than it reads.
+  // The types require more fields of `asked` than are read.
   const name = agent.getName(asked)
   if (sockets[name]?.length === 0) Reflect.deleteProperty(sockets, name)
 }

@@ -2,19 +2,19 @@ import { lookup as systemLookup, type LookupAddress, type LookupOptions } from '
 import type { LookupFunction, Socket } from 'node:net'
 import type { EgressRules, Target } from './egress-rules.ts'
 
-/** As `dns.lookup` with `all: true`: every address of a name. */
+/** Equals `dns.lookup` with `all: true`: returns every address of a name. */
 export type Resolve = (
   name: string,
   options: LookupOptions & { all: true },
   callback: (error: Error | null, addresses?: readonly LookupAddress[]) => void
 ) => void
 
-/** A resolver reads what the system knows, `/etc/hosts` included. */
+/** The system's resolver, which includes `/etc/hosts`. */
 export const systemResolve: Resolve = systemLookup
 
 /**
- * A `lookup` for one connection to `target`: what it hands over was just checked, and is what will be connected, so
- * that a name cannot mean one address for the check and another one for the connection.
+ * Returns a `lookup` for one connection to `target`. The addresses that it checks are the ones that are connected, so
+ * a name cannot resolve to one address for the check and to another for the connection.
  */
 export function guardedLookup(rules: EgressRules, target: Target, resolve: Resolve): LookupFunction {
   return (name, options, callback) => {
@@ -40,15 +40,15 @@ export function guardedLookup(rules: EgressRules, target: Target, resolve: Resol
 }
 
 /**
- * The second look, at what is really connected: an address in a URL passes no `lookup`, some addresses (`0.0.0.0`)
- * lead to another one, and who knows what else slips past it. Destroys the socket before a byte is written to it, and
- * before TLS begins.
+ * Checks the address that is actually connected, as a second barrier: an address in a URL passes no `lookup`, and
+ * some addresses (`0.0.0.0`) lead to others. Destroys the socket before a byte is written to it, and before TLS
+ * begins.
  */
 export function watchConnected(rules: EgressRules, target: Target, socket: Socket): void {
   socket.prependOnceListener('connect', () => {
     const { remoteAddress } = socket
     try {
-      // A peer that has reset the connection by now has no address any more, and is no forbidden one for that.
+      // A connection that the peer has already reset has no address. It must not be reported as forbidden.
       if (remoteAddress === undefined) throw failed('ECONNRESET', 'The connection was closed at once')
       rules.assertAddresses(target, [remoteAddress])
     } catch (refusal) {

@@ -9,14 +9,14 @@ export interface AddressRange {
   readonly bits: number
 }
 
-/** An address in its usual notation (four decimal parts, or RFC 4291 without a zone), IPv4-mapped ones as IPv4. */
+/** Parses the usual notations (four decimal parts, or RFC 4291 without a zone), IPv4-mapped addresses as IPv4. */
 export function parseAddress(text: string): HostAddress | null {
   if (isIPv4(text)) return ipaddr.IPv4.parse(text)
   if (!isIPv6(text) || text.includes('%')) return null
   return unmapped(ipaddr.IPv6.parse(text))
 }
 
-/** `10.0.0.0/24`, `fd00::/8`; a range inside of `::ffff:0:0/96` comes out as the IPv4 range that it is. */
+/** Parses `10.0.0.0/24` or `fd00::/8`; a range inside `::ffff:0:0/96` is returned as its IPv4 range. */
 export function parseRange(text: string): AddressRange | null {
   const [host = '', prefix = '', ...rest] = text.split('/')
   if (rest.length > 0 || host.includes('%') || !/^\d{1,3}$/.test(prefix)) return null
@@ -46,8 +46,8 @@ function ranges(...texts: string[]): readonly AddressRange[] {
 }
 
 /**
- * Where machines learn who they are and with which keys: link-local (AWS, Azure, Google Cloud, OpenStack …), and the
- * clouds' metadata addresses outside of it.
+ * Addresses from which machines get their identity and keys: link-local (AWS, Azure, Google Cloud, OpenStack …), and
+ * the clouds' metadata addresses outside of it.
  */
 const CLOSED = ranges(
   '169.254.0.0/16',
@@ -62,7 +62,7 @@ const CLOSED = ranges(
 
 /** IPv6 ranges whose last 32 bits are an IPv4 address: compatible, NAT64 (RFC 6052), SIIT (RFC 7915). */
 const ENDS_IN_IPV4 = ranges('::/96', '64:ff9b::/96', '::ffff:0:0:0/96')
-/** NAT64 of a network's own (RFC 8215), which carries the IPv4 address in one of several places (RFC 6052, 2.2). */
+/** Local-use NAT64 (RFC 8215), which has the IPv4 address in one of several positions (RFC 6052, 2.2). */
 const LOCAL_NAT64 = ranges('64:ff9b:1::/48')
 const PLACES = [
   [6, 7, 9, 10],
@@ -70,10 +70,10 @@ const PLACES = [
   [9, 10, 11, 12],
   [12, 13, 14, 15]
 ]
-/** 6to4 (RFC 3056) carries the IPv4 address behind its first 16 bits. */
+/** 6to4 (RFC 3056) has the IPv4 address after its first 16 bits. */
 const SIX_TO_FOUR = ranges('2002::/16')
 
-/** Whether an address stays out of reach whatever the operator allows, written as itself or inside of an IPv6 one. */
+/** Returns true for an address that is always refused, whether alone or embedded in an IPv6 address. */
 export function isAlwaysClosed(address: HostAddress): boolean {
   return [address, ...embedded(address)].some((each) => isInAny(each, CLOSED))
 }
@@ -89,12 +89,12 @@ function embedded(address: HostAddress): ipaddr.IPv4[] {
 }
 
 const GLOBAL_IPV6 = ranges('2000::/3')
-/** Inside of 2000::/3 and yet special, by IANA's registry (2026-11): protocols, documentation, AS112, and 6to4. */
+/** Special ranges inside 2000::/3 by IANA's registry (2026-11): protocols, documentation, AS112, and 6to4. */
 const SPECIAL_IPV6 = ranges('2001::/23', '2001:db8::/32', '2620:4f:8000::/48', '3fff::/20', '2002::/16')
 
 /**
- * Whether an address is one of the public internet: no loopback, private, shared (carrier-grade NAT), link-local,
- * unique local, multicast, documentation, benchmark or reserved one, and none that translates or tunnels to IPv4.
+ * Returns true for an address of the public internet: not loopback, private, shared (carrier-grade NAT), link-local,
+ * unique local, multicast, documentation, benchmark or reserved, and not a translation or tunnel to IPv4.
  */
 export function isGlobalUnicast(address: HostAddress): boolean {
   if (address.kind() === 'ipv4') return address.range() === 'unicast' && !isAlwaysClosed(address)

@@ -14,9 +14,9 @@ import { USER_AGENT } from './user-agent.ts'
 
 const MAX_REDIRECTS = 3
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
-/** What may be asked once more, at another place: methods that only read. */
+/** Methods that only read, so that a redirect can be followed. */
 const READING: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PROPFIND'])
-/** All that follows to another host: what cannot be a credential, by whatever name a provider has for one. */
+/** The only headers sent to another host. None can be a credential, for which providers have names of their own. */
 const HARMLESS: ReadonlySet<string> = new Set([
   'accept',
   'accept-encoding',
@@ -32,12 +32,12 @@ const HARMLESS: ReadonlySet<string> = new Set([
 ])
 const HTTP = /^https?:$/
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024
-/** A body that is not longer is on its way at once. */
+/** Bodies up to this size are sent at once. */
 const MAX_QUICK_BYTES = 64 * 1024
-/** So much of an unwanted body is read, to keep its connection. */
+/** The part of a discarded body that is read at most, to reuse its connection. */
 const MAX_DISCARDED_BYTES = 64 * 1024
 
-/** Calls that end soon, and bodies that may rest for minutes: neither waits for a connection of the other. */
+/** Short calls, and bodies that may be paused for minutes: neither waits for a connection of the other. */
 export type Pool = 'calls' | 'bodies'
 
 export interface HttpClientOptions {
@@ -46,7 +46,7 @@ export interface HttpClientOptions {
   readonly dispatcher: (pool: Pool) => Promise<Agent>
 }
 
-/** HTTP with redirects by hand, every deadline, and limits. */
+/** An HTTP client with manual redirects, timeouts and limits. */
 export class HttpClient {
   readonly #options: HttpClientOptions
 
@@ -62,7 +62,7 @@ export class HttpClient {
       return answer
     } catch (error) {
       deadline.end()
-      // Nobody will read it any more, and it may hold a file.
+      // The source is not read any more, and may hold a file open.
       if (asked.body instanceof Readable) asked.body.destroy()
       throw error
     }
@@ -93,7 +93,7 @@ export class HttpClient {
       return connectionFailure(error, describeExchange(method, url)).about({ host: url.host })
     }
     try {
-      // A body that is sent waits for its source, whatever its answer is for.
+      // A request body waits for its source, whatever the purpose of the response.
       const agent = await dispatcher(isAnswer && !isLong(body) ? 'calls' : 'bodies')
       const {
         statusCode: status,
@@ -111,10 +111,10 @@ export class HttpClient {
           },
           body: body ?? null,
           signal,
-          // While a body is being sent only a network that takes none of it runs into this limit. Behind a long one a
-          // server has more to do than behind a question.
+          // While the body is sent, only a stalled network reaches this limit. After a long body the server has more
+          // work to do than after a query.
           headersTimeout: workMs ?? (isLong(body) ? timeouts.totalMs : timeouts.headersMs),
-          // The reader of a transfer sets its pace; silence is for whoever wraps the body to notice.
+          // The reader of a transfer sets its pace. The code that wraps the body detects stalls.
           bodyTimeout: isAnswer ? timeouts.idleMs : 0
         }),
         signal,
@@ -123,7 +123,7 @@ export class HttpClient {
         }
       )
       const flat = flatten(received)
-      // What has no body has the headers of one all the same, and nothing is no stream that could be decompressed.
+      // Responses without a body may have a body's headers, but an empty stream cannot be decompressed.
       const isEmpty = method === 'HEAD' || status === 204 || status === 304 || flat['content-length'] === '0'
       const coding = isEmpty ? undefined : flat['content-encoding']
       const whole = isAnswer ? decodeBody(raw, coding, maxBytes, toError) : verbatimBody(raw, toError)
@@ -135,15 +135,15 @@ export class HttpClient {
   }
 }
 
-/** Whether sending it may take a while: the time until the answer counts from before the first byte. */
+/** Returns true if sending may take a while: the time until the response counts from before the first byte. */
 function isLong(body: HttpRequest['body']): boolean {
   return body instanceof Readable || (body !== undefined && body.length > MAX_QUICK_BYTES)
 }
 
 /**
- * Where a redirect leads, checked.
+ * Returns the changes for following a redirect.
  *
- * @throws StorageError `SCHEME_MISMATCH` for one from https to http of the same host, or the other way round;
+ * @throws StorageError `SCHEME_MISMATCH` for a redirect from https to http of the same host, or vice versa;
  * `PROVIDER_ERROR` for any other that is not followed
  */
 function redirected(request: HttpRequest, location: string, redirects: number): Partial<HttpRequest> {
@@ -168,7 +168,7 @@ function redirected(request: HttpRequest, location: string, redirects: number): 
   return { url, headers: Object.fromEntries(Object.entries(headers).filter(([name]) => HARMLESS.has(name))) }
 }
 
-/** Ends an exchange with its caller's signal, and an answer after its total time also when bytes keep coming. */
+/** Ends an exchange by its caller's signal and, unless it is a transfer, after the total time, even within a body. */
 class Deadline {
   readonly signal: AbortSignal
   readonly #end: () => void
@@ -180,7 +180,7 @@ class Deadline {
       this.#end = () => {}
       return
     }
-    // Not AbortSignal.any(): on Node 20 a composed time-out is lost to the garbage collector.
+    // Not AbortSignal.any(): Node 20 may garbage-collect a composed timeout signal.
     const controller = new AbortController()
     const leave = (): void => {
       controller.abort(outer.reason)
@@ -198,7 +198,7 @@ class Deadline {
     }
   }
 
-  /** From here on the body's socket keeps the process alive, as long as it should. */
+  /** Lets the body's socket alone keep the process alive from now on. */
   holdFor(body: Readable): void {
     this.#timer?.unref()
     if (body.closed) this.#end()
@@ -220,7 +220,7 @@ function flatten(headers: Readonly<Record<string, string | string[] | undefined>
 
 async function discard(body: Readable, withinMs: number): Promise<void> {
   let left = MAX_DISCARDED_BYTES
-  // A transfer has no deadline of its own.
+  // A transfer has no total timeout.
   const timer = setTimeout(() => body.destroy(), withinMs)
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) {
@@ -228,7 +228,7 @@ async function discard(body: Readable, withinMs: number): Promise<void> {
       if (left < 0) break
     }
   } catch {
-    // Nobody wanted it.
+    // The body is discarded in any case.
   } finally {
     clearTimeout(timer)
   }

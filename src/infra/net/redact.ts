@@ -1,6 +1,6 @@
 /**
- * Headers of an answer that a log may repeat, and which values of them: numbers and well-known words. All others may
- * hold a secret of the user's.
+ * Response headers that may be logged, and the values that may: numbers and well-known words. All other values may
+ * contain a user's secret.
  */
 const TELLING: Readonly<Record<string, RegExp>> = {
   'content-type': /^(?:application\/(?:json|xml|problem\+json|octet-stream)|text\/(?:html|plain|xml))(?![^;\s])/i,
@@ -10,8 +10,8 @@ const TELLING: Readonly<Record<string, RegExp>> = {
 }
 
 /**
- * One exchange as a log may tell it: method, origin, status and the headers of a short list. Not the path, the query
- * or a user name, which hold file names, tokens and signatures.
+ * Describes an exchange for the log: method, origin, status and a few headers. Omits the path, the query and the user
+ * name, which contain file names, tokens and signatures.
  */
 export function describeExchange(
   method: string,

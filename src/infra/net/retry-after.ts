@@ -1,6 +1,6 @@
 /**
- * How long `Retry-After` asks to wait, in milliseconds (RFC 9110, 10.2.3): seconds or a date. A date counts from the
- * answer's own `Date`, so that no clock of ours matters. `undefined` where there is none, or none that can be read.
+ * Returns the delay that `Retry-After` requests, in milliseconds (RFC 9110, 10.2.3): seconds or a date. A date is
+ * relative to the response's own `Date`, so our clocks do not matter. `undefined` if it is missing or invalid.
  *
  * @param headers by lower-case name
  */
@@ -12,9 +12,9 @@ export function readRetryAfter(headers: Readonly<Record<string, string | undefin
   return Number.isNaN(waitMs) ? undefined : Math.max(0, waitMs)
 }
 
-/** The three forms of RFC 9110, 5.6.7. All are in GMT; the oldest, of `asctime`, does not say so. */
+/** Parses the three forms of RFC 9110, 5.6.7. All are in GMT; the oldest one, `asctime`, does not say so. */
 function parseDate(text: string): number {
-  // `Date.parse` takes much that is no date of HTTP, bare numbers and ISO 8601 among it.
+  // `Date.parse` also accepts values that are not HTTP dates, such as bare numbers and ISO 8601.
   const form = /^[A-Z][a-z]{2,8},? [\w -]{6,12} \d\d:\d\d:\d\d (?:GMT|(?<year>\d{4}))$/.exec(text.trim())
   if (form === null) return NaN
   return Date.parse(form.groups?.['year'] === undefined ? text : `${text} GMT`)
