@@ -14,14 +14,14 @@ import { Secret } from '../../domain/secret.ts'
 import { egressFetch } from '../net/egress-fetch.ts'
 import { exchangeFailure, type Exchange, isGrantEnded, tokenFailure } from './oauth-failure.ts'
 
-/** Tokens are some hundred bytes, a page of errors is not read. */
+/** Tokens have some hundred bytes. Error pages are not read. */
 const MAX_ANSWER_BYTES = 64 * 1024
-/** Sealed credentials are limited; what cannot be a token is noticed here. */
+/** Sealed credentials have a maximal length; excessive tokens are rejected here. */
 const MAX_TOKEN_LENGTH = 8192
 
 /**
- * The flows of one provider, by `openid-client`. Each call has a configuration of its own, so that it has its caller's
- * signal, and what failed in it is known.
+ * Creates the client of one provider, based on `openid-client`. Each call has its own configuration, so that it has
+ * its caller's signal and its failure can be attributed.
  */
 export function createOAuthClient(
   connect: OAuthConnect,
@@ -64,8 +64,8 @@ export function createOAuthClient(
   }
 
   /**
-   * An access token that has not ended, as the one that is stored may have; `null` where the grant itself has. While
-   * there is none to be had, the stored one is as good as any.
+   * Returns an unexpired access token, since the stored one may have expired; `null` if the grant has ended. If the
+   * endpoint is unavailable, returns the stored one, which may still be valid.
    */
   async function anotherThan(
     stored: Secret<string>,
@@ -97,7 +97,7 @@ export function createOAuthClient(
     },
 
     async exchange({ redirectUri, state, codeVerifier, parameters }: AuthorizationAnswer, signal): Promise<TokenSet> {
-      // Not the address that was asked for: a Host header says what it likes.
+      // Not the URL of the request: its Host header can be forged.
       const answeredAt = new URL(redirectUri)
       answeredAt.search = parameters.toString()
       return await call(
@@ -133,7 +133,7 @@ export function createOAuthClient(
         return
       }
       if (connect.server.revocationEndpoint === undefined) return
-      // A refresh token ends the whole grant, and an access token ends by itself.
+      // Revoking the refresh token ends the whole grant, and an access token expires by itself.
       const token = refreshToken ?? accessToken
       await call(
         signal,
@@ -167,9 +167,9 @@ function configure(
       ? library.ClientSecretBasic(secret)
       : library.ClientSecretPost(secret)
   )
-  // eslint-disable-next-line @typescript-eslint/no-deprecated -- where plain http may be spoken is for the way out to say
+  // eslint-disable-next-line @typescript-eslint/no-deprecated -- the egress rules decide about plain http
   library.allowInsecureRequests(config)
-  // The deadline is the caller's.
+  // The timeout is the caller's.
   config.timeout = 0
   return config
 }

@@ -4,34 +4,34 @@ import type { OAuthConnect, TokenRefusal } from '../../domain/oauth.ts'
 import { providerFailure } from '../../domain/provider-failure.ts'
 import { readRetryAfter } from '../net/retry-after.ts'
 
-/** What came of one call, beside what the library makes of it. */
+/** The HTTP exchange of one call, in addition to the library's error. */
 export interface Exchange {
-  /** There was one: the other side has been asked. */
+  /** The response, if there was one. */
   answer?: Pick<HttpAnswer, 'status' | 'headers'>
   /** The host that was called. */
   host?: string
-  /** Why there was none. */
+  /** The failure, if there was no response. */
   failure?: unknown
 }
 
-/** What an authorization server says when it sends the user back without a code (RFC 6749, 4.1.2.1). */
+/** Error codes of an authorization response (RFC 6749, 4.1.2.1). */
 const REFUSALS: ReadonlyMap<unknown, StorageErrorCode> = new Map([
   ['access_denied', 'ACCESS_DENIED'],
   ['invalid_scope', 'INSUFFICIENT_SCOPE'],
   ['server_error', 'PROVIDER_UNAVAILABLE'],
   ['temporarily_unavailable', 'PROVIDER_UNAVAILABLE']
 ])
-/** The error codes of RFC 6749, and others that are as plain: anything else may be an answer's own text. */
+/** The form of the error codes of RFC 6749. Other values may be free text, and are not logged. */
 const PLAIN_CODE = /^[a-z_]{1,40}$/
 
-/** Whether a refresh was refused for good: by `invalid_grant` (RFC 6749, 5.2), or as the provider says it. */
+/** Returns true if a refresh was refused for good: by `invalid_grant` (RFC 6749, 5.2) or the provider's equivalent. */
 export function isGrantEnded(
   error: unknown,
   { answer }: Exchange,
   { endsGrant = isInvalidGrant }: Pick<OAuthConnect, 'endsGrant'>
 ): boolean {
   const refusal = refusalOf(error)
-  // Who is told to come later has been told nothing else.
+  // A throttle response says nothing about the grant.
   return answer?.status !== 429 && refusal !== null && endsGrant(refusal)
 }
 
@@ -39,7 +39,7 @@ function isInvalidGrant({ error }: Pick<TokenRefusal, 'error'>): boolean {
   return error === 'invalid_grant'
 }
 
-/** Why there are no tokens for what the user's browser brought. */
+/** Converts a failed exchange of an authorization code. */
 export function exchangeFailure(error: unknown, exchange: Exchange): StorageError {
   const { code, error: said } = (error ?? {}) as { code?: unknown; error?: unknown }
   if (code === 'OAUTH_AUTHORIZATION_RESPONSE_ERROR') {
@@ -56,8 +56,8 @@ export function exchangeFailure(error: unknown, exchange: Exchange): StorageErro
 }
 
 /**
- * A token endpoint that does not do its work, for whatever reason, says nothing about the grant: later may be better.
- * What it said may hold tokens, so that no error keeps it.
+ * Converts a failure of the token endpoint. It says nothing about the grant, and a later attempt may succeed. The
+ * response may contain tokens, so errors do not include it.
  */
 export function tokenFailure(error: unknown, { answer, failure }: Exchange): StorageError {
   if (isStorageError(failure, 'ENDPOINT_FORBIDDEN', 'PROVIDER_THROTTLED')) return failure
@@ -69,7 +69,7 @@ export function tokenFailure(error: unknown, { answer, failure }: Exchange): Sto
   return providerFailure('PROVIDER_THROTTLED', { cause, ...(retryAfterMs !== undefined && { retryAfterMs }) })
 }
 
-/** What an answer says that has an `error` in it; the library keeps all of it as the cause. */
+/** Returns an OAuth error response. The library stores its whole body as the cause. */
 function refusalOf(error: unknown): TokenRefusal | null {
   const { code, error: said, cause } = (error ?? {}) as { code?: unknown; error?: unknown; cause?: unknown }
   if (code !== 'OAUTH_RESPONSE_BODY_ERROR' || typeof said !== 'string') return null
