@@ -5,21 +5,21 @@ import type { Clock } from '../../domain/ports.ts'
 import { type RedisGate, UNAVAILABLE } from './redis-gate.ts'
 
 const MAX_KNOWN = 40_000
-/** Many times as long as a page lives. One that is gone is followed by one that no page was stored under. */
+/** Many times a page's lifetime. An expired generation is replaced by a new one, which has no pages yet. */
 const KEPT_MS = 3_600_000
-/** Where nobody can tell. */
+/** The generation if Redis has never been available. */
 const UNKNOWN = '-'
 
 export interface GenerationsOptions {
   readonly gate: RedisGate
-  /** What a scope is called in Redis. */
+  /** Returns the name of a scope in Redis. */
   readonly nameOf: (scope: string) => string
   readonly clock: Clock
-  /** How long what was read is believed, in milliseconds from the start of the read. */
+  /** Duration of a lease in milliseconds, from the start of the read. */
   readonly leaseMs: number
-  /** Receives work that no caller waits for. It never rejects. */
+  /** Receives background work. It never rejects. */
   readonly onBackground: (work: Promise<void>) => void
-  /** How long a page lives: an invalidation that could not be told for so long has nothing left to invalidate. */
+  /** Lifetime of a page: an invalidation that is pending for this long has no pages left to invalidate. */
   readonly pageMs: number
 }
 
@@ -29,24 +29,24 @@ interface Known {
 }
 
 /**
- * A value for each scope that invalidations replace. Values are random, so that one that Redis has lost, or evicted, is
- * never followed by one that was there before. While Redis is away each process goes on with what it knows.
+ * A generation for each scope, which invalidations replace. They are random, so that a lost or evicted one is never
+ * followed by an earlier one. While Redis is unavailable each process uses the ones it has.
  */
 export class Generations {
   readonly #options: GenerationsOptions
   readonly #known = new LRUCache<string, Known>({ max: MAX_KNOWN })
-  /** The reads in flight that somebody waits for. */
+  /** The reads in flight that callers wait for. */
   readonly #reading = new Map<string, Promise<string>>()
-  /** Those that are ahead of time: nobody does. */
+  /** Scopes that are being renewed ahead of time. No caller waits for these. */
   readonly #renewing = new Set<string>()
-  /** Raised here, and not known to Redis yet. */
+  /** Generations raised here that are not stored in Redis yet. */
   readonly #owed = new LRUCache<string, Known>({ max: MAX_KNOWN })
 
   constructor(options: GenerationsOptions) {
     this.#options = options
   }
 
-  /** The values of these scopes as one text; at once where all of them are believed. */
+  /** Returns the joined generations of these scopes; synchronously if all are leased. */
   current(scopes: readonly string[]): string | Promise<string> {
     const { leaseMs } = this.#options
     const old: string[] = []
@@ -56,7 +56,7 @@ export class Generations {
       const known = own ?? this.#known.get(scope)
       const ageMs = known === undefined ? Infinity : this.#age(known)
       if (known === undefined || (ageMs >= leaseMs && own === undefined)) return this.#join(scopes)
-      // Ahead of time, so that a folder that is read often never waits for Redis.
+      // Renewed ahead of time, so that requests for a busy folder never wait for Redis.
       if (ageMs >= leaseMs / 2) old.push(scope)
       values.push(known.value)
     }
@@ -65,7 +65,7 @@ export class Generations {
     return values.join(' ')
   }
 
-  /** Ends what was, here at once and elsewhere as soon as Redis has it. */
+  /** Invalidates a scope: here at once, and elsewhere as soon as Redis has the new generation. */
   raise(scope: string): void {
     const raised = { value: makeValue(), readAt: new Moment(this.#options.clock) }
     this.#known.set(scope, raised)
@@ -73,7 +73,7 @@ export class Generations {
     this.#options.onBackground(this.#tell(scope, raised))
   }
 
-  /** Redis is back: it is told what it has missed. */
+  /** Stores the pending generations, after Redis has recovered. */
   tellOwed(): void {
     for (const scope of [...this.#owed.keys()]) {
       const raised = this.#ownOf(scope)
@@ -87,7 +87,7 @@ export class Generations {
     if (told !== UNAVAILABLE && this.#owed.peek(scope) === raised) this.#owed.delete(scope)
   }
 
-  /** One read for all who ask the same at once. */
+  /** Shares one read among all concurrent callers. */
   #join(scopes: readonly string[]): Promise<string> {
     const key = scopes.join(' ')
     let reading = this.#reading.get(key)
@@ -116,7 +116,7 @@ export class Generations {
       .join(' ')
   }
 
-  /** What Redis has under these names, made where there is nothing; `null` without Redis. One question at a time. */
+  /** Reads the generations of these names, and creates missing ones; `null` without Redis. Uses single-key commands. */
   async #values(names: readonly string[]): Promise<string[] | null> {
     const { gate } = this.#options
     const found = await gate.run((redis) => Promise.all(names.map((name) => redis.get(name))))
@@ -127,7 +127,7 @@ export class Generations {
         Promise.all(made.map(({ name, value }) => redis.set(name, value, 'PX', KEPT_MS, 'NX')))
       )
       if (set === UNAVAILABLE) return null
-      // Another process was first with these; if one is gone again already, ours is as good as any.
+      // Another process was faster with these. If one is missing again, ours is as good as any.
       const lost = made.filter((_each, index) => set[index] === null)
       const first = await gate.run((redis) => Promise.all(lost.map(({ name }) => redis.get(name))))
       if (first === UNAVAILABLE) return null
@@ -137,7 +137,7 @@ export class Generations {
     return names.map((name, index) => found[index] ?? own.get(name) ?? UNKNOWN)
   }
 
-  /** What counts: what was raised here meanwhile comes before what was read, and either before nothing. */
+  /** Returns the valid generation: one raised here has priority over a read one, and a newer read over an older. */
   #note(scope: string, read: Known | undefined): string {
     const own = this.#ownOf(scope)
     if (own !== undefined) return own.value
@@ -148,7 +148,7 @@ export class Generations {
     return read.value
   }
 
-  /** What was raised here and nobody else knows of, for as long as a page from before may live. */
+  /** Returns a generation raised here and pending, for as long as an older page may live. */
   #ownOf(scope: string): Known | undefined {
     const own = this.#owed.peek(scope)
     if (own === undefined || this.#age(own) < this.#options.pageMs) return own

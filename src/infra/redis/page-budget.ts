@@ -4,7 +4,7 @@ import type { Clock } from '../../domain/ports.ts'
 export interface PageBudgetOptions {
   readonly maxPagesPerUser: number
   readonly maxBytesPerUser: number
-  /** The longest time that a page lives in Redis. */
+  /** Longest lifetime of a page in Redis. */
   readonly pageMs: number
   readonly clock: Clock
 }
@@ -21,12 +21,12 @@ interface Usage {
 }
 
 const NOTHING: Stored = { pages: 0, bytes: 0 }
-/** A user who is evicted, because as many others stored pages since, starts with a full budget. */
+/** A user that is evicted after this many others stored pages starts with a full budget. */
 const MAX_USERS = 10_000
 
 /**
- * Limits what this instance stores of one user in Redis. Time is divided into windows as long as a page lives: at any
- * moment the live pages of a user were stored in the current window or in the one before.
+ * Limits the data that this instance stores in Redis for one user. Time is divided into windows of a page's lifetime:
+ * at any moment a user's live pages were stored in the current window or the previous one.
  */
 export class PageBudget {
   readonly #options: PageBudgetOptions
@@ -36,7 +36,7 @@ export class PageBudget {
     this.#options = options
   }
 
-  /** Returns false, and takes nothing, for a page that would exceed the user's budget. */
+  /** Returns false, without counting the page, if it would exceed the user's budget. */
   take(userId: string, bytes: number): boolean {
     const { maxPagesPerUser, maxBytesPerUser, pageMs, clock } = this.#options
     const window = Math.floor(clock.now() / pageMs)

@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { type RedisGate, UNAVAILABLE } from './redis-gate.ts'
 
-/** So long a lock outlives its owner. The owner says three times as often that it lives. */
+/** Lifetime of a lock after its last extension. The owner extends it three times in that time. */
 const LOCK_MS = 2_000
 const EXTEND = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0`
 const RELEASE = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0`
 
 /**
- * Who loads a page for all processes. A convenience and no more: a process that is paused, or cut off, may believe in a
- * lock that is another's by now, and then a page is loaded twice.
+ * The lock of a process that loads a page for all. An optimisation only: a process that was paused or disconnected
+ * may assume that it still holds a lock that another one has taken. The page is then loaded twice.
  */
 export class PageLock {
   readonly #gate: RedisGate
@@ -26,7 +26,7 @@ export class PageLock {
     this.#timer.unref()
   }
 
-  /** `null`: another process has it. */
+  /** Returns `null` if another process holds the lock. */
   static async take(gate: RedisGate, name: string): Promise<PageLock | null | typeof UNAVAILABLE> {
     const token = randomBytes(12).toString('base64url')
     const taken = await gate.run((redis) => redis.set(name, token, 'PX', LOCK_MS, 'NX'))

@@ -1,6 +1,6 @@
 /**
- * A client of Redis or Valkey: what of `ioredis` is used. Its owner connects it, hears its errors and ends it. With
- * `enableOfflineQueue: false` a Redis that is away is noticed sooner; with it nothing waits longer than is told below.
+ * A client of Redis or Valkey: the members of `ioredis` in use. Its owner connects it, handles its errors and ends
+ * it. `enableOfflineQueue: false` detects an outage sooner; with `true` our own timeouts limit waits.
  */
 export interface RedisClient {
   get(key: string): Promise<string | null>
@@ -12,7 +12,7 @@ export interface RedisClient {
   ping(): Promise<unknown>
 }
 
-/** The names of the methods, for who checks what was handed in. */
+/** The method names, for validating an option. */
 export const REDIS_METHODS = [
   'get',
   'getBuffer',

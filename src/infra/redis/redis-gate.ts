@@ -1,44 +1,44 @@
 import type { Clock } from '../../domain/ports.ts'
 import type { RedisClient } from './redis-client.ts'
 
-/** What is not there because Redis is not. */
+/** The result of a call while Redis is unavailable. */
 export const UNAVAILABLE = Symbol('Redis is not available')
 
-/** So long a Redis that has failed is left alone. */
+/** Time without calls after a failure. */
 const LEFT_ALONE_MS = 2_000
-/** An answer that is late is looked for so often. */
+/** Ticks per timeout. */
 const STEPS = 10
 
 export interface RedisGateOptions {
   readonly redis: RedisClient
-  /** So long an answer may take, in milliseconds. */
+  /** Timeout of a response in milliseconds. */
   readonly answerMs: number
   readonly clock: Clock
-  /** Why it is left alone from now on. */
+  /** Called when Redis becomes unavailable, with the error. */
   readonly onTrouble: (error: unknown) => void
-  /** It answers again. */
+  /** Called when Redis responds again. */
   readonly onRecovered: () => void
 }
 
 /**
- * The way to a Redis that may be gone. One time-out is all that an outage costs: from then on everybody is told at once
- * that it is not available, those who wait included, until a question that nobody waits for is answered.
+ * Guards the calls to a Redis that may be down. An outage costs one timeout: after that all calls, including those in
+ * flight, return {@link UNAVAILABLE} at once, until a background probe succeeds.
  *
- * Not cockatiel's breaker, which lets a caller's own work be the probe: that caller would wait for a dead Redis.
+ * Not cockatiel's breaker, which uses a caller's own work as the probe: that caller would wait for a dead Redis.
  */
 export class RedisGate {
   readonly #options: RedisGateOptions
   #closed: { readonly probeAt: number } | null = null
   #isProbing = false
   #hasEnded = false
-  /** Aborted when Redis is given up, for those who wait then. */
+  /** Aborts the calls in flight when Redis becomes unavailable. */
   #giving = new AbortController()
 
   constructor(options: RedisGateOptions) {
     this.#options = options
   }
 
-  /** Never rejects. An error that Redis itself answers says nothing about its health. */
+  /** Never rejects. An error response of Redis says nothing about its health. */
   async run<T>(work: (redis: RedisClient) => Promise<T>): Promise<T | typeof UNAVAILABLE> {
     if (this.#hasEnded) return UNAVAILABLE
     if (this.#closed !== null) {
@@ -49,13 +49,13 @@ export class RedisGate {
     try {
       return await this.#answered(work, giving)
     } catch (error) {
-      // Given up already by another: only the first one counts.
+      // Only the first of several parallel failures counts.
       if (!giving.aborted && !isReply(error)) this.#close(error)
       return UNAVAILABLE
     }
   }
 
-  /** From now on Redis is not asked any more: its owner is about to close it, which is no trouble to report. */
+  /** Stops all calls: the owner is about to close the client, which is not a failure to report. */
   end(): void {
     this.#hasEnded = true
   }
@@ -94,8 +94,8 @@ export class RedisGate {
         reject(giving.reason as Error)
       }
       giving.addEventListener('abort', stop, { once: true })
-      // In steps, of which one that takes long counts once: a process that is busy must not take that for a Redis that
-      // is gone, while the answer lies in its socket.
+      // In ticks, of which a delayed one counts once: a busy process must not take its own delay for an outage of
+      // Redis while the response is in its socket.
       let steps = 0
       timer = setInterval(() => {
         steps += 1
@@ -111,7 +111,7 @@ export class RedisGate {
   }
 }
 
-/** Whether Redis has answered, if only to say no. */
+/** Returns true if Redis has responded, even with an error. */
 function isReply(error: unknown): boolean {
   return error instanceof Error && error.name === 'ReplyError'
 }

@@ -16,51 +16,51 @@ export interface SharedPagesOptions {
   readonly redis: RedisClient
   readonly sealer: BytesSealer
   readonly clock: Clock
-  /** How long a page lives, in milliseconds from the start of its load. */
+  /** Lifetime of a page in milliseconds, from the start of its load. */
   readonly pageMs: number
   readonly leaseMs: number
-  /** The pages, and their bytes, that this process stores of one user at a time. */
+  /** The pages, and their bytes, that this process stores per user at a time. */
   readonly maxPagesPerUser: number
   readonly maxBytesPerUser: number
   readonly onOutcome: (outcome: SharedPageOutcome) => void
   readonly onTrouble: (error: unknown) => void
   readonly onRecovered: () => void
-  /** Between 0 and 1. */
+  /** Returns a number in [0, 1). */
   readonly random: () => number
 }
 
-/** A page that is longer is every process's own. */
+/** Longer pages are not shared. */
 const MAX_PAGE_BYTES = 1024 * 1024
 const PREFIX = 'fastify-cloud-storage:'
 const MAX_ANSWER_MS = 1_000
 const MIN_ANSWER_MS = 50
-/** Of a lease. */
+/** Share of a lease. */
 const ANSWER_SHARE = 0.4
-/** So often it is looked whether a page is there that another process loads. */
+/** Interval for polling a page that another process is loading. */
 const LOOK_MS = 25
-/** Whoever has waited so long for another process loads for itself. */
+/** Time after which a caller stops waiting for another process, and loads the page itself. */
 const PATIENCE_MS = 10_000
-/** Stored instead of a page that is not shared, so that processes waiting for it load it themselves: no page is empty. */
+/** Stored instead of an unshared page, so that waiting processes load it themselves. Real pages are not empty. */
 const MARK = Buffer.alloc(0)
 const MARK_MS = 2_000
 const NOT_SHARED = Symbol('this page is not shared')
-/** What a page takes in Redis besides its bytes: its name, the head and the tag of its seal, and Redis's own. */
+/** Bytes of a page in Redis besides its content: its name, the head and tag of its seal, and Redis's overhead. */
 const PAGE_OVERHEAD_BYTES = 300
 /**
- * How far the clocks of two instances may differ. A page from further in the future, or one that Redis has had for
- * longer than its load time allows, is not used: its true age is unknown.
+ * Maximal difference of the clocks of two instances. A page from further in the future, or one that has been in Redis
+ * for longer than its load time allows, is not used: its true age is unknown.
  */
 const MAX_SKEW_MS = 1_000
 /**
- * The folders of a user at a provider share so many generations, by a hash of their ids. However many folders a user
- * lists, the generations take bounded memory, here and in Redis; an invalidation also concerns the few folders that
- * share the generation. The root has one of its own.
+ * Number of generations that a user's folders at a provider share, by a hash of their ids. It bounds the memory of
+ * generations, here and in Redis, however many folders a user lists. An invalidation also affects the few folders
+ * with the same generation. The root has its own.
  */
 const FOLDER_GENERATIONS = 256
 
 type Found = SharedPage | null | typeof NOT_SHARED | typeof UNAVAILABLE
 
-/** Pages in Redis, sealed together with the time of their load, under names that tell nothing. */
+/** Shares pages through Redis, sealed together with the time of their load, under names that reveal nothing. */
 export class SharedPages implements SharedTier {
   readonly #options: SharedPagesOptions
   readonly #gate: RedisGate
@@ -72,7 +72,7 @@ export class SharedPages implements SharedTier {
     const { redis, clock, leaseMs, pageMs, onTrouble, onRecovered } = options
     this.#options = options
     this.#budget = new PageBudget(options)
-    // What is renewed ahead of time, at half of a lease, is given up before anybody would have to wait for it.
+    // Less than half a lease: a renewal, which starts at half a lease, times out before any caller must wait for it.
     const answerMs =
       leaseMs === 0 ? MAX_ANSWER_MS : Math.min(MAX_ANSWER_MS, Math.max(MIN_ANSWER_MS, leaseMs * ANSWER_SHARE))
     this.#gate = new RedisGate({
@@ -131,11 +131,11 @@ export class SharedPages implements SharedTier {
       if (lock === UNAVAILABLE) break
       if (lock === null) continue
       if (signal.aborted) {
-        // Else it would be renewed for ever, for nobody.
+        // Otherwise the lock would be extended forever.
         this.#background.add(lock.release())
         throw signal.reason
       }
-      // It may have come between the look and the lock.
+      // Another process may have stored it between the last read and the lock.
       const latest = await this.#find(name)
       if (isPage(latest)) {
         this.#background.add(lock.release())
@@ -197,8 +197,8 @@ export class SharedPages implements SharedTier {
 
   /**
    * Returns `null` for a page that cannot be opened: another application may use the same Redis, or another key ring.
-   * Its age is that of its sealed load time. Redis's own expiry proves nothing: somebody who can write to Redis may
-   * have put an old page back.
+   * The page's age is computed from its sealed load time. Redis's own expiry proves nothing: an attacker with write
+   * access to Redis may have restored an old page.
    */
   async #find(name: string): Promise<Found> {
     const { sealer, clock, pageMs } = this.#options
@@ -211,7 +211,7 @@ export class SharedPages implements SharedTier {
     const ageMs = clock.date() - time
     if (ageMs < -MAX_SKEW_MS || ageMs >= pageMs) return null
     if (bytes.byteLength === 0) return ageMs < MARK_MS ? NOT_SHARED : null
-    // Redis counts by one clock for all instances: it shows that ours is behind that of the instance which loaded it.
+    // Redis has one clock for all instances: a difference shows that ours is behind the loading instance's.
     if (pageMs - leftMs - ageMs > MAX_SKEW_MS) return null
     return { bytes, ageMs: Math.max(0, ageMs) }
   }
@@ -225,7 +225,7 @@ function isPage(found: Found): found is SharedPage {
   return typeof found === 'object' && found !== null
 }
 
-/** JSON keeps the parts apart, whatever characters they hold. */
+/** JSON separates the parts unambiguously, whatever characters they contain. */
 function scopeText(scope: InvalidatedScope): string {
   if (scope.of === 'all') return '[]'
   if (scope.of === 'connection') return JSON.stringify([scope.of, scope.connectionId])
