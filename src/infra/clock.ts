@@ -1,6 +1,6 @@
 import type { Clock } from '../domain/ports.ts'
 
-/** The machine's clocks: the one place that reads them. */
+/** The system clocks. No other code reads them. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   date: () => Date.now()

@@ -1,12 +1,12 @@
 import type * as PromClient from 'prom-client'
 import type { EndWatch } from '../domain/metrics.ts'
 
-/** What of a registry of `prom-client` is used; a host hands in its own. */
+/** The members of a `prom-client` registry in use; the host passes its own. */
 export type MetricsRegistry = Pick<PromClient.Registry, 'registerMetric' | 'getSingleMetric'>
 
 type Labels = Readonly<Record<string, string>>
 
-/** One series of a gauge, as it is now. */
+/** The current value of one series of a gauge. */
 export interface Level {
   readonly labels: Labels
   readonly value: number
@@ -20,8 +20,8 @@ interface Shape {
 }
 
 /**
- * What a metric is made of when it is read: each adds its own part. On the metric itself and by a name that all copies
- * of this package know, since those that share a registry must find what the first one has made.
+ * The sources of a metric, each of which adds its part when the metric is read. They are stored on the metric, under
+ * a symbol known to all copies of this package: plugins that share a registry must find the first one's metrics.
  */
 const SOURCES = Symbol.for('fastify-cloud-storage.metric-sources')
 
@@ -29,7 +29,7 @@ interface Watched {
   readonly [SOURCES]: Set<() => void>
 }
 
-/** Makes metrics on a registry, or takes those that another plugin has made there, with the host's copy of the package. */
+/** Creates metrics on a registry, or finds those of another plugin there. Uses the host's copy of `prom-client`. */
 export class MetricMaker {
   readonly #registry: MetricsRegistry
   readonly #package: Pick<typeof PromClient, 'Counter' | 'Gauge' | 'Histogram'>
@@ -57,7 +57,7 @@ export class MetricMaker {
     return this.#findOrMake(shape, make)
   }
 
-  /** A counter of what each source has counted so far. A source that ends leaves what it has added. */
+  /** Creates a counter of the sum of all sources. When a source ends, its part remains. */
   total(name: string, help: string): (read: () => number) => EndWatch {
     const { Counter } = this.#package
     const counter = this.#findOrMakeWatched({ type: 'counter', name, help, labelNames: [] }, (sources) => {
@@ -80,13 +80,13 @@ export class MetricMaker {
     }
   }
 
-  /** A gauge of what there is now at all sources together. Without any it has no series at all. */
+  /** Creates a gauge of the sum of all sources. Without a source it has no series. */
   levels(name: string, help: string, ...labelNames: string[]): (read: () => Iterable<Level>) => EndWatch {
     const { Gauge } = this.#package
     const gauge = this.#findOrMakeWatched({ type: 'gauge', name, help, labelNames }, (sources) => {
       const collect = function (this: PromClient.Gauge): void {
         this.reset()
-        // A gauge without labels is 0 after that, which says more than nobody there.
+        // `reset` sets a gauge without labels to 0, but without a source it must have no value.
         this.remove({})
         for (const add of sources) add()
       }
@@ -103,7 +103,7 @@ export class MetricMaker {
       const sources = new Set<() => void>()
       return Object.assign(make(sources), { [SOURCES]: sources })
     })
-    // Of the host's, or of somebody else's who counts by himself.
+    // The metric belongs to the host, or to another library.
     if (!(SOURCES in metric)) throw notOurs(shape.name)
     return metric
   }
@@ -116,13 +116,13 @@ export class MetricMaker {
       return made
     }
     const { type, labelNames = [] } = known as Partial<Shape>
-    // Found now: later it would fail in the middle of a request.
+    // Checked now, since a mismatch would otherwise fail in the middle of a request.
     if (type !== shape.type || labelNames.join() !== shape.labelNames.join()) throw notOurs(shape.name)
     return known as M
   }
 }
 
-/** @returns whether it was still watched */
+/** @returns a function that ends the watch, and returns whether it was still active */
 function watch(metric: Watched, add: () => void): () => boolean {
   metric[SOURCES].add(add)
   return () => metric[SOURCES].delete(add)

@@ -3,11 +3,11 @@ import { type Level, MetricMaker, type MetricsRegistry } from './metric-maker.ts
 
 export type { MetricsRegistry } from './metric-maker.ts'
 
-/** From a server next door to the longest that a call may take by default. */
+/** From a local server's response to the default total timeout. */
 const LOAD_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
-/** Of the host's own stores. */
+/** Label of the host's own stores. */
 const MANAGED = 'managed'
-/** What is said of a provider that is not enabled: rows may name any that ever was. */
+/** Label of providers that are not enabled: rows may name any provider of the past. */
 const OTHER = 'other'
 
 const CACHE_TOTALS = {
@@ -24,10 +24,10 @@ const SHARED_PAGES: readonly SharedPageOutcome[] = ['hit', 'miss', 'joined', 'fa
 const BREAKER_STATES: readonly TrippedBreaker['state'][] = ['open', 'half_open']
 
 /**
- * Counts on the host's registry. Several plugins on one registry count together.
+ * Records metrics on the host's registry. Plugins that share a registry add up their values.
  *
- * @param enabled the providers that may stand in a label
- * @throws Error where the registry has another metric under one of our names
+ * @param enabled the providers that may be label values
+ * @throws Error if the registry has a different metric with one of our names
  */
 export async function createMetrics(registry: MetricsRegistry, enabled: Iterable<string>): Promise<Metrics> {
   const make = new MetricMaker(registry, await import('prom-client'))
@@ -70,7 +70,7 @@ export async function createMetrics(registry: MetricsRegistry, enabled: Iterable
   )
   const listeners = make.levels('cloud_storage_listener_connected', 'Listeners that are connected to the database')
 
-  // A series that begins with its first event hides that one from whoever asks for the increase.
+  // Start every series at 0, or `increase()` misses its first event.
   for (const provider of connectable) unreadable.inc({ provider }, 0)
   for (const provider of providers) throttles.inc({ provider }, 0)
   for (const outcome of RENEWALS) renewals.inc({ outcome }, 0)
@@ -128,7 +128,7 @@ function plain(value: number): Level {
 
 const ignore = (): void => {}
 
-/** Where nobody counts. */
+/** Used without a registry. */
 export const NO_METRICS: Metrics = {
   credentialsUnreadable: ignore,
   listingLoaded: ignore,

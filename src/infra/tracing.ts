@@ -4,14 +4,14 @@ import type { Tracing } from '../domain/tracing.ts'
 import { VERSION } from './net/user-agent.ts'
 
 const NAME = 'fastify-cloud-storage'
-/** What OpenTelemetry calls an error that has no code. */
+/** OpenTelemetry's value for an error without a code. */
 const OTHER_ERROR = '_OTHER'
 
 type Api = Pick<typeof OpenTelemetry, 'trace' | 'SpanKind' | 'SpanStatusCode'>
 
 /**
- * Spans by what the host has registered with `@opentelemetry/api`, before or after this. A host without that package
- * gets {@link NO_TRACING}.
+ * Creates spans with the provider that the host has registered with `@opentelemetry/api`, before or after this call.
+ * Returns {@link NO_TRACING} if that package is not installed.
  */
 export async function createTracing(load: () => Promise<Api> = () => import('@opentelemetry/api')): Promise<Tracing> {
   let api: Api
@@ -25,13 +25,13 @@ export async function createTracing(load: () => Promise<Api> = () => import('@op
   const tracer = trace.getTracer(NAME, VERSION)
   return {
     span: (name, attributes, work) =>
-      // Active, so that the spans of an HTTP client that is instrumented are below it.
+      // Active, so that it is the parent of an instrumented HTTP client's spans.
       tracer.startActiveSpan(name, { kind: SpanKind.CLIENT, attributes }, async (span) => {
         try {
           return await work()
         } catch (error) {
           span.setAttribute('error.type', isStorageError(error) ? error.code : OTHER_ERROR)
-          // Without its message, which may name what is nobody's business.
+          // Without the message, which may contain private data.
           span.setStatus({ code: SpanStatusCode.ERROR })
           throw error
         } finally {
@@ -41,12 +41,12 @@ export async function createTracing(load: () => Promise<Api> = () => import('@op
   }
 }
 
-/** Where nobody traces. */
+/** Used without OpenTelemetry. */
 export const NO_TRACING: Tracing = { span: (_name, _attributes, work) => work() }
 
 /**
- * Whether it is the package that was not found, and not a file of it or another that it needs. By the words of Node and
- * of Yarn's Plug'n'Play: a loader in a thread of its own may lose the code on its way here.
+ * Returns true if the package itself is missing, as opposed to one of its files or dependencies. Checks the messages
+ * of Node and of Yarn's Plug'n'Play: a loader in its own thread may lose the error's code.
  */
 function isAbsent(error: unknown): boolean {
   const text = error instanceof Error ? error.message : ''

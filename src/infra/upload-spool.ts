@@ -7,11 +7,11 @@ import { Diagnosis, StorageError } from '../domain/errors.ts'
 import type { SpooledUpload, UploadSpool } from '../domain/provider.ts'
 
 export interface SpoolLimits {
-  /** The largest upload of unknown size, in bytes. */
+  /** Largest upload of unknown size, in bytes. */
   readonly maxBytes: number
-  /** What all such uploads of one user may hold at a time, in bytes. */
+  /** Total size of a user's concurrent uploads of unknown size, in bytes. */
   readonly maxBytesPerUser: number
-  /** What all such uploads of this process may hold at a time, in bytes. */
+  /** Total size of this process's concurrent uploads of unknown size, in bytes. */
   readonly maxTotalBytes: number
 }
 
@@ -25,17 +25,17 @@ export interface SpoolSpaceOptions extends SpoolLimits {
 
 const READ_BYTES = 256 * 1024
 const PREFIX = 'fastify-cloud-storage-upload-'
-/** No upload takes as long. */
+/** Exceeds the duration of any upload. */
 const ABANDONED_MS = 86_400_000
-/** The codes of a file system that has no space left, for this user or at all, or takes no larger file. */
+/** Codes of a file system that has no space left, in total or for this user, or that rejects larger files. */
 const FULL: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 
 /**
- * The temporary files of a process for uploads whose size a provider must know first, and the bytes that they hold.
+ * The temporary files of a process for uploads whose size a provider must know in advance, and their total size.
  *
- * A file is opened with mode 0600 in a new folder with mode 0700 and loses its name at once, so that nothing is left
- * when the process ends, however it ends. Where a system keeps the names of open files, and after a crash in the
- * moment between, the folder stays: it is removed with the next upload that comes a day later.
+ * A file is opened with mode 0600 in a new folder with mode 0700, and unlinked at once, so that nothing is left when
+ * the process ends in any way. On systems that cannot unlink open files, and after a crash in between, the folder
+ * remains: a process removes folders older than a day before its first upload.
  */
 export class SpoolSpace {
   readonly #options: SpoolSpaceOptions
@@ -47,17 +47,17 @@ export class SpoolSpace {
     this.#options = options
   }
 
-  /** The bytes that all uploads hold at the moment. */
+  /** The bytes of all current uploads. */
   get bytes(): number {
     return this.#bytes
   }
 
-  /** The space as one user may use it. */
+  /** Returns the spool of one user. */
   forUser(userId: string): UploadSpool {
     return { create: () => this.#create(userId) }
   }
 
-  /** @throws Error where the folder of the options cannot be written */
+  /** @throws Error if the configured folder is not writable */
   async assertUsable(): Promise<void> {
     const { folder } = this.#options
     if (folder !== undefined) await access(`${folder}/.`, constants.R_OK | constants.W_OK | constants.X_OK)
@@ -84,7 +84,7 @@ export class SpoolSpace {
     }
   }
 
-  /** @param size of the upload with these bytes */
+  /** @param size of the upload including these bytes */
   #take(userId: string, bytes: number, size: number): void {
     const { maxBytes, maxBytesPerUser, maxTotalBytes } = this.#options
     const ofUser = (this.#bytesOf.get(userId) ?? 0) + bytes
@@ -112,7 +112,7 @@ export class SpoolSpace {
     this.#bytes -= bytes
   }
 
-  /** Removes the folders of processes that crashed. Others may use the folder: only old folders of ours are removed. */
+  /** Removes the folders of crashed processes. Others may use the parent too: only old folders of ours are removed. */
   async #sweep(parent: string): Promise<void> {
     try {
       for await (const { name } of await opendir(parent)) {
@@ -123,7 +123,7 @@ export class SpoolSpace {
         if (isAbandoned) await rm(path, { recursive: true, force: true }).catch(() => {})
       }
     } catch {
-      // A folder that cannot be read fails when a file is opened in it.
+      // An unreadable folder fails when a file is opened in it.
     }
   }
 }
@@ -146,7 +146,7 @@ class SpoolFile implements SpooledUpload {
 
   async append(bytes: Buffer): Promise<void> {
     this.#accounting.take(bytes.length, this.size + bytes.length)
-    // Counted before it is written, and until the file is closed: a write that fails may have stored a part.
+    // Counted before the write, and until the file is closed: a failed write may have stored a part.
     this.size += bytes.length
     await this.#handle.appendFile(bytes).catch(notStored)
   }
