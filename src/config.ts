@@ -15,34 +15,34 @@ import { readEncryption, readJwt, SECURITY_VARIABLES, type JwtConfig } from './s
 import { MANAGED_VARIABLES, readManaged } from './server/managed-config.ts'
 import { readRegistrations, type Registrations } from './server/oauth-config.ts'
 
-/** What every way to run the server needs. What is `undefined` is left to the plugin's own default. */
+/** The configuration of all modes of the server. The plugin's default applies to `undefined` values. */
 interface CommonConfig extends InstancesConfig {
   readonly host: string
-  /** 0: any that is free. */
+  /** 0: any free port. */
   readonly port: number
   readonly logLevel: LogLevel
-  /** Whose `X-Forwarded-*` is believed: addresses and ranges. */
+  /** Proxies whose `X-Forwarded-*` headers are trusted: addresses and ranges. */
   readonly trustProxy: readonly string[]
   readonly publicUrl: string | undefined
-  /** Origins of front ends elsewhere. */
+  /** Origins of external front ends. */
   readonly allowedOrigins: readonly string[]
-  /** How long requests in flight may take to end after SIGTERM. */
+  /** Time for the requests in flight after SIGTERM, in milliseconds. */
   readonly shutdownTimeoutMs: number
-  /** What users' connections may reach besides public servers over https, provider by provider. */
+  /** Hosts that users' connections may reach besides public servers over https, by provider. */
   readonly allowHosts: { readonly [Provider in 's3' | 'webdav' | 'nextcloud']: readonly string[] }
-  /** The application's registrations at providers where users grant access in the browser, by provider. */
+  /** The application's registrations at OAuth providers, by provider. */
   readonly registrations: Registrations
   readonly cache: Omit<GivenCacheOptions, 'shared'>
   readonly leaseMs: number | undefined
   readonly limits: Partial<LimitOptions>
   readonly timeouts: Partial<Timeouts>
-  /** Whether users transfer content, and how much at a time. */
+  /** `false`: users cannot transfer content. */
   readonly transfers: false | { readonly maxBytes?: number }
   /** Temporary files for uploads of unknown size. */
   readonly spool: SpoolOptions
 }
 
-/** All that the application is built from, wherever it comes from. */
+/** The complete configuration of the application, from any source. */
 export interface AppConfig extends CommonConfig {
   readonly encryption: Secret<KeyRingOptions>
   readonly jwt: JwtConfig
@@ -52,34 +52,34 @@ export interface AppConfig extends CommonConfig {
 /** A service on a PostgreSQL server. */
 export interface ServiceConfig extends AppConfig, DatabaseConfig {
   readonly mode: 'service'
-  /** Whether to apply migrations; else they are only checked. */
+  /** Whether to apply migrations. Otherwise they are only checked. */
   readonly migrates: boolean
 }
 
-/** A demo on one machine, which makes its secrets itself. */
+/** A demo on one machine, which creates its own secrets. */
 export interface DemoConfig extends CommonConfig {
   readonly mode: 'demo'
-  /** Absolute. */
+  /** An absolute path. */
   readonly dataDir: string
 }
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/** The longest that a timer of Node can wait. */
+/** Longest delay of a Node timer. */
 const MAX_MS = 2_147_483_647
 const MILLISECONDS = { min: 1, max: MAX_MS }
 const COUNT = { min: 1, max: 1_000_000_000 }
-/** What `trustProxy` takes besides addresses and ranges. */
+/** Names that `trustProxy` accepts besides addresses and ranges. */
 const PROXY_NAMES = new Set(['loopback', 'linklocal', 'uniquelocal'])
 const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*$/i
 
 /**
- * Reads the configuration from the environment. `.env.example` says what each variable means.
+ * Reads the configuration from the environment. `.env.example` describes each variable.
  *
- * With `DATABASE_URL`, or with `NODE_ENV=production`, it is a service and must be configured in full; else a demo.
+ * With `DATABASE_URL` or `NODE_ENV=production` it is a service, which must be configured completely; else a demo.
  *
- * @throws ConfigError that lists every problem by its variable
+ * @throws ConfigError that lists all problems by variable
  */
 export function readConfig(variables: Variables): ServiceConfig | DemoConfig {
   const env = new Environment(variables)
@@ -88,7 +88,7 @@ export function readConfig(variables: Variables): ServiceConfig | DemoConfig {
   return config
 }
 
-/** What `rotate-keys` needs of it. */
+/** Reads the configuration of `rotate-keys`. */
 export function readRotationConfig(variables: Variables): DatabaseConfig & Pick<ServiceConfig, 'encryption'> {
   const env = new Environment(variables)
   const config = { ...readDatabase(env), encryption: new Secret(readEncryption(env)) }
@@ -96,7 +96,7 @@ export function readRotationConfig(variables: Variables): DatabaseConfig & Pick<
   return config
 }
 
-/** What `migrate` needs of it. */
+/** Reads the configuration of `migrate`. */
 export function readMigrationConfig(variables: Variables): DatabaseConfig {
   const env = new Environment(variables)
   const config = readDatabase(env)
@@ -105,7 +105,7 @@ export function readMigrationConfig(variables: Variables): DatabaseConfig {
 }
 
 function isService(env: Environment): boolean {
-  // A misspelt "production" would start a demo.
+  // Rejects other values: a misspelt "production" would start a demo.
   const mode = env.choice('NODE_ENV', ['production', 'development', 'test'])
   return env.text('DATABASE_URL') !== undefined || mode === 'production'
 }
@@ -125,7 +125,7 @@ function readService(env: Environment): ServiceConfig {
 function readDemo(env: Environment): DemoConfig {
   const unused = env.set(['DATABASE_DIRECT_URL', ...SECURITY_VARIABLES, ...MANAGED_VARIABLES])
   if (unused.length > 0) {
-    // Somebody who sets these means a service; a demo with secrets of its own would be a surprise.
+    // These variables are for a service. A demo would ignore them and create its own secrets.
     env.problem(
       'DATABASE_URL',
       `is missing, although ${unused.join(', ')} ${unused.length === 1 ? 'is' : 'are'} set: ` +
@@ -135,7 +135,7 @@ function readDemo(env: Environment): DemoConfig {
   return { mode: 'demo', dataDir: resolve(env.text('DATA_DIR') ?? 'data'), ...readCommon(env, 'warn') }
 }
 
-/** @param logLevel in a demo requests would scroll the link out of the terminal */
+/** @param logLevel the default; in a demo, request logs would scroll the link out of the terminal */
 function readCommon(env: Environment, logLevel: LogLevel): CommonConfig {
   const registrations = readRegistrations(env)
   return {
@@ -262,7 +262,7 @@ function readAllowHosts(env: Environment, name: string): string[] {
   return entries
 }
 
-/** Without what is `undefined`: the plugin's defaults stay the plugin's. */
+/** Drops `undefined` values, so that the plugin's defaults apply. */
 type Given<T> = { [Key in keyof T]?: NonNullable<T[Key]> }
 
 function given<T extends Record<string, unknown>>(values: T): Given<T> {

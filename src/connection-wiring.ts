@@ -46,11 +46,11 @@ import type { ConnectionNews, Leases } from './resolver/connection-leases.ts'
 import { ConnectionOpener } from './resolver/open-connection.ts'
 import type { ProviderCatalog } from './resolver/provider-catalog.ts'
 
-/** The longest that a token endpoint is waited for; the transaction around a refresh takes a little longer. */
+/** Longest timeout of a token endpoint; the transaction around a refresh takes a little longer. */
 const MAX_REFRESH_MS = 10_000
 /** Timeout of background revocations; only shutdown waits for them. */
 const REVOKE_MS = 5_000
-/** How long shutdown waits for the host's `onConnectionChange`, which often writes to the host's database. */
+/** Time that shutdown waits for the host's `onConnectionChange`, which often writes to the host's database. */
 const CALLBACK_MS = 5_000
 
 export interface ConnectionParts {
@@ -65,23 +65,23 @@ export interface ConnectionParts {
   readonly health: ConnectionHealth
   readonly metrics: Metrics
   readonly tracing: Tracing
-  /** Everything that uses the database beyond the life of a request. */
+  /** Counts all use of the database that may outlive its request. */
   readonly work: WorkInFlight
   readonly spool: SpoolSpace
 }
 
 export interface WiredConnections {
   readonly open: (connection: SealedConnection) => Promise<StorageBackend>
-  /** Some process has changed a connection; `null`: nobody knows which. */
+  /** Handles a change notification of any process; `null`: unknown connections may have changed. */
   readonly hear: (news: ConnectionNews | null) => void
   readonly routes: Omit<ConnectionRouteDeps & AuthorizeRouteDeps & CallbackRouteDeps, 'authenticate' | 'publicUrl'> & {
     readonly connects: InFlightLimit
   }
-  /** Resolves when the refreshes and revocations that are in flight now have ended. */
+  /** Resolves when the current refreshes and revocations have ended. */
   readonly settled: () => Promise<void>
 }
 
-/** Puts together what makes, keeps, opens and ends connections. */
+/** Composes the parts that make, store, open and end connections. */
 export function wireConnections(parts: ConnectionParts): WiredConnections {
   const { options, log, clock, providers, connections, leases, cipher, cache, health, metrics, tracing, work, spool } =
     parts
@@ -118,7 +118,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     onOrphaned: (connection, tokens) => {
       revocations.beginTokens(connection, tokens)
     },
-    // Shorter than what a call has in all: it may still go on with a token that has not ended yet.
+    // Shorter than the total timeout of a call, which may then continue with a token that is still valid.
     deadlineMs: Math.min(MAX_REFRESH_MS, Math.ceil(timeouts.totalMs * 0.8)),
     metrics,
     tracing
@@ -218,7 +218,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     openWithTokens: opener.openWithTokens.bind(opener),
     store,
     connects,
-    // For two calls, each of which has a deadline of its own: the exchange, and asking who this is.
+    // Two calls with a timeout each: the code exchange, and `account()`.
     deadlineMs: 2 * timeouts.totalMs
   })
 
@@ -233,7 +233,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
       listConnections: (userId) => connections.list(userId),
       loadProvider,
       connect,
-      // Codes and logins are good for once: what follows is stored even if the browser has left.
+      // Codes and logins can be used only once: the result is stored even if the browser has disconnected.
       loginFlow: { ...loginFlow, poll: (request) => work.run(() => loginFlow.poll(request)) },
       oauthFlow: { ...oauthFlow, finish: (callback) => work.run(() => oauthFlow.finish(callback)) },
       verify: createVerify({ connections, open, invalidate }),
@@ -252,7 +252,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     },
     settled: async () => {
       await flights.settled()
-      // A refresh of a row that was removed meanwhile begins a revocation.
+      // A refresh whose row was removed meanwhile starts a revocation.
       await revocations.settled()
     }
   }

@@ -13,11 +13,11 @@ export { Secret } from './domain/secret.ts'
 export { rotateKeys, type RotateKeysOptions, type RotationProgress, type RotationSummary } from './rotate-keys.ts'
 
 /**
- * The folder cache on its own, for other uses than the plugin's.
+ * Creates a separate folder cache, for other uses than the plugin's.
  *
- * @param options defaults: 1000 entries, 60,000 ms, 64 MiB, 32 loads per user; unlike in the plugin, one user may take
- * all of it (`maxSharePerUser` is 1)
- * @throws TypeError that names an option which is not a positive integer, or a share which is not in (0, 1]
+ * @param options defaults: 1000 entries, 60,000 ms, 64 MiB, 32 loads per user; unlike in the plugin, one user may
+ * take all of it (`maxSharePerUser` is 1)
+ * @throws TypeError that names an option which is not a positive integer, or a share outside (0, 1]
  */
 export function createFolderCache(options: Partial<FolderCacheOptions> = {}): FolderCache {
   return new FolderCache({ clock: systemClock, ...CACHE_DEFAULTS, maxSharePerUser: 1, ...options })

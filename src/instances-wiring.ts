@@ -17,7 +17,7 @@ export interface InstancesParts {
   readonly log: FastifyBaseLogger
 }
 
-/** What this process keeps together with others. */
+/** Creates the cache that this process shares with others. */
 export async function shareWith(redis: RedisClient, parts: InstancesParts): Promise<SharedTier> {
   const { options, keyRing, clock, metrics, log } = parts
   const { SharedPages } = await import('./infra/redis/shared-pages.ts')
@@ -42,7 +42,7 @@ export async function shareWith(redis: RedisClient, parts: InstancesParts): Prom
   })
 }
 
-/** What this process hears of others. */
+/** Creates the listener for change notifications of all processes. */
 export function listenTo(
   listen: () => Promise<ListenClient>,
   onMessage: (message: ConnectionMessage | null) => void,

@@ -2,7 +2,7 @@ import type { ManagedStoreOptions } from './domain/managed-store.ts'
 import { check, known, optionError, record, text } from './option-checks.ts'
 import { readSettings } from './providers/s3/settings.ts'
 
-/** @throws TypeError that names the option */
+/** Checks the option `managed`. @throws TypeError that names the option */
 export function managedStores(
   given: Readonly<Record<string, ManagedStoreOptions>> | undefined
 ): Map<string, ManagedStoreOptions> {

@@ -1,4 +1,4 @@
-/** Checks of options. Each throws a TypeError that begins with the name of the option. */
+/** Checks of options. Each throws a TypeError that starts with the name of the option. */
 
 export function optionError(name: string, problem: string, options?: ErrorOptions): TypeError {
   return new TypeError(`fastify-cloud-storage: option ${name}: ${problem}`, options)
@@ -13,7 +13,7 @@ export function record(name: string, value: unknown): Record<string, unknown> {
   return value as Record<string, unknown>
 }
 
-/** A misspelt name is an error: it would silently leave a limit at its default. */
+/** Rejects unknown names: a misspelt limit would silently keep its default. */
 export function known(name: string, value: Record<string, unknown>, names: readonly string[]): void {
   for (const key of Object.keys(value)) {
     check(names.includes(key), name === '' ? key : `${name}.${key}`, 'is not known')
@@ -28,7 +28,7 @@ export function text(name: string, value: unknown): asserts value is string {
   check(typeof value === 'string' && value !== '', name, 'must be a non-empty string')
 }
 
-/** Positive integers, each of which may be left out. */
+/** Checks optional positive integers, and adds the defaults. */
 export function numbers<T extends object>(name: string, given: Partial<T> | undefined, defaults: T): T {
   const values = record(name, given ?? {})
   known(name, values, Object.keys(defaults))

@@ -21,29 +21,29 @@ import {
 } from './transfer-options.ts'
 
 export interface LimitOptions {
-  /** How often a user may pass the cache by `refresh=true`. Default 30. */
+  /** Requests per user that may bypass the cache with `refresh=true` within a minute. Default 30. */
   readonly refreshPerMinute: number
-  /** Default 20. */
+  /** Connections per user. Default 20. */
   readonly connectionsPerUser: number
   /**
-   * Downloads, uploads and other content requests (`HEAD`, removals, new folders) of one user in flight, together; in
-   * routes with a `storageBackendHook` too. One more is refused with 429. Per process. Default 32.
+   * Concurrent downloads, uploads and other content requests (`HEAD`, removals, new folders) of one user in total,
+   * also in routes with a `storageBackendHook`. Further ones are refused with 429. Per process. Default 32.
    */
   readonly transfersPerUser: number
   /**
-   * Connects, verifies, authorizes, OAuth callbacks and login polls of one user in flight, together. One more is
+   * Concurrent connects, verifies, authorizes, OAuth callbacks and login polls of one user in total. Further ones are
    * refused with 429. Per process. Default 32.
    */
   readonly connectsPerUser: number
   /**
-   * Connection attempts of one user at one host that may fail within a minute; attempts in flight count. One more is
-   * refused with 429: services such as Nextcloud lock out the whole server for failed logins of one user. Per process.
-   * Default 5.
+   * Connection attempts of one user at one host that may fail within a minute; attempts in flight count. Further ones
+   * are refused with 429: services such as Nextcloud lock out the whole server after failed logins of one user. Per
+   * process. Default 5.
    */
   readonly failedConnectsPerMinute: number
   /**
-   * Bodies that are slower than this many bytes per second are aborted: an upload after 30 seconds of waiting for its
-   * client, a download after 5 minutes of waiting for its client. Default 1024.
+   * Minimal rate of bodies in bytes per second. Slower ones are aborted: an upload after 30 seconds of waiting for
+   * its client, a download after 5 minutes of waiting for its client. Default 1024.
    */
   readonly minBytesPerSecond: number
 }
@@ -51,59 +51,59 @@ export interface LimitOptions {
 /** The plugin's options. */
 export interface CloudStorageOptions {
   /**
-   * A client that has the models of `prisma/schema.prisma`. The host closes it: in an `onClose` hook, best added before
-   * the plugin is registered. The plugin ends its use of the database before any `onClose` hook runs.
+   * A client with the models of `prisma/schema.prisma`. The host closes it in an `onClose` hook, preferably added
+   * before the plugin is registered. The plugin ends its use of the database before any `onClose` hook runs.
    */
   readonly prisma: PrismaLike
   /**
-   * Opens a connection of its own to PostgreSQL for LISTEN, as `pg` has it; the plugin ends it when the application
-   * begins to close. With it a change is
-   * noticed at once, without it within `leaseMs`. Not through a pooler that shares sessions.
+   * Opens a dedicated PostgreSQL connection (a `pg` client) for LISTEN; the plugin ends it when the application
+   * begins to close. With it changes take effect at once, without it within `leaseMs`. Not through a pooler that
+   * shares sessions.
    */
   readonly listen?: () => Promise<ListenClient>
   /**
-   * Who is asking: the user's id, never empty. `null`, `undefined`, `''` or a throw: 401; a throw with a `statusCode`
-   * of 500 and more: 503. A throw's `headers['www-authenticate']` is sent along.
+   * Returns the id of the request's user, never empty. `null`, `undefined`, `''` or an error cause a 401, an error
+   * with a `statusCode` of 500 or more a 503. The error's `headers['www-authenticate']` is sent along.
    */
   readonly authenticate: (request: FastifyRequest) => string | null | undefined | Promise<string | null | undefined>
   /** The keys that seal users' credentials. */
   readonly encryption: KeyRingOptions
   /**
-   * Where browsers reach the application: https, or http on this machine itself. Required with an OAuth provider, whose
-   * redirect URIs begin with it.
+   * The URL of the application for browsers. With an OAuth provider, whose redirect URIs start with it, it is
+   * required, and must be https except on a loopback host.
    */
   readonly publicUrl?: string
   /**
-   * Origins of front ends elsewhere (`https://app.example.org`): their pages may change something, and logins may return
-   * to them. https, or http on this machine itself; no path and no wildcard. CORS headers are the host's, by
+   * Origins of external front ends (`https://app.example.org`): their pages may send changes, and logins may return
+   * to them. https, or http on a loopback host; without a path or a wildcard. CORS headers are left to the host, with
    * `@fastify/cors`. Default: none.
    */
   readonly allowedOrigins?: readonly string[]
-  /** The host's own stores, by the name that documents carry in `storageBackend`. */
+  /** The host's own stores, by the name in the `storageBackend` of documents. */
   readonly managed?: Readonly<Record<string, ManagedStoreOptions>>
-  /** What users may connect: providers of ours by id, or values of `defineProvider()`. */
+  /** The providers that users may connect: ours by id, or values of `defineProvider()`. */
   readonly providers?: Readonly<Record<string, ProviderOption>>
   readonly cache?: GivenCacheOptions
   /**
-   * How long at most what was read of a connection is believed, in milliseconds from the start of the read: no answer
-   * is older knowledge than that. It is a random time from half of it on, so that many leases do not end together. Below
-   * 250 it is 250 where a read takes so long; with 0 each request reads, for as long as that takes. Default 2000.
+   * Longest lease of a connection in milliseconds, from the start of the read: no response relies on older data. Each
+   * lease is randomly shortened by up to half, so that many leases do not end together. A read may always take 250
+   * ms, even if the lease is shorter; with 0 each request reads, without that limit. Default 2000.
    */
   readonly leaseMs?: number
   readonly limits?: Partial<LimitOptions>
-  /** Deadlines of remote calls, in milliseconds. Default: 5000, 10,000, 15,000, 30,000. */
+  /** Timeouts of remote calls, in milliseconds. Default: 5000, 10,000, 15,000, 30,000. */
   readonly timeouts?: Partial<Timeouts>
-  /** Whether users download, upload and remove content through our routes. Default `false`: listings alone. */
+  /** Whether our routes download, upload and remove content. Default `false`: only listings. */
   readonly transfers?: boolean | TransferOptions
   /** Temporary files for uploads of unknown size. Default: 256 MiB per upload and user, 1 GiB in total. */
   readonly spool?: SpoolOptions
-  /** Told of each change after it has happened. What it throws is logged. */
+  /** Called after each change. Its errors are logged. */
   readonly onConnectionChange?: OnConnectionChange
-  /** Where monitoring looks: a registry of `prom-client`, the host's own. Left out: nothing is counted. */
+  /** The host's registry of `prom-client` for our metrics. Default: no metrics. */
   readonly metrics?: { readonly registry: MetricsRegistry }
   /**
-   * Where the routes are, below the `prefix` of `register` if there is one. Default `/cloud`; `false`: no routes, the
-   * decorators alone. Redirect URIs begin with `publicUrl`, then both prefixes.
+   * The path of the routes, below the `prefix` of `register` if there is one. Default `/cloud`; `false`: decorators
+   * only, no routes. Redirect URIs start with `publicUrl`, followed by both prefixes.
    */
   readonly routePrefix?: string | false
 }
@@ -139,10 +139,10 @@ const OPTION_NAMES: readonly (keyof CloudStorageOptions)[] = [
   'routePrefix'
 ]
 
-/** Fastify hands a plugin the options of `register` too. */
+/** Fastify passes the options of `register` to the plugin, too. */
 const REGISTER_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
 
-/** The options, complete and checked. */
+/** The validated options with all defaults. */
 export interface CheckedOptions extends CheckedCacheOptions {
   readonly prisma: PrismaLike
   readonly listen: CloudStorageOptions['listen'] | undefined
@@ -162,7 +162,7 @@ export interface CheckedOptions extends CheckedCacheOptions {
   readonly routePrefix: string | false
 }
 
-/** @throws TypeError that names the option */
+/** Checks all options, and adds the defaults. @throws TypeError that names the option */
 export function checkOptions(options: CloudStorageOptions): CheckedOptions {
   known('', record('options', options), [...OPTION_NAMES, ...REGISTER_OPTIONS])
   const prisma = record('prisma', options.prisma)

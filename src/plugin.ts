@@ -12,17 +12,17 @@ declare module 'fastify' {
     /** The TTL cache of folder listings. */
     folderCache: FolderCache
     /**
-     * Where a document's bytes are, opened for `user`, who must own it.
+     * Opens the storage of a document for `user`, who must own it.
      *
      * @throws StorageError with a `statusCode`: `DOCUMENT_NOT_FOUND`, `CONNECTION_MISSING`, `CONNECTION_INACTIVE`,
      * `CREDENTIALS_UNREADABLE` and others
      */
     getStorageBackendForDocument: GetStorageBackendForDocument
-    /** Makes a `preHandler` that sets `request.storageBackend` and `request.storageDocument`. */
+    /** Creates a `preHandler` that sets `request.storageBackend` and `request.storageDocument`. */
     storageBackendHook: (options: StorageBackendHookOptions) => preHandlerAsyncHookHandler
   }
   interface FastifyRequest {
-    /** What `storageBackendHook` resolved; valid for this request. */
+    /** Set by `storageBackendHook`; valid during this request. */
     readonly storageBackend: StorageBackend
     readonly storageDocument: StoredDocument
   }
@@ -33,7 +33,7 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
     throw new Error('fastify-cloud-storage is registered in this tree already')
   }
   const checked = checkOptions(options)
-  // What the parts cost to load is paid by whoever registers the plugin, not by whoever imports its types and errors.
+  // Imported here, so that importing only the types and errors of this package stays cheap.
   const { wire, withSlot } = await import('./wiring.ts')
   const wired = await wire(checked, fastify.log)
   const { authenticate } = checked
@@ -56,8 +56,8 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
   })
 
   fastify.addHook('onReady', wired.assertReady)
-  // Fastify runs preClose hooks, waits for the requests in flight, and then runs onClose hooks, the latest first: the
-  // host's hook that closes the database may be any of them.
+  // Fastify runs preClose hooks, waits for the requests in flight, and then runs onClose hooks, the latest first. The
+  // host may close the database in any of these.
   fastify.addHook('preClose', async () => {
     onCloseFirst(fastify, wired.drain)
     await wired.stop()
@@ -65,7 +65,7 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
   fastify.addHook('onClose', wired.close)
 
   const { publicUrl, allowedOrigins } = checked
-  // Fastify ignores them for plugins that share the scope of their host.
+  // Fastify ignores them for plugins that share their host's scope.
   const { prefix = '', logLevel } = options as RegisterOptions
   const routePrefix =
     checked.routePrefix !== false && (prefix.endsWith('/') ? prefix.slice(0, -1) : prefix) + checked.routePrefix
@@ -84,9 +84,9 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
 }
 
 /**
- * Runs `close` once the server has closed, before every onClose hook. `addHook` refuses hooks after the start, but the
- * method of avvio 9 behind it puts `close` in front of the hooks that are left. The preClose
- * hook alone is not enough: Fastify stops waiting for it after `pluginTimeout`, and requests in flight go on after it.
+ * Runs `close` once the server has closed, before every onClose hook. `addHook` rejects hooks after the start, but
+ * the method of avvio 9 behind it puts `close` before the remaining hooks. The preClose hook alone is not enough:
+ * Fastify stops waiting for it after `pluginTimeout`, and requests in flight continue after it.
  */
 function onCloseFirst(fastify: FastifyInstance, close: () => Promise<void>): void {
   const { onClose } = fastify as { onClose?: (this: FastifyInstance, close: () => Promise<void>) => unknown }
@@ -94,8 +94,8 @@ function onCloseFirst(fastify: FastifyInstance, close: () => Promise<void>): voi
 }
 
 /**
- * What Fastify logs of a request, without the query: cursors and folder names are nobody's business. (pino takes an
- * object; Fastify 5.12 declares that serializers give strings.)
+ * Describes a request for Fastify's log, without the query: it may contain cursors and folder names, which are
+ * private. (pino accepts an object, although Fastify 5.12 declares that serializers return strings.)
  */
 function describeRequest(request: { method: string; url: string; host?: string; ip?: string }): object {
   const [path] = request.url.split('?', 1)

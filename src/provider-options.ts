@@ -4,52 +4,52 @@ import { Secret } from './domain/secret.ts'
 import { check, known, record, text } from './option-checks.ts'
 import { OAUTH_PROVIDERS, PROVIDERS, TENANT_PROVIDERS } from './providers/registry.ts'
 
-/** RFC 6749, 3.3. */
+/** A scope (RFC 6749, 3.3). */
 export const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+$/
 
-/** One segment of a path. */
+/** One path segment. */
 export const TENANT = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/
 
-/** How a provider of ours is enabled. */
+/** The options of a built-in provider. */
 export interface ProviderOptions {
   /**
-   * Hosts that the provider may reach on behalf of users besides the public ones over https: CIDRs (`10.0.0.0/24`),
+   * Hosts that the provider may reach on behalf of users besides public ones over https: CIDRs (`10.0.0.0/24`),
    * addresses or names, with or without a port (`nas.lan:8443`). They may be private, and plain http.
    */
   readonly allowHosts?: readonly string[]
 }
 
-/** How a provider is enabled where users grant access in the browser: with the application's registration there. */
+/** The options of an OAuth provider, with the application's registration at it. */
 export interface OAuthProviderOptions extends ProviderOptions {
   readonly clientId: string
   readonly clientSecret: string
-  /** Instead of the least that lists and downloads. */
+  /** Default: the minimal scopes for listing and downloading. */
   readonly scopes?: readonly string[]
   /**
-   * Of `onedrive`: whose accounts may be connected. `common` (the default), `organizations`, `consumers`, or the id or
-   * a domain of the one organisation that the registration is for.
+   * For `onedrive`: the accounts that may be connected. `common` (the default), `organizations`, `consumers`, or the
+   * id or a domain of the only organisation of the registration.
    */
   readonly tenant?: string
 }
 
-/** How a provider of the host's own is enabled where it needs more than the public internet. */
+/** The options of the host's own provider, if it needs more than the public internet. */
 export interface OwnProviderOptions extends ProviderOptions, Partial<OAuthProviderOptions> {
   readonly provider: ProviderDefinition
 }
 
-/** What stands in `providers` by a provider's id. `true` will do where there is nothing to say. */
+/** A value of `providers`. `true` enables a provider without options. */
 export type ProviderOption = boolean | ProviderOptions | OAuthProviderOptions | ProviderDefinition | OwnProviderOptions
 
-/** A provider that is enabled, checked. */
+/** The validated options of an enabled provider. */
 export interface EnabledProviderOptions {
-  /** One of the host's own. */
+  /** The host's own provider; `undefined` for a built-in one. */
   readonly provider: ProviderDefinition | undefined
   readonly allowHosts: readonly string[]
-  /** There exactly for a provider where users grant access in the browser. */
+  /** Defined exactly for OAuth providers. */
   readonly oauth: OAuthClientSettings | undefined
 }
 
-/** @throws TypeError that names the option */
+/** Checks the option `providers`. @throws TypeError that names the option */
 export function enabledProviders(
   given: Readonly<Record<string, ProviderOption>> | undefined
 ): ReadonlyMap<string, EnabledProviderOptions> {

@@ -12,15 +12,15 @@ import { type EnabledProvider, ProviderCatalog } from './resolver/provider-catal
 
 export interface WiredProviders {
   readonly catalog: ProviderCatalog
-  /** Ends the sockets of all providers. */
+  /** Destroys the sockets of all providers. */
   readonly close: () => Promise<void>
 }
 
 /**
- * The providers that the host enabled, each with a way out of its own: a socket that was opened under the rules of
- * one provider never carries a call of another.
+ * Creates the enabled providers. Each has its own egress: a socket that was opened under the rules of one provider is
+ * never used for calls of another.
  *
- * @throws TypeError that names the option at fault
+ * @throws TypeError that names the invalid option
  */
 export function wireProviders(providers: CheckedOptions['providers'], timeouts: Timeouts): WiredProviders {
   const enabled = new Map<string, EnabledProvider>()
@@ -39,7 +39,7 @@ export function wireProviders(providers: CheckedOptions['providers'], timeouts: 
   }
 }
 
-/** @param own of the host; left out: it is one of ours */
+/** @param own the host's own provider; `undefined`: a built-in one */
 export function loaderOf(id: string, own: ProviderDefinition | undefined): EnabledProvider['load'] {
   if (own !== undefined) return async () => own
   const load = PROVIDERS[id]
@@ -63,9 +63,9 @@ function egressOf(id: string, allowHosts: readonly string[], timeouts: Timeouts)
 const { resolve } = createRequire(import.meta.url)
 
 /**
- * The packages that a provider needs and that are not installed. Nothing is loaded.
+ * Returns the packages of a provider that are not installed. Imports nothing.
  *
- * @param find throws with the code `MODULE_NOT_FOUND` for a package that is not installed
+ * @param find throws an error with the code `MODULE_NOT_FOUND` for a package that is not installed
  */
 export function missingPackages(providerId: string, find: (name: string) => unknown = resolve): string[] {
   return (SDK_PACKAGES[providerId] ?? []).filter((name) => {
@@ -73,13 +73,13 @@ export function missingPackages(providerId: string, find: (name: string) => unkn
       find(name)
       return false
     } catch (error) {
-      // Any other error is about the entry points of a package that is there.
+      // Any other error concerns the entry points of an installed package.
       return (error as { code?: unknown }).code === 'MODULE_NOT_FOUND'
     }
   })
 }
 
-/** Logs the enabled providers and managed stores whose requests will fail, since a package is not installed. */
+/** Logs the enabled providers and managed stores whose requests will fail because a package is not installed. */
 export function warnAboutMissingPackages(
   { providers, managed }: Pick<CheckedOptions, 'providers' | 'managed'>,
   log: Pick<FastifyBaseLogger, 'warn'>,

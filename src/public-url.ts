@@ -1,9 +1,9 @@
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/
 
 /**
- * The origin of a front end, exactly as browsers write it in `Origin`.
+ * Parses the origin of a front end, exactly as browsers write it in `Origin`.
  *
- * @throws Error that says what it must be
+ * @throws Error that describes valid values
  */
 export function parseOrigin(given: unknown): string {
   const url = typeof given === 'string' && URL.canParse(given) ? new URL(given) : null
@@ -15,10 +15,10 @@ export function parseOrigin(given: unknown): string {
 }
 
 /**
- * Where browsers reach the application.
+ * Parses the URL of the application for browsers.
  *
- * @param isOAuth codes come back to it, which nobody on the way may read
- * @throws Error that says what it must be
+ * @param isOAuth redirect URIs with codes use the URL: http is accepted only for loopback hosts
+ * @throws Error that describes valid values
  */
 export function parsePublicUrl(given: unknown, isOAuth: boolean): URL {
   if (typeof given !== 'string' || !URL.canParse(given))
@@ -27,7 +27,7 @@ export function parsePublicUrl(given: unknown, isOAuth: boolean): URL {
   const { protocol, hostname, pathname, username, password, search, hash } = url
   if (protocol !== 'https:' && protocol !== 'http:') throw new Error('must begin with https:// or http://')
   if (username + password + search + hash !== '') throw new Error('must be no more than a place')
-  // It becomes the path of a cookie, which has no way to write anything else.
+  // It becomes the path of a cookie, which cannot contain other characters.
   if (!/^[\w.~/-]*$/.test(pathname)) throw new Error('must have a path of letters, digits, "-", "." and "_"')
   if (isOAuth && protocol !== 'https:' && !LOOPBACK.test(hostname)) {
     throw new Error('must begin with https:// with an OAuth provider, except on this machine itself')

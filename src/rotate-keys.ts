@@ -7,20 +7,20 @@ import { createSealedRowStore } from './infra/db/sealed-row-store.ts'
 
 export interface RotateKeysOptions {
   readonly prisma: Pick<PrismaLike, '$queryRaw' | '$executeRaw'>
-  /** The current key, and the older ones that rows are still under. */
+  /** The current key, and the older keys of existing rows. */
   readonly encryption: KeyRingOptions
-  /** Rows that are written by one statement. Default 200. */
+  /** Rows per statement. Default 200. */
   readonly batchSize?: number
   readonly onProgress?: (progress: RotationProgress) => void
-  /** Ends the rotation after the batch that is under way; the next one goes on from there. */
+  /** Stops the rotation after the current batch; another rotation continues from there. */
   readonly signal?: AbortSignal
 }
 
 /**
- * Seals the credentials of all connections anew with the current key, so that older keys can be removed. The
- * application may run meanwhile, and a rotation that was ended anywhere is simply begun again.
+ * Reseals the credentials of all connections with the current key, so that older keys can be removed. The application
+ * may run meanwhile, and a rotation that was stopped can be started again.
  *
- * @throws Error naming what is wrong with `encryption`; StorageError `DATABASE_UNAVAILABLE`
+ * @throws Error that names the invalid part of `encryption`; StorageError `DATABASE_UNAVAILABLE`
  */
 export async function rotateKeys(options: RotateKeysOptions): Promise<RotationSummary> {
   const { prisma, encryption, batchSize = 200, onProgress = () => {}, signal = new AbortController().signal } = options

@@ -17,7 +17,7 @@ own. It takes no arguments: .env.example explains every environment variable.
 Other programs: npm run demo, npm run migrate, npm run rotate-keys.
 `
 
-/** For what comes after the requests: the application's own hooks, the database. */
+/** Time for closing after the requests: the application's own hooks, and the database. */
 const CLOSING_MS = 5000
 
 async function main(): Promise<void> {
@@ -48,7 +48,7 @@ async function startService(run: ServerRun, service: ServiceConfig): Promise<voi
 }
 
 async function startDemo(run: ServerRun, config: DemoConfig): Promise<void> {
-  // The SDK's own switch for its note about future versions of Node.
+  // The SDK's switch for its warning about future versions of Node.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true'
   process.stdout.write('Preparing the demo. It takes a few seconds, and longer the first time.\n')
   const onStep = (step: string): void => {
@@ -57,7 +57,7 @@ async function startDemo(run: ServerRun, config: DemoConfig): Promise<void> {
   await buildFrontEnd(import.meta.url, onStep)
   const { app, demo, listen, logStart } = await openDemo(run, config, { onStep })
   const address = await listen()
-  // The greeting first, then the log.
+  // The greeting comes before the log.
   process.stdout.write(demo.greet(app, reachable(address)))
   app.log.level = config.logLevel
   logStart(address)
@@ -68,15 +68,15 @@ function summaryOf(databaseUrl: string): DatabaseSummary {
   return { type: 'postgres', host, name: pathname.slice(1) }
 }
 
-/** An address that a client of this machine can use, where the server listens on all of them. */
+/** Returns an address for clients on this machine if the server listens on all addresses. */
 function reachable(address: string): string {
   return address.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')
 }
 
-/** In words, without a stack: what stops a start is nearly always the configuration or the machine. */
+/** Prints the message without a stack: a failed start is nearly always caused by the configuration or the machine. */
 function reportStart(error: unknown): void {
   const message = error instanceof Error ? error.message : String(error)
-  // Our own words hold no secret, and an example of a URL in them should be read as it is.
+  // Our own messages contain no secret, and their examples of URLs should remain readable.
   const safe = error instanceof ConfigError ? message : withoutSecrets(message)
   process.stderr.write(`fastify-cloud-storage does not start. ${safe}\n`)
 }

@@ -1,16 +1,16 @@
 import { isAbsolute } from 'node:path'
 import { check, known, positive, record, text } from './option-checks.ts'
 
-/** What users may do with content through our routes. */
+/** The options of the transfer routes. */
 export interface TransferOptions {
-  /** The largest upload, in bytes. Left out: as large as the provider takes. */
+  /** Largest upload, in bytes. Default: the provider's limit. */
   readonly maxBytes?: number
 }
 
-/** `false`: there are no such routes. */
+/** `false`: there are no transfer routes. */
 export type CheckedTransfers = false | { readonly maxBytes: number | undefined }
 
-/** @throws TypeError that names the option */
+/** Checks the option `transfers`. @throws TypeError that names the option */
 export function transferOptions(given: boolean | TransferOptions | undefined): CheckedTransfers {
   if (given === undefined || given === false) return false
   if (given === true) return { maxBytes: undefined }
@@ -23,23 +23,23 @@ export function transferOptions(given: boolean | TransferOptions | undefined): C
 }
 
 /**
- * Temporary files for uploads of unknown size to OneDrive and Box, which must know the size first. The first 4 MiB of
- * such an upload are held in memory, and take up no space here. Also of uploads by `storageBackendHook`.
+ * Temporary files for uploads of unknown size to OneDrive and Box, which need the size in advance. The first 4 MiB of
+ * such an upload are held in memory and do not count. Also applies to uploads with `storageBackendHook`.
  */
 export interface SpoolOptions {
-  /** The largest upload, in bytes; beyond it `PAYLOAD_TOO_LARGE`. Default 256 MiB. */
+  /** Largest upload, in bytes; beyond it `PAYLOAD_TOO_LARGE`. Default 256 MiB. */
   readonly maxBytes?: number
   /**
-   * What all uploads of one user may hold at a time, in bytes; beyond it `TOO_MANY_REQUESTS`. Not less than `maxBytes`,
-   * which is the default.
+   * Total size of one user's concurrent uploads in bytes; beyond it `TOO_MANY_REQUESTS`. At least `maxBytes`, which
+   * is the default.
    */
   readonly maxBytesPerUser?: number
   /**
-   * What all uploads of this process may hold at a time, in bytes; beyond it, and where the disk is full,
-   * `INSUFFICIENT_STORAGE`. Not less than `maxBytesPerUser`. Default four times that.
+   * Total size of this process's concurrent uploads in bytes; beyond it, or if the disk is full,
+   * `INSUFFICIENT_STORAGE`. At least `maxBytesPerUser`. Default four times that.
    */
   readonly maxTotalBytes?: number
-  /** An absolute path of a folder that exists. Default: the system's folder for temporary files. */
+  /** The absolute path of an existing folder. Default: the system's folder for temporary files. */
   readonly folder?: string
 }
 
@@ -53,7 +53,7 @@ export interface CheckedSpool {
 const SPOOL_MAX_BYTES = 256 * 1024 * 1024
 const SPOOL_USERS = 4
 
-/** @throws TypeError that names the option */
+/** Checks the option `spool`. @throws TypeError that names the option */
 export function spoolOptions(given: SpoolOptions | undefined): CheckedSpool {
   const options = record('spool', given ?? {})
   known('spool', options, ['maxBytes', 'maxBytesPerUser', 'maxTotalBytes', 'folder'])
@@ -66,7 +66,7 @@ export function spoolOptions(given: SpoolOptions | undefined): CheckedSpool {
     check(isAbsolute(folder), 'spool.folder', 'must be an absolute path')
   }
   const { maxBytes: ofUpload, maxBytesPerUser: ofUser, maxTotalBytes: ofAll } = given ?? {}
-  // A limit that is left out follows those that were given: none of these contradicts another.
+  // Missing limits are derived from the given ones, so that they do not contradict each other.
   const maxBytes = ofUpload ?? Math.min(SPOOL_MAX_BYTES, ofUser ?? Infinity, ofAll ?? Infinity)
   const maxBytesPerUser = ofUser ?? maxBytes
   const maxTotalBytes = ofAll ?? SPOOL_USERS * maxBytesPerUser

@@ -48,25 +48,25 @@ export { withSlot } from './layers/around-each.ts'
 
 export interface Wired {
   readonly cache: FolderCache
-  /** The transfers of each user in flight. */
+  /** Limits the concurrent transfers of each user. */
   readonly transfers: InFlightLimit
   readonly resolve: GetStorageBackendForDocument
   readonly routes: Omit<RoutesDeps, 'authenticate' | 'publicUrl' | 'allowedOrigins'>
   readonly assertReady: () => Promise<void>
   /**
-   * Begins nothing in the background any more, stops listening for changes, and resolves when the work that is in
-   * flight now has ended.
+   * Starts no more background work, stops listening for changes, and resolves when the work that is now in flight has
+   * ended.
    */
   readonly stop: () => Promise<void>
   /**
-   * Resolves when no work of the plugin uses the database or Redis. From then on it is refused with `SHUTTING_DOWN`.
-   * For the time between the end of the last request and the host's own closing.
+   * Resolves when no work of the plugin uses the database or Redis any more. Further work is rejected with
+   * `SHUTTING_DOWN`. Runs after the last request, and before the host closes its resources.
    */
   readonly drain: () => Promise<void>
   readonly close: () => Promise<void>
 }
 
-/** Puts the parts together. Nothing is reached and no provider is imported yet. */
+/** Composes the plugin. It connects to nothing, and imports no provider yet. */
 export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Promise<Wired> {
   const { timeouts, metrics: registry } = options
   const clock = systemClock
@@ -142,7 +142,7 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
     await work.close()
     await shared?.close()
   }
-  // After all that may fail: a plugin that does not come to be is not watched.
+  // After all steps that may fail: a plugin that fails to start must not leave watches behind.
   const watches = [
     metrics.watchCache(() => cache.stats()),
     metrics.watchBreakers(() => health.tripped()),
@@ -205,7 +205,7 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
     close: async () => {
       for (const end of watches) end()
       await (drained ??= drain())
-      // Last: the work in flight used the sockets.
+      // Last, since the work in flight used the sockets.
       await closeProviders()
     }
   }
@@ -215,7 +215,7 @@ function sizeOfListing(value: unknown): number {
   return value instanceof RenderedListing ? value.size : jsonSize(value)
 }
 
-/** Where a store of the host's own is, for the log; AWS has one host per bucket. */
+/** Returns the host of a managed store, for the log; AWS has one host per bucket. */
 function hostOf(store: ManagedStoreOptions | undefined): string | undefined {
   if (store?.type !== 's3') return undefined
   const { endpoint, bucket, region = 'us-east-1' } = store

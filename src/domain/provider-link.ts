@@ -8,7 +8,7 @@ const MAX_LINK_LENGTH = 8192
  * Parses a link from a provider: a web page, a sign-in page, an image or a download. Rejects links with a scheme
  * other than http and https (`javascript:`, `data:`, `blob:`), and links with a user name or a password.
  *
- * @returns the link as a browser normalizes it, or `null`
+ * @returns the link as a browser normalises it, or `null`
  */
 export function parseProviderLink(value: unknown): string | null {
   if (typeof value !== 'string' || value.length > MAX_LINK_LENGTH || !URL.canParse(value)) return null

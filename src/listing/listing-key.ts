@@ -16,7 +16,7 @@ export function listingKey(
   generation: string | null
 ): FolderKey {
   const { userId, provider, folderId, connectionId } = folder
-  // Only the last part may contain a space. Providers that do not normalize treat other forms as other folders.
+  // Only the last part may contain a space. Providers that do not normalise treat other forms as other folders.
   const form = asked === folderId ? '' : ` ${asked}`
   const variant = `${version} ${connectedAt.getTime()} ${limit} ${kind ?? '-'} ${generation ?? '-'} ${cursor ?? ''}${form}`
   return { userId, provider, folderId, connectionId, variant }

@@ -14,7 +14,7 @@ export interface Representation {
   readonly encoding: Encoding | 'identity'
 }
 
-/** A serialized listing: rendered once when it is loaded, and compressed at most once per encoding. */
+/** A serialised listing: rendered once when it is loaded, and compressed at most once per encoding. */
 export class RenderedListing {
   /** The client's cursor of the next page; `null` if there is none. */
   readonly next: string | null
@@ -33,7 +33,7 @@ export class RenderedListing {
     return new RenderedListing(Buffer.from(JSON.stringify(listing)), listing.page.next)
   }
 
-  /** @param bytes a listing as JSON in UTF-8, serialized by this or another of our processes */
+  /** @param bytes a listing as JSON in UTF-8, serialised by this or another of our processes */
   static ofBytes(bytes: Buffer): RenderedListing {
     return new RenderedListing(bytes, nextOf(bytes))
   }

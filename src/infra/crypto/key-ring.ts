@@ -9,7 +9,7 @@ export interface KeyRingOptions {
   readonly keys: Readonly<Record<string, string>>
 }
 
-/** The validated master keys. The bytes are inside KeyObjects, which are neither printed nor serialized. */
+/** The validated master keys. The bytes are inside KeyObjects, which are neither printed nor serialised. */
 export interface KeyRing {
   readonly current: string
   readonly currentKey: KeyObject

@@ -6,7 +6,7 @@ export async function limitLockWait(transaction: PrismaTransaction, waitMs: numb
 }
 
 /**
- * Serializes the writes of one user across processes. Without the lock two writers could both find that the limit of
+ * Serialises the writes of one user across processes. Without the lock two writers could both find that the limit of
  * connections is not reached, that the account has no row, or that there is no default. The lock ends with the
  * transaction. A collision of hashes only costs a wait.
  */
@@ -15,7 +15,7 @@ export async function lockUser(transaction: PrismaTransaction, userId: string): 
 }
 
 /**
- * Serializes the refreshes of one connection. The row itself is not locked: a provider that does not respond would
+ * Serialises the refreshes of one connection. The row itself is not locked: a provider that does not respond would
  * block removing or disabling the connection.
  */
 export async function lockRefresh(transaction: PrismaTransaction, connectionId: string): Promise<void> {

@@ -64,7 +64,7 @@ function splitPort(entry: string): { host: string; port: number | null } {
   return { host, port: Number(port) }
 }
 
-/** Returns the name as URL normalizes it: lower case, IDNA, no trailing dot. */
+/** Returns the name as URL normalises it: lower case, IDNA, no trailing dot. */
 function parseName(entry: string, host: string): string {
   if (/[\s@?#%\\[\]]/.test(host) || !URL.canParse(`http://${host}`)) throw unusable(entry, 'not a host')
   const name = withoutTrailingDot(new URL(`http://${host}`).hostname)
