@@ -26,8 +26,8 @@ export interface SharedCacheOptions {
 
 export interface GivenCacheOptions extends Partial<CacheOptions> {
   /**
-   * Whether to load the next page in advance, once a reader has turned a page. It costs the provider one additional
-   * call per reader that stops after that. Default true.
+   * Loads the next page in advance, once a reader has turned a page. It costs the provider one additional call per
+   * reader that stops after that. Default true.
    */
   readonly readAhead?: boolean
   readonly shared?: SharedCacheOptions

@@ -21,7 +21,7 @@ interface CommonConfig extends InstancesConfig {
   /** 0: any free port. */
   readonly port: number
   readonly logLevel: LogLevel
-  /** Proxies whose `X-Forwarded-*` headers are trusted: addresses and ranges. */
+  /** Addresses and ranges of the proxies with trusted `X-Forwarded-*` headers. */
   readonly trustProxy: readonly string[]
   readonly publicUrl: string | undefined
   /** Origins of external front ends. */
@@ -52,7 +52,7 @@ export interface AppConfig extends CommonConfig {
 /** A service on a PostgreSQL server. */
 export interface ServiceConfig extends AppConfig, DatabaseConfig {
   readonly mode: 'service'
-  /** Whether to apply migrations. Otherwise they are only checked. */
+  /** True to apply migrations; otherwise they are only checked. */
   readonly migrates: boolean
 }
 

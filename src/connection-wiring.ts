@@ -252,7 +252,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     },
     settled: async () => {
       await flights.settled()
-      // A refresh whose row was removed meanwhile starts a revocation.
+      // A refresh of a row that was removed meanwhile starts a revocation.
       await revocations.settled()
     }
   }

@@ -69,8 +69,8 @@ export interface CloudStorageOptions {
   /** The keys that seal users' credentials. */
   readonly encryption: KeyRingOptions
   /**
-   * The URL of the application for browsers. With an OAuth provider, whose redirect URIs start with it, it is
-   * required, and must be https except on a loopback host.
+   * The URL of the application for browsers. It is required with an OAuth provider, since redirect URIs start with
+   * it, and must be https then, except on a loopback host.
    */
   readonly publicUrl?: string
   /**
@@ -93,7 +93,7 @@ export interface CloudStorageOptions {
   readonly limits?: Partial<LimitOptions>
   /** Timeouts of remote calls, in milliseconds. Default: 5000, 10,000, 15,000, 30,000. */
   readonly timeouts?: Partial<Timeouts>
-  /** Whether our routes download, upload and remove content. Default `false`: only listings. */
+  /** Enables the routes that download, upload and remove content. Default `false`: only listings. */
   readonly transfers?: boolean | TransferOptions
   /** Temporary files for uploads of unknown size. Default: 256 MiB per upload and user, 1 GiB in total. */
   readonly spool?: SpoolOptions

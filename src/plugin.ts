@@ -12,7 +12,7 @@ declare module 'fastify' {
     /** The TTL cache of folder listings. */
     folderCache: FolderCache
     /**
-     * Opens the storage of a document for `user`, who must own it.
+     * Opens the storage of a document for `user`, its owner.
      *
      * @throws StorageError with a `statusCode`: `DOCUMENT_NOT_FOUND`, `CONNECTION_MISSING`, `CONNECTION_INACTIVE`,
      * `CREDENTIALS_UNREADABLE` and others

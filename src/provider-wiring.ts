@@ -79,7 +79,7 @@ export function missingPackages(providerId: string, find: (name: string) => unkn
   })
 }
 
-/** Logs the enabled providers and managed stores whose requests will fail because a package is not installed. */
+/** Logs the enabled providers and managed stores that will fail because a package is not installed. */
 export function warnAboutMissingPackages(
   { providers, managed }: Pick<CheckedOptions, 'providers' | 'managed'>,
   log: Pick<FastifyBaseLogger, 'warn'>,

@@ -15,7 +15,7 @@ export interface DisconnectPorts {
 export interface Disconnect {
   /** @throws StorageError `CONNECTION_NOT_FOUND` */
   one(userId: string, id: string): Promise<void>
-  /** Removes all connections of a user who leaves. */
+  /** Removes all connections of a user. */
   all(userId: string): Promise<void>
 }
 

@@ -16,7 +16,7 @@ export interface RefreshPorts {
   readonly clientOf: (providerId: string) => Promise<OAuthClient>
   /** Called when the grant has ended and the row is REQUIRES_REAUTH. */
   readonly onEnded: (connection: SealedConnection) => void
-  /** Called with new tokens whose row was removed meanwhile: they will never be used. */
+  /** Called with new tokens of a row that was removed meanwhile: they will never be used. */
   readonly onOrphaned: (connection: Row, tokens: StoredTokens) => void
   /** Timeout of the token endpoint. The transaction around it may take longer. */
   readonly deadlineMs: number

@@ -11,7 +11,7 @@ export interface RequireReauthPorts {
 
 export type RequireReauth = (connection: SealedConnection) => Promise<void>
 
-/** Sets a connection whose credentials the provider no longer accepts to REQUIRES_REAUTH. */
+/** Sets a connection to REQUIRES_REAUTH, since the provider no longer accepts its credentials. */
 export function createRequireReauth({ connections, invalidate, onChange }: RequireReauthPorts): RequireReauth {
   return async (connection) => {
     // Credentials that were renewed meanwhile, and removed connections, remain unchanged.

@@ -22,7 +22,7 @@ export interface CacheCounts {
   readonly inFlight: number
 }
 
-/** A connection whose circuit breaker rejects calls (`open`), or is about to probe the provider (`half_open`). */
+/** A connection with a circuit breaker that rejects calls (`open`) or is about to probe (`half_open`). */
 export interface TrippedBreaker {
   readonly provider: string
   readonly state: 'open' | 'half_open'

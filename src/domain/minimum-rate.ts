@@ -37,7 +37,7 @@ export class MinimumRate {
   }
 }
 
-/** Ends a stream whose source sends too slowly. Only time spent waiting for the source counts. */
+/** Ends a stream if its source sends too slowly. Only time spent waiting for the source counts. */
 export class SlowSourceTimer {
   readonly #rate: MinimumRate
   readonly #onTooSlow: () => void

@@ -161,7 +161,7 @@ export interface SealedRowStore {
   countOld(): Promise<number>
   /** Reads rows ordered by id, starting after `afterId` (the empty string: from the first). */
   readOld(afterId: string, limit: number): Promise<SealedRow[]>
-  /** Replaces the sealed credentials of rows whose revision is unchanged. Returns how many were replaced. */
+  /** Replaces the sealed credentials of rows with unchanged revisions. Returns how many were replaced. */
   replace(rows: readonly SealedRow[]): Promise<number>
 }
 

@@ -65,8 +65,8 @@ export interface BegunLogin {
 }
 
 /**
- * A provider where the user logs in at the service, which then issues separate credentials for us. Users who already
- * have such credentials may also enter them.
+ * A provider where the user logs in at the service, which then issues separate credentials for us. Existing
+ * credentials of this kind can be entered, too.
  */
 export interface LoginFlowConnect extends TypedCredentials {
   readonly type: 'login-flow'
@@ -93,7 +93,7 @@ export interface OpenContext extends ReachContext {
 }
 
 export interface OAuthOpenContext extends ReachContext {
-  /** Must be asked for a token on each call: a token expires after about an hour. */
+  /** Must be called for each request: a token expires after about an hour. */
   readonly accessTokens: AccessTokens
   /** Buffers uploads of unknown size for services that need the size in advance. */
   readonly spool: UploadSpool

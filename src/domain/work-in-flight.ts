@@ -44,7 +44,7 @@ export class WorkInFlight {
   }
 }
 
-/** Counts every call of `calls`, an object whose methods are all asynchronous. */
+/** Counts every call of `calls`, an object with asynchronous methods only. */
 export function counted<T extends object>(calls: T, work: WorkInFlight): T {
   return new Proxy(calls, {
     get(target, name) {

@@ -31,7 +31,7 @@ const ABANDONED_MS = 86_400_000
 const FULL: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 
 /**
- * The temporary files of a process for uploads whose size a provider must know in advance, and their total size.
+ * Temporary files for uploads of unknown size, if the provider needs the size in advance, and their total size.
  *
  * A file is opened with mode 0600 in a new folder with mode 0700, and unlinked at once, so that nothing is left when
  * the process ends in any way. On systems that cannot unlink open files, and after a crash in between, the folder

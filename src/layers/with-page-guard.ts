@@ -12,7 +12,7 @@ export interface PageGuardLimits {
 /**
  * Enforces the contract of listings, whatever the provider returns: chains of pages end, no page exceeds the limit or
  * repeats an entry, and `complete` is true only without evidence to the contrary. A repeated entry is such evidence:
- * a provider whose pages shift repeats entries or omits them.
+ * a provider with shifting pages repeats entries or omits them.
  */
 export function withPageGuard(backend: StorageBackend, limits: PageGuardLimits = {}): StorageBackend {
   const { maxPages = 10_000, maxEntries = 1_000_000 } = limits

@@ -33,7 +33,7 @@ export class FolderCache {
   readonly #sizes: LRUCache<Kept, number>
   /** The same entries, by user. */
   readonly #shares: UserShares<Kept>
-  /** The slot of each key: a cached entry, or the load that callers may still join and whose result may be cached. */
+  /** The slot of each key: a cached entry, or the load that callers may still join and that may be cached. */
   readonly #index = new SlotIndex<Kept | Load>()
   readonly #count = { hits: 0, misses: 0, joins: 0, loads: 0, evictions: 0, invalidations: 0, inFlight: 0 }
 
@@ -153,8 +153,8 @@ export class FolderCache {
   }
 
   /**
-   * Does the same in this process only: for a connection that has changed, whose new version makes the keys of the
-   * old pages unreachable. Returns how many.
+   * Does the same in this process only, for a connection that has changed. Its new version makes the keys of the old
+   * pages unreachable. Returns how many.
    */
   dropConnection(connectionId: string): number {
     return this.#drop(this.#index.ofConnection(connectionId))

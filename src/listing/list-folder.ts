@@ -45,7 +45,7 @@ export interface ListFolderPorts extends LoadPorts {
   readonly leases: ConnectionLeases
   readonly cache: FolderCache
   readonly providers: {
-    /** Returns `undefined` for a provider whose module has not been imported yet. */
+    /** Returns `undefined` until the provider's module has been imported. */
     readonly loaded: (id: string) => FolderIdRules | undefined
     readonly load: (id: string) => Promise<FolderIdRules>
   }
@@ -69,7 +69,7 @@ const ATTEMPTS = 3
 export function createListFolder(ports: ListFolderPorts): ListFolder {
   const { leases, cache, cursors, shared, readAhead, providers } = ports
 
-  /** Loads the next page ahead if the reader reached this page by a cursor. Returns the answer. */
+  /** Loads the next page ahead if the reader reached this page by a cursor. Returns `answer`. */
   function answered(
     request: ListFolderRequest,
     connection: Connection | SealedConnection,

@@ -35,7 +35,7 @@ export interface LoadedPage {
   readonly ageMs: number | null
 }
 
-/** Ends a load whose connection has changed since the request. */
+/** Ends a load if the connection has changed since the request. */
 export class ConnectionChanged extends Error {}
 
 /** Loads a page from the shared cache, or else from the provider. @throws ConnectionChanged */

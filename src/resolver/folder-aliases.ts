@@ -3,7 +3,7 @@ import type { StorageBackend } from '../domain/storage-backend.ts'
 
 /** Limit per connection, in bytes. Beyond it every change invalidates all listings of the connection. */
 const MAX_BYTES_PER_CONNECTION = 64 * 1024
-/** Limit for all connections. The listings of a connection whose aliases are evicted are invalidated. */
+/** Limit for all connections. Evicting a connection's aliases invalidates its listings. */
 const MAX_BYTES = 16 * 1024 * 1024
 /** Size of an alias in addition to its text. */
 const ALIAS_BYTES = 200

@@ -133,7 +133,7 @@ async function opened(open: () => Promise<StorageBackend>): Promise<StorageBacke
 
 /**
  * Compares everything that the seal is bound to, and the sealed text instead of a revision: a writer that bypasses
- * the table's trigger must not get a backend whose credentials the cipher did not open for exactly this row.
+ * the table's trigger must only get a backend with credentials that the cipher opened for exactly this row.
  */
 function isSameSeal(a: SealedConnection, b: SealedConnection): boolean {
   return a.userId === b.userId && a.provider === b.provider && a.sealedCredentials === b.sealedCredentials

@@ -26,7 +26,7 @@ export class Touched {
     return this.#folders
   }
 
-  /** Adds a folder as the client named it. `null`: the root, whose listing is always dropped. */
+  /** Adds a folder as the client named it. `null`: the root; its listing is always dropped. */
   addFolder(folderId: string | null): void {
     if (folderId !== null) this.#add(folderId)
   }

@@ -6,7 +6,7 @@ const CONNECT_MS = 5000
 const STATEMENT_MS = 15_000
 /** Exceeds every statement's timeout: a socket that is silent for this long has lost its peer. */
 const SILENCE_MS = 20_000
-/** Releases the locks of a transaction that was forgotten, or whose process is paused. */
+/** Releases the locks of a forgotten transaction, or of a paused process. */
 const IDLE_IN_TRANSACTION_MS = 30_000
 const KEEP_ALIVE_MS = 10_000
 /** Timeout for closing a connection gracefully. */

@@ -60,7 +60,7 @@ const CLOSED = ranges(
   '192.0.0.192/32' // Oracle Cloud, classic
 )
 
-/** IPv6 ranges whose last 32 bits are an IPv4 address: compatible, NAT64 (RFC 6052), SIIT (RFC 7915). */
+/** IPv6 ranges with an IPv4 address in the last 32 bits: compatible, NAT64 (RFC 6052), SIIT (RFC 7915). */
 const ENDS_IN_IPV4 = ranges('::/96', '64:ff9b::/96', '::ffff:0:0:0/96')
 /** Local-use NAT64 (RFC 8215), which has the IPv4 address in one of several positions (RFC 6052, 2.2). */
 const LOCAL_NAT64 = ranges('64:ff9b:1::/48')
