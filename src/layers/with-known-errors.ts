@@ -3,8 +3,8 @@ import type { StorageBackend } from '../domain/storage-backend.ts'
 import { aroundEach } from './around-each.ts'
 
 /**
- * The outermost layer: every error is a `StorageError` that has passed `mark`. Other errors of a backend (a host
- * application's own provider may throw anything) become `PROVIDER_ERROR` with the original as the cause.
+ * Encloses all layers that may fail: every error is a `StorageError` that has passed `mark`. Other errors of a backend
+ * (a host application's own provider may throw anything) become `PROVIDER_ERROR` with the original as the cause.
  */
 export function withKnownErrors(backend: StorageBackend, mark: (error: StorageError) => StorageError): StorageBackend {
   return aroundEach(backend, async (_call, signal, run) => {

@@ -21,8 +21,8 @@ export function withPenaltyWatch(backend: StorageBackend, penalty: Penalty): Sto
 }
 
 /**
- * Rejects calls while the throttle lasts, with the remaining wait. It must be the outermost layer: a call inside
- * waits by itself and must not be rejected after its wait.
+ * Rejects calls while the throttle lasts, with the remaining wait. It must enclose the retries: a call inside waits by
+ * itself and must not be rejected after its wait.
  */
 export function withPenaltyGate(backend: StorageBackend, penalty: Penalty): StorageBackend {
   return aroundEach(backend, async (_call, signal, run) => {

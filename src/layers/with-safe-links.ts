@@ -7,8 +7,8 @@ import { aroundEach, type BackendCall } from './around-each.ts'
 
 /**
  * Removes links that a browser must not open from entries, and rejects such a download link: host applications put
- * them into their pages, where a `javascript:` link of a user's server would run. It is the innermost layer, so that
- * no cache stores such links.
+ * them into their pages, where a `javascript:` link of a user's server would run. It must be inside of
+ * all caches, so that they store no such links.
  */
 export function withSafeLinks(backend: StorageBackend, policy: EgressPolicy): StorageBackend {
   return aroundEach(backend, async (call, signal, run) => {

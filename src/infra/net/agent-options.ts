@@ -4,7 +4,7 @@ import type { AgentOptions } from 'node:http'
 export const AGENT_OPTIONS = {
   keepAlive: true,
   /**
-   * Lifetime of an idle socket: shorter than common servers' (5 s and more). Otherwise calls would sometimes use a
+   * Lifetime of an idle socket: shorter than common servers' idle timeouts (5 s and more), so that no call uses a
    * socket that the server is closing. Node unrefs idle sockets, so they do not keep the process alive.
    */
   timeout: 4000,

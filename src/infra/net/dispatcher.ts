@@ -4,7 +4,7 @@ import type { Timeouts } from '../../domain/ports.ts'
 import { type EgressRules, targetOf } from './egress-rules.ts'
 import { guardedLookup, type Resolve, watchConnected } from './guarded-connection.ts'
 
-/** Shorter than common servers keep an idle connection (5 s and more): a call must not use one that is being closed. */
+/** Shorter than common servers' idle timeouts (5 s and more): a call must not use a closing connection. */
 const KEEP_ALIVE_MS = 4000
 /** Per origin: all users of a service share these connections. */
 export const MAX_CONNECTIONS = 1000
