@@ -52,7 +52,7 @@ export type StorageErrorCode = (typeof STORAGE_ERROR_CODES)[number]
 export interface StorageErrorOptions {
   /** The delay in milliseconds that the caller should wait before a retry. */
   readonly retryAfterMs?: number
-  /** The provider refused the credentials themselves. Their owner should check whether they are still valid. */
+  /** The provider refused the credentials themselves. A caller should verify whether they are still valid. */
   readonly credentialsRefused?: boolean
   /** The provider sent this response itself, so it is up. The circuit breaker counts it as a success. */
   readonly responded?: boolean
@@ -89,7 +89,7 @@ export interface FailureContext {
 const MAX_HOST_LENGTH = 260
 
 /**
- * The only error class of this package. Act on `code`, not on `message`. The message can be shown to the user: it
+ * The error that this package throws. Act on `code`, not on `message`. The message can be shown to the user: it
  * never contains a secret, an upstream body or a local path. `cause` may contain these, for the log.
  */
 export class StorageError extends Error {

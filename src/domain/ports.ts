@@ -94,8 +94,8 @@ export interface ConnectionStore {
    */
   reseal(connection: Connection, sealedCredentials: string): Promise<boolean>
   /**
-   * Runs `work` on the current row while holding a lock that excludes other processes from the same connection. The
-   * database is blocked meanwhile: `work` must end within `withinMs`.
+   * Runs `work` on the current row while holding a lock that excludes other processes from the same connection. It
+   * holds a transaction meanwhile: `work` must end within `withinMs`.
    *
    * @param work receives `null` if the user has no such connection (any more). Its writes become visible to others
    * when this promise resolves, not before.
@@ -167,7 +167,7 @@ export interface SealedRowStore {
 
 /** A flow that one request of a user begins and a later request finishes. */
 export interface PendingFlow {
-  /** SHA-256 of the flow's `state`: read access to the table does not suffice to continue the flow. */
+  /** SHA-256 of the flow's secret id: read access to the table does not suffice to continue the flow. */
   readonly stateHash: string
   readonly userId: string
   readonly provider: string

@@ -25,7 +25,7 @@ export interface OpenDatabaseOptions {
    * and fail unless all migrations are applied and the role may use the tables.
    */
   readonly migrate?: boolean | 'check'
-  /** An image of an embedded database (PGlite's `dumpDataDir`): opens several times faster than a new one. For tests. */
+  /** Image of an embedded database (PGlite's `dumpDataDir`): opens several times faster than a new one. For tests. */
   readonly image?: Blob | undefined
 }
 
