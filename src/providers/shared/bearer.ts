@@ -6,18 +6,18 @@ import { describeExchange } from '../../infra/net/redact.ts'
 import { failure, incomplete } from './http-failure.ts'
 
 export interface SentRequest extends Omit<HttpRequest, 'body'> {
-  /** A function makes a stream anew, for each time that it is sent. */
+  /** A function creates a new stream each time the request is sent. */
   readonly body?: HttpRequest['body'] | (() => Readable)
 }
 
 export type Send = (request: SentRequest) => Promise<HttpAnswer>
 
 /**
- * Sends requests with a connection's access token. After a 401 the token is renewed and the request is sent once more,
- * where its body can be.
+ * Returns a function that sends requests with a connection's access token. After a 401 it refreshes the token and
+ * sends the request once more, unless the body is a stream that was already used.
  *
- * @param origins where the token may go
- * @returns a way to send, which throws StorageError `ACCESS_DENIED` after a second 401, and what the tokens fail with
+ * @param origins the only origins that receive the token
+ * @returns a function that throws StorageError `ACCESS_DENIED` after a second 401, and the errors of the token source
  */
 export function withBearer(egress: Egress, tokens: AccessTokens, origins: readonly string[]): Send {
   const send = ({ body, ...request }: SentRequest, token: Secret<string>): Promise<HttpAnswer> => {
@@ -39,7 +39,7 @@ export function withBearer(egress: Egress, tokens: AccessTokens, origins: readon
     const again = await send(request, renewed)
     if (again.status !== 401) return again
     await again.discard()
-    // Whether the grant has ended is for the token endpoint to say, and it has just said no.
+    // Only the token endpoint can tell that the grant has ended, and it has just issued a token.
     throw failure('ACCESS_DENIED', describeExchange(request.method, url, again))
   }
 }

@@ -2,8 +2,8 @@ import { StorageError } from '../../domain/errors.ts'
 import type { ByteRange } from '../../domain/storage-backend.ts'
 
 /**
- * @throws StorageError `INVALID_REQUEST` for what is no range, `RANGE_NOT_SATISFIABLE` for the last 0 bytes, which
- * no object has (RFC 9110, 14.1.2)
+ * @throws StorageError `INVALID_REQUEST` for an invalid range; `RANGE_NOT_SATISFIABLE` for a suffix of 0 bytes, which
+ * no object can satisfy (RFC 9110, 14.1.2)
  */
 export function requireRange(range: ByteRange): void {
   if ('suffix' in range) {
@@ -16,7 +16,7 @@ export function requireRange(range: ByteRange): void {
 }
 
 /**
- * The bytes of an object of `size` bytes that `range` means, both ends inclusive.
+ * Returns the bytes that `range` selects in an object of `size` bytes, both ends inclusive.
  *
  * @throws StorageError `INVALID_REQUEST`, `RANGE_NOT_SATISFIABLE`
  */
@@ -28,7 +28,7 @@ export function resolveRange(range: ByteRange, size: number): { start: number; e
   return { start, end }
 }
 
-/** As the `Range` header writes it (RFC 9110, 14.2). */
+/** Formats a range for the `Range` header (RFC 9110, 14.2). */
 export function rangeHeader(range: ByteRange): string {
   requireRange(range)
   return 'suffix' in range ? `bytes=-${range.suffix}` : `bytes=${range.start}-${range.end ?? ''}`

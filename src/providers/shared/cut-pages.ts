@@ -8,55 +8,55 @@ import { type SharedEntry, UserShares } from '../../domain/user-shares.ts'
 import { invalidCursor } from './json-cursor.ts'
 import { nextTurn } from './next-turn.ts'
 
-/** A folder's whole content, from one answer of a provider that has no pages. */
+/** A folder's complete content, from one response of a provider without paging. */
 export interface WholeFolder {
   readonly folder: FolderInfo
   readonly entries: readonly Entry[]
-  /** Why this is not all; `null` where it is. */
+  /** Why the listing is incomplete; `null` if it is complete. */
   readonly reason: IncompleteReason | null
 }
 
-/** A folder with its hash, and its size in about bytes. */
+/** A folder with its hash and its approximate size in bytes. */
 interface HashedFolder extends WholeFolder {
   readonly hash: string
   readonly weight: number
 }
 
-/** A folder that is being paged through. */
+/** A cached folder that a client is paging through. */
 interface PagedFolder extends HashedFolder, SharedEntry<PagedFolder> {
   readonly key: string
 }
 
 export interface CutPagesOptions {
-  /** In about bytes, of all cached folders. */
+  /** Limit of all cached folders, in approximate bytes. */
   readonly maxWeight?: number
-  /** In about bytes, of the cached folders of one user. A larger folder is read again for each page. */
+  /** Limit of one user's cached folders, in approximate bytes. A larger folder is read again for each page. */
   readonly maxUserWeight?: number
 }
 
-/** In about bytes: all folders together, those of one user, and one folder. */
+/** Limits of all folders together, of one user's folders and of one folder, in approximate bytes. */
 const MAX_WEIGHT = 192 * 1024 * 1024
 const MAX_USER_WEIGHT = 64 * 1024 * 1024
 export const MAX_FOLDER_WEIGHT = 64 * 1024 * 1024
-/** The weight of an entry besides its texts. */
+/** The weight of an entry without its texts. */
 export const ENTRY_WEIGHT = 500
-/** JSON text that is hashed in one turn of the event loop. */
+/** JSON characters hashed in one turn of the event loop. */
 const TURN_LENGTH = 64 * 1024
-/** The time after which a folder is read again for its next page. */
+/** Time after which a folder is read again for its next page. */
 const CACHE_MS = 600_000
-/** The most entries of one folder. */
+/** Maximum entries of one folder. */
 export const MAX_FOLDER_ENTRIES = 50_000
 
 const CURSOR = /^([\w-]{22})\.(\d{1,9})$/
 
 /**
- * Cuts whole listings into pages. A cursor holds the hash of the whole listing and an offset, so it works in every
- * process: one that has not cached the folder reads it again. If the hash differs then, the folder has changed and the
- * cursor has expired: pages of two listings would show an entry twice, or never.
+ * Cuts complete listings into pages. A cursor contains the hash of the complete listing and an offset, so it works in
+ * every process: a process without the cached folder reads it again. If the hash then differs, the folder has changed
+ * and the cursor has expired. Pages of two different listings could repeat or omit an entry.
  */
 export class CutPages {
   readonly #folders: LRUCache<string, PagedFolder>
-  /** The same folders by user. */
+  /** The same folders, grouped by user. */
   readonly #shares: UserShares<PagedFolder>
   readonly #rereads = new Map<string, SharedWork<HashedFolder>>()
 
@@ -72,17 +72,17 @@ export class CutPages {
     })
   }
 
-  /** The weight of the cached folders of a user. */
+  /** Returns the weight of a user's cached folders. */
   weightOf(userId: string): number {
     return this.#shares.bytesOf(userId)
   }
 
   /**
-   * @param userId No user sees the folders of another. Beyond a third of the memory, the user's own least recently used
-   * folders are evicted.
-   * @param folder names the folder among those of the user
-   * @param load lists the whole folder, in an order that depends on nothing but its content
-   * @throws StorageError `CURSOR_EXPIRED`, `INVALID_CURSOR`, and what `load` throws
+   * @param userId isolates the cached folders of each user. Above the per-user limit, the user's own least recently
+   * used folders are evicted.
+   * @param folder identifies the folder among those of the user
+   * @param load lists the complete folder in an order that depends only on its content
+   * @throws StorageError `CURSOR_EXPIRED`, `INVALID_CURSOR`, and the errors of `load`
    */
   async page(
     userId: string,
@@ -91,7 +91,7 @@ export class CutPages {
     load: (signal: AbortSignal) => Promise<WholeFolder>
   ): Promise<EntryPage> {
     const { cursor, limit, kind, signal } = call
-    // JSON keeps the two apart, whatever characters they contain.
+    // JSON separates the two unambiguously, whatever characters they contain.
     const key = JSON.stringify([userId, folder])
     if (cursor !== undefined) {
       const { hash, offset } = readCursor(cursor)
@@ -112,7 +112,7 @@ export class CutPages {
     return cut(hashed, 0, limit, kind, hashed.hash)
   }
 
-  /** Reads a folder for a page behind the first. Requests that arrive meanwhile share the result. */
+  /** Reads a folder again for a page after the first. Concurrent requests share the result. */
   #reread(
     userId: string,
     key: string,
@@ -143,7 +143,7 @@ export class CutPages {
     this.#folders.delete(key)
     if (!this.#shares.fits(folder.weight)) return
     const paged = { ...folder, key, userId, size: 0, lessRecent: undefined, moreRecent: undefined }
-    // Before the store of all users grows: it would evict the least recently used folder of any user.
+    // Evict from this user first: a growing total would evict the least recently used folder of any user.
     this.#shares.add(paged, folder.weight)
     for (let other = this.#shares.surplusOf(userId); other !== undefined; other = this.#shares.surplusOf(userId)) {
       this.#folders.delete(other.key)
@@ -152,10 +152,10 @@ export class CutPages {
   }
 }
 
-/** The folders of all providers that have no pages, under one limit. */
+/** The cached folders of all providers without paging, under one limit. */
 export const cutPages = new CutPages()
 
-/** Hashes a listing, and cuts it off where its texts are so long that it cannot be cached. */
+/** Hashes a listing. Truncates it if its texts are too long to be cached. */
 async function weigh(whole: WholeFolder): Promise<HashedFolder> {
   const hash = createHash('sha256')
   let weight = ENTRY_WEIGHT

@@ -3,17 +3,17 @@ import type { ByteRange } from '../../domain/storage-backend.ts'
 import { isCoded, lengthOf } from './answer-framing.ts'
 
 export interface DownloadSizes {
-  /** Of the whole object, where it is told. */
+  /** The size of the whole object, if the response contains it. */
   readonly size: number | null
-  /** The bytes that come, both ends inclusive; `null` for all. */
+  /** The bytes of the body, both ends inclusive; `null` for the whole object. */
   readonly range: { readonly start: number; readonly end: number } | null
-  /** How many bytes come, where that is told. */
+  /** The length of the body in bytes, if known. */
   readonly expected: number | null
 }
 
 const CONTENT_RANGE = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/
 
-/** What an answer says of its bytes; `null` where they are coded, or not those that were asked for. */
+/** Reads the sizes of a download. Returns `null` if the body is encoded or not what was requested. */
 export function sizesOf(
   answer: Pick<HttpAnswer, 'status' | 'headers'>,
   asked: ByteRange | undefined
@@ -23,8 +23,8 @@ export function sizesOf(
 }
 
 /**
- * What `Content-Range` and `Content-Length` say of a download. `null` where these are not the bytes that were asked
- * for. A server that does not know ranges sends the whole object, and says so by not naming a range.
+ * Reads `Content-Range` and `Content-Length`. Returns `null` if the bytes are not the requested ones. A server
+ * without range support sends the whole object and no `Content-Range`.
  */
 export function readDownloadSizes(
   contentRange: string | undefined,

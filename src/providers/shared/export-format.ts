@@ -1,6 +1,6 @@
 import { StorageError } from '../../domain/errors.ts'
 
-/** For an `exportAs` that is not among the export formats of the object. */
+/** Returns the error for an `exportAs` that is not among the object's export formats. */
 export function noSuchFormat(): StorageError {
   return new StorageError('INVALID_REQUEST', 'This file cannot be exported in the requested format.')
 }

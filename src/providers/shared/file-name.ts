@@ -1,10 +1,10 @@
 import { StorageError } from '../../domain/errors.ts'
 import { isSegment } from './object-path.ts'
 
-/** Some services take longer ones, and slashes too; what we store could be copied to any other. */
+/** Some services allow longer names, and slashes. This limit keeps files copyable to every service. */
 const MAX_NAME_BYTES = 1024
 
-/** @throws StorageError `INVALID_REQUEST` for what is no name of a file or folder anywhere */
+/** Validates a name. @throws StorageError `INVALID_REQUEST` if no service accepts it as a file or folder name */
 export function requireName(name: string): void {
   if (isSegment(name) && Buffer.byteLength(name) <= MAX_NAME_BYTES) return
   throw new StorageError('INVALID_REQUEST', 'This cannot be the name of a file or folder.')

@@ -4,7 +4,7 @@ import { providerFailure, type ProviderFailureCode } from '../../domain/provider
 import { describeExchange } from '../../infra/net/redact.ts'
 import { readRetryAfter } from '../../infra/net/retry-after.ts'
 
-/** What a 404 means: the listed folder is gone, or the object is. */
+/** What a 404 means: the listed folder or the object does not exist. */
 export type Missing = 'FOLDER_NOT_FOUND' | 'OBJECT_NOT_FOUND'
 
 const BY_STATUS: Readonly<Record<number, ProviderFailureCode>> = {
@@ -25,12 +25,12 @@ const BY_STATUS: Readonly<Record<number, ProviderFailureCode>> = {
 }
 
 /**
- * Sent by a gateway about the server behind it, or by a service as a whole that is unavailable: Google, Microsoft, Box
- * and Dropbox document a 503 so, whatever its body says (decision 42).
+ * Statuses of a gateway whose upstream failed, or of a service that is unavailable as a whole. Google, Microsoft, Box
+ * and Dropbox document this meaning of 503, whatever the body (decision 42).
  */
 const GATEWAY_STATUSES: ReadonlySet<number> = new Set([502, 503, 504])
 
-/** What an answer that says no comes out as. The cause tells the exchange, never the text of the answer. */
+/** Maps an error response to a StorageError. The cause describes the exchange without the text of the response. */
 export function httpFailure(
   method: string,
   answer: Omit<HttpAnswer, 'body' | 'discard'>,
@@ -47,13 +47,13 @@ export function httpFailure(
   })
 }
 
-/** The failure that a response stands for. Its status tells whether it is a sign of life for the circuit breaker. */
+/** Returns the error for a response. The circuit breaker counts all but gateway statuses as responding. */
 export function responseFailure(code: ProviderFailureCode, status: number, options: StorageErrorOptions): StorageError {
   return providerFailure(code, { responded: !GATEWAY_STATUSES.has(status), ...options })
 }
 
 /**
- * The failure of a server that responds, but does not complete a request. A later one may succeed.
+ * Returns the error for a server that responds but does not complete a request. A retry may succeed.
  *
  * @param why for the log, in our own words
  */
@@ -61,12 +61,12 @@ export function incomplete(why: string): StorageError {
   return providerFailure('PROVIDER_UNAVAILABLE', { cause: new Diagnosis(why), responded: true })
 }
 
-/** @param why for the log, in our own words */
+/** Returns a provider error. @param why for the log, in our own words */
 export function failure(code: ProviderFailureCode, why?: string): StorageError {
   return providerFailure(code, why === undefined ? {} : { cause: new Diagnosis(why) })
 }
 
-/** A 503 that says when to come back is a throttle, whatever it is called; one that does not is an outage. */
+/** A 503 with `Retry-After` is a throttle; without it, an outage. */
 function codeOf(status: number, missing: Missing, saysWhen: boolean): ProviderFailureCode {
   if (status === 404 || status === 410) return missing
   if (status === 503) return saysWhen ? 'PROVIDER_THROTTLED' : 'PROVIDER_UNAVAILABLE'

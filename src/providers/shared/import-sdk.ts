@@ -3,8 +3,8 @@ import { Diagnosis, StorageError } from '../../domain/errors.ts'
 /**
  * Imports an optional peer dependency at its first use.
  *
- * @param packageName what to install when it is missing
- * @param load a literal `import()`, so that bundlers and readers see what is loaded
+ * @param packageName the package to install if it is missing
+ * @param load a literal `import()`, so that bundlers and readers see the package
  * @throws StorageError `SDK_MISSING`; its cause names the package, for the log
  */
 export async function importSdk<T>(packageName: string, load: () => Promise<T>): Promise<T> {

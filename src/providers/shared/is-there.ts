@@ -1,8 +1,8 @@
 import { isStorageError } from '../../domain/errors.ts'
 
 /**
- * Whether a look finds something; `undefined` where it cannot tell. Nothing depends on it but what is told of a write,
- * which must not fail for it.
+ * Returns whether `look` finds the object; `undefined` if it fails. Used only to describe a completed write, which
+ * must not fail because of it.
  */
 export async function isThere(look: () => Promise<unknown>): Promise<boolean | undefined> {
   try {

@@ -1,9 +1,9 @@
 import { StorageError } from '../../domain/errors.ts'
 
 /**
- * Reads a cursor that is a JSON array, made by the same backend.
+ * Parses a cursor, a JSON array that the same backend wrote.
  *
- * @param read makes a place of the items, `null` where they are none
+ * @param read converts the items to a position; returns `null` if they are invalid
  * @throws StorageError `INVALID_CURSOR`
  */
 export function readJsonCursor<Place>(cursor: string, read: (items: readonly unknown[]) => Place | null): Place {

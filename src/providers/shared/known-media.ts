@@ -8,24 +8,24 @@ import { sizesOf } from './download-sizes.ts'
 import { failure } from './http-failure.ts'
 import { TransferBody } from './transfer-body.ts'
 
-/** How often a file is looked at that another version overtakes. */
+/** Attempts to download a file that changes between the metadata request and the download. */
 const MAX_LOOKS = 2
 
-/** What was seen of a file before its content is asked for. */
+/** The metadata of a file, read before its content is requested. */
 export type KnownFile = Pick<Entry, 'name' | 'size' | 'mimeType' | 'version' | 'modifiedAt'>
 
 /** How a provider sends content. */
 export interface MediaSource {
   /** The provider's name, for the log. */
   readonly service: string
-  /** Asks for the content, as a transfer. @param headers `range` where a part is wanted */
+  /** Requests the content, as a transfer. @param headers `range` for a part of the content */
   readonly request: (headers: Readonly<Record<string, string>>) => Promise<HttpAnswer>
-  /** What an answer that says no means. It reads the body, or lets go of it. */
+  /** Maps an error response to a StorageError. Consumes or discards the body. */
   readonly refusal: (answer: HttpAnswer) => Promise<StorageError>
   readonly idleMs: number
 }
 
-/** Looks at a file and downloads it, once more where `download` finds that another version has overtaken. */
+/** Reads a file's metadata and downloads it. Repeats once if `download` returns `null` (newer version). */
 export async function downloadNewest<File>(
   service: string,
   look: () => Promise<File>,
@@ -39,10 +39,10 @@ export async function downloadNewest<File>(
 }
 
 /**
- * The content of a file whose size is known, or the range of it that was asked for.
+ * Downloads the content, or the requested range, of a file of known size.
  *
- * @returns `null` where the bytes are not those of this version: there is a newer one
- * @throws StorageError `RANGE_NOT_SATISFIABLE`, `INVALID_REQUEST`, and what `refusal` makes of an answer
+ * @returns `null` if the bytes belong to another, newer version
+ * @throws StorageError `RANGE_NOT_SATISFIABLE`, `INVALID_REQUEST`, and the errors of `refusal`
  */
 export async function downloadKnown(
   file: KnownFile,
@@ -68,7 +68,7 @@ export async function downloadKnown(
   return { body, size, range: sizes.range, mimeType, name, etag: version, modifiedAt }
 }
 
-/** The body of a transfer. @param expected how many bytes must come; `null` where nobody knows */
+/** Wraps the body of a transfer. @param expected its length in bytes; `null` if unknown */
 export function bodyOf(
   answer: HttpAnswer,
   expected: number | null,
@@ -78,7 +78,7 @@ export function bodyOf(
   return new TransferBody(answer.body, { expected, idleMs, signal, toError })
 }
 
-/** Lets go of a body at once: it may be long. */
+/** Closes a body at once instead of draining it: it may be long. */
 export function dropBody({ body }: Pick<HttpAnswer, 'body'>): void {
   body.on('error', () => {}).destroy()
 }

@@ -3,8 +3,8 @@ import { setImmediate } from 'node:timers/promises'
 let last: Promise<unknown> = Promise.resolve()
 
 /**
- * Waits for a turn of the event loop in which no other caller works: however many large responses are read at a time,
- * a turn is as long as the work of one of them.
+ * Waits for a turn of the event loop in which no other caller works. However many large responses are parsed at a
+ * time, each turn contains the work of only one of them.
  */
 export function nextTurn(): Promise<unknown> {
   last = last.then(() => setImmediate())

@@ -1,34 +1,34 @@
 import { isStorageError, type StorageError } from '../../domain/errors.ts'
 import { sleep } from '../../domain/sleep.ts'
 
-/** How often in a row a provider may take nothing before an upload is given up. */
+/** Consecutive failed calls after which an upload fails. */
 const MAX_FAILURES = 5
 const FIRST_WAIT_MS = 100
-/** Longer than this nobody's upload waits. */
+/** The longest wait between two calls of an upload. */
 const MAX_WAIT_MS = 30_000
 
-/** What an upload of several calls has with a provider that fails in the middle of it. */
+/** Retries and back-off of an upload that takes several calls. */
 export class Patience {
   readonly #signal: AbortSignal
   readonly #sleep: typeof sleep
   #failures = 0
 
-  /** @param wait waits for a number of milliseconds, or until the signal aborts; tests replace it */
+  /** @param wait sleeps for a number of milliseconds or until the signal aborts; replaced by tests */
   constructor(signal: AbortSignal, wait = sleep) {
     this.#signal = signal
     this.#sleep = wait
   }
 
-  /** Something was taken: it starts anew. */
+  /** Resets the failure count after a successful call. */
   restore(): void {
     this.#failures = 0
   }
 
   /**
-   * Waits after a failure that may pass, a while longer each time. A throttle without a time ends the upload.
+   * Waits after a temporary failure, longer each time. A throttle without `Retry-After` ends the upload.
    *
-   * @param retryAfterMs what the response says
-   * @throws the failure where it will not pass, or not soon; the signal's reason
+   * @param retryAfterMs from the response
+   * @throws the error, if it is permanent or the wait is too long; the signal's reason
    */
   async outlive(error: unknown, retryAfterMs?: number): Promise<void> {
     this.#signal.throwIfAborted()
@@ -38,7 +38,7 @@ export class Patience {
     await this.pause(error, retryAfterMs)
   }
 
-  /** Waits a while longer each time. @throws `error` where that happens too often, or would take too long */
+  /** Waits longer each time. @throws `error` after too many failures or if the wait is too long */
   async pause(error: StorageError, retryAfterMs = 0): Promise<void> {
     const waitMs = Math.max(retryAfterMs, error.retryAfterMs ?? 0, Math.random() * FIRST_WAIT_MS * 2 ** this.#failures)
     if (++this.#failures > MAX_FAILURES || waitMs > MAX_WAIT_MS) throw error

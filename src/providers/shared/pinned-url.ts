@@ -2,10 +2,10 @@ import { isAtDeclaredHost } from '../../infra/net/host-pin.ts'
 import { failure } from './http-failure.ts'
 
 /**
- * A URL out of an answer, held to where a provider says that its own URLs lead.
+ * Validates a URL from a response: it must lead to an origin or host that the provider uses.
  *
  * @param places origins (`https://upload.example.org`), and hosts over https (`content.example.org`, `*.example.org`)
- * @param what the URL is, for the log
+ * @param what describes the URL, for the log
  * @throws StorageError `PROVIDER_ERROR`
  */
 export function pinnedUrl(value: unknown, places: readonly string[], what: string): URL {

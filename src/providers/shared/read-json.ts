@@ -2,9 +2,9 @@ import type { HttpAnswer } from '../../domain/egress.ts'
 import { failure } from './http-failure.ts'
 
 /**
- * The object that an answer holds as JSON.
+ * Parses the body of a response as a JSON object.
  *
- * @throws StorageError `PROVIDER_ERROR` for anything else, a page of HTML for one
+ * @throws StorageError `PROVIDER_ERROR` if it is not JSON, such as an HTML page
  */
 export async function readJson({ body }: Pick<HttpAnswer, 'body'>): Promise<Readonly<Record<string, unknown>>> {
   const chunks: Buffer[] = []
@@ -18,17 +18,17 @@ export async function readJson({ body }: Pick<HttpAnswer, 'body'>): Promise<Read
   return asObject(value)
 }
 
-/** A text that says something; `null` for all else. */
+/** Returns a non-empty string; `null` for any other value. */
 export function textOf(value: unknown): string | null {
   return typeof value === 'string' && value !== '' ? value : null
 }
 
-/** A number of bytes; `null` for what can be none, or is not exact. */
+/** Returns a size in bytes; `null` for an invalid or inexact value. */
 export function sizeOf(value: unknown): number | null {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : null
 }
 
-/** A property that should be an object; empty where it is none. */
+/** Returns a value that should be an object; an empty object for any other value. */
 export function asObject(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 }

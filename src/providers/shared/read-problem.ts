@@ -1,13 +1,13 @@
 import type { HttpAnswer } from '../../domain/egress.ts'
 
-/** An answer that says no is a few hundred bytes. */
+/** Error responses have a few hundred bytes. */
 const MAX_PROBLEM_BYTES = 64 * 1024
 
 /**
- * What an answer that is no transfer says as JSON, where a transfer was asked for and no limit holds; `undefined` for
- * all that is no JSON. Never fails: what to make of the answer, its status tells too.
+ * Reads the JSON of an error response to a transfer, which has no size limit of its own. Returns `undefined` if the
+ * body is not JSON. Never fails, because the status alone is enough to handle the response.
  *
- * @param withinMs how long it may take
+ * @param withinMs the deadline for reading the body
  */
 export async function readProblem(answer: Pick<HttpAnswer, 'body'>, withinMs: number): Promise<unknown> {
   const text = await readProblemText(answer, withinMs)
@@ -18,7 +18,7 @@ export async function readProblem(answer: Pick<HttpAnswer, 'body'>, withinMs: nu
   }
 }
 
-/** The same as text; `undefined` where it is too long, too slow or cut off. */
+/** Reads the body as text. Returns `undefined` if it is too long, too slow or truncated. */
 export async function readProblemText(
   { body }: Pick<HttpAnswer, 'body'>,
   withinMs: number

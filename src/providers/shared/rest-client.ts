@@ -6,7 +6,7 @@ import type { Missing } from './http-failure.ts'
 import { readJson } from './read-json.ts'
 import { readProblem } from './read-problem.ts'
 
-/** What a provider's refusal means. @param problem the body as JSON; `undefined` where it is none */
+/** Maps an error response to a StorageError. @param problem the body as JSON; `undefined` if it is not JSON */
 export type ToFailure = (
   method: string,
   answer: Omit<HttpAnswer, 'body' | 'discard'>,
@@ -16,31 +16,31 @@ export type ToFailure = (
 
 /** One call of a provider's API. */
 export interface Ask extends Call, Pick<SentRequest, 'headers' | 'purpose' | 'redirects'> {
-  /** `GET`, unless said otherwise. */
+  /** Defaults to `GET`. */
   readonly method?: string
   readonly url: URL
-  /** Sent as JSON, `null` too. */
+  /** Sent as JSON, including `null`. */
   readonly json?: unknown
-  /** Sent as it is. */
+  /** Sent unchanged. */
   readonly body?: SentRequest['body']
   /** What a 404 means. */
   readonly missing: Missing
 }
 
-/** Calls of a JSON API, with failures that callers know. */
+/** Calls a JSON API and maps its failures to StorageErrors. */
 export class RestClient {
   readonly #send: Send
   readonly #idleMs: number
   readonly #toFailure: ToFailure
 
-  /** @param idleMs the longest silence of an answer that says no */
+  /** @param idleMs the idle timeout of error responses */
   constructor(send: Send, idleMs: number, toFailure: ToFailure) {
     this.#send = send
     this.#idleMs = idleMs
     this.#toFailure = toFailure
   }
 
-  /** The JSON object of a success; empty where it has no body. @throws StorageError */
+  /** Returns the JSON object of a successful response; an empty object for a 204. @throws StorageError */
   async json(ask: Ask): Promise<Readonly<Record<string, unknown>>> {
     const answer = await this.ask(ask)
     if (answer.status === 204) {
@@ -50,14 +50,14 @@ export class RestClient {
     return await readJson(answer)
   }
 
-  /** A success, whatever it says. Its body is the caller's. @throws StorageError */
+  /** Returns a successful response. The caller must consume its body. @throws StorageError */
   async ask(ask: Ask): Promise<HttpAnswer> {
     const answer = await this.exchange(ask)
     if (answer.status >= 200 && answer.status <= 299) return answer
     throw await this.refusal(ask, answer)
   }
 
-  /** An answer, whatever its status. */
+  /** Returns the response, whatever its status. */
   async exchange({ method = 'GET', url, signal, headers, json, body, purpose, redirects }: Ask): Promise<HttpAnswer> {
     signal.throwIfAborted()
     return await this.#send({
@@ -71,7 +71,7 @@ export class RestClient {
     })
   }
 
-  /** What an answer means that is no success. */
+  /** Maps an error response to a StorageError. */
   async refusal({ method = 'GET', signal, missing }: Ask, answer: HttpAnswer): Promise<StorageError> {
     const problem = await readProblem(answer, this.#idleMs)
     signal.throwIfAborted()

@@ -1,23 +1,23 @@
 import type { SpooledUpload, UploadSpool } from '../../domain/provider.ts'
 import type { UploadSource } from './upload-source.ts'
 
-/** So much of a body whose size nobody told is held in memory; a longer one goes through a file. */
+/** Bytes of a body of unknown size that are buffered in memory; a longer body is spooled to a file. */
 export const MAX_HELD_BYTES = 4 * 1024 * 1024
 
-/** The body of an upload where the provider wants to know its size before the first byte. */
+/** The body of an upload to a provider that needs the size before the first byte. */
 export interface SizedBody {
   readonly size: number
-  /** Once, from the beginning. Fails as its source does. */
+  /** Can be read once. Fails when its source fails. */
   readonly stream: AsyncIterable<Buffer>
-  /** Lets go of what was kept. */
+  /** Releases the buffered or spooled bytes. */
   close(): Promise<void>
 }
 
 /**
- * A body with its size: as it comes where the size was announced, else once all of it has come.
+ * Returns a body with its size. Streams it if the size was declared; otherwise reads all of it first.
  *
- * @param spool holds a body of unknown size that is too large for memory
- * @throws StorageError what the source fails with, and what the spool throws
+ * @param spool stores a body of unknown size that is too large for memory
+ * @throws StorageError the errors of the source and of the spool
  */
 export async function withSize(
   source: UploadSource,
@@ -49,7 +49,7 @@ export async function withSize(
   return { size: spooled.size, stream: spooled.read(), close: () => spooled.close() }
 }
 
-/** All of a body that is small enough to be held. */
+/** Reads a small body into memory. */
 export async function collect(stream: AsyncIterable<Buffer>): Promise<Buffer> {
   const pieces: Buffer[] = []
   for await (const piece of stream) pieces.push(piece)

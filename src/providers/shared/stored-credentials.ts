@@ -3,19 +3,15 @@ import type { Secret } from '../../domain/secret.ts'
 import { UnusableSetting } from './unusable-setting.ts'
 
 /**
- * Reads what a user typed.
+ * Validates credentials that a user entered.
  *
- * @throws StorageError `INVALID_CREDENTIALS` that says which field is at fault
+ * @throws StorageError `INVALID_CREDENTIALS` that names the invalid field
  */
 export function readTyped<T>(read: () => T): T {
   return attempt(read, (error) => new StorageError('INVALID_CREDENTIALS', error.message))
 }
 
-/**
- * Reads what was sealed, as strictly as what a user types.
- *
- * @throws StorageError `CREDENTIALS_UNREADABLE`
- */
+/** Validates stored credentials as strictly as entered ones. @throws StorageError `CREDENTIALS_UNREADABLE` */
 export function readStored<T>(credentials: Secret<unknown>, read: (fields: Readonly<Record<string, unknown>>) => T): T {
   const value = credentials.reveal()
   const fields = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}

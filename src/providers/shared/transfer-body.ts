@@ -3,29 +3,28 @@ import { StorageError } from '../../domain/errors.ts'
 import { SlowSourceTimer } from '../../domain/minimum-rate.ts'
 
 /**
- * A body that nobody reads for so long is given up: it would hold its socket or file for ever. Much longer than
- * the idle limit, since a slow client on a full buffer rightly takes nothing for a while.
+ * Destroys a body that is not read for this time; it would hold its socket or file for ever. Much longer than the
+ * idle timeout, because a slow client with a full buffer legitimately reads nothing for a while.
  */
 const UNREAD_MS = 300_000
-/** The slowest source, measured while the reader waits for it: it would hold its socket and its caller for days. */
+/** The minimum rate of a source while the reader waits. A slower one would hold its socket for days. */
 const SOURCE_RATE = { bytesPerSecond: 512, windowMs: 60_000 }
 
 export interface TransferOptions {
-  /** How many bytes must come, where that is known. */
+  /** The length of the body in bytes; `null` if unknown. */
   readonly expected: number | null
-  /** The longest silence of the source while the reader waits. */
+  /** The idle timeout of the source while the reader waits. */
   readonly idleMs: number
   readonly signal: AbortSignal
-  /** What a failure of the source comes out as. */
+  /** Maps an error of the source. */
   readonly toError: (error: unknown) => Error
 }
 
 /**
- * The body of a download: ends cleanly only after all expected bytes, breaks with the signal's reason or after a
- * silence, and destroys its source when it is destroyed itself.
- *
- * The silence is measured here and not on the socket, because a paused socket is silent too: with a socket
- * time-out, a client slower than the source would lose its download (Node 20, 2026-11).
+ * The body of a download. It ends cleanly only after all expected bytes, fails with the signal's reason or after an
+ * idle timeout, and destroys its source when it is destroyed.
+ * The idle time is measured here and not on the socket, because a paused socket is idle too: with a socket timeout, a
+ * client slower than the source would lose its download (Node 20, 2026-11).
  */
 export class TransferBody extends Readable {
   readonly #source: Readable
@@ -42,8 +41,8 @@ export class TransferBody extends Readable {
     this.#rate = new SlowSourceTimer(SOURCE_RATE, () => {
       this.destroy(new StorageError('PROVIDER_TIMEOUT', 'The provider sends too slowly.'))
     })
-    // A body that was handed out and then dropped must not end the process when its source fails; whoever reads
-    // it still sees the failure.
+    // If the consumer drops the body, an error of the source must not end the process. Readers still receive the
+    // error.
     this.on('error', () => {})
 
     source.pause()
@@ -119,7 +118,7 @@ export class TransferBody extends Readable {
     this.#timer = setTimeout(() => {
       this.destroy(new StorageError('PROVIDER_TIMEOUT', 'The transfer came to a standstill.'))
     }, ms)
-    // The socket or the file keeps the process alive as long as it should.
+    // The socket or the file keeps the process alive as long as necessary.
     this.#timer.unref()
   }
 }

@@ -1,6 +1,6 @@
 import type { Entry } from '../../domain/entry.ts'
 
-/** An entry of which nothing is known but what it is. All entries share it: whoever changes one would change others. */
+/** Metadata of an entry with every optional field unknown. Frozen, because all entries share it. */
 export const UNKNOWN_FACTS = Object.freeze({
   parentId: null,
   driveId: null,

@@ -1,4 +1,4 @@
-/** Says which field cannot be used, and why; callers make it an error of their own. */
+/** Names an invalid field and the reason; callers convert it to their own error. */
 export class UnusableSetting extends Error {
   override readonly name = 'UnusableSetting'
 }

@@ -1,21 +1,21 @@
-/** A part of an upload, in pieces as they came: nothing is copied. */
+/** A part of an upload, as the pieces that the source sent: nothing is copied. */
 export interface Chunk {
   readonly pieces: readonly Buffer[]
   readonly length: number
-  /** Whether the source ended behind it, as it should. */
+  /** Whether the source ended cleanly after this chunk. */
   readonly isLast: boolean
 }
 
 /**
- * Cuts a stream into chunks of `size` bytes; the last one is shorter, and empty for a stream of nothing. So much and
- * one piece of the source is held at a time.
+ * Cuts a stream into chunks of `size` bytes. The last chunk is shorter, and empty for an empty stream. Buffers at
+ * most one chunk and one piece of the source.
  */
 export async function* chunksOf(source: AsyncIterable<Buffer>, size: number): AsyncGenerator<Chunk> {
   let pieces: Buffer[] = []
   let length = 0
   for await (let piece of source) {
     while (piece.length > 0) {
-      // A full one is only let go when more comes: it may have been the last.
+      // Yield a full chunk only when more bytes follow: it may be the last one.
       if (length === size) {
         yield { pieces, length, isLast: false }
         pieces = []
@@ -30,7 +30,7 @@ export async function* chunksOf(source: AsyncIterable<Buffer>, size: number): As
   yield { pieces, length, isLast: true }
 }
 
-/** The pieces without the first `count` bytes. */
+/** Returns the pieces without the first `count` bytes. */
 export function withoutFirst(pieces: readonly Buffer[], count: number): readonly Buffer[] {
   let left = count
   const rest: Buffer[] = []

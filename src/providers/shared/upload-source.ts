@@ -4,10 +4,10 @@ import type { UploadCall } from '../../domain/storage-backend.ts'
 import { requireConditions } from './upload-conditions.ts'
 
 /**
- * Stores the bytes of `body`, which is let go of however that ends: a silent one would not notice that its caller has
- * left.
+ * Stores the bytes of `body` and always destroys `body` on failure or abort: an idle stream does not notice that its
+ * client has disconnected.
  *
- * @throws StorageError `INVALID_REQUEST` for a size or conditions that make no sense, what `store` throws; the signal's
+ * @throws StorageError `INVALID_REQUEST` for an invalid size or conditions; the errors of `store`; the signal's
  * reason
  */
 export async function uploadFrom<T>(
@@ -16,7 +16,7 @@ export async function uploadFrom<T>(
   store: (source: UploadSource) => Promise<T>
 ): Promise<T> {
   const { signal, size } = call
-  // It may fail while nobody reads it yet; reading it then still tells.
+  // `body` may fail before it is read. A later read still receives the error.
   body.on('error', () => {})
   const source = new UploadSource(body, size)
   const onAbort = (): void => {
@@ -38,15 +38,14 @@ export async function uploadFrom<T>(
 }
 
 /**
- * The bytes of an upload as a stream that ends cleanly only when the source did, and after exactly `size` bytes
- * where a size was declared. Destroying it, or a failure in it, destroys the source.
- *
+ * The bytes of an upload as a stream that ends cleanly only if the source did, and after exactly `size` bytes if a
+ * size was declared. Destroying it, or an error in it, destroys the source.
  * The chunk that completes a declared size passes only after the source has ended. A request with a `Content-Length`
- * is complete with its last byte: the server would store the file before a chunk too many, or a failure, is seen.
+ * is complete with its last byte: the server would store the file before an excess chunk or an error is seen.
  */
 export class UploadSource {
   readonly stream: Readable
-  /** The bytes that the source has given so far. */
+  /** The bytes received from the source so far. */
   count = 0
   readonly #source: Readable
   readonly #size: number | undefined
@@ -58,10 +57,10 @@ export class UploadSource {
     this.stream.on('error', () => {})
   }
 
-  /** Ends the reading, whoever waits for what. */
+  /** Destroys the stream and its source. */
   destroy(error: Error): void {
     this.stream.destroy(error)
-    // A stream out of a generator only closes once the pending read has ended: a silent source must be ended first.
+    // A stream from a generator closes only when its pending read ends, so an idle source must be destroyed as well.
     this.#source.destroy()
   }
 

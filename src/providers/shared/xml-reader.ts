@@ -6,34 +6,34 @@ import { nextTurn } from './next-turn.ts'
 
 /**
  * Bytes parsed in one turn of the event loop: one or two milliseconds of CPU time for any XML. Smaller chunks are
- * collected first, so that a body of one-byte chunks costs no more turns than others.
+ * collected first, so that a body of one-byte chunks needs no more turns than others.
  */
 const BLOCK_BYTES = 16 * 1024
-/** Attributes of one element. Servers use them for the namespaces of the root, and send about ten. */
+/** Maximum attributes of one element. Servers use them for the namespaces of the root, and send about ten. */
 const MAX_ATTRIBUTES = 256
 
-/** XML 1.0 whitespace, and byte order marks behind the one that the decoder removes. */
+/** XML 1.0 whitespace, and byte order marks after the one that the decoder removes. */
 const BEFORE_DOCUMENT = /^[\t\n\r \ufeff]+/
 const HTML = /^\s*html\b/i
 
 export interface XmlOptions {
   readonly maxBytes: number
-  /** Open elements at a time. */
+  /** Maximum number of open elements. */
   readonly maxDepth: number
   /**
-   * The longest tag with its attributes, text, comment, CDATA section or processing instruction, in UTF-16 units. An
-   * unfinished token stays in memory.
+   * Maximum length of a tag with its attributes, text, comment, CDATA section or processing instruction, in UTF-16
+   * units. An unfinished token stays in memory.
    */
   readonly maxTokenLength: number
-  /** Start tags, end tags, texts, comments, CDATA sections and processing instructions together. */
+  /** Maximum number of start tags, end tags, texts, comments, CDATA sections and processing instructions together. */
   readonly maxTokens: number
-  /** What becomes of bytes that are not UTF-8: the document is malformed, or they become U+FFFD. */
+  /** How bytes that are not UTF-8 are handled: as a malformed document, or replaced by U+FFFD. */
   readonly invalidUtf8: 'refuse' | 'replace'
   /** Limits the time spent on the document, including what the consumer does between two blocks. */
   readonly parseTime?: { readonly clock: Pick<Clock, 'now'>; readonly maxMs: number }
 }
 
-/** Receives the document as it is parsed. Names keep their prefixes. Attributes are not reported. */
+/** Receives the document while it is parsed. Names include their prefixes. Attributes are not reported. */
 export interface XmlHandler {
   onStart(name: string): void
   /** Text or a CDATA section within the root. The text of one element can come in several parts. */
@@ -45,7 +45,7 @@ export interface XmlHandler {
   onEnd(name: string): void
 }
 
-/** Why a document was not read. The message contains nothing of the document. */
+/** Why a document was not read. The message contains no part of the document. */
 export class XmlError extends Error {
   /**
    * `malformed`: it is not XML, or is cut short. `prohibited`: it exceeds a limit, or declares a document type, which
@@ -60,10 +60,10 @@ export class XmlError extends Error {
 }
 
 /**
- * Parses an XML document of a storage protocol from a server that may be hostile: UTF-8, without a document type. CPU
- * time is linear in the bytes received, however they are cut into chunks, and other work has its turn after every
- * {@link BLOCK_BYTES}. Memory is bounded by the longest token and by what the handler stores. The body is destroyed
- * when parsing fails or the consumer stops. An empty body is not an error; the handler receives nothing.
+ * Parses an XML document of a storage protocol from a potentially hostile server: UTF-8, without a document type. CPU
+ * time is linear in the bytes received, however they are cut into chunks, and other work can run after every {@link
+ * BLOCK_BYTES}. Memory is bounded by the longest token and by what the handler stores. The body is destroyed when
+ * parsing fails or the consumer stops. An empty body is not an error; the handler receives nothing.
  *
  * @returns yields the size of each block, in bytes, once the handler has received it
  * @throws XmlError; errors of the body and of the handler, unchanged
@@ -74,7 +74,7 @@ export async function* readXml(body: Readable, options: XmlOptions, handler: Xml
   let document: XmlDocument | undefined
   let spentMs = 0
   for await (const block of blocksOf(body, options.maxBytes)) {
-    // Only now, while the body has a listener for its errors.
+    // Import only now, when the iteration listens for errors of the body.
     document ??= await openDocument(options, handler)
     const startedAt = now()
     document.write(block)
@@ -92,7 +92,7 @@ async function openDocument(options: XmlOptions, handler: XmlHandler): Promise<X
   return new XmlDocument(parser, options, handler)
 }
 
-/** The bytes of a body in blocks of one size. All blocks share one buffer. */
+/** Collects the bytes of a body into blocks of one size. All blocks share one buffer. */
 async function* blocksOf(body: Readable, maxBytes: number): AsyncGenerator<Buffer> {
   const block = Buffer.allocUnsafe(BLOCK_BYTES)
   let received = 0
@@ -113,14 +113,14 @@ async function* blocksOf(body: Readable, maxBytes: number): AsyncGenerator<Buffe
 }
 
 /**
- * Limits around `saxes`, whose CPU time is linear: it looks at each character once, and neither interprets document
- * types nor expands entities. It limits nothing by itself: no length, depth or number of attributes.
+ * Adds limits to `saxes`, whose CPU time is linear: it reads each character once, and neither interprets document
+ * types nor expands entities. It has no limits of its own on length, depth or number of attributes.
  */
 class XmlDocument {
   readonly #options: XmlOptions
   readonly #decoder: TextDecoder
   readonly #parser: SaxesParser
-  /** UTF-16 units ahead of the document, given to the parser, and of these up to the end of the last token. */
+  /** UTF-16 units skipped before the document, written to the parser, and written up to the end of the last token. */
   #skipped = 0
   #written = 0
   #tokenEnd = 0
@@ -176,7 +176,7 @@ class XmlDocument {
     if (this.#written - this.#tokenEnd > this.#options.maxTokenLength) throw tooLong()
   }
 
-  /** @throws XmlError unless the document is complete */
+  /** Finishes the document. @throws XmlError if it is incomplete */
   end(): void {
     this.#parse(this.#decode())
     this.#isAtEnd = true
@@ -215,7 +215,7 @@ function tooLong(): XmlError {
   return new XmlError('prohibited', 'has a part that is too long')
 }
 
-/** Whether a number is a Unicode character other than NUL. False for `NaN`. */
+/** Returns whether a number is a Unicode character other than NUL. False for `NaN`. */
 function isScalarValue(code: number): boolean {
   return code > 0 && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff)
 }
