@@ -4,7 +4,7 @@ import { CAPABILITIES } from './box/backend.ts'
 import { parseFolderId } from './box/ids.ts'
 import { type BoxOrigins, openBox } from './box/open.ts'
 
-/** Where the service is. */
+/** The endpoints of the service. */
 export interface BoxEndpoints extends BoxOrigins {
   readonly server: AuthorizationServer
 }
@@ -32,7 +32,7 @@ export function box(endpoints: BoxEndpoints = BOX): OAuthProvider {
       type: 'oauth2',
       server: endpoints.server,
       clientAuthentication: 'client_secret_post',
-      // What a client may do is set in Box's developer console; asked for nothing, Box grants all of that.
+      // Scopes are set in Box's developer console. Without a `scope` parameter, Box grants all of them.
       scopes: []
     },
     open: async (context) => openBox(endpoints, context)

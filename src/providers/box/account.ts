@@ -4,10 +4,10 @@ import { failure } from '../shared/http-failure.ts'
 import { textOf } from '../shared/read-json.ts'
 import type { BoxServer } from './server.ts'
 
-/** What Box says of accounts without a limit, where it does not say -1 (seen; not documented). In bytes. */
+/** The quota in bytes that Box reports for some accounts without a limit, instead of -1 (seen; not documented). */
 const UNLIMITED = 999_999_999_999_999
 
-/** The user, as Box calls them. */
+/** Returns the current user. */
 export async function readAccount(server: BoxServer, { signal }: Call): Promise<Account> {
   const url = apiUrl(server.api, '/2.0/users/me', { fields: 'id,name,login,space_amount,space_used' })
   const { id, ...user } = await server.client.json({ url, signal, missing: 'OBJECT_NOT_FOUND' })
@@ -23,7 +23,7 @@ export async function readAccount(server: BoxServer, { signal }: Call): Promise<
   }
 }
 
-/** Also beyond what is exact: nobody counts single bytes there. */
+/** Accepts numbers beyond the exact range: a quota need not be exact to the byte. */
 function readBytes(value: unknown): number | null {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : null
 }

@@ -35,7 +35,7 @@ export const CAPABILITIES: Capabilities = {
   downloadUrl: 'unsupported'
 }
 
-/** What a Box account sees, as a backend. */
+/** Lists and transfers the files that a Box account can access. */
 export class BoxBackend implements StorageBackend {
   readonly provider = 'box'
   readonly capabilities = CAPABILITIES
@@ -64,7 +64,7 @@ export class BoxBackend implements StorageBackend {
     return uploadFile(this.#server, target, body, call)
   }
 
-  /** Into the trash, or for good, as the account's enterprise has it. */
+  /** Moves the file to the trash or deletes it permanently, depending on the enterprise's settings. */
   async remove(id: string, call: Call): Promise<void> {
     const { signal } = call
     signal.throwIfAborted()

@@ -1,10 +1,10 @@
 import { readJsonCursor } from '../shared/json-cursor.ts'
 
-/** Where a listing goes on. */
+/** The position at which a listing continues. */
 export interface Place {
-  /** Box's own. */
+  /** The marker that Box returned. */
   readonly marker: string
-  /** How many items Box has told of so far. */
+  /** The number of items that Box has returned so far. */
   readonly seen: number
 }
 

@@ -13,7 +13,7 @@ import { type BoxServer, look } from './server.ts'
 
 const SERVICE = 'Box'
 
-/** The content of a file, from the address that Box gives out for it. */
+/** Downloads a file from the URL that Box issues for its content. */
 export async function downloadFile(server: BoxServer, about: BoxId, call: DownloadCall): Promise<Download> {
   if (about.type === 'folder') throw failure('OBJECT_NOT_FOUND')
   if (call.exportAs !== undefined) throw noSuchFormat()
@@ -45,8 +45,8 @@ export async function downloadFile(server: BoxServer, about: BoxId, call: Downlo
 }
 
 /**
- * Where the content is, for some minutes. The address is a secret that opens it: it gets no token, and stands in no
- * message.
+ * Returns the URL of the content, which is valid for some minutes. The URL grants access by itself: requests to it
+ * carry no token, and no message contains it.
  */
 async function contentUrl(server: BoxServer, about: BoxId, { signal }: DownloadCall): Promise<URL> {
   const url = apiUrl(server.api, `${pathOf(about)}/content`)
@@ -68,7 +68,7 @@ async function contentUrl(server: BoxServer, about: BoxId, { signal }: DownloadC
   throw await server.client.refusal(ask, answer)
 }
 
-/** Right after an upload, Box does not have the content where it could be downloaded from. */
+/** Box returns 202 shortly after an upload, while the content is not yet available. */
 function notReady(retryAfterMs: number | undefined): StorageError {
   return providerFailure('PROVIDER_UNAVAILABLE', {
     cause: new Diagnosis('Box has not made the file ready for downloads yet'),

@@ -6,12 +6,12 @@ import { asObject, sizeOf } from '../shared/read-json.ts'
 import { UNKNOWN_FACTS } from '../shared/unknown-facts.ts'
 import { type BoxId, type BoxType, formatId, readId, ROOT } from './ids.ts'
 
-/** An item as Box tells of it. */
+/** An item of a Box response, unchecked. */
 export type BoxItem = Readonly<Record<string, unknown>>
 
-/** What the user sees in the browser, by type and id. */
+/** The web application; items are addressed by type and id. */
 const APP = 'https://app.box.com'
-/** Where an item that is neither in the trash nor deleted stands ("File (Full)", `item_status`). */
+/** The `item_status` of an item that is neither in the trash nor deleted ("File (Full)"). */
 const ACTIVE = 'active'
 const ETAG = /^[\w-]{1,64}$/
 
@@ -22,18 +22,18 @@ const OWN = {
   web_link: ['url']
 } as const satisfies Record<BoxType, readonly string[]>
 
-/** All that the entries of a listing are made of; its folder is known. */
+/** All fields that the entries of a listing need. Their folder is known. */
 export const LISTED_FIELDS = [...COMMON, ...OWN.file, ...OWN.web_link].join()
 
 /**
- * The `fields` parameter for the entry of one item. Box documents none for `GET /web_links/{id}`, whose default response
- * contains all of these.
+ * Returns the `fields` parameter for a single item. Box documents none for `GET /web_links/{id}`, whose default
+ * response contains all of these.
  */
 export function fieldsOf(type: Exclude<BoxType, 'web_link'>): string {
   return [...COMMON, ...OWN[type], 'parent'].join()
 }
 
-/** @param folder where it was listed; left out: it says itself where it is */
+/** Converts an item. @param folder the listed folder; if omitted, the item's own `parent` is used */
 export function boxEntry(item: BoxItem, folder?: BoxId): Entry {
   const about = readId(item)
   const { name, size, sha1 } = item
@@ -55,12 +55,12 @@ export function boxEntry(item: BoxItem, folder?: BoxId): Entry {
   }
 }
 
-/** What `If-Match` takes. It changes with anything about an item, its name too. */
+/** Returns the value for `If-Match`. It changes with any property of the item, including its name. */
 export function readEtag({ etag }: BoxItem): string | null {
   return typeof etag === 'string' && ETAG.test(etag) ? etag : null
 }
 
-/** Whether it can be seen where it stands: Box tells of what is in the trash too. */
+/** Returns whether an item is active: Box also returns items in the trash. */
 export function isActive({ item_status: status }: BoxItem): boolean {
   return status === undefined || status === null || status === ACTIVE
 }
@@ -68,24 +68,24 @@ export function isActive({ item_status: status }: BoxItem): boolean {
 function kindOf({ type }: BoxId, item: BoxItem): EntryKind {
   if (type === 'web_link') return 'link'
   if (type === 'folder') return 'folder'
-  // A bundle of a Mac, which looks like one file there.
+  // A macOS bundle, which macOS shows as one file.
   return item['is_package'] === true ? 'package' : 'file'
 }
 
 function parentOf(about: BoxId, { parent }: BoxItem, folder: BoxId | undefined): string | null {
   if (folder !== undefined) return formatId(folder)
   if (about.type === ROOT.type && about.id === ROOT.id) return null
-  // Of what others share, the folder around it may not be the user's to see.
+  // The folder that contains a shared item may be inaccessible to the user.
   return typeof parent === 'object' && parent !== null ? formatId(readId(asObject(parent))) : null
 }
 
-/** Of a file that is the content's own, from where it came from. */
+/** For files, prefers the time of the content, which its origin set, over the time in Box. */
 function timeOf({ type }: BoxId, item: BoxItem, name: string): string | null {
   const ofContent = type === 'file' ? readIsoTime(item[`content_${name}`]) : null
   return ofContent ?? readIsoTime(item[name])
 }
 
-/** Of a link it is where it leads: that is all that there is to open. */
+/** Returns the target of a web link, and the web application's page of other items. */
 function webUrlOf({ type, id }: BoxId, { url }: BoxItem): string | null {
   if (type !== 'web_link') return `${APP}/${type}/${id}`
   return parseProviderLink(url)
@@ -98,10 +98,10 @@ function abilitiesOf({ type }: BoxId, item: BoxItem): Entry['can'] {
     return typeof value === 'boolean' ? value : null
   }
   return {
-    // Of a folder Box does not tell.
+    // Box reports no such permission for folders.
     list: type === 'folder' ? null : false,
     download: type === 'file' ? may('can_download') : false,
-    // Into a folder, or a new version of a file.
+    // Uploading into a folder, or uploading a new version of a file.
     write: type === 'web_link' ? null : may('can_upload')
   }
 }

@@ -6,7 +6,7 @@ import { readRetryAfter } from '../../infra/net/retry-after.ts'
 import { httpFailure, type Missing, responseFailure } from '../shared/http-failure.ts'
 import { asObject } from '../shared/read-json.ts'
 
-/** By `code` (Box's "Common errors" and the reference of each call). */
+/** Error codes by `code` (Box's "Common errors" and the reference of each call). */
 const CODES: Readonly<Record<string, ProviderFailureCode | 'missing'>> = {
   insufficient_scope: 'INSUFFICIENT_SCOPE',
   access_denied_item_locked: 'LOCKED',
@@ -22,7 +22,7 @@ const CODES: Readonly<Record<string, ProviderFailureCode | 'missing'>> = {
   name_temporarily_reserved: 'LOCKED',
   operation_blocked_temporary: 'LOCKED',
   rate_limit_exceeded: 'PROVIDER_THROTTLED',
-  // What came is not what was sent, or has not all been counted yet.
+  // The received bytes differ from those sent, or have not all been counted yet.
   bad_digest: 'PROVIDER_UNAVAILABLE',
   digest_mismatch: 'PROVIDER_UNAVAILABLE',
   parts_mismatch: 'PROVIDER_UNAVAILABLE',
@@ -32,7 +32,7 @@ const CODES: Readonly<Record<string, ProviderFailureCode | 'missing'>> = {
 const BY_CODE: ReadonlyMap<unknown, ProviderFailureCode | 'missing'> = new Map(Object.entries(CODES))
 const SCOPE = /\berror="insufficient_scope"/
 
-/** What a refusal of Box's means, by its code and never by its message. */
+/** Maps an error response of Box by its code, never by its message. */
 export function boxFailure(
   method: string,
   answer: Omit<HttpAnswer, 'body' | 'discard'>,
@@ -53,17 +53,17 @@ export function boxFailure(
   }
   const fail = (code: ProviderFailureCode): StorageError =>
     responseFailure(code, status, { cause: new Diagnosis(exchange) })
-  // A token that may do less than its user has no body to say so.
+  // Box reports a downscoped token in this header, without a body.
   if (status === 403 && SCOPE.test(headers['www-authenticate'] ?? '')) return fail('INSUFFICIENT_SCOPE')
   if (status === 400) return fail(isAboutMarker(problem) ? 'CURSOR_EXPIRED' : 'PROVIDER_ERROR')
-  // From where content is, which gets no token of ours: it says nothing of the grant.
+  // A response of the content host, which receives no token of ours: it says nothing about the grant.
   if (status === 401) return fail('ACCESS_DENIED')
-  // "Not found" in another form than Box's says that we are talking to something else, not that an item is gone.
+  // A 404 in another format than Box's comes from another server, so it does not show that the item is gone.
   if (status === 404) return fail(type === 'error' && typeof code === 'string' ? missing : 'PROVIDER_ERROR')
   return httpFailure(method, answer, missing)
 }
 
-/** Whether the parameter at fault is the marker of a page: it is ours, and was good once. */
+/** Returns whether the invalid parameter is the page marker. Box issued the marker, so it must have expired. */
 function isAboutMarker(problem: unknown): boolean {
   const { errors } = asObject(asObject(problem)['context_info'])
   return Array.isArray(errors) && errors.some((error) => asObject(error)['name'] === 'marker')

@@ -1,6 +1,6 @@
 import { failure, type Missing } from '../shared/http-failure.ts'
 
-/** What Box calls the kinds of its items. Each has ids of its own: a file and a folder may share one. */
+/** Box's names of item types. Each type has its own ids: a file and a folder may have the same one. */
 export type BoxType = 'file' | 'folder' | 'web_link'
 
 export interface BoxId {
@@ -8,7 +8,7 @@ export interface BoxId {
   readonly id: string
 }
 
-/** All files of a user. */
+/** The root folder. */
 export const ROOT: BoxId = { type: 'folder', id: '0' }
 
 const NAMES = { file: 'file', folder: 'folder', web_link: 'link' } as const satisfies Record<BoxType, string>
@@ -18,13 +18,13 @@ const TYPES: ReadonlyMap<string, BoxType> = new Map([
   ['link', 'web_link']
 ])
 const FORM = /^(file|folder|link):(0|[1-9]\d{0,19})$/
-/** Numbers, written as texts. */
+/** Numeric ids, as strings. */
 const DIGITS = /^\d{1,20}$/
 
 /**
- * Reads an id that we gave out: `file:1`, `folder:1` or `link:1`.
+ * Parses an id issued by this backend: `file:1`, `folder:1` or `link:1`.
  *
- * @throws StorageError `missing` for what can be no id: nothing is asked about it
+ * @throws StorageError `missing` for an invalid id, without a request
  */
 export function parseId(text: string, missing: Missing): BoxId {
   const [, name = '', id = ''] = FORM.exec(text) ?? []
@@ -33,26 +33,26 @@ export function parseId(text: string, missing: Missing): BoxId {
   return { type, id }
 }
 
-/** @param text `null` is the root, as `folder:0` is @throws StorageError `FOLDER_NOT_FOUND` for what is no folder's */
+/** @param text `null` and `folder:0` are the root @throws StorageError `FOLDER_NOT_FOUND` unless it is a folder id */
 export function parseFolderId(text: string | null): BoxId {
   const folder = text === null ? ROOT : parseId(text, 'FOLDER_NOT_FOUND')
   if (folder.type !== 'folder') throw failure('FOLDER_NOT_FOUND')
   return folder
 }
 
-/** The id that we give out. */
+/** Formats the id that clients receive. */
 export function formatId({ type, id }: BoxId): string {
   return `${NAMES[type]}:${id}`
 }
 
-/** What an item calls itself. @throws StorageError `PROVIDER_ERROR` */
+/** Reads the id of an item. @throws StorageError `PROVIDER_ERROR` */
 export function readId({ type, id }: Readonly<Record<string, unknown>>): BoxId {
   const isId = typeof id === 'string' && DIGITS.test(id)
   if (isId && (type === 'file' || type === 'folder' || type === 'web_link')) return { type, id }
   throw failure('PROVIDER_ERROR', 'Box told of something that has no id, or is of no known type')
 }
 
-/** Where an item is in the API. */
+/** Returns the path of an item in the API. */
 export function pathOf({ type, id }: BoxId): string {
   return `/2.0/${type}s/${id}`
 }

@@ -10,8 +10,8 @@ import { type BoxId, formatId, parseFolderId, pathOf } from './ids.ts'
 import type { BoxServer } from './server.ts'
 
 /**
- * One page of a folder, by markers: offsets end at some 10,000 items. Behind several pages Box is asked once how many
- * items there are, since nothing else would show that one was left out between two of them.
+ * Returns one page of a folder. Uses markers, because offsets end at some 10,000 items. After several pages it
+ * compares the number of items with Box's count, since nothing else would reveal a skipped item.
  */
 export async function listFolder(server: BoxServer, folderId: string | null, call: ListCall): Promise<EntryPage> {
   requireLimit(call.limit)
@@ -24,7 +24,7 @@ export async function listFolder(server: BoxServer, folderId: string | null, cal
   const reason: IncompleteReason | null = marker !== null ? 'more' : isPartial ? 'provider-partial' : null
   return {
     folder: { id: formatId(folder), name: null, parentId: null },
-    // Box cannot be asked for one kind.
+    // Box cannot filter by kind.
     entries: call.kind === undefined ? entries : entries.filter(({ kind }) => kind === call.kind),
     next: marker === null ? null : writeCursor({ marker, seen }),
     complete: reason === null,
@@ -53,7 +53,7 @@ async function readPage(
   return { items: entries.map(asObject), marker: isEnd ? null : next }
 }
 
-/** How many items a folder has, or a few more: that is what Box promises of the count, which only offsets tell. */
+/** Returns the number of items, or slightly more: Box promises no better, and only offset paging reports it. */
 async function countItems(server: BoxServer, folder: BoxId, { signal }: ListCall): Promise<number> {
   const url = apiUrl(server.api, `${pathOf(folder)}/items`, { limit: '1', offset: '0', fields: 'id' })
   const { total_count: total } = await server.client.json({ url, signal, missing: 'FOLDER_NOT_FOUND' })

@@ -6,17 +6,17 @@ import { BoxBackend } from './backend.ts'
 import { boxFailure } from './failure.ts'
 import type { BoxServer } from './server.ts'
 
-/** Where the service is. */
+/** The origins of the service. */
 export interface BoxOrigins {
   /** The origin of the API. */
   readonly api: string
-  /** The origin that takes content. */
+  /** The origin for uploads. */
   readonly upload: string
-  /** Where content is downloaded from: origins, and hosts over https (`content.example.org`, `*.example.org`). */
+  /** Where downloads come from: origins, and hosts over https (`content.example.org`, `*.example.org`). */
   readonly contentHosts: readonly string[]
 }
 
-/** Makes no call. */
+/** Opens a connection without making a request. */
 export function openBox(origins: BoxOrigins, context: OAuthOpenContext): StorageBackend {
   const { accessTokens, egress, timeouts, spool } = context
   const [api, upload] = [new URL(origins.api).origin, new URL(origins.upload).origin]

@@ -8,24 +8,24 @@ import type { RestClient } from '../shared/rest-client.ts'
 import { type BoxItem, fieldsOf, isActive } from './entries.ts'
 import { type BoxId, pathOf, readId } from './ids.ts'
 
-/** An opened connection to Box: what every operation works on. */
+/** An open connection to Box, used by every operation. */
 export interface BoxServer {
-  /** Sends the connection's token, to `api` and `upload` alone. */
+  /** Sends the connection's token to `api` and `upload` only. */
   readonly client: RestClient
   /** The origin of the API. */
   readonly api: string
-  /** The origin that takes content. */
+  /** The origin for uploads. */
   readonly upload: string
-  /** Where content is downloaded from, as `pinnedUrl` takes it. */
+  /** Where downloads come from, in the format of `pinnedUrl`. */
   readonly contentHosts: readonly string[]
-  /** For content, whose address is its own token. */
+  /** For requests to content URLs, which need no token. */
   readonly egress: Egress
   readonly timeouts: Timeouts
-  /** For uploads of unknown size: Box must know it first. */
+  /** Stores uploads of unknown size, because Box needs the size first. */
   readonly spool: UploadSpool
 }
 
-/** Looks at one item. @throws StorageError `missing` where it is not there, or in the trash */
+/** Gets one item. @throws StorageError `missing` if it does not exist or is in the trash */
 export async function look(server: BoxServer, about: BoxId, { signal }: Call, missing: Missing): Promise<BoxItem> {
   const { type: asked } = about
   const url = apiUrl(server.api, pathOf(about), asked === 'web_link' ? {} : { fields: fieldsOf(asked) })

@@ -2,17 +2,17 @@ import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { HttpRequest } from '../../domain/egress.ts'
 
-/** What a form is sent with. */
+/** A form that is ready to be sent. */
 export interface Form {
   readonly headers: Readonly<Record<string, string>>
   readonly body: NonNullable<HttpRequest['body']>
 }
 
 /**
- * A file as `multipart/form-data` (RFC 7578). What is said of it comes first: Box decides by that alone, and refuses
- * the other order.
+ * Encodes a file as `multipart/form-data` (RFC 7578). The attributes come first: Box validates the upload by them
+ * alone, and refuses the other order.
  *
- * @param content bytes, which can be sent again, or a stream of exactly `size` of them
+ * @param content bytes, which can be sent again, or a stream of exactly `size` bytes
  */
 export function uploadForm(
   attributes: Readonly<Record<string, unknown>>,
@@ -20,7 +20,7 @@ export function uploadForm(
   size: number
 ): Form {
   const boundary = randomUUID()
-  // The name stands in the attributes, where any can be written.
+  // The attributes contain the name, because JSON can represent any name.
   const head = Buffer.from(
     `--${boundary}\r\nContent-Disposition: form-data; name="attributes"\r\n\r\n${JSON.stringify(attributes)}\r\n` +
       `--${boundary}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n` +

@@ -14,22 +14,22 @@ import type { BoxItem } from './entries.ts'
 import type { BoxServer } from './server.ts'
 import type { Destination } from './upload-target.ts'
 
-/** Larger parts than this are not held in memory, whatever Box says. */
+/** The largest part that is buffered in memory, whatever size Box requests. */
 const MAX_PART_BYTES = 256 * 1024 * 1024
 const MAX_PARTS = 100_000
 const ID = /^[\w-]{1,128}$/
-/** How often Box may say that it is still putting a file together, and how long we wait where it does not say. */
+/** How often a commit may return 202 while Box assembles a file, and the delay if it names none. */
 const MAX_WAITS = 60
 const WAIT_MS = 1000
 
-/** What Box says of one call, where it says yes. */
+/** A successful response. */
 interface Told {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: unknown
 }
 
-/** As a commit names it. */
+/** A part as a commit lists it. */
 interface Part {
   readonly part_id: string
   readonly offset: number
@@ -37,11 +37,11 @@ interface Part {
 }
 
 /**
- * A file that goes in parts (Box's guide "Chunked uploads"). Its addresses are made of its id: of those that Box names
- * in its answer none decides where a token goes.
+ * A chunked upload (Box's guide "Chunked uploads"). Its URLs are built from the session id. The URLs in Box's
+ * response are ignored, so that they cannot direct a token elsewhere.
  */
 export class UploadSession {
-  /** How large each part is, in bytes; the last one may be smaller. */
+  /** The size of each part in bytes; the last one may be smaller. */
   readonly partBytes: number
   readonly #server: BoxServer
   readonly #path: string
@@ -71,7 +71,7 @@ export class UploadSession {
     this.#patience = new Patience(signal)
   }
 
-  /** @throws StorageError what the upload is refused with */
+  /** Creates a session. @throws StorageError if Box refuses the upload */
   static async begin(server: BoxServer, destination: Destination, size: number, call: Call): Promise<UploadSession> {
     const isNew = 'parent' in destination
     const path = isNew ? 'upload_sessions' : `${destination.about.id}/upload_sessions`
@@ -87,7 +87,7 @@ export class UploadSession {
     return new UploadSession(server, session, size, isNew ? null : destination.etag, call)
   }
 
-  /** Sends the next part, as often as it takes. */
+  /** Sends the next part, and retries until Box has it. */
   async send({ pieces, length }: Chunk): Promise<void> {
     const offset = this.#parts.length * this.partBytes
     const hash = createHash('sha1')
@@ -97,7 +97,7 @@ export class UploadSession {
       const told = await this.#attempt({
         method: 'PUT',
         url: this.#url(),
-        // A stream, and so under no total deadline: how long a part takes is the network's business.
+        // Sent as a stream, and so without a total deadline: the duration depends on the network.
         body: () => Readable.from(pieces, { objectMode: false }),
         headers: {
           'content-type': 'application/octet-stream',
@@ -116,10 +116,10 @@ export class UploadSession {
   }
 
   /**
-   * Makes the parts a file, once Box has put them together.
+   * Commits the parts, and waits until Box has assembled them.
    *
-   * @param sha1 of all of it
-   * @param findStored looks whether the file is there: asked where Box refuses a commit after an answer was lost
+   * @param sha1 the digest of the whole file
+   * @param findStored looks up the stored file. Called if Box refuses a commit after a lost response.
    */
   async commit(sha1: Buffer, findStored: () => Promise<BoxItem | null>): Promise<BoxItem> {
     let mayBeDone = false
@@ -143,7 +143,7 @@ export class UploadSession {
       } else if ('stored' in told) {
         return told.stored
       } else if (told.status === 202) {
-        // It may be done while we wait, and then refuse to do it again.
+        // The commit may finish during the wait. Box then refuses a second one.
         mayBeDone = true
         waits += 1
         this.#patience.restore()
@@ -156,7 +156,7 @@ export class UploadSession {
     throw notFinished()
   }
 
-  /** Ends the session at Box, which keeps what was sent for a week otherwise. Nobody waits for it. */
+  /** Deletes the session, which Box would otherwise store for a week. Runs in the background. */
   cancel(): void {
     const { signal } = new AbortController()
     this.#server.client
@@ -165,7 +165,7 @@ export class UploadSession {
       .catch(() => {})
   }
 
-  /** Whether Box has the part, of which no answer came. @returns `null` where it has not */
+  /** Looks up a part whose response was lost. @returns `null` if Box does not have it */
   async #partAt(index: number): Promise<unknown> {
     for (;;) {
       const told = await this.#attempt({ url: this.#url(`/parts?offset=${index}&limit=1`) })
@@ -176,7 +176,7 @@ export class UploadSession {
     }
   }
 
-  /** @returns `null` where nobody knows what became of it; we have waited then */
+  /** Sends a request. @returns `null`, after a back-off, if its outcome is unknown */
   async #attempt(asked: Pick<Ask, 'method' | 'url' | 'headers' | 'body' | 'json'>): Promise<Told | null> {
     const { client, timeouts } = this.#server
     const ask: Ask = { ...asked, signal: this.#signal, purpose: 'transfer', missing: 'OBJECT_NOT_FOUND' }
@@ -203,7 +203,7 @@ export class UploadSession {
     return null
   }
 
-  /** A part that is there already was sent before, and its answer was lost. */
+  /** Handles a part that Box already has: an earlier attempt stored it, but its response was lost. */
   async #outliveOverlap(error: unknown): Promise<null> {
     if (!isStorageError(error, 'ALREADY_EXISTS')) throw error
     await this.#patience.pause(error)
@@ -215,7 +215,7 @@ export class UploadSession {
   }
 }
 
-/** @throws StorageError `PROVIDER_ERROR` for what is not the part that was sent */
+/** @throws StorageError `PROVIDER_ERROR` if it is not the part that was sent */
 function requirePart(said: unknown, offset: number, size: number, sha1: string): Part {
   const part = asObject(said)
   const { part_id: id } = part

@@ -10,23 +10,23 @@ import { boxFailure } from './failure.ts'
 import { type BoxId, parseFolderId, parseId, readId } from './ids.ts'
 import { type BoxServer, look } from './server.ts'
 
-/** A file that is not there yet. */
+/** A file that does not exist yet. */
 export interface NewFile {
   readonly parent: BoxId
   readonly name: string
 }
 
-/** One that gets a new version. */
+/** A file that gets a new version. */
 export interface KnownFile {
   readonly about: BoxId
   readonly name: string
-  /** What `If-Match` is to say; `null`: any version is replaced. */
+  /** The `If-Match` condition; `null` to replace any version. */
   readonly etag: string | null
 }
 
 export type Destination = NewFile | KnownFile
 
-/** Where an upload goes, and whether it may, as far as Box can say before the body. */
+/** Finds the destination of an upload, and checks everything that Box can check before it receives the body. */
 export async function findDestination(server: BoxServer, target: UploadTarget, call: UploadCall): Promise<Destination> {
   return 'id' in target ? overObject(server, target.id, call) : underName(server, target, call)
 }
@@ -43,7 +43,7 @@ async function overObject(server: BoxServer, id: string, call: UploadCall): Prom
   return overItem(item, call)
 }
 
-/** Box has no two items of one name in a folder, whatever their case; over a file, its content is replaced. */
+/** Names are unique in a folder, ignoring case. An upload with the name of a file replaces its content. */
 async function underName(
   server: BoxServer,
   { parentId, name }: Extract<UploadTarget, { name: string }>,
@@ -71,9 +71,9 @@ function overItem(item: BoxItem, { ifMatch }: UploadCall): KnownFile {
 }
 
 /**
- * What has the name of a new file already: Box's own check before an upload, of rights, names, sizes and space.
+ * Returns the item that already has a new file's name. Box's preflight checks permissions, names, sizes and quota.
  *
- * @throws StorageError what the upload itself would be refused with
+ * @throws StorageError the error that the upload itself would cause
  */
 export async function findNamesake(
   server: BoxServer,
@@ -96,6 +96,6 @@ export async function findNamesake(
     throw boxFailure(method, answer, problem, 'FOLDER_NOT_FOUND')
   }
   const { conflicts } = asObject(context)
-  // One item, or a list of them: Box has been seen to do both.
+  // One item or a list of items: Box has been seen to return both.
   return asObject(Array.isArray(conflicts) ? conflicts[0] : conflicts)
 }

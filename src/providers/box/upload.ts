@@ -17,10 +17,10 @@ import { uploadForm } from './upload-form.ts'
 import { UploadSession } from './upload-session.ts'
 import { type Destination, findDestination, findNamesake } from './upload-target.ts'
 
-/** The least that Box takes in parts, in bytes ("Create upload session"). */
+/** The minimum size of a chunked upload in bytes ("Create upload session"). */
 const SESSION_BYTES = 20_000_000
 
-/** Stores a body in one call, or in parts where it is large. Box types files by their names: it is told no type. */
+/** Stores a body in one request, or in parts if it is large. Box derives types from names, so none is sent. */
 export async function uploadFile(
   server: BoxServer,
   target: UploadTarget,
@@ -53,7 +53,7 @@ async function send(
   return sendHeld(server, target, destination, await collect(sized.stream), call)
 }
 
-/** What is held can be sent again, as a new version, where somebody else has made a file of this name meanwhile. */
+/** Sends a buffered body. If another client has created the name meanwhile, sends it again as a new version. */
 async function sendHeld(
   server: BoxServer,
   target: UploadTarget,
@@ -82,7 +82,7 @@ async function sendForm(
   const hash = createHash('sha1')
   const isHeld = Buffer.isBuffer(content)
   if (isHeld) hash.update(content)
-  // Box wants to be told the name of a new version as well: it is the one that the file has.
+  // Box requires the name for a new version too: the file's current one.
   const attributes = isNew ? { name, parent: { id: destination.parent.id } } : { name }
   const form = uploadForm(attributes, isHeld ? content : hashed(content, hash), size)
   const url = new URL(isNew ? '/api/2.0/files/content' : `/api/2.0/files/${destination.about.id}/content`, upload)
@@ -95,7 +95,7 @@ async function sendForm(
     body: form.body,
     headers: {
       ...form.headers,
-      // It is called so, and is a SHA-1.
+      // Despite its name, this header contains a SHA-1.
       ...(isHeld && { 'content-md5': hash.copy().digest('hex') }),
       ...(!isNew && destination.etag !== null && { 'if-match': destination.etag })
     },
@@ -120,7 +120,7 @@ async function sendInParts(
     const sha1 = hash.digest()
     const stored = await session.commit(sha1, () => findStored(server, destination, sha1, call))
     const about = readId(requireStored(stored, destination, size, sha1))
-    // A commit cannot be asked for what an entry is made of. Without it, the file is stored all the same.
+    // A commit cannot request the fields of an entry. If this request fails, the file is stored all the same.
     const item = await look(server, about, call, 'OBJECT_NOT_FOUND').catch(() => stored)
     call.signal.throwIfAborted()
     return boxEntry(item)
@@ -130,7 +130,7 @@ async function sendInParts(
   }
 }
 
-/** The file that a lost answer told of, where what was sent is there. */
+/** Returns the stored file after a lost response, if its content is what was sent. */
 async function findStored(
   server: BoxServer,
   destination: Destination,
@@ -144,22 +144,22 @@ async function findStored(
   return item['sha1'] === sha1.toString('hex') ? item : null
 }
 
-/** @throws StorageError `PROVIDER_ERROR` where Box has stored something else than was sent */
+/** @throws StorageError `PROVIDER_ERROR` if Box stored something else than was sent */
 function requireStored(item: BoxItem, destination: Destination, size: number, sha1: Buffer): BoxItem {
   const { name } = item
-  // A file that was there may have been renamed meanwhile.
+  // An existing file may have been renamed meanwhile.
   const isNamed = !('parent' in destination) || isSameName(name, destination.name)
   const isSame = isNamed && item['size'] === size && item['sha1'] === sha1.toString('hex')
   if (isSame && readId(item).type === 'file') return item
   throw failure('PROVIDER_ERROR', `Box stored something else than ${size} bytes of this name`)
 }
 
-/** Composed or not: names are kept in one of the two forms. */
+/** Compares names regardless of Unicode normalization: Box stores one of the two forms. */
 function isSameName(name: unknown, expected: string): boolean {
   return typeof name === 'string' && name.normalize() === expected.normalize()
 }
 
-/** The same bytes, which pass through a digest. */
+/** Passes the bytes through and updates a digest. */
 async function* hashed(stream: AsyncIterable<Buffer>, hash: Hash): AsyncGenerator<Buffer> {
   for await (const piece of stream) {
     hash.update(piece)
