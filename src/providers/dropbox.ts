@@ -5,7 +5,7 @@ import { parseId } from './dropbox/ids.ts'
 import { type DropboxPlaces, openDropbox } from './dropbox/open.ts'
 import { revokeToken } from './dropbox/revoke.ts'
 
-/** Where the service is, and where its users sign in. */
+/** The endpoints of the service, including those of the authorization server. */
 export interface DropboxEndpoints extends DropboxPlaces {
   readonly server: AuthorizationServer
 }
@@ -21,7 +21,7 @@ const DROPBOX: DropboxEndpoints = {
   }
 }
 
-/** The Dropbox of a user, and of the user's team where it has a space of its own. */
+/** The Dropbox of a user, including the team space if the user's team has one. */
 export function dropbox(endpoints: DropboxEndpoints = DROPBOX): OAuthProvider {
   return defineProvider({
     id: 'dropbox',
@@ -33,7 +33,7 @@ export function dropbox(endpoints: DropboxEndpoints = DROPBOX): OAuthProvider {
       server: endpoints.server,
       clientAuthentication: 'client_secret_post',
       scopes: ['account_info.read', 'files.metadata.read', 'files.content.read'],
-      // Else there is no refresh token (Dropbox's "OAuth Guide").
+      // Required for a refresh token (Dropbox's "OAuth Guide").
       authorizationParameters: { token_access_type: 'offline' },
       revoke: (accessToken, context) => revokeToken(endpoints.api, accessToken, context)
     },

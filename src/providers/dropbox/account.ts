@@ -4,7 +4,7 @@ import { asObject, sizeOf, textOf } from '../shared/read-json.ts'
 import type { Facts } from './facts.ts'
 import type { DropboxServer } from './server.ts'
 
-/** The user. Where paths begin is learned anew by the way. */
+/** Returns the current user. Also updates the path root from the response. */
 export async function readAccount({ client }: DropboxServer, call: Call): Promise<Account> {
   const account = await client.user('get_current_account', call)
   const id = textOf(account['account_id'])
@@ -21,7 +21,7 @@ export async function readAccount({ client }: DropboxServer, call: Call): Promis
   }
 }
 
-/** Members of a team share its space; a limit of the member's own counts where there is one that stops uploads. */
+/** Team members share the team's space. A member's own limit applies if it blocks uploads. */
 function quotaOf({ used, allocation }: Facts): Account['quota'] {
   const space = asObject(allocation)
   const ownUse = sizeOf(used)

@@ -37,7 +37,7 @@ export const CAPABILITIES: Capabilities = {
   downloadUrl: 'emulated'
 }
 
-/** What a user sees in Dropbox, as a backend. The root has no id; all else has one that stays when it is moved. */
+/** The files of a Dropbox user. All items except the root have ids, which survive moves. */
 export class DropboxBackend implements StorageBackend {
   readonly provider = 'dropbox'
   readonly capabilities = CAPABILITIES

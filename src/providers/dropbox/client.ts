@@ -17,13 +17,13 @@ export interface AskOptions extends Call {
   readonly missing: Missing
 }
 
-/** Bytes to send, in pieces as they came. */
+/** Bytes to send, as the pieces that the source sent. */
 export interface Content {
   readonly pieces: readonly Buffer[]
   readonly length: number
 }
 
-/** What became of bytes: taken, or not since the session goes on elsewhere. */
+/** The outcome of an upload call: accepted, or refused because the session continues at another offset. */
 export type Taken = { readonly facts: Facts } | { readonly correctOffset: number }
 
 export interface ClientOptions {
@@ -31,13 +31,13 @@ export interface ClientOptions {
   /** Origins. */
   readonly api: string
   readonly content: string
-  /** The longest silence of an answer to an upload. */
+  /** The idle timeout of responses to uploads. */
   readonly idleMs: number
 }
 
-/** Calls of API v2, each at its host and with its arguments where they belong. */
+/** Calls API v2: sends each call to its host, with its arguments in the right place. */
 export class DropboxClient {
-  /** Where paths begin. */
+  /** The namespace in which paths start. */
   readonly root: PathRoot
   readonly #options: ClientOptions
 
@@ -46,25 +46,25 @@ export class DropboxClient {
     this.root = new PathRoot((signal) => this.user('get_current_account', { signal }))
   }
 
-  /** Asks about the user. @throws StorageError */
+  /** Calls a `users` operation. @throws StorageError */
   async user(operation: string, { signal }: Call): Promise<Facts> {
     const { rest, api } = this.#options
     const url = apiUrl(api, `/2/users/${operation}`)
     return await rest.json({ method: 'POST', url, json: null, signal, missing: 'OBJECT_NOT_FOUND' })
   }
 
-  /** Asks about files, or has something done to them. @throws StorageError */
+  /** Calls a `files` operation. @throws StorageError */
   async files(operation: string, arg: Facts, options: AskOptions): Promise<Facts> {
     return await readJson(await this.ask(operation, arg, options))
   }
 
-  /** As `files`, with all of the answer. @throws StorageError */
+  /** Like `files`, but returns the whole response. @throws StorageError */
   async ask(operation: string, arg: Facts, { signal, missing }: AskOptions): Promise<HttpAnswer> {
     const url = apiUrl(this.#options.api, `/2/files/${operation}`)
     return await this.#success({ method: 'POST', url, json: arg, signal, missing })
   }
 
-  /** Asks for content. The answer tells of it in a header. @throws StorageError */
+  /** Requests content, whose metadata is in a response header. @throws StorageError */
   async download(
     operation: string,
     arg: Facts,
@@ -79,8 +79,8 @@ export class DropboxClient {
   /**
    * Sends content.
    *
-   * @param content `null` where there is none yet: the answer is as quick as that to any question
-   * @throws StorageError `PROVIDER_UNAVAILABLE` also where nobody knows what became of it, see `isUndone`
+   * @param content `null` for a call without content, which Dropbox answers as quickly as a metadata call
+   * @throws StorageError `PROVIDER_UNAVAILABLE` also if the outcome is unknown, see `isUndone`
    */
   async upload(
     operation: string,
@@ -114,7 +114,7 @@ export class DropboxClient {
     throw await this.#options.rest.refusal(ask, answer)
   }
 
-  /** Makes a call, once more where paths begin elsewhere by now. */
+  /** Sends a request, and repeats it once if the path root has changed. */
   async #exchange(ask: Ask, content?: Content | null): Promise<HttpAnswer> {
     const root = await this.root.current(ask.signal)
     const answer = await this.#send(ask, root, content)
@@ -128,8 +128,8 @@ export class DropboxClient {
     const all = { ...ask, headers: { ...ask.headers, ...header } }
     if (content === undefined) return await this.#options.rest.exchange(all)
     if (content === null) return await this.#options.rest.exchange({ ...all, body: Buffer.alloc(0) })
-    // A stream where it has no bytes too, and so under no deadline of an answer: a file is made of it, or of what came
-    // before, and that may take a while.
+    // An empty body is a stream too, so that no response deadline applies: Dropbox assembles a file from these and
+    // earlier bytes, which may take a while.
     const body = (): Readable => Readable.from(content.pieces, { objectMode: false })
     return await this.#options.rest.exchange({ ...all, body })
   }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 
 const BLOCK_BYTES = 4 * 1024 * 1024
 
-/** Dropbox's `content_hash` of bytes as they pass: the SHA-256 of the SHA-256s of blocks of 4 MiB ("Content hash"). */
+/** Computes Dropbox's `content_hash`: the SHA-256 of the SHA-256s of blocks of 4 MiB ("Content hash"). */
 export class ContentHash {
   readonly #all = createHash('sha256')
   #block = createHash('sha256')
@@ -18,7 +18,7 @@ export class ContentHash {
     }
   }
 
-  /** As hexadecimal digits. Nothing can come behind it. */
+  /** Returns the digest in hexadecimal. No more bytes can be added afterwards. */
   digest(): string {
     if (this.#room < BLOCK_BYTES) this.#endBlock()
     return this.#all.digest('hex')

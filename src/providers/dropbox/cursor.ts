@@ -1,15 +1,15 @@
 import { readJsonCursor } from '../shared/json-cursor.ts'
 
-/** Where a listing goes on: which of Dropbox's pages, and behind what of it. */
+/** The position at which a listing continues: a Dropbox page, and an offset in it. */
 export interface Place {
-  /** Dropbox's cursor of the page; `null` for the first. */
+  /** Dropbox's cursor of the page; `null` for the first page. */
   readonly token: string | null
-  /** What was asked for at the first page: Dropbox's cursors keep it. */
+  /** The limit of the first request, which Dropbox's cursors retain. */
   readonly pageSize: number
-  /** How much of the page has been shown, and a hash of the ids. */
+  /** The number of entries of the page that were returned, and a hash of their ids. */
   readonly shown: number
   readonly hash: string
-  /** Whether something that was listed may be gone by now. */
+  /** Whether a returned entry may have been deleted since. */
   readonly isStale: boolean
 }
 

@@ -16,14 +16,14 @@ import { type DropboxServer, look } from './server.ts'
 
 const SERVICE = 'Dropbox'
 
-/** The content of a file, in one call; or a document in the format that was asked for, or Dropbox's own choice. */
+/** Downloads a file in one call, or a document in the requested format or Dropbox's default format. */
 export async function downloadFile(server: DropboxServer, id: string, call: DownloadCall): Promise<Download> {
   const { signal, range, exportAs } = call
   if (exportAs !== undefined) return exportDocument(server, id, call)
   const headers = range === undefined ? {} : { range: rangeHeader(range) }
   const options = { signal, missing: 'OBJECT_NOT_FOUND' } as const
   const answer = await server.client.download('download', { path: id }, options, headers).catch((error: unknown) => {
-    // So it says of a document, which has no bytes of its own.
+    // Dropbox refuses a document like this, because it has no bytes of its own.
     if (isStorageError(error, 'UNSUPPORTED')) return null
     throw error
   })
@@ -48,7 +48,7 @@ function fileDownload({ timeouts }: DropboxServer, id: string, answer: HttpAnswe
   return { body, size, range: sizes.range, mimeType: null, name, etag: version, modifiedAt }
 }
 
-/** Dropbox makes it at that moment: of the document as a whole, whatever range was asked for. */
+/** Exports a whole document, whatever range was requested: Dropbox renders it at that moment. */
 async function exportDocument(server: DropboxServer, id: string, call: DownloadCall): Promise<Download> {
   const { signal, exportAs } = call
   const facts = await look(server, id, call, 'OBJECT_NOT_FOUND')
@@ -73,14 +73,14 @@ async function exportDocument(server: DropboxServer, id: string, call: DownloadC
       mimeType,
       name: exportedName(name, format),
       exportedAs: { mimeType, extension },
-      // Each format of a version is something else.
+      // Each format of a version has different content.
       etag: version === null ? null : `${version}.${extension}`,
       modifiedAt
     }
   })
 }
 
-/** @throws StorageError `INVALID_REQUEST` for a format that the document has not, `UNSUPPORTED` where it has none */
+/** @throws StorageError `INVALID_REQUEST` for a format the document lacks, `UNSUPPORTED` if it has no known format */
 function formatFor(facts: Facts, wanted: string | undefined): DropboxFormat {
   const hasFormats = fileEntry(facts, null).exportFormats.length > 0
   const formats = hasFormats ? formatsOf(facts['export_info']) : []
@@ -90,7 +90,7 @@ function formatFor(facts: Facts, wanted: string | undefined): DropboxFormat {
   throw noSuchFormat()
 }
 
-/** What an answer with content says of it. @throws StorageError `PROVIDER_ERROR` */
+/** Reads the metadata header of a content response. @throws StorageError `PROVIDER_ERROR` */
 function resultOf({ headers }: HttpAnswer): Facts {
   try {
     return asObject(JSON.parse(headers['dropbox-api-result'] ?? ''))
@@ -99,7 +99,7 @@ function resultOf({ headers }: HttpAnswer): Facts {
   }
 }
 
-/** A body that is not handed out holds its connection for nothing. */
+/** Closes the body if `read` fails; it would hold its connection otherwise. */
 function keepOrDrop(answer: HttpAnswer, read: () => Download): Download {
   try {
     return read()

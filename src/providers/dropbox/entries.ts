@@ -9,7 +9,7 @@ import { isId } from './ids.ts'
 
 const SHA256 = /^[0-9a-f]{64}$/
 
-/** What stands in a listing. @param parentId what its folder is called here */
+/** Converts an item of a listing. @param parentId the id of its folder */
 export function toEntry(facts: Facts, parentId: string | null): Entry {
   switch (facts['.tag']) {
     case 'file':
@@ -22,8 +22,8 @@ export function toEntry(facts: Facts, parentId: string | null): Entry {
 }
 
 /**
- * A file. A symbolic link is a `link`: it leads to a place on some computer, and its content is not what it leads to.
- * What is no file of bytes (a document of Paper, or of Google's) can be had in other formats, where Dropbox names some.
+ * Converts a file. A symbolic link is a `link`: its target is a path on some computer, and its content is not that of
+ * the target. A file without bytes (a Paper or Google document) can be exported to the formats that Dropbox names.
  */
 export function fileEntry(facts: Facts, parentId: string | null): Entry {
   const isLink = facts['symlink_info'] !== undefined
@@ -33,7 +33,7 @@ export function fileEntry(facts: Facts, parentId: string | null): Entry {
   return {
     ...commonFacts(facts, parentId),
     kind: isLink ? 'link' : 'file',
-    // Of a document Dropbox tells a size that is not that of any export.
+    // The size that Dropbox reports for a document is not the size of any export.
     size: hasBytes ? sizeOf(facts['size']) : null,
     modifiedAt: readIsoTime(facts['server_modified']),
     version: textOf(rev),
@@ -43,7 +43,7 @@ export function fileEntry(facts: Facts, parentId: string | null): Entry {
   }
 }
 
-/** A folder. */
+/** Converts a folder. */
 export function folderEntry(facts: Facts, parentId: string | null): Entry {
   const isClosed = asObject(facts['sharing_info'])['no_access'] === true
   return {
@@ -61,7 +61,7 @@ function commonFacts({ id, name, path_display: path }: Facts, parentId: string |
   return { ...UNKNOWN_FACTS, id, parentId, name: known, path: textOf(path) }
 }
 
-/** Dropbox tells of shared folders alone. */
+/** Dropbox reports this for shared folders only. */
 function mayWrite(facts: Facts): boolean | null {
   const isReadOnly = asObject(facts['sharing_info'])['read_only']
   return typeof isReadOnly === 'boolean' ? !isReadOnly : null

@@ -1,16 +1,16 @@
 import type { ExportFormat } from '../../domain/entry.ts'
 import { asObject } from '../shared/read-json.ts'
 
-/** A format, and what Dropbox calls it. */
+/** A format, with Dropbox's name for it. */
 export interface DropboxFormat extends ExportFormat {
   readonly name: string
-  /** Whether the document comes in it when none is named: such a name is no option by itself. */
+  /** Whether it is the default format, whose name is not necessarily a valid `export_format`. */
   readonly isDefault: boolean
 }
 
 const OFFICE = 'application/vnd.openxmlformats-officedocument'
 
-/** Dropbox names no media types, and has no list of its formats: these are seen at Paper and at Google's documents. */
+/** Dropbox documents neither media types nor a list of formats: these were seen with Paper and Google documents. */
 const FORMATS: ReadonlyMap<string, ExportFormat> = new Map([
   ['html', { mimeType: 'text/html', extension: 'html' }],
   ['markdown', { mimeType: 'text/markdown', extension: 'md' }],
@@ -22,7 +22,7 @@ const FORMATS: ReadonlyMap<string, ExportFormat> = new Map([
   ['csv', { mimeType: 'text/csv', extension: 'csv' }]
 ])
 
-/** What a document can be had as, Dropbox's own choice first. Formats that nobody knows here are left out. */
+/** Returns the export formats of a document, Dropbox's default first. Omits unknown formats. */
 export function formatsOf(exportInfo: unknown): readonly DropboxFormat[] {
   const { export_as: first, export_options: options } = asObject(exportInfo)
   const names = new Set<unknown>([first, ...(Array.isArray(options) ? (options as unknown[]) : [])])

@@ -1,2 +1,2 @@
-/** What Dropbox tells of something, unchecked. */
+/** The metadata of an item in a Dropbox response, unchecked. */
 export type Facts = Readonly<Record<string, unknown>>

@@ -8,7 +8,7 @@ import { asObject } from '../shared/read-json.ts'
 
 type Codes = ReadonlyMap<string, ProviderFailureCode>
 
-/** What is wrong with a path: `LookupError` and `WriteError` in Dropbox's specification. */
+/** Path errors: `LookupError` and `WriteError` in Dropbox's specification. */
 const OF_PATHS: Codes = new Map([
   ['not_folder', 'FOLDER_NOT_FOUND'],
   ['not_file', 'OBJECT_NOT_FOUND'],
@@ -28,7 +28,7 @@ const OF_PATHS: Codes = new Map([
   ['too_many_write_operations', 'PROVIDER_THROTTLED']
 ])
 
-/** What else operations refuse. A session that Dropbox does not know any more can only be begun anew. */
+/** Other errors of operations. An upload session that Dropbox no longer knows must be started again. */
 const OF_OPERATIONS: Codes = new Map([
   ['reset', 'CURSOR_EXPIRED'],
   ['unsupported_file', 'UNSUPPORTED'],
@@ -39,7 +39,7 @@ const OF_OPERATIONS: Codes = new Map([
   ['email_not_verified', 'ACCESS_DENIED'],
   ['no_permission', 'ACCESS_DENIED'],
   ['too_many_write_operations', 'PROVIDER_THROTTLED'],
-  // It came damaged, and can be sent again.
+  // The content arrived damaged, and can be sent again.
   ['content_hash_mismatch', 'PROVIDER_UNAVAILABLE'],
   ['payload_too_large', 'PAYLOAD_TOO_LARGE'],
   ['too_large', 'PAYLOAD_TOO_LARGE'],
@@ -48,19 +48,19 @@ const OF_OPERATIONS: Codes = new Map([
   ['closed', 'PROVIDER_UNAVAILABLE']
 ])
 
-/** The tags behind which stands what is wrong with a path. */
+/** The tags that precede a path error. */
 const PATHS: ReadonlySet<string> = new Set(['path', 'path_lookup', 'path_write'])
 
-/** Of these an operation says more. */
+/** Statuses whose body has an error tag. */
 const TELLING: ReadonlySet<number> = new Set([403, 409, 422])
 
 /**
- * Statuses that say nothing of what was asked for. Dropbox has no 404 for an object, and a 400 is a mistake in what we
- * have built.
+ * Statuses that say nothing about the requested object. Dropbox does not use 404 for objects, and a 400 means that
+ * our request is malformed.
  */
 const NONSENSE: ReadonlySet<number> = new Set([400, 404, 405, 409, 410, 412, 422])
 
-/** What a refusal of Dropbox's means: the tags of its `error_summary` say, of which the end is random. */
+/** Maps an error response by the tags of its `error_summary`, whose end is random. */
 export function dropboxFailure(
   method: string,
   answer: Omit<HttpAnswer, 'body' | 'discard'>,
@@ -71,7 +71,7 @@ export function dropboxFailure(
   const exchange = describeExchange(method, url, answer)
   const { code, tag } = readRefusal(status, problem, missing)
   if (code === undefined) return httpFailure(method, answer, missing)
-  // Writes that met in one namespace are a 409 that names no time: Dropbox asks to back off and try again.
+  // Concurrent writes in one namespace cause a 409 without a delay: Dropbox asks to back off and try again.
   const told = readRetryAfter(headers) ?? toldWait(problem) ?? (status === 409 ? 0 : undefined)
   const retryAfterMs = code === 'PROVIDER_THROTTLED' ? told : undefined
   return responseFailure(code, status, {
@@ -80,7 +80,7 @@ export function dropboxFailure(
   })
 }
 
-/** Where to go on with an upload session that has other bytes than we thought; `null` where that is not what is said. */
+/** Returns the offset at which an upload session must continue; `null` if the error is another one. */
 export function correctOffsetOf(problem: unknown): number | null {
   const error = asObject(asObject(problem)['error'])
   const inner = error['.tag'] === 'lookup_failed' ? asObject(error['lookup_failed']) : error
@@ -107,7 +107,7 @@ function readRefusal(
   return { code: NONSENSE.has(status) ? 'PROVIDER_ERROR' : undefined }
 }
 
-/** Of an object nothing but its id is told to Dropbox; where it is something in a folder, its name may be no good. */
+/** For an object (an id), `malformed_path` means that it is missing; in a folder, the name is invalid. */
 function absence(tag: string, missing: Missing): ProviderFailureCode | undefined {
   if (tag === 'malformed_path') return missing === 'OBJECT_NOT_FOUND' ? missing : 'INVALID_REQUEST'
   return tag === 'not_found' ? missing : undefined

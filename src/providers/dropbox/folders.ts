@@ -8,9 +8,9 @@ import { parseId } from './ids.ts'
 import { type DropboxServer, lookAtFolder, parentIdOf } from './server.ts'
 
 /**
- * Makes a folder. Of all that writes, this alone takes no id: where the folder around it is moved right before, Dropbox
- * makes another one in its old place. That fails, and what it made is left behind there: to remove it again would take with
- * it what others may have put into it by then.
+ * Creates a folder. Unlike all other writes, this takes a path and no id: if the parent is moved right before,
+ * Dropbox creates it again at its old path. The call then fails and leaves the new folder there, because removing it
+ * would also remove what other clients may have added to it.
  *
  * @throws StorageError `ALREADY_EXISTS`, `FOLDER_NOT_FOUND`, `INVALID_REQUEST`
  */
@@ -33,7 +33,7 @@ export async function createFolder(
   return entry
 }
 
-/** @throws StorageError `FOLDER_NOT_FOUND`; `UNSUPPORTED` for what was shared and is in no folder of the user's */
+/** @throws StorageError `FOLDER_NOT_FOUND`; `UNSUPPORTED` for a shared folder that is not mounted */
 async function pathOf(server: DropboxServer, id: string, call: Call): Promise<string> {
   const { path_lower: path } = await lookAtFolder(server, id, call)
   if (typeof path !== 'string' || !path.startsWith('/')) throw failure('UNSUPPORTED', 'The folder has no path')

@@ -5,15 +5,15 @@ import { pinnedUrl } from '../shared/pinned-url.ts'
 import { asObject, readJson } from '../shared/read-json.ts'
 import type { DropboxServer } from './server.ts'
 
-/** Always ("get_temporary_link"). */
+/** The fixed lifetime of a link ("get_temporary_link"). */
 const LIFETIME_MS = 4 * 60 * 60_000
 
 /**
- * A temporary link. It lives for four hours, by Dropbox's clock and whatever was asked for. That it has the browser save
- * the file, as our callers expect, Dropbox does not promise in so many words: only that it "should not be used to
- * display content directly in the browser". Not verified against the service.
+ * Returns a temporary link. It lives four hours by Dropbox's clock, whatever was requested. Callers expect the
+ * browser to save the file; Dropbox says only that the link "should not be used to display content directly in the
+ * browser". Not verified against the service.
  *
- * @throws StorageError `INVALID_REQUEST` where a link that lives longer was not asked for
+ * @throws StorageError `INVALID_REQUEST` unless a longer lifetime is accepted
  */
 export async function temporaryLink(
   { client, linkHosts }: DropboxServer,

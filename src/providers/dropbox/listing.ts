@@ -10,20 +10,20 @@ import { toEntry } from './entries.ts'
 import { parseId } from './ids.ts'
 import type { DropboxServer } from './server.ts'
 
-/** One page as Dropbox has it. */
+/** One page of Dropbox's listing. */
 interface Upstream {
   readonly entries: readonly Entry[]
-  /** What comes behind it. */
+  /** Dropbox's cursor of the next page. */
   readonly cursor: string
   readonly hasMore: boolean
-  /** Whether it says that something was removed, which an earlier page may have shown. */
+  /** Whether it reports a removal, possibly of an entry that an earlier page returned. */
   readonly hasDeleted: boolean
 }
 
 /**
- * One page of a folder, of one call. A page of Dropbox's may be empty and be followed by others, and it may be longer
- * than was asked for: then it is shown in parts, for each of which it is asked for again. It has no order that would
- * stay the same, so that the parts are those of the page by id.
+ * Returns one page of a folder from one call. A page of Dropbox may be empty although others follow, and may be
+ * longer than requested. A longer page is returned in parts and requested again for each of them. Its order is not
+ * stable, so the parts are taken in the order of the ids.
  */
 export async function listFolder(server: DropboxServer, folderId: string | null, call: ListCall): Promise<EntryPage> {
   const { limit, cursor } = call
@@ -48,7 +48,7 @@ export async function listFolder(server: DropboxServer, folderId: string | null,
   }
 }
 
-/** @param part how much of the page is shown by now; `null` for all of it */
+/** @param part the part of the page returned so far; `null` if it is complete */
 function nextOf(
   place: Place,
   page: Upstream,
@@ -76,12 +76,12 @@ async function ask({ client }: DropboxServer, id: string | null, place: Place, c
   }
 }
 
-/** What a page leaves of its paths: of one that it names again, the last counts. */
+/** Returns the remaining items of a page. If it names a path several times, the last item counts. */
 function lastOf(facts: readonly Facts[]): readonly Facts[] {
   const last = new Map<unknown, Facts>()
   for (const each of facts) {
     const path = each['path_lower']
-    // What is mounted nowhere has no path.
+    // Unmounted items have no path.
     const key = typeof path === 'string' ? path : each
     last.delete(key)
     last.set(key, each)
@@ -100,7 +100,7 @@ const SHOWN = {
   include_non_downloadable_files: true
 } as const
 
-/** @throws StorageError `PROVIDER_ERROR` for an answer that holds no list, or does not say how it goes on */
+/** @throws StorageError `PROVIDER_ERROR` for a response without a list or without a continuation */
 function requirePage({ entries, cursor, has_more: hasMore }: Facts): {
   readonly facts: readonly Facts[]
   readonly cursor: string
@@ -116,7 +116,7 @@ function byId(a: Entry, b: Entry): number {
   return a.id < b.id ? -1 : a.id > b.id ? 1 : 0
 }
 
-/** 96 bits of the first ids. */
+/** Returns 96 bits of a hash of the first ids. */
 function hashOf(entries: readonly Entry[], count: number): string {
   const ids = entries.slice(0, count).map(({ id }) => id)
   return createHash('sha256').update(ids.join('\n')).digest().subarray(0, 12).toString('base64url')

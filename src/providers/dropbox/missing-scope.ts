@@ -8,10 +8,10 @@ import { readProblem } from '../shared/read-problem.ts'
 const SCOPE = /^[a-z_]{1,40}(?:\.[a-z_]{1,40}){1,3}$/
 
 /**
- * A way out that tells a missing scope from a token that has ended: to Dropbox both are a 401, and another token would
- * have no more scopes than this one.
+ * Wraps an egress to distinguish a missing scope from an expired token. Dropbox reports both as 401, and a refreshed
+ * token would have the same scopes.
  *
- * @param withinMs how long the text of a 401 may take
+ * @param withinMs the deadline for reading the body of a 401
  * @returns an egress that throws StorageError `INSUFFICIENT_SCOPE`
  */
 export function withMissingScope(egress: Egress, withinMs: number): Egress {

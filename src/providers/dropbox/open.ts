@@ -7,17 +7,17 @@ import { DropboxClient } from './client.ts'
 import { dropboxFailure } from './failure.ts'
 import { withMissingScope } from './missing-scope.ts'
 
-/** Where Dropbox is. */
+/** The origins of the service. */
 export interface DropboxPlaces {
-  /** The origin of all that is metadata. */
+  /** The origin of the metadata API. */
   readonly api: string
-  /** The origin of content, up and down. */
+  /** The origin for uploads and downloads. */
   readonly content: string
-  /** Where temporary links may lead, as `pinnedUrl` takes it. */
+  /** Allowed hosts of temporary links, in the format of `pinnedUrl`. */
   readonly linkHosts: readonly string[]
 }
 
-/** Makes no call: where the paths of the account begin is asked before the first that needs it. */
+/** Opens a connection without making a request. The path root is requested before the first call that needs it. */
 export function openDropbox(
   { api, content, linkHosts }: DropboxPlaces,
   { accessTokens, egress, timeouts }: OAuthOpenContext

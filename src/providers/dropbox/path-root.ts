@@ -6,25 +6,26 @@ import type { Facts } from './facts.ts'
 const NAMESPACE = /^[\w:-]{1,100}$/
 
 /**
- * Where paths begin. For members of a team that has a space of its own that is not their own folder, which is all that
- * they would see (Dropbox's "Team Files Guide"). It is asked once, for all calls that need it; a failure is not kept.
+ * The namespace in which paths start. With a team space it is not the member's own folder, which is the only one
+ * visible without the header (Dropbox's "Team Files Guide"). It is requested once for all calls. Failures are not
+ * cached.
  */
 export class PathRoot {
   readonly #ask: (signal: AbortSignal) => Promise<Facts>
   #slot: SharedWork<string | null> | null = null
 
-  /** @param ask gets the account, as Dropbox tells of it */
+  /** @param ask requests the account from Dropbox */
   constructor(ask: (signal: AbortSignal) => Promise<Facts>) {
     this.#ask = ask
   }
 
-  /** The namespace that calls must name, or `null` where they need not name one. */
+  /** Returns the namespace that calls must name, or `null` if they need not name one. */
   async current(signal: AbortSignal): Promise<string | null> {
     signal.throwIfAborted()
     return await (this.#slot ?? this.#begin(this.#ask)).wait(signal)
   }
 
-  /** Another one than `refused`, which Dropbox does not take any more. */
+  /** Replaces `refused`, which Dropbox no longer accepts. */
   async renewed(refused: string | null, signal: AbortSignal): Promise<string | null> {
     signal.throwIfAborted()
     const slot = this.#slot
@@ -32,7 +33,7 @@ export class PathRoot {
     return await this.current(signal)
   }
 
-  /** Takes it from an account that somebody has asked for. */
+  /** Updates the namespace from an account that was requested elsewhere. */
   learn(account: Facts): void {
     this.#begin(async () => account)
   }
@@ -55,7 +56,7 @@ export class PathRoot {
   }
 }
 
-/** The tag of `root_info` does not tell: there are members of teams whose tag is `user`. */
+/** The tag of `root_info` is not reliable: there are team members whose tag is `user`. */
 function rootOf(account: Facts): string | null {
   const { root_namespace_id: root, home_namespace_id: home } = asObject(account['root_info'])
   if (typeof root !== 'string' || !NAMESPACE.test(root)) {

@@ -3,14 +3,14 @@ import type { Call } from '../../domain/storage-backend.ts'
 import { failure } from '../shared/http-failure.ts'
 import { type DropboxServer, look } from './server.ts'
 
-/** How often a file is looked at that another version overtakes. */
+/** Attempts to remove a file that changes between the check and the removal. */
 const MAX_LOOKS = 2
 
 /**
- * Removes a file; it can be restored in Dropbox for a month. Dropbox would take a folder with everything in it: what is
- * there is looked at first, and what was looked at is what is removed.
+ * Removes a file; Dropbox can restore it for a month. Dropbox would also remove a folder with its content, so the
+ * item is checked first, and exactly the checked version is removed.
  *
- * @throws StorageError `INVALID_REQUEST` for a folder, `LOCKED` for a file that is written to all the time
+ * @throws StorageError `INVALID_REQUEST` for a folder, `LOCKED` for a file that changes continually
  */
 export async function removeFile(server: DropboxServer, id: string, call: Call): Promise<void> {
   const options = { signal: call.signal, missing: 'OBJECT_NOT_FOUND' } as const

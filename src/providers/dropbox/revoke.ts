@@ -3,15 +3,15 @@ import type { Secret } from '../../domain/secret.ts'
 import { readProblem } from '../shared/read-problem.ts'
 import { dropboxFailure } from './failure.ts'
 
-/** An answer that says no is short. */
+/** Error responses are short. */
 const MAX_BYTES = 64 * 1024
 const WITHIN_MS = 5000
 
 /**
- * Ends a grant: with an access token Dropbox ends the refresh token that it was made of (`auth/token/revoke`).
+ * Revokes a grant. Dropbox revokes the refresh token from which the access token was issued (`auth/token/revoke`).
  *
  * @param api the origin of the API
- * @throws StorageError where Dropbox does not end it; a token that it does not take any more is no error
+ * @throws StorageError if Dropbox does not revoke it; a token that is already invalid is not an error
  */
 export async function revokeToken(
   api: string,

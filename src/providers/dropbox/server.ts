@@ -6,15 +6,15 @@ import type { DropboxClient } from './client.ts'
 import type { Facts } from './facts.ts'
 import { isId } from './ids.ts'
 
-/** An opened connection to Dropbox: what every operation works on. */
+/** An open connection to Dropbox, used by every operation. */
 export interface DropboxServer {
   readonly client: DropboxClient
-  /** Where temporary links may lead. */
+  /** Allowed hosts of temporary links. */
   readonly linkHosts: readonly string[]
   readonly timeouts: Timeouts
 }
 
-/** Looks at one file or folder. @param path an id, or a path @throws StorageError `missing` where it is not there */
+/** Gets a file or folder. @param path an id, or a path @throws StorageError `missing` if it does not exist */
 export async function look(
   { client }: DropboxServer,
   path: string,
@@ -28,7 +28,7 @@ export async function look(
   return facts
 }
 
-/** @throws StorageError `FOLDER_NOT_FOUND` for what is no folder, or not there */
+/** @throws StorageError `FOLDER_NOT_FOUND` if it is not a folder or does not exist */
 export async function lookAtFolder(server: DropboxServer, id: string, call: Call): Promise<Facts> {
   const facts = await look(server, id, call, 'FOLDER_NOT_FOUND')
   if (facts['.tag'] !== 'folder') throw failure('FOLDER_NOT_FOUND')
@@ -36,8 +36,8 @@ export async function lookAtFolder(server: DropboxServer, id: string, call: Call
 }
 
 /**
- * The id of the folder that something is in, which takes a look of its own: Dropbox tells the path alone. `null` for
- * what is in the root, which has no id, and for what was shared and is in no folder of the user's.
+ * Returns the id of an item's parent folder. This takes a request, because Dropbox reports only the path. Returns
+ * `null` in the root, which has no id, and for a shared item that is not mounted.
  */
 export async function parentIdOf(server: DropboxServer, facts: Facts, call: Call): Promise<string | null> {
   const path = facts['path_lower']
@@ -48,7 +48,7 @@ export async function parentIdOf(server: DropboxServer, facts: Facts, call: Call
     if (!isId(id)) throw failure('PROVIDER_ERROR', 'Dropbox told of a folder that has no id')
     return id
   } catch (error) {
-    // It was moved at this moment, or has a name that Dropbox would not take today.
+    // The folder is being moved, or has a name that Dropbox no longer accepts.
     if (isStorageError(error, 'FOLDER_NOT_FOUND', 'INVALID_REQUEST')) return null
     throw error
   }

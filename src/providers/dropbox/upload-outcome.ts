@@ -6,7 +6,7 @@ import { type DropboxServer, look } from './server.ts'
 import { isUndone } from './undone.ts'
 import type { Destination } from './upload-target.ts'
 
-/** A file that is to be made, all of which has come. */
+/** A completely received file that is to be committed. */
 export interface Whole {
   readonly destination: Destination
   readonly size: number
@@ -15,12 +15,12 @@ export interface Whole {
 }
 
 /**
- * Makes a file, once. Where an answer was lost, the file may be there: it is looked for before Dropbox is asked again,
- * and where Dropbox then says that there is something already. What has our content, and was not there before, is taken
- * for ours. With a condition that is wrong in one case alone: of two who write the same content at the same time, and of
- * whom one loses an answer, both are told that they did. Without one, what has our content is what was asked for.
+ * Commits a file once. After a lost response the file may already exist, so it is looked up before each retry and
+ * when Dropbox reports a conflict. A file that has our content and was not there before counts as ours. With a
+ * condition this is wrong in one case: if two clients write the same content at the same time and one loses a
+ * response, both succeed. Without a condition, a file with our content is the requested result.
  *
- * @param commit asks for it; `null` where Dropbox wants to be asked once more
+ * @param commit sends the commit; returns `null` if Dropbox asks to repeat it
  */
 export async function commitOnce(
   server: DropboxServer,
@@ -45,7 +45,7 @@ export async function commitOnce(
   }
 }
 
-/** The file, where it has become what was uploaded. */
+/** Returns the file if its content is what was uploaded. */
 async function findStored(
   server: DropboxServer,
   { destination, size, hash }: Whole,
@@ -56,6 +56,6 @@ async function findStored(
     throw error
   })
   if (facts === null || facts['size'] !== size || facts['content_hash'] !== hash) return null
-  // The version that was there before may have had the same content.
+  // The previous version may have the same content.
   return facts['rev'] === destination.before ? null : facts
 }

@@ -8,18 +8,18 @@ import type { DropboxServer } from './server.ts'
 import { commitOnce, type Whole } from './upload-outcome.ts'
 
 /**
- * An upload in several calls ("upload_session"). Nothing is to be seen of it before it is finished; one that never is
- * ends by itself after seven days, since Dropbox has no call for that.
+ * An upload in several calls ("upload_session"). It is invisible until it is finished. An unfinished session expires
+ * after seven days; Dropbox has no call to end it.
  */
 export class UploadSession {
   readonly #server: DropboxServer
   readonly #call: UploadCall
   readonly #options: AskOptions
   readonly #patience: Patience
-  /** What Dropbox calls it, once it is begun. */
+  /** The session id; `null` until the session has started. */
   #id: string | null = null
 
-  /** @param missing what it means that there is nothing at the path of the file */
+  /** @param missing what a missing path means */
   constructor(server: DropboxServer, call: UploadCall, missing: AskOptions['missing']) {
     this.#server = server
     this.#call = call
@@ -27,12 +27,12 @@ export class UploadSession {
     this.#patience = new Patience(call.signal)
   }
 
-  /** Sends a chunk, as often as it takes. @param start where in the upload it begins */
+  /** Sends a chunk, and retries until Dropbox has it. @param start its offset in the upload */
   async append(chunk: Chunk, start: number): Promise<void> {
     const end = start + chunk.length
     for (let at = start; at < end;) {
       try {
-        // One whose name was lost is begun for nothing.
+        // A session whose id was lost with the response stays unused.
         this.#id ??= await this.#begin()
         const taken = await this.#send('append_v2', { close: false }, chunk, start, at)
         at = 'facts' in taken ? end : await this.#advance(at, taken.correctOffset, end)
@@ -43,7 +43,7 @@ export class UploadSession {
     this.#patience.restore()
   }
 
-  /** Sends the last chunk, and has the file made. @returns the file as Dropbox tells of it */
+  /** Sends the last chunk and commits the file. @returns the file's metadata */
   async finish(chunk: Chunk, start: number, whole: Whole): Promise<Facts> {
     const { commit } = whole.destination
     let at = start
@@ -68,7 +68,7 @@ export class UploadSession {
     return this.#server.client.upload(`upload_session/${operation}`, { cursor, ...arg }, rest, this.#options)
   }
 
-  /** Where to go on. What Dropbox has lost again, or never was sent, is not ours to give any more. */
+  /** Returns the offset to continue at. Fails if Dropbox lost accepted bytes or counts more than were sent. */
   async #advance(at: number, correct: number, end: number): Promise<number> {
     if (correct < at || correct > end) throw failure('PROVIDER_ERROR', 'Dropbox counts other bytes than we sent')
     if (correct > at) this.#patience.restore()

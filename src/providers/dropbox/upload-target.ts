@@ -10,26 +10,26 @@ import { type DropboxServer, look, lookAtFolder, parentIdOf } from './server.ts'
 
 const REV = /^[0-9a-f]{9,100}$/
 
-/** Where an upload goes. */
+/** The destination of an upload. */
 export interface Destination {
   /**
-   * An id, or a name below one: a folder or file that is moved meanwhile is still meant, and one that is removed is not
-   * made anew, as it would be by its path.
+   * An id, or a name below an id. A folder or file that is moved meanwhile is still found. One that is removed is not
+   * created again, as it would be by path.
    */
   readonly path: string
   readonly parentId: string | null
-  /** What it means that there is nothing at its path. */
+  /** What a missing path means. */
   readonly missing: Missing
-  /** The version that was there before; `null` where there was none, or nobody has looked. */
+  /** The previous version; `null` if there was none or it was not requested. */
   readonly before: string | null
-  /** What Dropbox takes for where something goes, and what may be there ("CommitInfo", "WriteMode"). */
+  /** The path and write mode for Dropbox ("CommitInfo", "WriteMode"). */
   readonly commit: Facts
-  /** Whether an entry is what should have been written. */
+  /** Returns whether an entry is the intended file. */
   readonly isIt: (entry: Entry) => boolean
 }
 
 /**
- * Finds it, and refuses what Dropbox would refuse only after the last byte.
+ * Finds the destination, and checks conditions that Dropbox would check only after the last byte.
  *
  * @throws StorageError `FOLDER_NOT_FOUND`, `OBJECT_NOT_FOUND`, `ALREADY_EXISTS`, `PRECONDITION_FAILED`,
  * `INVALID_REQUEST`, `UNSUPPORTED`
@@ -84,10 +84,10 @@ async function underName(
 }
 
 /**
- * Looks at a name, where there is a condition on what has it: after an answer that was lost, what was there before could
- * not be told from what was stored.
+ * Checks the condition on a name. Without this check, a lost response would make the previous file indistinguishable
+ * from the stored one.
  *
- * @returns the version that is to be replaced, or `null`
+ * @returns the version to be replaced, or `null`
  */
 async function meetCondition(server: DropboxServer, path: string, call: UploadCall): Promise<string | null> {
   const { ifMatch, ifNoneMatch } = call
@@ -112,12 +112,12 @@ function requireReplaceable(facts: Facts, ifMatch: string | undefined): string |
   throw failure('UNSUPPORTED', 'What is no file of bytes cannot be replaced by one')
 }
 
-/** A version of nobody: Dropbox would call it a mistake. */
+/** Rejects a value that cannot be a version. Dropbox would report it as a malformed request. */
 function requireRev(ifMatch: string | undefined): void {
   if (ifMatch !== undefined && !REV.test(ifMatch)) throw failure('PRECONDITION_FAILED')
 }
 
-/** To Dropbox these are one file: it may keep the name that was there first. */
+/** Compares names as Dropbox does. It may retain the spelling of the existing file. */
 function isSameName(a: string, b: string): boolean {
   return a.normalize().toLowerCase() === b.normalize().toLowerCase()
 }
@@ -127,7 +127,7 @@ function commitOf(path: string, { ifMatch, ifNoneMatch }: UploadCall): Facts {
     ifMatch !== undefined
       ? { '.tag': 'update', update: ifMatch }
       : { '.tag': ifNoneMatch === '*' ? 'add' : 'overwrite' }
-  // Else what is there is good enough for Dropbox where it has the same content, and nothing for a version that is gone.
+  // Otherwise Dropbox accepts an existing file with the same content, and a missing file for a removed version.
   const isStrict = ifMatch !== undefined || ifNoneMatch === '*'
   return { path, mode, autorename: false, strict_conflict: isStrict }
 }

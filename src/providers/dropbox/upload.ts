@@ -16,10 +16,10 @@ import { commitOnce, type Whole } from './upload-outcome.ts'
 import { UploadSession } from './upload-session.ts'
 import { type Destination, findDestination } from './upload-target.ts'
 
-/** A multiple of 4 MiB, as Dropbox advises; so much of an upload is held in memory. */
+/** A multiple of 4 MiB, as Dropbox recommends. One chunk is buffered in memory. */
 const CHUNK_BYTES = 8 * 1024 * 1024
 
-/** Stores a stream: a short one in one call, a longer one in a session. A file is made once all of it has come. */
+/** Stores a stream: a short one in one call, a longer one in a session. The file is created after the last byte. */
 export async function uploadFile(
   server: DropboxServer,
   target: UploadTarget,
@@ -36,7 +36,7 @@ export async function uploadFile(
       if (before !== undefined) onStored?.(!before)
       return entry
     } catch (error) {
-      // To Dropbox an expectation that fails is a conflict like any other.
+      // Dropbox reports a failed precondition like any other conflict.
       const isUnmet = call.ifMatch !== undefined && isStorageError(error, 'ALREADY_EXISTS', 'OBJECT_NOT_FOUND')
       throw isUnmet ? failure('PRECONDITION_FAILED') : error
     }
