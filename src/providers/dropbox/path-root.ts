@@ -6,9 +6,8 @@ import type { Facts } from './facts.ts'
 const NAMESPACE = /^[\w:-]{1,100}$/
 
 /**
- * The namespace in which paths start. With a team space it is not the member's own folder, which is the only one
- * visible without the header (Dropbox's "Team Files Guide"). It is requested once for all calls. Failures are not
- * cached.
+ * The namespace in which paths start. A team space differs from the member's own folder, which is all that is visible
+ * without the header (Dropbox's "Team Files Guide"). Requested once for all calls; failures are not cached.
  */
 export class PathRoot {
   readonly #ask: (signal: AbortSignal) => Promise<Facts>
