@@ -4,20 +4,20 @@ import { CAPABILITIES } from './google-drive/backend.ts'
 import { parseId } from './google-drive/ids.ts'
 import { openDrive } from './google-drive/open.ts'
 
-/** Where the service is. */
+/** The endpoints of the service. */
 export interface DriveEndpoints {
-  /** The origin of the API, uploads included. */
+  /** The origin of the API, including uploads. */
   readonly api: string
-  /** Origins besides the API's that serve rendered videos. They get the user's access token. */
+  /** Origins besides the API's that serve rendered videos. They receive the user's access token. */
   readonly contentOrigins?: readonly string[]
-  /** Hosts that serve them without an access token, as `pinnedUrl` takes them. */
+  /** Hosts that serve rendered videos without an access token, in the format of `pinnedUrl`. */
   readonly contentHosts?: readonly string[]
   readonly server: AuthorizationServer
 }
 
 const GOOGLE: DriveEndpoints = {
   api: 'https://www.googleapis.com',
-  // Google documents that the address of a download needs authorization, and not where it leads.
+  // Google documents that the download URL needs authorization, but not its host.
   contentOrigins: ['https://drive.usercontent.google.com', 'https://docs.google.com'],
   contentHosts: ['*.usercontent.google.com', '*.googleusercontent.com'],
   server: {
@@ -28,7 +28,7 @@ const GOOGLE: DriveEndpoints = {
   }
 }
 
-/** My Drive of a Google account, and the shared drives that it is a member of. */
+/** My Drive of a Google account, and the shared drives of which the account is a member. */
 export function googleDrive(endpoints: DriveEndpoints = GOOGLE): OAuthProvider {
   return defineProvider({
     id: 'google_drive',
@@ -40,7 +40,7 @@ export function googleDrive(endpoints: DriveEndpoints = GOOGLE): OAuthProvider {
       server: endpoints.server,
       clientAuthentication: 'client_secret_post',
       scopes: ['https://www.googleapis.com/auth/drive.readonly'],
-      // Google gives a refresh token at the first consent alone, unless it is made to ask again.
+      // Google issues a refresh token at the first consent only, unless the prompt is forced.
       authorizationParameters: { access_type: 'offline', prompt: 'consent' }
     },
     open: (context) => openDrive(endpoints, context)

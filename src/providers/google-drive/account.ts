@@ -3,7 +3,7 @@ import { failure } from '../shared/http-failure.ts'
 import { readSize } from './entries.ts'
 import type { DriveServer } from './server.ts'
 
-/** The user, as Drive calls them. A quota without a limit is that of an organisation that has none, or shares one. */
+/** Returns the current user. A quota without a limit belongs to an organisation with unlimited or pooled storage. */
 export async function readAccount({ client }: DriveServer, { signal }: Call): Promise<Account> {
   const fields = 'user(displayName,emailAddress,permissionId),storageQuota'
   const { user, storageQuota } = await client.call({ signal, missing: 'OBJECT_NOT_FOUND' }, (drive, options) =>

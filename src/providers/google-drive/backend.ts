@@ -38,7 +38,7 @@ export const CAPABILITIES: Capabilities = {
   downloadUrl: 'unsupported'
 }
 
-/** What a Google account sees in Drive, as a backend. */
+/** Lists and transfers the files that a Google account can access in Drive. */
 export class GoogleDriveBackend implements StorageBackend {
   readonly provider = 'google_drive'
   readonly capabilities = CAPABILITIES
@@ -70,7 +70,7 @@ export class GoogleDriveBackend implements StorageBackend {
     return uploadFile(this.#server, target, body, call)
   }
 
-  /** Into the trash. Google would take a folder with everything in it: what is there is looked at first. */
+  /** Moves a file to the trash. Google would also remove a folder with its content, so the type is checked first. */
   async remove(id: string, call: Call): Promise<void> {
     call.signal.throwIfAborted()
     const { client } = this.#server
@@ -87,7 +87,7 @@ export class GoogleDriveBackend implements StorageBackend {
     }
   }
 
-  /** Drive allows folders of one name beside each other: of two who look at once, both may make one. */
+  /** Drive allows several folders of the same name, so concurrent calls may both create one. */
   async createFolder(parentId: string | null, name: string, call: Call): Promise<Entry> {
     call.signal.throwIfAborted()
     requireName(name)

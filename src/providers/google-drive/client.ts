@@ -13,25 +13,25 @@ interface SdkOptions {
 
 interface SdkAnswer<T> {
   readonly status: number
-  /** By lower-case name. */
+  /** Indexed by lower-case name. */
   readonly headers: unknown
   readonly data: T
   readonly config: { readonly method?: string }
 }
 
-/** One call of the SDK, with the options that it must be given. */
+/** One call of the SDK, with the options that it must receive. */
 export type DriveCall<T> = (drive: drive_v3.Drive, options: SdkOptions) => Promise<SdkAnswer<T>>
 
 export interface AskOptions extends Call {
   /** What a 404 means. */
   readonly missing: Missing
-  /** What is asked about: it may need a key. */
+  /** The requested item, which may need a resource key. */
   readonly about?: DriveId
 }
 
 export type Told<T> = { readonly data: T } | { readonly refusal: StorageError; readonly status: number }
 
-/** Calls of the official client, with failures that callers know. */
+/** Calls the official client and maps its failures to StorageErrors. */
 export class DriveClient {
   readonly #drive: drive_v3.Drive
   readonly #url: URL
@@ -41,19 +41,19 @@ export class DriveClient {
     this.#url = new URL(origin)
   }
 
-  /** What was asked for. @throws StorageError of what a refusal means */
+  /** Returns the data of a successful response. @throws StorageError for an error response */
   async call<T>(options: AskOptions, run: DriveCall<T>): Promise<T> {
     const told = await this.ask(options, run)
     if ('refusal' in told) throw told.refusal
     return told.data
   }
 
-  /** What was asked for, or that it is refused. */
+  /** Returns the data of a successful response, or the error of an error response. */
   async ask<T>({ signal, missing, about }: AskOptions, run: DriveCall<T>): Promise<Told<T>> {
     signal.throwIfAborted()
     const answer = await run(this.#drive, { signal, headers: keyHeader(about) }).catch((error: unknown) => {
       signal.throwIfAborted()
-      // The SDK wraps what our own fetch fails with.
+      // The SDK wraps the errors of our fetch implementation.
       throw connectionFailure(error, 'Google Drive')
     })
     const { status, data, config } = answer
@@ -61,7 +61,7 @@ export class DriveClient {
       const told = { status, headers: answer.headers as Record<string, string>, url: this.#url }
       return { refusal: driveFailure(config.method ?? 'GET', told, data, missing), status }
     }
-    // What is no JSON comes as a text, that of a portal's page for one.
+    // The SDK returns a body that is not JSON as a string, such as the page of a captive portal.
     if (typeof data !== 'object' || data === null) {
       throw failure('PROVIDER_ERROR', 'Google Drive answered with something that is not JSON')
     }

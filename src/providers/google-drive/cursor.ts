@@ -1,14 +1,14 @@
 import { readJsonCursor } from '../shared/json-cursor.ts'
 
-/** Where a listing goes on: Google's token, and all that must be as it was when the token was made. */
+/** The position at which a listing continues: Google's page token, and the parameters that belong to it. */
 export interface Place {
-  /** The root shows the shared drives first. */
+  /** The root lists the shared drives first. */
   readonly phase: 'drives' | 'files'
-  /** `null`: from the beginning of its phase. */
+  /** `null` for the beginning of the phase. */
   readonly token: string | null
   readonly pageSize: number
   readonly driveId: string | null
-  /** Whether Google said of a page before that it had not searched everywhere. */
+  /** Whether Google reported an incomplete search for an earlier page. */
   readonly isPartial: boolean
 }
 

@@ -18,7 +18,7 @@ import { type DriveServer, look } from './server.ts'
 
 const SERVICE = 'Google Drive'
 
-/** The content of a file, or a document of Google's own in the format that was asked for, or its best. */
+/** Downloads a file, or exports a Google document in the requested format or the preferred one. */
 export async function downloadFile(server: DriveServer, about: DriveId, call: DownloadCall): Promise<Download> {
   return downloadNewest(
     SERVICE,
@@ -57,7 +57,7 @@ function exportUrl({ origin }: DriveServer, { id }: DriveId, mimeType: string): 
   return url
 }
 
-/** Google makes an export for each request: it has no length and no ranges, and 10 MB at most. A video may be larger. */
+/** Google renders each export on request: it has no length, no ranges, and 10 MB at most. A video may be larger. */
 async function exportDocument(
   server: DriveServer,
   about: DriveId,
@@ -83,7 +83,7 @@ async function exportDocument(
     mimeType,
     name: exportedName(name, format),
     exportedAs: format,
-    // Each format of a version is something else.
+    // Each format of a version has different content.
     etag: version === null ? null : `${version}.${extension}`,
     modifiedAt
   }

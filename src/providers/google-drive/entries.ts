@@ -9,7 +9,7 @@ import { exportFormatsOf, kindOf } from './media-types.ts'
 
 const DIGITS = /^\d{1,16}$/
 
-/** A file, a folder or what else is listed. @param place how it and its folder are called here */
+/** Converts an item. @param place the id to use instead of the item's own, and the id of its folder */
 export function fileEntry(
   file: drive_v3.Schema$File,
   place: { readonly id?: string; readonly parentId: string | null }
@@ -30,7 +30,7 @@ export function fileEntry(
     name,
     kind,
     mimeType: isFolder ? null : mimeType,
-    // Of a document Google tells a size that is not that of any export.
+    // The size that Google reports for a document is not the size of any export.
     size: isFile && exportFormats.length === 0 ? readSize(file.size) : null,
     createdAt: readIsoTime(file.createdTime),
     modifiedAt: readIsoTime(file.modifiedTime),
@@ -49,7 +49,7 @@ export function fileEntry(
   }
 }
 
-/** A shared drive, in the root: whoever is told of it may at least see what is in it. */
+/** Converts a shared drive, a child of the root. Every member of a drive can at least list it. */
 export function driveEntry({ id, name, createdTime }: drive_v3.Schema$Drive): Entry {
   if (typeof id !== 'string' || typeof name !== 'string') {
     throw failure('PROVIDER_ERROR', 'Google Drive told of a shared drive that has no id or no name')
@@ -59,7 +59,7 @@ export function driveEntry({ id, name, createdTime }: drive_v3.Schema$Drive): En
   return { ...UNKNOWN_FACTS, id, parentId: ROOT, driveId: id, name, kind: 'drive', ...times, can }
 }
 
-/** In bytes; Google writes 64-bit numbers as texts. */
+/** Parses a size in bytes; Google sends 64-bit numbers as strings. */
 export function readSize(size: string | null | undefined): number | null {
   return typeof size === 'string' && DIGITS.test(size) && Number.isSafeInteger(Number(size)) ? Number(size) : null
 }

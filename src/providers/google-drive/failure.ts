@@ -6,10 +6,10 @@ import { readRetryAfter } from '../../infra/net/retry-after.ts'
 import { httpFailure, type Missing, responseFailure } from '../shared/http-failure.ts'
 import { asObject } from '../shared/read-json.ts'
 
-/** Google counts days in a time zone of its own, and does not say when one ends. */
+/** Retry delay after the daily limit. Google counts days in its own time zone, and does not say when one ends. */
 const DAILY_LIMIT_MS = 15 * 60_000
 
-/** By `error.errors[].reason`, and by `error.details[].reason` (Google's "Resolve errors" and AIP-193). */
+/** Reasons in `error.errors[].reason` and `error.details[].reason` (Google's "Resolve errors" and AIP-193). */
 const REASONS: Readonly<Record<string, ProviderFailureCode>> = {
   rateLimitExceeded: 'PROVIDER_THROTTLED',
   userRateLimitExceeded: 'PROVIDER_THROTTLED',
@@ -33,9 +33,9 @@ const BY_REASON: ReadonlyMap<string, ProviderFailureCode> = new Map(Object.entri
 const DISABLED: ReadonlySet<string> = new Set(['accessNotConfigured', 'SERVICE_DISABLED'])
 
 /**
- * What a refusal of Google's means. Most of them are a 403, throttles too: the reason tells, never the message.
+ * Maps an error response by its reason, never by its message. Most have status 403, including throttling.
  *
- * @param data the body as JSON; `undefined` where it is none
+ * @param data the body as JSON; `undefined` if it is not JSON
  */
 export function driveFailure(
   method: string,
@@ -49,7 +49,7 @@ export function driveFailure(
   const reason = reasons.find((each) => BY_REASON.has(each))
   const code = reason === undefined ? undefined : BY_REASON.get(reason)
   if (code !== undefined && reason !== undefined && status >= 400 && status < 500) {
-    // A 403 names no time: its documentation asks to back off and try again.
+    // A 403 contains no delay: Google's documentation asks to back off and try again.
     const told = readRetryAfter(headers) ?? (status === 403 ? 0 : undefined)
     const retryAfterMs = code === 'PROVIDER_THROTTLED' ? waitOf(reason, told) : undefined
     const hint = DISABLED.has(reason) ? ': the Drive API is not enabled in the Google Cloud project of the client' : ''
@@ -61,10 +61,10 @@ export function driveFailure(
   if (status === 400 && reasons.includes('invalid') && location === 'pageToken') {
     return responseFailure('CURSOR_EXPIRED', status, { cause: new Diagnosis(`${exchange} of a page token`) })
   }
-  // Of an upload session, which gets no token of ours: it says nothing of the grant.
+  // A response of an upload session, which receives no token of ours: it says nothing about the grant.
   if (status === 401) return responseFailure('ACCESS_DENIED', status, { cause: new Diagnosis(exchange) })
-  // "Not found" on a page of HTML says that we are talking to something else, not that an object is gone. What we ask
-  // is built from ids that have the right form, so that a bad request is our mistake and not the caller's.
+  // A 404 with an HTML page comes from another server, so it does not show that the object is gone. Requests contain
+  // only ids of valid format, so a 400 is our error and not the caller's.
   if ((status === 404 && reasons.length === 0) || (status === 400 && method === 'GET')) {
     return responseFailure('PROVIDER_ERROR', status, { cause: new Diagnosis(exchange) })
   }

@@ -1,8 +1,6 @@
 import { failure, type Missing } from '../shared/http-failure.ts'
 
-/**
- * The one name that the root of My Drive has here. Google takes it too, and calls the root by its own id in answers.
- */
+/** The only id of the root of My Drive here. Google accepts it too, but uses the root's own id in responses. */
 export const ROOT = 'root'
 
 /** An item, with the key that old links need (Google's "Access link-shared files using resource keys"). */
@@ -14,9 +12,9 @@ export interface DriveId {
 const FORM = /^([\w-]{1,200})(?:\/([\w-]{1,200}))?$/
 
 /**
- * Reads an id that we gave out: `ID`, or `ID/KEY`.
+ * Parses an id issued by this backend: `ID`, or `ID/KEY`.
  *
- * @throws StorageError `missing` for what can be no id: nothing is asked about it
+ * @throws StorageError `missing` for an invalid id, without a request
  */
 export function parseId(id: string, missing: Missing): DriveId {
   const [, bare, resourceKey = null] = FORM.exec(id) ?? []
@@ -24,7 +22,7 @@ export function parseId(id: string, missing: Missing): DriveId {
   return { id: bare, resourceKey }
 }
 
-/** The id that we give out. */
+/** Formats the id that clients receive. */
 export function formatId(id: string, resourceKey: string | null | undefined): string {
   return resourceKey === null || resourceKey === undefined || resourceKey === '' ? id : `${id}/${resourceKey}`
 }

@@ -14,7 +14,7 @@ import { type DriveServer, lookAtFolder, rootId } from './server.ts'
 import { listDrives, MAX_DRIVES } from './shared-drives.ts'
 import { withTargets } from './shortcuts.ts'
 
-/** A listed folder: what Google is asked for, and what we call it. */
+/** A listed folder: the id for Google, and the id that clients receive. */
 interface Folder extends DriveId {
   readonly shownAs: string
 }
@@ -23,13 +23,13 @@ interface Files {
   readonly entries: readonly Entry[]
   readonly token: string | null
   readonly isPartial: boolean
-  /** Whether Google told of nothing at all. */
+  /** Whether Google returned no items at all. */
   readonly isEmpty: boolean
 }
 
 const ROOT_FOLDER: Folder = { id: ROOT, resourceKey: null, shownAs: ROOT }
 
-/** One page of a folder: one call of Google's, but for what is empty, for shortcuts, and at the root for its drives. */
+/** Returns one page of a folder in one call. Empty folders, shortcuts and the drives of the root need more. */
 export async function listFolder(server: DriveServer, folderId: string | null, call: ListCall): Promise<EntryPage> {
   requireLimit(call.limit)
   const folder = await folderOf(server, folderId, call)
@@ -42,14 +42,14 @@ export async function listFolder(server: DriveServer, folderId: string | null, c
   return firstPage(server, folder, call)
 }
 
-/** The shared drives, and what is at the top of My Drive behind the last of them where most of a page is left. */
+/** Lists the shared drives. After the last of them, adds the top of My Drive if at least half of the page is free. */
 async function rootPage(server: DriveServer, place: Place | null, call: ListCall): Promise<EntryPage> {
   const { limit } = call
   const pageSize = place?.pageSize ?? Math.min(limit, MAX_DRIVES)
   const drives = await listDrives(server, place?.token ?? null, pageSize, call)
   const next = { phase: 'drives', token: drives.token, pageSize, driveId: null, isPartial: false } as const
   if (drives.token !== null) return toPage(ROOT_FOLDER, drives.entries, next, false)
-  // Google wants each page of the files to be of the size of the first one, which then shows fewer of them.
+  // All pages of the files must have the size of the first one, which therefore contains fewer files.
   const room = limit - drives.entries.length
   const files = { ...next, phase: 'files', token: null, pageSize: room } as const
   if (room < limit / 2) return toPage(ROOT_FOLDER, drives.entries, { ...files, pageSize: limit }, false)
@@ -58,8 +58,8 @@ async function rootPage(server: DriveServer, place: Place | null, call: ListCall
 }
 
 /**
- * The first page of a folder, in the shared drive that it was last seen in. To a search, a folder that is gone, or is
- * none, looks like one that is empty: where nothing comes, the folder itself is looked at.
+ * Returns a folder's first page, using the shared drive in which the folder was last seen. A search cannot tell a
+ * missing folder, or a file, from an empty folder, so an empty result is checked with a request for the folder.
  */
 async function firstPage(server: DriveServer, folder: Folder, call: ListCall): Promise<EntryPage> {
   const { places } = server
@@ -75,7 +75,7 @@ async function firstPage(server: DriveServer, folder: Folder, call: ListCall): P
   if (listed !== null && (!listed.isEmpty || folder.id === ROOT)) return pageOf(folder, known, listed)
   const { driveId = null } = await lookAtFolder(server, folder, call)
   if (listed !== null && (known.driveId === null || driveId === known.driveId)) return pageOf(folder, known, listed)
-  // It has been moved.
+  // The folder was moved to another drive.
   return filesPage(server, folder, begin(driveId), call)
 }
 
@@ -105,7 +105,7 @@ async function listFiles(server: DriveServer, folder: Folder, place: Place, call
   }
 }
 
-/** @throws StorageError `PROVIDER_ERROR` for an answer that holds no list, or a longer one than was asked for */
+/** @throws StorageError `PROVIDER_ERROR` for a response without a list, or with more items than requested */
 function requireFiles(files: unknown, pageSize: number): drive_v3.Schema$File[] {
   if (Array.isArray(files) && files.length <= pageSize) return files.map(asObject)
   throw failure('PROVIDER_ERROR', 'Google Drive answered without a list of files, or with too long a one')
@@ -126,10 +126,10 @@ function toPage({ shownAs }: Folder, entries: readonly Entry[], next: Place | nu
   }
 }
 
-/** Ids of roots, ours and those of shared drives, begin like this (seen; not documented). */
+/** Ids of roots, of My Drive and of shared drives, start like this (seen; not documented). */
 const ROOT_ID = /^0A/
 
-/** All names of the root become one. @throws StorageError `FOLDER_NOT_FOUND` for what can be no id */
+/** Maps all ids of the root to one. @throws StorageError `FOLDER_NOT_FOUND` for an invalid id */
 async function folderOf(server: DriveServer, folderId: string | null, call: ListCall): Promise<Folder> {
   if (folderId === null || folderId === ROOT) return ROOT_FOLDER
   const parsed = parseId(folderId, 'FOLDER_NOT_FOUND')

@@ -1,12 +1,12 @@
 import type { EntryKind, ExportFormat } from '../../domain/entry.ts'
 
 const NATIVE = 'application/vnd.google-apps.'
-/** Conversations, Gems and what else Gemini stores in Drive: they have no bytes, and no export format is documented. */
+/** Conversations, Gems and other Gemini items in Drive. They have no bytes and no documented export format. */
 const GEMINI = 'application/vnd.google-gemini.'
 
 export const FOLDER = `${NATIVE}folder`
 export const SHORTCUT = `${NATIVE}shortcut`
-/** Google Vids. Its export fails with `fileNotExportable`: Google renders one as a long-running operation. */
+/** Google Vids. Its export fails with `fileNotExportable`: Google renders a video as a long-running operation. */
 const VIDEO = `${NATIVE}vid`
 
 const OFFICE = 'application/vnd.openxmlformats-officedocument'
@@ -20,9 +20,9 @@ const SVG: ExportFormat = { mimeType: 'image/svg+xml', extension: 'svg' }
 const ZIPPED_HTML: ExportFormat = { mimeType: 'application/zip', extension: 'zip' }
 
 /**
- * The export formats of Google's own documents, the preferred one first (Google: "Export MIME types for Google Workspace
- * documents"). CSV and TSV contain the first sheet, and images of a presentation its first slide. Google documents no
- * export format for forms, sites and maps.
+ * The export formats of Google documents, the preferred one first (Google: "Export MIME types for Google Workspace
+ * documents"). CSV and TSV contain the first sheet; images of a presentation contain its first slide. Google
+ * documents no export format for forms, sites and maps.
  */
 const EXPORTS: ReadonlyMap<string, readonly ExportFormat[]> = new Map([
   [
@@ -67,7 +67,7 @@ const EXPORTS: ReadonlyMap<string, readonly ExportFormat[]> = new Map([
   [VIDEO, [{ mimeType: 'video/mp4', extension: 'mp4' }]]
 ])
 
-/** Whether a document is downloaded by `files.download`, and not by `files.export`. */
+/** Returns whether a document is downloaded by `files.download` instead of `files.export`. */
 export function isRendered(mimeType: string): boolean {
   return mimeType === VIDEO
 }
@@ -76,14 +76,14 @@ export function exportFormatsOf(mimeType: string): readonly ExportFormat[] {
   return EXPORTS.get(mimeType) ?? []
 }
 
-/** Items with bytes and items with an export format are files. The others (a form, a map) can be opened at Google only. */
+/** Items with bytes or an export format are files. Other items (a form, a map) can be opened at Google only. */
 export function kindOf(mimeType: string): EntryKind {
   if (mimeType === FOLDER) return 'folder'
   if (mimeType === SHORTCUT) return 'shortcut'
   return isNative(mimeType) && !EXPORTS.has(mimeType) ? 'link' : 'file'
 }
 
-/** Whether a type is Google's own. Such a file has no bytes and cannot be uploaded. */
+/** Returns whether a type is Google's own. Such a file has no bytes and cannot be uploaded. */
 export function isNative(mimeType: string): boolean {
   const type = mimeType.toLowerCase()
   return type.startsWith(NATIVE) || type.startsWith(GEMINI)

@@ -8,11 +8,11 @@ import { childrenQuery, listParameters, quoted } from './query.ts'
 import { type DriveServer, lookAtFolder } from './server.ts'
 
 const PAGE_SIZE = 100
-/** Google may answer with less than there is, and with nothing at all, before the last page. */
+/** Google may return short or empty pages before the last one. */
 const MAX_PAGES = 10
 
 /**
- * The folder that something is written into, looked at: Google would write into one that is in the trash.
+ * Checks the parent folder of a write: Google would also write into a folder in the trash.
  *
  * @throws StorageError `FOLDER_NOT_FOUND`
  */
@@ -22,7 +22,7 @@ export async function checkedParent(server: DriveServer, parentId: string | null
   return parent
 }
 
-/** Everything of a name in a folder. Drive compares more loosely than we do, and allows several of one name. */
+/** Returns all items with a name in a folder. Drive matches names loosely, and allows duplicates. */
 export async function namesakes(
   { client, places }: DriveServer,
   parent: DriveId,

@@ -8,15 +8,15 @@ import { GoogleDriveBackend } from './backend.ts'
 import { DriveClient } from './client.ts'
 import { Places } from './places.ts'
 
-/** Google remembers an operation for at least 12 hours. */
+/** Google retains an operation for at least 12 hours. */
 const RENDERING_MS = 11 * 3_600_000
 const MAX_RENDERINGS = 100
 
 /**
- * Makes no call.
- *
- * The SDK is its Drive module alone: all of `googleapis` stops the event loop for seconds. `index.js` and not `v3.js`,
- * although it loads v2 too: Node reads what it imports for its exports first, and `v3.js` is large (Node 20, 2026-11).
+ * Opens a connection without making a request.
+ * Imports only the Drive module of the SDK: all of `googleapis` blocks the event loop for seconds. `index.js` is
+ * faster than `v3.js` although it also loads v2: Node parses a module for its exports, and `v3.js` is large (Node 20,
+ * 2026-11).
  */
 export async function openDrive(
   {
@@ -35,15 +35,15 @@ export async function openDrive(
   const send = withBearer(egress, accessTokens, [origin, ...contentOrigins])
   const drive = new sdk.Drive({
     rootUrl: `${origin}/`,
-    // Else the environment may name another.
+    // Otherwise the environment may set another.
     universeDomain: 'googleapis.com',
     fetchImplementation: egressFetch(send),
-    // Never asked, as our fetch takes none; but where one is given, no proxy is looked for in the environment.
+    // Unused by our fetch. With an agent set, the SDK does not read a proxy from the environment.
     agent: egress.agents.https,
-    // Retries are a layer of ours; Google's own heeds no `Retry-After`.
+    // Retries are a layer of ours; Google's own ignores `Retry-After`.
     retry: false,
     responseType: 'json',
-    // Answers are told apart by their reason, not by the text of an exception.
+    // Error responses are distinguished by their reason, not by the text of an exception.
     validateStatus: () => true
   })
   return new GoogleDriveBackend({

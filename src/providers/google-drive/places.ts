@@ -2,14 +2,14 @@ import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
 import { LRUCache } from 'lru-cache'
 import { FOLDER } from './media-types.ts'
 
-/** So many folders are remembered with their shared drive; one that was forgotten costs Google a longer search. */
+/** The folders whose shared drive is cached. For other folders, Google searches longer. */
 const MAX_FOLDERS = 5000
 
-/** What a connection has learned of where things are, from answers that told it anyway. */
+/** The locations of folders that a connection has learned from its responses. */
 export class Places {
-  /** What Google calls the root of My Drive; `null` until it was told. */
+  /** Google's id of the root of My Drive; `null` if unknown. */
   root: string | null = null
-  /** The shared drive of folders and of drives themselves, by their id. */
+  /** The shared drive of folders and of the drives themselves, by id. */
   readonly #drives = new LRUCache<string, string>({ max: MAX_FOLDERS })
 
   driveOf(folderId: string): string | null {
@@ -20,7 +20,7 @@ export class Places {
     this.#drives.set(driveId, driveId)
   }
 
-  /** Keeps what a file's facts say of a folder: which drive it is in, or that it is in none any more. */
+  /** Stores the shared drive of a folder, or removes it if the folder is in none any more. */
   learn({ id, mimeType, driveId }: drive_v3.Schema$File): void {
     if (typeof id !== 'string' || mimeType !== FOLDER) return
     if (typeof driveId === 'string') this.#drives.set(id, driveId)

@@ -3,19 +3,19 @@ import type { ListCall } from '../../domain/storage-backend.ts'
 import { FOLDER, SHORTCUT } from './media-types.ts'
 
 /**
- * All that an entry is made of. No `thumbnailLink`: it ends within hours and wants our token, of which a browser has
- * none.
+ * All fields that an entry needs. Excludes `thumbnailLink`, which expires within hours and needs our token, which
+ * browsers do not have.
  */
 export const FILE_FIELDS =
   'id,name,mimeType,size,createdTime,modifiedTime,version,md5Checksum,headRevisionId,parents,driveId,webViewLink,' +
   'shortcutDetails,resourceKey,capabilities(canDownload,canEdit,canAddChildren,canListChildren)'
 
-/** A text as Drive's query language writes it. */
+/** Quotes a string for Drive's query language. */
 export function quoted(text: string): string {
   return `'${text.replace(/[\\']/g, '\\$&')}'`
 }
 
-/** What is in a folder, all of it or one kind. */
+/** Returns the query for a folder's items, of all kinds or of one. */
 export function childrenQuery(folderId: string, kind?: ListCall['kind']): string {
   const children = `${quoted(folderId)} in parents and trashed = false`
   if (kind === 'folder') return `${children} and mimeType = ${quoted(FOLDER)}`
@@ -23,10 +23,10 @@ export function childrenQuery(folderId: string, kind?: ListCall['kind']): string
   return children
 }
 
-/** Whose items are searched: of `null`, where that is not known, Google decides. */
+/** The collection to search; `null` lets Google decide. */
 export type Corpus = { readonly driveId: string } | 'user' | null
 
-/** The parameters of a listing, which must be the same on each of its pages. */
+/** Returns the parameters of a listing, which must be the same for all its pages. */
 export function listParameters(q: string, corpus: Corpus, pageSize: number): drive_v3.Params$Resource$Files$List {
   return {
     q,

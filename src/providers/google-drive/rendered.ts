@@ -13,21 +13,21 @@ import type { DriveServer } from './server.ts'
 /** The file and format that Google renders. */
 export interface Rendering {
   readonly mimeType: string
-  /** Of the file: another version is another rendering. */
+  /** The version of the file; each version is rendered separately. */
   readonly version: string
 }
 
-/** The pause before the first poll; each one after it is twice as long, up to the pause that Google recommends. */
+/** The delay before the first poll. It doubles with each poll, up to the delay that Google recommends. */
 const FIRST_PAUSE_MS = 1000
 const MAX_PAUSE_MS = 10_000
-/** A call waits so much of its total deadline: the rest is for the requests before and after. */
+/** The share of the total deadline spent waiting; the rest is for the requests before and after. */
 const SHARE_OF_TIME = 0.5
-/** When a caller should ask again for a video that was not ready in time. */
+/** The retry delay for a video that was not ready in time. */
 const RETRY_MS = 60_000
-/** The name is a segment of a path. `.` and `..` would be resolved. */
+/** An operation name, used as a path segment. `.` and `..` would be resolved. */
 const NAME = /^(?!\.{1,2}$)[\x21-\x7e]{1,1024}$/
 
-/** What an operation failed with, by `google.rpc.Code`. */
+/** The error codes of an operation, by `google.rpc.Code`. */
 const BY_CODE: Readonly<Record<number, ProviderFailureCode>> = {
   1: 'PROVIDER_UNAVAILABLE',
   2: 'PROVIDER_UNAVAILABLE',
@@ -46,7 +46,7 @@ const BY_CODE: Readonly<Record<number, ProviderFailureCode>> = {
 /**
  * Requests a document that Google must render first: a video of Google Vids ("Manage long-running operations").
  *
- * @returns the response with the content, or a refusal
+ * @returns the response with the content, or an error response
  * @throws StorageError `PROVIDER_UNAVAILABLE` with `retryAfterMs` while Google is still rendering
  */
 export async function requestRendered(
@@ -69,7 +69,7 @@ export async function requestRendered(
   const answer = tokenOrigins.includes(url.origin)
     ? await send({ ...request, headers: keyHeader(about) })
     : await egress.request(request)
-  // A login page, or a warning that is meant for a person.
+  // A login page, or a warning for a human reader.
   const isPage = answer.status === 200 && /^text\/html\b/i.test(answer.headers['content-type'] ?? '')
   if (!isPage || rendering.mimeType === 'text/html') return answer
   dropBody(answer)
@@ -87,7 +87,7 @@ async function renderedAddress(
   const key = [about.id, version, mimeType].join(' ')
   const endsAt = egress.clock.now() + timeouts.totalMs * SHARE_OF_TIME
   const known = renderings.get(key)
-  // An operation that Google no longer knows is begun again.
+  // Starts again if Google no longer knows the operation.
   let operation = known === undefined ? null : await poll(server, about, known, call).catch(unlessMissing)
   operation ??= await begin(server, about, mimeType, call)
   for (let pauseMs = FIRST_PAUSE_MS; operation.done !== true; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
@@ -97,7 +97,7 @@ async function renderedAddress(
     await sleep(pauseMs, call.signal)
     operation = await poll(server, about, name, call)
   }
-  // The address expires. A transfer that fails begins a new operation.
+  // The URL expires. After a failed transfer, a new operation starts.
   renderings.delete(key)
   if (operation.error) throw operationFailure(operation.error)
   return operation.response?.['downloadUri']
@@ -130,7 +130,7 @@ function unlessMissing(error: unknown): null {
   throw error
 }
 
-/** The name below `/operations/`. In other APIs of Google it begins with that folder. */
+/** Returns the name below `/operations/`. Other Google APIs include that prefix. */
 function nameOf({ name }: drive_v3.Schema$Operation): string {
   const segment = name?.replace(/^operations\//, '') ?? ''
   if (NAME.test(segment)) return segment

@@ -14,27 +14,27 @@ import { FOLDER } from './media-types.ts'
 import type { Places } from './places.ts'
 import { FILE_FIELDS } from './query.ts'
 
-/** An opened connection to Drive: what every operation works on. */
+/** An open connection to Drive, used by every operation. */
 export interface DriveServer {
-  /** For all that is metadata. */
+  /** Client of the metadata API. */
   readonly client: DriveClient
   readonly places: Places
-  /** Names of unfinished download operations, so that a call goes on where the one before ran out of time. */
+  /** Names of unfinished download operations, so that the next call continues after a timeout. */
   readonly renderings: LRUCache<string, string>
   /** The origin of the API. */
   readonly origin: string
-  /** Further origins that get the connection's token, for rendered videos. */
+  /** Further origins that receive the connection's token, for rendered videos. */
   readonly contentOrigins: readonly string[]
-  /** Hosts that serve rendered videos and get no token. */
+  /** Hosts that serve rendered videos and receive no token. */
   readonly contentHosts: readonly string[]
-  /** For content: with the connection's token, to `origin` and `contentOrigins` alone. */
+  /** For content; sends the connection's token to `origin` and `contentOrigins` only. */
   readonly send: Send
-  /** For upload sessions, whose address is their own token. */
+  /** For the URLs of upload sessions, which need no token. */
   readonly egress: Egress
   readonly timeouts: Timeouts
 }
 
-/** Looks at one item. @throws StorageError `missing` where it is not there, or in the trash */
+/** Gets one item. @throws StorageError `missing` if it does not exist or is in the trash */
 export async function look(
   { client, places }: DriveServer,
   about: DriveId,
@@ -47,18 +47,18 @@ export async function look(
   if (about.id === ROOT) places.root = file.id
   if (file.trashed === true) throw failure(missing)
   places.learn(file)
-  // The key that opened it is needed again.
+  // The key that was needed for access is part of the id.
   return { ...file, resourceKey: file.resourceKey ?? about.resourceKey }
 }
 
-/** @throws StorageError `FOLDER_NOT_FOUND` for what is no folder, or not there */
+/** @throws StorageError `FOLDER_NOT_FOUND` if it is not a folder or does not exist */
 export async function lookAtFolder(server: DriveServer, about: DriveId, call: Call): Promise<drive_v3.Schema$File> {
   const file = await look(server, about, call, 'FOLDER_NOT_FOUND')
   if (file.mimeType !== FOLDER) throw failure('FOLDER_NOT_FOUND')
   return file
 }
 
-/** What Google calls the root of My Drive, asked once; `null` where the connection may not see it. */
+/** Returns Google's id of the root of My Drive, requested once; `null` if the connection may not access it. */
 export async function rootId({ client, places }: DriveServer, { signal }: Call): Promise<string | null> {
   if (places.root !== null) return places.root
   const parameters = { fileId: ROOT, supportsAllDrives: true, fields: 'id' }
@@ -75,19 +75,19 @@ export async function rootId({ client, places }: DriveServer, { signal }: Call):
 }
 
 /**
- * Learns what Google calls the root before something is written, where what was written will not tell: the entry of it
- * needs the name, and must not fail for it afterwards.
+ * Requests the root id before a write whose response will not contain it. The entry of the written item needs the id,
+ * and a completed write must not fail for lack of it.
  */
 export async function rootIdFor(server: DriveServer, parent: DriveId | null, call: Call): Promise<void> {
   if (parent?.id !== ROOT) await rootId(server, call)
 }
 
-/** Learns from what was written into `parent`. */
+/** Stores the root id from the response of a write into `parent`. */
 export function learnRoot({ places }: DriveServer, parent: DriveId | null, { parents }: drive_v3.Schema$File): void {
   if (parent?.id === ROOT) places.root ??= parents?.[0] ?? null
 }
 
-/** An item by itself as an entry, the same as in the listing of its folder but for what shortcuts lead to. */
+/** Converts a single item to the same entry as in its folder's listing, except for the state of shortcut targets. */
 export async function toEntry(server: DriveServer, file: drive_v3.Schema$File, call: Call): Promise<Entry> {
   const { id, driveId } = file
   const [parent = null] = file.parents ?? []
@@ -99,7 +99,7 @@ export async function toEntry(server: DriveServer, file: drive_v3.Schema$File, c
   return fileEntry(file, { parentId: parent !== null && parent === root ? ROOT : parent })
 }
 
-/** Of the top of a shared drive, the file of the same id tells neither its name nor what it is. */
+/** The file with the id of a shared drive has neither the drive's name nor its type. */
 async function lookAtDrive({ client }: DriveServer, driveId: string, { signal }: Call): Promise<Entry> {
   const drive = await client.call({ signal, missing: 'OBJECT_NOT_FOUND' }, (drive, options) =>
     drive.drives.get({ driveId, fields: DRIVE_FIELDS }, options)

@@ -6,10 +6,10 @@ import { asObject } from '../shared/read-json.ts'
 import { driveEntry } from './entries.ts'
 import { DRIVE_FIELDS, type DriveServer } from './server.ts'
 
-/** The most that Google tells of at once. */
+/** The largest page that Google returns. */
 export const MAX_DRIVES = 100
 
-/** A page of the shared drives; none for a connection that was not granted to see any. */
+/** Returns a page of the shared drives; none if the grant lacks the scope. */
 export async function listDrives(
   { client, places }: DriveServer,
   token: string | null,

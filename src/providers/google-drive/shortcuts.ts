@@ -4,10 +4,10 @@ import type { Call } from '../../domain/storage-backend.ts'
 import { parseId } from './ids.ts'
 import type { DriveServer } from './server.ts'
 
-/** So many targets of one page are looked at, and so many at once; of the others nothing is said. */
+/** Targets checked per page, and concurrent checks. The state of further targets is `unknown`. */
 const MAX_TARGETS = 100
 const AT_ONCE = 6
-/** How much of the time of a whole call the looking may take. */
+/** The share of a call's total time that the checks may take. */
 const SHARE_OF_TIME = 1 / 3
 
 const ENDS_LOOKING: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
@@ -15,15 +15,15 @@ const ENDS_LOOKING: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
   'PROVIDER_TIMEOUT'
 ])
 
-/** The looking at the targets of one page. Aborted, it begins no look any more, and ends those under way. */
+/** The checks of one page. When aborted, no further check starts and running ones end. */
 interface Looking extends Call {
   readonly end: () => void
 }
 
 /**
- * The entries, with what became of the targets of shortcuts: a listing tells where they lead, and not whether there
- * is anything. A target that is a shortcut is not followed. What Google does not say in time stays `unknown`: it must
- * not cost the page.
+ * Adds the states of shortcut targets to entries. A listing contains the target's id, but not whether it exists.
+ * Shortcuts to shortcuts are not followed. A state that is not determined in time is `unknown`, so that the page does
+ * not fail.
  */
 export async function withTargets(
   server: DriveServer,
@@ -71,7 +71,7 @@ async function withinShare(
   }
 }
 
-/** Where Google throttles, or does not answer in time, this is the last look of its page. */
+/** Returns the state of a target. Stops all checks of the page if Google throttles or times out. */
 async function stateOf(
   { client }: DriveServer,
   targetId: string,

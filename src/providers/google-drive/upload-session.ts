@@ -11,12 +11,12 @@ import type { DriveServer } from './server.ts'
 
 const ACCEPTED = /^bytes=0-(\d{1,15})$/
 
-/** What Google says of a chunk: how many bytes of the upload it has by now, or the file that these have become. */
+/** The outcome of a chunk: the number of bytes that Google has, or the completed file. */
 type Outcome = { readonly accepted: number } | { readonly file: unknown }
 
 /**
- * An upload that goes on where it broke off ("Perform a resumable upload"). Its address is its token, for a week: it
- * gets no other one, and stands in no message.
+ * A resumable upload ("Perform a resumable upload"). Its URL is valid for a week and grants access by itself:
+ * requests to it carry no token, and no message contains it.
  */
 export class UploadSession {
   readonly #server: DriveServer
@@ -24,7 +24,7 @@ export class UploadSession {
   readonly #signal: AbortSignal
   readonly #patience: Patience
 
-  /** @throws StorageError `PROVIDER_ERROR` for an address that is none of the API's */
+  /** @throws StorageError `PROVIDER_ERROR` for a URL outside the API's origin */
   constructor(server: DriveServer, location: string | undefined, signal: AbortSignal) {
     const url = location !== undefined && URL.canParse(location) ? new URL(location) : null
     const isOurs =
@@ -37,9 +37,9 @@ export class UploadSession {
   }
 
   /**
-   * Sends a chunk, as often as it takes.
+   * Sends a chunk, and retries until Google has it.
    *
-   * @param start where in the upload the chunk begins
+   * @param start the offset of the chunk in the upload
    * @returns the file as JSON, after the last chunk; `null` before
    */
   async send({ pieces, length, isLast }: Chunk, start: number): Promise<unknown> {
@@ -55,7 +55,7 @@ export class UploadSession {
         return outcome.file
       }
       const { accepted } = outcome
-      // What it has lost again, or never was sent, is not ours to give any more.
+      // Fails if Google lost accepted bytes or counts more than were sent.
       if (accepted < at || accepted > end)
         throw failure('PROVIDER_ERROR', 'Google Drive counts other bytes than we sent')
       if (accepted > at) this.#patience.restore()
@@ -65,7 +65,7 @@ export class UploadSession {
     }
   }
 
-  /** Ends the session at Google, which keeps what was sent for a week otherwise. Nobody waits for it. */
+  /** Deletes the session, which Google would otherwise store for a week. Runs in the background. */
   cancel(): void {
     const request = { method: 'DELETE', url: this.#url, signal: new AbortController().signal }
     this.#server.egress
@@ -74,7 +74,7 @@ export class UploadSession {
       .catch(() => {})
   }
 
-  /** How far the upload is, once Google can say. */
+  /** Returns the state of the upload, and retries until Google reports it. */
   async #query(total: string): Promise<Outcome> {
     for (;;) {
       const outcome = await this.#put(`bytes */${total}`, [], 0)
@@ -82,7 +82,7 @@ export class UploadSession {
     }
   }
 
-  /** @returns `null` where nobody knows what became of it; we have waited then */
+  /** @returns `null`, after a back-off, if the outcome is unknown */
   async #put(range: string, pieces: readonly Buffer[], length: number): Promise<Outcome | null> {
     let answer: HttpAnswer
     try {
@@ -90,7 +90,7 @@ export class UploadSession {
         method: 'PUT',
         url: this.#url,
         signal: this.#signal,
-        // A stream, and so under no total deadline: how long a chunk takes is the network's business.
+        // Sent as a stream, and so without a total deadline: the duration depends on the network.
         purpose: 'transfer',
         headers: { 'content-range': range, 'content-length': String(length) },
         body: length === 0 ? Buffer.alloc(0) : Readable.from(pieces, { objectMode: false })
@@ -104,7 +104,7 @@ export class UploadSession {
     this.#signal.throwIfAborted()
     if (status === 308) return { accepted: acceptedOf(headers['range']) }
     if (status === 200 || status === 201) {
-      // Without the file that it tells of, whether it was stored is not known.
+      // Without the file in the body, it is unknown whether it was stored.
       return problem === undefined ? this.#outlive(failure('PROVIDER_UNAVAILABLE')) : { file: problem }
     }
     if (status === 404 || status === 410) throw incomplete('Google Drive has forgotten an upload')
@@ -117,7 +117,7 @@ export class UploadSession {
   }
 }
 
-/** How many bytes Google has, by the `Range` of a 308; none where there is none. */
+/** Returns the number of bytes that Google has, from the `Range` of a 308; 0 without that header. */
 function acceptedOf(range: string | undefined): number {
   if (range === undefined) return 0
   const [, last] = ACCEPTED.exec(range) ?? []

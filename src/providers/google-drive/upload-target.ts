@@ -8,14 +8,14 @@ import { type DriveId, parseId } from './ids.ts'
 import { checkedParent, namesakes } from './names.ts'
 import { type DriveServer, look } from './server.ts'
 
-/** A file that is not there yet, or one whose content is replaced. */
+/** A new file, or an existing file whose content is replaced. */
 export type Destination =
   { readonly parent: DriveId; readonly name: string } | (DriveId & { readonly mimeType: string })
 
 /**
- * Where an upload goes, and whether it may. Drive itself knows neither unique names nor preconditions: what was looked
- * up here may have changed when the last chunk is stored, and of two writers at once both may then have their way. A
- * name that two of them create is there twice.
+ * Finds the destination of an upload, and checks its conditions. Drive has neither unique names nor preconditions:
+ * the result may be outdated when the last chunk is stored, and both of two concurrent writers may succeed. If both
+ * create a name, it exists twice.
  */
 export async function findDestination(
   server: DriveServer,
@@ -40,7 +40,7 @@ async function overObject(server: DriveServer, id: string, call: UploadCall): Pr
   return { ...about, mimeType: entry.mimeType ?? 'application/octet-stream' }
 }
 
-/** A folder may have the name as well. */
+/** A folder with the same name is no conflict. */
 async function underName(
   server: DriveServer,
   { parentId, name }: Extract<UploadTarget, { name: string }>,

@@ -18,10 +18,10 @@ import { chunksOf } from '../shared/upload-chunks.ts'
 import { UploadSession } from './upload-session.ts'
 import { findDestination, type Destination } from './upload-target.ts'
 
-/** A multiple of 256 KiB, as Google wants it; so much of an upload is held in memory. */
+/** A multiple of 256 KiB, as Google requires. One chunk is buffered in memory. */
 const CHUNK_BYTES = 8 * 1024 * 1024
 
-/** Stores a stream in a session, chunk by chunk: nothing is there before the last of them, which only a whole body has. */
+/** Stores a stream in a session, chunk by chunk. The file appears only after the last chunk of a complete body. */
 export async function uploadFile(
   server: DriveServer,
   target: UploadTarget,
@@ -51,7 +51,7 @@ export async function uploadFile(
   })
 }
 
-/** A type of Google's own would have the bytes made into a document, or a folder. */
+/** With a type of Google's own, Drive would convert the bytes to a document, or create a folder. */
 function requireUploadable(mimeType: string | undefined): void {
   requireMediaType(mimeType)
   if (mimeType !== undefined && isNative(mimeType)) {
@@ -69,7 +69,7 @@ async function sendAll(session: UploadSession, source: UploadSource): Promise<dr
   throw failure('PROVIDER_ERROR', 'An upload had no end')
 }
 
-/** Opens a session, for a new file or for the content of one that is there. */
+/** Starts a session for a new file, or for new content of an existing one. */
 async function begin(
   server: DriveServer,
   destination: Destination,
