@@ -5,13 +5,12 @@ import { parseId } from './onedrive/ids.ts'
 import { endsGrant, scopeName } from './onedrive/oauth.ts'
 import { openGraph } from './onedrive/open.ts'
 
-/** Where the service is. */
+/** The endpoints of the service. */
 export interface GraphEndpoints {
   /** The origin of Microsoft Graph. */
   readonly api: string
   /**
-   * Where content is sent and taken, at addresses that are their own token: origins, and hosts over https
-   * (`*.sharepoint.com`).
+   * Where uploads and downloads go, with URLs that need no token: origins, and hosts over https (`*.sharepoint.com`).
    */
   readonly contentHosts: readonly string[]
   readonly server: AuthorizationServer
@@ -34,7 +33,7 @@ const MICROSOFT: GraphEndpoints = {
   }
 }
 
-/** OneDrive of a Microsoft account, and the SharePoint sites that it may see. */
+/** OneDrive of a Microsoft account, and the SharePoint sites that it can access. */
 export function oneDrive({ api, contentHosts, server }: GraphEndpoints = MICROSOFT): OAuthProvider {
   return defineProvider({
     id: 'onedrive',
@@ -44,7 +43,7 @@ export function oneDrive({ api, contentHosts, server }: GraphEndpoints = MICROSO
     connect: {
       type: 'oauth2',
       server,
-      // Personal accounts and those of organisations; the registration must allow both.
+      // Personal and organisational accounts; the registration must allow both.
       tenant: 'common',
       clientAuthentication: 'client_secret_post',
       scopes: ['offline_access', 'User.Read', 'Files.Read.All', 'Sites.Read.All'],

@@ -4,7 +4,7 @@ import { failure } from '../shared/http-failure.ts'
 import { asObject, sizeOf, textOf } from '../shared/read-json.ts'
 import { askOwnDrive, type GraphServer } from './server.ts'
 
-/** The user, and how full their drive is. Personal accounts have their address in `userPrincipalName` alone. */
+/** Returns the user and the quota of their drive. Personal accounts have an address in `userPrincipalName` only. */
 export async function readAccount(server: GraphServer, { signal }: Call): Promise<Account> {
   const url = apiUrl(server.origin, '/v1.0/me', { $select: 'id,displayName,userPrincipalName,mail' })
   const [user, drive] = await Promise.all([
@@ -20,7 +20,7 @@ export async function readAccount(server: GraphServer, { signal }: Call): Promis
     id,
     name: textOf(user['displayName']) ?? email ?? id,
     email,
-    // Without a limit the total is 0.
+    // Graph reports a total of 0 for an unlimited drive.
     quota: used === null ? null : { used, total: sizeOf(total) || null }
   }
 }

@@ -36,7 +36,7 @@ export const CAPABILITIES: Capabilities = {
   downloadUrl: 'unsupported'
 }
 
-/** What a Microsoft account sees in OneDrive and SharePoint, as a backend. */
+/** Lists and transfers the files that a Microsoft account can access in OneDrive and SharePoint. */
 export class OneDriveBackend implements StorageBackend {
   readonly provider = 'onedrive'
   readonly capabilities = CAPABILITIES
@@ -66,7 +66,7 @@ export class OneDriveBackend implements StorageBackend {
     return uploadFile(this.#server, target, body, call)
   }
 
-  /** Into the recycle bin. Graph would take a folder with everything in it: what is there is looked at first. */
+  /** Moves a file to the recycle bin. Checks the kind first: Graph would also remove a folder with its content. */
   async remove(id: string, call: Call): Promise<void> {
     call.signal.throwIfAborted()
     const { signal } = call
@@ -89,7 +89,7 @@ export class OneDriveBackend implements StorageBackend {
     requireName(name)
     const parent = parseItemId(parentId ?? ROOT, 'FOLDER_NOT_FOUND')
     const isOwn = parent.drive === null
-    // What is made tells its drive: whether that is the user's own must not be asked afterwards.
+    // Find the own drive before the write, since the entry needs it: a completed write must not fail.
     if (!isOwn) await ownDriveId(this.#server, call)
     const missing = 'FOLDER_NOT_FOUND'
     const folder = await throughShortcut(this.#server, parent, call, missing, (at) =>

@@ -1,21 +1,21 @@
 import { invalidCursor, readJsonCursor } from '../shared/json-cursor.ts'
 import { formatId, type ItemId, parseItemId } from './ids.ts'
 
-/** The collections of which a folder's listing is made, one after the other. */
+/** The collections that make up a folder's listing, in this order. */
 export type Section = 'sites' | 'drives' | 'items'
 
-/** Where a listing goes on: Graph's own place, and all that must be as it was when that was made. */
+/** The position at which a listing continues: Graph's page, and the parameters that must not change with it. */
 export interface Place {
   readonly section: Section
-  /** What Graph wants to be asked besides; `null`: from the beginning of the section. */
+  /** The additional query parameters for Graph; `null` for the beginning of the section. */
   readonly query: string | null
-  /** The size of Graph's pages. */
+  /** Graph's page size. */
   readonly top: number
-  /** How much of the section has come so far, what we hide included. */
+  /** The number of items of the section returned so far, including hidden ones. */
   readonly seen: number
-  /** What is really listed, where the folder is a shortcut to it, or the user's own root by any of its names. */
+  /** The listed item, if the folder is a shortcut to it or is the user's own root by any of its ids. */
   readonly at: ItemId | null
-  /** Whether a section before told of more than came. */
+  /** Whether an earlier section reported more items than it returned. */
   readonly isPartial: boolean
 }
 

@@ -15,12 +15,12 @@ import { type GraphServer, lookThrough } from './server.ts'
 
 const SERVICE = 'OneDrive'
 const ADDRESS = '@microsoft.graph.downloadUrl'
-/** So an address answers that is too old, or whose file is gone. */
+/** Statuses of an expired download URL, or of a removed file. */
 const LAPSED: ReadonlySet<number> = new Set([401, 403, 404, 410])
 
 /**
- * The content of a file, from an address that Graph gives for a few minutes. It is its own token: it gets no other
- * one, and stands in no message. Ranges are asked for there ("Download driveItem content").
+ * Downloads a file from a URL that Graph issues for a few minutes. The URL grants access by itself: requests to it
+ * carry no token, and no message contains it. It serves ranges ("Download driveItem content").
  */
 export async function downloadFile(server: GraphServer, id: ItemId, call: DownloadCall): Promise<Download> {
   const { signal, range } = call
@@ -28,7 +28,7 @@ export async function downloadFile(server: GraphServer, id: ItemId, call: Downlo
   let lapsed: StorageError | null = null
   return downloadNewest(
     SERVICE,
-    // All of it: the address does not come where it is named (microsoft-graph-docs issue 20212).
+    // Without `$select`, which would omit the download URL even if named (microsoft-graph-docs issue 20212).
     () => lookThrough(server, id, call, 'OBJECT_NOT_FOUND', null),
     async (item) => {
       const { kind, name, mimeType, version, modifiedAt } = itemEntry(item, { parentId: null })
@@ -57,7 +57,7 @@ export async function downloadFile(server: GraphServer, id: ItemId, call: Downlo
   )
 }
 
-/** Where the content of an item is. Where the item does not say, it is asked for. */
+/** Returns the URL of an item's content. Requests it if the item does not contain it. */
 async function addressOf(server: GraphServer, item: Resource, { signal }: DownloadCall): Promise<URL> {
   const what = 'The address of a download'
   const told = item[ADDRESS] ?? null
@@ -75,8 +75,8 @@ async function addressOf(server: GraphServer, item: Resource, { signal }: Downlo
 }
 
 /**
- * What comes, by the answer alone: of some photos and documents, items tell another size than the content has
- * (onedrive-api-docs issues 492 and 1723). The body is let go of where it is not what was asked for.
+ * Reads the sizes from the response only: for some photos and documents, the size of the item is not that of the
+ * content (onedrive-api-docs issues 492 and 1723). Closes the body if it is not what was requested.
  *
  * @throws StorageError `RANGE_NOT_SATISFIABLE`, `PROVIDER_ERROR`
  */
@@ -91,7 +91,7 @@ function requireSizes(answer: HttpAnswer, range: ByteRange | undefined): Downloa
   }
 }
 
-/** All of a file as the range of it that was asked for: nothing else comes where a range is ignored. */
+/** Accepts a whole file for a requested range, but only if the range selects the whole file. */
 function wholeOf({ size, expected }: DownloadSizes, asked: ByteRange): DownloadSizes {
   if (size === null) throw otherBytes()
   const range = resolveRange(asked, size)

@@ -6,17 +6,17 @@ import { asObject, sizeOf, textOf } from '../shared/read-json.ts'
 import { UNKNOWN_FACTS } from '../shared/unknown-facts.ts'
 import { formatId, formatSiteId, type ItemId, readDriveId, readItemId, readSiteId, ROOT } from './ids.ts'
 
-/** A resource of Graph's, as it came. */
+/** A resource in a Graph response, unchecked. */
 export type Resource = Readonly<Record<string, unknown>>
 
-/** All that an entry is made of. No download address: it is a secret, and everything in a folder would have one. */
+/** All fields that an entry needs. No download URL: it is a secret, and a listing would contain one for each file. */
 export const ITEM_FIELDS =
   'id,name,size,eTag,cTag,createdDateTime,lastModifiedDateTime,webUrl,parentReference,' +
   'root,file,folder,package,bundle,remoteItem,malware,deleted'
 export const DRIVE_FIELDS = 'id,name,webUrl,createdDateTime,lastModifiedDateTime'
 export const SITE_FIELDS = 'id,name,displayName,webUrl,createdDateTime,lastModifiedDateTime'
 
-/** By the name in `file.hashes`, the best first. */
+/** Algorithms by their name in `file.hashes`, the preferred one first. */
 const HASHES = { sha256Hash: 'sha256', sha1Hash: 'sha1', quickXorHash: 'quickXor' } as const
 const TOP_PATH = /\/root:\/?$/
 
@@ -24,12 +24,12 @@ export function hasFacet(item: Resource, facet: string): boolean {
   return typeof item[facet] === 'object' && item[facet] !== null
 }
 
-/** What nobody should see: albums, which hold what is elsewhere too, and what is no longer there. */
+/** Returns whether an item is not listed: albums, whose items are listed elsewhere too, and deleted items. */
 export function isHidden(item: Resource): boolean {
   return hasFacet(item, 'bundle') || hasFacet(item, 'deleted')
 }
 
-/** What has no facet that we know, the personal vault for one, can be seen at Microsoft alone, like a notebook. */
+/** Items without a known facet, such as the personal vault, can be opened at Microsoft only, like a notebook. */
 export function kindOf(item: Resource): EntryKind {
   if (hasFacet(item, 'remoteItem')) return 'shortcut'
   if (hasFacet(item, 'package')) return 'package'
@@ -37,26 +37,26 @@ export function kindOf(item: Resource): EntryKind {
   return hasFacet(item, 'file') ? 'file' : 'package'
 }
 
-/** Whether it stands at the top of its drive: of the folder itself an item tells the id, and of the top no other name. */
+/** Returns whether an item is at the top of its drive, which the id of its folder alone does not show. */
 export function isAtTop(item: Resource): boolean {
   const { path } = asObject(item['parentReference'])
   return typeof path === 'string' && TOP_PATH.test(path)
 }
 
-/** Which item it is. @throws StorageError `PROVIDER_ERROR` where it does not say */
+/** Returns the id of an item. @throws StorageError `PROVIDER_ERROR` if it has none */
 export function itemIdOf(item: Resource): ItemId & { readonly drive: string } {
   const id = readItemId(asObject(item['parentReference'])['driveId'], item['id'])
   if (id?.drive == null) throw failure('PROVIDER_ERROR', 'Graph told of something that has no id, or no drive')
   return { drive: id.drive, item: id.item }
 }
 
-/** What a shortcut stands for; `null` for what is no shortcut, and for one that does not say. */
+/** Returns the id of a shortcut's target; `null` if the item is no shortcut or does not contain it. */
 export function remoteIdOf(item: Resource): ItemId | null {
   const remote = asObject(item['remoteItem'])
   return readItemId(asObject(remote['parentReference'])['driveId'], remote['id'])
 }
 
-/** A file, a folder or what else is listed. @param place how it and its folder are called here */
+/** Converts an item. @param place the id to use instead of the item's own, and the id of its folder */
 export function itemEntry(item: Resource, place: { readonly id?: string; readonly parentId: string | null }): Entry {
   const id = itemIdOf(item)
   const { name, cTag, eTag } = item
@@ -74,7 +74,7 @@ export function itemEntry(item: Resource, place: { readonly id?: string; readonl
     name,
     kind,
     mimeType: isFile ? textOf(mimeType) : null,
-    // Of a folder it is the size of all below.
+    // For a folder, Graph reports the size of everything below it.
     size: isFile ? sizeOf(item['size']) : null,
     version: isFile ? (readTag(cTag) ?? readTag(eTag)) : null,
     hash: isFile ? hashOf(item) : null,
@@ -83,12 +83,12 @@ export function itemEntry(item: Resource, place: { readonly id?: string; readonl
     webUrl: parseProviderLink(item['webUrl']),
     thumbnailUrl: null,
     path: null,
-    // What Microsoft shows can be read; whether it can be changed, a listing does not tell.
+    // Every visible item can be read. A listing does not show whether it can be changed.
     can: { list: seen === 'folder', download: seen === 'file' && !hasFacet(item, 'malware'), write: null }
   }
 }
 
-/** A drive by itself: a library of a site, for one. */
+/** Converts a drive, such as a library of a site. */
 export function driveEntry(drive: Resource, parentId: string | null): Entry {
   const id = readDriveId(drive['id'])
   const { name } = drive
@@ -96,7 +96,7 @@ export function driveEntry(drive: Resource, parentId: string | null): Entry {
   return placeEntry(drive, { id: formatId({ drive: id, item: ROOT }), name, parentId, driveId: id })
 }
 
-/** @returns `null` for a site whose id could not be found again: the others are no less there */
+/** @returns `null` for a site with an unusable id, so that the other sites are still listed */
 export function siteEntry(site: Resource, parentId: string | null): Entry | null {
   const id = readSiteId(site['id'])
   if (id === null) return null
@@ -123,7 +123,7 @@ function timesOf(resource: Resource): Pick<Entry, 'createdAt' | 'modifiedAt'> {
   }
 }
 
-/** Microsoft tells of what the shortcut stands for in the shortcut: what it tells of is there. */
+/** A shortcut contains the metadata of its target, so a target with metadata exists. */
 function targetOf(item: Resource): ShortcutTarget {
   const remote = asObject(item['remoteItem'])
   const id = remoteIdOf(item)
@@ -145,7 +145,7 @@ function hashOf(item: Resource): ContentHash | null {
   return null
 }
 
-/** Tags of organisations come in quotes, and those of personal accounts do not. */
+/** ETags are quoted for organisations, and unquoted for personal accounts. */
 function readTag(value: unknown): string | null {
   return textOf(typeof value === 'string' ? value.replace(/^"(.*)"$/, '$1') : value)
 }

@@ -6,7 +6,7 @@ import { readRetryAfter } from '../../infra/net/retry-after.ts'
 import { httpFailure, type Missing, responseFailure } from '../shared/http-failure.ts'
 import { asObject } from '../shared/read-json.ts'
 
-/** By `error.code`, and by those in `innererror` ("Microsoft Graph error responses and resource types"). */
+/** Codes of `error.code` and of `innererror` ("Microsoft Graph error responses and resource types"). */
 const CODES: Readonly<Record<string, ProviderFailureCode>> = {
   accessDenied: 'ACCESS_DENIED',
   accessRestricted: 'ACCESS_DENIED',
@@ -41,21 +41,21 @@ const CODES: Readonly<Record<string, ProviderFailureCode>> = {
   notSupported: 'UNSUPPORTED'
 }
 const BY_CODE: ReadonlyMap<string, ProviderFailureCode> = new Map(Object.entries(CODES))
-/** What such a status says is more exact than any code: with 412 comes `notAllowed`. */
+/** Statuses that are more specific than any code: a 412 has the code `notAllowed`. */
 const BY_STATUS: ReadonlyMap<number, ProviderFailureCode> = new Map([
   [412, 'PRECONDITION_FAILED'],
   [423, 'LOCKED'],
   [429, 'PROVIDER_THROTTLED'],
-  // "Bandwidth Limit Exceeded", which has no place in the standard.
+  // "Bandwidth Limit Exceeded", a non-standard status.
   [509, 'PROVIDER_THROTTLED']
 ])
-/** What may be repeated of a refusal. */
+/** The format of codes that may be logged. */
 const WORD = /^\w{1,64}$/
 const MAX_DEPTH = 5
-/** Graph answers `BadRequest` here to somebody whose organisation has no SharePoint. */
+/** Graph answers `BadRequest` on these paths if the user's organisation has no SharePoint. */
 const OWN_DRIVE = /^\/v1\.0\/me\/drive(?:\/|$)/
 
-/** What a refusal of Graph's means. The most exact code that we know tells, never the message. */
+/** Maps an error response by the most specific known code, never by the message. */
 export function graphFailure(
   method: string,
   answer: Omit<HttpAnswer, 'body' | 'discard'>,
@@ -76,7 +76,7 @@ export function graphFailure(
   })
 }
 
-/** `null`: what the status says is all. */
+/** Returns `null` if only the status is significant. */
 function codeOf(
   method: string,
   { status, url }: Pick<HttpAnswer, 'status' | 'url'>,
@@ -88,21 +88,21 @@ function codeOf(
   if (told !== undefined) return told
   const code = known === undefined ? undefined : BY_CODE.get(known)
   if (code !== undefined && status >= 400 && (status < 500 || status === 507)) return code
-  // Of an address that is its own token: it says nothing of the grant.
+  // A response of a URL that carries no token: it says nothing about the grant.
   if (status === 401) return 'ACCESS_DENIED'
   if (status === 409 && codes.length > 0) return 'ALREADY_EXISTS'
-  // "Not found" on a page of HTML says that we are talking to something else, not that an object is gone.
+  // A 404 with an HTML page comes from another server, so it does not show that the object is gone.
   if (status === 404 && codes.length === 0) return 'PROVIDER_ERROR'
   if (status === 400 && method === 'GET') {
     if (url.searchParams.has('$skiptoken')) return 'CURSOR_EXPIRED'
     if (codes[0] === 'BadRequest' && OWN_DRIVE.test(url.pathname)) return missing
-    // So Graph says of ids of another form, and of drives that are gone; any other bad question is our mistake.
+    // Graph's response to ids of another format and to removed drives. Any other bad request is our error.
     return codes.length === 1 && codes[0] === 'invalidRequest' ? missing : 'PROVIDER_ERROR'
   }
   return null
 }
 
-/** The codes of an error, the most exact one last. */
+/** Returns the codes of an error, the most specific one last. */
 function codesOf(problem: unknown): readonly string[] {
   const codes: string[] = []
   let error = asObject(asObject(problem)['error'])

@@ -13,11 +13,11 @@ import { pageOfSections, type ListPart, type Part, type Sections } from './secti
 import { type GraphServer, look, ownDriveId, topName } from './server.ts'
 import { siteSections, sitesPart } from './sites.ts'
 
-/** With `root`, which tells the top of a drive: what the top says of its own parent is no item. */
+/** Includes `root`, which marks the top of a drive: the parent id in a top's `parentReference` is not an item. */
 const TOP_FIELDS = 'id,parentReference,root'
 const NOTHING: Page = { resources: [], next: null, count: null }
 
-/** One page of a folder: one call of Graph's, but for what is empty, for shortcuts, and at the root for its sites. */
+/** Returns one page of a folder in one call. Empty folders, shortcuts and the sites of the root need more. */
 export async function listFolder(server: GraphServer, folderId: string | null, call: ListCall): Promise<EntryPage> {
   requireLimit(call.limit)
   const id = parseId(folderId ?? ROOT, 'FOLDER_NOT_FOUND')
@@ -25,16 +25,16 @@ export async function listFolder(server: GraphServer, folderId: string | null, c
   if ('site' in id) return pageOfSections(siteSections(server, id, call), place, call)
   const folder = await folderOf(server, id, place, call)
   const page = await pageOfSections(await sectionsOf(server, folder, call), place, call)
-  // By another name, which only what is in it has told: the root is listed with more than that.
+  // The folder's items have shown that its id is another id of the root, whose listing also contains sites.
   const isUnnamedRoot = page.folder.id === ROOT && folder.drive !== null && place === null
   return isUnnamedRoot ? pageOfSections(await sectionsOf(server, OWN_ROOT, call), null, call) : page
 }
 
-/** All names of the root become one, as far as it is known by them. */
+/** Maps all ids of the root to one, as far as they are known. */
 async function folderOf(server: GraphServer, id: ItemId, place: Place | null, call: Call): Promise<ItemId> {
   const { own } = server
   if (place?.at?.drive === null && id.drive !== null) {
-    // The listing that goes on was one of the root, whose id another process may have learned.
+    // The cursor belongs to a listing of the root, whose id this process may not know yet.
     if (own.rootItem === null) await look(server, OWN_ROOT, call, 'FOLDER_NOT_FOUND', TOP_FIELDS)
     const isOwn = id.drive === own.id && (id.item === ROOT || id.item === own.rootItem)
     if (!isOwn) throw invalidCursor()
@@ -44,7 +44,7 @@ async function folderOf(server: GraphServer, id: ItemId, place: Place | null, ca
   return id.drive === own.id && id.item === own.rootItem ? OWN_ROOT : id
 }
 
-/** The root of a user in an organisation shows the sites first, where not one kind alone is asked for. */
+/** Returns the sections of a folder. An organisational user's root lists the sites first, unless `kind` is given. */
 async function sectionsOf(server: GraphServer, folder: ItemId, call: ListCall): Promise<Sections> {
   const items: ListPart = (place) => itemsPart(server, folder, place, call)
   const sites: ListPart = (place) => sitesPart(server, place, ROOT, call)
@@ -72,15 +72,15 @@ async function itemsPart(server: GraphServer, folder: ItemId, place: Place, call
   return {
     entries: resources.filter((item) => !isHidden(item)).map((item) => itemEntry(item, { parentId: shownAs })),
     next: next === null ? null : { ...place, query: next, seen, at },
-    // Who saw more has seen something twice, and perhaps other things never.
+    // With more items than reported, an item was returned twice, so others may be missing.
     isPartial: next === null && told !== null && told !== seen,
     shownAs
   }
 }
 
 /**
- * A page of what is in a folder. Where nothing comes, or Graph knows no such folder, the item itself is looked at: a
- * file looks like an empty folder, and what is in a shortcut is in what that stands for.
+ * Returns a page of a folder's items. If Graph returns none, or no such folder, requests the item itself: a file
+ * looks like an empty folder, and the items of a shortcut are those of its target.
  */
 async function itemsPage(
   server: GraphServer,
@@ -107,13 +107,13 @@ async function itemsPage(
   return { page: await ask(at), at }
 }
 
-/** Somebody who has no drive has a root all the same, with nothing of their own in it. */
+/** Returns whether the user has no drive. Such a user still has a root, without items of their own. */
 async function hasNoDrive(server: GraphServer, call: Call): Promise<boolean> {
   await ownDriveId(server, call)
   return server.own.isMissing
 }
 
-/** How a folder is called here. What stands in it tells whether it is the top of a drive. */
+/** Returns the id of a folder for clients. Its items show whether it is the top of a drive. */
 async function nameOf(server: GraphServer, id: ItemId, items: readonly Resource[], call: Call): Promise<string> {
   const { own } = server
   if (id.drive === null || (id.drive === own.id && id.item === own.rootItem)) return ROOT
@@ -121,7 +121,7 @@ async function nameOf(server: GraphServer, id: ItemId, items: readonly Resource[
   return inside === undefined ? formatId(id) : topName(server, itemIdOf(inside).drive, call)
 }
 
-/** How much is in a folder, by what it says itself; `null` where it does not say. */
+/** Returns the number of items that a folder reports; `null` if it does not. */
 async function childCount(server: GraphServer, folder: ItemId, call: Call): Promise<number | null> {
   const item = await look(server, folder, call, 'FOLDER_NOT_FOUND', `${TOP_FIELDS},folder`)
   return sizeOf(asObject(item['folder'])['childCount'])

@@ -4,16 +4,16 @@ const RESOURCE = 'https://graph.microsoft.com/'
 const OF_SITES = /^sites\.(?=read\.all$|readwrite\.all$)/
 
 /**
- * The one name of a scope of Graph's, which has it with and without the resource, in any case. A right to all files
- * stands for the same right to sites: personal accounts have no sites, so that they are granted none, and are no less
- * connected for it (the permissions reference has `Sites.Read.All` for work and school accounts alone).
+ * Normalises a scope of Graph, which may contain the resource and be in any case. A permission for all files also
+ * counts as the same permission for sites: personal accounts have no sites and are granted no such scope (the
+ * permissions reference has `Sites.Read.All` for work and school accounts only).
  */
 export function scopeName(scope: string): string {
   const name = scope.toLowerCase()
   return (name.startsWith(RESOURCE) ? name.slice(RESOURCE.length) : name).replace(OF_SITES, 'files.')
 }
 
-/** Who hears these must ask the user ("Microsoft Entra authentication and authorization error codes"). */
+/** Errors that need user interaction ("Microsoft Entra authentication and authorization error codes"). */
 const ENDS: ReadonlySet<string> = new Set([
   'invalid_grant',
   'interaction_required',
@@ -21,7 +21,7 @@ const ENDS: ReadonlySet<string> = new Set([
   'login_required'
 ])
 
-/** AADSTS codes of a registration that the operator must put in order. All of its users meet them at once. */
+/** AADSTS codes of a misconfigured registration, which the operator must fix. They affect all users at once. */
 const OF_REGISTRATION: ReadonlySet<number> = new Set([
   50011, // another redirect URI
   50194, // not for accounts of other tenants
@@ -36,7 +36,7 @@ const OF_REGISTRATION: ReadonlySet<number> = new Set([
   7000222 // expired secret
 ])
 
-/** AADSTS codes of what is over by itself after a while. */
+/** AADSTS codes of temporary errors. */
 const PASSING: ReadonlySet<number> = new Set([
   40010, // the federated identity provider's own error
   50033, // RetryableError
@@ -45,8 +45,8 @@ const PASSING: ReadonlySet<number> = new Set([
   50166, // ExternalClaimsProviderThrottled
   50196, // LoopDetected: too many requests of one kind
   70012, // MsaServerError
-  80002, // the password validator of the organisation is late
-  80014, // and so is its agent
+  80002, // the organisation's password validator timed out
+  80014, // the organisation's authentication agent timed out
   90006, // ExternalServerRetryableError
   90012, // RequestTimeout
   90024, // RequestBudgetExceededError
@@ -56,7 +56,7 @@ const PASSING: ReadonlySet<number> = new Set([
   90091 // GraphServiceUnreachable
 ])
 
-/** AADSTS codes that mean a new login, whatever stands in `error`. */
+/** AADSTS codes that require a new login, whatever the value of `error`. */
 const REAUTHENTICATE: ReadonlySet<number> = new Set([
   50057, // the user is disabled
   50076, // a second factor is asked for
@@ -66,7 +66,7 @@ const REAUTHENTICATE: ReadonlySet<number> = new Set([
   50133, // the password was changed
   50158, // another check is asked for
   50173, // revoked by the user or an administrator
-  53000, // these are of conditional access
+  53000, // 53000 to 53004: conditional access
   53001,
   53002,
   53003,
@@ -81,7 +81,7 @@ const REAUTHENTICATE: ReadonlySet<number> = new Set([
   700084 // of a single page application, after 24 hours
 ])
 
-/** Whether Microsoft says that nothing but a new login helps. Its codes are more exact than `error`, and win. */
+/** Returns whether only a new login helps. Microsoft's codes are more specific than `error` and take precedence. */
 export function endsGrant({ error, body }: TokenRefusal): boolean {
   const { error_codes: told } = body
   const codes: readonly unknown[] = Array.isArray(told) ? told : []

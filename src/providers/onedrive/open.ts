@@ -6,7 +6,7 @@ import { OneDriveBackend } from './backend.ts'
 import { graphFailure } from './failure.ts'
 import { OwnDrive } from './own-drive.ts'
 
-/** Makes no call. @param endpoints the origin of the API, and where content lies */
+/** Opens a connection without making a request. @param endpoints the API's origin, and the content hosts */
 export function openGraph(
   endpoints: { readonly api: string; readonly contentHosts: readonly string[] },
   { accessTokens, egress, timeouts, spool }: OAuthOpenContext

@@ -2,17 +2,17 @@ import { asObject, textOf } from '../shared/read-json.ts'
 import { hasFacet, isAtTop, type Resource } from './entries.ts'
 import { readDriveId } from './ids.ts'
 
-/** What a connection has learned of the user's own drive, from answers that told it anyway. */
+/** What a connection has learned from its responses about the user's own drive. */
 export class OwnDrive {
-  /** `null` until it was told. */
+  /** `null` if unknown. */
   id: string | null = null
-  /** What Graph calls the top of it; `null` until it was told. */
+  /** The item id of its top; `null` if unknown. */
   rootItem: string | null = null
-  /** Graph has said that the user has none, or that the connection may not see it. */
+  /** Graph has reported that the user has no drive, or that the connection may not access it. */
   isMissing = false
   #type: string | null = null
 
-  /** Personal accounts have no sites. `null` until it was told. */
+  /** Whether the account is personal, and so has no sites; `null` if unknown. */
   get isPersonal(): boolean | null {
     return this.#type === null ? null : this.#type === 'personal'
   }
@@ -23,7 +23,7 @@ export class OwnDrive {
     this.isMissing &&= this.id === null
   }
 
-  /** Keeps what an item says. @param isOwn it was asked for as something of the user's own drive */
+  /** Stores what an item shows. @param isOwn whether it was requested from the user's own drive */
   learn(item: Resource, { isOwn }: { readonly isOwn: boolean }): void {
     const { driveId, driveType, id } = asObject(item['parentReference'])
     if (isOwn) this.learnDrive({ id: driveId, driveType })

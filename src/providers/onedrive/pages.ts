@@ -7,20 +7,20 @@ import type { Place } from './cursor.ts'
 import type { Resource } from './entries.ts'
 import type { GraphServer } from './server.ts'
 
-/** The most that Graph gives at once of anything. */
+/** The largest page that Graph returns for any collection. */
 export const MAX_TOP = 999
 
-/** One of Graph's answers of several. */
+/** One page of a collection. */
 export interface Page {
   readonly resources: readonly Resource[]
-  /** What to ask besides for the next one; `null` behind the last. */
+  /** The additional query parameters of the next page; `null` after the last page. */
   readonly next: string | null
-  /** How many there are on all pages, where Graph says so. */
+  /** The number of resources on all pages, if Graph reports it. */
   readonly count: number | null
 }
 
 /**
- * Asks for a page of a collection, in the order that the service has: SharePoint refuses to sort what is large.
+ * Requests a page of a collection, in the service's order: SharePoint refuses to sort large collections.
  *
  * @param path of the collection
  */
@@ -47,10 +47,10 @@ export async function askPage(
 }
 
 /**
- * What a link to the next page asks besides. The rest of it is not followed: the token must not leave the API, and
- * Graph writes a path in several ways (`drives('ID')`), even wrong ones (microsoft-graph-docs issue 3341).
+ * Returns the query parameters that a next link adds. The link is not followed: the token must not leave the API, and
+ * Graph writes paths in several ways (`drives('ID')`), even wrong ones (microsoft-graph-docs issue 3341).
  *
- * @throws StorageError `PROVIDER_ERROR` for a link to another place, or to the first page
+ * @throws StorageError `PROVIDER_ERROR` for a link to another collection, or to the first page
  */
 function nextQuery(link: unknown, first: URL): string {
   const url = pinnedUrl(link, [first.origin], 'The next page of a listing')

@@ -8,22 +8,22 @@ import { MAX_TOP } from './pages.ts'
 /** A page of one section. */
 export interface Part {
   readonly entries: readonly Entry[]
-  /** Where the section goes on; `null` behind its end. */
+  /** The position at which the section continues; `null` at its end. */
   readonly next: Place | null
-  /** Whether more was told of than came. */
+  /** Whether more items were reported than returned. */
   readonly isPartial: boolean
-  /** How the folder is called. */
+  /** The id of the folder for clients. */
   readonly shownAs: string
 }
 
 export type ListPart = (place: Place) => Promise<Part>
 
-/** What a folder is made of, and in which order. */
+/** The sections of a folder, in order. */
 export type Sections = ReadonlyMap<Section, ListPart>
 
 /**
- * A page of a folder that is made of several collections: where one ends early on a page, the next one begins on it,
- * if most of the page is left. Graph's pages all have the size of the first one of their section.
+ * Returns a page of a folder that consists of several collections. If one ends and at least half of the page is free,
+ * the next one starts on the same page. Within a section, Graph's pages have the size of the first one.
  */
 export async function pageOfSections(sections: Sections, place: Place | null, call: ListCall): Promise<EntryPage> {
   const { limit, kind } = call
@@ -45,7 +45,7 @@ export async function pageOfSections(sections: Sections, place: Place | null, ca
       at = begin(rest.section, room, isPartial)
       continue
     }
-    // Whoever goes on may know the root by another name alone.
+    // The next request may contain another id of the root.
     const named = shownAs === ROOT ? OWN_ROOT : null
     const reason: IncompleteReason | null = rest !== null ? 'more' : isPartial ? 'provider-partial' : null
     return {

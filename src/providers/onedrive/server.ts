@@ -23,27 +23,27 @@ import {
 import { formatId, type ItemId, pathOf, readItemId, ROOT } from './ids.ts'
 import type { OwnDrive } from './own-drive.ts'
 
-/** An opened connection to Graph: what every operation works on. */
+/** An open connection to Graph, used by every operation. */
 export interface GraphServer {
-  /** With the connection's token, to the API's origin alone. */
+  /** Sends the connection's token to the API's origin only. */
   readonly rest: RestClient
   /** The origin of the API. */
   readonly origin: string
-  /** For addresses that are their own token. */
+  /** For upload and download URLs, which need no token. */
   readonly egress: Egress
-  /** Where such addresses may lead. */
+  /** Allowed hosts of such URLs. */
   readonly contentHosts: readonly string[]
   readonly timeouts: Timeouts
-  /** For uploads of unknown size: a session and a small file are both begun with the size. */
+  /** Stores uploads of unknown size: sessions and small uploads both need the size first. */
   readonly spool: UploadSpool
   readonly own: OwnDrive
 }
 
 /**
- * Looks at one item.
+ * Gets one item.
  *
- * @param fields `null` for all that Graph gives by itself
- * @throws StorageError `missing` where it is not there
+ * @param fields `null` for Graph's default fields
+ * @throws StorageError `missing` if it does not exist
  */
 export async function look(
   server: GraphServer,
@@ -59,7 +59,7 @@ export async function look(
   return item
 }
 
-/** Looks at one item, and at what it stands for where it is a shortcut. */
+/** Gets one item; for a shortcut, gets its target. */
 export async function lookThrough(
   server: GraphServer,
   id: ItemId,
@@ -75,10 +75,10 @@ export async function lookThrough(
 }
 
 /**
- * Does something with an item, and where Graph says that this item cannot be meant, and it is a shortcut, with what it
- * stands for: what is not a shortcut costs no look.
+ * Runs `act` on an item. If Graph reports that the item is unsuitable and it is a shortcut, repeats `act` on its
+ * target. Other items need no additional request.
  *
- * @param missing what `act` fails with for an item that is not there
+ * @param missing the error code of `act` for an item that does not exist
  */
 export async function throughShortcut<T>(
   server: GraphServer,
@@ -100,9 +100,9 @@ export async function throughShortcut<T>(
 }
 
 /**
- * Asks which drive is the user's own, where that is not known yet.
+ * Requests the user's own drive unless it is known.
  *
- * @returns its id; `null` for somebody who has none, or whom the connection may not see it
+ * @returns its id; `null` if the user has none or the connection may not access it
  */
 export async function ownDriveId(server: GraphServer, call: Call): Promise<string | null> {
   const { own } = server
@@ -111,8 +111,8 @@ export async function ownDriveId(server: GraphServer, call: Call): Promise<strin
 }
 
 /**
- * The user's own drive; `null` for somebody who has none, or whom the connection may not see it: not every licence of
- * an organisation brings one.
+ * Returns the user's own drive; `null` if the user has none or the connection may not access it. Not every licence of
+ * an organisation includes a drive.
  */
 export async function askOwnDrive(
   { own, rest, origin }: GraphServer,
@@ -131,26 +131,26 @@ export async function askOwnDrive(
     return drive
   }
   const why = await rest.refusal(ask, answer)
-  // A token that is refused says nothing of the drive.
+  // A 401 concerns the token and says nothing about the drive.
   const isTold = answer.status !== 401 && isStorageError(why, 'OBJECT_NOT_FOUND', 'ACCESS_DENIED', 'INSUFFICIENT_SCOPE')
   if (!isTold) throw why
   own.isMissing = true
   return null
 }
 
-/** The one name of the top of a drive. */
+/** Returns the id of the top of a drive. */
 export async function topName(server: GraphServer, drive: string, call: Call): Promise<string> {
   return drive === (await ownDriveId(server, call)) ? ROOT : formatId({ drive, item: ROOT })
 }
 
-/** An item, or the top of a drive, by itself. */
+/** Returns the entry of a single item, or of the top of a drive. */
 export async function statItem(server: GraphServer, id: ItemId, call: Call): Promise<Entry> {
   const isDrive = id.drive !== null && id.item === ROOT
   if (isDrive && (await topName(server, id.drive, call)) !== ROOT) return lookAtDrive(server, id.drive, call)
   return toEntry(server, await look(server, id, call, 'OBJECT_NOT_FOUND'), call)
 }
 
-/** An item by itself as an entry, the same as in the listing of its folder. */
+/** Converts a single item to the entry that its folder's listing contains. */
 export async function toEntry(server: GraphServer, item: Resource, call: Call): Promise<Entry> {
   const { drive } = itemIdOf(item)
   if (hasFacet(item, 'root')) {
@@ -160,7 +160,7 @@ export async function toEntry(server: GraphServer, item: Resource, call: Call): 
   return itemEntry(item, { parentId: await parentNameOf(server, item, call) })
 }
 
-/** How the folder of an item is called here; `null` where the item does not say, as of what is shared by others. */
+/** Returns the id of an item's folder; `null` if the item does not contain it, as for items shared by others. */
 async function parentNameOf(server: GraphServer, item: Resource, call: Call): Promise<string | null> {
   const { driveId, id } = asObject(item['parentReference'])
   const parent = readItemId(driveId, id)
@@ -169,7 +169,7 @@ async function parentNameOf(server: GraphServer, item: Resource, call: Call): Pr
   return isTop ? topName(server, parent.drive, call) : formatId(parent)
 }
 
-/** A drive of somebody else, or of a site. */
+/** Returns the entry of another user's drive, or of a site's. */
 async function lookAtDrive({ origin, rest }: GraphServer, drive: string, { signal }: Call): Promise<Entry> {
   const url = apiUrl(origin, `/v1.0/drives/${encodeURIComponent(drive)}`, { $select: DRIVE_FIELDS })
   return driveEntry(await rest.json({ url, signal, missing: 'OBJECT_NOT_FOUND' }), null)

@@ -11,8 +11,8 @@ import type { Part, Sections } from './sections.ts'
 import type { GraphServer } from './server.ts'
 
 /**
- * All sites that the user may see; none for a connection that was not granted to see any. All of each is
- * asked for: of sites in lists, what they are called does not come where it is named (microsoft-graph-docs issue 13345).
+ * Returns all sites that the user can access; none if the grant lacks the scope. Does not use `$select`: in lists of
+ * sites, it omits names even if they are selected (microsoft-graph-docs issue 13345).
  */
 export async function sitesPart(server: GraphServer, place: Place, shownAs: string, call: Call): Promise<Part> {
   const parameters = { search: '*' }
@@ -25,7 +25,7 @@ export async function sitesPart(server: GraphServer, place: Place, shownAs: stri
   }
 }
 
-/** What a site shows: its libraries, and the sites below it. */
+/** Returns the sections of a site: its libraries, and its subsites. */
 export function siteSections(server: GraphServer, site: SiteId, call: Call): Sections {
   const shownAs = formatSiteId(site)
   const path = sitePathOf(site)
@@ -36,7 +36,7 @@ export function siteSections(server: GraphServer, site: SiteId, call: Call): Sec
   ])
 }
 
-/** A site by itself. Which one it is below, Graph does not say. */
+/** Returns the entry of a site. Graph does not report its parent. */
 export async function lookAtSite(server: GraphServer, site: SiteId, { signal }: Call): Promise<Entry> {
   const url = apiUrl(server.origin, sitePathOf(site), { $select: SITE_FIELDS })
   const entry = siteEntry(await server.rest.json({ url, signal, missing: 'OBJECT_NOT_FOUND' }), null)

@@ -13,15 +13,15 @@ import type { GraphServer } from './server.ts'
 
 const RANGE = /^(\d{1,15})-/
 
-/** What Graph says of a fragment: how many bytes of the upload it has by now, or the item that these have become. */
+/** The outcome of a fragment: the number of bytes that Graph has, or the completed item. */
 type Outcome = { readonly accepted: number } | { readonly item: Resource }
 
 /**
- * An upload that goes on where it broke off ("driveItem: createUploadSession"). Its address is its token, for days: it
- * gets no other one, with which Graph would refuse it, and stands in no message.
+ * A resumable upload ("driveItem: createUploadSession"). Its URL is valid for days and grants access by itself: no
+ * message contains it, and requests to it carry no token, with which Graph would refuse them.
  */
 export class UploadSession {
-  /** Microsoft knows nothing of it any more, after its last fragment: it may have become the file. */
+  /** Whether the session disappeared after its last fragment, so that it may have become the file. */
   isForgotten = false
   readonly #server: GraphServer
   readonly #url: URL
@@ -30,7 +30,7 @@ export class UploadSession {
   readonly #patience: Patience
   #isSent = false
 
-  /** @throws StorageError `PROVIDER_ERROR` for an address that is none of Microsoft's */
+  /** @throws StorageError `PROVIDER_ERROR` for a URL outside Microsoft's hosts */
   constructor(server: GraphServer, address: unknown, total: number, signal: AbortSignal) {
     this.#server = server
     this.#url = pinnedUrl(address, server.contentHosts, 'The address of an upload')
@@ -40,9 +40,9 @@ export class UploadSession {
   }
 
   /**
-   * Sends a fragment, as often as it takes.
+   * Sends a fragment, and retries until Graph has it.
    *
-   * @param start where in the upload the fragment begins
+   * @param start the offset of the fragment in the upload
    * @returns the item, after the last fragment; `null` before
    */
   async send({ pieces, length, isLast }: Chunk, start: number): Promise<Resource | null> {
@@ -56,7 +56,7 @@ export class UploadSession {
         return outcome.item
       }
       const { accepted } = outcome
-      // What it has lost again, or never was sent, is not ours to give any more.
+      // Fails if Graph lost accepted bytes or counts more than were sent.
       if (accepted < at || accepted > end) throw failure('PROVIDER_ERROR', 'OneDrive counts other bytes than we sent')
       if (accepted > at) this.#patience.restore()
       if (accepted === end && !isLast) return null
@@ -66,7 +66,7 @@ export class UploadSession {
     }
   }
 
-  /** Ends the session at Microsoft, who keeps what was sent for days otherwise. Nobody waits for it. */
+  /** Deletes the session, which Microsoft would otherwise store for days. Runs in the background. */
   cancel(): void {
     this.#server.egress
       .request({ method: 'DELETE', url: this.#url, signal: new AbortController().signal })
@@ -74,7 +74,7 @@ export class UploadSession {
       .catch(() => {})
   }
 
-  /** How far the upload is, once Microsoft can say. */
+  /** Returns the state of the upload, and retries until Microsoft reports it. */
   async #ask(): Promise<Outcome> {
     for (;;) {
       const outcome = await this.#exchange('GET', {})
@@ -89,12 +89,12 @@ export class UploadSession {
         'content-length': String(end - at),
         'content-type': 'application/octet-stream'
       },
-      // A stream, and so under no total deadline: how long a fragment takes is the network's business.
+      // Sent as a stream, and so without a total deadline: the duration depends on the network.
       body: Readable.from(pieces, { objectMode: false })
     })
   }
 
-  /** @returns `null` where nobody knows what became of it; we have waited then */
+  /** @returns `null`, after a back-off, if the outcome is unknown */
   async #exchange(
     method: string,
     more: { readonly headers?: Readonly<Record<string, string>>; readonly body?: Readable }
@@ -116,12 +116,12 @@ export class UploadSession {
     const body = await readProblem(answer, this.#server.timeouts.idleMs)
     this.#signal.throwIfAborted()
     if (status >= 200 && status <= 299) {
-      // Without what it tells, whether it was stored is not known.
+      // Without the body, it is unknown whether the fragment was stored.
       return body === undefined
         ? this.#outlive(failure('PROVIDER_UNAVAILABLE'))
         : readOutcome(asObject(body), this.#total)
     }
-    // It has these bytes already: how many, it says when it is asked.
+    // Graph already has these bytes; the state of the upload shows how many.
     if (status === 416 && method === 'PUT') return null
     if (status === 404 || status === 410) {
       this.isForgotten = this.#isSent
@@ -136,7 +136,7 @@ export class UploadSession {
   }
 }
 
-/** @throws StorageError `PROVIDER_ERROR` for what is neither an item nor a place in an upload */
+/** @throws StorageError `PROVIDER_ERROR` if the body is neither an item nor the state of an upload */
 function readOutcome(body: Resource, total: number): Outcome {
   const { id, nextExpectedRanges } = body
   if (textOf(id) !== null) return { item: body }

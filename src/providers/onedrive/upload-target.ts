@@ -4,13 +4,13 @@ import { failure, type Missing } from '../shared/http-failure.ts'
 import { type ItemId, namedPathOf, parseItemId, pathOf, ROOT } from './ids.ts'
 import { type GraphServer, look, ownDriveId } from './server.ts'
 
-/** Where an upload goes, and how Graph is to treat what is there. */
+/** The destination of an upload, and how Graph handles an existing item. */
 export interface Destination {
-  /** The item, or the folder of the name. */
+  /** The item, or the parent folder of `name`. */
   readonly at: ItemId
-  /** `null` where the item is known by its id. */
+  /** `null` if the item is identified by its id. */
   readonly name: string | null
-  /** It is named as a child of the user's own root. */
+  /** Whether the destination is a child of the user's own root. */
   readonly isInOwnRoot: boolean
   readonly missing: Missing
   readonly behavior: 'fail' | 'replace'
@@ -19,19 +19,19 @@ export interface Destination {
   readonly mimeType: string
 }
 
-/** What can be in a tag that stands in no quotes: nothing that would be a wildcard, or several. */
+/** Characters of an unquoted ETag: excludes wildcards and lists. */
 const TAG = /^[\w.!:%+/=~-]{1,512}$/
-/** The tags of SharePoint, which it gives in quotes. */
+/** SharePoint's ETags, which it sends in quotes. */
 const SHAREPOINT_TAG = /^(?:c:)?\{[\da-f-]{1,64}\},\d{1,15}$/i
 
-/** The path of the item, whether or not there is one. */
+/** Returns the path of the item, which need not exist. */
 export function destinationPath({ at, name }: Pick<Destination, 'at' | 'name'>): string {
   return name === null ? pathOf(at) : namedPathOf(at, name)
 }
 
 /**
- * Where an upload goes. Graph itself sees to the conditions: a name is taken or free, and a tag the one that is there,
- * at the moment when the content is stored.
+ * Finds the destination of an upload. Graph itself checks the conditions (an unused name, a matching ETag) when the
+ * content is stored.
  *
  * @throws StorageError `PRECONDITION_FAILED`, `ALREADY_EXISTS`, `INVALID_REQUEST`
  */
@@ -59,16 +59,16 @@ export async function findDestination(
   const { parentId, name } = target
   requireName(name)
   const parent = parseItemId(parentId ?? ROOT, 'FOLDER_NOT_FOUND')
-  // What is stored tells its drive: whether that is the user's own must not be asked afterwards.
+  // Find the own drive before the write, since the entry needs it: a completed write must not fail.
   const isInOwnRoot = parent.drive === null
   if (!isInOwnRoot) await ownDriveId(server, call)
   return { ...common, at: parent, name, isInOwnRoot, missing: 'FOLDER_NOT_FOUND' }
 }
 
 /**
- * The condition, with the tag as Microsoft gave it: that of SharePoint in quotes, that of a personal account bare.
+ * Returns the precondition with the ETag as Microsoft sends it: quoted for SharePoint, bare for personal accounts.
  *
- * @throws StorageError `PRECONDITION_FAILED` for what is no tag, and so nobody's version
+ * @throws StorageError `PRECONDITION_FAILED` for an invalid ETag, which matches no version
  */
 function preconditionOf(ifMatch: string | undefined): Record<string, string> {
   if (ifMatch === undefined) return {}

@@ -17,11 +17,11 @@ import { type GraphServer, throughShortcut, toEntry } from './server.ts'
 import { UploadSession } from './upload-session.ts'
 import { type Destination, destinationPath, findDestination } from './upload-target.ts'
 
-/** A multiple of 320 KiB, as Graph wants it; so much of an upload is held in memory. */
+/** A multiple of 320 KiB, as Graph requires. One fragment is buffered in memory. */
 const FRAGMENT_BYTES = 10 * 1024 * 1024
 const CONFLICT = '@microsoft.graph.conflictBehavior'
 
-/** Stores a small file in one call, and a larger one in a session, which makes a file of it when all has come. */
+/** Stores a small file in one call, and a larger one in a session, which creates the file after the last byte. */
 export async function uploadFile(
   server: GraphServer,
   target: UploadTarget,
@@ -49,7 +49,7 @@ export async function uploadFile(
   })
 }
 
-/** Held, so that it can go elsewhere where the first place was a shortcut. */
+/** Buffers the content, so that it can be sent to a shortcut's target after a first attempt at the shortcut. */
 async function putAll(
   server: GraphServer,
   destination: Destination,
@@ -64,7 +64,7 @@ async function putAll(
       method: 'PUT',
       url: apiUrl(server.origin, `${destinationPath({ ...destination, at })}/content`, { [CONFLICT]: behavior }),
       signal,
-      // On a slow line it takes longer than an answer may.
+      // An upload over a slow connection can take longer than the deadline of a metadata call.
       purpose: 'transfer',
       headers: { ...headers, 'content-type': mimeType },
       body,
@@ -91,7 +91,7 @@ async function putInFragments(
       url: apiUrl(server.origin, `${destinationPath(there)}/createUploadSession`),
       signal,
       headers,
-      // Not its size: organisations refuse to be told ("driveItemUploadableProperties").
+      // Omits the size: organisations refuse requests that contain it ("driveItemUploadableProperties").
       json: { item: { [CONFLICT]: behavior } },
       missing
     })
@@ -117,8 +117,8 @@ async function putInFragments(
 }
 
 /**
- * What an upload has become whose last answer was lost: a file that was changed after the upload began, made then where
- * it had to be new, and is as large. All times are Microsoft's.
+ * Returns the result of an upload whose last response was lost: a file of the same size that was modified after the
+ * upload began, and was also created after it if it had to be new. All times are Microsoft's.
  */
 async function storedSince(
   server: GraphServer,
@@ -133,12 +133,12 @@ async function storedSince(
   return destination.behavior === 'replace' || isSince(item?.['createdDateTime']) ? item : null
 }
 
-/** What is at the destination; `null` for nothing, and where that cannot be had. */
+/** Returns the item at the destination; `null` if there is none or the request fails. */
 async function lookThere(server: GraphServer, destination: Destination, call: Call): Promise<Resource | null> {
   const { name, missing } = destination
   const item = await throughShortcut(server, destination.at, call, missing, (at) => {
     const path = destinationPath({ at, name })
-    // Behind the path of a name nothing follows.
+    // A path by name ends without the colon if nothing follows it.
     const url = apiUrl(server.origin, name === null ? path : path.slice(0, -1), { $select: ITEM_FIELDS })
     return server.rest.json({ url, signal: call.signal, missing })
   }).catch(() => null)
@@ -147,8 +147,8 @@ async function lookThere(server: GraphServer, destination: Destination, call: Ca
 }
 
 /**
- * What a refusal means to this caller. Who set no condition hears the same refusals of Graph, where somebody else is
- * writing the same file at this moment (onedrive-api-docs issue 1143).
+ * Maps an error of an upload for its caller. Graph also reports failed conditions to unconditional uploads while
+ * another client writes the same file (onedrive-api-docs issue 1143).
  */
 async function refusalOf(
   error: unknown,
@@ -161,7 +161,7 @@ async function refusalOf(
   if (ifMatch === undefined && isStorageError(error, 'PRECONDITION_FAILED')) return locked(error)
   if (destination.behavior !== 'replace' || !isStorageError(error, 'ALREADY_EXISTS')) return error
   const item = await lookThere(server, destination, call)
-  // An id may be that of a shortcut to the file.
+  // The id may be that of a shortcut to the file.
   const isFile = item === null || kindOf(item) === 'file' || (destination.name === null && hasFacet(item, 'remoteItem'))
   return isFile ? locked(error) : error
 }
@@ -171,8 +171,8 @@ function locked({ cause }: StorageError): StorageError {
 }
 
 /**
- * SharePoint writes the properties of a library into some documents, which are larger then than what was sent; none
- * has lost anything.
+ * SharePoint writes a library's properties into some documents, which are then larger than what was sent. None of
+ * them loses content.
  */
 function requireStored({ name, size }: Resource, destination: Destination, sent: number): void {
   const stored = sizeOf(size)
@@ -183,7 +183,7 @@ function requireStored({ name, size }: Resource, destination: Destination, sent:
   if (!isNamed) throw failure('PROVIDER_ERROR', 'OneDrive stored something under another name')
 }
 
-/** Names that differ in their case alone are one name to OneDrive. */
+/** OneDrive ignores case in names. */
 function keyOf(name: string): string {
   return name.normalize('NFC').toLowerCase()
 }
