@@ -2,38 +2,38 @@ import type { Secret } from '../../domain/secret.ts'
 import { type Challenge, readChallenges } from './challenge.ts'
 import { type DigestCredentials, DigestSession, isAnswerable } from './digest.ts'
 
-/** RFC 7617: no colon in a user name, and no control characters in either. */
+/** RFC 7617: no colon in the user name, and no control characters in user name or password. */
 export const USERNAME = /^[^\p{Cc}:]{1,255}$/u
 export const PASSWORD = /^[^\p{Cc}]{1,1024}$/u
 
-/** How a connection proves who it is. */
+/** The credentials of a connection. */
 export type DavAuthentication =
   | { readonly type: 'basic' | 'digest'; readonly username: string; readonly password: Secret<string> }
   | { readonly type: 'bearer'; readonly token: Secret<string> }
 
-/** What is authorized: its method, and path and query as they are sent. */
+/** The parts of a request that a digest covers: the method, and the path and query as they are sent. */
 export interface Authorized {
   readonly method: string
   readonly uri: string
 }
 
-/** The answer to one challenge, for one request. */
+/** The authorization of one request, in response to a challenge. */
 export interface Attempt {
   /** The value of `Authorization`. */
   readonly value: string
-  /** To be called where the server took it: requests to come go on from here. */
+  /** Must be called if the server accepted it. Later requests then continue its session. */
   accepted(): void
 }
 
-/** Makes the `Authorization` of each request, for one server and one user. */
+/** Creates the `Authorization` header of each request, for one server and one user. */
 export interface Authorizer {
-  /** Whether each request is authorized alike, without a word of the server. */
+  /** Whether the header is the same for all requests and needs no challenge. */
   readonly isFixed: boolean
-  /** The header's value, or `undefined` where the server must be heard first. */
+  /** Returns the header's value, or `undefined` if a challenge is needed first. */
   authorize(request: Authorized): string | undefined
   /**
-   * How to make a request once more that was refused with this challenge; `undefined` where the credentials are what
-   * was refused.
+   * Returns how to repeat a request after this challenge; `undefined` if the server refused the credentials
+   * themselves.
    */
   answer(challenge: string | undefined, request: Authorized): Attempt | undefined
 }
@@ -47,18 +47,18 @@ export function createAuthorizer(authentication: DavAuthentication): Authorizer 
 }
 
 /**
- * What a user name and a password are good for at a server that sends this challenge; `null` where it wants something
- * else, and is not sent the password.
+ * Returns the scheme for a user name and password at a server with this challenge; `null` if the server requires
+ * another scheme, and must not receive the password.
  */
 export function chooseAuthentication(challenge: string | undefined, isEncrypted: boolean): 'basic' | 'digest' | null {
   const challenges = readChallenges(challenge)
   const offersBasic = challenges.length === 0 || challenges.some(({ scheme }) => scheme === 'basic')
-  // Basic sends the password itself: over plain http it is the last resort.
+  // Basic sends the password itself, so over plain http it is the last resort.
   if (challenges.some(isAnswerable) && !(offersBasic && isEncrypted)) return 'digest'
   return offersBasic ? 'basic' : null
 }
 
-/** Whether a server says that only the nonce was too old: whoever sent it knows the password (RFC 7616, 3.3). */
+/** Returns whether only the nonce was too old. The client then knows the password (RFC 7616, 3.3). */
 export function isStale(challenge: string | undefined): boolean {
   return strongest(readChallenges(challenge).filter(isAnswerable))?.parameters['stale']?.toLowerCase() === 'true'
 }
@@ -81,9 +81,9 @@ class DigestAuthorizer implements Authorizer {
   }
 
   /**
-   * The request gets a session of its own, out of its own challenge: nonces may be good for a few requests only, and
-   * on several sockets the numbers of a shared one overtake each other, which servers refuse (RFC 7616, 3.4). A shared
-   * one was good once, so that a refusal says something about its nonce, whether it is called stale or not.
+   * Gives the request a session of its own, from its own challenge. Nonces may be valid for few requests only, and on
+   * several sockets the counters of a shared session arrive out of order, which servers refuse (RFC 7616, 3.4). A
+   * shared session has worked before, so a refusal concerns its nonce, even if it is not called stale.
    */
   answer(header: string | undefined, { method, uri }: Authorized): Attempt | undefined {
     const challenge = strongest(readChallenges(header).filter(isAnswerable))

@@ -23,17 +23,17 @@ import { find } from './precondition.ts'
 import { type DavServer, look } from './server.ts'
 import type { DavTarget } from './upload.ts'
 
-/** What differs between the services that speak DAV. */
+/** The differences between the services that use WebDAV. */
 export interface DavDialect {
   readonly provider: string
   readonly capabilities: Capabilities
-  /** @param folderId checked: `null` or the id of a folder */
+  /** @param folderId validated: `null` or the id of a folder */
   readonly list: (server: DavServer, folderId: string | null, call: ListCall) => Promise<EntryPage>
   readonly upload: (server: DavServer, target: DavTarget, source: UploadSource, call: UploadCall) => Promise<Entry>
   readonly account: (server: DavServer, call: Call) => Promise<Account>
 }
 
-/** A folder of a DAV server, with everything below it, as a backend. */
+/** A folder of a WebDAV server with everything below it. */
 export class DavBackend implements StorageBackend {
   readonly provider: string
   readonly capabilities: Capabilities
@@ -59,7 +59,7 @@ export class DavBackend implements StorageBackend {
     call.signal.throwIfAborted()
     const { paths } = this.#server
     const { resource, facts } = await look(this.#server, paths.urlOf(id), call, 'OBJECT_NOT_FOUND')
-    // A server finds a folder without its slash, and a file with one; as an id it is another thing.
+    // Servers find a folder without its slash, and a file with one. As ids the two differ.
     if (facts.isCollection !== id.endsWith('/')) throw failure('OBJECT_NOT_FOUND')
     return this.#server.toEntry(await this.#server.listedId(id, call), resource, facts)
   }
@@ -81,7 +81,7 @@ export class DavBackend implements StorageBackend {
     })
   }
 
-  /** A DELETE takes a folder with everything in it, whatever its URL looks like: what is there is looked at first. */
+  /** A DELETE also removes a folder with its content, whatever its URL looks like, so the type is checked first. */
   async remove(id: string, call: Call): Promise<void> {
     call.signal.throwIfAborted()
     const { client, paths } = this.#server
@@ -100,11 +100,11 @@ export class DavBackend implements StorageBackend {
     const id = `${paths.childId(parentId, name)}/`
     const url = paths.urlOf(id)
     const exists = providerFailure('ALREADY_EXISTS')
-    // RFC 4918 refuses to make what is there; rclone's server (1.60) says that it did.
+    // RFC 4918 refuses to create an existing folder; rclone's server (1.60) reports success.
     if ((await find(this.#server, url, call)) !== null) throw exists
     const answer = await client.send({ method: 'MKCOL', url, signal: call.signal })
     await answer.discard()
-    // A server that makes no folders at all says the same.
+    // A server that creates no folders at all returns the same status.
     if (answer.status === 405 && (await find(this.#server, paths.urlOf(id.slice(0, -1)), call)) !== null) throw exists
     if (answer.status === 409) throw failure('FOLDER_NOT_FOUND')
     if (answer.status !== 200 && answer.status !== 201) throw httpFailure('MKCOL', answer, 'FOLDER_NOT_FOUND')

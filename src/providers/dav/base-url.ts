@@ -2,18 +2,18 @@ import { isSegment } from '../shared/object-path.ts'
 
 export const MAX_BASE_URL_LENGTH = 1024
 
-/** Where a server is: its URL in one notation, which ends with `/`; `null` for what cannot be one. */
+/** Normalises the URL of a server, which then ends with `/`. Returns `null` if it is invalid. */
 export function readBaseUrl(value: unknown): URL | null {
   if (typeof value !== 'string' || value.length > MAX_BASE_URL_LENGTH || !URL.canParse(value)) return null
   const url = new URL(value)
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return null
-  // `href` keeps a lone `?` or `#`, which `search` and `hash` do not show.
+  // `href` contains a lone `?` or `#`, which `search` and `hash` omit.
   if (url.href !== url.origin + url.pathname) return null
   if (!url.pathname.endsWith('/')) url.pathname += '/'
   if (url.pathname === '/') return url
   const segments = url.pathname.slice(1, -1).split('/').map(decode)
   if (!segments.every((segment) => segment !== null && isSegment(segment))) return null
-  // `%7Euser` and `~user` are one folder, and have to be one account.
+  // `%7Euser` and `~user` are the same folder, and must be the same account.
   url.pathname = `/${segments.map((segment) => encodeURIComponent(segment ?? '')).join('/')}/`
   return url
 }

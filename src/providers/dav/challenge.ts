@@ -1,18 +1,18 @@
-/** One way to authenticate that a server offers (RFC 9110, 11.6.1). */
+/** An authentication scheme that a server offers (RFC 9110, 11.6.1). */
 export interface Challenge {
   /** In lower case. */
   readonly scheme: string
-  /** By lower-case name. */
+  /** Indexed by lower-case name. */
   readonly parameters: Readonly<Record<string, string | undefined>>
 }
 
 const TOKEN = "[!#$%&'*+.^_`|~\\w-]+"
 const PARAMETER = new RegExp(`^(${TOKEN})\\s*=\\s*(?:"((?:[^"\\\\]|\\\\.)*)"|(${TOKEN}))\\s*(?:,\\s*|$)`, 's')
 const SCHEME = new RegExp(`^(${TOKEN})(?:\\s+|\\s*,\\s*|$)`)
-/** What `Negotiate` and the like send instead of parameters. */
+/** The form that `Negotiate` and similar schemes use instead of parameters. */
 const TOKEN68 = /^[\w.~+/-]+=*\s*(?:,\s*|$)/
 
-/** Reads `WWW-Authenticate`, which may hold several challenges. What cannot be read ends it. */
+/** Parses `WWW-Authenticate`, which may contain several challenges. Stops at the first invalid one. */
 export function readChallenges(header: string | undefined): Challenge[] {
   const challenges: Challenge[] = []
   let rest = header?.replace(/^[\s,]+/, '') ?? ''

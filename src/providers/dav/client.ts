@@ -6,7 +6,7 @@ import { type Authorized, type Authorizer, isStale } from './authorization.ts'
 import { type DavResource, readMultistatus } from './multistatus.ts'
 import { findRefusal } from './refusal.ts'
 
-/** Much more than a listing that is cut by its number of entries: a last limit for what never ends. */
+/** The maximum size of a listing, far above the limit of entries: a last limit for endless responses. */
 const MAX_LISTING_BYTES = 128 * 1024 * 1024
 const NOTHING_MUCH =
   '<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop><resourcetype/></prop></propfind>'
@@ -33,7 +33,7 @@ export interface Properties {
   readonly resources: AsyncGenerator<DavResource>
 }
 
-/** Requests of one user to one server: with authentication, and with failures that callers know. */
+/** Sends the requests of one user to one server, authenticates them and maps failures to StorageErrors. */
 export class DavClient {
   readonly timeouts: Timeouts
   readonly #options: DavClientOptions
@@ -44,9 +44,9 @@ export class DavClient {
   }
 
   /**
-   * The response, whatever its status.
+   * Returns the response, whatever its status.
    *
-   * @throws StorageError for one whose body says something else than its status ({@link findRefusal})
+   * @throws StorageError if the body contradicts the status ({@link findRefusal})
    */
   async send(request: DavRequest): Promise<HttpAnswer> {
     const answer = await this.#authorized(request)
@@ -61,7 +61,7 @@ export class DavClient {
     if (request.body instanceof Readable && !authorizer.isFixed) return this.#sendOnce(request)
     const sent = authorizer.authorize(authorizedOf(request))
     const answer = await this.#sendAs(request, sent)
-    // A redirect takes the header along, and a digest is about one URL: Apache calls it a bad request at another.
+    // A redirect keeps the header, but a digest is valid for one URL only: Apache answers 400 for another.
     const isElsewhere = sent !== undefined && answer.url.href !== request.url.href
     const again = { ...request, url: answer.url }
     if (answer.status === 400 && isElsewhere && !authorizer.isFixed) {
@@ -71,7 +71,7 @@ export class DavClient {
     return answer.status === 401 ? this.#sendAnswering(again, answer) : answer
   }
 
-  /** The request once more, with an answer to the challenge in what refused it. */
+  /** Repeats a request with an answer to the challenge of the response that refused it. */
   async #sendAnswering(request: DavRequest, refused: HttpAnswer): Promise<HttpAnswer> {
     const challenge = refused.headers['www-authenticate']
     const attempt = this.#options.authorizer.answer(challenge, authorizedOf(request))
@@ -87,8 +87,8 @@ export class DavClient {
   }
 
   /**
-   * A request whose body streams, and cannot be sent again: something harmless is asked first, without credentials,
-   * for a challenge that nobody else answers.
+   * Sends a request whose body is a stream and cannot be repeated. A harmless request without credentials precedes
+   * it, to get a challenge that no other request uses.
    */
   async #sendOnce(request: DavRequest): Promise<HttpAnswer> {
     const { authorizer } = this.#options
@@ -107,11 +107,7 @@ export class DavClient {
     return answer
   }
 
-  /**
-   * The answer, where its status is one of `expected`.
-   *
-   * @throws StorageError of what the status means
-   */
+  /** Returns the response if its status is one of `expected`. @throws StorageError for any other status */
   async expect(request: DavRequest, expected: readonly number[], missing: Missing): Promise<HttpAnswer> {
     const answer = await this.send(request)
     if (expected.includes(answer.status)) return answer
@@ -120,7 +116,8 @@ export class DavClient {
   }
 
   /**
-   * Asks for properties, of one resource or of what is in it too. Read the resources to their end, or `return` them.
+   * Requests the properties of one resource, or also of its children. Read the resources to their end, or `return`
+   * them.
    *
    * @param body the XML that names the properties
    */

@@ -8,14 +8,14 @@ export interface DigestCredentials {
   readonly password: string
 }
 
-/** Whether we can answer a challenge (RFC 7616): these algorithms, and no protection of bodies. */
+/** Returns whether a challenge is supported (RFC 7616): these algorithms, without protection of bodies. */
 export function isAnswerable({ scheme, parameters }: Challenge): boolean {
   const { realm, nonce, qop } = parameters
   const offers = qop === undefined || qop.split(',').some((each) => each.trim().toLowerCase() === 'auth')
   return scheme === 'digest' && realm !== undefined && nonce !== undefined && offers && algorithmOf(parameters) !== null
 }
 
-/** One nonce of a server, and how often it was used. */
+/** One nonce of a server, with its use counter. */
 export class DigestSession {
   readonly #parameters: Challenge['parameters']
   readonly #credentials: DigestCredentials
@@ -29,7 +29,7 @@ export class DigestSession {
     this.#credentials = credentials
   }
 
-  /** The value of `Authorization` for the next request. @param uri path and query, as they are sent */
+  /** Returns the `Authorization` of the next request. @param uri path and query, as they are sent */
   authorize(method: string, uri: string): string {
     const { realm = '', nonce = '', qop, opaque, algorithm } = this.#parameters
     const { hash, isSession } = algorithmOf(this.#parameters) ?? { hash: 'md5', isSession: false }
@@ -63,7 +63,7 @@ function algorithmOf({ algorithm = 'MD5' }: Challenge['parameters']): { hash: st
   return hash === undefined ? null : { hash, isSession: session !== undefined }
 }
 
-/** RFC 7616, 3.4: what is not ASCII goes as RFC 8187 writes it. */
+/** Encodes non-ASCII user names as in RFC 8187 (RFC 7616, 3.4). */
 function usernameParameter(username: string): string {
   return /^[\x20-\x7e]*$/.test(username)
     ? `username=${quoted(username)}`

@@ -11,7 +11,7 @@ import { TransferBody } from '../shared/transfer-body.ts'
 import { readETag, readMediaType, readTime } from './properties.ts'
 import { type DavServer, look } from './server.ts'
 
-/** @param url of a file */
+/** Downloads a file. @param url of the file */
 export async function downloadFile(server: DavServer, url: URL, call: DownloadCall): Promise<Download> {
   const { client } = server
   const { signal, range } = call
@@ -19,7 +19,7 @@ export async function downloadFile(server: DavServer, url: URL, call: DownloadCa
   const answer = await client.send({ method: 'GET', url, signal, headers, purpose: 'transfer' })
   if (answer.status !== 200 && answer.status !== 206) {
     await answer.discard()
-    // Of a folder there is nothing to GET, which sabre calls not implemented.
+    // A folder cannot be downloaded. sabre reports this as not implemented.
     const isNoFile = answer.status === 405 || answer.status === 501
     throw isNoFile ? failure('OBJECT_NOT_FOUND') : httpFailure('GET', answer, 'OBJECT_NOT_FOUND')
   }
@@ -48,14 +48,14 @@ export async function downloadFile(server: DavServer, url: URL, call: DownloadCa
   }
 }
 
-/** @throws StorageError for an answer that is no file, or other bytes than were asked for */
+/** @throws StorageError for a response that is no file, or has other bytes than requested */
 async function sizesOf(server: DavServer, url: URL, answer: HttpAnswer, call: DownloadCall): Promise<DownloadSizes> {
   const { status, headers } = answer
-  // Servers lead to folders by their slash, and show them as a page or an archive.
+  // Servers redirect to a folder's URL with a slash, and return a folder as a page or an archive.
   if (answer.url.pathname.endsWith('/')) throw failure('OBJECT_NOT_FOUND')
   const length = lengthOf(answer)
   const contentRange = status === 206 ? (headers['content-range'] ?? '') : undefined
-  // What sabre makes of the first byte alone.
+  // sabre treats a range of the first byte alone as the whole file.
   const range = isFirstByte(call.range) && contentRange?.startsWith('bytes 0-0/') === false ? { start: 0 } : call.range
   const sizes = readDownloadSizes(contentRange, length, range)
   if (sizes === null) throw otherBytes()
@@ -63,9 +63,9 @@ async function sizesOf(server: DavServer, url: URL, answer: HttpAnswer, call: Do
   const isTold = headers['etag'] !== undefined || headers['last-modified'] !== undefined
   const isWholeKnown = sizes.range === null || sizes.size !== null
   if (isTold && !isCoded(answer) && isWholeKnown && sizes.expected !== null) return checked(sizes, range)
-  // A page about something else, a file that was compressed on its way (one that is stored so has the size of what
-  // comes), or a body that could be cut off unseen: the properties tell. They tell the size too where only the chunks
-  // have one, as sabre's of an empty file.
+  // The response may be another page, a file compressed in transit (a file that is stored compressed has the body's
+  // size), or a body whose truncation would go unnoticed, so the properties decide. They also contain the size if the
+  // response has only chunks, as sabre's for an empty file.
   const { facts } = await look(server, url, call, 'OBJECT_NOT_FOUND')
   if (facts.isCollection) throw failure('OBJECT_NOT_FOUND')
   const { size } = facts
@@ -84,7 +84,7 @@ function otherBytes(): StorageError {
   return failure('PROVIDER_ERROR', 'The server answered with other bytes than were asked for')
 }
 
-/** A server that does not know ranges sends everything, also where the range is outside of it. */
+/** A server without range support sends the whole file, even for a range beyond its end. */
 function checked(sizes: DownloadSizes, range: DownloadCall['range']): DownloadSizes {
   if (range !== undefined && sizes.range === null && sizes.size !== null) resolveRange(range, sizes.size)
   return sizes
@@ -92,7 +92,7 @@ function checked(sizes: DownloadSizes, range: DownloadCall['range']): DownloadSi
 
 const FIRST_BYTE = { range: { start: 0, end: 0 }, expected: 1 }
 
-/** sabre 1.8, and what is built on it, takes the end of `bytes=0-0` for none, and sends everything. */
+/** sabre 1.8, and servers based on it, ignore the end of `bytes=0-0` and send the whole file. */
 function isFirstByte(range: DownloadCall['range']): boolean {
   return range !== undefined && 'start' in range && range.start === 0 && range.end === 0
 }
@@ -105,7 +105,7 @@ function firstByteOf(source: Readable): Readable {
       done()
     }
   })
-  // Its own end is not the end of the source, which is let go of either way.
+  // Ending this stream does not end the source, which must always be destroyed.
   first.once('close', () => source.destroy())
   source.once('error', (error) => first.destroy(error))
   return source.pipe(first)

@@ -3,7 +3,7 @@ import { nameOf, parentOf } from '../shared/object-path.ts'
 import type { DavPaths } from './paths.ts'
 import type { DavFacts } from './properties.ts'
 
-/** A resource as an entry. @param id ends with `/` for a collection */
+/** Converts a resource. @param id ends with `/` for a collection */
 export function davEntry(paths: DavPaths, id: string, facts: DavFacts): Entry {
   const isUsable = paths.isUsable(id)
   return {
@@ -16,7 +16,7 @@ export function davEntry(paths: DavPaths, id: string, facts: DavFacts): Entry {
     size: facts.size,
     createdAt: facts.createdAt,
     modifiedAt: facts.modifiedAt,
-    // Without its weakness: an ETag that grows strong must not look like a change.
+    // Without the weakness flag: an ETag that becomes strong is not a change.
     version: facts.isCollection ? null : (facts.etag?.opaque ?? null),
     hash: null,
     exportFormats: [],

@@ -7,26 +7,26 @@ import type { DavResource } from './multistatus.ts'
 import { isTold, readFacts } from './properties.ts'
 import type { DavServer } from './server.ts'
 
-/** What a PROPFIND of a folder came to. */
+/** The result of a PROPFIND of a folder. */
 export interface Children {
   readonly entries: readonly Entry[]
-  /** Whether something was left out that has no name which we could ask for. */
+  /** Whether a resource was omitted because its name cannot be used in requests. */
   readonly lost: boolean
-  /** Whether there was more than the limits allow. */
+  /** Whether there were more entries than the limits allow. */
   readonly capped: boolean
 }
 
 export interface ReadLimits {
   readonly maxEntries: number
-  /** About bytes of all entries. */
+  /** Limit of the size of all entries, in approximate bytes. */
   readonly maxWeight: number
 }
 
 /**
- * The folder's children out of the resources that a server told of: each once, none from elsewhere. The folder itself
- * is known by its path, not by its place.
+ * Reads a folder's children from a response: each one once, and no resources outside the folder. The folder itself is
+ * recognised by its path, not by its position.
  *
- * @throws StorageError `FOLDER_NOT_FOUND` for what is no folder, `PROVIDER_ERROR` for what says nothing of it
+ * @throws StorageError `FOLDER_NOT_FOUND` if it is no folder, `PROVIDER_ERROR` for a response about other resources
  */
 export async function readChildren(
   server: DavServer,
@@ -53,7 +53,7 @@ export async function readChildren(
       const facts = readFacts(resource)
       const id = `${folderId ?? ''}${segments?.at(-1) ?? ''}${facts.isCollection ? '/' : ''}`
       if (entries.has(id)) continue
-      // An entry holds its name about three times: in the id, the path and the name.
+      // An entry contains its name about three times: in the id, the path and the name.
       weight += ENTRY_WEIGHT + 3 * resource.href.length
       if (entries.size === maxEntries || weight > maxWeight) {
         return { entries: [...entries.values()], lost, capped: true }

@@ -6,32 +6,32 @@ import { readXml, XmlError, type XmlHandler } from '../shared/xml-reader.ts'
 
 /** One resource of a multistatus (RFC 4918, 13). */
 export interface DavResource {
-  /** As the server wrote it. */
+  /** As the server sent it. */
   readonly href: string
-  /** The status of the resource as a whole: 200 unless the server gives one. */
+  /** The status of the resource as a whole: 200 unless the server reports one. */
   readonly status: number
   /**
-   * The properties that were found, by local name. A value is the property's text, or an object of its child elements'
-   * texts by local name.
+   * The properties found, by local name. A value is the property's text, or an object of its child elements' texts by
+   * local name.
    */
   readonly properties: Readonly<Record<string, unknown>>
 }
 
-/** Open elements at a time. Servers use six. */
+/** Maximum number of open elements. Servers use six. */
 const MAX_DEPTH = 64
-/** Bytes of one resource, or between two. */
+/** Maximum bytes of one resource, or between two. */
 const MAX_RESOURCE_BYTES = 256 * 1024
-/** Properties of one resource, with the elements in them. */
+/** Maximum properties of one resource, including the elements in them. */
 const MAX_PROPERTIES = 1000
 /**
- * Time spent on one response without the waits between blocks. 50,000 resources take about a second; the limit leaves
- * room for a busy machine.
+ * Limit of the time spent on one response without the waits between blocks. 50,000 resources take about a second; the
+ * limit allows for a busy machine.
  */
 const MAX_PARSE_MS = 15_000
 
 /**
  * Reads a multistatus as it arrives, with the CPU cost and the turns of {@link readXml}. Memory is bounded by one
- * resource and one block. A caller that has enough stops iterating, which destroys the body.
+ * resource and one block. A caller that needs no more stops iterating, which destroys the body.
  *
  * @param body text in UTF-8; its size is limited by the request
  * @param clock measures the time spent on the response
@@ -44,7 +44,7 @@ export async function* readMultistatus(body: Readable, clock: Pick<Clock, 'now'>
     maxDepth: MAX_DEPTH,
     maxTokenLength: MAX_RESOURCE_BYTES,
     maxTokens: Infinity,
-    // One file whose name was stored in another encoding must not hide the others of its folder.
+    // A file name in another encoding must not hide the other files of its folder.
     invalidUtf8: 'replace',
     parseTime: { clock, maxMs: MAX_PARSE_MS }
   } as const
@@ -62,7 +62,7 @@ export async function* readMultistatus(body: Readable, clock: Pick<Clock, 'now'>
   if (!multistatus.hasRoot) throw nonsense('an empty body')
 }
 
-/** Where an element stands, as far as it matters. */
+/** The meaning of an element, by its position in the document. */
 type Role = 'root' | 'response' | 'href' | 'status' | 'propstat' | 'prop' | 'property' | 'part' | 'other'
 
 interface Element {
@@ -70,11 +70,11 @@ interface Element {
   readonly name: string
   readonly role: Role
   text: string
-  /** Of a property: the texts of its child elements. */
+  /** The texts of a property's child elements. */
   parts: Map<string, string> | undefined
 }
 
-/** Which roles an element's children have by their names; `*` stands for any name. */
+/** The roles of an element's children by name; `*` is any name. */
 const CHILDREN: Readonly<Partial<Record<Role, Readonly<Record<string, Role>>>>> = {
   root: { response: 'response' },
   response: { href: 'href', status: 'status', propstat: 'propstat' },
@@ -86,7 +86,7 @@ const HAS_TEXT: ReadonlySet<Role> = new Set<Role>(['href', 'status', 'property',
 
 const STATUS = /^HTTP\/\d(?:\.\d)? (\d{3})\b/
 
-/** The resources of a multistatus, out of the elements of the document. */
+/** Collects the resources of a multistatus from the elements of the document. */
 class Multistatus implements XmlHandler {
   hasRoot = false
   readonly #open: Element[] = []
@@ -144,7 +144,7 @@ class Multistatus implements XmlHandler {
     else if (role === 'response') this.#endResponse()
   }
 
-  /** A property can come in several propstats, found in one of them: all that succeeded count. */
+  /** A property can occur in several propstats and be found in one of them: all successful ones count. */
   #endPropstat(): void {
     if (this.#foundStatus >= 200 && this.#foundStatus < 300) {
       for (const [name, value] of this.#found) this.#properties.set(name, value)
@@ -156,7 +156,7 @@ class Multistatus implements XmlHandler {
   #endResponse(): void {
     const status = this.#status
     const properties = Object.fromEntries(this.#properties)
-    // Several where they share one status (RFC 4918, 14.24).
+    // Several hrefs share one status (RFC 4918, 14.24).
     for (const href of this.#hrefs.length === 0 ? [''] : this.#hrefs) this.#resources.push({ href, status, properties })
     this.#hrefs = []
     this.#status = 200
@@ -171,7 +171,7 @@ function roleOf(parent: Role, name: string): Role {
   return (Object.hasOwn(roles, name) ? roles[name] : roles['*']) ?? 'other'
 }
 
-/** Without the white space of XML at both ends. `trim` takes characters that may belong to a name. */
+/** Removes XML whitespace at both ends. `trim` would remove characters that may belong to a name. */
 function trimSpace(text: string): string {
   let start = 0
   let end = text.length

@@ -2,25 +2,25 @@ import type { Call } from '../../domain/storage-backend.ts'
 import { find } from './precondition.ts'
 import type { DavServer } from './server.ts'
 
-/** Folders that are read in search of the form of one path. */
+/** Maximum folders that are read to find the form of one path. */
 const MAX_FOLDERS = 20
 
-/** How a server lists the names that it is given in one form. */
+/** How a server lists the names that it receives in one form. */
 type ListedAs = 'given' | 'NFC' | 'NFD'
 
 /**
- * The forms in which a server keeps names. Nextcloud stores names in NFC and old macOS servers in NFD, whatever form a
- * request has, and both find a file by either form. Most servers keep the form and take the two for different names.
+ * The Unicode normal forms in which a server stores names. Nextcloud uses NFC and old macOS servers use NFD for any
+ * request, and both find a file by either form. Most servers preserve the form and treat the two as different names.
  */
 export class NameForms {
-  /** By the form of the names that were given, once a listing has shown it. */
+  /** Indexed by the form of the requested names, once a listing has shown the result. */
   readonly #listedAs = new Map<'composed' | 'decomposed', ListedAs>()
 
   /**
-   * The id by which a listing shows a resource that exists.
+   * Returns the id with which a listing shows an existing resource.
    *
-   * @param id of a resource that the server found or stored by this id
-   * @returns `id` too where the listing does not tell, since a write must not fail for its name
+   * @param id the id by which the server found or stored the resource
+   * @returns `id` as well if the form cannot be determined, since a write must not fail because of it
    */
   async listed(server: DavServer, id: string, call: Call): Promise<string> {
     const other = otherForm(id)
@@ -45,7 +45,7 @@ export class NameForms {
   }
 }
 
-/** The same text in another normal form; `null` where there is none. */
+/** Returns the text in another normal form; `null` if there is none. */
 function otherForm(id: string): string | null {
   const composed = id.normalize('NFC')
   if (composed !== id) return composed
@@ -53,7 +53,7 @@ function otherForm(id: string): string | null {
   return decomposed === id ? null : decomposed
 }
 
-/** Takes each name of a path from the listing of its folder, the top folder first. @returns `null` where one is missing */
+/** Looks up each name of a path in the listing of its folder, from the top. @returns `null` if one is missing */
 async function readListed(server: DavServer, id: string, call: Call): Promise<string | null> {
   const slash = id.endsWith('/') ? '/' : ''
   let listed: string | null = null
@@ -68,7 +68,7 @@ async function readListed(server: DavServer, id: string, call: Call): Promise<st
   return slash === '' && listed !== null ? listed.slice(0, -1) : listed
 }
 
-/** The name of a child as its folder lists it: the same one, where it is listed, or the same in another form. */
+/** Returns a child's name as its folder lists it: unchanged if listed so, otherwise in another normal form. */
 async function nameIn(
   server: DavServer,
   folderId: string | null,

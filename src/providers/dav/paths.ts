@@ -2,29 +2,26 @@ import { StorageError } from '../../domain/errors.ts'
 import { providerFailure } from '../../domain/provider-failure.ts'
 import { isSegment, isUnambiguous } from '../shared/object-path.ts'
 
-/** Longer than what file systems behind such servers take, in bytes of UTF-8. */
+/** Above the limits of the file systems behind such servers, in bytes of UTF-8. */
 const MAX_ID_BYTES = 4096
 
 /**
- * Ids, and the URLs that they stand for: an id is the path below the base, decoded, and a folder's ends with `/`. The
- * root, which is the base itself, has no id.
+ * Converts between ids and URLs. An id is the decoded path below the base; a folder's id ends with `/`. The root,
+ * which is the base itself, has no id.
  */
 export class DavPaths {
   readonly base: URL
   readonly #baseSegments: readonly string[]
   readonly #normalForm: 'NFC' | null
 
-  /**
-   * @param base ends with `/`
-   * @param normalForm of all names that the server stores, where it normalises those that it is given
-   */
+  /** @param base ends with `/` @param normalForm the form to which the server normalises all names, if it does */
   constructor(base: URL, normalForm: 'NFC' | null = null) {
     this.base = base
     this.#normalForm = normalForm
     this.#baseSegments = base.pathname.slice(1, -1).split('/').map(decodeURIComponent)
   }
 
-  /** The id as the server lists it. */
+  /** Returns the id as the server lists it. */
   listed(id: string): string {
     return this.#normalForm === null ? id : id.normalize(this.#normalForm)
   }
@@ -42,11 +39,7 @@ export class DavPaths {
     return this.urlOf(id)
   }
 
-  /**
-   * The id of `name` in a folder.
-   *
-   * @throws StorageError `INVALID_REQUEST` for what cannot be a name
-   */
+  /** Returns the id of `name` in a folder. @throws StorageError `INVALID_REQUEST` for an invalid name */
   childId(parentId: string | null, name: string): string {
     this.folderUrlOf(parentId)
     const id = (parentId ?? '') + name
@@ -61,11 +54,10 @@ export class DavPaths {
   }
 
   /**
-   * What an href stands for: its segments below the base, without a sign whether it is a folder. `null` for one that
-   * leads elsewhere or cannot be read. Nothing is ever asked at an href: only its path counts, and its host must be
-   * ours where it names one (the scheme and the port are often a proxy's inner ones).
-   *
-   * An href is not given to `URL`: servers leave `#` and `?` of names as they are, and `..` is to be seen.
+   * Returns the segments of an href below the base, regardless of whether it is a folder; `null` if the href is
+   * outside the base or invalid. No request is ever sent to an href: only its path counts, and its host must be ours
+   * if it has one (the scheme and the port are often internal ones behind a proxy).
+   * An href is not parsed by `URL`: servers leave `#` and `?` in names unescaped, and `..` must remain detectable.
    */
   segmentsOf(href: string): readonly string[] | null {
     const [, host, path = href] =
@@ -104,7 +96,7 @@ export function checkFolderId(id: string): void {
 function isUsable(id: string): boolean {
   if (Buffer.byteLength(id) > MAX_ID_BYTES) return false
   const segments = (id.endsWith('/') ? id.slice(0, -1) : id).split('/')
-  // Servers on Windows take a backslash for a slash, also an encoded one.
+  // Servers on Windows treat a backslash as a slash, even if it is encoded.
   return isUnambiguous(id.replaceAll('\\', '/')) && !segments.includes('')
 }
 

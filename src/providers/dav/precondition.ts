@@ -8,16 +8,16 @@ import { type DavServer, type Found, look } from './server.ts'
 
 /** The file that an upload replaces. */
 export interface ExistingFile {
-  /** Set for an upload with `ifMatch`, whose version it is. */
+  /** The file's ETag, set only for an upload with `ifMatch`. */
   readonly etag: ETag | null
 }
 
 /**
- * Looks at the target of an upload and checks the conditions of the call on it. Servers differ in which conditions of a
+ * Gets the target of an upload and checks the conditions of the call on it. Servers differ in which conditions of a
  * PUT and of a MOVE they check themselves, and none of them may accept a weak ETag (RFC 9110, 13.1.1).
  *
- * @returns `null` where nothing has the name
- * @throws StorageError `ALREADY_EXISTS` for a folder, and for any file where `ifNoneMatch` is set;
+ * @returns `null` if the name is unused
+ * @throws StorageError `ALREADY_EXISTS` for a folder, and for any file if `ifNoneMatch` is set;
  * `PRECONDITION_FAILED`; `UNSUPPORTED` for `ifMatch` on a server without ETags
  */
 export async function checkTarget(server: DavServer, url: URL, call: UploadCall): Promise<ExistingFile | null> {
@@ -34,7 +34,7 @@ export async function checkTarget(server: DavServer, url: URL, call: UploadCall)
   return { etag }
 }
 
-/** The ETag in the headers of a file, for servers that have none among the properties, as nginx 1.22. */
+/** Returns a file's ETag from its headers, for servers without ETags among the properties, such as nginx 1.22. */
 export async function etagOfHead({ client }: DavServer, url: URL, { signal }: Call): Promise<ETag | null> {
   const answer = await client.send({ method: 'HEAD', url, signal })
   await answer.discard()
@@ -42,8 +42,8 @@ export async function etagOfHead({ client }: DavServer, url: URL, { signal }: Ca
 }
 
 /**
- * Checks the folder of a new file before its content is sent. For a PUT into a folder that is not there, servers answer
- * 403, 404, 409 or 500, and nginx with `create_full_put_path` creates the folder.
+ * Checks the folder of a new file before its content is sent. For a PUT into a missing folder, servers answer 403,
+ * 404, 409 or 500, and nginx with `create_full_put_path` creates the folder.
  *
  * @throws StorageError `FOLDER_NOT_FOUND`
  */
@@ -52,7 +52,7 @@ export async function requireParent(server: DavServer, id: string, call: Call): 
   if (!found.facts.isCollection) throw failure('FOLDER_NOT_FOUND')
 }
 
-/** The error of a write whose condition does not hold. */
+/** Returns the error of a write whose condition does not hold. */
 export function failedPrecondition({ ifNoneMatch }: UploadCall): StorageError {
   if (ifNoneMatch === '*') return providerFailure('ALREADY_EXISTS')
   return providerFailure('PRECONDITION_FAILED')
@@ -62,7 +62,7 @@ export function isAFolder(): StorageError {
   return new StorageError('ALREADY_EXISTS', 'There is a folder of this name already.')
 }
 
-/** The resource at `url`, or `null`. */
+/** Returns the resource at `url`, or `null`. */
 export async function find(server: DavServer, url: URL, call: Call): Promise<Found | null> {
   try {
     return await look(server, url, call, 'OBJECT_NOT_FOUND')

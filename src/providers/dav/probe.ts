@@ -6,14 +6,14 @@ import { type ETag, isTold, readFacts } from './properties.ts'
 import type { DavServer } from './server.ts'
 import { discardFile, isGone, isStored, move, type MoveSupport, put, temporaryName } from './upload.ts'
 
-/** What a server's ETags are good for: preconditions of writes, telling changes, or nothing since there are none. */
+/** The use of a server's ETags: as preconditions of writes, only to detect changes, or none (no ETags). */
 export type Versions = 'strong' | 'weak' | 'none'
 
-/** The ways of writing that a server was seen to support. */
+/** The ways of writing that a server supports, as measured. */
 export interface WriteSupport {
   /** `If-Match` and `If-None-Match` of a PUT are checked. */
   readonly checksPreconditions: boolean
-  /** `null`: a MOVE does not replace a file, or was not tried. */
+  /** `null` if a MOVE does not replace a file, or was not tried. */
   readonly moves: MoveSupport | null
 }
 
@@ -22,25 +22,25 @@ export interface ProbedServer extends WriteSupport {
 }
 
 interface ProbedWrites extends WriteSupport {
-  /** The ETag of a new file: `null` for none, `undefined` where no file could be written. */
+  /** The ETag of a new file: `null` for none, `undefined` if no file could be written. */
   readonly etag?: ETag | null
 }
 
-/** Resources of a folder that are read in search of the first file. */
+/** Maximum resources of a folder that are read to find the first file. */
 const MAX_RESOURCES = 1000
 
-/** Finds out what a server can do. Nothing is left there. */
+/** Determines a server's abilities. Leaves no files behind. */
 export async function probeServer(server: DavServer, call: Call): Promise<ProbedServer> {
   const { etag, ...support } = await probeWrites(server, call)
   return { ...support, versions: await versionsOf(server, etag, call) }
 }
 
 /**
- * Writes two small files with random names into the connected folder, moves one over the other, and removes them. Only
- * writing shows this: rclone's server checks the conditions of a GET and ignores those of a PUT, and the response to a
- * MOVE of nothing is the same whether `Overwrite` is known or not (2026-11). The files are not in a folder of their own,
- * which some servers would create for a PUT and might not remove again. Where a DELETE of nothing is refused, nothing is
- * written, since it could not be removed.
+ * Writes two small files with random names into the connected folder, moves one over the other, and removes them.
+ * Only writing shows this: rclone's server checks the conditions of a GET and ignores those of a PUT, and the
+ * response to a MOVE of a missing file is the same whether `Overwrite` is supported or not (2026-11). The files are
+ * not in a folder of their own, which some servers would create for a PUT and might not remove again. If a DELETE of
+ * a missing file is refused, nothing is written, since it could not be removed.
  */
 async function probeWrites(server: DavServer, call: Call): Promise<ProbedWrites> {
   const unknown: ProbedWrites = { checksPreconditions: false, moves: null }
@@ -88,7 +88,7 @@ async function probeMoves(
   let checksIf = false
   if (checksOverwrite && etag !== null) {
     status = await send(ifTag(`"${randomUUID()}"`))
-    // lighttpd 1.4 and rclone 1.60 refuse each ETag here, also the right one.
+    // lighttpd 1.4 and rclone 1.60 refuse every ETag here, even the right one.
     if (status === 412) {
       status = await send(ifTag(`${etag.isWeak ? 'W/' : ''}"${etag.opaque}"`))
       checksIf = isStored({ status })
@@ -98,7 +98,7 @@ async function probeMoves(
   return isStored({ status }) && (await isReplaced()) ? { checksOverwrite, checksIf } : null
 }
 
-/** @returns the status, where it says something about the server @throws StorageError for a refusal of any request */
+/** @returns the status, if it describes the server @throws StorageError for a status that concerns any request */
 function requireAnswer(method: string, answer: Parameters<typeof httpFailure>[1]): number {
   const { status } = answer
   // Apache answers 502 to a MOVE whose `Destination` has the scheme or port of a proxy in front of it.
@@ -110,9 +110,9 @@ function requireAnswer(method: string, answer: Parameters<typeof httpFailure>[1]
 }
 
 /**
- * The kind of ETags that the first file in the folder has. In a folder without files its own ETag tells, then that of a
- * file that was just written: Apache's ETags are weak while a file is new. Without any of them ETags are expected; if
- * there are none after all, no version ever matches, and nothing is overwritten.
+ * Returns the kind of ETags of the first file in the folder. In a folder without files, its own ETag decides, then
+ * that of a file that was just written: Apache's ETags are weak while a file is new. Without any of them, ETags are
+ * assumed; if there are none after all, no version ever matches, and nothing is overwritten.
  */
 async function versionsOf(server: DavServer, written: ETag | null | undefined, call: Call): Promise<Versions> {
   const { client, paths, propfind } = server

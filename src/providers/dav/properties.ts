@@ -1,7 +1,7 @@
 import { knownTime } from '../shared/iso-time.ts'
 import type { DavResource } from './multistatus.ts'
 
-/** What we read of a resource's properties; `null` where the server does not tell, or tells nonsense. */
+/** The metadata of a resource; `null` for missing or invalid values. */
 export interface DavFacts {
   readonly isCollection: boolean
   readonly mimeType: string | null
@@ -12,25 +12,25 @@ export interface DavFacts {
 }
 
 export interface ETag {
-  /** What stands between the quotes. */
+  /** The text between the quotes. */
   readonly opaque: string
-  /** A weak one cannot be a precondition of a write (RFC 9110, 13.1.1). Apache's are weak for a second. */
+  /** A weak ETag cannot be a precondition of a write (RFC 9110, 13.1.1). Apache's are weak for a second. */
   readonly isWeak: boolean
 }
 
-/** RFC 9110, 8.8.3, and without quotes, as some servers write them. */
+/** RFC 9110, 8.8.3, also without quotes, as some servers send them. */
 const ETAG = /^(W\/)?"?([\x21\x23-\x7e]{1,1024}?)"?$/
 const COUNT = /^\d{1,15}$/
-/** RFC 6838 with parameters: what may stand in a header again. */
+/** RFC 6838 with parameters: values that can be sent as a header again. */
 const MEDIA_TYPE = /^[\w!#$&^.+-]{1,127}\/[\w!#$&^.+-]{1,127}(?:\s?;[\x20-\x7e]{0,255})?$/
-/** RFC 3339, and the forms of RFC 9110, 5.6.7: `Date.parse` takes much more, and some of it in the local zone. */
+/** RFC 3339, and the formats of RFC 9110, 5.6.7. `Date.parse` accepts many more, some of them in local time. */
 const TIMES = [
   /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/,
   /^[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d (?:GMT|UTC|[+-]\d{4})$/,
   /^[A-Z][a-z]{5,8}, \d\d-[A-Z][a-z]{2}-\d\d \d\d:\d\d:\d\d GMT$/
 ]
 
-/** The XML of a request for these properties, besides the common ones. @param more elements, with their namespaces */
+/** Returns the XML of a PROPFIND for the common properties. @param more further elements, with their namespaces */
 export function propfindBody(more = ''): string {
   const common = ['resourcetype', 'getcontenttype', 'getcontentlength', 'creationdate', 'getlastmodified', 'getetag']
   const elements = common.map((name) => `<d:${name}/>`).join('')
@@ -49,12 +49,12 @@ export function readFacts({ properties }: DavResource): DavFacts {
   }
 }
 
-/** Whether a server found any property: of a resource without one it says nothing at all. */
+/** Returns whether the server found any property. Without one, the response says nothing about the resource. */
 export function isTold({ properties }: DavResource): boolean {
   return Object.keys(properties).length > 0
 }
 
-/** The text of a property; `null` for none, and for one that holds elements. */
+/** Returns the text of a property; `null` if it is missing or contains elements. */
 export function readText(value: unknown): string | null {
   return typeof value === 'string' && value !== '' ? value : null
 }
@@ -72,7 +72,7 @@ export function readMediaType(value: unknown): string | null {
   return typeof value === 'string' && MEDIA_TYPE.test(value) ? value : null
 }
 
-/** ISO 8601 (`creationdate`) or a date of HTTP, which are whole seconds. `null` where the server does not know it. */
+/** Parses ISO 8601 (`creationdate`) or an HTTP date, which has whole seconds. Returns `null` for unknown times. */
 export function readTime(value: unknown): string | null {
   if (typeof value !== 'string' || !TIMES.some((form) => form.test(value))) return null
   return knownTime(Date.parse(value))

@@ -5,7 +5,7 @@ import { describeExchange } from '../../infra/net/redact.ts'
 import { readRetryAfter } from '../../infra/net/retry-after.ts'
 import { readProblemText } from '../shared/read-problem.ts'
 
-/** The exception of sabre/dav in the body of a failure, which says more than the status. */
+/** The exception of sabre/dav in the body of a failure, which is more specific than the status. */
 export interface DavException {
   /** A PHP class with its namespace. */
   readonly name: string
@@ -15,16 +15,16 @@ export interface DavException {
 
 const NAME = /<(?:[\w-]{1,32}:)?exception>\s{0,32}([\w\\]{1,200})\s{0,32}</
 const MESSAGE = /<(?:[\w-]{1,32}:)?message>([^<]{0,500})/
-/** The statuses of which servers make use for several things. */
+/** Statuses that servers use for several causes. */
 const AMBIGUOUS: ReadonlySet<number> = new Set([413, 500, 503])
-/** These give something a name. */
+/** Methods that give a resource a name. */
 const NAMING: ReadonlySet<string> = new Set(['PUT', 'MKCOL', 'MOVE', 'COPY'])
-/** Thrown for disabled accounts. Nextcloud puts the class of what it caught into the message (Auth.php, 29 and 34). */
+/** Thrown for disabled accounts. Nextcloud's message contains the caught exception's class (Auth.php, 29 and 34). */
 const LOGIN_EXCEPTION = /\b(?:LoginException|DisabledUserException)\b/
-/** The pause that Nextcloud asks for where it asks for one: its OCS API sends no `Retry-After` (34). */
+/** The delay that Nextcloud sends elsewhere in maintenance: its OCS API sends no `Retry-After` (34). */
 const MAINTENANCE_MS = 120_000
 
-/** @param withinMs how long the body may take */
+/** @param withinMs the deadline for reading the body */
 export async function readException(answer: Pick<HttpAnswer, 'body'>, withinMs: number): Promise<DavException | null> {
   const text = await readProblemText(answer, withinMs)
   const [, name] = NAME.exec(text ?? '') ?? []
@@ -33,10 +33,10 @@ export async function readException(answer: Pick<HttpAnswer, 'body'>, withinMs: 
 }
 
 /**
- * The failure that a response stands for where its status alone would mislead: a forbidden name, a full quota, a
- * disabled account, maintenance. Reads the body of a response with such a status.
+ * Returns the error for a response whose status alone would be misleading: a forbidden name, a full quota, a disabled
+ * account, maintenance. Reads the body of a response with such a status.
  *
- * @returns `null` for everything that the status tells
+ * @returns `null` if the status is sufficient
  */
 export async function findRefusal(
   { method, headers = {} }: { readonly method: string; readonly headers?: Readonly<Record<string, string>> },
@@ -57,7 +57,7 @@ export async function findRefusal(
     return new StorageError('PROVIDER_THROTTLED', 'The server is in maintenance mode: try again later.', options)
   }
   if (exception === null) return null
-  // The quota of a body of known length is 507 instead.
+  // With a body of known length, an exceeded quota is a 507 instead.
   if (status === 413) return headers['content-length'] === undefined ? fail('QUOTA_EXCEEDED') : null
   if (status === 500 && /\\(?:Forbidden|InvalidPath)$/.test(exception.name)) {
     return fail(NAMING.has(method) ? 'INVALID_REQUEST' : 'ACCESS_DENIED')

@@ -6,15 +6,15 @@ import type { DavResource } from './multistatus.ts'
 import type { DavPaths } from './paths.ts'
 import { type DavFacts, isTold, readFacts } from './properties.ts'
 
-/** An opened connection to a DAV server: what every operation works on. */
+/** An open connection to a WebDAV server, used by every operation. */
 export interface DavServer {
   readonly client: DavClient
   readonly paths: DavPaths
-  /** The XML of a PROPFIND for all that an entry is made of. */
+  /** The XML of a PROPFIND for all properties that an entry needs. */
   readonly propfind: string
   /** @param folder the listed folder itself, if the server has sent it before the entry */
   readonly toEntry: (id: string, resource: DavResource, facts: DavFacts, folder?: DavResource) => Entry
-  /** The id by which listings show a resource that was found or stored by this id. Never rejects. */
+  /** Returns the id with which listings show a resource that was found or stored by this id. Never rejects. */
   readonly listedId: (id: string, call: Call) => Promise<string>
   /** Whether files have ETags, among their properties or in the headers of a HEAD. */
   readonly hasVersions: boolean
@@ -25,7 +25,7 @@ export interface Found {
   readonly facts: DavFacts
 }
 
-/** Looks at one resource. @throws StorageError `missing` where it is not there */
+/** Gets one resource. @throws StorageError `missing` if it does not exist */
 export async function look(
   { client, paths, propfind }: DavServer,
   url: URL,
@@ -35,7 +35,7 @@ export async function look(
   const { answer, resources } = await client.propfind({ url, signal, depth: 0, body: propfind }, missing)
   const depth = paths.segmentsOf(url.pathname)?.length
   for await (const resource of resources) {
-    // As deep as what was asked for, and not equal to it: a server may write a name in another case or normal form.
+    // Compares the depth, not the names: a server may send a name in another case or normal form.
     if (paths.segmentsOf(resource.href)?.length !== depth) continue
     if (resource.status >= 300) throw httpFailure('PROPFIND', { ...answer, status: resource.status }, missing)
     if (isTold(resource)) return { resource, facts: readFacts(resource) }

@@ -11,7 +11,7 @@ import type { UploadSource } from '../shared/upload-source.ts'
 import { checkTarget, type ExistingFile, failedPrecondition, find, isAFolder, requireParent } from './precondition.ts'
 import { type DavServer, look } from './server.ts'
 
-/** The features of MOVE that a server was seen to have. */
+/** The features of MOVE that a server supports, as measured. */
 export interface MoveSupport {
   /** `Overwrite: F` never overwrites. */
   readonly checksOverwrite: boolean
@@ -27,34 +27,34 @@ export interface DavTarget {
   readonly mimeType: string | undefined
 }
 
-/** Time for removing a temporary file; the caller of a failed upload waits for it. */
+/** Deadline for removing a temporary file. The caller of a failed upload waits for it. */
 const CLEANUP_MS = 10_000
-/** Pauses between attempts to remove it: a server may lock a file until it has noticed that its upload broke off. */
+/** Delays between attempts to remove it: a server may lock a file until it notices that its upload was aborted. */
 const CLEANUP_PAUSES_MS = [50, 100, 200, 400, 800, 1600, 3200]
-/** Time for a MOVE: a server may have to assemble the file of chunks, or to copy it to another file system. */
+/** Deadline of a MOVE: a server may have to assemble chunks, or to copy the file to another file system. */
 const MOVE_MS = 300_000
-/** Other clients may create or remove the target between the last look and the MOVE. */
+/** Other clients may create or remove the target between the last check and the MOVE. */
 const MAX_MOVES = 3
 const PREFIX = 'fastify-cloud-storage-upload-'
 const TEMPORARY = /^fastify-cloud-storage-upload-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/
 
 /**
- * A name for a file that is being uploaded, which no user and no other program gives to a file: files of such names are
- * removed when they are old. It does not begin with a dot, because nginx hides such files, and does not end with `.part`,
- * which Nextcloud forbids.
+ * Returns a name for a temporary file, which no user and no other program would choose: old files with such names are
+ * removed. It does not start with a dot, because nginx hides such files, and does not end with `.part`, which
+ * Nextcloud forbids.
  */
 export function temporaryName(): string {
   return `${PREFIX}${randomUUID()}.tmp`
 }
 
-/** Whether a name is one of {@link temporaryName}. */
+/** Returns whether a name was created by {@link temporaryName}. */
 export function isTemporaryName(name: string): boolean {
   return TEMPORARY.test(name)
 }
 
 /**
- * Stores a stream in a temporary file beside the target and moves that into place: an interrupted upload leaves the old
- * content of the target, and no new file.
+ * Stores a stream in a temporary file beside the target and moves that into place. An interrupted upload leaves the
+ * old content of the target unchanged, and no new file.
  */
 export async function uploadByMove(
   server: DavServer,
@@ -82,10 +82,10 @@ export async function uploadByMove(
 }
 
 /**
- * Moves a file to the target. The target is looked at right before: a MOVE over a folder removes the folder with
- * everything in it, and `Overwrite` is always sent, since rclone's server takes its absence for `F` (1.60).
+ * Moves a file to the target. Checks the target right before: a MOVE over a folder removes the folder with its
+ * content. `Overwrite` is always sent, since rclone's server assumes `F` without it (1.60).
  *
- * @returns whether nothing had the name before
+ * @returns whether the name was unused before
  */
 async function moveIntoPlace(
   server: DavServer,
@@ -106,7 +106,7 @@ async function moveIntoPlace(
   }
 }
 
-/** Sends a MOVE. Apache refuses a `Destination` that is a path alone. @returns the response without its body */
+/** Sends a MOVE. Apache refuses a `Destination` without a host. @returns the response without its body */
 export async function move(
   { client }: DavServer,
   from: URL,
@@ -126,15 +126,15 @@ export async function move(
   return answer
 }
 
-/** A header by which a MOVE replaces only the version that was seen (RFC 4918, 10.4.2). */
+/** Returns a header with which a MOVE replaces only the checked version (RFC 4918, 10.4.2). */
 export function ifHeader(url: URL, existing: ExistingFile | null): Record<string, string> {
   const etag = existing?.etag ?? null
   return etag === null || etag.isWeak ? {} : { if: `<${url.href}> (["${etag.opaque}"])` }
 }
 
 /**
- * Stores a stream in one PUT to the target. Servers that write in place keep a part of an interrupted upload: a new file
- * is removed then, but the old content of an existing one is lost.
+ * Stores a stream in one PUT to the target. Servers that write in place retain a part of an interrupted upload: a new
+ * file is then removed, but the old content of an existing one is lost.
  */
 export async function uploadInPlace(
   server: DavServer,
@@ -191,24 +191,24 @@ export function isStored({ status }: Pick<HttpAnswer, 'status'>): boolean {
   return status === 200 || status === 201 || status === 204
 }
 
-/** Looks at a file that was just stored. @throws StorageError `PROVIDER_ERROR` if the server lost a part of it */
+/** Gets a file that was just stored. @throws StorageError `PROVIDER_ERROR` if the server lost a part of it */
 export async function storedEntry(server: DavServer, { id, url }: DavTarget, size: number, call: Call): Promise<Entry> {
   const { resource, facts } = await look(server, url, call, 'OBJECT_NOT_FOUND')
   requireSize(facts.size, size)
   return server.toEntry(await server.listedId(id, call), resource, facts)
 }
 
-/** Proxies and gateways have been seen to swallow bodies of unknown length, and to answer 201. */
+/** Some proxies and gateways discard bodies of unknown length and answer 201 (seen). */
 function requireSize(stored: number | null, sent: number): void {
   if (stored !== null && stored !== sent) {
     throw failure('PROVIDER_ERROR', `The server stored ${stored} bytes of ${sent}`)
   }
 }
 
-/** Statuses of a write that also stand for a missing folder, or a folder in the way of a file. */
+/** Statuses of a write that may also mean a missing folder, or a folder with the file's name. */
 const AMBIGUOUS: ReadonlySet<number> = new Set([400, 403, 404, 405, 409, 500])
 
-/** The error of a refused write to the file `id`. RFC 4918 names one status for a missing folder; servers use several. */
+/** Returns the error of a refused write. RFC 4918 has one status for a missing folder; servers use several. */
 export async function writeFailure(
   server: DavServer,
   method: 'PUT' | 'MOVE',
@@ -228,9 +228,9 @@ export async function writeFailure(
 }
 
 /**
- * Removes what a failed upload left, also after its caller has left: under a deadline of its own. Failures are ignored.
+ * Removes the remains of a failed upload, with its own deadline, also after its caller has left. Ignores failures.
  *
- * @param maxSize leaves a larger file alone: another client has stored it meanwhile
+ * @param maxSize excludes larger files, which another client has stored meanwhile
  */
 export async function discardFile(server: DavServer, url: URL, maxSize?: number): Promise<void> {
   const controller = new AbortController()
@@ -244,13 +244,13 @@ export async function discardFile(server: DavServer, url: URL, maxSize?: number)
       await sleep(pauseMs, signal)
     }
   } catch {
-    // The time is over. The upload has failed already, and its own error says why.
+    // The deadline has passed. The upload has failed already, and its own error is reported.
   } finally {
     clearTimeout(timer)
   }
 }
 
-/** One attempt to remove a file. @returns whether another one would be of no use */
+/** Attempts to remove a file once. @returns whether further attempts are pointless */
 async function isDiscarded(
   server: DavServer,
   url: URL,
@@ -265,7 +265,7 @@ async function isDiscarded(
     const answer = await server.client.send({ method: 'DELETE', url, signal })
     await answer.discard()
     const { status } = answer
-    // A lock, or a server that is still busy with the request that broke off.
+    // A lock, or a server that is still processing the aborted request.
     const mayPass = status === 409 || status === 423 || (status >= 500 && status !== 501)
     return !mayPass
   } catch (error) {
@@ -274,7 +274,7 @@ async function isDiscarded(
   }
 }
 
-/** Whether a DELETE was answered by a server that removed the resource, or did not have it. */
+/** Returns whether a DELETE removed the resource, or found none. */
 export function isGone(status: number): boolean {
   return (status >= 200 && status < 207) || status === 404 || status === 410
 }

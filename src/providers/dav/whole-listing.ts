@@ -9,23 +9,23 @@ import type { DavServer } from './server.ts'
 /** Entries sorted or merged in one turn of the event loop. */
 const TURN_ENTRIES = 1000
 
-/** Whose pages are cut. */
+/** The owner of cached folders. */
 export interface PageOwner {
   readonly userId: string
-  /** Random, as backends have no id. */
+  /** Random, because backends have no id. */
   readonly connection: string
 }
 
-/** @param userId absent while a connection is being made: then nothing is shared with any user */
+/** @param userId omitted while a connection is being created; nothing is then shared with any user */
 export function pageOwner(userId: string | undefined): PageOwner {
   const connection = randomUUID()
   return { userId: userId ?? connection, connection }
 }
 
 /**
- * A page of a folder that the server lists as a whole, with one PROPFIND.
+ * Returns a page of a folder that the server lists as a whole, with one PROPFIND.
  *
- * @param owner whose memory the folder takes, and the opened connection, whose folders are apart from those of others
+ * @param owner the user whose cache limit applies, and the open connection, which shares no folders with others
  */
 export function listWhole(
   pages: CutPages,
@@ -48,7 +48,7 @@ export function listWhole(
   })
 }
 
-/** Sorts by id in the order of UTF-16, whatever order the server has today, with pauses for other requests. */
+/** Sorts by id in UTF-16 order, so that the server's order does not matter. Yields to other requests. */
 async function sortById(entries: readonly Entry[]): Promise<readonly Entry[]> {
   let runs: (readonly Entry[])[] = []
   for (let at = 0; at < entries.length; at += TURN_ENTRIES) {
