@@ -19,7 +19,7 @@ import { openServer } from './webdav/server.ts'
 import { StaleUploads } from './webdav/stale-uploads.ts'
 import { accountIdOf, labelOf, readSettings, type WebdavSettings } from './webdav/settings.ts'
 
-/** Emulated conditions are checked right before the write: also those on weak ETags, which no server may accept. */
+/** Emulated conditions are checked before the write, also those with weak ETags, which no server may accept. */
 function capabilitiesOf({ checksPreconditions, moves, versions }: ProbedServer): Capabilities {
   const createOnly = moves?.checksOverwrite ?? checksPreconditions
   const updateIfMatch = moves?.checksIf ?? checksPreconditions
@@ -38,7 +38,7 @@ function capabilitiesOf({ checksPreconditions, moves, versions }: ProbedServer):
   }
 }
 
-/** Folders on any server that speaks WebDAV (RFC 4918). */
+/** Folders on any server that supports WebDAV (RFC 4918). */
 export const provider: TypedProvider = defineProvider({
   id: 'webdav',
   label: 'WebDAV',
@@ -77,12 +77,12 @@ async function upload(
   return entry
 }
 
-/** Leaves out files that are being uploaded, or that a process left when it was killed. */
+/** Omits temporary files of uploads in progress, and those left by killed processes. */
 function withoutTemporary(page: EntryPage): EntryPage {
   return { ...page, entries: page.entries.filter(({ kind, name }) => kind !== 'file' || !isTemporaryName(name)) }
 }
 
-/** Quotas are those of RFC 4331, where the server has them; negative ones mean "unknown" and "unlimited". */
+/** Quotas are those of RFC 4331, if supported; negative values mean "unknown" and "unlimited". */
 async function account(settings: WebdavSettings, server: DavServer, call: Call): Promise<Account> {
   const propfind = propfindBody('<d:quota-available-bytes/><d:quota-used-bytes/>')
   const { resource, facts } = await look({ ...server, propfind }, server.paths.base, call, 'FOLDER_NOT_FOUND')

@@ -34,7 +34,7 @@ const schema: ObjectSchema = {
   }
 }
 
-/** How a user connects a WebDAV server: whether it wants Basic or Digest, it says itself. */
+/** Connects a WebDAV server. The server's challenge selects Basic or Digest. */
 export const connect: CredentialsConnect = {
   type: 'credentials',
   schema,

@@ -9,7 +9,7 @@ import { propfindBody } from '../dav/properties.ts'
 import type { DavServer } from '../dav/server.ts'
 import type { WebdavSettings } from './settings.ts'
 
-/** Makes no call. */
+/** Opens a connection without making a request. */
 export function openServer(
   { base, authentication, versions }: WebdavSettings,
   { egress, timeouts }: { readonly egress: Egress; readonly timeouts: Timeouts }

@@ -5,7 +5,7 @@ import type { ProbedServer } from '../dav/probe.ts'
 import type { MoveSupport } from '../dav/upload.ts'
 import { UnusableSetting } from '../shared/unusable-setting.ts'
 
-/** One folder of a WebDAV server, and how to reach it. */
+/** A folder of a WebDAV server, and how to access it. */
 export interface WebdavSettings extends ProbedServer {
   readonly base: URL
   readonly authentication: DavAuthentication
@@ -14,11 +14,7 @@ export interface WebdavSettings extends ProbedServer {
 /** RFC 6750, 2.1. */
 export const TOKEN = /^[A-Za-z0-9._~+/-]{1,4096}=*$/
 
-/**
- * Reads settings as they come: typed by a user, or out of the database.
- *
- * @throws UnusableSetting
- */
+/** Validates settings, entered by a user or stored in the database. */
 export function readSettings(raw: Readonly<Record<string, unknown>>): WebdavSettings {
   const base = readBaseUrl(raw['baseUrl'])
   if (base === null) throw new UnusableSetting('The field "baseUrl" must be https://host/path, without a query.')
@@ -31,7 +27,7 @@ export function readSettings(raw: Readonly<Record<string, unknown>>): WebdavSett
   }
 }
 
-/** As what is sealed, which {@link readSettings} reads. */
+/** Formats settings for storage; {@link readSettings} reads them. */
 export function writeSettings({ base, authentication, ...seen }: WebdavSettings): Record<string, unknown> {
   const { type } = authentication
   const proof =
@@ -41,7 +37,7 @@ export function writeSettings({ base, authentication, ...seen }: WebdavSettings)
   return { baseUrl: base.href, authentication: type, ...proof, ...seen }
 }
 
-/** Names the account: who sees what. A token does not say whose it is. */
+/** Identifies the account by server and user. A token does not identify its user. */
 export function accountIdOf({ base, authentication }: WebdavSettings): string {
   return `${base.href}#${authentication.type === 'bearer' ? '' : encodeURIComponent(authentication.username)}`
 }
@@ -51,7 +47,7 @@ export function labelOf({ base, authentication }: WebdavSettings): string {
   return authentication.type === 'bearer' ? place : `${authentication.username} at ${place}`
 }
 
-/** `null` also for a connection that was stored before servers were tested for MOVE: it uploads by PUT as before. */
+/** Returns `null` also for connections stored before servers were tested for MOVE, which still upload by PUT. */
 function readMoves(value: unknown): MoveSupport | null {
   if (typeof value !== 'object' || value === null) return null
   const { checksOverwrite, checksIf } = value as Record<string, unknown>

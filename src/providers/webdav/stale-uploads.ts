@@ -4,27 +4,27 @@ import { isTold, readFacts } from '../dav/properties.ts'
 import type { DavServer } from '../dav/server.ts'
 import { isTemporaryName } from '../dav/upload.ts'
 
-/** A file that nobody has written for so long belongs to no upload: an upload moves its file within minutes. */
+/** Age at which a temporary file cannot belong to a running upload: an upload moves its file within minutes. */
 const STALE_MS = 24 * 3_600_000
-/** How often one folder is searched. */
+/** Interval between searches of the same folder. */
 const INTERVAL_MS = 3_600_000
 const MAX_FOLDERS = 1000
-/** Time for one search with all its removals. */
+/** Deadline of one search with all its removals. */
 const SWEEP_MS = 10_000
-/** Entries of a folder that are read, and files that are removed at a time. */
+/** Maximum entries read and files removed per search. */
 const MAX_RESOURCES = 10_000
 const MAX_REMOVALS = 20
 
 /**
- * Removes the temporary files of uploads whose process was killed. The folder of an upload is searched after it, in the
- * background. The age of a file is the difference between two times of the server, its `Date` and the time at which the
- * file was written last: no clock of ours can make a file of another process look old.
+ * Removes the temporary files of uploads whose process was killed. The folder of an upload is searched after it, in
+ * the background. The age of a file is the difference between two times of the server, its `Date` and the file's
+ * modification time, so that no local clock can make another process's file look old.
  */
 export class StaleUploads {
   readonly #searched = new LRUCache<string, true>({ max: MAX_FOLDERS, ttl: INTERVAL_MS })
   #isBusy = false
 
-  /** Never rejects. @param folderId of a folder that an upload has just written into */
+  /** Searches a folder. Never rejects. @param folderId the folder of a completed upload */
   async sweep(server: DavServer, folderId: string | null): Promise<void> {
     const key = folderId ?? ''
     if (this.#isBusy || this.#searched.has(key)) return
@@ -41,7 +41,7 @@ export class StaleUploads {
         await answer.discard()
       }
     } catch {
-      // The upload has succeeded. The files stay until the next search.
+      // The upload has succeeded. The files remain until the next search.
     } finally {
       clearTimeout(timer)
       this.#isBusy = false
@@ -61,7 +61,7 @@ async function findStale(server: DavServer, folderId: string | null, signal: Abo
     const name = paths.segmentsOf(resource.href)?.at(-1)
     if (name === undefined || !isTemporaryName(name) || !isTold(resource)) continue
     const { isCollection, modifiedAt } = readFacts(resource)
-    // A comparison with a time that is not known is false.
+    // A comparison with an invalid time is false.
     const isStale = !isCollection && modifiedAt !== null && now - Date.parse(modifiedAt) > STALE_MS
     if (isStale) stale.push(paths.urlOf((folderId ?? '') + name))
   }
