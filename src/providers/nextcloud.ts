@@ -13,7 +13,7 @@ import { cutPages } from './shared/cut-pages.ts'
 import { readStored } from './shared/stored-credentials.ts'
 
 const capabilities: Capabilities = {
-  // Nextcloud's own pages (X-NC-Paginate) are lost where it has no memory cache, and cost as much as the whole folder.
+  // Nextcloud's pages (X-NC-Paginate) are lost without a memory cache, and cost as much as the whole folder.
   paging: 'emulated',
   kindFilter: 'emulated',
   rangeDownload: 'native',
@@ -26,7 +26,7 @@ const capabilities: Capabilities = {
   downloadUrl: 'unsupported'
 }
 
-/** The files of one user of a Nextcloud: its WebDAV, with what it tells beyond that. */
+/** The files of one Nextcloud user: WebDAV with Nextcloud's additional properties and API. */
 export const provider: TypedProvider = defineProvider({
   id: 'nextcloud',
   label: 'Nextcloud',
@@ -43,7 +43,7 @@ export const provider: TypedProvider = defineProvider({
       list: (server, folderId, call) => listWhole(cutPages, owner, server, folderId, call),
       upload: (server, target, source, call) => uploadFile(server, uploads, target, source, call),
       async account(server, call) {
-        // OCS answers 401 for a disabled account too, as for a password that was revoked.
+        // OCS answers 401 for a disabled account too, as for a revoked password.
         await look(server, server.paths.base, call, 'FOLDER_NOT_FOUND')
         const { uid, name, email, quota } = await fetchUser(settings, egress, call)
         return { id: accountIdOf({ ...settings, uid }), name, email, quota }

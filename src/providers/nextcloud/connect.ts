@@ -36,7 +36,7 @@ const schema: ObjectSchema = {
   }
 }
 
-/** How a user connects a Nextcloud: by a login there, or with an app password. */
+/** Connects a Nextcloud by Login Flow v2, or with an app password. */
 export const connect: LoginFlowConnect = {
   type: 'login-flow',
   schema,
@@ -46,7 +46,7 @@ export const connect: LoginFlowConnect = {
     const typed = readStored(credentials, readSettings)
     const hasFiles = await findFiles(typed, context)
     const { uid } = await fetchUser(typed, context.egress, context).catch((error: unknown) => {
-      // Its files are served, and its API is not one that we know.
+      // WebDAV works, but the OCS API is missing or unknown.
       if (isStorageError(error, 'FOLDER_NOT_FOUND', 'UNSUPPORTED', 'PROVIDER_ERROR')) throw noNextcloud(error)
       throw error
     })
@@ -74,11 +74,11 @@ function toParsed(settings: NextcloudSettings): ParsedCredentials {
 }
 
 /**
- * Looks for the files of the user name as it was typed. WebDAV is asked first because it tells a disabled account from
+ * Looks for the files of the user name as entered. Uses WebDAV first because it distinguishes a disabled account from
  * a wrong password, which OCS does not.
  *
- * @returns false where the login name is not the name of the folder: only OCS knows that one
- * @throws StorageError `INVALID_ADDRESS`, `ACCESS_DENIED`, `ACCOUNT_DISABLED` and what else the server fails with
+ * @returns false if the login name is not the name of the folder, which only OCS reports
+ * @throws StorageError `INVALID_ADDRESS`, `ACCESS_DENIED`, `ACCOUNT_DISABLED` and other errors of the server
  */
 async function findFiles(settings: NextcloudSettings, context: ConnectContext): Promise<boolean> {
   const { client, paths, propfind } = openServer(settings, context)

@@ -17,13 +17,13 @@ interface Pending {
   readonly token: string
 }
 
-/** Login Flow v2: the server makes a login page, and a password once the user has been there. */
+/** Starts Login Flow v2: the server creates a login page, and an app password after the login. */
 export async function begin(baseUrl: string, { egress, signal, timeouts }: ConnectContext): Promise<BegunLogin> {
   const base = readTyped(() => readServerUrl(baseUrl))
   const answer = await egress.request({
     method: 'POST',
     url: new URL('index.php/login/v2', base),
-    // The user's list of devices calls the password that is made by our `User-Agent`.
+    // The user's device list shows the app password under our `User-Agent`.
     headers: { accept: 'application/json' },
     maxBytes: MAX_ANSWER_BYTES,
     signal
@@ -37,7 +37,7 @@ export async function begin(baseUrl: string, { egress, signal, timeouts }: Conne
     throw httpFailure('POST', answer, 'FOLDER_NOT_FOUND')
   }
   const { poll, login } = await readJson(answer).catch((error: unknown) => {
-    // Many a server answers everything with a page of its own.
+    // Many servers answer every request with a page of their own.
     if (isStorageError(error, 'PROVIDER_ERROR')) throw noNextcloud(error)
     throw error
   })
@@ -70,15 +70,15 @@ export async function poll(
     throw httpFailure('POST', answer, 'FOLDER_NOT_FOUND')
   }
   const { server, loginName, appPassword } = await readJson(answer)
-  // The root as the server sees it: the user may have typed one of its pages.
+  // The server's own root: the user may have entered one of its pages.
   return { baseUrl: pinned(server, new URL(base)).href, username: loginName, password: appPassword, isIssued: true }
 }
 
 /**
- * A URL of the server, at the origin that the user gave: our calls and the user's password go to no other.
+ * Returns a URL of the server, which must have the entered origin: requests and passwords go to no other.
  *
- * @throws StorageError `SCHEME_MISMATCH` for the same host by http instead of https or the other way round, which a
- * Nextcloud behind a proxy says unless `overwriteprotocol` is set; `ENDPOINT_FORBIDDEN`
+ * @throws StorageError `SCHEME_MISMATCH` for the same host with http instead of https or vice versa, as sent by a
+ * Nextcloud behind a proxy without `overwriteprotocol`; `ENDPOINT_FORBIDDEN`
  */
 function pinned(value: unknown, base: URL): URL {
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null

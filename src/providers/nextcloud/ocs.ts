@@ -7,7 +7,7 @@ import { asObject, readJson } from '../shared/read-json.ts'
 import { type NextcloudSettings, UID } from './settings.ts'
 
 export interface OcsUser {
-  /** Names the user's folder. It may differ from what the user logs in with. */
+  /** The name of the user's folder. It may differ from the login name. */
   readonly uid: string
   readonly name: string
   readonly email: string | null
@@ -15,10 +15,10 @@ export interface OcsUser {
 }
 
 const MAX_ANSWER_BYTES = 1024 * 1024
-/** How long the body of a refusal may take. */
+/** Deadline for reading the body of an error response. */
 const REFUSAL_MS = 10_000
 
-/** Who this is, as the server's OCS API says. */
+/** Returns the current user from the server's OCS API. */
 export async function fetchUser(settings: NextcloudSettings, egress: Egress, call: Call): Promise<OcsUser> {
   const answer = await askOcs(settings, egress, call, 'GET', 'cloud/user?format=json')
   const data = asObject(asObject((await readJson(answer))['ocs'])['data'])
@@ -34,12 +34,12 @@ export async function fetchUser(settings: NextcloudSettings, egress: Egress, cal
   }
 }
 
-/** Ends the app password that these settings log in with. */
+/** Revokes the app password of these settings. */
 export async function deleteAppPassword(settings: NextcloudSettings, egress: Egress, call: Call): Promise<void> {
   await (await askOcs(settings, egress, call, 'DELETE', 'core/apppassword?format=json')).discard()
 }
 
-/** @returns an answer that says yes, unread */
+/** @returns a successful response with an unread body */
 async function askOcs(
   { base, username, password }: NextcloudSettings,
   egress: Egress,
@@ -65,7 +65,7 @@ async function askOcs(
   throw httpFailure(method, answer, 'FOLDER_NOT_FOUND')
 }
 
-/** In bytes. A total below zero means that it is unlimited, unknown or not computed. */
+/** In bytes. A negative total means unlimited, unknown or not computed. */
 function readQuota({ used, total }: Readonly<Record<string, unknown>>): Account['quota'] {
   if (!isCount(used)) return null
   return { used, total: isCount(total) ? total : null }

@@ -17,7 +17,7 @@ const MORE =
   OWNCLOUD.map((name) => `<o:${name} xmlns:o="http://owncloud.org/ns"/>`).join('') +
   NEXTCLOUD.map((name) => `<n:${name} xmlns:n="http://nextcloud.org/ns"/>`).join('')
 
-/** The digests that clients upload with files, the strongest first, with their lengths in hexadecimal digits. */
+/** The digests that clients send with uploads, the strongest first, with their lengths in hexadecimal digits. */
 const DIGESTS = [
   ['SHA3-256', 64],
   ['SHA256', 64],
@@ -25,10 +25,10 @@ const DIGESTS = [
   ['MD5', 32]
 ] as const
 const CHECKSUM = /^([A-Z0-9-]{1,16}):([0-9a-f]{8,128})$/i
-/** Longer texts are none that a server sends. */
+/** Servers send no longer texts. */
 const MAX_PROPERTY_LENGTH = 16 * 1024
 
-/** Makes no call. */
+/** Opens a connection without making a request. */
 export function openServer(
   settings: NextcloudSettings,
   { egress, timeouts }: { readonly egress: Egress; readonly timeouts: Timeouts }
@@ -47,7 +47,7 @@ export function openServer(
   }
 }
 
-/** The collection of the user's chunked uploads. */
+/** Returns the collection of the user's chunked uploads. */
 export function uploadsOf({ base, username, uid }: NextcloudSettings): DavPaths {
   return new DavPaths(new URL(`remote.php/dav/uploads/${encodeURIComponent(uid ?? username)}/`, base))
 }
@@ -60,13 +60,13 @@ function toEntry(
 ): Entry {
   const entry = davEntry(paths, id, facts)
   const fileId = readText(properties['fileid'])
-  // Letters: G may be read, W written, C and K are for files and folders in it. An empty text is no permission at all.
+  // Letters: G allows reading, W writing, C and K creating files and folders. An empty text grants nothing.
   const permissions = typeof properties['permissions'] === 'string' ? properties['permissions'] : null
   // ownCloud and old Nextclouds have no letter for reading.
   const mayRead = permissions?.includes('G') === true ? true : null
   const mayWrite = permissions === null ? null : (facts.isCollection ? /[CK]/ : /W/).test(permissions)
-  // Nextcloud marks folders that are encrypted end to end, but not the files in them, which only the user's own devices
-  // can decrypt.
+  // Nextcloud marks end-to-end encrypted folders, but not the files in them, which only the user's own devices can
+  // decrypt.
   const isClosed = folder?.properties['is-encrypted'] === '1' || forbidsDownload(properties['share-attributes'])
   return {
     ...entry,
@@ -80,7 +80,7 @@ function toEntry(
   }
 }
 
-/** The strongest digest of `<o:checksum>SHA1:… MD5:… ADLER32:…</o:checksum>`. */
+/** Returns the strongest digest of `<o:checksum>SHA1:… MD5:… ADLER32:…</o:checksum>`. */
 function readHash(checksums: unknown): Entry['hash'] {
   const told = asObject(checksums)['checksum']
   if (typeof told !== 'string' || told.length > MAX_PROPERTY_LENGTH) return null
@@ -96,7 +96,7 @@ function readHash(checksums: unknown): Entry['hash'] {
   return null
 }
 
-/** Whether whoever shared it allows no download: `enabled` until Nextcloud 29, `value` since. */
+/** Returns whether the share forbids downloads: `enabled` until Nextcloud 29, `value` since. */
 function forbidsDownload(attributes: unknown): boolean {
   if (typeof attributes !== 'string' || attributes.length > MAX_PROPERTY_LENGTH) return false
   const told = parseJson(attributes)

@@ -8,23 +8,23 @@ import { UnusableSetting } from '../shared/unusable-setting.ts'
 export interface NextcloudSettings {
   /** The server's own root, not that of its WebDAV. */
   readonly base: URL
-  /** What the user logs in with; the uid may be another. */
+  /** The login name, which may differ from the uid. */
   readonly username: string
   readonly password: Secret<string>
-  /** Names the user's folder; `null` until the server was asked. */
+  /** The name of the user's folder; `null` until the server has reported it. */
   readonly uid: string | null
-  /** Whether the password was made for us by a login. One that the user typed may be in use elsewhere. */
+  /** Whether a login issued the password to us. An entered password may be in use elsewhere. */
   readonly isIssued: boolean
 }
 
-/** As it stands in a path. */
+/** A uid that is usable as a path segment. */
 export const UID = /^(?!\.{1,2}$)[^\p{Cc}/]{1,255}$/u
-/** What people copy out of the address bar, or out of the settings, behind the server's own root. */
+/** Paths below the server's own root that users copy from the address bar or from the settings. */
 const KNOWN_PATHS =
   /\/(?:(?:index|remote|public|status|ocs)\.php(?:\/.*)?|login(?:\/.*)?|(?:apps|settings)\/.+|[fs]\/\w+\/?)$/
 
 /**
- * Reads settings as a user typed them, or as {@link writeSettings} stored them. Older versions stored `paginates` too,
+ * Validates settings, entered by a user or stored by {@link writeSettings}. Older versions also stored `paginates`,
  * which is ignored.
  *
  * @throws UnusableSetting
@@ -44,16 +44,12 @@ export function readSettings(raw: Readonly<Record<string, unknown>>): NextcloudS
   }
 }
 
-/**
- * The root of a server, whichever of its pages was copied.
- *
- * @throws UnusableSetting
- */
+/** Returns the root of a server from the URL of any of its pages. @throws UnusableSetting */
 export function readServerUrl(value: unknown): URL {
   const typed = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null
   if (typed !== null && KNOWN_PATHS.test(typed.pathname)) {
     typed.pathname = typed.pathname.replace(KNOWN_PATHS, '/')
-    // Of the page, such as the folder that it shows.
+    // They belong to the page, such as the folder that it shows.
     typed.search = ''
     typed.hash = ''
   }
@@ -62,12 +58,12 @@ export function readServerUrl(value: unknown): URL {
   return base
 }
 
-/** As what is sealed, which {@link readSettings} reads. */
+/** Formats settings for storage; {@link readSettings} reads them. */
 export function writeSettings({ base, username, password, uid, isIssued }: NextcloudSettings): Record<string, unknown> {
   return { baseUrl: base.href, username, password: password.reveal(), uid, isIssued }
 }
 
-/** The error of an address where no Nextcloud answers, whatever the password. */
+/** Returns the error for an address without a Nextcloud, whatever the password. */
 export function noNextcloud(cause?: unknown): StorageError {
   return new StorageError('INVALID_ADDRESS', 'There is no Nextcloud at this address.', { cause })
 }

@@ -13,16 +13,16 @@ import { type Chunk, chunksOf } from '../shared/upload-chunks.ts'
 import type { UploadSource } from '../shared/upload-source.ts'
 
 const MIB = 1024 * 1024
-/** Nextcloud takes 5 MB to 5 GB. Proxies in front of it often limit bodies, and a chunk is held in memory. */
+/** Nextcloud accepts 5 MB to 5 GB. Proxies in front of it often limit bodies, and a chunk is buffered in memory. */
 const MIN_CHUNK_BYTES = 10 * MIB
 const MAX_CHUNK_BYTES = 64 * MIB
 /** Nextcloud's limit. */
 const MAX_CHUNKS = 10_000
 
 /**
- * Stores a stream. Nextcloud 34 writes a PUT over an existing file in place, and keeps a part of a PUT of unknown length
- * as a whole file. So only a new file that fits one chunk is stored by a PUT, and an empty one, which cannot be cut off;
- * everything else by chunked upload v2, which replaces the file in one MOVE.
+ * Stores a stream. Nextcloud 34 writes a PUT over an existing file in place, and stores a part of a PUT of unknown
+ * length as a whole file. Therefore only a new file that fits into one chunk is stored by a PUT, and an empty file,
+ * which cannot be truncated. All others use chunked upload v2, which replaces the file in one MOVE.
  *
  * @param uploads the collection of the user's chunked uploads
  * @param options `maxChunks` is Nextcloud's limit; tests lower it
@@ -82,9 +82,9 @@ async function stored(
 }
 
 /**
- * Stores content in one PUT that never replaces more than it may.
+ * Stores content in one PUT, which replaces only the checked version.
  *
- * @returns whether the file is new; `null` where another client has just created one, and the call allows to replace it
+ * @returns whether the file is new; `null` if another client has just created one and the call allows replacing it
  */
 async function putWhole(
   server: DavServer,
@@ -102,7 +102,7 @@ async function putWhole(
   throw await writeFailure(server, 'PUT', target.id, answer, call)
 }
 
-/** A chunked upload v2. Nothing of it is seen before {@link finish}. Nextcloud forgets an unfinished one after a day. */
+/** A chunked upload v2, invisible before {@link finish}. Nextcloud removes an unfinished one after a day. */
 class ChunkedUpload {
   readonly #server: DavServer
   readonly #uploads: DavPaths
@@ -123,7 +123,7 @@ class ChunkedUpload {
     this.#patience = new Patience(call.signal)
   }
 
-  /** Sends a chunk, again after a failure that may pass. */
+  /** Sends a chunk, and retries after a temporary failure. */
   async append(chunk: Chunk): Promise<void> {
     if (!this.#isBegun) await this.#begin()
     if (++this.#chunks > this.#maxChunks) throw tooLarge()
@@ -139,7 +139,7 @@ class ChunkedUpload {
     this.#patience.restore()
   }
 
-  /** Makes the file of the chunks. @returns whether it is a new one */
+  /** Assembles the file from the chunks. @returns whether it is new */
   async finish(existing: ExistingFile | null, size: number): Promise<boolean> {
     const { url, id } = this.#target
     const answer = await move(this.#server, this.#urlOf('.file'), url, this.#call, {
@@ -152,7 +152,7 @@ class ChunkedUpload {
     throw await writeFailure(this.#server, 'MOVE', id, answer, this.#call)
   }
 
-  /** Removes the chunks of an upload that has failed, also after its caller has left. */
+  /** Removes the chunks of a failed upload, also after its caller has disconnected. */
   async discard(): Promise<void> {
     if (this.#isBegun) await discardFile(this.#server, this.#urlOf(''))
   }
@@ -180,12 +180,12 @@ class ChunkedUpload {
     throw httpFailure('PUT', answer, 'FOLDER_NOT_FOUND')
   }
 
-  /** By this header Nextcloud knows version 2 of its protocol, and checks the quota of the target. */
+  /** With this header Nextcloud uses version 2 of its protocol, and checks the quota of the target. */
   get #destination(): Record<string, string> {
     return { destination: this.#target.url.href }
   }
 
-  /** @param name of a chunk, or empty for their folder */
+  /** @param name of a chunk, or empty for the upload's folder */
   #urlOf(name: string): URL {
     return this.#uploads.urlOf(`${this.#name}/${name}`)
   }
