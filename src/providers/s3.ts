@@ -9,10 +9,10 @@ import { Keys } from './s3/keys.ts'
 import { openS3 } from './s3/open.ts'
 import { addressesOf, readSettings } from './s3/settings.ts'
 
-/** The prefix of a connection makes keys longer still: the backend checks the whole key. */
+/** A connection's prefix makes keys longer; the backend checks the whole key. */
 const KEYS = new Keys('')
 
-/** Buckets of the users' own, at AWS or at any server that speaks its protocol. */
+/** Buckets of users, at AWS or at any S3-compatible server. */
 export const provider: TypedProvider = defineProvider({
   id: 's3',
   label: 'S3-compatible storage',
@@ -27,9 +27,9 @@ export const provider: TypedProvider = defineProvider({
 })
 
 /**
- * Opens the host's own bucket. No egress rule applies to it.
+ * Opens the host's own bucket, to which no egress rule applies.
  *
- * @throws UnusableSetting for a configuration that cannot work
+ * @throws UnusableSetting for an invalid configuration
  */
 export async function openManaged(
   options: ManagedS3Options,

@@ -3,7 +3,7 @@ import { Agent as HttpsAgent } from 'node:https'
 import type { EgressAgents } from '../../domain/egress.ts'
 import { AGENT_OPTIONS } from '../../infra/net/agent-options.ts'
 
-/** The sockets of S3 clients: bodies have their own, so that calls never wait for one that a paused body holds. */
+/** The agents of S3 clients. Bodies use separate sockets, so that calls never wait for a paused body's socket. */
 export interface S3Agents {
   readonly agents: EgressAgents
   readonly transferAgents: EgressAgents
@@ -12,8 +12,8 @@ export interface S3Agents {
 let managed: S3Agents | undefined
 
 /**
- * The sockets to the host's own stores, which no egress rule applies to. A user's call must never travel on one of
- * them: connections have sockets of their own.
+ * Returns the agents for the host's own stores, to which no egress rule applies. A user's request must never use one
+ * of their sockets; connections have agents of their own.
  */
 export function managedAgents(): S3Agents {
   return (managed ??= { agents: createAgents(), transferAgents: createAgents() })

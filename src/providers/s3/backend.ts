@@ -46,8 +46,8 @@ export function capabilitiesWith(preconditions: Preconditions): Capabilities {
 }
 
 /**
- * A bucket, or one folder of it, as a backend. Keys that share a text up to a `/` are in one folder; a folder that
- * holds nothing is kept by an object of its own, the key of which ends with `/`. Uploads need no folder to be there.
+ * A bucket, or one folder of it. Keys with a common prefix up to a `/` are in one folder. An empty folder is
+ * represented by a marker object whose key ends with `/`. Uploads do not require an existing folder.
  */
 export class S3Backend implements StorageBackend {
   readonly provider = 's3'
@@ -137,8 +137,8 @@ export class S3Backend implements StorageBackend {
   }
 
   /**
-   * A link that is signed here, without a call: whether the object is there shows when it is used. S3 cannot be made
-   * to answer `X-Content-Type-Options: nosniff`; that it is saved and not shown rests on the disposition alone.
+   * Returns a link that is signed locally, without a request, so a missing object is found only when the link is
+   * used. S3 cannot send `X-Content-Type-Options: nosniff`; only the disposition makes browsers save the file.
    */
   async downloadUrl(id: string, call: DownloadUrlCall): Promise<DownloadUrl> {
     const bucket = this.#bucket
@@ -168,7 +168,7 @@ export class S3Backend implements StorageBackend {
       try {
         await bucket.calls.send(new bucket.sdk.HeadBucketCommand({ Bucket: bucket.name }), options)
       } catch (error) {
-        // Keys that may see one folder only are refused the bucket as a whole; the listing decides.
+        // Keys for a single folder have no access to the bucket as a whole; the listing decides.
         if (!isRefusal(error, 403)) throw error
       }
     })
@@ -177,7 +177,7 @@ export class S3Backend implements StorageBackend {
   }
 }
 
-/** When a link was signed, in milliseconds: `X-Amz-Date` says `20261122T160000Z`. */
+/** Returns the time of signing in milliseconds, from `X-Amz-Date` (`20261122T160000Z`). */
 function signedAt(url: string): number {
   const date = new URL(url).searchParams.get('X-Amz-Date') ?? ''
   return Date.parse(date.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z'))

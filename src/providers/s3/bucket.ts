@@ -9,31 +9,30 @@ import type { Keys } from './keys.ts'
 export type S3Sdk = typeof ClientS3
 
 /**
- * `native`: the server is known to check `If-Match` and `If-None-Match` of writes. `emulated`: it may ignore them,
- * so we look before we write, and send them nevertheless.
+ * `native`: the server is known to check `If-Match` and `If-None-Match` of writes. `emulated`: it may ignore them, so
+ * the backend checks before the write, and sends the headers as well.
  */
 export type Preconditions = 'native' | 'emulated'
 
-/** An opened bucket: what every operation of the backend works on. */
+/** An open bucket, used by every operation of the backend. */
 export interface Bucket {
   readonly sdk: S3Sdk
   readonly name: string
   readonly keys: Keys
   readonly timeouts: Timeouts
   readonly preconditions: Preconditions
-  /** For calls that answer soon. */
+  /** For calls with prompt responses. */
   readonly calls: ClientS3.S3Client
-  /** For bodies that are sent: on sockets of their own, with the same limit of silence as `calls`. */
+  /** For uploads: separate sockets, with the same idle timeout as `calls`. */
   readonly uploads: ClientS3.S3Client
-  /** For bodies, whose sockets may rest while nobody reads. */
+  /** For downloads: their sockets may be idle while the body is not read. */
   readonly transfers: ClientS3.S3Client
-  /** What download links are signed with: their endpoint may have another name for browsers. */
+  /** Signs download links, whose endpoint may have another name for browsers. */
   readonly links: ClientS3.S3Client
 }
 
 /**
- * Makes one call to the server. Rejects with the caller's own reason where the caller aborted it, and with a
- * StorageError otherwise.
+ * Makes one call to the server. Rejects with the signal's reason after an abort, and with a StorageError otherwise.
  *
  * @param missing what a 404 means here
  */

@@ -6,7 +6,7 @@ import type { S3Sdk } from './bucket.ts'
 import { readResponses } from './responses.ts'
 import { isAws, type S3Settings } from './settings.ts'
 
-/** The handler writes to the console about busy sockets unless it is given somewhere else to write. */
+/** Without a logger, the handler writes to the console about busy sockets. */
 const SILENT = { trace: noop, debug: noop, info: noop, warn: noop, error: noop }
 
 export interface ClientOptions {
@@ -14,14 +14,13 @@ export interface ClientOptions {
   readonly settings: S3Settings
   readonly agents: EgressAgents
   readonly timeouts: Timeouts
-  /** `transfers`: a socket may be silent while its body is not being read. */
+  /** `transfers`: a socket may be idle while its body is not read. */
   readonly purpose: 'calls' | 'transfers'
 }
 
 /**
- * Makes a client that does what this configuration says and nothing that the environment says: an SDK client looks
- * for credentials, regions, endpoints and modes in variables, files and the instance's metadata service wherever
- * it is not told.
+ * Creates a client that uses this configuration only. By default an SDK client reads missing credentials, regions,
+ * endpoints and modes from the environment, files and the instance's metadata service.
  */
 export function createClient({ sdk, settings, agents, timeouts, purpose }: ClientOptions): S3Client {
   const config: S3ClientConfig = {
@@ -58,7 +57,7 @@ export function createClient({ sdk, settings, agents, timeouts, purpose }: Clien
     config.endpoint = settings.endpoint
   }
   if (!isAws(settings)) {
-    // The newer checksums travel as a trailer of a chunked body, which other servers refuse, or store as content.
+    // The newer checksums are a trailer of a chunked body, which other servers refuse, or store as content.
     config.requestChecksumCalculation = 'WHEN_REQUIRED'
     config.responseChecksumValidation = 'WHEN_REQUIRED'
   } else {

@@ -47,7 +47,7 @@ const schema: ObjectSchema = {
   }
 }
 
-/** How a user connects a bucket of their own. */
+/** Connects a user's own bucket. */
 export const connect: CredentialsConnect = {
   type: 'credentials',
   schema,
@@ -71,8 +71,8 @@ export const connect: CredentialsConnect = {
 }
 
 /**
- * Reads what {@link connect} sealed, as strictly as what a user types: the SDK takes missing or empty keys for an
- * invitation to sign with the server's own identity (environment, files, instance metadata).
+ * Reads what {@link connect} stored, as strictly as entered values: with missing or empty keys, the SDK would sign
+ * with the server's own identity (environment, files, instance metadata).
  *
  * @throws StorageError `CREDENTIALS_UNREADABLE`
  */
@@ -80,7 +80,7 @@ export function openCredentials(credentials: Secret<unknown>): S3Settings {
   return readStored(credentials, readOwn)
 }
 
-/** A user names an endpoint always, and never another one for links. */
+/** Users must enter an endpoint, and cannot enter a separate one for links. */
 function readOwn(fields: RawSettings): S3Settings {
   const { endpoint, region, bucket, prefix, accessKeyId, secretAccessKey, forcePathStyle } = fields
   return readSettings({

@@ -42,9 +42,9 @@ export async function downloadObject(bucket: Bucket, key: string, call: Download
   }
 }
 
-/** @throws StorageError `PROVIDER_ERROR` for an answer that is no object, or other bytes than were asked for */
+/** @throws StorageError `PROVIDER_ERROR` for a response that is no object, or has other bytes than requested */
 function readSizes(answer: GetObjectCommandOutput, asked: DownloadCall['range']): DownloadSizes {
-  // A proxy's page or a captive portal has neither; each S3 object has both.
+  // A proxy's page or a captive portal has neither; every S3 object has both.
   if (answer.ETag === undefined && answer.LastModified === undefined)
     throw nonsense('S3 answered 200 without an object')
   const sizes = readDownloadSizes(answer.ContentRange, answer.ContentLength ?? null, asked)

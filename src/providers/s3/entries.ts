@@ -3,10 +3,10 @@ import { knownTime } from '../shared/iso-time.ts'
 import { nameOf, parentOf } from '../shared/object-path.ts'
 import type { Keys } from './keys.ts'
 
-/** Listed like everything else, but not to be had without a restore that takes hours. */
+/** Listed like other objects, but unavailable without a restore that takes hours. */
 const ARCHIVED = new Set(['GLACIER', 'DEEP_ARCHIVE'])
 
-/** What the server tells of an object, in a listing or in the headers of the object itself. */
+/** The metadata of an object, from a listing or from the object's headers. */
 export interface ObjectFacts {
   readonly size?: number | undefined
   readonly modified?: Date | undefined
@@ -31,7 +31,7 @@ export function fileEntry(keys: Keys, id: string, facts: ObjectFacts): Entry {
   }
 }
 
-/** A common prefix of keys, with or without an object of its own. */
+/** Converts a common prefix of keys, with or without an object of its own. */
 export function folderEntry(keys: Keys, id: string): Entry {
   return {
     ...common(id),
@@ -44,13 +44,13 @@ export function folderEntry(keys: Keys, id: string): Entry {
   }
 }
 
-/** An ETag is opaque: the MD5 of the content only for some servers, sizes and encryptions. So it is no `hash`. */
+/** An ETag is opaque and no `hash`: it is the content's MD5 only for some servers, sizes and encryptions. */
 export function unquote(etag: string | undefined): string | null {
   // Ceph 16 completes an upload with an empty one.
   return etag?.replace(/^"(.*)"$/, '$1') || null
 }
 
-/** In whole seconds, like the `Last-Modified` header: listings of some servers are finer, and would never agree. */
+/** Formats a time in whole seconds, like `Last-Modified`: listings of some servers are finer and never match. */
 export function toTime(date: Date | undefined): string | null {
   return date === undefined ? null : knownTime(Math.floor(date.getTime() / 1000) * 1000)
 }

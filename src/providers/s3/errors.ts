@@ -4,7 +4,7 @@ import { connectionFailure } from '../../infra/net/connection-failure.ts'
 import { readRetryAfter } from '../../infra/net/retry-after.ts'
 import { type Missing, responseFailure } from '../shared/http-failure.ts'
 
-/** What we read of the SDK's errors. They carry no body of ours; `$response` is not enumerable. */
+/** The used fields of the SDK's errors. They contain no body of ours; `$response` is not enumerable. */
 interface SdkError {
   readonly name?: unknown
   readonly $fault?: unknown
@@ -12,7 +12,7 @@ interface SdkError {
   readonly $response?: { readonly headers?: Readonly<Record<string, string>> }
 }
 
-/** By the name of the error, where the answer has a body that names one. */
+/** Codes by the error's name, if the response has a body with one. */
 const NAMES: Readonly<Record<string, ProviderFailureCode>> = {
   AccessDenied: 'ACCESS_DENIED',
   AllAccessDisabled: 'ACCESS_DENIED',
@@ -37,13 +37,13 @@ const NAMES: Readonly<Record<string, ProviderFailureCode>> = {
   TooManyRequests: 'PROVIDER_THROTTLED',
   RequestTimeout: 'PROVIDER_TIMEOUT',
   InternalError: 'PROVIDER_UNAVAILABLE',
-  // The SDK has set its clock by the refusal (3.1169): the next call passes.
+  // The SDK has set its clock from the error response (3.1169), so the next call succeeds.
   RequestTimeTooSkewed: 'PROVIDER_UNAVAILABLE',
   NotImplemented: 'UNSUPPORTED'
 }
 const BY_NAME: ReadonlyMap<string, ProviderFailureCode> = new Map(Object.entries(NAMES))
 
-/** The bucket lives elsewhere. Following would mean to sign for, and connect to, a host that the answer chose. */
+/** The bucket is in another region. Not followed, since the request would go to a host that the response chose. */
 const ELSEWHERE = new Set([
   'PermanentRedirect',
   'TemporaryRedirect',
@@ -51,12 +51,12 @@ const ELSEWHERE = new Set([
   'IllegalLocationConstraintException'
 ])
 
-/** What may be repeated of an answer: a code, a request id. */
+/** The format of values of a response that may be logged: a code, a request id. */
 const WORD = /^[\w-]{1,64}$/
 
 /**
- * What a failed call comes out as. HTTP statuses decide where there is no name: the answer to a HEAD has no body.
- * The cause tells status, code and request id, never the text of the answer, which may hold anything.
+ * Maps the error of a failed call. HTTP statuses decide if there is no name: the response to a HEAD has no body. The
+ * cause contains status, code and request id, never the text of the response, which may contain anything.
  */
 export function toStorageError(error: unknown, missing: Missing): StorageError {
   if (isStorageError(error)) return error
@@ -71,24 +71,24 @@ export function toStorageError(error: unknown, missing: Missing): StorageError {
   }
   const waitMs = readRetryAfter(failure.$response?.headers)
   const isS3Answer = failure.$fault !== undefined
-  // A gateway in front of a server that is down sends a page of its own.
+  // A gateway in front of an unavailable server sends a page of its own.
   const isGatewayPage = status === 503 && !isS3Answer && waitMs === undefined
   const named = BY_NAME.get(name)
   const code = isGatewayPage ? 'PROVIDER_UNAVAILABLE' : (named ?? fromStatus(status, isS3Answer, missing))
   const told = code === 'PROVIDER_THROTTLED' ? waitMs : undefined
-  // S3's own way to throttle is a 503 that names no time and means: back off and try again (AWS's documentation).
+  // S3 throttles with a 503 without a delay, which means: back off and try again (AWS's documentation).
   const retryAfterMs = told ?? (code === 'PROVIDER_THROTTLED' && status === 503 ? 0 : undefined)
   return responseFailure(code, status, {
     cause,
     // The SDK reports an error in a response of status 200 as 503.
     ...(named !== undefined && { responded: true }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
-    // Bad keys are a 403 too; that a key is not known any more says nothing of the object.
+    // Invalid keys are a 403 too. An unknown access key says nothing about the object.
     ...((status === 401 || name === 'InvalidAccessKeyId') && { credentialsRefused: true })
   })
 }
 
-/** Whether the server, not the connection, refused, with one of these names or statuses. */
+/** Returns whether the server, not the connection, refused, with one of these names or statuses. */
 export function isRefusal(error: unknown, ...refusals: (string | number)[]): boolean {
   const failure = (typeof error === 'object' && error !== null ? error : {}) as SdkError
   const status = failure.$metadata?.httpStatusCode
@@ -96,19 +96,19 @@ export function isRefusal(error: unknown, ...refusals: (string | number)[]): boo
   return refusals.includes(status) || (typeof failure.name === 'string' && refusals.includes(failure.name))
 }
 
-/** For an answer of status 200 that is not what was asked for: a captive portal, a proxy's page, half an answer. */
+/** Returns the error for a 200 with other content: a captive portal, a proxy's page, a truncated response. */
 export function nonsense(why: string): StorageError {
   return providerFailure('PROVIDER_ERROR', { cause: new Diagnosis(why) })
 }
 
-/** @param isS3Answer whether the body, where there is one, was an S3 error */
+/** @param isS3Answer whether the body, if there is one, was an S3 error */
 function fromStatus(status: number, isS3Answer: boolean, missing: Missing): ProviderFailureCode {
   if (status === 503 || status === 429) return 'PROVIDER_THROTTLED'
   if (status === 501) return 'UNSUPPORTED'
   if (status === 507) return 'QUOTA_EXCEEDED'
   if (status >= 500) return 'PROVIDER_UNAVAILABLE'
   if (status === 401 || status === 403) return 'ACCESS_DENIED'
-  // "Not found" on a page of HTML says that we are talking to something else, not that an object is gone.
+  // A 404 with an HTML page comes from another server, so it does not show that the object is gone.
   if (!isS3Answer) return 'PROVIDER_ERROR'
   if (status === 404) return missing
   if (status === 409) return 'LOCKED'

@@ -6,8 +6,8 @@ import { isSegment, isUnambiguous } from '../shared/object-path.ts'
 const MAX_KEY_BYTES = 1024
 
 /**
- * Ids and keys: an id is the key without the connection's prefix, and a folder's id ends with `/`. The root, which
- * is the prefix itself, has no id.
+ * Converts between ids and keys. An id is the key without the connection's prefix; a folder's id ends with `/`. The
+ * root, which is the prefix itself, has no id.
  */
 export class Keys {
   readonly prefix: string
@@ -17,7 +17,7 @@ export class Keys {
   }
 
   /**
-   * The key prefix that a folder's content shares.
+   * Returns the key prefix of a folder's content.
    *
    * @throws StorageError `INVALID_REQUEST` for an id that must not be sent, `FOLDER_NOT_FOUND` for a file's
    */
@@ -35,23 +35,19 @@ export class Keys {
     return key
   }
 
-  /**
-   * The id of `name` in a folder.
-   *
-   * @throws StorageError `INVALID_REQUEST` for what cannot be a name
-   */
+  /** Returns the id of `name` in a folder. @throws StorageError `INVALID_REQUEST` for an invalid name */
   childId(parentId: string | null, name: string): string {
     if (!isSegment(name)) throw new StorageError('INVALID_REQUEST', 'This cannot be the name of an object.')
     if (parentId !== null) this.ofFolder(parentId)
     return (parentId ?? '') + name
   }
 
-  /** The id of a key below the prefix. */
+  /** Returns the id of a key below the prefix. */
   idOf(key: string): string {
     return key.slice(this.prefix.length)
   }
 
-  /** Whether a listed id could be asked for again. */
+  /** Returns whether a listed id can be used in requests. */
   isUsable(id: string): boolean {
     return isUsable(id, this.prefix + id)
   }
@@ -62,8 +58,8 @@ function isUsable(id: string, key: string): boolean {
 }
 
 /**
- * A key as `EncodingType: 'url'` writes it, which the SDK leaves as it is (3.1169): `+` is a space, the rest is
- * percent-encoded. `undefined` for what is no UTF-8.
+ * Decodes a key of `EncodingType: 'url'`, which the SDK does not decode (3.1169): `+` is a space, the rest is
+ * percent-encoded. Returns `undefined` if it is not UTF-8.
  */
 export function decodeKey(encoded: string): string | undefined {
   try {

@@ -11,7 +11,7 @@ import { fileEntry, folderEntry } from './entries.ts'
 import { isRefusal, nonsense } from './errors.ts'
 import { decodeKey } from './keys.ts'
 
-/** How many short answers one page is made of before it is handed out empty, with a next one. */
+/** Maximum responses per page. After that, an empty page with a cursor is returned. */
 const MAX_CALLS = 10
 
 export async function listFolder(bucket: Bucket, folderId: string | null, call: ListCall): Promise<EntryPage> {
@@ -40,7 +40,7 @@ export async function listFolder(bucket: Bucket, folderId: string | null, call: 
   }
 }
 
-/** Whether anything at all is in the folder: S3 has no folders but those that keys share. */
+/** Returns whether a folder contains anything: S3 has no folders other than common prefixes. */
 export async function folderExists(bucket: Bucket, folderId: string, call: Call): Promise<boolean> {
   const answer = await attempt(call, 'OBJECT_NOT_FOUND', (options) =>
     bucket.calls.send(
@@ -73,7 +73,7 @@ async function request(
     Prefix: prefix,
     Delimiter: '/',
     MaxKeys: call.limit,
-    // A key may hold characters that XML cannot.
+    // A key may contain characters that XML cannot represent.
     EncodingType: 'url',
     ContinuationToken: token
   })
@@ -90,8 +90,8 @@ async function request(
 }
 
 /**
- * The SDK makes an empty listing of an empty body, and of any XML that has none of the expected elements (3.1169).
- * `IsTruncated` stands in each true answer.
+ * The SDK converts an empty body, and any XML without the expected elements, to an empty listing (3.1169).
+ * `IsTruncated` is part of every valid response.
  */
 function requireAnswer(answer: ListObjectsV2CommandOutput): void {
   if (answer.IsTruncated === undefined) throw nonsense('S3 answered 200 with a body that is no listing')
@@ -99,15 +99,15 @@ function requireAnswer(answer: ListObjectsV2CommandOutput): void {
 
 interface Content {
   readonly entries: Entry[]
-  /** Whether the folder is there: something in it, or its own marker object. */
+  /** Whether the folder exists: it has content, or a marker object. */
   readonly found: boolean
-  /** Whether there were keys that cannot be shown. */
+  /** Whether keys were omitted because they cannot be decoded. */
   readonly lost: boolean
 }
 
 function read(bucket: Bucket, prefix: string, answer: ListObjectsV2CommandOutput, limit: number): Content {
   const { keys } = bucket
-  // A server that does not know EncodingType sends keys as they are, and does not name it in its answer.
+  // A server without support for EncodingType sends keys unencoded, and omits it from the response.
   const decode = answer.EncodingType === 'url' ? decodeKey : (key: string) => key
   const entries: Entry[] = []
   let lost = false
@@ -137,7 +137,7 @@ function read(bucket: Bucket, prefix: string, answer: ListObjectsV2CommandOutput
   return { entries, found: contents.length + prefixes.length > 0, lost }
 }
 
-/** How the listing goes on. A page with a next one is never complete. */
+/** Returns the next cursor and the reason why a page is incomplete. A page with a cursor is never complete. */
 function proceed(
   answer: ListObjectsV2CommandOutput,
   tokens: ReadonlySet<string | undefined>,

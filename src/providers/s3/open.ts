@@ -10,11 +10,11 @@ import { accountIdOf, isAws, labelOf, type S3Settings } from './settings.ts'
 
 export interface OpenOptions extends S3Agents {
   readonly timeouts: Timeouts
-  /** Left out: what is known of the endpoint. */
+  /** Defaults to what is known about the endpoint. */
   readonly preconditions?: Preconditions
 }
 
-/** Makes no call: that the bucket is there shows when it is used, or when `account()` is asked. */
+/** Opens a bucket without a request: a missing bucket is reported by its first use, or by `account()`. */
 export async function openS3(
   settings: S3Settings,
   { agents, transferAgents, timeouts, preconditions }: OpenOptions

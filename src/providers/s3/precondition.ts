@@ -5,25 +5,23 @@ import { attempt, type Bucket } from './bucket.ts'
 import { unquote } from './entries.ts'
 import { isRefusal } from './errors.ts'
 
-/** An ETag that can stand between quotes in a header (RFC 9110, 8.8.3). */
+/** An ETag that can be quoted in a header (RFC 9110, 8.8.3). */
 const ETAG = /^[\x21\x23-\x7e]{1,1024}$/
 
-/** The headers of a write that say its condition. */
+/** The headers that express the condition of a write. */
 export interface ConditionHeaders {
   readonly IfNoneMatch?: '*'
   readonly IfMatch?: string
 }
 
 /**
- * What must be true of an object when it is written.
- *
- * Servers differ (2026-11): AWS checks `If-None-Match` and `If-Match` of every write; Ceph 16 only those of a single
- * PUT, not when it completes several parts, and it compares `If-Match` together with its quotes; OpenStack Swift
- * answers 412 whenever parts are completed under a condition, because it compares the condition with an object of its
- * own; others ignore the headers, or answer 501. Trying it out would mean to write at the user's provider, which we do
- * not do unasked. So where the server is not known we look right before the write and send the headers nevertheless.
- * What remains, on servers that ignore or refuse them: two writers within the time between the look and the write, of
- * whom the later wins.
+ * The condition of a write on an object.
+ * Servers differ (2026-11): AWS checks `If-None-Match` and `If-Match` of every write. Ceph 16 checks only those of a
+ * single PUT, not of the completion of a multipart upload, and compares `If-Match` including its quotes. OpenStack
+ * Swift answers 412 to every conditional completion, because it compares the condition with an object of its own.
+ * Others ignore the headers, or answer 501. A probe would have to write to the user's storage unasked. Therefore, at
+ * unknown servers, the condition is checked right before the write, and the headers are sent as well. On servers that
+ * ignore or refuse them, one race remains: of two writers between check and write, the later one wins.
  */
 export class Precondition {
   readonly #bucket: Bucket
@@ -45,8 +43,8 @@ export class Precondition {
   /**
    * Writes under the condition.
    *
-   * @param send makes the write with these headers; called again where the server does not understand them
-   * @param isCompletion whether the write completes an upload in parts
+   * @param send writes with these headers; called again if the server does not support them
+   * @param isCompletion whether the write completes a multipart upload
    */
   async write<T>(send: (headers: ConditionHeaders) => Promise<T>, isCompletion = false): Promise<T> {
     if (!this.#ifAbsent && this.#ifMatch === undefined) return send({})
@@ -67,7 +65,7 @@ export class Precondition {
   }
 
   /**
-   * Looks whether the condition holds, where the server may not.
+   * Checks whether the condition holds, unless the server is known to check it.
    *
    * @throws StorageError `ALREADY_EXISTS`, `PRECONDITION_FAILED`
    */
@@ -88,9 +86,10 @@ export class Precondition {
   }
 
   /**
-   * The headers to try, one after the other, while the server answers 412 although each look before finds the condition
-   * to hold. A server that compares quotes takes the second form. One that refuses two completions with the object
-   * unchanged before, between and after them refuses all of them, so the last is unconditional.
+   * Returns the headers to try, one after the other, while the server answers 412 although the check before each
+   * attempt succeeds. A server that compares quotes accepts the second form. One that refuses two completions
+   * although the object is unchanged before, between and after them refuses all of them, so the last attempt is
+   * unconditional.
    */
   #forms(isCompletion: boolean): ConditionHeaders[] {
     const first: ConditionHeaders = this.#ifAbsent ? { IfNoneMatch: '*' } : { IfMatch: `"${this.#ifMatch}"` }
@@ -100,7 +99,7 @@ export class Precondition {
     return this.#ifAbsent ? [first] : [first, second]
   }
 
-  /** Whether the write was refused because of the condition. A missing object matches no version (S3: 404). */
+  /** Returns whether the condition failed. A missing object matches no version (S3: 404). */
   #isFailedBy(error: unknown): boolean {
     return isRefusal(error, 412, ...(this.#ifMatch === undefined ? [] : ['NoSuchKey']))
   }

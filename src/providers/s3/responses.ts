@@ -6,8 +6,8 @@ import { readXml, XmlError, type XmlHandler } from '../shared/xml-reader.ts'
 import { nonsense } from './errors.ts'
 
 /**
- * Limits of a response that is not object content. A page of 1000 keys of 1024 bytes, each byte percent-encoded, is
- * about 4 MiB, and has about 20 elements per key with three tokens each. The limit of bytes bounds the CPU time, too.
+ * Limits of a response without object content. A page of 1000 keys of 1024 bytes, each byte percent-encoded, is about
+ * 4 MiB, and has about 20 elements per key with three tokens each. The limit of bytes also bounds the CPU time.
  */
 const OPTIONS = {
   maxBytes: 6 * 1024 * 1024,
@@ -16,12 +16,12 @@ const OPTIONS = {
   maxTokens: 200_000,
   invalidUtf8: 'refuse'
 } as const
-/** How long a server may take to put the parts together: minutes, for the largest objects (AWS's documentation). */
+/** Deadline for completing a multipart upload: minutes, for the largest objects (AWS's documentation). */
 export const COMPLETE_MS = 300_000
 
-/** Responses with a result in their body, and the elements that this package reads of it. */
+/** Commands whose responses have a result in their body, and the elements that are used. */
 const RESULTS: ReadonlyMap<string | undefined, readonly string[]> = new Map([
-  // Read here, see `readListing`.
+  // Parsed here, see `readListing`.
   ['ListObjectsV2Command', []],
   ['CreateMultipartUploadCommand', ['UploadId']],
   ['CompleteMultipartUploadCommand', ['ETag']]
@@ -30,7 +30,7 @@ const ERROR_CODE = /^[\w-]{1,64}$/
 /** RFC 3339, as in `2026-11-22T16:00:00.000Z`. */
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/
 
-/** The part of the SDK's `HttpResponse` that is used here. */
+/** The used part of the SDK's `HttpResponse`. */
 interface SdkResponse {
   statusCode: number
   body?: unknown
@@ -41,13 +41,13 @@ type Listing = Omit<ListObjectsV2CommandOutput, '$metadata'>
 
 /**
  * Reads all response bodies except object content before the SDK does. The SDK's XML parser is synchronous, and
- * quadratic on some inputs (3.972.43 of `@aws-sdk/xml-builder`): one response of a user's endpoint would stop the event
- * loop for minutes, and 6 MiB of plain elements still for half a second. Here a body is limited and parsed in small
- * turns. The SDK gets a short document with the few elements that it needs; a listing is added to its output.
+ * quadratic on some inputs (3.972.43 of `@aws-sdk/xml-builder`): one response of a user's endpoint would block the
+ * event loop for minutes, and 6 MiB of plain elements still for half a second. Here a body is limited and parsed in
+ * short turns. The SDK receives a short document with the elements that it needs; a listing is added to its output.
  */
 export function readResponses(client: S3Client, timeouts: Timeouts): void {
   const listings = new WeakMap<object, Listing>()
-  // Innermost: no other middleware, the SDK's own included, sees the response before.
+  // Innermost, so that no other middleware, including the SDK's own, receives the response before.
   client.middlewareStack.add(
     (next, { commandName = '' }) =>
       async (args) => {
@@ -99,7 +99,7 @@ async function readDocument(body: Readable, timeoutMs: number): Promise<S3Docume
   }
 }
 
-/** The elements below the root, and below the items of a listing. Anything deeper is not used. */
+/** The elements below the root, and below the items of a listing. Anything deeper is ignored. */
 class S3Document implements XmlHandler {
   root = ''
   readonly fields = new Map<string, string>()
@@ -143,7 +143,7 @@ function shortBody(
 ): string {
   if (document === null) return ''
   if (document instanceof S3Document && document.root === 'Error') {
-    // The SDK takes one with status 200 for a 503: CompleteMultipartUpload sends its status long before it fails.
+    // The SDK treats one with status 200 as a 503: CompleteMultipartUpload sends its status long before it fails.
     const code = document.fields.get('Code') ?? ''
     return element('Error', ERROR_CODE.test(code) ? element('Code', code) : '')
   }
@@ -157,7 +157,7 @@ function shortBody(
   )
 }
 
-/** An error whose body is not S3's: it has a status, and unlike the SDK's exceptions no `$fault`. */
+/** An error whose body is not S3's: it has a status, but no `$fault`, unlike the SDK's exceptions. */
 class ErrorPage extends Error {
   readonly $metadata: { readonly httpStatusCode: number; readonly requestId: string | undefined }
   declare readonly $response: SdkResponse
@@ -169,7 +169,7 @@ class ErrorPage extends Error {
   }
 }
 
-/** @throws StorageError `PROVIDER_ERROR` for values that are not of their type */
+/** @throws StorageError `PROVIDER_ERROR` for values of a wrong type */
 function readListing({ root, fields, contents, commonPrefixes }: S3Document): Listing {
   const isTruncated = fields.get('IsTruncated')
   if (root !== 'ListBucketResult' || !(isTruncated === 'true' || isTruncated === 'false')) {

@@ -2,11 +2,11 @@ import { Secret } from '../../domain/secret.ts'
 import { isUnambiguous } from '../shared/object-path.ts'
 import { UnusableSetting } from '../shared/unusable-setting.ts'
 
-/** One bucket, or one folder of it, and how to reach it. Checked: nothing in here has to be looked at again. */
+/** A bucket, or one folder of it, and how to access it. All fields are validated. */
 export interface S3Settings {
   /** An origin, or `null` for AWS. */
   readonly endpoint: string | null
-  /** The origin that download links name. */
+  /** The origin of download links. */
   readonly publicEndpoint: string | null
   readonly region: string
   readonly bucket: string
@@ -17,19 +17,19 @@ export interface S3Settings {
   readonly forcePathStyle: boolean
 }
 
-/** The same as it comes: typed by a user, configured by the host, or out of the database. */
+/** The same before validation: entered by a user, configured by the host, or read from the database. */
 export type RawSettings = Readonly<Partial<Record<keyof S3Settings, unknown>>>
 
-/** The longest `accountId`, in bytes: together with a user's id it must fit a key of PostgreSQL's btree (2704). */
+/** Maximum bytes of an `accountId`: together with a user's id it must fit a key of PostgreSQL's btree (2704). */
 const MAX_ACCOUNT_ID_BYTES = 1900
 export const MAX_ENDPOINT_LENGTH = 255
 export const MAX_PREFIX_BYTES = 512
 export const REGION = /^[A-Za-z0-9-]{1,63}$/
 export const BUCKET = /^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$/
-/** No comma, slash or equals sign: they stand between the parts of the `Authorization` header. */
+/** Without comma, slash and equals sign, which separate the parts of the `Authorization` header. */
 export const ACCESS_KEY_ID = /^[!-+.0-<>-~-]{1,128}$/
 export const SECRET_ACCESS_KEY = /^[ -~]{1,256}$/
-/** Directory buckets, Outposts and the like: other endpoints, another way to sign, and no order in listings. */
+/** Directory buckets, Outposts and similar kinds have other endpoints and signatures, and unordered listings. */
 const SPECIAL_BUCKET = /--(?:x|xa|op|ol)-s3$/
 
 /** @throws UnusableSetting */
@@ -53,8 +53,8 @@ export function readSettings(raw: RawSettings): S3Settings {
 }
 
 /**
- * Names the account: who (access key) sees what (bucket and prefix) where (endpoint). Different accounts never
- * share a text: `#` and `%` of the parts are escaped, an origin has no path, and a bucket no `/`.
+ * Identifies the account: the access key, the bucket and prefix, and the endpoint. Different accounts never have the
+ * same id: `#` and `%` of the parts are escaped, an origin has no path, and a bucket no `/`.
  */
 export function accountIdOf(settings: S3Settings): string {
   const place = `${originOf(settings)}/${settings.bucket}/${settings.prefix}`
@@ -65,15 +65,15 @@ export function labelOf(settings: S3Settings): string {
   return `${settings.bucket} at ${new URL(originOf(settings)).host}`
 }
 
-/** Whether the endpoint is Amazon's own S3, of which more is known than of other servers that speak its protocol. */
+/** Returns whether the endpoint is Amazon S3, about which more is known than about compatible servers. */
 export function isAws(settings: S3Settings): boolean {
   if (settings.endpoint === null) return true
   return /(?:^|\.)amazonaws\.com(?:\.cn)?$/.test(new URL(settings.endpoint).hostname)
 }
 
 /**
- * Every address that calls go to. With the bucket in the host's name that is another host than the endpoint's, and
- * a user chooses both; names that cannot stand in a host go by the path all the same.
+ * Returns every address to which requests go. With the bucket in the host name, this is another host than the
+ * endpoint's, and users choose both. Buckets that cannot be part of a host name are addressed by path.
  */
 export function addressesOf(settings: S3Settings): URL[] {
   const endpoint = new URL(originOf(settings))
@@ -86,7 +86,7 @@ function originOf(settings: S3Settings): string {
   return settings.endpoint ?? `https://s3.${settings.region}.amazonaws.com`
 }
 
-/** Escapes what would be ambiguous, or cannot be seen: control and format characters, spaces. */
+/** Escapes ambiguous and invisible characters: control and format characters, spaces. */
 function escapeDoubtful(text: string): string {
   return text.replace(/[\p{C}\p{Z}%#?]/gu, encodeURIComponent)
 }
@@ -106,7 +106,7 @@ function readFlag(field: string, value: unknown): boolean {
 function readOrigin(field: string, value: unknown): string {
   const fits = typeof value === 'string' && value.length <= MAX_ENDPOINT_LENGTH && URL.canParse(value)
   const url = fits ? new URL(value) : null
-  // `href` keeps a lone `?` or `#`, which `search` and `hash` do not show.
+  // `href` contains a lone `?` or `#`, which `search` and `hash` omit.
   if (url === null || !/^https?:$/.test(url.protocol) || url.href !== `${url.origin}/`) {
     throw new UnusableSetting(`The field "${field}" must be https://host or https://host:port, and nothing behind it.`)
   }

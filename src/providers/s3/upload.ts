@@ -14,17 +14,17 @@ const MIB = 1024 * 1024
 /** S3's limit. */
 const MAX_PARTS = 10_000
 const MIN_PART_BYTES = 8 * MIB
-/** Above it parts go one after the other, so that a huge upload needs not several times as much memory. */
+/** Larger parts are sent one after the other, so that a huge upload does not need several times as much memory. */
 const MAX_PARALLEL_PART_BYTES = 16 * MIB
 
-/** Large enough that 10,000 parts hold the body; without a size that is 78 GiB. */
+/** Returns a part size with which 10,000 parts hold the body, or 78 GiB if its size is unknown. */
 export function partSizeFor(size: number | undefined): number {
   return Math.max(MIN_PART_BYTES, Math.ceil((size ?? 0) / MAX_PARTS / MIB) * MIB)
 }
 
 /**
- * Stores a stream under a key, in one PUT where it fits a part and in several parts otherwise. Only a body that
- * ended as it should is ever completed.
+ * Stores a stream under a key: in one PUT if it fits into a part, and in several parts otherwise. Only a complete
+ * body is ever committed.
  */
 export async function uploadObject(
   bucket: Bucket,
@@ -43,7 +43,7 @@ export async function uploadObject(
   const sender = new Sender(bucket, source, condition, call.signal)
   const partSize = partSizeFor(call.size)
   const queueSize = partSize > MAX_PARALLEL_PART_BYTES ? 1 : 2
-  // It would not abort what is in flight, and it forgets why it failed when its own cleaning up fails (3.1169).
+  // Otherwise it does not abort requests in flight, and loses the original error if its own clean-up fails (3.1169).
   const upload = new Upload({ client: sender.client, params, partSize, queueSize, leavePartsOnError: true })
   const run = async () => {
     try {
@@ -59,14 +59,14 @@ export async function uploadObject(
   return fileEntry(bucket.keys, id, { size: source.count, etag, mimeType })
 }
 
-/** @throws StorageError `PROVIDER_ERROR` for an answer that S3 does not give: a portal's page is a 200 too */
+/** @throws StorageError `PROVIDER_ERROR` for a response without an ETag: a captive portal's page is a 200 too */
 export function requireStored(etag: string | undefined): void {
   if (etag === undefined) throw nonsense('S3 answered 200 without an ETag')
 }
 
-/** Carries the commands of one upload to the server, and ends all of it with the first failure. */
+/** Sends the commands of one upload to the server, and ends all of them with the first failure. */
 class Sender {
-  /** The client that the SDK's `Upload` sees. */
+  /** The client that the SDK's `Upload` receives. */
   readonly client: S3Client
   readonly #bucket: Bucket
   readonly #source: UploadSource
@@ -83,7 +83,7 @@ class Sender {
     this.client = Object.create(bucket.calls, { send: { value: send } }) as S3Client
   }
 
-  /** What the upload failed with. */
+  /** Maps the upload's error. */
   failure(error: unknown): StorageError {
     const cause = this.#first === undefined ? error : this.#first.error
     if (cause instanceof Error && cause.message.startsWith('Exceeded')) {
@@ -98,7 +98,7 @@ class Sender {
       return await this.#dispatch(command)
     } catch (error) {
       this.#first ??= { error }
-      // The uploader waits for the next bytes before it notices; a silent source would keep it waiting.
+      // The uploader notices the failure only with the next bytes; an idle source would block it.
       this.#source.destroy(new Error('The upload has failed.'))
       throw error
     }
@@ -106,13 +106,13 @@ class Sender {
 
   async #dispatch(command: unknown): Promise<unknown> {
     const { sdk, calls, uploads, transfers } = this.#bucket
-    // How long a body may take depends on its size; the client's limit of silence applies.
+    // The duration of a body depends on its size; the client's idle timeout applies.
     const bodyOptions = { abortSignal: this.#signal, requestTimeout: 0 }
     if (command instanceof sdk.UploadPartCommand) return uploads.send(command, bodyOptions)
     if (command instanceof sdk.CreateMultipartUploadCommand) {
-      // Before all parts travel for nothing; what counts is the look before they are put together.
+      // An early check, before all parts are sent. The check before the completion is the decisive one.
       await this.#condition.look()
-      // Not ended by the signal: without its answer nobody could remove what it has begun.
+      // Not aborted by the signal: without its response, the started upload could not be removed.
       const begun = await calls.send(command)
       if (!begun.UploadId) throw nonsense('S3 answered 200 without an UploadId')
       return begun
@@ -133,7 +133,7 @@ class Sender {
   }
 }
 
-/** Removes the parts, which would be paid for and never seen. A rule of the bucket is the last resort. */
+/** Removes the parts, which would be invisible and billed. A lifecycle rule of the bucket is the last resort. */
 async function abandon({ sdk, calls, name }: Bucket, key: string, uploadId: string): Promise<void> {
   const command = new sdk.AbortMultipartUploadCommand({ Bucket: name, Key: key, UploadId: uploadId })
   await calls
@@ -142,7 +142,7 @@ async function abandon({ sdk, calls, name }: Bucket, key: string, uploadId: stri
     .catch(() => {})
 }
 
-/** The caller who aborts does not wait for the cleaning up, which goes on. */
+/** Rejects at once when the caller aborts. The clean-up continues in the background. */
 async function endWith<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   work.catch(() => {})
   let onAbort: (() => void) | undefined
