@@ -5,9 +5,9 @@ import { DiskBackend } from './disk/backend.ts'
 import { DiskFolder } from './disk/disk-folder.ts'
 
 /**
- * Opens a folder of this machine, and makes it where it is missing.
+ * Opens a folder on this machine, and creates it if it is missing.
  *
- * @throws Error naming the folder, where it cannot be used
+ * @throws Error that names the folder, if it is unusable
  */
 export async function openManaged(
   { directory }: ManagedDiskOptions,

@@ -27,11 +27,11 @@ import { listFolder } from './listing.ts'
 import { Locks } from './locks.ts'
 import { uploadFile } from './upload.ts'
 
-/** `O_NONBLOCK`: opening a pipe that somebody put there must not wait for a writer. */
+/** `O_NONBLOCK`: opening a named pipe in the folder must not wait for a writer. */
 const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 /**
- * Files below one folder, for one machine and for development. Ids look like those of S3 (`a/b` a file, `a/` a
+ * Files below one folder, for one machine and for development. Ids have the format of S3's (`a/b` a file, `a/` a
  * folder), so that documents keep theirs when the host moves to a bucket.
  */
 export class DiskBackend implements StorageBackend {
@@ -42,7 +42,7 @@ export class DiskBackend implements StorageBackend {
     rangeDownload: 'native',
     upload: 'native',
     createOnly: 'native',
-    // Compared and replaced under a lock that other processes do not know.
+    // Compared and replaced under a lock within this process only.
     updateIfMatch: 'emulated',
     atomicReplace: 'native',
     remove: 'native',
@@ -94,7 +94,7 @@ export class DiskBackend implements StorageBackend {
 
   async upload(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry> {
     const upload = async (source: UploadSource) => {
-      // A name needs its folder; a whole id makes it, as keys of an object store do.
+      // An upload by name needs its folder; an upload by id creates it, as with keys of an object store.
       const isNamed = 'name' in target
       const id = isNamed ? this.#root.childId(target.parentId, target.name) : target.id
       const path = this.#root.ofFile(id)
@@ -145,7 +145,7 @@ export class DiskBackend implements StorageBackend {
     const part = range === undefined ? null : resolveRange(range, size)
     const { start, end } = part ?? { start: 0, end: size - 1 }
     signal.throwIfAborted()
-    // Without an `end` for an empty file, which has no last byte.
+    // Without `end` for an empty file, which has no last byte.
     const source = file.createReadStream(size === 0 ? {} : { start, end })
     return {
       body: new TransferBody(source, {
@@ -164,7 +164,7 @@ export class DiskBackend implements StorageBackend {
   }
 }
 
-/** What the work fails with comes out as a StorageError, or as the caller's own reason to abort. */
+/** Runs the work and maps its errors to StorageErrors. Rejects with the signal's reason after an abort. */
 async function attempt<T>({ signal }: Call, missing: Missing, work: () => Promise<T>): Promise<T> {
   signal.throwIfAborted()
   try {

@@ -5,20 +5,20 @@ import { StorageError } from '../../domain/errors.ts'
 import { isSegment, isUnambiguous } from '../shared/object-path.ts'
 import { isMissing, missingError, type Missing } from './errors.ts'
 
-/** Where uploads grow, inside the store so that a rename needs no copy. It is in no listing and has no id. */
+/**
+ * The folder of unfinished uploads, inside the store so that a rename needs no copy. It is unlisted and has no id.
+ */
 const PRIVATE_FOLDER = '.fastify-cloud-storage'
-/** As long as a key of S3, so that ids can move there. */
+/** The length of an S3 key, so that ids can move there. */
 const MAX_ID_BYTES = 1024
-/** An upload that was not written to for so long was left behind by a process that ended. */
+/** Age at which an upload without writes was left by a process that has ended. */
 const LEFTOVER_MS = 3_600_000
 
 /**
- * The folder of the machine that holds everything, and the only place where ids become paths.
- *
- * An id cannot leave the folder by its text. It could by a symbolic link, so links are not followed: the folder of
- * an object must be its own real path, and the object itself is looked at with `lstat` and opened with
- * `O_NOFOLLOW`. Between the look and the opening a link could be slipped in only by someone who may write here, and
- * who needs no such trick.
+ * The folder that contains all files, and the only place where ids become paths.
+ * The text of an id cannot lead outside the folder. Symbolic links could, so they are not followed: the folder of an
+ * object must be its own real path, and the object itself is read with `lstat` and opened with `O_NOFOLLOW`. Only a
+ * user with write access could place a link between check and open, and needs no such trick.
  */
 export class DiskFolder {
   readonly path: string
@@ -43,17 +43,13 @@ export class DiskFolder {
     }
   }
 
-  /**
-   * The path of a file's id.
-   *
-   * @throws StorageError `INVALID_REQUEST`
-   */
+  /** Returns the path of a file's id. @throws StorageError `INVALID_REQUEST` */
   ofFile(id: string): string {
     return this.#path(id)
   }
 
   /**
-   * The path of a folder's id, which ends with `/`, or of the root.
+   * Returns the path of a folder's id, which ends with `/`, or of the root.
    *
    * @throws StorageError `INVALID_REQUEST`, `FOLDER_NOT_FOUND` for a file's
    */
@@ -64,28 +60,24 @@ export class DiskFolder {
     return path
   }
 
-  /**
-   * The id of `name` in a folder.
-   *
-   * @throws StorageError `INVALID_REQUEST`, `FOLDER_NOT_FOUND`
-   */
+  /** Returns the id of `name` in a folder. @throws StorageError `INVALID_REQUEST`, `FOLDER_NOT_FOUND` */
   childId(parentId: string | null, name: string): string {
     this.ofFolder(parentId)
     if (!isSegment(name)) throw new StorageError('INVALID_REQUEST', 'This cannot be the name of an object.')
     return (parentId ?? '') + name
   }
 
-  /** Whether a listed name could be asked for again. */
+  /** Returns whether a listed name can be used in requests. */
   isUsable(id: string): boolean {
     return isUsable(id.endsWith('/') ? id.slice(0, -1) : id)
   }
 
-  /** Whether a name in a folder is ours and not the user's. */
+  /** Returns whether a name in a folder is internal to the store. */
   isPrivate(folder: string, name: string): boolean {
     return folder === this.path && name === PRIVATE_FOLDER
   }
 
-  /** @throws StorageError `missing` unless `folder` is there, and is a folder, with no link on the way */
+  /** @throws StorageError `missing` unless `folder` exists, is a folder, and its path contains no link */
   async requireFolder(folder: string, missing: Missing): Promise<void> {
     try {
       if ((await realpath(folder)) === folder && (await lstat(folder)).isDirectory()) return
@@ -95,7 +87,7 @@ export class DiskFolder {
     throw missingError(missing)
   }
 
-  /** Makes the folders on the way to a file, as keys of an object store need none. */
+  /** Creates the parent folders of a file, because keys of an object store need none. */
   async makeParents(id: string): Promise<void> {
     const parents = id.split('/').slice(0, -1)
     let folder = this.path
@@ -104,28 +96,28 @@ export class DiskFolder {
       try {
         await mkdir(folder, { mode: 0o700 })
       } catch {
-        // There already, or not possible: the next line tells, and sees links.
+        // It exists already, or cannot be created: the next line decides, and detects links.
         await this.requireFolder(folder, 'FOLDER_NOT_FOUND')
       }
     }
   }
 
-  /** A path for an upload that has not ended yet. */
+  /** Returns a path for an unfinished upload. */
   newStagingPath(): string {
     return join(this.#staging, randomUUID())
   }
 
   /**
-   * Removes the leftovers of processes that have ended, as opening the store does: a process that starts right after a
-   * crash finds them too young.
+   * Removes the leftovers of processes that have ended. Opening the store does this too, but leftovers are still too
+   * young right after a crash.
    *
-   * @param now the time of the file system, in milliseconds: that of a file just made
+   * @param now the time of the file system, in milliseconds: that of a new file
    */
   async sweep(now: number): Promise<void> {
     await removeLeftovers(this.#staging, now)
   }
 
-  /** Makes a new name in a folder survive a power cut. */
+  /** Makes a new name in a folder survive a power failure. */
   async syncFolderOf(path: string): Promise<void> {
     const folder = await open(dirname(path), 'r')
     try {
@@ -135,22 +127,22 @@ export class DiskFolder {
     }
   }
 
-  /** @param id without the `/` at the end of a folder's */
+  /** @param id without the trailing `/` of a folder */
   #path(id: string): string {
     if (!isUsable(id)) throw new StorageError('INVALID_REQUEST', 'This cannot be the id of an object.')
     return join(this.path, id)
   }
 }
 
-/** @param id without the `/` at the end of a folder's */
+/** @param id without the trailing `/` of a folder */
 function isUsable(id: string): boolean {
   if (id.includes('\\') || !isUnambiguous(id) || Buffer.byteLength(id) > MAX_ID_BYTES) return false
   const segments = id.split('/')
-  // In any case: a file system that ignores case would give the private folder by another name.
+  // In any case: on a case-insensitive file system, another spelling would lead to the private folder.
   return !segments.includes('') && segments[0]?.toLowerCase() !== PRIVATE_FOLDER
 }
 
-/** Removes what ended processes left behind. Old by the clock of the file system: other processes may be uploading. */
+/** Removes the leftovers of ended processes. Uses the file system's clock: other processes may be uploading. */
 async function sweep(staging: string): Promise<void> {
   const probe = join(staging, randomUUID())
   const handle = await open(probe, 'wx', 0o600)

@@ -25,12 +25,12 @@ export function folderEntry(id: string, stats: BigIntStats, isUsable: boolean): 
   }
 }
 
-/** Each upload makes a new file: even one of the same size within a tick of the clock has another inode. */
+/** Returns a version. Each upload creates a new file: one of the same size in a clock tick has another inode. */
 export function versionOf({ mtimeNs, size, ino }: BigIntStats): string {
   return [mtimeNs, size, ino].map((part) => part.toString(36)).join('-')
 }
 
-/** `null` for zero, which archives and build tools set where they do not know the time. */
+/** Returns `null` for zero, which archives and build tools set if they do not know the time. */
 export function modifiedAt(stats: BigIntStats): string | null {
   return knownTime(Number(stats.mtimeMs))
 }

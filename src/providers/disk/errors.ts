@@ -16,7 +16,7 @@ const BY_SYSTEM_CODE: Readonly<Record<string, readonly [StorageErrorCode, string
   ESTALE: ['PROVIDER_UNAVAILABLE', 'The store cannot be used at the moment.']
 }
 
-/** Nothing there; a file where a folder should be; a symbolic link, which for us is not there. */
+/** Nothing there; a file instead of a folder; a symbolic link, which is treated as missing. */
 const MISSING = new Set(['ENOENT', 'ENOTDIR', 'ELOOP'])
 
 export type Missing = 'FOLDER_NOT_FOUND' | 'OBJECT_NOT_FOUND'
@@ -32,7 +32,7 @@ export function missingError(missing: Missing): StorageError {
   )
 }
 
-/** The system's own message names the path: it stays in the cause of the cause, which no log prints. */
+/** The system's own message contains the path: it stays in the cause of the cause, which no log prints. */
 export function toStorageError(error: unknown, missing: Missing): StorageError {
   if (isStorageError(error)) return error
   if (isMissing(error)) return missingError(missing)

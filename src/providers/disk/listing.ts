@@ -9,12 +9,12 @@ import { fileEntry, folderEntry } from './entries.ts'
 import { isMissing } from './errors.ts'
 import { SmallestNames } from './smallest-names.ts'
 
-/** How many names the system is asked for at once: its default of 32 makes large folders five times as slow. */
+/** Names read per system call: the default of 32 makes large folders five times as slow. */
 const READ_AHEAD = 1024
 
 /**
- * One page, in the order of the names. A folder cannot be entered in the middle: each page reads all names and
- * keeps those that it shows. The cursor is the last name shown, so that what comes and goes meanwhile moves nothing.
+ * Returns one page, in the order of the names. Reading a folder cannot start in the middle, so each page reads all
+ * names and selects its own. The cursor is the last returned name, so that concurrent changes shift nothing.
  */
 export async function listFolder(root: DiskFolder, folderId: string | null, call: ListCall): Promise<EntryPage> {
   const { cursor, limit, signal } = call
@@ -26,7 +26,7 @@ export async function listFolder(root: DiskFolder, folderId: string | null, call
   for await (const item of await opendir(folder, { bufferSize: READ_AHEAD })) {
     signal.throwIfAborted()
     const kind = item.isDirectory() ? 'folder' : item.isFile() ? 'file' : null
-    // Links, sockets and devices are not shown: nothing behind them is in the store.
+    // Links, sockets and devices are not listed: their content is not in the store.
     if (kind === null || (call.kind !== undefined && call.kind !== kind) || root.isPrivate(folder, item.name)) continue
     smallest.offer(item.name)
   }
@@ -37,7 +37,7 @@ export async function listFolder(root: DiskFolder, folderId: string | null, call
   const next = names.length > limit ? (shown.at(-1) ?? null) : null
   return {
     folder: folderId === null ? { id: null, name: null, parentId: null } : infoOf(folderId),
-    // Removed since its name was read, or a name that is no UTF-8 and cannot be asked for.
+    // `null`: removed since its name was read, or a name that is not UTF-8 and cannot be requested.
     entries: entries.filter((entry) => entry !== null),
     next,
     complete: next === null,

@@ -1,4 +1,4 @@
-/** Work on one name, one after the other. */
+/** Runs work on the same name one after the other. */
 export class Locks {
   readonly #tails = new Map<string, Promise<void>>()
 

@@ -1,14 +1,14 @@
 import { compareUtf8 } from '../shared/utf8-order.ts'
 
-/** Keeps the `count` smallest of any number of names, in memory for at most twice as many. */
+/** Collects the `count` smallest of any number of names, with at most twice as many in memory. */
 export class SmallestNames {
   readonly #count: number
   readonly #after: string | undefined
   #names: string[] = []
-  /** Once `count` names are known, none that is not smaller than the largest of them matters. */
+  /** The largest of the first `count` names, once known. Names that are not smaller are ignored. */
   #bound: string | undefined
 
-  /** @param after only names behind this one */
+  /** @param after excludes names up to this one */
   constructor(count: number, after: string | undefined) {
     this.#count = count
     this.#after = after
@@ -21,7 +21,7 @@ export class SmallestNames {
     if (this.#names.length >= 2 * this.#count) this.#cut()
   }
 
-  /** The names, in UTF-8 order. */
+  /** Returns the names, in UTF-8 order. */
   take(): readonly string[] {
     this.#cut()
     return this.#names

@@ -11,10 +11,10 @@ import { isMissing } from './errors.ts'
 import type { Locks } from './locks.ts'
 
 /**
- * Writes a body beside the store's files, and gives it its name in one step when it is whole: readers see the old
- * object or the new one, after a crash too.
+ * Writes a body to a staging file, and renames it in one step when it is complete. Readers see the old object or the
+ * new one, even after a crash.
  *
- * @param makeFolder makes sure of the file's folder; called right before the file goes there
+ * @param makeFolder ensures the file's folder; called right before the rename
  */
 export async function uploadFile(
   root: DiskFolder,
@@ -32,7 +32,7 @@ export async function uploadFile(
     await locks.run(path, async () => {
       await makeFolder()
       await requireCondition(path, call)
-      // A link is never made over something; a rename is.
+      // A link never replaces an existing file; a rename does.
       if (call.ifNoneMatch === '*') await link(staged, path)
       else await rename(staged, path)
     })
@@ -44,8 +44,8 @@ export async function uploadFile(
 }
 
 /**
- * @param onMade called with the file system's time when the file was made
- * @returns the facts of the file, which a rename does not change
+ * @param onMade called with the file system's time when the file was created
+ * @returns the stats of the file, which a rename does not change
  */
 async function writeAll(path: string, stream: Readable, onMade: (now: number) => Promise<void>): Promise<BigIntStats> {
   const file = await open(path, 'wx', 0o600)
@@ -59,7 +59,7 @@ async function writeAll(path: string, stream: Readable, onMade: (now: number) =>
   }
 }
 
-/** Asked twice: before the body is read, to fail early, and under the lock, where it counts. */
+/** Called twice: before the body is read, to fail early, and under the lock, where the result is decisive. */
 async function requireCondition(path: string, { ifMatch, ifNoneMatch }: UploadCall): Promise<void> {
   const stats = await lstat(path, { bigint: true }).catch((error: unknown) => {
     if (isMissing(error)) return null
