@@ -19,7 +19,7 @@ export type ManagedStoreRegistry = {
   >
 }
 
-/** What users can connect: one line per provider. Nothing is imported before it is first used. */
+/** The providers that users can connect, one per line. Nothing is imported before its first use. */
 export const PROVIDERS: ProviderRegistry = {
   s3: () => import('./s3.ts'),
   webdav: () => import('./webdav.ts'),
@@ -36,13 +36,13 @@ export const SDK_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   google_drive: ['googleapis']
 }
 
-/** Those where users grant access in the browser: known before anything is imported, since they need a registration. */
+/** Providers with OAuth. Known without an import, because they need a client registration. */
 export const OAUTH_PROVIDERS: ReadonlySet<string> = new Set(['google_drive', 'onedrive', 'dropbox', 'box'])
 
-/** Those of them where a registration may be for one organisation alone. */
+/** OAuth providers whose client registration may be limited to one organisation. */
 export const TENANT_PROVIDERS: ReadonlySet<string> = new Set(['onedrive'])
 
-/** Where the host can keep documents of its own. */
+/** Stores for the host's own documents. */
 export const MANAGED_STORES: ManagedStoreRegistry = {
   s3: () => import('./s3.ts'),
   disk: () => import('./disk.ts')
