@@ -39,7 +39,7 @@ export const SDK_PACKAGES: Readonly<Record<string, readonly string[]>> = {
 /** Providers with OAuth. Known without an import, because they need a client registration. */
 export const OAUTH_PROVIDERS: ReadonlySet<string> = new Set(['google_drive', 'onedrive', 'dropbox', 'box'])
 
-/** OAuth providers whose client registration may be limited to one organisation. */
+/** OAuth providers that allow client registrations for one organisation only. */
 export const TENANT_PROVIDERS: ReadonlySet<string> = new Set(['onedrive'])
 
 /** Stores for the host's own documents. */

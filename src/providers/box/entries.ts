@@ -26,7 +26,7 @@ const OWN = {
 export const LISTED_FIELDS = [...COMMON, ...OWN.file, ...OWN.web_link].join()
 
 /**
- * Returns the `fields` parameter for a single item. Box documents none for `GET /web_links/{id}`, whose default
+ * Returns the `fields` parameter for a single item. Box documents none for `GET /web_links/{id}`; its default
  * response contains all of these.
  */
 export function fieldsOf(type: Exclude<BoxType, 'web_link'>): string {

@@ -165,7 +165,7 @@ export class UploadSession {
       .catch(() => {})
   }
 
-  /** Looks up a part whose response was lost. @returns `null` if Box does not have it */
+  /** Looks up a part after a lost response. @returns `null` if Box does not have it */
   async #partAt(index: number): Promise<unknown> {
     for (;;) {
       const told = await this.#attempt({ url: this.#url(`/parts?offset=${index}&limit=1`) })

@@ -130,7 +130,7 @@ async function sendInParts(
   }
 }
 
-/** Returns the stored file after a lost response, if its content is what was sent. */
+/** Returns the stored file after a lost response, if it has the uploaded content. */
 async function findStored(
   server: BoxServer,
   destination: Destination,

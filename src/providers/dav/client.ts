@@ -87,8 +87,8 @@ export class DavClient {
   }
 
   /**
-   * Sends a request whose body is a stream and cannot be repeated. A harmless request without credentials precedes
-   * it, to get a challenge that no other request uses.
+   * Sends a request with a stream as its body, which cannot be repeated. A harmless request without credentials
+   * precedes it, to get a challenge that no other request uses.
    */
   async #sendOnce(request: DavRequest): Promise<HttpAnswer> {
     const { authorizer } = this.#options

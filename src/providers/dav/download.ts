@@ -64,8 +64,8 @@ async function sizesOf(server: DavServer, url: URL, answer: HttpAnswer, call: Do
   const isWholeKnown = sizes.range === null || sizes.size !== null
   if (isTold && !isCoded(answer) && isWholeKnown && sizes.expected !== null) return checked(sizes, range)
   // The response may be another page, a file compressed in transit (a file that is stored compressed has the body's
-  // size), or a body whose truncation would go unnoticed, so the properties decide. They also contain the size if the
-  // response has only chunks, as sabre's for an empty file.
+  // size), or a body without a detectable end, so the properties decide. They also contain the size if the response
+  // has only chunks, as sabre's for an empty file.
   const { facts } = await look(server, url, call, 'OBJECT_NOT_FOUND')
   if (facts.isCollection) throw failure('OBJECT_NOT_FOUND')
   const { size } = facts

@@ -52,7 +52,7 @@ export async function requireParent(server: DavServer, id: string, call: Call): 
   if (!found.facts.isCollection) throw failure('FOLDER_NOT_FOUND')
 }
 
-/** Returns the error of a write whose condition does not hold. */
+/** Returns the error of a write after a failed condition. */
 export function failedPrecondition({ ifNoneMatch }: UploadCall): StorageError {
   if (ifNoneMatch === '*') return providerFailure('ALREADY_EXISTS')
   return providerFailure('PRECONDITION_FAILED')

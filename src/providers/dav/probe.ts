@@ -69,7 +69,7 @@ async function probeWrites(server: DavServer, call: Call): Promise<ProbedWrites>
   }
 }
 
-/** @param from a file of one byte @param to a larger file, whose ETag is `etag` */
+/** @param from a file of one byte @param to a larger file @param etag the ETag of `to` */
 async function probeMoves(
   server: DavServer,
   from: URL,
@@ -101,7 +101,7 @@ async function probeMoves(
 /** @returns the status, if it describes the server @throws StorageError for a status that concerns any request */
 function requireAnswer(method: string, answer: Parameters<typeof httpFailure>[1]): number {
   const { status } = answer
-  // Apache answers 502 to a MOVE whose `Destination` has the scheme or port of a proxy in front of it.
+  // Apache answers 502 to a MOVE if its `Destination` has the scheme or port of a proxy in front of it.
   const isDown = status >= 502 && status <= 504 && method !== 'MOVE'
   if (status === 401 || status === 429 || isDown) {
     throw httpFailure(method, answer, 'FOLDER_NOT_FOUND')

@@ -33,8 +33,8 @@ export async function readException(answer: Pick<HttpAnswer, 'body'>, withinMs: 
 }
 
 /**
- * Returns the error for a response whose status alone would be misleading: a forbidden name, a full quota, a disabled
- * account, maintenance. Reads the body of a response with such a status.
+ * Returns the error for a response with a misleading status: a forbidden name, a full quota, a disabled account,
+ * maintenance. Reads the body of a response with such a status.
  *
  * @returns `null` if the status is sufficient
  */

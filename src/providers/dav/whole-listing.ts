@@ -25,7 +25,7 @@ export function pageOwner(userId: string | undefined): PageOwner {
 /**
  * Returns a page of a folder that the server lists as a whole, with one PROPFIND.
  *
- * @param owner the user whose cache limit applies, and the open connection, which shares no folders with others
+ * @param owner the user (for the cache limit), and the open connection, which shares no folders with others
  */
 export function listWhole(
   pages: CutPages,

@@ -64,7 +64,7 @@ export class DropboxClient {
     return await this.#success({ method: 'POST', url, json: arg, signal, missing })
   }
 
-  /** Requests content, whose metadata is in a response header. @throws StorageError */
+  /** Requests content. A response header contains its metadata. @throws StorageError */
   async download(
     operation: string,
     arg: Facts,

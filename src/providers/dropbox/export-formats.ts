@@ -4,7 +4,7 @@ import { asObject } from '../shared/read-json.ts'
 /** A format, with Dropbox's name for it. */
 export interface DropboxFormat extends ExportFormat {
   readonly name: string
-  /** Whether it is the default format, whose name is not necessarily a valid `export_format`. */
+  /** Whether it is the default format. Its name is not necessarily a valid `export_format`. */
   readonly isDefault: boolean
 }
 

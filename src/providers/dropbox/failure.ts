@@ -51,7 +51,7 @@ const OF_OPERATIONS: Codes = new Map([
 /** The tags that precede a path error. */
 const PATHS: ReadonlySet<string> = new Set(['path', 'path_lookup', 'path_write'])
 
-/** Statuses whose body has an error tag. */
+/** Statuses with an error tag in the body. */
 const TELLING: ReadonlySet<number> = new Set([403, 409, 422])
 
 /**
@@ -60,7 +60,7 @@ const TELLING: ReadonlySet<number> = new Set([403, 409, 422])
  */
 const NONSENSE: ReadonlySet<number> = new Set([400, 404, 405, 409, 410, 412, 422])
 
-/** Maps an error response by the tags of its `error_summary`, whose end is random. */
+/** Maps an error response by the tags of its `error_summary`; the end of the summary is random. */
 export function dropboxFailure(
   method: string,
   answer: Omit<HttpAnswer, 'body' | 'discard'>,

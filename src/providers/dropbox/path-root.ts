@@ -55,7 +55,7 @@ export class PathRoot {
   }
 }
 
-/** The tag of `root_info` is not reliable: there are team members whose tag is `user`. */
+/** The tag of `root_info` is not reliable: some team members have the tag `user`. */
 function rootOf(account: Facts): string | null {
   const { root_namespace_id: root, home_namespace_id: home } = asObject(account['root_info'])
   if (typeof root !== 'string' || !NAMESPACE.test(root)) {

@@ -45,7 +45,7 @@ export async function commitOnce(
   }
 }
 
-/** Returns the file if its content is what was uploaded. */
+/** Returns the file if it has the uploaded content. */
 async function findStored(
   server: DropboxServer,
   { destination, size, hash }: Whole,

@@ -32,7 +32,7 @@ export class UploadSession {
     const end = start + chunk.length
     for (let at = start; at < end;) {
       try {
-        // A session whose id was lost with the response stays unused.
+        // If the response with the id is lost, that session stays unused.
         this.#id ??= await this.#begin()
         const taken = await this.#send('append_v2', { close: false }, chunk, start, at)
         at = 'facts' in taken ? end : await this.#advance(at, taken.correctOffset, end)

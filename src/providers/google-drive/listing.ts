@@ -58,8 +58,8 @@ async function rootPage(server: DriveServer, place: Place | null, call: ListCall
 }
 
 /**
- * Returns a folder's first page, using the shared drive in which the folder was last seen. A search cannot tell a
- * missing folder, or a file, from an empty folder, so an empty result is checked with a request for the folder.
+ * Returns a folder's first page, using the shared drive in which the folder was last seen. To a search, a missing
+ * folder or a file looks like an empty folder, so an empty result is checked with a request for the folder.
  */
 async function firstPage(server: DriveServer, folder: Folder, call: ListCall): Promise<EntryPage> {
   const { places } = server

@@ -2,7 +2,7 @@ import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
 import { LRUCache } from 'lru-cache'
 import { FOLDER } from './media-types.ts'
 
-/** The folders whose shared drive is cached. For other folders, Google searches longer. */
+/** Maximum folders with a cached shared drive. For other folders, Google searches longer. */
 const MAX_FOLDERS = 5000
 
 /** The locations of folders that a connection has learned from its responses. */

@@ -75,8 +75,8 @@ export async function rootId({ client, places }: DriveServer, { signal }: Call):
 }
 
 /**
- * Requests the root id before a write whose response will not contain it. The entry of the written item needs the id,
- * and a completed write must not fail for lack of it.
+ * Requests the root id before a write, unless the response of the write will contain it. The entry of the written
+ * item needs the id, and a completed write must not fail for lack of it.
  */
 export async function rootIdFor(server: DriveServer, parent: DriveId | null, call: Call): Promise<void> {
   if (parent?.id !== ROOT) await rootId(server, call)

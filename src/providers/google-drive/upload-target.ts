@@ -8,7 +8,7 @@ import { type DriveId, parseId } from './ids.ts'
 import { checkedParent, namesakes } from './names.ts'
 import { type DriveServer, look } from './server.ts'
 
-/** A new file, or an existing file whose content is replaced. */
+/** A new file, or an existing file that gets new content. */
 export type Destination =
   { readonly parent: DriveId; readonly name: string } | (DriveId & { readonly mimeType: string })
 

@@ -76,7 +76,7 @@ async function addressOf(server: GraphServer, item: Resource, { signal }: Downlo
 
 /**
  * Reads the sizes from the response only: for some photos and documents, the size of the item is not that of the
- * content (onedrive-api-docs issues 492 and 1723). Closes the body if it is not what was requested.
+ * content (onedrive-api-docs issues 492 and 1723). Closes the body if it differs from the request.
  *
  * @throws StorageError `RANGE_NOT_SATISFIABLE`, `PROVIDER_ERROR`
  */

@@ -24,7 +24,7 @@ export function hasFacet(item: Resource, facet: string): boolean {
   return typeof item[facet] === 'object' && item[facet] !== null
 }
 
-/** Returns whether an item is not listed: albums, whose items are listed elsewhere too, and deleted items. */
+/** Returns whether an item is not listed: albums (their items are listed elsewhere too) and deleted items. */
 export function isHidden(item: Resource): boolean {
   return hasFacet(item, 'bundle') || hasFacet(item, 'deleted')
 }

@@ -25,7 +25,7 @@ export async function listFolder(server: GraphServer, folderId: string | null, c
   if ('site' in id) return pageOfSections(siteSections(server, id, call), place, call)
   const folder = await folderOf(server, id, place, call)
   const page = await pageOfSections(await sectionsOf(server, folder, call), place, call)
-  // The folder's items have shown that its id is another id of the root, whose listing also contains sites.
+  // The items have shown that the folder is the root under another id. The root's listing also contains sites.
   const isUnnamedRoot = page.folder.id === ROOT && folder.drive !== null && place === null
   return isUnnamedRoot ? pageOfSections(await sectionsOf(server, OWN_ROOT, call), null, call) : page
 }
@@ -34,7 +34,7 @@ export async function listFolder(server: GraphServer, folderId: string | null, c
 async function folderOf(server: GraphServer, id: ItemId, place: Place | null, call: Call): Promise<ItemId> {
   const { own } = server
   if (place?.at?.drive === null && id.drive !== null) {
-    // The cursor belongs to a listing of the root, whose id this process may not know yet.
+    // The cursor belongs to a listing of the root. This process may not know the root's id yet.
     if (own.rootItem === null) await look(server, OWN_ROOT, call, 'FOLDER_NOT_FOUND', TOP_FIELDS)
     const isOwn = id.drive === own.id && (id.item === ROOT || id.item === own.rootItem)
     if (!isOwn) throw invalidCursor()

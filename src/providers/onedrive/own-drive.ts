@@ -2,7 +2,7 @@ import { asObject, textOf } from '../shared/read-json.ts'
 import { hasFacet, isAtTop, type Resource } from './entries.ts'
 import { readDriveId } from './ids.ts'
 
-/** What a connection has learned from its responses about the user's own drive. */
+/** The properties of the user's own drive that a connection has learned from its responses. */
 export class OwnDrive {
   /** `null` if unknown. */
   id: string | null = null
@@ -23,7 +23,7 @@ export class OwnDrive {
     this.isMissing &&= this.id === null
   }
 
-  /** Stores what an item shows. @param isOwn whether it was requested from the user's own drive */
+  /** Stores the properties that an item contains. @param isOwn whether it was requested from the user's own drive */
   learn(item: Resource, { isOwn }: { readonly isOwn: boolean }): void {
     const { driveId, driveType, id } = asObject(item['parentReference'])
     if (isOwn) this.learnDrive({ id: driveId, driveType })

@@ -117,8 +117,8 @@ async function putInFragments(
 }
 
 /**
- * Returns the result of an upload whose last response was lost: a file of the same size that was modified after the
- * upload began, and was also created after it if it had to be new. All times are Microsoft's.
+ * Returns the stored file after a lost last response: a file of the same size that was modified after the upload
+ * began, and was also created after it if it had to be new. All times are Microsoft's.
  */
 async function storedSince(
   server: GraphServer,
@@ -171,8 +171,8 @@ function locked({ cause }: StorageError): StorageError {
 }
 
 /**
- * SharePoint writes a library's properties into some documents, which are then larger than what was sent. None of
- * them loses content.
+ * SharePoint writes a library's properties into some documents, which are then larger than the upload. None of them
+ * loses content.
  */
 function requireStored({ name, size }: Resource, destination: Destination, sent: number): void {
   const stored = sizeOf(size)

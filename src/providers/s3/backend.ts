@@ -47,7 +47,7 @@ export function capabilitiesWith(preconditions: Preconditions): Capabilities {
 
 /**
  * A bucket, or one folder of it. Keys with a common prefix up to a `/` are in one folder. An empty folder is
- * represented by a marker object whose key ends with `/`. Uploads do not require an existing folder.
+ * represented by a marker object with a key that ends with `/`. Uploads do not require an existing folder.
  */
 export class S3Backend implements StorageBackend {
   readonly provider = 's3'

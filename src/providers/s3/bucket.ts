@@ -27,7 +27,7 @@ export interface Bucket {
   readonly uploads: ClientS3.S3Client
   /** For downloads: their sockets may be idle while the body is not read. */
   readonly transfers: ClientS3.S3Client
-  /** Signs download links, whose endpoint may have another name for browsers. */
+  /** Signs download links. Their endpoint may have another name for browsers. */
   readonly links: ClientS3.S3Client
 }
 

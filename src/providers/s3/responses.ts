@@ -19,7 +19,7 @@ const OPTIONS = {
 /** Deadline for completing a multipart upload: minutes, for the largest objects (AWS's documentation). */
 export const COMPLETE_MS = 300_000
 
-/** Commands whose responses have a result in their body, and the elements that are used. */
+/** Commands with a result in the response body, and the elements that are used. */
 const RESULTS: ReadonlyMap<string | undefined, readonly string[]> = new Map([
   // Parsed here, see `readListing`.
   ['ListObjectsV2Command', []],
@@ -157,7 +157,7 @@ function shortBody(
   )
 }
 
-/** An error whose body is not S3's: it has a status, but no `$fault`, unlike the SDK's exceptions. */
+/** An error with a body that is not S3's: it has a status, but no `$fault`, unlike the SDK's exceptions. */
 class ErrorPage extends Error {
   readonly $metadata: { readonly httpStatusCode: number; readonly requestId: string | undefined }
   declare readonly $response: SdkResponse

@@ -39,7 +39,7 @@ export function withBearer(egress: Egress, tokens: AccessTokens, origins: readon
     const again = await send(request, renewed)
     if (again.status !== 401) return again
     await again.discard()
-    // Only the token endpoint can tell that the grant has ended, and it has just issued a token.
+    // Only the token endpoint can report the end of the grant, and it has just issued a token.
     throw failure('ACCESS_DENIED', describeExchange(request.method, url, again))
   }
 }

@@ -13,7 +13,7 @@ export interface DownloadSizes {
 
 const CONTENT_RANGE = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/
 
-/** Reads the sizes of a download. Returns `null` if the body is encoded or not what was requested. */
+/** Reads the sizes of a download. Returns `null` if the body is encoded or is not the requested one. */
 export function sizesOf(
   answer: Pick<HttpAnswer, 'status' | 'headers'>,
   asked: ByteRange | undefined

@@ -25,8 +25,8 @@ const BY_STATUS: Readonly<Record<number, ProviderFailureCode>> = {
 }
 
 /**
- * Statuses of a gateway whose upstream failed, or of a service that is unavailable as a whole. Google, Microsoft, Box
- * and Dropbox document this meaning of 503, whatever the body (decision 42).
+ * Statuses of a gateway with a failed upstream, or of a service that is unavailable as a whole. Google, Microsoft,
+ * Box and Dropbox document this meaning of 503, whatever the body (decision 42).
  */
 const GATEWAY_STATUSES: ReadonlySet<number> = new Set([502, 503, 504])
 

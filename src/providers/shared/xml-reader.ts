@@ -29,7 +29,7 @@ export interface XmlOptions {
   readonly maxTokens: number
   /** How bytes that are not UTF-8 are handled: as a malformed document, or replaced by U+FFFD. */
   readonly invalidUtf8: 'refuse' | 'replace'
-  /** Limits the time spent on the document, including what the consumer does between two blocks. */
+  /** Limits the time spent on the document, including the consumer's time between two blocks. */
   readonly parseTime?: { readonly clock: Pick<Clock, 'now'>; readonly maxMs: number }
 }
 
@@ -39,8 +39,8 @@ export interface XmlHandler {
   /** Text or a CDATA section within the root. The text of one element can come in several parts. */
   onText(text: string): void
   /**
-   * Called for each element that was started. The last call before an error can be for an element whose end tag is
-   * missing.
+   * Called for each element that was started. Before an error, the last call can be for an element without an end
+   * tag.
    */
   onEnd(name: string): void
 }
@@ -61,9 +61,9 @@ export class XmlError extends Error {
 
 /**
  * Parses an XML document of a storage protocol from a potentially hostile server: UTF-8, without a document type. CPU
- * time is linear in the bytes received, however they are cut into chunks, and other work can run after every {@link
- * BLOCK_BYTES}. Memory is bounded by the longest token and by what the handler stores. The body is destroyed when
- * parsing fails or the consumer stops. An empty body is not an error; the handler receives nothing.
+ * time is linear in the bytes received, however they are cut into chunks, and other work can run after every
+ * {@link BLOCK_BYTES}. Memory is bounded by the longest token and by the data that the handler stores. The body is
+ * destroyed when parsing fails or the consumer stops. An empty body is not an error; the handler receives nothing.
  *
  * @returns yields the size of each block, in bytes, once the handler has received it
  * @throws XmlError; errors of the body and of the handler, unchanged
@@ -113,8 +113,8 @@ async function* blocksOf(body: Readable, maxBytes: number): AsyncGenerator<Buffe
 }
 
 /**
- * Adds limits to `saxes`, whose CPU time is linear: it reads each character once, and neither interprets document
- * types nor expands entities. It has no limits of its own on length, depth or number of attributes.
+ * Adds limits to `saxes`. Its CPU time is linear: it reads each character once, and neither interprets document types
+ * nor expands entities. It has no limits of its own on length, depth or number of attributes.
  */
 class XmlDocument {
   readonly #options: XmlOptions

@@ -16,8 +16,8 @@ const MAX_RESOURCES = 10_000
 const MAX_REMOVALS = 20
 
 /**
- * Removes the temporary files of uploads whose process was killed. The folder of an upload is searched after it, in
- * the background. The age of a file is the difference between two times of the server, its `Date` and the file's
+ * Removes the temporary files of uploads by killed processes. The folder of an upload is searched after it, in the
+ * background. The age of a file is the difference between two times of the server, its `Date` and the file's
  * modification time, so that no local clock can make another process's file look old.
  */
 export class StaleUploads {
