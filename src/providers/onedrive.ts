@@ -10,7 +10,7 @@ export interface GraphEndpoints {
   /** The origin of Microsoft Graph. */
   readonly api: string
   /**
-   * Where uploads and downloads go, with URLs that need no token: origins, and hosts over https (`*.sharepoint.com`).
+   * Hosts of upload and download URLs, which need no token: origins, and hosts over https (`*.sharepoint.com`).
    */
   readonly contentHosts: readonly string[]
   readonly server: AuthorizationServer

@@ -12,7 +12,7 @@ export interface BoxOrigins {
   readonly api: string
   /** The origin for uploads. */
   readonly upload: string
-  /** Where downloads come from: origins, and hosts over https (`content.example.org`, `*.example.org`). */
+  /** Sources of downloads: origins, and hosts over https (`content.example.org`, `*.example.org`). */
   readonly contentHosts: readonly string[]
 }
 

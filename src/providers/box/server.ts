@@ -16,7 +16,7 @@ export interface BoxServer {
   readonly api: string
   /** The origin for uploads. */
   readonly upload: string
-  /** Where downloads come from, in the format of `pinnedUrl`. */
+  /** Sources of downloads, in the format of `pinnedUrl`. */
   readonly contentHosts: readonly string[]
   /** For requests to content URLs, which need no token. */
   readonly egress: Egress

@@ -18,7 +18,7 @@ import type { Destination } from './upload-target.ts'
 const MAX_PART_BYTES = 256 * 1024 * 1024
 const MAX_PARTS = 100_000
 const ID = /^[\w-]{1,128}$/
-/** How often a commit may return 202 while Box assembles a file, and the delay if it names none. */
+/** Maximum 202 responses to a commit while Box assembles a file, and the delay if a response has none. */
 const MAX_WAITS = 60
 const WAIT_MS = 1000
 

@@ -32,8 +32,8 @@ export interface Authorizer {
   /** Returns the header's value, or `undefined` if a challenge is needed first. */
   authorize(request: Authorized): string | undefined
   /**
-   * Returns how to repeat a request after this challenge; `undefined` if the server refused the credentials
-   * themselves.
+   * Returns the authorization for repeating a request after this challenge; `undefined` if the server refused the
+   * credentials themselves.
    */
   answer(challenge: string | undefined, request: Authorized): Attempt | undefined
 }

@@ -100,7 +100,7 @@ export class DavBackend implements StorageBackend {
     const id = `${paths.childId(parentId, name)}/`
     const url = paths.urlOf(id)
     const exists = providerFailure('ALREADY_EXISTS')
-    // RFC 4918 refuses to create an existing folder; rclone's server (1.60) reports success.
+    // RFC 4918 forbids creating an existing folder; rclone's server (1.60) reports success.
     if ((await find(this.#server, url, call)) !== null) throw exists
     const answer = await client.send({ method: 'MKCOL', url, signal: call.signal })
     await answer.discard()

@@ -5,7 +5,7 @@ import type { DavServer } from './server.ts'
 /** Maximum folders that are read to find the form of one path. */
 const MAX_FOLDERS = 20
 
-/** How a server lists the names that it receives in one form. */
+/** The listed form of names that a server receives in one form. */
 type ListedAs = 'given' | 'NFC' | 'NFD'
 
 /**

@@ -57,6 +57,7 @@ export class DavPaths {
    * Returns the segments of an href below the base, regardless of whether it is a folder; `null` if the href is
    * outside the base or invalid. No request is ever sent to an href: only its path counts, and its host must be ours
    * if it has one (the scheme and the port are often internal ones behind a proxy).
+   *
    * An href is not parsed by `URL`: servers leave `#` and `?` in names unescaped, and `..` must remain detectable.
    */
   segmentsOf(href: string): readonly string[] | null {

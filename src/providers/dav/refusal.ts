@@ -21,7 +21,7 @@ const AMBIGUOUS: ReadonlySet<number> = new Set([413, 500, 503])
 const NAMING: ReadonlySet<string> = new Set(['PUT', 'MKCOL', 'MOVE', 'COPY'])
 /** Thrown for disabled accounts. Nextcloud's message contains the caught exception's class (Auth.php, 29 and 34). */
 const LOGIN_EXCEPTION = /\b(?:LoginException|DisabledUserException)\b/
-/** The delay that Nextcloud sends elsewhere in maintenance: its OCS API sends no `Retry-After` (34). */
+/** The delay of Nextcloud's other responses in maintenance mode; its OCS API sends no `Retry-After` (34). */
 const MAINTENANCE_MS = 120_000
 
 /** @param withinMs the deadline for reading the body */

@@ -11,11 +11,12 @@ import { isMissing, missingError, type Missing } from './errors.ts'
 const PRIVATE_FOLDER = '.fastify-cloud-storage'
 /** The length of an S3 key, so that ids can move there. */
 const MAX_ID_BYTES = 1024
-/** Age at which an upload without writes was left by a process that has ended. */
+/** Time without writes after which an upload counts as left behind by an ended process. */
 const LEFTOVER_MS = 3_600_000
 
 /**
  * The folder that contains all files, and the only place where ids become paths.
+ *
  * The text of an id cannot lead outside the folder. Symbolic links could, so they are not followed: the folder of an
  * object must be its own real path, and the object itself is read with `lstat` and opened with `O_NOFOLLOW`. Only a
  * user with write access could place a link between check and open, and needs no such trick.

@@ -13,7 +13,7 @@ import { PathRoot } from './path-root.ts'
 import { undone } from './undone.ts'
 
 export interface AskOptions extends Call {
-  /** What `not_found` means. */
+  /** The meaning of `not_found`. */
   readonly missing: Missing
 }
 

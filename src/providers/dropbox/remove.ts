@@ -3,7 +3,7 @@ import type { Call } from '../../domain/storage-backend.ts'
 import { failure } from '../shared/http-failure.ts'
 import { type DropboxServer, look } from './server.ts'
 
-/** Attempts to remove a file that changes between the check and the removal. */
+/** Maximum attempts to remove a file that changes between the check and the removal. */
 const MAX_LOOKS = 2
 
 /**

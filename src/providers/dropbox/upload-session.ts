@@ -19,7 +19,7 @@ export class UploadSession {
   /** The session id; `null` until the session has started. */
   #id: string | null = null
 
-  /** @param missing what a missing path means */
+  /** @param missing the meaning of a missing path */
   constructor(server: DropboxServer, call: UploadCall, missing: AskOptions['missing']) {
     this.#server = server
     this.#call = call

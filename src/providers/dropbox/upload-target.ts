@@ -18,7 +18,7 @@ export interface Destination {
    */
   readonly path: string
   readonly parentId: string | null
-  /** What a missing path means. */
+  /** The meaning of a missing path. */
   readonly missing: Missing
   /** The previous version; `null` if there was none or it was not requested. */
   readonly before: string | null

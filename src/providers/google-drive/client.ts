@@ -23,7 +23,7 @@ interface SdkAnswer<T> {
 export type DriveCall<T> = (drive: drive_v3.Drive, options: SdkOptions) => Promise<SdkAnswer<T>>
 
 export interface AskOptions extends Call {
-  /** What a 404 means. */
+  /** The meaning of a 404. */
   readonly missing: Missing
   /** The requested item, which may need a resource key. */
   readonly about?: DriveId

@@ -25,7 +25,7 @@ const DIGESTS = [
   ['MD5', 32]
 ] as const
 const CHECKSUM = /^([A-Z0-9-]{1,16}):([0-9a-f]{8,128})$/i
-/** Servers send no longer texts. */
+/** Maximum length of a property. Servers send shorter texts. */
 const MAX_PROPERTY_LENGTH = 16 * 1024
 
 /** Opens a connection without making a request. */

@@ -49,7 +49,7 @@ export function readServerUrl(value: unknown): URL {
   const typed = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null
   if (typed !== null && KNOWN_PATHS.test(typed.pathname)) {
     typed.pathname = typed.pathname.replace(KNOWN_PATHS, '/')
-    // They belong to the page, such as the folder that it shows.
+    // Query and fragment belong to the page, such as the folder that it shows.
     typed.search = ''
     typed.hash = ''
   }

@@ -89,7 +89,7 @@ export class OneDriveBackend implements StorageBackend {
     requireName(name)
     const parent = parseItemId(parentId ?? ROOT, 'FOLDER_NOT_FOUND')
     const isOwn = parent.drive === null
-    // Find the own drive before the write, since the entry needs it: a completed write must not fail.
+    // Find the user's own drive before the write, since the entry needs it: a completed write must not fail.
     if (!isOwn) await ownDriveId(this.#server, call)
     const missing = 'FOLDER_NOT_FOUND'
     const folder = await throughShortcut(this.#server, parent, call, missing, (at) =>

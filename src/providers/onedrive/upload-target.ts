@@ -59,7 +59,7 @@ export async function findDestination(
   const { parentId, name } = target
   requireName(name)
   const parent = parseItemId(parentId ?? ROOT, 'FOLDER_NOT_FOUND')
-  // Find the own drive before the write, since the entry needs it: a completed write must not fail.
+  // Find the user's own drive before the write, since the entry needs it: a completed write must not fail.
   const isInOwnRoot = parent.drive === null
   if (!isInOwnRoot) await ownDriveId(server, call)
   return { ...common, at: parent, name, isInOwnRoot, missing: 'FOLDER_NOT_FOUND' }

@@ -34,7 +34,7 @@ export interface Bucket {
 /**
  * Makes one call to the server. Rejects with the signal's reason after an abort, and with a StorageError otherwise.
  *
- * @param missing what a 404 means here
+ * @param missing the meaning of a 404
  */
 export async function attempt<T>(
   { signal }: Call,

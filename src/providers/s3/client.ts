@@ -38,7 +38,7 @@ export function createClient({ sdk, settings, agents, timeouts, purpose }: Clien
     disableMultiregionAccessPoints: true,
     disableS3ExpressSessionAuth: true,
     authSchemePreference: ['sigv4'],
-    // Many servers and proxies answer it late or not at all.
+    // Many servers and proxies answer `Expect: 100-continue` late or not at all.
     expectContinueHeader: false,
     logger: SILENT,
     requestHandler: {

@@ -4,7 +4,7 @@ import { connectionFailure } from '../../infra/net/connection-failure.ts'
 import { readRetryAfter } from '../../infra/net/retry-after.ts'
 import { type Missing, responseFailure } from '../shared/http-failure.ts'
 
-/** The used fields of the SDK's errors. They contain no body of ours; `$response` is not enumerable. */
+/** The used fields of the SDK's errors. They contain no request body; `$response` is not enumerable. */
 interface SdkError {
   readonly name?: unknown
   readonly $fault?: unknown

@@ -16,6 +16,7 @@ export interface ConditionHeaders {
 
 /**
  * The condition of a write on an object.
+ *
  * Servers differ (2026-11): AWS checks `If-None-Match` and `If-Match` of every write. Ceph 16 checks only those of a
  * single PUT, not of the completion of a multipart upload, and compares `If-Match` including its quotes. OpenStack
  * Swift answers 412 to every conditional completion, because it compares the condition with an object of its own.

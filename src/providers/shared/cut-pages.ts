@@ -12,7 +12,7 @@ import { nextTurn } from './next-turn.ts'
 export interface WholeFolder {
   readonly folder: FolderInfo
   readonly entries: readonly Entry[]
-  /** Why the listing is incomplete; `null` if it is complete. */
+  /** The reason why the listing is incomplete; `null` if it is complete. */
   readonly reason: IncompleteReason | null
 }
 

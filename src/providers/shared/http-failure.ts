@@ -4,7 +4,7 @@ import { providerFailure, type ProviderFailureCode } from '../../domain/provider
 import { describeExchange } from '../../infra/net/redact.ts'
 import { readRetryAfter } from '../../infra/net/retry-after.ts'
 
-/** What a 404 means: the listed folder or the object does not exist. */
+/** The meaning of a 404: the listed folder or the object does not exist. */
 export type Missing = 'FOLDER_NOT_FOUND' | 'OBJECT_NOT_FOUND'
 
 const BY_STATUS: Readonly<Record<number, ProviderFailureCode>> = {

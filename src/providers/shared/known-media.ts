@@ -8,13 +8,13 @@ import { sizesOf } from './download-sizes.ts'
 import { failure } from './http-failure.ts'
 import { TransferBody } from './transfer-body.ts'
 
-/** Attempts to download a file that changes between the metadata request and the download. */
+/** Maximum attempts to download a file that changes between the metadata request and the download. */
 const MAX_LOOKS = 2
 
 /** The metadata of a file, read before its content is requested. */
 export type KnownFile = Pick<Entry, 'name' | 'size' | 'mimeType' | 'version' | 'modifiedAt'>
 
-/** How a provider sends content. */
+/** The content requests of a provider. */
 export interface MediaSource {
   /** The provider's name, for the log. */
   readonly service: string

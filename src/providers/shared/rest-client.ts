@@ -23,7 +23,7 @@ export interface Ask extends Call, Pick<SentRequest, 'headers' | 'purpose' | 're
   readonly json?: unknown
   /** Sent unchanged. */
   readonly body?: SentRequest['body']
-  /** What a 404 means. */
+  /** The meaning of a 404. */
   readonly missing: Missing
 }
 

@@ -23,6 +23,7 @@ export interface TransferOptions {
 /**
  * The body of a download. It ends cleanly only after all expected bytes, fails with the signal's reason or after an
  * idle timeout, and destroys its source when it is destroyed.
+ *
  * The idle time is measured here and not on the socket, because a paused socket is idle too: with a socket timeout, a
  * client slower than the source would lose its download (Node 20, 2026-11).
  */

@@ -40,6 +40,7 @@ export async function uploadFrom<T>(
 /**
  * The bytes of an upload as a stream that ends cleanly only if the source did, and after exactly `size` bytes if a
  * size was declared. Destroying it, or an error in it, destroys the source.
+ *
  * The chunk that completes a declared size passes only after the source has ended. A request with a `Content-Length`
  * is complete with its last byte: the server would store the file before an excess chunk or an error is seen.
  */

@@ -45,7 +45,7 @@ export interface XmlHandler {
   onEnd(name: string): void
 }
 
-/** Why a document was not read. The message contains no part of the document. */
+/** The reason why a document was not read. The message contains no part of the document. */
 export class XmlError extends Error {
   /**
    * `malformed`: it is not XML, or is cut short. `prohibited`: it exceeds a limit, or declares a document type, which
