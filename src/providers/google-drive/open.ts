@@ -15,7 +15,7 @@ const MAX_RENDERINGS = 100
 /**
  * Opens a connection without making a request.
  *
- * Imports only the SDK's Drive module: all of `googleapis` blocks the event loop for seconds. `index.js` is faster than
+ * Imports only the Drive module: all of `googleapis` blocks the event loop for seconds. `index.js` is faster than
  * `v3.js`, although it loads v2 too: Node parses a module for its exports, and `v3.js` is large (Node 20, 2026-11).
  */
 export async function openDrive(

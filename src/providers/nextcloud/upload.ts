@@ -82,7 +82,7 @@ async function stored(
 }
 
 /**
- * Stores content in one PUT, which replaces only the checked version.
+ * Stores content in one PUT. A new name must still be unused, and with `ifMatch` the version must match.
  *
  * @returns whether the file is new; `null` if another client has just created one and the call allows replacing it
  */

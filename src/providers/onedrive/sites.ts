@@ -11,7 +11,7 @@ import type { Part, Sections } from './sections.ts'
 import type { GraphServer } from './server.ts'
 
 /**
- * Returns all sites that the user can access; none if the grant lacks the scope. Does not use `$select`: in lists of
+ * Returns all sites that the user can access; none if Graph denies the request. Does not use `$select`: in lists of
  * sites, it omits names even if they are selected (microsoft-graph-docs issue 13345).
  */
 export async function sitesPart(server: GraphServer, place: Place, shownAs: string, call: Call): Promise<Part> {

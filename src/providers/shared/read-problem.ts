@@ -4,8 +4,8 @@ import type { HttpAnswer } from '../../domain/egress.ts'
 const MAX_PROBLEM_BYTES = 64 * 1024
 
 /**
- * Reads the JSON of an error response to a transfer, which has no size limit of its own. Returns `undefined` if the
- * body is not JSON. Never fails, because the status alone is enough to handle the response.
+ * Reads the JSON of a short response to a transfer request, which has no size limit of its own. Returns `undefined`
+ * if the body is not JSON. Never fails, because the status alone is enough to handle the response.
  *
  * @param withinMs the deadline for reading the body
  */
