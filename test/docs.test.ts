@@ -95,8 +95,8 @@ t.test('the exchanges in docs/errors.md show the status, title and type of their
   }
 })
 
-t.test('the README’s table of errors is that of the code', async (t) => {
-  const rows = [...text('README.md').matchAll(/^\| (\d{3}) \| (.+) \|$/gm)]
+t.test('the table of errors in docs/http-api.md is that of the code', async (t) => {
+  const rows = [...text('docs/http-api.md').matchAll(/^\| (\d{3}) \| (.+) \|$/gm)]
   const stated = rows.flatMap(([, status, codes]) =>
     [...codes!.matchAll(/`(\w+)`/g)].map(([, code]) => [code!, Number(status)] as const)
   )
@@ -144,9 +144,9 @@ t.test('the defaults of numbers in the README are those of the code', async (t) 
   }
 })
 
-t.test('the README’s table of capabilities says what each provider declares', async (t) => {
+t.test('the table of capabilities in docs/providers.md is what each provider declares', async (t) => {
   const ABILITY = 'native|emulated|unsupported'
-  const rows = text('README.md')
+  const rows = text('docs/providers.md')
     .split('\n')
     .filter((line) => line.startsWith('|'))
     .map((line) =>
@@ -175,8 +175,8 @@ t.test('the README’s table of capabilities says what each provider declares', 
   }
 })
 
-t.test('what the README says of the disk store is what it declares', async (t) => {
-  const [, sentence = ''] = /of type `disk` (.*?)\.\s/s.exec(text('README.md')) ?? []
+t.test('what docs/providers.md says of the disk store is what it declares', async (t) => {
+  const [, sentence = ''] = /of type `disk` (.*?)\.\s/s.exec(text('docs/providers.md')) ?? []
   const has = (pattern: RegExp, ability: string) => (pattern.test(sentence) ? ability : 'native')
   const { openManaged } = await MANAGED_STORES.disk()
   const { capabilities } = await openManaged({ type: 'disk', directory: t.testdir() }, { timeouts: TEST_TIMEOUTS })
@@ -250,8 +250,8 @@ t.test('every service that REQUIRE_SERVICES is shown with is one that a test ask
   }
 })
 
-t.test('every variable of the server that the README names stands in .env.example', async (t) => {
-  const [, server = ''] = text('README.md').split('\n## The ready-made server\n')
+t.test('every variable that docs/server.md names stands in .env.example', async (t) => {
+  const [, server = ''] = text('docs/server.md').split('\n## Configuration\n')
   const variables = [...server.split('\n## ')[0]!.matchAll(/`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=\w+)?`/g)]
   t.ok(variables.length > 8)
   for (const [, name] of variables) t.match(text('.env.example'), new RegExp(`^#?${name!}=`, 'm'), name!)
