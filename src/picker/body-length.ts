@@ -1,6 +1,6 @@
-/** How long a body will be, in bytes; `null` where its headers do not tell. */
+/** Returns the length of the body in bytes, or `null` if the headers do not give it. */
 export function bodyLength({ headers }: Response): number | null {
   const length = headers.get('content-length')
-  // What is compressed on the way has another length than what arrives.
+  // With a content encoding, Content-Length counts the compressed bytes, not the bytes that the body yields.
   return length === null || headers.has('content-encoding') ? null : Number(length)
 }

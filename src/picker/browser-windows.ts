@@ -1,11 +1,11 @@
 import { LANDING_CHANNEL, type Windows } from './popup.ts'
 
-/** Windows of the browser that the picker stands in. */
+/** Opens windows of the browser that displays the picker. */
 export const browserWindows: Windows = {
   open() {
     const opened = window.open('about:blank', '_blank', 'popup,width=560,height=720')
     if (opened === null) return null
-    // The page that the user logs in at must have no hold of this one.
+    // The login page must have no reference to this page.
     opened.opener = null
     return {
       get isClosed() {
@@ -15,8 +15,8 @@ export const browserWindows: Windows = {
         opened.location.replace(url)
       },
       close() {
-        // On another origin's page there is no way to close it without the hold that was given up: it says itself that
-        // it is done. A landing page, and a window that never got anywhere, are of this origin.
+        // Without an opener, a page of another origin cannot be closed from here; it tells the user when it has
+        // finished. A landing page, and a window that never navigated, are of this origin.
         if (isOurs(opened)) opened.close()
       }
     }

@@ -1,8 +1,8 @@
-/** Time, handed in so that tests need not wait for it. */
+/** A clock and timers. Injected, so that tests do not wait. */
 export interface Clock {
-  /** Milliseconds that only ever grow. */
+  /** Monotonic time in milliseconds. */
   now(): number
-  /** @returns what calls it off */
+  /** @returns a function that cancels the timer */
   after(ms: number, run: () => void): () => void
 }
 

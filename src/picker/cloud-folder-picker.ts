@@ -11,7 +11,7 @@ export const CloudFolderPicker: { new (): CloudFolderPickerElement; readonly pro
   PickerElement
 
 const NAME = 'cloud-folder-picker'
-// A page may come to load two copies of this file.
+// A page may load two copies of this file.
 if (customElements.get(NAME) === undefined) customElements.define(NAME, PickerElement)
 
 declare global {

@@ -11,28 +11,28 @@ export interface ConnectPorts extends Omit<TaskOptions, 'isPatient'> {
   readonly windows: Windows
   readonly returnTo: () => string | undefined
   readonly connections: () => readonly ConnectionView[]
-  /** What came of it, once. */
+  /** Called once, when the connection has been made. */
   readonly onConnected: (connection: ConnectionView) => void
 }
 
-/** How the user connects: a window for OAuth, one for a login at a server they name, or fields. */
+/** How the user connects: an OAuth window, a login window of a server that the user enters, or form fields. */
 export type Way = 'oauth' | 'login' | 'fields'
 
 const POLL_MS = 2000
-/** As long as the server keeps a login. */
+/** Equals the lifetime of a login flow on the server. */
 const MAX_LOGIN_MS = 10 * 60_000
-/** What a login at a server needs of the fields. */
+/** The only field that a login at a server needs. */
 const LOGIN_FIELD = 'baseUrl'
 
-/** One connection being made, or made anew. */
+/** One attempt to create a connection or to reconnect an existing one. */
 export class ConnectFlow {
   provider: ProviderView | null = null
-  /** The one that is to work again. */
+  /** The connection to reconnect, or `null` for a new one. */
   renewed: ConnectionView | null = null
   way: Way = 'fields'
   values: FormValues = {}
   complaints: Complaints = {}
-  /** Set while a login goes on in another window. `url` is for a link, where the browser opened none. */
+  /** Set while a login runs in another window. `url` is shown as a link if the browser blocked the window. */
   login: { readonly url: string | null; readonly isGone: boolean } | null = null
   readonly task: Task
   readonly #ports: ConnectPorts
@@ -52,7 +52,7 @@ export class ConnectFlow {
     return this.way === 'login' ? fields.filter(({ name }) => name === LOGIN_FIELD) : fields
   }
 
-  /** Within a click: OAuth opens its window at once. */
+  /** Must be called from a click handler: OAuth opens its window at once. */
   begin(provider: ProviderView, renewed: ConnectionView | null): void {
     this.end()
     this.provider = provider
@@ -80,7 +80,7 @@ export class ConnectFlow {
     this.#ports.onChange()
   }
 
-  /** Within a click. Resolves when it has succeeded or failed. */
+  /** Must be called from a click handler. Resolves when the attempt has succeeded or failed. */
   async submit(values: FormValues): Promise<void> {
     const { provider, way } = this
     if (provider === null) return
@@ -150,7 +150,7 @@ export class ConnectFlow {
           const known = before.find((each) => each.id === id)
           return status === 'ACTIVE' && known?.status !== 'ACTIVE'
         })
-        // Connected anew although it worked: nothing about it has changed.
+        // Reconnecting a connection that works changes no status; use the reconnected or the first connection.
         return works ?? (landed === undefined ? undefined : (own.find(({ id }) => id === this.renewed?.id) ?? own[0]))
       })
     } finally {
@@ -171,7 +171,7 @@ export class ConnectFlow {
     })
   }
 
-  /** Asks until there is a connection. What passes by itself ends nothing: the user is on another page meanwhile. */
+  /** Polls until the connection exists. Tolerates temporary errors, because the user is busy on another page. */
   async #watch(signal: AbortSignal, ask: () => Promise<ConnectionView | undefined>): Promise<ConnectionView> {
     const until = this.#clock.now() + MAX_LOGIN_MS
     while (this.#clock.now() < until) {

@@ -6,7 +6,7 @@ import type { Complaint, Field, FormValues } from './schema-form.ts'
 import type { Translate } from './strings.ts'
 import type { ViewContext } from './view-context.ts'
 
-/** How a connection is made: a form, or what to do in the window that is open. */
+/** Renders the form, or the instructions while a login window is open. */
 export function connectPanel(context: ViewContext): TemplateResult {
   const { core, t } = context
   const { provider, renewed, way, login } = core.connecting
@@ -42,7 +42,7 @@ function loginView({ core, t }: ViewContext): TemplateResult {
   `
 }
 
-/** Where a window was tried and nothing came of it. */
+/** Renders the state after an OAuth attempt has ended without a connection. */
 function oauthView(context: ViewContext): TemplateResult {
   const { connecting } = context.core
   return html`${failure(context)}
@@ -56,7 +56,7 @@ function oauthView(context: ViewContext): TemplateResult {
 
 function failure({ core, t, format }: ViewContext): unknown {
   const { state } = core.connecting.task
-  // What is wrong with one field stands at that field.
+  // A complaint about one field is rendered next to that field.
   if (state.type !== 'failed' || Object.keys(core.connecting.complaints).length > 0) return nothing
   const { problem, secondsLeft } = state
   return html`<p role="alert" class="wrong">${sayProblem(problem, t)}</p>

@@ -1,6 +1,6 @@
 import { css } from 'lit'
 
-/** Buttons, and the fields of forms. */
+/** Styles of buttons and form fields. */
 export const controlStyles = css`
   button,
   input,

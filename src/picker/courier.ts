@@ -5,14 +5,14 @@ import type { PickerApi, Place } from './picker-api.ts'
 import { Task, type TaskOptions } from './task.ts'
 import { Transfers } from './transfers.ts'
 
-/** Brings files into the folder that is shown and out of it, and makes folders there. */
+/** Uploads to and downloads from the current folder, and creates folders in it. */
 export class Courier {
   readonly transfers: Transfers
-  /** Of a new folder. */
+  /** The creation of a folder. */
   readonly making: Task
-  /** The form for the name of a new folder is open. */
+  /** Whether the form for a new folder is open. */
   isMaking = false
-  /** Folders were dropped, and nothing came of it. */
+  /** Whether dropped folders were refused. */
   hasRefusedFolders = false
   readonly #api: () => PickerApi
   readonly #browser: FolderBrowser
@@ -24,7 +24,7 @@ export class Courier {
     this.making = new Task({ ...options, isPatient: false })
   }
 
-  /** Opens or closes the form. */
+  /** Opens or closes the form for a new folder. */
   make(isOpen: boolean): void {
     this.hasRefusedFolders = false
     this.isMaking = isOpen
@@ -40,7 +40,7 @@ export class Courier {
     })
   }
 
-  /** @param hasFolders there were folders among them, which have no bytes to send */
+  /** @param hasFolders whether the drop also contained folders, which cannot be uploaded */
   upload(files: readonly File[], hasFolders = false): void {
     this.hasRefusedFolders = hasFolders
     const { place } = this.#browser
@@ -48,7 +48,7 @@ export class Courier {
     for (const file of files) this.#send(file, place)
   }
 
-  /** For what a link cannot download. @param save what to do with the bytes */
+  /** Downloads a file that a plain link cannot download. @param save saves the content */
   download(place: Place, id: string, entry: Entry, save: (content: Blob, name: string) => void): void {
     this.transfers.add({
       direction: 'download',
@@ -80,7 +80,7 @@ export class Courier {
     })
   }
 
-  /** What was made stands in the list at once, if that folder is still shown. */
+  /** Inserts a new entry into the listing at once, if its folder is still the current one. */
   #show(entry: Entry, { connectionId, folderId }: Place): void {
     const { place, pages } = this.#browser
     if (place?.connectionId === connectionId && place.folderId === folderId) pages?.insert(entry)

@@ -1,9 +1,9 @@
 import type { PropertyDeclarations } from 'lit'
 
-/** Lit's own would make `null` of an attribute that is taken away. */
+/** Replaces Lit's default converter, which sets the property to `null` when the attribute is removed. */
 const textOr = (fallback: string) => ({ fromAttribute: (value: string | null) => value ?? fallback })
 
-/** The properties, and the attributes of those that have one. */
+/** The properties of the element and their attributes. */
 export const PROPERTIES: PropertyDeclarations = {
   base: { converter: textOr('/cloud') },
   provider: {},
@@ -22,7 +22,7 @@ export const PROPERTIES: PropertyDeclarations = {
   fetch: { attribute: false }
 }
 
-/** Set by the constructor, since a field would hide the accessor of its name. */
+/** Defaults. The constructor assigns them, because a class field would hide the accessor of the same name. */
 export const DEFAULTS = {
   base: '/cloud',
   provider: null,
@@ -41,7 +41,7 @@ export const DEFAULTS = {
   fetch: null
 } as const
 
-/** What decides where the picker begins. */
+/** The properties that decide where the picker starts. */
 export const PLACE = ['base', 'provider', 'connection', 'folder'] as const
-/** What decides which entries may be selected. */
+/** The properties that decide which entries can be selected. */
 export const FILTER = ['kind', 'accept', 'multiple'] as const

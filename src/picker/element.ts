@@ -45,7 +45,7 @@ export class PickerElement extends LitElement {
 
   readonly #grid = new GridView()
   #formats: { readonly locale: string; readonly format: Format } | null = null
-  /** The keyboard was in the folder that was left: it goes on in the one that comes. */
+  /** Whether the folder that was left had the keyboard focus; the next folder takes it over. */
   #carriesFocus = false
   readonly #core = new PickerCore({
     api: () => this.#api,
@@ -164,7 +164,7 @@ export class PickerElement extends LitElement {
     if (this.#carriesFocus) this.#carryFocus(grid)
   }
 
-  /** Not away from where the user has gone meanwhile. */
+  /** Moves the focus into the new folder, unless the user has moved it elsewhere meanwhile. */
   #carryFocus(grid: HTMLElement | null): void {
     const main = this.#find('.main')
     const { activeElement } = this.renderRoot as ShadowRoot
@@ -218,7 +218,7 @@ export class PickerElement extends LitElement {
     this.#find(selector)?.focus()
   }
 
-  /** The second half of a double click may find something else where the row was, and must not select its text. */
+  /** The second click of a double click may hit a row that has moved there. It must not select text. */
   readonly #onMouseDown = (event: MouseEvent): void => {
     if (event.detail > 1 && !(event.target instanceof HTMLInputElement)) event.preventDefault()
   }
@@ -226,12 +226,12 @@ export class PickerElement extends LitElement {
   readonly #onFiles = ({ target }: Event): void => {
     if (!(target instanceof HTMLInputElement)) return
     this.#core.courier.upload([...(target.files ?? [])])
-    // So that the same file can be chosen again.
+    // Reset, so that choosing the same file again fires an event.
     target.value = ''
   }
 }
 
-/** The landing page. With routes of another origin it is one of this page's origin, where the picker can hear it. */
+/** Returns the landing page: absolute for cross-origin routes, since the channel works on this page's origin only. */
 function returnToOf({ base, returnTo }: Pick<CloudFolderPickerElement, 'base' | 'returnTo'>): string | undefined {
   if (returnTo === null) return undefined
   const { baseURI } = document

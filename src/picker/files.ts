@@ -1,8 +1,8 @@
 import { fileNameOf, plainFileName } from '../client/file-name.ts'
 
-/** Where files may be dropped. */
+/** A drop target for files. */
 export class DropZone {
-  /** Files are held over it. */
+  /** Whether files are being dragged over it. */
   isOver = false
   readonly #onChange: () => void
   readonly #onDrop: (files: File[], hasFolders: boolean) => void
@@ -14,7 +14,7 @@ export class DropZone {
 
   readonly onDrag = (event: DragEvent): void => {
     if (event.dataTransfer?.types.includes('Files') !== true) return
-    // Without this a browser opens what is dropped, instead of the page.
+    // Without this the browser opens the dropped file in place of the page.
     event.preventDefault()
     this.#become(event.type === 'dragover')
   }
@@ -34,19 +34,19 @@ export class DropZone {
   }
 }
 
-/** What was dropped: a folder has no bytes of its own, and comes as a file all the same. */
+/** Returns the dropped files. Without this check, a dropped folder would appear as a file without content. */
 function draggedFiles({ items, files }: DataTransfer): { files: File[]; hasFolders: boolean } {
   const folders = [...items].filter((item) => item.webkitGetAsEntry()?.isDirectory === true)
   const names = new Set(folders.map((item) => item.getAsFile()?.name))
   return { files: [...files].filter(({ name }) => !names.has(name)), hasFolders: folders.length > 0 }
 }
 
-/** The name to save a download under: the one in its response, else `name`. */
+/** Returns the file name of a download: from the response, else `name`. */
 export function downloadName(response: Response | null, name: string): string {
   return (response && fileNameOf(response)) ?? plainFileName(name)
 }
 
-/** Makes the browser download a file. The name in its `Content-Disposition` takes precedence over `name`. */
+/** Starts a browser download. A name in `Content-Disposition` takes precedence over `name`. */
 export function saveLink(href: string, name: string): void {
   const link = document.createElement('a')
   link.href = href
@@ -54,7 +54,7 @@ export function saveLink(href: string, name: string): void {
   link.click()
 }
 
-/** So long a browser may take to begin with bytes that it has. */
+/** Delay before the object URL is revoked; the browser must have started the download by then. */
 const REVOKE_MS = 60_000
 
 export function saveBlob(content: Blob, name: string): void {

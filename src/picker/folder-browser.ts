@@ -6,24 +6,24 @@ import { PickerProblem } from './problem.ts'
 import { Task, type TaskOptions } from './task.ts'
 import { type Trail, told, trailTo } from './trail.ts'
 
-/** So many pages without a single entry in a row are fetched before the user is asked. */
+/** Consecutive empty pages that are fetched automatically before the user is asked. */
 const MAX_EMPTY_PAGES = 5
-/** What says that a cursor leads nowhere any more. */
+/** Error codes of a cursor that is no longer usable. */
 const LOST_CURSOR: ReadonlySet<string> = new Set(['CURSOR_EXPIRED', 'INVALID_CURSOR'])
 
-/** The folder that is shown: how one gets to it, and what is loaded of it. */
+/** The current folder: its path and its loaded pages. */
 export class FolderBrowser {
   place: Place | null = null
   trail: Trail = []
   /** `null` until the first page has arrived. */
   pages: FolderPages | null = null
-  /** The entry to stand on when the folder is shown: the one that the user came out of. */
+  /** The ID of the child folder that the user came from. The focus goes to it when the folder appears. */
   cameFrom: string | null = null
-  /** The folder was loaded anew, because its pages did not go on. */
+  /** Whether the folder was reloaded because its cursor was no longer usable. */
   isRestarted = false
-  /** Of the folder: its first page. */
+  /** Loads the first page. */
   readonly loading: Task
-  /** Of the pages behind it. */
+  /** Loads further pages. */
   readonly paging: Task
   readonly #api: () => PickerApi
   readonly #limit: () => number
@@ -38,26 +38,26 @@ export class FolderBrowser {
     this.paging = new Task(options)
   }
 
-  /** @param root what to call the root of the connection */
+  /** @param root display name of the root of the connection */
   async open(place: Place, root: string): Promise<void> {
     await this.#go(place, trailTo(root, place.folderId))
   }
 
-  /** Stands there without looking, until it is asked to `reload`. */
+  /** Sets the current folder without loading it. `reload` loads it. */
   aim(place: Place, root: string): void {
     this.close()
     this.place = place
     this.trail = trailTo(root, place.folderId)
   }
 
-  /** Into a folder that is shown here. Does nothing for what leads nowhere. */
+  /** Opens a subfolder of the current folder. Ignores entries that open no folder. */
   async enter(entry: Entry): Promise<void> {
     const folderId = folderBehind(entry)
     if (this.place === null || folderId === null) return
     await this.#go({ ...this.place, folderId }, [...this.trail, { id: folderId, name: entry.name }])
   }
 
-  /** Back to a step of the trail, by its index. */
+  /** Goes back to a step of the trail, by its index. */
   async climb(index: number): Promise<void> {
     const crumb = this.trail[index]
     if (this.place === null || crumb === undefined) return
@@ -65,7 +65,7 @@ export class FolderBrowser {
     await this.#go({ ...this.place, folderId: crumb.id }, this.trail.slice(0, index + 1), cameFrom)
   }
 
-  /** Shows no folder at all. */
+  /** Closes the current folder. */
   close(): void {
     this.loading.stop()
     this.paging.stop()
@@ -75,13 +75,13 @@ export class FolderBrowser {
     this.#onChange()
   }
 
-  /** The same folder as it is now. What is shown stays until then. */
+  /** Reloads the current folder. The displayed entries stay until the response arrives. */
   async reload(): Promise<void> {
     this.isRestarted = false
     await this.#load(true)
   }
 
-  /** The next page, unless it is on its way, has failed, or is not there. */
+  /** Loads the next page, unless it is already loading, has failed or does not exist. */
   async more(isAsked = false): Promise<void> {
     const { pages } = this
     if (pages?.next == null || this.loading.isBusy || this.paging.isBusy) return
@@ -123,7 +123,7 @@ export class FolderBrowser {
       this.#emptyPages = listing.entries.length === 0 ? this.#emptyPages + 1 : 0
       pages.add(listing)
     } catch (error) {
-      // Once by itself; a folder whose pages never go on is the user's to decide about.
+      // Reload once. If a cursor fails again after that, leave the decision to the user.
       if (!(error instanceof PickerProblem) || !LOST_CURSOR.has(error.code) || this.isRestarted) throw error
       this.isRestarted = true
       await this.#load(true)

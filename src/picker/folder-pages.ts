@@ -3,30 +3,30 @@ import { isContainer } from './entry-rules.ts'
 
 const collator = new Intl.Collator(undefined, { numeric: true })
 
-/** What is loaded of one folder: folders first, and else in the order in which it came. */
+/** The loaded entries of one folder: folders first, otherwise in the order of the listing. */
 export class FolderPages {
   folder: FolderInfo | null = null
   next: string | null = null
-  /** Why this is not all of the folder, or `null` where it is. The worst that any page said. */
+  /** Why the listing is incomplete, or `null` if it is complete. The most severe reason of all pages. */
   reason: IncompleteReason | null = null
-  /** Changes whenever the entries do. */
+  /** A new array after each change. */
   entries: readonly Entry[] = []
   readonly #containers = new Map<string, Entry>()
   readonly #others = new Map<string, Entry>()
   #isSorted = false
 
-  /** An entry that came before is taken as it comes now: there is one row of each. */
+  /** Adds a page. An entry that was already loaded is replaced, so that it has one row. */
   add({ folder, entries, page }: Listing): void {
     this.folder ??= folder
     this.next = page.next
     this.#isSorted = page.order === 'folder-then-name'
-    // "more" passes when the next page arrives; that something is missing does not.
+    // "more" is temporary: the next page may complete the listing. All other reasons are final.
     if (this.reason === null || this.reason === 'more') this.reason = page.reason
     for (const entry of entries) this.#groupOf(entry).set(entry.id, entry)
     this.#gather()
   }
 
-  /** Shows what was made just now, where its name would stand. */
+  /** Inserts a new entry at its position by name. */
   insert(entry: Entry): void {
     const group = this.#groupOf(entry)
     const others = [...group.values()].filter(({ id }) => id !== entry.id)

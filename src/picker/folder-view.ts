@@ -5,7 +5,7 @@ import { brokenPanel, button, cancelledView, failureView, panel, skeletonPanel }
 import { connectPanel } from './connect-view.ts'
 import type { ViewContext } from './view-context.ts'
 
-/** What the main part shows: a form, the folder, or why there is none. */
+/** Renders the main area: a form, the folder, or the reason why there is none. */
 export function mainView(context: ViewContext, grid: GridView): unknown {
   const { core, t } = context
   const { shelf, browser, connecting, connection } = core
@@ -49,7 +49,7 @@ function folderView(context: ViewContext, grid: GridView): TemplateResult {
     const empty = browser.trail.length > 1 ? 'empty' : 'emptyRoot'
     return panel(html`<p role="status">${t(query === '' ? empty : 'nothingFound')}</p>`)
   }
-  // -1 where nobody knows how many there are.
+  // -1 means that the total is unknown (WAI-ARIA).
   return html`<div
     class="grid"
     part="grid"
@@ -76,7 +76,7 @@ function heading(column: (typeof COLUMNS)[number], { t }: ViewContext): unknown 
   return column === 'actions' ? html`<span class="hidden">${t('actions')}</span>` : t(column)
 }
 
-/** What there is to say about a folder that is shown. */
+/** Renders the notices about the current folder. */
 export function noticesView(context: ViewContext): TemplateResult[] {
   const { core, t } = context
   const { browser } = core
@@ -99,7 +99,7 @@ export function noticesView(context: ViewContext): TemplateResult[] {
   return notices.map((notice) => html`<div class="notice" part="notice">${notice}</div>`)
 }
 
-/** How much there is, how much of it is selected, and what is on its way: one line, so that nothing moves for it. */
+/** Renders the number of entries, the selection and pending loads in one line, so that the layout does not shift. */
 export function statusView({ core, t }: ViewContext): TemplateResult {
   const { pages, loading, paging } = core.browser
   const total = pages?.entries.length ?? 0

@@ -3,11 +3,11 @@ import { isStringKey, type Translate } from './strings.ts'
 
 const UNITS = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const
 
-/** Numbers and times as a language writes them. */
+/** Formats numbers and times for a locale. */
 export interface Format {
-  /** Bytes, with a unit; empty where nobody knows. */
+  /** Formats a number of bytes with its unit. Empty if it is unknown. */
   size(bytes: number | null): string
-  /** An ISO 8601 time, in the zone of the browser; empty where nobody knows. */
+  /** Formats an ISO 8601 time in the browser's time zone. Empty if it is unknown. */
   moment(iso: string | null): string
   duration(seconds: number): string
 }
@@ -23,7 +23,7 @@ export function formatFor(locale: string): Format {
       new Intl.NumberFormat(locale, {
         style: 'unit',
         unit,
-        // Short it would be a byte, however many there are.
+        // The short form is "byte" for any number.
         unitDisplay: unit === 'byte' ? 'long' : 'short',
         maximumFractionDigits
       })
@@ -46,9 +46,9 @@ export function formatFor(locale: string): Format {
   }
 }
 
-/** A failure in words. */
+/** Returns the message of a problem. */
 export function sayProblem(problem: PickerProblem, t: Translate): string {
-  // A host's own hook may have another code for it.
+  // An authentication hook of the host may use another code for 401.
   const key = `error_${problem.isSignedOut ? 'UNAUTHENTICATED' : problem.code}`
   return isStringKey(key) ? t(key, { detail: problem.detail ?? '' }) : t('errorOther', { code: problem.code })
 }

@@ -1,6 +1,6 @@
 import { css } from 'lit'
 
-/** Logical directions only: a page that is read from the right turns all of it around. */
+/** Logical properties only, so that right-to-left pages mirror the layout. */
 export const frameStyles = css`
   :host {
     color-scheme: light dark;

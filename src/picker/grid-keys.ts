@@ -1,4 +1,4 @@
-/** Where the keyboard stands in the table. */
+/** The cell of the grid that has the keyboard focus. */
 export interface Cell {
   readonly row: number
   readonly column: number
@@ -12,7 +12,7 @@ export interface GridShape {
   readonly isRtl: boolean
 }
 
-/** Where a key leads, as the grid pattern of the WAI-ARIA practices has it; `null` for a key that leads nowhere. */
+/** Returns the cell that a key moves to, by the WAI-ARIA grid pattern; `null` if the key does not move the focus. */
 export function cellAfter(key: string, isCtrl: boolean, { row, column }: Cell, shape: GridShape): Cell | null {
   const { rows, columns, pageRows, isRtl } = shape
   const forward = isRtl ? -1 : 1

@@ -4,11 +4,10 @@ import type { PickerCore } from './picker-core.ts'
 import type { ViewContext } from './view-context.ts'
 
 /**
- * What a key does in the table.
- *
- * @param entry the one that the keyboard stands on
- * @param walk goes to another cell; with `extending` the selection goes along
- * @returns whether the key means something here
+ * Handles a key press in the table.
+ * @param entry the entry of the focused row
+ * @param walk moves to another cell; with `extending`, extends the selection to it
+ * @returns whether the key was handled
  */
 export function press(
   event: KeyboardEvent,

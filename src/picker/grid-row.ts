@@ -4,14 +4,13 @@ import { fileBehind, meantKind, shownName } from './entry-rules.ts'
 import { icon, pathOf } from './icons.ts'
 import type { ViewContext } from './view-context.ts'
 
-/** The cells of a row, in their order. */
+/** The columns of a row, in order. */
 export const COLUMNS = ['name', 'size', 'modified', 'actions'] as const
 
 /**
- * The cells of one entry. A table has many of these, so they are made of few nodes: texts are set as properties, which
- * needs no marker in between.
- *
- * @param activeColumn the one of its cells that Tab leads to, or -1
+ * Renders the cells of one entry. A table has many rows, so the number of nodes is kept low: texts are set as
+ * properties, which need no marker nodes.
+ * @param activeColumn the column of the cell in the tab order, or -1
  */
 export function cellsOf(
   entry: Entry,
@@ -50,6 +49,6 @@ export function cellsOf(
     }`
 }
 
-/** For the eye and the pointer: to others the row itself says whether it is selected. */
+/** Hidden from assistive technology: `aria-selected` of the row has the same information. */
 const CHECK = html`<span class="check" aria-hidden="true"></span>`
 const DOWNLOAD = icon('download')

@@ -1,6 +1,6 @@
 import { css } from 'lit'
 
-/** The table of entries. Its rows have one height, which the window over them is computed from. */
+/** Styles of the table of entries. All rows have the same height, because the visible range is computed from it. */
 export const gridStyles = css`
   .grid {
     position: relative;

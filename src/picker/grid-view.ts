@@ -7,7 +7,7 @@ import type { PickerCore } from './picker-core.ts'
 import { RowPool } from './row-pool.ts'
 import type { ViewContext } from './view-context.ts'
 
-/** The rows of the table: those that are seen, and the one that the keyboard stands on. */
+/** The rows of the table: the visible ones and the one that has the keyboard focus. */
 export class GridView {
   #grid: HTMLElement | null = null
   #body: HTMLElement | null = null
@@ -15,12 +15,12 @@ export class GridView {
   readonly #pool = new RowPool()
   #rows: readonly Entry[] = []
   #indexes = new Map<string, number>()
-  /** Names the folder that is shown. */
+  /** Identifies the current folder. */
   #key = ''
   #activeId: string | null = null
   #column = 0
   #rowHeight = 40
-  /** What a double click began on: a row that was put under the pointer meanwhile is not what was meant. */
+  /** The entry that a double click began on. Ignores the double click if another row has moved under the pointer. */
   #clickedId: string | null = null
   #height = 0
   readonly #resizes = new ResizeObserver(() => {
@@ -29,7 +29,7 @@ export class GridView {
     this.#draw()
   })
 
-  /** @param grid the element of the table, with a body in it; `null` where none is shown */
+  /** @param grid the table element, which contains the body; `null` if there is none */
   attach(grid: HTMLElement | null): void {
     if (grid === this.#grid) return
     this.#resizes.disconnect()
@@ -40,7 +40,7 @@ export class GridView {
     if (grid !== null) this.#resizes.observe(grid)
   }
 
-  /** @param key names the folder */
+  /** @param key identifies the folder */
   update(context: ViewContext, key: string): void {
     const { rows, browser } = context.core
     const anchor = this.#anchor()
@@ -61,7 +61,7 @@ export class GridView {
     this.#draw()
   }
 
-  /** Where the keyboard goes on. */
+  /** Focuses the current cell. */
   focus(): void {
     if (this.#activeIndex >= 0) this.#moveTo(this.#activeIndex, this.#column)
   }
@@ -155,7 +155,7 @@ export class GridView {
     target?.focus({ preventScroll: true })
   }
 
-  /** What a notice below takes away must not be the row that the keyboard stands on. */
+  /** Scrolls so that a shorter viewport, for example after a notice, does not hide the focused row. */
   #keepInSight(): void {
     const viewport = this.#viewport
     const start = this.#activeIndex * viewport.rowHeight
@@ -183,7 +183,7 @@ export class GridView {
     return entry === undefined || !(target instanceof Element) ? null : { entry, index, target }
   }
 
-  /** The first row that is seen, so that rows which come before it do not push it away. */
+  /** Returns the first visible row. Restoring it prevents a jump when rows are inserted above. */
   #anchor(): { id: string; index: number } | null {
     const { top, rowHeight } = this.#viewport
     const index = Math.round(top / rowHeight)
@@ -198,7 +198,7 @@ export class GridView {
     }
   }
 
-  /** Rows are as high as the style makes them. */
+  /** Measures the height of the rows, which the styles decide. */
   #measure(): void {
     const row = this.#body?.firstElementChild
     const height = row?.getBoundingClientRect().height ?? 0
@@ -214,7 +214,7 @@ export class GridView {
     const { first, end } = rangeOf(viewport, this.#rows.length)
     const active = this.#activeIndex
     const indexes = Array.from({ length: end - first }, (_, at) => first + at)
-    // Gone from the document it would take the focus along.
+    // Removing the focused row from the document would lose the focus.
     if (active >= 0 && active < first) indexes.unshift(active)
     else if (active >= end) indexes.push(active)
     const rows = indexes.flatMap((index) => {

@@ -8,19 +8,19 @@ import { PickerProblem, readProblem } from './problem.ts'
 import { putFile } from './put-file.ts'
 
 export interface HttpApiOptions {
-  /** Where the routes are, without a slash at its end: `/cloud`. */
+  /** Base URL of the routes without a trailing slash: `/cloud`. */
   readonly base: () => string
-  /** What goes with every request. Asked anew for each: tokens end. */
+  /** Headers of each request. Called for every request, because tokens expire. */
   readonly headers: () => HeaderValues | Promise<HeaderValues>
-  /** Whether cookies alone say who the user is, so that plain links work. */
+  /** Whether cookies alone authenticate the user, so that plain links work. */
   readonly usesCookies: () => boolean
-  /** Whether requests carry cookies. `null`: to the page's own origin. */
+  /** The credentials mode of requests. `null` means `same-origin`. */
   readonly credentials: () => RequestCredentials | null
-  /** How the host sends requests, but for uploads. */
+  /** The host's `fetch`. Uploads do not use it. */
   readonly fetch: () => (request: Request) => Promise<Response>
 }
 
-/** The routes of the plugin. */
+/** Calls the routes of the plugin. */
 export function httpApi({ base, headers, usesCookies, credentials, fetch }: HttpApiOptions): PickerApi {
   const client = (sent = credentials() ?? 'same-origin'): CloudStorageClient =>
     createCloudStorageClient({
@@ -31,7 +31,7 @@ export function httpApi({ base, headers, usesCookies, credentials, fetch }: Http
       getHeaders: headers,
       fetch: async (request) => {
         const response = await fetch()(request)
-        // Who is led to a page to sign in gets that page, with a 200.
+        // A redirect to a sign-in page ends with a 200 and HTML.
         if (response.redirected && !isJson(response)) throw new PickerProblem('UNAUTHENTICATED', { status: 401 })
         if (!response.ok) throw readProblem(response.status, response.headers, await response.text())
         return response
@@ -39,10 +39,10 @@ export function httpApi({ base, headers, usesCookies, credentials, fetch }: Http
     })
   const contentUrl = (provider: string, query: Record<string, string | undefined>): string =>
     client().urlOf('/cloud/{provider}/content', { path: { provider }, query })
-  /** One of the two, by the kind of provider. */
+  /** Starts OAuth or a login flow, depending on the provider. */
   const begin = async (provider: string, body: { returnTo?: string } | { baseUrl: string }, signal: AbortSignal) => {
     const params = { path: { provider } }
-    // On another origin too: the response of OAuth sets the cookie that the browser shows at the callback.
+    // Cross-origin too: the response sets the cookie that the OAuth callback requires.
     const asked = client('include').POST('/cloud/connections/{provider}/authorize', { params, body, signal })
     return (await read(asked)) as { authorizationUrl: string; loginUrl: string; flowId: string }
   }
@@ -68,7 +68,7 @@ export function httpApi({ base, headers, usesCookies, credentials, fetch }: Http
     },
     async connect(id, body, signal) {
       const params = { path: { id } }
-      // The fields are those that the provider's own schema asks for.
+      // The fields follow the provider's own schema, which the static types do not know.
       return await read(client().POST('/cloud/connections/{id}', { params, body: body as never, signal }))
     },
     async authorize(provider, returnTo, signal) {
@@ -111,7 +111,7 @@ export function httpApi({ base, headers, usesCookies, credentials, fetch }: Http
   }
 }
 
-/** What came of a success. What is no JSON makes no sense. */
+/** Returns the body of a successful response. Rejects with `BAD_ANSWER` if it is not JSON. */
 async function read<T>(asked: Promise<{ data?: T }>): Promise<T> {
   const { data } = await asked.catch((error: unknown) => {
     if (error instanceof SyntaxError) return { data: undefined }
@@ -135,7 +135,7 @@ async function collect(response: Response, onProgress: OnProgress): Promise<Down
     done += read.value.byteLength
     onProgress(done, total)
   }
-  // Without a type, browsers guess one and may change the extension of the name.
+  // Without a type, browsers guess one and may change the file extension.
   const content = new Blob(parts, { type: response.headers.get('content-type') ?? '' })
   return { content, name: fileNameOf(response) }
 }

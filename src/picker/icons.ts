@@ -2,7 +2,7 @@ import { html, type TemplateResult } from 'lit'
 import type { Entry } from '../domain/entry.ts'
 import { meantKind, typeOf } from './entry-rules.ts'
 
-/** Outlines on a grid of 24, each one path. */
+/** Outlines on a 24 × 24 grid, one path each. */
 const PATHS = {
   folder: 'M3 6h6l2 2h10v11H3z',
   drive: 'M4 5h16l2 9v5H2v-5zM2 14h20M17 16.5h2',
@@ -26,12 +26,12 @@ const PATHS = {
 
 export type IconName = keyof typeof PATHS
 
-/** Decoration: what it means stands beside it, or in the label of what it is in. */
+/** Renders a decorative icon. The text beside it or the label of its parent carries the meaning. */
 export function icon(name: IconName): TemplateResult {
   return html`<svg viewBox="0 0 24 24" aria-hidden="true"><path d=${PATHS[name]}></path></svg>`
 }
 
-/** The path of an entry's icon, for a table with many of them. */
+/** Returns the path of an entry's icon, for a table with many entries. */
 export function pathOf(entry: Entry): string {
   return PATHS[iconNameOf(entry)]
 }

@@ -1,4 +1,4 @@
-/** The language of an element: that of the nearest `lang`, else the browser's. */
+/** Returns the locale of an element: the nearest `lang` attribute, else the browser's language. */
 export function localeOf(element: Element): string {
   const told = element.closest('[lang]')?.getAttribute('lang') ?? ''
   return isLocale(told) ? told : navigator.language

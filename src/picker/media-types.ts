@@ -1,4 +1,4 @@
-/** Types by the end of a name, for providers that tell none (S3 in a listing, some WebDAV servers). */
+/** Media types by file extension, for providers that send none (S3 listings, some WebDAV servers). */
 const TYPES: ReadonlyMap<string, string> = new Map(
   Object.entries({
     application: 'pdf json zip xml rtf gzip:gz x-tar:tar x-7z-compressed:7z vnd.rar:rar msword:doc',

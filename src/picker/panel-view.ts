@@ -5,7 +5,7 @@ import type { ConnectionView } from './picker-api.ts'
 import type { Task } from './task.ts'
 import type { ViewContext } from './view-context.ts'
 
-/** What stands where the entries would. */
+/** Renders a panel in place of the entries. */
 export function panel(content: unknown): TemplateResult {
   return html`<div class="panel" part="panel">${content}</div>`
 }
@@ -16,7 +16,7 @@ export function button(label: string, onClick: () => void, isMain = false): Temp
   </button>`
 }
 
-/** Bars where rows will be, a way out, and a word where it takes long. */
+/** Renders placeholder rows with a cancel button, and a message if loading is slow. */
 export function skeletonPanel(task: Task, { t }: ViewContext): TemplateResult {
   const isSlow = task.state.type === 'busy' && task.state.isSlow
   return panel(html`
@@ -32,12 +32,12 @@ function cancelButton(task: Task, label: string): TemplateResult {
   })
 }
 
-/** What went wrong, and what may be done about it. @param actions besides trying again */
+/** Renders a failure and the possible actions. @param actions actions other than "try again" */
 export function failureView(task: Task, { t, format }: ViewContext, actions: unknown = nothing): unknown {
   const { state } = task
   if (state.type !== 'failed') return nothing
   const { problem, secondsLeft } = state
-  // Counted aloud every second it would drown all else: a timer is read when it is asked.
+  // role=timer is not announced on each change. Announcing every second would drown out other messages.
   const timer =
     secondsLeft === null
       ? nothing
@@ -58,7 +58,7 @@ export function cancelledView(task: Task, text: string, { t }: ViewContext): Tem
   return html`<span role="status">${text}</span> ${button(t('retry'), () => void task.retry())}`
 }
 
-/** A connection that does not work: why, and the way back. */
+/** Renders why a connection does not work, and how to repair it. */
 export function brokenPanel(connection: ConnectionView, context: ViewContext): TemplateResult {
   const { core, t, act } = context
   const provider = core.shelf.providerOf(connection.provider)

@@ -7,22 +7,22 @@ import type { FormValues } from './schema-form.ts'
 import { otherName } from './transfers.ts'
 import type { ViewActions } from './view-context.ts'
 
-/** What actions need of the element. */
+/** The parts of the element that the actions need. */
 export interface ActionPorts {
-  /** Where a plain link downloads from; `null`: it cannot. */
+  /** Returns the URL of a plain download link, or `null` if a link is not enough. */
   hrefOf(place: Place, entryId: string): string | null
-  /** Tells the host. Whether it lets a folder be shown. */
+  /** Emits `open` to the host. Returns whether the host allows the folder to be opened. */
   mayOpen(entry: Entry, place: Place): boolean
   chooseFiles(): void
-  /** The folder that had the focus is about to go. */
+  /** Called before the focused folder is replaced. */
   onLeave(): void
   onMake(isOpen: boolean): void
   onChange(): void
-  /** Something in a form is wrong. */
+  /** Called when a form contains an error. */
   onComplaint(): void
 }
 
-/** What the controls of the picker do. */
+/** Returns the handlers of the picker's controls. */
 export function pickerActions(core: PickerCore, ports: ActionPorts): ViewActions {
   const { browser, connecting, courier } = core
 

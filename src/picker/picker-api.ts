@@ -5,11 +5,11 @@ import type { Entry, Listing } from '../domain/entry.ts'
 type Schemas = components['schemas']
 
 export type Ability = Provider['capabilities']['upload']
-/** One field of a provider's form, as its JSON Schema (draft 7) says it. */
+/** One field of a provider's form, as JSON Schema (draft 7). */
 export type FieldSchema = Schemas['FormField']
 export type FormSchema = Pick<Schemas['Form'], 'properties' | 'required'>
 
-/** An item of `GET /cloud/providers`, as far as it is shown. */
+/** The displayed part of an item of `GET /cloud/providers`. */
 export interface ProviderView extends Pick<Provider, 'id' | 'label'> {
   readonly connect:
     | Extract<Provider['connect'], { type: 'oauth2' }>
@@ -20,7 +20,7 @@ export interface ProviderView extends Pick<Provider, 'id' | 'label'> {
 /** An item of `GET /cloud/connections`. */
 export type ConnectionView = Readonly<Connection>
 
-/** A folder of a connection; `null` is its root. */
+/** A folder of a connection; `null` is the root. */
 export interface Place {
   readonly provider: string
   readonly connectionId: string
@@ -33,18 +33,17 @@ export interface PageQuestion {
   readonly refresh?: boolean
 }
 
-/** Told while bytes travel. `total` is `null` where nobody knows. */
+/** Reports the progress of a transfer in bytes. `total` is `null` if it is unknown. */
 export type OnProgress = (done: number, total: number | null) => void
 
-/** The content of a file, with its media type, and the name that the server gives it: `null` if it gives none. */
+/** The content of a file with its media type, and the file name from the response, or `null` if there is none. */
 export interface Downloaded {
   readonly content: Blob
   readonly name: string | null
 }
 
 /**
- * All that the picker asks of the server.
- *
+ * The calls that the picker sends to the server.
  * Every method rejects with a `PickerProblem`, or with the reason of its signal.
  */
 export interface PickerApi {
@@ -52,17 +51,17 @@ export interface PickerApi {
   connections(signal: AbortSignal): Promise<readonly ConnectionView[]>
   list(place: Place, question: PageQuestion, signal: AbortSignal): Promise<Listing>
   connect(provider: string, fields: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<ConnectionView>
-  /** Begins OAuth: where to send the browser. */
+  /** Starts OAuth. Returns the authorization URL. */
   authorize(provider: string, returnTo: string | undefined, signal: AbortSignal): Promise<string>
-  /** Begins a login at a server that the user names. */
+  /** Starts a login at a server that the user enters. */
   beginLogin(provider: string, baseUrl: string, signal: AbortSignal): Promise<{ loginUrl: string; flowId: string }>
-  /** The connection, or for how long to wait before the next question. */
+  /** Returns the connection, or the delay before the next poll. */
   pollLogin(provider: string, flowId: string, signal: AbortSignal): Promise<ConnectionView | { retryAfterMs: number }>
   verify(connectionId: string, signal: AbortSignal): Promise<ConnectionView>
   createFolder(parent: Place, name: string, signal: AbortSignal): Promise<Entry>
-  /** Never overwrites: `ALREADY_EXISTS` or `PRECONDITION_FAILED` where the name is taken. */
+  /** Never overwrites: rejects with `ALREADY_EXISTS` or `PRECONDITION_FAILED` if the name is taken. */
   upload(parent: Place, file: File, onProgress: OnProgress, signal: AbortSignal): Promise<Entry>
-  /** Where a plain link downloads from, or `null` where requests need headers that a link does not send. */
+  /** Returns the URL of a plain link, or `null` if requests need headers that a link cannot send. */
   downloadHref(place: Place, entryId: string): string | null
   download(place: Place, entryId: string, onProgress: OnProgress, signal: AbortSignal): Promise<Downloaded>
 }

@@ -22,7 +22,7 @@ export interface CorePorts {
   readonly onProblem: (problem: PickerProblem) => void
 }
 
-/** The codes behind which the state of the connection may have changed. */
+/** Error codes after which the status of the connection may have changed. */
 const CONNECTION_CODES: ReadonlySet<string> = new Set([
   'CONNECTION_INACTIVE',
   'CONNECTION_MISSING',
@@ -30,7 +30,7 @@ const CONNECTION_CODES: ReadonlySet<string> = new Set([
   'CREDENTIALS_UNREADABLE'
 ])
 
-/** All that the picker knows and does, without anything of the page it stands in. */
+/** State and behaviour of the picker, without the DOM. */
 export class PickerCore {
   readonly shelf: Shelf
   readonly browser: FolderBrowser
@@ -39,9 +39,9 @@ export class PickerCore {
   readonly connecting: ConnectFlow
   readonly verifying: Task
   filter: EntryFilter = { kind: null, accept: [] }
-  /** What is searched for in what is loaded. */
+  /** The search text. It filters the loaded entries. */
   query = ''
-  /** The connection that is looked at, whether it works or not. */
+  /** The current connection, whether it is active or not. */
   connectionId: string | undefined
   readonly #ports: CorePorts
   readonly #folded = new WeakMap<Entry, string>()
@@ -79,12 +79,12 @@ export class PickerCore {
     })
   }
 
-  /** Whether the folder is seen: not while its connection does not work, or while one is being made. */
+  /** Whether the folder is displayed: its connection is active, and no connection form is open. */
   get isShown(): boolean {
     return this.browser.pages !== null && this.connecting.provider === null && this.connection?.status === 'ACTIVE'
   }
 
-  /** Whether something may be put here. */
+  /** Returns whether the current folder supports an operation. */
   can(ability: 'upload' | 'createFolder'): boolean {
     return this.isShown && (this.provider?.capabilities[ability] ?? 'unsupported') !== 'unsupported'
   }
@@ -97,7 +97,7 @@ export class PickerCore {
     return this.shelf.connectionOf(this.connectionId)
   }
 
-  /** What is shown: the entries that match the search. */
+  /** The displayed entries: those that match the search. */
   get rows(): readonly Entry[] {
     const entries = this.browser.pages?.entries ?? []
     const wanted = folded(this.query.trim())
@@ -108,7 +108,7 @@ export class PickerCore {
     return this.rows.filter((entry) => isSelectable(entry, this.filter))
   }
 
-  /** @param place where to begin; `null` parts: the picker chooses */
+  /** @param place where to start; the picker chooses the parts that are `null` */
   async begin(place: { provider: string | null; connection: string | null; folder: string | null }): Promise<void> {
     await this.shelf.load(() => {
       const connection = this.shelf.choose(place.provider, place.connection)
@@ -117,7 +117,7 @@ export class PickerCore {
     })
   }
 
-  /** Shows a folder of a connection; of one that does not work, what there is to be done. */
+  /** Opens a folder of a connection. If the connection is not active, shows how to repair it. */
   visit(connection: ConnectionView, folderId: string | null = null): void {
     this.connecting.end()
     this.connectionId = connection.id
@@ -127,14 +127,14 @@ export class PickerCore {
     else this.browser.aim(place, connection.label)
   }
 
-  /** Into a folder that is shown. */
+  /** Opens a subfolder of the current folder. */
   async enter(entry: Entry): Promise<void> {
     if (folderBehind(entry) === null) return
     this.clear()
     await this.browser.enter(entry)
   }
 
-  /** Back to a step of the trail, by its index. */
+  /** Goes back to a step of the trail, by its index. */
   async climb(index: number): Promise<void> {
     this.clear()
     await this.browser.climb(index)
@@ -146,7 +146,7 @@ export class PickerCore {
     this.browser.close()
   }
 
-  /** Forgets what belonged to the folder that is left. */
+  /** Clears the state of the folder that is being left. */
   clear(): void {
     this.query = ''
     this.courier.make(false)
@@ -161,7 +161,7 @@ export class PickerCore {
     this.selection.keep((entry) => isSelectable(entry, filter) && (isMultiple || entry === entries[0]))
   }
 
-  /** The network is back. */
+  /** Retries failed loads when the network is back. */
   online(): void {
     for (const task of [this.shelf.task, this.browser.loading, this.browser.paging]) {
       if (task.problem?.code === 'NETWORK') void task.retry()
@@ -176,14 +176,14 @@ export class PickerCore {
     })
   }
 
-  /** The network and the clock are left alone from now on. */
+  /** Stops all requests and timers. */
   stop(): void {
     this.connecting.end()
     this.courier.stop()
     for (const task of [this.shelf.task, this.browser.loading, this.browser.paging, this.verifying]) task.stop()
   }
 
-  /** Where the user was, if it is the connection that stopped working there; else the top of the new one. */
+  /** Reloads the current folder if its connection was repaired. Otherwise opens the root of the new connection. */
   #resume(connection: ConnectionView): void {
     this.shelf.put(connection)
     const { place } = this.browser
@@ -199,7 +199,7 @@ export class PickerCore {
     try {
       this.shelf.take(await this.#ports.api().connections(new AbortController().signal))
     } catch {
-      // What is shown says already that something is wrong.
+      // The original problem is already displayed.
     }
   }
 

@@ -2,70 +2,70 @@ import type { Entry } from '../domain/entry.ts'
 import type { PickerProblem } from './problem.ts'
 import type { PickerStrings } from './strings.ts'
 
-/** Of a `select` event: all that is selected, after each change. */
+/** Detail of a `select` event: the whole selection after each change. */
 export interface SelectDetail {
   readonly entries: readonly Entry[]
   readonly provider: string | null
   readonly connectionId: string | null
 }
 
-/** Of an `open` event: what the user wants to look into. */
+/** Detail of an `open` event: the folder that the user wants to open. */
 export interface OpenDetail {
   readonly entry: Entry
   readonly provider: string
   readonly connectionId: string
 }
 
-/** The events of the picker. They bubble, and leave the shadow trees they happen in. */
+/** The events of the picker. They bubble, and are composed: they cross shadow roots. */
 export interface PickerEventMap {
   select: CustomEvent<SelectDetail>
-  /** Cancelable: a folder is not shown then. */
+  /** Cancelable. If cancelled, the folder is not opened. */
   open: CustomEvent<OpenDetail>
   error: CustomEvent<PickerProblem>
 }
 
 export type HeadersInitValues = Readonly<Record<string, string>>
 
-/** `<cloud-folder-picker>`: attributes are in the documentation of each property. */
+/** `<cloud-folder-picker>`. The documentation of each property names its attribute. */
 export interface CloudFolderPickerElement extends HTMLElement {
-  /** Where the routes are, also on another origin: `https://api.example.org/cloud`. Attribute `base`, default `/cloud`. */
+  /** Base URL of the routes, also cross-origin: `https://api.example.org/cloud`. Attribute `base`, default `/cloud`. */
   base: string
-  /** The provider to begin with. Attribute `provider`. */
+  /** The initial provider. Attribute `provider`. */
   provider: string | null
-  /** The connection to begin with. Attribute `connection`. */
+  /** The initial connection. Attribute `connection`. */
   connection: string | null
-  /** The folder to begin with. Attribute `folder`. */
+  /** The initial folder. Attribute `folder`. */
   folder: string | null
-  /** What may be selected. Attribute `kind`; left out: both. */
+  /** Which kind of entries can be selected. Attribute `kind`; by default both. */
   kind: 'file' | 'folder' | null
-  /** Of files: media types and endings of names, with commas between. Attribute `accept`. */
+  /** Comma-separated media types and file extensions that files must match. Attribute `accept`. */
   accept: string
-  /** Whether several may be selected. Attribute `multiple`. */
+  /** Whether several entries can be selected. Attribute `multiple`. */
   multiple: boolean
-  /** Entries of a page, 1 to 1000. Attribute `limit`, default 200. */
+  /** Entries per page, 1 to 1000. Attribute `limit`, default 200. */
   limit: number
-  /** Nothing can be uploaded or made. Attribute `readonly`. */
+  /** Disables uploads and the creation of folders. Attribute `readonly`. */
   readonly: boolean
-  /** The landing page of logins, on the origin of the page that the picker stands in. Attribute `return-to`. */
+  /** The landing page of logins, on the origin of the embedding page. Attribute `return-to`. */
   returnTo: string | null
-  /** Texts instead of the English ones. */
+  /** Texts that replace the English ones. */
   strings: PickerStrings
-  /** Headers of each request, for hosts without cookies. */
+  /** Headers of each request, for hosts that do not use cookies. */
   headers: HeadersInitValues | null
-  /** The same, asked for each request: for tokens that end. */
+  /** Returns the headers of a request. Called for each request, for tokens that expire. */
   getHeaders: (() => HeadersInitValues | Promise<HeadersInitValues>) | null
   /**
-   * Whether requests carry cookies. Attribute `credentials`; `include` for routes of another origin that know users by
-   * cookies. Left out: cookies go to the page's own origin.
+   * The credentials mode of requests. Attribute `credentials`; use `include` for cross-origin routes that
+   * authenticate by cookie. By default cookies are sent only to the page's own origin.
    */
   credentials: RequestCredentials | null
-  /** How requests are sent, to look at them or at their answers. Uploads are sent by the browser itself. */
+  /** Sends requests, to inspect them or their responses. Uploads do not use it. */
   fetch: ((request: Request) => Promise<Response>) | null
-  /** What is selected. */
+  /** The selected entries. */
   readonly selection: readonly Entry[]
-  /** Loads the folder anew. */
+  /** Reloads the current folder. */
   refresh(): Promise<void>
-  /** Loads providers and connections anew, and begins where the properties say. */
+  /** Reloads providers and connections, then starts at the place that the properties give. */
   restart(): Promise<void>
 
   addEventListener<K extends keyof PickerEventMap>(

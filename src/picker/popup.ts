@@ -1,36 +1,36 @@
-/** A window of the browser in which the user logs in somewhere else. */
+/** A browser window for a login on another page. */
 export interface Popup {
-  /** A provider's page may cut itself off from who opened it: then this is true although the window is there. */
+  /** May be true although the window is open, if a provider's page severs the opener relation. */
   readonly isClosed: boolean
   go(url: string): void
-  /** As far as the browser lets us. */
+  /** Closes the window, as far as the browser allows it. */
   close(): void
 }
 
-/** What the page that a login lands on tells, once. */
+/** The message that the landing page sends once. */
 export interface Landing {
-  /** The code of a refusal, or `null`. */
+  /** The error code, or `null` if the login succeeded. */
   readonly error: string | null
 }
 
-/** What a login needs of the browser. */
+/** The browser functions that a login needs. */
 export interface Windows {
-  /** Only within a click. `null`: the browser does not let us. */
+  /** Must be called from a click handler. Returns `null` if the browser blocks the window. */
   open(): Popup | null
-  /** @returns what stops listening */
+  /** @returns a function that removes the listener */
   listen(flow: string, onLanding: (landing: Landing) => void): () => void
   newFlowId(): string
 }
 
-/** The name of the channel on which the landing page speaks: `{ flow, error }`. */
+/** The broadcast channel of the landing page. Its messages are `{ flow, error }`. */
 export const LANDING_CHANNEL = 'cloud-folder-picker'
 
-/** Whether a link of a server can be opened: neither `javascript:`, which would run in this page, nor `data:`, `blob:` or others. */
+/** Returns whether a link is HTTP(S). A `javascript:` link would run in this page; `data:` and `blob:` are refused. */
 export function isWebAddress(url: string | null): boolean {
   return url !== null && URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
 }
 
-/** The landing page with the flow in its query, so that it can say which login it ends. */
+/** Returns the landing page URL with the flow in its query, so that its message identifies the login. */
 export function landingFor(returnTo: string, flow: string): string {
   const [path = '', hash] = returnTo.split('#', 2)
   const marked = `${path}${path.includes('?') ? '&' : '?'}flow=${flow}`

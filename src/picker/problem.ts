@@ -1,9 +1,9 @@
 import type { StorageErrorCode } from '../domain/errors.ts'
 
-/** What goes wrong on this side of the network; the server has no code for it. */
+/** Error codes of the picker itself. The server does not use them. */
 export type LocalCode = 'NETWORK' | 'BAD_ANSWER' | 'LOGIN_EXPIRED' | 'NO_FOLDERS'
 
-/** What a problem is made of, where it is not read from an answer. */
+/** The fields of a problem that is not read from a response. */
 export interface ProblemFacts {
   readonly status?: number | undefined
   readonly detail?: string | undefined
@@ -11,16 +11,16 @@ export interface ProblemFacts {
   readonly requestId?: string | undefined
 }
 
-/** The one error of the picker, and the `detail` of its `error` event. Act on `code`; the words are for people. */
+/** The picker's only error class, and the `detail` of its `error` event. Act on `code`; the message is for people. */
 export class PickerProblem extends Error {
   override readonly name = 'PickerProblem'
   readonly code: StorageErrorCode | LocalCode | (string & {})
-  /** Of the answer; `null` where there was none. */
+  /** The HTTP status, or `null` if there was no response. */
   readonly status: number | null
-  /** The server's own words, in English. */
+  /** The server's error detail, in English. */
   readonly detail: string | null
   readonly retryAfterMs: number | null
-  /** Under which the server's log has the rest. */
+  /** The request ID, for finding the request in the server's log. */
   readonly requestId: string | null
 
   constructor(code: StorageErrorCode | LocalCode | (string & {}), facts: ProblemFacts = {}) {
@@ -32,13 +32,13 @@ export class PickerProblem extends Error {
     this.requestId = facts.requestId ?? null
   }
 
-  /** The host's user is not signed in any more. A host's own hook has a code of its own, so the status decides. */
+  /** Whether the user's session has ended. An authentication hook may use its own code, so the status decides. */
   get isSignedOut(): boolean {
     return this.status === 401
   }
 }
 
-/** What any failure comes to. What is no problem of ours is what `fetch` throws where no server was reached. */
+/** Converts any error. `fetch` throws other errors if it cannot reach the server: they become `NETWORK`. */
 export function asProblem(error: unknown): PickerProblem {
   return error instanceof PickerProblem ? error : new PickerProblem('NETWORK')
 }
@@ -50,8 +50,7 @@ interface ProblemBody {
 }
 
 /**
- * Reads an answer that is no success: RFC 9457 of ours, or whatever a proxy in between says.
- *
+ * Reads an error response: `application/problem+json` (RFC 9457), or the page of a proxy in between.
  * @param headers by lower-case name
  */
 export function readProblem(
@@ -77,7 +76,7 @@ function parseBody(body: string): ProblemBody {
   }
 }
 
-/** What a proxy's page means, as far as its status tells. */
+/** Returns the code for a proxy's response, derived from its status. */
 function codeOf(status: number): string {
   if (status === 401) return 'UNAUTHENTICATED'
   if (status === 413) return 'PAYLOAD_TOO_LARGE'
@@ -85,7 +84,7 @@ function codeOf(status: number): string {
   return status === 502 || status === 503 || status === 504 ? 'PROVIDER_UNAVAILABLE' : `HTTP_${status}`
 }
 
-/** A date is measured by the server's own clock: that of this machine may be wrong. */
+/** Reads Retry-After. A date is compared with the response's Date header, because the local clock may be wrong. */
 function readRetryAfter(headers: { get: (name: string) => string | null }): number | undefined {
   const value = headers.get('retry-after')
   if (value === null) return undefined

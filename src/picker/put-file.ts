@@ -3,11 +3,11 @@ import { PickerProblem, readProblem } from './problem.ts'
 
 export interface PutOptions {
   readonly headers: Readonly<Record<string, string>>
-  /** Whether cookies go to another origin too. */
+  /** Whether cross-origin requests carry cookies. */
   readonly isWithCookies?: boolean
 }
 
-/** Sends a file as it is, and never over another one. `fetch` cannot tell how far it is, so this is the older way. */
+/** Uploads a file without overwriting another. Uses XMLHttpRequest, because `fetch` reports no upload progress. */
 export async function putFile(
   url: string,
   file: File,

@@ -6,22 +6,21 @@ import type { ViewContext } from './view-context.ts'
 
 export interface DrawnRow {
   readonly entry: Entry
-  /** Among all rows, from 0. */
+  /** Index among all rows, from 0. */
   readonly index: number
-  /** The one of its cells that Tab leads to, or -1. */
+  /** The column of the cell in the tab order, or -1. */
   readonly activeColumn: number
 }
 
 /**
- * The elements of the rows that are drawn. One that leaves the screen becomes another that comes to it; the one that the
- * keyboard stands on stays what and where it is, since moving it would take the focus away.
- *
- * Lit's `repeat` would do the first half; as of 3.3.3 it leaves a comment behind for each row that goes.
+ * The elements of the rendered rows. A row that leaves the screen is reused for a row that enters it. The element of
+ * the focused row is neither reused nor moved, because moving it would lose the focus.
+ * Lit's `repeat` could reuse elements, but 3.3.3 leaves a comment node behind for each removed row.
  */
 export class RowPool {
   #byId = new Map<string, HTMLElement>()
 
-  /** Takes away what is drawn: the table is about to go, or to be another one. */
+  /** Removes all rows, before the table is removed or replaced. */
   clear(): void {
     for (const element of this.#byId.values()) element.remove()
     this.#byId.clear()
@@ -66,7 +65,7 @@ function fill(
   render(cellsOf(entry, canSelect, activeColumn, context), element)
 }
 
-/** Puts the elements into their order without touching the one at `fixed`, or any where that is -1. */
+/** Puts the elements in order without moving the one at `fixed`, if that is not -1. */
 function arrange(body: HTMLElement, elements: readonly HTMLElement[], fixed: number): void {
   const pivot = elements[fixed]
   if (pivot !== undefined && pivot.parentNode !== body) body.append(pivot)

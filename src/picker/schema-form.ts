@@ -5,17 +5,17 @@ export interface Field {
   readonly name: string
   readonly title: string
   readonly description: string | null
-  /** How it is typed. */
+  /** The type of control. */
   readonly input: 'text' | 'password' | 'number' | 'checkbox' | 'select'
   readonly isRequired: boolean
   readonly choices: readonly string[]
   readonly schema: FieldSchema
 }
 
-/** As the controls of a form hold them. */
+/** Values as form controls hold them. */
 export type FormValues = Readonly<Record<string, string | boolean>>
 
-/** What is wrong with a field: a text of the table with its numbers, or the server's words. */
+/** An error of a field: a key of the strings with its parameter, or the server's error detail. */
 export type Complaint =
   | { readonly key: 'fieldRequired' | 'fieldPattern' | 'fieldNumber' }
   | { readonly key: 'fieldShort' | 'fieldLong' | 'fieldSmall' | 'fieldLarge'; readonly n: number }
@@ -23,7 +23,7 @@ export type Complaint =
 
 export type Complaints = Readonly<Record<string, Complaint>>
 
-/** The fields of a provider's form, those that must be filled first. */
+/** Returns the fields of a provider's form, required fields first. */
 export function fieldsOf({ properties, required = [] }: FormSchema): Field[] {
   const fields = Object.entries(properties).map(([name, schema]): Field => ({
     name,
@@ -53,7 +53,7 @@ export function defaultsOf(fields: readonly Field[]): FormValues {
   )
 }
 
-/** What is sent: typed as the schema has it; what is empty and need not be there is left out. */
+/** Returns the request body, typed by the schema. Empty optional fields are left out. */
 export function bodyOf(fields: readonly Field[], values: FormValues): Record<string, unknown> {
   const body: Record<string, unknown> = {}
   for (const { name, input, choices, schema } of fields) {
@@ -78,7 +78,7 @@ function complaintOf({ input, isRequired, schema }: Field, value: string | boole
   if (typeof value === 'boolean') return null
   if (value === '') return isRequired ? { key: 'fieldRequired' } : null
   if (input === 'number') return numberComplaint(schema, Number(value))
-  // JSON Schema counts characters, not UTF-16 units.
+  // JSON Schema counts code points, not UTF-16 units.
   const { length } = Array.from(value)
   if (length < (schema.minLength ?? 0)) return { key: 'fieldShort', n: schema.minLength ?? 0 }
   if (length > (schema.maxLength ?? Infinity)) return { key: 'fieldLong', n: schema.maxLength ?? 0 }
@@ -91,7 +91,7 @@ function numberComplaint({ type, minimum, maximum }: FieldSchema, value: number)
   return maximum !== undefined && value > maximum ? { key: 'fieldLarge', n: maximum } : null
 }
 
-/** Which field the server means: it names them as `body/bucket …` or `The field "bucket" …`. */
+/** Assigns a server error to a field. The server names fields as `body/bucket …` or `The field "bucket" …`. */
 export function complaintsFrom(problem: PickerProblem, fields: readonly Field[]): Complaints {
   const text = problem.detail ?? ''
   const [, name] = /^body\/(\w+)/.exec(text) ?? /field "(\w+)"/.exec(text) ?? []

@@ -1,11 +1,11 @@
 import type { Entry } from '../domain/entry.ts'
 
-/** Which entries of the folder are chosen, in the order in which they were. */
+/** The selected entries, in the order of selection. */
 export class Selection {
   isMultiple = false
   readonly #chosen = new Map<string, Entry>()
   readonly #onChange: () => void
-  /** Where a range begins. */
+  /** The start of a range selection. */
   #anchorId: string | null = null
 
   constructor(onChange: () => void) {
@@ -24,7 +24,7 @@ export class Selection {
     return this.#chosen.has(id)
   }
 
-  /** This one alone. */
+  /** Selects only this entry. */
   replace(entry: Entry): void {
     this.#anchorId = entry.id
     this.#set([entry])
@@ -36,7 +36,7 @@ export class Selection {
     else this.#set(this.isMultiple ? [...this.entries, entry] : [entry])
   }
 
-  /** From where the last choice was made to `id`, both inclusive. */
+  /** Selects the range from the last selected entry to `id`, both inclusive. */
   extendTo(id: string, selectable: readonly Entry[]): void {
     const to = selectable.findIndex((entry) => entry.id === id)
     const entry = selectable[to]
@@ -48,13 +48,13 @@ export class Selection {
     this.#anchorId = selectable[from]?.id ?? id
   }
 
-  /** All of them; where they are chosen already, none. */
+  /** Selects all entries, or none if all are already selected. */
   toggleAll(entries: readonly Entry[]): void {
     if (!this.isMultiple) return
     this.#set(entries.every(({ id }) => this.has(id)) ? [] : entries)
   }
 
-  /** Drops what `isKept` refuses: filters change, and folders do. */
+  /** Removes entries that `isKept` rejects, after the filter or the folder has changed. */
   keep(isKept: (entry: Entry) => boolean): void {
     this.#set(this.entries.filter(isKept))
   }

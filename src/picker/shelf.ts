@@ -15,7 +15,7 @@ export class Shelf {
     this.task = new Task(options)
   }
 
-  /** @param then what to do once both are there */
+  /** @param then called when both have loaded */
   async load(then: () => void): Promise<void> {
     await this.task.run(async (signal) => {
       const [providers, connections] = await Promise.all([
@@ -34,7 +34,7 @@ export class Shelf {
     this.#onChange()
   }
 
-  /** Takes one connection as it is now, and knows of the others what it knew. */
+  /** Adds or replaces one connection and leaves the others as they are. */
   put(connection: ConnectionView): void {
     const others = this.connections.filter(({ id }) => id !== connection.id)
     this.take([...others, connection])
@@ -52,7 +52,7 @@ export class Shelf {
     return this.connections.filter(({ provider }) => provider === providerId)
   }
 
-  /** Where to begin: what is asked for; else the default of its provider, else what works, else any. */
+  /** Returns the initial connection: the requested one, else the provider's default, else an active one, else any. */
   choose(provider: string | null, connection: string | null): ConnectionView | undefined {
     if (connection !== null) return this.connectionOf(connection)
     const offered = this.connections.filter((each) =>

@@ -4,7 +4,7 @@ import { icon } from './icons.ts'
 import type { ConnectionView, ProviderView } from './picker-api.ts'
 import type { ViewContext } from './view-context.ts'
 
-/** The providers, and under each the user's connections with their state. */
+/** Renders the providers, each with the user's connections and their status. */
 export function sideView(context: ViewContext): TemplateResult {
   const { core, t } = context
   return html`<nav class="side" part="sidebar" aria-label=${t('providers')}>

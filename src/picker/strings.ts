@@ -2,8 +2,8 @@ import type { StorageErrorCode } from '../domain/errors.ts'
 import type { LocalCode } from './problem.ts'
 
 /**
- * All that the picker says, in English. `{name}` is filled in. A text with `{n}` may have forms for plurals beside it,
- * under its name with `_zero`, `_one`, `_two`, `_few` or `_many` (`Intl.PluralRules` says which a language has).
+ * All texts of the picker, in English. `{name}` is a placeholder. A text with `{n}` can have plural forms: keys with
+ * the suffix `_zero`, `_one`, `_two`, `_few` or `_many` (`Intl.PluralRules` decides which ones a language uses).
  */
 export const ENGLISH = {
   label: 'Cloud files',
@@ -144,12 +144,12 @@ export const ENGLISH = {
 export type StringKey = keyof typeof ENGLISH
 type PluralForm = Intl.LDMLPluralRule
 
-/** A host's own texts, instead of the English ones. What is left out stays English. */
+/** Texts of the host that replace the English ones. Missing texts stay English. */
 export type PickerStrings = Readonly<Partial<Record<StringKey | `${StringKey}_${PluralForm}`, string>>>
 
 export type Values = Readonly<Record<string, string | number>>
 
-/** Says something. Texts are texts: what is filled in is never markup. */
+/** Translates a key. Values are inserted as text, never as markup. */
 export type Translate = (key: StringKey, values?: Values) => string
 
 export function translator(strings: PickerStrings, locale: string): Translate {
@@ -165,14 +165,14 @@ export function translator(strings: PickerStrings, locale: string): Translate {
     })
   }
 
-  /** A host that gives the text itself means it for every number, unless it gives that form too. */
+  /** A text of the host replaces the English plural forms too, unless the host also provides that form. */
   function pluralOf(key: StringKey, form: PluralForm): string | undefined {
     const name = `${key}_${form}` as const
     return strings[key] === undefined ? texts[name] : strings[name]
   }
 }
 
-/** Whether the table has a text of that name. */
+/** Returns whether the strings contain the key. */
 export function isStringKey(key: string): key is StringKey {
   return Object.hasOwn(ENGLISH, key)
 }

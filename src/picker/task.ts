@@ -1,31 +1,31 @@
 import type { Clock } from './clock.ts'
 import { asProblem, type PickerProblem } from './problem.ts'
 
-/** How far some work has come. */
+/** The state of a task. */
 export type TaskState =
   | { readonly type: 'idle' }
   | { readonly type: 'busy'; readonly isSlow: boolean }
   | { readonly type: 'cancelled' }
-  /** `secondsLeft` counts down to when the server wants to be asked again; `null`: it did not say, or it is over. */
+  /** `secondsLeft` counts down to the server's Retry-After. `null` if there is none, or if it has passed. */
   | { readonly type: 'failed'; readonly problem: PickerProblem; readonly secondsLeft: number | null }
 
 export interface TaskOptions {
   readonly clock: Clock
   readonly onChange: () => void
   readonly onProblem: (problem: PickerProblem) => void
-  /** Whether to try again when a countdown has ended. Not where a try needs the user. */
+  /** Whether to retry automatically after a countdown. False if a retry needs the user. */
   readonly isPatient: boolean
 }
 
 type Work = (signal: AbortSignal) => Promise<void>
 
-/** After so long an answer is late enough to be spoken of. */
+/** Delay after which a task counts as slow. */
 export const SLOW_MS = 4000
 const TICK_MS = 1000
-/** The longest growth of a wait, as a power of two: a server that says "1 s" for ever is asked every 16. */
+/** Limit of the exponential backoff: after "Retry-After: 1", at most 2^4 = 16 seconds. */
 const MAX_DOUBLINGS = 4
 
-/** One piece of work at a time: it can be late, fail, be tried again, be waited with, or be cancelled. */
+/** Runs one job at a time, and handles slowness, failure, retries with countdown, and cancellation. */
 export class Task {
   state: TaskState = { type: 'idle' }
   readonly #options: TaskOptions
@@ -42,7 +42,7 @@ export class Task {
     return this.state.type === 'busy'
   }
 
-  /** It tries again by itself when a countdown has ended. */
+  /** Whether it retries automatically after a countdown. */
   get isPatient(): boolean {
     return this.#options.isPatient
   }
@@ -51,14 +51,14 @@ export class Task {
     return this.state.type === 'failed' ? this.state.problem : null
   }
 
-  /** Begins `work`, instead of what went on. Never rejects. */
+  /** Runs `work` and aborts the previous job. Never rejects. */
   async run(work: Work): Promise<void> {
     this.#tries = 0
     this.#work = work
     await this.retry()
   }
 
-  /** The same work once more. */
+  /** Runs the same job again. */
   async retry(): Promise<void> {
     const work = this.#work
     this.#halt()
@@ -80,13 +80,13 @@ export class Task {
     }
   }
 
-  /** Ends the work because the user wants it to. */
+  /** Aborts the job on the user's request. */
   cancel(): void {
     this.#halt()
     this.#become({ type: 'cancelled' })
   }
 
-  /** Ends the work because nobody needs it any more. */
+  /** Aborts the job because its result is no longer needed. */
   stop(): void {
     this.#halt()
     this.#become({ type: 'idle' })
@@ -104,7 +104,7 @@ export class Task {
     this.#options.onProblem(problem)
   }
 
-  /** By the clock and not by ticks: a browser holds back the timers of a page that nobody sees. */
+  /** Compares clock times instead of counting ticks: browsers throttle the timers of hidden pages. */
   #countDown(problem: PickerProblem, until: number): void {
     const { clock, isPatient } = this.#options
     const leftMs = until - clock.now()

@@ -4,7 +4,7 @@ import { sayProblem } from './format.ts'
 import { icon } from './icons.ts'
 import type { ViewContext } from './view-context.ts'
 
-/** Where one is, and what can be done there. */
+/** Renders the path and the actions of the current folder. */
 export function toolbarView(context: ViewContext): TemplateResult {
   const { core, t, act, isReadonly } = context
   const { browser } = core
@@ -84,7 +84,7 @@ function iconButton(name: 'refresh', label: string, isDisabled: boolean, onClick
   </button>`
 }
 
-/** The name of a folder that is to be made. */
+/** Renders the form for the name of a new folder. */
 export function newFolderView({ core, t, act }: ViewContext): TemplateResult {
   const { problem, isBusy } = core.courier.making
   return html`<form

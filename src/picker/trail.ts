@@ -1,12 +1,12 @@
 import type { FolderInfo } from '../domain/entry.ts'
 
-/** One step of the way to a folder. `name` is `null` where nobody has told it. */
+/** One step of the path to a folder. `name` is `null` until a listing provides it. */
 export interface Crumb {
   readonly id: string | null
   readonly name: string | null
 }
 
-/** The way from the root of a connection to the folder that is shown; it has at least its root. */
+/** The path from the root of a connection to the current folder. It always contains the root. */
 export type Trail = readonly Crumb[]
 
 /** @param folderId `null` for the root itself */
@@ -17,8 +17,8 @@ export function trailTo(root: string, folderId: string | null): Trail {
 }
 
 /**
- * The trail with what a listing told of its last step. Who began in the middle of a tree came past no parent: it is
- * put in between, without a name, so that there is a way up.
+ * Adds the name of the last step from a listing. If the user started in the middle of a tree, the parent is missing:
+ * it is inserted without a name, so that the user can navigate up.
  */
 export function told(trail: Trail, { id, name, parentId }: FolderInfo): Trail {
   const last = trail.at(-1)

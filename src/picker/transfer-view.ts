@@ -8,7 +8,7 @@ import type { ViewContext } from './view-context.ts'
 
 const NAME_TAKEN: ReadonlySet<string> = new Set(['ALREADY_EXISTS', 'PRECONDITION_FAILED'])
 
-/** The files that are on their way, and those that have arrived or not. */
+/** Renders the transfers: pending, finished and failed. */
 export function transfersView(context: ViewContext): unknown {
   const { core, t } = context
   const { items } = core.courier.transfers

@@ -6,11 +6,11 @@ export interface Transfer {
   readonly direction: 'upload' | 'download'
   readonly name: string
   readonly task: Task
-  /** Bytes; `total` is `null` where nobody knows. */
+  /** Progress in bytes; `total` is `null` if it is unknown. */
   done: number
   total: number | null
   isFinished: boolean
-  /** Does the same under another name, where a name that is taken can be answered so. */
+  /** Repeats the upload under another name. `null` if a taken name cannot be resolved this way. */
   readonly renamed: ((name: string) => void) | null
 }
 
@@ -22,10 +22,10 @@ export interface TransferWork {
   readonly renamed?: (name: string) => void
 }
 
-/** So many at a time: more would only share the same line. */
+/** Concurrent transfers. More would only share the same bandwidth. */
 const MAX_ACTIVE = 2
 
-/** Files on their way, in either direction. */
+/** Uploads and downloads, with a queue. */
 export class Transfers {
   readonly items: Transfer[] = []
   readonly #options: TaskOptions
@@ -55,7 +55,7 @@ export class Transfers {
     return item
   }
 
-  /** Ends it where it is on its way, and takes it off the list. */
+  /** Aborts a transfer and removes it from the list. */
   remove(item: Transfer): void {
     item.task.stop()
     const waiting = this.#waiting.findIndex((each) => each.item === item)
@@ -92,7 +92,7 @@ export class Transfers {
   }
 }
 
-/** "a (2).txt" for "a.txt", "a (3).txt" for that. */
+/** Returns the next free-name candidate: "a (2).txt" for "a.txt", then "a (3).txt". */
 export function otherName(name: string): string {
   const [, stem = name, count, ending = ''] = /^(.+?)(?: \((\d+)\))?(\.[^.]+)?$/s.exec(name) ?? []
   return `${stem} (${Number(count ?? 1) + 1})${ending}`

@@ -6,7 +6,7 @@ import type { FormValues } from './schema-form.ts'
 import type { Translate } from './strings.ts'
 import type { Transfer } from './transfers.ts'
 
-/** What the parts of the picker are drawn from. */
+/** The context of all views of the picker. */
 export interface ViewContext {
   readonly core: PickerCore
   readonly t: Translate
@@ -15,10 +15,10 @@ export interface ViewContext {
   readonly act: ViewActions
 }
 
-/** What its controls do. */
+/** The handlers of the controls. */
 export interface ViewActions {
   readonly visit: (connection: ConnectionView) => void
-  /** Within a click: it may open a window. */
+  /** Must be called from a click handler: it may open a window. */
   readonly connect: (provider: ProviderView, renewed: ConnectionView | null) => void
   readonly submit: (values: FormValues) => void
   readonly verify: (connection: ConnectionView) => void
