@@ -1,17 +1,17 @@
-/** What the server says of how its cache came to an answer (RFC 9211). */
+/** The Cache-Status header of a response (RFC 9211). */
 export interface CacheStatus {
   readonly isHit: boolean
-  /** It keeps the answer for later ones. */
+  /** Whether the server has stored the response for later requests. */
   readonly isStored: boolean
-  /** How much longer it keeps it; `null` where it does not say. */
+  /** The remaining lifetime of the cached response; `null` if the header does not give it. */
   readonly ttlMs: number | null
-  /** How old the answer was when it was sent. */
+  /** The age of the response when it was sent. */
   readonly ageMs: number
-  /** The header itself. */
+  /** The header value. */
   readonly text: string
 }
 
-/** @returns `null` for an answer that is none of a cache */
+/** @returns `null` for a response without the header */
 export function readCacheStatus(headers: Pick<Headers, 'get'>): CacheStatus | null {
   const text = headers.get('cache-status')
   if (text === null) return null

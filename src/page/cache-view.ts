@@ -1,7 +1,7 @@
 import { html, type TemplateResult } from 'lit'
 import type { PageContext } from './page-context.ts'
 
-/** The state of the server's cache, as the headers of its answers tell it. */
+/** Renders the state of the server's cache, as the response headers report it. */
 export function cacheView({ core, format }: PageContext): TemplateResult {
   const { hits, misses, entries, ageMs, last } = core.watch
   const figures: [label: string, value: string, name: string][] = [

@@ -2,34 +2,34 @@ import type { Clock } from '../picker/clock.ts'
 import { type CacheStatus, readCacheStatus } from './cache-status.ts'
 
 interface Kept {
-  /** When the answer was made, by this clock. */
+  /** When the response was made, by the local clock. */
   readonly madeAt: number
-  /** `null`: for as long as the server keeps things, which it has not said yet. */
+  /** `null` while the server's cache lifetime is unknown. */
   readonly endsAt: number | null
 }
 
 const LISTING = /\/listing$/
 
 /**
- * What can be known of the server's cache from the headers of its answers alone: of the listings that this page has
- * asked for, since it was opened. What the server has dropped since is seen when it is asked again.
+ * The state of the server's cache, derived from response headers alone: of the listings that this page has requested
+ * since it was opened. Entries that the server has evicted are noticed only at the next request.
  */
 export class CacheWatch {
   hits = 0
   misses = 0
   last: CacheStatus | null = null
   readonly #clock: Clock
-  /** By what was asked. */
+  /** By request key. */
   readonly #kept = new Map<string, Kept>()
   #shown: { readonly madeAt: number } | null = null
-  /** How long the server keeps a listing: the first hit tells. */
+  /** The server's cache lifetime for listings. The first hit reveals it. */
   #lifetimeMs: number | null = null
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** @returns whether this was an answer of the cache */
+  /** @returns whether it was a listing response with a Cache-Status header */
   observe(url: string, headers: Pick<Headers, 'get'>): boolean {
     const { pathname, searchParams } = new URL(url)
     const status = LISTING.test(pathname) ? readCacheStatus(headers) : null
@@ -44,12 +44,12 @@ export class CacheWatch {
     const madeAt = now - ageMs
     if (isStored) this.#kept.set(key, { madeAt, endsAt: ttlMs === null ? null : now + ttlMs })
     else this.#kept.delete(key)
-    // Further pages join the first one on the screen.
+    // Further pages are appended to the first one on the screen and do not replace it.
     if (!searchParams.has('cursor')) this.#shown = { madeAt }
     return true
   }
 
-  /** How many different listings the server still keeps. */
+  /** The number of distinct listings that the server still caches. */
   get entries(): number {
     const now = this.#clock.now()
     for (const [key, { madeAt, endsAt }] of this.#kept) {
@@ -59,13 +59,13 @@ export class CacheWatch {
     return this.#kept.size
   }
 
-  /** How old the listing on the screen is; `null` where there is none. */
+  /** The age of the displayed listing; `null` if there is none. */
   get ageMs(): number | null {
     return this.#shown === null ? null : this.#clock.now() - this.#shown.madeAt
   }
 }
 
-/** To ask anew is to ask for the same. */
+/** Returns the request key. `refresh` is ignored, because it refers to the same listing. */
 function keyOf(pathname: string, parameters: URLSearchParams): string {
   const asked = new URLSearchParams(parameters)
   asked.delete('refresh')

@@ -1,11 +1,11 @@
 import { Task, type TaskOptions } from '../picker/task.ts'
 import type { DocumentsApi, DocumentView } from './documents-api.ts'
 
-/** The user's documents, as far as they are loaded. */
+/** The loaded part of the user's documents. */
 export class DocumentList {
   items: readonly DocumentView[] = []
   next: string | null = null
-  /** `undefined`: nobody has asked yet; `null`: the server takes no uploads. */
+  /** `undefined` until the first response; `null` if the server accepts no uploads. */
   uploads: { readonly maxBytes: number | null } | null | undefined
   readonly loading: Task
   readonly #api: DocumentsApi
@@ -15,7 +15,7 @@ export class DocumentList {
     this.loading = new Task(options)
   }
 
-  /** From the beginning. */
+  /** Loads the first page. */
   async load(): Promise<void> {
     await this.loading.run(async (signal) => {
       const { documents, page, uploads } = await this.#api.list(null, signal)
@@ -34,7 +34,7 @@ export class DocumentList {
     })
   }
 
-  /** What was made last stands first. */
+  /** Adds a document at the top: newest first. */
   add(document: DocumentView): void {
     this.items = [document, ...this.items.filter(({ id }) => id !== document.id)]
   }

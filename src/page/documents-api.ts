@@ -5,10 +5,10 @@ import { putFile } from '../picker/put-file.ts'
 
 type DocumentPage = paths['/documents']['get']['responses'][200]['content']['application/json']
 
-/** A document, as the server's routes have it. */
+/** A document, as the server's routes return it. */
 export type DocumentView = DocumentPage['documents'][number]
 
-/** A file of a cloud, to be kept as a document. */
+/** A file of a cloud to add as a document. */
 export interface KeptFile {
   readonly provider: string
   readonly connectionId: string
@@ -21,7 +21,7 @@ interface Question {
   readonly signal: AbortSignal
 }
 
-/** The routes of documents. Every method rejects with a `PickerProblem`, or with the reason of its signal. */
+/** Calls the document routes. Every method rejects with a `PickerProblem`, or with the reason of its signal. */
 export class DocumentsApi {
   readonly #headers: () => Readonly<Record<string, string>>
 
@@ -42,7 +42,7 @@ export class DocumentsApi {
     await this.#ask(pathOf(id), { method: 'DELETE', signal })
   }
 
-  /** Makes a document of a file. What does not come to its end leaves none behind, as far as the server can be reached. */
+  /** Creates a document from a file. If the upload fails, it tries to delete the document. */
   async upload(file: File, onProgress: OnProgress, signal: AbortSignal): Promise<DocumentView> {
     const { id } = await this.#make({ name: file.name }, signal)
     try {
@@ -54,7 +54,7 @@ export class DocumentsApi {
     }
   }
 
-  /** The bytes of a document, as they come. */
+  /** Returns the response with the content of a document, as a stream. */
   async download(id: string, signal: AbortSignal): Promise<Response> {
     return await this.#ask(`${pathOf(id)}/content`, { signal })
   }

@@ -117,7 +117,7 @@ function itemView(item: DocumentView, { core, format }: PageContext): TemplateRe
   </li>`
 }
 
-/** Asks before something goes. It is opened by who draws it: a dialog that is open already stays so. */
+/** Renders the confirmation dialog. The caller opens it, because rendering must not open a dialog again. */
 export function removalView({ core }: PageContext): TemplateResult {
   const { doomed } = core
   return html`<dialog

@@ -15,7 +15,7 @@ const files = document.querySelector<HTMLInputElement>('#files')
 if (root !== null && files !== null) start(root, files)
 
 function start(root: HTMLElement, files: HTMLInputElement): void {
-  // Set by the server in its HTML, where no link reaches.
+  // The server sets this in its HTML, so a link cannot set it.
   const isDemo = document.documentElement.dataset['mode'] === 'demo'
   const session = new Session({ storage: sessionStorage, location, history }, isDemo)
   const core = new PageCore({ session, clock: systemClock, onChange: schedule, save: saveBlob })
@@ -52,7 +52,7 @@ function start(root: HTMLElement, files: HTMLInputElement): void {
     else dialog.close()
   }
 
-  /** What had the focus is gone with the other half of the page. */
+  /** Restores the focus: its element is removed when the user signs in or out. */
   function moveFocus(): void {
     const isSignedIn = session.token !== null
     if (wasSignedIn !== null && wasSignedIn !== isSignedIn) {
@@ -65,10 +65,10 @@ function start(root: HTMLElement, files: HTMLInputElement): void {
 
   files.addEventListener('change', () => {
     core.upload([...(files.files ?? [])])
-    // So that the same file can be chosen again.
+    // Reset, so that choosing the same file again fires an event.
     files.value = ''
   })
-  // A link with a token that is pasted while the page is open loads nothing.
+  // Pasting a link with a token into the address bar of the open page does not reload it.
   addEventListener('hashchange', () => {
     if (session.takeFragment()) void core.begin()
   })

@@ -18,7 +18,7 @@ export interface PagePorts {
   readonly save: (content: Blob, name: string) => void
 }
 
-/** What is chosen in the picker. */
+/** The selection in the picker. */
 export interface Choice {
   readonly entries: readonly Entry[]
   readonly provider: string | null
@@ -27,18 +27,18 @@ export interface Choice {
 
 const NOTHING: Choice = { entries: [], provider: null, connectionId: null }
 
-/** All that the page knows and does, without anything of how it looks. */
+/** State and behaviour of the page, without the DOM. */
 export class PageCore {
   readonly session: Session
   watch: CacheWatch
   documents: DocumentList
   transfers: Transfers
-  /** Of files to be kept, and of documents to be removed. */
+  /** Adds files as documents, and removes documents. */
   changing: Task
   choice = NOTHING
-  /** What has happened last, for those who do not see it. */
+  /** The last event, for a live region. */
   said = ''
-  /** To be removed, once the user has said so again. */
+  /** The document that will be removed when the user confirms. */
   doomed: DocumentView | null = null
   readonly #ports: PagePorts
   readonly #api: DocumentsApi
@@ -54,7 +54,7 @@ export class PageCore {
     this.changing = fresh.changing
   }
 
-  /** Begins anew for the one who is signed in, with nothing of who was before. */
+  /** Starts again for the signed-in user, without any state of the previous user. */
   async begin(): Promise<void> {
     this.#stop()
     Object.assign(this, this.#fresh())
@@ -76,7 +76,7 @@ export class PageCore {
     this.#ports.onChange()
   }
 
-  /** The browser's `fetch`, looked at while it goes by. */
+  /** The browser's `fetch`, with the responses observed by the cache watch. */
   readonly fetch: typeof fetch = async (...asked) => {
     const { watch } = this
     const response = await fetch(...asked)
@@ -137,7 +137,7 @@ export class PageCore {
     })
   }
 
-  /** Asks first. */
+  /** Asks for confirmation. */
   doom(document: DocumentView | null): void {
     this.doomed = document
     this.#ports.onChange()
@@ -151,7 +151,7 @@ export class PageCore {
       try {
         await this.#api.remove(doomed.id, signal)
       } catch (error) {
-        // Somebody was faster, in another tab.
+        // Another tab has already removed it.
         if (!(error instanceof PickerProblem) || error.code !== 'DOCUMENT_NOT_FOUND') throw error
       }
       this.documents.drop(doomed.id)

@@ -62,7 +62,7 @@ function pickerView({ core }: PageContext): TemplateResult {
       core.choose(detail)
     }}
     @error=${(event: PickerEventMap['error']) => {
-      // Those of images go on to the window, and so would these.
+      // Keeps it from error listeners of the window, which `error` events of images do not reach either.
       event.stopPropagation()
       core.onProblem(event.detail)
     }}

@@ -2,21 +2,20 @@ import { bodyLength } from '../picker/body-length.ts'
 import { downloadName } from '../picker/files.ts'
 import type { OnProgress } from '../picker/picker-api.ts'
 
-/** A file on the user's disk, before anything is in it. */
+/** A file on the user's disk, still empty. */
 export interface ChosenFile {
   createWritable(): Promise<WritableStream<Uint8Array<ArrayBuffer>>>
 }
 
 type ChooseFile = (options: { suggestedName: string }) => Promise<ChosenFile>
 
-/** What is larger goes to the disk as it comes, where the browser can: until it is whole, the rest is in memory. */
+/** Downloads of at least this size are streamed to disk, if the browser can. Smaller ones are buffered in memory. */
 const TO_DISK_FROM_BYTES = 64 * 1024 * 1024
 
 /**
- * Asks where a large download goes, within the click that asked for it. A token is no cookie: a plain link would come
- * without it.
- *
- * @returns `memory` for what is small, or where the browser lets no page write; `null` where the user wants none of it
+ * Asks where to save a large download. Must be called from the click handler. A plain link does not work here: the
+ * page authenticates with a bearer token, which a link cannot send.
+ * @returns `memory` if the file is small or the browser cannot write files; `null` if the user cancels
  */
 export async function chooseFile(name: string, size: number | null): Promise<ChosenFile | 'memory' | null> {
   const { showSaveFilePicker: choose } = globalThis as { showSaveFilePicker?: ChooseFile }
@@ -25,12 +24,12 @@ export async function chooseFile(name: string, size: number | null): Promise<Cho
     return await choose({ suggestedName: downloadName(null, name) })
   } catch (error) {
     if (error instanceof DOMException && error.name === 'AbortError') return null
-    // Some names are not taken, and some browsers say no for reasons of their own.
+    // The browser may reject the name, or refuse for other reasons.
     return 'memory'
   }
 }
 
-/** Takes a body to where it goes; one that breaks off leaves no file. */
+/** Writes a body to its destination. An interrupted download leaves no file. */
 export async function writeTo(
   file: ChosenFile | 'memory',
   response: Response,
@@ -39,7 +38,7 @@ export async function writeTo(
 ): Promise<Blob | null> {
   const body = (response.body ?? new Blob([]).stream()).pipeThrough(counting(bodyLength(response), onProgress))
   const type = response.headers.get('content-type')
-  // Without a type, browsers guess one and may change the extension of the name.
+  // Without a type, browsers guess one and may change the file extension.
   if (file === 'memory')
     return await new Response(body, { headers: type === null ? {} : { 'content-type': type } }).blob()
   await body.pipeTo(await file.createWritable(), { signal })

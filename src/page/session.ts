@@ -1,6 +1,6 @@
 const KEY = 'token'
 
-/** What of a browser a session lives in. */
+/** The parts of the browser that a session uses. */
 export interface SessionPorts {
   readonly storage: {
     getItem(key: string): string | null
@@ -11,19 +11,19 @@ export interface SessionPorts {
   readonly history: { replaceState(state: null, unused: string, url: string): void }
 }
 
-/** Why nobody is signed in. */
+/** Why no user is signed in. */
 export type SignedOut = 'never' | 'left' | 'expired'
 
-/** The signed-in user: a bearer token in the storage of this tab. */
+/** The signed-in user: a bearer token in the tab's session storage. */
 export class Session {
-  /** `null`: nobody. */
+  /** `null` if no user is signed in. */
   token: string | null = null
   signedOut: SignedOut = 'never'
   readonly #ports: SessionPorts
 
   readonly #isDemo: boolean
 
-  /** @param isDemo whether the server is a demo, as its page says: only then a link may sign in */
+  /** @param isDemo whether the server is a demo; only then a link may sign in */
   constructor(ports: SessionPorts, isDemo: boolean) {
     this.#ports = ports
     this.#isDemo = isDemo
@@ -31,7 +31,7 @@ export class Session {
     this.takeFragment()
   }
 
-  /** The `sub` of the token, for people to read. Whether it is true is the server's to say. */
+  /** The `sub` of the token, for display. Only the server verifies the token. */
   get user(): string | null {
     return this.token === null ? null : subjectOf(this.token)
   }
@@ -41,10 +41,9 @@ export class Session {
   }
 
   /**
-   * Signs in with the token in `#token=…`, the link that a demo prints, and removes it from the address. Elsewhere the
-   * fragment is ignored, and a signed-in user stays: else a link could make users upload their files into the account
-   * of the one who sent it.
-   *
+   * Signs in with the token in `#token=…`, the link that a demo prints, and removes it from the address. On other
+   * servers the fragment is ignored and the current user stays signed in. Otherwise a link could make users upload
+   * their files into the account of its sender.
    * @returns whether it has signed in
    */
   takeFragment(): boolean {
@@ -63,7 +62,7 @@ export class Session {
     this.#ports.storage.setItem(KEY, token)
   }
 
-  /** Forgets the token. It stays good for whoever else has it: the server keeps no list of them. */
+  /** Removes the token from this tab. The server has no list of tokens, so it cannot revoke copies. */
   signOut(why: Exclude<SignedOut, 'never'>): void {
     this.token = null
     this.signedOut = why
@@ -71,7 +70,7 @@ export class Session {
   }
 }
 
-/** What people paste: with line breaks, or with the word that stands before it in a header. */
+/** Cleans up a pasted token: removes line breaks and the "Bearer" prefix. */
 export function readToken(pasted: string): string {
   return pasted
     .replace(/\s+/g, ' ')

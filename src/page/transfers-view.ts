@@ -5,7 +5,7 @@ import { icon } from '../picker/icons.ts'
 import type { Transfer } from '../picker/transfers.ts'
 import type { PageContext } from './page-context.ts'
 
-/** What is on its way. What has arrived is said, and stands in the list. */
+/** Renders pending transfers. Finished ones are announced and appear in the list. */
 export function transfersView(context: PageContext): unknown {
   const items = context.core.transfers.items.filter(({ isFinished }) => !isFinished)
   if (items.length === 0) return nothing
