@@ -8,39 +8,39 @@ import { freePort, hasProgram, startDaemon } from './daemon.ts'
 import { SERVER_USER, serverOwner } from './served-folder.ts'
 
 export interface RunningApacheDav {
-  /** End with a slash, as every URL of a collection. */
+  /** Both end with a slash, like every URL of a collection. */
   readonly basicUrl: string
   readonly digestUrl: string
   readonly username: string
   readonly password: string
-  /** The folders on disk. What a test writes there itself may be beyond the server's rights: see `seed`. */
+  /** The folders on disk. The server may lack permission for files that a test writes there itself: use `seed`. */
   readonly basicFolder: string
   readonly digestFolder: string
-  /** Writes a file, and the folders above it, which then belong to the server. `path` is relative to `folder`. */
+  /** Writes a file and its parent folders, owned by the server. `path` is relative to `folder`. */
   seed(folder: string, path: string, content: string | Buffer): Promise<void>
 }
 
 const PROGRAM = ['apache2', 'httpd'].find(hasProgram)
-/** Debian's folder, then those of Red Hat, Alpine and macOS. */
+/** The module folders of Debian, Red Hat, Alpine and macOS. */
 const MODULES = [
   '/usr/lib/apache2/modules',
   '/usr/lib64/httpd/modules',
   '/usr/lib/apache2',
   '/usr/libexec/apache2'
 ].find((folder) => existsSync(join(folder, 'mod_dav.so')))
-/** What is not there as a file is built in, as Debian's `unixd`. */
+/** A module without a file is built in, such as Debian's `unixd`. */
 const WANTED = [
   ['mpm_event', 'unixd', 'authn_core', 'authn_file', 'authz_core', 'authz_user'],
   ['auth_basic', 'auth_digest', 'dav', 'dav_fs', 'dir', 'mime']
 ].flat()
 const REALM = 'dav'
 
-/** Whether Apache and its `mod_dav` are installed. */
+/** Returns whether Apache and its `mod_dav` are installed. */
 export function hasApacheDav(): boolean {
   return PROGRAM !== undefined && MODULES !== undefined
 }
 
-/** Starts Apache with one folder behind Basic and one behind Digest. It ends with the test. */
+/** Starts Apache with one folder behind Basic and one behind Digest. Stops it at teardown. */
 export async function startApacheDav(t: Test): Promise<RunningApacheDav> {
   if (PROGRAM === undefined || MODULES === undefined) throw new Error('Apache is not installed')
   const home = await mkdtemp(join(tmpdir(), 'apache-dav-'))

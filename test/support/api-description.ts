@@ -46,7 +46,7 @@ export interface GivenAnswer {
   readonly body: string
 }
 
-/** An OpenAPI document, and whether answers are as it says. */
+/** An OpenAPI document. Checks responses against it. */
 export class Description {
   readonly document: ApiDescription
   readonly #ajv = new Ajv2020({ strict: false, allErrors: true })
@@ -63,7 +63,7 @@ export class Description {
     )
   }
 
-  /** What is wrong with a value. @param pointer to its schema in the document, part by part */
+  /** Returns the schema violations of a value. @param pointer path of the schema in the document, part by part */
   violations(pointer: readonly string[], value: unknown): string[] {
     const escaped = pointer.map((part) => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1')))
     const validate = this.#ajv.getSchema(`api#/${escaped.join('/')}`)
@@ -72,7 +72,7 @@ export class Description {
     return [`${pointer.join(' ')}: ${this.#ajv.errorsText(validate.errors)}`]
   }
 
-  /** What is wrong with an answer of ours: what the host's own hooks refuse is the host's matter. */
+  /** Returns the mismatches of a response. Skips errors of the host's own hooks, which are not described. */
   mismatches({ method, url, status, headers, body }: GivenAnswer): string[] {
     if (body.startsWith('{"type":"about:blank"')) return []
     const path = this.#pathOf(method, url)
@@ -101,14 +101,14 @@ export class Description {
       const fits = parts.length === asked.length && parts.every((part, i) => part.startsWith('{') || part === asked[i])
       return fits && method.toLowerCase() in item
     })
-    // What is named literally comes first.
+    // Prefer literal segments to parameters.
     return fitting.sort(([one], [other]) => one.split('{').length - other.split('{').length)[0]?.[0]
   }
 }
 
 /**
- * Headers of HTTP itself, or of the connection; `Vary`, which the host adds to; and `X-Request-Id`, which every response
- * of the server has, as its description says once.
+ * Headers of HTTP itself or of the connection; `Vary`, which the host adds to; and `X-Request-Id`, which every
+ * response of the server has and which the document describes once.
  */
 const UNTOLD = new Set([
   'transfer-encoding',

@@ -15,7 +15,7 @@ import { throughPrism } from './through-prism.ts'
 
 export const encryption = { current: 'k1', keys: { k1: randomBytes(32).toString('base64') } }
 
-/** A provider whose one backend the test writes. Its credentials are a token, which `account()` may refuse. */
+/** A provider with one backend, which the test scripts. Its credentials are a token that `account()` may reject. */
 export function scriptedProvider(backend: ScriptedBackend = new ScriptedBackend()) {
   const opened: unknown[] = []
   const provider = defineProvider({
@@ -54,9 +54,9 @@ export interface TestApp {
   readonly app: FastifyInstance
   readonly db: Database
   readonly scripted: ReturnType<typeof scriptedProvider>
-  /** Asks as `user`, over the app's own routes. */
+  /** Sends requests as `user` to the app's own routes. */
   readonly as: (user: string) => Asking
-  /** Connects `user` at the scripted provider; gives the connection's id. */
+  /** Connects `user` to the scripted provider. Returns the ID of the connection. */
   readonly connect: (user: string, account?: string) => Promise<string>
 }
 
@@ -82,7 +82,7 @@ function inject(
   return app.inject(options)
 }
 
-/** The plugin in an app whose users say who they are in the header `x-user`. */
+/** Registers the plugin in an app that authenticates users by the header `x-user`. */
 export async function testApp(
   t: Test,
   options: Partial<CloudStorageOptions> = {},
@@ -100,7 +100,7 @@ export async function testApp(
     prisma: db.prisma,
     authenticate: (request) => request.headers['x-user'] as string | undefined,
     encryption,
-    // Tests change rows behind the app's back, as another process would.
+    // Tests change rows directly in the database, as another process would.
     leaseMs: 0,
     ...options,
     providers: { scripted: scripted.provider, ...options.providers }
@@ -122,13 +122,13 @@ export async function testApp(
   }
 }
 
-/** A proxy takes its path away before it asks the app. */
+/** The app runs behind a proxy that strips this path prefix. */
 export const PUBLIC_URL = 'https://app.example.org/files'
 export const CALLBACK_URI = `${PUBLIC_URL}/cloud/connections/cloud/callback`
 
 export interface OAuthAppOptions {
   readonly plugin?: Partial<CloudStorageOptions>
-  /** What the authorization server does. */
+  /** The behaviour of the authorization server. */
   readonly rules?: FakeOAuthOptions
   readonly connect?: Partial<OAuthConnect>
   readonly registration?: Partial<OAuthProviderOptions>
@@ -138,19 +138,19 @@ export interface OAuthAppOptions {
 export interface BegunFlow {
   readonly authorizationUrl: string
   readonly setCookie: string
-  /** As the browser sends it back. */
+  /** The cookie as the browser sends it back. */
   readonly cookie: string
 }
 
 export interface OAuthApp extends TestApp {
   readonly oauth: FakeOAuth
   readonly cloud: OAuthCloud
-  /** Every line of the log, at its lowest level. */
+  /** All log lines, at the lowest level. */
   readonly log: string[]
   readonly begin: (user: string, body?: object) => Promise<BegunFlow>
-  /** The user's browser comes back, with these headers. */
+  /** Sends the callback as the user's browser, with these headers. */
   readonly comeBack: (callback: URL | string, headers?: Record<string, string>) => ReturnType<typeof inject>
-  /** The whole way, with consent. */
+  /** Runs the whole flow with consent. */
   readonly grant: (user: string, body?: object) => ReturnType<typeof inject>
 }
 

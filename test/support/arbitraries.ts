@@ -6,8 +6,8 @@ const codePoint = fc.oneof(
 )
 
 /**
- * Strings of any code points except surrogates, as fast-check's unit `binary`, which spends a second of CPU in each
- * process on enumerating them.
+ * Strings of any code points except surrogates. fast-check's unit `binary` gives the same, but enumerating them costs
+ * each process a second of CPU time.
  */
 export function anyText(constraints: fc.ArrayConstraints = {}): fc.Arbitrary<string> {
   return fc.array(codePoint, constraints).map((points) => String.fromCodePoint(...points))

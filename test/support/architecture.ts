@@ -25,7 +25,7 @@ export interface Finding {
 export const LONG_LINES = 250
 export const MAX_LINES = 400
 
-/** Which rooms a file may import besides its own. A room is a folder of `src`; what lies in `src` itself wires all. */
+/** The folders of `src` that a file may import besides its own. Files directly in `src` may import all. */
 const ROOMS: ReadonlyMap<string, { readonly values: readonly string[]; readonly types?: readonly string[] }> = new Map([
   ['domain', { values: [] }],
   ['infra', { values: ['domain'] }],
@@ -40,23 +40,23 @@ const ROOMS: ReadonlyMap<string, { readonly values: readonly string[]; readonly 
   ['page', { values: ['picker'], types: ['domain', 'client'] }]
 ])
 
-/** The ready-made server wires, as what lies in `src` itself does. It is not published: the plugin must not need it. */
+/** The server may import all folders, like files directly in `src`. The plugin must not import the server. */
 const SERVER = 'server'
 const SERVER_FILES: ReadonlySet<string> = new Set(['server.ts', 'config.ts'])
 
-/** These run in browsers: they are built on their own, and what runs on the server must not load them. */
+/** These run in browsers and are built separately. Server code must not load them. */
 const BROWSER_ROOMS: ReadonlySet<string> = new Set(['picker', 'page'])
 
-/** Runs in browsers too, on its own: the server answers it, and does not need it. */
+/** Also runs in browsers, independently. Server code does not need it. */
 const CLIENT = 'client'
 
-/** The clock of the server, and that of browsers. */
+/** The clock of the server and the clock of browsers. */
 const CLOCK_FILES: ReadonlySet<string> = new Set(['infra/clock.ts', 'picker/clock.ts'])
 
-/** Dependencies of the package itself that are loaded with it in any case. */
+/** Dependencies of the package that are always loaded with it. */
 const ALWAYS_LOADED: ReadonlySet<string> = new Set(['lru-cache'])
 
-/** The programs, and what reads the environment for them. */
+/** The programs and the modules that read the environment for them. */
 const ENVIRONMENT_READERS: ReadonlySet<string> = new Set([
   'config.ts',
   'server.ts',
@@ -68,13 +68,13 @@ const CLOCKS: ReadonlySet<string> = new Set(['Date.now', 'performance.now', 'pro
 const DATABASE = /^(?:@prisma\/|\.prisma\/|prisma(?:\/|$)|pg(?:[-/]|$)|@electric-sql\/)/
 const CODES: ReadonlySet<string> = new Set(STORAGE_ERROR_CODES)
 
-/** Everything in `files` that breaks a rule of the house. Generated files are left out. */
+/** Returns all violations of the architecture rules in `files`. Skips generated files. */
 export function checkArchitecture(files: readonly SourceText[]): Finding[] {
   const parsed = files.filter(({ path }) => !isGenerated(path)).map(parseSource)
   return [...parsed.flatMap(checkFile), ...findCycles(parsed)]
 }
 
-/** The files that grow towards the limit. */
+/** Returns the files that approach the size limit. */
 export function longFiles(files: readonly SourceText[]): string[] {
   return files
     .map(parseSource)
@@ -136,12 +136,12 @@ function mayImport(from: string, to: string, isType: boolean): boolean {
   return [...(allowed?.values ?? []), ...((isType && allowed?.types) || [])].some((folder) => isIn(to, folder))
 }
 
-/** The first folder of a path; empty for a file that lies in `src` itself. */
+/** Returns the first folder of a path; empty for a file directly in `src`. */
 function roomOf(path: string): string {
   return path.slice(0, Math.max(path.indexOf('/'), 0))
 }
 
-/** The database's client, and the types that follow from `openapi.json`. */
+/** The database client, and the types generated from `openapi.json`. */
 function isGenerated(path: string): boolean {
   return isIn(path, 'generated') || path === 'client/api-types.ts'
 }
@@ -150,7 +150,7 @@ function isIn(path: string, folder: string): boolean {
   return path.startsWith(`${folder}/`)
 }
 
-/** One finding per import that leads back to a file on the way to it, depth first. Type imports count. */
+/** Returns one finding per import that closes a cycle, depth first. Type imports count. */
 function findCycles(files: readonly ParsedSource[]): Finding[] {
   const byPath = new Map(files.map((file) => [file.path, file]))
   const done = new Set<string>()

@@ -6,7 +6,7 @@ export interface Asked {
   readonly body?: string
 }
 
-/** Sends one request, and reads its answer to the end. */
+/** Sends a request and reads the whole response. */
 export async function ask(url: string, { method = 'GET', headers = {}, body }: Asked = {}) {
   const answer = await request(url, { method, headers, body: body ?? null })
   return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() }
@@ -18,7 +18,7 @@ export const basic = (username: string, password: string) => ({
 
 const NAMES = '<d:propfind xmlns:d="DAV:"><d:prop><d:getetag/><d:resourcetype/><x xmlns="urn:x"/></d:prop></d:propfind>'
 
-/** A PROPFIND for three properties, one of which no server has. */
+/** A PROPFIND for three properties, one of which no server supports. */
 export const propfind = (
   auth: Readonly<Record<string, string>>,
   more: Readonly<Record<string, string>> = {}
@@ -28,10 +28,10 @@ export const propfind = (
   body: NAMES
 })
 
-/** Every href of a multistatus, as it stands there. */
+/** Returns the hrefs of a multistatus, unparsed. */
 export const hrefsIn = (xml: string) => [...xml.matchAll(/<(?:\w+:)?href>([^<]*)</g)].map((match) => match[1])
 
-/** What a fake has recorded, which is then no longer a reason to fail. */
+/** Removes and returns the mistakes that a fake has recorded, so that they do not fail the test. */
 export function takeMistakes({ mistakes }: { mistakes: string[] }): string[] {
   return mistakes.splice(0).map((mistake) => mistake.replace(/^.*?: /, ''))
 }

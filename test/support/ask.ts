@@ -7,7 +7,7 @@ import { readBody } from './read-body.ts'
 export interface RawAnswer {
   readonly status: number
   readonly headers: IncomingHttpHeaders
-  /** As it came over the wire: nothing is decoded. */
+  /** The raw bytes from the wire: no content decoding. */
   readonly body: Buffer
 }
 
@@ -17,7 +17,7 @@ export type AskRaw = (
   method?: 'GET' | 'HEAD'
 ) => Promise<RawAnswer>
 
-/** Listens, and asks over sockets of its own that stay open. A client that sends what it is told to, and no more. */
+/** Starts listening and returns a minimal client with keep-alive sockets of its own. It adds no headers. */
 export async function listening(t: Test, app: FastifyInstance): Promise<AskRaw> {
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo

@@ -15,23 +15,23 @@ export interface RunningRgw {
   readonly secretAccessKey: string
 }
 
-/** A user who owns no bucket and may do what bucket policies allow, as `arn:aws:iam:::user/guest`. */
+/** A user without buckets, to whom bucket policies grant access as `arn:aws:iam:::user/guest`. */
 export const GUEST = { uid: 'guest', accessKeyId: 'AKGUEST', secretAccessKey: 'SKGUEST' } as const
 
 const PROGRAMS = ['ceph', 'ceph-mon', 'ceph-osd', 'monmaptool', 'radosgw', 'radosgw-admin']
 const STOP_MS = 10_000
 
-/** Whether Debian's `radosgw`, `ceph-mon` and `ceph-osd` are installed. */
+/** Returns whether Debian's `radosgw`, `ceph-mon` and `ceph-osd` are installed. */
 export function hasCephRgw(): boolean {
   return PROGRAMS.every((program) => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0)
 }
 
-/** Monitors and gateways have failed to start on a loaded machine (seen in CI): that is not what is tested. */
+/** Monitors and gateways sometimes fail to start on a loaded machine (seen in CI), so starting is retried. */
 const ATTEMPTS = 3
 
 /**
- * Starts the smallest Ceph that serves S3: one monitor, one storage daemon that keeps everything in memory, and the
- * gateway, on free ports of 127.0.0.1 and in a folder of its own. It takes about 15 seconds, and ends with the test.
+ * Starts the smallest Ceph that serves S3: one monitor, one storage daemon that stores everything in memory, and the
+ * gateway, on free ports of 127.0.0.1 and in a temporary folder. Takes about 15 seconds. Stops at teardown.
  */
 export async function startCephRgw(t: Test): Promise<RunningRgw> {
   for (let attempt = 1; ; attempt++) {
@@ -137,7 +137,7 @@ rgw thread pool size = 64
 `
 }
 
-/** Ends a process of this test alone, by its own id. */
+/** Stops only the given child process, by its PID. */
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const exited = once(child, 'exit')

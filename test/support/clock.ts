@@ -1,6 +1,6 @@
 import type { Clock } from '../../src/domain/ports.ts'
 
-/** A clock that moves when the test says so. */
+/** A clock that the test advances. */
 export class ManualClock implements Clock {
   #now = 5_000
   #date = Date.UTC(2026, 0, 1)
@@ -18,12 +18,12 @@ export class ManualClock implements Clock {
     this.#date += ms
   }
 
-  /** The machine sleeps: Linux's monotonic clock stands still meanwhile. */
+  /** Simulates a suspended machine: Linux's monotonic clock does not advance meanwhile. */
   sleep(ms: number): void {
     this.#date += ms
   }
 
-  /** Somebody sets the wall clock. */
+  /** Simulates a wall clock that is set back. */
   setBack(ms: number): void {
     this.#date -= ms
   }

@@ -15,22 +15,22 @@ export function walkRedirectUri(providerId: string): string {
 }
 
 export interface WalkOptions {
-  /** Aimed at a fake. */
+  /** Configured for a fake. */
   readonly provider: OAuthProvider
   readonly registration: {
     readonly clientId: string
     readonly clientSecret: string
     readonly scopes?: readonly string[]
   }
-  /** Where the fakes are. */
+  /** The origins of the fakes. */
   readonly origins: readonly string[]
-  /** The user's browser at the provider; gives the callback's URL. */
+  /** Simulates the user's browser at the provider. Returns the callback URL. */
   readonly consent: (authorizationUrl: string) => Promise<URL>
   readonly transfers?: boolean
   readonly spool?: CloudStorageOptions['spool']
 }
 
-/** What a test looks at of an answer. */
+/** The parts of a response that tests check. */
 export interface WalkAnswer {
   readonly status: number
   readonly body: string
@@ -39,8 +39,8 @@ export interface WalkAnswer {
 }
 
 /**
- * An app with a cloud and a route for documents, and its user ann with a browser. Everything that is answered or
- * logged is kept, to be searched for what must not be in there.
+ * An app with a cloud and a route for documents, and its user ann with a browser. Records all responses and log
+ * lines, so that tests can search them for secrets.
  */
 export async function cloudWalk(t: Test, options: WalkOptions) {
   const { provider, registration, origins, consent, transfers = false, spool = {} } = options
@@ -48,7 +48,7 @@ export async function cloudWalk(t: Test, options: WalkOptions) {
   const log: string[] = []
   const told: string[] = []
   const events: ConnectionEvent[] = []
-  /** The state and the nonce of every flow. */
+  /** The state and the nonce of each flow. */
   const flowSecrets: string[] = []
   const allowHosts = origins.map((url) => new URL(url).host)
   const testing = await testApp(
@@ -94,7 +94,7 @@ export async function cloudWalk(t: Test, options: WalkOptions) {
     return { authorizationUrl, cookie }
   }
 
-  /** The browser is sent back: it has its cookie, and knows nothing of `x-user`. */
+  /** The callback in the browser: it sends its cookie, but no `x-user`. */
   const comeBack = async (callback: URL, cookie: string) => {
     if (callback.origin !== WALK_PUBLIC_URL) throw new Error(`the browser is sent to ${callback.origin}`)
     return keep(await app.inject({ url: callback.pathname + callback.search, headers: { cookie } }))
@@ -105,7 +105,7 @@ export async function cloudWalk(t: Test, options: WalkOptions) {
     events,
     authorize,
     comeBack,
-    /** From the button to where the browser ends. */
+    /** Runs the whole flow, from the button to the browser's last response. */
     connect: async (user = 'ann') => {
       const { authorizationUrl, cookie } = await authorize(user)
       return comeBack(await consent(authorizationUrl), cookie)
@@ -123,14 +123,14 @@ export async function cloudWalk(t: Test, options: WalkOptions) {
       const { id } = await db.prisma.document.create({ data })
       return get(`/documents/${id}`)
     },
-    /** The user's storage, as a host's own code has it. */
+    /** The user's backend, as the host's own code obtains it. */
     backend: (): Promise<StorageBackend> =>
       app.getStorageBackendForDocument(
         { id: 'document', userId: 'ann', storageBackend: providerId, objectKey: 'unused' },
         { id: 'ann' }
       ),
     row: (id: string) => db.prisma.cloudConnection.findUniqueOrThrow({ where: { id } }),
-    /** The row as a process finds it that has slept past the end of its access token. */
+    /** Ages the row as if its access token had expired while the process was suspended. */
     age: async (id: string) => {
       const cipher = createCredentialCipher(createKeyRing(encryption))
       const { credentials, userId, provider } = await db.prisma.cloudConnection.findUniqueOrThrow({ where: { id } })
@@ -140,7 +140,7 @@ export async function cloudWalk(t: Test, options: WalkOptions) {
       const resealed = cipher.seal(serialiseTokens(aged), binding)
       await db.prisma.cloudConnection.update({ where: { id }, data: { credentials: resealed } })
     },
-    /** Those of the secrets, and of the flows' own, that the log or an answer has let out. Authorize has to tell some. */
+    /** Returns the secrets in the log or a response. Excludes authorize, which must return some. */
     leaked: (secrets: readonly string[]): string[] => {
       const everything = [...told, ...log].join('\n')
       return [...flowSecrets, ...secrets].filter((secret) =>

@@ -1,17 +1,17 @@
 import { createHistogram } from 'node:perf_hooks'
 import { setTimeout } from 'node:timers/promises'
 
-/** Milliseconds of the machine's monotonic clock, which all of its processes share and nobody sets. */
+/** Returns the machine's monotonic time in milliseconds. All processes share it, and it cannot be set. */
 export function machineMs(): number {
   return Number(process.hrtime.bigint()) / 1e6
 }
 
-/** Waits for a moment of that clock, without keeping a processor from those who do something meanwhile. */
+/** Waits until a time of that clock, without busy waiting. */
 export async function momentOf(atMs: number): Promise<void> {
   while (machineMs() <= atMs) await setTimeout(atMs - machineMs())
 }
 
-/** How much later than they were due this process's timers came, in milliseconds. */
+/** How late the timers of this process fired, in milliseconds. */
 export interface Lateness {
   readonly p99Ms: number
   readonly maxMs: number
@@ -19,7 +19,7 @@ export interface Lateness {
 
 const TICK_MS = 5
 
-/** Knows when the event loop of this process last came by. */
+/** Records the last turn of the event loop of this process. */
 export class EventLoop {
   #seenAt = machineMs()
   #tickedAt = this.#seenAt
@@ -29,19 +29,19 @@ export class EventLoop {
   }, TICK_MS)
 
   /**
-   * Whatever is sent in this turn of the loop was looked at after this: a process may be stopped, or get no
-   * processor, between its last look and the moment when it says what time it is.
+   * A lower bound for the time of the last check before a response of this turn was sent. The time of sending is no
+   * bound: the process may be stopped or not scheduled between the check and reading the clock.
    */
   get seenAt(): number {
     return this.#seenAt
   }
 
-  /** A turn begins now. */
+  /** Marks the start of a turn. */
   see(): void {
     this.#seenAt = machineMs()
   }
 
-  /** Since it was last asked. */
+  /** Returns the lateness since the last call. */
   lateness(): Lateness {
     const p99Ms = this.#lateness.percentile(99) / 1e3
     const maxMs = this.#lateness.max / 1e3

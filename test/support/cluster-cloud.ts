@@ -5,11 +5,11 @@ import type { Test } from 'tap'
 import { machineMs } from './cluster-clock.ts'
 import { Deferred } from './deferred.ts'
 
-/** What a listing tells of the moment at which the cloud was asked for it. */
+/** The state of the cloud at the time of a listing request, encoded in the listing. */
 export interface CloudView {
   readonly account: string
   readonly token: string
-  /** How often the account's files have changed. */
+  /** The number of changes to the account's files. */
   readonly epoch: number
   /** By {@link machineMs}. */
   readonly at: number
@@ -20,42 +20,42 @@ export interface CloudCall {
   readonly token: string
 }
 
-/** A body that drips until somebody closes it. */
+/** A response body that is sent slowly and never ends by itself. */
 export interface CloudStream {
   readonly token: string
   /** When its socket was closed, by {@link machineMs}. */
   closedAt: number | null
 }
 
-/** What holds a folder's answers back. */
+/** Holds back the responses for one folder. */
 export interface CloudGate {
-  /** How many wait. */
+  /** The number of held responses. */
   held: number
   readonly release: () => void
-  /** Settled by `release`. */
+  /** Resolved by `release`. */
   readonly released: Promise<void>
 }
 
 const DRIP_MS = 20
 const DRIP = Buffer.alloc(1024, 'x')
 
-/** The one file of a listing: its name says what was true. */
+/** Returns the name of a listing's only file, which encodes the state of the cloud. */
 export function nameOfView({ account, token, epoch, at }: CloudView): string {
   return `account:${account} token:${token} epoch:${epoch} at:${at}`
 }
 
-/** @throws Error for another name */
+/** @throws Error for any other name */
 export function parseView(name: string): CloudView {
   const [, account = '', token = '', epoch, at] = /^account:(\S+) token:(\S+) epoch:(\d+) at:([\d.]+)$/.exec(name) ?? []
   if (account === '') throw new Error(`Not a file of the cloud: ${name}`)
   return { account, token, epoch: Number(epoch), at: Number(at) }
 }
 
-/** A cloud with many accounts, in the test's process. It counts what it is asked, and answers when it is told to. */
+/** A cloud with many accounts in the test's process. Records its calls, and can delay or hold its responses. */
 export class ClusterCloud {
   readonly calls: CloudCall[] = []
   readonly streams: CloudStream[] = []
-  /** How long an answer takes. */
+  /** The delay of a response. */
   delayMs: (folder: string) => number = () => 0
   readonly #accounts = new Map<string, string>()
   readonly #epochs = new Map<string, number>()
@@ -64,7 +64,7 @@ export class ClusterCloud {
     this.#answer(request, response)
   })
 
-  /** Ends with the test. */
+  /** Stops at teardown. */
   static async start(t: Test): Promise<ClusterCloud> {
     const cloud = new ClusterCloud()
     const server = cloud.#server
@@ -81,21 +81,21 @@ export class ClusterCloud {
     return `http://127.0.0.1:${String((this.#server.address() as AddressInfo).port)}`
   }
 
-  /** A new token of an account; those that were there before stay good. */
+  /** Issues a new token for an account. Earlier tokens stay valid. */
   issue(account: string): string {
     const token = `${account}.${this.#accounts.size}`
     this.#accounts.set(token, account)
     return token
   }
 
-  /** The account's files change. */
+  /** Changes the account's files. */
   advance(account: string): number {
     const epoch = this.#epoch(account) + 1
     this.#epochs.set(account, epoch)
     return epoch
   }
 
-  /** From now on whoever asks for the folder waits. */
+  /** Holds all later requests for the folder. */
   hold(folder: string): CloudGate {
     const { promise: released, resolve } = new Deferred<undefined>()
     const gate: CloudGate = {

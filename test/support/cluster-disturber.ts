@@ -4,24 +4,24 @@ import type { ClusterWorld } from './cluster-world.ts'
 import type { RowState } from './cluster-history.ts'
 import type { NotificationFate } from './postgres-proxy.ts'
 
-/** What goes wrong around the processes; by its name. */
+/** Faults that affect the processes, by name. */
 export type Faults = Readonly<Record<string, () => Promise<void>>>
 
-/** Between two changes, and between two faults. */
+/** Pauses between two changes and between two faults. */
 const CHANGE_PAUSE_MS = [50, 300] as const
 const FAULT_PAUSE_MS = [200, 900] as const
-/** Of the changes: so that most users have something to list most of the time. */
+/** The share of changes that repair a connection: most users have something to list most of the time. */
 const MENDED = 0.4
 const STOPPED_MS = 3_000
 const LOST = 0.5
 const LATE = 0.2
 const LATE_MS = 3_000
-/** Of the accounts that a user connects. */
+/** The probability that a user reconnects a former account. */
 const RETURNING = 0.3
 
-/** Changes what users have, loses what is said about it, and breaks what the processes stand on. */
+/** Changes rows, loses notifications, and breaks the services that the processes depend on. */
 export class ClusterDisturber {
-  /** How often each fault happened. */
+  /** The number of times each fault happened. */
   readonly happened: Record<string, number> = {}
   readonly #world: ClusterWorld
   readonly #random: ClusterRandom
@@ -34,7 +34,7 @@ export class ClusterDisturber {
     this.#users = users
   }
 
-  /** Each user has a connection; every fourth one has two. */
+  /** Gives each user one connection, and every fourth user two. */
   async populate(): Promise<void> {
     for (const [n, user] of this.#users.entries()) {
       await this.#add(user)
@@ -42,7 +42,7 @@ export class ClusterDisturber {
     }
   }
 
-  /** Messages are lost, and late, from now on. */
+  /** Starts to drop and delay notifications. */
   lose(): void {
     this.#world.fate = (): NotificationFate => {
       const chance = this.#random.next()
@@ -59,7 +59,7 @@ export class ClusterDisturber {
     }
   }
 
-  /** Each of them again and again, in an order that changes. A fault that has begun is over when this ends. */
+  /** Runs the faults repeatedly, in a random order. Waits for a fault that has begun before it returns. */
   async break(faults: Faults, signal: AbortSignal): Promise<void> {
     let left: string[] = []
     while (!signal.aborted) {
@@ -73,7 +73,7 @@ export class ClusterDisturber {
     }
   }
 
-  /** What may go wrong with the processes, and with how they hear of changes. */
+  /** The faults of the processes and of their notification connections. */
   faults(): Faults {
     const { listeners, processes, rows } = this.#world
     return {
@@ -82,7 +82,7 @@ export class ClusterDisturber {
         proxy.mode = 'blackhole'
         await setTimeout(this.#random.between(500, 2_000))
         proxy.mode = 'relay'
-        // Else it is only found out by a heartbeat that nobody answers.
+        // Otherwise only a missing heartbeat response reveals it.
         if (this.#random.happens(0.5)) proxy.killAll()
       },
       reset: async () => {
@@ -122,7 +122,7 @@ export class ClusterDisturber {
       () => rows.swap(user, id, this.#account(user)),
       () => rows.remove(user, id)
     ]
-    // One that has lost one of its two is to have two again.
+    // A user that has lost one of two connections gets a second one again.
     if (!hasOthers && this.#users.indexOf(user) % 4 === 3) return [() => this.#add(user)]
     return hasOthers && !isDefault ? [...changes, () => rows.prefer(user, id)] : changes
   }
@@ -131,7 +131,7 @@ export class ClusterDisturber {
     await this.#world.rows.add(user, this.#account(user))
   }
 
-  /** One that the user has not at the moment: a new one, or one that was given up. */
+  /** Returns an account that the user is not connected to: a new one or a former one. */
   #account(user: string): string {
     const known = this.#accounts.get(user) ?? []
     this.#accounts.set(user, known)

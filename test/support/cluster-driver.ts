@@ -8,27 +8,27 @@ export interface DriverOptions {
   readonly random: ClusterRandom
   readonly users: readonly string[]
   readonly folders: readonly string[]
-  /** How many ask at a time. */
+  /** The number of concurrent requests. */
   readonly concurrency?: number
 }
 
-/** So many of them at most wait for one process: one that is paused must not keep all. */
+/** Limit of requests that wait for one process, so that a paused process does not block all of them. */
 const MAX_WAITING = 6
-/** The longest that each of them does nothing between two requests. */
+/** The longest pause between two requests of one asker. */
 const PAUSE_MS = 15
 /** Shares of the requests. */
 const NAMED = 0.5
 const CONDITIONAL = 0.2
 const REFRESHING = 0.02
 
-/** Many users, who ask all processes for their folders and write down what is answered. */
+/** Many users that request their folders from all processes. Records the responses. */
 export class ClusterDriver {
   readonly answers: ListingAnswer[] = []
   readonly #world: ClusterWorld
   readonly #options: Required<DriverOptions>
-  /** What was listed under each ETag. */
+  /** The listing of each ETag. */
   readonly #listed = new Map<string, JudgedAnswer['shown']>()
-  /** The latest ETag of a user's folder. */
+  /** The latest ETag of each user's folder. */
   readonly #etags = new Map<string, string>()
 
   constructor(world: ClusterWorld, options: DriverOptions) {
@@ -36,7 +36,7 @@ export class ClusterDriver {
     this.#options = { concurrency: 16, ...options }
   }
 
-  /** Asks until `signal` says that it is enough, and ends with the last answer. */
+  /** Sends requests until `signal` aborts, then waits for the last responses. */
   async run(signal: AbortSignal): Promise<void> {
     const { concurrency, random } = this.#options
     const asking = Array.from({ length: concurrency }, async () => {
@@ -68,7 +68,7 @@ export class ClusterDriver {
       this.#listed.set(etag, answer.shown)
       this.#etags.set(key, etag)
     }
-    // It is judged by what it says is still so.
+    // A 304 is judged by the listing that it confirms.
     this.answers.push(status === 304 ? { ...answer, shown: this.#listed.get(etag ?? '') ?? null } : answer)
   }
 }

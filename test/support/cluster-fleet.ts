@@ -17,20 +17,20 @@ export interface ClusterRequest {
   readonly body?: object
 }
 
-/** What a process answered, with its own times by `machineMs`. */
+/** A response of a process, with the process's own times by `machineMs`. */
 export interface ClusterAnswer {
   readonly status: number
   readonly headers: Dispatcher.ResponseData['headers']
   readonly body: string
   readonly arrivedAt: number
-  /** Its last look at what may be shown was made after this. */
+  /** A lower bound for the time of its last validity check. */
   readonly lookedAfter: number
   readonly sentAt: number
 }
 
-/** One process of the service, and the sockets by which it is asked. */
+/** One process of the service, with the sockets to reach it. */
 export class ClusterProcess {
-  /** How many of its answers are being waited for. */
+  /** The number of pending requests. */
   inFlight = 0
   readonly #child: ChildProcess
   readonly #exited: Promise<unknown>
@@ -41,11 +41,11 @@ export class ClusterProcess {
   private constructor(child: ChildProcess) {
     this.#child = child
     this.#exited = once(child, 'exit')
-    // One for each call that is under way.
+    // One listener for each pending call.
     child.setMaxListeners(0)
   }
 
-  /** Serves nothing yet. Ends with the test. */
+  /** Does not serve yet. Stops at teardown. */
   static async start(t: Test): Promise<ClusterProcess> {
     const child = fork(PROGRAM, { execArgv: [] })
     const started = new ClusterProcess(child)
@@ -60,7 +60,7 @@ export class ClusterProcess {
     return started
   }
 
-  /** An application with these settings, in the place of the one before. */
+  /** Replaces the application by one with these settings. */
   async serve(settings: ClusterSettings): Promise<void> {
     await this.#pool?.close()
     const { port } = await this.#tell({ kind: 'serve', settings })
@@ -86,7 +86,7 @@ export class ClusterProcess {
     }
   }
 
-  /** The answer as soon as it begins. */
+  /** Resolves with the response as soon as its headers arrive. */
   stream({ path, user, method = 'GET', headers = {}, body }: ClusterRequest): Promise<Dispatcher.ResponseData> {
     if (this.#pool === undefined) throw new Error('The process serves nothing yet')
     return this.#pool.request({
@@ -102,7 +102,7 @@ export class ClusterProcess {
     return lateness!
   }
 
-  /** It gets no processor, and the system goes on to accept connections for it. */
+  /** Pauses the process. The kernel still accepts connections for it. */
   pause(): void {
     this.#isPaused = this.#child.kill('SIGSTOP')
   }
@@ -112,7 +112,7 @@ export class ClusterProcess {
     this.#isPaused = false
   }
 
-  /** Without a word to anybody. */
+  /** Kills it without a shutdown. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL')
     await this.#exited
@@ -122,7 +122,7 @@ export class ClusterProcess {
     return this.#child.exitCode === null && this.#child.signalCode === null
   }
 
-  /** Fails when the process ends before it has answered. */
+  /** Rejects if the process exits before it replies. */
   async #tell(order: { kind: 'lateness' } | { kind: 'serve'; settings: ClusterSettings }): Promise<ClusterReply> {
     const call = (this.#calls += 1)
     const replied = new Promise<ClusterReply>((resolve) => {

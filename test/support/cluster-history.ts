@@ -1,8 +1,8 @@
-/** What is known of one row. */
+/** The known state of one row. */
 export interface RowState {
   readonly id: string
   readonly account: string
-  /** What its credentials hold. */
+  /** The token in its credentials. */
   readonly token: string
   readonly isActive: boolean
   readonly isDefault: boolean
@@ -10,24 +10,24 @@ export interface RowState {
 
 /** A committed change of a user's rows. */
 export interface RowChange {
-  /** By `machineMs`: it was not committed before this. */
+  /** The commit happened after this time (`machineMs`). */
   readonly sentAt: number
-  /** It was committed before this. */
+  /** The commit happened before this time. */
   readonly committedAt: number
-  /** All the rows that the user has from then on. */
+  /** All rows of the user after the change. */
   readonly rows: readonly RowState[]
-  /** The ids of those of which something else may be seen from then on; removed ones too. */
+  /** The IDs of the rows that look different after the change, removed ones included. */
   readonly turned: readonly string[]
 }
 
-/** Rows, and the longest time that they may have been what the user has: both ends may have come later or sooner. */
+/** The longest time for which the rows may have been current. It may have begun later or ended earlier. */
 export interface Span {
   readonly from: number
   readonly until: number
   readonly rows: readonly RowState[]
 }
 
-/** What the rows of each user were, and when. */
+/** The rows of each user over time. */
 export class ClusterHistory {
   readonly #changes = new Map<string, RowChange[]>()
 
@@ -35,7 +35,7 @@ export class ClusterHistory {
     this.changesOf(userId).push(change)
   }
 
-  /** The earliest first. */
+  /** In chronological order. */
   changesOf(userId: string): RowChange[] {
     const known = this.#changes.get(userId)
     if (known !== undefined) return known
@@ -48,7 +48,7 @@ export class ClusterHistory {
     return this.changesOf(userId).at(-1)?.rows ?? []
   }
 
-  /** What the user's rows were at some moment between these two, the latest last. */
+  /** Returns the states of the user's rows between the two times, the latest last. */
   spansOf(userId: string, from: number, until: number): Span[] {
     const changes = this.changesOf(userId)
     const first: Span = { from: -Infinity, until: changes[0]?.committedAt ?? Infinity, rows: [] }

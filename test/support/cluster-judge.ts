@@ -1,33 +1,33 @@
 import type { CloudView } from './cluster-cloud.ts'
 import type { ClusterHistory, RowState, Span } from './cluster-history.ts'
 
-/** An answer, with its times by `machineMs`. */
+/** A response, with its times by `machineMs`. */
 export interface JudgedAnswer {
   readonly userId: string
-  /** The connection that was named. */
+  /** The connection that the request named. */
   readonly connectionId: string | null
   readonly isRefresh: boolean
   readonly arrivedAt: number
-  /** Its last look at what may be shown was made after this. */
+  /** A lower bound for the time of its last validity check. */
   readonly lookedAfter: number
   readonly sentAt: number
   readonly status: number
   readonly code: string | null
-  /** What it showed, or what its 304 said is still so. */
+  /** The listing it showed, or the one that its 304 confirmed. */
   readonly shown: { readonly connectionId: string; readonly view: CloudView } | null
 }
 
 export interface Judgement {
-  /** What is wrong with it; none where it keeps what is promised. */
+  /** Violations of the guarantee; empty if there are none. */
   readonly faults: readonly string[]
-  /** How long what it showed had been over at its last look, in milliseconds. 0: it was not. */
+  /** How long its listing had been outdated at the last check, in milliseconds. 0 if it was current. */
   readonly oldMs: number
 }
 
-/** What clocks round, in milliseconds. */
+/** Rounding error of the clocks, in milliseconds. */
 const GRAIN_MS = 2
 
-/** Whether answers keep what is promised: they know of each change that was committed a lease before their last look. */
+/** Checks the guarantee: a response reflects all changes committed a lease before its last validity check. */
 export class ClusterJudge {
   readonly #history: ClusterHistory
   readonly #leaseMs: number
@@ -52,7 +52,7 @@ export class ClusterJudge {
     if (spans.length === 0) faults.push('it shows what the user never had')
     else if (oldMs > this.#leaseMs) faults.push(`it shows what had been over for ${oldMs.toFixed(1)} ms`)
     if (connectionId !== null && connectionId !== shown.connectionId) faults.push('it is of another connection')
-    // The choice is made when a request comes, and what was chosen is looked at until it is answered.
+    // The default is chosen when a request arrives, and that connection is checked until the response is sent.
     const isChoice = ({ rows }: Span) => choiceOf(rows)?.id === shown.connectionId
     if (connectionId === null && !this.#around(userId, arrivedAt, sentAt).some(isChoice)) {
       faults.push('it is of a connection that was not the one to choose')
@@ -69,7 +69,7 @@ export class ClusterJudge {
     return { faults, oldMs }
   }
 
-  /** Whether nothing happened to the user's rows around this answer, and what it asked for was there to see. */
+  /** Returns whether the user's rows did not change around this response, and the requested connection was active. */
   isSteady({ userId, connectionId, arrivedAt, sentAt }: JudgedAnswer): boolean {
     const spans = this.#around(userId, arrivedAt, sentAt)
     const rows = spans[0]?.rows ?? []
@@ -77,12 +77,12 @@ export class ClusterJudge {
     return spans.length === 1 && asked?.isActive === true
   }
 
-  /** What may have been believed in from its arrival on. */
+  /** Returns the states that may have been considered valid since the request arrived. */
   #around(userId: string, arrivedAt: number, sentAt: number): Span[] {
     return this.#history.spansOf(userId, arrivedAt - this.#leaseMs, sentAt)
   }
 
-  /** A refusal for what the user's rows are needs rows that were so, or that were changing. */
+  /** A refusal because of the user's rows requires that the rows had that state, or were changing. */
   #refusal({ userId, connectionId, arrivedAt, sentAt, code }: JudgedAnswer): string[] {
     const spans = this.#around(userId, arrivedAt, sentAt)
     const named = ({ rows }: Span) =>

@@ -6,10 +6,10 @@ import { CLUSTER_PROVIDER } from './cluster-provider.ts'
 export interface ListingRequest {
   readonly userId: string
   readonly folder: string
-  /** Left out: the user's choice. */
+  /** The user's default if omitted. */
   readonly connectionId?: string | null
   readonly isRefresh?: boolean
-  /** Of a listing that the user has already. */
+  /** The ETag of a listing that the user already has. */
   readonly etag?: string | undefined
 }
 
@@ -19,7 +19,7 @@ export interface ListingAnswer extends JudgedAnswer {
   readonly retryAfter: string | null
 }
 
-/** Asks a process for a folder. What a 304 stands for only its asker knows. */
+/** Requests a folder from a process. Only the caller knows which listing a 304 confirms. */
 export async function askListing(process: ClusterProcess, request: ListingRequest): Promise<ListingAnswer> {
   const { userId, folder, connectionId = null, isRefresh = false, etag } = request
   const query = new URLSearchParams({

@@ -1,5 +1,5 @@
-// One process of a service that stands on a database with others. It serves what it is told to over real HTTP, and each
-// of its answers says when it was asked for, looked at and sent.
+// One of several processes of a service that share a database. It serves real HTTP as instructed, and each of its
+// responses carries the times of its arrival, last validity check and sending.
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { Redis } from 'ioredis'
 import type { AddressInfo } from 'node:net'
@@ -11,7 +11,7 @@ import { CLUSTER_PROVIDER, clusterProvider } from './cluster-provider.ts'
 
 export interface ClusterSettings {
   readonly url: string
-  /** Where it listens for changes; `null`: it does not. */
+  /** The database URL of the LISTEN connection; `null` disables it. */
   readonly listenUrl: string | null
   readonly redisUrl: string | null
   readonly cloudOrigin: string
@@ -19,12 +19,12 @@ export interface ClusterSettings {
   readonly leaseMs: number
 }
 
-/** To the process. */
+/** A message to the process. */
 export type ClusterCall = { readonly call: number } & (
   { readonly kind: 'serve'; readonly settings: ClusterSettings } | { readonly kind: 'lateness' }
 )
 
-/** From it. */
+/** A message from the process. */
 export interface ClusterReply {
   readonly call: number
   readonly port?: number
@@ -32,7 +32,7 @@ export interface ClusterReply {
   readonly failure?: string
 }
 
-/** More than any test asks for. */
+/** More than any test needs. */
 const REFRESHES_PER_MINUTE = 1_000_000
 
 const loop = new EventLoop()
@@ -45,7 +45,7 @@ async function serve(settings: ClusterSettings): Promise<number> {
   const listening = listenUrl === null ? null : await openDatabase({ url: listenUrl, migrate: false })
   const redis = redisUrl === null ? null : new Redis(redisUrl)
   redis?.on('error', () => undefined)
-  // What the first query compiles may take longer than a store waits, where many processes start.
+  // With many processes starting, compiling the first query may take longer than a store waits.
   await database.prisma.$queryRaw`SELECT 1`
 
   const app = Fastify({ pluginTimeout: 0, forceCloseConnections: true })
@@ -72,14 +72,14 @@ async function serve(settings: ClusterSettings): Promise<number> {
   leave = async () => {
     await app.close()
     redis?.disconnect()
-    // A listener's connection that is dead may never end.
+    // If the LISTEN connection is dead, closing it may never finish.
     void listening?.close()
     await database.close()
   }
   return (app.server.address() as AddressInfo).port
 }
 
-/** A document for each connection, whose body does not end by itself. */
+/** Serves a document for each connection, with a body that never ends by itself. */
 function documents(app: FastifyInstance): void {
   const preHandler = app.storageBackendHook({
     document: (request, { id: userId }) => {

@@ -7,9 +7,8 @@ import { entry, page, ScriptedBackend } from './scripted-backend.ts'
 export const CLUSTER_PROVIDER = 'cluster'
 
 /**
- * The provider of a `ClusterCloud`, by its address alone, so that other processes can have it.
- *
- * @param onAnswer called when the cloud has answered
+ * The provider of a `ClusterCloud`. It is built from an address alone, so that other processes can build it too.
+ * @param onAnswer called when the cloud has responded
  */
 export function clusterProvider(origin: string, onAnswer: () => void): TypedProvider {
   const { capabilities } = new ScriptedBackend()

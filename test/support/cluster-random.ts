@@ -1,4 +1,4 @@
-/** Chance that can be had again: the same seed gives the same numbers. (Mulberry32.) */
+/** A reproducible random number generator: the same seed gives the same numbers. (Mulberry32.) */
 export class ClusterRandom {
   #state: number
 
@@ -6,7 +6,7 @@ export class ClusterRandom {
     this.#state = seed
   }
 
-  /** At least 0, less than 1. */
+  /** Returns a number from 0 (inclusive) to 1 (exclusive). */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) | 0
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state)
@@ -22,7 +22,7 @@ export class ClusterRandom {
     return this.next() < share
   }
 
-  /** @throws Error where there is nothing to choose from */
+  /** @throws Error if there are no choices */
   of<T>(choices: readonly T[]): T {
     const chosen = choices[Math.floor(this.next() * choices.length)]
     if (chosen === undefined) throw new Error('There is nothing to choose from')

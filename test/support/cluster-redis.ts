@@ -7,10 +7,10 @@ import type { ClusterWorld } from './cluster-world.ts'
 import { type RedisServer, startRedis } from './redis.ts'
 import { TcpProxy } from './tcp-proxy.ts'
 
-/** The longest that processes may take to find a Redis that is there. */
+/** The longest time in which processes must reconnect to a Redis that is available. */
 const SHARED_MS = 30_000
 
-/** The Redis that processes share, behind a proxy, and how it breaks. */
+/** The Redis server that the processes share, behind a proxy, with its faults. */
 export class ClusterRedis {
   readonly server: RedisServer
   readonly proxy: TcpProxy
@@ -21,34 +21,34 @@ export class ClusterRedis {
     this.proxy = proxy
   }
 
-  /** Ends with the test. */
+  /** Stops at teardown. */
   static async start(t: Test): Promise<ClusterRedis> {
     const server = await startRedis(t)
     return new ClusterRedis(server, await TcpProxy.start(t, { host: '127.0.0.1', port: server.port }))
   }
 
-  /** By way of the proxy. */
+  /** Through the proxy. */
   get url(): string {
     return `redis://127.0.0.1:${String(this.proxy.port)}`
   }
 
-  /** Past the proxy, which has a busy process to live in where many ask at once. */
+  /** Bypasses the proxy. The proxy lives in a process that is too busy when many processes send requests. */
   get directUrl(): string {
     return `redis://127.0.0.1:${String(this.server.port)}`
   }
 
-  /** It is gone without a word. */
+  /** Makes Redis unreachable without closing connections. */
   vanish(): void {
     this.proxy.mode = 'blackhole'
   }
 
-  /** It can be reached again, by whoever connects anew. */
+  /** Makes Redis reachable again for new connections. */
   appear(): void {
     this.proxy.mode = 'relay'
     this.proxy.killAll()
   }
 
-  /** What may happen to it for so many milliseconds. */
+  /** Faults of Redis. `wait` determines how long each lasts. */
   faults(wait: () => Promise<unknown>): Faults {
     return {
       'redis blackhole': async () => {
@@ -65,9 +65,8 @@ export class ClusterRedis {
   }
 
   /**
-   * Waits until what one process has loaded is there for all.
-   *
-   * @throws Error where that takes too long
+   * Waits until a listing that one process has loaded is served by all of them.
+   * @throws Error if that takes too long
    */
   async untilShared({ rows, cloud, processes }: ClusterWorld, wait: () => Promise<unknown>): Promise<void> {
     const userId = 'prober'
@@ -82,7 +81,7 @@ export class ClusterRedis {
     throw new Error('The processes share nothing')
   }
 
-  /** All that lies in it, keys and values, past the proxy. */
+  /** Returns all keys and values, bypassing the proxy. */
   async contents(): Promise<Buffer[]> {
     const client = new Redis(this.server.port, '127.0.0.1')
     try {
@@ -94,7 +93,7 @@ export class ClusterRedis {
   }
 }
 
-/** @throws Error for a type that nobody thought of */
+/** @throws Error for an unsupported type */
 async function valuesOf(client: Redis, key: Buffer): Promise<Buffer[]> {
   const type = await client.type(key)
   if (type === 'string') return [(await client.getBuffer(key)) ?? Buffer.alloc(0)]
@@ -103,7 +102,7 @@ async function valuesOf(client: Redis, key: Buffer): Promise<Buffer[]> {
   if (type === 'set') return await client.smembersBuffer(key)
   if (type === 'zset') return await client.zrangeBuffer(key, 0, -1)
   if (type === 'list') return await client.lrangeBuffer(key, 0, -1)
-  // Gone since it was named.
+  // Deleted since the key was listed.
   if (type === 'none') return []
   throw new Error(`What lies in a ${type} is not looked at`)
 }

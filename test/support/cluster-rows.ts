@@ -16,19 +16,19 @@ const INSERT = `INSERT INTO cloud_connections (id, user_id, provider, account_id
   VALUES ($1, $2, $3, $4, $4, $5, $6)`
 
 /**
- * Users' rows, which change in the database itself as by an operator's hand, and what they were when. Each change ends
- * with the moment right after its commit, by `machineMs`.
+ * The users' rows. They are changed directly in the database, as by an operator, and their history is recorded. Each
+ * change resolves with the time just after its commit, by `machineMs`.
  */
 export class ClusterRows {
   history = new ClusterHistory()
-  /** How many changes there were. */
+  /** The number of changes. */
   changes = 0
   readonly #url: string
   #session: Promise<pg.Client> | undefined
   readonly #cloud: ClusterCloud
   readonly #cipher: ReturnType<typeof createCredentialCipher>
 
-  /** On a session of its own, which ends with the test. */
+  /** Uses a session of its own, which ends at teardown. */
   constructor(t: Test, url: string, cloud: ClusterCloud, keys: KeyRingOptions) {
     this.#url = url
     this.#cloud = cloud
@@ -40,7 +40,7 @@ export class ClusterRows {
     return this.history.rowsOf(userId)
   }
 
-  /** A connection to an account of the cloud; gives its id. It is the default where the user has others. */
+  /** Connects the user to an account of the cloud. Returns the ID. It becomes the default if there are others. */
   async add(userId: string, account: string): Promise<string> {
     const row: RowState = {
       id: randomUUID(),
@@ -84,7 +84,7 @@ export class ClusterRows {
     )
   }
 
-  /** The same row leads to another account from then on. */
+  /** Replaces the account of a row. */
   async swap(userId: string, id: string, account: string): Promise<number> {
     const rows = this.#with(userId, id, { account, token: this.#cloud.issue(account) })
     const sealed = this.#seal(
@@ -102,7 +102,7 @@ export class ClusterRows {
     return await this.#commit(userId, rows, [], [...others, [update, id, true]])
   }
 
-  /** A change that something else commits: `commit` ends when it has. */
+  /** Records a change that `commit` commits. */
   async record(
     userId: string,
     rows: readonly RowState[],
@@ -117,7 +117,7 @@ export class ClusterRows {
     return committedAt
   }
 
-  /** Nobody has a row any more, and what was is forgotten. */
+  /** Deletes all rows and the history. */
   async clear(): Promise<void> {
     const sql = await this.#connected()
     await sql.query('DELETE FROM cloud_connections')
@@ -125,7 +125,7 @@ export class ClusterRows {
     this.changes = 0
   }
 
-  /** Ends the sessions of this application name, as an administrator would; tells how many. */
+  /** Terminates the sessions with this application name. Returns their number. */
   async terminate(applicationName: string): Promise<number> {
     const sql = await this.#connected()
     const { rowCount } = await sql.query(
@@ -135,7 +135,7 @@ export class ClusterRows {
     return rowCount ?? 0
   }
 
-  /** How many sessions have these application names. */
+  /** Returns the number of sessions with these application names. */
   async sessions(applicationNames: readonly string[]): Promise<number> {
     const sql = await this.#connected()
     const { rows } = await sql.query<{ sessions: number }>(
@@ -153,7 +153,7 @@ export class ClusterRows {
     return this.#cipher.seal(new Secret({ token }), { userId, provider: CLUSTER_PROVIDER, connectionId: id })
   }
 
-  /** Anew where the database was stopped meanwhile. */
+  /** Reconnects if the database was stopped meanwhile. */
   #connected(): Promise<pg.Client> {
     this.#session ??= this.#connect()
     return this.#session

@@ -9,54 +9,54 @@ import { ClusterRandom } from './cluster-random.ts'
 import type { ClusterWorld, ServeOptions } from './cluster-world.ts'
 
 export interface TrialOptions extends ServeOptions {
-  /** Default: another one each time. */
+  /** A random seed by default. */
   readonly seed?: number
   readonly durationMs: number
-  /** The lease that the answers have to keep. Default: the one that the processes are given. */
+  /** The lease that the responses must satisfy. Defaults to the lease of the processes. */
   readonly promisedMs?: number
-  /** Whether the processes are disturbed, and not only not told. Default true. */
+  /** Whether faults are injected, besides lost notifications. Default true. */
   readonly isBroken?: boolean
-  /** What else goes wrong. */
+  /** Additional faults. */
   readonly moreFaults?: Faults
 }
 
 export interface TrialReport {
   readonly answers: number
   readonly hits: number
-  /** Those that listed something, or said that it still is so. */
+  /** Responses with a listing or a 304. */
   readonly listings: number
-  /** Those that said that. */
+  /** Responses with a 304. */
   readonly unmodified: number
   readonly changes: number
   readonly lost: number
   readonly late: number
-  /** How often each fault happened. */
+  /** The number of times each fault happened. */
   readonly happened: Readonly<Record<string, number>>
-  /** Each answer that breaks the promise, in words. */
+  /** Descriptions of responses that violate the guarantee. */
   readonly violations: readonly string[]
-  /** Those that would break it, had they been looked at when they were sent, and were perhaps looked at before. */
+  /** Responses that would violate it if the last check happened at sending, but may have been checked earlier. */
   readonly excused: number
-  /** How many showed what was over already, as they may within the lease. */
+  /** Responses that were outdated within the lease, which is allowed. */
   readonly old: number
-  /** The longest that this had been over, in milliseconds. */
+  /** The longest time that such a listing had been outdated, in milliseconds. */
   readonly oldestMs: number
-  /** Requests of users whose connections were good and left alone, and how many of them were answered with a listing. */
+  /** Requests of users with active connections and without changes, and how many of them returned a listing. */
   readonly steady: { readonly asked: number; readonly listed: number }
   readonly refusals: Readonly<Record<string, number>>
-  /** Between the last look of an answer and its sending at most, in milliseconds. */
+  /** The longest possible time between the last validity check of a response and its sending, in milliseconds. */
   readonly slack: { readonly p50Ms: number; readonly p99Ms: number; readonly maxMs: number }
-  /** What of all this somebody who reads the test's output wants to know. */
+  /** A summary for the test output. */
   readonly comments: readonly string[]
 }
 
-/** `CLUSTER_SEED=1234`: what an earlier run said that its seed was. Its chances come again, its timing does not. */
+/** `CLUSTER_SEED=1234` repeats the random choices of an earlier run, but not its timing. */
 const SEED = process.env['CLUSTER_SEED'] === undefined ? undefined : Number(process.env['CLUSTER_SEED'])
 const USERS = Array.from({ length: 12 }, (_, n) => `user-${n}`)
 const FAST_FOLDERS = ['one', 'two', 'three', 'four']
-/** Changes come while these are being listed. They are asked for seldom: whoever waits asks for nothing else. */
+/** With slow folders, so that changes happen during a listing. They are rare, as a waiting user sends no requests. */
 const FOLDERS = [...Array<string[]>(8).fill(FAST_FOLDERS).flat(), 'slow', 'slower']
 
-/** Users who ask all processes while their connections change and messages are lost; then each answer is judged. */
+/** Sends requests to all processes while connections change and notifications are lost. Then judges each response. */
 export async function runTrial(world: ClusterWorld, options: TrialOptions): Promise<TrialReport> {
   const {
     seed = SEED ?? randomInt(2 ** 31),
@@ -102,7 +102,7 @@ export async function runTrial(world: ClusterWorld, options: TrialOptions): Prom
   }
 }
 
-/** Ends with the last of it, and soon where something of it fails. */
+/** Resolves when all work has ended. Rejects early if some of it fails. */
 async function forAWhile(durationMs: number, begin: (signal: AbortSignal) => Promise<void>[]): Promise<void> {
   const enough = new AbortController()
   const working = begin(enough.signal)
@@ -115,7 +115,7 @@ async function forAWhile(durationMs: number, begin: (signal: AbortSignal) => Pro
   await Promise.all(working)
 }
 
-/** Settled only by a failure. */
+/** Never resolves; rejects on the first failure. */
 async function failureOf(working: readonly Promise<void>[]): Promise<never> {
   await Promise.all(working)
   return await new Promise<never>(() => undefined)

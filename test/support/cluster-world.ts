@@ -11,30 +11,30 @@ export interface ServeOptions {
   readonly leaseMs: number
   /** Whether the processes listen for changes. Default true. */
   readonly isListening?: boolean
-  /** Default: none. */
+  /** None by default. */
   readonly redisUrl?: string
 }
 
-/** Where one of the processes listens for changes. */
+/** The LISTEN connection of one process. */
 export interface ClusterListener {
-  /** What stands between it and the database. */
+  /** The proxy between the process and the database. */
   readonly proxy: PostgresProxy
-  /** What its sessions are called in the database. */
+  /** The application name of its database sessions. */
   readonly applicationName: string
 }
 
 const PROCESSES = 4
 
-/** Several processes of one service, the database and the cloud that they share, and what changes behind their backs. */
+/** Several processes of one service, with the database and the cloud that they share. */
 export class ClusterWorld {
   readonly server: PostgresServer
   readonly cloud: ClusterCloud
   readonly rows: ClusterRows
   readonly processes: readonly ClusterProcess[]
   readonly listeners: readonly ClusterListener[]
-  /** What becomes of each message about a change, for each process by itself. */
+  /** The fate of each notification, chosen for each process separately. */
   fate: () => NotificationFate = () => 'pass'
-  /** Messages that a process never got, or got late. */
+  /** Notifications that a process did not receive, or received late. */
   readonly messages = { lost: 0, late: 0 }
   readonly #url: string
   readonly #encryption: { readonly current: string; readonly keys: Readonly<Record<string, string>> }
@@ -54,7 +54,7 @@ export class ClusterWorld {
     for (const { proxy } of this.listeners) proxy.onNotification = () => this.#decide()
   }
 
-  /** Nobody is served yet. All ends with the test. */
+  /** No process serves yet. Everything stops at teardown. */
   static async start(t: Test): Promise<ClusterWorld> {
     const server = await startPostgres(t)
     const url = await server.createDatabase()
@@ -74,7 +74,7 @@ export class ClusterWorld {
     return new ClusterWorld({ server, cloud, rows, processes, listeners }, url, encryption)
   }
 
-  /** Every process serves anew: nothing is kept, all messages pass, and nobody has a row. */
+  /** Restarts all processes with empty caches, no rows, and all notifications delivered. */
   async serve({ leaseMs, isListening = true, redisUrl }: ServeOptions): Promise<void> {
     this.fate = () => 'pass'
     Object.assign(this.messages, { lost: 0, late: 0 })

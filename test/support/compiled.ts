@@ -2,9 +2,8 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
 /**
- * Returns the address of the compiled form of a source file, to import it or to run it in another process. Tests run
- * compiled (`scripts/tests/run.mjs`), while `import.meta.url` is the address of the source.
- *
+ * Returns the URL of the compiled form of a source file, to import it or to run it in another process. Tests run
+ * compiled (`scripts/tests/run.mjs`), while `import.meta.url` is the URL of the source.
  * @param path relative to the root of the repository, such as `src/server.ts`
  */
 export function compiledUrl(path: string): URL {

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 
-/** The CPU time of some work, in microseconds: the least of three runs. */
+/** Returns the CPU time of some work in microseconds: the minimum of three runs. */
 export async function leastCpuOf(work: () => Promise<unknown>): Promise<number> {
   let least = Infinity
   for (let run = 0; run < 3; run++) {
@@ -12,7 +12,7 @@ export async function leastCpuOf(work: () => Promise<unknown>): Promise<number> 
   return least
 }
 
-/** The CPU time of the longest turn of the event loop until `work` ends, and the total, in milliseconds. */
+/** Returns the CPU time of the longest event loop turn until `work` ends, and the total, in milliseconds. */
 export async function cpuOfTurns(work: Promise<unknown>): Promise<{ longest: number; total: number }> {
   let isDone = false
   void work.then(
@@ -31,7 +31,7 @@ export async function cpuOfTurns(work: Promise<unknown>): Promise<{ longest: num
   return { longest, total: (user + system) / 1000 }
 }
 
-/** A text of at least `length` characters. */
+/** Returns a text of at least `length` characters. */
 export function repeated(unit: string, length: number): string {
   return unit.repeat(Math.ceil(length / unit.length))
 }

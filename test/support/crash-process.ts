@@ -1,5 +1,5 @@
-// A service that a test kills: the plugin with an OAuth cloud, S3 and WebDAV, and a managed folder on disk. Its first argument
-// says where everything is; it tells its address, and ends with its parent.
+// A service that a test kills: the plugin with an OAuth cloud, S3 and WebDAV, and a managed folder on disk. Its first
+// argument configures all addresses. It reports its own address, and exits with its parent.
 import Fastify from 'fastify'
 import type { AddressInfo } from 'node:net'
 import type { KeyRingOptions } from '../../src/infra/crypto/key-ring.ts'

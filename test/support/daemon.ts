@@ -11,23 +11,23 @@ import type { Test } from 'tap'
 export interface Daemon {
   readonly command: readonly [string, ...string[]]
   readonly env: Readonly<Record<string, string>>
-  /** Where it listens on 127.0.0.1 once it is up. */
+  /** The port on 127.0.0.1 where it listens once it has started. */
   readonly port: number
-  /** What it writes goes here, and into the error if it does not start. */
+  /** A file for its output. The error contains it if the program does not start. */
   readonly log: string
 }
 
-/** A daemon that was started, for tests which do not leave it in peace until they end. */
+/** A running daemon, for tests that send it signals. */
 export interface RunningDaemon {
-  /** To the program itself, not to its workers. Throws once it was stopped. */
+  /** Signals the program itself, not its workers. Throws after `stop`. */
   signal(signal: NodeJS.Signals): void
-  /** TERM to the whole group, also to what does not run any more or was paused; waits until the program has ended. */
+  /** Sends TERM to the whole group, including exited or paused programs. Waits until the program has exited. */
   stop(): Promise<void>
 }
 
 /**
- * Ends the whole group once stdin ends, thus also when the test process is killed without any teardown. TERM and PIPE
- * are ignored only after the program was started: it would inherit that. TERM reaches what was paused with CONT alone.
+ * Stops the whole group when stdin ends, also if the test process is killed. Ignores TERM and PIPE only after the
+ * start, because the program would inherit that. A paused program needs CONT to receive TERM.
  */
 const UNTIL_STDIN_ENDS = [
   '"$@" 3>&- & server=$!; trap "" TERM PIPE; echo "$server" >&3; exec 3>&-',
@@ -36,15 +36,15 @@ const UNTIL_STDIN_ENDS = [
 
 const START_MS = 10_000
 
-/** Whether a PATH has the program. */
+/** Returns whether the program is on the PATH. */
 export function hasProgram(name: string): boolean {
   return spawnSync('sh', ['-c', 'command -v "$1"', 'sh', name], { stdio: 'ignore' }).status === 0
 }
 
-/** Below what Linux gives to those who ask for any port, 32768 to 60999: nobody takes one of these by chance. */
+/** Below Linux's ephemeral range (32768 to 60999), so that no other socket takes the port by chance. */
 const PORTS = { from: 10_240, to: 32_767 }
 
-/** A port that was free a moment ago, for programs which cannot choose one themselves. */
+/** Returns a port that was free a moment ago, for programs that cannot choose one themselves. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(PORTS.from, PORTS.to)
@@ -60,7 +60,7 @@ export async function freePort(): Promise<number> {
   }
 }
 
-/** Starts a server, with its workers in a process group of its own, and waits until it accepts; it ends with the test. */
+/** Starts a server in a process group of its own and waits until it accepts connections. Stops it at teardown. */
 export async function startDaemon(t: Test, { command, env, port, log }: Daemon): Promise<RunningDaemon> {
   const output = openSync(log, 'a')
   const child = spawn('sh', ['-c', UNTIL_STDIN_ENDS, 'sh', ...command], {
@@ -79,7 +79,7 @@ export async function startDaemon(t: Test, { command, env, port, log }: Daemon):
   t.teardown(stop)
   const [said] = (await once(child.stdio[3] as Readable, 'data')) as [Buffer]
   const pid = Number(said.toString())
-  // The shell waits for its stdin also when the program has failed: only time tells.
+  // The shell waits for its stdin even if the program has failed, so only the deadline detects a failure.
   const deadline = performance.now() + START_MS
   while (!(await accepts(port))) {
     if (performance.now() > deadline) throw new Error(`${command[0]} did not start: ${readFileSync(log, 'utf8')}`)
@@ -88,7 +88,7 @@ export async function startDaemon(t: Test, { command, env, port, log }: Daemon):
   return {
     stop,
     signal(signal) {
-      // The shell keeps the number of a program that has ended until it is stopped; then it may be anybody's.
+      // The shell reaps the program when it is stopped. After that another process may have its PID.
       if (isStopped) throw new Error(`${command[0]} was stopped`)
       process.kill(pid, signal)
     }

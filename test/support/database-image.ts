@@ -12,15 +12,15 @@ const CACHE = join(ROOT, 'node_modules/.cache/fastify-cloud-storage')
 
 let image: Promise<Blob> | undefined
 
-/** The image of a database that has been migrated. Unpacked, since each test that opens it would unpack it anew. */
+/** Returns the image of a migrated database, decompressed once instead of for each test. */
 export async function migratedImage(): Promise<Blob> {
   image ??= packedImage().then((packed) => new Blob([gunzipSync(packed)]))
   return image
 }
 
 /**
- * Made once for each state of the migrations: to make a database takes seconds of CPU. Test files run beside each
- * other, so the file appears whole or not at all.
+ * Creates the image once per state of the migrations, because creating a database takes seconds of CPU time. Test
+ * files run in parallel, so the file is written atomically.
  */
 async function packedImage(): Promise<Uint8Array> {
   const path = join(CACHE, `${await imageKey()}.tar.gz`)

@@ -11,7 +11,7 @@ export async function ownDatabase(t: Test): Promise<Database> {
 
 let shared: Promise<Database> | undefined
 
-/** Empties and returns the in-memory database of this process, whose tests run one after the other. */
+/** Empties and returns the in-memory database of this process. The tests of a process run one after the other. */
 export async function emptyDatabase(): Promise<Database> {
   shared ??= ownDatabase(tap)
   const database = await shared

@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import { freePort, hasProgram, startDaemon } from './daemon.ts'
 import { newServedFolder, type ServedFolder, SERVER_USER } from './served-folder.ts'
 
-/** A WebDAV server over one folder, behind Basic. It ends with the test. */
+/** A WebDAV server over one folder, behind Basic. Stops at teardown. */
 export interface RunningDav extends Pick<ServedFolder, 'folder' | 'seed'> {
   /** Ends with a slash. */
   readonly url: string
@@ -21,18 +21,18 @@ const LIGHTTPD_MODULE = ['/usr/lib/lighttpd', '/usr/lib64/lighttpd']
   .map((folder) => join(folder, 'mod_webdav.so'))
   .find((file) => existsSync(file))
 
-/** Whether Debian's `nginx-light` and `libnginx-mod-http-dav-ext` are installed. */
+/** Returns whether Debian's `nginx-light` and `libnginx-mod-http-dav-ext` are installed. */
 export function hasNginxDav(): boolean {
   return hasProgram('nginx') && NGINX_MODULE !== undefined
 }
 
-/** Whether Debian's `lighttpd` and `lighttpd-mod-webdav` are installed. */
+/** Returns whether Debian's `lighttpd` and `lighttpd-mod-webdav` are installed. */
 export function hasLighttpdDav(): boolean {
   return hasProgram('lighttpd') && LIGHTTPD_MODULE !== undefined
 }
 
 export interface NginxOptions {
-  /** `create_full_put_path`: a PUT makes the folders above it. */
+  /** `create_full_put_path`: a PUT creates the parent folders. */
   readonly makesParents?: boolean
   /** The methods besides PROPFIND and OPTIONS. */
   readonly methods?: string
@@ -126,7 +126,7 @@ export async function startRcloneDav(t: Test): Promise<RunningDav> {
       HOME: home,
       RCLONE_CONFIG: join(home, 'rclone.conf'),
       RCLONE_CACHE_DIR: join(home, 'cache'),
-      // What a test writes into the folder itself is seen at once.
+      // Files that a test writes into the folder itself are visible at once.
       RCLONE_DIR_CACHE_TIME: '0s',
       RCLONE_ETAG_HASH: 'auto',
       RCLONE_USER: username,

@@ -13,7 +13,7 @@ export interface ListedPage {
   readonly page: { readonly next: string | null }
 }
 
-/** The demo's user, over HTTP and with the token that is printed. */
+/** The demo's user, over HTTP, with the token that the demo prints. */
 export class DemoUser {
   readonly #world: Pick<DemoWorld, 'url' | 'token'>
 
@@ -36,7 +36,7 @@ export class DemoUser {
     return this.ask(`/cloud/${provider}/listing?${new URLSearchParams(query).toString()}`)
   }
 
-  /** Everything in a folder, page by page. */
+  /** Returns all entries of a folder, page by page. */
   async whole(provider: string, query: Record<string, string> = {}): Promise<ListedEntry[]> {
     const found: ListedEntry[] = []
     for (let cursor: string | null = null, more = true; more; more = cursor !== null) {
@@ -48,7 +48,7 @@ export class DemoUser {
     return found
   }
 
-  /** What stands at a path of names. */
+  /** Returns the entry at a path of names. */
   async find(provider: string, ...path: readonly string[]): Promise<ListedEntry> {
     let entry: ListedEntry | undefined
     for (const name of path) {
@@ -75,7 +75,7 @@ export class DemoUser {
     return { authorizationUrl, cookie }
   }
 
-  /** From the button to the way back, with a browser that keeps its cookie. Gives the last answer. */
+  /** Runs the whole flow in a browser that stores its cookie. Returns the last response. */
   async connectGoogle({ google }: Pick<DemoWorld, 'google'>): Promise<Response> {
     const { authorizationUrl, cookie } = await this.beginGoogle()
     const callback = await google.emulated.consent(authorizationUrl, google.account.email)

@@ -5,16 +5,15 @@ import { type ApiDescription, Description } from './api-description.ts'
 
 let shared: Description | undefined
 
-/** What the package says of the API. */
+/** Returns the published description of the API. */
 export function apiDescription(): Description {
   const text = readFileSync(new URL('../../openapi.json', import.meta.url), 'utf8')
   return (shared ??= new Description(JSON.parse(text) as ApiDescription))
 }
 
 /**
- * Compares each answer of our routes with what the package says of them, whichever test asked.
- *
- * @param isOurs whether we answer at a path: a host has routes too
+ * Compares each response of the plugin's routes with the published description, in every test.
+ * @param isOurs whether a path belongs to the plugin: a host has routes too
  */
 export function watchAnswers(
   t: Test,
@@ -25,9 +24,9 @@ export function watchAnswers(
   app.addHook('onSend', async (request, reply, payload) => {
     const path = (request.routeOptions.url ?? '').replace(/:(\w+)/g, '{$1}')
     const { statusCode: status } = reply
-    // Nobody hears what is said to a client that has left.
+    // Status 499 is never sent: the client has disconnected.
     if (!isOurs(path) || !(path in described.document.paths) || status === 499) return
-    // CORS belongs to the application, and concerns browsers alone.
+    // CORS headers belong to the application, and only browsers use them.
     const headers = Object.fromEntries(
       Object.entries(reply.getHeaders()).filter(([name]) => !name.startsWith('access-control-'))
     )

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 
-/** What a digest is made of. */
+/** The inputs of a digest. */
 export interface Digest {
   readonly algorithm: string
   readonly username: string
@@ -13,7 +13,7 @@ export interface Digest {
   readonly method: string
 }
 
-/** The `response` of RFC 7616 with `qop=auth`, written apart from what verifies it. */
+/** Computes `response` of RFC 7616 with `qop=auth`, independently of the code that verifies it. */
 export function digestResponse({
   algorithm,
   username,

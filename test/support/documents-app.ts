@@ -22,7 +22,7 @@ export interface DocumentList {
   readonly uploads: { readonly maxBytes: number | null } | null
 }
 
-/** The ready-made server on a socket, its documents on disk, and those who ask it. */
+/** The ready-made server on a socket, with its documents on disk and with clients. */
 export async function documentsApp(t: Test, options: DocumentsOptions = {}) {
   const directory = await mkdtemp(join(tmpdir(), 'documents-'))
   t.teardown(() => rm(directory, { recursive: true }))
@@ -48,11 +48,11 @@ export async function documentsApp(t: Test, options: DocumentsOptions = {}) {
     directory,
     ask,
     send,
-    /** An upload whose body is still to be sent. */
+    /** Starts an upload without sending its body yet. */
     begin: (id: string, asked: Ask = {}) => client.begin('PUT', contentOf(id), signed(asked)),
     put: (id: string, body: string | Buffer, asked: Ask = {}) => ask('PUT', contentOf(id), { ...asked, body }),
     get: (id: string, asked: Ask = {}) => ask('GET', contentOf(id), asked),
-    /** A managed document of ann's, without content unless a text is given; its id. */
+    /** Creates a managed document of ann's, without content unless a text is given. Returns its ID. */
     make: async (name = 'a.txt', text?: string): Promise<string> => {
       const { id } = (await send('POST', '/documents', { name })).json() as DocumentView
       if (text !== undefined) await ask('PUT', contentOf(id), { body: text })
@@ -61,13 +61,13 @@ export async function documentsApp(t: Test, options: DocumentsOptions = {}) {
     view: async (id: string): Promise<DocumentView> => (await ask('GET', `/documents/${id}`)).json() as DocumentView,
     list: async (query = '', asked: Ask = {}): Promise<DocumentList> =>
       (await ask('GET', `/documents${query}`, asked)).json() as DocumentList,
-    /** The files in the store, whole or not. */
+    /** Returns the files in the store, complete or not. */
     stored: async (): Promise<string[]> =>
       (await readdir(directory, { recursive: true, withFileTypes: true }))
         .filter((item) => item.isFile())
         .map(({ parentPath, name }) => join(parentPath, name).slice(directory.length + 1))
         .sort(),
-    /** Of ann's connection to the provider that the test writes. */
+    /** Returns the ID of ann's connection to the scripted provider. */
     connectionId: async (): Promise<string> => {
       const { connections } = (await ask('GET', '/cloud/connections')).json() as { connections: { id: string }[] }
       return connections[0]?.id ?? ''

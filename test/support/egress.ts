@@ -3,11 +3,11 @@ import { type ClosableEgress, createEgress, type EgressOptions } from '../../src
 import { TEST_TIMEOUTS } from './timeouts.ts'
 
 export interface OpenEgress extends ClosableEgress {
-  /** What was asked before it was connected. */
+  /** Requests recorded before the egress was connected. */
   readonly asked: string[]
 }
 
-/** The true way out, open to everything on loopback. Its idle sockets keep no process alive. */
+/** The real egress, allowed to reach all of loopback. Its idle sockets do not keep the process alive. */
 export function openEgress(
   options: Partial<Omit<EgressOptions, 'timeouts'>> & { timeouts?: Partial<Timeouts> } = {}
 ): OpenEgress {
@@ -27,7 +27,7 @@ export function openEgress(
   }
 }
 
-/** How many sockets to a port the agents hold for calls that have not ended. */
+/** Returns how many sockets to a port the agents hold for pending calls. */
 export function busySockets(
   { agents, transferAgents }: Pick<ClosableEgress, 'agents' | 'transferAgents'>,
   port: string

@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 
-/** Sets variables of the environment until the end of the test; `undefined` removes one. */
+/** Sets environment variables until the end of the test; `undefined` removes one. */
 export function setEnvironment(t: Test, variables: Readonly<Record<string, string | undefined>>): void {
   const assign = (values: Readonly<Record<string, string | undefined>>): void => {
     for (const [name, value] of Object.entries(values)) {

@@ -5,19 +5,19 @@ import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import type { Test } from 'tap'
 
-/** What goes wrong, with which requests. The first rule that matches, and has not struck `times` times, strikes. */
+/** A fault for matching requests. The first matching rule that was applied fewer than `times` times is applied. */
 export interface FaultRule {
   readonly match?: (request: IncomingMessage) => boolean
   readonly times?: number
-  /** Before anything else. */
+  /** Applied before all other faults. */
   readonly latencyMs?: number
-  /** Answers itself; the server behind sees nothing. */
+  /** Responds directly, without the server behind. */
   readonly answer?: { readonly status: number; readonly headers?: OutgoingHttpHeaders; readonly body?: string }
   readonly resetBefore?: boolean
   readonly hang?: boolean
-  /** Of the answer's body; the connection is then reset. */
+  /** Bytes of the response body, after which the connection is reset. */
   readonly resetAfterBytes?: number
-  /** Of the answer's body; the connection is then closed, as if all had been said. */
+  /** Bytes of the response body, after which the connection is closed as if the body were complete. */
   readonly truncateAfterBytes?: number
   readonly dripBytesPerSecond?: number
 }
@@ -30,7 +30,7 @@ export interface FaultLog {
 
 const DRIPS_PER_SECOND = 20
 
-/** In front of a real server, which sees the Host of the proxy: what was signed for it stays so. */
+/** A proxy in front of a real server. It forwards its own Host header, so that signatures stay valid. */
 export class FaultProxy {
   rules: FaultRule[] = []
   readonly log: FaultLog[] = []
@@ -50,7 +50,7 @@ export class FaultProxy {
     })
   }
 
-  /** Ends with the test. Of `target` only host and port matter. */
+  /** Stops at teardown. Only host and port of `target` are used. */
   static async start(t: Test, target: string): Promise<FaultProxy> {
     const proxy = new FaultProxy(target)
     proxy.#server.listen(0, '127.0.0.1')
@@ -105,12 +105,12 @@ export class FaultProxy {
     const { method, url: path, headers } = request
     const forwarded = httpRequest({ hostname, port, method, path, headers: withoutHop(headers), agent: this.#agent })
     forwarded.on('error', () => {})
-    // A socket of an exchange that is over may already serve the next one.
+    // After the exchange, the socket may already serve the next one.
     response.once('close', () => {
       if (!response.writableFinished) forwarded.destroy()
     })
     request.pipe(forwarded)
-    // A body that broke off must not end well on the other side.
+    // An interrupted body must not end cleanly on the other side.
     request.once('aborted', () => forwarded.destroy())
     const [answer] = (await once(forwarded, 'response')) as [IncomingMessage]
     return answer
@@ -128,7 +128,7 @@ async function relay(answer: IncomingMessage, response: ServerResponse, rule: Fa
     else await drip(response, kept, dripBytesPerSecond)
     sent += kept.length
     if (sent < limit) continue
-    // A reset drops what the other side has not read yet: it is given a moment for that.
+    // A reset discards data that the other side has not read yet, so wait a moment.
     await setTimeout(20)
     if (resetAfterBytes === undefined) socket?.destroy()
     else socket?.resetAndDestroy()
@@ -150,7 +150,7 @@ async function drip(response: ServerResponse, chunk: Buffer, bytesPerSecond: num
   }
 }
 
-/** What is said between two neighbours is not passed on; how a body is framed is, as it is part of what is tested. */
+/** Removes hop-by-hop headers, except for those that frame the body, which are under test. */
 function withoutHop({ connection, 'keep-alive': keepAlive, ...headers }: IncomingMessage['headers']) {
   return headers
 }

@@ -7,9 +7,9 @@ export interface RunningFauxqs {
 }
 
 /**
- * An S3 server in this process, in memory. It checks no signature and ignores conditions of writes; two gaps of
- * 1.9.2 are closed here, since they are nothing that a caller could live with:
- * - a page that ends with a common prefix names an earlier key as its continuation, and lists the prefix again;
+ * An in-memory S3 server in this process. It verifies no signatures and ignores conditional headers of writes. Two
+ * bugs of 1.9.2 are fixed here, because no client could work with them:
+ * - a page that ends with a common prefix returns an earlier key as its continuation, and lists the prefix again;
  * - `response-content-disposition` of a signed link is ignored.
  */
 export async function startFauxqs(t: Test): Promise<RunningFauxqs> {

@@ -4,7 +4,7 @@ import type { FolderKey } from '../../src/listing/folder-key.ts'
 import { ManualClock } from './clock.ts'
 import { Deferred } from './deferred.ts'
 
-/** A cache with room for what tests keep, by a clock of their own. */
+/** A cache that is large enough for tests, with a manual clock. */
 export function makeCache(options: Partial<FolderCacheOptions> = {}) {
   const clock = new ManualClock()
   const cache = new FolderCache({
@@ -24,7 +24,7 @@ export function folderKey(over: Partial<FolderKey> = {}): FolderKey {
 
 export const never = () => Promise.reject(new Error('must not be fetched'))
 
-/** A fetch that the test ends, with what it saw. */
+/** A fetch function, with pending calls that the test settles. */
 export function fetcher<T>() {
   const calls: { signal: AbortSignal; answer: Deferred<T> }[] = []
   const fetch = (signal: AbortSignal) => {

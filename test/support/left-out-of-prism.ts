@@ -5,7 +5,7 @@ const RAW = 'it speaks over a socket of its own, and of connections'
 const SOON = 'what counts is how soon somebody asks again: the way through Prism is longer'
 const SPAN = 'the span of whoever asks is of the process: no proxy passes it on'
 
-/** Tests that cannot go through a proxy, by how their names begin, and why. */
+/** Tests that cannot run through the Prism proxy, by the beginning of their names, with the reason. */
 const LEFT_OUT: Readonly<Record<string, string>> = {
   'of fifty cold readers one makes the call; it leaves': LEAVES,
   'when all of them leave, the call upstream is ended': LEAVES,
@@ -45,7 +45,7 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
   'an idle server drains at once': RAW
 }
 
-/** Why a test is left out, if it is. */
+/** Returns why a test is left out, or `undefined`. */
 export function leftOut(test: string): string | undefined {
   return Object.entries(LEFT_OUT).find(([beginning]) => test.includes(`> ${beginning}`))?.[1]
 }

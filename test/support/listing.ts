@@ -12,7 +12,7 @@ import { ManualClock } from './clock.ts'
 import { MemoryConnections } from './memory-connections.ts'
 import { ScriptedBackend } from './scripted-backend.ts'
 
-/** Seals in the open, since what is sealed by whom is not what is tested with it; and counts what it opens. */
+/** A sealer that does not encrypt, for tests in which encryption is irrelevant. Counts what it opens. */
 export class OpenSealer implements TextSealer {
   opened = 0
 
@@ -24,7 +24,7 @@ export class OpenSealer implements TextSealer {
     this.opened += 1
     try {
       const [text] = JSON.parse(Buffer.from(sealed, 'base64url').toString()) as [string]
-      // Of each text and binding there is one seal, as of the real one.
+      // Like the real sealer, it yields exactly one sealed form for each text and binding.
       return this.seal(text, binding) === sealed ? text : null
     } catch {
       return null
@@ -39,11 +39,11 @@ export interface ListingOptions {
   readonly clock?: ManualClock
   readonly maxInFlightPerUser?: number
   readonly hasReadAhead?: boolean
-  /** The provider's rules for folder ids. */
+  /** The provider's rules for folder IDs. */
   readonly rules?: Pick<ProviderDefinition, 'checkFolderId'>
 }
 
-/** The use case on a table in memory and a backend that the test writes. */
+/** The use case with in-memory connections and a scripted backend. */
 export function makeListing(options: ListingOptions = {}) {
   const {
     leaseMs = 0,
@@ -83,7 +83,7 @@ export function makeListing(options: ListingOptions = {}) {
     const answer = listFolder.kept(listingRequest(over))
     return answer === undefined ? undefined : readable(answer)
   }
-  /** As the route does it: what is kept, or else what is loaded. */
+  /** Lists like the route: from the cache, else by loading. */
   const list = async (over: Partial<ListFolderRequest> = {}, signal = new AbortController().signal) => {
     const request = listingRequest(over)
     return readable(listFolder.kept(request) ?? (await listFolder.load(request, signal)))

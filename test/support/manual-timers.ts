@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import type { Test } from 'tap'
 
-/** Stops timers until the end of the test. The returned function advances them by a number of milliseconds. */
+/** Stops timers until the end of the test. Returns a function that advances them by a number of milliseconds. */
 export function useManualTimers(
   t: Test,
   apis: ('setTimeout' | 'setInterval')[] = ['setTimeout']

@@ -23,7 +23,7 @@ export function connectionRow(over: Partial<SealedConnection> = {}): SealedConne
   }
 }
 
-/** The connections table in memory, for use cases whose database is not what is tested. Counts its reads. */
+/** The connections table in memory, for tests in which the database is irrelevant. Counts its reads. */
 export class MemoryConnections implements ConnectionStore {
   readonly rows = new Map<string, SealedConnection>()
   reads: ('find' | 'findSealed' | 'list' | 'listSealed')[] = []
@@ -35,7 +35,7 @@ export class MemoryConnections implements ConnectionStore {
     return row
   }
 
-  /** Changes a row as the database would: the version goes up. */
+  /** Changes a row like the database: the version is incremented. */
   change(id: string, over: Partial<SealedConnection>): void {
     const row = this.rows.get(id)
     if (row === undefined) throw new Error('no such row')
@@ -132,7 +132,7 @@ export class MemoryConnections implements ConnectionStore {
   }
 
   async noteUse(): Promise<void> {
-    // Nobody asks for it.
+    // No test needs it.
   }
 
   async remove(userId: string, id: string): Promise<SealedConnection | null> {
@@ -148,7 +148,7 @@ export class MemoryConnections implements ConnectionStore {
   }
 
   async assertReady(): Promise<void> {
-    // There is no database that could lack anything.
+    // There is no schema that could be outdated.
   }
 
   #own(userId: string, id: string): SealedConnection | null {

@@ -6,11 +6,11 @@ interface Held {
   readonly endsAt: number
 }
 
-/** Redis in memory, by the test's clock: for what is about processes and outages, not about Redis. */
+/** Redis in memory, driven by the test's clock, for tests of processes and outages. */
 export class MemoryRedis implements RedisClient {
   readonly held = new Map<string, Held>()
   readonly asked: string[] = []
-  /** `hangs`: nothing is answered; `fails`: the connection is gone; `refuses`: Redis itself says no. */
+  /** `hangs`: no replies; `fails`: the connection is lost; `refuses`: Redis replies with errors. */
   mode: 'up' | 'hangs' | 'fails' | 'refuses' = 'up'
   readonly #clock: ManualClock
 
@@ -41,7 +41,7 @@ export class MemoryRedis implements RedisClient {
     })
   }
 
-  /** The two scripts that there are: both look first whether the caller's token is there. */
+  /** Implements the two scripts in use. Both first check that the caller's token is stored. */
   eval(script: string, _keys: number, key = '', token = '', ms = ''): Promise<unknown> {
     return this.#answer('eval', () => {
       if (this.#find(key)?.value.toString() !== token) return 0
@@ -55,7 +55,7 @@ export class MemoryRedis implements RedisClient {
     return this.#answer('ping', () => 'PONG')
   }
 
-  /** The keys of a kind: pages, locks or generations. */
+  /** Returns the keys of one kind: pages, locks or generations. */
   keys(kind: 'page' | 'lock' | 'generation'): string[] {
     return [...this.held.keys()].filter((key) => key.includes(`:${kind}:`) && this.#find(key) !== undefined)
   }

@@ -1,6 +1,6 @@
 /**
- * A key that protects nothing, and its certificate for `localhost`, `nas.test`, `content.test` and 127.0.0.1, valid
- * until 2126. Nobody trusts it.
+ * A test key without any secrecy, and its certificate for `localhost`, `nas.test`, `content.test` and 127.0.0.1,
+ * valid until 2126. It is not in any trust store.
  */
 export const NET_KEY = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgSFzpX79ZMWtRj9mS

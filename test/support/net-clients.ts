@@ -19,12 +19,12 @@ export interface NetCall {
   readonly timeouts?: Partial<Timeouts>
 }
 
-/** Somebody whose calls leave the process. */
+/** A client that sends its calls through the egress. */
 export interface NetClient {
   readonly name: string
-  /** Makes one call, of GET or of POST, to what listens at an origin, and reads its answer. */
+  /** Makes one GET or POST call to a server at an origin, and reads the response. */
   call(egress: Egress, origin: string, options?: NetCall): Promise<void>
-  /** What a failure of the way out is to whoever asks it. */
+  /** Maps an error code of the egress to the one that the client's caller receives. */
   told(code: StorageErrorCode): StorageErrorCode
 }
 
@@ -55,7 +55,7 @@ const s3: NetClient = {
   told: asItIs
 }
 
-/** Renews a token, which is a POST with secrets in it. */
+/** Refreshes a token, which is a POST with secrets. */
 const oauth: NetClient = {
   name: 'the OAuth client',
   async call(egress, origin, { signal = never } = {}) {
@@ -63,11 +63,11 @@ const oauth: NetClient = {
     const client = createOAuthClient(oauthConnect(origin), settings, egress)
     await client.refresh(new Secret('SECRET-refresh'), signal)
   },
-  // Whatever keeps a token endpoint from its work says nothing about the grant.
+  // A failure of the token endpoint says nothing about the grant.
   told: (code) => (code === 'ENDPOINT_FORBIDDEN' ? code : 'PROVIDER_UNAVAILABLE')
 }
 
-/** As an SDK that hands over a host as it was typed, before a URL has made something of it. */
+/** Like an SDK that passes on the host as typed, before URL parsing normalises it. */
 const node: NetClient = {
   name: 'a client on the agents',
   async call({ agents }, origin, { signal = never } = {}) {
@@ -95,29 +95,29 @@ const node: NetClient = {
   told: asItIs
 }
 
-/** What each case about the way out must hold for. */
+/** Clients for tests of the egress. Each test must hold for all of them. */
 export const NET_CLIENTS: readonly NetClient[] = [ours, s3, oauth]
-/** The same, and whoever else takes the agents. */
+/** The same, and a client that uses the agents directly. */
 export const SOCKET_CLIENTS: readonly NetClient[] = [...NET_CLIENTS, node]
 
-/** Those that speak through undici. */
+/** The clients based on undici. */
 export const FETCH_CLIENTS: readonly NetClient[] = [ours, oauth]
 
-/** What any of them is content with. */
+/** A response that satisfies each of the clients. */
 export const contenting: RequestListener = ({ method }, response) => {
   const isPost = method === 'POST'
   response.setHeader('content-type', isPost ? 'application/json' : 'application/xml')
   response.end(isPost ? '{"access_token":"SECRET-access","token_type":"bearer"}' : EMPTY_LISTING)
 }
 
-/** A server that contents them. */
+/** Starts a server with that response. */
 export async function startContenting(t: Test, options?: NetServerOptions): Promise<NetServer> {
   const server = await startServer(t, options)
   server.answer = contenting
   return server
 }
 
-/** How a call fails; anything but a StorageError fails the test. */
+/** Returns the error of a call. Any error other than a StorageError fails the test. */
 export async function failureOf(call: Promise<unknown>): Promise<StorageError> {
   try {
     await call

@@ -3,8 +3,8 @@ import { failureOf, NET_CLIENTS } from './net-clients.ts'
 import { TEST_TIMEOUTS } from './timeouts.ts'
 
 /**
- * Run in a process of its own, with `--expose-gc`: calls a server that never answers while the garbage collector runs,
- * and one whose answer never ends, then one that answers. Says what came of it, and has to end by itself.
+ * Runs in a process of its own, with `--expose-gc`. Calls a server that never responds while the garbage collector
+ * runs, one with an endless response, and one that responds normally. Prints the results, and must exit by itself.
  */
 const [silent = '', endless = '', working = ''] = process.argv.slice(2)
 const timeouts = { ...TEST_TIMEOUTS, headersMs: 400, idleMs: 400, totalMs: 1200 }
@@ -13,7 +13,7 @@ for (const client of NET_CLIENTS) {
   const egress = createEgress({ allowHosts: ['127.0.0.1'], timeouts })
   const collecting = setInterval(() => globalThis.gc?.(), 5)
   for (const origin of [silent, endless]) {
-    // Signals that nobody keeps.
+    // Signals that no other code references.
     const call = client.call(egress, origin, { timeouts, signal: new AbortController().signal })
     codes.push((await failureOf(call)).code)
   }
@@ -21,7 +21,7 @@ for (const client of NET_CLIENTS) {
   await client.call(egress, working)
 }
 
-// The total deadline alone, which no other one overtakes.
+// Only the total deadline: the others are longer.
 const patient = { ...TEST_TIMEOUTS, headersMs: 200_000, idleMs: 200_000, totalMs: 400 }
 const egress = createEgress({ allowHosts: ['127.0.0.1'], timeouts: patient })
 const collecting = setInterval(() => globalThis.gc?.(), 5)

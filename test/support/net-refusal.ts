@@ -4,9 +4,8 @@ import { EgressRules, targetOf } from '../../src/infra/net/egress-rules.ts'
 const MESSAGE = 'This server may not be used.'
 
 /**
- * Why `url` is refused, as the log will read it; `null` where it is allowed.
- *
- * @param addresses what its name means; none: only what is decided before a name is resolved
+ * Returns why `url` is refused, as logged; `null` if it is allowed.
+ * @param addresses the addresses of its host name; without them, checks only the rules before name resolution
  */
 export function refusal(allowHosts: readonly string[], url: string, addresses: readonly string[] = []): string | null {
   const rules = new EgressRules(allowHosts)

@@ -18,24 +18,24 @@ export interface NetServerOptions {
   readonly isTls?: boolean
 }
 
-/** What has happened on a listening socket. */
+/** Statistics of a listening socket. */
 export interface Listening {
   readonly port: number
-  /** How many sockets were ever opened. */
+  /** The number of sockets accepted so far. */
   connections: number
   readonly sockets: Set<Socket>
 }
 
-/** An HTTP server that remembers all it was asked, and answers what the test says; without that an empty listing. */
+/** An HTTP server that records its requests and runs the test's handler; by default it returns an empty listing. */
 export interface NetServer extends Listening {
   readonly requests: NetRequest[]
   readonly origin: string
-  /** Announces that idle sockets are kept so long, and keeps them. */
+  /** Announces this keep-alive time to clients and applies it. */
   readonly keepAlive: (ms: number) => void
   answer: RequestListener
 }
 
-/** Whatever S3 and anybody else is content with. */
+/** A response that satisfies S3 clients and all others. */
 export const EMPTY_LISTING = '<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>'
 
 export async function startServer(t: Test, options: NetServerOptions = {}): Promise<NetServer> {
@@ -70,7 +70,7 @@ export async function startServer(t: Test, options: NetServerOptions = {}): Prom
   return server
 }
 
-/** A server that speaks no protocol of its own: each socket is the test's. */
+/** Starts a server without a protocol: the test handles each socket. */
 export async function startTcp(
   t: Test,
   serve: (socket: Socket) => void,

@@ -11,10 +11,10 @@ import type { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import { FAKE_SCOPES } from '../fakes/oauth/rules.ts'
 import { entry, page, ScriptedBackend } from './scripted-backend.ts'
 
-/** What is behind the tokens of a {@link FakeOAuth}: it says who a token is, and has one file. */
+/** A resource server for tokens of a {@link FakeOAuth}. It returns the account of a token, and has one file. */
 export interface OAuthCloud {
   readonly origin: string
-  /** The tokens that came, the latest last. */
+  /** The received tokens, the latest last. */
   readonly tokens: string[]
 }
 
@@ -38,7 +38,7 @@ export async function startOAuthCloud(t: Test, oauth: FakeOAuth): Promise<OAuthC
   return { origin: `http://127.0.0.1:${String(port)}`, tokens }
 }
 
-/** How a provider at a {@link FakeOAuth} is connected. */
+/** The `connect` options of a provider at a {@link FakeOAuth}. */
 export function oauthConnect(issuer: string, over: Partial<OAuthConnect> = {}): OAuthConnect {
   return {
     type: 'oauth2',
@@ -55,7 +55,7 @@ export function oauthConnect(issuer: string, over: Partial<OAuthConnect> = {}): 
   }
 }
 
-/** A provider that is no more than its tokens. By addresses alone, so that other processes can have the same one. */
+/** A provider with one file. It is built from addresses alone, so that other processes can build the same one. */
 export function oauthCloudProvider(
   issuer: string,
   cloudOrigin: string,

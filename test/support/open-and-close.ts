@@ -1,4 +1,4 @@
-// A process that opens the database of its first argument, migrations included, and ends.
+// Opens the database of its first argument, which runs the migrations, and exits.
 import { openDatabase } from '../../src/infra/db/open-database.ts'
 
 const database = await openDatabase({ url: process.argv[2] })

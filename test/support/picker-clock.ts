@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Clock } from '../../src/picker/clock.ts'
 
-/** A clock that moves when the test says so, and then runs what was due. */
+/** A clock that the test advances. It runs the timers that are due. */
 export class PickerClock implements Clock {
   #now = 1_000
   readonly #timers = new Set<{ readonly at: number; readonly run: () => void }>()
@@ -16,7 +16,7 @@ export class PickerClock implements Clock {
     return () => this.#timers.delete(timer)
   }
 
-  /** How many are waiting. */
+  /** The number of pending timers. */
   get waiting(): number {
     return this.#timers.size
   }

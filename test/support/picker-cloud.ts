@@ -7,16 +7,16 @@ import type { ConnectionView, ProviderView } from '../../src/picker/picker-api.t
 import { FakeServer } from '../fakes/fake-server.ts'
 import { answerRoute } from './picker-routes.ts'
 
-/** What a route answers instead of the truth, once. */
+/** A one-time response of a route that replaces the normal one. */
 export interface Script {
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: unknown
-  /** Answers no sooner. */
+  /** Delays the response. */
   readonly until?: Promise<unknown>
 }
 
-/** The strictest policy that the picker is promised to work under. */
+/** The strictest Content-Security-Policy that the picker supports. */
 export const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; report-uri /violations"
 
@@ -37,25 +37,25 @@ const HOST_SCRIPT = `
   }
 `
 
-/** The routes of the plugin as the picker meets them, the page it stands in, and a provider to log in at. */
+/** The plugin's routes as the picker uses them, the embedding page, and a provider's login page. */
 export class PickerCloud extends FakeServer {
   providers: ProviderView[] = []
   connected: ConnectionView[] = []
-  /** What is in each folder, by its id; `''` is the root. */
+  /** The entries of each folder, by its ID; `''` is the root. */
   readonly folders = new Map<string, Entry[]>()
-  /** `GET /cloud/s3/listing?limit=200`. */
+  /** Requests such as `GET /cloud/s3/listing?limit=200`. */
   readonly asked: string[] = []
   readonly uploaded: { name: string; type: string; body: Buffer }[] = []
-  /** What the browser reported. */
+  /** CSP violations that the browser has reported. */
   readonly violations: string[] = []
-  /** What every request must bring along, or a 401. */
+  /** The token that each request must carry to avoid a 401; `null` if none is required. */
   token: string | null = null
-  /** Of logins that have begun, by their id: what comes of them. */
+  /** The results of pending logins, by flow ID. */
   readonly logins = new Map<string, () => ConnectionView | null>()
   readonly #scripts: { readonly start: string; readonly script: Script }[] = []
   readonly #folder: string
 
-  /** @param folder with the built picker */
+  /** @param folder contains the built picker */
   private constructor(folder: string) {
     super(['host', 'provider'])
     this.#folder = folder
@@ -67,12 +67,12 @@ export class PickerCloud extends FakeServer {
     return cloud
   }
 
-  /** @param start of what is asked: `GET /cloud/s3/listing` */
+  /** @param start beginning of the request: `GET /cloud/s3/listing` */
   answerOnce(start: string, script: Script): void {
     this.#scripts.push({ start, script })
   }
 
-  /** An error as the plugin answers it. */
+  /** Responds once with an error in the plugin's format. */
   failOnce(start: string, status: number, code: string, headers: Record<string, string> = {}, detail = code): void {
     this.answerOnce(start, {
       status,

@@ -1,7 +1,7 @@
 import type { Entry } from '../../src/domain/entry.ts'
 import type { ConnectionView, ProviderView } from '../../src/picker/picker-api.ts'
 
-/** A file, by its id: the path of it. */
+/** Creates a file with its path as its ID. */
 export function entryOf(id: string, facts: Partial<Entry> = {}): Entry {
   return {
     id,
@@ -25,7 +25,7 @@ export function entryOf(id: string, facts: Partial<Entry> = {}): Entry {
   }
 }
 
-/** A folder, by its id: a path with a slash at its end. */
+/** Creates a folder with its path as its ID, ending with a slash. */
 export function folderOf(id: string, facts: Partial<Entry> = {}): Entry {
   return entryOf(id, {
     name: id.split('/').at(-2) ?? id,
@@ -95,7 +95,7 @@ export function connectionTo(provider: string, facts: Partial<ConnectionView> = 
   }
 }
 
-/** `file 000`, `file 001` and so on. */
+/** Creates `file 000`, `file 001` and so on. */
 export function numberedFiles(count: number): Entry[] {
   return Array.from({ length: count }, (_, index) => entryOf(`file ${String(index).padStart(3, '0')}`))
 }

@@ -9,7 +9,7 @@ const LISTING_QUERY = new Set(['connection', 'folder', 'cursor', 'limit', 'refre
 
 type Answer = { readonly status: number; readonly body?: unknown; readonly headers?: Readonly<Record<string, string>> }
 
-/** What the plugin would answer. What it would refuse is a mistake of the picker. */
+/** Responds like the plugin. Records requests that the plugin would reject as mistakes. */
 export async function answerRoute(
   cloud: PickerCloud,
   url: URL,
@@ -20,7 +20,7 @@ export async function answerRoute(
   try {
     for await (const chunk of message) chunks.push(chunk as Buffer)
   } catch {
-    // The browser has ended the upload.
+    // The browser has aborted the upload.
     return
   }
   const raw = Buffer.concat(chunks)
@@ -147,7 +147,7 @@ function begin(
   return { status: 200, body: { authorizationUrl: `${cloud.originOf('provider')}/?back=${encodeURIComponent(back)}` } }
 }
 
-/** Makes a connection, or makes it work again. */
+/** Creates a connection, or reactivates it. */
 export function connect(cloud: PickerCloud, provider: string, id: string): ConnectionView {
   const known = cloud.connected.find((connection) => connection.id === id)
   const made: ConnectionView = known

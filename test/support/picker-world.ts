@@ -5,13 +5,13 @@ import type { TaskOptions } from '../../src/picker/task.ts'
 import { PickerClock } from './picker-clock.ts'
 import { connectionTo, entryOf, S3 } from './picker-entries.ts'
 
-/** What surrounds the parts of the picker, and what they told it. */
+/** The environment of the picker's parts, and the events that they emitted. */
 export class PickerWorld {
   readonly clock = new PickerClock()
   readonly problems: PickerProblem[] = []
   changes = 0
   connected: ConnectionView[] = [connectionTo('s3')]
-  /** What the routes answer; a test replaces what it is about. */
+  /** The responses of the routes. A test replaces those that it needs. */
   readonly api: { -readonly [Name in keyof PickerApi]: PickerApi[Name] }
 
   constructor() {

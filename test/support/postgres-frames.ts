@@ -1,4 +1,4 @@
-/** A type of one byte, and an int32 that counts itself and the body. */
+/** One byte of type, and an int32 length that includes itself and the body. */
 const HEADER_BYTES = 5
 
 const NOTIFICATION_RESPONSE = 'A'.charCodeAt(0)
@@ -9,19 +9,19 @@ export interface PostgresNotification {
 }
 
 /**
- * Cuts what a PostgreSQL server says into frames (protocol 3), whatever pieces it comes in. Not for connections with
- * TLS: the answer to the question for it is no frame.
+ * Splits the output of a PostgreSQL server into frames (protocol 3), independently of chunk boundaries. Does not
+ * support TLS: the reply to an SSLRequest is not a frame.
  */
 export class PostgresFrames {
   #held: Buffer[] = []
   #heldBytes = 0
   #neededBytes = HEADER_BYTES
 
-  /** The frames that are whole with this chunk, each with its header. Throws at what cannot be a frame. */
+  /** Returns the frames that this chunk completes, with their headers. Throws if the data is not a valid frame. */
   push(chunk: Buffer): Buffer[] {
     this.#held.push(chunk)
     this.#heldBytes += chunk.length
-    // A long frame is put together once, not at each of its chunks.
+    // Concatenate a long frame once, not at each of its chunks.
     if (this.#heldBytes < this.#neededBytes) return []
     let rest = Buffer.concat(this.#held)
     const frames: Buffer[] = []
@@ -37,10 +37,10 @@ export class PostgresFrames {
   }
 }
 
-/** What a NotificationResponse says; of any other frame `undefined`. */
+/** Parses a NotificationResponse. Returns `undefined` for other frames. */
 export function readNotification(frame: Buffer): PostgresNotification | undefined {
   if (frame[0] !== NOTIFICATION_RESPONSE) return undefined
-  // The first four bytes of the body are the process of who notifies.
+  // The first four bytes of the body are the PID of the notifying process.
   const channelAt = HEADER_BYTES + 4
   const channelEnd = frame.indexOf(0, channelAt)
   const payloadEnd = frame.indexOf(0, channelEnd + 1)

@@ -2,22 +2,22 @@ import type { Test } from 'tap'
 import { PostgresFrames, readNotification } from './postgres-frames.ts'
 import { TcpProxy, type ProxyTarget, type Transform } from './tcp-proxy.ts'
 
-/** A number: it comes so many milliseconds later, behind frames that the server sent after it. */
+/** A number delays the notification by that many milliseconds, behind later frames. */
 export type NotificationFate = 'pass' | 'drop' | number
 
-/** In front of a PostgreSQL server: loses or delays what it notifies of, and lets all else pass. Not for TLS. */
+/** A proxy for PostgreSQL that drops or delays notifications and passes everything else. Does not support TLS. */
 export class PostgresProxy extends TcpProxy {
-  /** What becomes of each notification, on every connection. */
+  /** Decides the fate of each notification, on all connections. */
   onNotification: (payload: string, channel: string) => NotificationFate = () => 'pass'
 
-  /** Ends with the test. */
+  /** Stops at teardown. */
   static override async start(t: Test, target: ProxyTarget): Promise<PostgresProxy> {
     const proxy = new PostgresProxy(target)
     await proxy.listen(t)
     return proxy
   }
 
-  /** Of whole frames, so that none comes into the middle of another. */
+  /** Works on whole frames, so that a delayed frame is never inserted into another one. */
   protected override fromServer(): Transform {
     const frames = new PostgresFrames()
     return (chunk) =>

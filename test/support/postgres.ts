@@ -9,25 +9,25 @@ import pg from 'pg'
 import type { Test } from 'tap'
 import { freePort, hasProgram, startDaemon } from './daemon.ts'
 
-/** A PostgreSQL server that belongs to one test: on loopback, in a folder and on a port of its own. */
+/** A PostgreSQL server that belongs to one test: on loopback, in a temporary folder and on its own port. */
 export interface PostgresServer {
-  /** A new database; gives its URL. */
+  /** Creates a database. Returns its URL. */
   createDatabase(): Promise<string>
-  /** As an administrator would: open connections are ended. */
+  /** Stops like an administrator: open connections are terminated. */
   stop(): Promise<void>
-  /** The same server again, with its data and on its port. */
+  /** Restarts the server with its data on the same port. */
   start(): Promise<void>
 }
 
-/** The folder of `initdb` and `postgres`, where Debian or a PATH has them. */
+/** The folder of `initdb` and `postgres`, from Debian's location or the PATH. */
 const BIN = findBinaries()
 
 export const postgresIsInstalled = BIN !== undefined
 
-/** Runs a program until stdin ends: a test process that is killed, without any teardown, takes its server along. */
+/** Runs a program until stdin ends, so that a killed test process, which runs no teardown, also stops its server. */
 const UNTIL_STDIN_ENDS = '"$@" & server=$!; read -r _; kill -INT "$server"; wait "$server"'
 
-/** Starts a server, which stops and vanishes at teardown. */
+/** Starts a server, and removes it at teardown. */
 export async function startPostgres(t: Test): Promise<PostgresServer> {
   if (BIN === undefined) throw new Error('PostgreSQL is not installed')
   const bin = BIN
@@ -54,7 +54,7 @@ export async function startPostgres(t: Test): Promise<PostgresServer> {
       port: String(port),
       unix_socket_directories: '',
       fsync: 'off',
-      // Not UTC, so that a time which depends on the session's zone shows.
+      // Not UTC, to detect times that depend on the session's time zone.
       timezone: 'Asia/Kolkata'
     }
     const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
@@ -95,7 +95,7 @@ export async function startPostgres(t: Test): Promise<PostgresServer> {
 
 export const pgBouncerIsInstalled = hasProgram('pgbouncer')
 
-/** Starts PgBouncer in transaction mode with two connections to the server; gives the URL of the database behind it. */
+/** Starts PgBouncer in transaction mode with two server connections. Returns the URL of the database behind it. */
 export async function startPgBouncer(t: Test, url: string): Promise<string> {
   const { username, password, hostname, port, pathname } = new URL(url)
   const folder = mkdtempSync(join(tmpdir(), 'fcs-pgbouncer-'))
@@ -137,7 +137,7 @@ function findBinaries(): string | undefined {
   return folders.find((folder) => ['initdb', 'postgres'].every((name) => existsSync(join(folder, name))))
 }
 
-/** PostgreSQL refuses to run as root: root hands over to the user that Debian's package makes. */
+/** PostgreSQL refuses to run as root, so root switches to the user that Debian's package creates. */
 function serverOwner(): { uid: number; gid: number } {
   const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
   if (process.getuid?.() === 0) return { uid: id('-u'), gid: id('-g') }
@@ -149,7 +149,7 @@ async function untilReady(server: ChildProcess): Promise<void> {
   const said: string[] = []
   for await (const line of createInterface({ input: server.stderr })) {
     if (line.includes('ready to accept connections')) {
-      // Else the pipe would fill, and the server stop at its next line.
+      // Otherwise the pipe would fill up, and the server would block on its next line.
       server.stderr.resume()
       return
     }

@@ -14,14 +14,14 @@ export interface RcloneRemote {
 const run = promisify(execFile)
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 
-/** Whether rclone is installed. */
+/** Returns whether rclone is installed. */
 export function hasRclone(): boolean {
   return hasProgram('rclone')
 }
 
 /**
- * Runs rclone with a WebDAV server as `remote:`, and gives what it wrote to stdout. Nothing of the machine matters: its
- * environment and its configuration are not seen. Throws with rclone's own words if it fails.
+ * Runs rclone with a WebDAV server as `remote:`, and returns its stdout. The machine's environment and configuration
+ * are not used. Throws rclone's error message if it fails.
  */
 export async function rclone(args: readonly string[], { url, username, password }: RcloneRemote): Promise<string> {
   const home = await mkdtemp(join(tmpdir(), 'rclone-'))
@@ -37,7 +37,7 @@ export async function rclone(args: readonly string[], { url, username, password 
       RCLONE_CONFIG_REMOTE_USER: username,
       RCLONE_CONFIG_REMOTE_PASS: obscured.stdout.trim()
     }
-    // A refusal is an answer: the test is not to wait until rclone has tried it ten times.
+    // A refusal is a final result: the test must not wait for rclone's ten attempts.
     const limits = { RCLONE_RETRIES: '1', RCLONE_LOW_LEVEL_RETRIES: '1' }
     const { stdout } = await run('rclone', [...args], {
       env: { ...empty, ...remote, ...limits },

@@ -7,7 +7,7 @@ export async function readBody(body: Readable): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-/** The SHA-256 of a body, without keeping it. */
+/** Returns the SHA-256 of a body without buffering it. */
 export async function digest(body: Readable): Promise<string> {
   const hash = createHash('sha256')
   for await (const chunk of body as AsyncIterable<Buffer>) hash.update(chunk)

@@ -15,39 +15,39 @@ import { TEST_TIMEOUTS } from './timeouts.ts'
 
 type Files = Readonly<Record<string, string | Buffer>>
 
-/** One server, and how somebody gets into it. */
+/** A server and the credentials for it. */
 export interface RealDav {
   readonly name: string
   readonly url: string
   readonly fields: { readonly username: string; readonly password: string } | { readonly token: string }
-  /** What `url` serves, on disk. */
+  /** The folder on disk that `url` serves. */
   readonly folder: string
   readonly put: (path: string, content: string | Buffer) => Promise<void>
-  /** The scheme of its `Authorization`. */
+  /** The authentication scheme of its `Authorization` header. */
   readonly scheme: 'Basic' | 'Bearer' | 'Digest'
 }
 
 export interface Place {
   readonly name: string
   readonly front: Front
-  /** Through the front. */
+  /** Through the front proxy. */
   readonly url: string
-  /** At the server itself. */
+  /** Directly at the server. */
   readonly direct: string
   readonly seed: (files: Files) => Promise<void>
 }
 
 let places = 0
 
-/** Answers a request itself, and returns true; or leaves it to the server behind. */
+/** Returns true if it responds to the request itself; otherwise the server behind does. */
 export type Answer = (request: IncomingMessage, response: ServerResponse) => boolean
 
 /**
- * Between a backend and a real server, to see what is asked and what is still going on. Like nginx in front of PHP it
- * takes an answer as fast as it comes, so that slow readers keep no worker of the server.
+ * A proxy between a backend and a real server that records requests and counts pending ones. Like nginx in front of
+ * PHP, it reads a response at full speed, so that slow readers occupy no worker of the server.
  */
 export class Front {
-  /** Method, path and scheme of the authorization of each request. */
+  /** Method, path and authorization scheme of each request. */
   readonly requests: { readonly method: string; readonly path: string; readonly scheme: string | undefined }[] = []
   readonly #target: string
   readonly #answer: Answer | undefined
@@ -78,7 +78,7 @@ export class Front {
     return `http://127.0.0.1:${port}${new URL(direct).pathname}`
   }
 
-  /** How many exchanges have not ended, each of which has a socket for itself. */
+  /** Returns the number of pending exchanges. Each of them uses one socket. */
   busy(): number {
     return this.#unfinished.size
   }
@@ -98,12 +98,12 @@ export class Front {
       answer.on('end', () => response.end())
       answer.on('error', () => request.socket.destroy())
     })
-    // A server that has answered before the body's end may refuse the rest of it.
+    // A server that responds before the end of the request body may refuse the rest.
     forwarded.on('error', () => {
       if (response.headersSent) request.resume()
       else request.socket.destroy()
     })
-    // What broke off must not end well behind.
+    // An interrupted response must not end cleanly for the client.
     response.once('close', () => {
       if (!response.writableFinished) forwarded.destroy()
     })
@@ -111,12 +111,12 @@ export class Front {
   }
 }
 
-/** How a body is framed is passed on, as it is part of what is tested. */
+/** Passes on the headers that frame the body, because framing is under test. */
 function endToEnd({ connection, 'keep-alive': keepAlive, ...headers }: IncomingMessage['headers']) {
   return headers
 }
 
-/** An empty folder of its own at the server, whose name needs encoding. */
+/** Creates an empty folder at the server, with a name that needs encoding. */
 export async function newPlace(t: Test, server: RealDav, answer?: Answer): Promise<Place> {
   const { url, folder, put } = server
   const name = `place ${++places}`
@@ -137,7 +137,7 @@ export async function newPlace(t: Test, server: RealDav, answer?: Answer): Promi
   }
 }
 
-/** As a user does who has had a file there for long: whether there are versions, and which, is read off that file. */
+/** Connects like a user with an old file, from which the backend detects the server's kind of versions. */
 export async function connectTo(
   t: Test,
   { folder, put, fields }: RealDav,
@@ -152,7 +152,7 @@ export async function connectTo(
   return backend
 }
 
-/** Folders belong to whom the files in them belong to. */
+/** Folders have the same owner as the files in them. */
 export async function makeFolder({ folder, put }: Pick<RealDav, 'folder' | 'put'>, path: string): Promise<void> {
   await put(`${path}new`, '')
   await rm(join(folder, path, 'new'))
@@ -174,7 +174,7 @@ export function harnessOf(server: RealDav, exceptions: Exceptions = {}): Harness
   }
 }
 
-/** As a connection wears its layers. */
+/** Applies the layers of a connection. */
 export function layered(backend: StorageBackend): StorageBackend {
   const health = new ConnectionHealth(systemClock).of(backend.provider, 'connection')
   return resilient(backend, { health, timeouts: TEST_TIMEOUTS, clock: systemClock })

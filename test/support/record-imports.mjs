@@ -1,4 +1,4 @@
-// Preloaded with --import: writes each package that is imported, as it is imported, to the file that IMPORT_LOG names.
+// Preloaded with --import: appends each imported package to the file in IMPORT_LOG at the time of its import.
 import { register } from 'node:module'
 
 const hooks = `

@@ -16,7 +16,7 @@ import {
 } from '@opentelemetry/api'
 import type { Test } from 'tap'
 
-/** A span, and all that it was told. */
+/** A span that records everything set on it. */
 export class RecordedSpan implements Span {
   readonly name: string
   readonly kind: SpanKind
@@ -129,7 +129,7 @@ class AsyncContexts implements ContextManager {
   }
 }
 
-/** What a host registers that traces: as long as the test runs, all spans of this process are kept. */
+/** Registers a tracer provider, as a host does. Returns all spans of this process until the end of the test. */
 export function recordSpans(t: Test): readonly RecordedSpan[] {
   const spans: RecordedSpan[] = []
   const tracerOf = (name: string, version = 'no version'): Tracer => {

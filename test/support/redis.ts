@@ -4,28 +4,28 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { freePort, hasProgram, startDaemon, type RunningDaemon } from './daemon.ts'
 
-/** A Redis server that belongs to one test: on loopback, in a folder and on a port of its own, and in memory alone. */
+/** A Redis server for one test: on loopback, in a temporary folder, on its own port, without persistence. */
 export interface RedisServer {
-  /** On 127.0.0.1; the same for as long as the test takes. */
+  /** On 127.0.0.1; constant for the whole test. */
   readonly port: number
-  /** As an administrator would, with TERM. Also when it was paused, or has stopped before. */
+  /** Sends TERM, like an administrator. Also works if the server is paused or has already stopped. */
   stop(): Promise<void>
-  /** Without a word to anybody. */
+  /** Kills it without a shutdown. */
   kill(): Promise<void>
-  /** The same server again, on its port and empty. Throws if it was not stopped before. */
+  /** Restarts the server on its port, empty. Throws if it was not stopped. */
   start(): Promise<void>
-  /** It keeps its connections, and the system accepts new ones for it, but it says nothing. */
+  /** Pauses it: connections stay open and the kernel accepts new ones, but there are no replies. */
   pause(): void
-  /** It answers what it was asked meanwhile, too. */
+  /** Resumes it. It also replies to the commands received while it was paused. */
   resume(): void
 }
 
-/** Of the same protocol; `undefined` where neither is installed. */
+/** Both speak the same protocol; `undefined` if neither is installed. */
 const PROGRAM = ['valkey-server', 'redis-server'].find(hasProgram)
 
 export const redisIsInstalled = PROGRAM !== undefined
 
-/** Starts a server, which stops and vanishes at teardown. */
+/** Starts a server, and removes it at teardown. */
 export async function startRedis(t: Test): Promise<RedisServer> {
   if (PROGRAM === undefined) throw new Error('Redis is not installed')
   const program = PROGRAM

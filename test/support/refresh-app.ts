@@ -12,11 +12,11 @@ import { RefreshRows } from './refresh-rows.ts'
 export interface RefreshAppOptions {
   readonly oauth?: FakeOAuthOptions
   readonly app?: Partial<CloudStorageOptions>
-  /** Each statement for itself: the embedded database has one session, which a refresh would keep to itself. */
+  /** Runs each statement separately. The embedded database has one session, which a refresh would otherwise lock. */
   readonly isInterleaved?: boolean
 }
 
-/** The whole plugin with the provider `cloud`, what is behind that, and all that is said. */
+/** The whole plugin with the provider `cloud`, its fake servers, and all log lines. */
 export async function refreshApp(t: Test, { oauth: rules, app, isInterleaved = false }: RefreshAppOptions = {}) {
   const oauth = await FakeOAuth.start(t, rules)
   const cloud = await startOAuthCloud(t, oauth)
@@ -47,7 +47,7 @@ export async function refreshApp(t: Test, { oauth: rules, app, isInterleaved = f
     events,
     lines,
     list: (query = '', user = 'ann') => running.as(user).get(listingOf('cloud') + query),
-    /** Whether an answer or the log has let out a token, or what upstream said. */
+    /** Returns whether a response or the log contains a token, or text from upstream. */
     hasLeaked: (...bodies: string[]): boolean => [...bodies, ...lines].some(isSecret)
   }
 }

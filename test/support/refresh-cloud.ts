@@ -5,18 +5,18 @@ import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../fakes/oauth/rules.ts'
 import type { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import { oauthCloudProvider, startOAuthCloud } from './oauth-cloud.ts'
 
-/** A cloud whose tokens are refreshed: one that is no more than its tokens, or Box. By addresses, for other processes. */
+/** A cloud with tokens to refresh: the minimal cloud or Box. Given by addresses, for use in other processes. */
 export type RefreshedCloud =
   | { readonly id: 'cloud'; readonly issuer: string; readonly origin: string }
   | { readonly id: 'box'; readonly endpoints: BoxEndpoints }
 
 export interface StartedCloud {
   readonly cloud: RefreshedCloud
-  /** The id of a folder that nobody has listed before. */
+  /** The ID of a folder that has not been listed before. */
   readonly newFolder: () => string
 }
 
-/** How the cloud is enabled, here and in other processes. */
+/** The plugin options that enable the cloud, here and in other processes. */
 export function cloudOptions(cloud: RefreshedCloud) {
   return {
     publicUrl: 'http://127.0.0.1:3000',

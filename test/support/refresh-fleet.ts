@@ -19,11 +19,11 @@ export class RefreshProcess {
   private constructor(child: ChildProcess) {
     this.#child = child
     this.#exited = once(child, 'exit')
-    // One for each call that is under way.
+    // One listener for each pending call.
     child.setMaxListeners(0)
   }
 
-  /** Ends with the test. */
+  /** Stops at teardown. */
   static async start(t: Test, settings: RefreshProcessSettings): Promise<RefreshProcess> {
     const child = fork(PROGRAM, [JSON.stringify(settings)], { execArgv: [] })
     const started = new RefreshProcess(child)
@@ -36,7 +36,7 @@ export class RefreshProcess {
     return started
   }
 
-  /** Asks all at once. Fails when the process ends before it has answered. */
+  /** Sends all requests at once. Rejects if the process exits before it has replied. */
   async ask(asks: readonly Ask[]): Promise<Answers> {
     const call = (this.#calls += 1)
     const answered = new Promise<Answers>((resolve) => {
@@ -54,7 +54,7 @@ export class RefreshProcess {
     return await Promise.race([answered, ended])
   }
 
-  /** Without a word to anybody. */
+  /** Kills it without a shutdown. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL')
     await this.#exited

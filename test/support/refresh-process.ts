@@ -1,5 +1,5 @@
-// A process of a service with a cloud, by what its first argument says. It lists what it is told to, all
-// at once, and says what was answered.
+// A process of a service with a cloud, configured by its first argument. It sends the given requests concurrently and
+// reports the responses.
 import Fastify from 'fastify'
 import type { KeyRingOptions } from '../../src/infra/crypto/key-ring.ts'
 import { openDatabase } from '../../src/infra/db/open-database.ts'
@@ -12,13 +12,13 @@ export interface RefreshProcessSettings {
   readonly encryption: KeyRingOptions
 }
 
-/** To the process: what to ask, each as its user. */
+/** A message to the process: requests, each with its user. */
 export interface RefreshProcessCall {
   readonly call: number
   readonly asks: readonly { readonly method: 'GET' | 'DELETE'; readonly url: string; readonly user: string }[]
 }
 
-/** From it: what was answered, in the same order. */
+/** A message from the process: the responses in the same order. */
 export interface RefreshProcessAnswer {
   readonly call: number
   readonly answers: readonly { readonly status: number; readonly code?: string }[]
@@ -26,7 +26,7 @@ export interface RefreshProcessAnswer {
 
 const settings = JSON.parse(process.argv[2] ?? '') as RefreshProcessSettings
 const database = await openDatabase({ url: settings.url, migrate: false })
-// What the first query compiles may take longer than a store waits, where many processes start.
+// With many processes starting, compiling the first query may take longer than a store waits.
 await database.prisma.$queryRaw`SELECT 1`
 const app = Fastify({ pluginTimeout: 0 })
 await app.register(cloudStorage, {

@@ -13,11 +13,11 @@ const HOUR = 3_600_000
 
 export interface RowTokens {
   readonly userId?: string
-  /** How long the access token still lives, as far as the row knows. Default: an hour; what is negative has ended. */
+  /** Remaining lifetime of the access token according to the row. Default: an hour; negative means expired. */
   readonly leftMs?: number
 }
 
-/** Rows of a cloud, whose tokens are sealed as the plugin would with such keys. */
+/** Rows of a cloud, with tokens sealed like the plugin's under the given keys. */
 export class RefreshRows {
   readonly #prisma: Prisma
   readonly #provider: string
@@ -29,7 +29,7 @@ export class RefreshRows {
     this.#cipher = createCredentialCipher(createKeyRing(keys))
   }
 
-  /** A row with these tokens; gives its id. */
+  /** Adds a row with these tokens. Returns its ID. */
   async add(tokens: Tokens, { userId = 'ann', leftMs = HOUR }: RowTokens = {}): Promise<string> {
     const store = createConnectionStore(this.#prisma)
     const connection = { userId, provider: this.#provider, accountId: 'account', label: 'Mine', scopes: [] }
@@ -37,14 +37,14 @@ export class RefreshRows {
     return saved.id
   }
 
-  /** Other tokens in a row, or the same with another end. */
+  /** Replaces the tokens of a row, or their expiry. */
   async replace(id: string, tokens: Tokens, leftMs: number): Promise<void> {
     const { userId } = await this.read(id)
     const credentials = this.#seal(id, userId, tokens, leftMs)
     await this.#prisma.cloudConnection.update({ where: { id }, data: { credentials } })
   }
 
-  /** Without when it was used, which is noted by the way. */
+  /** Omits the time of last use, which is updated independently. */
   read(id: string) {
     return this.#prisma.cloudConnection.findUniqueOrThrow({
       where: { id },

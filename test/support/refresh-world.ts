@@ -21,10 +21,10 @@ export const never = new AbortController().signal
 
 type Ask = (refreshToken: string, signal: AbortSignal) => TokenSet | null | Promise<TokenSet | null>
 
-/** A token endpoint that the test writes, and what it was asked with. */
+/** A scripted token endpoint that records the refresh tokens it receives. */
 export class ScriptedTokenEndpoint implements Pick<OAuthClient, 'refresh'> {
   readonly asked: string[] = []
-  /** Rotates, unless the test says otherwise. */
+  /** Rotates tokens by default. */
   answer: Ask = () => this.rotated()
 
   async refresh(refreshToken: Secret<string>, signal: AbortSignal): Promise<TokenSet | null> {
@@ -32,7 +32,7 @@ export class ScriptedTokenEndpoint implements Pick<OAuthClient, 'refresh'> {
     return await this.answer(refreshToken.reveal(), signal)
   }
 
-  /** The tokens of the call that is being answered: `SECRET-access-1` for the first. */
+  /** The tokens for the current call: `SECRET-access-1` for the first. */
   rotated(over: Partial<TokenSet> = {}): TokenSet {
     const n = String(this.asked.length)
     return {
@@ -48,7 +48,7 @@ export class ScriptedTokenEndpoint implements Pick<OAuthClient, 'refresh'> {
 interface PlainTokens {
   readonly accessToken: string
   readonly refreshToken: string | null
-  /** How long they have lived, and how long they still will. */
+  /** The age of the tokens and their remaining lifetime. */
   readonly ageMs: number
   readonly leftMs: number | null
 }
@@ -56,16 +56,16 @@ interface PlainTokens {
 const [k1, k2] = [randomBytes(32).toString('base64'), randomBytes(32).toString('base64')]
 const bindingOf = ({ id, userId, provider }: SealedConnection) => ({ userId, provider, connectionId: id })
 
-/** The refresh of tokens in one process, on a table that others may have as well. */
+/** Token refresh in one process, on a table that other processes may share. */
 export class RefreshWorld {
   readonly clock: ManualClock
   readonly connections: MemoryConnections
   readonly endpoint: ScriptedTokenEndpoint
-  /** The connections whose grant was said to have ended. */
+  /** Connections reported as having lost their grant. */
   readonly ended: string[] = []
-  /** The refresh tokens that came for a row which was gone by then. */
+  /** Refresh tokens received for a row that no longer existed. */
   readonly orphaned: (string | undefined)[] = []
-  /** What monitoring was told. */
+  /** Refresh results reported to metrics. */
   readonly refreshes: string[] = []
   readonly refresher: TokenRefresher
   readonly flights: RefreshFlights
@@ -101,18 +101,18 @@ export class RefreshWorld {
     } satisfies StoredTokens
   }
 
-  /** A row that holds these. */
+  /** Adds a row with these tokens. */
   add(tokens: Partial<PlainTokens> = {}): SealedConnection {
     const row = this.connections.add()
     return this.put(row, this.cipher.seal(serialiseTokens(this.tokens(tokens)), bindingOf(row)))
   }
 
-  /** What another process would write: its revision goes up, as the database has it. */
+  /** Writes the row like another process: its version is incremented. */
   replace(row: SealedConnection, tokens: Partial<PlainTokens>): SealedConnection {
     return this.put(row, this.cipher.seal(serialiseTokens(this.tokens(tokens)), bindingOf(row)))
   }
 
-  /** The same tokens under another key. */
+  /** Re-encrypts the same tokens under another key. */
   rotateKey(row: SealedConnection): SealedConnection {
     const rotated = createCredentialCipher(createKeyRing({ current: 'k2', keys: { k1, k2 } }))
     const { sealedCredentials } = this.row(row)
@@ -138,13 +138,13 @@ export class RefreshWorld {
     return parseTokens(this.cipher.open(this.row(row).sealedCredentials, bindingOf(row)))
   }
 
-  /** As the plugin has them for an opened connection. */
+  /** Returns the tokens as the plugin holds them for an open connection. */
   tokensOf(row: SealedConnection, random = 0): ConnectionTokens {
     const { flights, clock } = this
     return new ConnectionTokens(row, this.open(row), { flights, clock, random: () => random })
   }
 
-  /** The database fails the next time, with all that `method` would have done. */
+  /** Makes the next call of `method` fail in the database, without any effect. */
   failOnce(method: 'reseal' | 'withRefreshLock'): void {
     const { connections } = this
     Object.defineProperty(connections, method, {
@@ -156,7 +156,7 @@ export class RefreshWorld {
     })
   }
 
-  /** The next lock's work is done, and then not committed. */
+  /** Runs the work of the next lock, then fails the commit. */
   loseCommitOnce(): void {
     const { connections } = this
     const locked = connections.withRefreshLock.bind(connections)
@@ -171,7 +171,7 @@ export class RefreshWorld {
   }
 }
 
-/** The code that `call` fails with; an error that holds a token fails the test. */
+/** Returns the error code of `call`. An error that contains a token fails the test. */
 export async function codeOf(t: Test, call: Promise<unknown>): Promise<StorageErrorCode | 'none'> {
   try {
     await call

@@ -15,7 +15,7 @@ export interface FakeBackendOptions {
   readonly egress?: Pick<Egress, 'agents' | 'transferAgents'>
 }
 
-/** A backend on the fake's bucket. */
+/** Opens a backend on the fake's bucket. */
 export function openFake(
   { endpoint }: Pick<FakeS3, 'endpoint'>,
   options: FakeBackendOptions = {}

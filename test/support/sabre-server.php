@@ -1,12 +1,12 @@
 <?php
-// A router for `php -S`: sabre/dav over one folder. sabre.ts says what stands in the environment.
+// A router for `php -S`: sabre/dav over one folder. sabre.ts sets the environment variables.
 
-// sabre/dav 1.8 is older than PHP 8, whose deprecations would be in every answer.
+// sabre/dav 1.8 predates PHP 8, and its deprecation notices would appear in each response.
 error_reporting(E_ALL & ~E_DEPRECATED);
 ini_set('display_errors', '0');
 date_default_timezone_set('UTC');
 
-// FSExt does not look at what file_put_contents returns: without this, a name that is too long is "created".
+// FSExt ignores the result of file_put_contents: without this, a name that is too long counts as "created".
 set_error_handler(function (int $severity, string $message, string $file, int $line): bool {
     if (error_reporting() & $severity) {
         throw new ErrorException($message, 0, $severity, $file, $line);
@@ -41,7 +41,7 @@ class BearerBackend implements Sabre\DAV\Auth\Backend\BackendInterface
     }
 }
 
-// Nextcloud's chunked uploads: uploads/USER/ID/ holds chunks, and its `.file` is all of them.
+// Nextcloud's chunked uploads: uploads/USER/ID/ contains chunks, and its `.file` is their concatenation.
 class Uploads extends Sabre\DAV\FSExt\Directory
 {
     public function getChild($name)
@@ -114,7 +114,7 @@ $server = new Sabre\DAV\Server($root);
 $server->setBaseUri(getenv('SABRE_BASE_PATH'));
 $backend = getenv('SABRE_AUTH') === 'bearer' ? new BearerBackend() : new BasicBackend();
 $server->addPlugin(new Sabre\DAV\Auth\Plugin($backend, 'sabre'));
-// FSExt keeps properties in files of this name. It lists none of them, but it would serve and overwrite them.
+// FSExt stores properties in files of this name. It does not list them, but would serve and overwrite them.
 $server->subscribeEvent('beforeMethod', function (string $method, string $path): bool {
     if (preg_match('~(^|/)\.sabredav(/|$)~', $path) === 1) {
         throw new Sabre\DAV\Exception\Forbidden('The name belongs to the server');

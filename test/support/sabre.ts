@@ -7,11 +7,11 @@ import type { Test } from 'tap'
 import { freePort, hasProgram, startDaemon } from './daemon.ts'
 
 export interface SabreOptions {
-  /** `basic` unless said otherwise. */
+  /** Default `basic`. */
   readonly auth?: 'basic' | 'bearer'
-  /** Where the folder is served, with a slash at both ends: `/`, or `/remote.php/dav/files/u/` as in Nextcloud. */
+  /** The base path of the folder, with a slash at both ends: `/`, or `/remote.php/dav/files/u/` as in Nextcloud. */
   readonly basePath?: string
-  /** Nextcloud's layout: the folder is `files/` below the base path, and beside it are chunked uploads. */
+  /** Nextcloud's layout: the folder is `files/` below the base path, next to chunked uploads. */
   readonly hasUploads?: boolean
 }
 
@@ -21,20 +21,20 @@ export interface RunningSabre {
   readonly username: string
   readonly password: string
   readonly token: string
-  /** The folder on disk whose content is served. */
+  /** The folder on disk that is served. */
   readonly folder: string
 }
 
 const ROUTER = fileURLToPath(new URL('sabre-server.php', import.meta.url))
 
-/** Whether Debian's `php-cli` and `php-sabre-dav` are installed. */
+/** Returns whether Debian's `php-cli` and `php-sabre-dav` are installed. */
 export function hasSabre(): boolean {
   return hasProgram('php') && existsSync('/usr/share/php/Sabre/autoload.php')
 }
 
 /**
- * Starts sabre/dav, the server inside of Nextcloud, over a temporary folder and without locks. It ends with the test.
- * PHP's own server takes a request's whole body before sabre sees it: what broke off leaves nothing.
+ * Starts sabre/dav, which Nextcloud is built on, over a temporary folder and without locks. Stops at teardown. PHP's
+ * built-in server buffers the whole request body before sabre sees it, so an interrupted upload leaves nothing.
  */
 export async function startSabre(
   t: Test,
@@ -49,7 +49,7 @@ export async function startSabre(
   await startDaemon(t, {
     command: ['php', '-S', `127.0.0.1:${port}`, ROUTER],
     env: {
-      // One process serves one request: two at once would wait for each other.
+      // One process serves one request at a time, so concurrent requests need several.
       PHP_CLI_SERVER_WORKERS: '4',
       SABRE_AUTH: auth,
       SABRE_BASE_PATH: basePath,

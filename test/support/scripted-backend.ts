@@ -48,7 +48,7 @@ export function page(entries: readonly Entry[], next: string | null = null): Ent
   }
 }
 
-/** A folder of so many pages: the upstream cursor of the third is `p3`, and its one entry is called that. */
+/** A folder with `count` pages: the cursor of the third page is `p3`, and so is the name of its only entry. */
 export function pages(count: number): List {
   return async (_folder, { cursor = 'p1' }) => {
     const following = Number(cursor.slice(1)) + 1
@@ -58,7 +58,7 @@ export function pages(count: number): List {
 
 type List = (folderId: string | null, call: ListCall) => Promise<EntryPage>
 
-/** A backend whose listings the test writes, and that counts what it was asked. */
+/** A backend with scripted listings that records its calls. */
 export class ScriptedBackend implements StorageBackend {
   readonly provider = 'scripted'
   readonly capabilities = READ_ONLY

@@ -4,23 +4,23 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Test } from 'tap'
 
-/** The user of Debian's packages. A server that is started as root serves as this user. */
+/** The user of Debian's packages. A server that is started as root switches to this user. */
 export const SERVER_USER = 'www-data'
-/** Servers tell changes by the time of a file in seconds, and its size. */
+/** Servers detect changes by a file's modification time in seconds and its size. */
 const LONG_AGO = 1_700_000_000
 
-/** A temporary folder for a server that a test starts, with a folder inside that is served. */
+/** A temporary folder for a server, with a subfolder that it serves. */
 export interface ServedFolder {
   readonly home: string
   readonly folder: string
   readonly isRoot: boolean
-  /** Writes a file of the server's own, such as its configuration. */
+  /** Writes a file for the server itself, such as its configuration. */
   readonly write: (name: string, content: string) => Promise<void>
-  /** Writes a file that is served, and the folders above it, which then belong to the server. */
+  /** Writes a served file and its parent folders, owned by the server. */
   readonly seed: (path: string, content: string | Buffer) => Promise<void>
 }
 
-/** Makes a folder that is removed with the test. @param options.isOwned the server changes to {@link SERVER_USER} */
+/** Creates a folder that is removed at teardown. @param options.isOwned the server switches to {@link SERVER_USER} */
 export async function newServedFolder(t: Test, name: string, { isOwned = true } = {}): Promise<ServedFolder> {
   const home = await mkdtemp(join(tmpdir(), `${name}-`))
   t.teardown(() => rm(home, { recursive: true, force: true }))
@@ -54,7 +54,7 @@ export async function newServedFolder(t: Test, name: string, { isOwned = true } 
   }
 }
 
-/** The ids of {@link SERVER_USER}, for a test that runs as root. */
+/** Returns the IDs of {@link SERVER_USER} if the test runs as root. */
 export function serverOwner(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined
   const id = (flag: string) => Number(execFileSync('id', [flag, SERVER_USER], { encoding: 'utf8' }))

@@ -53,7 +53,7 @@ export function appConfig(over: Partial<AppConfig> = {}): AppConfig {
   }
 }
 
-/** A backend of one object, whose answers the test writes. */
+/** A backend with one object and scripted responses. */
 export class OneObject extends ScriptedBackend {
   override readonly capabilities: StorageBackend['capabilities']
   facts: Partial<Entry> = { size: 5, version: 'v1', modifiedAt: '2026-01-02T03:04:05.678Z' }
@@ -84,23 +84,23 @@ export interface ServerUnderTest {
   readonly database: Database
   readonly object: OneObject
   readonly log: LogLines
-  /** The headers of a signed-in user. */
+  /** Returns the headers of a signed-in user. */
   readonly as: (user: string) => { authorization: string }
-  /** A document of ann's in the scripted object, or in the managed store where it has a text. */
+  /** Adds a document of ann's: in the scripted object, or in the managed store if `text` is given. */
   readonly add: (over?: { id?: string; name?: string; mimeType?: string | null; text?: string }) => Promise<string>
 }
 
 interface ServerOptions {
   readonly config?: Partial<AppConfig>
   readonly object?: OneObject
-  /** What the provider opens instead. */
+  /** Replaces the backend that the provider opens. */
   readonly backend?: StorageBackend
   readonly drain?: RequestDrain
   readonly onRequestCompleted?: (request: CompletedRequest) => void
   readonly database?: (database: Database) => Database
 }
 
-/** The ready-made server's application, with a provider `object` beside S3 and its log in memory. */
+/** The application of the ready-made server, with a provider `object` besides S3 and an in-memory log. */
 export async function serverApp(t: Test, options: ServerOptions = {}): Promise<ServerUnderTest> {
   const directory = await mkdtemp(join(tmpdir(), 'server-'))
   t.teardown(() => rm(directory, { recursive: true }))
@@ -127,12 +127,12 @@ export async function serverApp(t: Test, options: ServerOptions = {}): Promise<S
     ...(options.onRequestCompleted && { onRequestCompleted: options.onRequestCompleted })
   })
   t.teardown(() => app.close())
-  // All of its routes are ours.
+  // All of its routes are described.
   watchAnswers(t, app, () => true)
   throughPrism(t, app, false)
   await app.ready()
   const as = (user: string) => ({ authorization: `Bearer ${app.jwt.sign({ sub: user }, { expiresIn: '1h' })}` })
-  // Without the private key nobody here can sign in.
+  // Without the private key, the test cannot sign tokens.
   if ((config?.jwt ?? JWT).algorithm === 'HS256') {
     await app.inject({ method: 'POST', url: '/cloud/connections/object', headers: as('ann'), payload: {} })
   }
@@ -158,7 +158,7 @@ export async function serverApp(t: Test, options: ServerOptions = {}): Promise<S
   return { app, database, object, log, as, add }
 }
 
-/** What a server logs. */
+/** Collects log lines. */
 export class LogLines extends Writable {
   text = ''
 

@@ -1,11 +1,11 @@
 import type { Test } from 'tap'
 
-/** `REQUIRE_SERVICES=postgres,redis,s3`: what CI has installed, and must therefore not skip. */
+/** `REQUIRE_SERVICES=postgres,redis,s3`: services that are installed in CI. Their tests must not be skipped. */
 const REQUIRED = new Set((process.env['REQUIRE_SERVICES'] ?? '').split(',').map((name) => name.trim()))
 
 /**
- * Whether a test that needs the service `name` may run. Where it may not, the test has been skipped with a reason, or
- * failed if `REQUIRE_SERVICES` names the service: return at once.
+ * Returns whether a test that needs the service `name` can run. If not, it has skipped the test with a reason, or
+ * failed it if `REQUIRE_SERVICES` names the service: return at once.
  */
 export function requireService(t: Test, name: string, available: boolean): boolean {
   if (available) return true

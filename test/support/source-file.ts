@@ -1,28 +1,28 @@
 import { posix } from 'node:path'
 import ts from 'typescript'
 
-/** A file of `src`, by its path inside of it, with forward slashes. */
+/** A file of `src`, with its path relative to `src`, with forward slashes. */
 export interface SourceText {
   readonly path: string
   readonly source: string
 }
 
 /**
- * How a module is named: a static import or re-export loads it with the file, `import()` and `require()` when they
- * are called, a type-only import never. (`import { type A }` does load it: only `import type` is dropped whole.)
+ * The kind of an import. A static import or re-export loads the module at once, `import()` and `require()` when
+ * called, a type-only import never. (`import { type A }` loads it: only `import type` is erased.)
  */
 export type ImportKind = 'static' | 'dynamic' | 'type'
 
 export interface Import {
   readonly kind: ImportKind
-  /** `null` where it is computed. */
+  /** `null` if it is computed. */
   readonly specifier: string | null
-  /** The path inside of `src`, for a relative specifier; `../…` for one that leaves it. */
+  /** The path relative to `src` of a relative specifier; `../…` if it is outside. */
   readonly target: string | null
   readonly line: number
 }
 
-/** A property that is read of something known by its name: `process.env`, `Date['now']`, `const { env } = process`. */
+/** A property access on a known name: `process.env`, `Date['now']`, `const { env } = process`. */
 export interface Member {
   readonly name: string
   readonly line: number
@@ -43,7 +43,7 @@ export interface ParsedSource {
   readonly numbers: readonly NumberByName[]
 }
 
-/** What the rules want to know of a file, from its syntax tree. */
+/** Extracts from the syntax tree the facts that the rules need. */
 export function parseSource({ path, source }: SourceText): ParsedSource {
   const imports: Import[] = []
   const members: Member[] = []
@@ -106,7 +106,7 @@ function membersOf(node: ts.Node): string[] {
   }
   if (ts.isImportDeclaration(node)) return importedMembers(node)
   const callee = ts.isCallExpression(node) || ts.isNewExpression(node) ? nameOf(node.expression) : ''
-  // Without arguments `new Date()` is now, and `Date()` is now whatever it is given.
+  // `new Date()` without arguments is the current time; `Date()` is the current time with any arguments.
   const readsClock = callee === 'Date' && (ts.isCallExpression(node) || !(node as ts.NewExpression).arguments?.length)
   return readsClock ? ['Date.now'] : []
 }
@@ -119,7 +119,7 @@ function importedMembers(node: ts.ImportDeclaration): string[] {
   return bindings.elements.map((element) => `${object}.${(element.propertyName ?? element.name).text}`)
 }
 
-/** The last name of an expression: `process` for `process` and for `globalThis.process`. */
+/** Returns the last name of an expression: `process` for `process` and for `globalThis.process`. */
 function nameOf(node: ts.Node): string {
   if (ts.isIdentifier(node) || ts.isStringLiteralLike(node)) return node.text
   return ts.isPropertyAccessExpression(node) ? node.name.text : ''

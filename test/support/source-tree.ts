@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 
 export const SRC = new URL('../../src/', import.meta.url)
 
-/** The paths of all TypeScript files of `src` with code in them, inside of it, with forward slashes; generated ones left out. */
+/** Returns all TypeScript files with code, relative to `src`, with forward slashes; no generated files. */
 export function sourcePaths(): string[] {
   return readdirSync(fileURLToPath(SRC), { recursive: true, encoding: 'utf8' })
     .map((path) => path.split(sep).join('/'))

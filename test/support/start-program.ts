@@ -5,9 +5,9 @@ import type { Test } from 'tap'
 export interface ProgramOptions {
   readonly cwd: string | URL
   readonly env: Record<string, string>
-  /** It has a group of its own, and what is signalled is all of that. */
+  /** Runs it in a process group of its own; signals go to the whole group. */
   readonly detached?: boolean
-  /** What it prints once it is ready. */
+  /** The text it prints when it is ready. */
   readonly greets: string
 }
 
@@ -21,7 +21,7 @@ export interface StartedProgram {
   readonly ready: Promise<void>
 }
 
-/** Starts a program, which ends with the test at the latest. */
+/** Starts a program. Kills it at teardown if it still runs. */
 export function startProgram(
   t: Test,
   [command, ...args]: readonly [string, ...string[]],

@@ -1,6 +1,6 @@
 /**
- * A process of its own, for `start-up.test.ts`: starts an app with a connection to Google Drive, asks for what is not in
- * Drive, and then lists it. Writes which files of `googleapis` were loaded at each step.
+ * Runs in a process of its own, for `start-up.test.ts`: starts an app with a connection to Google Drive, calls routes
+ * that do not need Drive, and then lists Drive. Prints which files of `googleapis` were loaded at each step.
  */
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'

@@ -1,4 +1,4 @@
-/** A process of its own, for `start-up.test.ts`: starts an app, lists a folder of a bucket, and marks each step. */
+/** Runs in its own process, for `start-up.test.ts`: starts an app, lists a bucket folder, and marks each step. */
 import { appendFileSync } from 'node:fs'
 import { buildApp } from 'fauxqs'
 import Fastify from 'fastify'

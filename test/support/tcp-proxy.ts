@@ -9,30 +9,30 @@ export interface ProxyTarget {
 }
 
 /**
- * - `relay`: all passes.
- * - `blackhole`: as if the network were gone without a word. Every connection, new or open, stays open and is dead from
- *   then on: nothing passes in either direction, not even that a side has hung up, and nothing ever will.
- * - `refuse`: new connections are reset; those that are open go on as they were.
+ * - `relay`: passes everything.
+ * - `blackhole`: simulates a network outage. Connections, new or open, stay open but are dead from then on: nothing
+ * passes in either direction, not even the end of a stream, also after the mode changes back.
+ * - `refuse`: resets new connections; open ones continue.
  */
 export type ProxyMode = 'relay' | 'blackhole' | 'refuse'
 
 /** Bytes that are written together. */
 export interface Piece {
   readonly bytes: Buffer
-  /** So much later than it is its turn: what comes behind overtakes it. Lost if the connection ends before. */
+  /** Extra delay. Later pieces overtake it. It is lost if the connection ends before. */
   readonly lateMs?: number
 }
 
-/** What becomes of a chunk of one connection and direction. It may keep parts of it for later. */
+/** Transforms the chunks of one connection and direction. May hold back parts for later. */
 export type Transform = (chunk: Buffer) => readonly Piece[]
 
 const AS_IT_CAME: Transform = (bytes) => [{ bytes }]
 
-/** In front of a server that speaks TCP. That one need not be up: who connects meanwhile is reset. */
+/** A proxy for a TCP server. If the server is down, new connections are reset. */
 export class TcpProxy {
-  /** Latency of what the server says, from now on; what is under way already is not overtaken. */
+  /** Latency of server data from now on. Does not overtake pieces that are already queued. */
   delayMs = 0
-  /** The sockets of clients who have not hung up, dead ones too. */
+  /** The sockets of clients that have not disconnected, dead ones included. */
   readonly connections = new Set<Socket>()
   #mode: ProxyMode = 'relay'
   readonly #target: ProxyTarget
@@ -45,7 +45,7 @@ export class TcpProxy {
     this.#target = target
   }
 
-  /** Ends with the test. */
+  /** Stops at teardown. */
   static async start(t: Test, target: ProxyTarget): Promise<TcpProxy> {
     const proxy = new TcpProxy(target)
     await proxy.listen(t)
@@ -66,7 +66,7 @@ export class TcpProxy {
     for (const { lanes } of this.#relays) for (const lane of lanes) lane.die()
   }
 
-  /** The URL of the target, by way of the proxy. */
+  /** Returns the URL of the target through the proxy. */
   through(url: string): string {
     const changed = new URL(url)
     changed.hostname = '127.0.0.1'
@@ -74,7 +74,7 @@ export class TcpProxy {
     return changed.href
   }
 
-  /** Resets all connections on both sides, dead ones too. New ones are none of its business. */
+  /** Resets all connections on both sides, dead ones included. Does not affect new ones. */
   killAll(): void {
     for (const { sockets } of this.#relays) sockets.forEach(reset)
   }
@@ -89,12 +89,12 @@ export class TcpProxy {
     })
   }
 
-  /** Asked once for each connection. */
+  /** Called once for each connection. */
   protected fromServer(): Transform {
     return AS_IT_CAME
   }
 
-  /** Asked once for each connection. */
+  /** Called once for each connection. */
   protected fromClient(): Transform {
     return AS_IT_CAME
   }
@@ -113,7 +113,7 @@ export class TcpProxy {
       socket.once('close', () => {
         if (relay.sockets.every(({ destroyed }) => destroyed)) this.#relays.delete(relay)
       })
-      // Nobody else reads from one that is dead from its beginning, and that its client hangs up must be seen.
+      // A connection that was dead from the start has no other reader. Reading is needed to notice that it ends.
       socket.resume()
     }
   }
@@ -126,7 +126,7 @@ export class TcpProxy {
   }
 }
 
-/** A client's connection. One that was accepted into a black hole has no second socket, and nothing that passes. */
+/** A client's connection. In blackhole mode it has no second socket and no lanes. */
 interface Relay {
   readonly sockets: readonly Socket[]
   readonly lanes: readonly Lane[]
@@ -134,7 +134,7 @@ interface Relay {
 
 interface Waiting {
   readonly dueMs: number
-  /** Null: there is no more. */
+  /** Null marks the end of the stream. */
   readonly bytes: Buffer | null
 }
 
@@ -142,9 +142,9 @@ interface Waiting {
 class Lane {
   readonly #from: Socket
   readonly #to: Socket
-  /** By the time they are due. */
+  /** Ordered by due time. */
   readonly #waiting: Waiting[] = []
-  /** When it is the turn of what came last, unless it is late. */
+  /** When the last piece is due, unless it has extra delay. */
   #turnMs = 0
   #timer: NodeJS.Timeout | undefined
   #isDead = false
@@ -171,19 +171,19 @@ class Lane {
     })
     to.once('close', () => {
       this.#clear()
-      // What nobody takes any more must not keep an end from being seen.
+      // Discard the data: otherwise the end of the stream would not be seen.
       from.resume()
     })
   }
 
-  /** Nothing passes any more, and neither side learns of it. */
+  /** Stops passing data, without either side noticing. */
   die(): void {
     this.#isDead = true
     this.#clear()
     this.#from.resume()
   }
 
-  /** What Node has been given to write it cannot be asked for again, and would come out of a black hole. */
+  /** Data that was handed to Node cannot be taken back, and would still leave a black hole. */
   get #mustWait(): boolean {
     return this.#to.connecting || this.#to.writableNeedDrain
   }

@@ -10,12 +10,12 @@ import { PROVIDERS } from '../../src/providers/registry.ts'
 import { leftOut } from './left-out-of-prism.ts'
 import { readBody } from './read-body.ts'
 
-/** The one that Fastify brings. */
+/** The copy that Fastify depends on. */
 const dispatch = createRequire(import.meta.resolve('fastify'))('light-my-request') as typeof inject
 
 type Answer = Awaited<ReturnType<FastifyInstance['inject']>>
 
-/** What Prism finds, of a request or of an answer. */
+/** A violation that Prism finds in a request or a response. */
 interface Violation {
   readonly location: readonly string[]
   readonly message: string
@@ -28,22 +28,21 @@ export interface Judged {
   readonly status: number
   /** The code of the problem. */
   readonly code: string | null
-  /** Whether the answer is described: a host has routes and refusals of its own. */
+  /** Whether the response is described: a host has its own routes and errors. */
   readonly isOurs: boolean
-  /** Whether it fills in the form of a provider that only a test has, which is not described. */
+  /** Whether it submits the form of a provider that exists only in a test, which is not described. */
   readonly isOwnForm: boolean
-  /** Why Prism had nothing to say. */
+  /** Why Prism could not judge it. */
   readonly unjudged: string | null
   readonly violations: readonly Violation[]
 }
 
 /**
- * Sends whatever a test asks an app through Prism, where `npm run test:prism` runs one: the app answers what Prism
- * passes on, and Prism passes on the answer. Bytes go beside it, both ways: Prism reads them as text, unpacks them,
- * joins headers and follows redirects.
- *
- * @param isHost whether the app is a host of the plugin: then what is not under `/cloud` is not ours, and users say who
- * they are in a way of its own
+ * Sends each request of a test to an app through Prism, if `npm run test:prism` runs it: the app responds to the
+ * request from Prism, and Prism passes on the response. Bodies bypass Prism both ways, because it reads them as text,
+ * decompresses them, joins headers and follows redirects.
+ * @param isHost whether the app hosts the plugin: then only `/cloud` is described, and users authenticate in the
+ * host's own way
  */
 export function throughPrism(t: Test, app: FastifyInstance, isHost: boolean): void {
   const { PRISM_URL: prism, PRISM_RECORD: record } = process.env
@@ -121,19 +120,19 @@ export function throughPrism(t: Test, app: FastifyInstance, isHost: boolean): vo
   app.inject = injected as typeof app.inject
 }
 
-/** Whether it connects a provider that only a test has: the form of that is not described. */
+/** Returns whether it connects a provider that exists only in a test; its form is not described. */
 function isOwnForm(method: string, url: string): boolean {
   const [, provider] = /^\/cloud\/connections\/(\w+)$/.exec(url) ?? []
   return method === 'POST' && provider !== undefined && !(provider in PROVIDERS)
 }
 
-/** What is not of the connection. */
+/** Removes the headers that belong to the connection. */
 function passable({ host: _host, connection: _connection, expect: _expect, ...headers }: IncomingMessage['headers']) {
   const { 'content-length': _length, 'transfer-encoding': _coding, ...rest } = headers
   return rest as Record<string, string | string[]>
 }
 
-/** It ends where an escape in a path is none: `/documents/%ZZ`. */
+/** Prism crashes on an invalid escape in a path: `/documents/%ZZ`. */
 const UNHEARD = { status: 0, text: 'Prism would end at this path', violations: [] }
 
 function isReadable(url: string): boolean {
@@ -145,7 +144,7 @@ function isReadable(url: string): boolean {
   }
 }
 
-/** What Prism can pass on: it follows redirects, and reads JSON of a `HEAD` too. */
+/** Removes headers that Prism cannot handle: it follows redirects, and parses JSON even for `HEAD`. */
 function readable({ method }: IncomingMessage, { location: _, ...headers }: Answer['headers']): Answer['headers'] {
   const { 'content-type': type, 'transfer-encoding': _coding, connection: _connection, ...rest } = headers
   return { ...rest, ...(method !== 'HEAD' && type !== undefined && { 'content-type': type }) }

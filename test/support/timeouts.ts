@@ -1,6 +1,6 @@
 import type { Timeouts } from '../../src/domain/ports.ts'
 
-/** Longer than any call takes, even on a busy machine. A test of a deadline sets its own. */
+/** Longer than any call takes, even on a busy machine. Tests of deadlines set their own. */
 export const TEST_TIMEOUTS: Timeouts = {
   connectMs: 300_000,
   headersMs: 300_000,

@@ -23,7 +23,7 @@ export interface Heard {
   readonly json: () => unknown
 }
 
-/** Asks an app over a socket of its own. */
+/** Sends requests to an app over a new socket each. */
 export class Client {
   readonly #app: FastifyInstance
 
@@ -31,7 +31,7 @@ export class Client {
     this.#app = app
   }
 
-  /** A request whose body is still to be sent. */
+  /** Starts a request without sending its body yet. */
   begin(method: string, path: string, { user = 'ann', headers = {} }: Ask = {}): ClientRequest {
     const { port } = this.#app.server.address() as AddressInfo
     const all = { 'x-user': user, ...headers }
@@ -58,7 +58,7 @@ export async function answerOf(request: ClientRequest): Promise<Heard> {
   return { status: answer.statusCode ?? 0, headers: answer.headers, text, json: () => JSON.parse(text) as unknown }
 }
 
-/** `/cloud/PROVIDER/content?…` */
+/** Returns `/cloud/PROVIDER/content?…`. */
 export function contentPath(provider: string, query: Record<string, string> = {}): string {
   return `/cloud/${provider}/content?${new URLSearchParams(query).toString()}`
 }
@@ -95,7 +95,7 @@ export async function davTransfers(t: Test, plugin: Partial<CloudStorageOptions>
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify(body)
       }),
-    /** The ids in a folder, and whether the cache had them. */
+    /** Returns the IDs in a folder, and whether the cache had them. */
     list: async (folder?: string) => {
       const query = folder === undefined ? '' : `?folder=${encodeURIComponent(folder)}`
       const answer = await client.get(`/cloud/webdav/listing${query}`)

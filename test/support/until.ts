@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 
-/** Lets the event loop turn until `condition` holds. The test's own time limit ends what never happens. */
+/** Runs the event loop until `condition` holds. The test's own timeout ends a wait that never succeeds. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await setImmediate()
 }

@@ -15,12 +15,12 @@ import type { FakeOAuthOptions } from '../fakes/oauth/rules.ts'
 import type { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import type { PageFault } from '../fakes/page-fault.ts'
 
-/** A cloud to walk through, with the authorization server that it believes. */
+/** A cloud with a connection walk, and the authorization server that it trusts. */
 export interface WalkedCloud {
   readonly id: string
-  /** What its authorization server does. */
+  /** The behaviour of its authorization server. */
   readonly rules: FakeOAuthOptions
-  /** What a registration asks for that may write. Left out: the registration at the provider says. */
+  /** The scopes for write access. Omitted if the registration at the provider determines them. */
   readonly scopes?: readonly string[]
   readonly start: (t: Test, oauth: FakeOAuth) => Promise<RunningCloud>
 }
@@ -28,18 +28,18 @@ export interface WalkedCloud {
 export interface RunningCloud {
   readonly provider: OAuthProvider
   readonly origins: readonly string[]
-  /** Makes a folder in the root, with files in it. */
+  /** Creates a folder with files in the root. */
   readonly seed: (folder: string, files: ReadonlyMap<string, string>) => void
   readonly requests: readonly FakeCloudRequest[]
-  /** What a file in the root holds. */
+  /** Returns the content of a file in the root. */
   readonly read: (name: string) => Buffer | undefined
-  /** From now on its pages go wrong like this; undefined: they do not. */
+  /** Injects a fault into its pages; undefined removes it. */
   readonly misbehave: (fault: PageFault | undefined) => void
-  /** Whether it tells how many entries a folder has, so that one which is left out is missed. */
+  /** Whether listings give a total number of entries, which reveals a missing entry. */
   readonly tellsHowMany: boolean
-  /** Answers the next request for a listing with 429. */
+  /** Responds to the next listing request with 429. */
   readonly throttle: (retryAfterSeconds: number) => void
-  /** Whether it has been told, by whatever means it has, that the access is over. */
+  /** Returns whether the cloud was told to revoke the access, by its own means. */
   readonly isRevoked: () => boolean
 }
 
@@ -78,17 +78,17 @@ function contentOf<Node extends { readonly name: string }>({ tree, knobs }: Fake
 const tooMany = (retryAfter: number) =>
   answers(429, { retryAfter, headers: { 'content-type': 'application/json' }, body: '{}' })
 
-/** Clouds by plain REST, each as its vendor's own grants are. */
+/** Clouds with plain REST, each with the grants of its vendor. */
 export const WALKED_CLOUDS: readonly WalkedCloud[] = [
   {
     id: 'onedrive',
-    // Each refresh gives another refresh token, and those before go on working.
+    // Each refresh returns another refresh token, and earlier ones stay valid.
     rules: { rotation: 'rotate', extraParameters: ['response_mode'] },
     scopes: ['offline_access', 'User.Read', 'Files.ReadWrite.All'],
     start: async (t, oauth) => {
       const authorize = (bearer: string) => {
         const caller = oauth.check(bearer)
-        // Whose drive the tree is.
+        // The owner of the drive.
         return caller && { ...caller, user: 'me' }
       }
       const fake = await FakeGraph.start(t, { kind: 'personal', authorize })
@@ -102,7 +102,7 @@ export const WALKED_CLOUDS: readonly WalkedCloud[] = [
         throttle: (seconds) => {
           fake.failNext(1, tooMany(seconds), { path: /\/children$/ })
         },
-        // Microsoft has no way to end a grant.
+        // Microsoft has no endpoint for revoking a grant.
         isRevoked: () => oauth.calls.revoke.length === 0
       }
     }
@@ -135,7 +135,7 @@ export const WALKED_CLOUDS: readonly WalkedCloud[] = [
   },
   {
     id: 'box',
-    // Whoever uses a refresh token twice loses the grant.
+    // Using a refresh token twice revokes the grant.
     rules: {
       rotation: 'single-use',
       scopes: ['root_readwrite'],

@@ -6,22 +6,22 @@ import { readBody } from './read-body.ts'
 import { entry, page, ScriptedBackend } from './scripted-backend.ts'
 
 /**
- * A cloud in memory whose ids say nothing, and in which folders go by several of them. What it was asked to change it
- * has changed, also where it then fails.
+ * An in-memory cloud with opaque IDs, in which a folder can have several IDs. A change takes effect even if the call
+ * then fails.
  */
 export class WritableBackend extends ScriptedBackend {
   override readonly capabilities: Capabilities
-  /** By id. */
+  /** By ID. */
   readonly entries = new Map<string, Entry>()
-  /** Other names of folders; the root's own is `top`. */
+  /** Aliases of folders; the alias of the root is `top`. */
   readonly aliases = new Map<string | null, string>([[null, 'top']])
-  /** Whether entries tell where they are. */
+  /** Whether entries have a parent ID. */
   tellsParents = true
-  /** Fails so after each change. */
+  /** The error to throw after each change. */
   failsWith: StorageError | null = null
-  /** By which names it was listed so far, in the order of the calls. */
+  /** The folder IDs of all listing calls, in order. */
   readonly folders: (string | null)[] = []
-  /** Waits before a listing is answered, which was made before. */
+  /** Delays a response after its listing was made. */
   hold: (folderId: string | null) => Promise<void> = async () => {}
   #ids = 0
 
@@ -32,7 +32,7 @@ export class WritableBackend extends ScriptedBackend {
     this.capabilities = { ...new ScriptedBackend().capabilities, ...all, ...folders, ...abilities }
   }
 
-  /** What is in a folder that goes by one of its names. */
+  /** Adds an entry to a folder, which may be given by any of its IDs. */
   add(name: string, over: Partial<Entry> = {}): Entry {
     const id = `id${++this.#ids}`
     const made = entry(id, { name, parentId: 'top', version: `v${this.#ids}`, ...over })
