@@ -1,13 +1,13 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { resetWhenRead } from './reset.ts'
 
-/** So many downloads are reset, each after so many bytes of its content. */
+/** Resets `times` downloads, each after `afterBytes` of its content. */
 export interface CutDownloads {
   times: number
   readonly afterBytes: number
 }
 
-/** Answers with a file, or with the single range of it that was asked for. */
+/** Responds with a file, or with the single range of it that was requested. */
 export function sendContent(
   response: ServerResponse,
   content: Buffer,
@@ -29,7 +29,7 @@ export function sendContent(
   endOrCut(response, content.subarray(start, end), cutDownloads)
 }
 
-/** Sends the rest of a body, or the beginning of it and a reset where a test wants that. */
+/** Sends the rest of a body, or its beginning and a reset if the test has requested that. */
 export function endOrCut(response: ServerResponse, body: Buffer, cutDownloads: CutDownloads): void {
   if (cutDownloads.times <= 0) {
     response.end(body)
@@ -42,7 +42,7 @@ export function endOrCut(response: ServerResponse, body: Buffer, cutDownloads: C
   })
 }
 
-/** A single range as `[start, end)`; undefined for what a server ignores: several, or none that makes sense. */
+/** Parses a single range as `[start, end)`. Returns undefined for several or invalid ranges, which servers ignore. */
 function parseRange(header: string, size: number): [start: number, end: number] | 'unsatisfiable' | undefined {
   const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/.exec(header) ?? []
   if (first === '' && last === '') return undefined

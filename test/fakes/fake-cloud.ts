@@ -7,14 +7,14 @@ import type { FakeDavRequest } from './dav/request.ts'
 import { FakeServer } from './fake-server.ts'
 
 export interface FakeCloudRequest extends FakeDavRequest {
-  /** Which of the fake's origins was asked. */
+  /** The origin of the fake that received the request. */
   readonly host: string
 }
 
-/** An answer that is no success, in the provider's own words. */
+/** An error response in the provider's format. */
 export class CloudFailure<E> extends Error {
   readonly error: E
-  /** What nobody should ask: it is recorded, and fails the test that caused it. */
+  /** A request that no client should send: it is recorded, and fails the test. */
   readonly mistake: string | null
 
   constructor(error: E, mistake: string | null = null) {
@@ -24,58 +24,58 @@ export class CloudFailure<E> extends Error {
   }
 }
 
-/** What a request comes to, known from its head. */
+/** The result of routing a request by its head. */
 export interface CloudAnswer {
-  /** Content goes over the wire: the fake is busy for as long. */
+  /** A transfer of content. It counts as busy until the response is closed. */
   readonly isTransfer?: boolean
-  /** Takes what came of a body that broke off. */
+  /** Stores the received part of an interrupted body. */
   readonly keep?: (body: Buffer) => void
-  /** Once the body is there. @throws CloudFailure */
+  /** Called when the body is complete. @throws CloudFailure */
   readonly send: (response: ServerResponse) => void
 }
 
-/** Which requests a failure strikes: all of these must hold. */
+/** The requests to which a failure applies: all conditions must hold. */
 export interface FailureLimits extends Pick<FaultLimits, 'after'> {
   readonly matching?: (request: FakeCloudRequest) => boolean
   readonly method?: string
   /** Without the query. */
   readonly path?: string | RegExp
   readonly host?: string
-  /** Once the head is there, while a body is still coming. */
+  /** Applies when the head has arrived, while the body is still being sent. */
   readonly early?: boolean
 }
 
 /**
- * What the fakes of clouds have in common: bearer tokens, a record of what was asked, and failures as a test scripts
- * them. `E` is how the provider says an error.
+ * The common parts of the cloud fakes: bearer tokens, a record of requests, and scripted failures. `E` is the
+ * provider's error format.
  */
 export abstract class FakeCloud<E> extends FakeServer {
-  /** Those that are good, unless a test decides otherwise. */
+  /** The valid tokens, unless a test decides otherwise. */
   abstract readonly tokens: Set<string>
-  /** In the order in which they came. */
+  /** In order of arrival. */
   readonly requests: FakeCloudRequest[] = []
-  /** How long an answer takes, in milliseconds. A failure that is scripted comes at once. */
+  /** The delay of a response in milliseconds. Does not apply to scripted failures. */
   delayMs: (request: FakeCloudRequest) => number = () => 0
   readonly #transfers = new Set<ServerResponse>()
   readonly #scripts: { readonly isEarly: boolean; readonly script: DavScript }[] = []
 
-  /** Whether a bearer token is good, for the record. */
+  /** Returns whether a bearer token is valid, for the record. */
   protected abstract isGood(bearer: string): boolean
-  /** Reads the head of a request. @throws CloudFailure, which is sent once the body is there */
+  /** Reads the head of a request. @throws CloudFailure, which is sent when the body is complete */
   protected abstract route(request: FakeCloudRequest): CloudAnswer
   protected abstract refuse(response: ServerResponse, error: E): void
 
-  /** How many downloads and uploads are unfinished on sockets that are open. */
+  /** Returns the number of unfinished downloads and uploads on open sockets. */
   busy(): number {
     return this.#transfers.size
   }
 
-  /** `GET /drive/v3/files` and so on, in the order in which they came. */
+  /** Returns `GET /drive/v3/files` and so on, in order of arrival. */
   operations(): string[] {
     return this.requests.map(({ method, path }) => `${method} ${path}`)
   }
 
-  /** Has the next requests fail, of those which the limits mean: with an error of the provider, or any other fault. */
+  /** Makes the next matching requests fail: with an error of the provider, or any other fault. */
   failNext(times: number, fault: E | DavFault, limits: FailureLimits = {}): void {
     const { method, path, host, matching = () => true, after = 0, early = false } = limits
     const strike: DavFault =
@@ -111,7 +111,7 @@ export abstract class FakeCloud<E> extends FakeServer {
     request.body = body
     if (this.#strike(false, request, response)) return
     const delayMs = this.delayMs(request)
-    // Nobody waits for it at the end of a fake, whose sockets are gone by then.
+    // Unreferenced, because the sockets are closed when the fake stops.
     if (delayMs > 0) await setTimeout(delayMs, undefined, { ref: false })
     const failure =
       answer instanceof CloudFailure || answer === undefined
@@ -124,7 +124,7 @@ export abstract class FakeCloud<E> extends FakeServer {
     else if (failure === undefined) message.socket.destroy()
   }
 
-  /** @returns undefined where the fake itself broke */
+  /** @returns undefined if the fake itself has failed */
   #attempt<T>(what: string, act: () => T): T | CloudFailure<E> | undefined {
     try {
       return act()
@@ -138,7 +138,7 @@ export abstract class FakeCloud<E> extends FakeServer {
     }
   }
 
-  /** Whether it has answered, or has seen to it that nobody will. */
+  /** Returns whether a script has handled the request, by a response or by preventing one. */
   #strike(isEarly: boolean, request: FakeCloudRequest, response: ServerResponse): boolean {
     return this.#scripts.some((entry) => entry.isEarly === isEarly && entry.script(request, response) === true)
   }
@@ -159,7 +159,7 @@ export abstract class FakeCloud<E> extends FakeServer {
   }
 }
 
-/** What came of a body, also of one that broke off. */
+/** Returns the received body, even if it was interrupted. */
 async function bodyOf(message: IncomingMessage): Promise<{ body: Buffer; isWhole: boolean }> {
   const chunks: Buffer[] = []
   try {

@@ -3,17 +3,17 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net'
 import { FakeMistakes, type Lifetime } from './lifetime.ts'
 
-/** What every fake is: one or several servers on loopback, and a complaint about what nobody should have asked them. */
+/** The base of all fakes: one or several servers on loopback, and a record of requests that no client should send. */
 export abstract class FakeServer {
-  /** What was asked that nobody should ask. */
+  /** Descriptions of requests that no client should send. */
   readonly mistakes: string[] = []
-  /** Those that are open. */
+  /** The open sockets. */
   readonly sockets = new Set<Socket>()
-  /** How many sockets were ever opened. */
+  /** The number of sockets accepted so far. */
   connections = 0
   readonly #servers: ReadonlyMap<string, Server>
 
-  /** @param hosts names of the origins that it has; the first one is its `origin` */
+  /** @param hosts names of its origins; the first one is `origin` */
   protected constructor(hosts: readonly string[] = ['api']) {
     this.#servers = new Map(hosts.map((host) => [host, this.#serverOf(host)]))
   }
@@ -29,10 +29,10 @@ export abstract class FakeServer {
     })
   }
 
-  /** Answers one request. Never rejects. */
+  /** Handles one request. Never rejects. */
   protected abstract serve(message: IncomingMessage, response: ServerResponse, host: string): Promise<void>
 
-  /** Listens until the end, which then fails for each mistake that a test has not taken. */
+  /** Listens until teardown. The teardown fails for each mistake that a test has not removed. */
   protected async listen(t: Lifetime, name: string): Promise<void> {
     const servers = [...this.#servers.values()]
     for (const server of servers) server.listen(0, '127.0.0.1')
@@ -47,7 +47,7 @@ export abstract class FakeServer {
     })
   }
 
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   get origin(): string {
     const [first = ''] = this.#servers.keys()
     return this.originOf(first)

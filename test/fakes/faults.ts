@@ -6,19 +6,19 @@ import type { FakeDavRequest } from './dav/request.ts'
 import { escapeXml } from './dav/xml.ts'
 import { resetWhenRead } from './reset.ts'
 
-/** Answers one request in a way that a server should not. */
+/** Responds to one request as a server should not. */
 export type DavFault = (request: FakeDavRequest, response: ServerResponse) => void
 
 export interface FaultLimits {
-  /** Of all requests, unless said otherwise. */
+  /** All requests by default. */
   readonly matching?: (request: FakeDavRequest) => boolean
-  /** How many of those are let through before. */
+  /** The number of matching requests to let through first. */
   readonly after?: number
-  /** How many of those it strikes; all, unless said otherwise. */
+  /** The number of matching requests that fail; all by default. */
   readonly times?: number
 }
 
-/** A script for `FakeDav.script` or `earlyScript`: the fault strikes the first requests that match. */
+/** Returns a script for `FakeDav.script` or `earlyScript` that applies the fault to the first matching requests. */
 export function faulty(fault: DavFault, { matching = () => true, after = 0, times = Infinity }: FaultLimits = {}) {
   let seen = 0
   const script: DavScript = (request, response) => {
@@ -31,12 +31,12 @@ export function faulty(fault: DavFault, { matching = () => true, after = 0, time
   return script
 }
 
-/** The script of several faults; the first that strikes wins. */
+/** Combines scripts; the first one that applies wins. */
 export function anyFault(...scripts: readonly DavScript[]): DavScript {
   return (request, response) => scripts.some((script) => script(request, response) === true)
 }
 
-/** 429 or 503 and the like. `Retry-After` is seconds as a number, or an HTTP date as a Date. */
+/** Responds with 429, 503 and the like. `Retry-After` is a number of seconds, or a Date for an HTTP date. */
 export function answers(
   status: number,
   {
@@ -56,12 +56,12 @@ export function redirects(location: string, status = 302): DavFault {
   return answers(status, { headers: { location } })
 }
 
-/** Resets the connection before any answer. */
+/** Resets the connection before any response. */
 export function resets(): DavFault {
   return (_request, response) => response.socket?.resetAndDestroy()
 }
 
-/** Never answers. */
+/** Never responds. */
 export function hangs(): DavFault {
   return () => {}
 }
@@ -69,7 +69,7 @@ export function hangs(): DavFault {
 export interface CutShort {
   readonly content: string | Buffer
   readonly afterBytes: number
-  /** A length that promises more, or chunks without a last one. */
+  /** A Content-Length that is too large, or chunks without a last one. */
   readonly framing?: 'length' | 'chunked'
   /** How the connection ends; `hang` leaves it open. */
   readonly end?: 'reset' | 'close' | 'hang'
@@ -85,7 +85,7 @@ export function cutsShort(cut: CutShort): DavFault {
     const { socket } = response
     response.writeHead(status, { ...(framing === 'length' && { 'content-length': content.length }), ...headers })
     response.flushHeaders()
-    // The socket ends only after its bytes are with the kernel.
+    // Close the socket only after the kernel has the bytes.
     response.write(content.subarray(0, afterBytes), () => {
       if (end === 'close') socket?.destroy()
       else if (end === 'reset') void resetWhenRead(socket)
@@ -112,7 +112,7 @@ export function drips(content: string | Buffer, { everyMs = 10, status = 200 } =
 const BOMB_BYTES = 300 * 1024 * 1024
 let bomb: Promise<Buffer> | undefined
 
-/** 300 MB of spaces in 300 KB of gzip. Await it before the request: it takes a second to make, once. */
+/** Sends 300 MB of spaces in 300 KB of gzip. Await it before the request: creating it takes a second, once. */
 export async function gzipBomb(status = 207): Promise<DavFault> {
   bomb ??= makeBomb()
   const body = await bomb
@@ -139,7 +139,7 @@ async function makeBomb(): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-/** A body in gzip, which the client has not asked for or has. */
+/** Sends a gzip body, whether or not the client has requested compression. */
 export function gzipped(content: string | Buffer, status = 200, headers: OutgoingHttpHeaders = {}): DavFault {
   const body = gzipSync(content)
   return (_request, response) => {
@@ -147,7 +147,7 @@ export function gzipped(content: string | Buffer, status = 200, headers: Outgoin
   }
 }
 
-/** A multistatus which never ends, as fast as it is read. */
+/** Sends an endless multistatus, as fast as it is read. */
 export function endlessXml(): DavFault {
   return (_request, response) => {
     response.writeHead(207, { 'content-type': 'application/xml; charset=utf-8' })
@@ -161,12 +161,12 @@ export function endlessXml(): DavFault {
   }
 }
 
-/** Any text as the body of a multistatus. */
+/** Sends any text as the body of a multistatus. */
 export function xml(body: string, status = 207): DavFault {
   return answers(status, { headers: { 'content-type': 'application/xml; charset=utf-8' }, body })
 }
 
-/** Bodies which are no XML, or not that of a multistatus. */
+/** Bodies that are not XML or not a multistatus. */
 export const WRONG_XML: Readonly<Record<string, string>> = {
   empty: '',
   'not closed': '<?xml version="1.0"?><D:multistatus xmlns:D="DAV:"><D:response>',
@@ -177,31 +177,31 @@ export const WRONG_XML: Readonly<Record<string, string>> = {
   'no href': '<D:multistatus xmlns:D="DAV:"><D:response><D:propstat/></D:response></D:multistatus>'
 }
 
-/** Entities in entities, which are gigabytes once they are written out. */
+/** Sends nested entities that expand to gigabytes. */
 export function billionLaughs(): DavFault {
   const levels = Array.from({ length: 10 }, (_, level) => `<!ENTITY l${level + 1} "${`&l${level};`.repeat(10)}">`)
   const type = `<!DOCTYPE D:multistatus [<!ENTITY l0 "ha">${levels.join('')}]>`
   return xml(`<?xml version="1.0"?>${type}<D:multistatus xmlns:D="DAV:">&l10;</D:multistatus>`)
 }
 
-/** An entity that is a file of the machine which reads it. */
+/** Sends an entity that refers to a file on the reader's machine. */
 export function externalEntity(uri = 'file:///etc/passwd'): DavFault {
   const type = `<!DOCTYPE D:multistatus [<!ENTITY file SYSTEM "${uri}">]>`
   return xml(`<?xml version="1.0"?>${type}<D:multistatus xmlns:D="DAV:">&file;</D:multistatus>`)
 }
 
-/** The page of a captive portal, or of a server's own sign-in. */
+/** Sends the page of a captive portal, or of a server's own sign-in. */
 export function htmlPage(status = 200): DavFault {
   const body = '<!DOCTYPE html><html><head><title>Sign in</title></head><body><p>Sign in<br></body></html>'
   return answers(status, { headers: { 'content-type': 'text/html; charset=utf-8' }, body })
 }
 
-/** A multistatus with these hrefs, as they are: files of 4 bytes, or collections where they end with a slash. */
+/** Sends a multistatus with these unparsed hrefs: files of 4 bytes, or collections if they end with a slash. */
 export function hrefs(values: readonly string[]): DavFault {
   return xml(`<?xml version="1.0"?><D:multistatus xmlns:D="DAV:">${values.map(entry).join('')}</D:multistatus>`)
 }
 
-/** What no listing of the collection at `path` may say, by what is wrong with it. `path` ends with a slash. */
+/** Returns hrefs that a listing of `path` must not contain, by what is wrong with them. `path` ends with a slash. */
 export function hostileHrefs(path: string): Readonly<Record<string, string>> {
   return {
     'a foreign host': `http://attacker.example${path}child`,

@@ -1,12 +1,12 @@
 /**
- * What a fake ends with: a test of tap's, or a program. Its steps run at the end, the latest first, and what one of
- * them throws is a failure of it.
+ * The lifetime of a fake: a tap test, or a program. Its teardown steps run at the end, the latest first. An error in
+ * a step counts as a failure.
  */
 export interface Lifetime {
   teardown(step: () => unknown): void
 }
 
-/** What a fake was asked that nobody should ask. */
+/** The requests to a fake that no client should send. */
 export class FakeMistakes extends Error {
   readonly mistakes: readonly string[]
 

@@ -1,17 +1,17 @@
 /**
- * How a provider's pages go wrong. `loops`: a page's cursor leads to that page, for ever. `repeats`: so does it, and is
- * another one each time. `skips`: one entry between two pages is on neither. `doubles`: the last entry of a page comes
- * again as the first of the next.
+ * Faults of a provider's pages. `loops`: the cursor of a page leads to the same page. `repeats`: the same, with a new
+ * cursor each time. `skips`: one entry between two pages is on neither. `doubles`: the last entry of a page is
+ * repeated as the first of the next.
  */
 export type PageFault = 'loops' | 'repeats' | 'skips' | 'doubles'
 
 export interface FakePage<T> {
   readonly items: readonly T[]
-  /** Where the next page begins; null where this is the last. */
+  /** The start of the next page; null on the last page. */
   readonly next: number | null
 }
 
-/** The page of `size` that begins at `start`. */
+/** Returns the page of `size` entries from `start`. */
 export function pageOf<T>(all: readonly T[], start: number, size: number, fault?: PageFault): FakePage<T> {
   const items = all.slice(start, start + size)
   const end = start + items.length
@@ -25,7 +25,7 @@ export function pageOf<T>(all: readonly T[], start: number, size: number, fault?
     case 'skips':
       return { items, next: end + 1 }
     case 'doubles':
-      // A page of one would never end.
+      // With one entry per page, the pages would never end.
       return { items, next: items.length > 1 ? end - 1 : end }
   }
 }

@@ -20,10 +20,10 @@ export interface BoxState {
   readonly contentUrl: string
 }
 
-/** What a token is needed for. */
+/** The operations that need a token. */
 export type BoxCallOperation = Exclude<BoxOperation, 'content.get'>
 
-/** How each operation is answered. */
+/** The handler of each operation. */
 export function boxAnswers(state: BoxState): Readonly<Record<BoxCallOperation, (call: BoxCall) => void>> {
   const { writes, uploads, downloads } = state
   const reads = new FakeBoxReads(state.tree, state.pages, state.knobs)

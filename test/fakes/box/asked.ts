@@ -5,7 +5,7 @@ import { FAKE_BOX_TOKEN, FakeBox, type FakeBoxOptions } from './fake-box.ts'
 export const BOX_AUTHORIZATION = { authorization: `Bearer ${FAKE_BOX_TOKEN}` }
 export const JSON_POST = { method: 'POST', headers: { 'content-type': 'application/json' } }
 
-/** What is read of answers. */
+/** The members of responses that tests read. */
 export interface BoxJson {
   readonly code?: string
   readonly id?: string
@@ -24,7 +24,7 @@ export interface BoxJson {
   readonly session_endpoints?: Readonly<Record<string, string>>
 }
 
-/** Asks the fake without a client; a path is below `/2.0` or `/api/2.0`, or is an address. */
+/** Sends requests without a client; a path is relative to `/2.0` or `/api/2.0`, or is an absolute URL. */
 export async function askBox(t: Test, options?: FakeBoxOptions) {
   const fake = await FakeBox.start(t, options)
   const send = async (path: string, query: Record<string, string> = {}, { headers, ...asked }: Asked = {}) => {

@@ -3,7 +3,7 @@ import type { FakeDavRequest } from '../dav/request.ts'
 
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/
 
-/** A JSON object that a client sends: what is not asked for by name was no business of its. */
+/** A JSON object from a client. Members that are not expected are mistakes. */
 export class BoxBody {
   readonly #said: Readonly<Record<string, unknown>>
 
@@ -13,7 +13,7 @@ export class BoxBody {
     if (unknown.length > 0) throw new BoxMistake(`the field ${unknown.join()} in a body`)
   }
 
-  /** Of a request that is nothing but JSON. */
+  /** Parses the body of a JSON request. */
   static of({ headers, body }: FakeDavRequest, names: readonly string[]): BoxBody {
     const type = headers['content-type'] ?? ''
     if (!/^application\/json(?:;\s*charset="?utf-8"?)?$/i.test(type)) throw new BoxMistake(`the content type ${type}`)
@@ -41,7 +41,7 @@ export class BoxBody {
     return text === undefined ? undefined : new Date(text)
   }
 
-  /** The id in `{"parent": {"id": "0"}}`. */
+  /** Returns the ID in `{"parent": {"id": "0"}}`. */
   parent(): string | undefined {
     const parent = this.object('parent', ['id'])
     return parent?.requiredText('id')
@@ -69,7 +69,7 @@ function parseObject(text: string): Readonly<Record<string, unknown>> {
     const value: unknown = JSON.parse(text)
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw new BoxMistake('a body that is no JSON object')
 }

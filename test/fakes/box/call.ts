@@ -11,7 +11,7 @@ import type { FakeCloudRequest } from '../fake-cloud.ts'
 
 const DENIED = { code: 'access_denied_insufficient_permissions' }
 
-/** One request that is allowed, and its answer. */
+/** An allowed request and its response. */
 export class BoxCall {
   readonly route: BoxRoute
   readonly request: FakeCloudRequest
@@ -62,7 +62,7 @@ export class BoxCall {
     return new BoxFields(this.request.query.get('fields'), types)
   }
 
-  /** What an id stands for. */
+  /** Returns the item of an ID. */
   node(type: BoxType, id = this.route.id, parameter?: string): FakeBoxNode {
     const node = this.tree.find(id, type)
     if (node === undefined || node.flags.hidden === true) throw notFound(type, id, parameter)
@@ -71,14 +71,14 @@ export class BoxCall {
     return node
   }
 
-  /** What an id stands for, to do something with it. */
+  /** Returns the item if it has the permissions. */
   allowed(node: FakeBoxNode, ...needed: readonly (keyof BoxPermissions)[]): FakeBoxNode {
     const permissions = permissionsOf(node)
     if (needed.some((name) => permissions[name] !== true)) throw new BoxFailure(DENIED)
     return node
   }
 
-  /** Refuses what is meant for another state of a thing. */
+  /** Rejects a request with an outdated etag. */
   checkEtag({ etag }: FakeBoxNode): void {
     const expected = this.header('if-match')
     if (expected !== undefined && expected !== String(etag)) throw new BoxFailure({ code: 'precondition_failed' })
@@ -88,7 +88,7 @@ export class BoxCall {
     return itemResource(node, this.tree, this.person, fields.namesFor(node.type, byDefault))
   }
 
-  /** Compressed for whoever asks, as Box does. */
+  /** Sends the response, compressed if the client accepts it, as Box does. */
   send(status: number, value: object): void {
     const { response } = this
     const isGzip = this.header('accept-encoding')?.includes('gzip') === true
@@ -99,7 +99,7 @@ export class BoxCall {
     response.writeHead(status, { 'content-type': 'application/json', 'content-length': body.length }).end(body)
   }
 
-  /** 202: it is not ready yet. */
+  /** Responds with 202: not ready yet. */
   sendLater(seconds: number): void {
     this.response.writeHead(202, { 'retry-after': String(seconds), 'content-length': 0 }).end()
   }

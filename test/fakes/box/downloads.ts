@@ -6,13 +6,13 @@ import type { FakeBoxKnobs } from './knobs.ts'
 import type { FakeBoxNode } from './node.ts'
 import { sendContent } from '../content.ts'
 
-/** What an address stands for: a version of a file, which does not change any more. */
+/** The target of an address: an immutable version of a file. */
 interface Download {
   readonly name: string
   readonly content: Buffer
 }
 
-/** Content: a file's address answers with another one, of another origin, that needs no token. */
+/** Downloads: the address of a file redirects to another origin, where no token is needed. */
 export class FakeBoxDownloads {
   readonly #downloads = new Map<string, Download>()
   readonly #knobs: FakeBoxKnobs
@@ -21,7 +21,7 @@ export class FakeBoxDownloads {
     this.#knobs = knobs
   }
 
-  /** Every address that was handed out leads nowhere from now on. */
+  /** Invalidates all addresses issued so far. */
   expire(): void {
     this.#downloads.clear()
   }

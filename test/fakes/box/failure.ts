@@ -5,7 +5,7 @@ import type { BoxType } from './node.ts'
 import type { Wire } from './wire.ts'
 import { CloudFailure } from '../fake-cloud.ts'
 
-/** What an error says, in Box's words. What is not said here has the value that Box gives for the code. */
+/** The fields of an error, in Box's terms. Omitted fields have Box's default for the code. */
 export interface BoxError {
   readonly code: string
   readonly status?: number
@@ -16,7 +16,7 @@ export interface BoxError {
 
 type Known = readonly [status: number, message: string]
 
-/** Box's texts (its page "Common errors", the reference, and answers as users of its clients report them). */
+/** Box's texts (its page "Common errors", the reference, and responses reported by users of its clients). */
 const KNOWN: Readonly<Record<string, Known>> = {
   bad_digest: [400, 'The specified content-md5 did not match what we received'],
   bad_request: [400, 'Bad Request'],
@@ -53,20 +53,20 @@ const KNOWN: Readonly<Record<string, Known>> = {
 }
 
 const HELP = 'http://developers.box.com/docs/#errors'
-/** Ids come in messages with the first letter of what Box calls their type. */
+/** Messages prefix IDs with the first letter of Box's name for the type. */
 const LETTERS: Readonly<Record<BoxType, string>> = { file: 'f', folder: 'd', web_link: 'w' }
 
-/** An answer that is no success. */
+/** An error response. */
 export class BoxFailure extends CloudFailure<BoxError> {}
 
-/** What nobody should ask: it is recorded, and fails the test that caused it. */
+/** A request that no client should send: it is recorded, and fails the test. */
 export class BoxMistake extends BoxFailure {
   constructor(what: string, error: Partial<BoxError> = {}) {
     super({ code: 'bad_request', ...error, message: `A MISTAKE OF OUR CLIENT: ${what}` }, what)
   }
 }
 
-/** `name` is that of the parameter which named it. */
+/** `name` is the name of the parameter that contained the ID. */
 export function notFound(type: BoxType, id: string, name = type === 'folder' ? 'folder' : 'item'): BoxFailure {
   const value = `${LETTERS[type]}_${id}`
   const message = `Invalid value '${value}'. '${name}' with value '${value}' not found`
@@ -77,7 +77,7 @@ export const invalidParameter = (name: string, message: string) => ({
   errors: [{ reason: 'invalid_parameter', name, message }]
 })
 
-/** 401, of which Box says everything in a header. */
+/** A 401; Box describes it in a header only. */
 export function unauthorized(isMissing: boolean): BoxFailure {
   const error = isMissing ? 'invalid_request' : 'invalid_token'
   const description = isMissing ? 'The access token was not found.' : 'The access token provided is invalid.'
@@ -93,7 +93,7 @@ const challenge = (error: string, description: string) => ({
   'www-authenticate': `Bearer realm="Service", error="${error}", error_description="${description}"`
 })
 
-/** Sends an error with a body of exactly Box's shape; 401 has none. */
+/** Sends an error with a body of exactly Box's shape; a 401 has none. */
 export function sendError(response: ServerResponse, { code, contextInfo, headers = {}, ...error }: BoxError): void {
   const [status, text] = KNOWN[code] ?? [500, code]
   const asked = { status: error.status ?? status, message: error.message ?? text }

@@ -345,7 +345,7 @@ t.test('a listing', async (t) => {
       marker = json.next_marker ?? ''
     } while (marker !== '')
     t.equal(count, 5000)
-    // Of this process alone: other work on the machine does not count.
+    // CPU time of this process only: other work on the machine does not count.
     t.ok(process.cpuUsage(begun).user < 3_000_000)
   })
 })
@@ -499,7 +499,7 @@ function streamOf(text: string): Readable {
   return Readable.from([Buffer.from(text)])
 }
 
-/** How the client says that a call failed. */
+/** Returns the client's error of a failed call. */
 async function refusalOf(call: Promise<unknown>): Promise<unknown> {
   return call.then(
     () => undefined,

@@ -19,21 +19,21 @@ export const BOX_WRITE_SCOPE = 'root_readwrite'
 
 const FIRST_USER_ID = 22_000_001
 
-/** Who asks, and what the user has allowed our application. */
+/** The caller, and the scopes granted to the application. */
 export interface BoxCaller {
   readonly user: string
   readonly scopes: readonly string[]
 }
 
 export interface FakeBoxOptions {
-  /** Whose a bearer token is; null for one that is not good. By itself, that of `tokens` is. */
+  /** Returns the caller of a bearer token, or null if it is invalid. By default only those in `tokens` are valid. */
   readonly authorize?: (bearer: string) => BoxCaller | null
   readonly now?: () => Date
 }
 
 /**
- * Box's API 2.0 on real sockets, in memory: strict in what it is asked, and able to fail as a test scripts it. It is
- * made from what Box documents and from what its official client sends, not from our backend.
+ * Box API 2.0 in memory, on real sockets. It checks requests strictly and can fail as scripted. It is based on Box's
+ * documentation and on the requests of Box's official client, not on the backend under test.
  */
 export class FakeBox extends FakeCloud<BoxError> {
   readonly tree: FakeBoxTree
@@ -42,7 +42,7 @@ export class FakeBox extends FakeCloud<BoxError> {
   readonly downloads = new FakeBoxDownloads(this.knobs)
   readonly writes = new FakeBoxWrites(this.knobs)
   readonly uploads: FakeBoxUploads
-  /** Good for the user `me` with all scopes, unless `authorize` says otherwise. */
+  /** Valid for the user `me` with all scopes, unless `authorize` is given. */
   readonly tokens = new Set([FAKE_BOX_TOKEN])
   readonly #authorize: (bearer: string) => BoxCaller | null
   readonly #people = new Map<string, BoxPerson>()
@@ -63,7 +63,7 @@ export class FakeBox extends FakeCloud<BoxError> {
     return fake
   }
 
-  /** Without a slash at its end; paths begin with `/2.0`. */
+  /** Without a trailing slash; paths begin with `/2.0`. */
   get url(): string {
     return this.originOf('api')
   }
@@ -73,12 +73,12 @@ export class FakeBox extends FakeCloud<BoxError> {
     return this.originOf('upload')
   }
 
-  /** Where downloads are redirected to. */
+  /** The target of download redirects. */
   get contentUrl(): string {
     return this.originOf('content')
   }
 
-  /** So many downloads are reset, each after so many bytes. */
+  /** Resets `times` downloads, each after `afterBytes`. */
   resetDownloads(times: number, afterBytes: number): void {
     this.knobs.cutDownloads = { times, afterBytes }
   }

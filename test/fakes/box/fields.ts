@@ -1,13 +1,13 @@
 import type { BoxType } from './node.ts'
 import { BoxMistake } from './failure.ts'
 
-/** What there is of one type. */
+/** The fields of one type. */
 interface FieldsOf {
-  /** What comes if nothing was asked for. */
+  /** Sent by default. */
   readonly standard: readonly string[]
-  /** What comes in lists, and inside of others, if nothing was asked for. */
+  /** Sent by default in lists and in nested objects. */
   readonly mini: readonly string[]
-  /** What comes when asked for. */
+  /** Sent on request only. */
   readonly more: readonly string[]
 }
 
@@ -21,7 +21,7 @@ const MINI_FILE = [...ITEM, 'sequence_id', 'sha1', 'name', 'file_version']
 const MINI_FOLDER = [...ITEM, 'sequence_id', 'name']
 const MINI_LINK = [...ITEM, 'sequence_id', 'name', 'url']
 
-/** By the official client's types of each. */
+/** From the official client's types. */
 const FIELDS: Readonly<Record<BoxType | 'user', FieldsOf>> = {
   file: {
     mini: MINI_FILE,
@@ -44,18 +44,18 @@ const FIELDS: Readonly<Record<BoxType | 'user', FieldsOf>> = {
   }
 }
 
-/** What Box has besides, and nothing of ours asks for. */
+/** Fields of Box that the backend does not use. */
 const UNSERVED = [
   ...['metadata', 'representations', 'tags', 'lock', 'comment_count', 'expiring_embed_link', 'watermark_info'],
   ...['classification', 'allowed_invitee_roles', 'is_externally_owned', 'expires_at', 'uploader_display_name']
 ]
 
-/** A parameter `fields`, or none. It replaces what would come by itself. */
+/** The parameter `fields`, if any. It replaces the default fields. */
 export class BoxFields {
   readonly #asked: readonly string[] | undefined
   readonly #names = new Map<string, ReadonlySet<string>>()
 
-  /** @param types of what it is about: in a list, these are all that may be there */
+  /** @param types types of the requested items: in a list, all types that may occur */
   constructor(text: string | null, types: readonly (BoxType | 'user')[]) {
     if (text === null) return
     this.#asked = text.split(',')
@@ -67,7 +67,7 @@ export class BoxFields {
     if (new Set(this.#asked).size < this.#asked.length) throw new BoxMistake('a field twice')
   }
 
-  /** What of a thing is sent. With `fields` that is no more than its identity and what was asked for. */
+  /** Returns the fields to send. With `fields`, only the identity and the requested ones. */
   namesFor(type: BoxType | 'user', byDefault: 'standard' | 'mini'): ReadonlySet<string> {
     const key = `${type} ${byDefault}`
     const known = this.#names.get(key)

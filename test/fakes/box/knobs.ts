@@ -1,39 +1,39 @@
 import type { CutDownloads } from '../content.ts'
 import type { PageFault } from '../page-fault.ts'
 
-/** What a test may turn while the fake runs. */
+/** Settings that a test may change while the fake runs. */
 export interface FakeBoxKnobs {
-  /** How pages by markers go wrong. */
+  /** The fault of marker-based pages. */
   pageFault: PageFault | undefined
-  /** No page is longer, whatever is asked. */
+  /** The maximum page length, regardless of the request. */
   pageLimit: number
-  /** What stands for the next marker where there is no other page; undefined leaves it out. */
+  /** The next marker on the last page; undefined omits it. */
   lastMarker: '' | null | undefined
-  /** Further than this nobody comes by offsets. */
+  /** The largest offset allowed. */
   maxOffset: number
-  /** What all files of the user may take together. */
+  /** The user's storage quota. */
   quotaBytes: number | undefined
-  /** What one file may be at most. */
+  /** The maximum size of a file. */
   maxUploadBytes: number
-  /** So many downloads are reset, each after so many bytes of its content. */
+  /** Resets downloads after some bytes of their content. */
   cutDownloads: CutDownloads
-  /** How many more downloads are told to wait, of any file. */
+  /** The number of further downloads, of any file, that get a 202. */
   notReady: number
-  /** What an answer 202 says of when to come again, in seconds. */
+  /** The Retry-After of a 202, in seconds. */
   retryAfter: number
-  /** An upload session takes no less. */
+  /** The minimum file size of an upload session. */
   minSessionBytes: number
-  /** Of upload sessions that begin from now on. */
+  /** The part size of new upload sessions. */
   partSize: number
-  /** How many more commits are told to wait, although all parts are there. */
+  /** The number of further commits that get a 202, although all parts are stored. */
   assembling: number
-  /** How many more commits find fewer parts than were uploaded, as Box does right after the last one. */
+  /** The number of further commits that miss parts, as with Box right after the last upload. */
   partsMissed: number
-  /** How many more parts are kept, and their answer is lost. */
+  /** The number of further parts that are stored without a response. */
   lostParts: number
-  /** How many more commits are done, and their answer is lost. */
+  /** The number of further commits that are performed without a response. */
   lostCommits: number
-  /** The reference says 409 for a part that is there already; Box's own application waits for 416. */
+  /** The reference says 409 for an existing part; Box's own application expects 416. */
   overlapStatus: 409 | 416
 }
 

@@ -9,7 +9,7 @@ interface Part {
 
 const BREAK = Buffer.from('\r\n')
 
-/** Reads `multipart/form-data` of a file and of what is said about it, in that order and no other. */
+/** Parses `multipart/form-data` with attributes and a file, in the required order. */
 export function readMultipart({ headers, body = Buffer.alloc(0) }: FakeDavRequest): {
   readonly attributes: string | undefined
   readonly content: Buffer
@@ -31,7 +31,7 @@ const AFTER_CONTENT = { code: 'metadata_after_file_contents' }
 
 function partsOf(body: Buffer, boundary: string): Part[] {
   const delimiter = Buffer.from(`\r\n--${boundary}`)
-  // The first delimiter has no line above it.
+  // The first delimiter has no preceding line break.
   const text = Buffer.concat([BREAK, body])
   const parts: Part[] = []
   let end = text.indexOf(delimiter)

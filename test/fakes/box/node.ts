@@ -5,34 +5,34 @@ import type { Wire } from './wire.ts'
 export type BoxType = 'file' | 'folder' | 'web_link'
 export type BoxPermissions = Wire<FileFullPermissionsField> & Wire<FolderFullPermissionsField>
 
-/** Everything begins here; it has no etag. */
+/** The root folder; it has no etag. */
 export const BOX_ROOT = '0'
 
 /**
- * Anything with an id, which is one of its type only. A test may change what is not readonly, with `FakeBoxTree.touch`
- * afterwards.
+ * An item. Its ID is unique within its type only. Tests may change its writable fields, and must then call
+ * `FakeBoxTree.touch`.
  */
 export interface FakeBoxNode {
   readonly type: BoxType
   readonly id: string
   readonly created: Date
   name: string
-  /** The id of a folder; undefined for the root. */
+  /** The ID of a folder; undefined for the root. */
   parent: string | undefined
   modified: Date
   contentCreated: Date
   contentModified: Date
-  /** By itself; what stands in a folder is in the trash together with it. */
+  /** Set if it was trashed itself. The contents of a trashed folder count as trashed too. */
   trashed: Date | undefined
-  /** Changes with anything. */
+  /** Changes with each modification. */
   etag: number
   /** Files only. */
   content: Buffer | undefined
-  /** Files only: it changes with the content. */
+  /** Files only; changes with the content. */
   version: BoxVersion | undefined
   /** Web links only. */
   url: string | undefined
-  /** How many more times a download is told to wait. */
+  /** The number of further downloads that get a 202. */
   notReady: number
   flags: FakeBoxFlags
 }
@@ -43,25 +43,25 @@ export interface BoxVersion {
   readonly sha1: string
 }
 
-/** What a test may say about anything. */
+/** Test settings of an item. */
 export interface FakeBoxFlags {
-  /** Instead of what the owner may do. */
+  /** Replaces the permissions of the owner. */
   readonly permissions?: BoxPermissions
-  /** Everything that is asked of it is 403 `access_denied_insufficient_permissions`. */
+  /** All requests for it fail with 403 `access_denied_insufficient_permissions`. */
   readonly denied?: boolean
-  /** It may be looked at, and its content is 403 `forbidden_by_policy`. */
+  /** Its metadata is readable, but its content fails with 403 `forbidden_by_policy`. */
   readonly malicious?: boolean
-  /** A bundle of a Mac, which looks like a file. */
+  /** A macOS bundle, which looks like a file. */
   readonly isPackage?: boolean
   /** The URL of its shared link. */
   readonly sharedLink?: string
-  /** It counts in a listing, and does not come in it: Box hides what its database has and the user may not see. */
+  /** Listings count it but omit it: Box hides items that exist in its database but that the user may not see. */
   readonly hidden?: boolean
 }
 
 export interface BoxNodeSeed extends FakeBoxFlags {
   readonly name: string
-  /** The root unless said otherwise. */
+  /** The root by default. */
   readonly parent?: string | FakeBoxNode
   readonly id?: string
   readonly created?: Date

@@ -9,7 +9,7 @@ const RANKS = { folder: 0, file: 1, web_link: 2 }
 const byId: Compare = (a, b) => Number(a.id) - Number(b.id)
 const byType: Compare = (a, b) => RANKS[a.type] - RANKS[b.type]
 
-/** What may be asked for; the type always comes first. */
+/** The supported sort orders; the type always takes precedence. */
 const SORTS: Readonly<Record<string, Compare>> = {
   name: (a, b) => NAMES.compare(a.name, b.name),
   date: (a, b) => a.modified.getTime() - b.modified.getTime(),
@@ -25,7 +25,7 @@ export interface BoxOrder {
   readonly hasMarker: boolean
 }
 
-/** What is in folders, in order: sorted once, as long as nothing changes. */
+/** The sorted children of folders, cached until the tree changes. */
 export class FakeBoxSorted {
   readonly #tree: FakeBoxTree
   readonly #sorted = new Map<string, readonly FakeBoxNode[]>()
@@ -46,7 +46,7 @@ export class FakeBoxSorted {
 }
 
 function compareFor({ id }: FakeBoxNode, { sort, direction, hasMarker }: BoxOrder): Compare {
-  // The root knows no order by markers: neither the type nor anything else that was asked for counts.
+  // With markers, the root ignores the type and all requested orders.
   if (id === BOX_ROOT && hasMarker) return (a, b) => byId(a, b) || byType(a, b)
   const compare = SORTS[sort] ?? byId
   const sign = direction === 'DESC' ? -1 : 1

@@ -5,13 +5,13 @@ import type { FakeBoxNode } from './node.ts'
 import { pageOf, type FakePage } from '../page-fault.ts'
 
 interface Place {
-  /** What was asked besides: a marker is good for nothing else. */
+  /** All other parameters of the request: a marker is only valid with the same ones. */
   readonly asked: string
   readonly all: readonly FakeBoxNode[]
   readonly start: number
 }
 
-/** Listings by markers: as the folder was when the first page was asked for. */
+/** Marker-based listings, as the folder was at the request for the first page. */
 export class FakeBoxPages {
   readonly #places = new Map<string, Place>()
   readonly #knobs: FakeBoxKnobs
@@ -20,7 +20,7 @@ export class FakeBoxPages {
     this.#knobs = knobs
   }
 
-  /** Every marker that was handed out is refused from now on. */
+  /** Invalidates all markers issued so far. */
   expire(): void {
     this.#places.clear()
   }

@@ -10,10 +10,10 @@ import { sendFile, TIME_NAMES, timesOf, type FakeBoxWrites } from './writes.ts'
 
 const NAMES = ['name', 'parent', 'size']
 
-/** Uploads in one piece, and the question whether one would be taken. */
+/** Single-request uploads, and their preflight checks. */
 export class FakeBoxPieces {
   readonly #writes: FakeBoxWrites
-  /** What was handed out with an upload URL. */
+  /** The secrets of issued upload URLs. */
   readonly #secrets = new Set<string>()
 
   constructor(writes: FakeBoxWrites) {
@@ -51,7 +51,7 @@ export class FakeBoxPieces {
     const { attributes, content } = readMultipart(call.request)
     const said = attributes === undefined ? undefined : new BoxBody(attributes, ['name', 'parent', ...TIME_NAMES])
     const digest = call.header('content-md5')
-    // It is called so, and is a SHA-1.
+    // Despite its name, it is a SHA-1.
     if (digest !== undefined && !/^[0-9a-f]{40}$/i.test(digest)) throw new BoxMistake(`the content-md5 ${digest}`)
     if (digest !== undefined && digest.toLowerCase() !== sha1Of(content, 'hex')) {
       throw new BoxFailure({ code: 'bad_digest' })
@@ -64,7 +64,7 @@ export class FakeBoxPieces {
     this.#secrets.add(secret)
     const path = call.request.path.replace(/^\/2\.0/, '/api/2.0')
     const upload_url = `${origin}${path}?upload_session_id=${secret}`
-    // Ours is as good for it.
+    // A null token: the access token is valid for the upload too.
     call.send(200, { upload_url, upload_token: null } satisfies Wire<UploadUrl>)
   }
 }

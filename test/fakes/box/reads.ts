@@ -14,10 +14,10 @@ import type { Wire } from './wire.ts'
 const MAX_LIMIT = 1000
 const DEFAULT_LIMIT = 100
 const BY_NAME: BoxOrder = { sort: 'name', direction: 'ASC', hasMarker: false }
-/** Of somebody who never said how much space there is. */
+/** The storage of a user without an explicit quota. */
 const SPACE = 10 * 1024 ** 4
 
-/** Metadata: what is there, and who asks. */
+/** Handles metadata requests: items and the user. */
 export class FakeBoxReads {
   readonly #sorted: FakeBoxSorted
   readonly #pages: FakeBoxPages
@@ -38,7 +38,7 @@ export class FakeBoxReads {
   }
 
   item(call: BoxCall, type: BoxType): void {
-    // Box documents no such parameter of a web link.
+    // Box documents no such parameter for web links.
     if (type === 'web_link' && call.text('fields') !== undefined) throw new BoxMistake('fields of a web link')
     const fields = call.fields(type)
     const node = call.node(type)
@@ -52,7 +52,7 @@ export class FakeBoxReads {
     call.send(200, { ...item, item_collection } satisfies Wire<Folder>)
   }
 
-  /** What a folder contains. */
+  /** Lists a folder. */
   items(call: BoxCall): void {
     const fields = call.fields('file', 'folder', 'web_link')
     const limit = Math.min(this.#knobs.pageLimit, call.integer('limit', 1, MAX_LIMIT, DEFAULT_LIMIT))
@@ -73,7 +73,7 @@ export class FakeBoxReads {
 
   #pageByMarker(call: BoxCall, folder: FakeBoxNode, limit: number, order: BoxOrder, fields: BoxFields): Wire<Items> {
     const given = call.text('marker')
-    // The first page is asked for without a marker, with an empty one or with 0.
+    // A missing marker, an empty one and 0 all mean the first page.
     const marker = given === '' || given === '0' ? undefined : given
     const asked = JSON.stringify([folder.id, order])
     const list = () => this.#sorted.children(folder, order)
@@ -95,7 +95,7 @@ function orderOf(call: BoxCall): BoxOrder {
   return { sort, direction, hasMarker }
 }
 
-/** What is hidden counts, and does not come: such a page is short, or empty with more to follow. */
+/** Hidden items count but are omitted: such a page is short, or empty with more to follow. */
 function pageByOffset(
   call: BoxCall,
   all: readonly FakeBoxNode[],

@@ -14,19 +14,19 @@ export interface BoxPerson extends Wire<UserMini> {
   readonly id: string
 }
 
-/** A thing, and where it stands. */
+/** An item and its tree. */
 interface Placed {
   readonly node: FakeBoxNode
   readonly tree: FakeBoxTree
   readonly owner: BoxPerson
 }
 
-/** How each field of a type is made. */
+/** Computes each field of a type. */
 type Parts<T> = { readonly [K in keyof T]?: (placed: Placed) => T[K] }
 
 const HOURS_WEST = 8
 
-/** A time as Box writes it: in seconds, and with an offset. */
+/** Formats a time like Box: in seconds, with an offset. */
 export function boxTime(date: Date): string {
   const local = new Date(date.getTime() - HOURS_WEST * 60 * 60 * 1000)
   return `${local.toISOString().slice(0, 19)}-0${HOURS_WEST}:00`
@@ -46,14 +46,14 @@ const FORBIDDEN_FOR_ROOT = {
   ...{ can_invite_collaborator: false, can_set_share_access: false }
 }
 
-/** What may be done with it: all that its owner may do, unless a test said otherwise. */
+/** Returns the permissions: those of the owner, unless the test overrides them. */
 export function permissionsOf(node: FakeBoxNode): BoxPermissions {
   const byItself = node.type === 'file' ? ALLOWED_FOR_FILES : ALLOWED
   const { permissions } = node.flags
   return { ...byItself, ...(isRoot(node) && FORBIDDEN_FOR_ROOT), ...permissions }
 }
 
-/** Of anything: what identifies it, in an error for instance. */
+/** Returns the identifying fields of an item, for example for an error. */
 export function mini(node: FakeBoxNode): Wire<FileMini> {
   const etag = etagOf(node)
   const { type, id, name, version } = node
@@ -63,7 +63,7 @@ export function mini(node: FakeBoxNode): Wire<FileMini> {
   }
 }
 
-/** A file, a folder or a web link: of all that there is, what was asked for. */
+/** Returns the requested fields of a file, a folder or a web link. */
 export function itemResource(
   node: FakeBoxNode,
   tree: FakeBoxTree,
@@ -168,7 +168,7 @@ const PARTS: Readonly<Record<BoxType, Readonly<Record<string, ((placed: Placed) 
   web_link: { ...COMMON_PARTS, ...LINK_PARTS }
 }
 
-/** A folder is as large as all that is in it. */
+/** The size of a folder is that of all its descendants. */
 function sizeBelow(node: FakeBoxNode, tree: FakeBoxTree): number {
   if (node.type !== 'folder') return node.content?.length ?? 0
   return tree.children(node).reduce((sum, child) => sum + sizeBelow(child, tree), 0)

@@ -29,11 +29,11 @@ export type BoxOperation =
 
 export interface BoxRoute {
   readonly operation: BoxOperation
-  /** Of an item or of an upload session; the secret of a download. Empty where there is none. */
+  /** The ID of an item or of an upload session, or the secret of a download. Empty if there is none. */
   readonly id: string
 }
 
-/** What a token must be good for; `none` is any, and `secret` is an address that needs no token, nor may have one. */
+/** The required access; `none` accepts any token, and `secret` is an address that accepts no token. */
 type Access = 'none' | 'read' | 'write' | 'secret'
 
 interface Rules {
@@ -98,7 +98,7 @@ const ROUTES: Readonly<Record<BoxOperation, Rules>> = {
 const TRANSFERS: readonly BoxOperation[] = [
   ...(['files.download', 'content.get', 'upload.file', 'upload.version', 'sessions.part'] as const)
 ]
-/** What any request may carry: the last are what a `fetch` and the official client add by themselves. */
+/** Headers that any request may have. `fetch` and the official client add the last ones. */
 const HEADERS = [
   ...['host', 'connection', 'authorization', 'user-agent', 'accept', 'accept-encoding', 'content-type'],
   ...['content-length', 'transfer-encoding'],
@@ -116,7 +116,7 @@ export function routeOf({ host, method, path }: FakeCloudRequest): BoxRoute {
   throw new BoxMistake('a route that there is not', { code: 'not_found' })
 }
 
-/** Checks what can be said without the tree: parameters and headers. */
+/** Checks parameters and headers, without the tree. */
 export function checkHead(route: BoxRoute, { method, query, headers }: FakeCloudRequest): void {
   const rules = ROUTES[route.operation]
   const names = [...query.keys()]
@@ -130,7 +130,7 @@ export function checkHead(route: BoxRoute, { method, query, headers }: FakeCloud
     [new Set(names).size < names.length, 'a parameter twice'],
     [foreign.length > 0, `the header ${foreign.join()}`],
     [rules.access === 'secret' && headers['authorization'] !== undefined, 'a token for a secret address'],
-    // Box's etags are numbers, and it wants them without quotation marks.
+    // Box's etags are numbers without quotation marks.
     [etag !== undefined && !/^\d+$/.test(etag), `the etag ${etag}`],
     [range !== undefined && !/^bytes=(?:\d+-\d*|-\d+)$/.test(range), `the range ${range}`],
     [method === 'GET' && (headers['content-length'] ?? '0') !== '0', 'a body with a GET']

@@ -8,7 +8,7 @@ import type { BoxPlace } from './writes.ts'
 
 const WEEK_MS = 7 * 24 * 60 * 60 * 1000
 
-/** A file that is there already, or the place of a new one. */
+/** An existing file, or the name and parent of a new one. */
 export type BoxTarget = { readonly place: BoxPlace } | { readonly id: string; readonly name: string | undefined }
 
 export interface StoredPart {
@@ -19,7 +19,7 @@ export interface StoredPart {
   readonly sha1: string
 }
 
-/** One file that comes in parts, and what it has of it. */
+/** An upload session with the parts received so far. */
 export class BoxSession {
   readonly id = randomBytes(16).toString('hex').toUpperCase()
   readonly user: string
@@ -30,7 +30,7 @@ export class BoxSession {
   readonly #expires: Date
   readonly #url: string
 
-  /** @param origin of the uploads */
+  /** @param origin the upload origin */
   constructor(user: string, target: BoxTarget, size: number, partSize: number, now: Date, origin: string) {
     this.user = user
     this.target = target
@@ -44,7 +44,7 @@ export class BoxSession {
     return Math.ceil(this.size / this.partSize)
   }
 
-  /** In the order of the file. */
+  /** In file order. */
   get parts(): readonly StoredPart[] {
     return [...this.#parts.values()].sort((a, b) => a.offset - b.offset)
   }
@@ -53,7 +53,7 @@ export class BoxSession {
     return this.#parts.get(offset)
   }
 
-  /** How long the part must be that begins here; undefined where none does. */
+  /** Returns the required length of the part at an offset; undefined if no part begins there. */
   lengthAt(offset: number): number | undefined {
     if (offset % this.partSize !== 0 || offset >= this.size) return undefined
     return Math.min(this.partSize, this.size - offset)

@@ -10,12 +10,12 @@ const FIRST_ID_OF_NOTHING = 9_000_000_000_001
 const FIRST_VERSION = 1_700_000_000_001
 
 /**
- * Everything that the user has. A test seeds and checks with it, past HTTP. The first file, the first folder and the
- * first web link have the same id, and so on: ids alone say nothing at Box.
+ * All items of the user. Tests seed and check it directly, without HTTP. The first file, the first folder and the
+ * first web link have the same ID, and so on, because Box's IDs are unique within a type only.
  */
 export class FakeBoxTree {
   readonly root: FakeBoxNode
-  /** Changes with anything in the tree. */
+  /** Changes with each modification of the tree. */
   revision = 0
   readonly #nodes: Readonly<Record<BoxType, Map<string, FakeBoxNode>>> = {
     file: new Map(),
@@ -52,12 +52,12 @@ export class FakeBoxTree {
     return this.#add(seed, { type: 'web_link', url })
   }
 
-  /** A bundle of a Mac, which Box keeps as a file. */
+  /** Adds a macOS bundle, which Box stores as a file. */
   addPackage(seed: BoxFileSeed): FakeBoxNode {
     return this.addFile({ ...seed, isPackage: true })
   }
 
-  /** Of one type, where that is said. @throws where several things have the id, and it is not said which is meant */
+  /** Finds an item by ID and optional type. @throws Error if the type is omitted and several items have the ID */
   find(id: string, type?: BoxType): FakeBoxNode | undefined {
     const types = type === undefined ? TYPES : [type]
     const [found, ...more] = types.flatMap((each) => this.#nodes[each].get(id) ?? [])
@@ -72,31 +72,31 @@ export class FakeBoxTree {
     return node
   }
 
-  /** What a file holds; throws if there is none. */
+  /** Returns the content of a file; throws if there is none. */
   read(id: string | FakeBoxNode): Buffer {
     const { content, name } = this.get(id, 'file')
     if (content === undefined) throw new Error(`${name} has no content`)
     return content
   }
 
-  /** Without what is in the trash. */
+  /** Omits trashed items. */
   children(parent: string | FakeBoxNode = this.root): FakeBoxNode[] {
     return [...this.#below(parent)].filter(({ trashed }) => trashed === undefined)
   }
 
-  /** Whatever has the name in a folder, in any case. */
+  /** Returns the item with a name in a folder, ignoring case. */
   named(parent: FakeBoxNode, name: string): FakeBoxNode | undefined {
     const wanted = name.toLowerCase()
     return this.children(parent).find((child) => child.name.toLowerCase() === wanted)
   }
 
-  /** The folders above, from the root on. */
+  /** Returns the parent folders, from the root on. */
   path(node: FakeBoxNode): FakeBoxNode[] {
     const parent = node.parent === undefined ? undefined : this.find(node.parent, 'folder')
     return parent === undefined ? [] : [...this.path(parent), parent]
   }
 
-  /** Whether it is in the trash, by itself or in a folder. */
+  /** Returns whether it is in the trash, itself or by a parent folder. */
   isTrashed(node: FakeBoxNode): boolean {
     return [node, ...this.path(node)].some(({ trashed }) => trashed !== undefined)
   }
@@ -121,13 +121,13 @@ export class FakeBoxTree {
     node.version = this.#versionOf(node)
   }
 
-  /** As a change of any kind does. */
+  /** Records a change of any kind. */
   touch(node: FakeBoxNode): void {
     node.etag++
     this.revision++
   }
 
-  /** For good, with everything below. */
+  /** Deletes it permanently, with all descendants. */
   remove(id: string | FakeBoxNode): void {
     const node = this.get(id)
     if (node.type === 'folder') for (const child of this.#below(node)) this.remove(child)
@@ -136,14 +136,14 @@ export class FakeBoxTree {
     this.revision++
   }
 
-  /** What counts against the user's quota; that is also what is in the trash. */
+  /** Returns the bytes that count against the user's quota, including those in the trash. */
   usedBytes(): number {
     let sum = 0
     for (const { content } of this.#nodes.file.values()) sum += content?.length ?? 0
     return sum
   }
 
-  /** An id as Box's, which nothing of any type has or will have. */
+  /** Returns a new ID in Box's format, which no item of any type has or will have. */
   newId(): string {
     return String(this.#nextIdOfNothing++)
   }

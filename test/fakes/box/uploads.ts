@@ -11,10 +11,10 @@ const PART_NAMES = ['part_id', 'offset', 'size', 'sha1']
 const MAX_PARTS = 1000
 const MAX_OFFSET = 10_000
 
-/** Upload sessions: files that come in parts of a size which Box chooses (its guide "Chunked uploads"). */
+/** Upload sessions, with a part size that Box chooses (its guide "Chunked uploads"). */
 export class FakeBoxUploads {
   readonly #sessions = new Map<string, BoxSession>()
-  /** Ids of those that ended by themselves. */
+  /** IDs of expired sessions. */
   readonly #expired = new Set<string>()
   readonly #knobs: FakeBoxKnobs
   readonly #writes: FakeBoxWrites
@@ -26,7 +26,7 @@ export class FakeBoxUploads {
     this.#now = now
   }
 
-  /** Sessions that were begun, and neither completed nor cancelled. */
+  /** Sessions that are neither completed nor cancelled. */
   get open(): number {
     return this.#sessions.size
   }
@@ -138,7 +138,7 @@ export class FakeBoxUploads {
   }
 }
 
-/** Where a part belongs. Whoever keeps to the size that Box has chosen is never refused. */
+/** Returns the offset of a part. A client that uses Box's part size is never refused. */
 function offsetOf(session: BoxSession, range: string, length: number): number {
   const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(range) ?? []
   const offset = Number(first)
@@ -163,7 +163,7 @@ const digestMismatch = (what: string, actual: string, expected: string, status: 
     message: `${what} digest was incorrect. Actual: ${actual} Expected: ${expected}`
   })
 
-/** A commit names every part of the file as Box has named it. */
+/** Checks that a commit lists all parts as Box has returned them. */
 function checkParts(session: BoxSession, said: BoxBody): void {
   const parts = said.objects('parts', PART_NAMES).map((part) => {
     const sha1 = part.text('sha1')

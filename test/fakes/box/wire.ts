@@ -4,7 +4,7 @@ type Snake<S extends string> = S extends `${infer First}${infer Rest}`
   ? `${First extends Lowercase<First> ? First : `_${Lowercase<First>}`}${Snake<Rest>}`
   : S
 
-/** A type of the official client as its JSON is on the wire: names in snake case, and times as text. */
+/** The JSON form of a type of the official client: names in snake case, and times as strings. */
 export type Wire<T> = T extends DateTime
   ? string
   : T extends string | number | boolean | null | undefined

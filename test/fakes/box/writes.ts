@@ -10,13 +10,13 @@ import { mini } from './resource.ts'
 import type { FakeBoxTree } from './tree.ts'
 import type { Wire } from './wire.ts'
 
-/** Where a new file is to stand. */
+/** The location of a new file. */
 export interface BoxPlace {
   readonly name: string
   readonly parent: string
 }
 
-/** What a client says of a file, besides where it stands. */
+/** The times of a file that a client sends. */
 export interface BoxTimes {
   readonly contentCreated?: Date
   readonly contentModified?: Date
@@ -38,18 +38,18 @@ export class FakeBoxWrites {
     this.#knobs = knobs
   }
 
-  /** Everything that can be refused before the content of a new file is there. */
+  /** Makes all checks for a new file that do not need its content. */
   checkFile(call: BoxCall, { name, parent }: BoxPlace, bytes: number, parameter = 'parent'): FakeBoxNode {
     checkName(name)
     const folder = call.allowed(call.node('folder', parent, parameter), 'can_upload')
     const found = call.tree.named(folder, name)
-    // Box names what is in the way by itself here, and in a list where a folder is made.
+    // Box returns the conflicting item as an object here, and in an array when a folder is created.
     if (found !== undefined) throw nameInUse(mini(found))
     this.checkSize(call.tree, bytes)
     return folder
   }
 
-  /** The same for new content of a file, and a new name with it. */
+  /** Makes the same checks for a new version of a file, and its new name if given. */
   checkVersion(call: BoxCall, id: string, name: string | undefined, bytes: number): FakeBoxNode {
     const node = call.allowed(call.node('file', id), 'can_upload')
     call.checkEtag(node)
@@ -62,7 +62,7 @@ export class FakeBoxWrites {
     return node
   }
 
-  /** Old versions count too, so that new content takes more space, whatever was there. */
+  /** Old versions count too, so new content always takes more space. */
   checkSize(tree: FakeBoxTree, bytes: number): void {
     const { quotaBytes = Infinity, maxUploadBytes } = this.#knobs
     if (bytes > maxUploadBytes) throw new BoxFailure({ code: 'file_size_limit_exceeded' })
@@ -94,7 +94,7 @@ export class FakeBoxWrites {
     call.send(201, call.item(call.tree.addFolder({ name, parent }), fields))
   }
 
-  /** Renames, and moves. */
+  /** Renames or moves an item. */
   update(call: BoxCall, type: 'file' | 'folder'): void {
     const fields = call.fields(type)
     const said = call.json(['name', 'parent'])
@@ -127,7 +127,7 @@ export class FakeBoxWrites {
   }
 }
 
-/** The response of every upload. @param status 201 for a new file; a new version of a file in one piece is answered with 200 */
+/** Sends the response of each upload. @param status 201 for a new file, 200 for a new version in one piece */
 export function sendFile(call: BoxCall, node: FakeBoxNode, fields: BoxFields, status: 200 | 201 = 201): void {
   call.send(status, { total_count: 1, entries: [call.item(node, fields)] } satisfies Wire<Files>)
 }

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { DavFailure, DavMistake } from './failure.ts'
 
 export const FAKE_DAV_USER = 'fake-user'
-/** A colon and a letter beyond ASCII: what separates user and password, and what has to become UTF-8. */
+/** Contains a colon, which separates user and password, and a non-ASCII letter, which must be sent as UTF-8. */
 export const FAKE_DAV_PASSWORD = 'fake: pässword'
 export const FAKE_DAV_TOKEN = 'fake-token'
 
@@ -14,28 +14,28 @@ export type FakeDavAuth =
   | {
       readonly type: 'basic'
       readonly realm?: string
-      /** Instead of FAKE_DAV_USER and FAKE_DAV_PASSWORD. */
+      /** Replaces the check for FAKE_DAV_USER and FAKE_DAV_PASSWORD. */
       readonly accepts?: (username: string, password: string) => boolean
     }
   | {
       readonly type: 'digest'
-      /** What is offered, the best first. `MD5` alone unless said otherwise. */
+      /** The offered algorithms, the preferred one first. Default `MD5` only. */
       readonly algorithms?: readonly DigestAlgorithm[]
-      /** How many requests a nonce is good for. */
+      /** The number of requests for which a nonce is valid. */
       readonly nonceUses?: number
-      /** `any`: numbers may overtake each other on several sockets. None may come twice in either case. */
+      /** `any`: counts may arrive out of order from several sockets. A count may never repeat. */
       readonly ncOrder?: 'rising' | 'any'
     }
 
-/** What of a request the credentials are about. */
+/** The parts of a request that the credentials cover. */
 export interface Signed {
   readonly method: string
-  /** With the query. */
+  /** Includes the query. */
   readonly target: string
   readonly authorization: string | undefined
 }
 
-/** Says whether the credentials are right; with what to answer if they are not. */
+/** Checks credentials. Returns the error response if they are invalid. */
 export interface Authenticator {
   check(signed: Signed): DavFailure | undefined
 }
@@ -72,11 +72,11 @@ function checkBearer({ authorization }: Signed): DavFailure | undefined {
 interface Nonce {
   uses: number
   readonly counts: Set<number>
-  /** The first client nonce, which a session key is made of for as long as the nonce lives. */
+  /** The first client nonce, which is part of the session key for the lifetime of the nonce. */
   readonly sessionCnonce: string
 }
 
-/** A comma, which parts challenges unless it is quoted. */
+/** Contains a comma, which separates challenges unless it is quoted. */
 const REALM = 'fake realm, Basic'
 const QUOTED = ['username', 'realm', 'nonce', 'uri', 'response', 'cnonce', 'opaque'] as const
 const UNQUOTED = ['algorithm', 'qop', 'nc'] as const
@@ -120,7 +120,7 @@ class DigestAuthenticator implements Authenticator {
     }
     const nonce = this.#nonces.get(fields.nonce) ?? { uses: 0, counts: new Set(), sessionCnonce: fields.cnonce }
     if (fields.response !== expectedResponse(method, fields, nonce.sessionCnonce)) return this.#refusal(false)
-    // From here on whoever asks knows the password: what is wrong is only that the nonce is an old one.
+    // The response was right, so the client knows the password: only the nonce is stale.
     if (!this.#issued.has(fields.nonce) || nonce.uses >= this.#nonceUses) return this.#refusal(true)
     const count = Number.parseInt(fields.nc, 16)
     if (nonce.counts.has(count)) return this.#mistake(`the nc ${fields.nc} once more`)
@@ -157,7 +157,7 @@ function expectedResponse(method: string, fields: Readonly<Record<Field, string>
   return fields.username === FAKE_DAV_USER ? expected : ''
 }
 
-/** The fields of a header, or undefined if one lacks, comes twice, or is quoted where it must not be (RFC 7616, 3.4). */
+/** Parses the fields. Returns undefined if one is missing, repeated, or wrongly quoted (RFC 7616, 3.4). */
 function parseFields(text: string): Readonly<Record<Field, string>> | undefined {
   const fields: Record<string, string> = {}
   const field = /([a-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s",=]+))(?:,[ \t]*(?=[a-z])|$)/y

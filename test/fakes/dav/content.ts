@@ -3,7 +3,7 @@ import { DavFailure } from './failure.ts'
 import type { FakeDavRequest } from './request.ts'
 import type { FakeFile } from './tree.ts'
 
-/** Answers GET and HEAD of a file, with single ranges (RFC 9110, 14). */
+/** Handles GET and HEAD of a file, with single ranges (RFC 9110, 14). */
 export function sendFile(request: FakeDavRequest, response: ServerResponse, file: FakeFile, etag: string | undefined) {
   const { method, headers } = request
   const { content } = file
@@ -29,7 +29,7 @@ export function sendFile(request: FakeDavRequest, response: ServerResponse, file
   response.writeHead(206).end(content.subarray(start, end + 1))
 }
 
-/** Whether the conditions of a request hold (RFC 9110, 13.1.1 and 13.1.2); `current` is of what stands there, if anything. */
+/** Returns whether the conditions hold (RFC 9110, 13.1.1 and 13.1.2); `current` is the existing tag, if any. */
 export function conditionsHold({ headers }: FakeDavRequest, exists: boolean, current: string | undefined): boolean {
   const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = headers
   const opaque = (tag: string) => tag.replace(/^W\//, '')

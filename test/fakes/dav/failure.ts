@@ -1,10 +1,10 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 
-/** An answer that is no success. */
+/** An error response. */
 export class DavFailure extends Error {
   readonly status: number
   readonly headers: OutgoingHttpHeaders
-  /** A precondition's name in XML, as `propfind-finite-depth`. */
+  /** The name of a precondition in XML, such as `propfind-finite-depth`. */
   readonly condition: string | undefined
   /** The PHP class in the body. */
   readonly exception: string
@@ -24,10 +24,10 @@ export class DavFailure extends Error {
   }
 }
 
-/** What nobody should ask: it is recorded, and fails the test that caused it. */
+/** A request that no client should send: it is recorded, and fails the test. */
 export class DavMistake extends DavFailure {}
 
-/** Sends the failure with a body as sabre's. It has a secret in it, which must not come out of our side again. */
+/** Sends the failure with a body like sabre's. It contains a secret, which the plugin must not pass on. */
 export function sendFailure(method: string | undefined, response: ServerResponse, failure: DavFailure): void {
   const condition = failure.condition === undefined ? '' : `<d:${failure.condition}/>`
   if (failure.status === 304) {

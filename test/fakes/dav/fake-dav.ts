@@ -8,29 +8,29 @@ import { answerDav, type DavContext, type FakeDavRules, openPut, type OpenPut } 
 import { checkHead, type FakeDavRequest } from './request.ts'
 import { FakeTree } from './tree.ts'
 
-/** Answers instead of the fake, and returns true; or leaves the request to the fake. */
+/** Responds in place of the fake and returns true, or leaves the request to the fake. */
 export type DavScript = (request: FakeDavRequest, response: ServerResponse) => boolean | undefined
 
 export interface FakeDavOptions extends Partial<FakeDavRules> {
-  /** Basic unless said otherwise. */
+  /** Basic by default. */
   readonly auth?: FakeDavAuth
-  /** Answers 401 as soon as the head is there, while a body is still coming. */
+  /** Responds with 401 as soon as the head has arrived, while the body is still being sent. */
   readonly refusesEarly?: boolean
   readonly extension?: DavExtension
 }
 
 /**
- * A WebDAV server on a real socket, in memory: strict in what it is asked, and able to answer whatever a test scripts.
- * It knows the RFCs (4918, 9110, 7616, 7617), not our backend; what real servers make of them, these have to say.
+ * An in-memory WebDAV server on a real socket. It checks requests strictly and can respond as scripted. It is based
+ * on the RFCs (4918, 9110, 7616, 7617), not on the backend under test. Other tests use real servers.
  */
 export class FakeDav extends FakeServer {
   readonly tree = new FakeTree()
   readonly requests: FakeDavRequest[] = []
-  /** What `Host` may say besides the fake's own: that of a proxy in front of it. */
+  /** Additional allowed values of `Host`, for a proxy in front of the fake. */
   readonly hosts = new Set<string>()
-  /** Once the request is there with its body. What is wrong with its head is recorded all the same. */
+  /** Called when the body is complete. Mistakes in the head are recorded nevertheless. */
   script: DavScript = () => undefined
-  /** Once the head of the request is there: before its body, and before the fake looks for mistakes. */
+  /** Called when the head has arrived: before the body, and before the check for mistakes. */
   earlyScript: DavScript = () => undefined
   readonly rules: FakeDavRules
   readonly #responses = new Set<ServerResponse>()
@@ -67,17 +67,17 @@ export class FakeDav extends FakeServer {
     return fake
   }
 
-  /** Of the root collection; ends with a slash. */
+  /** The URL of the root collection; ends with a slash. */
   get url(): string {
     return this.origin + this.rules.basePath
   }
 
-  /** How many responses are unfinished on sockets that are open: the transfers which somebody holds. */
+  /** Returns the number of unfinished responses on open sockets: transfers in progress. */
   busy(): number {
     return this.#responses.size
   }
 
-  /** `PROPFIND /dav/` and so on, in the order in which they came. */
+  /** Returns `PROPFIND /dav/` and so on, in order of arrival. */
   operations(): string[] {
     return this.requests.map(({ method, path }) => `${method} ${path}`)
   }
@@ -85,7 +85,7 @@ export class FakeDav extends FakeServer {
   protected override async serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
     this.#responses.add(response)
     response.on('error', () => {})
-    // Unfinished too while what came of a body that broke off is not stored.
+    // Also unfinished until the received part of an interrupted body is stored.
     let isServed = false
     const leave = () => {
       if (isServed && response.closed) this.#responses.delete(response)
@@ -112,7 +112,7 @@ export class FakeDav extends FakeServer {
       const written = isWriting ? openPut(this.#context, request) : undefined
       request.body = await bodyOf(message, written)
       if (this.script(request, response) === true) {
-        // However a test has it answered, it must not have been asked like this.
+        // Records the mistake even if the script determines the response.
         if (mistake !== undefined) this.mistakes.push(`${method} ${target}: ${mistake.message}`)
         return
       }
@@ -121,7 +121,7 @@ export class FakeDav extends FakeServer {
       if (refusal !== undefined) throw refusal
       answerDav(this.#context, request, response)
     } catch (error) {
-      // A body that broke off, on a socket that is no more.
+      // The body was interrupted and the socket is closed.
       if (!(error instanceof DavFailure)) message.socket.destroy()
       else {
         if (error instanceof DavMistake) this.mistakes.push(`${method} ${target}: ${error.message}`)

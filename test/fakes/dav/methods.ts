@@ -6,40 +6,40 @@ import { ALLOWED_METHODS, conditionOf, destinationOf, locate, type FakeDavReques
 import { parentOf, type FakeNode, type FakeTree } from './tree.ts'
 import { DAV, escapeXml, multistatusXml, parsePropfind, responseXml, type Asked } from './xml.ts'
 
-/** In what servers differ. */
+/** Differences between servers. */
 export interface FakeDavRules {
   /** With a slash at both ends. */
   readonly basePath: string
   readonly etags: 'strong' | 'weak' | 'none'
-  /** Whether If-Match and If-None-Match are honoured, or ignored. */
+  /** Whether If-Match and If-None-Match are honoured or ignored. */
   readonly preconditions: boolean
   readonly hrefs: 'path' | 'absolute'
-  /** What a collection's path without a slash at its end gets: 301, or what it asks for. */
+  /** The response for the path of a collection without a trailing slash: a 301, or the collection. */
   readonly collectionSlash: 'redirect' | 'serve'
   /**
-   * What a PUT gets whose parent there is not: 409 by RFC 4918; 404 of sabre before 4 and of rclone; 500 of nginx, which
-   * makes the parent with `create_full_put_path on`.
+   * The response to a PUT without a parent: 409 by RFC 4918; 404 of sabre before 4 and of rclone; 500 of nginx, which
+   * creates the parent with `create_full_put_path on`.
    */
   readonly missingParent: 404 | 409 | 500 | 'made'
-  /** Whether a PROPFIND tells ETags, which nginx has in the headers of files alone. */
+  /** Whether PROPFIND returns ETags; nginx sends them only as headers of files. */
   readonly etagProperties: boolean
-  /** Whether a part of a PUT that breaks off stays: as the new content of the file, of which the old one is gone. */
+  /** Whether the received part of an interrupted PUT stays as the new content, replacing the old one. */
   readonly keepsCut: (upload: { readonly isNew: boolean; readonly hasLength: boolean }) => boolean
-  /** `ignores-overwrite`: a MOVE always replaces, as that of nephele. `refused`: there is none. */
+  /** `ignores-overwrite`: a MOVE always replaces, as with nephele. `refused`: MOVE is not supported. */
   readonly moves: 'native' | 'ignores-overwrite' | 'refused'
-  /** What becomes of an ETag in an `If` header: Apache checks it, sabre 1.8 ignores it, lighttpd and rclone refuse it. */
+  /** Handling of an ETag in an `If` header: Apache checks it, sabre 1.8 ignores it, lighttpd and rclone refuse it. */
   readonly ifHeader: 'checked' | 'ignored' | 'refused'
-  /** In a multistatus the 404 before the 200, which is in two halves. */
+  /** Whether a multistatus has the 404 before the 200, which is split in two. */
   readonly notFoundFirst: boolean
-  /** Whether all names are stored and listed in NFC, whatever form they come in. */
+  /** Whether all names are stored and listed in NFC, regardless of their original form. */
   readonly normalizes: boolean
-  /** Of `DAV:`. Empty for the default namespace; `mixed` for two of them, as Apache has. */
+  /** The prefix of `DAV:`. Empty for the default namespace; `mixed` for two prefixes, as with Apache. */
   readonly prefix: string
 }
 
 export interface DavContext extends FakeDavRules {
   readonly origin: string
-  /** What `Host` may say. */
+  /** The allowed values of `Host`. */
   readonly hosts: readonly string[]
   readonly tree: FakeTree
   readonly extension: DavExtension | undefined
@@ -47,7 +47,7 @@ export interface DavContext extends FakeDavRules {
 
 interface Target {
   readonly path: string
-  /** As the request has it, which responses repeat. */
+  /** The path as requested, which responses repeat. */
   readonly asked: string
   readonly hasSlash: boolean
   readonly node: FakeNode | undefined
@@ -59,12 +59,12 @@ function targetOf(dav: DavContext, request: FakeDavRequest): Target {
   return { path, asked, hasSlash, node: dav.tree.get(path) }
 }
 
-/** Answers a request whose head and credentials are in order. */
+/** Handles a request with a valid head and valid credentials. */
 export function answerDav(dav: DavContext, request: FakeDavRequest, response: ServerResponse): void {
   const target = targetOf(dav, request)
   const { path, hasSlash } = target
   const { method } = request
-  // Only a client that knows of the collection lists it, or makes it: it also knows how to write its path.
+  // A client that lists or creates a collection knows that it is one, and must write its path with a slash.
   const lists = method === 'PROPFIND' && request.headers['depth'] !== '0' && target.node?.kind !== 'file'
   if ((lists || method === 'MKCOL') && !hasSlash) throw new DavMistake(400, 'a collection without a slash')
   if (target.node?.kind === 'collection' && !hasSlash && dav.collectionSlash === 'redirect') {
@@ -123,7 +123,7 @@ function propfind(dav: DavContext, request: FakeDavRequest, response: ServerResp
   existing(target)
   const isDeep = depth === '1' && target.node?.kind === 'collection'
   const paths = isDeep ? [target.path, ...dav.tree.children(target.path)] : [target.path]
-  // As sabre: what was asked for is named as it was, with the names of its children behind it.
+  // Like sabre, repeats the requested path, with the names of the children appended.
   const responses = paths.map((path) => respond(dav, path, target.asked + path.slice(target.path.length), asked))
   const xml = multistatusXml(responses, dav)
   response.writeHead(207, {
@@ -160,29 +160,29 @@ function put(dav: DavContext, request: FakeDavRequest, response: ServerResponse,
   requirePut(dav, request, target)
   const stored = dav.tree.put(path, body ?? '', { mimeType: headers['content-type'] ?? 'application/octet-stream' })
   const etag = etagOf(dav, stored)
-  // RFC 9110, 9.3.4: the content is stored as it came, so that its tag may be said.
+  // RFC 9110, 9.3.4: the tag may be sent, because the content is stored unchanged.
   if (etag !== undefined && dav.etags === 'strong') response.setHeader('etag', etag)
   dav.extension?.stored(response, stored, etag)
   response.writeHead(node === undefined ? 201 : 204).end()
 }
 
 function requirePut(dav: DavContext, request: FakeDavRequest, { path, node, hasSlash }: Target): void {
-  // RFC 9110, 13.2.1: what would fail anyhow fails for its own reason, not for a condition.
+  // RFC 9110, 13.2.1: conditions are checked only for requests that would otherwise succeed.
   if (node?.kind === 'collection') throw new DavFailure(405, 'A collection', { allow: ALLOWED_METHODS })
   if (hasSlash) throw new DavMistake(400, 'a file with a slash at its end')
   if (dav.missingParent !== 'made') requireParent(dav, path, dav.missingParent)
   requireConditions(dav, request, node)
 }
 
-/** A PUT whose body is still coming, to a server that writes in place. */
+/** A PUT in progress, on a server that writes in place. */
 export interface OpenPut {
-  /** The body has come: the file is as it was before, until it is written as a whole. */
+  /** The body is complete. Restores the previous file until the new one is written as a whole. */
   end(): void
-  /** The body broke off. What came stays, unless the file was removed or replaced meanwhile. */
+  /** The body was interrupted. The received part stays, unless the file was deleted or replaced meanwhile. */
   breakOff(received: Buffer): void
 }
 
-/** Opens the file of a PUT that would succeed, which empties it. */
+/** Opens the file of a PUT that would succeed, which truncates it. */
 export function openPut(dav: DavContext, request: FakeDavRequest): OpenPut | undefined {
   const target = targetOf(dav, request)
   const { path, node: before } = target
@@ -205,7 +205,7 @@ export function openPut(dav: DavContext, request: FakeDavRequest): OpenPut | und
   }
 }
 
-/** Moves a file. As sabre 1.8 does, it removes the destination before it looks for the source. */
+/** Moves a file. Like sabre 1.8, it deletes the destination before it looks up the source. */
 function move(dav: DavContext, request: FakeDavRequest, response: ServerResponse, { path, node }: Target): void {
   if (dav.moves === 'refused') throw new DavFailure(405, 'No MOVE', { allow: ALLOWED_METHODS })
   const destination = destinationOf(request, dav.hosts)
@@ -222,7 +222,7 @@ function move(dav: DavContext, request: FakeDavRequest, response: ServerResponse
   response.writeHead(there === undefined ? 201 : 204).end()
 }
 
-/** Checks an `If` header on the destination, on a server that does. */
+/** Checks an `If` header for the destination, on a server that does so. */
 export function requireIf(
   dav: Pick<DavContext, 'ifHeader' | 'etags'>,
   request: FakeDavRequest,
@@ -236,7 +236,7 @@ export function requireIf(
   if (dav.ifHeader === 'refused' || !holds) throw new DavFailure(412, 'A condition')
 }
 
-/** What stands there. A file is not to be found by the path of a collection. */
+/** Returns the node. A file is not found by the path of a collection. */
 function existing({ node, hasSlash }: Target): FakeNode {
   if (node === undefined || (node.kind === 'file' && hasSlash)) throw new DavFailure(404, 'Not found')
   return node

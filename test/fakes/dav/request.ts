@@ -3,22 +3,22 @@ import { DavMistake } from './failure.ts'
 
 export interface FakeDavRequest {
   readonly method: string
-  /** As it was on the wire, without the query. */
+  /** The raw path from the wire, without the query. */
   readonly path: string
   readonly query: URLSearchParams
-  /** By names in lower case. */
+  /** With lower-case names. */
   readonly headers: Readonly<Record<string, string | undefined>>
-  /** Whether its credentials, if any are needed, are right. */
+  /** Whether its credentials, if required, are valid. */
   readonly isAuthorized: boolean
-  /** Undefined until it has ended well. */
+  /** Undefined until it is complete. */
   body: Buffer | undefined
 }
 
-/** What any request may carry. */
+/** Headers that any request may have. */
 const COMMON = ['host', 'connection', 'authorization', 'user-agent', 'accept', 'accept-encoding']
 const CONDITIONS = ['if-match', 'if-none-match']
 
-/** What each method may carry besides. What is not here is a mistake of ours. */
+/** Additional headers of each method. Others are mistakes. */
 const METHODS: Readonly<Record<string, readonly string[]>> = {
   OPTIONS: [],
   PROPFIND: ['depth', 'content-type', 'content-length'],
@@ -36,7 +36,7 @@ const PATH = /^\/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*$/
 const ENTITY_TAGS = /^(?:\*|(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:[ \t]*,[ \t]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*)$/
 const RANGE = /^bytes=(?:\d+-\d*|-\d+)$/
 
-/** Checks what is the same for every server: the head of the request, before its body. */
+/** Checks the head of a request, before its body, by rules that hold for all servers. */
 export function checkHead(
   message: IncomingMessage,
   request: FakeDavRequest,
@@ -53,13 +53,13 @@ export function checkHead(
   if (!PATH.test(path)) throw new DavMistake(400, 'a path that is no URI')
   if (/\/\//.test(path)) throw new DavMistake(400, 'a path with an empty segment')
   if (path.split('/').some(isForbiddenSegment)) throw new DavMistake(400, 'a path with a forbidden segment')
-  // RFC 4918, 9.6.1: a DELETE goes to the ground, and a client may say nothing else.
+  // RFC 4918, 9.6.1: a DELETE has infinite depth, and a client must not send another one.
   if (method === 'DELETE' && (headers['depth'] ?? 'infinity') !== 'infinity') throw new DavMistake(400, 'a depth')
   if (method === 'MKCOL' && (headers['content-length'] ?? '0') !== '0') throw new DavMistake(415, 'a body')
   for (const value of [headers['if-match'], headers['if-none-match'], headers['if-range']]) {
     if (value !== undefined && !ENTITY_TAGS.test(value)) throw new DavMistake(400, `the entity tag ${value}`)
   }
-  // RFC 9110, 13.1.1 and 13.1.5: these compare strongly, so that a weak tag can never match.
+  // RFC 9110, 13.1.1 and 13.1.5: these use strong comparison, so a weak tag never matches.
   for (const value of [headers['if-match'], headers['if-range']]) {
     if (value?.includes('W/') === true) throw new DavMistake(412, 'a weak entity tag')
   }
@@ -67,8 +67,8 @@ export function checkHead(
 }
 
 /**
- * Where a MOVE leads. Apache takes no path alone for it, and rclone's server takes a missing `Overwrite` for `F`
- * (2026-11).
+ * Returns the destination of a MOVE. Apache does not accept a path alone, and rclone's server treats a missing
+ * `Overwrite` as `F` (2026-11).
  */
 export function destinationOf({ headers }: FakeDavRequest, hosts: readonly string[]): URL {
   const { destination = '', overwrite } = headers
@@ -79,7 +79,7 @@ export function destinationOf({ headers }: FakeDavRequest, hosts: readonly strin
   return new URL(destination)
 }
 
-/** The one form of an `If` header (RFC 4918, 10.4) that we send: one resource with one entity tag. */
+/** Parses the only form of an `If` header (RFC 4918, 10.4) in use: one resource with one entity tag. */
 export function conditionOf({ headers }: FakeDavRequest): { url: URL; etag: string } | undefined {
   if (headers['if'] === undefined) return undefined
   const [, url = '', etag = ''] = /^<([^<>]+)> \(\[((?:W\/)?"[^"]*")\]\)$/.exec(headers['if']) ?? []
@@ -87,7 +87,7 @@ export function conditionOf({ headers }: FakeDavRequest): { url: URL; etag: stri
   return { url: new URL(url), etag }
 }
 
-/** The path below the base path, decoded; and whether it ends with a slash. */
+/** Returns the decoded path below the base path, and whether it ends with a slash. */
 export function locate(path: string, basePath: string): { path: string; hasSlash: boolean } {
   if (`${path}/` === basePath) return { path: '', hasSlash: false }
   if (!path.startsWith(basePath)) throw new DavMistake(404, `a path outside of ${basePath}`)

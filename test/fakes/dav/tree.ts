@@ -22,8 +22,8 @@ export interface FakeFacts {
 }
 
 /**
- * Files and collections, in memory. A path has no slash at its ends, and the root is empty: `folder/file.txt`. A test
- * seeds and checks with it, past HTTP and its rules.
+ * Files and collections in memory. Paths have no leading or trailing slash, and the root is empty: `folder/file.txt`.
+ * Tests seed and check it directly, without HTTP and its rules.
  */
 export class FakeTree {
   readonly #nodes = new Map<string, FakeNode>()
@@ -34,7 +34,7 @@ export class FakeTree {
     this.#set('', { kind: 'collection' })
   }
 
-  /** Stores a file, and makes the collections above it. */
+  /** Stores a file and creates its parent collections. */
   put(path: string, content: string | Buffer, { mimeType = 'text/plain', modified }: FakeFacts = {}): FakeFile {
     this.mkdir(parentOf(path))
     if (this.#nodes.get(path)?.kind === 'collection') throw new Error(`${path} is a collection`)
@@ -42,7 +42,7 @@ export class FakeTree {
     return this.#set(path, { kind: 'file', content: bytes, mimeType, ...(modified && { modified }) }) as FakeFile
   }
 
-  /** Makes a collection, and those above it. */
+  /** Creates a collection and its parents. */
   mkdir(path: string): void {
     const existing = this.#nodes.get(path)
     if (existing?.kind === 'file') throw new Error(`${path} is a file`)
@@ -55,7 +55,7 @@ export class FakeTree {
     return this.#nodes.get(path)
   }
 
-  /** What a file holds; throws if there is none. */
+  /** Returns the content of a file; throws if there is none. */
   read(path: string): Buffer {
     const node = this.#nodes.get(path)
     if (node?.kind !== 'file') throw new Error(`${path} is no file`)
@@ -66,7 +66,7 @@ export class FakeTree {
     return this.#nodes.has(path)
   }
 
-  /** With everything below; whether there was something. */
+  /** Deletes a node with all descendants. Returns whether it existed. */
   delete(path: string): boolean {
     if (!this.#nodes.delete(path)) return false
     for (const other of this.paths()) if (other.startsWith(`${path}/`)) this.#nodes.delete(other)
@@ -74,7 +74,7 @@ export class FakeTree {
     return true
   }
 
-  /** Gives a file another path. What is there goes, with everything below, as on most servers. */
+  /** Moves a file. Replaces an existing node with all descendants, as most servers do. */
   move(from: string, to: string): void {
     const node = this.#nodes.get(from)
     if (node?.kind !== 'file') throw new Error(`${from} is no file`)
@@ -84,28 +84,28 @@ export class FakeTree {
     for (const path of [from, to]) this.#touch(parentOf(path))
   }
 
-  /** Puts a node at a path as it is, or none: no collection changes with it. */
+  /** Sets or removes the node at a path, without changing the collections. */
   reset(path: string, node: FakeNode | undefined): void {
     if (node === undefined) this.#nodes.delete(path)
     else this.#nodes.set(path, node)
   }
 
-  /** Everything but the root, sorted. Collections end with a slash, so that a test sees what is what. */
+  /** Returns all paths but the root, sorted. Those of collections end with a slash. */
   list(): string[] {
     return this.paths().map((path) => (this.#nodes.get(path)?.kind === 'file' ? path : `${path}/`))
   }
 
-  /** Everything but the root, sorted. */
+  /** Returns all paths but the root, sorted. */
   paths(): string[] {
     return [...this.#nodes.keys()].filter((path) => path !== '').sort()
   }
 
-  /** The paths of what stands right in a collection. */
+  /** Returns the paths of the direct children of a collection. */
   children(path: string): string[] {
     return this.paths().filter((child) => parentOf(child) === path)
   }
 
-  /** The bytes of a file, or of all files below a collection. */
+  /** Returns the size of a file, or of all files below a collection. */
   size(path: string): number {
     const node = this.#nodes.get(path)
     if (node?.kind === 'file') return node.content.length
@@ -123,7 +123,7 @@ export class FakeTree {
     return node
   }
 
-  /** As in Nextcloud, a change shows in the ETag of every collection above it. */
+  /** Like in Nextcloud, a change modifies the ETags of all parent collections. */
   #touch(path: string): void {
     const node = this.#nodes.get(path)
     if (node !== undefined) this.#nodes.set(path, { ...node, version: ++this.#versions, modified: new Date() })
@@ -131,7 +131,7 @@ export class FakeTree {
   }
 }
 
-/** The collection that a path stands in; the root stands in itself. */
+/** Returns the parent collection of a path; the root is its own parent. */
 export function parentOf(path: string): string {
   return path.slice(0, Math.max(0, path.lastIndexOf('/')))
 }

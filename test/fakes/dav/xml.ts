@@ -8,24 +8,24 @@ export interface QName {
   readonly name: string
 }
 
-/** What a PROPFIND asks for: names, or `allprop`, or `propname`. */
+/** The request of a PROPFIND: names, `allprop`, or `propname`. */
 export type Asked = readonly QName[] | 'allprop' | 'propname'
 
-/** A property, by namespace and name separated by a space. The value is XML, in which `D:` stands for the own prefix. */
+/** Properties by namespace and name, separated by a space. Values are XML; `D:` stands for the actual prefix. */
 export type Properties = ReadonlyMap<string, string>
 
 export interface MultistatusStyle {
-  /** Empty for the default namespace; `mixed` for two prefixes of the one namespace, as Apache has them. */
+  /** Empty for the default namespace; `mixed` for two prefixes of the same namespace, as with Apache. */
   readonly prefix: string
-  /** The 404 before the 200, which is in two halves. */
+  /** The 404 before the 200, which is split in two. */
   readonly notFoundFirst: boolean
 }
 
 type XmlElement = Readonly<Record<string, readonly XmlElement[] | Readonly<Record<string, string>> | string>>
 
-/** Parses the body of a PROPFIND, which is read as strictly as by a parser that knows namespaces. */
+/** Parses the body of a PROPFIND as strictly as a namespace-aware parser. */
 export function parsePropfind(body: Buffer): Asked {
-  // RFC 4918, 9.1: no body asks for everything.
+  // RFC 4918, 9.1: a request without a body means `allprop`.
   if (body.length === 0) return 'allprop'
   const text = body.toString()
   if (!body.equals(Buffer.from(text))) throw new DavMistake(400, 'a body that is not UTF-8')
@@ -33,7 +33,7 @@ export function parsePropfind(body: Buffer): Asked {
   const parser = new XMLParser({ preserveOrder: true, ignoreAttributes: false, ignoreDeclaration: true })
   let parsed: XmlElement[]
   try {
-    // Deprecated for the sake of another package, which this one test does not need.
+    // Deprecated in favour of another package, which this check does not need.
     // eslint-disable-next-line @typescript-eslint/no-deprecated
     parsed = parser.parse(text, true) as XmlElement[]
   } catch {
@@ -81,7 +81,7 @@ export function keyOf({ namespace, name }: QName): string {
   return `${namespace} ${name}`
 }
 
-/** One `response`, which carries its own declarations: it can be kept, and put into a later multistatus. */
+/** Returns one `response` with its own namespace declarations, so that a later multistatus can reuse it. */
 export function responseXml(href: string, properties: Properties, asked: Asked, style: MultistatusStyle): string {
   const { dav, property } = prefixesOf(style)
   const all = [...properties.keys()]

@@ -25,7 +25,7 @@ export interface DriveState {
   originOf(host: string): string
 }
 
-/** Answers what may be asked. */
+/** Dispatches allowed requests. */
 export class FakeDriveApi {
   readonly #state: DriveState
   readonly #reads: FakeDriveReads
@@ -37,7 +37,7 @@ export class FakeDriveApi {
     this.#writes = new FakeDriveWrites(state.knobs)
   }
 
-  /** `caller` is null where a session URI is enough. */
+  /** `caller` is null if the session URI is sufficient. */
   answer(route: DriveRoute, request: FakeDavRequest, response: ServerResponse, caller: DriveCaller | null): void {
     const { tree, knobs } = this.#state
     const call = new DriveCall(route, request, response, tree, caller ?? { user: '', scopes: [] })
@@ -117,7 +117,7 @@ export class FakeDriveApi {
     }
     if (type !== 'resumable') throw new DriveMistake(`uploadType=${type}`)
     const mask = call.mask(FILE_FIELDS)
-    // An update may have nothing to say of the file but its content.
+    // The metadata of an update may be empty.
     const metadata = request.body?.length === 0 ? {} : call.metadata()
     const bytes = declaredLength(request) ?? 0
     if (call.method === 'create') this.#writes.checkCreate(view, metadata, bytes)

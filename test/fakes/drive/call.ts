@@ -13,7 +13,7 @@ const RESOURCE_KEYS = /^[\w-]+\/[\w-]+(?:,[\w-]+\/[\w-]+)*$/
 
 const WITHOUT_FLAG: readonly DriveOperation[] = ['files.export', 'files.render', 'operations.get', 'rendered.get']
 
-/** One request that is allowed, and its answer. */
+/** An allowed request and its response. */
 export class DriveCall {
   readonly route: DriveRoute
   readonly request: FakeDavRequest
@@ -32,7 +32,7 @@ export class DriveCall {
     this.response = response
     const keys = request.headers['x-goog-drive-resource-keys']
     if (keys !== undefined && !RESOURCE_KEYS.test(keys)) throw new DriveMistake(`the resource keys ${keys}`)
-    // These know no flag for shared drives, and work in them.
+    // These operations have no flag for shared drives, but support them.
     const supportsAllDrives = this.flag('supportsAllDrives') || WITHOUT_FLAG.includes(route.operation)
     this.view = new DriveView(tree, caller, supportsAllDrives, keys?.split(','))
   }
@@ -54,13 +54,13 @@ export class DriveCall {
     return value
   }
 
-  /** The body as metadata. */
+  /** Parses the body as metadata. */
   metadata(): DriveMetadata {
     const { headers, body } = this.request
     return parseMetadata(headers['content-type'] ?? '', body ?? Buffer.alloc(0), this.method)
   }
 
-  /** Whether it makes a file, or changes one. */
+  /** Whether the call creates or updates a file. */
   get method(): 'create' | 'update' {
     return this.route.operation.endsWith('create') ? 'create' : 'update'
   }
@@ -70,7 +70,7 @@ export class DriveCall {
     return text === null ? undefined : new FieldMask(text, fields)
   }
 
-  /** Answers with what the mask leaves of it; compressed for whoever asks, as Google does. */
+  /** Sends the fields that the mask selects, compressed if the client accepts it, as Google does. */
   send(value: object, mask: FieldMask | undefined): void {
     const json = Buffer.from(JSON.stringify(mask?.apply(value) ?? value))
     const isGzip = /\bgzip\b(?!;\s*q=0(?:\.0*)?(?:,|$))/.test(this.request.headers['accept-encoding'] ?? '')

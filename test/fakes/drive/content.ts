@@ -8,7 +8,7 @@ import type { FakeDriveKnobs } from './knobs.ts'
 import { isNative } from './node.ts'
 import { capabilitiesOf } from './resource.ts'
 
-/** Answers `alt=media`. */
+/** Handles `alt=media`. */
 export function sendMedia(call: DriveCall, knobs: FakeDriveKnobs): void {
   const node = call.view.node(call.route.id)
   const { content, flags } = node
@@ -16,7 +16,7 @@ export function sendMedia(call: DriveCall, knobs: FakeDriveKnobs): void {
     throw new DriveFailure({ reason: 'fileNotDownloadable', location: 'alt', locationType: 'parameter' })
   }
   if (capabilitiesOf(node).canDownload !== true) throw new DriveFailure({ reason: 'cannotDownloadFile' })
-  // Only whoever owns it may take the risk.
+  // Only the owner can acknowledge the risk.
   const isRiskTaken = call.flag('acknowledgeAbuse') && flags.sharedWithMe !== true
   if (flags.abusive === true && !isRiskTaken) throw new DriveFailure({ reason: 'cannotDownloadAbusiveFile' })
   sendContent(call.response, content, call.request.headers['range'], knobs.cutDownloads, {
@@ -24,7 +24,7 @@ export function sendMedia(call: DriveCall, knobs: FakeDriveKnobs): void {
   })
 }
 
-/** Answers an export: of no length that it would say, and always from the beginning. */
+/** Handles an export: without a length, and always from the beginning. */
 export function sendExport(call: DriveCall, knobs: FakeDriveKnobs): void {
   const node = call.view.node(call.route.id)
   const mimeType = call.text('mimeType')
@@ -39,7 +39,7 @@ export function sendExport(call: DriveCall, knobs: FakeDriveKnobs): void {
   const { response } = call
   response.writeHead(200, { 'content-type': mimeType })
   response.flushHeaders()
-  // No length is set: what is sent at once would get one.
+  // Writing first prevents a Content-Length, which Node sets for a single `end`.
   if (knobs.cutDownloads.times <= 0) response.write(content)
   endOrCut(response, knobs.cutDownloads.times <= 0 ? Buffer.alloc(0) : content, knobs.cutDownloads)
 }
@@ -50,7 +50,7 @@ interface Operation {
   polls: number
 }
 
-/** Documents that Google renders when they are asked for: `files.download` and its operations. */
+/** Documents that Google renders on request: `files.download` and its operations. */
 export class FakeDriveOperations {
   readonly #knobs: FakeDriveKnobs
   readonly #operations = new Map<string, Operation>()
@@ -59,17 +59,17 @@ export class FakeDriveOperations {
     this.#knobs = knobs
   }
 
-  /** How many were begun and have not been forgotten. */
+  /** The number of operations that have not been deleted. */
   get count(): number {
     return this.#operations.size
   }
 
-  /** Google forgets one after 12 hours or more. */
+  /** Deletes all operations. Google does so after 12 hours or more. */
   expire(): void {
     this.#operations.clear()
   }
 
-  /** Answers `files.download`: with an operation that is pending, in which `done` is missing. */
+  /** Handles `files.download`. Responds with a pending operation, which has no `done`. */
   begin(call: DriveCall, origin: string): void {
     const node = call.view.node(call.route.id)
     const formats = RENDERED_FORMATS[node.mimeType] ?? EXPORT_FORMATS[node.mimeType]
@@ -84,14 +84,14 @@ export class FakeDriveOperations {
     call.send(this.#stateOf(name, operation, origin), undefined)
   }
 
-  /** Answers `operations.get`. Like everything else of a file, it needs the file's resource key. */
+  /** Handles `operations.get`. Like all requests for a file, it needs the file's resource key. */
   poll(call: DriveCall, origin: string): void {
     const operation = this.#find(call)
     operation.polls++
     call.send(this.#stateOf(call.route.id, operation, origin), undefined)
   }
 
-  /** Answers with the content, of a known length, at the address that the operation told. */
+  /** Sends the content with its length, at the address from the operation. */
   sendRendered(call: DriveCall): void {
     const { id, mimeType, polls } = this.#find(call)
     const content = call.view.node(id).exports.get(mimeType)

@@ -2,13 +2,13 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { CloudFailure } from '../fake-cloud.ts'
 import { sendJson } from '../nextcloud/login-flow.ts'
 
-/** What an error says, in Google's words. What is not said here has the value that Google gives for the reason. */
+/** The fields of an error, in Google's terms. Omitted fields have Google's default for the reason. */
 export interface DriveError {
   readonly reason: string
   readonly status?: number
   readonly message?: string
   readonly domain?: string
-  /** The name of a parameter or of a header. */
+  /** The name of a parameter or header. */
   readonly location?: string
   readonly locationType?: 'parameter' | 'header'
   readonly headers?: OutgoingHttpHeaders
@@ -18,7 +18,7 @@ interface KnownError {
   readonly status: number
   readonly message: string
   readonly domain?: string
-  /** Google's canonical code, where the body has one. */
+  /** Google's canonical code, if the body has one. */
   readonly code?: string
   /** The `ErrorInfo` in the body's details. */
   readonly info?: string
@@ -27,7 +27,7 @@ interface KnownError {
 const ERROR_INFO = 'type.googleapis.com/google.rpc.ErrorInfo'
 const USAGE = 'usageLimits'
 
-/** Google's texts and codes (its page "Resolve errors", and answers as they are). */
+/** Google's texts and codes (its page "Resolve errors", and observed responses). */
 const KNOWN: Readonly<Record<string, KnownError>> = {
   invalid: { status: 400, message: 'Invalid Value' },
   invalidParameter: { status: 400, message: 'Invalid Value' },
@@ -81,10 +81,10 @@ const KNOWN: Readonly<Record<string, KnownError>> = {
   backendError: { status: 500, message: 'Backend Error' }
 }
 
-/** An answer that is no success. */
+/** An error response. */
 export class DriveFailure extends CloudFailure<DriveError> {}
 
-/** What nobody should ask: it is recorded, and fails the test that caused it. */
+/** A request that no client should send: it is recorded, and fails the test. */
 export class DriveMistake extends DriveFailure {
   constructor(what: string, error: Partial<DriveError> = {}) {
     super({ reason: 'badRequest', status: 400, ...error, message: `A MISTAKE OF OUR CLIENT: ${what}` }, what)
@@ -99,7 +99,7 @@ export const notFound = (id: string) =>
     locationType: 'parameter'
   })
 
-/** 400 for the value of a parameter. */
+/** 400 for an invalid parameter value. */
 export const invalid = (location: string, reason = 'invalid', message = 'Invalid Value') =>
   new DriveFailure({ reason, message, location, locationType: 'parameter' })
 

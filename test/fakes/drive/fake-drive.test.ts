@@ -25,7 +25,7 @@ interface DriveErrorBody {
 
 type Json = drive_v3.Schema$FileList & drive_v3.Schema$File & drive_v3.Schema$GeneratedIds & { error?: DriveErrorBody }
 
-/** The official client, as far as it can be pointed at something else than Google. */
+/** The official client, configured for the fake as far as it allows. */
 async function clientOf(t: Test, options?: FakeDriveOptions) {
   const fake = await FakeDrive.start(t, options)
   const headers = { authorization: `Bearer ${FAKE_DRIVE_TOKEN}` }
@@ -40,7 +40,7 @@ async function clientOf(t: Test, options?: FakeDriveOptions) {
   return { fake, files, drives, about, operations, rootUrl }
 }
 
-/** Asks the fake without a client; `path` is below `/drive/v3/`, or begins with a slash. */
+/** Sends requests without a client; `path` is relative to `/drive/v3/`, or absolute. */
 async function directly(t: Test, options?: FakeDriveOptions) {
   const fake = await FakeDrive.start(t, options)
   const send = async (path: string, query: Record<string, string> = {}, { headers, ...asked }: Asked = {}) => {
@@ -590,7 +590,7 @@ t.test('an answer is compressed for whoever can read that', async (t) => {
   t.notOk('content-encoding' in (await ask(url, { headers })).headers)
 })
 
-/** How the client says that a call failed. */
+/** Returns the client's error of a failed call. */
 async function refusalOf(call: Promise<unknown>): Promise<unknown> {
   return call.then(
     () => undefined,

@@ -14,16 +14,16 @@ import { DRIVE_SCOPE, type DriveCaller } from './view.ts'
 export const FAKE_DRIVE_TOKEN = 'ya29.fake-drive-token'
 
 export interface FakeDriveOptions {
-  /** Whose a bearer token is; null for one that is not good. By itself, that of `tokens` is. */
+  /** Returns the caller of a bearer token, or null if it is invalid. By default only those in `tokens` are valid. */
   readonly authorize?: (bearer: string) => DriveCaller | null
-  /** No page is longer, whatever is asked. */
+  /** The maximum page length, regardless of the request. */
   readonly pageLimit?: number
   readonly now?: () => Date
 }
 
 /**
- * Google Drive v3 on a real socket, in memory: strict in what it is asked, and able to fail as a test scripts it. It is
- * made from what Google documents and from what its official client sends, not from our backend.
+ * Google Drive v3 in memory, on a real socket. It checks requests strictly and can fail as scripted. It is based on
+ * Google's documentation and on the requests of Google's official client, not on the backend under test.
  */
 export class FakeDrive extends FakeCloud<DriveError> {
   readonly tree: FakeDriveTree
@@ -31,7 +31,7 @@ export class FakeDrive extends FakeCloud<DriveError> {
   readonly pages = new FakeDrivePages()
   readonly uploads = new FakeDriveUploads(this.knobs)
   readonly renderings = new FakeDriveOperations(this.knobs)
-  /** Good for the user `me` with the scope `drive`, unless `authorize` says otherwise. */
+  /** Valid for the user `me` with the scope `drive`, unless `authorize` is given. */
   readonly tokens = new Set([FAKE_DRIVE_TOKEN])
   readonly #authorize: (bearer: string) => DriveCaller | null
   readonly #api: FakeDriveApi
@@ -51,12 +51,12 @@ export class FakeDrive extends FakeCloud<DriveError> {
     return fake
   }
 
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   get url(): string {
     return this.origin
   }
 
-  /** So many downloads or exports are reset, each after so many bytes. */
+  /** Resets `times` downloads or exports, each after `afterBytes`. */
   resetDownloads(times: number, afterBytes: number): void {
     this.knobs.cutDownloads = { times, afterBytes }
   }
@@ -105,7 +105,7 @@ export class FakeDrive extends FakeCloud<DriveError> {
   #allowed(route: DriveRoute, authorization: string | undefined): DriveCaller | null {
     const caller = this.#callerOf(authorization)
     const scopes = scopesFor(route)
-    // A session URI is a secret by itself; but a token that comes with it has to be good.
+    // A session URI is itself a secret, but a token sent with it must be valid.
     if (scopes.length === 0 && authorization === undefined) return null
     const realm = 'Bearer realm="https://accounts.google.com/"'
     if (caller === null) {

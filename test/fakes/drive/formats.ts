@@ -5,7 +5,7 @@ const OPEN = 'application/vnd.oasis.opendocument.'
 const DRAWING = 'application/vnd.google-apps.drawing'
 const SCRIPT = 'application/vnd.google-apps.script'
 
-/** What `files.export` makes of each native type. Forms, sites and maps are not here: they have no format at all. */
+/** Export formats of `files.export` for each native type. Forms, sites and maps have none. */
 export const EXPORT_FORMATS: Record<string, string[]> = {
   [DRIVE_DOCUMENT]: [
     `${OFFICE}wordprocessingml.document`,
@@ -21,7 +21,7 @@ export const EXPORT_FORMATS: Record<string, string[]> = {
   [DRIVE_SPREADSHEET]: [
     `${OFFICE}spreadsheetml.sheet`,
     'application/vnd.oasis.opendocument.spreadsheet',
-    // Documented under this name in earlier years, and still accepted.
+    // The name in earlier documentation, still accepted.
     'application/x-vnd.oasis.opendocument.spreadsheet',
     'application/pdf',
     'application/zip',
@@ -41,7 +41,7 @@ export const EXPORT_FORMATS: Record<string, string[]> = {
   [SCRIPT]: ['application/vnd.google-apps.script+json']
 }
 
-/** What only `files.download` makes, as a long-running operation. */
+/** Formats that only `files.download` produces, as a long-running operation. */
 export const RENDERED_FORMATS: Record<string, string[]> = { [DRIVE_VIDEO]: ['video/mp4'] }
 
 export const IMPORT_FORMATS: Record<string, string[]> = {

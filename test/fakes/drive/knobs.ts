@@ -1,25 +1,25 @@
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/v3.js'
 import type { CutDownloads } from '../content.ts'
 
-/** What a test may turn while the fake runs. */
+/** Settings that a test may change while the fake runs. */
 export interface FakeDriveKnobs {
-  /** What all files of the user may take together. */
+  /** The user's storage quota. */
   quotaBytes: number | undefined
-  /** What listings say of themselves. */
+  /** The `incompleteSearch` of listings. */
   incompleteSearch: boolean
   /** Google's is 10 MB. */
   exportLimitBytes: number
-  /** So many downloads are reset, each after so many bytes of its content. */
+  /** Resets downloads after some bytes of their content. */
   cutDownloads: CutDownloads
-  /** How much the next chunks of uploads leave stored at most; each is used once. */
+  /** The maximum number of bytes stored of the next upload chunks; each is used once. */
   readonly keptOfChunks: number[]
-  /** How often an operation of a download is asked for before it is done. */
+  /** The number of polls before a download operation is done. */
   pendingPolls: number
-  /** What operations of downloads end with, instead of an address. */
+  /** The error with which download operations end, instead of an address. */
   operationError: drive_v3.Schema$Status | undefined
-  /** The address that a completed operation tells, instead of the fake's own. */
+  /** The address in a completed operation, instead of the fake's own. */
   downloadUri: unknown
-  /** Whether a session that is complete answers once more with the file, or 404. */
+  /** Whether a completed session responds with the file again, or with 404. */
   remembersUploads: boolean
 }
 

@@ -1,12 +1,12 @@
 import { DriveMistake, invalid } from './failure.ts'
 import type { Fields } from './schema.ts'
 
-/** What is selected of an object; an empty map is everything. */
+/** The selected fields of an object; an empty map selects everything. */
 type Selection = Map<string, Selection>
 
 const TOKEN = /[A-Za-z]\w*|[(),/]/y
 
-/** A parameter `fields`, as `nextPageToken,files(id,capabilities/canEdit)`: it selects, and nothing else comes out. */
+/** A parameter `fields` such as `nextPageToken,files(id,capabilities/canEdit)`. Only the selected fields are sent. */
 export class FieldMask {
   readonly #selection: Selection = new Map()
   readonly #tokens: string[] = []
@@ -42,7 +42,7 @@ export class FieldMask {
       this.#list(below)
       if (!this.#takes(')')) throw invalidSelection(name)
     } else below.clear()
-    // `user,user(me)` is all of the user.
+    // `user,user(me)` selects all of `user`.
     if (isWhole) below.clear()
   }
 

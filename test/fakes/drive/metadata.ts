@@ -1,7 +1,7 @@
 import { DriveFailure, DriveMistake, invalid } from './failure.ts'
 import { FILE_FIELDS } from './schema.ts'
 
-/** What a client says of a file. */
+/** The metadata of a file that a client sends. */
 export interface DriveMetadata {
   readonly id?: string
   readonly name?: string
@@ -15,13 +15,13 @@ export interface DriveMetadata {
 
 type Method = 'create' | 'update'
 
-/** What may be said of a new file, and of one that is there. */
+/** The writable fields of a new and of an existing file. */
 const WRITABLE: Readonly<Record<Method, readonly string[]>> = {
   create: ['id', 'name', 'mimeType', 'parents', 'shortcutDetails', 'createdTime', 'modifiedTime'],
   update: ['name', 'mimeType', 'trashed', 'modifiedTime']
 }
 
-/** What Drive says itself; anything else is a mistake of ours, or more than the fake knows. */
+/** Output-only fields of Drive. All others are mistakes, or not supported by the fake. */
 const OUTPUT_ONLY = [
   ...['kind', 'size', 'version', 'md5Checksum', 'headRevisionId', 'driveId', 'capabilities', 'webViewLink', 'owners'],
   ...['explicitlyTrashed', 'hasThumbnail', 'thumbnailLink', 'ownedByMe', 'shared', 'parents', 'id', 'createdTime']
@@ -50,7 +50,7 @@ function parseObject(body: Buffer): Record<string, unknown> {
     const value: unknown = JSON.parse(body.toString())
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw new DriveMistake('metadata that is no JSON object')
 }

@@ -5,7 +5,7 @@ import type { DriveMedia } from './writes.ts'
 
 const MAX_BYTES = 5 * 1024 * 1024
 
-/** Reads `multipart/related` of metadata and content, as the official client sends it. */
+/** Parses `multipart/related` with metadata and content, as the official client sends it. */
 export function readMultipart({ request, method }: DriveCall) {
   const { headers, body = Buffer.alloc(0) } = request
   const [, boundary] = /^multipart\/related;\s*boundary="?([^";]+)"?$/i.exec(headers['content-type'] ?? '') ?? []
@@ -18,7 +18,7 @@ export function readMultipart({ request, method }: DriveCall) {
 
 function partsOf(body: Buffer, boundary: string): DriveMedia[] {
   const delimiter = `\r\n--${boundary}`
-  // The first delimiter has no line above it.
+  // The first delimiter has no preceding line break.
   const text = Buffer.concat([Buffer.from('\r\n'), body])
   const parts: DriveMedia[] = []
   let start = text.indexOf(delimiter)

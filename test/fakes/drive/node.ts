@@ -15,27 +15,27 @@ export const isNative = (mimeType: string) =>
 
 export type DriveCapabilities = NonNullable<drive_v3.Schema$File['capabilities']>
 
-/** Anything with an id of its own. A test may change what is not readonly, with `FakeDriveTree.touch` afterwards. */
+/** A node of the tree. Tests may change its writable fields, and must then call `FakeDriveTree.touch`. */
 export interface FakeDriveNode {
   readonly id: string
-  /** Of the shared drive that it stands in; undefined in My Drive and for what others share. */
+  /** The shared drive that contains it; undefined in My Drive and for items shared by others. */
   readonly driveId: string | undefined
   readonly isRoot: boolean
   readonly created: Date
   name: string
   mimeType: string
-  /** Undefined for roots, and for what others share. */
+  /** Undefined for roots and for items shared by others. */
   parent: string | undefined
   modified: Date
-  /** By itself; what stands in a folder is in the trash together with it. */
+  /** Whether it was trashed itself. The contents of a trashed folder count as trashed too. */
   trashed: boolean
   version: number
   /** Changes with the content. */
   revision: number
-  /** Undefined for everything but files with bytes of their own. */
+  /** Undefined except for files with their own bytes. */
   content: Buffer | undefined
   md5: string | undefined
-  /** Of a native document, by the format's MIME type. */
+  /** Exports of a native document, by MIME type. */
   exports: ReadonlyMap<string, Buffer>
   shortcut: FakeDriveTarget | undefined
   flags: FakeDriveFlags
@@ -47,29 +47,29 @@ export interface FakeDriveTarget {
   readonly targetResourceKey?: string
 }
 
-/** What a test may say about anything. */
+/** Test settings of a node. */
 export interface FakeDriveFlags {
-  /** Instead of what the owner may do. */
+  /** Replaces the capabilities of the owner. */
   readonly capabilities?: DriveCapabilities
-  /** Everything that is asked of it is 403 `insufficientFilePermissions`. */
+  /** All requests for it fail with 403 `insufficientFilePermissions`. */
   readonly denied?: boolean
-  /** 404 without `X-Goog-Drive-Resource-Keys: id/key`. */
+  /** Requests without `X-Goog-Drive-Resource-Keys: id/key` fail with 404. */
   readonly resourceKey?: string
-  /** Somebody else's; without a parent that we see. */
+  /** Owned by another user, with no parent visible to the caller. */
   readonly sharedWithMe?: boolean
-  /** Our application made it, or the user has opened it with us: what the scope `drive.file` reaches. */
+  /** Created by the application, or opened with it by the user: the condition for the scope `drive.file`. */
   readonly openedWithApp?: boolean
-  /** Refused unless the risk is acknowledged. */
+  /** Downloads are refused unless the risk is acknowledged. */
   readonly abusive?: boolean
   readonly thumbnailLink?: string
   readonly webViewLink?: string
-  /** Of a native document, in bytes; it is not that of its exports. */
+  /** The size of a native document in bytes, which differs from that of its exports. */
   readonly size?: number
 }
 
 export interface NodeSeed extends FakeDriveFlags {
   readonly name: string
-  /** The root of My Drive unless said otherwise. */
+  /** The root of My Drive by default. */
   readonly parent?: string | FakeDriveNode
   readonly id?: string
   readonly created?: Date
@@ -79,21 +79,21 @@ export interface NodeSeed extends FakeDriveFlags {
 
 export interface FileSeed extends NodeSeed {
   readonly content?: string | Uint8Array
-  /** `text/plain` unless said otherwise. */
+  /** `text/plain` by default. */
   readonly mimeType?: string
 }
 
 export interface DocumentSeed extends NodeSeed {
-  /** A Google Doc unless said otherwise. */
+  /** A Google Doc by default. */
   readonly mimeType?: string
-  /** What it is in each format; by itself, it has none. */
+  /** The content in each export format; none by default. */
   readonly exports?: Readonly<Record<string, string | Uint8Array>>
 }
 
 export interface ShortcutSeed extends NodeSeed {
-  /** May be the id of something that is gone. */
+  /** May be the ID of a deleted item. */
   readonly target: string | FakeDriveNode
-  /** That of the target unless said otherwise; a folder's if there is none. */
+  /** The type of the target by default; that of a folder if there is none. */
   readonly targetMimeType?: string
   readonly targetResourceKey?: string
 }

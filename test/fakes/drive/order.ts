@@ -15,7 +15,7 @@ const KEYS: Readonly<Record<string, Compare>> = {
   modifiedTime: (a, b) => a.modified.getTime() - b.modified.getTime()
 }
 
-/** Sorts by a parameter `orderBy`. Without one, what is new comes first: nobody may take that for an order by name. */
+/** Sorts by a parameter `orderBy`. Without one, the newest is first, to prevent reliance on an order by name. */
 export function inOrder(nodes: readonly FakeDriveNode[], orderBy: string | null): FakeDriveNode[] {
   if (orderBy === null) return nodes.toReversed()
   const compares = orderBy.split(',').map((part) => {

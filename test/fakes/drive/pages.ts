@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { invalid } from './failure.ts'
 
 interface Place {
-  /** Everything else that was asked: a token is good for nothing else. */
+  /** All other parameters of the request: a token is only valid with the same ones. */
   readonly asked: string
   readonly ids: readonly string[]
   readonly offset: number
@@ -11,15 +11,15 @@ interface Place {
 /** Parameters that may differ from page to page. */
 const FREE = ['pageToken', 'prettyPrint', 'quotaUser']
 
-/** Hands out a listing as it was when its first page was asked for, page by page. */
+/** Pages of a listing, as it was at the request for the first page. */
 export class FakeDrivePages {
-  /** No page is longer, whatever is asked. */
+  /** The maximum page length, regardless of the request. */
   limit = Infinity
-  /** How long the next pages are at most; 0 is an empty page with a token. Each is used once. */
+  /** Maximum lengths of the next pages; 0 gives an empty page with a token. Each is used once. */
   readonly short: number[] = []
   readonly #places = new Map<string, Place>()
 
-  /** Every token that was handed out is refused from now on. */
+  /** Invalidates all tokens issued so far. */
   expire(): void {
     this.#places.clear()
   }

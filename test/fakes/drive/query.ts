@@ -6,10 +6,10 @@ type Predicate = (node: FakeDriveNode, tree: FakeDriveTree) => boolean
 
 const TOKEN = /\s*('(?:[^'\\]|\\['\\])*'|[A-Za-z]+(?:\.[A-Za-z]+)?|!=|=|[()])/y
 
-/** A parameter `q`. Only the forms that we use are known; any other is refused, as one which Drive does not know. */
+/** A parameter `q`. Supports only the forms that the backend uses, and rejects all others. */
 export class DriveQuery {
   readonly matches: Predicate
-  /** The folders whose children are asked for. */
+  /** The folders in `in parents` terms. */
   readonly parents: string[] = []
   readonly #tokens: string[] = []
 
@@ -25,7 +25,7 @@ export class DriveQuery {
     if (this.#tokens.length > 0) throw invalid('q')
   }
 
-  // From left to right: neither `and` nor `or` comes first (Google's page "Search query terms and operators").
+  // Left to right: `and` and `or` have the same precedence (Google's page "Search query terms and operators").
   #expression(): Predicate {
     let left = this.#term()
     for (;;) {

@@ -9,7 +9,7 @@ import { DriveQuery } from './query.ts'
 import { aboutResource, driveResource, fileResource } from './resource.ts'
 import { ABOUT_FIELDS, DRIVE_FIELDS, DRIVE_LIST_FIELDS, FILE_FIELDS, FILE_LIST_FIELDS } from './schema.ts'
 
-/** Metadata: what is there, and who asks. */
+/** Handles metadata requests: files, drives and the user. */
 export class FakeDriveReads {
   readonly #pages: FakeDrivePages
   readonly #knobs: FakeDriveKnobs
@@ -57,7 +57,7 @@ export class FakeDriveReads {
     for (const id of query.parents) {
       const folder = tree.find(id)
       const isReached = folder !== undefined && (folder === tree.root || call.view.reaches(folder))
-      // Google does not say which.
+      // Google's error does not name the folder.
       if (!isReached) throw notFound('')
       if (folder.flags.denied === true) throw new DriveFailure({ reason: 'insufficientFilePermissions' })
     }
@@ -66,14 +66,14 @@ export class FakeDriveReads {
       return inOrder(found, call.text('orderBy')).map(({ id }) => id)
     }
     const { ids, ...next } = this.#pages.page(caller.user, call.request.query, pageSize, list)
-    // What has gone since the first page was asked for is not there any more.
+    // Items deleted since the request for the first page are omitted.
     const files = ids.flatMap((id) => tree.find(id) ?? []).map((node) => fileResource(node, tree))
     const incompleteSearch = this.#knobs.incompleteSearch
     call.send({ kind: 'drive#fileList', incompleteSearch, ...next, files } satisfies drive_v3.Schema$FileList, mask)
   }
 }
 
-/** Where a listing looks. */
+/** Returns the filter for the corpus of a listing. */
 function corpus(call: DriveCall): (node: FakeDriveNode) => boolean {
   const corpora = call.text('corpora')
   const driveId = call.text('driveId')
@@ -94,8 +94,8 @@ function corpus(call: DriveCall): (node: FakeDriveNode) => boolean {
     throw invalid('supportsAllDrives', 'invalid', 'It must be true when includeItemsFromAllDrives is.')
   }
   if (driveId !== null && !call.view.tree.drives().some(({ id }) => id === driveId)) throw driveNotFound(driveId)
-  // `user` is what the user has already opened, and of a shared drive that is nothing here. Where nothing is said,
-  // Drive chooses by the query.
+  // `user` contains items that the user has opened; here, none in shared drives. Without `corpora`, Drive chooses by
+  // the query.
   const hasDrives = isEverywhere && corpora !== 'user'
   const isInside = (node: FakeDriveNode) =>
     corpora === 'drive' ? node.driveId === driveId : node.driveId === undefined || hasDrives

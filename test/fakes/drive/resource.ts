@@ -4,7 +4,7 @@ import { EXPORT_FORMATS, IMPORT_FORMATS } from './formats.ts'
 import { DRIVE_FOLDER, DRIVE_SHORTCUT, type DriveCapabilities, type FakeDriveNode } from './node.ts'
 import type { FakeDriveTree } from './tree.ts'
 
-/** What may be done with it: all that its owner may do, unless a test said otherwise. */
+/** Returns the capabilities: those of the owner, unless the test overrides them. */
 export function capabilitiesOf({ mimeType, isRoot, flags }: FakeDriveNode): DriveCapabilities {
   const isFolder = mimeType === DRIVE_FOLDER
   const isOwn = flags.sharedWithMe !== true && !isRoot
@@ -24,7 +24,7 @@ export function capabilitiesOf({ mimeType, isRoot, flags }: FakeDriveNode): Driv
   }
 }
 
-/** All of a file; the field mask leaves of it what was asked. */
+/** Returns all fields of a file. The field mask is applied later. */
 export function fileResource(node: FakeDriveNode, tree: FakeDriveTree): drive_v3.Schema$File {
   const { id, name, mimeType, flags, content, driveId } = node
   const isFolder = mimeType === DRIVE_FOLDER
@@ -33,7 +33,7 @@ export function fileResource(node: FakeDriveNode, tree: FakeDriveTree): drive_v3
   return {
     kind: 'drive#file',
     id,
-    // Whatever a shared drive is called, its root folder is called so.
+    // The root folder of a shared drive always has this name.
     name: node.isRoot && driveId !== undefined ? 'Drive' : name,
     mimeType,
     version: String(node.version),
@@ -56,7 +56,7 @@ export function fileResource(node: FakeDriveNode, tree: FakeDriveTree): drive_v3
       originalFilename: name,
       fileExtension: /\.(\w+)$/.exec(name)?.[1] ?? ''
     }),
-    // What stands in a shared drive belongs to nobody.
+    // Items in a shared drive have no owner.
     ...(driveId === undefined
       ? { ownedByMe: !isShared, owners: [isShared ? userResource('somebody', false) : userResource('me')] }
       : { driveId }),
@@ -82,7 +82,7 @@ export function aboutResource(
     kind: 'drive#about',
     user: userResource(user),
     storageQuota: {
-      // Who has no limit has no such field.
+      // Accounts without a limit lack this field.
       ...(quotaBytes !== undefined && { limit: String(quotaBytes) }),
       usage,
       usageInDrive: usage,

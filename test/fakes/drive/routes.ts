@@ -23,7 +23,7 @@ export type DriveOperation =
 
 export interface DriveRoute {
   readonly operation: DriveOperation
-  /** The file's or the drive's id; empty where there is none. */
+  /** The ID of the file or drive; empty if there is none. */
   readonly id: string
 }
 
@@ -34,7 +34,7 @@ const CONTENT = ['drive', 'drive.readonly', 'drive.file']
 const DRIVES = ['drive', 'drive.readonly']
 const WRITE = ['drive', 'drive.file']
 
-/** Per operation: method, path, parameters besides the standard ones, and one scope of which is needed. */
+/** For each operation: method, path, parameters besides the standard ones, and scopes of which one is required. */
 const ROUTES: Readonly<
   Record<
     DriveOperation,
@@ -57,7 +57,7 @@ const ROUTES: Readonly<
   'files.get': ['GET', `${FILES}/${ID}`, ['supportsAllDrives', 'acknowledgeAbuse'], METADATA],
   'files.download': ['GET', `${FILES}/${ID}`, ['supportsAllDrives', 'acknowledgeAbuse'], CONTENT],
   'files.export': ['GET', `${FILES}/${ID}/export`, ['mimeType'], CONTENT],
-  // The method is called `files.download`, as is, by most, the content of a file.
+  // The method is `files.download`, a name that this file uses for downloading content.
   'files.render': ['POST', `${FILES}/${ID}/download`, ['mimeType', 'revisionId'], CONTENT],
   'operations.get': ['GET', `/drive/v3/operations/${ID}`, [], CONTENT],
   'rendered.get': ['GET', `/rendered/${ID}`, [], CONTENT],
@@ -85,15 +85,15 @@ const PAGED: readonly DriveOperation[] = ['drives.list', 'files.list']
 const TRANSFERS: readonly DriveOperation[] = [
   ...(['files.download', 'files.export', 'rendered.get', 'upload.create', 'upload.update', 'upload.put'] as const)
 ]
-/** The whole API has no preconditions since v3: who sends one relies on what is not checked. */
+/** Since v3 the API supports no preconditions, so a client that sends one relies on a check that does not happen. */
 const FORBIDDEN_HEADERS = ['if-match', 'if-none-match', 'if-unmodified-since', 'if-modified-since', 'x-goog-api-key']
 
-/** What Google answers where it has no default, as for `about`. */
+/** Google's error for endpoints without default fields, such as `about`. */
 const FIELDS_REQUIRED = { reason: 'required', location: 'fields', locationType: 'parameter' } as const
 
 export const isTransfer = ({ operation }: DriveRoute) => TRANSFERS.includes(operation)
 
-/** One of these is needed, as the official client says in its examples. */
+/** Returns the sufficient scopes, as the official client documents them. */
 export function scopesFor({ operation }: DriveRoute): readonly string[] {
   return ROUTES[operation][3].map((name) => `https://www.googleapis.com/auth/${name}`)
 }
@@ -102,7 +102,7 @@ export function routeOf({ method, path, query }: FakeDavRequest): DriveRoute {
   if (/%(?![0-9A-Fa-f]{2})/.test(path)) throw new DriveMistake('a path that is no URI')
   for (const [operation, [itsMethod, pattern]] of Object.entries(ROUTES)) {
     const match = method === itsMethod ? new RegExp(`^${pattern}$`).exec(path) : null
-    // Metadata and content are at one address.
+    // Metadata and content have the same address.
     const isOther = (operation === 'files.get' || operation === 'files.download') && query.get('alt') === 'media'
     if (match === null || isOther !== (operation === 'files.download')) continue
     return { operation: operation as DriveOperation, id: decodeURIComponent(match[1] ?? '') }
@@ -110,7 +110,7 @@ export function routeOf({ method, path, query }: FakeDavRequest): DriveRoute {
   throw new DriveMistake('a route that there is not')
 }
 
-/** Checks what can be said without the tree: parameters and headers. */
+/** Checks parameters and headers, without the tree. */
 export function checkHead({ operation }: DriveRoute, { query, headers }: FakeDavRequest): void {
   const names = [...query.keys()]
   const known = [...STANDARD, ...ROUTES[operation][2]]

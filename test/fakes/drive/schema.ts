@@ -1,10 +1,10 @@
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/v3.js'
 import type { DriveCapabilities } from './node.ts'
 
-/** The fields of a resource: a leaf, one that Google has and the fake has not, or an object with fields of its own. */
+/** The fields of a resource: a leaf, a field that only Google has, or an object with its own fields. */
 export type Fields = 'leaf' | 'unserved' | { readonly [name: string]: Fields }
 
-// The compiler compares the names with those of the official client, so that none is missing and none is made up.
+// The compiler compares the names with the official client's: none is missing, and none is invented.
 type Of<T> = { readonly [K in keyof Required<T>]: Fields }
 
 const USER = {

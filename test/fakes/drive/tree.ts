@@ -4,7 +4,7 @@ import type { DocumentSeed, FakeDriveNode, FileSeed, NodeSeed, ShortcutSeed } fr
 
 type Facts = Pick<FakeDriveNode, 'mimeType'> & Partial<Pick<FakeDriveNode, 'content' | 'exports' | 'shortcut'>>
 
-/** Everything in My Drive, in shared drives and shared by others. A test seeds and checks with it, past HTTP. */
+/** All items in My Drive, in shared drives and shared by others. Tests seed and check it directly, without HTTP. */
 export class FakeDriveTree {
   readonly root: FakeDriveNode
   readonly #nodes = new Map<string, FakeDriveNode>()
@@ -44,31 +44,31 @@ export class FakeDriveTree {
     return this.#add(seed, { mimeType: DRIVE_SHORTCUT, shortcut })
   }
 
-  /** A shared drive; gives its root folder, whose id is that of the drive. */
+  /** Adds a shared drive. Returns its root folder, which has the ID of the drive. */
   addDrive(name: string, id = `0A${opaque(12)}PVA`): FakeDriveNode {
     return this.#addRoot(name, id, id)
   }
 
-  /** By id, or by the alias `root`. */
+  /** Finds a node by ID, or by the alias `root`. */
   find(id: string): FakeDriveNode | undefined {
     return this.#nodes.get(id === 'root' ? this.root.id : id)
   }
 
-  /** By id; throws if there is none. */
+  /** Returns a node by ID; throws if there is none. */
   get(id: string | FakeDriveNode): FakeDriveNode {
     const node = this.find(idOf(id))
     if (node === undefined) throw new Error(`${idOf(id)} is not in the tree`)
     return node
   }
 
-  /** What a file holds; throws if there is none. */
+  /** Returns the content of a file; throws if there is none. */
   read(id: string | FakeDriveNode): Buffer {
     const { content } = this.get(id)
     if (content === undefined) throw new Error(`${idOf(id)} has no content`)
     return content
   }
 
-  /** With what is in the trash. */
+  /** Returns the children, trashed ones included. */
   children(parent: string | FakeDriveNode = this.root): FakeDriveNode[] {
     return [...(this.#children.get(this.get(parent).id) ?? [])]
   }
@@ -77,12 +77,12 @@ export class FakeDriveTree {
     return this.#nodes.values()
   }
 
-  /** The root folders of the shared drives. */
+  /** Returns the root folders of the shared drives. */
   drives(): FakeDriveNode[] {
     return [...this.#nodes.values()].filter(({ isRoot, driveId }) => isRoot && driveId !== undefined)
   }
 
-  /** Whether it is in the trash, by itself or in a folder. */
+  /** Returns whether it is in the trash, itself or by a parent folder. */
   isTrashed(node: FakeDriveNode): boolean {
     if (node.trashed) return true
     const parent = node.parent === undefined ? undefined : this.#nodes.get(node.parent)
@@ -110,12 +110,12 @@ export class FakeDriveTree {
     node.modified = this.#now()
   }
 
-  /** As a change of any kind does. */
+  /** Records a change of any kind. */
   touch(node: FakeDriveNode): void {
     node.version++
   }
 
-  /** For good, with everything below. */
+  /** Deletes it permanently, with all descendants. */
   remove(id: string | FakeDriveNode): void {
     const node = this.get(id)
     for (const child of this.children(node)) this.remove(child)
@@ -123,7 +123,7 @@ export class FakeDriveTree {
     this.#nodes.delete(node.id)
   }
 
-  /** What counts against the user's quota. */
+  /** Returns the bytes that count against the user's quota. */
   usedBytes(isCounted: (node: FakeDriveNode) => boolean = () => true): number {
     let sum = 0
     for (const node of this.#nodes.values()) {
@@ -134,7 +134,7 @@ export class FakeDriveTree {
     return sum
   }
 
-  /** An id as Google's, which nothing has yet. */
+  /** Returns a new ID in Google's format. */
   newId(): string {
     return `1${opaque(24)}`
   }

@@ -13,12 +13,12 @@ const CHUNK_UNIT = 256 * 1024
 export interface UploadPlan {
   readonly mimeType: string | undefined
   readonly mask: FieldMask | undefined
-  /** Makes the file, or its new content. */
+  /** Creates the file, or replaces its content. */
   readonly complete: (media: DriveMedia) => FakeDriveNode
 }
 
 interface Session extends UploadPlan {
-  /** How long it will be, once that was said. */
+  /** The declared length, once it is known. */
   declared: number | undefined
   readonly chunks: Buffer[]
   stored: number
@@ -33,7 +33,7 @@ interface Range {
 
 export type UploadAnswer = Pick<Session, 'mask'> & { readonly node: FakeDriveNode }
 
-/** Resumable uploads: sessions that take a file in pieces (Google's page "Upload file data"). */
+/** Resumable upload sessions (Google's page "Upload file data"). */
 export class FakeDriveUploads {
   readonly #sessions = new Map<string, Session>()
   readonly #knobs: FakeDriveKnobs
@@ -42,7 +42,7 @@ export class FakeDriveUploads {
     this.#knobs = knobs
   }
 
-  /** Sessions that were begun, and neither completed nor cancelled. */
+  /** Sessions that are neither completed nor cancelled. */
   get open(): number {
     return [...this.#sessions.values()].filter(({ node }) => node === undefined).length
   }
@@ -51,12 +51,12 @@ export class FakeDriveUploads {
     this.#sessions.clear()
   }
 
-  /** Answers with where the content goes to. */
+  /** Responds with the address of a new session. */
   begin({ request, response }: DriveCall, plan: UploadPlan): void {
     const { headers, path } = request
     const id = randomBytes(32).toString('base64url')
     this.#sessions.set(id, { ...plan, declared: declaredLength(request), chunks: [], stored: 0, node: undefined })
-    // By the name that the client knows us by: there may be a proxy in between.
+    // Uses the Host header, because there may be a proxy in between.
     const location = `http://${headers['host']}${path}?uploadType=resumable&upload_id=${id}`
     response.writeHead(200, { location, 'x-guploader-uploadid': id, 'content-length': 0 }).end()
   }
@@ -67,7 +67,7 @@ export class FakeDriveUploads {
     response.writeHead(499, { 'content-length': 0 }).end()
   }
 
-  /** Takes a chunk or a question; gives the file once it is complete, and has answered 308 otherwise. */
+  /** Handles a chunk or a status request. Returns the file once it is complete, and responds with 308 otherwise. */
   put(request: FakeDavRequest, response: ServerResponse): UploadAnswer | undefined {
     const session = this.#session(request.query)
     const { mask } = session
@@ -98,7 +98,7 @@ export class FakeDriveUploads {
     return undefined
   }
 
-  /** What had come of a chunk when its connection broke: Drive keeps whole units of it. */
+  /** Stores the received part of an interrupted chunk: Drive stores whole units. */
   keep({ query, headers }: FakeDavRequest, beginning: Buffer): void {
     const session = this.#sessions.get(query.get('upload_id') ?? '')
     const [, start = '0'] = /^bytes (\d+)-/.exec(headers['content-range'] ?? '') ?? []
@@ -119,7 +119,7 @@ export class FakeDriveUploads {
   }
 }
 
-/** Of the content, in bytes, as the beginning of an upload says it. */
+/** Returns the declared length of the content in bytes, from the request that begins an upload. */
 export function declaredLength({ headers }: FakeDavRequest): number | undefined {
   const declared = headers['x-upload-content-length']
   if (declared === undefined) return undefined
@@ -127,7 +127,7 @@ export function declaredLength({ headers }: FakeDavRequest): number | undefined 
   return Number(declared)
 }
 
-/** What a request says that it brings. Without a header it is the whole file; `bytes *` brings nothing. */
+/** Parses the range of a request. Without a header it is the whole file; `bytes *` contains no data. */
 function rangeOf({ headers }: FakeDavRequest, body: Buffer): Range {
   const header = headers['content-range']
   if (header === undefined) return { start: 0, total: body.length, length: body.length }

@@ -8,7 +8,7 @@ export const DRIVE_SCOPE = `${SCOPE}drive`
 export const DRIVE_FILE_SCOPE = `${SCOPE}drive.file`
 const WIDE = ['drive', 'drive.readonly', 'drive.metadata', 'drive.metadata.readonly'].map((name) => SCOPE + name)
 
-/** Who asks, and what the user has allowed our application. */
+/** The caller, and the scopes granted to the application. */
 export interface DriveCaller {
   readonly user: string
   readonly scopes: readonly string[]
@@ -33,12 +33,12 @@ export class DriveView {
     this.#keys = new Set(resourceKeys)
   }
 
-  /** Whether our application may know of it at all. */
+  /** Returns whether the application may see the node at all. */
   reaches({ flags }: FakeDriveNode): boolean {
     return flags.openedWithApp === true || this.#hasScope(...WIDE)
   }
 
-  /** What an id stands for; 404 also hides missing rights. */
+  /** Returns the node of an ID. Missing rights also give a 404. */
   node(id: string): FakeDriveNode {
     const node = this.tree.find(id)
     const isKnown = node !== undefined && this.reaches(node) && (node.driveId === undefined || this.supportsAllDrives)
@@ -52,7 +52,7 @@ export class DriveView {
     return node
   }
 
-  /** A node to change. */
+  /** Returns a node for a change. */
   writable(id: string, ...needed: readonly (keyof DriveCapabilities)[]): FakeDriveNode {
     const node = this.node(id)
     if (!this.#hasScope(DRIVE_SCOPE) && node.flags.openedWithApp !== true) {
@@ -66,8 +66,8 @@ export class DriveView {
   }
 
   /**
-   * A folder to put something in. The root serves with `drive.file` too, although it cannot be read then: rclone, which
-   * lives with both, takes the alias `root` where the look-up is 404.
+   * Returns a folder for a new child. The root is allowed with `drive.file` too, although it is unreadable then:
+   * rclone, which works with both, uses the alias `root` if the lookup returns 404.
    */
   parent(id: string): FakeDriveNode {
     const node = this.tree.find(id) === this.tree.root ? this.tree.root : this.node(id)

@@ -9,14 +9,14 @@ import type { DriveView } from './view.ts'
 
 export interface DriveMedia {
   readonly content: Buffer
-  /** As the upload says it, if it does. */
+  /** The type declared by the upload, if any. */
   readonly mimeType: string | undefined
 }
 
 /** Changes of the tree, with the rights and limits that Drive checks. */
 export class FakeDriveWrites {
   readonly #knobs: FakeDriveKnobs
-  /** By id, what it may be used for: `files` or `shortcuts`. */
+  /** The permitted use of each generated ID: `files` or `shortcuts`. */
   readonly #generated = new Map<string, string>()
 
   constructor(knobs: FakeDriveKnobs) {
@@ -31,7 +31,7 @@ export class FakeDriveWrites {
     return { kind: 'drive#generatedIds', space, ids }
   }
 
-  /** Everything that can be refused before the content is there; `bytes` is how much is to come. */
+  /** Makes all checks that do not need the content; `bytes` is its announced length. */
   checkCreate(view: DriveView, metadata: DriveMetadata, bytes: number): FakeDriveNode {
     const parent = view.parent(metadata.parent ?? 'root')
     this.#checkId(view, metadata)
@@ -53,7 +53,7 @@ export class FakeDriveWrites {
     return tree.addShortcut({ ...seed, target: view.node(targetId) })
   }
 
-  /** `bytes` is how much is to come, or undefined if there is no content. */
+  /** `bytes` is the announced length, or undefined if there is no content. */
   checkUpdate(view: DriveView, id: string, metadata: DriveMetadata, bytes: number | undefined): FakeDriveNode {
     const needed: (keyof DriveCapabilities)[] = []
     if (metadata.name !== undefined) needed.push('canRename')
@@ -73,7 +73,7 @@ export class FakeDriveWrites {
     const { name = node.name, trashed = node.trashed } = metadata
     const mimeType = metadata.mimeType ?? media?.mimeType ?? node.mimeType
     const to = moveTo(view, node, query.get('addParents'), query.get('removeParents'))
-    // A folder stays a folder, and what has content does not become what has none.
+    // A folder stays a folder, and an item with content cannot become one without.
     if (mimeType !== node.mimeType && (isNative(mimeType) || node.content === undefined)) throw invalid('mimeType')
     if (media !== undefined) tree.write(node, media.content)
     if (to !== undefined) tree.move(node, to)
@@ -89,7 +89,7 @@ export class FakeDriveWrites {
     if (id === undefined) return
     const type = mimeType === DRIVE_SHORTCUT ? 'shortcuts' : 'files'
     if (tree.find(id) !== undefined) throw new DriveFailure({ reason: 'fileIdInUse' })
-    // Native documents cannot have an id from the client; folders can.
+    // Native documents cannot have an ID chosen by the client; folders can.
     const isDocument = isNative(mimeType) && mimeType !== DRIVE_FOLDER && mimeType !== DRIVE_SHORTCUT
     if (isDocument || this.#generated.get(id) !== type) {
       throw invalid('file.id', 'invalid', 'The provided file ID is not usable.')
@@ -102,7 +102,7 @@ export class FakeDriveWrites {
   }
 }
 
-/** Where it goes. A file has one parent, so that none can be added without the other being removed. */
+/** Returns the new parent. A file has one parent, so adding one requires removing the other. */
 function moveTo(
   view: DriveView,
   node: FakeDriveNode,

@@ -3,7 +3,7 @@ import type { common, users } from 'dropbox'
 
 type Root = common.TeamRootInfoReference | common.UserRootInfoReference
 
-/** Who the user is. */
+/** Returns the user's account. */
 export function accountOf(user: string, root: Root, isTeam: boolean): users.FullAccount {
   return {
     account_id: accountId(user),
@@ -36,7 +36,7 @@ export function spaceOf(used: number, allocated: number, isTeam: boolean): users
   }
 }
 
-/** Always the same for the same user, and 40 characters long as Dropbox's are. */
+/** Returns the ID of a user: constant, and 40 characters long like Dropbox's. */
 function accountId(user: string): string {
   return `dbid:AA${createHash('sha256').update(user).digest('base64url').slice(0, 33)}`
 }

@@ -22,14 +22,14 @@ export interface DropboxState {
   readonly links: FakeDropboxLinks
   readonly writes: FakeDropboxWrites
   readonly uploads: FakeDropboxUploads
-  /** Kills the token of a call. */
+  /** Revokes the token of a call. */
   readonly revoke: (call: DropboxCall) => void
 }
 
-/** Which answers may be lost. */
+/** The responses that can be lost. */
 type Losses = Extract<keyof FakeDropboxKnobs, 'losesAnswers' | 'losesFinishes' | 'losesUploads'>
 
-/** Answers what may be asked. */
+/** Dispatches allowed requests. */
 export class FakeDropboxApi {
   readonly #state: DropboxState
 
@@ -100,7 +100,7 @@ export class FakeDropboxApi {
     if (!this.#loses(call, losses)) call.send(fileMetadata(call.view, node))
   }
 
-  /** Whether the connection breaks instead of an answer. */
+  /** Returns whether it has reset the connection instead of responding. */
   #loses({ response }: DropboxCall, losses: Losses): boolean {
     const { knobs } = this.#state
     if (knobs[losses] <= 0) return false
@@ -127,7 +127,7 @@ function metadataAt(call: DropboxCall): Entry {
     if (grave !== undefined) return deletedMetadata(view, folder, grave)
   }
   const node = view.node(arg.path)
-  // What has no metadata as a path has none by its id.
+  // An item without metadata by its path has none by its ID either.
   if (node === view.base) throw pathLookup({ '.tag': 'not_found' })
   return metadataOf(view, node, arg)
 }

@@ -6,20 +6,20 @@ import type { DropboxOperation } from './routes.ts'
 import type { DropboxView } from './view.ts'
 import { sendJson } from '../nextcloud/login-flow.ts'
 
-/** Who asks, and what the user has allowed our application. */
+/** The caller, and the scopes granted to the application. */
 export interface DropboxCaller {
   readonly user: string
   readonly scopes: readonly string[]
 }
 
-/** One request that is allowed, and its answer. */
+/** An allowed request and its response. */
 export class DropboxCall {
   readonly operation: DropboxOperation
   readonly request: FakeCloudRequest
   readonly response: ServerResponse
   readonly caller: DropboxCaller
   readonly view: DropboxView
-  /** Of the shape that the route's check has let through. */
+  /** Has passed the check of the route. */
   readonly arg: unknown
 
   constructor(
@@ -37,7 +37,7 @@ export class DropboxCall {
     const isBody = route.style === 'rpc'
     const where = isBody ? 'request body' : 'HTTP header "Dropbox-API-Arg"'
     if (route.style === 'download' && this.body.length > 0) throw this.mistake('a body')
-    // The official client sends nothing at all where there are no arguments.
+    // Without arguments, the official client sends no body.
     const isNothing = isBody && route.arg === null && this.body.length === 0 && !('content-type' in request.headers)
     this.arg = isNothing ? null : this.#parse(isBody ? this.body.toString() : this.#header(), where)
     const wrong = route.arg === null ? (this.arg === null ? undefined : ': expected null') : route.arg(this.arg)
@@ -52,7 +52,7 @@ export class DropboxCall {
     return new DropboxMistake(this.operation, what)
   }
 
-  /** Answers with JSON. */
+  /** Sends JSON. */
   send(value: object | null): void {
     sendJson(this.response, 200, value)
   }
@@ -74,7 +74,7 @@ export class DropboxCall {
   }
 }
 
-/** JSON for a header, where no character from DEL on may stand as it is. */
+/** Encodes JSON for a header, where all characters from DEL on must be escaped. */
 export function headerJson(value: object): string {
   return JSON.stringify(value).replaceAll(
     /[\u007f-\uffff]/g,

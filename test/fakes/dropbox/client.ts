@@ -5,7 +5,7 @@ import { FAKE_DROPBOX_TOKEN, FakeDropbox, type FakeDropboxOptions } from './fake
 
 type Body = Record<string, unknown> & { error_summary?: string; error?: Record<string, unknown> }
 
-/** The official client, which has to be told where Dropbox is. */
+/** The official client, redirected to the fake. */
 export function clientFor(fake: FakeDropbox, pathRoot?: object): Dropbox {
   const toFake = (url: string, init?: RequestInit) => {
     const { hostname, pathname } = new URL(url)
@@ -15,13 +15,13 @@ export function clientFor(fake: FakeDropbox, pathRoot?: object): Dropbox {
   return new Dropbox({ accessToken: FAKE_DROPBOX_TOKEN, fetch: toFake, ...more })
 }
 
-/** A fake, and the official client for it. */
+/** Starts a fake with the official client for it. */
 export async function clientOf(t: Test, options?: FakeDropboxOptions) {
   const fake = await FakeDropbox.start(t, options)
   return { fake, client: clientFor(fake) }
 }
 
-/** Asks the fake without a client. */
+/** Sends requests to the fake without a client. */
 export async function directly(t: Test, options?: FakeDropboxOptions) {
   const fake = await FakeDropbox.start(t, options)
   const authorization = `Bearer ${FAKE_DROPBOX_TOKEN}`
@@ -48,7 +48,7 @@ export async function directly(t: Test, options?: FakeDropboxOptions) {
   return { fake, send, rpc, content }
 }
 
-/** The error with which it fails. */
+/** Returns the error with which the promise rejects. */
 export async function refusalOf(promise: Promise<unknown>): Promise<DropboxResponseError<Body>> {
   try {
     await promise
@@ -59,11 +59,11 @@ export async function refusalOf(promise: Promise<unknown>): Promise<DropboxRespo
   throw new Error('it was not refused')
 }
 
-/** Without the dots at its end. */
+/** Without the dots at the end. */
 export const summaryOf = async (promise: Promise<unknown>) =>
   (await refusalOf(promise)).error.error_summary?.replace(/\.{0,3}$/, '')
 
-/** All pages, or fifty where they do not end. */
+/** Returns all pages, or fifty if they do not end. */
 export async function listAll(client: Dropbox, arg: files.ListFolderArg) {
   const pages = [(await client.filesListFolder(arg)).result]
   for (let page = pages[0]; page?.has_more === true && pages.length < 50;) {

@@ -7,7 +7,7 @@ import type { FakeDropboxKnobs } from './knobs.ts'
 import { fileMetadata } from './metadata.ts'
 import type { FakeDropboxNode } from './node.ts'
 
-/** A file that may be read. */
+/** Returns a readable file. */
 export function readable(call: DropboxCall): FakeDropboxNode {
   const node = call.view.node((call.arg as files.DownloadArg).path)
   if (node.kind === 'folder') throw pathLookup({ '.tag': 'not_file' })
@@ -28,7 +28,7 @@ export function sendFile(call: DropboxCall, knobs: FakeDropboxKnobs): void {
   })
 }
 
-/** Answers with a document in one of its formats, from the beginning and of no length that it would say. */
+/** Sends an export of a document: without a length, and always from the beginning. */
 export function sendExport(call: DropboxCall, { cutDownloads }: FakeDropboxKnobs): void {
   const { response, view } = call
   const node = readable(call)
@@ -52,7 +52,7 @@ export function sendExport(call: DropboxCall, { cutDownloads }: FakeDropboxKnobs
     'dropbox-api-result': headerJson(result)
   })
   response.flushHeaders()
-  // No length is set: what is sent at once would get one.
+  // Writing first prevents a Content-Length, which Node sets for a single `end`.
   if (cutDownloads.times <= 0) response.write(content)
   endOrCut(response, cutDownloads.times <= 0 ? Buffer.alloc(0) : content, cutDownloads)
 }

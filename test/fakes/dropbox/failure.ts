@@ -4,27 +4,27 @@ import type { auth, files } from 'dropbox'
 import { CloudFailure } from '../fake-cloud.ts'
 import { sendJson } from '../nextcloud/login-flow.ts'
 
-/** What an error says. */
+/** The fields of an error. */
 export interface DropboxError {
   readonly status: number
-  /** The union that is the body's `error`; or all of the body, where that is a text. */
+  /** The union in the body's `error`; or the whole body if it is a string. */
   readonly error: object | string
   /** In seconds. */
   readonly retryAfter?: number
 }
 
-/** An answer that is no success. */
+/** An error response. */
 export class DropboxFailure extends CloudFailure<DropboxError> {}
 
-/** What nobody should ask: it is recorded, and fails the test that caused it. */
+/** A request that no client should send: it is recorded, and fails the test. */
 export class DropboxMistake extends DropboxFailure {
-  /** @param error instead of 400 with a text, which Dropbox has for most */
+  /** @param error replaces the 400 with a text that Dropbox sends for most mistakes */
   constructor(call: string, what: string, error?: DropboxError) {
     super(error ?? { status: 400, error: `Error in call to API function "${call}": ${what}` }, what)
   }
 }
 
-/** What an operation itself refuses. */
+/** An endpoint-specific error. */
 export const endpointError = (error: object): DropboxError => ({ status: 409, error })
 
 export const authError = (tag: Exclude<auth.AuthError['.tag'], 'missing_scope'>): DropboxError => ({
@@ -44,11 +44,11 @@ export function rateLimited(seconds: number, tag: auth.RateLimitReason['.tag'] =
   return { status: 429, error, retryAfter: seconds }
 }
 
-/** The types want a value where Dropbox sends none. */
+/** The types require a value that Dropbox does not send. */
 export const MALFORMED_PATH = { '.tag': 'malformed_path' } as files.LookupErrorMalformedPath &
   files.WriteErrorMalformedPath
 
-/** How reads say that a path is no good. */
+/** The error of read operations for an invalid path. */
 export const pathLookup = (path: files.LookupError) => new DropboxFailure(endpointError({ '.tag': 'path', path }))
 
 export function sendError(response: ServerResponse, { status, error, retryAfter }: DropboxError): void {
@@ -61,7 +61,7 @@ export function sendError(response: ServerResponse, { status, error, retryAfter 
   sendJson(response, status, { error_summary: summaryOf(error), error })
 }
 
-/** The tags from the outside in; the dots at the end keep clients from comparing it as a whole. */
+/** Returns the tags from the outside in. The trailing dots prevent clients from comparing the whole string. */
 function summaryOf(error: object): string {
   return `${tagsOf(error).join('/')}/${'.'.repeat(randomInt(4))}`
 }

@@ -21,24 +21,24 @@ export const FAKE_DROPBOX_TOKEN = 'sl.fake-dropbox-token'
 const ALL_SCOPES = Object.values(ROUTES).flatMap(({ scope }) => scope ?? [])
 
 export interface FakeDropboxOptions {
-  /** Whose a bearer token is; null for one that is not good. By itself, those of `tokens` are. */
+  /** Returns the caller of a bearer token, or null if it is invalid. By default only those in `tokens` are valid. */
   readonly authorize?: (bearer: string) => DropboxCaller | null
-  /** Is told of a token that was revoked. */
+  /** Called when a token was revoked. */
   readonly onRevoke?: (bearer: string) => void
-  /** Whether the user is in a team, with a space around the user's own folder. */
+  /** Whether the user is in a team, with a team space around the user's own folder. */
   readonly team?: boolean
   readonly now?: () => Date
 }
 
 /**
- * Dropbox's API v2 on real sockets, in memory: strict in what it is asked, and able to fail as a test scripts it. It is
- * made from what Dropbox documents and from what its official client sends, not from our backend.
+ * Dropbox API v2 in memory, on real sockets. It checks requests strictly and can fail as scripted. It is based on
+ * Dropbox's documentation and on the requests of Dropbox's official client, not on the backend under test.
  */
 export class FakeDropbox extends FakeCloud<DropboxError> {
   readonly tree: FakeDropboxTree
   readonly knobs: FakeDropboxKnobs
   readonly uploads: FakeDropboxUploads
-  /** Good for the user `me` with every scope, unless `authorize` says otherwise. */
+  /** Valid for the user `me` with all scopes, unless `authorize` is given. */
   readonly tokens = new Set([FAKE_DROPBOX_TOKEN])
   readonly #revoked = new Set<string>()
   readonly #authorize: (bearer: string) => DropboxCaller | null
@@ -75,17 +75,17 @@ export class FakeDropbox extends FakeCloud<DropboxError> {
     return fake
   }
 
-  /** Of everything without content. Without a slash at its end. */
+  /** The origin of calls without content. Without a trailing slash. */
   get url(): string {
     return this.originOf('api')
   }
 
-  /** Of uploads and downloads. Without a slash at its end. */
+  /** The origin of uploads and downloads. Without a trailing slash. */
   get contentUrl(): string {
     return this.originOf('content')
   }
 
-  /** So many downloads are reset, each after so many bytes. */
+  /** Resets `times` downloads, each after `afterBytes`. */
   resetDownloads(times: number, afterBytes: number): void {
     this.knobs.cutDownloads = { times, afterBytes }
   }
@@ -98,7 +98,7 @@ export class FakeDropbox extends FakeCloud<DropboxError> {
     this.uploads.expire()
   }
 
-  /** As where the user joins another team: the id of the root becomes another one. */
+  /** Simulates a change of team: the ID of the root changes. */
   moveRoot(): void {
     this.tree.moveRoot()
   }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 const BLOCK_BYTES = 4 * 1024 * 1024
 const known = new WeakMap<Buffer, string>()
 
-/** Dropbox's `content_hash`: the SHA-256 of the SHA-256s of blocks of 4 MiB (its page "Content hash"). */
+/** Computes Dropbox's `content_hash`: the SHA-256 of the SHA-256s of 4 MiB blocks (its page "Content hash"). */
 export function contentHash(content: Buffer): string {
   const before = known.get(content)
   if (before !== undefined) return before

@@ -5,7 +5,7 @@ import { ROUTES, type DropboxOperation, type DropboxRoute } from './routes.ts'
 const JSON_TYPE = /^application\/json(?:; ?charset=utf-8)?$/i
 const BYTES_TYPE = /^application\/octet-stream$/i
 const NO_BODY_TYPE = /^(?:application\/octet-stream|text\/plain)(?:; ?charset=[\w-]+)?$/i
-/** Nothing says that Dropbox heeds these with a POST. */
+/** Dropbox does not document these headers for POST requests. */
 const UNHEEDED = ['if-match', 'if-none-match', 'if-range', 'if-modified-since', 'if-unmodified-since']
 const KNOWN = ['dropbox-api-arg', 'dropbox-api-path-root']
 
@@ -14,7 +14,7 @@ export interface DropboxHead {
   readonly route: DropboxRoute
 }
 
-/** What is asked, as far as the head of the request says it. */
+/** Parses and checks the head of a request. */
 export function headOf(request: FakeCloudRequest): DropboxHead {
   const { method, path, host } = request
   const operation = path.replace(/^\/2\//, '')
@@ -31,7 +31,7 @@ export function headOf(request: FakeCloudRequest): DropboxHead {
   return { operation, route }
 }
 
-/** A content type that is no good. */
+/** Returns why a header is invalid. */
 function checkHeaders({ style, arg }: DropboxRoute, { headers }: FakeCloudRequest): string | undefined {
   const type = headers['content-type'] ?? ''
   const isEmpty = type === '' && (style === 'download' || (style === 'rpc' && arg === null))

@@ -6,5 +6,5 @@ export const newRev = () => `01${randomBytes(12).toString('hex')}`
 
 export const newNamespaceId = () => String(randomInt(1_000_000_000, 10_000_000_000))
 
-/** Something by which ids can be put in an order that means nothing. */
+/** Returns a pseudo-random rank of an ID. */
 export const rankOf = (id: string) => createHash('sha1').update(id).digest().readUInt32BE()

@@ -2,34 +2,34 @@ import type { auth, common } from 'dropbox'
 import type { CutDownloads } from '../content.ts'
 import type { PageFault } from '../page-fault.ts'
 
-/** What a test may turn while the fake runs. */
+/** Settings that a test may change while the fake runs. */
 export interface FakeDropboxKnobs {
-  /** What everything may take together. */
+  /** The storage quota. */
   quotaBytes: number
   pageFault: PageFault | undefined
-  /** How much longer pages are than what was asked: the limit is only approximate. */
+  /** How many entries pages have beyond the requested limit, which is only approximate. */
   extraPerPage: number
-  /** The same for each of the next pages, in turn: two askings of one cursor need not bring as much. */
+  /** The same for each of the next pages in turn: repeating a cursor may return another number of entries. */
   nextExtras: number[]
-  /** Which pages of a listing have nothing on them, and are followed by others. They count from 1. */
+  /** The numbers of empty pages that are followed by others, counting from 1. */
   emptyPages: readonly number[]
-  /** So many downloads are reset, each after so many bytes of its content. */
+  /** Resets downloads after some bytes of their content. */
   cutDownloads: CutDownloads
-  /** The next so many pieces of uploads are stored, and nobody is told. */
+  /** The number of upload pieces that are stored without a response. */
   losesAnswers: number
   /** The same for the end of sessions. */
   losesFinishes: number
   /** The same for uploads in one call. */
   losesUploads: number
-  /** Whether a session can be finished once more: Dropbox does not say, and its own client relies on it. */
+  /** Whether a session can be finished again: Dropbox does not document it, and its own client relies on it. */
   keepsFinishedSessions: boolean
   /** Dropbox's is 150 MiB. */
   callLimitBytes: number
-  /** Why a token that is not known is refused. One that was revoked is `invalid_access_token`. */
+  /** The error for an unknown token. That for a revoked one is `invalid_access_token`. */
   badToken: Extract<auth.AuthError['.tag'], 'expired_access_token' | 'invalid_access_token' | 'user_suspended'>
-  /** Newer teams say `user`, although the root is not the home. */
+  /** Newer teams have `user`, although the root is not the home namespace. */
   rootTag: common.RootInfoReference['.tag']
-  /** Of temporary links. */
+  /** The disposition of temporary links. */
   linkDisposition: 'attachment' | 'inline'
 }
 

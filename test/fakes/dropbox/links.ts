@@ -32,7 +32,7 @@ interface Link {
   readonly expires: number
 }
 
-/** Links by which anybody can read one version of a file, for four hours. */
+/** Links that give access to one version of a file, without credentials, for four hours. */
 export class FakeDropboxLinks {
   readonly #links = new Map<string, Link>()
   readonly #knobs: FakeDropboxKnobs
@@ -56,7 +56,7 @@ export class FakeDropboxLinks {
     return { metadata: fileMetadata(call.view, node), link: this.#origin() + path }
   }
 
-  /** Checks what the head of a request says. */
+  /** Checks the head of a request. */
   check({ method, path, query, headers }: FakeCloudRequest): void {
     if (method !== 'GET' && method !== 'HEAD') throw new DropboxMistake(path, `the method ${method}`)
     if ('authorization' in headers) throw new DropboxMistake(path, 'a token for a temporary link')
@@ -82,7 +82,7 @@ export class FakeDropboxLinks {
   }
 }
 
-/** As RFC 8187 has it. */
+/** RFC 8187 encoding. */
 function encoded(name: string): string {
   return encodeURIComponent(name).replaceAll(/['()*]/g, (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`)
 }

@@ -9,30 +9,30 @@ import type { DropboxChange } from './tree.ts'
 import type { DropboxView } from './view.ts'
 import { pageOf } from '../page-fault.ts'
 
-/** Dropbox does not say how long its pages are where nobody asks. */
+/** Dropbox does not document its default page length. */
 const DEFAULT_LIMIT = 500
 
-/** One listing, from its first page to every later change. */
+/** One listing, from its first page to all later changes. */
 interface Listing {
   readonly arg: files.ListFolderArg
   readonly folder: FakeDropboxNode
-  /** Nobody else can go on with it. */
+  /** Only this user can continue it. */
   readonly owner: string
-  /** What was there at the beginning. */
+  /** The state at the beginning. */
   readonly places: readonly DropboxChange[]
 }
 
-/** Up to where a listing has come. */
+/** The position in a listing. */
 interface Progress {
   readonly listing: Listing
-  /** Null once all that was there at the beginning has been listed. */
+  /** Null once the initial state has been listed completely. */
   readonly start: number | null
-  /** The first change that has not been told. */
+  /** The first change that has not been reported. */
   readonly since: number
   readonly page: number
 }
 
-/** Answers `list_folder` and `list_folder/continue`. */
+/** Handles `list_folder` and `list_folder/continue`. */
 export class FakeDropboxListings {
   readonly #knobs: FakeDropboxKnobs
   readonly #cursors = new Map<string, Progress>()
@@ -42,7 +42,7 @@ export class FakeDropboxListings {
     this.#knobs = knobs
   }
 
-  /** Every cursor that was handed out is refused from now on. */
+  /** Invalidates all cursors issued so far. */
   reset(): void {
     for (const cursor of this.#cursors.keys()) this.#dead.add(cursor)
     this.#cursors.clear()
@@ -106,7 +106,7 @@ export class FakeDropboxListings {
 
 const ownerOf = ({ caller, view }: DropboxCall) => `${caller.user} ${view.base.id}`
 
-/** In an order which is neither that of the names nor that in which they came. */
+/** Returns the nodes in an order that is neither by name nor by creation. */
 function placesIn(view: DropboxView, folder: FakeDropboxNode, arg: files.ListFolderArg): DropboxChange[] {
   const { tree } = view
   const nodes = arg.recursive === true ? below(view, folder) : tree.children(folder)
@@ -119,14 +119,14 @@ function placesIn(view: DropboxView, folder: FakeDropboxNode, arg: files.ListFol
   return [...graves, ...places]
 }
 
-/** With the folder itself, unless it is the root. */
+/** Includes the folder itself, unless it is the root. */
 function below(view: DropboxView, folder: FakeDropboxNode): FakeDropboxNode[] {
   const inside = (at: FakeDropboxNode): FakeDropboxNode[] =>
     view.tree.children(at).flatMap((child) => [child, ...inside(child)])
   return folder.id === view.base.id ? inside(folder) : [folder, ...inside(folder)]
 }
 
-/** Nothing for what was not asked for. */
+/** Returns nothing for entries that were not requested. */
 function entryAt(view: DropboxView, arg: files.ListFolderArg, place: DropboxChange, isDeletedTold: boolean): Entry[] {
   const folder = view.tree.find(place.parent)
   if (folder === undefined) return []
@@ -138,7 +138,7 @@ function entryAt(view: DropboxView, arg: files.ListFolderArg, place: DropboxChan
   return isLeftOut ? [] : [metadataOf(view, node, arg)]
 }
 
-/** The index of the first change that concerns a listing, and has not been told. */
+/** Returns the index of the first unreported change that concerns a listing. */
 function nextChange({ tree }: DropboxView, { listing, since }: Progress): number | undefined {
   const isInside = (id: string): boolean => {
     if (id === listing.folder.id) return true

@@ -3,7 +3,7 @@ import { contentHash } from './hash.ts'
 import type { FakeDropboxNode } from './node.ts'
 import type { DropboxView } from './view.ts'
 
-/** What a listing or a lookup may ask for besides. */
+/** Optional fields of listings and lookups. */
 type Asked = Pick<files.GetMetadataArg, 'include_has_explicit_shared_members'>
 
 export type Entry = files.ListFolderResult['entries'][number]
@@ -14,7 +14,7 @@ export function metadataOf(view: DropboxView, node: FakeDropboxNode, asked: Aske
     : { '.tag': 'folder', ...folderMetadata(view, node) }
 }
 
-/** As where nothing but a file can be meant. */
+/** For responses that always describe a file. */
 export function fileMetadata(view: DropboxView, node: FakeDropboxNode, asked: Asked = {}): files.FileMetadata {
   const { id, name, content, exports, rev, flags } = node
   const sharing = sharingOf(view, node)
@@ -51,12 +51,12 @@ export function folderMetadata(view: DropboxView, node: FakeDropboxNode): files.
   }
 }
 
-/** What used to be at a name. */
+/** Returns the metadata of a deleted name. */
 export function deletedMetadata(view: DropboxView, folder: FakeDropboxNode, name: string): Entry {
   return { '.tag': 'deleted', name, ...pathOf([...(view.names(folder) ?? []), name]) }
 }
 
-/** To the second. */
+/** Without fractions of a second. */
 export const secondsOf = (time: Date) => time.toISOString().replace(/\.\d+Z$/, 'Z')
 
 function pathsOf(view: DropboxView, node: FakeDropboxNode): Pick<files.Metadata, 'path_lower' | 'path_display'> {
@@ -69,7 +69,7 @@ function pathOf(names: readonly string[]): Required<Pick<files.Metadata, 'path_l
   return { path_lower: display.toLowerCase(), path_display: display }
 }
 
-/** Undefined for what is the user's own. */
+/** Returns undefined for the user's own items. */
 function sharingOf({ tree, base }: DropboxView, node: FakeDropboxNode): files.FolderSharingInfo | undefined {
   const isShared = (at: FakeDropboxNode) =>
     at.namespaceId !== undefined && at !== tree.root && at !== tree.teamRoot && at !== base
@@ -87,7 +87,7 @@ function sharingOf({ tree, base }: DropboxView, node: FakeDropboxNode): files.Fo
   }
 }
 
-/** These are deprecated, and still there. */
+/** Deprecated, but still sent. */
 function sharingIds({ parent_shared_folder_id, shared_folder_id }: files.FolderSharingInfo) {
   return {
     ...(parent_shared_folder_id !== undefined && { parent_shared_folder_id }),

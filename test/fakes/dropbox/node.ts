@@ -1,19 +1,19 @@
 import type { files } from 'dropbox'
 
-/** Anything with an id of its own. */
+/** A node of the tree. */
 export interface FakeDropboxNode {
   readonly id: string
   readonly kind: 'file' | 'folder'
-  /** Where it comes in listings, which have no order that means anything. */
+  /** Its rank in listings, which have no meaningful order. */
   readonly rank: number
   name: string
-  /** The id of a folder; undefined for what is a root by itself. */
+  /** The ID of a folder; undefined for roots. */
   parent: string | undefined
-  /** Set for what is a namespace: roots, team folders and shared folders where they are mounted. */
+  /** Set for namespaces: roots, team folders and mounted shared folders. */
   namespaceId: string | undefined
-  /** Undefined for folders, and for documents that can only be exported. */
+  /** Undefined for folders and for documents that can only be exported. */
   content: Buffer | undefined
-  /** Of a document that can only be exported, by format. The first is the default. */
+  /** Exports of a document that can only be exported, by format. The first is the default. */
   readonly exports: ReadonlyMap<string, Buffer>
   /** Changes with the content. Empty for folders. */
   rev: string
@@ -22,28 +22,28 @@ export interface FakeDropboxNode {
   flags: FakeDropboxFlags
 }
 
-/** What a test may say about anything. */
+/** Test settings of a node. */
 export interface FakeDropboxFlags {
-  /** Of a folder: nothing may be written in it, however deep. */
+  /** For folders: nothing can be written in it or in its descendants. */
   readonly readOnly?: boolean
-  /** How everything that would read the content is refused. */
+  /** The error of all requests that would read the content. */
   readonly refused?: Extract<
     files.LookupError['.tag'],
     'restricted_content' | 'unsupported_content_type' | 'locked' | 'other'
   >
-  /** Shared with the user, and mounted nowhere: it has no path. */
+  /** Shared with the user but not mounted: it has no path. */
   readonly unmounted?: boolean
   /** Makes a file a symlink. */
   readonly symlinkTarget?: string
-  /** Shared file by file. */
+  /** Shared as a single file. */
   readonly hasExplicitMembers?: boolean
-  /** Of a document, in bytes; it is not that of its exports. */
+  /** The size of a document in bytes, which differs from that of its exports. */
   readonly size?: number
 }
 
 export interface NodeSeed extends FakeDropboxFlags {
   readonly name: string
-  /** The user's own root unless said otherwise. */
+  /** The user's own root by default. */
   readonly parent?: string | FakeDropboxNode
   readonly id?: string
 }
@@ -60,6 +60,6 @@ export interface FileSeed extends NodeSeed {
 }
 
 export interface DocumentSeed extends NodeSeed {
-  /** What it is in each format, the default first. One in HTML unless said otherwise. */
+  /** The content in each format, the default first. By default one in HTML. */
   readonly exports?: Readonly<Record<string, string | Uint8Array>>
 }

@@ -9,7 +9,7 @@ const HEADER = 'HTTP header "Dropbox-API-Path-Root"'
 const ID = text('[-_0-9a-zA-Z:]+')
 const checkRoot = union(['home'], { root: ID, namespace_id: ID })
 
-/** Where paths begin: at the user's own root, or at another namespace if a header says so. */
+/** The base of paths: the user's own root, or another namespace if a header names it. */
 export class FakeDropboxRoots {
   readonly #tree: FakeDropboxTree
   readonly #knobs: FakeDropboxKnobs
@@ -28,7 +28,7 @@ export class FakeDropboxRoots {
     return { '.tag': this.#knobs.rootTag, ...ids, home_path: path }
   }
 
-  /** The folder that the header means. */
+  /** Returns the folder that the header refers to. */
   base(header: string | undefined, operation: string): FakeDropboxNode {
     const { root, teamRoot } = this.#tree
     if (header === undefined) return root

@@ -18,14 +18,14 @@ export type DropboxOperation =
   | 'files/upload_session/finish'
 
 export interface DropboxRoute {
-  /** Its arguments are the body, or in a header with content coming or going as the body. */
+  /** `rpc`: the arguments are the body. Otherwise they are in a header, and the content is a body. */
   readonly style: 'rpc' | 'upload' | 'download'
   readonly scope: string | null
-  /** Null where there are no arguments. */
+  /** Null if there are no arguments. */
   readonly arg: Check | null
 }
 
-// Dropbox's own patterns, as its errors cite them.
+// Dropbox's own patterns, from its error messages.
 const NAMESPACE = '(ns:[0-9]+(/.*)?)'
 const LIST_PATH = path(`(/(.|[\\r\\n])*)?|id:.*|${NAMESPACE}`)
 const READ_PATTERN = `(/(.|[\\r\\n])*|id:.*)|(rev:[0-9a-f]{9,})|${NAMESPACE}`

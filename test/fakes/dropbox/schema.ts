@@ -1,4 +1,4 @@
-/** What is wrong with a value, in Dropbox's words; undefined if nothing is. */
+/** Returns Dropbox's message for an invalid value, or undefined. */
 export type Check = (value: unknown) => string | undefined
 
 type Fields = Readonly<Record<string, Check>>
@@ -12,7 +12,7 @@ export const text =
     return `: '${value}' did not match pattern '${pattern}'`
   }
 
-/** A path, for which `/` is the usual mistake. */
+/** A path. Using `/` for the root is the usual mistake. */
 export const path =
   (pattern: string, rootIsUnsupported = false): Check =>
   (value) => {
@@ -48,7 +48,7 @@ export const struct =
     return undefined
   }
 
-/** A union; what has no value may be written as its tag alone. */
+/** A union. Members without a value may be written as a bare tag. */
 export const union =
   (voids: readonly string[], others: Fields = {}): Check =>
   (value) => {
@@ -61,7 +61,7 @@ export const union =
     return isObject(value) ? struct({ [tag]: check })(rest) : `: '${tag}' needs a value`
   }
 
-/** Which member of a union it is, in either way to write it. */
+/** Returns the member of a union, in either notation. */
 export function tagOf<Tag extends string>(value: { readonly '.tag': Tag }): Tag {
   return typeof value === 'string' ? value : value['.tag']
 }

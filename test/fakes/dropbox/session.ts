@@ -1,18 +1,18 @@
 import type { files } from 'dropbox'
 
-/** The pieces of concurrent sessions begin and end at multiples of this, but for the last. */
+/** Pieces of concurrent sessions begin and end at multiples of this, except for the last. */
 const UNIT = 4 * 1024 * 1024
 
-/** A file of which not everything may be there yet. */
+/** A file that may be incomplete. */
 export class UploadSession {
   readonly id: string
   readonly user: string
   readonly expires: number
   readonly isConcurrent: boolean
-  /** `left`: it was never begun as a session, and holds what an upload in one call could not save. */
+  /** `left`: created by a single-call upload that could not be saved, to store its content. */
   state: 'open' | 'left' | 'finished'
   isClosed = false
-  /** By where they begin. */
+  /** By start offset. */
   readonly #pieces = new Map<number, Buffer>()
 
   constructor(id: string, user: string, expires: number, isConcurrent: boolean, state: 'open' | 'left') {
@@ -23,14 +23,14 @@ export class UploadSession {
     this.state = state
   }
 
-  /** How much is there, up to the end of what is last. */
+  /** The number of bytes up to the end of the last piece. */
   get size(): number {
     let size = 0
     for (const [offset, piece] of this.#pieces) size = Math.max(size, offset + piece.length)
     return size
   }
 
-  /** Why a piece cannot be taken. */
+  /** Returns why a piece is refused. */
   refusal(offset: number, piece: Buffer, isLast: boolean): files.UploadSessionAppendError | null {
     if (this.isClosed || this.state === 'finished') return { '.tag': 'closed' }
     if (!this.isConcurrent) {

@@ -1,28 +1,28 @@
 import { newId, newNamespaceId, newRev, rankOf } from './ids.ts'
 import type { DocumentSeed, FakeDropboxNode, FileSeed, FolderSeed, NodeSeed } from './node.ts'
 
-/** Something became different at a name in a folder. */
+/** A change at a name in a folder. */
 export interface DropboxChange {
-  /** The folder's id. */
+  /** The ID of the folder. */
   readonly parent: string
   readonly name: string
 }
 
 type Facts = Pick<FakeDropboxNode, 'kind'> & Partial<FakeDropboxNode>
 
-/** Everything in a user's Dropbox, and in the team's around it. A test seeds and checks with it, past HTTP. */
+/** All items of a user's Dropbox and of the team. Tests seed and check it directly, without HTTP. */
 export class FakeDropboxTree {
-  /** The user's own. */
+  /** The user's own root. */
   readonly root: FakeDropboxNode
-  /** What holds the user's own and the team's folders; undefined for who is in no team. */
+  /** The parent of the user's own root and of the team folders; undefined without a team. */
   readonly teamRoot: FakeDropboxNode | undefined
-  /** Since the beginning, in the order in which they came. */
+  /** All changes in order. */
   readonly changes: DropboxChange[] = []
   readonly #nodes = new Map<string, FakeDropboxNode>()
-  /** By the folder's id, and by the name in lower case. */
+  /** By ID of the folder and lower-case name. */
   readonly #children = new Map<string, Map<string, FakeDropboxNode>>()
   readonly #graves = new Map<string, Map<string, string>>()
-  /** Files as they were, by revision. */
+  /** Former states of files, by revision. */
   readonly #revisions = new Map<string, FakeDropboxNode>()
   readonly #now: () => Date
 
@@ -33,7 +33,7 @@ export class FakeDropboxTree {
     if (this.teamRoot !== undefined) this.#place(this.root, this.teamRoot.id)
   }
 
-  /** A shared folder, if its seed has an id of a namespace. */
+  /** Adds a folder; a shared one if its seed has a namespace ID. */
   addFolder(seed: FolderSeed): FakeDropboxNode {
     const { namespaceId, ...rest } = seed
     return this.#add(rest, { kind: 'folder', namespaceId })
@@ -58,7 +58,7 @@ export class FakeDropboxTree {
     return Array.from({ length: count }, (_, index) => this.addFile(seed(index)))
   }
 
-  /** What has no bytes of its own, such as a document of Dropbox Paper. */
+  /** Adds a document without its own bytes, such as one of Dropbox Paper. */
   addDocument({ exports = { html: '<p></p>' }, ...seed }: DocumentSeed): FakeDropboxNode {
     const formats = Object.entries(exports).map(([format, content]) => [format, Buffer.from(content)] as const)
     return this.#add(seed, { kind: 'file', exports: new Map(formats), rev: newRev() })
@@ -68,14 +68,14 @@ export class FakeDropboxTree {
     return this.#nodes.get(id)
   }
 
-  /** By id; throws if there is none. */
+  /** Returns a node by ID; throws if there is none. */
   get(id: string | FakeDropboxNode): FakeDropboxNode {
     const node = this.find(idOf(id))
     if (node === undefined) throw new Error(`${idOf(id)} is not in the tree`)
     return node
   }
 
-  /** By a path such as `a/b.txt`, from the user's own root. */
+  /** Returns the node at a path such as `a/b.txt`, from the user's own root. */
   at(path: string): FakeDropboxNode | undefined {
     const names = path.split('/').filter((name) => name !== '')
     return names.reduce<FakeDropboxNode | undefined>((at, name) => at && this.child(at, name), this.root)
@@ -89,7 +89,7 @@ export class FakeDropboxTree {
     return [...(this.#children.get(this.get(parent).id)?.values() ?? [])]
   }
 
-  /** Names of what is not in a folder any more. */
+  /** Returns the names of deleted nodes in a folder. */
   graves(folder: FakeDropboxNode): string[] {
     return [...(this.#graves.get(folder.id)?.values() ?? [])]
   }
@@ -102,14 +102,14 @@ export class FakeDropboxTree {
     return [...this.#nodes.values()].find(({ namespaceId }) => namespaceId === id)
   }
 
-  /** The file as it was with that revision; the file itself if it still has it. */
+  /** Returns the file in that revision; the current node if it is the latest. */
   revision(rev: string): FakeDropboxNode | undefined {
     const then = this.#revisions.get(rev)
     const node = then && this.#nodes.get(then.id)
     return node?.rev === rev ? node : then
   }
 
-  /** What a file holds; throws if there is none. */
+  /** Returns the content of a file; throws if there is none. */
   read(id: string | FakeDropboxNode): Buffer {
     const { content } = this.get(id)
     if (content === undefined) throw new Error(`${idOf(id)} has no content`)
@@ -135,7 +135,7 @@ export class FakeDropboxTree {
     this.#replace(node, this.get(parent).id, node.name)
   }
 
-  /** With everything below. Files can still be found by revision. */
+  /** Deletes it with all descendants. Files can still be found by revision. */
   remove(id: string | FakeDropboxNode): void {
     const node = this.get(id)
     const { parent } = node
@@ -145,20 +145,20 @@ export class FakeDropboxTree {
     this.changes.push({ parent, name: node.name })
   }
 
-  /** Has the team's space, or that of who is in no team, another namespace. */
+  /** Changes the namespace of the team space, or of the user's root without a team. */
   moveRoot(): void {
     const root = this.teamRoot ?? this.root
     root.namespaceId = newNamespaceId()
   }
 
-  /** What counts against the user's quota. */
+  /** Returns the bytes that count against the user's quota. */
   usedBytes(): number {
     let sum = 0
     for (const { content } of this.#nodes.values()) sum += content?.length ?? 0
     return sum
   }
 
-  /** An id as Dropbox's, which nothing has yet. */
+  /** Returns a new ID in Dropbox's format. */
   newId(): string {
     return newId()
   }
@@ -200,7 +200,7 @@ export class FakeDropboxTree {
   #replace(node: FakeDropboxNode, parent: string | undefined, name: string): void {
     const { parent: before, name: nameBefore } = node
     if (before === undefined || parent === undefined) throw new Error(`${node.id} is a root`)
-    // Another case only is not in any list of changes (Dropbox, at `path_display`).
+    // A rename that only changes case is not reported as a change (Dropbox, at `path_display`).
     const isOther = parent !== before || name.toLowerCase() !== keyOf(node)
     if (isOther) this.#free(parent, name)
     this.#children.get(before)?.delete(keyOf(node))

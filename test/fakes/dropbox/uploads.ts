@@ -11,7 +11,7 @@ import type { FakeDropboxWrites } from './writes.ts'
 
 const LIFETIME_MS = 7 * 24 * 60 * 60 * 1000
 
-/** Uploads in one call, and in sessions that take a file in pieces. */
+/** Uploads in one call, and in sessions. */
 export class FakeDropboxUploads {
   readonly #sessions = new Map<string, UploadSession>()
   readonly #knobs: FakeDropboxKnobs
@@ -24,7 +24,7 @@ export class FakeDropboxUploads {
     this.#now = now
   }
 
-  /** Sessions that were begun, and neither finished nor forgotten. */
+  /** Sessions that are neither finished nor deleted. */
   get open(): number {
     return [...this.#sessions.values()].filter(({ state }) => state === 'open').length
   }
@@ -37,7 +37,7 @@ export class FakeDropboxUploads {
     const arg = call.arg as files.UploadArg
     this.#check(call, arg)
     return this.#writes.commit(call.view, arg, call.body, (reason) => {
-      // What came is kept, and can be given another path.
+      // The content is stored, so that it can be saved under another path.
       const { id } = this.#open(call, false, 'left')
       const error: files.UploadErrorPath = { '.tag': 'path', reason, upload_session_id: id }
       return new DropboxFailure(endpointError(error))
@@ -77,7 +77,7 @@ export class FakeDropboxUploads {
     const session = this.#find(call, arg.cursor)
     const refusal = session === undefined ? lookupFailed({ '.tag': 'not_found' }) : lastRefusal(session, call)
     if (session === undefined || refusal !== null) throw new DropboxFailure(endpointError(refusal ?? {}))
-    // It stays there if the file cannot be made.
+    // The piece stays in the session if the file cannot be created.
     session.add(arg.cursor.offset, call.body)
     const node = this.#writes.commit(call.view, arg.commit, session.content(), (path) => {
       return new DropboxFailure(endpointError({ '.tag': 'path', path } satisfies files.UploadSessionFinishError))
@@ -102,7 +102,7 @@ export class FakeDropboxUploads {
     return isGood ? session : undefined
   }
 
-  /** What is the same for every call with content. */
+  /** Makes the checks that all calls with content have in common. */
   #check(call: DropboxCall, { content_hash: hash }: { readonly content_hash?: string }): void {
     if (call.body.length > this.#knobs.callLimitBytes) {
       throw new DropboxMistake(call.operation, 'more than 150 MiB', endpointError({ '.tag': 'payload_too_large' }))
@@ -118,7 +118,7 @@ const lookupFailed = (error: files.UploadSessionLookupError): files.UploadSessio
   lookup_failed: error
 })
 
-/** Why a session cannot be finished, before the path is looked at. */
+/** Returns why a session cannot be finished, before the path is checked. */
 function lastRefusal(session: UploadSession, call: DropboxCall): files.UploadSessionFinishError | null {
   const { offset } = (call.arg as files.UploadSessionFinishArg).cursor
   if (session.isConcurrent) {

@@ -4,21 +4,21 @@ import type { FakeDropboxNode } from './node.ts'
 import { isDisallowed, parsePath, type DropboxPath } from './paths.ts'
 import type { FakeDropboxTree } from './tree.ts'
 
-/** How an operation says that something cannot be written. */
+/** Creates the error of an operation for a path that cannot be written. */
 export type WriteFailure = (error: files.WriteError) => DropboxFailure
 
-/** Where something is to be written. */
+/** The target of a write. */
 export interface DropboxTarget {
-  /** The last folder on the way that is there. */
+  /** The last existing folder of the path. */
   readonly folder: FakeDropboxNode
-  /** What has to be made below it. */
+  /** The missing folders below it. */
   readonly missing: readonly string[]
   readonly name: string
-  /** What is there already. */
+  /** The existing node, if any. */
   readonly node: FakeDropboxNode | undefined
 }
 
-/** The tree as one request sees it: from the folder on which its paths begin. */
+/** The tree as one request sees it, relative to the base folder of its paths. */
 export class DropboxView {
   readonly tree: FakeDropboxTree
   readonly base: FakeDropboxNode
@@ -28,7 +28,7 @@ export class DropboxView {
     this.base = base
   }
 
-  /** The names from the base on; undefined for what is elsewhere. */
+  /** Returns the names from the base on; undefined for nodes outside of it. */
   names(node: FakeDropboxNode): string[] | undefined {
     const names: string[] = []
     for (let at = node; at.id !== this.base.id;) {
@@ -40,7 +40,7 @@ export class DropboxView {
     return names
   }
 
-  /** @throws what `fail` makes of the reason */
+  /** @throws the error that `fail` creates from the reason */
   node(path: string, fail: (error: files.LookupError) => DropboxFailure = pathLookup): FakeDropboxNode {
     const parsed = parsePath(path)
     if (parsed === undefined) throw fail(MALFORMED_PATH)
@@ -52,7 +52,7 @@ export class DropboxView {
     return found
   }
 
-  /** @throws what `fail` makes of the reason */
+  /** @throws the error that `fail` creates from the reason */
   target(path: string, fail: WriteFailure): DropboxTarget {
     const parsed = parsePath(path)
     const start = parsed && this.#startOf(parsed)
@@ -87,7 +87,7 @@ export class DropboxView {
       if (rest.length === 1) return { folder, missing: [], name, node }
       folder = node
     }
-    // An id by itself is what it stands for.
+    // An ID without a path refers to the node itself.
     return { folder: this.tree.find(start.parent ?? '') ?? start, missing: [], name: start.name, node: start }
   }
 }

@@ -14,7 +14,7 @@ export class FakeDropboxWrites {
     this.#knobs = knobs
   }
 
-  /** Makes a file of content that is there, or the content of a file. */
+  /** Creates a file with the content, or replaces the content of one. */
   commit(view: DropboxView, info: files.CommitInfo, content: Buffer, fail: WriteFailure): FakeDropboxNode {
     const target = view.target(info.path, fail)
     const { node } = target
@@ -42,7 +42,7 @@ export class FakeDropboxWrites {
     return view.tree.addFolder({ name, parent: folderOf(view, target) })
   }
 
-  /** What may be deleted. */
+  /** Returns a node that can be deleted. */
   deletable(view: DropboxView, { path, parent_rev }: files.DeleteArg): FakeDropboxNode {
     const lookup = (error: files.LookupError) =>
       new DropboxFailure(endpointError({ '.tag': 'path_lookup', path_lookup: error } satisfies files.DeleteError))
@@ -57,7 +57,7 @@ export class FakeDropboxWrites {
     return node
   }
 
-  /** What is at the path, for the mode (Dropbox, at `WriteMode`). */
+  /** Checks the existing node against the mode (Dropbox, at `WriteMode`). */
   #judge(
     node: FakeDropboxNode | undefined,
     { mode = { '.tag': 'add' }, strict_conflict = false }: files.CommitInfo,
@@ -78,7 +78,7 @@ const conflictWith = (node: FakeDropboxNode | undefined): files.WriteError => ({
   conflict: { '.tag': node?.kind ?? 'file' }
 })
 
-/** Another name, where one may be taken. */
+/** Returns another name, if autorename is allowed. */
 function freeName(
   { tree }: DropboxView,
   { folder, name, node }: DropboxTarget,
@@ -95,7 +95,7 @@ function freeName(
   }
 }
 
-/** Where it goes, with all folders on the way. */
+/** Returns the target folder, after creating the missing ones. */
 function folderOf({ tree }: DropboxView, { folder, missing }: DropboxTarget): FakeDropboxNode {
   return missing.reduce((parent, name) => tree.addFolder({ name, parent }), folder)
 }

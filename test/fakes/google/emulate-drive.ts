@@ -11,17 +11,17 @@ import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 
 export interface EmulatedDrive {
   readonly backend: StorageBackend
-  /** What was asked, as the emulated Drive got it. */
+  /** The requests that the emulated Drive received. */
   readonly requests: FrontRequest[]
 }
 
 /**
- * Our backend on the emulated Google's own Drive. That one has no shared drives: the front answers that there are none.
- *
- * What it cannot show: whether a bearer token is good; the mask `fields` (it sends all that it has, which is less than
- * we ask for: no `version`, no `md5Checksum`, no `capabilities`); `corpora`, `spaces` and the flags for shared drives;
- * folders before files (it knows `name` of `orderBy` alone); an end of a page token; the root as an item of an id of its
- * own; ranges and sizes of downloads; exports, shortcuts, resource keys, the trash, sessions of uploads, `about`.
+ * The backend on the Drive of the emulated Google. The emulator has no shared drives: the front responds that there
+ * are none.
+ * It cannot test: the validity of bearer tokens; the mask `fields` (it sends all that it has, without `version`,
+ * `md5Checksum` and `capabilities`); `corpora`, `spaces` and the flags for shared drives; folders before files (of
+ * `orderBy` it supports only `name`); the expiry of page tokens; the root as an item with its own ID; ranges and
+ * sizes of downloads; exports, shortcuts, resource keys, the trash, upload sessions, `about`.
  */
 export async function openEmulatedDrive(t: Test, google: EmulatedGoogle): Promise<EmulatedDrive> {
   const requests: FrontRequest[] = []

@@ -17,13 +17,13 @@ export interface FrontAnswer {
 }
 
 export interface Front {
-  /** An answer of the front's own, instead of what is behind it. */
+  /** Responds in place of the server behind. */
   readonly instead?: (request: FrontRequest) => FrontAnswer | undefined
-  /** Sees each exchange before its answer goes on. */
+  /** Called for each exchange before its response is passed on. */
   readonly note?: (request: FrontRequest, answer: FrontAnswer) => void
 }
 
-/** Stands in front of a server; gives its origin. An answer that is no JSON is `undefined`. */
+/** Starts a proxy in front of a server. Returns its origin. A response that is not JSON is `undefined`. */
 export async function startFront(t: Lifetime, behind: string, front: Front): Promise<string> {
   const faults: unknown[] = []
   const server = createServer((message, response) => {

@@ -3,7 +3,7 @@ export interface PageForm {
   readonly fields: URLSearchParams
 }
 
-/** The forms of a page, with what they send where the user presses their button. */
+/** Returns the forms of a page, with the fields that each button submits. */
 export function readForms(html: string): PageForm[] {
   return [...html.matchAll(/<form\b([^>]*)>(.*?)<\/form>/gs)].map(([, head = '', body = '']) => {
     const { method, action } = attributesOf(head)

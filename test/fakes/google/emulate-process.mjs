@@ -1,5 +1,5 @@
-// A process of its own for `emulate`, with what it is to hold in its first argument. It listens on every interface and
-// cannot be told otherwise: here it gets 127.0.0.1 and a port of the system's choice, and says which.
+// Runs `emulate` in a process of its own, with the seed in its first argument. `emulate` listens on every interface
+// and has no option for it, so this file makes it listen on 127.0.0.1 and a free port, and reports the port.
 import { Server } from 'node:net'
 
 const { listen } = Server.prototype
@@ -12,7 +12,7 @@ Server.prototype.listen = function (...args) {
   return listen.call(this, { port, host: '127.0.0.1' })
 }
 
-// Also when the test is killed without any teardown.
+// Also exits if the test is killed without a teardown.
 process.once('disconnect', () => process.exit())
 
 const { createEmulator } = await import('emulate')

@@ -1,8 +1,8 @@
-/** What an emulated Google holds when it starts. */
+/** The initial content of an emulated Google. */
 export interface GoogleSeed {
-  /** Of the one application that is registered. */
+  /** Redirect URIs of the only registered application. */
   readonly redirectUris?: readonly string[]
-  /** Who can sign in. Ann and Bob unless said otherwise. */
+  /** The users. Ann and Bob by default. */
   readonly users?: readonly GoogleUser[]
   /** Items of the first user's Drive. */
   readonly files?: readonly GoogleFile[]
@@ -16,9 +16,9 @@ export interface GoogleUser {
 export interface GoogleFile {
   readonly id: string
   readonly name: string
-  /** The id of a folder; left out: the top of My Drive. */
+  /** The ID of a folder; by default the root of My Drive. */
   readonly parent?: string
-  /** Left out: it is a folder. */
+  /** Omitted for folders. */
   readonly content?: string
 }
 
@@ -27,7 +27,7 @@ export interface GoogleClient {
   readonly clientSecret: string
 }
 
-/** Who Google says it is, wherever it listens. */
+/** Google's issuer, independent of the address where it listens. */
 export const GOOGLE_ISSUER = 'https://accounts.google.com'
 export const GOOGLE_CLIENT: GoogleClient = {
   clientId: '407408718192.apps.googleusercontent.com',
@@ -40,13 +40,13 @@ export const GOOGLE_USERS = [
 
 const FOLDER = 'application/vnd.google-apps.folder'
 
-/** In the words of `createEmulator`. */
+/** The options in the format of `createEmulator`. */
 export function emulatorOptions({ redirectUris = [], users = GOOGLE_USERS, files = [] }: GoogleSeed): object {
   const { clientId: client_id, clientSecret: client_secret } = GOOGLE_CLIENT
   return {
     service: 'google',
     port: 0,
-    // It stands in ID tokens alone.
+    // Used in ID tokens only.
     baseUrl: GOOGLE_ISSUER,
     seed: {
       google: {

@@ -13,12 +13,12 @@ export interface GoogleTokenCall {
   readonly status: number
 }
 
-/** What a user allowed, once. */
+/** A user's consent. */
 export interface GoogleGrant {
   readonly user: string
   readonly scopes: readonly string[]
   readonly refreshToken: string
-  /** All that there ever were, the newest last. */
+  /** All access tokens of the grant, the latest last. */
   readonly accessTokens: string[]
 }
 
@@ -29,22 +29,22 @@ interface TokenAnswer {
   readonly scope: string
 }
 
-/** Exactly what Google's page "Using OAuth 2.0 for Web Server Applications" has, with PKCE. */
+/** Exactly the parameters of Google's page "Using OAuth 2.0 for Web Server Applications", with PKCE. */
 const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
   authorization_code: ['client_id', 'client_secret', 'code', 'code_verifier', 'grant_type', 'redirect_uri'],
   refresh_token: ['client_id', 'client_secret', 'grant_type', 'refresh_token'],
-  // Google's page has the token alone; RFC 7009 has the client authenticate too.
+  // Google's page has the token only; RFC 7009 requires client authentication too.
   revocation: ['client_id', 'client_secret', 'token']
 }
 
 /**
- * Stands in front of the emulated Google's endpoints for tokens, and remembers which it has given out: its own Drive
- * does not look at them. Strict where `emulate` is lax.
+ * A proxy in front of the token endpoints of the emulated Google. It records the issued tokens, because the emulated
+ * Drive does not check them. Strict where `emulate` is lax.
  */
 export class GoogleTokens {
   readonly calls: GoogleTokenCall[] = []
   readonly grants: GoogleGrant[] = []
-  /** What was asked that nobody should ask; the test fails if there is any at its end. */
+  /** Requests that no client should send. The test fails if there are any at its end. */
   readonly mistakes: string[] = []
   readonly server: AuthorizationServer
   readonly #live = new Map<string, GoogleGrant>()
@@ -73,23 +73,23 @@ export class GoogleTokens {
     return tokens
   }
 
-  /** Whose an access token is, while it lives. */
+  /** Returns the caller of an access token while it is valid. */
   check(bearer: string): DriveCaller | null {
     const grant = this.#live.get(bearer)
     return grant === undefined ? null : { user: grant.user, scopes: grant.scopes }
   }
 
-  /** How often that was asked for. */
+  /** Returns the number of requests of a kind. */
   count(what: 'authorization_code' | 'refresh_token' | 'revocation'): number {
     return this.calls.filter(({ params }) => kindOf(params) === what).length
   }
 
-  /** Their hour is over. */
+  /** Expires all access tokens. */
   endAccessTokens(): void {
     this.#live.clear()
   }
 
-  /** Everything that must be in no answer and in no log. */
+  /** Returns all values that no response and no log may contain. */
   secrets(): string[] {
     const sent = this.calls.flatMap(({ params }) => {
       const { code, code_verifier, refresh_token, token } = params

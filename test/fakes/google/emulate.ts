@@ -11,8 +11,8 @@ const PROGRAM = fileURLToPath(new URL('emulate-process.mjs', import.meta.url))
 const FORM = 'application/x-www-form-urlencoded'
 
 /**
- * The Google of the package `emulate`: a party that knows nothing of us, with OAuth and a small Drive. It is lax: it
- * asks for no PKCE, looks at no scope, gives a refresh token to whoever comes, and its Drive takes every bearer token.
+ * Google as emulated by the package `emulate`, an independent implementation of OAuth and a small Drive. It is lax:
+ * it requires no PKCE, checks no scopes, always issues a refresh token, and its Drive accepts any bearer token.
  */
 export class EmulatedGoogle {
   readonly url: string
@@ -27,7 +27,7 @@ export class EmulatedGoogle {
     this.revocationEndpoint = `${url}/oauth2/revoke`
   }
 
-  /** In a process of its own, on 127.0.0.1 alone; it ends with `t`. */
+  /** Starts it in a process of its own, on 127.0.0.1 only. Stops with `t`. */
   static async start(t: Lifetime, seed: GoogleSeed = {}): Promise<EmulatedGoogle> {
     const child = fork(PROGRAM, [JSON.stringify(emulatorOptions(seed))], { execArgv: [] })
     const exited = once(child, 'exit')
@@ -45,7 +45,7 @@ export class EmulatedGoogle {
     return google
   }
 
-  /** The user's browser opens the page, the user takes an account, and the browser comes back with the callback's URL. */
+  /** Simulates the user's browser: opens the page and chooses an account. Returns the callback URL. */
   async consent(authorizationUrl: string, email: string = GOOGLE_USERS[0].email): Promise<URL> {
     if (!authorizationUrl.startsWith(`${this.authorizationEndpoint}?`)) {
       throw new Error(`an authorization URL at ${authorizationUrl}`)
@@ -66,14 +66,14 @@ export class EmulatedGoogle {
     return new URL(location)
   }
 
-  /** The user removes the application from their account. */
+  /** Simulates the user's removal of the application from the account. */
   async removeApplication(refreshToken: string): Promise<void> {
     if (!(await this.knows(refreshToken))) throw new Error('there is no such grant any more')
     const token = new URLSearchParams({ token: refreshToken })
     await fetch(this.revocationEndpoint, { method: 'POST', headers: { 'content-type': FORM }, body: token })
   }
 
-  /** Whether a refresh token still works. */
+  /** Returns whether a refresh token still works. */
   async knows(refreshToken: string): Promise<boolean> {
     const { clientId: client_id, clientSecret: client_secret } = GOOGLE_CLIENT
     const form = { grant_type: 'refresh_token', refresh_token: refreshToken, client_id, client_secret }
@@ -85,10 +85,10 @@ export class EmulatedGoogle {
 }
 
 const LISTEN = '0A'
-/** 127.0.0.1 as Linux writes it on machines of either byte order. */
+/** 127.0.0.1 as Linux formats it on machines of either byte order. */
 const LOOPBACK = ['0100007F', '7F000001']
 
-/** By what the socket says of itself, and by what the system knows of the port. */
+/** Checks the socket's own address, and the system's table of listening ports. */
 function assertLoopback({ address, port }: AddressInfo): void {
   const bound = ['/proc/net/tcp', '/proc/net/tcp6']
     .filter((table) => existsSync(table))

@@ -25,7 +25,7 @@ export interface GraphState extends GraphOrigins {
 const BEHAVIOR = '@microsoft.graph.conflictBehavior'
 const SESSION_FIELDS = ['@odata.type', BEHAVIOR, 'name', 'fileSize', 'description', 'fileSystemInfo']
 
-/** Answers what may be asked. */
+/** Dispatches allowed requests. */
 export class FakeGraphApi {
   readonly #state: GraphState
   readonly #reads: FakeGraphReads
@@ -38,7 +38,7 @@ export class FakeGraphApi {
     this.#writes = new FakeGraphWrites(tree, knobs)
   }
 
-  /** What is asked at a secret address. */
+  /** Handles requests to pre-authenticated addresses. */
   answerOpenly({ operation }: GraphRoute, request: FakeCloudRequest, response: ServerResponse): void {
     const { downloads, uploads } = this.#state
     if (operation === 'content.get') downloads.send(request, response)
@@ -150,7 +150,7 @@ export class FakeGraphApi {
     call.send({ '@odata.context': `${this.#state.url}/v1.0/$metadata#microsoft.graph.uploadSession`, ...session })
   }
 
-  /** What a request to write content is about. */
+  /** Returns the target and the conditions of a request that writes content. */
   #saveOf(call: GraphCall, said: unknown, byDefault: ConflictBehavior): GraphSave {
     const { view, route, request } = call
     const conditions = { ifMatch: request.headers['if-match'], ifNoneMatch: request.headers['if-none-match'] }
@@ -168,7 +168,7 @@ export class FakeGraphApi {
   }
 }
 
-/** For whoever comes without a good token. */
+/** The response to a request without a valid token. */
 export const unauthenticated = (isEmpty: boolean) =>
   new GraphFailure({
     code: 'InvalidAuthenticationToken',

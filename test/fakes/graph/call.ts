@@ -9,7 +9,7 @@ import { GraphView, type GraphCaller } from './view.ts'
 
 export type JsonObject = Readonly<Record<string, unknown>>
 
-/** One request to the Graph that is allowed, and its answer. */
+/** An allowed Graph request and its response. */
 export class GraphCall {
   readonly route: GraphRoute
   readonly request: FakeCloudRequest
@@ -41,7 +41,7 @@ export class GraphCall {
     return this.request.body ?? Buffer.alloc(0)
   }
 
-  /** The body, which knows these fields and no others. */
+  /** Parses the body. Other fields than these are mistakes. */
   json(fields: readonly string[]): JsonObject {
     let body: unknown
     try {
@@ -52,7 +52,7 @@ export class GraphCall {
     return objectOf(body, 'the body', fields)
   }
 
-  /** Answers, compressed for whoever asks, as Graph does. */
+  /** Sends the response, compressed if the client accepts it, as Graph does. */
   send(value: object, status = 200): void {
     const json = Buffer.from(JSON.stringify(value))
     const isGzip = /\bgzip\b(?!;\s*q=0(?:\.0*)?(?:,|$))/.test(this.request.headers['accept-encoding'] ?? '')
@@ -67,7 +67,7 @@ export class GraphCall {
   }
 }
 
-/** @param what the value is, for the record */
+/** @param what description of the value, for the record */
 export function objectOf(value: unknown, what: string, fields: readonly string[]): JsonObject {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new GraphMistake(`${what} is no object`)

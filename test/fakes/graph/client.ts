@@ -11,7 +11,7 @@ const BYTES = { 'content-type': 'application/octet-stream' }
 const JSON_TYPE = { 'content-type': 'application/json' }
 const TEXT = { 'content-type': 'text/plain' }
 
-/** Any answer of the Graph. */
+/** Any response of the Graph. */
 export type GraphJson = DriveItem &
   UploadSession &
   Partial<GraphErrorBody> & {
@@ -21,7 +21,7 @@ export type GraphJson = DriveItem &
     [DOWNLOAD_URL]?: string
   }
 
-/** Stands between the official client, which knows nothing but https, and the fake. Our token is for the Graph only. */
+/** Connects the official client, which supports only HTTPS, with the fake. Adds the token to Graph requests only. */
 class Bridge implements Middleware {
   readonly #fake: FakeGraph
 
@@ -32,7 +32,7 @@ class Bridge implements Middleware {
   async execute(context: Context): Promise<void> {
     const url = String(context.request).replace('https:', 'http:')
     const headers = new Headers(context.options?.headers)
-    // Whoever fetches says the length by himself, and not twice.
+    // `fetch` sets the length itself.
     headers.delete('content-length')
     if (url.startsWith(this.#fake.url)) headers.set('authorization', `Bearer ${FAKE_GRAPH_TOKEN}`)
     const answer = await fetch(url, { ...context.options, headers })
@@ -43,7 +43,7 @@ class Bridge implements Middleware {
   }
 }
 
-/** The official client, as far as it can be pointed at something else than Microsoft. */
+/** The official client, configured for the fake as far as it allows. */
 export async function graphClientOf(t: Test, options?: FakeGraphOptions) {
   const fake = await FakeGraph.start(t, options)
   const baseUrl = fake.url.replace('http:', 'https:')
@@ -52,7 +52,7 @@ export async function graphClientOf(t: Test, options?: FakeGraphOptions) {
   return { fake, client, root: `/drives/${driveId}/items/${rootId}` }
 }
 
-/** Asks the fake without a client; `path` is below `/v1.0`. */
+/** Sends requests without a client; `path` is relative to `/v1.0`. */
 export async function askGraph(t: Test, options?: FakeGraphOptions) {
   const fake = await FakeGraph.start(t, options)
   const ownId = fake.tree.root.driveId
@@ -81,7 +81,7 @@ export async function askGraph(t: Test, options?: FakeGraphOptions) {
     const json = (await answer.json()) as GraphJson
     return { status: answer.status, json, code: json.error?.code }
   }
-  /** The names of a folder, page by page, as far as the links lead. */
+  /** Returns the names in a folder, page by page, following the links. */
   const pages = async (path: string, limit = 10) => {
     const found: string[] = []
     let next: string | undefined = path

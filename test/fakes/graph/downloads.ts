@@ -17,7 +17,7 @@ interface Download {
 
 const PIXELS: Readonly<Record<ThumbnailSize, number>> = { small: 96, medium: 176, large: 800 }
 
-/** Addresses at which content lies open for whoever knows them, for a while. */
+/** Pre-authenticated addresses of content, which expire. */
 export class FakeGraphDownloads {
   readonly #tree: FakeGraphTree
   readonly #knobs: FakeGraphKnobs
@@ -32,7 +32,7 @@ export class FakeGraphDownloads {
     this.#links.expire()
   }
 
-  /** A new address each time, at the origin of contents. */
+  /** Returns a new address on the content origin. */
   urlOf(node: FakeGraphNode, origin: string): string {
     return this.#add({ node }, origin, 'download.aspx')
   }

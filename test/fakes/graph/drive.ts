@@ -5,13 +5,13 @@ import type { FakeGraphNode, FakeGraphSite, GraphKind } from './node.ts'
 
 interface Folder {
   readonly children: Set<FakeGraphNode>
-  /** The last one of a name: over HTTP, there is never another. */
+  /** Only the last node of each name can be reached; over HTTP, names are unique. */
   readonly names: Map<string, FakeGraphNode>
 }
 
 export interface DriveFacts {
   readonly name: string
-  /** Whose own it is; undefined for libraries of sites, and for what belongs to people who never sign in. */
+  /** The owner; undefined for libraries of sites, and for drives of users that never sign in. */
   readonly owner: string | undefined
   readonly site: FakeGraphSite | undefined
 }
@@ -19,7 +19,7 @@ export interface DriveFacts {
 export type NewNode = Pick<FakeGraphNode, 'name' | 'created' | 'modified' | 'clientModified'> &
   Partial<Pick<FakeGraphNode, 'id' | 'content' | 'mimeType' | 'remote' | 'flags'>>
 
-/** One drive and what is in it. */
+/** One drive and its content. */
 export class FakeGraphDrive {
   readonly id: string
   readonly kind: GraphKind
@@ -44,7 +44,7 @@ export class FakeGraphDrive {
     return this.site === undefined ? this.kind : 'documentLibrary'
   }
 
-  /** An id which nothing has yet. */
+  /** Returns an unused ID. */
   newId(): string {
     this.#lastNumber++
     return newItemId(this.kind, this.id, this.#lastNumber)
@@ -76,14 +76,14 @@ export class FakeGraphDrive {
     return parent === undefined ? undefined : this.#nodes.get(parent)
   }
 
-  /** The names of the folders from the root to a node, without both. */
+  /** Returns the names of the folders between the root and a node. */
   foldersOf(node: FakeGraphNode): string[] {
     const folders: string[] = []
     for (let at = this.parentOf(node); at !== undefined && !at.isRoot; at = this.parentOf(at)) folders.unshift(at.name)
     return folders
   }
 
-  /** In bytes, with everything below. */
+  /** Returns the size in bytes, including all descendants. */
   sizeOf(node: FakeGraphNode): number {
     let size = node.content?.length ?? 0
     for (const child of this.children(node)) size += this.sizeOf(child)
@@ -111,7 +111,7 @@ export class FakeGraphDrive {
     this.changedBelow(node)
   }
 
-  /** With everything below. */
+  /** Includes all descendants. */
   forget(node: FakeGraphNode): void {
     for (const child of this.children(node)) this.forget(child)
     this.#nodes.delete(node.id)

@@ -4,12 +4,12 @@ import { CloudFailure } from '../fake-cloud.ts'
 import type { GraphKind } from './node.ts'
 import { sendJson } from '../nextcloud/login-flow.ts'
 
-/** What an error says, in Graph's words. What is not said here has the value that Graph gives for the code. */
+/** The fields of an error, in Graph's terms. Omitted fields have Graph's default for the code. */
 export interface GraphError {
   readonly code: string
   readonly status?: number
   readonly message?: string
-  /** The more exact one, inside. */
+  /** The more specific code of the inner error. */
   readonly innerCode?: string
   readonly headers?: OutgoingHttpHeaders
 }
@@ -34,14 +34,14 @@ interface KnownError {
 }
 
 const LATER = { 'retry-after': '1' }
-/** What a 401 names, whatever the account. */
+/** The challenge of a 401, for any account. */
 const CHALLENGE = [
   'Bearer realm=""',
   'authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize"',
   'client_id="00000003-0000-0000-c000-000000000000"'
 ].join(', ')
 
-/** Graph's texts and codes (its page "Microsoft Graph error responses and resource types", and answers as they are). */
+/** Graph's texts and codes (page "Microsoft Graph error responses and resource types", and observed responses). */
 const KNOWN: Readonly<Record<string, KnownError>> = {
   BadRequest: { status: 400, message: 'Bad request' },
   invalidRequest: { status: 400, message: 'Invalid request' },
@@ -67,17 +67,17 @@ const KNOWN: Readonly<Record<string, KnownError>> = {
   quotaLimitReached: { status: 507, message: 'The user has reached their quota limit' }
 }
 
-/** An answer that is no success. */
+/** An error response. */
 export class GraphFailure extends CloudFailure<GraphError> {}
 
-/** What nobody should ask: it is recorded, and fails the test that caused it. */
+/** A request that no client should send: it is recorded, and fails the test. */
 export class GraphMistake extends GraphFailure {
   constructor(what: string, error: Partial<GraphError> = {}) {
     super({ code: 'invalidRequest', ...error, message: `A MISTAKE OF OUR CLIENT: ${what}` }, what)
   }
 }
 
-/** A condition that does not hold, in the words of either service. */
+/** A failed precondition, in the format of either service. */
 export const preconditionFailed = (kind: GraphKind) =>
   new GraphFailure(
     kind === 'business'

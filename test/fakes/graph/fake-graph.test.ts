@@ -215,7 +215,7 @@ t.test('pages', async (t) => {
     const found = await pages('/me/drive/root/children?$top=200&$orderby=name&$select=id,name,file,size', 100)
     const listed = process.cpuUsage(begun)
     t.equal(new Set(found.flatMap((names) => names.split(','))).size, 5000)
-    // Not by the clock: the machine may be busy with something else.
+    // CPU time, not wall-clock time: the machine may be busy.
     t.ok(seeded.user < 1_000_000, `seeded in ${seeded.user} µs`)
     t.ok(listed.user < 3_000_000, `listed in ${listed.user} µs`)
   })
@@ -420,12 +420,12 @@ t.test('an answer is compressed for whoever can read that', async (t) => {
 
 const sha1 = (content: Buffer) => createHash('sha1').update(content).digest('hex')
 
-/** Of an answer, what is no name of where it came from. */
+/** Returns a response without its `@odata.context`, which depends on the request. */
 function without(thing: object): object {
   return Object.fromEntries(Object.entries(thing).filter(([name]) => name !== '@odata.context'))
 }
 
-/** How the client says that a call failed. */
+/** Returns the client's error of a failed call. */
 async function refusalOf(call: Promise<unknown>): Promise<unknown> {
   return call.then(
     () => undefined,

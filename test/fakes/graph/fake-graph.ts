@@ -16,17 +16,17 @@ import { ALL_SCOPES, type GraphCaller } from './view.ts'
 export const FAKE_GRAPH_TOKEN = 'EwB4A8l6BAAU.fake-graph-token'
 
 export interface FakeGraphOptions {
-  /** `business` unless said otherwise; it has sites, too. */
+  /** Default `business`, which has sites too. */
   readonly kind?: GraphKind
-  /** Whose a bearer token is; null for one that is not good. By itself, that of `tokens` is. */
+  /** Returns the caller of a bearer token, or null if it is invalid. By default only those in `tokens` are valid. */
   readonly authorize?: (bearer: string) => GraphCaller | null
   readonly now?: () => Date
 }
 
 /**
- * OneDrive and SharePoint of Microsoft Graph v1.0 on real sockets, in memory: strict in what they are asked, and able to
- * fail as a test scripts it. It is made from what Microsoft documents and from what its official client sends, not from
- * our backend.
+ * OneDrive and SharePoint in Microsoft Graph v1.0, in memory, on real sockets. It checks requests strictly and can
+ * fail as scripted. It is based on Microsoft's documentation and on the requests of Microsoft's official client, not
+ * on the backend under test.
  */
 export class FakeGraph extends FakeCloud<GraphError> {
   readonly tree: FakeGraphTree
@@ -34,7 +34,7 @@ export class FakeGraph extends FakeCloud<GraphError> {
   readonly pages: FakeGraphPages
   readonly uploads: FakeGraphUploads
   readonly downloads: FakeGraphDownloads
-  /** Good for the user `me` with all scopes, unless `authorize` says otherwise. */
+  /** Valid for the user `me` with all scopes, unless `authorize` is given. */
   readonly tokens = new Set([FAKE_GRAPH_TOKEN])
   readonly #authorize: (bearer: string) => GraphCaller | null
   readonly #now: () => Date
@@ -63,12 +63,12 @@ export class FakeGraph extends FakeCloud<GraphError> {
     return this.origin
   }
 
-  /** Where contents come from and go to. */
+  /** The origin of downloads and uploads. */
   get contentUrl(): string {
     return this.originOf('content')
   }
 
-  /** So many downloads are reset, each after so many bytes. */
+  /** Resets `times` downloads, each after `afterBytes`. */
   resetDownloads(times: number, afterBytes: number): void {
     this.knobs.cutDownloads = { times, afterBytes }
   }

@@ -2,11 +2,11 @@ const BITS = 160
 const STEP = 11
 
 /**
- * Microsoft's QuickXorHash in base64 (its page "Code Snippets: QuickXorHash Algorithm"): each byte is XORed into a ring
- * of 160 bits, 11 bits after the byte before, and the length into the last 64 bits.
+ * Computes Microsoft's QuickXorHash in base64 (its page "Code Snippets: QuickXorHash Algorithm"): each byte is XORed
+ * into a ring of 160 bits, 11 bits after the previous byte, and the length into the last 64 bits.
  */
 export function quickXorHash(content: Uint8Array): string {
-  // The ring begins anew after 160 bytes, so that those of one column can be taken together: four columns at a time.
+  // The ring repeats after 160 bytes, so bytes of one column can be combined: four columns at a time.
   const padded = new Uint8Array(Math.ceil(content.length / BITS) * BITS)
   padded.set(content)
   const words = new Uint32Array(padded.buffer)

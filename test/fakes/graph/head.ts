@@ -6,11 +6,11 @@ import type { GraphOperation, GraphRoute } from './routes.ts'
 interface Rules {
   readonly parameters?: readonly string[]
   readonly headers?: readonly string[]
-  /** What the body is, where there is one. */
+  /** The kind of body, if any. */
   readonly body?: 'json' | 'bytes'
 }
 
-/** What any request may carry. */
+/** Headers and parameters that any request may have. */
 const COMMON = [
   ...['host', 'connection', 'user-agent', 'accept', 'accept-encoding', 'accept-language', 'sec-fetch-mode'],
   ...['authorization', 'content-length', 'client-request-id', 'return-client-request-id', 'sdkversion']
@@ -18,14 +18,14 @@ const COMMON = [
 const ITEM = ['$select', '$expand']
 const PAGED = ['$select', '$top', '$skiptoken']
 
-/** What each operation may carry besides. What is not here is a mistake of ours. */
+/** The additional ones of each operation. Others are mistakes. */
 const RULES: Readonly<Record<GraphOperation, Rules>> = {
   'me.get': { parameters: ['$select'] },
   'drive.get': { parameters: ['$select'] },
   'item.get': { parameters: ITEM, headers: ['if-none-match'] },
-  // A folder's tag says nothing of its children in business accounts: no listing is asked for by condition.
+  // In business accounts, a folder's tag does not cover its children, so listings have no conditions.
   'item.list': { parameters: [...ITEM, ...PAGED, '$orderby'] },
-  // No range: it belongs to the address where this one leads.
+  // No range: it belongs to the address that this one redirects to.
   'item.download': {},
   'item.upload': { parameters: ['@microsoft.graph.conflictBehavior'], headers: ['if-match'], body: 'bytes' },
   'item.delete': { headers: ['if-match'] },
@@ -35,7 +35,7 @@ const RULES: Readonly<Record<GraphOperation, Rules>> = {
   'site.get': { parameters: ['$select'] },
   'site.drives': { parameters: PAGED },
   'site.sites': { parameters: PAGED },
-  // What a secret address has in its query is not read by name.
+  // The query of a pre-authenticated address is opaque.
   'content.get': { headers: ['range', 'if-range', 'if-match'] },
   'session.put': { headers: ['content-range'], body: 'bytes' },
   'session.status': {},
@@ -45,14 +45,14 @@ const RULES: Readonly<Record<GraphOperation, Rules>> = {
 const RANGE = /^bytes=(?:\d+-\d*|-\d+)$/
 const TAGS: Readonly<Record<GraphKind, RegExp>> = {
   business: /^(?:\*|"[^"]+"|[^"{}\s]+)$/,
-  // Those of personal accounts come without quotes, and are sent without.
+  // Personal accounts send and receive them without quotes.
   personal: /^(?:\*|[^"{}\s]+)$/
 }
 const UNKNOWN_SIZE =
   'The size of the provided stream is not known. ' +
   'Make sure the request is not chunked, and the Content-Length header is specified'
 
-/** Checks what can be said without the tree: parameters and headers. */
+/** Checks parameters and headers, without the tree. */
 export function checkHead({ operation }: GraphRoute, request: FakeCloudRequest, kind: GraphKind): void {
   const { query, headers } = request
   const { parameters = [], headers: itsHeaders = [], body } = RULES[operation]

@@ -3,7 +3,7 @@ import type { GraphKind } from './node.ts'
 
 const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
 
-/** Of such a shape are the ids of drives, whether or not there is one. */
+/** The format of drive IDs, whether or not the drive exists. */
 export const DRIVE_IDS: Readonly<Record<GraphKind, RegExp>> = {
   business: /^b![\w-]{64}$/,
   personal: /^[0-9a-f]{16}$/
@@ -13,7 +13,7 @@ export function newDriveId(kind: GraphKind): string {
   return kind === 'business' ? `b!${randomBytes(48).toString('base64url')}` : randomBytes(8).toString('hex')
 }
 
-/** @param number in personal drives, which count what they hold */
+/** @param number counts the items of a personal drive */
 export function newItemId(kind: GraphKind, driveId: string, number: number): string {
   if (kind === 'personal') return `${driveId.toUpperCase()}!${number}`
   return `01${Array.from(randomBytes(32), (byte) => BASE32[byte % BASE32.length]).join('')}`
@@ -23,7 +23,7 @@ export function newSiteId(): string {
   return `contoso.sharepoint.com,${randomUUID()},${randomUUID()}`
 }
 
-/** A user's id, which is always the same for the same name. */
+/** Returns the ID of a user, which is constant for a name. */
 export function userIdOf(kind: GraphKind, user: string): string {
   const hex = createHash('md5').update(user).digest('hex')
   if (kind === 'personal') return hex.slice(0, 16)

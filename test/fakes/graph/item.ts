@@ -14,14 +14,14 @@ interface Place {
   readonly tree: FakeGraphTree
 }
 
-/** The vendor's types leave out what begins with an at sign. */
+/** The official types omit names that begin with an at sign. */
 export type GraphItem = DriveItem & { readonly [DOWNLOAD_URL]?: string }
 
 type Makers = { readonly [K in keyof DriveItem]?: (place: Place) => DriveItem[K] }
 
 const hashes = new WeakMap<Buffer, Hashes>()
 
-/** How each property is made; undefined where the item has none such. */
+/** Computes each property; undefined if the item lacks it. */
 const MAKERS: Makers = {
   id: ({ node }) => node.id,
   name: ({ node }) => node.name,
@@ -49,7 +49,7 @@ const MAKERS: Makers = {
   remoteItem: ({ node, tree }) => node.remote && remoteItemOf(node.remote, tree)
 }
 
-/** What is asked for of an item; secrets and thumbnails come from elsewhere. */
+/** Returns the requested properties of an item. Download addresses and thumbnails are added elsewhere. */
 export function itemResource(node: FakeGraphNode, tree: FakeGraphTree, select: GraphSelect): DriveItem {
   const place = { node, drive: tree.driveOf(node), tree }
   const item: Record<string, unknown> = {}
@@ -67,7 +67,7 @@ function listedSizeOf(node: FakeGraphNode, drive: FakeGraphDrive): number {
 function parentReferenceOf({ node, drive }: Place): ItemReference {
   const { id: driveId, driveType } = drive
   const parent = drive.parentOf(node)
-  // Of a top, what it says here is no item that could be asked for.
+  // For a root, this ID is not one of an item that can be requested.
   if (parent === undefined) return { driveId, driveType, id: node.guid, path: '/drive/root:' }
   const folders = drive.foldersOf(node).map((name) => `/${encodeURIComponent(name)}`)
   return {
@@ -80,7 +80,7 @@ function parentReferenceOf({ node, drive }: Place): ItemReference {
   }
 }
 
-/** It says where the thing is, and not what of it is seen from the shortcut. */
+/** Describes the location of the target, and no properties seen through the shortcut. */
 function remoteItemOf(target: FakeGraphNode, tree: FakeGraphTree): RemoteItem {
   const drive = tree.driveOf(target)
   const { id: driveId, driveType, kind } = drive

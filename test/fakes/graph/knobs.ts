@@ -3,32 +3,32 @@ import type { GraphError } from './failure.ts'
 import type { GraphKind } from './node.ts'
 import type { PageFault } from '../page-fault.ts'
 
-/** What a test may turn while the fake runs. */
+/** Settings that a test may change while the fake runs. */
 export interface FakeGraphKnobs {
   pageFault: PageFault | undefined
-  /** No page is longer, whatever is asked. */
+  /** The maximum page length, regardless of the request. */
   pageLimit: number
-  /** How long the next pages are at most; 0 is an empty page with a link. Each is used once. */
+  /** Maximum lengths of the next pages; 0 gives an empty page with a link. Each is used once. */
   readonly shortPages: number[]
-  /** Whether listings say `@odata.count`. */
+  /** Whether listings contain `@odata.count`. */
   tellsCount: boolean
-  /** What the files of one drive may take together. */
+  /** The storage quota of a drive. */
   quotaBytes: number | undefined
-  /** Of an upload without a session; Microsoft's is 250 MB. */
+  /** The limit of an upload without a session; Microsoft's is 250 MB. */
   maxSimpleBytes: number
-  /** So many downloads are reset, each after so many bytes of its content. */
+  /** Resets downloads after some bytes of their content. */
   cutDownloads: CutDownloads
-  /** Items come without the address of their content, also where all of them is asked for. */
+  /** Omits the download address of items, even if all properties are requested. */
   hidesDownloadUrl: boolean
-  /** What is answered to everything that is asked of `/me/drive`: the user has none. */
+  /** The response to all `/me/drive` requests of a user without a drive. */
   noDrive: GraphError | undefined
-  /** Downloads come whole, whatever range is asked for. */
+  /** Downloads are complete, regardless of the requested range. */
   ignoresRanges: boolean
-  /** How many bytes of the next fragments are stored at most, in multiples of 320 KiB. Each is used once. */
+  /** Maximum bytes stored of the next fragments, in multiples of 320 KiB. Each is used once. */
   readonly keptOfFragments: number[]
-  /** So many fragments are stored, and their connection is reset instead of an answer. */
+  /** The number of fragments that are stored before their connection is reset instead of a response. */
   lostFragmentAnswers: number
-  /** Whether a session may be told `fileSize`: Microsoft says "Only on OneDrive Personal", and business answers 400. */
+  /** Whether sessions accept `fileSize`: Microsoft says "Only on OneDrive Personal"; business sends a 400. */
   takesFileSize: boolean
 }
 

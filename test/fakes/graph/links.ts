@@ -2,19 +2,19 @@ import { randomBytes } from 'node:crypto'
 import type { FakeCloudRequest } from '../fake-cloud.ts'
 import { GraphMistake } from './failure.ts'
 
-/** Addresses with a secret in them, which are all that somebody needs who has one. */
+/** Pre-authenticated addresses: their secret is the only credential. */
 export class FakeGraphLinks<T> {
   readonly #live = new Map<string, T>()
   readonly #gone = new Set<string>()
 
-  /** Gives the address back. */
+  /** Returns the address. */
   add(url: string, what: T): string {
     const { pathname, searchParams } = new URL(url)
     this.#live.set(keyOf(pathname, searchParams), what)
     return url
   }
 
-  /** Undefined for one that is over. */
+  /** Returns undefined for an expired address. */
   find({ path, query }: FakeCloudRequest): T | undefined {
     const key = keyOf(path, query)
     const what = this.#live.get(key)
@@ -40,5 +40,5 @@ export class FakeGraphLinks<T> {
 
 export const newSecret = () => randomBytes(24).toString('base64url')
 
-/** The same for whatever way a client encodes what it was given. */
+/** Normalises an address, because clients encode it differently. */
 const keyOf = (path: string, query: URLSearchParams) => `${decodeURIComponent(path)}?${query.toString()}`

@@ -1,6 +1,6 @@
 import { invalidRequest } from './failure.ts'
 
-/** As Microsoft's page "Restrictions and limitations in OneDrive and SharePoint" has them. */
+/** From Microsoft's page "Restrictions and limitations in OneDrive and SharePoint". */
 const FORBIDDEN_CHARACTERS = /["*:<>?/\\|]/
 const CONTROL_CHARACTERS = /[\x00-\x1f\x7f]/
 const RESERVED = /^(?:con|prn|aux|nul|com\d|lpt\d|\.lock|desktop\.ini)$/i
@@ -21,10 +21,10 @@ const MIME_TYPES: Readonly<Record<string, string>> = {
   zip: 'application/zip'
 }
 
-/** What names that are the same for a folder have in common. */
+/** Names with the same key are the same within a folder. */
 export const nameKey = (name: string) => name.toLowerCase()
 
-/** Refuses what cannot be the name of anything. `folders` are the names above it. */
+/** Rejects invalid names. `folders` are the names of the parents. */
 export function checkName(name: string, folders: readonly string[] = []): void {
   const isForbidden =
     name === '' ||
@@ -40,7 +40,7 @@ export function checkName(name: string, folders: readonly string[] = []): void {
   if (isLong) throw invalidRequest('The provided name or path is too long.')
 }
 
-/** `report 1.txt` after `report.txt`, and so on, until one is free. */
+/** Returns the first free name: `report 1.txt` after `report.txt`, and so on. */
 export function freeName(name: string, isTaken: (name: string) => boolean): string {
   const dot = name.lastIndexOf('.')
   const [base, extension] = dot > 0 ? [name.slice(0, dot), name.slice(dot)] : [name, '']
@@ -50,7 +50,7 @@ export function freeName(name: string, isTaken: (name: string) => boolean): stri
   }
 }
 
-/** OneDrive goes by the extension, whatever an upload says of itself. */
+/** OneDrive uses the extension, regardless of the upload's content type. */
 export function mimeTypeOf(name: string): string {
   const [, extension = ''] = /\.([^.]+)$/.exec(name) ?? []
   return MIME_TYPES[extension.toLowerCase()] ?? 'application/octet-stream'

@@ -1,82 +1,82 @@
 import type { Bundle, Malware, Package, Shared, SpecialFolder } from '@microsoft/microsoft-graph-types'
 
-/** Which of Microsoft's two services stands behind: they differ in ids, tags and in what they know. */
+/** Microsoft's two services. They differ in IDs, tags and features. */
 export type GraphKind = 'personal' | 'business'
 
-/** Anything in a drive. A test may change what is not readonly, with `FakeGraphTree.touch` afterwards. */
+/** An item of a drive. Tests may change its writable fields, and must then call `FakeGraphTree.touch`. */
 export interface FakeGraphNode {
-  /** Unique in its drive only. */
+  /** Unique within its drive only. */
   readonly id: string
   readonly driveId: string
   readonly isRoot: boolean
-  /** What its tags are made of. */
+  /** Part of its tags. */
   readonly guid: string
   readonly created: Date
   name: string
-  /** The id of a folder in the same drive; undefined for roots, and for what is in the recycle bin. */
+  /** The ID of a folder in the same drive; undefined for roots and in the recycle bin. */
   parent: string | undefined
   modified: Date
-  /** When the user changed it, which may be long before it was uploaded. */
+  /** When the user changed it, which may be long before the upload. */
   clientModified: Date
-  /** Changes with everything. */
+  /** Changes with each modification. */
   version: number
-  /** Changes with the content, for folders with that of anything below. */
+  /** Changes with the content; for folders, with that of any descendant. */
   revision: number
-  /** Undefined for everything but files. */
+  /** Undefined except for files. */
   content: Buffer | undefined
   mimeType: string | undefined
-  /** What a shortcut stands for. */
+  /** The target of a shortcut. */
   readonly remote: FakeGraphNode | undefined
   flags: FakeGraphFlags
 }
 
-/** What a test may say about anything. */
+/** Test settings of an item. */
 export interface FakeGraphFlags {
-  /** It is none of folder and file then, whatever it has inside. */
+  /** Makes it neither a folder nor a file, whatever it contains. */
   readonly package?: Package
-  /** An album, which is no folder. Only personal accounts have any. */
+  /** An album, which is not a folder. Only personal accounts have albums. */
   readonly bundle?: Bundle
   readonly specialFolder?: SpecialFolder
   readonly shared?: Shared
-  /** Downloads are 403 `malwareDetected`. */
+  /** Downloads fail with 403 `malwareDetected`. */
   readonly malware?: Malware
-  /** Everything that is asked of it is 403 `accessDenied`. */
+  /** All requests for it fail with 403 `accessDenied`. */
   readonly denied?: boolean
-  /** Every change is 423 `resourceLocked`. */
+  /** All changes fail with 423 `resourceLocked`. */
   readonly locked?: boolean
   readonly hasThumbnail?: boolean
-  /** What items tell instead of the true size, as of some photos and documents (onedrive-api-docs issues 492 and 1723). */
+  /** The size in listings, which is wrong for some photos and documents (onedrive-api-docs issues 492 and 1723). */
   readonly listedSize?: number
 }
 
 export interface NodeSeed extends FakeGraphFlags {
   readonly name: string
-  /** The root of the user's own drive unless said otherwise. */
+  /** The root of the user's own drive by default. */
   readonly parent?: string | FakeGraphNode
-  /** May be one that another drive has too. */
+  /** May be an ID that another drive uses too. */
   readonly id?: string
   readonly created?: Date
   readonly modified?: Date
   readonly clientModified?: Date
-  /** It is in the recycle bin from the beginning. */
+  /** Whether it starts in the recycle bin. */
   readonly deleted?: boolean
 }
 
 export interface FileSeed extends NodeSeed {
   readonly content?: string | Uint8Array
-  /** That of the name's extension unless said otherwise. */
+  /** Derived from the file extension by default. */
   readonly mimeType?: string
 }
 
 export interface RemoteSeed extends NodeSeed {
-  /** May be gone, or may go. */
+  /** May be deleted before or later. */
   readonly target: FakeGraphNode
 }
 
 export interface FakeGraphSite {
   readonly id: string
   readonly name: string
-  /** The site that it is below. */
+  /** The parent site. */
   readonly parent: FakeGraphSite | undefined
   readonly created: Date
 }
@@ -88,7 +88,7 @@ export interface SiteSeed {
 
 export interface DriveSeed {
   readonly name: string
-  /** Whose library it is; that of another person unless said otherwise. */
+  /** The site of the library; by default the library belongs to another person. */
   readonly site?: FakeGraphSite
 }
 

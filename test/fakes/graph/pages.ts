@@ -5,7 +5,7 @@ import type { FakeGraphKnobs } from './knobs.ts'
 import { pageOf } from '../page-fault.ts'
 
 interface Place {
-  /** Everything else that was asked: a link is followed as it is. */
+  /** All other parameters of the request: a link must be followed unchanged. */
   readonly asked: string
   readonly all: readonly unknown[]
   readonly start: number
@@ -13,7 +13,7 @@ interface Place {
 
 export interface GraphPage<T> {
   readonly items: readonly T[]
-  /** How many there are on all pages. */
+  /** The number of items on all pages. */
   readonly count: number
   readonly nextLink: string | undefined
 }
@@ -21,7 +21,7 @@ export interface GraphPage<T> {
 const TOKEN = '$skiptoken'
 const BY_DEFAULT = 200
 
-/** Hands out a listing as it was when its first page was asked for, page by page. */
+/** Pages of a listing, as it was at the request for the first page. */
 export class FakeGraphPages {
   readonly #knobs: FakeGraphKnobs
   readonly #places = new Map<string, Place>()
@@ -31,13 +31,13 @@ export class FakeGraphPages {
     this.#knobs = knobs
   }
 
-  /** Every link that was handed out is refused from now on. */
+  /** Invalidates all links issued so far. */
   expire(): void {
     for (const token of this.#places.keys()) this.#expired.add(token)
     this.#places.clear()
   }
 
-  /** @param who whose listing it is @param list everything, in order; asked for the first page only */
+  /** @param who the owner of the listing @param list returns all items in order; called for the first page only */
   page<T>(who: string, origin: string, request: FakeCloudRequest, list: () => readonly T[]): GraphPage<T> {
     const { path, query } = request
     const options = [...query].filter(([name]) => name !== TOKEN)

@@ -17,7 +17,7 @@ export interface GraphOrigins {
   readonly contentUrl: string
 }
 
-/** Answers what changes nothing. */
+/** Handles read requests. */
 export class FakeGraphReads {
   readonly #pages: FakeGraphPages
   readonly #downloads: FakeGraphDownloads
@@ -66,7 +66,7 @@ export class FakeGraphReads {
       'driveItems',
       () => ordered(view.tree.children(folder), direction),
       (node) =>
-        // What went since the first page was made is on no later one.
+        // Items deleted since the first page are omitted from later ones.
         view.tree.find(node.id, node.driveId) === node ? [make(node)] : []
     )
   }
@@ -115,7 +115,7 @@ export class FakeGraphReads {
     )
   }
 
-  /** Everything that there is by default, as after an upload. */
+  /** Returns all default properties, as after an upload. */
   whole(call: GraphCall, node: FakeGraphNode): object {
     return this.#entity('driveItems', this.#resource(call, node, new properties.GraphSelect(null, [])))
   }
@@ -128,7 +128,7 @@ export class FakeGraphReads {
       () => sites,
       (site): Site[] => {
         const { displayName, ...more } = select.apply(siteResource(site))
-        // Lists forget it where anything is named (microsoft-graph-docs issue 13345).
+        // Lists omit it if any property is selected (microsoft-graph-docs issue 13345).
         return [select.isAll && displayName != null ? { ...more, displayName } : more]
       }
     )
@@ -144,7 +144,7 @@ export class FakeGraphReads {
     })
   }
 
-  /** Checks first what is asked for, so that a wrong question is one wherever it leads. */
+  /** Validates the request first, so that an invalid one fails for any item. */
   #maker(call: GraphCall): (node: FakeGraphNode) => GraphItem {
     const select = call.select(properties.ITEM_PROPERTIES)
     const sizes = properties.thumbnailSizes(call.text('$expand'))
@@ -156,7 +156,7 @@ export class FakeGraphReads {
 
   #resource({ view }: GraphCall, node: FakeGraphNode, select: properties.GraphSelect): GraphItem {
     const item = itemResource(node, view.tree, select)
-    // Who names it with its dollar does not get it (microsoft-graph-docs issue 20212).
+    // Selecting it by name with the dollar sign does not work (microsoft-graph-docs issue 20212).
     if (node.content === undefined || !select.isAll || this.#knobs.hidesDownloadUrl) return item
     return { ...item, [properties.DOWNLOAD_URL]: this.#downloads.urlOf(node, this.#origins.contentUrl) }
   }

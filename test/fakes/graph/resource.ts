@@ -3,10 +3,10 @@ import type { FakeGraphDrive } from './drive.ts'
 import { userIdOf } from './ids.ts'
 import type { FakeGraphSite, GraphKind } from './node.ts'
 
-/** What a user has who was never asked how much. */
+/** The quota of a user without an explicit one. */
 const DEFAULT_QUOTA = 2 ** 40
 
-/** Business accounts leave out parts of a second. */
+/** Business accounts omit fractions of a second. */
 export function dateTimeOf(date: Date, kind: GraphKind): string {
   return kind === 'business' ? date.toISOString().replace(/\.\d+Z$/, 'Z') : date.toISOString()
 }
@@ -23,7 +23,7 @@ export function userResource(user: string, kind: GraphKind): User {
     givenName: user,
     surname: null,
     userPrincipalName: email,
-    // Personal accounts have an address in `userPrincipalName` alone.
+    // Personal accounts have an address in `userPrincipalName` only.
     mail: kind === 'business' ? email : null,
     preferredLanguage: null,
     businessPhones: [],
@@ -63,12 +63,12 @@ export function siteResource({ id, name, created, parent }: FakeGraphSite): Site
     createdDateTime: dateTimeOf(created, 'business'),
     lastModifiedDateTime: dateTimeOf(created, 'business'),
     siteCollection: { hostname: 'contoso.sharepoint.com' },
-    // Only what is no part of another site says this.
+    // Only sites without a parent have this.
     ...(parent === undefined && { root: {} })
   }
 }
 
-/** Of a drive, or of what stands in it. */
+/** The web address of a drive, or of an item in it. */
 export function webUrlOf(
   { kind, site, owner = 'somebody', id }: FakeGraphDrive,
   names: readonly string[] = []

@@ -22,10 +22,10 @@ export type GraphOperation =
 
 export interface GraphRoute {
   readonly operation: GraphOperation
-  /** Undefined for the caller's own. */
+  /** Undefined for the caller's own drive. */
   readonly driveId: string | undefined
   readonly itemId: string
-  /** The path from the item, if it goes on to something below. */
+  /** The path relative to the item, if any. */
   readonly names: readonly string[]
   readonly siteId: string
 }
@@ -34,7 +34,7 @@ type Parts = Readonly<Record<'drive' | 'item' | 'path' | 'end' | 'site' | 'list'
 
 const URI = /^\/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*$/
 const DRIVE = String.raw`(?:me/drive|drives/(?<drive>[^/:]+))`
-/** Two colons stand around a path; the second one may be missing where nothing follows. */
+/** A path is enclosed in colons; the second one may be missing at the end. */
 const ITEM = String.raw`(?:root|items/(?<item>[^/:]+))(?::/(?<path>[^:]+?)(?::(?=/|$)|$))?`
 const API = new RegExp(String.raw`^/v1\.0/${DRIVE}(?<root>/${ITEM}(?:/(?<end>[a-zA-Z]+))?)?$`)
 const SITES = /^\/v1\.0\/sites(?:\/(?<site>[^/:]+)(?:\/(?<list>[a-z]+))?)?$/

@@ -7,7 +7,7 @@ const SIZES = ['small', 'medium', 'large'] as const
 
 export type ThumbnailSize = (typeof SIZES)[number]
 
-/** Everything that `$select` may name, also what the fake never has. */
+/** All names that `$select` accepts, including those that the fake never returns. */
 export const ITEM_PROPERTIES = [
   ...[...BASE, 'size', 'cTag', 'parentReference', 'fileSystemInfo', 'description', DOWNLOAD_URL],
   ...['file', 'folder', 'package', 'bundle', 'remoteItem', 'root', 'specialFolder', 'shared', 'malware', 'deleted'],
@@ -20,11 +20,11 @@ export const USER_PROPERTIES = [
   ...['businessPhones', 'mobilePhone', 'jobTitle', 'officeLocation']
 ]
 
-/** Which properties of a thing are asked for. */
+/** The selected properties. */
 export class GraphSelect {
   readonly #names: ReadonlySet<string> | undefined
 
-  /** @param text the value of `$select`; everything that is there by default where that is null */
+  /** @param text the value of `$select`; null selects all default properties */
   constructor(text: string | null, known: readonly string[]) {
     const names = text?.split(',')
     const unknown = names?.filter((name) => !known.includes(name)) ?? []
@@ -33,7 +33,7 @@ export class GraphSelect {
     this.#names = names && new Set(names)
   }
 
-  /** Nothing was named. */
+  /** Whether there is no selection. */
   get isAll(): boolean {
     return this.#names === undefined
   }
@@ -42,13 +42,13 @@ export class GraphSelect {
     return this.#names?.has(name) ?? true
   }
 
-  /** What is left of a thing. */
+  /** Returns the selected properties. */
   apply<T extends object>(thing: T): Partial<T> {
     return Object.fromEntries(Object.entries(thing).filter(([name]) => this.has(name))) as Partial<T>
   }
 }
 
-/** The sizes in which thumbnails are asked for; undefined where there shall be none. */
+/** Returns the requested thumbnail sizes; undefined if there are none. */
 export function thumbnailSizes(expand: string | null): readonly ThumbnailSize[] | undefined {
   if (expand === null) return undefined
   if (expand === 'thumbnails') return SIZES

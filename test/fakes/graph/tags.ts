@@ -1,7 +1,7 @@
 import { GraphFailure, preconditionFailed } from './failure.ts'
 import { isFolder, type FakeGraphNode, type GraphKind } from './node.ts'
 
-/** Changes with everything. */
+/** Changes with each modification. */
 export function eTagOf(node: FakeGraphNode, kind: GraphKind): string {
   return kind === 'business' ? `"{${node.guid}},${node.version}"` : `a${encoded(`${node.id}.${node.version}`)}`
 }
@@ -12,7 +12,7 @@ export function cTagOf(node: FakeGraphNode, kind: GraphKind): string | undefined
   return isFolder(node) ? undefined : `"c:{${node.guid}},${node.revision}"`
 }
 
-/** Whether a condition means what is there now: either tag is taken, exactly as it was given. */
+/** Returns whether a condition matches the current state: either tag, compared exactly. */
 export function matches(condition: string, node: FakeGraphNode | undefined, kind: GraphKind): boolean {
   if (node === undefined) return false
   const tags = [eTagOf(node, kind), cTagOf(node, kind)]

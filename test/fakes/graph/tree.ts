@@ -6,12 +6,12 @@ import type { FakeGraphNode, FakeGraphSite, GraphKind } from './node.ts'
 
 type Facts = Partial<Pick<FakeGraphNode, 'content' | 'mimeType' | 'remote'>>
 
-/** All drives and sites. A test seeds and checks with it, past HTTP, and may give anything any name. */
+/** All drives and sites. Tests seed and check it directly, without HTTP, and may use any names. */
 export class FakeGraphTree {
   readonly kind: GraphKind
-  /** That of the drive of `me`. */
+  /** The root of the drive of `me`. */
   readonly root: FakeGraphNode
-  /** What was deleted over HTTP, or seeded as such. */
+  /** Items deleted over HTTP, or seeded as deleted. */
   readonly recycleBin: FakeGraphNode[] = []
   readonly #drives = new Map<string, FakeGraphDrive>()
   readonly #sites = new Map<string, FakeGraphSite>()
@@ -36,7 +36,7 @@ export class FakeGraphTree {
     return Array.from({ length: count }, (_, index) => this.addFile(seed(index)))
   }
 
-  /** A shortcut to what stands in another drive. */
+  /** Adds a shortcut to an item of another drive. */
   addRemote({ target, ...seed }: RemoteSeed): FakeGraphNode {
     return this.#add(seed, { remote: target })
   }
@@ -47,12 +47,12 @@ export class FakeGraphTree {
     return site
   }
 
-  /** Gives its root. */
+  /** Returns its root. */
   addDrive({ name, site }: DriveSeed): FakeGraphNode {
     return this.#addDrive(name, undefined, site).root
   }
 
-  /** The drive of a user, who has one as soon as it is asked for. */
+  /** Returns the drive of a user, creating it at the first call. */
   ownDrive(user: string): FakeGraphDrive {
     const found = this.drives().find(({ owner }) => owner === user)
     return found ?? this.#addDrive(this.kind === 'business' ? 'OneDrive' : '', user, undefined)
@@ -74,7 +74,7 @@ export class FakeGraphTree {
     return [...this.#sites.values()]
   }
 
-  /** In one drive; without its id, in the own drive first, and in the others then. */
+  /** Finds an item in one drive; without a drive ID, in the user's own drive first and then in the others. */
   find(id: string, driveId?: string): FakeGraphNode | undefined {
     if (driveId !== undefined) return this.#drives.get(driveId)?.find(id)
     for (const drive of this.#drives.values()) {
@@ -84,14 +84,14 @@ export class FakeGraphTree {
     return undefined
   }
 
-  /** By id; throws if there is none. */
+  /** Returns an item by ID; throws if there is none. */
   get(id: string | FakeGraphNode): FakeGraphNode {
     const node = typeof id === 'string' ? this.find(id) : this.find(id.id, id.driveId)
     if (node === undefined) throw new Error(`${typeof id === 'string' ? id : id.id} is not in the tree`)
     return node
   }
 
-  /** What a file holds; throws if there is none. */
+  /** Returns the content of a file; throws if there is none. */
   read(id: string | FakeGraphNode): Buffer {
     const { content, name } = this.get(id)
     if (content === undefined) throw new Error(`${name} has no content`)
@@ -131,12 +131,12 @@ export class FakeGraphTree {
     node.modified = now
   }
 
-  /** As a change of any kind does. */
+  /** Records a change of any kind. */
   touch(node: FakeGraphNode): void {
     node.version++
   }
 
-  /** For good, with everything below. */
+  /** Deletes it permanently, with all descendants. */
   remove(id: string | FakeGraphNode): void {
     const node = this.get(id)
     const drive = this.driveOf(node)
@@ -144,14 +144,14 @@ export class FakeGraphTree {
     drive.forget(node)
   }
 
-  /** To where nothing over HTTP finds it. */
+  /** Moves it to the recycle bin, where it is not reachable over HTTP. */
   recycle(id: string | FakeGraphNode): void {
     const node = this.get(id)
     this.remove(node)
     this.recycleBin.push(node)
   }
 
-  /** An id as Microsoft's, which nothing has yet. */
+  /** Returns a new ID in Microsoft's format. */
   newId(): string {
     return this.driveOf(this.root).newId()
   }

@@ -8,14 +8,14 @@ import { sendJson } from '../nextcloud/login-flow.ts'
 import type { GraphKind } from './node.ts'
 
 export const FRAGMENT_UNIT = 320 * 1024
-/** No fragment is as long as this, or longer. */
+/** Fragments must be shorter than this. */
 const FRAGMENT_LIMIT = 60 * 1024 * 1024
 const LIFE_MS = 7 * 24 * 60 * 60 * 1000
 
 export interface UploadPlan {
-  /** How long the file will be, if that was said. */
+  /** The declared length of the file, if any. */
   readonly fileSize: number | undefined
-  /** Makes the file or its new content, and answers. @throws CloudFailure, and the session stays then */
+  /** Creates the file or its new content, and responds. If it throws a CloudFailure, the session stays open. */
   readonly complete: (content: Buffer, response: ServerResponse) => void
 }
 
@@ -26,7 +26,7 @@ interface Session extends UploadPlan {
   stored: number
 }
 
-/** Upload sessions, which take a file piece by piece (Microsoft's page "driveItem: createUploadSession"). */
+/** Upload sessions (Microsoft's page "driveItem: createUploadSession"). */
 export class FakeGraphUploads {
   readonly #links = new FakeGraphLinks<Session>()
   readonly #knobs: FakeGraphKnobs
@@ -39,7 +39,7 @@ export class FakeGraphUploads {
     this.#now = now
   }
 
-  /** Sessions that were begun, and neither completed nor cancelled. */
+  /** Sessions that are neither completed nor cancelled. */
   get open(): number {
     return this.#links.values().length
   }
@@ -73,7 +73,7 @@ export class FakeGraphUploads {
     response.writeHead(204).end()
   }
 
-  /** Takes a fragment. What came of one that broke off is forgotten, as the real one says of itself. */
+  /** Stores a fragment. An interrupted one is discarded, as Microsoft documents. */
   put(request: FakeCloudRequest, response: ServerResponse): void {
     const session = this.#session(request)
     const body = request.body ?? Buffer.alloc(0)
@@ -109,7 +109,7 @@ export class FakeGraphUploads {
     if (last + 1 < total && length % FRAGMENT_UNIT !== 0) {
       throw new GraphMistake(`a fragment of ${length} bytes that is not the last`)
     }
-    // It is what a client sends again that has not seen the answer.
+    // A retry of a client that has not received the response.
     if (first < session.stored) throw new GraphFailure({ code: 'invalidRange' })
     if (first > session.stored) {
       throw new GraphMistake(`a fragment from ${first}, where ${session.stored} are stored`, { code: 'invalidRange' })

@@ -6,7 +6,7 @@ import type { FakeGraphNode, FakeGraphSite } from './node.ts'
 import type { GraphRoute } from './routes.ts'
 import type { FakeGraphTree } from './tree.ts'
 
-/** Who asks, and what the user has allowed our application. */
+/** The caller, and the scopes granted to the application. */
 export interface GraphCaller {
   readonly user: string
   /** `Files.Read` and so on, or the same below `https://graph.microsoft.com/`. */
@@ -19,7 +19,7 @@ const RESOURCE = 'https://graph.microsoft.com/'
 const WRITE_ALL = ['Files.ReadWrite.All', 'Sites.ReadWrite.All']
 const READ_ALL = ['Files.Read.All', 'Sites.Read.All', ...WRITE_ALL]
 
-/** What stands in a folder under a name, or what could. */
+/** A name in a folder, whether or not an item has it. */
 export interface GraphTarget {
   readonly drive: FakeGraphDrive
   readonly folder: FakeGraphNode
@@ -69,7 +69,7 @@ export class GraphView {
     return drive
   }
 
-  /** What a route leads to. */
+  /** Returns the item of a route. */
   node(route: GraphRoute, isWrite = false): FakeGraphNode {
     if (route.names.length === 0) return this.#byId(route, isWrite)
     const { existing } = this.target(route, isWrite)
@@ -78,14 +78,14 @@ export class GraphView {
     return existing
   }
 
-  /** A node to change. */
+  /** Returns an item for a change. */
   writable(route: GraphRoute): FakeGraphNode {
     const node = this.node(route, true)
     checkUnlocked(node)
     return node
   }
 
-  /** Where a path leads to, whether or not something is there. */
+  /** Resolves a path, whether or not an item exists there. */
   target(route: GraphRoute, isWrite: boolean): GraphTarget {
     let folder = this.#byId(route, isWrite)
     const drive = this.tree.driveOf(folder)
@@ -117,7 +117,7 @@ export class GraphView {
   }
 }
 
-/** A shortcut has none of its own: they are asked for where it leads. */
+/** A shortcut has no children: they must be requested from its target. */
 export function checkHasChildren({ remote }: FakeGraphNode): void {
   if (remote !== undefined) throw itemNotFound()
 }

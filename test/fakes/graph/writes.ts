@@ -9,17 +9,17 @@ import type { GraphTarget } from './view.ts'
 
 const BEHAVIORS = ['fail', 'replace', 'rename'] as const
 
-/** What happens to a name that is taken. */
+/** The behaviour if a name is taken. */
 export type ConflictBehavior = (typeof BEHAVIORS)[number]
 
-/** What must be there, by its tags, for a write to be done. */
+/** Preconditions of a write, as tags. */
 export interface GraphConditions {
   readonly ifMatch: string | undefined
   readonly ifNoneMatch: string | undefined
 }
 
 export interface GraphSave extends GraphConditions {
-  /** Undefined where it is a file that is known by its id. */
+  /** Undefined if the file is given by its ID. */
   readonly target: GraphTarget | undefined
   readonly file: FakeGraphNode | undefined
   readonly behavior: ConflictBehavior
@@ -35,7 +35,7 @@ export class FakeGraphWrites {
     this.#knobs = knobs
   }
 
-  /** Everything that can be refused before the content is there; `bytes` is how much is to come, if that is known. */
+  /** Makes all checks that do not need the content; `bytes` is its length if known. */
   check(save: GraphSave, bytes: number | undefined): void {
     const { kind } = this.#tree
     const existing = this.#existing(save)
@@ -50,7 +50,7 @@ export class FakeGraphWrites {
     if (bytes !== undefined) this.#checkQuota(drive, bytes - before)
   }
 
-  /** The file, and whether it is new. */
+  /** Returns the file, and whether it is new. */
   save(save: GraphSave, content: Buffer): { node: FakeGraphNode; isNew: boolean } {
     this.check(save, content.length)
     const existing = this.#existing(save)
@@ -76,7 +76,7 @@ export class FakeGraphWrites {
     this.#tree.recycle(node)
   }
 
-  /** As it is now: much may happen between the beginning of a session and its end. */
+  /** Looks up the current state, which may change between the start and the end of a session. */
   #existing({ target, file }: GraphSave): FakeGraphNode | undefined {
     if (target !== undefined) return target.drive.childNamed(target.folder, target.name)
     if (file === undefined || this.#tree.find(file.id, file.driveId) !== file) {
@@ -102,7 +102,7 @@ export function behaviorOf(value: unknown, byDefault: ConflictBehavior): Conflic
   return behavior
 }
 
-/** Refuses to put anything into what is no folder. */
+/** Rejects a parent that is not a folder. */
 export function checkFolder(folder: FakeGraphNode): void {
   if (!isFolder(folder)) throw invalidRequest('The parent is no folder.')
 }

@@ -11,7 +11,7 @@ const HEADERS: Readonly<Record<string, readonly string[]>> = {
   MOVE: ['destination', 'overwrite', 'oc-total-length', 'if', 'content-length'],
   DELETE: []
 }
-/** Of every chunk but the last. */
+/** The minimum length of all chunks but the last. */
 const MIN_CHUNK_BYTES = 5_000_000
 
 interface ChunkFolder {
@@ -23,19 +23,19 @@ interface Files {
   readonly tree: FakeTree
   readonly basePath: string
   readonly hosts: readonly string[]
-  /** After a file was stored, before the answer. */
+  /** Called after a file was stored, before the response. */
   readonly stored: (response: ServerResponse, file: FakeFile) => void
 }
 
 /**
- * Nextcloud's chunked upload v2: a folder of chunks with numbers for names, of which a MOVE of its `.file` makes one file.
- * A chunk that broke off is not kept.
+ * Nextcloud's chunked upload v2: a folder of numbered chunks; a MOVE of its `.file` concatenates them into one file.
+ * An interrupted chunk is discarded.
  */
 export class FakeChunkedUploads {
-  /** Those that were begun, and neither finished nor removed. */
+  /** Uploads that are neither finished nor deleted. */
   readonly open = new Map<string, ChunkFolder>()
 
-  /** @param path below the collection of the user's uploads */
+  /** @param path relative to the collection of the user's uploads */
   serve(path: string, request: FakeDavRequest, response: ServerResponse, files: Files): void {
     const { method, headers } = request
     const [, name = '', member] = /^([\w-]{1,64})(?:\/(.*))?$/.exec(path) ?? []

@@ -10,10 +10,10 @@ import { escapeXml } from '../dav/xml.ts'
 import { FakeChunkedUploads } from './chunked-uploads.ts'
 import { FakeLoginFlows, sendJson, type FakeFlow } from './login-flow.ts'
 
-/** Who signs in. The folder is named after the uid, which is another. */
+/** The login name. The user's folder is named after the user ID, which differs. */
 export const FAKE_NEXTCLOUD_LOGIN = 'alice'
 export const FAKE_NEXTCLOUD_UID = 'u-1234'
-/** In Nextcloud's shape; good from the beginning. */
+/** An app password in Nextcloud's format, valid from the start. */
 export const FAKE_APP_PASSWORD = 'aaaaa-BBBBB-ccccc-DDDDD-12345'
 
 const OWNCLOUD = 'http://owncloud.org/ns'
@@ -21,35 +21,35 @@ const NEXTCLOUD = 'http://nextcloud.org/ns'
 const INSTANCE = 'ocfake123'
 const OCS = '/ocs/v2.php/'
 const SABRE = 'OCA\\DAV\\Connector\\Sabre\\Exception\\'
-/** What of a request that is not WebDAV may be there. */
+/** Headers that non-WebDAV requests may have. */
 const HEADERS = ['host', 'connection', 'authorization', 'user-agent', 'accept', 'accept-encoding', 'ocs-apirequest']
 const BODY_HEADERS = ['content-type', 'content-length']
 
 export interface FakeNextcloudOptions extends Pick<FakeDavOptions, 'notFoundFirst' | 'prefix' | 'refusesEarly'> {
-  /** Where it is mounted, as `/nextcloud`; empty for the root of its host. */
+  /** The mount path, such as `/nextcloud`; empty for the root of its host. */
   readonly mountPath?: string
 }
 
-/** A Nextcloud as far as we speak to one: files, OCS and Login Flow v2. */
+/** The parts of Nextcloud that the backend uses: files, OCS and Login Flow v2. */
 export class FakeNextcloud {
   readonly flows = new FakeLoginFlows(FAKE_NEXTCLOUD_LOGIN)
   readonly uploads = new FakeChunkedUploads()
-  /** By path; instead of `RGDNVW` for files and `RGDNVCK` for folders. */
+  /** Permissions by path; the defaults are `RGDNVW` for files and `RGDNVCK` for folders. */
   readonly permissions = new Map<string, string>()
   /** The paths of folders with end-to-end encryption. */
   readonly encrypted = new Set<string>()
   readonly appPasswords = new Set([FAKE_APP_PASSWORD])
-  /** Checksums by path, as clients uploaded them: `SHA1:… MD5:…`. */
+  /** Checksums by path, as uploaded by clients: `SHA1:… MD5:…`. */
   readonly checksums = new Map<string, string>()
   /** The attributes of shares by path, as JSON. */
   readonly shareAttributes = new Map<string, string>()
-  /** Answers everything with 503. */
+  /** Responds to all requests with 503. */
   maintenance = false
-  /** The account is disabled: WebDAV answers 503, and OCS 401. */
+  /** The account is disabled: WebDAV responds with 503, and OCS with 401. */
   disabled = false
-  /** The bytes that may still be stored. */
+  /** The remaining storage in bytes. */
   freeBytes = Infinity
-  /** After ten of them everything is answered with 429 for half an hour, right passwords included. */
+  /** After ten of them, all requests get 429 for half an hour, even with the right password. */
   failedLogins = 0
   readonly #mountPath: string
   #dav: FakeDav | undefined
@@ -64,9 +64,9 @@ export class FakeNextcloud {
     fake.#dav = await FakeDav.start(t, {
       ...rules,
       prefix: rules.prefix ?? 'd',
-      // sabre answers for a collection with and without a slash.
+      // sabre serves a collection with and without a trailing slash.
       collectionSlash: 'serve',
-      // With mod_php (Nextcloud 34): of a new file that broke off only one of unknown length stays.
+      // With mod_php (Nextcloud 34), an interrupted new file stays only if its length was unknown.
       keepsCut: ({ isNew, hasLength }) => !isNew || !hasLength,
       normalizes: true,
       basePath: `${mountPath ?? ''}/remote.php/dav/files/${FAKE_NEXTCLOUD_UID}/`,
@@ -80,7 +80,7 @@ export class FakeNextcloud {
     return fake
   }
 
-  /** The files, and what is recorded of every request, also those to OCS. */
+  /** The WebDAV server, which also records OCS requests. */
   get dav(): FakeDav {
     if (this.#dav === undefined) throw new Error('not started')
     return this.#dav
@@ -94,12 +94,12 @@ export class FakeNextcloud {
     return this.dav.mistakes
   }
 
-  /** What a user types, without a slash at its end. */
+  /** The address that a user enters, without a trailing slash. */
   get url(): string {
     return this.dav.origin + this.#mountPath
   }
 
-  /** As the user does in the browser; gives the password that the next poll is given. */
+  /** Simulates the user's consent in the browser. Returns the password for the next poll. */
   grant(flow: FakeFlow): string {
     const appPassword = randomBytes(36).toString('hex')
     this.appPasswords.add(appPassword)
@@ -115,7 +115,7 @@ export class FakeNextcloud {
 
   #extension(): DavExtension {
     return {
-      // Not those of X-NC-Paginate: without a memory cache a Nextcloud loses the second page.
+      // No X-NC-Paginate headers: without a memory cache, Nextcloud loses the second page.
       headers: {},
       features: ['3', 'extended-mkcol', 'nc-paginate'],
       serve: (request, response) => this.#serve(request, response),
@@ -139,7 +139,7 @@ export class FakeNextcloud {
       this.uploads.serve(request.path.slice(uploads.length), request, response, files)
       return true
     }
-    // The protection against brute force counts by the address of the client, and does not say how long to wait.
+    // The brute-force protection counts by client address, and sends no Retry-After.
     if (this.failedLogins >= 10) throw davFailure(429, `${SABRE}TooManyRequests`, 'Too many requests')
     const isBelow = request.path.startsWith(`${this.#mountPath}/`)
     const path = isBelow ? request.path.slice(this.#mountPath.length) : ''
@@ -154,7 +154,7 @@ export class FakeNextcloud {
     return true
   }
 
-  /** What Nextcloud refuses beyond WebDAV, with its own statuses (34.0.1). */
+  /** Refusals of Nextcloud beyond WebDAV, with its own statuses (34.0.1). */
   #davRules(path: string, { method, headers, body, isAuthorized }: FakeDavRequest): boolean {
     if (!isAuthorized) return false
     if (this.disabled) {
@@ -176,7 +176,7 @@ export class FakeNextcloud {
   #ocs(route: string, request: FakeDavRequest, response: ServerResponse): void {
     const { method, headers, query, isAuthorized } = request
     if (headers['ocs-apirequest'] !== 'true') throw new DavMistake(412, 'OCS without OCS-APIRequest: true')
-    // Without it the answer would be XML.
+    // Otherwise the response would be XML.
     const isJson = query.toString() === 'format=json'
     const isRevocation = method === 'DELETE' && route === 'core/apppassword'
     if (!isJson && !(isRevocation && query.size === 0)) throw new DavMistake(400, `the query ${query.toString()}`)
@@ -207,7 +207,7 @@ export class FakeNextcloud {
 
   *#properties(path: string, node: FakeNode): Iterable<readonly [string, string]> {
     const isFile = node.kind === 'file'
-    // The upload by a client that tells no time of creation leaves it unknown.
+    // Clients that upload without a creation time leave it unknown.
     yield ['DAV: creationdate', '1970-01-01T00:00:00Z']
     yield [`${OWNCLOUD} id`, globalId(node)]
     yield [`${OWNCLOUD} fileid`, String(node.id)]
@@ -222,7 +222,7 @@ export class FakeNextcloud {
       yield [`${OWNCLOUD} checksums`, xml]
     }
     yield [`${NEXTCLOUD} share-attributes`, escapeXml(this.shareAttributes.get(path) ?? '[]')]
-    // Files have none, as in a server without the app.
+    // Files have none, as on a server without the app.
     if (!isFile) yield [`${NEXTCLOUD} is-encrypted`, this.encrypted.has(path) ? '1' : '0']
   }
 }

@@ -3,18 +3,18 @@ import type { ServerResponse } from 'node:http'
 import { DavMistake } from '../dav/failure.ts'
 import type { FakeDavRequest } from '../dav/request.ts'
 
-/** One flow, by which an application comes to a password of its own. */
+/** A login flow, which gives an application its own password. */
 export interface FakeFlow {
   readonly token: string
-  /** What the user's browser is sent to. */
+  /** The address for the user's browser. */
   readonly login: string
-  /** Of the application; the user reads it when asked to grant. */
+  /** The application's User-Agent; the user sees it when asked to grant access. */
   readonly userAgent: string | undefined
-  /** Undefined until granted. */
+  /** Undefined until access is granted. */
   appPassword: string | undefined
 }
 
-/** What a server could name instead of itself. */
+/** Addresses that a server could return in place of its own. */
 export interface FlowOverrides {
   pollEndpoint?: string
   login?: string
@@ -26,7 +26,7 @@ const POLL = '/index.php/login/v2/poll'
 
 /** Nextcloud's Login Flow v2. */
 export class FakeLoginFlows {
-  /** Every flow that was begun, also those which are over. */
+  /** All flows, finished ones included. */
   readonly flows: FakeFlow[] = []
   readonly overrides: FlowOverrides = {}
   readonly #open = new Map<string, FakeFlow>()
@@ -36,7 +36,7 @@ export class FakeLoginFlows {
     this.#loginName = loginName
   }
 
-  /** `path` is below `base`, the URL of the Nextcloud. */
+  /** `path` is relative to `base`, the URL of the Nextcloud. */
   serve(base: string, path: string, request: FakeDavRequest, response: ServerResponse): boolean {
     if (path !== START && path !== POLL) return false
     if (request.method !== 'POST') throw new DavMistake(405, 'a login flow without POST')
@@ -47,7 +47,7 @@ export class FakeLoginFlows {
     return true
   }
 
-  /** As the user does in the browser; the next poll is given the password, once. */
+  /** Simulates the user's consent in the browser. The next poll returns the password, once. */
   grant(flow: FakeFlow, appPassword: string): void {
     flow.appPassword = appPassword
   }

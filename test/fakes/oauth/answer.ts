@@ -3,11 +3,11 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 export interface OAuthAnswer {
   readonly status: number
   readonly headers: OutgoingHttpHeaders
-  /** Undefined for an answer without a body. */
+  /** Undefined for a response without a body. */
   readonly json: Readonly<Record<string, unknown>> | undefined
 }
 
-/** Of RFC 6749 (4.1.2.1 and 5.2). */
+/** Error codes of RFC 6749 (4.1.2.1 and 5.2). */
 export type OAuthErrorCode =
   | 'access_denied'
   | 'invalid_client'
@@ -17,7 +17,7 @@ export type OAuthErrorCode =
   | 'unsupported_grant_type'
   | 'unsupported_response_type'
 
-/** An answer that is no success. */
+/** An error response. */
 export class OAuthRefusal extends Error {
   readonly answer: OAuthAnswer
 
@@ -27,10 +27,10 @@ export class OAuthRefusal extends Error {
   }
 }
 
-/** What nobody should ask: it is recorded, and fails the test that caused it. */
+/** A request that no client should send: it is recorded, and fails the test. */
 export class OAuthMistake extends OAuthRefusal {}
 
-/** The description has a secret in it, which must not come out of our side again. */
+/** The description contains a secret, which the plugin must not pass on. */
 export function errorAnswer(
   status: number,
   error: string,

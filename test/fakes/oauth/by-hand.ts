@@ -6,7 +6,7 @@ import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, FAKE_SCOPES, type FakeOAuthOptions 
 import { FakeOAuth } from './fake-oauth.ts'
 
 export const REDIRECT_URI = 'http://127.0.0.1:1/callback'
-/** All that the fake knows. */
+/** All scopes of the fake. */
 export const SCOPE = FAKE_SCOPES.join(' ')
 export const CLIENT = { client_id: FAKE_CLIENT_ID, client_secret: FAKE_CLIENT_SECRET }
 const VERIFIER = 'v'.repeat(43)
@@ -14,11 +14,11 @@ const CHALLENGE = createHash('sha256').update(VERIFIER).digest('base64url')
 
 export type Params = Readonly<Record<string, string | undefined>>
 
-/** As a form, without what is undefined. */
+/** Encodes parameters as a form, without undefined ones. */
 export const encode = (params: Params) =>
   new URLSearchParams(Object.entries(params).filter((entry): entry is [string, string] => entry[1] !== undefined))
 
-/** The fake, and what asks it by hand. */
+/** Starts the fake, with functions that send requests to it. */
 export async function startByHand(t: Test, options: FakeOAuthOptions = {}) {
   const oauth = await FakeOAuth.start(t, { redirectUris: [REDIRECT_URI], ...options })
   const post = async (path: string, params: Params, headers: Readonly<Record<string, string>> = {}) => {

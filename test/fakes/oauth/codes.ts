@@ -3,16 +3,16 @@ import { OAuthRefusal } from './answer.ts'
 import type { FakeGrant } from './grants.ts'
 import type { FakeOAuthUser } from './rules.ts'
 
-/** The longest that RFC 6749 (4.1.2) recommends. */
+/** The maximum that RFC 6749 (4.1.2) recommends. */
 const CODE_MS = 600_000
 
 export interface FakeAuthorization {
   readonly redirectUri: string
-  /** S256. */
+  /** An S256 challenge. */
   readonly challenge: string | undefined
   readonly user: FakeOAuthUser
   readonly scopes: readonly string[]
-  /** Whether the user was asked anew, and whether a refresh token was asked for. */
+  /** Whether the user was prompted, and whether a refresh token was requested. */
   readonly isConsented: boolean
   readonly isOffline: boolean
 }
@@ -23,18 +23,18 @@ interface Code extends FakeAuthorization {
   grant: FakeGrant | undefined
 }
 
-/** What the user's browser carries to the application, good for one use. */
+/** Authorization codes, which the user's browser passes to the application. Each can be used once. */
 export class FakeCodes {
   readonly #codes = new Map<string, Code>()
 
   issue(authorization: FakeAuthorization, now: number): string {
-    // With what has to be encoded in a URL and in a form, as Google's have.
+    // Contains characters that must be encoded in a URL and in a form, like Google's codes.
     const code = `4/${randomBytes(24).toString('base64')}+=`
     this.#codes.set(code, { ...authorization, expiresAt: now + CODE_MS, isUsed: false, grant: undefined })
     return code
   }
 
-  /** Gives what was authorized; `grant` has to be set, for a second use ends it (RFC 6749, 4.1.2). */
+  /** Returns the authorization of a code. The caller must set `grant`: a second use revokes it (RFC 6749, 4.1.2). */
   use(code: string, redirectUri: string, verifier: string | null, now: number): Code {
     const found = this.#codes.get(code)
     if (found === undefined) throw new OAuthRefusal('invalid_grant', 'The code is unknown.')
@@ -42,11 +42,11 @@ export class FakeCodes {
       found.grant?.end('code reuse')
       throw new OAuthRefusal('invalid_grant', 'The code was used before.')
     }
-    // Whatever comes of it: nobody tries one verifier after another.
+    // Even if the request fails, so that no client can try several verifiers.
     found.isUsed = true
     if (now >= found.expiresAt) throw new OAuthRefusal('invalid_grant', 'The code has expired.')
     if (redirectUri !== found.redirectUri) throw new OAuthRefusal('invalid_grant', 'The redirect URI is another.')
-    // Also a verifier for a code without a challenge: somebody took that out of the authorization request.
+    // Also rejects a verifier without a challenge: an attacker has removed it from the authorization request.
     const challenge = verifier === null ? undefined : createHash('sha256').update(verifier).digest('base64url')
     if (challenge !== found.challenge) throw new OAuthRefusal('invalid_grant', 'The verifier is wrong.')
     return found

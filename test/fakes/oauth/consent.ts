@@ -13,14 +13,14 @@ const PARAMETERS = [
   'code_challenge_method'
 ]
 
-/** Parameters of a callback instead of the fake's own; undefined leaves one out. */
+/** Parameters of a callback that replace the fake's own; undefined removes one. */
 export type CallbackPatch = Readonly<Record<string, string | undefined>>
 
-/** The page on which the user says yes or no. */
+/** The consent page. */
 export class FakeConsent {
-  /** Who is signed in. */
+  /** The signed-in user. */
   user: FakeOAuthUser = FAKE_OAUTH_USER
-  /** For the next authorization, after which the user consents to everything again. */
+  /** The scopes that the user grants in the next authorization; afterwards all of them again. */
   only: readonly string[] | undefined
   patch: CallbackPatch = {}
   readonly #rules: FakeOAuthRules
@@ -33,12 +33,12 @@ export class FakeConsent {
     this.#issuer = issuer
   }
 
-  /** Checks the request, and gives what answers it. */
+  /** Checks the request and returns the function that responds. */
   prepare({ method, query }: OAuthRequest): () => OAuthAnswer {
     const { clientId, redirectUris, scopes: known, defaultScopes, extraParameters } = this.#rules
     if (method !== 'GET') throw new OAuthMistake('invalid_request', `the method ${method}`, { status: 405 })
     const redirectUri = query.get('redirect_uri') ?? ''
-    // Nobody is sent to where an unknown client says (RFC 6749, 4.1.2.1).
+    // An unknown client is not redirected (RFC 6749, 4.1.2.1).
     if (query.get('client_id') !== clientId) {
       throw new OAuthMistake('invalid_request', `the client ${query.get('client_id')}`)
     }

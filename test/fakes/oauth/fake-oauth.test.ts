@@ -150,7 +150,7 @@ t.test('a wrong secret is invalid_client, with a challenge for a header only', a
       headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
       body: encode(none).toString()
     })
-  // As it is, without the form encoding that comes before base64.
+  // Without the form encoding that must precede base64.
   const header = await asked(basic(FAKE_CLIENT_ID, FAKE_CLIENT_SECRET))
   t.match(header, { status: 401, headers: { 'www-authenticate': /^Basic realm=/ } })
   t.equal((await asked(basic(FAKE_CLIENT_ID, encodeURIComponent(FAKE_CLIENT_SECRET)))).status, 200)
@@ -437,7 +437,7 @@ t.test('a gate keeps requests before or after they are performed', async (t) => 
   const second = refresh(json.refresh_token)
   await after.reached
   t.equal(oauth.grants[0]?.refreshes, 2)
-  // The user removes the application while the answer is under way.
+  // The user removes the application while the response is pending.
   oauth.revokeGrant(FAKE_OAUTH_USER.id)
   after.release()
   const answer = await second

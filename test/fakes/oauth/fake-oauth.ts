@@ -16,21 +16,21 @@ import { readBody } from '../../support/read-body.ts'
 const ENDPOINTS: readonly OAuthEndpoint[] = ['authorize', 'token', 'revoke']
 
 export interface IssuedGrant {
-  /** Who is signed in, unless said otherwise. */
+  /** The signed-in user by default. */
   readonly user?: FakeOAuthUser
-  /** All, unless said otherwise. */
+  /** All scopes by default. */
   readonly scopes?: readonly string[]
   readonly expiresInSeconds?: number
 }
 
 /**
- * An OAuth 2.0 authorization server on a real socket, in memory: strict in what it is asked, and able to go wrong as a
- * test scripts. It knows the RFCs (6749, 7009, 7636, 9207) and what providers are known to do differently, not our
- * client. It proves nothing about the providers themselves.
+ * An in-memory OAuth 2.0 authorization server on a real socket. It checks requests strictly and can fail as scripted.
+ * It is based on the RFCs (6749, 7009, 7636, 9207) and on known differences of providers, not on the client under
+ * test. It proves nothing about the providers themselves.
  */
 export class FakeOAuth extends FakeServer {
   readonly rules: FakeOAuthRules
-  /** Every request, in the order in which they came. */
+  /** All requests, in order of arrival. */
   readonly calls: Readonly<Record<OAuthEndpoint, FakeOAuthCall[]>> = { authorize: [], token: [], revoke: [] }
   readonly #grants: FakeGrants
   readonly #consent: FakeConsent
@@ -58,7 +58,7 @@ export class FakeOAuth extends FakeServer {
     return this.origin
   }
 
-  /** Where its endpoints are. */
+  /** The server's endpoints. */
   get server(): Required<AuthorizationServer> {
     return {
       issuer: this.url,
@@ -68,17 +68,17 @@ export class FakeOAuth extends FakeServer {
     }
   }
 
-  /** Every grant that there ever was. */
+  /** All grants, ended ones included. */
   get grants(): readonly FakeGrant[] {
     return this.#grants.all
   }
 
-  /** How often the token endpoint was asked. */
+  /** Returns the number of requests to the token endpoint. */
   tokenCalls(grantType?: 'authorization_code' | 'refresh_token'): number {
     return this.calls.token.filter(({ params }) => (grantType ?? params['grant_type']) === params['grant_type']).length
   }
 
-  /** The user's browser follows the URL, and comes back with the callback's, which it does not follow. */
+  /** Follows the URL as the user's browser. Returns the callback URL without following it. */
   async consent(authorizationUrl: string | URL): Promise<URL> {
     const url = new URL(authorizationUrl)
     if (url.origin !== this.url) throw new Error(`an authorization URL at ${url.origin}`)
@@ -89,38 +89,38 @@ export class FakeOAuth extends FakeServer {
     return new URL(location)
   }
 
-  /** From now on. */
+  /** Sets the signed-in user from now on. */
   signIn(user: FakeOAuthUser): void {
     this.#consent.user = user
   }
 
-  /** The user says no to the next authorization. */
+  /** Makes the user deny the next authorization. */
   deny(): void {
     this.answerWith({ error: 'access_denied', error_description: 'The user said no.' })
   }
 
-  /** The user says yes to these only, in the next authorization. */
+  /** Makes the user grant only these scopes in the next authorization. */
   grantOnly(scopes: readonly string[]): void {
     this.#consent.only = scopes
   }
 
-  /** What the next callback has instead: an `error` (and then no code), a foreign `iss`, or none with undefined. */
+  /** Overrides parameters of the next callback: an `error` (then without a code), another `iss`, or undefined. */
   answerWith(patch: CallbackPatch): void {
     this.#consent.patch = { ...this.#consent.patch, ...patch }
   }
 
-  /** Whose access token it is and what it may, if it is live now. */
+  /** Returns the user and the scopes of an access token if it is valid now. */
   check(bearer: string): { readonly user: string; readonly scopes: readonly string[] } | null {
     const found = this.#grants.check(bearer)
     return found === null ? null : { user: found.grant.user.id, scopes: found.scopes }
   }
 
-  /** For what a provider says about who is asking. */
+  /** Returns the user of an access token, for account requests. */
   userOf(bearer: string): FakeOAuthUser | null {
     return this.#grants.check(bearer)?.grant.user ?? null
   }
 
-  /** As if there had been a browser and a code before: what a test that has a connection begins with. */
+  /** Issues a grant without a browser and a code, for tests that start with a connection. */
   issueGrant({ user, scopes, expiresInSeconds }: IssuedGrant = {}): FakeTokenResponse & {
     readonly refresh_token: string
   } {
@@ -133,19 +133,19 @@ export class FakeOAuth extends FakeServer {
     return { ...response, refresh_token: response.refresh_token ?? '' }
   }
 
-  /** The user removes the application from their account. */
+  /** Simulates the user's removal of the application from the account. */
   revokeGrant(userId: string): void {
     const grants = this.#grants.ofUser(userId)
     if (grants.length === 0) throw new Error(`${userId} has no grant that lives`)
     for (const grant of grants) grant.end('user')
   }
 
-  /** Before their time, and without a word to the application. */
+  /** Expires all access tokens early, without notifying the application. */
   expireAccessTokens(): void {
     this.#grants.expireAccessTokens()
   }
 
-  /** The next `times` requests fail; what is planned later begins after that. */
+  /** Makes the next `times` requests fail. Failures planned later begin after that. */
   failNext(
     times: number,
     failure: OAuthErrorAnswer | OAuthFault,
@@ -158,7 +158,7 @@ export class FakeOAuth extends FakeServer {
     this.#faults.clear()
   }
 
-  /** Keeps all requests that come from now on. They are counted, and performed before if that is asked for. */
+  /** Holds and counts all requests from now on. With `isPerformed`, performs them before holding them. */
   hold(endpoint: OAuthEndpoint = 'token', { isPerformed = false }: { readonly isPerformed?: boolean } = {}): OAuthGate {
     const gate: OAuthGate = new OAuthGate(isPerformed, () => {
       if (this.#gates.get(endpoint) === gate) this.#gates.delete(endpoint)
@@ -182,7 +182,7 @@ export class FakeOAuth extends FakeServer {
       }
       await this.#answer(endpoint, request, response)
     } catch (error) {
-      // A body that broke off is on a socket that is no more; anything else is wrong with the fake itself.
+      // After an interrupted body the socket is closed. Any other error is a bug of the fake.
       if (message.complete) this.mistakes.push(`${method} ${path}: ${String(error)}`)
       message.socket.destroy()
     }
@@ -195,7 +195,7 @@ export class FakeOAuth extends FakeServer {
     const fault = this.#faults.take(endpoint)
     const gate = this.#gates.get(endpoint)
     const guarded = <T>(act: () => T): T | OAuthAnswer => this.#guard(`${request.method} /${endpoint}`, act)
-    // However a test has it answered, it must not have been asked like this.
+    // Checks the request even if a fault determines the response.
     const prepared = guarded(() => this.#prepare(endpoint, request))
     const perform = () => (typeof prepared === 'function' ? guarded(prepared) : prepared)
     if (gate?.isPerformed === false) await gate.pass()

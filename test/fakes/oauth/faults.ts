@@ -2,23 +2,23 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { errorAnswer, sendAnswer, type OAuthAnswer } from './answer.ts'
 import type { OAuthEndpoint } from './request.ts'
 
-/** An error of the server's own, or of RFC 6749. */
+/** An error of the server or of RFC 6749. */
 export interface OAuthErrorAnswer {
   readonly status: number
   readonly error: string
   readonly error_description?: string
   readonly headers?: OutgoingHttpHeaders
-  /** What a provider says beside what RFC 6749 knows. */
+  /** Members that a provider adds to those of RFC 6749. */
   readonly more?: Readonly<Record<string, unknown>>
 }
 
-/** Strikes instead of what was asked. */
+/** Applies instead of performing the request. */
 interface EarlyFault {
   readonly isPerformed: false
   readonly strike: (response: ServerResponse) => void
 }
 
-/** Strikes after it: a code is used up, a token rotated, and the answer to that goes wrong. */
+/** Applies after the request was performed: a code is used or a token rotated, but the response is faulty. */
 interface LateFault {
   readonly isPerformed: true
   readonly strike: (response: ServerResponse, answer: OAuthAnswer) => void
@@ -29,7 +29,7 @@ export type OAuthFault = EarlyFault | LateFault
 const early = (strike: EarlyFault['strike']): EarlyFault => ({ isPerformed: false, strike })
 const late = (strike: LateFault['strike']): LateFault => ({ isPerformed: true, strike })
 
-/** The same, but after what was asked is performed. */
+/** Applies the same fault after the request was performed. */
 export function performed({ strike }: EarlyFault): OAuthFault {
   return late((response) => {
     strike(response)
@@ -43,7 +43,7 @@ export function answers({ status, error, error_description = 'Scripted.', header
   })
 }
 
-/** A page for people, as a proxy in front of the server sends it. */
+/** Responds with HTML, like a proxy in front of the server. */
 export function answersHtml(status: number, headers: OutgoingHttpHeaders = {}) {
   return early((response) => {
     response.writeHead(status, { 'content-type': 'text/html; charset=utf-8', ...headers })
@@ -51,12 +51,12 @@ export function answersHtml(status: number, headers: OutgoingHttpHeaders = {}) {
   })
 }
 
-/** 307 asks for the same POST elsewhere, with all of its secrets. */
+/** A 307 requests the same POST elsewhere, with all of its secrets. */
 export function redirects(location: string, status = 307) {
   return early((response) => response.writeHead(status, { location }).end())
 }
 
-/** Never answers; ends when the client leaves. */
+/** Never responds; ends when the client disconnects. */
 export function hangs() {
   return early(() => {})
 }
@@ -65,14 +65,14 @@ export function resets() {
   return early((response) => response.socket?.resetAndDestroy())
 }
 
-/** The answer with other values; undefined leaves one out. Only successes lie. */
+/** Replaces members of the response; undefined removes one. Applies to successful responses only. */
 export function lies(patch: Readonly<Record<string, unknown>>): OAuthFault {
   return late((response, answer) => {
     sendAnswer(response, answer.status === 200 ? { ...answer, json: { ...answer.json, ...patch } } : answer)
   })
 }
 
-/** Half of the answer, which says that it is all. */
+/** Sends half of the response with a matching length. */
 export function cutsJson(): OAuthFault {
   return late((response, { status, json }) => {
     const half = halfOf(json)
@@ -80,7 +80,7 @@ export function cutsJson(): OAuthFault {
   })
 }
 
-/** Half of the answer, which says that there is more, and the end of the connection. */
+/** Sends half of the response with the full length, then closes the connection. */
 export function breaksOff(): OAuthFault {
   return late((response, { status, json }) => {
     const half = halfOf(json)
@@ -89,7 +89,7 @@ export function breaksOff(): OAuthFault {
   })
 }
 
-/** The answer behind so much white space: right for whoever reads it all. */
+/** Prepends white space to the response, which remains valid JSON. */
 export function pads(bytes: number): OAuthFault {
   return late((response, { status, json }) => {
     response.writeHead(status, { 'content-type': 'application/json' })
@@ -103,7 +103,7 @@ function halfOf(json: OAuthAnswer['json']): Buffer {
   return whole.subarray(0, Math.floor(whole.length / 2))
 }
 
-/** What is to go wrong with the next requests, in the order in which it was said. */
+/** Planned faults of the next requests, in the order of planning. */
 export class OAuthFaults {
   #planned: { readonly endpoint: OAuthEndpoint; readonly fault: OAuthFault; left: number }[] = []
 

@@ -1,10 +1,10 @@
 import { Deferred } from '../../support/deferred.ts'
 
-/** Keeps the requests to an endpoint until the test lets go of all of them. */
+/** Holds the requests to an endpoint until the test releases all of them. */
 export class OAuthGate {
-  /** Whether they are performed before they are kept: only their answers wait. */
+  /** Whether requests are performed before they are held, so that only their responses wait. */
   readonly isPerformed: boolean
-  /** How many came so far. */
+  /** The number of requests held so far. */
   held = 0
   readonly #reached = new Deferred<void>()
   readonly #released = new Deferred<void>()
@@ -15,12 +15,12 @@ export class OAuthGate {
     this.#onRelease = onRelease
   }
 
-  /** Once the first request is kept. */
+  /** Resolves when the first request is held. */
   get reached(): Promise<void> {
     return this.#reached.promise
   }
 
-  /** Lets go of those that are kept, and keeps no more. */
+  /** Releases the held requests, and holds no further ones. */
   release(): void {
     this.#onRelease()
     this.#released.resolve()

@@ -10,18 +10,18 @@ export interface FakeTokenResponse {
   readonly scope: string
 }
 
-/** The user in their account, the application at `/revoke`, or the fake, which saw something twice. */
+/** What ended a grant: the user, the application at `/revoke`, or the fake after a repeated use. */
 export type GrantEnd = 'user' | 'client' | 'refresh token reuse' | 'code reuse'
 
-/** What a user allowed the application once; all tokens which came of it end with it. */
+/** A user's consent. All tokens issued from it end with it. */
 export class FakeGrant {
   readonly user: FakeOAuthUser
   readonly scopes: readonly string[]
-  /** How often it was refreshed with success. */
+  /** The number of successful refreshes. */
   refreshes = 0
-  /** The newest. */
+  /** The latest one. */
   accessToken = ''
-  /** The newest; undefined if the grant has none. */
+  /** The latest one; undefined if the grant has none. */
   refreshToken: string | undefined
   endedBy: GrantEnd | undefined
 
@@ -34,7 +34,7 @@ export class FakeGrant {
     return this.endedBy === undefined
   }
 
-  /** Whether a single-use refresh token came twice. */
+  /** Whether a single-use refresh token was used twice. */
   get reuseDetected(): boolean {
     return this.endedBy === 'refresh token reuse'
   }
@@ -62,7 +62,7 @@ export interface NewGrant {
   readonly expiresInSeconds: number | undefined
 }
 
-/** All grants and their tokens. Nothing in here waits: of requests at the same time, one is the first. */
+/** All grants and their tokens. Its methods are synchronous, so concurrent requests are ordered. */
 export class FakeGrants {
   readonly all: FakeGrant[] = []
   readonly #rules: FakeOAuthRules
@@ -100,13 +100,13 @@ export class FakeGrants {
     return this.#respond(grant, narrowed ?? grant.scopes, rotation !== 'keep', accessTokenSeconds)
   }
 
-  /** The access token is live now: not expired, and its grant not ended. */
+  /** Returns the access token if it is valid now: not expired, and its grant not ended. */
   check(token: string): { readonly grant: FakeGrant; readonly scopes: readonly string[] } | null {
     const found = this.#access.get(token)
     return found?.grant.isAlive === true && this.#rules.now() < found.expiresAt ? found : null
   }
 
-  /** A token that is no longer good for anything revokes nothing: the application believes wrongly that it did. */
+  /** Revoking an invalid token has no effect, although the application may assume one. */
   revoke(token: string): void {
     const refresh = this.#refresh.get(token)
     const grant = refresh?.isSpent === false ? refresh.grant : this.check(token)?.grant
@@ -122,7 +122,7 @@ export class FakeGrants {
   }
 
   #rotate(grant: FakeGrant): void {
-    // Not of the URL's alphabet, so that one which is encoded wrongly is unknown.
+    // Not base64url, so that a wrongly encoded token is unknown.
     const token = `rt//${randomBytes(33).toString('base64')}+=`
     grant.refreshToken = token
     this.#refresh.set(token, { grant, isSpent: false })

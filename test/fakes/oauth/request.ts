@@ -4,17 +4,17 @@ import type { ClientAuthentication, FakeOAuthRules } from './rules.ts'
 
 export type OAuthEndpoint = 'authorize' | 'token' | 'revoke'
 
-/** One request, as it came; also one that was a mistake, or that a fault struck. */
+/** A received request, including mistakes and faulty ones. */
 export interface FakeOAuthCall {
   readonly endpoint: OAuthEndpoint
-  /** Of the form, or of the query in an authorization request. */
+  /** From the form, or from the query of an authorization request. */
   readonly params: Readonly<Record<string, string>>
-  /** `several` at once is as wrong as one that has no name. */
+  /** `several` methods at once are as wrong as an unknown one. */
   readonly authentication: ClientAuthentication | 'several' | 'other'
   readonly headers: IncomingHttpHeaders
-  /** Undefined as long as it is not answered. */
+  /** Undefined until the response is sent. */
   status: number | undefined
-  /** The connection ended before the answer did. */
+  /** Whether the connection closed before the response ended. */
   isBroken: boolean
 }
 
@@ -43,7 +43,7 @@ function authenticationOf(authorization: string | undefined, hasSecret: boolean)
   return authorization.startsWith('Basic ') ? 'client_secret_basic' : 'other'
 }
 
-/** Of each parameter there is one, and none without a value (RFC 6749, 3.1 and 3.2). */
+/** Checks that each parameter occurs once and has a value (RFC 6749, 3.1 and 3.2). */
 export function checkParams(params: URLSearchParams, allowed: readonly string[]): void {
   const names = [...params.keys()]
   const twice = names.find((name, index) => names.indexOf(name) !== index)
@@ -54,7 +54,7 @@ export function checkParams(params: URLSearchParams, allowed: readonly string[])
   if (empty !== undefined) throw new OAuthMistake('invalid_request', `the parameter ${empty} without a value`)
 }
 
-/** A POST of a form, whose content alone has the secrets. */
+/** Parses a form POST. Secrets may only be in its body. */
 export function formOf({ method, headers, query, body }: OAuthRequest): URLSearchParams {
   const type = headers['content-type']
   if (method !== 'POST') throw new OAuthMistake('invalid_request', `the method ${method}`, { status: 405 })
@@ -71,12 +71,12 @@ export function required(form: URLSearchParams, name: string): string {
   return value
 }
 
-/** The client is ours, and says so in the way that is registered. */
+/** Checks that the client is the registered one and uses the registered authentication method. */
 export function checkClient(rules: FakeOAuthRules, { headers }: OAuthRequest, form: URLSearchParams): void {
   const { authorization } = headers
   const used = authenticationOf(authorization, form.has('client_secret'))
   if (used === 'several') throw new OAuthMistake('invalid_request', 'several ways to authenticate')
-  // A challenge is for those who tried a header (RFC 6749, 5.2).
+  // A challenge is only for clients that sent the header (RFC 6749, 5.2).
   const challenge = authorization === undefined ? {} : { headers: { 'www-authenticate': 'Basic realm="fake"' } }
   if (used !== rules.clientAuthentication)
     throw new OAuthMistake('invalid_client', `authentication by ${used}`, challenge)
@@ -94,7 +94,7 @@ export function checkClient(rules: FakeOAuthRules, { headers }: OAuthRequest, fo
 function basicOf(authorization: string): { id: string; secret: string } {
   const pair = Buffer.from(authorization.slice('Basic '.length), 'base64').toString()
   const colon = pair.indexOf(':')
-  // What is no form encoding is no client that we know.
+  // Text that is not form-encoded identifies no client.
   if (colon < 0 || /%(?![0-9A-Fa-f]{2})/.test(pair)) return { id: '', secret: '' }
   const [id, secret] = [pair.slice(0, colon), pair.slice(colon + 1)].map((part) =>
     new URLSearchParams(`a=${part}`).get('a')

@@ -1,4 +1,4 @@
-/** Whoever has an account at the fake. */
+/** A user with an account at the fake. */
 export interface FakeOAuthUser {
   readonly id: string
   readonly email: string
@@ -8,43 +8,43 @@ export interface FakeOAuthUser {
 export type ClientAuthentication = 'client_secret_basic' | 'client_secret_post' | 'none'
 
 export const FAKE_CLIENT_ID = 'fake-client-id'
-/** With what has to be encoded in a form, and once more in a Basic header (RFC 6749, 2.3.1). */
+/** Contains characters that must be encoded in a form, and then in a Basic header (RFC 6749, 2.3.1). */
 export const FAKE_CLIENT_SECRET = 'fake-client-secret+/=:%'
 export const FAKE_OAUTH_USER: FakeOAuthUser = { id: 'user-1', email: 'alice@example.com', name: 'Alice Example' }
 export const FAKE_SCOPES: readonly string[] = ['files.read', 'files.write']
 
-/** What an authorization server of its kind does. Tests may change it while the fake runs. */
+/** The behaviour of the authorization server. Tests may change it while the fake runs. */
 export interface FakeOAuthRules {
   clientId: string
   clientSecret: string
-  /** The one method that is registered; any other is invalid_client, and a mistake. */
+  /** The registered method. Any other one is invalid_client, and a mistake. */
   clientAuthentication: ClientAuthentication
   /**
-   * What a refresh gives. `keep`: no refresh token, the first one stays (Google). `rotate`: another each time, those
-   * before go on working (Microsoft). `single-use`: another each time; whoever uses one twice ends the grant (Box).
+   * The refresh token in a refresh response. `keep`: none, the first one stays valid (Google). `rotate`: a new one,
+   * earlier ones stay valid (Microsoft). `single-use`: a new one; using an old one ends the grant (Box).
    */
   rotation: 'keep' | 'rotate' | 'single-use'
-  /** How long access tokens live, sent as `expires_in`. Undefined: none is sent, and they live as long as the grant. */
+  /** Lifetime of access tokens, sent as `expires_in`. Undefined: not sent, and they live as long as the grant. */
   accessTokenSeconds: number | undefined
-  /** Whether a refresh ends the access token before it. */
+  /** Whether a refresh invalidates the previous access token. */
   refreshEndsAccess: boolean
   /** Milliseconds since 1970. */
   now: () => number
   pkce: 'required' | 'optional'
   /** Compared as strings. */
   redirectUris: string[]
-  /** All that it knows. */
+  /** All supported scopes. */
   scopes: readonly string[]
-  /** What is granted to a request without `scope`, as Box does. Undefined: such a request is a mistake. */
+  /** The scopes of a request without `scope`, as with Box. Undefined: such a request is a mistake. */
   defaultScopes: readonly string[] | undefined
   /**
-   * Refresh tokens are for `access_type=offline`, and then only for the first authorization of a user whose grant
-   * lives, unless `prompt` has `consent` in it (Google).
+   * Refresh tokens require `access_type=offline`. They are issued only for the first authorization of a user without
+   * an active grant, unless `prompt` contains `consent` (Google).
    */
   needsOfflineAccess: boolean
-  /** What an authorization request may have besides the parameters of RFC 6749 and RFC 7636. */
+  /** Allowed parameters of authorization requests besides those of RFC 6749 and RFC 7636. */
   extraParameters: readonly string[]
-  /** `anonymous`: the token alone is enough to revoke it, and credentials are not looked at (Google). */
+  /** `anonymous`: revocation requires only the token, and credentials are ignored (Google). */
   revocation: 'authenticated' | 'anonymous'
 }
 

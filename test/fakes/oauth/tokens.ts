@@ -6,7 +6,7 @@ import type { FakeOAuthRules } from './rules.ts'
 
 const CLIENT = ['client_id', 'client_secret']
 
-/** The endpoints that the application asks without its user: `/token` and `/revoke`. */
+/** The endpoints that the application calls without its user: `/token` and `/revoke`. */
 export class FakeTokens {
   readonly #rules: FakeOAuthRules
   readonly #codes: FakeCodes
@@ -18,7 +18,7 @@ export class FakeTokens {
     this.#grants = grants
   }
 
-  /** Checks the request, and gives what performs and answers it. */
+  /** Checks the request. Returns the function that performs it. */
   prepareToken(request: OAuthRequest): () => OAuthAnswer {
     const form = formOf(request)
     const perform = this.#grantTypeOf(form)

@@ -8,20 +8,20 @@ export interface FakeRequest {
   /** `ListObjectsV2`, `GetObject` … */
   readonly operation: string
   readonly method: string
-  /** The object's key, decoded; empty for the bucket itself. */
+  /** The decoded key of the object; empty for the bucket itself. */
   readonly key: string
   readonly query: URLSearchParams
   readonly headers: IncomingMessage['headers']
   readonly body: Buffer
 }
 
-/** Answers instead of the fake, and returns true; or leaves the request to the fake. */
+/** Responds in place of the fake and returns true, or leaves the request to the fake. */
 export type Script = (request: FakeRequest, response: ServerResponse) => boolean | undefined
 
 export const FAKE_BUCKET = 'fake-bucket'
 export const FAKE_KEYS = { accessKeyId: 'AKFAKE', secretAccessKey: 'SKFAKE' }
 
-/** What each operation may be asked with; anything else is a mistake of ours, or of the SDK. */
+/** Allowed parameters of each operation. Others are mistakes of the backend or of the SDK. */
 const OPERATIONS: Readonly<Record<string, readonly string[]>> = {
   HeadBucket: [],
   ListObjectsV2: ['list-type', 'prefix', 'delimiter', 'max-keys', 'continuation-token', 'encoding-type'],
@@ -42,14 +42,14 @@ const AUTHORIZATION = new RegExp(
 const SIGNED_QUERY = /^(?:X-Amz-(?:Algorithm|Content-Sha256|Credential|Date|Expires|Signature|SignedHeaders))$/
 
 /**
- * S3 on a real socket, in memory: strict in what it is asked, and able to answer whatever a test scripts. It proves
- * our side of the wire, not Amazon's; that its rules are S3's is what the same suite against real servers is for.
+ * An in-memory S3 on a real socket. It checks requests strictly and can respond as scripted. It tests the client side
+ * only; the same suite against real servers tests that its rules are those of S3.
  */
 export class FakeS3 extends FakeServer {
   readonly store = new FakeObjects()
   readonly requests: FakeRequest[] = []
   script: Script = () => undefined
-  /** As OpenStack Swift does: 412 to every conditional completion, whatever the object; the upload stays. */
+  /** Like OpenStack Swift: all conditional completions get a 412, whatever the object; the upload stays open. */
   refusesConditionalCompletion = false
   readonly #tokens = new Map<string, string>()
 

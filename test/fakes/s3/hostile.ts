@@ -6,13 +6,13 @@ import { wrap } from './xml.ts'
 
 const MIB = 1024 * 1024
 
-/** A listing with anything in it. */
+/** Returns a listing with any content. */
 export const list = (content: string) => wrap('ListBucketResult', `<IsTruncated>false</IsTruncated>${content}`)
 
 const attributes = (count: number, name = 'a') =>
   Array.from({ length: count }, (_, index) => `${name}${index}=""`).join(' ')
 
-/** Documents that a parser is slow or wrong on, by what they are. */
+/** Documents on which a parser may be slow or wrong, by description. */
 export const HOSTILE_LISTINGS: Readonly<Record<string, () => string | Buffer>> = {
   'repeated document types': () => fill('<!DOCTYPE a>', 4 * MIB),
   'document types in the root': () => list(fill('<!DOCTYPE a>', 4 * MIB)),
@@ -68,7 +68,7 @@ export const HOSTILE_LISTINGS: Readonly<Record<string, () => string | Buffer>> =
   'members of Object.prototype': () => list(fill('<__proto__><constructor/></__proto__>', MIB).slice(0, -1))
 }
 
-/** Sends a body in pieces, each in a turn of its own, until the client leaves. */
+/** Sends a body in pieces, each in a turn of its own, until the client disconnects. */
 export function send(body: string | Buffer, status = 200, headers: Record<string, string> = {}): Script {
   const bytes = Buffer.from(body)
   return (_request, response) => {

@@ -15,7 +15,7 @@ interface FakeUpload {
   readonly parts: Map<number, Buffer>
 }
 
-/** An error as S3 sends it. */
+/** An S3 error. */
 export class S3Failure extends Error {
   readonly status: number
   readonly code: string
@@ -32,7 +32,7 @@ export interface Conditions {
   readonly ifNoneMatch: string | undefined
 }
 
-/** The content of one bucket, in memory, with the rules of S3: byte order, 5 MiB parts, conditional writes. */
+/** The content of one bucket in memory, with the rules of S3: byte order, 5 MiB parts, conditional writes. */
 export class FakeObjects {
   readonly objects = new Map<string, FakeObject>()
   readonly uploads = new Map<string, FakeUpload>()
@@ -92,7 +92,7 @@ export class FakeObjects {
     this.uploads.delete(id)
   }
 
-  /** What stands behind `after` below `prefix`: keys, and common prefixes, in byte order. */
+  /** Returns the keys and common prefixes after `after` below `prefix`, in byte order. */
   list(prefix: string, delimiter: string, after: string, limit: number): { items: string[]; isTruncated: boolean } {
     const items = new Set<string>()
     for (const key of this.objects.keys()) {

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { FakeObject } from './objects.ts'
 
-/** A page of a listing, in `encoding-type=url`. Common prefixes are plain texts. */
+/** Returns a page of a listing, in `encoding-type=url`. Common prefixes are plain strings. */
 export function listing(
   items: readonly (string | Pick<FakeObject, 'key' | 'etag' | 'modified' | 'storageClass' | 'content'>)[],
   { next, isTruncated = next !== undefined }: { next?: string; isTruncated?: boolean } = {}
@@ -28,7 +28,7 @@ export function sendError(method: string | undefined, response: ServerResponse, 
   else sendXml(response, status, `<Error><Code>${code}</Code><Message>Bearer SECRET</Message></Error>`)
 }
 
-/** As Amazon does it: a space is `+`, a slash stays. */
+/** Encodes like Amazon: a space is `+`, a slash stays. */
 function encodeKey(key: string): string {
   return encodeURIComponent(key).replaceAll('%2F', '/').replaceAll('%20', '+')
 }
