@@ -12,11 +12,11 @@ import { writesFolders } from './suite/writes-folders.ts'
 import type { Harness } from './harness.ts'
 
 export interface ContractOptions {
-  /** A layer to run the suite through. */
+  /** A layer to wrap around the backend. */
   readonly wrap?: (backend: StorageBackend) => StorageBackend
 }
 
-/** Everything that a backend promises. Its capabilities decide what is asked of it, and are themselves tested. */
+/** The contract of a backend. Its capabilities determine which tests run, and are tested themselves. */
 export function backendContract(t: Test, harness: Harness, { wrap }: ContractOptions = {}): void {
   const open = async (t: Test) => {
     const opened = await harness.open(t)
@@ -27,7 +27,7 @@ export function backendContract(t: Test, harness: Harness, { wrap }: ContractOpt
     lists,
     downloads,
     uploads,
-    // Layers do not see how a body is cut into parts.
+    // Layers do not affect how a body is split into parts.
     wrap === undefined ? brokenUploads : brokenSmallUploads,
     replacesWithConditions,
     writesFolders,

@@ -4,47 +4,47 @@ import type { StorageBackend } from '../../src/domain/storage-backend.ts'
 import type { FakeCloud } from '../fakes/fake-cloud.ts'
 import type { OpenEgress } from '../support/egress.ts'
 
-/** What a real server does not do. The value is the reason; the suite expects exactly that difference. */
+/** Deviations of a real server, each with its reason. The suite expects exactly that deviation. */
 export interface Exceptions {
   /** Names that begin with a dot are not listed. */
   readonly hidesDotFiles?: string
-  /** Listings have no versions. Downloads have them, and they can be replaced by these. */
+  /** Listings have no versions. Downloads have them, and they are valid for conditional replacements. */
   readonly listsNoVersions?: string
 }
 
-/** What a provider's harness prepares for one test. */
+/** The setup of a provider's harness for one test. */
 export interface Opened {
-  /** Opened on a place of its own, empty. */
+  /** Opened on an empty folder of its own. */
   readonly backend: StorageBackend
   /**
-   * Puts files there without the backend: by path (`a/b.txt`), with their content. A path that ends with `/` is an
-   * empty folder.
+   * Creates files without the backend, by path (`a/b.txt`), with their content. A path that ends with `/` is an empty
+   * folder.
    */
   readonly seed: (files: Readonly<Record<string, string | Buffer>>) => Promise<void>
-  /** Whether the service stores names in NFC, whatever form they come in. */
+  /** Whether the service stores names in NFC, regardless of their original form. */
   readonly normalizes?: true
-  /** How many sockets or files the backend holds at the moment, for transfers. */
+  /** Returns the number of sockets or files that the backend currently holds for transfers. */
   readonly busy: () => number | Promise<number>
-  /** Ids of the right shape of things that are not there. */
+  /** Well-formed IDs of items that do not exist. */
   readonly missing: { readonly folder: string; readonly file: string }
   readonly exceptions?: Exceptions
 }
 
-/** What is opened with access tokens, at a fake that knows which of them are good. */
+/** A backend with access tokens, on a fake that validates them. */
 export interface OpenedWithTokens extends Opened {
   readonly fake: FakeCloud<never>
 }
 
 export interface OpenWithTokens {
-  /** One that the fake takes. */
+  /** A token that the fake accepts. */
   readonly token: string
   readonly open: (t: Test, tokens: AccessTokens, egress: OpenEgress) => Promise<OpenedWithTokens>
 }
 
-/** How the contract suite gets at one provider. What is tested follows from the backend's capabilities alone. */
+/** The harness of one provider. The backend's capabilities alone determine which tests run. */
 export interface Harness {
   readonly name: string
   readonly open: (t: Test) => Promise<Opened>
-  /** There exactly for a provider where users grant access in the browser. */
+  /** Present if and only if users grant access to the provider in the browser. */
   readonly withTokens?: OpenWithTokens
 }

@@ -6,7 +6,7 @@ import { withSafeLinks } from '../../src/layers/with-safe-links.ts'
 import { ManualClock } from '../support/clock.ts'
 import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 
-/** Puts all layers around a backend, as the plugin does. */
+/** Returns a function that wraps a backend in all layers, as the plugin does. */
 export function throughAllLayers(clock = new ManualClock()): (backend: StorageBackend) => StorageBackend {
   return (backend) => {
     const health = new ConnectionHealth(clock).of(backend.provider, 'one')

@@ -9,10 +9,10 @@ import { goodTokens } from '../../support/tokens.ts'
 import type { Harness, Opened } from '../harness.ts'
 import { piecesOf, upload } from '../suite/uploads.ts'
 
-/** Tokens that are good, and never end. */
+/** Access tokens that are valid and never expire. */
 export const GOOD_TOKENS = goodTokens(FAKE_BOX_TOKEN)
 
-/** Aims the provider at the fake. The fake fails the test for everything that nobody should ask of Box. */
+/** Opens the provider on the fake. The fake fails the test for requests that no client should send to Box. */
 export async function openBox(
   t: Test,
   fake: FakeBox,
@@ -57,21 +57,21 @@ export const harness: Harness = {
   }
 }
 
-/** The id that Box has for it. */
+/** Returns Box's own ID. */
 export function bareId(id: string): string {
   return id.slice(id.indexOf(':') + 1)
 }
 
-/** A name in the root that nothing has yet. */
+/** An unused name in the root. */
 export const NEW_FILE = { parentId: null, name: 'new.bin', mimeType: 'application/x-test' }
-/** The least that goes in parts. */
+/** The minimum size of an upload in parts. */
 export const LARGE_BYTES = 20_000_000
 
-/** What a test of uploads looks at besides. */
+/** The setup of upload tests. */
 export async function startUploading(t: Test) {
   const fake = await FakeBox.start(t)
   const { backend } = await openBox(t, fake)
-  /** Uploads, and checks that what is stored is what was sent. */
+  /** Uploads, and checks that the stored content equals the sent one. */
   const stores = async (content: Buffer, options: Partial<UploadCall> = {}, target: UploadTarget = NEW_FILE) => {
     const entry = await upload(backend, target, piecesOf(content), options)
     t.ok(fake.tree.read(bareId(entry.id)).equals(content), 'the content')

@@ -10,7 +10,7 @@ export const harness: Harness = {
   async open(t) {
     const base = await realpath(await mkdtemp(join(tmpdir(), 'disk-store-')))
     t.teardown(() => rm(base, { recursive: true }))
-    // What an id that climbs would reach is the test's own too.
+    // Deep enough that an ID with `..` segments stays within the test's own folder.
     const directory = join(base, 'well', 'below', 'the', 'store')
     await mkdir(directory, { recursive: true })
     return {
@@ -28,7 +28,7 @@ export const harness: Harness = {
   }
 }
 
-/** What the process has open, where the system shows it. */
+/** Returns the open files of the process, if the system lists them. */
 async function openFiles(): Promise<string[]> {
   const descriptors = await readdir('/proc/self/fd').catch(() => [])
   return Promise.all(descriptors.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))

@@ -9,10 +9,10 @@ import { goodTokens } from '../../support/tokens.ts'
 import type { Harness, Opened } from '../harness.ts'
 import { piecesOf, upload } from '../suite/uploads.ts'
 
-/** Tokens that are good, and never end. */
+/** Access tokens that are valid and never expire. */
 export const GOOD_TOKENS = goodTokens(FAKE_DROPBOX_TOKEN)
 
-/** Where the fake is. */
+/** The endpoints of the fake. */
 export function endpointsOf(fake: FakeDropbox): DropboxEndpoints {
   return {
     api: fake.url,
@@ -26,7 +26,7 @@ export function endpointsOf(fake: FakeDropbox): DropboxEndpoints {
   }
 }
 
-/** Aims the provider at the fake. The fake fails the test for everything that nobody should ask of Dropbox. */
+/** Opens the provider on the fake. The fake fails the test for requests that no client should send to Dropbox. */
 export async function openDropbox(
   t: Test,
   fake: FakeDropbox,
@@ -65,7 +65,7 @@ export const harness: Harness = {
   }
 }
 
-/** What of the arguments of an upload is looked at. */
+/** The upload arguments that tests read. */
 export interface UploadArg {
   readonly path?: string
   readonly content_hash?: string
@@ -73,30 +73,30 @@ export interface UploadArg {
   readonly commit?: object
 }
 
-/** The arguments that stand in the headers of requests. */
+/** Returns the arguments in the headers of requests. */
 export function headerArgs(requests: FakeDropbox['requests']): UploadArg[] {
   return requests.flatMap(({ headers: { 'dropbox-api-arg': arg } }) =>
     arg === undefined ? [] : [JSON.parse(arg) as UploadArg]
   )
 }
 
-/** A name in the root that nothing has yet. */
+/** An unused name in the root. */
 export const NEW_FILE = { parentId: null, name: 'new.bin' }
 
-/** A backend at a fake of its own, and what was asked of that. */
+/** Starts a fake and opens a backend on it. */
 export async function startDropbox(t: Test, options?: FakeDropboxOptions) {
   const fake = await FakeDropbox.start(t, options)
   const { backend } = await openDropbox(t, fake)
   let seen = 0
-  /** What was asked since this was called last, without the look at the account. */
+  /** Returns the requests since the last call, without the account lookup. */
   const asked = () => {
     const requests = fake.requests.slice(seen)
     seen = fake.requests.length
     return requests.filter(({ path }) => !path.startsWith('/2/users/'))
   }
-  /** The names of those operations. */
+  /** Returns the names of these operations. */
   const operations = () => asked().map(({ path }) => path.replace('/2/files/', ''))
-  /** Uploads, and checks that what is stored is what was sent. */
+  /** Uploads, and checks that the stored content equals the sent one. */
   const stores = async (content: Buffer, options: Partial<UploadCall> = {}, target: UploadTarget = NEW_FILE) => {
     const entry = await upload(backend, target, piecesOf(content), options)
     t.ok(fake.tree.read(entry.id).equals(content), 'the content')

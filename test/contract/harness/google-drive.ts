@@ -10,10 +10,10 @@ import { goodTokens } from '../../support/tokens.ts'
 import type { Harness, Opened } from '../harness.ts'
 import { piecesOf, upload } from '../suite/uploads.ts'
 
-/** Tokens that are good, and never end. */
+/** Access tokens that are valid and never expire. */
 export const GOOD_TOKENS = goodTokens(FAKE_DRIVE_TOKEN)
 
-/** Aims the provider at the fake. The fake fails the test for everything that nobody should ask of Drive. */
+/** Opens the provider on the fake. The fake fails the test for requests that no client should send to Drive. */
 export async function openGoogleDrive(
   t: Test,
   fake: FakeDrive,
@@ -61,14 +61,14 @@ export const harness: Harness = {
   }
 }
 
-/** A name in the root that nothing has yet. */
+/** An unused name in the root. */
 export const NEW_FILE = { parentId: null, name: 'new.bin', mimeType: 'application/x-test' }
 
-/** What a test of uploads looks at besides. */
+/** The setup of upload tests. */
 export async function startUploading(t: Test) {
   const fake = await FakeDrive.start(t)
   const { backend } = await openGoogleDrive(t, fake)
-  /** Uploads, and checks that what is stored is what was sent. */
+  /** Uploads, and checks that the stored content equals the sent one. */
   const stores = async (content: Buffer, options: Partial<UploadCall> = {}, target: UploadTarget = NEW_FILE) => {
     const entry = await upload(backend, target, piecesOf(content), options)
     const [id = ''] = entry.id.split('/')

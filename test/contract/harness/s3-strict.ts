@@ -3,7 +3,7 @@ import { FakeS3 } from '../../fakes/s3/fake-s3.ts'
 import { openFake } from '../../support/s3-backend.ts'
 import type { Harness } from '../harness.ts'
 
-/** A server that is known to check conditions, as AWS is: nothing is looked up before a write. */
+/** A server that is known to check conditions, like AWS: the backend looks nothing up before a write. */
 export const harness: Harness = {
   name: 's3-strict',
   async open(t) {

@@ -14,7 +14,7 @@ export interface S3Place {
 
 let places = 0
 
-/** Opens the provider, as a user's connection, on a folder of its own in a bucket. */
+/** Opens the provider like a user's connection, on a prefix of its own in a bucket. */
 export async function openPlace(t: Test, place: S3Place): Promise<Opened> {
   const bucket = 'contract'
   const prefix = `place ${++places}/`

@@ -6,7 +6,7 @@ import { openEgress } from '../../support/egress.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 import type { Harness, Opened } from '../harness.ts'
 
-/** Connects as a user does: with what they type, completed by asking the server. */
+/** Connects like a user: with the fields of the form, completed by asking the server. */
 export async function openWebdav(t: Test, fields: Readonly<Record<string, unknown>>): Promise<Opened['backend']> {
   const egress = openEgress()
   t.teardown(() => egress.close())
@@ -31,7 +31,7 @@ export const harness: Harness = {
   }
 }
 
-/** By path; one that ends with `/` is an empty folder. */
+/** Creates files by path; a path that ends with `/` is an empty folder. */
 export function seedTree(tree: FakeDav['tree'], files: Readonly<Record<string, string | Buffer>>): void {
   for (const [path, content] of Object.entries(files)) {
     if (path.endsWith('/')) tree.mkdir(path.slice(0, -1))

@@ -8,7 +8,7 @@ import type { Opened } from '../harness.ts'
 
 export type Open = (t: Test) => Promise<Opened>
 
-/** A call that nobody aborts. */
+/** The options of a call that is never aborted. */
 export function call(): { signal: AbortSignal } {
   return { signal: new AbortController().signal }
 }
@@ -33,17 +33,17 @@ export async function listAll(
   return entries
 }
 
-/** What the backend calls its root: `null` where it has no id of its own. */
+/** Returns the ID of the root: `null` if it has none. */
 export async function rootOf(backend: StorageBackend): Promise<string | null> {
   return (await backend.listFolder(null, { ...call(), limit: 1 })).folder.id
 }
 
-/** All bytes of an object. */
+/** Returns the content of an object. */
 export async function contentOf(backend: StorageBackend, id: string): Promise<Buffer> {
   return readBody((await backend.download(id, call())).body)
 }
 
-/** The entry at a path below the root. Ids are opaque: whoever wants one lists. */
+/** Returns the entry at a path below the root, by listing folders: IDs are opaque. */
 export async function find(backend: StorageBackend, path: string): Promise<Entry> {
   let folderId: string | null = null
   let found: Entry | undefined
@@ -71,7 +71,7 @@ export async function rejectsWith(
   t.ok(isStorageError(error, ...expected), `${message ?? 'fails'}: ${expected.join(' or ')}, and was ${shown}`)
 }
 
-/** The error of this package that it fails with. */
+/** Returns the StorageError with which the promise rejects. */
 export async function failureOf(work: Promise<unknown>): Promise<StorageError> {
   const error = await work.then(
     () => undefined,
@@ -81,18 +81,18 @@ export async function failureOf(work: Promise<unknown>): Promise<StorageError> {
   return error
 }
 
-/** An ability that must be there, because the capability says so. */
+/** Returns a method that must exist because the capability claims it. */
 export function required<T>(method: T | undefined): T {
   if (method === undefined) throw new Error('the capability is claimed, and the method is missing')
   return method
 }
 
-/** Why a test is skipped: the backend does not claim the ability. */
+/** Returns the reason to skip a test if the backend does not claim the ability. */
 export function unless(capabilities: Capabilities, ability: keyof Capabilities): string | false {
   return capabilities[ability] === 'unsupported' ? `${ability} is unsupported` : false
 }
 
-/** A name as a test's message can hold it: reports are read line by line. */
+/** Escapes a name for a test message, because test reports are parsed line by line. */
 export function shown(name: string): string {
   return JSON.stringify(name.slice(0, 40)).replace(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16)}`)
 }

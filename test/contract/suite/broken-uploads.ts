@@ -7,16 +7,16 @@ import { call, contentOf, find, listAll, rejectsWith, required, type Open } from
 import { upload } from './uploads.ts'
 
 const MIB = 1024 * 1024
-/** So much goes in one call, in one streamed call or in parts, depending on the backend. */
+/** Sizes that are uploaded in one request, in one streamed request or in parts, depending on the backend. */
 const SIZES = [1000, 8 * MIB + 1, 20_000_001]
-/** Among them those at which backends cut parts, or begin to store in another way. */
+/** Includes the sizes at which backends cut parts, or switch to another upload method. */
 const DECLARED = [0, 1, 500, 4 * MIB, 8 * MIB, 10 * MIB, 16 * MIB, 20_000_000]
 const CONTENT = randomBytes(20 * MIB)
 /** Half of the smallest upload: its size cannot tell the old content from an interrupted upload. */
 const OLD = randomBytes(500)
 const REASON = new Error('the caller has left')
 
-/** How an upload is interrupted, once its source has given some bytes. */
+/** Ways to interrupt an upload after its source has produced some bytes. */
 const INTERRUPTIONS: Readonly<Record<string, (source: Readable, controller: AbortController) => void>> = {
   'the source fails': (source) => source.destroy(new Error('the client has left')),
   'the source is closed': (source) => source.destroy(),
@@ -27,8 +27,8 @@ const INTERRUPTIONS: Readonly<Record<string, (source: Readable, controller: Abor
 }
 
 /**
- * Gives its chunks one by one, each after the one before was taken. Then, or in place of a function among the chunks,
- * runs that function, and goes on when it resolves.
+ * Produces its chunks one by one, each after the previous one was consumed. A function among the chunks is called in
+ * its turn; the stream continues when it resolves.
  */
 class Steps extends Readable {
   readonly #steps: (Buffer | ((source: Readable) => Promise<void>))[]
@@ -53,7 +53,7 @@ class Steps extends Readable {
   }
 }
 
-/** The first `bytes` of the content, in pieces that fit no part size. */
+/** Returns the first `bytes` of the content, in chunks that match no part size. */
 function piecesUpTo(bytes: number): Buffer[] {
   const SIZE = 655_211
   const pieces: Buffer[] = []
@@ -61,15 +61,15 @@ function piecesUpTo(bytes: number): Buffer[] {
   return pieces
 }
 
-/** A file with old content, and a name that nothing has. */
+/** A file with old content, and an unused name. */
 interface Scene {
   readonly backend: StorageBackend
   readonly targets: Readonly<Record<string, UploadTarget>>
-  /** Asks the server something, so that what was sent can arrive. Until an upload is complete readers see the old file. */
+  /** Sends a request, so that the sent bytes arrive. Readers see the old file until an upload is complete. */
   readonly settle: () => Promise<void>
-  /** Checks that the old file is as it was, and that nothing has the new name. */
+  /** Checks that the old file is unchanged, and that the new name is still unused. */
   readonly isUnchanged: (what: string) => Promise<void>
-  /** Checks that the old file still is the version that a caller saw. */
+  /** Checks that the version of the old file is unchanged. */
   readonly keepsVersion: () => Promise<void>
 }
 
@@ -78,7 +78,7 @@ async function prepare(t: Test, open: Open): Promise<Scene | null> {
   const { capabilities } = backend
   if (capabilities.upload === 'unsupported') return null
   await seed({ 'old.bin': OLD })
-  // Has the id that the new file would get, where ids are paths.
+  // If IDs are paths, it has the ID that the new file would get.
   const removed = await upload(backend, { parentId: null, name: 'new.bin' }, Readable.from(['x']))
   await required(backend.remove?.bind(backend))(removed.id, call())
   const old = await find(backend, 'old.bin')
@@ -122,7 +122,7 @@ async function prepare(t: Test, open: Open): Promise<Scene | null> {
   }
 }
 
-/** One way to break an upload at one place. */
+/** One interruption of an upload. */
 interface Break {
   readonly what: string
   readonly target: UploadTarget
@@ -131,8 +131,8 @@ interface Break {
 }
 
 /**
- * All ways at all points. Every target for a small upload; for large ones the targets take turns, which keeps the suite
- * fast and still sends each target through each point and each way.
+ * Yields all interruptions at all points. A small upload is tried with each target. Large ones alternate between the
+ * targets, which saves time and still combines each target with each point and each interruption.
  */
 function* breaks(targets: Scene['targets'], size: number): Generator<Break> {
   const places = Object.entries(targets)
@@ -148,12 +148,12 @@ function* breaks(targets: Scene['targets'], size: number): Generator<Break> {
   }
 }
 
-/** Uploads that break off, or do not end where they should: nothing of them may be seen. */
+/** Interrupted uploads, and uploads of the wrong length, must have no visible effect. */
 export function brokenUploads(t: Test, open: Open): void {
   breakUploads(t, open, { sizes: SIZES, declared: DECLARED })
 }
 
-/** The same with uploads that go in one call, which takes a tenth of the time. */
+/** The same with single-request uploads only, which takes a tenth of the time. */
 export function brokenSmallUploads(t: Test, open: Open): void {
   breakUploads(t, open, { sizes: SIZES.slice(0, 1), declared: DECLARED.slice(0, 3) })
 }
@@ -170,7 +170,7 @@ function breakUploads(
         const scene = await prepare(t, open)
         if (scene === null) return t.pass('upload is unsupported')
         for (const { what, target, bytes, way } of breaks(scene.targets, size)) {
-          // Without a declared size, or with all bytes, this is how uploads end.
+          // Without a declared size, or with all bytes, this is a regular end.
           if (way === 'the source ends early' && (!isKnown || bytes === size)) continue
           const controller = new AbortController()
           const source = new Steps([

@@ -3,7 +3,7 @@ import type { Entry } from '../../../src/domain/entry.ts'
 import { readBody } from '../../support/read-body.ts'
 import { call, find, listAll, rejectsWith, shown, unless, type Open } from './arrange.ts'
 
-/** Names that are changed, cut or misread somewhere on the way to some server. */
+/** Names that some servers or clients change, truncate or misread. */
 const SPECIAL_NAMES = [
   ' leading and trailing ',
   `"double" and 'single'`,
@@ -182,7 +182,7 @@ export function lists(t: Test, open: Open): void {
     for (const entry of [folder, ...(await listAll(backend, folder.id))]) {
       const stat = await backend.stat(entry.id, call())
       for (const [field, value] of Object.entries(entry)) {
-        // A listing may know less.
+        // A listing may have fewer fields.
         if (value !== null) t.same(stat[field as keyof Entry], value, `${entry.name}: ${field}`)
       }
     }

@@ -5,8 +5,8 @@ import { call, listAll, rejectsWith, shown, type Open } from './arrange.ts'
 import { upload } from './uploads.ts'
 
 /**
- * Ids that lead elsewhere for somebody, or that no server could keep. None names a file of the machine: where a guard
- * is broken these are really written, so that a harness keeps its store deep enough in a folder of its own.
+ * IDs that traverse paths on some systems, or that no server can store. None names an existing file of the machine.
+ * If a guard is broken, they are written, so a harness must place its store deep enough in a folder of its own.
  */
 const HOSTILE_IDS = [
   '',
@@ -28,7 +28,7 @@ const HOSTILE_IDS = [
   `${'deep/'.repeat(2_048)}x`
 ]
 
-/** Names that are more than one segment of an id, or none. */
+/** Names that are not exactly one segment of an ID. */
 const HOSTILE_NAMES = ['', '.', '..', 'a/b', '/', '../x', 'nul\0', 'lone \ud800', 'x'.repeat(10_240)]
 
 const REFUSALS: StorageErrorCode[] = ['INVALID_REQUEST', 'FOLDER_NOT_FOUND', 'OBJECT_NOT_FOUND']

@@ -6,7 +6,7 @@ import type { StorageBackend } from '../../../src/domain/storage-backend.ts'
 import { call, contentOf, find, listAll, rejectsWith, unless, type Open } from './arrange.ts'
 import { piecesOf, upload } from './uploads.ts'
 
-/** Bodies that go in one piece, and in several. */
+/** Bodies that are uploaded in one request, and in several. */
 const BODIES = [Buffer.from('other'), randomBytes(9 * 1024 * 1024)]
 
 export function replacesWithConditions(t: Test, open: Open): void {
@@ -46,7 +46,7 @@ export function replacesWithConditions(t: Test, open: Open): void {
       const replaced = await replace(version)
       const now = await versionOf(backend)
       t.not(now, version)
-      // A server may not tell.
+      // A server may not return it.
       if (replaced.version !== null) t.equal(now, replaced.version)
       await rejectsWith(t, replace(version), 'PRECONDITION_FAILED', 'the version before')
       await rejectsWith(t, replace(first.version), 'PRECONDITION_FAILED', 'the first version')
@@ -70,7 +70,7 @@ export function replacesWithConditions(t: Test, open: Open): void {
   })
 }
 
-/** The version that a client sees: in the listing, or that of a download where listings have none, as at nginx. */
+/** Returns the version that clients see: in the listing, or in a download if listings have none (nginx). */
 async function versionOf(backend: StorageBackend): Promise<string | null> {
   const { id, version } = await find(backend, 'a.txt')
   if (version !== null) return version
@@ -80,8 +80,8 @@ async function versionOf(backend: StorageBackend): Promise<string | null> {
 }
 
 /**
- * For what checks and writes as one: of many create-only uploads at once exactly one succeeds. Not every server that
- * checks does so: sabre and Apache look, and then write (2026-11).
+ * For servers that check and write atomically: of many concurrent create-only uploads exactly one succeeds. Others
+ * check conditions, but not atomically: sabre and Apache check first and then write (2026-11).
  */
 export function oneCreatorWins(t: Test, open: Open): void {
   t.test('of many create-only uploads at once one wins', async (t) => {
@@ -93,7 +93,7 @@ export function oneCreatorWins(t: Test, open: Open): void {
   })
 }
 
-/** Eight writers of one new name; gives what those wrote who were told that they succeeded. */
+/** Runs eight writers of one new name. Returns the contents of those that succeeded. */
 async function race(backend: StorageBackend): Promise<string[]> {
   const outcomes = await Promise.all(
     Array.from({ length: 8 }, async (_, index) => {
@@ -102,7 +102,7 @@ async function race(backend: StorageBackend): Promise<string[]> {
         await upload(backend, { parentId: null, name: 'race' }, Readable.from([text]), { ifNoneMatch: '*' })
         return text
       } catch (error) {
-        // A server may also say that another write is under way.
+        // A server may also report that another write is in progress.
         if (isStorageError(error, 'ALREADY_EXISTS', 'LOCKED')) return null
         throw error
       }

@@ -8,7 +8,7 @@ import { until } from '../../support/until.ts'
 import { call, contentOf, find, listAll, rejectsWith, required, rootOf, unless, type Open } from './arrange.ts'
 
 const MIB = 1024 * 1024
-/** Around the part sizes that backends use. */
+/** Sizes around the part sizes of the backends. */
 const SIZES = [0, 1, 5 * MIB, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 16 * MIB, 20 * MIB + 7]
 
 export function upload(
@@ -20,7 +20,7 @@ export function upload(
   return required(backend.upload?.bind(backend))(target, body, { ...call(), ...options })
 }
 
-/** A stream that gives `content` in pieces that fit nothing, and does not know its length. */
+/** Returns a stream of unknown length with chunks that match no part size. */
 export function piecesOf(content: Buffer): Readable {
   const SIZE = 65_521
   return Readable.from(

@@ -9,7 +9,7 @@ import type { OpenWithTokens } from '../harness.ts'
 import { call, contentOf, failureOf, find, rejectsWith } from './arrange.ts'
 import { piecesOf, upload } from './uploads.ts'
 
-/** What every backend does that is opened with access tokens. */
+/** The behaviour of all backends that use access tokens. */
 export function usesTokens(
   t: Test,
   { open, token: good }: OpenWithTokens,
