@@ -8,7 +8,7 @@ import { type Browser, type BrowserContext, type BrowserContextOptions, chromium
 import t, { type Test } from 'tap'
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-/** Longer than anything takes, even on a busy machine. */
+/** Longer than any operation takes, even on a busy machine. */
 const WAIT_MS = 300_000
 const LOOK_MS = 25
 const LAUNCH = {
@@ -18,7 +18,7 @@ const LAUNCH = {
 let launched: Promise<Browser> | null = null
 
 export interface OpenPageOptions extends BrowserContextOptions {
-  /** Stores and sends cookies of other sites, in a browser of its own. Left out: they are blocked, as by default. */
+  /** Accepts cookies of other sites, in a separate browser. By default they are blocked. */
   readonly allowsThirdPartyCookies?: boolean
 }
 
@@ -27,10 +27,10 @@ t.teardown(async () => {
 })
 
 /**
- * A page of the one browser that all tests of a file share. It fails its test for whatever it complains of.
- *
- * @param alsoWrong what else must be nothing at the end
- * @param isExpected complaints that the test provokes
+ * Opens a page of the browser that all tests of a file share. It fails the test for all errors and warnings of the
+ * page.
+ * @param alsoWrong further problems to report at the end
+ * @param isExpected whether the test provokes the message
  */
 export async function openPage(
   t: Test,
@@ -49,7 +49,7 @@ export async function openPage(
   const complaints: string[] = []
   page.on('pageerror', (error) => complaints.push(error.message))
   page.on('console', (message) => {
-    // What a server refuses, a browser reports by itself.
+    // The browser itself reports error responses.
     const isOurs = !message.text().startsWith('Failed to load resource')
     if (['error', 'warning'].includes(message.type()) && isOurs && !isExpected(message.text()))
       complaints.push(message.text())
@@ -62,7 +62,7 @@ export async function openPage(
     await context.close()
     const wrong = [...complaints, ...alsoWrong()]
     if (wrong.length === 0) return
-    // Nobody comes to close it after a teardown that throws.
+    // Close the browser here: a teardown that throws prevents later ones.
     await browser.close()
     launched = null
     throw new Error(`the page complained: ${wrong.join('; ')}`)
@@ -70,7 +70,7 @@ export async function openPage(
   return page
 }
 
-/** The context of a profile with these preferences, which contexts of the shared browser cannot have. */
+/** Opens a browser with its own profile, for preferences that contexts of the shared browser cannot have. */
 async function openProfile(t: Test, preferences: object, options: BrowserContextOptions): Promise<BrowserContext> {
   const folder = mkdtempSync(join(tmpdir(), 'profile-'))
   mkdirSync(join(folder, 'Default'))
@@ -82,7 +82,7 @@ async function openProfile(t: Test, preferences: object, options: BrowserContext
   return context
 }
 
-/** Resolves once `holds` does; a browser needs a moment. */
+/** Resolves once `holds` returns true. Browsers act asynchronously. */
 export async function eventually(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
   for (let waitedMs = 0; waitedMs < WAIT_MS; waitedMs += LOOK_MS) {
     if (await holds()) return
@@ -91,7 +91,7 @@ export async function eventually(holds: () => boolean | Promise<boolean>, what: 
   throw new Error(`never: ${what}`)
 }
 
-/** What axe-core finds wrong. */
+/** Returns the violations that axe-core finds. */
 export async function violationsOf(page: Page): Promise<string[]> {
   await page.evaluate(axeSource)
   const { violations } = await page.evaluate(

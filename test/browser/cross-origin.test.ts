@@ -28,7 +28,7 @@ t.teardown(() => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-/** How the routes learn their user: from a bearer token (the ready-made server), or from the host's own cookie. */
+/** How the routes authenticate users: by a bearer token (the ready-made server), or by the host's own cookie. */
 type Mode = 'bearer' | 'cookie'
 
 const FRONT_SCRIPT = `
@@ -42,8 +42,7 @@ const FRONT_SCRIPT = `
 `
 
 /**
- * The server of a front end.
- *
+ * Starts the server of a front end.
  * @param host `127.0.0.1` is the host of the routes: another origin of the same site. `localhost` is another site.
  * @returns its origin
  */
@@ -74,12 +73,12 @@ async function startFront(t: Test, host: '127.0.0.1' | 'localhost'): Promise<str
 interface Api {
   readonly url: string
   readonly token: string | null
-  /** What was asked and how it was answered: `204 DELETE /cloud/connections`. Preflight requests are left out. */
+  /** Requests and their statuses: `204 DELETE /cloud/connections`. Excludes preflight requests. */
   readonly answered: string[]
   readonly store: { readonly endpoint: string }
 }
 
-/** The routes at a port of their own, with an S3 store and an OAuth provider. */
+/** Starts the routes on a port of their own, with an S3 store and an OAuth provider. */
 async function startApi(t: Test, mode: Mode, allowedOrigins: readonly string[]): Promise<Api> {
   const reserved = await reservePort(0)
   t.teardown(() => reserved.release())
@@ -126,7 +125,7 @@ async function readyMade(
   return app
 }
 
-/** A host that knows its users by a cookie, as docs/connections.md shows it. */
+/** A host that authenticates users by a cookie, as in docs/connections.md. */
 async function withCookies(
   t: Test,
   { publicUrl, allowedOrigins, providers }: ApiOptions,
@@ -281,7 +280,7 @@ for (const mode of ['bearer', 'cookie'] as const) {
           'a preflight request stops the others'
         )
 
-        // A form is the one way to send cookies without a script.
+        // A form is the only way to send cookies without a script.
         await page.setContent(
           `<form method="post" action="${api.url}/cloud/connections/1/verify"><button>Send</button></form>`
         )

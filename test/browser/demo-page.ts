@@ -17,13 +17,13 @@ import { openPage } from './browser-page.ts'
 
 export interface RunningDemo {
   readonly app: FastifyInstance
-  /** What it prints to be clicked: with a token behind the `#`. */
+  /** The link it prints, with a token behind the `#`. */
   readonly link: string
   /** `http://127.0.0.1:port/` */
   readonly address: string
   readonly token: string
   readonly documents: () => Promise<readonly DocumentView[]>
-  /** What a document holds, by the routes. */
+  /** Returns the content of a document, using the routes. */
   readonly content: (id: string) => Promise<Buffer>
 }
 
@@ -33,7 +33,7 @@ await buildPage(join(folder, 'built/page'))
 await buildPicker(join(folder, 'built/picker'))
 t.teardown(() => rm(folder, { recursive: true }))
 
-/** The demo as `npm start` makes it, but for its database, which is in memory. */
+/** Starts the demo like `npm start`, except for an in-memory database. */
 export async function startDemo(t: Test, variables: Record<string, string> = {}): Promise<RunningDemo> {
   const dataDir = await mkdtemp(join(folder, 'data-'))
   const config = readConfig({ PORT: '0', DATA_DIR: dataDir, LOG_LEVEL: 'silent', ...variables }) as DemoConfig
@@ -62,7 +62,7 @@ export async function startDemo(t: Test, variables: Record<string, string> = {})
   }
 }
 
-/** A page that fails its test for each violation of its policy too. */
+/** Opens a page that also fails its test for each policy violation. */
 export async function openDemoPage(t: Test, options: BrowserContextOptions = {}): Promise<Page> {
   const violations: string[] = []
   const page = await openPage(t, { viewport: { width: 1280, height: 800 }, ...options }, () => violations)

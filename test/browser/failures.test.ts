@@ -9,7 +9,7 @@ t.test('an expired session is said, told to the host, and over when the user is 
   const { page, row, heard } = await openPicker(t, {
     prepare: (cloud) => {
       sample(cloud)
-      // As a host's own hook answers it.
+      // The response of a host's own authentication hook.
       cloud.answerOnce(LISTING, { status: 401, body: { code: 'FST_JWT_AUTHORIZATION_TOKEN_EXPIRED' } })
     }
   })

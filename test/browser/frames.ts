@@ -5,13 +5,13 @@ interface TraceEvent {
   readonly pid: number
   readonly tid: number
   readonly ts: number
-  /** Microseconds of the thread's own time: another process that takes the core does not count. */
+  /** CPU time of the thread in microseconds, which other processes do not affect. */
   readonly tts?: number
   readonly tdur?: number
   readonly args?: { readonly data?: { readonly url?: string } }
 }
 
-/** What DevTools calls scripting. */
+/** DevTools' "scripting" category. */
 const SCRIPTING = new Set([
   'EvaluateScript',
   'EventDispatch',
@@ -34,7 +34,7 @@ export interface Scripting {
   readonly longestMs: number
 }
 
-/** How long scripts ran within each frame of the page while `act` went on, by the browser's own trace. */
+/** Returns how long scripts ran in each frame of the page during `act`, from the browser's trace. */
 export async function scriptingOf(page: Page, act: () => Promise<void>): Promise<Scripting> {
   const browser = page.context().browser()
   if (browser === null) throw new Error('there is no browser')
@@ -57,7 +57,7 @@ export async function scriptingOf(page: Page, act: () => Promise<void>): Promise
   let frame = 0
   let until = 0
   for (const { from, to } of spans) {
-    // A script that was called by another one is counted with it.
+    // A script called by another one is counted with it.
     if (to <= until) continue
     while (frame < starts.length && (starts[frame] ?? 0) <= from) frame++
     perFrame.set(frame, (perFrame.get(frame) ?? 0) + (to - Math.max(from, until)))

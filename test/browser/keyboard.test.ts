@@ -3,7 +3,7 @@ import t from 'tap'
 import { numberedFiles } from '../support/picker-entries.ts'
 import { eventually, openPicker, sample } from './picker-page.ts'
 
-/** What has the focus: the row by its name and the column, or the element. */
+/** Returns the focused element: a row by its name and column, or the element. */
 async function focused(page: Page): Promise<string> {
   return await page.evaluate(() => {
     const active = document.querySelector('cloud-folder-picker')?.shadowRoot?.activeElement

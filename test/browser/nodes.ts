@@ -1,6 +1,6 @@
 import type { Page } from 'playwright-core'
 
-/** All nodes of the page: elements, texts and comments, those of the shadow trees too. */
+/** Returns the number of all nodes of the page: elements, texts and comments, including shadow trees. */
 export async function countNodes(page: Page): Promise<number> {
   return await page.evaluate(() => {
     const count = (root: Node): number => {

@@ -80,7 +80,7 @@ t.test('who has no token is asked for one, and may forget it again', async (t) =
   t.equal(await page.evaluate(() => sessionStorage.length), 0)
   await page.reload()
   await input.waitFor()
-  // As when the address is pasted into a tab that shows the page already.
+  // Simulates pasting the address into a tab that already shows the page.
   await page.goto(demo.link)
   await row(page, 'Handbook').waitFor()
   t.equal(page.url(), demo.address)
@@ -245,7 +245,7 @@ t.test('the keyboard alone is enough', async (t) => {
     }
     throw new Error(`Tab never comes to ${String(name)}`)
   }
-  /** The row of the grid that has the focus. */
+  /** Returns the text of the focused row of the grid. */
   const focused = async () =>
     await page.evaluate(
       () => document.querySelector('cloud-folder-picker')?.shadowRoot?.activeElement?.closest('.row')?.textContent ?? ''
@@ -334,7 +334,7 @@ t.test('a large document goes to the disk as it comes', async (t) => {
   })
   const { id } = made.json<{ id: string }>()
   await fetch(`${demo.address}documents/${id}/content`, { method: 'PUT', headers: { authorization }, body: bytes })
-  // The dialog of the system cannot be answered here; the file that it would give is a real one.
+  // The system's dialog cannot be used in a test, but the file handle that replaces it is real.
   await page.addInitScript(() => {
     Object.assign(window, {
       showSaveFilePicker: async ({ suggestedName }: { suggestedName: string }) =>

@@ -35,9 +35,9 @@ export interface PageOptions extends BrowserContextOptions {
   readonly attributes?: string
   readonly dir?: 'ltr' | 'rtl'
   readonly lang?: string
-  /** The host hands in a bearer token. */
+  /** Whether the host provides a bearer token. */
   readonly hasToken?: boolean
-  /** What is there before the page is. */
+  /** Prepares the cloud before the page loads. */
   readonly prepare?: (cloud: PickerCloud) => void
 }
 
@@ -45,9 +45,9 @@ export interface PickerPage {
   readonly cloud: PickerCloud
   readonly page: Page
   readonly heard: () => Promise<Heard[]>
-  /** A row, by the name of its entry. */
+  /** Returns a row by the name of its entry. */
   readonly row: (name: string) => Locator
-  /** The name of each row that is in the document, in its order. */
+  /** Returns the names of the rows in the document, in order. */
   readonly names: () => Promise<string[]>
 }
 
@@ -58,7 +58,7 @@ t.teardown(() => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-/** A page with a picker in it, under the strict policy. It fails its test for each violation and each error. */
+/** Opens a page with a picker under the strict policy. Fails the test for each violation and each error. */
 export async function openPicker(t: Test, options: PageOptions = {}): Promise<PickerPage> {
   built ??= buildPicker(folder)
   await built
@@ -77,7 +77,7 @@ export async function openPicker(t: Test, options: PageOptions = {}): Promise<Pi
   }
 }
 
-/** Two folders and three files, of one connection. */
+/** Two folders and three files of one connection. */
 export function sample(cloud: PickerCloud): void {
   cloud.providers = [S3]
   cloud.connected = [connectionTo('s3')]

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import type { Locator, Page } from 'playwright-core'
 import type { Test } from 'tap'
 
-/** What README may weigh a page down with. */
+/** The maximum size of a picture in the README. */
 const MAX_BYTES = 150_000
 
-/** Keeps a picture in the folder that `SCREENSHOTS` names; without it, none. */
+/** Saves a picture in the folder `SCREENSHOTS`, if that variable is set. */
 export async function keepPicture(t: Test, what: Page | Locator, name: string): Promise<void> {
   const folder = process.env['SCREENSHOTS'] ?? ''
   if (folder === '') return

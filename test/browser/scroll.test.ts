@@ -6,11 +6,11 @@ import { eventually, openPicker, sample } from './picker-page.ts'
 
 const TOTAL = 5000
 const PAGE = 200
-/** Of the longest frame in a folder of one page. */
+/** Limits for the longest frame in a folder of one page. */
 const MAX_SCRIPTING = 5
 const MAX_NODES = 1500
 
-/** Scrolls through a folder of so many entries, a tenth of them folders, to its end and back and forth. */
+/** Scrolls through a folder of `total` entries, a tenth of them folders: to its end, and back and forth. */
 async function scroll(t: Test, attributes: string, total: number) {
   const { page, row, cloud } = await openPicker(t, {
     attributes,
@@ -27,7 +27,7 @@ async function scroll(t: Test, attributes: string, total: number) {
   await row('0009 report').waitFor()
   await page.locator('.grid').hover()
   const pages = (): number => cloud.asked.filter((line) => line.includes('/listing')).length
-  // Nothing is asked of the page meanwhile: the answers would be scripts of the frame.
+  // The test runs no code in the page meanwhile, because that would count as scripting.
   const scripting = await scriptingOf(page, async () => {
     for (let turns = 0; turns < 4000 && pages() < total / PAGE; turns++) await page.mouse.wheel(0, 1500)
     for (let turns = 0; turns < 150; turns++) await page.mouse.wheel(0, turns < 75 ? -3000 : 3000)

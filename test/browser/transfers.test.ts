@@ -19,7 +19,7 @@ async function choose(page: Page, ...files: ReturnType<typeof file>[]): Promise<
   await chooser.setFiles(files)
 }
 
-/** Files let go of over the picker, as the system's own file manager does it. */
+/** Drops files on the picker, as the system's file manager does. */
 async function drop(page: Page, names: readonly string[]): Promise<void> {
   await page.locator('.main').evaluate((main, given) => {
     const dataTransfer = new DataTransfer()

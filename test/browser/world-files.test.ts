@@ -21,7 +21,7 @@ const connections = await user.connections()
 const labelOf = (provider: string): string => connections.find((each) => each.provider === provider)?.label ?? ''
 const account = labelOf('google_drive')
 
-/** What the picker says is selected, at each change from now on. */
+/** Records the selection events of the picker from now on. */
 async function selections(page: Page): Promise<() => Promise<readonly Selected[]>> {
   await page.evaluate(() => {
     const heard: unknown[] = []
@@ -33,7 +33,7 @@ async function selections(page: Page): Promise<() => Promise<readonly Selected[]
   return async () => await page.evaluate(() => (window as unknown as { selections: Selected[] }).selections)
 }
 
-/** As a host of the picker says what may be selected. */
+/** Sets the picker's filter, as a host does. */
 async function setFilter(page: Page, attributes: { readonly kind?: string; readonly accept?: string }): Promise<void> {
   await page.locator('cloud-folder-picker').evaluate((picker, given) => {
     for (const name of ['kind', 'accept'] as const) {
@@ -44,7 +44,7 @@ async function setFilter(page: Page, attributes: { readonly kind?: string; reado
   }, attributes)
 }
 
-/** Answers the system's dialog, which cannot be used here, with a file in the browser's own storage. */
+/** Replaces the system's dialog, which cannot be used in a test, by a file in the browser's own storage. */
 async function recordSaveDialogs(page: Page): Promise<void> {
   await page.addInitScript(() => {
     const suggested: string[] = []

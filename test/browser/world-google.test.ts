@@ -76,7 +76,7 @@ t.test('a folder of 5,000 is scrolled to its end with few nodes and no long fram
   await row(page, 'Scan 0001.txt').waitFor()
   await page.locator('.grid').hover()
   const pages = LONG_FOLDER.entries / PAGE
-  // Nothing is asked of the page meanwhile: the answers would be scripts of the frame.
+  // The test runs no code in the page meanwhile, because that would count as scripting.
   const scripting = await scriptingOf(page, async () => {
     for (let turns = 0; turns < 10_000 && listings < pages; turns++) await page.mouse.wheel(0, 1500)
     for (let turns = 0; turns < 150; turns++) await page.mouse.wheel(0, turns < 75 ? -3000 : 3000)
@@ -94,7 +94,7 @@ t.test('a folder of 5,000 is scrolled to its end with few nodes and no long fram
       element.scrollTop = to
       await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
       const { top, bottom } = element.getBoundingClientRect()
-      // Those alone that can be seen, not those that are drawn around them.
+      // Only the visible rows, not those rendered around them.
       const rows = [...element.querySelectorAll('.body > .row')].filter((row) => {
         const box = row.getBoundingClientRect()
         return box.bottom > top && box.top < bottom

@@ -7,7 +7,7 @@ import { documentItem, openWorld, row, startWorld, trail } from './world-page.ts
 
 const world = await startWorld(t)
 
-/** What the keyboard stands on, in whatever tree: the name that people hear, or the row and the column. */
+/** Returns the focused element, in any shadow tree: its accessible name, or the row and the column. */
 async function focused(page: Page): Promise<string> {
   return await page.evaluate(() => {
     let active = document.activeElement
@@ -24,7 +24,7 @@ async function press(page: Page, ...keys: readonly string[]): Promise<void> {
   for (const key of keys) await page.keyboard.press(key)
 }
 
-/** Goes on with Tab. What it never comes to, no keyboard can use. */
+/** Presses Tab until the wanted element has the focus. An element that is never reached is not usable by keyboard. */
 async function tabTo(page: Page, wanted: RegExp): Promise<void> {
   for (let presses = 0; presses < 60; presses++) {
     await press(page, 'Tab')
@@ -33,7 +33,7 @@ async function tabTo(page: Page, wanted: RegExp): Promise<void> {
   throw new Error(`Tab never comes to ${String(wanted)}`)
 }
 
-/** Down the table, to a row. */
+/** Presses the arrow key until a row has the focus. */
 async function arrowTo(page: Page, name: string): Promise<void> {
   for (let presses = 0; presses < 40; presses++) {
     if ((await focused(page)).startsWith(`${name} | `)) return

@@ -11,21 +11,21 @@ import { keepPicture } from './pictures.ts'
 import { connectGoogle, documentItem, enter, openWorld, row, startWorld, upload, visit } from './world-page.ts'
 
 const REFUSED = /^503 GET \/cloud\/google_drive\/listing$/
-/** So that pictures are the same each time. */
+/** Makes screenshots reproducible. */
 const STILL = { deviceScaleFactor: 1, reducedMotion: 'reduce' } as const
 const NOW = new Date('2026-03-02T10:00:00Z')
 
 const folder = await mkdtemp(join(tmpdir(), 'looks-'))
 t.teardown(() => rm(folder, { recursive: true }))
 
-/** What Google is slow by: it stays so until a test says otherwise. */
+/** Delays Google's responses: time stands still until a test advances it. */
 const world = await startWorld(t, { clock: new ManualClock() })
 const user = new DemoUser(world)
 const { moods } = world.google
 await user.connectGoogle(world)
 const account = world.google.account.email
 
-/** Nothing is wrong with what is shown, whether it is light or dark. */
+/** Checks the page for accessibility violations, in light and dark mode. */
 async function check(t: Test, page: Page, what: string): Promise<void> {
   for (const colorScheme of ['dark', 'light'] as const) {
     await page.emulateMedia({ colorScheme })
@@ -33,7 +33,7 @@ async function check(t: Test, page: Page, what: string): Promise<void> {
   }
 }
 
-/** A page whose clock stands still, with documents of a day that is known. */
+/** Opens a page with a stopped clock and with documents of a fixed date. */
 async function stopTime(page: Page): Promise<void> {
   await page.clock.install({ time: NOW })
   await page.clock.pauseAt(NOW)
@@ -115,7 +115,7 @@ t.test('uploads that are on their way, and those that have arrived', async (t) =
   }
   await upload(page, await file('Notes.txt', 5000))
   await page.locator('.transfers').getByText('Uploaded').waitFor()
-  // Each of their pieces takes seconds now.
+  // From now on each chunk takes seconds.
   moods.slowDown()
   await upload(page, [
     await file('Film.mp4', 40_000_000),
@@ -161,7 +161,7 @@ t.test('a login: its window, and a connection that needs its user', async (t) =>
   await row(page, 'Budget').waitFor()
 })
 
-// The last one: the server leaves Google alone for as long as it was asked to.
+// Must be last: the server does not call Google for the duration of the Retry-After.
 t.test('a cloud that is slow, and one that asks for a pause', async (t) => {
   const page = await openWorld(t, world, { ...STILL, refusals: REFUSED })
   await visit(page, account)

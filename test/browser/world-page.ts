@@ -10,9 +10,9 @@ import { type DemoWorld, type DemoWorldOptions, startDemoWorld } from '../../dem
 import { openPage } from './browser-page.ts'
 
 export interface WorldPageOptions extends BrowserContextOptions {
-  /** What the server may refuse here, as `503 GET /cloud/…`: all else that it refuses is a failure. */
+  /** Expected error responses, as `503 GET /cloud/…`. All others fail the test. */
   readonly refusals?: RegExp
-  /** Before anything is shown. */
+  /** Called before the page loads. */
   readonly prepare?: (page: Page) => Promise<void>
 }
 
@@ -23,7 +23,7 @@ await buildPage(join(folder, 'page'))
 await buildPicker(join(folder, 'picker'))
 t.teardown(() => rm(folder, { recursive: true }))
 
-/** What `npm run demo` starts, with the page of these sources. */
+/** Starts the world of `npm run demo`, with the page built from these sources. */
 export async function startWorld(t: Test, options: DemoWorldOptions = {}): Promise<DemoWorld> {
   const world = await startDemoWorld({ built: pathToFileURL(`${folder}/`), ...options })
   t.teardown(() => world.close())
@@ -31,8 +31,8 @@ export async function startWorld(t: Test, options: DemoWorldOptions = {}): Promi
 }
 
 /**
- * The page as the printed link opens it. It fails its test for whatever the browser complains of, in any window: errors
- * and warnings of the console, violations of a policy, dialogs, unexpected refusals, and requests that leave the machine.
+ * Opens the page by the printed link. Fails the test for problems in any window of the browser: console errors and
+ * warnings, policy violations, dialogs, unexpected error responses, and requests to other machines.
  */
 export async function openWorld(t: Test, world: DemoWorld, options: WorldPageOptions = {}): Promise<Page> {
   const { refusals, prepare, ...rest } = options
@@ -61,31 +61,31 @@ export async function openWorld(t: Test, world: DemoWorld, options: WorldPageOpt
       reportViolation(`${location.href}: ${violatedDirective} ${sourceFile} ${blockedURI}`)
     })
   })
-  // A browser takes the keyboard's word at once, and is told only then that nobody wants its own dialog.
+  // Without a listener, the browser would open its own file dialog.
   page.on('filechooser', () => undefined)
   await prepare?.(page)
   await page.goto(world.pageUrl)
   return page
 }
 
-/** A row of the picker, by the whole name of its entry. */
+/** Returns a row of the picker, by the full name of its entry. */
 export function row(page: Page, name: string): Locator {
   return page.locator('.body > .row').filter({ has: page.locator('bdi').getByText(name, { exact: true }) })
 }
 
-/** A document in the list of the page, by its name. */
+/** Returns a document in the page's list, by its name. */
 export function documentItem(page: Page, name: string): Locator {
   return page
     .locator('.documents .list:not(.transfers) > li')
     .filter({ has: page.locator('bdi').getByText(name, { exact: true }) })
 }
 
-/** The names that lead to what is shown. */
+/** Returns the names in the breadcrumbs. */
 export async function trail(page: Page): Promise<string[]> {
   return await page.locator('.crumbs bdi').allTextContents()
 }
 
-/** Goes through folders by double clicks. */
+/** Opens nested folders by double clicks. */
 export async function enter(page: Page, ...names: readonly string[]): Promise<void> {
   for (const name of names) {
     await row(page, name).dblclick()
@@ -94,12 +94,12 @@ export async function enter(page: Page, ...names: readonly string[]): Promise<vo
   }
 }
 
-/** Shows the top folder of a connection. */
+/** Opens the root folder of a connection. */
 export async function visit(page: Page, connection: string): Promise<void> {
   await page.locator('.side').getByRole('button', { name: connection }).click()
 }
 
-/** By the buttons: the picker's own, and that of Google's page in the window that opens. */
+/** Connects with the picker's button, and with that of Google's page in the popup. */
 export async function connectGoogle(page: Page, { google }: DemoWorld, button = 'Connect Google Drive'): Promise<void> {
   const [popup] = await Promise.all([page.waitForEvent('popup'), page.getByRole('button', { name: button }).click()])
   const gone = popup.waitForEvent('close')
@@ -107,7 +107,7 @@ export async function connectGoogle(page: Page, { google }: DemoWorld, button = 
   await gone
 }
 
-/** By the picker's form. */
+/** Connects with the picker's form. */
 export async function connectWebdav(page: Page, { webdav }: DemoWorld): Promise<void> {
   await page.getByRole('button', { name: 'Connect WebDAV' }).click()
   await page.getByLabel('Address').fill(webdav.baseUrl)
@@ -117,7 +117,7 @@ export async function connectWebdav(page: Page, { webdav }: DemoWorld): Promise<
   await page.locator('form.panel').waitFor({ state: 'detached' })
 }
 
-/** What the button of a row downloads. */
+/** Downloads a file with the button of its row. */
 export async function download(page: Page, name: string): Promise<{ readonly name: string; readonly bytes: Buffer }> {
   const [saved] = await Promise.all([
     page.waitForEvent('download'),
@@ -126,7 +126,7 @@ export async function download(page: Page, name: string): Promise<{ readonly nam
   return { name: saved.suggestedFilename(), bytes: await readFile(await saved.path()) }
 }
 
-/** Gives files to the picker's button. @param files paths, or what Playwright takes instead */
+/** Selects files with the picker's upload button. @param files paths, or any other type that Playwright accepts */
 export async function upload(page: Page, files: Parameters<FileChooser['setFiles']>[0]): Promise<void> {
   const [chooser] = await Promise.all([
     page.waitForEvent('filechooser'),

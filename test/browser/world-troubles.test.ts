@@ -63,7 +63,7 @@ t.test('a slow cloud shows the bones of a folder, says so, and is waited for or 
   t.same(await trail(page), [account, 'Shortcuts'])
 })
 
-// The last one: the server leaves Google alone for as long as it was asked to.
+// Must be last: the server does not call Google for the duration of the Retry-After.
 t.test('a throttling cloud is counted down with, and the folder comes by itself', async (t) => {
   const page = await openWorld(t, world, { refusals: REFUSED })
   await visit(page, account)

@@ -15,7 +15,7 @@ const digest = sha256(content)
 const folder = await mkdtemp(join(tmpdir(), 'uploads-'))
 t.teardown(() => rm(folder, { recursive: true }))
 
-/** What Google is slow by: it stays so until a test says otherwise. */
+/** Delays Google's responses: time stands still until a test advances it. */
 const clock = new ManualClock()
 const world = await startWorld(t, { clock })
 const user = new DemoUser(world)
@@ -31,7 +31,7 @@ async function fileOf(name: string): Promise<string> {
   return path
 }
 
-/** What the bar of a transfer shows, frame by frame: without its repetitions. */
+/** Records the values of a transfer's progress bar, frame by frame, without repetitions. */
 async function watchBar(page: Page): Promise<() => Promise<number[]>> {
   await page.evaluate(() => {
     const values: number[] = []
@@ -91,7 +91,7 @@ t.test('an upload that is stopped half way leaves nothing behind', async (t) => 
   await visit(page, account)
   await enter(page, 'Empty')
   const before = drive.tree.children((await user.find('google_drive', 'Empty')).id).length
-  // Each of its pieces takes seconds now.
+  // From now on each chunk takes seconds.
   moods.slowDown()
   await upload(page, await fileOf('stopped.bin'))
   const bar = page.getByRole('progressbar', { name: 'stopped.bin' })
