@@ -53,7 +53,7 @@ async function temporary(t: Test): Promise<string> {
 
 const openStore = (directory: string) => openManaged({ type: 'disk', directory }, { timeouts: TEST_TIMEOUTS })
 
-/** A store with a file and a folder outside of it that links inside lead to. */
+/** A store with symbolic links to a file and a folder outside of it. */
 async function storeWithLinks(t: Test) {
   const base = await temporary(t)
   const directory = join(base, 'store')
@@ -200,7 +200,7 @@ t.test(
     const store = await openStore(directory)
     t.same(await readdir(staging), ['running'])
 
-    // A process that starts right after a crash finds the leftovers too young.
+    // To a process that starts right after a crash, the leftovers are too young.
     await utimes(join(staging, 'running'), longAgo, longAgo)
     await writeFile(join(staging, 'another'), 'x')
     await upload(store, { id: 'a' }, Readable.from(['x']))

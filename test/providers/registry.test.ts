@@ -65,7 +65,7 @@ t.test('every provider tells by itself which folder ids it cannot have given out
   }
 })
 
-/** Runs a script in a process in which the packages of `missing` cannot be found, and gives what it prints. */
+/** Runs a script in a process that cannot resolve the packages of `missing`. Returns its output. */
 async function runWithout(missing: string, script: string): Promise<unknown> {
   const hook = `export async function resolve(specifier, context, next) {
     if (!new RegExp(${JSON.stringify(missing)}).test(specifier)) return next(specifier, context)

@@ -192,7 +192,7 @@ t.test('a reader who takes nothing holds the source back', async (t) => {
   const reading = body(source)
   reading.read(0)
   let before = -1
-  // Still when twenty turns of the event loop change nothing.
+  // Settled if twenty turns of the event loop change nothing.
   while (before !== given) {
     before = given
     for (let turn = 0; turn < 20; turn++) await setImmediate()
@@ -559,7 +559,7 @@ t.test('a user beyond the share loses the own least recently used folders, and n
   await weighing.page('ann', '1', page(1), async () => folderOf(3))
   const weight = weighing.weightOf('ann')
   t.ok(weight > 0)
-  // Without shares, the store has room for four folders of all users, and bob's would be the first to go.
+  // Without a limit per user, the store would hold four folders of all users, and evict bob's first.
   const pages = new CutPages({ maxWeight: 4 * weight, maxUserWeight: 3 * weight })
   const begin = async (userId: string, folder: string, whole = folderOf(3)): Promise<string> =>
     (await pages.page(userId, folder, page(1), async () => whole)).next ?? ''

@@ -137,7 +137,7 @@ t.test('a download that is cut off breaks', async (t) => {
 t.test('a version that comes between is looked at once more', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'a', content: 'first' })
-  /** Has a new version written right before the content's address is given out. */
+  /** Writes a new version right before the address of the content is returned. */
   const overtake = (content: string, times = 1) => {
     let left = times
     const matching = ({ path }: FakeCloudRequest) => {

@@ -12,7 +12,7 @@ async function start(t: Test) {
   const { backend } = await openBox(t, fake)
   const list = (id: string | null, options: Partial<ListCall> = {}) =>
     backend.listFolder(id, { ...call(), limit: 100, ...options })
-  /** What was asked since it was called last. */
+  /** The requests since the last call. */
   let seen = 0
   const asked = () => {
     const requests = fake.requests.slice(seen)

@@ -16,7 +16,7 @@ import { readBody } from '../../support/read-body.ts'
 import { TEST_SPOOL } from '../../support/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 
-/** The statuses of a service that is down. */
+/** The statuses of an unavailable service. */
 const OUTAGE = /answered 50[234]\b/
 
 async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options: FakeBoxOptions = {}) {
@@ -45,7 +45,7 @@ t.test('the provider says where users grant access, and asks for what its client
   t.same(provider.connect.scopes, [])
 })
 
-/** A way out that knows Box's own API alone, which leads a download to `location`. */
+/** An egress that allows only Box's own API, and redirects a download to `location`. */
 function openReal(location: () => string) {
   const asked: string[] = []
   const request = async ({ method, url }: HttpRequest) => {

@@ -32,7 +32,7 @@ t.test('a part of which Box says that it is there already is the one that was se
     const { fake, asked, stores } = await startUploading(t)
     fake.knobs.overlapStatus = overlapStatus
     fake.knobs.lostParts = 1
-    // Box does not know of the part yet.
+    // Box does not list the part yet.
     fake.failNext(1, json({ entries: [] }), PARTS)
     await stores(CONTENT)
     t.equal(asked('PUT', /./).length, 4)

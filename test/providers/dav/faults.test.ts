@@ -55,7 +55,7 @@ const everyCall = (backend: StorageBackend): Record<string, () => Promise<unknow
   account: () => backend.account(call())
 })
 
-/** A folder with one file after the other, each with a name of its own. */
+/** An endless folder of files with different names. */
 function endlessFolder(): DavFault {
   return (_request, response) => {
     let count = 0
@@ -71,7 +71,7 @@ function endlessFolder(): DavFault {
   }
 }
 
-/** Each call fails with one of the codes while the fault strikes, and lets go of its connection. */
+/** Checks that each call fails with one of the codes while the fault applies, and releases its connection. */
 async function everyCallFails(t: Test, fault: DavFault, codes: StorageErrorCode[], name: string, only?: string[]) {
   const { fake, backend } = await start(t)
   fake.script = faulty(fault)

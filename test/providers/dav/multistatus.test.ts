@@ -45,7 +45,7 @@ t.test('it does not matter where chunks end, in tags and in characters', async (
   t.same(await read(...[...bytes].map((byte) => Buffer.from([byte]))), whole, 'byte by byte')
 })
 
-/** What is parsed in one turn of the event loop, which may end anywhere. */
+/** Bytes parsed in one turn of the event loop. A block may end at any byte. */
 const BLOCK_BYTES = 16 * 1024
 
 t.test('it does not matter where a block ends, in tags, comments, references and characters', async (t) => {
@@ -175,7 +175,7 @@ t.test('a million resources can be stopped early, while others have their turn',
   t.equal(body.destroyed, true)
 })
 
-/** Many resources, each of them as large as one may be, out of one kind of content. */
+/** A multistatus of many resources of the maximum size, filled with the given content. */
 function hostile(inner: string, length: number): string {
   return multistatus(repeated(`<D:response><D:href>/a</D:href>${inner}</D:response>`, length))
 }
@@ -185,7 +185,7 @@ const property = (inner: string): string =>
 
 const attributes = (count: number): string => Array.from({ length: count }, (_, index) => `a${index}=""`).join(' ')
 
-/** What costs a parser more than plain listings: each resource is nearly as large as one may be. */
+/** Content that is more expensive to parse than usual: each resource has nearly the maximum size. */
 const HOSTILE: Readonly<Record<string, string>> = {
   elements: repeated('<a/>', 60_000),
   comments: repeated('<!---->', 60_000),
@@ -220,7 +220,7 @@ const PLAIN =
 t.test('neither bytes that come one by one nor one huge chunk cost more than others by a multiple', async (t) => {
   const text = multistatus(repeated(response('/a', PLAIN), 96 * 1024))
   const usual = await leastCpuOf(() => readAll(pieces(text, 16_384)))
-  // So much a stream costs that hands on single bytes, whoever reads it.
+  // The cost of a stream of single bytes, without parsing.
   const bare = await leastCpuOf(async () => {
     for await (const chunk of Readable.from(pieces(text, 1)) as AsyncIterable<Buffer>) if (chunk.length > 1) t.fail()
   })
@@ -282,7 +282,7 @@ t.test('a response that takes too long to parse is given up, by the clock that i
   const reading = (async () => {
     for await (const resource of readMultistatus(Readable.from(pieces(text, 65_536)), slow)) {
       resources.push(resource)
-      // A hundred of them come in a block.
+      // A block contains about a hundred of them.
       slow.tick(20)
     }
   })()

@@ -30,7 +30,7 @@ async function start(t: Test) {
   fake.dav.requests.length = 0
   const store = (content: Buffer, options: Partial<UploadCall> = {}, target: UploadTarget = TARGET) =>
     upload(backend, target, piecesOf(content), options)
-  /** The writes, without the name of an upload. */
+  /** The write operations, without the ID of the upload. */
   const writes = () =>
     fake.dav
       .operations()
@@ -163,7 +163,7 @@ t.test('a chunk is sent again after a failure that may pass, and the upload ends
     await store(content)
     t.ok(fake.tree.read('a').equals(content))
   }
-  // Six failures of three chunks: more than are allowed in a row.
+  // Six failures of three chunks: more than the allowed number of consecutive failures.
   const seen = new Map<string, number>()
   fake.dav.script = ({ method, path }, response) => {
     const failures = (seen.get(path) ?? 0) + 1

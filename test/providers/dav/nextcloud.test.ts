@@ -253,7 +253,7 @@ t.test('each refusal has its own code, and none says that the server cannot be r
 t.test('a body tells a failure of the server from one of a proxy in front of it', async (t) => {
   const fake = await FakeNextcloud.start(t)
   const { backend } = await openNextcloud(t, fake)
-  // What is there is replaced by a MOVE.
+  // An existing file is replaced by a MOVE.
   fake.tree.put('a', 'old')
   const sabre = (exception: string, message = '') =>
     `<?xml version="1.0"?><d:error xmlns:d="DAV:" xmlns:s="http://sabredav.org/ns">\n  <s:exception>${exception}` +

@@ -32,7 +32,7 @@ function kind(options: FakeDavOptions): Harness {
     async open(t) {
       const fake = await FakeDav.start(t, options)
       const proof = options.auth?.type === 'bearer' ? { token: FAKE_DAV_TOKEN } : LOGIN
-      // A file tells what the server's ETags are like; the backend's place is empty.
+      // The server's kind of ETags is detected from a file, and the backend's folder is empty.
       fake.tree.put('first', 'x')
       const backend = await openWebdav(t, { baseUrl: fake.url, ...proof })
       fake.tree.delete('first')
@@ -236,7 +236,7 @@ t.test('a server that loses a part of an upload, and says that it was stored, is
 
 const OLD = 'the content that was there'
 
-/** Breaks off once its first bytes are on their way: with an error, or with the abort of its call. */
+/** An upload that is interrupted after its first bytes: by an error, or by an abort of the call. */
 function broken(fake: FakeDav, content: string, way: 'error' | 'abort') {
   const controller = new AbortController()
   const body = Readable.from(
@@ -377,7 +377,7 @@ t.test(
   }
 )
 
-/** The server as an opened connection has it, and a search whose end a test can wait for. */
+/** The server of an opened connection, with a search that a test can wait for. */
 function searching(fake: FakeDav) {
   const egress = openEgress()
   const server = openServer(readSettings({ baseUrl: fake.url, ...LOGIN }), { egress, timeouts: TEST_TIMEOUTS })

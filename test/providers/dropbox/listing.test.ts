@@ -14,7 +14,7 @@ const argsOf = (requests: FakeDropbox['requests']) =>
 const list = (backend: StorageBackend, id: string | null, options: Partial<ListCall> = {}) =>
   backend.listFolder(id, { ...call(), limit: 100, ...options })
 
-/** All pages, each checked. */
+/** Returns all pages, after checking each. */
 async function pagesOf(t: Test, backend: StorageBackend, id: string | null, options: Partial<ListCall> = {}) {
   const pages: string[][] = []
   let cursor: string | undefined
@@ -104,7 +104,7 @@ t.test('a page that has changed where it was cut is not gone on with', async (t)
     const part = await list(backend, null, options())
     t.equal(part.entries.length, 3)
     if (!isFirst) {
-      // One that was not shown yet is no reason.
+      // Deleting an entry that has not been listed yet does not matter.
       const rest = await list(backend, null, { limit: 3, cursor: part.next ?? '' })
       tree.remove(rest.entries[0]?.id ?? '')
       const others = await list(backend, null, { limit: 3, cursor: part.next ?? '' })

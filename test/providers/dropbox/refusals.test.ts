@@ -16,7 +16,7 @@ import { readBody } from '../../support/read-body.ts'
 import { TEST_SPOOL } from '../../support/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 
-/** The statuses of a service that is down. */
+/** The statuses of an unavailable service. */
 const OUTAGE = /answered 50[234]\b/
 
 async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options?: FakeDropboxOptions) {

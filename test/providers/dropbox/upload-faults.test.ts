@@ -101,7 +101,7 @@ t.test('what was stored while it was looked for is found where the second try is
   const { fake, tree, backend, operations } = await startDropbox(t)
   fake.failNext(1, resets(), UPLOAD)
   fake.failNext(0, () => {}, {
-    // Of those which the reset before has let through.
+    // Applies to the requests that the previous reset has let through.
     matching: ({ path }) => {
       const isThere = tree.child(tree.root, 'new.bin') !== undefined
       if (path === UPLOAD.path && !isThere) tree.addFile({ name: 'new.bin', content: 'late' })
@@ -123,7 +123,7 @@ t.test('a session goes on where Dropbox says', async (t) => {
       return
     }
     isFirst = false
-    // Takes three of eight.
+    // Stores three of eight MiB.
     Object.defineProperty(call, 'body', { value: call.body.subarray(0, 3 * MIB) })
     append(call)
     call.response.socket?.destroy()
@@ -150,7 +150,7 @@ t.test('bytes that a finish left in its session are not sent again', async (t) =
     try {
       return finish(call)
     } catch (error) {
-      // Dropbox keeps what came where it is too busy to make the file.
+      // Dropbox stores the content even if it is too busy to create the file.
       if (isFirst) Object.assign(error as object, { error: { status: 409, error: BUSY } })
       throw error
     } finally {
@@ -412,7 +412,7 @@ t.test('a session that is forgotten after an answer was lost may have become the
   const { fake, stores, operations } = await startDropbox(t)
   fake.knobs.keepsFinishedSessions = false
   fake.knobs.losesFinishes = 1
-  // The look that would find it fails, so that Dropbox is asked once more.
+  // The lookup that would find it fails, so Dropbox is called again.
   fake.failNext(1, answers(503), { path: '/2/files/get_metadata' })
   await stores(randomBytes(9 * MIB))
   t.same(operations().slice(-3), ['upload_session/finish', 'get_metadata', 'get_metadata'])

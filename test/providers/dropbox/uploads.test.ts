@@ -106,7 +106,7 @@ t.test('a file is meant by its id, wherever it is by then', async (t) => {
   const file = tree.addFile({ name: 'a', parent: folder, content: 'old' })
   const entry = await stores(Buffer.from('new'), {}, { id: file.id })
   t.same(entry, await backend.stat(file.id, call()))
-  /** Has something happen right before the content comes. */
+  /** Runs `happens` right before the content is sent. */
   const meanwhile = (happens: () => void) => {
     let isDone = false
     fake.failNext(0, () => {}, {
@@ -215,7 +215,7 @@ t.test('only the version that was looked at is removed, or the next one', async 
   const { fake, tree, backend, asked } = await startDropbox(t)
   const { id } = tree.addFile({ name: 'a', content: '0' })
   const DELETE = '/2/files/delete_v2'
-  /** Writes another version right before a removal. */
+  /** Writes another version right before a deletion. */
   const overtake = (times: number) => {
     let left = times
     fake.failNext(0, () => {}, {

@@ -17,7 +17,7 @@ const FILES = [
   }))
 ]
 
-/** One for all tests, which only read: to start it takes a second. */
+/** Shared by all tests, which only read, because starting it takes a second. */
 const google = EmulatedGoogle.start(t, { files: FILES })
 const open = async (t: Test) => openEmulatedDrive(t, await google)
 

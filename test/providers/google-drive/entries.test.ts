@@ -139,7 +139,7 @@ const RENDER = /\/download$/
 const OPERATION = /\/operations\//
 const countOf = ({ requests }: FakeDrive, path: RegExp) => requests.filter((request) => path.test(request.path)).length
 
-/** A video, whose rendering is done after `pendingPolls` polls; timers are moved by the test. */
+/** A video that is rendered after `pendingPolls` polls; the test advances the timers. */
 async function startRendering(t: Test, seed: { readonly resourceKey?: string } = {}, timeouts = TEST_TIMEOUTS) {
   const fake = await FakeDrive.start(t)
   const { backend } = await openGoogleDrive(t, fake, GOOD_TOKENS, openEgress(), timeouts)
@@ -150,7 +150,7 @@ async function startRendering(t: Test, seed: { readonly resourceKey?: string } =
     ...seed
   })
   const tick = useManualTimers(t)
-  /** Moves the timers whenever another poll has been answered, and returns the result of the work. */
+  /** Advances the timers after each poll response. Returns the result of the work. */
   const settle = async <T>(work: Promise<T>): Promise<T> => {
     const state = { isSettled: false }
     const end = () => {
@@ -198,7 +198,7 @@ t.test('polls are a second apart at first, and ten seconds later on', async (t) 
   let polls = 0
   for (const pauseMs of [1000, 2000, 4000, 8000, 10_000, 10_000, 10_000]) {
     let waitedMs = 0
-    // Until the pause has begun, no timer is there to be moved.
+    // Until the pause begins, there is no timer to advance.
     await until(() => {
       if (countOf(fake, OPERATION) > polls) return true
       tick(500)
@@ -412,7 +412,7 @@ t.test('targets that Google is slow about are given up in time for their page', 
   const advance = useManualTimers(t)
   const listing = backend.listFolder(parent.id, { ...call(), limit: 100 })
   await until(() => fake.requests.filter(({ path }) => path.endsWith(target.id)).length === 6)
-  // A third of the time of a call, long before one of the looks would run into a limit of its own.
+  // A third of the call's time limit, long before a single lookup would reach a limit of its own.
   advance(100)
   const { entries } = await listing
   t.equal(entries.length, 20)

@@ -15,7 +15,7 @@ async function start(t: Test, options?: FakeDriveOptions) {
   const { backend } = await openGoogleDrive(t, fake)
   const list = (id: string | null, options: Partial<ListCall> = {}) =>
     backend.listFolder(id, { ...call(), limit: 100, ...options })
-  /** What was asked since it was called last. */
+  /** The requests since the last call. */
   let seen = 0
   const asked = () => {
     const requests = fake.requests.slice(seen)
@@ -130,7 +130,7 @@ t.test('a folder that was moved to another drive, or out of it, is found there',
   await list(one.id)
   await list(folder.id)
   for (const drive of [two, undefined]) {
-    // The fake does not move between drives; what it knows of them is changed instead.
+    // The fake cannot move items between drives, so their drive is changed instead.
     for (const node of [folder, file]) Object.assign(node, { driveId: drive?.id })
     tree.move(folder, drive ?? tree.root)
     t.same(namesOf((await list(folder.id)).entries), ['file'])
@@ -322,7 +322,7 @@ t.test('a version that comes between is looked at once more', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'a', content: 'first' })
   const isMedia = { matching: ({ query }: { query: URLSearchParams }) => query.get('alt') === 'media' }
-  /** Has a new version written right before the content is sent. */
+  /** Writes a new version right before the content is sent. */
   const overtake = (content: string, times = 1) => {
     let left = times
     fake.failNext(0, () => {}, {

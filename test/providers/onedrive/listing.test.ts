@@ -14,7 +14,7 @@ async function start(t: Test, options?: FakeGraphOptions) {
   const { backend } = await openOneDrive(t, fake)
   const list = (id: string | null, options: Partial<ListCall> = {}) =>
     backend.listFolder(id, { ...call(), limit: 100, ...options })
-  /** What was asked since it was called last. */
+  /** The requests since the last call. */
   let seen = 0
   const asked = () => {
     const requests = fake.requests.slice(seen)

@@ -15,7 +15,7 @@ import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 import { isProviderDefinition } from '../../../src/domain/provider.ts'
 import { endsGrant, scopeName } from '../../../src/providers/onedrive/oauth.ts'
 
-/** The statuses of a service that is down. */
+/** The statuses of an unavailable service. */
 const OUTAGE = /answered 50[234]\b/
 
 async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options: FakeGraphOptions = {}) {

@@ -395,7 +395,7 @@ t.test('a session that is gone has become no file that was there before, and non
   vanish()
   const nothing = { parentId: null, name: 'nothing' }
   await rejectsWith(t, upload(backend, nothing, piecesOf(content)), 'PROVIDER_UNAVAILABLE', 'nothing')
-  // Somebody else's, who has changed it meanwhile: it was there, and a new one was wanted.
+  // Another user's file that has changed meanwhile: it existed before, and the upload must create a new one.
   const theirs = tree.addFile({ name: 'theirs', created: new Date('2026-01-01T00:00:00Z') })
   tree.rename(theirs, 'moved')
   const isNew = { parentId: null, name: 'theirs' }

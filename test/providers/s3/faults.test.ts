@@ -176,7 +176,7 @@ t.test('the text of an answer is in no message, no cause and no dump', async (t)
   for (const [name, script] of Object.entries(scripts)) {
     fake.script = script
     for (const [operation, work] of Object.entries(everyCall(backend))) {
-      // 200 is an answer like any other where no body is expected.
+      // A 200 is a normal response where no body is expected.
       const error = await failureOf(work())
       const dump = inspect(error, { depth: 20, showHidden: true }) + JSON.stringify(error) + String(error.stack)
       t.notMatch(dump, 'SECRET', `${name}: ${operation}`)
@@ -436,7 +436,7 @@ t.test('a failed part removes all parts, and the first failure is the one that i
     ['CreateMultipartUpload', 403, 'AccessDenied', 'ACCESS_DENIED'],
     ['UploadPart', 500, 'InternalError', 'PROVIDER_UNAVAILABLE'],
     ['CompleteMultipartUpload', 503, 'SlowDown', 'PROVIDER_THROTTLED'],
-    // AWS tells of a failure under a status that was sent long before.
+    // AWS reports this failure in the body of a 200, because it has sent the status earlier.
     ['CompleteMultipartUpload', 200, 'InternalError', 'PROVIDER_UNAVAILABLE']
   ] as const) {
     fake.script = (request, response) => {
@@ -445,7 +445,7 @@ t.test('a failed part removes all parts, and the first failure is the one that i
       return true
     }
     const silent = new Readable({ read() {} })
-    // One part is whole, and whoever is to send the next one waits for it.
+    // One part is complete, and the upload waits for the next one.
     silent.push(Buffer.alloc(9 * MIB))
     if (operation === 'CompleteMultipartUpload') silent.push(null)
     await rejectsWith(t, upload(backend, { id: 'a' }, silent), code, `${operation} ${status}`)
@@ -475,7 +475,7 @@ t.test('an upload that is aborted in flight stores nothing and leaves no parts',
     fake.script = (request, response) => {
       if (request.operation !== operation) return false
       controller.abort(reason)
-      // Answered late, as if nothing had happened.
+      // Responds late, and normally.
       if (operation === 'CreateMultipartUpload') return false
       setImmediate(() => response.destroy())
       return true
@@ -511,7 +511,7 @@ t.test('an upload holds a few parts in memory, however fast its source', async (
       taken += part.length
       response.setHeader('etag', '"part"').end()
     })
-    // Two parts travel at once: the answers wait until both are here.
+    // Two parts are uploaded concurrently: the responses wait until both have arrived.
     if (held.length === 2 || given > 100 * MIB) for (const answer of held.splice(0)) answer()
     return true
   }
@@ -613,7 +613,7 @@ t.test('a server that compares the quotes of a version is asked without', async 
   await upload(backend, { id: 'a' }, Readable.from(['second']), { ifMatch: version })
   t.equal(fake.store.get('a').content.toString(), 'second')
 
-  // Someone else writes between our look and our write: the second look sees it.
+  // Another client writes between the lookup and the write: the second lookup detects it.
   const second = (await backend.stat('a', call())).version ?? ''
   let looks = 0
   fake.script = ({ operation, method }, response) => {
@@ -650,12 +650,12 @@ t.test('a server that refuses every conditional completion gets the upload after
   )
   await rejectsWith(t, send(9 * MIB, { ifMatch: version }), 'PRECONDITION_FAILED', 'a version that is gone')
 
-  // Another writer comes before the first, the second and the last completion.
+  // Another client writes before the first, the second and the last completion.
   for (const turn of [1, 2, 3]) {
     const current = (await backend.stat('a', call())).version ?? ''
     let looks = 0
     fake.script = ({ operation }) => {
-      // The first look precedes the parts.
+      // The first lookup precedes the parts.
       if (operation === 'HeadObject' && ++looks === turn + 1) fake.store.put('a', Buffer.from(`other ${turn}`))
       return false
     }

@@ -11,7 +11,7 @@ import { cpuOfTurns, repeated as fill } from '../../support/cpu-time.ts'
 import { openFake } from '../../support/s3-backend.ts'
 
 const MIB = 1024 * 1024
-/** The longest turn of the event loop, in CPU time. */
+/** The maximum CPU time of one turn of the event loop. */
 const MAX_TURN_MS = 250
 
 const listAgain = (backend: StorageBackend) => backend.listFolder(null, { ...call(), limit: 1000 })
@@ -59,7 +59,7 @@ t.test('hostile bodies of any operation and status do not stop the event loop', 
       }
     }
   }
-  // The failure of a response that had begun with 200, at each step of an upload.
+  // A failure in a response that began with 200, at each step of an upload.
   for (const step of ['CreateMultipartUpload', 'UploadPart', 'CompleteMultipartUpload', 'AbortMultipartUpload']) {
     fake.script = (request, response) => {
       if (request.operation === 'AbortMultipartUpload') return send(bodies['too many elements'], 500)(request, response)

@@ -18,7 +18,7 @@ const object = (key: string, facts: { storageClass?: string } = {}) => ({
   storageClass: facts.storageClass ?? 'STANDARD'
 })
 
-/** Answers the n-th listing with the n-th page, and any further one with the last. */
+/** Responds to the n-th listing with the n-th page, and to further ones with the last page. */
 function pages(...answers: string[]) {
   let asked = 0
   return ({ operation }: FakeRequest, response: ServerResponse) => {

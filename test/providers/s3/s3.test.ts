@@ -119,7 +119,7 @@ t.test('fields that cannot be used are refused, and named', async (t) => {
     ['forcePathStyle', 'yes']
   ]
   for (const [field, value] of wrong) {
-    // 511 signs are few enough for a prefix, and too many once they are escaped.
+    // 511 characters are allowed in a prefix, but not after escaping.
     const accessKeyId = value === '#'.repeat(511) ? '#'.repeat(128) : FIELDS.accessKeyId
     try {
       parse({ accessKeyId, [field]: value })

@@ -15,7 +15,7 @@ const LIMITS: XmlOptions = {
   invalidUtf8: 'refuse'
 }
 
-/** What the handler receives, with the parts of one text joined. */
+/** Returns the events that the handler receives, with the parts of each text joined. */
 async function read(body: Readable | readonly (string | Buffer)[], options: Partial<XmlOptions> = {}): Promise<string> {
   let text = ''
   const handler = {
@@ -177,7 +177,7 @@ t.test('depth, attributes, tokens and bytes are limited', async (t) => {
   await refuses(t, 'prohibited', /too large/, read([`<a>${'x'.repeat(994)}</a>`], { maxBytes: 1000 }), 'bytes')
 })
 
-/** Tokens without an end: the start of a document, and what it goes on with. */
+/** Endless tokens: the start of a document, and the part that is repeated. */
 const ENDLESS: Readonly<Record<string, readonly [string, string]>> = {
   'space ahead of the document': ['', ' '],
   'byte order marks': ['', '\ufeff'],
@@ -245,7 +245,7 @@ t.test('the longest token is accepted, whatever its kind, also in blocks that en
   }
 })
 
-/** What a parser could be slow on. Each is one token, or many, of what `saxes` has a state for. */
+/** Inputs on which a parser may be slow. Each consists of one or many tokens for which `saxes` has a state. */
 const SLOW: Readonly<Record<string, string>> = {
   elements: '<b/>',
   'elements with content': '<b>x</b>',
@@ -269,7 +269,7 @@ const SLOW: Readonly<Record<string, string>> = {
   namespaces: `<b ${Array.from({ length: 250 }, (_, at) => `xmlns:a${at}="u"`).join(' ')}/>`,
   nesting: '<b>'.repeat(14) + '</b>'.repeat(14)
 }
-/** A comment ends a text before it is too long. */
+/** A comment ends each text before the length limit. */
 const slow = (unit: string, length: number) =>
   `<a>${repeated(`${repeated(unit, unit.length > 1000 ? 1 : 50_000)}<!---->`, length)}</a>`
 
