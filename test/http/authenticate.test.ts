@@ -8,7 +8,7 @@ const LISTING = '/cloud/scripted/listing'
 
 type Outcome = { gives: unknown } | { throws: unknown }
 
-/** What a host finds out, and what its client is answered then. */
+/** Outcomes of the host's authentication, and the resulting responses. */
 const OUTCOMES: Record<string, { outcome: Outcome; status: number; code?: string }> = {
   'a user': { outcome: { gives: 'ann' }, status: 200 },
   nobody: { outcome: { gives: undefined }, status: 401, code: 'UNAUTHENTICATED' },
@@ -30,13 +30,13 @@ function failure(statusCode: number): Error {
   return Object.assign(new Error('SECRET'), { statusCode })
 }
 
-/** The outcome at once, as whoever awaits nothing gives it. */
+/** Returns the outcome synchronously. */
 function settle(outcome: Outcome): unknown {
   if ('throws' in outcome) throw outcome.throws
   return outcome.gives
 }
 
-/** What can be awaited and is no promise, as query builders are. */
+/** A thenable that is not a promise, like a query builder. */
 function thenOf(outcome: Outcome) {
   return (resolve: (value: unknown) => void, reject: (error: unknown) => void): void => {
     if ('throws' in outcome) reject(outcome.throws)

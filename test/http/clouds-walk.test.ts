@@ -14,7 +14,7 @@ import type { PageFault } from '../fakes/page-fault.ts'
 
 const COUNT = 5_000
 const LIMIT = 200
-/** In the order of no provider. */
+/** In an order that no provider uses. */
 const NAMES = Array.from({ length: COUNT }, (_, index) => `${(index * 7919) % COUNT} of them.txt`)
 
 for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
@@ -47,7 +47,7 @@ for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
     const id = connection?.id ?? ''
     t.same(new Set((await walk.row(id)).scopes), new Set(scopes ?? rules.defaultScopes))
 
-    // Lists, and goes through a large folder.
+    // Lists, and pages through a large folder.
     const root = await walk.list()
     t.same(namesOf(root), ['many'])
     const [many] = (root.json() as Listing).entries
@@ -70,7 +70,7 @@ for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
     t.equal(pages, COUNT / LIMIT)
     t.ok(cloud.requests.length - before <= pages + 1, 'a call for each page, and one for how many there are')
 
-    // Reads a part of one.
+    // Reads a part of a file.
     const [some] = (await walk.list({ folder, limit: String(LIMIT) }).then((answer) => answer.json() as Listing))
       .entries
     const backend = await walk.backend()
@@ -79,7 +79,7 @@ for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
     t.match(part.range, { start: 8, end: 11 })
     t.match(await walk.download(some?.id ?? ''), { status: 200, body: `content of ${some?.name}` })
 
-    // Stores 20 MB out of a stream of which nobody knows the length.
+    // Uploads 20 MB from a stream of unknown length.
     const upload = (target: UploadTarget, content: Buffer, options: Partial<UploadCall> = {}) =>
       required(backend.upload?.bind(backend))(target, piecesOf(content), { ...call(), ...options })
     const content = randomBytes(20_000_000)
@@ -89,7 +89,7 @@ for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
     const { body } = await backend.download(stored.id, call())
     t.equal(await digest(body), createHash('sha256').update(content).digest('hex'), 'and come back')
 
-    // Two do not overwrite each other.
+    // A create-only upload does not overwrite an existing file.
     const small = Buffer.from('small')
     const again = upload({ parentId: null, name: 'large.bin' }, small, { ifNoneMatch: '*' })
     await rejectsWith(t, again, 'ALREADY_EXISTS')
@@ -103,7 +103,7 @@ for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
     t.equal(cloud.read('large.bin'), undefined)
     t.same(namesOf(await walk.list({ refresh: 'true' })), ['many'])
 
-    // The access token ends: ahead of time without a word, and by a 401.
+    // The access token expires: early, noticed by a 401.
     t.equal(oauth.tokenCalls('refresh_token'), 0)
     oauth.expireAccessTokens()
     await walk.age(id)
@@ -124,7 +124,7 @@ for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
     t.match(await walk.connect(), { status: 303, location: `${WALK_PUBLIC_URL}/` })
     t.match(await walk.connections(), [{ id, status: 'ACTIVE' }])
 
-    // Too many questions: nobody asks for as long as the provider says.
+    // The provider throttles: it is not called until the Retry-After has passed.
     cloud.throttle(30)
     const calls = cloud.requests.length
     for (let turn = 0; turn < 2; turn++) {
@@ -135,7 +135,7 @@ for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
     const asked = cloud.requests.slice(calls).filter(({ path }) => /children$|list_folder|items$/.test(path))
     t.equal(asked.length, 1)
 
-    // And ends it.
+    // The user disconnects.
     t.equal((await walk.disconnect(id)).status, 204)
     await until(() => cloud.isRevoked())
     t.same(await walk.connections(), [])

@@ -17,7 +17,7 @@ interface ConnectionView {
   readonly lastError: string | null
 }
 
-/** A connection of ann's at the scripted provider, and what there is to do with it. */
+/** A connection of ann's to the scripted provider, with functions to use it. */
 async function connected(t: Test) {
   const log: string[] = []
   const testing = await testApp(t, {}, { logger: { stream: { write: (line: string) => log.push(line) } } })
@@ -216,7 +216,7 @@ t.test('a connection that is disabled while it is verified stays so', async (t) 
   }
   for (const before of [
     { status: 'ERROR', lastErrorCode: 'ACCESS_DENIED' },
-    // There is nothing to write of it then.
+    // Then nothing needs to be written.
     { status: 'ACTIVE', lastErrorCode: null }
   ] as const) {
     await db.prisma.cloudConnection.updateMany({ data: before })
@@ -227,7 +227,7 @@ t.test('a connection that is disabled while it is verified stays so', async (t) 
   }
 })
 
-/** Users who have granted access, and what the host was told. */
+/** Users that have granted access, and the recorded events of the host. */
 async function granted(t: Test, users: readonly string[], options: OAuthAppOptions = {}) {
   const events: ConnectionEvent[] = []
   const plugin = { onConnectionChange: (event: ConnectionEvent) => events.push(event), ...options.plugin }
@@ -378,7 +378,7 @@ t.test('an ERROR of a connection by OAuth is over once its provider says who it 
   const { as, idOf, db, oauth } = await granted(t, ['ann'])
   const id = await idOf('ann')
   await db.prisma.cloudConnection.updateMany({ data: { status: 'ERROR', lastErrorCode: 'ACCESS_DENIED' } })
-  // Nobody has used it for hours.
+  // The connection has not been used for hours.
   oauth.expireAccessTokens()
   const answer = await as('ann').send('POST', `/cloud/connections/${id}/verify`)
   t.equal(answer.statusCode, 200)

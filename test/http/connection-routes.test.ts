@@ -177,7 +177,7 @@ t.test('what a listener throws is logged and breaks nothing', async (t) => {
     () => {
       throw new Error('host bug')
     },
-    // A listener may well be async, whatever its type says.
+    // A listener may be async in spite of its type.
     () => Promise.reject(new Error('host bug'))
   ]
   for (const onConnectionChange of listeners) {

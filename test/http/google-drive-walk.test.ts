@@ -60,7 +60,7 @@ t.test('a headless walk: from the consent at an independent Google to the end of
   t.match(tokens.grants, [{ user: GOOGLE_USERS[0].email, scopes: [SCOPE], refreshToken: /^google_refresh_/ }])
   t.same((await walk.row(id)).scopes, [SCOPE])
 
-  // Lists and downloads.
+  // The user lists and downloads.
   const root = await walk.list()
   t.equal(root.status, 200)
   t.same(namesOf(root), ['Invoices', 'notes.txt'])
@@ -102,14 +102,14 @@ t.test('a headless walk: from the consent at an independent Google to the end of
   t.equal(tokens.count('refresh_token'), 2, 'asked once about what has ended')
   t.equal(drive.requests.length, asksBefore)
 
-  // Connects again.
+  // The user connects again.
   t.match(await walk.connect(), { status: 303, location: `${WALK_PUBLIC_URL}/` })
   t.match(await walk.connections(), [{ id, status: 'ACTIVE', lastError: null }])
   t.ok((await walk.row(id)).version > inactive.version)
   t.same(namesOf(await walk.list()), ['Invoices', 'notes.txt'])
   t.match(await walk.download(invoice.id), { status: 200, body: 'January: 12 EUR' })
 
-  // And ends it.
+  // The user disconnects.
   const { refreshToken = '' } = tokens.grants.at(-1) ?? {}
   t.ok(await google.knows(refreshToken))
   t.match(await walk.disconnect(id), { status: 204, body: '' })
@@ -124,8 +124,8 @@ t.test('a headless walk: from the consent at an independent Google to the end of
     ['connected', 'requiresReauth', 'renewed', 'disconnected'].map((type) => [type, id, 'ann', 'google_drive'])
   )
   t.equal(tokens.count('authorization_code'), 2)
-  // A client secret, and twice a code, a verifier, an ID token, a refresh token and an access token; one was refreshed.
-  // Two ID tokens of the same second are equal.
+  // The client secret, and twice a code, a verifier, an ID token, a refresh token and an access token; one was
+  // refreshed. Two ID tokens of the same second are equal.
   t.match(String(tokens.secrets().length), /^1[12]$/)
   const harmless = ['january.txt', '"reqId"']
   t.same(walk.leaked(harmless), harmless, 'answers and log lines are both searched')
@@ -154,7 +154,7 @@ t.test('the same walk at a strict fake: a token that Drive refuses is renewed on
   t.same(namesOf(await walk.list()), ['Invoices', 'notes.txt'])
   t.same(namesOf(await walk.list({ folder: invoices.id })), ['january.txt'])
 
-  // The token ends before its time: Drive says so, once.
+  // The token expires early: Drive rejects it once.
   oauth.expireAccessTokens()
   const renewed = await walk.list({ refresh: 'true' })
   t.equal(renewed.status, 200)
@@ -164,7 +164,7 @@ t.test('the same walk at a strict fake: a token that Drive refuses is renewed on
   t.match(await walk.download(invoice.id), { status: 200, body: 'January: 12 EUR' })
   t.equal(oauth.tokenCalls('refresh_token'), 1)
 
-  // In the middle of nothing but a download, too.
+  // The same for a download.
   oauth.expireAccessTokens()
   t.match(await walk.download(invoice.id), { status: 200, body: 'January: 12 EUR' })
   t.equal(refusals(), 2)

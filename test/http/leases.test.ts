@@ -4,14 +4,14 @@ import { entry, page } from '../support/scripted-backend.ts'
 import { until } from '../support/until.ts'
 
 const LISTING = '/cloud/scripted/listing'
-/** Longer than any test: what is noticed at all is not noticed by the lease. */
+/** Longer than any test: a change that is noticed is not noticed because the lease has ended. */
 const leaseMs = 3_600_000
 
 t.test('inside of a lease a hit asks nobody', async (t) => {
   const { as, connect, db, scripted } = await testApp(t, { leaseMs })
   const id = await connect('ann')
   t.equal((await as('ann').get(LISTING)).statusCode, 200)
-  // Another hand, and nobody says so.
+  // A change in the database without a notification.
   await db.prisma.cloudConnection.update({ where: { id }, data: { status: 'DISABLED' } })
   for (const url of [LISTING, `${LISTING}?connection=${id}`]) {
     const hit = await as('ann').get(url)
@@ -49,7 +49,7 @@ t.test('what another process changes is heard of', async (t) => {
   const change = (data: { status?: 'ACTIVE' | 'DISABLED'; accountId?: string }) =>
     db.prisma.cloudConnection.update({ where: { id }, data })
   const status = async () => (await as('ann').get(LISTING)).statusCode
-  // It has begun to listen when a change is heard of.
+  // The lease outlasts the test, so a noticed change proves that the app is listening.
   await until(async () => {
     await change({ status: 'ACTIVE', accountId: String(Math.random()) })
     await status()

@@ -9,7 +9,7 @@ const LISTING = '/cloud/scripted/listing'
 const ANN = { 'x-user': 'ann' }
 const folder = (name: string) => page(Array.from({ length: 100 }, (_, i) => entry(`${name} ${i}`)))
 
-/** A folder of a hundred files, over sockets. */
+/** A folder of a hundred files, served over sockets. */
 async function make(t: Test, options: Partial<CloudStorageOptions> = {}, vary?: string) {
   const world = await testApp(t, options, {}, (host) => {
     if (vary === undefined) return
@@ -21,7 +21,7 @@ async function make(t: Test, options: Partial<CloudStorageOptions> = {}, vary?: 
   world.scripted.backend.list = async () => folder('file')
   const raw = await listening(t, world.app)
   const ask: AskRaw = (path, headers, method) => raw(path, { ...ANN, ...headers }, method)
-  /** Asks until the page is there in this form: it is coded beside the requests. */
+  /** Requests the page until it is compressed: compression happens in the background. */
   const askFor = async (encoding: string, path = LISTING): Promise<RawAnswer> => {
     for (;;) {
       const answer = await ask(path, { 'accept-encoding': encoding })
@@ -37,7 +37,7 @@ function decoded({ headers, body }: RawAnswer): string {
   return (encoding === 'gzip' ? gunzipSync(body) : body).toString()
 }
 
-/** Whether an answer is whole: in a form that there is, and as long as it says. */
+/** Returns whether a response is complete: in a known encoding, and with a matching length. */
 function isWhole(answer: RawAnswer, text: string): boolean {
   const isKnown = [undefined, 'br', 'gzip'].includes(answer.headers['content-encoding'])
   const isAsLong = Number(answer.headers['content-length']) === answer.body.byteLength
@@ -45,7 +45,7 @@ function isWhole(answer: RawAnswer, text: string): boolean {
 }
 
 t.test('who asks first gets a page plain, and later ones get it coded', async (t) => {
-  // With a lease the answer comes without a promise, and without one it does not.
+  // With a lease the route responds synchronously, and without one it does not.
   for (const leaseMs of [0, 60_000]) {
     const { app, ask, askFor } = await make(t, { leaseMs })
     const first = await ask(LISTING, { 'accept-encoding': 'br, gzip' })
@@ -102,7 +102,7 @@ t.test('of the forms that there are each client gets the one that it likes best'
     ['*;q=0', undefined],
     ['', undefined]
   ]
-  // Twice, since what was read of a header once is remembered.
+  // Twice, because parsed headers are cached.
   for (const [accepted, encoding] of [...chosen, ...chosen]) {
     const answer = await ask(LISTING, { 'accept-encoding': accepted })
     t.equal(answer.headers['content-encoding'], encoding, accepted)
@@ -245,7 +245,7 @@ t.test('a page of up to a kilobyte is never coded', async (t) => {
   const small = `${LISTING}?folder=small`
   const first = await ask(small, { 'accept-encoding': 'br' })
   t.ok(first.body.byteLength <= 1024)
-  // What is asked for after it has been coded meanwhile.
+  // Requested after the page has been compressed.
   await askFor('br', `${LISTING}?folder=large`)
   const { bytes } = app.folderCache.stats()
   for (const encoding of ['br', 'gzip', 'br']) {

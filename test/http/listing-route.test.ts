@@ -336,7 +336,7 @@ t.test('a removed connection is gone at once', async (t) => {
   t.equal(scripted.backend.listed.length, 1)
 })
 
-/** One reader on a connection of its own; `leave` closes it. */
+/** A reader with a connection of its own; `leave` closes it. */
 function read(port: number) {
   const agent = new Agent()
   const asked = request({
@@ -400,7 +400,7 @@ t.test('when all of them leave, the call upstream is ended', async (t) => {
   t.equal(app.folderCache.stats().entries, 0)
 })
 
-/** Connects a user to a folder of nine pages and reads the first of them. */
+/** Connects a user to a folder of nine pages and reads the first page. */
 async function turned(t: Test, options: Partial<CloudStorageOptions> = {}) {
   const world = await testApp(t, options)
   await world.connect('ann')

@@ -15,7 +15,7 @@ const LISTING = '/cloud/scripted/listing'
 const USER = 'user-4711'
 const FOLDER = 'folder-4711'
 const FILE = 'file-4711.pdf'
-/** Longer than any call has: the retries give up at once. */
+/** Longer than any call may take, so retries give up at once. */
 const FOR_LONG = { retryAfterMs: 3_000_000 }
 
 async function countedApp(t: Test, registry: Registry, options: Partial<CloudStorageOptions> = {}) {
@@ -25,7 +25,7 @@ async function countedApp(t: Test, registry: Registry, options: Partial<CloudSto
   return { ...testing, list: (query = '') => testing.as(USER).get(`${LISTING}${query}`) }
 }
 
-/** The value of one series, `undefined` where there is no such series. */
+/** Returns the value of one series, or `undefined` if it does not exist. */
 async function valueOf(registry: Registry, series: string): Promise<number | undefined> {
   const line = (await registry.metrics()).split('\n').find((each) => each.startsWith(`${series} `))
   return line === undefined ? undefined : Number(line.slice(series.length))
@@ -134,7 +134,7 @@ t.test('nothing of a user, a connection, a folder or a file is in what is scrape
   t.same([...new Set(labels.map(([, , provider]) => provider))].sort(), ['managed', 'scripted'])
 })
 
-/** As the host's instrumentation of Fastify would: a span around each request. */
+/** Runs `work` in a request span, like the host's Fastify instrumentation. */
 function inRequestSpan<T>(work: () => Promise<T>): Promise<T> {
   return trace.getTracer('host').startActiveSpan('request', async (span) => {
     try {
@@ -171,7 +171,7 @@ t.test('a load is a span below that of the request, and a hit is none', async (t
 })
 
 t.test('a load that fails is one span with its code, however often it is tried', async (t) => {
-  // Retries wait for no time at all.
+  // Retries do not wait.
   t.intercept(Math, 'random', { value: () => 0 })
   const spans = recordSpans(t)
   const { as, connect, scripted } = await testApp(t)

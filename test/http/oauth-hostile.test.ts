@@ -8,7 +8,7 @@ import { oauthCloudProvider } from '../support/oauth-cloud.ts'
 
 type Answer = Awaited<ReturnType<OAuthApp['comeBack']>>
 
-/** A flow of ann's whose browser is about to come back. */
+/** A flow of ann's after consent, before the callback. */
 async function consented(t: Test, options: OAuthAppOptions = {}) {
   const app = await oauthApp(t, options)
   const { authorizationUrl, cookie } = await app.begin('ann')
@@ -17,7 +17,7 @@ async function consented(t: Test, options: OAuthAppOptions = {}) {
 
 type Consented = Awaited<ReturnType<typeof consented>>
 
-/** Nothing has been asked of the provider, and nothing of the query is said again. */
+/** Checks that the provider was not called, and that the response repeats nothing of the query. */
 async function assertRefused(t: Test, { oauth, db, callback }: Consented, answer: Answer, what = '') {
   t.equal(answer.statusCode, 400, what)
   t.match(answer.json(), { code: 'INVALID_STATE', status: 400 })
@@ -31,7 +31,7 @@ async function assertRefused(t: Test, { oauth, db, callback }: Consented, answer
   }
 }
 
-/** The flow goes on where it was begun. */
+/** Checks that the flow still works. */
 async function assertGoesOn(t: Test, { comeBack, callback, cookie, db }: Consented) {
   t.equal((await comeBack(callback, { cookie })).headers.location, `${PUBLIC_URL}/`, 'the flow is not burnt')
   t.equal(await db.prisma.cloudConnection.count({ where: { userId: 'ann' } }), 1)
@@ -141,7 +141,7 @@ t.test('a login flow of another provider is not finished by the callback', async
   const begun = await flow.as('ann').send('POST', '/cloud/connections/nextcloud/authorize', { baseUrl: nextcloud.url })
   const state = begun.json<{ flowId: string }>().flowId
   await assertRefused(t, flow, await flow.comeBack(`${CALLBACK_URI}?code=x&state=${state}`, { cookie: flow.cookie }))
-  // As if somebody could write the column.
+  // Simulates an attacker with write access to the column.
   await flow.db.prisma.oAuthState.updateMany({ where: { provider: 'nextcloud' }, data: { provider: 'cloud' } })
   await assertRefused(t, flow, await flow.comeBack(`${CALLBACK_URI}?code=x&state=${state}`, { cookie: flow.cookie }))
 })

@@ -9,7 +9,7 @@ import { oauthCloudProvider } from '../support/oauth-cloud.ts'
 
 const AUTHORIZE = '/cloud/connections/cloud/authorize'
 
-/** What the authorization request and the cookie say of an app that was configured like this. */
+/** Returns the URLs in the authorization request, and the cookie, of an app with this configuration. */
 async function placesOf(t: Test, over: Partial<CloudStorageOptions>, host = '', headers: Record<string, string> = {}) {
   const { prisma } = await emptyDatabase()
   const app = Fastify({ pluginTimeout: 0 })
@@ -80,7 +80,7 @@ t.test('the prefix of register moves the routes, the redirect URI and the path o
       'and so are the paths in the host’s OpenAPI document'
     )
 
-    // The user comes back to where the cookie is sent, and goes on to the application.
+    // The callback receives the cookie and redirects to the application.
     const [cookie = ''] = String(answer.headers['set-cookie']).split(';')
     const state = new URL(authorizationUrl).searchParams.get('state') ?? ''
     const query = new URLSearchParams({ error: 'access_denied', state, iss: 'https://as.example.org' })

@@ -18,7 +18,7 @@ import { until } from '../support/until.ts'
 
 const TIMEOUTS = { connectMs: 1000, headersMs: 150, idleMs: 150, totalMs: 1000 }
 
-/** What the browser is told, where there is a refusal: the binding held, so that it goes back to the application. */
+/** Checks the redirect to the application after a refusal. The binding cookie matched, so a redirect is safe. */
 async function assertRefused(t: Test, app: OAuthApp, answer: Awaited<ReturnType<OAuthApp['grant']>>, code: string) {
   t.equal(answer.statusCode, 303, code)
   t.equal(answer.headers.location, `${PUBLIC_URL}/?error=${code}`)
@@ -28,7 +28,7 @@ async function assertRefused(t: Test, app: OAuthApp, answer: Awaited<ReturnType<
   assertSilent(t, app, answer)
 }
 
-/** Nothing of what the other side said, and no token. */
+/** Checks that the response and the log contain no text of the provider and no token. */
 function assertSilent(t: Test, { oauth, log }: OAuthApp, answer: { body: string; headers: object }) {
   const told = answer.body + JSON.stringify(answer.headers) + log.join('')
   t.notMatch(told, /SECRET|Scripted|said no/)

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import type { Listing } from '../../src/domain/entry.ts'
 import { testApp } from '../support/app.ts'
 
-/** An S3 server in this process that counts the calls it gets. */
+/** An S3 server in this process that counts its calls. */
 async function startS3(t: Test, keys: readonly string[]) {
   const calls: string[] = []
   const server = buildApp({ logger: false })

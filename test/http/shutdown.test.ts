@@ -54,8 +54,8 @@ class ClosablePrisma implements PrismaLike {
 }
 
 /**
- * An application with a provider whose pages need a token that rotates, and with a host that closes its database in an
- * `onClose` hook.
+ * An application with a provider that needs a rotating token for its pages, and with a host that closes its database
+ * in an `onClose` hook.
  */
 async function start(
   t: Test,
@@ -69,7 +69,7 @@ async function start(
   const lines: string[] = []
   const list = pages(9)
   const world = {
-    /** What the provider does before it answers. */
+    /** Runs in the provider before it responds. */
     ask: async (tokens: AccessTokens, { signal }: ListCall): Promise<unknown> => tokens.current(signal)
   }
   const provider = defineProvider({
@@ -119,7 +119,7 @@ async function start(
   return { app, oauth, closable, lines, rows, world, get }
 }
 
-/** The warnings and errors of a log. */
+/** Returns the warnings and errors of a log. */
 function troubles(lines: readonly string[]): string[] {
   return lines.filter((line) => (JSON.parse(line) as { level: number }).level >= 40)
 }
@@ -150,7 +150,7 @@ for (const order of ORDERS) {
     const grant = oauth.issueGrant()
     const id = await rows.add(grant)
     const second = await get(nextOf(await get()))
-    // The third page is loaded ahead, with the token that is still good.
+    // The third page is read ahead, with the token that is still valid.
     await until(() => app.folderCache.stats().entries === 3)
     await rows.replace(id, grant, EXPIRED_MS)
     const gate = oauth.hold('token', { isPerformed: true })
@@ -188,7 +188,7 @@ for (const order of ORDERS) {
     const gate = oauth.hold('token', { isPerformed: true })
     held.resolve(undefined)
     await gate.reached
-    // A refresh belongs to no request: its client leaves, and the server has closed.
+    // A refresh belongs to no request: its client disconnects, and the server has closed.
     client.destroy()
     await once(app.server, 'close')
     for (let turn = 0; turn < 20; turn += 1) await settled()
@@ -206,7 +206,7 @@ for (const [what, isAnswered] of [
   ['is never answered ends at its deadline', false]
 ] as const) {
   t.test(`a refresh that outlasts the pluginTimeout and ${what}, before the host's database closes`, async (t) => {
-    // Shorter than a refresh may take (10 s).
+    // Shorter than the time limit of a refresh (10 s).
     const pluginTimeout = 9000
     const { app, oauth, closable, rows, get } = await start(t, 'before', {}, pluginTimeout)
     const id = await rows.add(oauth.issueGrant(), { leftMs: EXPIRED_MS })
@@ -214,7 +214,7 @@ for (const [what, isAnswered] of [
     const advance = useManualTimers(t)
     const listing = get()
     await gate.reached
-    // Fastify reports the hook that it gave up, when everything has closed.
+    // Fastify reports the hook timeout when everything has closed.
     const closing = t.rejects(app.close(), { code: 'AVV_ERR_READY_TIMEOUT' })
     for (let turn = 0; turn < 20; turn += 1) await settled()
     t.equal(closable.isClosed, false)
@@ -245,7 +245,7 @@ t.test('a login whose code was exchanged is stored', async (t) => {
   const { authorizationUrl, cookie } = await begin('ann')
   const callback = await oauth.consent(authorizationUrl)
   const gate = oauth.hold('token', { isPerformed: true })
-  // Nothing waits for a request that is injected, as for one whose browser has left.
+  // An injected request delays nothing, like one from a browser that has disconnected.
   const answer = comeBack(callback, { cookie })
   await gate.reached
   const closing = app.close()

@@ -9,7 +9,7 @@ import { WritableBackend } from '../support/writable-backend.ts'
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 
-/** One request of each kind, to the connection that is named. */
+/** One request of each kind to a connection. */
 function requestsTo(connection?: string): [method: string, path: string, asked: Ask][] {
   const more: Record<string, string> = connection === undefined ? {} : { connection }
   const query = connection === undefined ? '' : `?connection=${encodeURIComponent(connection)}`
@@ -225,7 +225,7 @@ t.test('a host that is closing refuses no upload that is on its way', async (t) 
   await closing
 })
 
-/** A problem as everybody gets the same. */
+/** Returns an error body without its request ID. */
 function withoutId(text: string): string {
   return text.replace(/"requestId":"[^"]*"/, '')
 }

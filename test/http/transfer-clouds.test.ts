@@ -17,7 +17,7 @@ import { answerOf, type Ask, Client, contentPath, davTransfers } from '../suppor
 import { until } from '../support/until.ts'
 import { WALKED_CLOUDS, type WalkedCloud } from '../support/walked-clouds.ts'
 
-/** Everything that can be done, by somebody who looks at the listings in between. */
+/** Performs all operations, and checks the listings in between. */
 async function walk(t: Test, app: FastifyInstance, provider: string): Promise<void> {
   await app.listen({ host: '127.0.0.1', port: 0 })
   const client = new Client(app)
@@ -116,7 +116,7 @@ for (const cloud of WALKED_CLOUDS) {
   })
 }
 
-/** The bytes in the temporary files of uploads that this process has open. */
+/** Returns the size of the temporary upload files that this process has open. */
 async function spooledBytes(): Promise<number> {
   const paths = (await readdir('/proc/self/fd')).map((fd) => `/proc/self/fd/${fd}`)
   const sizes = paths.map(async (path) =>

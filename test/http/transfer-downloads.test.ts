@@ -213,7 +213,7 @@ t.test('a connection that is removed meanwhile ends the body', async (t) => {
   const [answer] = (await once(asked, 'response')) as [IncomingMessage]
   await once(answer, 'readable')
   await as('ann').send('DELETE', `/cloud/connections/${connectionId}`)
-  // Nothing is read until then: the buffers between the sockets hold much less than all of it.
+  // The client reads nothing until then: the buffers between the sockets hold much less than the file.
   await until(() => fake.busy() === 0)
   await t.rejects(digest(answer))
   t.equal(answer.complete, false)

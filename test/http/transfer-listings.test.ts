@@ -8,7 +8,7 @@ import { Client, contentPath, davTransfers } from '../support/transfer-app.ts'
 import { until } from '../support/until.ts'
 import { WritableBackend } from '../support/writable-backend.ts'
 
-/** An app with transfers at a cloud in memory. */
+/** An app with transfers on an in-memory cloud. */
 async function start(t: Test) {
   const backend = new WritableBackend()
   const { provider } = scriptedProvider(backend)
@@ -197,7 +197,7 @@ t.test('a change drops the listings of its folder under every Unicode form of it
   await app.listen({ host: '127.0.0.1', port: 0 })
   const client = new Client(app)
   const [nfc, nfd] = ['\u00e9\u00fc', 'e\u0301u\u0308']
-  // Each of the two letters in a form of its own.
+  // Each of the two letters in a different form.
   const forms = [nfc, nfd, '\u00e9u\u0308'].map((name) => `${name}/`)
   fake.tree.mkdir(nfc)
   const list = async (folder: string) => {
@@ -224,7 +224,7 @@ t.test('a change drops the listings of its folder under every Unicode form of it
   await expectMiss([id])
   t.equal((await client.ask('DELETE', contentPath('nextcloud', { id: `${nfd}/${nfd}` }))).status, 204)
   await expectMiss([])
-  // By hand, where the names under which this process has listed the folder are not known.
+  // Invalidates by hand, without the aliases that this process has recorded for the folder.
   for (const folderId of forms.slice(0, 2)) {
     app.folderCache.invalidateFolder({ userId: 'ann', provider: 'nextcloud', folderId })
     await expectMiss([])

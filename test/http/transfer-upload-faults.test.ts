@@ -78,7 +78,7 @@ t.test('a refusal reaches a client that is still sending, and its connection goe
     socket.write(head('GET'))
     await until(() => /^HTTP\/1\.1 200 .*\r\n\r\nfirst$/s.test(heard))
   }
-  // Some of it was read, and the rest is left in the middle.
+  // A part of the body was read, and the rest is unread.
   heard = ''
   socket.write(head('PUT', 'transfer-encoding: chunked'))
   const chunk = Buffer.concat([Buffer.from('100000\r\n'), Buffer.alloc(MIB), Buffer.from('\r\n')])

@@ -26,7 +26,7 @@ const MIB = 1024 * 1024
 const TOO_MANY = { status: 429, code: 'TOO_MANY_REQUESTS' }
 const { signal: never } = new AbortController()
 
-/** A download that nobody reads. */
+/** Starts a download without reading it. */
 async function pausedDownload(client: Client, path: string, headers = {}): Promise<ClientRequest> {
   const request = client.begin('GET', path, { headers })
   request.end()
@@ -68,7 +68,7 @@ t.test('past transfersPerUser a transfer is 429, whatever holds the others, unti
   t.equal((await client.ask('GET', small, { user: 'bob' })).status, 200, 'another user is not affected')
   t.equal((await client.ask('GET', '/cloud/webdav/listing')).status, 200, 'a listing is no transfer')
 
-  // A client that leaves, a body that breaks, and one that ends.
+  // A client that disconnects, a body that fails, and one that ends.
   held[0]?.destroy()
   await until(async () => (await client.get(small)).status === 200)
   held[2]?.destroy()
@@ -185,7 +185,7 @@ t.test('a host route with the hook counts until all that it opened at the backen
   const preHandler = app.storageBackendHook({
     document: (_request, { id }) => ({ id: 'd', userId: id, storageBackend: 'object', objectKey: 'k' })
   })
-  // It responds without closing what it has opened.
+  // Responds without closing the stream it has opened.
   app.get('/leaving', { preHandler }, async (request) => {
     await request.storageBackend.download('k', { signal: never })
     return 'left'
@@ -296,7 +296,7 @@ t.test('connects, verifies, authorizes and polls to a server that never responds
   }
 })
 
-/** A request of ann's on a socket that can be destroyed. */
+/** Sends a request of ann's on a socket that can be destroyed. */
 function post(port: number, path: string, body: object = {}): Socket {
   const text = JSON.stringify(body)
   const socket = connectSocket(port, '127.0.0.1').on('error', () => {})
@@ -338,7 +338,7 @@ t.test('an OAuth callback past the limit is 429, and works when it is loaded aga
     return account.promise
   }
   const verified = as('ann').send('POST', `/cloud/connections/${id}/verify`)
-  // An injected request begins when it is awaited.
+  // An injected request is sent when it is awaited.
   const status = verified.then(({ statusCode }) => statusCode)
   await until(() => asked === 1)
   t.equal((await comeBack(callback, { cookie })).statusCode, 429)
@@ -361,7 +361,7 @@ t.test('eleven wrong passwords for one server are five attempts there, one by on
     t.equal((await as('ann').get('/cloud/nextcloud/listing')).statusCode, 200)
     fake.dav.requests.length = 0
     const connect = (index: number) => {
-      // One server by several addresses.
+      // Several addresses of one server.
       const baseUrl = index % 2 === 0 ? fake.url : `${fake.url}/index.php/apps/files/`
       return as('ann').send('POST', path, { ...login, baseUrl, password: `wrong-${index}` })
     }

@@ -11,7 +11,7 @@ const MIB = 1024 * 1024
 /** Much more than the buffers between two sockets hold. */
 const CONTENT = Buffer.alloc(64 * MIB, 'content ')
 
-/** A host's own route for the documents of its users, and one of them that is kept at a WebDAV server. */
+/** A host's own route for its users' documents, with one document on a WebDAV server. */
 async function start(t: Test) {
   const fake = await FakeDav.start(t)
   fake.tree.put('large.bin', CONTENT)
@@ -31,7 +31,7 @@ async function start(t: Test) {
   const { port } = app.server.address() as AddressInfo
   return {
     fake,
-    /** The beginning of the answer. */
+    /** Resolves at the start of the response. */
     download: async (framing: 'length' | 'chunked'): Promise<IncomingMessage> => {
       const path = `/download/${framing}`
       const asked = httpRequest({ host: '127.0.0.1', port, path, headers: { 'x-user': 'ann' }, agent: false }).end()
@@ -52,7 +52,7 @@ t.test('a client that leaves in the middle closes the upstream socket', async (t
   await once(answer, 'readable')
   t.equal(upstream.length, 1)
   t.equal(upstream[0]?.closed, false, 'and holds it until then')
-  // Not `once`, to which the reset that this comes as would be a failure.
+  // Not `once`, which would reject on the reset.
   const closed = new Promise((resolve) => upstream[0]?.once('close', resolve))
   answer.destroy()
   await closed

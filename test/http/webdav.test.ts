@@ -13,7 +13,7 @@ interface Problem {
   readonly code: string
 }
 
-/** A server, and an app whose operator allows it. */
+/** Starts a server, and an app that allows its host. */
 async function start(t: Test, auth: FakeDavAuth = { type: 'basic' }) {
   const fake = await FakeDav.start(t, { auth })
   const events: ConnectionEvent[] = []
