@@ -13,7 +13,7 @@ import { until } from '../support/until.ts'
 const LEASE_MS = 1000
 const USER = 'ann'
 const FOLDER = 'folder'
-/** For what is closed in one process to be seen in another: each gets a share of a processor, and no more. */
+/** The time for a close in one process to be noticed in another, on a machine with little CPU time. */
 const MOMENT_MS = 100
 
 t.test('four processes in trouble', async (t) => {
@@ -27,12 +27,12 @@ t.test('four processes in trouble', async (t) => {
   await refreshed(t, world)
 })
 
-/** The user's listing in a process; how the user's connection is called does not matter. */
+/** Lists the user's folder in a process, for the default connection. */
 function list(process: ClusterProcess): Promise<ListingAnswer> {
   return askListing(process, { userId: USER, folder: FOLDER })
 }
 
-/** All processes serve, and each has listed the user's folder and believes in it. */
+/** Starts all processes with a lease and a cached listing of the user's folder. */
 async function listedEverywhere(t: Test, world: ClusterWorld): Promise<string> {
   await world.serve({ leaseMs: LEASE_MS })
   const id = await world.rows.add(USER, 'account')
@@ -42,7 +42,7 @@ async function listedEverywhere(t: Test, world: ClusterWorld): Promise<string> {
   return id
 }
 
-/** Asks a process again and again until it is `enough`, and gives all that it said. */
+/** Sends requests to a process until a response is `enough`. Returns all responses. */
 async function ask(process: ClusterProcess, enough: (answer: ListingAnswer) => boolean): Promise<ListingAnswer[]> {
   const answers: ListingAnswer[] = []
   do {
@@ -52,7 +52,7 @@ async function ask(process: ClusterProcess, enough: (answer: ListingAnswer) => b
   return answers
 }
 
-/** Nobody believed anything for longer than a lease. */
+/** Checks that no response relied on an outdated connection for longer than a lease. */
 function judge(t: Test, { rows }: ClusterWorld, answers: readonly ListingAnswer[]): void {
   const judge = new ClusterJudge(rows.history, LEASE_MS)
   const judgements = answers.map((answer) => judge.judge(answer))
@@ -68,7 +68,7 @@ async function swapped(t: Test, world: ClusterWorld): Promise<void> {
   await t.test(
     'an account that was exchanged, and no word of it: no process shows the old one after a lease',
     async (t) => {
-      // On a busy machine a lease may end before a process is asked: then it is tried again.
+      // On a busy machine the lease may end before the request: then try again.
       for (let isBelieved = false; !isBelieved;) {
         const id = await listedEverywhere(t, world)
         world.fate = () => 'drop'
@@ -87,7 +87,7 @@ async function written(t: Test, world: ClusterWorld): Promise<void> {
     const { rows, cloud, processes } = world
     const [writer, ...others] = processes as [ClusterProcess, ...ClusterProcess[]]
 
-    /** All believe in what was, and one of them writes: `after` is what the rows are then. */
+    /** All processes have a lease, and one of them writes: `after` is the resulting state of the rows. */
     async function write(
       t: Test,
       request: Omit<ClusterRequest, 'user'>,

@@ -5,7 +5,7 @@ import { ClusterJudge, type JudgedAnswer } from '../support/cluster-judge.ts'
 const LEASE_MS = 1000
 const ROW: RowState = { id: 'c1', account: 'a1', token: 't1', isActive: true, isDefault: false }
 
-/** What the rows of a user became, each within a tenth of a second before `at`. */
+/** The rows of a user, with each change committed within a tenth of a second before `at`. */
 function judgeOf(...changes: readonly { at: number; rows: readonly RowState[]; turned?: readonly string[] }[]) {
   const history = new ClusterHistory()
   for (const { at, rows, turned = [] } of changes) {
@@ -14,7 +14,7 @@ function judgeOf(...changes: readonly { at: number; rows: readonly RowState[]; t
   return new ClusterJudge(history, LEASE_MS)
 }
 
-/** A listing of the row `c1`, looked at and sent at this moment. */
+/** A listing of the row `c1`, checked and sent at this time. */
 function listed(at: number, over: Partial<JudgedAnswer> = {}): JudgedAnswer {
   return {
     userId: 'ann',

@@ -14,7 +14,7 @@ import { until } from '../support/until.ts'
 
 const LEASE_MS = 1000
 const READERS = 1000
-/** For what was sent to have come, on a machine that has more to do. */
+/** The time for a message to arrive, on a busy machine. */
 const MOMENT_MS = 300
 const pause = () => setTimeout(50)
 
@@ -30,17 +30,17 @@ t.test('four processes that share a Redis', async (t) => {
   await restarted(t, world, redis)
   await tried(t, world, redis)
   await secret(t, world, redis)
-  // It leaves one process less.
+  // Must be last: it leaves one process less.
   await killed(t, world, redis)
 })
 
-/** All serve, and share what they load. */
+/** Starts all processes with a shared tier. */
 async function shared(world: ClusterWorld, redis: ClusterRedis, redisUrl = redis.url): Promise<void> {
   await world.serve({ leaseMs: LEASE_MS, redisUrl })
   await redis.untilShared(world, pause)
 }
 
-/** So many readers at once, over all of these processes. */
+/** Sends concurrent requests, distributed over the processes. */
 function readAll(
   processes: readonly ClusterProcess[],
   count: number,
@@ -128,7 +128,7 @@ async function refreshed(t: Test, world: ClusterWorld, redis: ClusterRedis): Pro
 const ROUNDS = 4
 const HITS = 800
 const CONCURRENCY = 4
-/** Those who ask for hits do nothing for so long between two of them: a full machine would hide what takes long. */
+/** The pause between two hits: on a fully loaded machine, delays would be invisible. */
 const IDLE_MS = 3
 const FOLDERS = Array.from({ length: 10 }, (_, n) => `folder-${n}`)
 
@@ -151,7 +151,7 @@ async function vanished(t: Test, world: ClusterWorld, redis: ClusterRedis): Prom
       await setTimeout(IDLE_MS)
     }
 
-    /** With a few that are no hits, whose process asks Redis. All that follows takes less than a listing's life. */
+    /** Includes a few misses, for which the process calls Redis. The measurement is shorter than a listing's TTL. */
     async function measure(took: number[], round: string): Promise<void> {
       for (const process of world.processes) {
         for (const folder of FOLDERS) {
@@ -197,7 +197,7 @@ async function restarted(t: Test, world: ClusterWorld, redis: ClusterRedis): Pro
     const enough = new AbortController()
     const asking = world.processes.map(async (process, n) => {
       for (let asked = 0; !enough.signal.aborted; asked += 1) {
-        // A hit, and none.
+        // A hit and a miss.
         for (const folder of ['folder', `folder-${n}-${asked}`]) {
           answers.push(await askListing(process, { userId: 'ann', folder }))
         }

@@ -46,7 +46,7 @@ t.test('four processes on one database', async (t) => {
   await outage(t, world)
 })
 
-/** With what holds for all of them. */
+/** Runs a trial and makes the checks that apply to all trials. */
 async function trial(t: Test, world: ClusterWorld, options: TrialOptions): Promise<TrialReport> {
   const report = await runTrial(world, options)
   for (const comment of report.comments) t.comment(comment)
@@ -62,7 +62,7 @@ async function trial(t: Test, world: ClusterWorld, options: TrialOptions): Promi
 
 const ABOUT_ROWS = new Set(['CONNECTION_INACTIVE', 'CONNECTION_MISSING', 'CONNECTION_NOT_FOUND'])
 
-/** Enough to hear of a change: a lease takes much longer. */
+/** Enough time to receive a notification: a lease takes much longer. */
 const HEARD_MS = 1000
 const ASKED_MS = 25
 

@@ -20,17 +20,17 @@ import { RefreshRows } from '../support/refresh-rows.ts'
 import { requireService } from '../support/services.ts'
 import { until } from '../support/until.ts'
 
-/** `CRASH_SEED=1234`: the chances of an earlier run come again, its timing does not. */
+/** `CRASH_SEED=1234` repeats the random choices of an earlier run, but not its timing. */
 const SEED = Number(process.env['CRASH_SEED'] ?? randomInt(2 ** 31))
 /**
- * `CRASH_KILLS=1000`: how many processes are killed. Each is in the middle of several operations. A kill costs about two
- * seconds of CPU time, half of which is the start of the next process: 40 take about a minute on two quiet cores.
+ * `CRASH_KILLS=1000`: the number of kills. Each interrupts several operations. A kill costs about two seconds of CPU
+ * time, half of which is the start of the next process: 40 take about a minute on two quiet cores.
  */
 const KILLS = Number(process.env['CRASH_KILLS'] ?? 40)
 const MIB = 1024 * 1024
 const PROGRAM = fileURLToPath(compiledUrl('test/support/crash-process.ts'))
 const STAGING = '.fastify-cloud-storage'
-/** Unfinished uploads at a WebDAV server. */
+/** Unfinished uploads on a WebDAV server. */
 const TEMPORARY = /^fastify-cloud-storage-upload-.{36}\.tmp$/
 
 interface Response {
@@ -63,7 +63,7 @@ class Service {
     return new Service(child, origin)
   }
 
-  /** Rejects when the process is killed before the response is complete. */
+  /** Rejects if the process is killed before the response is complete. */
   async ask(method: string, path: string, user: string, body?: Buffer | object, cookie?: string): Promise<Response> {
     const isBytes = Buffer.isBuffer(body)
     const type = isBytes ? 'application/octet-stream' : 'application/json'
@@ -96,7 +96,7 @@ class Service {
 
 const digest = (content: Buffer) => createHash('sha256').update(content).digest('hex')
 
-/** What a stored file may hold: what was acknowledged last, or what was being uploaded when the process was killed. */
+/** The allowed contents of stored files: the last acknowledged one, or one being uploaded at the time of the kill. */
 class Expected {
   readonly #acknowledged = new Map<string, string>()
   readonly #interrupted = new Map<string, string>()
@@ -113,7 +113,7 @@ class Expected {
     return this.#interrupted.size
   }
 
-  /** Compares what is there after a restart, which from now on counts as acknowledged. */
+  /** Compares the content after a restart, which counts as acknowledged from then on. */
   async check(t: Test, what: string, read: (name: string) => Promise<Buffer | undefined>): Promise<void> {
     for (const name of new Set([...this.#acknowledged.keys(), ...this.#interrupted.keys()])) {
       const content = await read(name)
@@ -159,7 +159,7 @@ t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (
   const objects = new Expected()
   const davFiles = new Expected()
   const connected = new Set<Connected>()
-  /** Users who were connecting, and connections that were being removed, when the process was killed. */
+  /** Users that were connecting, and connections that were being removed, at the time of the kill. */
   const connecting = new Map<string, Connected['provider']>()
   const disconnecting = new Set<Connected>()
   const counts = { interrupted: 0, acknowledged: 0, lostGrants: 0, unrevoked: 0, parts: 0, temporary: 0 }
@@ -188,12 +188,12 @@ t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (
   })
   let grant = oauth.grants.at(-1)
 
-  /** What a service does until it is killed. Each repeats one kind of operation. */
+  /** The operations of a service until it is killed. Each one is repeated. */
   const operations: Readonly<Record<string, (service: Service) => Promise<void>>> = {
     rotate: async (service) => {
       oauth.expireAccessTokens()
       const { status } = await list(service, { user: 'rotating', provider: 'cloud' })
-      // Another loop may have expired the new token, too.
+      // Another loop may have expired the new token too.
       if (status === 200 && grant?.refreshToken !== undefined) counts.acknowledged += 1
     },
     disk: async (service) => {
@@ -255,7 +255,7 @@ t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (
         await operation(service)
         counts.acknowledged += 1
       } catch (error) {
-        // The connection to a killed process; anything else is a failure of the service.
+        // The connection to a killed process; any other error is a failure of the service.
         if (!(error instanceof TypeError || isKilled())) t.fail(`${name}: ${String(error)}`)
         if (isKilled()) counts.interrupted += 1
         else await setTimeout(5)
@@ -263,7 +263,7 @@ t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (
     }
   }
 
-  /** Everything that a restarted service must have, and nothing that it must not. */
+  /** Checks the state of a restarted service: complete, and without half-done operations. */
   const check = async (service: Service) => {
     await disk.check(t, 'the file', (name) => readFile(join(directory, name)).catch(() => undefined))
     await objects.check(t, 'the object', async (name) => fake.store.objects.get(`uploading/${name}`)?.content)
@@ -279,7 +279,7 @@ t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (
     const listed = await list(service, { user: 'rotating', provider: 'cloud' })
     t.equal(listed.status, isStored ? 200 : 503, `a rotated token, ${isStored ? 'stored' : 'lost'}: ${listed.body}`)
     if (!isStored) {
-      // The provider had replaced the only token, and its answer had not been stored: the user has to connect again.
+      // The provider had rotated the only token, and its response was not stored: the user must connect again.
       t.match(await rows.read(rotating), { status: 'REQUIRES_REAUTH' })
       counts.lostGrants += 1
       await prisma.cloudConnection.delete({ where: { id: rotating } })
@@ -297,7 +297,7 @@ t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (
         `${connection.user} is connected`
       )
     }
-    // Not acknowledged: done or not done, and never half of it.
+    // Unacknowledged operations are done or not done, but never half done.
     for (const [user, provider] of connecting) {
       const found = await connectionsOf(service, user)
       t.ok(found.length <= 1)
@@ -334,7 +334,7 @@ t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (
     following.catch(() => undefined)
     const current = service
     const work = Object.entries(operations).map(([name, operation]) => repeat(current, name, operation))
-    // Now and then before the first operation is done, and otherwise when the process has done some of each.
+    // Sometimes before the first operation is done; otherwise after some operations of each kind.
     await setTimeout(random.between(0, random.happens(0.5) ? 100 : 1000))
     await current.kill()
     await Promise.all(work)
@@ -354,13 +354,13 @@ t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (
       [STAGING]
     )
 
-    // One that a process left between the end of its PUT and its MOVE, in case none was killed at that moment.
+    // Simulates a kill between the PUT and the MOVE, in case none of the kills happened at that moment.
     await dav.seed(dav.basicFolder, `fastify-cloud-storage-upload-${randomUUID()}.tmp`, 'part')
     const temporary = async () => (await readdir(dav.basicFolder)).filter((name) => TEMPORARY.test(name))
     const partial = await temporary()
     counts.temporary = partial.length
     for (const name of partial) await utimes(join(dav.basicFolder, name), 86_400, 86_400)
-    // A process searches a folder once an hour, and this one has.
+    // A process searches a folder once an hour, and this one already has.
     await service.kill()
     service = await Service.start(settings)
     const listed = await service.ask('GET', '/cloud/webdav/listing', 'dav')

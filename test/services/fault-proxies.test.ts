@@ -21,13 +21,13 @@ import { requireService } from '../support/services.ts'
 import { TcpProxy, type ProxyTarget, type Transform } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
 
-/** Enough for what could come on loopback to have come; a test that sees too little of it passes wrongly, not fails. */
+/** Enough time for loopback. If it is too short, a test passes wrongly instead of failing. */
 const MOMENT_MS = 50
 
-/** Longer than a busy machine takes for a few words on loopback. */
+/** Longer than a busy machine needs for a few bytes on loopback. */
 const DELAY_MS = 300
 
-/** One end of a connection, and all that happened at it. */
+/** One end of a connection, with its recorded events. */
 class End {
   heard = ''
   hasEnded = false
@@ -47,7 +47,7 @@ class End {
     return end
   }
 
-  /** Who is reset at once may not even have seen that the connection was there. */
+  /** A client that is reset at once may not even see a connection. */
   static dial(t: Test, port: number): End {
     const end = new End(connect({ port, host: '127.0.0.1', allowHalfOpen: true }))
     t.teardown(() => end.socket.destroy())
@@ -59,7 +59,7 @@ class End {
   }
 }
 
-/** A server of the test's own, which has one end of each connection. */
+/** A server with one end of each connection. */
 async function listen(t: Test, port = 0): Promise<{ readonly target: ProxyTarget; readonly ends: readonly End[] }> {
   const ends: End[] = []
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => ends.push(new End(socket)))
@@ -73,7 +73,7 @@ async function listen(t: Test, port = 0): Promise<{ readonly target: ProxyTarget
   return { target: { host: '127.0.0.1', port: (server.address() as AddressInfo).port }, ends }
 }
 
-/** A proxy, and both ends of connections through it. */
+/** Starts a proxy, with both ends of connections through it. */
 async function setUp(t: Test) {
   const { target, ends } = await listen(t)
   const proxy = await TcpProxy.start(t, target)
@@ -133,7 +133,7 @@ t.test('an open connection in a black hole stays open, and dead also after it', 
   proxy.mode = 'relay'
   client.socket.write('lost too')
   server.socket.write('lost too')
-  // What a connection after the black hole hears shows that the proxy has read what came before.
+  // A response on a connection after the blackhole proves that the proxy has read the earlier bytes.
   const later = await open()
   later.server.socket.write('ping')
   await until(() => later.client.heard === 'ping')
@@ -166,7 +166,7 @@ t.test('what is on its way when the black hole opens is lost', async (t) => {
   proxy.delayMs = DELAY_MS
   server.socket.write('late')
   client.socket.write('ping')
-  // The server's word was written before the client's.
+  // The server's bytes were written before the client's.
   await until(() => server.heard === 'ping')
   proxy.mode = 'blackhole'
   await setTimeout(DELAY_MS + MOMENT_MS)
@@ -267,7 +267,7 @@ function aFrame(type: number, body: Buffer): Buffer {
   return Buffer.concat([header, body])
 }
 
-/** As over a network that carries one byte at a time. */
+/** Simulates a network that delivers one byte at a time. */
 class CrumblingPostgresProxy extends PostgresProxy {
   static override async start(t: Test, target: ProxyTarget): Promise<CrumblingPostgresProxy> {
     const proxy = new CrumblingPostgresProxy(target)
@@ -318,7 +318,7 @@ t.test('notifications of a PostgreSQL server', async (t) => {
       t.same(heard, ['weather one', 'news two'])
       proxy.onNotification = () => 'drop'
       await notifier.query(`NOTIFY news, 'three'`)
-      // The listener hears of its own transaction before the end of its query.
+      // The listener receives notifications of its own transaction before the end of its query.
       await listener.query(`NOTIFY news, 'four'`)
       t.ok(await answers(listener, 1))
       t.equal(heard.length, 2)
@@ -365,7 +365,7 @@ async function openClient(t: Test, url: string): Promise<pg.Client> {
   return client
 }
 
-/** Asks as a person at a terminal would. */
+/** Sends a line like a user at a terminal. */
 async function ask(t: Test, port: number, line: string): Promise<End> {
   const end = await End.connect(t, port)
   end.socket.write(`${line}\r\n`)
@@ -448,12 +448,12 @@ t.test('a Redis server', async (t) => {
       await redis.start()
       t.equal(await answer(t, redis.port, 'PING'), '+PONG')
     }
-    // And by the end of the test.
+    // The teardown also stops it.
     redis.pause()
   })
 
   t.test('ends with a test process that is killed, even if it is paused', async (t) => {
-    // It leaves its folder behind, here.
+    // Here it leaves its folder behind.
     const folder = await mkdtemp(join(tmpdir(), 'fcs-killed-'))
     t.teardown(() => rm(folder, { recursive: true, force: true }))
     const child = spawn(process.execPath, ['--input-type=module', '-e', STARTS_AND_PAUSES], {

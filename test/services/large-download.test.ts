@@ -14,7 +14,7 @@ const LIMIT_MIB = 64
 const SCRIPT = fileURLToPath(new URL('../../bench/slow-client-memory.mjs', import.meta.url))
 
 t.test(`a slow client's download of ${SIZE_MIB} MiB takes less than ${LIMIT_MIB} MiB of memory`, async (t) => {
-  // Its processes must not be measured by the test's own loaders.
+  // The loaders of the test must not affect the measured processes.
   const { NODE_OPTIONS: _, ...env } = process.env
   const { stdout } = await promisify(execFile)(process.execPath, [SCRIPT, String(SIZE_MIB)], { env })
   const figures = JSON.parse(stdout) as Figures

@@ -8,17 +8,17 @@ import { until } from '../support/until.ts'
 
 const IDLE = 10_000
 /**
- * Memory of an idle connection in the server. Node needs about 10 KB for a socket and its parser, and the garbage of the
- * request before it may not be collected yet. A buffer per connection of 64 KB, the size of a read, would exceed it.
+ * Memory of an idle connection in the server. Node needs about 10 KB for a socket and its parser, and garbage of the
+ * previous request may not be collected yet. A 64 KB read buffer per connection would exceed the limit.
  */
 const MAX_BYTES_PER_CONNECTION = 32 * 1024
 /** Connections of each slow kind. */
 const SLOW = 100
 
 /**
- * A client in a process of its own, so that its memory is not counted. It opens connections a hundred at a time, sends
- * `first` on each, waits for a response if `isAnswered`, and then sends `rest` byte by byte. It prints the number of
- * connections that are open, and ends with its standard input.
+ * A client in a process of its own, so that its memory is not counted. It opens connections a hundred at a time,
+ * sends `first` on each, waits for a response if `isAnswered`, and then sends `rest` byte by byte. It prints the
+ * number of open connections, and exits when its standard input ends.
  */
 const CLIENT = `
   const { connect } = require('node:net')
@@ -44,9 +44,9 @@ const CLIENT = `
 interface Connections {
   readonly port: number
   readonly count: number
-  /** What each connection sends at once. */
+  /** Sent by each connection at once. */
   readonly first?: string
-  /** What it sends byte by byte. */
+  /** Sent byte by byte. */
   readonly rest?: string
   readonly isAnswered?: boolean
 }
@@ -76,7 +76,7 @@ async function start(t: Test) {
         else resolve(count)
       })
     })
-  /** Another user's requests. */
+  /** Checks that requests of another user are served. */
   const isServed = async (): Promise<void> => {
     t.equal((await client.get('/health/live')).status, 200)
     t.equal((await client.get('/cloud/object/listing', server.as('ann'))).status, 200)
@@ -87,7 +87,7 @@ async function start(t: Test) {
 t.test('10,000 idle connections take bounded memory, and other clients are served', async (t) => {
   const { port, connections, isServed } = await start(t)
   const first = 'GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n'
-  // The code and the buffers that are needed for any number of connections.
+  // Loads the code and the buffers that are needed for any number of connections.
   await openConnections(t, { port, count: 200, first, isAnswered: true })
   const before = process.memoryUsage.rss()
   t.equal(await openConnections(t, { port, count: IDLE, first, isAnswered: true }), IDLE)

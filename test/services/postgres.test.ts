@@ -44,7 +44,7 @@ async function history(client: pg.Client): Promise<object[]> {
 
 const APPLIED_ONCE = OURS.map((name) => ({ name, finished: true, steps: 1 }))
 
-/** A program of ours in a process of its own; gives its exit code and what it said. */
+/** Runs a program in a process of its own. Returns its exit code and output. */
 async function run(
   args: readonly string[],
   env: Record<string, string> = {}
@@ -148,7 +148,7 @@ async function announcements(t: Test, server: PostgresServer): Promise<void> {
   })
 }
 
-/** Twelve stores on two pools of one database, as two instances of a service would have them. */
+/** Twelve stores on two pools of one database, like two instances of a service. */
 async function twelveStores(t: Test, url: string) {
   const { prisma } = await open(t, url)
   const { prisma: other } = await open(t, url)
@@ -205,7 +205,7 @@ async function races(t: Test, server: PostgresServer): Promise<void> {
   const waits = 'who waits too long behind another writer of the same user is told to try again'
   await t.test(waits, { timeout: 10_000 }, async (t) => {
     const url = await server.createDatabase()
-    // As a host's own client may be: with no limit of its own.
+    // Like a host's own client, which may have no timeout.
     const { prisma } = await open(t, `${url}?statement_timeout=0`)
     const store = createConnectionStore(prisma, { timeoutMs: 300 })
     const { id } = await store.saveConnected(aConnection(), () => 'sealed', 20)
@@ -214,7 +214,7 @@ async function races(t: Test, server: PostgresServer): Promise<void> {
     await other.query('SELECT 1 FROM cloud_connections WHERE id = $1 FOR UPDATE', [id])
     const seal = () => t.fail('nothing is sealed') as unknown as string
     await t.rejects(store.saveConnected(aConnection(), seal, 20), UNAVAILABLE)
-    // Its connection must not stay behind the lock.
+    // Its connection must not keep waiting for the lock.
     await until(async () => {
       const { rows } = await other.query("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
       return rows.length === 0
@@ -226,7 +226,7 @@ async function races(t: Test, server: PostgresServer): Promise<void> {
 
 const OTHERS = 'WHERE datname = current_database() AND pid <> pg_backend_pid()'
 
-/** A way to the server that can fall silent, as a network does: nothing arrives, and nobody says so. */
+/** A network link that can stop passing data without closing connections. */
 async function startLink(t: Test, target: string) {
   const to = new URL(target)
   let silent = false
@@ -264,7 +264,7 @@ async function failures(t: Test, server: PostgresServer): Promise<void> {
     await admin.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity ${OTHERS}`)
     await listenerEnded
     const found = await store.find('ann', saved.id).catch((error: unknown) => {
-      // The pool may not have heard of it yet.
+      // The pool may not have noticed it yet.
       t.match(error, UNAVAILABLE)
       return store.find('ann', saved.id)
     })
@@ -291,12 +291,12 @@ async function failures(t: Test, server: PostgresServer): Promise<void> {
       t.teardown(() => source.close())
       const { pool } = source
       const client = await pool.connect()
-      // Prisma's adapter too listens here for as long as a transaction lasts,
+      // Prisma's adapter also has an error listener for the duration of a transaction,
       client.on('error', () => undefined)
       await client.query('BEGIN')
       link.fallSilent()
       await t.rejects(client.query('SELECT 1'), { code: 'ETIMEDOUT' })
-      // and gives the client back without telling the pool of the failure.
+      // and releases the client without reporting the error to the pool.
       client.release()
       t.equal(pool.totalCount, 0)
       link.speakAgain()

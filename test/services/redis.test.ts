@@ -20,7 +20,7 @@ const sealer = createBytesSealer(
 )
 const signal = new AbortController().signal
 
-/** What one process has of it, by the client of the ready-made server. */
+/** The shared tier of one process, with the client of the ready-made server. */
 async function openProcess(t: Test, server: RedisServer) {
   const redis = openRedis(`redis://127.0.0.1:${String(server.port)}`)
   t.teardown(() => {

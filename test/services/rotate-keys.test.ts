@@ -67,7 +67,7 @@ t.test('rotate-keys on a PostgreSQL server', async (t) => {
       const text = `SELECT count(*)::int AS count FROM cloud_connections WHERE starts_with(credentials, 'v1.k2.')`
       return (await client.query<{ count: number }>(text)).rows[0]?.count ?? 0
     }
-    // A row in the middle is held, so that the rotation is under way for as long as it takes to kill it.
+    // A lock on a row in the middle keeps the rotation running until it is killed.
     const holder = new pg.Client(url)
     await holder.connect()
     await holder.query('BEGIN')

@@ -72,7 +72,7 @@ if (requireService(t, 's3', hasCephRgw())) {
     const Statement = policy.Statement.map((statement) => ({ ...statement, Principal }))
     await owner.send(new PutBucketPolicyCommand({ Bucket, Policy: JSON.stringify({ ...policy, Statement }) }))
 
-    // Every variable of the store, as docker-compose.yml passes it.
+    // All variables of the store, as docker-compose.yml passes them.
     const config = readConfig({
       DATABASE_URL: 'postgres://user@db.example/documents',
       ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64')}`,
@@ -107,7 +107,7 @@ if (requireService(t, 's3', hasCephRgw())) {
     const link = await store.downloadUrl?.('a/small.txt', { ...call(), expiresInMs: 60_000 })
     t.match(link?.url, 'http://localhost:')
     t.equal(await (await fetch(link?.url ?? '')).text(), 'small')
-    // S3 says which objects are missing only to keys that may list the whole bucket.
+    // S3 reports missing objects only to keys that may list the whole bucket.
     await rejectsWith(t, store.stat('a/none', call()), 'ACCESS_DENIED')
     await store.remove?.('a/small.txt', call())
     t.equal((await store.listFolder('a/', { ...call(), limit: 10 })).entries.length, 1)

@@ -22,7 +22,7 @@ function program(t: Test, path: string, env: Record<string, string>): StartedPro
   })
 }
 
-/** The service, as an operator would configure it. */
+/** Starts the service as an operator configures it. */
 async function service(t: Test, env: Record<string, string>): Promise<StartedProgram> {
   const directory = await mkdtemp(join(tmpdir(), 'service-'))
   t.teardown(() => rm(directory, { recursive: true, force: true }))
@@ -62,7 +62,7 @@ const token = ((): string => {
   return `${signed}.${createHmac('sha256', JWT_SECRET).update(signed).digest('base64url')}`
 })()
 
-/** Creates documents at once, which needs transactions of several connections. */
+/** Creates documents concurrently, which needs transactions on several connections. */
 async function createDocuments(address: string, count: number): Promise<number[]> {
   return Promise.all(
     Array.from({ length: count }, async (_, at) => {

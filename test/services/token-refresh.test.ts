@@ -19,7 +19,7 @@ t.test('the refresh of tokens on a PostgreSQL server', async (t) => {
   if (!requireService(t, 'postgres', postgresIsInstalled)) return
   const server = await startPostgres(t)
   await several(t, server, 'cloud')
-  // Where a refresh token works once, and whoever uses it twice loses the grant.
+  // With single-use refresh tokens: using one twice revokes the grant.
   await several(t, server, 'box')
   await killed(t, server)
   await apart(t, server)
@@ -28,16 +28,16 @@ t.test('the refresh of tokens on a PostgreSQL server', async (t) => {
 interface World {
   readonly oauth: FakeOAuth
   readonly rows: RefreshRows
-  /** A session that is nobody else's. */
+  /** A session of its own. */
   readonly sql: pg.Client
   readonly processes: readonly RefreshProcess[]
-  /** So many listings of folders that nobody has asked for before. */
+  /** Lists `times` folders that have not been listed before. */
   readonly list: (process: RefreshProcess, times?: number, user?: string) => ReturnType<RefreshProcess['ask']>
-  /** How many wait for a lock, or have one. */
+  /** Returns the number of sessions that wait for a lock, or hold one. */
   readonly locks: (isGranted: boolean) => Promise<number>
 }
 
-/** Processes on a database of their own. */
+/** Starts processes on a database of their own. */
 async function setUp(
   t: Test,
   server: PostgresServer,
@@ -55,7 +55,7 @@ async function setUp(
   t.teardown(() => sql.end().catch(() => undefined))
   const settings = { url, cloud, encryption }
   const started: RefreshProcess[] = []
-  // Each of them takes a processor for a while.
+  // One after the other, because each start takes a processor for a while.
   for (let n = 0; n < processes; n += 1) started.push(await RefreshProcess.start(t, settings))
   return {
     oauth,
@@ -90,7 +90,7 @@ async function several(t: Test, server: PostgresServer, cloudId: RefreshedCloud[
     for (let round = 1; round <= 5; round += 1) {
       const { accessToken, refreshToken } = await rows.tokens(id)
       oauth.expireAccessTokens()
-      // At first by what the row says of its token, then by what the provider says.
+      // First because the row says that its token has expired, then because the provider rejects the token.
       const tokens = { access_token: accessToken, ...(refreshToken !== undefined && { refresh_token: refreshToken }) }
       if (round % 2 === 1) await rows.replace(id, tokens, ENDED)
       const { version, credentialsRevision } = await rows.read(id)
@@ -111,7 +111,7 @@ async function killed(t: Test, server: PostgresServer): Promise<void> {
     const world = await setUp(t, server, 4)
     const { oauth, rows, processes, list, locks } = world
 
-    /** The first of these holds the lock, and the others wait for it; then it is no more. */
+    /** The first process holds the lock and the others wait for it; then it is killed. */
     async function kill(first: RefreshProcess, others: readonly RefreshProcess[], user: string) {
       const lost = t.rejects(list(first, 3, user), { message: /has ended/ })
       const calls = oauth.tokenCalls()
@@ -218,13 +218,13 @@ async function apart(t: Test, server: PostgresServer): Promise<void> {
       const gate = oauth.hold()
       const listings = users.map((user) => list(service, 1, user))
       await until(() => gate.held === 2)
-      // Whatever was before these in the process has had its turn.
+      // All earlier work of the process has run by then.
       for (let n = 0; n < 5; n += 1) {
         t.same(await service.ask([{ method: 'GET', url: '/cloud/connections', user: 'ann' }]), [LISTED])
       }
       t.equal(gate.held, 2)
       t.equal(await locks(true), 2)
-      // What else runs a statement will have run it; who waits for the provider in a transaction stays in it.
+      // All other statements have ended by then; a transaction that waits for the provider stays open.
       await until(async () => (await transactions(sql)) === 2)
       gate.release()
       t.same((await Promise.all(listings)).flat(), Array(10).fill(LISTED))
@@ -244,7 +244,7 @@ async function apart(t: Test, server: PostgresServer): Promise<void> {
       t.same(await listing, [{ status: 503, code: 'DATABASE_UNAVAILABLE' }])
       await server.start()
       const answers: unknown[] = []
-      // The pool may not have heard of all its connections yet.
+      // The pool may not have noticed all closed connections yet.
       await until(async () => {
         answers.push(...(await list(service)))
         return JSON.stringify(answers.at(-1)) === JSON.stringify(LISTED)
@@ -257,7 +257,7 @@ async function apart(t: Test, server: PostgresServer): Promise<void> {
   })
 }
 
-/** How many sessions of the database are in a transaction. Autovacuum, which comes by when it likes, is none. */
+/** Returns the number of sessions in a transaction, without autovacuum. */
 async function transactions(sql: pg.Client): Promise<number> {
   const { rowCount } = await sql.query(
     `SELECT 1 FROM pg_stat_activity

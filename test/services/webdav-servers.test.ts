@@ -25,7 +25,7 @@ import { until } from '../support/until.ts'
 
 interface Kind {
   readonly name: string
-  /** Whether it is installed; the test is skipped or fails otherwise. */
+  /** Returns whether it is installed. Otherwise skips or fails the test. */
   readonly isAvailable: (t: Test) => boolean
   readonly start: (t: Test) => Promise<RunningDav>
   readonly capabilities: Partial<Capabilities>

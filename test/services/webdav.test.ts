@@ -41,7 +41,7 @@ async function sabre(
   }
 }
 
-/** One Apache: its folder behind Basic, and that behind Digest. */
+/** Returns the two folders of one Apache: behind Basic, and behind Digest. */
 async function apache(t: Test): Promise<[basic: RealDav, digest: RealDav]> {
   const running = await startApacheDav(t)
   const { basicUrl, basicFolder, digestUrl, digestFolder, username, password } = running
@@ -76,7 +76,7 @@ if (requireService(t, 'webdav', hasSabre() && hasApacheDav())) {
       const place = await newPlace(t, server)
       const { front } = place
       const backend = await connectTo(t, server, place)
-      // sabre 1.8 does not look at the ETag in an `If` header.
+      // sabre 1.8 ignores the ETag in an `If` header.
       const updateIfMatch = server.name.startsWith('sabre') ? 'emulated' : 'native'
       t.match(backend.capabilities, { createOnly: 'native', updateIfMatch, atomicReplace: 'emulated' })
       await backend.account(call())
@@ -120,13 +120,13 @@ if (requireService(t, 'webdav', hasSabre() && hasApacheDav())) {
   }
 
   t.test('the contract of nextcloud', async (t) => {
-    // Each user is a folder, as there.
+    // Each user has a folder, as in Nextcloud.
     const files = await sabre(t, 'Basic', { basePath: '/remote.php/dav/', hasUploads: true })
     backendContract(t, { name: 'nextcloud over sabre', open: async (t) => openNextcloud(t, files) })
   })
 }
 
-/** sabre is what serves Nextcloud's files; who the user is, which it asks OCS for, is answered here. */
+/** sabre serves Nextcloud's files. The OCS account lookup is answered here. */
 async function openNextcloud(t: Test, files: RealDav): ReturnType<Harness['open']> {
   const account = files.fields as { username: string; password: string }
   const proof = `Basic ${Buffer.from(`${account.username}:${account.password}`).toString('base64')}`
@@ -163,7 +163,7 @@ const NAMES = [
   'caf\u00e9 composed',
   'cafe\u0301 decomposed',
   'na\u00efve',
-  // The same to the eye, and to who normalizes.
+  // Looks the same, and is the same after normalization.
   'nai\u0308ve',
   '\u{1f4be} emoji \u{1f469}\u200d\u{1f680}'
 ]
@@ -175,7 +175,7 @@ async function exchangeWithRclone(t: Test, server: RealDav): Promise<void> {
   const local = await mkdtemp(join(tmpdir(), 'exchanged-'))
   t.teardown(() => rm(local, { recursive: true }))
   const create = required(backend.createFolder?.bind(backend))
-  // Of two names that differ in their normalization rclone would otherwise take one.
+  // Otherwise rclone would treat names that differ in their normalization as one.
   const copy = (from: string, to: string) => rclone(['copy', '--no-unicode-normalization', from, to], remote)
 
   const ours = await create(null, 'ours # 1', call())
