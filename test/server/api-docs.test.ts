@@ -93,7 +93,7 @@ t.test('every operation has a name of its own, words and a tag, and says which o
     t.equal(security === undefined, '401' in responses, `${method} ${path} asks for a user, or says that it does not`)
     for (const [status, { content = {} }] of Object.entries(responses)) {
       const types = method === 'head' || Number(status) < 400 || status === '405' ? [] : ['application/problem+json']
-      // What a browser shows of a page that is not there is for people.
+      // A browser shows the body of a missing page to people.
       if (path === '/' && method === 'get' && status === '503') t.same(Object.keys(content), ['text/plain'])
       else if (Number(status) >= 400) t.same(Object.keys(content), types, `${method} ${path} ${status}`)
       if (method === 'head') t.same(content, {}, `HEAD ${path} has no body`)
@@ -110,7 +110,7 @@ t.test('every route of the server is described, but for what shows the descripti
   })
   await app.ready()
   const described = new Set(description.operations.map(([path, method]) => `${method} ${path}`))
-  // What the two pages are made of is no part of the API.
+  // The files of the two pages are not part of the API.
   const own = routes.filter((route) => !/ \/(?:docs|page|picker)(?:\/|$)/.test(route))
   t.ok(own.length > 25)
   t.same(

@@ -26,7 +26,7 @@ const SERVICE = {
   MANAGED_S3_SECRET_ACCESS_KEY: 'PASSWORD-2'
 }
 
-/** What is wrong with `variables`, problem by problem. */
+/** Returns the problems of `variables`. */
 function problems(variables: Record<string, string | undefined>): readonly string[] {
   try {
     readConfig(variables)
@@ -270,7 +270,7 @@ t.test('a value that cannot be used is a problem of its variable, and is not rep
       ])
     )
   }
-  /** What a value needs beside it to be looked at. */
+  /** The other variables that a value requires to be validated. */
   const beside = (name: string): Record<string, string> => {
     const [, provider] = /^(\w+?)_(?:CLIENT_ID|CLIENT_SECRET|SCOPES|TENANT)$/.exec(name) ?? []
     if (name === 'JWT_PUBLIC_KEY') return { JWT_SECRET: '', JWT_ALGORITHM: 'RS256' }
@@ -278,7 +278,7 @@ t.test('a value that cannot be used is a problem of its variable, and is not rep
     const registration = { [`${provider}_CLIENT_ID`]: 'id', [`${provider}_CLIENT_SECRET`]: 'secret' }
     return { PUBLIC_URL: 'https://files.example.org', ...registration }
   }
-  /** Folders are judged by the machine, where they are opened; the others are for docker-compose.yml alone. */
+  /** Folders are validated when they are opened; the other variables are for docker-compose.yml only. */
   const elsewhere = [
     'DATA_DIR',
     'SPOOL_FOLDER',
@@ -387,7 +387,7 @@ function documented(): Map<string, string> {
   )
 }
 
-/** Every variable that is asked for, whatever way the configuration takes. */
+/** Returns all variables that the configuration reads, in any mode. */
 function asked(): Set<string> {
   const names = new Set<string>()
   const { JWT_SECRET: _secret, ...rest } = SERVICE
@@ -443,19 +443,19 @@ t.test('docker-compose.yml hands the service every variable, but those that it d
 })
 
 t.test('the image keeps each package that a source imports', async (t) => {
-  // Plain JavaScript, without types of its own.
+  // Plain JavaScript without types.
   const path: string = new URL('scripts/server-dependencies.mjs', ROOT).href
   const { SERVER_DEPENDENCIES } = (await import(path)) as { SERVER_DEPENDENCIES: string[] }
   const { dependencies, devDependencies } = JSON.parse(read('package.json')) as Record<string, Record<string, string>>
   const kept = new Set([...Object.keys(dependencies ?? {}), ...SERVER_DEPENDENCIES])
   const imported = sourcePaths()
-    // What the picker and the page import is inside of the files that they are built to.
+    // Imports of the picker and the page are bundled into their builds.
     .filter((path) => !/^(?:picker|page)\//.test(path))
     .flatMap((path) => parseSource({ path, source: readFileSync(new URL(path, SRC), 'utf8') }).imports)
     .filter(({ kind, specifier }) => kind !== 'type' && specifier !== null && !/^(?:\.|node:)/.test(specifier))
     .map(({ specifier }) => /^(?:@[^/]+\/)?[^/]+/.exec(specifier ?? '')?.[0] ?? '')
   const lost = new Set(imported.filter((name) => !kept.has(name)))
-  // The demo's store: an image is a service.
+  // The demo's store: the image is used as a service.
   t.same([...lost], ['fauxqs'])
   for (const name of SERVER_DEPENDENCIES) t.ok(devDependencies?.[name], `${name} is installed by development`)
 })

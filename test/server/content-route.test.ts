@@ -272,7 +272,7 @@ t.test(
 )
 
 t.test('lone surrogates in a name become something that can be written', async (t) => {
-  // The database has none; a host's own rows may.
+  // The database cannot contain them, but a host's own rows may.
   const row = { id: 'd', userId: 'ann', storageBackend: 'object', objectKey: 'k', connectionId: null, mimeType: null }
   const { app, as } = await serverApp(t, {
     database: (database) =>
@@ -455,7 +455,7 @@ t.test('a client that takes nothing makes the upstream wait', async (t) => {
   server.object.send = async () => ({ body: upstream })
   const answer = await ask(server, url)
   answer.socket.pause()
-  // Whatever the sockets of the machine buffer; then nothing more is read, however often the loop turns.
+  // The machine's sockets buffer some bytes; then no more are read, however often the event loop turns.
   let before = -1
   let still = 0
   await until(() => {
@@ -468,7 +468,7 @@ t.test('a client that takes nothing makes the upstream wait', async (t) => {
   await until(() => upstream.destroyed)
 })
 
-/** What a browser would save: `filename*` where there is one (RFC 6266), else the quoted `filename`. */
+/** Returns the name that a browser uses for the file: `filename*` if present (RFC 6266), else `filename`. */
 function savedAs(disposition: string): string {
   const [, quoted, extended] =
     /^attachment; filename="((?:[\x20\x21\x23-\x5b\x5d-\x7e])*)"(?:; filename\*=UTF-8''((?:[\w!#$&+.^`|~-]|%[0-9A-Fa-f]{2})*))?$/.exec(
@@ -485,7 +485,7 @@ function withDocument(database: ServerUnderTest['database'], row: object): objec
   })
 }
 
-/** A body of which some bytes have come, and no more do. */
+/** A body that has produced some bytes and then stalls. */
 function begun(): Readable {
   const body = new Readable({ read: () => undefined })
   body.push(Buffer.alloc(1000))

@@ -14,7 +14,7 @@ import { until } from '../support/until.ts'
 const SERVER = fileURLToPath(compiledUrl('src/server.ts'))
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
-/** One folder for the tests below, which build on each other: to make a database takes seconds. */
+/** Shared by the tests below, which depend on each other, because creating a database takes seconds. */
 const home = await mkdtemp(join(tmpdir(), 'demo-'))
 t.teardown(() => rm(home, { recursive: true }))
 
@@ -32,7 +32,7 @@ interface Line {
   readonly headers: Record<string, string>
 }
 
-/** The lines to paste, as a shell would read them after the line that sets TOKEN: words in quotes. */
+/** Returns the printed commands, parsed like a shell after the line that sets TOKEN. */
 function curlLines(out: string): Line[] {
   const token = /^TOKEN=(\S+)$/m.exec(out)?.[1] ?? ''
   return out
@@ -89,7 +89,7 @@ async function checkLines(t: Test, out: string): Promise<void> {
     t.equal(text.length, 200)
     t.ok(text.startsWith(begins), text.slice(0, 40))
   }
-  // And by a shell, where there is one with curl.
+  // Also runs them in a shell, if bash and curl are installed.
   const pasted = lines.map(({ text }) => `${text} -sf -o /dev/null || exit 1`)
   const shell = [/^TOKEN=\S+$/m.exec(out)?.[0] ?? '', ...pasted].join('\n')
   if (hasCurl()) t.doesNotThrow(() => execFileSync('bash', ['-c', shell]))
@@ -224,7 +224,7 @@ t.test('the second start goes on with what the first one made', async (t) => {
   t.equal(await demo.ended, 0)
 })
 
-/** An upstream that lets its callers wait. */
+/** An upstream that never responds by itself. */
 async function patientServer(t: Test) {
   const waiting: ServerResponse[] = []
   const server = createServer((_request, response) => waiting.push(response))

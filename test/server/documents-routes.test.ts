@@ -60,7 +60,7 @@ t.test('pages go on where they were, whatever is added and removed meanwhile', a
   const { make, list, ask, database, send } = await documentsApp(t)
   const ids: string[] = []
   for (let count = 0; count < 5; count++) ids.unshift(await make(`${count}.txt`))
-  // Of one moment: their order is that of their ids.
+  // With equal times, they are ordered by ID.
   await database.prisma.document.updateMany({ data: { createdAt: new Date('2026-01-02T03:04:05.678Z') } })
   const all = (await list()).documents.map(({ id }) => id)
   t.same([...all].sort(), [...ids].sort())
@@ -148,7 +148,7 @@ t.test('who is nobody gets nothing, and a page of another site changes nothing',
       `${method} ${path}`
     )
   }
-  // A bearer token alone is exempt: browsers do not add it by themselves, as they do cookies.
+  // Only bearer tokens are exempt: unlike cookies, browsers do not add them automatically.
   const cookie = 'session=x'
   for (const sent of [{ origin: 'https://evil.example' }, { origin: 'null' }, { 'sec-fetch-site': 'cross-site' }]) {
     const headers = { ...sent, cookie }
@@ -294,7 +294,7 @@ t.test('a database that does not answer is 503 everywhere', async (t) => {
   for (const answer of answers) t.match(answer.json(), { status: 503, code: 'DATABASE_UNAVAILABLE' })
 })
 
-/** Its documents fail as a lost connection does, once it is down. */
+/** Its documents fail like a lost connection while it is down. */
 function sometimesDown(database: Database, isDown: { now: boolean }): Database {
   const document = new Proxy(database.prisma.document, {
     get: (table, name) => {

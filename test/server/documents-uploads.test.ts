@@ -111,7 +111,7 @@ t.test('of two uploads under a condition one is refused, and leaves nothing', as
   const both = [begin(id, isNew), begin(id, isNew)]
   const heard = both.map(answerOf)
   for (const each of both) each.write('ab')
-  // Both have looked by now: neither found any content.
+  // Both requests have checked by now: neither found content.
   await until(async () => (await stored()).length === 2)
   for (const each of both) each.end('cd')
   t.same((await Promise.all(heard)).map(({ status }) => status).sort(), [201, 412])
@@ -149,7 +149,7 @@ t.test('content that comes while a document is being removed goes with it', asyn
   fake.script = ({ operation }, response) => {
     if (operation !== 'DeleteObject' || isReplaced) return false
     isReplaced = true
-    // While the store removes the old content, the new one is uploaded.
+    // The new content is uploaded while the store deletes the old one.
     void put(id, 'newer').then(() => response.writeHead(204).end())
     return true
   }

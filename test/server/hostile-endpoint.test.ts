@@ -13,16 +13,16 @@ import { until } from '../support/until.ts'
 /** A clock tick of `/proc`, on all common Linux systems. */
 const TICK_MS = 10
 /**
- * CPU time of the whole server between a request and its response. A turn of the event loop is 250 ms at most, and a
- * request takes a few; one that the server spends in a parser would take seconds or minutes.
+ * CPU time of the whole server between a request and its response. A turn of the event loop takes at most 250 ms, and
+ * a request a few turns; a blocked parser would take seconds or minutes.
  */
 const MAX_CPU_MS = 2_000
 const SERVER = fileURLToPath(compiledUrl('src/server.ts'))
 
-/** User and system time of a process, of all its threads. */
+/** Returns the user and system time of a process, for all its threads. */
 async function cpuOf(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
-  // Behind the name, which can contain anything.
+  // After the name, which may contain any characters.
   const fields = stat.replace(/^.*\) /s, '').split(' ')
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS
 }

@@ -3,7 +3,7 @@ import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { logOptions, shortened, withoutSecrets } from '../../src/server/log-options.ts'
 
-/** An application whose log lines are collected. */
+/** An application with collected log lines. */
 function loggingApp(t: Test) {
   const lines: string[] = []
   const stream = new Writable({
@@ -72,7 +72,7 @@ t.test('a text that is cut anywhere shows no part of a secret, and nothing but i
     for (let length = 0; length < 100; length++) {
       const shown = shortened(text, length)
       t.ok(shown.length <= length + 1, shown)
-      // The words around have none of its letters.
+      // The surrounding words contain none of its letters.
       t.notMatch(withoutSecrets(shown), /[SECRT]/, `${length}: ${shown}`)
     }
   }

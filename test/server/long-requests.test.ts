@@ -3,32 +3,32 @@ import { once } from 'node:events'
 import t from 'tap'
 import { serverApp } from '../support/server-app.ts'
 
-/** Nearly all that Node accepts as the head of a request (32 KiB). */
+/** Nearly Node's limit for the head of a request (32 KiB). */
 const LONG = 31 * 1024
 const SHORT = 16
-/** Requests on one connection, so that its own cost weighs little. */
+/** Requests on one connection, to reduce the weight of the connection's own cost. */
 const REQUESTS = 4
-/** The CPU that a long request may cost, as a multiple of a short one of the same kind. */
+/** The maximum CPU cost of a long request, as a multiple of a short one of the same kind. */
 const MAX_RATIO = 3
 /**
- * The same for URLs, whose every character is decoded: a folder's id may need 24 KB of them. 31 KB took 4 to 12 times as
- * much, about 0.5 ms. A pattern that is quadratic takes hundreds of times as much.
+ * The same for URLs, in which each character is decoded: a folder's ID may need 24 KB of them. 31 KB cost 4 to 12
+ * times as much, about 0.5 ms. A quadratic pattern costs hundreds of times as much.
  */
 const MAX_URL_RATIO = 30
 /**
- * Measurements of a kind before its ratio counts. Compilers and garbage collection add to single ones, and nothing makes
- * one cheaper than it is, so the least of each is compared.
+ * Measurements of a kind before its ratio counts. JIT compilation and garbage collection add to single ones, and
+ * nothing makes one cheaper than it is, so the minimum of each is compared.
  */
 const TRIES = 12
 /** The log line of a request: a URL of 1024 characters, host, address and user agent of 255 each, and the rest. */
 const MAX_LINE = 4096
 
-/** What patterns of the log, and parsers of headers and URLs, may begin to match again and again. */
+/** Strings at which patterns of the log, and parsers of headers and URLs, may restart matching. */
 const UNITS = [
   ...['a', ',', 'a, ', 'a=b;', '"', '\\', '(', 'é', '\t', '%', '%41', '%2F', '+', '&', 'a&', '/', '/../', ':'],
   ...['://', 'a://', '://a:', 'http://a?b ', ':a@', '://a@', 'Bearer ', 'Basic', 'Bearer a ']
 ]
-/** What the parser of one header splits, besides. */
+/** The separators of single header parsers. */
 const HEADERS: Readonly<Record<string, string>> = {
   'user-agent': 'a/1 (b) ',
   referer: 'http://a:b',
@@ -51,7 +51,7 @@ const header = (name: string) => (value: string) =>
   `GET /cloud/connections HTTP/1.1\r\nhost: x\r\n${name}: ${value}\r\n\r\n`
 const url = (path: (text: string) => string) => (text: string) => `GET ${path(text)} HTTP/1.1\r\nhost: x\r\n\r\n`
 
-/** A request of each kind with a text in it. */
+/** A request of each kind that contains a text. */
 const KINDS: Readonly<Record<string, (text: string) => string>> = {
   path: url((text) => `/${text}`),
   'path of a document': url((text) => `/documents/${text}/content`),
@@ -66,7 +66,7 @@ const KINDS: Readonly<Record<string, (text: string) => string>> = {
   ...Object.fromEntries(Object.keys(HEADERS).map((name) => [name, header(name)]))
 }
 
-/** CPU microseconds of `REQUESTS` requests on one connection; a refused one ends it. */
+/** Returns the CPU microseconds of `REQUESTS` requests on one connection; a refused one closes it. */
 async function costOf(port: number, request: string): Promise<number> {
   const socket = connect(port, '127.0.0.1')
   await once(socket, 'connect')

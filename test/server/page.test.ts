@@ -18,7 +18,7 @@ import { throughPrism } from '../support/through-prism.ts'
 const folder = await mkdtemp(join(tmpdir(), 'built-'))
 await buildPage(join(folder, 'page'))
 await buildPicker(join(folder, 'picker'))
-// As a build leaves it: the picker has its declarations beside it. And what somebody has left there.
+// Like the output of a build, with declaration files, and with an unrelated file.
 await writeFile(join(folder, 'page/notes.js'), 'private')
 await writeFile(join(folder, 'picker/cloud-folder-picker.d.ts'), 'export {}')
 t.teardown(() => rm(folder, { recursive: true }))
@@ -105,7 +105,7 @@ t.test('the page names files that are there, and has nothing inline', async (t) 
 
 t.test('no file names another host', async (t) => {
   const ask = await listening(t, await serve(t))
-  // Names of formats, and the addresses of licences and of Lit’s own explanations, which nobody fetches.
+  // XML namespaces, and the addresses of licences and of Lit's documentation, which are never requested.
   const harmless = /^https?:\/\/(?:www\.w3\.org|lit\.dev|opensource\.org)\b/
   for (const path of (await paths()).filter((each) => !each.endsWith('.txt'))) {
     const found = (await ask(path)).body.toString().match(/(?:https?:)?\/\/[a-z0-9-]+\.[a-z][\w.-]*/gi) ?? []
@@ -167,7 +167,7 @@ t.test('where nothing was built, the page says how to build it', async (t) => {
   t.match(answer.body, /has not been built from these sources\. "npm start" builds it, and so does "npm run build"/)
   t.match(answer.headers, { 'cache-control': 'no-store', 'content-type': /^text\/plain/ })
   t.equal((await app.inject('/picker/cloud-folder-picker.js')).statusCode, 404)
-  // Half of it is as good as nothing.
+  // An incomplete build counts as missing.
   await buildPage(join(empty, 'page'))
   t.equal((await (await serve(t, empty)).inject('/')).statusCode, 503)
 

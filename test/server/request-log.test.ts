@@ -31,7 +31,7 @@ const linesOf = (text: string): Line[] =>
     .split('\n')
     .map((line) => JSON.parse(line) as Line)
 
-/** The ready-made server with a WebDAV server that it may reach, and the log at its default level. */
+/** The ready-made server with a reachable WebDAV server, and the log at its default level. */
 async function start(t: Test, config: Partial<AppConfig> = {}, options: Parameters<typeof serverApp>[1] = {}) {
   const dav = await FakeDav.start(t, { auth: { type: 'basic' } })
   const host = new URL(dav.url).host
@@ -54,7 +54,7 @@ async function start(t: Test, config: Partial<AppConfig> = {}, options: Paramete
       headers: as('ann'),
       payload: { ...fields, ...over }
     })
-  /** The one line of a request. */
+  /** Returns the only log line of a request. */
   const lineOf = async (t: Test, answer: { headers: Record<string, unknown> }): Promise<Line> => {
     const id = String(answer.headers['x-request-id'])
     await until(() => log.text.includes(id))
@@ -126,7 +126,7 @@ t.test('the log line of a failed request names request, connection, status, prov
         [
           what,
           async () => {
-            // Another connection each time: a throttled provider is left alone.
+            // A new connection each time, because a throttled provider is not called.
             dav.script = () => false
             await database.prisma.cloudConnection.deleteMany({})
             await connect({ baseUrl: dav.url })
