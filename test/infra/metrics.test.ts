@@ -18,7 +18,7 @@ const EMPTY: CacheCounts = {
   inFlight: 0
 }
 
-/** The series of one metric, as they are scraped: without the name of the metric itself. */
+/** Returns the scraped series of one metric, without the metric's name. */
 async function seriesOf(registry: Registry, name: string): Promise<string[]> {
   const text = await registry.getSingleMetricAsString(name)
   const lines = text.split('\n').filter((line) => !line.startsWith('#'))

@@ -11,7 +11,7 @@ import { recordSpans } from '../support/recorded-spans.ts'
 
 type Load = NonNullable<Parameters<typeof createTracing>[0]>
 
-/** Imports the API from a folder of its own, in which it is what `install` makes of it. */
+/** Imports the API from a folder of its own, where `install` installs it. */
 async function apiFrom(t: Test, install: (folder: string) => Promise<unknown>): Promise<Load> {
   const folder = await mkdtemp(join(tmpdir(), 'tracing-'))
   t.teardown(() => rm(folder, { recursive: true }))

@@ -12,7 +12,7 @@ import { ManualClock } from '../support/clock.ts'
 import { setEnvironment } from '../support/environment.ts'
 import { spoolSpace } from '../support/spool.ts'
 
-/** What a body of unknown size may hold in memory before it goes through a file. */
+/** The bytes of a body of unknown size that are held in memory before it is written to a file. */
 const HELD = 4 * 1024 * 1024
 const LIMITS = { maxBytes: 100, maxBytesPerUser: 150, maxTotalBytes: 250 }
 

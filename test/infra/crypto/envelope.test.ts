@@ -23,7 +23,7 @@ function cipherOf(current: string, keys: Record<string, Buffer>): ReturnType<typ
 const cipher = cipherOf('k1', { k1: K1, k2: K2 })
 const seal = (value: unknown, binding = BINDING): string => cipher.seal(new Secret(value), binding)
 
-/** How `open` fails, or `null` where it opens. */
+/** Returns the error of `open`, or `null` if it succeeds. */
 function failure(sealed: string, binding = BINDING, by = cipher): StorageError | null {
   try {
     by.open(sealed, binding)
@@ -37,7 +37,7 @@ function failure(sealed: string, binding = BINDING, by = cipher): StorageError |
 
 const opened = (sealed: readonly string[]): string[] => sealed.filter((each) => failure(each) === null)
 
-/** The format by its description, with Node's own functions. */
+/** Implements the documented format with Node's own functions. */
 function byHand(plaintext: string, binding = BINDING, kid = 'k1', key = K1): string {
   const fields = (...values: string[]): Buffer => {
     const uint32 = (value: number): Buffer => Buffer.from(value.toString(16).padStart(8, '0'), 'hex')

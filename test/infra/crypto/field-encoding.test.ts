@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { encodeFields, hashFields } from '../../../src/infra/crypto/field-encoding.ts'
 
-/** Every sequence of UTF-16 code units, lone surrogates included. */
+/** All sequences of UTF-16 code units, including lone surrogates. */
 const text = fc
   .array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 4 })
   .map((units) => String.fromCharCode(...units))

@@ -8,7 +8,7 @@ const BYTES = randomBytes(32)
 const BASE64 = BYTES.toString('base64')
 const OTHER = randomBytes(32).toString('base64')
 
-/** Options as a host in JavaScript could write them. */
+/** Options as a JavaScript host could pass them. */
 const ring = (options: unknown): ReturnType<typeof createKeyRing> => createKeyRing(options as KeyRingOptions)
 
 t.test('a key may be base64 or base64url, with padding or without', async (t) => {

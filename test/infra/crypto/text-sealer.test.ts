@@ -21,7 +21,7 @@ function sealerOf(current: string, keys: Record<string, Buffer>, purpose = 'curs
 }
 
 const sealer = sealerOf('k1', { k1: K1, k2: K2 })
-/** Every sequence of UTF-16 code units, lone surrogates included. */
+/** All sequences of UTF-16 code units, including lone surrogates. */
 const text = fc.array(fc.integer({ min: 0, max: 0xffff })).map((units) => String.fromCharCode(...units))
 
 t.test('every text comes back under its own binding, and its seal stands in a URL as it is', async () => {

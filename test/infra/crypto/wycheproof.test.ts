@@ -12,8 +12,8 @@ import {
 import { requireService } from '../../support/services.ts'
 
 /**
- * The vectors of C2SP/wycheproof, which try what real implementations got wrong. They are not part of this project:
- * `WYCHEPROOF` names the folder that holds `aes_gcm_test.json` and `hkdf_sha256_test.json` (its `testvectors` folder).
+ * The vectors of C2SP/wycheproof, which target known mistakes of implementations. They are not part of this project:
+ * `WYCHEPROOF` names the folder with `aes_gcm_test.json` and `hkdf_sha256_test.json` (its `testvectors`).
  */
 const FOLDER = process.env.WYCHEPROOF ?? ''
 const AVAILABLE = FOLDER !== '' && existsSync(join(FOLDER, 'aes_gcm_test.json'))

@@ -11,7 +11,7 @@ import { until } from '../../support/until.ts'
 
 const MESSAGE = { id: 'c', userId: 'ann', provider: 's3', version: 2 }
 
-/** A connection to a database that the test plays. */
+/** A scripted database connection. */
 class ScriptedClient extends EventEmitter implements ListenClient {
   readonly queries: string[] = []
   ended = false

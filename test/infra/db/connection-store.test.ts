@@ -22,7 +22,7 @@ interface Fixture {
   readonly prisma: Database['prisma']
   readonly clock: ManualClock
   readonly store: ConnectionStore
-  /** Saves, with credentials that name their row, among at most 20 of the user. */
+  /** Saves credentials that name their row, with a limit of 20 rows for the user. */
   readonly save: (changes?: Partial<NewConnection>) => ReturnType<ConnectionStore['saveConnected']>
   readonly setStatus: (id: string, status: ConnectionStatus) => Promise<void>
 }
@@ -96,7 +96,7 @@ t.test('a list is the oldest first, of one provider or of all', async (t) => {
   const made: string[] = []
   for (const provider of ['webdav', 's3', 'webdav']) {
     const { id } = await save({ provider, accountId: String(made.length) })
-    // Against the order of insertion, so that it is not by chance that they come out right.
+    // Opposite to the order of insertion, so that the right order is not a coincidence.
     await prisma.cloudConnection.update({ where: { id }, data: { createdAt: new Date(1_000_000 - made.length) } })
     made.unshift(id)
   }
@@ -207,7 +207,7 @@ t.test('what is removed is told, and gone', async (t) => {
 t.test('text that PostgreSQL cannot hold names no row', async (t) => {
   const { store, save } = await setUp()
   const { id } = await save()
-  // Written as it is, the lone surrogate would become U+FFFD, and its user this one.
+  // If it were written unchanged, the lone surrogate would become U+FFFD, and its user this one.
   await save({ userId: 'a\ufffd' })
   for (const text of [NUL, LONE_SURROGATE]) {
     t.equal(await store.find('ann', text), null)
@@ -226,7 +226,7 @@ t.test('text that PostgreSQL cannot hold names no row', async (t) => {
 
 t.test('an account whose name does not fit the index is refused before it gets there', async (t) => {
   const { save } = await setUp()
-  // Random, since the index would compress what repeats itself.
+  // Random, because the index compresses repetitions.
   const random = (length: number) => Array.from({ length }, () => Math.random().toString(36).charAt(2)).join('')
   t.ok(await save({ accountId: random(2550) }))
   await t.rejects(save({ accountId: random(2700) }), { code: 'INVALID_REQUEST' })
@@ -257,7 +257,7 @@ t.test('a database is ready with its tables and its triggers', async (t) => {
   await t.rejects(store.assertReady(), { message: /lacks oauth_states, cloud_connections_announce_delete:/ })
 })
 
-/** Every method of the store, called once. */
+/** One call of each method of the store. */
 function everyCall(store: ConnectionStore): [name: string, call: () => Promise<unknown>][] {
   return [
     ['find', () => store.find('ann', 'c1')],
@@ -273,7 +273,7 @@ function everyCall(store: ConnectionStore): [name: string, call: () => Promise<u
 
 const UNAVAILABLE = { code: 'DATABASE_UNAVAILABLE', retryable: true, retryAfterMs: Number, cause: Error }
 
-/** A port at which nobody listens, or everybody is answered by `onSocket`. */
+/** Returns a port without a server, or with one that handles connections by `onSocket`. */
 async function portOf(t: Test, onSocket?: Parameters<typeof createServer>[1]): Promise<number> {
   const server = createServer(onSocket).listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -234,7 +234,7 @@ t.test('an announcement that would be too long says that anything may have chang
   const heard: unknown[] = []
   client.on('notification', ({ payload }) => heard.push(payload))
   await client.query('LISTEN cloud_connections')
-  // Such an id fits the index, since it compresses well.
+  // Such an ID fits the index, because it compresses well.
   const id = 'é'.repeat(5000)
   await insertRow(client, { id })
   await client.query("UPDATE cloud_connections SET status = 'ERROR'")

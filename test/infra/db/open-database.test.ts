@@ -118,7 +118,7 @@ t.test('a database that cannot be migrated is closed again', async (t) => {
 
 const HOLDER = { pid: process.pid, host: hostname(), began: 'another boot:1', nonce: 'n1' }
 
-/** The pid of a process that has ended. */
+/** Returns the PID of a process that has exited. */
 const deadPid = () => spawnSync(process.execPath, ['--version']).pid
 
 function lockHeldBy(t: Test, holder: object | string): string {

@@ -3,7 +3,7 @@ import { refusal } from '../../support/net-refusal.ts'
 import { parseAllowHosts } from '../../../src/infra/net/allow-hosts.ts'
 import { EgressRules } from '../../../src/infra/net/egress-rules.ts'
 
-/** @param addresses what each name of `urls` means; an address means itself */
+/** @param addresses addresses of each host name in `urls`; a literal address stands for itself */
 const allowed = (allowHosts: readonly string[], urls: readonly string[], addresses: readonly string[] = []): string[] =>
   urls.filter((url) => {
     const isName = /[g-z]/i.test(new URL(url).hostname)
@@ -47,7 +47,7 @@ t.test('each kind of entry opens what it names', async (t) => {
     ['nas.lan:443', ['https://nas.lan', 'https://nas.lan:443', 'http://nas.lan:443']],
     ['nas.lan:80', ['http://nas.lan', 'http://nas.lan:80']]
   ]
-  // A name that the operator has named may be anywhere.
+  // A host name listed by the operator may have any address.
   for (const [entry, urls] of cases) t.same(allowed([entry], urls, ['::1', '10.9.9.9']), urls, entry)
 })
 
@@ -96,7 +96,7 @@ t.test('only http and https may leave, and no URL that holds a user name or a pa
   t.equal(refusal(['nas.lan'], 'http://user:secret@nas.lan'), 'http://nas.lan: the URL holds a user name or a password')
 })
 
-/** Loopback and metadata as people have written them to get past a list. */
+/** Notations of loopback and metadata addresses that have been used to bypass lists. */
 const LOOPBACK = [
   'http://127.0.0.1',
   'http://127.1',
@@ -190,7 +190,7 @@ t.test('link-local and cloud metadata stay closed whatever is allowed', async (t
     'fe80::/10'
   ]
   const names = ['metadata.google.internal', 'metadata.goog', 'metadata.tencentyun.com', 'instance-data.ec2.internal']
-  // Whatever their names come to.
+  // Regardless of the addresses of the names.
   t.same(allowed([...entries, ...names], [...urls, ...overHttps(urls)], ['93.184.216.34']), [])
 })
 

@@ -33,13 +33,13 @@ async function get(
 const read = async (origin: string, request?: Partial<HttpRequest>): Promise<string> =>
   (await get(origin, request)).read()
 
-/** A server that answers each request with these bytes as they are, and then does `end` with the socket. */
+/** A server that responds to each request with these raw bytes, and then applies `end` to the socket. */
 async function saying(t: Test, bytes: string, end: 'keep' | 'end' | 'reset') {
   const server = await startTcp(t, (socket) => {
     socket.on('data', () => {
       socket.write(bytes, 'latin1', () => {
         if (end === 'end') socket.end()
-        // What was written has to get there first.
+        // The written bytes must arrive first.
         if (end === 'reset') setImmediate(() => socket.resetAndDestroy())
       })
     })
@@ -123,7 +123,7 @@ for (const client of NET_CLIENTS) {
     for (const bytes of nonsense) {
       const { server, origin } = await saying(t, bytes, 'keep')
       const { code } = await failureOf(client.call(openEgress(), origin))
-      // Some of it looks like an answer that was cut short.
+      // Some of it looks like a truncated response.
       t.ok(['PROVIDER_ERROR', 'PROVIDER_UNAVAILABLE'].includes(code), `${bytes.slice(0, 60)}: ${code}`)
       await until(() => server.sockets.size === 0)
     }

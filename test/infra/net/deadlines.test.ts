@@ -86,7 +86,7 @@ for (const client of NET_CLIENTS) {
       const resolving = new Promise<void>((resolve) => {
         asked = resolve
       })
-      // Nobody ever answers: only the caller can end it before the deadline, which is later than this test may take.
+      // There is never a response: only the caller can end it before the deadline, which is later than the test's.
       const egress = openEgress({ resolve: () => asked?.(), timeouts: { connectMs: 200_000 } })
       const call = client.call(egress, 'http://nas.test:9', { signal: controller.signal })
       await resolving
@@ -167,7 +167,7 @@ t.test('listeners on the signal of a caller go with the answer', async (t) => {
 
 t.test('deadlines survive the garbage collector, and idle sockets keep no process alive', async (t) => {
   const [silent, endless, working] = [await startServer(t), await startServer(t), await startContenting(t)]
-  // A process that waited for its idle sockets would wait so long.
+  // A process that waited for its idle sockets would wait this long.
   working.keepAlive(TEST_TIMEOUTS.totalMs)
   silent.answer = () => {}
   endless.answer = (_request, response) => response.write('<')

@@ -22,10 +22,10 @@ import { startServer, startTcp } from '../../support/net-server.ts'
 
 const MESSAGE = 'This server may not be used.'
 
-// Nobody trusts the certificate of the tests; whom we talk to is not what they are about.
+// The test certificate is untrusted. These tests are not about TLS verification.
 process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
 
-/** Answers each question with the next of `answers`, the last one again and again, and remembers the names. */
+/** Responds to each query with the next of `answers`, and then with the last one. Records the names. */
 function resolver(...answers: readonly string[][]): Resolve & { readonly names: string[] } {
   const names: string[] = []
   const resolve: Resolve = (name, _options, callback) => {
@@ -66,7 +66,7 @@ for (const client of SOCKET_CLIENTS) {
     t.test('does not follow a name that comes to mean another address', async (t) => {
       const allowed = await startContenting(t, { host: '127.0.0.2' })
       const forbidden = await startContenting(t, { port: allowed.port })
-      // Without a kept socket the next call asks for the name again.
+      // Without a keep-alive socket, the next call resolves the name again.
       allowed.answer = (request, response) => {
         contenting(request, response.setHeader('connection', 'close'))
       }
@@ -129,7 +129,7 @@ for (const client of SOCKET_CLIENTS) {
 
     t.test('refuses loopback in every notation, without a connection', async (t) => {
       const [v4, v6] = [await startContenting(t), await startContenting(t, { host: '::1' })]
-      // Names as `127.1` are ones to whoever does not ask URL; a system would resolve them.
+      // Clients that do not parse URLs treat notations such as `127.1` as names, which a system resolves.
       const resolve = resolver(['127.0.0.1'])
       const egress = openEgress({ allowHosts: ['127.0.0.9', 'nas.test'], resolve })
       for (const scheme of ['http', 'https']) {
@@ -151,7 +151,7 @@ for (const client of SOCKET_CLIENTS) {
     })
 
     t.test('sends nothing where the connection led to another address than the one that was allowed', async (t) => {
-      // The system takes 0.0.0.0 for this machine.
+      // The system treats 0.0.0.0 as this machine.
       const server = await startTcp(t, () => {})
       for (const scheme of ['http', 'https']) {
         const literal = openEgress({ allowHosts: ['0.0.0.0'] })
@@ -197,7 +197,7 @@ for (const client of SOCKET_CLIENTS) {
       const egress = openEgress({ allowHosts: ['nas.test'], resolve: resolver(['::1', '127.0.0.1'], ['127.0.0.1']) })
       for (let i = 0; i < 3; i++) await client.call(egress, `https://nas.test:${server.port}`)
       t.same(names, ['nas.test', 'nas.test', 'nas.test'])
-      // undici forgets its sessions with the last socket.
+      // undici drops its TLS sessions with the last socket.
       t.equal(resumed.at(-1), !FETCH_CLIENTS.includes(client))
     })
 

@@ -14,13 +14,13 @@ import { until } from '../../support/until.ts'
 
 const { signal } = new AbortController()
 const BIG = Buffer.alloc(16 * 1024 * 1024)
-/** The connections of each pool. A user may hold all that there are for bodies. */
+/** The connections of each pool. A user may hold all of those for bodies. */
 const CONNECTIONS = 2
 
 interface TwoUsers {
   readonly ann: StorageBackend
   readonly bob: StorageBackend
-  /** How many responses the server has begun and not ended. */
+  /** Returns the number of responses that the server has started and not ended. */
   readonly busy: () => number
 }
 

@@ -14,7 +14,7 @@ import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 const { signal } = new AbortController()
 const MESSAGE = 'The provider answers from another place than it should.'
 
-/** A server that leads from each of `places` to its location, and says where it was asked otherwise. */
+/** A server that redirects from each of `places` to its location. Other paths respond with the path. */
 async function leading(t: Test, places: Record<string, string>, status = 302, isTls = false) {
   const server = await startServer(t, { isTls })
   server.answer = ({ url = '' }, response) => {
@@ -184,7 +184,7 @@ t.test('a body that is not sent at all is destroyed', async (t) => {
 t.test('a declared host is followed over https, and gets no credential', async (t) => {
   const content = await startServer(t, { isTls: true })
   const server = await leading(t, {}, 302, true)
-  // A declared host has the default port, which a test cannot listen on: here it leads to the test's server.
+  // A declared host has the default port, which a test cannot use: it is connected to the test's server.
   const connect = buildConnector({ rejectUnauthorized: false })
   const dispatcher = new Agent({
     connect: (asked, callback) => {
@@ -228,7 +228,7 @@ t.test('a declared host is followed over https, and gets no credential', async (
     ['https://content.test./', ['content.test']]
   ] as const)
     t.equal((await failureOf(ask(location, hosts))).code, 'PROVIDER_ERROR', location)
-  // Declared by the provider is not allowed by the operator.
+  // A host declared by the provider must still be allowed by the operator.
   t.equal((await failureOf(ask('https://169.254.169.254/', ['169.254.169.254']))).code, 'ENDPOINT_FORBIDDEN')
   t.equal(content.requests.length, 1)
 })

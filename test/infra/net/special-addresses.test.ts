@@ -23,7 +23,7 @@ const IPV4: [string, string][] = [
   ['240.0.0.0', '255.255.255.255']
 ]
 
-/** The same of IPv6, and all that is no global unicast. */
+/** The same for IPv6, and all addresses that are not global unicast. */
 const IPV6: [string, string][] = [
   ['::', '::1'],
   ['::2', '::ffff:ffff'],
@@ -46,7 +46,7 @@ const IPV6: [string, string][] = [
   ['ff00::', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff']
 ]
 
-/** Right beside them. */
+/** Adjacent public addresses. */
 const PUBLIC = [
   '1.0.0.0',
   '9.255.255.255',

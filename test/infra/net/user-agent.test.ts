@@ -28,7 +28,7 @@ import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
 
 const MIB = 1024 * 1024
 
-/** Runs `work` and checks the `User-Agent` of every request that any server of this process received meanwhile. */
+/** Runs `work` and checks the `User-Agent` of all requests that servers of this process received meanwhile. */
 async function checkRequests(t: Test, work: () => Promise<unknown>, library = ''): Promise<void> {
   const requests: IncomingMessage[] = []
   const onRequest = (message: unknown) => {

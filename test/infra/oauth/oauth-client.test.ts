@@ -55,7 +55,7 @@ async function start(t: Test, { rules = {}, connect = {}, scopes, egress: over =
   return { oauth, client, signal, answered, refresh, egress }
 }
 
-/** What it failed with; nothing of it, however deep, may be a token or another's words. */
+/** Returns the error. Fails if it contains, at any depth, a token or text of the server. */
 async function failureOf(t: Test, oauth: FakeOAuth, call: Promise<unknown>, code: StorageErrorCode) {
   const error: unknown = await call.then(
     () => undefined,

@@ -93,7 +93,7 @@ t.test('an answer that waits in the socket while this process is busy is no time
   const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
   await once(socket, 'connect')
   const answer = await gate.run(async () => {
-    // The answer arrives meanwhile, and the time that it has is over.
+    // The reply arrives while the event loop is blocked, after its deadline.
     const until = performance.now() + 3 * ANSWER_MS
     while (performance.now() < until);
     const [data] = (await once(socket, 'data')) as [Buffer]

@@ -76,7 +76,7 @@ t.test('the life of a page counts from the start of its load', async (t) => {
   t.equal((await two.page('late', text('own'))).text, 'own')
 })
 
-/** Waits until processes have looked so often for a page, again. */
+/** Waits until processes have read a page `times` more times. */
 async function looks(redis: MemoryRedis, times: number): Promise<void> {
   const count = () => redis.asked.filter((what) => what === 'getBuffer').length
   const before = count()
@@ -196,7 +196,7 @@ t.test('who has waited very long for another process loads for itself', async (t
   await settled()
   const lock = redis.keys('lock')[0] ?? ''
   clock.tick(10_000)
-  // The owner lives, and says so.
+  // The owner is alive and renews its lock.
   redis.held.set(lock, { value: Buffer.from('somebody'), endsAt: Infinity })
   t.equal((await waiting).text, 'own')
   t.same(two.outcomes, ['failed'])
@@ -496,7 +496,7 @@ t.test('a page from an instance whose clock is far ahead is loaded again', async
     const [ahead, reader] = [process(), process(keyRing, { clock: behind })]
     await ahead.page('k', text('page'))
     await ahead.pages.flush()
-    // Whatever Redis says of it: somebody may have changed its expiry.
+    // Regardless of the expiry in Redis, which others may have changed.
     for (const [key, { value }] of redis.held) {
       if (key.includes(':page:')) redis.held.set(key, { value, endsAt: clock.now() + 100 * PAGE_MS })
     }
