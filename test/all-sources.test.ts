@@ -2,7 +2,7 @@ import t from 'tap'
 import { compiledUrl } from './support/compiled.ts'
 import { sourcePaths } from './support/source-tree.ts'
 
-/** These begin as soon as they are imported: to listen, to tell other windows where one has landed, to draw a page. */
+/** These act when they are imported: they listen, notify other windows of a landing, or render a page. */
 const NOT_TO_IMPORT = new Set([
   'server.ts',
   'server/migrate.ts',

@@ -26,14 +26,14 @@ const PAGES = [
 
 interface Block {
   readonly page: string
-  /** Of its first line, in the page, counted from 1. */
+  /** The line of its first line in the page, counted from 1. */
   readonly line: number
-  /** What stands behind the fence: `ts`, `sh`, `ts ignore-check`. */
+  /** The info string of the fence: `ts`, `sh`, `ts ignore-check`. */
   readonly info: string
   readonly code: string
 }
 
-/** The fenced blocks of a page, without their indentation. */
+/** Returns the fenced blocks of a page, without their indentation. */
 function blocksOf(page: string): Block[] {
   const markdown = text(page)
   return [...markdown.matchAll(/^( *)```([^\n]*)\n(.*?)^ *```$/gms)].map(({ index, 1: indent, 2: info, 3: code }) => ({
@@ -44,12 +44,12 @@ function blocksOf(page: string): Block[] {
   }))
 }
 
-/** The page without its code. */
+/** Returns the page without its code blocks. */
 function proseOf(page: string): string {
   return text(page).replace(/^ *```.*?^ *```$/gms, '')
 }
 
-/** As GitHub makes anchors of headings. */
+/** Returns the anchors of headings, as GitHub generates them. */
 function anchorsOf(page: string): Set<string> {
   const headings = [...proseOf(page).matchAll(/^#{1,6} (.+)$/gm)].map(([, heading]) => heading!)
   return new Set(
@@ -165,7 +165,7 @@ t.test('the table of capabilities in docs/providers.md is what each provider dec
     const said: Record<string, string> = {}
     for (const [index, names] of columns.entries()) {
       const cell = cells[index] ?? ''
-      // The first words are what every connection can do; what comes behind them is about some, or about one ability.
+      // The first words apply to all connections; the rest applies to some, or to one ability.
       const [first = ''] = new RegExp(`^(?:${ABILITY})(?:, (?:${ABILITY}))*`).exec(cell) ?? []
       const abilities = first.split(', ')
       for (const [at, name] of names.entries()) said[name] = abilities[at] ?? abilities[0]!
@@ -299,7 +299,7 @@ t.test('the TypeScript in the documentation compiles, as strictly as ours', asyn
   t.same(findings, [])
 })
 
-/** What the compiler says of each block, by page and line. One program for all of them; nothing is written. */
+/** Returns the compiler's diagnostics by page and line. Compiles all blocks as one program, without output. */
 function compile(blocks: readonly Block[]): string[] {
   const config = ts.readConfigFile(join(ROOT, 'tsconfig.json'), (path) => ts.sys.readFile(path))
   const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, ROOT)
@@ -308,7 +308,7 @@ function compile(blocks: readonly Block[]): string[] {
     'fastify-cloud-storage/client': [join(ROOT, 'src/client/index.ts')],
     'fastify-cloud-storage/prisma': [join(ROOT, 'src/infra/db/open-database.ts')]
   }
-  // Beside their page: what they import is found from there.
+  // Next to their page, so that relative imports resolve.
   const files = new Map(
     blocks.map((block) => [
       join(ROOT, dirname(block.page), `block at ${block.page.replaceAll('/', ' ')} ${block.line}.ts`),

@@ -10,7 +10,7 @@ import { SRC, sourcePaths } from './support/source-tree.ts'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 
-/** Every program that acts; the first group runs compiled. */
+/** All programs; the first group runs compiled. */
 const PROGRAMS = [
   ...['src/server.ts', 'src/server/rotate-keys.ts', 'src/server/migrate.ts', 'demo/main.ts'].map((path) =>
     fileURLToPath(compiledUrl(path))

@@ -3,15 +3,15 @@ import t from 'tap'
 import ts from 'typescript'
 import { SRC, sourcePaths } from './support/source-tree.ts'
 
-/** The longest that a path, a host or a header value can be, and an eighth of that. */
+/** The maximum length of a path, a host or a header value, and an eighth of it. */
 const LONG = 32 * 1024
 const SHORT = LONG / 8
-/** Eight times the input may cost so many times as much: a linear expression costs 8 times, a quadratic one 64. */
+/** The allowed cost of eight times the input: a linear expression costs 8 times as much, a quadratic one 64 times. */
 const MAX_GROWTH = 20
-/** What a quadratic expression costs at least on the shorter input, in microseconds; a linear one costs a tenth. */
+/** The minimum cost of a quadratic expression on the shorter input, in microseconds; a linear one costs a tenth. */
 const SUSPICIOUS_US = 400
 
-/** Run in browsers on what a page has already. */
+/** Run in browsers, on data that the page already has. */
 const IN_BROWSERS = /^(?:picker|page)\//
 
 interface Expression {
@@ -38,7 +38,7 @@ function expressions(): Expression[] {
     })
 }
 
-/** What an expression may begin to match again and again: pieces of its own text, and common characters. */
+/** Returns strings at which an expression may restart matching: pieces of its own text, and common characters. */
 function pumps(source: string): string[] {
   const literals = source
     .replace(/\\([dwsDWSbBnrt]|[pPuxk]\{?)/g, '|')
@@ -53,7 +53,7 @@ function pumps(source: string): string[] {
 
 const repeated = (unit: string, length: number): string => unit.repeat(Math.ceil(length / unit.length)).slice(0, length)
 
-/** CPU microseconds of one use, the least of several. */
+/** Returns the CPU microseconds of one use, the minimum of several. */
 function costOf({ source, flags }: Expression, text: string, times: number): number {
   const expression = new RegExp(source, flags)
   const isGlobal = flags.includes('g')
@@ -69,7 +69,7 @@ function costOf({ source, flags }: Expression, text: string, times: number): num
   return least
 }
 
-/** The first input found on which the cost of an expression grows faster than the input does. */
+/** Returns the first input for which the cost of an expression grows faster than the input. */
 function superlinear(expression: Expression): string | undefined {
   const inputs = pumps(expression.source).flatMap((unit) => ['', '\u0001', '"'].map((ending) => ({ unit, ending })))
   const worst = inputs.find(({ unit, ending }) => {

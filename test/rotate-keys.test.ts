@@ -8,7 +8,7 @@ import { emptyDatabase } from './support/database.ts'
 
 const k1 = randomBytes(32).toString('base64')
 const k2 = randomBytes(32).toString('base64')
-/** Its name is a pattern of SQL's LIKE that the other one's name fits. */
+/** As a LIKE pattern, this key ID matches the other one. */
 const rings = {
   old: { current: 'k1', keys: { k1 } },
   both: { current: 'k_', keys: { k1, k_: k2 } },
@@ -88,7 +88,7 @@ t.test('a row that changes meanwhile keeps its change, and is sealed anew in the
     get(target, name) {
       if (name !== '$executeRaw') return Reflect.get(target, name) as unknown
       return async (...args: Parameters<typeof prisma.$executeRaw>) => {
-        // Its user connects again, through a process that still seals with the old key.
+        // The user reconnects, through a process that still encrypts with the old key.
         if (isFirst) await save('user 2', 'old', 'renewed')
         isFirst = false
         return await target.$executeRaw(...args)

@@ -12,9 +12,9 @@ import packageJson from '../package.json' with { type: 'json' }
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 const ENVIRONMENT = { PATH: process.env.PATH, COMPILED_TESTS: process.env.COMPILED_TESTS }
 const compiled = (path: string): string => fileURLToPath(compiledUrl(path))
-/** No SDK of a provider: it is looked for when the plugin is registered. */
+/** Not a provider SDK: it is resolved when the plugin is registered. */
 const TRACING = '@opentelemetry/api'
-/** Provider SDKs are optional peers; a host without them must start, and pay for none that it does not use. */
+/** Provider SDKs are optional peers: a host must start without them, and must not load unused ones. */
 const SDKS = Object.keys(packageJson.peerDependenciesMeta).filter((name) => name !== TRACING)
 
 t.test('start-up imports no provider SDK, and a request to one provider imports exactly that provider’s', async (t) => {

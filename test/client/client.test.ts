@@ -17,7 +17,7 @@ async function scripted(t: Test, routePrefix = '/cloud') {
   const client = createCloudStorageClient({ baseUrl, routePrefix, headers: ANN })
   const { response } = await client.POST('/cloud/connections/{id}', {
     params: { path: { id: 'scripted' } },
-    // A provider of the host's own has fields that no document knows.
+    // A host's own provider has fields that are not in the description.
     body: { account: 'main', token: 'a' } as never
   })
   t.equal(response.status, 201)

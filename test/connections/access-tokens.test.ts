@@ -120,7 +120,7 @@ for (const code of ['PROVIDER_UNAVAILABLE', 'PROVIDER_THROTTLED', 'PROVIDER_TIME
       throw new StorageError(code, 'Not now.')
     }
     await tokens.current(never)
-    // What is left is not enough for a call, though the endpoint is to be left alone for a while.
+    // The remaining lifetime is too short for a call, although the endpoint must not be called for a while.
     world.clock.tick(25_000)
     t.equal(await codeOf(t, tokens.current(never)), code)
     world.clock.tick(5_000)
@@ -209,7 +209,7 @@ t.test('a refused token is not renewed where another process has done so', async
 t.test('who joins a refresh that finds but the refused token asks once more', async (t) => {
   const world = new RefreshWorld()
   const row = world.add({ leftMs: 10_000, ageMs: HOUR })
-  // Two that have opened the row at different times: the first has an old token, the second the stored one.
+  // Two callers that opened the row at different times: the first has an old token, the second the stored one.
   const first = world.tokensOf(row)
   world.replace(row, { accessToken: 'SECRET-access-newer' })
   const second = world.tokensOf(row)

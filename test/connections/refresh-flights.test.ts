@@ -6,7 +6,7 @@ import { codeOf, HOUR, never, RefreshWorld } from '../support/refresh-world.ts'
 
 const EXPIRED = { leftMs: 0, ageMs: HOUR }
 
-/** A token endpoint that answers when the test says so, each call for itself. */
+/** A token endpoint with calls that the test settles one by one. */
 function held() {
   const world = new RefreshWorld()
   const answers: Deferred<TokenSet | null>[] = []
@@ -31,7 +31,7 @@ t.test('twelve callers at once: one refresh, and the same token for all', async 
       return locked(...args)
     }
   })
-  // Some of them have opened the connection on their own.
+  // Several callers have opened the connection independently.
   const callers = Array.from({ length: 3 }, () => world.tokensOf(row))
   const calls = callers.flatMap((tokens) =>
     Array.from({ length: 4 }, () => tokens.current(new AbortController().signal))

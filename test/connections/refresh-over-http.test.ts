@@ -106,7 +106,7 @@ for (const [what, fault, code] of FAULTS) {
     t.same(events, [])
     t.notOk(hasLeaked(answer.body))
     oauth.stopFailing()
-    // One that throttles is left alone for as long as it says.
+    // A throttling provider is not called until its Retry-After has passed.
     if (code === 'PROVIDER_UNAVAILABLE') t.equal((await list()).statusCode, 200)
   })
 }
@@ -199,7 +199,7 @@ for (const isInterleaved of [false, true]) {
     const gate = oauth.hold('token')
     const listing = list()
     await gate.reached
-    // The row is sealed anew while the endpoint is asked.
+    // The row is re-encrypted while the endpoint is being called.
     if (isInterleaved) await until(async () => (await rows.read(id)).credentials.startsWith('v1.k2.'))
     gate.release()
     t.equal((await listing).statusCode, 200)

@@ -8,7 +8,7 @@ import { codeOf, HOUR, never, RefreshWorld } from '../support/refresh-world.ts'
 
 const EXPIRED = { leftMs: 0, ageMs: HOUR }
 
-/** What happens while the provider is asked for the first time, and what it gives then. */
+/** Runs `happens` during the first call to the provider, which then returns rotated tokens. */
 function meanwhile(world: RefreshWorld, happens: () => unknown): void {
   world.endpoint.answer = () => {
     if (world.endpoint.asked.length === 1) happens()
@@ -183,7 +183,7 @@ for (const [how, fail] of [
     fail(world)
     await codeOf(t, tokens.current(never))
     world.clock.tick(2 * HOUR)
-    // And once more: what is saved is the newest, for the refresh token that still is stored.
+    // Fails again: the tokens saved in the end are the latest, for the refresh token that is still stored.
     fail(world)
     t.equal(await codeOf(t, tokens.current(never)), 'DATABASE_UNAVAILABLE')
     t.equal((await tokens.current(never)).reveal(), 'SECRET-access-2')
@@ -235,7 +235,7 @@ t.test('stored tokens that would do are not used while newer ones wait to be sto
   world.failOnce('reseal')
   const refused = world.refresher.refresh(row, isOther('SECRET-access-0'))
   t.equal(await codeOf(t, refused), 'DATABASE_UNAVAILABLE')
-  // Somebody who has had the row open for longer was refused an older one.
+  // A caller that opened the row earlier was refused an older token.
   const older = await world.refresher.refresh(row, isOther('SECRET-access-before'))
   t.equal(older.accessToken.reveal(), 'SECRET-access-1')
   t.equal(world.stored(row).refreshToken, 'SECRET-refresh-1')

@@ -16,7 +16,7 @@ async function controls(t: Test) {
   const google = await startGoogle(t, { redirectUri: `${SERVER}/callback`, clock })
   const url = await startControls(t, { moods: google.moods, serverUrl: SERVER })
   const { origin, host } = new URL(url)
-  /** As a browser sends the form of this page. */
+  /** Sends the form of this page, like a browser. */
   const press = (action: string, headers: Record<string, string> = { origin }) =>
     fetch(new URL(action, url), { method: 'POST', headers, redirect: 'manual' })
   return { ...google, clock, url, host, press, read: async () => (await fetch(url)).text() }

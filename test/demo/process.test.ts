@@ -14,12 +14,12 @@ import { until } from '../support/until.ts'
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 const NPM = ['npm', 'run', 'demo'] as const
-/** What npm runs. */
+/** The command that npm runs. */
 const RUN_BY_NPM = ['node', '--import', 'tsx', 'demo/main.ts'] as const
-/** The same program, which starts sooner. */
+/** The same program compiled, which starts faster. */
 const PROGRAM = [process.execPath, fileURLToPath(compiledUrl('demo/main.ts'))] as const
 
-/** The demo with nothing in its environment but where programs are, and what is named. */
+/** Starts the demo with an environment of only PATH and the given variables. */
 function start(
   t: Test,
   env: Record<string, string>,
@@ -34,14 +34,14 @@ function start(
   })
 }
 
-/** Process ids of a group: npm, and all that it has started. What compiles for one ends a moment after it. */
+/** Returns the process IDs of a group: npm and its descendants. A compiler process outlives its parent briefly. */
 function groupOf(pid: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
     .filter((each) => {
       try {
-        // Behind the name, which may have anything in it: state, parent, group.
+        // After the name, which may contain any characters: state, parent, group.
         const [, , group] = readFileSync(`/proc/${each}/stat`, 'utf8')
           .replace(/^.*\) /s, '')
           .split(' ')
@@ -52,7 +52,7 @@ function groupOf(pid: number): number[] {
     })
 }
 
-/** The program itself, behind npm and its shell. */
+/** Returns the program itself, started by npm and its shell. */
 function programOf(group: number): number {
   const running = groupOf(group).find(
     (pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1).join(' ') === RUN_BY_NPM.join(' ')
@@ -61,7 +61,7 @@ function programOf(group: number): number {
   return running
 }
 
-/** The addresses at which a process listens, as Linux writes them: `0100007F:1F90`. */
+/** Returns the addresses at which a process listens, in Linux's format: `0100007F:1F90`. */
 function listenersOf(pid: number): string[] {
   const inodes = new Set(
     readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {

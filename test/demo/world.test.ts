@@ -8,7 +8,7 @@ import { startDemoWorld } from '../../demo/world.ts'
 import { ManualClock } from '../support/clock.ts'
 import { DemoUser } from '../support/demo-user.ts'
 
-/** One for all tests, which build on each other: to start it takes seconds. */
+/** Shared by all tests, which depend on each other, because starting it takes seconds. */
 const clock = new ManualClock()
 const world = await startDemoWorld({ clock })
 t.teardown(() => world.close())
@@ -188,7 +188,7 @@ t.test('a slow Google answers all the same', async (t) => {
   t.equal(drive.delayMs(request), 0)
 })
 
-// The last one: the server leaves Google alone from now on.
+// Must be last: the server does not call Google from now on.
 t.test('a throttling Google is passed on with its wait, for 20 seconds', async (t) => {
   const { moods, tokens, drive } = world.google
   moods.throttle()

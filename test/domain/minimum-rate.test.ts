@@ -7,7 +7,7 @@ import { useManualTimers } from '../support/manual-timers.ts'
 
 const MINUTES = 60_000
 
-/** An upload whose client and whose reader are the test's. */
+/** An upload with a client and a reader that the test controls. */
 function upload() {
   const client = new PassThrough({ highWaterMark: 1 })
   const body = new IncomingBody(client, { maxBytes: undefined, idleMs: MINUTES, minBytesPerSecond: 1024 })
@@ -58,7 +58,7 @@ t.test('a client that is not asked is not slow, however long the provider takes'
   await settled()
   tick(60 * MINUTES)
   t.equal(body.failure, undefined)
-  // The provider takes a piece a minute.
+  // The provider reads one chunk a minute.
   for (let minute = 0; minute < 60; minute++) {
     body.read(1024)
     await settled()
@@ -78,7 +78,7 @@ t.test('time in which the client was not asked does not excuse it afterwards', a
   tick(60 * MINUTES)
   body.resume()
   await settled()
-  // A window that the burst has filled, and one of bytes alone.
+  // A window with the burst, and one with single bytes only.
   for (let seconds = 0; seconds < 70 && body.failure === undefined; seconds += 10) {
     client.write('x')
     await settled()
@@ -105,7 +105,7 @@ t.test(
 
     const waiting = download()
     waiting.source.write(Buffer.alloc(1024 * 1024))
-    // A reader that takes nothing for five minutes is another matter.
+    // A reader that reads nothing for five minutes is a different case.
     for (let minute = 0; minute < 4; minute++) {
       waiting.body.read(1024)
       await settled()

@@ -2,7 +2,7 @@ import t from 'tap'
 import { SharedWork } from '../../src/domain/shared-work.ts'
 import { Deferred, settled } from '../support/deferred.ts'
 
-/** Work that ends when the test says so. */
+/** Work that the test settles. */
 function begun() {
   const { promise, resolve, reject } = new Deferred<string>()
   const seen: { signal?: AbortSignal; abandoned: number } = { abandoned: 0 }

@@ -2,7 +2,7 @@ import t from 'tap'
 import { counted, WorkInFlight } from '../../src/domain/work-in-flight.ts'
 import { Deferred, settled } from '../support/deferred.ts'
 
-/** Notes when a promise has ended. */
+/** Records when a promise has settled. */
 function watch(promise: Promise<unknown>) {
   const state = { hasEnded: false }
   const end = (): void => {

@@ -246,7 +246,7 @@ t.test('a failure names the host that its own call reached, also while another c
     await reached.promise
     throw new StorageError('PROVIDER_ERROR', 'no')
   }
-  // Between the two, the deadline replaces the signal of the call.
+  // The deadline layer in between replaces the signal of the call.
   const backend = withContext(withDeadline(withHost(bare, hosts), 60_000), (outer) => ({ host: hosts.hostOf(outer) }))
   const failures = Promise.allSettled(['one', 'two'].map((folder) => backend.listFolder(folder, { limit: 1, signal })))
   await settled()

@@ -8,7 +8,7 @@ import { entry, page, ScriptedBackend } from '../support/scripted-backend.ts'
 const LIMIT = 5
 const signal = new AbortController().signal
 
-/** Pages by the cursor that leads to each, `null` for the first. A cursor that was never given fails. */
+/** Serves pages by cursor, `null` for the first one. Fails for an unknown cursor. */
 function serve(pages: ReadonlyMap<string | null, EntryPage>): StorageBackend {
   const bare = new ScriptedBackend()
   bare.list = async (_folder, { cursor = null }) => {
@@ -19,7 +19,7 @@ function serve(pages: ReadonlyMap<string | null, EntryPage>): StorageBackend {
   return bare
 }
 
-/** All pages of a chain. Each is asked of a guard of its own, as instances behind a balancer would. */
+/** Returns all pages of a chain. Each is read through a new guard, as with instances behind a balancer. */
 async function walk(backend: StorageBackend, maxPages = 10_000): Promise<EntryPage[]> {
   const shown: EntryPage[] = []
   let cursor: string | undefined

@@ -32,7 +32,7 @@ function arrange() {
     bare.list = () => (code === undefined ? Promise.resolve(page([])) : Promise.reject(new StorageError(code, code)))
   }
   const list = (of = signal) => backend.listFolder(null, { limit: 1, signal: of })
-  /** Calls with each outcome in turn. */
+  /** Makes one call with each outcome. */
   const have = async (...outcomes: (StorageErrorCode | undefined)[]): Promise<void> => {
     for (const outcome of outcomes) {
       answer(outcome)

@@ -9,7 +9,7 @@ import { page, ScriptedBackend } from '../support/scripted-backend.ts'
 const signal = new AbortController().signal
 const refused = (): StorageError => new StorageError('ACCESS_DENIED', 'no', { credentialsRefused: true })
 
-/** A backend that refuses to list, and the connection behind it. */
+/** A backend that refuses to list, and its connection. */
 function refusing() {
   const bare = new ScriptedBackend()
   bare.list = () => Promise.reject(refused())
@@ -78,7 +78,7 @@ t.test('any other failure, and success, ask nobody', async (t) => {
   t.same(state, { givenUp: 0, asked: 0 })
 })
 
-/** A connection of ann's under a budget of refused logins per minute. */
+/** A connection of ann's with a limit of refused logins per minute. */
 function budgeted(max: number) {
   const clock = new ManualClock()
   const refusals = new MinuteLimit(max, 'Too many.', clock)

@@ -11,7 +11,7 @@ const signal = new AbortController().signal
 const inactive = () => new StorageError('CONNECTION_INACTIVE', 'scripted')
 const unavailable = () => new StorageError('DATABASE_UNAVAILABLE', 'scripted')
 
-/** A backend whose body the test writes, behind answers of the test's. */
+/** A backend with a scripted body, behind scripted confirmations. */
 function make(confirm: LeaseWatch['confirm'], leaseMs = 60) {
   const bare = new ScriptedBackend()
   const body = new PassThrough()

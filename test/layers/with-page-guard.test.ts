@@ -8,7 +8,7 @@ const signal = new AbortController().signal
 const others = (prefix: string, count: number) => names(count).map(({ id }) => entry(`${prefix} ${id}`))
 const names = (count: number) => Array.from({ length: count }, (_, index) => entry(String(index)))
 
-/** A backend that answers one page, whatever it is asked. */
+/** A backend that always returns the same page. */
 function always(answer: Partial<EntryPage>, limits?: PageGuardLimits) {
   const bare = new ScriptedBackend()
   bare.list = async () => ({ ...page([]), ...answer })
@@ -16,7 +16,7 @@ function always(answer: Partial<EntryPage>, limits?: PageGuardLimits) {
   return { bare, list: (call: Partial<ListCall> = {}) => backend.listFolder(null, { limit: 10, signal, ...call }) }
 }
 
-/** Pages until there is no next one. */
+/** Returns all pages. */
 async function walk(backend: StorageBackend, limit = 10): Promise<EntryPage[]> {
   const pages: EntryPage[] = []
   let cursor: string | undefined
@@ -114,7 +114,7 @@ t.test('an id that comes twice is shown once, as it came first', async (t) => {
   t.match(shown, { next: null, complete: false, reason: 'provider-partial' })
 })
 
-/** Pages with these ids, each under a cursor of its own. */
+/** Pages with these IDs, each with a cursor of its own. */
 function pagesOf(...pages: readonly (readonly string[])[]) {
   const bare = new ScriptedBackend()
   bare.list = async (_folder, { cursor = '0' }) => {

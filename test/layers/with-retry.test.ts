@@ -21,7 +21,7 @@ function fails(code: StorageErrorCode, retryAfterMs?: number): StorageError {
   return new StorageError(code, 'scripted', retryAfterMs === undefined ? {} : { retryAfterMs })
 }
 
-/** A backend that fails with each error in turn and then answers, and a clock on which the waits pass at once. */
+/** A backend that fails with each error in turn and then succeeds, with a clock on which waits pass at once. */
 function arrange(errors: readonly Error[], options: Partial<RetryOptions> = {}) {
   const bare = new ScriptedBackend()
   const clock = new ManualClock()
@@ -132,7 +132,7 @@ t.test('nor before the provider said to another call of the connection', async (
     sleep: async (waitMs) => {
       waits.push(waitMs)
       clock.tick(waitMs)
-      // Another call is told to wait while this one waits.
+      // Another call receives a Retry-After during this wait.
       if (waits.length === 1) penalty.note(7_000)
     }
   })

@@ -38,7 +38,7 @@ const HOSTILE = [
 ]
 const call = { signal: new AbortController().signal }
 
-/** A backend whose entries and download links lead to `url`. */
+/** A backend with entries and download links that lead to `url`. */
 function leadingTo(url: string, allowHosts: readonly string[] = []): Required<StorageBackend> {
   const made: Entry = entry('a', { webUrl: url, thumbnailUrl: url })
   const backend = Object.assign(new ScriptedBackend(), {
@@ -51,7 +51,7 @@ function leadingTo(url: string, allowHosts: readonly string[] = []): Required<St
   return withSafeLinks(backend, new EgressRules(allowHosts)) as Required<StorageBackend>
 }
 
-/** The links of every entry that a backend tells of. */
+/** Returns the links of all entries that a backend returns. */
 async function linksOf(backend: Required<StorageBackend>): Promise<(string | null)[]> {
   const listed = (await backend.listFolder(null, { ...call, limit: 10 })).entries
   const others = await Promise.all([

@@ -8,13 +8,13 @@ import { folderKey, makeCache } from '../support/folder-cache.ts'
 
 const decode = { br: brotliDecompressSync, gzip: gunzipSync }
 
-/** So many bytes that compress well. */
+/** Returns a number of bytes that compress well. */
 const plain = (bytes: number): Buffer => Buffer.alloc(bytes, '{"name":"report.pdf","kind":"file"},')
 
-/** The answer of a page that is kept. */
+/** The response of a cached page. */
 const stored = (key: FolderKey, listing: RenderedListing) => ({ key, listing, status: { stored: true } })
 
-/** An encoder on a cache that keeps one listing of these bytes. */
+/** An encoder on a cache that holds one listing of these bytes. */
 async function kept(bytes: Buffer, maxBytes = 1 << 20) {
   const sizeOf = (value: unknown): number => (value as RenderedListing).size
   const { cache } = makeCache({ maxBytes, sizeOf })
@@ -121,7 +121,7 @@ t.test('what is not kept any more is not coded for anyone', async (t) => {
 
 t.test('what cannot be coded fails for nobody, and holds up nothing', async (t) => {
   const { encoder, key, listing } = await kept(plain(50_000))
-  // zlib refuses this at once, as it does where it has no memory.
+  // zlib throws immediately for this, as it does when it is out of memory.
   const broken = { identity: { bytes: { byteLength: 5_000 } }, begin: () => true } as unknown as RenderedListing
   for (let i = 0; i < 3; i += 1) {
     for (const encoding of ENCODINGS) t.equal(await encoder.begin(stored(key, broken), encoding), undefined)

@@ -151,7 +151,7 @@ t.test('a cursor finds a page of its own listing alone', async (t) => {
   const own = { connectionId: id, limit: 5 }
   const cursor = (await list(own)).body.page.next!
   await list({ ...own, cursor })
-  // Everybody's connection is believed: it is not for want of a lease that they find nothing.
+  // All of these connections are leased, so a miss is not caused by a missing lease.
   await list({ connectionId: other.id })
   await list({ userId: 'bob' })
   await list({ provider: 'elsewhere' })

@@ -8,20 +8,20 @@ import { entry, page, pages } from '../support/scripted-backend.ts'
 
 const LEASE = { leaseMs: 2_000 }
 
-/** A user with a folder of many pages, who can turn them; and what was asked of the provider for it. */
+/** A user with a folder of many pages. Records the calls to the provider. */
 function make(options: ListingOptions = LEASE) {
   const world = makeListing(options)
   const { backend, list } = world
   backend.list = pages(9)
-  /** From page to page by the cursors, up to this one. */
+  /** Follows the cursors up to this page. */
   const turnTo = async (last: number, over: Partial<ListFolderRequest> = {}) => {
     let answer = await list(over)
     for (let i = 1; i < last; i += 1) answer = await list({ ...over, cursor: answer.body.page.next! })
-    // What is loaded ahead by this reads the connection first.
+    // A read-ahead that this starts first reads the connection.
     await settled()
     return answer
   }
-  /** Holds this page at the provider until the test settles it; the others answer. */
+  /** Holds this page at the provider until the test settles it; other pages respond at once. */
   const hold = (held: string) => {
     const others = backend.list
     const answers: { answer: Deferred<EntryPage>; signal: AbortSignal }[] = []
@@ -39,7 +39,7 @@ function make(options: ListingOptions = LEASE) {
 const names = ({ entries }: Listing): string[] => entries.map(({ name }) => name)
 const more = (name: string): EntryPage => page([entry(name)], 'p4')
 
-/** What nobody has handled, from now to the end of the test. */
+/** Collects unhandled rejections until the end of the test. */
 function unhandledIn(t: Test): unknown[] {
   const unhandled: unknown[] = []
   const note = (reason: unknown) => unhandled.push(reason)
@@ -279,7 +279,7 @@ t.test('of a connection that has changed unheard nothing is loaded ahead', async
   await list({ cursor: third })
   await settled()
   t.strictSame(asked(), ['p1', 'p2', 'p3', 'p4'])
-  // What was believed when a page was loaded ahead is read anew for it, with what opens the connection.
+  // The read-ahead reads the connection again, although it was leased, to open it.
   connections.change(id, { status: 'DISABLED' })
   const fourth = await list({ cursor: (await list({ cursor: third })).body.page.next! })
   t.equal(fourth.status.outcome, 'hit', 'for a lease')

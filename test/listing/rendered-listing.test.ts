@@ -4,7 +4,7 @@ import type { Listing } from '../../src/domain/entry.ts'
 import { RenderedListing } from '../../src/listing/rendered-listing.ts'
 import { entry } from '../support/scripted-backend.ts'
 
-/** What a name must not be taken for. */
+/** A file name that looks like part of the JSON. */
 const FORGED = '"page":{"next":"x"}'
 
 function listing(over: { names?: readonly string[]; next?: string | null } = {}): Listing {

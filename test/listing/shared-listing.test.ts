@@ -11,7 +11,7 @@ import { makeListing } from '../support/listing.ts'
 import { MemoryRedis } from '../support/memory-redis.ts'
 import { entry, page } from '../support/scripted-backend.ts'
 
-/** The bytes that are in use once all garbage is collected. */
+/** Returns the used heap bytes after a garbage collection. */
 function heapBytes(): number {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
@@ -44,7 +44,7 @@ t.test('listings of many folders with long ids take bounded memory here and in R
       backend.listed.length = 0
     }
     await shared.flush()
-    // Redis removes what has expired.
+    // Redis removes expired entries.
     clock.tick(2_000)
     for (const [key, { endsAt }] of redis.held) if (endsAt <= clock.now()) redis.held.delete(key)
     redis.asked.length = 0

@@ -82,7 +82,7 @@ t.test('every code of the catalogue, and every code of the picker, has a text of
   const declared = /export type LocalCode =([^\n]+)/.exec(source)?.[1] ?? ''
   const local = [...declared.matchAll(/'(\w+)'/g)].map(([, code]) => code!)
   t.ok(local.includes('NETWORK'))
-  // Its text is `noFolders`.
+  // Its text has the key `noFolders`.
   local.splice(local.indexOf('NO_FOLDERS'), 1)
   const keys = [...STORAGE_ERROR_CODES, ...local].map((code) => `error_${code}`)
   t.same(

@@ -10,7 +10,7 @@ import { Deferred, settled } from '../support/deferred.ts'
 const TTL_MS = 100
 const MAX = 4
 
-/** Two users, two folders, two variants: few enough that schedules meet. */
+/** Two users, two folders, two variants: few enough for schedules to collide. */
 const KEYS: FolderKey[] = ['ann', 'bob'].flatMap((userId) =>
   ['f', null].flatMap((folderId) =>
     ['1', '2'].map((variant) => ({ userId, provider: 'p', folderId, connectionId: `${userId}-c`, variant }))
@@ -56,7 +56,7 @@ interface ModelLoad {
   id: number
   key: FolderKey
   startedAt: number
-  /** Nobody joins it and it is not kept: invalidated, abandoned, or replaced by a younger one. */
+  /** It cannot be joined and is not cached: invalidated, abandoned, or replaced by a younger one. */
   retired: boolean
   settled: boolean
   waiting: Set<ModelCaller>
@@ -69,28 +69,28 @@ interface ModelCaller {
   expected: { value: number } | { error: string } | undefined
 }
 
-/** What a read-ahead ends with that has begun nothing. */
+/** The result of a read-ahead that has not started a load. */
 const NOTHING = -1
 
-/** What the cache promises, said as plainly as can be: lists, walked from end to end. */
+/** The specification of the cache, in the simplest form: lists with linear search. */
 class Model {
   now = 0
   kept: { key: FolderKey; load: ModelLoad }[] = []
   loads: ModelLoad[] = []
   evictions = 0
   hits = 0
-  /** How many entries one user may have. */
+  /** The maximum number of entries per user. */
   readonly maxPerUser: number
 
   constructor(maxPerUser: number) {
     this.maxPerUser = maxPerUser
   }
 
-  /** What is kept and may be used; it is then used now, and dropped if not. */
+  /** Returns a valid cached entry and marks it as used; removes an expired one. */
   look(key: FolderKey): ModelLoad | undefined {
     const at = this.kept.findIndex((kept) => kept.key === key)
     const [kept] = at === -1 ? [] : this.kept.splice(at, 1)
-    // A load past the TTL is retired by whichever call finds it.
+    // A load past the TTL is retired by the first call that finds it.
     if (kept === undefined) this.open(key)
     if (kept === undefined || this.now - kept.load.startedAt >= TTL_MS) return undefined
     this.kept.push(kept)
@@ -113,7 +113,7 @@ class Model {
     return 'miss'
   }
 
-  /** Where there is something it is not used by that, and `caller` waits for nothing. */
+  /** If there is an entry or a load, it is not marked as used, and `caller` does not wait. */
   ahead(key: FolderKey, caller: ModelCaller): void {
     const at = this.kept.findIndex((kept) => kept.key === key)
     const isKept = at !== -1 && this.now - this.kept[at]!.load.startedAt < TTL_MS
@@ -125,7 +125,7 @@ class Model {
     this.begin(key, caller)
   }
 
-  /** The load that may be joined: one that is too old is not joined any more by anyone. */
+  /** Returns the load that callers may join. A load past the TTL can no longer be joined. */
   open(key: FolderKey): ModelLoad | undefined {
     const open = this.loads.find((load) => load.key === key && !load.retired && !load.settled)
     if (open === undefined || this.now - open.startedAt < TTL_MS) return open

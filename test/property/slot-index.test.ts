@@ -10,7 +10,7 @@ class TestSlot extends Slot {}
 
 const PARTS = ['userId', 'provider', 'folderId', 'connectionId', 'variant'] as const
 
-/** Few of each part, so that keys meet in some of them; and such as a joined text would take for another. */
+/** Few values of each part, so that keys collide, including ones that would be ambiguous in a joined string. */
 const anyKey = fc.record({
   userId: fc.constantFrom('a', '__proto__'),
   provider: fc.constantFrom('p', '__proto__', ''),
@@ -28,7 +28,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 const isSameKey = (a: FolderKey, b: FolderKey): boolean => PARTS.every((part) => a[part] === b[part])
 
-/** The index beside a list that is walked from end to end: whatever is asked, both must say the same. */
+/** Runs the index next to a list with linear search: both must return the same. */
 function run(steps: readonly Step[], asked: FolderKey): void {
   const index = new SlotIndex<TestSlot>()
   const added: TestSlot[] = []
@@ -48,7 +48,7 @@ function run(steps: readonly Step[], asked: FolderKey): void {
     } else {
       const slot = added[each.deleteNth]
       if (slot === undefined) continue
-      // One that is gone already changes nothing, though another may have its key.
+      // Deleting a slot again changes nothing, even if another slot has its key.
       index.delete(slot)
       there = there.filter((other) => other !== slot)
     }
@@ -87,7 +87,7 @@ t.test('the index finds what a list finds, in 1,000 random schedules', { timeout
 setFlagsFromString('--expose_gc')
 const collect = runInNewContext('gc') as () => void
 
-/** What `work` leaves behind in memory, in bytes, while `held` is still held. */
+/** Returns the heap bytes that `work` leaves behind, while `held` is still referenced. */
 function left(work: () => unknown): number {
   collect()
   const before = process.memoryUsage().heapUsed
@@ -99,7 +99,7 @@ function left(work: () => unknown): number {
 }
 
 const ROUNDS = 50_000
-/** A tenth of what the smallest map of one name for each round would hold. */
+/** A tenth of the size of the smallest map with one name for each round. */
 const LEAST = ROUNDS * 10
 
 t.test('what was deleted leaves nothing behind, of users, providers, connections and folders', async (t) => {

@@ -16,7 +16,7 @@ interface Setting {
   random?: () => number
 }
 
-/** Leases that last as long as they may, unless the test says otherwise. */
+/** Leases of maximum length, unless the test changes it. */
 function make({ leaseMs = LEASE_MS, max, random = longest }: Setting = {}) {
   const clock = new ManualClock()
   const connections = new MemoryConnections()
@@ -32,7 +32,7 @@ function make({ leaseMs = LEASE_MS, max, random = longest }: Setting = {}) {
   return { clock, connections, leases, outcomes }
 }
 
-/** Leases on a table that answers when the test says so. */
+/** Leases on a store with reads that the test settles. */
 function makeSlow(leaseMs = LEASE_MS) {
   const clock = new ManualClock()
   const finds: Deferred<SealedConnection | null>[] = []
@@ -52,7 +52,7 @@ function makeSlow(leaseMs = LEASE_MS) {
   return { clock, leases, finds, row, find: () => leases.find('ann', row.id) }
 }
 
-/** What may be believed of a row: all but what is sealed. */
+/** The leased part of a row: all but the credentials. */
 function withoutCredentials({ sealedCredentials: _sealed, ...connection }: SealedConnection): Connection {
   return connection
 }

@@ -6,7 +6,7 @@ import { entry, page, ScriptedBackend } from '../support/scripted-backend.ts'
 
 const SIGNAL = new AbortController().signal
 
-/** The listings of connections, with what was invalidated of them. */
+/** The listings of connections. Records invalidations. */
 function make() {
   const invalidated: unknown[] = []
   const cache = {
@@ -16,7 +16,7 @@ function make() {
   const forgotten: string[] = []
   const aliases = new FolderAliases((id) => forgotten.push(id))
   const listings = new TouchedListings(cache, aliases)
-  /** Lists a folder by an alias of it. */
+  /** Lists a folder by an alias. */
   const learn = async (connectionId: string, folderId: string, alias: string) => {
     const backend = new ScriptedBackend()
     backend.list = async () => ({ ...page([]), folder: { id: folderId, name: null, parentId: null } })

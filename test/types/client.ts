@@ -1,4 +1,4 @@
-/** What the compiler must accept and refuse of the typed client. Compiled, never run. */
+/** Types that the compiler must accept and reject for the typed client. Compiled, never run. */
 import { expectTypeOf } from 'expect-type'
 import {
   createCloudStorageClient,
@@ -18,7 +18,7 @@ const listed = await client.GET('/cloud/{provider}/listing', { params })
 if (listed.error === undefined) expectTypeOf(listed.data).toEqualTypeOf<Listing>()
 else expectTypeOf(listed.error.code).extract<'CURSOR_EXPIRED'>().toEqualTypeOf<'CURSOR_EXPIRED'>()
 
-// The described shapes are those of the package itself.
+// The described types are those of the package itself.
 expectTypeOf<Entry>().toExtend<domain.Entry>()
 expectTypeOf<Listing>().toExtend<domain.Listing>()
 expectTypeOf<keyof Entry>().toEqualTypeOf<keyof domain.Entry>()
@@ -38,7 +38,7 @@ await client.GET('/cloud/{provider}/listing', { params: {} })
 await client.GET('/cloud/{provider}/listing', { params: { ...params, query: { kind: 'drive' } } })
 // @ts-expect-error -- a folder has a name
 await client.POST('/cloud/{provider}/folders', { params, body: { parentId: null } })
-// @ts-expect-error -- of which route
+// @ts-expect-error -- there is no such route
 client.urlOf('/cloud/nothing')
-// @ts-expect-error -- where is it
+// @ts-expect-error -- the base URL is required
 createCloudStorageClient({})

@@ -1,4 +1,4 @@
-/** What the compiler must accept and refuse of the public surface. Compiled, never run. */
+/** Types that the compiler must accept and reject for the public API. Compiled, never run. */
 import { expectTypeOf } from 'expect-type'
 import { Redis } from 'ioredis'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
@@ -34,13 +34,13 @@ await app.register(cloudStorage, {
   routePrefix: false
 })
 
-// @ts-expect-error -- nobody is authenticated by default
+// @ts-expect-error -- `authenticate` is required
 app.register(cloudStorage, { prisma: db.prisma, encryption: { current: 'k1', keys: {} } })
-// @ts-expect-error -- a user's id is a string
+// @ts-expect-error -- a user ID is a string
 app.register(cloudStorage, { prisma: db.prisma, encryption: { current: 'k1', keys: {} }, authenticate: () => 42 })
 // @ts-expect-error -- a disk store has a directory
 const store: CloudStorageOptions['managed'] = { minio: { type: 'disk' } }
-// @ts-expect-error -- the units are in the names
+// @ts-expect-error -- option names contain their units
 const cache: CloudStorageOptions['cache'] = { ttl: 60 }
 // @ts-expect-error -- a limit is a number of bytes
 const transfers: CloudStorageOptions['transfers'] = { maxBytes: '1 GB' }
@@ -57,18 +57,18 @@ app.get('/documents/:id', {
   }),
   handler: (request) => request.storageBackend.provider
 })
-// @ts-expect-error -- the backend of a request is the hook's to set
+// @ts-expect-error -- only the hook may set the backend of a request
 app.addHook('onRequest', async (request) => void (request.storageBackend = {} as StorageBackend))
 
 const listings = createFolderCache({ ttlMs: 1000 })
 expectTypeOf(
   listings.getOrFetch({ userId: 'u', provider: 'p', folderId: null }, async () => [1])
 ).resolves.toEqualTypeOf<number[]>()
-// @ts-expect-error -- the root is null, and said so
+// @ts-expect-error -- the folder ID is required; `null` is the root
 void listings.getOrFetch({ userId: 'u', provider: 'p' }, async () => 1)
 
 declare const backend: StorageBackend
-// @ts-expect-error -- what not every backend can do must be asked for first
+// @ts-expect-error -- optional methods must be checked first
 void backend.upload({ id: 'x' }, process.stdin, { signal: new AbortController().signal })
 // @ts-expect-error -- every call has a signal
 void backend.stat('x', {})
