@@ -137,7 +137,7 @@ export class PageCore {
     })
   }
 
-  /** Asks for confirmation. */
+  /** Opens or closes the confirmation dialog. */
   doom(document: DocumentView | null): void {
     this.doomed = document
     this.#ports.onChange()

@@ -62,7 +62,7 @@ function pickerView({ core }: PageContext): TemplateResult {
       core.choose(detail)
     }}
     @error=${(event: PickerEventMap['error']) => {
-      // Keeps it from error listeners of the window, which `error` events of images do not reach either.
+      // The event bubbles, and would reach error handlers of the window.
       event.stopPropagation()
       core.onProblem(event.detail)
     }}

@@ -9,7 +9,7 @@ import { oauthCloudProvider } from '../support/oauth-cloud.ts'
 
 const AUTHORIZE = '/cloud/connections/cloud/authorize'
 
-/** Returns the URLs in the authorization request, and the cookie, of an app with this configuration. */
+/** Returns the redirect URI and the path of the cookie for an app with this configuration. */
 async function placesOf(t: Test, over: Partial<CloudStorageOptions>, host = '', headers: Record<string, string> = {}) {
   const { prisma } = await emptyDatabase()
   const app = Fastify({ pluginTimeout: 0 })

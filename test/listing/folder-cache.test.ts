@@ -7,7 +7,7 @@ import { anyText } from '../support/arbitraries.ts'
 import { settled } from '../support/deferred.ts'
 import { fetcher, folderKey as key, makeCache, never } from '../support/folder-cache.ts'
 
-/** A value whose size changes while it is cached. */
+/** A value with a size that changes while it is cached. */
 class Growing {
   static readonly sizes = new WeakMap<Growing, number>()
 

@@ -15,7 +15,7 @@ export interface RunningRgw {
   readonly secretAccessKey: string
 }
 
-/** A user without buckets, to whom bucket policies grant access as `arn:aws:iam:::user/guest`. */
+/** A user without buckets. Bucket policies grant it access as `arn:aws:iam:::user/guest`. */
 export const GUEST = { uid: 'guest', accessKeyId: 'AKGUEST', secretAccessKey: 'SKGUEST' } as const
 
 const PROGRAMS = ['ceph', 'ceph-mon', 'ceph-osd', 'monmaptool', 'radosgw', 'radosgw-admin']
