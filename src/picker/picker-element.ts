@@ -28,7 +28,7 @@ export type HeadersInitValues = Readonly<Record<string, string>>
 
 /** `<cloud-folder-picker>`. The documentation of each property names its attribute. */
 export interface CloudFolderPickerElement extends HTMLElement {
-  /** Base URL of the routes, also cross-origin: `https://api.example.org/cloud`. Attribute `base`, default `/cloud`. */
+  /** Base URL of the routes, or `https://api.example.org/cloud` cross-origin. Attribute `base`, default `/cloud`. */
   base: string
   /** The initial provider. Attribute `provider`. */
   provider: string | null

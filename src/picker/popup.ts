@@ -25,7 +25,7 @@ export interface Windows {
 /** The broadcast channel of the landing page. Its messages are `{ flow, error }`. */
 export const LANDING_CHANNEL = 'cloud-folder-picker'
 
-/** Returns whether a link is HTTP(S). A `javascript:` link would run in this page; `data:` and `blob:` are refused. */
+/** Returns whether a link is HTTP(S): not `javascript:`, which would run in this page, nor `data:` or `blob:`. */
 export function isWebAddress(url: string | null): boolean {
   return url !== null && URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
 }

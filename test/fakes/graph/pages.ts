@@ -37,7 +37,7 @@ export class FakeGraphPages {
     this.#places.clear()
   }
 
-  /** @param who the owner of the listing @param list returns all items in order; called for the first page only */
+  /** @param who owner of the listing @param list returns all items in order; called for the first page only */
   page<T>(who: string, origin: string, request: FakeCloudRequest, list: () => readonly T[]): GraphPage<T> {
     const { path, query } = request
     const options = [...query].filter(([name]) => name !== TOKEN)
