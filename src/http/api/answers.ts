@@ -8,7 +8,7 @@ export const NO_STORE: Headers = { 'Cache-Control': header('`no-store`') }
 
 const VARY: Headers = { Vary: header('By what it differs: `Authorization, Cookie` and what else.') }
 
-/** Of an answer for one user, which caches ask for again each time. */
+/** Headers of a response for one user, which caches must revalidate each time. */
 export const PRIVATE: Headers = { 'Cache-Control': header('`private, no-cache`'), ...VARY }
 
 export const LISTED: Headers = {
@@ -18,7 +18,7 @@ export const LISTED: Headers = {
   'Cache-Status': header('RFC 9211: `fastify-cloud-storage; hit; ttl=42`, or `; fwd=miss`.')
 }
 
-/** Of whatever a route answers that sends content. */
+/** Headers of every response of a route that sends content. */
 export const GUARDED: Headers = {
   ...VARY,
   'Content-Security-Policy': header('Where it is shown all the same, it may do nothing and load nothing.'),
@@ -26,7 +26,7 @@ export const GUARDED: Headers = {
   'X-Content-Type-Options': header('`nosniff`')
 }
 
-/** Of content, and of what is said about it. */
+/** Headers of content, and of a 304 for it. */
 export const CONTENT: Headers = {
   ...PRIVATE,
   ...GUARDED,
@@ -39,23 +39,23 @@ export const CONTENT: Headers = {
 export const WHOLE: Headers = { ...CONTENT, 'Content-Length': header('In bytes, where it is known.') }
 export const PART: Headers = { ...WHOLE, 'Content-Range': header('`bytes FIRST-LAST/SIZE`') }
 
-/** An answer of JSON. */
+/** Describes a JSON response. */
 export function json(description: string, schema: Schema, headers: Headers, example?: unknown): Schema {
   const media = { schema, ...(example !== undefined && { example }) }
   return { description, headers, content: { 'application/json': media } }
 }
 
-/** An answer of one of our models, which has an example of its own. */
+/** Describes a response with one of the models, which have examples of their own. */
 export function model(description: string, name: string, headers: Headers, example?: unknown): Schema {
   return json(description, ref(name), headers, example)
 }
 
-/** An answer without a body. */
+/** Describes a response without a body. */
 export function empty(description: string, headers: Headers = {}): Schema {
   return { type: 'null', description, ...(Object.keys(headers).length > 0 && { headers }) }
 }
 
-/** An answer of bytes, of whatever type. */
+/** Describes a response with bytes of any media type. */
 export function bytes(description: string, headers: Headers): Schema {
   return { description, headers, content: { '*/*': { schema: { description: 'The bytes as they are stored.' } } } }
 }

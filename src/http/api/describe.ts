@@ -8,14 +8,14 @@ export type OperationName = keyof typeof operations | keyof typeof transferOpera
 
 const OPERATIONS: Readonly<Record<OperationName, Operation>> = { ...operations, ...transferOperations }
 
-/** What the schemas of routes refer to. Their names are ours alone: the host has schemas too. */
+/** Adds the schemas that routes refer to. A prefix keeps them apart from the host's schemas. */
 export function addModels(app: FastifyInstance): void {
   for (const [name, schema] of Object.entries({ ...MODELS, ...PROBLEM_MODELS })) {
     app.addSchema({ ...schema, $id: MODEL_PREFIX + name })
   }
 }
 
-/** What a route is, and what it checks. */
+/** Returns the schema of a route: its description, and the schemas by which it validates. */
 export function describe(operation: OperationName, checked: FastifySchema = {}): FastifySchema {
   const described = { operationId: operation, ...OPERATIONS[operation], ...checked }
   return described

@@ -1,6 +1,6 @@
 import type { Entry, Listing } from '../../domain/entry.ts'
 
-/** What answers look like. A test asks that each is what its schema says. */
+/** Examples of responses. A test validates each against its schema. */
 
 export const entryExample = {
   id: 'Invoices/2026.pdf',

@@ -5,20 +5,20 @@ import type { ProviderDefinition } from '../../domain/provider.ts'
 import type { Ability, Capabilities } from '../../domain/storage-backend.ts'
 import { connectionExample, connectionsExample, entryExample, listingExample, providersExample } from './examples.ts'
 
-/** A JSON Schema that describes and never checks. */
+/** A JSON Schema for the description. It never validates anything. */
 export type Schema = Readonly<Record<string, unknown>>
 
-/** Of our schemas, wherever they stand beside those of others. */
+/** The prefix of schema ids, next to the host's schemas. */
 export const MODEL_PREFIX = 'fastify-cloud-storage.'
 
-/** What stands in a schema for the one of that name. */
+/** Returns a reference to the model of that name. */
 export function ref(name: string): Schema {
   return { $ref: `${MODEL_PREFIX}${name}#` }
 }
 
 type Properties = Readonly<Record<string, Schema>>
 
-/** An object that has these properties, always, and no others. */
+/** Returns the schema of an object with these properties and no others. All but `optional` are required. */
 export function closed(properties: Properties, optional: readonly string[] = []): Schema {
   const required = Object.keys(properties).filter((name) => !optional.includes(name))
   return { type: 'object', additionalProperties: false, required, properties }
@@ -190,7 +190,7 @@ const problem = {
   )
 }
 
-/** The shapes of our answers, by the names they have in a document. */
+/** The schemas of responses, by their names in the document. */
 export const MODELS: Readonly<Record<string, Schema>> = {
   Entry: entry,
   ContentHash: closed({ algorithm: text(), value: text() }),

@@ -4,7 +4,7 @@ import { connectionExample } from './examples.ts'
 import { closed, type Schema } from './models.ts'
 import { CODES, problems, problemsWith } from './problems.ts'
 
-/** What is said of a route besides what its schemas check. */
+/** The description of a route, without the schemas by which it validates. */
 export interface Operation {
   readonly summary: string
   readonly description?: string

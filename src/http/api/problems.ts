@@ -6,7 +6,7 @@ import { ref, type Schema } from './models.ts'
 const PROBLEM_TYPE = 'application/problem+json'
 const NO_STORE = { 'Cache-Control': { type: 'string', const: 'no-store' } }
 
-/** Headers of a problem besides, by its status. */
+/** The additional headers of a problem, by status. */
 const HEADERS: Readonly<Record<number, Schema>> = {
   401: { 'WWW-Authenticate': { type: 'string', description: 'Where the application names a scheme.' } },
   416: { 'Content-Range': { type: 'string', description: '`bytes */SIZE`' } },
@@ -15,7 +15,7 @@ const HEADERS: Readonly<Record<number, Schema>> = {
   507: { 'Retry-After': { type: 'string', description: 'In seconds, where it is known when to try again.' } }
 }
 
-/** The codes of each status: all of them, so that a client can act on every one. */
+/** The codes of each status. The list is complete, so that a client can act on every code. */
 const BY_STATUS: ReadonlyMap<number, readonly StorageErrorCode[]> = groupByStatus(STORAGE_ERROR_CODES)
 
 /** A schema for each status, with the closed list of its codes and an example of each. */
@@ -37,26 +37,26 @@ export const PROBLEM_MODELS: Readonly<Record<string, Schema>> = Object.fromEntri
   ])
 )
 
-/** What any route answers that asks who is there. */
+/** Errors of any authenticated route. */
 const SIGNED_IN = ['UNAUTHENTICATED', 'AUTHENTICATION_UNAVAILABLE'] as const
-/** What any route answers. */
+/** Errors of any route. */
 const ALWAYS = ['INTERNAL', 'DATABASE_UNAVAILABLE', 'SHUTTING_DOWN'] as const
 
 export const CODES = {
-  /** Of a route that reads. */
+  /** Errors of a route that reads. */
   reads: [...SIGNED_IN, ...ALWAYS],
-  /** Of a route that changes something. */
+  /** Errors of a route that changes something. */
   changes: [
     ...SIGNED_IN,
     ...ALWAYS,
     'CROSS_SITE',
-    // Of a body, also where the route has no use for one.
+    // Errors of a body, also on routes that ignore it.
     'INVALID_REQUEST',
     'PAYLOAD_TOO_LARGE',
     'UNSUPPORTED_MEDIA_TYPE'
   ],
   open: ALWAYS,
-  /** Of a route that asks a provider. */
+  /** Errors of a route that calls a provider. */
   asksProvider: [
     'ACCESS_DENIED',
     'ACCOUNT_DISABLED',
@@ -73,16 +73,16 @@ export const CODES = {
     'PROVIDER_THROTTLED',
     'PROVIDER_TIMEOUT'
   ],
-  /** Of a route that uses one of the user's connections. */
+  /** Errors of a route that uses one of the user's connections. */
   usesConnection: ['CONNECTION_AMBIGUOUS', 'PROVIDER_UNKNOWN', 'CONNECTION_NOT_FOUND', 'CONNECTION_MISSING']
 } as const satisfies Record<string, readonly StorageErrorCode[]>
 
-/** The answers of an operation that fails with these codes, by status. */
+/** Returns the error responses of an operation that fails with these codes, by status. */
 export function problems(...codes: readonly (readonly StorageErrorCode[])[]): Readonly<Record<string, Schema>> {
   return problemsWith({}, ...codes)
 }
 
-/** The same, with headers besides. */
+/** Returns the same with additional headers. */
 export function problemsWith(
   headers: Readonly<Record<string, Schema>>,
   ...codes: readonly (readonly StorageErrorCode[])[]

@@ -4,7 +4,7 @@ import type { Schema } from './models.ts'
 import { type Operation, providerPath } from './operations.ts'
 import { CODES, problems, problemsWith } from './problems.ts'
 
-/** Headers that a client may send, and why. */
+/** Returns the schema of optional request headers with these descriptions. */
 export const headers = (descriptions: Readonly<Record<string, string>>): Schema => ({
   type: 'object',
   properties: Object.fromEntries(
@@ -14,7 +14,7 @@ export const headers = (descriptions: Readonly<Record<string, string>>): Schema 
 
 const IF_MATCH = { 'If-Match': 'An entry’s `version`, in quotes: only that one is changed.' }
 
-/** What a client may ask of content that it knows a part or a version of. */
+/** Conditional and range headers of a download. */
 export const contentHeaders = headers({
   Range: 'One range of bytes. Several are answered with the whole.',
   'If-Range': 'The part is of use with this version alone.',
@@ -24,7 +24,7 @@ export const contentHeaders = headers({
   'If-Unmodified-Since': 'Only what is not newer.'
 })
 
-/** The answers of a route that sends content, but for its problems. */
+/** The responses of a route that sends content, except problems. */
 export const contentAnswers: Readonly<Record<string, Schema>> = {
   200: bytes('The whole content.', WHOLE),
   206: bytes('The part that was asked for.', PART),
@@ -84,7 +84,7 @@ export const transferOperations = {
     headers: headers(IF_MATCH),
     response: {
       204: empty('It is gone.'),
-      // A provider may call whatever stands in the way a conflict.
+      // A provider may report any obstacle as a conflict.
       ...problems(CODES.changes, PLACE, ['OBJECT_NOT_FOUND', 'ALREADY_EXISTS', 'PRECONDITION_FAILED', 'UNSUPPORTED'])
     }
   },
