@@ -4,14 +4,14 @@ import type { Encoding } from '../listing/rendered-listing.ts'
 const CODED: readonly Encoding[] = ['br', 'gzip']
 const OFFERED = [...CODED, 'identity']
 
-/** Browsers have a few headers between them: each is read once. What is longer, or one too many, is read each time. */
+/** Results by header value. Browsers send few distinct ones. Long or further values are parsed each time. */
 const MAX_KNOWN = 64
 const MAX_KNOWN_LENGTH = 128
 const known = new Map<string, Encoding | null>()
 
 /**
- * The coding that a client likes best of ours, by `Accept-Encoding` (RFC 9110 section 12.5.3); `null` where it is none.
- * Where it likes several equally the one that is shortest.
+ * Returns the supported coding that the client prefers by `Accept-Encoding` (RFC 9110 section 12.5.3); `null` if it
+ * is none of them. Of equally preferred codings, returns the one with the shortest output.
  */
 export function acceptedEncoding(header: string | string[] | undefined): Encoding | null {
   if (typeof header !== 'string') return null

@@ -3,7 +3,7 @@ import { type Authenticate, identify } from './authenticate.ts'
 import { refuseCrossSite, type TrustedSites } from './cross-site.ts'
 import { setUser } from './users.ts'
 
-/** Lets a request in when the host knows who sent it. Without a promise where the host needs none. */
+/** Authenticates requests and rejects cross-site changes; synchronously, unless `authenticate` returns a promise. */
 export function admitKnown(authenticate: Authenticate, sites: TrustedSites): onRequestHookHandler {
   return (request, _reply, done) => {
     let user: string | Promise<string>

@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { StorageError } from '../domain/errors.ts'
 import { type HttpStorageError, withStatus } from './status.ts'
 
-/** The host's answer to who is asking: the user's id, or nobody. */
+/** The host's function that returns the user id of a request, or an empty value if the user is unknown. */
 export type Authenticate = (request: FastifyRequest) => unknown
 
 interface Thrown {
@@ -12,18 +12,18 @@ interface Thrown {
 }
 
 /**
- * Asks the host who is asking.
+ * Authenticates a request with the host's function.
  *
- * @returns the user's id, never empty; a promise where the host gives one
- * @throws StorageError `UNAUTHENTICATED` for nobody, or for a throw without a status of 500 and more;
- * `AUTHENTICATION_UNAVAILABLE` for a throw with one; `INTERNAL` for anything that is not a string: two objects would
- * both be `[object Object]` in a key
+ * @returns the user's id, never empty; a promise if the host returns one
+ * @throws StorageError `UNAUTHENTICATED` if there is no user, or if the host throws an error without a status of 500
+ * or more; `AUTHENTICATION_UNAVAILABLE` if it throws one with such a status; `INTERNAL` if the id is no string: two
+ * objects would both be `[object Object]` in a key
  */
 export function identify(authenticate: Authenticate, request: FastifyRequest): string | Promise<string> {
   let user: unknown
   try {
     user = authenticate(request)
-    // Here, as `await` would: to look may throw too.
+    // Inside the `try`, as with `await`: reading `then` may throw too.
     if (isThenable(user)) return identifyLater(user)
   } catch (error) {
     throw refuse(error)
@@ -41,7 +41,7 @@ async function identifyLater(answer: PromiseLike<unknown>): Promise<string> {
   return userId(user)
 }
 
-/** Whatever `await` waits for: some query builders are functions. */
+/** Returns whether `await` would wait for the value. Some query builders are functions with a `then`. */
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   if (typeof value !== 'function' && (typeof value !== 'object' || value === null)) return false
   return typeof (value as { then?: unknown }).then === 'function'

@@ -26,10 +26,10 @@ interface Surroundings {
 }
 
 const BODY_LIMIT = 16 * 1024
-/** How often the service likes to be asked, in seconds. */
+/** The polling interval for clients, in seconds. */
 const POLL_AFTER = '2'
 
-/** The ways to connect that go through the provider's own pages. */
+/** Registers the routes that connect through the provider's own pages. */
 export function authorizeRoutes(
   app: FastifyInstance,
   { loadProvider, loginFlow, oauthFlow, places, sites }: AuthorizeRouteDeps & Surroundings,

@@ -20,8 +20,8 @@ export interface CallbackRouteDeps {
 const CALLBACK = '/connections/:provider/callback'
 
 /**
- * Where providers send users back to: the one route that asks for no user, since a browser brings nothing but cookies.
- * The user is the one who began the flow, and the cookie of that flow proves that it is the same browser.
+ * Registers the redirect target of providers. It is the only route without authentication, since the browser sends
+ * nothing but cookies. The flow contains the user's id, and its cookie proves that the same browser began it.
  */
 export function callbackRoute(
   app: FastifyInstance,
@@ -29,16 +29,16 @@ export function callbackRoute(
   places: PublicPlaces,
   describe: Describe
 ): void {
-  // What comes back must neither be kept nor told to the next page. The query holds the code.
+  // The query contains the authorization code: no cache may store the response, and no page may receive the referrer.
   app.addHook('onRequest', async (_request, reply) => {
     reply.header('cache-control', 'no-store').header('referrer-policy', 'no-referrer')
   })
 
-  // Nothing happens, but here: the host's own 404 would write the query to its log.
+  // Registered so that the host's own 404 handler does not log the query.
   const refusal = { schema: describe('refuseAuthorization') }
   app.head(CALLBACK, refusal, async (_request, reply) => reply.code(405).header('allow', 'GET').send())
 
-  // Whatever a provider adds to its answer, the flow judges it.
+  // The flow checks the parameters, since providers may add others.
   const options = { schema: describe('finishAuthorization'), validatorCompiler: unchecked, exposeHeadRoute: false }
   app.get<{ Params: { provider: string } }>(CALLBACK, options, async (request, reply) => {
     const provider = await loadProvider(request.params.provider)
@@ -63,20 +63,20 @@ export function callbackRoute(
       logFailure(request, STATUS[error.code], error)
       location.searchParams.set('error', error.code)
     } else if (location.searchParams.has('error')) {
-      // Of an earlier try, where a page gave its own address.
+      // Left from an earlier attempt, if a page passed its own URL as `returnTo`.
       location.searchParams.delete('error')
     }
     return reply.code(303).header('location', location.href).send()
   })
 }
 
-/** As it came: the host may have another parser, which drops what comes twice. */
+/** Returns the unparsed query: the host's own parser may drop repeated parameters. */
 function queryOf(request: FastifyRequest): URLSearchParams {
   const [, ...query] = (request.raw.url ?? '').split('?')
   return new URLSearchParams(query.join('?'))
 }
 
-/** Who the browser is, where the host can tell without the headers that a page of its own would send. */
+/** Returns the user, or `null` if the host needs headers that a browser does not send when it follows a link. */
 async function userIfAny(authenticate: Authenticate, request: FastifyRequest): Promise<string | null> {
   try {
     return await identify(authenticate, request)

@@ -5,20 +5,20 @@ import type { Readable } from 'node:stream'
 import { StorageError } from '../domain/errors.ts'
 import { MinimumRate } from '../domain/minimum-rate.ts'
 
-/** The client closed its connection before it had its answer. */
+/** The client closed its connection before the response was complete. */
 export class ClientGone extends Error {
   override readonly name = 'ClientGone'
 }
 
 export interface ClientWatch {
-  /** Aborts when the client leaves before its answer is sent, unless it was released by then. */
+  /** Aborts when the client disconnects before the response is sent, unless the watch was released. */
   readonly signal: AbortSignal
   readonly release: () => void
 }
 
 /**
- * Watches whether the client leaves. Not Fastify's `request.signal`, which follows the request's `close`: that comes as
- * soon as a body has been read (seen with 5.12), whether the client is still there or not.
+ * Watches for a disconnecting client. Fastify's `request.signal` does not serve: it follows the request's `close`,
+ * which is emitted as soon as the body has been read (seen with 5.12), even if the client is still connected.
  */
 export function watchClient(reply: FastifyReply): ClientWatch {
   const controller = new AbortController()
@@ -28,20 +28,20 @@ export function watchClient(reply: FastifyReply): ClientWatch {
   return { signal: controller.signal, release }
 }
 
-/** Aborts when the client leaves before its answer is sent. */
+/** Returns a signal that aborts when the client disconnects before the response is sent. */
 export function clientSignal(reply: FastifyReply): AbortSignal {
   return watchClient(reply).signal
 }
 
-/** The responses of each connection. One listener per socket, so that many of them cause no warning of a leak. */
+/** The open responses of each connection. They share one listener per socket, which avoids warnings about a leak. */
 const responsesOf = new WeakMap<Socket, Set<ServerResponse>>()
 
 /**
- * Runs `end` once, when the response has closed: after it was sent, or with its connection. A response that waits behind
- * another one of the same connection emits no `close` of its own when that is lost (Node 20.20), so all that it holds
- * would stay; and one whose connection is lost already emits nothing.
+ * Runs `end` once, when the response has closed: after it was sent, or when the connection is lost. Two cases need
+ * more than `close`: a response that waits behind another of the same connection emits none if that connection is
+ * lost (Node 20.20), which would leak its resources, and neither does a response that is created after the loss.
  *
- * @returns cancels it
+ * @returns a function that cancels it
  */
 export function onceClosed({ raw, request }: FastifyReply, end: () => void): () => void {
   const { socket } = request.raw
@@ -67,7 +67,7 @@ function watchConnection(socket: Socket): Set<ServerResponse> {
   socket.once('close', () => {
     for (const raw of responses) {
       if (raw.destroyed) continue
-      // As Node does for the response whose turn it is: Fastify then ends its handler, and destroys its body.
+      // Node does the same for the response that is being sent. Fastify then ends its handler and destroys its body.
       raw.destroyed = true
       raw.emit('close')
     }
@@ -76,15 +76,15 @@ function watchConnection(socket: Socket): Set<ServerResponse> {
 }
 
 /**
- * How long a client may take for the bytes of one measurement. Buffers of the system between us and a client may take
- * and give megabytes at once; a client that pauses for longer has to ask for the rest by `Range`.
+ * The window of one rate measurement. System buffers on the way to the client may accept and release megabytes at
+ * once. A client that pauses for longer has to request the rest by `Range`.
  */
 const READER_WINDOW_MS = 300_000
 
 /**
- * Ends the body of a response whose client reads more slowly than `bytesPerSecond`: it would hold its connections, here
- * and at the provider, for as long as it likes. Only time counts in which the connection takes no more bytes, so that a
- * slow provider is not mistaken for a slow client.
+ * Ends a response body if its client reads more slowly than `bytesPerSecond`. Such a client would hold its
+ * connections, here and at the provider, without limit. Only the time in which the connection accepts no more bytes
+ * counts, so that a slow provider is not mistaken for a slow client.
  */
 export function endSlowReader(reply: FastifyReply, body: Readable, bytesPerSecond: number): void {
   const { raw } = reply

@@ -24,10 +24,10 @@ export interface ConnectionRouteDeps {
   readonly disconnect: Disconnect
 }
 
-/** Credentials are a handful of short texts. */
+/** Credentials are a few short strings. */
 const BODY_LIMIT = 64 * 1024
 
-/** The routes that ask a provider whether credentials work. */
+/** Registers the routes that test credentials at the provider. */
 export function connectRoutes(
   app: FastifyInstance,
   { loadProvider, connect, verify }: ConnectionRouteDeps,
@@ -47,7 +47,7 @@ export function connectRoutes(
     return check
   }
 
-  // A document may have one path of a shape, under one name: here it is that of a provider.
+  // A provider's id: OpenAPI allows one name per path pattern, and other methods take a connection's id.
   app.post<{ Params: { id: string } }>(
     '/connections/:id',
     { schema: describe('connect'), validatorCompiler: unchecked, bodyLimit: BODY_LIMIT },

@@ -1,7 +1,7 @@
 import type { Connection } from '../domain/connection.ts'
 import { StorageError } from '../domain/errors.ts'
 
-/** Never a secret: not the credentials, sealed or not, and of the last failure its code alone. */
+/** Returns the public fields. They exclude credentials, even sealed, and all of the last failure except its code. */
 export function viewOf(connection: Connection): object {
   return {
     id: connection.id,
@@ -15,7 +15,7 @@ export function viewOf(connection: Connection): object {
   }
 }
 
-/** What PostgreSQL can store as text. */
+/** Rejects a label that PostgreSQL cannot store as text. */
 export function parseLabel(label: string): string
 export function parseLabel(label: string | undefined): string | undefined
 export function parseLabel(label: string | undefined): string | undefined {

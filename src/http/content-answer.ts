@@ -16,13 +16,13 @@ export interface Content extends NamedContent {
   readonly id: string
   /** The object's metadata, if the caller has it already. */
   readonly entry?: Entry
-  /** The media type of the export format. Left out: the first format of a native document. */
+  /** The media type of the export format. Default: the first format of a native document. */
   readonly exportAs?: string
-  /** A client that reads more slowly is cut off. */
+  /** The minimum reading rate of clients. Slower ones are disconnected. */
   readonly minBytesPerSecond: number
 }
 
-/** Answers `HEAD` with the headers of `GET`, without opening a body. An export has no size and no ETag before it exists. */
+/** Responds to `HEAD` with the headers of `GET`; opens no body. Exports have no size and ETag before they exist. */
 export async function sendContentHead(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -33,14 +33,14 @@ export async function sendContentHead(
   const verdict = judge(request.headers, validators)
   describe(reply, content, format, validators)
   if (verdict !== 'send') return answerVerdict(verdict, reply)
-  // Sent as it is: there is no body from which it could be counted.
+  // Set explicitly, since there is no body from which it could be computed.
   if (entry.size !== null && format === null) reply.header('content-length', entry.size)
   return reply.send()
 }
 
 /**
- * Answers `GET`: the bytes that are asked for, or what the client needs to know instead of them. A body that breaks
- * upstream breaks the connection; a client that leaves ends the call, and the body.
+ * Responds to `GET` with the requested bytes, or with the result of a precondition. A body that fails upstream breaks
+ * the connection. A client that disconnects ends the call and the body.
  */
 export async function sendContent(
   request: FastifyRequest,
@@ -60,7 +60,7 @@ export async function sendContent(
   const entry = seen?.entry ?? content.entry
   const wanted = entry === undefined ? null : formatOf(entry, content.exportAs)
   const download = await open(request, content, wanted, signal)
-  // From here on Fastify destroys the body when the client leaves, and no error needs to be made of that.
+  // From here on, Fastify destroys the body when the client disconnects. No error is needed for that.
   release()
   const validators = validatorsOf(download)
   const format = download.exportedAs ?? wanted
@@ -82,19 +82,19 @@ export async function sendContent(
   return reply.send(body)
 }
 
-/** The error handler of routes that answer with content: nothing of what was said of it stays. */
+/** Handles errors of routes that send content: removes the headers of the content, then sends the problem. */
 export function answerWithoutContent(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   forgetContent(reply)
   return answerProblem(error, request, reply)
 }
 
-/** Whether there is something to send: some providers tell of shortcuts to files that they can be had, and can. */
+/** Returns whether an entry can be downloaded. Some providers correctly say so of shortcuts to files too. */
 export function hasContent({ kind, can }: Entry): boolean {
   return kind === 'file' || can.download === true
 }
 
 /**
- * The format in which a native document is exported; `null` for a file.
+ * Returns the format in which a native document is exported; `null` for a file.
  *
  * @throws StorageError `INVALID_REQUEST` for a format that the object does not have
  */
@@ -106,9 +106,9 @@ function formatOf({ exportFormats }: Entry, exportAs: string | undefined): Expor
 }
 
 /**
- * Opens the requested bytes, or the whole content where a part is of no use to the client.
+ * Opens the requested range, or the whole content if the range is useless to the client.
  *
- * @param format `null` also where it is unknown whether the object is a native document: an export ignores the range
+ * @param format `null` also if it is unknown whether the object is a native document: an export ignores the range
  */
 async function open(
   request: FastifyRequest,
@@ -128,8 +128,8 @@ async function open(
 }
 
 /**
- * @returns `null` where there is no such part, of content that the client does not know
- * @throws StorageError `RANGE_NOT_SATISFIABLE`, with the size that the content has
+ * @returns `null` if there is no such range, and `If-Range` names other content
+ * @throws StorageError `RANGE_NOT_SATISFIABLE`, with the current size of the content
  */
 async function openPart(
   request: FastifyRequest,
@@ -141,7 +141,7 @@ async function openPart(
     return await download(content, signal, range)
   } catch (error) {
     if (!isStorageError(error, 'RANGE_NOT_SATISFIABLE')) throw error
-    // As it is now: what was looked at before may have had such bytes.
+    // Reads the entry again: an entry from before may describe content that had this range.
     const { entry, validators } = await look({ ...content, entry: undefined }, signal)
     if (!mayResume(ifRangeOf(request), validators)) return null
     const refusal: HttpStorageError = error as HttpStorageError
@@ -183,7 +183,7 @@ function canRange({ backend }: Content, format: ExportFormat | null): boolean {
   return backend.capabilities.rangeDownload !== 'unsupported' && format === null
 }
 
-/** Node joins what comes twice, so that two validators match nothing. */
+/** Returns `If-Range`. Node joins repeated headers, and a joined value matches nothing. */
 function ifRangeOf({ headers }: FastifyRequest): string | undefined {
   return headers['if-range']?.toString()
 }

@@ -4,18 +4,18 @@ import { attachment, withoutBidiControls } from '../domain/attachment.ts'
 import type { Validators } from './preconditions.ts'
 
 const TOKEN = "[\\w!#$%&'*+.^`|~-]+"
-/** RFC 9110, 8.3.1. It becomes a header. */
+/** RFC 9110, 8.3.1. Checked, since the value becomes a header. */
 const MEDIA_TYPE = new RegExp(
   `^${TOKEN}/${TOKEN}(?:[ \\t]*;[ \\t]*${TOKEN}=(?:${TOKEN}|"[\\x20\\x21\\x23-\\x5b\\x5d-\\x7e]*"))*$`
 )
 const MAX_MEDIA_TYPE_LENGTH = 255
-/** In characters, not in halves of them. File systems take no more, and clients refuse headers of many kilobytes. */
+/** In code points, not UTF-16 units. File systems allow no longer names, clients no headers of many kilobytes. */
 const TOO_LONG = /.{256}/su
 const FITTING = /^.{238}/su
 const WEAK_TAG = /^W\/"[\x21\x23-\x7e]{0,200}"$/
 const TAG = /^[\x21\x23-\x7e]{1,200}$/
 
-/** What is said about content, and must not stand on an error that takes its place. */
+/** The headers that describe content. An error response must not have them. */
 const CONTENT_HEADERS = [
   'accept-ranges',
   'content-disposition',
@@ -26,14 +26,14 @@ const CONTENT_HEADERS = [
   'last-modified'
 ]
 
-/** What a backend tells of an object, in a listing or with its bytes. */
+/** The metadata of an object, from a listing or from a download. */
 export interface ContentFacts {
   readonly etag: string | null
   /** ISO 8601. */
   readonly modifiedAt: string | null
 }
 
-/** The validators of an answer. A backend's are opaque: what a header cannot hold is replaced by its hash. */
+/** Returns the validators of a response. A backend's are opaque: a value that no header can hold is hashed. */
 export function validatorsOf({ etag, modifiedAt }: ContentFacts): Validators {
   const time = modifiedAt === null ? NaN : Date.parse(modifiedAt)
   return {
@@ -47,15 +47,16 @@ function entityTag(validator: string): string {
   return `"${TAG.test(validator) ? validator : createHash('sha256').update(validator).digest('base64url')}"`
 }
 
-/** What content is saved as, where a browser gets it. */
+/** The name and type under which browsers save content. */
 export interface NamedContent {
   readonly name: string
   readonly mimeType: string | null
 }
 
 /**
- * Headers of every answer about content, 304 too, but for who may keep it: that depends on how its route knows users. What users upload is never shown as a page of this origin: it is
- * saved, its type is not guessed, and where a browser shows it all the same it may do nothing and load nothing.
+ * Sets the headers of every response about content, including 304, except those for caches, which depend on how the
+ * route authenticates users. Uploaded content is never shown as a page of this origin: browsers save it and do not
+ * guess its type. If one displays it anyway, the content may run and load nothing.
  */
 export function describeContent(reply: FastifyReply, { name, mimeType }: NamedContent, validators: Validators): void {
   const { etag, modifiedAt } = validators
@@ -69,7 +70,7 @@ export function describeContent(reply: FastifyReply, { name, mimeType }: NamedCo
   if (modifiedAt !== null) reply.header('last-modified', new Date(modifiedAt).toUTCString())
 }
 
-/** Takes back what was said of content that does not come. */
+/** Removes the headers of content that is not sent. */
 export function forgetContent(reply: FastifyReply): void {
   for (const name of CONTENT_HEADERS) reply.removeHeader(name)
 }
@@ -79,7 +80,7 @@ function mediaType(type: string | null): string {
   return usable ? type : 'application/octet-stream'
 }
 
-/** A name without folders, which well-formed text can hold and a header has room for; its ending is kept. */
+/** Returns a well-formed name without folders that fits into a header. A shortened name keeps its extension. */
 function fileName(name: string): string {
   const whole = withoutBidiControls(name.toWellFormed()).replace(/[/\\]/g, '_')
   if (!TOO_LONG.test(whole)) return whole === '' ? 'document' : whole

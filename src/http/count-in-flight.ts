@@ -4,8 +4,8 @@ import { onceClosed } from './client-signal.ts'
 import { userOf } from './users.ts'
 
 /**
- * Counts every request of a scope against its user's limit, from before its body is read until its response has closed
- * and its handler has settled. Register it before the routes, behind authentication.
+ * Counts the requests of a scope against the limit per user, from before the body is read until the response has
+ * closed and the handler has settled. Register it after authentication and before the routes.
  */
 export function countInFlight(scope: FastifyInstance, limit: InFlightLimit): void {
   const slots = new WeakMap<FastifyRequest, Slot>()
@@ -34,7 +34,7 @@ export function countInFlight(scope: FastifyInstance, limit: InFlightLimit): voi
   })
 }
 
-/** A slot that the response holds until it has closed. @throws StorageError `TOO_MANY_REQUESTS` */
+/** Returns a slot that the response holds until it has closed. @throws StorageError `TOO_MANY_REQUESTS` */
 export function enterFor(reply: FastifyReply, limit: InFlightLimit, userId: string): Slot {
   const slot = limit.enter(userId)
   onceClosed(reply, slot.hold())

@@ -4,19 +4,17 @@ import { StorageError } from '../domain/errors.ts'
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 const BEARER = /^bearer /i
 
-/** Whose pages may change something. */
+/** The sites with pages that may send changes. */
 export interface TrustedSites {
-  /** Where browsers reach this service, if a proxy gives it another `Host`. */
+  /** The host at which browsers reach this service, if a proxy sends another `Host`. */
   readonly publicHost: string | undefined
-  /** Front ends on other origins, as browsers write an origin: `https://app.example.org`. */
+  /** The origins of other front ends, in the form of the `Origin` header: `https://app.example.org`. */
   readonly allowedOrigins: ReadonlySet<string>
 }
 
 /**
- * Refuses to change anything on behalf of another site's page: a host may authenticate by cookie, and a browser sends
- * those along. What is not a browser sends neither header and passes.
- *
- * @throws StorageError `CROSS_SITE`
+ * Rejects changes that another site's page requests: a host may authenticate by cookies, which browsers attach to
+ * such requests. Other clients send neither `Origin` nor `Sec-Fetch-Site`, and pass.
  */
 export function refuseCrossSite(request: FastifyRequest, sites: TrustedSites): void {
   if (SAFE_METHODS.has(request.method) || hasBearerAlone(request)) return
@@ -27,16 +25,18 @@ export function refuseCrossSite(request: FastifyRequest, sites: TrustedSites): v
   }
 }
 
-/** Whether a browser treats the cookies of the response as those of a third party: it stores only `SameSite=None`. */
+/**
+ * Returns whether browsers treat the response's cookies as third-party: they store only those with `SameSite=None`.
+ */
 export function isFromOtherSite(request: FastifyRequest, sites: TrustedSites): boolean {
   const site = request.headers['sec-fetch-site']
-  // Older browsers do not send it. Sites cannot be told apart from origins then.
+  // Older browsers do not send it. Then origins are compared, since sites cannot be determined.
   return site === undefined ? isOtherOrigin(request, sites) : site === 'cross-site'
 }
 
 /**
- * Whether the request proves its user by a bearer token and nothing else. Browsers attach cookies, Basic credentials and
- * client certificates by themselves, but never a bearer token: the page that sent it has it.
+ * Returns whether a bearer token is the request's only credential. Browsers attach cookies, Basic credentials and
+ * client certificates by themselves, but never a bearer token: the page that sent the request has it.
  */
 function hasBearerAlone({ headers }: FastifyRequest): boolean {
   return BEARER.test(headers.authorization ?? '') && headers.cookie === undefined
@@ -52,7 +52,7 @@ function isOwn(origin: string, hosts: readonly (string | undefined)[]): boolean 
   return host !== '' && hosts.some((own) => own !== undefined && normalised(protocol, own) === host)
 }
 
-/** A `Host` as an origin of that scheme has it: in lower case, without the scheme's default port. */
+/** Returns a `Host` in the form of an origin with that scheme: in lower case, without the scheme's default port. */
 function normalised(protocol: string, host: string): string | undefined {
   const url = `${protocol}//${host}`
   return URL.canParse(url) ? new URL(url).host : undefined

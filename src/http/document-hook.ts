@@ -10,8 +10,8 @@ import { withStatus } from './status.ts'
 
 export interface StorageBackendHookOptions {
   /**
-   * Which document the request is about; `null` where there is none. A document of another user answers the same as
-   * none at all.
+   * Returns the document of a request; `null` if there is none. A document of another user gets the same response as
+   * a missing one.
    */
   readonly document: (
     request: FastifyRequest,
@@ -24,7 +24,7 @@ export interface ResolvedDocument {
   readonly document: StoredDocument
 }
 
-/** What the hook resolved, request by request. */
+/** The results of the hook, by request. */
 export class ResolvedDocuments {
   readonly #resolved = new WeakMap<FastifyRequest, ResolvedDocument>()
 
@@ -32,7 +32,7 @@ export class ResolvedDocuments {
     this.#resolved.set(request, resolved)
   }
 
-  /** @throws TypeError where no `storageBackendHook` ran for this request */
+  /** @throws TypeError if no `storageBackendHook` ran for this request */
   get(request: FastifyRequest): ResolvedDocument {
     const resolved = this.#resolved.get(request)
     if (resolved === undefined) {
@@ -46,15 +46,15 @@ export interface DocumentHookDeps {
   readonly authenticate: Authenticate
   readonly resolve: GetStorageBackendForDocument
   readonly resolved: ResolvedDocuments
-  /** The transfers of each user. */
+  /** The limit of concurrent transfers per user. */
   readonly transfers: InFlightLimit
-  /** The same backend, whose calls hold the slot. */
+  /** Returns the same backend, with calls that hold the slot. */
   readonly withSlot: (backend: StorageBackend, slot: Slot) => StorageBackend
 }
 
 /**
- * Makes a `preHandler` that resolves the document which a request is about. The request counts as a transfer of its
- * user until its response has closed, and all that it opened at the backend has ended.
+ * Makes a `preHandler` that resolves the document of a request. The request counts as a transfer of its user until
+ * its response has closed and everything that it opened at the backend has ended.
  */
 export function documentHook(
   { document: findDocument }: StorageBackendHookOptions,

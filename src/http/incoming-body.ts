@@ -5,23 +5,23 @@ import { StorageError } from '../domain/errors.ts'
 import { SlowSourceTimer } from '../domain/minimum-rate.ts'
 
 export interface IncomingBodyOptions {
-  /** `undefined`: as many bytes as come. */
+  /** `undefined`: no limit. */
   readonly maxBytes: number | undefined
-  /** The longest silence of the client while its bytes are waited for. */
+  /** The maximum pause of the client while the server waits for bytes. */
   readonly idleMs: number
-  /** The slowest client, measured while its bytes are waited for. */
+  /** The minimum rate of the client, measured while the server waits for bytes. */
   readonly minBytesPerSecond: number
 }
 
-/** How long a client may take for the bytes of one measurement. A mobile client that pauses for seconds passes. */
+/** The window of one rate measurement. A mobile client that pauses for seconds passes. */
 const RATE_WINDOW_MS = 30_000
 
 /**
- * The body of a request as an upload takes it. What it is destroyed with is ours; the request itself is left alone,
- * since Node would close its connection with it, and the client hear no answer.
+ * The body of a request, as the source of an upload. A failure destroys this stream and not the request: Node would
+ * close the connection with it, and the client would receive no response.
  */
 export class IncomingBody extends Readable {
-  /** Why it was ended here, whatever the upload makes of that. */
+  /** The reason for which this class ended the body, whatever error the upload reports for it. */
   failure: StorageError | undefined
   readonly #source: Readable
   readonly #options: IncomingBodyOptions
@@ -37,7 +37,7 @@ export class IncomingBody extends Readable {
     this.#rate = new SlowSourceTimer({ bytesPerSecond, windowMs: RATE_WINDOW_MS }, () => {
       this.#fail(new StorageError('INVALID_REQUEST', `The upload is slower than ${bytesPerSecond} bytes per second.`))
     })
-    // It may fail before anybody reads it.
+    // It may fail before it has a reader.
     this.on('error', () => {})
     source.pause()
     source.on('data', this.#onData)
@@ -57,7 +57,7 @@ export class IncomingBody extends Readable {
     const source = this.#source
     source.pause()
     source.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onBreak)
-    // Its error stays heard: nobody else listens.
+    // The `error` listener stays: the request has no other.
     callback(error)
   }
 
@@ -93,7 +93,7 @@ export class IncomingBody extends Readable {
     this.#rate.start()
   }
 
-  /** The client is not asked for bytes: neither its silence nor its rate counts. */
+  /** Stops the timers: while the server reads no bytes, neither the client's pause nor its rate counts. */
   #rest(): void {
     clearTimeout(this.#timer)
     this.#rate.stop()
@@ -105,7 +105,7 @@ export class IncomingBody extends Readable {
   }
 }
 
-/** @throws StorageError `PAYLOAD_TOO_LARGE` for what is announced to be larger */
+/** Rejects an announced size that is too large. @throws StorageError `PAYLOAD_TOO_LARGE` */
 export function requireSize(size: number | undefined, maxBytes: number | undefined): void {
   if (size !== undefined && maxBytes !== undefined && size > maxBytes) throw tooLarge(maxBytes)
 }
@@ -114,12 +114,12 @@ function tooLarge(maxBytes: number): StorageError {
   return new StorageError('PAYLOAD_TOO_LARGE', `An upload must not be larger than ${maxBytes} bytes.`)
 }
 
-/** So long a refused client may go on to send before its connection is cut: until then it may hear the answer. */
+/** How long a rejected client may go on sending before the connection is cut. Until then it can read the response. */
 const LINGER_MS = 5_000
 
 /**
- * Lets what is still to come of a refused body pass, for a while. A connection that was closed at once, with bytes in
- * it that nobody read, would take the answer along (RFC 9112, 9.6).
+ * Discards the rest of a rejected body, for a limited time. Closing the connection at once, with unread bytes in it,
+ * would lose the response (RFC 9112, 9.6).
  */
 export function dropRest({ raw }: FastifyRequest, reply: FastifyReply, lingerMs = LINGER_MS): void {
   if (isOver(raw)) return

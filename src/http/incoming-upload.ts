@@ -5,7 +5,7 @@ import { StorageError } from '../domain/errors.ts'
 import { dropRest, IncomingBody, type IncomingBodyOptions, requireSize } from './incoming-body.ts'
 import { answerProblem } from './problem.ts'
 
-/** In the scope of `app` a body is nobody's to parse: it is read as it is stored, of any type and size. */
+/** Disables body parsing in the scope of `app`: handlers get the raw stream, of any type and size. */
 export function takeAnyBody(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => {
@@ -13,19 +13,19 @@ export function takeAnyBody(app: FastifyInstance): void {
   })
 }
 
-/** What a request brings to be stored. */
+/** The content that a request uploads. */
 export interface IncomingUpload {
-  /** `null` where there is no body at all. */
+  /** `null` if the request has no body. */
   readonly source: IncomingBody | null
   readonly body: Readable
   readonly mimeType: string | undefined
-  /** In bytes, where it was announced. */
+  /** In bytes, if announced. */
   readonly size: number | undefined
 }
 
 /**
- * @throws StorageError for a part of a content (RFC 9110, 14.5), for one that would be stored as it is coded, and
- * `PAYLOAD_TOO_LARGE` for what is announced to be larger than it may
+ * @throws StorageError for partial content (RFC 9110, 14.5), for content with a coding, which would be stored
+ * encoded, and `PAYLOAD_TOO_LARGE` for an announced size above `maxBytes`
  */
 export function incomingUpload({ headers, body }: FastifyRequest, options: IncomingBodyOptions): IncomingUpload {
   requireWhole(headers)
@@ -49,7 +49,7 @@ function requireWhole(headers: IncomingHttpHeaders): void {
   }
 }
 
-/** A failure of the body itself is the one that counts, and that of a client who has left before all others. */
+/** Runs an upload. On failure, throws the signal's abort reason, else the failure of the body, else the error. */
 export async function endingWith<T>(body: IncomingBody | null, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
   try {
     return await run()
@@ -61,7 +61,7 @@ export async function endingWith<T>(body: IncomingBody | null, signal: AbortSign
   }
 }
 
-/** The error handler of routes that take uploads. */
+/** Handles errors of routes that receive uploads. */
 export function answerUploadProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   dropRest(request, reply)
   return answerProblem(error, request, reply)

@@ -13,7 +13,7 @@ import { userOf } from './users.ts'
 export interface ListingRouteDeps {
   readonly hasProvider: (id: string) => boolean
   readonly listFolder: ListFolder
-  /** Codes a listing for those who ask for it later. */
+  /** Compresses a listing in the background for later requests. */
   readonly encode: (answer: ListFolderAnswer, encoding: Encoding) => void
   /** @throws StorageError `TOO_MANY_REQUESTS` */
   readonly takeRefresh: (userId: string) => void
@@ -34,14 +34,14 @@ export function listingRoute(app: FastifyInstance, deps: ListingRouteDeps, descr
       .header('cache-status', cacheStatus(status, request.query.refresh))
     const known = request.headers['if-none-match']
     if (known !== undefined) {
-      // Who has the listing as it was before it was coded has the same listing.
+      // A client with the uncompressed representation has the same listing.
       const { etag } = matches(known, chosen.etag) ? chosen : listing.identity
       if (matches(known, etag)) return reply.header('etag', etag).code(304).send()
     }
     return sendBody(reply, chosen)
   }
 
-  // Not async: what is kept is answered in the turn of the event loop in which it was asked for.
+  // Not async, so that a cache hit is answered in the same turn of the event loop.
   app.get(
     '/:provider/listing',
     { schema: describe('listFolder', { querystring: listingQuerySchema }), exposeHeadRoute: true },
@@ -75,7 +75,7 @@ function sendBody(reply: FastifyReply, { bytes, etag, encoding }: Representation
   return reply.header('etag', etag).type('application/json; charset=utf-8').send(bytes)
 }
 
-/** RFC 9211. */
+/** Returns the value of `Cache-Status` (RFC 9211). */
 function cacheStatus(status: ListingStatus, refresh: boolean): string {
   const ttl = Math.floor((status.ttlMs ?? 0) / 1000)
   if (status.isShared === true) return `fastify-cloud-storage; hit; ttl=${ttl}; detail=shared`
@@ -84,7 +84,7 @@ function cacheStatus(status: ListingStatus, refresh: boolean): string {
   return forward + (status.stored === true ? '; stored' : '') + (status.outcome === 'join' ? '; collapsed' : '')
 }
 
-/** RFC 9110 section 13.1.2: weak comparison, with a list or `*`. */
+/** Evaluates `If-None-Match` (RFC 9110 section 13.1.2): weak comparison, with a list or `*`. */
 function matches(ifNoneMatch: string, etag: string): boolean {
   if (ifNoneMatch === etag) return true
   return ifNoneMatch.trim() === '*' || (ifNoneMatch.match(/"[^"]*"/g)?.includes(etag) ?? false)

@@ -15,12 +15,12 @@ export interface LoggedFailure extends FailureContext {
   readonly err?: unknown
 }
 
-/** Writes a failure instead of a line of its own. */
+/** Writes a failure that would otherwise get a log line of its own. */
 export type FailureSink = (failure: LoggedFailure, level: Level, message: string) => void
 
 const sinks = new WeakMap<FastifyRequest, FailureSink>()
 
-/** Hands the failure of `request` to `sink`, for a server that writes one line per request. */
+/** Passes the failure of `request` to `sink`, for a server that writes one line per request. */
 export function collectFailure(request: FastifyRequest, sink: FailureSink): void {
   sinks.set(request, sink)
 }
@@ -29,8 +29,8 @@ export function collectFailure(request: FastifyRequest, sink: FailureSink): void
  * Logs why a request failed, with all that an operator needs to find the cause: request, connection and its status,
  * provider, host, code, causes. As in Fastify, statuses below 500 have the level `info`.
  *
- * Messages of other people's errors may hold a token or a whole upstream response. Of the causes of a `StorageError`,
- * only the class, the code and the HTTP status are logged, and the messages of our own {@link Diagnosis}.
+ * Messages of third-party errors may contain a token or a whole upstream response. Of the causes of a `StorageError`,
+ * only the class, code and HTTP status are logged, and the messages of a {@link Diagnosis} or another `StorageError`.
  */
 export function logFailure(request: FastifyRequest, status: number, error: unknown): void {
   const level = status === 500 ? 'error' : status > 500 ? 'warn' : 'info'
@@ -45,23 +45,23 @@ export function logFailure(request: FastifyRequest, status: number, error: unkno
     if (sink === undefined) request.log.error({ ...requestFields(request, status), ...failure }, 'unexpected error')
     else sink(failure, 'error', 'unexpected error')
   } else {
-    // A host logs by itself what its own hooks throw.
+    // The host logs the errors of its own hooks.
     const { code } = (error ?? {}) as { code?: unknown }
     sink?.(typeof code === 'string' ? { code } : {}, level, 'request failed')
   }
 }
 
-/** Identifies the request beside its id, which the logger adds. The pattern of the route contains no secret. */
+/** Returns the fields that identify a request. The logger adds the id. The route's pattern contains no secret. */
 function requestFields(request: FastifyRequest, status: number): object {
   return { method: request.method, route: request.routeOptions.url, statusCode: status }
 }
 
-/** What the error knows, or else what the request names. */
+/** Returns the context of the error, completed with the ids in the request. */
 function contextOf({ method, params, query, routeOptions }: FastifyRequest, known: FailureContext): FailureContext {
   const { provider, id } = (params ?? {}) as Record<string, unknown>
   const { connection } = (query ?? {}) as Record<string, unknown>
   const { url = '' } = routeOptions
-  // POST /connections/:id connects: there the id is that of a provider.
+  // `POST /connections/:id` connects: its id is a provider's.
   const isConnect = method === 'POST' && url.endsWith('/connections/:id')
   const named = url.includes('/connections/:id') && !isConnect ? id : connection
   return {
@@ -76,7 +76,7 @@ function causesField(error: StorageError): { causes?: object[] } {
   return causes.length === 0 ? {} : { causes }
 }
 
-/** What an error and its causes may tell; for a `StorageError`, only its causes. */
+/** Returns the loggable fields of an error and its causes; for a `StorageError`, only of its causes. */
 export function causesOf(error: unknown): object[] {
   const causes: object[] = []
   for (
@@ -85,7 +85,7 @@ export function causesOf(error: unknown): object[] {
     cause = cause.cause
   ) {
     const { name, code, $metadata } = cause as Error & { code?: unknown; $metadata?: { httpStatusCode?: unknown } }
-    // Our own words, but they may name an origin that a user or a server chose.
+    // Messages of this package. They are cut, since they may contain an origin that a user or a server chose.
     const message =
       cause instanceof Diagnosis || cause instanceof StorageError ? cause.message.slice(0, MAX_DIAGNOSIS) : undefined
     causes.push({ name: plain(name), code: plain(code), status: plain($metadata?.httpStatusCode), message })

@@ -1,16 +1,16 @@
 import { parseCookie, type SetCookie } from 'cookie'
 import type { BrowserNonce } from '../connections/oauth-flow.ts'
 
-/** One per flow, so that two that are begun side by side do not take each other's proof. */
+/** Returns the cookie's name. Each flow has its own, so that concurrent flows do not overwrite each other's nonce. */
 function nameOf(id: string): string {
   return `cloud_oauth_${id}`
 }
 
 /**
- * The cookie that the browser sends to the callback, and nowhere else. `Lax` and not `Strict`: the user comes back from
- * another site.
+ * Returns the cookie that the browser sends to the callback only. It is `Lax`, not `Strict`, since the user returns
+ * from another site.
  *
- * @param isFromOtherSite the login was begun by a front end on another site: browsers store nothing but `None` from there
+ * @param isFromOtherSite true if a front end on another site began the login: browsers store only `None` from there
  */
 export function nonceCookie(
   { id, value, lifetimeMs }: BrowserNonce,
@@ -28,7 +28,7 @@ export function nonceCookie(
   }
 }
 
-/** The flow is over. */
+/** Returns the cookie that deletes the nonce of a finished flow. */
 export function forgottenNonce(id: string, callback: URL): SetCookie {
   return nonceCookie({ id, value: '', lifetimeMs: 0 }, callback, false)
 }

@@ -1,10 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http'
 
-/** What is known of the content that would be sent. */
+/** The validators of the content that would be sent. */
 export interface Validators {
-  /** As a header writes it: `"abc"` or `W/"abc"`. */
+  /** In the syntax of the header: `"abc"` or `W/"abc"`. */
   readonly etag: string | null
-  /** Milliseconds since 1970, in whole seconds. */
+  /** Milliseconds since 1970, rounded down to whole seconds. */
   readonly modifiedAt: number | null
 }
 
@@ -12,12 +12,12 @@ export type Verdict = 'send' | 'not-modified' | 'precondition-failed'
 
 const ENTITY_TAG = /(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"/g
 
-/** Whether a request must be judged before anything is sent. */
+/** Returns whether a request has preconditions. */
 export function isConditional(headers: IncomingHttpHeaders): boolean {
   return ['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since'].some((name) => name in headers)
 }
 
-/** RFC 9110, 13.2.2, for GET and HEAD. */
+/** Evaluates the preconditions of GET and HEAD (RFC 9110, 13.2.2). */
 export function judge(headers: IncomingHttpHeaders, { etag, modifiedAt }: Validators): Verdict {
   const ifMatch = headers['if-match']
   if (ifMatch !== undefined) {
@@ -39,7 +39,7 @@ export function judge(headers: IncomingHttpHeaders, { etag, modifiedAt }: Valida
   return since !== null && modifiedAt !== null && modifiedAt <= since ? 'not-modified' : 'send'
 }
 
-/** RFC 9110, 13.1.5: a part is of use only to who has the rest of the very same content. */
+/** Evaluates `If-Range` (RFC 9110, 13.1.5): a range is useful only with the rest of exactly the same content. */
 export function mayResume(ifRange: string | undefined, { etag, modifiedAt }: Validators): boolean {
   if (ifRange === undefined) return true
   const asked = ifRange.trim()
@@ -48,7 +48,7 @@ export function mayResume(ifRange: string | undefined, { etag, modifiedAt }: Val
   return date !== null && date === modifiedAt
 }
 
-/** The entity tags of a list. */
+/** Returns the entity tags of a list. */
 export function tagsOf(list: string): string[] {
   return list.match(ENTITY_TAG) ?? []
 }
@@ -61,7 +61,7 @@ function opaque(tag: string): string {
   return tag.replace(/^W\//, '')
 }
 
-/** Only what says GMT: `Date.parse` would take much else for a date. */
+/** Parses an HTTP date, which ends with GMT. `Date.parse` accepts many other formats. */
 function parseDate(text: string | undefined): number | null {
   if (text?.endsWith(' GMT') !== true) return null
   const date = Date.parse(text)

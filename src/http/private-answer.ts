@@ -2,7 +2,7 @@ import '@fastify/sensible'
 import type { FastifyReply } from 'fastify'
 
 const VARY = 'Authorization, Cookie'
-/** Of an answer that may be compressed. */
+/** `Vary` of a response that may be compressed. */
 export const VARY_CODED = `${VARY}, Accept-Encoding`
 
 /** Adds a header name to `Vary`, which other plugins set too. */
@@ -12,13 +12,13 @@ export function addVary(reply: FastifyReply, name: string): FastifyReply {
 }
 
 /**
- * An answer for one user: caches ask again each time, and never give it to another. `Vary` is added to.
+ * Marks a response as private to one user: no shared cache stores it, and browsers revalidate it. Adds to `Vary`.
  *
- * @param vary by what it differs
+ * @param vary the request headers that select the response
  */
 export function privateAnswer(reply: FastifyReply, vary = VARY): FastifyReply {
   reply.header('cache-control', 'private, no-cache')
-  // Nearly always nobody has named anything yet, and there is nothing to be parsed.
+  // `Vary` is nearly always unset. Then nothing needs to be parsed.
   if (reply.getHeader('vary') === undefined) reply.header('vary', vary)
   else reply.vary(vary)
   return reply

@@ -5,7 +5,7 @@ import { ClientGone } from './client-signal.ts'
 import { logFailure } from './log-failure.ts'
 import { withStatus } from './status.ts'
 
-/** What Fastify throws before a handler of ours runs. */
+/** Errors that Fastify throws before a handler runs. */
 const FASTIFY_CODES: Readonly<Record<string, StorageErrorCode>> = {
   FST_ERR_VALIDATION: 'INVALID_REQUEST',
   FST_ERR_CTP_INVALID_JSON_BODY: 'INVALID_REQUEST',
@@ -15,7 +15,7 @@ const FASTIFY_CODES: Readonly<Record<string, StorageErrorCode>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'UNSUPPORTED_MEDIA_TYPE'
 }
 
-/** These say something about the server, not about the request: the log has it. */
+/** Errors of the server, not of the request. Their messages are only logged. */
 const UNTOLD: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>(['INTERNAL', 'SDK_MISSING'])
 
 interface ForeignError {
@@ -25,7 +25,7 @@ interface ForeignError {
   readonly message?: unknown
 }
 
-/** Answers every error of our routes as `application/problem+json` (RFC 9457). */
+/** Sends every error of the routes as `application/problem+json` (RFC 9457). */
 export function answerProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (error instanceof ClientGone) return reply.code(499).send()
   const ours = error instanceof StorageError ? error : fromFastify(error)
@@ -40,7 +40,7 @@ export function answerProblem(error: unknown, request: FastifyRequest, reply: Fa
     .send(JSON.stringify({ ...body, requestId: request.id }))
 }
 
-/** What an error answers, before it has its request. */
+/** The response of an error, without the request id. */
 export interface Problem {
   readonly type: string
   readonly title: string
@@ -70,8 +70,8 @@ function fromFastify(error: unknown): StorageError | undefined {
 }
 
 /**
- * An error of the host's own hooks keeps its status, headers and code. Its words are shown where its status blames
- * the request; what went wrong inside the host is not for its users.
+ * Describes an error of the host's own hooks, which keeps its status, headers and code. Its message is sent only with
+ * a 4xx status: failures inside the host are not disclosed to its users.
  */
 function describeForeign(error: unknown, reply: FastifyReply): Problem {
   const foreign = (typeof error === 'object' && error !== null ? error : {}) as ForeignError

@@ -1,20 +1,20 @@
 import { StorageError } from '../domain/errors.ts'
 
-/** Where browsers find the application. All of it comes from the configuration, nothing from a request. */
+/** The URLs of the application for browsers. They depend only on the configuration, never on a request. */
 export interface PublicPlaces {
-  /** Where a provider sends users back to: what is registered there. */
+  /** Returns the redirect URI that is registered at the provider. */
   redirectUri(providerId: string): URL
   /**
-   * Where a user goes in the end, as a whole URL; left out: the application's own start.
+   * Returns the absolute URL to which the user returns in the end. Default: the start page of the application.
    *
-   * @throws StorageError `INVALID_REQUEST` for a place that is neither inside the application nor on an allowed origin
+   * @throws StorageError `INVALID_REQUEST` for a URL that is neither inside the application nor on an allowed origin
    */
   returnTo(given: string | undefined): string
 }
 
 /**
- * @param prefix of our routes, as the application is reached at `publicUrl`
- * @param allowedOrigins origins of front ends elsewhere
+ * @param prefix of the plugin's routes, below `publicUrl`
+ * @param allowedOrigins origins of other front ends
  */
 export function publicPlaces(
   publicUrl: URL | undefined,
@@ -22,7 +22,7 @@ export function publicPlaces(
   allowedOrigins: ReadonlySet<string>
 ): PublicPlaces {
   const base = (): URL => {
-    // The options are checked: without it there is no provider that needs one.
+    // The check of the options ensures that it is set if a provider needs it.
     if (publicUrl === undefined) throw new StorageError('INTERNAL', 'There is no publicUrl')
     return new URL(publicUrl.pathname.replace(/(?<!\/)\/*$/, '/'), publicUrl)
   }
@@ -36,7 +36,7 @@ export function publicPlaces(
       const inside = base()
       if (given === undefined) return inside.href
       const url = URL.canParse(given, inside.href) ? new URL(given, inside) : null
-      // The place itself is inside, with and without its slash.
+      // The base URL itself is inside, with and without its trailing slash.
       const isInside = url?.origin === inside.origin && `${url.pathname}/`.startsWith(inside.pathname)
       const isTrusted = url !== null && (isInside || allowedOrigins.has(url.origin))
       if (isTrusted && url.username + url.password === '') return url.href

@@ -3,8 +3,8 @@ import type { ByteRange } from '../domain/storage-backend.ts'
 const ONE_RANGE = /^bytes=(?:(\d+)-(\d*)|-(\d+))$/i
 
 /**
- * The one range that a `Range` header asks for (RFC 9110, 14.2). Several ranges, other units and what is malformed
- * are ignored, as the RFC allows and asks: the answer is then the whole.
+ * Parses a `Range` header with one range of bytes (RFC 9110, 14.2). Several ranges, other units and malformed values
+ * are ignored, as the RFC allows or requires: the response is then the whole content.
  */
 export function parseRange(header: string | undefined): ByteRange | undefined {
   const [, first, last, suffix] = ONE_RANGE.exec(header?.trim() ?? '') ?? []
@@ -16,7 +16,7 @@ export function parseRange(header: string | undefined): ByteRange | undefined {
   return end < start ? undefined : { start, end }
 }
 
-/** Past the largest exact number no object has a byte, so that one stands for all larger ones. */
+/** Limits a position to the largest exact integer. No object has bytes beyond it. */
 function clamp(digits: string): number {
   return Math.min(Number(digits), Number.MAX_SAFE_INTEGER)
 }

@@ -18,21 +18,21 @@ import { decorateWithUser } from './users.ts'
 export interface RoutesDeps
   extends ListingRouteDeps, ConnectionRouteDeps, AuthorizeRouteDeps, CallbackRouteDeps, ProviderRouteDeps {
   readonly authenticate: Authenticate
-  /** Where browsers reach the application. */
+  /** The URL at which browsers reach the application. */
   readonly publicUrl: URL | undefined
-  /** Origins of front ends elsewhere. */
+  /** The origins of other front ends. */
   readonly allowedOrigins: ReadonlySet<string>
-  /** The connects, verifies, authorizes and login polls of each user in flight. */
+  /** The limit of concurrent connects, verifies, authorizes and login polls per user. */
   readonly connects: InFlightLimit
-  /** `false`: listings alone. */
+  /** `false`: transfers have no routes. */
   readonly transfers: TransferRouteDeps | false
 }
 
-/** All routes, in a scope of their own: its error handler and its validators never touch the host's. */
+/** Registers all routes in a scope of their own: its error handler and its validators never affect the host. */
 export async function registerRoutes(app: FastifyInstance, deps: RoutesDeps): Promise<void> {
   if (!app.hasReplyDecorator('vary')) await app.register(sensible)
   app.setErrorHandler(answerProblem)
-  // Ajv is half of what this package costs to import: whoever only wants the decorators never pays for it.
+  // Ajv takes half of the package's import time. Hosts that use only the decorators do not load it.
   const { compileBody, useOwnCompilers } = await import('./validation.ts')
   useOwnCompilers(app)
   const describe = await describeFor(app)

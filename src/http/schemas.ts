@@ -101,7 +101,7 @@ export interface NewFolder {
   readonly name: string
 }
 
-/** A folder that is to be made; without `parentId`, or with `null`, in the root. */
+/** The body that creates a folder; without `parentId`, or with `null`, in the root. */
 export const newFolderSchema = {
   type: 'object',
   additionalProperties: false,
@@ -113,7 +113,7 @@ export const newFolderSchema = {
   examples: [{ parentId: 'Invoices/', name: '2027' }]
 } as const
 
-/** The user's own name for a connection; stands beside the provider's fields in the body. */
+/** The user's own name for a connection, next to the provider's fields in the body. */
 export const labelSchema = {
   type: 'string',
   minLength: 1,
@@ -121,12 +121,12 @@ export const labelSchema = {
   description: 'The user’s own name for the connection.'
 } as const
 
-/** The body that connects a provider whose fields have this schema. */
+/** Returns the schema of the body that connects a provider with these fields. */
 export function credentialsSchema(fields: ObjectSchema): ObjectSchema {
   return { ...fields, properties: { label: labelSchema, ...fields.properties } }
 }
 
-/** Where to log in, and what to call the connection that comes of it. */
+/** The body that begins a login flow: the server, and the label of the new connection. */
 export const loginFlowSchema = {
   type: 'object',
   additionalProperties: false,
@@ -137,7 +137,7 @@ export const loginFlowSchema = {
   }
 } as const
 
-/** Where the browser goes in the end, and what to call the connection that comes of it. */
+/** The body that begins an OAuth flow: the URL to return to, and the label of the new connection. */
 export const oauthFlowSchema = {
   type: 'object',
   additionalProperties: false,
@@ -147,7 +147,7 @@ export const oauthFlowSchema = {
   }
 } as const
 
-/** What a user may change of a connection. */
+/** The fields of a connection that users may change. */
 export const connectionChangesSchema = {
   type: 'object',
   additionalProperties: false,

@@ -1,6 +1,6 @@
 import type { StorageError, StorageErrorCode } from '../domain/errors.ts'
 
-/** What each failure answers. HTTP statuses stand here alone. */
+/** The HTTP status of each error. It is defined nowhere else. */
 export const STATUS = {
   INVALID_REQUEST: 400,
   INVALID_CURSOR: 400,
@@ -45,7 +45,7 @@ export const STATUS = {
   INSUFFICIENT_STORAGE: 507
 } as const satisfies Record<StorageErrorCode, number>
 
-/** What `Retry-After` says where nobody knows better, in seconds. */
+/** `Retry-After` in seconds, for errors without a time of their own. */
 const RETRY_AFTER_S: Partial<Record<StorageErrorCode, number>> = {
   TOO_MANY_REQUESTS: 1,
   PROVIDER_UNAVAILABLE: 5,
@@ -55,10 +55,10 @@ const RETRY_AFTER_S: Partial<Record<StorageErrorCode, number>> = {
   INSUFFICIENT_STORAGE: 60
 }
 
-/** A `StorageError` as Fastify's own error handling understands it. */
+/** A `StorageError` with the fields that Fastify's error handling reads. */
 export type HttpStorageError = StorageError & { statusCode: number; headers?: Record<string, string> }
 
-/** Gives an error its status, and the headers that go with it. */
+/** Sets the status of an error and the headers that belong to it. */
 export function withStatus(error: StorageError): HttpStorageError {
   const marked = error as HttpStorageError
   marked.statusCode = STATUS[error.code]

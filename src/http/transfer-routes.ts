@@ -26,7 +26,7 @@ import { userOf } from './users.ts'
 import { writeConditions } from './write-conditions.ts'
 
 export interface TransferRouteDeps extends Transfers {
-  /** The transfers of each user in flight. */
+  /** The limit of concurrent transfers per user. */
   readonly limit: InFlightLimit
   readonly uploads: IncomingBodyOptions
 }
@@ -39,7 +39,7 @@ const CONTENT = '/:provider/content'
 /** Two ids and a name. */
 const BODY_LIMIT = 64 * 1024
 
-/** Content of users' clouds: read, stored, removed; and folders for it. @param app a scope of these routes alone */
+/** Registers the routes of content in users' clouds, and of new folders. @param app a scope of these routes alone */
 export function transferRoutes(app: FastifyInstance, deps: TransferRouteDeps, describe: Describe): void {
   countInFlight(app, deps.limit)
   downloadRoutes(app, deps, describe)
@@ -73,7 +73,7 @@ function downloadRoutes(app: FastifyInstance, transfers: TransferRouteDeps, desc
   })
 }
 
-/** The content to send. The entry is read first: it tells the name and the formats. */
+/** Returns the content to send. Reads the entry first, for its name and formats. */
 async function contentOf(
   transfers: TransferRouteDeps,
   place: TransferPlace,
@@ -103,7 +103,7 @@ function uploadRoute(app: FastifyInstance, { upload, uploads }: TransferRouteDep
     const signal = clientSignal(reply)
     const { entry, isNew } = await endingWith(source, signal, () =>
       upload(placeOf(request), { target, mimeType, size, ...conditions, signal }, body).catch((error: unknown) => {
-        // RFC 9110, 13.1.2: to who sent the condition it is one that failed, and no conflict.
+        // With `If-None-Match`, an existing file is a failed condition and no conflict (RFC 9110, 13.1.2).
         if (conditions.ifNoneMatch === undefined || !isStorageError(error, 'ALREADY_EXISTS')) throw error
         throw new StorageError('PRECONDITION_FAILED', error.message, { cause: error })
       })
@@ -158,7 +158,7 @@ function placeOf(request: FastifyRequest<{ Params: Params; Querystring: { connec
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Its body may take long to arrive, and that is as it should be. */
+    /** True for a route with a body that may take long to arrive. */
     streamsBody?: boolean
   }
 }

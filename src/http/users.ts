@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
-/** Not a name: a host's own decorators are never met. */
+/** A symbol, so it cannot clash with the host's decorators. */
 const USER = Symbol('fastify-cloud-storage.user')
 
-/** Who sent each request of this scope, as `authenticate` said. */
+/** Adds the user, as returned by `authenticate`, to the requests of this scope. */
 export function decorateWithUser(scope: FastifyInstance): void {
   scope.decorateRequest(USER, null)
 }
@@ -12,7 +12,7 @@ export function setUser(request: FastifyRequest, userId: string): void {
   ;(request as { [USER]?: string | null })[USER] = userId
 }
 
-/** The user of a request that has passed authentication. */
+/** Returns the user of an authenticated request. */
 export function userOf(request: FastifyRequest): string {
   const userId = (request as { [USER]?: string | null })[USER]
   if (typeof userId !== 'string') throw new TypeError('This request was not authenticated')

@@ -4,15 +4,15 @@ import { StorageError } from '../domain/errors.ts'
 import { unchecked } from './described.ts'
 
 /**
- * Validators of our own: a host may have replaced Fastify's by one that knows other schemas, or that drops what it does
- * not know instead of refusing it.
+ * Separate validators: the host may have replaced Fastify's by one with other keywords, or by one that removes
+ * unknown properties instead of rejecting them.
  */
 const forQuery = new Ajv({ coerceTypes: true, useDefaults: true, strict: true })
 const forBody = new Ajv({ strict: true })
 
 /**
- * Makes the routes of `app` check queries and bodies by their schemas, and nothing else: a path holds opaque text, and
- * headers have rules of their own. What is sent is sent as it is, whatever a schema says of it.
+ * Makes the routes of `app` validate only queries and bodies: paths hold opaque text, and headers have rules of their
+ * own. Responses are serialised without regard to their schemas.
  */
 export function useOwnCompilers(app: FastifyInstance): void {
   app.setValidatorCompiler<object>(({ schema, httpPart }) => {
@@ -25,7 +25,7 @@ export function useOwnCompilers(app: FastifyInstance): void {
 
 /**
  * @param schema of the whole body
- * @returns a check that throws StorageError `INVALID_REQUEST`, naming the field and never what it holds
+ * @returns a check that throws StorageError `INVALID_REQUEST` with the name of the field, never with its value
  */
 export function compileBody(schema: object): (body: unknown) => void {
   const validate = forBody.compile(schema)
@@ -41,7 +41,7 @@ interface Violation {
   readonly message?: string | undefined
 }
 
-/** A property name that may be repeated. Anything else could be a value in the wrong place. */
+/** A property name that may be repeated. Any other text could be a value in the wrong place. */
 const PROPERTY_NAME = /^[\w.-]{1,64}$/
 
 function invalid(violations: readonly Violation[], part: string): StorageError {
@@ -52,7 +52,7 @@ function invalid(violations: readonly Violation[], part: string): StorageError {
   return new StorageError('INVALID_REQUEST', words.join(', '))
 }
 
-/** What Ajv's message leaves out: which property, which values. */
+/** Returns what Ajv's message omits: the unknown property, or the allowed values. */
 function detailOf({ keyword, params }: Pick<Violation, 'keyword' | 'params'>): string {
   const { additionalProperty: name, allowedValues: values } = params
   if (keyword === 'additionalProperties' && typeof name === 'string' && PROPERTY_NAME.test(name)) return `: "${name}"`

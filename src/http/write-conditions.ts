@@ -6,17 +6,17 @@ import { isStrong, tagsOf } from './preconditions.ts'
 
 const ONE_OR_MORE_TAGS = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:[ \t]*,[ \t]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*$/
 
-/** What a change asks of what is there before. */
+/** The preconditions of a change. */
 export interface WriteConditions {
   readonly ifNoneMatch: '*' | undefined
   readonly ifMatch: VersionCondition | undefined
 }
 
 /**
- * Reads the conditions of a change (RFC 9110, 13.1). Those that cannot be kept are refused: whoever sends one counts on
- * it.
+ * Reads the conditions of a change (RFC 9110, 13.1). Rejects those that cannot be checked, since the client relies on
+ * them.
  *
- * @param isById whether the object can be looked at before; else `If-Match` must name the one version that is meant
+ * @param isById whether the object can be read before the change; if not, `If-Match` must name exactly one version
  * @throws StorageError `INVALID_REQUEST`
  */
 export function writeConditions(
@@ -45,7 +45,7 @@ function versionCondition(value: string, isById: boolean): VersionCondition {
   if (!isAny && !ONE_OR_MORE_TAGS.test(value)) {
     throw new StorageError('INVALID_REQUEST', 'If-Match takes versions in double quotes.')
   }
-  // A weak one never matches (RFC 9110, 8.8.3.2).
+  // A weak tag never matches (RFC 9110, 8.8.3.2).
   const tags = tagsOf(value).filter(isStrong)
   if (!isById && (isAny || tags.length > 1)) {
     throw new StorageError('INVALID_REQUEST', 'Of a name, If-Match takes one version.')
