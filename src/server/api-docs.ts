@@ -7,10 +7,10 @@ import { MODEL_PREFIX } from '../http/api/models.ts'
 import { type ApiDocument, completeDocument } from './api-document.ts'
 import { DESCRIPTION_HEADERS, pages } from './described-pages.ts'
 
-/** Of the one style that Swagger UI 5 has in line, in its logo. */
+/** The hash of the only inline style of Swagger UI 5, in its logo. */
 const LOGO_STYLE = "'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='"
 
-/** The page runs what this server serves, and nothing of anybody else; images are drawn in its styles. */
+/** The page runs only what this server sends. Images are parts of its styles, as `data:` URLs. */
 const PAGE_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -31,12 +31,12 @@ const TAGS = [
 ]
 
 export interface ApiDocsOptions {
-  /** Where browsers reach the application. */
+  /** The URL at which browsers reach the application. */
   readonly publicUrl: string | undefined
   readonly loadProviders: () => Promise<readonly ProviderDefinition[]>
 }
 
-/** Reads the routes that are registered after it. */
+/** Collects the descriptions of routes that are registered afterwards. */
 export function describeRoutes(app: FastifyInstance, publicUrl: string | undefined): void {
   app.register(swagger, {
     exposeHeadRoutes: true,
@@ -73,10 +73,10 @@ export function describeRoutes(app: FastifyInstance, publicUrl: string | undefin
   })
 }
 
-/** `GET /openapi.json`, and a page that shows it. */
+/** Registers `GET /openapi.json` and a page that displays it. */
 export async function apiDocs(app: FastifyInstance, { loadProviders }: ApiDocsOptions): Promise<void> {
   let completed: Promise<ApiDocument> | undefined
-  /** Providers are loaded when somebody asks: nothing of them is at start-up. */
+  /** Loads the providers at the first request, not at start-up. */
   const document = (): Promise<ApiDocument> =>
     (completed ??= loadProviders().then((providers) => completeDocument(app.swagger() as ApiDocument, providers)))
 
@@ -113,7 +113,7 @@ export async function apiDocs(app: FastifyInstance, { loadProviders }: ApiDocsOp
         }, done)
       }
     },
-    // It is complete by now, and the same object.
+    // The document is complete by now, and the same object.
     transformSpecification: (described) => described,
     transformSpecificationClone: false,
     uiConfig: { persistAuthorization: false, tryItOutEnabled: false },
@@ -121,7 +121,7 @@ export async function apiDocs(app: FastifyInstance, { loadProviders }: ApiDocsOp
   })
 }
 
-/** `HEAD` answers what `GET` would, but for the body: of that it knows no parts. */
+/** Describes `HEAD` like `GET`, but without bodies and without the responses to ranges. */
 function withoutBodies(schema: FastifySchema): FastifySchema {
   const answers = Object.entries((schema as { response?: Record<string, object> } | undefined)?.response ?? {}).filter(
     ([status]) => status !== '206' && status !== '416'

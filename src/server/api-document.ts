@@ -9,14 +9,14 @@ interface Operation {
   requestBody?: { required?: boolean; content: Record<string, Media> }
 }
 
-/** What of an OpenAPI document is touched here. */
+/** The parts of an OpenAPI document that this module changes. */
 export interface ApiDocument {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>> | undefined>>
   readonly components: { readonly schemas: Record<string, unknown> }
 }
 
 const CONNECT = '/cloud/connections/{id}'
-/** With OAuth there is nothing that must be said, and the content of an empty file is no body. */
+/** Bodies that may be missing: OAuth requires no field, and an empty file is uploaded without a body. */
 const OPTIONAL_BODIES = [
   ['/cloud/connections/{provider}/authorize', 'post'],
   ['/cloud/{provider}/content', 'put'],
@@ -24,14 +24,14 @@ const OPTIONAL_BODIES = [
 ] as const
 const JSON_TYPE = 'application/json'
 
-/** Says what the routes alone cannot say: which fields connect each provider that is enabled. */
+/** Adds what the routes do not describe: the fields that connect each enabled provider. */
 export function completeDocument(document: ApiDocument, providers: readonly ProviderDefinition[]): ApiDocument {
   const typed = providers.flatMap((provider) => (isOAuthProvider(provider) ? [] : [provider]))
   const credentials = typed.map(({ id, connect }) => [modelOf(id), credentialsSchema(connect.schema)] as const)
   Object.assign(document.components.schemas, Object.fromEntries(credentials))
   const connecting = document.paths[CONNECT]?.['post']?.requestBody?.content[JSON_TYPE]
   if (connecting !== undefined && credentials.length > 0) {
-    // Any of them: those of one server may be as good for another.
+    // `anyOf`: the same credentials may be valid for several providers.
     connecting.schema = { anyOf: credentials.map(([name]) => ({ $ref: `#/components/schemas/${name}` })) }
   }
   for (const [path, method] of OPTIONAL_BODIES) {

@@ -5,7 +5,7 @@ import type { JwtConfig } from './security-config.ts'
 /** OpenID Connect Core, section 2: `sub` is at most 255 characters. It becomes part of keys in the database. */
 const MAX_SUBJECT_BYTES = 255
 
-/** RFC 6750, section 3: who showed no token is told the scheme alone, who showed a bad one that it is bad. */
+/** RFC 6750, section 3: without a token, the challenge is the scheme alone; an invalid token is reported as such. */
 class Unauthenticated extends Error {
   override readonly name = 'Unauthenticated'
   readonly statusCode = 401
@@ -17,14 +17,14 @@ class Unauthenticated extends Error {
   }
 }
 
-/** The user of a request, from its bearer token. */
+/** Returns the user of a request, from its bearer token. */
 export type BearerAuthentication = (request: FastifyRequest) => Promise<string>
 
 /**
- * Checks bearer tokens (RFC 7519) by one key, one algorithm, one issuer and one audience; a token says nothing about
- * how it is checked, and must end some time.
+ * Verifies bearer tokens (RFC 7519) with one key, one algorithm, one issuer and one audience. A token cannot choose
+ * how it is verified, and must expire.
  *
- * @returns gives the user's id: the token's `sub`
+ * @returns a function that returns the user's id: the token's `sub`
  */
 export function registerBearerAuthentication(app: FastifyInstance, config: JwtConfig): BearerAuthentication {
   const { algorithm, key, issuer, audience } = config
@@ -35,7 +35,7 @@ export function registerBearerAuthentication(app: FastifyInstance, config: JwtCo
       algorithms: [algorithm],
       allowedIss: issuer,
       allowedAud: audience,
-      // A claim that is checked only where it is present is not checked.
+      // Claims that are not required are checked only if they are present.
       requiredClaims: ['iss', 'aud', 'sub', 'exp']
     }
   })
@@ -54,7 +54,7 @@ export function registerBearerAuthentication(app: FastifyInstance, config: JwtCo
   }
 }
 
-/** What PostgreSQL can hold as it is. */
+/** Returns whether PostgreSQL can store the value unchanged. */
 function isSubject(value: unknown): value is string {
   return (
     typeof value === 'string' &&

@@ -2,8 +2,8 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 
 /**
- * Cuts connections whose request has not arrived within `ms`, but for uploads, which may take as long as they go on.
- * Node's own limit for that knows of no routes.
+ * Closes a connection if its request has not arrived within `ms`. Uploads may take longer, as long as they make
+ * progress. Node's own limit for this cannot distinguish routes.
  */
 export function limitBodies(app: FastifyInstance, ms: number): void {
   app.addHook('onRequest', (request, _reply, done) => {
@@ -16,10 +16,10 @@ export function limitBodies(app: FastifyInstance, ms: number): void {
 
 function limit(raw: IncomingMessage, ms: number): void {
   const timer = setTimeout(() => {
-    // Which takes its connection along, where it has one: a demo asks its own application without any.
+    // Closes the connection too, if there is one: the demo sends requests to its own application without any.
     if (!raw.complete) raw.destroy()
   }, ms).unref()
-  // Where it was answered before it had all come, the rest is still to come, and is waited for.
+  // The deadline stays if the response was sent before the body was complete: the rest is still received.
   raw.once('close', () => {
     if (raw.complete) clearTimeout(timer)
   })

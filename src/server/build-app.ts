@@ -28,15 +28,15 @@ import { pageRoutes } from './page-routes.ts'
 import { RequestDrain } from './request-drain.ts'
 import { type CompletedRequest, RequestLog, requestIds, trustOf } from './request-log.ts'
 
-/** A folder's id may have 8192 bytes, which are three times as many percent-encoded; Node's own limit is 16 KiB. */
+/** A folder id may have 8,192 bytes, three times as many percent-encoded; Node's default is 16 KiB. */
 const MAX_HEADER_BYTES = 32_768
-/** A whole request has to arrive within it, but for uploads: other bodies are small. */
+/** Time limit for receiving a whole request, except uploads: other bodies are small. */
 const REQUEST_TIMEOUT_MS = 30_000
-/** How often Node looks for connections whose headers are late. Its default of 30 seconds would double the limit. */
+/** The interval at which Node checks for late headers. Its default of 30 seconds would double the limit. */
 const CHECKING_MS = 5_000
-/** A client that takes nothing of its answer for so long has gone. */
+/** A client that reads nothing of its response for this long is considered gone. */
 const CONNECTION_TIMEOUT_MS = 120_000
-/** Longer than balancers keep theirs, so that none sends a request into a closing connection. */
+/** Longer than in load balancers, so that none sends a request into a closing connection. */
 const KEEP_ALIVE_TIMEOUT_MS = 72_000
 const READY_TIMEOUT_MS = 2000
 /** How long browsers may cache the answer to a preflight request. */
@@ -54,18 +54,18 @@ export interface AppDeps {
   readonly metrics?: MetricsRegistry | undefined
   /** Counts requests. */
   readonly onRequestCompleted?: ((request: CompletedRequest) => void) | undefined
-  /** Beside those of the package. */
+  /** In addition to those of the package. */
   readonly providers?: CloudStorageOptions['providers']
   /** Rejects while managed documents cannot be stored. */
   readonly assertManaged?: () => Promise<void>
   readonly logTo?: Writable
-  /** Whether the page signs in by the link that a demo prints. Default `false`. */
+  /** True if the page signs in by the link that a demo prints. Default `false`. */
   readonly isDemo?: boolean
-  /** The folder with what was built of the page and the picker. */
+  /** The folder with the built page and picker. */
   readonly built?: URL
 }
 
-/** The application, not listening yet: the plugin, behind bearer tokens, with its documents and its health. */
+/** Builds the application, not listening yet: the plugin behind bearer tokens, documents and health checks. */
 export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
   const { prisma, listen } = deps.database
   const drain = deps.drain ?? new RequestDrain()
@@ -82,7 +82,7 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
     requestTimeout: config.transfers === false ? REQUEST_TIMEOUT_MS : 0,
     connectionTimeout: CONNECTION_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-    // The drain answers by then, and lets the probes through.
+    // The drain sends the 503 instead, and lets probes through.
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => void answerProblem(withoutUrl(error), request, reply)
   })
@@ -151,7 +151,7 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
   return app
 }
 
-/** CORS for listed origins, with cookies. Other origins get none of its headers. Preflights carry no credentials. */
+/** Enables CORS with cookies for listed origins. Others get no CORS headers. Preflights carry no credentials. */
 function allowOrigins(app: FastifyInstance, origins: ReadonlySet<string>): void {
   app.register(cors, {
     origin: (origin, done) => {
@@ -173,7 +173,7 @@ function providersOf({ allowHosts, registrations }: AppConfig): NonNullable<Clou
   return enabled
 }
 
-/** Fastify's own words for an address that it cannot read repeat it, with its query. */
+/** Replaces Fastify's message for an invalid URL, which repeats the URL with its query. */
 function withoutUrl({ code, statusCode }: FastifyError): Error {
   return Object.assign(new Error('This address cannot be read.'), { code, statusCode })
 }

@@ -12,7 +12,7 @@ const SCRIPTS: readonly (readonly string[])[] = [
  * Builds the page and the picker, for a program that runs from its sources. A built program has them already.
  *
  * @param program `import.meta.url` of the program
- * @param onStep is told what takes a while
+ * @param onStep receives the name of each slow step
  */
 export async function buildFrontEnd(program: string, onStep: (step: string) => void): Promise<void> {
   if (!program.endsWith('.ts')) return

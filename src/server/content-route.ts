@@ -9,7 +9,7 @@ import { type DocumentRow, type Documents, NO_CONTENT } from './documents.ts'
 
 const PATH = '/documents/:id/content'
 
-/** `GET` and `HEAD` of a document's bytes, wherever they are. */
+/** Registers `GET` and `HEAD` of a document's content, in any store. */
 export function contentRoute(app: FastifyInstance, documents: Documents, minBytesPerSecond: number): void {
   const preHandler = app.storageBackendHook({
     document: (request, user) => documents.find((request.params as { id: string }).id, user)
@@ -24,7 +24,7 @@ export function contentRoute(app: FastifyInstance, documents: Documents, minByte
   const send =
     (answer: typeof sendContent) =>
     async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
-      // The very row that `find` gave to the hook.
+      // The same row that `find` returned to the hook.
       const document = request.storageDocument as DocumentRow
       const watch = watchClient(reply)
       forBearers(reply)
@@ -36,7 +36,7 @@ export function contentRoute(app: FastifyInstance, documents: Documents, minByte
       }
     }
 
-  /** New content has a new key: who had found the old one, and comes too late for it, means the new one. */
+  /** Sends the new content if an upload has replaced the object meanwhile: new content has a new key. */
   async function sendNewer(request: FastifyRequest, reply: FastifyReply, missed: Missed): Promise<FastifyReply> {
     const { answer, document, watch, error } = missed
     const now = await documents.find(document.id, { id: document.userId })
@@ -65,7 +65,7 @@ function contentOf(
   return { backend, id, name, mimeType, minBytesPerSecond }
 }
 
-/** Tokens are all that users are known by here. */
+/** Marks a response as private to its user. Only tokens identify users here. */
 export function forBearers(reply: FastifyReply): FastifyReply {
   return addVary(reply.header('cache-control', 'private, no-cache'), 'Authorization')
 }

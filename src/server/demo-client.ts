@@ -1,6 +1,6 @@
 import type { FastifyInstance, InjectOptions } from 'fastify'
 
-/** Uses the application as its own client, by the routes that everybody uses. */
+/** A client of the application in the same process, through its public routes. */
 export class DemoClient {
   readonly #app: FastifyInstance
   readonly #headers: { readonly authorization: string }

@@ -4,21 +4,21 @@ import { join } from 'node:path'
 import type { Clock } from '../domain/ports.ts'
 import { Secret } from '../domain/secret.ts'
 
-/** What a demo makes up once. */
+/** The secrets that a demo generates once. */
 export interface DemoSecrets {
-  /** Seals credentials: 32 bytes in base64. */
+  /** The key that seals credentials: 32 bytes in base64. */
   readonly encryptionKey: string
-  /** Signs tokens. */
+  /** The key that signs tokens. */
   readonly jwtSecret: string
   /** Seconds since 1970. */
   readonly madeAt: number
 }
 
 const SECRETS_FILE = 'secrets.json'
-/** All that a demo puts into its folder, drafts and locks included. */
+/** The names of all files of a demo, including drafts and locks. */
 const OURS = /^(?:postgres|postgres\.lock.*|objects|secrets\.json.*)$/
 
-/** The one folder in which a demo keeps everything, for its user's eyes alone. */
+/** The folder with all data of a demo. Only its owner can read it. */
 export class DemoFolder {
   readonly path: string
   readonly secrets: Secret<DemoSecrets>
@@ -28,7 +28,7 @@ export class DemoFolder {
     this.secrets = secrets
   }
 
-  /** @throws Error naming the folder, where it is in use for something else or cannot be used */
+  /** @throws Error that names the folder, if it contains other files or cannot be used */
   static async open(path: string, clock: Clock): Promise<DemoFolder> {
     try {
       await mkdir(path, { recursive: true, mode: 0o700 })
@@ -48,8 +48,8 @@ export class DemoFolder {
 }
 
 /**
- * Reads the secrets, or makes them: the file appears whole or not at all, with a link that fails where there is one
- * already, so that of two processes that start at once both go on with the same secrets.
+ * Reads the secrets, or creates them. The file appears complete or not at all, by a link that fails if the file
+ * exists: two processes that start at the same time use the same secrets.
  */
 async function keepSecrets(path: string, clock: Clock): Promise<DemoSecrets> {
   const kept = await readSecrets(path)

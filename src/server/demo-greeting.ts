@@ -9,7 +9,7 @@ export interface Greeting {
   readonly documents: readonly { readonly title: string; readonly id: string }[]
 }
 
-/** What the demo is, commands to paste into a shell, what to try first, and the link last. */
+/** Returns the text for the terminal: the link, what to try first, and commands to paste into a shell. */
 export function greeting(demo: Greeting): string {
   const { address, token, folder, store, objects } = demo
   const link = `${address}/#token=${token}`
@@ -56,7 +56,7 @@ function tries({ address, listings, documents }: Greeting): string[] {
   ]
 }
 
-/** For a POSIX shell. */
+/** Quotes a text for a POSIX shell. */
 function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`
 }

@@ -16,7 +16,7 @@ const USER = 'demo'
 const ISSUER = 'fastify-cloud-storage demo'
 const AUDIENCE = 'fastify-cloud-storage demo'
 const TOKEN_LIFE_S = 10 * 365 * 24 * 3600
-/** Marks the connection that the demo made itself, among those that its user may have made. */
+/** The label of the demo's own connection, to distinguish it from the user's connections. */
 const LABEL = 'Sample objects'
 const MANAGED_DOCUMENT = { id: 'demo-managed', name: 'Welcome — read me first.txt', objectKey: 'demo/welcome.txt' }
 const MANAGED_TEXT = longText('Welcome')
@@ -27,7 +27,7 @@ const CONNECTED_DOCUMENT = {
   size: BigInt(Buffer.byteLength(longText('Reading a folder page by page')))
 }
 
-/** A demonstration on one machine: everything that a service is configured with, made up. */
+/** A demonstration on one machine. It generates the whole configuration of a service. */
 export class Demo {
   readonly app: AppConfig
   readonly #folder: DemoFolder
@@ -48,18 +48,18 @@ export class Demo {
       encryption: new Secret({ current: 'demo', keys: { demo: encryptionKey } }),
       jwt: { algorithm: 'HS256', key: new Secret(jwtSecret), issuer: ISSUER, audience: AUDIENCE },
       managed: { type: 'disk', directory: folder.objects },
-      // Exactly the store of this run, beside what the operator allows.
+      // Only the store of this run, in addition to the hosts that the operator allows.
       allowHosts: { ...config.allowHosts, s3: [...config.allowHosts.s3, store.address] }
     }
     return new Demo(app, folder, store)
   }
 
-  /** Of the sample store. */
+  /** The URL of the sample store. */
   get storeUrl(): string {
     return `http://${this.#store.address}`
   }
 
-  /** Connects the sample store and puts the two documents there, through the application itself. */
+  /** Connects the sample store through the application, and creates the two documents. */
   async furnish(app: FastifyInstance, { prisma }: Pick<Database, 'prisma'>): Promise<void> {
     const connectionId = await this.#connect(new DemoClient(app, this.token(app)))
     this.#connection = connectionId
@@ -71,17 +71,17 @@ export class Demo {
       connectionId: null,
       size: BigInt(Buffer.byteLength(MANAGED_TEXT))
     }
-    // As it is, where its user has uploaded something else.
+    // An existing row stays unchanged: the user may have uploaded other content.
     const { id, objectKey } = await prisma.document.upsert({ where: { id: managed.id }, create: managed, update: {} })
     if (objectKey === MANAGED_DOCUMENT.objectKey) await this.#writeManaged(app, id)
     const connected = { ...common, ...CONNECTED_DOCUMENT, storageBackend: 's3', connectionId }
     await prisma.document.upsert({ where: { id: connected.id }, create: connected, update: connected })
   }
 
-  /** The text for the terminal, once the application listens at `address` and the samples are there. */
+  /** Returns the text for the terminal. The application must listen at `address`, and `furnish` must have run. */
   greet(app: FastifyInstance, address: string): string {
     if (this.#connection === undefined) throw new Error('The demo has no connection')
-    // Named in each line, so that they still work when the user adds other connections.
+    // Each command names the connection, so that it still works when the user adds others.
     const connection = this.#connection
     return greeting({
       address,
@@ -108,13 +108,13 @@ export class Demo {
     await this.#store.close()
   }
 
-  /** Of its user. The same at each start: it is as old as the secret that signs it. */
+  /** Returns the token of the demo's user. It is the same at each start, since it is as old as the secret. */
   token(app: FastifyInstance): string {
     const { madeAt } = this.#folder.secrets.reveal()
     return app.jwt.sign({ sub: USER, iat: madeAt, exp: madeAt + TOKEN_LIFE_S })
   }
 
-  /** The store of the previous run is gone, and with it what its connection was good for. */
+  /** Replaces the connection of the previous run, as its store no longer exists. */
   async #connect(client: DemoClient): Promise<string> {
     for (const { id, label } of await client.connections()) {
       if (label === LABEL) await client.disconnect(id)
@@ -142,7 +142,7 @@ export class Demo {
   }
 }
 
-/** For whoever starts a demo: its folder first, since it says whether a demo can be here at all. */
+/** Opens the folder of a demo. Call it first: it fails if no demo can run in that folder. */
 export function openDemoFolder({ dataDir }: DemoConfig): Promise<DemoFolder> {
   return DemoFolder.open(dataDir, systemClock)
 }

@@ -5,7 +5,7 @@ import { Secret } from '../domain/secret.ts'
 import { OAUTH_PROVIDERS } from '../providers/registry.ts'
 import { type AppDeps, buildApp } from './build-app.ts'
 
-/** What the plugin looks for before it says that it is ready. */
+/** The database objects that the plugin checks at start. */
 const SCHEMA = [
   'cloud_connections',
   'oauth_states',
@@ -14,7 +14,7 @@ const SCHEMA = [
   'cloud_connections_announce_delete'
 ].map((name) => ({ name }))
 
-/** Nothing is ever read: the routes are described, not used. */
+/** A stub, never read: the routes are described, not used. */
 const NO_DATABASE = {
   prisma: {
     cloudConnection: {},
@@ -26,7 +26,7 @@ const NO_DATABASE = {
   listen: () => Promise.reject(new Error('There is no database'))
 } as unknown as AppDeps['database']
 
-/** A server that does all that one can do, and has secrets of no use. */
+/** Returns the configuration of a server with all features, and with dummy secrets. */
 function everything(): AppConfig {
   const key = randomBytes(32).toString('base64')
   const registration = { clientId: 'client', clientSecret: new Secret('secret') }
@@ -55,7 +55,7 @@ function everything(): AppConfig {
   }
 }
 
-/** The OpenAPI document of the server with all of its providers, as `GET /openapi.json` answers it. */
+/** Returns the OpenAPI document of the server with all providers, as `GET /openapi.json` sends it. */
 export async function describeServer(): Promise<string> {
   const app = buildApp(everything(), { database: NO_DATABASE })
   try {

@@ -8,10 +8,10 @@ const headers = (descriptions: Readonly<Record<string, string>>) =>
     ])
   )
 
-/** Of whatever is there to look at, and of what describes it. */
+/** Headers of the pages, and of the API description. */
 const LOOKED_AT = { 'Referrer-Policy': '`no-referrer`', 'X-Content-Type-Options': '`nosniff`' }
 
-/** Of `GET /openapi.json`. */
+/** Headers of `GET /openapi.json`. */
 export const DESCRIPTION_HEADERS: Schema = Object.fromEntries(
   Object.entries({ ...LOOKED_AT, 'Cache-Control': '`no-cache`' }).map(([name, description]) => [
     name,
@@ -44,7 +44,7 @@ const page = (sent: Readonly<Record<string, string>>) => ({
   content: { 'text/html': { schema: { type: 'string' as const } } }
 })
 
-/** Answers with their content, or as `HEAD` has them. */
+/** Returns the responses of the page, with content for `GET` and without for `HEAD`. */
 const front = (isHead: boolean) => {
   const content = (type: string, schema: object) => (isHead ? {} : { content: { [type]: { schema } } })
   const { content: html, ...found } = page(SENT)
@@ -65,8 +65,8 @@ const front = (isHead: boolean) => {
 }
 
 /**
- * What the pages are made of is no part of the API, and hidden; so would they be, were they not described here.
- * Anew for each document, which is made by changing this one.
+ * Returns the descriptions of the pages. Their routes are hidden, since the files of a page are no part of the API.
+ * The object is new for each document, because completing a document changes it.
  */
 export const pages = () => ({
   '/': {

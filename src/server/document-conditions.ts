@@ -4,7 +4,7 @@ import type { StorageBackend } from '../domain/storage-backend.ts'
 import type { WriteConditions } from '../http/write-conditions.ts'
 import { NO_CONTENT } from './documents.ts'
 
-/** @returns what a document's content is at this moment; `null` where there is none */
+/** @returns the current content of a document; `null` if there is none */
 export async function contentAt(
   backend: StorageBackend,
   objectKey: string,

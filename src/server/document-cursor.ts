@@ -1,15 +1,15 @@
 import { StorageError } from '../domain/errors.ts'
 
-/** Behind which document a page begins, in the order of the list. */
+/** The document after which a page begins, in the order of the list. */
 export interface DocumentPlace {
   readonly createdAt: Date
   readonly id: string
 }
 
-/** The last moment that a `Date` can hold. */
+/** The maximum time value of a `Date`. */
 const MAX_MS = 8.64e15
 
-/** In the open, since it tells its user nothing new, and every question names the user anyway. */
+/** Returns a cursor. It is not encrypted: its user knows its content, and every query is limited to that user. */
 export function writeCursor({ createdAt, id }: DocumentPlace): string {
   return Buffer.from(JSON.stringify([createdAt.getTime(), id])).toString('base64url')
 }

@@ -9,8 +9,8 @@ import { isManaged } from './document-view.ts'
 import { type Documents, NO_CONTENT } from './documents.ts'
 
 /**
- * `DELETE` of a document. Its object goes first: where that fails, the document is still there to be removed again, and
- * nothing is left that nobody knows of. What is in a user's cloud stays there, whether the cloud answers or not.
+ * Registers `DELETE` of a document. A managed object is removed first: if that fails, the document can be removed
+ * again, and no object is orphaned. An object in a user's cloud stays, and the cloud is called only for `If-Match`.
  */
 export function removalRoute(app: FastifyInstance, documents: Documents): void {
   app.delete<{ Params: { id: string } }>('/documents/:id', { schema: removeDocumentSchema }, async (request, reply) => {
@@ -29,7 +29,7 @@ export function removalRoute(app: FastifyInstance, documents: Documents): void {
         }
         if (isManaged(document)) await backend.remove?.(objectKey, { signal })
       }
-      // Unless other content was uploaded meanwhile, which goes too then.
+      // False if other content was uploaded meanwhile. Then that content is removed too.
       isRemoved = await documents.remove(document)
     }
     return reply.code(204).send()

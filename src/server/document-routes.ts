@@ -32,7 +32,7 @@ export interface DocumentRouteDeps {
   readonly documents: Documents
   readonly authenticate: Authenticate
   readonly sites: TrustedSites
-  /** `false`: nothing can be uploaded. */
+  /** `false`: uploads are disabled. */
   readonly uploads: Omit<IncomingBodyOptions, 'minBytesPerSecond'> | false
   readonly limits: Pick<LimitOptions, 'transfersPerUser' | 'minBytesPerSecond'>
 }
@@ -40,7 +40,7 @@ export interface DocumentRouteDeps {
 /** A name and three ids. */
 const BODY_LIMIT = 64 * 1024
 
-/** The documents of users, in a scope of their own. */
+/** Registers the routes of users' documents, in a scope of their own. */
 export function documentRoutes(app: FastifyInstance, deps: DocumentRouteDeps): void {
   decorateWithUser(app)
   app.addHook('onRequest', admitKnown(deps.authenticate, deps.sites))
@@ -52,7 +52,7 @@ export function documentRoutes(app: FastifyInstance, deps: DocumentRouteDeps): v
     creationRoute(changing, deps)
     removalRoute(changing, documents)
   })
-  // Those of content are counted by their hook.
+  // The hook of these routes counts their requests.
   void app.register(async (reading) => {
     contentRoute(reading, documents, minBytesPerSecond)
   })
@@ -68,7 +68,7 @@ function readRoutes(app: FastifyInstance, { documents, uploads }: DocumentRouteD
   app.get<{ Querystring: DocumentListQuery }>('/documents', { schema: listDocumentsSchema }, async (request, reply) => {
     const { cursor, limit } = request.query
     const place = cursor === undefined ? null : readCursor(cursor)
-    // One more than is asked for tells whether there are more.
+    // One row more than requested shows whether there is a next page.
     const rows = await documents.page(userOf(request), limit + 1, place)
     const shown = rows.slice(0, limit)
     const last = rows.length > limit ? shown.at(-1) : undefined
@@ -120,13 +120,13 @@ function creationRoute(app: FastifyInstance, { documents, uploads }: DocumentRou
 }
 
 /**
- * What the cloud itself says of what is to be kept: a document says nothing that a client made up.
+ * Reads the metadata of a new document from the cloud. A client chooses only its name.
  *
  * @throws StorageError `PROVIDER_UNKNOWN`, `CONNECTION_NOT_FOUND`, `OBJECT_NOT_FOUND`, `INVALID_REQUEST` for folders
  */
 async function lookAt(app: FastifyInstance, userId: string, asked: NewKeptDocument, signal: AbortSignal) {
   const { provider } = asked
-  // The name of our own store stands where that of a provider does: what is in it belongs to others too.
+  // The managed store is named like a provider, but contains objects of other users too.
   if (provider === MANAGED_STORE) throw new StorageError('PROVIDER_UNKNOWN', 'There is no such provider.')
   const objectKey = parseObjectText(asked.objectKey, 'objectKey')
   const connectionId = parseObjectText(asked.connectionId, 'connectionId')
@@ -137,7 +137,7 @@ async function lookAt(app: FastifyInstance, userId: string, asked: NewKeptDocume
   })
   const entry = await backend.stat(objectKey, { signal })
   if (!hasContent(entry)) throw new StorageError('INVALID_REQUEST', 'objectKey must be that of a file.')
-  // A native document is downloaded in its first format.
+  // A native document is downloaded in its first export format.
   const [format] = entry.exportFormats
   const name = asked.name === undefined ? entry.name : parseObjectText(asked.name, 'name')
   return {

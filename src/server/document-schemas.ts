@@ -12,7 +12,7 @@ const nameSchema = {
   maxLength: 255,
   description: 'Text: it is shown and never read.'
 } as const
-/** RFC 9110, 8.3.1. It becomes a header. */
+/** RFC 9110, 8.3.1. Checked, since the value becomes a header. */
 const mimeTypeSchema = {
   type: 'string',
   minLength: 1,
@@ -43,13 +43,13 @@ const listQuery = {
 
 const noQuery = { type: 'object', additionalProperties: false, properties: {} } as const
 
-/** A document that this server keeps itself: its content is uploaded next. */
+/** A document that this server stores. Its content is uploaded afterwards. */
 export interface NewManagedDocument {
   readonly name: string
   readonly mimeType?: string
 }
 
-/** A document that stays where it is, in the user's cloud. */
+/** A document that remains in the user's cloud. */
 export interface NewKeptDocument {
   readonly name?: string
   readonly provider: string
@@ -114,7 +114,7 @@ const listSchema = closed({
   }
 })
 
-/** Of an answer for the one who shows a token. */
+/** Headers of a response for the user of a token. */
 const OWN = {
   'Cache-Control': { type: 'string', const: 'private, no-cache' },
   Vary: { type: 'string', const: 'Authorization' }
@@ -123,7 +123,7 @@ const OWN = {
 const document = (description: string, more: Readonly<Record<string, Schema>>): Schema =>
   json(description, documentSchema, more, example)
 
-/** Of a route that goes to where the document is. */
+/** Errors of a route that opens the document's storage backend. */
 const OPENS = [
   ...CODES.asksProvider,
   'CONNECTION_MISSING',
@@ -134,7 +134,7 @@ const OPENS = [
   'PRECONDITION_FAILED'
 ] as const satisfies readonly StorageErrorCode[]
 
-/** What is said of a route, and what it checks. */
+/** Returns the schema of a route: its description, and the schemas by which it validates. */
 function describe(name: string, summary: string, rest: FastifySchema): FastifySchema {
   const described = { operationId: name, summary, tags: ['Documents'], ...rest }
   return described

@@ -13,7 +13,7 @@ import { isManaged, viewOf } from './document-view.ts'
 import { type DocumentRow, type Documents, NO_CONTENT } from './documents.ts'
 import { dropObject } from './drop-object.ts'
 
-/** One content, on its way into a document. */
+/** An upload of content into a document. */
 interface Storing {
   readonly documents: Documents
   readonly document: DocumentRow
@@ -26,7 +26,7 @@ interface Storing {
   readonly log: FastifyBaseLogger
 }
 
-/** `PUT` of a document's content, wherever it is kept. */
+/** Registers `PUT` of a document's content, in any store. */
 export function uploadRoute(app: FastifyInstance, documents: Documents, uploads: IncomingBodyOptions): void {
   takeAnyBody(app)
   const options = {
@@ -38,7 +38,7 @@ export function uploadRoute(app: FastifyInstance, documents: Documents, uploads:
     config: { streamsBody: true }
   }
   app.put('/documents/:id/content', options, async (request, reply) => {
-    // The very row that `find` gave to the hook.
+    // The same row that `find` returned to the hook.
     const document = request.storageDocument as DocumentRow
     const conditions = writeConditions(request.headers, { isById: true, canBeNew: true })
     const { source, ...upload } = incomingUpload(request, uploads)
@@ -56,9 +56,9 @@ export function uploadRoute(app: FastifyInstance, documents: Documents, uploads:
 }
 
 /**
- * Each content gets a key of its own, and the document points to it in one step once it is whole: whoever reads has the
- * old content or the new one, and what is cut leaves the document as it was. Of two uploads the one that ends last
- * stays, and the other's object goes. No part of a key comes from a client.
+ * Stores the content under a new key. The document points to it in one step, once it is complete: readers get the old
+ * content or the new one, and an interrupted upload leaves the document unchanged. Of two uploads the last to end
+ * wins, and the other object is removed. No part of a key comes from a client.
  */
 async function storeManaged(storing: Storing): Promise<DocumentRow> {
   const { documents, document, backend, conditions, body, mimeType, size, signal, log } = storing
@@ -71,7 +71,7 @@ async function storeManaged(storing: Storing): Promise<DocumentRow> {
   for (let before: DocumentRow | null = document; before !== null;) {
     const facts = { objectKey, size: entry.size, mimeType: mimeType ?? before.mimeType }
     const after = await documents.replace(before, facts).catch((error: unknown) => {
-      // Whether the row points to it now is not known: better an object too many than a document without one.
+      // It is unknown whether the row points to it now. An orphaned object is better than a document without one.
       log.warn({ objectKey }, 'an upload may have been left in the store, with no document that points to it')
       throw error
     })
@@ -89,7 +89,7 @@ async function storeManaged(storing: Storing): Promise<DocumentRow> {
   throw new StorageError('DOCUMENT_NOT_FOUND', 'There is no such document.')
 }
 
-/** Over what is there, in the user's cloud. */
+/** Replaces the object in the user's cloud. */
 async function storeConnected(app: FastifyInstance, storing: Storing): Promise<DocumentRow> {
   const { documents, document, backend, conditions, body, mimeType, size, signal } = storing
   const { objectKey, userId, storageBackend: provider, connectionId } = document
@@ -101,16 +101,16 @@ async function storeConnected(app: FastifyInstance, storing: Storing): Promise<D
   const there = await contentAt(backend, objectKey, signal)
   requireConditions(conditions, there)
   if (there === null) throw new StorageError('OBJECT_NOT_FOUND', 'There is no such object.')
-  // Looked at once more by who writes: it may change until then.
+  // The provider compares the version again, since it may change before the write.
   const version = ifMatch !== undefined && there.version !== null ? { ifMatch: there.version } : {}
   try {
     const typed = { id: objectKey, ...(mimeType !== undefined && { mimeType }) }
     const entry = await backend.upload(typed, body, { signal, ...(size !== undefined && { size }), ...version })
     const facts = { objectKey: entry.id, size: entry.size, mimeType: mimeType ?? document.mimeType }
-    // Where the document has gone meanwhile, what it pointed to has still changed.
+    // Even if the document was removed meanwhile, its object has changed.
     return (await documents.replace(document, facts)) ?? document
   } finally {
-    // A failure may have changed it all the same.
+    // A failed upload may have changed the object too.
     if (connectionId === null) app.folderCache.invalidateProvider(userId, provider)
     else app.folderCache.invalidateConnection(connectionId)
   }

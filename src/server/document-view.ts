@@ -1,17 +1,17 @@
 import { type DocumentRow, MANAGED_STORE, NO_CONTENT } from './documents.ts'
 
-/** A document as its owner sees it. */
+/** A document as its owner receives it. */
 export interface DocumentView {
   readonly id: string
   readonly name: string
   readonly mimeType: string | null
   readonly size: number | null
-  /** Whose cloud holds it; `null`: this server keeps it itself. */
+  /** The provider that stores it; `null`: this server stores it. */
   readonly provider: string | null
   readonly connectionId: string | null
-  /** What the provider calls it. Where this server keeps things is its own business. */
+  /** The provider's id of the object. Keys of managed objects are not disclosed. */
   readonly objectKey: string | null
-  /** `false`: it was made, and nothing has been uploaded yet. */
+  /** `false`: nothing has been uploaded yet. */
   readonly hasContent: boolean
   readonly createdAt: string
   readonly updatedAt: string

@@ -3,10 +3,10 @@ import { databaseUnavailable, isDatabaseUnavailable } from '../infra/db/database
 import type { Database } from '../infra/db/open-database.ts'
 import type { DocumentPlace } from './document-cursor.ts'
 
-/** The name under which documents are in the host's own store, whatever it is made of. */
+/** The backend name of managed documents, for every type of store. */
 export const MANAGED_STORE = 'minio'
 
-/** The key of a managed document that was made and has no content yet. */
+/** The object key of a managed document without content. */
 export const NO_CONTENT = ''
 
 /** A row of the server's own documents table. */
@@ -14,16 +14,16 @@ export interface DocumentRow extends StoredDocument {
   readonly connectionId: string | null
   readonly name: string
   readonly mimeType: string | null
-  /** Bytes; `null` where nobody knows. */
+  /** In bytes; `null` if unknown. */
   readonly size: bigint | null
   readonly createdAt: Date
   readonly updatedAt: Date
 }
 
-/** What of a Prisma client is used here. */
+/** The part of a Prisma client that is used here. */
 export type DocumentsTable = Pick<Database['prisma'], 'document'>
 
-/** What a document says of its content. */
+/** The fields of a document that describe its content. */
 export interface ContentFacts {
   readonly objectKey: string
   readonly size: number | null
@@ -46,7 +46,7 @@ const COLUMNS = {
 } as const
 
 /**
- * Users' documents: each method names the owner, so that somebody else's is as unknown as one that never was.
+ * The documents of users. Every query names the owner, so that another user's document counts as missing.
  *
  * @throws StorageError `DATABASE_UNAVAILABLE`
  */
@@ -58,12 +58,12 @@ export class Documents {
   }
 
   async find(id: string, { id: userId }: User): Promise<DocumentRow | null> {
-    // Not an id of ours, and nothing that PostgreSQL could compare with one.
+    // No valid id, and PostgreSQL could not compare it with one.
     if (id.includes('\0') || !id.isWellFormed()) return null
     return await answered(this.#table.findFirst({ where: { id, userId }, select: COLUMNS }))
   }
 
-  /** The newest first, after `place`; of one moment those with the last ids first. */
+  /** Returns the documents after `place`, the newest first; those of the same time by descending id. */
   async page(userId: string, limit: number, place: DocumentPlace | null): Promise<DocumentRow[]> {
     const after = place && {
       createdAt: { lte: place.createdAt },
@@ -85,9 +85,9 @@ export class Documents {
   }
 
   /**
-   * Says what the content of a document is, if it still is what it was in `before`.
+   * Updates the description of a document's content, if the content is still that of `before`.
    *
-   * @returns `null` where it is not: it has other content by now, or is gone
+   * @returns `null` if it is not: the document has other content by now, or is gone
    */
   async replace(before: DocumentRow, { objectKey, size, mimeType }: ContentFacts): Promise<DocumentRow | null> {
     const { id, userId } = before
@@ -97,7 +97,7 @@ export class Documents {
     return after ?? null
   }
 
-  /** @returns whether it still had that content: else it is left as it is */
+  /** @returns false, without removing it, if the document has other content by now */
   async remove({ id, userId, objectKey }: DocumentRow): Promise<boolean> {
     const { count } = await answered(this.#table.deleteMany({ where: { id, userId, objectKey } }))
     return count > 0

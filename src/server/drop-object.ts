@@ -2,10 +2,10 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { StorageBackend } from '../domain/storage-backend.ts'
 import { causesOf } from '../http/log-failure.ts'
 
-/** Removes what no document points to any more. Its failure fails nothing: the log names what is left. */
+/** Removes an object that no document points to any more. A failure is only logged, with the object's key. */
 export async function dropObject(backend: StorageBackend, objectKey: string, log: FastifyBaseLogger): Promise<void> {
   try {
-    // The client may have left, and it is to go all the same. The backend's own deadlines end the call.
+    // The object is removed even if the client disconnects. The backend's own timeouts limit the call.
     await backend.remove?.(objectKey, { signal: new AbortController().signal })
   } catch (error) {
     log.warn({ objectKey, causes: causesOf(error) }, 'an object without a document is left in the store')

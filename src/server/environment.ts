@@ -1,9 +1,9 @@
-/** Variables as a process has them. */
+/** The environment variables of a process. */
 export type Variables = Readonly<Record<string, string | undefined>>
 
 const CONTROL = /[\u0000-\u001f\u007f]/
 
-/** The configuration cannot be used. Its message lists every problem; none repeats a value that may be secret. */
+/** An unusable configuration. The message lists every problem, and repeats no value that may be secret. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   readonly problems: readonly string[]
@@ -15,8 +15,8 @@ export class ConfigError extends Error {
 }
 
 /**
- * Reads variables one by one and collects what is wrong with them, so that an operator hears of everything at once.
- * An empty variable counts as unset: that is how compose files and shells leave one out.
+ * Reads environment variables and collects all problems, so that an operator sees them together. An empty variable
+ * counts as unset, since compose files and shells omit variables this way.
  */
 export class Environment {
   readonly problems: string[] = []
@@ -31,19 +31,19 @@ export class Environment {
     return value === '' ? undefined : value
   }
 
-  /** The variables among `names` that are set. */
+  /** Returns the variables among `names` that are set. */
   set(names: readonly string[]): string[] {
     return names.filter((name) => this.text(name) !== undefined)
   }
 
-  /** Without it the server does not start; `why` says what it is for. */
+  /** Reads a variable without which the server does not start; `why` states its purpose. */
   required(name: string, why: string): string {
     const value = this.text(name)
     if (value === undefined) this.problem(name, `is missing: ${why}`)
     return value ?? ''
   }
 
-  /** A text that is compared or sent as it is, where a copied line end or space would make a silent mismatch. */
+  /** Reads a text that is compared or sent unchanged. A copied line end or space would be a silent mismatch. */
   exact(name: string, why?: string): string | undefined {
     const value = why === undefined ? this.text(name) : this.required(name, why)
     if (value !== undefined && (value.trim() !== value || CONTROL.test(value))) {
@@ -61,7 +61,7 @@ export class Environment {
     return undefined
   }
 
-  /** A number above 0 and at most 1. */
+  /** Reads a number above 0 and at most 1. */
   fraction(name: string): number | undefined {
     const value = this.text(name)
     if (value === undefined) return undefined
@@ -83,7 +83,7 @@ export class Environment {
     return chosen === undefined ? undefined : chosen === 'true'
   }
 
-  /** A list with commas between its items. */
+  /** Reads a list with commas between its items. */
   list(name: string): string[] {
     return (this.text(name) ?? '')
       .split(',')

@@ -5,11 +5,11 @@ import { closed, type Schema } from '../http/api/models.ts'
 import { problems } from '../http/api/problems.ts'
 import type { RequestDrain } from './request-drain.ts'
 
-/** Probes come every few seconds and would be most of the log. */
+/** Probes arrive every few seconds and would fill the log. */
 const QUIET = {
   logLevel: 'warn',
   config: { duringDrain: true },
-  // Wherever they are: their schemas describe, and nothing else.
+  // In any scope: the schemas only describe the routes.
   serializerCompiler: () => JSON.stringify
 } as const
 
@@ -36,7 +36,7 @@ const READY = {
 }
 
 export interface HealthRouteDeps {
-  /** Rejects where the database does not answer. May hang. */
+  /** Rejects if the database is unavailable. May hang. */
   readonly askDatabase: () => PromiseLike<unknown>
   /** Rejects with a StorageError while managed documents cannot be stored. May hang. */
   readonly assertManaged?: () => Promise<void>
@@ -64,7 +64,7 @@ export function healthRoutes(app: FastifyInstance, deps: HealthRouteDeps): void 
   })
 }
 
-/** One check at a time: probes of a database that hangs must not take up its pool. */
+/** Runs one check at a time: probes of a hanging database must not exhaust its pool. */
 function shared(ask: () => PromiseLike<unknown>): () => Promise<unknown> {
   let asking: Promise<unknown> | undefined
   return () =>
@@ -83,7 +83,7 @@ function databaseUnavailable(cause: unknown): StorageError {
   return new StorageError('DATABASE_UNAVAILABLE', 'The database does not answer.', { cause })
 }
 
-/** @throws what `toFailure` makes of a failed check, or of one that takes too long */
+/** Waits for a check. @throws the result of `toFailure` if the check fails or times out */
 export async function withinTime(
   check: Promise<unknown>,
   timeoutMs: number,

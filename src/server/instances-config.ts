@@ -1,20 +1,20 @@
 import { Secret } from '../domain/secret.ts'
 import type { Environment } from './environment.ts'
 
-/** What concerns several instances of the server, and their monitoring. */
+/** Settings for several instances of the server, and for monitoring. */
 export interface InstancesConfig {
-  /** Redis or Valkey, for pages that all instances share. */
+  /** The URL of Redis or Valkey, for pages that all instances share. */
   readonly redisUrl: Secret<string> | undefined
-  /** Whether changes of connections are received by LISTEN. */
+  /** True if changes of connections are received by LISTEN. */
   readonly listens: boolean
-  /** Where Prometheus reads, on the same host; 0: any free port. */
+  /** The port for Prometheus, on the same host; 0: any free port. */
   readonly metricsPort: number | undefined
 }
 
-/** How the database is reached. */
+/** The URLs of the database. */
 export interface DatabaseConfig {
   readonly databaseUrl: Secret<string>
-  /** Set where `databaseUrl` leads to a pooler in transaction mode: the server behind it. */
+  /** The server behind the pooler, if `databaseUrl` names a pooler in transaction mode. */
   readonly databaseDirectUrl: Secret<string> | undefined
 }
 

@@ -7,7 +7,7 @@ type LoggerOptions = Exclude<FastifyServerOptions['logger'], boolean | undefined
 const MAX_CAUSES = 4
 const HIDDEN = '[hidden]'
 
-/** Maximum characters of a logged URL, host or address, and message. Requests may hold 32 KB of each without a token. */
+/** Maximum lengths of a logged URL, host or address, and message. Without a token, each may have 32 KB. */
 const MAX_URL = 1024
 const MAX_HOST = 255
 const MAX_MESSAGE = 4096
@@ -21,12 +21,12 @@ const HTTP = /https?:\/\/[^?]/i
 /** A user name and password, or a host, at the end of a text that was cut: the `@` behind it may be missing. */
 const CUT_USER_INFO = /:\/\/[^\s"\\/?#]*$/
 
-/** Where a library might put a whole request into an error or a log line. */
+/** Paths where a library may put a whole request into an error or a log line. */
 const NEVER_LOGGED = ['headers', '*.headers', '*.*.headers', 'authorization', '*.authorization', 'cookie', '*.cookie']
 
 /**
- * Logging by lines of JSON without queries (they hold cursors and folders' names), headers, or what of an error is
- * not known to be harmless. The last word has `withoutSecrets`, on each finished line.
+ * Returns the options of a JSON log. It omits queries, which contain cursors and folder names, headers, and error
+ * properties that are not known to be harmless. Finally, `withoutSecrets` filters each line.
  */
 export function logOptions(level: LogLevel, stream?: Writable): LoggerOptions {
   return {
@@ -62,9 +62,8 @@ function withoutUrlSecrets(word: string): string {
 }
 
 /**
- * Cuts a long text at `maxLength`, at a cost that does not depend on the rest. No secret is cut in half: what may be the
- * beginning of `user:password@` is hidden, since no pattern finds it without the `@`; tokens and queries are found by
- * their beginning.
+ * Cuts a long text at `maxLength`, in time independent of the rest. A possible beginning of `user:password@` at the
+ * cut is hidden, since no pattern finds it without the `@`. Tokens and queries are found by their beginning.
  */
 export function shortened(text: string, maxLength: number): string {
   if (text.length <= maxLength) return text
@@ -72,19 +71,19 @@ export function shortened(text: string, maxLength: number): string {
   return `${shown.slice(0, maxLength)}…`
 }
 
-/** Of whatever is logged as `req`: a line of the log must never fail. */
+/** Serializes anything that is logged as `req`. All fields are optional, since logging must never fail. */
 export function describeRequest(request: Partial<FastifyRequest>): Record<string, unknown> {
   const { method, url, host, ip } = request
   return {
     method,
     url: url === undefined ? undefined : shortened(url.split('?', 1)[0] ?? '', MAX_URL),
     host: host === undefined ? undefined : shortened(host, MAX_HOST),
-    // With trusted proxies it is text of a header.
+    // With trusted proxies, this is text of a header.
     remoteAddress: ip === undefined ? undefined : shortened(ip, MAX_HOST)
   }
 }
 
-/** Not the properties that libraries hang on their errors: requests, configurations, raw packets. */
+/** Omits properties that libraries add to their errors: requests, configurations, raw packets. */
 function describeError(error: unknown): DescribedError {
   if (error instanceof Error) return describe(error, MAX_CAUSES)
   return { type: typeof error, message: '', stack: '' }

@@ -4,7 +4,7 @@ import { readSettings, type RawSettings } from '../providers/s3/settings.ts'
 import { UnusableSetting } from '../providers/shared/unusable-setting.ts'
 import type { Environment } from './environment.ts'
 
-/** Which variable fills which setting of the managed bucket. */
+/** The setting of the managed bucket, by variable. */
 const S3_VARIABLES = {
   MANAGED_S3_ENDPOINT: 'endpoint',
   MANAGED_S3_PUBLIC_ENDPOINT: 'publicEndpoint',
@@ -18,7 +18,7 @@ const S3_VARIABLES = {
 
 export const MANAGED_VARIABLES = [...Object.keys(S3_VARIABLES), 'MANAGED_DISK_DIRECTORY']
 
-/** Stands in for the settings that are not being looked at, so that each variable is judged alone. */
+/** Placeholders for the other settings, so that each variable is checked alone. */
 const USABLE: RawSettings = { bucket: 'bucket', accessKeyId: 'key', secretAccessKey: 'key' }
 
 export function readManaged(env: Environment): ManagedStoreOptions {
@@ -64,7 +64,7 @@ function readS3(env: Environment): ManagedStoreOptions {
   }
 }
 
-/** What the S3 provider itself says of a value, under the name of its variable. */
+/** Checks a value by the rules of the S3 provider, and reports problems under the variable's name. */
 function checkAlone(env: Environment, name: string, setting: keyof RawSettings): void {
   const text = env.text(name)
   if (text === undefined) return

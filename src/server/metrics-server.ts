@@ -2,17 +2,17 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { collectDefaultMetrics, Counter, Histogram, Registry } from 'prom-client'
 import type { CompletedRequest } from './request-log.ts'
 
-/** Where the plugin counts, with what Node tells of itself. */
+/** Creates the registry of the plugin's metrics and of Node's own. */
 export function createRegistry(): Registry {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   return registry
 }
 
-/** From a cached listing to the longest call of a provider; uploads and downloads of large files are above. */
+/** From a cached listing to the longest provider call. Transfers of large files exceed the last bucket. */
 const REQUEST_SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
-/** Counts the requests of the server, by the pattern of their route. */
+/** Returns a function that counts requests by the pattern of their route. */
 export function createRequestMetrics(registry: Registry): (request: CompletedRequest) => void {
   const requests = new Counter({
     name: 'http_requests_total',
@@ -33,7 +33,7 @@ export function createRequestMetrics(registry: Registry): (request: CompletedReq
   }
 }
 
-/** `GET /metrics` at a port of its own: whoever may use the service need not see how it is doing. */
+/** Serves `GET /metrics` at a separate port: users of the service need no access to its metrics. */
 export function buildMetricsServer(registry: Registry): FastifyInstance {
   const server = Fastify()
   server.get('/metrics', async (_request, reply) => {

@@ -4,16 +4,16 @@ import { SCOPE, TENANT } from '../provider-options.ts'
 import { OAUTH_PROVIDERS, TENANT_PROVIDERS } from '../providers/registry.ts'
 import type { Environment } from './environment.ts'
 
-/** What providers know the application by. */
+/** The application's registrations at providers, by provider id. */
 export type Registrations = Readonly<Record<string, OAuthClientSettings>>
 
-/** The names of a provider's variables, which are made of its id. */
+/** The names of a provider's variables, derived from its id. */
 interface RegistrationVariables {
   readonly provider: string
   readonly clientId: string
   readonly clientSecret: string
   readonly scopes: string
-  /** Where a registration may be for one organisation alone. */
+  /** `null` if the provider has no tenants. */
   readonly tenant: string | null
 }
 
@@ -28,7 +28,7 @@ const VARIABLES: readonly RegistrationVariables[] = [...OAUTH_PROVIDERS].map((pr
   }
 })
 
-/** A provider is enabled by its registration: whoever has none leaves its variables out. */
+/** Reads the registrations. A provider is enabled if one of its variables is set. */
 export function readRegistrations(env: Environment): Registrations {
   const used = VARIABLES.filter(
     ({ clientId, clientSecret, scopes, tenant }) =>

@@ -23,14 +23,14 @@ export interface OpenApp {
    * Listens at `HOST` and `PORT`.
    *
    * @returns `http://host:port`
-   * @throws Error that says what to do about it
+   * @throws Error that states the remedy
    */
   readonly listen: () => Promise<string>
-  /** Writes the one line of the log that describes the configuration. */
+  /** Logs one line that describes the configuration. */
   readonly logStart: (address: string) => void
 }
 
-/** The database in the words of the log: no credentials. */
+/** The database as it is logged, without credentials. */
 export type DatabaseSummary =
   { readonly type: 'postgres'; readonly host: string; readonly name: string } | { readonly type: 'embedded' }
 
@@ -38,7 +38,7 @@ interface OpenAppDeps extends Pick<AppDeps, 'database' | 'providers' | 'built' |
   readonly summary: DatabaseSummary
 }
 
-/** The application with all that it needs, not listening yet. It ends with the run, and drains before. */
+/** Opens the application and its dependencies, not listening yet. The run drains and closes it at the end. */
 export async function openApp(run: ServerRun, config: AppConfig, deps: OpenAppDeps): Promise<OpenApp> {
   const { summary, ...appDeps } = deps
   const drain = new RequestDrain()
@@ -55,7 +55,7 @@ export async function openApp(run: ServerRun, config: AppConfig, deps: OpenAppDe
   await app.ready()
   const [redisFailure, managedFailure] = await Promise.all([
     redis && failureOf(redis),
-    // A network file system that hangs must not hold up the start.
+    // A network file system that hangs must not delay the start.
     withinTime(assertManaged(), CHECK_MS, managedUnavailable).catch((error: unknown) => error as StorageError)
   ])
   if (redisFailure) {
@@ -66,7 +66,7 @@ export async function openApp(run: ServerRun, config: AppConfig, deps: OpenAppDe
   return {
     app,
     listen: async () => {
-      // Fastify logs one line per address; ours has the address too.
+      // Fastify logs one line per address. `logStart` logs the address too.
       const { level } = app.log
       app.log.level = 'warn'
       const address = await listenAt(app, config)
@@ -89,7 +89,7 @@ export async function openApp(run: ServerRun, config: AppConfig, deps: OpenAppDe
   }
 }
 
-/** @throws Error that names the variables and says what to do */
+/** @throws Error that names the variables and the remedy */
 async function listenAt(
   app: FastifyInstance,
   { host, port }: Pick<AppConfig, 'host' | 'port'>,
@@ -102,7 +102,7 @@ async function listenAt(
   }
 }
 
-/** Why nothing can listen there. */
+/** Returns why listening failed, and the remedy. */
 export function explainListen(error: unknown, host: string, port: number, variable = 'PORT'): string {
   const { code, message } = error as NodeJS.ErrnoException
   if (code === 'EADDRINUSE')
@@ -113,8 +113,8 @@ export function explainListen(error: unknown, host: string, port: number, variab
 }
 
 /**
- * Fails if `HOST` and `PORT` cannot be listened at. For the begin of a start, which takes a while; the port is free
- * again afterwards, so that nothing connects to a server that is not ready.
+ * Fails early if the server cannot listen at `HOST` and `PORT`, since a start takes a while. The port is free again
+ * afterwards, so that no client connects to a server that is not ready.
  */
 export async function assertPortFree({ host, port }: Pick<AppConfig, 'host' | 'port'>): Promise<void> {
   const probe = createServer()
@@ -127,7 +127,7 @@ export async function assertPortFree({ host, port }: Pick<AppConfig, 'host' | 'p
 }
 
 /**
- * Checks that managed documents can be stored, as far as this machine decides it.
+ * Checks that managed documents can be stored, as far as this machine determines it.
  *
  * @throws StorageError `PROVIDER_UNAVAILABLE`, `SDK_MISSING`
  */
@@ -140,7 +140,7 @@ async function assertManagedUsable(store: ManagedStoreOptions): Promise<void> {
   }
   const { openManaged } = await import('../providers/disk.ts')
   try {
-    // Writes a file there, which the permissions of the folder alone do not tell.
+    // Writes a file there: the permissions of the folder alone do not prove that it works.
     await openManaged(store, { timeouts: TIMEOUT_DEFAULTS })
   } catch (cause) {
     const diagnosis = new Diagnosis(`MANAGED_DISK_DIRECTORY ${store.directory}`, { cause })
@@ -159,7 +159,7 @@ async function openShared(run: ServerRun, { redisUrl }: AppConfig): Promise<Redi
   return redis
 }
 
-/** Why Redis cannot be used now; the client keeps trying. */
+/** Returns why Redis is unavailable now. The client keeps trying. */
 async function failureOf(redis: Redis): Promise<unknown> {
   if (redis.status === 'ready') return undefined
   const waiting = new AbortController()
@@ -167,7 +167,7 @@ async function failureOf(redis: Redis): Promise<unknown> {
     waiting.abort()
   }, CHECK_MS)
   try {
-    // Rejects on `error` too.
+    // Also rejects on `error`.
     await once(redis, 'ready', { signal: waiting.signal })
     return undefined
   } catch (error) {
@@ -187,7 +187,7 @@ interface OpenMetrics extends Pick<AppDeps, 'metrics' | 'onRequestCompleted'> {
   readonly address: string
 }
 
-/** Until the end: how the last requests go is worth knowing too. */
+/** Opens the metrics server. It runs until the end, to report the last requests too. */
 async function openMetrics(run: ServerRun, { metricsPort, host }: AppConfig): Promise<OpenMetrics | undefined> {
   if (metricsPort === undefined) return undefined
   const { buildMetricsServer, createRegistry, createRequestMetrics } = await import('./metrics-server.ts')

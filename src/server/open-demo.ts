@@ -10,11 +10,11 @@ export interface OpenDemo extends OpenApp {
 }
 
 export interface OpenDemoDeps extends Pick<AppDeps, 'providers' | 'built'> {
-  /** Is told what takes a while. */
+  /** Receives the name of each slow step. */
   readonly onStep?: (step: string) => void
 }
 
-/** The demo with its samples, not listening yet, and silent so far: it is greeted before it logs. */
+/** Opens the demo with its samples, not listening yet. It logs only warnings until the greeting is printed. */
 export async function openDemo(
   run: ServerRun,
   config: DemoConfig,

@@ -4,7 +4,7 @@ import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
 import type { Encoding } from '../listing/rendered-listing.ts'
 
-/** What `npm run build` makes, as seen from the sources and from what is built of them. */
+/** The output of `npm run build`. The path is the same from the sources and from the compiled files. */
 export const BUILT = new URL('../../dist/', import.meta.url)
 
 const TYPES = {
@@ -14,12 +14,12 @@ const TYPES = {
   svg: 'image/svg+xml',
   txt: 'text/plain; charset=utf-8'
 }
-/** Of `dist/page` these alone, and of `dist/picker`, which has declarations beside them, those below. */
+/** The files of `dist/page` that are served. Those of `dist/picker`, which also contains declarations, follow. */
 const PAGE_FILES = /^(?:index\.html|icon\.svg|(?:main|page)-[A-Z0-9]{8}\.(?:js|css|js\.LEGAL\.txt))$/
 const PICKER_FILES = ['cloud-folder-picker.js', 'cloud-folder-picker.js.LEGAL.txt', 'landing.html', 'landing.js']
 const INDEX = 'page/index.html'
 const NAMED_BY_CONTENT = /-[A-Z0-9]{8}\./
-/** The last tenth costs ten times the time. */
+/** Higher levels save about a tenth and take ten times as long. */
 const BROTLI_QUALITY = 9
 
 const compress = {
@@ -28,12 +28,12 @@ const compress = {
   gzip: (bytes: Buffer) => promisify(gzip)(bytes)
 } as const satisfies Record<Encoding, (bytes: Buffer) => Promise<Buffer>>
 
-/** One file of the page, in memory, and coded once somebody asks for that. */
+/** A file of the page in memory. It is compressed when it is first requested. */
 export class PageFile {
-  /** Where it is served: `/page/main-ABCDEFGH.js`. */
+  /** The path of its URL: `/page/main-ABCDEFGH.js`. */
   readonly path: string
   readonly type: string
-  /** Its name changes with its content. */
+  /** True if the name changes with the content. */
   readonly isImmutable: boolean
   readonly bytes: Buffer
   readonly #hash: string
@@ -48,7 +48,7 @@ export class PageFile {
     this.#hash = createHash('sha256').update(bytes).digest('base64url')
   }
 
-  /** @param encoding `null`: as it is */
+  /** @param encoding `null`: not compressed */
   etag(encoding: Encoding | null): string {
     return encoding === null ? `"${this.#hash}"` : `"${this.#hash}-${encoding}"`
   }
@@ -63,22 +63,22 @@ export class PageFile {
   }
 }
 
-/** Where the page learns whether the server is a demo. */
+/** The attribute that tells the page whether the server is a demo. */
 const SERVICE_MODE = 'data-mode="service"'
 const DEMO_MODE = 'data-mode="demo"'
 
 /**
- * Reads the page and the picker once. There are a dozen small files: no request names one on the disk.
+ * Reads the page and the picker once. They are a dozen small files: no request names a file on the disk.
  *
  * @param isDemo whether links with a token in their fragment sign in
- * @returns `null` where nothing has been built, or by a version without modes
+ * @returns `null` if nothing has been built, or only by a version without modes
  */
 export async function readPageFiles(built: URL, isDemo = false): Promise<PageFile[] | null> {
   try {
     const pageNames = (await readdir(new URL('page/', built))).filter((name) => PAGE_FILES.test(name))
     if (!pageNames.includes('index.html')) return null
     const index = await readFile(new URL(INDEX, built), 'utf8')
-    // The build of another version of these sources, which would ignore the mode.
+    // A build of another version of these sources would ignore the mode.
     if (!index.includes(SERVICE_MODE)) return null
     const html = Buffer.from(isDemo ? index.replace(SERVICE_MODE, DEMO_MODE) : index)
     const paths = [...pageNames.map((name) => `page/${name}`), ...PICKER_FILES.map((name) => `picker/${name}`)]

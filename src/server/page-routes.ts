@@ -7,8 +7,8 @@ import { addVary } from '../http/private-answer.ts'
 import type { PageFile } from './page-files.ts'
 
 /**
- * Nothing but what this server sends, and no script or style but in files. Trusted types: markup is made by Lit alone,
- * of its own templates. The page and the picker bring a copy of it each, hence the duplicates.
+ * Allows only what this server sends, and no inline scripts or styles. Trusted types: only Lit creates markup, from
+ * its own templates. The page and the picker each contain a copy of Lit, hence the duplicates.
  */
 const POLICY = [
   "default-src 'none'",
@@ -23,7 +23,7 @@ const POLICY = [
   "trusted-types lit-html 'allow-duplicates'"
 ].join('; ')
 
-/** Nothing of the machine is needed. */
+/** Features of browsers that the page does not need. */
 const UNUSED = ['camera', 'display-capture', 'geolocation', 'microphone', 'midi', 'payment', 'serial', 'usb']
 
 const HEADERS = {
@@ -35,14 +35,14 @@ const HEADERS = {
   'x-frame-options': 'DENY'
 }
 
-/** It is no part of the API that is described. */
+/** Not part of the API description. */
 const schema = { hide: true }
 
 const NOT_BUILT = `The page has not been built from these sources. "npm start" builds it, and so does "npm run build".
 The routes of this server work without it.
 `
 
-/** The page at `/`, with the picker in it: a closed list of files. */
+/** Registers the page at `/` with the picker: a closed list of files. */
 export function pageRoutes(app: FastifyInstance, files: readonly PageFile[] | null): void {
   app.addHook('onRequest', async (_request, reply) => {
     reply.headers(HEADERS)
@@ -64,7 +64,7 @@ async function send(request: FastifyRequest, reply: FastifyReply, file: PageFile
     .header('cache-control', file.isImmutable ? 'public, max-age=31536000, immutable' : 'no-cache')
     .header('etag', etag)
   addVary(reply, 'Accept-Encoding')
-  // Not of the landing page: the window in which somebody logs in must not look closed to the picker before it is.
+  // Not on the landing page: the picker would see the login window as closed too early.
   if (file.path === '/') reply.header('cross-origin-opener-policy', 'same-origin-allow-popups')
   const verdict = judge(request.headers, { etag, modifiedAt: null })
   if (verdict === 'precondition-failed') {

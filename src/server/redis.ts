@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis'
 
 /**
- * A client that gives up rather than queues: what cannot be asked at once is loaded from the provider, and an
- * invalidation that could not be told is told again by the plugin, not by a queue.
+ * Opens a client that fails instead of queueing commands. Entries that cannot be read are loaded from the provider,
+ * and the plugin itself repeats failed invalidations.
  */
 export function openRedis(url: string): Redis {
   const redis = new Redis(url, {
@@ -13,7 +13,7 @@ export function openRedis(url: string): Redis {
     retryStrategy: (attempts) => Math.min(5_000, 100 * 2 ** Math.min(attempts, 6))
   })
   redis.on('error', () => {
-    // The plugin notices, and logs it once. Unheard, this event would be printed at each attempt.
+    // The plugin logs failures once. Without a listener, ioredis would print this event at each attempt.
   })
   return redis
 }

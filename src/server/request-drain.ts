@@ -3,17 +3,17 @@ import { StorageError } from '../domain/errors.ts'
 import { onceClosed } from '../http/client-signal.ts'
 
 /**
- * Ends the work of a server without cutting it off: what is in flight goes on, what comes anew is refused with 503,
- * and the listener stays open meanwhile, so that a balancer hears 503 and not a refused connection.
+ * Shuts a server down without interrupting requests in flight. New requests get a 503, and the listener stays open
+ * meanwhile, so that a load balancer receives the 503 instead of a refused connection.
  *
- * Not a `preClose` hook: Fastify gives those ten seconds, and the plugin's own would refuse what is in flight.
+ * Not a `preClose` hook: Fastify limits those to ten seconds, and the plugin's own would refuse requests in flight.
  */
 export class RequestDrain {
   #open = 0
   #draining = false
   #onIdle: (() => void) | undefined
 
-  /** How many requests are in flight. */
+  /** The number of requests in flight. */
   get open(): number {
     return this.#open
   }
@@ -22,7 +22,7 @@ export class RequestDrain {
     return this.#draining
   }
 
-  /** Before anything else is registered, so that its hook is the first of every route. */
+  /** Adds the hook. Call it before anything else is registered, so that the hook is the first of every route. */
   watch(app: FastifyInstance): void {
     app.addHook('onRequest', async (request, reply) => {
       this.#open++
@@ -41,7 +41,7 @@ export class RequestDrain {
   /**
    * Refuses new requests, and waits for those in flight.
    *
-   * @returns how many were still there after `timeoutMs`: their connections are cut
+   * @returns the number of requests that were cut off after `timeoutMs`
    */
   async drain(app: FastifyInstance, timeoutMs: number): Promise<number> {
     this.#draining = true
@@ -64,7 +64,7 @@ export class RequestDrain {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Answered while the server shuts down too. */
+    /** True for a route that responds during a shutdown too. */
     duringDrain?: boolean
   }
 }

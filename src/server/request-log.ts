@@ -12,10 +12,10 @@ const REQUEST_ID = /^[\w.:=+-]{1,128}$/
 const MAX_USER_AGENT = 256
 /** Trusted proxies in a row. */
 const MAX_PROXIES = 16
-/** Methods that are labels of metrics. Node accepts about 35, in requests of anybody. */
+/** Methods that are labels of metrics. Node accepts about 35 of them, from any client. */
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
-/** As @fastify/proxy-addr defines them. */
+/** The ranges of @fastify/proxy-addr. */
 const NAMED_RANGES: Readonly<Record<string, readonly string[]>> = {
   loopback: ['127.0.0.0/8', '::1/128'],
   linklocal: ['169.254.0.0/16', 'fe80::/10'],
@@ -32,8 +32,8 @@ export interface CompletedRequest {
 }
 
 /**
- * Writes one line per request, when its response has ended: what was requested, by whom, how it ended, and for a failed
- * request why. Fastify itself writes two, and one more for each failure.
+ * Logs one line per request when its response has closed: the request, the client, the result, and the cause of a
+ * failure. Fastify itself logs two, and one more for each failure.
  */
 export class RequestLog extends LogController {
   readonly #onCompleted: (request: CompletedRequest) => void
@@ -47,7 +47,7 @@ export class RequestLog extends LogController {
   override incomingRequest(request: FastifyRequest, reply: FastifyReply): void {
     reply.header(REQUEST_ID_HEADER, request.id)
     const startedAt = systemClock.now()
-    // Now: the address of a client that has left is unknown.
+    // Read now: the address of a disconnected client is unknown.
     const { remoteAddress: ip, ...described } = describeRequest(request)
     const req = { ...described, ip }
     let isFinished = false
@@ -62,7 +62,7 @@ export class RequestLog extends LogController {
     reply.raw.once('finish', () => {
       isFinished = true
     })
-    // Emitted for a response that was cut off too.
+    // Also emitted for a response that was cut off.
     reply.raw.once('close', () => {
       const elapsedMs = systemClock.now() - startedAt
       const { statusCode } = reply.raw
@@ -92,17 +92,17 @@ export class RequestLog extends LogController {
     // Written when the response closes.
   }
 
-  /** A body failed after the headers were sent. */
+  /** Logs a body that failed after the headers were sent. */
   override streamError(error: Error & { code?: unknown }, request: FastifyRequest): void {
-    // The client left: the line says so.
+    // The client disconnected: the line says so.
     if (error.code === 'ERR_STREAM_PREMATURE_CLOSE' || error instanceof ClientGone) return
     logFailure(request, 502, error)
   }
 }
 
 /**
- * Makes the id of a request: the `X-Request-Id` of a trusted proxy, or a new one. From anyone else it is ignored, since
- * clients could give their requests the ids of others.
+ * Returns a function that makes request ids: the `X-Request-Id` of a trusted proxy, or a new one. That of other
+ * clients is ignored, since they could use ids of other requests.
  *
  * @param trustedProxies addresses, ranges, and the names of ranges
  */
@@ -117,8 +117,8 @@ export function requestIds(trustedProxies: readonly string[]): (request: RawRequ
 }
 
 /**
- * Returns whether an address of `X-Forwarded-For` is a trusted proxy, for Fastify's `trustProxy`. A header may list 3,000
- * addresses, each of which would be looked up several times per request.
+ * Returns a function for Fastify's `trustProxy`: whether an address of `X-Forwarded-For` is a trusted proxy. A header
+ * may list 3,000 addresses, each of which would be looked up several times per request.
  *
  * @param trustedProxies addresses, ranges, and the names of ranges
  */

@@ -16,7 +16,7 @@ interruption, run it again. The exit code is 0 when no other key is needed any m
 Environment: DATABASE_URL, DATABASE_DIRECT_URL, ENCRYPTION_KEYS, ENCRYPTION_CURRENT_KEY, as in .env.example.
 `
 
-/** Seals all stored credentials anew with ENCRYPTION_CURRENT_KEY. Exits with 0 when no older key is needed any more. */
+/** Encrypts all stored credentials with ENCRYPTION_CURRENT_KEY. Exits with 0 if no other key is needed any more. */
 async function main(): Promise<number> {
   readArguments(HELP)
   const { databaseUrl, databaseDirectUrl, encryption } = readRotationConfig(process.env)
@@ -26,7 +26,7 @@ async function main(): Promise<number> {
       stop.abort()
     })
   }
-  // The tables are the server's to bring up to date: a rotation changes no more than it has to.
+  // Only the server migrates its tables: a rotation changes as little as possible.
   const database = await openDatabase({
     url: databaseUrl.reveal(),
     directUrl: databaseDirectUrl?.reveal(),
@@ -81,7 +81,7 @@ main().then(
       : error instanceof Error
         ? error.message
         : String(error)
-    // Our own words hold no secret, and an example of a URL in them should be read as it is.
+    // A `ConfigError` contains no secret, and its example URLs must stay readable.
     const safe = error instanceof ConfigError ? message : withoutSecrets(message)
     process.stderr.write(`rotate-keys did not run. ${safe}\n`)
     process.exitCode = 1

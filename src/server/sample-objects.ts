@@ -1,20 +1,20 @@
-/** An object of the demo's bucket. All are texts: what a range cuts out of one can be read. */
+/** An object of the demo's bucket. All are texts, so that any range is readable. */
 export interface SampleObject {
   readonly key: string
   readonly text: string
 }
 
-/** The folder with more entries than one page has. */
+/** A folder with more entries than one page. */
 export const LONG_FOLDER = 'Receipts/'
-/** A folder with folders in it. */
+/** A folder with subfolders. */
 export const NESTED_FOLDER = 'Invoices/'
-/** A text of some kilobytes. */
+/** A text of several kilobytes. */
 export const LONG_TEXT = 'Handbook/2 Reading a folder page by page.txt'
 
 const MONTHS = 'January February March April May June July August September October November December'.split(' ')
 /*
- * The store (fauxqs 1.9.2) sorts as people do, but continues a listing by the order of code points: names in one folder
- * must be sorted alike by both, or its pages would lose some.
+ * The store (fauxqs 1.9.2) sorts alphabetically, but continues a listing by code points. Names in one folder must
+ * have the same order in both, or its pages would lose entries.
  */
 const CUSTOMERS = [
   'Bäckerei Müller',
@@ -26,7 +26,7 @@ const CUSTOMERS = [
 ]
 const PARTS = 'Arriving,Reading a folder page by page,Opening a document,When a connection ends,Leaving'.split(',')
 
-/** Files in other scripts, each in a folder of its own. */
+/** Files with names in other scripts, each in a folder of its own. */
 const ELSEWHERE = [
   'Čeština/Smlouva o dílo.txt',
   'Ελληνικά/Τιμολόγιο 7.txt',
@@ -37,7 +37,7 @@ const ELSEWHERE = [
   '日本語/領収書.txt'
 ]
 
-/** A few hundred objects in nested folders, the same at each start. */
+/** Returns a few hundred objects in nested folders, the same at each start. */
 export function sampleObjects(): SampleObject[] {
   return [
     note('Welcome.txt', 'This bucket is in the memory of the demo. Everything in it is made up.'),
@@ -48,7 +48,7 @@ export function sampleObjects(): SampleObject[] {
   ]
 }
 
-/** A text of about 5 KB with numbered lines. */
+/** Returns a text of about 5 KB with numbered lines. */
 export function longText(title: string): string {
   const lines = range(80).map((line) => `${pad(line, 3)}  ${title}: this is line ${line} of 80, for you to cut out.`)
   return `${title}\n\n${lines.join('\n')}\n`

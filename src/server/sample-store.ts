@@ -3,7 +3,7 @@ import { sampleObjects } from './sample-objects.ts'
 
 export const SAMPLE_BUCKET = 'samples'
 
-/** An S3-compatible store in this process, in memory, on loopback. It checks no signature: any keys open it. */
+/** An S3-compatible store in this process, in memory, on loopback. It checks no signature and accepts any keys. */
 export interface SampleStore {
   /** `127.0.0.1:port` */
   readonly address: string
@@ -15,7 +15,7 @@ export interface SampleStore {
 export async function openSampleStore(): Promise<SampleStore> {
   const { buildApp } = await importFauxqs()
   const store = buildApp({ logger: false })
-  // 1.9.2 continues behind the last key of a page even where a folder came after it, and lists that folder again.
+  // fauxqs 1.9.2 continues after the last key of a page even if a folder followed, and lists that folder again.
   store.addHook('onSend', async (request, _reply, payload) => {
     const isListing = (request.query as Readonly<Record<string, unknown>>)['list-type'] === '2'
     return isListing && typeof payload === 'string' ? continueBehindLast(payload) : payload

@@ -3,7 +3,7 @@ import { Secret } from '../domain/secret.ts'
 import { createKeyRing, type KeyRingOptions } from '../infra/crypto/key-ring.ts'
 import type { Environment } from './environment.ts'
 
-/** How tokens prove themselves. One algorithm: a token never chooses how it is checked. */
+/** The verification of tokens. There is one algorithm: a token never chooses how it is verified. */
 export interface JwtConfig {
   readonly algorithm: 'HS256' | AsymmetricAlgorithm
   /** The shared secret of HS256, or a public key in PEM. */
@@ -24,11 +24,11 @@ export const SECURITY_VARIABLES = [
   'JWT_AUDIENCE'
 ]
 
-/** RFC 7518, 3.2: a key of HS256 is as long as its hash. */
+/** RFC 7518, 3.2: an HS256 key is at least as long as the hash. */
 const MIN_SECRET_BYTES = 32
 const MIN_RSA_BITS = 2048
 
-/** Which key goes with which algorithm. */
+/** The required kind of key, by algorithm. */
 const KEY_KINDS = {
   RS256: (key: KeyObject) =>
     key.asymmetricKeyType === 'rsa' && (key.asymmetricKeyDetails?.modulusLength ?? 0) >= MIN_RSA_BITS,
@@ -95,7 +95,7 @@ function readPublicKey(env: Environment, text: string): { algorithm: AsymmetricA
   if (env.text('JWT_ALGORITHM') === undefined) {
     env.problem('JWT_ALGORITHM', `is missing: JWT_PUBLIC_KEY needs one of ${algorithms.join(', ')}`)
   }
-  // Env files and compose files hold a PEM in one line.
+  // Env files and compose files contain a PEM in one line.
   const pem = text.replaceAll('\\n', '\n')
   const key = parsePublicKey(pem)
   if (key === null) {
@@ -109,7 +109,7 @@ function readPublicKey(env: Environment, text: string): { algorithm: AsymmetricA
   return { algorithm: algorithm ?? 'RS256', pem }
 }
 
-/** Node would make a public key of a private one; a private key has no business here. */
+/** Parses a public key. Rejects a private key, from which Node would derive the public one. */
 function parsePublicKey(pem: string): KeyObject | null {
   if (!/^\s*-----BEGIN (?:RSA )?PUBLIC KEY-----/.test(pem)) return null
   try {

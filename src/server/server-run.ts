@@ -1,9 +1,9 @@
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 
-/** One run of the server: what has been started, to be ended the latest first. */
+/** A run of the server. At its end, it stops everything that was started, in reverse order. */
 export class ServerRun {
-  /** Once there is one: its log says how the run goes. */
+  /** The application, once there is one. Its log reports the state of the run. */
   app: FastifyInstance | undefined
   readonly #steps: (() => unknown)[] = []
   #ending: Promise<void> | undefined
@@ -12,15 +12,15 @@ export class ServerRun {
     return this.#ending !== undefined
   }
 
-  /** @param step ends what has just been started */
+  /** @param step stops the part that has just been started */
   add(step: () => unknown): void {
     this.#steps.push(step)
   }
 
   /**
-   * Ends everything, once.
+   * Runs all steps, once.
    *
-   * @throws what a step threw, after all the others; an AggregateError where several did
+   * @throws the error of a step, after all others have run; an AggregateError if several failed
    */
   end(): Promise<void> {
     return (this.#ending ??= this.#end())
@@ -41,14 +41,14 @@ export class ServerRun {
 }
 
 export interface UntilSignal {
-  /** How long everything together may take to end. */
+  /** Time limit for stopping everything. */
   readonly delayMs: number
-  /** Says why the run cannot go on, or has failed, where there is no application with a log. */
+  /** Reports why the run failed, if there is no application with a log. */
   readonly report: (error: unknown) => void
   readonly start: () => Promise<void>
 }
 
-/** Starts, and ends with a signal or an error that nobody caught: exit code 0, or 1 where something went wrong. */
+/** Starts a run. It ends with a signal or an uncaught error: exit code 0, or 1 after a failure. */
 export async function untilSignal(run: ServerRun, { delayMs, report, start }: UntilSignal): Promise<void> {
   const reportFatal = (error: unknown): void => {
     if (run.app === undefined) report(error)
@@ -75,7 +75,7 @@ export async function untilSignal(run: ServerRun, { delayMs, report, start }: Un
   try {
     await start()
   } catch (error) {
-    // A start that a signal has ended fails somewhere, and that is no news.
+    // A start that a signal interrupts fails as expected.
     if (run.isEnding) return
     await run.end()
     throw error
