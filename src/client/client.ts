@@ -12,52 +12,52 @@ export type Listing = Schemas['Listing']
 export type Entry = Schemas['Entry']
 export type Provider = Schemas['Provider']
 export type Connection = Schemas['Connection']
-/** An error as the routes answer it (RFC 9457). Act on its `code`. */
+/** An error response (RFC 9457). Act on its `code`. */
 export type Problem = Schemas['Problem']
 
 export type HeaderValues = Readonly<Record<string, string>>
 
 export interface CloudStorageClientOptions {
-  /** Where the application is, without the plugin's prefix: `https://app.example.org`. In a browser `''` will do. */
+  /** The application's URL without the plugin's prefix: `https://app.example.org`. In a browser, `''` suffices. */
   readonly baseUrl: string
-  /** The plugin's option of that name, where the application has another than `/cloud`. */
+  /** The plugin's `routePrefix` option, if the application does not use `/cloud`. */
   readonly routePrefix?: string
-  /** What goes with every request. */
+  /** Headers of every request. */
   readonly headers?: HeaderValues
-  /** The same, asked anew for each request: tokens end. */
+  /** Returns further headers. Called for each request, since tokens expire. */
   readonly getHeaders?: () => HeaderValues | Promise<HeaderValues>
   /**
-   * Whether requests carry cookies. Default `same-origin`; `include` for an application on another origin that signs users
-   * in by cookies.
+   * When requests carry cookies. Default `same-origin`; use `include` for an application on another origin that signs
+   * users in by cookies.
    */
   readonly credentials?: 'omit' | 'same-origin' | 'include'
-  /** Instead of the global `fetch`. */
+  /** Replaces the global `fetch`. */
   readonly fetch?: (request: Request) => Promise<Response>
 }
 
-/** Where a route is: what stands in its path, and what in its query. */
+/** The path and query parameters of a route. */
 export interface Address {
   readonly path?: Readonly<Record<string, string>>
   readonly query?: Readonly<Record<string, string | undefined>>
 }
 
-/** A client of `openapi-fetch` that knows the plugin's routes. */
+/** An `openapi-fetch` client for the plugin's routes. */
 export interface CloudStorageClient extends Client<CloudPaths> {
-  /** The address of a route, for a link or for another way to send. */
+  /** Returns the URL of a route, for a link or for another HTTP client. */
   urlOf(route: keyof CloudPaths, address?: Address): string
 }
 
 const PREFIX = '/cloud'
 
 /**
- * A client of the plugin's routes. Nothing of it throws for an answer: `data` is what came with a success, `error` the
- * problem that came instead, and one of the two is `undefined`. What `fetch` rejects with, it rejects with.
+ * Creates a client of the plugin's routes. Methods do not throw for error responses: `data` is the body of a success,
+ * `error` the problem, and one of them is `undefined`. A method rejects only if `fetch` does.
  *
  * ```ts
  * const { data, error } = await client.GET('/cloud/{provider}/listing', { params: { path: { provider: 's3' } } })
  * ```
  *
- * Routes are named as they are under `/cloud`, wherever they are.
+ * Routes are named as under `/cloud`, whatever the prefix is.
  */
 export function createCloudStorageClient(options: CloudStorageClientOptions): CloudStorageClient {
   const { routePrefix = PREFIX, headers = {}, getHeaders, credentials, fetch: send } = options
@@ -68,11 +68,11 @@ export function createCloudStorageClient(options: CloudStorageClientOptions): Cl
     baseUrl,
     headers,
     ...(credentials && { credentials }),
-    // A proxy, so that what a middleware makes of a request still is one.
+    // A proxy, so that a request that a middleware creates is an instance of `Request` too.
     Request: new Proxy(Request, {
       construct: (made, [url, init]: [string, RequestInit]) => new made(place(url), init)
     }),
-    // Looked up for each request: a page may come to have another one.
+    // Looked up for each request, since a page may replace it.
     fetch: async (request) => {
       for (const [name, value] of Object.entries((await getHeaders?.()) ?? {})) request.headers.set(name, value)
       return (send ?? fetch)(request)
