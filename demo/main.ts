@@ -14,12 +14,12 @@ Runs the server with an emulated Google Drive, WebDAV and an S3-compatible store
 arguments. Environment: PORT (3000; 0: any free port), LOG_LEVEL (error).
 `
 
-/** For all that is in flight, and for all that has been started. */
+/** Time limit for requests in flight, and for stopping everything that was started. */
 const CLOSING_MS = 20_000
 
 async function main(): Promise<void> {
   readArguments(HELP)
-  // The SDK's own switch for its note about future versions of Node.
+  // Disables the warning of the AWS SDK about future versions of Node.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true'
   const { port, logLevel } = readSettings(process.env)
   if (port !== 0) await assertPortFree({ host: HOST, port })
@@ -41,7 +41,7 @@ async function main(): Promise<void> {
   })
 }
 
-/** In words, without a stack: what stops a start is nearly always the environment or the machine. */
+/** Prints a message without a stack: the cause is nearly always the environment or the machine. */
 function report(error: unknown): void {
   const message = error instanceof Error ? error.message : String(error)
   process.stderr.write(`The demo ${error instanceof ConfigError ? 'does not start' : 'cannot go on'}. ${message}\n`)

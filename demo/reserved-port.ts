@@ -5,16 +5,16 @@ import { HOST } from './settings.ts'
 
 export interface ReservedPort {
   readonly port: number
-  /** Then somebody else may listen there. */
+  /** Frees the port for another listener. */
   release(): Promise<void>
 }
 
 /**
- * A port that nobody else gets meanwhile: users come back from Google to it, so that Google has to know it before
- * anything can listen there; and one that is in use should be said before the preparations, not after them.
+ * Reserves a port. Google redirects users to it, so that Google has to know it before the server can listen there. A
+ * port that is in use is reported before the preparations, not after them.
  *
- * @param port 0: any that is free
- * @throws Error that says what to do about it
+ * @param port 0: any free port
+ * @throws Error that states the remedy
  */
 export async function reservePort(port: number): Promise<ReservedPort> {
   const server = createServer((socket) => socket.destroy())

@@ -1,13 +1,13 @@
 import { type DemoConfig, readConfig } from '../src/config.ts'
 import { ConfigError, type Variables } from '../src/server/environment.ts'
 
-/** What of the environment counts: where the demo's own folder is, and what may be reached, is its own affair. */
+/** The settings from the environment. The demo itself determines its folder and the reachable hosts. */
 export interface DemoSettings {
   readonly port: number
   readonly logLevel: DemoConfig['logLevel']
 }
 
-/** What is known once the clouds are there. */
+/** Settings that are known once the clouds run. */
 export interface DemoPlaces {
   readonly port: number
   readonly folder: string
@@ -17,15 +17,15 @@ export interface DemoPlaces {
 }
 
 export const HOST = '127.0.0.1'
-/** Failures here are what the user asked for on the page of the controls; their lines would scroll the link away. */
+/** Users cause failures on the controls page. Their log lines would scroll the link away. */
 const LOG_LEVEL = 'error'
 /**
- * Below the wait that a throttled Google asks for, which the server would else sit out by itself: here one wants to see
- * what a user is shown.
+ * Shorter than the `Retry-After` of a throttled Google. Otherwise the server would wait by itself, and the demo would
+ * not show what users see.
  */
 const TOTAL_MS = 15_000
 
-/** @throws ConfigError where a service is meant, or a variable makes no sense */
+/** @throws ConfigError if the environment is that of a service, or a variable is invalid */
 export function readSettings({ DATABASE_URL = '', NODE_ENV, PORT, LOG_LEVEL: level }: Variables): DemoSettings {
   const problems = [
     ...(NODE_ENV === 'production' ? ['NODE_ENV is "production": the demo is for looks and trials alone'] : []),
@@ -39,7 +39,7 @@ export function readSettings({ DATABASE_URL = '', NODE_ENV, PORT, LOG_LEVEL: lev
   return { port, logLevel }
 }
 
-/** The server's configuration, made of nothing but these. */
+/** Returns the server's configuration, made only of these values. */
 export function configOf({ port, folder, publicUrl, webdav }: DemoPlaces, logLevel: string): DemoConfig {
   const config = readConfig({
     HOST,

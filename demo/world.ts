@@ -16,43 +16,43 @@ import { reservePort } from './reserved-port.ts'
 import { configOf, HOST } from './settings.ts'
 
 export interface DemoWorldOptions {
-  /** 0: any that is free. */
+  /** 0: any free port. */
   readonly port?: number
   readonly logLevel?: DemoConfig['logLevel']
-  /** By which Google's moods end. */
+  /** The clock that ends Google's faults. */
   readonly clock?: Pick<Clock, 'now'>
-  /** Hears what a cloud was asked that nobody should ask. Left out: it is a failure of `close`. */
+  /** Receives requests to a cloud that are mistakes. Default: `close` fails with them. */
   readonly onMistakes?: (error: FakeMistakes) => void
-  /** Is told what takes a while. */
+  /** Receives the name of each slow step. */
   readonly onStep?: (step: string) => void
-  /** The folder with what was built of the page and the picker. Left out: what `npm run build` makes. */
+  /** The folder with the built page and picker. Default: the output of `npm run build`. */
   readonly built?: URL
 }
 
 /** The server with its three clouds, listening. */
 export interface DemoWorld {
-  /** Of the server, without a slash at its end. */
+  /** The URL of the server, without a slash at its end. */
   readonly url: string
-  /** The page, with the token in its fragment. */
+  /** The URL of the page, with the token in its fragment. */
   readonly pageUrl: string
-  /** What the user `demo` shows: `Authorization: Bearer …`. */
+  /** The bearer token of the user `demo`. */
   readonly token: string
   readonly app: FastifyInstance
-  /** Google, with what can be done to it, and who signs in there. */
+  /** The emulated Google, with its faults and the account for signing in. */
   readonly google: DemoGoogle & { readonly account: typeof GOOGLE_ACCOUNT }
-  /** What to type into the form of WebDAV. */
+  /** The values for the form of WebDAV. */
   readonly webdav: DavLogin
-  /** Connected already. */
+  /** Already connected. */
   readonly s3: { readonly endpoint: string; readonly bucket: string }
-  /** The address of the page that does something to Google. */
+  /** The URL of the page that causes Google's faults. */
   readonly controlsUrl: string
-  /** With the database and everything else that is on disk; it goes at the end. */
+  /** The folder of the database and of all other files; it is removed at the end. */
   readonly folder: string
-  /** @throws what did not end as it should */
+  /** @throws the error of a part that failed to stop */
   close(): Promise<void>
 }
 
-/** Starts everything on loopback; what has been started ends again where the rest does not start. */
+/** Starts everything on loopback. If a part does not start, those that have started are stopped. */
 export async function startDemoWorld(options: DemoWorldOptions = {}): Promise<DemoWorld> {
   const run = new ServerRun()
   try {
@@ -63,7 +63,7 @@ export async function startDemoWorld(options: DemoWorldOptions = {}): Promise<De
   }
 }
 
-/** The same, for whoever ends the run. */
+/** Does the same for a run that the caller ends. */
 export async function openDemoWorld(run: ServerRun, options: DemoWorldOptions = {}): Promise<DemoWorld> {
   const { clock = systemClock, logLevel = 'silent', onMistakes, onStep = () => {}, built } = options
   const reserved = await reservePort(options.port ?? 0)
@@ -105,7 +105,7 @@ export async function openDemoWorld(run: ServerRun, options: DemoWorldOptions = 
   }
 }
 
-/** For the fakes, whose complaints are a failure to a test, and to somebody who looks around no more than a remark. */
+/** Returns the lifetime of the fakes. The mistakes that they report fail a test, but are only remarks in a demo. */
 function lifetimeOf(run: ServerRun, onMistakes: DemoWorldOptions['onMistakes']): Lifetime {
   return {
     teardown(step) {

@@ -4,9 +4,9 @@ import type { GoogleTokens } from '../../test/fakes/google/emulate-tokens.ts'
 import type { EmulatedGoogle } from '../../test/fakes/google/emulate.ts'
 import type { Clock } from '../../src/domain/ports.ts'
 
-/** For how long Google throttles, or is slow. */
+/** How long Google throttles, or is slow. */
 export const MOOD_MS = 20_000
-/** How long one answer of a slow Google takes. A listing takes two of them, or three. */
+/** The duration of a slow response. A listing needs two or three responses. */
 export const SLOW_ANSWER_MS = 3000
 
 interface Parts {
@@ -16,7 +16,7 @@ interface Parts {
   readonly clock: Pick<Clock, 'now'>
 }
 
-/** What can be done to the emulated Google while it runs. */
+/** Faults of the emulated Google, for use while it runs. */
 export class GoogleMoods {
   readonly #parts: Parts
   #throttledUntil = -Infinity
@@ -40,17 +40,17 @@ export class GoogleMoods {
     drive.delayMs = () => (this.slowForMs > 0 ? SLOW_ANSWER_MS : 0)
   }
 
-  /** 0: it does not throttle. */
+  /** 0: no throttling. */
   get throttledForMs(): number {
     return this.#left(this.#throttledUntil)
   }
 
-  /** 0: it is as fast as ever. */
+  /** 0: normal speed. */
   get slowForMs(): number {
     return this.#left(this.#slowUntil)
   }
 
-  /** Each call is 429, with the wait that users are shown. */
+  /** Makes each call fail with 429 and the `Retry-After` that users see. */
   throttle(): void {
     this.#throttledUntil = this.#parts.clock.now() + MOOD_MS
   }
@@ -64,12 +64,12 @@ export class GoogleMoods {
     this.#slowUntil = -Infinity
   }
 
-  /** How many times the user has allowed the application in, and has not taken it back. */
+  /** Returns the number of grants that the user has given and not revoked. */
   async grants(): Promise<number> {
     return (await this.#living()).length
   }
 
-  /** The user removes the application's access, on a page of Google's. */
+  /** Revokes the application's access, as its user can on a page of Google. */
   async takeAccessAway(): Promise<void> {
     const { emulated, tokens } = this.#parts
     for (const refreshToken of await this.#living()) await emulated.removeApplication(refreshToken)

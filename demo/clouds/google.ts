@@ -10,15 +10,15 @@ import type { Clock } from '../../src/domain/ports.ts'
 import { fillDrive } from '../content/drive.ts'
 import { GoogleMoods } from './google-moods.ts'
 
-/** Whom the consent page knows, beside a test user that `emulate` always has: all of them see the same Drive. */
+/** The account on the consent page, beside a test user of `emulate`. All accounts see the same Drive. */
 export const GOOGLE_ACCOUNT = { email: 'demo@example.org', name: 'Demo Example' } as const
 
 /**
- * A Google of two halves: the sign-in and the consent are those of the package `emulate`, and Drive is our strict fake,
- * which takes exactly the access tokens that were given out there.
+ * An emulated Google in two parts: the package `emulate` provides sign-in and consent, and a strict fake provides
+ * Drive. The fake accepts exactly the access tokens that `emulate` has issued.
  */
 export interface DemoGoogle {
-  /** What the server is told of it. */
+  /** The provider options of the server. */
   readonly provider: OwnProviderOptions
   readonly emulated: EmulatedGoogle
   readonly drive: FakeDrive
@@ -27,7 +27,7 @@ export interface DemoGoogle {
 }
 
 export interface GoogleOptions {
-  /** Where users come back to. */
+  /** The redirect URI of the server. */
   readonly redirectUri: string
   readonly clock: Pick<Clock, 'now'>
 }
@@ -43,7 +43,7 @@ export async function startGoogle(lifetime: Lifetime, { redirectUri, clock }: Go
     provider: {
       provider: googleDrive({ api: drive.url, server }),
       ...GOOGLE_CLIENT,
-      // All of it: what can only be read would leave half of the picker dark.
+      // Full access: with a read-only scope, half of the picker would be disabled.
       scopes: [DRIVE_SCOPE],
       allowHosts: origins.map((url) => new URL(url).host)
     },

@@ -2,7 +2,7 @@ import { FakeDav } from '../../test/fakes/dav/fake-dav.ts'
 import type { Lifetime } from '../../test/fakes/lifetime.ts'
 import { fillDav } from '../content/dav.ts'
 
-/** What to type into the form. */
+/** The values for the form. */
 export interface DavLogin {
   readonly baseUrl: string
   readonly username: string
@@ -15,7 +15,7 @@ export interface DemoDav {
 }
 
 const USERNAME = 'demo'
-/** No secret: whoever is on this machine may see the samples. */
+/** Not a secret: every user of this machine may see the samples. */
 const PASSWORD = 'open sesame'
 
 export async function startDav(lifetime: Lifetime): Promise<DemoDav> {

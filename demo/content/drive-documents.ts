@@ -23,7 +23,7 @@ const ROWS = [
 ]
 const ASCII_LINES = ["A document of Google's own", 'It has no bytes: what you download is an export.']
 
-/** What each native type can be had as. A format that is not here is refused, as Google refuses one. */
+/** The export formats of each native type. Others are rejected, as by Google. */
 export const NATIVE_EXPORTS: Readonly<Record<string, Readonly<Record<string, Buffer>>>> = {
   [DRIVE_DOCUMENT]: {
     [`${OFFICE}wordprocessingml.document`]: docx(LINES),
@@ -45,7 +45,7 @@ export const NATIVE_EXPORTS: Readonly<Record<string, Readonly<Record<string, Buf
   }
 }
 
-/** Documents of Google's own, and shortcuts to this and that. */
+/** Adds native Google documents, and shortcuts. */
 export function fillDocuments(tree: FakeDriveTree, seed: Seed): void {
   tree.addFolder(seed('Documents'))
   for (const [name, mimeType] of [
@@ -55,7 +55,7 @@ export function fillDocuments(tree: FakeDriveTree, seed: Seed): void {
   ] as const) {
     tree.addDocument({ ...seed('Documents', name), mimeType, exports: NATIVE_EXPORTS[mimeType] ?? {} })
   }
-  // It can be seen at Google alone.
+  // A form can only be opened at Google.
   tree.addDocument({ ...seed('Documents', 'Survey'), mimeType: DRIVE_FORM })
 
   tree.addFolder(seed('Shortcuts'))

@@ -4,13 +4,13 @@ import type { FakeDriveTree } from '../../test/fakes/drive/tree.ts'
 import { fillDocuments } from './drive-documents.ts'
 import { commonSamples, text } from './samples.ts'
 
-/** Where in Drive is what a test, or a reader of the code, looks for. */
+/** Parts of Drive to which tests refer. */
 export const LONG_FOLDER = { id: idOf('Five thousand'), name: 'Five thousand', entries: 5000 } as const
 export const SHARED_DRIVES = [
   { id: '0ADemoArchivePVA', name: 'Archive' },
   { id: '0ADemoTeamPVA', name: 'Team' }
 ] as const
-/** Only Drive lets a name have a slash. */
+/** Only Drive allows a slash in a name. */
 export const SLASH_NAME = '</script><script>alert(2)</script>.txt'
 
 const FIRST_SECOND = Date.UTC(2025, 5, 1)
@@ -30,7 +30,7 @@ export function fillDrive(tree: FakeDriveTree): void {
   for (const { id, name } of SHARED_DRIVES) fillSharedDrive(tree, tree.addDrive(name, id), dated)
 }
 
-/** The id of what is called so in My Drive. */
+/** Returns the id of an item in My Drive, by its path. */
 export function idOf(...path: readonly string[]): string {
   const digest = createHash('sha256').update(path.join('\0')).digest('base64url')
   return `1${digest.slice(0, 32)}`

@@ -1,10 +1,10 @@
-/** A name that is a picture's markup, which would tell of itself wherever a page took it for more than text. */
+/** A name that is the markup of an image. It raises an alert if a page treats it as more than text. */
 export const MARKUP_NAME = '<img src=x onerror=alert(1)>'
 
-/** As long as file systems let a name be: 255 bytes. */
+/** The longest name that file systems allow: 255 bytes. */
 const LONG_NAME = `${'A name that goes on and on, since nobody ever stopped whoever wrote it '.repeat(4).slice(0, 251)}.txt`
 
-/** Names that any cloud may have, and that are hard to show. */
+/** Names that any cloud may have, and that are difficult to display. */
 export const HARD_NAMES: readonly string[] = [
   MARKUP_NAME,
   '"quoted", \'single\' & `back`.txt',
@@ -12,11 +12,11 @@ export const HARD_NAMES: readonly string[] = [
   '{{7*7}} ${7*7} %00.txt',
   ' spaces  around   and within .txt',
   '.hidden',
-  // Right to left, alone and among what runs the other way; and an override that hides what a name ends with.
+  // Right to left, alone and mixed with left to right; and an override that hides the end of a name.
   'דוח שנתי 2026.txt',
   'تقرير ٢٠٢٦ (final draft) نهائي.txt',
   'Invoice \u202efdp.txt',
-  // Composed and decomposed: two names to a computer, one to a reader.
+  // Composed and decomposed: two names that look the same.
   'Caf\u00e9.txt',
   'Cafe\u0301.txt',
   'Z\u0336\u0351a\u0337\u0306l\u0334\u030dg\u0335\u0310o\u0336\u0313.txt',

@@ -6,7 +6,7 @@ export const RELATIONS = 'http://schemas.openxmlformats.org/officeDocument/2006/
 export const MARKUP = 'http://schemas.openxmlformats.org/'
 export const TYPES = 'application/vnd.openxmlformats-officedocument.'
 
-/** A document of Word's with a paragraph for each line (ECMA-376, as little of it as is valid). */
+/** Returns a Word document with a paragraph for each line (ECMA-376, the minimum that is valid). */
 export function docx(lines: readonly string[]): Buffer {
   const paragraphs = lines.map((line) => `<w:p><w:r><w:t xml:space="preserve">${escapeXml(line)}</w:t></w:r></w:p>`)
   return openPackage('word/document.xml', {
@@ -17,7 +17,7 @@ export function docx(lines: readonly string[]): Buffer {
   })
 }
 
-/** A workbook of Excel's with one sheet of texts. */
+/** Returns an Excel workbook with one sheet of texts. */
 export function xlsx(rows: readonly (readonly string[])[]): Buffer {
   const cell = (text: string) => `<c t="inlineStr"><is><t>${escapeXml(text)}</t></is></c>`
   const lines = rows.map((row, at) => `<row r="${at + 1}">${row.map(cell).join('')}</row>`)
@@ -38,11 +38,11 @@ export function xlsx(rows: readonly (readonly string[])[]): Buffer {
 export interface Part {
   readonly type: string
   readonly xml: string
-  /** Parts that it needs, by what they are to it; paths are seen from its folder. */
+  /** The related parts, by relationship type; paths are relative to its folder. */
   readonly leadsTo?: Readonly<Record<string, string>>
 }
 
-/** The package around the parts (ECMA-376, part 2): what is in it, and what leads to what. */
+/** Returns the package of the parts (ECMA-376, part 2), with content types and relationships. */
 export function openPackage(main: string, parts: Readonly<Record<string, Part>>): Buffer {
   const overrides = Object.entries(parts).map(
     ([path, { type }]) => `<Override PartName="/${path}" ContentType="${type}"/>`

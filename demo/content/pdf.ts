@@ -1,7 +1,7 @@
 const FONT_SIZE = 14
 const LEADING = 20
 
-/** A PDF of one page with lines of ASCII (ISO 32000-1: objects, a table of where they stand, a trailer). */
+/** Returns a PDF of one page with lines of ASCII (ISO 32000-1: objects, a table of their offsets, a trailer). */
 export function onePagePdf(lines: readonly string[]): Buffer {
   const shown = lines.map((line) => `(${line.replace(/[\\()]/g, '\\$&')}) Tj T*`).join('\n')
   const text = `BT /F1 ${FONT_SIZE} Tf ${LEADING} TL 72 770 Td\n${shown}\nET`

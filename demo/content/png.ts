@@ -3,13 +3,13 @@ import { crc32, deflateSync } from 'node:zlib'
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
 const TRUE_COLOUR = 2
 
-/** A picture of one colour that fades into another (PNG, 8 bits per channel). */
+/** Returns a picture of one colour that fades into another (PNG, 8 bits per channel). */
 export function fadingPng(width: number, height: number): Buffer {
   const header = Buffer.alloc(13)
   header.writeUInt32BE(width, 0)
   header.writeUInt32BE(height, 4)
   header.set([8, TRUE_COLOUR], 8)
-  // Each line begins with its filter: 0 is none.
+  // Each line begins with its filter type: 0 is none.
   const lines = Buffer.alloc(height * (1 + 3 * width))
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {

@@ -6,7 +6,7 @@ import { fadingPng } from './png.ts'
 /** A file or a folder, the same at each start. */
 export interface Sample {
   readonly path: readonly string[]
-  /** `null`: it is a folder. */
+  /** `null`: a folder. */
   readonly file: SampleFile | null
   readonly modified: Date
 }
@@ -16,7 +16,7 @@ export interface SampleFile {
   readonly content: Buffer
 }
 
-/** What can be downloaded and compared, in the folder `Downloads`. */
+/** Files to download and compare, in the folder `Downloads`. */
 export const DOWNLOADS: Readonly<Record<string, SampleFile>> = {
   'Readme.txt': text('Whatever you download here is made by the demo itself.\n\nGr\u00fc\u00dfe \u2014 \u4f60\u597d\n'),
   'Colours.png': { mimeType: 'image/png', content: fadingPng(320, 200) },
@@ -36,7 +36,7 @@ const YEARS = [2022, 2023, 2024, 2025, 2026]
 const MONTHS = 'January February March April May June July August September October November December'.split(' ')
 const KINDS = ['Contract', 'Invoice', 'Minutes', 'Offer', 'Plan', 'Report', 'Receipt', 'Sketch', 'Summary', 'Timetable']
 
-/** What each of the clouds has: some 800 entries. */
+/** Returns the samples of each cloud: about 800 entries. */
 export function commonSamples(): Sample[] {
   const samples: Omit<Sample, 'modified'>[] = []
   const folder = (...path: string[]): void => void samples.push({ path, file: null })
@@ -78,7 +78,7 @@ export function text(content: string): SampleFile {
   return { mimeType: 'text/plain', content: Buffer.from(content) }
 }
 
-/** Bytes that look random, do not shrink, and are always the same. */
+/** Returns bytes that look random, do not compress, and are always the same. */
 function noise(bytes: number): Buffer {
   return createCipheriv('aes-128-ctr', Buffer.alloc(16, 7), Buffer.alloc(16)).update(Buffer.alloc(bytes))
 }

@@ -21,7 +21,7 @@ const COLOURS = [
   'folHlink'
 ]
 
-/** A presentation of PowerPoint's with one slide, and the master, layout and theme without which there is none. */
+/** Returns a PowerPoint presentation with one slide, and with the master, layout and theme that it requires. */
 export function pptx(lines: readonly string[]): Buffer {
   return openPackage('ppt/presentation.xml', {
     'ppt/presentation.xml': {
@@ -76,7 +76,7 @@ function theme(): Part {
   })
   const font = '<a:latin typeface="Arial"/><a:ea typeface=""/><a:cs typeface=""/>'
   const fill = '<a:solidFill><a:schemeClr val="phClr"/></a:solidFill>'
-  // Each list has to have three.
+  // Each list must have three elements.
   const thrice = (name: string, xml: string) => `<a:${name}>${xml.repeat(3)}</a:${name}>`
   return {
     type: `${TYPES}theme+xml`,

@@ -1,11 +1,11 @@
 import { crc32 } from 'node:zlib'
 
-/** 1 January 1980: the first day that the format knows. */
+/** 1 January 1980, the first day of the format. */
 const FIRST_DAY = 0x21
 const UTF8_NAMES = 0x0800
 const VERSION = 20
 
-/** A zip of files that are stored as they are (PKWARE's APPNOTE, 4.3). */
+/** Returns a zip archive of uncompressed files (PKWARE's APPNOTE, 4.3). */
 export function storedZip(files: Readonly<Record<string, string>>): Buffer {
   const parts: Buffer[] = []
   const directory: Buffer[] = []
@@ -28,7 +28,7 @@ export function storedZip(files: Readonly<Record<string, string>>): Buffer {
   return Buffer.concat([...parts, central, signature(0x06054b50), end])
 }
 
-/** What both headers of a file say, in the same order: from the version that is needed to the length of the extras. */
+/** Returns the fields that both headers of a file share: from the required version to the length of the extras. */
 function factsOf(name: Buffer, content: Buffer): Buffer {
   const facts = Buffer.alloc(26)
   facts.writeUInt16LE(VERSION, 0)
@@ -44,7 +44,7 @@ function factsOf(name: Buffer, content: Buffer): Buffer {
 function centralEntry(facts: Buffer, name: Buffer, offset: number): Buffer {
   const madeBy = Buffer.alloc(2)
   madeBy.writeUInt16LE(VERSION)
-  // Comment, disk, attributes: none. Then where the file's own header is.
+  // No comment, disk or attributes. The last field is the offset of the file's own header.
   const rest = Buffer.alloc(14)
   rest.writeUInt32LE(offset, 10)
   return Buffer.concat([signature(0x02014b50), madeBy, facts, rest, name])

@@ -15,7 +15,7 @@ interface Action {
 
 const MOOD_S = MOOD_MS / 1000
 
-/** What a button does, by the address that it is sent to. */
+/** The actions of the buttons, by the path of their request. */
 export const ACTIONS = {
   'take-access-away': {
     label: 'Remove the application’s access',

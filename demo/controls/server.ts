@@ -17,23 +17,23 @@ const HEADERS = {
     "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
-  // With `no-referrer` browsers would say that a form comes from nowhere.
+  // With `no-referrer`, browsers would send the form with `Origin: null`.
   'referrer-policy': 'same-origin',
   'x-content-type-options': 'nosniff'
 }
 
 interface Reply {
   readonly status: number
-  /** `text/plain` unless said otherwise. */
+  /** Default: `text/plain`. */
   readonly type?: string
   readonly body?: string
   readonly headers?: OutgoingHttpHeaders
 }
 
-/** The page that does something to Google, at an address of its own: it is no part of the server. Gives its URL. */
+/** Starts the page that causes Google's faults, on its own port: it is no part of the server. Returns its URL. */
 export async function startControls(lifetime: Lifetime, options: ControlsOptions): Promise<string> {
   const server = createServer((request, response) => {
-    // What a form sends is in its address alone.
+    // The path of a form's request is sufficient.
     request.resume()
     void replyTo(request, options)
       .catch((error: unknown): Reply => ({ status: 500, body: `It did not work: ${String(error)}\n` }))
@@ -53,14 +53,14 @@ export async function startControls(lifetime: Lifetime, options: ControlsOptions
 async function replyTo({ method, url, headers, socket }: IncomingMessage, options: ControlsOptions): Promise<Reply> {
   const { moods } = options
   const host = `${HOST}:${socket.localPort ?? 0}`
-  // A name that somebody has lead to this machine is another site.
+  // Another host name that resolves to this machine is another site.
   if (headers.host !== host) return { status: 421, body: 'This is not the address of this page.\n' }
   if (method === 'GET' && url === '/styles.css') return { status: 200, type: 'text/css', body: STYLES }
   if (method === 'GET' && url === '/') return page(options)
   const action = url?.slice(1) ?? ''
   if (!isAction(action)) return { status: 404, body: 'There is nothing at this address.\n' }
   if (method !== 'POST') return { status: 405, body: 'Press the button.\n', headers: { allow: 'POST' } }
-  // Every browser says where a form comes from.
+  // Every browser sends the origin of a form.
   if (headers.origin !== `http://${host}`) return { status: 403, body: 'This comes from another page.\n' }
   await ACTIONS[action].act(moods)
   return { status: 303, headers: { location: '/' } }
@@ -69,7 +69,7 @@ async function replyTo({ method, url, headers, socket }: IncomingMessage, option
 async function page({ moods, serverUrl }: ControlsOptions): Promise<Reply> {
   const { throttledForMs, slowForMs } = moods
   const body = controlsPage({ throttledForMs, slowForMs, grants: await moods.grants(), serverUrl })
-  // While something runs out, the page says how long it has yet.
+  // While a fault lasts, the page shows the remaining time.
   const isRunningOut = throttledForMs + slowForMs > 0
   return { status: 200, type: 'text/html', body, headers: isRunningOut ? { refresh: '1' } : {} }
 }
