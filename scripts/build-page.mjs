@@ -1,5 +1,5 @@
-// Builds the page of the ready-made server. `node scripts/build-page.mjs [folder]`; left out: dist/page.
-// Scripts and styles are named by what is in them, so that browsers may keep them for good.
+// Builds the page of the ready-made server. `node scripts/build-page.mjs [folder]`; default: dist/page. Scripts and
+// styles have the hash of their content in their names, so that browsers may cache them forever.
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -37,7 +37,7 @@ export async function buildPage(named) {
   }
   for (const { path, contents } of outputFiles) replaceFile(path, contents)
   replaceFile(join(folder, 'icon.svg'), readFileSync(join(SOURCES, 'icon.svg')))
-  // Last: the files that it names are there. Those of an earlier build go after it.
+  // Written last, once all files that it names exist. Files of an earlier build are removed afterwards.
   replaceFile(join(folder, 'index.html'), html)
   const built = new Set(['index.html', 'icon.svg', ...outputFiles.map(({ path }) => basename(path))])
   for (const name of readdirSync(folder)) {

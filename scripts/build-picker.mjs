@@ -1,5 +1,5 @@
-// Builds <cloud-folder-picker> into one file that a page loads as it is, and the page that its logins land on.
-// `node scripts/build-picker.mjs [folder]`; left out: dist/picker, with the declarations too.
+// Builds <cloud-folder-picker> into one file that a page loads directly, and the landing page of its logins. `node
+// scripts/build-picker.mjs [folder]`; default: dist/picker, with the declarations too.
 import { execFileSync } from 'node:child_process'
 import { readFileSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
@@ -14,7 +14,7 @@ const ROOT = fileURLToPath(new URL('../', import.meta.url))
 /** The largest gzipped size in bytes: 30 KiB, of which the client of the API is a tenth. */
 export const MAX_GZIPPED = 30 * 1024
 
-/** Styles stand in a template, where nothing else makes them smaller. */
+/** Minifies the styles, which esbuild leaves unchanged in templates. */
 const smallStyles = {
   name: 'small-styles',
   setup({ onLoad }) {
@@ -35,26 +35,26 @@ const options = {
   legalComments: 'linked',
   logLevel: 'warning',
   charset: 'utf8',
-  // Where the client asks whether it runs in Node.
+  // The client checks `process` to find out whether it runs in Node.
   define: { process: 'undefined' },
   plugins: [smallStyles],
   tsconfig: join(ROOT, 'src/picker/tsconfig.json')
 }
 
-/** What esbuild leaves: it folds no variables and inlines little, which is 2 % of the gzipped size. */
+/** Minifies what esbuild leaves: it folds no variables and inlines little, which is 2 % of the gzipped size. */
 async function smaller(code) {
   const { code: result } = await minify(code, { module: true, ecma: 2022, compress: { passes: 3 } })
   return result
 }
 
-/** Templates keep their line breaks, which would become nodes of every row. Nothing else in minified code has any. */
+/** Removes the line breaks of templates, which would become nodes of every row. Minified code has no others. */
 function withoutLineBreaks(code) {
   const [link = ''] = /\n\/\*!.*\*\/\s*$/.exec(code) ?? []
   const body = code.slice(0, code.length - link.length)
   return `${body.replace(/>\s*\n\s*</g, '><').replace(/\s*\n\s*/g, ' ')}${link}`
 }
 
-/** Returns the texts that esbuild makes, by their paths. */
+/** Returns esbuild's output by path. */
 async function bundle(own) {
   const { outputFiles } = await build({ ...options, ...own, absWorkingDir: ROOT, write: false })
   return new Map(outputFiles.map(({ path, text }) => [path, text]))

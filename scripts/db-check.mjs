@@ -1,4 +1,4 @@
-// Fails when prisma/migrations do not lead to prisma/schema.prisma. Needs no database server.
+// Fails if prisma/migrations do not lead to prisma/schema.prisma. Needs no database server.
 import { readArguments } from './arguments.mjs'
 import { runPrisma } from './run-prisma.mjs'
 
@@ -9,7 +9,7 @@ const to = ['--to-schema', 'prisma/schema.prisma']
 const { ok, stdout } = runPrisma(['migrate', 'diff', ...from, ...to, '--exit-code'], ['ignore', 'pipe', 'inherit'])
 
 console.log(stdout.trim())
-// The exit code alone is not enough: the CLI has ended with 0 after its engine had died.
+// The exit code is insufficient: the CLI has exited with 0 after its engine had crashed.
 if (!ok || !stdout.includes('No difference detected')) {
   console.error('The migrations do not lead to the schema: add one (see the changes above).')
   process.exitCode = 1

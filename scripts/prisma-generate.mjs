@@ -5,7 +5,7 @@ import { findPrisma, runPrisma } from './run-prisma.mjs'
 readArguments('Usage: npm run prepare\n\nGenerates the database client into src/generated/prisma.')
 
 if (findPrisma() === undefined) {
-  // `npm ci --omit=dev` runs `prepare` too. What it installs for runs from dist/, where the client is compiled in.
+  // `npm ci --omit=dev` runs `prepare` too. Such an installation runs from dist/, which contains the compiled client.
   console.log('prisma is not installed: no client generated')
 } else {
   process.exitCode = runPrisma(['generate', '--no-hints']).ok ? 0 : 1

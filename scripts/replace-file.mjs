@@ -2,8 +2,8 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 /**
- * Writes a built file in one step, and only if it differs. Servers and tests start builds side by side, and none of them
- * may read a file that another has emptied or not yet minified.
+ * Writes a built file in one step, and only if it differs. Servers and tests run builds at the same time, and must
+ * not read a file that another build has emptied or not yet minified.
  *
  * @param {string} path
  * @param {string | Uint8Array} content

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
-/** The CLI's entry file; `undefined` where Prisma, a development dependency, is not installed. */
+/** Returns the CLI's entry file; `undefined` if Prisma, a development dependency, is not installed. */
 export function findPrisma() {
   try {
     return createRequire(import.meta.url).resolve('prisma/build/index.js')
@@ -20,8 +20,8 @@ export function runPrisma(args, stdio = 'inherit') {
     encoding: 'utf8',
     env: {
       ...process.env,
-      CHECKPOINT_DISABLE: '1', // no call home
-      // Named even for commands that never start it: the CLI downloads an engine where none is named.
+      CHECKPOINT_DISABLE: '1', // no update check
+      // Set even for commands that never start it: otherwise the CLI downloads an engine.
       PRISMA_SCHEMA_ENGINE_BINARY: fileURLToPath(new URL('schema-engine.mjs', import.meta.url))
     }
   })

@@ -17,7 +17,7 @@ const { values: options, positionals } = parseArgs({
 })
 const datasource = options.datasource === undefined ? {} : JSON.parse(options.datasource)
 
-/** How the engine's introspection wants PostgreSQL's types, catalog types like `"char"` and `name` included. */
+/** The types that the engine's introspection expects, also for catalog types like `"char"` and `name`. */
 const COLUMN_TYPES = {
   16: ColumnTypeEnum.Boolean,
   18: ColumnTypeEnum.Character,
@@ -41,7 +41,7 @@ const TEXT_ARRAY = 1009
 const typeParsers = {
   getTypeParser(oid, format) {
     if (oid === TIMESTAMPTZ) return (text) => new Date(text).toISOString()
-    // pg has no parser for the array types of the catalog; their text looks like any other array's.
+    // pg has no parser for the array types of the catalog. Their text format is that of other arrays.
     return pg.types.getTypeParser(COLUMN_TYPES[oid] === ColumnTypeEnum.TextArray ? TEXT_ARRAY : oid, format)
   }
 }
@@ -54,7 +54,7 @@ function driverError(error) {
   return new DriverAdapterError({ ...base, kind: 'postgres', code, severity, message, detail, column, hint })
 }
 
-/** A driver adapter on one session, so that the engine's advisory lock and its statements share it. */
+/** Returns a driver adapter on one session, which the engine's advisory lock and its statements share. */
 function sessionAdapter(client, dispose = async () => {}) {
   const run = async (query) => {
     try {
@@ -80,7 +80,7 @@ function sessionAdapter(client, dispose = async () => {}) {
   return {
     ...queryable,
     getConnectionInfo: () => ({ schemaName: 'public', supportsRelationJoins: true }),
-    // Whole, as one simple query: Prisma's own adapter cuts scripts at each `;`, function bodies included.
+    // Sent as one simple query: Prisma's own adapter splits scripts at each `;`, even in function bodies.
     executeScript: async (script) => void (await run(script)),
     async startTransaction() {
       await run('BEGIN')
@@ -109,7 +109,7 @@ async function connectScratch() {
   })
 }
 
-/** Comparing files needs no database, but the engine asks one for its version all the same. */
+/** A stub: comparing files needs no database, but the engine requests the version of one. */
 const nowhere = sessionAdapter({
   query: async () => ({
     fields: [
@@ -121,7 +121,7 @@ const nowhere = sessionAdapter({
   })
 })
 
-/** @param live whether the command is about the database of the configuration */
+/** @param live true if the command concerns the configured database */
 async function startEngine(live) {
   const require = createRequire(import.meta.url)
   const wasm = readFileSync(join(dirname(require.resolve('@prisma/schema-engine-wasm')), 'schema_engine_bg.wasm'))
@@ -140,7 +140,7 @@ async function startEngine(live) {
   return bindings.SchemaEngine.new({ datamodels }, () => {}, factory)
 }
 
-/** The engine's last words: a panic leaves its message here and surfaces as a trap that says nothing. */
+/** The message of a panic of the engine, which surfaces as a trap without a message. */
 let panic
 globalThis.PRISMA_WASM_PANIC_REGISTRY = { set_message: (message) => (panic = message) }
 
@@ -179,13 +179,13 @@ async function serve() {
   })
   for await (const line of createInterface({ input: process.stdin })) {
     const message = line.trim() === '' ? {} : JSON.parse(line)
-    // What has no method is the CLI's receipt for something printed.
+    // A message without a method acknowledges printed output.
     if (message.method !== undefined) await answer(message)
   }
   process.exit(0)
 }
 
-/** `cli can-connect-to-database`: the CLI asks before it migrates, and reads the failure's code from the log. */
+/** Implements `cli can-connect-to-database`: the CLI runs it before it migrates, and reads the error from the log. */
 async function probe(command) {
   try {
     if (command !== 'can-connect-to-database') throw new Error(`${command}: create the database first`)

@@ -1,6 +1,6 @@
-// Makes what the ready-made server imports a dependency of the package, in package.json and package-lock.json, so that
-// `npm prune --omit=dev` leaves it installed, in its locked version. For the image alone: who installs the plugin brings
-// these packages, or does not need them.
+// Makes the imports of the ready-made server dependencies of the package, in package.json and package-lock.json, so
+// that `npm prune --omit=dev` leaves them installed, in their locked versions. For the image only: hosts of the
+// plugin install these packages themselves, or do not need them.
 import { readArguments } from './arguments.mjs'
 import { readFileSync, writeFileSync } from 'node:fs'
 
@@ -21,7 +21,7 @@ export const SERVER_DEPENDENCIES = [
   'prom-client'
 ]
 
-/** Both the manifest and the lock's own copy of it: where they differ, npm resolves anew. */
+/** Changes the manifest or the lock's copy of it. If the two differed, npm would resolve versions again. */
 function move(manifest) {
   for (const name of SERVER_DEPENDENCIES) {
     const range = manifest.devDependencies[name]

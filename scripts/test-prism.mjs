@@ -1,5 +1,5 @@
-// Runs the tests that ask routes with every request sent through Prism, which compares it and its answer with
-// openapi.json. Prism is looked for on the PATH, where `npm run test:prism` puts it. Files to test may be named.
+// Runs the tests that call routes with every request sent through Prism, which compares it and its response with
+// openapi.json. Prism must be on the PATH, where `npm run test:prism` puts it. Test files may be named.
 import { readArguments } from './arguments.mjs'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -33,8 +33,8 @@ const all = [...tests('test/client'), ...tests('test/http'), ...OF_SERVER.map((n
 const files = named.length > 0 ? named : all
 
 /**
- * Prism has one upstream, and each test an app of its own: a header says which. The app has the body already, and Prism
- * announces one that it does not send where that is the JSON `null`.
+ * Forwards requests by a header: Prism has one upstream, but each test has its own app. Sends no bodies: the app has
+ * the body already, and Prism announces a body that it does not send if that is the JSON `null`.
  */
 const switchboard = createServer((asked, answer) => {
   const { 'content-length': _length, 'transfer-encoding': _coding, ...headers } = asked.headers
@@ -92,11 +92,11 @@ const left = new Map(lines.filter(({ leftOut }) => leftOut !== undefined).map(({
 
 const isOfRequest = ({ location: [where] }) => where === 'request'
 const isOfOwnForm = ({ location: [where, part] }) => where === 'request' && part === 'body'
-/** A route may refuse what Prism calls wrong; but it may not take it. */
+/** Returns the mismatches. A route may reject a request that Prism reports, but must not accept it. */
 const mismatchesOf = ({ violations, status, isOwnForm }) =>
   violations.filter((one) => (isOfRequest(one) ? status < 400 && !(isOwnForm && isOfOwnForm(one)) : true))
 
-/** That every path of ours is described is another test's matter: this is a place where there is no route. */
+/** Returns whether there is no such route. Another test checks that all routes are described. */
 const isUndescribed = ({ violations }) => violations.some(({ message }) => message === 'Selected route not found')
 const described = judged.filter((one) => one.isOurs && !isUndescribed(one))
 const unjudged = described.filter(({ unjudged }) => unjudged !== null)

@@ -1,4 +1,4 @@
-// Writes what the server says of itself to openapi.json, and the client's types that follow from it.
+// Writes the server's description to openapi.json, and the types of the client that follow from it.
 import { writeFileSync } from 'node:fs'
 import openapiTS, { astToString } from 'openapi-typescript'
 import { describeServer } from '../src/server/describe-server.ts'
@@ -7,7 +7,7 @@ import { readArguments } from '../src/server/program-arguments.ts'
 const ROOT = new URL('../', import.meta.url)
 const HEADER = '// Made by `npm run openapi` of openapi.json.\n'
 
-/** The types of a document, which is JSON. */
+/** Returns the types of a document in JSON. */
 export async function typesOf(document: string): Promise<string> {
   return HEADER + astToString(await openapiTS(document))
 }
