@@ -1,5 +1,5 @@
-// Builds <cloud-folder-picker> into one file that a page loads directly, and the landing page of its logins. `node
-// scripts/build-picker.mjs [folder]`; default: dist/picker, with the declarations too.
+// Builds <cloud-folder-picker> into one file that a page loads directly, and the landing page of its logins.
+// `node scripts/build-picker.mjs [folder]`; default: dist/picker, with the declarations too.
 import { execFileSync } from 'node:child_process'
 import { readFileSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
