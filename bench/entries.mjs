@@ -1,8 +1,8 @@
-// What the folders of the benchmark hold: the same for all servers and in every run, shaped as what Google Drive lists.
-// A folder's id says how many entries it has: `f200-17` has 200. Folders of one size hold the same entries, so that a
-// thousand of them take no more memory in the process that stands for the provider than one. No name needs more than
-// Latin-1: with a single one that does, V8 keeps the whole JSON in two bytes per character, and who makes it for each
-// answer takes five to seven times as long (Node 20), which would flatter us.
+// The folders of the benchmark: the same for all servers and in every run, shaped like listings of Google Drive. A
+// folder's id contains its number of entries: `f200-17` has 200. Folders of one size share their entries, so that a
+// thousand of them take no more memory than one in the process that acts as the provider. Names contain only Latin-1:
+// with a single other character, V8 stores the whole JSON in two bytes per character, and a server that makes it for
+// each response takes five to seven times as long (Node 20), which would flatter the plugin.
 import { random } from './statistics.mjs'
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
@@ -21,7 +21,7 @@ const TWO_YEARS_MS = 2 * 365 * 24 * 3600 * 1000
 
 const bySize = new Map()
 
-/** @returns entries of the folder, which nobody may change */
+/** @returns entries of the folder, which callers must not change */
 export function entriesOf(folderId) {
   const size = sizeOf(folderId)
   let entries = bySize.get(size)
@@ -34,7 +34,7 @@ export function entriesOf(folderId) {
   return entries
 }
 
-/** The answer of a server that is not the plugin: what the plugin's own looks like. */
+/** Returns the response of servers other than the plugin, in the shape of the plugin's. */
 export function listingOf(folderId) {
   return {
     provider: 'bench',

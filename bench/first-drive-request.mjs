@@ -1,7 +1,7 @@
-// How long the first request to Google Drive stops the event loop of a process, which loads Google's SDK for it: fresh
-// processes, one after the other, each of which lists a folder of a Drive that this process makes up, twice. The gaps
-// are those between two turns of a timer of 1 ms. Run `npm run build` first, on a machine that does nothing else.
-// `node bench/first-drive-request.mjs 15` starts 15 processes; 7 unless said otherwise.
+// Measures how long the first request to Google Drive blocks the event loop, since it loads Google's SDK. New
+// processes, one after the other, each list a folder of an emulated Drive twice. A stall is a gap between two ticks
+// of a 1 ms timer. Run `npm run build` first, on an idle machine. `node bench/first-drive-request.mjs 15` starts 15
+// processes; default: 7.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -13,7 +13,7 @@ const [argument = '7', api] = readArguments('Usage: npm run bench:first-drive [-
 if (argument === 'child') await child()
 else await measure(Number(argument))
 
-/** What a process that serves other requests has loaded long ago is loaded before it begins. */
+/** Loads first what a process that serves other requests has already loaded. */
 async function child() {
   await import('fastify')
   const { default: cloudStorage } = await import('../dist/index.js')
@@ -44,7 +44,7 @@ async function child() {
   process.disconnect()
 }
 
-/** The longest time for which no timer came, how long it took, and the CPU time, which a busy machine changes less. */
+/** Returns the longest time without a tick, the duration, and the CPU time, which a busy machine changes less. */
 async function watch(work) {
   let last = performance.now()
   let stallMs = 0
@@ -61,7 +61,7 @@ async function watch(work) {
   await work()
   const wallMs = performance.now() - began
   const { user, system } = process.cpuUsage(cpu)
-  // What was still under way when it ended counts too.
+  // Work that was still in progress at the end counts too.
   await setTimeout(5)
   clearInterval(timer)
   return { stallMs, wallMs, cpuMs: (user + system) / 1000 }

@@ -1,6 +1,6 @@
-// How long `/health` takes while users list folders of hostile WebDAV servers: two processes, a Fastify server with the
-// plugin, and this one, which sends the multistatus responses and the requests. Ends with a line of JSON.
-// `node bench/hostile-listings.mjs 8` has eight listings in flight all the time; 8 unless said otherwise.
+// Measures how long `/health` takes while users list folders of hostile WebDAV servers. There are two processes: a
+// Fastify server with the plugin, and this one, which sends the multistatus responses and the requests. Prints one
+// line of JSON. `node bench/hostile-listings.mjs 8` keeps eight listings in flight; default: 8.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -10,10 +10,10 @@ import { readArguments } from '../scripts/arguments.mjs'
 import { quantile } from './statistics.mjs'
 
 const REQUESTS = 400
-/** Between two requests, so that they meet the server at any point of its work. */
+/** The pause between two requests, so that they arrive at any point of the server's work. */
 const PAUSE_MS = 5
 const MIB = 1024 * 1024
-/** Kinds of content that cost a parser most, by turns. Each resource is nearly as large as one may be. */
+/** The content that costs a parser most, in turns. Each resource is nearly as large as allowed. */
 const CONTENT = ['<a/>', '<a>'.repeat(60) + '</a>'.repeat(60), '<D:href>/a</D:href>', '<!---->', '<?a?>'].map((unit) =>
   unit.repeat(Math.floor(200_000 / unit.length))
 )
@@ -40,7 +40,7 @@ async function serve() {
   process.on('disconnect', () => process.exit())
 }
 
-/** A WebDAV server with an empty folder; once `isHostile`, the folder has 100 MB of one kind of content. */
+/** Starts a WebDAV server with an empty folder. Once `isHostile`, the folder has 100 MB of one kind of content. */
 async function webdavServer() {
   const state = { isHostile: false, responses: 0 }
   const server = createServer((request, response) => {

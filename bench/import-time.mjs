@@ -1,5 +1,5 @@
-// What importing the built plugin adds to importing fastify and @fastify/sensible, as a part of what it may: fresh
-// processes, interleaved A B B A. And whether a start loads an SDK of a provider. Run `npm run build` first.
+// Measures what importing the built plugin adds to importing fastify and @fastify/sensible, as a share of the limit,
+// in new processes, interleaved A B B A. Also counts the provider SDKs that a start loads. Run `npm run build` first.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -45,7 +45,7 @@ function measure(script) {
   return { wallMs, cpuMs }
 }
 
-/** How many packages of SDKs a process has imported or required, once the plugin is registered with all providers. */
+/** Counts the SDK packages that a process has imported or required after registering the plugin with providers. */
 function sdkRow() {
   const folder = mkdtempSync(join(tmpdir(), 'imports-'))
   try {

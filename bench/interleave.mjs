@@ -1,8 +1,8 @@
 /**
- * One round: A B C … and back, … C B A, so that what becomes slower or faster in the course of a round does so for all.
+ * Measures one round in the order A B C … and back, … C B A, so that changes of speed affect all contestants.
  *
- * @param passes how many times it goes there and back
- * @param measure gives the figures of one burst, by name
+ * @param passes the number of times there and back
+ * @param measure returns the figures of one burst, by name
  * @returns for each contestant the means of its bursts
  */
 export async function interleave(contestants, passes, measure) {

@@ -1,6 +1,6 @@
-// A PostgreSQL server for a run, where one is installed: it starts here, and vanishes with the process that started
-// this one. Without it servers take the embedded database, whose queries cost several milliseconds of their own process:
-// nothing that a miss of a real server pays.
+// Runs a PostgreSQL server for a benchmark, if one is installed. It ends with the process that started this one.
+// Without it, servers use the embedded database: its queries cost several milliseconds of the server's own CPU time,
+// which a miss of a real server does not.
 import { postgresIsInstalled, startPostgres } from '../test/support/postgres.ts'
 
 const teardowns = []

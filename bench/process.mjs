@@ -1,4 +1,4 @@
-// The processes of a run: servers and the load generator. Each ends with this one, whatever happens to it.
+// The processes of a run: servers and the load generator. Each ends with this one, however that ends.
 import { execFileSync, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -6,14 +6,14 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
 const fileOf = (path) => fileURLToPath(new URL(path, import.meta.url))
-/** Debian's: what else is called python3 does not see Debian's packages. */
+/** Debian's Python: another python3 does not find Debian's packages. */
 const PYTHON = '/usr/bin/python3'
 
 /**
  * Starts a server of `bench/servers/`.
  *
- * @param settings what it reads in its first argument
- * @param message what it is waiting for, if it is
+ * @param settings the JSON of its first argument
+ * @param message sent once the server waits for it
  */
 export async function startServer(name, settings = {}, message = undefined) {
   const child = fork(fileOf(`./servers/${name}.mjs`), [JSON.stringify(settings)], { execArgv: settings.execArgv ?? [] })
@@ -31,7 +31,7 @@ export async function startServer(name, settings = {}, message = undefined) {
   }
 }
 
-/** What is missing for the reference, or `null`. */
+/** Returns why the reference cannot run, or `null`. */
 export function missingForReference() {
   try {
     execFileSync(PYTHON, ['-c', 'import cachetools, fastapi, uvicorn'], { stdio: 'ignore' })
@@ -54,7 +54,7 @@ export async function startReference(settings) {
   }
 }
 
-/** PostgreSQL, where it is installed: its `url`, or none. */
+/** Starts PostgreSQL if it is installed. Otherwise `url` is undefined. */
 export async function startPostgres() {
   const child = fork(fileOf('./postgres.mjs'), [], { execArgv: ['--import', 'tsx'] })
   const { url } = await reply(child, 'postgres')
@@ -101,7 +101,7 @@ async function askCpuMs(child, name) {
   return (await reply(child, name)).cpuMs
 }
 
-/** Of all threads of a process, the compiler's and the garbage collector's too; `null` where Linux does not tell. */
+/** Returns the CPU time of all threads, also of compiler and garbage collector; `null` on systems without it. */
 function cpuMsOf(pid) {
   try {
     const threads = readdirSync(`/proc/${pid}/task`)

@@ -1,8 +1,8 @@
-// `npm run bench`: everything that is compared, in one run; bench/README.md says how to read it.
+// `npm run bench` runs all comparisons; bench/README.md explains the results.
 //
-//   --json FILE      the rows, as JSON
-//   --rounds N       fewer is faster and says less
-//   --only PATTERN   a regular expression, for names of rows and of suites
+//   --json FILE      writes the rows as JSON
+//   --rounds N       fewer rounds are faster and less precise
+//   --only PATTERN   a regular expression for names of rows and of suites
 import { writeFileSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -15,7 +15,7 @@ import { rows as mixedLoad } from './http/mixed-load.mjs'
 import { rows as importTime } from './import-time.mjs'
 import { resultOf, tableOf } from './table.mjs'
 
-/** Each gives rows: `{ name, ratio, low, high, target: { atLeast } | { atMost } | null }`. */
+/** Each returns rows: `{ name, ratio, low, high, target: { atLeast } | { atMost } | null }`. */
 const SUITES = [
   ['HTTP', hits],
   ['mixed load', mixedLoad],
@@ -26,7 +26,7 @@ const SUITES = [
   ['import', alone(importTime)]
 ]
 
-/** A suite that runs whole or not at all. */
+/** Makes a suite run completely or not at all. */
 function alone(measure) {
   return async ({ rounds, wanted }) => (wanted('') ? measure({ rounds }) : [])
 }
@@ -55,7 +55,7 @@ const progress = (text) => {
 
 const rows = []
 for (const [suite, measure] of SUITES) {
-  // A suite that is named is wanted whole. The others start only what their rows need.
+  // A suite that matches runs completely. The others start only what their rows need.
   const isWanted = wanted(suite) ? () => true : wanted
   const found = await measure({ rounds, wanted: isWanted, progress })
   rows.push(...found.filter(({ name }) => isWanted(name)))

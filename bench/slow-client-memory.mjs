@@ -1,7 +1,7 @@
-// How much memory a download through the plugin takes while its client is slow: three processes, a WebDAV server that
-// makes up the bytes, a Fastify server with `storageBackendHook`, and this one, the client. After each MB it stops
-// reading until the WebDAV server can send nothing more either, so that all buffers in between are full all the time.
-// Ends with a line of JSON. `node bench/slow-client-memory.mjs 256` downloads 256 MB; 1024 unless said otherwise.
+// Measures the memory of a download through the plugin with a slow client. There are three processes: a WebDAV server
+// that generates the bytes, a Fastify server with `storageBackendHook`, and this client. After each MB, it stops
+// reading until the WebDAV server cannot send more, so that all buffers in between stay full. Prints one line of
+// JSON. `node bench/slow-client-memory.mjs 256` downloads 256 MB; default: 1024.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, request as httpRequest } from 'node:http'
@@ -10,7 +10,7 @@ import { readArguments } from '../scripts/arguments.mjs'
 
 const MIB = 1024 * 1024
 const SAMPLE_MS = 10
-/** So often in a row the WebDAV server must say that it has sent nothing more. */
+/** How many times in a row the WebDAV server must report that it has sent nothing more. */
 const STANDSTILL = 5
 const ROLES = { upstream, server }
 
@@ -18,7 +18,7 @@ const [role = '1024', argument] = readArguments('Usage: npm run bench:memory [--
 if (role in ROLES) await ROLES[role](argument)
 else await measure(Number(role) * MIB)
 
-/** Answers questions of the process that started this one. */
+/** Responds to requests of the parent process. */
 function answer(answers) {
   process.on('message', async (question) => {
     process.send((await answers[question]()) ?? 'done')
@@ -59,7 +59,7 @@ async function server() {
   const { default: cloudStorage } = await import('../src/index.ts')
   const { openDatabase } = await import('../src/infra/db/open-database.ts')
   const { migratedImage } = await import('../test/support/database-image.ts')
-  // To make the tables here would leave memory behind that is free and still resident.
+  // Creating the tables here would leave free memory that is still resident.
   const database = await openDatabase({ image: await migratedImage() })
   const app = Fastify()
   await app.register(cloudStorage, {
@@ -86,7 +86,7 @@ async function server() {
   answer({
     address: () => address,
     begin: () => {
-      // What starting has left behind would hide what comes.
+      // Garbage of the start would hide later allocations.
       globalThis.gc()
       before = peak = footprint()
     },
@@ -94,7 +94,7 @@ async function server() {
   })
 }
 
-/** `rss` is what the system sees. `held` is what Node knows of: it also shows what fits into memory that was free. */
+/** `rss` is the resident memory. `held` is the memory that Node uses, even in memory that was resident but free. */
 function footprint() {
   const { rss, heapUsed, external } = process.memoryUsage()
   return { rss, held: heapUsed + external }
@@ -102,7 +102,7 @@ function footprint() {
 
 async function start(role, execArgv, ...args) {
   const child = fork(fileURLToPath(import.meta.url), [role, ...args], { execArgv })
-  // Without this a child that fails would be waited for.
+  // Otherwise the parent would wait for a child that has failed.
   child.once('exit', (code) => {
     if (code !== 0 && code !== null) process.exit(1)
   })
@@ -160,7 +160,7 @@ async function downloadSlowly(url, pause) {
   return received
 }
 
-/** Until all buffers are full, or all is sent. */
+/** Waits until all buffers are full, or everything is sent. */
 async function standstill(dav, size) {
   let last = -1
   for (let same = 0; same < STANDSTILL && last < size;) {

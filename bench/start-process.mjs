@@ -1,5 +1,5 @@
-// A process of its own, for `import-time.mjs`: registers the plugin with all providers that it has, and answers in JSON
-// with the files of their SDKs that it has required. What it imports is recorded from outside.
+// A child process of `import-time.mjs`: registers the plugin with four providers and prints, as JSON, the files of
+// their SDKs that it has required. Its imports are recorded from outside.
 import { createRequire } from 'node:module'
 import Fastify from 'fastify'
 import cloudStorage from '../dist/index.js'

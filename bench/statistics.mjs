@@ -1,11 +1,11 @@
-// What is made of the figures of a run. Randomness is seeded: the same figures give the same interval, and every run
-// asks for the same folders in the same order.
+// Statistics of a run. Randomness is seeded: the same figures give the same interval, and every run requests the same
+// folders in the same order.
 
 const RESAMPLES = 2000
 /** The share of resampled medians that lies between `low` and `high`. */
 const CONFIDENCE = 0.95
 
-/** Mulberry32: numbers from 0 to 1, without 1. */
+/** Returns a generator of numbers from 0 to below 1 (Mulberry32). */
 export function random(seed) {
   let state = seed >>> 0
   return () => {
@@ -16,7 +16,7 @@ export function random(seed) {
   }
 }
 
-/** @param share 0.5: the median; between two values it is interpolated */
+/** Returns a quantile, interpolated between two values. @param share 0.5: the median */
 export function quantile(values, share) {
   const sorted = Float64Array.from(values).sort()
   const place = (sorted.length - 1) * share
@@ -26,7 +26,7 @@ export function quantile(values, share) {
 
 export const median = (values) => quantile(values, 0.5)
 
-/** The median of the rounds' ratios, and between what it would lie had the rounds been drawn again from these. */
+/** Returns the median of the rounds' ratios, and the bootstrap interval of that median. */
 export function summarise(ratios, seed = 1) {
   const draw = random(seed)
   const medians = Array.from({ length: RESAMPLES }, () =>

@@ -1,14 +1,14 @@
-// The end of a run: a table for people, and the rows for programs.
+// The output of a run: a table for people, and rows for programs.
 
 const COLUMNS = ['what: against whom', 'ratio', 'low', 'high', 'target', '', 'ours', 'theirs', '']
 
-/** A row as a program reads it. `better` says which way its target is meant. */
+/** Returns a row for programs. `better` is the direction of its target. */
 export function resultOf({ name, ratio, low, high, target, better = 'higher' }) {
   const bound = target?.atLeast ?? target?.atMost ?? null
   return { name, ratio, low, high, target: bound, ok: isReached(ratio, target), better }
 }
 
-/** `null`: there is nothing to reach, or nothing was measured. */
+/** Returns whether the target is reached; `null` without a target or a measurement. */
 function isReached(ratio, target) {
   if (target === null || ratio === null) return null
   return target.atLeast === undefined ? ratio <= target.atMost : ratio >= target.atLeast
@@ -23,7 +23,7 @@ export function tableOf(rows) {
     return [name, ...figures, wanted, verdict, row.ours ?? '', row.theirs ?? '', row.note ?? '']
   })
   const widths = COLUMNS.map((title, index) => Math.max(...[COLUMNS, ...lines].map((line) => line[index].length)))
-  // Words stand at the left, figures at the right.
+  // Words are aligned to the left, figures to the right.
   const isWords = new Set([0, 5, 8])
   const format = (line) =>
     line

@@ -1,4 +1,4 @@
-// Who asks. `authenticate` is the same function in every server, and as cheap as one can be: what is measured is not it.
+// The users of the benchmark. All servers use the same `authenticate`, as cheap as possible: it is not measured.
 
 export const USERS = 200
 

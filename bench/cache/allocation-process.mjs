@@ -1,5 +1,5 @@
-// A process of its own, for `allocation.mjs`: how many bytes of heap a hit takes. It is started with a young generation
-// that has room for all of them, so that no collection hides any.
+// A child process of `allocation.mjs`: prints the bytes of heap that a hit allocates. Its young generation has room
+// for all of them, so that no garbage collection hides any.
 import { PerformanceObserver } from 'node:perf_hooks'
 import { setImmediate } from 'node:timers/promises'
 import { fill, makeCache, makeKeys, miss, Page } from './folders.mjs'

@@ -1,8 +1,8 @@
-// What a hit allocates where the page has 1 MB, against where it has 1 KB: fresh processes, and whatever the page, it is
-// the same promise. Run `npm run build` first.
+// Compares the allocations of a hit on a page of 1 MB with those on a page of 1 KB, in new processes. For any page, a
+// hit is the same promise. Run `npm run build` first.
 import { compare, inFreshProcess, showWhenAlone } from './compare.mjs'
 
-/** It is counted, and not timed: the same in each process. */
+/** A count, not a time: it is the same in each process. */
 const ROUNDS = 3
 const flags = ['--expose-gc', '--min-semi-space-size=128', '--max-semi-space-size=128']
 

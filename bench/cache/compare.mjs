@@ -1,16 +1,16 @@
-// What all suites of the cache share: how two are compared, how a module that is run alone shows its rows.
+// Common to all suites of the cache: compares two measurements, and shows the rows of a module that runs alone.
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { readArguments } from '../../scripts/arguments.mjs'
 import { median, summarise } from '../statistics.mjs'
 
 const ALONE_ROUNDS = 15
-/** So few that they are still in the processor's cache when they are looked at. */
+/** Small enough to stay in the processor's cache until it is used. */
 const CHUNK = 1000
 
 /**
- * How many times what `b` measures goes into what `a` does, round by round: A B B A, so that a machine that slows down
- * slows both. What is measured is whatever they return, and before the first round each runs once for nothing.
+ * Divides what `a` measures by what `b` measures, in each round: A B B A, so that a machine that slows down slows
+ * both. Both return their measurement. Before the first round, each runs once without being counted.
  */
 export async function compare(name, rounds, a, b, target = null) {
   await a()
@@ -31,8 +31,8 @@ function figure(value) {
 }
 
 /**
- * Runs `calls` calls of `work` and says how many nanoseconds one took. Of the processor's time: nothing here waits, and
- * what else a machine does changes it less than the clock on the wall. Collecting garbage beside it counts too.
+ * Runs `calls` calls of `work` and returns the nanoseconds of CPU time of one call. Nothing here waits, and other
+ * processes change CPU time less than elapsed time. Concurrent garbage collection counts too.
  */
 export async function nsPerCall(calls, work) {
   const began = process.cpuUsage()
@@ -41,7 +41,7 @@ export async function nsPerCall(calls, work) {
   return ((user + system) * 1000) / calls
 }
 
-/** The same for one call per element of `order`: what it is made with comes from `make`, outside of what is timed. */
+/** Does the same for one call per element of `order`. The arguments come from `make`, outside of the measurement. */
 export async function nsPerCallOfChunks(order, make, work) {
   let ns = 0
   for (let from = 0; from < order.length; from += CHUNK) {
@@ -51,14 +51,14 @@ export async function nsPerCallOfChunks(order, make, work) {
   return ns / order.length
 }
 
-/** What a module prints as JSON in a process of its own, where nothing is left over from others. */
+/** Returns the JSON that a module prints in a new process, where nothing is left over from others. */
 export function inFreshProcess(url, { flags = [], args = [], env = {} } = {}) {
   const argv = [...flags, fileURLToPath(url), ...args]
   const options = { encoding: 'utf8', env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'inherit'] }
   return JSON.parse(execFileSync(process.execPath, argv, options))
 }
 
-/** Shows the rows of a suite whose module was started itself; `node bench/cache/hit.mjs 30` runs 30 rounds. */
+/** Shows the rows of a suite if its module is the main one; `node bench/cache/hit.mjs 30` runs 30 rounds. */
 export async function showWhenAlone(url, rows) {
   if (process.argv[1] !== fileURLToPath(url)) return
   const [rounds = ALONE_ROUNDS] = readArguments(`Usage: node ${fileURLToPath(url)} [ROUNDS]`, 1)

@@ -1,4 +1,4 @@
-// A cache that is full, and what an operation on it takes.
+// A full cache, and measurements of its operations.
 import { nsPerCall, nsPerCallOfChunks } from './compare.mjs'
 import { anew, fill, makeCache, makeKeys, miss, Page, randomOrder } from './folders.mjs'
 import { median } from '../statistics.mjs'
@@ -6,13 +6,13 @@ import { median } from '../statistics.mjs'
 const CALLS = 20_000
 const EVICTIONS = 2000
 const BATCHES = 25
-/** How many are dropped one after the other, before what they held is loaded again: all of the smallest caches. */
+/** The number of groups that are dropped in a row, before their entries are loaded again. */
 const DROPS = 5
 
 /**
- * Each operation answers with the nanoseconds of one, and leaves as many entries behind as there were. It is asked with
- * keys that have just been made, as by a request, of strings that the cache does not hold itself: what is far away in
- * memory is then what the cache looks at, and not what it is asked with.
+ * Each measurement returns the nanoseconds of one operation, and leaves the number of entries as it was. Keys are
+ * made just before, as in a request, from strings that the cache does not hold: the cost of distant memory is then
+ * that of the cache's own data, not that of the keys.
  */
 export class FilledCache {
   #cache
@@ -23,8 +23,8 @@ export class FilledCache {
   #strangers = 0
 
   /**
-   * @param options.users each of whom has as many folders as the others, at one provider
-   * @param options.dropped what is dropped at once: 20 folders, or 1, which is then named
+   * @param options.users with the same number of folders each, at one provider
+   * @param options.dropped the number of folders to drop at once: 20, or 1, which is then dropped by its key
    */
   static async of({ entries, users = entries / 20, dropped = entries / users, page = new Page(null), ...options }) {
     const filled = new FilledCache()
@@ -39,7 +39,7 @@ export class FilledCache {
     return filled
   }
 
-  /** A hit that is waited for. */
+  /** Measures an awaited hit. */
   get() {
     const cache = this.#cache
     const make = (index) => anew(this.#keys[index])
@@ -48,22 +48,22 @@ export class FilledCache {
     })
   }
 
-  /** To load what there is room for. The load itself takes no time. */
+  /** Measures a load without an eviction. The loader itself takes no time. */
   async set() {
     return (await this.#dropAndLoad()).set
   }
 
-  /** To drop what a user has at a provider, or the one folder. */
+  /** Measures dropping the folders of a user at a provider, or one folder. */
   async drop() {
     return (await this.#dropAndLoad()).drop
   }
 
-  /** The same, of a user who has just listed all of it. */
+  /** Measures the same for folders that have just been hit. */
   async dropUsed() {
     return (await this.#dropAndLoad((key) => this.#cache.getOrFetch(key, miss))).drop
   }
 
-  /** To load what another entry has to leave for. What was kept in the beginning is gone after that. */
+  /** Measures a load that evicts another entry. Afterwards, the original entries are gone. */
   async evict() {
     const strangers = Array.from({ length: EVICTIONS }, () => {
       this.#strangers += 1
@@ -78,7 +78,7 @@ export class FilledCache {
     return ns
   }
 
-  /** In small parts, of which the middle one counts: a collection of garbage is not what an operation takes. */
+  /** Measures small batches and takes the median, to exclude garbage collections. */
   async #dropAndLoad(use = async () => {}) {
     const ns = { set: [], drop: [] }
     for (let batch = 0; batch < BATCHES; batch += 1) {

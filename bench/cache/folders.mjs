@@ -1,11 +1,11 @@
-// Folders to keep, and caches that keep them.
+// Keys of folders, and caches that are filled with them.
 import { randomUUID } from 'node:crypto'
 import { createFolderCache } from '../../dist/index.js'
 
-/** As long as no run of a suite is: else what is kept would expire under way. */
+/** Longer than any run of a suite, so that no entry expires meanwhile. */
 const TTL_MS = 24 * 60 * 60 * 1000
 
-/** A page as the plugin keeps it: its bytes are out of reach of the cache, which freezes what it keeps. */
+/** A page as in the plugin: the bytes are private, since the cache freezes its values. */
 export class Page {
   #bytes
 
@@ -18,7 +18,7 @@ export class Page {
   }
 }
 
-/** `users` users, each of whom has `providers` providers with `folders` folders, of one connection each. */
+/** Returns the keys of `users` users, each with `providers` connections of `folders` folders at one provider each. */
 export function makeKeys({ users, providers = 1, folders = 20 }) {
   return Array.from({ length: users }, () => {
     const userId = randomUUID()
@@ -36,12 +36,12 @@ export function makeKeys({ users, providers = 1, folders = 20 }) {
   }).flat(2)
 }
 
-/** As long as those of Google Drive. */
+/** Returns an id as long as Google Drive's. */
 function randomId() {
   return randomUUID().replaceAll('-', '')
 }
 
-/** The same parts in strings that nobody has looked up before, as a request brings them. The provider is a constant. */
+/** Returns the key in strings that no look-up has used before, as in a request. The provider is a constant. */
 export function anew({ userId, provider, folderId, connectionId, variant }) {
   return {
     userId: fresh(userId),
@@ -56,7 +56,7 @@ export function fresh(text) {
   return Buffer.from(text).toString('latin1')
 }
 
-/** One string for a key, of one piece. */
+/** Returns a key as one flat string. */
 export function asText({ userId, provider, folderId, connectionId, variant }) {
   return fresh(`${userId}/${provider}/${folderId}/${connectionId}/${variant}`)
 }
@@ -69,12 +69,12 @@ export async function fill(cache, keys, fetch = async () => new Page(null)) {
   for (const key of keys) await cache.getOrFetch(key, fetch)
 }
 
-/** For what must be a hit. */
+/** The loader for requests that must be hits. */
 export function miss() {
   throw new Error('it is not kept')
 }
 
-/** So many numbers from 0 to below `below`. */
+/** Returns `length` numbers from 0 to below `below`. */
 export function randomOrder(below, length) {
   return Uint32Array.from({ length }, () => Math.floor(Math.random() * below))
 }

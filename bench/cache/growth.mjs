@@ -1,5 +1,5 @@
-// What an operation on the cache takes when there is more in it: more entries, more users, larger pages. In each case
-// the cache is full, and asked in random order. Run `npm run build` first.
+// Measures how the cost of an operation grows with the number of entries, the number of users and the size of pages.
+// In each case the cache is full, and the order is random. Run `npm run build` first.
 import { LRUCache } from 'lru-cache'
 import { compare, nsPerCallOfChunks, showWhenAlone } from './compare.mjs'
 import { FilledCache } from './filled-cache.mjs'
@@ -48,7 +48,7 @@ async function byEntries(rounds) {
   return found
 }
 
-/** What more entries cost by themselves: they do not fit into the processor's cache. */
+/** Measures a bare lru-cache. More entries cost time by themselves: they do not fit into the processor's cache. */
 function bareLru(entries) {
   const texts = makeKeys({ users: entries / 20 }).map(asText)
   const order = randomOrder(entries, CALLS)
@@ -115,7 +115,7 @@ async function byPageSize(rounds) {
   return [await hit('bytes', bytes), await hit('objects', values)]
 }
 
-/** A listing whose JSON has about so many bytes. */
+/** Returns a listing that has about `size` bytes as JSON. */
 function listing(size) {
   const entry = { id: 'x'.repeat(33), name: 'Minutes of the meeting.docx', kind: 'file', size: 123_456, etag: '"1"' }
   const count = Math.max(1, Math.round(size / JSON.stringify(entry).length))

@@ -1,5 +1,5 @@
-// What a hit costs, as a fraction of the speed of a bare lru-cache that is asked with a ready string: 1,000 folders are
-// kept and asked for in random order. Run `npm run build` first.
+// Measures the speed of a hit, as a share of the speed of a bare lru-cache with a ready string as its key: 1,000
+// cached folders, requested in random order. Run `npm run build` first.
 import { createCache } from 'async-cache-dedupe'
 import { BentoCache, bentostore } from 'bentocache'
 import { memoryDriver } from 'bentocache/drivers/memory'
@@ -84,13 +84,13 @@ export async function rows({ rounds }) {
   ]
 }
 
-/** How fast `own` is, in theirs. */
+/** Returns a row with the speed of `own` divided by the speed of `theirs`. */
 async function compareWith(name, rounds, theirs, own, target) {
   const row = await compare(name, rounds, theirs, own, target)
   return { ...row, ours: row.theirs, theirs: row.ours }
 }
 
-/** It is asked with the object, as ours is. */
+/** Makes async-cache-dedupe. Its key is the object, as in our cache. */
 async function makeDedupe(keys, page) {
   let missed = false
   const storage = { type: 'memory', options: { size: FOLDERS } }
@@ -103,7 +103,7 @@ async function makeDedupe(keys, page) {
   return cache
 }
 
-/** It is asked with the string, and spared what it does by default: to keep texts of JSON. */
+/** Makes bentocache. Its key is the string, and it does not serialise values, as it would by default. */
 async function makeBento(texts, page) {
   const driver = memoryDriver({ maxItems: FOLDERS, serialize: false })
   const cache = new BentoCache({ default: 'memory', stores: { memory: bentostore({ ttl: '1h' }).useL1Layer(driver) } })
@@ -111,7 +111,7 @@ async function makeBento(texts, page) {
   return cache
 }
 
-/** Uses it: a compiler leaves out what nobody uses. */
+/** Uses the value, since a compiler omits unused ones. */
 function expect(value, page) {
   if (value !== page) throw new Error('that is not what was kept')
 }

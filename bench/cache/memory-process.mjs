@@ -1,6 +1,6 @@
-// A process of its own, for `memory.mjs`: a million random operations on a cache with the limits that the plugin has by
-// default, and what the system counts as its memory before, at the most, and after. Answers in JSON. With the argument
-// `bare` it is a bare lru-cache, for what the loads do to the memory by themselves.
+// A child process of `memory.mjs`: runs a million random operations on a cache with the plugin's default limits, and
+// prints the resident memory before, at its maximum, and after, as JSON. With the argument `bare` it uses a bare
+// lru-cache, to show the memory that the loads need by themselves.
 import { setImmediate } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import { createFolderCache } from '../../dist/index.js'
@@ -9,7 +9,7 @@ import { random } from '../statistics.mjs'
 
 const MAX_BYTES = 64 * 1024 * 1024
 const OPERATIONS = 1_000_000
-/** So many callers are there at a time: their loads are under way together, and some of them want the same. */
+/** The number of concurrent callers. Their loads run at the same time, and some callers request the same page. */
 const AT_ONCE = 50
 const BATCHES_PER_SAMPLE = 20
 const USERS = 150
@@ -23,7 +23,7 @@ await setImmediate()
 const empty = process.memoryUsage.rss()
 let peak = empty
 
-// Part of what it takes, as the text is that a listing is before it is bytes.
+// Counts as memory in use, like the text of a listing before it is encoded.
 const text = '{"id":"1a2b3c","name":"Minutes of the meeting.docx"},'.repeat(20 * KB)
 const outcomes = {}
 
@@ -47,7 +47,7 @@ function operate() {
   return undefined
 }
 
-/** Few are asked for often: users, folders of a user and pages of a folder alike. */
+/** Returns a random key. A few users, folders and pages are requested often, the others rarely. */
 function anyKey() {
   const user = Math.floor(USERS * draw() ** 6)
   const provider = draw() < 0.8 ? 'google_drive' : 's3'
@@ -56,7 +56,7 @@ function anyKey() {
   return { userId: `user ${user}`, provider, folderId, connectionId: `connection ${user} ${provider}`, variant }
 }
 
-/** One in fifty leaves before the load has ended, one in a hundred loads fails. */
+/** Lists a folder. One caller in fifty aborts before the load has ended, and one load in a hundred fails. */
 async function list(key) {
   const status = {}
   const leaving = draw() < 0.02 ? new AbortController() : undefined
@@ -79,7 +79,10 @@ async function load(size, fails) {
   return new Page(Buffer.from(text.slice(0, size)))
 }
 
-/** Most folders have some hundreds of entries at most: mostly 20 to 100 KB, some nearly empty, a few up to 1 MB. */
+/**
+ * Returns a random size. Few folders have over some hundred entries: mostly 20 to 100 KB, some less, a few up to 1
+ * MB.
+ */
 function sizeOfPage() {
   const chance = draw()
   if (chance < 0.2) return Math.ceil(200 + draw() * 20 * KB)
@@ -87,7 +90,7 @@ function sizeOfPage() {
   return Math.ceil(100 * KB + draw() * 900 * KB)
 }
 
-/** It invalidates nothing, and loads for each who does not find. */
+/** Returns a cache that invalidates nothing, and loads for each caller that misses. */
 function bareCache() {
   const kept = new LRUCache({ max: 1000, maxSize: MAX_BYTES, sizeCalculation: sizeOf })
   const ignore = () => {}

@@ -1,10 +1,10 @@
-// What memory the process takes after a million random operations, above that of the same process with an empty cache:
-// as a part of 1.5 × maxBytes + 40 MB. Run `npm run build` first.
+// Measures the memory of a process after a million random operations, less that of the same process with an empty
+// cache, as a share of 1.5 × maxBytes + 40 MB. Run `npm run build` first.
 import { inFreshProcess, showWhenAlone } from './compare.mjs'
 import { median, summarise } from '../statistics.mjs'
 
 const MB = 1_000_000
-/** It takes a while, and differs little from process to process. */
+/** One process takes a while, and results differ little between processes. */
 const ROUNDS_PER_PROCESS = 15
 
 export async function rows({ rounds }) {

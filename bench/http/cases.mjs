@@ -1,20 +1,20 @@
-// What is asked over HTTP, who answers it, and what is wanted of the ratios. A ratio says how many times the plugin is
-// better: the other's CPU time per request through ours, our requests per second through the other's. That of bytes is
-// ours through the other's.
+// The requests over HTTP, the servers, and the targets of the ratios. A ratio is how many times the plugin is better:
+// the other's CPU time per request divided by ours, or our requests per second divided by the other's. That of bytes
+// is ours divided by the other's.
 
 const COMPRESSED = { 'accept-encoding': 'br, gzip' }
 
-/** The whole folder on one page, and nothing that 200 entries do not need. */
+/** Returns the query for the whole folder on one page, without a limit where the default suffices. */
 const query = (size) => `folder=f${size}-1${size > 200 ? `&limit=${size}` : ''}`
 const listing = (size) => `/cloud/bench/listing?${query(size)}`
-/** The bare server has a route for each answer; the query, which it does not read, is the same. */
+/** Returns the bare server's route for a response. That server does not read the query, which is the same. */
 export const bareRoute = (answer) => `/bare/${answer}/listing`
 const bare = (answer, size) => `${bareRoute(answer)}?${query(size)}`
 
 const both = (target) => ({ cpu: target, rate: target })
 const NO_TARGET = both(null)
 
-/** Answers that the bare server copies, by the name in its route. */
+/** The responses that the bare server copies, by the name in its route. */
 export const BARE_ANSWERS = {
   0: { path: listing(0) },
   20: { path: listing(20) },
@@ -61,7 +61,7 @@ export const CASES = [
     }
   ]),
   {
-    // A folder that was never asked for, each time; the provider answers at once.
+    // A new folder in each request. The provider responds at once.
     name: 'miss, 200 entries',
     ask: { server: 'cold', path: '/cloud/bench/listing?folder=f200-{n}' },
     against: [{ server: 'hand-written', targets: NO_TARGET }]

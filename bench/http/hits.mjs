@@ -1,4 +1,4 @@
-// Hits, 304s and misses, the plugin's and its peers': CPU time of the server per request, requests per second, bytes.
+// Compares hits, 304s and misses with those of peers: the server's CPU time per request, requests per second, bytes.
 import { interleave } from '../interleave.mjs'
 import { startLoad } from '../process.mjs'
 import { median, summarise } from '../statistics.mjs'
@@ -7,14 +7,14 @@ import { authorized, startServers } from './servers.mjs'
 
 const CONNECTIONS = 16
 const BURST_SECONDS = 0.2
-/** A miss becomes cheaper for some three thousand requests, and of those a second has a few hundred. */
+/** Misses become cheaper over the first 3,000 requests, and a second has only a few hundred of them. */
 const WARM_REQUESTS = 4000
 const MIN_WARM_BURSTS = 6
 const MAX_WARM_BURSTS = 40
-/** There and back, so many times. */
+/** The number of passes through all contestants, there and back. */
 const PASSES = 2
 const MIN_AMOUNT = 2 * CONNECTIONS
-/** How often a compressed answer is waited for: it is made behind the answers. */
+/** Maximum number of attempts to get a compressed response: compression runs in the background. */
 const ENCODING_TRIES = 20
 
 const RATIOS = {
@@ -49,7 +49,7 @@ export async function rows({ rounds, wanted, progress }) {
   }
 }
 
-/** With servers that start for it: what the compiler makes of one in its first seconds stays for as long as it runs. */
+/** Measures with new servers: what the compiler makes of one in its first seconds stays as long as it runs. */
 async function measureRound(load, results, progress) {
   progress('starting')
   const needed = results.flatMap(({ ask, against }) => [ask, ...against].map(({ server }) => server))
@@ -60,7 +60,7 @@ async function measureRound(load, results, progress) {
       one.contestants = contestantsOf(one, servers, etags)
       for (const contestant of one.contestants) {
         await warm(load, contestant)
-        // The twin is to have seen what the plugin has, or the compiler would know less of it.
+        // The twin gets the plugin's requests, so that the compiler has seen the same.
         const isPlugin = contestant.server === servers.plugin
         if (isPlugin && servers.twin !== undefined) await warm(load, contestantOf(one.ask, servers.twin, etags.twin))
       }
@@ -75,7 +75,7 @@ async function measureRound(load, results, progress) {
   }
 }
 
-/** The plugin first, then its peers, without those that are missing here. */
+/** Returns the plugin, then its peers, without those that are missing here. */
 function contestantsOf({ ask, against }, servers, etags) {
   const own = contestantOf(ask, servers[ask.server ?? 'plugin'], etags.plugin)
   const peers = against.map(({ server, path = ask.path }) => ({ ...own, server: servers[server], path }))
@@ -93,7 +93,7 @@ function contestantOf({ path, headers, isUnchanged }, server, etag) {
   }
 }
 
-/** Until the compiler has seen it, and until it is known how many requests a burst has. */
+/** Runs until the code is compiled, and until the number of requests per burst is known. */
 async function warm(load, contestant) {
   contestant.amount = MIN_AMOUNT
   let asked = 0
@@ -111,7 +111,7 @@ async function warm(load, contestant) {
 async function measure(load, contestant) {
   const { server, amount, path, headers, status } = contestant
   const request = { port: server.port, connections: CONNECTIONS, path, headers }
-  // Not measured: after a pause the plugin reads its connection once, as every two seconds, whatever comes after that.
+  // Not measured: after a pause the plugin reads its connection once, as it does every two seconds.
   await load.ask('burst', { ...request, amount: CONNECTIONS })
   const before = await server.cpuMs()
   const burst = await load.ask('burst', { ...request, amount })

@@ -1,5 +1,5 @@
-// The mix of `load/mix.mjs` at 70 % of the rate that the server reaches: how much longer the slowest hundredth waits
-// than the middle. Both rates belong to one round, since a busy machine changes them together.
+// Runs the mix of `load/mix.mjs` at 70 % of the server's maximum rate, and compares the 99th percentile of the
+// latency with the median. Both rates belong to one round, since a busy machine changes them together.
 import { startLoad, startPostgres, startServer } from '../process.mjs'
 import { median, summarise } from '../statistics.mjs'
 import { USERS } from '../users.mjs'
@@ -7,15 +7,15 @@ import { USERS } from '../users.mjs'
 const NAME = 'mixed load at 70 %: p99 through p50 of the latency'
 const TARGET = { atMost: 6 }
 const SHARE = 0.7
-/** A server that answers at less than this share of the rate it is asked at is not at 70 %: it had a worse moment. */
+/** A server that responds at less than this share of the requested rate is not at 70 %: the machine was busier. */
 const KEPT_UP = 0.95
 const CONNECTIONS = 16
 const PACED_CONNECTIONS = 64
 const CLOSED_SECONDS = 0.5
 const PACED_SECONDS = 1.5
-/** Some 80,000 requests: of them one in twenty is a miss, which takes the compiler thousands. */
+/** About 80,000 requests: one in twenty is a miss, and the compiler needs thousands of misses. */
 const WARM_BURSTS = 40
-/** All folders of the mix stay, so that a hit is one. */
+/** Room for all folders of the mix, so that no hit becomes a miss. */
 const CACHE = { max: 10_000, ttlMs: 3_600_000, maxBytes: 1024 ** 3 }
 
 export async function rows({ rounds, wanted, progress }) {

@@ -1,16 +1,16 @@
-// The servers that some cases need, all started before anything is measured.
+// The servers of some cases, all started before the first measurement.
 import { listingOf } from '../entries.mjs'
 import { missingForReference, startPostgres, startReference, startServer } from '../process.mjs'
 import { authorizationOf, userOf } from '../users.mjs'
 import { BARE_ANSWERS, bareRoute } from './cases.mjs'
 
 const SIZES = [0, 20, 200, 1000]
-/** These are made anew for each answer, by Fastify and Node. */
+/** Fastify and Node set these for each response. */
 const OWN_HEADERS = new Set(['date', 'connection', 'keep-alive', 'content-length'])
 
 /**
  * @param wanted names of servers
- * @returns them by name; those that cannot be started here are in `missing`, with the reason; `etags` of one folder
+ * @returns the servers by name; `missing` has the reasons of those that cannot be started here; `etags` of one folder
  */
 export async function startServers(wanted) {
   const servers = {}
@@ -24,7 +24,7 @@ export async function startServers(wanted) {
     servers.postgres = await startPostgres()
     return startServer('plugin', { users: 1, databaseUrl: servers.postgres.url })
   })
-  // They differ: a connection's id is a part of the answer.
+  // ETags differ, since the response contains the connection's id.
   const etags = { plugin: await etagOf(servers.plugin) }
   if (servers.twin !== undefined) etags.twin = await etagOf(servers.twin)
   await start('bare', async () => startServer('bare', {}, await answersOf(servers.plugin, etags.plugin)))
@@ -43,7 +43,7 @@ export function authorized(headers = {}) {
 
 const ask = ({ port }, path, headers) => fetch(`http://127.0.0.1:${port}${path}`, { headers: authorized(headers) })
 
-/** What `fetch` asks for by itself is taken back: the answer is to be the plain one. */
+/** Replaces the default of `fetch`, to get the response without compression. */
 const PLAIN = { 'accept-encoding': 'identity' }
 
 async function etagOf(plugin) {
@@ -52,7 +52,7 @@ async function etagOf(plugin) {
   return answer.headers.get('etag')
 }
 
-/** Status, headers and bytes as the plugin sends them. The first answer, a miss, has other headers than hits have. */
+/** Returns status, headers and bytes as the plugin sends them. The first response is a miss, with other headers. */
 async function answersOf(plugin, etag) {
   const answers = []
   for (const [name, { path, isUnchanged }] of Object.entries(BARE_ANSWERS)) {

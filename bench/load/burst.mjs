@@ -1,11 +1,11 @@
-// So many requests as fast as the server answers them: each connection asks again as soon as it has its answer.
+// Sends requests as fast as the server responds: each connection sends the next one after its response.
 import { headerOf } from './connection.mjs'
 
 /**
- * @param connections open ones
- * @param amount how many requests, of all connections together
- * @param next gives the bytes of the next request
- * @returns how long it took, and what came
+ * @param connections open connections
+ * @param amount the number of requests of all connections together
+ * @param next returns the bytes of the next request
+ * @returns the duration, and what was received
  */
 export function burst(connections, amount, next) {
   const statuses = {}

@@ -1,16 +1,16 @@
-// One keep-alive connection of the load generator. It reads into one buffer and looks at no more of an answer than its
-// status and its length: autocannon's parser of JavaScript takes more time for a body of 100 kB than the server does, so
-// that the faster of two servers would only wait for it.
+// A keep-alive connection of the load generator. It reads into one buffer and parses only the status and the length
+// of a response: for a body of 100 kB, autocannon's parser in JavaScript takes more time than the server, so that the
+// faster of two servers would only wait for it.
 import { connect } from 'node:net'
 
 const END_OF_HEAD = '\r\n\r\n'
 const STATUS_AT = 'HTTP/1.1 '.length
 
 export class Connection {
-  /** What the last answer was, with its headers. */
+  /** The status of the last response, and its headers. */
   status = 0
   head = ''
-  /** Of all answers, with their heads. */
+  /** The bytes of all responses, including headers. */
   bytes = 0
   #left = 0
   #isInBody = false
@@ -40,7 +40,7 @@ export class Connection {
     return this.#failure === null
   }
 
-  /** @param done called with an error, or with nothing once the whole answer is there */
+  /** @param done called with an error, or without one after the whole response */
   ask(request, done) {
     if (this.#failure !== null) {
       done(this.#failure)

@@ -1,6 +1,6 @@
-// A mix of requests as many users make them: 80 % are hits, 15 % hits that the client has already (304), 5 % misses:
-// folders that were never asked for before. 5,000 folders of 200 users; each user has 3 empty ones, 19 of 20 entries and
-// 3 of 200.
+// A mix of requests of many users: 80 % are hits, 15 % hits that the client has already (304), 5 % misses: folders
+// that have not been requested before. 5,000 folders of 200 users; each user has 3 empty ones, 19 of 20 entries and 3
+// of 200.
 import { random } from '../statistics.mjs'
 import { authorizationOf, USERS } from '../users.mjs'
 import { headerOf, requestBytes } from './connection.mjs'
@@ -22,7 +22,7 @@ export function mixOf(seed = 1) {
   let misses = 0
 
   return {
-    /** Each folder once, which makes all of them hits, and tells their ETags. */
+    /** Requests each folder once, which makes all of them hits, and stores their ETags. */
     async fill(connections) {
       const left = [...folders]
       const work = async (connection) => {

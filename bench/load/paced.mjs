@@ -1,15 +1,15 @@
-// Requests at a rate that does not wait for answers, as users do not. A latency counts from when the request was due:
-// one that had to wait for a free connection, or for this process, has waited. What is due within one millisecond is due
-// at its end: a process that looked at the clock without a pause would take a core away from the server.
+// Sends requests at a rate that does not depend on responses, like that of users. A latency counts from when the
+// request was due, including the wait for a free connection or for this process. Requests are due at the end of their
+// millisecond: a process that polled the clock would take a core away from the server.
 import { quantile } from '../statistics.mjs'
 
 /**
  * @param rate requests per second, evenly
- * @returns median and 99th percentile of the latencies, in milliseconds, and the rate at which answers came
+ * @returns median and 99th percentile of the latencies, in milliseconds, and the rate of the responses
  */
 export function paced(connections, amount, rate, next) {
   const latencies = new Float64Array(amount)
-  /** In milliseconds from the beginning. */
+  /** Returns milliseconds since the beginning. */
   const dueAt = (place) => Math.ceil((place * 1000) / rate)
   const free = [...connections]
   const statuses = {}

@@ -1,11 +1,11 @@
-// The load generator, a process of its own: its own work is no part of what a server's costs. It keeps its connections
+// The load generator, in a process of its own, so that its work does not count as a server's. Connections stay open
 // between two bursts.
 import { burst } from './burst.mjs'
 import { Connection, requestBytes } from './connection.mjs'
 import { mixOf } from './mix.mjs'
 import { paced } from './paced.mjs'
 
-/** The placeholder of a path that is to be another one each time. */
+/** The placeholder of a number that differs in each request. */
 const COUNTER = '{n}'
 
 const connectionsOf = new Map()
@@ -15,7 +15,7 @@ let counted = 0
 const jobs = {
   burst: ({ port, connections, amount, path, headers }) =>
     burst(open(port, connections), amount, repeated(path, headers)),
-  /** Asks for every folder of the mix once. */
+  /** Requests every folder of the mix once. */
   mixFill: async ({ port, connections }) => {
     const mix = mixOf()
     mixes.set(port, mix)

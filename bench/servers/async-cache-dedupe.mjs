@@ -1,5 +1,5 @@
-// async-cache-dedupe with its memory storage, as its documentation begins: `define`, and JSON made by Fastify for every
-// answer.
+// async-cache-dedupe with its memory storage, as in its documentation: `define`, and JSON made by Fastify for every
+// response.
 import { createCache } from 'async-cache-dedupe'
 import Fastify from 'fastify'
 import { listingOf } from '../entries.mjs'

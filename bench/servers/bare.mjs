@@ -1,5 +1,5 @@
-// The limit: what Fastify needs for sending bytes that are there already, to somebody it has authenticated. The answers
-// are copies of the plugin's own, header by header and byte by byte, each on a route of its own.
+// The limit: Fastify sends bytes that exist already to an authenticated user. The responses are copies of the
+// plugin's own, header by header and byte by byte, each on a route of its own.
 import { once } from 'node:events'
 import Fastify from 'fastify'
 import { authenticateAll, serve } from './serve.mjs'

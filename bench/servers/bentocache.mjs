@@ -1,5 +1,5 @@
-// bentocache with its memory driver, as its documentation begins: `getOrSet`, and JSON made by Fastify for every answer.
-// By default the driver keeps JSON and parses it for every hit.
+// bentocache with its memory driver, as in its documentation: `getOrSet`, and JSON made by Fastify for every
+// response. By default the driver stores JSON and parses it for every hit.
 import { BentoCache, bentostore } from 'bentocache'
 import { memoryDriver } from 'bentocache/drivers/memory'
 import Fastify from 'fastify'

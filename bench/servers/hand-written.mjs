@@ -1,5 +1,5 @@
-// What one writes by hand: the entries in an LRU cache with a TTL, and JSON made by Fastify for every answer. It shares
-// no loads, never invalidates, and knows nothing of connections.
+// A hand-written cache: the entries in an LRU cache with a TTL, and JSON made by Fastify for every response. It
+// shares no loads, never invalidates, and has no connections.
 import Fastify from 'fastify'
 import { LRUCache } from 'lru-cache'
 import { listingOf } from '../entries.mjs'

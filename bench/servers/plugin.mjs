@@ -1,5 +1,5 @@
-// The plugin as it is published, with a provider that makes its folders up, on the embedded database unless the settings
-// name another one. Options are the defaults but for what `settings.cache` says.
+// The published plugin, with a provider that generates its folders, on the embedded database unless the settings name
+// another one. Options are the defaults except for `settings.cache`.
 import Fastify from 'fastify'
 import cloudStorage, { defineProvider, Secret } from '../../dist/index.js'
 import { openDatabase } from '../../dist/infra/db/open-database.js'
@@ -54,7 +54,7 @@ await app.register(cloudStorage, {
   ...(settings.cache && { cache: settings.cache })
 })
 
-/** Over the wire, as every other request: what `inject` would do would be seen by the compiler too. */
+/** Connects users over the network, like all other requests: calls of `inject` would influence the compiler. */
 async function connectUsers(port) {
   for (let index = 0; index < settings.users; index += 1) {
     const answer = await fetch(`http://127.0.0.1:${port}/cloud/connections/bench`, {

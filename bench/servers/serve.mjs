@@ -1,11 +1,10 @@
-// What all servers of the benchmark have in common: each is a process of its own, which the process that started it
-// ends by leaving.
+// Common to all servers of the benchmark. Each is a process of its own that ends with its parent.
 import { authenticate } from '../users.mjs'
 
-/** The settings that this process was started with. */
+/** The settings of this process. */
 export const settings = JSON.parse(process.argv[2] ?? '{}')
 
-/** For the servers that are not the plugin, which authenticates by itself. A callback costs less than a promise. */
+/** Authenticates, for servers other than the plugin. A callback costs less than a promise. */
 export function authenticateAll(app) {
   app.decorateRequest('user', '')
   app.addHook('onRequest', (request, reply, done) => {
@@ -19,7 +18,7 @@ export function authenticateAll(app) {
   })
 }
 
-/** Listens, and answers how much CPU time this process has taken, for systems that cannot be asked from outside. */
+/** Listens, and reports the CPU time of this process on request, for systems without `/proc`. */
 export async function serve(app, ready = async () => {}) {
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address()
