@@ -55,7 +55,7 @@ const progress = (text) => {
 
 const rows = []
 for (const [suite, measure] of SUITES) {
-  // A suite that matches runs completely. The others start only what their rows need.
+  // A suite whose name matches runs completely. The others start only the servers that their rows need.
   const isWanted = wanted(suite) ? () => true : wanted
   const found = await measure({ rounds, wanted: isWanted, progress })
   rows.push(...found.filter(({ name }) => isWanted(name)))

@@ -10,7 +10,7 @@ import { readArguments } from '../scripts/arguments.mjs'
 
 const MIB = 1024 * 1024
 const SAMPLE_MS = 10
-/** How many times in a row the WebDAV server must report that it has sent nothing more. */
+/** The number of times in a row that the WebDAV server must report no progress. */
 const STANDSTILL = 5
 const ROLES = { upstream, server }
 

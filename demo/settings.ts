@@ -20,8 +20,8 @@ export const HOST = '127.0.0.1'
 /** Users cause failures on the controls page. Their log lines would scroll the link away. */
 const LOG_LEVEL = 'error'
 /**
- * Shorter than the `Retry-After` of a throttled Google. Otherwise the server would wait by itself, and the demo would
- * not show what users see.
+ * Shorter than the `Retry-After` of a throttled Google. Otherwise the server would wait by itself, and users would
+ * not see the error.
  */
 const TOTAL_MS = 15_000
 

@@ -51,7 +51,7 @@ export async function nsPerCallOfChunks(order, make, work) {
   return ns / order.length
 }
 
-/** Returns the JSON that a module prints in a new process, where nothing is left over from others. */
+/** Runs a module in a new process, without leftovers of others, and returns the JSON that it prints. */
 export function inFreshProcess(url, { flags = [], args = [], env = {} } = {}) {
   const argv = [...flags, fileURLToPath(url), ...args]
   const options = { encoding: 'utf8', env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'inherit'] }

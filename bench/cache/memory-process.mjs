@@ -79,10 +79,7 @@ async function load(size, fails) {
   return new Page(Buffer.from(text.slice(0, size)))
 }
 
-/**
- * Returns a random size. Few folders have over some hundred entries: mostly 20 to 100 KB, some less, a few up to 1
- * MB.
- */
+/** Returns a random size. Most folders have some hundred entries or less: 20 to 100 KB; a few have up to 1 MB. */
 function sizeOfPage() {
   const chance = draw()
   if (chance < 0.2) return Math.ceil(200 + draw() * 20 * KB)

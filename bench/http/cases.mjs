@@ -4,7 +4,7 @@
 
 const COMPRESSED = { 'accept-encoding': 'br, gzip' }
 
-/** Returns the query for the whole folder on one page, without a limit where the default suffices. */
+/** Returns the query for the whole folder on one page, without a limit if the default suffices. */
 const query = (size) => `folder=f${size}-1${size > 200 ? `&limit=${size}` : ''}`
 const listing = (size) => `/cloud/bench/listing?${query(size)}`
 /** Returns the bare server's route for a response. That server does not read the query, which is the same. */

@@ -49,7 +49,7 @@ export async function rows({ rounds, wanted, progress }) {
   }
 }
 
-/** Measures with new servers: what the compiler makes of one in its first seconds stays as long as it runs. */
+/** Measures with new servers: the compiler's decisions in a server's first seconds last as long as it runs. */
 async function measureRound(load, results, progress) {
   progress('starting')
   const needed = results.flatMap(({ ask, against }) => [ask, ...against].map(({ server }) => server))

@@ -4,7 +4,7 @@ import type { GoogleTokens } from '../../test/fakes/google/emulate-tokens.ts'
 import type { EmulatedGoogle } from '../../test/fakes/google/emulate.ts'
 import type { Clock } from '../../src/domain/ports.ts'
 
-/** How long Google throttles, or is slow. */
+/** The duration of throttling or slowness. */
 export const MOOD_MS = 20_000
 /** The duration of a slow response. A listing needs two or three responses. */
 export const SLOW_ANSWER_MS = 3000

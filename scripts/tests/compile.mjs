@@ -1,5 +1,5 @@
 // Compiles sources and tests once for all test processes: one JavaScript file per TypeScript file, with source maps.
-// Node then needs no loader hooks, whose start takes longer than most test files.
+// Node then needs no loader hooks, which take longer to start than most test files run.
 import { context } from 'esbuild'
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
@@ -16,8 +16,8 @@ export const FOLDERS = ['src', 'test', 'demo', 'scripts']
 export const compiledPath = (file) => join(COMPILED, file.replace(/\.ts$/, '.js'))
 
 /**
- * Keeps imports and points them at the compiled files. In a test file, `tap` is the subtest of that file (`current.mjs`).
- * Files other than TypeScript are imported from their original location.
+ * Keeps imports and points them at the compiled files. In a test file, `tap` is the subtest of that file
+ * (`current.mjs`). Other files than TypeScript are imported from their original location.
  */
 const inPlace = {
   name: 'in place',

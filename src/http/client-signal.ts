@@ -39,7 +39,7 @@ const responsesOf = new WeakMap<Socket, Set<ServerResponse>>()
 /**
  * Runs `end` once, when the response has closed: after it was sent, or when the connection is lost. Two cases need
  * more than `close`: a response that waits behind another of the same connection emits none if that connection is
- * lost (Node 20.20), which would leak its resources, and neither does a response that is created after the loss.
+ * lost (Node 20.20), which would leak its resources; and none follows if the connection is lost already.
  *
  * @returns a function that cancels it
  */

@@ -114,7 +114,7 @@ function tooLarge(maxBytes: number): StorageError {
   return new StorageError('PAYLOAD_TOO_LARGE', `An upload must not be larger than ${maxBytes} bytes.`)
 }
 
-/** How long a rejected client may go on sending before the connection is cut. Until then it can read the response. */
+/** Time for which a rejected client may go on sending before its connection is cut. It can read the response then. */
 const LINGER_MS = 5_000
 
 /**

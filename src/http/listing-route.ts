@@ -54,7 +54,7 @@ export function listingRoute(app: FastifyInstance, deps: ListingRouteDeps, descr
   )
 }
 
-/** @throws StorageError `PROVIDER_UNKNOWN`, `INVALID_REQUEST`, `TOO_MANY_REQUESTS` */
+/** Parses a request. @throws StorageError `PROVIDER_UNKNOWN`, `INVALID_REQUEST`, `TOO_MANY_REQUESTS` */
 function listedBy(request: ListingRequest, { hasProvider, takeRefresh }: ListingRouteDeps): ListFolderRequest {
   const { provider } = request.params
   const { folder, connection: connectionId, cursor, limit, kind, refresh } = request.query

@@ -39,9 +39,9 @@ const CONNECTION_TIMEOUT_MS = 120_000
 /** Longer than in load balancers, so that none sends a request into a closing connection. */
 const KEEP_ALIVE_TIMEOUT_MS = 72_000
 const READY_TIMEOUT_MS = 2000
-/** How long browsers may cache the answer to a preflight request. */
+/** Time for which browsers may cache the response to a preflight request. */
 const PREFLIGHT_SECONDS = 600
-/** The headers of responses that front ends need, besides those which scripts may always read. */
+/** The response headers that front ends need, besides those which scripts may always read. */
 const EXPOSED_HEADERS = [
   ...['Accept-Ranges', 'Age', 'Cache-Status', 'Content-Disposition', 'Content-Encoding', 'Content-Range', 'ETag'],
   ...['Location', 'Retry-After', 'WWW-Authenticate', 'X-Request-Id']

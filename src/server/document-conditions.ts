@@ -4,7 +4,7 @@ import type { StorageBackend } from '../domain/storage-backend.ts'
 import type { WriteConditions } from '../http/write-conditions.ts'
 import { NO_CONTENT } from './documents.ts'
 
-/** @returns the current content of a document; `null` if there is none */
+/** Returns the current content of a document; `null` if there is none. */
 export async function contentAt(
   backend: StorageBackend,
   objectKey: string,
@@ -19,7 +19,7 @@ export async function contentAt(
   }
 }
 
-/** @throws StorageError `PRECONDITION_FAILED` */
+/** Checks the conditions of a change. @throws StorageError `PRECONDITION_FAILED` */
 export function requireConditions({ ifMatch, ifNoneMatch }: WriteConditions, entry: Entry | null): void {
   if (ifNoneMatch !== undefined && entry !== null) throw changed()
   if (ifMatch !== undefined && (entry === null || !ifMatch.isMet(entry))) throw changed()

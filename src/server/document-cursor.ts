@@ -14,7 +14,7 @@ export function writeCursor({ createdAt, id }: DocumentPlace): string {
   return Buffer.from(JSON.stringify([createdAt.getTime(), id])).toString('base64url')
 }
 
-/** @throws StorageError `INVALID_CURSOR` */
+/** Parses a cursor. @throws StorageError `INVALID_CURSOR` */
 export function readCursor(cursor: string): DocumentPlace {
   const [ms, id, ...more] = parse(cursor)
   const isPlace =

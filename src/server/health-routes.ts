@@ -44,7 +44,7 @@ export interface HealthRouteDeps {
   readonly timeoutMs: number
 }
 
-/** `live`: the process answers. `ready`: it can serve, so send it requests. */
+/** Registers the probes. `live`: the process responds. `ready`: it can serve requests. */
 export function healthRoutes(app: FastifyInstance, deps: HealthRouteDeps): void {
   const { askDatabase, assertManaged = async () => undefined, drain, timeoutMs } = deps
   const ask = shared(askDatabase)

@@ -14,7 +14,7 @@ import { managedUnavailable, withinTime } from './health-routes.ts'
 import { RequestDrain } from './request-drain.ts'
 import type { ServerRun } from './server-run.ts'
 
-/** How long the start waits for Redis and the managed store, to log whether they can be used. */
+/** Time for which the start waits for Redis and the managed store, to log whether they are available. */
 const CHECK_MS = 2000
 
 export interface OpenApp {

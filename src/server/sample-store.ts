@@ -11,7 +11,7 @@ export interface SampleStore {
   close(): Promise<void>
 }
 
-/** @throws Error that names the package to install */
+/** Starts the store with its samples. @throws Error that names the package to install */
 export async function openSampleStore(): Promise<SampleStore> {
   const { buildApp } = await importFauxqs()
   const store = buildApp({ logger: false })
