@@ -31,7 +31,11 @@ const PROGRAMS = [
 async function run(program: string, ...args: string[]) {
   try {
     const env = { PATH: process.env['PATH'] ?? '' }
-    const { stdout, stderr } = await promisify(execFile)(process.execPath, [program, ...args], { cwd: ROOT, env })
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [program, ...args], {
+      cwd: ROOT,
+      env,
+      timeout: 120_000
+    })
     return { code: 0, stdout, stderr }
   } catch (error) {
     return error as { code: number; stdout: string; stderr: string }

@@ -21,6 +21,9 @@ export interface StartedProgram {
   readonly ready: Promise<void>
 }
 
+/** Far longer than a start on a busy machine. */
+const START_TIMEOUT_MS = 120_000
+
 /** Starts a program. Kills it at teardown if it still runs. */
 export function startProgram(
   t: Test,
@@ -41,7 +44,11 @@ export function startProgram(
       out += text
       if (out.includes(greets)) resolve()
     })
+    const timer = setTimeout(() => {
+      reject(new Error(`It did not print ${JSON.stringify(greets)}: ${out}${err}`))
+    }, START_TIMEOUT_MS)
     void ended.then(() => {
+      clearTimeout(timer)
       reject(new Error(`It did not start: ${err}`))
     })
   })
