@@ -1,7 +1,8 @@
 import type { Writable } from 'node:stream'
 import cors from '@fastify/cors'
-import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { AppConfig } from '../config.ts'
+import { MAX_CURSOR_LENGTH } from '../domain/entry.ts'
 import { answerProblem } from '../http/problem.ts'
 import { useOwnCompilers } from '../http/validation.ts'
 import {
@@ -30,6 +31,10 @@ import { type CompletedRequest, RequestLog, requestIds, trustOf } from './reques
 
 /** A folder id may have 8,192 bytes, three times as many percent-encoded; Node's default is 16 KiB. */
 const MAX_HEADER_BYTES = 32_768
+/** A percent-encoded folder id, a cursor, and 1 KiB for the rest. A longer URL is not even decoded. */
+const MAX_URL_LENGTH = 3 * 8192 + MAX_CURSOR_LENGTH + 1024
+/** No route: requests with longer URLs are sent here. */
+const URL_TOO_LONG = '/url-too-long'
 /** Time limit for receiving a whole request, except uploads: other bodies are small. */
 const REQUEST_TIMEOUT_MS = 30_000
 /** The interval at which Node checks for late headers. Its default of 30 seconds would double the limit. */
@@ -65,6 +70,11 @@ export interface AppDeps {
   readonly built?: URL
 }
 
+const notFound = ({ originalUrl }: FastifyRequest): Error =>
+  originalUrl.length > MAX_URL_LENGTH
+    ? Object.assign(new Error(`The URL is longer than ${MAX_URL_LENGTH} characters.`), { statusCode: 414 })
+    : Object.assign(new Error('There is nothing at this address.'), { statusCode: 404 })
+
 /** Builds the application, not listening yet: the plugin behind bearer tokens, documents and health checks. */
 export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
   const { prisma, listen } = deps.database
@@ -79,6 +89,7 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
       headersTimeout: REQUEST_TIMEOUT_MS,
       connectionsCheckingInterval: CHECKING_MS
     },
+    rewriteUrl: ({ url = '' }) => (url.length > MAX_URL_LENGTH ? URL_TOO_LONG : url),
     requestTimeout: config.transfers === false ? REQUEST_TIMEOUT_MS : 0,
     connectionTimeout: CONNECTION_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
@@ -89,9 +100,7 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
   drain.watch(app)
   if (config.transfers !== false) limitBodies(app, REQUEST_TIMEOUT_MS)
   app.setErrorHandler(answerProblem)
-  app.setNotFoundHandler((request, reply) =>
-    answerProblem(Object.assign(new Error('There is nothing at this address.'), { statusCode: 404 }), request, reply)
-  )
+  app.setNotFoundHandler((request, reply) => answerProblem(notFound(request), request, reply))
 
   useOwnCompilers(app)
 

@@ -73,7 +73,7 @@ export function shortened(text: string, maxLength: number): string {
 
 /** Serializes anything that is logged as `req`. All fields are optional, since logging must never fail. */
 export function describeRequest(request: Partial<FastifyRequest>): Record<string, unknown> {
-  const { method, url, host, ip } = request
+  const { method, url: routedUrl, originalUrl: url = routedUrl, host, ip } = request
   return {
     method,
     url: url === undefined ? undefined : shortened(url.split('?', 1)[0] ?? '', MAX_URL),
