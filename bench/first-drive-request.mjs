@@ -17,7 +17,7 @@ else await measure(Number(argument))
 async function child() {
   await import('fastify')
   const { default: cloudStorage } = await import('../dist/index.js')
-  if (typeof cloudStorage !== 'function') throw new Error('there is no plugin')
+  if (typeof cloudStorage !== 'function') throw new Error('the package exports no plugin')
   await import('../dist/wiring.js')
   await import('../dist/http/routes.js')
   const { createEgress } = await import('../dist/infra/net/egress.js')
@@ -34,7 +34,7 @@ async function child() {
     const { googleDrive } = await import('../dist/providers/google-drive.js')
     const backend = await googleDrive({ api, server }).open(context)
     const page = await backend.listFolder(null, { limit: 200, signal: new AbortController().signal })
-    if (page.entries.length !== 1) throw new Error('the listing is not that of the Drive')
+    if (page.entries.length !== 1) throw new Error('the listing does not match the Drive')
   }
   const idle = await watch(() => setTimeout(100))
   const first = await watch(list)
@@ -91,8 +91,8 @@ async function measure(processes) {
     console.log(`${what}: min ${figures[0]}, median ${figures[1]}, max ${figures[2]} ms`)
   }
   console.log(`Node ${process.version}, ${processes} processes`)
-  const cases = { idle: 'while nothing is asked', first: 'the first request', second: 'the second' }
-  const figures = { stallMs: 'longest stall', wallMs: 'in all', cpuMs: 'CPU' }
+  const cases = { idle: 'without requests', first: 'the first request', second: 'the second' }
+  const figures = { stallMs: 'longest stall', wallMs: 'total', cpuMs: 'CPU' }
   for (const [name, what] of Object.entries(cases)) {
     for (const [figure, meaning] of Object.entries(name === 'idle' ? { stallMs: figures.stallMs } : figures)) {
       line(

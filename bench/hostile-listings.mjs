@@ -75,7 +75,7 @@ async function measure(listings) {
       headers: { 'content-type': 'application/json', 'x-user': user },
       body: JSON.stringify({ baseUrl: url, username: 'ann', password: 'secret' })
     })
-    if (connected.status !== 201) throw new Error(`connecting was ${connected.status}: ${await connected.text()}`)
+    if (connected.status !== 201) throw new Error(`connecting returned ${connected.status}: ${await connected.text()}`)
   }
   await healthTimes(address)
   const quiet = await healthTimes(address)

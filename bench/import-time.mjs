@@ -54,7 +54,7 @@ function sdkRow() {
     const flags = ['--import', join(ROOT, 'test/support/record-imports.mjs')]
     const required = inFreshProcess(new URL('start-process.mjs', import.meta.url), { flags, env: { IMPORT_LOG: log } })
     const imported = readFileSync(log, 'utf8').trim().split('\n')
-    if (!imported.includes('lru-cache')) throw new Error('nobody has recorded what was imported')
+    if (!imported.includes('lru-cache')) throw new Error('the imported modules were not recorded')
     const count = new Set([...imported.filter(isSdk), ...required]).size
     return { name: 'provider SDKs that a start loads', ratio: count, low: count, high: count, target: { atMost: 0 } }
   } finally {

@@ -35,9 +35,9 @@ export async function startServer(name, settings = {}, message = undefined) {
 export function missingForReference() {
   try {
     execFileSync(PYTHON, ['-c', 'import cachetools, fastapi, uvicorn'], { stdio: 'ignore' })
-    return cpuMsOf(process.pid) === null ? 'no /proc to read its CPU time from' : null
+    return cpuMsOf(process.pid) === null ? 'no /proc to read CPU times from' : null
   } catch {
-    return "Debian's python3-fastapi, python3-uvicorn and python3-cachetools are not all there"
+    return "Debian's python3-fastapi, python3-uvicorn and python3-cachetools are not all installed"
   }
 }
 

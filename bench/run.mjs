@@ -44,7 +44,7 @@ if (values.help) {
   process.exit()
 }
 const rounds = Number(values.rounds)
-if (!Number.isSafeInteger(rounds) || rounds < 1) throw new Error('--rounds takes a number from 1')
+if (!Number.isSafeInteger(rounds) || rounds < 1) throw new Error('--rounds requires a positive integer')
 const pattern = new RegExp(values.only, 'i')
 const wanted = (name) => pattern.test(name)
 

@@ -125,13 +125,13 @@ async function measure(size) {
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(fields)
   })
-  if (connected.status !== 201) throw new Error(`connecting was ${connected.status}: ${await connected.text()}`)
+  if (connected.status !== 201) throw new Error(`connecting returned ${connected.status}: ${await connected.text()}`)
   await app.ask('begin')
   const began = performance.now()
   const received = await downloadSlowly(`${address}/download`, () => standstill(dav, size))
   const seconds = (performance.now() - began) / 1000
   const { before, peak } = await app.ask('end')
-  if (received !== size) throw new Error(`${received} bytes of ${size} came`)
+  if (received !== size) throw new Error(`received ${received} of ${size} bytes`)
   const inMib = (bytes) => Math.round((bytes / MIB) * 10) / 10
   const figures = {
     downloadedMib: inMib(received),
@@ -148,7 +148,7 @@ async function measure(size) {
 async function downloadSlowly(url, pause) {
   const asked = httpRequest(url).end()
   const [response] = await once(asked, 'response')
-  if (response.statusCode !== 200) throw new Error(`the download was ${response.statusCode}`)
+  if (response.statusCode !== 200) throw new Error(`the download returned ${response.statusCode}`)
   let received = 0
   let pausedAt = 0
   for await (const chunk of response) {

@@ -1,6 +1,6 @@
 // The output of a run: a table for people, and rows for programs.
 
-const COLUMNS = ['what: against whom', 'ratio', 'low', 'high', 'target', '', 'ours', 'theirs', '']
+const COLUMNS = ['case: compared with', 'ratio', 'low', 'high', 'target', '', 'ours', 'theirs', '']
 
 /** Returns a row for programs. `better` is the direction of its target. */
 export function resultOf({ name, ratio, low, high, target, better = 'higher' }) {

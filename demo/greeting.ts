@@ -10,7 +10,7 @@ Open this link (Ctrl-click):
   ${pageUrl}
 
 Try first: connect Google Drive, open "Five thousand" and scroll; then open Documents, select two files and press
-"Keep as document".
+"Add to documents".
 
   S3-compatible storage   Already connected (${s3.endpoint}).
 

@@ -28,7 +28,7 @@ async function main(): Promise<void> {
     delayMs: CLOSING_MS,
     report,
     start: async () => {
-      process.stdout.write('Preparing the demo: a server and three clouds. It takes a few seconds.\n')
+      process.stdout.write('Preparing the demo: a server and three clouds. This takes a few seconds.\n')
       const onStep = (step: string): void => {
         process.stdout.write(`  ${step} …\n`)
       }
@@ -44,7 +44,7 @@ async function main(): Promise<void> {
 /** Prints a message without a stack: the cause is nearly always the environment or the machine. */
 function report(error: unknown): void {
   const message = error instanceof Error ? error.message : String(error)
-  process.stderr.write(`The demo ${error instanceof ConfigError ? 'does not start' : 'cannot go on'}. ${message}\n`)
+  process.stderr.write(`The demo ${error instanceof ConfigError ? 'cannot start' : 'failed'}. ${message}\n`)
 }
 
 main().catch((error: unknown) => {

@@ -28,10 +28,10 @@ const TOTAL_MS = 15_000
 /** @throws ConfigError if the environment is that of a service, or a variable is invalid */
 export function readSettings({ DATABASE_URL = '', NODE_ENV, PORT, LOG_LEVEL: level }: Variables): DemoSettings {
   const problems = [
-    ...(NODE_ENV === 'production' ? ['NODE_ENV is "production": the demo is for looks and trials alone'] : []),
-    ...(DATABASE_URL === '' ? [] : ['DATABASE_URL is set: the demo has a database of its own, and touches no other'])
+    ...(NODE_ENV === 'production' ? ['NODE_ENV is "production": the demo is for evaluation only'] : []),
+    ...(DATABASE_URL === '' ? [] : ['DATABASE_URL is set: the demo uses its own database only'])
   ]
-  if (problems.length > 0) throw new ConfigError([...problems, '`npm start` runs the server that can be a service'])
+  if (problems.length > 0) throw new ConfigError([...problems, '`npm start` runs the server as a service'])
   const { port, logLevel } = readConfig({
     PORT,
     LOG_LEVEL: level === undefined || level === '' ? LOG_LEVEL : level
@@ -50,6 +50,6 @@ export function configOf({ port, folder, publicUrl, webdav }: DemoPlaces, logLev
     WEBDAV_ALLOW_HOSTS: webdav,
     TIMEOUT_TOTAL_MS: String(TOTAL_MS)
   })
-  if (config.mode !== 'demo') throw new Error('This is no demo')
+  if (config.mode !== 'demo') throw new Error('The configuration is not that of a demo')
   return config
 }

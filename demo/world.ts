@@ -75,7 +75,7 @@ export async function openDemoWorld(run: ServerRun, options: DemoWorldOptions = 
   run.add(() => rm(folder, { recursive: true, force: true }))
   const lifetime = lifetimeOf(run, onMistakes)
   const redirectUri = `${url}/cloud/connections/google_drive/callback`
-  onStep('Starting Google Drive and WebDAV with some thousand files')
+  onStep('Starting Google Drive and WebDAV with several thousand files')
   const google = await startGoogle(lifetime, { redirectUri, clock })
   const { login } = await startDav(lifetime)
 

@@ -32,7 +32,7 @@ export async function buildPage(named) {
   for (const [output, { entryPoint }] of Object.entries(metafile.outputs)) {
     if (entryPoint === undefined) continue
     const plain = `/page/${basename(entryPoint).replace(/\.ts$/, '.js')}`
-    if (!html.includes(`"${plain}"`)) throw new Error(`index.html does not name ${plain}`)
+    if (!html.includes(`"${plain}"`)) throw new Error(`index.html does not refer to ${plain}`)
     html = html.replace(`"${plain}"`, `"/page/${basename(output)}"`)
   }
   for (const { path, contents } of outputFiles) replaceFile(path, contents)
@@ -47,7 +47,7 @@ export async function buildPage(named) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const help =
-    'Usage: node scripts/build-page.mjs [folder]\n\nBuilds the page of the server; without a folder into dist/page.'
+    'Usage: node scripts/build-page.mjs [folder]\n\nBuilds the page of the server. Default folder: dist/page.'
   const [folder = join(ROOT, 'dist/page')] = readArguments(help, 1)
   await buildPage(folder)
 }

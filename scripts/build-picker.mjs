@@ -81,7 +81,7 @@ export async function buildPicker(folder) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [named] = readArguments(
-    'Usage: node scripts/build-picker.mjs [folder]\n\nBuilds the picker; without a folder into dist/picker, with its types.',
+    'Usage: node scripts/build-picker.mjs [folder]\n\nBuilds the picker. Default folder: dist/picker, with types.',
     1
   )
   const folder = named ?? join(ROOT, 'dist/picker')

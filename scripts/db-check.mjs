@@ -2,7 +2,7 @@
 import { readArguments } from './arguments.mjs'
 import { runPrisma } from './run-prisma.mjs'
 
-readArguments('Usage: npm run db:check\n\nFails when prisma/migrations do not lead to prisma/schema.prisma.')
+readArguments('Usage: npm run db:check\n\nFails if prisma/migrations do not produce prisma/schema.prisma.')
 
 const from = ['--from-migrations', 'prisma/migrations']
 const to = ['--to-schema', 'prisma/schema.prisma']
@@ -11,6 +11,6 @@ const { ok, stdout } = runPrisma(['migrate', 'diff', ...from, ...to, '--exit-cod
 console.log(stdout.trim())
 // The exit code is insufficient: the CLI has exited with 0 after its engine had crashed.
 if (!ok || !stdout.includes('No difference detected')) {
-  console.error('The migrations do not lead to the schema: add one (see the changes above).')
+  console.error('The migrations do not produce the schema. Add a migration with the changes above.')
   process.exitCode = 1
 }

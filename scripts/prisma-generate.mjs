@@ -6,7 +6,7 @@ readArguments('Usage: npm run prepare\n\nGenerates the database client into src/
 
 if (findPrisma() === undefined) {
   // `npm ci --omit=dev` runs `prepare` too. Such an installation runs from dist/, which contains the compiled client.
-  console.log('prisma is not installed: no client generated')
+  console.log('prisma is not installed: the database client was not generated')
 } else {
   process.exitCode = runPrisma(['generate', '--no-hints']).ok ? 0 : 1
 }

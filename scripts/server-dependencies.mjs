@@ -42,7 +42,7 @@ function rewrite(path, change) {
 
 if (process.argv[1] === import.meta.filename) {
   readArguments(
-    'Usage: node scripts/server-dependencies.mjs\n\nFor the image: makes what the server imports a dependency in package.json.'
+    'Usage: node scripts/server-dependencies.mjs\n\nFor the image: adds the imports of the server to the dependencies.'
   )
   rewrite('package.json', move)
   rewrite('package-lock.json', ({ packages }) => move(packages['']))

@@ -113,15 +113,15 @@ const section = (title, shown) => {
 }
 
 section(
-  'Left out:',
+  'Skipped:',
   [...left].map(([test, reason]) => `  ${test}: ${reason}\n`)
 )
 section(
-  'Prism could not judge:',
+  'Prism could not check:',
   unjudged.map((one) => show(one, [one.unjudged]))
 )
 section(
-  'Refused though Prism finds nothing wrong:',
+  'Rejected although Prism found no violation:',
   stricter.map((one) => show(one, []))
 )
 section(
@@ -135,10 +135,10 @@ section(
 )
 console.log(
   [
-    `\n${told.length} requests of ${new Set(told.map(({ test }) => test)).size} tests were judged by Prism`,
-    `${unjudged.length} could not be`,
-    `${judged.length - described.length} were about what is a host’s own`,
-    `${left.size} tests were left out`,
+    `\n${told.length} requests of ${new Set(told.map(({ test }) => test)).size} tests were checked by Prism`,
+    `${unjudged.length} could not be checked`,
+    `${judged.length - described.length} were for other routes`,
+    `${left.size} tests were skipped`,
     `${wrong.length} mismatches`
   ].join(', ')
 )

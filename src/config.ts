@@ -212,8 +212,8 @@ function readTrustProxy(env: Environment): string[] {
   if (!items.every((item) => PROXY_NAMES.has(item) || isAddressOrRange(item))) {
     env.problem(
       'TRUST_PROXY',
-      'must be the addresses of the proxies in front of the server (10.0.0.0/8,192.168.1.5): to trust everybody, or a ' +
-        'number of hops, would let clients choose the address and the host that the server sees'
+      'must list the addresses of the proxies in front of the server (10.0.0.0/8,192.168.1.5): trusting every ' +
+        'address or a number of hops would let clients forge their address and the host'
     )
   }
   return items
@@ -243,7 +243,7 @@ function readOrigins(env: Environment): string[] {
     try {
       parseOrigin(origin)
     } catch (error) {
-      env.problem('CORS_ORIGINS', `has an entry that ${(error as Error).message}`)
+      env.problem('CORS_ORIGINS', `has an invalid entry: it ${(error as Error).message}`)
       break
     }
   }
@@ -256,7 +256,7 @@ function readAllowHosts(env: Environment, name: string): string[] {
     try {
       parseAllowHosts([entry])
     } catch (error) {
-      env.problem(name, (error as Error).message.replace('allowHosts: ', 'has an entry that is no host: '))
+      env.problem(name, (error as Error).message.replace('allowHosts: ', 'entry '))
     }
   }
   return entries

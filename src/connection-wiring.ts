@@ -101,7 +101,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
   const onChange = (event: ConnectionEvent): void => {
     const tell = async (): Promise<void> => options.onConnectionChange?.(event)
     const told = tell().catch((error: unknown) => {
-      log.error({ err: error }, 'onConnectionChange threw')
+      log.error({ err: error }, 'onConnectionChange failed')
     })
     work.add(settledWithin(told, CALLBACK_MS))
   }
@@ -126,10 +126,10 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
   const flights = new RefreshFlights(refresher, clock)
   const requireReauth = createRequireReauth({ connections, invalidate, onChange })
   const { failedConnectsPerMinute, connectionsPerUser, connectsPerUser } = options.limits
-  const connects = new InFlightLimit(connectsPerUser, 'Too many connects of this user are in flight.')
+  const connects = new InFlightLimit(connectsPerUser, 'Too many connection attempts of this user are in flight.')
   const refusals = new MinuteLimit(
     failedConnectsPerMinute,
-    'Too many failed attempts to connect to this server: wait a minute.',
+    'Too many failed attempts to connect to this server. Wait a minute.',
     clock
   )
   const budgetOf = (userId: string, host: string): RefusalBudget => ({
@@ -176,7 +176,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     connections,
     clock,
     onFailure: (error) => {
-      log.debug({ causes: causesOf(error) }, 'the use of a connection could not be noted')
+      log.debug({ causes: causesOf(error) }, 'the last use of a connection could not be stored')
     }
   })
   const open = async (connection: SealedConnection): Promise<StorageBackend> => {
@@ -197,7 +197,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     contextOf,
     deadlineMs: Math.min(REVOKE_MS, timeouts.totalMs),
     onFailure: ({ id, provider }, error) => {
-      log.warn({ connectionId: id, provider, causes: causesOf(error) }, 'a removed connection was not revoked')
+      log.warn({ connectionId: id, provider, causes: causesOf(error) }, 'a removed connection could not be revoked')
     }
   })
   const store = createStoreConnection({

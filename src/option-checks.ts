@@ -16,7 +16,7 @@ export function record(name: string, value: unknown): Record<string, unknown> {
 /** Rejects unknown names: a misspelt limit would silently keep its default. */
 export function known(name: string, value: Record<string, unknown>, names: readonly string[]): void {
   for (const key of Object.keys(value)) {
-    check(names.includes(key), name === '' ? key : `${name}.${key}`, 'is not known')
+    check(names.includes(key), name === '' ? key : `${name}.${key}`, 'is not a known option')
   }
 }
 

@@ -183,7 +183,7 @@ export function checkOptions(options: CloudStorageOptions): CheckedOptions {
   const managed = managedStores(options.managed)
   const providers = enabledProviders(options.providers)
   for (const name of providers.keys()) {
-    check(!managed.has(name), `managed.${name}`, 'is the name of a provider too')
+    check(!managed.has(name), `managed.${name}`, 'must not have the name of a provider')
   }
   const { prefix: registered } = options as { prefix?: unknown }
   const isPath =
@@ -214,7 +214,7 @@ export function checkOptions(options: CloudStorageOptions): CheckedOptions {
 
 function publicUrl(given: string | undefined, isOAuth: boolean): URL | undefined {
   if (given === undefined) {
-    check(!isOAuth, 'publicUrl', 'is required with an OAuth provider: its redirect URIs begin with it')
+    check(!isOAuth, 'publicUrl', 'is required with an OAuth provider: redirect URIs begin with it')
     return undefined
   }
   try {

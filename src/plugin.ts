@@ -30,7 +30,7 @@ declare module 'fastify' {
 
 const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, options) => {
   if (fastify.hasDecorator('folderCache')) {
-    throw new Error('fastify-cloud-storage is registered in this tree already')
+    throw new Error('fastify-cloud-storage is already registered on this instance or a parent of it')
   }
   const checked = checkOptions(options)
   // Imported here, so that importing only the types and errors of this package stays cheap.

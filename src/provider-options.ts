@@ -65,12 +65,12 @@ function enabledProvider(id: string, value: unknown): EnabledProviderOptions {
   const given = isProviderDefinition(value) ? { provider: value } : value === true ? {} : record(path, value)
   const { provider, allowHosts = [], ...registration } = given
   if (isProviderDefinition(provider)) {
-    check(provider.id === id, path, `holds a provider whose id is "${provider.id}"`)
+    check(provider.id === id, path, `contains a provider with the id "${provider.id}"`)
   } else {
     check(
       provider === undefined && Object.hasOwn(PROVIDERS, id),
       path,
-      'is neither a provider of this package nor a defineProvider() value'
+      'is neither a built-in provider nor a value of defineProvider()'
     )
   }
   texts(`${path}.allowHosts`, allowHosts)
@@ -98,7 +98,7 @@ function readRegistration(
   if (scopes !== undefined) {
     texts(`${path}.scopes`, scopes)
     const areWords = scopes.length > 0 && scopes.every((scope) => SCOPE.test(scope))
-    check(areWords, `${path}.scopes`, 'must be a list of scopes, each of them a word')
+    check(areWords, `${path}.scopes`, 'must be a list of scopes without spaces or quotes')
   }
   if (tenant !== undefined) {
     const isTenant = typeof tenant === 'string' && TENANT.test(tenant)

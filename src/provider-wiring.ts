@@ -43,12 +43,12 @@ export function wireProviders(providers: CheckedOptions['providers'], timeouts: 
 export function loaderOf(id: string, own: ProviderDefinition | undefined): EnabledProvider['load'] {
   if (own !== undefined) return async () => own
   const load = PROVIDERS[id]
-  if (load === undefined) throw new TypeError(`No such provider: ${id}`)
+  if (load === undefined) throw new TypeError(`Unknown provider: ${id}`)
   return async () => (await load()).provider
 }
 
 function clientOf(provider: ProviderDefinition, settings: OAuthClientSettings, egress: ClosableEgress): OAuthClient {
-  if (!isOAuthProvider(provider)) throw new TypeError(`${provider.id} is no OAuth provider`)
+  if (!isOAuthProvider(provider)) throw new TypeError(`${provider.id} is not an OAuth provider`)
   return createOAuthClient(provider.connect, settings, egress)
 }
 

@@ -11,7 +11,7 @@ export function parseOrigin(given: unknown): string {
     throw new Error('must be an origin, like https://app.example.org: no path, no default port, no wildcard')
   }
   if (url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.test(url.hostname))) return url.origin
-  throw new Error('must begin with https://, except on this machine itself')
+  throw new Error('must begin with https://, except for loopback hosts')
 }
 
 /**
@@ -26,11 +26,13 @@ export function parsePublicUrl(given: unknown, isOAuth: boolean): URL {
   const url = new URL(given)
   const { protocol, hostname, pathname, username, password, search, hash } = url
   if (protocol !== 'https:' && protocol !== 'http:') throw new Error('must begin with https:// or http://')
-  if (username + password + search + hash !== '') throw new Error('must be no more than a place')
+  if (username + password + search + hash !== '') {
+    throw new Error('must not contain a user name, password, query or fragment')
+  }
   // It becomes the path of a cookie, which cannot contain other characters.
   if (!/^[\w.~/-]*$/.test(pathname)) throw new Error('must have a path of letters, digits, "-", "." and "_"')
   if (isOAuth && protocol !== 'https:' && !LOOPBACK.test(hostname)) {
-    throw new Error('must begin with https:// with an OAuth provider, except on this machine itself')
+    throw new Error('must begin with https:// with an OAuth provider, except for loopback hosts')
   }
   return url
 }

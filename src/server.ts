@@ -11,8 +11,8 @@ import { ServerRun, untilSignal } from './server/server-run.ts'
 const HELP = `
 Usage: npm start                (built: node dist/server.js)
 
-Runs the server. With DATABASE_URL it is a service on PostgreSQL; without, a demo with a database and a bucket of its
-own. It takes no arguments: .env.example explains every environment variable.
+Runs the server: with DATABASE_URL as a service on PostgreSQL, otherwise as a demo with its own database and bucket. It
+takes no arguments. .env.example explains every environment variable.
 
 Other programs: npm run demo, npm run migrate, npm run rotate-keys.
 `
@@ -40,7 +40,7 @@ async function startService(run: ServerRun, service: ServiceConfig): Promise<voi
     migrate: migrates || 'check'
   }).catch((cause: unknown) => {
     const reason = cause instanceof Error ? cause.message : 'unknown'
-    throw new Error(`The database that DATABASE_URL names cannot be used: ${reason}`, { cause })
+    throw new Error(`The database in DATABASE_URL cannot be used: ${reason}`, { cause })
   })
   run.add(database.close)
   const { listen, logStart } = await openApp(run, service, { database, summary: summaryOf(databaseUrl.reveal()) })
@@ -50,7 +50,7 @@ async function startService(run: ServerRun, service: ServiceConfig): Promise<voi
 async function startDemo(run: ServerRun, config: DemoConfig): Promise<void> {
   // The SDK's switch for its warning about future versions of Node.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true'
-  process.stdout.write('Preparing the demo. It takes a few seconds, and longer the first time.\n')
+  process.stdout.write('Preparing the demo. This takes a few seconds, and longer the first time.\n')
   const onStep = (step: string): void => {
     process.stdout.write(`  ${step} …\n`)
   }
@@ -78,7 +78,7 @@ function reportStart(error: unknown): void {
   const message = error instanceof Error ? error.message : String(error)
   // Our own messages contain no secret, and their examples of URLs should remain readable.
   const safe = error instanceof ConfigError ? message : withoutSecrets(message)
-  process.stderr.write(`fastify-cloud-storage does not start. ${safe}\n`)
+  process.stderr.write(`fastify-cloud-storage cannot start. ${safe}\n`)
 }
 
 main().catch((error: unknown) => {

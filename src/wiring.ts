@@ -110,7 +110,7 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
   const listener = options.listen && listenTo(options.listen, hear, log)
 
   const { limits } = options
-  const refreshes = new MinuteLimit(limits.refreshPerMinute, 'Too many refreshes: wait a while.', clock)
+  const refreshes = new MinuteLimit(limits.refreshPerMinute, 'Too many refreshes. Try again later.', clock)
   const transfers = new InFlightLimit(limits.transfersPerUser, 'Too many transfers of this user are in flight.')
   const openLeased = async (connection: SealedConnection): Promise<StorageBackend> => {
     const backend = await open(connection)
@@ -195,7 +195,7 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
     assertReady: async () => {
       await connections.assertReady()
       await spool.assertUsable().catch((error: unknown) => {
-        throw optionError('spool.folder', 'must be a folder that the server can write', { cause: error })
+        throw optionError('spool.folder', 'must be a folder that the server can write to', { cause: error })
       })
       warnAboutMissingPackages(options, log)
       listener?.start()

@@ -24,7 +24,7 @@ const bytes = allocated() - before
 await setImmediate()
 await setImmediate()
 observer.disconnect()
-if (collections > 0) throw new Error('there was a collection meanwhile')
+if (collections > 0) throw new Error('a garbage collection ran during the measurement')
 console.log(JSON.stringify({ bytes: bytes / HITS }))
 
 function allocated() {

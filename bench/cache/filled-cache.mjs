@@ -74,7 +74,7 @@ export class FilledCache {
     })
     const before = this.#cache.stats().evictions
     const ns = await nsPerCall(EVICTIONS, () => fill(this.#cache, strangers, this.#fetch))
-    if (this.#cache.stats().evictions - before !== EVICTIONS) throw new Error('not each took the place of another')
+    if (this.#cache.stats().evictions - before !== EVICTIONS) throw new Error('not every load evicted one entry')
     return ns
   }
 
@@ -87,7 +87,9 @@ export class FilledCache {
       const keys = groups.flat()
       for (const key of keys) await use(key)
       ns.drop.push(await nsPerCall(groups.length, () => this.#drop(groups)))
-      if (this.#cache.stats().entries !== this.#keys.length - keys.length) throw new Error('not that was dropped')
+      if (this.#cache.stats().entries !== this.#keys.length - keys.length) {
+        throw new Error('the dropped entries do not match')
+      }
       ns.set.push(await nsPerCall(keys.length, () => fill(this.#cache, keys, this.#fetch)))
     }
     return { set: median(ns.set), drop: median(ns.drop) }

@@ -71,7 +71,7 @@ export async function fill(cache, keys, fetch = async () => new Page(null)) {
 
 /** The loader for requests that must be hits. */
 export function miss() {
-  throw new Error('it is not kept')
+  throw new Error('the folder is not cached')
 }
 
 /** Returns `length` numbers from 0 to below `below`. */

@@ -77,8 +77,8 @@ export async function rows({ rounds }) {
     await hit('awaited: lru-cache with itself', awaited.lru, awaited.lru),
     await hit('awaited: getOrFetch against lru-cache', awaited.lru, awaited.ours, { atLeast: 0.3 }),
     await hit('called: getOrFetch against lru-cache', called.lru, called.ours),
-    await hit('awaited: getOrFetch with a key made anew against lru-cache', awaited.lru, freshKeys),
-    await hit('awaited: the same against lru-cache with a string made anew', freshTexts, freshKeys),
+    await hit('awaited: getOrFetch with a new key object against lru-cache', awaited.lru, freshKeys),
+    await hit('awaited: the same against lru-cache with a new string', freshTexts, freshKeys),
     await hit('awaited: async-cache-dedupe against lru-cache', awaited.lru, awaited.dedupe),
     await hit('awaited: bentocache against lru-cache', awaited.lru, awaited.bento)
   ]
@@ -113,7 +113,7 @@ async function makeBento(texts, page) {
 
 /** Uses the value, since a compiler omits unused ones. */
 function expect(value, page) {
-  if (value !== page) throw new Error('that is not what was kept')
+  if (value !== page) throw new Error('the cache returned another value')
 }
 
 await showWhenAlone(import.meta.url, rows)

@@ -75,7 +75,7 @@ async function list(key) {
 
 async function load(size, fails) {
   await setImmediate()
-  if (fails) throw new Error('the provider does not answer')
+  if (fails) throw new Error('the provider does not respond')
   return new Page(Buffer.from(text.slice(0, size)))
 }
 

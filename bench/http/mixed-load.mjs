@@ -47,7 +47,7 @@ export async function rows({ rounds, wanted, progress }) {
       if (reached >= rate * SHARE * KEPT_UP) results.push({ rate: rate * SHARE, p50, p99 })
     }
     const row = { name: NAME, target: TARGET, better: 'lower' }
-    const dropped = `${tries - results.length} of ${tries} rounds dropped: it did not keep up`
+    const dropped = `${tries - results.length} of ${tries} rounds dropped: the server did not keep up`
     if (results.length === 0) return [{ ...row, ratio: null, low: null, high: null, note: dropped }]
     const middle = (name) => median(results.map((result) => result[name]))
     return [
@@ -68,6 +68,6 @@ export async function rows({ rounds, wanted, progress }) {
 
 function check(statuses, amount) {
   if ((statuses[200] ?? 0) + (statuses[304] ?? 0) !== amount) {
-    throw new Error(`the mix was answered with ${JSON.stringify(statuses)}`)
+    throw new Error(`the requests of the mix returned ${JSON.stringify(statuses)}`)
   }
 }

@@ -60,7 +60,7 @@ async function answersOf(plugin, etag) {
     await (await ask(plugin, path, headers)).arrayBuffer()
     const answer = await ask(plugin, path, headers)
     const expected = isUnchanged ? 304 : 200
-    if (answer.status !== expected) throw new Error(`${path} was ${answer.status}: ${await answer.text()}`)
+    if (answer.status !== expected) throw new Error(`${path} returned ${answer.status}: ${await answer.text()}`)
     answers.push({
       path: bareRoute(name),
       status: answer.status,

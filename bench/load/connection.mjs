@@ -74,7 +74,7 @@ export class Connection {
     if (this.#left > 0) return
     const done = this.#done
     this.#done = null
-    done?.(this.#left < 0 ? new Error('an answer was longer than it said') : undefined)
+    done?.(this.#left < 0 ? new Error('a response was longer than its Content-Length') : undefined)
   }
 
   #fail(error) {
@@ -87,7 +87,7 @@ export class Connection {
 
 function lengthOf(head) {
   const length = headerOf(head, 'content-length')
-  if (length === null) throw new Error(`an answer did not say how long it is: ${head}`)
+  if (length === null) throw new Error(`a response has no Content-Length: ${head}`)
   return Number(length)
 }
 

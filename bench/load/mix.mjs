@@ -50,7 +50,7 @@ function answer(connection, request) {
   return new Promise((resolve, reject) => {
     connection.ask(request, (error) => {
       if (error !== undefined) reject(error)
-      else if (connection.status !== 200) reject(new Error(`a folder of the mix was ${connection.status}`))
+      else if (connection.status !== 200) reject(new Error(`a request of the mix returned ${connection.status}`))
       else resolve()
     })
   })

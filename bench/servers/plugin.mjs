@@ -62,7 +62,7 @@ async function connectUsers(port) {
       headers: { 'content-type': 'application/json', authorization: authorizationOf(index) },
       body: JSON.stringify({ account: userOf(index) })
     })
-    if (answer.status !== 201) throw new Error(`connecting was ${answer.status}: ${await answer.text()}`)
+    if (answer.status !== 201) throw new Error(`connecting returned ${answer.status}: ${await answer.text()}`)
   }
 }
 

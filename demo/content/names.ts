@@ -2,7 +2,7 @@
 export const MARKUP_NAME = '<img src=x onerror=alert(1)>'
 
 /** The longest name that file systems allow: 255 bytes. */
-const LONG_NAME = `${'A name that goes on and on, since nobody ever stopped whoever wrote it '.repeat(4).slice(0, 251)}.txt`
+const LONG_NAME = `${'A very long file name that is shortened since a row is too small '.repeat(4).slice(0, 251)}.txt`
 
 /** Names that any cloud may have, and that are difficult to display. */
 export const HARD_NAMES: readonly string[] = [

@@ -19,26 +19,26 @@ const MOOD_S = MOOD_MS / 1000
 export const ACTIONS = {
   'take-access-away': {
     label: 'Remove the application’s access',
-    then: 'As its user would on their account page. Then refresh a folder of Google Drive: it asks to sign in again.',
+    then: 'As users can on their account page. Then refresh a Google Drive folder: the picker asks to sign in again.',
     act: (moods) => moods.takeAccessAway()
   },
   throttle: {
     label: `Throttle for ${MOOD_S} seconds`,
-    then: `Every call is answered 429 with Retry-After: ${MOOD_S}. Then refresh a folder: it counts down.`,
+    then: `Every call returns 429 with Retry-After: ${MOOD_S}. Then refresh a folder: the picker counts down.`,
     act: (moods) => {
       moods.throttle()
     }
   },
   'slow-down': {
-    label: `Be slow for ${MOOD_S} seconds`,
-    then: 'Each call takes some seconds. Then open a folder that you have not seen: there are skeletons, and a way to cancel.',
+    label: `Slow down for ${MOOD_S} seconds`,
+    then: 'Each call takes some seconds. Then open a folder for the first time: the picker shows placeholders and Cancel.',
     act: (moods) => {
       moods.slowDown()
     }
   },
   'calm-down': {
-    label: 'Be as ever',
-    then: 'Ends both.',
+    label: 'Back to normal',
+    then: 'Stops throttling and slowness.',
     act: (moods) => {
       moods.calmDown()
     }
@@ -58,7 +58,7 @@ p { margin: 0.3rem 0 }
 
 export function controlsPage({ grants, throttledForMs, slowForMs, serverUrl }: ControlsState): string {
   const state = [
-    grants === 0 ? 'no application has access' : `access was given ${grants === 1 ? 'once' : `${grants} times`}`,
+    grants === 0 ? 'no application has access' : `access was granted ${grants === 1 ? 'once' : `${grants} times`}`,
     throttledForMs > 0 ? `throttling for ${seconds(throttledForMs)} more` : 'not throttling',
     slowForMs > 0 ? `slow for ${seconds(slowForMs)} more` : 'not slow'
   ]
@@ -78,7 +78,7 @@ export function controlsPage({ grants, throttledForMs, slowForMs, serverUrl }: C
 <h1>The emulated Google</h1>
 <p role="status">Now: ${state.join(', ')}.</p>
 ${forms.join('\n')}
-<p>The server is at ${serverUrl}; the link in the terminal lets you in.</p>
+<p>The server is at ${serverUrl}; sign in with the link in the terminal.</p>
 </main>
 </body>
 </html>

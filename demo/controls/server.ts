@@ -36,7 +36,7 @@ export async function startControls(lifetime: Lifetime, options: ControlsOptions
     // The path of a form's request is sufficient.
     request.resume()
     void replyTo(request, options)
-      .catch((error: unknown): Reply => ({ status: 500, body: `It did not work: ${String(error)}\n` }))
+      .catch((error: unknown): Reply => ({ status: 500, body: `The action failed: ${String(error)}\n` }))
       .then(({ status, type = 'text/plain', body = '', headers }) => {
         response.writeHead(status, { ...HEADERS, 'content-type': `${type}; charset=utf-8`, ...headers }).end(body)
       })
@@ -54,14 +54,14 @@ async function replyTo({ method, url, headers, socket }: IncomingMessage, option
   const { moods } = options
   const host = `${HOST}:${socket.localPort ?? 0}`
   // Another host name that resolves to this machine is another site.
-  if (headers.host !== host) return { status: 421, body: 'This is not the address of this page.\n' }
+  if (headers.host !== host) return { status: 421, body: 'The Host header is not the address of this page.\n' }
   if (method === 'GET' && url === '/styles.css') return { status: 200, type: 'text/css', body: STYLES }
   if (method === 'GET' && url === '/') return page(options)
   const action = url?.slice(1) ?? ''
-  if (!isAction(action)) return { status: 404, body: 'There is nothing at this address.\n' }
-  if (method !== 'POST') return { status: 405, body: 'Press the button.\n', headers: { allow: 'POST' } }
+  if (!isAction(action)) return { status: 404, body: 'The requested URL was not found.\n' }
+  if (method !== 'POST') return { status: 405, body: 'Use the buttons of the page.\n', headers: { allow: 'POST' } }
   // Every browser sends the origin of a form.
-  if (headers.origin !== `http://${host}`) return { status: 403, body: 'This comes from another page.\n' }
+  if (headers.origin !== `http://${host}`) return { status: 403, body: 'Requests from other pages are not allowed.\n' }
   await ACTIONS[action].act(moods)
   return { status: 303, headers: { location: '/' } }
 }

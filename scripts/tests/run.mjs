@@ -36,7 +36,7 @@ const { values: options, positionals } = parseArgs({
 })
 if (options.help) {
   console.log('Usage: npm test [-- [--watch] [--isolate] [--jobs N] [--list] FILE|FOLDER …]')
-  console.log('The same for npm run test:browser and npm run test:services. --list prints the files and runs none.')
+  console.log('Also for npm run test:browser and npm run test:services. --list prints the files without running them.')
   process.exit()
 }
 /** One more than the number of cores: tests also wait for sockets and child processes. */
@@ -165,7 +165,7 @@ process.once('exit', () => running.abort())
 const compiler = await createCompiler()
 await compiler.rebuild()
 if (options.watch) {
-  if (positionals.length === 0) throw new Error('name the files to run on each change')
+  if (positionals.length === 0) throw new Error('--watch requires the files to run on each change')
   const nextChange = watchSources()
   let isCompiled = true
   for (;;) {

@@ -15,7 +15,7 @@ export type ChangeConnection = (userId: string, id: string, changes: ConnectionC
 export function createChangeConnection({ connections, invalidate }: ChangeConnectionPorts): ChangeConnection {
   return async (userId, id, changes) => {
     const connection = await connections.update(userId, id, changes)
-    if (connection === null) throw new StorageError('CONNECTION_NOT_FOUND', 'There is no such connection.')
+    if (connection === null) throw new StorageError('CONNECTION_NOT_FOUND', 'The connection was not found.')
     invalidate(connection)
     return connection
   }

@@ -43,7 +43,10 @@ const UNJUDGED: readonly StorageErrorCode[] = ['ENDPOINT_FORBIDDEN', 'PROVIDER_U
 export function createConnect({ openWith, contextOf, store, refusals }: ConnectPorts): Connect {
   async function check({ userId, provider, fields, signal }: ConnectRequest): Promise<ParsedCredentials> {
     if (isOAuthProvider(provider)) {
-      throw new StorageError('UNSUPPORTED', 'This provider is connected in the browser: ask it to authorize.')
+      throw new StorageError(
+        'UNSUPPORTED',
+        'This provider is connected in the browser. Use POST /connections/{provider}/authorize.'
+      )
     }
     const typed = provider.connect.parse(fields)
     const attempt = refusals.begin(userId, hostOf(provider.id, typed.credentials))
@@ -91,8 +94,8 @@ async function accepted<T>(check: Promise<T>): Promise<T> {
     if (!isStorageError(error, 'ACCESS_DENIED', 'FOLDER_NOT_FOUND', 'OBJECT_NOT_FOUND', 'UNSUPPORTED')) throw error
     const message =
       error.code === 'ACCESS_DENIED'
-        ? 'The server does not accept these credentials.'
-        : 'There is no such folder, bucket or service at this address.'
+        ? 'The server rejected the credentials.'
+        : 'No folder, bucket or service was found at this address.'
     throw new StorageError('INVALID_CREDENTIALS', message, { cause: error })
   }
 }

@@ -28,7 +28,7 @@ export function createDisconnect({ connections, invalidate, revoke, onChange }: 
   return {
     async one(userId, id) {
       const removed = await connections.remove(userId, id)
-      if (removed === null) throw new StorageError('CONNECTION_NOT_FOUND', 'There is no such connection.')
+      if (removed === null) throw new StorageError('CONNECTION_NOT_FOUND', 'The connection was not found.')
       gone(removed)
     },
     async all(userId) {

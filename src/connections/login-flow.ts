@@ -86,7 +86,7 @@ export function createLoginFlow(ports: LoginFlowPorts): LoginFlow {
       loginOf(provider)
       const stateHash = hashOf(flowId)
       const flow = FLOW_SECRET.test(flowId) ? await flows.find(stateHash, userId, provider.id) : null
-      if (flow === null) throw new StorageError('INVALID_STATE', 'This login has ended or expired: begin again.')
+      if (flow === null) throw new StorageError('INVALID_STATE', 'This login has ended or expired. Start again.')
       const waiting = cipher.open(flow.sealedVerifier, bindingOf('login-flow', flow)).reveal() as Waiting
       const fields = await tell(flow, waiting, request)
       if (fields === null || fields === undefined) return null
@@ -99,5 +99,5 @@ export function createLoginFlow(ports: LoginFlowPorts): LoginFlow {
 
 function loginOf({ connect }: ProviderDefinition): LoginFlowConnect {
   if (connect.type === 'login-flow') return connect
-  throw new StorageError('UNSUPPORTED', 'This provider is not connected by a login at its own page.')
+  throw new StorageError('UNSUPPORTED', 'This provider has no login flow.')
 }

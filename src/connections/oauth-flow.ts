@@ -125,7 +125,7 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
     // Not the request's signal: the code works only once, so a browser that disconnects must not abort the exchange.
     const controller = new AbortController()
     const timer = setTimeout(() => {
-      controller.abort(new StorageError('PROVIDER_TIMEOUT', 'The provider did not answer in time.'))
+      controller.abort(new StorageError('PROVIDER_TIMEOUT', 'The provider did not respond in time.'))
     }, deadlineMs)
     try {
       await connect(flow, callback, controller.signal)
@@ -187,7 +187,7 @@ function nonceIdOf(stateHash: string): string {
 }
 
 function invalidState(): StorageError {
-  return new StorageError('INVALID_STATE', 'This login has ended, or was begun in another browser: begin again.')
+  return new StorageError('INVALID_STATE', 'This login has ended or was started in another browser. Start again.')
 }
 
 /**
@@ -206,11 +206,14 @@ function granted(
   const names = new Set(given.map(nameOf))
   const missing = asked.filter((scope) => !BESIDE.has(scope) && !names.has(nameOf(scope)))
   if (missing.length === 0) return given
-  throw new StorageError('INSUFFICIENT_SCOPE', 'Not all of the access was granted that is needed.')
+  throw new StorageError(
+    'INSUFFICIENT_SCOPE',
+    'Some required permissions were not granted. Connect again and grant all of them.'
+  )
 }
 
 /** Rejects a token that expires and cannot be refreshed: connections last for months. */
 function requireLasting({ refreshToken, expiresAt }: StoredTokens): void {
   if (refreshToken !== null || expiresAt === null) return
-  throw new StorageError('PROVIDER_ERROR', 'The provider gave access for a short time only.')
+  throw new StorageError('PROVIDER_ERROR', 'The provider issued an expiring access token without a refresh token.')
 }

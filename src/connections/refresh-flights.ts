@@ -68,7 +68,7 @@ export class RefreshFlights {
       waiting: 0,
       done: this.#limit(() => {
         // A queue behind a provider that hangs must not send requests for callers that have left.
-        if (flight.waiting === 0) throw new StorageError('PROVIDER_UNAVAILABLE', 'Nobody waits for this any more.')
+        if (flight.waiting === 0) throw new StorageError('PROVIDER_UNAVAILABLE', 'No caller waits for this refresh.')
         return this.#refresher.refresh(row, isGood, noteAsking)
       }).finally(() => {
         this.#flights.delete(row.id)

@@ -110,14 +110,14 @@ export class TokenRefresher {
         onEnded(outcome.ended)
         throw new StorageError(
           'CONNECTION_INACTIVE',
-          'The provider no longer accepts this connection: connect again.'
+          'The provider no longer accepts this connection. Connect again.'
         ).about(aboutConnection({ ...outcome.ended, status: 'REQUIRES_REAUTH' }))
       }
       this.#unstored.delete(connection.id)
       note(outcome.as)
       return outcome.tokens
     }
-    throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed.')
+    throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed. Try again.')
   }
 
   #dropOrphan(connection: Row): void {
@@ -133,7 +133,7 @@ export class TokenRefresher {
     isGood: IsGood,
     beforeAsking: () => void
   ): Promise<Outcome> {
-    if (row === null) throw new StorageError('CONNECTION_MISSING', 'This connection is gone.')
+    if (row === null) throw new StorageError('CONNECTION_MISSING', 'The connection no longer exists.')
     // Connections in ERROR are verified from time to time, which takes a valid token.
     if (row.status !== 'ERROR') requireActive(row)
     const { cipher, clock } = this.#ports
@@ -172,7 +172,7 @@ export class TokenRefresher {
     const { clientOf, deadlineMs } = this.#ports
     const controller = new AbortController()
     const timer = setTimeout(() => {
-      controller.abort(new StorageError('PROVIDER_UNAVAILABLE', 'The provider does not renew its access in time.'))
+      controller.abort(new StorageError('PROVIDER_UNAVAILABLE', 'The provider did not refresh the token in time.'))
     }, deadlineMs)
     try {
       const client = await clientOf(row.provider)

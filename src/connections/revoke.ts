@@ -71,7 +71,7 @@ export class Revocations {
   async #withinDeadline(revoke: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const controller = new AbortController()
     const timer = setTimeout(() => {
-      controller.abort(new Error('The provider takes too long'))
+      controller.abort(new Error('The provider did not revoke the tokens in time'))
     }, this.#ports.deadlineMs)
     try {
       await revoke(controller.signal)

@@ -44,7 +44,7 @@ export function createVerify({ connections, open, invalidate }: VerifyPorts): Ve
 
   return async ({ userId, id, signal }) => {
     const connection = await connections.findSealed(userId, id)
-    if (connection === null) throw new StorageError('CONNECTION_NOT_FOUND', 'There is no such connection.')
+    if (connection === null) throw new StorageError('CONNECTION_NOT_FOUND', 'The connection was not found.')
     if (connection.status !== 'ACTIVE' && connection.status !== 'ERROR') {
       throw new StorageError('CONNECTION_INACTIVE', 'This connection is not active.').about(aboutConnection(connection))
     }
@@ -57,7 +57,7 @@ export function createVerify({ connections, open, invalidate }: VerifyPorts): Ve
     }
     const noted = await note(connection, null)
     if (noted === null) {
-      throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed.').about(
+      throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed. Try again.').about(
         aboutConnection(connection)
       )
     }

@@ -52,14 +52,14 @@ export function aboutConnection({
 export function chooseConnection<T extends Connection>(connections: readonly T[]): T {
   const [first, ...others] = connections
   if (first === undefined) {
-    throw new StorageError('CONNECTION_MISSING', 'There is no connection to this provider.')
+    throw new StorageError('CONNECTION_MISSING', 'There is no connection to this provider. Connect it first.')
   }
   if (others.length === 0) return first
   const marked = connections.find((connection) => connection.isDefault)
   if (marked === undefined) {
     throw new StorageError(
       'CONNECTION_AMBIGUOUS',
-      'There are several connections to this provider and none is the default: name one.'
+      'There are several connections to this provider and none is the default. Specify one.'
     )
   }
   return marked

@@ -11,7 +11,7 @@ const MAX_ID_BYTES = 8192
  */
 export function parseFolderId(raw: string | undefined, name = 'folder'): string | null {
   if (raw === undefined) return null
-  if (raw === '') throw new StorageError('INVALID_REQUEST', `${name} must not be empty: leave it out for the root.`)
+  if (raw === '') throw new StorageError('INVALID_REQUEST', `${name} must not be empty. Omit it for the root.`)
   return checkedText(raw, name)
 }
 
@@ -30,7 +30,7 @@ function checkedText(raw: string, name: string): string {
     throw new StorageError('INVALID_REQUEST', `${name} must not be longer than ${MAX_ID_BYTES} bytes.`)
   }
   if (raw.includes('\0') || !raw.isWellFormed()) {
-    throw new StorageError('INVALID_REQUEST', `${name} holds characters that no ${name} has.`)
+    throw new StorageError('INVALID_REQUEST', `${name} contains invalid characters.`)
   }
   return raw
 }

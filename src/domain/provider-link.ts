@@ -33,7 +33,7 @@ export function parseOpenableLink(value: unknown, policy: EgressPolicy): string 
  */
 export function requireLink(link: string | null): string {
   if (link !== null) return link
-  throw new StorageError('PROVIDER_ERROR', 'The provider named a sign-in page that a browser must not open.')
+  throw new StorageError('PROVIDER_ERROR', 'The provider returned an unsafe sign-in URL.')
 }
 
 function isAllowed(url: URL, policy: EgressPolicy): boolean {

@@ -183,7 +183,7 @@ export function defineProvider(definition: TypedProvider): TypedProvider
 export function defineProvider(definition: OAuthProvider): OAuthProvider
 export function defineProvider(definition: ProviderDefinition): ProviderDefinition {
   if (!PROVIDER_ID.test(definition.id) || RESERVED.has(definition.id)) {
-    throw new TypeError(`defineProvider: "${definition.id}" cannot be a provider's id`)
+    throw new TypeError(`defineProvider: "${definition.id}" is not a valid provider id`)
   }
   const frozen = Object.freeze({ ...definition })
   DEFINED.add(frozen)

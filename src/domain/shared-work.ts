@@ -26,7 +26,7 @@ export class SharedWork<T> {
   /** Returns a promise for one caller. Its signal, which must not be aborted yet, releases only that caller. */
   wait(signal?: AbortSignal): Promise<T> {
     const result = this.#result
-    if (result === undefined) return Promise.reject(new TypeError('Work cannot wait for itself'))
+    if (result === undefined) return Promise.reject(new TypeError('Shared work cannot wait for itself'))
     this.#waiting += 1
     if (signal === undefined) return result
     return new Promise<T>((resolve, reject) => {

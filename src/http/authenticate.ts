@@ -50,7 +50,7 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 function userId(user: unknown): string {
   if (user === undefined || user === null || user === '') throw refuse(undefined)
   if (typeof user !== 'string') {
-    throw withStatus(new StorageError('INTERNAL', `authenticate must give a string, not ${typeof user}`))
+    throw withStatus(new StorageError('INTERNAL', `authenticate must return a string, not ${typeof user}`))
   }
   return user
 }
@@ -60,7 +60,7 @@ function refuse(error: unknown): HttpStorageError {
   const status = thrown.statusCode ?? thrown.status
   if (typeof status === 'number' && status >= 500) {
     return withStatus(
-      new StorageError('AUTHENTICATION_UNAVAILABLE', 'It cannot be found out who is asking.', { cause: error })
+      new StorageError('AUTHENTICATION_UNAVAILABLE', 'Authentication is temporarily unavailable.', { cause: error })
     )
   }
   const refusal = withStatus(new StorageError('UNAUTHENTICATED', 'Sign in first.', { cause: error }))

@@ -42,7 +42,7 @@ export function callbackRoute(
   const options = { schema: describe('finishAuthorization'), validatorCompiler: unchecked, exposeHeadRoute: false }
   app.get<{ Params: { provider: string } }>(CALLBACK, options, async (request, reply) => {
     const provider = await loadProvider(request.params.provider)
-    if (!isOAuthProvider(provider)) throw new StorageError('PROVIDER_UNKNOWN', 'There is no such provider.')
+    if (!isOAuthProvider(provider)) throw new StorageError('PROVIDER_UNKNOWN', 'The provider is not enabled.')
     const redirectUri = places.redirectUri(provider.id)
     let nonceId: string | undefined
     const { returnTo, error } = await oauthFlow.finish({

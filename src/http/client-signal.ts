@@ -23,7 +23,7 @@ export interface ClientWatch {
 export function watchClient(reply: FastifyReply): ClientWatch {
   const controller = new AbortController()
   const release = onceClosed(reply, () => {
-    if (!reply.raw.writableFinished) controller.abort(new ClientGone('The client is gone'))
+    if (!reply.raw.writableFinished) controller.abort(new ClientGone('The client has disconnected'))
   })
   return { signal: controller.signal, release }
 }

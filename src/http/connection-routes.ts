@@ -40,7 +40,10 @@ export function connectRoutes(
     const known = checks.get(id)
     if (known !== undefined) return known
     if (!('schema' in typed)) {
-      throw new StorageError('UNSUPPORTED', 'This provider is connected in the browser: ask it to authorize.')
+      throw new StorageError(
+        'UNSUPPORTED',
+        'This provider is connected in the browser. Use POST /connections/{provider}/authorize.'
+      )
     }
     const check = compile(credentialsSchema(typed.schema))
     checks.set(id, check)

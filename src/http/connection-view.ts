@@ -20,7 +20,7 @@ export function parseLabel(label: string): string
 export function parseLabel(label: string | undefined): string | undefined
 export function parseLabel(label: string | undefined): string | undefined {
   if (label !== undefined && (label.includes('\0') || !label.isWellFormed())) {
-    throw new StorageError('INVALID_REQUEST', 'body/label holds characters that no name has.')
+    throw new StorageError('INVALID_REQUEST', 'body/label contains invalid characters.')
   }
   return label
 }

@@ -164,7 +164,7 @@ interface Seen {
 async function look(content: LookedAt, signal: AbortSignal): Promise<Seen> {
   const { backend, id, exportAs } = content
   const entry = content.entry ?? (await backend.stat(id, { signal }))
-  if (!hasContent(entry)) throw new StorageError('OBJECT_NOT_FOUND', 'There is no such object.')
+  if (!hasContent(entry)) throw new StorageError('OBJECT_NOT_FOUND', 'The object was not found.')
   const format = formatOf(entry, exportAs)
   const etag = format === null ? entry.version : null
   return { entry, format, validators: validatorsOf({ etag, modifiedAt: entry.modifiedAt }) }
@@ -190,7 +190,7 @@ function ifRangeOf({ headers }: FastifyRequest): string | undefined {
 
 function answerVerdict(verdict: Exclude<Verdict, 'send'>, reply: FastifyReply): FastifyReply {
   if (verdict === 'precondition-failed') {
-    throw new StorageError('PRECONDITION_FAILED', 'The document is not the one that the request is about.')
+    throw new StorageError('PRECONDITION_FAILED', 'The content does not match the precondition of the request.')
   }
   return reply.removeHeader('content-type').code(304).send()
 }

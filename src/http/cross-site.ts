@@ -21,7 +21,7 @@ export function refuseCrossSite(request: FastifyRequest, sites: TrustedSites): v
   const { origin } = request.headers
   if (origin !== undefined && sites.allowedOrigins.has(origin)) return
   if (isOtherOrigin(request, sites) || request.headers['sec-fetch-site'] === 'cross-site') {
-    throw new StorageError('CROSS_SITE', 'This request comes from a page of another site.')
+    throw new StorageError('CROSS_SITE', 'Requests from pages of other sites are not allowed.')
   }
 }
 

@@ -36,7 +36,7 @@ export class ResolvedDocuments {
   get(request: FastifyRequest): ResolvedDocument {
     const resolved = this.#resolved.get(request)
     if (resolved === undefined) {
-      throw new TypeError('request.storageBackend needs a storageBackendHook among the preHandlers of its route')
+      throw new TypeError('request.storageBackend requires storageBackendHook as a preHandler of the route')
     }
     return resolved
   }
@@ -65,7 +65,7 @@ export function documentHook(
     const slot = enter(reply, transfers, user.id)
     const document = await findDocument(request, user)
     if (document?.userId !== user.id) {
-      throw withStatus(new StorageError('DOCUMENT_NOT_FOUND', 'There is no such document.'))
+      throw withStatus(new StorageError('DOCUMENT_NOT_FOUND', 'The document was not found.'))
     }
     resolved.set(request, { document, backend: withSlot(await resolve(document, user), slot) })
   }

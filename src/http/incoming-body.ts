@@ -80,7 +80,7 @@ export class IncomingBody extends Readable {
 
   readonly #onBreak = (): void => {
     if (!this.#source.readableEnded && !this.destroyed) {
-      this.#fail(new StorageError('INVALID_REQUEST', 'The upload broke off before its end.'))
+      this.#fail(new StorageError('INVALID_REQUEST', 'The upload was interrupted. Try again.'))
     }
   }
 
@@ -88,7 +88,7 @@ export class IncomingBody extends Readable {
     clearTimeout(this.#timer)
     if (this.destroyed || this.#source.readableEnded) return
     this.#timer = setTimeout(() => {
-      this.#fail(new StorageError('INVALID_REQUEST', 'The upload came to a standstill.'))
+      this.#fail(new StorageError('INVALID_REQUEST', 'The upload stalled. Try again.'))
     }, this.#options.idleMs)
     this.#rate.start()
   }

@@ -42,10 +42,10 @@ export function incomingUpload({ headers, body }: FastifyRequest, options: Incom
 
 function requireWhole(headers: IncomingHttpHeaders): void {
   if (headers['content-range'] !== undefined) {
-    throw new StorageError('INVALID_REQUEST', 'A part of a content cannot be stored.')
+    throw new StorageError('INVALID_REQUEST', 'Partial uploads with Content-Range are not supported.')
   }
   if ((headers['content-encoding'] ?? 'identity').trim().toLowerCase() !== 'identity') {
-    throw new StorageError('UNSUPPORTED_MEDIA_TYPE', 'Send the content itself, without a Content-Encoding.')
+    throw new StorageError('UNSUPPORTED_MEDIA_TYPE', 'Send the content without a Content-Encoding.')
   }
 }
 

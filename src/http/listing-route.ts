@@ -58,12 +58,12 @@ export function listingRoute(app: FastifyInstance, deps: ListingRouteDeps, descr
 function listedBy(request: ListingRequest, { hasProvider, takeRefresh }: ListingRouteDeps): ListFolderRequest {
   const { provider } = request.params
   const { folder, connection: connectionId, cursor, limit, kind, refresh } = request.query
-  if (!hasProvider(provider)) throw new StorageError('PROVIDER_UNKNOWN', 'There is no such provider.')
+  if (!hasProvider(provider)) throw new StorageError('PROVIDER_UNKNOWN', 'The provider is not enabled.')
   const folderId = parseFolderId(folder)
   const userId = userOf(request)
   if (refresh) {
     if (cursor !== undefined) {
-      throw new StorageError('INVALID_REQUEST', 'A page cannot be refreshed: leave cursor out.')
+      throw new StorageError('INVALID_REQUEST', 'refresh cannot be combined with cursor. Omit cursor.')
     }
     takeRefresh(userId)
   }

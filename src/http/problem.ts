@@ -57,7 +57,7 @@ export function describe(error: StorageError): Problem {
     type: `urn:fastify-cloud-storage:error:${code}`,
     title: words.charAt(0).toUpperCase() + words.slice(1),
     status: statusCode,
-    detail: UNTOLD.has(code) ? 'Something is wrong on the server.' : message,
+    detail: UNTOLD.has(code) ? 'An internal error occurred on the server.' : message,
     code,
     headers
   }

@@ -23,7 +23,7 @@ export function publicPlaces(
 ): PublicPlaces {
   const base = (): URL => {
     // The check of the options ensures that it is set if a provider needs it.
-    if (publicUrl === undefined) throw new StorageError('INTERNAL', 'There is no publicUrl')
+    if (publicUrl === undefined) throw new StorageError('INTERNAL', 'The option publicUrl is not set')
     return new URL(publicUrl.pathname.replace(/(?<!\/)\/*$/, '/'), publicUrl)
   }
   return {
@@ -42,7 +42,7 @@ export function publicPlaces(
       if (isTrusted && url.username + url.password === '') return url.href
       throw new StorageError(
         'INVALID_REQUEST',
-        'body/returnTo must be inside of the application or on an allowed origin.'
+        'body/returnTo must be a URL of the application or of an allowed origin.'
       )
     }
   }

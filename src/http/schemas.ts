@@ -14,24 +14,24 @@ const connectionSchema = {
   type: 'string',
   minLength: 1,
   maxLength: 128,
-  description: 'The id of one of the user’s connections. Left out: the only one, or the default.'
+  description: 'The id of a connection. Default: the user’s only connection to the provider, or the default one.'
 } as const
 
 export const listingQuerySchema = {
   type: 'object',
   additionalProperties: false,
   properties: {
-    folder: { type: 'string', description: 'The `id` of an entry. Left out: the root.' },
+    folder: { type: 'string', description: 'The `id` of a folder. Default: the root.' },
     connection: connectionSchema,
     cursor: {
       type: 'string',
       minLength: 1,
       maxLength: MAX_CURSOR_LENGTH,
-      description: '`page.next` of the page before, with the same folder, limit and kind.'
+      description: '`page.next` of the previous page, with the same `folder`, `limit` and `kind`.'
     },
-    limit: { type: 'integer', minimum: 1, maximum: 1000, default: 200, description: 'Entries of a page, at most.' },
-    kind: { type: 'string', enum: ['folder', 'file'], description: 'Only those.' },
-    refresh: { type: 'boolean', default: false, description: 'Drops what is kept of the folder and loads it anew.' }
+    limit: { type: 'integer', minimum: 1, maximum: 1000, default: 200, description: 'Entries per page.' },
+    kind: { type: 'string', enum: ['folder', 'file'], description: 'Lists only entries of this kind.' },
+    refresh: { type: 'boolean', default: false, description: 'Invalidates the cached pages of the folder first.' }
   }
 } as const
 
@@ -54,7 +54,7 @@ export const contentQuerySchema = {
       type: 'string',
       minLength: 1,
       maxLength: 255,
-      description: 'The `mimeType` of one of the entry’s `exportFormats`. Left out: the first.'
+      description: 'The `mimeType` of one of the entry’s `exportFormats`. Default: the first.'
     }
   }
 } as const
@@ -80,8 +80,8 @@ export const uploadQuerySchema = {
   additionalProperties: false,
   properties: {
     id: { type: 'string', description: 'The `id` of a file to replace.' },
-    parent: { type: 'string', description: 'The `id` of the folder. Left out: the root.' },
-    name: { type: 'string', description: 'What it is called there.' },
+    parent: { type: 'string', description: 'The `id` of the folder. Default: the root.' },
+    name: { type: 'string', description: 'The name of the file.' },
     connection: connectionSchema
   }
 } as const
@@ -107,7 +107,7 @@ export const newFolderSchema = {
   additionalProperties: false,
   required: ['name'],
   properties: {
-    parentId: { type: ['string', 'null'], description: 'The `id` of a folder. Left out, or null: the root.' },
+    parentId: { type: ['string', 'null'], description: 'The `id` of the parent folder. Default or `null`: the root.' },
     name: { type: 'string' }
   },
   examples: [{ parentId: 'Invoices/', name: '2027' }]
@@ -118,7 +118,7 @@ export const labelSchema = {
   type: 'string',
   minLength: 1,
   maxLength: 200,
-  description: 'The user’s own name for the connection.'
+  description: 'The user’s name for the connection.'
 } as const
 
 /** Returns the schema of the body that connects a provider with these fields. */
@@ -133,7 +133,7 @@ export const loginFlowSchema = {
   required: ['baseUrl'],
   properties: {
     label: labelSchema,
-    baseUrl: { type: 'string', minLength: 1, maxLength: 1024, description: 'The server.' }
+    baseUrl: { type: 'string', minLength: 1, maxLength: 1024, description: 'The address of the server.' }
   }
 } as const
 
@@ -143,7 +143,7 @@ export const oauthFlowSchema = {
   additionalProperties: false,
   properties: {
     label: labelSchema,
-    returnTo: { type: 'string', minLength: 1, maxLength: 2048, description: 'Inside of the application.' }
+    returnTo: { type: 'string', minLength: 1, maxLength: 2048, description: 'In the application or an allowed origin.' }
   }
 } as const
 
@@ -154,7 +154,7 @@ export const connectionChangesSchema = {
   minProperties: 1,
   properties: {
     label: labelSchema,
-    default: { type: 'boolean', description: 'Whether it is meant where a request names none.' }
+    default: { type: 'boolean', description: 'Whether it is used by requests that name no connection.' }
   },
   examples: [{ label: 'Archive', default: true }]
 } as const

@@ -118,9 +118,9 @@ function uploadRoute(app: FastifyInstance, { upload, uploads }: TransferRouteDep
 function targetOf({ id, parent, name }: UploadQuery): TransferTarget {
   if (id !== undefined) {
     if (parent === undefined && name === undefined) return { id: parseObjectText(id, 'id') }
-    throw new StorageError('INVALID_REQUEST', 'An upload has an id, or a name in a parent, and not both.')
+    throw new StorageError('INVALID_REQUEST', 'An upload takes either id, or name and parent, not both.')
   }
-  if (name === undefined) throw new StorageError('INVALID_REQUEST', 'An upload has an id, or a name in a parent.')
+  if (name === undefined) throw new StorageError('INVALID_REQUEST', 'An upload requires id or name.')
   return { parentId: parseFolderId(parent, 'parent'), name: parseObjectText(name, 'name') }
 }
 

@@ -24,14 +24,11 @@ export function writeConditions(
   { isById, canBeNew }: { readonly isById: boolean; readonly canBeNew: boolean }
 ): WriteConditions {
   if ('if-unmodified-since' in headers || 'if-range' in headers) {
-    throw new StorageError(
-      'INVALID_REQUEST',
-      'A change is made under If-Match or If-None-Match, and no other condition.'
-    )
+    throw new StorageError('INVALID_REQUEST', 'Changes support no conditions other than If-Match and If-None-Match.')
   }
   const { 'if-none-match': ifNoneMatch, 'if-match': ifMatch } = headers
   if (ifNoneMatch !== undefined && !(canBeNew && ifNoneMatch.trim() === '*')) {
-    const takes = canBeNew ? 'If-None-Match takes * alone here.' : 'If-None-Match makes no sense here.'
+    const takes = canBeNew ? 'If-None-Match must be * here.' : 'If-None-Match is not supported here.'
     throw new StorageError('INVALID_REQUEST', takes)
   }
   return {
@@ -43,12 +40,12 @@ export function writeConditions(
 function versionCondition(value: string, isById: boolean): VersionCondition {
   const isAny = value === '*'
   if (!isAny && !ONE_OR_MORE_TAGS.test(value)) {
-    throw new StorageError('INVALID_REQUEST', 'If-Match takes versions in double quotes.')
+    throw new StorageError('INVALID_REQUEST', 'If-Match must contain versions in double quotes.')
   }
   // A weak tag never matches (RFC 9110, 8.8.3.2).
   const tags = tagsOf(value).filter(isStrong)
   if (!isById && (isAny || tags.length > 1)) {
-    throw new StorageError('INVALID_REQUEST', 'Of a name, If-Match takes one version.')
+    throw new StorageError('INVALID_REQUEST', 'When uploading by name, If-Match takes exactly one version.')
   }
   return {
     isMet: ({ version, modifiedAt }) => {

@@ -129,5 +129,5 @@ function watch(metric: Watched, add: () => void): () => boolean {
 }
 
 function notOurs(name: string): Error {
-  return new Error(`metrics.registry has another metric that is called ${name}`)
+  return new Error(`metrics.registry has a different metric named ${name}`)
 }

@@ -11,12 +11,12 @@ const MANAGED = 'managed'
 const OTHER = 'other'
 
 const CACHE_TOTALS = {
-  hits: 'Listings that were answered out of the cache',
-  misses: 'Listings that were neither kept nor being loaded',
-  joins: 'Listings that waited for the load of another request',
-  loads: 'Loads that were begun',
-  evictions: 'Listings that left the cache for want of room',
-  invalidations: 'Listings and loads that were dropped on purpose'
+  hits: 'Listings served from the cache',
+  misses: 'Listings that were neither cached nor being loaded',
+  joins: 'Listings that joined the load of another request',
+  loads: 'Loads started',
+  evictions: 'Listings evicted because a limit of the cache was reached',
+  invalidations: 'Listings and loads that were invalidated'
 } as const satisfies Partial<Record<keyof CacheCounts, string>>
 
 const RENEWALS: readonly LeaseRenewal[] = ['ok', 'missing', 'failed']
@@ -37,38 +37,38 @@ export async function createMetrics(registry: MetricsRegistry, enabled: Iterable
 
   const unreadable = make.counter(
     'cloud_storage_credentials_unreadable_total',
-    'Stored credentials that no key of the ring opens, or that were altered',
+    'Stored credentials that cannot be decrypted: unknown key, or modified',
     'provider'
   )
   const loads = make.histogram(
     'cloud_storage_load_seconds',
-    'How long loads of listings took',
+    'Duration of loads, retries included',
     LOAD_SECONDS,
     'provider',
     'outcome'
   )
-  const renewals = make.counter('cloud_storage_lease_renewals_total', 'Leases of connections that were read', 'outcome')
+  const renewals = make.counter('cloud_storage_lease_renewals_total', 'Lease renewals of connections', 'outcome')
   const refreshes = make.counter(
     'cloud_storage_token_refreshes_total',
     'Refreshes of access tokens',
     'provider',
     'outcome'
   )
-  const throttles = make.counter('cloud_storage_throttles_total', 'Answers that asked for fewer calls', 'provider')
-  const sharedPages = make.counter('cloud_storage_shared_pages_total', 'Pages that instances share', 'outcome')
+  const throttles = make.counter('cloud_storage_throttles_total', 'Throttling responses of providers', 'provider')
+  const sharedPages = make.counter('cloud_storage_shared_pages_total', 'Page requests to the shared cache', 'outcome')
   const totals = Object.entries(CACHE_TOTALS).map(
     ([key, help]) => [key as keyof typeof CACHE_TOTALS, make.total(`cloud_storage_cache_${key}_total`, help)] as const
   )
-  const entries = make.levels('cloud_storage_cache_entries', 'Listings that are kept')
-  const bytes = make.levels('cloud_storage_cache_bytes', 'The size of the listings that are kept')
-  const inFlight = make.levels('cloud_storage_cache_in_flight', 'Loads that are under way')
+  const entries = make.levels('cloud_storage_cache_entries', 'Listings in the cache')
+  const bytes = make.levels('cloud_storage_cache_bytes', 'Size of the listings in the cache')
+  const inFlight = make.levels('cloud_storage_cache_in_flight', 'Loads in flight')
   const breakers = make.levels(
     'cloud_storage_breakers',
-    'Connections whose circuit breaker is not closed',
+    'Connections with an open or half-open circuit breaker',
     'provider',
     'state'
   )
-  const listeners = make.levels('cloud_storage_listener_connected', 'Listeners that are connected to the database')
+  const listeners = make.levels('cloud_storage_listener_connected', 'LISTEN connections to the database')
 
   // Start every series at 0, or `increase()` misses its first event.
   for (const provider of connectable) unreadable.inc({ provider }, 0)

@@ -91,16 +91,16 @@ export class SpoolSpace {
     if (size > maxBytes) {
       throw new StorageError(
         'PAYLOAD_TOO_LARGE',
-        `An upload of unknown size must not be larger than ${maxBytes} bytes. Send its size with it.`
+        `An upload of unknown size must not be larger than ${maxBytes} bytes. Send the size with the upload.`
       )
     }
     if (ofUser > maxBytesPerUser) {
       throw new StorageError(
         'TOO_MANY_REQUESTS',
-        'Your uploads of unknown size take up all space that you may use. Wait for one to end, or send their sizes.'
+        'Your uploads of unknown size use all of your temporary space. Wait for one to end, or send their sizes.'
       )
     }
-    if (this.#bytes + bytes > maxTotalBytes) throw full(new Diagnosis('Uploads hold spool.maxTotalBytes'))
+    if (this.#bytes + bytes > maxTotalBytes) throw full(new Diagnosis('Uploads have reached spool.maxTotalBytes'))
     this.#bytesOf.set(userId, ofUser)
     this.#bytes += bytes
   }
@@ -155,7 +155,7 @@ class SpoolFile implements SpooledUpload {
     for (let at = 0; at < this.size;) {
       const length = Math.min(READ_BYTES, this.size - at)
       const { bytesRead, buffer } = await this.#handle.read(Buffer.allocUnsafe(length), 0, length, at).catch(notStored)
-      if (bytesRead === 0) notStored(new Error('the file is shorter than what was written'))
+      if (bytesRead === 0) notStored(new Error('the file is shorter than the written data'))
       at += bytesRead
       yield buffer.subarray(0, bytesRead)
     }
@@ -175,7 +175,7 @@ class SpoolFile implements SpooledUpload {
 function notStored(cause: NodeJS.ErrnoException): never {
   if (FULL.has(cause.code)) throw full(new Diagnosis('The disk of the spool folder is full', { cause }))
   throw new StorageError('INTERNAL', 'The server cannot store the upload temporarily.', {
-    cause: new Diagnosis('The spool folder cannot be used', { cause })
+    cause: new Diagnosis('The spool folder cannot be written or read', { cause })
   })
 }
 

@@ -71,6 +71,6 @@ async function endingSource<T>(source: Readable, upload: () => Promise<T>): Prom
 
 /** The method existed when the layer was applied. */
 function must<T>(answer: Promise<T> | undefined): Promise<T> {
-  if (answer === undefined) throw new TypeError('A backend must not lose a method')
+  if (answer === undefined) throw new TypeError('A backend must not lose a method after layers are applied')
   return answer
 }

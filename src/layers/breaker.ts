@@ -120,7 +120,7 @@ export class Breaker {
     // cockatiel would queue these calls behind the probe: all of them would hang with the provider.
     const retryAfterMs = policy.state === states.HalfOpen ? PROBING_MS : Math.ceil(this.#probeAt - this.#clock.now())
     if (retryAfterMs <= 0) return null
-    return new StorageError('PROVIDER_UNAVAILABLE', 'The provider has failed again and again: it is left alone.', {
+    return new StorageError('PROVIDER_UNAVAILABLE', 'The provider has failed repeatedly. Try again later.', {
       retryAfterMs
     })
   }

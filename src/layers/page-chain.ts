@@ -55,7 +55,7 @@ export class PageChain {
       return new PageChain({ pages: 0, entries: 0, isDoubled: false }, { mark: '', first: '', recent: [] }, undefined)
     }
     const [, pages = '', entries = '', mark = '', first = '', recent = '', doubled, cursor] = FORM.exec(text) ?? []
-    if (cursor === undefined) throw new StorageError('INVALID_CURSOR', 'This cursor does not belong to a listing.')
+    if (cursor === undefined) throw new StorageError('INVALID_CURSOR', 'The cursor is invalid. List the folder again.')
     return new PageChain(
       { pages: Number.parseInt(pages, 36), entries: Number.parseInt(entries, 36), isDoubled: doubled === '1' },
       { mark, first, recent: recent.match(/.{7}/g) ?? [] },

@@ -45,7 +45,7 @@ export function withConfirmedRefusal(
   }
   async function end(cause?: unknown): Promise<never> {
     await giveUp()
-    throw new StorageError('CONNECTION_INACTIVE', 'The provider no longer accepts this connection: connect again.', {
+    throw new StorageError('CONNECTION_INACTIVE', 'The provider no longer accepts this connection. Connect again.', {
       cause
     }).about({ connectionStatus: 'REQUIRES_REAUTH' })
   }

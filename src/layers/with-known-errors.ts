@@ -13,9 +13,7 @@ export function withKnownErrors(backend: StorageBackend, mark: (error: StorageEr
     } catch (error) {
       if (error instanceof StorageError) throw mark(error)
       if (signal.aborted) throw error
-      throw mark(
-        new StorageError('PROVIDER_ERROR', 'The provider failed in a way that is not known.', { cause: error })
-      )
+      throw mark(new StorageError('PROVIDER_ERROR', 'The provider failed with an unknown error.', { cause: error }))
     }
   })
 }

@@ -78,7 +78,7 @@ async function confirmed(confirm: LeaseWatch['confirm'], shareMs: number, closed
   }
   closed.addEventListener('abort', leave, { once: true })
   const timer = setTimeout(() => {
-    round.abort(new StorageError('DATABASE_UNAVAILABLE', 'Nobody can tell whether this connection still may be used.'))
+    round.abort(new StorageError('DATABASE_UNAVAILABLE', 'The state of this connection cannot be checked.'))
   }, shareMs)
   try {
     await untilAborted(untilTold(confirm, shareMs, round.signal), round.signal)

@@ -29,7 +29,9 @@ export function withPenaltyGate(backend: StorageBackend, penalty: Penalty): Stor
     signal.throwIfAborted()
     const retryAfterMs = penalty.remainingMs()
     if (retryAfterMs > 0) {
-      throw new StorageError('PROVIDER_THROTTLED', 'The provider asks for fewer calls.', { retryAfterMs })
+      throw new StorageError('PROVIDER_THROTTLED', 'The provider is limiting the request rate. Try again later.', {
+        retryAfterMs
+      })
     }
     try {
       return await run(signal)

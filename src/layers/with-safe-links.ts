@@ -25,7 +25,7 @@ function withChecked(call: BackendCall, answer: unknown, policy: EgressPolicy): 
   if (call === 'stat' || call === 'upload' || call === 'createFolder') return withOpenableLinks(answer as Entry, policy)
   if (call === 'downloadUrl' && parseOpenableLink((answer as DownloadUrl).url, policy) === null) {
     // The message omits the link, which is a secret.
-    throw new StorageError('PROVIDER_ERROR', 'The provider gave a download link that a browser must not open.')
+    throw new StorageError('PROVIDER_ERROR', 'The provider returned an unsafe download URL.')
   }
   return answer
 }

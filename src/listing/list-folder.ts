@@ -156,7 +156,7 @@ export function createListFolder(ports: ListFolderPorts): ListFolder {
         const now = leases.believed(userId, connection.id) ?? (await leases.find(userId, connection.id))
         if (now !== null && isUnchanged(now, connection)) return answered(request, now, generation, answer)
       }
-      throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed.').about({
+      throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed. Try again.').about({
         provider: request.provider,
         connectionId: refreshed
       })
@@ -198,7 +198,7 @@ async function findConnection(
   if (connectionId === undefined) return await leases.choose(userId, provider)
   const connection = await leases.find(userId, connectionId)
   if (connection?.provider !== provider) {
-    throw new StorageError('CONNECTION_NOT_FOUND', 'There is no such connection.')
+    throw new StorageError('CONNECTION_NOT_FOUND', 'The connection was not found.')
   }
   return connection
 }

@@ -7,8 +7,8 @@ export function cacheView({ core, format }: PageContext): TemplateResult {
   const figures: [label: string, value: string, name: string][] = [
     ['Hits', String(hits), 'hits'],
     ['Misses', String(misses), 'misses'],
-    ['Listings kept', String(entries), 'entries'],
-    ['Age of what you see', ageMs === null ? '–' : format.duration(Math.floor(ageMs / 1000)), 'age']
+    ['Cached listings', String(entries), 'entries'],
+    ['Age of this listing', ageMs === null ? '–' : format.duration(Math.floor(ageMs / 1000)), 'age']
   ]
   return html`<section class="card cache" aria-labelledby="cache">
     <h2 id="cache">Listing cache</h2>
@@ -24,7 +24,7 @@ export function cacheView({ core, format }: PageContext): TemplateResult {
     <p class="header-line">
       ${
         last === null
-          ? html`<span class="hint">Open a folder: each answer says how the cache came to it.</span>`
+          ? html`<span class="hint">Open a folder to see whether it came from the cache.</span>`
           : html`<span class=${last.isHit ? 'badge hit' : 'badge'}>${last.isHit ? 'hit' : 'miss'}</span>
               <code dir="ltr">Cache-Status: ${last.text}</code>`
       }

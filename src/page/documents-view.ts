@@ -23,7 +23,7 @@ export function documentsView(context: PageContext): TemplateResult {
         canUpload
           ? html`<button type="button" @click=${chooseFiles}>${icon('upload')}Upload</button>`
           : documents.uploads === null
-            ? html`<span class="hint">This server takes no uploads.</span>`
+            ? html`<span class="hint">Uploads are not available on this server.</span>`
             : nothing
       }
     </div>
@@ -60,8 +60,7 @@ function listView(context: PageContext): unknown {
   if (uploads === undefined) return loading.isBusy ? html`<p class="hint" role="status">Loading…</p>` : nothing
   if (items.length === 0) {
     return html`<p class="hint">
-      Nothing here yet. ${uploads === null ? '' : 'Drop files here, or use the button. '}Or select files of a cloud, and
-      keep them as documents.
+      No documents yet. ${uploads === null ? 'Add' : 'Drop files here, upload them, or add'} files from a cloud.
     </p>`
   }
   return html`<ul class="list">
@@ -79,7 +78,7 @@ function listView(context: PageContext): unknown {
 function itemView(item: DocumentView, { core, format }: PageContext): TemplateResult {
   const name = shownName(item.name)
   const facts = [
-    item.hasContent ? format.size(item.size) : 'nothing uploaded yet',
+    item.hasContent ? format.size(item.size) : 'not uploaded yet',
     format.moment(item.createdAt),
     item.provider === null ? 'on this server' : `in ${item.provider}`
   ]
@@ -137,8 +136,8 @@ export function removalView({ core }: PageContext): TemplateResult {
       <p>
         ${
           doomed?.provider == null
-            ? 'This server keeps it, and keeps no copy of what is removed.'
-            : 'It is taken off this list. The file itself stays in the cloud.'
+            ? 'The file will be deleted permanently.'
+            : 'It will be removed from this list. The file stays in your cloud.'
         }
       </p>
       <div class="buttons">
@@ -148,7 +147,7 @@ export function removalView({ core }: PageContext): TemplateResult {
             core.doom(null)
           }}
         >
-          Keep it
+          Cancel
         </button>
         <button type="submit" class="main-action">Remove</button>
       </div>

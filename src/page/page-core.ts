@@ -97,7 +97,7 @@ export class PageCore {
       for (const objectKey of keys) {
         const kept = await this.#api.keep({ provider, connectionId, objectKey }, signal)
         this.documents.add(kept)
-        this.#say(`${kept.name} is one of your documents now.`)
+        this.#say(`${kept.name} was added to your documents.`)
       }
     })
   }

@@ -20,7 +20,7 @@ function headerView({ core }: PageContext): TemplateResult {
       <path d="M12 19h8M12 16h5"></path>
     </svg>
     <h1>fastify-cloud-storage</h1>
-    <nav aria-label="Elsewhere"><a href="/docs">API</a></nav>
+    <nav aria-label="Links"><a href="/docs">API</a></nav>
     ${
       session.token === null
         ? nothing
@@ -74,7 +74,7 @@ function pickerView({ core }: PageContext): TemplateResult {
       ?disabled=${count === 0 || changing.isBusy}
       @click=${() => void core.keep()}
     >
-      ${icon('add')}Keep as document${count > 1 ? html` (${count})` : nothing}
+      ${icon('add')}Add to documents${count > 1 ? html` (${count})` : nothing}
     </button>
   </cloud-folder-picker>`
 }

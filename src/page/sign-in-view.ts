@@ -4,8 +4,8 @@ import { readToken } from './session.ts'
 
 const WHY = {
   never: null,
-  left: 'You have signed out of this tab.',
-  expired: 'Your token is not good any more, or never was. Take another one.'
+  left: 'You have signed out in this tab.',
+  expired: 'This token is invalid or has expired. Enter another one.'
 } as const
 
 export function signInView({ core }: PageContext): TemplateResult {
@@ -15,8 +15,8 @@ export function signInView({ core }: PageContext): TemplateResult {
       <h2 id="sign-in">Sign in</h2>
       ${why === null ? nothing : html`<p role="alert" id="why" class="wrong">${why}</p>`}
       <p>
-        This server knows its users by bearer tokens. The demo prints an address with one in it when it starts; of a
-        service, its operator has them.
+        Sign in with an access token. In the demo, use the link printed in the terminal; otherwise ask your
+        administrator.
       </p>
       <form
         @submit=${(event: SubmitEvent) => {
@@ -37,7 +37,7 @@ export function signInView({ core }: PageContext): TemplateResult {
           aria-describedby=${why === null ? 'kept' : 'why kept'}
         />
         <button type="submit" class="main-action">Sign in</button>
-        <p id="kept" class="hint">It is kept in this tab alone, and forgotten with it.</p>
+        <p id="kept" class="hint">Stored only in this tab until you close it.</p>
       </form>
     </section>
   </main>`

@@ -17,7 +17,7 @@ export function transfersView(context: PageContext): unknown {
 function itemView(item: Transfer, context: PageContext): TemplateResult {
   const name = shownName(item.name)
   const isFailed = item.task.problem !== null
-  const label = (name: string): string => (isFailed ? `Remove ${name} from the transfers` : `Cancel ${name}`)
+  const label = (name: string): string => (isFailed ? `Remove ${name} from the list` : `Cancel ${name}`)
   return html`<li>
     ${icon(item.direction)}
     <div class="what">
@@ -42,7 +42,7 @@ function itemView(item: Transfer, context: PageContext): TemplateResult {
 function stateView({ name, task, done, total }: Transfer, { t, format }: PageContext): TemplateResult {
   const { problem } = task
   if (problem !== null) return html`<small role="alert" class="wrong">${sayProblem(problem, t)}</small>`
-  if (!task.isBusy) return html`<small>waiting</small>`
+  if (!task.isBusy) return html`<small>Waiting</small>`
   const known = total === null ? nothing : total
   return html`<progress
       aria-label=${shownName(name)}

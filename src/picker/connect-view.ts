@@ -70,6 +70,7 @@ function formView(context: ViewContext): TemplateResult {
   const { connecting } = core
   const { provider, way, fields, values, complaints, task } = connecting
   const other = way === 'login' ? 'fields' : 'login'
+  const named = { provider: provider?.label ?? '' }
   const isHeldBack = task.isBusy || (task.state.type === 'failed' && task.state.secondsLeft !== null)
   return html`<form
     class="panel"
@@ -85,11 +86,11 @@ function formView(context: ViewContext): TemplateResult {
     ${task.isBusy ? html`<p role="status">${t('connecting')}</p>` : nothing}
     <div class="buttons">
       <button type="submit" class="main-action" part="button" ?disabled=${isHeldBack}>
-        ${t(way === 'login' ? 'loginHere' : 'submit')}
+        ${t(way === 'login' ? 'loginHere' : 'submit', named)}
       </button>
       ${
         provider?.connect.type === 'login-flow'
-          ? button(t(way === 'login' ? 'useFields' : 'useLogin'), () => {
+          ? button(t(way === 'login' ? 'useFields' : 'useLogin', named), () => {
               connecting.choose(other)
             })
           : nothing
@@ -127,7 +128,7 @@ function fieldView(
   return html`<div class="field ${input === 'checkbox' ? 'tick' : ''}">
     ${input === 'checkbox' ? html`${control(field, id, value, complaint)}${tick}` : html`${label}${control(field, id, value, complaint)}`}
     <span class="hint" id="${id}-hint">${description ?? nothing}</span>
-    <span class="wrong" id="${id}-wrong">${complaint === undefined ? nothing : sayComplaint(complaint, t)}</span>
+    <span class="wrong" id="${id}-wrong">${complaint === undefined ? nothing : sayComplaint(complaint, title, t)}</span>
   </div>`
 }
 
@@ -158,7 +159,6 @@ function control(
   />`
 }
 
-function sayComplaint(complaint: Complaint, t: Translate): string {
-  if ('text' in complaint) return complaint.text
-  return t(complaint.key, 'n' in complaint ? { n: complaint.n } : {})
+function sayComplaint(complaint: Complaint, title: string, t: Translate): string {
+  return 'text' in complaint ? complaint.text : t(complaint.key, { ...complaint, title })
 }

@@ -14,7 +14,7 @@ export async function openManaged(
   { timeouts }: { readonly timeouts: Timeouts }
 ): Promise<StorageBackend> {
   if (typeof directory !== 'string' || directory === '') {
-    throw new TypeError('The option "directory" of a managed store on disk must name a folder.')
+    throw new TypeError('The option "directory" of a managed store on disk must be the path of a folder.')
   }
   return new DiskBackend(await DiskFolder.open(directory), timeouts)
 }

@@ -70,7 +70,7 @@ async function upload(
 ): Promise<Entry> {
   if (moves === null) return uploadInPlace(server, target, source, call)
   if (isTemporaryName(nameOf(target.id))) {
-    throw new StorageError('INVALID_REQUEST', 'This name is reserved for unfinished uploads.')
+    throw new StorageError('INVALID_REQUEST', 'This name is reserved for temporary files. Choose another name.')
   }
   const entry = await uploadByMove(server, moves, target, source, call)
   void stale.sweep(server, parentOf(target.id))

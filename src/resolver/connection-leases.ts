@@ -118,7 +118,7 @@ export class Leases implements ConnectionLeases {
     const isFresh = row?.connection.userId === userId && this.#age(row) < withinMs
     const now = isFresh ? row.connection : await this.#read('find', userId, id)
     if (now?.accountId === accountId && now.status === 'ACTIVE') return
-    throw new StorageError('CONNECTION_INACTIVE', 'This connection was changed or removed meanwhile.').about({
+    throw new StorageError('CONNECTION_INACTIVE', 'This connection was changed or removed during the request.').about({
       connectionId: id,
       ...(now !== null && aboutConnection(now))
     })
@@ -166,7 +166,7 @@ export class Leases implements ConnectionLeases {
       // Without leases each caller has a read of its own, which the store's timeout limits.
       if (leaseMs === 0 || startedAt.ageMs(this.#options.clock) <= Math.max(leaseMs, MAX_READ_MS)) return value
     }
-    throw new StorageError('DATABASE_UNAVAILABLE', 'The database answers too late.')
+    throw new StorageError('DATABASE_UNAVAILABLE', 'The database responded too slowly.')
   }
 
   async #counted<T>(read: Promise<T>): Promise<T> {

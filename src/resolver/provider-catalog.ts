@@ -33,7 +33,7 @@ export class ProviderCatalog {
   /** @throws StorageError `PROVIDER_UNKNOWN` */
   get(id: string): EnabledProvider {
     const provider = this.#enabled.get(id)
-    if (provider === undefined) throw new StorageError('PROVIDER_UNKNOWN', 'There is no such provider.')
+    if (provider === undefined) throw new StorageError('PROVIDER_UNKNOWN', 'The provider is not enabled.')
     return provider
   }
 
@@ -56,7 +56,7 @@ export class ProviderCatalog {
    */
   async oauthClient(id: string): Promise<OAuthClient> {
     const { oauth } = this.get(id)
-    if (oauth === undefined) throw new StorageError('UNSUPPORTED', 'This provider is not connected in the browser.')
+    if (oauth === undefined) throw new StorageError('UNSUPPORTED', 'This provider does not use OAuth.')
     return await oauth()
   }
 }

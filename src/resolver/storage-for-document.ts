@@ -31,7 +31,7 @@ export function createDocumentResolver(ports: DocumentResolverPorts): GetStorage
 
   return async (document, user) => {
     if (typeof user.id !== 'string' || user.id === '' || document.userId !== user.id) {
-      throw new StorageError('DOCUMENT_NOT_FOUND', 'There is no such document.')
+      throw new StorageError('DOCUMENT_NOT_FOUND', 'The document was not found.')
     }
     const { storageBackend } = document
 
@@ -55,7 +55,7 @@ async function findConnection(
   }
   const connection = await connections.findSealed(userId, connectionId)
   if (connection?.provider !== storageBackend) {
-    throw new StorageError('CONNECTION_MISSING', 'There is no connection to the cloud that holds this document.')
+    throw new StorageError('CONNECTION_MISSING', 'The connection of this document was not found.')
   }
   return connection
 }

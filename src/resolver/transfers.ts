@@ -76,7 +76,7 @@ export function createTransfers({ providers, connections, leases, open, listings
     }
     const connection = await leases.findSealed(userId, connectionId)
     if (connection?.provider === provider) return requireActive(connection)
-    throw new StorageError('CONNECTION_NOT_FOUND', 'There is no such connection.')
+    throw new StorageError('CONNECTION_NOT_FOUND', 'The connection was not found.')
   }
 
   /** Runs a change, and drops the affected listings before the caller gets the outcome. */
@@ -110,14 +110,14 @@ export function createTransfers({ providers, connections, leases, open, listings
         }
         const isOpen = isNew && upload.ifNoneMatch === undefined
         const entry = await backend.upload?.(typed, body, { ...call, signal, ...(isOpen && { onStored }) })
-        if (entry === undefined) throw cannot('upload')
+        if (entry === undefined) throw unsupported('uploads')
         touched.addEntry(entry, { isInKnownFolder: true })
         return { entry, isNew }
       }),
 
     createFolder: (place, parentId, name, { signal }) =>
       change(place, async (backend, touched) => {
-        if (backend.createFolder === undefined) throw cannot('create folders')
+        if (backend.createFolder === undefined) throw unsupported('creating folders')
         touched.addFolder(parentId)
         touched.isBegun = true
         const entry = await backend.createFolder(parentId, name, { signal })
@@ -127,7 +127,7 @@ export function createTransfers({ providers, connections, leases, open, listings
 
     remove: (place, id, { signal, ifMatch }) =>
       change(place, async (backend, touched) => {
-        if (backend.remove === undefined) throw cannot('remove')
+        if (backend.remove === undefined) throw unsupported('removing objects')
         const entry = await lookAt(backend, id, signal, touched)
         if (ifMatch !== undefined && (entry === null || !ifMatch.isMet(entry))) throw changed()
         touched.isBegun = true
@@ -177,15 +177,15 @@ async function lookAt(
 
 function requireAbilities(backend: StorageBackend, { ifMatch, ifNoneMatch }: TransferUpload): void {
   const { capabilities } = backend
-  if (backend.upload === undefined) throw cannot('upload')
-  if (ifNoneMatch !== undefined && capabilities.createOnly === 'unsupported') throw cannot('keep what is there')
-  if (ifMatch !== undefined && capabilities.updateIfMatch === 'unsupported') throw cannot('tell versions apart')
+  if (backend.upload === undefined) throw unsupported('uploads')
+  if (ifNoneMatch !== undefined && capabilities.createOnly === 'unsupported') throw unsupported('If-None-Match')
+  if (ifMatch !== undefined && capabilities.updateIfMatch === 'unsupported') throw unsupported('If-Match')
 }
 
-function cannot(what: string): StorageError {
-  return new StorageError('UNSUPPORTED', `This provider cannot ${what}.`)
+function unsupported(what: string): StorageError {
+  return new StorageError('UNSUPPORTED', `This provider does not support ${what}.`)
 }
 
 function changed(): StorageError {
-  return new StorageError('PRECONDITION_FAILED', 'The object is not the version that the request is about.')
+  return new StorageError('PRECONDITION_FAILED', 'The object does not match the precondition of the request.')
 }

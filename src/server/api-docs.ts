@@ -23,11 +23,11 @@ const PAGE_POLICY = [
 ].join('; ')
 
 const TAGS = [
-  { name: 'Listings', description: 'Folders of users’ clouds, from the cache.' },
-  { name: 'Content', description: 'Files of users’ clouds: read, stored, removed; and folders for them.' },
-  { name: 'Connections', description: 'Which clouds there are, and the user’s links to them.' },
-  { name: 'Documents', description: 'The user’s documents, wherever they are.' },
-  { name: 'Server', description: 'Its health, and this description.' }
+  { name: 'Listings', description: 'Cached listings of folders in users’ clouds.' },
+  { name: 'Content', description: 'Downloads, uploads and removals of files in users’ clouds; new folders.' },
+  { name: 'Connections', description: 'Enabled providers, and the user’s connections to them.' },
+  { name: 'Documents', description: 'The user’s documents, on this server or in clouds.' },
+  { name: 'Server', description: 'Health checks and this API description.' }
 ]
 
 export interface ApiDocsOptions {
@@ -54,19 +54,19 @@ export function describeRoutes(app: FastifyInstance, publicUrl: string | undefin
         version: packageVersion(),
         summary: 'Cached folder listings and storage backends of users’ clouds',
         description:
-          'Every error is `application/problem+json` (RFC 9457): act on its `code`. `null` means unknown, never "none". ' +
-          'Every response of the ready-made server has `X-Request-Id`, which is in the log too.',
+          'Every error is `application/problem+json` (RFC 9457); act on its `code`. `null` means unknown, never "none". ' +
+          'Every response of the ready-made server has `X-Request-Id`, which is also in the log.',
         license: { name: 'MIT', identifier: 'MIT' }
       },
       servers: [
-        { url: publicUrl?.replace(/(?<!\/)\/+$/, '') ?? '/', description: 'Where browsers reach the application.' }
+        { url: publicUrl?.replace(/(?<!\/)\/+$/, '') ?? '/', description: 'The public URL of the application.' }
       ],
       security: [{ bearer: [] }],
       paths: pages(),
       tags: TAGS,
       components: {
         securitySchemes: {
-          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'Its `sub` is the user’s id.' }
+          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: '`sub` is the user’s id.' }
         }
       }
     }
@@ -84,11 +84,11 @@ export async function apiDocs(app: FastifyInstance, { loadProviders }: ApiDocsOp
     security: [],
     tags: ['Server'],
     operationId: 'describeApi',
-    summary: 'This description',
-    description: 'OpenAPI 3.1, of what is enabled here.',
+    summary: 'Get this API description',
+    description: 'OpenAPI 3.1, with the enabled providers.',
     response: {
       200: {
-        description: 'The document.',
+        description: 'The OpenAPI document.',
         headers: DESCRIPTION_HEADERS,
         content: {
           'application/json': { schema: { type: 'object', additionalProperties: true }, example: { openapi: '3.1.0' } }

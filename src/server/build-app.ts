@@ -73,7 +73,7 @@ export interface AppDeps {
 const notFound = ({ originalUrl }: FastifyRequest): Error =>
   originalUrl.length > MAX_URL_LENGTH
     ? Object.assign(new Error(`The URL is longer than ${MAX_URL_LENGTH} characters.`), { statusCode: 414 })
-    : Object.assign(new Error('There is nothing at this address.'), { statusCode: 404 })
+    : Object.assign(new Error('The requested URL was not found.'), { statusCode: 404 })
 
 /** Builds the application, not listening yet: the plugin behind bearer tokens, documents and health checks. */
 export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
@@ -184,5 +184,5 @@ function providersOf({ allowHosts, registrations }: AppConfig): NonNullable<Clou
 
 /** Replaces Fastify's message for an invalid URL, which repeats the URL with its query. */
 function withoutUrl({ code, statusCode }: FastifyError): Error {
-  return Object.assign(new Error('This address cannot be read.'), { code, statusCode })
+  return Object.assign(new Error('The requested URL is malformed.'), { code, statusCode })
 }

@@ -33,12 +33,12 @@ export class DemoFolder {
     try {
       await mkdir(path, { recursive: true, mode: 0o700 })
       const others = (await readdir(path)).filter((name) => !OURS.test(name))
-      if (others.length > 0) throw new Error(`it holds other things too ("${others[0] ?? ''}")`)
+      if (others.length > 0) throw new Error(`it contains other files ("${others[0] ?? ''}")`)
       await chmod(path, 0o700)
       return new DemoFolder(path, new Secret(await keepSecrets(join(path, SECRETS_FILE), clock)))
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : 'unknown'
-      throw new Error(`DATA_DIR ${path} cannot be the demo's folder: ${reason}`, { cause })
+      throw new Error(`DATA_DIR ${path} cannot be used for the demo: ${reason}`, { cause })
     }
   }
 
@@ -64,7 +64,7 @@ async function keepSecrets(path: string, clock: Clock): Promise<DemoSecrets> {
     await rm(draft, { force: true })
   }
   const made = await readSecrets(path)
-  if (made === null) throw new Error(`${path} has vanished`)
+  if (made === null) throw new Error(`${path} was removed`)
   return made
 }
 
@@ -96,7 +96,7 @@ async function readSecrets(path: string): Promise<DemoSecrets | null> {
   }
   await chmod(path, 0o600)
   const secrets = parse(text)
-  if (secrets === null) throw new Error(`${path} is damaged: remove it, and the demo makes new secrets`)
+  if (secrets === null) throw new Error(`${path} is damaged. Remove it, and the demo creates new secrets`)
   return secrets
 }
 

@@ -20,7 +20,7 @@ Open this link (Ctrl-click):
 
   ${link}
 
-Try first: open Invoices, then a month, select two files and press "Keep as document".
+Try first: open Invoices, then a month, select two files and press "Add to documents".
 
   Data      ${folder} (database, documents and secrets; delete it to start over)
   Storage   ${store}, an S3-compatible store in memory with ${objects} sample objects, new at each start.

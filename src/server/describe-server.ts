@@ -60,7 +60,7 @@ export async function describeServer(): Promise<string> {
   const app = buildApp(everything(), { database: NO_DATABASE })
   try {
     const { statusCode, body } = await app.inject('/openapi.json')
-    if (statusCode !== 200) throw new Error(`The server does not describe itself: ${body}`)
+    if (statusCode !== 200) throw new Error(`The server returned no OpenAPI document: ${body}`)
     return `${JSON.stringify(JSON.parse(body), null, 2)}\n`
   } finally {
     await app.close()

@@ -19,13 +19,13 @@ export const DESCRIPTION_HEADERS: Schema = Object.fromEntries(
   ])
 )
 
-const POLICY = { 'Content-Security-Policy': 'It runs what this server sends, and nothing else.' }
+const POLICY = { 'Content-Security-Policy': 'Allows only scripts and styles of this server.' }
 
 const OF_PAGE = {
   ...LOOKED_AT,
   ...POLICY,
   'Cross-Origin-Resource-Policy': '`same-origin`',
-  'Permissions-Policy': 'Nothing of the machine is needed.',
+  'Permissions-Policy': 'Disables browser features that the page does not need.',
   'X-Frame-Options': '`DENY`'
 }
 
@@ -33,13 +33,13 @@ const SENT = {
   ...OF_PAGE,
   'Cache-Control': '`no-cache`',
   'Cross-Origin-Opener-Policy': '`same-origin-allow-popups`',
-  ETag: 'Of the content.'
+  ETag: 'The entity tag of the page.'
 }
 
 const OPEN = { security: [], tags: ['Server'] }
 
 const page = (sent: Readonly<Record<string, string>>) => ({
-  description: 'A page.',
+  description: 'An HTML page.',
   headers: headers(sent),
   content: { 'text/html': { schema: { type: 'string' as const } } }
 })
@@ -50,14 +50,14 @@ const front = (isHead: boolean) => {
   const { content: html, ...found } = page(SENT)
   return {
     200: isHead ? found : { ...found, content: html },
-    304: { description: 'The client has it already.', headers: headers(SENT) },
+    304: { description: 'Not modified.', headers: headers(SENT) },
     412: {
       description: '`PRECONDITION_FAILED`',
       headers: headers({ ...SENT, 'Cache-Control': '`no-store`' }),
       ...content('application/problem+json', { $ref: '#/components/schemas/Problem412' })
     },
     503: {
-      description: 'The page has not been built. All else works without it.',
+      description: 'The page has not been built. The other routes work without it.',
       headers: headers({ ...OF_PAGE, 'Cache-Control': '`no-store`' }),
       ...content('text/plain', { type: 'string' })
     }
@@ -73,13 +73,13 @@ export const pages = () => ({
     get: {
       ...OPEN,
       operationId: 'openPage',
-      summary: 'The picker and the documents, to look at',
+      summary: 'The page with the picker and the documents',
       responses: front(false)
     },
     head: {
       ...OPEN,
       operationId: 'openPage-head',
-      summary: 'The picker and the documents, to look at',
+      summary: 'The page with the picker and the documents',
       responses: front(true)
     }
   },
@@ -87,7 +87,7 @@ export const pages = () => ({
     get: {
       ...OPEN,
       operationId: 'readApi',
-      summary: 'This description, to read',
+      summary: 'The page with this API description',
       responses: { 200: page({ ...LOOKED_AT, ...POLICY }) }
     }
   }

@@ -30,5 +30,5 @@ export function isConditional({ ifMatch, ifNoneMatch }: WriteConditions): boolea
 }
 
 export function changed(): StorageError {
-  return new StorageError('PRECONDITION_FAILED', 'The content is not the version that the request is about.')
+  return new StorageError('PRECONDITION_FAILED', 'The content does not match the precondition of the request.')
 }

@@ -20,7 +20,7 @@ export function readCursor(cursor: string): DocumentPlace {
   const isPlace =
     Number.isSafeInteger(ms) && typeof id === 'string' && id.isWellFormed() && !id.includes('\0') && more.length === 0
   if (!isPlace || (ms as number) < 0 || (ms as number) > MAX_MS) {
-    throw new StorageError('INVALID_CURSOR', 'This is no cursor of the documents.')
+    throw new StorageError('INVALID_CURSOR', 'This cursor does not belong to the list of documents.')
   }
   return { createdAt: new Date(ms as number), id }
 }

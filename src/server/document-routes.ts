@@ -82,7 +82,7 @@ function readRoutes(app: FastifyInstance, { documents, uploads }: DocumentRouteD
 
   app.get<{ Params: { id: string } }>('/documents/:id', { schema: getDocumentSchema }, async (request, reply) => {
     const document = await documents.find(request.params.id, userIn(request))
-    if (document === null) throw new StorageError('DOCUMENT_NOT_FOUND', 'There is no such document.')
+    if (document === null) throw new StorageError('DOCUMENT_NOT_FOUND', 'The document was not found.')
     forBearers(reply)
     return viewOf(document)
   })
@@ -96,7 +96,7 @@ function creationRoute(app: FastifyInstance, { documents, uploads }: DocumentRou
       const { body } = request
       const userId = userOf(request)
       if (!('provider' in body) && uploads === false) {
-        throw new StorageError('UNSUPPORTED', 'This server takes no uploads.')
+        throw new StorageError('UNSUPPORTED', 'Uploads are disabled on this server.')
       }
       const document =
         'provider' in body
@@ -127,16 +127,16 @@ function creationRoute(app: FastifyInstance, { documents, uploads }: DocumentRou
 async function lookAt(app: FastifyInstance, userId: string, asked: NewKeptDocument, signal: AbortSignal) {
   const { provider } = asked
   // The managed store is named like a provider, but contains objects of other users too.
-  if (provider === MANAGED_STORE) throw new StorageError('PROVIDER_UNKNOWN', 'There is no such provider.')
+  if (provider === MANAGED_STORE) throw new StorageError('PROVIDER_UNKNOWN', 'The provider is not enabled.')
   const objectKey = parseObjectText(asked.objectKey, 'objectKey')
   const connectionId = parseObjectText(asked.connectionId, 'connectionId')
   const kept = { id: '', userId, storageBackend: provider, objectKey, connectionId }
   const backend = await app.getStorageBackendForDocument(kept, { id: userId }).catch((error: unknown) => {
     if (!isStorageError(error, 'CONNECTION_MISSING')) throw error
-    throw new StorageError('CONNECTION_NOT_FOUND', 'There is no such connection.', { cause: error })
+    throw new StorageError('CONNECTION_NOT_FOUND', 'The connection was not found.', { cause: error })
   })
   const entry = await backend.stat(objectKey, { signal })
-  if (!hasContent(entry)) throw new StorageError('INVALID_REQUEST', 'objectKey must be that of a file.')
+  if (!hasContent(entry)) throw new StorageError('INVALID_REQUEST', 'objectKey must be the key of a file.')
   // A native document is downloaded in its first export format.
   const [format] = entry.exportFormats
   const name = asked.name === undefined ? entry.name : parseObjectText(asked.name, 'name')

@@ -10,7 +10,7 @@ const nameSchema = {
   type: 'string',
   minLength: 1,
   maxLength: 255,
-  description: 'Text: it is shown and never read.'
+  description: 'Plain text, for display only.'
 } as const
 /** RFC 9110, 8.3.1. Checked, since the value becomes a header. */
 const mimeTypeSchema = {
@@ -35,9 +35,9 @@ const listQuery = {
       type: 'string',
       minLength: 1,
       maxLength: MAX_CURSOR_LENGTH,
-      description: '`page.next` of the page before.'
+      description: '`page.next` of the previous page.'
     },
-    limit: { type: 'integer', minimum: 1, maximum: 200, default: 50, description: 'Documents of a page, at most.' }
+    limit: { type: 'integer', minimum: 1, maximum: 200, default: 50, description: 'Documents per page.' }
   }
 } as const
 
@@ -69,7 +69,7 @@ const newKeptDocument = {
   additionalProperties: false,
   required: ['provider', 'connectionId', 'objectKey'],
   properties: {
-    name: { ...nameSchema, description: 'Left out: its name in the cloud.' },
+    name: { ...nameSchema, description: 'Default: the name in the cloud.' },
     provider: { type: 'string', minLength: 1, maxLength: 128 },
     connectionId: { type: 'string', minLength: 1, maxLength: 128 },
     objectKey: { type: 'string', minLength: 1, description: 'The `id` of an entry.' }
@@ -93,24 +93,24 @@ const TIME = { type: 'string', format: 'date-time' }
 
 const documentSchema = closed({
   id: { type: 'string' },
-  name: { type: 'string', description: 'Text, never markup or a path.' },
+  name: { type: 'string', description: 'Plain text, not markup or a path.' },
   mimeType: { type: ['string', 'null'] },
-  size: { type: ['integer', 'null'], minimum: 0, description: 'Bytes; `null` where nobody knows.' },
-  provider: { type: ['string', 'null'], description: 'Whose cloud holds it; `null`: this server keeps it itself.' },
+  size: { type: ['integer', 'null'], minimum: 0, description: 'The size in bytes; `null` if it is unknown.' },
+  provider: { type: ['string', 'null'], description: 'The provider that stores it; `null` if this server stores it.' },
   connectionId: { type: ['string', 'null'] },
-  objectKey: { type: ['string', 'null'], description: 'What the provider calls it; `null` where there is none.' },
-  hasContent: { type: 'boolean', description: '`false`: it was made, and nothing has been uploaded yet.' },
+  objectKey: { type: ['string', 'null'], description: 'The id at the provider; `null` if this server stores it.' },
+  hasContent: { type: 'boolean', description: '`false` until content is uploaded.' },
   createdAt: TIME,
   updatedAt: TIME
 })
 
 const listSchema = closed({
   documents: { type: 'array', items: documentSchema },
-  page: closed({ next: { type: ['string', 'null'], description: 'The `cursor` of the next page.' } }),
+  page: closed({ next: { type: ['string', 'null'], description: 'The `cursor` of the next page; `null`: none.' } }),
   uploads: {
-    ...closed({ maxBytes: { type: ['integer', 'null'], description: '`null`: as many as its store takes.' } }),
+    ...closed({ maxBytes: { type: ['integer', 'null'], description: 'In bytes; `null`: only the store limits it.' } }),
     type: ['object', 'null'],
-    description: '`null`: this server takes none.'
+    description: '`null` if the server accepts no uploads.'
   }
 })
 
@@ -140,10 +140,10 @@ function describe(name: string, summary: string, rest: FastifySchema): FastifySc
   return described
 }
 
-export const listDocumentsSchema = describe('listDocuments', 'List the documents', {
+export const listDocumentsSchema = describe('listDocuments', 'List documents', {
   querystring: listQuery,
   response: {
-    200: json('A page of them, the newest first.', listSchema, OWN, {
+    200: json('A page of documents, newest first.', listSchema, OWN, {
       documents: [example],
       page: { next: null },
       uploads: { maxBytes: null }
@@ -152,16 +152,16 @@ export const listDocumentsSchema = describe('listDocuments', 'List the documents
   }
 })
 
-export const getDocumentSchema = describe('getDocument', 'Look at a document', {
+export const getDocumentSchema = describe('getDocument', 'Get a document', {
   params,
   querystring: noQuery,
   response: {
-    200: document('What is known of it.', OWN),
+    200: document('The document.', OWN),
     ...problems(CODES.reads, ['INVALID_REQUEST', 'DOCUMENT_NOT_FOUND'])
   }
 })
 
-export const createDocumentSchema = describe('createDocument', 'Make a document', {
+export const createDocumentSchema = describe('createDocument', 'Create a document', {
   querystring: noQuery,
   body: {
     oneOf: [newManagedDocument, newKeptDocument],
@@ -171,9 +171,9 @@ export const createDocumentSchema = describe('createDocument', 'Make a document'
     ]
   },
   response: {
-    201: document('Its content is uploaded next, or is a file of a cloud.', {
+    201: document('The document. Its content is uploaded separately, or is a file of a cloud.', {
       ...NO_STORE,
-      Location: { type: 'string', description: 'Where it is.' }
+      Location: { type: 'string', description: 'The URL of the document.' }
     }),
     ...problems(CODES.changes, CODES.asksProvider, [
       'PROVIDER_UNKNOWN',
@@ -184,13 +184,16 @@ export const createDocumentSchema = describe('createDocument', 'Make a document'
   }
 })
 
-const IF_MATCH = { 'If-Match': 'Only the content that has this `ETag`.' }
+const IF_MATCH = { 'If-Match': 'Fails unless the content has this `ETag`.' }
 
 export const removeDocumentSchema = describe('removeDocument', 'Remove a document', {
   params,
   querystring: noQuery,
   headers: headers(IF_MATCH),
-  response: { 204: empty('It is gone, and its content where this server keeps it.'), ...problems(CODES.changes, OPENS) }
+  response: {
+    204: empty('The document was removed, with its content if this server stores it.'),
+    ...problems(CODES.changes, OPENS)
+  }
 })
 
 export const downloadDocumentSchema = describe('downloadDocument', 'Download a document', {
@@ -205,12 +208,12 @@ export const downloadDocumentSchema = describe('downloadDocument', 'Download a d
 export const uploadDocumentSchema = describe('uploadDocument', 'Upload the content of a document', {
   params,
   querystring: noQuery,
-  headers: headers({ ...IF_MATCH, 'If-None-Match': '`*`: only where there is none yet.' }),
+  headers: headers({ ...IF_MATCH, 'If-None-Match': '`*`: fails if the document has content.' }),
   consumes: ['*/*'],
-  body: { description: 'The content, as it is to be stored.' },
+  body: { description: 'The content to store.' },
   response: {
-    200: document('It had other content before.', NO_STORE),
-    201: document('It is its first.', NO_STORE),
+    200: document('The content was replaced.', NO_STORE),
+    201: document('The first content was stored.', NO_STORE),
     ...problems(CODES.changes, OPENS, [
       'FOLDER_NOT_FOUND',
       'ALREADY_EXISTS',

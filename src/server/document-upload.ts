@@ -62,7 +62,9 @@ export function uploadRoute(app: FastifyInstance, documents: Documents, uploads:
  */
 async function storeManaged(storing: Storing): Promise<DocumentRow> {
   const { documents, document, backend, conditions, body, mimeType, size, signal, log } = storing
-  if (backend.upload === undefined) throw new StorageError('UNSUPPORTED', 'The store of this server cannot upload.')
+  if (backend.upload === undefined) {
+    throw new StorageError('UNSUPPORTED', 'The store of managed documents does not support uploads.')
+  }
   if (isConditional(conditions)) requireConditions(conditions, await contentAt(backend, document.objectKey, signal))
   const objectKey = `documents/${randomUUID()}`
   const typed = { id: objectKey, ...(mimeType !== undefined && { mimeType }) }
@@ -72,7 +74,7 @@ async function storeManaged(storing: Storing): Promise<DocumentRow> {
     const facts = { objectKey, size: entry.size, mimeType: mimeType ?? before.mimeType }
     const after = await documents.replace(before, facts).catch((error: unknown) => {
       // It is unknown whether the row points to it now. An orphaned object is better than a document without one.
-      log.warn({ objectKey }, 'an upload may have been left in the store, with no document that points to it')
+      log.warn({ objectKey }, 'the store may contain an uploaded object without a document')
       throw error
     })
     if (after !== null) {
@@ -86,21 +88,21 @@ async function storeManaged(storing: Storing): Promise<DocumentRow> {
     }
   }
   await dropObject(backend, objectKey, log)
-  throw new StorageError('DOCUMENT_NOT_FOUND', 'There is no such document.')
+  throw new StorageError('DOCUMENT_NOT_FOUND', 'The document was not found.')
 }
 
 /** Replaces the object in the user's cloud. */
 async function storeConnected(app: FastifyInstance, storing: Storing): Promise<DocumentRow> {
   const { documents, document, backend, conditions, body, mimeType, size, signal } = storing
   const { objectKey, userId, storageBackend: provider, connectionId } = document
-  if (backend.upload === undefined) throw new StorageError('UNSUPPORTED', 'This provider cannot upload.')
+  if (backend.upload === undefined) throw new StorageError('UNSUPPORTED', 'This provider does not support uploads.')
   const { ifMatch } = conditions
   if (ifMatch !== undefined && backend.capabilities.updateIfMatch === 'unsupported') {
-    throw new StorageError('UNSUPPORTED', 'This provider cannot tell versions apart.')
+    throw new StorageError('UNSUPPORTED', 'This provider does not support If-Match.')
   }
   const there = await contentAt(backend, objectKey, signal)
   requireConditions(conditions, there)
-  if (there === null) throw new StorageError('OBJECT_NOT_FOUND', 'There is no such object.')
+  if (there === null) throw new StorageError('OBJECT_NOT_FOUND', 'The object was not found.')
   // The provider compares the version again, since it may change before the write.
   const version = ifMatch !== undefined && there.version !== null ? { ifMatch: there.version } : {}
   try {

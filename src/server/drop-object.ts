@@ -8,6 +8,6 @@ export async function dropObject(backend: StorageBackend, objectKey: string, log
     // The object is removed even if the client disconnects. The backend's own timeouts limit the call.
     await backend.remove?.(objectKey, { signal: new AbortController().signal })
   } catch (error) {
-    log.warn({ objectKey, causes: causesOf(error) }, 'an object without a document is left in the store')
+    log.warn({ objectKey, causes: causesOf(error) }, 'the store contains an object without a document')
   }
 }

@@ -9,7 +9,7 @@ export class ConfigError extends Error {
   readonly problems: readonly string[]
 
   constructor(problems: readonly string[]) {
-    super(['The configuration cannot be used:', ...problems.map((problem) => `  - ${problem}`)].join('\n'))
+    super(['The configuration is invalid:', ...problems.map((problem) => `  - ${problem}`)].join('\n'))
     this.problems = problems
   }
 }

@@ -14,11 +14,11 @@ const QUIET = {
 } as const
 
 const status = (word: string): Schema =>
-  json(`It is ${word}.`, closed({ status: { type: 'string', const: word } }), NO_STORE, { status: word })
+  json(`The server is ${word}.`, closed({ status: { type: 'string', const: word } }), NO_STORE, { status: word })
 
 const LIVE = {
   operationId: 'isLive',
-  summary: 'Whether the process answers',
+  summary: 'Check that the process responds',
   tags: ['Server'],
   security: [],
   response: { 200: status('live'), ...problems(['INTERNAL']) }
@@ -26,7 +26,7 @@ const LIVE = {
 
 const READY = {
   operationId: 'isReady',
-  summary: 'Whether it can serve',
+  summary: 'Check that the server is ready',
   tags: ['Server'],
   security: [],
   response: {
@@ -76,11 +76,11 @@ function shared(ask: () => PromiseLike<unknown>): () => Promise<unknown> {
 export function managedUnavailable(cause: unknown): StorageError {
   return isStorageError(cause)
     ? new StorageError(cause.code, cause.message, { cause: cause.cause })
-    : new StorageError('PROVIDER_UNAVAILABLE', 'The store of managed documents does not answer.', { cause })
+    : new StorageError('PROVIDER_UNAVAILABLE', 'The store of managed documents is unavailable.', { cause })
 }
 
 function databaseUnavailable(cause: unknown): StorageError {
-  return new StorageError('DATABASE_UNAVAILABLE', 'The database does not answer.', { cause })
+  return new StorageError('DATABASE_UNAVAILABLE', 'The database is unavailable.', { cause })
 }
 
 /** Waits for a check. @throws the result of `toFailure` if the check fails or times out */
@@ -92,7 +92,7 @@ export async function withinTime(
   let timer: NodeJS.Timeout | undefined
   const deadline = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
-      reject(new Error(`no answer within ${timeoutMs} ms`))
+      reject(new Error(`no response within ${timeoutMs} ms`))
     }, timeoutMs)
   })
   try {

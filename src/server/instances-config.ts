@@ -48,7 +48,7 @@ function checkPostgresUrl(env: Environment, name: string, url: string): void {
 function readMetricsPort(env: Environment): number | undefined {
   const port = env.integer('METRICS_PORT', { min: 0, max: 65_535 })
   if (port !== undefined && port !== 0 && String(port) === (env.text('PORT') ?? '3000')) {
-    env.problem('METRICS_PORT', 'must not be the same as PORT: metrics have a port of their own')
+    env.problem('METRICS_PORT', 'must not be the same as PORT: metrics have their own port')
   }
   return port
 }

@@ -26,15 +26,15 @@ export function readManaged(env: Environment): ManagedStoreOptions {
   const given = env.set(Object.keys(S3_VARIABLES))
   if (directory !== undefined) {
     if (given.length > 0) {
-      env.problem('MANAGED_DISK_DIRECTORY', `and ${given.join(', ')} are both set: documents have one store`)
+      env.problem('MANAGED_DISK_DIRECTORY', `cannot be combined with ${given.join(', ')}: documents have one store`)
     }
     return { type: 'disk', directory: resolve(directory) }
   }
   if (given.length === 0) {
     env.problem(
       'MANAGED_S3_BUCKET',
-      'is missing, with MANAGED_S3_ACCESS_KEY_ID and MANAGED_S3_SECRET_ACCESS_KEY: they name the store of managed ' +
-        'documents (or MANAGED_DISK_DIRECTORY, for one machine)'
+      'is missing. Set it, MANAGED_S3_ACCESS_KEY_ID and MANAGED_S3_SECRET_ACCESS_KEY to store managed documents in ' +
+        'S3, or MANAGED_DISK_DIRECTORY to store them on this machine'
     )
     return { type: 'disk', directory: '' }
   }

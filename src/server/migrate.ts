@@ -7,10 +7,10 @@ import { readArguments } from './program-arguments.ts'
 const HELP = `
 Usage: npm run migrate          (in the image: node dist/server/migrate.js)
 
-Applies the migrations that the database does not have yet, and ends. For a server that runs with MIGRATE=false and a
-role that may not change the schema.
+Applies the pending migrations to the database, and exits. For a server that runs with MIGRATE=false and a role that
+may not change the schema.
 
-Environment: DATABASE_URL, with a role that may change the schema; DATABASE_DIRECT_URL where that leads to a pooler.
+Environment: DATABASE_URL, with a role that may change the schema; DATABASE_DIRECT_URL if that leads to a pooler.
 `
 
 async function main(): Promise<void> {
@@ -23,6 +23,6 @@ async function main(): Promise<void> {
 
 main().catch((error: unknown) => {
   const message = error instanceof Error ? error.message : String(error)
-  process.stderr.write(`migrate did not run. ${error instanceof ConfigError ? message : withoutSecrets(message)}\n`)
+  process.stderr.write(`migrate failed. ${error instanceof ConfigError ? message : withoutSecrets(message)}\n`)
   process.exitCode = 1
 })

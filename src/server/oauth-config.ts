@@ -38,7 +38,7 @@ export function readRegistrations(env: Environment): Registrations {
   if (first !== undefined) {
     env.required(
       'PUBLIC_URL',
-      `with ${first.clientId}: the provider sends users back to it, as the registration there says`
+      `${first.clientId} is set, and the provider redirects users to this URL, as registered there`
     )
   }
   return Object.fromEntries(used.map((names) => [names.provider, readRegistration(env, names)]))
@@ -50,7 +50,7 @@ function readRegistration(env: Environment, names: RegistrationVariables): OAuth
   const clientSecret = new Secret(env.exact(names.clientSecret, why) ?? '')
   const scopes = env.list(names.scopes)
   if (!scopes.every((scope) => SCOPE.test(scope))) {
-    env.problem(names.scopes, 'must be scopes with commas between, each of them a word')
+    env.problem(names.scopes, 'must be a comma-separated list of scopes without spaces or quotes')
   }
   const tenant = names.tenant === null ? undefined : env.text(names.tenant)
   if (names.tenant !== null && tenant !== undefined && !TENANT.test(tenant)) {

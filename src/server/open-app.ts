@@ -50,7 +50,7 @@ export async function openApp(run: ServerRun, config: AppConfig, deps: OpenAppDe
   run.add(() => app.close())
   run.add(async () => {
     const cut = await drain.drain(app, config.shutdownTimeoutMs)
-    if (cut > 0) app.log.warn(`${cut} requests were cut off`)
+    if (cut > 0) app.log.warn(`${cut} requests were aborted at shutdown`)
   })
   await app.ready()
   const [redisFailure, managedFailure] = await Promise.all([
@@ -136,7 +136,9 @@ async function assertManagedUsable(store: ManagedStoreOptions): Promise<void> {
     const missing = missingPackages('s3')
     if (missing.length === 0) return
     const cause = new Diagnosis(`Not installed: ${missing.join(', ')}`)
-    throw new StorageError('SDK_MISSING', 'The S3 store of managed documents needs packages.', { cause })
+    throw new StorageError('SDK_MISSING', 'The S3 store of managed documents needs packages that are not installed.', {
+      cause
+    })
   }
   const { openManaged } = await import('../providers/disk.ts')
   try {

@@ -38,7 +38,7 @@ const HEADERS = {
 /** Not part of the API description. */
 const schema = { hide: true }
 
-const NOT_BUILT = `The page has not been built from these sources. "npm start" builds it, and so does "npm run build".
+const NOT_BUILT = `The page has not been built. Build it with "npm run build" or "npm start".
 The routes of this server work without it.
 `
 
@@ -68,7 +68,7 @@ async function send(request: FastifyRequest, reply: FastifyReply, file: PageFile
   if (file.path === '/') reply.header('cross-origin-opener-policy', 'same-origin-allow-popups')
   const verdict = judge(request.headers, { etag, modifiedAt: null })
   if (verdict === 'precondition-failed') {
-    throw new StorageError('PRECONDITION_FAILED', 'The file is not the one that the request is about.')
+    throw new StorageError('PRECONDITION_FAILED', 'The file does not match the precondition of the request.')
   }
   if (verdict === 'not-modified') return reply.code(304).send()
   if (encoding !== null) reply.header('content-encoding', encoding)

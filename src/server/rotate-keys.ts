@@ -10,8 +10,8 @@ import { readArguments } from './program-arguments.ts'
 const HELP = `
 Usage: npm run rotate-keys      (in the image: node dist/server/rotate-keys.js)
 
-Encrypts all stored credentials with the key that ENCRYPTION_CURRENT_KEY names. The server may run meanwhile; after an
-interruption, run it again. The exit code is 0 when no other key is needed any more.
+Encrypts all stored credentials with the key that ENCRYPTION_CURRENT_KEY names. The server may run meanwhile. After an
+interruption, run it again. The exit code is 0 if no other key is needed any more.
 
 Environment: DATABASE_URL, DATABASE_DIRECT_URL, ENCRYPTION_KEYS, ENCRYPTION_CURRENT_KEY, as in .env.example.
 `
@@ -33,7 +33,7 @@ async function main(): Promise<number> {
     migrate: false
   })
   const bar = new SingleBar(
-    { format: 'sealing anew [{bar}] {value}/{total} · {eta_formatted} left', noTTYOutput: true, notTTYSchedule: 1000 },
+    { format: 're-encrypting [{bar}] {value}/{total} · {eta_formatted} left', noTTYOutput: true, notTTYSchedule: 1000 },
     Presets.legacy
   )
   const shown = { bar: false }
@@ -58,12 +58,12 @@ async function main(): Promise<number> {
 }
 
 function describe({ resealed, unreadable, left }: RotationSummary, current: string): string {
-  const lines = [`${String(resealed)} connections were sealed anew with the key "${current}".`]
-  if (left > 0) lines.push(`${String(left)} are still under an older key: run this again.`)
+  const lines = [`${String(resealed)} connections were re-encrypted with the key "${current}".`]
+  if (left > 0) lines.push(`${String(left)} are still encrypted with an older key. Run this program again.`)
   if (unreadable.length > 0) {
     lines.push(
-      `${String(unreadable.length)} cannot be read with any key of ENCRYPTION_KEYS: their users have to connect again, or the ` +
-        'key that is missing has to come back.',
+      `${String(unreadable.length)} cannot be decrypted with any key of ENCRYPTION_KEYS. Add the missing key, or ` +
+        'ask the users to connect again:',
       ...unreadable.map((id) => `  ${id}`)
     )
   }
@@ -77,13 +77,13 @@ main().then(
   },
   (error: unknown) => {
     const message = isStorageError(error, 'DATABASE_UNAVAILABLE')
-      ? 'The database that DATABASE_URL names does not answer.'
+      ? 'The database in DATABASE_URL is unavailable.'
       : error instanceof Error
         ? error.message
         : String(error)
     // A `ConfigError` contains no secret, and its example URLs must stay readable.
     const safe = error instanceof ConfigError ? message : withoutSecrets(message)
-    process.stderr.write(`rotate-keys did not run. ${safe}\n`)
+    process.stderr.write(`rotate-keys failed. ${safe}\n`)
     process.exitCode = 1
   }
 )

@@ -25,7 +25,7 @@ export async function openSampleStore(): Promise<SampleStore> {
   for (const { key, text } of objects) {
     const url = `/${SAMPLE_BUCKET}/${key.split('/').map(encodeURIComponent).join('/')}`
     const answer = await store.inject({ method: 'PUT', url, headers: { 'content-type': 'text/plain' }, payload: text })
-    if (answer.statusCode !== 200) throw new Error(`The demo's store does not take ${key}`)
+    if (answer.statusCode !== 200) throw new Error(`The demo's store rejected ${key}`)
   }
   await store.listen({ host: '127.0.0.1', port: 0 })
   const { port } = store.server.address() as AddressInfo

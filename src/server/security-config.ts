@@ -37,14 +37,14 @@ const KEY_KINDS = {
 }
 
 export function readEncryption(env: Environment): KeyRingOptions {
-  const what = 'it holds the keys that seal credentials, as name:base64 of 32 random bytes, with commas between'
+  const what = 'it lists the keys that encrypt credentials, comma-separated, as name:base64 of 32 random bytes'
   env.required('ENCRYPTION_KEYS', what)
-  const current = env.required('ENCRYPTION_CURRENT_KEY', 'it names the one of ENCRYPTION_KEYS that seals from now on')
+  const current = env.required('ENCRYPTION_CURRENT_KEY', 'it names the key of ENCRYPTION_KEYS that is used from now on')
   const keys: Record<string, string> = Object.create(null) as Record<string, string>
   for (const item of env.list('ENCRYPTION_KEYS')) {
     const colon = item.indexOf(':')
     const name = item.slice(0, Math.max(colon, 0))
-    if (name in keys) env.problem('ENCRYPTION_KEYS', 'has two keys of one name')
+    if (name in keys) env.problem('ENCRYPTION_KEYS', 'has two keys with the same name')
     keys[name] = item.slice(colon + 1)
   }
   const options = { current, keys }
@@ -63,18 +63,18 @@ function checkKeyRing(env: Environment, options: KeyRingOptions): void {
     const name = reason.startsWith('encryption.current') ? 'ENCRYPTION_CURRENT_KEY' : 'ENCRYPTION_KEYS'
     env.problem(
       name,
-      `cannot be used: ${reason.replaceAll('encryption.keys.', 'key ').replaceAll(/encryption\.(?:keys|current):? ?/g, '')}`
+      `is invalid: ${reason.replaceAll('encryption.keys.', 'key ').replaceAll(/encryption\.(?:keys|current):? ?/g, '')}`
     )
   }
 }
 
 export function readJwt(env: Environment): JwtConfig {
-  const issuer = env.exact('JWT_ISSUER', 'tokens must name it as `iss`') ?? ''
-  const audience = env.exact('JWT_AUDIENCE', 'tokens must name it as `aud`') ?? ''
+  const issuer = env.exact('JWT_ISSUER', 'tokens must contain it as `iss`') ?? ''
+  const audience = env.exact('JWT_AUDIENCE', 'tokens must contain it as `aud`') ?? ''
   const secret = env.text('JWT_SECRET')
   const publicKey = env.text('JWT_PUBLIC_KEY')
   if (secret !== undefined && publicKey !== undefined) {
-    env.problem('JWT_SECRET', 'and JWT_PUBLIC_KEY are both set: set the one that fits JWT_ALGORITHM')
+    env.problem('JWT_SECRET', 'cannot be combined with JWT_PUBLIC_KEY: set the one that JWT_ALGORITHM requires')
   } else if (publicKey !== undefined) {
     const { algorithm, pem } = readPublicKey(env, publicKey)
     return { algorithm, key: new Secret(pem), issuer, audience }
@@ -84,7 +84,7 @@ export function readJwt(env: Environment): JwtConfig {
     env.problem('JWT_SECRET', `must be at least ${MIN_SECRET_BYTES} bytes long`)
   }
   if (publicKey === undefined && (env.text('JWT_ALGORITHM') ?? 'HS256') !== 'HS256') {
-    env.problem('JWT_ALGORITHM', 'must be HS256 with JWT_SECRET; the others need JWT_PUBLIC_KEY')
+    env.problem('JWT_ALGORITHM', 'must be HS256 with JWT_SECRET; the other algorithms require JWT_PUBLIC_KEY')
   }
   return { algorithm: 'HS256', key: new Secret(secret ?? ''), issuer, audience }
 }
@@ -93,7 +93,7 @@ function readPublicKey(env: Environment, text: string): { algorithm: AsymmetricA
   const algorithms = Object.keys(KEY_KINDS) as AsymmetricAlgorithm[]
   const algorithm = env.choice('JWT_ALGORITHM', algorithms)
   if (env.text('JWT_ALGORITHM') === undefined) {
-    env.problem('JWT_ALGORITHM', `is missing: JWT_PUBLIC_KEY needs one of ${algorithms.join(', ')}`)
+    env.problem('JWT_ALGORITHM', `is missing: JWT_PUBLIC_KEY requires one of ${algorithms.join(', ')}`)
   }
   // Env files and compose files contain a PEM in one line.
   const pem = text.replaceAll('\\n', '\n')
@@ -103,7 +103,7 @@ function readPublicKey(env: Environment, text: string): { algorithm: AsymmetricA
   } else if (algorithm !== undefined && !KEY_KINDS[algorithm](key)) {
     env.problem(
       'JWT_PUBLIC_KEY',
-      `is no key for ${algorithm}: RS256 takes RSA of at least ${MIN_RSA_BITS} bits, ES256 the curve P-256, EdDSA Ed25519`
+      `is not a key for ${algorithm}: RS256 takes RSA of at least ${MIN_RSA_BITS} bits, ES256 P-256, EdDSA Ed25519`
     )
   }
   return { algorithm: algorithm ?? 'RS256', pem }

@@ -35,7 +35,7 @@ export class ServerRun {
         failures.push(error)
       }
     }
-    if (failures.length > 1) throw new AggregateError(failures, 'Several things did not end as they should')
+    if (failures.length > 1) throw new AggregateError(failures, 'Several shutdown steps failed')
     if (failures.length === 1) throw failures[0]
   }
 }
@@ -52,14 +52,14 @@ export interface UntilSignal {
 export async function untilSignal(run: ServerRun, { delayMs, report, start }: UntilSignal): Promise<void> {
   const reportFatal = (error: unknown): void => {
     if (run.app === undefined) report(error)
-    else run.app.log.fatal({ err: error }, 'cannot go on')
+    else run.app.log.fatal({ err: error }, 'the server failed')
   }
   closeWithGrace(
     {
       delay: delayMs,
       logger: false,
-      onSecondSignal: (signal) => run.app?.log.warn(`second ${signal}: leaving at once`),
-      onTimeout: () => run.app?.log.error('closing took too long: leaving')
+      onSecondSignal: (signal) => run.app?.log.warn(`second ${signal}: exiting immediately`),
+      onTimeout: () => run.app?.log.error('shutdown timed out: exiting')
     },
     async ({ err, signal }) => {
       if (err !== undefined) reportFatal(err)

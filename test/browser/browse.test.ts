@@ -9,7 +9,7 @@ t.test('a folder is shown with folders first, sizes and dates', async (t) => {
   t.match(await row('a.pdf').innerText(), /48 kB/)
   t.match(await row('b.png').innerText(), /1\.5 MB/)
   t.match(await row('b.png').innerText(), /2026/)
-  t.match(await page.locator('.status').innerText(), /5 entries/)
+  t.match(await page.locator('.status').innerText(), /5 items/)
   t.equal(await page.getByRole('grid').getAttribute('aria-rowcount'), '6')
 })
 
@@ -122,10 +122,10 @@ t.test('a search looks at what is loaded, without accents', async (t) => {
   })
   await row('a.pdf').waitFor()
   await page.getByRole('searchbox').fill('RESUME')
-  await page.getByText('1 of 6 found').waitFor()
+  await page.getByText('1 of 6 items').waitFor()
   t.same(await names(), ['Résumé.pdf'])
   await page.getByRole('searchbox').fill('nothing')
-  await page.getByText('Nothing that is loaded matches.').waitFor()
+  await page.getByText('No matches in the loaded items.').waitFor()
   await page.getByRole('searchbox').fill('')
   await row('a.pdf').waitFor()
 })
@@ -158,7 +158,7 @@ t.test('providers and connections stand with their state, and one leads to anoth
   await eventually(async () => (await page.locator('.crumbs').innerText()) === 'Work', 'the other connection')
   t.equal(await page.getByRole('button', { name: 'Upload' }).count(), 0, 'what it cannot do is not offered')
   await page.getByRole('button', { name: 'Archive' }).click()
-  await page.getByText(/Archive\W+was disabled by the operator\./).waitFor()
+  await page.getByText(/Archive\W+was disabled by your administrator\./).waitFor()
 })
 
 t.test('names are text', async (t) => {
@@ -196,7 +196,7 @@ t.test('names are text', async (t) => {
 })
 
 t.test('what is incomplete is said, with the reason', async (t) => {
-  const reasons = { 'provider-partial': /left something out/, 'page-cap': /larger/, 'duplicate-cursor': /repeated/ }
+  const reasons = { 'provider-partial': /did not list/, 'page-cap': /too large/, 'duplicate-cursor': /same page twice/ }
   for (const [reason, words] of Object.entries(reasons)) {
     const { page, row } = await openPicker(t, {
       prepare: (cloud) => {

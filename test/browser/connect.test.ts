@@ -21,8 +21,8 @@ t.test('a form is made of the schema, and says what is wrong at each field', asy
 
   await page.getByLabel('Bucket').fill('X')
   await page.getByRole('button', { name: 'Connect', exact: true }).click()
-  await page.getByText('This does not have the form that is expected.').waitFor()
-  t.equal(await page.getByText('This is needed.').count(), 2)
+  await page.getByText('Check the format.').waitFor()
+  t.equal(await page.getByText('is required.').count(), 2)
   t.equal(await page.getByLabel('Bucket').getAttribute('aria-invalid'), 'true')
   t.ok(await page.getByLabel('Endpoint').evaluate((input) => input.matches(':focus')), 'the first that is wrong')
   t.notOk(cloud.asked.some((line) => line.startsWith('POST')))
@@ -31,7 +31,7 @@ t.test('a form is made of the schema, and says what is wrong at each field', asy
   await page.getByLabel('Endpoint').fill('https://s3.example')
   await page.getByLabel('Bucket').fill('bucket')
   await page.getByLabel('Secret key').fill('secret')
-  const words = 'The field "bucket" names a kind of bucket that is not supported.'
+  const words = 'The field "bucket" names a bucket of an unsupported type.'
   cloud.failOnce('POST /cloud/connections/s3', 400, 'INVALID_CREDENTIALS', {}, words)
   await page.getByRole('button', { name: 'Connect', exact: true }).click()
   await page.getByText(words).waitFor()
@@ -58,7 +58,7 @@ t.test('a window opens for OAuth, and its landing page ends it', async (t) => {
     page.waitForEvent('popup'),
     page.getByRole('button', { name: 'Connect Google Drive' }).click()
   ])
-  await page.getByText('Finish signing in in the window that has opened.').waitFor()
+  await page.getByText('Continue in the sign-in window.').waitFor()
   t.same(await violationsOf(page), [])
   await popup.getByRole('link', { name: 'Agree' }).waitFor()
   t.equal(await popup.evaluate(() => window.opener === null), true, 'the provider has no hold of the page')
@@ -80,7 +80,7 @@ t.test('a refusal on the landing page is said, and the login can begin again', a
   t.match((await heard()).at(-1), { type: 'error', detail: { code: 'ACCESS_DENIED' } })
   const [second] = await Promise.all([
     page.waitForEvent('popup'),
-    page.getByRole('button', { name: 'Begin again' }).click()
+    page.getByRole('button', { name: 'Start over' }).click()
   ])
   await second.getByRole('link', { name: 'Agree' }).waitFor()
   connect(cloud, 'google_drive', 'g1')
@@ -96,9 +96,9 @@ t.test('a window that the user closes is noticed, and the login can be left', as
   ])
   await popup.getByRole('link', { name: 'Agree' }).waitFor()
   await popup.close()
-  await page.getByText('The window was closed.').waitFor()
+  await page.getByText('The sign-in window was closed.').waitFor()
   await page.getByRole('button', { name: 'Cancel' }).click()
-  await page.getByText('No cloud is connected yet.').waitFor()
+  await page.getByText('No clouds connected yet.').waitFor()
 })
 
 t.test('OAuth that needs its user again goes on where it was', async (t) => {
@@ -109,7 +109,7 @@ t.test('OAuth that needs its user again goes on where it was', async (t) => {
       cloud.connected = [connectionTo('google_drive', { status: 'REQUIRES_REAUTH' })]
     }
   })
-  await page.getByText(/My google_drive\W+needs you to sign in again\./).waitFor()
+  await page.getByText(/Sign in again to keep using\W+My google_drive\W/).waitFor()
   const [popup] = await Promise.all([
     page.waitForEvent('popup'),
     page.getByRole('button', { name: 'Sign in again' }).click()
@@ -139,7 +139,7 @@ t.test('a login at the user’s own server is asked about until it has happened'
   await page.getByLabel('Address').fill('https://cloud.example')
   const [popup] = await Promise.all([
     page.waitForEvent('popup'),
-    page.getByRole('button', { name: 'Sign in at the server' }).click()
+    page.getByRole('button', { name: 'Sign in with Nextcloud' }).click()
   ])
   await popup.getByRole('heading', { name: 'Log in' }).waitFor()
   cloud.logins.set('flow1', () => connect(cloud, 'nextcloud', 'n1'))

@@ -217,7 +217,7 @@ for (const mode of ['bearer', 'cookie'] as const) {
       t.same(
         api.answered.filter((line) => !/^(?:2\d\d|303) /.test(line)),
         [],
-        'nothing was refused'
+        'no request was refused'
       )
       t.ok(api.answered.includes('303 GET /cloud/connections/cloud/callback'))
 
@@ -236,7 +236,7 @@ for (const mode of ['bearer', 'cookie'] as const) {
 
 for (const mode of ['bearer', 'cookie'] as const) {
   t.test(
-    `an unlisted front end reads and changes nothing with ${mode === 'bearer' ? 'tokens' : 'cookies'}`,
+    `an unlisted front end can neither read nor change anything with ${mode === 'bearer' ? 'tokens' : 'cookies'}`,
     async (t) => {
       const listed = await startFront(t, '127.0.0.1')
       const api = await startApi(t, mode, [listed])
@@ -277,7 +277,7 @@ for (const mode of ['bearer', 'cookie'] as const) {
         t.same(
           changes,
           [`${refusal} POST /cloud/connections/1/verify`, `${refusal} POST /cloud/connections/s3`],
-          'a preflight request stops the others'
+          'preflight requests stop the others'
         )
 
         // A form is the only way to send cookies without a script.

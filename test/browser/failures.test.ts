@@ -52,9 +52,9 @@ t.test('a slow provider shows skeletons, says so, and can be cancelled', async (
   })
   await page.locator('.bones').waitFor()
   t.same(await violationsOf(page), [])
-  await page.getByText('The provider is taking its time.').waitFor()
+  await page.getByText('This is taking longer than usual.').waitFor()
   await page.getByRole('button', { name: 'Cancel' }).click()
-  await page.getByText('Loading was cancelled.').waitFor()
+  await page.getByText('Loading cancelled.').waitFor()
   t.equal(await page.locator('.bones').count(), 0)
   late.resolve(undefined)
   await page.getByRole('button', { name: 'Try again' }).click()
@@ -72,9 +72,9 @@ for (const [status, code] of [
         cloud.failOnce(LISTING, status, code, { 'retry-after': '4' })
       }
     })
-    await page.getByText('Trying again in 4 sec.').waitFor()
+    await page.getByText('Retrying in 4 sec.').waitFor()
     t.same(await violationsOf(page), [])
-    await page.getByText(/Trying again in [12] sec\./).waitFor()
+    await page.getByText(/Retrying in [12] sec\./).waitFor()
     t.equal(cloud.asked.filter((line) => line.startsWith(LISTING)).length, 1)
     await row('a.pdf').waitFor()
     t.equal(cloud.asked.filter((line) => line.startsWith(LISTING)).length, 2)
@@ -88,15 +88,15 @@ t.test('a countdown can be cancelled', async (t) => {
       cloud.failOnce(LISTING, 503, 'PROVIDER_UNAVAILABLE', { 'retry-after': '1000' })
     }
   })
-  await page.getByText('Trying again in 17 min.').waitFor()
+  await page.getByText('Retrying in 17 min.').waitFor()
   await page.getByRole('button', { name: 'Cancel' }).click()
-  await page.getByText('Loading was cancelled.').waitFor()
+  await page.getByText('Loading cancelled.').waitFor()
 })
 
 t.test('a folder that is gone leads back to the top', async (t) => {
   const { page, row } = await openPicker(t, { attributes: 'folder="gone/"' })
   await page.getByText('This folder no longer exists.').waitFor()
-  await page.getByRole('button', { name: 'To the top folder' }).click()
+  await page.getByRole('button', { name: 'Go to top folder' }).click()
   await row('a.pdf').waitFor()
 })
 
@@ -119,7 +119,7 @@ t.test('a connection that stops working is connected again in place, and the fol
   cloud.connected = [connectionTo('s3', { status: 'REQUIRES_REAUTH', lastError: 'ACCESS_DENIED' })]
   cloud.failOnce(LISTING, 503, 'CONNECTION_INACTIVE')
   await page.getByRole('button', { name: 'Refresh' }).click()
-  await page.getByText(/My s3\W+needs you to sign in again\./).waitFor()
+  await page.getByText(/Sign in again to keep using\W+My s3\W/).waitFor()
   await page.getByRole('navigation', { name: 'Clouds' }).getByText('Sign-in needed').waitFor()
   t.same(await violationsOf(page), [])
   await page.getByRole('button', { name: 'Sign in again' }).click()
@@ -141,7 +141,7 @@ t.test('a connection that is broken can be checked again', async (t) => {
       cloud.failOnce('POST /cloud/connections/s3-1/verify', 403, 'ACCESS_DENIED')
     }
   })
-  await page.getByText(/My s3\W+does not work any more\./).waitFor()
+  await page.getByText(/My s3\W+has stopped working\./).waitFor()
   await page.getByRole('button', { name: 'Check again' }).click()
   await page.getByText('Access was denied.').waitFor()
   await page.getByRole('button', { name: 'Check again' }).click()
@@ -165,6 +165,6 @@ t.test('without any connection the user is asked to make one', async (t) => {
       cloud.connected = []
     }
   })
-  await page.getByText('No cloud is connected yet.').waitFor()
+  await page.getByText('No clouds connected yet.').waitFor()
   t.same(await violationsOf(page), [])
 })

@@ -35,7 +35,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
 
     await page.getByRole('button', { name: 'Connect S3-compatible storage' }).click()
     await page.getByRole('button', { name: 'Connect', exact: true }).click()
-    await page.getByText('This is needed.').first().waitFor()
+    await page.getByText('is required.').first().waitFor()
     t.same(await violationsOf(page), [], 'a form')
   })
 }

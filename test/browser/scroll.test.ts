@@ -36,10 +36,10 @@ async function scroll(t: Test, attributes: string, total: number) {
 }
 
 for (const attributes of ['', 'multiple']) {
-  t.test(`5,000 entries are scrolled through without a long frame (${attributes || 'one'})`, async (t) => {
+  t.test(`5,000 entries scroll without a long frame (${attributes || 'one'})`, async (t) => {
     const { scripting: ofOnePage } = await scroll(t, attributes, PAGE)
     const { page, row, pages, scripting } = await scroll(t, attributes, TOTAL)
-    await page.getByText('5,000 entries').waitFor()
+    await page.getByText('5,000 items').waitFor()
     let most = 0
     for (const top of [0, 1000, 77_777, 150_000, 1_000_000]) {
       await page.locator('.grid').evaluate((grid, to) => {
@@ -49,7 +49,7 @@ for (const attributes of ['', 'multiple']) {
       most = Math.max(most, await countNodes(page))
     }
     t.comment(
-      `at most ${most} nodes; ${scripting.frames} frames, the longest scripting ${scripting.longestMs.toFixed(1)} ms`
+      `at most ${most} nodes; ${scripting.frames} frames, the longest script time ${scripting.longestMs.toFixed(1)} ms`
     )
     t.ok(scripting.frames > 20)
     t.ok(
@@ -63,7 +63,7 @@ for (const attributes of ['', 'multiple']) {
   })
 }
 
-t.test('folders of later pages stand first, and push away nothing that is looked at', async (t) => {
+t.test('folders of later pages are inserted first, without moving the visible rows', async (t) => {
   const { page, row, cloud } = await openPicker(t, {
     attributes: 'limit="100"',
     prepare: (cloud) => {
@@ -81,7 +81,7 @@ t.test('folders of later pages stand first, and push away nothing that is looked
   })
   await row('file 95').waitFor()
   const before = await top()
-  await page.getByText('150 entries').waitFor()
+  await page.getByText('150 items').waitFor()
   t.equal(await top(), before)
   t.equal(cloud.asked.filter((line) => line.includes('cursor=')).length, 1)
   await page.locator('.grid').evaluate((grid) => {
@@ -91,7 +91,7 @@ t.test('folders of later pages stand first, and push away nothing that is looked
   t.equal(await row('folder 0').first().getAttribute('aria-rowindex'), '2')
 })
 
-t.test('a search does not fetch the pages behind, but offers them', async (t) => {
+t.test('a search does not load further pages but offers to', async (t) => {
   const { page, row, cloud } = await openPicker(t, {
     attributes: 'limit="60"',
     prepare: (cloud) => {
@@ -101,14 +101,14 @@ t.test('a search does not fetch the pages behind, but offers them', async (t) =>
   })
   await row('file 000').waitFor()
   await page.getByRole('searchbox').fill('file 00')
-  await page.getByText('10 of 60 found').waitFor()
+  await page.getByText('10 of 60 items').waitFor()
   const asked = cloud.asked.length
   await page.getByRole('button', { name: 'Load more' }).click()
-  await page.getByText('10 of 120 found').waitFor()
+  await page.getByText('10 of 120 items').waitFor()
   t.equal(cloud.asked.length, asked + 1)
 })
 
-t.test('a next page that fails leaves what is there, and counts down to the next try', async (t) => {
+t.test('a failed next page keeps the entries and counts down to a retry', async (t) => {
   const { page, row, cloud } = await openPicker(t, {
     attributes: 'limit="50"',
     prepare: (cloud) => {
@@ -123,14 +123,14 @@ t.test('a next page that fails leaves what is there, and counts down to the next
   await page.locator('.grid').evaluate((grid) => {
     grid.scrollTop = grid.scrollHeight
   })
-  await page.getByText(/Trying again in [12] sec/).waitFor()
+  await page.getByText(/Retrying in [12] sec/).waitFor()
   t.ok(await row('file 049').isVisible())
-  await page.getByText('100 entries').waitFor()
-  await eventually(async () => (await page.locator('.notice').count()) === 0, 'nothing left to say')
+  await page.getByText('100 items').waitFor()
+  await eventually(async () => (await page.locator('.notice').count()) === 0, 'the notice is gone')
   t.equal(cloud.asked.filter((line) => line.includes('cursor=')).length, 2)
 })
 
-t.test('a cursor that has expired loads the folder anew, and says so', async (t) => {
+t.test('an expired cursor reloads the folder and shows a message', async (t) => {
   const { page, row } = await openPicker(t, {
     attributes: 'limit="50"',
     prepare: (cloud) => {
@@ -144,6 +144,6 @@ t.test('a cursor that has expired loads the folder anew, and says so', async (t)
     grid.scrollTop = grid.scrollHeight
   })
   await page.getByText('The folder has changed and was loaded anew.').waitFor()
-  await page.getByText('100 entries').waitFor()
-  t.pass('and goes on')
+  await page.getByText('100 items').waitFor()
+  t.pass('paging continues')
 })

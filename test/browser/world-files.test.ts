@@ -102,7 +102,7 @@ t.test('a shortcut to a native document is saved with the name and the type of i
   t.ok(xlsx !== undefined && saved.bytes.equals(xlsx))
 
   await row(page, 'To Budget').click()
-  await page.getByRole('button', { name: 'Keep as document' }).click()
+  await page.getByRole('button', { name: 'Add to documents' }).click()
   await documentItem(page, 'Budget.xlsx').getByRole('button', { name: 'Download Budget.xlsx' }).click()
   await page.getByRole('status').filter({ hasText: 'Budget.xlsx was downloaded.' }).waitFor({ state: 'attached' })
   t.same(
@@ -130,7 +130,7 @@ t.test('several files are selected, told to the host, and kept as documents', as
     connectionId: connections.find(({ provider }) => provider === 'google_drive')?.id,
     entries: [{ kind: 'file', mimeType: 'text/plain' }]
   })
-  await page.getByRole('button', { name: 'Keep as document (2)' }).click()
+  await page.getByRole('button', { name: 'Add to documents (2)' }).click()
   for (const name of ['Offer.txt', 'Plan.txt']) await documentItem(page, name).getByText('in google_drive').waitFor()
   const [saved] = await Promise.all([
     page.waitForEvent('download'),
@@ -198,7 +198,7 @@ t.test(
         .children((await user.find('google_drive', 'Empty')).id)
         .some((node) => node.name === MARKUP_NAME)
     )
-    await page.getByRole('button', { name: 'Keep as document' }).click()
+    await page.getByRole('button', { name: 'Add to documents' }).click()
     await documentItem(page, MARKUP_NAME).waitFor()
     await noMarkup('the documents')
     await documentItem(page, MARKUP_NAME).getByRole('button', { name: 'Remove' }).click()

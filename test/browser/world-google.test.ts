@@ -25,7 +25,7 @@ t.test('Google Drive is connected on its own page, in a window that goes by itse
   await popup.getByText('Sign in to Google').waitFor()
   t.equal(new URL(popup.url()).origin, world.google.emulated.url)
   t.equal(await popup.evaluate(() => window.opener === null), true, 'it has no hold of the page')
-  await page.getByText('Finish signing in in the window that has opened.').waitFor()
+  await page.getByText('Continue in the sign-in window.').waitFor()
   const visited: string[] = []
   popup.on('framenavigated', (frame) => visited.push(frame.url()))
   const gone = popup.waitForEvent('close')
@@ -81,7 +81,7 @@ t.test('a folder of 5,000 is scrolled to its end with few nodes and no long fram
     for (let turns = 0; turns < 10_000 && listings < pages; turns++) await page.mouse.wheel(0, 1500)
     for (let turns = 0; turns < 150; turns++) await page.mouse.wheel(0, turns < 75 ? -3000 : 3000)
   })
-  await page.getByText('5,000 entries', { exact: true }).waitFor()
+  await page.getByText('5,000 items', { exact: true }).waitFor()
   t.equal(listings, pages)
   t.equal(await page.getByRole('grid').getAttribute('aria-rowcount'), String(LONG_FOLDER.entries + 1))
 

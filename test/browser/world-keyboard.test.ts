@@ -99,7 +99,7 @@ t.test('the keyboard alone connects a cloud, walks its folders, selects, keeps, 
   const name = saved.suggestedFilename()
   t.ok((await readFile(await saved.path())).equals(DOWNLOADS[name]!.content), name)
 
-  await tabTo(page, /^Keep as document \(2\)$/)
+  await tabTo(page, /^Add to documents \(2\)$/)
   await press(page, 'Enter')
   await documentItem(page, 'Colours.png').waitFor()
   await documentItem(page, name).waitFor()

@@ -11,7 +11,7 @@ const account = world.google.account.email
 const { moods, drive } = world.google
 await user.connectGoogle(world)
 
-t.test('access that was taken away is given again in place, and the same folder is shown', async (t) => {
+t.test('revoked access is granted again in place, and the same folder is shown', async (t) => {
   const page = await openWorld(t, world, { refusals: REFUSED })
   await visit(page, account)
   await enter(page, 'Office', '2025')
@@ -19,10 +19,10 @@ t.test('access that was taken away is given again in place, and the same folder 
   const path = await trail(page)
   await moods.takeAccessAway()
   await page.getByRole('button', { name: 'Refresh' }).click()
-  await page.getByText(`\u2068${account}\u2069 needs you to sign in again.`).waitFor()
+  await page.getByText(`Sign in again to keep using \u2068${account}\u2069.`).waitFor()
   t.equal(await page.locator('.side').getByText('Sign-in needed').count(), 1)
   t.equal(await page.locator('.body > .row').count(), 0)
-  t.equal(await page.getByRole('alert').count(), 0, 'there is one thing to do, and nothing else is said')
+  t.equal(await page.getByRole('alert').count(), 0, 'there is one action and no other message')
   t.equal(await page.locator('.status [role=status]').innerText(), '')
   for (const name of ['Upload', 'New folder', 'Try again']) {
     t.equal(await page.locator('cloud-folder-picker').getByRole('button', { name }).count(), 0, name)
@@ -38,23 +38,23 @@ t.test('access that was taken away is given again in place, and the same folder 
   t.same(
     (await user.connections()).map(({ provider, status }) => `${provider} ${status}`).sort(),
     ['google_drive ACTIVE', 's3 ACTIVE'],
-    'it is the same connection'
+    'the connection is the same'
   )
   await page.getByRole('button', { name: 'Refresh' }).click()
   await page.locator('.grid[aria-busy=false]').waitFor()
   t.equal(await page.getByRole('alert').count(), 0)
 })
 
-t.test('a slow cloud shows the bones of a folder, says so, and is waited for or not', async (t) => {
+t.test('a slow cloud shows skeletons and a message, and loading can continue or be cancelled', async (t) => {
   const page = await openWorld(t, world)
   await visit(page, account)
   await row(page, 'Shortcuts').waitFor()
   moods.slowDown()
   await row(page, 'Shortcuts').dblclick()
   await page.locator('.bones').waitFor()
-  await page.getByText('The provider is taking its time.').waitFor()
+  await page.getByText('This is taking longer than usual.').waitFor()
   await page.getByRole('button', { name: 'Cancel' }).click()
-  await page.getByText('Loading was cancelled.').waitFor()
+  await page.getByText('Loading cancelled.').waitFor()
   t.equal(await page.locator('.bones').count(), 0)
   t.equal(await page.locator('.body > .row').count(), 0)
   moods.calmDown()
@@ -64,7 +64,7 @@ t.test('a slow cloud shows the bones of a folder, says so, and is waited for or 
 })
 
 // Must be last: the server does not call Google for the duration of the Retry-After.
-t.test('a throttling cloud is counted down with, and the folder comes by itself', async (t) => {
+t.test('a throttling cloud shows a countdown, and the folder appears by itself', async (t) => {
   const page = await openWorld(t, world, { refusals: REFUSED })
   await visit(page, account)
   await row(page, 'Office').waitFor()
@@ -73,21 +73,21 @@ t.test('a throttling cloud is counted down with, and the folder comes by itself'
   await row(page, 'Office').dblclick()
   await page.getByRole('alert').getByText('The provider is limiting requests.').waitFor()
   const timer = page.getByRole('timer')
-  t.match(await timer.innerText(), /^Trying again in (?:1[5-9]|20) sec\.$/)
+  t.match(await timer.innerText(), /^Retrying in (?:1[5-9]|20) sec\.$/)
   const asked = drive.requests.length
   t.ok(asked > before)
   const seen = new Set<number>()
   await eventually(async () => {
     seen.add(Number(/\d+/.exec(await timer.innerText())?.[0]))
     return seen.size >= 4
-  }, 'it counts')
+  }, 'the countdown')
   const counted = [...seen]
   t.same(
     counted,
     counted.map((_, at) => (counted[0] ?? 0) - at),
-    'second by second'
+    'once per second'
   )
-  t.equal(drive.requests.length, asked, 'nobody is asked meanwhile')
+  t.equal(drive.requests.length, asked, 'no request is sent meanwhile')
   await row(page, '2026').waitFor()
   t.equal(await page.getByRole('alert').count(), 0)
   t.equal(await timer.count(), 0)

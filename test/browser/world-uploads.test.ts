@@ -51,7 +51,7 @@ for (const [provider, connection, path] of [
   ['google_drive', account, ['Empty']],
   ['s3', 'Sample objects', ['Elsewhere']]
 ] as const) {
-  t.test(`50 MB are uploaded to ${provider}, and one sees how far they are`, async (t) => {
+  t.test(`50 MB are uploaded to ${provider} with visible progress`, async (t) => {
     const page = await openWorld(t, world)
     if (provider === 'google_drive') await connectGoogle(page, world)
     else await visit(page, connection)
@@ -68,12 +68,12 @@ for (const [provider, connection, path] of [
     t.comment(`${shown.length} steps: ${shown.map((value) => (value / 1e6).toFixed(1)).join(', ')} MB`)
     t.ok(
       shown.some((value) => value > 0 && value < SIZE),
-      'it is shown while it is on its way'
+      'progress is shown during the upload'
     )
     t.same(
       shown,
       [...shown].sort((a, b) => a - b),
-      'it only grows'
+      'progress only increases'
     )
     const { id } = await user.find(provider, ...path, 'fifty.bin')
     const stored =
@@ -85,7 +85,7 @@ for (const [provider, connection, path] of [
   })
 }
 
-t.test('an upload that is stopped half way leaves nothing behind', async (t) => {
+t.test('an upload that is cancelled halfway leaves nothing behind', async (t) => {
   const { drive, moods } = world.google
   const page = await openWorld(t, world)
   await visit(page, account)
@@ -96,14 +96,14 @@ t.test('an upload that is stopped half way leaves nothing behind', async (t) => 
   await upload(page, await fileOf('stopped.bin'))
   const bar = page.getByRole('progressbar', { name: 'stopped.bin' })
   await bar.waitFor()
-  await eventually(async () => Number(await bar.getAttribute('value')) > 0, 'some of it is sent')
-  await eventually(() => drive.uploads.open === 1, 'it has begun at Drive')
+  await eventually(async () => Number(await bar.getAttribute('value')) > 0, 'a part is sent')
+  await eventually(() => drive.uploads.open === 1, 'the session at Drive is open')
   t.ok(Number(await bar.getAttribute('value')) < SIZE)
-  await page.getByRole('button', { name: 'Stop stopped.bin' }).click()
+  await page.getByRole('button', { name: 'Cancel stopped.bin' }).click()
   t.equal(await page.locator('.transfers').count(), 0)
   moods.calmDown()
   await eventually(() => drive.uploads.open === 0, 'the session at Drive is ended')
-  await eventually(() => drive.busy() === 0, 'nothing is on its way')
+  await eventually(() => drive.busy() === 0, 'no request is in flight')
   t.equal(drive.tree.children((await user.find('google_drive', 'Empty')).id).length, before)
   t.notOk([...drive.tree.nodes()].some(({ name }) => name === 'stopped.bin'))
   await page.getByRole('button', { name: 'Refresh' }).click()

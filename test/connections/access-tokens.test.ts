@@ -148,7 +148,7 @@ t.test('what does not pass by itself is told at once, also ahead of time', async
   const world = new RefreshWorld()
   const tokens = world.tokensOf(world.add({ leftMs: 60_000, ageMs: HOUR }))
   world.endpoint.answer = () => {
-    throw new StorageError('ENDPOINT_FORBIDDEN', 'This server may not be used.')
+    throw new StorageError('ENDPOINT_FORBIDDEN', 'Connections to this server are not allowed.')
   }
   t.equal(await codeOf(t, tokens.current(never)), 'ENDPOINT_FORBIDDEN')
 })

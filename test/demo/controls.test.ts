@@ -66,7 +66,7 @@ t.test('the button that takes access away ends every grant', async (t) => {
     t.equal((await fetch(tokenEndpoint, { method: 'POST', body })).status, 200)
     t.equal(await moods.grants(), expected)
   }
-  t.match(await read(), 'access was given 2 times')
+  t.match(await read(), 'access was granted 2 times')
   const bearers = tokens.grants.map(({ accessTokens }) => accessTokens[0] ?? '')
   t.ok(bearers.every((bearer) => tokens.check(bearer) !== null))
   t.match(await press('/take-access-away'), { status: 303 })

@@ -21,16 +21,16 @@ function credentials(endpoint: string) {
   return { endpoint, bucket: 'bucket', accessKeyId: 'AKID', secretAccessKey: 'hunter2' }
 }
 
-t.test('a user connects a bucket and browses it; the second look costs the store nothing', async (t) => {
+t.test('a user connects a bucket and browses it; the second listing is cached', async (t) => {
   const s3 = await startS3(t, ['readme.txt', 'docs/a.txt', 'docs/b.txt', 'docs/deep/c.txt'])
   const { as } = await testApp(t, { providers: { s3: { allowHosts: [new URL(s3.endpoint).host] } } })
   const made = await as('ann').send('POST', '/cloud/connections/s3', credentials(s3.endpoint))
   t.equal(made.statusCode, 201)
   t.notMatch(made.body, 'hunter2')
-  t.ok(s3.calls.length > 0, 'the server was asked first')
+  t.ok(s3.calls.length > 0, 'connecting contacts the server')
   t.notOk(
     s3.calls.some((call) => !/^(GET|HEAD) /.test(call)),
-    'a probe never writes'
+    'connecting sends no write request'
   )
 
   const names = async (query: string) => {
@@ -59,7 +59,7 @@ t.test('a user connects a bucket and browses it; the second look costs the store
   }
 })
 
-t.test('a thousand cold readers of one folder make one call to the store', async (t) => {
+t.test('a thousand cold reads of one folder share a call to the store', async (t) => {
   const s3 = await startS3(t, ['a.txt'])
   const { as } = await testApp(t, { providers: { s3: { allowHosts: [new URL(s3.endpoint).host] } } })
   await as('ann').send('POST', '/cloud/connections/s3', credentials(s3.endpoint))
@@ -69,18 +69,18 @@ t.test('a thousand cold readers of one folder make one call to the store', async
   t.equal(s3.lists() - before, 1)
 })
 
-t.test('an endpoint that the operator does not name is refused, and no connection is made', async (t) => {
+t.test('an endpoint that the operator does not allow is refused, and no connection is opened', async (t) => {
   const s3 = await startS3(t, [])
   const { as } = await testApp(t, { providers: { s3: true } })
   for (const endpoint of [s3.endpoint, 'http://169.254.169.254', 'http://localhost.:80', 'http://0x7f.1:9000']) {
     const answer = await as('ann').send('POST', '/cloud/connections/s3', credentials(endpoint))
     t.equal(answer.statusCode, 403)
-    t.match(answer.json(), { code: 'ENDPOINT_FORBIDDEN', detail: 'This server may not be used.' })
+    t.match(answer.json(), { code: 'ENDPOINT_FORBIDDEN', detail: 'Connections to this server are not allowed.' })
   }
   t.equal(s3.calls.length, 0)
 })
 
-t.test('an endpoint that the operator takes off the list is not reached any more', async (t) => {
+t.test('an endpoint that is removed from allowHosts is no longer contacted', async (t) => {
   const s3 = await startS3(t, ['a.txt'])
   const host = new URL(s3.endpoint).host
   const first = await testApp(t, { providers: { s3: { allowHosts: [host] } } })
@@ -95,7 +95,7 @@ t.test('an endpoint that the operator takes off the list is not reached any more
   t.equal(s3.calls.length, calls)
 })
 
-t.test('a bucket that is not there, or keys that are missing, are not stored', async (t) => {
+t.test('a missing bucket and missing keys are refused and not stored', async (t) => {
   const s3 = await startS3(t, [])
   const { as } = await testApp(t, { providers: { s3: { allowHosts: [new URL(s3.endpoint).host] } } })
   const connect = (over: object) =>

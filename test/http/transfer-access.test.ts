@@ -193,7 +193,7 @@ t.test('a wrong option names itself', async (t) => {
     [{ maxBytes: 0 }, /option transfers\.maxBytes: must be a positive integer/],
     [{ maxBytes: 1.5 }, /option transfers\.maxBytes: /],
     [{ maxBytes: '1' }, /option transfers\.maxBytes: /],
-    [{ maxByte: 1 }, /option transfers\.maxByte: is not known/]
+    [{ maxByte: 1 }, /option transfers\.maxByte: is not a known option/]
   ]
   for (const [transfers, message] of wrong) {
     const app = Fastify({ pluginTimeout: 0 })

@@ -262,7 +262,7 @@ t.test('what a user does with content at s3 shows in the next listing', async (t
 
 t.test('a provider without space left answers 507, in every way to write there', async (t) => {
   const isFull = (code: string) => ({ status: 507, code: 'QUOTA_EXCEEDED', detail: code })
-  const detail = 'There is no space left at the provider.'
+  const detail = 'No storage space is left at the provider.'
   const folder = JSON.stringify({ parentId: null, name: 'folder' })
   const json = { 'content-type': 'application/json' }
   const text = { 'content-type': 'text/plain' }

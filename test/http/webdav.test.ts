@@ -120,7 +120,11 @@ t.test('a server that the operator did not name is refused, and no connection is
       const baseUrl = `${scheme}://${host}:${port}/dav/`
       const answer = await as('ann').send('POST', CONNECT, fields(fake, { baseUrl }))
       t.equal(answer.statusCode, 403, baseUrl)
-      t.match(answer.json(), { code: 'ENDPOINT_FORBIDDEN', detail: 'This server may not be used.' }, baseUrl)
+      t.match(
+        answer.json(),
+        { code: 'ENDPOINT_FORBIDDEN', detail: 'Connections to this server are not allowed.' },
+        baseUrl
+      )
     }
   }
   t.equal(fake.connections, 0)

@@ -210,7 +210,7 @@ t.test('a metric of somebody else’s under one of our names is found at once', 
   for (const metric of taken) {
     const registry = new Registry()
     registry.registerMetric(metric)
-    await t.rejects(createMetrics(registry, []), { message: /metrics\.registry has another metric.* cloud_storage_/ })
+    await t.rejects(createMetrics(registry, []), { message: /registry has a different metric.* cloud_storage_/ })
   }
 })
 

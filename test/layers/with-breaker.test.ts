@@ -47,7 +47,7 @@ const FOUR = FIVE.slice(1)
 
 async function isOpen(t: Test, { bare, list }: ReturnType<typeof arrange>, retryAfterMs: number): Promise<void> {
   const calls = bare.listed.length
-  await t.rejects(list(), { code: 'PROVIDER_UNAVAILABLE', message: /left alone/, retryAfterMs })
+  await t.rejects(list(), { code: 'PROVIDER_UNAVAILABLE', message: /failed repeatedly/, retryAfterMs })
   t.equal(bare.listed.length, calls, 'no call')
 }
 
@@ -62,7 +62,7 @@ t.test('five failures in a row open the circuit, and whoever comes is told how l
   const upload = async (): Promise<void> => {
     await backend.upload?.({ id: 'a' }, new PassThrough(), { signal })
   }
-  await t.rejects(upload(), { code: 'PROVIDER_UNAVAILABLE', message: /left alone/ })
+  await t.rejects(upload(), { code: 'PROVIDER_UNAVAILABLE', message: /failed repeatedly/ })
 })
 
 t.test('four failures do not, nor five that an answer interrupts', async (t) => {

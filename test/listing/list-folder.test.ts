@@ -353,7 +353,7 @@ t.test('nothing is stored or asked for a folder id that the provider cannot have
   }
   const rules = {
     checkFolderId: (id: string) => {
-      if (id === 'bad') throw new StorageError('FOLDER_NOT_FOUND', 'There is no such folder.')
+      if (id === 'bad') throw new StorageError('FOLDER_NOT_FOUND', 'The folder was not found.')
     }
   }
   const { connections, backend, cache, list } = makeListing({ leaseMs: 2_000, shared, rules })

@@ -16,7 +16,7 @@ const source = readdirSync(folder)
   .map((name) => readFileSync(new URL(name, folder), 'utf8'))
   .join('\n')
 
-t.test('docs/picker.md has every attribute and property, and its default', async (t) => {
+t.test('docs/picker.md has every attribute and property with its default', async (t) => {
   const rows = [...page.matchAll(/^\| (none|`[\w-]+`) \| (none|`\w+`) \| (\S+) \|/gm)]
   const stated = rows.filter(([, , property]) => property !== 'none')
   t.same(stated.map(([, , property]) => property!.slice(1, -1)).sort(), Object.keys(PROPERTIES).sort())
@@ -43,7 +43,7 @@ function sayDefault(value: unknown): string {
   return value === false ? 'off' : `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``
 }
 
-t.test('the picker is one file, and small', async (t) => {
+t.test('the picker is a single small file', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'picker-'))
   t.teardown(() => {
     rmSync(folder, { recursive: true, force: true })
@@ -52,33 +52,33 @@ t.test('the picker is one file, and small', async (t) => {
   t.comment(`${gzipped} bytes gzipped`)
   t.ok(gzipped <= MAX_GZIPPED)
   const code = readFileSync(join(folder, 'cloud-folder-picker.js'), 'utf8')
-  t.notMatch(code, /\bimport\s*[({"'*]|\bfrom\s*["']/, 'it loads nothing else')
-  t.notMatch(code, /\beval\(|new Function|innerHTML\s*=\s*[^=]{0,40}(?:name|label)/, 'and makes no code of texts')
+  t.notMatch(code, /\bimport\s*[({"'*]|\bfrom\s*["']/, 'it has no imports')
+  t.notMatch(code, /\beval\(|new Function|innerHTML\s*=\s*[^=]{0,40}(?:name|label)/, 'it evaluates no text as code')
   t.match(readFileSync(join(folder, 'cloud-folder-picker.js.LEGAL.txt'), 'utf8'), /Redistribution and use/)
 })
 
 const t1 = translator({}, 'en')
 
-t.test('numbers decide the form of a text', async (t) => {
-  t.equal(t1('entries', { n: 1 }), '1 entry')
-  t.equal(t1('entries', { n: 5000 }), '5,000 entries')
+t.test('numbers select the plural form of a text', async (t) => {
+  t.equal(t1('entries', { n: 1 }), '1 item')
+  t.equal(t1('entries', { n: 5000 }), '5,000 items')
 })
 
-t.test('a host replaces what it likes, with the forms of its language', async (t) => {
+t.test('a host replaces single texts, with the plural forms of its language', async (t) => {
   const polish = translator({ entries: '{n} elementów', entries_few: '{n} elementy', entries_one: '{n} element' }, 'pl')
   t.equal(polish('entries', { n: 1 }), '1 element')
   t.equal(polish('entries', { n: 3 }), '3 elementy')
   t.equal(polish('entries', { n: 5 }), '5 elementów')
   t.equal(polish('upload'), 'Upload')
   t.equal(translator({ entries: '{n}件' }, 'ja')('entries', { n: 1 }), '1件')
-  t.equal(translator({ entries: '{n} Einträge' }, 'de')('entries', { n: 1 }), '1 Einträge', 'and never half English')
+  t.equal(translator({ entries: '{n} Einträge' }, 'de')('entries', { n: 1 }), '1 Einträge', 'and no English one')
 })
 
-t.test('what is filled in is not filled in again', async (t) => {
+t.test('inserted values are not interpolated again', async (t) => {
   t.equal(t1('download', { name: '{n} $& {name}' }), 'Download {n} $& {name}')
 })
 
-t.test('every code of the catalogue, and every code of the picker, has a text of its own', async (t) => {
+t.test('every code of the catalogue and of the picker has its own text', async (t) => {
   const declared = /export type LocalCode =([^\n]+)/.exec(source)?.[1] ?? ''
   const local = [...declared.matchAll(/'(\w+)'/g)].map(([, code]) => code!)
   t.ok(local.includes('NETWORK'))
@@ -90,19 +90,19 @@ t.test('every code of the catalogue, and every code of the picker, has a text of
       .filter((key) => key.startsWith('error_'))
       .sort(),
     [...keys].sort(),
-    'and no other code has one'
+    'no other code has a text'
   )
   for (const code of [...STORAGE_ERROR_CODES, ...local]) {
     const text = sayProblem(new PickerProblem(code, { detail: 'The reason.' }), t1)
     t.match(text, /^[A-Z].*[.?]$/, code)
-    t.notMatch(text, /[A-Z]{2}|_|\{|Something went wrong \(/, `${code} is not shown to people`)
+    t.notMatch(text, /[A-Z]{2}|_|\{|Something went wrong \(/, `${code} is not shown to users`)
   }
   t.equal(sayProblem(new PickerProblem('HTTP_418'), t1), 'Something went wrong (HTTP_418).')
   const foreign = readProblem(401, { get: () => null }, '{"code":"FST_JWT_EXPIRED"}')
   t.equal(sayProblem(foreign, t1), ENGLISH.error_UNAUTHENTICATED)
 })
 
-t.test('each text of the table is said somewhere', async (t) => {
+t.test('each text is used in the sources', async (t) => {
   const folder = new URL('../../src/picker/', import.meta.url)
   const source = readdirSync(folder)
     .filter((name) => name.endsWith('.ts') && name !== 'strings.ts')
@@ -113,7 +113,7 @@ t.test('each text of the table is said somewhere', async (t) => {
   t.notOk(isStringKey('constructor'))
 })
 
-t.test('sizes and waits are short', async (t) => {
+t.test('sizes and durations have a short form', async (t) => {
   const format = formatFor('en')
   t.equal(format.size(0), '0 bytes')
   t.equal(format.size(999), '999 bytes')
@@ -127,7 +127,7 @@ t.test('sizes and waits are short', async (t) => {
   t.match(format.moment('2026-11-02T08:30:00.000Z'), /2026/)
 })
 
-t.test('an answer that is no problem of ours is read by its status', async (t) => {
+t.test('a response that is not a problem document is interpreted by its status', async (t) => {
   const headers = (values: Record<string, string>) => ({ get: (name: string) => values[name] ?? null })
   t.equal(readProblem(502, headers({}), '<html>').code, 'PROVIDER_UNAVAILABLE')
   t.equal(readProblem(413, headers({}), '').code, 'PAYLOAD_TOO_LARGE')

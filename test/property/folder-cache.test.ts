@@ -295,14 +295,13 @@ async function run(share: number, steps: readonly Step[]): Promise<void> {
     same(stats.inFlight, model.loads.filter((load) => !load.settled).length, 'in flight')
     for (const load of model.loads) {
       const left = !load.settled && load.waiting.size === 0
-      if (left) same(answers[load.id]!.signal.aborted, true, 'a fetch that nobody waits for is aborted')
-      if (load.waiting.size > 0)
-        same(answers[load.id]!.signal.aborted, false, 'a fetch that somebody waits for goes on')
+      if (left) same(answers[load.id]!.signal.aborted, true, 'a fetch without callers is aborted')
+      if (load.waiting.size > 0) same(answers[load.id]!.signal.aborted, false, 'a fetch with callers continues')
     }
   }
 }
 
-t.test('an invalidation does not count a load that a look-up has retired', async (t) => {
+t.test('an invalidation does not count a load that a lookup has retired', async (t) => {
   const key = 2
   await t.resolves(
     run(1, [
@@ -314,8 +313,8 @@ t.test('an invalidation does not count a load that a look-up has retired', async
   )
 })
 
-t.test('the cache does what the model says, in 2,000 random schedules', { timeout: 120_000 }, async (t) => {
+t.test('the cache behaves like the model in 2,000 random schedules', { timeout: 120_000 }, async (t) => {
   const shares = fc.constantFrom(0.25, 0.5, 1)
   await fc.assert(fc.asyncProperty(shares, fc.array(step, { minLength: 1, maxLength: 60 }), run), { numRuns: 2000 })
-  t.pass('no schedule tells them apart')
+  t.pass('no schedule shows a difference')
 })

@@ -13,18 +13,18 @@ import { appConfig, serverApp } from '../support/server-app.ts'
 const written = readFileSync(new URL('../../openapi.json', import.meta.url), 'utf8')
 const description = new Description(JSON.parse(written) as ApiDescription)
 
-t.test('openapi.json is what the server says of itself: `npm run openapi` writes it anew', async (t) => {
+t.test('openapi.json is up to date; `npm run openapi` regenerates it', async (t) => {
   const now = await describeServer()
-  t.ok(now === written, 'nothing has drifted')
-  t.equal(await describeServer(), now, 'and it is the same each time')
+  t.ok(now === written, 'openapi.json is up to date')
+  t.equal(await describeServer(), now, 'the output is deterministic')
 })
 
-t.test('the client’s types are those of openapi.json', async (t) => {
+t.test('the types of the client are those of openapi.json', async (t) => {
   const types = readFileSync(new URL('../../src/client/api-types.ts', import.meta.url), 'utf8')
-  t.ok((await typesOf(written)) === types, 'nothing has drifted')
+  t.ok((await typesOf(written)) === types, 'the types are up to date')
 })
 
-t.test('every example is what its schema says, and no answer or body is without one', async (t) => {
+t.test('every example matches its schema, and every response and body has one', async (t) => {
   let count = 0
   const check = (pointer: readonly string[], value: unknown): void => {
     count++
@@ -62,7 +62,7 @@ t.test('every example is what its schema says, and no answer or body is without 
   t.ok(count > 60)
 })
 
-t.test('an example that is wrong would be found', async (t) => {
+t.test('an invalid example is detected', async (t) => {
   const { examples = [] } = description.document.components.schemas['Entry']!
   t.same(description.violations(['components', 'schemas', 'Entry'], examples[0]), [])
   for (const change of [{ size: 'large' }, { unheard: 1 }, { kind: null }, { modifiedAt: 'yesterday' }]) {
@@ -73,7 +73,7 @@ t.test('an example that is wrong would be found', async (t) => {
   }
 })
 
-t.test('the document names each status with all of its codes, and no other', async (t) => {
+t.test('the document lists each status with all of its codes and no other', async (t) => {
   const stated = Object.entries(description.document.components.schemas).flatMap(([name, schema]) => {
     const [, status] = /^Problem(\d{3})$/.exec(name) ?? []
     if (status === undefined) return []
@@ -84,13 +84,13 @@ t.test('the document names each status with all of its codes, and no other', asy
   t.equal(stated.length, STORAGE_ERROR_CODES.length)
 })
 
-t.test('every operation has a name of its own, words and a tag, and says which of its answers fail', async (t) => {
+t.test('every operation has a unique id, a summary and one tag, and documents its error responses', async (t) => {
   const names = description.operations.map(([, , { operationId }]) => operationId)
   t.equal(new Set(names).size, names.length)
   for (const [path, method, { summary = '', tags = [], responses, security }] of description.operations) {
     t.ok(summary.length > 3, `${method} ${path}`)
     t.equal(tags.length, 1)
-    t.equal(security === undefined, '401' in responses, `${method} ${path} asks for a user, or says that it does not`)
+    t.equal(security === undefined, '401' in responses, `${method} ${path} requires a user or says that it does not`)
     for (const [status, { content = {} }] of Object.entries(responses)) {
       const types = method === 'head' || Number(status) < 400 || status === '405' ? [] : ['application/problem+json']
       // A browser shows the body of a missing page to people.
@@ -101,7 +101,7 @@ t.test('every operation has a name of its own, words and a tag, and says which o
   }
 })
 
-t.test('every route of the server is described, but for what shows the description', async (t) => {
+t.test('every route of the server is described, except those that serve the description', async (t) => {
   const app = buildApp(appConfig(), { database: await emptyDatabase() })
   t.teardown(() => app.close())
   const routes: string[] = []
@@ -120,11 +120,11 @@ t.test('every route of the server is described, but for what shows the descripti
   t.same(
     [...described].filter((route) => !routes.includes(route)),
     [],
-    'and nothing else'
+    'no other route is described'
   )
 })
 
-t.test('what connects a provider is described by the very schema that checks it', async (t) => {
+t.test('the fields that connect a provider are described by the schema that validates them', async (t) => {
   const { content } = description.document.paths['/cloud/connections/{id}']!['post']!.requestBody!
   const { anyOf } = content['application/json']!.schema as { anyOf: { $ref: string }[] }
   const described = anyOf.map(({ $ref }) => description.document.components.schemas[$ref.split('/').at(-1)!])
@@ -139,31 +139,31 @@ t.test('what connects a provider is described by the very schema that checks it'
   }
 })
 
-t.test('a running server describes what is enabled in it, to everybody', async (t) => {
+t.test('a running server describes its enabled features, without authentication', async (t) => {
   const { app } = await serverApp(t)
   const answer = await app.inject('/openapi.json')
   t.equal(answer.statusCode, 200)
   const document = answer.json<ApiDescription>()
-  t.ok('ObjectCredentials' in document.components.schemas, 'a provider of its own')
-  t.same(document.servers, [{ url: '/', description: 'Where browsers reach the application.' }])
-  t.same((await app.inject('/docs/json')).json(), document, 'the page shows the same')
+  t.ok('ObjectCredentials' in document.components.schemas, 'a custom provider')
+  t.same(document.servers, [{ url: '/', description: 'The public URL of the application.' }])
+  t.same((await app.inject('/docs/json')).json(), document, 'the page shows the same document')
 })
 
-t.test('without transfers their routes are not there, nor described', async (t) => {
+t.test('without transfers their routes neither exist nor are described', async (t) => {
   const { app } = await serverApp(t, { config: { transfers: false } })
   const { paths } = (await app.inject('/openapi.json')).json<ApiDescription>()
   t.notOk('/cloud/{provider}/content' in paths)
   t.ok('/cloud/{provider}/listing' in paths)
 })
 
-t.test('behind a proxy the document says where browsers find the server', async (t) => {
+t.test('behind a proxy the document contains the public URL of the server', async (t) => {
   const { app } = await serverApp(t, { config: { publicUrl: 'https://app.example.org/cloud/' } })
   const { servers, paths } = (await app.inject('/openapi.json')).json<ApiDescription>()
   t.equal(servers?.[0]?.url, 'https://app.example.org/cloud')
-  t.ok('/cloud/providers' in paths, 'whose path is not taken from those of the routes')
+  t.ok('/cloud/providers' in paths, 'the path of the public URL is not removed from the routes')
 })
 
-t.test('the page runs nothing but what the server sends, and nothing in line', async (t) => {
+t.test('the page runs only scripts of the server and none inline', async (t) => {
   const { app } = await serverApp(t)
   for (const url of ['/docs', '/docs/', '/docs/static/swagger-ui-bundle.js', '/docs/static/swagger-initializer.js']) {
     const { statusCode, headers, body } = await app.inject(url)
@@ -177,5 +177,5 @@ t.test('the page runs nothing but what the server sends, and nothing in line', a
     t.notMatch(body, /<script(?![^>]* src=)|<style|\bon\w+=/)
   }
   const { headers } = await app.inject('/health/live')
-  t.equal(headers['content-security-policy'], undefined, 'the policy is of the page alone')
+  t.equal(headers['content-security-policy'], undefined, 'the policy applies to the page only')
 })

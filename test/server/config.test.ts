@@ -330,7 +330,7 @@ t.test('every problem is told at once', async (t) => {
   }
   const expected = ['JWT_SECRET', 'LOG_LEVEL', 'MANAGED_S3_BUCKET', 'PORT', 'S3_ALLOW_HOSTS', 'S3_ALLOW_HOSTS']
   t.same(named(problems(wrong)), expected)
-  t.throws(() => readConfig(wrong), { message: /^The configuration cannot be used:\n( {2}- .+\n?){6}$/ })
+  t.throws(() => readConfig(wrong), { message: /^The configuration is invalid:\n( {2}- .+\n?){6}$/ })
 })
 
 t.test('a public key goes with its algorithm alone', async (t) => {

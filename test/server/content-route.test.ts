@@ -176,7 +176,7 @@ t.test('HEAD says what GET says, and opens no body', async (t) => {
 
 t.test('an object that is gone, or a folder, is 404', async (t) => {
   const { app, add, as, object } = await serverApp(t)
-  object.send = () => Promise.reject(new StorageError('OBJECT_NOT_FOUND', 'There is no such object.'))
+  object.send = () => Promise.reject(new StorageError('OBJECT_NOT_FOUND', 'The object was not found.'))
   object.facts = { kind: 'folder' }
   const url = await add()
   for (const method of ['GET', 'HEAD'] as const) {

@@ -106,7 +106,7 @@ function hasCurl(): boolean {
 
 let token = ''
 
-t.test('an empty folder and an empty environment are enough', async (t) => {
+t.test('the demo starts in an empty folder with an empty environment', async (t) => {
   const demo = start(t)
   await demo.ready
   const lines = curlLines(demo.out())
@@ -127,9 +127,9 @@ t.test('an empty folder and an empty environment are enough', async (t) => {
   ] as const) {
     t.equal((await stat(join(data, path))).mode & 0o777, mode, path)
   }
-  t.same(await readdir(home), ['data'], 'nothing lies beside the folder')
+  t.same(await readdir(home), ['data'], 'no files are created beside the folder')
 
-  await t.test('every folder can be walked, in pages of any size', async (t) => {
+  await t.test('every folder can be browsed with pages of any size', async (t) => {
     const walk = async (folder: string | null, limit: number): Promise<string[]> => {
       const found: string[] = []
       for (let cursor: string | null = null, more = true; more; more = cursor !== null) {
@@ -152,7 +152,7 @@ t.test('an empty folder and an empty environment are enough', async (t) => {
     t.same((await walk(null, 3)).sort(), [...whole].sort())
   })
 
-  await t.test('of the machine, connections reach the sample store alone', async (t) => {
+  await t.test('connections on this machine are allowed to the sample store only', async (t) => {
     const [, store = ''] = /^ {2}Storage +(http:\/\/127\.0\.0\.1:\d+), an S3/m.exec(demo.out()) ?? []
     const connect = (endpoint: string) =>
       fetch(`${url.origin}/cloud/connections/s3`, {
@@ -171,46 +171,39 @@ t.test('an empty folder and an empty environment are enough', async (t) => {
       t.equal(answer.status, 403, endpoint)
       t.match(await answer.json(), { code: 'ENDPOINT_FORBIDDEN' })
     }
-    t.equal((await connect(store)).status, 201, 'a connection of the user is kept beside the demo')
+    t.equal((await connect(store)).status, 201, 'a connection of the user is stored beside the demo')
   })
 
-  await t.test('another process is told who has the folder', async (t) => {
+  await t.test('a second process is refused with the id of the first', async (t) => {
     const second = start(t)
     t.equal(await second.ended, 1)
-    t.match(second.err(), /^fastify-cloud-storage does not start\. .*data is in use by process \d+/)
-    t.notMatch(second.err(), /^ {4}at /m, 'in words')
+    t.match(second.err(), /^fastify-cloud-storage cannot start\. .*data is in use by process \d+/)
+    t.notMatch(second.err(), /^ {4}at /m, 'no stack trace')
     await checkLines(t, demo.out())
   })
 
-  await t.test(
-    'the token is printed once for the commands, and the link is the last thing on the screen',
-    async (t) => {
-      const secret = headers.authorization?.replace('Bearer ', '') ?? ''
-      t.same(
-        demo
-          .out()
-          .split('\n')
-          .filter((line) => line.includes(secret)),
-        [`  ${url.origin}/#token=${secret}`, `TOKEN=${secret}`, `  ${url.origin}/#token=${secret}`]
-      )
-      t.equal(
-        demo.out().trim().split('\n').at(-1)?.trim(),
-        `${url.origin}/#token=${secret}`,
-        'also after many requests'
-      )
-      t.equal(demo.err(), '', 'no notice of an SDK')
-      t.match(demo.out(), /^Preparing the demo.*\n( {2}.+ …\n)+/, 'progress')
-      for (const line of demo.out().split('\n'))
-        t.ok(line.length < 120 || line.includes(secret) || /^curl |^  Data/.test(line), line)
-    }
-  )
+  await t.test('the token is printed once for commands, and the link is printed last', async (t) => {
+    const secret = headers.authorization?.replace('Bearer ', '') ?? ''
+    t.same(
+      demo
+        .out()
+        .split('\n')
+        .filter((line) => line.includes(secret)),
+      [`  ${url.origin}/#token=${secret}`, `TOKEN=${secret}`, `  ${url.origin}/#token=${secret}`]
+    )
+    t.equal(demo.out().trim().split('\n').at(-1)?.trim(), `${url.origin}/#token=${secret}`, 'even after many requests')
+    t.equal(demo.err(), '', 'no notice of an SDK')
+    t.match(demo.out(), /^Preparing the demo.*\n( {2}.+ …\n)+/, 'progress')
+    for (const line of demo.out().split('\n'))
+      t.ok(line.length < 120 || line.includes(secret) || /^curl |^  Data/.test(line), line)
+  })
 
   demo.signal('SIGTERM')
   t.equal(await demo.ended, 0)
   t.notOk((await readdir(data)).includes('postgres.lock'))
 })
 
-t.test('the second start goes on with what the first one made', async (t) => {
+t.test('a second start continues with the data of the first', async (t) => {
   const demo = start(t)
   await demo.ready
   const lines = curlLines(demo.out())
@@ -250,7 +243,7 @@ function connectAt(line: Line, address: string): Promise<number> {
 }
 
 t.test(
-  'SIGTERM: what is new is 503, what is in flight ends or is cut at the deadline, and the exit code is 0',
+  'on SIGTERM new requests answer 503, requests in flight end or are aborted at the deadline, and the exit code is 0',
   async (t) => {
     const upstream = await patientServer(t)
     const demo = start(t, {
@@ -267,15 +260,15 @@ t.test(
     await until(async () => (await perform(line)).status === 503)
     for (const response of upstream.waiting.slice(0, 10)) response.writeHead(404).end()
     const statuses = await Promise.all(requests)
-    t.equal(statuses.filter((status) => status === 400).length, 10, 'ended')
-    t.equal(statuses.filter((status) => status === 0).length, 10, 'cut')
+    t.equal(statuses.filter((status) => status === 400).length, 10, 'completed')
+    t.equal(statuses.filter((status) => status === 0).length, 10, 'aborted')
     t.equal(await demo.ended, 0)
-    t.match(demo.out(), '10 requests were cut off')
+    t.match(demo.out(), '10 requests were aborted at shutdown')
     t.notOk((await readdir(join(home, 'data'))).includes('postgres.lock'), 'the database was closed')
   }
 )
 
-t.test('a second signal ends it at once', async (t) => {
+t.test('a second signal ends the process at once', async (t) => {
   const upstream = await patientServer(t)
   const demo = start(t, { S3_ALLOW_HOSTS: upstream.address, SHUTDOWN_TIMEOUT_MS: '600000' })
   await demo.ready
@@ -289,7 +282,7 @@ t.test('a second signal ends it at once', async (t) => {
   t.equal(await request, 0)
 })
 
-t.test('a port that is in use is named, and the exit code is 1', async (t) => {
+t.test('a port in use is named, and the exit code is 1', async (t) => {
   const other = createTcpServer().listen(0, '127.0.0.1')
   await once(other, 'listening')
   t.teardown(() => other.close())
@@ -303,7 +296,7 @@ t.test('a port that is in use is named, and the exit code is 1', async (t) => {
   t.same(await readdir(cwd), [])
 })
 
-t.test('production is never a demo', async (t) => {
+t.test('production never starts a demo', async (t) => {
   const cwd = await mkdtemp(join(tmpdir(), 'demo-'))
   t.teardown(() => rm(cwd, { recursive: true }))
   const service = start(t, { NODE_ENV: 'production' }, cwd)
@@ -313,17 +306,17 @@ t.test('production is never a demo', async (t) => {
   t.same(await readdir(cwd), [])
 })
 
-t.test('a folder of other things is left as it is', async (t) => {
+t.test('a folder with other content is not changed', async (t) => {
   const cwd = await mkdtemp(join(tmpdir(), 'demo-'))
   t.teardown(() => rm(cwd, { recursive: true }))
   await writeFile(join(cwd, 'letters.txt'), 'mine')
   const demo = start(t, { DATA_DIR: '.' }, cwd)
   t.equal(await demo.ended, 1)
-  t.match(demo.err(), /DATA_DIR .* cannot be the demo's folder: it holds other things too \("letters\.txt"\)/)
+  t.match(demo.err(), /DATA_DIR .* cannot be used for the demo: it contains other files \("letters\.txt"\)/)
   t.same(await readdir(cwd), ['letters.txt'])
 })
 
-t.test('secrets that are damaged are not replaced behind the back of their owner', async (t) => {
+t.test('a damaged secrets file is not replaced', async (t) => {
   const path = join(home, 'data', 'secrets.json')
   await writeFile(path, '{"jwtSecret": 5}')
   const demo = start(t)
@@ -332,7 +325,7 @@ t.test('secrets that are damaged are not replaced behind the back of their owner
   t.equal(await readFile(path, 'utf8'), '{"jwtSecret": 5}')
 })
 
-t.test('npm start is what was tested here', async (t) => {
+t.test('npm start runs the command that these tests run', async (t) => {
   const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { scripts: { start: string } }
   t.equal(scripts.start, 'node --import tsx src/server.ts')
 })

@@ -38,7 +38,7 @@ t.test('a client that falls silent, or sends too much, is told so and leaves not
   const silent = begin(id, { headers: { 'content-length': 1000 } })
   const given = answerOf(silent)
   silent.write('x')
-  t.match((await given).json(), { status: 400, detail: /standstill/ })
+  t.match((await given).json(), { status: 400, detail: /stalled/ })
   silent.destroy()
   t.same(await stored(), [])
   t.match(await view(id), { hasContent: false, size: null })
@@ -211,7 +211,7 @@ t.test('an old object that cannot be removed is named in the log, and fails noth
   t.equal((await put(id, 'newer')).status, 200)
   t.equal((await get(id)).text, 'newer')
   t.match(log.text, old.slice('kept/'.length))
-  t.match(log.text, 'an object without a document is left in the store')
+  t.match(log.text, 'the store contains an object without a document')
 })
 
 t.test('where nobody knows whether the document points to it, the object stays', async (t) => {
@@ -227,7 +227,7 @@ t.test('where nobody knows whether the document points to it, the object stays',
   asked.end('four')
   t.match((await heard).json(), { status: 503, code: 'DATABASE_UNAVAILABLE' })
   t.equal((await stored()).length, 2)
-  t.match(log.text, 'an upload may have been left in the store')
+  t.match(log.text, 'the store may contain an uploaded object without a document')
 })
 
 function failingUpdates(database: Database, isDown: { now: boolean }): Database {

@@ -181,7 +181,7 @@ t.test('a circuit that is open, a forbidden host, an unknown name and a lost dat
     const answer = await list(`?folder=f${at}%2F`)
     const line = await lineOf(t, answer)
     t.match(line, { provider: 'webdav', connectionId: id, connectionStatus: 'ACTIVE', host })
-    if (at === 5) t.match(line.msg, 'failed again and again')
+    if (at === 5) t.match(line.msg, 'failed repeatedly')
   }
 
   isLost = true

@@ -16,7 +16,7 @@ const FOLDER = 'folder'
 /** The time for a close in one process to be noticed in another, on a machine with little CPU time. */
 const MOMENT_MS = 100
 
-t.test('four processes in trouble', async (t) => {
+t.test('four processes with faults', async (t) => {
   if (!requireService(t, 'postgres', postgresIsInstalled)) return
   const world = await ClusterWorld.start(t)
   await swapped(t, world)
@@ -61,12 +61,12 @@ function judge(t: Test, { rows }: ClusterWorld, answers: readonly ListingAnswer[
     []
   )
   const oldestMs = Math.max(...judgements.map(({ oldMs }) => oldMs))
-  t.comment(`${answers.length} answers; what the oldest showed had been over for ${oldestMs.toFixed(0)} ms`)
+  t.comment(`${answers.length} responses; the oldest one was outdated for ${oldestMs.toFixed(0)} ms`)
 }
 
 async function swapped(t: Test, world: ClusterWorld): Promise<void> {
   await t.test(
-    'an account that was exchanged, and no word of it: no process shows the old one after a lease',
+    'after a change of the account without a notification no process shows the old one beyond a lease',
     async (t) => {
       // On a busy machine the lease may end before the request: then try again.
       for (let isBelieved = false; !isBelieved;) {
@@ -83,7 +83,7 @@ async function swapped(t: Test, world: ClusterWorld): Promise<void> {
 }
 
 async function written(t: Test, world: ClusterWorld): Promise<void> {
-  await t.test('who writes by a route knows it at once, and the others after a lease', async (t) => {
+  await t.test('a write takes effect in its process at once, and in the others after a lease', async (t) => {
     const { rows, cloud, processes } = world
     const [writer, ...others] = processes as [ClusterProcess, ...ClusterProcess[]]
 
@@ -101,7 +101,7 @@ async function written(t: Test, world: ClusterWorld): Promise<void> {
         t.ok(status < 300, body)
       })
       const next = await list(writer)
-      t.ok(isKnown(next), 'the next answer of who wrote')
+      t.ok(isKnown(next), 'the next response of the writing process')
       const later = await Promise.all(others.map((process) => ask(process, isKnown)))
       judge(t, world, [next, ...later.flat()])
     }
@@ -121,7 +121,7 @@ async function written(t: Test, world: ClusterWorld): Promise<void> {
       )
     })
 
-    await t.test('the one that is meant where none is named', async (t) => {
+    await t.test('the default connection', async (t) => {
       const otherId = await rows.add(USER, 'other')
       await rows.prefer(USER, otherId)
       for (const process of processes) await ask(process, ({ shown }) => shown?.connectionId === otherId)
@@ -139,7 +139,7 @@ async function written(t: Test, world: ClusterWorld): Promise<void> {
 }
 
 async function disabled(t: Test, world: ClusterWorld): Promise<void> {
-  await t.test('a connection that is disabled while nobody can hear of it is refused after a lease', async (t) => {
+  await t.test('a connection that is disabled without a notification is refused after a lease', async (t) => {
     const id = await listedEverywhere(t, world)
     world.listeners.forEach(({ proxy }, n) => {
       if (n % 2 === 0) {
@@ -157,7 +157,7 @@ async function disabled(t: Test, world: ClusterWorld): Promise<void> {
 }
 
 async function listing(t: Test, world: ClusterWorld): Promise<void> {
-  await t.test('a connection that is disabled while its cloud takes its time is refused', async (t) => {
+  await t.test('a connection that is disabled during a slow call upstream is refused', async (t) => {
     const id = await listedEverywhere(t, world)
     world.fate = () => 'drop'
     const gate = world.cloud.hold('held')
@@ -177,7 +177,7 @@ async function listing(t: Test, world: ClusterWorld): Promise<void> {
 }
 
 async function streaming(t: Test, world: ClusterWorld): Promise<void> {
-  await t.test('a download of a connection that is disabled breaks within a lease, on both sides', async (t) => {
+  await t.test('a download of a disabled connection ends within a lease, on both sides', async (t) => {
     const id = await listedEverywhere(t, world)
     world.fate = () => 'drop'
     const { processes, cloud } = world
@@ -200,14 +200,14 @@ async function streaming(t: Test, world: ClusterWorld): Promise<void> {
     t.same(
       streams.map(({ closedAt }) => closedAt),
       processes.map(() => null),
-      'one that is left alone goes on for longer than a lease'
+      'a download of an unchanged connection outlives a lease'
     )
     for (const process of processes) await process.lateness()
     const committedAt = await world.rows.deactivate(USER, id)
     const ends = await Promise.all(broken)
     t.ok(
       ends.every(({ isClean }) => !isClean),
-      'nobody takes it for the whole'
+      'no download ends cleanly'
     )
     t.ok(bytes.every((count) => count > 10_000))
     await until(() => streams.every(({ closedAt }) => closedAt !== null))
@@ -222,7 +222,7 @@ async function streaming(t: Test, world: ClusterWorld): Promise<void> {
 }
 
 async function refreshed(t: Test, world: ClusterWorld): Promise<void> {
-  await t.test('a refresh that finds another connection to be meant than before', async (t) => {
+  await t.test('a refresh that resolves to another connection than before', async (t) => {
     const { rows, cloud, processes } = world
     const [process] = processes as [ClusterProcess]
     const id = await listedEverywhere(t, world)
@@ -231,10 +231,10 @@ async function refreshed(t: Test, world: ClusterWorld): Promise<void> {
     await rows.prefer(USER, id)
     await askListing(process, { userId: USER, folder: FOLDER, connectionId: otherId })
     const epoch = cloud.advance('other')
-    t.equal((await list(process)).shown?.connectionId, id, 'this one is believed to be meant')
+    t.equal((await list(process)).shown?.connectionId, id, 'the leased default is used')
     await rows.remove(USER, id)
     const answer = await askListing(process, { userId: USER, folder: FOLDER, isRefresh: true })
     t.equal(answer.shown?.connectionId, otherId)
-    t.equal(answer.shown?.view.epoch, epoch, 'the cloud is asked anew')
+    t.equal(answer.shown?.view.epoch, epoch, 'the listing is reloaded')
   })
 }

@@ -88,7 +88,7 @@ t.test('rotate-keys on a PostgreSQL server', async (t) => {
 
     const second = await startRotation(url).ended
     t.equal(second.code, 0, second.output)
-    t.match(second.output, `${String(ROWS - halfway)} connections were sealed anew with the key "k2"`)
+    t.match(second.output, `${String(ROWS - halfway)} connections were re-encrypted with the key "k2"`)
     t.match(second.output, 'No other key is needed')
     for (const secret of [keys.k1, keys.k2, new URL(url).password]) t.notMatch(second.output, secret)
 
@@ -115,7 +115,7 @@ t.test('rotate-keys on a PostgreSQL server', async (t) => {
     const { code, output } = await startRotation(url).ended
     t.equal(code, 1)
     t.match(output, rows[0]?.id)
-    t.match(output, 'cannot be read')
+    t.match(output, 'cannot be decrypted')
   })
 
   await t.test('without its variables it says which are missing, and no secret', async (t) => {

@@ -138,7 +138,7 @@ t.test('the service starts', async (t) => {
 
     const unset = await service(t, { DATABASE_URL: pooled })
     t.equal(await unset.ended, 1)
-    t.match(unset.err(), /pooler in transaction mode: set DATABASE_DIRECT_URL/)
+    t.match(unset.err(), /pooler in transaction mode\. Set DATABASE_DIRECT_URL/)
 
     const running = await service(t, { DATABASE_URL: pooled, DATABASE_DIRECT_URL: url, METRICS_PORT: '0' })
     await running.ready

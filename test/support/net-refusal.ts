@@ -1,7 +1,7 @@
 import { StorageError } from '../../src/domain/errors.ts'
 import { EgressRules, targetOf } from '../../src/infra/net/egress-rules.ts'
 
-const MESSAGE = 'This server may not be used.'
+const MESSAGE = 'Connections to this server are not allowed.'
 
 /**
  * Returns why `url` is refused, as logged; `null` if it is allowed.

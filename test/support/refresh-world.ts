@@ -151,7 +151,7 @@ export class RefreshWorld {
       configurable: true,
       value: async () => {
         Reflect.deleteProperty(connections, method)
-        throw new StorageError('DATABASE_UNAVAILABLE', 'The database does not answer.')
+        throw new StorageError('DATABASE_UNAVAILABLE', 'The database is unavailable.')
       }
     })
   }
@@ -165,7 +165,7 @@ export class RefreshWorld {
       const before = connections.rows.get(row.id)
       await locked(row, withinMs, work)
       if (before !== undefined) connections.rows.set(row.id, before)
-      throw new StorageError('DATABASE_UNAVAILABLE', 'The database does not answer.')
+      throw new StorageError('DATABASE_UNAVAILABLE', 'The database is unavailable.')
     }
     Object.defineProperty(connections, 'withRefreshLock', { configurable: true, value: lost })
   }

@@ -169,5 +169,5 @@ export class LogLines extends Writable {
 }
 
 export function unavailable(): StorageError {
-  return new StorageError('PROVIDER_UNAVAILABLE', 'The transfer broke off before its end.')
+  return new StorageError('PROVIDER_UNAVAILABLE', 'The transfer was interrupted. Try again.')
 }

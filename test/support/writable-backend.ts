@@ -51,7 +51,7 @@ export class WritableBackend extends ScriptedBackend {
   override stat(id: string): Promise<Entry> {
     const found = this.entries.get(id)
     if (found !== undefined) return Promise.resolve(this.#told(found))
-    return Promise.reject(new StorageError('OBJECT_NOT_FOUND', 'There is no such object.'))
+    return Promise.reject(new StorageError('OBJECT_NOT_FOUND', 'The object was not found.'))
   }
 
   readonly upload = async (target: UploadTarget, body: Readable, { ifMatch }: UploadCall): Promise<Entry> => {

@@ -6,22 +6,22 @@ const header = (description: string): Schema => ({ type: 'string', description }
 
 export const NO_STORE: Headers = { 'Cache-Control': header('`no-store`') }
 
-const VARY: Headers = { Vary: header('By what it differs: `Authorization, Cookie` and what else.') }
+const VARY: Headers = { Vary: header('Request headers that affect the response: at least `Authorization, Cookie`.') }
 
 /** Headers of a response for one user, which caches must revalidate each time. */
 export const PRIVATE: Headers = { 'Cache-Control': header('`private, no-cache`'), ...VARY }
 
 export const LISTED: Headers = {
   ...PRIVATE,
-  ETag: header('Of the content.'),
-  Age: { type: 'integer', minimum: 0, description: 'Seconds since the load began.' },
+  ETag: header('The entity tag of the listing.'),
+  Age: { type: 'integer', minimum: 0, description: 'Seconds since the load from the provider began.' },
   'Cache-Status': header('RFC 9211: `fastify-cloud-storage; hit; ttl=42`, or `; fwd=miss`.')
 }
 
 /** Headers of every response of a route that sends content. */
 export const GUARDED: Headers = {
   ...VARY,
-  'Content-Security-Policy': header('Where it is shown all the same, it may do nothing and load nothing.'),
+  'Content-Security-Policy': header('Disables scripts and subresources if a browser displays the content.'),
   'Cross-Origin-Resource-Policy': header('`same-origin`'),
   'X-Content-Type-Options': header('`nosniff`')
 }
@@ -30,13 +30,13 @@ export const GUARDED: Headers = {
 export const CONTENT: Headers = {
   ...PRIVATE,
   ...GUARDED,
-  'Content-Disposition': header('`attachment`, with the name.'),
-  'Accept-Ranges': header('`bytes`, or `none`.'),
-  ETag: header('Where the store tells one.'),
-  'Last-Modified': header('Where the store tells it.')
+  'Content-Disposition': header('`attachment` with the file name.'),
+  'Accept-Ranges': header('`bytes` or `none`.'),
+  ETag: header('The entity tag of the content, if the store provides one.'),
+  'Last-Modified': header('The time of the last change, if the store provides it.')
 }
 
-export const WHOLE: Headers = { ...CONTENT, 'Content-Length': header('In bytes, where it is known.') }
+export const WHOLE: Headers = { ...CONTENT, 'Content-Length': header('The size in bytes, if it is known.') }
 export const PART: Headers = { ...WHOLE, 'Content-Range': header('`bytes FIRST-LAST/SIZE`') }
 
 /** Describes a JSON response. */
@@ -57,5 +57,5 @@ export function empty(description: string, headers: Headers = {}): Schema {
 
 /** Describes a response with bytes of any media type. */
 export function bytes(description: string, headers: Headers): Schema {
-  return { description, headers, content: { '*/*': { schema: { description: 'The bytes as they are stored.' } } } }
+  return { description, headers, content: { '*/*': { schema: { description: 'The bytes of the content.' } } } }
 }

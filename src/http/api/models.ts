@@ -38,41 +38,41 @@ const WAYS = ['credentials', 'login-flow'] as const satisfies ProviderDefinition
 const ABILITIES = ['native', 'emulated', 'unsupported'] as const satisfies Ability[]
 
 const ABILITY_NAMES = {
-  paging: 'Gives a folder in pages.',
-  kindFilter: 'Can be asked for folders or files alone.',
-  rangeDownload: 'Gives parts of a content.',
-  upload: 'Takes content.',
-  createOnly: 'Takes content under `If-None-Match: *`.',
-  updateIfMatch: 'Takes content under `If-Match`.',
+  paging: 'Lists folders in pages.',
+  kindFilter: 'Lists only folders or only files.',
+  rangeDownload: 'Downloads parts of a file.',
+  upload: 'Uploads files.',
+  createOnly: 'Uploads with `If-None-Match: *`: never overwrites a file.',
+  updateIfMatch: 'Uploads with `If-Match`: replaces only the given version.',
   atomicReplace: 'Replaces a file in one step: an interrupted upload leaves the old content.',
   remove: 'Removes files.',
-  createFolder: 'Makes folders.',
-  downloadUrl: 'Gives links that need no credentials.'
+  createFolder: 'Creates folders.',
+  downloadUrl: 'Provides download links that need no credentials.'
 } satisfies Record<keyof Capabilities, string>
 
 const entry = {
-  description: 'One item of a folder. `null` means unknown, never "none".',
+  description: 'An entry of a folder. `null` means unknown, never "none".',
   ...closed({
-    id: text('The provider’s own, opaque: what `folder` and `id` take.'),
+    id: text('The provider’s opaque id. Accepted by `folder`, `id` and `parent`.'),
     parentId: known(),
     driveId: known(),
-    name: text('As the provider has it: text, never markup or a path.'),
+    name: text('The name at the provider, verbatim. Plain text, not markup or a path.'),
     kind: { type: 'string', enum: KINDS },
     mimeType: known(),
-    size: { type: ['integer', 'null'], minimum: 0, description: 'In bytes.' },
+    size: { type: ['integer', 'null'], minimum: 0, description: 'The size in bytes.' },
     createdAt: TIME,
     modifiedAt: TIME,
-    version: known('Changes with the content: what `If-Match` takes, in quotes.'),
+    version: known('Changes with the content. `If-Match` takes it in double quotes.'),
     hash: {
-      description: 'The provider’s digest of the content, in its own notation.',
+      description: 'The provider’s digest of the content, in the provider’s notation.',
       oneOf: [ref('ContentHash'), { type: 'null' }]
     },
     exportFormats: { type: 'array', items: ref('ExportFormat') },
-    target: { description: 'Where a shortcut leads.', oneOf: [ref('ShortcutTarget'), { type: 'null' }] },
-    webUrl: known('Where the provider shows it.'),
+    target: { description: 'The target of a shortcut.', oneOf: [ref('ShortcutTarget'), { type: 'null' }] },
+    webUrl: known('The page of the entry at the provider.'),
     thumbnailUrl: known(),
     path: known(),
-    can: { description: 'What the user may do with it.', ...closed({ list: FLAG, download: FLAG, write: FLAG }) }
+    can: { description: 'The user’s permissions on the entry.', ...closed({ list: FLAG, download: FLAG, write: FLAG }) }
   }),
   examples: [entryExample]
 }
@@ -90,33 +90,33 @@ const listing = {
 }
 
 const page = {
-  description: 'Where the page stands in its folder.',
+  description: 'The next page, and whether the listing is complete.',
   ...closed({
-    next: known('What `cursor` takes for the next page.'),
-    complete: { type: 'boolean', description: 'True only where the provider said that nothing is missing.' },
-    reason: { type: ['string', 'null'], enum: [...REASONS, null], description: 'Why it is not complete.' },
+    next: known('The `cursor` of the next page; `null` if there is none.'),
+    complete: { type: 'boolean', description: 'True only if the provider reported that nothing follows this page.' },
+    reason: { type: ['string', 'null'], enum: [...REASONS, null], description: 'Why the listing is not complete.' },
     order: { type: 'string', enum: ORDERS }
   })
 }
 
 const connection = {
-  description: 'A user’s link to a cloud. Never a secret.',
+  description: 'A user’s connection to a cloud. Contains no secrets.',
   ...closed({
     id: text(),
     provider: text(),
-    label: text('The user’s own name for it.'),
-    account: text('Which account it is at the provider.'),
+    label: text('The user’s name for the connection.'),
+    account: text('The account at the provider.'),
     status: { type: 'string', enum: STATUSES },
-    default: { type: 'boolean', description: 'Meant where a request names none.' },
+    default: { type: 'boolean', description: 'Whether it is used by requests that name no connection.' },
     createdAt: { type: 'string', format: 'date-time' },
-    lastError: { type: ['string', 'null'], description: 'The code of its last failure.' }
+    lastError: { type: ['string', 'null'], description: 'The error code of the last failure.' }
   }),
   examples: [connectionExample]
 }
 
 const formField = {
   type: 'object',
-  description: 'JSON Schema (draft 7) of one field. A secret is `writeOnly`.',
+  description: 'JSON Schema (draft 7) of one field. Secrets are `writeOnly`.',
   properties: {
     type: text(),
     title: text(),
@@ -134,7 +134,7 @@ const formField = {
 }
 
 const form = {
-  description: 'JSON Schema (draft 7) of the fields to type.',
+  description: 'JSON Schema (draft 7) of the form.',
   ...closed(
     {
       type: { type: 'string', const: 'object' },
@@ -147,7 +147,7 @@ const form = {
 }
 
 const capabilities = {
-  description: 'What a provider can do: itself, by means of something else, or not at all.',
+  description: 'The operations that a provider supports: natively, emulated by this package, or not at all.',
   ...closed(
     Object.fromEntries(
       Object.entries(ABILITY_NAMES).map(([name, description]) => [
@@ -159,12 +159,12 @@ const capabilities = {
 }
 
 const provider = {
-  description: 'A kind of cloud that is enabled here.',
+  description: 'An enabled provider.',
   ...closed({
     id: text(),
-    label: text('The service’s own name, for people.'),
+    label: text('The name of the service, for display.'),
     connect: {
-      description: 'How it is connected: in the browser, or by a form.',
+      description: 'How users connect: by OAuth in the browser, or with a form.',
       oneOf: [
         closed({ type: { type: 'string', const: 'oauth2' } }),
         closed({ type: { type: 'string', enum: WAYS }, schema: ref('Form') })
@@ -176,15 +176,15 @@ const provider = {
 
 const problem = {
   description:
-    'RFC 9457. Act on `code`: it is stable, the words are not. An error of the application’s own hooks keeps its own status and code.',
+    'An error (RFC 9457). Act on `code`, which is stable; the texts may change. Errors of the application’s own hooks keep their status and code.',
   ...closed(
     {
       type: text('`urn:fastify-cloud-storage:error:CODE`'),
       title: text(),
       status: { type: 'integer', minimum: 400, maximum: 599 },
-      detail: text('For people. It never holds a secret.'),
+      detail: text('A message for people. Contains no secrets.'),
       code: { type: 'string', enum: STORAGE_ERROR_CODES },
-      requestId: text('Under which the server’s log has the rest.')
+      requestId: text('The id of the request in the server’s log.')
     },
     ['detail']
   )
@@ -194,7 +194,7 @@ const problem = {
 export const MODELS: Readonly<Record<string, Schema>> = {
   Entry: entry,
   ContentHash: closed({ algorithm: text(), value: text() }),
-  ExportFormat: closed({ mimeType: text('What `exportAs` takes.'), extension: text() }),
+  ExportFormat: closed({ mimeType: text('The value for `exportAs`.'), extension: text() }),
   ShortcutTarget: closed({
     id: known(),
     kind: { type: ['string', 'null'], enum: [...KINDS, null] },
@@ -202,7 +202,7 @@ export const MODELS: Readonly<Record<string, Schema>> = {
     state: { type: 'string', enum: TARGET_STATES }
   }),
   FolderInfo: {
-    description: 'The listed folder itself, as far as its listing tells.',
+    description: 'The listed folder. A field is `null` if the listing does not contain it.',
     ...closed({ id: known(), name: known(), parentId: known() })
   },
   Page: page,

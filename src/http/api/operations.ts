@@ -31,16 +31,16 @@ export const operations = {
   listFolder: {
     summary: 'List a folder',
     description:
-      'One page of a folder, from the cache where it is fresh. A folder that is gone is 404, never an empty page.',
+      'Returns one page of a folder, from the cache if it is fresh. A missing folder is a 404, never an empty page.',
     tags: ['Listings'],
     params: providerPath,
     headers: {
       type: 'object',
-      properties: { 'If-None-Match': { type: 'string', description: 'An `ETag` of a listing.' } }
+      properties: { 'If-None-Match': { type: 'string', description: 'The `ETag` of an earlier response.' } }
     },
     response: {
       200: model('The page.', 'Listing', LISTED),
-      304: empty('The client has it already.', LISTED),
+      304: empty('Not modified.', LISTED),
       ...problems(CODES.reads, CODES.asksProvider, CODES.usesConnection, [
         'INVALID_REQUEST',
         'INVALID_CURSOR',
@@ -51,26 +51,26 @@ export const operations = {
     }
   },
   listProviders: {
-    summary: 'List the providers',
-    description: 'The kinds of clouds that are enabled, how each is connected and what it can do.',
+    summary: 'List providers',
+    description: 'Returns the enabled providers, how users connect them, and their capabilities.',
     tags: ['Connections'],
     response: { 200: model('The providers.', 'Providers', PRIVATE), ...problems(CODES.reads) }
   },
   listConnections: {
-    summary: 'List the connections',
-    description: 'The connections of the user who asks.',
+    summary: 'List connections',
+    description: 'Returns the connections of the user.',
     tags: ['Connections'],
     response: { 200: model('The connections.', 'Connections', PRIVATE), ...problems(CODES.reads) }
   },
   connect: {
     summary: 'Connect with credentials',
     description:
-      'Tries the credentials at the service, seals them and stores the connection. The same account again renews its connection.',
+      'Tests the credentials at the provider, encrypts them and stores the connection. Connecting the same account again updates its connection.',
     tags: ['Connections'],
     params: path({ id: PROVIDER }),
     body: {
       type: 'object',
-      description: 'The fields that the provider’s schema in the list of providers asks for, and a `label`.',
+      description: 'The fields of the provider’s schema (see the list of providers), and an optional `label`.',
       properties: { label: { type: 'string' } },
       additionalProperties: true,
       examples: [{ label: 'Archive', baseUrl: 'https://dav.example.org/files', username: 'ann', password: 'secret' }]
@@ -88,9 +88,9 @@ export const operations = {
     }
   },
   authorize: {
-    summary: 'Begin to connect in the browser',
+    summary: 'Start a login in the browser',
     description:
-      'With OAuth: where to send the browser, and a cookie that it keeps meanwhile. With a login at the user’s own server: the same, and a flow to poll.',
+      'OAuth: returns the URL to open, and sets a cookie that the callback requires. Login at the user’s own server: returns the URL to open, and the id of a flow to poll.',
     tags: ['Connections'],
     params: providerPath,
     body: {
@@ -99,14 +99,14 @@ export const operations = {
     },
     response: {
       200: json(
-        'Where to send the browser.',
+        'The URL to open.',
         {
           oneOf: [
             closed({ authorizationUrl: { type: 'string' } }),
             closed({ loginUrl: { type: 'string' }, flowId: { type: 'string' } })
           ]
         },
-        { ...NO_STORE, 'Set-Cookie': { type: 'string', description: 'With OAuth: binds the flow to this browser.' } },
+        { ...NO_STORE, 'Set-Cookie': { type: 'string', description: 'OAuth: binds the flow to this browser.' } },
         { authorizationUrl: 'https://accounts.example.org/authorize?response_type=code&state=…' }
       ),
       ...problems(CODES.changes, CODES.asksProvider, [
@@ -118,16 +118,16 @@ export const operations = {
     }
   },
   pollLogin: {
-    summary: 'Ask whether the user has logged in',
-    description: 'A flow lasts ten minutes.',
+    summary: 'Poll a login',
+    description: 'A login expires after ten minutes.',
     tags: ['Connections'],
-    params: path({ provider: PROVIDER, flowId: { type: 'string', description: 'As it was begun with.' } }),
+    params: path({ provider: PROVIDER, flowId: { type: 'string', description: 'The `flowId` of the login.' } }),
     response: {
-      201: connected('The user has: the connection.'),
+      201: connected('The user has logged in: the new connection.'),
       202: json(
-        'Not yet.',
+        'The user has not logged in yet.',
         closed({ status: { type: 'string', const: 'pending' } }),
-        { ...NO_STORE, 'Retry-After': { type: 'string', description: 'In seconds.' } },
+        { ...NO_STORE, 'Retry-After': { type: 'string', description: 'Seconds until the next poll.' } },
         { status: 'pending' }
       ),
       ...problems(CODES.changes, CODES.asksProvider, [
@@ -142,27 +142,27 @@ export const operations = {
     }
   },
   finishAuthorization: {
-    summary: 'Come back from the provider',
-    description: 'Where the provider sends the browser back to. It asks for the cookie of the flow and for no user.',
+    summary: 'Finish an OAuth login',
+    description: 'The redirect URI of the OAuth flow. Requires the cookie of the flow instead of authentication.',
     tags: ['Connections'],
     security: [],
     params: providerPath,
     querystring: {
       type: 'object',
       properties: {
-        state: { type: 'string', description: 'Of the flow. It works once.' },
-        code: { type: 'string', description: 'What the provider grants.' },
-        error: { type: 'string', description: 'Why it does not.' },
-        iss: { type: 'string', description: 'RFC 9207.' }
+        state: { type: 'string', description: 'The state of the flow. Valid once.' },
+        code: { type: 'string', description: 'The authorization code.' },
+        error: { type: 'string', description: 'The error code of the provider.' },
+        iss: { type: 'string', description: 'The issuer (RFC 9207).' }
       },
       additionalProperties: true
     },
     response: {
-      303: empty('Back to the application, with `error` in the query after a refusal.', {
+      303: empty('Redirects to the application, with `error` in the query after a failure.', {
         ...NO_STORE,
-        Location: { type: 'string', description: 'Inside of the application.' },
+        Location: { type: 'string', description: 'The `returnTo` of the flow.' },
         ...NO_REFERRER,
-        'Set-Cookie': { type: 'string', description: 'Takes the cookie of the flow away.' }
+        'Set-Cookie': { type: 'string', description: 'Deletes the cookie of the flow.' }
       }),
       ...problemsWith(NO_REFERRER, CODES.open, [
         'INVALID_STATE',
@@ -173,22 +173,22 @@ export const operations = {
     }
   },
   refuseAuthorization: {
-    summary: 'Nothing happens but by GET',
+    summary: 'Reject HEAD requests',
     tags: ['Connections'],
     security: [],
     params: providerPath,
     response: {
-      405: empty('Not by HEAD.', { ...NO_STORE, ...NO_REFERRER, Allow: { type: 'string', const: 'GET' } }),
+      405: empty('Only `GET` is allowed.', { ...NO_STORE, ...NO_REFERRER, Allow: { type: 'string', const: 'GET' } }),
       ...problemsWith(NO_REFERRER, CODES.open)
     }
   },
   verifyConnection: {
     summary: 'Verify a connection',
-    description: 'Asks the provider who this is. A connection with an error that works again is active after it.',
+    description: 'Requests the account from the provider. A connection in status `ERROR` becomes `ACTIVE` if it works.',
     tags: ['Connections'],
     params: connectionPath,
     response: {
-      200: connected('It works.'),
+      200: connected('The connection works.'),
       ...problems(CODES.changes, CODES.asksProvider, [
         'CONNECTION_NOT_FOUND',
         'PROVIDER_UNKNOWN',
@@ -200,22 +200,23 @@ export const operations = {
   },
   changeConnection: {
     summary: 'Change a connection',
-    description: 'Its label, or whether it is the default of its provider: there is one of those at most.',
+    description:
+      'Changes the label, or whether the connection is the default of its provider. A provider has at most one default.',
     tags: ['Connections'],
     params: connectionPath,
-    response: { 200: connected('As it is now.'), ...problems(CODES.changes, ['CONNECTION_NOT_FOUND']) }
+    response: { 200: connected('The changed connection.'), ...problems(CODES.changes, ['CONNECTION_NOT_FOUND']) }
   },
   disconnect: {
     summary: 'Disconnect',
-    description: 'Deletes the connection, and ends its access at the provider as well as can be.',
+    description: 'Deletes the connection, and revokes its access at the provider if possible.',
     tags: ['Connections'],
     params: connectionPath,
-    response: { 204: empty('It is gone.'), ...problems(CODES.changes, ['CONNECTION_NOT_FOUND']) }
+    response: { 204: empty('The connection was deleted.'), ...problems(CODES.changes, ['CONNECTION_NOT_FOUND']) }
   },
   disconnectAll: {
     summary: 'Disconnect all',
-    description: 'For a user who leaves.',
+    description: 'Deletes all connections of the user, for example when the user leaves the application.',
     tags: ['Connections'],
-    response: { 204: empty('All are gone.'), ...problems(CODES.changes) }
+    response: { 204: empty('All connections were deleted.'), ...problems(CODES.changes) }
   }
 } as const satisfies Readonly<Record<string, Operation>>

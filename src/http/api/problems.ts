@@ -8,11 +8,11 @@ const NO_STORE = { 'Cache-Control': { type: 'string', const: 'no-store' } }
 
 /** The additional headers of a problem, by status. */
 const HEADERS: Readonly<Record<number, Schema>> = {
-  401: { 'WWW-Authenticate': { type: 'string', description: 'Where the application names a scheme.' } },
+  401: { 'WWW-Authenticate': { type: 'string', description: 'The scheme, if the application sets one.' } },
   416: { 'Content-Range': { type: 'string', description: '`bytes */SIZE`' } },
-  429: { 'Retry-After': { type: 'string', description: 'In seconds.' } },
-  503: { 'Retry-After': { type: 'string', description: 'In seconds, where it is known when to try again.' } },
-  507: { 'Retry-After': { type: 'string', description: 'In seconds, where it is known when to try again.' } }
+  429: { 'Retry-After': { type: 'string', description: 'Seconds to wait.' } },
+  503: { 'Retry-After': { type: 'string', description: 'Seconds to wait, if known.' } },
+  507: { 'Retry-After': { type: 'string', description: 'Seconds to wait, if known.' } }
 }
 
 /** The codes of each status. The list is complete, so that a client can act on every code. */
@@ -23,7 +23,7 @@ export const PROBLEM_MODELS: Readonly<Record<string, Schema>> = Object.fromEntri
   [...BY_STATUS].map(([status, codes]) => [
     modelOf(status),
     {
-      description: `A problem with the status ${status}.`,
+      description: `A problem with status ${status}.`,
       allOf: [
         ref('Problem'),
         {

@@ -12,23 +12,23 @@ export const headers = (descriptions: Readonly<Record<string, string>>): Schema 
   )
 })
 
-const IF_MATCH = { 'If-Match': 'An entry’s `version`, in quotes: only that one is changed.' }
+const IF_MATCH = { 'If-Match': 'The `version` of an entry, in double quotes: fails if the file has another version.' }
 
 /** Conditional and range headers of a download. */
 export const contentHeaders = headers({
-  Range: 'One range of bytes. Several are answered with the whole.',
-  'If-Range': 'The part is of use with this version alone.',
-  'If-Match': 'Only this version.',
-  'If-None-Match': 'Not this version, which the client has.',
-  'If-Modified-Since': 'Only what is newer.',
-  'If-Unmodified-Since': 'Only what is not newer.'
+  Range: 'One range of bytes. A request for several ranges returns the whole content.',
+  'If-Range': 'Ignores `Range` unless the content has this `ETag` or date.',
+  'If-Match': 'Fails unless the content has this `ETag`.',
+  'If-None-Match': 'Returns 304 if the content has this `ETag`.',
+  'If-Modified-Since': 'Returns 304 if the content has not changed since then.',
+  'If-Unmodified-Since': 'Fails if the content has changed since then.'
 })
 
 /** The responses of a route that sends content, except problems. */
 export const contentAnswers: Readonly<Record<string, Schema>> = {
   200: bytes('The whole content.', WHOLE),
-  206: bytes('The part that was asked for.', PART),
-  304: empty('The client has it already.', CONTENT)
+  206: bytes('The requested range.', PART),
+  304: empty('Not modified.', CONTENT)
 }
 
 const PLACE = [...CODES.asksProvider, ...CODES.usesConnection]
@@ -37,7 +37,7 @@ export const transferOperations = {
   download: {
     summary: 'Download a file',
     description:
-      'Always something to save, never something to show. A document of the provider’s own is made into one of its export formats.',
+      'Always an attachment, so that browsers save it. A document of the provider’s own type is exported to one of its export formats.',
     tags: ['Content'],
     params: providerPath,
     headers: contentHeaders,
@@ -56,15 +56,15 @@ export const transferOperations = {
   upload: {
     summary: 'Upload a file',
     description:
-      'A `name` in a `parent`, or the `id` of a file to replace. The body is the content, of any type, and streams to the provider as it comes.',
+      'Takes a `name` and a `parent`, or the `id` of a file to replace. The body is the content, of any type, and is streamed to the provider.',
     tags: ['Content'],
     params: providerPath,
-    headers: headers({ ...IF_MATCH, 'If-None-Match': '`*`: never over something that is there.' }),
+    headers: headers({ ...IF_MATCH, 'If-None-Match': '`*`: never overwrites a file.' }),
     consumes: ['*/*'],
-    body: { description: 'The content, as it is to be stored.' },
+    body: { description: 'The content to store.' },
     response: {
-      200: model('It replaced something.', 'Entry', NO_STORE),
-      201: model('It is new.', 'Entry', NO_STORE),
+      200: model('A file was replaced.', 'Entry', NO_STORE),
+      201: model('A file was created.', 'Entry', NO_STORE),
       ...problems(CODES.changes, PLACE, [
         'FOLDER_NOT_FOUND',
         'OBJECT_NOT_FOUND',
@@ -78,22 +78,22 @@ export const transferOperations = {
   },
   removeContent: {
     summary: 'Remove a file',
-    description: 'One that is gone already is no error.',
+    description: 'A file that does not exist is not an error.',
     tags: ['Content'],
     params: providerPath,
     headers: headers(IF_MATCH),
     response: {
-      204: empty('It is gone.'),
+      204: empty('The file was removed, or did not exist.'),
       // A provider may report any obstacle as a conflict.
       ...problems(CODES.changes, PLACE, ['OBJECT_NOT_FOUND', 'ALREADY_EXISTS', 'PRECONDITION_FAILED', 'UNSUPPORTED'])
     }
   },
   createFolder: {
-    summary: 'Make a folder',
+    summary: 'Create a folder',
     tags: ['Content'],
     params: providerPath,
     response: {
-      201: model('The folder.', 'Entry', NO_STORE, folderExample),
+      201: model('The new folder.', 'Entry', NO_STORE, folderExample),
       ...problems(CODES.changes, PLACE, ['FOLDER_NOT_FOUND', 'ALREADY_EXISTS', 'UNSUPPORTED', 'QUOTA_EXCEEDED'])
     }
   }

@@ -39,7 +39,7 @@ export function createCredentialCipher(
         const { ciphertext, tag } = aesGcmSeal(key, iv, associatedData(keyRing.current, binding), plaintext)
         const sealed = formatSealedText(keyRing.current, Buffer.concat([salt, iv, ciphertext, tag]))
         if (sealed.length > MAX_ENVELOPE_LENGTH) {
-          throw new StorageError('INVALID_CREDENTIALS', 'These credentials are too long.')
+          throw new StorageError('INVALID_CREDENTIALS', 'The credentials are too long.')
         }
         return sealed
       } finally {
@@ -58,7 +58,7 @@ export function createCredentialCipher(
       const ciphertext = payload.subarray(HEADER_BYTES, -TAG_BYTES)
       const plaintext = aesGcmOpen(key, iv, associatedData(kid, binding), { ciphertext, tag })
       key.fill(0)
-      if (plaintext === null) throw unreadable('altered, or sealed for another row')
+      if (plaintext === null) throw unreadable('modified, or encrypted for another row')
       try {
         return new Secret(parseJson(plaintext))
       } finally {
@@ -102,6 +102,6 @@ function parseJson(plaintext: Buffer): unknown {
 /** Returns the same error for every cause. Only the log gets the reason, and never a byte of the sealed data. */
 function unreadable(reason: string): StorageError {
   return new StorageError('CREDENTIALS_UNREADABLE', 'The stored credentials of this connection cannot be read.', {
-    cause: new Diagnosis(`Sealed credentials: ${reason}`)
+    cause: new Diagnosis(`The credentials cannot be decrypted: ${reason}`)
   })
 }

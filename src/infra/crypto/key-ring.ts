@@ -32,7 +32,7 @@ export function createKeyRing(options: KeyRingOptions): KeyRing {
   const current: unknown = options.current
   if (typeof current !== 'string') throw new Error('encryption.current must be the id of one of encryption.keys')
   const currentKey = keys.get(current)
-  if (currentKey === undefined) throw new Error('encryption.current names none of encryption.keys')
+  if (currentKey === undefined) throw new Error('encryption.current is not the id of any key in encryption.keys')
   return Object.freeze({ current, currentKey, find: (kid: string) => keys.get(kid) })
 }
 

@@ -10,7 +10,7 @@ export async function answered<T>(query: () => PromiseLike<T>, timeoutMs: number
   let timer: NodeJS.Timeout | undefined
   const deadline = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
-      reject(databaseUnavailable(new Error(`no answer within ${String(timeoutMs)} ms`)))
+      reject(databaseUnavailable(new Error(`no response within ${String(timeoutMs)} ms`)))
     }, timeoutMs)
   })
   try {

@@ -94,7 +94,7 @@ export class ConnectionListener {
     })
     const ended = new AbortController()
     const leave = (): void => {
-      ended.abort(new Error('The connection that listens has ended'))
+      ended.abort(new Error('The LISTEN connection has ended'))
     }
     // An unhandled error event would end the process.
     client.on('error', leave)
@@ -129,10 +129,10 @@ export class ConnectionListener {
   async #answered<T>(work: Promise<T>, drop?: (late: T) => void): Promise<T> {
     const given = new AbortController()
     const timer = setTimeout(() => {
-      given.abort(new Error('The database does not answer the connection that listens'))
+      given.abort(new Error('The database did not respond on the LISTEN connection'))
     }, this.#options.answerMs)
     const leave = (): void => {
-      given.abort(new Error('The connection that listens is closed'))
+      given.abort(new Error('The LISTEN connection is closed'))
     }
     this.#closing.signal.addEventListener('abort', leave, { once: true })
     if (this.#hasClosed()) leave()

@@ -48,7 +48,7 @@ const UNAVAILABLE_TEXT =
   /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client (has encountered|was closed)|Cannot use a pool after|PGlite is clos)/
 
 export function databaseUnavailable(cause: unknown): StorageError {
-  return new StorageError('DATABASE_UNAVAILABLE', 'The database does not answer.', {
+  return new StorageError('DATABASE_UNAVAILABLE', 'The database is unavailable.', {
     retryAfterMs: RETRY_AFTER_MS,
     cause
   })

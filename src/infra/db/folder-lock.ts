@@ -80,7 +80,7 @@ function readHolder(path: string): Holder | undefined {
   } catch {
     // The error below covers this case, too.
   }
-  throw new Error(`${path} is not a lock file of this package: move it away`)
+  throw new Error(`${path} is not a lock file of this package. Move it to another folder`)
 }
 
 /** Unknown means alive: opening a folder twice loses rows, while a refusal costs the operator one command. */
@@ -109,7 +109,7 @@ function beganAt(pid: number): string | null {
 
 function heldMessage(folder: string, lock: string, { pid, host }: Holder): string {
   return (
-    `${folder} is in use by process ${String(pid)} on ${host}: a folder can be open in one process alone. ` +
+    `${folder} is in use by process ${String(pid)} on ${host}: only one process can open a folder at a time. ` +
     `If that process has ended, remove ${lock}`
   )
 }

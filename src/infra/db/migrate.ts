@@ -73,7 +73,7 @@ export async function migrate(client: Pick<pg.Client, 'query'>, options: Migrate
         throw cause
       }
       const reason = cause instanceof Error ? cause.message : ''
-      throw new Error(`The role may not change the schema (${reason}): run the program "migrate" with one that may`, {
+      throw new Error(`The role may not change the schema (${reason}). Run the program "migrate" with one that may`, {
         cause
       })
     }
@@ -99,7 +99,7 @@ export async function assertMigrated(
   const role = roles[0]?.role ?? ''
   const history = await readHistory(client).catch((cause: unknown) => {
     if (codeOf(cause) !== INSUFFICIENT_PRIVILEGE) throw cause
-    throw new Error(`The role ${role} may not read the table of migrations: ${grantsFor(role)}`, { cause })
+    throw new Error(`The role ${role} may not read the table _prisma_migrations. Run: ${grantsFor(role)}`, { cause })
   })
   const pending = pendingOf(migrations, history)
   if (pending.length > 0) {
@@ -114,7 +114,7 @@ export async function assertMigrated(
      WHERE NOT has_table_privilege(name, privilege)`,
     [TABLES, PRIVILEGES]
   )
-  if (lacking.length > 0) throw new Error(`The role ${role} lacks privileges: ${grantsFor(role)}`)
+  if (lacking.length > 0) throw new Error(`The role ${role} lacks privileges. Run: ${grantsFor(role)}`)
 }
 
 function grantsFor(role: string): string {
@@ -163,13 +163,13 @@ function pendingOf(migrations: readonly Migration[], history: readonly HistoryRo
     if (row === undefined) return true
     if (!row.finished) {
       throw new Error(
-        `Migration ${name} has failed in this database and was not finished` +
+        `Migration ${name} failed in this database and is incomplete` +
           `${row.logs === null ? '' : ` (${row.logs})`}. Repair the database, then run ` +
-          `\`prisma migrate resolve --rolled-back ${name}\`, or --applied where its changes are there`
+          `\`prisma migrate resolve --rolled-back ${name}\`, or --applied if its changes are present`
       )
     }
     if (row.checksum !== checksum) {
-      throw new Error(`Migration ${name} was edited after it was applied to this database: add a new one instead`)
+      throw new Error(`Migration ${name} was edited after it was applied to this database. Add a new migration instead`)
     }
     return false
   })
@@ -185,8 +185,8 @@ async function assertNotMadeOtherwise(client: Pick<pg.Client, 'query'>): Promise
   )
   if (rows[0]?.exists === true) {
     throw new Error(
-      'This database has a table cloud_connections that these migrations did not make: open it with ' +
-        '`migrate: false`, or record them with `prisma migrate resolve --applied`'
+      'This database has a table cloud_connections that these migrations did not create. Open it with ' +
+        '`migrate: false`, or record the migrations with `prisma migrate resolve --applied`'
     )
   }
 }

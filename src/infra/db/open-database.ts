@@ -88,16 +88,16 @@ export async function openDatabase(options: OpenDatabaseOptions = {}): Promise<D
 
 async function openSource({ url, directUrl, dataDir, image }: OpenDatabaseOptions): Promise<DatabaseSource> {
   if (url === undefined) {
-    if (directUrl !== undefined) throw new TypeError('openDatabase: directUrl needs url')
+    if (directUrl !== undefined) throw new TypeError('openDatabase: directUrl requires url')
     if (dataDir !== undefined && image !== undefined) {
-      throw new TypeError('openDatabase: image is for a database in memory, not for dataDir')
+      throw new TypeError('openDatabase: image is for a database in memory and cannot be combined with dataDir')
     }
     // PGlite is 20 MB of WebAssembly that a server never needs.
     const { openEmbedded } = await import('./embedded.ts')
     return openEmbedded({ dataDir, image })
   }
   if (dataDir !== undefined || image !== undefined) {
-    throw new TypeError('openDatabase: url is for a server, dataDir and image are for the embedded database')
+    throw new TypeError('openDatabase: url cannot be combined with dataDir or image of the embedded database')
   }
   assertServerUrl('url', url)
   if (directUrl !== undefined) assertServerUrl('directUrl', directUrl)
@@ -112,7 +112,7 @@ function assertServerUrl(name: string, url: string): void {
   const schema = new URL(url).searchParams.get('schema')
   if (schema !== null && schema !== 'public') {
     // Prisma's own parameter, which node-postgres would silently ignore.
-    throw new TypeError(`openDatabase: ${name} may name no schema but public`)
+    throw new TypeError(`openDatabase: ${name} must not name a schema other than public`)
   }
 }
 
@@ -123,7 +123,7 @@ async function assertNoPooler(pool: DatabaseSource['pool']): Promise<void> {
   } catch (cause) {
     if (!(cause instanceof Error) || !/unsupported startup parameter/.test(cause.message)) throw cause
     throw new Error(
-      'the URL leads to a pooler in transaction mode: set DATABASE_DIRECT_URL (the option directUrl) to the server behind it',
+      'the URL leads to a pooler in transaction mode. Set DATABASE_DIRECT_URL (option directUrl) to its server',
       { cause }
     )
   }

@@ -90,7 +90,7 @@ class OwnClient extends pg.Client {
 function impatientSocket(silenceMs: number): Socket {
   const socket = new Socket()
   socket.setTimeout(silenceMs, () => {
-    socket.destroy(Object.assign(new Error('The database has been silent for too long'), { code: 'ETIMEDOUT' }))
+    socket.destroy(Object.assign(new Error('The database sent no data for too long'), { code: 'ETIMEDOUT' }))
   })
   return socket
 }

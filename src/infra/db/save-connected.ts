@@ -33,10 +33,10 @@ export async function saveConnected(transaction: PrismaTransaction, save: SaveCo
 /** @throws StorageError `INVALID_REQUEST` for values that a row cannot store */
 export function assertStorable({ userId, provider, accountId, label, scopes }: NewConnection): void {
   if (!isStorable(userId, provider, accountId, label, ...scopes)) {
-    throw new StorageError('INVALID_REQUEST', 'A connection holds characters that cannot be stored.')
+    throw new StorageError('INVALID_REQUEST', 'The connection contains characters that cannot be stored.')
   }
   if (Buffer.byteLength(userId + provider + accountId) > MAX_KEY_BYTES) {
-    throw new StorageError('INVALID_REQUEST', 'The name of this account is too long.')
+    throw new StorageError('INVALID_REQUEST', 'The id of this account is too long.')
   }
 }
 
@@ -55,7 +55,7 @@ async function insert(
 ): Promise<Connection> {
   const count = await transaction.cloudConnection.count({ where: { userId } })
   if (count >= maxPerUser) {
-    throw new StorageError('INVALID_REQUEST', `There are ${String(count)} connections already: remove one first.`)
+    throw new StorageError('INVALID_REQUEST', `There are already ${String(count)} connections. Remove one first.`)
   }
   const id = randomUUID()
   const identity = { id, userId, provider, accountId, label }

@@ -22,7 +22,7 @@ export async function assertSchema(prisma: Pick<PrismaTransaction, '$queryRaw'>)
   const missing = [...TABLES, ...TRIGGERS].filter((name) => !present.has(name))
   if (missing.length > 0) {
     throw new Error(
-      `The database lacks ${missing.join(', ')}: apply the migrations of fastify-cloud-storage (its folder ` +
+      `The database lacks ${missing.join(', ')}. Apply the migrations of fastify-cloud-storage (its folder ` +
         'prisma/migrations) with `prisma migrate deploy`, or open the database with openDatabase()'
     )
   }

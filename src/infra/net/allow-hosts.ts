@@ -40,11 +40,11 @@ function allowsPort(entry: AllowedHost, port: number): boolean {
 
 function parseEntry(entry: unknown): AllowedHost {
   if (typeof entry !== 'string') throw new Error('allowHosts: every entry must be a string')
-  if (entry.includes('*')) throw unusable(entry, 'there are no wildcards, name each host or an address range')
-  if (entry.includes('://')) throw unusable(entry, 'leave the scheme out, an entry is host or host:port')
+  if (entry.includes('*')) throw unusable(entry, 'wildcards are not supported, list each host or an address range')
+  if (entry.includes('://')) throw unusable(entry, 'it must be host or host:port, without a scheme')
   if (entry.includes('/')) {
     const range = parseRange(entry)
-    if (range === null) throw unusable(entry, 'not an address range like 10.0.0.0/24 or fd00::/8 (which take no port)')
+    if (range === null) throw unusable(entry, 'not an address range like 10.0.0.0/24 or fd00::/8 (without a port)')
     return { range, port: null }
   }
   const whole = parseAddress(entry)
@@ -58,7 +58,7 @@ function parseEntry(entry: unknown): AllowedHost {
 function splitPort(entry: string): { host: string; port: number | null } {
   const match = /^(?<host>\[[^\]]*\]|[^:]*)(?::(?<port>\d{1,5}))?$/.exec(entry)
   const { host, port } = match?.groups ?? {}
-  if (host === undefined) throw unusable(entry, 'neither host nor host:port; an IPv6 address with a port stands in []')
+  if (host === undefined) throw unusable(entry, 'not host or host:port; an IPv6 address with a port must be in []')
   if (port === undefined) return { host, port: null }
   if (Number(port) < 1 || Number(port) > 65_535) throw unusable(entry, 'the port must be 1 to 65535')
   return { host, port: Number(port) }
@@ -66,10 +66,10 @@ function splitPort(entry: string): { host: string; port: number | null } {
 
 /** Returns the name as URL normalises it: lower case, IDNA, no trailing dot. */
 function parseName(entry: string, host: string): string {
-  if (/[\s@?#%\\[\]]/.test(host) || !URL.canParse(`http://${host}`)) throw unusable(entry, 'not a host')
+  if (/[\s@?#%\\[\]]/.test(host) || !URL.canParse(`http://${host}`)) throw unusable(entry, 'not a valid host')
   const name = withoutTrailingDot(new URL(`http://${host}`).hostname)
-  if (parseAddress(name) !== null) throw unusable(entry, `an unusual way to write an address, write ${name}`)
-  if (!NAME.test(name)) throw unusable(entry, 'not a host')
+  if (parseAddress(name) !== null) throw unusable(entry, `non-standard notation of an address, use ${name}`)
+  if (!NAME.test(name)) throw unusable(entry, 'not a valid host')
   return name
 }
 
@@ -86,5 +86,5 @@ export function withoutTrailingDot(name: string): string {
 }
 
 function unusable(entry: string, reason: string): Error {
-  return new Error(`allowHosts: "${entry}" cannot be used: ${reason}`)
+  return new Error(`allowHosts: "${entry}" is invalid: ${reason}`)
 }

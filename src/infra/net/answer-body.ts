@@ -30,7 +30,7 @@ export function decodeBody(
   if (decoder === undefined && coding !== '' && coding !== 'identity') {
     raw.on('error', () => {}).destroy()
     throw providerFailure('PROVIDER_ERROR', {
-      cause: new Diagnosis('The answer has a content coding that nobody asked for')
+      cause: new Diagnosis('The response has a content coding that was not requested')
     })
   }
   return limitBody(decoder === undefined ? [raw] : [raw, decoder()], maxBytes, toError)
@@ -64,7 +64,7 @@ class LimitedBytes extends Transform {
   override _transform(chunk: Buffer, _encoding: string, done: (error: Error | null, chunk?: Buffer) => void): void {
     this.#received += chunk.length
     if (this.#received > this.#maxBytes)
-      done(new StorageError('PROVIDER_ERROR', 'The answer of the provider is too large.'))
+      done(new StorageError('PROVIDER_ERROR', 'The response of the provider is too large.'))
     else done(null, chunk)
   }
 

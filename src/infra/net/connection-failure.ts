@@ -46,7 +46,7 @@ export function connectionFailure(error: unknown, service: string): StorageError
     code?: unknown
   }
   const word = typeof code === 'string' && WORD.test(code) ? code : ''
-  const cause = new Diagnosis(`${service} gave no answer ${word}`.trimEnd(), { cause: error })
+  const cause = new Diagnosis(`${service} sent no response ${word}`.trimEnd(), { cause: error })
   // The AWS SDK's own timeouts, of connecting and of a silent socket, have a name and no code.
   const known = BY_CODE.get(word) ?? (name === 'TimeoutError' ? 'PROVIDER_TIMEOUT' : 'PROVIDER_ERROR')
   return providerFailure(known, { cause })

@@ -53,7 +53,7 @@ function guardedConnector(
     // The types do not say that a connector returns the socket synchronously. The callback comes only after TLS, when
     // the peer has already received the host name.
     const socket = connect(asked, callback)
-    if (!(socket instanceof Socket)) throw new TypeError('This version of undici connects in another way')
+    if (!(socket instanceof Socket)) throw new TypeError('The connector of this undici version returns no socket')
     watchConnected(rules, target, socket)
   }
 }

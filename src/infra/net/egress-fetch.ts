@@ -48,5 +48,5 @@ export function egressFetch(
 function textOf(body: RequestInit['body']): string | undefined {
   if (body === undefined || body === null) return undefined
   if (typeof body === 'string' || body instanceof URLSearchParams) return body.toString()
-  throw new TypeError('Only texts can be sent')
+  throw new TypeError('Only text bodies are supported')
 }

@@ -81,14 +81,14 @@ export class EgressRules implements EgressPolicy {
   assertAddresses(target: Target, addresses: readonly string[]): void {
     for (const text of addresses) {
       const address = parseAddress(text)
-      const refusal = address === null ? 'an address that cannot be read' : this.#refusalOfAddress(target, address)
+      const refusal = address === null ? 'not a valid address' : this.#refusalOfAddress(target, address)
       if (refusal !== null) throw forbidden(`${spell(target)} is ${text}: ${refusal}`)
     }
   }
 
   #refusalOfUrl(url: URL): string | null {
     if (!DEFAULT_PORTS.has(url.protocol)) return 'neither http nor https'
-    if (url.username !== '' || url.password !== '') return 'the URL holds a user name or a password'
+    if (url.username !== '' || url.password !== '') return 'the URL contains a user name or password'
     return this.#refusalOfTarget(targetOf(url))
   }
 
@@ -97,11 +97,11 @@ export class EgressRules implements EgressPolicy {
     const address = parseAddress(host)
     if (address !== null) return this.#refusalOfAddress(target, address)
     // For example an address with a zone, which would be connected without name resolution.
-    if (host === '' || host.includes(':')) return 'an address that cannot be read'
+    if (host === '' || host.includes(':')) return 'not a valid address'
     if (CLOSED_NAMES.has(host)) return 'cloud metadata'
     if (allowsName(this.#allowed, host, port)) return null
     // Loopback by definition (RFC 6761, 6.3), whether or not it can be resolved.
-    if (LOCALHOST.test(host) && !this.#allowsLoopback(target)) return 'no public address, and not in allowHosts'
+    if (LOCALHOST.test(host) && !this.#allowsLoopback(target)) return 'not a public address, and not in allowHosts'
     const isOpen = protocol === 'https:' || allowsSomeAddress(this.#allowed, port)
     return isOpen ? null : 'plain http, and not in allowHosts'
   }
@@ -113,7 +113,7 @@ export class EgressRules implements EgressPolicy {
   #refusalOfAddress({ protocol, host, port }: Target, address: HostAddress): string | null {
     if (isAlwaysClosed(address)) return 'link-local or cloud metadata'
     if (allowsName(this.#allowed, host, port) || allowsAddress(this.#allowed, address, port)) return null
-    if (!isGlobalUnicast(address)) return 'no public address, and not in allowHosts'
+    if (!isGlobalUnicast(address)) return 'not a public address, and not in allowHosts'
     return protocol === 'https:' ? null : 'plain http, and not in allowHosts'
   }
 }
@@ -123,5 +123,7 @@ function spell({ protocol, host, port }: Target): string {
 }
 
 function forbidden(why: string): StorageError {
-  return new StorageError('ENDPOINT_FORBIDDEN', 'This server may not be used.', { cause: new Diagnosis(why) })
+  return new StorageError('ENDPOINT_FORBIDDEN', 'Connections to this server are not allowed.', {
+    cause: new Diagnosis(why)
+  })
 }

@@ -21,7 +21,7 @@ export function guardedLookup(rules: EgressRules, target: Target, resolve: Resol
     resolve(name, { ...options, all: true }, (error, addresses = []) => {
       const [first] = addresses
       if (error !== null || first === undefined) {
-        callback(error ?? failed('ENOTFOUND', 'The name has no address'), [])
+        callback(error ?? failed('ENOTFOUND', 'The host name has no address'), [])
         return
       }
       try {
@@ -49,7 +49,7 @@ export function watchConnected(rules: EgressRules, target: Target, socket: Socke
     const { remoteAddress } = socket
     try {
       // A connection that the peer has already reset has no address. It must not be reported as forbidden.
-      if (remoteAddress === undefined) throw failed('ECONNRESET', 'The connection was closed at once')
+      if (remoteAddress === undefined) throw failed('ECONNRESET', 'The connection was closed immediately')
       rules.assertAddresses(target, [remoteAddress])
     } catch (refusal) {
       socket.destroy(refusal as Error)

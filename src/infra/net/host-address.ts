@@ -40,7 +40,7 @@ function unmapped(address: ipaddr.IPv6): HostAddress {
 function ranges(...texts: string[]): readonly AddressRange[] {
   return texts.map((text) => {
     const range = parseRange(text)
-    if (range === null) throw new TypeError(`${text} is no address range`)
+    if (range === null) throw new TypeError(`${text} is not an address range`)
     return range
   })
 }

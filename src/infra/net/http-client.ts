@@ -153,18 +153,18 @@ function redirected(request: HttpRequest, location: string, redirects: number): 
     throw providerFailure('SCHEME_MISMATCH', { cause, responded: true })
   }
   const refuse = (why: string): StorageError =>
-    new StorageError('PROVIDER_ERROR', 'The provider answers from another place than it should.', {
+    new StorageError('PROVIDER_ERROR', 'The provider sent a redirect that is not allowed.', {
       cause: new Diagnosis(`${describeExchange(method, from)} was redirected ${why}`)
     }).about({ host: from.host })
   if (redirects === MAX_REDIRECTS) throw refuse('too often')
-  if (!READING.has(method)) throw refuse('although it writes')
-  if (body !== undefined && typeof body !== 'string' && !Buffer.isBuffer(body)) throw refuse('with a body that is gone')
-  if (!URL.canParse(location, from.href)) throw refuse('to nowhere')
+  if (!READING.has(method)) throw refuse('although it is a write request')
+  if (body !== undefined && typeof body !== 'string' && !Buffer.isBuffer(body)) throw refuse('after its body was sent')
+  if (!URL.canParse(location, from.href)) throw refuse('to an invalid URL')
   const url = new URL(location, from)
-  if (url.username !== '' || url.password !== '') throw refuse('with a user name')
+  if (url.username !== '' || url.password !== '') throw refuse('to a URL with a user name')
   if (isSameOrigin(from, url)) return { url }
   if (!isAtDeclaredHost(url, redirectHosts))
-    throw refuse(`to ${HTTP.test(url.protocol) ? url.origin : 'what is not HTTP'}`)
+    throw refuse(`to ${HTTP.test(url.protocol) ? url.origin : 'a URL that is not HTTP'}`)
   return { url, headers: Object.fromEntries(Object.entries(headers).filter(([name]) => HARMLESS.has(name))) }
 }
 

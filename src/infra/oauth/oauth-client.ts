@@ -176,9 +176,9 @@ function configure(
 
 function tokensOf({ access_token, refresh_token, expires_in, scope, token_type }: TokenEndpointResponse): TokenSet {
   for (const token of [access_token, refresh_token ?? access_token]) {
-    if (token.length > MAX_TOKEN_LENGTH) throw new RangeError('a token is longer than tokens are')
+    if (token.length > MAX_TOKEN_LENGTH) throw new RangeError('the token is too long')
   }
-  if (token_type.toLowerCase() !== 'bearer') throw new TypeError('not a bearer token')
+  if (token_type.toLowerCase() !== 'bearer') throw new TypeError('the token type is not bearer')
   return {
     accessToken: new Secret(access_token),
     refreshToken: refresh_token === undefined ? null : new Secret(refresh_token),

@@ -44,13 +44,13 @@ export function exchangeFailure(error: unknown, exchange: Exchange): StorageErro
   const { code, error: said } = (error ?? {}) as { code?: unknown; error?: unknown }
   if (code === 'OAUTH_AUTHORIZATION_RESPONSE_ERROR') {
     const refusal = REFUSALS.get(said) ?? 'PROVIDER_ERROR'
-    return new StorageError(refusal, 'The provider gave no access.', {
+    return new StorageError(refusal, 'The provider did not grant access.', {
       cause: new Diagnosis(`The authorization endpoint answered ${plain(said)}`)
     })
   }
   const isUnasked = exchange.answer === undefined && exchange.failure === undefined
   if (isUnasked || isGrantEnded(error, exchange, {})) {
-    return new StorageError('INVALID_STATE', 'This login has ended or was altered: begin again.')
+    return new StorageError('INVALID_STATE', 'This login has ended or was modified. Start again.')
   }
   return tokenFailure(error, exchange)
 }
@@ -78,5 +78,5 @@ function refusalOf(error: unknown): TokenRefusal | null {
 }
 
 function plain(said: unknown): string {
-  return typeof said === 'string' && PLAIN_CODE.test(said) ? said : 'in no words of the protocol'
+  return typeof said === 'string' && PLAIN_CODE.test(said) ? said : 'without a standard error code'
 }

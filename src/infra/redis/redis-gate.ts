@@ -99,7 +99,7 @@ export class RedisGate {
       let steps = 0
       timer = setInterval(() => {
         steps += 1
-        if (steps === STEPS) reject(new Error(`Redis has not answered within ${String(answerMs)} ms`))
+        if (steps === STEPS) reject(new Error(`Redis did not respond within ${String(answerMs)} ms`))
       }, answerMs / STEPS)
     })
     try {

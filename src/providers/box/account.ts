@@ -11,7 +11,7 @@ const UNLIMITED = 999_999_999_999_999
 export async function readAccount(server: BoxServer, { signal }: Call): Promise<Account> {
   const url = apiUrl(server.api, '/2.0/users/me', { fields: 'id,name,login,space_amount,space_used' })
   const { id, ...user } = await server.client.json({ url, signal, missing: 'OBJECT_NOT_FOUND' })
-  if (typeof id !== 'string' || id === '') throw failure('PROVIDER_ERROR', 'Box does not say who this is')
+  if (typeof id !== 'string' || id === '') throw failure('PROVIDER_ERROR', 'Box returned no account id')
   const email = textOf(user['login'])
   const used = readBytes(user['space_used'])
   const amount = readBytes(user['space_amount'])

@@ -21,7 +21,7 @@ export async function downloadFile(server: BoxServer, about: BoxId, call: Downlo
     SERVICE,
     () => look(server, about, call, 'OBJECT_NOT_FOUND'),
     async (item) => {
-      if (about.type === 'web_link') throw failure('UNSUPPORTED', 'A web link has no content of its own')
+      if (about.type === 'web_link') throw failure('UNSUPPORTED', 'A web link has no content')
       return downloadKnown(boxEntry(item), call, {
         service: SERVICE,
         request: async (headers) => {
@@ -55,7 +55,7 @@ async function contentUrl(server: BoxServer, about: BoxId, { signal }: DownloadC
   const { status, headers } = answer
   if (status === 302) {
     await answer.discard()
-    return pinnedUrl(headers['location'], server.contentHosts, 'The address of a download from Box')
+    return pinnedUrl(headers['location'], server.contentHosts, 'The download URL from Box')
   }
   if (status === 202) {
     await answer.discard()
@@ -63,7 +63,7 @@ async function contentUrl(server: BoxServer, about: BoxId, { signal }: DownloadC
   }
   if (status < 400) {
     dropBody(answer)
-    throw failure('PROVIDER_ERROR', `Box answered ${status} where it should say where content is`)
+    throw failure('PROVIDER_ERROR', `Box returned ${status} instead of a redirect to the content`)
   }
   throw await server.client.refusal(ask, answer)
 }
@@ -71,7 +71,7 @@ async function contentUrl(server: BoxServer, about: BoxId, { signal }: DownloadC
 /** Box returns 202 shortly after an upload, while the content is not yet available. */
 function notReady(retryAfterMs: number | undefined): StorageError {
   return providerFailure('PROVIDER_UNAVAILABLE', {
-    cause: new Diagnosis('Box has not made the file ready for downloads yet'),
+    cause: new Diagnosis('Box is still preparing the file for downloads'),
     responded: true,
     ...(retryAfterMs !== undefined && { retryAfterMs })
   })

@@ -37,7 +37,7 @@ export function fieldsOf(type: Exclude<BoxType, 'web_link'>): string {
 export function boxEntry(item: BoxItem, folder?: BoxId): Entry {
   const about = readId(item)
   const { name, size, sha1 } = item
-  if (typeof name !== 'string') throw failure('PROVIDER_ERROR', 'Box told of something that has no name')
+  if (typeof name !== 'string') throw failure('PROVIDER_ERROR', 'Box returned an item without a name')
   const isFile = about.type === 'file'
   return {
     ...UNKNOWN_FACTS,

@@ -49,7 +49,7 @@ export function formatId({ type, id }: BoxId): string {
 export function readId({ type, id }: Readonly<Record<string, unknown>>): BoxId {
   const isId = typeof id === 'string' && DIGITS.test(id)
   if (isId && (type === 'file' || type === 'folder' || type === 'web_link')) return { type, id }
-  throw failure('PROVIDER_ERROR', 'Box told of something that has no id, or is of no known type')
+  throw failure('PROVIDER_ERROR', 'Box returned an item without an id or of an unknown type')
 }
 
 /** Returns the path of an item in the API. */

@@ -46,10 +46,10 @@ async function readPage(
   })
   const { entries, next_marker: next } = await server.client.json({ url, signal, missing: 'FOLDER_NOT_FOUND' })
   if (!Array.isArray(entries) || entries.length > limit) {
-    throw failure('PROVIDER_ERROR', 'Box answered without a list of items, or with too long a one')
+    throw failure('PROVIDER_ERROR', 'Box returned no list of items, or more items than requested')
   }
   const isEnd = next === undefined || next === null || next === ''
-  if (!isEnd && typeof next !== 'string') throw failure('PROVIDER_ERROR', 'Box answered with a marker that is none')
+  if (!isEnd && typeof next !== 'string') throw failure('PROVIDER_ERROR', 'Box returned an invalid page marker')
   return { items: entries.map(asObject), marker: isEnd ? null : next }
 }
 
@@ -58,5 +58,5 @@ async function countItems(server: BoxServer, folder: BoxId, { signal }: ListCall
   const url = apiUrl(server.api, `${pathOf(folder)}/items`, { limit: '1', offset: '0', fields: 'id' })
   const { total_count: total } = await server.client.json({ url, signal, missing: 'FOLDER_NOT_FOUND' })
   if (typeof total === 'number' && Number.isSafeInteger(total) && total >= 0) return total
-  throw failure('PROVIDER_ERROR', 'Box does not say how many items a folder has')
+  throw failure('PROVIDER_ERROR', 'Box returned no item count for the folder')
 }

@@ -31,7 +31,7 @@ export async function look(server: BoxServer, about: BoxId, { signal }: Call, mi
   const url = apiUrl(server.api, pathOf(about), asked === 'web_link' ? {} : { fields: fieldsOf(asked) })
   const item = await server.client.json({ url, signal, missing })
   const { type, id } = readId(item)
-  if (type !== about.type || id !== about.id) throw failure('PROVIDER_ERROR', 'Box told of another item than was asked')
+  if (type !== about.type || id !== about.id) throw failure('PROVIDER_ERROR', 'Box returned a different item')
   if (!isActive(item)) throw failure(missing)
   return item
 }

@@ -61,7 +61,7 @@ export class UploadSession {
       partBytes <= MAX_PART_BYTES &&
       size / partBytes <= MAX_PARTS &&
       partBytes > 0
-    if (!isUsable) throw failure('PROVIDER_ERROR', 'Box began an upload without an id, or with parts of no usable size')
+    if (!isUsable) throw failure('PROVIDER_ERROR', 'Box started an upload without a valid id and part size')
     this.partBytes = partBytes
     this.#server = server
     this.#path = `/api/2.0/files/upload_sessions/${id}`
@@ -171,7 +171,7 @@ export class UploadSession {
       const told = await this.#attempt({ url: this.#url(`/parts?offset=${index}&limit=1`) })
       if (told === null) continue
       const { entries } = asObject(told.body)
-      if (!Array.isArray(entries)) throw failure('PROVIDER_ERROR', 'Box answered without a list of parts')
+      if (!Array.isArray(entries)) throw failure('PROVIDER_ERROR', 'Box returned no list of parts')
       return entries[0] ?? null
     }
   }
@@ -189,7 +189,7 @@ export class UploadSession {
     const { status, headers } = answer
     if (status === 404 || status === 410) {
       await answer.discard()
-      throw incomplete('Box has forgotten an upload')
+      throw incomplete('Box no longer knows the upload session')
     }
     if (status > 299) return this.#outlive(await client.refusal(ask, answer), readRetryAfter(headers))
     const body = await readProblem(answer, timeouts.idleMs)
@@ -221,9 +221,9 @@ function requirePart(said: unknown, offset: number, size: number, sha1: string):
   const { part_id: id } = part
   const isSame = part['offset'] === offset && part['size'] === size && part['sha1'] === sha1
   if (typeof id === 'string' && isSame) return { part_id: id, offset, size }
-  throw failure('PROVIDER_ERROR', 'Box has another part of an upload than was sent')
+  throw failure('PROVIDER_ERROR', 'Box received another part than was sent')
 }
 
 function notFinished(): StorageError {
-  return incomplete('Box does not finish an upload')
+  return incomplete('Box did not finish the upload in time')
 }

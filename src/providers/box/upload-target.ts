@@ -33,13 +33,13 @@ export async function findDestination(server: BoxServer, target: UploadTarget, c
 
 async function overObject(server: BoxServer, id: string, call: UploadCall): Promise<KnownFile> {
   const about = parseId(id, 'OBJECT_NOT_FOUND')
-  if (about.type === 'folder') throw new StorageError('INVALID_REQUEST', 'A folder has no content of its own.')
+  if (about.type === 'folder') throw new StorageError('INVALID_REQUEST', 'An upload cannot replace a folder.')
   const item = await look(server, about, call, 'OBJECT_NOT_FOUND').catch((error: unknown) => {
     const isGone = call.ifMatch !== undefined && isStorageError(error, 'OBJECT_NOT_FOUND')
     throw isGone ? failure('PRECONDITION_FAILED') : error
   })
   if (call.ifNoneMatch === '*') throw failure('ALREADY_EXISTS')
-  if (about.type === 'web_link') throw failure('UNSUPPORTED', 'A web link has no content of its own')
+  if (about.type === 'web_link') throw failure('UNSUPPORTED', 'A web link has no content')
   return overItem(item, call)
 }
 
@@ -64,7 +64,7 @@ async function underName(
 function overItem(item: BoxItem, { ifMatch }: UploadCall): KnownFile {
   const { name } = item
   const etag = readEtag(item)
-  if (typeof name !== 'string') throw failure('PROVIDER_ERROR', 'Box told of a file that has no name')
+  if (typeof name !== 'string') throw failure('PROVIDER_ERROR', 'Box returned a file without a name')
   if (ifMatch === undefined) return { about: readId(item), name, etag: null }
   if (etag !== ifMatch) throw failure('PRECONDITION_FAILED')
   return { about: readId(item), name, etag }

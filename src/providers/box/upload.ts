@@ -151,7 +151,7 @@ function requireStored(item: BoxItem, destination: Destination, size: number, sh
   const isNamed = !('parent' in destination) || isSameName(name, destination.name)
   const isSame = isNamed && item['size'] === size && item['sha1'] === sha1.toString('hex')
   if (isSame && readId(item).type === 'file') return item
-  throw failure('PROVIDER_ERROR', `Box stored something else than ${size} bytes of this name`)
+  throw failure('PROVIDER_ERROR', `Box did not store these ${size} bytes under this name`)
 }
 
 /** Compares names regardless of Unicode normalization: Box stores one of the two forms. */

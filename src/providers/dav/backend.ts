@@ -75,7 +75,7 @@ export class DavBackend implements StorageBackend {
     return uploadFrom(body, call, async (source) => {
       const { paths } = this.#server
       const id = 'id' in target ? paths.listed(target.id) : paths.childId(target.parentId, target.name)
-      if (id.endsWith('/')) throw new StorageError('INVALID_REQUEST', 'A folder has no content of its own.')
+      if (id.endsWith('/')) throw new StorageError('INVALID_REQUEST', 'An upload cannot replace a folder.')
       requireMediaType(target.mimeType)
       return this.#dialect.upload(this.#server, { id, url: paths.urlOf(id), mimeType: target.mimeType }, source, call)
     })

@@ -81,7 +81,7 @@ export class DavClient {
     if (answer.status !== 401) attempt.accepted()
     else if (isStale(answer.headers['www-authenticate'])) {
       await answer.discard()
-      throw incomplete('The server calls each nonce stale')
+      throw incomplete('The server rejects each Digest nonce as stale')
     }
     return answer
   }
@@ -102,7 +102,7 @@ export class DavClient {
     if (answer.status !== 401) attempt?.accepted()
     else if (isStale(answer.headers['www-authenticate'])) {
       await answer.discard()
-      throw incomplete('The server calls a fresh nonce stale')
+      throw incomplete('The server rejects a new Digest nonce as stale')
     }
     return answer
   }

@@ -31,7 +31,7 @@ export async function downloadFile(server: DavServer, url: URL, call: DownloadCa
       expected,
       idleMs: client.timeouts.idleMs,
       signal,
-      toError: (error) => connectionFailure(error, 'A download from the server')
+      toError: (error) => connectionFailure(error, 'The download from the server')
     })
     const { headers: told } = answer
     return {
@@ -70,7 +70,7 @@ async function sizesOf(server: DavServer, url: URL, answer: HttpAnswer, call: Do
   if (facts.isCollection) throw failure('OBJECT_NOT_FOUND')
   const { size } = facts
   if (size === null && (isCoded(answer) || !hasEnd(answer, sizes.expected))) {
-    throw failure('PROVIDER_ERROR', 'The server does not tell how long its answer is')
+    throw failure('PROVIDER_ERROR', 'The server did not report the length of the content')
   }
   if (size === null) return checked(sizes, range)
   if (sizes.size !== null && sizes.size !== size) throw otherBytes()
@@ -81,7 +81,7 @@ async function sizesOf(server: DavServer, url: URL, answer: HttpAnswer, call: Do
 }
 
 function otherBytes(): StorageError {
-  return failure('PROVIDER_ERROR', 'The server answered with other bytes than were asked for')
+  return failure('PROVIDER_ERROR', 'The server returned other bytes than requested')
 }
 
 /** A server without range support sends the whole file, even for a range beyond its end. */

@@ -64,7 +64,7 @@ export async function readChildren(
     }
   }
   if (self === undefined && entries.size === 0)
-    throw failure('PROVIDER_ERROR', 'The server told of other folders than it was asked for')
+    throw failure('PROVIDER_ERROR', 'The server returned other folders than requested')
   return { entries: [...entries.values()], lost, capped: false }
 }
 

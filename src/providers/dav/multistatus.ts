@@ -53,11 +53,11 @@ export async function* readMultistatus(body: Readable, clock: Pick<Clock, 'now'>
     for await (const bytes of readXml(body, options, multistatus)) {
       const resources = multistatus.take()
       unfinishedBytes = resources.length > 0 ? 0 : unfinishedBytes + bytes
-      if (unfinishedBytes > MAX_RESOURCE_BYTES) throw nonsense('a multistatus without an end')
+      if (unfinishedBytes > MAX_RESOURCE_BYTES) throw nonsense('a multistatus with a resource that is too large')
       yield* resources
     }
   } catch (error) {
-    throw error instanceof XmlError ? nonsense(`XML that is refused. ${error.message}`) : error
+    throw error instanceof XmlError ? nonsense(`XML that was rejected. ${error.message}`) : error
   }
   if (!multistatus.hasRoot) throw nonsense('an empty body')
 }
@@ -110,7 +110,7 @@ class Multistatus implements XmlHandler {
     const name = tag.slice(tag.indexOf(':') + 1)
     const parent = this.#open.at(-1)
     if (parent === undefined) {
-      if (name !== 'multistatus') throw nonsense('a body that is no multistatus')
+      if (name !== 'multistatus') throw nonsense('a body that is not a multistatus')
       this.hasRoot = true
     }
     const role = parent === undefined ? 'root' : roleOf(parent.role, name)
@@ -190,5 +190,5 @@ function readStatus(line: string): number | undefined {
 }
 
 function nonsense(why: string): StorageError {
-  return providerFailure('PROVIDER_ERROR', { cause: new Diagnosis(`The server answered with ${why}`) })
+  return providerFailure('PROVIDER_ERROR', { cause: new Diagnosis(`The server returned ${why}`) })
 }

@@ -29,7 +29,7 @@ export class DavPaths {
   /** @throws StorageError `INVALID_REQUEST` for an id that must not be sent */
   urlOf(id: string | null): URL {
     if (id === null) return this.base
-    if (!this.isUsable(id)) throw new StorageError('INVALID_REQUEST', 'This cannot be the id of an object.')
+    if (!this.isUsable(id)) throw new StorageError('INVALID_REQUEST', 'This is not a valid id.')
     return new URL(this.base.href + this.listed(id).split('/').map(encodeURIComponent).join('/'))
   }
 
@@ -44,7 +44,7 @@ export class DavPaths {
     this.folderUrlOf(parentId)
     const id = (parentId ?? '') + name
     if (!isSegment(name) || !this.isUsable(id)) {
-      throw new StorageError('INVALID_REQUEST', 'This cannot be the name of an object.')
+      throw new StorageError('INVALID_REQUEST', 'This is not a valid name. Choose another name.')
     }
     return id
   }
@@ -90,7 +90,7 @@ export class DavPaths {
 
 /** @throws StorageError `INVALID_REQUEST` for an id that must not be sent, `FOLDER_NOT_FOUND` for a file's */
 export function checkFolderId(id: string): void {
-  if (!isUsable(id)) throw new StorageError('INVALID_REQUEST', 'This cannot be the id of an object.')
+  if (!isUsable(id)) throw new StorageError('INVALID_REQUEST', 'This is not a valid id.')
   if (!id.endsWith('/')) throw providerFailure('FOLDER_NOT_FOUND')
 }
 

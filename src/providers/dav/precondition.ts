@@ -23,7 +23,7 @@ export interface ExistingFile {
 export async function checkTarget(server: DavServer, url: URL, call: UploadCall): Promise<ExistingFile | null> {
   const { ifMatch, ifNoneMatch } = call
   if (ifMatch !== undefined && !server.hasVersions) {
-    throw new StorageError('UNSUPPORTED', 'The server cannot tell versions apart.')
+    throw new StorageError('UNSUPPORTED', 'The server does not report file versions. Upload without If-Match.')
   }
   const found = await find(server, url, call)
   if (found?.facts.isCollection === true) throw isAFolder()
@@ -59,7 +59,7 @@ export function failedPrecondition({ ifNoneMatch }: UploadCall): StorageError {
 }
 
 export function isAFolder(): StorageError {
-  return new StorageError('ALREADY_EXISTS', 'There is a folder of this name already.')
+  return new StorageError('ALREADY_EXISTS', 'A folder with this name already exists.')
 }
 
 /** Returns the resource at `url`, or `null`. */

@@ -54,7 +54,7 @@ export async function findRefusal(
   if (status === 503 && isMaintenance(answer, exception)) {
     const retryAfterMs = readRetryAfter(answer.headers) ?? MAINTENANCE_MS
     const options = { cause: new Diagnosis(exchange), responded: true, retryAfterMs }
-    return new StorageError('PROVIDER_THROTTLED', 'The server is in maintenance mode: try again later.', options)
+    return new StorageError('PROVIDER_THROTTLED', 'The server is in maintenance mode. Try again later.', options)
   }
   if (exception === null) return null
   // With a body of known length, an exceeded quota is a 507 instead.

@@ -40,5 +40,5 @@ export async function look(
     if (resource.status >= 300) throw httpFailure('PROPFIND', { ...answer, status: resource.status }, missing)
     if (isTold(resource)) return { resource, facts: readFacts(resource) }
   }
-  throw failure('PROVIDER_ERROR', 'The server told nothing of what it was asked')
+  throw failure('PROVIDER_ERROR', 'The server returned no properties of the requested item')
 }

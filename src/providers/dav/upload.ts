@@ -102,7 +102,7 @@ async function moveIntoPlace(
     })
     if (isStored(answer)) return existing === null
     if (answer.status !== 412) throw await writeFailure(server, 'MOVE', id, answer, call)
-    if (attempt === MAX_MOVES) throw incomplete('The server refuses to replace the file')
+    if (attempt === MAX_MOVES) throw incomplete('The server repeatedly refused to replace the file')
   }
 }
 
@@ -201,7 +201,7 @@ export async function storedEntry(server: DavServer, { id, url }: DavTarget, siz
 /** Some proxies and gateways discard bodies of unknown length and answer 201 (seen). */
 function requireSize(stored: number | null, sent: number): void {
   if (stored !== null && stored !== sent) {
-    throw failure('PROVIDER_ERROR', `The server stored ${stored} bytes of ${sent}`)
+    throw failure('PROVIDER_ERROR', `The server stored ${stored} of ${sent} bytes`)
   }
 }
 

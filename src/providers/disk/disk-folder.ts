@@ -64,7 +64,7 @@ export class DiskFolder {
   /** Returns the id of `name` in a folder. @throws StorageError `INVALID_REQUEST`, `FOLDER_NOT_FOUND` */
   childId(parentId: string | null, name: string): string {
     this.ofFolder(parentId)
-    if (!isSegment(name)) throw new StorageError('INVALID_REQUEST', 'This cannot be the name of an object.')
+    if (!isSegment(name)) throw new StorageError('INVALID_REQUEST', 'This is not a valid name. Choose another name.')
     return (parentId ?? '') + name
   }
 
@@ -130,7 +130,7 @@ export class DiskFolder {
 
   /** @param id without the trailing `/` of a folder */
   #path(id: string): string {
-    if (!isUsable(id)) throw new StorageError('INVALID_REQUEST', 'This cannot be the id of an object.')
+    if (!isUsable(id)) throw new StorageError('INVALID_REQUEST', 'This is not a valid id.')
     return join(this.path, id)
   }
 }

@@ -1,19 +1,19 @@
 import { Diagnosis, isStorageError, StorageError, type StorageErrorCode } from '../../domain/errors.ts'
 
 const BY_SYSTEM_CODE: Readonly<Record<string, readonly [StorageErrorCode, string]>> = {
-  EEXIST: ['ALREADY_EXISTS', 'There is something of this name already.'],
-  EISDIR: ['ALREADY_EXISTS', 'There is a folder of this name already.'],
-  ENOTEMPTY: ['ALREADY_EXISTS', 'There is a folder of this name already.'],
-  ENAMETOOLONG: ['INVALID_REQUEST', 'This name is too long.'],
-  EINVAL: ['INVALID_REQUEST', 'This cannot be the id of an object.'],
-  EILSEQ: ['INVALID_REQUEST', 'This cannot be the id of an object.'],
+  EEXIST: ['ALREADY_EXISTS', 'A file or folder with this name already exists.'],
+  EISDIR: ['ALREADY_EXISTS', 'A folder with this name already exists.'],
+  ENOTEMPTY: ['ALREADY_EXISTS', 'A folder with this name already exists.'],
+  ENAMETOOLONG: ['INVALID_REQUEST', 'This name is too long. Choose a shorter name.'],
+  EINVAL: ['INVALID_REQUEST', 'This is not a valid id.'],
+  EILSEQ: ['INVALID_REQUEST', 'This is not a valid id.'],
   EFBIG: ['PAYLOAD_TOO_LARGE', 'The object is larger than the store accepts.'],
-  ENOSPC: ['QUOTA_EXCEEDED', 'There is no space left in the store.'],
-  EDQUOT: ['QUOTA_EXCEEDED', 'There is no space left in the store.'],
-  EMFILE: ['PROVIDER_UNAVAILABLE', 'The store cannot be used at the moment.'],
-  ENFILE: ['PROVIDER_UNAVAILABLE', 'The store cannot be used at the moment.'],
-  EIO: ['PROVIDER_UNAVAILABLE', 'The store cannot be used at the moment.'],
-  ESTALE: ['PROVIDER_UNAVAILABLE', 'The store cannot be used at the moment.']
+  ENOSPC: ['QUOTA_EXCEEDED', 'No storage space is left in the store.'],
+  EDQUOT: ['QUOTA_EXCEEDED', 'No storage space is left in the store.'],
+  EMFILE: ['PROVIDER_UNAVAILABLE', 'The store is temporarily unavailable. Try again later.'],
+  ENFILE: ['PROVIDER_UNAVAILABLE', 'The store is temporarily unavailable. Try again later.'],
+  EIO: ['PROVIDER_UNAVAILABLE', 'The store is temporarily unavailable. Try again later.'],
+  ESTALE: ['PROVIDER_UNAVAILABLE', 'The store is temporarily unavailable. Try again later.']
 }
 
 /** Nothing there; a file instead of a folder; a symbolic link, which is treated as missing. */
@@ -28,7 +28,7 @@ export function isMissing(error: unknown): boolean {
 export function missingError(missing: Missing): StorageError {
   return new StorageError(
     missing,
-    missing === 'FOLDER_NOT_FOUND' ? 'There is no such folder.' : 'There is no such object.'
+    missing === 'FOLDER_NOT_FOUND' ? 'The folder was not found.' : 'The object was not found.'
   )
 }
 
@@ -36,8 +36,8 @@ export function missingError(missing: Missing): StorageError {
 export function toStorageError(error: unknown, missing: Missing): StorageError {
   if (isStorageError(error)) return error
   if (isMissing(error)) return missingError(missing)
-  const [code, message] = BY_SYSTEM_CODE[systemCode(error)] ?? ['INTERNAL', 'The store failed.']
-  const cause = new Diagnosis(`The file system refused with ${systemCode(error) || 'no code'}`, { cause: error })
+  const [code, message] = BY_SYSTEM_CODE[systemCode(error)] ?? ['INTERNAL', 'The store failed to process this request.']
+  const cause = new Diagnosis(`The file system failed with ${systemCode(error) || 'no code'}`, { cause: error })
   return new StorageError(code, message, { cause })
 }
 

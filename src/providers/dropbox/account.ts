@@ -8,7 +8,7 @@ import type { DropboxServer } from './server.ts'
 export async function readAccount({ client }: DropboxServer, call: Call): Promise<Account> {
   const account = await client.user('get_current_account', call)
   const id = textOf(account['account_id'])
-  if (id === null) throw failure('PROVIDER_ERROR', 'Dropbox does not say who this is')
+  if (id === null) throw failure('PROVIDER_ERROR', 'Dropbox returned no account id')
   client.root.learn(account)
   const space = await client.user('get_space_usage', call)
   const email = textOf(account['email'])

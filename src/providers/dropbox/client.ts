@@ -99,7 +99,7 @@ export class DropboxClient {
     const told = await readProblem(answer, this.#options.idleMs)
     signal.throwIfAborted()
     if (answer.status === 200) {
-      if (told === undefined) throw failure('PROVIDER_UNAVAILABLE', 'Dropbox does not say what became of an upload')
+      if (told === undefined) throw failure('PROVIDER_UNAVAILABLE', 'Dropbox did not report the result of the upload')
       return { facts: asObject(told) }
     }
     const correctOffset = answer.status === 409 ? correctOffsetOf(told) : null

@@ -33,12 +33,11 @@ export async function downloadFile(server: DropboxServer, id: string, call: Down
 
 function fileDownload({ timeouts }: DropboxServer, id: string, answer: HttpAnswer, call: DownloadCall): Download {
   const { kind, name, size, version, modifiedAt, ...entry } = fileEntry(resultOf(answer), null)
-  if (kind === 'link') throw failure('UNSUPPORTED', 'A symbolic link leads to a place on some computer')
-  if (entry.id !== id || size === null)
-    throw failure('PROVIDER_ERROR', 'Dropbox sends something else than was asked for')
+  if (kind === 'link') throw failure('UNSUPPORTED', 'A symbolic link has no content in Dropbox')
+  if (entry.id !== id || size === null) throw failure('PROVIDER_ERROR', 'Dropbox returned another file than requested')
   const sizes = sizesOf(answer, call.range)
   if (answer.status !== (call.range === undefined ? 200 : 206) || sizes === null || (sizes.size ?? size) !== size) {
-    throw failure('PROVIDER_ERROR', 'Dropbox sends other bytes than were asked for')
+    throw failure('PROVIDER_ERROR', 'Dropbox returned other bytes than requested')
   }
   const body = bodyOf(answer, sizes.expected ?? size, {
     service: SERVICE,
@@ -64,7 +63,7 @@ async function exportDocument(server: DropboxServer, id: string, call: DownloadC
     const length = lengthOf(answer)
     const isWhole = answer.status === 200 && !isCoded(answer) && (length === null || length === expected)
     if (!isWhole || expected === null) {
-      throw failure('PROVIDER_ERROR', 'Dropbox does not say how long a document is that it sends')
+      throw failure('PROVIDER_ERROR', 'Dropbox did not report the length of the exported document')
     }
     return {
       body: bodyOf(answer, expected, { service: SERVICE, idleMs: server.timeouts.idleMs, signal }),
@@ -86,7 +85,7 @@ function formatFor(facts: Facts, wanted: string | undefined): DropboxFormat {
   const formats = hasFormats ? formatsOf(facts['export_info']) : []
   const format = formats.find(({ mimeType }) => wanted === undefined || mimeType === wanted)
   if (format !== undefined) return format
-  if (wanted === undefined) throw failure('UNSUPPORTED', 'Dropbox names no format for it that is known here')
+  if (wanted === undefined) throw failure('UNSUPPORTED', 'Dropbox lists no known export format for this file')
   throw noSuchFormat()
 }
 
@@ -95,7 +94,7 @@ function resultOf({ headers }: HttpAnswer): Facts {
   try {
     return asObject(JSON.parse(headers['dropbox-api-result'] ?? ''))
   } catch {
-    throw failure('PROVIDER_ERROR', 'Dropbox sends content without saying what it is')
+    throw failure('PROVIDER_ERROR', 'Dropbox returned content without valid metadata')
   }
 }
 

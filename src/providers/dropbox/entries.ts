@@ -17,7 +17,7 @@ export function toEntry(facts: Facts, parentId: string | null): Entry {
     case 'folder':
       return folderEntry(facts, parentId)
     default:
-      throw failure('PROVIDER_ERROR', 'Dropbox told of something that is neither file nor folder')
+      throw failure('PROVIDER_ERROR', 'Dropbox returned an item that is neither a file nor a folder')
   }
 }
 
@@ -56,7 +56,7 @@ export function folderEntry(facts: Facts, parentId: string | null): Entry {
 function commonFacts({ id, name, path_display: path }: Facts, parentId: string | null): Omit<Entry, 'kind'> {
   const known = textOf(name)
   if (!isId(id) || known === null) {
-    throw failure('PROVIDER_ERROR', 'Dropbox told of something that has no id or no name')
+    throw failure('PROVIDER_ERROR', 'Dropbox returned an item without an id or a name')
   }
   return { ...UNKNOWN_FACTS, id, parentId, name: known, path: textOf(path) }
 }

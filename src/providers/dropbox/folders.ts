@@ -28,7 +28,7 @@ export async function createFolder(
   const facts = asObject(metadata)
   const entry = folderEntry(facts, parentId)
   if ((await parentIdOf(server, facts, call)) !== parentId) {
-    throw failure('FOLDER_NOT_FOUND', 'The folder around a new one was moved meanwhile')
+    throw failure('FOLDER_NOT_FOUND', 'The parent folder was moved while the folder was created')
   }
   return entry
 }
@@ -36,6 +36,6 @@ export async function createFolder(
 /** @throws StorageError `FOLDER_NOT_FOUND`; `UNSUPPORTED` for a shared folder that is not mounted */
 async function pathOf(server: DropboxServer, id: string, call: Call): Promise<string> {
   const { path_lower: path } = await lookAtFolder(server, id, call)
-  if (typeof path !== 'string' || !path.startsWith('/')) throw failure('UNSUPPORTED', 'The folder has no path')
+  if (typeof path !== 'string' || !path.startsWith('/')) throw failure('UNSUPPORTED', 'The folder is not mounted')
   return path
 }

@@ -21,17 +21,17 @@ export async function temporaryLink(
   { signal, expiresInMs, acceptLonger = false }: DownloadUrlCall
 ): Promise<DownloadUrl> {
   if (!Number.isFinite(expiresInMs) || expiresInMs < 1 || expiresInMs > MAX_DOWNLOAD_URL_MS) {
-    throw new StorageError('INVALID_REQUEST', `A link lives 1 to ${MAX_DOWNLOAD_URL_MS} ms.`)
+    throw new StorageError('INVALID_REQUEST', `The lifetime of a link must be 1 to ${MAX_DOWNLOAD_URL_MS} ms.`)
   }
   if (!acceptLonger) {
-    throw new StorageError('INVALID_REQUEST', 'Links of Dropbox live for four hours: ask for one with acceptLonger.')
+    throw new StorageError('INVALID_REQUEST', 'Dropbox links are valid for four hours. Set acceptLonger to allow it.')
   }
   const answer = await client.ask('get_temporary_link', { path: id }, { signal, missing: 'OBJECT_NOT_FOUND' })
   const { link, metadata } = await readJson(answer)
   const madeAt = Date.parse(answer.headers['date'] ?? '')
   if (asObject(metadata)['id'] !== id || Number.isNaN(madeAt)) {
-    throw failure('PROVIDER_ERROR', 'Dropbox does not say what a link leads to, or since when')
+    throw failure('PROVIDER_ERROR', 'Dropbox returned a link without its file or its time')
   }
-  const url = pinnedUrl(link, linkHosts, 'A temporary link')
+  const url = pinnedUrl(link, linkHosts, 'The temporary link')
   return { url: url.href, expiresAt: new Date(madeAt + LIFETIME_MS) }
 }

@@ -107,7 +107,7 @@ function requirePage({ entries, cursor, has_more: hasMore }: Facts): {
   readonly hasMore: boolean
 } {
   if (!Array.isArray(entries) || typeof cursor !== 'string' || cursor === '' || typeof hasMore !== 'boolean') {
-    throw failure('PROVIDER_ERROR', 'Dropbox answered without a list of files, or without saying whether it goes on')
+    throw failure('PROVIDER_ERROR', 'Dropbox returned a page without valid entries, cursor and has_more')
   }
   return { facts: (entries as unknown[]).map(asObject), cursor, hasMore }
 }

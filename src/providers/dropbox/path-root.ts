@@ -59,7 +59,7 @@ export class PathRoot {
 function rootOf(account: Facts): string | null {
   const { root_namespace_id: root, home_namespace_id: home } = asObject(account['root_info'])
   if (typeof root !== 'string' || !NAMESPACE.test(root)) {
-    throw failure('PROVIDER_ERROR', 'Dropbox does not say where the paths of the account begin')
+    throw failure('PROVIDER_ERROR', 'Dropbox returned no root namespace of the account')
   }
   return root === home ? null : root
 }

@@ -18,7 +18,7 @@ export async function removeFile(server: DropboxServer, id: string, call: Call):
     try {
       const { '.tag': tag, rev } = await look(server, id, call, 'OBJECT_NOT_FOUND')
       if (tag === 'folder') throw new StorageError('INVALID_REQUEST', 'Only files can be removed.')
-      if (typeof rev !== 'string') throw failure('PROVIDER_ERROR', 'Dropbox told of a file that has no version')
+      if (typeof rev !== 'string') throw failure('PROVIDER_ERROR', 'Dropbox returned a file without a version')
       await server.client.files('delete_v2', { path: id, parent_rev: rev }, options)
       return
     } catch (error) {
@@ -26,5 +26,5 @@ export async function removeFile(server: DropboxServer, id: string, call: Call):
       if (!isStorageError(error, 'ALREADY_EXISTS')) throw error
     }
   }
-  throw failure('LOCKED', 'A file changed each time between a look and its removal')
+  throw failure('LOCKED', 'The file changed before each attempt to remove it')
 }

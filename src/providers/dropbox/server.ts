@@ -24,7 +24,7 @@ export async function look(
   const facts = await client.files('get_metadata', { path }, { signal, missing })
   const tag = facts['.tag']
   if (tag === 'deleted') throw failure(missing)
-  if (tag !== 'file' && tag !== 'folder') throw failure('PROVIDER_ERROR', 'Dropbox does not say what something is')
+  if (tag !== 'file' && tag !== 'folder') throw failure('PROVIDER_ERROR', 'Dropbox returned an item of an unknown type')
   return facts
 }
 
@@ -45,7 +45,7 @@ export async function parentIdOf(server: DropboxServer, facts: Facts, call: Call
   if (parent === '') return null
   try {
     const { id } = await lookAtFolder(server, parent, call)
-    if (!isId(id)) throw failure('PROVIDER_ERROR', 'Dropbox told of a folder that has no id')
+    if (!isId(id)) throw failure('PROVIDER_ERROR', 'Dropbox returned a folder without an id')
     return id
   } catch (error) {
     // The folder is being moved, or has a name that Dropbox no longer accepts.

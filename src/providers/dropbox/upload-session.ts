@@ -58,7 +58,7 @@ export class UploadSession {
   async #begin(): Promise<string> {
     const taken = await this.#server.client.upload('upload_session/start', { close: false }, null, this.#options)
     const id = 'facts' in taken ? taken.facts['session_id'] : undefined
-    if (typeof id !== 'string' || id === '') throw failure('PROVIDER_ERROR', 'Dropbox began an upload without a name')
+    if (typeof id !== 'string' || id === '') throw failure('PROVIDER_ERROR', 'Dropbox returned no upload session id')
     return id
   }
 
@@ -70,9 +70,9 @@ export class UploadSession {
 
   /** Returns the offset to continue at. Fails if Dropbox lost accepted bytes or counts more than were sent. */
   async #advance(at: number, correct: number, end: number): Promise<number> {
-    if (correct < at || correct > end) throw failure('PROVIDER_ERROR', 'Dropbox counts other bytes than we sent')
+    if (correct < at || correct > end) throw failure('PROVIDER_ERROR', 'Dropbox reported an invalid byte count')
     if (correct > at) this.#patience.restore()
-    else await this.#patience.pause(incomplete('Dropbox takes nothing of an upload'))
+    else await this.#patience.pause(incomplete('Dropbox accepted no bytes of the upload'))
     return correct
   }
 }

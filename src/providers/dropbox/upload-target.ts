@@ -50,7 +50,7 @@ async function overObject(server: DropboxServer, id: string, call: UploadCall): 
     const isGone = ifMatch !== undefined && isStorageError(error, 'OBJECT_NOT_FOUND')
     throw isGone ? failure('PRECONDITION_FAILED') : error
   })
-  if (facts['.tag'] === 'folder') throw new StorageError('INVALID_REQUEST', 'A folder has no content of its own.')
+  if (facts['.tag'] === 'folder') throw new StorageError('INVALID_REQUEST', 'An upload cannot replace a folder.')
   if (ifNoneMatch === '*') throw failure('ALREADY_EXISTS')
   const before = requireReplaceable(facts, ifMatch)
   return {
@@ -109,7 +109,7 @@ function requireReplaceable(facts: Facts, ifMatch: string | undefined): string |
   const { kind, size, version } = fileEntry(facts, null)
   if (ifMatch !== undefined && version !== ifMatch) throw failure('PRECONDITION_FAILED')
   if (kind === 'file' && size !== null) return version
-  throw failure('UNSUPPORTED', 'What is no file of bytes cannot be replaced by one')
+  throw failure('UNSUPPORTED', 'The item has no file content that an upload could replace')
 }
 
 /** Rejects a value that cannot be a version. Dropbox would report it as a malformed request. */

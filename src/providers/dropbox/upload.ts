@@ -63,7 +63,7 @@ async function store(
     await session.append(chunk, start)
     start += chunk.length
   }
-  throw failure('PROVIDER_ERROR', 'An upload had no end')
+  throw failure('PROVIDER_ERROR', 'The upload ended without a last chunk')
 }
 
 async function storeAtOnce(server: DropboxServer, content: Chunk, whole: Whole, call: UploadCall): Promise<Facts> {
@@ -72,7 +72,7 @@ async function storeAtOnce(server: DropboxServer, content: Chunk, whole: Whole, 
     const arg = { ...commit, content_hash: whole.hash }
     const taken = await server.client.upload('upload', arg, content, { signal: call.signal, missing })
     if ('facts' in taken) return taken.facts
-    throw failure('PROVIDER_ERROR', 'Dropbox speaks of a session that there is not')
+    throw failure('PROVIDER_ERROR', 'Dropbox returned an upload offset, although the upload has no session')
   })
 }
 
@@ -80,5 +80,5 @@ async function storeAtOnce(server: DropboxServer, content: Chunk, whole: Whole, 
 function requireStored(facts: Facts, { destination: { parentId, isIt }, size, hash }: Whole): Entry {
   const entry = fileEntry(facts, parentId)
   if (entry.size === size && entry.hash?.value === hash && isIt(entry)) return entry
-  throw failure('PROVIDER_ERROR', `Dropbox stored something else than these ${size} bytes, or elsewhere`)
+  throw failure('PROVIDER_ERROR', `Dropbox did not store these ${size} bytes in the requested place`)
 }

@@ -11,7 +11,7 @@ export async function readAccount({ client }: DriveServer, { signal }: Call): Pr
   )
   const { permissionId, displayName, emailAddress } = user ?? {}
   if (typeof permissionId !== 'string' || permissionId === '') {
-    throw failure('PROVIDER_ERROR', 'Google Drive does not say who this is')
+    throw failure('PROVIDER_ERROR', 'Google Drive returned no account id')
   }
   const used = readSize(storageQuota?.usage)
   return {

@@ -63,7 +63,7 @@ export class DriveClient {
     }
     // The SDK returns a body that is not JSON as a string, such as the page of a captive portal.
     if (typeof data !== 'object' || data === null) {
-      throw failure('PROVIDER_ERROR', 'Google Drive answered with something that is not JSON')
+      throw failure('PROVIDER_ERROR', 'The response of Google Drive is not valid JSON')
     }
     return { data }
   }

@@ -25,7 +25,7 @@ export async function downloadFile(server: DriveServer, about: DriveId, call: Do
     () => look(server, about, call, 'OBJECT_NOT_FOUND'),
     async (file) => {
       const entry = fileEntry(file, { parentId: null })
-      if (entry.kind === 'link') throw failure('UNSUPPORTED', 'It can be seen at Google alone')
+      if (entry.kind === 'link') throw failure('UNSUPPORTED', 'The file can only be opened in Google Drive')
       if (entry.kind !== 'file') throw failure('OBJECT_NOT_FOUND')
       const format = formatOf(entry.exportFormats, call.exportAs)
       if (format !== null) return exportDocument(server, about, file, format, call)
@@ -74,7 +74,7 @@ async function exportDocument(
   const expected = lengthOf(answer)
   if (!hasEnd(answer, expected)) {
     dropBody(answer)
-    throw failure('PROVIDER_ERROR', 'Google Drive sends a document whose end nobody could see')
+    throw failure('PROVIDER_ERROR', 'Google Drive sent an export without a detectable end')
   }
   return {
     body: bodyOf(answer, expected, { service: SERVICE, idleMs: server.timeouts.idleMs, signal: call.signal }),

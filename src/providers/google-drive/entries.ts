@@ -16,7 +16,7 @@ export function fileEntry(
 ): Entry {
   const { id, name, mimeType, capabilities } = file
   if (typeof id !== 'string' || typeof name !== 'string' || typeof mimeType !== 'string') {
-    throw failure('PROVIDER_ERROR', 'Google Drive told of something that has no id, no name or no type')
+    throw failure('PROVIDER_ERROR', 'Google Drive returned an item without an id, a name or a type')
   }
   const kind = kindOf(mimeType)
   const isFolder = kind === 'folder'
@@ -52,7 +52,7 @@ export function fileEntry(
 /** Converts a shared drive, a child of the root. Every member of a drive can at least list it. */
 export function driveEntry({ id, name, createdTime }: drive_v3.Schema$Drive): Entry {
   if (typeof id !== 'string' || typeof name !== 'string') {
-    throw failure('PROVIDER_ERROR', 'Google Drive told of a shared drive that has no id or no name')
+    throw failure('PROVIDER_ERROR', 'Google Drive returned a shared drive without an id or a name')
   }
   const can = { list: true, download: false, write: null }
   const times = { createdAt: readIsoTime(createdTime) }

@@ -52,14 +52,14 @@ export function driveFailure(
     // A 403 contains no delay: Google's documentation asks to back off and try again.
     const told = readRetryAfter(headers) ?? (status === 403 ? 0 : undefined)
     const retryAfterMs = code === 'PROVIDER_THROTTLED' ? waitOf(reason, told) : undefined
-    const hint = DISABLED.has(reason) ? ': the Drive API is not enabled in the Google Cloud project of the client' : ''
+    const hint = DISABLED.has(reason) ? ': enable the Drive API in the Google Cloud project of the OAuth client' : ''
     return responseFailure(code, status, {
       cause: new Diagnosis(`${exchange}, ${reason}${hint}`),
       ...(retryAfterMs !== undefined && { retryAfterMs })
     })
   }
   if (status === 400 && reasons.includes('invalid') && location === 'pageToken') {
-    return responseFailure('CURSOR_EXPIRED', status, { cause: new Diagnosis(`${exchange} of a page token`) })
+    return responseFailure('CURSOR_EXPIRED', status, { cause: new Diagnosis(`${exchange}, page token not accepted`) })
   }
   // A response of an upload session, which receives no token of ours: it says nothing about the grant.
   if (status === 401) return responseFailure('ACCESS_DENIED', status, { cause: new Diagnosis(exchange) })

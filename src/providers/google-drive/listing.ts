@@ -108,7 +108,7 @@ async function listFiles(server: DriveServer, folder: Folder, place: Place, call
 /** @throws StorageError `PROVIDER_ERROR` for a response without a list, or with more items than requested */
 function requireFiles(files: unknown, pageSize: number): drive_v3.Schema$File[] {
   if (Array.isArray(files) && files.length <= pageSize) return files.map(asObject)
-  throw failure('PROVIDER_ERROR', 'Google Drive answered without a list of files, or with too long a one')
+  throw failure('PROVIDER_ERROR', 'Google Drive returned no list of files, or more files than requested')
 }
 
 function pageOf(folder: Folder, place: Place, { entries, token, isPartial }: Files): EntryPage {

@@ -39,7 +39,7 @@ export async function namesakes(
       drive.files.list(page, options)
     )
     const { files, nextPageToken } = answer
-    if (!Array.isArray(files)) throw failure('PROVIDER_ERROR', 'Google Drive answered without a list of files')
+    if (!Array.isArray(files)) throw failure('PROVIDER_ERROR', 'Google Drive returned no list of files')
     const entries = files.map((file) => fileEntry(asObject(file), { parentId: parent.id }))
     found.push(...entries.filter((entry) => entry.name === name))
     if (typeof nextPageToken !== 'string' || nextPageToken === '') break

@@ -58,7 +58,7 @@ export async function requestRendered(
   const { origin, contentOrigins, contentHosts, egress, send } = server
   const tokenOrigins = [origin, ...contentOrigins]
   const address = await renderedAddress(server, about, rendering, call)
-  const url = pinnedUrl(address, [...tokenOrigins, ...contentHosts], 'The address of a rendered document')
+  const url = pinnedUrl(address, [...tokenOrigins, ...contentHosts], 'The URL of a rendered document')
   const request = {
     method: 'GET',
     url,
@@ -73,7 +73,7 @@ export async function requestRendered(
   const isPage = answer.status === 200 && /^text\/html\b/i.test(answer.headers['content-type'] ?? '')
   if (!isPage || rendering.mimeType === 'text/html') return answer
   dropBody(answer)
-  throw failure('PROVIDER_ERROR', 'Google Drive answered with a page where it should send a rendered document')
+  throw failure('PROVIDER_ERROR', 'Google Drive returned an HTML page instead of a rendered document')
 }
 
 /** @returns `downloadUri` of the completed operation */
@@ -134,20 +134,20 @@ function unlessMissing(error: unknown): null {
 function nameOf({ name }: drive_v3.Schema$Operation): string {
   const segment = name?.replace(/^operations\//, '') ?? ''
   if (NAME.test(segment)) return segment
-  throw failure('PROVIDER_ERROR', 'Google Drive began an operation without a name')
+  throw failure('PROVIDER_ERROR', 'Google Drive started an operation without a name')
 }
 
 function notReady(): StorageError {
   return new StorageError('PROVIDER_UNAVAILABLE', 'Google is still preparing this video. Try again in a minute.', {
     responded: true,
     retryAfterMs: RETRY_MS,
-    cause: new Diagnosis('The operation of a download is not done')
+    cause: new Diagnosis('The download operation is still running')
   })
 }
 
 function operationFailure({ code }: drive_v3.Schema$Status): StorageError {
   return providerFailure(BY_CODE[code ?? 0] ?? 'PROVIDER_ERROR', {
     responded: true,
-    cause: new Diagnosis(`The operation of a download failed with code ${Number(code)}`)
+    cause: new Diagnosis(`The download operation failed with code ${Number(code)}`)
   })
 }

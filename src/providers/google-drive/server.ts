@@ -43,7 +43,7 @@ export async function look(
 ): Promise<drive_v3.Schema$File> {
   const parameters = { fileId: about.id, supportsAllDrives: true, fields: `${FILE_FIELDS},trashed` }
   const file = await client.call({ signal, missing, about }, (drive, options) => drive.files.get(parameters, options))
-  if (typeof file.id !== 'string') throw failure('PROVIDER_ERROR', 'Google Drive told of something that has no id')
+  if (typeof file.id !== 'string') throw failure('PROVIDER_ERROR', 'Google Drive returned an item without an id')
   if (about.id === ROOT) places.root = file.id
   if (file.trashed === true) throw failure(missing)
   places.learn(file)

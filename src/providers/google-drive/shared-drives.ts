@@ -26,7 +26,7 @@ export async function listDrives(
     })
   const { drives, nextPageToken } = answer
   if (!Array.isArray(drives) || drives.length > pageSize) {
-    throw failure('PROVIDER_ERROR', 'Google Drive answered without a list of drives, or with too long a one')
+    throw failure('PROVIDER_ERROR', 'Google Drive returned no list of drives, or more drives than requested')
   }
   const entries = drives.map((drive) => driveEntry(asObject(drive)))
   for (const { id } of entries) places.learnDrive(id)

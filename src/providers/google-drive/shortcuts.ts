@@ -58,7 +58,7 @@ async function withinShare(
 ): Promise<void> {
   const controller = new AbortController()
   const end = (): void => {
-    controller.abort(new Error('There is no time left to look at shortcuts.'))
+    controller.abort(new Error('The lookup of shortcut targets was stopped.'))
   }
   const timer = setTimeout(end, shareMs)
   signal.addEventListener('abort', end, { once: true })

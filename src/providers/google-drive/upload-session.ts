@@ -29,7 +29,7 @@ export class UploadSession {
     const url = location !== undefined && URL.canParse(location) ? new URL(location) : null
     const isOurs =
       url !== null && isSameOrigin(url, new URL(server.origin)) && url.username === '' && url.password === ''
-    if (!isOurs) throw failure('PROVIDER_ERROR', 'Google Drive began an upload at another place than its own')
+    if (!isOurs) throw failure('PROVIDER_ERROR', 'Google Drive returned no upload URL on its own origin')
     this.#server = server
     this.#url = url
     this.#signal = signal
@@ -51,16 +51,16 @@ export class UploadSession {
       const range = at === end ? `bytes */${total}` : `bytes ${at}-${end - 1}/${total}`
       const outcome = (await this.#put(range, rest, end - at)) ?? (await this.#query(total))
       if ('file' in outcome) {
-        if (!isLast) throw failure('PROVIDER_ERROR', 'Google Drive ended an upload before its end')
+        if (!isLast) throw failure('PROVIDER_ERROR', 'Google Drive completed the upload before its end')
         return outcome.file
       }
       const { accepted } = outcome
       // Fails if Google lost accepted bytes or counts more than were sent.
       if (accepted < at || accepted > end)
-        throw failure('PROVIDER_ERROR', 'Google Drive counts other bytes than we sent')
+        throw failure('PROVIDER_ERROR', 'Google Drive reported an invalid byte count')
       if (accepted > at) this.#patience.restore()
       if (accepted === end && !isLast) return null
-      if (accepted === at) await this.#patience.pause(incomplete('Google Drive takes nothing of an upload'))
+      if (accepted === at) await this.#patience.pause(incomplete('Google Drive accepted no bytes of the upload'))
       at = accepted
     }
   }
@@ -107,7 +107,7 @@ export class UploadSession {
       // Without the file in the body, it is unknown whether it was stored.
       return problem === undefined ? this.#outlive(failure('PROVIDER_UNAVAILABLE')) : { file: problem }
     }
-    if (status === 404 || status === 410) throw incomplete('Google Drive has forgotten an upload')
+    if (status === 404 || status === 410) throw incomplete('Google Drive no longer knows the upload session')
     return this.#outlive(driveFailure('PUT', answer, problem, 'FOLDER_NOT_FOUND'), readRetryAfter(headers))
   }
 
@@ -121,6 +121,6 @@ export class UploadSession {
 function acceptedOf(range: string | undefined): number {
   if (range === undefined) return 0
   const [, last] = ACCEPTED.exec(range) ?? []
-  if (last === undefined) throw failure('PROVIDER_ERROR', 'Google Drive does not say how far an upload is')
+  if (last === undefined) throw failure('PROVIDER_ERROR', 'Google Drive reported no valid upload progress')
   return Number(last) + 1
 }

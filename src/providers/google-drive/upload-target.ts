@@ -33,10 +33,10 @@ async function overObject(server: DriveServer, id: string, call: UploadCall): Pr
     throw isGone ? failure('PRECONDITION_FAILED') : error
   })
   const entry = fileEntry(file, { parentId: null })
-  if (entry.kind === 'folder') throw new StorageError('INVALID_REQUEST', 'A folder has no content of its own.')
+  if (entry.kind === 'folder') throw new StorageError('INVALID_REQUEST', 'An upload cannot replace a folder.')
   if (ifNoneMatch === '*') throw failure('ALREADY_EXISTS')
   if (ifMatch !== undefined && entry.version !== ifMatch) throw failure('PRECONDITION_FAILED')
-  if (!hasContent(entry)) throw failure('UNSUPPORTED', 'What is no file of bytes cannot be replaced by one')
+  if (!hasContent(entry)) throw failure('UNSUPPORTED', 'The item has no file content that an upload could replace')
   return { ...about, mimeType: entry.mimeType ?? 'application/octet-stream' }
 }
 

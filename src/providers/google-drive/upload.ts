@@ -36,9 +36,9 @@ export async function uploadFile(
     const session = await begin(server, destination, target.mimeType, call)
     try {
       const file = await sendAll(session, source)
-      if (typeof file.id !== 'string') throw failure('PROVIDER_ERROR', 'Google Drive stored something without an id')
+      if (typeof file.id !== 'string') throw failure('PROVIDER_ERROR', 'Google Drive returned no id of the stored file')
       if (readSize(file.size) !== source.count) {
-        throw failure('PROVIDER_ERROR', `Google Drive stored another size than ${source.count} bytes`)
+        throw failure('PROVIDER_ERROR', `Google Drive did not store exactly ${source.count} bytes`)
       }
       learnRoot(server, parent, file)
       call.onStored?.('name' in destination)
@@ -55,7 +55,7 @@ export async function uploadFile(
 function requireUploadable(mimeType: string | undefined): void {
   requireMediaType(mimeType)
   if (mimeType !== undefined && isNative(mimeType)) {
-    throw new StorageError('INVALID_REQUEST', 'A document of Google’s own cannot be uploaded.')
+    throw new StorageError('INVALID_REQUEST', 'Google document types cannot be uploaded. Use another media type.')
   }
 }
 
@@ -66,7 +66,7 @@ async function sendAll(session: UploadSession, source: UploadSource): Promise<dr
     if (chunk.isLast) return asObject(file)
     start += chunk.length
   }
-  throw failure('PROVIDER_ERROR', 'An upload had no end')
+  throw failure('PROVIDER_ERROR', 'The upload ended without a last chunk')
 }
 
 /** Starts a session for a new file, or for new content of an existing one. */

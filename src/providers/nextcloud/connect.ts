@@ -28,7 +28,7 @@ const schema: ObjectSchema = {
     password: {
       type: 'string',
       title: 'App password',
-      description: 'Made in the settings of Nextcloud, under "Security"',
+      description: 'Create one in the settings of Nextcloud, under "Security"',
       minLength: 1,
       maxLength: 1024,
       writeOnly: true

@@ -43,7 +43,7 @@ export async function begin(baseUrl: string, { egress, signal, timeouts }: Conne
   })
   const { token, endpoint } = asObject(poll)
   if (typeof token !== 'string' || token === '')
-    throw failure('PROVIDER_ERROR', 'The server began a login without a token')
+    throw failure('PROVIDER_ERROR', 'The server started a login without a token')
   const pending: Pending = { base: base.href, endpoint: pinned(endpoint, base).href, token }
   return { loginUrl: pinned(login, base).href, pending: new Secret(pending) }
 }
@@ -84,5 +84,5 @@ function pinned(value: unknown, base: URL): URL {
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null
   if (url !== null && isSameOrigin(url, base) && url.username === '' && url.password === '') return url
   if (url !== null && isOtherScheme(url, base)) throw providerFailure('SCHEME_MISMATCH', { responded: true })
-  throw new StorageError('ENDPOINT_FORBIDDEN', 'The server leads to another host than the one that was given.')
+  throw new StorageError('ENDPOINT_FORBIDDEN', 'The server refers to another host. Check the address.')
 }

@@ -24,7 +24,7 @@ export async function fetchUser(settings: NextcloudSettings, egress: Egress, cal
   const data = asObject(asObject((await readJson(answer))['ocs'])['data'])
   const { id, email } = data
   if (typeof id !== 'string' || !UID.test(id) || !id.isWellFormed())
-    throw failure('PROVIDER_ERROR', 'The server does not say who this is')
+    throw failure('PROVIDER_ERROR', 'The server returned no valid user id')
   const name = data['displayname'] ?? data['display-name']
   return {
     uid: id,

@@ -34,7 +34,7 @@ export function readSettings(raw: Readonly<Record<string, unknown>>): NextcloudS
   if (!isText(username, USERNAME))
     throw new UnusableSetting('The field "username" must be 1 to 255 characters without ":".')
   if (!isText(password, PASSWORD)) throw new UnusableSetting('The field "password" must be 1 to 1024 characters.')
-  if (uid != null && !isText(uid, UID)) throw new UnusableSetting('The field "uid" cannot be used.')
+  if (uid != null && !isText(uid, UID)) throw new UnusableSetting('The field "uid" is not valid.')
   return {
     base: readServerUrl(raw['baseUrl']),
     username,
@@ -65,7 +65,7 @@ export function writeSettings({ base, username, password, uid, isIssued }: Nextc
 
 /** Returns the error for an address without a Nextcloud, whatever the password. */
 export function noNextcloud(cause?: unknown): StorageError {
-  return new StorageError('INVALID_ADDRESS', 'There is no Nextcloud at this address.', { cause })
+  return new StorageError('INVALID_ADDRESS', 'There is no Nextcloud at this address. Check the address.', { cause })
 }
 
 export function accountIdOf({ base, username, uid }: NextcloudSettings): string {

@@ -49,7 +49,7 @@ export async function uploadFile(
       upload ??= new ChunkedUpload(server, uploads, target, call, maxChunks)
       await upload.append(chunk)
     }
-    if (upload === null) throw failure('PROVIDER_ERROR', 'An upload had no end')
+    if (upload === null) throw failure('PROVIDER_ERROR', 'The upload ended without a last chunk')
     const isNew = await upload.finish(existing, source.count)
     return await stored(server, target, source, isNew, call)
   } catch (error) {
@@ -66,7 +66,7 @@ export function chunkBytesFor(size: number | undefined): number {
 }
 
 function tooLarge(): StorageError {
-  return new StorageError('PAYLOAD_TOO_LARGE', 'The upload has more bytes than a Nextcloud takes in chunks.')
+  return new StorageError('PAYLOAD_TOO_LARGE', 'The upload is larger than Nextcloud accepts in chunks.')
 }
 
 async function stored(
@@ -175,7 +175,7 @@ class ChunkedUpload {
     const answer = await put(this.#server, { url, mimeType: undefined }, body, length, this.#call, headers)
     if (isStored(answer)) return
     if (answer.status === 404 || answer.status === 409) {
-      throw failure('PROVIDER_ERROR', 'The server does not know the chunked upload any more')
+      throw failure('PROVIDER_ERROR', 'The server no longer knows the chunked upload')
     }
     throw httpFailure('PUT', answer, 'FOLDER_NOT_FOUND')
   }

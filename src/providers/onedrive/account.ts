@@ -12,7 +12,7 @@ export async function readAccount(server: GraphServer, { signal }: Call): Promis
     askOwnDrive(server, 'id,driveType,quota', { signal })
   ])
   const id = textOf(user['id'])
-  if (id === null) throw failure('PROVIDER_ERROR', 'Graph does not say who this is')
+  if (id === null) throw failure('PROVIDER_ERROR', 'Graph returned no account id')
   const email = textOf(user['mail']) ?? textOf(user['userPrincipalName'])
   const { used: usedBytes, total } = asObject(drive?.['quota'])
   const used = sizeOf(usedBytes)

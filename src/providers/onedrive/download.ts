@@ -32,10 +32,10 @@ export async function downloadFile(server: GraphServer, id: ItemId, call: Downlo
     () => lookThrough(server, id, call, 'OBJECT_NOT_FOUND', null),
     async (item) => {
       const { kind, name, mimeType, version, modifiedAt } = itemEntry(item, { parentId: null })
-      if (kind === 'package') throw failure('UNSUPPORTED', 'It can be seen at Microsoft alone')
+      if (kind === 'package') throw failure('UNSUPPORTED', 'The item can only be opened in OneDrive')
       if (kind !== 'file') throw failure('OBJECT_NOT_FOUND')
       if (call.exportAs !== undefined) throw noSuchFormat()
-      if (hasFacet(item, 'malware')) throw failure('ACCESS_DENIED', 'Microsoft says that the file is malware')
+      if (hasFacet(item, 'malware')) throw failure('ACCESS_DENIED', 'Microsoft reports that the file is malware')
       const url = await addressOf(server, item, call)
       const { egress, contentHosts: redirectHosts, timeouts } = server
       const answer = await egress.request({ method: 'GET', url, signal, headers, purpose: 'transfer', redirectHosts })
@@ -59,7 +59,7 @@ export async function downloadFile(server: GraphServer, id: ItemId, call: Downlo
 
 /** Returns the URL of an item's content. Requests it if the item does not contain it. */
 async function addressOf(server: GraphServer, item: Resource, { signal }: DownloadCall): Promise<URL> {
-  const what = 'The address of a download'
+  const what = 'The download URL'
   const told = item[ADDRESS] ?? null
   if (told !== null) return pinnedUrl(told, server.contentHosts, what)
   const url = apiUrl(server.origin, `${pathOf(itemIdOf(item))}/content`)
@@ -71,7 +71,7 @@ async function addressOf(server: GraphServer, item: Resource, { signal }: Downlo
   }
   if (answer.status >= 400) throw await server.rest.refusal(ask, answer)
   dropBody(answer)
-  throw failure('PROVIDER_ERROR', `Graph answered ${answer.status} where it should say where content is`)
+  throw failure('PROVIDER_ERROR', `Graph returned ${answer.status} instead of a redirect to the content`)
 }
 
 /**
@@ -100,5 +100,5 @@ function wholeOf({ size, expected }: DownloadSizes, asked: ByteRange): DownloadS
 }
 
 function otherBytes(): StorageError {
-  return failure('PROVIDER_ERROR', `${SERVICE} sends other bytes than were asked for`)
+  return failure('PROVIDER_ERROR', `${SERVICE} returned other bytes than requested`)
 }

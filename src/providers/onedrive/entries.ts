@@ -46,7 +46,7 @@ export function isAtTop(item: Resource): boolean {
 /** Returns the id of an item. @throws StorageError `PROVIDER_ERROR` if it has none */
 export function itemIdOf(item: Resource): ItemId & { readonly drive: string } {
   const id = readItemId(asObject(item['parentReference'])['driveId'], item['id'])
-  if (id?.drive == null) throw failure('PROVIDER_ERROR', 'Graph told of something that has no id, or no drive')
+  if (id?.drive == null) throw failure('PROVIDER_ERROR', 'Graph returned an item without an id or a drive')
   return { drive: id.drive, item: id.item }
 }
 
@@ -60,7 +60,7 @@ export function remoteIdOf(item: Resource): ItemId | null {
 export function itemEntry(item: Resource, place: { readonly id?: string; readonly parentId: string | null }): Entry {
   const id = itemIdOf(item)
   const { name, cTag, eTag } = item
-  if (typeof name !== 'string') throw failure('PROVIDER_ERROR', 'Graph told of something that has no name')
+  if (typeof name !== 'string') throw failure('PROVIDER_ERROR', 'Graph returned an item without a name')
   const kind = kindOf(item)
   const isFile = kind === 'file'
   const target = kind === 'shortcut' ? targetOf(item) : null
@@ -92,7 +92,8 @@ export function itemEntry(item: Resource, place: { readonly id?: string; readonl
 export function driveEntry(drive: Resource, parentId: string | null): Entry {
   const id = readDriveId(drive['id'])
   const { name } = drive
-  if (id === null || typeof name !== 'string') throw failure('PROVIDER_ERROR', 'Graph told of a drive without an id')
+  if (id === null || typeof name !== 'string')
+    throw failure('PROVIDER_ERROR', 'Graph returned a drive without an id or a name')
   return placeEntry(drive, { id: formatId({ drive: id, item: ROOT }), name, parentId, driveId: id })
 }
 

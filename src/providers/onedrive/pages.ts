@@ -37,7 +37,7 @@ export async function askPage(
   const answer = await server.rest.json({ url, signal, missing: 'FOLDER_NOT_FOUND' })
   const { value, '@odata.nextLink': link, '@odata.count': count } = answer
   if (!Array.isArray(value) || value.length > top) {
-    throw failure('PROVIDER_ERROR', 'Graph answered without a list, or with too long a one')
+    throw failure('PROVIDER_ERROR', 'Graph returned no list, or more items than requested')
   }
   return {
     resources: value.map(asObject),
@@ -53,11 +53,11 @@ export async function askPage(
  * @throws StorageError `PROVIDER_ERROR` for a link to another collection, or to the first page
  */
 function nextQuery(link: unknown, first: URL): string {
-  const url = pinnedUrl(link, [first.origin], 'The next page of a listing')
+  const url = pinnedUrl(link, [first.origin], 'The URL of the next page')
   const asked = first.searchParams
   const besides = [...url.searchParams].filter(([name, value]) => asked.get(name) !== value)
   if (collectionOf(url) !== collectionOf(first) || besides.length === 0) {
-    throw failure('PROVIDER_ERROR', 'Graph says that a listing goes on at another place, or where it began')
+    throw failure('PROVIDER_ERROR', 'Graph returned a next page of another collection, or the first page again')
   }
   return new URLSearchParams(besides).toString()
 }

@@ -40,7 +40,7 @@ export function siteSections(server: GraphServer, site: SiteId, call: Call): Sec
 export async function lookAtSite(server: GraphServer, site: SiteId, { signal }: Call): Promise<Entry> {
   const url = apiUrl(server.origin, sitePathOf(site), { $select: SITE_FIELDS })
   const entry = siteEntry(await server.rest.json({ url, signal, missing: 'OBJECT_NOT_FOUND' }), null)
-  if (entry === null) throw failure('PROVIDER_ERROR', 'Graph told of a site without an id')
+  if (entry === null) throw failure('PROVIDER_ERROR', 'Graph returned a site without a valid id')
   return entry
 }
 

@@ -33,7 +33,7 @@ export class UploadSession {
   /** @throws StorageError `PROVIDER_ERROR` for a URL outside Microsoft's hosts */
   constructor(server: GraphServer, address: unknown, total: number, signal: AbortSignal) {
     this.#server = server
-    this.#url = pinnedUrl(address, server.contentHosts, 'The address of an upload')
+    this.#url = pinnedUrl(address, server.contentHosts, 'The upload URL')
     this.#total = total
     this.#signal = signal
     this.#patience = new Patience(signal)
@@ -52,16 +52,16 @@ export class UploadSession {
       const rest = withoutFirst(pieces, at - start)
       const outcome = (await this.#put(rest, at, end)) ?? (await this.#ask())
       if ('item' in outcome) {
-        if (!isLast) throw failure('PROVIDER_ERROR', 'OneDrive ended an upload before its end')
+        if (!isLast) throw failure('PROVIDER_ERROR', 'OneDrive completed the upload before its end')
         return outcome.item
       }
       const { accepted } = outcome
       // Fails if Graph lost accepted bytes or counts more than were sent.
-      if (accepted < at || accepted > end) throw failure('PROVIDER_ERROR', 'OneDrive counts other bytes than we sent')
+      if (accepted < at || accepted > end) throw failure('PROVIDER_ERROR', 'OneDrive reported an invalid byte count')
       if (accepted > at) this.#patience.restore()
       if (accepted === end && !isLast) return null
-      if (accepted === end) throw incomplete('OneDrive has all of an upload and no file of it')
-      if (accepted === at) await this.#patience.pause(incomplete('OneDrive takes nothing'))
+      if (accepted === end) throw incomplete('OneDrive received all bytes but created no file')
+      if (accepted === at) await this.#patience.pause(incomplete('OneDrive accepted no bytes of the upload'))
       at = accepted
     }
   }
@@ -125,7 +125,7 @@ export class UploadSession {
     if (status === 416 && method === 'PUT') return null
     if (status === 404 || status === 410) {
       this.isForgotten = this.#isSent
-      throw incomplete('OneDrive has forgotten an upload')
+      throw incomplete('OneDrive no longer knows the upload session')
     }
     return this.#outlive(graphFailure(method, answer, body, 'FOLDER_NOT_FOUND'), readRetryAfter(headers))
   }
@@ -143,6 +143,6 @@ function readOutcome(body: Resource, total: number): Outcome {
   const ranges: readonly unknown[] | null = Array.isArray(nextExpectedRanges) ? nextExpectedRanges : null
   if (ranges?.length === 0) return { accepted: total }
   const [, start] = RANGE.exec(textOf(ranges?.[0]) ?? '') ?? []
-  if (start === undefined) throw failure('PROVIDER_ERROR', 'OneDrive does not say how far an upload is')
+  if (start === undefined) throw failure('PROVIDER_ERROR', 'OneDrive reported no valid upload progress')
   return { accepted: Number(start) }
 }

@@ -106,7 +106,7 @@ async function putInFragments(
       if (item !== null) return item
       start += fragment.length
     }
-    throw failure('PROVIDER_ERROR', 'An upload had no end')
+    throw failure('PROVIDER_ERROR', 'The upload ended without a last chunk')
   } catch (error) {
     session.cancel()
     const begunAt = Date.parse(answer.headers['date'] ?? '')
@@ -177,10 +177,10 @@ function locked({ cause }: StorageError): StorageError {
 function requireStored({ name, size }: Resource, destination: Destination, sent: number): void {
   const stored = sizeOf(size)
   if (stored === null || stored < sent) {
-    throw failure('PROVIDER_ERROR', `OneDrive stored less than the ${sent} bytes that were sent`)
+    throw failure('PROVIDER_ERROR', `OneDrive stored fewer than the ${sent} bytes that were sent`)
   }
   const isNamed = destination.name === null || (typeof name === 'string' && keyOf(name) === keyOf(destination.name))
-  if (!isNamed) throw failure('PROVIDER_ERROR', 'OneDrive stored something under another name')
+  if (!isNamed) throw failure('PROVIDER_ERROR', 'OneDrive stored the file under another name')
 }
 
 /** OneDrive ignores case in names. */

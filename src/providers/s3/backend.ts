@@ -75,7 +75,7 @@ export class S3Backend implements StorageBackend {
     const head = await attempt(call, 'OBJECT_NOT_FOUND', (options) =>
       bucket.calls.send(new bucket.sdk.HeadObjectCommand({ Bucket: bucket.name, Key: key }), options)
     )
-    if (head.ETag === undefined && head.LastModified === undefined) throw nonsense('S3 answered 200 without an object')
+    if (head.ETag === undefined && head.LastModified === undefined) throw nonsense('S3 returned 200 without an object')
     return fileEntry(bucket.keys, id, {
       size: head.ContentLength,
       modified: head.LastModified,
@@ -95,7 +95,7 @@ export class S3Backend implements StorageBackend {
   async upload(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry> {
     return uploadFrom(body, call, async (source) => {
       const id = 'id' in target ? target.id : this.#bucket.keys.childId(target.parentId, target.name)
-      if (id.endsWith('/')) throw new StorageError('INVALID_REQUEST', 'A folder has no content of its own.')
+      if (id.endsWith('/')) throw new StorageError('INVALID_REQUEST', 'An upload cannot replace a folder.')
       requireMediaType(target.mimeType)
       const { onStored } = call
       const before = onStored && (await isThere(() => this.stat(id, call)))
@@ -146,7 +146,7 @@ export class S3Backend implements StorageBackend {
     requireFile(id)
     const { expiresInMs, signal } = call
     if (!Number.isFinite(expiresInMs) || expiresInMs < 1000 || expiresInMs > MAX_DOWNLOAD_URL_MS) {
-      throw new StorageError('INVALID_REQUEST', `A link lives 1,000 to ${MAX_DOWNLOAD_URL_MS} ms.`)
+      throw new StorageError('INVALID_REQUEST', `The lifetime of a link must be 1,000 to ${MAX_DOWNLOAD_URL_MS} ms.`)
     }
     const { getSignedUrl } = await importSdk(
       '@aws-sdk/s3-request-presigner',

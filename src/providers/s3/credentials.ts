@@ -32,7 +32,7 @@ const schema: ObjectSchema = {
     prefix: {
       type: 'string',
       title: 'Folder',
-      description: 'Everything happens below this key prefix',
+      description: 'Only objects below this key prefix are accessible',
       default: '',
       maxLength: MAX_PREFIX_BYTES
     },
@@ -41,7 +41,7 @@ const schema: ObjectSchema = {
     forcePathStyle: {
       type: 'boolean',
       title: 'Path style',
-      description: 'https://host/bucket instead of https://bucket.host',
+      description: 'Use https://host/bucket instead of https://bucket.host',
       default: true
     }
   }

@@ -16,7 +16,7 @@ export async function downloadObject(bucket: Bucket, key: string, call: Download
     bucket.transfers.send(new bucket.sdk.GetObjectCommand({ Bucket: bucket.name, Key: key, Range: range }), options)
   )
   const source = answer.Body
-  if (!(source instanceof Readable)) throw nonsense('S3 answered without a body')
+  if (!(source instanceof Readable)) throw nonsense('S3 returned no body')
   let parts: DownloadSizes
   try {
     parts = readSizes(answer, call.range)
@@ -46,9 +46,9 @@ export async function downloadObject(bucket: Bucket, key: string, call: Download
 function readSizes(answer: GetObjectCommandOutput, asked: DownloadCall['range']): DownloadSizes {
   // A proxy's page or a captive portal has neither; every S3 object has both.
   if (answer.ETag === undefined && answer.LastModified === undefined)
-    throw nonsense('S3 answered 200 without an object')
+    throw nonsense('S3 returned 200 without an object')
   const sizes = readDownloadSizes(answer.ContentRange, answer.ContentLength ?? null, asked)
-  if (sizes === null) throw nonsense('S3 answered with other bytes than were asked for')
+  if (sizes === null) throw nonsense('S3 returned other bytes than requested')
   return sizes
 }
 

@@ -67,7 +67,7 @@ export function toStorageError(error: unknown, missing: Missing): StorageError {
   const name = typeof failure.name === 'string' && failure.$fault !== undefined ? failure.name : ''
   const cause = summary(status, name, failure)
   if (ELSEWHERE.has(name) || (status >= 300 && status < 400)) {
-    return new StorageError('PROVIDER_ERROR', 'The bucket is in another region than the connection says.', { cause })
+    return new StorageError('PROVIDER_ERROR', 'The bucket is in another region. Set the correct region.', { cause })
   }
   const waitMs = readRetryAfter(failure.$response?.headers)
   const isS3Answer = failure.$fault !== undefined
@@ -119,8 +119,8 @@ function fromStatus(status: number, isS3Answer: boolean, missing: Missing): Prov
 }
 
 function summary(status: number, name: string, { $fault, $metadata }: SdkError): Diagnosis {
-  const what = $fault === undefined ? ' with a body that is no S3 answer' : WORD.test(name) ? ` ${name}` : ''
+  const what = $fault === undefined ? ' with a body that is not an S3 response' : WORD.test(name) ? ` ${name}` : ''
   const id = $metadata?.requestId
   const request = typeof id === 'string' && WORD.test(id) ? `, request ${id}` : ''
-  return new Diagnosis(`S3 answered ${status}${what}${request}`)
+  return new Diagnosis(`S3 returned ${status}${what}${request}`)
 }

@@ -31,13 +31,13 @@ export class Keys {
   /** @throws StorageError `INVALID_REQUEST` for an id that must not be sent */
   of(id: string): string {
     const key = this.prefix + id
-    if (!isUsable(id, key)) throw new StorageError('INVALID_REQUEST', 'This cannot be the id of an object.')
+    if (!isUsable(id, key)) throw new StorageError('INVALID_REQUEST', 'This is not a valid id.')
     return key
   }
 
   /** Returns the id of `name` in a folder. @throws StorageError `INVALID_REQUEST` for an invalid name */
   childId(parentId: string | null, name: string): string {
-    if (!isSegment(name)) throw new StorageError('INVALID_REQUEST', 'This cannot be the name of an object.')
+    if (!isSegment(name)) throw new StorageError('INVALID_REQUEST', 'This is not a valid name. Choose another name.')
     if (parentId !== null) this.ofFolder(parentId)
     return (parentId ?? '') + name
   }

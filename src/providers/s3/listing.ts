@@ -82,7 +82,7 @@ async function request(
       return await bucket.calls.send(command, options)
     } catch (error) {
       if (token === undefined || !isRefusal(error, 'InvalidArgument')) throw error
-      throw new StorageError('CURSOR_EXPIRED', 'The listing cannot be continued: start again.')
+      throw new StorageError('CURSOR_EXPIRED', 'The listing cannot be continued. List the folder again.')
     }
   })
   requireAnswer(answer)
@@ -94,7 +94,7 @@ async function request(
  * `IsTruncated` is part of every valid response.
  */
 function requireAnswer(answer: ListObjectsV2CommandOutput): void {
-  if (answer.IsTruncated === undefined) throw nonsense('S3 answered 200 with a body that is no listing')
+  if (answer.IsTruncated === undefined) throw nonsense('S3 returned 200 with a body that is not a listing')
 }
 
 interface Content {
@@ -120,13 +120,13 @@ function read(bucket: Bucket, prefix: string, answer: ListObjectsV2CommandOutput
     if (key === prefix && !isFolder) return
     const rest = key.slice(prefix.length)
     const isChild = key.startsWith(prefix) && rest.indexOf('/') === (isFolder ? rest.length - 1 : -1)
-    if (!isChild || rest === '') throw nonsense('S3 listed a key that is not in the folder')
+    if (!isChild || rest === '') throw nonsense('S3 listed a key outside the folder')
     entries.push(make(keys.idOf(key)))
   }
 
   const contents = answer.Contents ?? []
   const prefixes = answer.CommonPrefixes ?? []
-  if (contents.length + prefixes.length > limit) throw nonsense('S3 listed more keys than it was asked for')
+  if (contents.length + prefixes.length > limit) throw nonsense('S3 listed more keys than requested')
   for (const object of contents) {
     const facts = { size: object.Size, modified: object.LastModified, etag: object.ETag }
     add(object.Key, false, (id) => fileEntry(keys, id, { ...facts, storageClass: object.StorageClass }))

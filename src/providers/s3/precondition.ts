@@ -106,13 +106,11 @@ export class Precondition {
   }
 
   #unsupported(cause: unknown): StorageError {
-    return new StorageError('UNSUPPORTED', 'The server cannot complete an upload in parts under a condition.', {
-      cause
-    })
+    return new StorageError('UNSUPPORTED', 'The server does not support conditions for multipart uploads.', { cause })
   }
 
   #failed(): StorageError {
     if (this.#ifAbsent) return providerFailure('ALREADY_EXISTS')
-    return new StorageError('PRECONDITION_FAILED', 'The object is not the version that was expected.')
+    return new StorageError('PRECONDITION_FAILED', 'The object does not have the expected version.')
   }
 }

@@ -93,7 +93,7 @@ async function readDocument(body: Readable, timeoutMs: number): Promise<S3Docume
   } catch (error) {
     if (!(error instanceof XmlError)) throw error
     if (error.kind === 'malformed') return 'malformed'
-    throw nonsense(`S3 answered with XML that is refused. ${error.message}`)
+    throw nonsense(`S3 returned XML that was rejected. ${error.message}`)
   } finally {
     clearTimeout(timer)
   }
@@ -149,7 +149,7 @@ function shortBody(
   }
   if (response.statusCode >= 300) throw new ErrorPage(response)
   if (wanted === undefined) return ''
-  if (document === 'malformed') throw nonsense('S3 answered with a body that is not XML')
+  if (document === 'malformed') throw nonsense('S3 returned a body that is not XML')
   const found = wanted.map((name) => [name, document.fields.get(name)] as const)
   return element(
     'Result',
@@ -173,7 +173,7 @@ class ErrorPage extends Error {
 function readListing({ root, fields, contents, commonPrefixes }: S3Document): Listing {
   const isTruncated = fields.get('IsTruncated')
   if (root !== 'ListBucketResult' || !(isTruncated === 'true' || isTruncated === 'false')) {
-    throw nonsense('S3 answered 200 with a body that is no listing')
+    throw nonsense('S3 returned 200 with a body that is not a listing')
   }
   return {
     IsTruncated: isTruncated === 'true',
@@ -192,13 +192,13 @@ function readListing({ root, fields, contents, commonPrefixes }: S3Document): Li
 
 function readSize(text: string | undefined): number | undefined {
   if (text === undefined) return undefined
-  if (!/^\d{1,20}$/.test(text)) throw nonsense('S3 listed a size that is no number')
+  if (!/^\d{1,20}$/.test(text)) throw nonsense('S3 listed an invalid size')
   return Number(text)
 }
 
 function readTime(text: string | undefined): Date | undefined {
   if (text === undefined) return undefined
-  if (!TIME.test(text)) throw nonsense('S3 listed a time that is none')
+  if (!TIME.test(text)) throw nonsense('S3 listed an invalid time')
   return new Date(text)
 }
 

@@ -47,7 +47,7 @@ export function readSettings(raw: RawSettings): S3Settings {
     forcePathStyle: readFlag('forcePathStyle', raw.forcePathStyle ?? raw.endpoint != null)
   }
   if (Buffer.byteLength(accountIdOf(settings)) > MAX_ACCOUNT_ID_BYTES) {
-    throw new UnusableSetting('The field "prefix" is too long together with the other fields.')
+    throw new UnusableSetting('The field "prefix" is too long in combination with the other fields. Shorten it.')
   }
   return settings
 }
@@ -108,7 +108,7 @@ function readOrigin(field: string, value: unknown): string {
   const url = fits ? new URL(value) : null
   // `href` contains a lone `?` or `#`, which `search` and `hash` omit.
   if (url === null || !/^https?:$/.test(url.protocol) || url.href !== `${url.origin}/`) {
-    throw new UnusableSetting(`The field "${field}" must be https://host or https://host:port, and nothing behind it.`)
+    throw new UnusableSetting(`The field "${field}" must be https://host or https://host:port, without path or query.`)
   }
   return url.origin
 }
@@ -116,7 +116,7 @@ function readOrigin(field: string, value: unknown): string {
 function readBucket(value: unknown): string {
   const bucket = readText('bucket', value, BUCKET, '3 to 63 letters, digits, ".", "-" or "_"')
   if (SPECIAL_BUCKET.test(bucket)) {
-    throw new UnusableSetting('The field "bucket" names a kind of bucket that is not supported.')
+    throw new UnusableSetting('The field "bucket" names a bucket of an unsupported type.')
   }
   return bucket
 }

@@ -61,7 +61,7 @@ export async function uploadObject(
 
 /** @throws StorageError `PROVIDER_ERROR` for a response without an ETag: a captive portal's page is a 200 too */
 export function requireStored(etag: string | undefined): void {
-  if (etag === undefined) throw nonsense('S3 answered 200 without an ETag')
+  if (etag === undefined) throw nonsense('S3 returned 200 without an ETag')
 }
 
 /** Sends the commands of one upload to the server, and ends all of them with the first failure. */
@@ -87,7 +87,7 @@ class Sender {
   failure(error: unknown): StorageError {
     const cause = this.#first === undefined ? error : this.#first.error
     if (cause instanceof Error && cause.message.startsWith('Exceeded')) {
-      return new StorageError('PAYLOAD_TOO_LARGE', 'The upload is too large for one of unknown size.', { cause })
+      return new StorageError('PAYLOAD_TOO_LARGE', 'An upload of this size needs a Content-Length.', { cause })
     }
     return toStorageError(cause, 'OBJECT_NOT_FOUND')
   }
@@ -99,7 +99,7 @@ class Sender {
     } catch (error) {
       this.#first ??= { error }
       // The uploader notices the failure only with the next bytes; an idle source would block it.
-      this.#source.destroy(new Error('The upload has failed.'))
+      this.#source.destroy(new Error('The upload failed.'))
       throw error
     }
   }
@@ -114,7 +114,7 @@ class Sender {
       await this.#condition.look()
       // Not aborted by the signal: without its response, the started upload could not be removed.
       const begun = await calls.send(command)
-      if (!begun.UploadId) throw nonsense('S3 answered 200 without an UploadId')
+      if (!begun.UploadId) throw nonsense('S3 returned 200 without an UploadId')
       return begun
     }
     if (command instanceof sdk.PutObjectCommand) {
@@ -129,7 +129,7 @@ class Sender {
         true
       )
     }
-    throw new TypeError('@aws-sdk/lib-storage sent a command that this version does not know')
+    throw new TypeError('@aws-sdk/lib-storage sent an unsupported command')
   }
 }
 

@@ -28,14 +28,14 @@ export function withBearer(egress: Egress, tokens: AccessTokens, origins: readon
   return async (request) => {
     const { url, signal, body } = request
     if (!origins.includes(url.origin)) {
-      throw failure('PROVIDER_ERROR', `The provider names ${url.origin}, where its tokens do not belong`)
+      throw failure('PROVIDER_ERROR', `The provider refers to ${url.origin}, which must not receive its tokens`)
     }
     const token = await tokens.current(signal)
     const answer = await send(request, token)
     if (answer.status !== 401) return answer
     await answer.discard()
     const renewed = await tokens.renewed(token, signal)
-    if (body instanceof Readable) throw incomplete('The access token ended before an upload')
+    if (body instanceof Readable) throw incomplete('The access token was rejected, and the upload cannot be sent again')
     const again = await send(request, renewed)
     if (again.status !== 401) return again
     await again.discard()

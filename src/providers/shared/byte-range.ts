@@ -39,9 +39,9 @@ function isOffset(value: number): boolean {
 }
 
 function invalidRange(): StorageError {
-  return new StorageError('INVALID_REQUEST', 'This is not a range of bytes.')
+  return new StorageError('INVALID_REQUEST', 'This is not a valid byte range.')
 }
 
 export function unsatisfiableRange(cause?: unknown): StorageError {
-  return new StorageError('RANGE_NOT_SATISFIABLE', 'The object has no such bytes.', { cause })
+  return new StorageError('RANGE_NOT_SATISFIABLE', 'The requested range is outside the object.', { cause })
 }

@@ -98,7 +98,7 @@ export class CutPages {
       const cached = this.#folders.get(key)
       if (cached !== undefined) this.#shares.use(cached)
       const paged = cached?.hash === hash ? cached : await this.#reread(userId, key, signal, load)
-      if (paged.hash !== hash) throw new StorageError('CURSOR_EXPIRED', 'The folder has changed: start again.')
+      if (paged.hash !== hash) throw new StorageError('CURSOR_EXPIRED', 'The folder has changed. List it again.')
       return cut(paged, offset, limit, kind, hash)
     }
     const whole = await load(signal)

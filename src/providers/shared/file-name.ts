@@ -7,5 +7,5 @@ const MAX_NAME_BYTES = 1024
 /** Validates a name. @throws StorageError `INVALID_REQUEST` if no service accepts it as a file or folder name */
 export function requireName(name: string): void {
   if (isSegment(name) && Buffer.byteLength(name) <= MAX_NAME_BYTES) return
-  throw new StorageError('INVALID_REQUEST', 'This cannot be the name of a file or folder.')
+  throw new StorageError('INVALID_REQUEST', 'This is not a valid name. Choose another name.')
 }

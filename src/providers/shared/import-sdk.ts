@@ -12,9 +12,9 @@ export async function importSdk<T>(packageName: string, load: () => Promise<T>):
     return await load()
   } catch (error) {
     const hint = new Diagnosis(
-      `Cannot load "${packageName}". Install it beside this package: npm install ${packageName}`,
+      `Cannot load "${packageName}". Install it next to this package: npm install ${packageName}`,
       { cause: error }
     )
-    throw new StorageError('SDK_MISSING', 'The server lacks a package that this provider needs.', { cause: hint })
+    throw new StorageError('SDK_MISSING', 'A package for this provider is missing on the server.', { cause: hint })
   }
 }

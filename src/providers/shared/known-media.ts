@@ -35,7 +35,7 @@ export async function downloadNewest<File>(
     const found = await download(await look())
     if (found !== null) return found
   }
-  throw failure('PROVIDER_ERROR', `${service} sends other bytes than it says the file has`)
+  throw failure('PROVIDER_ERROR', `The content from ${service} does not match the file's metadata`)
 }
 
 /**
@@ -50,7 +50,7 @@ export async function downloadKnown(
   { service, request, refusal, idleMs }: MediaSource
 ): Promise<Download | null> {
   const { name, size, mimeType, version, modifiedAt } = file
-  if (size === null) throw failure('PROVIDER_ERROR', `${service} does not tell how large the file is`)
+  if (size === null) throw failure('PROVIDER_ERROR', `${service} returned no file size`)
   const range = call.range === undefined ? undefined : resolveRange(call.range, size)
   const answer = await request(range === undefined ? {} : { range: `bytes=${range.start}-${range.end}` })
   const { status } = answer

@@ -10,8 +10,8 @@ import { failure } from './http-failure.ts'
  */
 export function pinnedUrl(value: unknown, places: readonly string[], what: string): URL {
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null
-  if (url === null) throw failure('PROVIDER_ERROR', `${what} is no URL`)
+  if (url === null) throw failure('PROVIDER_ERROR', `${what} is not a valid URL`)
   const isPlain = url.username === '' && url.password === ''
   if (isPlain && (places.includes(url.origin) || isAtDeclaredHost(url, places))) return url
-  throw failure('PROVIDER_ERROR', `${what} leads to ${url.origin}, which is not the provider's`)
+  throw failure('PROVIDER_ERROR', `${what} points to ${url.origin}, which the provider does not use`)
 }

@@ -13,7 +13,7 @@ export async function readJson({ body }: Pick<HttpAnswer, 'body'>): Promise<Read
   try {
     value = JSON.parse(Buffer.concat(chunks).toString('utf8'))
   } catch {
-    throw failure('PROVIDER_ERROR', 'The server answered with something that is not JSON')
+    throw failure('PROVIDER_ERROR', 'The response of the server is not valid JSON')
   }
   return asObject(value)
 }

@@ -18,8 +18,8 @@ export function readStored<T>(credentials: Secret<unknown>, read: (fields: Reado
   return attempt(
     () => read(fields),
     (error) => {
-      const cause = new Diagnosis(`Stored credentials: ${error.message}`)
-      return new StorageError('CREDENTIALS_UNREADABLE', 'The stored credentials cannot be used.', { cause })
+      const cause = new Diagnosis(`Invalid stored credentials: ${error.message}`)
+      return new StorageError('CREDENTIALS_UNREADABLE', 'Invalid stored credentials. Connect again.', { cause })
     }
   )
 }

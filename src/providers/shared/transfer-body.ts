@@ -40,7 +40,7 @@ export class TransferBody extends Readable {
     this.#source = source
     this.#options = options
     this.#rate = new SlowSourceTimer(SOURCE_RATE, () => {
-      this.destroy(new StorageError('PROVIDER_TIMEOUT', 'The provider sends too slowly.'))
+      this.destroy(new StorageError('PROVIDER_TIMEOUT', 'The provider sends data too slowly. Try again later.'))
     })
     // If the consumer drops the body, an error of the source must not end the process. Readers still receive the
     // error.
@@ -88,7 +88,7 @@ export class TransferBody extends Readable {
     this.#rate.count(chunk.length)
     const { expected, idleMs } = this.#options
     if (expected !== null && this.#received > expected) {
-      this.destroy(new StorageError('PROVIDER_ERROR', 'The provider sent more bytes than it announced.'))
+      this.destroy(new StorageError('PROVIDER_ERROR', 'The provider sent more bytes than announced.'))
     } else if (this.push(chunk)) {
       this.#arm(idleMs)
     } else {
@@ -117,7 +117,7 @@ export class TransferBody extends Readable {
   #arm(ms: number): void {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
-      this.destroy(new StorageError('PROVIDER_TIMEOUT', 'The transfer came to a standstill.'))
+      this.destroy(new StorageError('PROVIDER_TIMEOUT', 'The transfer stalled. Try again.'))
     }, ms)
     // The socket or the file keeps the process alive as long as necessary.
     this.#timer.unref()
@@ -125,5 +125,5 @@ export class TransferBody extends Readable {
 }
 
 function cutShort(): StorageError {
-  return new StorageError('PROVIDER_UNAVAILABLE', 'The transfer broke off before its end.')
+  return new StorageError('PROVIDER_UNAVAILABLE', 'The transfer was interrupted. Try again.')
 }

@@ -29,7 +29,7 @@ export async function uploadFrom<T>(
     requireConditions(call)
     return await store(source)
   } catch (error) {
-    source.destroy(new Error('The upload has failed.'))
+    source.destroy(new Error('The upload failed.'))
     signal.throwIfAborted()
     throw error
   } finally {
@@ -88,14 +88,14 @@ export class UploadSource {
 
 function requireSize(size: number | undefined): void {
   if (size !== undefined && !(Number.isSafeInteger(size) && size >= 0)) {
-    throw new StorageError('INVALID_REQUEST', 'The size of an upload is a whole number of bytes.')
+    throw new StorageError('INVALID_REQUEST', 'The upload size must be a whole number of bytes.')
   }
 }
 
 function sizeMismatch(): StorageError {
-  return new StorageError('INVALID_REQUEST', 'The upload has another size than was announced.')
+  return new StorageError('INVALID_REQUEST', 'The upload does not have the announced size.')
 }
 
 function brokenOff(cause: unknown): StorageError {
-  return new StorageError('INVALID_REQUEST', 'The upload broke off before its end.', { cause })
+  return new StorageError('INVALID_REQUEST', 'The upload was interrupted. Try again.', { cause })
 }

@@ -137,7 +137,7 @@ class XmlDocument {
     Object.assign(parser, { isChar: isScalarValue })
     parser.on('error', ({ message }) => {
       if (message.includes('doctype')) throw new XmlError('prohibited', 'declares a document type')
-      throw new XmlError('malformed', this.#isAtEnd ? 'is cut short' : 'is not well-formed')
+      throw new XmlError('malformed', this.#isAtEnd ? 'is truncated' : 'is not well-formed')
     })
     parser.on('doctype', (text) => {
       if (HTML.test(text)) throw new XmlError('malformed', 'is HTML')
@@ -212,7 +212,7 @@ class XmlDocument {
 }
 
 function tooLong(): XmlError {
-  return new XmlError('prohibited', 'has a part that is too long')
+  return new XmlError('prohibited', 'has a token that is too long')
 }
 
 /** Returns whether a number is a Unicode character other than NUL. False for `NaN`. */

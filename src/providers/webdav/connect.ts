@@ -27,7 +27,7 @@ const schema: ObjectSchema = {
     token: {
       type: 'string',
       title: 'Token',
-      description: 'Instead of a user name and a password',
+      description: 'A bearer token, instead of a user name and a password',
       pattern: TOKEN.source,
       writeOnly: true
     }
@@ -70,7 +70,7 @@ async function authenticationFor(
   if (answer.status !== 401 && answer.status !== 207) throw httpFailure('PROPFIND', answer, 'FOLDER_NOT_FOUND')
   const type = chooseAuthentication(answer.headers['www-authenticate'], base.protocol === 'https:')
   if (type === null) {
-    const message = 'The server offers no login with a user name and a password.'
+    const message = 'The server does not accept a user name and a password. Use a token.'
     throw new StorageError('INVALID_CREDENTIALS', message)
   }
   return { ...authentication, type }

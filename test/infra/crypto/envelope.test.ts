@@ -198,7 +198,7 @@ t.test('old rows open with their own key, and the current key seals', async (t) 
 t.test('a key that was removed too early is told to the log alone', async (t) => {
   const old = cipherOf('k1', { k1: K1 }).seal(new Secret('secret'), BINDING)
   const error = failure(old, BINDING, cipherOf('k2', { k2: K2 }))
-  t.equal((error?.cause as Error).message, 'Sealed credentials: no key "k1" in the key ring')
+  t.equal((error?.cause as Error).message, 'The credentials cannot be decrypted: no key "k1" in the key ring')
 })
 
 t.test('the key id is authenticated: one that is rewritten opens nothing, not even under the same key', async (t) => {

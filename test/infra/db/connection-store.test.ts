@@ -246,15 +246,15 @@ t.test('a database is ready with its tables and its triggers', async (t) => {
   const store = createConnectionStore(prisma)
   await t.resolves(store.assertReady())
   await prisma.$executeRaw`ALTER TABLE cloud_connections DISABLE TRIGGER cloud_connections_keep_versions`
-  await t.rejects(store.assertReady(), { message: /lacks cloud_connections_keep_versions: .*prisma migrate deploy/ })
+  await t.rejects(store.assertReady(), { message: /lacks cloud_connections_keep_versions\. .*prisma migrate deploy/ })
   await prisma.$executeRaw`ALTER TABLE cloud_connections ENABLE REPLICA TRIGGER cloud_connections_keep_versions`
   await t.rejects(store.assertReady(), { message: /keep_versions/ })
   await prisma.$executeRaw`ALTER TABLE cloud_connections ENABLE TRIGGER cloud_connections_keep_versions`
   await t.resolves(store.assertReady())
   await prisma.$executeRaw`DROP TRIGGER cloud_connections_announce_delete ON cloud_connections`
-  await t.rejects(store.assertReady(), { message: /lacks cloud_connections_announce_delete:/ })
+  await t.rejects(store.assertReady(), { message: /lacks cloud_connections_announce_delete\./ })
   await prisma.$executeRaw`DROP TABLE oauth_states`
-  await t.rejects(store.assertReady(), { message: /lacks oauth_states, cloud_connections_announce_delete:/ })
+  await t.rejects(store.assertReady(), { message: /lacks oauth_states, cloud_connections_announce_delete\./ })
 })
 
 /** One call of each method of the store. */

@@ -49,7 +49,7 @@ async function history(client: pg.Client): Promise<unknown[]> {
   return rows
 }
 
-t.test('an empty database gets every migration, in order, and the second run finds nothing to do', async (t) => {
+t.test('an empty database gets every migration in order, and a second run has nothing to do', async (t) => {
   const client = await emptyClient(t)
   t.same(await migrate(client), OURS)
   const rows = await history(client)
@@ -62,20 +62,20 @@ t.test('an empty database gets every migration, in order, and the second run fin
   t.equal(await locksHeld(client), 0)
 })
 
-t.test('a later migration is applied alone', async (t) => {
+t.test('only a later migration is applied', async (t) => {
   const client = await emptyClient(t)
   t.same(await migrate(client, { folder: folderOf(t, { '1_a': 'CREATE TABLE a ()' }) }), ['1_a'])
   const folder = folderOf(t, { '1_a': 'CREATE TABLE a ()', '2_b': 'CREATE TABLE b ()' })
   t.same(await migrate(client, { folder }), ['2_b'])
 })
 
-t.test("a host's own migrations in the same history are none of our business", async (t) => {
+t.test("a host's own migrations in the same history are ignored", async (t) => {
   const client = await emptyClient(t)
   await migrate(client, { folder: folderOf(t, { '0_theirs': 'CREATE TABLE theirs ()' }) })
   t.same(await migrate(client), OURS)
 })
 
-t.test('a migration that fails leaves nothing behind but the record of it', async (t) => {
+t.test('a failed migration leaves only its record', async (t) => {
   const client = await emptyClient(t)
   const folder = folderOf(t, { '1_bad': 'CREATE TABLE half (); SELECT nonsense' })
   await t.rejects(migrate(client, { folder }), { message: /1_bad failed: .*nonsense.*42703/ })
@@ -83,13 +83,13 @@ t.test('a migration that fails leaves nothing behind but the record of it', asyn
   const { rows } = await client.query("SELECT to_regclass('half') AS half")
   t.same(rows, [{ half: null }])
   t.match(await history(client), [{ name: '1_bad', finished: false, logs: /nonsense/, back: null, steps: 0 }])
-  t.equal(await locksHeld(client), 0, 'and gives its lock back')
+  t.equal(await locksHeld(client), 0, 'the lock is released')
 
-  await t.rejects(migrate(client, { folder }), { message: /1_bad has failed .*nonsense.*--rolled-back 1_bad/s })
-  t.equal((await history(client)).length, 1, 'it is not tried again by itself')
+  await t.rejects(migrate(client, { folder }), { message: /1_bad failed .*nonsense.*--rolled-back 1_bad/s })
+  t.equal((await history(client)).length, 1, 'it is not retried')
 })
 
-t.test('a failed migration that was marked as rolled back is tried again', async (t) => {
+t.test('a failed migration that was marked as rolled back is retried', async (t) => {
   const client = await emptyClient(t)
   await t.rejects(migrate(client, { folder: folderOf(t, { '1_bad': 'SELECT nonsense' }) }))
   await client.query('UPDATE _prisma_migrations SET rolled_back_at = now()')
@@ -106,7 +106,7 @@ t.test('a migration that was edited after it was applied is refused', async (t) 
   t.equal((await history(client)).length, 1)
 })
 
-t.test('tables that came from elsewhere are refused before anything is recorded', async (t) => {
+t.test('existing tables without a history are refused before anything is recorded', async (t) => {
   const client = await migratedClient(t)
   await client.query('DROP TABLE _prisma_migrations')
   await t.rejects(migrate(client), { message: /cloud_connections.*migrate: false/s })
@@ -114,7 +114,7 @@ t.test('tables that came from elsewhere are refused before anything is recorded'
   t.same(rows, [{ history: null }])
 })
 
-t.test('a migration may hold function bodies and several statements', async (t) => {
+t.test('a migration may contain function bodies and several statements', async (t) => {
   const client = await emptyClient(t)
   const script =
     "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM 1; RETURN 7; END $$; SELECT 'a;b';"
@@ -151,7 +151,7 @@ async function versions(client: pg.Client): Promise<[version: number, credential
   return [rows[0]?.v ?? NaN, rows[0]?.r ?? NaN]
 }
 
-t.test('the version rises once for each change of what may be seen, and for nothing else', async (t) => {
+t.test('the version is incremented once per visible change, and otherwise not at all', async (t) => {
   const client = await migratedClient(t)
   await insertRow(client)
   t.same(await versions(client), [1, 1])
@@ -179,7 +179,7 @@ t.test('the version rises once for each change of what may be seen, and for noth
   }
 })
 
-t.test('nobody sets a version by hand', async (t) => {
+t.test('the version cannot be set by an update', async (t) => {
   const client = await migratedClient(t)
   await insertRow(client)
   await client.query('UPDATE cloud_connections SET version = 40, credentials_revision = 40')
@@ -190,7 +190,7 @@ t.test('nobody sets a version by hand', async (t) => {
   t.same(await versions(client), [2, 2])
 })
 
-t.test('updated_at follows every update, in UTC whatever the zone of the session', async (t) => {
+t.test('updated_at is set by every update, in UTC whatever the time zone of the session', async (t) => {
   const client = await migratedClient(t)
   await insertRow(client)
   await client.query("SET timezone = 'Asia/Kolkata'")
@@ -210,7 +210,7 @@ t.test('a user has at most one default per provider', async (t) => {
   await insertRow(client, { id: '4', account_id: '4', user_id: 'u2', is_default: true })
 })
 
-t.test('what other processes must know is announced, and nothing else', async (t) => {
+t.test('changes that concern other processes are notified, and no others', async (t) => {
   const client = await migratedClient(t)
   const heard: unknown[] = []
   client.on('notification', ({ payload }) => heard.push(JSON.parse(payload ?? '')))
@@ -229,7 +229,7 @@ t.test('what other processes must know is announced, and nothing else', async (t
   ])
 })
 
-t.test('an announcement that would be too long says that anything may have changed', async (t) => {
+t.test('a notification that would be too long reports that anything may have changed', async (t) => {
   const client = await migratedClient(t)
   const heard: unknown[] = []
   client.on('notification', ({ payload }) => heard.push(payload))

@@ -18,9 +18,9 @@ t.test('options that contradict each other are refused by name, and no message r
     [{ url: '' }, /url must be a postgres/],
     [{ url: 'mysql://ann:hunter2@127.0.0.1/x' }, /url must be a postgres/],
     [{ url: 'postgres://ann:hunter2@[nonsense/x' }, /url must be a postgres/],
-    [{ url: `${url}?schema=other` }, /no schema but public/],
-    [{ url, dataDir: t.testdirName }, /url is for a server/],
-    [{ url, image }, /url is for a server/],
+    [{ url: `${url}?schema=other` }, /schema other than public/],
+    [{ url, dataDir: t.testdirName }, /url cannot be combined/],
+    [{ url, image }, /url cannot be combined/],
     [{ image, dataDir: t.testdirName }, /image is for a database in memory/]
   ]
   for (const [options, message] of refused) {
@@ -112,7 +112,7 @@ t.test('a database that cannot be migrated is closed again', async (t) => {
   const made = await openEmbedded({ dataDir, image: await migratedImage() })
   await made.pool.query('DROP TABLE _prisma_migrations')
   await made.close()
-  await t.rejects(openDatabase({ dataDir }), { message: /did not make/ })
+  await t.rejects(openDatabase({ dataDir }), { message: /did not create/ })
   t.notOk(existsSync(join(dataDir, 'postgres.lock')))
 })
 

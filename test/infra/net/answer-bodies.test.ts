@@ -74,7 +74,7 @@ for (const [coding, compressor] of BOMBS) {
       })()
     )
     t.equal(failure.code, 'PROVIDER_ERROR')
-    t.equal(failure.message, 'The answer of the provider is too large.')
+    t.equal(failure.message, 'The response of the provider is too large.')
     t.ok(received <= 8 * MIB)
     t.ok(process.memoryUsage.rss() - before < 100 * MIB)
     await until(() => server.sockets.size === 0)

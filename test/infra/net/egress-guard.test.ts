@@ -20,7 +20,7 @@ import {
 } from '../../support/net-clients.ts'
 import { startServer, startTcp } from '../../support/net-server.ts'
 
-const MESSAGE = 'This server may not be used.'
+const MESSAGE = 'Connections to this server are not allowed.'
 
 // The test certificate is untrusted. These tests are not about TLS verification.
 process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'

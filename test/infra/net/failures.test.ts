@@ -33,9 +33,9 @@ t.test('a failure is known by its code', async (t) => {
 
 t.test('the log is told whom we called and a code, and nothing that came from there', async (t) => {
   const told = (error: unknown): string => (connectionFailure(error, 'S3').cause as Diagnosis).message
-  t.equal(told(withCode('ECONNRESET')), 'S3 gave no answer ECONNRESET')
+  t.equal(told(withCode('ECONNRESET')), 'S3 sent no response ECONNRESET')
   for (const code of ['Bearer SECRET', 'SECRET\n', 'S'.repeat(65), '', { SECRET: 1 }, null])
-    t.equal(told(withCode(code)), 'S3 gave no answer')
+    t.equal(told(withCode(code)), 'S3 sent no response')
   for (const error of [
     'Bearer SECRET',
     null,
@@ -52,7 +52,7 @@ t.test('the log is told whom we called and a code, and nothing that came from th
 })
 
 t.test('a refusal of ours comes back as it was, through whatever wrapped it', async (t) => {
-  const refusal = new StorageError('ENDPOINT_FORBIDDEN', 'This server may not be used.')
+  const refusal = new StorageError('ENDPOINT_FORBIDDEN', 'Connections to this server are not allowed.')
   let wrapped: Error = refusal
   for (let depth = 0; depth < 5; depth++) {
     t.equal(connectionFailure(wrapped, 'S3'), refusal, `${depth} deep`)

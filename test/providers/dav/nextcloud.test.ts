@@ -84,7 +84,7 @@ t.test('an address without a Nextcloud is told from a wrong password', async (t)
   const right = (baseUrl: string) => connect.parse({ baseUrl, ...LOGIN })
   for (const path of ['', '/', '/clouds', '/cloud/cloud', '/nextcloud/index.php/login']) {
     const error: unknown = await complete(right(origin + path), context).catch((error: unknown) => error)
-    t.match(error, { code: 'INVALID_ADDRESS', message: 'There is no Nextcloud at this address.' }, path)
+    t.match(error, { code: 'INVALID_ADDRESS', message: /^There is no Nextcloud at this address\./ }, path)
     await rejectsWith(t, connect.begin(origin + path, context), 'INVALID_ADDRESS', path)
   }
   takeMistakes(fake.dav)
@@ -227,10 +227,10 @@ t.test('each refusal has its own code, and none says that the server cannot be r
   const cases: Record<string, [() => Promise<unknown> | undefined, StorageErrorCode, RegExp]> = {
     'a forbidden name': [() => upload(backend, name(null, '.htaccess'), small()), 'INVALID_REQUEST', /this name/],
     'of a folder': [() => backend.createFolder?.('a/', '.htaccess', call()), 'INVALID_REQUEST', /this name/],
-    'a missing parent': [() => upload(backend, name('b/', 'c'), small()), 'FOLDER_NOT_FOUND', /no such folder/],
-    'of a new folder': [() => backend.createFolder?.('b/', 'c', call()), 'FOLDER_NOT_FOUND', /no such folder/],
-    'a quota': [() => upload(backend, name('a/', 'c'), large(), { size: 20 }), 'QUOTA_EXCEEDED', /no space/],
-    'of unknown length': [() => upload(backend, name('a/', 'c'), large()), 'QUOTA_EXCEEDED', /no space/]
+    'a missing parent': [() => upload(backend, name('b/', 'c'), small()), 'FOLDER_NOT_FOUND', /folder was not found/],
+    'of a new folder': [() => backend.createFolder?.('b/', 'c', call()), 'FOLDER_NOT_FOUND', /folder was not found/],
+    'a quota': [() => upload(backend, name('a/', 'c'), large(), { size: 20 }), 'QUOTA_EXCEEDED', /storage space/],
+    'of unknown length': [() => upload(backend, name('a/', 'c'), large()), 'QUOTA_EXCEEDED', /storage space/]
   }
   for (const [title, [work, code, message]] of Object.entries(cases)) {
     const error: unknown = await work()?.catch((error: unknown) => error)

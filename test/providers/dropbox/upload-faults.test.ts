@@ -23,7 +23,7 @@ const UPLOAD = { path: '/2/files/upload' }
 const BUSY = { '.tag': 'too_many_write_operations' }
 const wrongOffset = (correct_offset: unknown) => ({ '.tag': 'incorrect_offset', correct_offset })
 
-t.test('an upload outlives failures in any of its calls', async (t) => {
+t.test('an upload survives transient failures of any of its calls', async (t) => {
   const faults = {
     '503': answers(503),
     '500': answers(500),
@@ -47,7 +47,7 @@ t.test('an upload outlives failures in any of its calls', async (t) => {
   )
 })
 
-t.test('an answer that was lost is asked for, and nothing is stored twice', async (t) => {
+t.test('after a lost response the file is looked up, and nothing is stored twice', async (t) => {
   const small = Buffer.from('once')
   const large = randomBytes(17 * MIB)
   for (const [knob, content, expected] of [
@@ -75,7 +75,7 @@ t.test('an answer that was lost is asked for, and nothing is stored twice', asyn
   }
 })
 
-t.test('a lost answer behind which nothing was stored, or something else is, is not taken for a success', async (t) => {
+t.test('after a lost response a missing or different file is not reported as success', async (t) => {
   const { fake, tree, backend, stores, operations } = await startDropbox(t)
   fake.failNext(1, resets(), UPLOAD)
   await stores(Buffer.from('again'))
@@ -84,7 +84,7 @@ t.test('a lost answer behind which nothing was stored, or something else is, is 
   fake.failNext(1, resets(), UPLOAD)
   const ifMatch = file.rev
   const entry = await stores(Buffer.from('same'), { ifMatch }, { id: file.id })
-  t.not(entry.version, ifMatch, 'the version before had the same content')
+  t.not(entry.version, ifMatch, 'the previous version has the same content')
   fake.failNext(
     1,
     (_request, response) => {
@@ -97,7 +97,7 @@ t.test('a lost answer behind which nothing was stored, or something else is, is 
   await rejectsWith(t, upload(backend, target, Readable.from(['mine']), { ifNoneMatch: '*' }), 'ALREADY_EXISTS')
 })
 
-t.test('what was stored while it was looked for is found where the second try is refused', async (t) => {
+t.test('a file that was stored after the lookup is found when the second attempt is refused', async (t) => {
   const { fake, tree, backend, operations } = await startDropbox(t)
   fake.failNext(1, resets(), UPLOAD)
   fake.failNext(0, () => {}, {
@@ -113,7 +113,7 @@ t.test('what was stored while it was looked for is found where the second try is
   t.same(operations(), ['get_metadata', 'upload', 'get_metadata', 'upload', 'get_metadata'])
 })
 
-t.test('a session goes on where Dropbox says', async (t) => {
+t.test('a session continues at the offset that Dropbox reports', async (t) => {
   const { fake, stores, asked } = await startDropbox(t)
   const append = fake.uploads.append.bind(fake.uploads)
   let isFirst = true
@@ -140,7 +140,7 @@ t.test('a session goes on where Dropbox says', async (t) => {
   )
 })
 
-t.test('bytes that a finish left in its session are not sent again', async (t) => {
+t.test('bytes that a failed finish has stored in its session are not sent again', async (t) => {
   const { fake, stores, asked } = await startDropbox(t)
   const finish = fake.uploads.finish.bind(fake.uploads)
   let isFirst = true
@@ -165,7 +165,7 @@ t.test('bytes that a finish left in its session are not sent again', async (t) =
   t.same(lengths, [String(MIB), String(MIB), '0'])
 })
 
-t.test('an upload ends where Dropbox takes nothing any more', async (t) => {
+t.test('an upload fails when Dropbox accepts no more data', async (t) => {
   const ends = async (
     at: { path: string },
     fault: Parameters<FakeDropbox['failNext']>[1],
@@ -178,7 +178,7 @@ t.test('an upload ends where Dropbox takes nothing any more', async (t) => {
     await rejectsWith(t, upload(backend, NEW_FILE, body), code, at.path)
     t.equal(body.destroyed, true)
     const tries = fake.requests.filter(({ path }) => path === at.path).length
-    t.ok(tries <= most, `${tries} tries`)
+    t.ok(tries <= most, `${tries} attempts`)
     t.same(tree.children(), [])
     await until(() => fake.busy() === 0)
   }
@@ -207,7 +207,7 @@ t.test('an upload ends where Dropbox takes nothing any more', async (t) => {
   ])
 })
 
-t.test('a file that is not what was sent is not stored', async (t) => {
+t.test('an upload whose response does not match the content fails', async (t) => {
   const { fake, backend } = await startDropbox(t)
   const hash = '2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881'
   const facts = { id: 'id:x', name: 'new.bin', rev: '0123456789', size: 1, content_hash: hash }
@@ -229,7 +229,7 @@ t.test('a file that is not what was sent is not stored', async (t) => {
   }
 })
 
-t.test('a token that ends in the middle is renewed', async (t) => {
+t.test('a token that expires during an upload is refreshed', async (t) => {
   const fake = await FakeDropbox.start(t)
   let renewals = 0
   const tokens: AccessTokens = {
@@ -255,7 +255,7 @@ t.test('a token that ends in the middle is renewed', async (t) => {
   }
 })
 
-t.test('a session that is forgotten ends the upload', async (t) => {
+t.test('an expired session ends the upload', async (t) => {
   const { fake, backend, tree } = await startDropbox(t)
   fake.failNext(0, () => {}, {
     matching: ({ path }) => {
@@ -267,7 +267,7 @@ t.test('a session that is forgotten ends the upload', async (t) => {
   t.same(tree.children(), [])
 })
 
-t.test('a caller who leaves ends the upload at once', async (t) => {
+t.test('aborting ends the upload at once', async (t) => {
   const { fake, backend, tree } = await startDropbox(t)
   for (const [at, fault] of [
     [APPEND, hangs()],
@@ -289,7 +289,7 @@ t.test('a caller who leaves ends the upload at once', async (t) => {
   t.same(tree.children(), [])
 })
 
-t.test('a chunk and no more is held while Dropbox is slow', async (t) => {
+t.test('at most one chunk is buffered while Dropbox is slow', async (t) => {
   const { fake, backend } = await startDropbox(t)
   let given = 0
   const body = new Readable({
@@ -303,14 +303,14 @@ t.test('a chunk and no more is held while Dropbox is slow', async (t) => {
   fake.failNext(1, hangs(), APPEND)
   const work = upload(backend, NEW_FILE, body, { signal: controller.signal })
   await until(() => fake.requests.some(({ path, body }) => path === APPEND.path && body !== undefined))
-  t.ok(given <= 12 * MIB, `${given} bytes were taken`)
+  t.ok(given <= 12 * MIB, `${given} bytes were read from the source`)
   controller.abort(new Error('enough'))
   await work.catch(() => {})
 })
 
 const UNKNOWN_REV = '0123456789abcdef'
 
-t.test('what was there before an upload with a condition is not taken for it', async (t) => {
+t.test('an existing file is not mistaken for the result of a conditional upload', async (t) => {
   const large = randomBytes(9 * MIB)
   for (const [content, at] of [
     [Buffer.from('locked'), UPLOAD],
@@ -330,14 +330,14 @@ t.test('what was there before an upload with a condition is not taken for it', a
       }
       t.ok(
         operations().every((each) => each === 'get_metadata'),
-        'nothing is sent that would be refused'
+        'no upload that would be refused is sent'
       )
       t.equal(tree.get(id).rev, rev)
     }
   }
 })
 
-t.test('a token that ends makes no success of a condition that fails', async (t) => {
+t.test('an expired token does not turn a failed condition into success', async (t) => {
   const fake = await FakeDropbox.start(t)
   const tokens: AccessTokens = {
     current: async () => new Secret('sl.old'),
@@ -354,7 +354,7 @@ t.test('a token that ends makes no success of a condition that fails', async (t)
   )
 })
 
-t.test('a condition on a name is looked at first, whatever is there', async (t) => {
+t.test('a condition on a name is checked first, whatever has that name', async (t) => {
   const { tree, backend, stores, operations } = await startDropbox(t)
   const folder = tree.addFolder({ name: 'folder' })
   const { rev } = tree.addFile({ name: 'file', parent: folder, content: 'old' })
@@ -373,16 +373,16 @@ t.test('a condition on a name is looked at first, whatever is there', async (t) 
   t.same(operations(), ['get_metadata', 'get_metadata', 'upload'])
 })
 
-t.test('a version that was there before is not taken for the one that was sent', async (t) => {
+t.test('the previous version is not mistaken for the uploaded one', async (t) => {
   const { fake, tree, stores, operations } = await startDropbox(t)
   const { id, rev } = tree.addFile({ name: 'a', content: 'same' })
   fake.failNext(1, resets(), UPLOAD)
   await stores(Buffer.from('same'), {}, { id })
   t.same(operations(), ['get_metadata', 'upload', 'get_metadata', 'upload'])
-  t.equal(tree.get(id).rev, rev, 'to Dropbox this is nothing new')
+  t.equal(tree.get(id).rev, rev, 'Dropbox creates no new revision')
 })
 
-t.test('nothing is looked for where it is known that nothing was stored', async (t) => {
+t.test('no lookup is made when it is certain that nothing was stored', async (t) => {
   const damaged = { status: 409, error: { '.tag': 'content_hash_mismatch' } }
   const forgotten = { status: 409, error: { '.tag': 'lookup_failed', lookup_failed: { '.tag': 'not_found' } } }
   for (const [fault, at, size] of [
@@ -408,7 +408,7 @@ t.test('nothing is looked for where it is known that nothing was stored', async 
   t.notOk(fake.requests.some(({ path }) => path === '/2/files/get_metadata'))
 })
 
-t.test('a session that is forgotten after an answer was lost may have become the file', async (t) => {
+t.test('a session that is forgotten after a lost response may have become the file', async (t) => {
   const { fake, stores, operations } = await startDropbox(t)
   fake.knobs.keepsFinishedSessions = false
   fake.knobs.losesFinishes = 1
@@ -418,7 +418,7 @@ t.test('a session that is forgotten after an answer was lost may have become the
   t.same(operations().slice(-3), ['upload_session/finish', 'get_metadata', 'get_metadata'])
 })
 
-t.test('Dropbox may take its time where it makes a file of bytes that it has', async (t) => {
+t.test('a call that creates a file has a longer timeout', async (t) => {
   const fake = await FakeDropbox.start(t)
   const tick = useManualTimers(t)
   const headersMs = 300
@@ -438,6 +438,6 @@ t.test('Dropbox may take its time where it makes a file of bytes that it has', a
     fake.failNext(1, slowly, at)
     t.match(await upload(backend, NEW_FILE, piecesOf(content)), { id: 'id:x' })
     const lengths = fake.requests.filter(({ path }) => path === at.path).map(({ headers }) => headers['content-length'])
-    t.same(lengths, at === UPLOAD ? ['0'] : [String(MIB), '0'], 'it is asked once')
+    t.same(lengths, at === UPLOAD ? ['0'] : [String(MIB), '0'], 'one request')
   }
 })

@@ -61,7 +61,7 @@ t.test('a sub-folder is listed, and one that is empty is told from one that is n
   t.same(await allPages(backend, 'invoices', {}), [['a.txt', 'b.txt', 'c.txt', 'd.txt', 'e.txt']])
   t.match(await backend.listFolder('empty', { limit: 200, signal }), { entries: [], complete: true })
   const missing = backend.listFolder('not-there', { limit: 200, signal })
-  await t.rejects(missing, { code: 'FOLDER_NOT_FOUND', message: 'There is no such folder.' })
+  await t.rejects(missing, { code: 'FOLDER_NOT_FOUND', message: 'The folder was not found.' })
 })
 
 t.test('pages of two follow each other to the end, at the root too', async (t) => {

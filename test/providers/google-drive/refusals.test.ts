@@ -117,7 +117,7 @@ t.test('each refusal is told by its reason', async (t) => {
   }
   fake.failNext(1, { reason: 'accessNotConfigured' })
   const { cause } = await failureOf(backend.account(call()))
-  t.match(cause, { message: /accessNotConfigured: the Drive API is not enabled/ })
+  t.match(cause, { message: /accessNotConfigured: enable the Drive API/ })
 })
 
 t.test('a refusal that is not Google’s is none of an object', async (t) => {

@@ -39,7 +39,7 @@ async function walk(backend: StorageBackend, id: string | null, limit: number): 
   return pages
 }
 
-t.test('a folder of 5,000 entries costs six calls, and one more for their number', async (t) => {
+t.test('a folder of 5,000 entries needs six calls, and one more for their number', async (t) => {
   const { tree, backend, asked } = await start(t)
   const parent = tree.addFolder({ name: 'large' })
   tree.addFiles(5000, (index) => ({ name: `file ${index}`, parent }))
@@ -52,10 +52,10 @@ t.test('a folder of 5,000 entries costs six calls, and one more for their number
     return { path, ...rest }
   })
   t.match(first, { $top: '999' })
-  for (const other of others) t.same(other, first, 'each page is asked for as the first was')
+  for (const other of others) t.same(other, first, 'each page is requested like the first one')
 })
 
-t.test('a folder that fits one page costs one call', async (t) => {
+t.test('a folder that fits one page needs one call', async (t) => {
   const { tree, list, asked } = await start(t)
   const parent = tree.addFolder({ name: 'folder' })
   tree.addFiles(100, (index) => ({ name: `file ${index}`, parent }))
@@ -63,7 +63,7 @@ t.test('a folder that fits one page costs one call', async (t) => {
   t.equal(asked().length, 1)
 })
 
-t.test('hostile ids ask nothing', async (t) => {
+t.test('invalid ids are refused without a call', async (t) => {
   const { fake, list, backend, asked } = await start(t)
   const long = 'x'.repeat(201)
   for (const id of [
@@ -89,7 +89,7 @@ t.test('hostile ids ask nothing', async (t) => {
   await rejectsWith(t, backend.stat(`malformed/${id}`, call()), 'OBJECT_NOT_FOUND')
 })
 
-t.test('the root shows the sites first, and pages of any size are the whole', async (t) => {
+t.test('the root lists the sites first, and pages of any size add up to the whole', async (t) => {
   const { tree, list, backend } = await start(t)
   const sites = Array.from({ length: 7 }, (_, index) => `site:${tree.addSite({ name: `site ${index}` }).id}`)
   const files = tree.addFiles(20, (index) => ({ name: `file ${index}` })).map(idOf)
@@ -106,12 +106,12 @@ t.test('the root shows the sites first, and pages of any size are the whole', as
   for (const kind of ['file', 'folder'] as const) {
     t.notOk(
       (await list(null, { kind })).entries.some((entry) => entry.kind === 'drive'),
-      `none among ${kind}s`
+      `none for the kind ${kind}`
     )
   }
 })
 
-t.test('a site shows its libraries and the sites below, and these what is in them', async (t) => {
+t.test('a site lists its libraries and subsites, and these list their content', async (t) => {
   const { tree, list, backend } = await start(t)
   const site = tree.addSite({ name: 'Team' })
   const below = tree.addSite({ name: 'Below', parent: site })
@@ -136,7 +136,7 @@ t.test('a site shows its libraries and the sites below, and these what is in the
   t.match(await backend.stat(top, call()), { kind: 'drive', id: top, name: 'Documents', driveId: library.driveId })
   const page = await list(top)
   t.match(page, { folder: { id: top }, entries: [{ name: 'folder', parentId: top, driveId: library.driveId }] })
-  t.same(await list(`${library.driveId}/${library.id}`), page, 'by its other name too')
+  t.same(await list(`${library.driveId}/${library.id}`), page, 'under its other id')
   t.equal((await backend.stat(`${library.driveId}/${library.id}`, call())).id, top)
   t.same(await backend.stat(idOf(folder), call()), page.entries[0])
   t.match(await list(idOf(folder)), { entries: [{ name: 'inside', parentId: idOf(folder) }] })
@@ -144,7 +144,7 @@ t.test('a site shows its libraries and the sites below, and these what is in the
   t.same((await list(siteId, { kind: 'file' })).entries, [])
 })
 
-t.test('who has no sites, or may not see any, sees none', async (t) => {
+t.test('a user without sites, or without permission for sites, sees none', async (t) => {
   const personal = await start(t, { kind: 'personal' })
   personal.tree.addFile({ name: 'file' })
   t.same(namesOf((await personal.list(null)).entries), ['file'])
@@ -156,10 +156,10 @@ t.test('who has no sites, or may not see any, sees none', async (t) => {
   t.same(namesOf(page.entries), ['file'])
   t.equal(page.complete, true)
   refused.fake.failNext(1, answers(500), { path: '/v1.0/sites' })
-  await rejectsWith(t, refused.list(null), 'PROVIDER_UNAVAILABLE', 'any other failure is one')
+  await rejectsWith(t, refused.list(null), 'PROVIDER_UNAVAILABLE', 'any other failure is reported')
 })
 
-t.test('the root has one name', async (t) => {
+t.test('the root has one id', async (t) => {
   for (const kind of ['business', 'personal'] as const) {
     const { fake, tree, list, backend } = await start(t, { kind })
     const file = tree.addFile({ name: 'file' })
@@ -170,7 +170,7 @@ t.test('the root has one name', async (t) => {
     for (const name of ['root', `${driveId}/root`, `${driveId}/${id}`]) {
       t.same(await list(name), page, name)
       const { backend: cold } = await openOneDrive(t, fake)
-      t.same(await cold.listFolder(name, { ...call(), limit: 100 }), page, `${name}, and nothing is known`)
+      t.same(await cold.listFolder(name, { ...call(), limit: 100 }), page, `${name}, with nothing cached`)
       for (const each of [backend, (await openOneDrive(t, fake)).backend]) {
         t.match(await each.stat(name, call()), { id: 'root', kind: 'folder', parentId: null, driveId })
       }
@@ -185,7 +185,7 @@ t.test('the root has one name', async (t) => {
   }
 })
 
-t.test('an empty folder, a file, and nothing are told apart by one more call', async (t) => {
+t.test('one more call distinguishes an empty folder, a file and a missing folder', async (t) => {
   const { tree, list, asked } = await start(t)
   const empty = tree.addFolder({ name: 'empty' })
   const file = tree.addFile({ name: 'file' })
@@ -200,10 +200,10 @@ t.test('an empty folder, a file, and nothing are told apart by one more call', a
   await rejectsWith(t, list(idOf(gone)), 'FOLDER_NOT_FOUND')
   asked()
   await list(null, { kind: 'folder' })
-  t.equal(asked().length, 1, 'the root is there in any case')
+  t.equal(asked().length, 1, 'the root always exists')
 })
 
-t.test('an entry tells what Microsoft tells', async (t) => {
+t.test('an entry has all metadata of Microsoft', async (t) => {
   const modified = new Date('2026-11-02T08:30:00Z')
   const created = new Date('2026-01-05T10:00:00Z')
   const { tree, list } = await start(t)
@@ -227,7 +227,7 @@ t.test('an entry tells what Microsoft tells', async (t) => {
     target: null,
     can: { list: false, download: true, write: null }
   })
-  t.match(entries[0]?.version, /^c:\{[\w-]+\},1$/, 'the tag of its content, without quotes')
+  t.match(entries[0]?.version, /^c:\{[\w-]+\},1$/, 'the cTag without quotes')
   t.match(entries[1], {
     kind: 'folder',
     size: null,
@@ -243,7 +243,7 @@ t.test('an entry tells what Microsoft tells', async (t) => {
   t.match(own?.hash, { algorithm: 'sha1', value: 'AAF4C61DDCC5E8A2DABEDE0F3B482CD9AEA9434D' })
 })
 
-t.test('albums are not shown, and what nobody knows can be seen at Microsoft alone', async (t) => {
+t.test('albums are not listed, and unknown items can only be viewed at Microsoft', async (t) => {
   const { fake, tree, list } = await start(t, { kind: 'personal' })
   tree.addFolder({ name: 'album', bundle: { childCount: 3 } })
   tree.addFile({ name: 'file' })
@@ -259,7 +259,7 @@ t.test('albums are not shown, and what nobody knows can be seen at Microsoft alo
   t.equal(entries.length, 1)
 })
 
-t.test('a shortcut leads to what it stands for, by its own id and by that of its target', async (t) => {
+t.test('a shortcut leads to its target, by its own id and by the id of its target', async (t) => {
   const { tree, list, backend, asked } = await start(t)
   const elsewhere = tree.addDrive({ name: 'of somebody' })
   const folder = tree.addFolder({ name: 'shared folder', parent: elsewhere })
@@ -300,16 +300,16 @@ t.test('a shortcut leads to what it stands for, by its own id and by that of its
   const pages = await walk(backend, idOf(toFolder), 2)
   t.equal(new Set(pages.flatMap((page) => namesOf(page.entries))).size, 6)
   t.match(pages.at(-1), { complete: true })
-  t.equal(asked().length, 3 + 2 + 1, 'only the first page asks what the shortcut stands for')
+  t.equal(asked().length, 3 + 2 + 1, 'the target is requested for the first page only')
 
   tree.remove(folder)
-  await rejectsWith(t, list(idOf(toFolder)), 'FOLDER_NOT_FOUND', 'the target is gone')
-  await rejectsWith(t, backend.download(idOf(toFile), call()), 'OBJECT_NOT_FOUND', 'the target is gone')
+  await rejectsWith(t, list(idOf(toFolder)), 'FOLDER_NOT_FOUND', 'the target has been removed')
+  await rejectsWith(t, backend.download(idOf(toFile), call()), 'OBJECT_NOT_FOUND', 'the target file has been removed')
   await backend.remove?.(idOf(toFile), call())
-  t.same(namesOf((await list(null)).entries), ['to folder', 'to empty'], 'and a shortcut can be removed')
+  t.same(namesOf((await list(null)).entries), ['to folder', 'to empty'], 'a shortcut can be removed')
 })
 
-t.test('pages that skip or double entries do not come out as complete', async (t) => {
+t.test('pages that skip or repeat entries do not make a complete listing', async (t) => {
   for (const tellsCount of [false, true]) {
     for (const pageFault of ['skips', 'doubles'] satisfies PageFault[]) {
       const { fake, tree, backend } = await start(t)
@@ -334,7 +334,7 @@ t.test('pages that skip or double entries do not come out as complete', async (t
   t.match(repeated.at(-1), { complete: false, next: null })
 })
 
-t.test('a single page that is not all of what Graph counts is not complete', async (t) => {
+t.test('a single page with fewer entries than the count of Graph is not complete', async (t) => {
   const { fake, tree, list } = await start(t)
   const { driveId } = tree.addFile({ name: 'file' })
   const value = [{ id: 'A', name: 'a', parentReference: { driveId }, file: {} }]
@@ -345,12 +345,12 @@ t.test('a single page that is not all of what Graph counts is not complete', asy
     fake.failNext(1, json({ value: [site], '@odata.count': 2 }), { path: '/v1.0/sites' })
     const first = await list(null, { limit })
     const last = first.next === null ? first : await list(null, { limit, cursor: first.next })
-    t.match(last, { complete: false, reason: 'provider-partial', next: null }, 'of the sites, and told at the end')
+    t.match(last, { complete: false, reason: 'provider-partial', next: null }, 'of sites, on the last page')
     t.equal(last.entries.at(-1)?.name, 'file')
   }
 })
 
-t.test('short and empty pages are no end', async (t) => {
+t.test('short and empty pages do not end the listing', async (t) => {
   const { fake, tree, list } = await start(t)
   const parent = tree.addFolder({ name: 'folder' })
   tree.addFiles(5, (index) => ({ name: `file ${index}`, parent }))
@@ -364,7 +364,7 @@ t.test('short and empty pages are no end', async (t) => {
   t.equal(third.complete, true)
 })
 
-t.test('a link to the next page is not followed elsewhere', async (t) => {
+t.test('a nextLink to another path is not followed', async (t) => {
   const { fake, tree, list } = await start(t)
   const parent = tree.addFolder({ name: 'folder' })
   const { driveId, id } = tree.addFile({ name: 'file', parent })
@@ -393,10 +393,10 @@ t.test('a link to the next page is not followed elsewhere', async (t) => {
   const page = await list(idOf(parent))
   fake.failNext(1, json({ value: [] }), { matching: ({ query }) => query.get('$skiptoken') === 'a+b' })
   t.match(await list(idOf(parent), { cursor: page.next ?? '' }), { entries: [], reason: null })
-  t.equal(fake.requests.at(-2)?.path, path, 'it goes on where it was asked')
+  t.equal(fake.requests.at(-2)?.path, path, 'the listing continues at its own path')
 })
 
-t.test('an answer that is no list is none of an empty folder', async (t) => {
+t.test('a response that is not a listing is not an empty folder', async (t) => {
   const { fake, tree, list } = await start(t)
   const parent = tree.addFolder({ name: 'folder' })
   const { driveId } = parent
@@ -420,50 +420,47 @@ t.test('an answer that is no list is none of an empty folder', async (t) => {
     await rejectsWith(t, list(idOf(parent)), 'PROVIDER_ERROR', JSON.stringify(body).slice(0, 60))
   }
   fake.failNext(1, htmlPage(), { path: /children$/ })
-  await rejectsWith(t, list(idOf(parent)), 'PROVIDER_ERROR', 'a page of a portal')
+  await rejectsWith(t, list(idOf(parent)), 'PROVIDER_ERROR', 'an HTML page')
   fake.failNext(1, json({}), { path: '/v1.0/sites' })
-  await rejectsWith(t, list(null), 'PROVIDER_ERROR', 'no list of sites')
+  await rejectsWith(t, list(null), 'PROVIDER_ERROR', 'not a list of sites')
 })
 
-t.test(
-  'a site is called by the best that is told of it, and one that nobody could find again is left out',
-  async (t) => {
-    const { fake, tree, list, backend } = await start(t)
-    tree.addFile({ name: 'file' })
-    const id = 'a.example,b,c'
-    const webUrl = 'https://a.example/sites/x'
-    for (const [site, name] of [
-      [{ id, name: 'x', webUrl, displayName: 'X' }, 'X'],
-      [{ id, name: 'x', webUrl }, 'x'],
-      [{ id, name: '', webUrl }, webUrl],
-      [{ id }, id]
-    ] as const) {
-      fake.failNext(1, json({ value: [site] }), { path: '/v1.0/sites' })
-      t.same(namesOf((await list(null)).entries), [name, 'file'])
-    }
-    for (const bad of [null, {}, { id: '', name: 'x' }, { id: '../x', name: 'x' }]) {
-      const value = [{ id, name: 'x' }, bad]
-      fake.failNext(1, json({ value }), { path: '/v1.0/sites' })
-      const page = await list(null)
-      t.match(page, { complete: false, reason: 'provider-partial', next: null }, JSON.stringify(bad))
-      t.same(namesOf(page.entries), ['x', 'file'])
-    }
-    const [first, second] = [tree.addSite({ name: 'first' }), tree.addSite({ name: 'second' })]
-    fake.failNext(1, json({ value: [{}], '@odata.nextLink': `${fake.url}/v1.0/sites?search=*&$top=1&$skiptoken=x` }), {
-      path: '/v1.0/sites'
-    })
-    const page = await list(null, { limit: 1 })
-    t.match(page, { entries: [], complete: false, reason: 'more' })
-    fake.failNext(1, json({ value: [{ id: first.id, displayName: 'first' }] }), { path: '/v1.0/sites' })
-    const next = await list(null, { limit: 1, cursor: page.next ?? '' })
-    const last = await list(null, { limit: 1, cursor: next.next ?? '' })
-    t.match(last, { complete: false, reason: 'provider-partial', next: null }, 'and told at the end')
-    fake.failNext(1, json({ id: '../x', name: 'x' }), { path: /\/sites\/./ })
-    await rejectsWith(t, backend.stat(`site:${second.id}`, call()), 'PROVIDER_ERROR')
+t.test('a site has its best available name, and one without a usable id is left out', async (t) => {
+  const { fake, tree, list, backend } = await start(t)
+  tree.addFile({ name: 'file' })
+  const id = 'a.example,b,c'
+  const webUrl = 'https://a.example/sites/x'
+  for (const [site, name] of [
+    [{ id, name: 'x', webUrl, displayName: 'X' }, 'X'],
+    [{ id, name: 'x', webUrl }, 'x'],
+    [{ id, name: '', webUrl }, webUrl],
+    [{ id }, id]
+  ] as const) {
+    fake.failNext(1, json({ value: [site] }), { path: '/v1.0/sites' })
+    t.same(namesOf((await list(null)).entries), [name, 'file'])
   }
-)
+  for (const bad of [null, {}, { id: '', name: 'x' }, { id: '../x', name: 'x' }]) {
+    const value = [{ id, name: 'x' }, bad]
+    fake.failNext(1, json({ value }), { path: '/v1.0/sites' })
+    const page = await list(null)
+    t.match(page, { complete: false, reason: 'provider-partial', next: null }, JSON.stringify(bad))
+    t.same(namesOf(page.entries), ['x', 'file'])
+  }
+  const [first, second] = [tree.addSite({ name: 'first' }), tree.addSite({ name: 'second' })]
+  fake.failNext(1, json({ value: [{}], '@odata.nextLink': `${fake.url}/v1.0/sites?search=*&$top=1&$skiptoken=x` }), {
+    path: '/v1.0/sites'
+  })
+  const page = await list(null, { limit: 1 })
+  t.match(page, { entries: [], complete: false, reason: 'more' })
+  fake.failNext(1, json({ value: [{ id: first.id, displayName: 'first' }] }), { path: '/v1.0/sites' })
+  const next = await list(null, { limit: 1, cursor: page.next ?? '' })
+  const last = await list(null, { limit: 1, cursor: next.next ?? '' })
+  t.match(last, { complete: false, reason: 'provider-partial', next: null }, 'on the last page')
+  fake.failNext(1, json({ id: '../x', name: 'x' }), { path: /\/sites\/./ })
+  await rejectsWith(t, backend.stat(`site:${second.id}`, call()), 'PROVIDER_ERROR')
+})
 
-t.test('who has no drive has a root, with the sites alone', async (t) => {
+t.test('a user without a drive has a root with the sites only', async (t) => {
   for (const noDrive of [{ code: 'itemNotFound' }, { code: 'accessDenied' }, { code: 'BadRequest' }]) {
     const { fake, tree, list, backend, asked } = await start(t)
     fake.knobs.noDrive = noDrive
@@ -478,7 +475,7 @@ t.test('who has no drive has a root, with the sites alone', async (t) => {
     t.match(await list(null), { folder: { id: 'root' }, complete: true, next: null })
     t.same(namesOf((await list(null)).entries), ['Team', 'Other'])
     const drives = asked().filter(({ path }) => path.startsWith('/v1.0/me/drive'))
-    t.equal(drives.length, 1, 'it is asked for once')
+    t.equal(drives.length, 1, 'the drive is requested once')
     const pages = await walk(backend, null, 1)
     t.same(namesOf(pages.flatMap(({ entries }) => entries)), ['Team', 'Other'])
     t.match(await list(`${library.driveId}/root`), { entries: [], complete: true })
@@ -486,18 +483,18 @@ t.test('who has no drive has a root, with the sites alone', async (t) => {
     fake.knobs.noDrive = undefined
     t.match((await backend.account(call())).quota, { used: 0 })
     tree.addFile({ name: 'file' })
-    t.same(namesOf((await list(null)).entries), ['Team', 'Other', 'file'], 'it has come')
+    t.same(namesOf((await list(null)).entries), ['Team', 'Other', 'file'], 'the new drive is listed')
   }
   const { fake, list } = await start(t)
   fake.failNext(2, { code: 'InvalidAuthenticationToken' }, { path: '/v1.0/me/drive' })
-  await rejectsWith(t, list(null), 'ACCESS_DENIED', 'a token that is refused')
+  await rejectsWith(t, list(null), 'ACCESS_DENIED', 'a rejected token')
   t.match(await list(null), { complete: true })
   fake.failNext(1, answers(404, { body: '<html>' }), { path: '/v1.0/me/drive' })
   const { backend: cold } = await openOneDrive(t, fake)
-  await rejectsWith(t, cold.listFolder(null, { ...call(), limit: 1 }), 'PROVIDER_ERROR', 'a page of a portal')
+  await rejectsWith(t, cold.listFolder(null, { ...call(), limit: 1 }), 'PROVIDER_ERROR', 'an HTML page')
 })
 
-t.test('the root goes on by any of its names, in another process too', async (t) => {
+t.test('a listing of the root continues under any of its ids, in another process too', async (t) => {
   const { fake, tree } = await start(t)
   tree.addSite({ name: 'Team' })
   tree.addSite({ name: 'Other' })
@@ -521,10 +518,10 @@ t.test('the root goes on by any of its names, in another process too', async (t)
   }
   const { next } = await (await fresh()).listFolder(null, { ...call(), limit: 1 })
   const other = (await fresh()).listFolder(idOf(folder), { ...call(), limit: 1, cursor: next ?? '' })
-  await rejectsWith(t, other, 'INVALID_CURSOR', 'the cursor of the root in a folder')
+  await rejectsWith(t, other, 'INVALID_CURSOR', 'a cursor of the root in a folder')
 })
 
-t.test('what the top of a drive says of a parent is not taken for the root', async (t) => {
+t.test('the root is recognised by its own id, not by the parent of the top of the drive', async (t) => {
   const { tree, list, backend, asked } = await start(t)
   const files = tree.addFiles(3, (index) => ({ name: `file ${index}` }))
   const { next } = await list(null, { limit: 2 })
@@ -532,11 +529,11 @@ t.test('what the top of a drive says of a parent is not taken for the root', asy
   const { driveId, id } = tree.root
   asked()
   t.match(await list(`${driveId}/${id}`, { limit: 2 }), { folder: { id: 'root' } })
-  for (const { path } of asked()) t.match(path, /^\/v1\.0\/(?:sites|me\/drive\/root\/children)$/, 'it is known at once')
+  for (const { path } of asked()) t.match(path, /^\/v1\.0\/(?:sites|me\/drive\/root\/children)$/, 'no call for the id')
   t.equal((await backend.stat(idOf(files[0]!), call())).parentId, 'root')
 })
 
-t.test('a cursor is of its listing, holds no secret and ends', async (t) => {
+t.test('a cursor is bound to its listing, contains no secret and ends', async (t) => {
   const { fake, tree, list } = await start(t)
   const parent = tree.addFolder({ name: 'folder' })
   tree.addFiles(5, (index) => ({ name: `file ${index}`, parent }))
@@ -566,17 +563,17 @@ t.test('a cursor is of its listing, holds no secret and ends', async (t) => {
   ]
   for (const cursor of wrong)
     await rejectsWith(t, list(idOf(parent), { cursor }), 'INVALID_CURSOR', cursor.slice(0, 60))
-  await rejectsWith(t, list(null, { kind: 'file', cursor: wrong[5] ?? '' }), 'INVALID_CURSOR', 'sites among files')
+  await rejectsWith(t, list(null, { kind: 'file', cursor: wrong[5] ?? '' }), 'INVALID_CURSOR', 'sites for files')
   fake.expirePageTokens()
   await rejectsWith(t, list(idOf(parent), { limit: 2, cursor: next ?? '' }), 'CURSOR_EXPIRED')
   fake.failNext(1, { code: 'invalidRequest' }, { path: /children$/ })
-  await rejectsWith(t, list(idOf(parent), { limit: 2, cursor: next ?? '' }), 'CURSOR_EXPIRED', 'as other servers say')
+  await rejectsWith(t, list(idOf(parent), { limit: 2, cursor: next ?? '' }), 'CURSOR_EXPIRED', 'of other servers')
   const page = await list(idOf(parent), { limit: 2 })
   tree.remove(parent)
   await rejectsWith(t, list(idOf(parent), { limit: 2, cursor: page.next ?? '' }), 'FOLDER_NOT_FOUND')
 })
 
-t.test('names of drives are one, in whatever case and however short they come', async (t) => {
+t.test('drive ids are normalised in case and length', async (t) => {
   const { fake, tree, list } = await start(t, { kind: 'personal' })
   const { driveId } = tree.root
   const parentReference = { driveId: driveId.toUpperCase(), id: tree.root.id, path: '/drive/root:' }

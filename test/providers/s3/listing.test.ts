@@ -28,7 +28,7 @@ function pages(...answers: string[]) {
   }
 }
 
-t.test('100,000 objects in one folder come once each, a thousand at a time, in bounded memory', async (t) => {
+t.test('100,000 objects in one folder are listed once each, a thousand per page, in bounded memory', async (t) => {
   const fake = await FakeS3.start(t)
   fake.script = ({ query }, response) => {
     const page = Number(query.get('continuation-token') ?? '0')
@@ -57,13 +57,13 @@ t.test('100,000 objects in one folder come once each, a thousand at a time, in b
   t.equal(calls, 100)
   t.ok(
     seen.every((times) => times === 1),
-    'each entry once'
+    'each entry is listed once'
   )
   const grown = process.memoryUsage().heapUsed - memory
-  t.ok(grown < 8 * 1024 * 1024, `90 pages later ${grown} bytes more are held`)
+  t.ok(grown < 8 * 1024 * 1024, `after 90 more pages ${grown} more bytes are in use`)
 })
 
-t.test('files and folders come merged, in the byte order of their keys', async (t) => {
+t.test('files and folders are merged in the byte order of their keys', async (t) => {
   const fake = await FakeS3.start(t)
   fake.script = pages(
     listing([object('\uffee'), object('b'), object('\u{1f4be}'), object('Z'), object('a'), 'a/', 'ab/', '\u00e9/'])
@@ -75,7 +75,7 @@ t.test('files and folders come merged, in the byte order of their keys', async (
   )
 })
 
-t.test('keys are decoded: a plus is a space, and a percent sign is what it says', async (t) => {
+t.test('keys are decoded: a plus is a space, and an encoded percent sign is a percent sign', async (t) => {
   const fake = await FakeS3.start(t)
   const keys = ['a b', 'a+b', 'a%20b', 'a%2Bb', '100%', '\u0001control', 'line\nbreak', '\ufffe']
   fake.script = pages(listing(keys.map((key) => object(key))))
@@ -83,7 +83,7 @@ t.test('keys are decoded: a plus is a space, and a percent sign is what it says'
   t.same((await listAll(backend, null)).map(({ name }) => name).sort(), [...keys].sort())
 })
 
-t.test('a server that does not encode keys is not decoded', async (t) => {
+t.test('keys of a server that does not encode them are not decoded', async (t) => {
   const fake = await FakeS3.start(t)
   const page = listing([]).replace('<EncodingType>url</EncodingType>', '')
   const raw = '<Contents><Key>a+b %41</Key><Size>1</Size></Contents></ListBucketResult>'
@@ -93,7 +93,7 @@ t.test('a server that does not encode keys is not decoded', async (t) => {
   t.match(entry, { name: 'a+b %41', modifiedAt: null, version: null, size: 1 })
 })
 
-t.test('a key that cannot be decoded costs one entry, and the claim to be complete', async (t) => {
+t.test('a key that cannot be decoded is left out, and the listing is not complete', async (t) => {
   const fake = await FakeS3.start(t)
   fake.script = pages(listing([object('a'), object('BAD'), object('c')]).replace('BAD', '%ff%fe'))
   const backend = await openFake(fake)
@@ -105,7 +105,7 @@ t.test('a key that cannot be decoded costs one entry, and the claim to be comple
   t.match(page, { next: null, complete: false, reason: 'provider-partial' })
 })
 
-t.test('pages without an entry are passed over, ten at a time', async (t) => {
+t.test('pages without entries are skipped, up to ten at a time', async (t) => {
   const fake = await FakeS3.start(t)
   const empty = (next: string) => listing([], { next })
   fake.script = pages(empty('1'), empty('2'), listing([object('a')], { next: '3' }))
@@ -129,7 +129,7 @@ t.test('pages without an entry are passed over, ten at a time', async (t) => {
   t.equal(fake.requests.length, 10)
 })
 
-t.test('a page of what was not asked for is passed over too', async (t) => {
+t.test('a page of unrelated keys is skipped too', async (t) => {
   const fake = await FakeS3.start(t)
   fake.script = pages(listing([object('a'), object('b')], { next: '1' }), listing(['c/']))
   const backend = await openFake(fake)
@@ -137,7 +137,7 @@ t.test('a page of what was not asked for is passed over too', async (t) => {
   t.match(page, { entries: [{ id: 'c/' }], next: null, complete: true, reason: null })
 })
 
-t.test('a continuation that came before ends the listing, incomplete', async (t) => {
+t.test('a repeated continuation token ends the listing as incomplete', async (t) => {
   const fake = await FakeS3.start(t)
   const backend = await openFake(fake)
   fake.script = pages(listing([object('a')], { next: 'same' }))
@@ -148,7 +148,7 @@ t.test('a continuation that came before ends the listing, incomplete', async (t)
   t.match(circle, { next: null, complete: false, reason: 'duplicate-cursor' })
 })
 
-t.test('a listing that is cut without a continuation is incomplete, and not missing', async (t) => {
+t.test('a truncated listing without a continuation token is incomplete, and the folder exists', async (t) => {
   const fake = await FakeS3.start(t)
   fake.script = pages(listing([], { isTruncated: true }))
   const backend = await openFake(fake)
@@ -156,7 +156,7 @@ t.test('a listing that is cut without a continuation is incomplete, and not miss
   t.match(page, { next: null, complete: false, reason: 'provider-partial' })
 })
 
-t.test('a continuation that the server rejects has expired', async (t) => {
+t.test('a continuation token that the server rejects is CURSOR_EXPIRED', async (t) => {
   const fake = await FakeS3.start(t)
   const backend = await openFake(fake)
   await rejectsWith(t, backend.listFolder(null, { ...call(), limit: 10, cursor: 'made up' }), 'CURSOR_EXPIRED')
@@ -164,10 +164,10 @@ t.test('a continuation that the server rejects has expired', async (t) => {
     sendError('GET', response, 400, 'InvalidArgument')
     return true
   }
-  await rejectsWith(t, backend.listFolder(null, { ...call(), limit: 10 }), 'PROVIDER_ERROR', 'without one')
+  await rejectsWith(t, backend.listFolder(null, { ...call(), limit: 10 }), 'PROVIDER_ERROR', 'without a cursor')
 })
 
-t.test('what is no listing is an error and never an empty folder', async (t) => {
+t.test('a response that is not a listing is an error and never an empty folder', async (t) => {
   const fake = await FakeS3.start(t)
   const backend = await openFake(fake)
   const list = () => backend.listFolder(null, { ...call(), limit: 2 })
@@ -178,11 +178,11 @@ t.test('what is no listing is an error and never an empty folder', async (t) => 
     ['a page of HTML', '<!doctype html><html><body>Sign in<br></body></html>'],
     ['a page of XHTML', '<html><body><p>Sign in</p></body></html>'],
     ['half a listing', listing([object('a')]).slice(0, 200)],
-    ['another answer', '<LocationConstraint>eu-west-1</LocationConstraint>'],
-    ['a date that is none', listing([object('a')]).replace('2026-11', 'today')],
-    ['more keys than were asked for', listing([object('a'), object('b'), object('c')])],
+    ['another document', '<LocationConstraint>eu-west-1</LocationConstraint>'],
+    ['an invalid date', listing([object('a')]).replace('2026-11', 'today')],
+    ['more keys than requested', listing([object('a'), object('b'), object('c')])],
     ['a key of another folder', listing([object('other/a')])],
-    ['a folder that is none', listing(['a'])],
+    ['an invalid folder', listing(['a'])],
     ['a folder below another', listing(['a/b/'])]
   ] as const) {
     fake.script = pages(body)
@@ -193,7 +193,7 @@ t.test('what is no listing is an error and never an empty folder', async (t) => 
   await rejectsWith(t, jailed.listFolder(null, { ...call(), limit: 2 }), 'PROVIDER_ERROR', 'a key outside the prefix')
 })
 
-t.test('an answer without an end is cut off', async (t) => {
+t.test('an endless response is ended', async (t) => {
   const fake = await FakeS3.start(t)
   let sent = 0
   fake.script = (_request, response) => {
@@ -212,7 +212,7 @@ t.test('an answer without an end is cut off', async (t) => {
   t.ok(sent < 64 * 1024 * 1024, `${sent} bytes were sent`)
 })
 
-t.test('the marker of a folder is the folder, not an entry', async (t) => {
+t.test('the marker object of a folder is not listed as an entry', async (t) => {
   const fake = await FakeS3.start(t)
   const backend = await openFake(fake)
   fake.store.put('folder/', Buffer.alloc(0))
@@ -229,11 +229,11 @@ t.test('the marker of a folder is the folder, not an entry', async (t) => {
   await rejectsWith(t, listAll(backend, 'folder/'), 'FOLDER_NOT_FOUND')
   fake.requests.length = 0
   await rejectsWith(t, listAll(backend, 'folder'), 'FOLDER_NOT_FOUND')
-  t.same(fake.requests, [], 'an id without a slash is no folder, which needs no call')
-  t.same(await listAll(await openFake(fake, { prefix: 'nothing here/' }), null), [], 'an empty root is there')
+  t.same(fake.requests, [], 'an id without a slash is not a folder, without a call')
+  t.same(await listAll(await openFake(fake, { prefix: 'nothing here/' }), null), [], 'an empty root exists')
 })
 
-t.test('keys that cannot be asked for are shown as they are, and cannot be downloaded', async (t) => {
+t.test('keys that cannot be requested are listed, and cannot be downloaded', async (t) => {
   const fake = await FakeS3.start(t)
   const long = 'x'.repeat(1024)
   fake.script = pages(listing([object('..'), object('.'), object(long), object('ok'), '../', './']))
@@ -255,11 +255,11 @@ t.test('keys that cannot be asked for are shown as they are, and cannot be downl
   t.same(
     (await listAll(jailed, null)).map(({ can }) => can.download),
     [true, false],
-    'the prefix counts'
+    'the length includes the prefix'
   )
 })
 
-t.test('ids that would be resolved on the way are refused before any call', async (t) => {
+t.test('ids that would be resolved in transit are refused before any call', async (t) => {
   const fake = await FakeS3.start(t)
   const backend = await openFake(fake, { prefix: 'jail/' })
   for (const id of ['../secret', 'a/../../secret', '..', '.', 'a/.', 'nul\0', '\ud800', 'x'.repeat(1020)]) {
@@ -270,7 +270,7 @@ t.test('ids that would be resolved on the way are refused before any call', asyn
   t.same(fake.requests, [])
 })
 
-t.test('an archived object is listed and cannot be downloaded, until it is restored', async (t) => {
+t.test('an archived object is listed, and cannot be downloaded until it is restored', async (t) => {
   const fake = await FakeS3.start(t)
   const backend = await openFake(fake)
   for (const storageClass of ['STANDARD', 'GLACIER', 'DEEP_ARCHIVE', 'GLACIER_IR', 'STANDARD_IA']) {
@@ -286,7 +286,7 @@ t.test('an archived object is listed and cannot be downloaded, until it is resto
   t.equal((await backend.stat('GLACIER', call())).can.download, true)
 })
 
-t.test('an entry says what S3 knows, and null for the rest', async (t) => {
+t.test('an entry has the metadata of S3, and null for the rest', async (t) => {
   const fake = await FakeS3.start(t)
   fake.script = pages(listing([object('a/b.txt')]))
   const backend = await openFake(fake)

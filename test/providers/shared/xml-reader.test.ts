@@ -134,13 +134,13 @@ t.test('text that is not well-formed XML is refused as malformed', async (t) => 
     '<a><!x></a>',
     '<!doctype html><p>'
   ]) {
-    await refuses(t, 'malformed', /not well-formed|cut short/, read([text]), text)
+    await refuses(t, 'malformed', /not well-formed|truncated/, read([text]), text)
   }
   await refuses(t, 'malformed', /HTML/, read(['<!DOCTYPE html><p>x<br></p>']), 'a page')
   await refuses(t, 'malformed', /HTML/, read(['<!DOCTYPE\n  HTML PUBLIC "-//W3C//DTD HTML 4.01//EN">']), 'an old page')
   const document = '<?xml version="1.0"?><a b="c">text&amp;<![CDATA[x]]><!-- y --><?z?><b/></a>'
   for (let at = 1; at < document.length; at++) {
-    await refuses(t, 'malformed', /cut short/, read([document.slice(0, at)]), document.slice(0, at))
+    await refuses(t, 'malformed', /truncated/, read([document.slice(0, at)]), document.slice(0, at))
   }
 })
 
