@@ -11,7 +11,7 @@ const NOT_TO_IMPORT = new Set([
   'page/main.ts'
 ])
 
-t.test('every file of src can be imported by itself, so that coverage counts each of them', async (t) => {
+t.test('every file of src can be imported by itself, so that coverage includes each of them', async (t) => {
   const paths = sourcePaths().filter((path) => !NOT_TO_IMPORT.has(path))
   t.ok(paths.includes('domain/errors.ts'))
   for (const path of paths) {

@@ -5,7 +5,7 @@ import type { Rule } from './support/architecture.ts'
 import type { SourceText } from './support/source-file.ts'
 import { SRC, sourcePaths } from './support/source-tree.ts'
 
-t.test('every file of src keeps the rules of the house', async (t) => {
+t.test('every file of src follows the architecture rules', async (t) => {
   const files = sourcePaths().map((path) => ({ path, source: readFileSync(new URL(path, SRC), 'utf8') }))
   t.ok(files.some(({ path }) => path === 'domain/errors.ts'))
   t.same(
@@ -18,7 +18,7 @@ t.test('every file of src keeps the rules of the house', async (t) => {
 const rulesBroken = (...files: readonly SourceText[]): Rule[] => checkArchitecture(files).map(({ rule }) => rule)
 const brokenBy = (path: string, source: string): Rule[] => rulesBroken({ path, source })
 
-t.test('an import across rooms is refused unless the table allows it', async (t) => {
+t.test('an import between modules is refused unless the table allows it', async (t) => {
   const forbidden: [string, string][] = [
     ['domain/a.ts', '../infra/clock.ts'],
     ['domain/a.ts', '../plugin.ts'],
@@ -73,7 +73,7 @@ t.test('an import across rooms is refused unless the table allows it', async (t)
   }
 })
 
-t.test('an import that the table allows passes, and so does one inside of a room', async (t) => {
+t.test('an import that the table allows, or within a module, is accepted', async (t) => {
   const permitted: [string, string][] = [
     ['domain/a.ts', './b.ts'],
     ['domain/deep/a.ts', '../b.ts'],
@@ -101,7 +101,7 @@ t.test('an import that the table allows passes, and so does one inside of a room
   }
 })
 
-t.test('http knows the types of listing, resolver and connections, and loads none of them', async (t) => {
+t.test('http may import types of listing, resolver and connections, and no values', async (t) => {
   for (const room of ['listing', 'resolver', 'connections']) {
     t.same(brokenBy('http/a.ts', `import type { A } from '../${room}/a.ts'`), [])
     t.same(brokenBy('http/a.ts', `export type { A } from '../${room}/a.ts'`), [])
@@ -112,14 +112,14 @@ t.test('http knows the types of listing, resolver and connections, and loads non
   t.same(brokenBy('listing/a.ts', `import type { A } from '../resolver/a.ts'`), ['edge'])
 })
 
-t.test('the picker knows types of the domain, and loads nothing of the server', async (t) => {
+t.test('the picker may import types of the domain, and nothing of the server', async (t) => {
   t.same(brokenBy('picker/a.ts', `import type { A } from '../domain/a.ts'`), [])
   t.same(brokenBy('picker/a.ts', `import { a } from './b.ts'`), [])
   t.same(brokenBy('picker/a.ts', `import { a } from '../domain/a.ts'`), ['edge'])
   t.same(brokenBy('picker/a.ts', `import { type A } from '../domain/a.ts'`), ['edge'], 'this loads the module')
 })
 
-t.test('the page is made of itself and the picker, and nobody loads it', async (t) => {
+t.test('the page imports only itself and the picker, and no module imports the page', async (t) => {
   t.same(brokenBy('page/a.ts', `import { a } from '../picker/a.ts'`), [])
   for (const room of ['domain', 'client']) {
     t.same(brokenBy('page/a.ts', `import type { A } from '../${room}/a.ts'`), [], room)
@@ -132,12 +132,12 @@ t.test('the page is made of itself and the picker, and nobody loads it', async (
   }
 })
 
-t.test('a room that is not in the table is refused', async (t) => {
+t.test('a module that is not in the table is refused', async (t) => {
   t.same(brokenBy('services/a.ts', ''), ['room'])
   t.same(brokenBy('new-file.ts', ''), [])
 })
 
-t.test('Prisma, pg and PGlite belong to infra/db, their types too', async (t) => {
+t.test('Prisma, pg and PGlite may be imported by infra/db only, including their types', async (t) => {
   const packages = ['@prisma/client', '@prisma/adapter-pg', 'prisma', 'pg', 'pg/lib/x.js', 'pg-pool']
   for (const name of [...packages, '@electric-sql/pglite', '@electric-sql/pglite/node-postgres']) {
     t.same(brokenBy('infra/db/a.ts', `import a from '${name}'`), [])
@@ -149,7 +149,7 @@ t.test('Prisma, pg and PGlite belong to infra/db, their types too', async (t) =>
   t.same(brokenBy('plugin.ts', `import a from 'pgp'`), [])
 })
 
-t.test('the clock is read in one file of the server, and in one of the picker', async (t) => {
+t.test('the clock is read in one file of the server and in one of the picker', async (t) => {
   for (const source of [
     'const a = Date.now()',
     'const a = Date["now"]()',
@@ -174,7 +174,7 @@ t.test('the clock is read in one file of the server, and in one of the picker', 
   }
 })
 
-t.test('the environment is read by config and the programs alone', async (t) => {
+t.test('only config and the programs read the environment', async (t) => {
   for (const source of [
     'process.env.A',
     'process["env"]',
@@ -194,7 +194,7 @@ t.test('the environment is read by config and the programs alone', async (t) => 
   t.same(brokenBy('plugin.ts', 'process.exitCode = 1; options.env'), [])
 })
 
-t.test('which status a code has stands in http alone', async (t) => {
+t.test('only http maps codes to statuses', async (t) => {
   for (const source of [
     'const a = { FOLDER_NOT_FOUND: 404 }',
     'const a = { "INTERNAL": 500 }',
@@ -206,7 +206,7 @@ t.test('which status a code has stands in http alone', async (t) => {
   t.same(brokenBy('providers/a.ts', 'const a = { 404: "FOLDER_NOT_FOUND", max: 500, LOCKED: 1 }'), [])
 })
 
-t.test('files do not import each other in a circle, not even their types', async (t) => {
+t.test('files must not import each other in a cycle, even for types', async (t) => {
   const a = { path: 'domain/a.ts', source: `import type { B } from './b.ts'` }
   const b = { path: 'domain/b.ts', source: `export * from './c.ts'` }
   t.same(rulesBroken(a, b, { path: 'domain/c.ts', source: `const load = () => import('./a.ts')` }), ['cycle'])
@@ -220,11 +220,11 @@ t.test('files do not import each other in a circle, not even their types', async
       { path: 'domain/c.ts', source: `import './b.ts'` }
     ),
     ['cycle'],
-    'a circle that the first file is not part of'
+    'a cycle without the first file'
   )
 })
 
-t.test('a file has at most so many lines, and a long one is named before that', async (t) => {
+t.test('a file has a maximum number of lines, and a long file is named before that', async (t) => {
   const lines = (count: number): SourceText => ({ path: 'domain/a.ts', source: '// line\n'.repeat(count) })
   t.same(rulesBroken(lines(MAX_LINES)), [])
   t.same(rulesBroken(lines(MAX_LINES + 1)), ['length'])
@@ -236,7 +236,7 @@ t.test('a file has at most so many lines, and a long one is named before that', 
   t.same(rulesBroken({ ...lines(MAX_LINES + 1), path: 'client/client.ts' }), ['length'])
 })
 
-t.test('no file is named after nothing', async (t) => {
+t.test('file names must not be generic', async (t) => {
   for (const path of ['utils.ts', 'domain/utils.ts', 'infra/net/util.ts', 'http/helpers.ts']) {
     t.same(brokenBy(path, ''), ['name'], path)
   }
@@ -252,7 +252,7 @@ t.test('a provider loads its SDK at first use', async (t) => {
   t.same(brokenBy('infra/a.ts', `import ipaddr from 'ipaddr.js'`), [])
 })
 
-t.test('what an import names can be read', async (t) => {
+t.test('the names of an import can be parsed', async (t) => {
   for (const source of ['await import(name)', 'await import(`./${name}.ts`)', `import('a' + name)`, 'require(name)']) {
     t.same(brokenBy('plugin.ts', source), ['computed-import'], source)
   }

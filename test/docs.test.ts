@@ -62,10 +62,10 @@ function anchorsOf(page: string): Set<string> {
   )
 }
 
-t.test('docs/errors.md explains every code, with its status, and no other', async (t) => {
+t.test('docs/errors.md explains every code with its status, and no other', async (t) => {
   const [, ...sections] = proseOf('docs/errors.md').split(/^## /m)
   const stated = new Map(sections.map((section) => [section.split('\n', 1)[0]!, section]))
-  t.equal(stated.size, sections.length, 'no code stands twice')
+  t.equal(stated.size, sections.length, 'no code appears twice')
   t.same([...stated.keys()].sort(), [...STORAGE_ERROR_CODES].sort())
 
   const statuses: number[] = []
@@ -80,7 +80,7 @@ t.test('docs/errors.md explains every code, with its status, and no other', asyn
   t.same(statuses, statuses.toSorted(), 'in the order of the statuses')
 })
 
-t.test('the exchanges in docs/errors.md show the status, title and type of their code', async (t) => {
+t.test('the exchanges in docs/errors.md have the status, title and type of their code', async (t) => {
   const answers = blocksOf('docs/errors.md').filter(({ code }) => code.startsWith('HTTP/1.1'))
   t.ok(answers.length > 3)
   for (const { code: answer, line } of answers) {
@@ -95,16 +95,16 @@ t.test('the exchanges in docs/errors.md show the status, title and type of their
   }
 })
 
-t.test('the table of errors in docs/http-api.md is that of the code', async (t) => {
+t.test('the table of errors in docs/http-api.md matches the code', async (t) => {
   const rows = [...text('docs/http-api.md').matchAll(/^\| (\d{3}) \| (.+) \|$/gm)]
   const stated = rows.flatMap(([, status, codes]) =>
     [...codes!.matchAll(/`(\w+)`/g)].map(([, code]) => [code!, Number(status)] as const)
   )
-  t.equal(new Set(stated.map(([code]) => code)).size, stated.length, 'no code stands twice')
+  t.equal(new Set(stated.map(([code]) => code)).size, stated.length, 'no code appears twice')
   t.same(Object.fromEntries(stated), STATUS)
 })
 
-t.test('the README has every option, and no other', async (t) => {
+t.test('the README has every option and no other', async (t) => {
   const source = ts.createSourceFile('options.ts', text('src/options.ts'), ts.ScriptTarget.Latest, true)
   const membersOf = (name: string, file = source): string[] => {
     const found = file.statements.find((node) => ts.isInterfaceDeclaration(node) && node.name.text === name)
@@ -129,7 +129,7 @@ t.test('the README has every option, and no other', async (t) => {
   t.same(stated.sort(), options.sort())
 })
 
-t.test('the defaults of numbers in the README are those of the code', async (t) => {
+t.test('the defaults of numbers in the README match the code', async (t) => {
   const source = text('src/options.ts') + text('src/cache-options.ts')
   const rows = [...text('README.md').matchAll(/^\| `(?:cache|limits|timeouts)\.(\w+)` \| `([\d_]+)` \|/gm)]
   t.equal(rows.length, 14)
@@ -144,7 +144,7 @@ t.test('the defaults of numbers in the README are those of the code', async (t) 
   }
 })
 
-t.test('the table of capabilities in docs/providers.md is what each provider declares', async (t) => {
+t.test('the table of capabilities in docs/providers.md matches what each provider declares', async (t) => {
   const ABILITY = 'native|emulated|unsupported'
   const rows = text('docs/providers.md')
     .split('\n')
@@ -175,7 +175,7 @@ t.test('the table of capabilities in docs/providers.md is what each provider dec
   }
 })
 
-t.test('what docs/providers.md says of the disk store is what it declares', async (t) => {
+t.test('the capabilities of the disk store in docs/providers.md match what it declares', async (t) => {
   const [, sentence = ''] = /of type `disk` (.*?)\.\s/s.exec(text('docs/providers.md')) ?? []
   const has = (pattern: RegExp, ability: string) => (pattern.test(sentence) ? ability : 'native')
   const { openManaged } = await MANAGED_STORES.disk()
@@ -190,7 +190,7 @@ t.test('what docs/providers.md says of the disk store is what it declares', asyn
   })
 })
 
-t.test('the table of metrics in docs/operations.md is that of the code', async (t) => {
+t.test('the table of metrics in docs/operations.md matches the code', async (t) => {
   const registry = new Registry()
   await createMetrics(registry, [])
   const made = registry.getMetricsAsArray() as unknown as { name: string; type: string; labelNames: string[] }[]
@@ -213,7 +213,7 @@ t.test('the table of metrics in docs/operations.md is that of the code', async (
   )
 })
 
-t.test('the spans in docs/operations.md are those of the code', async (t) => {
+t.test('the spans in docs/operations.md match the code', async (t) => {
   const namesIn = (page: string): string[] =>
     [...page.matchAll(/[`'](cloud_storage\.\w+)[`']/g)].map(([, name]) => name!)
   const sources = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
@@ -224,7 +224,7 @@ t.test('the spans in docs/operations.md are those of the code', async (t) => {
   t.same([...new Set(namesIn(text('docs/operations.md')))].sort(), [...made].sort())
 })
 
-t.test('every command that is named exists', async (t) => {
+t.test('every command in the documentation exists', async (t) => {
   const scripts = Object.keys(packageJson.scripts)
   for (const page of PAGES) {
     const commands = [...text(page).matchAll(/\bnpm (?:run ([\w:-]+)|(start|test)\b)/g)]
@@ -238,7 +238,7 @@ t.test('every command that is named exists', async (t) => {
   }
 })
 
-t.test('every service that REQUIRE_SERVICES is shown with is one that a test asks for', async (t) => {
+t.test('every service in an example of REQUIRE_SERVICES is required by a test', async (t) => {
   const tests = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.test.ts'))
     .map((path) => text(join('test', path)))
@@ -250,14 +250,14 @@ t.test('every service that REQUIRE_SERVICES is shown with is one that a test ask
   }
 })
 
-t.test('every variable that docs/server.md names stands in .env.example', async (t) => {
+t.test('every variable in docs/server.md is in .env.example', async (t) => {
   const [, server = ''] = text('docs/server.md').split('\n## Configuration\n')
   const variables = [...server.split('\n## ')[0]!.matchAll(/`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=\w+)?`/g)]
   t.ok(variables.length > 8)
   for (const [, name] of variables) t.match(text('.env.example'), new RegExp(`^#?${name!}=`, 'm'), name!)
 })
 
-t.test('every link inside of the repository leads to a file, and to a heading of it', async (t) => {
+t.test('every link inside of the repository leads to an existing file and heading', async (t) => {
   for (const page of PAGES) {
     for (const [, target] of proseOf(page).matchAll(/\]\(([^)\s]+)\)/g)) {
       if (/^[a-z]+:/.test(target!)) continue
@@ -285,7 +285,7 @@ t.test('every decision is in the index, and has a context, a decision and conseq
   }
 })
 
-t.test('the TypeScript in the documentation compiles, as strictly as ours', async (t) => {
+t.test('the TypeScript in the documentation compiles with our strict options', async (t) => {
   const blocks = PAGES.flatMap(blocksOf).filter(({ info }) => info === 'ts')
   t.ok(blocks.length > 1)
   const wrong: Block = {
@@ -295,7 +295,7 @@ t.test('the TypeScript in the documentation compiles, as strictly as ours', asyn
     code: `import { defineProvider } from 'fastify-cloud-storage'\ndefineProvider({ id: 1 })\n`
   }
   const findings = compile([...blocks, wrong])
-  t.match(findings.pop(), /^docs\/errors\.md:2 .*not assignable/s, 'a mistake is found')
+  t.match(findings.pop(), /^docs\/errors\.md:2 .*not assignable/s, 'a mistake is detected')
   t.same(findings, [])
 })
 

@@ -9,7 +9,7 @@ import { LogLines } from './support/server-app.ts'
 
 const LISTING = '/cloud/scripted/listing'
 
-t.test('a bad option makes ready() reject with its name', async (t) => {
+t.test('an invalid option makes ready() reject with its name', async (t) => {
   const { prisma } = await emptyDatabase()
   const good: CloudStorageOptions = { prisma, encryption, authenticate: () => 'ann' }
   const provider = scriptedProvider().provider
@@ -117,7 +117,7 @@ t.test('an enabled provider whose package is not installed is logged when the ap
   t.notMatch(log.text, '"s3"')
 })
 
-t.test('an error of an option never shows a key', async (t) => {
+t.test('an error about an option never contains a key', async (t) => {
   const { prisma } = await emptyDatabase()
   const key = 'c2VjcmV0LXNlY3JldC1zZWNyZXQ'
   const app = Fastify({ pluginTimeout: 0 })
@@ -136,7 +136,7 @@ t.test('a database without the trigger makes ready() reject', async (t) => {
   await t.rejects(async () => app.ready(), { message: new RegExp(triggers[0]!.name) })
 })
 
-t.test('registered twice in one tree is a clear error', async (t) => {
+t.test('registering twice in one tree is a clear error', async (t) => {
   const { app, db } = await testApp(t)
   app.register(async (child) => {
     await child.register(cloudStorage, { prisma: db.prisma, encryption, authenticate: () => 'ann' })
@@ -144,7 +144,7 @@ t.test('registered twice in one tree is a clear error', async (t) => {
   await t.rejects(async () => app.ready(), { message: /already registered/ })
 })
 
-t.test('the host may have @fastify/sensible before, after, or not at all', async (t) => {
+t.test('the host may register @fastify/sensible before, after, or not at all', async (t) => {
   for (const order of ['before', 'after', 'none']) {
     const { app, as, connect } = await testApp(t, {}, {}, async (host) => {
       if (order === 'before') await host.register(sensible)
@@ -154,11 +154,11 @@ t.test('the host may have @fastify/sensible before, after, or not at all', async
     const answer = await as('ann').get(LISTING)
     t.equal(answer.statusCode, 200, order)
     t.equal(answer.headers.vary, 'Authorization, Cookie, Accept-Encoding')
-    t.equal(app.hasReplyDecorator('vary'), order !== 'none', 'nothing of ours leaks into the host')
+    t.equal(app.hasReplyDecorator('vary'), order !== 'none', 'the plugin adds no decorator to the host')
   }
 })
 
-t.test('Vary is added to, never overwritten', async (t) => {
+t.test('Vary is extended, never overwritten', async (t) => {
   const { as, connect } = await testApp(t, {}, {}, (host) => {
     host.addHook('onRequest', async (_request, reply) => {
       reply.header('vary', 'Origin')
@@ -168,7 +168,7 @@ t.test('Vary is added to, never overwritten', async (t) => {
   t.equal((await as('ann').get(LISTING)).headers.vary, 'Origin, Authorization, Cookie, Accept-Encoding')
 })
 
-t.test('the routes stay out of the host’s way: no error handler, no validator, no prefix', async (t) => {
+t.test('the routes do not affect the host: no error handler, no validator, no prefix', async (t) => {
   const { app, as } = await testApp(t, { routePrefix: '/api/files' }, {}, (host) => {
     host.setErrorHandler(async (error: Error, _request, reply) => reply.code(418).send({ host: error.message }))
     host.setValidatorCompiler(() => () => true)
@@ -178,10 +178,10 @@ t.test('the routes stay out of the host’s way: no error handler, no validator,
   })
   t.equal((await app.inject('/own')).body, '{"host":"mine"}')
   t.equal((await as('ann').get('/cloud/providers')).statusCode, 404)
-  t.equal((await as('ann').get('/api/files/scripted/listing?limit=0')).statusCode, 400, 'our own validator')
+  t.equal((await as('ann').get('/api/files/scripted/listing?limit=0')).statusCode, 400, 'the validator of the plugin')
 })
 
-t.test('without routes there are the decorators alone', async (t) => {
+t.test('without routes only the decorators are added', async (t) => {
   const { app, as } = await testApp(t, { routePrefix: false })
   await app.ready()
   t.equal((await as('ann').get('/cloud/providers')).statusCode, 404)
@@ -189,7 +189,7 @@ t.test('without routes there are the decorators alone', async (t) => {
   t.equal(await app.folderCache.getOrFetch({ userId: 'a', provider: 'p', folderId: null }, async () => 1), 1)
 })
 
-t.test('authenticate decides who is asking, before anything else', async (t) => {
+t.test('authenticate determines the user before anything else', async (t) => {
   const cases: [() => unknown, number, string][] = [
     [() => undefined, 401, 'UNAUTHENTICATED'],
     [() => null, 401, 'UNAUTHENTICATED'],
@@ -254,7 +254,7 @@ t.test('authenticate decides who is asking, before anything else', async (t) => 
   }
 })
 
-t.test('a scheme that the host names reaches the client', async (t) => {
+t.test('a challenge that the host sets reaches the client', async (t) => {
   const { app } = await testApp(t, {
     authenticate: () => {
       throw Object.assign(new Error('no'), { statusCode: 401, headers: { 'www-authenticate': 'Bearer realm="x"' } })
@@ -285,7 +285,7 @@ t.test('an error of the host’s own hooks keeps its status, headers and code', 
   t.match(broken.json(), { code: 'INTERNAL', detail: 'An internal error occurred on the server.' })
 })
 
-t.test('who leaves before the answer ends the call upstream', async (t) => {
+t.test('a client that disconnects before the response ends the call upstream', async (t) => {
   const { app, connect, scripted } = await testApp(t)
   await connect('ann')
   scripted.backend.list = () => new Promise(() => undefined)
@@ -302,21 +302,21 @@ t.test('who leaves before the answer ends the call upstream', async (t) => {
   t.pass('the call upstream is aborted')
 })
 
-t.test('defineProvider refuses an id that cannot stand in a route', async (t) => {
+t.test('defineProvider refuses an id that is not valid in a route', async (t) => {
   const { provider } = scriptedProvider()
   for (const id of ['', 'a/b', 'Upper', '..', 'connections', 'providers', '1a', 'x'.repeat(65)]) {
     t.throws(() => defineProvider({ ...provider, id }), TypeError, id)
   }
 })
 
-t.test('the plugin never disconnects a client that it was handed', async (t) => {
+t.test('the plugin never disconnects a client that was passed to it', async (t) => {
   const { app, db } = await testApp(t)
   await app.ready()
   await app.close()
   t.equal(await db.prisma.cloudConnection.count(), 0)
 })
 
-t.test('while the app closes the resolver answers so', async (t) => {
+t.test('the resolver rejects with SHUTTING_DOWN while the app closes', async (t) => {
   const { app } = await testApp(t)
   await app.ready()
   await app.close()
@@ -327,7 +327,7 @@ t.test('while the app closes the resolver answers so', async (t) => {
   t.match(failure, { statusCode: 503 })
 })
 
-t.test('a provider of the host’s own reaches public servers, and of the others what the host allows it', async (t) => {
+t.test('a custom provider may reach public servers, and others only if the host allows them', async (t) => {
   const reached = async (allowHosts?: string[]): Promise<string[]> => {
     const { provider } = scriptedProvider()
     const urls = ['https://cloud.example', 'http://cloud.example', 'http://127.0.0.1:9', 'http://169.254.169.254']

@@ -43,7 +43,7 @@ async function run(program: string, ...args: string[]) {
 }
 
 for (const program of PROGRAMS) {
-  t.test(`--help of ${program.split('/').slice(-2).join('/')} prints help and does nothing`, async (t) => {
+  t.test(`--help of ${program.split('/').slice(-2).join('/')} prints help and does nothing else`, async (t) => {
     const before = readFileSync(`${ROOT}package.json`, 'utf8')
     for (const argument of ['--help', '-h']) {
       const { code, stdout, stderr } = await run(program, argument)
@@ -58,7 +58,7 @@ for (const program of PROGRAMS) {
   })
 }
 
-t.test('npm run test:browser and test:services run their folder, or just the files that are named', async (t) => {
+t.test('npm run test:browser and test:services run their folder, or only the given files', async (t) => {
   const { scripts } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8')) as { scripts: Record<string, string> }
   for (const suite of ['browser', 'services']) {
     const [node, program = '', ...args] = (scripts[`test:${suite}`] ?? '').split(' ')
@@ -93,7 +93,7 @@ t.test('the packages of each provider are those that its sources import', async 
   for (const id of Object.keys(SDK_PACKAGES)) t.same(missingPackages(id), [], 'they are installed here')
 })
 
-t.test('packages that are not installed are logged, of what is enabled alone', async (t) => {
+t.test('missing packages are logged for enabled providers only', async (t) => {
   const lines: [object, string][] = []
   const log = { warn: (fields: object, message: string) => lines.push([fields, message]) } as never
   const find = (name: string): string => {

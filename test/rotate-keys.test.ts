@@ -35,7 +35,7 @@ async function start(users: number) {
   return { prisma, save, read, store }
 }
 
-t.test('all rows are readable with the new key alone, and nothing else of them has changed', async (t) => {
+t.test('all rows are readable with the new key alone, and nothing else in them has changed', async (t) => {
   const { prisma, save, read } = await start(7)
   await save('user 7', 'both')
   const before = await prisma.cloudConnection.findMany({ orderBy: { userId: 'asc' } })
@@ -62,14 +62,14 @@ t.test('all rows are readable with the new key alone, and nothing else of them h
   const after = await prisma.cloudConnection.findMany({ orderBy: { userId: 'asc' } })
   for (const [index, row] of after.entries()) {
     const was = before[index]
-    t.equal(row.version, was?.version, 'nobody’s listings become wrong by it')
+    t.equal(row.version, was?.version, 'cached listings stay valid')
     t.equal(row.credentialsRevision, index === 7 ? 1 : 2)
     t.same(row.connectedAt, was?.connectedAt)
   }
-  t.same(await rotateKeys({ prisma, encryption: rings.both }), { resealed: 0, unreadable: [], left: 0 }, 'again')
+  t.same(await rotateKeys({ prisma, encryption: rings.both }), { resealed: 0, unreadable: [], left: 0 }, 'no row')
 })
 
-t.test('what cannot be read is told, stays as it is, and holds up nothing', async (t) => {
+t.test('unreadable rows are reported, stay unchanged, and do not stop the rotation', async (t) => {
   const { prisma, read } = await start(5)
   const [first, , third] = await prisma.cloudConnection.findMany({ orderBy: { id: 'asc' } })
   const altered = { credentials: 'v1.gone.AAAA' }
@@ -81,7 +81,7 @@ t.test('what cannot be read is told, stays as it is, and holds up nothing', asyn
   t.equal((await read('fresh')).length, 3)
 })
 
-t.test('a row that changes meanwhile keeps its change, and is sealed anew in the next pass', async (t) => {
+t.test('a row that changes during the rotation keeps its change, and is sealed in the next pass', async (t) => {
   const { prisma, read, save } = await start(4)
   let isFirst = true
   const racing = new Proxy(prisma, {
@@ -104,7 +104,7 @@ t.test('a row that changes meanwhile keeps its change, and is sealed anew in the
   t.equal(await prisma.cloudConnection.count({ where: { version: 2 } }), 1)
 })
 
-t.test('a rotation that is ended early says what is left, and is gone on with', async (t) => {
+t.test('a rotation that ends early reports the remaining rows, and can be continued', async (t) => {
   const { prisma, read } = await start(6)
   const stop = new AbortController()
   const summary = await rotateKeys({
@@ -117,12 +117,12 @@ t.test('a rotation that is ended early says what is left, and is gone on with', 
     }
   })
   t.same(summary, { resealed: 2, unreadable: [], left: 4 })
-  t.equal((await read('both')).length, 6, 'both keys read all of it')
+  t.equal((await read('both')).length, 6, 'both keys together read all rows')
   t.same(await rotateKeys({ prisma, encryption: rings.both }), { resealed: 4, unreadable: [], left: 0 })
   t.equal((await read('fresh')).length, 6)
 })
 
-t.test('a key ring that is none is refused by name', async (t) => {
+t.test('an invalid key ring is refused by name', async (t) => {
   const { prisma } = await start(0)
   await t.rejects(rotateKeys({ prisma, encryption: { current: 'k3', keys: { k1 } } }), {
     message: /encryption.current/

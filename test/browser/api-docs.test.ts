@@ -3,7 +3,7 @@ import t from 'tap'
 import { chromium } from 'playwright-core'
 import { serverApp } from '../support/server-app.ts'
 
-t.test('/docs shows every operation, under its policy, and asks no other host', async (t) => {
+t.test('/docs shows every operation, under its content security policy, and contacts no other host', async (t) => {
   const { app } = await serverApp(t)
   await app.listen({ host: '127.0.0.1', port: 0 })
   const origin = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`

@@ -13,7 +13,7 @@ t.test('a folder is shown with folders first, sizes and dates', async (t) => {
   t.equal(await page.getByRole('grid').getAttribute('aria-rowcount'), '6')
 })
 
-t.test('a folder is entered by a double click, and the path leads back', async (t) => {
+t.test('a double click opens a folder, and the breadcrumbs lead back', async (t) => {
   const { page, row, names, heard } = await openPicker(t)
   await row('Invoices').dblclick()
   await row('2026.pdf').waitFor()
@@ -32,7 +32,7 @@ t.test('a folder is entered by a double click, and the path leads back', async (
   )
 })
 
-t.test('a host that prevents an open keeps its folder closed, and hears of files', async (t) => {
+t.test('a host that prevents the open event keeps the folder closed, and receives it for files', async (t) => {
   const { page, row, heard, cloud } = await openPicker(t)
   await row('a.pdf').waitFor()
   await page.evaluate(() => {
@@ -45,7 +45,7 @@ t.test('a host that prevents an open keeps its folder closed, and hears of files
   t.notOk(cloud.asked.some((line) => line.includes('folder=')))
 })
 
-t.test('attributes say where to begin', async (t) => {
+t.test('attributes set the start folder', async (t) => {
   const { page, row } = await openPicker(t, {
     attributes: 'provider="s3" connection="s3-2" folder="Invoices/" limit="7"',
     prepare: (cloud) => {
@@ -58,7 +58,7 @@ t.test('attributes say where to begin', async (t) => {
   t.equal(await page.locator('.side [aria-current=page]').innerText(), 'Other')
 })
 
-t.test('one entry is selected by a click, and another one instead of it', async (t) => {
+t.test('a click selects one entry and replaces the previous selection', async (t) => {
   const { row, heard, page } = await openPicker(t)
   await row('a.pdf').click()
   await row('b.png').click()
@@ -71,7 +71,7 @@ t.test('one entry is selected by a click, and another one instead of it', async 
   })
 })
 
-t.test('several are selected by boxes, by Ctrl and by Shift, and are gone with their folder', async (t) => {
+t.test('checkboxes, Ctrl and Shift select several entries, until the folder changes', async (t) => {
   const { page, row, heard } = await openPicker(t, { attributes: 'multiple' })
   const selected = async (): Promise<(string | undefined)[]> =>
     ((await heard()).filter(({ type }) => type === 'select').at(-1)?.detail.entries ?? []).map(({ id }) => id)
@@ -89,7 +89,7 @@ t.test('several are selected by boxes, by Ctrl and by Shift, and are gone with t
   t.same(await selected(), [])
 })
 
-t.test('kinds and types decide what may be selected, and folders still lead on', async (t) => {
+t.test('kinds and types limit the selection, and folders can still be opened', async (t) => {
   const { row, heard } = await openPicker(t, { attributes: 'kind="file" accept="image/*"' })
   await row('a.pdf').click()
   t.equal(await row('a.pdf').getAttribute('aria-selected'), null)
@@ -103,7 +103,7 @@ t.test('kinds and types decide what may be selected, and folders still lead on',
   )
 })
 
-t.test('with folders alone, files are shown and cannot be selected', async (t) => {
+t.test('with kind="folder" files are shown and cannot be selected', async (t) => {
   const { row, heard } = await openPicker(t, { attributes: 'kind="folder"' })
   await row('a.pdf').click()
   await row('Photos').click()
@@ -113,7 +113,7 @@ t.test('with folders alone, files are shown and cannot be selected', async (t) =
   )
 })
 
-t.test('a search looks at what is loaded, without accents', async (t) => {
+t.test('a search filters the loaded entries, ignoring accents', async (t) => {
   const { page, row, names } = await openPicker(t, {
     prepare: (cloud) => {
       sample(cloud)
@@ -130,7 +130,7 @@ t.test('a search looks at what is loaded, without accents', async (t) => {
   await row('a.pdf').waitFor()
 })
 
-t.test('a refresh shows what is there now', async (t) => {
+t.test('a refresh shows the current entries', async (t) => {
   const { page, row, cloud, names } = await openPicker(t)
   await row('a.pdf').waitFor()
   cloud.folders.set('', [entryOf('new.txt')])
@@ -140,7 +140,7 @@ t.test('a refresh shows what is there now', async (t) => {
   t.match(cloud.asked.at(-1), /refresh=true/)
 })
 
-t.test('providers and connections stand with their state, and one leads to another', async (t) => {
+t.test('providers and connections are listed with their status, and can be switched', async (t) => {
   const { page, row } = await openPicker(t, {
     prepare: (cloud) => {
       sample(cloud)
@@ -156,12 +156,12 @@ t.test('providers and connections stand with their state, and one leads to anoth
   t.match(await page.getByRole('button', { name: 'Archive' }).innerText(), /Disabled/)
   await page.getByRole('button', { name: 'Work' }).click()
   await eventually(async () => (await page.locator('.crumbs').innerText()) === 'Work', 'the other connection')
-  t.equal(await page.getByRole('button', { name: 'Upload' }).count(), 0, 'what it cannot do is not offered')
+  t.equal(await page.getByRole('button', { name: 'Upload' }).count(), 0, 'an unsupported action is not offered')
   await page.getByRole('button', { name: 'Archive' }).click()
   await page.getByText(/Archive\W+was disabled by your administrator\./).waitFor()
 })
 
-t.test('names are text', async (t) => {
+t.test('names are rendered as text', async (t) => {
   const hostile = [
     '<img src=x onerror=alert(1)>',
     '"><script>alert(1)</script>',
@@ -189,14 +189,14 @@ t.test('names are text', async (t) => {
   await row('<img').click()
   t.match((await heard()).at(-1), { detail: { entries: [{ name: hostile[0] }] } })
   const width = await page.locator('.body').evaluate((body) => body.scrollWidth <= body.clientWidth)
-  t.ok(width, 'a long name is cut, not the page')
+  t.ok(width, 'a long name is truncated and does not widen the page')
   await row('<img').dblclick()
   await page.getByText('This folder is empty.').waitFor()
   t.match(await page.locator('.crumbs').innerText(), /<img src=x onerror=alert\(1\)>/)
 })
 
-t.test('what is incomplete is said, with the reason', async (t) => {
-  const reasons = { 'provider-partial': /did not list/, 'page-cap': /too large/, 'duplicate-cursor': /same page twice/ }
+t.test('an incomplete listing is reported with its reason', async (t) => {
+  const reasons = { 'provider-partial': /left something out/, 'page-cap': /larger/, 'duplicate-cursor': /repeated/ }
   for (const [reason, words] of Object.entries(reasons)) {
     const { page, row } = await openPicker(t, {
       prepare: (cloud) => {
@@ -213,7 +213,7 @@ t.test('what is incomplete is said, with the reason', async (t) => {
   }
 })
 
-t.test('a finger opens folders and selects files', async (t) => {
+t.test('a tap opens folders and selects files', async (t) => {
   const { row, heard } = await openPicker(t, { hasTouch: true, attributes: 'multiple' })
   await row('Photos').locator('.check').tap()
   t.equal(await row('Photos').getAttribute('aria-selected'), 'true')
@@ -222,7 +222,7 @@ t.test('a finger opens folders and selects files', async (t) => {
   t.match((await heard()).at(-1), { type: 'select', detail: { entries: [{ id: 'Photos/x.jpg' }] } })
 })
 
-t.test('an attribute that is taken away means what it means where it never was', async (t) => {
+t.test('a removed attribute has the same effect as a missing one', async (t) => {
   const { page, row, cloud } = await openPicker(t, { attributes: 'base="/cloud" accept=".pdf" kind="file"' })
   await row('a.pdf').waitFor()
   t.same(await page.locator('.body > .row[aria-selected] bdi').allTextContents(), ['a.pdf'])
@@ -230,6 +230,6 @@ t.test('an attribute that is taken away means what it means where it never was',
   await page.locator('cloud-folder-picker').evaluate((picker) => {
     for (const name of picker.getAttributeNames()) picker.removeAttribute(name)
   })
-  await eventually(async () => (await page.locator('.body > .row[aria-selected]').count()) === 5, 'all may be selected')
-  t.equal(cloud.asked.length, asked, 'it is the same place')
+  await eventually(async () => (await page.locator('.body > .row[aria-selected]').count()) === 5, 'all are selectable')
+  t.equal(cloud.asked.length, asked, 'the folder is not requested again')
 })

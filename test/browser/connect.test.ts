@@ -10,7 +10,7 @@ function all(cloud: PickerCloud): void {
   cloud.connected = []
 }
 
-t.test('a form is made of the schema, and says what is wrong at each field', async (t) => {
+t.test('a form is created from the schema, and shows errors at their fields', async (t) => {
   const { page, row, cloud, heard } = await openPicker(t, { prepare: all })
   await page.getByRole('button', { name: 'Connect S3-compatible storage' }).click()
   await page.getByRole('heading', { name: 'Connect S3-compatible storage' }).waitFor()
@@ -24,7 +24,7 @@ t.test('a form is made of the schema, and says what is wrong at each field', asy
   await page.getByText('Check the format.').waitFor()
   t.equal(await page.getByText('is required.').count(), 2)
   t.equal(await page.getByLabel('Bucket').getAttribute('aria-invalid'), 'true')
-  t.ok(await page.getByLabel('Endpoint').evaluate((input) => input.matches(':focus')), 'the first that is wrong')
+  t.ok(await page.getByLabel('Endpoint').evaluate((input) => input.matches(':focus')), 'the first invalid one')
   t.notOk(cloud.asked.some((line) => line.startsWith('POST')))
   t.same(await violationsOf(page), [])
 
@@ -35,7 +35,7 @@ t.test('a form is made of the schema, and says what is wrong at each field', asy
   cloud.failOnce('POST /cloud/connections/s3', 400, 'INVALID_CREDENTIALS', {}, words)
   await page.getByRole('button', { name: 'Connect', exact: true }).click()
   await page.getByText(words).waitFor()
-  t.equal(await page.getByLabel('Secret key').inputValue(), 'secret', 'nothing has to be typed again')
+  t.equal(await page.getByLabel('Secret key').inputValue(), 'secret', 'the values are kept')
   t.match((await heard()).at(-1), { type: 'error', detail: { code: 'INVALID_CREDENTIALS' } })
 
   await page.getByLabel('Bucket').fill('other')
@@ -49,7 +49,7 @@ t.test('a form is made of the schema, and says what is wrong at each field', asy
   t.equal(await page.locator('.side [aria-current=page]').innerText(), 's3 account')
 })
 
-t.test('a window opens for OAuth, and its landing page ends it', async (t) => {
+t.test('a window opens for OAuth, and its landing page ends the login', async (t) => {
   const { page, cloud, row } = await openPicker(t, {
     attributes: 'return-to="/picker/landing.html"',
     prepare: all
@@ -61,14 +61,14 @@ t.test('a window opens for OAuth, and its landing page ends it', async (t) => {
   await page.getByText('Continue in the sign-in window.').waitFor()
   t.same(await violationsOf(page), [])
   await popup.getByRole('link', { name: 'Agree' }).waitFor()
-  t.equal(await popup.evaluate(() => window.opener === null), true, 'the provider has no hold of the page')
+  t.equal(await popup.evaluate(() => window.opener === null), true, 'the provider has no access to the page')
   connect(cloud, 'google_drive', 'g1')
   await Promise.all([popup.waitForEvent('close'), popup.getByRole('link', { name: 'Agree' }).click()])
   await row('a.pdf').waitFor()
   t.equal(await page.locator('.side [aria-current=page]').innerText(), 'google_drive account')
 })
 
-t.test('a refusal on the landing page is said, and the login can begin again', async (t) => {
+t.test('an error on the landing page is shown, and the login can be restarted', async (t) => {
   const { page, cloud, row, heard } = await openPicker(t, {
     attributes: 'return-to="/picker/landing.html?error=ACCESS_DENIED"',
     prepare: all
@@ -85,10 +85,10 @@ t.test('a refusal on the landing page is said, and the login can begin again', a
   await second.getByRole('link', { name: 'Agree' }).waitFor()
   connect(cloud, 'google_drive', 'g1')
   await row('a.pdf').waitFor()
-  t.pass('found by asking, without a landing')
+  t.pass('found by polling, without a landing page')
 })
 
-t.test('a window that the user closes is noticed, and the login can be left', async (t) => {
+t.test('a window that the user closes is detected, and the login can be cancelled', async (t) => {
   const { page } = await openPicker(t, { prepare: all })
   const [popup] = await Promise.all([
     page.waitForEvent('popup'),
@@ -101,7 +101,7 @@ t.test('a window that the user closes is noticed, and the login can be left', as
   await page.getByText('No clouds connected yet.').waitFor()
 })
 
-t.test('OAuth that needs its user again goes on where it was', async (t) => {
+t.test('reauthentication continues in the same folder', async (t) => {
   const { page, cloud, row } = await openPicker(t, {
     attributes: 'return-to="/picker/landing.html" folder="Invoices/"',
     prepare: (cloud) => {
@@ -131,7 +131,7 @@ t.test('a browser that opens no window shows a link', async (t) => {
   t.equal(await link.getAttribute('rel'), 'noopener noreferrer')
 })
 
-t.test('a login at the user’s own server is asked about until it has happened', async (t) => {
+t.test('a login at the user’s own server is polled until it is completed', async (t) => {
   const { page, cloud, row } = await openPicker(t, { prepare: all })
   await page.getByRole('button', { name: 'Connect Nextcloud' }).click()
   t.equal(await page.locator('form input').count(), 1)
@@ -144,10 +144,10 @@ t.test('a login at the user’s own server is asked about until it has happened'
   await popup.getByRole('heading', { name: 'Log in' }).waitFor()
   cloud.logins.set('flow1', () => connect(cloud, 'nextcloud', 'n1'))
   await row('a.pdf').waitFor()
-  t.equal(popup.isClosed(), false, 'it is another origin’s page, which says itself that it is done')
+  t.equal(popup.isClosed(), false, 'the window has another origin and reports the end itself')
 })
 
-t.test('who has an app password may type it', async (t) => {
+t.test('an app password can be entered', async (t) => {
   const { page, row } = await openPicker(t, { prepare: all })
   await page.getByRole('button', { name: 'Connect Nextcloud' }).click()
   await page.getByLabel('Address').fill('https://cloud.example')

@@ -5,7 +5,7 @@ import { eventually, openPicker, sample, violationsOf } from './picker-page.ts'
 
 const LISTING = 'GET /cloud/s3/listing'
 
-t.test('an expired session is said, told to the host, and over when the user is back', async (t) => {
+t.test('an expired session is shown, reported to the host, and ends when the user is back', async (t) => {
   const { page, row, heard } = await openPicker(t, {
     prepare: (cloud) => {
       sample(cloud)
@@ -20,7 +20,7 @@ t.test('an expired session is said, told to the host, and over when the user is 
   await row('a.pdf').waitFor()
 })
 
-t.test('a session that expires before anything was there', async (t) => {
+t.test('a session that expires before the first listing is shown', async (t) => {
   const { page } = await openPicker(t, {
     prepare: (cloud) => {
       sample(cloud)
@@ -30,7 +30,7 @@ t.test('a session that expires before anything was there', async (t) => {
   await page.getByRole('alert').getByText('Your session has expired').waitFor()
 })
 
-t.test('a network that is gone is said, and the folder is tried again when it is back', async (t) => {
+t.test('a network failure is shown, and the folder is retried when the network is back', async (t) => {
   const { page, row, heard } = await openPicker(t)
   await row('Invoices').waitFor()
   await page.context().setOffline(true)
@@ -42,7 +42,7 @@ t.test('a network that is gone is said, and the folder is tried again when it is
   await row('2026.pdf').waitFor()
 })
 
-t.test('a slow provider shows skeletons, says so, and can be cancelled', async (t) => {
+t.test('a slow provider shows skeletons and a message, and can be cancelled', async (t) => {
   const late = new Deferred<undefined>()
   const { page, row } = await openPicker(t, {
     prepare: (cloud) => {
@@ -65,7 +65,7 @@ for (const [status, code] of [
   [429, 'TOO_MANY_REQUESTS'],
   [503, 'PROVIDER_THROTTLED']
 ] as const) {
-  t.test(`a ${status} counts down, and then tries again`, async (t) => {
+  t.test(`a ${status} counts down and then retries`, async (t) => {
     const { page, row, cloud } = await openPicker(t, {
       prepare: (cloud) => {
         sample(cloud)
@@ -93,14 +93,14 @@ t.test('a countdown can be cancelled', async (t) => {
   await page.getByText('Loading cancelled.').waitFor()
 })
 
-t.test('a folder that is gone leads back to the top', async (t) => {
+t.test('a missing folder offers the way to the root', async (t) => {
   const { page, row } = await openPicker(t, { attributes: 'folder="gone/"' })
   await page.getByText('This folder no longer exists.').waitFor()
   await page.getByRole('button', { name: 'Go to top folder' }).click()
   await row('a.pdf').waitFor()
 })
 
-t.test('a refresh that fails takes nothing away', async (t) => {
+t.test('a failed refresh keeps the entries', async (t) => {
   const { page, row, cloud } = await openPicker(t)
   await row('a.pdf').waitFor()
   cloud.failOnce(LISTING, 502, 'PROVIDER_ERROR')
@@ -109,10 +109,10 @@ t.test('a refresh that fails takes nothing away', async (t) => {
   t.ok(await row('a.pdf').isVisible())
   t.same(await violationsOf(page), [])
   await page.getByRole('button', { name: 'Try again' }).click()
-  await eventually(async () => (await page.locator('.notice').count()) === 0, 'nothing left to say')
+  await eventually(async () => (await page.locator('.notice').count()) === 0, 'the notice is gone')
 })
 
-t.test('a connection that stops working is connected again in place, and the folder comes back', async (t) => {
+t.test('a connection that requires reauthentication is reconnected in place, with the same folder', async (t) => {
   const { page, row, cloud } = await openPicker(t)
   await row('Invoices').dblclick()
   await row('2026.pdf').waitFor()
@@ -133,7 +133,7 @@ t.test('a connection that stops working is connected again in place, and the fol
   t.same(await page.locator('.crumbs bdi').allTextContents(), ['My s3', 'Invoices'])
 })
 
-t.test('a connection that is broken can be checked again', async (t) => {
+t.test('a connection in ERROR can be verified again', async (t) => {
   const { page, row } = await openPicker(t, {
     prepare: (cloud) => {
       sample(cloud)
@@ -148,7 +148,7 @@ t.test('a connection that is broken can be checked again', async (t) => {
   await row('a.pdf').waitFor()
 })
 
-t.test('an answer that is no JSON is no empty folder', async (t) => {
+t.test('a response that is not JSON is not shown as an empty folder', async (t) => {
   const { page } = await openPicker(t, {
     prepare: (cloud) => {
       sample(cloud)
@@ -158,7 +158,7 @@ t.test('an answer that is no JSON is no empty folder', async (t) => {
   await page.getByText('Unexpected response from the server.').waitFor()
 })
 
-t.test('without any connection the user is asked to make one', async (t) => {
+t.test('without connections the user is asked to add one', async (t) => {
   const { page } = await openPicker(t, {
     prepare: (cloud) => {
       sample(cloud)

@@ -25,7 +25,7 @@ async function tabToGrid(page: Page): Promise<void> {
   throw new Error('Tab never reached the table')
 }
 
-t.test('the table is one stop of Tab, and its cells are walked with the arrows', async (t) => {
+t.test('the table is a single Tab stop, and the arrows move between its cells', async (t) => {
   const { page, row } = await openPicker(t)
   await row('a.pdf').waitFor()
   await tabToGrid(page)
@@ -46,26 +46,26 @@ t.test('the table is one stop of Tab, and its cells are walked with the arrows',
   t.equal(await press(page, 'Home'), 'c.txt name')
   t.equal(await page.locator('.body [tabindex="0"]').count(), 1)
   await press(page, 'Tab')
-  t.not((await focused(page)).split(' ').at(-1), 'name', 'and Tab leaves it')
-  t.equal(await press(page, 'Shift+Tab'), 'c.txt name', 'and comes back to the same cell')
+  t.not((await focused(page)).split(' ').at(-1), 'name', 'Tab leaves the table')
+  t.equal(await press(page, 'Shift+Tab'), 'c.txt name', 'Shift+Tab returns to the same cell')
 })
 
-t.test('a folder is entered with Enter and left with Backspace, and the focus goes along', async (t) => {
+t.test('Enter opens a folder, Backspace leaves it, and the focus follows', async (t) => {
   const { page, row } = await openPicker(t)
   await row('a.pdf').waitFor()
   await tabToGrid(page)
   await press(page, 'ArrowDown', 'Enter')
   await eventually(async () => (await focused(page)) === 'x.jpg name', 'the focus in the folder')
   await press(page, 'Backspace')
-  await eventually(async () => (await focused(page)) === 'Photos name', 'the focus on where it came out')
+  await eventually(async () => (await focused(page)) === 'Photos name', 'the focus on the folder')
   await press(page, 'ArrowUp', 'Enter')
   await eventually(async () => (await focused(page)) === '2025 name', 'the next folder')
   await press(page, 'Enter')
   await page.getByText('This folder is empty.').waitFor()
-  t.equal(await focused(page), 'main ', 'nothing to stand on')
+  t.equal(await focused(page), 'main ', 'there is no row to focus')
 })
 
-t.test('Space selects, with Shift a range, and Ctrl+A all', async (t) => {
+t.test('Space selects, with Shift a range, and Ctrl+A everything', async (t) => {
   const { page, row, heard } = await openPicker(t, { attributes: 'multiple' })
   const selected = async (): Promise<(string | undefined)[]> =>
     ((await heard()).filter(({ type }) => type === 'select').at(-1)?.detail.entries ?? []).map(({ id }) => id)
@@ -85,7 +85,7 @@ t.test('Space selects, with Shift a range, and Ctrl+A all', async (t) => {
   t.equal(await row('b.png').getAttribute('aria-selected'), 'false')
 })
 
-t.test('Enter on a file opens it, and on its button downloads it', async (t) => {
+t.test('Enter opens a file, and on its button downloads it', async (t) => {
   const { page, row, heard } = await openPicker(t)
   await row('a.pdf').waitFor()
   await tabToGrid(page)
@@ -95,7 +95,7 @@ t.test('Enter on a file opens it, and on its button downloads it', async (t) => 
   t.equal(download.suggestedFilename(), 'a.pdf')
 })
 
-t.test('pages of rows are jumped over, and what has the focus is always seen', async (t) => {
+t.test('Page Up and Page Down move by pages, and the focused row stays visible', async (t) => {
   const { page, row } = await openPicker(t, {
     prepare: (cloud) => {
       sample(cloud)
@@ -126,7 +126,7 @@ t.test('pages of rows are jumped over, and what has the focus is always seen', a
   t.ok(await isSeen())
 })
 
-t.test('the row with the focus stays in the document when it is scrolled away', async (t) => {
+t.test('the focused row stays in the document when it is scrolled away', async (t) => {
   const { page, row } = await openPicker(t, {
     prepare: (cloud) => {
       sample(cloud)
@@ -145,7 +145,7 @@ t.test('the row with the focus stays in the document when it is scrolled away', 
   t.ok(await row('file 002').isVisible())
 })
 
-t.test('from right to left the arrows turn around', async (t) => {
+t.test('in right-to-left pages the arrows are reversed', async (t) => {
   const { page, row } = await openPicker(t, { dir: 'rtl', lang: 'ar' })
   await row('a.pdf').waitFor()
   await tabToGrid(page)
@@ -153,7 +153,7 @@ t.test('from right to left the arrows turn around', async (t) => {
   t.equal(await press(page, 'ArrowRight'), 'Invoices name')
 })
 
-t.test('cells that a narrow picker hides are passed over', async (t) => {
+t.test('cells that a narrow picker hides are skipped', async (t) => {
   const { page, row } = await openPicker(t, { viewport: { width: 400, height: 800 } })
   await row('a.pdf').waitFor()
   await tabToGrid(page)

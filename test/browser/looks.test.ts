@@ -3,7 +3,7 @@ import { connectionTo, DRIVE, NEXTCLOUD, S3 } from '../support/picker-entries.ts
 import { openPicker, sample, violationsOf } from './picker-page.ts'
 
 for (const colorScheme of ['light', 'dark'] as const) {
-  t.test(`${colorScheme} is as readable as the other`, async (t) => {
+  t.test(`${colorScheme} mode passes the accessibility checks`, async (t) => {
     const { page, row, cloud } = await openPicker(t, {
       attributes: 'multiple kind="file" accept=".pdf"',
       colorScheme,
@@ -31,7 +31,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
 
     await page.getByRole('button', { name: 'My nextcloud' }).click()
     await page.getByRole('button', { name: 'Check again' }).waitFor()
-    t.same(await violationsOf(page), [], 'a connection that is broken')
+    t.same(await violationsOf(page), [], 'a broken connection')
 
     await page.getByRole('button', { name: 'Connect S3-compatible storage' }).click()
     await page.getByRole('button', { name: 'Connect', exact: true }).click()
@@ -40,7 +40,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
   })
 }
 
-t.test('the attribute decides over the system', async (t) => {
+t.test('the attribute overrides the system setting', async (t) => {
   const { page, row } = await openPicker(t, { attributes: 'color-scheme="dark"', colorScheme: 'light' })
   await row('a.pdf').waitFor()
   const style = await page.locator('cloud-folder-picker').evaluate((picker) => getComputedStyle(picker).backgroundColor)
@@ -48,7 +48,7 @@ t.test('the attribute decides over the system', async (t) => {
   t.same(await violationsOf(page), [])
 })
 
-t.test('a page that is read from the right turns all of it around', async (t) => {
+t.test('in a right-to-left page everything is mirrored', async (t) => {
   const { page, row } = await openPicker(t, { dir: 'rtl', lang: 'ar', attributes: 'multiple' })
   await row('a.pdf').waitFor()
   const [side, pane, name, size] = await Promise.all(
@@ -61,23 +61,23 @@ t.test('a page that is read from the right turns all of it around', async (t) =>
   t.same(await violationsOf(page), [])
 })
 
-t.test('numbers and dates are those of the page’s language', async (t) => {
+t.test('numbers and dates follow the language of the page', async (t) => {
   const { row } = await openPicker(t, { lang: 'de' })
   t.match(await row('b.png').innerText(), /1,5 MB/)
   t.match(await row('b.png').innerText(), /02\.11\.2026/)
 })
 
-t.test('a host says it all in its own words', async (t) => {
+t.test('a host can replace all texts', async (t) => {
   const { page, row } = await openPicker(t)
   await row('a.pdf').waitFor()
   await page.locator('cloud-folder-picker').evaluate((picker) => {
     Object.assign(picker, { strings: { entries: '{n} Einträge', upload: '<b>Hochladen</b>' } })
   })
   await page.getByText('5 Einträge').waitFor()
-  t.ok(await page.getByRole('button', { name: '<b>Hochladen</b>' }).isVisible(), 'a text, never markup')
+  t.ok(await page.getByRole('button', { name: '<b>Hochladen</b>' }).isVisible(), 'text, never markup')
 })
 
-t.test('a narrow picker leaves out what is less needed', async (t) => {
+t.test('a narrow picker hides less important columns', async (t) => {
   const { page, row } = await openPicker(t, { viewport: { width: 360, height: 740 } })
   await row('a.pdf').waitFor()
   t.notOk(await page.locator('.body .modified').first().isVisible())
@@ -87,7 +87,7 @@ t.test('a narrow picker leaves out what is less needed', async (t) => {
   t.same(await violationsOf(page), [])
 })
 
-t.test('a picker that is taken off the page asks nothing more, and begins anew when it is back', async (t) => {
+t.test('a removed picker sends no requests, and restarts when it is inserted again', async (t) => {
   const { page, row, cloud } = await openPicker(t)
   await row('a.pdf').waitFor()
   const before = cloud.asked.length

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { CloudFolderPickerElement } from '../../src/picker/picker-element.ts'
 import { openPicker } from './picker-page.ts'
 
-t.test('the host’s own fetch sends each request, and sees each answer', async (t) => {
+t.test('the host’s own fetch sends each request and sees each response', async (t) => {
   const { page, row } = await openPicker(t)
   await row('Invoices').waitFor()
   await page.evaluate(async () => {
@@ -21,7 +21,7 @@ t.test('the host’s own fetch sends each request, and sees each answer', async 
   t.same(seen, ['/cloud/s3/listing 200'])
 })
 
-t.test('what the host’s own fetch rejects with is a network that is gone', async (t) => {
+t.test('a rejection of the host’s own fetch is a network failure', async (t) => {
   const { page, row } = await openPicker(t)
   await row('Invoices').waitFor()
   await page.evaluate(() => {

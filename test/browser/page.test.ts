@@ -39,7 +39,7 @@ async function download(page: Page, name: string): Promise<Buffer> {
   return await readFile(await saved.path())
 }
 
-t.test('the printed address shows the folders and documents of the demo’s user, and keeps no token', async (t) => {
+t.test('the printed link shows the folders and documents of the demo’s user and stores no token', async (t) => {
   const page = await openDemoPage(t)
   const failed: string[] = []
   page.on('console', (message) => {
@@ -54,13 +54,13 @@ t.test('the printed address shows the folders and documents of the demo’s user
   await item(page, 'Reading a folder page by page.txt').waitFor()
   t.equal(page.url(), demo.address)
   t.equal(await page.locator('.user').innerText(), 'demo')
-  t.same(failed, [], 'nothing failed, and nobody else was asked')
+  t.same(failed, [], 'no request failed, and no other host was contacted')
   await page.reload()
   await row(page, 'Handbook').waitFor()
   t.equal(await page.evaluate(() => localStorage.length + document.cookie.length), 0)
 })
 
-t.test('who has no token is asked for one, and may forget it again', async (t) => {
+t.test('a user without a token is asked for one, and can sign out again', async (t) => {
   const page = await openDemoPage(t)
   await page.goto(demo.address)
   const input = page.getByLabel('Access token')
@@ -74,7 +74,7 @@ t.test('who has no token is asked for one, and may forget it again', async (t) =
   await input.fill(` Bearer ${demo.token.slice(0, 40)}\n${demo.token.slice(40)} `)
   await page.getByRole('button', { name: 'Sign in' }).click()
   await row(page, 'Handbook').waitFor()
-  t.equal(await page.evaluate(() => document.activeElement?.id), 'clouds', 'the keyboard goes on at what came')
+  t.equal(await page.evaluate(() => document.activeElement?.id), 'clouds', 'the focus moves to the new content')
   await page.getByRole('button', { name: 'Sign out' }).click()
   await input.waitFor()
   t.equal(await page.evaluate(() => sessionStorage.length), 0)
@@ -86,7 +86,7 @@ t.test('who has no token is asked for one, and may forget it again', async (t) =
   t.equal(page.url(), demo.address)
 })
 
-t.test('a token that ends in between brings the form back, whoever hears of it first', async (t) => {
+t.test('an expired token brings the form back, whichever request detects it', async (t) => {
   for (const route of ['**/documents*', '**/listing*']) {
     const page = await openDemoPage(t)
     await page.goto(demo.link)
@@ -102,7 +102,7 @@ t.test('a token that ends in between brings the form back, whoever hears of it f
   }
 })
 
-t.test('what is uploaded can be downloaded, byte by byte, and removed', async (t) => {
+t.test('an uploaded document can be downloaded unchanged and removed', async (t) => {
   const page = await openDemoPage(t)
   await page.goto(demo.link)
   await row(page, 'Handbook').waitFor()
@@ -112,13 +112,13 @@ t.test('what is uploaded can be downloaded, byte by byte, and removed', async (t
   await item(page, 'empty.txt').getByText('0 bytes').waitFor()
   t.ok(bytes.equals(await demo.content(await idOf('bytes.bin'))))
   t.ok(bytes.equals(await download(page, 'bytes.bin')))
-  t.equal(await page.locator('.transfers').count(), 0, 'what has come is no longer on its way')
+  t.equal(await page.locator('.transfers').count(), 0, 'a finished upload is not listed as a transfer')
   t.same(await violationsOf(page), [])
 
   await page.getByRole('button', { name: 'Remove bytes.bin' }).click()
   await page.getByRole('dialog').getByText('Remove bytes.bin?').waitFor()
-  t.same(await violationsOf(page), [], 'the question')
-  await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click()
+  t.same(await violationsOf(page), [], 'the dialog')
+  await page.getByRole('button', { name: 'Keep it' }).click()
   t.equal(await item(page, 'bytes.bin').count(), 1)
   for (const name of ['bytes.bin', 'empty.txt']) {
     await page.getByRole('button', { name: `Remove ${name}` }).click()
@@ -127,10 +127,10 @@ t.test('what is uploaded can be downloaded, byte by byte, and removed', async (t
   }
   await page.getByRole('status').filter({ hasText: 'empty.txt was removed.' }).waitFor({ state: 'attached' })
   t.equal(await idOf('bytes.bin'), '')
-  t.equal(await page.evaluate(() => document.activeElement?.id), 'documents', 'the keyboard is not lost')
+  t.equal(await page.evaluate(() => document.activeElement?.id), 'documents', 'the focus is not lost')
 })
 
-t.test('files can be dropped, and an upload shows how far it is and can be cancelled', async (t) => {
+t.test('files can be dropped, and an upload shows its progress and can be cancelled', async (t) => {
   const page = await openDemoPage(t)
   await page.goto(demo.link)
   await item(page, 'Welcome').waitFor()
@@ -152,16 +152,16 @@ t.test('files can be dropped, and an upload shows how far it is and can be cance
     isHeld = asked.request().method() === 'PUT'
   })
   await drop('held.bin', 3_000_000)
-  await eventually(() => isHeld, 'it is on its way')
+  await eventually(() => isHeld, 'the upload is held')
   await page.getByRole('progressbar', { name: 'held.bin' }).waitFor()
-  t.ok(await idOf('held.bin'), 'its document is there')
+  t.ok(await idOf('held.bin'), 'its document exists')
   await page.getByRole('button', { name: 'Cancel held.bin' }).click()
   await page.locator('.transfers').waitFor({ state: 'detached' })
-  await eventually(async () => (await idOf('held.bin')) === '', 'nothing is left of it')
+  await eventually(async () => (await idOf('held.bin')) === '', 'the document is removed')
   t.equal(await item(page, 'held.bin').count(), 0)
 })
 
-t.test('a name that looks like markup is a name', async (t) => {
+t.test('a name that looks like markup is rendered as text', async (t) => {
   const page = await openDemoPage(t)
   const name = '<img src=x onerror=alert(1)>'
   await page.goto(demo.link)
@@ -177,7 +177,7 @@ t.test('a name that looks like markup is a name', async (t) => {
   t.equal(await page.locator('img').count(), 0)
 })
 
-t.test('what is selected in a cloud is kept as documents', async (t) => {
+t.test('entries that are selected in a cloud are added as documents', async (t) => {
   const page = await openDemoPage(t)
   await page.goto(demo.link)
   const keep = page.getByRole('button', { name: 'Add to documents' })
@@ -197,7 +197,7 @@ t.test('what is selected in a cloud is kept as documents', async (t) => {
   t.equal(await row(page, '1 Arriving.txt').count(), 1)
 })
 
-t.test('the state of the cache is what the headers say: a miss, a hit, and an age that grows', async (t) => {
+t.test('the state of the cache follows the headers: a miss, a hit, and an increasing age', async (t) => {
   const fresh = await startDemo(t)
   const page = await openDemoPage(t)
   await page.clock.install()
@@ -219,16 +219,16 @@ t.test('the state of the cache is what the headers say: a miss, a hit, and an ag
   const seconds = async () => Number.parseInt(await figure(page, 'age').innerText(), 10)
   const before = await seconds()
   await page.clock.fastForward(5000)
-  await eventually(async () => (await seconds()) >= before + 5, 'it grows')
+  await eventually(async () => (await seconds()) >= before + 5, 'the age increases')
   await page.clock.fastForward(70_000)
-  await eventually(async () => (await figure(page, 'entries').innerText()) === '0', 'they end with their time')
+  await eventually(async () => (await figure(page, 'entries').innerText()) === '0', 'the entries expire')
   await page.getByRole('button', { name: 'Refresh' }).click()
   await page.getByText('fwd=request; stored').waitFor()
   t.same(await figures(), [1, 3, 1])
-  await eventually(async () => (await seconds()) <= 1, 'what was loaded anew is new')
+  await eventually(async () => (await seconds()) <= 1, 'the age is reset')
 })
 
-t.test('the keyboard alone is enough', async (t) => {
+t.test('the page can be used with the keyboard only', async (t) => {
   const page = await openDemoPage(t)
   await page.goto(demo.link)
   await row(page, 'Handbook').waitFor()
@@ -278,7 +278,7 @@ t.test('the keyboard alone is enough', async (t) => {
   t.equal(
     await page.evaluate(() => document.activeElement?.getAttribute('aria-label')),
     'Remove 5 Leaving.txt',
-    'back where one was'
+    'the focus returns to the button'
   )
   await page.keyboard.press('Enter')
   await tabTo('Remove')
@@ -288,7 +288,7 @@ t.test('the keyboard alone is enough', async (t) => {
 })
 
 for (const colorScheme of ['light', 'dark'] as const) {
-  t.test(`${colorScheme} is as readable as the other, on narrow screens too`, async (t) => {
+  t.test(`${colorScheme} mode passes the accessibility checks, on narrow screens too`, async (t) => {
     const page = await openDemoPage(t, { colorScheme })
     await page.goto(demo.address)
     await page.getByLabel('Access token').fill('nonsense')
@@ -305,11 +305,11 @@ for (const colorScheme of ['light', 'dark'] as const) {
     t.same(await violationsOf(page), [], 'the page')
     await page.setViewportSize({ width: 340, height: 700 })
     t.same(await violationsOf(page), [], 'narrow')
-    t.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'nothing sticks out')
+    t.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'nothing overflows')
   })
 }
 
-t.test('a page that is read from the right turns all of it around', async (t) => {
+t.test('in a right-to-left page everything is mirrored', async (t) => {
   const page = await openDemoPage(t)
   await page.goto(demo.link)
   await item(page, 'Welcome').waitFor()
@@ -322,7 +322,7 @@ t.test('a page that is read from the right turns all of it around', async (t) =>
   t.ok(clouds! > documents!)
 })
 
-t.test('a large document goes to the disk as it comes', async (t) => {
+t.test('a large document is written to disk while it arrives', async (t) => {
   const page = await openDemoPage(t)
   const bytes = Buffer.alloc(65 * 1024 * 1024, 'a piece of content, ')
   const authorization = `Bearer ${demo.token}`
@@ -352,7 +352,7 @@ t.test('a large document goes to the disk as it comes', async (t) => {
   t.equal(digest, createHash('sha256').update(bytes).digest('hex'))
 })
 
-t.test('a server that takes no uploads offers none', async (t) => {
+t.test('a server without uploads offers none', async (t) => {
   const quiet = await startDemo(t, { TRANSFERS: 'false' })
   const page = await openDemoPage(t)
   await page.goto(quiet.link)

@@ -143,7 +143,7 @@ t.test('an expired cursor reloads the folder and shows a message', async (t) => 
   await page.locator('.grid').evaluate((grid) => {
     grid.scrollTop = grid.scrollHeight
   })
-  await page.getByText('The folder has changed and was loaded anew.').waitFor()
+  await page.getByText('This folder changed, so it was reloaded.').waitFor()
   await page.getByText('100 items').waitFor()
   t.pass('paging continues')
 })

@@ -29,14 +29,14 @@ async function drop(page: Page, names: readonly string[]): Promise<void> {
   }, names)
 }
 
-t.test('files are uploaded from a button, and stand in the list at once', async (t) => {
+t.test('files are uploaded with a button, and appear in the list at once', async (t) => {
   const { page, row, cloud } = await openPicker(t)
   await row('a.pdf').waitFor()
   const listings = cloud.asked.filter((line) => line.includes('/listing')).length
   await choose(page, file('new.txt'), file('other.bin', 'x', ''))
   await row('new.txt').waitFor()
   await row('other.bin').waitFor()
-  await eventually(async () => (await page.getByText('Uploaded').count()) === 2, 'both are there')
+  await eventually(async () => (await page.getByText('Uploaded').count()) === 2, 'both are uploaded')
   t.same(cloud.uploaded.map(({ name, type, body }) => [name, type, body.toString()]).sort(), [
     ['new.txt', 'text/plain', 'hello'],
     ['other.bin', 'application/octet-stream', 'x']
@@ -47,7 +47,7 @@ t.test('files are uploaded from a button, and stand in the list at once', async 
   t.equal(await page.locator('.transfers').count(), 0)
 })
 
-t.test('files are dropped onto a folder, into it', async (t) => {
+t.test('files that are dropped onto a folder are uploaded into it', async (t) => {
   const { page, row, cloud } = await openPicker(t)
   await row('Invoices').dblclick()
   await row('2026.pdf').waitFor()
@@ -66,7 +66,7 @@ t.test('files are dropped onto a folder, into it', async (t) => {
   )
 })
 
-t.test('an upload shows how far it is, and can be stopped', async (t) => {
+t.test('an upload shows its progress and can be cancelled', async (t) => {
   const late = new Deferred<undefined>()
   const { page, row, cloud } = await openPicker(t)
   await row('a.pdf').waitFor()
@@ -74,7 +74,7 @@ t.test('an upload shows how far it is, and can be stopped', async (t) => {
   await choose(page, file('big.bin', 'x'.repeat(3_000_000)))
   const bar = page.getByRole('progressbar', { name: 'big.bin' })
   await bar.waitFor()
-  await eventually(async () => Number(await bar.getAttribute('value')) > 0, 'some of it is sent')
+  await eventually(async () => Number(await bar.getAttribute('value')) > 0, 'a part is sent')
   t.equal(await bar.getAttribute('max'), '3000000')
   t.match(await page.locator('.transfers').innerText(), /MB \/ 3 MB/)
   t.same(await violationsOf(page), [])
@@ -83,7 +83,7 @@ t.test('an upload shows how far it is, and can be stopped', async (t) => {
   late.resolve(undefined)
 })
 
-t.test('a name that is taken is never overwritten: both are kept, if one wants', async (t) => {
+t.test('an existing name is never overwritten: both files can be kept', async (t) => {
   const { page, row, cloud, heard } = await openPicker(t)
   await row('a.pdf').waitFor()
   await choose(page, file('a.pdf', 'mine'))
@@ -94,7 +94,7 @@ t.test('a name that is taken is never overwritten: both are kept, if one wants',
   t.equal(cloud.uploaded[0]?.body.toString(), 'mine')
 })
 
-t.test('an upload that fails says why, and is tried again', async (t) => {
+t.test('a failed upload shows the reason and can be retried', async (t) => {
   const { page, row, cloud } = await openPicker(t)
   await row('a.pdf').waitFor()
   cloud.failOnce('PUT', 507, 'QUOTA_EXCEEDED')
@@ -104,7 +104,7 @@ t.test('an upload that fails says why, and is tried again', async (t) => {
   await row('new.txt').waitFor()
 })
 
-t.test('a folder is made in place', async (t) => {
+t.test('a folder is created in place', async (t) => {
   const { page, row, names } = await openPicker(t)
   await row('a.pdf').waitFor()
   await page.getByRole('button', { name: 'New folder' }).click()
@@ -117,14 +117,14 @@ t.test('a folder is made in place', async (t) => {
   await input.fill('New <b>')
   await page.getByRole('button', { name: 'Create' }).click()
   await row('New <b>').waitFor()
-  t.equal((await names()).indexOf('New <b>'), 1, 'where its name stands among the folders')
+  t.equal((await names()).indexOf('New <b>'), 1, 'it is sorted among the folders')
   t.equal(await input.count(), 0)
   await page.getByRole('button', { name: 'New folder' }).click()
   await page.getByLabel('Folder name').press('Escape')
   t.equal(await page.getByLabel('Folder name').count(), 0)
 })
 
-t.test('a file is downloaded by a link, where cookies say who asks', async (t) => {
+t.test('with cookies a file is downloaded by a link', async (t) => {
   const { page, row } = await openPicker(t)
   await row('a.pdf').waitFor()
   const [download] = await Promise.all([
@@ -135,7 +135,7 @@ t.test('a file is downloaded by a link, where cookies say who asks', async (t) =
   t.equal(await readFile(await download.path(), 'utf8'), 'content of a.pdf')
 })
 
-t.test('with a token it is fetched, and every request carries the token', async (t) => {
+t.test('with a token a file is fetched, and every request has the token', async (t) => {
   const { page, row, cloud } = await openPicker(t, {
     hasToken: true,
     prepare: (cloud) => {
@@ -187,7 +187,7 @@ t.test('a native document is saved with the name and the type of its export, by 
   }
 })
 
-t.test('nothing is offered that the provider, or the host, does not want', async (t) => {
+t.test('actions that the provider or the host excludes are not offered', async (t) => {
   for (const [attributes, provider] of [
     ['readonly', 's3'],
     ['', 'google_drive']

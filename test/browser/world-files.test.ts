@@ -57,7 +57,7 @@ async function recordSaveDialogs(page: Page): Promise<void> {
 }
 
 for (const provider of ['google_drive', 'webdav']) {
-  t.test(`what is downloaded of ${provider} are the very bytes`, async (t) => {
+  t.test(`downloads of ${provider} have unchanged content`, async (t) => {
     const page = await openWorld(t, world)
     await visit(page, labelOf(provider))
     await enter(page, 'Downloads')
@@ -69,7 +69,7 @@ for (const provider of ['google_drive', 'webdav']) {
   })
 }
 
-t.test('what is downloaded of the S3-compatible store are its bytes', async (t) => {
+t.test('downloads of the S3-compatible store have unchanged content', async (t) => {
   const page = await openWorld(t, world)
   const { name, bytes } = await download(page, 'Welcome.txt')
   t.equal(name, 'Welcome.txt')
@@ -78,19 +78,16 @@ t.test('what is downloaded of the S3-compatible store are its bytes', async (t) 
   t.match(bytes.toString(), /^This bucket is in the memory of the demo/)
 })
 
-t.test(
-  'a document of Google’s own is downloaded as its best export, and one that has none offers no download',
-  async (t) => {
-    const page = await openWorld(t, world)
-    await visit(page, account)
-    await enter(page, 'Documents')
-    const saved = await download(page, 'Minutes of the meeting')
-    const [best] = Object.values(NATIVE_EXPORTS[DRIVE_DOCUMENT] ?? {})
-    t.ok(best !== undefined && saved.bytes.equals(best))
-    t.equal(saved.name, 'Minutes of the meeting.docx')
-    t.equal(await row(page, 'Survey').getByRole('button').count(), 0)
-  }
-)
+t.test('a Google document is downloaded as its best export, and one without exports offers no download', async (t) => {
+  const page = await openWorld(t, world)
+  await visit(page, account)
+  await enter(page, 'Documents')
+  const saved = await download(page, 'Minutes of the meeting')
+  const [best] = Object.values(NATIVE_EXPORTS[DRIVE_DOCUMENT] ?? {})
+  t.ok(best !== undefined && saved.bytes.equals(best))
+  t.equal(saved.name, 'Minutes of the meeting.docx')
+  t.equal(await row(page, 'Survey').getByRole('button').count(), 0)
+})
 
 t.test('a shortcut to a native document is saved with the name and the type of its export', async (t) => {
   const page = await openWorld(t, world, { prepare: recordSaveDialogs })
@@ -108,11 +105,11 @@ t.test('a shortcut to a native document is saved with the name and the type of i
   t.same(
     await page.evaluate(() => (window as unknown as { suggested: string[] }).suggested),
     ['Budget.xlsx'],
-    'also as a document of the server, in the dialog that asks where to save it'
+    'a document of the server too, in the save dialog'
   )
 })
 
-t.test('several files are selected, told to the host, and kept as documents', async (t) => {
+t.test('several files are selected, reported to the host, and added as documents', async (t) => {
   const page = await openWorld(t, world)
   await visit(page, account)
   await enter(page, 'Office', '2026', '03 March')
@@ -137,16 +134,16 @@ t.test('several files are selected, told to the host, and kept as documents', as
     documentItem(page, 'Plan.txt').getByRole('button', { name: 'Download Plan.txt' }).click()
   ])
   const stream = await saved.createReadStream()
-  t.equal(Buffer.concat(await stream.toArray()).toString(), 'Plan, March 2026.\n', 'through the server’s own route')
+  t.equal(Buffer.concat(await stream.toArray()).toString(), 'Plan, March 2026.\n', 'through the route of the server')
 })
 
-t.test('what may be selected is what the host says, by kind and by type', async (t) => {
+t.test('the host limits the selection by kind and by type', async (t) => {
   const page = await openWorld(t, world)
   await visit(page, account)
   await enter(page, 'Downloads')
   await row(page, 'Letter.pdf').waitFor()
   const selectable = async () => await page.locator('.body > .row[aria-selected] bdi').allTextContents()
-  t.same((await selectable()).sort(), Object.keys(DOWNLOADS).sort(), 'files, as the page has it')
+  t.same((await selectable()).sort(), Object.keys(DOWNLOADS).sort(), 'files, from the attribute of the page')
   for (const [accept, expected] of [
     ['application/pdf', ['Letter.pdf']],
     ['image/*, .txt', ['Colours.png', 'Readme.txt']]
@@ -160,7 +157,7 @@ t.test('what may be selected is what the host says, by kind and by type', async 
   t.same(
     (await heard()).map(({ entries }) => entries.map(({ name }) => name)),
     [['Colours.png']],
-    'of what is not wanted nothing is said'
+    'an excluded entry is not reported'
   )
   await setFilter(page, { kind: 'folder' })
   t.same(await selectable(), [])
@@ -171,7 +168,7 @@ t.test('what may be selected is what the host says, by kind and by type', async 
 })
 
 t.test(
-  'a name that is markup is a name: in each cloud, on the way up, on the way down, and as a document',
+  'a name with markup is rendered as text: in each cloud, in uploads, in downloads and in documents',
   async (t) => {
     const page = await openWorld(t, world)
     const noMarkup = async (where: string) => {
@@ -184,7 +181,7 @@ t.test(
       await noMarkup(connection)
       const saved = await download(page, MARKUP_NAME)
       t.equal(saved.bytes.toString(), `${MARKUP_NAME}\n`)
-      t.notMatch(saved.name, /[<>]/, 'as the system of a user takes it')
+      t.notMatch(saved.name, /[<>]/, 'as the file systems of users allow it')
     }
     await visit(page, account)
     await enter(page, 'Empty')

@@ -14,7 +14,7 @@ const world = await startWorld(t)
 const user = new DemoUser(world)
 const account = world.google.account.email
 
-t.test('Google Drive is connected on its own page, in a window that goes by itself', async (t) => {
+t.test('Google Drive is connected on its own page, in a window that closes itself', async (t) => {
   const page = await openWorld(t, world)
   await row(page, 'Handbook').waitFor()
   const listed = page.waitForResponse((response) => response.url().includes('/cloud/google_drive/listing'))
@@ -24,8 +24,8 @@ t.test('Google Drive is connected on its own page, in a window that goes by itse
   ])
   await popup.getByText('Sign in to Google').waitFor()
   t.equal(new URL(popup.url()).origin, world.google.emulated.url)
-  t.equal(await popup.evaluate(() => window.opener === null), true, 'it has no hold of the page')
-  await page.getByText('Continue in the sign-in window.').waitFor()
+  t.equal(await popup.evaluate(() => window.opener === null), true, 'it has no access to the page')
+  await page.getByText('Finish signing in in the window that has opened.').waitFor()
   const visited: string[] = []
   popup.on('framenavigated', (frame) => visited.push(frame.url()))
   const gone = popup.waitForEvent('close')
@@ -42,7 +42,7 @@ t.test('Google Drive is connected on its own page, in a window that goes by itse
   t.match(await user.connections(), [{ provider: 's3' }, { provider: 'google_drive', status: 'ACTIVE' }])
 })
 
-t.test('deep folders, shared drives and shortcuts are walked, and the path leads back', async (t) => {
+t.test('deep folders, shared drives and shortcuts can be opened, and the breadcrumbs lead back', async (t) => {
   const page = await openWorld(t, world)
   await visit(page, account)
   const levels = Array.from({ length: DEEP_LEVELS }, (_, at) => `Level ${at + 1}`)
@@ -59,13 +59,13 @@ t.test('deep folders, shared drives and shortcuts are walked, and the path leads
   await page.locator('.crumbs button').first().click()
 
   await enter(page, 'Shortcuts')
-  t.equal(await row(page, 'To something that is gone').getByRole('button').count(), 0, 'it leads to nothing')
+  t.equal(await row(page, 'To something that is gone').getByRole('button').count(), 0, 'it has no target')
   await row(page, 'To the folder Deep').dblclick()
   await row(page, 'Level 1').waitFor()
   t.same(await trail(page), [account, 'Shortcuts', 'To the folder Deep'])
 })
 
-t.test('a folder of 5,000 is scrolled to its end with few nodes and no long frame', async (t) => {
+t.test('a folder of 5,000 entries is scrolled to its end with few nodes and no long frame', async (t) => {
   const page = await openWorld(t, world)
   await visit(page, account)
   let listings = 0
@@ -113,7 +113,7 @@ t.test('a folder of 5,000 is scrolled to its end with few nodes and no long fram
       `the longest scripting ${scripting.longestMs.toFixed(1)} ms`
   )
   const expected = Array.from({ length: 5000 }, (_, at) => `Scan ${String(at + 1).padStart(4, '0')}.txt`)
-  t.equal([...seen].sort().join(), expected.join(), 'each name is seen')
+  t.equal([...seen].sort().join(), expected.join(), 'each name is shown')
   t.ok(most < MAX_NODES, `${most} nodes`)
   t.ok(scripting.frames > 20)
   t.ok(scripting.longestMs < MAX_SCRIPTING_MS, `${scripting.longestMs} ms`)

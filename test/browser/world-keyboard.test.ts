@@ -48,11 +48,11 @@ async function openFolder(page: Page, name: string): Promise<void> {
   await press(page, 'Enter')
   await eventually(
     async () => (await trail(page)).length > before.length && / \| name$/.test(await focused(page)),
-    `the keyboard stands in ${name}`
+    `the focus is in ${name}`
   )
 }
 
-t.test('the keyboard alone connects a cloud, walks its folders, selects, keeps, downloads and uploads', async (t) => {
+t.test('a cloud is connected, browsed, selected from, read and written with the keyboard only', async (t) => {
   const page = await openWorld(t, world, {
     prepare: async (page) => {
       await page.addInitScript(() => {
@@ -84,9 +84,9 @@ t.test('the keyboard alone connects a cloud, walks its folders, selects, keeps, 
   await openFolder(page, '2024')
   t.same((await trail(page)).slice(1), ['Office', '2024'])
   await press(page, 'Backspace')
-  await eventually(async () => (await focused(page)) === '2024 | name', 'back on where it came out')
+  await eventually(async () => (await focused(page)) === '2024 | name', 'the focus on the folder 2024')
   await press(page, 'Backspace')
-  await eventually(async () => (await focused(page)) === 'Office | name', 'and once more')
+  await eventually(async () => (await focused(page)) === 'Office | name', 'the focus on the folder Office')
   await press(page, 'Control+Home')
   await openFolder(page, 'Downloads')
 
@@ -111,9 +111,5 @@ t.test('the keyboard alone connects a cloud, walks its folders, selects, keeps, 
   const [chooser] = await Promise.all([page.waitForEvent('filechooser'), press(page, 'Enter')])
   await chooser.setFiles({ name: 'typed.txt', mimeType: 'text/plain', buffer: Buffer.from('typed') })
   await row(page, 'typed.txt').or(documentItem(page, 'typed.txt')).waitFor()
-  t.equal(
-    await page.evaluate(() => (window as unknown as { pointers: number }).pointers),
-    0,
-    'no mouse had a part in it'
-  )
+  t.equal(await page.evaluate(() => (window as unknown as { pointers: number }).pointers), 0, 'no pointer was used')
 })

@@ -47,7 +47,7 @@ async function stopTime(page: Page): Promise<void> {
   })
 }
 
-t.test('a folder with some of it selected', async (t) => {
+t.test('a folder with a selection', async (t) => {
   const page = await openWorld(t, world, { ...STILL, prepare: stopTime })
   await visit(page, account)
   await enter(page, 'Office', '2026', '03 March')
@@ -67,7 +67,7 @@ t.test('a folder with some of it selected', async (t) => {
   await check(t, page, 'a folder')
 })
 
-t.test('a folder of 5,000, an empty one, and a search that finds nothing', async (t) => {
+t.test('a folder of 5,000 entries, an empty one, and a search without results', async (t) => {
   const page = await openWorld(t, world, STILL)
   await visit(page, account)
   await enter(page, LONG_FOLDER.name)
@@ -84,15 +84,15 @@ t.test('a folder of 5,000, an empty one, and a search that finds nothing', async
   await page.mouse.move(0, 0)
   await keepPicture(t, page.locator('.clouds'), 'five-thousand')
   await page.getByRole('searchbox').fill('nothing like this')
-  await page.getByText('No matches in the loaded items.').waitFor()
-  await check(t, page, 'nothing found')
+  await page.getByText('Nothing that is loaded matches.').waitFor()
+  await check(t, page, 'no results')
   await page.locator('.crumbs button').first().click()
   await enter(page, 'Empty')
   await page.getByText('This folder is empty.').waitFor()
   await check(t, page, 'an empty folder')
 })
 
-t.test('the form of a connection, and what is wrong with it', async (t) => {
+t.test('the form of a connection with its errors', async (t) => {
   const page = await openWorld(t, world, STILL)
   await page.getByRole('button', { name: 'Connect WebDAV' }).click()
   await page.getByRole('button', { name: 'Connect', exact: true }).click()
@@ -104,7 +104,7 @@ t.test('the form of a connection, and what is wrong with it', async (t) => {
   await keepPicture(t, page.locator('.clouds'), 'connect-form')
 })
 
-t.test('uploads that are on their way, and those that have arrived', async (t) => {
+t.test('uploads in progress and finished uploads', async (t) => {
   const page = await openWorld(t, world, STILL)
   await visit(page, account)
   await enter(page, 'Empty')
@@ -124,25 +124,25 @@ t.test('uploads that are on their way, and those that have arrived', async (t) =
   ])
   await page.getByRole('progressbar', { name: 'Backup.tar' }).waitFor()
   const bar = page.getByRole('progressbar', { name: 'Film.mp4' })
-  await eventually(async () => Number(await bar.getAttribute('value')) > 0, 'some of it is sent')
+  await eventually(async () => Number(await bar.getAttribute('value')) > 0, 'a part is sent')
   await keepPicture(t, page.locator('.clouds'), 'uploads')
   await check(t, page, 'uploads')
   for (const name of ['Slides.pdf', 'Backup.tar', 'Film.mp4']) {
     await page.getByRole('button', { name: `Cancel ${name}` }).click()
   }
   moods.calmDown()
-  await check(t, page, 'an upload that has arrived')
+  await check(t, page, 'a finished upload')
 })
 
-t.test('a login: its window, and a connection that needs its user', async (t) => {
+t.test('a login: its window, and a connection that requires reauthentication', async (t) => {
   const page = await openWorld(t, world, { ...STILL, refusals: REFUSED })
   await visit(page, account)
   await enter(page, 'Documents')
   await row(page, 'Budget').waitFor()
   await moods.takeAccessAway()
   await page.getByRole('button', { name: 'Refresh' }).click()
-  await page.getByText(`Sign in again to keep using \u2068${account}\u2069.`).waitFor()
-  await check(t, page, 'a sign-in that is needed')
+  await page.getByText(`\u2068${account}\u2069 needs you to sign in again.`).waitFor()
+  await check(t, page, 'a required login')
   await page.mouse.move(0, 0)
   await keepPicture(t, page.locator('.clouds'), 'sign-in-again')
   const [popup] = await Promise.all([
@@ -150,29 +150,29 @@ t.test('a login: its window, and a connection that needs its user', async (t) =>
     page.getByRole('button', { name: 'Sign in again' }).click()
   ])
   await popup.getByRole('button', { name: world.google.account.name }).waitFor()
-  await check(t, page, 'a window is open')
+  await check(t, page, 'an open window')
   await popup.evaluate(() => document.fonts.ready)
   await keepPicture(t, popup, 'consent')
   await popup.close()
-  await page.getByText('The sign-in window was closed.').waitFor()
-  await check(t, page, 'a window was closed')
+  await page.getByText('The window was closed.').waitFor()
+  await check(t, page, 'a closed window')
   await page.getByRole('button', { name: 'Cancel' }).click()
   await connectGoogle(page, world, 'Sign in again')
   await row(page, 'Budget').waitFor()
 })
 
 // Must be last: the server does not call Google for the duration of the Retry-After.
-t.test('a cloud that is slow, and one that asks for a pause', async (t) => {
+t.test('a slow cloud and a throttling cloud', async (t) => {
   const page = await openWorld(t, world, { ...STILL, refusals: REFUSED })
   await visit(page, account)
   await row(page, 'Office').waitFor()
   moods.slowDown()
   await row(page, 'Office').dblclick()
   await page.locator('.bones').waitFor()
-  await check(t, page, 'the bones of a folder')
+  await check(t, page, 'skeletons')
   await page.getByRole('button', { name: 'Cancel' }).click()
-  await page.getByText('Loading cancelled.').waitFor()
-  await check(t, page, 'a folder that nobody waits for')
+  await page.getByText('Loading was cancelled.').waitFor()
+  await check(t, page, 'a cancelled folder')
   moods.calmDown()
   moods.throttle()
   await page.getByRole('button', { name: 'Try again' }).click()

@@ -40,7 +40,7 @@ export async function openWorld(t: Test, world: DemoWorld, options: WorldPageOpt
   const page = await openPage(t, { viewport: { width: 1280, height: 800 }, timezoneId: 'UTC', ...rest }, () => wrong)
   const context = page.context()
   context.on('request', (request) => {
-    if (!LOOPBACK.test(request.url())) wrong.push(`somebody else was asked: ${request.url()}`)
+    if (!LOOPBACK.test(request.url())) wrong.push(`another host was requested: ${request.url()}`)
   })
   context.on('response', (response) => {
     const { origin, pathname } = new URL(response.url())

@@ -27,7 +27,7 @@ async function scripted(t: Test, routePrefix = '/cloud') {
 const LISTING = '/cloud/{provider}/listing'
 const SCRIPTED = { provider: 'scripted' }
 
-t.test('a folder is listed, page by page', async (t) => {
+t.test('a folder is listed page by page', async (t) => {
   const { backend, client } = await scripted(t)
   backend.list = pages(3)
   const entries: Entry[] = []
@@ -46,7 +46,7 @@ t.test('a folder is listed, page by page', async (t) => {
   )
 })
 
-t.test('an error is data with a code, and nothing is thrown', async (t) => {
+t.test('an error is returned as data with a code, and nothing is thrown', async (t) => {
   const { client } = await scripted(t)
   const { data, error, response } = await client.GET(LISTING, { params: { path: { provider: 'unknown' } } })
   t.equal(data, undefined)
@@ -58,14 +58,14 @@ t.test('an error is data with a code, and nothing is thrown', async (t) => {
   t.equal(code, 'PROVIDER_UNKNOWN')
 })
 
-t.test('what `fetch` rejects with, a call rejects with', async (t) => {
+t.test('a rejection of `fetch` rejects the call', async (t) => {
   const client = createCloudStorageClient({ baseUrl: 'http://127.0.0.1:1' })
   await t.rejects(client.GET('/cloud/providers'), TypeError)
   const reason = new Error('enough')
   await t.rejects(client.GET('/cloud/providers', { signal: AbortSignal.abort(reason) }), reason)
 })
 
-t.test('content goes up and comes down as it is, whatever it is called', async (t) => {
+t.test('content is uploaded and downloaded unchanged, whatever its name is', async (t) => {
   const { fake, app } = await davTransfers(t)
   const baseUrl = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}/`
   const client = createCloudStorageClient({ baseUrl, headers: ANN })
@@ -94,10 +94,10 @@ t.test('content goes up and comes down as it is, whatever it is called', async (
   t.match(response.headers.get('content-disposition'), /^attachment/)
 
   const link = await fetch(client.urlOf('/cloud/{provider}/content', params), { headers: ANN })
-  t.same(Buffer.from(await link.arrayBuffer()), content, 'a link leads to the same')
+  t.same(Buffer.from(await link.arrayBuffer()), content, 'a link leads to the same content')
 })
 
-t.test('routes are found under whatever prefix the application gave them', async (t) => {
+t.test('routes are found under the prefix of the application', async (t) => {
   const { baseUrl, client } = await scripted(t, '/api/files')
   const { data } = await client.GET('/cloud/providers')
   t.match(data, { providers: [{ id: 'scripted' }] })
@@ -106,7 +106,7 @@ t.test('routes are found under whatever prefix the application gave them', async
   t.equal(url, `${baseUrl}/api/files/a%2Fb/listing?folder=c%26d`)
 })
 
-t.test('a middleware sees each request, and may make another of it', async (t) => {
+t.test('a middleware sees each request and may replace it', async (t) => {
   const { client } = await scripted(t, '/files')
   const seen: string[] = []
   client.use({
@@ -119,7 +119,7 @@ t.test('a middleware sees each request, and may make another of it', async (t) =
   t.same(seen, ['/cloud/connections /files/connections'])
 })
 
-t.test('headers are asked for anew for each request, and requests are sent the host’s way', async (t) => {
+t.test('getHeaders is called for each request, and the custom fetch sends it', async (t) => {
   const { baseUrl } = await scripted(t)
   const sent: string[] = []
   let token = 0

@@ -11,7 +11,7 @@ for (const [random, skewMs] of [
   [1, 300_000]
 ] as const) {
   t.test(
-    `with ${random} by chance a token is renewed ${skewMs / 1000} s before its end, and not earlier`,
+    `with ${random} at random a token is refreshed ${skewMs / 1000} s before its expiry, and not earlier`,
     async (t) => {
       const world = new RefreshWorld()
       const row = world.add()
@@ -27,7 +27,7 @@ for (const [random, skewMs] of [
   )
 }
 
-t.test('of a token that lives shortly no more than a quarter is given away', async (t) => {
+t.test('a short-lived token is refreshed at most a quarter of its lifetime early', async (t) => {
   const world = new RefreshWorld()
   const tokens = world.tokensOf(world.add({ leftMs: 100_000 }), 1)
   world.clock.tick(74_999)
@@ -38,7 +38,7 @@ t.test('of a token that lives shortly no more than a quarter is given away', asy
   t.equal(world.endpoint.asked.length, 1)
 })
 
-t.test('the life of a token is counted from before it was asked for', async (t) => {
+t.test('the lifetime of a token is measured from before the request', async (t) => {
   const world = new RefreshWorld()
   const row = world.add({ leftMs: 0, ageMs: HOUR })
   const askedAt = world.clock.date()
@@ -50,7 +50,7 @@ t.test('the life of a token is counted from before it was asked for', async (t) 
   t.equal(world.stored(row).expiresAt, askedAt + HOUR)
 })
 
-t.test('new tokens are stored before they are used, and what may be seen does not change', async (t) => {
+t.test('new tokens are stored before they are used, and the visible row does not change', async (t) => {
   const world = new RefreshWorld()
   const row = world.add({ leftMs: 0, ageMs: HOUR })
   t.equal((await world.tokensOf(row).current(never)).reveal(), 'SECRET-access-1')
@@ -62,7 +62,7 @@ t.test('new tokens are stored before they are used, and what may be seen does no
   })
 })
 
-t.test('a refresh token stays where the answer holds none, and a token without an end is used for ever', async (t) => {
+t.test('a response without a refresh token keeps the old one, and a token without expiry is always used', async (t) => {
   const world = new RefreshWorld()
   const row = world.add({ leftMs: 0, ageMs: HOUR })
   world.endpoint.answer = () => world.endpoint.rotated({ refreshToken: null, lifetimeMs: null })
@@ -74,7 +74,7 @@ t.test('a refresh token stays where the answer holds none, and a token without a
   t.equal(world.endpoint.asked.length, 1)
 })
 
-t.test('an endpoint that says when to come back is left alone for as long', async (t) => {
+t.test('an endpoint with a Retry-After is not called for that time', async (t) => {
   const world = new RefreshWorld()
   const tokens = world.tokensOf(world.add({ leftMs: 60_000, ageMs: HOUR }))
   world.endpoint.answer = () => {
@@ -91,7 +91,7 @@ t.test('an endpoint that says when to come back is left alone for as long', asyn
 })
 
 for (const code of ['PROVIDER_UNAVAILABLE', 'PROVIDER_THROTTLED', 'PROVIDER_TIMEOUT'] as const) {
-  t.test(`${code} ahead of time: the old token goes on, and the endpoint is left alone for 30 s`, async (t) => {
+  t.test(`${code} during an early refresh: the old token is used, and the endpoint not called for 30 s`, async (t) => {
     const world = new RefreshWorld()
     const row = world.add({ leftMs: 60_000, ageMs: HOUR })
     const tokens = world.tokensOf(row)
@@ -112,7 +112,7 @@ for (const code of ['PROVIDER_UNAVAILABLE', 'PROVIDER_THROTTLED', 'PROVIDER_TIME
     t.equal((await tokens.current(never)).reveal(), 'SECRET-access-3')
   })
 
-  t.test(`${code} where the token has ended: that is the answer`, async (t) => {
+  t.test(`${code} after the expiry of the token: the call fails with it`, async (t) => {
     const world = new RefreshWorld()
     const row = world.add({ leftMs: 30_000, ageMs: HOUR })
     const tokens = world.tokensOf(row)
@@ -131,7 +131,7 @@ for (const code of ['PROVIDER_UNAVAILABLE', 'PROVIDER_THROTTLED', 'PROVIDER_TIME
   })
 }
 
-t.test('a database that is away ahead of time: the old token goes on, and nobody is asked', async (t) => {
+t.test('a database outage during an early refresh: the old token is used, and no request is sent', async (t) => {
   const world = new RefreshWorld()
   const row = world.add({ leftMs: 60_000, ageMs: HOUR })
   const tokens = world.tokensOf(row)
@@ -144,7 +144,7 @@ t.test('a database that is away ahead of time: the old token goes on, and nobody
   t.equal((await tokens.current(never)).reveal(), 'SECRET-access-1')
 })
 
-t.test('what does not pass by itself is told at once, also ahead of time', async (t) => {
+t.test('a permanent failure is reported at once, even during an early refresh', async (t) => {
   const world = new RefreshWorld()
   const tokens = world.tokensOf(world.add({ leftMs: 60_000, ageMs: HOUR }))
   world.endpoint.answer = () => {
@@ -153,7 +153,7 @@ t.test('what does not pass by itself is told at once, also ahead of time', async
   t.equal(await codeOf(t, tokens.current(never)), 'ENDPOINT_FORBIDDEN')
 })
 
-t.test('without a refresh token a token is used to its end, and then its user has to come', async (t) => {
+t.test('without a refresh token a token is used until its expiry, and then the user must reconnect', async (t) => {
   const world = new RefreshWorld()
   const row = world.add({ refreshToken: null, leftMs: 60_000 })
   const tokens = world.tokensOf(row, 1)
@@ -167,7 +167,7 @@ t.test('without a refresh token a token is used to its end, and then its user ha
   t.same(world.endpoint.asked, [])
 })
 
-t.test('without a refresh token a 401 before its end is for account() to confirm', async (t) => {
+t.test('without a refresh token an early 401 is left to the confirmation by account()', async (t) => {
   for (const leftMs of [60_000, null]) {
     const world = new RefreshWorld()
     const row = world.add({ refreshToken: null, leftMs })
@@ -180,7 +180,7 @@ t.test('without a refresh token a 401 before its end is for account() to confirm
   }
 })
 
-t.test('a good token that is refused is renewed once, for all who had it', async (t) => {
+t.test('a valid token that is rejected is refreshed once for all its callers', async (t) => {
   const world = new RefreshWorld()
   const tokens = world.tokensOf(world.add())
   const refused = await tokens.current(never)
@@ -189,12 +189,12 @@ t.test('a good token that is refused is renewed once, for all who had it', async
     renewed.map((token) => token.reveal()),
     Array(3).fill('SECRET-access-1')
   )
-  t.equal((await tokens.renewed(refused, never)).reveal(), 'SECRET-access-1', 'one who comes later has it too')
+  t.equal((await tokens.renewed(refused, never)).reveal(), 'SECRET-access-1', 'a later caller gets it too')
   t.equal((await tokens.current(never)).reveal(), 'SECRET-access-1')
   t.equal(world.endpoint.asked.length, 1)
 })
 
-t.test('a refused token is not renewed where another process has done so', async (t) => {
+t.test('a rejected token is not refreshed if another process has done so', async (t) => {
   const world = new RefreshWorld()
   const row = world.add()
   const tokens = world.tokensOf(row)
@@ -203,10 +203,10 @@ t.test('a refused token is not renewed where another process has done so', async
   t.equal(renewed.reveal(), 'SECRET-access-other')
   t.same(world.endpoint.asked, [])
   t.equal((await tokens.renewed(renewed, never)).reveal(), 'SECRET-access-1')
-  t.same(world.endpoint.asked, ['SECRET-refresh-other'], 'that one is renewed when it is refused as well')
+  t.same(world.endpoint.asked, ['SECRET-refresh-other'], 'the other token is refreshed when it is rejected too')
 })
 
-t.test('who joins a refresh that finds but the refused token asks once more', async (t) => {
+t.test('a caller that joins a refresh which returns the rejected token refreshes again', async (t) => {
   const world = new RefreshWorld()
   const row = world.add({ leftMs: 10_000, ageMs: HOUR })
   // Two callers that opened the row at different times: the first has an old token, the second the stored one.
@@ -221,7 +221,7 @@ t.test('who joins a refresh that finds but the refused token asks once more', as
   t.equal(world.endpoint.asked.length, 1)
 })
 
-t.test('tokens that are refused as fast as they are made are made three times in a minute', async (t) => {
+t.test('tokens that are rejected at once are refreshed three times per minute', async (t) => {
   const world = new RefreshWorld()
   const row = world.add()
   const tokens = world.tokensOf(row)
@@ -231,9 +231,9 @@ t.test('tokens that are refused as fast as they are made are made three times in
     world.clock.tick(10_000)
   }
   world.clock.sleep(HOUR / 2)
-  t.equal(await codeOf(t, refuse()), 'ACCESS_DENIED', 'the machine slept, which is no time')
+  t.equal(await codeOf(t, refuse()), 'ACCESS_DENIED', 'sleep of the machine does not count')
   const opened = world.tokensOf(row)
-  t.equal(await codeOf(t, opened.renewed(await opened.current(never), never)), 'ACCESS_DENIED', 'opened anew')
+  t.equal(await codeOf(t, opened.renewed(await opened.current(never), never)), 'ACCESS_DENIED', 'for another instance')
   world.clock.tick(29_999)
   t.equal(await codeOf(t, refuse()), 'ACCESS_DENIED')
   t.equal(world.endpoint.asked.length, 3)
@@ -244,7 +244,7 @@ t.test('tokens that are refused as fast as they are made are made three times in
   t.equal(await codeOf(t, world.tokensOf(world.add()).renewed(new Secret('SECRET-access-0'), never)), 'none')
 })
 
-t.test('what others have renewed, and what is no more, counts as no refusal', async (t) => {
+t.test('tokens that others have refreshed, and removed grants, do not count as rejections', async (t) => {
   const world = new RefreshWorld()
   const row = world.add()
   const opened = Array.from({ length: 6 }, () => world.tokensOf(row))
@@ -258,7 +258,7 @@ t.test('what others have renewed, and what is no more, counts as no refusal', as
   t.equal((await opened[0]!.renewed(other, never)).reveal(), 'SECRET-access-1')
 })
 
-t.test('a token endpoint that gives the refused token again is believed for two rounds', async (t) => {
+t.test('a token endpoint that returns the rejected token again is called twice', async (t) => {
   const world = new RefreshWorld()
   const row = world.add()
   world.endpoint.answer = () => world.endpoint.rotated({ accessToken: new Secret('SECRET-access-0') })
@@ -266,7 +266,7 @@ t.test('a token endpoint that gives the refused token again is believed for two 
   t.equal(world.endpoint.asked.length, 2)
 })
 
-t.test('stored tokens are what was stored, or unreadable', async (t) => {
+t.test('stored tokens can be parsed as stored, or are unreadable', async (t) => {
   const good = { accessToken: 'SECRET-a', refreshToken: null, obtainedAt: 1, expiresAt: null }
   t.match(parseTokens(new Secret(good)), { obtainedAt: 1, expiresAt: null, refreshToken: null })
   const garbage: unknown[] = [
@@ -289,7 +289,7 @@ t.test('stored tokens are what was stored, or unreadable', async (t) => {
   }
 })
 
-t.test('tokens of a connection that is not stored yet are not renewed', async (t) => {
+t.test('tokens of a connection that is not stored yet are not refreshed', async (t) => {
   const accessToken = new Secret('SECRET-access-0')
   const tokens = fixedTokens({ accessToken })
   t.equal(await tokens.current(never), accessToken)

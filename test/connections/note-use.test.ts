@@ -5,7 +5,7 @@ import { settled } from '../support/deferred.ts'
 
 const HOUR = 3_600_000
 
-t.test('a use is noted once in an hour, connection by connection, and a failure is heard of', async (t) => {
+t.test('a use is stored once per hour and connection, and a failure is reported', async (t) => {
   const clock = new ManualClock()
   const noted: unknown[][] = []
   const failures: unknown[] = []

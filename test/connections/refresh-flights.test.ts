@@ -20,7 +20,7 @@ function held() {
   return { world, answers, signals }
 }
 
-t.test('twelve callers at once: one refresh, and the same token for all', async (t) => {
+t.test('twelve concurrent callers share one refresh and get the same token', async (t) => {
   const { world, answers } = held()
   const row = world.add(EXPIRED)
   const locked = world.connections.withRefreshLock.bind(world.connections)
@@ -47,7 +47,7 @@ t.test('twelve callers at once: one refresh, and the same token for all', async 
   t.same([world.endpoint.asked.length, locks], [1, 1])
 })
 
-t.test('who leaves gets the reason at once, and ends no refresh: its tokens are stored', async (t) => {
+t.test('an aborted caller gets its reason at once and does not end the refresh, whose tokens are stored', async (t) => {
   const { world, answers, signals } = held()
   const row = world.add(EXPIRED)
   const tokens = world.tokensOf(row)
@@ -66,7 +66,7 @@ t.test('who leaves gets the reason at once, and ends no refresh: its tokens are 
   t.equal(world.endpoint.asked.length, 1)
 })
 
-t.test('one who leaves takes nothing from those who stay', async (t) => {
+t.test('the abort of one caller does not affect the others', async (t) => {
   const { world, answers } = held()
   const tokens = world.tokensOf(world.add(EXPIRED))
   const controller = new AbortController()
@@ -79,7 +79,7 @@ t.test('one who leaves takes nothing from those who stay', async (t) => {
   t.equal((await staying).reveal(), 'SECRET-access-1')
 })
 
-t.test('at most two connections are refreshed at once, and each gets its turn', async (t) => {
+t.test('at most two connections are refreshed at a time, and each gets its turn', async (t) => {
   const { world, answers } = held()
   const rows = Array.from({ length: 10 }, () => world.add(EXPIRED))
   const calls = rows.map((row) => world.tokensOf(row).current(never))
@@ -92,7 +92,7 @@ t.test('at most two connections are refreshed at once, and each gets its turn', 
   t.equal(world.endpoint.asked.length, rows.length)
 })
 
-t.test('when all have left before its turn nobody is asked for them', async (t) => {
+t.test('if all callers abort before their turn, no request is sent', async (t) => {
   const { world, answers } = held()
   const busy = [world.add(EXPIRED), world.add(EXPIRED)].map((row) => world.tokensOf(row).current(never))
   const row = world.add(EXPIRED)
@@ -113,7 +113,7 @@ t.test('when all have left before its turn nobody is asked for them', async (t) 
   t.equal((await late).reveal(), 'SECRET-access-3')
 })
 
-t.test('one of them who comes back before its turn is served', async (t) => {
+t.test('a caller that returns before its turn is served', async (t) => {
   const { world, answers } = held()
   const busy = [world.add(EXPIRED), world.add(EXPIRED)].map((row) => world.tokensOf(row).current(never))
   const tokens = world.tokensOf(world.add(EXPIRED))
@@ -130,7 +130,7 @@ t.test('one of them who comes back before its turn is served', async (t) => {
   t.equal((await back).reveal(), 'SECRET-access-3')
 })
 
-t.test('a failure is told to all who wait, and is not remembered', async (t) => {
+t.test('a failure rejects all waiting callers and is not remembered', async (t) => {
   const { world, answers } = held()
   const tokens = world.tokensOf(world.add(EXPIRED))
   const calls = [1, 2, 3].map(() => codeOf(t, tokens.current(never)))
@@ -144,7 +144,7 @@ t.test('a failure is told to all who wait, and is not remembered', async (t) => 
   t.equal((await again).reveal(), 'SECRET-access-2')
 })
 
-t.test('a failure that nobody waits for any more troubles nobody', async (t) => {
+t.test('a failure without waiting callers causes no unhandled rejection', async (t) => {
   const { world, answers } = held()
   const unhandled: unknown[] = []
   const note = (error: unknown) => unhandled.push(error)
@@ -162,7 +162,7 @@ t.test('a failure that nobody waits for any more troubles nobody', async (t) => 
   t.same(unhandled, [])
 })
 
-t.test('closing waits for the refresh in flight, until its tokens are stored', async (t) => {
+t.test('closing waits until the tokens of the refresh in flight are stored', async (t) => {
   const { world, answers } = held()
   const row = world.add(EXPIRED)
   const controller = new AbortController()
@@ -183,7 +183,7 @@ t.test('closing waits for the refresh in flight, until its tokens are stored', a
   await world.flights.settled()
 })
 
-t.test('closing asks for nobody who has left the queue', async (t) => {
+t.test('closing sends no request for aborted callers in the queue', async (t) => {
   const { world, answers } = held()
   const controller = new AbortController()
   const rows = Array.from({ length: 5 }, () => world.add(EXPIRED))

@@ -10,7 +10,7 @@ import { until } from '../support/until.ts'
 
 const EXPIRED = { leftMs: -1000 }
 
-t.test('a token that has ended is renewed without a word', async (t) => {
+t.test('an expired token is refreshed without an event or a log line', async (t) => {
   const { oauth, rows, list, events, hasLeaked } = await refreshApp(t, { oauth: { rotation: 'single-use' } })
   const id = await rows.add(oauth.issueGrant(), EXPIRED)
   const before = await rows.read(id)
@@ -27,7 +27,7 @@ t.test('a token that has ended is renewed without a word', async (t) => {
   t.notOk(hasLeaked(answer.body))
 })
 
-t.test('a refresh empties no cache', async (t) => {
+t.test('a refresh drops no cached listings', async (t) => {
   const { oauth, rows, list, cloud } = await refreshApp(t)
   const grant = oauth.issueGrant()
   const id = await rows.add(grant)
@@ -40,7 +40,7 @@ t.test('a refresh empties no cache', async (t) => {
   t.equal(cloud.tokens.length, 2)
 })
 
-t.test('an access token that is refused before its time is renewed once', async (t) => {
+t.test('an access token that is rejected before its expiry is refreshed once', async (t) => {
   const { oauth, rows, list, cloud, hasLeaked } = await refreshApp(t)
   const grant = oauth.issueGrant()
   const id = await rows.add(grant)
@@ -57,7 +57,7 @@ t.test('an access token that is refused before its time is renewed once', async 
   t.notOk(hasLeaked(...all.map(({ body }) => body)))
 })
 
-t.test('a grant that its user has ended: 503 for all, REQUIRES_REAUTH once', async (t) => {
+t.test('a grant that its user has revoked answers 503 to all requests and sets REQUIRES_REAUTH once', async (t) => {
   for (const isExpired of [true, false]) {
     const { oauth, rows, list, events, hasLeaked } = await refreshApp(t)
     const id = await rows.add(oauth.issueGrant(), isExpired ? EXPIRED : {})
@@ -79,19 +79,19 @@ const FAULTS: readonly [string, OAuthFault, string][] = [
   ['invalid_client', answers({ status: 401, error: 'invalid_client' }), 'PROVIDER_UNAVAILABLE'],
   ['invalid_request', answers({ status: 400, error: 'invalid_request' }), 'PROVIDER_UNAVAILABLE'],
   ['500', answers({ status: 500, error: 'server_error' }), 'PROVIDER_UNAVAILABLE'],
-  ['500 with invalid_grant in it', answers({ status: 500, error: 'invalid_grant_store' }), 'PROVIDER_UNAVAILABLE'],
-  ['a page for people', answersHtml(200), 'PROVIDER_UNAVAILABLE'],
-  ['a page for people with 400', answersHtml(400), 'PROVIDER_UNAVAILABLE'],
-  ['a page for people with 502', answersHtml(502), 'PROVIDER_UNAVAILABLE'],
+  ['500 with another code', answers({ status: 500, error: 'invalid_grant_store' }), 'PROVIDER_UNAVAILABLE'],
+  ['an HTML page', answersHtml(200), 'PROVIDER_UNAVAILABLE'],
+  ['an HTML page with 400', answersHtml(400), 'PROVIDER_UNAVAILABLE'],
+  ['an HTML page with 502', answersHtml(502), 'PROVIDER_UNAVAILABLE'],
   ['429', answers({ status: 429, error: 'slow_down', headers: { 'retry-after': '60' } }), 'PROVIDER_THROTTLED'],
-  ['no answer in time', hangs(), 'PROVIDER_UNAVAILABLE'],
+  ['a timeout', hangs(), 'PROVIDER_UNAVAILABLE'],
   ['a reset', resets(), 'PROVIDER_UNAVAILABLE'],
-  ['half an answer', cutsJson(), 'PROVIDER_UNAVAILABLE'],
-  ['an answer that breaks off', breaksOff(), 'PROVIDER_UNAVAILABLE']
+  ['truncated JSON', cutsJson(), 'PROVIDER_UNAVAILABLE'],
+  ['an interrupted response', breaksOff(), 'PROVIDER_UNAVAILABLE']
 ]
 
 for (const [what, fault, code] of FAULTS) {
-  t.test(`${what} of the token endpoint: 503, and the connection stays as it was`, async (t) => {
+  t.test(`${what} from the token endpoint answers 503 and leaves the connection unchanged`, async (t) => {
     const { oauth, rows, list, events, hasLeaked } = await refreshApp(t, {
       app: fault === FAULTS[8]?.[1] ? { timeouts: { headersMs: 300 } } : {}
     })
@@ -111,7 +111,7 @@ for (const [what, fault, code] of FAULTS) {
   })
 }
 
-t.test('ahead of time none of them is noticed', async (t) => {
+t.test('during an early refresh no such failure is visible', async (t) => {
   const { oauth, rows, list } = await refreshApp(t)
   await rows.add(oauth.issueGrant(), { leftMs: 50_000 })
   oauth.failNext(Infinity, answers({ status: 401, error: 'invalid_client' }))
@@ -121,9 +121,9 @@ t.test('ahead of time none of them is noticed', async (t) => {
 })
 
 for (const isPerformed of [false, true]) {
-  const when = isPerformed ? 'has renewed the token and not said so' : 'has not renewed the token yet'
+  const when = isPerformed ? 'has refreshed the token and not responded' : 'has not refreshed the token yet'
 
-  t.test(`a disconnect while the token endpoint ${when}: 204 at once, and the row stays gone`, async (t) => {
+  t.test(`a disconnect while the token endpoint ${when} answers 204 at once, and the row stays removed`, async (t) => {
     const { oauth, rows, list, as, db, events } = await refreshApp(t, { isInterleaved: true })
     const id = await rows.add(oauth.issueGrant(), EXPIRED)
     const gate = oauth.hold('token', { isPerformed })
@@ -140,7 +140,7 @@ for (const isPerformed of [false, true]) {
     t.equal(events.length, 1)
   })
 
-  t.test(`disabled while the token endpoint ${when}: it stays so`, async (t) => {
+  t.test(`a connection that is disabled while the token endpoint ${when} stays disabled`, async (t) => {
     const { oauth, rows, list, db, events } = await refreshApp(t, { isInterleaved: true })
     const id = await rows.add(oauth.issueGrant(), EXPIRED)
     const gate = oauth.hold('token', { isPerformed })
@@ -173,7 +173,7 @@ t.test('closing the app waits for the token that is being rotated', async (t) =>
 const k2 = randomBytes(32).toString('base64')
 const BOTH = { current: 'k2', keys: { ...encryption.keys, k2 } }
 
-t.test('a row under the old key opens, and is sealed anew when it is used', async (t) => {
+t.test('a row under an old key can be opened, and is sealed again when it is used', async (t) => {
   const { oauth, rows, list, db } = await refreshApp(t, { app: { encryption: BOTH } })
   const grant = oauth.issueGrant()
   const id = await new RefreshRows(db.prisma, encryption).add(grant)
@@ -210,7 +210,7 @@ for (const isInterleaved of [false, true]) {
   })
 }
 
-t.test('a key that was removed too early: 503 and a metric, and the rows of other keys are served', async (t) => {
+t.test('a key that was removed too early causes 503 and a metric, and rows of other keys are served', async (t) => {
   const registry = new Registry()
   const { oauth, rows, list, db, events, hasLeaked } = await refreshApp(t, {
     app: { encryption: { current: 'k2', keys: { k2 } }, metrics: { registry } }

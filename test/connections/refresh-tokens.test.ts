@@ -16,7 +16,7 @@ function meanwhile(world: RefreshWorld, happens: () => unknown): void {
   }
 }
 
-t.test('what another process has refreshed meanwhile is taken, and nobody is asked', async (t) => {
+t.test('tokens that another process has refreshed meanwhile are used without a request', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   const tokens = world.tokensOf(row)
@@ -25,7 +25,7 @@ t.test('what another process has refreshed meanwhile is taken, and nobody is ask
   t.same(world.endpoint.asked, [])
 })
 
-t.test('of several processes at once one asks, and the others take what it has stored', async (t) => {
+t.test('of several concurrent processes one sends a request, and the others use the stored tokens', async (t) => {
   const first = new RefreshWorld()
   const row = first.add(EXPIRED)
   const processes = [first, ...Array.from({ length: 3 }, () => new RefreshWorld(first))]
@@ -37,7 +37,7 @@ t.test('of several processes at once one asks, and the others take what it has s
   t.equal(first.endpoint.asked.length, 1)
 })
 
-t.test('invalid_grant: its user has to come, told once, and so are all who wait', async (t) => {
+t.test('invalid_grant sets REQUIRES_REAUTH, with one event, and rejects all waiting callers', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   world.endpoint.answer = () => null
@@ -47,11 +47,11 @@ t.test('invalid_grant: its user has to come, told once, and so are all who wait'
   t.same(world.ended, [row.id])
   t.match(world.row(row), { status: 'REQUIRES_REAUTH', credentialsRevision: row.credentialsRevision })
   t.equal(await codeOf(t, one.current(never)), 'CONNECTION_INACTIVE')
-  t.same(world.ended, [row.id], 'not once more by one who still has it open')
+  t.same(world.ended, [row.id], 'no second event for a caller that has opened the connection before')
   t.equal(world.endpoint.asked.length, 1)
 })
 
-t.test('invalid_grant ahead of time ends the token that still works, too', async (t) => {
+t.test('invalid_grant during an early refresh ends the token that is still valid too', async (t) => {
   const world = new RefreshWorld()
   const row = world.add({ leftMs: 60_000, ageMs: HOUR })
   world.endpoint.answer = () => null
@@ -59,7 +59,7 @@ t.test('invalid_grant ahead of time ends the token that still works, too', async
   t.equal(world.row(row).status, 'REQUIRES_REAUTH')
 })
 
-t.test('invalid_grant for a token that is no longer stored changes nothing: the new ones are used', async (t) => {
+t.test('invalid_grant for a token that is no longer stored is ignored, and the new tokens are used', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   world.endpoint.answer = () => {
@@ -73,7 +73,7 @@ t.test('invalid_grant for a token that is no longer stored changes nothing: the 
 })
 
 for (const code of ['PROVIDER_UNAVAILABLE', 'PROVIDER_THROTTLED', 'ENDPOINT_FORBIDDEN'] as const) {
-  t.test(`${code} leaves the row as it was`, async (t) => {
+  t.test(`${code} leaves the row unchanged`, async (t) => {
     const world = new RefreshWorld()
     const row = world.add(EXPIRED)
     world.endpoint.answer = () => {
@@ -85,7 +85,7 @@ for (const code of ['PROVIDER_UNAVAILABLE', 'PROVIDER_THROTTLED', 'ENDPOINT_FORB
   })
 }
 
-t.test('a row that is disabled while the provider is asked stays so, and its new tokens are not lost', async (t) => {
+t.test('a row that is disabled during a refresh stays disabled, and its new tokens are not lost', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   meanwhile(world, () => {
@@ -101,7 +101,7 @@ t.test('a row that is disabled while the provider is asked stays so, and its new
   t.equal(world.endpoint.asked.length, 1)
 })
 
-t.test('a row that is removed while the provider is asked stays gone', async (t) => {
+t.test('a row that is removed during a refresh stays removed', async (t) => {
   for (const answer of ['tokens', 'invalid_grant']) {
     const world = new RefreshWorld()
     const row = world.add(EXPIRED)
@@ -112,11 +112,11 @@ t.test('a row that is removed while the provider is asked stays gone', async (t)
     t.equal(await codeOf(t, world.tokensOf(row).current(never)), 'CONNECTION_MISSING')
     t.equal(world.connections.rows.size, 0)
     t.same(world.ended, [])
-    t.same(world.orphaned, answer === 'tokens' ? ['SECRET-refresh-1'] : [], 'what came for nobody is given back')
+    t.same(world.orphaned, answer === 'tokens' ? ['SECRET-refresh-1'] : [], 'tokens without a row are revoked')
   }
 })
 
-t.test('a row that is renewed while the provider is asked keeps what its user brought', async (t) => {
+t.test('a row that is reconnected during a refresh keeps the tokens of its user', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   meanwhile(world, () => {
@@ -128,16 +128,16 @@ t.test('a row that is renewed while the provider is asked keeps what its user br
   t.equal(world.endpoint.asked.length, 1)
 })
 
-t.test('a row that is sealed anew while the provider is asked gets the rotated tokens', async (t) => {
+t.test('a row that is sealed again during a refresh gets the rotated tokens', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   meanwhile(world, () => world.rotateKey(row))
   t.equal((await world.tokensOf(row).current(never)).reveal(), 'SECRET-access-1')
   t.match(world.stored(row), { accessToken: 'SECRET-access-1', refreshToken: 'SECRET-refresh-1' })
-  t.same(world.endpoint.asked, ['SECRET-refresh-0'], 'the spent token is not sent again')
+  t.same(world.endpoint.asked, ['SECRET-refresh-0'], 'the used token is not sent again')
 })
 
-t.test('a row that changes at each try is given up, with the status as it was', async (t) => {
+t.test('a row that changes on each attempt fails the refresh and keeps its status', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   world.endpoint.answer = () => {
@@ -158,13 +158,13 @@ for (const [how, fail] of [
     }
   ],
   [
-    'stored and not committed',
+    'stored but not committed',
     (world: RefreshWorld) => {
       world.loseCommitOnce()
     }
   ]
 ] as const) {
-  t.test(`tokens that were ${how} are stored by the next caller, and nobody is asked again`, async (t) => {
+  t.test(`tokens that were ${how} are stored by the next caller without another request`, async (t) => {
     const world = new RefreshWorld()
     const row = world.add(EXPIRED)
     const tokens = world.tokensOf(row)
@@ -176,7 +176,7 @@ for (const [how, fail] of [
     t.same(world.endpoint.asked, ['SECRET-refresh-0'])
   })
 
-  t.test(`tokens that were ${how} and have ended since are renewed with what came with them`, async (t) => {
+  t.test(`tokens that were ${how} and have expired since are refreshed with their own refresh token`, async (t) => {
     const world = new RefreshWorld()
     const row = world.add(EXPIRED)
     const tokens = world.tokensOf(row)
@@ -192,7 +192,7 @@ for (const [how, fail] of [
   })
 }
 
-t.test('a process whose clock is behind that of the one which stored before loses no tokens', async (t) => {
+t.test('a process whose clock is behind that of the previous writer loses no tokens', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   const ahead = world.replace(row, { leftMs: HOUR, ageMs: -30_000 })
@@ -203,7 +203,7 @@ t.test('a process whose clock is behind that of the one which stored before lose
   t.same(world.endpoint.asked, ['SECRET-refresh-0'])
 })
 
-t.test('tokens that were not stored are of no use once the user has connected again', async (t) => {
+t.test('tokens that were not stored are discarded once the user has reconnected', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   const tokens = world.tokensOf(row)
@@ -214,7 +214,7 @@ t.test('tokens that were not stored are of no use once the user has connected ag
   t.same(world.endpoint.asked, ['SECRET-refresh-0', 'SECRET-refresh-new'])
 })
 
-t.test('nor where the refresh token stays and others have stored meanwhile', async (t) => {
+t.test('tokens that were not stored are discarded if a newer token is stored meanwhile', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   world.endpoint.answer = () => world.endpoint.rotated({ refreshToken: null })
@@ -228,7 +228,7 @@ t.test('nor where the refresh token stays and others have stored meanwhile', asy
   t.equal(world.endpoint.asked.length, 2)
 })
 
-t.test('stored tokens that would do are not used while newer ones wait to be stored', async (t) => {
+t.test('valid stored tokens are not used while newer ones wait to be stored', async (t) => {
   const world = new RefreshWorld()
   const row = world.add()
   const isOther = (than: string) => (tokens: StoredTokens) => tokens.accessToken.reveal() !== than
@@ -242,7 +242,7 @@ t.test('stored tokens that would do are not used while newer ones wait to be sto
   t.equal(world.endpoint.asked.length, 1)
 })
 
-t.test('invalid_grant for tokens that were not stored ends the connection all the same', async (t) => {
+t.test('invalid_grant for tokens that were not stored still ends the connection', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   const tokens = world.tokensOf(row)
@@ -255,7 +255,7 @@ t.test('invalid_grant for tokens that were not stored ends the connection all th
   t.same(world.ended, [row.id])
 })
 
-t.test('a status that could not be stored is no end of the connection', async (t) => {
+t.test('a status that could not be stored does not end the connection', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   world.endpoint.answer = () => null
@@ -265,7 +265,7 @@ t.test('a status that could not be stored is no end of the connection', async (t
   t.equal(world.row(row).status, 'ACTIVE')
 })
 
-t.test('what cannot be read is neither renewed nor asked for', async (t) => {
+t.test('unreadable tokens are neither refreshed nor sent', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   const tokens = world.tokensOf(row)
@@ -282,7 +282,7 @@ t.test('what cannot be read is neither renewed nor asked for', async (t) => {
   t.same(world.endpoint.asked, [])
 })
 
-t.test('a row that waits for its user or for an operator is neither opened nor refreshed', async (t) => {
+t.test('a row that waits for its user or the operator is neither opened nor refreshed', async (t) => {
   for (const status of ['DISABLED', 'REQUIRES_REAUTH'] as const) {
     const world = new RefreshWorld()
     const row = world.add(EXPIRED)
@@ -294,7 +294,7 @@ t.test('a row that waits for its user or for an operator is neither opened nor r
   }
 })
 
-t.test('a row in ERROR is refreshed, since it is asked who it is now and then, and stays in ERROR', async (t) => {
+t.test('a row in ERROR is refreshed, because it is verified occasionally, and stays in ERROR', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   const tokens = world.tokensOf(row)
@@ -303,7 +303,7 @@ t.test('a row in ERROR is refreshed, since it is asked who it is now and then, a
   t.equal(world.row(row).status, 'ERROR')
 })
 
-t.test('a token endpoint that is not done in time is told so, and the lock is free again', async (t) => {
+t.test('a token endpoint that exceeds the deadline is aborted, and the lock is released', async (t) => {
   const tick = useManualTimers(t)
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)

@@ -4,14 +4,14 @@ import { codeOf, HOUR, never, RefreshWorld } from '../support/refresh-world.ts'
 
 const EXPIRED = { leftMs: 0, ageMs: HOUR }
 
-t.test('a refresh is counted once, for all who wait for it', async (t) => {
+t.test('a refresh is counted once for all waiting callers', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   await Promise.all(Array.from({ length: 3 }, () => world.tokensOf(row).current(never)))
   t.same(world.refreshes, ['scripted refreshed'])
 })
 
-t.test('one that another process has done is counted as unneeded', async (t) => {
+t.test('a refresh that another process has done is counted as unneeded', async (t) => {
   const first = new RefreshWorld()
   const row = first.add(EXPIRED)
   const second = new RefreshWorld(first)
@@ -19,7 +19,7 @@ t.test('one that another process has done is counted as unneeded', async (t) => 
   t.same([...first.refreshes, ...second.refreshes].sort(), ['scripted refreshed', 'scripted unneeded'])
 })
 
-t.test('a grant that has ended is counted once, and its row that is not ACTIVE as a failure', async (t) => {
+t.test('an ended grant is counted once, and later calls for its inactive row as failures', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   world.endpoint.answer = () => null
@@ -30,7 +30,7 @@ t.test('a grant that has ended is counted once, and its row that is not ACTIVE a
   t.same(world.refreshes, ['scripted ended', 'scripted failed'])
 })
 
-t.test('a provider or a database that fails is counted as a failure, also where the old token goes on', async (t) => {
+t.test('a failing provider or database is counted as a failure, even if the old token is used', async (t) => {
   const world = new RefreshWorld()
   world.endpoint.answer = () => {
     throw new StorageError('PROVIDER_UNAVAILABLE', 'No.')
@@ -42,7 +42,7 @@ t.test('a provider or a database that fails is counted as a failure, also where 
   t.same(world.refreshes, ['scripted failed', 'scripted failed'])
 })
 
-t.test('tokens that came and were not stored are a failure, and a refresh once they are', async (t) => {
+t.test('tokens that could not be stored are counted as a failure, and as a refresh once they are stored', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   const tokens = world.tokensOf(row)
@@ -54,7 +54,7 @@ t.test('tokens that came and were not stored are a failure, and a refresh once t
   t.equal(world.endpoint.asked.length, 1)
 })
 
-t.test('a row that changed while the provider was asked is one refresh, by how it ends', async (t) => {
+t.test('a row that changes during a refresh is counted once, by the outcome', async (t) => {
   const world = new RefreshWorld()
   const row = world.add(EXPIRED)
   world.endpoint.answer = () => {

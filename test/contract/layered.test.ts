@@ -43,7 +43,7 @@ for (const [name, layer] of Object.entries(LAYERS)) {
 
 // Google Drive, OneDrive, Dropbox and Box have the same test next to their other tests.
 for (const each of [harness, nextcloud, s3, webdav]) {
-  t.test(`the contract holds through all layers together at ${each.name}`, async (t) => {
+  t.test(`the contract holds through all layers at ${each.name}`, async (t) => {
     backendContract(t, each, { wrap: throughAllLayers(clock) })
   })
 }

@@ -20,13 +20,13 @@ function driveDigest(): { digest: string; nodes: number } {
   return { digest: createHash('sha256').update(JSON.stringify(facts)).digest('hex'), nodes: facts.length }
 }
 
-t.test('Drive has some thousand entries, the same each time', async (t) => {
+t.test('Drive is seeded with thousands of entries, identically each time', async (t) => {
   const { digest, nodes } = driveDigest()
   t.ok(nodes > 5700, String(nodes))
   t.same(driveDigest(), { digest, nodes })
 })
 
-t.test('WebDAV has the same each time, and no name that a file system refuses', async (t) => {
+t.test('WebDAV is seeded identically each time, with names that file systems accept', async (t) => {
   const trees = [new FakeTree(), new FakeTree()] as const
   trees.forEach(fillDav)
   t.ok(trees[0].list().length > 700)
@@ -37,20 +37,20 @@ t.test('WebDAV has the same each time, and no name that a file system refuses', 
   }
 })
 
-t.test('the hard names are many, and one is markup', async (t) => {
+t.test('there are many difficult names, one of them with markup', async (t) => {
   t.equal(new Set(HARD_NAMES).size, HARD_NAMES.length)
   t.ok(HARD_NAMES.includes(MARKUP_NAME))
   t.ok(HARD_NAMES.some((name) => Buffer.byteLength(name) === 255))
   t.ok(HARD_NAMES.some((name) => name !== name.normalize('NFC')))
 })
 
-t.test('an id is made of the whole path', async (t) => {
+t.test('an id is derived from the whole path', async (t) => {
   t.not(idOf('a', 'b'), idOf('a/b'))
   t.not(idOf('a', 'b'), idOf('ab'))
   t.match(idOf('a'), /^1[\w-]{32}$/)
 })
 
-t.test('the picture has the size and the pixels that it should', async (t) => {
+t.test('the picture has the expected size and pixels', async (t) => {
   const png = fadingPng(30, 20)
   t.equal(png.toString('latin1', 1, 4), 'PNG')
   t.equal(png.readUInt32BE(16), 30)
@@ -61,7 +61,7 @@ t.test('the picture has the size and the pixels that it should', async (t) => {
   t.equal(png.toString('latin1', png.length - 8, png.length - 4), 'IEND')
 })
 
-t.test('each object of the PDF is where its table says', async (t) => {
+t.test('each object of the PDF is at the offset in its table', async (t) => {
   const pdf = onePagePdf(['One (1)', 'Two \\']).toString('latin1')
   const startsAt = Number(/startxref\n(\d+)\n%%EOF\n$/.exec(pdf)?.[1])
   t.ok(pdf.slice(startsAt).startsWith('xref\n0 6\n'))
@@ -73,7 +73,7 @@ t.test('each object of the PDF is where its table says', async (t) => {
   t.match(stream, '(One \\(1\\)) Tj')
 })
 
-t.test('a zip is read by what its directory says', async (t) => {
+t.test('a zip can be read with its directory', async (t) => {
   const zip = storedZip({ 'a.txt': 'First', 'folder/ü.txt': 'Second' })
   const end = zip.length - 22
   t.equal(zip.readUInt32LE(end), 0x06054b50)
@@ -94,7 +94,7 @@ t.test('a zip is read by what its directory says', async (t) => {
   t.same(found, ['a.txt: First', 'folder/ü.txt: Second'])
 })
 
-t.test('every native type can be had as its best format, and as PDF', async (t) => {
+t.test('every native type can be exported to its best format and to PDF', async (t) => {
   for (const [type, formats] of Object.entries(NATIVE_EXPORTS)) {
     const [best = ''] = Object.keys(formats)
     t.match(best, /openxmlformats/, type)

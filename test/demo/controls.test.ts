@@ -22,7 +22,7 @@ async function controls(t: Test) {
   return { ...google, clock, url, host, press, read: async () => (await fetch(url)).text() }
 }
 
-t.test('each button does what it says, and the page tells', async (t) => {
+t.test('each button has its effect, which the page shows', async (t) => {
   const { moods, clock, url, read, press } = await controls(t)
   const html = await read()
   t.match(html, 'no application has access, not throttling, not slow')
@@ -34,7 +34,7 @@ t.test('each button does what it says, and the page tells', async (t) => {
   clock.tick(500)
   t.match(await press('/slow-down'), { status: 303 })
   t.match(await read(), 'throttling for 20 s more, slow for 20 s more')
-  t.equal((await fetch(url)).headers.get('refresh'), '1', 'while something runs out')
+  t.equal((await fetch(url)).headers.get('refresh'), '1', 'while a fault is active')
   clock.tick(19_500)
   t.match(await read(), 'not throttling, slow for 1 s more')
   t.match(await press('/calm-down'), { status: 303 })
@@ -42,7 +42,7 @@ t.test('each button does what it says, and the page tells', async (t) => {
   t.equal((await fetch(url)).headers.get('refresh'), null)
 })
 
-t.test('the button that takes access away ends every grant', async (t) => {
+t.test('the button that revokes access ends every grant', async (t) => {
   const { emulated, tokens, moods, read, press } = await controls(t)
   const { clientId, clientSecret } = GOOGLE_CLIENT
   for (const expected of [1, 2]) {
@@ -72,10 +72,10 @@ t.test('the button that takes access away ends every grant', async (t) => {
   t.match(await press('/take-access-away'), { status: 303 })
   t.match(await read(), 'no application has access')
   t.ok(bearers.every((bearer) => tokens.check(bearer) === null))
-  t.match(await press('/take-access-away'), { status: 303 }, 'nothing is left to take')
+  t.match(await press('/take-access-away'), { status: 303 }, 'no access is left to revoke')
 })
 
-t.test('no page of another site presses a button', async (t) => {
+t.test('a page of another site cannot press a button', async (t) => {
   const { moods, press } = await controls(t)
   t.equal((await press('/throttle', {})).status, 403)
   for (const origin of ['null', SERVER, 'http://localhost:1', 'https://evil.example']) {
@@ -84,7 +84,7 @@ t.test('no page of another site presses a button', async (t) => {
   t.equal(moods.throttledForMs, 0)
 })
 
-t.test('a name that leads here from elsewhere shows nothing, and presses nothing', async (t) => {
+t.test('another host name that resolves to the server shows no page and presses no button', async (t) => {
   const { moods, host } = await controls(t)
   const [hostname, port] = host.split(':')
   for (const [method, path] of [
@@ -100,7 +100,7 @@ t.test('a name that leads here from elsewhere shows nothing, and presses nothing
   t.equal(moods.throttledForMs, 0)
 })
 
-t.test('the page runs no script, loads nothing from elsewhere, and is in no frame', async (t) => {
+t.test('the page has no scripts, loads nothing from other hosts, and cannot be framed', async (t) => {
   const { url, read } = await controls(t)
   const { headers } = await fetch(url)
   const policy = headers.get('content-security-policy')
@@ -111,7 +111,7 @@ t.test('the page runs no script, loads nothing from elsewhere, and is in no fram
   t.equal((await fetch(new URL('styles.css', url))).headers.get('content-type'), 'text/css; charset=utf-8')
 })
 
-t.test('what is neither the page nor a button is refused', async (t) => {
+t.test('any request except for the page and its buttons is refused', async (t) => {
   const { moods, url, press } = await controls(t)
   t.equal((await fetch(new URL('throttle', url))).status, 405)
   t.equal((await press('/constructor')).status, 404)
@@ -126,7 +126,7 @@ t.test('an empty environment is enough', async (t) => {
   t.same(readSettings({ PORT: '0', LOG_LEVEL: 'debug', NODE_ENV: 'development' }), { port: 0, logLevel: 'debug' })
 })
 
-t.test('whoever means a service gets none of this', async (t) => {
+t.test('a configuration of a service does not start the demo', async (t) => {
   t.throws(() => readSettings({ NODE_ENV: 'production' }), /NODE_ENV is "production"/)
   t.throws(() => readSettings({ DATABASE_URL: 'postgres://a:secret@b/c' }), /DATABASE_URL is set/)
   const both = { NODE_ENV: 'production', DATABASE_URL: 'postgres://a:secret@b/c' }
@@ -138,12 +138,12 @@ t.test('whoever means a service gets none of this', async (t) => {
   }
 })
 
-t.test('a variable that makes no sense is named', async (t) => {
+t.test('an invalid variable is named', async (t) => {
   t.throws(() => readSettings({ PORT: '70000' }), /PORT must be a whole number/)
   t.throws(() => readSettings({ LOG_LEVEL: 'loud' }), /LOG_LEVEL must be one of/)
 })
 
-t.test('what else the environment has does not open the demo to the network', async (t) => {
+t.test('other variables do not open the demo to the network', async (t) => {
   t.same(readSettings({ HOST: '0.0.0.0', PUBLIC_URL: 'https://example.org', JWT_SECRET: 'x' }).port, 3000)
   const places = { port: 4000, folder: '/tmp/a', publicUrl: 'http://127.0.0.1:4000', webdav: '127.0.0.1:4001' }
   const { host, port, dataDir, allowHosts } = configOf(places, 'warn')

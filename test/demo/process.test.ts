@@ -84,7 +84,7 @@ const linkIn = (out: string, pattern: RegExp): string => pattern.exec(out)?.[1] 
 
 const folderIn = (out: string): string => linkIn(out, /(\/\S*cloud-storage-demo-\w+)/)
 
-t.test('what is printed is followed: three clouds, taken away and given back; and SIGINT ends all of it', async (t) => {
+t.test('the printed steps work: three clouds, access revoked and granted again; SIGINT ends everything', async (t) => {
   const demo = start(t, { PORT: '0' }, NPM)
   await demo.ready
   const out = demo.out()
@@ -125,7 +125,7 @@ t.test('what is printed is followed: three clouds, taken away and given back; an
   const listeners = processes.flatMap(listenersOf)
   // The server, the store, WebDAV, Drive and its contents, the front of the tokens, the controls; and `emulate`.
   t.equal(listeners.length, 8)
-  for (const local of listeners) t.match(local, /^(?:0100007F|7F000001):/, 'on loopback alone')
+  for (const local of listeners) t.match(local, /^(?:0100007F|7F000001):/, 'on loopback only')
 
   const folder = folderIn(out)
   t.ok(existsSync(folder))
@@ -134,13 +134,13 @@ t.test('what is printed is followed: three clouds, taken away and given back; an
   t.equal(await demo.ended, 0)
   await until(() => groupOf(demo.pid).length === 0)
   t.notOk(existsSync(folder))
-  t.notMatch(demo.err(), /Note:|The demo failed/)
-  t.equal(demo.out(), out, 'nothing scrolls the link away')
-  t.match(out, /#token=\S+\s*$/, 'the link is last')
+  t.notMatch(demo.err(), /Note:|cannot go on/)
+  t.equal(demo.out(), out, 'no output after the link')
+  t.match(out, /#token=\S+\s*$/, 'the link is printed last')
   t.notMatch(out, /gzipped|prestart|predemo/)
 })
 
-t.test('Ctrl-C, which reaches each process of a terminal, ends it as well', async (t) => {
+t.test('Ctrl-C, which reaches each process of a terminal, ends it too', async (t) => {
   const demo = start(t, { PORT: '0' })
   await demo.ready
   const folder = folderIn(demo.out())
@@ -152,7 +152,7 @@ t.test('Ctrl-C, which reaches each process of a terminal, ends it as well', asyn
   t.equal(demo.err(), '')
 })
 
-t.test('a port that is in use is named before anything is prepared', async (t) => {
+t.test('a port in use is named before anything is prepared', async (t) => {
   const other = createServer().listen(0, '127.0.0.1')
   await once(other, 'listening')
   t.teardown(() => other.close())
@@ -160,11 +160,11 @@ t.test('a port that is in use is named before anything is prepared', async (t) =
   const demo = start(t, { PORT: port })
   t.equal(await demo.ended, 1)
   t.match(demo.err(), `PORT ${port} on 127.0.0.1 is in use by another process: set another PORT`)
-  t.notMatch(demo.err(), /^ {4}at /m, 'in words')
+  t.notMatch(demo.err(), /^ {4}at /m, 'no stack trace')
   t.equal(demo.out(), '')
 })
 
-t.test('production is no demo', async (t) => {
+t.test('the demo does not start in production', async (t) => {
   const demo = start(t, { NODE_ENV: 'production' })
   t.equal(await demo.ended, 1)
   t.match(demo.err(), 'NODE_ENV is "production"')

@@ -16,7 +16,7 @@ const user = new DemoUser(world)
 const DRIVE = 'google_drive'
 const WEBDAV = 'webdav'
 
-t.test('the S3-compatible store is connected, and nothing else is', async (t) => {
+t.test('only the S3-compatible store is connected', async (t) => {
   t.match(await user.connections(), [{ provider: 's3', label: 'Sample objects', status: 'ACTIVE' }])
   t.equal((await user.connections()).length, 1)
   const names = (await user.whole('s3')).map(({ name }) => name)
@@ -25,7 +25,7 @@ t.test('the S3-compatible store is connected, and nothing else is', async (t) =>
   t.match(await welcome.text(), /^This bucket is in the memory of the demo/)
 })
 
-t.test('Google Drive is connected by the consent page of another party', async (t) => {
+t.test('Google Drive is connected with the consent page of an independent emulator', async (t) => {
   const { status, headers } = await user.connectGoogle(world)
   t.equal(status, 303)
   t.equal(headers.get('location'), `${world.url}/`)
@@ -46,7 +46,7 @@ t.test('Google Drive is connected by the consent page of another party', async (
   )
 })
 
-t.test('the folder of 5,000 is paged to its end, and each name comes once', async (t) => {
+t.test('the folder of 5,000 entries is paged to its end, and each name is listed once', async (t) => {
   const entries = await user.whole(DRIVE, { folder: LONG_FOLDER.id, limit: '200' })
   t.equal(entries.length, LONG_FOLDER.entries)
   t.equal(new Set(entries.map(({ name }) => name)).size, 5000)
@@ -56,7 +56,7 @@ t.test('the folder of 5,000 is paged to its end, and each name comes once', asyn
   t.equal(await last.text(), 'This is scan 5000 of 5000.\n')
 })
 
-t.test('WebDAV is connected by what is printed, and by nothing else', async (t) => {
+t.test('WebDAV is connected with the printed password only', async (t) => {
   const refused = await user.connect(WEBDAV, { ...world.webdav, password: 'guessed' })
   t.equal(refused.status, 400)
   t.match(await refused.json(), { code: 'INVALID_CREDENTIALS' })
@@ -65,7 +65,7 @@ t.test('WebDAV is connected by what is printed, and by nothing else', async (t) 
   t.same(names.sort(), ['Deep', 'Downloads', 'Empty', 'Names', 'Office', 'Welcome.txt'])
 })
 
-t.test('of the machine, WebDAV connections reach the demo’s server alone', async (t) => {
+t.test('WebDAV connections on this machine are allowed to the demo’s server only', async (t) => {
   for (const baseUrl of [`${world.url}/`, world.controlsUrl, world.google.drive.url]) {
     const answer = await user.connect(WEBDAV, { ...world.webdav, baseUrl })
     t.equal(answer.status, 403, baseUrl)
@@ -74,7 +74,7 @@ t.test('of the machine, WebDAV connections reach the demo’s server alone', asy
 })
 
 for (const provider of [DRIVE, WEBDAV]) {
-  t.test(`${provider}: downloads are the very bytes, whole and in part`, async (t) => {
+  t.test(`${provider}: downloads have unchanged content, as a whole and in ranges`, async (t) => {
     const folder = await user.find(provider, 'Downloads')
     const entries = await user.whole(provider, { folder: folder.id })
     t.same(entries.map(({ name }) => name).sort(), Object.keys(DOWNLOADS).sort())
@@ -91,7 +91,7 @@ for (const provider of [DRIVE, WEBDAV]) {
     }
   })
 
-  t.test(`${provider}: names that are hard to show come as they are`, async (t) => {
+  t.test(`${provider}: difficult names are listed unchanged`, async (t) => {
     const folder = await user.find(provider, 'Names')
     const entries = await user.whole(provider, { folder: folder.id })
     const expected = [...HARD_NAMES, 'תיקייה 📁', ...(provider === DRIVE ? [SLASH_NAME] : [])]
@@ -101,7 +101,7 @@ for (const provider of [DRIVE, WEBDAV]) {
     }
   })
 
-  t.test(`${provider}: the deep folder has its treasure at the bottom, and the empty one nothing`, async (t) => {
+  t.test(`${provider}: the deep folder has a file at the bottom, and the empty folder is empty`, async (t) => {
     const levels = Array.from({ length: DEEP_LEVELS }, (_, at) => `Level ${at + 1}`)
     const treasure = await user.find(provider, 'Deep', ...levels, 'Treasure.txt')
     t.equal(await (await user.content(provider, treasure.id)).text(), 'This is the bottom.\n')
@@ -109,7 +109,7 @@ for (const provider of [DRIVE, WEBDAV]) {
     t.same(await user.whole(provider, { folder: empty.id }), [])
   })
 
-  t.test(`${provider}: what a user stores is there afterwards`, async (t) => {
+  t.test(`${provider}: uploads of a user are listed afterwards`, async (t) => {
     const folder = await user.find(provider, 'Empty')
     const stored = await user.ask(
       `/cloud/${provider}/content?${new URLSearchParams({ parent: folder.id, name: 'mine.txt' }).toString()}`,
@@ -121,7 +121,7 @@ for (const provider of [DRIVE, WEBDAV]) {
   })
 }
 
-t.test('Google’s own documents are exported, the best format first', async (t) => {
+t.test('Google documents are exported, with the best format first', async (t) => {
   const documents = await user.find(DRIVE, 'Documents')
   const entries = await user.whole(DRIVE, { folder: documents.id })
   t.same(
@@ -139,7 +139,7 @@ t.test('Google’s own documents are exported, the best format first', async (t)
   }
 })
 
-t.test('shortcuts lead to files and folders, or to nothing any more', async (t) => {
+t.test('shortcuts lead to files and folders, or are dangling', async (t) => {
   const folder = await user.find(DRIVE, 'Shortcuts')
   const entries = await user.whole(DRIVE, { folder: folder.id })
   t.same(
@@ -153,12 +153,12 @@ t.test('shortcuts lead to files and folders, or to nothing any more', async (t) 
   )
 })
 
-t.test('shared drives are walked as folders', async (t) => {
+t.test('shared drives can be browsed like folders', async (t) => {
   const plan = await user.find(DRIVE, 'Team', 'Plans', 'Plan 30.txt')
   t.equal(await (await user.content(DRIVE, plan.id)).text(), 'Plan 30.txt of Team\n')
 })
 
-t.test('access that was taken away needs the user again, and comes back with a new consent', async (t) => {
+t.test('revoked access requires reauthentication, and a new consent restores it', async (t) => {
   t.equal(await world.google.moods.grants(), 1)
   await world.google.moods.takeAccessAway()
   t.equal(await world.google.moods.grants(), 0)
@@ -167,7 +167,7 @@ t.test('access that was taken away needs the user again, and comes back with a n
   t.match(await ended.json(), { code: 'CONNECTION_INACTIVE' })
   const ofDrive = async () => (await user.connections()).filter(({ provider }) => provider === DRIVE)
   t.match(await ofDrive(), [{ status: 'REQUIRES_REAUTH' }])
-  t.equal((await user.list('s3', { refresh: 'true' })).status, 200, 'the others go on')
+  t.equal((await user.list('s3', { refresh: 'true' })).status, 200, 'other connections still work')
 
   t.equal((await user.connectGoogle(world)).status, 303)
   t.match(await ofDrive(), [{ status: 'ACTIVE' }])
@@ -176,7 +176,7 @@ t.test('access that was taken away needs the user again, and comes back with a n
   t.equal(await world.google.moods.grants(), 1)
 })
 
-t.test('a slow Google answers all the same', async (t) => {
+t.test('requests to a slow Google succeed', async (t) => {
   const { moods, drive } = world.google
   t.equal(moods.slowForMs, 0)
   moods.slowDown()
@@ -189,7 +189,7 @@ t.test('a slow Google answers all the same', async (t) => {
 })
 
 // Must be last: the server does not call Google from now on.
-t.test('a throttling Google is passed on with its wait, for 20 seconds', async (t) => {
+t.test('throttling by Google is passed on with its Retry-After for 20 seconds', async (t) => {
   const { moods, tokens, drive } = world.google
   moods.throttle()
   const refused = await user.list(DRIVE, { refresh: 'true' })
@@ -210,7 +210,7 @@ t.test('a throttling Google is passed on with its wait, for 20 seconds', async (
   t.equal(await about(), 200)
 })
 
-t.test('a world that was closed leaves nothing on the disk', async (t) => {
+t.test('a closed world leaves no files on disk', async (t) => {
   t.ok(existsSync(world.folder))
   await world.close()
   t.notOk(existsSync(world.folder))

@@ -2,7 +2,7 @@ import t from 'tap'
 import { inspect } from 'node:util'
 import { Secret } from '../../src/domain/secret.ts'
 
-t.test('a secret shows itself to reveal() alone', async (t) => {
+t.test('only reveal() returns the secret', async (t) => {
   const secret = new Secret('hunter2')
   t.equal(secret.reveal(), 'hunter2')
   for (const shown of [

@@ -7,7 +7,7 @@ function begun() {
   const { promise, resolve, reject } = new Deferred<string>()
   const seen: { signal?: AbortSignal; abandoned: number } = { abandoned: 0 }
   const work = new SharedWork<string>(() => {
-    t.notOk(seen.signal?.aborted, 'told before the abort')
+    t.notOk(seen.signal?.aborted, 'reported before the abort')
     seen.abandoned += 1
   })
   work.begin((signal) => {
@@ -17,7 +17,7 @@ function begun() {
   return { work, seen, resolve, reject }
 }
 
-t.test('one outcome reaches all who wait, and who comes when it is there', async (t) => {
+t.test('all callers get the same result, before and after it is available', async (t) => {
   const { work, resolve } = begun()
   const waiting = [work.wait(), work.wait(new AbortController().signal)]
   resolve('x')
@@ -28,7 +28,7 @@ t.test('one outcome reaches all who wait, and who comes when it is there', async
   for (const failure of failures) await t.rejects(failure, { message: 'no' })
 })
 
-t.test('a failure that nobody waits for is heard by nobody', async (t) => {
+t.test('a failure without callers causes no unhandled rejection', async (t) => {
   const { work, reject } = begun()
   reject(new Error('no'))
   await settled()
@@ -41,7 +41,7 @@ t.test('a failure that nobody waits for is heard by nobody', async (t) => {
   await t.rejects(thrown.wait(), { message: 'at once' })
 })
 
-t.test('who leaves is freed alone, and the last ends the work', async (t) => {
+t.test('the abort of one caller affects only that caller, and the last abort ends the work', async (t) => {
   const { work, seen } = begun()
   const [one, two] = [new AbortController(), new AbortController()]
   const first = work.wait(one.signal)
@@ -55,7 +55,7 @@ t.test('who leaves is freed alone, and the last ends the work', async (t) => {
   await t.rejects(second, { message: 'two' })
 })
 
-t.test('who waits without a signal never leaves', async (t) => {
+t.test('a caller without a signal keeps the work alive', async (t) => {
   const { work, seen, resolve } = begun()
   const staying = work.wait()
   const controller = new AbortController()
@@ -67,7 +67,7 @@ t.test('who waits without a signal never leaves', async (t) => {
   t.equal(await staying, 'x')
 })
 
-t.test('who leaves when it is over changes nothing', async (t) => {
+t.test('an abort after the end has no effect', async (t) => {
   const { work, seen, resolve } = begun()
   const controller = new AbortController()
   const waiting = work.wait(controller.signal)
@@ -77,7 +77,7 @@ t.test('who leaves when it is over changes nothing', async (t) => {
   t.match(seen, { abandoned: 0, signal: { aborted: false } })
 })
 
-t.test('work that waits for itself is told so', async (t) => {
+t.test('work that waits for itself is rejected', async (t) => {
   const work = new SharedWork<string>()
   work.begin(() => work.wait())
   await t.rejects(work.wait(), TypeError)

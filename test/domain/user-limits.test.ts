@@ -4,23 +4,23 @@ import { ManualClock } from '../support/clock.ts'
 
 const REFUSED = { code: 'TOO_MANY_REQUESTS', message: 'Too many.' }
 
-t.test('an operation is in flight until the last holder of its slot has released it, once each', async (t) => {
+t.test('an operation is counted until the last holder of its slot has released it, once each', async (t) => {
   const limit = new InFlightLimit(1, 'Too many.')
   const slot = limit.enter('ann')
   const [response, body] = [slot.hold(), slot.hold()]
   response()
   response()
-  t.throws(() => limit.enter('ann'), { ...REFUSED, retryAfterMs: 1000 }, 'the body is still there')
+  t.throws(() => limit.enter('ann'), { ...REFUSED, retryAfterMs: 1000 }, 'the body still holds the slot')
   limit.enter('bob').hold()
   body()
   const next = limit.enter('ann').hold()
   slot.hold()()
-  t.throws(() => limit.enter('ann'), REFUSED, 'a slot that became free stays free')
+  t.throws(() => limit.enter('ann'), REFUSED, 'a released slot stays released')
   next()
   limit.enter('ann')
 })
 
-t.test('a user has so many events in any minute, per scope', async (t) => {
+t.test('a user has a limited number of events per minute and scope', async (t) => {
   const clock = new ManualClock()
   const limit = new MinuteLimit(2, 'Too many.', clock)
   limit.take('ann', 'a.example')
@@ -33,7 +33,7 @@ t.test('a user has so many events in any minute, per scope', async (t) => {
   t.match(limit.refusal('ann', 'a.example'), { retryAfterMs: 1 })
   clock.tick(1)
   limit.take('ann', 'a.example')
-  t.match(limit.refusal('ann', 'a.example'), { retryAfterMs: 20_000 }, 'the minute slides')
+  t.match(limit.refusal('ann', 'a.example'), { retryAfterMs: 20_000 }, 'the minute is a sliding window')
 })
 
 t.test('attempts in flight count as events until they end, and only once', async (t) => {
@@ -56,7 +56,7 @@ t.test('attempts in flight count as events until they end, and only once', async
   t.throws(() => limit.begin('ann', 'a.example'), REFUSED)
 })
 
-t.test('a user cannot reset the count of one scope by going through others', async (t) => {
+t.test('a user cannot reset the count of one scope by using others', async (t) => {
   const clock = new ManualClock()
   const limit = new MinuteLimit(1, 'Too many.', clock)
   limit.take('ann', 'victim.example')
@@ -65,7 +65,7 @@ t.test('a user cannot reset the count of one scope by going through others', asy
     if (limit.refusal('ann', `other-${count}.example`) === undefined) limit.take('ann', `other-${count}.example`)
     else refused += 1
   }
-  t.ok(refused > 900, 'memory per user is bounded')
+  t.ok(refused > 900, 'memory per user is limited')
   t.throws(() => limit.begin('ann', 'victim.example'), REFUSED)
   limit.take('bob', 'victim.example')
   clock.tick(60_000)

@@ -12,7 +12,7 @@ function watch(promise: Promise<unknown>) {
   return state
 }
 
-t.test('close() waits for work, and for work that begins when it ends', async (t) => {
+t.test('close() waits for work, and for work that begins when other work ends', async (t) => {
   const work = new WorkInFlight()
   const [first, second] = [new Deferred<number>(), new Deferred<number>()]
   const both = work.run(() => first.promise).then(() => work.run(() => second.promise))
@@ -30,7 +30,7 @@ t.test('close() waits for work, and for work that begins when it ends', async (t
   t.equal(closing.hasEnded, true)
 })
 
-t.test('once closed, work is refused and not begun', async (t) => {
+t.test('after closing, work is refused and not started', async (t) => {
   const work = new WorkInFlight()
   let calls = 0
   const store = counted({ name: 'a store', read: async (by: number) => (calls += by) }, work)
@@ -41,7 +41,7 @@ t.test('once closed, work is refused and not begun', async (t) => {
   t.equal(calls, 2)
 })
 
-t.test('work that fails ends like any other, and its failure reaches its caller', async (t) => {
+t.test('failing work ends like any other, and its failure rejects its caller', async (t) => {
   const work = new WorkInFlight()
   const failing = new Deferred<number>()
   const failed = work.run(() => failing.promise)

@@ -11,7 +11,7 @@ type Outcome = { gives: unknown } | { throws: unknown }
 /** Outcomes of the host's authentication, and the resulting responses. */
 const OUTCOMES: Record<string, { outcome: Outcome; status: number; code?: string }> = {
   'a user': { outcome: { gives: 'ann' }, status: 200 },
-  nobody: { outcome: { gives: undefined }, status: 401, code: 'UNAUTHENTICATED' },
+  undefined: { outcome: { gives: undefined }, status: 401, code: 'UNAUTHENTICATED' },
   null: { outcome: { gives: null }, status: 401, code: 'UNAUTHENTICATED' },
   'an empty name': { outcome: { gives: '' }, status: 401, code: 'UNAUTHENTICATED' },
   'an object': { outcome: { gives: { id: 'ann' } }, status: 500, code: 'INTERNAL' },
@@ -45,20 +45,20 @@ function thenOf(outcome: Outcome) {
 }
 
 const WAYS: Record<string, (outcome: Outcome) => unknown> = {
-  'at once': settle,
-  'by a promise': async (outcome) => settle(outcome),
-  'by a promise, later': async (outcome) => {
+  synchronously: settle,
+  'in a promise': async (outcome) => settle(outcome),
+  'in a pending promise': async (outcome) => {
     await new Promise((resolve) => setImmediate(resolve))
     return settle(outcome)
   },
-  'by what has a then': (outcome) => ({ then: thenOf(outcome) }),
-  'by a function that has a then': (outcome) => Object.assign(() => undefined, { then: thenOf(outcome) }),
-  'by what has a then that throws': (outcome) => ({
+  'in a thenable': (outcome) => ({ then: thenOf(outcome) }),
+  'in a thenable function': (outcome) => Object.assign(() => undefined, { then: thenOf(outcome) }),
+  'in a thenable that throws': (outcome) => ({
     then: (resolve: (value: unknown) => void): void => {
       resolve(settle(outcome))
     }
   }),
-  'by what throws when its then is looked at': (outcome) =>
+  'with a getter of then that throws': (outcome) =>
     Object.defineProperty({}, 'then', {
       get: () => {
         const user = settle(outcome)
@@ -69,7 +69,7 @@ const WAYS: Record<string, (outcome: Outcome) => unknown> = {
     })
 }
 
-t.test('whichever way the host says who is asking, the answers are the same', async (t) => {
+t.test('a synchronous and an asynchronous authenticate function lead to the same responses', async (t) => {
   const authenticate: Authenticate = ({ headers }) => {
     const { way, outcome } = headers
     if (way === undefined) return headers['x-user']
@@ -103,7 +103,7 @@ t.test('whichever way the host says who is asking, the answers are the same', as
   }
 })
 
-t.test('of many who ask at once each is whom the host says, however long it takes', async (t) => {
+t.test('concurrent requests are each attributed to their own user, however long authentication takes', async (t) => {
   const late: (() => void)[] = []
   const authenticate: Authenticate = ({ headers }) => {
     const user = headers['x-user']

@@ -66,9 +66,9 @@ for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
       t.equal(page.complete, cursor === null)
     } while (cursor !== null && pages <= COUNT)
     t.equal(listed.length, COUNT)
-    t.same(new Set(listed), new Set(NAMES), 'each of them once')
+    t.same(new Set(listed), new Set(NAMES), 'each file is listed once')
     t.equal(pages, COUNT / LIMIT)
-    t.ok(cloud.requests.length - before <= pages + 1, 'a call for each page, and one for how many there are')
+    t.ok(cloud.requests.length - before <= pages + 1, 'one call per page, and one for the number of files')
 
     // Reads a part of a file.
     const [some] = (await walk.list({ folder, limit: String(LIMIT) }).then((answer) => answer.json() as Listing))
@@ -85,9 +85,9 @@ for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
     const content = randomBytes(20_000_000)
     const stored = await upload({ parentId: null, name: 'large.bin' }, content)
     t.match(stored, { name: 'large.bin', size: content.length, kind: 'file' })
-    t.ok(cloud.read('large.bin')?.equals(content), 'the bytes are there')
+    t.ok(cloud.read('large.bin')?.equals(content), 'the upload is unchanged')
     const { body } = await backend.download(stored.id, call())
-    t.equal(await digest(body), createHash('sha256').update(content).digest('hex'), 'and come back')
+    t.equal(await digest(body), createHash('sha256').update(content).digest('hex'), 'the download is unchanged')
 
     // A create-only upload does not overwrite an existing file.
     const small = Buffer.from('small')
@@ -109,7 +109,7 @@ for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
     await walk.age(id)
     t.equal((await walk.list({ refresh: 'true' })).status, 200)
     t.equal(oauth.tokenCalls('refresh_token'), 1)
-    t.equal(refusals().length, 0, 'the old token was not tried')
+    t.equal(refusals().length, 0, 'the old token is not used')
     oauth.expireAccessTokens()
     t.equal((await walk.list({ refresh: 'true' })).status, 200)
     t.equal(oauth.tokenCalls('refresh_token'), 2)
@@ -162,7 +162,7 @@ const REASONS: Readonly<Record<PageFault, string>> = {
 }
 
 for (const { id, rules, scopes, start } of WALKED_CLOUDS) {
-  t.test(`${id}: pages that go wrong are no complete listing, and come to an end`, async (t) => {
+  t.test(`${id}: incomplete pages never form a complete listing, and paging ends`, async (t) => {
     const asked = scopes === undefined ? {} : { scopes }
     const oauth = await FakeOAuth.start(t, { redirectUris: [walkRedirectUri(id)], ...asked, ...rules })
     const cloud = await start(t, oauth)
@@ -193,8 +193,8 @@ for (const { id, rules, scopes, start } of WALKED_CLOUDS) {
         page = (answer.json() as Listing).page
         pages += 1
       } while (page.next !== null && pages < 20)
-      t.equal(page.next, null, `${name}: there is an end`)
-      t.equal(new Set(shown).size, shown.length, `${name}: nothing is shown twice`)
+      t.equal(page.next, null, `${name}: paging ends`)
+      t.equal(new Set(shown).size, shown.length, `${name}: no entry is listed twice`)
       if (fault === undefined) t.match(page, { complete: true, reason: null }, name)
       else t.match(page, { complete: false, reason: REASONS[fault] }, name)
     }

@@ -43,7 +43,7 @@ async function connected(t: Test) {
   }
 }
 
-t.test('a user renames a connection, and nothing else of it changes', async (t) => {
+t.test('a user renames a connection, and nothing else about it changes', async (t) => {
   const { as, id, row } = await connected(t)
   const before = await row()
   const answer = await as('ann').send('PATCH', `/cloud/connections/${id}`, { label: 'Ünïcödé ☁' })
@@ -54,7 +54,7 @@ t.test('a user renames a connection, and nothing else of it changes', async (t) 
   t.same(await row(), { ...before, label: 'Ünïcödé ☁', updatedAt: (await row()).updatedAt })
 })
 
-t.test('the default is one per user and provider, and can be given up', async (t) => {
+t.test('each user and provider has at most one default, which can be cleared', async (t) => {
   const { as, connect, grant, db } = await oauthApp(t)
   const [one, two] = [await connect('ann', 'one'), await connect('ann', 'two')]
   const theirs = await connect('bob')
@@ -75,13 +75,13 @@ t.test('the default is one per user and provider, and can be given up', async (t
   }
   t.same(await defaults(), [one, theirs, other].sort())
   await mark('ann', two)
-  t.same(await defaults(), [two, theirs, other].sort(), 'taken from the one before')
-  t.match((await mark('ann', two)).json<ConnectionView>(), { default: true }, 'once more')
+  t.same(await defaults(), [two, theirs, other].sort(), 'the previous default is cleared')
+  t.match((await mark('ann', two)).json<ConnectionView>(), { default: true }, 'it is marked again')
   t.match((await mark('ann', two, false)).json<ConnectionView>(), { default: false })
   t.same(await defaults(), [theirs, other].sort())
 })
 
-t.test('two marks at once leave one default', async (t) => {
+t.test('two concurrent changes of the default leave one default', async (t) => {
   const { as, connect, db } = await testApp(t)
   const ids = [await connect('ann', 'one'), await connect('ann', 'two'), await connect('ann', 'three')]
   const answers = await Promise.all(
@@ -94,7 +94,7 @@ t.test('two marks at once leave one default', async (t) => {
   t.equal(await db.prisma.cloudConnection.count({ where: { isDefault: true } }), 1)
 })
 
-t.test('changes that are none, or not the user’s to make, are refused', async (t) => {
+t.test('empty, invalid and forbidden changes are refused', async (t) => {
   const { as, app, id, row } = await connected(t)
   const before = await row()
   for (const body of [
@@ -117,7 +117,7 @@ t.test('changes that are none, or not the user’s to make, are refused', async 
   }
   const headers = { 'x-user': 'ann' }
   const url = `/cloud/connections/${id}`
-  t.equal((await app.inject({ method: 'PATCH', url, headers })).statusCode, 400, 'no body')
+  t.equal((await app.inject({ method: 'PATCH', url, headers })).statusCode, 400, 'a missing body')
   const json = { ...headers, 'content-type': 'application/json' }
   for (const payload of ['', 'null', '{"label":']) {
     t.equal((await app.inject({ method: 'PATCH', url, headers: json, payload })).statusCode, 400, payload)
@@ -125,7 +125,7 @@ t.test('changes that are none, or not the user’s to make, are refused', async 
   t.same(await row(), before)
 })
 
-t.test('a verification that succeeds leaves an ACTIVE connection as it is', async (t) => {
+t.test('a successful verification leaves an ACTIVE connection unchanged', async (t) => {
   const { verify, asked, row, list, cached } = await connected(t)
   await list()
   const before = await row()
@@ -135,10 +135,10 @@ t.test('a verification that succeeds leaves an ACTIVE connection as it is', asyn
   t.match(answer.json(), { id: before.id, status: 'ACTIVE', lastError: null })
   t.equal(asked(), 1)
   t.same(await row(), before)
-  t.equal(cached(), 1, 'what was listed stays')
+  t.equal(cached(), 1, 'the cached listing stays')
 })
 
-t.test('a failure that lasts makes an ERROR the second time, and a success brings it back', async (t) => {
+t.test('a permanent failure sets ERROR the second time, and a success resets it', async (t) => {
   for (const code of ['ACCESS_DENIED', 'FOLDER_NOT_FOUND', 'OBJECT_NOT_FOUND', 'INSUFFICIENT_SCOPE'] as const) {
     const { verify, failWith, row, list, cached, as, asked, log } = await connected(t)
     await list()
@@ -148,7 +148,7 @@ t.test('a failure that lasts makes an ERROR the second time, and a success bring
     t.match(first.json(), { code })
     t.notMatch(first.body + log.join(''), 'SECRET')
     t.match(await row(), { status: 'ACTIVE', lastErrorCode: code, version: before.version })
-    t.equal((await list()).statusCode, 200, 'once is no reason')
+    t.equal((await list()).statusCode, 200, 'a single failure does not change the status')
 
     await verify()
     t.match(await row(), { status: 'ERROR', lastErrorCode: code, version: before.version + 1 })
@@ -168,7 +168,7 @@ t.test('a failure that lasts makes an ERROR the second time, and a success bring
   }
 })
 
-t.test('a success between two failures begins the count anew', async (t) => {
+t.test('a success between two failures restarts the count', async (t) => {
   const { verify, failWith, row } = await connected(t)
   for (const code of ['ACCESS_DENIED', null, 'ACCESS_DENIED'] as const) {
     failWith(code)
@@ -177,7 +177,7 @@ t.test('a success between two failures begins the count anew', async (t) => {
   t.match(await row(), { status: 'ACTIVE', lastErrorCode: 'ACCESS_DENIED' })
 })
 
-t.test('a failure that passes by itself leaves everything as it was', async (t) => {
+t.test('a temporary failure changes nothing', async (t) => {
   for (const code of ['PROVIDER_UNAVAILABLE', 'PROVIDER_THROTTLED', 'PROVIDER_TIMEOUT', 'PROVIDER_ERROR'] as const) {
     const { verify, failWith, row, list, log } = await connected(t)
     await list()
@@ -189,11 +189,11 @@ t.test('a failure that passes by itself leaves everything as it was', async (t) 
       t.notMatch(answer.body + log.join(''), 'SECRET')
     }
     t.same(await row(), before)
-    t.equal((await list()).statusCode, 200, 'what was listed is there')
+    t.equal((await list()).statusCode, 200, 'the listing is still available')
   }
 })
 
-t.test('a connection that waits for its user or the operator is verified by nobody', async (t) => {
+t.test('a connection that waits for its user or the operator cannot be verified', async (t) => {
   const { verify, row, asked, db, scripted } = await connected(t)
   const opened = scripted.opened.length
   for (const status of ['REQUIRES_REAUTH', 'DISABLED'] as const) {
@@ -205,10 +205,10 @@ t.test('a connection that waits for its user or the operator is verified by nobo
     t.same(await row(), before)
   }
   t.equal(asked(), 0)
-  t.equal(scripted.opened.length, opened, 'nothing is decrypted')
+  t.equal(scripted.opened.length, opened, 'credentials are not decrypted')
 })
 
-t.test('a connection that is disabled while it is verified stays so', async (t) => {
+t.test('a connection that is disabled during a verification stays disabled', async (t) => {
   const { verify, row, scripted, db } = await connected(t)
   scripted.backend.account = async () => {
     await db.prisma.cloudConnection.updateMany({ data: { status: 'DISABLED' } })
@@ -240,7 +240,7 @@ async function granted(t: Test, users: readonly string[], options: OAuthAppOptio
   return { ...testing, events, idOf, remove }
 }
 
-t.test('a connection that is removed is revoked at the provider, once, by its refresh token', async (t) => {
+t.test('a removed connection is revoked once at the provider, with its refresh token', async (t) => {
   const { oauth, remove } = await granted(t, ['ann'])
   const [grant] = oauth.grants
   t.equal((await remove('ann')).statusCode, 204)
@@ -250,7 +250,7 @@ t.test('a connection that is removed is revoked at the provider, once, by its re
   t.match(oauth.calls.revoke[0]?.params, { token: grant?.refreshToken })
 })
 
-t.test('nobody waits for a revocation', async (t) => {
+t.test('responses do not wait for a revocation', async (t) => {
   const { oauth, remove, as, db } = await granted(t, ['ann'])
   const gate = oauth.hold('revoke')
   t.equal((await remove('ann')).statusCode, 204)
@@ -262,7 +262,7 @@ t.test('nobody waits for a revocation', async (t) => {
   await until(() => oauth.grants[0]?.isAlive === false)
 })
 
-t.test('a user who leaves ends all that they granted, and nothing of others', async (t) => {
+t.test('removing all connections of a user revokes their grants only', async (t) => {
   const { oauth, grant, as } = await granted(t, ['ann', 'bob'])
   oauth.signIn(BOB)
   await grant('ann')
@@ -273,7 +273,7 @@ t.test('a user who leaves ends all that they granted, and nothing of others', as
   t.equal(oauth.calls.revoke.length, 2)
 })
 
-t.test('a revocation that fails is a line of the log without a secret, and the connection is gone', async (t) => {
+t.test('a failed revocation is logged without secrets, and the connection is removed', async (t) => {
   for (const fault of [answers({ status: 503, error: 'server_error' }), answersHtml(400), answersHtml(500), hangs()]) {
     const { oauth, remove, log, db } = await granted(t, ['ann'], {
       plugin: { timeouts: { connectMs: 1000, headersMs: 150, idleMs: 150, totalMs: 1000 } }
@@ -282,14 +282,14 @@ t.test('a revocation that fails is a line of the log without a secret, and the c
     t.equal((await remove('ann')).statusCode, 204)
     await until(() => log.join('').includes('a removed connection could not be revoked'))
     t.equal(await db.prisma.cloudConnection.count(), 0)
-    t.equal(oauth.calls.revoke.length, 1, 'it is tried once')
+    t.equal(oauth.calls.revoke.length, 1, 'there is one attempt')
     t.notMatch(log.join(''), /SECRET|Scripted/)
     const [grant] = oauth.grants
     for (const secret of [grant?.accessToken, grant?.refreshToken]) t.notOk(log.join('').includes(secret ?? ''))
   }
 })
 
-t.test('credentials that cannot be read are removed all the same', async (t) => {
+t.test('a connection with unreadable credentials can be removed', async (t) => {
   const { oauth, remove, log, db } = await granted(t, ['ann'])
   await db.prisma.cloudConnection.updateMany({ data: { credentials: 'plain text' } })
   t.equal((await remove('ann')).statusCode, 204)
@@ -298,7 +298,7 @@ t.test('credentials that cannot be read are removed all the same', async (t) => 
   t.equal(oauth.calls.revoke.length, 0)
 })
 
-t.test('a connection that someone else would remove stays, and is not revoked', async (t) => {
+t.test('another user cannot remove a connection, and it is not revoked', async (t) => {
   const { oauth, idOf, as, db } = await granted(t, ['ann'])
   const answer = await as('bob').send('DELETE', `/cloud/connections/${await idOf('ann')}`)
   t.equal(answer.statusCode, 404)
@@ -307,7 +307,7 @@ t.test('a connection that someone else would remove stays, and is not revoked', 
   t.equal(oauth.calls.revoke.length, 0)
 })
 
-t.test('the app closes behind the last revocation', async (t) => {
+t.test('the app waits for the last revocation before it closes', async (t) => {
   const { app, oauth, remove } = await granted(t, ['ann'])
   const gate = oauth.hold('revoke')
   await remove('ann')
@@ -321,7 +321,7 @@ t.test('the app closes behind the last revocation', async (t) => {
   t.equal(oauth.grants[0]?.endedBy, 'client')
 })
 
-t.test('a revocation that hangs holds a closing app no longer than its deadline', async (t) => {
+t.test('a hanging revocation delays the closing app no longer than its deadline', async (t) => {
   const { app, oauth, remove, log } = await granted(t, ['ann'])
   oauth.failNext(1, hangs(), { endpoint: 'revoke' })
   const advance = useManualTimers(t)
@@ -339,7 +339,7 @@ t.test('a revocation that hangs holds a closing app no longer than its deadline'
   t.match(log.join(''), 'a removed connection could not be revoked')
 })
 
-t.test('the host is told of each change in its order', async (t) => {
+t.test('the host receives the events of a connection in order', async (t) => {
   const { oauth, grant, remove, as, idOf, events } = await granted(t, ['ann'])
   const id = await idOf('ann')
   await grant('ann')
@@ -354,7 +354,7 @@ t.test('the host is told of each change in its order', async (t) => {
   )
 })
 
-t.test('what was listed goes with each change of the connection', async (t) => {
+t.test('each change of a connection drops its cached listings', async (t) => {
   const { grant, remove, as, idOf, app } = await granted(t, ['ann'])
   const id = await idOf('ann')
   const fill = async () => {
@@ -374,7 +374,7 @@ t.test('what was listed goes with each change of the connection', async (t) => {
   }
 })
 
-t.test('an ERROR of a connection by OAuth is over once its provider says who it is', async (t) => {
+t.test('the ERROR of an OAuth connection is cleared once its provider confirms the account', async (t) => {
   const { as, idOf, db, oauth } = await granted(t, ['ann'])
   const id = await idOf('ann')
   await db.prisma.cloudConnection.updateMany({ data: { status: 'ERROR', lastErrorCode: 'ACCESS_DENIED' } })
@@ -385,7 +385,7 @@ t.test('an ERROR of a connection by OAuth is over once its provider says who it 
   t.match(await db.prisma.cloudConnection.findFirstOrThrow(), { status: 'ACTIVE', lastErrorCode: null })
 })
 
-t.test('an ERROR whose grant has ended waits for its user', async (t) => {
+t.test('a connection in ERROR whose grant has ended requires reauthentication', async (t) => {
   const { as, idOf, db, oauth } = await granted(t, ['ann'])
   const id = await idOf('ann')
   await db.prisma.cloudConnection.updateMany({ data: { status: 'ERROR', lastErrorCode: 'ACCESS_DENIED' } })

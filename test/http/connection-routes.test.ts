@@ -7,7 +7,7 @@ interface ConnectionView {
   id: string
 }
 
-t.test('a connection is checked, sealed, listed and removed, and its secret is never shown', async (t) => {
+t.test('a connection is verified, sealed, listed and removed, and its secret is never shown', async (t) => {
   const events: ConnectionEvent[] = []
   const { as, db, scripted } = await testApp(t, { onConnectionChange: (event) => events.push(event) })
   const made = await as('ann').send('POST', '/cloud/connections/scripted', {
@@ -46,7 +46,7 @@ t.test('a connection is checked, sealed, listed and removed, and its secret is n
   ])
 })
 
-t.test('the same account connects again: the same row, new credentials, its listings dropped', async (t) => {
+t.test('connecting an account again keeps its row, replaces the credentials and drops its listings', async (t) => {
   const events: ConnectionEvent[] = []
   const { app, as, scripted } = await testApp(t, { onConnectionChange: (event) => events.push(event) })
   const first = await as('ann').send('POST', '/cloud/connections/scripted', { account: 'acc', token: 'old' })
@@ -63,7 +63,7 @@ t.test('the same account connects again: the same row, new credentials, its list
   )
 })
 
-t.test('what the server does not accept is not stored', async (t) => {
+t.test('credentials that the server rejects are not stored', async (t) => {
   const { as } = await testApp(t)
   const refused = await as('ann').send('POST', '/cloud/connections/scripted', { account: 'acc', token: 'refused' })
   t.equal(refused.statusCode, 400)
@@ -71,7 +71,7 @@ t.test('what the server does not accept is not stored', async (t) => {
   t.same((await as('ann').get('/cloud/connections')).json(), { connections: [] })
 })
 
-t.test('a client that leaves while its credentials are checked ends the check, and nothing is stored', async (t) => {
+t.test('a client that disconnects while its credentials are checked ends the check and stores nothing', async (t) => {
   const { app, db, scripted } = await testApp(t)
   const asked = new Deferred<AbortSignal>()
   scripted.backend.account = ({ signal }) => {
@@ -97,7 +97,7 @@ t.test('a client that leaves while its credentials are checked ends the check, a
   t.equal(await db.prisma.cloudConnection.count(), 0)
 })
 
-t.test('a body that is no good is refused without repeating what it holds', async (t) => {
+t.test('an invalid body is refused without repeating its values', async (t) => {
   const { as, app, scripted } = await testApp(t)
   for (const [body, names] of [
     [{ account: 'a' }, /token/],
@@ -133,7 +133,7 @@ t.test('a body that is no good is refused without repeating what it holds', asyn
   t.equal(scripted.opened.length, 0)
 })
 
-t.test('someone else’s connection is removed by nobody: 404, the same as for none', async (t) => {
+t.test('removing another user’s connection answers 404, as for an unknown one', async (t) => {
   const { as, connect, db } = await testApp(t)
   const theirs = await connect('bob')
   const bodies = await Promise.all(
@@ -148,7 +148,7 @@ t.test('someone else’s connection is removed by nobody: 404, the same as for n
   t.equal(await db.prisma.cloudConnection.count(), 1)
 })
 
-t.test('a user who leaves takes all connections along, and nobody else’s', async (t) => {
+t.test('removing all connections of a user leaves those of other users', async (t) => {
   const { app, as, connect, db } = await testApp(t)
   await connect('ann', 'one')
   await connect('ann', 'two')
@@ -162,16 +162,16 @@ t.test('a user who leaves takes all connections along, and nobody else’s', asy
   t.equal(app.folderCache.stats().entries, 1)
 })
 
-t.test('a user has so many connections at most', async (t) => {
+t.test('a user has at most connectionsPerUser connections', async (t) => {
   const { as } = await testApp(t, { limits: { connectionsPerUser: 2 } })
   const connect = (account: string) => as('ann').send('POST', '/cloud/connections/scripted', { account, token: 't' })
   for (const account of ['a', 'b']) t.equal((await connect(account)).statusCode, 201)
   const third = await connect('c')
   t.equal(third.statusCode, 400)
-  t.equal((await connect('a')).statusCode, 201, 'one that is there is renewed')
+  t.equal((await connect('a')).statusCode, 201, 'an existing connection can be renewed')
 })
 
-t.test('what a listener throws is logged and breaks nothing', async (t) => {
+t.test('an exception of a listener is logged and has no other effect', async (t) => {
   const lines: string[] = []
   const listeners = [
     () => {
@@ -191,7 +191,7 @@ t.test('what a listener throws is logged and breaks nothing', async (t) => {
   }
 })
 
-t.test('a cross-site page changes nothing, whatever cookies it brings', async (t) => {
+t.test('a cross-site page changes nothing, even with valid cookies', async (t) => {
   const { as, connect, db } = await testApp(t, { publicUrl: 'https://app.example.org' })
   const id = await connect('ann')
   for (const headers of [
@@ -218,7 +218,7 @@ t.test('a cross-site page changes nothing, whatever cookies it brings', async (t
   t.equal(
     (await as('ann').get('/cloud/connections', { origin: 'https://evil.example' })).statusCode,
     200,
-    'reading is CORS’s'
+    'reading is left to CORS'
   )
   for (const headers of [
     { origin: 'https://app.example.org' },
@@ -230,7 +230,7 @@ t.test('a cross-site page changes nothing, whatever cookies it brings', async (t
   }
 })
 
-t.test('the providers that are enabled say how they are connected and what they can do', async (t) => {
+t.test('the enabled providers describe their connect method and capabilities', async (t) => {
   const { as } = await testApp(t, { providers: { s3: { allowHosts: ['127.0.0.1:9000'] } } })
   const { providers } = (await as('ann').get('/cloud/providers')).json<{ providers: Record<string, unknown>[] }>()
   t.same(

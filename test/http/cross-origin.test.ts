@@ -5,7 +5,7 @@ import { serverApp } from '../support/server-app.ts'
 const FRONT = 'https://front.example.net'
 const AUTHORIZE = '/cloud/connections/cloud/authorize'
 
-t.test('pages of a listed origin may change something with cookies, and those of no other', async (t) => {
+t.test('pages of a listed origin may make changes with cookies; pages of other origins may not', async (t) => {
   const { as, connect, db } = await testApp(t, { allowedOrigins: [FRONT, 'http://localhost:5173'] })
   await connect('ann')
   const remove = (origin: string, headers: Record<string, string> = {}) =>
@@ -28,13 +28,13 @@ t.test('pages of a listed origin may change something with cookies, and those of
       t.match(answer.json(), { code: 'CROSS_SITE' })
     }
   }
-  t.equal(await db.prisma.cloudConnection.count(), 1, 'nothing was done')
+  t.equal(await db.prisma.cloudConnection.count(), 1, 'nothing is removed')
   t.equal((await remove('http://localhost:5173')).statusCode, 204)
   await connect('ann')
   t.equal((await remove(FRONT)).statusCode, 204)
 })
 
-t.test('a bearer token without cookies is enough from every origin; other schemes are not', async (t) => {
+t.test('a bearer token without cookies is accepted from every origin; other schemes are not', async (t) => {
   const { as, connect } = await testApp(t)
   const remove = (headers: Record<string, string>) =>
     as('ann').send('DELETE', '/cloud/connections', undefined, { origin: 'https://any.example', ...headers })
@@ -76,7 +76,7 @@ t.test('a login of a listed front end returns to it, with a cookie that its brow
   t.ok(CALLBACK_URI.startsWith('https://'))
 })
 
-t.test('allowedOrigins takes exact origins alone', async (t) => {
+t.test('allowedOrigins accepts exact origins only', async (t) => {
   const wrong = ['https://a.example/', 'https://a.example/x', 'https://A.example', 'https://a.example:443', '*', 'null']
   for (const origin of [...wrong, 'https://*.a.example', 'http://a.example', 'ftp://a.example', 'a.example', '']) {
     await t.rejects(testApp(t, { allowedOrigins: [origin] }), { message: /allowedOrigins\[0\]/ }, origin)
@@ -84,7 +84,7 @@ t.test('allowedOrigins takes exact origins alone', async (t) => {
   await t.rejects(testApp(t, { allowedOrigins: FRONT as never }), { message: /allowedOrigins/ })
 })
 
-t.test('the server answers CORS to listed origins, also preflights without a token, and not to others', async (t) => {
+t.test('the server answers CORS requests of listed origins only, including preflights without a token', async (t) => {
   const { app, as } = await serverApp(t, { config: { allowedOrigins: [FRONT] } })
   const preflight = (origin: string) =>
     app.inject({
@@ -105,7 +105,7 @@ t.test('the server answers CORS to listed origins, also preflights without a tok
     t.match(answer.headers, { 'access-control-allow-origin': FRONT, vary: /Origin/ }, url)
     t.match(answer.headers['access-control-expose-headers'], /Content-Disposition.*ETag.*Retry-After/)
     const refused = await app.inject({ url, headers: { origin: FRONT } })
-    t.match(refused, { statusCode: 401, headers: { 'access-control-allow-origin': FRONT } }, 'a refusal can be read')
+    t.match(refused, { statusCode: 401, headers: { 'access-control-allow-origin': FRONT } }, 'the refusal is readable')
   }
   for (const answer of [
     await preflight('https://evil.example'),

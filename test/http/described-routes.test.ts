@@ -4,7 +4,7 @@ import { type ApiDescription, Description } from '../support/api-description.ts'
 import { oauthApp, scriptedProvider, testApp } from '../support/app.ts'
 import { WritableBackend } from '../support/writable-backend.ts'
 
-t.test('a host that has @fastify/swagger finds our routes in its own document', async (t) => {
+t.test('a host with @fastify/swagger has the plugin routes in its document', async (t) => {
   const { app } = await testApp(t, { transfers: true, routePrefix: '/files' }, {}, async (host) => {
     await host.register(swagger, { openapi: { openapi: '3.1.0', info: { title: 'Host', version: '1' } } })
     host.addSchema({ $id: 'Entry', type: 'object', properties: { own: { type: 'string' } } })
@@ -33,7 +33,7 @@ t.test('a host that has @fastify/swagger finds our routes in its own document', 
     '/files/{provider}/listing listFolder',
     '/own undefined'
   ])
-  t.equal((await app.inject('/own')).body, '{"own":"mine"}', 'the host’s own schemas are its own')
+  t.equal((await app.inject('/own')).body, '{"own":"mine"}', 'the host’s own schemas still work')
 
   const described = new Description(document)
   const answer = await app.inject({ url: '/files/providers', headers: { 'x-user': 'ann' } })
@@ -43,7 +43,7 @@ t.test('a host that has @fastify/swagger finds our routes in its own document', 
   t.equal(described.mismatches({ method: 'GET', url: '/files/providers', status, headers, body: wrong }).length, 1)
 })
 
-t.test('whether routes are described changes nothing that they answer', async (t) => {
+t.test('describing the routes does not change their responses', async (t) => {
   const backend = new WritableBackend()
   const ask = async (isDescribed: boolean) => {
     const { app, as, connect } = await testApp(
@@ -95,10 +95,10 @@ t.test('whether routes are described changes nothing that they answer', async (t
   t.match(details[3], /^querystring must NOT have additional properties: "folders"$/)
   t.match(details[10], /^body must NOT have additional properties: "more"$/)
   t.match(details[11], /^querystring\/kind must be equal to one of the allowed values: "folder", "file"$/)
-  t.match(details[12], /^body must NOT have additional properties$/, 'a name that could be a value is not repeated')
+  t.match(details[12], /^body must NOT have additional properties$/, 'a name that may be a value is not repeated')
 })
 
-t.test('a flow begins without a body, described or not', async (t) => {
+t.test('a flow begins without a body when routes are described', async (t) => {
   const { as } = await oauthApp(t, {
     before: async (host) => host.register(swagger, { openapi: { openapi: '3.1.0' } })
   })

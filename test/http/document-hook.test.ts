@@ -59,23 +59,23 @@ t.test('the hook resolves the document of a request for its owner', async (t) =>
   ] as const) {
     const refused = await get(url, user)
     t.equal(refused.statusCode, 404)
-    t.match(refused.json(), { code: 'DOCUMENT_NOT_FOUND' }, 'the host’s own error handler has the status and the code')
+    t.match(refused.json(), { code: 'DOCUMENT_NOT_FOUND' }, 'the host’s error handler receives the status and the code')
   }
   asked.length = 0
   const nobody = await get('/documents/managed')
   t.equal(nobody.statusCode, 401)
   t.match(nobody.json(), { code: 'UNAUTHENTICATED' })
-  t.same(asked, [], 'nobody’s document is looked up')
+  t.same(asked, [], 'no document is looked up for an anonymous request')
 })
 
-t.test('a document whose connection is missing is 503, and the host learns when to try again', async (t) => {
+t.test('a document without a connection answers 503 through the host’s error handler', async (t) => {
   const { get } = await make(t)
   const answer = await get('/documents/connected', 'ann')
   t.equal(answer.statusCode, 503)
   t.match(answer.json(), { code: 'CONNECTION_MISSING' })
 })
 
-t.test('what fails later, in the host’s handler, carries its status too', async (t) => {
+t.test('a later failure in the host’s handler also has a status', async (t) => {
   const { app } = await make(t)
   const store = await app.getStorageBackendForDocument(
     { id: 'x', userId: 'ann', storageBackend: 'minio', objectKey: 'gone' },
@@ -87,7 +87,7 @@ t.test('what fails later, in the host’s handler, carries its status too', asyn
   })
 })
 
-t.test('reading the backend where no hook ran is a clear error', async (t) => {
+t.test('reading the backend on a route without the hook fails with a clear error', async (t) => {
   const { get } = await make(t)
   const answer = await get('/bare', 'ann')
   t.equal(answer.statusCode, 500)

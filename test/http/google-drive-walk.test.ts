@@ -22,7 +22,7 @@ async function seededDrive(t: Test, authorize: FakeDriveOptions['authorize'] & o
   return { drive, invoices, invoice, refusals }
 }
 
-t.test('a headless walk: from the consent at an independent Google to the end of the connection', async (t) => {
+t.test('a headless walk from the consent at an independent Google to the end of the connection', async (t) => {
   const google = await EmulatedGoogle.start(t, { redirectUris: [WALK_REDIRECT_URI] })
   const tokens = await GoogleTokens.start(t, google)
   const { drive, invoices, invoice, refusals } = await seededDrive(t, (bearer) => tokens.check(bearer))
@@ -79,7 +79,7 @@ t.test('a headless walk: from the consent at an independent Google to the end of
   t.equal(renewed.status, 200)
   t.same(namesOf(renewed), ['Invoices', 'notes.txt'])
   t.equal(tokens.count('refresh_token'), 1)
-  t.equal(refusals(), 0, 'the old token was not tried')
+  t.equal(refusals(), 0, 'the old token is not used')
   t.match(await walk.row(id), { status: 'ACTIVE', version: before.version })
   t.match(await walk.download(invoice.id), { status: 200, body: 'January: 12 EUR' })
   t.equal(tokens.count('refresh_token'), 1)
@@ -99,7 +99,7 @@ t.test('a headless walk: from the consent at an independent Google to the end of
     t.equal(answer.status, 503)
     t.match(answer.json(), { code: 'CONNECTION_INACTIVE' })
   }
-  t.equal(tokens.count('refresh_token'), 2, 'asked once about what has ended')
+  t.equal(tokens.count('refresh_token'), 2, 'an ended grant is refreshed once')
   t.equal(drive.requests.length, asksBefore)
 
   // The user connects again.
@@ -128,11 +128,11 @@ t.test('a headless walk: from the consent at an independent Google to the end of
   // refreshed. Two ID tokens of the same second are equal.
   t.match(String(tokens.secrets().length), /^1[12]$/)
   const harmless = ['january.txt', '"reqId"']
-  t.same(walk.leaked(harmless), harmless, 'answers and log lines are both searched')
+  t.same(walk.leaked(harmless), harmless, 'responses and log lines are both searched')
   t.same(walk.leaked(tokens.secrets()), [])
 })
 
-t.test('the same walk at a strict fake: a token that Drive refuses is renewed once', async (t) => {
+t.test('the same walk with a strict fake: a token that Drive rejects is refreshed once', async (t) => {
   const oauth = await FakeOAuth.start(t, {
     redirectUris: [WALK_REDIRECT_URI],
     scopes: [SCOPE],

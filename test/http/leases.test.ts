@@ -7,7 +7,7 @@ const LISTING = '/cloud/scripted/listing'
 /** Longer than any test: a change that is noticed is not noticed because the lease has ended. */
 const leaseMs = 3_600_000
 
-t.test('inside of a lease a hit asks nobody', async (t) => {
+t.test('a cache hit within a lease reads neither the database nor the provider', async (t) => {
   const { as, connect, db, scripted } = await testApp(t, { leaseMs })
   const id = await connect('ann')
   t.equal((await as('ann').get(LISTING)).statusCode, 200)
@@ -19,12 +19,12 @@ t.test('inside of a lease a hit asks nobody', async (t) => {
     t.match(hit.headers['cache-status'], /; hit/)
   }
   const miss = await as('ann').get(`${LISTING}?folder=other`)
-  t.equal(miss.json<{ code: string }>().code, 'CONNECTION_INACTIVE', 'what has to be loaded needs the credentials')
+  t.equal(miss.json<{ code: string }>().code, 'CONNECTION_INACTIVE', 'a load needs the credentials')
   t.equal(scripted.backend.listed.length, 1)
-  t.equal((await as('ann').get(LISTING)).statusCode, 503, 'and what it has read is believed')
+  t.equal((await as('ann').get(LISTING)).statusCode, 503, 'the status read by the load is trusted')
 })
 
-t.test('what the application itself changes it notices at once', async (t) => {
+t.test('a change by this process takes effect at once', async (t) => {
   const { as, connect, scripted } = await testApp(t, { leaseMs })
   const first = await connect('ann', 'first')
   scripted.backend.list = async () => page([entry('a')])
@@ -43,7 +43,7 @@ t.test('what the application itself changes it notices at once', async (t) => {
   t.equal((await shown()).code, 'CONNECTION_MISSING')
 })
 
-t.test('what another process changes is heard of', async (t) => {
+t.test('a change by another process takes effect through a notification', async (t) => {
   const { as, app, connect, db } = await testApp(t, { leaseMs, listen: () => db.listen() })
   const id = await connect('ann')
   const change = (data: { status?: 'ACTIVE' | 'DISABLED'; accountId?: string }) =>
@@ -61,10 +61,10 @@ t.test('what another process changes is heard of', async (t) => {
   t.equal(app.folderCache.stats().entries, 1)
   await db.prisma.cloudConnection.delete({ where: { id } })
   await until(async () => (await status()) === 503)
-  t.equal(app.folderCache.stats().entries, 0, 'and what was kept of it is dropped')
+  t.equal(app.folderCache.stats().entries, 0, 'its cached listings are dropped')
 })
 
-t.test('when a connection was last used is noted, once it is', async (t) => {
+t.test('the time of the last use of a connection is stored', async (t) => {
   const { as, connect, db } = await testApp(t)
   const id = await connect('ann')
   const used = async () => (await db.prisma.cloudConnection.findUniqueOrThrow({ where: { id } })).lastUsedAt

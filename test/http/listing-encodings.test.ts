@@ -44,7 +44,7 @@ function isWhole(answer: RawAnswer, text: string): boolean {
   return answer.status === 200 && isKnown && isAsLong && decoded(answer) === text
 }
 
-t.test('who asks first gets a page plain, and later ones get it coded', async (t) => {
+t.test('the first response is uncompressed, and later responses are compressed', async (t) => {
   // With a lease the route responds synchronously, and without one it does not.
   for (const leaseMs of [0, 60_000]) {
     const { app, ask, askFor } = await make(t, { leaseMs })
@@ -66,18 +66,18 @@ t.test('who asks first gets a page plain, and later ones get it coded', async (t
     t.ok(later.body.byteLength < first.body.byteLength / 5)
     t.equal(later.headers['content-type'], first.headers['content-type'])
     t.equal(later.headers.vary, first.headers.vary)
-    t.not(later.headers.etag, first.headers.etag, 'other bytes have another strong validator')
+    t.not(later.headers.etag, first.headers.etag, 'a compressed body has its own strong validator')
 
     const gzip = await askFor('gzip')
     t.equal(gzip.headers['content-encoding'], 'gzip')
     t.ok(isWhole(gzip, text))
     t.equal(new Set([first, later, gzip].map(({ headers }) => headers.etag)).size, 3)
     const bytes = first.body.byteLength + later.body.byteLength + gzip.body.byteLength
-    t.match(app.folderCache.stats(), { entries: 1, bytes, loads: 1 }, 'each form counts')
+    t.match(app.folderCache.stats(), { entries: 1, bytes, loads: 1 }, 'each encoding counts towards the size')
   }
 })
 
-t.test('of the forms that there are each client gets the one that it likes best', async (t) => {
+t.test('each client receives the available encoding that it prefers', async (t) => {
   const { ask, askFor } = await make(t)
   await askFor('br')
   await askFor('gzip')
@@ -110,11 +110,11 @@ t.test('of the forms that there are each client gets the one that it likes best'
     t.equal(answer.headers.vary, 'Authorization, Cookie, Accept-Encoding')
   }
   const without = await ask(LISTING)
-  t.equal(without.headers['content-encoding'], undefined, 'no header')
+  t.equal(without.headers['content-encoding'], undefined, 'no Accept-Encoding header')
   t.equal(without.headers.vary, 'Authorization, Cookie, Accept-Encoding')
 })
 
-t.test('a hostile header gets the page in some form, and takes nothing from others', async (t) => {
+t.test('a hostile Accept-Encoding header gets a valid response and does not affect other requests', async (t) => {
   const { ask, askFor } = await make(t)
   await askFor('br')
   await askFor('gzip')
@@ -143,13 +143,13 @@ t.test('a hostile header gets the page in some form, and takes nothing from othe
   }
   for (let i = 0; i < 200; i += 1) {
     const answer = await ask(LISTING, { 'accept-encoding': `gzip, x-${i}` })
-    if (answer.headers['content-encoding'] !== 'gzip') t.fail(`the header of round ${i} was not understood`)
+    if (answer.headers['content-encoding'] !== 'gzip') t.fail(`the header of round ${i} was ignored`)
   }
   const last = await ask(LISTING, { 'accept-encoding': 'never seen, br' })
-  t.equal(last.headers['content-encoding'], 'br', 'headers are understood, however many were seen before')
+  t.equal(last.headers['content-encoding'], 'br', 'headers are still parsed after many different ones')
 })
 
-t.test('who has a page in some form is told that it is the same', async (t) => {
+t.test('a validator of any encoding answers 304', async (t) => {
   for (const leaseMs of [0, 60_000]) {
     const { ask, askFor } = await make(t, { leaseMs })
     const plain = String((await ask(LISTING)).headers.etag)
@@ -191,19 +191,19 @@ t.test('who has a page in some form is told that it is the same', async (t) => {
   }
 })
 
-t.test('who has a page plain and would read it coded has it coded for others by that', async (t) => {
+t.test('a 304 for an uncompressed page still starts the compression that the client accepts', async (t) => {
   const { ask, askFor } = await make(t)
   const plain = String((await ask(LISTING)).headers.etag)
   const conditional = { 'accept-encoding': 'br', 'if-none-match': plain }
-  t.equal((await ask(LISTING, conditional)).status, 304, 'before it is coded')
+  t.equal((await ask(LISTING, conditional)).status, 304, 'before the compression')
   const br = await askFor('br')
   const after = await ask(LISTING, conditional)
-  t.equal(after.status, 304, 'and after it')
+  t.equal(after.status, 304, 'after the compression')
   t.equal(after.headers.etag, plain)
   t.not(br.headers.etag, plain)
 })
 
-t.test('HEAD has the headers of GET, and no body', async (t) => {
+t.test('HEAD has the headers of GET and no body', async (t) => {
   const { ask, askFor } = await make(t)
   await askFor('br')
   for (const accepted of ['identity', 'br']) {
@@ -219,16 +219,16 @@ t.test('HEAD has the headers of GET, and no body', async (t) => {
   }
 })
 
-t.test('a folder that has changed has new validators in every form', async (t) => {
+t.test('a changed folder has new validators in every encoding', async (t) => {
   const { ask, askFor, scripted } = await make(t)
   const before = [(await ask(LISTING)).headers.etag, (await askFor('br')).headers.etag].map(String)
   scripted.backend.list = async () => folder('new')
   const refreshed = await ask(`${LISTING}?refresh=true`, { 'accept-encoding': 'br' })
-  t.equal(refreshed.headers['content-encoding'], undefined, 'nobody has coded it yet')
+  t.equal(refreshed.headers['content-encoding'], undefined, 'the new page is not compressed yet')
   const text = refreshed.body.toString()
   t.match(text, '"new 7"')
   const br = await askFor('br')
-  t.ok(isWhole(br, text), 'nothing of what was coded before')
+  t.ok(isWhole(br, text), 'the new page is compressed, not the old one')
   t.equal(new Set([...before, refreshed.headers.etag, br.headers.etag]).size, 4)
   for (const etag of before) {
     const answer = await ask(LISTING, { 'accept-encoding': 'br', 'if-none-match': etag })
@@ -236,10 +236,10 @@ t.test('a folder that has changed has new validators in every form', async (t) =
   }
   scripted.backend.list = async () => folder('file')
   await ask(`${LISTING}?refresh=true`)
-  t.strictSame([(await ask(LISTING)).headers.etag, (await askFor('br')).headers.etag], before, 'nor has an equal one')
+  t.strictSame([(await ask(LISTING)).headers.etag, (await askFor('br')).headers.etag], before, 'equal validators')
 })
 
-t.test('a page of up to a kilobyte is never coded', async (t) => {
+t.test('a page of up to a kilobyte is never compressed', async (t) => {
   const { ask, askFor, app, scripted } = await make(t)
   scripted.backend.list = async (id) => (id === 'small' ? page([entry('a')]) : folder('file'))
   const small = `${LISTING}?folder=small`
@@ -257,7 +257,7 @@ t.test('a page of up to a kilobyte is never coded', async (t) => {
   t.equal(app.folderCache.stats().bytes, bytes)
 })
 
-t.test('what the host varies by stays', async (t) => {
+t.test('the host’s own Vary header is kept', async (t) => {
   for (const [own, all] of [
     ['Origin', 'Origin, Authorization, Cookie, Accept-Encoding'],
     ['Accept-Encoding, Origin', 'Accept-Encoding, Origin, Authorization, Cookie'],
@@ -272,7 +272,7 @@ t.test('what the host varies by stays', async (t) => {
   }
 })
 
-t.test('a page that is too large to be kept is sent plain, every time', async (t) => {
+t.test('a page that is too large for the cache is never compressed', async (t) => {
   const { ask, app } = await make(t, { cache: { maxBytes: 20_000 } })
   for (let i = 0; i < 3; i += 1) {
     const answer = await ask(LISTING, { 'accept-encoding': 'br' })

@@ -12,7 +12,7 @@ import { TEST_TIMEOUTS } from '../support/timeouts.ts'
 
 const LISTING = '/cloud/scripted/listing'
 
-t.test('links that a browser must not open are neither listed nor stored', async (t) => {
+t.test('links that are unsafe in a browser are neither listed nor stored', async (t) => {
   const { as, connect, scripted } = await testApp(t)
   await connect('ann')
   const webUrl = 'https://files.example.org/a'
@@ -29,7 +29,7 @@ t.test('links that a browser must not open are neither listed nor stored', async
   }
 })
 
-t.test('a listing answers the page of the contract, and the second time from the cache', async (t) => {
+t.test('a listing follows the documented format, and the second one is cached', async (t) => {
   const { as, connect, scripted } = await testApp(t)
   const id = await connect('ann')
   scripted.backend.list = async () => page([entry('b'), entry('Invoices', { kind: 'folder' })])
@@ -85,7 +85,7 @@ t.test('a listing answers the page of the contract, and the second time from the
   t.equal((await as('ann').get(LISTING, { 'if-none-match': '"other"' })).statusCode, 200)
 })
 
-t.test('HEAD answers the headers alone', async (t) => {
+t.test('HEAD returns the headers only', async (t) => {
   const { app, as, connect } = await testApp(t)
   await connect('ann')
   const get = await as('ann').get(LISTING)
@@ -96,7 +96,7 @@ t.test('HEAD answers the headers alone', async (t) => {
   t.equal(head.headers['content-length'], get.headers['content-length'])
 })
 
-t.test('the query reaches the backend, and the next page comes by its cursor', async (t) => {
+t.test('the query is passed to the backend, and the cursor leads to the next page', async (t) => {
   const { as, connect, scripted } = await testApp(t)
   await connect('ann')
   scripted.backend.list = async (_folder, { cursor }) =>
@@ -121,7 +121,7 @@ t.test('the query reaches the backend, and the next page comes by its cursor', a
   }
 })
 
-t.test('a query that is no good is refused and nothing is asked upstream', async (t) => {
+t.test('an invalid query is refused without a call upstream', async (t) => {
   const { as, connect, scripted } = await testApp(t)
   await connect('ann')
   for (const query of [
@@ -159,11 +159,11 @@ t.test('a query that is no good is refused and nothing is asked upstream', async
   for (const folder of ['..', '../../x', 'a\r\nb', '__proto__', '%2e%2e%2f', 'x'.repeat(8192)]) {
     const answer = await as('ann').get(`${LISTING}?folder=${encodeURIComponent(folder)}`)
     t.equal(answer.statusCode, 200)
-    t.equal(scripted.backend.listed.at(-1)?.folderId, folder, 'an id is the provider’s own, opaque')
+    t.equal(scripted.backend.listed.at(-1)?.folderId, folder, 'a folder id is opaque')
   }
 })
 
-t.test('refresh loads anew, says so, and is limited', async (t) => {
+t.test('refresh reloads the listing, is reported in Cache-Status, and is rate limited', async (t) => {
   const { as, connect, scripted } = await testApp(t, { limits: { refreshPerMinute: 2 } })
   await connect('ann')
   await as('ann').get(LISTING)
@@ -179,7 +179,7 @@ t.test('refresh loads anew, says so, and is limited', async (t) => {
   t.equal((await as('ann').get(LISTING)).statusCode, 200)
 })
 
-t.test('refresh while an older load is in flight makes a call of its own', async (t) => {
+t.test('refresh during an older load makes its own call', async (t) => {
   const { as, connect, scripted } = await testApp(t)
   await connect('ann')
   const slow = new Deferred<ReturnType<typeof page>>()
@@ -200,7 +200,7 @@ t.test('refresh while an older load is in flight makes a call of its own', async
   )
 })
 
-t.test('many cold readers of one folder make one call upstream; two users make two', async (t) => {
+t.test('concurrent cold reads of one folder share a call upstream; two users make two', async (t) => {
   const { as, connect, scripted } = await testApp(t)
   await connect('ann')
   await connect('bob')
@@ -224,7 +224,7 @@ t.test('many cold readers of one folder make one call upstream; two users make t
   )
 })
 
-t.test('one user opens very many folders at once: that one is told 429, others notice nothing', async (t) => {
+t.test('a user who opens very many folders at once receives 429, and other users are not affected', async (t) => {
   const { as, connect, scripted } = await testApp(t, { timeouts: TEST_TIMEOUTS })
   await connect('ann')
   await connect('bob')
@@ -239,7 +239,7 @@ t.test('one user opens very many folders at once: that one is told 429, others n
   t.equal(statuses.filter((status) => status === 429).length, 969)
 })
 
-t.test('a failure is answered as a problem, never cached, and tells nothing of the upstream', async (t) => {
+t.test('a failure is a problem document, is never cached, and reveals nothing of the upstream', async (t) => {
   const lines: string[] = []
   const { as, connect, scripted } = await testApp(
     t,
@@ -253,15 +253,15 @@ t.test('a failure is answered as a problem, never cached, and tells nothing of t
   t.match(failed.json(), { code: 'PROVIDER_ERROR', status: 502 })
   t.notMatch(failed.body, 'SECRET')
   t.notMatch(lines.join(''), 'SECRET')
-  t.notMatch(lines.join(''), 'private-name', 'our own log lines carry no query')
+  t.notMatch(lines.join(''), 'private-name', 'the plugin’s own log lines contain no query')
   t.match(lines.join(''), 'PROVIDER_ERROR')
   t.match(lines.join(''), LISTING)
   scripted.backend.list = async () => page([])
   const empty = await as('ann').get(`${LISTING}?folder=private-name`)
-  t.equal(empty.headers['cache-status'], 'fastify-cloud-storage; fwd=miss; stored', 'an empty folder is kept')
+  t.equal(empty.headers['cache-status'], 'fastify-cloud-storage; fwd=miss; stored', 'an empty folder is cached')
 })
 
-t.test('an unknown provider, and a foreign or unknown connection, are 404 alike', async (t) => {
+t.test('an unknown provider and a foreign or unknown connection answer 404', async (t) => {
   const { as, connect, scripted } = await testApp(t)
   const foreign = await connect('bob')
   await connect('ann')
@@ -280,35 +280,32 @@ t.test('an unknown provider, and a foreign or unknown connection, are 404 alike'
   t.equal(scripted.backend.listed.length, listed)
 })
 
-t.test(
-  'a connection that is missing, disabled or whose credentials were swapped is 503, before any call',
-  async (t) => {
-    const { as, connect, db, scripted } = await testApp(t)
-    const code = async () => {
-      const answer = await as('ann').get(LISTING)
-      t.equal(answer.statusCode, 503)
-      return answer.json<{ code: string }>().code
-    }
-    t.equal(await code(), 'CONNECTION_MISSING')
-    const id = await connect('ann')
-    const theirs = await connect('bob')
-    await as('ann').get(LISTING)
-    t.equal(scripted.backend.listed.length, 1)
-    for (const status of ['DISABLED', 'ERROR', 'REQUIRES_REAUTH'] as const) {
-      await db.prisma.cloudConnection.update({ where: { id }, data: { status } })
-      t.equal(await code(), 'CONNECTION_INACTIVE')
-    }
-    const { credentials } = await db.prisma.cloudConnection.findUniqueOrThrow({ where: { id: theirs } })
-    for (const swapped of [credentials, '{"token":"plain"}', '']) {
-      await db.prisma.cloudConnection.update({ where: { id }, data: { status: 'ACTIVE', credentials: swapped } })
-      const answer = await as('ann').get(LISTING)
-      t.match(answer.json(), { code: 'CREDENTIALS_UNREADABLE', status: 503 })
-    }
-    t.equal(scripted.backend.listed.length, 1)
+t.test('a missing or disabled connection, or one with swapped credentials, answers 503 without a call', async (t) => {
+  const { as, connect, db, scripted } = await testApp(t)
+  const code = async () => {
+    const answer = await as('ann').get(LISTING)
+    t.equal(answer.statusCode, 503)
+    return answer.json<{ code: string }>().code
   }
-)
+  t.equal(await code(), 'CONNECTION_MISSING')
+  const id = await connect('ann')
+  const theirs = await connect('bob')
+  await as('ann').get(LISTING)
+  t.equal(scripted.backend.listed.length, 1)
+  for (const status of ['DISABLED', 'ERROR', 'REQUIRES_REAUTH'] as const) {
+    await db.prisma.cloudConnection.update({ where: { id }, data: { status } })
+    t.equal(await code(), 'CONNECTION_INACTIVE')
+  }
+  const { credentials } = await db.prisma.cloudConnection.findUniqueOrThrow({ where: { id: theirs } })
+  for (const swapped of [credentials, '{"token":"plain"}', '']) {
+    await db.prisma.cloudConnection.update({ where: { id }, data: { status: 'ACTIVE', credentials: swapped } })
+    const answer = await as('ann').get(LISTING)
+    t.match(answer.json(), { code: 'CREDENTIALS_UNREADABLE', status: 503 })
+  }
+  t.equal(scripted.backend.listed.length, 1)
+})
 
-t.test('after a minute a hit is a miss', async (t) => {
+t.test('an entry expires after a minute', async (t) => {
   const { as, connect, scripted } = await testApp(t)
   await connect('ann')
   mock.timers.enable({ apis: ['Date'], now: Date.now() })
@@ -323,11 +320,11 @@ t.test('after a minute a hit is a miss', async (t) => {
   mock.timers.tick(2000)
   const miss = await as('ann').get(LISTING, { 'if-none-match': String(headers.etag) })
   t.equal(miss.headers['cache-status'], 'fastify-cloud-storage; fwd=miss; stored')
-  t.equal(miss.statusCode, 304, 'the content is what it was')
+  t.equal(miss.statusCode, 304, 'the content is unchanged')
   t.equal(scripted.backend.listed.length, 2)
 })
 
-t.test('a removed connection is gone at once', async (t) => {
+t.test('a removed connection takes effect at once', async (t) => {
   const { as, connect, db, scripted } = await testApp(t)
   const id = await connect('ann')
   await as('ann').get(LISTING)
@@ -361,7 +358,7 @@ function read(port: number) {
   return { status, leave: () => asked.destroy() }
 }
 
-t.test('of fifty cold readers one makes the call; it leaves, and the others are answered', async (t) => {
+t.test('fifty cold reads share the call of the first client, which disconnects without failing the rest', async (t) => {
   const { app, connect, scripted } = await testApp(t)
   await connect('ann')
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -379,7 +376,7 @@ t.test('of fifty cold readers one makes the call; it leaves, and the others are 
   t.equal(scripted.backend.listed.length, 1)
 })
 
-t.test('when all of them leave, the call upstream is ended', async (t) => {
+t.test('the call upstream is aborted when all clients have disconnected', async (t) => {
   const { app, connect, scripted } = await testApp(t)
   await connect('ann')
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -414,7 +411,7 @@ async function turned(t: Test, options: Partial<CloudStorageOptions> = {}) {
   return { ...world, get, first, asked: () => backend.listed.map(({ call }) => call.cursor ?? 'p1') }
 }
 
-t.test('a reader who has turned a page finds the next one there', async (t) => {
+t.test('a reader who has requested the second page finds the third page cached', async (t) => {
   const { app, get, first, asked } = await turned(t)
   const second = await get(first.body.page.next!)
   await until(() => app.folderCache.stats().entries === 3)
@@ -424,7 +421,7 @@ t.test('a reader who has turned a page finds the next one there', async (t) => {
   t.equal(third.body.entries[0]?.name, 'p3')
 })
 
-t.test('with cache.readAhead false nothing is loaded before it is asked for', async (t) => {
+t.test('with cache.readAhead false no page is loaded before it is requested', async (t) => {
   const { app, get, first, asked } = await turned(t, { cache: { readAhead: false } })
   const second = await get(first.body.page.next!)
   for (let i = 0; i < 20; i += 1) await settled()
@@ -433,7 +430,7 @@ t.test('with cache.readAhead false nothing is loaded before it is asked for', as
   t.strictSame(asked(), ['p1', 'p2', 'p3'])
 })
 
-t.test('an app that closes ends what is loaded ahead', async (t) => {
+t.test('a closing app aborts read-ahead loads', async (t) => {
   const { app, get, first, scripted } = await turned(t)
   let signal: AbortSignal | undefined
   const others = scripted.backend.list

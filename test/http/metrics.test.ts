@@ -31,7 +31,7 @@ async function valueOf(registry: Registry, series: string): Promise<number | und
   return line === undefined ? undefined : Number(line.slice(series.length))
 }
 
-t.test('a listing is a miss and a load, and the second time a hit', async (t) => {
+t.test('a first listing counts as a miss and a load, and the second as a hit', async (t) => {
   const registry = new Registry()
   const { list, connect } = await countedApp(t, registry)
   await connect(USER)
@@ -49,7 +49,7 @@ t.test('a listing is a miss and a load, and the second time a hit', async (t) =>
   t.equal(await valueOf(registry, 'cloud_storage_cache_invalidations_total'), 1)
 })
 
-t.test('a provider that says wait is counted once for each answer that says so', async (t) => {
+t.test('each throttling response of a provider is counted once', async (t) => {
   const registry = new Registry()
   const { list, connect, scripted } = await countedApp(t, registry)
   await connect(USER)
@@ -61,7 +61,7 @@ t.test('a provider that says wait is counted once for each answer that says so',
   t.equal(await valueOf(registry, series), 1)
 })
 
-t.test('a provider that is down opens a breaker, which is there until the connection is gone', async (t) => {
+t.test('an unavailable provider opens a breaker, which is shown until the connection is removed', async (t) => {
   const registry = new Registry()
   const { as, list, connect, scripted } = await countedApp(t, registry)
   const id = await connect(USER)
@@ -75,7 +75,7 @@ t.test('a provider that is down opens a breaker, which is there until the connec
   t.equal(await valueOf(registry, open), 0)
 })
 
-t.test('a managed store that says wait is counted as managed, whatever its name', async (t) => {
+t.test('throttling by a managed store is counted as managed, whatever its name', async (t) => {
   const server = createServer((_request, response) => {
     response.writeHead(503, { 'retry-after': '3000' }).end()
   })
@@ -96,7 +96,7 @@ t.test('a managed store that says wait is counted as managed, whatever its name'
   t.notMatch(await registry.metrics(), /4711/)
 })
 
-t.test('two apps on one registry count together, and what one has counted stays when it closes', async (t) => {
+t.test('two apps share the counters of one registry, which survive the closing of one app', async (t) => {
   const registry = new Registry()
   const one = await countedApp(t, registry)
   const other = await countedApp(t, registry)
@@ -116,7 +116,7 @@ t.test('two apps on one registry count together, and what one has counted stays 
   t.equal(await valueOf(registry, 'cloud_storage_breakers{provider="scripted",state="open"}'), undefined)
 })
 
-t.test('nothing of a user, a connection, a folder or a file is in what is scraped', async (t) => {
+t.test('metrics contain no user, connection, folder or file', async (t) => {
   const registry = new Registry()
   const { as, list, connect, scripted } = await countedApp(t, registry)
   const id = await connect(USER, 'account-4711')
@@ -145,7 +145,7 @@ function inRequestSpan<T>(work: () => Promise<T>): Promise<T> {
   })
 }
 
-t.test('a load is a span below that of the request, and a hit is none', async (t) => {
+t.test('a load has a span below that of the request, and a hit has none', async (t) => {
   const spans = recordSpans(t)
   const { as, connect, scripted } = await testApp(t)
   const id = await connect('user-4711', 'account-4711')
@@ -170,7 +170,7 @@ t.test('a load is a span below that of the request, and a hit is none', async (t
   t.notOk(told.includes(id))
 })
 
-t.test('a load that fails is one span with its code, however often it is tried', async (t) => {
+t.test('a failed load is one span with its code, however many attempts it takes', async (t) => {
   // Retries do not wait.
   t.intercept(Math, 'random', { value: () => 0 })
   const spans = recordSpans(t)
@@ -188,7 +188,7 @@ t.test('a load that fails is one span with its code, however often it is tried',
   t.same(loads[0]?.attributes, { 'cloud_storage.provider': 'scripted', 'error.type': 'FOLDER_NOT_FOUND' })
 })
 
-t.test('the refresh of a token is a span below the call that needs it', async (t) => {
+t.test('a token refresh has a span below the call that needs it', async (t) => {
   const spans = recordSpans(t)
   const { oauth, rows, list } = await refreshApp(t)
   await rows.add(oauth.issueGrant(), { leftMs: -1000 })
@@ -217,12 +217,12 @@ t.test('the storage of a document is traced, a managed store as such', async (t)
   const document = { id: '1', userId: 'ann', storageBackend: 'store-4711', objectKey: 'a' }
   const backend = await app.getStorageBackendForDocument(document, { id: 'ann' })
   const { body } = await backend.download('a', { signal: new AbortController().signal })
-  t.match(spans, [{ name: 'cloud_storage.download', ends: 1 }], 'ended before its body is read')
+  t.match(spans, [{ name: 'cloud_storage.download', ends: 1 }], 'the span ends before the body is read')
   t.same(spans[0]?.attributes, { 'cloud_storage.provider': 'managed' })
   body.destroy()
 })
 
-t.test('the log names what an operator needs, and no word of an upstream', async (t) => {
+t.test('the log has what an operator needs, and no text of an upstream', async (t) => {
   const lines: string[] = []
   const { as, connect, scripted } = await testApp(
     t,
@@ -256,5 +256,5 @@ t.test('the log names what an operator needs, and no word of an upstream', async
   lines.length = 0
   scripted.backend.list = async () => page([entry('a')])
   await as('ann').get('/cloud/scripted/listing?folder=none')
-  t.notMatch(lines.join(''), /"level":[45]0/, 'a success is no failure')
+  t.notMatch(lines.join(''), /"level":[45]0/, 'a success is not logged as a failure')
 })

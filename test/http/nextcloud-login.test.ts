@@ -29,7 +29,7 @@ async function start(t: Test) {
   return { fake, ...app, begin, poll }
 }
 
-t.test('a user logs in at the server, and is connected under an app password of our own', async (t) => {
+t.test('a user logs in at the server and is connected with a new app password', async (t) => {
   const { fake, begin, poll, as, db } = await start(t)
   fake.tree.put('Notes/today.md', 'x')
   const answer = await begin('ann', { baseUrl: fake.url, label: 'Work' })
@@ -38,7 +38,7 @@ t.test('a user logs in at the server, and is connected under an app password of 
   const { loginUrl, flowId } = answer.json<Begun>()
   const [flow] = fake.flows.flows
   t.equal(loginUrl, flow?.login)
-  t.match(flow?.userAgent, /fastify-cloud-storage/, 'the user sees who asks')
+  t.match(flow?.userAgent, /fastify-cloud-storage/, 'the user sees the name of the application')
   t.match(flowId, /^[\w-]{43}$/)
 
   const waiting = await poll('ann', flowId)
@@ -61,10 +61,10 @@ t.test('a user logs in at the server, and is connected under an app password of 
   )
   const stored = JSON.stringify([await db.prisma.cloudConnection.findMany(), await db.prisma.oAuthState.findMany()])
   t.notMatch(stored + made.body, appPassword)
-  t.equal((await poll('ann', flowId)).json<{ code: string }>().code, 'INVALID_STATE', 'a flow ends once')
+  t.equal((await poll('ann', flowId)).json<{ code: string }>().code, 'INVALID_STATE', 'a flow can be completed once')
 })
 
-t.test('the flow is its user’s alone, and its table finishes nobody’s', async (t) => {
+t.test('only its user can poll a flow, and its row is of no use to others', async (t) => {
   const { fake, begin, poll, db } = await start(t)
   const { flowId } = (await begin('ann')).json<Begun>()
   const [flow] = fake.flows.flows
@@ -82,30 +82,30 @@ t.test('the flow is its user’s alone, and its table finishes nobody’s', asyn
   t.notMatch(JSON.stringify(row), flowId)
   t.notMatch(JSON.stringify(row), flow?.token)
   t.equal((await poll('ann', row?.stateHash ?? '')).statusCode, 400)
-  t.equal((await poll('ann', flowId)).statusCode, 201, 'and ann’s still works')
+  t.equal((await poll('ann', flowId)).statusCode, 201, 'ann’s own flow still works')
 })
 
-t.test('a flow that has expired is gone', async (t) => {
+t.test('an expired flow is refused', async (t) => {
   const { fake, begin, poll, db } = await start(t)
   const { flowId } = (await begin('ann')).json<Begun>()
   if (fake.flows.flows[0] !== undefined) fake.grant(fake.flows.flows[0])
   await db.prisma.oAuthState.updateMany({ data: { expiresAt: new Date(Date.now() - 1) } })
   t.equal((await poll('ann', flowId)).json<{ code: string }>().code, 'INVALID_STATE')
   await begin('ann')
-  t.equal(await db.prisma.oAuthState.count(), 1, 'the next one sweeps it')
+  t.equal(await db.prisma.oAuthState.count(), 1, 'the next flow deletes it')
 })
 
-t.test('a user has a handful of flows at most', async (t) => {
+t.test('the number of flows of a user is limited', async (t) => {
   const { begin, poll, db } = await start(t)
   const ids: string[] = []
   for (let index = 0; index < 7; index++) ids.push((await begin('ann')).json<Begun>().flowId)
   await begin('bob')
   t.equal(await db.prisma.oAuthState.count({ where: { userId: 'ann' } }), 5)
   t.equal(await db.prisma.oAuthState.count({ where: { userId: 'bob' } }), 1)
-  t.equal((await poll('ann', ids.at(-1) ?? '')).statusCode, 202, 'the newest is there')
+  t.equal((await poll('ann', ids.at(-1) ?? '')).statusCode, 202, 'the newest flow still works')
 })
 
-t.test('a server that leads elsewhere is refused, and nobody is asked there', async (t) => {
+t.test('a server that refers to another origin is refused, and that origin is not contacted', async (t) => {
   const { fake, begin, poll, db } = await start(t)
   const other = await FakeDav.start(t)
   const elsewhere = [other.origin, new URL(fake.url).origin.replace('127.0.0.1', 'localhost'), 'https://evil.example']
@@ -128,7 +128,7 @@ t.test('a server that leads elsewhere is refused, and nobody is asked there', as
   t.equal(await db.prisma.cloudConnection.count(), 0)
 })
 
-t.test('what the server tells once is not lost when the next step fails', async (t) => {
+t.test('the app password, which the server returns once, survives a failure of the next step', async (t) => {
   const { fake, begin, poll, db } = await start(t)
   const { flowId } = (await begin('ann')).json<Begun>()
   const flow = fake.flows.flows[0]
@@ -144,7 +144,7 @@ t.test('what the server tells once is not lost when the next step fails', async 
   t.equal((await poll('ann', flowId)).statusCode, 201)
 })
 
-t.test('no Nextcloud at the address, none that is allowed, and providers without such a login', async (t) => {
+t.test('an address without Nextcloud, a forbidden host and a provider without a login flow are refused', async (t) => {
   const { fake, begin, as } = await start(t)
   const code = (answer: Awaited<ReturnType<typeof begin>>) => answer.json<{ code: string }>().code
   t.equal(code(await begin('ann', { baseUrl: `${new URL(fake.url).origin}/elsewhere` })), 'INVALID_ADDRESS')
@@ -158,7 +158,7 @@ t.test('no Nextcloud at the address, none that is allowed, and providers without
   takeMistakes(fake.dav)
 })
 
-t.test('an app password can be typed too, and the account is the server’s own id of the user', async (t) => {
+t.test('an app password can be entered, and the account id is the one that the server reports', async (t) => {
   const { fake, as } = await start(t)
   const password = fake.grant({ token: '', login: '', userAgent: undefined, appPassword: undefined })
   const fields = { baseUrl: `${fake.url}/index.php/apps/files/files?dir=/`, username: FAKE_NEXTCLOUD_LOGIN, password }
@@ -173,7 +173,7 @@ t.test('an app password can be typed too, and the account is the server’s own 
   t.equal(wrong.json<{ code: string }>().code, 'INVALID_CREDENTIALS')
 })
 
-t.test('the providers say how they are connected', async (t) => {
+t.test('the providers describe their connect method', async (t) => {
   const { as } = await start(t)
   const { providers } = (await as('ann').get('/cloud/providers')).json<{ providers: { id: string }[] }>()
   t.match(
@@ -182,7 +182,7 @@ t.test('the providers say how they are connected', async (t) => {
   )
 })
 
-t.test('an app password that was made for us ends with its connection, one that was typed does not', async (t) => {
+t.test('an issued app password is revoked with its connection, an entered one is not', async (t) => {
   const { fake, begin, poll, as, app } = await start(t)
   const { flowId } = (await begin('ann')).json<Begun>()
   const appPassword = fake.flows.flows[0] === undefined ? '' : fake.grant(fake.flows.flows[0])
@@ -193,7 +193,7 @@ t.test('an app password that was made for us ends with its connection, one that 
 
   const fields = { baseUrl: fake.url, username: FAKE_NEXTCLOUD_LOGIN, password: FAKE_APP_PASSWORD }
   const marked = await as('ann').send('POST', '/cloud/connections/nextcloud', { ...fields, isIssued: true })
-  t.equal(marked.statusCode, 400, 'nobody says so but the server')
+  t.equal(marked.statusCode, 400, 'a client cannot mark a password as issued')
   const typed = (await as('ann').send('POST', '/cloud/connections/nextcloud', fields)).json<{ id: string }>()
   t.equal((await as('ann').send('DELETE', `/cloud/connections/${typed.id}`)).statusCode, 204)
   await app.close()
@@ -201,7 +201,7 @@ t.test('an app password that was made for us ends with its connection, one that 
 })
 
 t.test(
-  'a wrong address, a wrong password, a disabled account and a misconfigured proxy have a code and a message each',
+  'a wrong address, a wrong password, a disabled account and a misconfigured proxy have distinct codes and messages',
   async (t) => {
     const { fake, as } = await start(t)
     const fields = { baseUrl: fake.url, username: FAKE_NEXTCLOUD_LOGIN, password: FAKE_APP_PASSWORD }
@@ -235,7 +235,7 @@ t.test(
   }
 )
 
-t.test('a server that responds with failures is asked again each time', async (t) => {
+t.test('a server that responds with failures is contacted each time', async (t) => {
   const { fake, as } = await start(t)
   const fields = { baseUrl: fake.url, username: FAKE_NEXTCLOUD_LOGIN, password: FAKE_APP_PASSWORD }
   const made = await as('ann').send('POST', '/cloud/connections/nextcloud', fields)
@@ -244,13 +244,13 @@ t.test('a server that responds with failures is asked again each time', async (t
   fake.disabled = true
   for (let count = 0; count < 7; count++) t.equal(await list(), 'ACCOUNT_DISABLED')
   const verified = await as('ann').send('POST', `/cloud/connections/${made.json<{ id: string }>().id}/verify`)
-  t.equal(verified.json<{ code: string }>().code, 'ACCOUNT_DISABLED', 'and the password is not taken for a revoked one')
+  t.equal(verified.json<{ code: string }>().code, 'ACCOUNT_DISABLED', 'the password is not considered revoked')
   fake.disabled = false
   t.equal((await as('ann').send('POST', `/cloud/connections/${made.json<{ id: string }>().id}/verify`)).statusCode, 200)
   t.equal(await list(), undefined)
 })
 
-t.test('a login page that a browser must not open is refused', async (t) => {
+t.test('a login page with an unsafe URL is refused', async (t) => {
   let loginUrl = ''
   const provider = defineProvider({
     id: 'own',

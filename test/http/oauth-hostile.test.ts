@@ -23,7 +23,7 @@ async function assertRefused(t: Test, { oauth, db, callback }: Consented, answer
   t.match(answer.json(), { code: 'INVALID_STATE', status: 400 })
   t.notOk(answer.headers.location)
   t.notOk(answer.headers['set-cookie'])
-  t.equal(oauth.tokenCalls(), 0, 'the token endpoint is not asked')
+  t.equal(oauth.tokenCalls(), 0, 'the token endpoint is not called')
   t.equal(await db.prisma.cloudConnection.count(), 0)
   for (const name of ['state', 'code']) {
     const value = callback.searchParams.get(name) ?? 'none'
@@ -33,11 +33,11 @@ async function assertRefused(t: Test, { oauth, db, callback }: Consented, answer
 
 /** Checks that the flow still works. */
 async function assertGoesOn(t: Test, { comeBack, callback, cookie, db }: Consented) {
-  t.equal((await comeBack(callback, { cookie })).headers.location, `${PUBLIC_URL}/`, 'the flow is not burnt')
+  t.equal((await comeBack(callback, { cookie })).headers.location, `${PUBLIC_URL}/`, 'the flow can still be completed')
   t.equal(await db.prisma.cloudConnection.count({ where: { userId: 'ann' } }), 1)
 }
 
-t.test('a state that is wrong, missing or malformed is refused', async (t) => {
+t.test('a wrong, missing or malformed state is refused', async (t) => {
   const flow = await consented(t)
   const state = flow.callback.searchParams.get('state') ?? ''
   const states = [
@@ -69,7 +69,7 @@ t.test('a state that is wrong, missing or malformed is refused', async (t) => {
   await assertGoesOn(t, flow)
 })
 
-t.test('what the table holds in the state’s place is no state', async (t) => {
+t.test('the stored hash of a state is not accepted as the state', async (t) => {
   const flow = await consented(t)
   const { stateHash } = await flow.db.prisma.oAuthState.findFirstOrThrow()
   const callback = new URL(flow.callback)
@@ -77,7 +77,7 @@ t.test('what the table holds in the state’s place is no state', async (t) => {
   await assertRefused(t, flow, await flow.comeBack(callback, { cookie: flow.cookie }))
 })
 
-t.test('a state works once', async (t) => {
+t.test('a state can be used once', async (t) => {
   const { comeBack, callback, cookie, oauth, db } = await consented(t)
   t.equal((await comeBack(callback, { cookie })).statusCode, 303)
   const again = await comeBack(callback, { cookie })
@@ -87,7 +87,7 @@ t.test('a state works once', async (t) => {
   t.match(await db.prisma.cloudConnection.findMany(), [{ version: 1 }])
 })
 
-t.test('a state of a flow that was refused is used up as well', async (t) => {
+t.test('a denied consent consumes the state', async (t) => {
   const { comeBack, callback, cookie, oauth } = await consented(t)
   const denied = new URL(callback)
   denied.searchParams.delete('code')
@@ -97,13 +97,13 @@ t.test('a state of a flow that was refused is used up as well', async (t) => {
   t.equal(oauth.tokenCalls(), 0)
 })
 
-t.test('a state that has expired is refused', async (t) => {
+t.test('an expired state is refused', async (t) => {
   const flow = await consented(t)
   await flow.db.prisma.oAuthState.updateMany({ data: { expiresAt: new Date(Date.now() - 1) } })
   await assertRefused(t, flow, await flow.comeBack(flow.callback, { cookie: flow.cookie }))
 })
 
-t.test('a flow lives for ten minutes', async (t) => {
+t.test('a flow expires after ten minutes', async (t) => {
   const before = Date.now()
   const { db } = await consented(t)
   const { expiresAt } = await db.prisma.oAuthState.findFirstOrThrow()
@@ -122,7 +122,7 @@ t.test('a state of another provider is refused', async (t) => {
   await assertGoesOn(t, flow)
 })
 
-t.test('a provider without such a flow, and one that there is not, have no callback', async (t) => {
+t.test('unknown providers and providers without OAuth have no callback', async (t) => {
   const flow = await consented(t)
   for (const provider of ['scripted', 'nowhere', '__proto__', 'constructor']) {
     const path = flow.callback.href.replace('/cloud/callback', `/${provider}/callback`)
@@ -133,7 +133,7 @@ t.test('a provider without such a flow, and one that there is not, have no callb
   await assertGoesOn(t, flow)
 })
 
-t.test('a login flow of another provider is not finished by the callback', async (t) => {
+t.test('the callback does not complete a login flow of another provider', async (t) => {
   const nextcloud = await FakeNextcloud.start(t)
   const flow = await consented(t, {
     plugin: { providers: { nextcloud: { allowHosts: [new URL(nextcloud.url).host] } } }
@@ -146,7 +146,7 @@ t.test('a login flow of another provider is not finished by the callback', async
   await assertRefused(t, flow, await flow.comeBack(`${CALLBACK_URI}?code=x&state=${state}`, { cookie: flow.cookie }))
 })
 
-t.test('an answer without the browser’s cookie, or with another one’s, is refused and burns nothing', async (t) => {
+t.test('a callback without the browser’s cookie, or with another one, is refused and keeps the flow', async (t) => {
   const flow = await consented(t)
   const other = await flow.begin('bob')
   const [name = '', value = ''] = flow.cookie.split('=')
@@ -171,13 +171,13 @@ t.test('an answer without the browser’s cookie, or with another one’s, is re
   await assertGoesOn(t, flow)
 })
 
-t.test('a victim who is sent an attacker’s answer is not connected to the attacker’s account', async (t) => {
+t.test('a victim who opens an attacker’s callback is not connected to the attacker’s account', async (t) => {
   const flow = await consented(t)
   const victim = await flow.begin('bob')
   await assertRefused(t, flow, await flow.comeBack(flow.callback, { cookie: victim.cookie, 'x-user': 'bob' }))
 })
 
-t.test('a user whom the application knows must be the one who began', async (t) => {
+t.test('an authenticated user must be the one who began the flow', async (t) => {
   const flow = await consented(t)
   const answer = await flow.comeBack(flow.callback, { cookie: flow.cookie, 'x-user': 'bob' })
   await assertRefused(t, flow, answer)
@@ -185,7 +185,7 @@ t.test('a user whom the application knows must be the one who began', async (t) 
   t.match(await flow.db.prisma.cloudConnection.findMany(), [{ userId: 'ann' }])
 })
 
-t.test('a parameter that comes twice is refused', async (t) => {
+t.test('a repeated parameter is refused', async (t) => {
   for (const name of ['code', 'state', 'iss', 'error']) {
     const flow = await consented(t)
     const value = flow.callback.searchParams.get(name) ?? 'access_denied'
@@ -210,14 +210,14 @@ t.test('a parameter that comes twice is refused', async (t) => {
   }
 })
 
-t.test('a parameter is counted as it came, whatever parser the host has', async (t) => {
+t.test('repeated parameters are counted in the raw query, whatever parser the host has', async (t) => {
   const flow = await consented(t)
   const doubled = new URL(flow.callback)
   doubled.searchParams.append('code', 'other')
   await assertRefused(t, flow, await flow.comeBack(`${doubled.href}?code=x`, { cookie: flow.cookie }))
 })
 
-t.test('an answer of a foreign issuer ends the flow, and no token endpoint hears of it', async (t) => {
+t.test('a response of a foreign issuer ends the flow without a call to the token endpoint', async (t) => {
   for (const iss of ['https://evil.example', '']) {
     const { comeBack, callback, cookie, oauth, db } = await consented(t)
     callback.searchParams.set('iss', iss === '' ? `${oauth.url}/` : iss)
@@ -229,7 +229,7 @@ t.test('an answer of a foreign issuer ends the flow, and no token endpoint hears
   }
 })
 
-t.test('an answer without a code, or with an empty one, ends the flow and asks nobody', async (t) => {
+t.test('a response with a missing or an empty code ends the flow without a call to the token endpoint', async (t) => {
   for (const change of [
     (callback: URL) => {
       callback.searchParams.delete('code')
@@ -248,7 +248,7 @@ t.test('an answer without a code, or with an empty one, ends the flow and asks n
   }
 })
 
-t.test('headers that lie about the host change nothing of what the token endpoint is told', async (t) => {
+t.test('forged host headers do not change the token request', async (t) => {
   const { comeBack, callback, cookie, oauth } = await consented(t)
   const answer = await comeBack(callback, {
     cookie,
@@ -261,7 +261,7 @@ t.test('headers that lie about the host change nothing of what the token endpoin
   t.equal(oauth.calls.token[0]?.params['redirect_uri'], CALLBACK_URI)
 })
 
-t.test('a host that cannot say who is asking is 503, and the flow waits', async (t) => {
+t.test('a host that cannot authenticate the request answers 503 and keeps the flow', async (t) => {
   const flow = await consented(t, {
     plugin: {
       authenticate: (request) => {
@@ -278,7 +278,7 @@ t.test('a host that cannot say who is asking is 503, and the flow waits', async 
   await assertGoesOn(t, flow)
 })
 
-t.test('a host that says who is asking in no text is 500, and the flow waits', async (t) => {
+t.test('a host that returns a user id of the wrong type answers 500 and keeps the flow', async (t) => {
   const flow = await consented(t, {
     plugin: {
       authenticate: (request) => {
@@ -294,7 +294,7 @@ t.test('a host that says who is asking in no text is 500, and the flow waits', a
   await assertGoesOn(t, flow)
 })
 
-t.test('of two callbacks with the same answer at once one connects', async (t) => {
+t.test('only one of two concurrent callbacks with the same response connects', async (t) => {
   const { comeBack, callback, cookie, oauth, db } = await consented(t)
   const gate = oauth.hold('token')
   const both = Promise.all([comeBack(callback, { cookie }), comeBack(callback, { cookie })])
@@ -306,7 +306,7 @@ t.test('of two callbacks with the same answer at once one connects', async (t) =
   t.match(await db.prisma.cloudConnection.findMany(), [{ version: 1 }])
 })
 
-t.test('a user has five flows at most, the oldest gives way, and nobody else’s does', async (t) => {
+t.test('a user has at most five flows, the oldest is replaced, and those of other users stay', async (t) => {
   const { begin, comeBack, oauth, db } = await oauthApp(t)
   const theirs = await begin('bob')
   const oldest = await begin('ann')
@@ -320,7 +320,7 @@ t.test('a user has five flows at most, the oldest gives way, and nobody else’s
   t.equal(await end(theirs), 303)
 })
 
-t.test('a sealed verifier that is moved to another user’s flow does not open', async (t) => {
+t.test('a sealed verifier that is moved to another user’s flow cannot be opened', async (t) => {
   const { begin, comeBack, oauth, db } = await oauthApp(t)
   const [anns, bobs] = [await begin('ann'), await begin('bob')]
   const { sealedVerifier } = await db.prisma.oAuthState.findFirstOrThrow({ where: { userId: 'ann' } })
@@ -331,18 +331,18 @@ t.test('a sealed verifier that is moved to another user’s flow does not open',
   t.equal((await comeBack(await oauth.consent(anns.authorizationUrl), { cookie: anns.cookie })).statusCode, 303)
 })
 
-t.test('a code that was granted to another browser does not work in a flow of one’s own', async (t) => {
+t.test('a code that was granted to another browser does not work in one’s own flow', async (t) => {
   const { begin, comeBack, oauth, db } = await oauthApp(t)
   const [anns, bobs] = [await begin('ann'), await begin('bob')]
   const stolen = (await oauth.consent(anns.authorizationUrl)).searchParams.get('code') ?? ''
   const callback = await oauth.consent(bobs.authorizationUrl)
   callback.searchParams.set('code', stolen)
   const answer = await comeBack(callback, { cookie: bobs.cookie })
-  t.equal(answer.headers.location, `${PUBLIC_URL}/?error=INVALID_STATE`, 'PKCE')
+  t.equal(answer.headers.location, `${PUBLIC_URL}/?error=INVALID_STATE`, 'PKCE rejects the code')
   t.equal(await db.prisma.cloudConnection.count(), 0)
 })
 
-t.test('a cross-site page begins, verifies and changes nothing', async (t) => {
+t.test('a cross-site page cannot begin, verify or change anything', async (t) => {
   const { grant, as, db, cloud } = await oauthApp(t)
   await grant('ann')
   const before = await db.prisma.cloudConnection.findFirstOrThrow()
@@ -367,7 +367,7 @@ t.test('a cross-site page begins, verifies and changes nothing', async (t) => {
   t.equal(cloud.tokens.length, asked)
 })
 
-t.test('someone else’s connection is verified and changed by nobody: 404, the same as for none', async (t) => {
+t.test('verifying or changing another user’s connection answers 404, as for an unknown one', async (t) => {
   const { grant, as, db, cloud } = await oauthApp(t)
   await grant('bob')
   const theirs = await db.prisma.cloudConnection.findFirstOrThrow()
@@ -395,5 +395,5 @@ t.test('someone else’s connection is verified and changed by nobody: 404, the 
   )
   for (const body of bodies) t.same(body, bodies[0])
   t.same(await db.prisma.cloudConnection.findFirstOrThrow(), theirs)
-  t.equal(cloud.tokens.length, asked, 'nobody is asked upstream')
+  t.equal(cloud.tokens.length, asked, 'the provider is not called')
 })

@@ -22,7 +22,7 @@ async function start(over: Record<string, unknown>) {
   }
 }
 
-t.test('a registration that is no good makes ready() reject with its name, and never shows the secret', async (t) => {
+t.test('an invalid registration makes ready() reject with its name, without showing the secret', async (t) => {
   const drive = (value: unknown) => ({ ...PUBLIC, providers: { google_drive: value } })
   const own = (value: object) => ({ ...PUBLIC, providers: { cloud: { provider, ...value } } })
   const bad: [Record<string, unknown>, RegExp][] = [
@@ -62,11 +62,11 @@ t.test('a registration that is no good makes ready() reject with its name, and n
   ]
   for (const [over, name] of bad) {
     await t.rejects(start(over), { message: name }, String(name))
-    await t.rejects(start(over), { message: /^((?!hunter2).)*$/s }, 'no secret')
+    await t.rejects(start(over), { message: /^((?!hunter2).)*$/s }, 'the message does not contain the secret')
   }
 })
 
-t.test('a provider by OAuth needs a publicUrl that nobody on the way can read', async (t) => {
+t.test('an OAuth provider requires a valid publicUrl with https, or http on a loopback host', async (t) => {
   const refused: [string | undefined, RegExp][] = [
     [undefined, /publicUrl.*required/],
     ['http://app.example.org', /publicUrl.*https/],
@@ -94,20 +94,20 @@ t.test('a provider by OAuth needs a publicUrl that nobody on the way can read', 
   }
 })
 
-t.test('without an OAuth provider any publicUrl will do, and none as well', async (t) => {
+t.test('without an OAuth provider any publicUrl is accepted, and none is required', async (t) => {
   await t.resolves(start({}))
   await t.resolves(start({ publicUrl: 'http://intranet.lan' }))
 })
 
-t.test('without routes nobody comes back, and no publicUrl is needed', async (t) => {
+t.test('without routes no publicUrl is required', async (t) => {
   await t.resolves(start({ ...registered, routePrefix: false }))
 })
 
-t.test('a provider that is switched off needs no registration', async (t) => {
+t.test('a disabled provider needs no registration', async (t) => {
   await t.resolves(start({ providers: { google_drive: false } }))
 })
 
-t.test('providers say how they are connected, and nothing of the registration', async (t) => {
+t.test('providers describe their connect method and reveal nothing of the registration', async (t) => {
   const { as } = await oauthApp(t, { plugin: { providers: { google_drive: CLIENT } } })
   const answer = await as('ann').get('/cloud/providers')
   const { providers } = answer.json<{ providers: { id: string; connect: object }[] }>()
@@ -117,7 +117,7 @@ t.test('providers say how they are connected, and nothing of the registration', 
   t.notMatch(answer.body, /hunter2|client/i)
 })
 
-t.test('Google is asked at its own address, for reading, and for a lasting grant', async (t) => {
+t.test('the Google provider uses its own authorization endpoint, read access and offline access', async (t) => {
   const { as } = await oauthApp(t, { plugin: { providers: { google_drive: CLIENT } } })
   const answer = await as('ann').send('POST', '/cloud/connections/google_drive/authorize', {})
   const url = new URL(answer.json<{ authorizationUrl: string }>().authorizationUrl)

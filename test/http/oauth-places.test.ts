@@ -34,7 +34,7 @@ async function placesOf(t: Test, over: Partial<CloudStorageOptions>, host = '', 
   return { redirectUri: new URL(authorizationUrl).searchParams.get('redirect_uri'), path }
 }
 
-t.test('the prefix of register moves the routes, the redirect URI and the path of the cookie', async (t) => {
+t.test('the prefix of register applies to the routes, the redirect URI and the path of the cookie', async (t) => {
   const { prisma } = await emptyDatabase()
   for (const [host, prefix, routePrefix, at] of [
     ['', '/api', undefined, '/api/cloud'],
@@ -70,14 +70,14 @@ t.test('the prefix of register moves the routes, the redirect URI and the path o
     const callback = `${at}/connections/cloud/callback`
     t.equal(new URL(authorizationUrl).searchParams.get('redirect_uri'), `https://app.example.org${callback}`)
     t.match(String(answer.headers['set-cookie']), `; Path=${callback}`)
-    if (at !== '/cloud') t.equal((await app.inject('/cloud/providers')).statusCode, 404, 'and nowhere else')
+    if (at !== '/cloud') t.equal((await app.inject('/cloud/providers')).statusCode, 404, 'the routes exist only there')
     t.ok(scope.hasDecorator('folderCache'), 'the decorators are those of the host')
     const described = Object.keys((app.swagger() as { paths?: object }).paths ?? {})
     t.ok(described.includes(`${at}/connections/{provider}/callback`))
     t.same(
       described.filter((path) => !path.startsWith(`${at}/`)),
       [],
-      'and so are the paths in the host’s OpenAPI document'
+      'the paths in the host’s OpenAPI document have the prefix'
     )
 
     // The callback receives the cookie and redirects to the application.
@@ -87,7 +87,7 @@ t.test('the prefix of register moves the routes, the redirect URI and the path o
     const back = await app.inject({ url: `${callback}?${query.toString()}`, headers: { cookie } })
     t.equal(back.statusCode, 303, back.body)
     t.match(back.headers.location, /^https:\/\/app\.example\.org\/\?error=ACCESS_DENIED$/)
-    t.match(String(back.headers['set-cookie']), `Max-Age=0; Path=${callback}`, 'the cookie is deleted there')
+    t.match(String(back.headers['set-cookie']), `Max-Age=0; Path=${callback}`, 'the cookie is deleted at the same path')
   }
   for (const prefix of ['api', '//x', '/a b', 5 as unknown as string]) {
     const app = Fastify()
@@ -96,7 +96,7 @@ t.test('the prefix of register moves the routes, the redirect URI and the path o
   }
 })
 
-t.test('the redirect URI is publicUrl with the routes behind it, and the cookie is for its path', async (t) => {
+t.test('the redirect URI is publicUrl followed by the callback route, and the cookie has its path', async (t) => {
   const cases: [Partial<CloudStorageOptions>, string, string][] = [
     [{ publicUrl: 'https://app.example.org' }, '', '/cloud/connections/cloud/callback'],
     [{ publicUrl: 'https://app.example.org/' }, '', '/cloud/connections/cloud/callback'],
@@ -112,7 +112,7 @@ t.test('the redirect URI is publicUrl with the routes behind it, and the cookie 
   }
 })
 
-t.test('no header of a request changes the redirect URI', async (t) => {
+t.test('request headers do not change the redirect URI', async (t) => {
   const lies = {
     host: 'evil.example',
     'x-forwarded-host': 'evil.example',
@@ -123,12 +123,12 @@ t.test('no header of a request changes the redirect URI', async (t) => {
   t.equal(redirectUri, 'https://app.example.org/cloud/connections/cloud/callback')
 })
 
-t.test('the redirect URI of a port is that port’s', async (t) => {
+t.test('the redirect URI keeps the port of publicUrl', async (t) => {
   const { redirectUri } = await placesOf(t, { publicUrl: 'http://localhost:3000' })
   t.equal(redirectUri, 'http://localhost:3000/cloud/connections/cloud/callback')
 })
 
-t.test('a place that is not inside of the application is refused before a flow is begun', async (t) => {
+t.test('a returnTo outside of the application is refused before a flow begins', async (t) => {
   const { as, db } = await oauthApp(t)
   const hostile = [
     '//evil.example',
@@ -178,7 +178,7 @@ t.test('a place that is not inside of the application is refused before a flow i
   t.equal(await db.prisma.oAuthState.count(), 0)
 })
 
-t.test('a body that is not one of a flow is refused', async (t) => {
+t.test('an invalid body of authorize is refused', async (t) => {
   const { as, db } = await oauthApp(t)
   for (const body of [
     { returnTo: 1 },
@@ -195,7 +195,7 @@ t.test('a body that is not one of a flow is refused', async (t) => {
   t.equal(await db.prisma.oAuthState.count(), 0)
 })
 
-t.test('a place inside of the application is where the browser goes, whole', async (t) => {
+t.test('the browser is redirected to a returnTo inside of the application, including its query', async (t) => {
   const { begin, comeBack, oauth } = await oauthApp(t)
   const places: [string | undefined, string][] = [
     [undefined, `${PUBLIC_URL}/`],
@@ -221,7 +221,7 @@ t.test('a place inside of the application is where the browser goes, whole', asy
   }
 })
 
-t.test('a refusal is added to the query, and what stood there stays', async (t) => {
+t.test('an error is added to the query, and existing parameters stay', async (t) => {
   const { begin, comeBack, oauth } = await oauthApp(t)
   const places: [string, string][] = [
     [`${PUBLIC_URL}/`, `${PUBLIC_URL}/?error=ACCESS_DENIED`],
@@ -237,7 +237,7 @@ t.test('a refusal is added to the query, and what stood there stays', async (t) 
   }
 })
 
-t.test('a cookie of the host’s own stays beside ours', async (t) => {
+t.test('a cookie that the host sets is kept', async (t) => {
   const { app, as } = await oauthApp(t, {
     before: (host) => {
       host.addHook('onRequest', async (_request, reply) => {

@@ -24,7 +24,7 @@ async function assertRefused(t: Test, app: OAuthApp, answer: Awaited<ReturnType<
   t.equal(answer.headers.location, `${PUBLIC_URL}/?error=${code}`)
   t.equal(answer.body, '')
   t.equal(await app.db.prisma.cloudConnection.count(), 0, 'nothing is stored')
-  t.equal(await app.db.prisma.oAuthState.count(), 0, 'the flow is over')
+  t.equal(await app.db.prisma.oAuthState.count(), 0, 'the flow has ended')
   assertSilent(t, app, answer)
 }
 
@@ -38,7 +38,7 @@ function assertSilent(t: Test, { oauth, log }: OAuthApp, answer: { body: string;
   }
 }
 
-t.test('what the authorization endpoint refuses is a code of ours, and the token endpoint is not asked', async (t) => {
+t.test('errors of the authorization endpoint are mapped to codes, and the token endpoint is not called', async (t) => {
   const refusals: [string, string][] = [
     ['access_denied', 'ACCESS_DENIED'],
     ['server_error', 'PROVIDER_UNAVAILABLE'],
@@ -56,20 +56,20 @@ t.test('what the authorization endpoint refuses is a code of ours, and the token
   }
 })
 
-t.test('a user who grants less than was asked for is told so, and nothing is stored', async (t) => {
+t.test('a user who grants fewer scopes than requested receives an error, and nothing is stored', async (t) => {
   const app = await oauthApp(t, { registration: { scopes: FAKE_SCOPES } })
   app.oauth.grantOnly(FAKE_SCOPES.slice(0, 1))
   await assertRefused(t, app, await app.grant('ann'), 'INSUFFICIENT_SCOPE')
 })
 
-t.test('scopes that the token endpoint does not name are those that were asked for', async (t) => {
+t.test('a token response without scope means the requested scopes', async (t) => {
   const { oauth, grant, db } = await oauthApp(t, { registration: { scopes: FAKE_SCOPES } })
   oauth.failNext(1, lies({ scope: undefined }))
   await grant('ann')
   t.same((await db.prisma.cloudConnection.findFirstOrThrow()).scopes, FAKE_SCOPES)
 })
 
-t.test('what decides about other things than access may be missing in the answer, or have another name', async (t) => {
+t.test('scopes that do not concern access may be missing or renamed in the token response', async (t) => {
   const [scope = ''] = FAKE_SCOPES
   const asked = ['openid', 'email', 'profile', 'offline_access', scope]
   const { oauth, grant, db } = await oauthApp(t, { registration: { scopes: asked } })
@@ -79,7 +79,7 @@ t.test('what decides about other things than access may be missing in the answer
   t.equal(await db.prisma.cloudConnection.count({ where: { status: 'ACTIVE' } }), 1)
 })
 
-t.test('where a provider has other names for its scopes, what these have in common is compared', async (t) => {
+t.test('scopes are compared by scopeName, where a provider has several names for them', async (t) => {
   const connect = { scopeName: (scope: string) => scope.replace('https://cloud.example/', '').toLowerCase() }
   const app = await oauthApp(t, { connect, registration: { scopes: FAKE_SCOPES } })
   app.oauth.failNext(1, lies({ scope: 'https://cloud.example/Files.Read' }))
@@ -90,44 +90,44 @@ t.test('where a provider has other names for its scopes, what these have in comm
   t.same((await app.db.prisma.cloudConnection.findFirstOrThrow()).scopes, given)
 })
 
-t.test('more than was asked for is stored as it was granted', async (t) => {
+t.test('additional scopes are stored as granted', async (t) => {
   const { oauth, grant, db } = await oauthApp(t)
   oauth.failNext(1, lies({ scope: 'openid files.read' }))
   await grant('ann')
   t.same((await db.prisma.cloudConnection.findFirstOrThrow()).scopes, ['openid', 'files.read'])
 })
 
-t.test('access that would end within the hour is no connection', async (t) => {
+t.test('a token that expires within the hour and cannot be refreshed is refused', async (t) => {
   const app = await oauthApp(t)
   app.oauth.failNext(1, lies({ refresh_token: undefined }))
   await assertRefused(t, app, await app.grant('ann'), 'PROVIDER_ERROR')
 })
 
-t.test('access that does not end needs no refresh token', async (t) => {
+t.test('a token that does not expire needs no refresh token', async (t) => {
   const { oauth, grant, db } = await oauthApp(t, { rules: { accessTokenSeconds: undefined } })
   oauth.failNext(1, lies({ refresh_token: undefined }))
   await grant('ann')
   t.equal(await db.prisma.cloudConnection.count(), 1)
 })
 
-t.test('a code that the provider does not accept is a login to begin again', async (t) => {
+t.test('a rejected code requires a new login', async (t) => {
   const app = await oauthApp(t)
   app.oauth.failNext(1, { status: 400, error: 'invalid_grant' })
   await assertRefused(t, app, await app.grant('ann'), 'INVALID_STATE')
 })
 
-t.test('a token endpoint that does not do its work is unavailable, and its words stay there', async (t) => {
+t.test('a failing token endpoint answers PROVIDER_UNAVAILABLE, and its text is not repeated', async (t) => {
   const elsewhere = await startServer(t)
   const faults: [string, OAuthFault, string][] = [
     ['invalid_client', answers({ status: 401, error: 'invalid_client' }), 'PROVIDER_UNAVAILABLE'],
     ['invalid_request', answers({ status: 400, error: 'invalid_request' }), 'PROVIDER_UNAVAILABLE'],
-    ['words of its own', answers({ status: 400, error: 'Bearer SECRET' }), 'PROVIDER_UNAVAILABLE'],
+    ['an unknown error', answers({ status: 400, error: 'Bearer SECRET' }), 'PROVIDER_UNAVAILABLE'],
     ['500', answers({ status: 500, error: 'server_error' }), 'PROVIDER_UNAVAILABLE'],
     ['503', answersHtml(503), 'PROVIDER_UNAVAILABLE'],
     ['HTML', answersHtml(200), 'PROVIDER_UNAVAILABLE'],
     ['HTML 400', answersHtml(400), 'PROVIDER_UNAVAILABLE'],
-    ['cut JSON', cutsJson(), 'PROVIDER_UNAVAILABLE'],
-    ['broken off', breaksOff(), 'PROVIDER_UNAVAILABLE'],
+    ['truncated JSON', cutsJson(), 'PROVIDER_UNAVAILABLE'],
+    ['an interrupted response', breaksOff(), 'PROVIDER_UNAVAILABLE'],
     ['reset', resets(), 'PROVIDER_UNAVAILABLE'],
     ['429', answers({ status: 429, error: 'rate', headers: { 'retry-after': '7' } }), 'PROVIDER_THROTTLED'],
     ['429 HTML', answersHtml(429), 'PROVIDER_THROTTLED'],
@@ -151,22 +151,22 @@ t.test('a token endpoint that does not do its work is unavailable, and its words
       t.equal(app.oauth.tokenCalls(), 1)
     })
   }
-  t.equal(elsewhere.connections, 0, 'no credential goes elsewhere')
+  t.equal(elsewhere.connections, 0, 'no credentials are sent to another host')
 })
 
-t.test('a token endpoint that hangs is given up in time', async (t) => {
+t.test('a hanging token endpoint times out', async (t) => {
   const app = await oauthApp(t, { plugin: { timeouts: TIMEOUTS } })
   app.oauth.failNext(1, hangs())
   await assertRefused(t, app, await app.grant('ann'), 'PROVIDER_UNAVAILABLE')
 })
 
-t.test('a token that does not say whose it is connects nobody', async (t) => {
+t.test('a token of an unknown account does not connect', async (t) => {
   const app = await oauthApp(t)
   app.oauth.failNext(1, lies({ access_token: 'nobodys' }))
   await assertRefused(t, app, await app.grant('ann'), 'ACCESS_DENIED')
 })
 
-t.test('a DISABLED connection is not brought back by its user', async (t) => {
+t.test('a user cannot reactivate a DISABLED connection', async (t) => {
   const { grant, db, as } = await oauthApp(t)
   await grant('ann')
   await db.prisma.cloudConnection.updateMany({ data: { status: 'DISABLED' } })
@@ -178,7 +178,7 @@ t.test('a DISABLED connection is not brought back by its user', async (t) => {
   t.equal((await as('ann').get('/cloud/cloud/listing')).statusCode, 503)
 })
 
-t.test('past connectionsPerUser an account more is refused, and those that are there can be renewed', async (t) => {
+t.test('past connectionsPerUser another account is refused, and existing ones can be renewed', async (t) => {
   const { oauth, grant, db } = await oauthApp(t, { plugin: { limits: { connectionsPerUser: 1 } } })
   await grant('ann')
   oauth.signIn({ id: 'user-2', email: 'bob@example.com', name: 'Bob Example' })
@@ -188,7 +188,7 @@ t.test('past connectionsPerUser an account more is refused, and those that are t
   t.match(await db.prisma.cloudConnection.findMany(), [{ accountId: FAKE_OAUTH_USER.id, version: 2 }])
 })
 
-t.test('a browser that leaves while its code is exchanged is connected all the same', async (t) => {
+t.test('a browser that disconnects while its code is exchanged is still connected', async (t) => {
   const { app, begin, oauth, db } = await oauthApp(t)
   const { authorizationUrl, cookie } = await begin('ann')
   const { search } = await oauth.consent(authorizationUrl)

@@ -9,7 +9,7 @@ const LISTING = '/cloud/cloud/listing'
 
 const namesIn = (listing: Listing) => listing.entries.map(({ name }) => name)
 
-t.test('authorize gives a URL of the provider with S256, a state and the redirect URI', async (t) => {
+t.test('authorize returns a URL of the provider with S256, a state and the redirect URI', async (t) => {
   const { oauth, as } = await oauthApp(t)
   const answer = await as('ann').send('POST', '/cloud/connections/cloud/authorize', { returnTo: `${PUBLIC_URL}/done` })
   t.equal(answer.statusCode, 200)
@@ -30,7 +30,7 @@ t.test('authorize gives a URL of the provider with S256, a state and the redirec
   })
 })
 
-t.test('each flow has a state, a challenge and a cookie of its own', async (t) => {
+t.test('each flow has its own state, challenge and cookie', async (t) => {
   const { begin } = await oauthApp(t)
   const [one, two] = [await begin('ann'), await begin('ann')]
   const of = (url: string, name: string) => new URL(url).searchParams.get(name)
@@ -40,7 +40,7 @@ t.test('each flow has a state, a challenge and a cookie of its own', async (t) =
   t.not(one.cookie.split('=')[1], two.cookie.split('=')[1])
 })
 
-t.test('two flows in one browser end in any order', async (t) => {
+t.test('two flows in one browser can be completed in any order', async (t) => {
   const { begin, comeBack, oauth } = await oauthApp(t)
   const flows = [await begin('ann'), await begin('ann')]
   const cookie = flows.map((flow) => flow.cookie).join('; ')
@@ -50,7 +50,7 @@ t.test('two flows in one browser end in any order', async (t) => {
   }
 })
 
-t.test('the nonce is a cookie of the callback alone, for ten minutes, and no script reads it', async (t) => {
+t.test('the nonce is an HttpOnly cookie of the callback that expires after ten minutes', async (t) => {
   const { begin } = await oauthApp(t)
   const { setCookie } = await begin('ann')
   const [pair, ...attributes] = setCookie.split('; ')
@@ -64,7 +64,7 @@ t.test('the nonce is a cookie of the callback alone, for ten minutes, and no scr
   ])
 })
 
-t.test('the scopes that the operator configured are asked for instead of the provider’s own', async (t) => {
+t.test('scopes of the configuration replace those of the provider', async (t) => {
   const { begin, grant, db } = await oauthApp(t, { registration: { scopes: FAKE_SCOPES } })
   const { authorizationUrl } = await begin('ann')
   t.equal(new URL(authorizationUrl).searchParams.get('scope'), 'files.read files.write')
@@ -72,7 +72,7 @@ t.test('the scopes that the operator configured are asked for instead of the pro
   t.same((await db.prisma.cloudConnection.findFirstOrThrow()).scopes, FAKE_SCOPES)
 })
 
-t.test('the callback connects the account and sends the browser on', async (t) => {
+t.test('the callback connects the account and redirects the browser', async (t) => {
   const { begin, comeBack, oauth, as, db } = await oauthApp(t)
   const { authorizationUrl, cookie } = await begin('ann', { returnTo: `${PUBLIC_URL}/done?step=2#here` })
   const answer = await comeBack(await oauth.consent(authorizationUrl), { cookie })
@@ -95,7 +95,7 @@ t.test('the callback connects the account and sends the browser on', async (t) =
   t.equal(await db.prisma.oAuthState.count(), 0)
 })
 
-t.test('the callback forgets the cookie of its flow', async (t) => {
+t.test('the callback deletes the cookie of its flow', async (t) => {
   const { begin, comeBack, oauth } = await oauthApp(t)
   const { authorizationUrl, cookie } = await begin('ann')
   const { headers } = await comeBack(await oauth.consent(authorizationUrl), { cookie })
@@ -105,13 +105,13 @@ t.test('the callback forgets the cookie of its flow', async (t) => {
   t.ok(attributes.includes('Path=/files/cloud/connections/cloud/callback'))
 })
 
-t.test('the user’s own name for a connection stands instead of the account’s', async (t) => {
+t.test('a label that the user chooses replaces the label of the account', async (t) => {
   const { grant, db } = await oauthApp(t)
   await grant('ann', { label: 'Work' })
   t.equal((await db.prisma.cloudConnection.findFirstOrThrow()).label, 'Work')
 })
 
-t.test('a connection by OAuth is listed with its own token', async (t) => {
+t.test('an OAuth connection is listed with its own token', async (t) => {
   const { grant, as, oauth, cloud } = await oauthApp(t)
   await grant('ann')
   const answer = await as('ann').get(LISTING)
@@ -120,7 +120,7 @@ t.test('a connection by OAuth is listed with its own token', async (t) => {
   t.equal(cloud.tokens.at(-1), oauth.grants[0]?.accessToken)
 })
 
-t.test('a second user who signs in with the same account has a connection of their own', async (t) => {
+t.test('a second user who signs in with the same account has a separate connection', async (t) => {
   const { grant, db } = await oauthApp(t)
   await grant('ann')
   await grant('bob')
@@ -131,7 +131,7 @@ t.test('a second user who signs in with the same account has a connection of the
   ])
 })
 
-t.test('no secret of a flow is in the clear in the database, in an answer or in the log', async (t) => {
+t.test('no secret of a flow appears in plain text in the database, in a response or in the log', async (t) => {
   const { begin, comeBack, oauth, as, db, log } = await oauthApp(t)
   const { authorizationUrl, cookie } = await begin('ann')
   const flows = JSON.stringify(await db.prisma.oAuthState.findMany())
@@ -159,7 +159,7 @@ t.test('no secret of a flow is in the clear in the database, in an answer or in 
   }
 })
 
-t.test('what the callback answers is kept by nobody and told to no other page', async (t) => {
+t.test('responses of the callback are not cached and send no referrer', async (t) => {
   const { grant, comeBack } = await oauthApp(t)
   for (const answer of [await grant('ann'), await comeBack(`${CALLBACK_URI}?state=wrong&code=x`)]) {
     t.equal(answer.headers['cache-control'], 'no-store')
@@ -167,7 +167,7 @@ t.test('what the callback answers is kept by nobody and told to no other page', 
   }
 })
 
-t.test('HEAD on the callback does nothing', async (t) => {
+t.test('HEAD on the callback has no effect', async (t) => {
   const { begin, comeBack, oauth, app } = await oauthApp(t)
   const { authorizationUrl, cookie } = await begin('ann')
   const callback = await oauth.consent(authorizationUrl)
@@ -177,7 +177,7 @@ t.test('HEAD on the callback does nothing', async (t) => {
   t.equal((await comeBack(callback, { cookie })).headers.location, `${PUBLIC_URL}/`)
 })
 
-t.test('the query of the callback is in no line of the log, whatever comes of it', async (t) => {
+t.test('the query of the callback is never logged, whatever the result', async (t) => {
   const { begin, comeBack, oauth, log, app } = await oauthApp(t)
   const { authorizationUrl, cookie } = await begin('ann')
   oauth.failNext(1, { status: 500, error: 'server_error' })
@@ -192,7 +192,7 @@ t.test('the query of the callback is in no line of the log, whatever comes of it
   t.notMatch(log.join(''), /in-the-query|\?state|\?code/)
 })
 
-t.test('the same account connected again renews its row, and drops what was listed', async (t) => {
+t.test('connecting an account again renews its row and drops its cached listings', async (t) => {
   const events: ConnectionEvent[] = []
   const { grant, as, oauth, app, db, cloud } = await oauthApp(t, {
     plugin: { onConnectionChange: (event) => events.push(event) }
@@ -214,10 +214,10 @@ t.test('the same account connected again renews its row, and drops what was list
     ]
   )
   t.equal((await as('ann').get(LISTING)).statusCode, 200)
-  t.equal(cloud.tokens.at(-1), oauth.grants[1]?.accessToken, 'with the new token')
+  t.equal(cloud.tokens.at(-1), oauth.grants[1]?.accessToken, 'the new token is used')
 })
 
-t.test('a connection that waits for its user is ACTIVE once the user has connected again', async (t) => {
+t.test('connecting again activates a connection that requires reauthentication', async (t) => {
   const { grant, as, db } = await oauthApp(t)
   await grant('ann')
   await db.prisma.cloudConnection.updateMany({
@@ -229,7 +229,7 @@ t.test('a connection that waits for its user is ACTIVE once the user has connect
   t.equal((await as('ann').get(LISTING)).statusCode, 200)
 })
 
-t.test('another account stands beside the first, and one has to be named or marked', async (t) => {
+t.test('a user can connect a second account, and requests then need a connection id or a default', async (t) => {
   const { grant, as, oauth, db } = await oauthApp(t)
   await grant('ann')
   oauth.signIn(BOB)
@@ -245,7 +245,7 @@ t.test('another account stands beside the first, and one has to be named or mark
   t.same(namesIn((await as('ann').get(LISTING)).json<Listing>()), [`file of ${BOB.id}`])
 })
 
-t.test('the provider is there for everybody, and says no more than how it is connected', async (t) => {
+t.test('every user sees the provider, and only its connect method', async (t) => {
   const { as } = await oauthApp(t)
   const { providers } = (await as('ann').get('/cloud/providers')).json<{
     providers: { id: string; connect: object }[]
@@ -253,7 +253,7 @@ t.test('the provider is there for everybody, and says no more than how it is con
   t.same(providers.find(({ id }) => id === 'cloud')?.connect, { type: 'oauth2' })
 })
 
-t.test('nothing can be typed for a provider that is connected in the browser', async (t) => {
+t.test('credentials cannot be posted for an OAuth provider', async (t) => {
   const { as, db } = await oauthApp(t)
   const answer = await as('ann').send('POST', '/cloud/connections/cloud', { accessToken: 'hunter2' })
   t.equal(answer.statusCode, 501)

@@ -127,7 +127,7 @@ function troubles(lines: readonly string[]): string[] {
 const nextOf = ({ body }: { body: string }): string => (JSON.parse(body) as { page: { next: string } }).page.next
 
 for (const order of ORDERS) {
-  t.test(`a token that is being rotated is stored: the host's hook was registered ${order} the plugin`, async (t) => {
+  t.test(`a token that a refresh rotates is stored: the host's hook was registered ${order} the plugin`, async (t) => {
     const { app, oauth, closable, lines, rows, get } = await start(t, order)
     const id = await rows.add(oauth.issueGrant(), { leftMs: EXPIRED_MS })
     const gate = oauth.hold('token', { isPerformed: true })
@@ -145,7 +145,7 @@ for (const order of ORDERS) {
     t.same(troubles(lines), [])
   })
 
-  t.test(`so is one that a read-ahead rotates: the host's hook was registered ${order} the plugin`, async (t) => {
+  t.test(`a token that read-ahead rotates is stored: the host's hook was registered ${order} the plugin`, async (t) => {
     const { app, oauth, closable, lines, rows, get } = await start(t, order)
     const grant = oauth.issueGrant()
     const id = await rows.add(grant)
@@ -166,7 +166,7 @@ for (const order of ORDERS) {
     t.same(troubles(lines), [])
   })
 
-  t.test(`and one that a request rotates which is in flight: the hook was registered ${order}`, async (t) => {
+  t.test(`a token that a request in flight rotates is stored: the hook was registered ${order}`, async (t) => {
     const { app, oauth, closable, lines, rows, world } = await start(t, order)
     const grant = oauth.issueGrant()
     const id = await rows.add(grant)
@@ -220,7 +220,7 @@ for (const [what, isAnswered] of [
     t.equal(closable.isClosed, false)
     advance(pluginTimeout)
     for (let turn = 0; turn < 20; turn += 1) await settled()
-    t.equal(closable.isClosed, false, 'Fastify has given up the hook, and the database is still open')
+    t.equal(closable.isClosed, false, 'Fastify has abandoned the hook, and the database is still open')
     if (isAnswered) gate.release()
     else advance(1000)
     await closing

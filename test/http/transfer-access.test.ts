@@ -23,7 +23,7 @@ function requestsTo(connection?: string): [method: string, path: string, asked: 
   ]
 }
 
-t.test('whoever is not signed in is told 401, and nothing is asked', async (t) => {
+t.test('an anonymous request answers 401 without a call upstream', async (t) => {
   const { fake, client } = await davTransfers(t)
   for (const [method, path, asked] of requestsTo()) {
     t.equal((await client.ask(method, path, { ...asked, user: '' })).status, 401, `${method} ${path}`)
@@ -31,7 +31,7 @@ t.test('whoever is not signed in is told 401, and nothing is asked', async (t) =
   t.same(fake.requests, [])
 })
 
-t.test('another user’s connection is as unknown as one that never was, and is never reached', async (t) => {
+t.test('another user’s connection is treated like an unknown one and is never used', async (t) => {
   const { fake, client, connectionId } = await davTransfers(t)
   fake.tree.put('a.txt', 'text')
   const unknown = requestsTo('cab5aca4-1388-4e3c-8342-996064162c42')
@@ -44,13 +44,13 @@ t.test('another user’s connection is as unknown as one that never was, and is 
     if (method !== 'HEAD') t.match(foreign.json(), { code: 'CONNECTION_NOT_FOUND' })
   }
   for (const [method, path, asked] of requestsTo()) {
-    t.equal((await client.ask(method, path, { ...asked, user: 'bob' })).status, 503, `${method}: bob has none`)
+    t.equal((await client.ask(method, path, { ...asked, user: 'bob' })).status, 503, `${method}: bob has no connection`)
   }
   t.same(fake.requests, [])
   t.same(fake.tree.list(), ['a.txt'])
 })
 
-t.test('each user reaches their own connection alone', async (t) => {
+t.test('each user reaches only their own connections', async (t) => {
   const { client, connectDav, connectionId, fake } = await davTransfers(t)
   const bobs = await connectDav('bob')
   fake.tree.put('a.txt', 'text')
@@ -62,7 +62,7 @@ t.test('each user reaches their own connection alone', async (t) => {
   )
 })
 
-t.test('a connection of another provider is none of this one', async (t) => {
+t.test('a connection of another provider is not used', async (t) => {
   const { client, connect } = await davTransfers(t)
   const scripted = await connect('ann')
   for (const [method, path, asked] of requestsTo(scripted)) {
@@ -70,7 +70,7 @@ t.test('a connection of another provider is none of this one', async (t) => {
   }
 })
 
-t.test('of several connections the default is meant, or none', async (t) => {
+t.test('among several connections the default is used; without a default the request is refused', async (t) => {
   const { app, connect, as } = await testApp(t, { transfers: true })
   t.match((await as('ann').get(contentPath('scripted', { id: 'a' }))).json(), { code: 'CONNECTION_MISSING' })
   await connect('ann', 'one')
@@ -81,7 +81,7 @@ t.test('of several connections the default is meant, or none', async (t) => {
   t.equal((await as('ann').get(contentPath('scripted', { id: 'a' }))).statusCode, 200)
 })
 
-t.test('a disabled connection is 503 without being opened', async (t) => {
+t.test('a disabled connection answers 503 without being opened', async (t) => {
   const { fake, client, db, connectionId } = await davTransfers(t)
   fake.tree.put('a.txt', 'text')
   await db.prisma.cloudConnection.update({ where: { id: connectionId }, data: { status: 'DISABLED' } })
@@ -108,14 +108,14 @@ t.test('a page of another site changes nothing, and its body is not read', async
     const request = client.begin('PUT', contentPath('webdav', { name: 'b.txt' }), { headers })
     const answered = answerOf(request)
     request.flushHeaders()
-    t.match((await answered).json(), { code: 'CROSS_SITE' }, 'before any of it has come')
+    t.match((await answered).json(), { code: 'CROSS_SITE' }, 'before the body arrives')
     request.destroy()
   }
   t.same(fake.requests, [])
   t.same(fake.tree.list(), ['a.txt'])
 })
 
-t.test('what a provider cannot do is 501, and nothing is asked of it', async (t) => {
+t.test('an operation that a provider does not support answers 501 without a call upstream', async (t) => {
   const { app, connect } = await testApp(t, { transfers: true })
   await connect('ann')
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -127,7 +127,7 @@ t.test('what a provider cannot do is 501, and nothing is asked of it', async (t)
   }
 })
 
-t.test('a condition that a provider cannot keep is 501', async (t) => {
+t.test('a condition that a provider does not support answers 501', async (t) => {
   const backend = new WritableBackend({ createOnly: 'unsupported', updateIfMatch: 'unsupported' })
   const { provider } = scriptedProvider(backend)
   const { app, connect } = await testApp(t, { transfers: true, providers: { scripted: provider } })
@@ -141,7 +141,7 @@ t.test('a condition that a provider cannot keep is 501', async (t) => {
   t.equal(backend.entries.size, 0)
 })
 
-t.test('a version that is only weakly the same is no reason to replace something', async (t) => {
+t.test('a weak ETag is not accepted for replacing content', async (t) => {
   const backend = new WritableBackend()
   const { id } = backend.add('a', { version: 'W/"1"' })
   const { provider } = scriptedProvider(backend)
@@ -154,7 +154,7 @@ t.test('a version that is only weakly the same is no reason to replace something
   t.match(backend.entries.get(id), { version: 'W/"1"' })
 })
 
-t.test('the log of a transfer tells no ids and no names', async (t) => {
+t.test('the log of a transfer contains no ids and no names', async (t) => {
   const lines: string[] = []
   const backend = new WritableBackend()
   const { provider } = scriptedProvider(backend)
@@ -167,7 +167,7 @@ t.test('the log of a transfer tells no ids and no names', async (t) => {
   t.ok(lines.some((line) => line.includes('/cloud/scripted/content')))
 })
 
-t.test('the routes are under the prefix of the host, and their parsers are nobody else’s', async (t) => {
+t.test('the routes have the prefix of the host, and their body parsers apply to them only', async (t) => {
   const { provider } = scriptedProvider(new WritableBackend())
   const { app, connect } = await testApp(t, { transfers: true, providers: { scripted: provider } })
   app.put('/cloud/of-the-host', async ({ body }) => ({ body }))
@@ -183,7 +183,7 @@ t.test('the routes are under the prefix of the host, and their parsers are nobod
   t.equal(other.statusCode, 415)
 })
 
-t.test('a wrong option names itself', async (t) => {
+t.test('an invalid option is named in the error', async (t) => {
   const { prisma } = await emptyDatabase()
   const wrong: [transfers: unknown, message: RegExp][] = [
     ['yes', /option transfers: must be true, false or an object/],
@@ -208,7 +208,7 @@ t.test('a wrong option names itself', async (t) => {
   }
 })
 
-t.test('a host that is closing refuses no upload that is on its way', async (t) => {
+t.test('a closing host completes uploads in flight', async (t) => {
   const { app, fake, client } = await davTransfers(t)
   const asked = client.begin('PUT', contentPath('webdav', { name: 'a' }), { headers: { 'content-length': 10 } })
   const answered = answerOf(asked)

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { Entry } from '../../src/domain/entry.ts'
 import { davTransfers } from '../support/transfer-app.ts'
 
-t.test('If-None-Match: * never overwrites: 412', async (t) => {
+t.test('If-None-Match: * answers 412 instead of overwriting', async (t) => {
   const { fake, put } = await davTransfers(t)
   const headers = { 'if-none-match': '*' }
   t.equal((await put({ name: 'a.txt' }, { headers, body: 'first' })).status, 201)
@@ -13,7 +13,7 @@ t.test('If-None-Match: * never overwrites: 412', async (t) => {
   t.equal(fake.tree.read('a.txt').toString(), 'first')
 })
 
-t.test('If-Match replaces only the version that the client saw: else 412', async (t) => {
+t.test('If-Match replaces only the version that the client has seen, and answers 412 otherwise', async (t) => {
   const { fake, put, get } = await davTransfers(t)
   fake.tree.put('a.txt', 'first')
   for (const target of [{ id: 'a.txt' }, { name: 'a.txt' }]) {
@@ -34,7 +34,7 @@ t.test('If-Match replaces only the version that the client saw: else 412', async
   t.equal(fake.tree.read('a.txt').toString(), 'any')
 })
 
-t.test('a condition that cannot be kept is refused, and not forgotten', async (t) => {
+t.test('a condition that cannot be met is refused and not ignored', async (t) => {
   const { fake, put, remove } = await davTransfers(t)
   fake.tree.put('a.txt', 'first')
   const refused: Record<string, string>[] = [
@@ -61,7 +61,7 @@ t.test('a condition that cannot be kept is refused, and not forgotten', async (t
   t.same(fake.tree.list(), ['a.txt'])
 })
 
-t.test('folders are made with 201 and their entry, and never twice', async (t) => {
+t.test('a new folder answers 201 with its entry, and an existing one is refused', async (t) => {
   const { fake, makeFolder } = await davTransfers(t)
   const made = await makeFolder({ parentId: null, name: '<img src=x>' })
   t.equal(made.status, 201)
@@ -76,7 +76,7 @@ t.test('folders are made with 201 and their entry, and never twice', async (t) =
   t.same(fake.tree.list(), ['<img src=x>/', '<img src=x>/in/'])
 })
 
-t.test('a file is removed with 204, and again; under If-Match only the version that is meant', async (t) => {
+t.test('deleting a file answers 204, repeatedly; with If-Match only the named version is deleted', async (t) => {
   const { fake, remove, get } = await davTransfers(t)
   fake.tree.put('docs/a.txt', 'text')
   t.match((await remove({ id: 'docs/' })).json(), { status: 400, code: 'INVALID_REQUEST' })

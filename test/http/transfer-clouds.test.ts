@@ -71,7 +71,7 @@ async function walk(t: Test, app: FastifyInstance, provider: string): Promise<vo
   t.equal(
     (await put({ id }, 'by its ETag', { 'if-match': etag })).status,
     200,
-    'what a download tells is what If-Match takes'
+    'the ETag of a download is accepted in If-Match'
   )
 
   for (const [index, parent] of rootNames.entries()) {
@@ -81,7 +81,7 @@ async function walk(t: Test, app: FastifyInstance, provider: string): Promise<vo
     t.equal((await client.ask('DELETE', contentPath(provider, { id: (made.json() as Entry).id }))).status, 204)
     for (const name of rootNames) t.same((await list(name)).names, ['docs'])
   }
-  t.equal((await client.ask('DELETE', contentPath(provider, { id: folder.id }))).status, 400, 'no folder is removed')
+  t.equal((await client.ask('DELETE', contentPath(provider, { id: folder.id }))).status, 400, 'a folder is not deleted')
   t.equal((await client.ask('DELETE', contentPath(provider, { id }))).status, 204)
   t.same((await list(folder.id)).names, [])
   t.equal((await client.ask('DELETE', contentPath(provider, { id }))).status, 204)
@@ -111,7 +111,7 @@ async function connected(
 }
 
 for (const cloud of WALKED_CLOUDS) {
-  t.test(`what a user does with content at ${cloud.id} shows in the next listing`, async (t) => {
+  t.test(`changes of content at ${cloud.id} appear in the next listing`, async (t) => {
     await walk(t, await connected(t, cloud), cloud.id)
   })
 }
@@ -127,7 +127,7 @@ async function spooledBytes(): Promise<number> {
 }
 
 for (const cloud of WALKED_CLOUDS.filter(({ id }) => id === 'onedrive' || id === 'box')) {
-  t.test(`uploads of unknown size to ${cloud.id} have the limits of the option spool`, async (t) => {
+  t.test(`uploads of unknown size to ${cloud.id} are limited by the option spool`, async (t) => {
     const MIB = 1024 * 1024
     const app = await connected(t, cloud, { maxBytes: 6 * MIB, maxBytesPerUser: 8 * MIB })
     await app.listen({ host: '127.0.0.1', port: 0 })
@@ -143,7 +143,7 @@ for (const cloud of WALKED_CLOUDS.filter(({ id }) => id === 'onedrive' || id ===
     t.match((await put('large', 6 * MIB + 1)).json(), { status: 413, code: 'PAYLOAD_TOO_LARGE' })
     const sized = { headers: { 'content-type': 'text/plain' }, body: Buffer.alloc(6 * MIB + 1) }
     const known = await client.ask('PUT', contentPath(cloud.id, { name: 'known' }), sized)
-    t.equal(known.status, 201, 'one of known size needs no temporary file')
+    t.equal(known.status, 201, 'an upload of known size needs no temporary file')
     if (process.platform !== 'linux') return
 
     const first = begin('first')
@@ -156,14 +156,14 @@ for (const cloud of WALKED_CLOUDS.filter(({ id }) => id === 'onedrive' || id ===
     first.end()
     t.equal((await answered).status, 201)
     await until(async () => (await spooledBytes()) === 0)
-    t.equal((await put('second', 5 * MIB)).status, 201, 'the space is free again')
+    t.equal((await put('second', 5 * MIB)).status, 201, 'the space is released')
     const listing = (await client.get(`/cloud/${cloud.id}/listing`)).json() as Listing
     t.same(listing.entries.map(({ name }) => name).sort(), ['first', 'known', 'second'])
   })
 }
 
 for (const cloud of WALKED_CLOUDS.filter(({ id }) => id === 'onedrive' || id === 'box')) {
-  t.test(`uploads of unknown size to ${cloud.id} that take up all space of the server are 507`, async (t) => {
+  t.test(`uploads of unknown size to ${cloud.id} that exceed all space of the server answer 507`, async (t) => {
     const MIB = 1024 * 1024
     const spool = { maxBytes: 6 * MIB, maxBytesPerUser: 6 * MIB, maxTotalBytes: 8 * MIB }
     const app = await connected(t, cloud, spool, ['ann', 'bob'])
@@ -182,13 +182,13 @@ for (const cloud of WALKED_CLOUDS.filter(({ id }) => id === 'onedrive' || id ===
     second.request.end(Buffer.alloc(5 * MIB))
     const refused = await second.answered
     t.match(refused.json(), { status: 507, code: 'INSUFFICIENT_STORAGE' })
-    t.notMatch(refused.text, /maxTotalBytes|\/tmp/, 'what the operator can do is in the log alone')
+    t.notMatch(refused.text, /maxTotalBytes|\/tmp/, 'the remedy for the operator appears only in the log')
     first.request.end()
     t.equal((await first.answered).status, 201)
     await until(async () => (await spooledBytes()) === 0)
     const again = begin('bob')
     again.request.end(Buffer.alloc(5 * MIB))
-    t.equal((await again.answered).status, 201, 'the space is free again')
+    t.equal((await again.answered).status, 201, 'the space is released')
   })
 }
 
@@ -213,7 +213,7 @@ async function driveApp(t: Test) {
   return { app, drive }
 }
 
-t.test('what a user does with content at google_drive shows in the next listing', async (t) => {
+t.test('changes of content at google_drive appear in the next listing', async (t) => {
   const { app } = await driveApp(t)
   await walk(t, app, 'google_drive')
 })
@@ -250,7 +250,7 @@ t.test('a native document of google_drive is saved with the name and the type of
   }
 })
 
-t.test('what a user does with content at s3 shows in the next listing', async (t) => {
+t.test('changes of content at s3 appear in the next listing', async (t) => {
   const s3 = await FakeS3.start(t)
   const allowHosts = [new URL(s3.endpoint).host]
   const { app, as } = await testApp(t, { transfers: true, providers: { s3: { allowHosts } } })
@@ -260,7 +260,7 @@ t.test('what a user does with content at s3 shows in the next listing', async (t
   await walk(t, app, 's3')
 })
 
-t.test('a provider without space left answers 507, in every way to write there', async (t) => {
+t.test('a provider without free space answers 507 for every way of writing', async (t) => {
   const isFull = (code: string) => ({ status: 507, code: 'QUOTA_EXCEEDED', detail: code })
   const detail = 'No storage space is left at the provider.'
   const folder = JSON.stringify({ parentId: null, name: 'folder' })

@@ -12,7 +12,7 @@ import { until } from '../support/until.ts'
 const TEXT = '0123456789'
 const MODIFIED = new Date('2026-01-02T03:04:05.000Z')
 
-t.test('content is sent as something to save and never to show', async (t) => {
+t.test('content is sent as an attachment and never inline', async (t) => {
   const { fake, get } = await davTransfers(t)
   fake.tree.put('docs/page.html', TEXT, { mimeType: 'text/html', modified: MODIFIED })
   const answer = await get({ id: 'docs/page.html' })
@@ -33,7 +33,7 @@ t.test('content is sent as something to save and never to show', async (t) => {
   })
 })
 
-t.test('any name that a server has makes one valid Content-Disposition, and no other header', async (t) => {
+t.test('every file name gives a valid Content-Disposition and no other header', async (t) => {
   const { fake, get } = await davTransfers(t)
   const names = [
     'plain.txt',
@@ -59,7 +59,7 @@ t.test('any name that a server has makes one valid Content-Disposition, and no o
   }
 })
 
-t.test('a file is saved under a name without characters that change the order of the others', async (t) => {
+t.test('a file name contains no characters that change the text direction', async (t) => {
   const { fake, get } = await davTransfers(t)
   // UAX #9: marks, embeddings, overrides and isolates.
   const controls = [0x61c, 0x200e, 0x200f, 0x202a, 0x202b, 0x202c, 0x202d, 0x202e, 0x2066, 0x2067, 0x2068, 0x2069]
@@ -72,13 +72,13 @@ t.test('a file is saved under a name without characters that change the order of
   }
   fake.tree.put('\u202e\u2066', TEXT)
   const { headers } = await get({ id: '\u202e\u2066' })
-  t.equal(headers['content-disposition'], 'attachment; filename="document"', 'a name of nothing else')
+  t.equal(headers['content-disposition'], 'attachment; filename="document"', 'a name without other characters')
   fake.tree.put('\u202eфайл.txt', TEXT)
   const { headers: exact } = await get({ id: '\u202eфайл.txt' })
   t.match(exact['content-disposition'], /^attachment; filename="____\.txt"; filename\*=UTF-8''%D1%84[%\w]+\.txt$/)
 })
 
-t.test('one range is answered with 206, several and other units with the whole', async (t) => {
+t.test('a single range answers 206; several ranges and other units answer with the whole content', async (t) => {
   const { fake, get } = await davTransfers(t)
   fake.tree.put('a.txt', TEXT)
   for (const [range, contentRange, body] of [
@@ -99,7 +99,7 @@ t.test('one range is answered with 206, several and other units with the whole',
   }
 })
 
-t.test('a range that cannot be satisfied is 416 with the size', async (t) => {
+t.test('an unsatisfiable range answers 416 with the size', async (t) => {
   const { fake, get } = await davTransfers(t)
   fake.tree.put('a.txt', TEXT)
   const answer = await get({ id: 'a.txt' }, { range: 'bytes=10-' })
@@ -109,7 +109,7 @@ t.test('a range that cannot be satisfied is 416 with the size', async (t) => {
   t.notOk('content-disposition' in answer.headers)
 })
 
-t.test('a range is resumed of the very same content alone', async (t) => {
+t.test('a range with If-Range is resumed only if the content is the same', async (t) => {
   const { fake, get } = await davTransfers(t)
   fake.tree.put('a.txt', TEXT)
   const { etag = '' } = (await get({ id: 'a.txt' })).headers
@@ -118,7 +118,7 @@ t.test('a range is resumed of the very same content alone', async (t) => {
   t.match(await resume('"other"'), { status: 200, text: TEXT })
 })
 
-t.test('what the client has is 304 without a body upstream, and a version that it does not want is 412', async (t) => {
+t.test('If-None-Match answers 304 without a body upstream, and a failed If-Match answers 412', async (t) => {
   const { fake, get, client } = await davTransfers(t)
   fake.tree.put('a.txt', TEXT)
   const { etag = '' } = (await get({ id: 'a.txt' })).headers
@@ -137,7 +137,7 @@ t.test('what the client has is 304 without a body upstream, and a version that i
   t.notOk(fake.requests.some(({ method }) => method === 'GET'))
 })
 
-t.test('HEAD says what GET says, and asks for no bytes', async (t) => {
+t.test('HEAD has the headers of GET and requests no bytes', async (t) => {
   const { fake, get, client } = await davTransfers(t)
   fake.tree.put('a.txt', TEXT, { mimeType: 'text/plain' })
   const { headers } = await get({ id: 'a.txt' })
@@ -148,7 +148,7 @@ t.test('HEAD says what GET says, and asks for no bytes', async (t) => {
   t.notOk(fake.requests.some(({ method }) => method === 'GET'))
 })
 
-t.test('ids that are none, or of nothing, or of a folder, are told apart', async (t) => {
+t.test('invalid ids, unknown ids and ids of folders have distinct errors', async (t) => {
   const { fake, get, client } = await davTransfers(t)
   fake.tree.mkdir('folder')
   for (const [id, status, code] of [
@@ -172,7 +172,7 @@ t.test('ids that are none, or of nothing, or of a folder, are told apart', async
   t.match((await client.get(contentPath('none', { id: 'a' }))).json(), { status: 404, code: 'PROVIDER_UNKNOWN' })
 })
 
-t.test('a client that leaves in the middle frees the upstream', async (t) => {
+t.test('a client that disconnects in the middle of a download closes the upstream connection', async (t) => {
   const { fake, client } = await davTransfers(t)
   fake.tree.put('large.bin', Buffer.alloc(64 * 1024 * 1024, 'content '))
   const upstream: (Socket | null)[] = []
@@ -190,7 +190,7 @@ t.test('a client that leaves in the middle frees the upstream', async (t) => {
 })
 
 for (const framing of ['length', 'chunked'] as const) {
-  t.test(`an upstream of framing "${framing}" that breaks never ends the answer cleanly`, async (t) => {
+  t.test(`a broken upstream with framing "${framing}" never ends the response cleanly`, async (t) => {
     const { fake, client } = await davTransfers(t)
     const content = Buffer.alloc(8 * 1024 * 1024, 'content ')
     fake.tree.put('large.bin', content)
@@ -206,7 +206,7 @@ for (const framing of ['length', 'chunked'] as const) {
   })
 }
 
-t.test('a connection that is removed meanwhile ends the body', async (t) => {
+t.test('removing a connection during a download ends the body', async (t) => {
   const { fake, client, as, connectionId } = await davTransfers(t, { leaseMs: 100 })
   fake.tree.put('large.bin', Buffer.alloc(64 * 1024 * 1024, 'content '))
   const asked = client.begin('GET', contentPath('webdav', { id: 'large.bin' })).end()
@@ -219,7 +219,7 @@ t.test('a connection that is removed meanwhile ends the body', async (t) => {
   t.equal(answer.complete, false)
 })
 
-t.test('without the option there are no such routes', async (t) => {
+t.test('without the option transfers the routes do not exist', async (t) => {
   const { as, connect } = await testApp(t)
   await connect('ann')
   for (const [method, url] of [

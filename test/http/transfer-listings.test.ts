@@ -30,7 +30,7 @@ async function start(t: Test) {
   return { ...testing, backend, client, list, put, remove }
 }
 
-t.test('each change shows in the next listing of its folder, and listings of other folders stay', async (t) => {
+t.test('each change appears in the next listing of its folder, and listings of other folders stay', async (t) => {
   const { fake, list, put, remove, makeFolder } = await davTransfers(t)
   fake.tree.put('docs/a.txt', 'a')
   fake.tree.mkdir('docs/deep')
@@ -62,7 +62,7 @@ t.test('each change shows in the next listing of its folder, and listings of oth
   await expectMiss(undefined, ['docs/', 'new/', 'other/'])
 })
 
-t.test('where ids are paths the folders above are looked at anew as well', async (t) => {
+t.test('where ids are paths, the listings of parent folders are reloaded as well', async (t) => {
   const { fake, list, put } = await davTransfers(t)
   fake.tree.mkdir('a/b/c')
   for (const folder of [undefined, 'a/', 'a/b/', 'a/b/c/']) await list(folder)
@@ -70,7 +70,7 @@ t.test('where ids are paths the folders above are looked at anew as well', async
   for (const folder of [undefined, 'a/', 'a/b/', 'a/b/c/']) t.match(await list(folder), { hit: false }, folder ?? '/')
 })
 
-t.test('a load that began before a change is given to nobody who comes after it', async (t) => {
+t.test('a load that began before a change is not served to later requests', async (t) => {
   const { app, backend, list, put } = await start(t)
   backend.add('old.txt')
   const held = new Deferred<undefined>()
@@ -81,12 +81,12 @@ t.test('a load that began before a change is given to nobody who comes after it'
   t.equal((await put({ name: 'new.txt' })).status, 201)
   t.same(await list(), { names: ['new.txt', 'old.txt'], hit: false })
   held.resolve(undefined)
-  t.same((await early).names, ['old.txt'], 'who came before is answered')
-  t.same(await list(), { names: ['new.txt', 'old.txt'], hit: true }, 'and it is not kept')
+  t.same((await early).names, ['old.txt'], 'an earlier request is answered')
+  t.same(await list(), { names: ['new.txt', 'old.txt'], hit: true }, 'the result is not cached')
   t.ok(app.folderCache.stats().invalidations > 0)
 })
 
-t.test('a change that failed, and may have been made, drops what a change would', async (t) => {
+t.test('a failed change that may have been applied drops the same listings as a successful one', async (t) => {
   for (const code of ['PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT', 'ALREADY_EXISTS'] as const) {
     const { backend, client, list, put, remove } = await start(t)
     const { id } = backend.add('old.txt')
@@ -108,7 +108,7 @@ t.test('a change that failed, and may have been made, drops what a change would'
   }
 })
 
-t.test('what is refused before anything is asked of the provider drops nothing', async (t) => {
+t.test('a request that is refused before a call upstream drops no listings', async (t) => {
   const { list, put, client } = await start(t)
   await list()
   t.equal((await put({ id: 'none' })).status, 404)
@@ -117,7 +117,7 @@ t.test('what is refused before anything is asked of the provider drops nothing',
   t.match(await list(), { hit: true })
 })
 
-t.test('the root is one folder by whatever name: its own, or none', async (t) => {
+t.test('the root is the same folder under its own id and without an id', async (t) => {
   const { backend, list, put, remove } = await start(t)
   backend.aliases.set('another-name', 'top')
   const names = [undefined, 'top', 'another-name']
@@ -139,7 +139,7 @@ t.test('the root is one folder by whatever name: its own, or none', async (t) =>
   await expectMisses('by what it told')
 })
 
-t.test('a folder that was listed by a shortcut to it is dropped by either name', async (t) => {
+t.test('a folder that was listed through a shortcut is dropped under both ids', async (t) => {
   const { backend, list, put } = await start(t)
   const folder = backend.add('folder', { kind: 'folder' })
   backend.aliases.set('shortcut', folder.id)
@@ -148,7 +148,7 @@ t.test('a folder that was listed by a shortcut to it is dropped by either name',
   t.same(await list('shortcut'), { names: ['a'], hit: false })
 })
 
-t.test('where nobody knows the folder, all listings of the connection go, and no other’s', async (t) => {
+t.test('if the folder is unknown, all listings of the connection and of no other are dropped', async (t) => {
   const { backend, connect, list, put, remove } = await start(t)
   await connect('bob')
   const folder = backend.add('folder', { kind: 'folder' })
@@ -169,7 +169,7 @@ t.test('where nobody knows the folder, all listings of the connection go, and no
   await expectMisses()
 })
 
-t.test('a file that was moved meanwhile is dropped from where it was and from where it is', async (t) => {
+t.test('a file that was moved meanwhile drops the listings of its old and its new folder', async (t) => {
   const { backend, list, put } = await start(t)
   const [from, to] = [backend.add('from', { kind: 'folder' }), backend.add('to', { kind: 'folder' })]
   const file = backend.add('a', { parentId: from.id })

@@ -11,7 +11,7 @@ import { WritableBackend } from '../support/writable-backend.ts'
 
 const MIB = 1024 * 1024
 
-t.test('a provider that takes nothing makes the client wait', async (t) => {
+t.test('a provider that does not read makes the client wait', async (t) => {
   const { fake, client } = await davTransfers(t)
   const taken: ServerResponse[] = []
   fake.earlyScript = ({ method }, response) => {
@@ -37,7 +37,7 @@ t.test('a provider that takes nothing makes the client wait', async (t) => {
   await new Promise((resolve) => asked.once('close', resolve))
 })
 
-t.test('more than maxBytes is 413, as announced or as it comes, and nothing is left of it', async (t) => {
+t.test('an upload of more than maxBytes answers 413, declared or streamed, and leaves nothing behind', async (t) => {
   const { fake, put, client } = await davTransfers(t, { transfers: { maxBytes: 100_000 } })
   t.equal((await put({ name: 'fits' }, { body: Buffer.alloc(100_000) })).status, 201)
   // The search for files of killed processes, which follows the first upload into a folder.
@@ -45,7 +45,7 @@ t.test('more than maxBytes is 413, as announced or as it comes, and nothing is l
   fake.requests.length = 0
   const announced = await put({ name: 'large' }, { body: Buffer.alloc(100_001) })
   t.match(announced.json(), { status: 413, code: 'PAYLOAD_TOO_LARGE' })
-  t.same(fake.requests, [], 'nobody was asked')
+  t.same(fake.requests, [], 'the provider is not called')
   const asked = client.begin('PUT', contentPath('webdav', { name: 'large' }), {
     headers: { 'transfer-encoding': 'chunked' }
   })
@@ -57,7 +57,7 @@ t.test('more than maxBytes is 413, as announced or as it comes, and nothing is l
   await until(() => fake.busy() === 0)
 })
 
-t.test('a refusal reaches a client that is still sending, and its connection goes on', async (t) => {
+t.test('a refusal reaches a client that is still sending, and its connection stays usable', async (t) => {
   const { app, fake } = await davTransfers(t, { transfers: { maxBytes: 8 * MIB } })
   fake.tree.put('a.txt', 'first')
   const { port } = app.server.address() as AddressInfo
@@ -91,7 +91,7 @@ t.test('a refusal reaches a client that is still sending, and its connection goe
   t.pass()
 })
 
-t.test('a client that goes on to send what was refused is cut in the end', async (t) => {
+t.test('a client that keeps sending a refused body is disconnected in the end', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   app.addContentTypeParser('*', (_request, payload, done) => {
@@ -112,7 +112,7 @@ t.test('a client that goes on to send what was refused is cut in the end', async
   t.match(heard, /^HTTP\/1\.1 400 .*refused$/s)
 })
 
-t.test('why a body was ended here is what counts, whatever a provider makes of it', async (t) => {
+t.test('the reason for which a body was ended decides the response, whatever error the provider reports', async (t) => {
   const backend = new WritableBackend()
   const { provider } = scriptedProvider(backend)
   const { upload } = backend
@@ -145,7 +145,7 @@ t.test('why a body was ended here is what counts, whatever a provider makes of i
 })
 
 for (const headers of [{ 'content-length': 10 * MIB }, { 'transfer-encoding': 'chunked' }]) {
-  t.test(`a client that leaves in the middle leaves nothing behind (${Object.keys(headers).join()})`, async (t) => {
+  t.test(`an upload aborted in the middle leaves nothing behind (${Object.keys(headers).join()})`, async (t) => {
     const { fake, client } = await davTransfers(t)
     let begun = false
     fake.earlyScript = ({ method }) => {
@@ -161,7 +161,7 @@ for (const headers of [{ 'content-length': 10 * MIB }, { 'transfer-encoding': 'c
   })
 }
 
-t.test('a client that falls silent is given up', async (t) => {
+t.test('an upload that stalls times out', async (t) => {
   const { fake, client } = await davTransfers(t, { timeouts: { idleMs: 300 } })
   const asked = client.begin('PUT', contentPath('webdav', { name: 'a' }), { headers: { 'content-length': 10 * MIB } })
   const answered = answerOf(asked)

@@ -6,7 +6,7 @@ import { until } from '../support/until.ts'
 
 const MIB = 1024 * 1024
 
-t.test('a new file is 201 with its entry, as a listing has it', async (t) => {
+t.test('a new file answers 201 with its entry, as in a listing', async (t) => {
   const { fake, put, client } = await davTransfers(t)
   fake.tree.mkdir('docs')
   const headers = { 'content-type': 'text/csv; charset=utf-8' }
@@ -20,14 +20,14 @@ t.test('a new file is 201 with its entry, as a listing has it', async (t) => {
   t.same([answer.json()], listing.entries)
 })
 
-t.test('without a parent a file goes into the root', async (t) => {
+t.test('without a parent a file is created in the root', async (t) => {
   const { fake, put } = await davTransfers(t)
   t.match((await put({ name: 'a.txt' }, { body: 'text' })).json(), { id: 'a.txt', parentId: null, size: 4 })
   t.equal(fake.tree.read('a.txt').toString(), 'text')
-  t.equal((await put({ name: 'a.txt' }, { body: 'other' })).status, 200, 'a name that is taken is replaced')
+  t.equal((await put({ name: 'a.txt' }, { body: 'other' })).status, 200, 'an existing name is replaced')
 })
 
-t.test('a file that is named by its id is replaced: 200', async (t) => {
+t.test('a file that is replaced by its id answers 200', async (t) => {
   const { fake, put } = await davTransfers(t)
   fake.tree.put('a.txt', 'old')
   const answer = await put({ id: 'a.txt' }, { body: 'new text' })
@@ -35,10 +35,10 @@ t.test('a file that is named by its id is replaced: 200', async (t) => {
   t.match(answer.json(), { id: 'a.txt', size: 8 })
   t.equal(fake.tree.read('a.txt').toString(), 'new text')
   t.match((await put({ id: 'none.txt' }, { body: 'x' })).json(), { status: 404, code: 'OBJECT_NOT_FOUND' })
-  t.notOk(fake.tree.has('none.txt'), 'an id is that of what is there')
+  t.notOk(fake.tree.has('none.txt'), 'an unknown id creates no file')
 })
 
-t.test('whatever type a body has, it is stored as it came', async (t) => {
+t.test('a body of any content type is stored unchanged', async (t) => {
   const { fake, put } = await davTransfers(t)
   const types = [
     'application/json',
@@ -60,7 +60,7 @@ t.test('whatever type a body has, it is stored as it came', async (t) => {
   t.match((await put({ name: 'b' }, { headers: { 'content-type': 'no type' }, body: 'x' })).json(), { status: 415 })
 })
 
-t.test('a body goes on as it comes, with or without a length, and is held nowhere', async (t) => {
+t.test('a body is streamed, with or without a length, and never buffered', async (t) => {
   const { fake, client } = await davTransfers(t)
   let begun = 0
   fake.earlyScript = ({ method }) => {
@@ -73,7 +73,7 @@ t.test('a body goes on as it comes, with or without a length, and is held nowher
     const answered = answerOf(asked)
     asked.write(piece)
     await until(() => begun === index + 1)
-    t.pass('the provider hears of it before its end')
+    t.pass('the provider receives data before the end of the body')
     for (let count = 1; count < 24; count++) if (!asked.write(piece)) await once(asked, 'drain')
     asked.end()
     t.ok((await answered).status < 300)
@@ -83,7 +83,7 @@ t.test('a body goes on as it comes, with or without a length, and is held nowher
   }
 })
 
-t.test('a target that is none is refused before anything is asked', async (t) => {
+t.test('an invalid target is refused without a call upstream', async (t) => {
   const { fake, put } = await davTransfers(t)
   const targets: Record<string, string>[] = [
     {},

@@ -36,7 +36,7 @@ async function pausedDownload(client: Client, path: string, headers = {}): Promi
   return request
 }
 
-t.test('past transfersPerUser a transfer is 429, whatever holds the others, until one has ended', async (t) => {
+t.test('past transfersPerUser a transfer answers 429 until another one has ended, whatever delays them', async (t) => {
   const { fake, client, put, connectDav } = await davTransfers(t, { limits: { transfersPerUser: 3 } })
   await connectDav('bob')
   fake.requests.length = 0
@@ -64,9 +64,9 @@ t.test('past transfersPerUser a transfer is 429, whatever holds the others, unti
     t.equal(refused.headers['retry-after'], '1', method)
     if (method !== 'HEAD') t.match(refused.json(), TOO_MANY, method)
   }
-  t.same(fake.requests, [], 'the server was not asked')
+  t.same(fake.requests, [], 'the server is not contacted')
   t.equal((await client.ask('GET', small, { user: 'bob' })).status, 200, 'another user is not affected')
-  t.equal((await client.ask('GET', '/cloud/webdav/listing')).status, 200, 'a listing is no transfer')
+  t.equal((await client.ask('GET', '/cloud/webdav/listing')).status, 200, 'a listing does not count as a transfer')
 
   // A client that disconnects, a body that fails, and one that ends.
   held[0]?.destroy()
@@ -81,7 +81,7 @@ t.test('past transfersPerUser a transfer is 429, whatever holds the others, unti
   }
 })
 
-t.test('a client that stops reading a download is cut off in the end, and the provider is let go of', async (t) => {
+t.test('a client that stops reading a download is disconnected, and the provider connection is closed', async (t) => {
   const { fake, client } = await davTransfers(t)
   fake.tree.put('big', Buffer.alloc(32 * MIB))
   const tick = useManualTimers(t, ['setInterval'])
@@ -95,7 +95,7 @@ t.test('a client that stops reading a download is cut off in the end, and the pr
   await closed
 })
 
-t.test('transfers that are begun and aborted at once leave nothing counted', async (t) => {
+t.test('transfers that are aborted at once are not counted any more', async (t) => {
   const { fake, client } = await davTransfers(t, { limits: { transfersPerUser: 2 } })
   fake.tree.put('small', 'x')
   const path = contentPath('webdav', { id: 'small' })
@@ -131,7 +131,7 @@ t.test('a pipelined request whose response never begins is not counted once its 
   })
 })
 
-t.test('a request is counted until its handler has settled, even if its client has left', async (t) => {
+t.test('a request is counted until its handler has settled, even if its client has disconnected', async (t) => {
   const limit = new InFlightLimit(1, 'Too many requests.')
   const app = Fastify()
   t.teardown(() => app.close())
@@ -159,7 +159,7 @@ t.test('a request is counted until its handler has settled, even if its client h
   await until(() => limit.refusal('ann') === undefined)
 })
 
-t.test('a host route with the hook counts until all that it opened at the backend has ended', async (t) => {
+t.test('a host route with the hook is counted until all its calls to the backend have ended', async (t) => {
   const bodies: PassThrough[] = []
   const stat = new Deferred<Entry>()
   const object: StorageBackend = Object.assign(new ScriptedBackend(), {
@@ -201,7 +201,7 @@ t.test('a host route with the hook counts until all that it opened at the backen
   t.equal(refused.headers['retry-after'], '1')
   bodies[0]?.destroy()
   await until(async () => (await as('ann').get('/impatient')).statusCode === 200)
-  t.equal((await as('ann').get('/impatient')).statusCode, 429, 'a call is in flight that its handler did not wait for')
+  t.equal((await as('ann').get('/impatient')).statusCode, 429, 'a call that the handler did not await is in flight')
   stat.resolve(entry('k'))
   await until(async () => (await as('ann').get('/impatient')).statusCode === 200)
 })
@@ -230,7 +230,7 @@ t.test('the documents of the ready-made server count as transfers of their user'
     t.equal(refused.status, 429, method)
     t.equal(refused.headers['retry-after'], '1', method)
   }
-  t.equal((await ask('GET', '/documents')).status, 200, 'reading about documents is not')
+  t.equal((await ask('GET', '/documents')).status, 200, 'metadata of documents does not count')
   bodies[0]?.end('ello')
   t.equal((await first).text, 'hello')
   const second = ask('GET', path)
@@ -285,7 +285,7 @@ t.test('connects, verifies, authorizes and polls to a server that never responds
       t.match([refused.statusCode, refused.json()], [429, { code: 'TOO_MANY_REQUESTS' }], `${other} during ${name}`)
       t.equal(refused.headers['retry-after'], '1')
     }
-    t.equal(asked + hung, before + 2, 'no server was asked')
+    t.equal(asked + hung, before + 2, 'no server is contacted')
     t.equal((await as('ann').get('/cloud/connections')).statusCode, 200)
     t.equal(
       (await as('bob').send('POST', '/cloud/connections/scripted', { account: 'b', token: 'refused' })).statusCode,
@@ -305,7 +305,7 @@ function post(port: number, path: string, body: object = {}): Socket {
   return socket
 }
 
-t.test('requests whose bodies are still to come are counted', async (t) => {
+t.test('requests with incomplete bodies are counted', async (t) => {
   const { app, as, connect } = await connecting(t)
   const id = await connect('ann')
   const { port } = app.server.address() as AddressInfo
@@ -324,7 +324,7 @@ t.test('requests whose bodies are still to come are counted', async (t) => {
   await until(async () => (await as('ann').send('POST', verify)).statusCode === 200)
 })
 
-t.test('an OAuth callback past the limit is 429, and works when it is loaded again', async (t) => {
+t.test('an OAuth callback past the limit answers 429 and works when it is loaded again', async (t) => {
   const { begin, oauth, comeBack, as, scripted, connect } = await oauthApp(t, {
     plugin: { limits: { connectsPerUser: 1 } }
   })
@@ -349,7 +349,7 @@ t.test('an OAuth callback past the limit is 429, and works when it is loaded aga
   t.notMatch(done.headers.location, /error/)
 })
 
-t.test('eleven wrong passwords for one server are five attempts there, one by one or at once, and 429', async (t) => {
+t.test('eleven wrong passwords for a server, sequential or concurrent, are five attempts, then 429', async (t) => {
   for (const isParallel of [false, true]) {
     const fake = await FakeNextcloud.start(t)
     const providers = { nextcloud: { allowHosts: [new URL(fake.url).host] } }
@@ -374,15 +374,15 @@ t.test('eleven wrong passwords for one server are five attempts there, one by on
     if (isParallel) await Promise.all(Array.from({ length: 11 }, (_, index) => take(index)))
     else for (let index = 0; index < 11; index++) await take(index)
     t.same(statuses.sort(), [...Array<number>(5).fill(400), ...Array<number>(6).fill(429)])
-    t.equal(fake.dav.requests.length, 5, 'what the server received')
+    t.equal(fake.dav.requests.length, 5, 'requests that the server received')
     t.equal((await as('bob').get('/cloud/nextcloud/listing')).statusCode, 200)
     const again = await as('ann').get('/cloud/nextcloud/listing?refresh=true')
-    t.equal(again.statusCode, 200, 'a connection that has worked goes on')
+    t.equal(again.statusCode, 200, 'an existing connection still works')
     t.equal((await as('bob').send('POST', path, { ...login, password: 'wrong' })).statusCode, 400)
   }
 })
 
-t.test('attempts that their client aborts count, and successful ones do not', async (t) => {
+t.test('attempts that their client aborts are counted, and successful ones are not', async (t) => {
   const fake = await FakeNextcloud.start(t)
   const providers = { nextcloud: { allowHosts: [new URL(fake.url).host] } }
   const { app, as } = await testApp(t, { providers })
@@ -406,7 +406,7 @@ t.test('attempts that their client aborts count, and successful ones do not', as
   t.equal(asked, 5)
 })
 
-t.test('a 429 without Retry-After is one request, and other connections to that server go on', async (t) => {
+t.test('a 429 without Retry-After ends one request, and other connections to that server work', async (t) => {
   const { fake, client, connectDav } = await davTransfers(t)
   await connectDav('bob')
   fake.requests.length = 0

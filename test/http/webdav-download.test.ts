@@ -41,7 +41,7 @@ async function start(t: Test) {
   }
 }
 
-t.test('a client that leaves in the middle closes the upstream socket', async (t) => {
+t.test('a client that disconnects in the middle closes the upstream socket', async (t) => {
   const { fake, download } = await start(t)
   const upstream: (Socket | null)[] = []
   fake.earlyScript = ({ method }, response) => {
@@ -51,7 +51,7 @@ t.test('a client that leaves in the middle closes the upstream socket', async (t
   const answer = await download('length')
   await once(answer, 'readable')
   t.equal(upstream.length, 1)
-  t.equal(upstream[0]?.closed, false, 'and holds it until then')
+  t.equal(upstream[0]?.closed, false, 'the upstream stays open until then')
   // Not `once`, which would reject on the reset.
   const closed = new Promise((resolve) => upstream[0]?.once('close', resolve))
   answer.destroy()
@@ -61,7 +61,7 @@ t.test('a client that leaves in the middle closes the upstream socket', async (t
 
 for (const framing of ['length', 'chunked'] as const) {
   for (const end of ['reset', 'close'] as const) {
-    t.test(`an upstream of framing "${framing}" that ends by ${end} never ends the answer cleanly`, async (t) => {
+    t.test(`an upstream with framing "${framing}" that ends by ${end} never ends the response cleanly`, async (t) => {
       const { fake, download } = await start(t)
       const cut = { content: CONTENT, afterBytes: 3 * MIB, framing, end, headers: { etag: '"1"' } }
       fake.script = faulty(cutsShort(cut), { matching: ({ method }) => method === 'GET' })

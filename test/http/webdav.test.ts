@@ -52,7 +52,7 @@ for (const auth of [
     const made = await as('ann').send('POST', CONNECT, fields(fake))
     t.equal(made.statusCode, 201)
     t.match(made.json(), { provider: 'webdav', account: `${fake.url}#${FAKE_DAV_USER}`, status: 'ACTIVE' })
-    t.same(fake.tree.list(), ['b.txt', 'docs/', 'docs/a.txt'], 'nothing was written there')
+    t.same(fake.tree.list(), ['b.txt', 'docs/', 'docs/a.txt'], 'nothing is written to the server')
 
     const names = async (query: string) =>
       (await as('ann').get(LISTING + query)).json<Listing>().entries.map(({ id, kind }) => [id, kind])
@@ -63,14 +63,14 @@ for (const auth of [
     t.same(await names('?folder=docs%2F'), [['docs/a.txt', 'file']])
     const before = fake.requests.length
     t.match((await as('ann').get(LISTING)).headers['cache-status'], /; hit; ttl=\d+$/)
-    t.equal(fake.requests.length, before, 'a hit asks nobody')
+    t.equal(fake.requests.length, before, 'a hit makes no request')
 
     const [row] = await db.prisma.cloudConnection.findMany()
     for (const text of [made.body, JSON.stringify(row), ...lines]) t.notMatch(text, FAKE_DAV_PASSWORD)
   })
 }
 
-t.test('what the server does not accept is not stored', async (t) => {
+t.test('credentials that the server rejects are not stored', async (t) => {
   const { fake, as, db } = await start(t)
   fake.tree.put('file.txt', 'x')
   for (const [what, over] of Object.entries({
@@ -86,7 +86,7 @@ t.test('what the server does not accept is not stored', async (t) => {
   t.equal(await db.prisma.cloudConnection.count(), 0)
 })
 
-t.test('fields that make no sense are told before anything is asked', async (t) => {
+t.test('invalid fields are reported without a request', async (t) => {
   const { fake, as } = await start(t)
   for (const over of [
     { baseUrl: 'ftp://files.example.org/' },
@@ -103,7 +103,7 @@ t.test('fields that make no sense are told before anything is asked', async (t) 
   t.equal(fake.requests.length, 0)
 })
 
-t.test('a server that the operator did not name is refused, and no connection is made', async (t) => {
+t.test('a server that the operator does not allow is refused, and no connection is opened', async (t) => {
   const fake = await FakeDav.start(t)
   const { as, db } = await testApp(t, { providers: { webdav: true } })
   const { port } = new URL(fake.url)
@@ -131,7 +131,7 @@ t.test('a server that the operator did not name is refused, and no connection is
   t.equal(await db.prisma.cloudConnection.count(), 0)
 })
 
-t.test('while the server says wait, a hundred requests make one call', async (t) => {
+t.test('while the server is throttling, a hundred requests make one call', async (t) => {
   const { fake, as, propfinds, ...app } = await start(t)
   for (let index = 0; index < 100; index++) fake.tree.mkdir(`folder ${index}`)
   await connect({ fake, as })
@@ -171,7 +171,7 @@ t.test('two thousand children are one PROPFIND and ten pages', async (t) => {
   t.same({ ids: ids.size, pages, propfinds: propfinds() - before }, { ids: 2000, pages: 10, propfinds: 1 })
 })
 
-t.test('a cursor of a listing that has changed is gone', async (t) => {
+t.test('a cursor of a changed listing is expired', async (t) => {
   const { fake, as } = await start(t)
   for (const name of ['a', 'b', 'c']) fake.tree.put(name, name)
   await connect({ fake, as })
@@ -183,7 +183,7 @@ t.test('a cursor of a listing that has changed is gone', async (t) => {
   t.equal(answer.json<Problem>().code, 'CURSOR_EXPIRED')
 })
 
-t.test('a password that no longer works makes the connection wait for its user', async (t) => {
+t.test('a rejected password marks the connection as requiring reauthentication', async (t) => {
   let password: string = FAKE_DAV_PASSWORD
   const accepts = (user: string, given: string): boolean => user === FAKE_DAV_USER && given === password
   const { fake, as, db, events } = await start(t, { type: 'basic', accepts })
@@ -196,7 +196,7 @@ t.test('a password that no longer works makes the connection wait for its user',
   t.match(row, { status: 'REQUIRES_REAUTH', lastErrorCode: 'ACCESS_DENIED' })
   const before = fake.requests.length
   t.equal((await as('ann').get(LISTING)).statusCode, 503)
-  t.equal(fake.requests.length, before, 'nobody is asked again')
+  t.equal(fake.requests.length, before, 'the server is not contacted again')
 
   const renewed = await as('ann').send('POST', CONNECT, fields(fake, { password }))
   t.match(renewed.json(), { id, status: 'ACTIVE', lastError: null })
@@ -207,7 +207,7 @@ t.test('a password that no longer works makes the connection wait for its user',
   )
 })
 
-t.test('one 401 that the account does not confirm is a refusal, and no more', async (t) => {
+t.test('a single 401 that the account check does not confirm fails only that request', async (t) => {
   const { fake, as, db } = await start(t)
   const id = await connect({ fake, as })
   fake.script = faulty(answers(401, {}), { matching: ({ headers }) => headers.depth === '1' })
@@ -217,7 +217,7 @@ t.test('one 401 that the account does not confirm is a refusal, and no more', as
   t.match(await db.prisma.cloudConnection.findUniqueOrThrow({ where: { id } }), { status: 'ACTIVE' })
 })
 
-t.test('a fault is never a listing, neither now nor from the cache', async (t) => {
+t.test('a failure is never a listing, neither now nor from the cache', async (t) => {
   const { fake, as, app, lines } = await start(t)
   fake.tree.put('a.txt', 'a')
   await connect({ fake, as })
@@ -239,7 +239,7 @@ t.test('a fault is never a listing, neither now nor from the cache', async (t) =
     t.equal(answer.statusCode, status, what)
     t.equal(answer.headers['content-type'], 'application/problem+json; charset=utf-8')
     t.notMatch(answer.body, /SECRET|entries/)
-    t.equal(app.folderCache.stats().entries, 0, `${what}: nothing is kept`)
+    t.equal(app.folderCache.stats().entries, 0, `${what}: nothing is cached`)
     fake.script = () => undefined
   }
   for (const line of lines) t.notMatch(line, /SECRET/)

@@ -30,7 +30,7 @@ async function arrange(...enabled: string[]) {
   return { registry, metrics: await createMetrics(registry, enabled), series: seriesOf.bind(null, registry) }
 }
 
-t.test('what a cache has counted is read when somebody looks, and not before', async (t) => {
+t.test('the counters of a cache are read on collection only', async (t) => {
   const { metrics, series } = await arrange()
   let reads = 0
   let counts = { ...EMPTY, hits: 3, misses: 2, joins: 1, loads: 2, evictions: 4, invalidations: 5 }
@@ -46,12 +46,12 @@ t.test('what a cache has counted is read when somebody looks, and not before', a
       )
     )
   t.same(await totals(), [['3'], ['2'], ['1'], ['2'], ['4'], ['5']])
-  t.same(await totals(), [['3'], ['2'], ['1'], ['2'], ['4'], ['5']], 'and is not counted again')
+  t.same(await totals(), [['3'], ['2'], ['1'], ['2'], ['4'], ['5']], 'no event is counted twice')
   counts = { ...counts, hits: 10 }
   t.same(await series('cloud_storage_cache_hits_total'), ['10'])
 })
 
-t.test('what a cache holds is what it holds now', async (t) => {
+t.test('the gauges of a cache are its current values', async (t) => {
   const { metrics, series } = await arrange()
   let counts = { ...EMPTY, entries: 3, bytes: 4096, inFlight: 2 }
   metrics.watchCache(() => counts)
@@ -62,7 +62,7 @@ t.test('what a cache holds is what it holds now', async (t) => {
   t.same(await levels(), [['1'], ['10'], ['0']])
 })
 
-t.test('several plugins on one registry count together, and one that ends leaves what it has counted', async (t) => {
+t.test('several plugins on one registry are summed, and a closed plugin keeps its counters', async (t) => {
   const { registry, metrics, series } = await arrange('s3')
   const other = await createMetrics(registry, ['s3'])
   let counts = { ...EMPTY, hits: 3, entries: 3 }
@@ -78,18 +78,18 @@ t.test('several plugins on one registry count together, and one that ends leaves
   end()
   counts = { ...EMPTY, hits: 100, entries: 100 }
   end()
-  t.same(await series('cloud_storage_cache_hits_total'), ['9'], 'with what nobody had looked at yet, and that once')
+  t.same(await series('cloud_storage_cache_hits_total'), ['9'], 'events since the last collection are counted once')
   t.same(await series('cloud_storage_cache_entries'), ['4'])
 
   endOther()
   t.same(await series('cloud_storage_cache_hits_total'), ['9'])
-  t.same(await series('cloud_storage_cache_entries'), [], 'nobody is there, which is not the same as empty')
+  t.same(await series('cloud_storage_cache_entries'), [], 'without plugins there is no series')
   other.watchCache(() => ({ ...EMPTY, hits: 1, entries: 1 }))
   t.same(await series('cloud_storage_cache_hits_total'), ['10'])
   t.same(await series('cloud_storage_cache_entries'), ['1'])
 })
 
-t.test('a registry whose metrics are set back counts on from there', async (t) => {
+t.test('after a reset of the registry the counters continue from there', async (t) => {
   const { registry, metrics, series } = await arrange()
   let hits = 3
   metrics.watchCache(() => ({ ...EMPTY, hits, entries: 2 }))
@@ -100,7 +100,7 @@ t.test('a registry whose metrics are set back counts on from there', async (t) =
   t.same(await series('cloud_storage_cache_entries'), ['2'])
 })
 
-t.test('loads are timed by provider and outcome, from five milliseconds to thirty seconds', async (t) => {
+t.test('loads are timed by provider and outcome, in buckets from five milliseconds to thirty seconds', async (t) => {
   const { metrics, series } = await arrange('s3', 'webdav')
   t.same(await series('cloud_storage_load_seconds'), [])
   metrics.listingLoaded('s3', 0.02, 'ok')
@@ -123,7 +123,7 @@ t.test('loads are timed by provider and outcome, from five milliseconds to thirt
   t.ok(lines.includes('_count{provider="webdav",outcome="unknown"} 1'))
 })
 
-t.test('what may go wrong is there with 0 before it does', async (t) => {
+t.test('failure counters start at 0', async (t) => {
   const { metrics, series } = await arrange('s3')
   const zeros = (...outcomes: string[]) => outcomes.map((outcome) => `{outcome="${outcome}"} 0`)
   t.same(await series('cloud_storage_credentials_unreadable_total'), ['{provider="s3"} 0'])
@@ -140,7 +140,7 @@ t.test('what may go wrong is there with 0 before it does', async (t) => {
   t.same(await series('cloud_storage_token_refreshes_total'), ['{provider="s3",outcome="unneeded"} 1'])
 })
 
-t.test('breakers are counted by provider and state, and a provider without any reads 0', async (t) => {
+t.test('breakers are counted by provider and state, and a provider without breakers reads 0', async (t) => {
   const { registry, metrics, series } = await arrange('s3')
   const other = await createMetrics(registry, ['webdav'])
   let tripped: TrippedBreaker[] = [
@@ -168,7 +168,7 @@ t.test('breakers are counted by provider and state, and a provider without any r
   )
 })
 
-t.test('the listeners of all plugins are added up, and there is none where none is wanted', async (t) => {
+t.test('the listeners of all plugins are summed, and without listeners there is no series', async (t) => {
   const { metrics, series } = await arrange()
   const connected = () => series('cloud_storage_listener_connected')
   t.same(await connected(), [])
@@ -181,7 +181,7 @@ t.test('the listeners of all plugins are added up, and there is none where none 
   t.same(await connected(), [])
 })
 
-t.test('a provider that is not enabled has no label of its own', async (t) => {
+t.test('a provider that is not enabled has no label', async (t) => {
   const { registry, metrics } = await arrange('s3')
   for (const provider of ['gone', 'user-4711', 's3']) {
     metrics.credentialsUnreadable(provider)
@@ -200,7 +200,7 @@ t.test('a provider that is not enabled has no label of its own', async (t) => {
   t.match(scraped, 'cloud_storage_breakers{provider="other",state="open"} 1')
 })
 
-t.test('a metric of somebody else’s under one of our names is found at once', async (t) => {
+t.test('a foreign metric with one of our names is an error at the start', async (t) => {
   const name = 'cloud_storage_throttles_total'
   const taken: Metric[] = [
     new Counter({ name, help: 'h', labelNames: ['tenant'], registers: [] }),
@@ -227,8 +227,8 @@ t.test('another copy of this package adds to the same metrics', async (t) => {
   t.same(await series('cloud_storage_cache_entries'), ['3'])
 })
 
-t.test('where nobody counts, nothing is read', async (t) => {
-  const unread = (): never => t.fail('is not read') as never
+t.test('without metrics nothing is read', async (t) => {
+  const unread = (): never => t.fail('it must not be read') as never
   NO_METRICS.credentialsUnreadable('s3')
   NO_METRICS.listingLoaded('s3', 1, 'ok')
   NO_METRICS.leaseRenewed('ok')

@@ -31,11 +31,11 @@ async function installApi(folder: string, file: string, source: string): Promise
   await writeFile(join(installed, file), source)
 }
 
-t.test('work is done in a span of the host, which has its name and attributes and nothing else', async (t) => {
+t.test('work runs in a span of the host’s tracer, with its name and attributes only', async (t) => {
   const spans = recordSpans(t)
   const tracing = await createTracing()
   const answer = await tracing.span('cloud_storage.stat', { 'cloud_storage.provider': 's3' }, async () => {
-    t.equal(spans[0]?.ends, 0, 'it lasts as long as the work')
+    t.equal(spans[0]?.ends, 0, 'the span lasts as long as the work')
     return 'answer'
   })
   t.equal(answer, 'answer')
@@ -50,13 +50,13 @@ t.test('work is done in a span of the host, which has its name and attributes an
   t.same(spans[0]?.events, [])
 })
 
-t.test('the tracer has the name of the package, and its version', async (t) => {
+t.test('the tracer has the name and the version of the package', async (t) => {
   const spans = recordSpans(t)
   await (await createTracing()).span('a', {}, async () => {})
   t.equal(spans[0]?.tracer, `${packageJson.name} ${packageJson.version}`)
 })
 
-t.test('a span is below the one that is under way, and above those that begin inside of it', async (t) => {
+t.test('a span is a child of the active span and the parent of spans inside of it', async (t) => {
   const spans = recordSpans(t)
   const tracing = await createTracing()
   await trace.getTracer('host').startActiveSpan('request', async (request) => {
@@ -76,7 +76,7 @@ t.test('a span is below the one that is under way, and above those that begin in
   t.equal(inner?.parent, outer)
 })
 
-t.test('a failure is its code, and nothing of what it says', async (t) => {
+t.test('a failed span has the error code and no message', async (t) => {
   const spans = recordSpans(t)
   const tracing = await createTracing()
   const failure = new StorageError('FOLDER_NOT_FOUND', 'SECRET', { cause: new Error('SECRET') })
@@ -100,7 +100,7 @@ t.test('a failure is its code, and nothing of what it says', async (t) => {
   )
 })
 
-t.test('a host that registers its provider later is traced from then on', async (t) => {
+t.test('a tracer provider that is registered later is used from then on', async (t) => {
   const tracing = await createTracing()
   t.equal(await tracing.span('before', {}, async () => 'done'), 'done')
   const spans = recordSpans(t)
@@ -111,7 +111,7 @@ t.test('a host that registers its provider later is traced from then on', async 
   )
 })
 
-t.test('without the package there are no spans, and all is done as ever', async (t) => {
+t.test('without the package there are no spans and all work runs', async (t) => {
   const absent = await apiFrom(t, async () => {})
   await t.rejects(absent(), { message: /Cannot find package/ })
   const tracing = await createTracing(absent)
@@ -126,7 +126,7 @@ t.test('without the package there are no spans, and all is done as ever', async 
   )
 })
 
-t.test('a package that is there and cannot be loaded is an error', async (t) => {
+t.test('a package that is installed but cannot be loaded is an error', async (t) => {
   const throwing = await apiFrom(t, (folder) => installApi(folder, 'index.js', "throw new Error('broken')\n"))
   await t.rejects(createTracing(throwing), { message: 'broken' })
   const incomplete = await apiFrom(t, (folder) => installApi(folder, 'other.js', ''))

@@ -35,7 +35,7 @@ function inFolder(t: Test, options: Parameters<typeof spoolSpace>[0] = {}) {
   return { folder, space: spoolSpace({ ...LIMITS, folder, ...options }) }
 }
 
-t.test('a file gives back its bytes, and has neither a name nor a folder', async (t) => {
+t.test('a file returns its bytes, and has neither a name nor a folder', async (t) => {
   const { folder, space } = inFolder(t, { maxBytes: 2 ** 30, maxBytesPerUser: 2 ** 30, maxTotalBytes: 2 ** 30 })
   const file = await space.forUser('a').create()
   t.same(await readdir(folder), [])
@@ -48,7 +48,7 @@ t.test('a file gives back its bytes, and has neither a name nor a folder', async
   t.same(await readdir(folder), [])
 })
 
-t.test('a file is made for its owner alone, in a folder for the owner alone', async (t) => {
+t.test('a file is created for its owner only, in a folder for the owner only', async (t) => {
   let modes: number[] = []
   const { space } = inFolder(t, {
     open: async (path, flags, mode) => {
@@ -62,7 +62,7 @@ t.test('a file is made for its owner alone, in a folder for the owner alone', as
   t.same(modes, [0o600, 0o700])
 })
 
-t.test('an upload, a user and the process each have a limit, with an error of its own', async (t) => {
+t.test('an upload, a user and the process each have a limit with its own error', async (t) => {
   const { space } = inFolder(t)
   const [first, second, other, third] = await Promise.all(
     ['a', 'a', 'b', 'c'].map((user) => space.forUser(user).create())
@@ -76,17 +76,17 @@ t.test('an upload, a user and the process each have a limit, with an error of it
   await third.append(Buffer.alloc(10))
   t.equal(space.bytes, 250)
   t.equal(await codeOf(third.append(Buffer.alloc(1))), 'INSUFFICIENT_STORAGE', 'all users')
-  t.equal(space.bytes, 250, 'what is refused holds nothing')
+  t.equal(space.bytes, 250, 'refused bytes are not counted')
   await first.close()
   await first.close()
-  t.equal(space.bytes, 150, 'closing twice frees it once')
+  t.equal(space.bytes, 150, 'closing twice releases the space once')
   await third.append(Buffer.alloc(90))
   await second.append(Buffer.alloc(10))
   await Promise.all([second.close(), other.close(), third.close()])
   t.equal(space.bytes, 0)
 })
 
-t.test('a full disk is told apart from a folder that cannot be used', async (t) => {
+t.test('a full disk and an unusable folder have different errors', async (t) => {
   for (const code of ['ENOSPC', 'EDQUOT', 'EFBIG', 'EIO']) {
     const failing = async (...given: Parameters<typeof open>): Promise<FileHandle> => {
       const handle = await open(...given)
@@ -110,7 +110,7 @@ t.test('a full disk is told apart from a folder that cannot be used', async (t) 
   await t.resolves(inFolder(t).space.assertUsable())
 })
 
-t.test('without a folder of its own the space is in the one of the system', async (t) => {
+t.test('the default folder is the temporary folder of the system', async (t) => {
   const folder = t.testdir()
   setEnvironment(t, { TMPDIR: join(folder, 'none') })
   t.equal(await codeOf(spoolSpace().forUser('a').create()), 'INTERNAL')
@@ -118,7 +118,7 @@ t.test('without a folder of its own the space is in the one of the system', asyn
   await (await spoolSpace().forUser('a').create()).close()
 })
 
-t.test('what a crash left is removed a day later, and nothing else', async (t) => {
+t.test('files of crashed processes are removed after a day, and no others', async (t) => {
   const clock = new ManualClock()
   const root = t.testdir({ spool: {}, outside: { file: 'x' } })
   const [folder, outside] = [join(root, 'spool'), join(root, 'outside')]
@@ -144,7 +144,7 @@ t.test('what a crash left is removed a day later, and nothing else', async (t) =
   await file.close()
 })
 
-t.test('a body of unknown size is held in memory first, and frees its space however it ends', async (t) => {
+t.test('a body of unknown size is buffered in memory first, and its space is always released', async (t) => {
   const folder = t.testdir()
   const limits = { maxBytes: 3 * HELD, maxBytesPerUser: 3 * HELD, maxTotalBytes: 3 * HELD }
   const space = spoolSpace({ ...limits, folder })
@@ -154,7 +154,7 @@ t.test('a body of unknown size is held in memory first, and frees its space howe
   const body = (bytes: number) => new UploadSource(piecesOf(Buffer.alloc(bytes)), undefined)
 
   const small = await withSize(body(HELD), undefined, spool)
-  t.equal(space.bytes, 0, 'up to 4 MiB take up none')
+  t.equal(space.bytes, 0, 'up to 4 MiB need no space')
   await small.close()
   const stored = await withSize(body(HELD + 1), undefined, spool)
   t.equal(space.bytes, HELD + 1)

@@ -16,7 +16,7 @@ import { ManualClock } from '../support/clock.ts'
 
 const signal = new AbortController().signal
 
-t.test('a layer passes every call on and adds no ability', async (t) => {
+t.test('a layer passes every call on and adds no capability', async (t) => {
   const calls: string[] = []
   const bare = new ScriptedBackend()
   const layered = aroundEach(bare, (call, outer, run) => {
@@ -51,7 +51,7 @@ t.test('a layer passes every call on and adds no ability', async (t) => {
   t.same(calls, ['upload', 'remove', 'createFolder', 'downloadUrl'])
 })
 
-t.test('a call that hangs ends at its deadline, also when the backend does not heed its signal', async (t) => {
+t.test('a hanging call ends at its deadline, even if the backend ignores its signal', async (t) => {
   const tick = useManualTimers(t)
   const bare = new ScriptedBackend()
   bare.list = () => new Promise(() => undefined)
@@ -63,7 +63,7 @@ t.test('a call that hangs ends at its deadline, also when the backend does not h
   t.equal(bare.listed[0]?.call.signal.aborted, true)
 })
 
-t.test('the caller leaves and the call is aborted with the caller’s reason', async (t) => {
+t.test('an aborted call ends with the caller’s reason', async (t) => {
   const bare = new ScriptedBackend()
   bare.list = () => new Promise(() => undefined)
   const controller = new AbortController()
@@ -74,10 +74,10 @@ t.test('the caller leaves and the call is aborted with the caller’s reason', a
   await t.rejects(withDeadline(bare, 60_000).listFolder(null, { limit: 1, signal: controller.signal }), {
     message: 'gone'
   })
-  t.equal(bare.listed.length, 1, 'an aborted signal starts nothing')
+  t.equal(bare.listed.length, 1, 'an aborted signal starts no call')
 })
 
-t.test('a download is held to the deadline until its body begins, and its body to the caller’s signal', async (t) => {
+t.test('a download has the deadline until its body begins, and the caller’s signal for its body', async (t) => {
   const tick = useManualTimers(t)
   const bare = new ScriptedBackend()
   const body = new PassThrough()
@@ -92,13 +92,13 @@ t.test('a download is held to the deadline until its body begins, and its body t
   const controller = new AbortController()
   const { body: got } = await withDeadline(backend, 30_000).download('a', { signal: controller.signal })
   tick(60_000)
-  t.equal(inner?.aborted, false, 'the deadline is over once the body has begun')
+  t.equal(inner?.aborted, false, 'the deadline does not apply once the body has begun')
   const failed = new Promise((resolve) => got.once('error', resolve))
   controller.abort(new Error('client gone'))
   t.match(await failed, { message: 'client gone' })
 })
 
-t.test('what is not known becomes a provider error whose message tells nothing', async (t) => {
+t.test('an unknown error becomes PROVIDER_ERROR with a message that reveals nothing', async (t) => {
   const bare = new ScriptedBackend()
   const marked: StorageError[] = []
   const backend = withKnownErrors(bare, (error) => {
@@ -116,7 +116,7 @@ t.test('what is not known becomes a provider error whose message tells nothing',
   const left = AbortSignal.abort(new Error('left'))
   bare.list = (_folder, call) => Promise.reject(call.signal.reason as Error)
   await t.rejects(backend.listFolder(null, { limit: 1, signal: left }), { message: 'left' })
-  t.equal(marked.length, 2, 'the caller’s own reason is no failure')
+  t.equal(marked.length, 2, 'the caller’s own reason does not count as a failure')
 })
 
 function uploading(...layers: Around[]): StorageBackend {
@@ -129,7 +129,7 @@ function uploading(...layers: Around[]): StorageBackend {
   return layers.reduce(aroundEach, bare)
 }
 
-t.test('a layer that refuses an upload ends its source', async (t) => {
+t.test('a layer that refuses an upload destroys its source', async (t) => {
   const body = new PassThrough()
   const backend = uploading(() => Promise.reject(new Error('refused')))
   await t.rejects(
@@ -141,7 +141,7 @@ t.test('a layer that refuses an upload ends its source', async (t) => {
   t.equal(body.destroyed, true)
 })
 
-t.test('a source that fails while a layer waits does not fail unheard', async (t) => {
+t.test('an error of the source while a layer waits is handled', async (t) => {
   const waiting = new Deferred<undefined>()
   const backend = uploading(async (_call, outer, run) => {
     await waiting.promise
@@ -155,14 +155,14 @@ t.test('a source that fails while a layer waits does not fail unheard', async (t
   t.equal((await work)?.id, 'up')
 })
 
-t.test('the source is listened to once, however many layers there are', async (t) => {
+t.test('the source has one error listener, whatever the number of layers', async (t) => {
   const through: Around = (_call, outer, run) => run(outer)
   const body = new PassThrough()
   await uploading(...Array<Around>(12).fill(through)).upload?.({ id: 'a' }, body, { signal })
   t.equal(body.listenerCount('error'), 1)
 })
 
-t.test('a connection keeps its penalty and its breaker until it is forgotten', async (t) => {
+t.test('a connection keeps its throttle and its breaker until it is forgotten', async (t) => {
   const health = new ConnectionHealth(new ManualClock())
   const known = health.of('s3', 'c1')
   known.penalty.note(1_000)
@@ -174,7 +174,7 @@ t.test('a connection keeps its penalty and its breaker until it is forgotten', a
   t.equal(health.of('s3', 'c1').penalty.remainingMs(), 0)
 })
 
-t.test('no two connections share one', async (t) => {
+t.test('no two connections share their state', async (t) => {
   const health = new ConnectionHealth(new ManualClock())
   const pairs = [
     ['s3', 'c'],
@@ -188,7 +188,7 @@ t.test('no two connections share one', async (t) => {
   t.equal(new Set(pairs.map(([provider, id]) => health.of(provider, id))).size, pairs.length)
 })
 
-t.test('the connections that were not used for longest are forgotten', async (t) => {
+t.test('the least recently used connections are forgotten', async (t) => {
   const health = new ConnectionHealth(new ManualClock())
   const first = health.of('s3', 'first')
   const second = health.of('s3', 'second')
@@ -199,7 +199,7 @@ t.test('the connections that were not used for longest are forgotten', async (t)
   t.not(health.of('s3', 'second'), second)
 })
 
-t.test('the breakers that are not closed are told with their provider, without being used by that', async (t) => {
+t.test('breakers that are not closed are reported with their provider, which does not count as a use', async (t) => {
   const clock = new ManualClock()
   const health = new ConnectionHealth(clock)
   const down = async (provider: string, id: string): Promise<void> => {
@@ -225,10 +225,10 @@ t.test('the breakers that are not closed are told with their provider, without b
   t.same(tripped(), [{ provider: 's3', state: 'half_open' }])
   health.of('s3', 'one more')
   health.of('s3', 'another')
-  t.same(tripped(), [], 'the oldest is forgotten, however often it was told')
+  t.same(tripped(), [], 'the oldest one is forgotten, however often it was reported')
 })
 
-t.test('a throttled connection is told of by its provider', async (t) => {
+t.test('a throttled connection is reported by its provider', async (t) => {
   const told: string[] = []
   const health = new ConnectionHealth(new ManualClock(), (provider) => told.push(provider))
   health.of('s3', 'a').penalty.hear(new StorageError('PROVIDER_THROTTLED', ''))
@@ -236,7 +236,7 @@ t.test('a throttled connection is told of by its provider', async (t) => {
   t.same(told, ['s3', 'webdav'])
 })
 
-t.test('a failure names the host that its own call reached, also while another call reaches another', async (t) => {
+t.test('a failure names the host of its own call, even if concurrent calls reach other hosts', async (t) => {
   const bare = new ScriptedBackend()
   const egress = { request: async ({ url }: HttpRequest) => ({ url }) } as unknown as Egress
   const hosts = new HostTrail(egress)

@@ -37,7 +37,7 @@ const cursors = (max: number) =>
 
 const idsOf = (pages: readonly EntryPage[]) => pages.flatMap(({ entries }) => entries.map(({ id }) => id))
 
-t.test('an honest chain comes through without loss, in order and complete', async (t) => {
+t.test('a correct chain of pages passes without loss, in order and complete', async (t) => {
   const chain = fc.record({
     cursors: cursors(40),
     sizes: fc.array(fc.nat({ max: LIMIT }), { minLength: 41, maxLength: 41 })
@@ -58,7 +58,7 @@ t.test('an honest chain comes through without loss, in order and complete', asyn
   t.pass()
 })
 
-t.test('a chain that runs into a cycle of any length ends soon after all of it was shown', async (t) => {
+t.test('a cycle of pages of any length ends soon after all of its entries were listed', async (t) => {
   const shape = fc.record({ before: fc.nat({ max: 70 }), length: fc.integer({ min: 1, max: 70 }) })
   await fc.assert(
     fc.asyncProperty(shape, async ({ before, length }) => {
@@ -77,7 +77,7 @@ t.test('a chain that runs into a cycle of any length ends soon after all of it w
   t.pass()
 })
 
-t.test('whatever a provider says, the chain ends and no page contradicts itself', async (t) => {
+t.test('whatever a provider returns, the chain ends and no page contradicts itself', async (t) => {
   const reason = fc.constantFrom<(IncompleteReason | null)[]>(null, 'more', 'provider-partial', 'page-cap')
   const said = fc.record({
     ids: fc.array(fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'g'), { maxLength: 12 }),

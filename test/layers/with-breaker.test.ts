@@ -51,7 +51,7 @@ async function isOpen(t: Test, { bare, list }: ReturnType<typeof arrange>, retry
   t.equal(bare.listed.length, calls, 'no call')
 }
 
-t.test('five failures in a row open the circuit, and whoever comes is told how long', async (t) => {
+t.test('five failures in a row open the circuit, and refused calls have the remaining time', async (t) => {
   const arranged = arrange()
   const { clock, have, backend } = arranged
   await have(...FOUR, 'PROVIDER_TIMEOUT')
@@ -65,7 +65,7 @@ t.test('five failures in a row open the circuit, and whoever comes is told how l
   await t.rejects(upload(), { code: 'PROVIDER_UNAVAILABLE', message: /failed repeatedly/ })
 })
 
-t.test('four failures do not, nor five that an answer interrupts', async (t) => {
+t.test('four failures do not open it, nor do five with a success between them', async (t) => {
   for (const up of [undefined, 'FOLDER_NOT_FOUND', 'PROVIDER_THROTTLED', 'ACCESS_DENIED'] as const) {
     const { bare, have } = arrange()
     await have(...FOUR, up, ...FOUR, up)
@@ -73,7 +73,7 @@ t.test('four failures do not, nor five that an answer interrupts', async (t) => 
   }
 })
 
-t.test('what says nothing of the provider neither opens the circuit nor keeps it closed', async (t) => {
+t.test('errors that say nothing about the provider are neither failures nor successes', async (t) => {
   for (const code of ['INVALID_REQUEST', 'PROVIDER_ERROR', 'INTERNAL'] as const) {
     const arranged = arrange()
     await arranged.have(...FOUR, ...Array<StorageErrorCode>(5).fill(code))
@@ -83,22 +83,22 @@ t.test('what says nothing of the provider neither opens the circuit nor keeps it
 
     const { bare, have } = arrange()
     await have(...FOUR.slice(1), ...Array<StorageErrorCode>(5).fill(code), 'PROVIDER_UNAVAILABLE', undefined)
-    t.equal(bare.listed.length, 10, `${code} is no failure`)
+    t.equal(bare.listed.length, 10, `${code} is not a failure`)
   }
 })
 
-t.test('a provider that responds is not down, whatever it responds', async (t) => {
+t.test('any response of the provider counts as a success', async (t) => {
   const { bare, have, list } = arrange()
   await have(...FOUR)
   const failed = new StorageError('PROVIDER_UNAVAILABLE', 'It failed to process this request.', { responded: true })
   bare.list = () => Promise.reject(failed)
   for (let count = 0; count < 10; count++) await t.rejects(list(), failed)
-  t.equal(bare.listed.length, 14, 'each was asked')
+  t.equal(bare.listed.length, 14, 'each call was made')
   await have(...FOUR)
-  t.equal(bare.listed.length, 18, 'and the failures before are forgotten')
+  t.equal(bare.listed.length, 18, 'and resets the count of failures')
 })
 
-t.test('a caller who leaves has not seen the provider fail', async (t) => {
+t.test('an abort by the caller is not a failure of the provider', async (t) => {
   const arranged = arrange()
   const { bare, have, list } = arranged
   await have(...FOUR)
@@ -109,13 +109,13 @@ t.test('a caller who leaves has not seen the provider fail', async (t) => {
   }
   await t.rejects(list(controller.signal))
   await t.rejects(list(controller.signal), { message: 'left' })
-  t.equal(bare.listed.length, 5, 'an aborted signal starts nothing')
+  t.equal(bare.listed.length, 5, 'an aborted signal starts no call')
   await have('PROVIDER_UNAVAILABLE')
-  t.equal(bare.listed.length, 6, 'and was no fifth failure')
+  t.equal(bare.listed.length, 6, 'and did not count as the fifth failure')
   await isOpen(t, arranged, 10_000)
 })
 
-t.test('after ten seconds one call probes, and the others are refused at once', async (t) => {
+t.test('after ten seconds one call probes, and others are refused at once', async (t) => {
   const arranged = arrange()
   const { bare, clock, have, list } = arranged
   await have(...FIVE)
@@ -130,10 +130,10 @@ t.test('after ten seconds one call probes, and the others are refused at once', 
   probe.resolve(page([]))
   await probing
   await have(undefined, ...FOUR, undefined)
-  t.equal(bare.listed.length, 12, 'closed, and counted from the start')
+  t.equal(bare.listed.length, 12, 'closed, with a new count')
 })
 
-t.test('any answer of a provider that works closes the circuit, and counting starts anew', async (t) => {
+t.test('any response of a working provider closes the circuit and resets the count', async (t) => {
   const { bare, clock, have } = arrange()
   await have(...FIVE)
   clock.tick(10_000)
@@ -141,7 +141,7 @@ t.test('any answer of a provider that works closes the circuit, and counting sta
   t.equal(bare.listed.length, 11)
 })
 
-t.test('a probe that fails opens the circuit for ten seconds more', async (t) => {
+t.test('a failed probe opens the circuit for another ten seconds', async (t) => {
   const arranged = arrange()
   const { clock, have } = arranged
   await have(...FIVE)
@@ -150,7 +150,7 @@ t.test('a probe that fails opens the circuit for ten seconds more', async (t) =>
   await isOpen(t, arranged, 10_000)
 })
 
-t.test('the state is what the next call meets, also where no call comes', async (t) => {
+t.test('the state is the one that the next call meets, even without calls', async (t) => {
   const { bare, breaker, clock, have, list } = arrange()
   t.equal(breaker.state, 'closed', 'before its first call')
   await have(...FOUR)
@@ -165,7 +165,7 @@ t.test('the state is what the next call meets, also where no call comes', async 
   bare.list = () => probe.promise
   const probing = list()
   await until(() => bare.listed.length === 6)
-  t.equal(breaker.state, 'half_open', 'a call probes')
+  t.equal(breaker.state, 'half_open', 'a call is probing')
   probe.resolve(page([]))
   await probing
   t.equal(breaker.state, 'closed')
@@ -173,13 +173,13 @@ t.test('the state is what the next call meets, also where no call comes', async 
   await have(...FIVE)
   clock.tick(10_000)
   await have('PROVIDER_UNAVAILABLE')
-  t.equal(breaker.state, 'open', 'after a probe that failed')
+  t.equal(breaker.state, 'open', 'after a failed probe')
   clock.tick(10_000)
   await have('INVALID_REQUEST')
-  t.equal(breaker.state, 'half_open', 'after one that found out nothing')
+  t.equal(breaker.state, 'half_open', 'after an inconclusive probe')
 })
 
-t.test('a probe that found out nothing leaves the question to the next call', async (t) => {
+t.test('after an inconclusive probe the next call probes', async (t) => {
   const arranged = arrange()
   const { bare, clock, have, list, answer } = arranged
   await have(...FIVE)
@@ -197,7 +197,7 @@ t.test('a probe that found out nothing leaves the question to the next call', as
   await isOpen(t, arranged, 10_000)
 })
 
-t.test('the wall clock does not matter', async (t) => {
+t.test('the wall clock has no influence', async (t) => {
   mock.timers.enable({ apis: ['Date'], now: Date.UTC(2026, 0, 2) })
   t.teardown(() => {
     mock.timers.reset()
@@ -210,10 +210,10 @@ t.test('the wall clock does not matter', async (t) => {
   mock.timers.setTime(Date.UTC(2026, 0, 1))
   clock.tick(10_000)
   await have(undefined)
-  t.equal(bare.listed.length, 6, 'set back by a day, and open no longer than it should be')
+  t.equal(bare.listed.length, 6, 'the clock is set back by a day, and the circuit is not open for longer')
 })
 
-t.test('the deadline inside is a failure, and a download is a success once its body begins', async (t) => {
+t.test('an inner timeout is a failure, and a download is a success once its body begins', async (t) => {
   const tick = useManualTimers(t)
   const bare = new ScriptedBackend()
   const backend = withBreaker(withDeadline(bare, 1_000), new Breaker(new ManualClock()))
@@ -234,7 +234,7 @@ t.test('the deadline inside is a failure, and a download is a success once its b
   await t.rejects(backend.listFolder(null, { limit: 1, signal }), { code: 'PROVIDER_UNAVAILABLE' })
 })
 
-t.test('an upload counts when it ends, and keeps nobody waiting meanwhile', async (t) => {
+t.test('an upload counts when it ends, and does not block other calls meanwhile', async (t) => {
   const arranged = arrange()
   const { bare, clock, backend, uploads, have, list, answer } = arranged
   const upload = () => backend.upload?.({ id: 'a' }, new PassThrough(), { signal }) ?? Promise.reject(new Error())
@@ -249,7 +249,7 @@ t.test('an upload counts when it ends, and keeps nobody waiting meanwhile', asyn
   const long = upload()
   await until(() => uploads.length === 2)
   answer('PROVIDER_UNAVAILABLE')
-  await t.rejects(list(), { message: 'PROVIDER_UNAVAILABLE' }, 'another call probes beside it')
+  await t.rejects(list(), { message: 'PROVIDER_UNAVAILABLE' }, 'another call probes during the upload')
   uploads[1]?.resolve(undefined)
   t.equal((await long).id, 'up')
   await isOpen(t, arranged, 10_000)
@@ -269,6 +269,6 @@ t.test('an upload counts when it ends, and keeps nobody waiting meanwhile', asyn
   uploads[3]?.reject(new StorageError('INVALID_REQUEST', 'the source broke off'))
   await broken
   await have('PROVIDER_UNAVAILABLE')
-  t.equal(bare.listed.length, calls + 10, 'its own failure is not the provider’s')
+  t.equal(bare.listed.length, calls + 10, 'a failure of its source is not a failure of the provider')
   await isOpen(t, arranged, 10_000)
 })

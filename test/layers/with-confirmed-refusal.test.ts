@@ -26,14 +26,14 @@ function refusing() {
   return { bare, backend, state, answerAs, list: () => backend.listFolder(null, { limit: 1, signal }) }
 }
 
-t.test('refused credentials that the account confirms are given up', async (t) => {
+t.test('rejected credentials that the account call confirms are given up', async (t) => {
   const { list, state, answerAs } = refusing()
   answerAs(() => Promise.reject(refused()))
   await t.rejects(list(), { code: 'CONNECTION_INACTIVE' })
   t.same(state, { givenUp: 1, asked: 1 })
 })
 
-t.test('a refusal that the account does not confirm stays what it is', async (t) => {
+t.test('a rejection that the account call does not confirm is only an error', async (t) => {
   const { list, state, answerAs } = refusing()
   const outcomes = [
     () => Promise.resolve({ id: 'a', name: 'A', email: null, quota: null }),
@@ -48,14 +48,14 @@ t.test('a refusal that the account does not confirm stays what it is', async (t)
   t.same(state, { givenUp: 0, asked: 4 })
 })
 
-t.test('the account itself being refused needs no second question', async (t) => {
+t.test('a rejected account call needs no confirmation', async (t) => {
   const { backend, state, answerAs } = refusing()
   answerAs(() => Promise.reject(refused()))
   await t.rejects(backend.account({ signal }), { code: 'CONNECTION_INACTIVE' })
   t.same(state, { givenUp: 1, asked: 1 })
 })
 
-t.test('many calls that are refused at once ask once', async (t) => {
+t.test('concurrent rejected calls make one confirmation', async (t) => {
   const { list, state, answerAs } = refusing()
   const answer = new Deferred<never>()
   answerAs(() => answer.promise)
@@ -68,7 +68,7 @@ t.test('many calls that are refused at once ask once', async (t) => {
   t.equal(state.asked, 1)
 })
 
-t.test('any other failure, and success, ask nobody', async (t) => {
+t.test('other failures and successes make no account call', async (t) => {
   const { bare, list, state, answerAs } = refusing()
   answerAs(() => Promise.reject(refused()))
   bare.list = () => Promise.reject(new StorageError('ACCESS_DENIED', 'a 403'))
@@ -109,7 +109,7 @@ function budgeted(max: number) {
   return { clock, refusals, state, connection }
 }
 
-t.test('dead credentials are sent twice, however many calls follow, and whatever becomes of the row', async (t) => {
+t.test('invalid credentials are sent twice, however many calls follow and whatever becomes of the row', async (t) => {
   const { state, connection } = budgeted(100)
   const { list } = connection(
     () => true,
@@ -119,7 +119,7 @@ t.test('dead credentials are sent twice, however many calls follow, and whatever
   t.same(state, { sent: 2, givenUp: 20 })
 })
 
-t.test('calls that begin while a refusal is being confirmed wait for the outcome', async (t) => {
+t.test('calls that begin during a confirmation wait for its result', async (t) => {
   const { state, connection } = budgeted(100)
   const { bare, list } = connection(() => true)
   const answer = new Deferred<never>()
@@ -134,7 +134,7 @@ t.test('calls that begin while a refusal is being confirmed wait for the outcome
   t.equal(state.sent, 1)
 })
 
-t.test('revoked passwords of many connections of a user to one host exceed no budget', async (t) => {
+t.test('revoked passwords of many connections of a user to one host stay within the attempt limit', async (t) => {
   const { clock, state, connection } = budgeted(5)
   const good = connection(() => false)
   await good.list()
@@ -147,12 +147,12 @@ t.test('revoked passwords of many connections of a user to one host exceed no bu
   await t.rejects(last.list(), { code: 'TOO_MANY_REQUESTS' })
   t.equal(state.sent, sent)
   await good.list()
-  t.equal(state.sent, sent + 1, 'a connection that has worked goes on')
+  t.equal(state.sent, sent + 1, 'a connection that has worked is still usable')
   clock.tick(60_000)
   await t.rejects(last.list(), { code: 'CONNECTION_INACTIVE' })
 })
 
-t.test('a refusal that the account does not confirm costs nothing of the budget', async (t) => {
+t.test('a rejection that the account call does not confirm does not count as an attempt', async (t) => {
   const { refusals, state, connection } = budgeted(2)
   const { bare, list } = connection(() => false)
   bare.list = () => Promise.reject(refused())

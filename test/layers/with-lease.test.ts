@@ -27,7 +27,7 @@ function make(confirm: LeaseWatch['confirm'], leaseMs = 60) {
   return { bare, body, asked, backend: withLease(bare, watch) }
 }
 
-t.test('what tells something of the account is handed out while the connection may be used', async (t) => {
+t.test('calls that disclose data return while the connection may be used', async (t) => {
   const { backend, asked, body } = make(async () => {})
   await backend.listFolder(null, { signal, limit: 1 })
   await backend.stat('a', { signal })
@@ -38,15 +38,15 @@ t.test('what tells something of the account is handed out while the connection m
   body.destroy()
 })
 
-t.test('a connection that was changed during a call answers nothing of it', async (t) => {
+t.test('a connection that was changed during a call discloses nothing', async (t) => {
   const { backend, body } = make(() => Promise.reject(inactive()))
   await t.rejects(backend.listFolder(null, { signal, limit: 1 }), { code: 'CONNECTION_INACTIVE' })
   await t.rejects(backend.stat('a', { signal }), { code: 'CONNECTION_INACTIVE' })
   await t.rejects(backend.download('a', { signal }), { code: 'CONNECTION_INACTIVE' })
-  t.ok(body.destroyed, 'and nobody is left with its body')
+  t.ok(body.destroyed, 'the body is destroyed')
 })
 
-t.test('whoever has written is told so, and asks who this is', async (t) => {
+t.test('writes are reported as successful, and calls of account() are not checked', async (t) => {
   const { bare, asked } = make(() => Promise.reject(inactive()))
   const writable = Object.assign(bare, {
     remove: async () => {},
@@ -61,14 +61,14 @@ t.test('whoever has written is told so, and asks who this is', async (t) => {
   t.same(asked, [])
 })
 
-t.test('a failure of the backend is the answer, and nobody is asked', async (t) => {
+t.test('a failure of the backend is passed on without a check', async (t) => {
   const { bare, backend, asked } = make(async () => {})
   bare.list = () => Promise.reject(new StorageError('FOLDER_NOT_FOUND', 'gone'))
   await t.rejects(backend.listFolder(null, { signal, limit: 1 }), { code: 'FOLDER_NOT_FOUND' })
   t.same(asked, [])
 })
 
-t.test('a body is ended when its connection is gone', async (t) => {
+t.test('a body is destroyed when its connection has been removed', async (t) => {
   let isGone = false
   const { backend, body, asked } = make(async () => {
     if (isGone) throw inactive()
@@ -82,7 +82,7 @@ t.test('a body is ended when its connection is gone', async (t) => {
   t.equal(error.code, 'CONNECTION_INACTIVE')
 })
 
-t.test('a body that nobody reads yet is ended without ending the process', async (t) => {
+t.test('destroying an unread body does not end the process', async (t) => {
   let isGone = false
   const { backend } = make(async () => {
     if (isGone) throw inactive()
@@ -93,7 +93,7 @@ t.test('a body that nobody reads yet is ended without ending the process', async
   t.match(body.errored, { code: 'CONNECTION_INACTIVE' })
 })
 
-t.test('a body whose connection nobody can confirm is ended within its lease', async (t) => {
+t.test('a body whose connection cannot be confirmed is destroyed within its lease', async (t) => {
   for (const fault of ['hangs', 'fails'] as const) {
     let isDown = false
     const { backend } = make(() => {
@@ -107,7 +107,7 @@ t.test('a body whose connection nobody can confirm is ended within its lease', a
   }
 })
 
-t.test('a database that is back before the lease is over costs no body', async (t) => {
+t.test('a database outage that is shorter than the lease does not interrupt a body', async (t) => {
   let failures = 0
   const { backend, asked } = make(async () => {
     if (asked.length > 1 && failures < 1) {
@@ -122,7 +122,7 @@ t.test('a database that is back before the lease is over costs no body', async (
   body.destroy()
 })
 
-t.test('a body that is over is not looked after any more', async (t) => {
+t.test('a finished body is not checked any more', async (t) => {
   const answer = new Deferred<void>()
   const { backend, asked } = make(() => (asked.length < 2 ? Promise.resolve() : answer.promise))
   const { body } = await backend.download('a', { signal })
@@ -142,7 +142,7 @@ t.test('a body that is over is not looked after any more', async (t) => {
   t.equal(later.length, 1)
 })
 
-t.test('a listing is not looked after', async (t) => {
+t.test('a listing is not checked after its response', async (t) => {
   const { bare, backend, asked } = make(async () => {})
   bare.list = async () => page([])
   await backend.listFolder(null, { signal, limit: 1 })

@@ -28,7 +28,7 @@ async function walk(backend: StorageBackend, limit = 10): Promise<EntryPage[]> {
   return pages
 }
 
-t.test('the backend gets its own cursors, and everything else as it was asked', async (t) => {
+t.test('the backend receives its own cursors and unchanged arguments', async (t) => {
   const { bare, list } = always({ next: 'a.b\n|' })
   const first = await list({ kind: 'folder' })
   t.match(first, { complete: false, reason: 'more' })
@@ -37,14 +37,14 @@ t.test('the backend gets its own cursors, and everything else as it was asked', 
   t.match(bare.listed[1]?.call, { cursor: 'a.b\n|', kind: 'folder', limit: 7 })
 })
 
-t.test('equal chains have equal cursors, and they are short', async (t) => {
+t.test('equal chains have equal cursors, which are short', async (t) => {
   const upstream = 'x'.repeat(1_000)
   const [one, other] = [await always({ next: upstream }).list(), await always({ next: upstream }).list()]
   t.equal(one.next, other.next)
   t.ok((one.next?.length ?? 0) <= upstream.length + 32, String(one.next?.slice(0, 40)))
 })
 
-t.test('a cursor that the guard did not make is refused', async (t) => {
+t.test('a cursor that the guard did not issue is refused', async (t) => {
   const { bare, list } = always({ next: 'upstream' })
   const made = (await list()).next ?? ''
   const hash = made.slice(6, 18)
@@ -66,7 +66,7 @@ t.test('a cursor that the guard did not make is refused', async (t) => {
   t.equal(bare.listed.length, 1)
 })
 
-t.test('a cursor that leads to itself ends the chain at once', async (t) => {
+t.test('a cursor that refers to itself ends the chain at once', async (t) => {
   const bare = new ScriptedBackend()
   bare.list = async (_folder, { cursor }) => page([], cursor === undefined ? 'a' : cursor === 'a' ? 'b' : 'c')
   const pages = await walk(withPageGuard(bare))
@@ -74,7 +74,7 @@ t.test('a cursor that leads to itself ends the chain at once', async (t) => {
   t.match(pages.at(-1), { next: null, complete: false, reason: 'duplicate-cursor' })
 })
 
-t.test('a chain is cut after so many pages, unless that one is the last', async (t) => {
+t.test('a chain is cut after a maximum of pages, unless that one is the last', async (t) => {
   const bare = new ScriptedBackend()
   bare.list = async (_folder, { cursor = '0' }) => page([], String(Number(cursor) + 1))
   const cut = await walk(withPageGuard(bare, { maxPages: 3 }))
@@ -84,7 +84,7 @@ t.test('a chain is cut after so many pages, unless that one is the last', async 
   t.match((await walk(withPageGuard(bare, { maxPages: 3 }))).at(-1), { next: null, complete: true, reason: null })
 })
 
-t.test('a chain is cut after so many entries', async (t) => {
+t.test('a chain is cut after a maximum of entries', async (t) => {
   const bare = new ScriptedBackend()
   bare.list = async (_folder, { cursor = '0' }) => page(others(cursor, 4), String(Number(cursor) + 1))
   const cut = await walk(withPageGuard(bare, { maxEntries: 11 }))
@@ -92,7 +92,7 @@ t.test('a chain is cut after so many entries', async (t) => {
   t.match(cut.at(-1), { next: null, complete: false, reason: 'page-cap' })
 })
 
-t.test('the bounds are 10,000 pages and 1,000,000 entries', async (t) => {
+t.test('the limits are 10,000 pages and 1,000,000 entries', async (t) => {
   const bare = new ScriptedBackend()
   bare.list = async (_folder, { cursor = '0' }) => page([], String(Number(cursor) + 1))
   t.equal((await walk(withPageGuard(bare))).length, 10_000)
@@ -100,7 +100,7 @@ t.test('the bounds are 10,000 pages and 1,000,000 entries', async (t) => {
   t.equal((await walk(withPageGuard(bare), 1_000)).length, 1_000)
 })
 
-t.test('an id that comes twice is shown once, as it came first', async (t) => {
+t.test('a repeated id is listed once, with its first entry', async (t) => {
   const entries = [entry('a', { size: 1 }), entry('b'), entry('a', { size: 2 }), entry('c'), entry('a')]
   const shown = await always({ entries }).list({ limit: 3 })
   t.same(
@@ -130,33 +130,30 @@ function pagesOf(...pages: readonly (readonly string[])[]) {
 
 const shownOf = (pages: readonly EntryPage[]) => pages.map(({ entries }) => entries.map(({ id }) => id).join(''))
 
-t.test(
-  'an entry that comes again on the next page is shown once, and the end says that something may be missing',
-  async (t) => {
-    const pages = await walk(pagesOf(['a', 'b', 'c'], ['c', 'd'], ['e']))
-    t.same(shownOf(pages), ['abc', 'd', 'e'])
-    t.same(
-      pages.map(({ reason }) => reason),
-      ['more', 'more', 'provider-partial']
-    )
-    t.equal(pages.at(-1)?.complete, false)
-    const across = await walk(pagesOf(['a', 'b'], [], ['b', 'c']))
-    t.same(shownOf(across), ['ab', '', 'c'], 'an empty page between')
-    t.match(across.at(-1), { complete: false, reason: 'provider-partial' })
-    const large = names(40).map(({ id }) => id)
-    const shifted = await walk(pagesOf(large, [...large.slice(-16), 'new'], ['last']), 100)
-    t.same(shownOf(shifted).slice(1), ['new', 'last'], 'sixteen at once')
-    t.match((await walk(pagesOf(['a', 'b'], ['c', 'd'], ['e']))).at(-1), { complete: true, reason: null })
-  }
-)
+t.test('an entry that the next page repeats is listed once, and the last page is incomplete', async (t) => {
+  const pages = await walk(pagesOf(['a', 'b', 'c'], ['c', 'd'], ['e']))
+  t.same(shownOf(pages), ['abc', 'd', 'e'])
+  t.same(
+    pages.map(({ reason }) => reason),
+    ['more', 'more', 'provider-partial']
+  )
+  t.equal(pages.at(-1)?.complete, false)
+  const across = await walk(pagesOf(['a', 'b'], [], ['b', 'c']))
+  t.same(shownOf(across), ['ab', '', 'c'], 'with an empty page between them')
+  t.match(across.at(-1), { complete: false, reason: 'provider-partial' })
+  const large = names(40).map(({ id }) => id)
+  const shifted = await walk(pagesOf(large, [...large.slice(-16), 'new'], ['last']), 100)
+  t.same(shownOf(shifted).slice(1), ['new', 'last'], 'sixteen repeated entries')
+  t.match((await walk(pagesOf(['a', 'b'], ['c', 'd'], ['e']))).at(-1), { complete: true, reason: null })
+})
 
-t.test('what was doubled within a page is not forgotten on those behind it', async (t) => {
+t.test('a duplicate within a page is remembered for the following pages', async (t) => {
   const pages = await walk(pagesOf(['a', 'a'], ['b'], ['c'], ['d']))
   t.same(shownOf(pages), ['a', 'b', 'c', 'd'])
   t.match(pages.at(-1), { complete: false, reason: 'provider-partial' })
 })
 
-t.test('a page that comes again under another cursor ends the chain', async (t) => {
+t.test('a page that is repeated under another cursor ends the chain', async (t) => {
   const once = await walk(pagesOf(['a', 'b'], ['a', 'b'], ['c']))
   t.same(shownOf(once), ['ab', ''])
   t.match(once.at(-1), { next: null, complete: false, reason: 'duplicate-cursor' })
@@ -172,13 +169,13 @@ t.test('a page that comes again under another cursor ends the chain', async (t) 
     t.match(pages.at(-1), { next: null, complete: false, reason: 'duplicate-cursor' })
   }
   const news = await walk(pagesOf(['a', 'b'], ['b'], ['c']))
-  t.same(shownOf(news), ['ab', '', 'c'], 'one entry alone may be news of itself')
+  t.same(shownOf(news), ['ab', '', 'c'], 'a single repeated entry may be a change')
   t.match(news.at(-1), { complete: false, reason: 'provider-partial' })
   const last = await walk(pagesOf(['a', 'b'], ['b']))
-  t.match(last.at(-1), { complete: false, reason: 'provider-partial' }, 'the last page is its own end')
+  t.match(last.at(-1), { complete: false, reason: 'provider-partial' }, 'the last page ends the chain anyway')
 })
 
-t.test('a page that is too large is cut, and is the last', async (t) => {
+t.test('a page that is too large is cut and is the last one', async (t) => {
   for (const next of ['more', null]) {
     const shown = await always({ entries: names(11), next, complete: next === null }).list()
     t.equal(shown.entries.length, 10)
@@ -187,7 +184,7 @@ t.test('a page that is too large is cut, and is the last', async (t) => {
   t.match(await always({ entries: names(10) }).list(), { complete: true })
 })
 
-t.test('what a page says of its end never contradicts itself', async (t) => {
+t.test('the end of a page never contradicts its reason', async (t) => {
   const none = { next: null, complete: false } as const
   for (const [said, shown] of [
     [
@@ -235,7 +232,7 @@ t.test('what a page says of its end never contradicts itself', async (t) => {
   }
 })
 
-t.test('the other methods of a class instance pass, and what it lacks stays absent', async (t) => {
+t.test('other methods of a class instance are passed on, and missing ones stay absent', async (t) => {
   const bare = new ScriptedBackend()
   const backend = withPageGuard(bare)
   t.equal((await backend.stat('a', { signal })).id, 'a')

@@ -44,7 +44,7 @@ function arrange(errors: readonly Error[], options: Partial<RetryOptions> = {}) 
   return { bare, clock, waits, backend }
 }
 
-t.test('a call that fails in passing is made three times at most', async (t) => {
+t.test('a transient failure is attempted three times at most', async (t) => {
   for (const code of ['PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT', 'PROVIDER_THROTTLED'] as const) {
     const waitMs = code === 'PROVIDER_THROTTLED' ? 0 : undefined
     const mended = arrange([fails(code, waitMs), fails(code, waitMs)])
@@ -56,7 +56,7 @@ t.test('a call that fails in passing is made three times at most', async (t) => 
   }
 })
 
-t.test('what would fail again is not repeated', async (t) => {
+t.test('a permanent failure is not repeated', async (t) => {
   for (const error of [
     fails('PROVIDER_THROTTLED'),
     fails('FOLDER_NOT_FOUND'),
@@ -70,7 +70,7 @@ t.test('what would fail again is not repeated', async (t) => {
   }
 })
 
-t.test('uploads and new folders are tried once, everything else three times', async (t) => {
+t.test('uploads and new folders are attempted once, everything else three times', async (t) => {
   const calls: string[] = []
   const failing = (name: string) => () => {
     calls.push(name)
@@ -113,16 +113,16 @@ t.test('the waits are random below a bound that doubles', async (t) => {
   )
 })
 
-t.test('no try is made before the provider said', async (t) => {
+t.test('no attempt is made before the Retry-After of the provider', async (t) => {
   const { backend, waits } = arrange([fails('PROVIDER_THROTTLED', 4_000)], { random: () => 0 })
   await backend.listFolder(null, list)
   t.same(waits, [4_000])
   const spread = arrange([fails('PROVIDER_THROTTLED', 4_000)], { random: () => 0.5 })
   await spread.backend.listFolder(null, list)
-  t.same(spread.waits, [4_250], 'and not all at the same moment')
+  t.same(spread.waits, [4_250], 'attempts are spread over time')
 })
 
-t.test('nor before the provider said to another call of the connection', async (t) => {
+t.test('no attempt is made before the Retry-After of another call of the connection', async (t) => {
   const clock = new ManualClock()
   const penalty = new Penalty(clock)
   const waits: number[] = []
@@ -140,7 +140,7 @@ t.test('nor before the provider said to another call of the connection', async (
   t.same(waits, [500, 7_000])
 })
 
-t.test('a wait that would not end before the deadline is not begun, and the failure leaves as it is', async (t) => {
+t.test('a wait that would exceed the deadline is not begun, and the failure is passed on', async (t) => {
   const late = fails('PROVIDER_THROTTLED', 30_000)
   for (const error of [late, fails('PROVIDER_THROTTLED', Infinity), fails('PROVIDER_THROTTLED', NaN)]) {
     const { backend, bare, waits } = arrange([error], { random: () => 0 })
@@ -153,7 +153,7 @@ t.test('a wait that would not end before the deadline is not begun, and the fail
   t.same(inTime.waits, [29_999])
 })
 
-t.test('the deadline is that of the call, not of the try', async (t) => {
+t.test('the deadline is that of the call, not of the attempt', async (t) => {
   const { backend, bare, clock, waits } = arrange([])
   bare.list = async () => {
     clock.tick(14_900)
@@ -164,7 +164,7 @@ t.test('the deadline is that of the call, not of the try', async (t) => {
   t.equal(bare.listed.length, 2)
 })
 
-t.test('the deadline outside ends the call for good, although its error looks passing', async (t) => {
+t.test('an outer deadline ends the call, although its error is transient', async (t) => {
   const tick = useManualTimers(t)
   const { backend, bare, waits } = arrange([])
   bare.list = (_folder, call) =>
@@ -181,7 +181,7 @@ t.test('the deadline outside ends the call for good, although its error looks pa
   t.equal(bare.listed.length, 1)
 })
 
-t.test('a caller who leaves ends the wait with the reason, and nothing is left behind', async (t) => {
+t.test('an abort ends the wait with the reason and removes all listeners', async (t) => {
   useManualTimers(t)
   const { backend, bare } = arrange([fails('PROVIDER_UNAVAILABLE')], { sleep })
   const controller = new AbortController()
@@ -192,7 +192,7 @@ t.test('a caller who leaves ends the wait with the reason, and nothing is left b
   const reason = new Error('left')
   const work = backend.listFolder(null, { limit: 1, signal: controller.signal })
   await settled()
-  t.equal(getEventListeners(controller.signal, 'abort').length, 1, 'it waits')
+  t.equal(getEventListeners(controller.signal, 'abort').length, 1, 'it is waiting')
   controller.abort(reason)
   t.equal(await work.catch((thrown: unknown) => thrown), reason)
   t.equal(cleared.mock.callCount(), 1)
@@ -200,7 +200,7 @@ t.test('a caller who leaves ends the wait with the reason, and nothing is left b
   t.equal(bare.listed.length, 1)
 })
 
-t.test('a wait that ends leaves no listener, and one that is aborted already does not begin', async (t) => {
+t.test('a finished wait leaves no listener, and an aborted signal starts no wait', async (t) => {
   const tick = useManualTimers(t)
   const controller = new AbortController()
   const rest = sleep(10, controller.signal)

@@ -62,7 +62,7 @@ async function linksOf(backend: Required<StorageBackend>): Promise<(string | nul
   return [...listed, ...others].flatMap(({ webUrl, thumbnailUrl }) => [webUrl, thumbnailUrl])
 }
 
-t.test('a link that a browser must not open becomes null, and as a download link an error', async (t) => {
+t.test('a link that is unsafe in a browser becomes null, and as a download link an error', async (t) => {
   for (const url of HOSTILE) {
     const backend = leadingTo(url)
     t.same(new Set(await linksOf(backend)), new Set([null]), url.slice(0, 60))
@@ -72,7 +72,7 @@ t.test('a link that a browser must not open becomes null, and as a download link
   for (const value of [undefined, null, 5, {}, ['https://example.org/']]) t.equal(parseProviderLink(value), null)
 })
 
-t.test('https links stay, and http links to hosts that the operator allows', async (t) => {
+t.test('https links are kept, and http links to allowed hosts too', async (t) => {
   for (const [url, allowHosts] of [
     ['https://drive.google.com/file/d/1/view?usp=drivesdk#a', []],
     ['http://nas.lan:8080/f/1', ['nas.lan:8080']],

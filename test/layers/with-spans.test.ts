@@ -35,7 +35,7 @@ function arrange(bare: StorageBackend = new ScriptedBackend()) {
   return { spans, backend: withSpans(bare, tracing, 'somewhere') }
 }
 
-t.test('each call has a span of its own, by what it does and at which provider', async (t) => {
+t.test('each call has its own span with its operation and provider', async (t) => {
   const whole: StorageBackend = Object.assign(new ScriptedBackend(), {
     upload: async () => entry('up'),
     remove: async () => {},
@@ -63,11 +63,11 @@ t.test('each call has a span of its own, by what it does and at which provider',
   }
 })
 
-t.test('what a backend cannot do stays absent', async (t) => {
+t.test('missing methods of a backend stay absent', async (t) => {
   t.notOk('upload' in arrange().backend)
 })
 
-t.test('a span lasts until the answer is there, and answers and failures go through unchanged', async (t) => {
+t.test('a span lasts until the result, and results and failures are passed on unchanged', async (t) => {
   const bare = new ScriptedBackend()
   const { spans, backend } = arrange(bare)
   const waiting = new Deferred<ReturnType<typeof page>>()
@@ -97,7 +97,7 @@ t.test('the span of a download ends when its body begins', async (t) => {
   t.equal(body.readableEnded, false)
 })
 
-t.test('a caller who leaves is no failure of the provider', async (t) => {
+t.test('an abort by the caller is not a failure of the provider', async (t) => {
   const bare = new ScriptedBackend()
   const { spans, backend } = arrange(bare)
   const controller = new AbortController()

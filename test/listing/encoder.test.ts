@@ -22,14 +22,14 @@ async function kept(bytes: Buffer, maxBytes = 1 << 20) {
   return { cache, encoder: new Encoder(cache), keep, key: folderKey({ variant: '1' }), listing: await keep('1') }
 }
 
-t.test('each form decodes to the same bytes, and counts with its size', async (t) => {
+t.test('each encoding decompresses to the same bytes and counts with its size', async (t) => {
   const bytes = plain(50_000)
   const { cache, encoder, key, listing } = await kept(bytes)
   t.equal(cache.stats().bytes, bytes.byteLength)
   let expected = bytes.byteLength
   for (const encoding of ENCODINGS) {
     const done = encoder.begin(stored(key, listing), encoding)
-    t.equal(listing.coded(encoding), undefined, 'whoever asks first is not kept waiting')
+    t.equal(listing.coded(encoding), undefined, 'the first caller does not wait')
     await done
     const coded = listing.coded(encoding)!
     t.ok(decode[encoding](coded.bytes).equals(bytes), encoding)
@@ -39,7 +39,7 @@ t.test('each form decodes to the same bytes, and counts with its size', async (t
   }
 })
 
-t.test('a form is begun once, however many ask for it', async (t) => {
+t.test('each encoding is compressed once, however many callers request it', async (t) => {
   const { cache, encoder, key, listing } = await kept(plain(50_000))
   const begun = Array.from({ length: 50 }, () => encoder.begin(stored(key, listing), 'br'))
   t.strictSame(
@@ -47,13 +47,13 @@ t.test('a form is begun once, however many ask for it', async (t) => {
     [true, ...Array<boolean>(49).fill(false)]
   )
   const other = encoder.begin(stored(key, listing), 'gzip')
-  t.ok(other, 'the other form is another matter')
+  t.ok(other, 'the other encoding is independent')
   await Promise.all([...begun, other])
-  t.equal(encoder.begin(stored(key, listing), 'br'), undefined, 'nor is it once it is there')
+  t.equal(encoder.begin(stored(key, listing), 'br'), undefined, 'nor again once it is compressed')
   t.equal(cache.stats().bytes, listing.size)
 })
 
-t.test('a page of up to 1,024 bytes is never coded', async (t) => {
+t.test('a page of up to 1,024 bytes is never compressed', async (t) => {
   const small = await kept(plain(1024))
   t.equal(small.encoder.begin(stored(small.key, small.listing), 'gzip'), undefined)
   const larger = await kept(plain(1025))
@@ -61,7 +61,7 @@ t.test('a page of up to 1,024 bytes is never coded', async (t) => {
   t.ok(larger.listing.coded('gzip'))
 })
 
-t.test('two are coded at a time, and the next one when somebody asks for it later', async (t) => {
+t.test('two pages are compressed at a time, and a third one on a later request', async (t) => {
   const { encoder, keep } = await kept(plain(50_000))
   const listings = await Promise.all(['1', '2', '3'].map((variant) => keep(variant)))
   const begin = (i: number) => encoder.begin(stored(folderKey({ variant: String(i + 1) }), listings[i]!), 'br')
@@ -70,14 +70,14 @@ t.test('two are coded at a time, and the next one when somebody asks for it late
   t.ok(first !== undefined && second !== undefined)
   t.equal(begin(2), undefined)
   await Promise.all([first, second])
-  t.equal(listings[2]!.coded('br'), undefined, 'it does not begin by itself')
+  t.equal(listings[2]!.coded('br'), undefined, 'it does not start by itself')
   const third = begin(2)
   t.ok(third)
   await third
   t.ok(listings[2]!.coded('br'))
 })
 
-t.test('what hardly gets shorter is not kept, and not tried again', async (t) => {
+t.test('a result that is hardly shorter is discarded and not tried again', async (t) => {
   for (const encoding of ENCODINGS) {
     for (const share of [1, 0.93]) {
       const noise = Buffer.concat([randomBytes(20_000 * share), plain(20_000 * (1 - share))])
@@ -89,11 +89,11 @@ t.test('what hardly gets shorter is not kept, and not tried again', async (t) =>
     }
     const better = await kept(Buffer.concat([randomBytes(17_000), plain(3_000)]))
     await better.encoder.begin(stored(better.key, better.listing), encoding)
-    t.ok(better.listing.coded(encoding), `${encoding}, a tenth and more shorter`)
+    t.ok(better.listing.coded(encoding), `${encoding}, at least a tenth shorter`)
   }
 })
 
-t.test('what does not fit beside its page is dropped, and the page stays', async (t) => {
+t.test('a compressed form that does not fit beside its page is dropped, and the page stays', async (t) => {
   const bytes = plain(50_000)
   const { cache, encoder, key, listing } = await kept(bytes, bytes.byteLength + 10)
   await encoder.begin(stored(key, listing), 'br')
@@ -101,7 +101,7 @@ t.test('what does not fit beside its page is dropped, and the page stays', async
   t.match(cache.stats(), { entries: 1, bytes: bytes.byteLength, evictions: 0 })
 })
 
-t.test('what is not kept any more is not coded for anyone', async (t) => {
+t.test('the compressed form of a dropped or replaced page is discarded', async (t) => {
   const gone = await kept(plain(50_000))
   const done = gone.encoder.begin(stored(gone.key, gone.listing), 'br')
   gone.cache.clear()
@@ -115,11 +115,11 @@ t.test('what is not kept any more is not coded for anyone', async (t) => {
   const newer = await replaced.keep('1')
   await late
   t.equal(replaced.listing.coded('br'), undefined)
-  t.equal(newer.coded('br'), undefined, 'what came after it is coded for itself')
+  t.equal(newer.coded('br'), undefined, 'the new page is compressed separately')
   t.equal(replaced.cache.stats().bytes, 50_000)
 })
 
-t.test('what cannot be coded fails for nobody, and holds up nothing', async (t) => {
+t.test('a failed compression fails no request and does not block later ones', async (t) => {
   const { encoder, key, listing } = await kept(plain(50_000))
   // zlib throws immediately for this, as it does when it is out of memory.
   const broken = { identity: { bytes: { byteLength: 5_000 } }, begin: () => true } as unknown as RenderedListing
@@ -130,8 +130,8 @@ t.test('what cannot be coded fails for nobody, and holds up nothing', async (t) 
   t.ok(listing.coded('br'))
 })
 
-t.test('a page that is not kept is not coded, for nobody would read it', async (t) => {
+t.test('a page that is not cached is not compressed', async (t) => {
   const { encoder, key, listing } = await kept(plain(50_000))
   for (const status of [{}, { stored: false }]) t.equal(encoder.begin({ key, listing, status }, 'br'), undefined)
-  t.ok(encoder.begin(stored(key, listing), 'br'), 'it still may be, where it is kept')
+  t.ok(encoder.begin(stored(key, listing), 'br'), 'the same page is compressed once it is cached')
 })

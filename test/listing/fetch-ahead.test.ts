@@ -5,13 +5,13 @@ import { fetcher, folderKey as key, makeCache, never } from '../support/folder-c
 
 const forever = new AbortController().signal
 
-t.test('what is fetched ahead is fetched once, and kept for whoever comes', async (t) => {
+t.test('a page that is fetched ahead is fetched once and cached', async (t) => {
   const { cache, clock } = makeCache()
   const { calls, fetch } = fetcher<string>()
   const ahead = cache.fetchAhead(key(), fetch, forever)
   t.equal(calls.length, 1, 'at once')
   await cache.fetchAhead(key(), never, forever)
-  t.match(cache.stats(), { loads: 1, inFlight: 1, misses: 0, joins: 0 }, 'nobody has asked for anything yet')
+  t.match(cache.stats(), { loads: 1, inFlight: 1, misses: 0, joins: 0 }, 'no request has been made yet')
   clock.tick(1_000)
   calls[0]!.answer.resolve('page')
   await ahead
@@ -21,7 +21,7 @@ t.test('what is fetched ahead is fetched once, and kept for whoever comes', asyn
   t.match(cache.stats(), { loads: 1, inFlight: 0, misses: 0, hits: 1, entries: 1 })
 })
 
-t.test('nothing is fetched ahead of what is kept or being loaded', async (t) => {
+t.test('nothing is fetched ahead for a cached entry or a load in flight', async (t) => {
   const { cache, clock } = makeCache()
   const { calls, fetch } = fetcher<number>()
   const loading = cache.getOrFetch(key(), fetch)
@@ -33,13 +33,13 @@ t.test('nothing is fetched ahead of what is kept or being loaded', async (t) => 
   t.match(cache.stats(), { loads: 1, hits: 0, joins: 0 })
 })
 
-t.test('what has outlived its time is fetched ahead anew', async (t) => {
+t.test('an expired entry is fetched ahead again', async (t) => {
   const { cache, clock } = makeCache()
   await cache.getOrFetch(key(), async () => 'old')
   clock.tick(60_000)
   const { calls, fetch } = fetcher<string>()
   const ahead = cache.fetchAhead(key(), fetch, forever)
-  t.equal(cache.stats().entries, 0, 'the old one is gone at once')
+  t.equal(cache.stats().entries, 0, 'the expired entry is removed at once')
   const joined = cache.getOrFetch(key(), never)
   calls[0]!.answer.resolve('new')
   await ahead
@@ -48,7 +48,7 @@ t.test('what has outlived its time is fetched ahead anew', async (t) => {
   t.equal(cache.invalidateFolder(key()), 1, 'the key has one slot')
 })
 
-t.test('a load that hangs for as long as an entry lives is replaced, and does not win later', async (t) => {
+t.test('a load that hangs for the lifetime of an entry is replaced, and its late result is discarded', async (t) => {
   const { cache, clock } = makeCache()
   const hung = fetcher<string>()
   const before = cache.getOrFetch(key(), hung.fetch)
@@ -64,7 +64,7 @@ t.test('a load that hangs for as long as an entry lives is replaced, and does no
   t.equal(cache.invalidateFolder(key()), 1)
 })
 
-t.test('a load that was replaced has no place any more, though it has not ended', async (t) => {
+t.test('a replaced load has no slot, although it is still in flight', async (t) => {
   for (const how of ['asked for', 'fetched ahead']) {
     const { cache, clock } = makeCache()
     const { calls, fetch } = fetcher<string>()
@@ -78,7 +78,7 @@ t.test('a load that was replaced has no place any more, though it has not ended'
   }
 })
 
-t.test('a caller joins what is fetched ahead, and its leaving does not end it', async (t) => {
+t.test('a caller joins a fetch ahead, and its abort does not end the fetch', async (t) => {
   const { cache } = makeCache()
   const { calls, fetch } = fetcher<string>()
   const ahead = cache.fetchAhead(key(), fetch, forever)
@@ -96,7 +96,7 @@ t.test('a caller joins what is fetched ahead, and its leaving does not end it', 
   t.match(cache.stats(), { joins: 2, misses: 0, entries: 1 })
 })
 
-t.test('the only caller may leave, and what is fetched ahead goes on', async (t) => {
+t.test('an abort of the only caller does not end a fetch ahead', async (t) => {
   const { cache } = makeCache()
   const { calls, fetch } = fetcher<string>()
   const ahead = cache.fetchAhead(key(), fetch, forever)
@@ -110,7 +110,7 @@ t.test('the only caller may leave, and what is fetched ahead goes on', async (t)
   t.equal(await cache.getOrFetch(key(), never), 'page')
 })
 
-t.test('its signal ends it where nobody waits, and leaves it to those who do', async (t) => {
+t.test('its signal ends a fetch ahead without callers, and not one that callers have joined', async (t) => {
   const { cache } = makeCache()
   const { calls, fetch } = fetcher<string>()
   const alone = new AbortController()
@@ -119,10 +119,10 @@ t.test('its signal ends it where nobody waits, and leaves it to those who do', a
   t.ok(calls[0]!.signal.aborted)
   await t.rejects(ahead, { message: 'stopped' })
   const later = cache.getOrFetch(key(), fetch)
-  t.equal(calls.length, 2, 'who comes after it begins anew')
+  t.equal(calls.length, 2, 'the next caller starts a new fetch')
   calls[0]!.answer.resolve('late')
   await settled()
-  t.equal(cache.stats().entries, 0, 'what nobody waited for is not kept')
+  t.equal(cache.stats().entries, 0, 'an aborted fetch is not cached')
   calls[1]!.answer.resolve('own')
   t.equal(await later, 'own')
   t.equal(cache.stats().inFlight, 0)
@@ -138,13 +138,13 @@ t.test('its signal ends it where nobody waits, and leaves it to those who do', a
   t.equal(await cache.getOrFetch(key({ variant: '2' }), never), 'page')
 })
 
-t.test('an invalidation overtakes what is fetched ahead', async (t) => {
+t.test('an invalidation fences a fetch ahead', async (t) => {
   const { cache } = makeCache()
   const { calls, fetch } = fetcher<string>()
   const ahead = cache.fetchAhead(key(), fetch, forever)
   t.equal(cache.invalidateConnection('c1'), 1)
   const after = cache.getOrFetch(key(), fetch)
-  t.equal(calls.length, 2, 'nobody joins it any more')
+  t.equal(calls.length, 2, 'the next caller does not join it')
   calls[0]!.answer.resolve('old')
   await ahead
   t.equal(cache.stats().entries, 0)
@@ -153,7 +153,7 @@ t.test('an invalidation overtakes what is fetched ahead', async (t) => {
   t.equal(await cache.getOrFetch(key(), never), 'new')
 })
 
-t.test('it ends like its fetch, and a failure is not kept', async (t) => {
+t.test('fetchAhead settles like its fetch, and a failure is not cached', async (t) => {
   const { cache } = makeCache()
   const { calls, fetch } = fetcher<string>()
   const ahead = cache.fetchAhead(key(), fetch, forever)
@@ -173,7 +173,7 @@ t.test('it ends like its fetch, and a failure is not kept', async (t) => {
   t.equal(await cache.getOrFetch(key(), async () => 'own'), 'own')
 })
 
-t.test('what was kept elsewhere before is as old as it was there', async (t) => {
+t.test('a page from another cache keeps its age', async (t) => {
   const { cache } = makeCache()
   const status: FolderCacheStatus = {}
   const fetch = async (_signal: AbortSignal, aged: (ageMs: number) => void) => {
@@ -185,21 +185,21 @@ t.test('what was kept elsewhere before is as old as it was there', async (t) => 
   t.match(status, { outcome: 'hit', ageMs: 20_000 })
 })
 
-t.test('what is fetched ahead does not count against its user', async (t) => {
+t.test('a fetch ahead does not count against its user', async (t) => {
   const { cache } = makeCache({ maxInFlightPerUser: 1 })
   const { calls, fetch } = fetcher<number>()
   const aheads = ['1', '2'].map((variant) => cache.fetchAhead(key({ variant }), fetch, forever))
   const own = cache.getOrFetch(key(), fetch)
   t.equal(calls.length, 3)
   const third = cache.fetchAhead(key({ variant: '3' }), fetch, forever)
-  t.equal(calls.length, 4, 'a user whose fetches are all in flight may have pages fetched ahead')
+  t.equal(calls.length, 4, 'a user at the limit of fetches may have pages fetched ahead')
   await t.rejects(cache.getOrFetch(key({ folderId: 'b' }), never), { code: 'TOO_MANY_REQUESTS' })
   for (const { answer } of calls.filter((_, i) => i !== 2)) answer.resolve(1)
   await Promise.all([...aheads, third])
   await t.rejects(
     cache.getOrFetch(key({ folderId: 'b' }), never),
     { code: 'TOO_MANY_REQUESTS' },
-    'the end of one that was not counted frees nothing'
+    'the end of an uncounted fetch frees no slot'
   )
   calls[2]!.answer.resolve(1)
   await own

@@ -16,7 +16,7 @@ class Growing {
   }
 }
 
-t.test('an entry is fetched once and lives its time from the start of the fetch', async (t) => {
+t.test('an entry is fetched once and its lifetime begins with the fetch', async (t) => {
   const { cache, clock } = makeCache()
   const { calls, fetch } = fetcher<string[]>()
   const first = cache.getOrFetch(key(), fetch)
@@ -32,7 +32,7 @@ t.test('an entry is fetched once and lives its time from the start of the fetch'
   t.same(await again, ['b'])
 })
 
-t.test('a machine that slept does not serve old data, and a wall clock set back does not prolong a life', async (t) => {
+t.test('entries expire while the machine sleeps, and setting back the wall clock does not extend them', async (t) => {
   const { cache, clock } = makeCache()
   await cache.getOrFetch(key(), async () => 1)
   clock.sleep(60_000)
@@ -44,7 +44,7 @@ t.test('a machine that slept does not serve old data, and a wall clock set back 
   t.equal(await cache.getOrFetch(key(), async () => 3), 3)
 })
 
-t.test('a result that is older than its life when it comes is handed out and not kept', async (t) => {
+t.test('a result that is already expired is returned and not cached', async (t) => {
   const { cache, clock } = makeCache()
   const { calls, fetch } = fetcher<number>()
   const status: FolderCacheStatus = {}
@@ -56,7 +56,7 @@ t.test('a result that is older than its life when it comes is handed out and not
   t.equal(cache.stats().entries, 0)
 })
 
-t.test('fifty cold readers make one fetch; the first may leave and the others get their answer', async (t) => {
+t.test('fifty cold readers share a fetch; the first one aborts and the others get the result', async (t) => {
   const { cache } = makeCache()
   const { calls, fetch } = fetcher<number>()
   const first = new AbortController()
@@ -73,7 +73,7 @@ t.test('fifty cold readers make one fetch; the first may leave and the others ge
   t.match(cache.stats(), { misses: 1, joins: 49, loads: 1, inFlight: 0, entries: 1 })
 })
 
-t.test('when all have left the fetch is aborted at once, and who comes then starts anew', async (t) => {
+t.test('when all callers have aborted the fetch is aborted at once, and the next caller starts another', async (t) => {
   const { cache } = makeCache()
   const { calls, fetch } = fetcher<number>()
   const controllers = [new AbortController(), new AbortController()]
@@ -87,13 +87,13 @@ t.test('when all have left the fetch is aborted at once, and who comes then star
   t.equal(calls.length, 2)
   calls[0]!.answer.resolve(1)
   await settled()
-  t.equal(cache.stats().entries, 0, 'the abandoned answer is not kept')
+  t.equal(cache.stats().entries, 0, 'the abandoned result is not cached')
   calls[1]!.answer.resolve(2)
   t.equal(await later, 2)
   t.equal(await cache.getOrFetch(key(), never), 2)
 })
 
-t.test('a signal that is aborted already starts nothing', async (t) => {
+t.test('an aborted signal starts no fetch', async (t) => {
   const { cache } = makeCache()
   await t.rejects(cache.getOrFetch(key(), never, { signal: AbortSignal.abort(new Error('gone')) }), { message: 'gone' })
   t.equal(cache.stats().loads, 0)
@@ -112,7 +112,7 @@ t.test('a caller without a signal keeps the fetch alive', async (t) => {
   t.equal(await steady, 1)
 })
 
-t.test('a failure reaches everybody and is not kept', async (t) => {
+t.test('a failure rejects all callers and is not cached', async (t) => {
   const { cache } = makeCache()
   const { calls, fetch } = fetcher<number>()
   const both = [
@@ -158,25 +158,25 @@ for (const [what, invalidate] of [
   ['a provider', (cache: FolderCache) => cache.invalidateProvider('ann', 's3')],
   ['a connection', (cache: FolderCache) => cache.invalidateConnection('c1')]
 ] as const) {
-  t.test(`invalidating ${what} overtakes the load in flight`, async (t) => {
+  t.test(`invalidating ${what} fences the load in flight`, async (t) => {
     const { cache } = makeCache()
     const { calls, fetch } = fetcher<string>()
     const before = cache.getOrFetch(key(), fetch)
     t.equal(invalidate(cache), 1)
     const after = cache.getOrFetch(key(), fetch)
-    t.equal(calls.length, 2, 'who comes after it starts a load of its own')
+    t.equal(calls.length, 2, 'the next caller starts its own load')
     calls[1]!.answer.resolve('new')
     t.equal(await after, 'new')
     calls[0]!.answer.resolve('old')
-    t.equal(await before, 'old', 'who came before it still gets an answer')
-    t.equal(await cache.getOrFetch(key(), never), 'new', 'the old load that ends later does not win')
+    t.equal(await before, 'old', 'an earlier caller still gets a result')
+    t.equal(await cache.getOrFetch(key(), never), 'new', 'the late result of the old load is discarded')
     t.equal(invalidate(cache), 1)
     t.equal(cache.stats().entries, 0)
     t.equal(invalidate(cache), 0)
   })
 }
 
-t.test('an invalidation drops what it names and nothing else', async (t) => {
+t.test('an invalidation drops the entries in its scope and no others', async (t) => {
   const { cache } = makeCache()
   const all = [
     key(),
@@ -201,7 +201,7 @@ t.test('an invalidation drops what it names and nothing else', async (t) => {
   t.equal(cache.stats().bytes, 0)
 })
 
-t.test('clear() fences loads in flight too', async (t) => {
+t.test('clear() fences loads in flight', async (t) => {
   const { cache } = makeCache()
   const { calls, fetch } = fetcher<number>()
   const before = cache.getOrFetch(key(), fetch)
@@ -211,7 +211,7 @@ t.test('clear() fences loads in flight too', async (t) => {
   t.equal(cache.stats().entries, 0)
 })
 
-t.test('an invalidation from inside the fetch finds the load', async (t) => {
+t.test('an invalidation from inside the fetch fences its load', async (t) => {
   const { cache } = makeCache()
   t.equal(
     await cache.getOrFetch(key(), async () => {
@@ -223,7 +223,7 @@ t.test('an invalidation from inside the fetch finds the load', async (t) => {
   t.equal(cache.stats().entries, 0)
 })
 
-t.test('a caller does not join a load that began longer ago than an entry lives', async (t) => {
+t.test('a caller does not join a load that is older than the lifetime of an entry', async (t) => {
   const { cache, clock } = makeCache()
   const { calls, fetch } = fetcher<string>()
   const hanging = cache.getOrFetch(key(), fetch)
@@ -237,7 +237,7 @@ t.test('a caller does not join a load that began longer ago than an entry lives'
   t.equal(await cache.getOrFetch(key(), never), 'fresh')
 })
 
-t.test('what is kept cannot be changed by who reads it', async (t) => {
+t.test('a reader cannot change a cached value', async (t) => {
   const { cache } = makeCache()
   const value = await cache.getOrFetch(key(), async () => ({
     entries: Object.freeze([{ name: 'a' }]) as { name: string }[]
@@ -249,7 +249,7 @@ t.test('what is kept cannot be changed by who reads it', async (t) => {
   t.same(await cache.getOrFetch(key(), never), { entries: [{ name: 'a' }] })
 })
 
-t.test('the least recently used entry leaves first', async (t) => {
+t.test('the least recently used entry is evicted first', async (t) => {
   const { cache } = makeCache({ max: 2 })
   const load = (folderId: string) => cache.getOrFetch(key({ folderId }), async () => folderId)
   await load('a')
@@ -260,10 +260,10 @@ t.test('the least recently used entry leaves first', async (t) => {
   t.equal(await cache.getOrFetch(key({ folderId: 'a' }), never), 'a')
   t.equal(await cache.getOrFetch(key({ folderId: 'b' }), async () => 'anew'), 'anew')
   cache.invalidateProvider('ann', 's3')
-  t.equal(cache.stats().entries, 0, 'evicted entries leave no trace in the index')
+  t.equal(cache.stats().entries, 0, 'evicted entries are removed from the index')
 })
 
-t.test('a user beyond the share loses the own least recently used entries, and other users lose none', async (t) => {
+t.test('a user above the share loses the least recently used entries, and other users lose none', async (t) => {
   const { cache } = makeCache({ max: 8, maxSharePerUser: 0.5 })
   const load = (userId: string, folderId: string) =>
     cache.getOrFetch(key({ userId, folderId }), async () => `${userId} ${folderId}`)
@@ -283,7 +283,7 @@ t.test('a user beyond the share loses the own least recently used entries, and o
   t.notOk(await isHit('ann', '1'))
 })
 
-t.test('the share holds for bytes too, also when an entry grows', async (t) => {
+t.test('the share applies to bytes too, even when an entry grows', async (t) => {
   const { cache } = makeCache({
     maxBytes: 1000,
     maxSharePerUser: 0.3,
@@ -312,7 +312,7 @@ t.test('the share holds for bytes too, also when an entry grows', async (t) => {
   t.equal(grown.cache.stats().bytes, 250)
 })
 
-t.test('a user always has room for one entry', async (t) => {
+t.test('a user always has space for one entry', async (t) => {
   const { cache } = makeCache({ max: 2, maxSharePerUser: 0.01 })
   await cache.getOrFetch(key({ folderId: 'a' }), async () => 1)
   await cache.getOrFetch(key({ folderId: 'b' }), async () => 2)
@@ -320,7 +320,7 @@ t.test('a user always has room for one entry', async (t) => {
   t.equal(await cache.getOrFetch(key({ folderId: 'b' }), never), 2)
 })
 
-t.test('bytes are bounded, and what is larger than all is handed out and not kept', async (t) => {
+t.test('bytes are limited, and a value above the limit is returned and not cached', async (t) => {
   const { cache } = makeCache({ maxBytes: 1000 })
   const status: FolderCacheStatus = {}
   t.equal((await cache.getOrFetch(key(), async () => 'x'.repeat(2000), { status })).length, 2000)
@@ -329,12 +329,12 @@ t.test('bytes are bounded, and what is larger than all is handed out and not kep
     await cache.getOrFetch(key({ folderId: String(i) }), async () => 'ü'.repeat(100))
     t.ok(cache.stats().bytes <= 1000)
   }
-  t.equal(cache.stats().bytes, 4 * 202, 'bytes of UTF-8, with the quotes')
+  t.equal(cache.stats().bytes, 4 * 202, 'bytes of UTF-8, including the quotes')
   await cache.getOrFetch(key({ folderId: 'empty' }), async () => [])
-  t.same(await cache.getOrFetch(key({ folderId: 'empty' }), never), [], 'an empty folder is kept')
+  t.same(await cache.getOrFetch(key({ folderId: 'empty' }), never), [], 'an empty folder is cached')
 })
 
-t.test('a value that is no JSON value, or a size that is no number, is a clear error', async (t) => {
+t.test('a value that is not JSON and a size that is not a number are clear errors', async (t) => {
   const { cache } = makeCache()
   await t.rejects(
     cache.getOrFetch(key(), async () => undefined),
@@ -347,7 +347,7 @@ t.test('a value that is no JSON value, or a size that is no number, is a clear e
   t.equal(cache.stats().inFlight, 0)
 })
 
-t.test('one user cannot hold more fetches than allowed, and others notice nothing', async (t) => {
+t.test('a user is limited in concurrent fetches, and other users are not affected', async (t) => {
   const { cache } = makeCache({ maxInFlightPerUser: 2 })
   const { calls, fetch } = fetcher<number>()
   const open = ['a', 'b'].map((folderId) => cache.getOrFetch(key({ folderId }), fetch))
@@ -358,7 +358,7 @@ t.test('one user cannot hold more fetches than allowed, and others notice nothin
   await t.rejects(
     cache.getOrFetch(key({ folderId: 'c' }), never),
     { code: 'TOO_MANY_REQUESTS' },
-    'an invalidated fetch still costs'
+    'an invalidated fetch still counts'
   )
   calls.forEach(({ answer }) => {
     answer.resolve(2)
@@ -367,7 +367,7 @@ t.test('one user cannot hold more fetches than allowed, and others notice nothin
   t.equal(await cache.getOrFetch(key({ folderId: 'c' }), async () => 3), 3)
 })
 
-t.test('a status says why a caller got what it got', async (t) => {
+t.test('a status reports the outcome, the age and the remaining lifetime', async (t) => {
   const { cache, clock } = makeCache()
   const { calls, fetch } = fetcher<number>()
   const statuses: FolderCacheStatus[] = [{}, {}, {}]
@@ -384,7 +384,7 @@ t.test('a status says why a caller got what it got', async (t) => {
   ])
 })
 
-t.test('options and keys that are no good are refused', async (t) => {
+t.test('invalid options and keys are refused', async (t) => {
   for (const bad of [
     { max: 0 },
     { ttlMs: -1 },
@@ -423,7 +423,7 @@ t.test('keys never collide', async (t) => {
   t.equal(cache.invalidateProvider('__proto__', '__proto__'), 1)
 })
 
-t.test('dropping one of many users leaves the others alone', async (t) => {
+t.test('dropping the entries of one user leaves those of others', async (t) => {
   const { cache } = makeCache({ max: 10_000 })
   for (let i = 0; i < 5000; i += 1)
     await cache.getOrFetch(key({ userId: `u${i % 250}`, folderId: `${i}` }), async () => 1)

@@ -7,10 +7,10 @@ import { entry, page, pages } from '../support/scripted-backend.ts'
 
 const LEASE = { leaseMs: 2_000 }
 
-t.test('what is kept of a connection that is believed is given without a read, a call or a promise', async (t) => {
+t.test('a cached listing of a leased connection is returned without a read, a call or a promise', async (t) => {
   const { clock, connections, backend, kept, list } = makeListing(LEASE)
   const { id } = connections.add()
-  t.equal(kept(), undefined, 'nothing is kept')
+  t.equal(kept(), undefined, 'nothing is cached')
   backend.list = async () => page([entry('a')])
   const loaded = await list()
   clock.tick(1_500)
@@ -24,7 +24,7 @@ t.test('what is kept of a connection that is believed is given without a read, a
   t.equal(backend.listed.length, 1)
 })
 
-t.test('nothing is kept of a connection that is not believed, or not any more', async (t) => {
+t.test('no cached listing is returned for a connection without a valid lease', async (t) => {
   const without = makeListing()
   const { id } = without.connections.add()
   await without.list()
@@ -35,20 +35,20 @@ t.test('nothing is kept of a connection that is not believed, or not any more', 
   await list()
   t.ok(kept())
   clock.tick(2_000)
-  t.equal(kept(), undefined, 'its lease has ended')
+  t.equal(kept(), undefined, 'its lease has expired')
   await list()
   t.ok(kept())
   clock.sleep(2_000)
-  t.equal(kept(), undefined, 'a machine that slept believes nothing')
+  t.equal(kept(), undefined, 'leases expire during a sleep of the machine')
   await list()
   leases.hear({ ...row, version: 2, isGone: false })
-  t.equal(kept(), undefined, 'it has changed')
+  t.equal(kept(), undefined, 'the connection has changed')
   connections.change(row.id, {})
   await list({ folderId: 'other' })
-  t.equal(kept(), undefined, 'what was kept of it as it was is not what it has now')
+  t.equal(kept(), undefined, 'a listing of the previous version is not returned')
 })
 
-t.test('nothing that outlived its time is kept, though the connection is believed', async (t) => {
+t.test('an expired listing is not returned, although the connection is leased', async (t) => {
   const { clock, connections, kept, list } = makeListing({ leaseMs: 300_000 })
   connections.add()
   await list()
@@ -58,16 +58,16 @@ t.test('nothing that outlived its time is kept, though the connection is believe
   t.equal(kept(), undefined)
 })
 
-t.test('who refreshes is not given what is kept', async (t) => {
+t.test('a refresh does not return the cached listing', async (t) => {
   const { connections, kept, list } = makeListing(LEASE)
   connections.add()
   await list()
   t.ok(kept())
   t.equal(kept({ refresh: true }), undefined)
-  t.ok(kept(), 'and by itself that drops nothing')
+  t.ok(kept(), 'the lookup drops nothing')
 })
 
-t.test('where all processes keep pages together, what is kept is given while their generation is known', async (t) => {
+t.test('with a shared tier a cached listing is returned while its generation is known', async (t) => {
   let generation: string | Promise<string> = 'g1'
   const shared: SharedTier = {
     generation: () => generation,
@@ -81,13 +81,13 @@ t.test('where all processes keep pages together, what is kept is given while the
   await list()
   t.ok(kept())
   generation = Promise.resolve('g1')
-  t.equal(kept(), undefined, 'the tier must be asked')
-  t.equal((await list()).status.outcome, 'hit', 'which is done with a promise')
+  t.equal(kept(), undefined, 'the tier must be read')
+  t.equal((await list()).status.outcome, 'hit', 'the asynchronous path finds it')
   generation = 'g2'
-  t.equal(kept(), undefined, 'somebody has refreshed')
+  t.equal(kept(), undefined, 'another process has refreshed')
 })
 
-t.test('what the host keeps under a name of ours is not taken for a listing', async (t) => {
+t.test('a foreign value under a key of the plugin is not returned as a listing', async (t) => {
   const { connections, cache, kept, list } = makeListing(LEASE)
   const { id } = connections.add()
   await list({ folderId: 'other' })
@@ -95,11 +95,11 @@ t.test('what the host keeps under a name of ours is not taken for a listing', as
   const key = { userId: 'ann', provider: 'scripted', folderId: null, connectionId: id, variant }
   const value = await cache.getOrFetch(key, async () => ({ entries: [] }))
   t.equal(kept(), undefined)
-  t.equal(cache.stats().hits, 1, 'it was found, for it has the name of a listing')
+  t.equal(cache.stats().hits, 1, 'the entry was found under the key')
   t.equal(await cache.getOrFetch(key, async () => null), value)
 })
 
-t.test('a page is found by its cursor, and the cursor is not opened for it', async (t) => {
+t.test('a page is found by its sealed cursor without opening it', async (t) => {
   const { connections, backend, sealer, kept, list } = makeListing(LEASE)
   connections.add()
   backend.list = pages(2)
@@ -112,19 +112,19 @@ t.test('a page is found by its cursor, and the cursor is not opened for it', asy
   t.equal(sealer.opened, 1)
 })
 
-t.test('a page that was loaded ahead is found by its cursor as well', async (t) => {
+t.test('a page that was loaded ahead is found by its cursor too', async (t) => {
   const { connections, backend, sealer, kept, list } = makeListing(LEASE)
   connections.add()
   backend.list = pages(3)
   const first = await list()
   const second = await list({ cursor: first.body.page.next! })
   await settled()
-  t.equal(sealer.opened, 2, 'it was opened to be loaded')
+  t.equal(sealer.opened, 2, 'it was opened for the load')
   t.strictSame(kept({ cursor: second.body.page.next! })?.body.entries[0]?.name, 'p3')
   t.equal(sealer.opened, 2)
 })
 
-t.test('a cursor of nobody is refused, and loads nothing', async (t) => {
+t.test('an unknown cursor is refused without a load', async (t) => {
   const { connections, backend, cache, kept, list } = makeListing(LEASE)
   connections.add()
   backend.list = pages(9)
@@ -141,7 +141,7 @@ t.test('a cursor of nobody is refused, and loads nothing', async (t) => {
   t.equal(backend.listed.length, 3)
 })
 
-t.test('a cursor finds a page of its own listing alone', async (t) => {
+t.test('a cursor finds pages of its own listing only', async (t) => {
   const { connections, backend, kept, list } = makeListing(LEASE)
   const { id } = connections.add({ isDefault: true })
   const other = connections.add()

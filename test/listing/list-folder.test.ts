@@ -8,7 +8,7 @@ import { Deferred, settled } from '../support/deferred.ts'
 import { makeListing } from '../support/listing.ts'
 import { entry, page } from '../support/scripted-backend.ts'
 
-t.test('a load costs one read, whether a lease holds or not, and a hit inside of a lease none', async (t) => {
+t.test('a load costs one read, with or without a lease, and a hit within a lease none', async (t) => {
   const { clock, connections, backend, list } = makeListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   for (const connectionId of [id, undefined]) {
@@ -24,7 +24,7 @@ t.test('a load costs one read, whether a lease holds or not, and a hit inside of
   t.equal(backend.listed.length, 4)
 })
 
-t.test('a lease that ends while a folder is loaded is renewed before the answer is given', async (t) => {
+t.test('a lease that expires during a load is renewed before the response', async (t) => {
   const { clock, connections, backend, list } = makeListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   backend.list = async () => {
@@ -41,7 +41,7 @@ t.test('a lease that ends while a folder is loaded is renewed before the answer 
   await t.rejects(list({ connectionId: id, refresh: true }), { code: 'CONNECTION_INACTIVE' })
 })
 
-t.test('a connection that was disabled unheard is not used to load anything', async (t) => {
+t.test('a connection that was disabled without a notification is not used for a load', async (t) => {
   const { connections, backend, list } = makeListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   await list({ connectionId: id })
@@ -50,14 +50,14 @@ t.test('a connection that was disabled unheard is not used to load anything', as
   t.equal(backend.listed.length, 1)
 })
 
-t.test('a connection that is believed is one of its own provider alone', async (t) => {
+t.test('a leased connection is valid for its own provider only', async (t) => {
   const { connections, list } = makeListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   await list({ connectionId: id })
   await t.rejects(list({ connectionId: id, provider: 'other' }), { code: 'CONNECTION_NOT_FOUND' })
 })
 
-t.test('refresh is for whatever connection turns out to be meant', async (t) => {
+t.test('refresh applies to the connection that the request resolves to', async (t) => {
   const { connections, backend, list } = makeListing({ leaseMs: 2_000 })
   const first = connections.add({ isDefault: true })
   const second = connections.add()
@@ -72,7 +72,7 @@ t.test('refresh is for whatever connection turns out to be meant', async (t) => 
   t.equal(body.entries[0]?.name, 'new')
 })
 
-t.test('a row that was removed and is there again shows nothing of before', async (t) => {
+t.test('a row that was removed and created again shows no old listing', async (t) => {
   const { clock, connections, backend, list } = makeListing({ leaseMs: 2_000 })
   const row = connections.add()
   backend.list = async () => page([entry('old')])
@@ -83,7 +83,7 @@ t.test('a row that was removed and is there again shows nothing of before', asyn
   t.equal((await list({ connectionId: row.id })).body.entries[0]?.name, 'new')
 })
 
-t.test('a change that is heard of while a folder is loaded is looked at before the answer is given', async (t) => {
+t.test('a change during a load is checked before the response', async (t) => {
   const { connections, leases, backend, list } = makeListing({ leaseMs: 2_000 })
   const row = connections.add()
   backend.list = async () => {
@@ -94,7 +94,7 @@ t.test('a change that is heard of while a folder is loaded is looked at before t
   await t.rejects(list({ connectionId: row.id }), { code: 'CONNECTION_INACTIVE' })
 })
 
-t.test('a connection that was changed elsewhere is served no longer than a lease', async (t) => {
+t.test('a connection that another process has changed is served for a lease at most', async (t) => {
   const { clock, connections, backend, list } = makeListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   backend.list = async () => page([entry('old')])
@@ -124,7 +124,7 @@ t.test('without a lease a hit costs one read of the connection and no call upstr
   t.same(second.body, first.body)
 })
 
-t.test('a folder on one page is sorted, folders first; one of several pages is as the provider sends it', async (t) => {
+t.test('a folder on one page is sorted with folders first; several pages keep the order of the provider', async (t) => {
   const { connections, backend, list } = makeListing()
   connections.add()
   const mixed = [
@@ -153,7 +153,7 @@ t.test('a folder on one page is sorted, folders first; one of several pages is a
   t.equal(backend.listed.at(-1)?.call.cursor, 'more')
 })
 
-t.test('a cursor is good for its own listing alone', async (t) => {
+t.test('a cursor is valid for its own listing only', async (t) => {
   const { connections, backend, list } = makeListing()
   const { id } = connections.add()
   const other = connections.add()
@@ -172,14 +172,14 @@ t.test('a cursor is good for its own listing alone', async (t) => {
   await list({ connectionId: id, limit: 5, cursor })
 })
 
-t.test('a cursor that is too long to travel ends the listing honestly', async (t) => {
+t.test('a cursor that is too long ends the listing as incomplete', async (t) => {
   const { connections, backend, list } = makeListing()
   connections.add()
   backend.list = async () => page([entry('a')], 'x'.repeat(5000))
   t.match((await list()).body.page, { next: null, complete: false, reason: 'page-cap' })
 })
 
-t.test('which connection is meant', async (t) => {
+t.test('the connection is chosen by id, as the only one, or as the default', async (t) => {
   const { connections, list } = makeListing()
   await t.rejects(list(), { code: 'CONNECTION_MISSING' })
   const first = connections.add()
@@ -195,7 +195,7 @@ t.test('which connection is meant', async (t) => {
   await t.rejects(list({ connectionId: elsewhere.id }), { code: 'CONNECTION_NOT_FOUND' })
 })
 
-t.test('a connection that is not active is refused before any call', async (t) => {
+t.test('a connection that is not ACTIVE is refused before any call', async (t) => {
   for (const status of ['DISABLED', 'ERROR', 'REQUIRES_REAUTH'] as const) {
     const { connections, backend, list } = makeListing()
     connections.add({ status })
@@ -204,7 +204,7 @@ t.test('a connection that is not active is refused before any call', async (t) =
   }
 })
 
-t.test('a connection that is disabled or removed during the call upstream answers nothing of it', async (t) => {
+t.test('a connection that is disabled or removed during a call upstream returns nothing', async (t) => {
   for (const change of ['disable', 'remove'] as const) {
     const { connections, backend, list } = makeListing()
     const { id } = connections.add()
@@ -220,7 +220,7 @@ t.test('a connection that is disabled or removed during the call upstream answer
   }
 })
 
-t.test('a connection that points elsewhere during the call is listed anew', async (t) => {
+t.test('a connection that changes its account during a call is listed again', async (t) => {
   const { connections, backend, list } = makeListing()
   const { id } = connections.add()
   const slow = new Deferred<ReturnType<typeof page>>()
@@ -236,7 +236,7 @@ t.test('a connection that points elsewhere during the call is listed anew', asyn
   t.equal((await list({ connectionId: id })).status.outcome, 'hit')
 })
 
-t.test('a connection that never stops changing is given up', async (t) => {
+t.test('a connection that keeps changing fails the request', async (t) => {
   const { connections, backend, list } = makeListing()
   const { id } = connections.add()
   backend.list = async () => {
@@ -247,7 +247,7 @@ t.test('a connection that never stops changing is given up', async (t) => {
   t.equal(backend.listed.length, 3)
 })
 
-t.test('refresh drops every page of the folder and overtakes the load in flight', async (t) => {
+t.test('refresh drops every page of the folder and fences the load in flight', async (t) => {
   const { connections, backend, list, cache } = makeListing()
   const { id } = connections.add()
   backend.list = async (_folder, { cursor }) => page([entry('a')], cursor === undefined ? 'two' : null)
@@ -274,7 +274,7 @@ t.test('refresh drops every page of the folder and overtakes the load in flight'
   )
 })
 
-t.test('equal content has an equal ETag, and it is a digest of the bytes', async (t) => {
+t.test('equal content has an equal ETag, which is a digest of the bytes', async (t) => {
   const { connections, backend, list } = makeListing()
   connections.add()
   backend.list = async () => page([entry('a')], 'next')
@@ -293,7 +293,7 @@ t.test('two users of one folder never share a load', async (t) => {
   t.equal(backend.listed.length, 2)
 })
 
-t.test('how long loads take is counted, and how they end; what was not loaded is not', async (t) => {
+t.test('the duration and the outcome of loads are counted, and hits are not', async (t) => {
   const { clock, connections, backend, list, loads } = makeListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   backend.list = async () => {
@@ -322,7 +322,7 @@ t.test('how long loads take is counted, and how they end; what was not loaded is
   t.equal(loads.length, 1)
 })
 
-t.test('a user may refresh so often in a minute', async (t) => {
+t.test('refreshes per minute are limited per user', async (t) => {
   const clock = new ManualClock()
   const limit = new MinuteLimit(2, 'Too many.', clock)
   limit.take('ann')
@@ -339,7 +339,7 @@ t.test('a user may refresh so often in a minute', async (t) => {
   limit.take('ann')
 })
 
-t.test('nothing is stored or asked for a folder id that the provider cannot have given out', async (t) => {
+t.test('a folder id that the provider cannot have issued reads and stores nothing', async (t) => {
   const asked: unknown[] = []
   const shared: SharedTier = {
     generation: (folder) => {

@@ -12,19 +12,19 @@ function make(options: Parameters<typeof makeCache>[0] = {}) {
   return { cache, clock, lookUp: (of: FolderKey) => cache.lookUp(of, new Moment(clock)) }
 }
 
-t.test('what is kept is found without a promise, with its age, and counted as a hit', async (t) => {
+t.test('a cached entry is found synchronously, with its age, and counted as a hit', async (t) => {
   const { cache, clock, lookUp } = make()
   t.equal(lookUp(key()), undefined)
-  t.equal(cache.stats().misses, 0, 'who looks asks for nothing')
+  t.equal(cache.stats().misses, 0, 'a lookup does not count as a miss')
   const value = await cache.getOrFetch(key(), async () => ['a'])
   clock.tick(20_000)
   const found = lookUp(key())
-  t.equal(found?.value, value, 'the very same value')
+  t.equal(found?.value, value, 'the identical value')
   t.match(found, { ageMs: 20_000, ttlMs: 40_000 })
   t.match(cache.stats(), { hits: 1, misses: 1, loads: 1, joins: 0 })
 })
 
-t.test('what has outlived its time by either clock is not found, and is dropped', async (t) => {
+t.test('an entry that has expired by either clock is not found, and is dropped', async (t) => {
   for (const end of ['tick', 'sleep'] as const) {
     const { cache, clock, lookUp } = make()
     await cache.getOrFetch(key(), async () => 1)
@@ -35,16 +35,16 @@ t.test('what has outlived its time by either clock is not found, and is dropped'
     t.equal(cache.stats().entries, 1)
     t.equal(lookUp(key()), undefined, end)
     t.match(cache.stats(), { entries: 0, bytes: 0, hits: 1, evictions: 0, invalidations: 0 })
-    t.equal(cache.invalidateFolder(key()), 0, 'nothing of it is left in the index')
+    t.equal(cache.invalidateFolder(key()), 0, 'it is removed from the index')
   }
   const { cache, clock, lookUp } = make()
   await cache.getOrFetch(key(), async () => 1)
   clock.setBack(3_600_000)
   clock.tick(60_000)
-  t.equal(lookUp(key()), undefined, 'a wall clock set back does not prolong a life')
+  t.equal(lookUp(key()), undefined, 'setting back the wall clock does not extend a lifetime')
 })
 
-t.test('who is looked up has been used: the other one leaves first', async (t) => {
+t.test('a lookup counts as a use, and another entry is evicted first', async (t) => {
   const { cache, lookUp } = make({ max: 2 })
   for (const folderId of ['a', 'b']) await cache.getOrFetch(key({ folderId }), async () => folderId)
   lookUp(key({ folderId: 'a' }))
@@ -53,7 +53,7 @@ t.test('who is looked up has been used: the other one leaves first', async (t) =
   t.equal(lookUp(key({ folderId: 'a' }))?.value, 'a')
 })
 
-t.test('what is being loaded is not found, nor joined', async (t) => {
+t.test('a load in flight is neither found nor joined', async (t) => {
   const { cache, lookUp } = make()
   const { calls, fetch } = fetcher<number>()
   const answer = cache.getOrFetch(key(), fetch)
@@ -69,14 +69,14 @@ t.test('what is being loaded is not found, nor joined', async (t) => {
   t.equal(lookUp(key({ variant: '2' }))?.value, 2)
 })
 
-t.test('a value that has grown counts with what it is now', async (t) => {
+t.test('a resized value counts with its current size', async (t) => {
   let size = 100
   const { cache } = make({ maxBytes: 1000, sizeOf: () => size })
   const value = await cache.getOrFetch(key(), async () => ['a'])
   size = 350.2
   t.ok(cache.resize(key(), value))
   t.match(cache.stats(), { bytes: 351, entries: 1, evictions: 0 })
-  t.equal(await cache.getOrFetch(key(), never), value, 'it is still there')
+  t.equal(await cache.getOrFetch(key(), never), value, 'it is still cached')
   size = 10
   t.ok(cache.resize(key(), value))
   t.equal(cache.stats().bytes, 10)
@@ -84,14 +84,14 @@ t.test('a value that has grown counts with what it is now', async (t) => {
   t.match(cache.stats(), { bytes: 0, entries: 0 })
 })
 
-t.test('a value that grows drives out what was used least, and never itself', async (t) => {
+t.test('a growing value evicts the least recently used entries and never itself', async (t) => {
   let size = 100
   const { cache, lookUp } = make({ maxBytes: 300, sizeOf: () => size })
   const [first] = await Promise.all(
     ['a', 'b', 'c'].map((folderId) => cache.getOrFetch(key({ folderId }), async () => [folderId]))
   )
   size = 200
-  t.ok(cache.resize(key({ folderId: 'a' }), first), 'it was used least itself until now')
+  t.ok(cache.resize(key({ folderId: 'a' }), first), 'it was the least recently used one itself')
   t.match(cache.stats(), { bytes: 300, entries: 2, evictions: 1 })
   t.equal(lookUp(key({ folderId: 'b' })), undefined)
   t.equal(lookUp(key({ folderId: 'a' }))?.value, first)
@@ -100,27 +100,27 @@ t.test('a value that grows drives out what was used least, and never itself', as
   t.match(cache.stats(), { bytes: 300, entries: 1, evictions: 2 })
 })
 
-t.test('a value that is too large now, another one or one that is gone is not counted anew', async (t) => {
+t.test('a value that is too large, replaced or dropped is not resized', async (t) => {
   let size = 100
   const { cache, lookUp } = make({ maxBytes: 300, sizeOf: () => size })
   const value = await cache.getOrFetch(key(), async () => ['a'])
   await cache.getOrFetch(key({ folderId: 'b' }), async () => ['b'])
   size = 301
   t.notOk(cache.resize(key(), value))
-  t.match(cache.stats(), { bytes: 200, entries: 2, evictions: 0 }, 'it stays as it was, and so do others')
+  t.match(cache.stats(), { bytes: 200, entries: 2, evictions: 0 }, 'it is unchanged, and so are the others')
   size = 150
-  t.notOk(cache.resize(key(), ['a']), 'an equal one is not the one that is kept')
-  t.notOk(cache.resize(key({ folderId: 'b' }), value), 'kept of another folder')
+  t.notOk(cache.resize(key(), ['a']), 'an equal value is not the cached one')
+  t.notOk(cache.resize(key({ folderId: 'b' }), value), 'cached for another folder')
   t.notOk(cache.resize(key({ folderId: 'none' }), value))
   t.equal(cache.stats().bytes, 200)
   cache.invalidateFolder(key())
   t.notOk(cache.resize(key(), value))
   const { calls, fetch } = fetcher<string[]>()
   const loading = cache.getOrFetch(key(), fetch)
-  t.notOk(cache.resize(key(), value), 'what is being loaded is not kept yet')
+  t.notOk(cache.resize(key(), value), 'a value in flight is not cached yet')
   calls[0]!.answer.resolve(['a'])
   await loading
-  t.notOk(cache.resize(key(), value), 'what was loaded since is another one')
+  t.notOk(cache.resize(key(), value), 'a value that was loaded since is another one')
   t.match(cache.stats(), { bytes: 250, entries: 2 })
   t.ok(lookUp(key()))
   size = NaN
@@ -148,7 +148,7 @@ const twoKeys = fc
     Object.fromEntries(PARTS.map((part, i) => [part, isOther[i] ? other[part] : a[part]])) as unknown as FolderKey
   ])
 
-t.test('a key finds what was kept for it, and for no key that differs in any part', async (t) => {
+t.test('a key finds its own entry, and a key that differs in any part does not', async (t) => {
   const check = async ([a, b]: [FolderKey, FolderKey]): Promise<boolean> => {
     const { cache, lookUp } = make()
     const isSame = PARTS.every((part) => a[part] === b[part])
@@ -164,10 +164,10 @@ t.test('a key finds what was kept for it, and for no key that differs in any par
     return isDeepStrictEqual([before, own, ...after, entries, ...gone], [...expected, undefined, undefined, 0, 0])
   }
   await fc.assert(fc.asyncProperty(twoKeys, check), { numRuns: 1000 })
-  t.pass('no two keys are taken for each other')
+  t.pass('no two keys are mistaken for each other')
 })
 
-t.test('a connection that two users and two providers name is dropped of all of them', async (t) => {
+t.test('a connection id that two users and two providers share is dropped for all of them', async (t) => {
   const { cache } = make()
   const { calls, fetch } = fetcher<number>()
   const all = [key(), key({ userId: 'bob' }), key({ provider: 'box' }), key({ userId: 'bob', folderId: null })]
@@ -179,6 +179,6 @@ t.test('a connection that two users and two providers name is dropped of all of 
   calls[0]!.answer.resolve(1)
   await loading
   await settled()
-  t.equal(cache.stats().entries, 1, 'what was being loaded of it is not kept')
+  t.equal(cache.stats().entries, 1, 'its load in flight is not cached')
   t.equal(cache.dropConnection('c1'), 0)
 })

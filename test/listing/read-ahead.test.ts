@@ -48,7 +48,7 @@ function unhandledIn(t: Test): unknown[] {
   return unhandled
 }
 
-t.test('the first page loads nothing ahead, however often it is asked for', async (t) => {
+t.test('the first page loads nothing ahead, however often it is requested', async (t) => {
   const { connections, list, asked } = make()
   connections.add()
   for (let i = 0; i < 3; i += 1) await list()
@@ -56,7 +56,7 @@ t.test('the first page loads nothing ahead, however often it is asked for', asyn
   t.strictSame(asked(), ['p1'])
 })
 
-t.test('the second page loads the third ahead, once for all who ask for it', async (t) => {
+t.test('the second page loads the third one ahead, once for all requests', async (t) => {
   for (const options of [LEASE, {}]) {
     const { connections, list, turnTo, asked } = make(options)
     connections.add()
@@ -72,13 +72,13 @@ t.test('the second page loads the third ahead, once for all who ask for it', asy
     const third = await list({ cursor: second.body.page.next! })
     t.equal(third.status.outcome, 'hit')
     t.strictSame(names(third.body), ['p3'])
-    t.strictSame(asked().slice(0, 3), ['p1', 'p2', 'p3'], 'without a call of its own')
+    t.strictSame(asked().slice(0, 3), ['p1', 'p2', 'p3'], 'without another call')
     await settled()
-    t.strictSame(asked(), ['p1', 'p2', 'p3', 'p4'], 'and its reader goes on')
+    t.strictSame(asked(), ['p1', 'p2', 'p3', 'p4'], 'the fourth page is loaded ahead')
   }
 })
 
-t.test('a second page that was kept before anybody turned to it loads the third ahead as well', async (t) => {
+t.test('a cached second page that is requested for the first time loads the third one ahead too', async (t) => {
   const { connections, list, turnTo, hold, asked } = make()
   connections.add()
   const answers = hold('p2')
@@ -88,10 +88,10 @@ t.test('a second page that was kept before anybody turned to it loads the third 
   answers[0]!.answer.resolve(page([entry('p2')], 'p3'))
   await Promise.all(readers)
   await settled()
-  t.strictSame(asked(), ['p1', 'p2', 'p3'], 'many who waited for it load one ahead')
+  t.strictSame(asked(), ['p1', 'p2', 'p3'], 'many waiting requests load one page ahead')
 })
 
-t.test('after the last page there is nothing to load', async (t) => {
+t.test('after the last page nothing is loaded', async (t) => {
   const { connections, backend, turnTo, asked } = make()
   connections.add()
   backend.list = pages(2)
@@ -99,7 +99,7 @@ t.test('after the last page there is nothing to load', async (t) => {
   t.strictSame(asked(), ['p1', 'p2'])
 })
 
-t.test('who turns the page while it is loaded ahead joins it', async (t) => {
+t.test('a request for a page that is being loaded ahead joins it', async (t) => {
   const { connections, list, turnTo, hold, asked } = make()
   connections.add()
   const answers = hold('p3')
@@ -111,10 +111,10 @@ t.test('who turns the page while it is loaded ahead joins it', async (t) => {
   t.strictSame(names(body), ['p3'])
   t.equal(status.outcome, 'join')
   await settled()
-  t.strictSame(asked(), ['p1', 'p2', 'p3', 'p4'], 'and its reader goes on as any other')
+  t.strictSame(asked(), ['p1', 'p2', 'p3', 'p4'], 'the fourth page is loaded ahead')
 })
 
-t.test('a failure ahead is told to nobody, and the reader tries for itself', async (t) => {
+t.test('a failed read-ahead is not reported, and the request for its page tries again', async (t) => {
   const unhandled = unhandledIn(t)
   const { connections, list, turnTo, hold, asked } = make()
   connections.add()
@@ -123,9 +123,9 @@ t.test('a failure ahead is told to nobody, and the reader tries for itself', asy
   answers[0]!.answer.reject(new Error('upstream'))
   await settled()
   const again = await list({ cursor: (await list()).body.page.next! })
-  t.equal(again.status.outcome, 'hit', 'the page before it is there as ever')
+  t.equal(again.status.outcome, 'hit', 'the previous page is still cached')
   await settled()
-  t.strictSame(asked(), ['p1', 'p2', 'p3'], 'and is not loaded ahead again and again')
+  t.strictSame(asked(), ['p1', 'p2', 'p3'], 'it is not loaded ahead repeatedly')
   const third = list({ cursor: second.body.page.next! })
   await settled()
   answers[1]!.answer.resolve(more('p3'))
@@ -133,7 +133,7 @@ t.test('a failure ahead is told to nobody, and the reader tries for itself', asy
   t.strictSame(unhandled, [])
 })
 
-t.test('who has joined a failure is told', async (t) => {
+t.test('a request that has joined a failed read-ahead fails', async (t) => {
   const unhandled = unhandledIn(t)
   const { connections, list, turnTo, hold } = make()
   connections.add()
@@ -147,7 +147,7 @@ t.test('who has joined a failure is told', async (t) => {
   t.strictSame(unhandled, [])
 })
 
-t.test('of one user one page is loaded ahead at a time, and the next one for whoever asks later', async (t) => {
+t.test('one page is loaded ahead per user, and another one on a later request', async (t) => {
   const { connections, turnTo, hold, asked } = make()
   connections.add()
   const answers = hold('p3')
@@ -157,20 +157,20 @@ t.test('of one user one page is loaded ahead at a time, and the next one for who
   t.equal(answers.length, 1)
   answers[0]!.answer.resolve(more('p3'))
   await settled()
-  t.equal(answers.length, 1, 'nothing begins by itself')
+  t.equal(answers.length, 1, 'no load starts by itself')
   await turnTo(2, { folderId: 'other' })
   t.equal(answers.length, 2)
   answers[1]!.answer.reject(new Error('upstream'))
   await settled()
   await turnTo(2, { folderId: 'third' })
-  t.equal(answers.length, 3, 'one that failed does not count either')
+  t.equal(answers.length, 3, 'a failed load does not count either')
   t.strictSame(
     asked().filter((cursor) => cursor !== 'p3'),
     ['p1', 'p2', 'p1', 'p2', 'p1', 'p2']
   )
 })
 
-t.test('sixteen pages are loaded ahead at a time, of all users together', async (t) => {
+t.test('at most sixteen pages are loaded ahead for all users together', async (t) => {
   const warnings: Error[] = []
   const warn = (warning: Error) => warnings.push(warning)
   process.on('warning', warn)
@@ -187,10 +187,10 @@ t.test('sixteen pages are loaded ahead at a time, of all users together', async 
   await settled()
   for (const userId of users.slice(16)) await turnTo(2, { userId })
   t.equal(answers.length, 17)
-  t.strictSame(warnings, [], 'so many listen to one signal, and that is no leak')
+  t.strictSame(warnings, [], 'the listeners on the signal cause no leak warning')
 })
 
-t.test('close() aborts fetches that no reader has joined, waits for all, and begins nothing more', async (t) => {
+t.test('close() aborts fetches that no request has joined, waits for all, and starts no more', async (t) => {
   const unhandled = unhandledIn(t)
   const { connections, cache, readAhead, list, turnTo, hold } = make()
   for (const userId of ['ann', 'bob', 'eve']) connections.add({ userId })
@@ -220,7 +220,7 @@ t.test('close() aborts fetches that no reader has joined, waits for all, and beg
   t.strictSame(unhandled, [])
 })
 
-t.test('where no page is to be loaded ahead, none is', async (t) => {
+t.test('without readAhead no page is loaded ahead', async (t) => {
   const { connections, turnTo, asked } = make({ ...LEASE, hasReadAhead: false })
   connections.add()
   await turnTo(3)
@@ -228,7 +228,7 @@ t.test('where no page is to be loaded ahead, none is', async (t) => {
   t.strictSame(asked(), ['p1', 'p2', 'p3'])
 })
 
-t.test('what was loaded ahead before an invalidation is given to nobody after it', async (t) => {
+t.test('a page that was loaded ahead before an invalidation is not served after it', async (t) => {
   const { connections, cache, list, turnTo, hold, asked } = make()
   const { id } = connections.add()
   const answers = hold('p3')
@@ -245,7 +245,7 @@ t.test('what was loaded ahead before an invalidation is given to nobody after it
   t.equal(asked().filter((cursor) => cursor === 'p3').length, 2)
 })
 
-t.test('what is loaded ahead of a connection that changes meanwhile is given to nobody', async (t) => {
+t.test('a page that is loaded ahead for a connection that changes meanwhile is not served', async (t) => {
   const { connections, leases, list, turnTo, hold } = make()
   const row = connections.add()
   const answers = hold('p3')
@@ -253,12 +253,12 @@ t.test('what is loaded ahead of a connection that changes meanwhile is given to 
   const cursor = second.body.page.next!
   const early = list({ cursor })
   await settled()
-  t.equal(answers.length, 1, 'the reader has joined it')
+  t.equal(answers.length, 1, 'the request has joined it')
   connections.change(row.id, { accountId: 'another' })
   leases.hear({ ...row, version: 2, isGone: false })
   answers[0]!.answer.resolve(more('old'))
   await settled()
-  t.equal(answers.length, 2, 'it is loaded anew for the connection as it is')
+  t.equal(answers.length, 2, 'it is loaded again for the changed connection')
   answers[1]!.answer.resolve(more('new'))
   t.strictSame(names((await early).body), ['new'])
   t.strictSame(names((await list({ cursor })).body), ['new'])
@@ -267,7 +267,7 @@ t.test('what is loaded ahead of a connection that changes meanwhile is given to 
   await t.rejects(list({ cursor }), { code: 'CONNECTION_INACTIVE' })
 })
 
-t.test('of a connection that has changed unheard nothing is loaded ahead', async (t) => {
+t.test('nothing is loaded ahead for a connection that has changed without a notification', async (t) => {
   const unhandled = unhandledIn(t)
   const { connections, clock, list, turnTo, asked } = make()
   const { id } = connections.add()
@@ -282,7 +282,7 @@ t.test('of a connection that has changed unheard nothing is loaded ahead', async
   // The read-ahead reads the connection again, although it was leased, to open it.
   connections.change(id, { status: 'DISABLED' })
   const fourth = await list({ cursor: (await list({ cursor: third })).body.page.next! })
-  t.equal(fourth.status.outcome, 'hit', 'for a lease')
+  t.equal(fourth.status.outcome, 'hit', 'within a lease')
   await settled()
   t.equal(asked().length, 4)
   clock.tick(2_000)
@@ -290,7 +290,7 @@ t.test('of a connection that has changed unheard nothing is loaded ahead', async
   t.strictSame(unhandled, [])
 })
 
-t.test('a page that another process has is loaded ahead from there, and is as old as it is there', async (t) => {
+t.test('a page of another process is used for read-ahead and keeps its age', async (t) => {
   const held = new Map<string, Buffer>()
   const shared: SharedTier = {
     generation: () => 'g',
@@ -316,10 +316,10 @@ t.test('a page that another process has is loaded ahead from there, and is as ol
   t.strictSame(names(third.body), ['p3'])
   t.strictSame(two.asked(), [])
   two.clock.tick(40_000)
-  t.equal((await two.list({ cursor: second.body.page.next! })).status.outcome, 'miss', 'nor does it live longer')
+  t.equal((await two.list({ cursor: second.body.page.next! })).status.outcome, 'miss', 'its lifetime is not extended')
 })
 
-t.test('what is loaded ahead uses up nothing of what its user may have in flight', async (t) => {
+t.test('read-ahead does not count towards the user’s loads in flight', async (t) => {
   const { connections, list, turnTo, hold } = make({ ...LEASE, maxInFlightPerUser: 1 })
   connections.add()
   const answers = hold('p3')
@@ -328,7 +328,7 @@ t.test('what is loaded ahead uses up nothing of what its user may have in flight
   t.equal((await list({ folderId: 'other' })).status.outcome, 'miss')
   const third = list({ cursor: second.body.page.next! })
   await settled()
-  t.equal((await list({ folderId: 'another' })).status.outcome, 'miss', 'nor does who joins it')
+  t.equal((await list({ folderId: 'another' })).status.outcome, 'miss', 'a request that joins it does not count either')
   answers[0]!.answer.resolve(more('p3'))
   await third
 })

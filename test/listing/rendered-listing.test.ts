@@ -18,7 +18,7 @@ function listing(over: { names?: readonly string[]; next?: string | null } = {})
   }
 }
 
-t.test('a listing is serialised as it is, with a digest of its bytes as its ETag', async (t) => {
+t.test('a listing is serialised unchanged, and its ETag is a digest of its bytes', async (t) => {
   const value = listing({ names: ['ü', '\ud83d\ude00'], next: 'n' })
   const { identity, next, size } = RenderedListing.of(value)
   t.equal(identity.bytes.toString(), JSON.stringify(value))
@@ -28,7 +28,7 @@ t.test('a listing is serialised as it is, with a digest of its bytes as its ETag
   t.equal(size, Buffer.byteLength(JSON.stringify(value)))
 })
 
-t.test('each form has an ETag of its own, and equal listings have equal ones', async (t) => {
+t.test('each encoding has its own ETag, and equal listings have equal ones', async (t) => {
   const one = RenderedListing.of(listing())
   const two = RenderedListing.ofBytes(Buffer.from(JSON.stringify(listing())))
   const other = RenderedListing.of(listing({ names: ['b'] }))
@@ -40,10 +40,10 @@ t.test('each form has an ETag of its own, and equal listings have equal ones', a
   t.equal(new Set(etags[0]).size, 3)
   t.strictSame(etags[1], etags[0])
   t.equal(new Set([...etags[0]!, ...etags[2]!]).size, 6)
-  for (const etag of etags[0]!) t.match(etag, /^"[\w-]+"$/, 'strong, and quoted as the header has it')
+  for (const etag of etags[0]!) t.match(etag, /^"[\w-]+"$/, 'strong, and quoted as in the header')
 })
 
-t.test('its size is that of all its forms together', async (t) => {
+t.test('the size is the sum of all encodings', async (t) => {
   const rendered = RenderedListing.of(listing())
   const plain = rendered.identity.bytes.byteLength
   t.equal(rendered.coded('br'), undefined)
@@ -57,7 +57,7 @@ t.test('its size is that of all its forms together', async (t) => {
   t.equal(rendered.coded('br'), undefined)
 })
 
-t.test('the next cursor is found in the bytes, whatever the entries are called', async (t) => {
+t.test('the next cursor is found in the bytes, whatever the names of the entries are', async (t) => {
   for (const next of ['cursor', null]) {
     for (const names of [[], ['a'], [FORGED], [`{${FORGED}}`, '\\', '\\"page\\":{', '\\\\"page":{'], ['"page":{']]) {
       const bytes = Buffer.from(JSON.stringify(listing({ names, next })))
@@ -66,20 +66,20 @@ t.test('the next cursor is found in the bytes, whatever the entries are called',
   }
 })
 
-t.test('the entries are not parsed for it', async (t) => {
+t.test('the next cursor is found without parsing the entries', async (t) => {
   const bytes = Buffer.from('{"entries":[what is no JSON],"page":{"next":"cursor","complete":false}}')
   t.equal(RenderedListing.ofBytes(bytes).next, 'cursor')
   const nested = Buffer.from('{"entries":[{"page":{"next":"x"}}],"page":{"next":"cursor"}}')
-  t.equal(RenderedListing.ofBytes(nested).next, 'cursor', 'the last page is that of the listing')
+  t.equal(RenderedListing.ofBytes(nested).next, 'cursor', 'the last page object is that of the listing')
 })
 
-t.test('bytes without a page have no next one', async (t) => {
+t.test('bytes without a page object have no next cursor', async (t) => {
   for (const text of ['{"entries":["secret"]}', '{}', '', JSON.stringify({ entries: [FORGED] })]) {
     t.equal(RenderedListing.ofBytes(Buffer.from(text)).next, null, text)
   }
 })
 
-t.test('each thing is begun once, of each listing', async (t) => {
+t.test('begin() returns true once for each task of each listing', async (t) => {
   const one = RenderedListing.of(listing())
   const other = RenderedListing.of(listing())
   for (const what of ['br', 'gzip', 'next'] as const) {

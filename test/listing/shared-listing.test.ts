@@ -19,7 +19,7 @@ function heapBytes(): number {
   return process.memoryUsage().heapUsed
 }
 
-t.test('listings of many folders with long ids take bounded memory here and in Redis', async (t) => {
+t.test('listings of many folders with long ids take bounded memory in the process and in Redis', async (t) => {
   const clock = new ManualClock()
   const redis = new MemoryRedis(clock)
   const shared = new SharedPages({
@@ -58,7 +58,7 @@ t.test('listings of many folders with long ids take bounded memory here and in R
   t.ok(inRedis < 1 << 20, `${inRedis} bytes in Redis`)
 })
 
-t.test('what one process has listed another shows, as old as it is, and refresh is for all', async (t) => {
+t.test('a listing of one process is served by another with its age, and refresh applies to all', async (t) => {
   const clock = new ManualClock()
   const redis = new MemoryRedis(clock)
   const sealer = createBytesSealer(createKeyRing({ current: 'k', keys: { k: 'k'.repeat(42) + 'A' } }), 'test')
@@ -105,10 +105,10 @@ t.test('what one process has listed another shows, as old as it is, and refresh 
   t.equal(limited.status.isShared, undefined)
   clock.tick(60_000)
   await two.list()
-  t.equal(two.backend.listed.length, 2, 'a page lives as long as its first load allows, wherever that was')
+  t.equal(two.backend.listed.length, 2, 'the lifetime of a page begins with its first load in any process')
 })
 
-t.test('a page that others share is not shown of a connection that has changed meanwhile', async (t) => {
+t.test('a shared page is not served for a connection that has changed meanwhile', async (t) => {
   const clock = new ManualClock()
   let onPage = () => {}
   const shared: SharedTier = {
@@ -130,29 +130,26 @@ t.test('a page that others share is not shown of a connection that has changed m
   await t.rejects(list({ connectionId: id }), { code: 'CONNECTION_INACTIVE' })
 })
 
-t.test(
-  'a hit for which the tier had to be asked is not shown of a connection that has changed meanwhile',
-  async (t) => {
-    const clock = new ManualClock()
-    let onAsked = () => {}
-    const shared: SharedTier = {
-      generation: async () => {
-        onAsked()
-        return 'g'
-      },
-      page: async (_userId, _key, load) => ({ bytes: await load(), ageMs: 0 }),
-      invalidate: () => {},
-      flush: async () => {},
-      close: async () => {}
-    }
-    const { connections, list } = makeListing({ leaseMs: 2_000, shared, clock })
-    const { id } = connections.add()
-    await list({ connectionId: id })
-    t.equal((await list({ connectionId: id })).status.outcome, 'hit')
-    onAsked = () => {
-      clock.tick(2_000)
-      connections.change(id, { status: 'DISABLED' })
-    }
-    await t.rejects(list({ connectionId: id }), { code: 'CONNECTION_INACTIVE' })
+t.test('a hit that needed a read of the tier is not served for a connection that has changed meanwhile', async (t) => {
+  const clock = new ManualClock()
+  let onAsked = () => {}
+  const shared: SharedTier = {
+    generation: async () => {
+      onAsked()
+      return 'g'
+    },
+    page: async (_userId, _key, load) => ({ bytes: await load(), ageMs: 0 }),
+    invalidate: () => {},
+    flush: async () => {},
+    close: async () => {}
   }
-)
+  const { connections, list } = makeListing({ leaseMs: 2_000, shared, clock })
+  const { id } = connections.add()
+  await list({ connectionId: id })
+  t.equal((await list({ connectionId: id })).status.outcome, 'hit')
+  onAsked = () => {
+    clock.tick(2_000)
+    connections.change(id, { status: 'DISABLED' })
+  }
+  await t.rejects(list({ connectionId: id }), { code: 'CONNECTION_INACTIVE' })
+})

@@ -8,7 +8,7 @@ const headers = (status: string | null, age = '0') =>
   new Headers(status === null ? {} : { 'cache-status': `fastify-cloud-storage; ${status}`, age })
 const listing = (query = '') => `http://127.0.0.1/cloud/s3/listing?${query}`
 
-t.test('a status is read as it is sent', async (t) => {
+t.test('Cache-Status is parsed', async (t) => {
   t.match(readCacheStatus(headers('hit; ttl=48', '12')), { isHit: true, isStored: true, ttlMs: 48_000, ageMs: 12_000 })
   t.match(readCacheStatus(headers('hit; ttl=48; detail=shared')), { isHit: true, ttlMs: 48_000 })
   t.match(readCacheStatus(headers('fwd=miss; stored')), { isHit: false, isStored: true, ttlMs: null, ageMs: 0 })
@@ -17,7 +17,7 @@ t.test('a status is read as it is sent', async (t) => {
   t.equal(readCacheStatus(headers(null)), null)
 })
 
-t.test('hits and misses are counted, and what is no listing is not', async (t) => {
+t.test('hits and misses are counted, and other responses are not', async (t) => {
   const watch = new CacheWatch(new PickerClock())
   t.equal(watch.observe(listing(), headers('fwd=miss; stored')), true)
   t.equal(watch.observe(listing(), headers('hit; ttl=60')), true)
@@ -27,23 +27,23 @@ t.test('hits and misses are counted, and what is no listing is not', async (t) =
   t.same([watch.hits, watch.misses, watch.entries], [1, 2, 2])
 })
 
-t.test('a listing counts until its time has ended, which the first hit tells of all', async (t) => {
+t.test('a listing counts until its lifetime has ended, which the first hit reveals for all', async (t) => {
   const clock = new PickerClock()
   const watch = new CacheWatch(clock)
   watch.observe(listing('folder=a&limit=5'), headers('fwd=miss; stored'))
   await clock.advance(100_000)
-  t.equal(watch.entries, 1, 'nobody has said yet how long')
+  t.equal(watch.entries, 1, 'the lifetime is not known yet')
   watch.observe(listing('folder=b'), headers('fwd=miss; stored'))
   await clock.advance(10_000)
   watch.observe(listing('folder=b'), headers('hit; ttl=50', '10'))
-  t.equal(watch.entries, 1, 'the first has been over for long')
+  t.equal(watch.entries, 1, 'the first one has expired')
   await clock.advance(49_999)
   t.equal(watch.entries, 1)
   await clock.advance(1)
   t.equal(watch.entries, 0)
 })
 
-t.test('to ask anew is to ask for the same, and what is not stored is not there', async (t) => {
+t.test('a refresh counts for the same listing, and a response that was not stored is not counted', async (t) => {
   const watch = new CacheWatch(new PickerClock())
   watch.observe(listing('limit=5&folder=a'), headers('hit; ttl=60'))
   watch.observe(listing('folder=a&limit=5&refresh=true'), headers('fwd=request; stored'))
@@ -52,7 +52,7 @@ t.test('to ask anew is to ask for the same, and what is not stored is not there'
   t.equal(watch.entries, 0)
 })
 
-t.test('the age on the screen is that of the first page, and grows', async (t) => {
+t.test('the displayed age is that of the first page, and increases', async (t) => {
   const clock = new PickerClock()
   const watch = new CacheWatch(clock)
   t.equal(watch.ageMs, null)
@@ -85,7 +85,7 @@ function browser(hash = '', kept?: string) {
 
 const tokenOf = (claims: object) => `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.x`
 
-t.test('in a demo, a token is taken out of the address at once, and kept', async (t) => {
+t.test('in a demo a token is removed from the URL at once and stored', async (t) => {
   const { items, location, ports } = browser('#token=abc.def.ghi')
   const session = new Session(ports, true)
   t.equal(session.token, 'abc.def.ghi')
@@ -98,7 +98,7 @@ t.test('a link with another user’s token does not replace a signed-in user', a
   const { items, location, ports } = browser('#token=of.an.attacker', 'own')
   const session = new Session(ports, true)
   t.equal(session.token, 'own')
-  t.equal(location.hash, '', 'it is removed all the same')
+  t.equal(location.hash, '', 'the token is removed anyway')
   location.hash = '#token=of.an.attacker'
   t.equal(session.takeFragment(), false, 'pasted while the page is open')
   t.same([session.token, ...items], ['own', ['token', 'own']])
@@ -108,7 +108,7 @@ t.test('a link with another user’s token does not replace a signed-in user', a
   t.equal(session.token, 'another.demo.link')
 })
 
-t.test('outside of a demo no link signs anybody in, and the fragment is left alone', async (t) => {
+t.test('outside of a demo a token in a link is ignored, and the fragment is unchanged', async (t) => {
   for (const stored of [undefined, 'own']) {
     const { items, location, ports } = browser('#token=of.an.attacker', stored)
     const session = new Session(ports, false)
@@ -119,7 +119,7 @@ t.test('outside of a demo no link signs anybody in, and the fragment is left alo
   }
 })
 
-t.test('without one, what the tab has kept counts, and other fragments are left alone', async (t) => {
+t.test('without a token in the link the token of the tab is used, and other fragments are unchanged', async (t) => {
   for (const hash of ['', '#documents', '#token']) {
     const { location, ports } = browser(hash, 'kept')
     t.equal(new Session(ports, true).token, 'kept', hash)
@@ -129,14 +129,14 @@ t.test('without one, what the tab has kept counts, and other fragments are left 
   t.same([session.token, session.headers, session.signedOut], [null, {}, 'never'])
 })
 
-t.test('who signs out leaves nothing behind', async (t) => {
+t.test('signing out removes all data', async (t) => {
   const { items, ports } = browser('', 'kept')
   const session = new Session(ports, true)
   session.signOut('expired')
   t.same([session.token, session.user, session.signedOut, items.size], [null, null, 'expired', 0])
 })
 
-t.test('the name of the user is read of the token, and what is no token has none', async (t) => {
+t.test('the user name is read from the token, and other text has none', async (t) => {
   for (const [token, user] of [
     [tokenOf({ sub: 'Zoë ✓' }), 'Zoë ✓'],
     [tokenOf({ sub: 5 }), null],
@@ -148,7 +148,7 @@ t.test('the name of the user is read of the token, and what is no token has none
   }
 })
 
-t.test('a token may be pasted as a header or a terminal has it', async (t) => {
+t.test('a token can be pasted with its header or from a terminal', async (t) => {
   for (const pasted of ['a.b.c', ' a.b.c\n', 'Bearer a.b.c', 'bearer  a.b\n.c']) t.equal(readToken(pasted), 'a.b.c')
   t.equal(readToken(' \n'), '')
 })

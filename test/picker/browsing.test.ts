@@ -31,7 +31,7 @@ function selectionOf(isMultiple: boolean): { selection: Selection; ids: () => st
   return { selection, ids: () => selection.entries.map(({ id }) => id), told: () => count }
 }
 
-t.test('one at a time, where only one is wanted', async (t) => {
+t.test('a single selection replaces the previous one', async (t) => {
   const { selection, ids } = selectionOf(false)
   selection.toggle(A)
   selection.toggle(B)
@@ -44,7 +44,7 @@ t.test('one at a time, where only one is wanted', async (t) => {
   t.same(ids(), [])
 })
 
-t.test('a range goes from the last choice, and turns around it', async (t) => {
+t.test('a range starts at the last selected entry, in either direction', async (t) => {
   const { selection, ids } = selectionOf(true)
   selection.toggle(C)
   selection.extendTo('e', ENTRIES)
@@ -53,7 +53,7 @@ t.test('a range goes from the last choice, and turns around it', async (t) => {
   t.same(ids(), ['a', 'b', 'c'])
 })
 
-t.test('all are chosen, and none when all are', async (t) => {
+t.test('select all selects all entries, or none if all are selected', async (t) => {
   const { selection, ids } = selectionOf(true)
   selection.toggleAll(ENTRIES)
   t.equal(ids().length, 5)
@@ -61,7 +61,7 @@ t.test('all are chosen, and none when all are', async (t) => {
   t.same(ids(), [])
 })
 
-t.test('the host is told of changes alone', async (t) => {
+t.test('the host is notified of changes only', async (t) => {
   const { selection, told } = selectionOf(true)
   selection.keep(() => false)
   t.equal(told(), 0)
@@ -75,7 +75,7 @@ t.test('the host is told of changes alone', async (t) => {
 const shortcut = (kind: 'file' | 'folder', state: 'ok' | 'dangling' = 'ok') =>
   entryOf('s', { kind: 'shortcut', target: { id: 'behind', kind, mimeType: null, state } })
 
-t.test('what can be looked into', async (t) => {
+t.test('folders, drives and valid shortcuts can be opened', async (t) => {
   t.equal(folderBehind(folderOf('a/')), 'a/')
   t.equal(folderBehind(folderOf('d/', { kind: 'drive' })), 'd/')
   t.equal(folderBehind(entryOf('a')), null)
@@ -84,7 +84,7 @@ t.test('what can be looked into', async (t) => {
   t.equal(folderBehind(folderOf('a/', { can: { list: false, download: null, write: null } })), null)
 })
 
-t.test('files and folders are told apart, behind shortcuts too', async (t) => {
+t.test('files and folders are distinguished, also behind shortcuts', async (t) => {
   const files = { kind: 'file', accept: [] } as const
   const folders = { kind: 'folder', accept: [] } as const
   t.ok(isSelectable(entryOf('a'), files))
@@ -95,7 +95,7 @@ t.test('files and folders are told apart, behind shortcuts too', async (t) => {
   t.notOk(isSelectable(entryOf('a'), folders))
 })
 
-t.test('types are asked of the provider, and of the name where it says none', async (t) => {
+t.test('a type is taken from the provider, or else from the file name', async (t) => {
   const images = { kind: 'file', accept: parseAccept('image/*, .PDF,') } as const
   t.same(images.accept, ['image/*', '.pdf'])
   t.ok(isSelectable(entryOf('a', { mimeType: 'Image/PNG; q=1' }), images))
@@ -107,7 +107,7 @@ t.test('types are asked of the provider, and of the name where it says none', as
   t.ok(isSelectable(folderOf('a/'), { kind: null, accept: ['image/*'] }))
 })
 
-t.test('endings stand for their types', async (t) => {
+t.test('file extensions match their media types', async (t) => {
   const types = {
     'a.docx': 'application/vnd.openxmlformats-officedocument.wordprocessingml.document',
     'a.ODS': 'application/vnd.oasis.opendocument.spreadsheet',
@@ -120,7 +120,7 @@ t.test('endings stand for their types', async (t) => {
   t.equal(typeOf(entryOf('constructor')), null)
 })
 
-t.test('what has no bytes is not downloaded', async (t) => {
+t.test('an entry without content cannot be downloaded', async (t) => {
   t.equal(fileBehind(entryOf('a')), 'a')
   t.equal(fileBehind(shortcut('file')), 'behind')
   t.equal(fileBehind(shortcut('file', 'dangling')), null)
@@ -128,14 +128,14 @@ t.test('what has no bytes is not downloaded', async (t) => {
   t.equal(fileBehind(entryOf('a', { can: { list: null, download: false, write: null } })), null)
 })
 
-t.test('a name cannot turn around what it ends with', async (t) => {
+t.test('a name cannot reverse the direction of its extension', async (t) => {
   t.equal(shownName('invoice\u202egpj.exe'), 'invoice\ufffdgpj.exe')
   t.equal(shownName('a\nb\u0000'), 'a\ufffdb\ufffd')
   t.equal(shownName('\u200fعربي'), '\u200fعربي')
   t.equal(shownName('<b>'), '<b>')
 })
 
-t.test('a name in the middle of a text is isolated from the direction of the rest', async (t) => {
+t.test('a name inside of a text is isolated from the text direction', async (t) => {
   t.equal(isolated('שלום.txt'), '\u2068שלום.txt\u2069')
   t.equal(isolated('a\u2069\u202eb'), '\u2068a\ufffd\ufffdb\u2069', 'it cannot end its own isolation')
 })
@@ -158,7 +158,7 @@ t.test('a file is saved under its name, and an export with the extension of its 
   t.equal(savedName(entryOf('a', { name: 'photo\u202egpj.exe' })), 'photogpj.exe')
 })
 
-t.test('the name of a download is the one in its response', async (t) => {
+t.test('the name of a download is taken from its response', async (t) => {
   const named = (value: string | null) => fileNameOf({ headers: { get: () => value } })
   for (const name of [
     'plain.txt',
@@ -174,11 +174,11 @@ t.test('the name of a download is the one in its response', async (t) => {
   t.equal(named(attachment("x; filename*=UTF-8''evil.exe")), "x; filename*=UTF-8''evil.exe", 'inside of the quotes')
   t.equal(named("attachment; filename*=UTF-8''a%20b.txt"), 'a b.txt')
   t.equal(named('attachment; filename="a.txt"; filename*=UTF-8\'\'%E2%80%AEgnp.exe'), 'gnp.exe')
-  t.equal(named('attachment; filename="a.txt"; filename*=UTF-8\'\'%ff'), 'a.txt', 'no UTF-8')
+  t.equal(named('attachment; filename="a.txt"; filename*=UTF-8\'\'%ff'), 'a.txt', 'invalid UTF-8')
   for (const none of [null, '', 'attachment', 'attachment; filename=""', 'inline; other=1']) t.equal(named(none), null)
 })
 
-t.test('links that a page could not open safely are dropped', async (t) => {
+t.test('links that are unsafe in a page are dropped', async (t) => {
   const hostile = [
     ...['javascript:alert(1)', ' javascript:alert(1)', 'JAVASCRIPT:alert(1)', 'java\nscript:alert(1)'],
     ...[
@@ -201,14 +201,14 @@ t.test('links that a page could not open safely are dropped', async (t) => {
   })
 })
 
-t.test('a search is without case, accents and width', async (t) => {
+t.test('a search ignores case, accents and width', async (t) => {
   t.equal(folded('Ünïcode ＡＢＣ'), 'unicode abc')
 })
 
 const VIEW = { top: 0, height: 400, rowHeight: 40 }
 const SHAPE: GridShape = { rows: 100, columns: 4, pageRows: 8, isRtl: false }
 
-t.test('of many rows those that are seen are drawn, and a few beside them', async (t) => {
+t.test('only the visible rows and a few around them are rendered', async (t) => {
   t.same(rangeOf(VIEW, 5000), { first: 0, end: 16 })
   t.same(rangeOf({ ...VIEW, top: 4000 }, 5000), { first: 94, end: 116 })
   t.same(rangeOf({ ...VIEW, top: 199_600 }, 5000), { first: 4984, end: 5000 })
@@ -216,19 +216,19 @@ t.test('of many rows those that are seen are drawn, and a few beside them', asyn
   t.same(rangeOf(VIEW, 0), { first: 0, end: 0 })
 })
 
-t.test('the next page is asked for a screen ahead', async (t) => {
+t.test('the next page is requested one screen in advance', async (t) => {
   t.equal(isNearEnd(VIEW, 200), false)
   t.equal(isNearEnd({ ...VIEW, top: 7200 }, 200), true)
   t.equal(isNearEnd(VIEW, 3), true)
 })
 
-t.test('a row is scrolled to only where it is not seen', async (t) => {
+t.test('the table scrolls to a row only if it is not visible', async (t) => {
   t.equal(topShowing(3, VIEW, 40), 0)
   t.equal(topShowing(9, VIEW, 40), 40)
   t.equal(topShowing(2, { ...VIEW, top: 400 }, 40), 80)
 })
 
-t.test('keys lead through the cells, and stop at the edges', async (t) => {
+t.test('keys move through the cells and stop at the edges', async (t) => {
   const at = { row: 5, column: 1 }
   const go = (key: string, isCtrl = false, shape = SHAPE) => cellAfter(key, isCtrl, at, shape)
   t.same(go('ArrowDown'), { row: 6, column: 1 })
@@ -249,7 +249,7 @@ const SCHEMA = 'schema' in S3.connect ? S3.connect.schema : { properties: {} }
 const FIELDS = fieldsOf(SCHEMA)
 const GOOD = { endpoint: 'https://x', bucket: 'bucket', secretAccessKey: 'k', region: '', forcePathStyle: true }
 
-t.test('fields come from the schema, those that are needed first, and secrets are hidden', async (t) => {
+t.test('fields come from the schema, required ones first, and secrets are masked', async (t) => {
   t.same(
     FIELDS.map(({ name, input, isRequired }) => [name, input, isRequired]),
     [
@@ -263,7 +263,7 @@ t.test('fields come from the schema, those that are needed first, and secrets ar
   t.match(defaultsOf(FIELDS), { region: 'us-east-1', endpoint: '', forcePathStyle: true })
 })
 
-t.test('what the server would refuse is said before it is asked', async (t) => {
+t.test('values that the server would refuse are reported before sending', async (t) => {
   t.same(complaintsOf(FIELDS, GOOD), {})
   t.same(complaintsOf(FIELDS, { ...GOOD, endpoint: '', bucket: 'X!' }), {
     endpoint: { key: 'fieldRequired' },
@@ -285,7 +285,7 @@ t.test('what the server would refuse is said before it is asked', async (t) => {
   t.same(complaintsOf(fields, { port: '10' }), { port: { key: 'fieldLarge', n: 9 } })
 })
 
-t.test('what is empty is left out, and numbers are numbers', async (t) => {
+t.test('empty values are omitted, and numbers are sent as numbers', async (t) => {
   t.same(bodyOf(FIELDS, GOOD), {
     endpoint: 'https://x',
     bucket: 'bucket',
@@ -296,7 +296,7 @@ t.test('what is empty is left out, and numbers are numbers', async (t) => {
   t.same(bodyOf(fields, { port: '21', mode: '2' }), { port: 21, mode: 2 })
 })
 
-t.test('a field that the server names is the one that complains', async (t) => {
+t.test('an error of the server is shown at the field that it names', async (t) => {
   const named = (detail: string) => complaintsFrom(new PickerProblem('INVALID_REQUEST', { detail }), FIELDS)
   t.same(named('body/bucket must match'), { bucket: { text: 'body/bucket must match' } })
   t.same(Object.keys(named('The field "endpoint" must be https.')), ['endpoint'])

@@ -56,7 +56,7 @@ class Flow {
 
 const AUTHORIZE = async (): Promise<string> => 'https://provider.example/authorize'
 
-t.test('a window opens for OAuth, and is closed when the connection is there', async (t) => {
+t.test('a window opens for OAuth, and is closed when the connection exists', async (t) => {
   const seen = new Flow()
   const { flow, world } = seen
   let returnTo: string | undefined
@@ -76,7 +76,7 @@ t.test('a window opens for OAuth, and is closed when the connection is there', a
   t.equal(flow.provider, null)
 })
 
-t.test('a landing ends the wait at once, also where nothing has changed', async (t) => {
+t.test('a landing page ends the wait at once, even if nothing has changed', async (t) => {
   const seen = new Flow()
   const { flow, world } = seen
   world.api.authorize = AUTHORIZE
@@ -92,7 +92,7 @@ t.test('a landing ends the wait at once, also where nothing has changed', async 
   t.equal(world.clock.waiting, 0)
 })
 
-t.test('a refusal on the landing page is a problem, and the window goes', async (t) => {
+t.test('an error on the landing page is shown, and the window is closed', async (t) => {
   const seen = new Flow()
   seen.world.api.authorize = AUTHORIZE
   seen.flow.begin(DRIVE, null)
@@ -104,7 +104,7 @@ t.test('a refusal on the landing page is a problem, and the window goes', async 
   t.equal(seen.flow.login, null)
 })
 
-t.test('a connection that needed its user counts when it is active again', async (t) => {
+t.test('a connection that required reauthentication counts when it is active again', async (t) => {
   const seen = new Flow()
   const { flow, world } = seen
   world.api.authorize = AUTHORIZE
@@ -118,7 +118,7 @@ t.test('a connection that needed its user counts when it is active again', async
   t.equal(seen.made[0]?.status, 'ACTIVE')
 })
 
-t.test('a window that is closed is said, and waited for: a provider may only have cut itself off', async (t) => {
+t.test('a closed window is shown, but polling continues: a provider may have severed the opener', async (t) => {
   const seen = new Flow()
   seen.world.api.authorize = AUTHORIZE
   seen.flow.begin(DRIVE, null)
@@ -131,7 +131,7 @@ t.test('a window that is closed is said, and waited for: a provider may only hav
   t.equal(seen.made.length, 1)
 })
 
-t.test('a browser that opens no window gets a link', async (t) => {
+t.test('without a window the user gets a link', async (t) => {
   const seen = new Flow()
   seen.isBlocked = true
   seen.world.api.authorize = AUTHORIZE
@@ -141,7 +141,7 @@ t.test('a browser that opens no window gets a link', async (t) => {
   seen.flow.end()
 })
 
-t.test('a server that sends the browser to a script is not followed', async (t) => {
+t.test('an authorization URL with a script scheme is not opened', async (t) => {
   const seen = new Flow()
   seen.world.api.beginLogin = async () => ({ loginUrl: 'javascript:alert(1)', flowId: 'f' })
   seen.flow.begin(NEXTCLOUD, null)
@@ -150,7 +150,7 @@ t.test('a server that sends the browser to a script is not followed', async (t) 
   t.equal(seen.flow.task.problem?.code, 'BAD_ANSWER')
 })
 
-t.test('a login at a server is asked about as often as the server likes, through what passes by itself', async (t) => {
+t.test('a login flow is polled at the interval of the server, despite transient failures', async (t) => {
   const seen = new Flow()
   const { flow, world } = seen
   const answers: (() => ConnectionView | { retryAfterMs: number })[] = [
@@ -176,7 +176,7 @@ t.test('a login at a server is asked about as often as the server likes, through
   t.equal(seen.made[0]?.provider, 'nextcloud')
 })
 
-t.test('a login that nobody finishes ends after ten minutes', async (t) => {
+t.test('a login flow that is not completed ends after ten minutes', async (t) => {
   const seen = new Flow()
   seen.world.api.authorize = AUTHORIZE
   seen.flow.begin(DRIVE, null)
@@ -184,7 +184,7 @@ t.test('a login that nobody finishes ends after ten minutes', async (t) => {
   t.equal(seen.flow.task.problem?.code, 'LOGIN_EXPIRED')
 })
 
-t.test('fields are looked at, sent, and kept when the server refuses them', async (t) => {
+t.test('fields are validated, sent, and preserved if the server refuses them', async (t) => {
   const seen = new Flow()
   const { flow, world } = seen
   flow.begin(S3, null)
@@ -200,10 +200,10 @@ t.test('fields are looked at, sent, and kept when the server refuses them', asyn
   world.api.connect = async () => connectionTo('s3')
   await flow.submit(values)
   t.equal(seen.made.length, 1)
-  t.same(flow.values, {}, 'no secret stays')
+  t.same(flow.values, {}, 'no secret is stored')
 })
 
-t.test('a landing page is told which login it ends', async (t) => {
+t.test('a landing page identifies the login that it ends', async (t) => {
   t.equal(landingFor('/l', 'x'), '/l?flow=x')
   t.equal(landingFor('/l?a=b#c', 'x'), '/l?a=b&flow=x#c')
 })

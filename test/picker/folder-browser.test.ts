@@ -31,7 +31,7 @@ function browserOf(list: List): { browser: FolderBrowser; world: PickerWorld; as
 
 const names = ({ pages }: FolderBrowser): string[] => (pages?.entries ?? []).map(({ name }) => name)
 
-t.test('a folder is entered and left again, and the keyboard stands where it came out', async (t) => {
+t.test('a folder is entered and left again, and the focus returns to its row', async (t) => {
   const folder = folderOf('Invoices/')
   const { browser, asked } = browserOf(({ folderId }) => listingOf(folderId === null ? [folder] : [entryOf('x')]))
   await browser.open(ROOT, 'My s3')
@@ -49,7 +49,7 @@ t.test('a folder is entered and left again, and the keyboard stands where it cam
   )
 })
 
-t.test('who begins inside of a tree is told the name, and has a way up', async (t) => {
+t.test('a start folder inside of a tree has its name and a way up', async (t) => {
   const { browser } = browserOf(({ folderId }) =>
     listingOf([], {}, { id: folderId, name: `named ${folderId ?? ''}`, parentId: 'b' })
   )
@@ -61,7 +61,7 @@ t.test('who begins inside of a tree is told the name, and has a way up', async (
   ])
 })
 
-t.test('pages follow each other, and folders stand first all the time', async (t) => {
+t.test('pages are appended, and folders stay first', async (t) => {
   const { browser, asked } = browserOf((_place, { cursor }) =>
     cursor === undefined
       ? listingOf([entryOf('b'), folderOf('z/')], { next: '2' })
@@ -71,13 +71,13 @@ t.test('pages follow each other, and folders stand first all the time', async (t
   t.same(names(browser), ['z', 'b'])
   t.equal(browser.pages?.reason, 'more')
   await browser.more()
-  t.same(names(browser), ['z', 'y', 'b', 'a'], 'what comes twice stands once')
+  t.same(names(browser), ['z', 'y', 'b', 'a'], 'a repeated entry is shown once')
   t.equal(browser.pages?.reason, null)
   await browser.more()
   t.equal(asked.length, 2)
 })
 
-t.test('that something is missing stays said when more pages come', async (t) => {
+t.test('an incomplete page stays reported when more pages arrive', async (t) => {
   const { browser } = browserOf((_place, { cursor }) =>
     cursor === undefined ? listingOf([], { next: '2', reason: 'provider-partial' }) : listingOf([])
   )
@@ -86,7 +86,7 @@ t.test('that something is missing stays said when more pages come', async (t) =>
   t.equal(browser.pages?.reason, 'provider-partial')
 })
 
-t.test('pages without an entry are followed for a while, and then the user is asked', async (t) => {
+t.test('empty pages are followed for a while, and then on request', async (t) => {
   const { browser, asked } = browserOf(() => listingOf([], { next: 'on' }))
   await browser.open(ROOT, '')
   for (let page = 0; page < 20; page++) await browser.more()
@@ -95,7 +95,7 @@ t.test('pages without an entry are followed for a while, and then the user is as
   t.equal(asked.length, 7)
 })
 
-t.test('a cursor that has expired loads the folder anew, once by itself', async (t) => {
+t.test('an expired cursor reloads the folder, once automatically', async (t) => {
   const { browser, asked, world } = browserOf((_place, { cursor }) => {
     if (cursor !== undefined) throw new PickerProblem('CURSOR_EXPIRED', { status: 410 })
     return listingOf([entryOf('a')], { next: '2' })
@@ -109,10 +109,10 @@ t.test('a cursor that has expired loads the folder anew, once by itself', async 
   await browser.more()
   t.equal(browser.paging.problem?.code, 'CURSOR_EXPIRED')
   await browser.more()
-  t.equal(asked.length, 4, 'and nobody asks on')
+  t.equal(asked.length, 4, 'no more pages are requested')
 })
 
-t.test('a page that fails takes nothing away, and is asked for again when the user wants it', async (t) => {
+t.test('a failed page removes nothing, and is requested again by the user', async (t) => {
   let fails = true
   const { browser } = browserOf((_place, { cursor }) => {
     if (cursor === undefined) return listingOf([entryOf('a')], { next: '2' })
@@ -127,7 +127,7 @@ t.test('a page that fails takes nothing away, and is asked for again when the us
   t.same(names(browser), ['a', 'b'])
 })
 
-t.test('a refresh asks for what is there now, and keeps what is shown until then', async (t) => {
+t.test('a refresh requests the current listing and shows the old one until then', async (t) => {
   let isThere = true
   const { browser, asked } = browserOf(() => listingOf(isThere ? [entryOf('a')] : []))
   await browser.open(ROOT, '')
@@ -142,7 +142,7 @@ t.test('a refresh asks for what is there now, and keeps what is shown until then
   )
 })
 
-t.test('the answer for a folder that was left is not shown in the next one', async (t) => {
+t.test('a response for a folder that was left is not shown in the next one', async (t) => {
   const gate = new Deferred<undefined>()
   const world = new PickerWorld()
   world.api.list = async ({ folderId }) => {

@@ -8,7 +8,7 @@ import { otherName, Transfers } from '../../src/picker/transfers.ts'
 const throttled = (retryAfterMs: number): PickerProblem =>
   new PickerProblem('PROVIDER_THROTTLED', { status: 503, retryAfterMs })
 
-t.test('work that takes long is said to be slow, and ends as any other', async (t) => {
+t.test('a task that takes long is marked as slow and ends normally', async (t) => {
   const { clock, ...world } = new PickerWorld()
   const task = new Task({ clock, isPatient: true, onChange: () => world.changes++, onProblem: () => undefined })
   const gate = new Deferred<undefined>()
@@ -24,7 +24,7 @@ t.test('work that takes long is said to be slow, and ends as any other', async (
   t.equal(clock.waiting, 0)
 })
 
-t.test('what is cancelled is told to stop, and what it still answers changes nothing', async (t) => {
+t.test('a cancelled task is aborted, and its late result is ignored', async (t) => {
   const world = new PickerWorld()
   const task = new Task(world.options())
   const gate = new Deferred<undefined>()
@@ -42,7 +42,7 @@ t.test('what is cancelled is told to stop, and what it still answers changes not
   t.equal(world.clock.waiting, 0)
 })
 
-t.test('a countdown ends with another try, and each failure in a row makes the next one longer', async (t) => {
+t.test('a countdown ends with another attempt, and repeated failures make it longer', async (t) => {
   const world = new PickerWorld()
   const task = new Task(world.options())
   let tries = 0
@@ -63,7 +63,7 @@ t.test('a countdown ends with another try, and each failure in a row makes the n
   t.equal(world.problems.length, 2)
 })
 
-t.test('a countdown goes by the clock, not by how often a page in the background is woken', async (t) => {
+t.test('a countdown follows the clock, even if a background page is rarely woken', async (t) => {
   const world = new PickerWorld()
   const task = new Task(world.options())
   let tries = 0
@@ -76,7 +76,7 @@ t.test('a countdown goes by the clock, not by how often a page in the background
   t.equal(tries, 2)
 })
 
-t.test('a countdown that is cancelled tries no more', async (t) => {
+t.test('a cancelled countdown makes no further attempt', async (t) => {
   const world = new PickerWorld()
   const task = new Task(world.options())
   let tries = 0
@@ -89,7 +89,7 @@ t.test('a countdown that is cancelled tries no more', async (t) => {
   t.equal(tries, 1)
 })
 
-t.test('what needs the user is not tried again by itself, only allowed again', async (t) => {
+t.test('a failure that needs the user is not retried automatically, only on request', async (t) => {
   const world = new PickerWorld()
   const task = new Task(world.options(false))
   let tries = 0
@@ -102,7 +102,7 @@ t.test('what needs the user is not tried again by itself, only allowed again', a
   t.match(task.state, { type: 'failed', secondsLeft: null })
 })
 
-t.test('a failure that is no problem of the server is one of the network', async (t) => {
+t.test('an exception that is not a problem of the server is a network failure', async (t) => {
   const world = new PickerWorld()
   const task = new Task(world.options())
   await task.run(async () => {
@@ -112,7 +112,7 @@ t.test('a failure that is no problem of the server is one of the network', async
   t.match(task.state, { secondsLeft: null })
 })
 
-t.test('new work replaces what went on', async (t) => {
+t.test('a new task replaces the previous one', async (t) => {
   const world = new PickerWorld()
   const task = new Task(world.options())
   const gate = new Deferred<undefined>()
@@ -127,7 +127,7 @@ t.test('new work replaces what went on', async (t) => {
   t.equal(task.problem?.code, 'FOLDER_NOT_FOUND')
 })
 
-t.test('two at a time, the others wait', async (t) => {
+t.test('two transfers run at a time, and others wait', async (t) => {
   const transfers = new Transfers(new PickerWorld().options())
   const gates = [1, 2, 3].map(() => new Deferred<undefined>())
   const items = gates.map((gate, index) =>
@@ -157,7 +157,7 @@ t.test('two at a time, the others wait', async (t) => {
   t.equal(transfers.items.length, 2)
 })
 
-t.test('what is stopped makes room for the next', async (t) => {
+t.test('a cancelled transfer starts the next one', async (t) => {
   const transfers = new Transfers(new PickerWorld().options())
   const signals: AbortSignal[] = []
   const run = async (_progress: unknown, signal: AbortSignal): Promise<void> => {
@@ -176,7 +176,7 @@ t.test('what is stopped makes room for the next', async (t) => {
   t.equal(signals.length, 3)
 })
 
-t.test('a failure stays on the list and can be tried again', async (t) => {
+t.test('a failed transfer stays in the list and can be retried', async (t) => {
   const world = new PickerWorld()
   const transfers = new Transfers(world.options())
   let tries = 0
@@ -194,7 +194,7 @@ t.test('a failure stays on the list and can be tried again', async (t) => {
   t.equal(item.isFinished, true)
 })
 
-t.test('another name for what is there already', async (t) => {
+t.test('a conflicting name gets a number', async (t) => {
   t.equal(otherName('a.txt'), 'a (2).txt')
   t.equal(otherName('a (2).txt'), 'a (3).txt')
   t.equal(otherName('Folder'), 'Folder (2)')

@@ -79,9 +79,9 @@ function run(steps: readonly Step[], asked: FolderKey): void {
   same(index.all(), () => true, 'all, at the end')
 }
 
-t.test('the index finds what a list finds, in 1,000 random schedules', { timeout: 120_000 }, async (t) => {
+t.test('the index finds the same slots as a list in 1,000 random schedules', { timeout: 120_000 }, async (t) => {
   fc.assert(fc.property(fc.array(step, { minLength: 1, maxLength: 60 }), anyKey, run), { numRuns: 1000 })
-  t.pass('no schedule tells them apart')
+  t.pass('no schedule shows a difference')
 })
 
 setFlagsFromString('--expose_gc')
@@ -102,7 +102,7 @@ const ROUNDS = 50_000
 /** A tenth of the size of the smallest map with one name for each round. */
 const LEAST = ROUNDS * 10
 
-t.test('what was deleted leaves nothing behind, of users, providers, connections and folders', async (t) => {
+t.test('deleted slots leave no memory behind, for users, providers, connections and folders', async (t) => {
   for (const part of ['userId', 'provider', 'connectionId', 'folderId'] as const) {
     const index = new SlotIndex<TestSlot>()
     const stays = new TestSlot({ userId: 'u', provider: 'p', folderId: 'f', connectionId: 'c', variant: 'stays' })
@@ -120,7 +120,7 @@ t.test('what was deleted leaves nothing behind, of users, providers, connections
   }
 })
 
-t.test('a user who has nothing in flight any more leaves nothing behind', async (t) => {
+t.test('a user without fetches in flight takes no memory', async (t) => {
   const limit = new InFlightLimit(2, 'Too many.')
   const bytes = left(() => {
     for (let i = 0; i < ROUNDS; i += 1) {

@@ -69,7 +69,7 @@ async function storeWithLinks(t: Test) {
   return { directory, outside, backend: await openStore(directory) }
 }
 
-t.test('links are not shown', async (t) => {
+t.test('symbolic links are not listed', async (t) => {
   const { backend } = await storeWithLinks(t)
   t.same(
     (await listAll(backend, null)).map(({ id }) => id),
@@ -77,7 +77,7 @@ t.test('links are not shown', async (t) => {
   )
 })
 
-t.test('links are not followed, whatever is asked of them', async (t) => {
+t.test('symbolic links are never followed', async (t) => {
   const { backend, outside } = await storeWithLinks(t)
   for (const id of ['file-link', 'dangling', 'folder-link/secret.txt', 'inner-link/x.txt']) {
     await rejectsWith(t, backend.stat(id, call()), 'OBJECT_NOT_FOUND', `stat ${id}`)
@@ -89,17 +89,17 @@ t.test('links are not followed, whatever is asked of them', async (t) => {
     await rejectsWith(t, listAll(backend, id), 'FOLDER_NOT_FOUND', `list ${id}`)
     await rejectsWith(t, upload(backend, { id: `${id}new.txt` }, Readable.from(['x'])), 'FOLDER_NOT_FOUND', `to ${id}`)
     const named = upload(backend, { parentId: id, name: 'new.txt' }, Readable.from(['x']))
-    await rejectsWith(t, named, 'FOLDER_NOT_FOUND', `into ${id}`)
+    await rejectsWith(t, named, 'FOLDER_NOT_FOUND', `upload by name into ${id}`)
     await rejectsWith(t, backend.createFolder?.(id, 'new', call()) ?? Promise.resolve(), 'FOLDER_NOT_FOUND')
   }
   const deep = upload(backend, { id: 'folder-link/new/deep.txt' }, Readable.from(['x']))
-  await rejectsWith(t, deep, 'FOLDER_NOT_FOUND', 'nor are folders made behind them')
+  await rejectsWith(t, deep, 'FOLDER_NOT_FOUND', 'no folder is created behind a link')
   await rejectsWith(t, upload(backend, { id: 'file-link' }, Readable.from(['x'])), 'ALREADY_EXISTS')
   t.same((await readdir(outside)).sort(), ['inner', 'secret.txt'])
   t.equal(await readFile(join(outside, 'secret.txt'), 'utf8'), 'secret')
 })
 
-t.test('the folder of the store itself may be a link', async (t) => {
+t.test('the root folder of the store may be a link', async (t) => {
   const base = await temporary(t)
   await mkdir(join(base, 'real'))
   await symlink(join(base, 'real'), join(base, 'link'))
@@ -108,7 +108,7 @@ t.test('the folder of the store itself may be a link', async (t) => {
   t.equal(await readFile(join(base, 'real', 'a', 'b.txt'), 'utf8'), 'b')
 })
 
-t.test('ids that are no path below the store are refused', async (t) => {
+t.test('ids that are not paths inside the store are refused', async (t) => {
   const base = await temporary(t)
   const directory = join(base, 'below', 'the', 'store')
   const backend = await openStore(directory)
@@ -130,7 +130,7 @@ t.test('ids that are no path below the store are refused', async (t) => {
   t.same((await readdir(directory)).sort(), ['.fastify-cloud-storage', 'a'])
 })
 
-t.test('what is no file and no folder is not there', async (t) => {
+t.test('an item that is neither a file nor a folder is not found', async (t) => {
   const directory = await temporary(t)
   const backend = await openStore(directory)
   execFileSync('mkfifo', [join(directory, 'pipe')])
@@ -141,10 +141,10 @@ t.test('what is no file and no folder is not there', async (t) => {
     [['back\\slash', false]]
   )
   await rejectsWith(t, backend.stat('pipe', call()), 'OBJECT_NOT_FOUND')
-  await rejectsWith(t, backend.download('pipe', call()), 'OBJECT_NOT_FOUND', 'and opening it does not hang')
+  await rejectsWith(t, backend.download('pipe', call()), 'OBJECT_NOT_FOUND', 'opening it does not block')
 })
 
-t.test('what the store makes is readable for its owner alone', async (t) => {
+t.test('files and folders of the store are readable for their owner only', async (t) => {
   const base = await temporary(t)
   const directory = join(base, 'deep', 'store')
   const backend = await openStore(directory)
@@ -158,10 +158,10 @@ t.test('what the store makes is readable for its owner alone', async (t) => {
   await mkdir(shared)
   await chmod(shared, 0o750)
   await openStore(shared)
-  t.equal(((await stat(shared)).mode & 0o777).toString(8), '750', "the operator's own folder stays as it is")
+  t.equal(((await stat(shared)).mode & 0o777).toString(8), '750', "the operator's own folder is unchanged")
 })
 
-t.test('an upload appears as a whole, and leaves nothing beside it', async (t) => {
+t.test('an upload becomes visible as a whole and leaves no temporary files', async (t) => {
   const directory = await temporary(t)
   const backend = await openStore(directory)
   const staging = join(directory, '.fastify-cloud-storage')
@@ -173,7 +173,7 @@ t.test('an upload appears as a whole, and leaves nothing beside it', async (t) =
     const [name] = await readdir(staging)
     return name !== undefined && (await stat(join(staging, name))).size === 2
   })
-  t.equal(await readFile(join(directory, 'a'), 'utf8'), 'old', 'until it has ended, the old one is there')
+  t.equal(await readFile(join(directory, 'a'), 'utf8'), 'old', 'the old content is visible until the upload has ended')
   growing.push('w')
   growing.push(null)
   await work
@@ -183,12 +183,12 @@ t.test('an upload appears as a whole, and leaves nothing beside it', async (t) =
   await upload(backend, { id: 'a' }, Readable.from(['x']), { size: 2 }).catch(() => {})
   await upload(backend, { id: 'a' }, Readable.from(['x']), { ifNoneMatch: '*' }).catch(() => {})
   await upload(backend, { id: 'never made/a' }, Readable.from(['x']), { size: 2 }).catch(() => {})
-  t.same(await readdir(staging), [], 'nor does one that failed')
-  t.same((await readdir(directory)).sort(), ['.fastify-cloud-storage', 'a'], 'nor folders for one')
+  t.same(await readdir(staging), [], 'a failed upload leaves no temporary file')
+  t.same((await readdir(directory)).sort(), ['.fastify-cloud-storage', 'a'], 'a failed upload leaves no folders')
 })
 
 t.test(
-  'leftovers of ended processes are removed when the store is opened and later, running uploads are not',
+  'temporary files of ended processes are removed on opening and later, those of running uploads are not',
   async (t) => {
     const directory = await temporary(t)
     const staging = join(directory, '.fastify-cloud-storage')
@@ -204,11 +204,11 @@ t.test(
     await utimes(join(staging, 'running'), longAgo, longAgo)
     await writeFile(join(staging, 'another'), 'x')
     await upload(store, { id: 'a' }, Readable.from(['x']))
-    t.same(await readdir(staging), ['another'], 'and by an upload later on')
+    t.same(await readdir(staging), ['another'], 'a later upload removes it')
   }
 )
 
-t.test('of many updates of one version at once one wins', async (t) => {
+t.test('of many concurrent updates of one version exactly one succeeds', async (t) => {
   const directory = await temporary(t)
   const backend = await openStore(directory)
   const { version } = await upload(backend, { id: 'a' }, Readable.from(['first']))
@@ -225,7 +225,7 @@ t.test('of many updates of one version at once one wins', async (t) => {
   t.equal(await readFile(join(directory, 'a'), 'utf8'), winners[0])
 })
 
-t.test('of many create-only uploads through two openings of a store one wins, as of two processes', async (t) => {
+t.test('of many create-only uploads through two instances of a store exactly one succeeds', async (t) => {
   const directory = await temporary(t)
   const stores = [await openStore(directory), await openStore(directory)]
   for (let round = 0; round < 10; round++) {
@@ -240,7 +240,7 @@ t.test('of many create-only uploads through two openings of a store one wins, as
   }
 })
 
-t.test('work on one name is done one after the other, on two names at once', async (t) => {
+t.test('operations on one name run sequentially, on two names concurrently', async (t) => {
   const locks = new Locks()
   const running = new Map<string, number>()
   let most = 0
@@ -260,7 +260,7 @@ t.test('work on one name is done one after the other, on two names at once', asy
   await Promise.all([t.rejects(failing, { message: 'failed' }), work('a')])
 })
 
-t.test('what cannot succeed fails before the body is read', async (t) => {
+t.test('an upload that cannot succeed fails before its body is read', async (t) => {
   const { backend, seed } = await harness.open(t)
   await seed({ 'a.txt': 'a' })
   const silent = () => new Readable({ read() {} })
@@ -269,14 +269,14 @@ t.test('what cannot succeed fails before the body is read', async (t) => {
   await rejectsWith(t, upload(backend, { parentId: 'missing/', name: 'a' }, silent()), 'FOLDER_NOT_FOUND')
 })
 
-t.test('a download that fails leaves no file open', async (t) => {
+t.test('a failed download closes its file', async (t) => {
   const { backend, seed, busy } = await harness.open(t)
   await seed({ 'a.txt': 'a' })
   await rejectsWith(t, backend.download('a.txt', { ...call(), range: { start: 1 } }), 'RANGE_NOT_SATISFIABLE')
   t.equal(await busy(), 0)
 })
 
-t.test('a file and a folder do not replace each other', async (t) => {
+t.test('a file and a folder cannot replace each other', async (t) => {
   const directory = await temporary(t)
   const backend = await openStore(directory)
   await upload(backend, { id: 'folder/a' }, Readable.from(['a']))
@@ -287,7 +287,7 @@ t.test('a file and a folder do not replace each other', async (t) => {
   t.equal(await readFile(join(directory, 'folder', 'a'), 'utf8'), 'a')
 })
 
-t.test('a reader keeps the version that it opened, and notices a file that is cut', async (t) => {
+t.test('a reader keeps the version that it opened, and detects a truncated file', async (t) => {
   const directory = await temporary(t)
   const backend = await openStore(directory)
   const content = Buffer.alloc(4 * 1024 * 1024, 'a')
@@ -302,7 +302,7 @@ t.test('a reader keeps the version that it opened, and notices a file that is cu
   await rejectsWith(t, readBody(cut.body), 'PROVIDER_UNAVAILABLE')
 })
 
-t.test('10,000 files come once each, in pages, although one is removed and one added meanwhile', async (t) => {
+t.test('10,000 files are listed once each in pages, although one is removed and one is added', async (t) => {
   const directory = await temporary(t)
   const backend = await openStore(directory)
   for (let index = 0; index < 10_000; index++) {
@@ -326,7 +326,7 @@ t.test('10,000 files come once each, in pages, although one is removed and one a
   t.ok([...seen.values()].every((times) => times === 1))
 })
 
-t.test('a page of a million names holds a page of names', async (t) => {
+t.test('listing a page of a million names needs memory for one page only', async (t) => {
   collectGarbage()
   const before = process.memoryUsage().heapUsed
   const smallest = new SmallestNames(1001, 'name 0500000')
@@ -342,7 +342,7 @@ t.test('a page of a million names holds a page of names', async (t) => {
   t.equal(names.at(-1), 'name 0501001')
 })
 
-t.test('a listing ends when nobody waits for it', async (t) => {
+t.test('aborting ends a listing', async (t) => {
   const directory = await temporary(t)
   const backend = await openStore(directory)
   for (let index = 0; index < 3000; index++) await writeFile(join(directory, String(index)), '')
@@ -353,7 +353,7 @@ t.test('a listing ends when nobody waits for it', async (t) => {
   t.equal(await work.catch((error: unknown) => error), reason)
 })
 
-t.test('a folder that cannot be used stops the start, by its name', async (t) => {
+t.test('an unusable folder fails the start with an error that names it', async (t) => {
   const base = await temporary(t)
   await writeFile(join(base, 'file'), '')
   await t.rejects(openStore(join(base, 'file')), { message: /"[^"]*file"/ })
@@ -370,7 +370,7 @@ t.test('a folder that cannot be used stops the start, by its name', async (t) =>
   await rejectsWith(t, listAll(backend, null), 'FOLDER_NOT_FOUND')
 })
 
-t.test("the system's refusals come out as codes, without a path", async (t) => {
+t.test('system errors are mapped to error codes without paths', async (t) => {
   for (const [system, code] of [
     ['ENOSPC', 'QUOTA_EXCEEDED'],
     ['EDQUOT', 'QUOTA_EXCEEDED'],

@@ -16,7 +16,7 @@ t.test('every provider and every managed store has a harness for the contract su
     const { harness } = (await import(path.href)) as { harness: Harness }
     t.equal(harness.name, name)
     t.type(harness.open, 'function')
-    t.equal(harness.withTokens !== undefined, OAUTH_PROVIDERS.has(name), 'and what is opened with tokens says how')
+    t.equal(harness.withTokens !== undefined, OAUTH_PROVIDERS.has(name), 'only OAuth providers open with tokens')
   }
 })
 
@@ -28,15 +28,15 @@ t.test('every provider is a definition under its own id', async (t) => {
     t.equal(
       isOAuthProvider(provider),
       OAUTH_PROVIDERS.has(id),
-      'what needs a registration is known before it is imported'
+      'the need for a registration is known before the import'
     )
     const tenant = isOAuthProvider(provider) ? provider.connect.tenant : undefined
-    t.equal(tenant !== undefined, TENANT_PROVIDERS.has(id), 'and what may be for one organisation')
+    t.equal(tenant !== undefined, TENANT_PROVIDERS.has(id), 'the support of a tenant is known before the import')
   }
   for (const load of Object.values(MANAGED_STORES)) t.type((await load()).openManaged, 'function')
 })
 
-t.test('every provider tells by itself which folder ids it cannot have given out', async (t) => {
+t.test('every provider rejects folder ids that it cannot have issued', async (t) => {
   const good: Record<string, string[]> = {
     s3: ['docs/', 'a/b c/ü/'],
     webdav: ['docs/', 'a/b c/ü/'],
@@ -86,7 +86,7 @@ async function runWithout(missing: string, script: string): Promise<unknown> {
   return JSON.parse(stdout)
 }
 
-t.test('opening Google Drive without its SDK says what to install', async (t) => {
+t.test('opening Google Drive without its SDK names the package to install', async (t) => {
   const script = `
     const { provider } = await PROVIDERS.google_drive()
     const egress = { agents: {}, request() {}, assertAllowed() {} }
@@ -99,7 +99,7 @@ t.test('opening Google Drive without its SDK says what to install', async (t) =>
   })
 })
 
-t.test('importing every provider loads no SDK, and opening one without its SDK says what to install', async (t) => {
+t.test('importing providers loads no SDK, and opening one without its SDK names the package to install', async (t) => {
   const script = `
     for (const load of [...Object.values(PROVIDERS), ...Object.values(MANAGED_STORES)]) await load()
     const { openManaged } = await MANAGED_STORES.s3()
@@ -112,7 +112,7 @@ t.test('importing every provider loads no SDK, and opening one without its SDK s
   })
 })
 
-t.test('the packages for uploads and for links are missed when they are needed, and not before', async (t) => {
+t.test('the packages for uploads and for links are required only when they are used', async (t) => {
   const script = `
     const { openManaged } = await MANAGED_STORES.s3()
     const backend = await openManaged(options, { timeouts })
@@ -128,7 +128,7 @@ t.test('the packages for uploads and for links are missed when they are needed, 
   ])
 })
 
-t.test('a process ends by itself, although it has kept sockets for the next call', async (t) => {
+t.test('a process exits although idle sockets are pooled', async (t) => {
   const script = `
     const { createServer } = await import('node:http')
     const server = createServer((request, response) => response.writeHead(200, { etag: '"e"', 'content-length': 1 }).end())

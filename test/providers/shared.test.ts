@@ -38,7 +38,7 @@ import { CutPages, type WholeFolder } from '../../src/providers/shared/cut-pages
 
 const wellFormed = anyText()
 
-t.test('names are compared as their UTF-8 bytes are', async () => {
+t.test('names are compared by their UTF-8 bytes', async () => {
   fc.assert(
     fc.property(wellFormed, wellFormed, (a, b) => {
       return Math.sign(compareUtf8(a, b)) === Buffer.compare(Buffer.from(a), Buffer.from(b))
@@ -46,26 +46,29 @@ t.test('names are compared as their UTF-8 bytes are', async () => {
   )
 })
 
-t.test('any name makes one attachment header, which contains the name without bidirectional controls', async (t) => {
-  fc.assert(
-    fc.property(wellFormed, (name) => {
-      const header = attachment(name)
-      const { type, parameters } = parse(header)
-      return (
-        /^[\x20-\x7e]*$/.test(header) && type === 'attachment' && parameters['filename'] === withoutBidiControls(name)
-      )
-    })
-  )
-  t.equal(attachment('plain name.txt'), 'attachment; filename="plain name.txt"')
-  t.equal(attachment('a"b\\c%20.txt'), `attachment; filename="a_b_c_20.txt"; filename*=UTF-8''a%22b%5Cc%2520.txt`)
-  t.equal(
-    attachment("it's (1)*.txt\u00e9"),
-    `attachment; filename="it's (1)*.txt_"; filename*=UTF-8''it%27s%20%281%29%2a.txt%C3%A9`
-  )
-  t.notMatch(attachment('a\r\nSet-Cookie: x'), /[\r\n]/)
-})
+t.test(
+  'any name makes one attachment header, from which the name without bidirectional controls can be parsed',
+  async (t) => {
+    fc.assert(
+      fc.property(wellFormed, (name) => {
+        const header = attachment(name)
+        const { type, parameters } = parse(header)
+        return (
+          /^[\x20-\x7e]*$/.test(header) && type === 'attachment' && parameters['filename'] === withoutBidiControls(name)
+        )
+      })
+    )
+    t.equal(attachment('plain name.txt'), 'attachment; filename="plain name.txt"')
+    t.equal(attachment('a"b\\c%20.txt'), `attachment; filename="a_b_c_20.txt"; filename*=UTF-8''a%22b%5Cc%2520.txt`)
+    t.equal(
+      attachment("it's (1)*.txt\u00e9"),
+      `attachment; filename="it's (1)*.txt_"; filename*=UTF-8''it%27s%20%281%29%2a.txt%C3%A9`
+    )
+    t.notMatch(attachment('a\r\nSet-Cookie: x'), /[\r\n]/)
+  }
+)
 
-t.test('a time that a server does not know is null, and all others are times', async (t) => {
+t.test('placeholder times are null, and all other times are parsed', async (t) => {
   for (const unknown of [
     '1970-01-01T00:00:00Z',
     '1970-01-01T01:00:00+01:00',
@@ -81,14 +84,14 @@ t.test('a time that a server does not know is null, and all others are times', a
     t.equal(readTime(known), known)
   }
   t.equal(modifiedAt({ mtimeMs: 0n } as BigIntStats), null)
-  t.equal(modifiedAt({ mtimeMs: 10n ** 18n } as BigIntStats), null, 'beyond all dates')
+  t.equal(modifiedAt({ mtimeMs: 10n ** 18n } as BigIntStats), null, 'outside of the range of dates')
   t.equal(modifiedAt({ mtimeMs: 1000n } as BigIntStats), '1970-01-01T00:00:01.000Z')
   t.equal(toTime(new Date(0)), null)
-  t.equal(toTime(new Date(999)), null, 'whole seconds')
+  t.equal(toTime(new Date(999)), null, 'rounded to whole seconds')
   t.equal(toTime(new Date(NaN)), null)
 })
 
-t.test('paths are taken apart at their slashes', async (t) => {
+t.test('paths are split at their slashes', async (t) => {
   for (const [id, name, parent] of [
     ['a', 'a', null],
     ['a/', 'a', null],
@@ -108,7 +111,7 @@ t.test('paths are taken apart at their slashes', async (t) => {
   for (const no of ['', 'a/b', '.', '..']) t.notOk(isSegment(no))
 })
 
-t.test('a range of any object is inside of it, or not satisfiable', async () => {
+t.test('a range of any object lies inside of it or is not satisfiable', async () => {
   fc.assert(
     fc.property(fc.nat(100), fc.nat(100), fc.nat(100), (start, length, size) => {
       try {
@@ -121,7 +124,7 @@ t.test('a range of any object is inside of it, or not satisfiable', async () => 
   )
 })
 
-t.test('an SDK that is not installed is a clear error for the log alone', async (t) => {
+t.test('a missing SDK is a clear error in the log only', async (t) => {
   const missing = 'no-such-package'
   const error: unknown = await importSdk(missing, () => import(missing)).catch((error: unknown) => error)
   t.match(error, { code: 'SDK_MISSING', cause: { message: /npm install no-such-package/ } })
@@ -134,7 +137,7 @@ function body(source: Readable, expected: number | null = null, signal = new Abo
   return new TransferBody(source, { expected, idleMs: 1000, signal, toError: (error) => error as Error })
 }
 
-t.test('time passes over a body', async (t) => {
+t.test('timeouts of a body', async (t) => {
   t.beforeEach(() => {
     mock.timers.enable({ apis: ['setTimeout'] })
   })
@@ -142,7 +145,7 @@ t.test('time passes over a body', async (t) => {
     mock.timers.reset()
   })
 
-  t.test('a reader who waits for a silent source gives up', async (t) => {
+  t.test('reading from a stalled source times out', async (t) => {
     const source = new PassThrough()
     const reading = body(source)
     const read = readBody(reading)
@@ -153,13 +156,13 @@ t.test('time passes over a body', async (t) => {
     source.write('b')
     await until(() => source.readableLength === 0)
     mock.timers.tick(999)
-    t.equal(reading.destroyed, false, 'each chunk starts the time anew')
+    t.equal(reading.destroyed, false, 'each chunk restarts the timeout')
     mock.timers.tick(1)
     await rejectsWith(t, read, 'PROVIDER_TIMEOUT')
     t.equal(source.destroyed, true)
   })
 
-  t.test('a reader who is slow keeps the body', async (t) => {
+  t.test('a slow reader does not time out', async (t) => {
     const source = Readable.from([Buffer.alloc(100_000), Buffer.alloc(100_000)], { objectMode: false })
     const reading = body(source, 200_000)
     reading.read(0)
@@ -169,7 +172,7 @@ t.test('time passes over a body', async (t) => {
     t.equal((await readBody(reading)).length, 200_000)
   })
 
-  t.test('a body that nobody reads is given up in the end', async (t) => {
+  t.test('an unread body times out in the end', async (t) => {
     const source = new PassThrough()
     const unread = body(source)
     mock.timers.tick(299_999)
@@ -180,7 +183,7 @@ t.test('time passes over a body', async (t) => {
   })
 })
 
-t.test('a reader who takes nothing holds the source back', async (t) => {
+t.test('a reader that does not read stops the source', async (t) => {
   let given = 0
   const source = new Readable({
     highWaterMark: 1000,
@@ -199,21 +202,21 @@ t.test('a reader who takes nothing holds the source back', async (t) => {
     before = given
     for (let turn = 0; turn < 20; turn++) await setImmediate()
   }
-  t.ok(given > 0 && given < 200_000, `${given} bytes were taken`)
+  t.ok(given > 0 && given < 200_000, `${given} bytes were read from the source`)
   t.equal((await readBody(reading)).length, 1_000_000)
 })
 
-t.test('a body counts what it was promised', async (t) => {
+t.test('a body is compared with its declared size', async (t) => {
   t.equal((await readBody(body(Readable.from([Buffer.from('abc')]), 3))).toString(), 'abc')
   await rejectsWith(t, readBody(body(Readable.from([Buffer.from('abc')]), 4)), 'PROVIDER_UNAVAILABLE', 'too few')
   await rejectsWith(t, readBody(body(Readable.from([Buffer.from('abc')]), 2)), 'PROVIDER_ERROR', 'too many')
   const closed = new PassThrough()
   const reading = readBody(body(closed))
   closed.destroy()
-  await rejectsWith(t, reading, 'PROVIDER_UNAVAILABLE', 'closed without an end')
+  await rejectsWith(t, reading, 'PROVIDER_UNAVAILABLE', 'closed without an end event')
 })
 
-t.test('a body that nobody reads may fail without ending the process', async (t) => {
+t.test('an error of an unread body does not end the process', async (t) => {
   const source = new PassThrough()
   const unread = body(source)
   source.destroy(new Error('reset'))
@@ -221,7 +224,7 @@ t.test('a body that nobody reads may fail without ending the process', async (t)
   t.match(unread.errored, { message: 'reset' })
 })
 
-t.test('a body ends with its signal, and lets go of it when it ends', async (t) => {
+t.test('a body is destroyed by its signal, and removes its listener at its end', async (t) => {
   const reason = new Error('left')
   const aborted = body(new PassThrough(), null, AbortSignal.abort(reason))
   t.equal(aborted.errored, reason)
@@ -243,10 +246,10 @@ t.test('a body ends with its signal, and lets go of it when it ends', async (t) 
   const text = new AbortController()
   const odd = body(new PassThrough(), null, text.signal)
   text.abort('a text')
-  t.match(odd.errored, { cause: 'a text' }, 'a stream can only break with an Error')
+  t.match(odd.errored, { cause: 'a text' }, 'a stream can be destroyed only with an Error')
 })
 
-t.test('the source of an upload ends as it should, or fails', async (t) => {
+t.test('the source of an upload ends correctly or fails', async (t) => {
   const text = Readable.from(['\u00fc', 'b'])
   const source = new UploadSource(text, 3)
   t.equal((await readBody(source.stream)).toString(), '\u00fcb')
@@ -267,7 +270,7 @@ t.test('the source of an upload ends as it should, or fails', async (t) => {
   t.equal(silent.destroyed, true)
 })
 
-t.test('a URL of an answer stays at the places of its provider', async (t) => {
+t.test('a URL in a response must have an allowed origin and path', async (t) => {
   const places = ['https://upload.example.org', 'http://127.0.0.1:8080', 'content.example.org', '*.files.example.org']
   const good = [
     'https://upload.example.org/a?b=c',
@@ -294,11 +297,11 @@ t.test('a URL of an answer stays at the places of its provider', async (t) => {
   for (const url of bad) {
     const error = thrownBy(() => pinnedUrl(url, places, 'a link'))
     t.match(error, { code: 'PROVIDER_ERROR' }, String(url))
-    t.notMatch((error.cause as Error).message, /secret|passwd/, 'and is not told')
+    t.notMatch((error.cause as Error).message, /secret|passwd/, 'the URL is not in the message')
   }
 })
 
-t.test('a cursor is a JSON array that its backend understands', async (t) => {
+t.test('a cursor is a JSON array that is validated by its backend', async (t) => {
   const read = ([text]: readonly unknown[]) => (typeof text === 'string' ? text : null)
   t.equal(readJsonCursor('["a", 1]', read), 'a')
   for (const cursor of ['', '[1]', '{"0":"a"}', '"a"', 'null', '["a"']) {
@@ -319,7 +322,7 @@ const passing = failure('PROVIDER_UNAVAILABLE')
 
 const { signal } = new AbortController()
 
-t.test('what may pass is waited for five times in a row, and what will not is not', async (t) => {
+t.test('transient failures are retried five times in a row, and permanent ones are not', async (t) => {
   const waits: number[] = []
   const patience = new Patience(signal, async (ms) => {
     waits.push(ms)
@@ -338,12 +341,12 @@ t.test('what may pass is waited for five times in a row, and what will not is no
   }
 })
 
-t.test('nobody waits for half a minute', async (t) => {
+t.test('a Retry-After of half a minute is not waited for', async (t) => {
   const patience = new Patience(signal)
   await t.rejects(patience.outlive(passing, 30_001), passing)
 })
 
-t.test('a caller who leaves does not wait', async (t) => {
+t.test('aborting ends the wait', async (t) => {
   const controller = new AbortController()
   const patience = new Patience(controller.signal)
   const waiting = patience.outlive(passing, 29_000)
@@ -361,19 +364,19 @@ async function readAll({ stream }: SizedBody): Promise<Buffer> {
   return Buffer.concat(pieces)
 }
 
-t.test('a body has its size, whether it was announced or not', async (t) => {
+t.test('a body has its size, whether it is declared or not', async (t) => {
   for (const size of [0, 1, HELD - 1, HELD, HELD + 1, 3 * HELD + 7]) {
     const content = randomBytes(size)
     for (const announced of [size, undefined]) {
       const body = await withSize(new UploadSource(piecesOf(content), announced), announced, TEST_SPOOL)
-      t.equal(body.size, size, `${size}, announced as ${announced}`)
+      t.equal(body.size, size, `${size}, declared as ${announced}`)
       t.ok((await readAll(body)).equals(content))
       await body.close()
     }
   }
 })
 
-t.test('an announced body is not waited for', async (t) => {
+t.test('a body with a declared size is not buffered', async (t) => {
   const silent = new Readable({ read() {} })
   const body = await withSize(new UploadSource(silent, 10), 10, TEST_SPOOL)
   t.equal(body.size, 10)
@@ -381,7 +384,7 @@ t.test('an announced body is not waited for', async (t) => {
   await t.rejects(readAll(body), { code: 'INVALID_REQUEST' })
 })
 
-t.test('an upload ends its source, whatever ends the upload', async (t) => {
+t.test('an upload destroys its source, however it ends', async (t) => {
   const { signal } = new AbortController()
   const silent = () => new Readable({ read() {} })
   const failing = silent()
@@ -439,7 +442,7 @@ async function allOf(pages: CutPages, whole: WholeFolder, limit: number, kind?: 
   return { sizes, ids, last: each }
 }
 
-t.test('pages together are the folder, whatever their size', async (t) => {
+t.test('pages of any size add up to the whole folder', async (t) => {
   const whole = folderOf(10)
   for (const [limit, sizes] of [
     [1, Array.from({ length: 10 }, () => 1)],
@@ -459,7 +462,7 @@ t.test('pages together are the folder, whatever their size', async (t) => {
   t.match((await allOf(new CutPages(), folderOf(0), 2)).last, { entries: [], complete: true })
 })
 
-t.test('what is missing is said on the last page alone', async (t) => {
+t.test('an incomplete folder is reported on the last page only', async (t) => {
   const pages = new CutPages()
   const first = await pages.page('ann', 'p', page(2), async () => folderOf(3, { reason: 'page-cap' }))
   t.match(first, { complete: false, reason: 'more' })
@@ -490,26 +493,26 @@ t.test('a cursor works in a process that has not cached the folder, until the fo
   t.ok(await failing.page('ann', 'p', page(2, { cursor }), async () => folderOf(5)), 'a failure is not cached')
 })
 
-t.test('a cursor goes on in its own listing, and a changed folder is read again', async (t) => {
+t.test('a cursor is bound to its listing, and a changed folder is listed again', async (t) => {
   const pages = new CutPages()
   const { next } = await pages.page('ann', 'p', page(2), async () => folderOf(5))
   const cursor = next ?? ''
   await pages.page('ann', 'p', page(3), async () => folderOf(5))
-  t.equal((await pages.page('ann', 'p', page(2, { cursor }), never)).entries.length, 2, 'listed anew, and the same')
+  t.equal((await pages.page('ann', 'p', page(2, { cursor }), never)).entries.length, 2, 'listed again and unchanged')
   await t.rejects(pages.page('ann', 'p', page(2), never), /listed again/)
-  t.ok(await pages.page('ann', 'p', page(2, { cursor }), never), 'a listing that failed changes nothing')
+  t.ok(await pages.page('ann', 'p', page(2, { cursor }), never), 'a failed listing changes nothing')
   const changed = async () => folderOf(5, { prefix: 'new ' })
   await pages.page('ann', 'p', page(3), changed)
-  await rejectsWith(t, pages.page('ann', 'p', page(2, { cursor }), changed), 'CURSOR_EXPIRED', 'it has changed')
+  await rejectsWith(t, pages.page('ann', 'p', page(2, { cursor }), changed), 'CURSOR_EXPIRED', 'the folder has changed')
   const back = await pages.page('ann', 'p', page(2, { cursor }), async () => folderOf(5))
-  t.equal(back.entries.length, 2, 'and changed back')
+  t.equal(back.entries.length, 2, 'the folder has changed back')
   for (const garbage of ['', '.', 'a.b', `${'a'.repeat(22)}.-1`, `${'a'.repeat(22)}.1e3`, 'x'.repeat(5000)]) {
     const reading = pages.page('ann', 'p', page(2, { cursor: garbage }), never)
     await rejectsWith(t, reading, 'INVALID_CURSOR', garbage.slice(0, 30))
   }
 })
 
-t.test('pages that are asked for at the same time read the folder once, and the last to leave ends it', async (t) => {
+t.test('concurrent requests for pages list the folder once, and the last abort ends the listing', async (t) => {
   const { next } = await new CutPages().page('ann', 'p', page(2), async () => folderOf(5))
   const pages = new CutPages()
   const reading = new Deferred<WholeFolder>()
@@ -524,7 +527,7 @@ t.test('pages that are asked for at the same time read the folder once, and the 
   callers[0]?.abort(gone)
   t.equal(await asked[0]?.catch((error: unknown) => error), gone)
   t.equal(signals.length, 1)
-  t.equal(signals[0]?.aborted, false, 'two others wait')
+  t.equal(signals[0]?.aborted, false, 'two other callers are waiting')
   reading.resolve(folderOf(5))
   t.same(
     (await Promise.all(asked.slice(1))).map(({ entries }) => entries.length),
@@ -543,20 +546,20 @@ t.test('pages that are asked for at the same time read the folder once, and the 
   t.ok(await abandoned.page('ann', 'p', page(2, { cursor: next ?? '' }), async () => folderOf(5)))
 })
 
-t.test('folders in memory are bounded by their weight, also those of one owner', async (t) => {
+t.test('the total and the per-user weight of folders in memory are limited', async (t) => {
   const pages = new CutPages()
   const long = folderOf(20_000, { prefix: 'x'.repeat(4000) })
   const { ids, last } = await allOf(pages, long, 1000)
-  t.ok(ids.length > 10_000 && ids.length < 20_000, `${ids.length} are held`)
+  t.ok(ids.length > 10_000 && ids.length < 20_000, `${ids.length} folders are cached`)
   t.match(last, { complete: false, reason: 'page-cap' })
   const small = (await pages.page('bob', 'small', page(1), async () => folderOf(3))).next ?? ''
   const own = (await pages.page('ann', 'small', page(1), async () => folderOf(3))).next ?? ''
   for (const name of ['second', 'third', 'fourth', 'fifth']) await pages.page('ann', name, page(1), async () => long)
-  t.ok(await pages.page('bob', 'small', page(1, { cursor: small }), never), 'another owner keeps what it has')
-  await t.rejects(pages.page('ann', 'small', page(1, { cursor: own }), never), /listed again/, 'its own are given up')
+  t.ok(await pages.page('bob', 'small', page(1, { cursor: small }), never), 'another user keeps the cached folder')
+  await t.rejects(pages.page('ann', 'small', page(1, { cursor: own }), never), /listed again/, 'the user loses one')
 })
 
-t.test('a user beyond the share loses the own least recently used folders, and no other user loses one', async (t) => {
+t.test('a user above the share loses the least recently used folder, and other users lose none', async (t) => {
   const weighing = new CutPages()
   await weighing.page('ann', '1', page(1), async () => folderOf(3))
   const weight = weighing.weightOf('ann')
@@ -572,7 +575,7 @@ t.test('a user beyond the share loses the own least recently used folders, and n
     )
   const bobs = await begin('bob', '1')
   const [first, second, third] = [await begin('ann', '1'), await begin('ann', '2'), await begin('ann', '3')]
-  t.equal(await isCached('ann', '1', first), true, 'which is a use')
+  t.equal(await isCached('ann', '1', first), true, 'reading counts as a use')
   const fourth = await begin('ann', '4')
   t.equal(await isCached('ann', '2', second), false, 'the least recently used one is evicted')
   for (const [folder, cursor] of [
@@ -589,12 +592,12 @@ t.test('a user beyond the share loses the own least recently used folders, and n
 
   const large = folderOf(20)
   const cursor = await begin('bob', '1', large)
-  t.equal(pages.weightOf('bob'), 0, 'a folder that is larger than a share is not cached, nor is what it replaces')
+  t.equal(pages.weightOf('bob'), 0, 'a folder that is larger than a share is not cached, its old version is dropped')
   const read = await pages.page('bob', '1', page(50, { cursor }), async () => large)
-  t.equal(read.entries.length, 19, 'and is read again')
+  t.equal(read.entries.length, 19, 'the folder is listed again')
 })
 
-t.test('users whose names and folders run together do not share folders', async (t) => {
+t.test('users whose concatenated names and folders are equal do not share folders', async (t) => {
   const pages = new CutPages()
   const { next } = await pages.page('ann', 'b c', page(1), async () => folderOf(3))
   await t.rejects(pages.page('ann b', 'c', page(1, { cursor: next ?? '' }), never), /listed again/)

@@ -57,7 +57,7 @@ function withoutCredentials({ sealedCredentials: _sealed, ...connection }: Seale
   return connection
 }
 
-t.test('what was read is believed for a lease, and then read again', async (t) => {
+t.test('a row is leased after its read, and read again when the lease expires', async (t) => {
   const { clock, connections, leases, outcomes } = make()
   const { id } = connections.add()
   t.equal(leases.believed('ann', id), undefined)
@@ -73,7 +73,7 @@ t.test('what was read is believed for a lease, and then read again', async (t) =
   t.same(outcomes, ['ok', 'ok'])
 })
 
-t.test('leases that begin together end one after the other, and none lasts too long', async (t) => {
+t.test('leases that begin together expire at different times, and none exceeds the maximum', async (t) => {
   const draws = [0, 0.5, 0.999]
   const { clock, connections, leases } = make({ random: () => draws.shift() ?? 0 })
   const ids = Array.from(
@@ -90,17 +90,17 @@ t.test('leases that begin together end one after the other, and none lasts too l
   t.same(believed(), ['c0', 'c1', 'c2'])
   t.same(chosen(), ['c1', 'c2'])
   clock.tick(1)
-  t.same(believed(), ['c0', 'c1'], 'at least half of it')
+  t.same(believed(), ['c0', 'c1'], 'at least half of the maximum')
   clock.tick(LEASE_MS / 4)
   t.same(believed(), ['c0'])
-  t.same(chosen(), [], 'a choice is worth no more than what it chose')
+  t.same(chosen(), [], 'a leased default expires with the row that it refers to')
   clock.tick(LEASE_MS / 4 - 1)
   t.same(believed(), [])
   await leases.find('ann', 'c0')
-  t.same(believed(), ['c0'], 'and the next one is drawn anew')
+  t.same(believed(), ['c0'], 'the next expiry is random again')
 })
 
-t.test('a lease counts from the start of its read', async (t) => {
+t.test('a lease begins at the start of its read', async (t) => {
   const { clock, leases, finds, row, find } = makeSlow()
   const answer = find()
   clock.tick(900)
@@ -112,7 +112,7 @@ t.test('a lease counts from the start of its read', async (t) => {
   t.notOk(leases.believed('ann', row.id))
 })
 
-t.test('a machine that slept believes nothing from before', async (t) => {
+t.test('leases expire while the machine sleeps', async (t) => {
   const { clock, connections, leases } = make()
   const { id } = connections.add()
   await leases.find('ann', id)
@@ -120,7 +120,7 @@ t.test('a machine that slept believes nothing from before', async (t) => {
   t.notOk(leases.believed('ann', id))
 })
 
-t.test('a wall clock that is set back makes no lease longer', async (t) => {
+t.test('setting back the wall clock does not extend a lease', async (t) => {
   const { clock, connections, leases } = make()
   const { id } = connections.add()
   await leases.find('ann', id)
@@ -129,7 +129,7 @@ t.test('a wall clock that is set back makes no lease longer', async (t) => {
   t.notOk(leases.believed('ann', id))
 })
 
-t.test('who asks at once is served by one read, but not by one that is older than a lease', async (t) => {
+t.test('concurrent callers share one read, unless it is older than a lease', async (t) => {
   const { clock, finds, row, find } = makeSlow()
   const answers = [find(), find(), find()]
   t.equal(finds.length, 1)
@@ -140,10 +140,10 @@ t.test('who asks at once is served by one read, but not by one that is older tha
   t.equal(await late, row)
   finds[0]?.resolve(row)
   t.equal(finds.length, 2)
-  for (const answer of answers) t.equal(await answer, row, 'what comes too late is asked for again')
+  for (const answer of answers) t.equal(await answer, row, 'a read that is too old is repeated')
 })
 
-t.test('a read that takes too long says nothing, and is made once more', async (t) => {
+t.test('a read that takes too long is discarded and repeated once', async (t) => {
   const { clock, finds, find } = makeSlow()
   const answer = find()
   clock.tick(LEASE_MS + 1)
@@ -155,7 +155,7 @@ t.test('a read that takes too long says nothing, and is made once more', async (
   await t.rejects(answer, { code: 'DATABASE_UNAVAILABLE' })
 })
 
-t.test('without a lease each asks for itself, and nothing is believed', async (t) => {
+t.test('without a lease each caller reads for itself, and nothing is cached', async (t) => {
   const { clock, leases, finds, row, find } = makeSlow(0)
   const answers = [find(), find()]
   t.equal(finds.length, 2)
@@ -169,7 +169,7 @@ t.test('without a lease each asks for itself, and nothing is believed', async (t
   t.equal(await slow, row)
 })
 
-t.test('a short lease leaves a read its time', async (t) => {
+t.test('with a short lease a read may still take a minimum of time', async (t) => {
   const { clock, leases, finds, row, find } = makeSlow(5)
   const answer = find()
   clock.tick(250)
@@ -180,12 +180,12 @@ t.test('a short lease leaves a read its time', async (t) => {
   clock.tick(251)
   finds[1]?.resolve(row)
   await settled()
-  t.equal(finds.length, 3, 'and no more than that')
+  t.equal(finds.length, 3, 'no longer')
   finds[2]?.resolve(row)
   await late
 })
 
-t.test('a change overtakes a read in flight: it is not believed, and nobody joins it', async (t) => {
+t.test('a change during a read: its row is not leased, and no caller joins it', async (t) => {
   for (const change of ['drop', 'dropAll', 'hear'] as const) {
     const { leases, finds, row, find } = makeSlow()
     const before = find()
@@ -195,7 +195,7 @@ t.test('a change overtakes a read in flight: it is not believed, and nobody join
     const after = find()
     t.equal(finds.length, 2)
     finds[0]?.resolve(row)
-    t.equal(await before, row, 'who came before it has an answer all the same')
+    t.equal(await before, row, 'an earlier caller still gets the row')
     t.notOk(leases.believed('ann', row.id))
     const changed = { ...row, version: 2 }
     finds[1]?.resolve(changed)
@@ -204,7 +204,7 @@ t.test('a change overtakes a read in flight: it is not believed, and nobody join
   }
 })
 
-t.test('a change of another connection leaves a read alone', async (t) => {
+t.test('a change of another connection does not affect a read', async (t) => {
   const { leases, finds, row, find } = makeSlow()
   const answer = find()
   leases.drop({ userId: 'ann', id: 'another', provider: row.provider })
@@ -229,20 +229,20 @@ t.test('a read that began earlier and ends later changes nothing', async (t) => 
   t.strictSame(leases.believed('ann', row.id), withoutCredentials(changed))
 })
 
-t.test('of a connection that is not active nothing is believed', async (t) => {
+t.test('an inactive connection is never leased', async (t) => {
   for (const status of ['DISABLED', 'ERROR', 'REQUIRES_REAUTH'] as const) {
     const { connections, leases } = make()
     const { id } = connections.add()
     await leases.find('ann', id)
     connections.change(id, { status })
     t.match(await leases.findSealed('ann', id), { status })
-    t.notOk(leases.believed('ann', id), 'not even what was believed before')
+    t.notOk(leases.believed('ann', id), 'and loses its lease')
     t.match(await leases.find('ann', id), { status })
     t.notOk(leases.believed('ann', id))
   }
 })
 
-t.test('another user is told nothing, and takes nothing away', async (t) => {
+t.test('another user gets no row, and does not affect the lease of the owner', async (t) => {
   const { connections, leases } = make()
   const { id } = connections.add()
   await leases.find('ann', id)
@@ -255,11 +255,11 @@ t.test('another user is told nothing, and takes nothing away', async (t) => {
   t.ok(leases.believed('ann', id))
 })
 
-t.test('which connection is meant is believed as long', async (t) => {
+t.test('the default connection is leased for the same time', async (t) => {
   const { clock, connections, leases } = make()
   await t.rejects(leases.choose('ann', 'scripted'), { code: 'CONNECTION_MISSING' })
   const first = connections.add()
-  t.equal((await leases.choose('ann', 'scripted')).id, first.id, 'what was missing is asked for again')
+  t.equal((await leases.choose('ann', 'scripted')).id, first.id, 'a missing default is read again')
   const second = connections.add({ isDefault: true })
   t.equal((await leases.choose('ann', 'scripted')).id, first.id)
   t.equal(leases.believedChoice('ann', 'scripted')?.id, first.id)
@@ -269,13 +269,13 @@ t.test('which connection is meant is believed as long', async (t) => {
   t.equal((await leases.choose('ann', 'scripted')).id, second.id)
   t.same(connections.reads, ['listSealed', 'listSealed', 'listSealed'])
   leases.drop({ userId: 'ann', id: first.id, provider: 'scripted' })
-  t.equal(leases.believedChoice('ann', 'scripted'), undefined, 'a change of any of them may be one of the choice')
+  t.equal(leases.believedChoice('ann', 'scripted'), undefined, 'a change of any connection may change the default')
   connections.rows.set(second.id, { ...second, isDefault: false })
   await t.rejects(leases.choose('ann', 'scripted'), { code: 'CONNECTION_AMBIGUOUS' })
   await t.rejects(leases.choose('ann', 'scripted'), { code: 'CONNECTION_AMBIGUOUS' })
 })
 
-t.test('a choice that is being read when a change is heard of is not believed', async (t) => {
+t.test('a default whose read overlaps with a change is not leased', async (t) => {
   const clock = new ManualClock()
   const answer = new Deferred<SealedConnection[]>()
   const never = () => Promise.reject(new Error('not asked for'))
@@ -289,22 +289,22 @@ t.test('a choice that is being read when a change is heard of is not believed', 
   t.equal(leases.believedChoice('ann', row.provider), undefined)
 })
 
-t.test('a row that is read with its credentials is believed, without them', async (t) => {
+t.test('a row that is read with its credentials is leased without them', async (t) => {
   for (const how of ['find', 'findSealed', 'choose'] as const) {
     const { connections, leases } = make()
     const row = connections.add()
     const { id } = row
     t.strictSame(how === 'choose' ? await leases.choose('ann', 'scripted') : await leases[how]('ann', id), row, how)
     t.strictSame(leases.believed('ann', id), withoutCredentials(row), how)
-    t.strictSame(await leases.find('ann', id), withoutCredentials(row), 'what is believed has nothing sealed to give')
+    t.strictSame(await leases.find('ann', id), withoutCredentials(row), 'a leased row has no sealed credentials')
     if (how === 'choose') t.strictSame(leases.believedChoice('ann', 'scripted'), withoutCredentials(row))
     connections.rows.delete(id)
     t.equal(await leases.findSealed('ann', id), null)
-    t.notOk(leases.believed('ann', id), 'what is known to be gone is not believed any more')
+    t.notOk(leases.believed('ann', id), 'a removed row loses its lease')
   }
 })
 
-t.test('a row that is being read with its credentials when a change is heard of is not believed', async (t) => {
+t.test('a row with credentials whose read overlaps with a change is not leased', async (t) => {
   const { connections, leases } = make()
   const row = connections.add()
   const reading = leases.findSealed('ann', row.id)
@@ -313,7 +313,7 @@ t.test('a row that is being read with its credentials when a change is heard of 
   t.notOk(leases.believed('ann', row.id))
 })
 
-t.test('a choice whose row has come to be of another provider is none', async (t) => {
+t.test('a leased default whose row has changed its provider is invalid', async (t) => {
   const { connections, leases } = make()
   const row = connections.add()
   await leases.choose('ann', 'scripted')
@@ -322,7 +322,7 @@ t.test('a choice whose row has come to be of another provider is none', async (t
   t.equal(leases.believedChoice('ann', 'scripted'), undefined)
 })
 
-t.test('what is known already is no news', async (t) => {
+t.test('a notification of a known version is ignored', async (t) => {
   const { connections, leases } = make()
   const row = connections.add({ version: 5 })
   await leases.find('ann', row.id)
@@ -336,7 +336,7 @@ t.test('what is known already is no news', async (t) => {
   t.notOk(leases.believed('ann', row.id))
 })
 
-t.test('so many connections are believed in and no more', async (t) => {
+t.test('the number of leases is limited', async (t) => {
   const { connections, leases } = make({ max: 2 })
   const rows = [connections.add(), connections.add(), connections.add()]
   for (const { id } of rows) await leases.find('ann', id)
@@ -346,7 +346,7 @@ t.test('so many connections are believed in and no more', async (t) => {
   )
 })
 
-t.test('a connection is confirmed by what is known of so long, or else by a read', async (t) => {
+t.test('a connection is confirmed by a recent read or else by a new one', async (t) => {
   const { clock, connections, leases } = make()
   const row = connections.add()
   await leases.find('ann', row.id)
@@ -368,7 +368,7 @@ t.test('a connection is confirmed by what is known of so long, or else by a read
   await t.rejects(leases.confirm(row, 500), { code: 'CONNECTION_INACTIVE' })
 })
 
-t.test('a database that is gone is told, and a lease that holds is not asked for', async (t) => {
+t.test('a database outage is reported, except while a lease is valid', async (t) => {
   const { clock, connections, leases, outcomes } = make()
   const { id } = connections.add()
   await leases.find('ann', id)

@@ -108,18 +108,18 @@ function document(over: Partial<StoredDocument> = {}): StoredDocument {
   return { id: 'd1', userId: 'ann', storageBackend: 'scripted', objectKey: 'k', ...over }
 }
 
-t.test('a managed document asks no database and opens its store once; a failure is not remembered', async (t) => {
+t.test('a managed document needs no database and opens its store once; a failure is not remembered', async (t) => {
   const { codeOf, counts, connections, resolve, managedBackend } = make()
   t.equal(await codeOf({ storageBackend: 'minio' }), 'SDK_MISSING')
   const both = [1, 2].map(() => resolve(document({ storageBackend: 'minio' }), { id: 'ann' }))
-  t.same(await Promise.all(both), [managedBackend, managedBackend], 'two first uses at once open one')
+  t.same(await Promise.all(both), [managedBackend, managedBackend], 'two concurrent first uses open one store')
   t.equal(await codeOf({ storageBackend: 'minio' }), 'opened')
   t.equal(counts.managed, 2)
   t.equal(counts.imported, 0)
   t.same(connections.reads, [])
 })
 
-t.test('a document is opened for its owner alone', async (t) => {
+t.test('a document is opened for its owner only', async (t) => {
   const { codeOf, connect, connections, opened } = make()
   connect()
   for (const storageBackend of ['minio', 'scripted']) {
@@ -130,7 +130,7 @@ t.test('a document is opened for its owner alone', async (t) => {
   t.same(opened, [])
 })
 
-t.test('a connection that is missing, foreign or of another provider is missing', async (t) => {
+t.test('a missing or foreign connection, or one of another provider, is CONNECTION_MISSING', async (t) => {
   const { codeOf, connect } = make()
   t.equal(await codeOf({}), 'CONNECTION_MISSING')
   const foreign = connect({ userId: 'bob' })
@@ -142,7 +142,7 @@ t.test('a connection that is missing, foreign or of another provider is missing'
   t.equal(await codeOf({ storageBackend: '__proto__' }), 'PROVIDER_UNKNOWN')
 })
 
-t.test('any status but ACTIVE is refused before anything is decrypted or imported', async (t) => {
+t.test('a connection that is not ACTIVE is refused before decryption and import', async (t) => {
   for (const status of ['DISABLED', 'ERROR', 'REQUIRES_REAUTH'] as const) {
     const { codeOf, connections, counts } = make()
     const { id } = connections.add({ status, sealedCredentials: 'cannot be opened' })
@@ -152,7 +152,7 @@ t.test('any status but ACTIVE is refused before anything is decrypted or importe
   }
 })
 
-t.test('of several connections the named one is opened, or the default', async (t) => {
+t.test('of several connections the one with the id is opened, or the default', async (t) => {
   const { codeOf, connect, connections, opened } = make()
   const one = connect({}, 'one')
   const two = connect({}, 'two')
@@ -163,14 +163,14 @@ t.test('of several connections the named one is opened, or the default', async (
   t.same(opened, ['one', 'two'])
 })
 
-t.test('a provider is told the user of a stored connection, for limits per user', async (t) => {
+t.test('a provider receives the user of a stored connection, for limits per user', async (t) => {
   const { codeOf, connect, users } = make()
   connect()
   t.equal(await codeOf({}), 'opened')
   t.same(users, ['ann'])
 })
 
-t.test('an opened connection is kept ready until its row holds another seal, or another owner', async (t) => {
+t.test('an opened connection is cached until its row has other credentials or another owner', async (t) => {
   const { codeOf, connect, connections, opened } = make()
   const row = connect({}, 'one')
   const other = connect({ userId: 'bob' }, 'theirs')
@@ -189,7 +189,7 @@ t.test('an opened connection is kept ready until its row holds another seal, or 
   t.same(opened, ['one'])
 })
 
-t.test('a forgotten connection is opened anew', async (t) => {
+t.test('a forgotten connection is opened again', async (t) => {
   const { codeOf, connect, opened, opener } = make()
   const { id } = connect()
   await codeOf({})
@@ -198,7 +198,7 @@ t.test('a forgotten connection is opened anew', async (t) => {
   t.equal(opened.length, 2)
 })
 
-t.test('what a provider throws when it is opened is named, and its words are kept back', async (t) => {
+t.test('an exception of a provider that opens is mapped to a code, and its text is hidden', async (t) => {
   const { connect, resolve } = make()
   connect({}, 'broken')
   await t.rejects(resolve(document(), { id: 'ann' }), { code: 'PROVIDER_ERROR', message: /^((?!SECRET).)*$/ })

@@ -32,7 +32,7 @@ function make() {
   return { aliases, learn, drop, forgotten }
 }
 
-t.test('a change invalidates each folder above it, and below a very deep path the connection once', async (t) => {
+t.test('a change invalidates each parent folder, and below a very deep path the whole connection', async (t) => {
   const { drop } = make()
   t.same(drop('c', 'a/b/c'), [null, 'a/b/c', 'a/', 'a/b/'])
   const deep = (levels: number) => 'd/'.repeat(levels)
@@ -42,14 +42,14 @@ t.test('a change invalidates each folder above it, and below a very deep path th
   t.same(drop('c', '/'.repeat(8_192)), [{ connection: 'c' }])
 })
 
-t.test('an entry far down counts like a folder far down', async (t) => {
+t.test('a deep entry counts like a deep folder', async (t) => {
   const touched = new Touched()
   touched.addEntry(entry(`${'d/'.repeat(2_000)}x`, { parentId: 'd/'.repeat(2_000) }), { isInKnownFolder: true })
   t.equal(touched.isKnown, false)
   t.equal(touched.folders.size, 0)
 })
 
-t.test('a change invalidates a folder by all of its ids', async (t) => {
+t.test('a change invalidates a folder under all of its ids', async (t) => {
   const { learn, drop } = make()
   await learn('c', 'folder', 'shortcut')
   await learn('c', 'folder', 'other shortcut')
@@ -69,7 +69,7 @@ t.test('a connection with too many aliases takes bounded memory, and any change 
   t.same(aliases.of('d', 'folder'), [])
 })
 
-t.test('the listings of a connection whose aliases are evicted are reported', async (t) => {
+t.test('connections whose aliases are evicted are reported for invalidation', async (t) => {
   const { aliases, learn, forgotten } = make()
   await learn('first', 'folder', 'shortcut')
   const long = 'x'.repeat(20_000)

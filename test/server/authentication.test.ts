@@ -29,7 +29,7 @@ async function server(t: Test, jwt: JwtConfig = JWT) {
     app.inject({ url: '/cloud/connections', headers: authorization === undefined ? {} : { authorization } })
 }
 
-t.test('a good token gives its user', async (t) => {
+t.test('a valid token identifies its user', async (t) => {
   const ask = await server(t)
   for (const claims of [CLAIMS, { ...CLAIMS, aud: ['others', JWT.audience] }, { ...CLAIMS, nbf: NOW - 5, iat: NOW }]) {
     const answer = await ask(`Bearer ${token(claims)}`)
@@ -37,7 +37,7 @@ t.test('a good token gives its user', async (t) => {
   }
 })
 
-t.test('who shows no token is told the scheme', async (t) => {
+t.test('a request without a token receives the scheme', async (t) => {
   const ask = await server(t)
   const answer = await ask()
   t.equal(answer.statusCode, 401)
@@ -46,7 +46,7 @@ t.test('who shows no token is told the scheme', async (t) => {
   t.match(answer.json(), { code: 'UNAUTHENTICATED' })
 })
 
-t.test('a token that is not good is refused, and not told why', async (t) => {
+t.test('an invalid token is refused without a reason', async (t) => {
   const ask = await server(t)
   const { exp: _exp, ...endless } = CLAIMS
   const { iss: _iss, ...fromNobody } = CLAIMS
@@ -75,9 +75,9 @@ t.test('a token that is not good is refused, and not told why', async (t) => {
     'alg none': unsigned,
     'alg none, with a signature': `${unsigned}${good.split('.')[2] ?? ''}`,
     'no signature': `${good.split('.').slice(0, 2).join('.')}.`,
-    'another algorithm by the same key': `${longer}.${hmac(longer, SECRET, 'sha512')}`,
+    'another algorithm with the same key': `${longer}.${hmac(longer, SECRET, 'sha512')}`,
     'changed claims': `${good.split('.')[0] ?? ''}.${encode({ ...CLAIMS, sub: 'bob' })}.${good.split('.')[2] ?? ''}`,
-    'a critical header that nobody knows': token(CLAIMS, { alg: 'HS256', crit: ['x'], x: 1 }),
+    'an unknown critical header': token(CLAIMS, { alg: 'HS256', crit: ['x'], x: 1 }),
     'no token at all': 'nonsense',
     'two words': `${good} ${good}`,
     nothing: ''
@@ -103,7 +103,7 @@ t.test('a token that is not good is refused, and not told why', async (t) => {
   t.equal(basic.statusCode, 401)
 })
 
-t.test('tokens by a private key are checked by the public one, and never by it as a secret', async (t) => {
+t.test('tokens signed by a private key are verified by the public key, which is never used as a secret', async (t) => {
   const kinds = {
     RS256: generateKeyPairSync('rsa', { modulusLength: 2048 }),
     ES256: generateKeyPairSync('ec', { namedCurve: 'P-256' }),
@@ -139,7 +139,7 @@ t.test('tokens by a private key are checked by the public one, and never by it a
   }
 })
 
-t.test('two users see nothing of each other', async (t) => {
+t.test('two users cannot see each other’s data', async (t) => {
   const { app, as } = await serverApp(t)
   const anns = await app.inject({ url: '/cloud/connections', headers: as('ann') })
   const bobs = await app.inject({ url: '/cloud/connections', headers: as('bob') })

@@ -12,7 +12,7 @@ async function sizeOf(body: unknown): Promise<string> {
   return String(bytes)
 }
 
-t.test('a request that does not come to its end is cut, and an upload may take its time', async (t) => {
+t.test('an incomplete request is ended at its deadline, and an upload may take longer', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   limitBodies(app, 100)
@@ -44,7 +44,7 @@ t.test('a request that does not come to its end is cut, and an upload may take i
   t.match(upload.heard(), /10$/)
 })
 
-t.test('a request without a connection has nothing to be cut', async (t) => {
+t.test('an injected request, which has no socket, is not affected by the deadline', async (t) => {
   const advance = useManualTimers(t)
   const app = Fastify()
   t.teardown(() => app.close())
@@ -56,7 +56,7 @@ t.test('a request without a connection has nothing to be cut', async (t) => {
   t.equal((await inject()).statusCode, 200)
 })
 
-t.test('the server has the routes of transfers, unless they are switched off', async (t) => {
+t.test('the server has the routes of transfers, unless they are disabled', async (t) => {
   for (const [transfers, status] of [
     [{}, 200],
     [false, 404]

@@ -13,7 +13,7 @@ import { Deferred } from '../support/deferred.ts'
 import { appConfig, serverApp, type ServerUnderTest } from '../support/server-app.ts'
 import { until } from '../support/until.ts'
 
-t.test('live while the process answers, ready while the database does', async (t) => {
+t.test('the server is live while the process responds, and ready while the database responds', async (t) => {
   const { app } = await serverApp(t)
   for (const url of ['/health/live', '/health/ready']) {
     const answer = await app.inject(url)
@@ -22,7 +22,7 @@ t.test('live while the process answers, ready while the database does', async (t
   }
 })
 
-t.test('a database that is gone, or hangs, makes the server not ready and leaves it alive', async (t) => {
+t.test('a missing or hanging database makes the server not ready, but it stays live', async (t) => {
   for (const askDatabase of [() => Promise.reject(new Error('Bearer SECRET')), () => new Promise(() => undefined)]) {
     const app = Fastify({ pluginTimeout: 0 })
     app.setErrorHandler(answerProblem)
@@ -41,13 +41,13 @@ t.test('a database that is gone, or hangs, makes the server not ready and leaves
       t.equal(answer.statusCode, 503)
       t.equal(answer.json<{ code: string }>().code, 'DATABASE_UNAVAILABLE')
     }
-    t.equal(asked, 1, 'many probes are one question')
+    t.equal(asked, 1, 'concurrent probes share a query')
     t.equal((await app.inject('/health/live')).statusCode, 200)
   }
 })
 
 t.test(
-  'a database that does not answer while a document is looked for is 503, and one that is wrong is 500',
+  'a database timeout during the lookup of a document answers 503, and a faulty database answers 500',
   async (t) => {
     for (const [error, status, code] of [
       [Object.assign(new Error('connect Bearer SECRET'), { code: 'ECONNREFUSED' }), 503, 'DATABASE_UNAVAILABLE'],
@@ -64,7 +64,7 @@ t.test(
   }
 )
 
-t.test('an address with nothing at it is a problem that does not repeat it', async (t) => {
+t.test('an unknown URL is a problem document that does not repeat it', async (t) => {
   const { app } = await serverApp(t)
   const answer = await app.inject('/no/such/place?token=hidden')
   t.equal(answer.statusCode, 404)
@@ -72,7 +72,7 @@ t.test('an address with nothing at it is a problem that does not repeat it', asy
   t.notMatch(answer.body, /hidden|place/)
 })
 
-t.test('the log knows no query, no header and no credential', async (t) => {
+t.test('the log contains no query, header or credential', async (t) => {
   const { app, as, log, object, add } = await serverApp(t, { config: { logLevel: 'trace' } })
   const url = await add()
   app.log.info({ headers: { authorization: 'Bearer SECRET-1' }, req: { headers: { cookie: 'SECRET-2' } } }, 'a line')
@@ -105,7 +105,7 @@ t.test('the log knows no query, no header and no credential', async (t) => {
   for (const line of log.text.trim().split('\n')) t.type(JSON.parse(line), 'object')
 })
 
-t.test('an error of nobody knows where keeps its words from the answer and its secrets from the log', async (t) => {
+t.test('an unexpected error is not repeated in the response, and its secrets are not logged', async (t) => {
   const { app, as, log, add } = await serverApp(t, {
     config: { logLevel: 'info' },
     database: (database) =>
@@ -132,7 +132,7 @@ t.test('a folder id of 8192 bytes fits into a request', async (t) => {
   t.equal(JSON.parse(await text(answer)).page.complete, true)
 })
 
-t.test('while the server drains, what is in flight ends and what is new is 503', async (t) => {
+t.test('while the server drains, requests in flight complete and new ones answer 503', async (t) => {
   const drain = new RequestDrain()
   const server = await serverApp(t, { drain })
   const { app, object, add } = server
@@ -159,11 +159,11 @@ t.test('while the server drains, what is in flight ends and what is new is 503',
     upstream.push(null)
   }
   for (const answer of answers) t.equal(await text(answer), 'hello')
-  t.equal(await drained, 0, 'none was cut')
+  t.equal(await drained, 0, 'no request was aborted')
   await app.close()
 })
 
-t.test('a request that has begun is served although the server drains before it is authenticated', async (t) => {
+t.test('a request that has begun is served, although the server drains before it is authenticated', async (t) => {
   const drain = new RequestDrain()
   const found = new Deferred<object | null>()
   const server = await serverApp(t, { drain, database: (database) => withDocuments(database, () => found.promise) })
@@ -176,7 +176,7 @@ t.test('a request that has begun is served although the server drains before it 
   t.equal(await drained, 0)
 })
 
-t.test('what does not end in time is cut, and the server closes', async (t) => {
+t.test('a request that does not end in time is aborted, and the server closes', async (t) => {
   const drain = new RequestDrain()
   const server = await serverApp(t, { drain })
   const upstream = new Readable({ read: () => undefined })
@@ -197,7 +197,7 @@ t.test('an idle server drains at once', async (t) => {
   t.equal(await drain.drain(app, 2_000_000_000), 0)
 })
 
-t.test('a client that sends its request for ever does not hold a drain up', async (t) => {
+t.test('a client that never completes its request does not delay a drain', async (t) => {
   const drain = new RequestDrain()
   const { app } = await serverApp(t, { drain })
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -210,7 +210,7 @@ t.test('a client that sends its request for ever does not hold a drain up', asyn
   await app.close()
 })
 
-t.test('addresses that proxies name are believed of the trusted ones alone', async (t) => {
+t.test('forwarded addresses are accepted from trusted proxies only', async (t) => {
   for (const [trustProxy, expected] of [
     [[], '127.0.0.1'],
     [['10.0.0.0/8'], '127.0.0.1'],
@@ -222,7 +222,7 @@ t.test('addresses that proxies name are believed of the trusted ones alone', asy
   }
 })
 
-t.test('options of the configuration reach the plugin', async (t) => {
+t.test('options of the configuration are passed to the plugin', async (t) => {
   const { app } = await serverApp(t, {
     config: { leaseMs: 0, publicUrl: 'https://files.example.org', cache: { max: 7 } }
   })

@@ -57,14 +57,14 @@ t.test('an empty environment is a demo on loopback', async (t) => {
   )
 })
 
-t.test('transfers are on, unless they are switched off, and as large as they are said to be', async (t) => {
+t.test('transfers are enabled by default, with a configurable size', async (t) => {
   t.same(readConfig({}).transfers, {})
   t.same(readConfig({ TRANSFER_MAX_BYTES: '1000' }).transfers, { maxBytes: 1000 })
   t.same(readConfig({ TRANSFERS: 'false', TRANSFER_MAX_BYTES: '1000' }).transfers, false)
   t.same(named(problems({ TRANSFERS: 'no', TRANSFER_MAX_BYTES: '0' })), ['TRANSFERS', 'TRANSFER_MAX_BYTES'])
 })
 
-t.test('the limits of uploads of unknown size are read, and must not contradict each other', async (t) => {
+t.test('the limits for uploads of unknown size are parsed and must be consistent', async (t) => {
   t.same(readConfig({}).spool, {})
   t.same(
     readConfig({
@@ -87,12 +87,12 @@ t.test('the limits of uploads of unknown size are read, and must not contradict 
   }
 })
 
-t.test('/tmp of docker-compose.yml has room for the uploads of unknown size', async (t) => {
+t.test('/tmp of docker-compose.yml has space for the uploads of unknown size', async (t) => {
   const [, mebibytes] = /tmpfs: \['\/tmp:size=(\d+)m/.exec(read('docker-compose.yml')) ?? []
   t.ok(Number(mebibytes) * 1024 * 1024 > spoolOptions(undefined).maxTotalBytes)
 })
 
-t.test('with DATABASE_URL it is a service', async (t) => {
+t.test('DATABASE_URL selects the service mode', async (t) => {
   const config = readConfig({
     ...SERVICE,
     PORT: '8080',
@@ -140,7 +140,7 @@ t.test('with DATABASE_URL it is a service', async (t) => {
   t.notMatch(JSON.stringify({ ...config, managed: null }), /PASSWORD|a secret of the tests/)
 })
 
-t.test('documents can be kept in a folder instead', async (t) => {
+t.test('documents can be stored in a folder instead', async (t) => {
   const { MANAGED_S3_ENDPOINT: _e, MANAGED_S3_BUCKET: _b, ...rest } = SERVICE
   const { MANAGED_S3_ACCESS_KEY_ID: _a, MANAGED_S3_SECRET_ACCESS_KEY: _s, ...others } = rest
   const config = readConfig({ ...others, MANAGED_DISK_DIRECTORY: 'objects' })
@@ -148,7 +148,7 @@ t.test('documents can be kept in a folder instead', async (t) => {
   t.same(named(problems({ ...SERVICE, MANAGED_DISK_DIRECTORY: 'objects' })), ['MANAGED_DISK_DIRECTORY'])
 })
 
-t.test('a service without its secrets does not start, and is told of all that is missing', async (t) => {
+t.test('a service without its secrets does not start, and the error lists all of them', async (t) => {
   const needed = [
     'ENCRYPTION_CURRENT_KEY',
     'ENCRYPTION_KEYS',
@@ -168,7 +168,7 @@ t.test('a service without its secrets does not start, and is told of all that is
   t.same(named(problems({ ...SERVICE, NODE_ENV: 'production', DATABASE_URL: '' })), ['DATABASE_URL'])
 })
 
-t.test('who configures a service without a database is not given a demo', async (t) => {
+t.test('a service configuration without a database does not start a demo', async (t) => {
   const { DATABASE_URL: _url, ...rest } = SERVICE
   const [problem, ...others] = problems(rest)
   t.same(others, [])
@@ -176,7 +176,7 @@ t.test('who configures a service without a database is not given a demo', async 
   t.match(problems({ NODE_ENV: 'development' }), [])
 })
 
-t.test('a value that cannot be used is a problem of its variable, and is not repeated', async (t) => {
+t.test('an invalid value is a problem that names its variable and does not repeat the value', async (t) => {
   const zero = Buffer.alloc(32).toString('base64')
   const unusable: Record<string, string[]> = {
     HOST: ['a b', 'http://x', '-:'],
@@ -287,13 +287,13 @@ t.test('a value that cannot be used is a problem of its variable, and is not rep
     'MINIO_ROOT_USER',
     'MINIO_ROOT_PASSWORD'
   ]
-  t.same([...Object.keys(unusable), ...elsewhere].sort(), [...documented().keys()].sort(), 'every variable is tried')
+  t.same([...Object.keys(unusable), ...elsewhere].sort(), [...documented().keys()].sort(), 'every variable is tested')
   for (const [name, values] of Object.entries(unusable)) {
     for (const value of values) {
       const found = problems({ ...SERVICE, ...beside(name), [name]: value })
       t.ok(found.length > 0, `${name}=${value}`)
       if (name === 'CORS_ORIGINS') t.equal(found.length, 1, 'in one line')
-      t.notMatch(found.join(''), /\n/, 'a line for each')
+      t.notMatch(found.join(''), /\n/, 'one line per problem')
       t.ok(
         found.every((problem) => problem.startsWith(`${name} `) || name === 'ENCRYPTION_KEYS'),
         found.join('; ')
@@ -304,7 +304,7 @@ t.test('a value that cannot be used is a problem of its variable, and is not rep
   }
 })
 
-t.test('a current key without any key is a problem of the keys, in words that end', async (t) => {
+t.test('a current key without any keys is reported as a problem of the keys, in a complete sentence', async (t) => {
   for (const ENCRYPTION_KEYS of [',', ' , ', `k1:${KEY}`]) {
     const [problem = '', ...others] = problems({ ...SERVICE, ENCRYPTION_KEYS, ENCRYPTION_CURRENT_KEY: 'k9' })
     t.same(others, [])
@@ -319,7 +319,7 @@ t.test('a current key without any key is a problem of the keys, in words that en
   t.same(named(problems({ ...SERVICE, ENCRYPTION_KEYS: '', ENCRYPTION_CURRENT_KEY: 'k9' })), ['ENCRYPTION_KEYS'])
 })
 
-t.test('every problem is told at once', async (t) => {
+t.test('all problems are reported together', async (t) => {
   const wrong = {
     ...SERVICE,
     PORT: 'x',
@@ -333,7 +333,7 @@ t.test('every problem is told at once', async (t) => {
   t.throws(() => readConfig(wrong), { message: /^The configuration is invalid:\n( {2}- .+\n?){6}$/ })
 })
 
-t.test('a public key goes with its algorithm alone', async (t) => {
+t.test('a public key is accepted only with its algorithm', async (t) => {
   const pairs = {
     rsa: generateKeyPairSync('rsa', { modulusLength: 2048 }),
     short: generateKeyPairSync('rsa', { modulusLength: 1024 }),
@@ -365,7 +365,7 @@ t.test('a public key goes with its algorithm alone', async (t) => {
   }
 })
 
-t.test('what several instances share is named, or left out', async (t) => {
+t.test('resources that several instances share can be named or omitted', async (t) => {
   t.match(readConfig({}), { listens: true, redisUrl: undefined, metricsPort: undefined })
   const config = readConfig({
     DATABASE_LISTEN: 'false',
@@ -403,11 +403,11 @@ function asked(): Set<string> {
   return names
 }
 
-t.test('.env.example has every variable that is read, and no other', async (t) => {
+t.test('.env.example has every variable that the configuration reads and no other', async (t) => {
   const compose = [...read('docker-compose.yml').matchAll(/\$\{([A-Z0-9_]+)/g)].map(([, name = '']) => name)
   const known = new Set([...asked(), ...compose])
   t.same([...documented().keys()].sort(), [...known].sort())
-  t.notMatch(read('.env.example'), /^[^#\s]/m, 'as it stands it sets nothing')
+  t.notMatch(read('.env.example'), /^[^#\s]/m, 'it sets no variable')
 })
 
 t.test('the defaults in .env.example are those of the server and of the plugin', async (t) => {
@@ -433,16 +433,16 @@ t.test('the defaults in .env.example are those of the server and of the plugin',
   t.equal(plugins.listens, readConfig({}).listens)
 })
 
-t.test('docker-compose.yml hands the service every variable, but those that it decides itself', async (t) => {
+t.test('docker-compose.yml passes every variable to the service, except those that it sets itself', async (t) => {
   const compose = read('docker-compose.yml')
   const handed = [...compose.matchAll(/^ {6}([A-Z][A-Z0-9_]*):/gm)].map(([, name = '']) => name)
   const decided = ['DATA_DIR', 'MANAGED_DISK_DIRECTORY']
   const missing = [...asked()].filter((name) => !handed.includes(name) && !decided.includes(name))
   t.same(missing, [])
-  t.notMatch(compose, /- ['"]?\d+:\d+|ports: \['\d{2,5}:/, 'no port is published on every address')
+  t.notMatch(compose, /- ['"]?\d+:\d+|ports: \['\d{2,5}:/, 'no port is published on all addresses')
 })
 
-t.test('the image keeps each package that a source imports', async (t) => {
+t.test('the image contains each package that a source file imports', async (t) => {
   // Plain JavaScript without types.
   const path: string = new URL('scripts/server-dependencies.mjs', ROOT).href
   const { SERVER_DEPENDENCIES } = (await import(path)) as { SERVER_DEPENDENCIES: string[] }
@@ -457,10 +457,10 @@ t.test('the image keeps each package that a source imports', async (t) => {
   const lost = new Set(imported.filter((name) => !kept.has(name)))
   // The demo's store: the image is used as a service.
   t.same([...lost], ['fauxqs'])
-  for (const name of SERVER_DEPENDENCIES) t.ok(devDependencies?.[name], `${name} is installed by development`)
+  for (const name of SERVER_DEPENDENCIES) t.ok(devDependencies?.[name], `${name} is a development dependency`)
 })
 
-t.test('a provider where users grant access is enabled by its registration, whole or not at all', async (t) => {
+t.test('an OAuth provider is enabled by a complete registration', async (t) => {
   const registered = {
     ...SERVICE,
     PUBLIC_URL: 'https://files.example.org',
@@ -471,7 +471,7 @@ t.test('a provider where users grant access is enabled by its registration, whol
   const { google_drive: drive } = readConfig(registered).registrations
   t.equal(drive?.clientId, 'id')
   t.equal(drive?.clientSecret.reveal(), 'PASSWORD-3')
-  t.notOk(drive && 'scopes' in drive, 'the plugin’s own default stays')
+  t.notOk(drive && 'scopes' in drive, 'the default of the plugin applies')
   t.notMatch(JSON.stringify(readConfig(registered)), 'PASSWORD-3')
   const { google_drive: scoped } = readConfig({ ...registered, GOOGLE_DRIVE_SCOPES: 'a, b' }).registrations
   t.same(scoped?.scopes, ['a', 'b'])

@@ -10,7 +10,7 @@ import { until } from '../support/until.ts'
 
 const TEXT = '0123456789'
 
-t.test('a document is sent to its owner, as something to save and never to show', async (t) => {
+t.test('a document is sent to its owner as an attachment and never inline', async (t) => {
   const { app, add, as } = await serverApp(t)
   const url = await add({ name: 'page.html', mimeType: 'text/html', text: TEXT })
   const { statusCode, headers, body } = await app.inject({ url, headers: as('ann') })
@@ -31,7 +31,7 @@ t.test('a document is sent to its owner, as something to save and never to show'
   })
 })
 
-t.test('a single range is answered with 206, and what is not one with the whole', async (t) => {
+t.test('a single range answers 206, and anything else answers with the whole content', async (t) => {
   const { app, add, as } = await serverApp(t)
   const url = await add({ text: TEXT })
   const parts: [range: string, contentRange: string, body: string][] = [
@@ -71,7 +71,7 @@ t.test('a single range is answered with 206, and what is not one with the whole'
   }
 })
 
-t.test('a range that the document does not have is 416 with its size', async (t) => {
+t.test('an unsatisfiable range answers 416 with the size', async (t) => {
   const { app, add, as } = await serverApp(t)
   const url = await add({ text: TEXT })
   for (const range of ['bytes=10-', 'bytes=10-11', 'bytes=-0', `bytes=${'9'.repeat(40)}-`]) {
@@ -83,7 +83,7 @@ t.test('a range that the document does not have is 416 with its size', async (t)
   }
 })
 
-t.test('a range is resumed only of the very same content', async (t) => {
+t.test('a range with If-Range is resumed only if the content is the same', async (t) => {
   const { app, add, as } = await serverApp(t)
   const url = await add({ text: TEXT })
   const { headers } = await app.inject({ url, headers: as('ann') })
@@ -104,13 +104,13 @@ t.test('a range is resumed only of the very same content', async (t) => {
   }
   const past = { ...as('ann'), range: 'bytes=10-' }
   const resumed = await app.inject({ url, headers: { ...past, 'if-range': etag } })
-  t.equal(resumed.statusCode, 416, 'behind the end of the same content')
+  t.equal(resumed.statusCode, 416, 'beyond the end of the same content')
   const changed = await app.inject({ url, headers: { ...past, 'if-range': '"longer, earlier"' } })
-  t.equal(changed.statusCode, 200, 'behind the end of what has become shorter')
+  t.equal(changed.statusCode, 200, 'beyond the end of shorter content')
   t.equal(changed.body, TEXT)
 })
 
-t.test('the part that is of no use is not left open', async (t) => {
+t.test('the body of a range that is not used is closed', async (t) => {
   const bodies: Readable[] = []
   const { app, add, as, object } = await serverApp(t)
   object.send = async ({ range }) => {
@@ -127,7 +127,7 @@ t.test('the part that is of no use is not left open', async (t) => {
   )
 })
 
-t.test('what the client has already is 304, and no body is opened for it', async (t) => {
+t.test('If-None-Match answers 304 without opening a body', async (t) => {
   const { app, add, as, object } = await serverApp(t)
   const url = await add()
   const cases: [headers: Record<string, string>, status: number][] = [
@@ -162,7 +162,7 @@ t.test('what the client has already is 304, and no body is opened for it', async
   }
 })
 
-t.test('HEAD says what GET says, and opens no body', async (t) => {
+t.test('HEAD has the headers of GET and opens no body', async (t) => {
   const { app, add, as, object } = await serverApp(t)
   const url = await add()
   const get = await app.inject({ url, headers: as('ann') })
@@ -174,7 +174,7 @@ t.test('HEAD says what GET says, and opens no body', async (t) => {
   t.equal(object.downloads.length, 1)
 })
 
-t.test('an object that is gone, or a folder, is 404', async (t) => {
+t.test('a missing object and a folder answer 404', async (t) => {
   const { app, add, as, object } = await serverApp(t)
   object.send = () => Promise.reject(new StorageError('OBJECT_NOT_FOUND', 'The object was not found.'))
   object.facts = { kind: 'folder' }
@@ -186,7 +186,7 @@ t.test('an object that is gone, or a folder, is 404', async (t) => {
   }
 })
 
-t.test('a name, whatever it holds, makes one valid Content-Disposition', async (t) => {
+t.test('any file name gives a valid Content-Disposition', async (t) => {
   const { app, database, as, add } = await serverApp(t)
   const url = await add({ id: 'named' })
   const names: [name: string, shown: string][] = [
@@ -215,63 +215,60 @@ t.test('a name, whatever it holds, makes one valid Content-Disposition', async (
   }
 })
 
-t.test(
-  'a native document is sent with the name and the type of its export, whatever the document is called',
-  async (t) => {
-    const xlsx = { mimeType: 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet', extension: 'xlsx' }
-    const { app, add, as, object } = await serverApp(t)
-    object.facts = {
-      size: null,
-      version: '7',
-      exportFormats: [xlsx, { mimeType: 'application/pdf', extension: 'pdf' }]
-    }
-    const bodies: Readable[] = []
-    object.send = async () => {
-      const body = Readable.from([Buffer.from('PK')])
-      bodies.push(body)
-      return {
-        body,
-        size: null,
-        range: null,
-        mimeType: xlsx.mimeType,
-        name: 'Budget.xlsx',
-        exportedAs: xlsx,
-        etag: '7.xlsx'
-      }
-    }
-    const url = await add({ name: 'My plan', mimeType: null })
-    const expected = {
-      'content-type': xlsx.mimeType,
-      'content-disposition': 'attachment; filename="My plan.xlsx"',
-      'accept-ranges': 'none'
-    }
-    const head = await app.inject({ method: 'HEAD', url, headers: as('ann') })
-    t.match(head.headers, expected, 'HEAD')
-    for (const name of ['content-length', 'etag']) t.notOk(name in head.headers, 'the export does not exist yet')
-    const asked: [headers: Record<string, string>, status: number][] = [
-      [{}, 200],
-      [{ range: 'bytes=0-0' }, 200],
-      [{ range: 'bytes=0-0', 'if-range': '"7.xlsx"' }, 200],
-      [{ range: 'bytes=0-0', 'if-range': '"7"' }, 200],
-      [{ 'if-none-match': '"7.xlsx"' }, 304],
-      [{ 'if-none-match': '"7"' }, 200],
-      [{ 'if-match': '"7.xlsx"' }, 200],
-      [{ 'if-match': '"7"' }, 412]
-    ]
-    for (const [headers, status] of asked) {
-      const before = bodies.length
-      const answer = await app.inject({ url, headers: { ...as('ann'), ...headers } })
-      const what = JSON.stringify(headers)
-      t.equal(answer.statusCode, status, what)
-      if (status === 200) t.match(answer.headers, { ...expected, etag: '"7.xlsx"' }, what)
-      if (status === 200) t.equal(answer.body, 'PK', what)
-      t.equal(bodies.length, before + 1, `${what}: one export`)
-    }
-    t.ok(bodies.every(({ destroyed }) => destroyed))
+t.test('a native document is sent with the name and the type of its export, whatever its own name is', async (t) => {
+  const xlsx = { mimeType: 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet', extension: 'xlsx' }
+  const { app, add, as, object } = await serverApp(t)
+  object.facts = {
+    size: null,
+    version: '7',
+    exportFormats: [xlsx, { mimeType: 'application/pdf', extension: 'pdf' }]
   }
-)
+  const bodies: Readable[] = []
+  object.send = async () => {
+    const body = Readable.from([Buffer.from('PK')])
+    bodies.push(body)
+    return {
+      body,
+      size: null,
+      range: null,
+      mimeType: xlsx.mimeType,
+      name: 'Budget.xlsx',
+      exportedAs: xlsx,
+      etag: '7.xlsx'
+    }
+  }
+  const url = await add({ name: 'My plan', mimeType: null })
+  const expected = {
+    'content-type': xlsx.mimeType,
+    'content-disposition': 'attachment; filename="My plan.xlsx"',
+    'accept-ranges': 'none'
+  }
+  const head = await app.inject({ method: 'HEAD', url, headers: as('ann') })
+  t.match(head.headers, expected, 'HEAD')
+  for (const name of ['content-length', 'etag']) t.notOk(name in head.headers, 'the export does not exist yet')
+  const asked: [headers: Record<string, string>, status: number][] = [
+    [{}, 200],
+    [{ range: 'bytes=0-0' }, 200],
+    [{ range: 'bytes=0-0', 'if-range': '"7.xlsx"' }, 200],
+    [{ range: 'bytes=0-0', 'if-range': '"7"' }, 200],
+    [{ 'if-none-match': '"7.xlsx"' }, 304],
+    [{ 'if-none-match': '"7"' }, 200],
+    [{ 'if-match': '"7.xlsx"' }, 200],
+    [{ 'if-match': '"7"' }, 412]
+  ]
+  for (const [headers, status] of asked) {
+    const before = bodies.length
+    const answer = await app.inject({ url, headers: { ...as('ann'), ...headers } })
+    const what = JSON.stringify(headers)
+    t.equal(answer.statusCode, status, what)
+    if (status === 200) t.match(answer.headers, { ...expected, etag: '"7.xlsx"' }, what)
+    if (status === 200) t.equal(answer.body, 'PK', what)
+    t.equal(bodies.length, before + 1, `${what}: one export`)
+  }
+  t.ok(bodies.every(({ destroyed }) => destroyed))
+})
 
-t.test('lone surrogates in a name become something that can be written', async (t) => {
+t.test('lone surrogates in a name are replaced', async (t) => {
   // The database cannot contain them, but a host's own rows may.
   const row = { id: 'd', userId: 'ann', storageBackend: 'object', objectKey: 'k', connectionId: null, mimeType: null }
   const { app, as } = await serverApp(t, {
@@ -282,7 +279,7 @@ t.test('lone surrogates in a name become something that can be written', async (
   t.equal(savedAs(headers['content-disposition'] as string), 'half \ufffd of it.txt')
 })
 
-t.test('the type of a document is sent only where it is one', async (t) => {
+t.test('the type of a document is sent only if it is valid', async (t) => {
   const { app, database, as, add } = await serverApp(t)
   const url = await add({ id: 'typed' })
   const types: [given: string | null, sent: string][] = [
@@ -310,7 +307,7 @@ t.test('the type of a document is sent only where it is one', async (t) => {
   }
 })
 
-t.test('a validator of a backend becomes one of HTTP', async (t) => {
+t.test('the version of a backend is converted to a valid ETag', async (t) => {
   const { app, as, add, object } = await serverApp(t)
   const url = await add()
   const cases: [version: string | null, modifiedAt: string | null, etag: RegExp | undefined][] = [
@@ -332,7 +329,7 @@ t.test('a validator of a backend becomes one of HTTP', async (t) => {
   }
 })
 
-t.test('a backend that cannot cut ranges sends the whole and says so', async (t) => {
+t.test('a backend without ranges sends the whole content and no Content-Range', async (t) => {
   const { app, as, add, object } = await serverApp(t, { object: new OneObject('unsupported') })
   const url = await add()
   const answer = await app.inject({ url, headers: { ...as('ann'), range: 'bytes=1-2' } })
@@ -342,7 +339,7 @@ t.test('a backend that cannot cut ranges sends the whole and says so', async (t)
   t.equal(object.downloads[0]?.range, undefined)
 })
 
-t.test("ids that nobody has, and others' documents, are all the same 404", async (t) => {
+t.test('unknown ids and documents of other users answer the same 404', async (t) => {
   const { app, as, add } = await serverApp(t)
   const theirs = await add()
   const bodies = new Set<string>()
@@ -363,14 +360,14 @@ t.test("ids that nobody has, and others' documents, are all the same 404", async
   t.notMatch(malformed.body, 'hidden')
 })
 
-t.test('without a token there is nothing to see', async (t) => {
+t.test('a request without a token is refused', async (t) => {
   const { app, add } = await serverApp(t)
   const answer = await app.inject({ url: await add({ text: TEXT }) })
   t.equal(answer.statusCode, 401)
   t.equal(answer.headers['www-authenticate'], 'Bearer')
 })
 
-t.test('an upstream that fails before its first byte is a problem, without what was said of the content', async (t) => {
+t.test('an upstream that fails before the first byte is a problem document, without content headers', async (t) => {
   const { app, as, add, object } = await serverApp(t)
   object.send = async () => ({
     body: new Readable({
@@ -405,7 +402,7 @@ t.test('an upstream that is reset in the middle breaks the connection of the cli
   }
 })
 
-t.test('a client that leaves frees the upstream', async (t) => {
+t.test('a client that disconnects closes the upstream', async (t) => {
   const server = await serverApp(t)
   const url = await server.add()
   server.object.facts = { size: null }
@@ -418,7 +415,7 @@ t.test('a client that leaves frees the upstream', async (t) => {
   await t.resolves(closed)
 })
 
-t.test('a client that leaves before there is a body ends the call', async (t) => {
+t.test('a client that disconnects before the body begins ends the call', async (t) => {
   const server = await serverApp(t)
   const url = await server.add()
   const called = new Deferred<AbortSignal>()
@@ -438,7 +435,7 @@ t.test('a client that leaves before there is a body ends the call', async (t) =>
   t.ok(signal.aborted)
 })
 
-t.test('a client that takes nothing makes the upstream wait', async (t) => {
+t.test('a client that does not read makes the upstream wait', async (t) => {
   const server = await serverApp(t)
   const url = await server.add()
   server.object.facts = { size: null }

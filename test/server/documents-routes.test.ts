@@ -5,7 +5,7 @@ import { bucketDocuments, contentOf, documentsApp } from '../support/documents-a
 import { entry } from '../support/scripted-backend.ts'
 import { WritableBackend } from '../support/writable-backend.ts'
 
-t.test('a document is made, uploaded, listed, downloaded and removed', async (t) => {
+t.test('a document is created, uploaded, listed, downloaded and removed', async (t) => {
   const { send, put, get, ask, list, view, stored } = await documentsApp(t)
   const made = await send('POST', '/documents', { name: 'Müller & Söhne.txt', mimeType: 'text/plain' })
   t.equal(made.status, 201)
@@ -34,8 +34,8 @@ t.test('a document is made, uploaded, listed, downloaded and removed', async (t)
 
   t.equal((await put(document.id, 'again')).status, 200)
   t.equal((await get(document.id)).text, 'again')
-  t.equal((await view(document.id)).mimeType, 'text/html', 'who sends no type leaves the one that is known')
-  t.equal((await stored()).length, 1, 'the old content has gone')
+  t.equal((await view(document.id)).mimeType, 'text/html', 'an upload without a type keeps the known type')
+  t.equal((await stored()).length, 1, 'the old content is removed')
 
   const removed = await ask('DELETE', `/documents/${document.id}`)
   t.match(removed, { status: 204, text: '' })
@@ -44,7 +44,7 @@ t.test('a document is made, uploaded, listed, downloaded and removed', async (t)
   t.match((await ask('DELETE', `/documents/${document.id}`)).json(), { code: 'DOCUMENT_NOT_FOUND' })
 })
 
-t.test('HEAD says what GET would', async (t) => {
+t.test('HEAD has the headers of GET', async (t) => {
   const { make, get, ask } = await documentsApp(t)
   const id = await make('a.txt', 'hello')
   const [head, whole] = [await ask('HEAD', contentOf(id)), await get(id)]
@@ -56,7 +56,7 @@ t.test('HEAD says what GET would', async (t) => {
   t.equal((await ask('HEAD', '/documents')).status, 200)
 })
 
-t.test('pages go on where they were, whatever is added and removed meanwhile', async (t) => {
+t.test('paging continues at its position, although documents are added and removed', async (t) => {
   const { make, list, ask, database, send } = await documentsApp(t)
   const ids: string[] = []
   for (let count = 0; count < 5; count++) ids.unshift(await make(`${count}.txt`))
@@ -84,7 +84,7 @@ t.test('pages go on where they were, whatever is added and removed meanwhile', a
   )
   t.equal(third.page.next, null)
   t.equal((await list('?limit=1')).documents[0]?.name, 'newer.txt')
-  t.equal((await list('?limit=5')).page.next, null, 'no page that would be empty')
+  t.equal((await list('?limit=5')).page.next, null, 'there is no empty last page')
 
   const of = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
   for (const cursor of [
@@ -107,7 +107,7 @@ t.test('pages go on where they were, whatever is added and removed meanwhile', a
   t.match(bob.json(), { documents: [] })
 })
 
-t.test('somebody else’s documents are as unknown as none', async (t) => {
+t.test('documents of other users are treated like unknown ones', async (t) => {
   const { make, ask, send, list, get, stored } = await documentsApp(t)
   const id = await make('a.txt', 'hello')
   const bob = { user: 'bob' }
@@ -130,7 +130,7 @@ t.test('somebody else’s documents are as unknown as none', async (t) => {
   t.equal((await list()).documents.length, 1)
 })
 
-t.test('who is nobody gets nothing, and a page of another site changes nothing', async (t) => {
+t.test('an anonymous request is refused, and a page of another site changes nothing', async (t) => {
   const { make, ask, send, get, list } = await documentsApp(t)
   const id = await make('a.txt', 'hello')
   for (const [method, path] of [
@@ -156,15 +156,11 @@ t.test('who is nobody gets nothing, and a page of another site changes nothing',
     t.match((await ask('PUT', contentOf(id), { headers, body: 'evil' })).json(), { code: 'CROSS_SITE' })
     t.match((await ask('DELETE', `/documents/${id}`, { headers })).json(), { code: 'CROSS_SITE' })
   }
-  t.equal(
-    (await get(id, { headers: { origin: 'https://evil.example' } })).text,
-    'hello',
-    'what reads is CORS’s business'
-  )
+  t.equal((await get(id, { headers: { origin: 'https://evil.example' } })).text, 'hello', 'reading is left to CORS')
   t.equal((await list()).documents.length, 1)
 })
 
-t.test('the public host is ours too', async (t) => {
+t.test('requests from the public URL are same-origin', async (t) => {
   const { send } = await documentsApp(t, { config: { publicUrl: 'https://files.example' } })
   const from = (origin: string) =>
     send('POST', '/documents', { name: 'b' }, { headers: { origin, cookie: 'session=x' } })
@@ -172,7 +168,7 @@ t.test('the public host is ours too', async (t) => {
   t.equal((await from('https://files.example.evil')).status, 403)
 })
 
-t.test('what is no document is refused, and names what is wrong', async (t) => {
+t.test('an invalid document is refused, and the error names the problem', async (t) => {
   const { send, ask, list } = await documentsApp(t)
   const kept = { provider: 'object', connectionId: 'c', objectKey: 'k' }
   const wrong: object[] = [
@@ -207,7 +203,7 @@ t.test('what is no document is refused, and names what is wrong', async (t) => {
   t.same((await list()).documents, [])
 })
 
-t.test('a file of a cloud is kept as what the cloud says that it is, and stays there when it is removed', async (t) => {
+t.test('a cloud file is registered with the metadata of the cloud and is not deleted with its document', async (t) => {
   const backend = new WritableBackend()
   const file = backend.add('Report.pdf', { size: 12, mimeType: 'application/pdf' })
   const folder = backend.add('Folder', { kind: 'folder' })
@@ -234,12 +230,12 @@ t.test('a file of a cloud is kept as what the cloud says that it is, and stays t
   const { id } = kept.json() as { id: string }
   await ask('DELETE', '/cloud/connections')
   t.match((await ask('GET', contentOf(id))).json(), { status: 503, code: 'CONNECTION_MISSING' })
-  t.equal((await ask('DELETE', `/documents/${id}`)).status, 204, 'without its connection it can still be removed')
+  t.equal((await ask('DELETE', `/documents/${id}`)).status, 204, 'it can be removed without its connection')
   t.ok(backend.entries.has(file.id))
   t.equal((await list()).documents.length, 4)
 })
 
-t.test('nobody makes a document of what is in the server’s own store', async (t) => {
+t.test('no document can be registered for an object in the server’s own store', async (t) => {
   const { send, make, stored, list } = await documentsApp(t)
   await make('secret.txt', 'of another user')
   const [path = ''] = await stored()
@@ -251,7 +247,7 @@ t.test('nobody makes a document of what is in the server’s own store', async (
   t.same((await list('', { user: 'bob' })).documents, [])
 })
 
-t.test('keys tell nothing of users or names', async (t) => {
+t.test('object keys contain neither users nor names', async (t) => {
   const { make, fake, get, ask } = await bucketDocuments(t)
   const id = await make('../../etc/passwd', 'hello')
   const keys = [...fake.store.objects.keys()]
@@ -263,7 +259,7 @@ t.test('keys tell nothing of users or names', async (t) => {
   t.equal(fake.store.objects.size, 0)
 })
 
-t.test('without transfers documents are read, kept and removed, and the list says so', async (t) => {
+t.test('without transfers documents can be read, registered and removed, and the list reports it', async (t) => {
   const { send, put, list, ask, add } = await documentsApp(t, { config: { transfers: false } })
   t.equal((await list()).uploads, null)
   await add({ text: 'hello' })
@@ -274,12 +270,12 @@ t.test('without transfers documents are read, kept and removed, and the list say
   t.equal((await ask('DELETE', `/documents/${document?.id ?? ''}`)).status, 204)
 })
 
-t.test('the list says how large an upload may be', async (t) => {
+t.test('the list contains the maximum size of an upload', async (t) => {
   const { list } = await documentsApp(t, { config: { transfers: { maxBytes: 1000 } } })
   t.same((await list()).uploads, { maxBytes: 1000 })
 })
 
-t.test('a database that does not answer is 503 everywhere', async (t) => {
+t.test('a database timeout answers 503 on every route', async (t) => {
   const isDown = { now: false }
   const { make, ask, send, put } = await documentsApp(t, { database: (database) => sometimesDown(database, isDown) })
   const id = await make('a.txt', 'hello')
@@ -309,7 +305,7 @@ function sometimesDown(database: Database, isDown: { now: boolean }): Database {
   return { ...database, prisma }
 }
 
-t.test('an entry that says nothing of itself can be kept all the same', async (t) => {
+t.test('an entry without metadata can be registered', async (t) => {
   const backend = new WritableBackend()
   backend.entries.set('x', entry('x', { size: null, mimeType: null, version: null }))
   const { send, connectionId } = await documentsApp(t, { backend })

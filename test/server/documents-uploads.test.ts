@@ -8,7 +8,7 @@ import { WritableBackend } from '../support/writable-backend.ts'
 
 const MIB = 1024 * 1024
 
-t.test('an upload that is cut leaves the document, and the store, as they were', async (t) => {
+t.test('an aborted upload changes neither the document nor the store', async (t) => {
   const { make, begin, view, get, stored } = await documentsApp(t)
   for (const id of [await make(), await make('b.txt', 'hello')]) {
     const before = await view(id)
@@ -23,7 +23,7 @@ t.test('an upload that is cut leaves the document, and the store, as they were',
   }
 })
 
-t.test('a client that falls silent, or sends too much, is told so and leaves nothing', async (t) => {
+t.test('an upload that stalls or is too large is refused and leaves nothing behind', async (t) => {
   const { make, begin, put, view, stored } = await documentsApp(t, {
     config: { transfers: { maxBytes: 100_000 }, timeouts: { idleMs: 300 } }
   })
@@ -45,7 +45,7 @@ t.test('a client that falls silent, or sends too much, is told so and leaves not
   t.equal((await put(id, Buffer.alloc(100_000))).status, 201)
 })
 
-t.test('what is no whole content is refused', async (t) => {
+t.test('incomplete content is refused', async (t) => {
   const { make, put, get } = await documentsApp(t)
   const id = await make('a.txt', 'hello')
   t.equal((await put(id, 'x', { headers: { 'content-encoding': 'gzip' } })).status, 415)
@@ -56,7 +56,7 @@ t.test('what is no whole content is refused', async (t) => {
   t.match(await get(id), { status: 200, text: '' })
 })
 
-t.test('conditions are kept', async (t) => {
+t.test('conditions are checked', async (t) => {
   const { make, put, get, ask } = await documentsApp(t)
   const id = await make()
   const isNew = { headers: { 'if-none-match': '*' } }
@@ -85,7 +85,7 @@ async function inBucket(t: Test) {
 }
 
 for (const where of ['disk', 'a bucket'] as const) {
-  t.test(`of two uploads to one document the one that ends last stays, whole (${where})`, async (t) => {
+  t.test(`of two uploads to one document the one that ends last is stored as a whole (${where})`, async (t) => {
     const { make, begin, get, view, objects } = where === 'disk' ? await onDisk(t) : await inBucket(t)
     const id = await make('a.txt', 'before')
     const [slow, fast] = [
@@ -100,11 +100,11 @@ for (const where of ['disk', 'a bucket'] as const) {
     slow.end('wer')
     t.equal((await heard[0])?.status, 200)
     t.match([await view(id), (await get(id)).text], [{ size: 6 }, 'slower'])
-    t.equal((await objects()).length, 1, 'nothing of the others is left')
+    t.equal((await objects()).length, 1, 'the others are removed')
   })
 }
 
-t.test('of two uploads under a condition one is refused, and leaves nothing', async (t) => {
+t.test('of two conditional uploads one is refused and leaves nothing behind', async (t) => {
   const { make, begin, get, stored } = await documentsApp(t)
   const id = await make()
   const isNew = { headers: { 'if-none-match': '*', 'content-length': 4 } }
@@ -119,7 +119,7 @@ t.test('of two uploads under a condition one is refused, and leaves nothing', as
   t.equal((await stored()).length, 1)
 })
 
-t.test('twenty uploads at once leave one object, and a document that tells its size', async (t) => {
+t.test('twenty concurrent uploads leave one object, and a document with its size', async (t) => {
   const { make, put, get, view, stored } = await documentsApp(t)
   const id = await make()
   const answers = await Promise.all(Array.from({ length: 20 }, (_, count) => put(id, 'x'.repeat(count + 1))))
@@ -128,7 +128,7 @@ t.test('twenty uploads at once leave one object, and a document that tells its s
   t.equal((await stored()).length, 1)
 })
 
-t.test('a document that is removed while it is uploaded is gone, with what was uploaded', async (t) => {
+t.test('a document that is removed during an upload stays removed, together with the uploaded content', async (t) => {
   const { make, begin, ask, stored, list } = await documentsApp(t)
   const id = await make('a.txt', 'hello')
   const asked = begin(id, { headers: { 'content-length': 4 } })
@@ -142,7 +142,7 @@ t.test('a document that is removed while it is uploaded is gone, with what was u
   t.same((await list()).documents, [])
 })
 
-t.test('content that comes while a document is being removed goes with it', async (t) => {
+t.test('content that is uploaded while its document is being removed is removed too', async (t) => {
   const { fake, make, put, ask, list } = await bucketDocuments(t)
   const id = await make('a.txt', 'hello')
   let isReplaced = false
@@ -159,7 +159,7 @@ t.test('content that comes while a document is being removed goes with it', asyn
   t.equal([...fake.store.objects.values()].filter(({ content }) => String(content) === 'newer').length, 0)
 })
 
-t.test('who had found the old content, and comes too late for it, gets the new one', async (t) => {
+t.test('a reader whose object has just been replaced receives the new content', async (t) => {
   const { fake, make, put, get, ask } = await bucketDocuments(t)
   const id = await make('a.txt', 'old')
   let isReplaced = false
@@ -176,7 +176,7 @@ t.test('who had found the old content, and comes too late for it, gets the new o
   t.match((await ask('HEAD', contentOf(id))).headers, { 'content-length': '5' })
 })
 
-t.test('a store that is full, or away, leaves the document as it was', async (t) => {
+t.test('a full or unavailable store leaves the document unchanged', async (t) => {
   const { fake, make, put, get, view, ask } = await bucketDocuments(t)
   const id = await make('a.txt', 'hello')
   const before = await view(id)
@@ -193,13 +193,13 @@ t.test('a store that is full, or away, leaves the document as it was', async (t)
     return true
   }
   t.equal((await ask('DELETE', `/documents/${id}`)).status, 403)
-  t.same(await view(id), before, 'it can be removed again')
+  t.same(await view(id), before, 'it can be removed later')
   fake.script = () => undefined
   t.equal((await get(id)).text, 'hello')
   t.equal((await ask('DELETE', `/documents/${id}`)).status, 204)
 })
 
-t.test('an old object that cannot be removed is named in the log, and fails nothing', async (t) => {
+t.test('an old object that cannot be removed is logged and fails nothing', async (t) => {
   const { fake, make, put, get, log } = await bucketDocuments(t, { config: { logLevel: 'warn' } })
   const id = await make('a.txt', 'hello')
   const [old = ''] = fake.store.objects.keys()
@@ -214,7 +214,7 @@ t.test('an old object that cannot be removed is named in the log, and fails noth
   t.match(log.text, 'the store contains an object without a document')
 })
 
-t.test('where nobody knows whether the document points to it, the object stays', async (t) => {
+t.test('an object stays if it is unknown whether the document refers to it', async (t) => {
   const isDown = { now: false }
   const { make, begin, stored, log } = await documentsApp(t, {
     config: { logLevel: 'warn' },
@@ -243,7 +243,7 @@ function failingUpdates(database: Database, isDown: { now: boolean }): Database 
   return { ...database, prisma }
 }
 
-t.test('a file of a cloud is replaced where it is, and its listings are loaded anew', async (t) => {
+t.test('a cloud file is replaced in place, and its listings are reloaded', async (t) => {
   const backend = new WritableBackend()
   const file = backend.add('a.txt', { size: 1 })
   const { send, put, ask, view, connectionId } = await documentsApp(t, { backend })
@@ -263,10 +263,10 @@ t.test('a file of a cloud is replaced where it is, and its listings are loaded a
   t.equal((await put(id, 'four', { headers: { 'if-match': `"${version}"` } })).status, 200)
   backend.entries.delete(file.id)
   t.match((await put(id, 'x')).json(), { status: 404, code: 'OBJECT_NOT_FOUND' })
-  t.equal(backend.entries.size, 0, 'and none is made')
+  t.equal(backend.entries.size, 0, 'no file is created')
 })
 
-t.test('where a cloud takes no uploads, or knows no versions, that is said', async (t) => {
+t.test('a cloud without uploads or versions answers with an error that says so', async (t) => {
   const { send, put, connectionId, make, get } = await documentsApp(t)
   const body = { provider: 'object', connectionId: await connectionId(), objectKey: 'k' }
   const { id } = (await send('POST', '/documents', body)).json() as { id: string }

@@ -17,7 +17,7 @@ function loggingApp(t: Test) {
   return { app, lines }
 }
 
-t.test('credentials and queries of URLs are hidden, and the rest of a line stays', async (t) => {
+t.test('credentials and queries of URLs are redacted, and the rest of the line is unchanged', async (t) => {
   for (const [text, shown] of [
     ['Bearer abc.def', 'Bearer [hidden]'],
     ['{"a":"Basic dXNlcg==","b":1}', '{"a":"Basic [hidden]","b":1}'],
@@ -34,7 +34,7 @@ t.test('credentials and queries of URLs are hidden, and the rest of a line stays
   }
 })
 
-t.test('a logged path, host and message are bounded', async (t) => {
+t.test('a logged path, host and message have limited lengths', async (t) => {
   const { app, lines } = loggingApp(t)
   const long = 'a.'.repeat(15_000)
   await app.inject({ url: `/${long}?${long}`, headers: { host: long } })
@@ -57,7 +57,7 @@ t.test('a cut inside of a URL does not reveal its password', async (t) => {
   t.notMatch(lines.join(), /hunter|user:/)
 })
 
-t.test('a text that is cut anywhere shows no part of a secret, and nothing but its beginning is read', async (t) => {
+t.test('text that is cut anywhere reveals no part of a secret, and only its beginning is scanned', async (t) => {
   const SECRETS = [
     'postgres://SECRET:SECRET@db/x',
     'redis://:SECRET@SECRET@SECRET@db/x',
@@ -79,6 +79,6 @@ t.test('a text that is cut anywhere shows no part of a secret, and nothing but i
   t.equal(
     shortened('postgres://user:pass@db', 100),
     'postgres://user:pass@db',
-    'a short text is left to the finished line'
+    'a short text is redacted with the finished line'
   )
 })

@@ -83,7 +83,7 @@ async function costOf(port: number, request: string): Promise<number> {
 }
 
 t.test(
-  'a request of 31 KB costs little more than a short one, whatever is in it, and its log line is short',
+  'a request of 31 KB costs little more than a short one, whatever it contains, and is logged in a short line',
   async (t) => {
     const { app, log } = await serverApp(t, { config: { logLevel: 'info', trustProxy: ['loopback'] } })
     await app.listen({ host: '127.0.0.1', port: 0 })

@@ -2,7 +2,7 @@ import { Gauge } from 'prom-client'
 import t from 'tap'
 import { buildMetricsServer, createRegistry } from '../../src/server/metrics-server.ts'
 
-t.test('what is counted is read at /metrics, and nothing else is there', async (t) => {
+t.test('the metrics server serves /metrics and nothing else', async (t) => {
   const registry = createRegistry()
   new Gauge({ name: 'of_a_plugin', help: 'x', registers: [registry] }).set(5)
   const server = buildMetricsServer(registry)

@@ -42,7 +42,7 @@ async function paths(): Promise<string[]> {
   return ['/', ...page.map((name) => `/page/${name}`), ...picker.map((name) => `/picker/${name}`)]
 }
 
-t.test('the page says whether the server is a demo, whatever its address is', async (t) => {
+t.test('the page reports whether the server is a demo, whatever its URL is', async (t) => {
   const modes = new Map([
     [false, 'service'],
     [true, 'demo']
@@ -57,10 +57,10 @@ t.test('the page says whether the server is a demo, whatever its address is', as
       etags.add(headers['etag'])
     }
   }
-  t.equal(etags.size, 2, 'no cache confuses the two')
+  t.equal(etags.size, 2, 'the ETags differ')
 })
 
-t.test('every file comes with the policy, and what goes with it', async (t) => {
+t.test('every file has the content security policy and the other security headers', async (t) => {
   const ask = await listening(t, await serve(t))
   t.equal((await paths()).length, 9)
   for (const path of await paths()) {
@@ -89,7 +89,7 @@ t.test('every file comes with the policy, and what goes with it', async (t) => {
   }
 })
 
-t.test('the page names files that are there, and has nothing inline', async (t) => {
+t.test('the page refers to existing files and has no inline code', async (t) => {
   const ask = await listening(t, await serve(t))
   for (const page of ['/', '/picker/landing.html']) {
     const html = (await ask(page)).body.toString()
@@ -103,7 +103,7 @@ t.test('the page names files that are there, and has nothing inline', async (t) 
   }
 })
 
-t.test('no file names another host', async (t) => {
+t.test('no file refers to another host', async (t) => {
   const ask = await listening(t, await serve(t))
   // XML namespaces, and the addresses of licences and of Lit's documentation, which are never requested.
   const harmless = /^https?:\/\/(?:www\.w3\.org|lit\.dev|opensource\.org)\b/
@@ -117,7 +117,7 @@ t.test('no file names another host', async (t) => {
   }
 })
 
-t.test('what a browser has is not sent again', async (t) => {
+t.test('a cached file answers 304', async (t) => {
   const ask = await listening(t, await serve(t))
   for (const path of await paths()) {
     for (const [coding, decode] of [
@@ -140,7 +140,7 @@ t.test('what a browser has is not sent again', async (t) => {
   t.equal((await ask('/', { 'if-match': '"other"' })).status, 412)
 })
 
-t.test('the list is closed', async (t) => {
+t.test('only the listed files are served', async (t) => {
   const ask = await listening(t, await serve(t))
   for (const path of [
     '/index.html',
@@ -158,7 +158,7 @@ t.test('the list is closed', async (t) => {
   }
 })
 
-t.test('where nothing was built, the page says how to build it', async (t) => {
+t.test('without a build the page explains how to build it', async (t) => {
   const empty = await mkdtemp(join(tmpdir(), 'built-'))
   t.teardown(() => rm(empty, { recursive: true }))
   const app = await serve(t, empty)
@@ -178,12 +178,12 @@ t.test('where nothing was built, the page says how to build it', async (t) => {
   for (const older of [current.replace(' data-mode="service"', ''), '']) {
     await writeFile(index, older)
     for (const isDemo of [false, true]) {
-      t.equal((await (await serve(t, empty, isDemo)).inject('/')).statusCode, 503, 'an older build counts as none')
+      t.equal((await (await serve(t, empty, isDemo)).inject('/')).statusCode, 503, 'an outdated build is not served')
     }
   }
 })
 
-t.test('builds side by side leave complete files, and none of an earlier build', async (t) => {
+t.test('concurrent builds leave complete files and none of an earlier build', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'built-'))
   t.teardown(() => rm(folder, { recursive: true }))
   const index = join(folder, 'page/index.html')
@@ -193,16 +193,16 @@ t.test('builds side by side leave complete files, and none of an earlier build',
   await Promise.all([buildPage(join(folder, 'page')), buildPage(join(folder, 'page'))])
   t.notOk((await readdir(join(folder, 'page'))).includes('main-OLDOLDOL.js'))
   const { ino, mtimeMs } = await stat(index)
-  t.same([ino, mtimeMs], [first.ino, first.mtimeMs], 'what is the same is not written again')
+  t.same([ino, mtimeMs], [first.ino, first.mtimeMs], 'an unchanged file is not written again')
   await writeFile(index, 'older')
   const descriptor = await open(index)
   t.teardown(() => descriptor.close())
   await buildPage(join(folder, 'page'))
-  t.equal(await descriptor.readFile('utf8'), 'older', 'a reader is not disturbed')
+  t.equal(await descriptor.readFile('utf8'), 'older', 'an open file keeps its content')
   t.match(await readFile(index, 'utf8'), '</html>')
 })
 
-t.test('npm run build makes what the server serves, and npm publishes none of it', async (t) => {
+t.test('npm run build creates what the server serves, and npm does not publish it', async (t) => {
   t.equal(BUILT.href, new URL('../../dist/', import.meta.url).href)
   const { build } = packageJson.scripts
   t.equal(packageJson.scripts['build:page'], 'node scripts/build-picker.mjs dist/picker && node scripts/build-page.mjs')

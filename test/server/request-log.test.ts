@@ -67,7 +67,7 @@ async function start(t: Test, config: Partial<AppConfig> = {}, options: Paramete
   return { ...server, dav, host, connect, lineOf, list }
 }
 
-t.test('the log line of a failed request names request, connection, status, provider, host and reason', async (t) => {
+t.test('the log line of a failed request has the request, connection, status, provider, host and reason', async (t) => {
   const { dav, host, connect, lineOf, list, log, database } = await start(t)
   const made = await connect()
   t.equal(made.statusCode, 201, made.body)
@@ -144,7 +144,7 @@ t.test('the log line of a failed request names request, connection, status, prov
     const line = await lineOf(t, answer)
     t.match(line, { route: '/cloud/:provider/listing', res: { statusCode: status }, ...expected }, what)
     t.equal(line.req.url, '/cloud/webdav/listing')
-    t.not(line.msg, 'request completed', 'the reason')
+    t.not(line.msg, 'request completed', 'the message is the reason')
     await database.prisma.cloudConnection.updateMany({ data: { credentials: sealed, status: 'ACTIVE' } })
     if (expected.host !== undefined) t.type(line.connectionId, 'string', what)
   }
@@ -152,7 +152,7 @@ t.test('the log line of a failed request names request, connection, status, prov
   t.notMatch(log.text, FAKE_DAV_PASSWORD)
 })
 
-t.test('a circuit that is open, a forbidden host, an unknown name and a lost database are told apart', async (t) => {
+t.test('an open circuit, a forbidden host, an unknown host and a lost database are logged differently', async (t) => {
   let isLost = false
   const lost = Object.assign(new Error('connect SECRET'), { code: 'ECONNREFUSED' })
   const { dav, host, connect, lineOf, list, log } = await start(
@@ -190,7 +190,7 @@ t.test('a circuit that is open, a forbidden host, an unknown name and a lost dat
   t.notMatch(log.text, /SECRET/)
 })
 
-t.test('a request writes one line: method, path, status, time, client', async (t) => {
+t.test('a request writes one line with method, path, status, duration and client', async (t) => {
   const { app, as, log } = await serverApp(t, { config: { logLevel: 'info' } })
   log.text = ''
   for (const url of [
@@ -219,7 +219,7 @@ t.test('a request writes one line: method, path, status, time, client', async (t
   t.notMatch(log.text, /SECRET|incoming/)
 })
 
-t.test('X-Request-Id is returned, and taken from trusted proxies alone', async (t) => {
+t.test('X-Request-Id is returned, and accepted from trusted proxies only', async (t) => {
   for (const [trustProxy, given, isTaken] of [
     [[], 'from-the-client', false],
     [['10.0.0.0/8', '::1'], 'from-the-client', false],
@@ -241,7 +241,7 @@ t.test('X-Request-Id is returned, and taken from trusted proxies alone', async (
   }
 })
 
-t.test('addresses of proxies: IPv4 in IPv6, ranges and their names', async (t) => {
+t.test('proxies can be given as IPv4-mapped IPv6 addresses, ranges and names', async (t) => {
   const idOf = (trusted: readonly string[], remoteAddress: string | undefined): string =>
     requestIds(trusted)({ socket: { remoteAddress }, headers: { 'x-request-id': 'given' } } as never)
   for (const [trusted, address] of [
@@ -258,7 +258,7 @@ t.test('addresses of proxies: IPv4 in IPv6, ranges and their names', async (t) =
   }
 })
 
-t.test('a response that its client leaves, or whose source fails, is one line as well', async (t) => {
+t.test('a response that is aborted by the client or fails at the source is logged in one line', async (t) => {
   const { app, as, log, object, add } = await serverApp(t, { config: { logLevel: 'info' } })
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as { port: number }
@@ -291,7 +291,7 @@ t.test('a response that its client leaves, or whose source fails, is one line as
   }
 })
 
-t.test('requests are counted by the pattern of their route, with bounded labels', async (t) => {
+t.test('requests are counted by their route pattern, with bounded labels', async (t) => {
   const registry = createRegistry()
   const { app, as } = await serverApp(t, { onRequestCompleted: createRequestMetrics(registry) })
   const asked = [

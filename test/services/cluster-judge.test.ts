@@ -38,57 +38,57 @@ function faultsOf(judge: ClusterJudge, answer: JudgedAnswer): string {
   return judge.judge(answer).faults.join()
 }
 
-t.test('what ends a connection', async (t) => {
+t.test('changes that end a connection', async (t) => {
   for (const [what, rows] of [
     ['a connection that was disabled', [{ ...ROW, isActive: false }]],
     ['a connection that was removed', []],
-    ['a row that leads to another account', [{ ...ROW, account: 'a2', token: 't2' }]],
+    ['a row with another account', [{ ...ROW, account: 'a2', token: 't2' }]],
     ['a row with other credentials', [{ ...ROW, token: 't2' }]]
   ] as const) {
     const judge = judgeOf({ at: 1_000, rows: [ROW] }, { at: 10_000, rows, turned: ['c1'] })
 
-    await t.test(`${what} may be shown until a lease after that, and no longer`, async (t) => {
+    await t.test(`${what}: a listing is valid for a lease and no longer`, async (t) => {
       t.same(judge.judge(listed(9_950)), { faults: [], oldMs: 0 })
       t.same(judge.judge(listed(10_999)), { faults: [], oldMs: 999 })
       t.match(faultsOf(judge, listed(11_003)), /over for 1003\.0 ms/)
     })
 
-    await t.test(`${what}: what counts is when it was looked at, not when it was sent`, async (t) => {
+    await t.test(`${what}: the time of the check counts, not the time of the response`, async (t) => {
       t.same(faultsOf(judge, listed(13_000, { lookedAfter: 10_999 })), '')
       t.match(faultsOf(judge, listed(13_000, { lookedAfter: 11_003 })), /over for/)
     })
   }
 })
 
-t.test('an answer from before the user had anything like it is wrong', async (t) => {
+t.test('a listing from before the user had a connection is a violation', async (t) => {
   const judge = judgeOf({ at: 1_000, rows: [ROW] })
   t.match(faultsOf(judge, listed(800)), /never had/)
-  t.same(faultsOf(judge, listed(950)), '', 'it was perhaps committed by then')
+  t.same(faultsOf(judge, listed(950)), '', 'the commit may have happened by then')
 })
 
-t.test("another user's listing is wrong", async (t) => {
+t.test("another user's listing is a violation", async (t) => {
   const judge = judgeOf({ at: 1_000, rows: [ROW] })
   t.match(faultsOf(judge, listed(5_000, { userId: 'ben' })), /never had/)
 })
 
-t.test('a listing of another connection than the one that was named is wrong', async (t) => {
+t.test('a listing of another connection than the requested one is a violation', async (t) => {
   const judge = judgeOf({ at: 1_000, rows: [ROW, { ...ROW, id: 'c2', account: 'a2', isDefault: true }] })
   t.match(faultsOf(judge, listed(5_000, { connectionId: 'c2' })), /another connection/)
 })
 
-t.test('what was listed before a connection was disabled is wrong after it was enabled again', async (t) => {
+t.test('a listing from before a connection was disabled is a violation after it was enabled again', async (t) => {
   const judge = judgeOf(
     { at: 1_000, rows: [ROW] },
     { at: 9_998, rows: [{ ...ROW, isActive: false }], turned: ['c1'] },
     { at: 10_000, rows: [ROW], turned: ['c1'] }
   )
-  t.same(faultsOf(judge, listed(10_999)), '', 'neither change has to be known yet')
+  t.same(faultsOf(judge, listed(10_999)), '', 'both changes may still be unknown')
   t.match(faultsOf(judge, listed(11_003)), /from before the last change/)
   const fresh = { connectionId: 'c1', view: { account: 'a1', token: 't1', epoch: 0, at: 9_950 } }
   t.same(faultsOf(judge, listed(11_003, { shown: fresh })), '')
 })
 
-t.test('the connection that is meant where none is named', async (t) => {
+t.test('a listing of the default connection', async (t) => {
   const other = { ...ROW, id: 'c2', account: 'a2' }
   const judge = judgeOf(
     { at: 1_000, rows: [{ ...ROW, isDefault: true }, other] },
@@ -96,18 +96,18 @@ t.test('the connection that is meant where none is named', async (t) => {
   )
   t.same(faultsOf(judge, listed(10_999, { connectionId: null })), '')
   t.match(faultsOf(judge, listed(11_003, { connectionId: null })), /not the one to choose/)
-  t.same(faultsOf(judge, listed(11_003, { connectionId: null, arrivedAt: 10_500 })), '', 'it was chosen before')
-  t.same(faultsOf(judge, listed(11_003)), '', 'it was named')
+  t.same(faultsOf(judge, listed(11_003, { connectionId: null, arrivedAt: 10_500 })), '', 'chosen earlier')
+  t.same(faultsOf(judge, listed(11_003)), '', 'the connection was requested by its id')
 })
 
-t.test('a listing from before the refresh that was asked for is wrong', async (t) => {
+t.test('a listing from before the requested refresh is a violation', async (t) => {
   const judge = judgeOf({ at: 1_000, rows: [ROW] })
   t.same(faultsOf(judge, listed(5_100, { isRefresh: true, arrivedAt: 4_999 })), '')
   t.match(faultsOf(judge, listed(5_100, { isRefresh: true, arrivedAt: 5_001 })), /before the refresh/)
   t.match(faultsOf(judge, listed(5_100, { isRefresh: true, arrivedAt: 5_001, connectionId: null })), /before the ref/)
 })
 
-t.test('a refusal needs a reason', async (t) => {
+t.test('a refusal must have a reason', async (t) => {
   const judge = judgeOf(
     { at: 1_000, rows: [ROW] },
     { at: 10_000, rows: [{ ...ROW, isActive: false }], turned: ['c1'] },
@@ -125,10 +125,10 @@ t.test('a refusal needs a reason', async (t) => {
   t.same(faultsOf(judge, refused(25_000, 'CONNECTION_MISSING', { connectionId: null })), '')
 })
 
-t.test('a connection is steady where nothing happened to it for a lease', async (t) => {
+t.test('a connection is steady if it has not changed for a lease', async (t) => {
   const judge = judgeOf({ at: 1_000, rows: [ROW] }, { at: 10_000, rows: [{ ...ROW, isActive: false }], turned: ['c1'] })
   t.ok(judge.isSteady(listed(5_000)))
-  t.notOk(judge.isSteady(listed(1_500)), 'it has just come')
-  t.notOk(judge.isSteady(listed(9_950)), 'it is perhaps going')
+  t.notOk(judge.isSteady(listed(1_500)), 'it is new')
+  t.notOk(judge.isSteady(listed(9_950)), 'it may be about to be disabled')
   t.notOk(judge.isSteady(listed(15_000)), 'it is disabled')
 })

@@ -55,7 +55,7 @@ function failures(answers: readonly ListingAnswer[]): string[] {
 }
 
 async function alone(t: Test, world: ClusterWorld): Promise<void> {
-  await t.test(`${READERS} cold readers ask the cloud once for each process that shares nothing`, async (t) => {
+  await t.test(`without sharing, ${READERS} cold readers make one call per process`, async (t) => {
     await world.serve({ leaseMs: LEASE_MS })
     await world.rows.add('ann', 'account')
     world.cloud.delayMs = () => 500
@@ -65,7 +65,7 @@ async function alone(t: Test, world: ClusterWorld): Promise<void> {
 }
 
 async function cold(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise<void> {
-  await t.test(`${READERS} cold readers ask the cloud once in all`, async (t) => {
+  await t.test(`with sharing, ${READERS} cold readers make one call in total`, async (t) => {
     await shared(world, redis, redis.directUrl)
     await world.rows.add('ann', 'account')
     world.cloud.delayMs = () => 500
@@ -75,7 +75,7 @@ async function cold(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise<
 }
 
 async function killed(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise<void> {
-  await t.test('a process that is killed while it loads for all: one other loads, and all are answered', async (t) => {
+  await t.test('when the process that loads for all is killed, one other loads, and all get responses', async (t) => {
     await shared(world, redis)
     await world.rows.add('ann', 'account')
     const { cloud } = world
@@ -86,12 +86,12 @@ async function killed(t: Test, world: ClusterWorld, redis: ClusterRedis): Promis
     await until(() => gate.held === 1)
     const answers = readAll(others, 90, request)
     await momentOf(machineMs() + MOMENT_MS)
-    t.equal(cloud.callsOf(request.folder), 1, 'the others wait for it')
+    t.equal(cloud.callsOf(request.folder), 1, 'the others wait for the load')
     await first.kill()
     await lost
     const killedAt = machineMs()
     await until(() => gate.held > 1)
-    t.comment(`another one asks after ${Math.round(machineMs() - killedAt)} ms`)
+    t.comment(`another process loads after ${Math.round(machineMs() - killedAt)} ms`)
     gate.release()
     t.same(failures(await answers), [])
     t.equal(cloud.callsOf(request.folder), 2)
@@ -99,7 +99,7 @@ async function killed(t: Test, world: ClusterWorld, redis: ClusterRedis): Promis
 }
 
 async function refreshed(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise<void> {
-  await t.test('what one process has refreshed all serve within a lease', async (t) => {
+  await t.test('a listing that one process has refreshed is served by all within a lease', async (t) => {
     await shared(world, redis)
     await world.rows.add('ann', 'account')
     const request = { userId: 'ann', folder: 'folder' }
@@ -121,7 +121,7 @@ async function refreshed(t: Test, world: ClusterWorld, redis: ClusterRedis): Pro
     t.comment(`after ${afterMs.map(Math.round).join(', ')} ms`)
     t.ok(afterMs.every((ms) => ms < LEASE_MS + MOMENT_MS))
     const again = await readAll(world.processes, 100, request)
-    t.equal(again.filter((answer) => answer.shown?.view.epoch !== epoch).length, 0, 'and nobody goes back')
+    t.equal(again.filter((answer) => answer.shown?.view.epoch !== epoch).length, 0, 'the new listing stays')
   })
 }
 
@@ -133,7 +133,7 @@ const IDLE_MS = 3
 const FOLDERS = Array.from({ length: 10 }, (_, n) => `folder-${n}`)
 
 async function vanished(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise<void> {
-  await t.test('a Redis that is gone without a word makes no hit slower, and nothing fails', async (t) => {
+  await t.test('a Redis that stops responding slows down no hit, and nothing fails', async (t) => {
     await shared(world, redis)
     await world.rows.add('ann', 'account')
     const answers: ListingAnswer[] = []
@@ -222,20 +222,20 @@ async function restarted(t: Test, world: ClusterWorld, redis: ClusterRedis): Pro
 }
 
 async function tried(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise<void> {
-  await t.test('no answer knows less than its lease allows, whatever happens to Redis', async (t) => {
+  await t.test('no response is older than its lease allows, whatever happens to Redis', async (t) => {
     const moreFaults = redis.faults(() => setTimeout(randomInt(300, 1500)))
     const options = { leaseMs: LEASE_MS, durationMs: 25_000, redisUrl: redis.url, moreFaults }
     const report = await runTrial(world, options)
     for (const comment of report.comments) t.comment(comment)
     t.same(report.violations.slice(0, 5), [])
-    t.ok(report.steady.listed / report.steady.asked > 0.98, 'whose connection is good and left alone gets a listing')
-    t.ok(report.hits > 400 && report.changes > 60 && report.lost > 60 && report.old > 20, 'enough happened')
+    t.ok(report.steady.listed / report.steady.asked > 0.98, 'a steady connection gets a listing')
+    t.ok(report.hits > 400 && report.changes > 60 && report.lost > 60 && report.old > 20, 'enough events happened')
     for (const fault of Object.keys(moreFaults)) t.ok(report.happened[fault]! > 1, fault)
   })
 }
 
 async function secret(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise<void> {
-  await t.test('what lies in Redis tells nothing in clear', async (t) => {
+  await t.test('keys and values in Redis contain no user, connection, folder or token in plain text', async (t) => {
     await shared(world, redis)
     const id = await world.rows.add('user-of-whom-nobody-knows', 'account-of-whom-nobody-knows')
     const request = { userId: 'user-of-whom-nobody-knows', folder: 'folder-of-which-nobody-knows' }

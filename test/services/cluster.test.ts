@@ -13,33 +13,33 @@ t.test('four processes on one database', async (t) => {
   if (!requireService(t, 'postgres', postgresIsInstalled)) return
   const world = await ClusterWorld.start(t)
 
-  await t.test('no answer knows less than its lease allows, whatever is lost and whatever breaks', async (t) => {
+  await t.test('no response is older than its lease allows, whatever messages and services fail', async (t) => {
     const report = await trial(t, world, { leaseMs: 1000, durationMs: 30_000 })
     t.same(report.violations.slice(0, 5), [])
-    t.ok(report.listings > 1500 && report.hits > 500 && report.unmodified > 50, 'enough was answered')
-    t.ok(report.changes > 80 && report.lost > 80 && report.late > 30, 'enough was changed, and not told')
+    t.ok(report.listings > 1500 && report.hits > 500 && report.unmodified > 50, 'enough responses')
+    t.ok(report.changes > 80 && report.lost > 80 && report.late > 30, 'enough changes without a notification')
     for (const fault of ['blackhole', 'reset', 'terminate', 'pause']) t.ok(report.happened[fault]! > 1, fault)
-    t.ok(report.old > 20 && report.oldestMs > 500, 'what was lost was missed')
-    t.ok(report.excused < 3 && report.slack.p99Ms < 500, 'answers were sent soon after their last look')
+    t.ok(report.old > 20 && report.oldestMs > 500, 'lost notifications had an effect')
+    t.ok(report.excused < 3 && report.slack.p99Ms < 500, 'responses were sent soon after their last check')
   })
 
-  await t.test('nor with the lease that is the default', async (t) => {
+  await t.test('the same with the default lease', async (t) => {
     const report = await trial(t, world, { leaseMs: 2000, durationMs: 10_000 })
     t.same(report.violations.slice(0, 5), [])
     t.ok(report.hits > 200 && report.changes > 25 && report.lost > 25 && report.old > 20)
   })
 
-  await t.test('nor where nobody listens for changes', async (t) => {
+  await t.test('the same without LISTEN', async (t) => {
     const report = await trial(t, world, { leaseMs: 500, durationMs: 8_000, isListening: false, isBroken: false })
     t.same(report.violations.slice(0, 5), [])
     t.ok(report.hits > 100 && report.changes > 20 && report.old > 5)
-    t.equal(report.lost + report.late, 0, 'there is nothing to lose')
+    t.equal(report.lost + report.late, 0, 'there are no notifications to lose')
   })
 
-  await t.test('without a lease, lost messages are found out: this test can fail', async (t) => {
+  await t.test('with a lease longer than promised, lost messages are detected: this test can fail', async (t) => {
     const options = { leaseMs: 3_600_000, promisedMs: 1000, durationMs: 8_000, isBroken: false }
     const report = await trial(t, world, options)
-    t.ok(report.violations.length > 10, `${report.violations.length} answers break the promise`)
+    t.ok(report.violations.length > 10, `${report.violations.length} responses break the promise`)
     t.ok(report.lost > 20)
   })
 
@@ -51,7 +51,7 @@ async function trial(t: Test, world: ClusterWorld, options: TrialOptions): Promi
   const report = await runTrial(world, options)
   for (const comment of report.comments) t.comment(comment)
   const { asked, listed } = report.steady
-  t.ok(asked > 100 && listed / asked > 0.98, 'whose connection is good and left alone gets a listing')
+  t.ok(asked > 100 && listed / asked > 0.98, 'a steady connection gets a listing')
   const other = Object.keys(report.refusals).filter((code) => !ABOUT_ROWS.has(code))
   t.ok(
     other.every((code) => code === 'DATABASE_UNAVAILABLE'),
@@ -94,7 +94,7 @@ async function outage(t: Test, world: ClusterWorld): Promise<void> {
     await server.start()
     const startedAt = machineMs()
 
-    await t.test('what was listed is answered for a lease, and then nothing', async (t) => {
+    await t.test('cached listings are served for a lease, and then requests answer 503', async (t) => {
       const said = answers.flat().filter(({ arrivedAt, sentAt }) => arrivedAt > stoppedAt && sentAt < startingAt)
       const kept = said.filter(listed)
       t.ok(kept.length > 0 && kept.every(({ isHit }) => isHit), `${kept.length} listings without a database`)
@@ -105,7 +105,7 @@ async function outage(t: Test, world: ClusterWorld): Promise<void> {
       t.ok(refused.every(({ status, retryAfter }) => status === 503 && Number(retryAfter) > 0))
     })
 
-    await t.test('all is as before by itself', async (t) => {
+    await t.test('the service recovers by itself', async (t) => {
       await until(() => answers.every((said) => said.some((answer) => answer.sentAt > startedAt && listed(answer))))
       t.comment(`listings again after ${Math.round(machineMs() - startedAt)} ms`)
       const names = listeners.map(({ applicationName }) => applicationName)
@@ -114,7 +114,7 @@ async function outage(t: Test, world: ClusterWorld): Promise<void> {
       t.ok(processes.every(({ isAlive }) => isAlive))
     })
 
-    await t.test('a change is heard of again, and not only noticed', async (t) => {
+    await t.test('notifications of changes arrive again', async (t) => {
       const seenAt = answers.map((said) => said.length)
       await until(() => answers.every((said, n) => said.length > seenAt[n]! + 2 * users.length))
       const [{ id }] = rows.of('ann') as [RowState]

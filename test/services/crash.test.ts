@@ -136,7 +136,7 @@ interface Connected {
   readonly id: string
 }
 
-t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (t) => {
+t.test(`processes are killed at random points, CRASH_SEED=${SEED}`, async (t) => {
   if (!requireService(t, 'postgres', postgresIsInstalled) || !requireService(t, 'webdav', hasApacheDav())) return
   const random = new ClusterRandom(SEED)
   const server = await startPostgres(t)
@@ -342,7 +342,7 @@ t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (
     await check(service)
   }
 
-  await t.test('the leftovers of killed processes are removed', async (t) => {
+  await t.test('temporary data of killed processes is removed', async (t) => {
     t.equal((await connectionsOf(service, 'uploading'))[0]?.id, uploading)
     const staging = join(directory, STAGING)
     const left = await readdir(staging)
@@ -375,7 +375,7 @@ t.test(`processes that are killed at random points, CRASH_SEED=${SEED}`, async (
 
     await prisma.oAuthState.updateMany({ data: { expiresAt: new Date(0) } })
     t.equal((await service.ask('POST', '/cloud/connections/cloud/authorize', 'last', {})).status, 200)
-    t.equal(await prisma.oAuthState.count(), 1, 'flows that were begun and never ended')
+    t.equal(await prisma.oAuthState.count(), 1, 'expired flows')
   })
   await service.stop()
   t.comment(JSON.stringify({ seed: SEED, kills: KILLS, ...counts }))

@@ -86,7 +86,7 @@ async function setUp(t: Test) {
   return { proxy, ends, open }
 }
 
-t.test('a relay passes both directions and their ends, each for itself', async (t) => {
+t.test('a relay forwards both directions and the end of each', async (t) => {
   const { proxy, open } = await setUp(t)
   const { client, server } = await open()
   t.equal(proxy.connections.size, 1)
@@ -101,7 +101,7 @@ t.test('a relay passes both directions and their ends, each for itself', async (
   await until(() => proxy.connections.size === 0)
 })
 
-t.test('a relay passes on that one side has reset the connection', async (t) => {
+t.test('a relay forwards the reset of a connection', async (t) => {
   const { open } = await setUp(t)
   const [first, second] = [await open(), await open()]
   first.client.socket.resetAndDestroy()
@@ -109,7 +109,7 @@ t.test('a relay passes on that one side has reset the connection', async (t) => 
   await until(() => first.server.code === 'ECONNRESET' && second.client.code === 'ECONNRESET')
 })
 
-t.test('who connects while the server is not up is reset, and served once it is', async (t) => {
+t.test('a client that connects while the server is down is reset, and served once it is up', async (t) => {
   const port = await freePort()
   const proxy = await TcpProxy.start(t, { host: '127.0.0.1', port })
   const early = End.dial(t, proxy.port)
@@ -121,7 +121,7 @@ t.test('who connects while the server is not up is reset, and served once it is'
   await until(() => ends[0]?.heard === 'ping')
 })
 
-t.test('an open connection in a black hole stays open, and dead also after it', async (t) => {
+t.test('an open connection stays open during a black hole, and is dead afterwards', async (t) => {
   const { proxy, open } = await setUp(t)
   const { client, server } = await open()
   const hangsUp = await open()
@@ -146,7 +146,7 @@ t.test('an open connection in a black hole stays open, and dead also after it', 
   await until(() => [client, server, hangsUp.server].every(({ code }) => code === 'ECONNRESET'))
 })
 
-t.test('a server that ends in a black hole is not seen to end', async (t) => {
+t.test('the end of a server is not visible during a black hole', async (t) => {
   const { proxy, open } = await setUp(t)
   const [ended, reset] = [await open(), await open()]
   proxy.mode = 'blackhole'
@@ -160,7 +160,7 @@ t.test('a server that ends in a black hole is not seen to end', async (t) => {
   t.equal(proxy.connections.size, 2)
 })
 
-t.test('what is on its way when the black hole opens is lost', async (t) => {
+t.test('data in transit is lost when a black hole begins', async (t) => {
   const { proxy, open } = await setUp(t)
   const { client, server } = await open()
   proxy.delayMs = DELAY_MS
@@ -173,7 +173,7 @@ t.test('what is on its way when the black hole opens is lost', async (t) => {
   t.equal(client.heard, '')
 })
 
-t.test('a connection that is made in a black hole never reaches the server', async (t) => {
+t.test('a connection that is opened during a black hole never reaches the server', async (t) => {
   const { proxy, ends, open } = await setUp(t)
   proxy.mode = 'blackhole'
   const client = await End.connect(t, proxy.port)
@@ -191,7 +191,7 @@ t.test('a connection that is made in a black hole never reaches the server', asy
   await until(() => client.code === 'ECONNRESET')
 })
 
-t.test('a delay holds back what the server says, in its order and with its end', async (t) => {
+t.test('a delay applies to the data of the server and its end, in order', async (t) => {
   const { proxy, open } = await setUp(t)
   const { client, server } = await open()
   const begun = performance.now()
@@ -207,7 +207,7 @@ t.test('a delay holds back what the server says, in its order and with its end',
   t.equal(client.heard, 'first second')
 })
 
-t.test('all connections that are open are killed, and no later one', async (t) => {
+t.test('all open connections are killed, and later ones are not', async (t) => {
   const { proxy, open } = await setUp(t)
   const opened = [await open(), await open()]
   proxy.killAll()
@@ -221,7 +221,7 @@ t.test('all connections that are open are killed, and no later one', async (t) =
   await until(() => later.server.heard === 'ping')
 })
 
-t.test('who connects is refused, and who was connected goes on', async (t) => {
+t.test('new connections are refused, and existing ones stay', async (t) => {
   const { proxy, ends, open } = await setUp(t)
   const { client, server } = await open()
   proxy.mode = 'refuse'
@@ -236,7 +236,7 @@ t.test('who connects is refused, and who was connected goes on', async (t) => {
   await open()
 })
 
-t.test('frames of PostgreSQL are the same in whatever pieces they come', async () => {
+t.test('frames of PostgreSQL are parsed in pieces of any size', async () => {
   const frame = fc
     .tuple(fc.nat({ max: 255 }), fc.uint8Array({ maxLength: 40 }))
     .map(([type, body]) => aFrame(type, Buffer.from(body)))
@@ -254,7 +254,7 @@ t.test('frames of PostgreSQL are the same in whatever pieces they come', async (
   )
 })
 
-t.test('what a notification of PostgreSQL says is read, and no other frame taken for one', async (t) => {
+t.test('a notification of PostgreSQL is parsed, and no other frame is mistaken for one', async (t) => {
   const body = Buffer.from('\0\0\0\x07chännel\0päyload\0')
   t.same(readNotification(aFrame('A'.charCodeAt(0), body)), { channel: 'chännel', payload: 'päyload' })
   t.equal(readNotification(aFrame('D'.charCodeAt(0), body)), undefined)
@@ -286,7 +286,7 @@ t.test('notifications of a PostgreSQL server', async (t) => {
   const server = await startPostgres(t)
 
   for (const [name, kind] of [
-    ['in the pieces they come in', PostgresProxy],
+    ['in the received pieces', PostgresProxy],
     ['byte by byte', CrumblingPostgresProxy]
   ] as const) {
     const hear = async (t: Test) => {
@@ -302,7 +302,7 @@ t.test('notifications of a PostgreSQL server', async (t) => {
     const answers = async (client: pg.Client, value: number) =>
       (await client.query<{ value: number }>('SELECT $1::int AS value', [value])).rows[0]?.value === value
 
-    t.test(`they pass, ${name}`, async (t) => {
+    t.test(`notifications are forwarded, ${name}`, async (t) => {
       const { listener, notifier, heard } = await hear(t)
       await notifier.query(`NOTIFY news, 'one'; NOTIFY weather, 'two'`)
       await until(() => heard.length === 2)
@@ -310,7 +310,7 @@ t.test('notifications of a PostgreSQL server', async (t) => {
       t.ok(await answers(listener, 1))
     })
 
-    t.test(`some are dropped, ${name}`, async (t) => {
+    t.test(`notifications can be dropped, ${name}`, async (t) => {
       const { proxy, listener, notifier, heard } = await hear(t)
       proxy.onNotification = (payload, channel) => (payload === 'one' && channel === 'news' ? 'drop' : 'pass')
       await notifier.query(`NOTIFY news, 'one'; NOTIFY weather, 'one'; NOTIFY news, 'two'`)
@@ -324,7 +324,7 @@ t.test('notifications of a PostgreSQL server', async (t) => {
       t.equal(heard.length, 2)
     })
 
-    t.test(`some come late, and what is behind overtakes them, ${name}`, async (t) => {
+    t.test(`notifications can be delayed and are overtaken by later messages, ${name}`, async (t) => {
       const { proxy, listener, notifier, heard } = await hear(t)
       const begun = performance.now()
       proxy.onNotification = (payload) => (payload === 'late' ? DELAY_MS : 'pass')
@@ -336,7 +336,7 @@ t.test('notifications of a PostgreSQL server', async (t) => {
       t.ok(performance.now() - begun >= DELAY_MS)
     })
 
-    t.test(`late ones come between the rows of an answer, and not into them, ${name}`, async (t) => {
+    t.test(`delayed notifications are inserted between the rows of a response, ${name}`, async (t) => {
       const { proxy, listener, heard } = await hear(t)
       const late = Array.from({ length: 20 }, (_each, index) => String(index + 1))
       proxy.onNotification = (payload) => Number(payload)
@@ -390,7 +390,7 @@ const STARTS_AND_PAUSES = `
 t.test('a Redis server', async (t) => {
   if (!requireService(t, 'redis', redisIsInstalled)) return
 
-  t.test('starts anew on its port and empty, after it was stopped and after it was killed', async (t) => {
+  t.test('restarts on its port and empty, after it was stopped and after it was killed', async (t) => {
     const redis = await startRedis(t)
     const { port } = redis
     t.equal(await answer(t, port, 'PING'), '+PONG')
@@ -406,7 +406,7 @@ t.test('a Redis server', async (t) => {
     }
   })
 
-  t.test('refuses to start twice, and to be killed when it does not run', async (t) => {
+  t.test('refuses to start twice, and to be killed while it is not running', async (t) => {
     const redis = await startRedis(t)
     await t.rejects(redis.start(), /runs already/)
     await redis.stop()
@@ -417,9 +417,9 @@ t.test('a Redis server', async (t) => {
     }, /does not run/)
   })
 
-  t.test('keeps nothing and leaves nothing', async (t) => {
+  t.test('stores nothing on disk', async (t) => {
     let folder = ''
-    await t.test('while it runs', async (t) => {
+    await t.test('while it is running', async (t) => {
       const { port } = await startRedis(t)
       folder = (await answer(t, port, 'CONFIG GET dir')).split('\r\n').at(-1) ?? ''
       t.ok(existsSync(folder))
@@ -430,7 +430,7 @@ t.test('a Redis server', async (t) => {
     t.notOk(existsSync(folder))
   })
 
-  t.test('says nothing while it is paused, and answers afterwards', async (t) => {
+  t.test('does not respond while it is paused, and responds afterwards', async (t) => {
     const redis = await startRedis(t)
     redis.pause()
     const client = await ask(t, redis.port, 'PING')
@@ -452,7 +452,7 @@ t.test('a Redis server', async (t) => {
     redis.pause()
   })
 
-  t.test('ends with a test process that is killed, even if it is paused', async (t) => {
+  t.test('ends with its test process, even if that is killed and Redis is paused', async (t) => {
     // Here it leaves its folder behind.
     const folder = await mkdtemp(join(tmpdir(), 'fcs-killed-'))
     t.teardown(() => rm(folder, { recursive: true, force: true }))
@@ -467,7 +467,7 @@ t.test('a Redis server', async (t) => {
     await until(() => !client.isOpen)
   })
 
-  t.test('is reached through a proxy', async (t) => {
+  t.test('is reachable through a proxy', async (t) => {
     const redis = await startRedis(t)
     const proxy = await TcpProxy.start(t, { host: '127.0.0.1', port: redis.port })
     const client = await ask(t, proxy.port, 'PING')

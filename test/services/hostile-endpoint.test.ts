@@ -27,7 +27,7 @@ async function cpuOf(pid: number): Promise<number> {
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS
 }
 
-t.test('a server whose user connects a hostile S3 endpoint', { timeout: 600_000 }, async (t) => {
+t.test('a user connects a hostile S3 endpoint', { timeout: 600_000 }, async (t) => {
   const home = await mkdtemp(join(tmpdir(), 'hostile-'))
   t.teardown(() => rm(home, { recursive: true, force: true }))
   const fake = await FakeS3.start(t)
@@ -56,7 +56,7 @@ t.test('a server whose user connects a hostile S3 endpoint', { timeout: 600_000 
     return fetch(`${origin}/cloud/s3/listing?${query.toString()}`, { headers })
   }
 
-  await t.test('responds to others, and fails the listing', async (t) => {
+  await t.test('the server responds to other requests, and the listing fails', async (t) => {
     for (const [what, make] of Object.entries(HOSTILE_LISTINGS)) {
       fake.script = send(make())
       let isDone = false
@@ -75,7 +75,7 @@ t.test('a server whose user connects a hostile S3 endpoint', { timeout: 600_000 
     }
   })
 
-  await t.test('responds to others while a response that has not ended is being read', async (t) => {
+  await t.test('the server responds to other requests while it reads an endless response', async (t) => {
     const page = list(repeated('<Contents><Key>a</Key><Size>1</Size></Contents>', 1024 * 1024))
     let release = (): void => undefined
     let isSent = false
@@ -93,7 +93,7 @@ t.test('a server whose user connects a hostile S3 endpoint', { timeout: 600_000 
     t.match(await (await failed).json(), { code: 'PROVIDER_ERROR' })
   })
 
-  await t.test('ends with SIGTERM while such responses arrive', async (t) => {
+  await t.test('the server ends on SIGTERM while such responses arrive', async (t) => {
     const flood = send(list(repeated('<Contents><Key>a</Key></Contents>', 5_900_000) + '<'))
     let started = 0
     fake.script = (request, response) => {

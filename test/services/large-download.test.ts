@@ -19,6 +19,6 @@ t.test(`a slow client's download of ${SIZE_MIB} MiB takes less than ${LIMIT_MIB}
   const { stdout } = await promisify(execFile)(process.execPath, [SCRIPT, String(SIZE_MIB)], { env })
   const figures = JSON.parse(stdout) as Figures
   t.equal(figures.downloadedMib, SIZE_MIB)
-  t.ok(figures.rssAddedMib < LIMIT_MIB, `${figures.rssAddedMib} MiB more are resident at most`)
-  t.ok(figures.heldAddedMib < LIMIT_MIB, `${figures.heldAddedMib} MiB more are held at most`)
+  t.ok(figures.rssAddedMib < LIMIT_MIB, `${figures.rssAddedMib} MiB more resident memory at most`)
+  t.ok(figures.heldAddedMib < LIMIT_MIB, `${figures.heldAddedMib} MiB more heap and external memory at most`)
 })

@@ -5,7 +5,7 @@ import { postgresIsInstalled, startPostgres } from '../support/postgres.ts'
 import { PostgresProxy } from '../support/postgres-proxy.ts'
 import { requireService } from '../support/services.ts'
 
-t.test('a database is closed although the network swallows what its listener says', async (t) => {
+t.test('a database is closed although the network drops the packets of its listener', async (t) => {
   if (!requireService(t, 'postgres', postgresIsInstalled)) return
   const server = await startPostgres(t)
   const url = await server.createDatabase()

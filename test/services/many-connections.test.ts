@@ -91,13 +91,13 @@ t.test('10,000 idle connections take bounded memory, and other clients are serve
   await openConnections(t, { port, count: 200, first, isAnswered: true })
   const before = process.memoryUsage.rss()
   t.equal(await openConnections(t, { port, count: IDLE, first, isAnswered: true }), IDLE)
-  t.ok((await connections()) >= IDLE + 200, 'none was closed')
+  t.ok((await connections()) >= IDLE + 200, 'no connection was closed')
   const bytes = (process.memoryUsage.rss() - before) / IDLE
   t.ok(bytes < MAX_BYTES_PER_CONNECTION, `${Math.round(bytes)} bytes per connection`)
   await isServed()
 })
 
-t.test('clients that send slowly, of six kinds, do not keep others waiting', async (t) => {
+t.test('slow clients of six kinds do not delay other clients', async (t) => {
   const { app, port, connections, isServed, as } = await start(t)
   const { authorization } = as('bob')
   const head = (line: string, length: number, ...headers: string[]): string =>
@@ -127,9 +127,9 @@ t.test('clients that send slowly, of six kinds, do not keep others waiting', asy
   t.same(
     { headersTimeout, keepAliveTimeout, timeout },
     { headersTimeout: 30_000, keepAliveTimeout: 72_000, timeout: 120_000 },
-    'and Node ends them: heads, idle connections, and connections without any traffic'
+    'and Node ends them: incomplete headers, idle connections, and connections without traffic'
   )
-  t.equal(requestTimeout, 0, 'uploads may take longer; the bodies of other routes have a limit of their own')
+  t.equal(requestTimeout, 0, 'uploads may take longer; bodies of other routes have their own deadline')
   const { app: withoutUploads } = await serverApp(t, { config: { transfers: false } })
   t.equal(withoutUploads.server.requestTimeout, 30_000)
 })

@@ -70,7 +70,7 @@ t.test('on a PostgreSQL server', async (t) => {
 })
 
 async function migrations(t: Test, server: PostgresServer): Promise<void> {
-  await t.test('six processes that start at once apply each migration once', async (t) => {
+  await t.test('six processes that start together apply each migration once', async (t) => {
     const url = await server.createDatabase()
     const program = [fileURLToPath(compiledUrl('test/support/open-and-close.ts')), url]
     const ended = await Promise.all(Array.from({ length: 6 }, () => run(program)))
@@ -78,7 +78,7 @@ async function migrations(t: Test, server: PostgresServer): Promise<void> {
     t.same(await history(await connect(t, url)), APPLIED_ONCE)
   })
 
-  await t.test('after prisma migrate deploy there is nothing left for us', async (t) => {
+  await t.test('after prisma migrate deploy our migrations have nothing left to apply', async (t) => {
     const url = await server.createDatabase()
     const { code, output } = await runPrisma(url, 'migrate', 'deploy')
     t.equal(code, 0, output)
@@ -89,7 +89,7 @@ async function migrations(t: Test, server: PostgresServer): Promise<void> {
   })
 
   await t.test(
-    'after us there is nothing left for prisma migrate deploy, and the schema has not drifted',
+    'after our migrations prisma migrate deploy has nothing left to apply, and the schema has not drifted',
     async (t) => {
       const url = await server.createDatabase()
       const client = await connect(t, url)
@@ -101,20 +101,20 @@ async function migrations(t: Test, server: PostgresServer): Promise<void> {
     }
   )
 
-  await t.test('who waits too long for the lock is told so, and the next one is not kept waiting', async (t) => {
+  await t.test('a process that waits too long for the lock fails, and does not delay the next one', async (t) => {
     const url = await server.createDatabase()
     const [holder, waiter] = [await connect(t, url), await connect(t, url)]
     await holder.query('SELECT pg_advisory_lock(72707369)')
     await t.rejects(migrate(waiter, { lockWaitMs: 50 }), { message: /more than 50 ms/ })
     await holder.query('SELECT pg_advisory_unlock(72707369)')
     t.same(await migrate(waiter), OURS)
-    t.same(await migrate(holder), [], 'the waiter gave the lock back')
+    t.same(await migrate(holder), [], 'the waiting process released the lock')
     t.same((await waiter.query('SHOW lock_timeout')).rows, [{ lock_timeout: '0' }])
   })
 }
 
 async function announcements(t: Test, server: PostgresServer): Promise<void> {
-  await t.test('changes and removals reach a listener in another session', async (t) => {
+  await t.test('changes and removals are notified to a listener in another session', async (t) => {
     const { prisma, listen } = await open(t, await server.createDatabase())
     const store = createConnectionStore(prisma)
     const listener = await listen()
@@ -133,7 +133,7 @@ async function announcements(t: Test, server: PostgresServer): Promise<void> {
     ])
   })
 
-  await t.test('times are what they are in a session whose zone is not UTC', async (t) => {
+  await t.test('times are correct in a session whose time zone is not UTC', async (t) => {
     const { prisma } = await open(t, await server.createDatabase())
     t.same(await prisma.$queryRaw`SELECT current_setting('timezone') AS zone`, [{ zone: 'Asia/Kolkata' }])
     const date = Date.now()
@@ -159,18 +159,18 @@ async function twelveStores(t: Test, url: string) {
 }
 
 async function races(t: Test, server: PostgresServer): Promise<void> {
-  await t.test('the same account from many sides at once is one row, inserted once and renewed', async (t) => {
+  await t.test('concurrent saves of one account are one row, which is inserted once and then renewed', async (t) => {
     const { prisma, stores } = await twelveStores(t, await server.createDatabase())
     const saved = await Promise.all(
       stores.map((store, n) => store.saveConnected(aConnection(), (id) => `sealed ${String(n)} for ${id}`, 20))
     )
     t.equal(new Set(saved.map(({ id }) => id)).size, 1)
     const versions = saved.map(({ version }) => version).sort((a, b) => a - b)
-    t.same(versions, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], 'each renewal is a version of its own')
+    t.same(versions, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], 'each renewal increments the version')
     t.equal(await prisma.cloudConnection.count(), 1)
   })
 
-  await t.test('many accounts at once do not pass the cap', async (t) => {
+  await t.test('concurrent saves of many accounts do not exceed the limit', async (t) => {
     const { prisma, stores } = await twelveStores(t, await server.createDatabase())
     const settled = await Promise.allSettled(
       stores.map((store, n) => store.saveConnected(aConnection({ accountId: String(n) }), () => 'sealed', 3))
@@ -181,7 +181,7 @@ async function races(t: Test, server: PostgresServer): Promise<void> {
     t.equal(await prisma.cloudConnection.count(), 3)
   })
 
-  await t.test('a stricter isolation of the host changes nothing in that', async (t) => {
+  await t.test('the same holds under a stricter default isolation level', async (t) => {
     const url = await server.createDatabase()
     const { prisma } = await open(t, `${url}?options=-c%20default_transaction_isolation%3Drepeatable%5C%20read`)
     t.same(await prisma.$queryRaw`SELECT current_setting('default_transaction_isolation') AS level`, [
@@ -192,7 +192,7 @@ async function races(t: Test, server: PostgresServer): Promise<void> {
     t.equal(new Set((await Promise.all(saves)).map(({ id }) => id)).size, 1)
   })
 
-  await t.test('a connection that is removed while it is being renewed ends as one or the other', async (t) => {
+  await t.test('a connection that is removed during a renewal is either removed or renewed', async (t) => {
     const { prisma } = await open(t, await server.createDatabase())
     const store = createConnectionStore(prisma)
     for (let round = 0; round < 20; round++) {
@@ -202,7 +202,7 @@ async function races(t: Test, server: PostgresServer): Promise<void> {
     t.ok((await store.list('ann')).length <= 1)
   })
 
-  const waits = 'who waits too long behind another writer of the same user is told to try again'
+  const waits = 'a save that waits too long for another writer of the same user reports an unavailable database'
   await t.test(waits, { timeout: 10_000 }, async (t) => {
     const url = await server.createDatabase()
     // Like a host's own client, which may have no timeout.
@@ -253,7 +253,7 @@ async function startLink(t: Test, target: string) {
 }
 
 async function failures(t: Test, server: PostgresServer): Promise<void> {
-  await t.test('connections that the server ends are replaced, and the process lives on', async (t) => {
+  await t.test('connections that the server closes are replaced, and the process keeps running', async (t) => {
     const url = await server.createDatabase()
     const { prisma, listen } = await open(t, url)
     const store = createConnectionStore(prisma)
@@ -271,7 +271,7 @@ async function failures(t: Test, server: PostgresServer): Promise<void> {
     t.same(found, saved)
   })
 
-  await t.test('a broken connection that nobody is using does not end the process', async (t) => {
+  await t.test('a broken idle connection does not end the process', async (t) => {
     const url = await server.createDatabase()
     const source = postgresServer(url)
     t.teardown(() => source.close())
@@ -283,28 +283,25 @@ async function failures(t: Test, server: PostgresServer): Promise<void> {
     t.match((await pool.query('SELECT 1 AS one')).rows, [{ one: 1 }])
   })
 
-  await t.test(
-    'a server that falls silent in the middle of a transaction costs its connection, and no other',
-    async (t) => {
-      const link = await startLink(t, await server.createDatabase())
-      const source = postgresServer(link.url, { silenceMs: 300 })
-      t.teardown(() => source.close())
-      const { pool } = source
-      const client = await pool.connect()
-      // Prisma's adapter also has an error listener for the duration of a transaction,
-      client.on('error', () => undefined)
-      await client.query('BEGIN')
-      link.fallSilent()
-      await t.rejects(client.query('SELECT 1'), { code: 'ETIMEDOUT' })
-      // and releases the client without reporting the error to the pool.
-      client.release()
-      t.equal(pool.totalCount, 0)
-      link.speakAgain()
-      t.match((await pool.query('SELECT 1 AS one')).rows, [{ one: 1 }])
-    }
-  )
+  await t.test('a server that stalls during a transaction affects only that connection', async (t) => {
+    const link = await startLink(t, await server.createDatabase())
+    const source = postgresServer(link.url, { silenceMs: 300 })
+    t.teardown(() => source.close())
+    const { pool } = source
+    const client = await pool.connect()
+    // Prisma's adapter also has an error listener for the duration of a transaction,
+    client.on('error', () => undefined)
+    await client.query('BEGIN')
+    link.fallSilent()
+    await t.rejects(client.query('SELECT 1'), { code: 'ETIMEDOUT' })
+    // and releases the client without reporting the error to the pool.
+    client.release()
+    t.equal(pool.totalCount, 0)
+    link.speakAgain()
+    t.match((await pool.query('SELECT 1 AS one')).rows, [{ one: 1 }])
+  })
 
-  await t.test('a server that is gone is an unavailable database, until it is back', async (t) => {
+  await t.test('an unreachable server is an unavailable database until it is back', async (t) => {
     const { prisma, listen } = await open(t, await server.createDatabase())
     const store = createConnectionStore(prisma)
     const saved = await store.saveConnected(aConnection(), () => 'sealed', 20)

@@ -46,11 +46,11 @@ async function openProcess(t: Test, server: RedisServer) {
   return { redis, pages, page, told }
 }
 
-t.test('pages that processes share, on a real Redis', async (t) => {
+t.test('shared pages on a real Redis', async (t) => {
   if (!requireService(t, 'redis', redisIsInstalled)) return
   const server = await startRedis(t)
 
-  await t.test('one loads, the other finds it; a page is kept as long as it lives', async (t) => {
+  await t.test('a page that one process loads is found by another, with its remaining lifetime', async (t) => {
     const [one, two] = [await openProcess(t, server), await openProcess(t, server)]
     const bytes = randomBytes(300_000)
     await one.pages.page('ann', 'k', async () => bytes, signal)
@@ -64,7 +64,7 @@ t.test('pages that processes share, on a real Redis', async (t) => {
     t.same(await one.redis.keys('*:lock:*'), [])
   })
 
-  await t.test('a lock is its owner’s: it lives as long, and is taken away by nobody else', async (t) => {
+  await t.test('a lock has its own lifetime and is released by its owner only', async (t) => {
     const { redis } = await openProcess(t, server)
     const gate = new RedisGate({
       redis,
@@ -80,7 +80,7 @@ t.test('pages that processes share, on a real Redis', async (t) => {
     await until(async () => (await redis.pttl('a lock')) > 1_000)
     await redis.set('a lock', 'somebody else', 'PX', 1_000)
     await new Promise((resolve) => setTimeout(resolve, 800))
-    t.ok((await redis.pttl('a lock')) < 300, 'nor is it prolonged')
+    t.ok((await redis.pttl('a lock')) < 300, 'the lifetime is not extended')
     await lock.release()
     t.equal(await redis.get('a lock'), 'somebody else')
     await redis.del('a lock')
@@ -90,7 +90,7 @@ t.test('pages that processes share, on a real Redis', async (t) => {
     t.equal(await redis.exists('a lock'), 0)
   })
 
-  await t.test('an invalidation of one is seen by the other', async (t) => {
+  await t.test('an invalidation by one process is visible to another', async (t) => {
     const [one, two] = [await openProcess(t, server), await openProcess(t, server)]
     const before = await one.pages.generation(FOLDER)
     t.equal(await two.pages.generation(FOLDER), before)
@@ -101,7 +101,7 @@ t.test('pages that processes share, on a real Redis', async (t) => {
     t.equal(await one.pages.generation(FOLDER), after)
   })
 
-  await t.test('a Redis that is killed and comes back empty fails nobody', async (t) => {
+  await t.test('a Redis that is killed and restarted empty fails no request', async (t) => {
     const { pages, page, told } = await openProcess(t, server)
     const before = await pages.generation(FOLDER)
     await page('k2', async () => Buffer.from('page'))
@@ -120,13 +120,13 @@ t.test('pages that processes share, on a real Redis', async (t) => {
     const other = await openProcess(t, server)
     const [all = ''] = own.split(' ')
     await until(async () => (await other.pages.generation(FOLDER)).startsWith(all))
-    t.pass('what it was not told of while it was away it knows now')
+    t.pass('invalidations during the outage take effect')
     await page('k4', async () => Buffer.from('page'))
     await pages.flush()
     t.equal(await other.page('k4', () => Promise.reject(new Error('not to be loaded'))), 'page')
   })
 
-  await t.test('a Redis that is paused costs one time-out, and a load goes on without it', async (t) => {
+  await t.test('a paused Redis costs one timeout, and a load continues without it', async (t) => {
     const { redis, page, told } = await openProcess(t, server)
     const slow = new Deferred<Buffer>()
     const loading = page('k5', () => slow.promise)
@@ -139,7 +139,7 @@ t.test('pages that processes share, on a real Redis', async (t) => {
     server.resume()
   })
 
-  await t.test('a client that queues what it cannot send is waited for no longer', async (t) => {
+  await t.test('a client that queues commands while it is offline times out', async (t) => {
     const redis = new Redis(server.port, '127.0.0.1', { lazyConnect: true, retryStrategy: () => 100 })
     redis.on('error', () => {})
     t.teardown(() => {

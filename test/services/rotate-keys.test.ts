@@ -60,7 +60,7 @@ t.test('rotate-keys on a PostgreSQL server', async (t) => {
   if (!requireService(t, 'postgres', postgresIsInstalled)) return
   const server = await startPostgres(t)
 
-  await t.test('killed in the middle of 10,000 rows and started again, it leaves all under the new key', async (t) => {
+  await t.test('a process that is killed after half of 10,000 rows finishes after a restart', async (t) => {
     const url = await server.createDatabase()
     const client = await seed(t, url)
     const renewed = async (): Promise<number> => {
@@ -101,12 +101,12 @@ t.test('rotate-keys on a PostgreSQL server', async (t) => {
       return `user ${String(secret)}` === userId
     })
     t.equal(secrets.length, ROWS)
-    t.ok(secrets.every(Boolean), 'each row holds what it held')
+    t.ok(secrets.every(Boolean), 'each row has its credentials')
     const versions = await client.query('SELECT DISTINCT version, credentials_revision FROM cloud_connections')
-    t.same(versions.rows, [{ version: 1, credentials_revision: 2 }], 'each was written once')
+    t.same(versions.rows, [{ version: 1, credentials_revision: 2 }], 'each row was written once')
   })
 
-  await t.test('what no key opens makes it exit with 1 and name the connection', async (t) => {
+  await t.test('a row that no key opens makes the exit code 1 and is named by its connection', async (t) => {
     const url = await server.createDatabase()
     const client = await seed(t, url)
     await client.query('DELETE FROM cloud_connections WHERE id <> (SELECT min(id) FROM cloud_connections)')
@@ -118,7 +118,7 @@ t.test('rotate-keys on a PostgreSQL server', async (t) => {
     t.match(output, 'cannot be decrypted')
   })
 
-  await t.test('without its variables it says which are missing, and no secret', async (t) => {
+  await t.test('missing variables are listed, without secrets', async (t) => {
     const { code, output } = await startRotation('', { ENCRYPTION_CURRENT_KEY: '' }).ended
     t.equal(code, 1)
     t.match(output, /DATABASE_URL is missing/)

@@ -36,7 +36,7 @@ if (requireService(t, 's3', hasCephRgw())) {
     return provider.open({ credentials, egress: openEgress(), timeouts: TEST_TIMEOUTS })
   }
 
-  t.test('a wrong secret, an unknown key and a missing bucket are told apart from an empty folder', async (t) => {
+  t.test('a wrong secret, an unknown key and a missing bucket differ from an empty folder', async (t) => {
     for (const [fields, code] of [
       [{ secretAccessKey: 'wrong' }, 'ACCESS_DENIED'],
       [{ accessKeyId: 'NOBODY' }, 'ACCESS_DENIED'],
@@ -49,7 +49,7 @@ if (requireService(t, 's3', hasCephRgw())) {
     t.equal((await (await open({})).account(call())).name, `contract at ${new URL(rgw.endpoint).host}`)
   })
 
-  t.test('two connections to folders of one bucket do not see each other', async (t) => {
+  t.test('two connections to different folders of one bucket are isolated', async (t) => {
     const [one, two] = [await open({ prefix: 'one' }), await open({ prefix: 'one two' })]
     await upload(one, { id: 'a' }, Readable.from(['1']))
     t.equal((await find(one, 'a')).size, 1)
@@ -57,7 +57,7 @@ if (requireService(t, 's3', hasCephRgw())) {
     t.same((await two.listFolder(null, { ...call(), limit: 10 })).entries, [])
   })
 
-  t.test('a managed store works with a key that has the policy of docs/SECURITY.md, and no other rights', async (t) => {
+  t.test('a managed store works with a key that has only the policy of docs/SECURITY.md', async (t) => {
     const { endpoint, ...credentials } = rgw
     const owner = new S3Client({ endpoint, credentials, region: 'us-east-1', forcePathStyle: true })
     t.teardown(() => {
@@ -123,7 +123,7 @@ if (requireService(t, 's3', hasCephRgw())) {
     await t.rejects(guest.send(new DeleteBucketCommand({ Bucket })), forbidden)
   })
 
-  t.test('an upload that fails leaves no parts at the server', async (t) => {
+  t.test('a failed upload leaves no parts at the server', async (t) => {
     const { endpoint, ...credentials } = rgw
     const client = new S3Client({ endpoint, credentials, region: 'us-east-1', forcePathStyle: true })
     t.teardown(() => {

@@ -81,57 +81,54 @@ async function stop(program: StartedProgram): Promise<number | null> {
   return program.ended
 }
 
-t.test('the service starts', async (t) => {
+t.test('the start of the service', async (t) => {
   if (!requireService(t, 'postgres', postgresIsInstalled)) return
   const server = await startPostgres(t)
 
-  await t.test(
-    'with a role that may not change the schema, once another role has applied the migrations',
-    async (t) => {
-      const url = await server.createDatabase()
-      const owner = new pg.Client(url)
-      await owner.connect()
-      t.teardown(() => owner.end())
-      await owner.query("CREATE ROLE app LOGIN PASSWORD 'secret-of-app'")
-      const limited = Object.assign(new URL(url), { username: 'app', password: 'secret-of-app' }).href
+  await t.test('a role without DDL permission works once another role has applied the migrations', async (t) => {
+    const url = await server.createDatabase()
+    const owner = new pg.Client(url)
+    await owner.connect()
+    t.teardown(() => owner.end())
+    await owner.query("CREATE ROLE app LOGIN PASSWORD 'secret-of-app'")
+    const limited = Object.assign(new URL(url), { username: 'app', password: 'secret-of-app' }).href
 
-      const unmigrated = await service(t, { DATABASE_URL: limited, MIGRATE: 'false' })
-      t.equal(await unmigrated.ended, 1)
-      t.match(unmigrated.err(), /The migrations \w+, .* are not applied\. Run the program "migrate"/)
+    const unmigrated = await service(t, { DATABASE_URL: limited, MIGRATE: 'false' })
+    t.equal(await unmigrated.ended, 1)
+    t.match(unmigrated.err(), /The migrations \w+, .* are not applied\. Run the program "migrate"/)
 
-      const forbidden = await service(t, { DATABASE_URL: limited })
-      t.equal(await forbidden.ended, 1)
-      t.match(forbidden.err(), /The role may not change the schema/)
+    const forbidden = await service(t, { DATABASE_URL: limited })
+    t.equal(await forbidden.ended, 1)
+    t.match(forbidden.err(), /The role may not change the schema/)
 
-      const migration = program(t, 'src/server/migrate.ts', { DATABASE_URL: url })
-      t.equal(await migration.ended, 0, migration.err())
-      t.match(migration.out(), 'up to date')
+    const migration = program(t, 'src/server/migrate.ts', { DATABASE_URL: url })
+    t.equal(await migration.ended, 0, migration.err())
+    t.match(migration.out(), 'up to date')
 
-      for (const statement of ['GRANT SELECT ON', 'GRANT SELECT, INSERT, UPDATE, DELETE ON']) {
-        const ungranted = await service(t, { DATABASE_URL: limited, MIGRATE: 'false' })
-        t.equal(await ungranted.ended, 1)
-        const [grants = ''] = /GRANT .*/.exec(ungranted.err()) ?? []
-        t.match(grants, statement, 'the message is the SQL that is missing')
-        const part = grants.split('; ').find((each) => each.startsWith(statement)) ?? ''
-        await owner.query(part)
-      }
-
-      for (const MIGRATE of ['false', 'true']) {
-        const running = await service(t, { DATABASE_URL: limited, MIGRATE })
-        await running.ready
-        const { address, version, database, redis, metrics, providers } = startLine(running)
-        t.match(version, /^\d+\.\d+\.\d+/)
-        t.same(database, { type: 'postgres', host: new URL(url).host, name: new URL(url).pathname.slice(1) })
-        t.same([redis, metrics, providers], ['none', 'none', ['s3', 'webdav', 'nextcloud']])
-        t.equal((await fetch(`${address}/health/ready`)).status, 200)
-        t.same(await createDocuments(address, 1), [201])
-        t.equal(await stop(running), 0)
-        t.notMatch(running.out() + running.err(), /secret-of-app|"level":[456]0/, 'no warning, no secret')
-      }
+    for (const statement of ['GRANT SELECT ON', 'GRANT SELECT, INSERT, UPDATE, DELETE ON']) {
+      const ungranted = await service(t, { DATABASE_URL: limited, MIGRATE: 'false' })
+      t.equal(await ungranted.ended, 1)
+      const [grants = ''] = /GRANT .*/.exec(ungranted.err()) ?? []
+      t.match(grants, statement, 'the message is the missing SQL')
+      const part = grants.split('; ').find((each) => each.startsWith(statement)) ?? ''
+      await owner.query(part)
     }
-  )
 
-  await t.test('behind a pooler in transaction mode, with the address of the server beside it', async (t) => {
+    for (const MIGRATE of ['false', 'true']) {
+      const running = await service(t, { DATABASE_URL: limited, MIGRATE })
+      await running.ready
+      const { address, version, database, redis, metrics, providers } = startLine(running)
+      t.match(version, /^\d+\.\d+\.\d+/)
+      t.same(database, { type: 'postgres', host: new URL(url).host, name: new URL(url).pathname.slice(1) })
+      t.same([redis, metrics, providers], ['none', 'none', ['s3', 'webdav', 'nextcloud']])
+      t.equal((await fetch(`${address}/health/ready`)).status, 200)
+      t.same(await createDocuments(address, 1), [201])
+      t.equal(await stop(running), 0)
+      t.notMatch(running.out() + running.err(), /secret-of-app|"level":[456]0/, 'no warning and no secret')
+    }
+  })
+
+  await t.test('a pooler in transaction mode works with the direct address of the server', async (t) => {
     if (!requireService(t, 'pgbouncer', pgBouncerIsInstalled)) return
     const url = await server.createDatabase()
     const pooled = await startPgBouncer(t, url)
@@ -143,7 +140,7 @@ t.test('the service starts', async (t) => {
     const running = await service(t, { DATABASE_URL: pooled, DATABASE_DIRECT_URL: url, METRICS_PORT: '0' })
     await running.ready
     const { address, metrics } = startLine(running)
-    t.same(new Set(await createDocuments(address, 20)), new Set([201]), 'many on two connections')
+    t.same(new Set(await createDocuments(address, 20)), new Set([201]), 'many requests on two connections')
     const counted = async (): Promise<string> => (await fetch(metrics)).text()
     await until(async () => /^cloud_storage_listener_connected 1$/m.test(await counted()))
     t.match(await counted(), /^http_requests_total\{method="POST",route="\/documents",status="201"\} 20$/m)
@@ -159,7 +156,7 @@ t.test('the service starts', async (t) => {
     t.equal(await rotation.ended, 0, rotation.err())
   })
 
-  await t.test('and says what it found missing: Redis, and a folder that is not writable', async (t) => {
+  await t.test('a missing Redis and a read-only folder are logged', async (t) => {
     const running = await service(t, {
       DATABASE_URL: await server.createDatabase(),
       REDIS_URL: 'redis://user:secret-of-redis@127.0.0.1:1/0',
@@ -185,7 +182,7 @@ t.test('the service starts', async (t) => {
     t.equal(await stop(running), 0)
   })
 
-  await t.test('unless a port is in use or the same twice, which it says before it touches the database', async (t) => {
+  await t.test('a port in use, or used twice, is reported before the database is opened', async (t) => {
     const taken = await service(t, { DATABASE_URL: await server.createDatabase() })
     await taken.ready
     const { port } = new URL(startLine(taken).address)

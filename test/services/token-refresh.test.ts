@@ -83,7 +83,7 @@ async function setUp(
 }
 
 async function several(t: Test, server: PostgresServer, cloudId: RefreshedCloud['id']): Promise<void> {
-  await t.test(`${cloudId}: twelve requests on four processes, five times, and one token call each`, async (t) => {
+  await t.test(`${cloudId}: twelve requests on four processes, five times, with one token call each`, async (t) => {
     const { oauth, rows, processes, list } = await setUp(t, server, 4, cloudId)
     const id = await rows.add(oauth.issueGrant())
     const grant = oauth.grants[0]!
@@ -107,7 +107,7 @@ async function several(t: Test, server: PostgresServer, cloudId: RefreshedCloud[
 }
 
 async function killed(t: Test, server: PostgresServer): Promise<void> {
-  await t.test('a process that is killed in the middle of a refresh', async (t) => {
+  await t.test('a process that is killed during a refresh', async (t) => {
     const world = await setUp(t, server, 4)
     const { oauth, rows, processes, list, locks } = world
 
@@ -124,7 +124,7 @@ async function killed(t: Test, server: PostgresServer): Promise<void> {
       return { answers, calls: () => oauth.tokenCalls() - calls }
     }
 
-    await t.test('before the provider has done anything: the next one asks, for all', async (t) => {
+    await t.test('before the provider has acted, the next process refreshes for all', async (t) => {
       const id = await rows.add(oauth.issueGrant(), { userId: 'ann', leftMs: ENDED })
       oauth.failNext(1, hangs())
       const { answers, calls } = await kill(processes[0]!, processes.slice(1), 'ann')
@@ -135,7 +135,7 @@ async function killed(t: Test, server: PostgresServer): Promise<void> {
       t.ok(isAlive)
     })
 
-    await t.test('after the provider has renewed, where the refresh token stays good: the same', async (t) => {
+    await t.test('after the provider has refreshed a reusable token, the next process refreshes for all', async (t) => {
       oauth.rules.rotation = 'rotate'
       const id = await rows.add(oauth.issueGrant(), { userId: 'ben', leftMs: ENDED })
       const gate = oauth.hold('token', { isPerformed: true })
@@ -148,7 +148,7 @@ async function killed(t: Test, server: PostgresServer): Promise<void> {
     })
 
     await t.test(
-      'after the provider has renewed for the only time: its user has to come, and nobody hangs',
+      'after the provider has consumed a single-use token, the user must reconnect and no request hangs',
       async (t) => {
         oauth.rules.rotation = 'single-use'
         const id = await rows.add(oauth.issueGrant(), { userId: 'cid', leftMs: ENDED })
@@ -165,7 +165,7 @@ async function killed(t: Test, server: PostgresServer): Promise<void> {
 }
 
 async function apart(t: Test, server: PostgresServer): Promise<void> {
-  await t.test('a refresh and what else happens to the database', async (t) => {
+  await t.test('a refresh and concurrent changes of the database', async (t) => {
     const { oauth, rows, sql, processes, list, locks } = await setUp(t, server, 1)
     const service = processes[0]!
 
@@ -177,7 +177,7 @@ async function apart(t: Test, server: PostgresServer): Promise<void> {
         { status: 503, code: 'CONNECTION_INACTIVE' }
       ]
     ] as const) {
-      await t.test(`who ${what} the connection does not wait for the provider`, async (t) => {
+      await t.test(`a change that ${what} the connection does not wait for the provider`, async (t) => {
         const id = await rows.add(oauth.issueGrant(), { leftMs: ENDED })
         const gate = oauth.hold()
         const order: string[] = []
@@ -188,7 +188,7 @@ async function apart(t: Test, server: PostgresServer): Promise<void> {
         await gate.reached
         t.equal((await sql.query(change, [id])).rowCount, 1)
         order.push('change')
-        t.notOk(oauth.calls.token.at(-1)?.isBroken, 'the provider is still being asked')
+        t.notOk(oauth.calls.token.at(-1)?.isBroken, 'the call to the provider is still in flight')
         const { rows: changed } = await sql.query('SELECT * FROM cloud_connections')
         gate.release()
         t.same(await listing, [then])
@@ -198,20 +198,20 @@ async function apart(t: Test, server: PostgresServer): Promise<void> {
       })
     }
 
-    await t.test('a disconnect by the same process does not wait either, and the row stays gone', async (t) => {
+    await t.test('a disconnect by the same process does not wait either, and the row stays removed', async (t) => {
       const id = await rows.add(oauth.issueGrant(), { leftMs: ENDED })
       const gate = oauth.hold('token', { isPerformed: true })
       const listing = list(service)
       await gate.reached
       const removed = await service.ask([{ method: 'DELETE', url: `/cloud/connections/${id}`, user: 'ann' }])
       t.same(removed, [{ status: 204 }])
-      t.notOk(oauth.calls.token.at(-1)?.isBroken, 'the provider is still being asked')
+      t.notOk(oauth.calls.token.at(-1)?.isBroken, 'the call to the provider is still in flight')
       gate.release()
       t.match(await listing, [{ status: 503 }])
       t.same((await sql.query('SELECT id FROM cloud_connections')).rows, [])
     })
 
-    await t.test('of ten connections that are to be refreshed two hold a connection to the database', async (t) => {
+    await t.test('of ten connections that are being refreshed two hold a database connection', async (t) => {
       const users = Array.from({ length: 10 }, (_, n) => `user ${n}`)
       for (const userId of users) await rows.add(oauth.issueGrant(), { userId, leftMs: ENDED })
       const before = oauth.tokenCalls()
@@ -233,7 +233,7 @@ async function apart(t: Test, server: PostgresServer): Promise<void> {
       await sql.query('DELETE FROM cloud_connections')
     })
 
-    await t.test('a database that goes away before the new tokens are stored costs them not', async (t) => {
+    await t.test('an outage of the database before the new tokens are stored does not lose them', async (t) => {
       const id = await rows.add(oauth.issueGrant(), { leftMs: ENDED })
       const before = oauth.tokenCalls()
       const gate = oauth.hold('token', { isPerformed: true })

@@ -43,7 +43,7 @@ const KINDS: readonly Kind[] = [
     capabilities: EMULATED,
     exceptions: {
       hidesDotFiles: 'nginx does not list names that begin with a dot',
-      listsNoVersions: 'nginx has ETags in the headers of files alone'
+      listsNoVersions: 'nginx sends ETags only in the headers of files'
     }
   },
   {
@@ -77,7 +77,7 @@ for (const { name, isAvailable, start, capabilities, exceptions } of KINDS) {
       backendContract(t, harnessOf(server, exceptions), { wrap: layered })
     })
 
-    t.test('its abilities are found out when it is connected, and nothing stays there', async (t) => {
+    t.test('connecting detects the capabilities and leaves nothing behind', async (t) => {
       const place = await newPlace(t, server)
       t.match((await connectTo(t, server, place)).capabilities, capabilities)
       t.same(await readdir(join(server.folder, place.name)), [])
@@ -86,7 +86,7 @@ for (const { name, isAvailable, start, capabilities, exceptions } of KINDS) {
       t.ok(place.front.requests.length - length < 25, 'with few requests')
     })
 
-    t.test('an interrupted upload leaves the old content, and no other file', async (t) => {
+    t.test('an interrupted upload leaves the old content and no other file', async (t) => {
       const place = await newPlace(t, server)
       const backend = await connectTo(t, server, place)
       const old = randomBytes(500)
@@ -111,7 +111,7 @@ for (const { name, isAvailable, start, capabilities, exceptions } of KINDS) {
       }
     })
 
-    t.test('the version of a download is replaced, and no other one', async (t) => {
+    t.test('the version of a download can be replaced, and no other one', async (t) => {
       const place = await newPlace(t, server)
       const backend = await connectTo(t, server, place)
       await place.seed({ a: 'first' })
@@ -124,7 +124,7 @@ for (const { name, isAvailable, start, capabilities, exceptions } of KINDS) {
       t.equal((await contentOf(backend, 'a')).toString(), 'the second')
     })
 
-    t.test('a folder that is not there is missed, and not made', async (t) => {
+    t.test('a missing folder is FOLDER_NOT_FOUND and is not created', async (t) => {
       const place = await newPlace(t, server)
       const backend = await connectTo(t, server, place)
       await rejectsWith(t, upload(backend, { parentId: 'no/', name: 'a' }, Readable.from(['x'])), 'FOLDER_NOT_FOUND')
@@ -133,7 +133,7 @@ for (const { name, isAvailable, start, capabilities, exceptions } of KINDS) {
   })
 }
 
-t.test('connecting leaves nothing at an nginx, whatever it makes or removes', async (t) => {
+t.test('connecting leaves nothing behind at an nginx, whatever methods it allows', async (t) => {
   if (!requireService(t, 'nginx', hasNginxDav())) return
   const methods = ['PUT DELETE MKCOL COPY MOVE', 'PUT MKCOL MOVE', 'PUT DELETE MKCOL', 'PUT', 'off']
   const cases: NginxOptions[] = methods.flatMap((methods) => [

@@ -72,7 +72,7 @@ if (requireService(t, 'webdav', hasSabre() && hasApacheDav())) {
       backendContract(t, harnessOf(server))
     })
 
-    t.test(`${server.name} is asked with its own scheme, and seen to replace files by MOVE`, async (t) => {
+    t.test(`${server.name} is accessed with its own scheme, and detected to replace files by MOVE`, async (t) => {
       const place = await newPlace(t, server)
       const { front } = place
       const backend = await connectTo(t, server, place)
@@ -82,7 +82,7 @@ if (requireService(t, 'webdav', hasSabre() && hasApacheDav())) {
       await backend.account(call())
       t.equal(front.requests.at(-1)?.scheme, server.scheme)
       const others = front.requests.filter(({ scheme }) => scheme !== undefined && scheme !== server.scheme)
-      t.same(others, [], 'and nothing is said in another')
+      t.same(others, [], 'no request uses another scheme')
     })
   }
 
@@ -93,7 +93,7 @@ if (requireService(t, 'webdav', hasSabre() && hasApacheDav())) {
   }
 
   for (const server of [sabreBasic, apacheBasic]) {
-    t.test(`${MANY} children at ${server.name} come in pages of one answer`, async (t) => {
+    t.test(`${MANY} children at ${server.name} are paged from one response`, async (t) => {
       const { front, url, seed } = await newPlace(t, server)
       const names = Array.from({ length: MANY }, (_, index) => `child ${index}${index % 10 === 0 ? '/' : ''}`)
       await seed(Object.fromEntries(names.map((name) => [`many/${name}`, name])))
@@ -114,7 +114,7 @@ if (requireService(t, 'webdav', hasSabre() && hasApacheDav())) {
       )
     })
 
-    t.test(`what we and rclone store at ${server.name} is the same for both`, async (t) => {
+    t.test(`files that we and rclone store at ${server.name} are the same for both`, async (t) => {
       if (requireService(t, 'rclone', hasRclone())) await exchangeWithRclone(t, server)
     })
   }
@@ -186,7 +186,7 @@ async function exchangeWithRclone(t: Test, server: RealDav): Promise<void> {
   }
   await copy('remote:ours # 1', join(local, 'ours'))
   const copied = await readdir(join(local, 'ours'))
-  t.same(copied.sort(), [...written.keys()].sort(), 'rclone finds the names that we gave')
+  t.same(copied.sort(), [...written.keys()].sort(), 'rclone lists the names that we stored')
   for (const name of copied) {
     t.equal(sha256(await readFile(join(local, 'ours', name))), written.get(name), `rclone: ${shown(name)}`)
   }
@@ -196,7 +196,7 @@ async function exchangeWithRclone(t: Test, server: RealDav): Promise<void> {
   for (const [name, content] of stored) await writeFile(join(local, 'theirs', name), content)
   await copy(join(local, 'theirs'), 'remote:theirs % 1')
   const listed = await listAll(backend, (await find(backend, 'theirs % 1')).id)
-  t.same(listed.map(({ name }) => name).sort(), [...stored.keys()].sort(), 'we find the names that rclone gave')
+  t.same(listed.map(({ name }) => name).sort(), [...stored.keys()].sort(), 'we list the names that rclone stored')
   for (const { id, name, size } of listed) {
     const content = stored.get(name) ?? Buffer.from('no such name')
     t.equal(size, content.length, `its size: ${shown(name)}`)

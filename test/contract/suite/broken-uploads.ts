@@ -112,12 +112,12 @@ async function prepare(t: Test, open: Open): Promise<Scene | null> {
     isUnchanged,
     keepsVersion: async () => {
       if (!isAtomic) {
-        t.pass('atomicReplace is unsupported: the old content is not promised')
+        t.pass('atomicReplace is unsupported: the old content is not guaranteed')
         return
       }
       if (capabilities.updateIfMatch === 'unsupported' || old.version === null) return
       await upload(backend, { id: old.id }, Readable.from(['newer']), { ifMatch: old.version })
-      t.equal((await contentOf(backend, old.id)).toString(), 'newer', 'the version that was there is replaced')
+      t.equal((await contentOf(backend, old.id)).toString(), 'newer', 'the stored version is replaced')
     }
   }
 }
@@ -184,7 +184,7 @@ function breakUploads(
           const work = upload(scene.backend, target, source, { signal, ...(isKnown && { size }) })
           if (way !== 'the signal aborts') await rejectsWith(t, work, 'INVALID_REQUEST', what)
           else t.equal(await work.catch((error: unknown) => error), REASON, what)
-          t.equal(source.destroyed, true, `${what}: the source is ended`)
+          t.equal(source.destroyed, true, `${what}: the source is destroyed`)
           await scene.isUnchanged(what)
         }
         await scene.keepsVersion()
@@ -213,7 +213,7 @@ function breakUploads(
           const what = `${place}, ${size} bytes and ${name}`
           const source = new Steps([...steps, async (source) => void source.push(null)])
           await rejectsWith(t, upload(scene.backend, target, source, { size }), 'INVALID_REQUEST', what)
-          t.equal(source.destroyed, true, `${what}: the source is ended`)
+          t.equal(source.destroyed, true, `${what}: the source is destroyed`)
           await scene.isUnchanged(what)
         }
       }

@@ -5,7 +5,7 @@ import { call, rejectsWith, type Open } from './arrange.ts'
 const ABILITIES = ['native', 'emulated', 'unsupported']
 
 export function describesItself(t: Test, open: Open): void {
-  t.test('a method is there exactly where its ability is supported', async (t) => {
+  t.test('a method exists exactly if its capability is supported', async (t) => {
     const { backend } = await open(t)
     const { capabilities } = backend
     const methods = ['upload', 'remove', 'createFolder', 'downloadUrl'] as const satisfies (keyof Capabilities)[]
@@ -20,16 +20,16 @@ export function describesItself(t: Test, open: Open): void {
     }
   })
 
-  t.test('the account says who it is', async (t) => {
+  t.test('the account has an id and a name', async (t) => {
     const { backend } = await open(t)
     const account = await backend.account(call())
     t.not(account.id, '')
     t.not(account.name, '')
     t.same(Object.keys(account).sort(), ['email', 'id', 'name', 'quota'])
-    t.match(await backend.account(call()), { id: account.id, name: account.name }, 'the same when asked again')
+    t.match(await backend.account(call()), { id: account.id, name: account.name }, 'it stays the same')
   })
 
-  t.test('a signal that is aborted already ends each call with its reason', async (t) => {
+  t.test('an aborted signal ends each call with its reason', async (t) => {
     const { backend, seed } = await open(t)
     await seed({ 'a.txt': 'a' })
     const [entry] = (await backend.listFolder(null, { ...call(), limit: 10 })).entries
@@ -48,10 +48,10 @@ export function describesItself(t: Test, open: Open): void {
     for (const [name, work] of Object.entries(calls)) {
       if (work !== undefined) t.equal(await failureOf(work), reason, name)
     }
-    t.equal((await backend.listFolder(null, { ...call(), limit: 10 })).entries.length, 1, 'and nothing was done')
+    t.equal((await backend.listFolder(null, { ...call(), limit: 10 })).entries.length, 1, 'nothing was changed')
   })
 
-  t.test('what is not there is an error, of files and of folders', async (t) => {
+  t.test('a missing file and a missing folder are errors', async (t) => {
     const { backend, seed, missing } = await open(t)
     await seed({ 'a/b.txt': 'b' })
     await rejectsWith(t, backend.stat(missing.file, call()), 'OBJECT_NOT_FOUND')

@@ -10,7 +10,7 @@ import { call, find, rejectsWith, required, unless, type Open } from './arrange.
 const LARGE = 8 * 1024 * 1024
 
 export function downloads(t: Test, open: Open): void {
-  t.test('a download gives the content and its facts', async (t) => {
+  t.test('a download has the content and its metadata', async (t) => {
     const { backend, seed, busy, exceptions = {} } = await open(t)
     const content = randomBytes(100_000)
     await seed({ 'a.bin': content, 'empty.bin': '' })
@@ -23,14 +23,14 @@ export function downloads(t: Test, open: Open): void {
     else t.same([entry.version, typeof facts.etag], [null, 'string'], exceptions.listsNoVersions)
     t.equal(facts.modifiedAt, entry.modifiedAt)
     t.equal(facts.name, entry.name)
-    t.equal(facts.exportedAs, undefined, 'it is the file itself')
+    t.equal(facts.exportedAs, undefined, 'it is not an export')
     const empty = await backend.download((await find(backend, 'empty.bin')).id, call())
     t.equal(empty.size, 0)
     t.equal((await readBody(empty.body)).length, 0)
     await until(async () => (await busy()) === 0)
   })
 
-  t.test('a folder is nothing to download', async (t) => {
+  t.test('a folder cannot be downloaded', async (t) => {
     const { backend, seed } = await open(t)
     await seed({ 'folder/a': 'a', 'empty/': '' })
     for (const name of ['folder', 'empty']) {
@@ -38,7 +38,7 @@ export function downloads(t: Test, open: Open): void {
     }
   })
 
-  t.test('a range gives these bytes and no others', async (t) => {
+  t.test('a range returns exactly its bytes', async (t) => {
     const { backend, seed } = await open(t)
     if (unless(backend.capabilities, 'rangeDownload') !== false) return t.pass('rangeDownload is unsupported')
     const content = randomBytes(1000)
@@ -58,7 +58,7 @@ export function downloads(t: Test, open: Open): void {
       const { body, size, range: given } = await backend.download(id, { ...call(), range })
       const name = JSON.stringify(range)
       t.same(given, { start, end }, name)
-      t.equal(size, 1000, `${name} of all`)
+      t.equal(size, 1000, `${name} of the whole`)
       t.ok((await readBody(body)).equals(content.subarray(start, end + 1)), `${name}: the bytes`)
     }
     const empty = await find(backend, 'empty.bin')
@@ -74,27 +74,27 @@ export function downloads(t: Test, open: Open): void {
     }
   })
 
-  t.test('aborting ends a body with the reason and frees what it held', async (t) => {
+  t.test('aborting ends a body with the reason and releases its resources', async (t) => {
     const { backend, seed, busy } = await open(t)
     await seed({ 'large.bin': randomBytes(LARGE) })
     const { id } = await find(backend, 'large.bin')
     const controller = new AbortController()
     const { body } = await backend.download(id, { signal: controller.signal })
     await once(body, 'readable')
-    t.ok((await busy()) > 0, 'the body holds something')
+    t.ok((await busy()) > 0, 'the body holds a resource')
     const reason = new Error('enough')
     controller.abort(reason)
     t.equal(await readBody(body).catch((error: unknown) => error), reason)
     await until(async () => (await busy()) === 0)
   })
 
-  t.test('a reader who leaves frees what the body held, and nothing is left of the call', async (t) => {
+  t.test('destroying a body releases its resources, and a later abort has no effect', async (t) => {
     const { backend, seed, busy } = await open(t)
     await seed({ 'large.bin': randomBytes(LARGE) })
     const { id } = await find(backend, 'large.bin')
     const controller = new AbortController()
     const unread = await backend.download(id, { signal: controller.signal })
-    t.ok((await busy()) > 0, 'a body that nobody reads holds something too')
+    t.ok((await busy()) > 0, 'an unread body holds a resource too')
     unread.body.destroy()
     await until(async () => (await busy()) === 0)
     controller.abort()
@@ -106,7 +106,7 @@ export function downloads(t: Test, open: Open): void {
     await until(async () => (await busy()) === 0)
   })
 
-  t.test('many bodies at once that nobody reads leave room for other calls', async (t) => {
+  t.test('many unread bodies do not block other calls', async (t) => {
     const { backend, seed, busy } = await open(t)
     await seed({ 'large.bin': randomBytes(LARGE) })
     const { id } = await find(backend, 'large.bin')
@@ -116,7 +116,7 @@ export function downloads(t: Test, open: Open): void {
     await until(async () => (await busy()) === 0)
   })
 
-  t.test('a link downloads the object, as an attachment of its name', async (t) => {
+  t.test('a link downloads the object as an attachment with its name', async (t) => {
     const { backend, seed } = await open(t)
     if (unless(backend.capabilities, 'downloadUrl') !== false) return t.pass('downloadUrl is unsupported')
     await seed({ 'folder/na"me \u{1f4be}.html': '<script>', 'plain.txt': 'plain' })
@@ -126,9 +126,9 @@ export function downloads(t: Test, open: Open): void {
     const odd = await find(backend, 'folder/na"me \u{1f4be}.html')
     const before = Date.now()
     const { url, expiresAt } = await link(odd.id, { ...call(), expiresInMs: 60_000 })
-    t.ok(expiresAt.getTime() > before, 'it works for a while')
-    if (isShort) t.ok(expiresAt.getTime() <= Date.now() + 60_000, 'and no longer than was asked for')
-    else await rejectsWith(t, ask(odd.id, { ...call(), expiresInMs: 60_000 }), 'INVALID_REQUEST', 'not asked for')
+    t.ok(expiresAt.getTime() > before, 'the link is valid for some time')
+    if (isShort) t.ok(expiresAt.getTime() <= Date.now() + 60_000, 'and expires in time')
+    else await rejectsWith(t, ask(odd.id, { ...call(), expiresInMs: 60_000 }), 'INVALID_REQUEST', 'invalid lifetime')
     const answer = await fetch(url)
     t.equal(answer.status, 200)
     t.equal(await answer.text(), '<script>')

@@ -46,7 +46,7 @@ const FIELDS = [
 ]
 
 export function lists(t: Test, open: Open): void {
-  t.test('an empty root is an empty page that is complete', async (t) => {
+  t.test('an empty root is a complete page without entries', async (t) => {
     const { backend } = await open(t)
     const page = await backend.listFolder(null, { ...call(), limit: 10 })
     t.match(page, { entries: [], next: null, complete: true, reason: null })
@@ -65,14 +65,14 @@ export function lists(t: Test, open: Open): void {
     const file = page.entries.find(({ kind }) => kind === 'file')
     t.equal(file?.size, 5)
     for (const entry of page.entries) {
-      t.same(Object.keys(entry).sort(), FIELDS, 'no field is missing')
-      t.equal(entry.parentId, page.folder.id, 'the root has one name')
+      t.same(Object.keys(entry).sort(), FIELDS, 'all fields are present')
+      t.equal(entry.parentId, page.folder.id, 'the root has one id')
     }
     const { id } = page.folder
-    if (id !== null) t.same(await backend.listFolder(id, { ...call(), limit: 1000 }), page, 'and is listed by it')
+    if (id !== null) t.same(await backend.listFolder(id, { ...call(), limit: 1000 }), page, 'and the same page')
   })
 
-  t.test('a folder is listed by its id, and says where it is', async (t) => {
+  t.test('a folder is listed by its id, and has its parent', async (t) => {
     const { backend, seed } = await open(t)
     await seed({ 'folder/b.txt': 'b', 'folder/deep/c.txt': 'c', 'other/d.txt': 'd' })
     const folder = await find(backend, 'folder')
@@ -95,14 +95,14 @@ export function lists(t: Test, open: Open): void {
     t.equal(page.entries.length, 0)
   })
 
-  t.test('a file is no folder', async (t) => {
+  t.test('a file is not a folder', async (t) => {
     const { backend, seed } = await open(t)
     await seed({ 'a.txt': 'a' })
     const { id } = await find(backend, 'a.txt')
     await rejectsWith(t, backend.listFolder(id, { ...call(), limit: 10 }), 'FOLDER_NOT_FOUND')
   })
 
-  t.test('small pages together are the one big page, each entry once', async (t) => {
+  t.test('small pages add up to the one large page, with each entry once', async (t) => {
     const { backend, seed } = await open(t)
     if (unless(backend.capabilities, 'paging') !== false) return t.pass('paging is unsupported')
     const files: Record<string, string> = {}
@@ -121,7 +121,7 @@ export function lists(t: Test, open: Open): void {
       do {
         const page = await backend.listFolder(id, { ...call(), limit, ...(cursor !== undefined && { cursor }) })
         t.ok(page.entries.length <= limit, `a page of ${page.entries.length} with limit ${limit}`)
-        t.equal(page.complete, page.next === null, 'complete exactly on the last page')
+        t.equal(page.complete, page.next === null, 'complete on the last page only')
         t.equal(page.reason, page.next === null ? null : 'more')
         entries.push(...page.entries)
         cursor = page.next ?? undefined
@@ -130,7 +130,7 @@ export function lists(t: Test, open: Open): void {
     }
   })
 
-  t.test('only folders, or only files, where asked', async (t) => {
+  t.test('only folders or only files are listed if requested', async (t) => {
     const { backend, seed } = await open(t)
     if (unless(backend.capabilities, 'kindFilter') !== false) return t.pass('kindFilter is unsupported')
     await seed({ 'a.txt': 'a', 'b/x': 'x', 'c.txt': 'c', 'd/x': 'x', 'e/x': 'x' })
@@ -142,14 +142,14 @@ export function lists(t: Test, open: Open): void {
     }
   })
 
-  t.test('a limit outside 1 to 1000 is refused', async (t) => {
+  t.test('a limit outside of 1 to 1000 is refused', async (t) => {
     const { backend } = await open(t)
     for (const limit of [0, -1, 1.5, 1001, NaN]) {
       await rejectsWith(t, backend.listFolder(null, { ...call(), limit }), 'INVALID_REQUEST', String(limit))
     }
   })
 
-  t.test('names come back as they are, and their ids work', async (t) => {
+  t.test('names are listed unchanged, and their ids can be used', async (t) => {
     const { backend, seed, normalizes = false, exceptions = {} } = await open(t)
     const names = SPECIAL_NAMES.filter((name) => !normalizes || name === name.normalize('NFC'))
     await seed(Object.fromEntries(names.map((name) => [`special/${name}`, `content of ${name}`])))
@@ -175,7 +175,7 @@ export function lists(t: Test, open: Open): void {
     }
   })
 
-  t.test('what stat says is what the listing says', async (t) => {
+  t.test('stat returns the same entry as the listing', async (t) => {
     const { backend, seed } = await open(t)
     await seed({ 'folder/file.bin': 'content', 'folder/inner/x': 'x', 'folder/empty/': '' })
     const folder = await find(backend, 'folder')

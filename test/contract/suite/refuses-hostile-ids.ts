@@ -34,7 +34,7 @@ const HOSTILE_NAMES = ['', '.', '..', 'a/b', '/', '../x', 'nul\0', 'lone \ud800'
 const REFUSALS: StorageErrorCode[] = ['INVALID_REQUEST', 'FOLDER_NOT_FOUND', 'OBJECT_NOT_FOUND']
 
 export function refusesHostileIds(t: Test, open: Open): void {
-  t.test('ids that lead out, or nowhere, are refused by every method', async (t) => {
+  t.test('ids that leave the root or are invalid are refused by every method', async (t) => {
     const { backend, seed } = await open(t)
     await seed({ 'folder/inside.txt': 'inside' })
     const before = await listAll(backend, null)
@@ -59,10 +59,10 @@ export function refusesHostileIds(t: Test, open: Open): void {
         await rejectsWith(t, backend.createFolder(id, 'x', call()), REFUSALS, `createFolder in ${name}`)
       }
     }
-    t.same(await listAll(backend, null), before, 'and nothing was changed')
+    t.same(await listAll(backend, null), before, 'nothing was changed')
   })
 
-  t.test('names that are no single segment are refused', async (t) => {
+  t.test('names that are not a single path segment are refused', async (t) => {
     const { backend } = await open(t)
     for (const name of HOSTILE_NAMES) {
       if (backend.upload !== undefined) {
@@ -76,7 +76,7 @@ export function refusesHostileIds(t: Test, open: Open): void {
     t.same(await listAll(backend, null), [])
   })
 
-  t.test('what only looks like an escape is a name like any other', async (t) => {
+  t.test('text that only looks like an escape is a plain name', async (t) => {
     const { backend, missing } = await open(t)
     for (const id of ['%2e%2e%2foutside.txt', '..%2foutside.txt', 'a\r\nX-Header: 1', missing.file]) {
       await rejectsWith(t, backend.stat(id, call()), ['OBJECT_NOT_FOUND', 'INVALID_REQUEST'], shown(id))

@@ -25,7 +25,7 @@ export function replacesWithConditions(t: Test, open: Open): void {
     t.equal((await contentOf(backend, (await find(backend, 'there.txt')).id)).toString(), 'first')
   })
 
-  t.test('many create-only uploads at once leave what one of them wrote, whole', async (t) => {
+  t.test('many concurrent create-only uploads leave the complete content of one of them', async (t) => {
     const { backend } = await open(t)
     if (unless(backend.capabilities, 'createOnly') !== false) return t.pass('createOnly is unsupported')
     const winners = await race(backend)
@@ -33,7 +33,7 @@ export function replacesWithConditions(t: Test, open: Open): void {
     t.ok(winners.includes((await contentOf(backend, (await find(backend, 'race')).id)).toString()))
   })
 
-  t.test('an upload over a version succeeds for that version alone', async (t) => {
+  t.test('an upload with If-Match succeeds for that version only', async (t) => {
     const { backend, seed, missing } = await open(t)
     if (unless(backend.capabilities, 'updateIfMatch') !== false) return t.pass('updateIfMatch is unsupported')
     await seed({ 'a.txt': 'the first' })
@@ -48,20 +48,20 @@ export function replacesWithConditions(t: Test, open: Open): void {
       t.not(now, version)
       // A server may not return it.
       if (replaced.version !== null) t.equal(now, replaced.version)
-      await rejectsWith(t, replace(version), 'PRECONDITION_FAILED', 'the version before')
+      await rejectsWith(t, replace(version), 'PRECONDITION_FAILED', 'the previous version')
       await rejectsWith(t, replace(first.version), 'PRECONDITION_FAILED', 'the first version')
-      await rejectsWith(t, replace('no "version"\r\n'), 'PRECONDITION_FAILED', 'a version of nobody')
-      t.ok((await contentOf(backend, id)).equals(content), 'the content that was put in its place')
+      await rejectsWith(t, replace('no "version"\r\n'), 'PRECONDITION_FAILED', 'an unknown version')
+      t.ok((await contentOf(backend, id)).equals(content), 'the replaced content')
     }
     const work = upload(backend, { id: missing.file }, Readable.from(['x']), { ifMatch: first.version ?? '' })
-    await rejectsWith(t, work, 'PRECONDITION_FAILED', 'an object that is not there')
+    await rejectsWith(t, work, 'PRECONDITION_FAILED', 'a missing object')
     t.equal((await listAll(backend, null)).length, 1)
   })
 
-  t.test('an upload cannot ask for a new object and for a version at once', async (t) => {
+  t.test('an upload cannot combine create-only and If-Match', async (t) => {
     const { backend } = await open(t)
     const { createOnly, updateIfMatch } = backend.capabilities
-    if (createOnly === 'unsupported' || updateIfMatch === 'unsupported') return t.pass('not both are supported')
+    if (createOnly === 'unsupported' || updateIfMatch === 'unsupported') return t.pass('one of them is unsupported')
     const work = upload(backend, { parentId: null, name: 'x' }, Readable.from(['x']), {
       ifNoneMatch: '*',
       ifMatch: 'v'
@@ -84,7 +84,7 @@ async function versionOf(backend: StorageBackend): Promise<string | null> {
  * check conditions, but not atomically: sabre and Apache check first and then write (2026-11).
  */
 export function oneCreatorWins(t: Test, open: Open): void {
-  t.test('of many create-only uploads at once one wins', async (t) => {
+  t.test('of many concurrent create-only uploads exactly one succeeds', async (t) => {
     const { backend } = await open(t)
     t.equal(backend.capabilities.createOnly, 'native')
     const winners = await race(backend)

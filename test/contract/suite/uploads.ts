@@ -32,7 +32,7 @@ export function piecesOf(content: Buffer): Readable {
 }
 
 export function uploads(t: Test, open: Open): void {
-  t.test('an upload of any size is stored whole, with or without its size', async (t) => {
+  t.test('an upload of any size is stored completely, with or without its size', async (t) => {
     const { backend, busy } = await open(t)
     if (unless(backend.capabilities, 'upload') !== false) return t.pass('upload is unsupported')
     const root = await rootOf(backend)
@@ -54,7 +54,7 @@ export function uploads(t: Test, open: Open): void {
     }
   })
 
-  t.test('an upload goes into the folder that it names, or over the object that it names', async (t) => {
+  t.test('an upload goes into the given folder, or over the given object', async (t) => {
     const { backend, seed, exceptions = {} } = await open(t)
     if (unless(backend.capabilities, 'upload') !== false) return t.pass('upload is unsupported')
     await seed({ 'folder/old.txt': 'old' })
@@ -74,7 +74,7 @@ export function uploads(t: Test, open: Open): void {
     t.equal((await listAll(backend, null)).length, 1)
   })
 
-  t.test('an upload into a folder that is not there fails, or makes it', async (t) => {
+  t.test('an upload into a missing folder fails or creates it', async (t) => {
     const { backend, missing } = await open(t)
     if (unless(backend.capabilities, 'upload') !== false) return t.pass('upload is unsupported')
     const body = Readable.from(['x'])
@@ -97,7 +97,7 @@ export function uploads(t: Test, open: Open): void {
     await until(async () => (await busy()) === 0)
   })
 
-  t.test('a size that is not the size of the body stores nothing', async (t) => {
+  t.test('a declared size that differs from the body stores nothing', async (t) => {
     const { backend, busy } = await open(t)
     if (unless(backend.capabilities, 'upload') !== false) return t.pass('upload is unsupported')
     for (const [bytes, size] of [
@@ -114,7 +114,7 @@ export function uploads(t: Test, open: Open): void {
     const endless = new Readable({ read() {} })
     endless.push('more than three')
     const work = upload(backend, { parentId: null, name: 'wrong' }, endless, { size: 3 })
-    await rejectsWith(t, work, 'INVALID_REQUEST', 'the first byte too many')
+    await rejectsWith(t, work, 'INVALID_REQUEST', 'the first extra byte')
     for (const size of [-1, 1.5, NaN, Infinity]) {
       const silent = new Readable({ read() {} })
       const work = upload(backend, { parentId: null, name: 'wrong' }, silent, { size })
@@ -124,7 +124,7 @@ export function uploads(t: Test, open: Open): void {
     await until(async () => (await busy()) === 0)
   })
 
-  t.test('an upload whose signal is aborted already rejects with the reason, and ends its source', async (t) => {
+  t.test('an upload with an aborted signal rejects with the reason and destroys its source', async (t) => {
     const { backend, busy } = await open(t)
     if (unless(backend.capabilities, 'upload') !== false) return t.pass('upload is unsupported')
     const body = Readable.from(['x'])
@@ -136,7 +136,7 @@ export function uploads(t: Test, open: Open): void {
     t.same(await listAll(backend, null), [])
   })
 
-  t.test('a slow source is waited for, and never hurried', async (t) => {
+  t.test('a slow source is read at its own pace', async (t) => {
     const { backend } = await open(t)
     if (unless(backend.capabilities, 'upload') !== false) return t.pass('upload is unsupported')
     let read = 0
@@ -158,7 +158,7 @@ export function uploads(t: Test, open: Open): void {
     t.equal(await digest(stored.body), sent.digest('hex'))
   })
 
-  t.test('what is removed is gone, and removing it again is no error', async (t) => {
+  t.test('a removed object is not found, and removing it again is not an error', async (t) => {
     const { backend, seed, missing } = await open(t)
     if (unless(backend.capabilities, 'remove') !== false) return t.pass('remove is unsupported')
     await seed({ 'folder/a.txt': 'a', 'folder/b.txt': 'b' })

@@ -17,7 +17,7 @@ export function usesTokens(
 ): void {
   const small = (backend: StorageBackend) => upload(backend, { parentId: null, name: 'x' }, piecesOf(Buffer.from('x')))
 
-  t.test('a token that is refused is renewed once, and then that is the last word', async (t) => {
+  t.test('a rejected token is refreshed once, and a second rejection is final', async (t) => {
     const old = new Secret('old')
     let token = old
     const renewals: unknown[] = []
@@ -36,7 +36,7 @@ export function usesTokens(
     t.equal((await contentOf(backend, id)).toString(), 'content')
     token = old
     renewals.length = 0
-    t.equal((await contentOf(backend, (await small(backend)).id)).toString(), 'x', 'a body is sent once more')
+    t.equal((await contentOf(backend, (await small(backend)).id)).toString(), 'x', 'the body is sent again')
     t.same(renewals, [old])
     fake.tokens.clear()
     const asks = [() => backend.stat(id, call()), () => backend.download(id, call()), () => small(backend)]
@@ -44,12 +44,12 @@ export function usesTokens(
       renewals.length = 1
       const error = await failureOf(ask())
       t.equal(error.code, 'ACCESS_DENIED')
-      t.equal(error.credentialsRefused, false, 'the token endpoint says when a grant has ended')
+      t.equal(error.credentialsRefused, false, 'the token endpoint decides whether a grant has ended')
       t.equal(renewals.length, 2)
     }
   })
 
-  t.test('a grant that has ended comes through as it is', async (t) => {
+  t.test('an ended grant is reported unchanged', async (t) => {
     const ended = new StorageError('CONNECTION_INACTIVE', 'The grant has ended.')
     const refuse = () => Promise.reject(ended)
     const { fake, missing, ...opened } = await open(t, { current: refuse, renewed: refuse }, openEgress())
@@ -68,7 +68,7 @@ export function usesTokens(
     t.equal(fake.requests.length, 0)
   })
 
-  t.test('a caller who leaves in the middle of a question hears its own reason', async (t) => {
+  t.test('an abort during a call ends with the caller’s reason', async (t) => {
     const { fake, ...opened } = await open(t, goodTokens(good), openEgress())
     const backend = wrap(opened.backend)
     for (const reason of [new Error('enough'), new StorageError('PROVIDER_TIMEOUT', 'too late')]) {
@@ -85,7 +85,7 @@ export function usesTokens(
     }
   })
 
-  t.test('an egress that forbids the provider is told as such, and nothing is connected', async (t) => {
+  t.test('an egress that forbids the provider has its own error, and no connection is made', async (t) => {
     const { fake, ...opened } = await open(t, goodTokens(good), openEgress({ allowHosts: [] }))
     await rejectsWith(t, wrap(opened.backend).account(call()), 'ENDPOINT_FORBIDDEN')
     t.equal(fake.connections, 0)

@@ -2,7 +2,7 @@ import type { Test } from 'tap'
 import { call, contentOf, find, listAll, rejectsWith, required, rootOf, unless, type Open } from './arrange.ts'
 
 export function writesFolders(t: Test, open: Open): void {
-  t.test('a new folder is empty, is listed, and is there already the next time', async (t) => {
+  t.test('a new folder is empty and listed, and creating it again is ALREADY_EXISTS', async (t) => {
     const { backend } = await open(t)
     if (unless(backend.capabilities, 'createFolder') !== false) return t.pass('createFolder is unsupported')
     const create = required(backend.createFolder?.bind(backend))
@@ -20,7 +20,7 @@ export function writesFolders(t: Test, open: Open): void {
     await rejectsWith(t, create(outer.id, 'inner', call()), 'ALREADY_EXISTS')
   })
 
-  t.test('a folder that is there because something is in it is there already', async (t) => {
+  t.test('creating a folder that exists because of its content is ALREADY_EXISTS', async (t) => {
     const { backend, seed } = await open(t)
     if (unless(backend.capabilities, 'createFolder') !== false) return t.pass('createFolder is unsupported')
     await seed({ 'folder/a.txt': 'a', 'empty/': '' })

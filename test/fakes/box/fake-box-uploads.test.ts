@@ -4,7 +4,7 @@ import { takeMistakes } from '../../support/ask-dav.ts'
 import { askBox, JSON_POST } from './asked.ts'
 import { BOX_WRITE_SCOPE, type FakeBoxOptions } from './fake-box.ts'
 
-t.test('an upload in one piece', async (t) => {
+t.test('an upload in one request', async (t) => {
   const uploading = async (t: Test) => {
     const setup = await askBox(t)
     const post = async (
@@ -25,7 +25,7 @@ t.test('an upload in one piece', async (t) => {
     return { ...setup, post, attributes, file, named }
   }
 
-  t.test('says first what it is, and may say its digest', async (t) => {
+  t.test('has its attributes first, and may have a digest', async (t) => {
     const { fake, tree, post, attributes, file } = await uploading(t)
     const said = attributes({ name: 'a', parent: { id: '0' }, content_modified_at: '2024-05-06T07:08:09Z' })
     t.match(await post([file('abc'), said]), { status: 400, code: 'metadata_after_file_contents' })
@@ -45,7 +45,7 @@ t.test('an upload in one piece', async (t) => {
     t.same(takeMistakes(fake), ['no attributes'])
   })
 
-  t.test('has a name that Box can keep, and nobody else has', async (t) => {
+  t.test('has a name that Box accepts and that is not taken', async (t) => {
     const { tree, named } = await uploading(t)
     tree.addFolder({ name: 'Taken' })
     for (const name of ['', '.', '..', 'a/b', 'a\\b', 'a ', ' a', 'a\u0001']) {
@@ -56,7 +56,7 @@ t.test('an upload in one piece', async (t) => {
     for (const name of ['a'.repeat(255), '.a', 'ä#%?+😀:*']) t.equal((await named(name)).status, 201, name)
   })
 
-  t.test('needs a folder, the right and the space', async (t) => {
+  t.test('requires the folder, the permission and the space', async (t) => {
     const { fake, tree, named, post, attributes, file, send } = await uploading(t)
     const denied = tree.addFolder({ name: 'd', permissions: { can_upload: false } })
     const to = (id: string) => post([attributes({ name: 'x', parent: { id } }), file('abc')])
@@ -73,7 +73,7 @@ t.test('an upload in one piece', async (t) => {
     t.equal((await send('/2.0/files/content', {}, { ...check, body: body.replace('3', '2') })).status, 200)
   })
 
-  t.test('may go to the address that the check has given', async (t) => {
+  t.test('may use the URL from the preflight check', async (t) => {
     const { fake, tree, post, file, send } = await uploading(t)
     const { id } = tree.addFile({ name: 'a' })
     const check = { method: 'OPTIONS', headers: { 'content-type': 'application/json' }, body: '{"size":3}' }
@@ -112,7 +112,7 @@ t.test('an upload session', async (t) => {
     return { ...setup, begin, put, parts, commit }
   }
 
-  t.test('takes its parts in any order, each once, and all of them', async (t) => {
+  t.test('accepts its parts in any order, each once, and requires all of them', async (t) => {
     const { fake, tree, send, begin, put, parts, commit } = await uploading(t)
     const { urls, status } = await begin()
     t.equal(status, 201)
@@ -135,7 +135,7 @@ t.test('an upload session', async (t) => {
     t.equal(fake.uploads.open, 0)
   })
 
-  t.test('takes no part that is not as long as it should be', async (t) => {
+  t.test('accepts only parts of the expected length', async (t) => {
     const { fake, begin, put } = await uploading(t)
     const { urls } = await begin()
     const url = String(urls['upload_part'])
@@ -158,12 +158,12 @@ t.test('an upload session', async (t) => {
     t.same(takeMistakes(fake), ['a part of the content type text/plain'])
   })
 
-  t.test('is assembled for a while, loses answers, and does not see its last part at once', async (t) => {
+  t.test('is assembled for a while, loses responses, and lists its last part late', async (t) => {
     const { fake, tree, begin, put, parts, commit } = await uploading(t)
     const { urls } = await begin()
     fake.knobs.lostParts = 1
     await t.rejects(put(String(urls['upload_part']), '4-7/10', '4567'))
-    t.equal((await put(String(urls['upload_part']), '4-7/10', '4567')).status, 409, 'it is there')
+    t.equal((await put(String(urls['upload_part']), '4-7/10', '4567')).status, 409, 'the part is stored')
     const { urls: next } = await begin()
     const body = { parts: await parts(next) }
     Object.assign(fake.knobs, { partsMissed: 1, assembling: 1, retryAfter: 5, lostCommits: 1 })
@@ -177,7 +177,7 @@ t.test('an upload session', async (t) => {
     )
   })
 
-  t.test('replaces a file that is as it was', async (t) => {
+  t.test('replaces a file that has not changed', async (t) => {
     const { fake, tree, begin, parts, commit } = await uploading(t)
     const file = tree.addFile({ name: 'old', content: 'old' })
     const { urls } = await begin({ file_size: 10 }, file.id)
@@ -194,7 +194,7 @@ t.test('an upload session', async (t) => {
     t.match(await commit(other['commit'], more), { status: 409, code: 'item_name_in_use' })
   })
 
-  t.test('is not begun in vain, and ends', async (t) => {
+  t.test('is refused at its begin if it cannot succeed, and expires', async (t) => {
     const authorize = (user: string) => ({ user, scopes: [BOX_WRITE_SCOPE] })
     const { fake, tree, send, begin } = await uploading(t, { authorize })
     const said = { folder_id: '0', file_name: 'up', file_size: 10 }

@@ -33,7 +33,7 @@ async function clientOf(t: Test, options?: FakeBoxOptions) {
 }
 
 t.test('the official client', async (t) => {
-  t.test('knows who asks', async (t) => {
+  t.test('reads the user', async (t) => {
     const { fake, tree, client } = await clientOf(t)
     tree.addFile({ name: 'a', content: 'abc' })
     fake.knobs.quotaBytes = 10
@@ -70,7 +70,7 @@ t.test('the official client', async (t) => {
     t.match(page, { totalCount: 6, offset: 4, limit: 2, order: [{ by: 'type' }, { by: 'name', direction: 'DESC' }] })
   })
 
-  t.test('looks at a file, a folder and a web link of the same id', async (t) => {
+  t.test('reads a file, a folder and a web link of the same id', async (t) => {
     const { tree, client } = await clientOf(t)
     const folder = tree.addFolder({ name: 'folder' })
     const modified = new Date('2024-05-06T07:08:09.010Z')
@@ -83,7 +83,7 @@ t.test('the official client', async (t) => {
     t.equal(file.modifiedAt?.value.getTime(), Math.floor(modified.getTime() / 1000) * 1000)
     t.match(file.sharedLink, { url: 'https://x.y/' })
     t.match(file.rawData, { modified_at: '2024-05-05T23:08:09-08:00', file_version: { sha1: file.sha1 } })
-    t.equal(file.permissions, undefined, 'it is not among what comes by itself')
+    t.equal(file.permissions, undefined, 'it is not a default field')
     const fields = ['permissions', 'extension', 'is_package']
     const asked = await client.files.getFileById(id, { queryParams: { fields } })
     t.match(asked, { extension: 'TXT', isPackage: false, permissions: { canDownload: true, canUpload: true } })
@@ -96,7 +96,7 @@ t.test('the official client', async (t) => {
     t.match((await client.folders.getFolderById('0')).rawData, { etag: null, created_at: null, parent: null })
   })
 
-  t.test('downloads, also a part, and waits for what is not ready', async (t) => {
+  t.test('downloads, also ranges, and waits for content that is not ready', async (t) => {
     const { fake, tree, client } = await clientOf(t)
     const { id } = tree.addFile({ name: 'a', content: '0123456789', notReady: 1 })
     t.equal(await client.downloads.downloadFile(id), undefined)
@@ -116,7 +116,7 @@ t.test('the official client', async (t) => {
     )
   })
 
-  t.test('uploads in one piece, and asks before', async (t) => {
+  t.test('uploads in one request, after a preflight check', async (t) => {
     const { tree, client } = await clientOf(t)
     const attributes = { name: 'new.txt', parent: { id: '0' } }
     const content = 'in\r\n--one'
@@ -128,7 +128,7 @@ t.test('the official client', async (t) => {
     const again = { ...attributes, name: 'NEW.txt' }
     const refusal = await refusalOf(client.uploads.uploadFile({ attributes: again, file: streamOf('other') }))
     t.match(refusal, { responseInfo: { statusCode: 409, code: 'item_name_in_use' } })
-    t.match(refusal, { responseInfo: { contextInfo: { conflicts: { type: 'file', id: made!.id } } } }, 'no list')
+    t.match(refusal, { responseInfo: { contextInfo: { conflicts: { type: 'file', id: made!.id } } } }, 'not a list')
     const version = { attributes: { name: 'new.txt' }, file: streamOf('second') }
     const etag = { headers: { ifMatch: '0' } }
     const { entries } = await client.uploads.uploadFileVersion(made!.id, version, etag)
@@ -156,7 +156,7 @@ t.test('the official client', async (t) => {
     t.match(await refusalOf(small), { responseInfo: { code: 'file_size_too_small' } })
   })
 
-  t.test('makes, renames, moves and deletes', async (t) => {
+  t.test('creates, renames, moves and deletes', async (t) => {
     const { tree, client } = await clientOf(t)
     const folder = await client.folders.createFolder({ name: 'new', parent: { id: '0' } })
     t.match(folder, { name: 'new', etag: '0', parent: { id: '0' } })
@@ -178,7 +178,7 @@ t.test('the official client', async (t) => {
   })
 })
 
-t.test('what nobody should ask is recorded', async (t) => {
+t.test('invalid requests are recorded', async (t) => {
   const { fake, tree, send } = await askBox(t)
   const { id } = tree.addFile({ name: 'a', content: 'abc' })
   const link = tree.addWebLink({ name: 'link', url: 'https://example.com/' })
@@ -230,7 +230,7 @@ t.test('what nobody should ask is recorded', async (t) => {
   t.same(takeMistakes(fake), ['a token for a secret address'])
 })
 
-t.test('fields replace what comes by itself', async (t) => {
+t.test('fields replace the default fields', async (t) => {
   const { tree, send, list } = await askBox(t)
   const { id } = tree.addFile({ name: 'a.txt', content: 'abc' })
   tree.addFolder({ name: 'f' })
@@ -256,7 +256,7 @@ t.test('fields replace what comes by itself', async (t) => {
 })
 
 t.test('a listing', async (t) => {
-  t.test('is in order: types first, and in the root by markers no order at all', async (t) => {
+  t.test('is ordered by type first, and in the root with markers not at all', async (t) => {
     const { tree, names } = await askBox(t)
     const fill = (parent = tree.root) => {
       tree.addFile({ name: 'b', parent, content: '1', modified: new Date(2000) })
@@ -271,10 +271,10 @@ t.test('a listing', async (t) => {
     t.same(await names({ sort: 'date' }, folder.id), ['c', 'd', 'b', 'A'])
     t.same(await names({ sort: 'size', direction: 'DESC' }, folder.id), ['c', 'A', 'd', 'b'])
     t.same(await names({ sort: 'id', ...MARKERS }, folder.id), ['c', 'b', 'A', 'd'])
-    t.same(await names({ sort: 'name', ...MARKERS }), ['c', 'b', 'x', 'A', 'd'], 'by ids')
+    t.same(await names({ sort: 'name', ...MARKERS }), ['c', 'b', 'x', 'A', 'd'], 'by id')
   })
 
-  t.test('ends with no marker in one of three ways, and takes none of another', async (t) => {
+  t.test('has no marker at its end in one of three ways, and accepts no foreign marker', async (t) => {
     const { fake, tree, list } = await askBox(t)
     tree.addFiles(3, (index) => ({ name: `${index}` }))
     const folder = tree.addFolder({ name: 'f' })
@@ -293,7 +293,7 @@ t.test('a listing', async (t) => {
     t.match((await last()).json.context_info?.errors, [{ reason: 'invalid_parameter', name: 'marker' }])
   })
 
-  t.test('goes wrong as it is told to', async (t) => {
+  t.test('has the configured page faults', async (t) => {
     const { fake, tree, list } = await askBox(t)
     tree.addFiles(5, (index) => ({ name: `${index}` }))
     const pages = async () => {
@@ -321,7 +321,7 @@ t.test('a listing', async (t) => {
     t.match((await list({ limit: '5' })).json, { limit: 3, entries: { length: 3 }, total_count: 5 })
   })
 
-  t.test('hides some, and goes no further than so far by offsets', async (t) => {
+  t.test('hides items, and limits the offset', async (t) => {
     const { tree, list } = await askBox(t)
     tree.addFiles(3, (index) => ({ name: `${index}`, hidden: index === 1 }))
     const { json } = await list({ limit: '1', offset: '1' })
@@ -332,7 +332,7 @@ t.test('a listing', async (t) => {
     t.match(far.json.context_info?.errors, [{ reason: 'invalid_parameter', name: 'offset' }])
   })
 
-  t.test('of five thousand is quick', async (t) => {
+  t.test('of five thousand items is fast', async (t) => {
     const { tree, list } = await askBox(t)
     const folder = tree.addFolder({ name: 'big' })
     const begun = process.cpuUsage()
@@ -351,7 +351,7 @@ t.test('a listing', async (t) => {
 })
 
 t.test('content', async (t) => {
-  t.test('is at a secret address for a while, in ranges', async (t) => {
+  t.test('is served at a secret URL for a while, with ranges', async (t) => {
     const { fake, tree, send } = await askBox(t)
     const { id } = tree.addFile({ name: 'ä".txt', content: '0123456789' })
     const redirect = await send(`/2.0/files/${id}/content`)
@@ -362,7 +362,7 @@ t.test('content', async (t) => {
     t.equal(part.headers['content-disposition'], `attachment;filename="__.txt";filename*=UTF-8''%C3%A4%22.txt`)
     t.match(await get('bytes=10-'), { status: 416, headers: { 'content-range': 'bytes */10' } })
     tree.write(id, 'changed')
-    t.equal((await get('bytes=0-')).text, '0123456789', 'of the version that was asked for')
+    t.equal((await get('bytes=0-')).text, '0123456789', 'of the requested version')
     fake.resetDownloads(1, 3)
     await t.rejects(get('bytes=0-'))
     fake.expireDownloads()
@@ -392,7 +392,7 @@ t.test('content', async (t) => {
   })
 })
 
-t.test('a refusal is as Box says it', async (t) => {
+t.test('an error has the format of Box', async (t) => {
   const { fake, tree, send } = await askBox(t)
   const { status, text, headers } = await send('/2.0/folders/17')
   const error = JSON.parse(text) as Record<string, SerializedData>
@@ -426,7 +426,7 @@ t.test('a refusal is as Box says it', async (t) => {
 
 const ERROR_NAMES = ['type', 'status', 'code', 'context_info', 'help_url', 'message', 'request_id']
 
-t.test('a token is good, and for something', async (t) => {
+t.test('a token is valid, with scopes', async (t) => {
   const scopes: Record<string, readonly string[]> = { reads: [BOX_READ_SCOPE], writes: [BOX_WRITE_SCOPE], none: [] }
   const authorize = (bearer: string) => ({ user: 'u', scopes: scopes[bearer] ?? [] })
   const known = (bearer: string) => (bearer in scopes ? authorize(bearer) : null)
@@ -446,7 +446,7 @@ t.test('a token is good, and for something', async (t) => {
   t.equal((await as('writes', '/2.0/folders', create)).status, 201)
 })
 
-t.test('a test says what goes wrong', async (t) => {
+t.test('a test can script faults', async (t) => {
   const { fake, tree, send } = await askBox(t)
   const { id } = tree.addFile({ name: 'a', content: 'x'.repeat(1000) })
   const me = () => send('/2.0/users/me')
@@ -472,14 +472,14 @@ t.test('a test says what goes wrong', async (t) => {
   t.equal(fake.operations().at(-1), `GET ${new URL(url).pathname}`)
 })
 
-t.test('an answer is compressed for whoever can read that', async (t) => {
+t.test('a response is compressed for clients that accept it', async (t) => {
   const { fake } = await askBox(t)
   const answer = await fetch(`${fake.url}/2.0/folders/0?fields=name`, { headers: BOX_AUTHORIZATION })
   t.equal(answer.headers.get('content-encoding'), 'gzip')
   t.same(await answer.json(), { type: 'folder', id: '0', etag: null, name: 'All Files' })
 })
 
-t.test('the tree', async (t) => {
+t.test('the tree can be changed and read by tests', async (t) => {
   const { tree } = await askBox(t)
   const folder = tree.addFolder({ name: 'f' })
   const file = tree.addFile({ name: 'a', parent: folder, content: 'abc' })

@@ -18,7 +18,7 @@ import { until } from '../../support/until.ts'
 const RIGHT = basic(FAKE_DAV_USER, FAKE_DAV_PASSWORD)
 const NEXTCLOUD = basic(FAKE_NEXTCLOUD_LOGIN, FAKE_APP_PASSWORD)
 
-t.test('the answer to a digest challenge is the one of RFC 7616', async (t) => {
+t.test('the response to a digest challenge follows RFC 7616', async (t) => {
   const example = {
     username: 'Mufasa',
     password: 'Circle of Life',
@@ -36,7 +36,7 @@ t.test('the answer to a digest challenge is the one of RFC 7616', async (t) => {
   )
 })
 
-t.test('the fake verifies a digest, and what of it was used before', async (t) => {
+t.test('the fake verifies a digest and its previous use', async (t) => {
   for (const algorithm of ['MD5', 'SHA-256', 'SHA-256-sess'] as const) {
     const fake = await FakeDav.start(t, { auth: { type: 'digest', algorithms: [algorithm], nonceUses: 2 } })
     fake.tree.put('a.txt', 'content')
@@ -71,7 +71,7 @@ t.test('the fake verifies a digest, and what of it was used before', async (t) =
   }
 })
 
-t.test('the fake refuses a wrong password, which is no mistake of ours', async (t) => {
+t.test('the fake refuses a wrong password without recording a mistake', async (t) => {
   const fake = await FakeDav.start(t)
   t.equal((await ask(fake.url, propfind(basic(FAKE_DAV_USER, 'wrong')))).status, 401)
   t.equal((await ask(fake.url, propfind(RIGHT))).status, 207)
@@ -80,7 +80,7 @@ t.test('the fake refuses a wrong password, which is no mistake of ours', async (
   t.same(takeMistakes(bearer), ['credentials that are not Bearer'])
 })
 
-t.test('the fake records what nobody should ask', async (t) => {
+t.test('the fake records invalid requests', async (t) => {
   const fake = await FakeDav.start(t)
   fake.tree.mkdir('folder')
   const mistakes: [number, string, string, Asked][] = [
@@ -104,7 +104,7 @@ t.test('the fake records what nobody should ask', async (t) => {
   }
 })
 
-t.test('the fake keeps the rules of WebDAV', async (t) => {
+t.test('the fake follows the rules of WebDAV', async (t) => {
   const fake = await FakeDav.start(t, { notFoundFirst: true, prefix: 'mixed' })
   const put = (path: string, headers: Readonly<Record<string, string>> = {}) =>
     ask(fake.url + path, { method: 'PUT', headers: { ...RIGHT, ...headers }, body: '0123456789' })
@@ -128,7 +128,7 @@ t.test('the fake keeps the rules of WebDAV', async (t) => {
   t.same(fake.tree.list(), ['a# b', 'folder/'])
 })
 
-t.test('a PUT that breaks off leaves what came of it, unless the file went meanwhile', async (t) => {
+t.test('an interrupted PUT leaves the received content, unless the file was removed meanwhile', async (t) => {
   for (const [keepsCut, isRemoved, content] of [
     [true, false, 'new'],
     [true, true, undefined],
@@ -148,7 +148,7 @@ t.test('a PUT that breaks off leaves what came of it, unless the file went meanw
   }
 })
 
-t.test('a MOVE does what real servers do, where that is ugly too', async (t) => {
+t.test('a MOVE behaves like real servers, including their quirks', async (t) => {
   const fake = await FakeDav.start(t)
   const move = async (from: string, to: string, headers: Record<string, string>) =>
     (await ask(fake.url + from, { method: 'MOVE', headers: { ...RIGHT, destination: fake.url + to, ...headers } }))
@@ -169,7 +169,7 @@ t.test('a MOVE does what real servers do, where that is ugly too', async (t) => 
   t.notOk(fake.tree.has('b'), 'sabre 1.8 removes the destination first')
   fake.tree.put('folder/kept', 'x')
   t.equal(await move('a', 'folder', { overwrite: 'T' }), 204)
-  t.same(fake.tree.list(), ['c', 'folder'], 'and a folder with all of it')
+  t.same(fake.tree.list(), ['c', 'folder'], 'a folder is replaced with its content')
   t.equal(await move('c', 'no/such', { overwrite: 'F' }), 409)
   t.same(takeMistakes(fake), [])
   t.equal(await move('c', 'd', {}), 400)
@@ -177,7 +177,7 @@ t.test('a MOVE does what real servers do, where that is ugly too', async (t) => 
   t.same(takeMistakes(fake), ['the overwrite undefined', 'the destination /dav/d'])
 })
 
-t.test('a chunked upload of the fake is one file once it is finished', async (t) => {
+t.test('a chunked upload becomes one file once it is finished', async (t) => {
   const fake = await FakeNextcloud.start(t)
   fake.tree.put('a', 'old')
   const uploads = `${fake.url}/remote.php/dav/uploads/${FAKE_NEXTCLOUD_UID}/one`
@@ -208,7 +208,7 @@ t.test('a chunked upload of the fake is one file once it is finished', async (t)
   t.equal(fake.uploads.open.size, 0)
 })
 
-t.test('a scripted fault strikes as often as it is told to, and only whom it is told to', async (t) => {
+t.test('a scripted fault applies to the configured number of matching requests', async (t) => {
   const fake = await FakeDav.start(t, { auth: { type: 'none' } })
   fake.tree.put('a.txt', 'content')
   const isA = ({ path }: { path: string }) => path.endsWith('a.txt')
@@ -232,7 +232,7 @@ t.test('a scripted fault strikes as often as it is told to, and only whom it is 
   await until(() => fake.busy() === 0)
 })
 
-t.test('the proxy cuts off what a real server answers', async (t) => {
+t.test('the proxy cuts off the response of a real server', async (t) => {
   const fake = await FakeDav.start(t, { auth: { type: 'none' } })
   fake.tree.put('a.txt', 'content')
   const proxy = await FaultProxy.start(t, fake.url)
@@ -255,7 +255,7 @@ t.test('the proxy cuts off what a real server answers', async (t) => {
   t.equal(proxy.log.length, 4)
 })
 
-t.test('a login flow gives a password once, which works until it is revoked', async (t) => {
+t.test('a login flow issues a password once, which works until it is revoked', async (t) => {
   const fake = await FakeNextcloud.start(t, { mountPath: '/nextcloud' })
   const started = await ask(`${fake.url}/index.php/login/v2`, { method: 'POST', headers: { 'user-agent': 'App' } })
   const { poll, login } = JSON.parse(started.text) as { poll: { token: string; endpoint: string }; login: string }
@@ -280,7 +280,7 @@ t.test('a login flow gives a password once, which works until it is revoked', as
   t.equal((await user()).status, 401)
 })
 
-t.test('the fake demands what OCS demands, and can be in maintenance', async (t) => {
+t.test('the fake enforces the OCS headers, and has a maintenance mode', async (t) => {
   const fake = await FakeNextcloud.start(t)
   const user = `${fake.url}/ocs/v2.php/cloud/user?format=json`
   t.equal((await ask(user, { headers: NEXTCLOUD })).status, 412)

@@ -61,7 +61,7 @@ async function directly(t: Test, options?: FakeDriveOptions) {
 }
 
 t.test('the official client', async (t) => {
-  t.test('lists a folder over three pages, each in the order of all', async (t) => {
+  t.test('lists a folder over three pages in one order', async (t) => {
     const { fake, files } = await clientOf(t)
     fake.tree.addFiles(5, (index) => ({ name: `file ${10 - index}` }))
     fake.tree.addFolder({ name: 'z' })
@@ -80,7 +80,7 @@ t.test('the official client', async (t) => {
     t.same(fake.operations(), Array(3).fill('GET /drive/v3/files'))
   })
 
-  t.test('gets what it asked for, and nothing else', async (t) => {
+  t.test('gets the requested fields and no others', async (t) => {
     const { fake, files, about } = await clientOf(t)
     const modified = new Date('2024-05-06T07:08:09.010Z')
     const { id } = fake.tree.addFile({ name: 'a.txt', content: 'abc', modified })
@@ -91,7 +91,7 @@ t.test('the official client', async (t) => {
     t.same(who, { user: { emailAddress: 'me@example.com' }, storageQuota: { usage: '3' } })
   })
 
-  t.test('does not see shared drives without saying that it knows them', async (t) => {
+  t.test('does not see shared drives without the parameter for them', async (t) => {
     const { fake, files, drives } = await clientOf(t)
     const { id: driveId } = fake.tree.addDrive('Team')
     const { id: fileId } = fake.tree.addFile({ parent: driveId, name: 'shared.txt', content: 'abc' })
@@ -117,10 +117,10 @@ t.test('the official client', async (t) => {
       t.equal(made.data.size, '9')
       t.equal(fake.tree.read(made.data.id ?? '').toString(), 'in\r\n--one')
     }
-    t.equal(fake.tree.children(parents[0]).length, 2, 'the name may be there twice')
+    t.equal(fake.tree.children(parents[0]).length, 2, 'a name may exist twice')
   })
 
-  t.test('has a video rendered, which cannot be exported', async (t) => {
+  t.test('renders a video, which cannot be exported', async (t) => {
     const { fake, files, operations } = await clientOf(t)
     const video = fake.tree.addDocument({ name: 'v', mimeType: DRIVE_VIDEO, exports: { 'video/mp4': 'film' } })
     const exported = await files
@@ -164,7 +164,7 @@ t.test('the official client', async (t) => {
   })
 })
 
-t.test('what nobody should ask is 400, and recorded', async (t) => {
+t.test('an invalid request is 400, and recorded', async (t) => {
   const { fake, send, list } = await directly(t)
   const type = { 'content-type': 'application/json' }
   const mistakes: [string, string, Record<string, string>, Asked?][] = [
@@ -200,7 +200,7 @@ t.test('a field mask is parsed and enforced', async (t) => {
     capabilities: { canEdit: true, canTrash: true }
   })
   t.match((await get('owners(me),owners')).json.owners?.[0], { me: true, displayName: 'me' })
-  t.same((await get('driveId')).json, {}, 'what it has not is not there')
+  t.same((await get('driveId')).json, {}, 'a missing field is absent')
   for (const fields of [
     'nome',
     'id,',
@@ -230,7 +230,7 @@ t.test('a query is parsed', async (t) => {
   t.same(await names(`'${other.id}' in parents`), [], 'a file has no children')
   fake.tree.trash(folder)
   t.same(await names("name = 'link' or name='folder' and trashed = true"), ['folder'], 'from left to right')
-  t.same(await names(`'${folder.id}' in parents and trashed = false`), [], 'what is in it is in the trash with it')
+  t.same(await names(`'${folder.id}' in parents and trashed = false`), [], 'its content is in the trash too')
   t.match(await list({ q: "'missing' in parents" }), { status: 404, reason: 'notFound', location: 'fileId' })
   for (const q of [
     "name = 'it's'",
@@ -257,7 +257,7 @@ t.test('a page token', async (t) => {
     return { ...setup, page, tokenOf, pageToken: tokenOf(await page({})) }
   }
 
-  t.test('is bound to everything else that was asked', async (t) => {
+  t.test('is bound to all other parameters', async (t) => {
     const { page, pageToken } = await paged(t)
     for (const more of [{ q: 'trashed = false' }, { pageSize: '3' }, { orderBy: 'name' }, { spaces: 'drive' }]) {
       t.match(await page({ pageToken, ...more }), { status: 400, location: 'pageToken' })
@@ -284,7 +284,7 @@ t.test('a page token', async (t) => {
   })
 })
 
-t.test('ten thousand files are there at once', async (t) => {
+t.test('ten thousand files are seeded at once', async (t) => {
   const { fake, list } = await directly(t)
   const folder = fake.tree.addFolder({ name: 'big' })
   fake.tree.addFiles(10_000, (index) => ({ name: `file ${index}`, parent: folder }))
@@ -294,7 +294,7 @@ t.test('ten thousand files are there at once', async (t) => {
 })
 
 t.test('content', async (t) => {
-  t.test('comes in ranges, and as a whole where a range makes no sense', async (t) => {
+  t.test('is served in ranges, and as a whole for an invalid range', async (t) => {
     const { fake, send } = await directly(t)
     const { id } = fake.tree.addFile({ name: 'a', content: '0123456789' })
     const get = (range: string) =>
@@ -308,7 +308,7 @@ t.test('content', async (t) => {
     t.notOk('etag' in (await get('bytes=0-')).headers)
   })
 
-  t.test('is refused for many a reason', async (t) => {
+  t.test('is refused for several reasons', async (t) => {
     const { fake, send } = await directly(t)
     const { tree } = fake
     const abusive = tree.addFile({ name: 'virus', abusive: true })
@@ -346,7 +346,7 @@ t.test('content', async (t) => {
 t.test('a token', async (t) => {
   const scoped = (...scopes: string[]): FakeDriveOptions => ({ authorize: () => ({ user: 'eve', scopes }) })
 
-  t.test('has to be there, and to be good', async (t) => {
+  t.test('is required and must be valid', async (t) => {
     const { fake, send } = await directly(t)
     for (const authorization of ['', 'Basic abc', 'Bearer other']) {
       const answer = await send('files/root', { fields: 'id' }, { headers: { authorization } })
@@ -356,7 +356,7 @@ t.test('a token', async (t) => {
     t.equal((await send('files/root', { fields: 'id' })).status, 401)
   })
 
-  t.test('for metadata does not download, and for reading does not write', async (t) => {
+  t.test('for metadata cannot download, and for reading cannot write', async (t) => {
     const { fake, send } = await directly(t, scoped(`${DRIVE_SCOPE}.metadata.readonly`))
     const { id } = fake.tree.addFile({ name: 'a' })
     t.equal((await send(`files/${id}`, { fields: 'id' })).status, 200)
@@ -366,7 +366,7 @@ t.test('a token', async (t) => {
     t.equal((await send('drives', { fields: 'drives(id)', pageSize: '100' })).status, 403)
   })
 
-  t.test('for drive.file sees what the application made or was given', async (t) => {
+  t.test('for drive.file sees files that the application created or was given', async (t) => {
     const { fake, send, names } = await directly(t, scoped(DRIVE_FILE_SCOPE))
     const { id } = fake.tree.addFile({ name: 'foreign' })
     fake.tree.addFile({ name: 'picked', openedWithApp: true })
@@ -378,7 +378,7 @@ t.test('a token', async (t) => {
     t.equal((await send('files/root', { fields: 'id' })).status, 404)
   })
 
-  t.test('for reading all and writing some says which it may not write', async (t) => {
+  t.test('for reading all and writing some names what it may not write', async (t) => {
     const { fake, send } = await directly(t, scoped(DRIVE_FILE_SCOPE, `${DRIVE_SCOPE}.readonly`))
     const { id } = fake.tree.addFile({ name: 'foreign' })
     t.equal((await send(`files/${id}`, { alt: 'media' })).status, 200)
@@ -398,7 +398,7 @@ t.test('changes', async (t) => {
     return { ...setup, write }
   }
 
-  t.test('with an id from before happen once', async (t) => {
+  t.test('with a generated id happen once', async (t) => {
     const { send, write } = await changing(t)
     const [id] = (await send('files/generateIds', { count: '1' })).json.ids ?? []
     t.equal((await write('POST', 'files', { id, name: 'a' })).json.id, id)
@@ -406,7 +406,7 @@ t.test('changes', async (t) => {
     t.equal((await write('POST', 'files', { id: 'made-up', name: 'a' })).status, 400)
   })
 
-  t.test('of the parent need both, and keep the rights', async (t) => {
+  t.test('of the parent need both parameters, and keep the permissions', async (t) => {
     const { fake, write } = await changing(t)
     const folder = fake.tree.addFolder({ name: 'folder' })
     const readonly = fake.tree.addFolder({ name: 'readonly', capabilities: { canAddChildren: false } })
@@ -446,7 +446,7 @@ t.test('a resumable upload', async (t) => {
   }
   const chunk = 'x'.repeat(UNIT)
 
-  t.test('takes chunks of an unknown length, and says what it has', async (t) => {
+  t.test('accepts chunks of an unknown length, and reports its offset', async (t) => {
     const { fake, begin, put } = await uploading(t)
     const { uri } = await begin({ 'x-upload-content-type': PDF })
     t.match(await put(uri, 'bytes */*'), { status: 308, range: undefined })
@@ -457,7 +457,7 @@ t.test('a resumable upload', async (t) => {
     const { id, ...file } = JSON.parse(text) as { id: string }
     t.same(file, { size: String(UNIT + 3), mimeType: PDF })
     t.equal(fake.tree.read(id).toString(), `${chunk}end`)
-    t.equal((await put(uri, 'bytes */*')).status, 404, 'it is over')
+    t.equal((await put(uri, 'bytes */*')).status, 404, 'the session has ended')
     t.equal(fake.uploads.open, 0)
     fake.knobs.remembersUploads = true
     const { uri: known } = await begin()
@@ -465,7 +465,7 @@ t.test('a resumable upload', async (t) => {
     t.match(await put(known, 'bytes */3'), { status: 200, text: first }, 'unless it is remembered')
   })
 
-  t.test('refuses what does not fit', async (t) => {
+  t.test('refuses invalid ranges', async (t) => {
     const { begin, put } = await uploading(t)
     const { uri } = await begin({ 'x-upload-content-length': String(2 * UNIT) })
     for (const [range, body] of [
@@ -480,7 +480,7 @@ t.test('a resumable upload', async (t) => {
     t.match(await put(uri, `bytes */${2 * UNIT}`), { status: 308, range: undefined })
   })
 
-  t.test('takes a whole file, an empty one, and new content for an old one', async (t) => {
+  t.test('accepts a whole file, an empty one, and new content for an existing one', async (t) => {
     const { fake, begin, put } = await uploading(t)
     t.equal((await put((await begin()).uri, undefined, 'whole')).status, 200)
     for (const range of [undefined, 'bytes */0']) t.equal((await put((await begin()).uri, range)).status, 200)
@@ -494,7 +494,7 @@ t.test('a resumable upload', async (t) => {
     )
   })
 
-  t.test('goes on after a chunk that was kept in part, or broke off', async (t) => {
+  t.test('continues after a chunk that was stored in part, or interrupted', async (t) => {
     const { fake, begin, put } = await uploading(t)
     const { uri } = await begin()
     fake.knobs.keptOfChunks.push(UNIT)
@@ -511,7 +511,7 @@ t.test('a resumable upload', async (t) => {
     t.equal((await put(uri, `bytes ${2 * UNIT}-${3 * UNIT - 1}/${3 * UNIT}`, chunk)).status, 200)
   })
 
-  t.test('ends by being cancelled, by expiring, or for lack of space', async (t) => {
+  t.test('ends when it is cancelled, expires, or lacks space', async (t) => {
     const { fake, begin, put } = await uploading(t)
     const { uri } = await begin()
     t.equal((await ask(uri, { method: 'DELETE' })).status, 499)
@@ -528,7 +528,7 @@ t.test('a resumable upload', async (t) => {
   })
 })
 
-t.test('a failure strikes as often as it is told to, and only whom it is told to', async (t) => {
+t.test('a scripted fault applies to the configured number of matching requests', async (t) => {
   const { fake, send } = await directly(t)
   const { id } = fake.tree.addFile({ name: 'a', content: 'x'.repeat(1000) })
   const about = () => send('about', { fields: 'kind' })
@@ -564,7 +564,7 @@ t.test('a failure strikes as often as it is told to, and only whom it is told to
   await until(() => fake.busy() === 0)
 })
 
-t.test('an answer that takes long holds up no other, nor the end of the fake', async (t) => {
+t.test('a slow response delays neither others nor the end of the fake', async (t) => {
   const ends: (() => unknown)[] = []
   const fake = await FakeDrive.start({ teardown: (end) => ends.push(end) })
   const { id } = fake.tree.addFile({ name: 'a.txt' })
@@ -580,7 +580,7 @@ t.test('an answer that takes long holds up no other, nor the end of the fake', a
   t.match(await slow, { message: 'fetch failed' })
 })
 
-t.test('an answer is compressed for whoever can read that', async (t) => {
+t.test('a response is compressed for clients that accept it', async (t) => {
   const { fake } = await directly(t)
   const headers = { authorization: `Bearer ${FAKE_DRIVE_TOKEN}` }
   const url = `${fake.url}/drive/v3/files/root?fields=name`

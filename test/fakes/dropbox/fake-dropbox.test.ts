@@ -24,7 +24,7 @@ const hashOf = (content: Buffer) => {
 }
 
 t.test('the official client lists', async (t) => {
-  t.test('in pages, in no order, with every fact', async (t) => {
+  t.test('pages without an order, with all metadata', async (t) => {
     const { fake, client } = await clientOf(t)
     const folder = fake.tree.addFolder({ name: 'Folder' })
     const clientModified = new Date('2024-05-06T07:08:09.010Z')
@@ -75,7 +75,7 @@ t.test('the official client lists', async (t) => {
     t.same((await client.filesGetMetadata({ path: '/folder' })).result, facts)
   })
 
-  t.test('what becomes different afterwards', async (t) => {
+  t.test('later changes', async (t) => {
     const { fake, client } = await clientOf(t)
     const nodes = fake.tree.addFiles(6, (index) => ({ name: `file ${index}`, content: 'before' }))
     const first = (await client.filesListFolder({ path: '', limit: 6 })).result
@@ -105,7 +105,7 @@ t.test('the official client lists', async (t) => {
     t.match(gone.result, { '.tag': 'deleted', path_lower: '/file 1' })
   })
 
-  t.test('the change of an item on a later page, in the same chain', async (t) => {
+  t.test('the change of an item on a later page of the same chain', async (t) => {
     const { fake, client } = await clientOf(t)
     fake.tree.addFiles(4, (index) => ({ name: `${index}` }))
     const first = (await client.filesListFolder({ path: '', limit: 2 })).result
@@ -117,7 +117,7 @@ t.test('the official client lists', async (t) => {
     t.match(third, { has_more: false, entries: [{ '.tag': 'deleted', name: seen?.name }] })
   })
 
-  t.test('pages that are longer, empty or wrong', async (t) => {
+  t.test('pages that are longer, empty or faulty', async (t) => {
     const { fake, client } = await clientOf(t)
     fake.tree.addFiles(6, (index) => ({ name: `${index}` }))
     const shape = async () => (await listAll(client, { path: '', limit: 2 })).pages.map((page) => page.entries.length)
@@ -136,7 +136,7 @@ t.test('the official client lists', async (t) => {
     }
   })
 
-  t.test('no longer, once cursors are reset', async (t) => {
+  t.test('an error once its cursors are reset', async (t) => {
     const { fake, client } = await clientOf(t)
     const { last: cursor } = await listAll(client, { path: '' })
     fake.resetCursors()
@@ -149,7 +149,7 @@ t.test('the official client lists', async (t) => {
     t.equal(await summaryOf(client.filesListFolder({ path: '/a' })), 'path/not_folder/')
   })
 
-  t.test('five thousand files in no time', async (t) => {
+  t.test('five thousand files quickly', async (t) => {
     const { fake, client } = await clientOf(t)
     fake.tree.addFiles(5000, (index) => ({ name: `file ${index}` }))
     const before = process.cpuUsage()
@@ -160,7 +160,7 @@ t.test('the official client lists', async (t) => {
 })
 
 t.test('the official client reads', async (t) => {
-  t.test('a file by any of its names', async (t) => {
+  t.test('a file under any of its paths', async (t) => {
     const { fake, client } = await clientOf(t)
     const folder = fake.tree.addFolder({ name: 'Shared', namespaceId: '4711' })
     const file = fake.tree.addFile({ name: 'Größe 😀.txt', parent: folder, content: '0123456789' })
@@ -182,7 +182,7 @@ t.test('the official client reads', async (t) => {
     t.equal((await client.filesGetMetadata({ path: file.id })).result['.tag'], 'file')
   })
 
-  t.test('not what cannot be read', async (t) => {
+  t.test('errors of files that cannot be downloaded', async (t) => {
     const { fake, client } = await clientOf(t)
     fake.tree.addFolder({ name: 'folder' })
     fake.tree.addFile({ name: 'legal', refused: 'restricted_content' })
@@ -202,7 +202,7 @@ t.test('the official client reads', async (t) => {
     t.equal(String((result as unknown as { fileBinary?: Uint8Array }).fileBinary), '# ü')
   })
 
-  t.test('who the user is, until the token is revoked', async (t) => {
+  t.test('the user, until the token is revoked', async (t) => {
     const revoked: string[] = []
     const { fake, client } = await clientOf(t, { onRevoke: (bearer) => revoked.push(bearer) })
     fake.tree.addFile({ name: 'a', content: 'abc' })
@@ -221,15 +221,15 @@ t.test('the official client reads', async (t) => {
 })
 
 t.test('the official client writes', async (t) => {
-  t.test('a file, in each mode', async (t) => {
+  t.test('a file in each mode', async (t) => {
     const { fake, client } = await clientOf(t)
     const upload = async (contents: string, more: Partial<files.UploadArg> = {}) =>
       (await client.filesUpload({ path: `/new/${NAME.replace('\u007f', '')}`, contents, ...more })).result
     const one = await upload('one', { client_modified: '2020-01-02T03:04:05Z' })
     t.match(one, { size: 3, client_modified: '2020-01-02T03:04:05Z', content_hash: hashOf(Buffer.from('one')) })
     t.notOk('.tag' in one)
-    t.equal(fake.tree.children()[0]?.name, 'new', 'with the folder above')
-    t.equal((await upload('one')).rev, one.rev, 'nothing happens')
+    t.equal(fake.tree.children()[0]?.name, 'new', 'with its parent folder')
+    t.equal((await upload('one')).rev, one.rev, 'nothing changes')
     t.equal(await summaryOf(upload('one', { strict_conflict: true })), 'path/conflict/file/')
     t.equal(await summaryOf(upload('two')), 'path/conflict/file/')
     t.match(await upload('two', { autorename: true }), { name: / \(1\)\.txt$/ })
@@ -243,12 +243,12 @@ t.test('the official client writes', async (t) => {
     const folder = fake.tree.at('new')?.id ?? ''
     t.match(await upload('x', { path: `${folder}/In.txt` }), { path_display: '/new/In.txt' })
     const gone = update(one.rev)
-    t.match(await upload('x', { path: '/gone', mode: gone }), { size: 1 }, 'what is not there is made')
+    t.match(await upload('x', { path: '/gone', mode: gone }), { size: 1 }, 'a missing file is created')
     fake.tree.remove(fake.tree.at('gone')?.id ?? '')
     t.equal(await summaryOf(upload('x', { path: '/gone', mode: gone, strict_conflict: true })), 'path/conflict/file/')
   })
 
-  t.test('not where it may not', async (t) => {
+  t.test('errors of forbidden paths', async (t) => {
     const { fake, client } = await clientOf(t)
     fake.tree.addFile({ name: 'File', content: '0123456789' })
     fake.tree.addFolder({ name: 'Deep', parent: fake.tree.addFolder({ name: 'Read', readOnly: true }) })
@@ -303,7 +303,7 @@ t.test('an upload session', async (t) => {
   const source = { size: CONTENT.length, read: async (at: number, length: number) => CONTENT.subarray(at, at + length) }
   const options = { chunkSize: 4, retryDelay: 1 }
 
-  t.test('is resumed by the official client where answers are lost', async (t) => {
+  t.test('is resumed by the official client after lost responses', async (t) => {
     const { fake, client } = await clientOf(t)
     Object.assign(fake.knobs, { losesAnswers: 1, losesFinishes: 1 })
     const { metadata } = await uploadFile(client, source, { path: '/a' }, options)
@@ -320,7 +320,7 @@ t.test('an upload session', async (t) => {
     t.equal(big.metadata.size, 2 * BLOCK + 5)
   })
 
-  t.test('says where it is, and stores nothing before its end', async (t) => {
+  t.test('reports its offset, and stores nothing before its end', async (t) => {
     let now = new Date('2026-01-01T00:00:00Z')
     const { fake, client } = await clientOf(t, { now: () => now })
     const start = async () => (await client.filesUploadSessionStart({ contents: 'abc' })).result.session_id
@@ -352,7 +352,7 @@ t.test('an upload session', async (t) => {
     t.equal(await summaryOf(finish(3, '', other)), 'lookup_failed/not_found/')
   })
 
-  t.test('takes pieces in any order if it was begun so', async (t) => {
+  t.test('accepts pieces in any order if it was begun as concurrent', async (t) => {
     const { fake, client } = await clientOf(t)
     const begun = await client.filesUploadSessionStart({ session_type: { '.tag': 'concurrent' } })
     const { session_id } = begun.result
@@ -375,7 +375,7 @@ t.test('an upload session', async (t) => {
   })
 })
 
-t.test('a team has a space around its members', async (t) => {
+t.test('a team has a namespace around those of its members', async (t) => {
   const { fake, client } = await clientOf(t, { team: true })
   const team = fake.tree.addTeamFolder({ name: 'Team' })
   fake.tree.addFile({ name: 'ours', parent: team })
@@ -411,7 +411,7 @@ t.test('a team has a space around its members', async (t) => {
   t.match((await client.usersGetSpaceUsage()).result.allocation, { '.tag': 'team' })
 })
 
-t.test('a temporary link', async (t) => {
+t.test('a temporary link serves the file until it expires', async (t) => {
   let now = new Date('2026-01-01T00:00:00Z')
   const { fake, client } = await clientOf(t, { now: () => now })
   const { id } = fake.tree.addFile({ name: `a'${NAME}`, content: '0123456789' })
@@ -435,7 +435,7 @@ t.test('a temporary link', async (t) => {
   t.equal((await ask(link)).status, 410)
 })
 
-t.test('what nobody should ask is 400 with a text, and recorded', async (t) => {
+t.test('an invalid request is 400 with a text, and recorded', async (t) => {
   const { fake, rpc, content, send } = await directly(t)
   const { id } = fake.tree.addFile({ name: 'a', content: 'abc' })
   const list = (arg: object, headers?: Asked['headers']) => rpc('files/list_folder', arg, headers)
@@ -492,7 +492,7 @@ t.test('what nobody should ask is 400 with a text, and recorded', async (t) => {
   t.equal(fake.tree.children().length, 1)
 })
 
-t.test('short forms, headers and hashes', async (t) => {
+t.test('short forms, headers and hashes are supported', async (t) => {
   const { fake, rpc, content } = await directly(t)
   const { id } = fake.tree.addFile({ name: NAME, content: 'abc' })
   const result = String((await content('files/download', { path: id })).headers['dropbox-api-result'])
@@ -511,7 +511,7 @@ t.test('short forms, headers and hashes', async (t) => {
   fake.resetDownloads(1, 1)
   await t.rejects(content('files/download', { path: id }))
   t.equal(fake.busy(), 0)
-  t.throws(() => fake.tree.addFile({ name: 'B' }), 'names differ by more than case')
+  t.throws(() => fake.tree.addFile({ name: 'B' }), 'names that differ by more than case')
 })
 
 t.test('a token', async (t) => {
@@ -540,7 +540,7 @@ t.test('a token', async (t) => {
   t.equal((await list({})).status, 401)
 })
 
-t.test('failures as a test scripts them', async (t) => {
+t.test('a test can script faults', async (t) => {
   const { fake, client } = await clientOf(t)
   const list = () => refusalOf(client.filesListFolder({ path: '' }))
   fake.failNext(1, rateLimited(7))

@@ -12,7 +12,7 @@ const BEHAVIOR = '@microsoft.graph.conflictBehavior'
 const JSON_TYPE = { 'content-type': 'application/json' }
 
 t.test('a file without a session', async (t) => {
-  t.test('goes where there is none of its name, unless it says otherwise', async (t) => {
+  t.test('is created if its name is free, unless the request says otherwise', async (t) => {
     const { fake, put } = await askGraph(t)
     const url = `/me/drive/items/${fake.tree.root.id}:/a.txt:/content`
     t.match(await put(url, 'one'), { status: 201, json: { name: 'a.txt', file: { mimeType: 'text/plain' } } })
@@ -32,7 +32,7 @@ t.test('a file without a session', async (t) => {
     t.match(await put(url.replace('a.txt', 'folder'), ''), { status: 409, code: 'nameAlreadyExists' })
   })
 
-  t.test('replaces and deletes only what is meant', async (t) => {
+  t.test('is replaced and deleted only if the condition matches', async (t) => {
     const { fake, send, put } = await askGraph(t)
     const node = fake.tree.addFile({ name: 'a', content: 'x' })
     const url = `/me/drive/items/${node.id}`
@@ -40,7 +40,7 @@ t.test('a file without a session', async (t) => {
     const ifMatch = (tag: unknown) => ({ 'if-match': String(tag) })
     t.match(await put(`${url}/content`, 'y', ifMatch('"other"')), { status: 412, code: 'resourceModified' })
     t.equal((await put(`${url}/content`, 'y', ifMatch(eTag))).status, 200)
-    t.equal((await put(`${url}/content`, 'z', ifMatch(cTag))).status, 412, 'the old tag of the content')
+    t.equal((await put(`${url}/content`, 'z', ifMatch(cTag))).status, 412, 'the previous cTag')
     const now = (await send(url)).json
     t.equal((await put(`${url}/content`, 'z', ifMatch(now.cTag))).status, 200)
     const absent = `/me/drive/root:/absent:/content`
@@ -55,7 +55,7 @@ t.test('a file without a session', async (t) => {
     t.equal((await send('/me/drive/root', { method: 'DELETE' })).status, 400)
   })
 
-  t.test('has room, and a name that can be', async (t) => {
+  t.test('requires space and a valid name', async (t) => {
     const { fake, put, post } = await askGraph(t)
     fake.knobs.quotaBytes = 5
     const url = (name: string) => `/me/drive/root:/${encodeURIComponent(name)}:/content`
@@ -95,7 +95,7 @@ t.test('a file without a session', async (t) => {
 })
 
 t.test('a session', async (t) => {
-  t.test('takes fragments once, in order, and goes on after a lost answer', async (t) => {
+  t.test('accepts fragments once, in order, and continues after a lost response', async (t) => {
     const { fake, go, begin, fragment } = await askGraph(t)
     const url = await begin('/me/drive/root:/a.bin:')
     const total = 2 * UNIT + 1
@@ -114,7 +114,7 @@ t.test('a session', async (t) => {
     t.equal(fake.uploads.open, 0)
   })
 
-  t.test('forgets a fragment that broke off', async (t) => {
+  t.test('discards an interrupted fragment', async (t) => {
     const { fake, go, begin } = await askGraph(t)
     const url = await begin('/me/drive/root:/a.bin:')
     const range = { 'content-range': `bytes 0-${UNIT - 1}/${UNIT}`, 'content-length': UNIT }
@@ -131,7 +131,7 @@ t.test('a session', async (t) => {
     t.equal(fake.uploads.open, 0)
   })
 
-  t.test('makes nothing of a name that is taken, at its beginning or at its end', async (t) => {
+  t.test('does not create a file whose name is taken, at its begin or at its end', async (t) => {
     const { fake, go, post, begin, fragment } = await askGraph(t)
     const { tree } = fake
     const taken = tree.addFile({ name: 'taken', content: 'old' })
@@ -140,7 +140,7 @@ t.test('a session', async (t) => {
     const url = await begin('/me/drive/root:/later:', { name: 'later', [BEHAVIOR]: 'fail' })
     const later = tree.addFile({ name: 'LATER' })
     t.match(await fragment(url, Buffer.from('x'), 0, 1), { status: 409, code: 'nameAlreadyExists' })
-    t.same((await go(url)).json.nextExpectedRanges, [], 'all of it is there')
+    t.same((await go(url)).json.nextExpectedRanges, [], 'all bytes are stored')
     t.equal(fake.uploads.open, 1)
     t.equal((await go(url, { method: 'DELETE' })).status, 204)
     t.equal(fake.uploads.open, 0)
@@ -153,7 +153,7 @@ t.test('a session', async (t) => {
     t.equal(tree.read(taken).toString(), 'new')
   })
 
-  t.test('begins only under its conditions, and ends only under them', async (t) => {
+  t.test('checks its conditions at its begin and at its end', async (t) => {
     const { fake, send, post, fragment } = await askGraph(t)
     const { id } = fake.tree.addFile({ name: 'a', content: 'old' })
     const { eTag } = (await send(`/me/drive/items/${id}`)).json
@@ -168,7 +168,7 @@ t.test('a session', async (t) => {
     t.equal(fake.tree.read(id).toString(), 'meanwhile')
   })
 
-  t.test('needs room, which personal accounts say at its beginning', async (t) => {
+  t.test('requires space, which personal accounts check at its begin', async (t) => {
     const { fake, post, begin, fragment } = await askGraph(t)
     const path = '/me/drive/root:/a:/createUploadSession'
     fake.knobs.quotaBytes = 2
@@ -181,7 +181,7 @@ t.test('a session', async (t) => {
     t.equal((await post(path, { item: { fileSize: 2 } })).status, 200)
   })
 
-  t.test('takes nothing that a client should not send', async (t) => {
+  t.test('refuses invalid requests', async (t) => {
     const { fake, go, begin, fragment } = await askGraph(t)
     const url = await begin('/me/drive/root:/a:')
     const unit = Buffer.alloc(UNIT)
@@ -225,7 +225,7 @@ t.test('personal accounts', async (t) => {
   const folder = tree.addFolder({ name: 'f' })
   const before = (await send(`/me/drive/items/${folder.id}`)).json
   tree.addFile({ name: 'inside', parent: folder })
-  t.not((await send(`/me/drive/items/${folder.id}`)).json.cTag, before.cTag, 'a folder sees what comes')
+  t.not((await send(`/me/drive/items/${folder.id}`)).json.cTag, before.cTag, 'a folder changes with its content')
   const { json } = await send(`/me/drive/items/${file.id}`)
   t.equal(json.file?.hashes?.sha1Hash, sha1(Buffer.from('abc')).toUpperCase())
   t.equal(json.lastModifiedDateTime, modified.toISOString())
@@ -278,7 +278,7 @@ t.test('scopes', async (t) => {
   t.not((await go(`${fake.url}/v1.0/me/drive`, { headers })).json.id, fake.tree.root.driveId)
 })
 
-t.test('what nobody should ask is a mistake', async (t) => {
+t.test('invalid requests are recorded', async (t) => {
   const { fake, ownId, send, put, post } = await askGraph(t)
   const { id } = fake.tree.addFile({ name: 'a' })
   const root = '/me/drive/root'

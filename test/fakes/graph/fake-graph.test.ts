@@ -36,7 +36,7 @@ t.test('the official client', async (t) => {
     t.equal(fake.requests.length, 3)
   })
 
-  t.test('gets what it asked for, and nothing else', async (t) => {
+  t.test('gets the requested fields and no others', async (t) => {
     const { fake, client } = await graphClientOf(t)
     const modified = new Date('2024-05-06T07:08:09.010Z')
     const { id } = fake.tree.addFile({ name: 'a.txt', content: 'abc', modified })
@@ -53,7 +53,7 @@ t.test('the official client', async (t) => {
     t.match(all.parentReference, { id: fake.tree.root.id, path: /\/root:$/, driveType: 'business' })
   })
 
-  t.test('downloads by way of another origin, without its token', async (t) => {
+  t.test('downloads from another origin, without its token', async (t) => {
     const { fake, client } = await graphClientOf(t)
     const { id } = fake.tree.addFile({ name: 'a.bin', content: '0123456789' })
     const content = await client.api(`/me/drive/items/${id}/content`).responseType(ResponseType.TEXT).get()
@@ -67,7 +67,7 @@ t.test('the official client', async (t) => {
     )
   })
 
-  t.test('makes a folder and a file, replaces the file and deletes it', async (t) => {
+  t.test('creates a folder and a file, replaces the file and deletes it', async (t) => {
     const { fake, client, root } = await graphClientOf(t)
     const body = { name: 'new', folder: {}, [BEHAVIOR]: 'fail' }
     const folder = (await client.api(`${root}/children`).post(body)) as DriveItem
@@ -83,7 +83,7 @@ t.test('the official client', async (t) => {
     t.match(fake.tree.recycleBin, [{ id: made.id }])
   })
 
-  t.test('uploads in fragments, from where the fake says', async (t) => {
+  t.test('uploads in fragments, from the offset that the fake reports', async (t) => {
     const { fake, client } = await graphClientOf(t)
     const content = Buffer.alloc(3 * UNIT + 5, 'abc')
     fake.tree.addFolder({ name: 'in' })
@@ -120,7 +120,7 @@ t.test('the official client', async (t) => {
     t.same(value, [{ id: library.driveId, name: 'Documents', driveType: 'documentLibrary' }])
   })
 
-  t.test('sees why something fails', async (t) => {
+  t.test('sees the reason of a failure', async (t) => {
     const { fake, client } = await graphClientOf(t)
     fake.failNext(1, { code: 'activityLimitReached' })
     const refusal = (await refusalOf(client.api('/me').get())) as GraphError
@@ -130,17 +130,17 @@ t.test('the official client', async (t) => {
   })
 })
 
-t.test('the hash is that of Microsoft', async (t) => {
+t.test('the hash is QuickXorHash', async (t) => {
   const known = [104, 40, 3, 27, 216, 240, 6, 16, 220, 225, 13, 114, 107, 3, 25, 0, 0, 0, 0, 0]
   t.same([...Buffer.from(quickXorHash(Buffer.from('hello world')), 'base64')], known)
   t.equal(quickXorHash(Buffer.alloc(0)), Buffer.alloc(20).toString('base64'))
   const [long, short] = [Buffer.alloc(200), Buffer.alloc(200)]
   long[165] = 7
   short[5] = 7
-  t.equal(quickXorHash(long), quickXorHash(short), 'the ring begins anew after 160 bytes')
+  t.equal(quickXorHash(long), quickXorHash(short), 'the ring wraps around after 160 bytes')
 })
 
-t.test('an error says exactly what the Graph says', async (t) => {
+t.test('an error has the exact format of Graph', async (t) => {
   const now = () => new Date('2024-05-06T07:08:09.010Z')
   const { fake, go, send } = await askGraph(t, { now })
   const { json, status } = await send('/me/drive/items/01NOTHING')
@@ -160,7 +160,7 @@ t.test('an error says exactly what the Graph says', async (t) => {
 })
 
 t.test('pages', async (t) => {
-  t.test('are linked by addresses of the Graph with a fresh token each', async (t) => {
+  t.test('are linked by URLs of Graph with a new token each', async (t) => {
     const { fake, ownId, send, pages } = await askGraph(t)
     fake.tree.addFiles(5, (index) => ({ name: `${index}` }))
     const path = `/drives/${ownId}/root/children?$top=2&$select=name&$orderby=name%20desc`
@@ -178,7 +178,7 @@ t.test('pages', async (t) => {
     t.match(json['@odata.nextLink'], /\$top=2&\$select=name&\$orderby=name%20desc&\$expand=thumbnails&\$skiptoken=/)
   })
 
-  t.test('go wrong as a test wants', async (t) => {
+  t.test('have the faults that a test configures', async (t) => {
     const { fake, send, pages } = await askGraph(t)
     fake.tree.addFiles(5, (index) => ({ name: `${index}` }))
     const path = '/me/drive/root/children?$top=2&$select=name'
@@ -199,7 +199,7 @@ t.test('pages', async (t) => {
     t.match(await send(repeating), { status: 410, code: 'resyncRequired' })
   })
 
-  t.test('leave out what has gone since', async (t) => {
+  t.test('omit items that were deleted since', async (t) => {
     const { fake, send } = await askGraph(t)
     const [, , third] = fake.tree.addFiles(4, (index) => ({ name: `${index}` }))
     const { json } = await send('/me/drive/root/children?$top=2&$select=name')
@@ -207,7 +207,7 @@ t.test('pages', async (t) => {
     t.same((await send(json['@odata.nextLink']!)).json.value, [{ name: '3' }])
   })
 
-  t.test('of 5,000 files come fast', async (t) => {
+  t.test('of 5,000 files are fast', async (t) => {
     const { fake, pages } = await askGraph(t)
     const begun = process.cpuUsage()
     fake.tree.addFiles(5000, (index) => ({ name: `file ${index}`, content: `${index}` }))
@@ -222,7 +222,7 @@ t.test('pages', async (t) => {
 })
 
 t.test('items', async (t) => {
-  t.test('show the facets that they have', async (t) => {
+  t.test('have the facets of their kind', async (t) => {
     const { fake, ownId, send } = await askGraph(t)
     const { tree } = fake
     const notes = tree.addFolder({ name: 'notes', package: { type: 'oneNote' }, specialFolder: { name: 'notes' } })
@@ -239,8 +239,8 @@ t.test('items', async (t) => {
     t.match(byName['album'], { bundle: { childCount: 2 } })
     t.match(byName['ü b'], { folder: { childCount: 1 }, size: 3 })
     for (const name of ['notes', 'album']) t.notOk('folder' in (byName[name] ?? {}), name)
-    t.notOk('cTag' in (byName['ü b'] ?? {}), 'a folder in business')
-    t.equal(json.value?.length, 4, 'what is deleted is not listed')
+    t.notOk('cTag' in (byName['ü b'] ?? {}), 'a business folder')
+    t.equal(json.value?.length, 4, 'a deleted item is not listed')
     t.equal((await send(`/me/drive/items/${gone.id}`)).status, 404)
     const path = `/drives/${ownId}/root:/%C3%BC%20b`
     t.equal((await send(`/me/drive/items/${inner.id}`)).json.parentReference?.path, path)
@@ -248,7 +248,7 @@ t.test('items', async (t) => {
     t.match(root, { root: {}, name: 'root', folder: { childCount: 4 }, parentReference: { driveId: ownId } })
   })
 
-  t.test('are found below others by encoded names, whatever their case', async (t) => {
+  t.test('are found below others by encoded names, in any case', async (t) => {
     const { fake, ownId, send } = await askGraph(t)
     const folder = fake.tree.addFolder({ name: "a+b & 'c'" })
     const { id } = fake.tree.addFile({ name: '100% #1.txt', parent: folder })
@@ -277,7 +277,7 @@ t.test('items', async (t) => {
     t.throws(() => fake.tree.addFile({ id, name: 'once more' }))
   })
 
-  t.test('in other drives are not below their shortcuts', async (t) => {
+  t.test('in other drives are not found below their shortcuts', async (t) => {
     const { fake, send } = await askGraph(t)
     const other = fake.tree.addDrive({ name: 'Other' })
     const target = fake.tree.addFolder({ name: 'real', parent: other })
@@ -296,7 +296,7 @@ t.test('items', async (t) => {
     t.equal((await send(`/me/drive/items/${shortcut.id}`)).json.remoteItem?.id, target.id)
   })
 
-  t.test('show thumbnails to whoever asks', async (t) => {
+  t.test('have thumbnails if requested', async (t) => {
     const { fake, go, send } = await askGraph(t)
     const { id } = fake.tree.addFile({ name: 'a.jpg', hasThumbnail: true })
     fake.tree.addFile({ name: 'b.jpg' })
@@ -311,7 +311,7 @@ t.test('items', async (t) => {
     t.notOk('thumbnails' in (await send(`/me/drive/items/${id}`)).json)
   })
 
-  t.test('have tags that change with everything, and with the content', async (t) => {
+  t.test('have an eTag for all changes and a cTag for the content', async (t) => {
     const { fake, send } = await askGraph(t)
     const { id } = fake.tree.addFile({ name: 'a', content: 'x' })
     const folder = fake.tree.addFolder({ name: 'f' })
@@ -327,7 +327,7 @@ t.test('items', async (t) => {
     t.not(written.cTag, renamed.cTag)
     fake.tree.move(id, folder)
     t.not((await tags()).eTag, written.eTag)
-    t.same(await tags(folder.id), folderBefore, 'a folder in business does not see what comes')
+    t.same(await tags(folder.id), folderBefore, 'a folder in a business account does not change with its content')
     const headers = { 'if-none-match': (await tags()).eTag ?? '' }
     t.equal((await send(`/me/drive/items/${id}`, { headers })).status, 304)
     t.equal((await send(`/me/drive/items/${id}`, { headers: { 'if-none-match': '"other"' } })).status, 200)
@@ -335,7 +335,7 @@ t.test('items', async (t) => {
 })
 
 t.test('a download', async (t) => {
-  t.test('takes a range at the second address only', async (t) => {
+  t.test('has ranges at its second URL only', async (t) => {
     const { fake, go, send } = await askGraph(t)
     const { id } = fake.tree.addFile({ name: 'a.txt', content: '0123456789' })
     const { status, headers } = await send(`/me/drive/items/${id}/content`)
@@ -365,7 +365,7 @@ t.test('a download', async (t) => {
     t.same(takeMistakes(fake), ['the header range', 'a token where an address is secret'])
   })
 
-  t.test('is refused for what must not be had', async (t) => {
+  t.test('is refused for items without content or permission', async (t) => {
     const { fake, go, send } = await askGraph(t)
     const virus = fake.tree.addFile({ name: 'virus', malware: {} })
     const denied = fake.tree.addFile({ name: 'denied', denied: true })
@@ -379,7 +379,7 @@ t.test('a download', async (t) => {
   })
 })
 
-t.test('is as unkind as Microsoft', async (t) => {
+t.test('the quirks of Microsoft are reproduced', async (t) => {
   const { fake, ownId, go, send } = await askGraph(t)
   const { id } = fake.tree.addFile({ name: 'a.heic', content: 'abc', listedSize: 7 })
   const { json } = await send(`/me/drive/items/${id}`)
@@ -398,7 +398,7 @@ t.test('is as unkind as Microsoft', async (t) => {
   t.equal((await send(`/drives/${ownId}/root`)).status, 200)
 })
 
-t.test('fails as a test wants', async (t) => {
+t.test('a test can script faults', async (t) => {
   const { fake, go, send } = await askGraph(t)
   const { id } = fake.tree.addFile({ name: 'a', content: 'abc' })
   fake.failNext(1, resets(), { host: 'content' })
@@ -410,7 +410,7 @@ t.test('fails as a test wants', async (t) => {
   t.equal((await go(location)).text, 'abc')
 })
 
-t.test('an answer is compressed for whoever can read that', async (t) => {
+t.test('a response is compressed for clients that accept it', async (t) => {
   const { fake } = await askGraph(t)
   const headers = { authorization: `Bearer ${FAKE_GRAPH_TOKEN}` }
   const answer = await fetch(`${fake.url}/v1.0/me?$select=displayName`, { headers })

@@ -16,7 +16,7 @@ const AUTHENTICATIONS: readonly (readonly [ClientAuthentication, client.ClientAu
 ]
 
 for (const [clientAuthentication, authentication] of AUTHENTICATIONS) {
-  t.test(`openid-client takes the whole way with ${clientAuthentication}`, async (t) => {
+  t.test(`openid-client completes the flow with ${clientAuthentication}`, async (t) => {
     const { oauth } = await startByHand(t, { clientAuthentication, rotation: 'single-use' })
     const { url: issuer } = oauth
     const configuration = new client.Configuration(
@@ -50,7 +50,7 @@ for (const [clientAuthentication, authentication] of AUTHENTICATIONS) {
     const refreshed = await client.refreshTokenGrant(configuration, tokens.refresh_token ?? '')
     t.not(refreshed.access_token, tokens.access_token)
     t.same(oauth.userOf(refreshed.access_token), FAKE_OAUTH_USER)
-    t.ok(oauth.check(tokens.access_token), 'the access token before it lives on')
+    t.ok(oauth.check(tokens.access_token), 'the previous access token stays valid')
     await client.tokenRevocation(configuration, refreshed.refresh_token ?? '')
     t.equal(oauth.check(refreshed.access_token), null)
     const again = client.refreshTokenGrant(configuration, refreshed.refresh_token ?? '')
@@ -64,7 +64,7 @@ for (const [clientAuthentication, authentication] of AUTHENTICATIONS) {
   })
 }
 
-t.test('the fake records what nobody should ask before the user is asked', async (t) => {
+t.test('the fake records invalid authorization requests before the user is asked', async (t) => {
   const { oauth, authorizationUrl } = await startByHand(t)
   const sent: [string, string, Params][] = [
     ['unsupported_response_type', 'a response type that is not code', { response_type: 'token' }],
@@ -102,7 +102,7 @@ t.test('the fake records what nobody should ask before the user is asked', async
   t.same(takeMistakes(oauth), ['the method POST', 'a route that there is not'])
 })
 
-t.test('the fake records what nobody should ask at the token endpoint', async (t) => {
+t.test('the fake records invalid requests at the token endpoint', async (t) => {
   const { oauth, post } = await startByHand(t)
   const { refresh_token } = oauth.issueGrant({ scopes: ['files.read'] })
   const right = { grant_type: 'refresh_token', refresh_token, ...CLIENT }
@@ -135,7 +135,7 @@ t.test('the fake records what nobody should ask at the token endpoint', async (t
   t.equal(oauth.grants[0]?.refreshes, 0)
 })
 
-t.test('a wrong secret is invalid_client, with a challenge for a header only', async (t) => {
+t.test('a wrong secret is invalid_client, with a challenge only for an Authorization header', async (t) => {
   const { oauth, refresh } = await startByHand(t)
   const { refresh_token } = oauth.issueGrant()
   const wrong = await refresh(refresh_token, { client_secret: 'wrong' })
@@ -164,7 +164,7 @@ t.test('a wrong secret is invalid_client, with a challenge for a header only', a
   )
 })
 
-t.test('a code is bound to its redirect URI, its verifier and its time, and burnt by a wrong try', async (t) => {
+t.test('a code is bound to its redirect URI, verifier and lifetime, and consumed by a failed attempt', async (t) => {
   let now = 0
   const { oauth, code, exchange } = await startByHand(t, { pkce: 'optional', now: () => now })
   const other = 'http://127.0.0.1:1/other'
@@ -188,7 +188,7 @@ t.test('a code is bound to its redirect URI, its verifier and its time, and burn
   t.equal(oauth.grants.length, 1)
 })
 
-t.test('a redirect URI keeps the query that it has', async (t) => {
+t.test('a redirect URI keeps its query', async (t) => {
   const { oauth, authorizationUrl, exchange } = await startByHand(t)
   const redirectUri = `${REDIRECT_URI}?from=fake`
   oauth.rules.redirectUris = [redirectUri]
@@ -197,7 +197,7 @@ t.test('a redirect URI keeps the query that it has', async (t) => {
   t.equal((await exchange(searchParams.get('code') ?? '', { redirect_uri: redirectUri })).status, 200)
 })
 
-t.test('a code that comes twice ends the grant which came of it', async (t) => {
+t.test('a code that is used twice ends its grant', async (t) => {
   const { oauth, code, exchange, refresh } = await startByHand(t)
   const used = await code()
   const { json } = await exchange(used)
@@ -208,7 +208,7 @@ t.test('a code that comes twice ends the grant which came of it', async (t) => {
   t.match(oauth.grants, [{ endedBy: 'code reuse', reuseDetected: false }])
 })
 
-t.test('without rotation the refresh token stays, and is not sent again', async (t) => {
+t.test('without rotation the refresh token stays valid, and is not returned again', async (t) => {
   const { oauth, refresh } = await startByHand(t, { rotation: 'keep' })
   const { refresh_token } = oauth.issueGrant()
   for (const times of [1, 2]) {
@@ -219,7 +219,7 @@ t.test('without rotation the refresh token stays, and is not sent again', async 
   }
 })
 
-t.test('with rotation each refresh gives another token, and those before go on working', async (t) => {
+t.test('with rotation each refresh returns another token, and previous ones stay valid', async (t) => {
   const { oauth, refresh } = await startByHand(t, { rotation: 'rotate' })
   const { refresh_token: first } = oauth.issueGrant()
   const { json } = await refresh(first)
@@ -241,7 +241,7 @@ t.test('a single-use token that is used twice ends the grant with all of its tok
   t.equal((await refresh(other)).status, 200)
 })
 
-t.test('of twelve refreshes at once with a single-use token one succeeds, and then the grant is dead', async (t) => {
+t.test('of twelve concurrent refreshes with a single-use token one succeeds, and the grant ends', async (t) => {
   const { oauth, refresh } = await startByHand(t, { rotation: 'single-use' })
   const { refresh_token } = oauth.issueGrant()
   const gate = oauth.hold('token')
@@ -255,7 +255,7 @@ t.test('of twelve refreshes at once with a single-use token one succeeds, and th
   t.equal(oauth.tokenCalls('refresh_token'), 12)
 })
 
-t.test('an access token lives as long as the clock of the test says, and can have narrower scopes', async (t) => {
+t.test('an access token expires by the clock of the test, and can have fewer scopes', async (t) => {
   let now = Date.UTC(2026, 0, 1)
   const { oauth, refresh } = await startByHand(t, { now: () => now, accessTokenSeconds: 60, refreshEndsAccess: true })
   const issued = oauth.issueGrant({ expiresInSeconds: 10 })
@@ -280,7 +280,7 @@ t.test('an access token lives as long as the clock of the test says, and can hav
   t.ok(oauth.check(endless.access_token))
 })
 
-t.test('a refresh token needs offline access, and the first time or a consent', async (t) => {
+t.test('a refresh token requires offline access, and a first authorization or a consent', async (t) => {
   const { oauth, code, exchange } = await startByHand(t, { needsOfflineAccess: true })
   const hasOne = async (more: Params) => 'refresh_token' in (await exchange(await code(more))).json
   t.notOk(await hasOne({}))
@@ -291,10 +291,10 @@ t.test('a refresh token needs offline access, and the first time or a consent', 
   oauth.signIn(BOB)
   t.ok(await hasOne({ access_type: 'offline' }))
   oauth.revokeGrant(BOB.id)
-  t.ok(await hasOne({ access_type: 'offline' }), 'after the user removed the application it is the first time again')
+  t.ok(await hasOne({ access_type: 'offline' }), 'a removed application is authorized for the first time')
 })
 
-t.test('the user decides about one authorization', async (t) => {
+t.test('a decision of the user applies to one authorization', async (t) => {
   const { oauth, authorizationUrl, code, exchange } = await startByHand(t)
   const callback = async () => Object.fromEntries((await oauth.consent(authorizationUrl())).searchParams)
   oauth.deny()
@@ -316,7 +316,7 @@ t.test('the user decides about one authorization', async (t) => {
   t.equal((await exchange(await code({ scope: undefined }))).json.scope, 'files.write')
 })
 
-t.test('a user who removes the application ends their grants at once, and nobody else’s', async (t) => {
+t.test('a user who removes the application ends only their own grants, at once', async (t) => {
   const { oauth, refresh } = await startByHand(t)
   const alice = oauth.issueGrant()
   const bob = oauth.issueGrant({ user: BOB })
@@ -329,13 +329,13 @@ t.test('a user who removes the application ends their grants at once, and nobody
   }, /no grant that lives/)
 })
 
-t.test('a revocation ends the grant for any live token, and is content with any other', async (t) => {
+t.test('a revocation with any valid token ends the grant, and accepts unknown tokens', async (t) => {
   const { oauth, refresh, revoke } = await startByHand(t, { rotation: 'single-use' })
   const first = oauth.issueGrant()
   t.equal((await revoke('unknown')).status, 200)
   const { json } = await refresh(first.refresh_token)
   t.equal((await revoke(first.refresh_token)).status, 200)
-  t.equal(oauth.grants[0]?.isAlive, true, 'a token that was used up revokes nothing')
+  t.equal(oauth.grants[0]?.isAlive, true, 'a used token revokes nothing')
   t.equal((await revoke(json.access_token, { ...CLIENT, token_type_hint: 'access_token' })).status, 200)
   t.equal(oauth.grants[0]?.endedBy, 'client')
 
@@ -349,7 +349,7 @@ t.test('a revocation ends the grant for any live token, and is content with any 
   t.same(takeMistakes(oauth), ['the token type id_token'])
 })
 
-t.test('a scripted failure strikes as often as it is told to, and only its endpoint', async (t) => {
+t.test('a scripted fault applies to the configured number of requests of its endpoint', async (t) => {
   const { oauth, authorizationUrl, refresh, revoke } = await startByHand(t)
   const { refresh_token } = oauth.issueGrant()
   oauth.failNext(1, { status: 429, error: 'slow_down', headers: { 'retry-after': '7' } })
@@ -372,14 +372,14 @@ t.test('a scripted failure strikes as often as it is told to, and only its endpo
   await t.rejects(oauth.consent(authorizationUrl()), /the user sees 503/)
 })
 
-t.test('a mistake is recorded also when a failure strikes it', async (t) => {
+t.test('a mistake is recorded even if the request gets a scripted fault', async (t) => {
   const { oauth, refresh } = await startByHand(t)
   oauth.failNext(1, { status: 503, error: 'server_error' })
   t.equal((await refresh('token', { unknown: '1' })).status, 503)
   t.same(takeMistakes(oauth), ['the parameter unknown'])
 })
 
-t.test('an answer that lies or breaks off is to something that has happened', async (t) => {
+t.test('a faulty or truncated response follows a performed request', async (t) => {
   const { oauth, refresh } = await startByHand(t, { rotation: 'rotate' })
   const { refresh_token } = oauth.issueGrant()
   oauth.failNext(1, lies({ access_token: undefined, token_type: 'mac', expires_in: '-1' }))
@@ -405,7 +405,7 @@ t.test('an answer that lies or breaks off is to something that has happened', as
   t.match(await refresh('unknown'), { status: 400, json: { error: 'invalid_grant', token_type: undefined } })
 })
 
-t.test('a request that hangs ends when the client leaves', async (t) => {
+t.test('a hanging request ends when the client disconnects', async (t) => {
   const { oauth } = await startByHand(t)
   oauth.failNext(1, hangs())
   const controller = new AbortController()
@@ -421,7 +421,7 @@ t.test('a request that hangs ends when the client leaves', async (t) => {
   await until(() => oauth.calls.token[0]?.isBroken === true)
 })
 
-t.test('a gate keeps requests before or after they are performed', async (t) => {
+t.test('a gate holds requests before or after they are performed', async (t) => {
   const { oauth, refresh } = await startByHand(t, { rotation: 'single-use' })
   const { refresh_token } = oauth.issueGrant()
   const before = oauth.hold()
@@ -445,14 +445,14 @@ t.test('a gate keeps requests before or after they are performed', async (t) => 
   t.equal(oauth.check(answer.json.access_token), null)
 })
 
-t.test('a test whose application asks what nobody asks fails', async (t) => {
+t.test('a test whose application sends an invalid request fails', async (t) => {
   const hooks: (() => Promise<void>)[] = []
   const oauth = await FakeOAuth.start({ teardown: (hook: () => Promise<void>) => hooks.push(hook) } as unknown as Test)
   await ask(`${oauth.url}/userinfo`)
   await t.rejects(hooks[0]!(), /nobody asks: GET \/userinfo: a route that there is not/)
 })
 
-t.test('no answer may be stored', async (t) => {
+t.test('responses must not be stored', async (t) => {
   const { authorizationUrl, code, exchange, revoke } = await startByHand(t)
   for (const { headers } of [await ask(authorizationUrl()), await exchange(await code()), await revoke('unknown')]) {
     t.equal(headers['cache-control'], 'no-store')

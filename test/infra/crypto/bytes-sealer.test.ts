@@ -13,7 +13,7 @@ const ring = createKeyRing({ current: 'k1', keys: { k1 } })
 const sealer = createBytesSealer(ring, 'pages')
 const TIME = Date.UTC(2026, 0, 1)
 
-t.test('what was sealed under a name opens under it, whatever it is', async () => {
+t.test('any sealed bytes can be opened under the same name', async () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 300 }), anyText(), fc.maxSafeNat(), (bytes, name, time) => {
       const opened = sealer.open(sealer.seal(bytes, name, time), name)
@@ -22,7 +22,7 @@ t.test('what was sealed under a name opens under it, whatever it is', async () =
   )
 })
 
-t.test('with any byte changed, cut off or added it does not open, and nothing is thrown', async (t) => {
+t.test('sealed bytes that are changed, truncated or extended open as null and throw nothing', async (t) => {
   const sealed = sealer.seal(Buffer.from('a page'), 'name', TIME)
   for (let at = 0; at < sealed.length; at += 1) {
     const altered = Buffer.from(sealed)
@@ -34,7 +34,7 @@ t.test('with any byte changed, cut off or added it does not open, and nothing is
   fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (junk) => sealer.open(Buffer.from(junk), 'name') === null))
 })
 
-t.test('what was sealed by an earlier version, without a time, does not open', async (t) => {
+t.test('bytes that an earlier version sealed without a time cannot be opened', async (t) => {
   const [salt, iv] = [randomBytes(32), randomBytes(12)]
   const purpose = 'pages'
   const sealKey = hkdfSha256(ring.currentKey, salt, hashFields(['fastify-cloud-storage bytes key v1', purpose]))
@@ -46,7 +46,7 @@ t.test('what was sealed by an earlier version, without a time, does not open', a
   }
 })
 
-t.test('under another name, for another purpose or with another key it does not open', async (t) => {
+t.test('sealed bytes cannot be opened under another name, for another purpose or with another key', async (t) => {
   const sealed = sealer.seal(Buffer.from('a page'), 'name', TIME)
   t.equal(sealer.open(sealed, 'other'), null)
   t.equal(createBytesSealer(ring, 'other').open(sealed, 'name'), null)
@@ -56,11 +56,11 @@ t.test('under another name, for another purpose or with another key it does not 
   t.same(
     rotated.open(sealed, 'name'),
     { bytes: Buffer.from('a page'), time: TIME },
-    'an older key of the ring still opens'
+    'an older key of the ring still opens them'
   )
 })
 
-t.test('two seals of one page have nothing in common but their head', async (t) => {
+t.test('two seals of one page share only their header', async (t) => {
   const [one, two] = [
     sealer.seal(Buffer.from('a page'), 'name', TIME),
     sealer.seal(Buffer.from('a page'), 'name', TIME)
@@ -70,7 +70,7 @@ t.test('two seals of one page have nothing in common but their head', async (t) 
   t.notSame(one.subarray(56), two.subarray(56))
 })
 
-t.test('a hidden name is the same for the same parts alone, and for who has the key', async (t) => {
+t.test('a hidden name depends on its parts, the purpose and the key', async (t) => {
   t.equal(sealer.hide('a', 'b'), sealer.hide('a', 'b'))
   t.match(sealer.hide('a'), /^[\w-]{43}$/)
   const names = [

@@ -54,7 +54,7 @@ function byHand(plaintext: string, binding = BINDING, kid = 'k1', key = K1): str
   return `v1.${kid}.${Buffer.concat(parts).toString('base64url')}`
 }
 
-t.test('every JSON value comes back, under every binding', async () => {
+t.test('every JSON value can be sealed and opened under every binding', async () => {
   const id = anyText()
   const bindings = fc.record({ userId: id, connectionId: id, provider: id })
   fc.assert(
@@ -75,7 +75,7 @@ t.test('an envelope is v1, the key id, and base64url of salt, iv, ciphertext and
   t.same(cipher.open(byHand('{"made":"by hand"}'), BINDING).reveal(), { made: 'by hand' })
 })
 
-t.test('salt and iv come from the source of randomness, 32 and 12 bytes, anew for each seal', async (t) => {
+t.test('each seal draws 32 bytes of salt and 12 bytes of iv from the source of randomness', async (t) => {
   const sizes: number[] = []
   const fixed = createCredentialCipher(
     createKeyRing({ current: 'k1', keys: { k1: K1.toString('base64') } }),
@@ -91,7 +91,7 @@ t.test('salt and iv come from the source of randomness, 32 and 12 bytes, anew fo
   t.equal(fixed.open(second, BINDING).reveal(), 'x')
 })
 
-t.test('two seals of one value differ, in every part', async (t) => {
+t.test('two seals of one value differ in every part', async (t) => {
   const [a, b] = [seal('same'), seal('same')].map((sealed) => Buffer.from(sealed.slice(6), 'base64url')) as [
     Buffer,
     Buffer
@@ -101,7 +101,7 @@ t.test('two seals of one value differ, in every part', async (t) => {
   t.notOk(a.subarray(44, -16).equals(b.subarray(44, -16)), 'ciphertext')
 })
 
-t.test('every other character in any place is refused', async (t) => {
+t.test('an envelope with any character replaced is refused', async (t) => {
   const sealed = seal({ token: 'secret' })
   const changed = Array.from(sealed).flatMap((character, index) =>
     Array.from(ALPHABET)
@@ -112,7 +112,7 @@ t.test('every other character in any place is refused', async (t) => {
   t.same(opened(changed), [])
 })
 
-t.test('every flipped bit is refused', async (t) => {
+t.test('an envelope with any bit flipped is refused', async (t) => {
   const payload = Buffer.from(seal('secret').slice(6), 'base64url')
   const changed = Array.from({ length: payload.byteLength * 8 }, (_, bit) => {
     const copy = Buffer.from(payload)
@@ -122,17 +122,17 @@ t.test('every flipped bit is refused', async (t) => {
   t.same(opened(changed), [])
 })
 
-t.test('an envelope that is cut, lengthened or doubled is refused', async (t) => {
+t.test('an envelope that is truncated, extended or doubled is refused', async (t) => {
   const sealed = seal('secret')
   const places = Array.from(sealed, (_, index) => index)
-  t.same(opened(places.map((at) => sealed.slice(0, at))), [], 'cut at the end')
-  t.same(opened(places.map((at) => sealed.slice(at + 1))), [], 'cut at the start')
-  t.same(opened(places.map((at) => sealed.slice(0, at) + sealed.slice(at + 1))), [], 'one left out')
+  t.same(opened(places.map((at) => sealed.slice(0, at))), [], 'truncated at the end')
+  t.same(opened(places.map((at) => sealed.slice(at + 1))), [], 'truncated at the start')
+  t.same(opened(places.map((at) => sealed.slice(0, at) + sealed.slice(at + 1))), [], 'one character removed')
   t.same(opened(places.flatMap((at) => ['A', '.', '='].map((c) => sealed.slice(0, at) + c + sealed.slice(at)))), [])
   t.same(opened([`${sealed}A`, `${sealed}=`, `${sealed}.`, `${sealed}\n`, ` ${sealed}`, `${sealed}.${sealed}`]), [])
 })
 
-t.test('bytes have one spelling: padding, another alphabet and trailing bits are refused', async (t) => {
+t.test('only canonical base64url is accepted: no padding, other alphabet or trailing bits', async (t) => {
   const sealed = ['{}', '"a"', '"ab"', '"abc"'].map((json) => byHand(json))
   t.same(
     sealed.map((each) => failure(each)),
@@ -153,13 +153,13 @@ t.test('bytes have one spelling: padding, another alphabet and trailing bits are
   t.same(opened(respelled), [])
 })
 
-t.test('a tag that was cut short is refused, however short', async (t) => {
+t.test('a truncated tag is refused, whatever its length is', async (t) => {
   const payload = Buffer.from(seal('secret').slice(6), 'base64url')
   const cut = Array.from({ length: 16 }, (_, missing) => payload.subarray(0, payload.byteLength - 1 - missing))
   t.same(opened(cut.map((each) => `v1.k1.${each.toString('base64url')}`)), [])
 })
 
-t.test('an envelope opens in its own row alone', async (t) => {
+t.test('an envelope can be opened only in its own row', async (t) => {
   const sealed = seal('secret')
   t.ok(failure(sealed, { ...BINDING, userId: 'user-2' }))
   t.ok(failure(sealed, { ...BINDING, connectionId: 'connection-2' }))
@@ -167,7 +167,7 @@ t.test('an envelope opens in its own row alone', async (t) => {
   t.equal(failure(sealed), null)
 })
 
-t.test('no character moves between user, connection and provider', async (t) => {
+t.test('the boundaries of user, connection and provider are authenticated', async (t) => {
   const sealed = seal('secret', { userId: 'ab', connectionId: 'cd', provider: 'ef' })
   t.ok(failure(sealed, { userId: 'abc', connectionId: 'd', provider: 'ef' }))
   t.ok(failure(sealed, { userId: 'ab', connectionId: 'cde', provider: 'f' }))
@@ -182,26 +182,26 @@ t.test('ids of any length can be bound', async (t) => {
   t.ok(failure(sealed, { ...long, userId: 'u'.repeat(4999) }))
 })
 
-t.test('the key itself differs by user and connection, not the authenticated data alone', async (t) => {
+t.test('user and connection are part of the key, not only of the authenticated data', async (t) => {
   const swapped = byHand('"x"', { ...BINDING, userId: 'user-2' })
   t.equal(failure(swapped, { ...BINDING, userId: 'user-2' }), null)
   t.ok(failure(swapped))
 })
 
-t.test('old rows open with their own key, and the current key seals', async (t) => {
+t.test('old rows are opened with their own key, and new ones are sealed with the current key', async (t) => {
   const old = cipherOf('k1', { k1: K1 }).seal(new Secret('secret'), BINDING)
   const rotated = cipherOf('k2', { k1: K1, k2: K2 })
   t.equal(rotated.open(old, BINDING).reveal(), 'secret')
   t.match(rotated.seal(new Secret('secret'), BINDING), /^v1\.k2\./)
 })
 
-t.test('a key that was removed too early is told to the log alone', async (t) => {
+t.test('a key that was removed too early is named in the log only', async (t) => {
   const old = cipherOf('k1', { k1: K1 }).seal(new Secret('secret'), BINDING)
   const error = failure(old, BINDING, cipherOf('k2', { k2: K2 }))
   t.equal((error?.cause as Error).message, 'The credentials cannot be decrypted: no key "k1" in the key ring')
 })
 
-t.test('the key id is authenticated: one that is rewritten opens nothing, not even under the same key', async (t) => {
+t.test('the key id is authenticated, even if both ids name the same key', async (t) => {
   const sealed = seal('secret')
   t.ok(failure(sealed.replace('v1.k1.', 'v1.k2.')))
   t.ok(failure(sealed.replace('v1.k1.', 'v1.k9.'), BINDING, cipherOf('k9', { k9: K1 })))
@@ -209,7 +209,7 @@ t.test('the key id is authenticated: one that is rewritten opens nothing, not ev
   t.ok(failure(sealed.replace('v1.', 'v2.')))
 })
 
-t.test('what is no envelope is refused with one message, and without a word of it in the cause', async (t) => {
+t.test('an invalid envelope is refused with one message, and its text is not in the cause', async (t) => {
   const columns = [
     '',
     '.',
@@ -231,7 +231,7 @@ t.test('what is no envelope is refused with one message, and without a word of i
   }
 })
 
-t.test('what is too long is neither sealed nor decoded', async (t) => {
+t.test('a value that is too long is neither sealed nor decoded', async (t) => {
   const longest = 'x'.repeat(Math.floor(((MAX_ENVELOPE_LENGTH - 6) * 3) / 4) - 60 - 2)
   t.equal(cipher.open(seal(longest), BINDING).reveal(), longest)
   t.throws(() => seal(`${longest}xx`), { code: 'INVALID_CREDENTIALS' })
@@ -243,6 +243,6 @@ t.test('only JSON values can be sealed', async (t) => {
   t.throws(() => seal(() => 'x'), TypeError)
 })
 
-t.test('opened credentials stay hidden', async (t) => {
+t.test('opened credentials are not printed', async (t) => {
   t.notMatch(inspect(cipher.open(seal('hunter2'), BINDING)), 'hunter2')
 })

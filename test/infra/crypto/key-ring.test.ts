@@ -11,7 +11,7 @@ const OTHER = randomBytes(32).toString('base64')
 /** Options as a JavaScript host could pass them. */
 const ring = (options: unknown): ReturnType<typeof createKeyRing> => createKeyRing(options as KeyRingOptions)
 
-t.test('a key may be base64 or base64url, with padding or without', async (t) => {
+t.test('a key may be base64 or base64url, with or without padding', async (t) => {
   const bytes = Buffer.alloc(32, 0xfb)
   for (const text of [bytes.toString('base64'), bytes.toString('base64url'), `${bytes.toString('base64url')}=`]) {
     const keys = ring({ current: 'k1', keys: { k1: text } })
@@ -19,7 +19,7 @@ t.test('a key may be base64 or base64url, with padding or without', async (t) =>
   }
 })
 
-t.test('the ring finds its own keys and nothing else', async (t) => {
+t.test('the ring finds its own keys only', async (t) => {
   const keys = ring({ current: 'k2', keys: { k1: BASE64, k2: OTHER } })
   t.equal(keys.current, 'k2')
   t.equal(keys.find('k2'), keys.currentKey)
@@ -27,7 +27,7 @@ t.test('the ring finds its own keys and nothing else', async (t) => {
   for (const kid of ['k3', '', '__proto__', 'constructor', 'toString']) t.equal(keys.find(kid), undefined)
 })
 
-t.test('ids that objects inherit name no key', async (t) => {
+t.test('names of inherited properties are not key ids', async (t) => {
   for (const current of ['__proto__', 'constructor', 'hasOwnProperty']) {
     t.throws(() => ring({ current, keys: { k1: BASE64 } }), /^encryption\.current is not the id/)
   }
@@ -35,12 +35,12 @@ t.test('ids that objects inherit name no key', async (t) => {
   t.throws(() => ring({ current: 'k1', keys: inherited }), /encryption\.current/)
 })
 
-t.test('a key that is called __proto__ is a key like any other', async (t) => {
+t.test('the key id __proto__ has no special meaning', async (t) => {
   const keys = ring({ current: '__proto__', keys: JSON.parse(`{"__proto__":"${BASE64}"}`) as object })
   t.ok(keys.find('__proto__')?.export().equals(BYTES))
 })
 
-t.test('a bad key ring is refused by the name of what is wrong, without a value', async (t) => {
+t.test('an invalid key ring is refused with the name of the problem and without a value', async (t) => {
   const hexKey = BYTES.toString('hex')
   const trailingBits = `${Buffer.alloc(32, 0xff).toString('base64url').slice(0, 42)}9`
   const cases: [unknown, string][] = [
@@ -83,7 +83,7 @@ t.test('a bad key ring is refused by the name of what is wrong, without a value'
   for (const [options, message] of cases) t.throws(() => ring(options), { message })
 })
 
-t.test('a key ring does not show its keys', async (t) => {
+t.test('a key ring does not print its keys', async (t) => {
   const keys = ring({ current: 'k1', keys: { k1: BASE64 } })
   const shown = inspect(keys, { depth: 9, showHidden: true }) + JSON.stringify(keys) + JSON.stringify(keys.currentKey)
   t.notOk(shown.includes(BASE64.slice(0, 43)))

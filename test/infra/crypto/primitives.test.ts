@@ -136,7 +136,7 @@ for (const { source, key, salt, info, size, output } of HKDF_VECTORS) {
   t.test(`HKDF-SHA256 agrees with ${source}`, async (t) => {
     t.equal(hkdfSha256(key, salt, info, size).toString('hex'), output)
     t.equal(hkdfSha256(createSecretKey(key), salt, info, size).toString('hex'), output)
-    t.equal(hkdfSha256(key, salt, info).toString('hex'), output.slice(0, 64), '32 bytes where no size is given')
+    t.equal(hkdfSha256(key, salt, info).toString('hex'), output.slice(0, 64), 'the default size is 32 bytes')
   })
 }
 
@@ -144,7 +144,7 @@ const KEY = bytes(1, 32)
 const IV = bytes(1, 12)
 const AAD = Buffer.from('aad')
 
-t.test('a key, an iv or a tag of another size is refused, whichever form the key has', async (t) => {
+t.test('a key, an iv or a tag of another size is refused, in either form of the key', async (t) => {
   for (const size of [0, 16, 24, 31, 33]) {
     const key = Buffer.alloc(size, 1)
     t.throws(() => aesGcmSeal(key, IV, AAD, AAD), new RangeError('AES-256-GCM: the key must have 32 bytes'))
@@ -164,7 +164,7 @@ t.test('a key, an iv or a tag of another size is refused, whichever form the key
   }
 })
 
-t.test('another key, iv, aad, ciphertext or tag opens nothing', async (t) => {
+t.test('another key, iv, aad, ciphertext or tag cannot open the ciphertext', async (t) => {
   const { ciphertext, tag } = aesGcmSeal(KEY, IV, AAD, Buffer.from('plaintext'))
   const flipped = (buffer: Buffer): Buffer => Buffer.from(buffer.map((byte, index) => (index === 0 ? byte ^ 1 : byte)))
   t.equal(aesGcmOpen(KEY, IV, AAD, { ciphertext, tag })?.toString(), 'plaintext')

@@ -55,7 +55,7 @@ function start(t: Test, connect?: (n: number) => Promise<ScriptedClient>) {
   return { listener, clients, heard, troubles, attempts: () => attempts }
 }
 
-t.test('it listens, and says at first that something may have been missed', async (t) => {
+t.test('the listener starts to listen, and first reports a possible gap', async (t) => {
   const { listener, clients, heard } = start(t)
   t.notOk(listener.isConnected)
   await until(() => heard.length === 1)
@@ -69,7 +69,7 @@ t.test('it listens, and says at first that something may have been missed', asyn
   t.same(heard, [null, { ...MESSAGE, isGone: false }, { ...MESSAGE, isGone: true }])
 })
 
-t.test('a message that says too little, or cannot be read, is one of any connection', async (t) => {
+t.test('an incomplete or invalid message counts as a change of any connection', async (t) => {
   const { clients, heard } = start(t)
   await until(() => heard.length === 1)
   const odd = ['{}', '', 'null', '[]', '5', '{"id":', JSON.stringify({ ...MESSAGE, version: '2' }), undefined]
@@ -77,7 +77,7 @@ t.test('a message that says too little, or cannot be read, is one of any connect
   t.same(heard, [null, ...odd.map(() => null)])
 })
 
-t.test('it comes back from a connection that ends, or errs, and may have missed something', async (t) => {
+t.test('the listener reconnects after an end or an error, and reports a possible gap', async (t) => {
   const { clients, heard, troubles } = start(t)
   await until(() => heard.length === 1)
   clients[0]?.emit('end')
@@ -86,10 +86,10 @@ t.test('it comes back from a connection that ends, or errs, and may have missed 
   await until(() => heard.length === 3)
   t.same(heard, [null, null, null])
   t.equal(troubles.length, 2)
-  t.ok(clients[0]?.ended && clients[1]?.ended, 'nothing is left behind')
+  t.ok(clients[0]?.ended && clients[1]?.ended, 'both clients are ended')
 })
 
-t.test('a connection that answers nothing more is given up, though nothing closes it', async (t) => {
+t.test('a connection that does not respond is replaced, although it is not closed', async (t) => {
   const { clients, heard } = start(t)
   await until(() => heard.length === 1)
   t.ok(clients[0])
@@ -99,7 +99,7 @@ t.test('a connection that answers nothing more is given up, though nothing close
   t.ok(clients[0]?.ended)
 })
 
-t.test('a database that cannot be reached, hangs or refuses is tried again', async (t) => {
+t.test('a database that is unreachable, hangs or refuses is retried', async (t) => {
   const hanging = new Deferred<ScriptedClient>()
   const refusing = new ScriptedClient()
   refusing.answer = () => Promise.reject(new Error('no LISTEN here'))
@@ -118,13 +118,13 @@ t.test('a database that cannot be reached, hangs or refuses is tried again', asy
   t.equal(late.queries.length, 0)
 })
 
-t.test('what is no connection at all is trouble, and no end of the process', async (t) => {
+t.test('a value that is not a client is reported as trouble and does not end the process', async (t) => {
   const { troubles } = start(t, async () => undefined as unknown as ScriptedClient)
   await until(() => troubles.length > 0)
   t.match(troubles[0], TypeError)
 })
 
-t.test('it ends at once, whatever it waits for', async (t) => {
+t.test('closing takes effect at once in every state', async (t) => {
   for (const wait of ['connect', 'listen', 'heartbeat', 'backoff'] as const) {
     const client = new ScriptedClient()
     if (wait === 'listen') client.answer = () => new Promise(() => {})
@@ -150,12 +150,12 @@ t.test('it ends at once, whatever it waits for', async (t) => {
   }
 })
 
-t.test('a listener that was never started is closed as well', async () => {
+t.test('a listener that was never started can be closed', async () => {
   const listen = () => Promise.reject(new Error('not asked for'))
   await new ConnectionListener({ listen, onMessage: () => {}, onTrouble: () => {}, random: () => 0 }).close()
 })
 
-t.test('the embedded database tells of its own changes', async (t) => {
+t.test('the embedded database notifies about its own changes', async (t) => {
   const database = await emptyDatabase()
   const heard: (ConnectionMessage | null)[] = []
   const listener = new ConnectionListener({

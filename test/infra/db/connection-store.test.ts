@@ -42,7 +42,7 @@ async function setUp(): Promise<Fixture> {
   }
 }
 
-t.test('a connection that was saved is found, without its credentials', async (t) => {
+t.test('a saved connection is found without its credentials', async (t) => {
   const { store, save, clock } = await setUp()
   const saved = await save()
   t.match(saved, {
@@ -60,7 +60,7 @@ t.test('a connection that was saved is found, without its credentials', async (t
   t.notMatch(JSON.stringify(saved), 'sealed')
 })
 
-t.test('find is one statement by primary key that does not ask for credentials', async (t) => {
+t.test('find is one statement by primary key that does not select the credentials', async (t) => {
   const statements: string[] = []
   const { prisma } = await emptyDatabase()
   const spied = prisma.$extends({
@@ -80,7 +80,7 @@ t.test('find is one statement by primary key that does not ask for credentials',
   t.notMatch(statements[0], '"credentials"')
 })
 
-t.test("another user's connection does not exist, whatever is done to it", async (t) => {
+t.test("another user's connection does not exist for any operation", async (t) => {
   const { store, save } = await setUp()
   const saved = await save()
   t.equal(await store.find('bob', saved.id), null)
@@ -91,7 +91,7 @@ t.test("another user's connection does not exist, whatever is done to it", async
   t.same(await store.find('ann', saved.id), saved)
 })
 
-t.test('a list is the oldest first, of one provider or of all', async (t) => {
+t.test('a list is ordered by age, for one provider or for all', async (t) => {
   const { prisma, store, save } = await setUp()
   const made: string[] = []
   for (const provider of ['webdav', 's3', 'webdav']) {
@@ -111,7 +111,7 @@ t.test('a list is the oldest first, of one provider or of all', async (t) => {
   )
 })
 
-t.test('the same account again renews its row', async (t) => {
+t.test('saving the same account again renews its row', async (t) => {
   const { prisma, store, clock, save, setStatus } = await setUp()
   const first = await save()
   await setStatus(first.id, 'REQUIRES_REAUTH')
@@ -134,7 +134,7 @@ t.test('the same account again renews its row', async (t) => {
   t.equal((await store.list('ann')).length, 1)
 })
 
-t.test('a renewal raises the version even if the clock has not moved, or has been set back', async (t) => {
+t.test('a renewal increments the version even if the clock stands still or was set back', async (t) => {
   const { clock, save } = await setUp()
   const first = await save()
   const second = await save()
@@ -144,7 +144,7 @@ t.test('a renewal raises the version even if the clock has not moved, or has bee
   t.ok(first.connectedAt < second.connectedAt && second.connectedAt < third.connectedAt)
 })
 
-t.test('a disabled connection stays as it is', async (t) => {
+t.test('a disabled connection is not changed by a renewal', async (t) => {
   const { prisma, save, setStatus } = await setUp()
   const { id } = await save()
   await setStatus(id, 'DISABLED')
@@ -153,7 +153,7 @@ t.test('a disabled connection stays as it is', async (t) => {
   t.same(await prisma.cloudConnection.findFirst(), before)
 })
 
-t.test('a user has at most so many connections, of all providers, and may renew each of them', async (t) => {
+t.test('a user has a maximum of connections across providers, and may renew each of them', async (t) => {
   const { store, save } = await setUp()
   const limited = (changes: Partial<NewConnection>) => store.saveConnected(aConnection(changes), () => 'sealed', 2)
   await limited({ accountId: '1' })
@@ -164,47 +164,44 @@ t.test('a user has at most so many connections, of all providers, and may renew 
   await save({ userId: 'bob' })
 })
 
-t.test(
-  'credentials are sealed once, for the row that will hold them, and a failure to seal them stores nothing',
-  async (t) => {
-    const { store, save } = await setUp()
-    const ids: string[] = []
-    const seal = (id: string) => {
-      ids.push(id)
-      return 'sealed'
-    }
-    const { id } = await store.saveConnected(aConnection(), seal, 20)
-    await store.saveConnected(aConnection(), seal, 20)
-    t.same(ids, [id, id])
-    const failure = new Error('no key')
-    await t.rejects(
-      store.saveConnected(
-        aConnection({ userId: 'bob' }),
-        () => {
-          throw failure
-        },
-        20
-      ),
-      failure
-    )
-    t.same(await store.list('bob'), [])
-    t.ok(await save({ userId: 'bob' }), 'and the next one is not held up')
+t.test('credentials are sealed once for the final row, and a failure to seal them stores nothing', async (t) => {
+  const { store, save } = await setUp()
+  const ids: string[] = []
+  const seal = (id: string) => {
+    ids.push(id)
+    return 'sealed'
   }
-)
+  const { id } = await store.saveConnected(aConnection(), seal, 20)
+  await store.saveConnected(aConnection(), seal, 20)
+  t.same(ids, [id, id])
+  const failure = new Error('no key')
+  await t.rejects(
+    store.saveConnected(
+      aConnection({ userId: 'bob' }),
+      () => {
+        throw failure
+      },
+      20
+    ),
+    failure
+  )
+  t.same(await store.list('bob'), [])
+  t.ok(await save({ userId: 'bob' }), 'the next save is not blocked')
+})
 
-t.test('what is removed is told, and gone', async (t) => {
+t.test('removing returns the removed connections', async (t) => {
   const { store, save } = await setUp()
   const [first, second] = [await save({ accountId: '1', scopes: ['a,b', '"'] }), await save({ accountId: '2' })]
   const bobs = await save({ userId: 'bob' })
   const sealed = (row: Connection) => ({ ...row, sealedCredentials: `sealed for ${row.id}` })
-  t.same(await store.remove('ann', first.id), sealed(first), 'with its credentials, so that they can be revoked')
+  t.same(await store.remove('ann', first.id), sealed(first), 'with their credentials, so that they can be revoked')
   t.equal(await store.remove('ann', first.id), null)
   t.same(await store.removeAll('ann'), [sealed(second)])
   t.same(await store.removeAll('ann'), [])
   t.same(await store.list('bob'), [bobs])
 })
 
-t.test('text that PostgreSQL cannot hold names no row', async (t) => {
+t.test('text that PostgreSQL cannot store matches no row', async (t) => {
   const { store, save } = await setUp()
   const { id } = await save()
   // If it were written unchanged, the lone surrogate would become U+FFFD, and its user this one.
@@ -224,7 +221,7 @@ t.test('text that PostgreSQL cannot hold names no row', async (t) => {
   }
 })
 
-t.test('an account whose name does not fit the index is refused before it gets there', async (t) => {
+t.test('an account id that exceeds the index is refused in advance', async (t) => {
   const { save } = await setUp()
   // Random, because the index compresses repetitions.
   const random = (length: number) => Array.from({ length }, () => Math.random().toString(36).charAt(2)).join('')
@@ -232,7 +229,7 @@ t.test('an account whose name does not fit the index is refused before it gets t
   await t.rejects(save({ accountId: random(2700) }), { code: 'INVALID_REQUEST' })
 })
 
-t.test('a mistake of the program is not dressed up as an unavailable database', async (t) => {
+t.test('a programming error is not reported as an unavailable database', async (t) => {
   const { prisma } = await ownDatabase(t)
   const store = createConnectionStore(prisma)
   await prisma.$executeRaw`ALTER TABLE cloud_connections RENAME COLUMN label TO title`
@@ -241,7 +238,7 @@ t.test('a mistake of the program is not dressed up as an unavailable database', 
   t.match(error, { code: 'P2022' })
 })
 
-t.test('a database is ready with its tables and its triggers', async (t) => {
+t.test('a database is ready if it has the tables and the triggers', async (t) => {
   const { prisma } = await ownDatabase(t)
   const store = createConnectionStore(prisma)
   await t.resolves(store.assertReady())
@@ -290,17 +287,17 @@ async function storeAt(t: Test, port: number, timeoutMs?: number): Promise<Conne
   return createConnectionStore(prisma, timeoutMs === undefined ? {} : { timeoutMs })
 }
 
-t.test('nobody at the port: every call says that the database does not answer', async (t) => {
+t.test('with a closed port every call reports an unavailable database', async (t) => {
   const store = await storeAt(t, await portOf(t))
   for (const [name, call] of everyCall(store)) await t.rejects(call(), UNAVAILABLE, name)
 })
 
-t.test('a server that hangs up: every call says that the database does not answer', async (t) => {
+t.test('with a server that hangs up every call reports an unavailable database', async (t) => {
   const store = await storeAt(t, await portOf(t, (socket) => socket.destroy()))
   for (const [name, call] of everyCall(store)) await t.rejects(call(), UNAVAILABLE, name)
 })
 
-t.test('a server that says nothing: the deadline of the store ends the wait', async (t) => {
+t.test('with a server that does not respond the deadline of the store applies', async (t) => {
   const port = await portOf(t, (socket) => {
     t.teardown(() => socket.destroy())
   })
@@ -308,14 +305,14 @@ t.test('a server that says nothing: the deadline of the store ends the wait', as
   await t.rejects(store.find('ann', 'c1'), { ...UNAVAILABLE, cause: { message: /50 ms/ } })
 })
 
-t.test('a database that was closed does not answer', async (t) => {
+t.test('a closed database is unavailable', async (t) => {
   const database = await ownDatabase(t)
   const store = createConnectionStore(database.prisma)
   await database.close()
   for (const [name, call] of everyCall(store)) await t.rejects(call(), UNAVAILABLE, name)
 })
 
-t.test('which errors mean that the database does not answer', async (t) => {
+t.test('connection errors are reported as an unavailable database, and others are not', async (t) => {
   const unavailable = [
     { code: 'P2024' },
     { code: 'P1017' },
@@ -346,7 +343,7 @@ t.test('which errors mean that the database does not answer', async (t) => {
   for (const error of answers) t.notOk(isDatabaseUnavailable(error), JSON.stringify(error))
 })
 
-t.test('an error of our own passes through a transaction as it is', async (t) => {
+t.test('an error of the caller passes through a transaction unchanged', async (t) => {
   const cause = Object.assign(new Error('of another service'), { code: 'ECONNRESET' })
   const own = new StorageError('CREDENTIALS_UNREADABLE', 'No.', { cause })
   const prisma = { $transaction: () => Promise.reject(own) } as unknown as PrismaLike
@@ -357,29 +354,26 @@ t.test('an error of our own passes through a transaction as it is', async (t) =>
   )
 })
 
-t.test(
-  'refused credentials make an ACTIVE connection wait for its user, if they are still the stored ones',
-  async (t) => {
-    const { store, save, setStatus } = await setUp()
-    const saved = await save()
-    t.equal(await store.requireReauth({ ...saved, userId: 'bob' }), false, 'another user’s')
-    t.equal(await store.requireReauth({ ...saved, id: 'none' }), false)
-    t.equal(await store.requireReauth({ ...saved, id: NUL }), false)
-    t.equal(await store.requireReauth(saved), true)
-    const waiting = await store.find('ann', saved.id)
-    t.match(waiting, { status: 'REQUIRES_REAUTH', lastErrorCode: 'ACCESS_DENIED', version: saved.version + 1 })
-    t.equal(await store.requireReauth(saved), false, 'once')
+t.test('rejected credentials set an ACTIVE connection to REQUIRES_REAUTH, if they are still stored', async (t) => {
+  const { store, save, setStatus } = await setUp()
+  const saved = await save()
+  t.equal(await store.requireReauth({ ...saved, userId: 'bob' }), false, 'another user')
+  t.equal(await store.requireReauth({ ...saved, id: 'none' }), false)
+  t.equal(await store.requireReauth({ ...saved, id: NUL }), false)
+  t.equal(await store.requireReauth(saved), true)
+  const waiting = await store.find('ann', saved.id)
+  t.match(waiting, { status: 'REQUIRES_REAUTH', lastErrorCode: 'ACCESS_DENIED', version: saved.version + 1 })
+  t.equal(await store.requireReauth(saved), false, 'a second time')
 
-    const renewed = await store.saveConnected(aConnection(), () => 'sealed anew', 20)
-    t.match(renewed, { id: saved.id, status: 'ACTIVE', lastErrorCode: null })
-    t.equal(await store.requireReauth(saved), false, 'the credentials of before')
-    await setStatus(saved.id, 'DISABLED')
-    t.equal(await store.requireReauth({ ...renewed }), false, 'what the operator disabled stays so')
-    t.match(await store.find('ann', saved.id), { status: 'DISABLED' })
-  }
-)
+  const renewed = await store.saveConnected(aConnection(), () => 'sealed anew', 20)
+  t.match(renewed, { id: saved.id, status: 'ACTIVE', lastErrorCode: null })
+  t.equal(await store.requireReauth(saved), false, 'replaced credentials')
+  await setStatus(saved.id, 'DISABLED')
+  t.equal(await store.requireReauth({ ...renewed }), false, 'a disabled connection is unchanged')
+  t.match(await store.find('ann', saved.id), { status: 'DISABLED' })
+})
 
-t.test('a use is noted as often as asked for, by the database’s clock, and changes nothing else', async (t) => {
+t.test('each reported use is stored with the time of the database, and changes nothing else', async (t) => {
   const { prisma, store, save } = await setUp()
   const { id } = await save()
   const read = () => prisma.cloudConnection.findUniqueOrThrow({ where: { id } })
@@ -394,7 +388,7 @@ t.test('a use is noted as often as asked for, by the database’s clock, and cha
   await store.noteUse('ann', id, 3_600_000)
   t.same((await read()).lastUsedAt, lastUsedAt)
   await store.noteUse('bob', id, 0)
-  t.same((await read()).lastUsedAt, lastUsedAt, 'not by another user')
+  t.same((await read()).lastUsedAt, lastUsedAt, 'another user')
   await store.noteUse('ann', id, 0)
   t.notSame((await read()).lastUsedAt, lastUsedAt)
   await store.noteUse('ann', NUL, 0)

@@ -21,7 +21,7 @@ async function setUp() {
   return { store, clock, flow, prisma }
 }
 
-t.test('a flow is found by its user, at its provider, until it expires', async (t) => {
+t.test('a flow is found by its user and provider until it expires', async (t) => {
   const { store, clock, flow } = await setUp()
   await store.save(flow('one'), 5)
   t.same(await store.find('one', 'ann', 'nextcloud'), flow('one'))
@@ -35,7 +35,7 @@ t.test('a flow is found by its user, at its provider, until it expires', async (
   t.equal(await store.find('one', 'ann', 'nextcloud'), null)
 })
 
-t.test('saving sweeps what has expired, whoever began it, and all but the newest of the user', async (t) => {
+t.test('saving deletes the expired flows of all users, and all but the newest flows of the user', async (t) => {
   const { store, clock, flow, prisma } = await setUp()
   await store.save(flow('bobs', { userId: 'bob' }), 5)
   clock.tick(600_000)
@@ -50,7 +50,7 @@ t.test('saving sweeps what has expired, whoever began it, and all but the newest
   )
 })
 
-t.test('what is sealed can be replaced, and a flow is removed once', async (t) => {
+t.test('sealed data can be replaced, and a flow is removed once', async (t) => {
   const { store, flow } = await setUp()
   await store.save(flow('one'), 5)
   await store.reseal('one', 'sealed anew')

@@ -11,7 +11,7 @@ import { emptyDatabase, ownDatabase } from '../../support/database.ts'
 
 const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8)
 
-t.test('options that contradict each other are refused by name, and no message repeats a password', async (t) => {
+t.test('contradictory options are refused by name, and no message contains a password', async (t) => {
   const image = new Blob([])
   const url = 'postgres://ann:hunter2@127.0.0.1/x'
   const refused: [options: Parameters<typeof openDatabase>[0], message: RegExp][] = [
@@ -30,17 +30,17 @@ t.test('options that contradict each other are refused by name, and no message r
   }
 })
 
-t.test('an embedded database does what Prisma asks, several at a time, and closes twice', async (t) => {
+t.test('an embedded database supports Prisma, concurrent queries and repeated closing', async (t) => {
   const { prisma, close } = await ownDatabase(t)
   const data = { userId: 'ann', provider: 's3', accountId: 'a', label: 'Mine', credentials: 'sealed' }
   await Promise.all([1, 2, 3].map((n) => prisma.cloudConnection.create({ data: { ...data, accountId: String(n) } })))
   t.equal(await prisma.cloudConnection.count(), 3)
   await t.rejects(prisma.cloudConnection.create({ data: { ...data, accountId: '1' } }), { code: 'P2002' })
-  t.equal(await prisma.cloudConnection.count(), 3, 'an error breaks no connection')
+  t.equal(await prisma.cloudConnection.count(), 3, 'the connection survives an error')
   await t.resolves(Promise.all([close(), close()]))
 })
 
-t.test('a listener on an embedded database stays out of transactions and of exchanges', async (t) => {
+t.test('a listener on an embedded database does not interfere with transactions and exchanges', async (t) => {
   const { prisma, listen } = await emptyDatabase()
   const listener = await listen()
   t.teardown(async () => {
@@ -55,7 +55,7 @@ t.test('a listener on an embedded database stays out of transactions and of exch
   const heartbeats: Promise<unknown>[] = []
   await prisma.$transaction(async (transaction) => {
     await transaction.$executeRaw`CREATE TABLE a (n int)`
-    heartbeats.push(listener.query('SELECT nonsense').catch(() => t.ok(transactionEnded, 'it waited')))
+    heartbeats.push(listener.query('SELECT nonsense').catch(() => t.ok(transactionEnded, 'the query waited')))
     for (let n = 0; n < 20; n++) await transaction.$executeRaw`INSERT INTO a VALUES (${n})`
     await transaction.$executeRaw`SELECT pg_notify('news', 'hello')`
     t.same(heard, [])
@@ -63,7 +63,7 @@ t.test('a listener on an embedded database stays out of transactions and of exch
   })
   await Promise.all(heartbeats)
   await listener.query("NOTIFY news, 'its own'")
-  t.same(heard, ['hello', 'its own'], 'each once')
+  t.same(heard, ['hello', 'its own'], 'each notification once')
 
   const inserts = Array.from({ length: 20 }, (_, n) => prisma.$executeRaw`INSERT INTO a VALUES (${n})`)
   for (let n = 0; n < 20; n++) await listener.query('SELECT 1')
@@ -71,10 +71,10 @@ t.test('a listener on an embedded database stays out of transactions and of exch
   t.same(await prisma.$queryRaw`SELECT count(*)::int AS n FROM a`, [{ n: 40 }])
 })
 
-t.test('a listener that leaves in the middle of a transaction takes it along, and hears nothing more', async (t) => {
+t.test('a listener that ends during a transaction waits for it, and receives no more notifications', async (t) => {
   const { prisma, listen } = await emptyDatabase()
   const listener = await listen()
-  listener.on('notification', () => t.fail('it has left'))
+  listener.on('notification', () => t.fail('the listener has ended'))
   await listener.query('LISTEN news')
   await listener.query('BEGIN')
   await listener.query('CREATE TABLE a (n int)')
@@ -84,7 +84,7 @@ t.test('a listener that leaves in the middle of a transaction takes it along, an
   await prisma.$executeRaw`SELECT pg_notify('news', 'hello')`
 })
 
-t.test('an embedded database in a folder is there again, its files closed to others', async (t) => {
+t.test('an embedded database in a folder persists, and its files are closed to other users', async (t) => {
   const dataDir = join(t.testdir(), 'new', 'data')
   const first = await openEmbedded({ dataDir, image: await migratedImage() })
   await first.pool.query("INSERT INTO oauth_states VALUES ('h', 'b', 'u', 'p', 'v', '/', now())")
@@ -94,20 +94,20 @@ t.test('an embedded database in a folder is there again, its files closed to oth
   const inUse = { message: new RegExp(`${dataDir} is in use by process ${String(process.pid)} `) }
   await t.rejects(openDatabase({ dataDir }), inUse)
   await first.close()
-  t.same(readdirSync(dataDir), ['postgres'], 'the lock has gone')
+  t.same(readdirSync(dataDir), ['postgres'], 'the lock was removed')
 
   const second = await openDatabase({ dataDir })
   t.equal(await second.prisma.oAuthState.count(), 1)
   await second.close()
 })
 
-t.test('a database that cannot be opened leaves its folder free', async (t) => {
+t.test('a database that cannot be opened releases its folder', async (t) => {
   const dataDir = t.testdir({ postgres: { PG_VERSION: 'nonsense' } })
   await t.rejects(openEmbedded({ dataDir }))
   t.notOk(existsSync(join(dataDir, 'postgres.lock')))
 })
 
-t.test('a database that cannot be migrated is closed again', async (t) => {
+t.test('a database that cannot be migrated is closed', async (t) => {
   const dataDir = t.testdir()
   const made = await openEmbedded({ dataDir, image: await migratedImage() })
   await made.pool.query('DROP TABLE _prisma_migrations')
@@ -135,12 +135,12 @@ t.test('the lock of a dead process is taken over', async (t) => {
   t.same(readdirSync(join(path, '..')), [])
 })
 
-t.test("a pid that another process has meanwhile does not keep a dead one's lock", async (t) => {
+t.test('a reused pid does not keep the lock of a dead process', async (t) => {
   const path = lockHeldBy(t, { ...HOLDER, pid: process.pid, began: 'another boot:1' })
   t.doesNotThrow(() => lockFolder(path, '/the/folder'))
 })
 
-t.test('a lock that may be alive is respected, and the message says whose it is', async (t) => {
+t.test('the lock of a process that may be alive is respected, and the message names the process', async (t) => {
   for (const holder of [
     { ...HOLDER, pid: process.ppid, began: null },
     { ...HOLDER, pid: deadPid(), host: 'elsewhere' }
@@ -154,7 +154,7 @@ t.test('a lock that may be alive is respected, and the message says whose it is'
   }
 })
 
-t.test('what is no lock is not removed', async (t) => {
+t.test('a file that is not a lock is not removed', async (t) => {
   for (const content of ['', 'my notes', '{}', '{"pid":"1"}', 'null']) {
     const path = lockHeldBy(t, content)
     t.throws(() => lockFolder(path, '/the/folder'), { message: /not a lock file of this package/ })
@@ -162,7 +162,7 @@ t.test('what is no lock is not removed', async (t) => {
   }
 })
 
-t.test('the slower of two that find a dead lock leaves the new one alone', async (t) => {
+t.test('of two processes that find a dead lock the slower one does not remove the new lock', async (t) => {
   const dead = { ...HOLDER, pid: deadPid(), began: null, nonce: 'dead' }
   const path = lockHeldBy(t, dead)
   lockFolder(path, '/the/folder')
@@ -173,7 +173,7 @@ t.test('the slower of two that find a dead lock leaves the new one alone', async
   t.notOk(existsSync(`${path}.dead.claim`))
 })
 
-t.test('while one process takes a lock over, another one waits for its operator', async (t) => {
+t.test('during a takeover of a lock another process fails and names the claim', async (t) => {
   const dead = { ...HOLDER, pid: deadPid(), began: null, nonce: 'dead' }
   const path = lockHeldBy(t, dead)
   writeFileSync(`${path}.dead.claim`, JSON.stringify({ ...HOLDER, pid: 4242 }))
@@ -181,7 +181,7 @@ t.test('while one process takes a lock over, another one waits for its operator'
   t.match(JSON.parse(readFileSync(path, 'utf8')), dead)
 })
 
-t.test('a lock that somebody else has meanwhile is not released', async (t) => {
+t.test('a lock that another process has taken over is not released', async (t) => {
   const path = join(t.testdir(), 'lock')
   const unlock = lockFolder(path, '/the/folder')
   writeFileSync(path, JSON.stringify(HOLDER))
@@ -189,7 +189,7 @@ t.test('a lock that somebody else has meanwhile is not released', async (t) => {
   t.ok(existsSync(path))
 })
 
-t.test('a folder that was there keeps its own mode', async (t) => {
+t.test('an existing folder keeps its mode', async (t) => {
   const dataDir = t.testdir()
   mkdirSync(join(dataDir, 'postgres'), { mode: 0o755 })
   const before = modeOf(dataDir)

@@ -17,7 +17,7 @@ async function setUp(timeoutMs?: number) {
   return { store, id, row }
 }
 
-t.test('work is given the row as it is once the lock is had, not as its caller knew it', async (t) => {
+t.test('work receives the row as it is under the lock, not as the caller knew it', async (t) => {
   const { store, id, row } = await setUp()
   const isWithin = new Deferred<void>()
   const end = new Deferred<void>()
@@ -38,7 +38,7 @@ t.test('work is given the row as it is once the lock is had, not as its caller k
   t.same(seen, ['sealed anew', row.credentialsRevision + 1])
 })
 
-t.test('what work stores raises the revision and not the version', async (t) => {
+t.test('storing tokens increments the revision and not the version', async (t) => {
   const { store, id, row } = await setUp()
   await store.withRefreshLock(row, WITHIN_MS, async (locked, { reseal }) => reseal(locked!, 'sealed anew'))
   t.same(await store.findSealed('ann', id), {
@@ -48,7 +48,7 @@ t.test('what work stores raises the revision and not the version', async (t) => 
   })
 })
 
-t.test('work that throws changes nothing, and its error comes through', async (t) => {
+t.test('work that throws changes nothing, and its error is passed on', async (t) => {
   const { store, id, row } = await setUp()
   for (const error of [new Error('mine'), new StorageError('PROVIDER_UNAVAILABLE', 'Down.')]) {
     const failing = store.withRefreshLock(row, WITHIN_MS, async (locked, { reseal }) => {
@@ -58,10 +58,10 @@ t.test('work that throws changes nothing, and its error comes through', async (t
     t.equal(await failing.catch((thrown: unknown) => thrown), error)
     t.same(await store.findSealed('ann', id), row)
   }
-  t.equal(await store.withRefreshLock(row, WITHIN_MS, async (locked) => locked?.id), id, 'the lock is free again')
+  t.equal(await store.withRefreshLock(row, WITHIN_MS, async (locked) => locked?.id), id, 'the lock is released')
 })
 
-t.test('a grant that has ended is stored for the row that was read alone', async (t) => {
+t.test('an ended grant is stored only for the row that was read', async (t) => {
   const { store, id, row } = await setUp()
   const stale = { ...row, credentialsRevision: row.credentialsRevision + 1 }
   t.equal(await store.withRefreshLock(row, WITHIN_MS, async (_, { requireReauth }) => requireReauth(stale)), false)
@@ -71,7 +71,7 @@ t.test('a grant that has ended is stored for the row that was read alone', async
   t.equal(await store.withRefreshLock(row, WITHIN_MS, async (_, { requireReauth }) => requireReauth(row)), false)
 })
 
-t.test('a seal is stored for the row that was read alone', async (t) => {
+t.test('a seal is stored only for the row that was read', async (t) => {
   const { store, id, row } = await setUp()
   const { version, credentialsRevision } = row
   const others = [
@@ -86,7 +86,7 @@ t.test('a seal is stored for the row that was read alone', async (t) => {
   t.same(await store.findSealed('ann', id), row)
 })
 
-t.test("there is no row for another user, nor for an id that there is not, nor for one that can't be", async (t) => {
+t.test('another user, an unknown id and an invalid id have no row', async (t) => {
   const { store, id, row } = await setUp()
   const unknown = [
     { userId: 'ben', id },
@@ -106,7 +106,7 @@ t.test("there is no row for another user, nor for an id that there is not, nor f
   t.same(await store.findSealed('ann', id), row)
 })
 
-t.test('work that takes longer than it may stores nothing, and the database is free again', async (t) => {
+t.test('work that exceeds its time stores nothing and releases the database', async (t) => {
   const { store, id, row } = await setUp(50)
   const end = new Deferred<void>()
   const late = new Deferred<unknown>()

@@ -60,7 +60,7 @@ const BOMBS: [string, () => Transform][] = [
 ]
 
 for (const [coding, compressor] of BOMBS) {
-  t.test(`300 MB of spaces as a little ${coding} are not unpacked`, async (t) => {
+  t.test(`300 MB of spaces, compressed with ${coding}, are not decompressed`, async (t) => {
     const body = await bomb(compressor())
     t.ok(body.length < MIB)
     const server = await startServer(t)
@@ -82,7 +82,7 @@ for (const [coding, compressor] of BOMBS) {
 }
 
 for (const client of NET_CLIENTS) {
-  t.test(`${client.name} reads no answer without an end`, async (t) => {
+  t.test(`${client.name} stops reading an endless response`, async (t) => {
     const server = await startServer(t)
     server.answer = (_request, response) => {
       const spaces = Buffer.alloc(MIB, ' ')
@@ -96,7 +96,7 @@ for (const client of NET_CLIENTS) {
     await until(() => server.sockets.size === 0)
   })
 
-  t.test(`${client.name} takes no answer that was cut short for a whole one`, async (t) => {
+  t.test(`${client.name} does not accept a truncated response`, async (t) => {
     const head = 'HTTP/1.1 200 OK\r\ncontent-type: application/xml\r\n'
     const cut = [
       `${head}content-length: 100\r\n\r\n<ListBucketResult/>`,
@@ -111,7 +111,7 @@ for (const client of NET_CLIENTS) {
       }
   })
 
-  t.test(`${client.name} takes no nonsense for an answer`, async (t) => {
+  t.test(`${client.name} does not accept an invalid response`, async (t) => {
     const nonsense = [
       'HTTP/1.1 200 OK\r\ncontent-length: five\r\n\r\nhello',
       'HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello',
@@ -130,7 +130,7 @@ for (const client of NET_CLIENTS) {
   })
 }
 
-t.test('an answer is unpacked as its sender packed it', async (t) => {
+t.test('a response is decompressed by its Content-Encoding', async (t) => {
   const server = await startServer(t)
   const codings: [string, Buffer][] = [
     ['gzip', gzipSync(TEXT)],
@@ -148,7 +148,7 @@ t.test('an answer is unpacked as its sender packed it', async (t) => {
   t.equal(server.requests[0]?.headers['accept-encoding'], 'gzip, deflate, br')
 })
 
-t.test('a content coding that nobody asked for, or more than one, is refused', async (t) => {
+t.test('an unrequested or repeated content coding is refused', async (t) => {
   const server = await startServer(t)
   for (const coding of ['zstd', 'compress', 'gzip, br', 'gzip, gzip', 'gzip,identity', 'constructor', '__proto__']) {
     server.answer = (_request, response) =>
@@ -161,7 +161,7 @@ t.test('a content coding that nobody asked for, or more than one, is refused', a
   t.equal((await failureOf(read(server.origin))).code, 'PROVIDER_ERROR')
 })
 
-t.test('what is no such coding, or ends in its middle, is a mistake of the provider', async (t) => {
+t.test('invalid or truncated compressed content is a provider error', async (t) => {
   const server = await startServer(t)
   for (const [coding, body] of [
     ['gzip', Buffer.from('hello')],
@@ -175,7 +175,7 @@ t.test('what is no such coding, or ends in its middle, is a mistake of the provi
   }
 })
 
-t.test('what has no body needs no unpacking', async (t) => {
+t.test('a response without a body is not decompressed', async (t) => {
   const server = await startServer(t)
   for (const [method, status] of [
     ['HEAD', 200],
@@ -190,14 +190,14 @@ t.test('what has no body needs no unpacking', async (t) => {
   t.equal(await read(server.origin), '')
 })
 
-t.test('an answer may be as large as its limit, and no larger', async (t) => {
+t.test('a response may have exactly the maximum size', async (t) => {
   const server = await startServer(t)
   server.answer = (_request, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(TEXT))
   t.equal(await read(server.origin, { maxBytes: TEXT.length }), TEXT)
   t.equal((await failureOf(read(server.origin, { maxBytes: TEXT.length - 1 }))).code, 'PROVIDER_ERROR')
 })
 
-t.test('a body ends where its length says, whatever else is sent', async (t) => {
+t.test('a body ends at its Content-Length, whatever follows', async (t) => {
   const { server, origin } = await saying(
     t,
     'HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello and HTTP/1.1 200 OK\r\n\r\n',
@@ -213,7 +213,7 @@ t.test('a body ends where its length says, whatever else is sent', async (t) => 
   t.equal(server.connections, 3)
 })
 
-t.test('a transfer comes verbatim, whatever its coding', async (t) => {
+t.test('a transfer is returned unchanged, whatever its Content-Encoding is', async (t) => {
   const server = await startServer(t)
   const packed = gzipSync(TEXT)
   for (const coding of ['gzip', 'zstd', 'gzip, br', 'constructor']) {
@@ -223,7 +223,7 @@ t.test('a transfer comes verbatim, whatever its coding', async (t) => {
   t.equal(server.requests[0]?.headers['accept-encoding'], 'identity')
 })
 
-t.test('a transfer has no limit', async (t) => {
+t.test('a transfer has no size limit', async (t) => {
   const server = await startServer(t)
   const body = randomBytes(20 * MIB)
   server.answer = (_request, response) => response.end(body)
@@ -231,7 +231,7 @@ t.test('a transfer has no limit', async (t) => {
   t.ok((await readBody(answer.body)).equals(body))
 })
 
-t.test('a transfer that was cut short is no whole one, and fails as calls do', async (t) => {
+t.test('a truncated transfer fails like any other call', async (t) => {
   for (const end of ['end', 'reset'] as const) {
     for (const head of ['content-length: 100\r\n\r\n', 'transfer-encoding: chunked\r\n\r\n5\r\n']) {
       const { origin } = await saying(t, `HTTP/1.1 200 OK\r\n${head}hello`, end)

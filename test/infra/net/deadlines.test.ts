@@ -19,7 +19,7 @@ const { signal } = new AbortController()
 
 for (const client of NET_CLIENTS) {
   void t.test(client.name, async (t) => {
-    t.test('waits for a connection no longer than it should, the name included', async (t) => {
+    t.test('connecting times out, including name resolution', async (t) => {
       const timeouts = { connectMs: SHORT }
       const asked: unknown[] = []
       const egress = openEgress({ timeouts, resolve: (...question) => asked.push(question) })
@@ -27,7 +27,7 @@ for (const client of NET_CLIENTS) {
       t.same([code, retryable, asked.length], [client.told('PROVIDER_TIMEOUT'), true, 1])
     })
 
-    t.test('waits for TLS no longer than it should', async (t) => {
+    t.test('the TLS handshake times out', async (t) => {
       const server = await startTcp(t, () => {})
       const timeouts = { connectMs: SHORT, headersMs: SHORT }
       const call = client.call(openEgress({ timeouts }), `https://127.0.0.1:${server.port}`, { timeouts })
@@ -35,7 +35,7 @@ for (const client of NET_CLIENTS) {
       await until(() => server.sockets.size === 0)
     })
 
-    t.test('waits for an answer no longer than it should', async (t) => {
+    t.test('waiting for a response times out', async (t) => {
       const server = await startServer(t)
       server.answer = () => {}
       const timeouts = { headersMs: SHORT }
@@ -44,7 +44,7 @@ for (const client of NET_CLIENTS) {
       await until(() => server.sockets.size === 0)
     })
 
-    t.test('waits in the middle of an answer no longer than it should', async (t) => {
+    t.test('a stalled response times out', async (t) => {
       const server = await startServer(t)
       server.answer = (_request, response) => response.write('<')
       const timeouts = { idleMs: SHORT }
@@ -53,7 +53,7 @@ for (const client of NET_CLIENTS) {
       await until(() => server.sockets.size === 0)
     })
 
-    t.test('ends with the reason of its caller before anything began', async (t) => {
+    t.test('an abort before the start ends with the reason of the caller', async (t) => {
       const server = await startServer(t)
       const reason = new Error('gone')
       const call = client.call(openEgress(), server.origin, { signal: AbortSignal.abort(reason) })
@@ -61,7 +61,7 @@ for (const client of NET_CLIENTS) {
       t.equal(server.connections, 0)
     })
 
-    t.test('ends with the reason of its caller before the answer, and in it', async (t) => {
+    t.test('an abort before and during the response ends with the reason of the caller', async (t) => {
       for (const isBegun of [false, true]) {
         for (const reason of [new Error('gone'), new DOMException('gone', 'AbortError')]) {
           const server = await startServer(t)
@@ -79,7 +79,7 @@ for (const client of NET_CLIENTS) {
       }
     })
 
-    t.test('ends with the reason of its caller while a name is being resolved', async (t) => {
+    t.test('an abort during name resolution ends with the reason of the caller', async (t) => {
       const controller = new AbortController()
       const reason = new Error('gone')
       let asked: (() => void) | undefined
@@ -96,7 +96,7 @@ for (const client of NET_CLIENTS) {
   })
 }
 
-t.test('an answer that drips ends at the total deadline, a transfer does not', async (t) => {
+t.test('a slow response ends at the total deadline, and a transfer does not', async (t) => {
   const server = await startServer(t)
   server.answer = (_request, response) => {
     response.write('<')
@@ -141,7 +141,7 @@ t.test('redirects share one total deadline', async (t) => {
   t.equal((await failure).code, 'PROVIDER_TIMEOUT')
 })
 
-t.test('a caller that aborts with anything gets just that', async (t) => {
+t.test('an abort reason of any type is passed on unchanged', async (t) => {
   const server = await startServer(t)
   const reason = { why: 'no error' }
   const controller = new AbortController()
@@ -152,7 +152,7 @@ t.test('a caller that aborts with anything gets just that', async (t) => {
   t.equal(await call.catch((error: unknown) => error), reason)
 })
 
-t.test('listeners on the signal of a caller go with the answer', async (t) => {
+t.test('listeners on the signal of the caller are removed with the response', async (t) => {
   const server = await startServer(t)
   const egress = openEgress()
   const counted = new AbortController().signal
@@ -165,7 +165,7 @@ t.test('listeners on the signal of a caller go with the answer', async (t) => {
   await until(() => listeners() === 0)
 })
 
-t.test('deadlines survive the garbage collector, and idle sockets keep no process alive', async (t) => {
+t.test('deadlines survive the garbage collector, and idle sockets do not keep a process alive', async (t) => {
   const [silent, endless, working] = [await startServer(t), await startServer(t), await startContenting(t)]
   // A process that waited for its idle sockets would wait this long.
   working.keepAlive(TEST_TIMEOUTS.totalMs)
@@ -192,7 +192,7 @@ t.test('deadlines survive the garbage collector, and idle sockets keep no proces
   t.equal(working.connections, NET_CLIENTS.length)
 })
 
-t.test('a body that takes a while to send has longer for its answer', async (t) => {
+t.test('a request with a large body has a longer deadline for the response', async (t) => {
   const server = await startServer(t)
   const held: (() => void)[] = []
   server.answer = (_request, response) => {
@@ -211,7 +211,7 @@ t.test('a body that takes a while to send has longer for its answer', async (t) 
   t.equal((await long).status, 201)
 })
 
-t.test('a server that has much to do may take longer for its response, where the request says so', async (t) => {
+t.test('a request can extend the deadline for the response of a slow server', async (t) => {
   const server = await startServer(t)
   const held: ServerResponse[] = []
   server.answer = (_request, response) => held.push(response)

@@ -45,7 +45,7 @@ async function refused(t: Test, client: NetClient, egress: Egress, origin: strin
 
 for (const client of SOCKET_CLIENTS) {
   void t.test(client.name, async (t) => {
-    t.test('reaches what the operator allowed, and keeps the socket', async (t) => {
+    t.test('it reaches an allowed host and keeps the socket', async (t) => {
       const server = await startContenting(t)
       const egress = openEgress({ allowHosts: [`nas.test:${server.port}`], resolve: resolver(['127.0.0.1']) })
       await client.call(egress, `http://nas.test:${server.port}`)
@@ -55,7 +55,7 @@ for (const client of SOCKET_CLIENTS) {
       t.equal(server.requests[0]?.headers.host, `nas.test:${server.port}`)
     })
 
-    t.test('reaches a literal address that is allowed, of both families', async (t) => {
+    t.test('it reaches an allowed literal address of either family', async (t) => {
       for (const host of ['127.0.0.1', '::1']) {
         const server = await startContenting(t, { host })
         await client.call(openEgress({ allowHosts: [host] }), server.origin)
@@ -63,7 +63,7 @@ for (const client of SOCKET_CLIENTS) {
       }
     })
 
-    t.test('does not follow a name that comes to mean another address', async (t) => {
+    t.test('a name that later resolves to a forbidden address is refused', async (t) => {
       const allowed = await startContenting(t, { host: '127.0.0.2' })
       const forbidden = await startContenting(t, { port: allowed.port })
       // Without a keep-alive socket, the next call resolves the name again.
@@ -77,7 +77,7 @@ for (const client of SOCKET_CLIENTS) {
       t.same([allowed.connections, forbidden.connections, resolve.names.length], [1, 0, 2])
     })
 
-    t.test('goes to none of the addresses of a name where one is forbidden', async (t) => {
+    t.test('a name with one forbidden address is refused, whatever its other addresses are', async (t) => {
       const v4 = await startContenting(t)
       const others = [
         await startContenting(t, { host: '127.0.0.2', port: v4.port }),
@@ -103,14 +103,14 @@ for (const client of SOCKET_CLIENTS) {
       )
     })
 
-    t.test('goes to the address that answers where all are allowed', async (t) => {
+    t.test('of several allowed addresses it uses the one that responds', async (t) => {
       const server = await startContenting(t)
       const egress = openEgress({ resolve: resolver(['::1', '127.0.0.1']) })
       await client.call(egress, `http://nas.test:${server.port}`)
       t.equal(server.requests.length, 1)
     })
 
-    t.test('tells of a name without an address that it cannot be reached', async (t) => {
+    t.test('a name without an address is PROVIDER_UNAVAILABLE', async (t) => {
       const nothing = openEgress({ resolve: resolver([]) })
       t.equal((await failureOf(client.call(nothing, 'http://nas.test:9'))).code, 'PROVIDER_UNAVAILABLE')
       const failing: Resolve = (_name, _options, callback) => {
@@ -120,14 +120,14 @@ for (const client of SOCKET_CLIENTS) {
       t.same([code, retryable], ['PROVIDER_UNAVAILABLE', true])
     })
 
-    t.test('refuses what a name means at once, also from a resolver that answers at once', async (t) => {
+    t.test('a forbidden address is refused even if the resolver calls back synchronously', async (t) => {
       const resolve: Resolve = (_name, _options, callback) => {
         callback(null, [{ address: '127.0.0.1', family: 4 }])
       }
       await refused(t, client, openEgress({ allowHosts: ['127.0.0.2'], resolve }), 'http://nas.test:9')
     })
 
-    t.test('refuses loopback in every notation, without a connection', async (t) => {
+    t.test('loopback is refused in every notation, without a connection', async (t) => {
       const [v4, v6] = [await startContenting(t), await startContenting(t, { host: '::1' })]
       // Clients that do not parse URLs treat notations such as `127.1` as names, which a system resolves.
       const resolve = resolver(['127.0.0.1'])
@@ -139,7 +139,7 @@ for (const client of SOCKET_CLIENTS) {
       t.same([v4.connections, v6.connections], [0, 0])
     })
 
-    t.test('refuses metadata and link-local whatever is allowed, and resolves no such name', async (t) => {
+    t.test('metadata and link-local addresses are refused whatever is allowed, without name resolution', async (t) => {
       const resolve = resolver(['127.0.0.1'])
       const names = ['metadata.google.internal', 'metadata']
       const egress = openEgress({ allowHosts: ['0.0.0.0/0', '::/0', '169.254.169.254', ...names], resolve })
@@ -150,7 +150,7 @@ for (const client of SOCKET_CLIENTS) {
       await refused(t, client, linkLocal, 'https://nas.test')
     })
 
-    t.test('sends nothing where the connection led to another address than the one that was allowed', async (t) => {
+    t.test('no data is sent if the socket is connected to another address than the allowed one', async (t) => {
       // The system treats 0.0.0.0 as this machine.
       const server = await startTcp(t, () => {})
       for (const scheme of ['http', 'https']) {
@@ -163,7 +163,7 @@ for (const client of SOCKET_CLIENTS) {
       t.equal(server.bytes, 0)
     })
 
-    t.test('does not take a server that resets at once for a forbidden one', async (t) => {
+    t.test('a server that resets at once is not reported as forbidden', async (t) => {
       const server = await startTcp(t, (socket) => socket.resetAndDestroy())
       const egress = openEgress()
       const codes = new Set<string>()
@@ -172,7 +172,7 @@ for (const client of SOCKET_CLIENTS) {
       t.same([...codes], ['PROVIDER_UNAVAILABLE'])
     })
 
-    t.test('never uses a socket that was opened under other rules', async (t) => {
+    t.test('a socket that was opened under other rules is not reused', async (t) => {
       const server = await startContenting(t)
       const origin = `http://nas.test:${server.port}`
       await client.call(openEgress({ resolve: resolver(['127.0.0.1']) }), origin)
@@ -183,7 +183,7 @@ for (const client of SOCKET_CLIENTS) {
       t.same([server.requests.length, server.connections], [2, 2])
     })
 
-    t.test('names the host in TLS, over the address that answers', async (t) => {
+    t.test('TLS uses the host name, over any address that responds', async (t) => {
       const server = await startContenting(t, { isTls: true })
       const names: unknown[] = []
       const resumed: boolean[] = []
@@ -201,7 +201,7 @@ for (const client of SOCKET_CLIENTS) {
       t.equal(resumed.at(-1), !FETCH_CLIENTS.includes(client))
     })
 
-    t.test('refuses over TLS as it does without', async (t) => {
+    t.test('TLS connections are refused by the same rules', async (t) => {
       const server = await startContenting(t, { isTls: true })
       const egress = openEgress({ allowHosts: ['nas.test'], resolve: resolver(['127.0.0.1']) })
       await refused(t, client, egress, server.origin)
@@ -213,7 +213,7 @@ for (const client of SOCKET_CLIENTS) {
 }
 
 for (const client of NET_CLIENTS) {
-  t.test(`${client.name} goes to no public server over plain http, without asking for its name`, async (t) => {
+  t.test(`${client.name} refuses public servers over plain http, without name resolution`, async (t) => {
     const resolve = resolver(['127.0.0.1'])
     await refused(t, client, openEgress({ allowHosts: [], resolve }), 'http://example.org')
     await refused(t, client, openEgress({ allowHosts: [] }), 'http://93.184.216.34')
@@ -232,7 +232,7 @@ t.test('our client refuses URLs with a user name, and other schemes', async (t) 
   t.equal(server.connections, 0)
 })
 
-t.test('nobody gets to a socket of the system, or past the resolver, by the agents', async (t) => {
+t.test('the agents reach neither UNIX sockets nor addresses outside of the resolver', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'net-'))
   const path = join(folder, 'socket')
   const local = createServer((_request, response) => response.end('local'))
@@ -257,7 +257,7 @@ t.test('nobody gets to a socket of the system, or past the resolver, by the agen
   t.same([connections, server.connections], [0, 0])
 })
 
-t.test('refused hosts leave nothing behind in the agents', async (t) => {
+t.test('refused hosts leave no state in the agents', async (t) => {
   const { agents } = openEgress({ allowHosts: [] })
   for (const host of ['10.0.0.1', '10.0.0.2', 'nas.test']) {
     const [error] = (await once(request({ host, agent: agents.http }).end(), 'error')) as [unknown]

@@ -7,7 +7,7 @@ import { describeExchange } from '../../../src/infra/net/redact.ts'
 
 const withCode = (code: unknown, message = 'Bearer SECRET'): Error => Object.assign(new Error(message), { code })
 
-t.test('a failure is known by its code', async (t) => {
+t.test('a failure is mapped by its code', async (t) => {
   const cases: [unknown, string, boolean][] = [
     ['ECONNREFUSED', 'PROVIDER_UNAVAILABLE', true],
     ['ECONNRESET', 'PROVIDER_UNAVAILABLE', true],
@@ -31,7 +31,7 @@ t.test('a failure is known by its code', async (t) => {
   t.equal(connectionFailure(Object.assign(new Error(''), { name: 'TimeoutError' }), 'S3').code, 'PROVIDER_TIMEOUT')
 })
 
-t.test('the log is told whom we called and a code, and nothing that came from there', async (t) => {
+t.test('the log contains the called origin and a code, and no text of the server', async (t) => {
   const told = (error: unknown): string => (connectionFailure(error, 'S3').cause as Diagnosis).message
   t.equal(told(withCode('ECONNRESET')), 'S3 sent no response ECONNRESET')
   for (const code of ['Bearer SECRET', 'SECRET\n', 'S'.repeat(65), '', { SECRET: 1 }, null])
@@ -51,17 +51,17 @@ t.test('the log is told whom we called and a code, and nothing that came from th
   }
 })
 
-t.test('a refusal of ours comes back as it was, through whatever wrapped it', async (t) => {
-  const refusal = new StorageError('ENDPOINT_FORBIDDEN', 'Connections to this server are not allowed.')
+t.test('a refusal of the egress rules is found in any error that wraps it', async (t) => {
+  const refusal = new StorageError('ENDPOINT_FORBIDDEN', 'This server may not be used.')
   let wrapped: Error = refusal
   for (let depth = 0; depth < 5; depth++) {
-    t.equal(connectionFailure(wrapped, 'S3'), refusal, `${depth} deep`)
+    t.equal(connectionFailure(wrapped, 'S3'), refusal, `depth ${depth}`)
     wrapped = new Error('SDK', { cause: wrapped })
   }
   t.equal(connectionFailure(wrapped, 'S3').code, 'PROVIDER_ERROR')
 })
 
-t.test('causes that lead in a circle end', async (t) => {
+t.test('a cycle of causes ends', async (t) => {
   const error = new Error('circle')
   error.cause = error
   t.equal(connectionFailure(error, 'S3').code, 'PROVIDER_ERROR')
@@ -69,13 +69,13 @@ t.test('causes that lead in a circle end', async (t) => {
 
 const DATE = 'Sun, 06 Nov 1994 08:49:37 GMT'
 
-t.test('seconds', async (t) => {
+t.test('Retry-After in seconds is parsed', async (t) => {
   t.equal(readRetryAfter({ 'retry-after': '0' }), 0)
   t.equal(readRetryAfter({ 'retry-after': ' 120 ' }), 120_000)
   t.equal(readRetryAfter({ 'retry-after': '999999999' }), 999_999_999_000)
 })
 
-t.test('a date counts from that of the answer, in each form of HTTP, wherever we are', async (t) => {
+t.test('a date is relative to the Date header, in each form of HTTP and in any time zone', async (t) => {
   for (const tz of ['UTC', 'America/New_York', 'Asia/Kolkata']) {
     setEnvironment(t, { TZ: tz })
     for (const date of [DATE, 'Sunday, 06-Nov-94 08:49:37 GMT', 'Sun Nov  6 08:49:37 1994'])
@@ -90,7 +90,7 @@ t.test('a date counts from that of the answer, in each form of HTTP, wherever we
   }
 })
 
-t.test('what is neither is no wait', async (t) => {
+t.test('any other value means no delay', async (t) => {
   const values = [
     '',
     ' ',
@@ -118,11 +118,11 @@ t.test('what is neither is no wait', async (t) => {
   t.equal(readRetryAfter(undefined), undefined)
 })
 
-t.test('a date without a date to count from is no wait', async (t) => {
+t.test('a date without a Date header means no delay', async (t) => {
   for (const date of [undefined, '', 'now', '0']) t.equal(readRetryAfter({ 'retry-after': DATE, date }), undefined)
 })
 
-t.test('an exchange is told by method, origin, status and a few headers', async (t) => {
+t.test('an exchange is described by method, origin, status and a few headers', async (t) => {
   const url = new URL('https://nas.lan:8443/files/a?b=c')
   const headers = {
     'content-type': 'text/html; charset=utf-8',
@@ -140,12 +140,12 @@ t.test('an exchange is told by method, origin, status and a few headers', async 
   )
 })
 
-t.test('no part of a URL but the origin is told', async (t) => {
+t.test('no part of a URL except its origin is described', async (t) => {
   const url = new URL('https://SECRET:SECRET@nas.lan/Bearer SECRET;SECRET/?token=Bearer SECRET#SECRET')
   t.equal(describeExchange('GET', url), 'GET https://nas.lan')
 })
 
-t.test('no header tells a secret, by whatever name and in whatever place', async (t) => {
+t.test('no header reveals a secret, whatever its name and value are', async (t) => {
   const names = ['content-type', 'content-length', 'content-encoding', 'retry-after', 'location', 'www-authenticate']
   const values = [
     'Bearer SECRET',

@@ -30,7 +30,7 @@ const egress = openEgress({ allowHosts: ['127.0.0.0/8', 'localhost'] })
 const get = (url: string, request: Partial<HttpRequest> = {}): Promise<HttpAnswer> =>
   egress.request({ method: 'GET', url: new URL(url), signal, ...request })
 
-t.test('a redirect to the same origin is followed, and the answer says where it came from', async (t) => {
+t.test('a redirect to the same origin is followed, and the response has the final URL', async (t) => {
   for (const status of [301, 302, 303, 307, 308]) {
     const server = await leading(t, { '/a?b=1': '/c/d?e=2#f' }, status)
     const answer = await get(`${server.origin}/a?b=1`, { headers: { authorization: 'Bearer SECRET' } })
@@ -41,7 +41,7 @@ t.test('a redirect to the same origin is followed, and the answer says where it 
   }
 })
 
-t.test('a location is taken from where it was said', async (t) => {
+t.test('a relative location is resolved against the redirecting URL', async (t) => {
   const server = await leading(t, { '/a/b': 'c', '/a/c': '../d', '/d': '' })
   server.answer = ((before) => (request, response) => {
     if (request.url !== '/d') before(request, response)
@@ -50,7 +50,7 @@ t.test('a location is taken from where it was said', async (t) => {
   t.equal((await readBody((await get(`${server.origin}/a/b`)).body)).toString(), 'at /e')
 })
 
-t.test('three redirects are followed, and not the fourth', async (t) => {
+t.test('three redirects are followed, and a fourth is not', async (t) => {
   const server = await leading(t, { '/0': '/1', '/1': '/2', '/2': '/3', '/3': '/4' })
   t.equal((await readBody((await get(`${server.origin}/1`)).body)).toString(), 'at /4')
   const { code, cause } = await failureOf(get(`${server.origin}/0`))
@@ -59,7 +59,7 @@ t.test('three redirects are followed, and not the fourth', async (t) => {
   t.equal(server.requests.length, 4 + 4)
 })
 
-t.test('a redirect to another place is refused, and nobody there is asked', async (t) => {
+t.test('a redirect to another origin is refused without a request to it', async (t) => {
   const other = await startServer(t)
   const elsewhere = await startServer(t, { host: '127.0.0.2' })
   const server = await startServer(t)
@@ -92,7 +92,7 @@ t.test('a redirect to another place is refused, and nobody there is asked', asyn
   t.same([other.connections, elsewhere.connections], [0, 0])
 })
 
-t.test('a redirect without a location, or of another status, is an answer', async (t) => {
+t.test('a redirect without a location, or with another status, is a response', async (t) => {
   const server = await startServer(t)
   for (const status of [300, 304, 305, 201, 200, 401]) {
     server.answer = (_request, response) => response.writeHead(status, { location: '/x' }).end()
@@ -106,7 +106,7 @@ t.test('a redirect without a location, or of another status, is an answer', asyn
   await answer.discard()
 })
 
-t.test('who follows redirects by hand is given them, wherever they lead', async (t) => {
+t.test('with manual redirects the caller receives them, whatever their location is', async (t) => {
   const server = await startServer(t)
   for (const location of ['/x', 'https://example.org/', 'http://10.0.0.1/', 'http://[']) {
     for (const method of ['GET', 'POST']) {
@@ -130,7 +130,7 @@ t.test('methods that write are not redirected', async (t) => {
 })
 
 for (const client of NET_CLIENTS) {
-  t.test(`${client.name} is led to no other place, and takes no secret there`, async (t) => {
+  t.test(`${client.name} follows no redirect to another origin and reveals no secret there`, async (t) => {
     const [other, server] = [await startServer(t), await startServer(t)]
     const places = [`${other.origin}/token`, `http://localhost:${server.port}/token`, 'http://10.0.0.1/token']
     for (const status of [301, 302, 303, 307, 308]) {
@@ -146,7 +146,7 @@ for (const client of NET_CLIENTS) {
   })
 }
 
-t.test('the OAuth client is not led anywhere at its own server either', async (t) => {
+t.test('the OAuth client does not follow redirects within its own server either', async (t) => {
   const oauth = NET_CLIENTS.find(({ name }) => name === 'the OAuth client')!
   for (const status of [301, 302, 303, 307, 308]) {
     const server = await leading(t, { '/token': '/elsewhere' }, status)
@@ -165,7 +165,7 @@ t.test('PROPFIND keeps its method, headers and body', async (t) => {
   }
 })
 
-t.test('a body that was streamed is not sent again', async (t) => {
+t.test('a streamed body is not sent again', async (t) => {
   const server = await leading(t, { '/a': '/b' })
   const body = Readable.from([Buffer.from('once')])
   const { code } = await failureOf(get(`${server.origin}/a`, { method: 'PROPFIND', body }))
@@ -174,14 +174,14 @@ t.test('a body that was streamed is not sent again', async (t) => {
   t.ok(body.destroyed)
 })
 
-t.test('a body that is not sent at all is destroyed', async (t) => {
+t.test('a body that is not sent is destroyed', async (t) => {
   const body = Readable.from([Buffer.from('never')])
   const { code } = await failureOf(get('http://10.0.0.1/', { method: 'PUT', body }))
   t.equal(code, 'ENDPOINT_FORBIDDEN')
   t.ok(body.destroyed)
 })
 
-t.test('a declared host is followed over https, and gets no credential', async (t) => {
+t.test('a redirect to a declared host is followed over https, without credentials', async (t) => {
   const content = await startServer(t, { isTls: true })
   const server = await leading(t, {}, 302, true)
   // A declared host has the default port, which a test cannot use: it is connected to the test's server.
@@ -233,7 +233,7 @@ t.test('a declared host is followed over https, and gets no credential', async (
   t.equal(content.requests.length, 1)
 })
 
-t.test('from https nobody is led to http', async (t) => {
+t.test('a redirect from https to http is not followed', async (t) => {
   process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
   const plain = await startServer(t)
   const server = await leading(t, { '/a': `http://127.0.0.1:${plain.port}/a`, '/b': '/c' }, 301, true)

@@ -23,21 +23,21 @@ for (const purpose of ['answer', 'transfer'] as const) {
     t.equal(server.requests.length, 5)
   })
 
-  t.test(`discarding a long ${purpose} drops its connection`, async (t) => {
+  t.test(`discarding a long ${purpose} closes its connection`, async (t) => {
     const server = await startServer(t)
     server.answer = (_request, response) => response.end(Buffer.alloc(8 * KIB * KIB))
     await (await get(openEgress(), server.origin, { purpose })).discard()
     await until(() => server.sockets.size === 0)
   })
 
-  t.test(`discarding a ${purpose} that says nothing more ends`, async (t) => {
+  t.test(`discarding a stalled ${purpose} ends`, async (t) => {
     const server = await startServer(t)
     server.answer = (_request, response) => response.write('<')
     await (await get(openEgress({ timeouts: { idleMs: 100 } }), server.origin, { purpose })).discard()
     await until(() => server.sockets.size === 0)
   })
 
-  t.test(`an unread ${purpose} that is destroyed leaves no socket`, async (t) => {
+  t.test(`destroying an unread ${purpose} closes its socket`, async (t) => {
     const server = await startServer(t)
     server.answer = (_request, response) => response.end(Buffer.alloc(2 * KIB * KIB))
     const egress = openEgress()
@@ -47,7 +47,7 @@ for (const purpose of ['answer', 'transfer'] as const) {
     await until(() => server.sockets.size === 0)
   })
 
-  t.test(`discarding a ${purpose} that was read, or has failed, does no harm`, async (t) => {
+  t.test(`discarding a ${purpose} that was read or has failed is harmless`, async (t) => {
     const server = await startServer(t)
     const answer = await get(openEgress(), server.origin, { purpose })
     await readBody(answer.body)
@@ -61,7 +61,7 @@ for (const purpose of ['answer', 'transfer'] as const) {
   })
 }
 
-t.test('calls one after the other share a connection', async (t) => {
+t.test('sequential calls share a connection', async (t) => {
   const server = await startServer(t)
   const egress = openEgress()
   for (let i = 0; i < 5; i++) await readBody((await get(egress, server.origin)).body)
@@ -83,13 +83,13 @@ for (const client of NET_CLIENTS) {
   })
 }
 
-t.test('closing what was never used does no harm, nor does closing twice', async () => {
+t.test('closing is harmless if nothing was used, and can be repeated', async () => {
   const egress = openEgress()
   await egress.close()
   await egress.close()
 })
 
-t.test('after closing nothing is reached any more', async (t) => {
+t.test('after closing no host can be reached', async (t) => {
   const server = await startServer(t)
   const egress = openEgress()
   await (await get(egress, server.origin)).discard()
@@ -101,7 +101,7 @@ t.test('after closing nothing is reached any more', async (t) => {
 const same = (a: string, b: string): boolean => isSameOrigin(new URL(a), new URL(b))
 const at = (url: string, ...hosts: string[]): boolean => isAtDeclaredHost(new URL(url), hosts)
 
-t.test('an origin is scheme, host and port', async (t) => {
+t.test('an origin consists of scheme, host and port', async (t) => {
   t.ok(same('https://nas.lan/a', 'https://NAS.lan:443/b?c#d'))
   t.notOk(same('https://nas.lan', 'http://nas.lan'))
   t.notOk(same('https://nas.lan', 'https://nas.lan:444'))
@@ -112,7 +112,7 @@ t.test('an origin is scheme, host and port', async (t) => {
   t.notOk(same('data:,a', 'data:,a'))
 })
 
-t.test('a declared host is that host alone', async (t) => {
+t.test('a declared host matches exactly', async (t) => {
   t.ok(at('https://content.example.org/x?y', 'other.org', 'content.example.org'))
   t.ok(at('https://CONTENT.example.org:443', 'content.example.org'))
   for (const url of [
@@ -133,7 +133,7 @@ t.test('a declared host is that host alone', async (t) => {
   t.notOk(at('https://content.example.org'))
 })
 
-t.test('a wildcard means all below, and not the host itself', async (t) => {
+t.test('a wildcard matches all subdomains and not the host itself', async (t) => {
   t.ok(at('https://a.example.org', '*.example.org'))
   t.ok(at('https://a.b.example.org', '*.example.org'))
   for (const url of [

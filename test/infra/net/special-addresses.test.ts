@@ -86,22 +86,22 @@ const literal = (scheme: string, address: string): string =>
   `${scheme}://${address.includes(':') ? `[${address}]` : address}/`
 
 for (const [first, last] of [...IPV4, ...IPV6]) {
-  t.test(`nothing from ${first} to ${last} is public`, async (t) => {
+  t.test(`no address from ${first} to ${last} is public`, async (t) => {
     for (const address of [first, last]) {
       t.not(refusal([], literal('https', address)), null, 'as the host of a URL')
-      t.not(refusal([], 'https://example.org', [address]), null, 'as what a name means')
+      t.not(refusal([], 'https://example.org', [address]), null, 'as the address of a name')
     }
   })
 }
 
-t.test('what lies beside the special addresses is open over https', async (t) => {
+t.test('addresses next to the special ranges are allowed over https', async (t) => {
   for (const address of PUBLIC) {
     t.equal(refusal([], literal('https', address)), null, address)
     t.equal(refusal([], 'https://example.org', [address]), null, address)
   }
 })
 
-t.test('plain http to public addresses is for named hosts alone', async (t) => {
+t.test('plain http to public addresses is allowed for named hosts only', async (t) => {
   for (const address of PUBLIC) {
     t.match(refusal([], literal('http', address)), /plain http/, address)
     t.equal(refusal(['example.org'], 'http://example.org', [address]), null, address)

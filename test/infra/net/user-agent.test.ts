@@ -80,7 +80,7 @@ for (const { name, open } of [box, dropbox, googleDrive, nextcloudFake, onedrive
   })
 }
 
-t.test('so do requests of OAuth, of Login Flow v2 and to the managed store', async (t) => {
+t.test('requests of OAuth, Login Flow v2 and the managed store name the package too', async (t) => {
   const { signal } = new AbortController()
   const egress = openEgress()
   t.teardown(() => egress.close())

@@ -74,7 +74,7 @@ async function failureOf(t: Test, oauth: FakeOAuth, call: Promise<unknown>, code
 }
 
 for (const clientAuthentication of ['client_secret_basic', 'client_secret_post'] as const) {
-  t.test(`the whole way with ${clientAuthentication}`, async (t) => {
+  t.test(`the complete flow works with ${clientAuthentication}`, async (t) => {
     const { oauth, client, signal, answered } = await start(t, {
       rules: { clientAuthentication, rotation: 'single-use' },
       connect: { clientAuthentication }
@@ -96,7 +96,7 @@ for (const clientAuthentication of ['client_secret_basic', 'client_secret_post']
   })
 }
 
-t.test('the authorization URL has what the provider wants besides, and no secret', async (t) => {
+t.test('the authorization URL has the provider’s extra parameters and no secret', async (t) => {
   const { client, oauth } = await start(t, { scopes: FAKE_SCOPES })
   const url = await client.authorizationUrl({ redirectUri: REDIRECT_URI, state: STATE, codeVerifier: VERIFIER })
   const params = Object.fromEntries(new URL(url).searchParams)
@@ -106,7 +106,7 @@ t.test('the authorization URL has what the provider wants besides, and no secret
   t.equal(oauth.calls.authorize.length, 0)
 })
 
-t.test('the tenant of the registration stands in every address of the server', async (t) => {
+t.test('the tenant of the registration is part of every endpoint', async (t) => {
   const server = (origin: string) => ({
     issuer: `${origin}/{tenant}`,
     authorizationEndpoint: `${origin}/{tenant}/authorize`,
@@ -133,7 +133,7 @@ t.test('the tenant of the registration stands in every address of the server', a
   }
 })
 
-t.test('what a provider wants besides cannot replace what the protocol needs', async (t) => {
+t.test('extra parameters of a provider cannot replace those of the protocol', async (t) => {
   const { client } = await start(t, {
     connect: {
       authorizationParameters: { state: 'fixed', redirect_uri: 'https://evil.example', code_challenge_method: 'plain' }
@@ -147,7 +147,7 @@ t.test('what a provider wants besides cannot replace what the protocol needs', a
   })
 })
 
-t.test('an answer to another question, or of another issuer, is refused before anybody is asked', async (t) => {
+t.test('a response with another state or of another issuer is refused without a token request', async (t) => {
   const { client, oauth, signal, answered } = await start(t)
   const changes: ((parameters: URLSearchParams) => void)[] = [
     (parameters) => {
@@ -180,20 +180,20 @@ t.test('an answer to another question, or of another issuer, is refused before a
   t.equal(oauth.tokenCalls(), 0)
 })
 
-t.test('an answer without an issuer is one of a server that names none', async (t) => {
+t.test('a response without an issuer is accepted if the server does not declare one', async (t) => {
   const { client, oauth, signal, answered } = await start(t)
   oauth.answerWith({ iss: undefined })
   t.ok(oauth.check((await client.exchange(await answered(), signal)).accessToken.reveal()))
 })
 
-t.test('a code that was used before is a login to begin again', async (t) => {
+t.test('a code that was used before requires a new login', async (t) => {
   const { client, oauth, signal, answered } = await start(t)
   const answer = await answered()
   await client.exchange(answer, signal)
   await failureOf(t, oauth, client.exchange(answer, signal), 'INVALID_STATE')
 })
 
-t.test('invalid_grant ends a refresh token, and is no error', async (t) => {
+t.test('invalid_grant ends a refresh token and is not an error', async (t) => {
   const { client, oauth, signal } = await start(t)
   t.equal(await client.refresh(new Secret('unknown'), signal), null)
   const { refresh_token } = oauth.issueGrant()
@@ -201,7 +201,7 @@ t.test('invalid_grant ends a refresh token, and is no error', async (t) => {
   t.equal(await client.refresh(new Secret(refresh_token), signal), null)
 })
 
-t.test('a provider may have other words for a grant that has ended, and say that invalid_grant is none', async (t) => {
+t.test('a provider can define which errors end a grant, and exclude invalid_grant', async (t) => {
   const seen: TokenRefusal[] = []
   const { oauth, refresh } = await start(t, {
     connect: {
@@ -218,10 +218,10 @@ t.test('a provider may have other words for a grant that has ended, and say that
   await failureOf(t, oauth, refresh(), 'PROVIDER_UNAVAILABLE')
   oauth.failNext(1, { status: 429, error: 'interaction_required' })
   await failureOf(t, oauth, refresh(), 'PROVIDER_THROTTLED')
-  t.equal(seen.length, 2, 'who is told to come later has been told nothing else')
+  t.equal(seen.length, 2, 'endsGrant is not called for a throttle')
 })
 
-t.test('where the registration says what is granted, no scope is asked for', async (t) => {
+t.test('without registered scopes no scope is requested', async (t) => {
   const { client, oauth, signal, answered } = await start(t, {
     scopes: [],
     rules: { defaultScopes: FAKE_SCOPES }
@@ -231,21 +231,21 @@ t.test('where the registration says what is granted, no scope is asked for', asy
   t.same(oauth.grants[0]?.scopes, FAKE_SCOPES)
 })
 
-t.test('whatever else a token endpoint says, the refresh token is not given up', async (t) => {
+t.test('no other error of a token endpoint ends the refresh token', async (t) => {
   const faults: [string, OAuthFault][] = [
     ['invalid_client', answers({ status: 401, error: 'invalid_client' })],
     ['unauthorized_client', answers({ status: 400, error: 'unauthorized_client' })],
     ['invalid_scope', answers({ status: 400, error: 'invalid_scope' })],
     ['another case', answers({ status: 400, error: 'INVALID_GRANT' })],
-    ['words of its own', answers({ status: 400, error: 'Bearer SECRET' })],
+    ['an unknown error', answers({ status: 400, error: 'Bearer SECRET' })],
     ['invalid_grant in the description', answers({ status: 400, error: 'x', error_description: 'invalid_grant' })],
     ['invalid_grant with 500', answers({ status: 500, error: 'invalid_grant' })],
     ['500', answers({ status: 500, error: 'server_error' })],
     ['502 HTML', answersHtml(502)],
     ['400 HTML', answersHtml(400)],
     ['200 HTML', answersHtml(200)],
-    ['cut JSON', cutsJson()],
-    ['broken off', breaksOff()],
+    ['truncated JSON', cutsJson()],
+    ['an interrupted response', breaksOff()],
     ['reset', resets()],
     ['over the limit', pads(70_000)],
     ['token_type mac', lies({ token_type: 'mac' })],
@@ -254,7 +254,7 @@ t.test('whatever else a token endpoint says, the refresh token is not given up',
     ['a refresh token of 10 KB', lies({ refresh_token: 'x'.repeat(10_000) })],
     ['a scope that is a list', lies({ scope: ['a'] })],
     ['a negative lifetime', lies({ expires_in: -3600 })],
-    ['a lifetime in words', lies({ expires_in: 'soon' })]
+    ['a lifetime that is text', lies({ expires_in: 'soon' })]
   ]
   for (const [name, fault] of faults) {
     await t.test(name, async (t) => {
@@ -266,7 +266,7 @@ t.test('whatever else a token endpoint says, the refresh token is not given up',
   }
 })
 
-t.test('429 is a throttle, for as long as it says', async (t) => {
+t.test('429 is a throttle for the time of its Retry-After', async (t) => {
   const { oauth, refresh } = await start(t)
   oauth.failNext(1, answers({ status: 429, error: 'rate_limit', headers: { 'retry-after': '17' } }))
   t.equal((await failureOf(t, oauth, refresh(), 'PROVIDER_THROTTLED'))?.retryAfterMs, 17_000)
@@ -276,7 +276,7 @@ t.test('429 is a throttle, for as long as it says', async (t) => {
   await failureOf(t, oauth, refresh(), 'PROVIDER_THROTTLED')
 })
 
-t.test('a redirect is not followed, and no credential goes there', async (t) => {
+t.test('a redirect is not followed, and no credentials are sent there', async (t) => {
   const elsewhere = await startServer(t)
   for (const status of [301, 302, 303, 307, 308]) {
     const { oauth, client, refresh, signal } = await start(t)
@@ -291,13 +291,13 @@ t.test('a redirect is not followed, and no credential goes there', async (t) => 
   t.equal(elsewhere.connections, 0)
 })
 
-t.test('a token endpoint that the operator does not allow is not connected', async (t) => {
+t.test('a token endpoint that the operator does not allow is not contacted', async (t) => {
   const { oauth, refresh } = await start(t, { egress: { allowHosts: [] } })
   await failureOf(t, oauth, refresh(), 'ENDPOINT_FORBIDDEN')
   t.equal(oauth.tokenCalls(), 0)
 })
 
-t.test('a token endpoint that hangs is given up at the deadline', async (t) => {
+t.test('a hanging token endpoint times out', async (t) => {
   for (const timeouts of [{ headersMs: 100 }, { totalMs: 100 }]) {
     const { oauth, refresh } = await start(t, { egress: { timeouts } })
     oauth.failNext(1, hangs())
@@ -305,7 +305,7 @@ t.test('a token endpoint that hangs is given up at the deadline', async (t) => {
   }
 })
 
-t.test('a caller who leaves has the reason of its own signal', async (t) => {
+t.test('an abort ends with the reason of the caller’s signal', async (t) => {
   const { oauth, client, answered } = await start(t)
   const reason = new Error('the caller has left')
   const gate = oauth.hold()
@@ -324,10 +324,10 @@ t.test('a caller who leaves has the reason of its own signal', async (t) => {
   gate.release()
   const gone = AbortSignal.abort(reason)
   t.equal(await client.refresh(new Secret('x'), gone).catch((error: unknown) => error), reason)
-  t.equal(oauth.tokenCalls(), 2, 'who has left before asks nobody')
+  t.equal(oauth.tokenCalls(), 2, 'an aborted caller makes no request')
 })
 
-t.test('how long a token lives is what the answer says, in milliseconds', async (t) => {
+t.test('the lifetime of a token is converted to milliseconds', async (t) => {
   const lifetimes: [unknown, number | null][] = [
     [3600, 3_600_000],
     ['3600', 3_600_000],
@@ -341,19 +341,19 @@ t.test('how long a token lives is what the answer says, in milliseconds', async 
   }
 })
 
-t.test('a refresh that gives no new refresh token, or no scopes, says so', async (t) => {
+t.test('a refresh without a new refresh token or scopes returns null for them', async (t) => {
   const { oauth, refresh } = await start(t)
   oauth.failNext(1, lies({ scope: undefined }))
   t.match(await refresh(), { refreshToken: null, scopes: null })
 })
 
-t.test('bearer is written in any case', async (t) => {
+t.test('the token type bearer is accepted in any case', async (t) => {
   const { oauth, refresh } = await start(t)
   oauth.failNext(1, lies({ token_type: 'BEARER' }))
   t.ok(await refresh())
 })
 
-t.test('a revocation that fails says why, and where there is no endpoint nothing is asked', async (t) => {
+t.test('a failed revocation has the reason, and without an endpoint no request is made', async (t) => {
   const { oauth, client, signal } = await start(t)
   oauth.failNext(1, { status: 503, error: 'server_error' }, { endpoint: 'revoke' })
   await failureOf(t, oauth, client.revoke(TOKENS, signal), 'PROVIDER_UNAVAILABLE')
@@ -370,7 +370,7 @@ t.test('a revocation that fails says why, and where there is no endpoint nothing
   t.equal(other.calls.revoke.length, 0)
 })
 
-t.test('a provider that has a way of its own to end a grant is given an access token that works', async (t) => {
+t.test('a custom revoke function receives a valid access token', async (t) => {
   const ended: string[] = []
   const { oauth, client, signal, egress } = await start(t, {
     connect: {
@@ -384,12 +384,12 @@ t.test('a provider that has a way of its own to end a grant is given an access t
   const { refresh_token } = oauth.issueGrant()
   oauth.expireAccessTokens()
   await client.revoke({ accessToken: new Secret('old'), refreshToken: new Secret(refresh_token) }, signal)
-  t.ok(oauth.check(ended[0] ?? ''), 'a new one')
+  t.ok(oauth.check(ended[0] ?? ''), 'a refreshed token')
   await client.revoke({ accessToken: new Secret('only'), refreshToken: null }, signal)
-  t.same(ended.slice(1), ['only'], 'the only one there is')
+  t.same(ended.slice(1), ['only'], 'the only token')
   oauth.revokeGrant('user-1')
   await client.revoke({ accessToken: new Secret('old'), refreshToken: new Secret(refresh_token) }, signal)
-  t.equal(ended.length, 2, 'what has ended already is not ended again')
+  t.equal(ended.length, 2, 'an ended grant is not revoked again')
   for (const [status, error] of [
     [503, 'server_error'],
     [429, 'slow_down']
@@ -399,7 +399,7 @@ t.test('a provider that has a way of its own to end a grant is given an access t
       { accessToken: new Secret(`stored ${status}`), refreshToken: new Secret(refresh_token) },
       signal
     )
-    t.equal(ended.at(-1), `stored ${status}`, 'where there is no other one')
+    t.equal(ended.at(-1), `stored ${status}`, 'if the refresh fails')
   }
   t.equal(oauth.calls.revoke.length, 0)
 })

@@ -32,19 +32,19 @@ function make() {
   }
 }
 
-t.test('what Redis answers is the answer', async (t) => {
+t.test('the gate returns the response of Redis', async (t) => {
   const { redis, ask, gate, troubles } = make()
   t.equal(await ask(), null)
   await gate.run((client) => client.set('a', 'x', 'PX', 1000))
   t.equal(await ask(), 'x')
   redis.mode = 'refuses'
-  t.equal(await ask(), UNAVAILABLE, 'and so is a refusal, which says nothing about its health')
+  t.equal(await ask(), UNAVAILABLE, 'an error reply does not count as an outage')
   redis.mode = 'up'
   t.equal(await ask(), 'x')
   t.equal(troubles.length, 0)
 })
 
-t.test('an outage costs one time-out: who waits is told with the first, who comes later at once', async (t) => {
+t.test('an outage costs one timeout: waiting calls fail with the first, later ones fail at once', async (t) => {
   for (const mode of ['hangs', 'fails'] as const) {
     const { redis, ask, troubles } = make()
     redis.mode = mode
@@ -54,12 +54,12 @@ t.test('an outage costs one time-out: who waits is told with the first, who come
     const asked = redis.asked.length
     redis.mode = 'hangs'
     t.equal(await ask(), UNAVAILABLE)
-    t.equal(redis.asked.length, asked, 'without a question')
+    t.equal(redis.asked.length, asked, 'without a command')
     t.equal(troubles.length, 1)
   }
 })
 
-t.test('whether it is back is asked now and then, and nobody waits for that', async (t) => {
+t.test('recovery is probed at intervals, and no call waits for the probe', async (t) => {
   const tick = useManualTimers(t, ['setInterval'])
   const { clock, redis, ask, troubles, recoveries } = make()
   redis.mode = 'fails'
@@ -68,11 +68,11 @@ t.test('whether it is back is asked now and then, and nobody waits for that', as
   redis.mode = 'hangs'
   redis.asked.length = 0
   t.same(await Promise.all([ask(), ask()]), [UNAVAILABLE, UNAVAILABLE])
-  t.same(redis.asked, ['ping'], 'one asks for all')
+  t.same(redis.asked, ['ping'], 'one probe for all calls')
   tick(ANSWER_MS)
   await settled()
   await ask()
-  t.same(redis.asked, ['ping'], 'and it is left alone again')
+  t.same(redis.asked, ['ping'], 'no further probe')
   clock.tick(2_000)
   redis.mode = 'up'
   t.equal(await ask(), UNAVAILABLE)
@@ -85,7 +85,7 @@ t.test('whether it is back is asked now and then, and nobody waits for that', as
   t.equal(troubles.length, 2)
 })
 
-t.test('an answer that waits in the socket while this process is busy is no time-out', async (t) => {
+t.test('a reply that waits in the socket while the process is busy is not a timeout', async (t) => {
   const { gate, troubles } = make()
   const server = createServer((socket) => socket.end('x')).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -103,7 +103,7 @@ t.test('an answer that waits in the socket while this process is busy is no time
   t.equal(troubles.length, 0)
 })
 
-t.test('a client that throws is one that fails', async (t) => {
+t.test('a client that throws counts as unavailable', async (t) => {
   const { gate } = make()
   const answer = await gate.run(() => {
     throw new TypeError('no such method')

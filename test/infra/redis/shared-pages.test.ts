@@ -46,7 +46,7 @@ function start() {
 const never = () => Promise.reject(new Error('not to be loaded'))
 const text = (value: string) => async () => Buffer.from(value)
 
-t.test('a page that one process has loaded is there for another, with its age', async (t) => {
+t.test('a page that one process has loaded is available to another, with its age', async (t) => {
   const { clock, redis, process } = start()
   const [one, two] = [process(), process()]
   t.same(await one.page('k', text('page')), { text: 'page', ageMs: 0 })
@@ -59,7 +59,7 @@ t.test('a page that one process has loaded is there for another, with its age', 
   t.same(await two.page('k', text('anew')), { text: 'anew', ageMs: 0 })
 })
 
-t.test('the life of a page counts from the start of its load', async (t) => {
+t.test('the lifetime of a page begins at the start of its load', async (t) => {
   const { clock, process } = start()
   const [one, two] = [process(), process()]
   await one.page('k', async () => {
@@ -102,7 +102,7 @@ t.test('while one process loads, the others wait for the page', async (t) => {
   t.same(processes.flatMap(({ outcomes }) => outcomes).sort(), ['joined', 'joined', 'joined', 'miss'])
 })
 
-t.test('a load that fails is that process’s own, and the next one loads', async (t) => {
+t.test('a failed load fails only its own process, and the next one loads', async (t) => {
   const { process } = start()
   const [one, two] = [process(), process()]
   const answer = new Deferred<Buffer>()
@@ -114,7 +114,7 @@ t.test('a load that fails is that process’s own, and the next one loads', asyn
   t.equal((await waiting).text, 'second')
 })
 
-t.test('a process that dies while it loads is followed by another, once its lock has ended', async (t) => {
+t.test('if a process dies during a load, another one loads once the lock has expired', async (t) => {
   const { clock, redis, process } = start()
   const [dying, two, three] = [process(), process(), process()]
   void dying.page('k', () => new Promise(() => {}))
@@ -135,7 +135,7 @@ t.test('a process that dies while it loads is followed by another, once its lock
   t.equal(loads, 1)
 })
 
-t.test('a lock that has ended takes nobody else’s away', async (t) => {
+t.test('a process whose lock has expired does not release the lock of another', async (t) => {
   const { clock, redis, process } = start()
   const [slow, next, third] = [process(), process(), process()]
   const [first, second] = [new Deferred<Buffer>(), new Deferred<Buffer>()]
@@ -153,13 +153,13 @@ t.test('a lock that has ended takes nobody else’s away', async (t) => {
   first.reject(new Error('upstream'))
   await t.rejects(Promise.all(answers.slice(0, 1)), { message: 'upstream' })
   await slow.pages.flush()
-  t.equal(redis.keys('lock').length, 1, 'the lock of the next is still there')
+  t.equal(redis.keys('lock').length, 1, 'the lock of the next process still exists')
   const waiting = third.page('k', never)
   second.resolve(Buffer.from('page'))
   t.equal((await waiting).text, 'page')
 })
 
-t.test('who waits for another process leaves when it wants to', async (t) => {
+t.test('a process that waits for another can abort', async (t) => {
   const { redis, process } = start()
   const [one, two] = [process(), process()]
   void one.page('k', () => new Promise(() => {}))
@@ -171,7 +171,7 @@ t.test('who waits for another process leaves when it wants to', async (t) => {
   await t.rejects(leaving, { message: 'enough' })
 })
 
-t.test('who leaves while it takes the lock keeps it from nobody', async (t) => {
+t.test('an abort while the lock is being taken releases it', async (t) => {
   const { redis, process } = start()
   const one = process()
   const controller = new AbortController()
@@ -187,7 +187,7 @@ t.test('who leaves while it takes the lock keeps it from nobody', async (t) => {
   t.same(redis.keys('lock'), [])
 })
 
-t.test('who has waited very long for another process loads for itself', async (t) => {
+t.test('a process that has waited very long for another loads the page itself', async (t) => {
   const { clock, redis, process } = start()
   const [one, two] = [process(), process()]
   void one.page('k', () => new Promise(() => {}))
@@ -202,7 +202,7 @@ t.test('who has waited very long for another process loads for itself', async (t
   t.same(two.outcomes, ['failed'])
 })
 
-t.test('a page that is too long is everybody’s own, and keeps nobody waiting', async (t) => {
+t.test('a page that is too long is not shared, and no process waits for it', async (t) => {
   const { redis, process } = start()
   const [one, two] = [process(), process()]
   const long = Buffer.alloc(1024 * 1024 + 1, 'x')
@@ -216,7 +216,7 @@ t.test('a page that is too long is everybody’s own, and keeps nobody waiting',
   t.equal((await two.page('just', never)).text.length, just.length)
 })
 
-t.test('a page that is too long is loaded by all who want it side by side', async (t) => {
+t.test('a page that is too long is loaded concurrently by all processes', async (t) => {
   const { process } = start()
   const [one, two, three] = [process(), process(), process()]
   await one.page('k', async () => Buffer.alloc(1024 * 1024 + 1))
@@ -235,7 +235,7 @@ t.test('a page that is too long is loaded by all who want it side by side', asyn
   await Promise.all(pages)
 })
 
-t.test('a page that comes between a look and the lock is not loaded again', async (t) => {
+t.test('a page that is stored between the lookup and the lock is not loaded again', async (t) => {
   const { redis, process } = start()
   const [one, two] = [process(), process()]
   const set = redis.set.bind(redis)
@@ -250,21 +250,21 @@ t.test('a page that comes between a look and the lock is not loaded again', asyn
   t.same(redis.keys('lock'), [])
 })
 
-t.test('Redis that is gone is nobody’s failure', async (t) => {
+t.test('an outage of Redis fails no request', async (t) => {
   for (const mode of ['hangs', 'fails', 'refuses'] as const) {
     const { clock, redis, process } = start()
     const one = process()
     const before = await one.pages.generation(FOLDER)
     redis.mode = mode
     clock.tick(LEASE_MS)
-    t.equal(await one.pages.generation(FOLDER), before, 'what was known goes on')
+    t.equal(await one.pages.generation(FOLDER), before, 'the known generation stays valid')
     t.equal((await one.page('k', text('own'))).text, 'own')
     t.same(one.outcomes, ['failed'])
     await one.pages.flush()
   }
 })
 
-t.test('Redis that goes while a page is waited for, or stored, is nobody’s failure', async (t) => {
+t.test('an outage of Redis while a page is awaited or stored fails no request', async (t) => {
   const { redis, process } = start()
   const [one, two] = [process(), process()]
   const answer = new Deferred<Buffer>()
@@ -279,7 +279,7 @@ t.test('Redis that goes while a page is waited for, or stored, is nobody’s fai
   await one.pages.flush()
 })
 
-t.test('what lies in Redis tells nothing, and is good for nobody else', async (t) => {
+t.test('data in Redis reveals nothing and cannot be used by others', async (t) => {
   const { redis, process } = start()
   const one = process()
   const names = ['the id of a user', 'the provider', 'the id of a folder', 'the connection', 'the name of a file']
@@ -296,14 +296,14 @@ t.test('what lies in Redis tells nothing, and is good for nobody else', async (t
   t.ok(held)
   if (held === undefined) return
   const another = process(createKeyRing({ current: 'k', keys: { k: randomBytes(32).toString('base64') } }))
-  t.equal((await another.page(JSON.stringify(folder), text('own'))).text, 'own', 'another key ring has other names')
+  t.equal((await another.page(JSON.stringify(folder), text('own'))).text, 'own', 'another key ring uses other names')
   const altered = Buffer.from(held.value)
   altered.writeUInt8(altered.readUInt8(60) ^ 1, 60)
   redis.held.set(name, { ...held, value: altered })
   t.equal((await process().page(JSON.stringify(folder), text('anew'))).text, 'anew')
 })
 
-t.test('a page moved under another name does not open', async (t) => {
+t.test('a page that is moved to another name cannot be opened', async (t) => {
   const { redis, process } = start()
   const one = process()
   await one.page('a', text('page of a'))
@@ -317,7 +317,7 @@ t.test('a page moved under another name does not open', async (t) => {
   t.equal((await one.page('a', text('anew'))).text, 'anew')
 })
 
-t.test('the generation of a folder is the same everywhere, and believed for a lease', async (t) => {
+t.test('the generation of a folder is the same in all processes, and is cached for a lease', async (t) => {
   const { clock, redis, process } = start()
   const [one, two] = [process(), process()]
   const value = await one.pages.generation(FOLDER)
@@ -326,12 +326,12 @@ t.test('the generation of a folder is the same everywhere, and believed for a le
     new Set(await Promise.all(Array.from({ length: 9 }, async () => two.pages.generation(FOLDER)))),
     new Set([value])
   )
-  t.same(redis.asked, ['get', 'get', 'get', 'get'], 'by one read for all who ask at once')
+  t.same(redis.asked, ['get', 'get', 'get', 'get'], 'concurrent calls share one read')
   redis.asked.length = 0
-  t.equal(one.pages.generation(FOLDER), value, 'at once')
+  t.equal(one.pages.generation(FOLDER), value, 'without a read')
   t.same(redis.asked, [])
   clock.tick(LEASE_MS / 2)
-  t.equal(one.pages.generation(FOLDER), value, 'at once, and read again for later')
+  t.equal(one.pages.generation(FOLDER), value, 'without waiting, and refreshed in the background')
   t.equal(one.pages.generation(FOLDER), value)
   t.same(redis.asked, ['get', 'get', 'get', 'get'])
   await settled()
@@ -340,7 +340,7 @@ t.test('the generation of a folder is the same everywhere, and believed for a le
   t.type(two.pages.generation(FOLDER), Promise)
 })
 
-t.test('an invalidation changes what it is about: here at once, elsewhere within a lease', async (t) => {
+t.test('an invalidation affects its scope: at once in this process, within a lease in others', async (t) => {
   const others = {
     folder: { ...FOLDER, folderId: 'g' },
     root: { ...FOLDER, folderId: null },
@@ -371,14 +371,14 @@ t.test('an invalidation changes what it is about: here at once, elsewhere within
     for (const [name, value] of after) {
       t.equal(value === before.get(name), (kept as readonly string[]).includes(name), `${scope.of}: ${name}`)
     }
-    t.same(await read(two), before, 'believed')
+    t.same(await read(two), before, 'cached')
     clock.tick(LEASE_MS)
     await read(two)
     t.same(await read(two), after)
   }
 })
 
-t.test('an invalidation while Redis is gone is told when it is back', async (t) => {
+t.test('an invalidation during an outage of Redis is sent when it is back', async (t) => {
   const { clock, redis, process } = start()
   const [one, two] = [process(), process()]
   const before = await one.pages.generation(FOLDER)
@@ -390,7 +390,7 @@ t.test('an invalidation while Redis is gone is told when it is back', async (t) 
   t.not(after, before)
   redis.mode = 'up'
   clock.tick(2_000)
-  t.equal(await two.pages.generation(FOLDER), before, 'the other was not told yet')
+  t.equal(await two.pages.generation(FOLDER), before, 'the other process is not notified yet')
   t.equal(await one.pages.generation(FOLDER), after)
   await until(() => redis.asked.includes('ping'))
   await settled()
@@ -399,7 +399,7 @@ t.test('an invalidation while Redis is gone is told when it is back', async (t) 
   t.equal(await one.pages.generation(FOLDER), after)
 })
 
-t.test('an invalidation that cannot be told is forgotten when no page from before is left', async (t) => {
+t.test('an invalidation that cannot be sent is dropped when all earlier pages have expired', async (t) => {
   const { clock, redis, process } = start()
   const [one, two] = [process(), process()]
   await one.pages.generation(FOLDER)
@@ -431,7 +431,7 @@ t.test('a read that began before an invalidation does not undo it', async (t) =>
   t.equal(redis.keys('generation').length, 4)
 })
 
-t.test('what Redis has lost is never followed by what was there before', async (t) => {
+t.test('after a loss of data Redis never returns to an earlier generation', async (t) => {
   const { clock, redis, process } = start()
   const one = process()
   const values = new Set<string>([await one.pages.generation(FOLDER)])
@@ -445,7 +445,7 @@ t.test('what Redis has lost is never followed by what was there before', async (
   t.equal(values.size, 6)
 })
 
-t.test('an old page that is put back into Redis is as old as it is, and past its lifetime a miss', async (t) => {
+t.test('an old page that is put back into Redis keeps its age, and is a miss past its lifetime', async (t) => {
   const { clock, redis, process } = start()
   const [one, two] = [process(), process()]
   await one.pages.generation(FOLDER)
@@ -465,12 +465,12 @@ t.test('an old page that is put back into Redis is as old as it is, and past its
   clock.tick(1)
   for (const livesMs of [1, 1_000, PAGE_MS, 100 * PAGE_MS]) {
     restore(livesMs)
-    t.same(await process().page('k', text('new')), { text: 'new', ageMs: 0 }, `for ${livesMs} ms`)
+    t.same(await process().page('k', text('new')), { text: 'new', ageMs: 0 }, `with a lifetime of ${livesMs} ms`)
     clock.tick(PAGE_MS)
   }
 })
 
-t.test('a mark that a page is not shared ends by its own time', async (t) => {
+t.test('the mark of an unshared page expires by its own time', async (t) => {
   const { clock, redis, process } = start()
   const one = process()
   await one.page('k', async () => Buffer.alloc(1024 * 1024 + 1))
@@ -484,7 +484,7 @@ t.test('a mark that a page is not shared ends by its own time', async (t) => {
   t.same(await process().page('k', never), { text: 'short by now', ageMs: 0 })
 })
 
-t.test('a page from an instance whose clock is far ahead is loaded again', async (t) => {
+t.test('a page of an instance whose clock is far ahead is loaded again', async (t) => {
   for (const [aheadMs, isUsed] of [
     [1_000, true],
     [1_001, false],
@@ -505,7 +505,7 @@ t.test('a page from an instance whose clock is far ahead is loaded again', async
   }
 })
 
-t.test('a page that Redis has had for longer than its load time allows is loaded again', async (t) => {
+t.test('a page that has been in Redis for longer than its load time allows is loaded again', async (t) => {
   const { clock, redis, process } = start()
   const behind = new ManualClock()
   behind.setBack(5_000)
@@ -517,7 +517,7 @@ t.test('a page that Redis has had for longer than its load time allows is loaded
   t.equal(redis.keys('page').length, 1)
 })
 
-t.test('the generations of a user’s folders take bounded memory, and tell them apart', async (t) => {
+t.test('the generations of a user’s folders take bounded memory, and differ', async (t) => {
   const { redis, process } = start()
   const { pages } = process()
   const values = new Set<string>()
@@ -547,7 +547,7 @@ t.test('the generations of a user’s folders take bounded memory, and tell them
   t.ok(kept >= 95, `${kept} of 100 other folders keep their generation`)
 })
 
-t.test('beyond a user’s share pages are not stored, and keep nobody waiting', async (t) => {
+t.test('beyond a user’s share pages are not stored, and no process waits for them', async (t) => {
   const { clock, process } = start()
   const share = { maxPagesPerUser: 10, maxBytesPerUser: 50_000 }
   const [one, two] = [process(keyRing, share), process()]
@@ -568,7 +568,7 @@ t.test('beyond a user’s share pages are not stored, and keep nobody waiting', 
   t.equal(await store('too many bytes', 30_000), false)
   t.equal(await store('fits', 10_000), true)
   clock.tick(PAGE_MS)
-  t.equal(await store('in the next window', 30_000), false, 'pages of the last window may still live')
+  t.equal(await store('in the next window', 30_000), false, 'pages of the previous window may still be alive')
   clock.tick(PAGE_MS)
   t.equal(await store('a window later', 30_000), true)
 })

@@ -31,7 +31,7 @@ async function start(t: Test) {
   return { fake, tree: fake.tree, backend, sent }
 }
 
-t.test('content comes from another origin, which gets the range and no token', async (t) => {
+t.test('content is downloaded from another origin, with the range and without the token', async (t) => {
   const { fake, tree, backend, sent } = await start(t)
   const { id } = tree.addFile({ name: 'a', content: 'content' })
   const { body, ...facts } = await backend.download(`file:${id}`, { ...call(), range: { start: 2, end: 4 } })
@@ -48,13 +48,13 @@ t.test('content comes from another origin, which gets the range and no token', a
   t.same(sent.at(-1)?.redirectHosts, [fake.contentUrl])
 })
 
-t.test('a bundle is downloaded as the one file that it is at Box', async (t) => {
+t.test('a package is downloaded as a single file', async (t) => {
   const { tree, backend } = await start(t)
   const { id } = tree.addPackage({ name: 'a.pages', content: 'zip' })
   t.equal((await readBody((await backend.download(`file:${id}`, call())).body)).toString(), 'zip')
 })
 
-t.test('a link and a folder have nothing to download, and there are no formats', async (t) => {
+t.test('links and folders cannot be downloaded, and there are no export formats', async (t) => {
   const { tree, backend } = await start(t)
   const link = tree.addWebLink({ name: 'link', url: 'https://example.org/' })
   const folder = tree.addFolder({ name: 'folder' })
@@ -66,7 +66,7 @@ t.test('a link and a folder have nothing to download, and there are no formats',
   await rejectsWith(t, backend.download(`file:${file.id}`, exportAs), 'INVALID_REQUEST')
 })
 
-t.test('a file that is not ready yet says when it will be, and is waited for', async (t) => {
+t.test('a file that is not ready yet has a Retry-After, and the download waits for it', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'a', content: 'content', notReady: 2 })
   fake.knobs.retryAfter = 7
@@ -76,10 +76,10 @@ t.test('a file that is not ready yet says when it will be, and is waited for', a
   const layered = throughAllLayers()(backend)
   t.equal((await readBody((await layered.download(`file:${id}`, call())).body)).toString(), 'content')
   fake.failNext(1, answers(202), ADDRESS)
-  await rejectsWith(t, backend.download(`file:${id}`, call()), 'PROVIDER_UNAVAILABLE', 'without saying when')
+  await rejectsWith(t, backend.download(`file:${id}`, call()), 'PROVIDER_UNAVAILABLE', 'without Retry-After')
 })
 
-t.test('an address that is not Box’s is not asked', async (t) => {
+t.test('a download URL outside of Box is not requested', async (t) => {
   const other = await FakeBox.start(t)
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'a', content: 'x' })
@@ -99,13 +99,13 @@ t.test('an address that is not Box’s is not asked', async (t) => {
   }
   for (const status of [200, 204, 206, 301, 302, 303, 304, 307]) {
     fake.failNext(1, answers(status, { body: status === 204 || status === 304 ? '' : 'x' }), ADDRESS)
-    await rejectsWith(t, backend.download(`file:${id}`, call()), 'PROVIDER_ERROR', `${status} and no address`)
+    await rejectsWith(t, backend.download(`file:${id}`, call()), 'PROVIDER_ERROR', `${status} without a URL`)
   }
   t.equal(other.requests.length, 0)
   t.equal(fake.requests.filter(({ host }) => host === 'content').length, 0)
 })
 
-t.test('an address that fails is told as such, and stands in no message', async (t) => {
+t.test('a failing download URL has its own error, and is not in the message', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'a', content: 'x' })
   for (const [fault, code] of [
@@ -126,7 +126,7 @@ t.test('an address that fails is told as such, and stands in no message', async 
   await until(() => fake.busy() === 0)
 })
 
-t.test('a download that is cut off breaks', async (t) => {
+t.test('a truncated download fails', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'a', content: randomBytes(100_000) })
   fake.resetDownloads(1, 50_000)
@@ -134,7 +134,7 @@ t.test('a download that is cut off breaks', async (t) => {
   await rejectsWith(t, readBody(body), 'PROVIDER_UNAVAILABLE')
 })
 
-t.test('a version that comes between is looked at once more', async (t) => {
+t.test('a version that changes during a download is requested once more', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'a', content: 'first' })
   /** Writes a new version right before the address of the content is returned. */
@@ -154,7 +154,7 @@ t.test('a version that comes between is looked at once more', async (t) => {
   await rejectsWith(t, backend.download(`file:${id}`, call()), 'PROVIDER_ERROR')
 })
 
-t.test('other bytes than were asked for are no download', async (t) => {
+t.test('a response with other bytes than requested fails', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'a', content: 'content' })
   const range = { start: 2, end: 4 }
@@ -170,7 +170,7 @@ t.test('other bytes than were asked for are no download', async (t) => {
   await until(() => fake.busy() === 0)
 })
 
-t.test('what may not be downloaded, or is dangerous, is not', async (t) => {
+t.test('a file without download permission or with malware is not downloaded', async (t) => {
   const { tree, backend } = await start(t)
   const kept = tree.addFile({ name: 'kept', permissions: { can_download: false } })
   await rejectsWith(t, backend.download(`file:${kept.id}`, call()), 'ACCESS_DENIED')

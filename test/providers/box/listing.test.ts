@@ -26,7 +26,7 @@ const namesOf = (entries: readonly Entry[]) => entries.map(({ name }) => name)
 const json = (value: unknown) =>
   answers(200, { headers: { 'content-type': 'application/json' }, body: JSON.stringify(value) })
 
-t.test('each kind of item has an id of its own, and all that Box tells of it', async (t) => {
+t.test('each kind of item has an id with its type, and all metadata of Box', async (t) => {
   const { tree, list, backend, asked } = await start(t)
   const [created, modified] = [new Date('2026-01-02T03:04:05Z'), new Date('2026-02-03T04:05:06Z')]
   const [contentCreated, contentModified] = [new Date('2025-01-02T03:04:05Z'), new Date('2025-02-03T04:05:06Z')]
@@ -39,7 +39,7 @@ t.test('each kind of item has an id of its own, and all that Box tells of it', a
   const url = 'https://example.org/a?b#c'
   const link = tree.addWebLink({ name: 'link', parent, url })
   const script = tree.addWebLink({ name: 'script', parent, url: 'javascript:alert(1)' })
-  t.equal(file.id, tree.find(link.id, 'web_link')?.id, 'a link and a file have the same number')
+  t.equal(file.id, tree.find(link.id, 'web_link')?.id, 'a link and a file may have the same number')
   const { entries } = await list(`folder:${parent.id}`)
   const [request, ...others] = asked()
   t.equal(others.length, 0)
@@ -80,13 +80,13 @@ t.test('each kind of item has an id of its own, and all that Box tells of it', a
     webUrl: url,
     can: { list: false, download: false, write: null }
   })
-  t.equal(byName.get('script')?.webUrl, null, `${script.name} is nothing to open`)
+  t.equal(byName.get('script')?.webUrl, null, `${script.name} has no webUrl`)
   for (const entry of entries) {
     t.same(await backend.stat(entry.id, call()), entry, entry.name)
   }
 })
 
-t.test('a version changes with a new name too: it is what If-Match takes', async (t) => {
+t.test('renaming changes the version, which If-Match compares', async (t) => {
   const { tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'file' })
   const { version } = await backend.stat(`file:${id}`, call())
@@ -94,7 +94,7 @@ t.test('a version changes with a new name too: it is what If-Match takes', async
   t.not((await backend.stat(`file:${id}`, call())).version, version)
 })
 
-t.test('the root has one name', async (t) => {
+t.test('the root has one id', async (t) => {
   const { tree, list, backend, asked } = await start(t)
   tree.addFile({ name: 'file' })
   const page = await list(null)
@@ -110,17 +110,17 @@ t.test('the root has one name', async (t) => {
   for (const id of ['1', 'folder:01', 'web_link:1', 'file:1\n', 'file:x', 'File:1', `file:${'1'.repeat(21)}`]) {
     await rejectsWith(t, backend.stat(id, call()), 'OBJECT_NOT_FOUND', id)
   }
-  t.same(asked(), [], 'and nothing was asked')
+  t.same(asked(), [], 'no request is sent')
 })
 
-t.test('what others share, the folder around which is not the user’s to see, has no known parent', async (t) => {
+t.test('a shared item whose parent folder is not visible has parentId null', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'file' })
   fake.failNext(1, json({ type: 'file', id, name: 'file', parent: null }))
   t.equal((await backend.stat(`file:${id}`, call())).parentId, null)
 })
 
-t.test('a folder of 3,000 items costs three calls, and one that counts them', async (t) => {
+t.test('a folder of 3,000 items needs three calls, and one for the number of items', async (t) => {
   const { tree, backend, asked } = await start(t)
   const parent = tree.addFolder({ name: 'large' })
   tree.addFiles(3_000, (index) => ({ name: `file ${index}`, parent }))
@@ -132,7 +132,7 @@ t.test('a folder of 3,000 items costs three calls, and one that counts them', as
   t.same(Object.fromEntries(query ?? []), { limit: '1', offset: '0', fields: 'id' })
 })
 
-t.test('what Box left out between two pages makes the last of them not complete', async (t) => {
+t.test('items that Box omits between two pages make the last page incomplete', async (t) => {
   const { fake, tree, list } = await start(t)
   const parent = tree.addFolder({ name: 'parent' })
   tree.addFiles(7, (index) => ({ name: `file ${index}`, parent }))
@@ -152,10 +152,10 @@ t.test('what Box left out between two pages makes the last of them not complete'
   t.match(await walk(), { complete: true, reason: null })
   fake.knobs.pageFault = undefined
   tree.addFile({ name: 'hidden', parent, hidden: true })
-  t.match(await walk(), { complete: false, reason: 'provider-partial' }, 'what the user may not see counts too')
+  t.match(await walk(), { complete: false, reason: 'provider-partial' }, 'invisible items count as missing')
 })
 
-t.test('pages that lead in a circle come to an end', async (t) => {
+t.test('a cycle of pages ends', async (t) => {
   const { fake, tree, backend } = await start(t)
   tree.addFiles(7, (index) => ({ name: `file ${index}` }))
   fake.knobs.pageFault = 'loops'
@@ -163,7 +163,7 @@ t.test('pages that lead in a circle come to an end', async (t) => {
   t.ok((await listAll(guarded, null, { limit: 3 })).length < 20)
 })
 
-t.test('the last page says so in three ways, and costs one call', async (t) => {
+t.test('the three forms of the last marker end the listing after one call', async (t) => {
   const { fake, tree, list, asked } = await start(t)
   tree.addFile({ name: 'file' })
   for (const lastMarker of ['', null, undefined] as const) {
@@ -173,7 +173,7 @@ t.test('the last page says so in three ways, and costs one call', async (t) => {
   }
 })
 
-t.test('short pages, and pages where nothing is of the kind, are no end', async (t) => {
+t.test('short pages, and pages without items of the kind, do not end the listing', async (t) => {
   const { fake, tree, list, backend } = await start(t)
   const parent = tree.addFolder({ name: 'parent' })
   const id = `folder:${parent.id}`
@@ -189,7 +189,7 @@ t.test('short pages, and pages where nothing is of the kind, are no end', async 
   t.equal((await listAll(backend, id, { limit: 5 })).length, 8)
 })
 
-t.test('what is in the trash is not shown, though it counts as told', async (t) => {
+t.test('items in the trash are not listed, although Box counts them', async (t) => {
   const { fake, tree, list, backend } = await start(t)
   const { id } = tree.addFile({ name: 'file' })
   const item = { type: 'file', id, name: 'file' }
@@ -214,7 +214,7 @@ t.test('what is in the trash is not shown, though it counts as told', async (t) 
   t.equal(next, '["x",1]')
 })
 
-t.test('a folder that is gone, in the trash or none is an error', async (t) => {
+t.test('a missing folder, a folder in the trash and an item that is not a folder are errors', async (t) => {
   const { tree, list } = await start(t)
   const empty = tree.addFolder({ name: 'empty' })
   t.match(await list(`folder:${empty.id}`), { complete: true, next: null })
@@ -227,7 +227,7 @@ t.test('a folder that is gone, in the trash or none is an error', async (t) => {
   await rejectsWith(t, list(`folder:${denied.id}`), 'ACCESS_DENIED')
 })
 
-t.test('a marker that Box has forgotten is CURSOR_EXPIRED, and nonsense INVALID_CURSOR', async (t) => {
+t.test('an expired marker is CURSOR_EXPIRED, and an invalid one is INVALID_CURSOR', async (t) => {
   const { fake, tree, list, asked } = await start(t)
   tree.addFiles(5, (index) => ({ name: `file ${index}` }))
   const { next } = await list(null, { limit: 2 })
@@ -252,7 +252,7 @@ t.test('a marker that Box has forgotten is CURSOR_EXPIRED, and nonsense INVALID_
   t.same(asked(), [])
 })
 
-t.test('what is no listing is an error, and never an empty page', async (t) => {
+t.test('a response that is not a listing is an error and never an empty page', async (t) => {
   const { fake, list, backend } = await start(t)
   const file = { type: 'file', id: '1', name: 'a' }
   for (const [name, fault] of Object.entries({
@@ -266,11 +266,11 @@ t.test('what is no listing is an error, and never an empty page', async (t) => {
     'another list': json({ entries: {} }),
     'no item': json({ entries: [null] }),
     'no id': json({ entries: [{ type: 'file', name: 'a' }] }),
-    'an id that is none': json({ entries: [{ ...file, id: '../1' }] }),
+    'an invalid id': json({ entries: [{ ...file, id: '../1' }] }),
     'a number': json({ entries: [{ ...file, id: 1 }] }),
     'no name': json({ entries: [{ type: 'file', id: '1' }] }),
     'no known type': json({ entries: [{ ...file, type: 'hub' }] }),
-    'too long a list': json({ entries: [file, file, file] }),
+    'a list that is too long': json({ entries: [file, file, file] }),
     'no marker': json({ entries: [file], next_marker: 5 })
   })) {
     fake.failNext(1, fault)
@@ -289,7 +289,7 @@ t.test('what is no listing is an error, and never an empty page', async (t) => {
   }
 })
 
-t.test('of what is told wrongly nothing is shown', async (t) => {
+t.test('invalid metadata is null', async (t) => {
   const { fake, list } = await start(t)
   const odd = { type: 'file', id: '1', name: 'a', size: -1, sha1: 5, etag: 'a b', permissions: { can_download: 'yes' } }
   fake.failNext(1, json({ entries: [odd] }))

@@ -26,7 +26,7 @@ async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options: FakeB
   return { fake, tree: fake.tree, backend }
 }
 
-t.test('the provider says where users grant access, and asks for what its client may do', async (t) => {
+t.test('the provider names its authorization endpoint and requests the scopes of its registration', async (t) => {
   t.ok(isProviderDefinition(provider))
   t.match(provider, {
     id: 'box',
@@ -65,7 +65,7 @@ function openReal(location: () => string) {
   return { asked, opening: provider.open(context) }
 }
 
-t.test('Box is at its own hosts, and content at those that it documents', async (t) => {
+t.test('Box is reached at its own hosts, and content at documented hosts only', async (t) => {
   let location = ''
   const { asked, opening } = openReal(() => location)
   const backend = await opening
@@ -85,7 +85,7 @@ t.test('Box is at its own hosts, and content at those that it documents', async 
   t.equal(asked.at(-1), 'https://upload.box.com')
 })
 
-t.test('the account is who Box says, with a limit or without', async (t) => {
+t.test('the account is the Box user, with or without a quota', async (t) => {
   const { fake, tree, backend } = await start(t)
   tree.addFile({ name: 'a', content: 'hello' })
   fake.knobs.quotaBytes = 100
@@ -119,7 +119,7 @@ t.test('the account is who Box says, with a limit or without', async (t) => {
   }
 })
 
-t.test('each refusal is told by its code', async (t) => {
+t.test('each Box error is mapped by its code', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'a', content: 'a' })
   const ABOUT_MARKER = { errors: [{ reason: 'invalid_parameter', name: 'marker', message: 'x' }] }
@@ -169,14 +169,14 @@ t.test('each refusal is told by its code', async (t) => {
       t.ok(cause instanceof Diagnosis, refusal)
       t.equal(error.responded, !OUTAGE.test(String(cause)), refusal)
       t.notMatch(inspect(error, { depth: 10 }), /SECRET|fake-box-token/, refusal)
-      t.equal(fake.requests.length - before, 'path' in limits ? 2 : 1, `${refusal}: asked once`)
+      t.equal(fake.requests.length - before, 'path' in limits ? 2 : 1, `${refusal}: one request`)
     }
   }
   fake.failNext(1, { code: 'not_found' })
   await rejectsWith(t, backend.listFolder('folder:5', { ...call(), limit: 1 }), 'FOLDER_NOT_FOUND')
 })
 
-t.test('a refusal that is not Box’s is none of an item', async (t) => {
+t.test('an error response that is not from Box says nothing about an item', async (t) => {
   const { fake, backend } = await start(t)
   const scope = { 'www-authenticate': 'Bearer realm="Service", error="insufficient_scope"' }
   for (const [fault, code] of [
@@ -204,7 +204,7 @@ t.test('a refusal that is not Box’s is none of an item', async (t) => {
   }
 })
 
-t.test('with a scope that reads, nothing is written', async (t) => {
+t.test('with a read-only scope nothing is written', async (t) => {
   const options = { authorize: () => ({ user: 'me', scopes: [BOX_READ_SCOPE] }) }
   const { tree, backend } = await start(t, GOOD_TOKENS, options)
   const { id } = tree.addFile({ name: 'a', content: 'content' })
@@ -216,28 +216,28 @@ t.test('with a scope that reads, nothing is written', async (t) => {
   }
 })
 
-t.test('what is removed is a file or a link, and never a folder', async (t) => {
+t.test('removing deletes a file or a link, never a folder', async (t) => {
   const { fake, tree, backend } = await start(t)
   const remove = async (id: string) => backend.remove?.(id, call())
   const file = tree.addFile({ name: 'file' })
   const link = tree.addWebLink({ name: 'link', url: 'https://example.org/' })
   const folder = tree.addFolder({ name: 'folder' })
   const kept = tree.addFile({ name: 'kept', permissions: { can_delete: false } })
-  t.equal(file.id, folder.id, 'of one number')
+  t.equal(file.id, folder.id, 'both have the same number')
   await remove(`file:${file.id}`)
   await remove(`file:${file.id}`)
   await remove(`link:${link.id}`)
   await rejectsWith(t, remove(`folder:${folder.id}`), 'INVALID_REQUEST')
   await rejectsWith(t, remove(`file:${kept.id}`), 'ACCESS_DENIED')
   fake.failNext(1, answers(404))
-  await rejectsWith(t, remove(`file:${kept.id}`), 'PROVIDER_ERROR', 'a 404 of somebody else')
+  await rejectsWith(t, remove(`file:${kept.id}`), 'PROVIDER_ERROR', 'a 404 that is not from Box')
   t.same(
     tree.children().map(({ name }) => name),
     ['folder', 'kept']
   )
 })
 
-t.test('a folder is made once, in a folder that is there', async (t) => {
+t.test('a folder is created once, in an existing folder', async (t) => {
   const { tree, backend } = await start(t)
   const create = async (parentId: string | null, name: string) => backend.createFolder?.(parentId, name, call())
   const made = await create('folder:0', 'made')

@@ -19,7 +19,7 @@ const PART_BYTES = 8 * 1024 * 1024
 
 const json = (value: unknown, status = 200) => answers(status, { body: JSON.stringify(value) })
 
-t.test('a part whose answer was lost is asked for, and not sent again where Box has it', async (t) => {
+t.test('after a lost response Box is asked for the part, which is not sent again if it is stored', async (t) => {
   const { fake, asked, stores } = await startUploading(t)
   fake.knobs.lostParts = 1
   await stores(CONTENT)
@@ -27,7 +27,7 @@ t.test('a part whose answer was lost is asked for, and not sent again where Box 
   t.same(Object.fromEntries(asked('GET', /\/parts$/)[0]?.query ?? []), { offset: '0', limit: '1' })
 })
 
-t.test('a part of which Box says that it is there already is the one that was sent', async (t) => {
+t.test('a part that Box reports as already stored counts as sent', async (t) => {
   for (const overlapStatus of [409, 416] as const) {
     const { fake, asked, stores } = await startUploading(t)
     fake.knobs.overlapStatus = overlapStatus
@@ -40,7 +40,7 @@ t.test('a part of which Box says that it is there already is the one that was se
   }
 })
 
-t.test('an upload outlives failures in any of its parts', async (t) => {
+t.test('an upload survives transient failures of any of its calls', async (t) => {
   const outlives = async (name: string, fault: Parameters<FakeBox['failNext']>[1]) => {
     const { fake, asked, stores } = await startUploading(t)
     for (const after of [0, 2]) fake.failNext(1, fault, { ...PART, after })
@@ -59,7 +59,7 @@ t.test('an upload outlives failures in any of its parts', async (t) => {
   ])
 })
 
-t.test('an upload ends where Box takes nothing any more', async (t) => {
+t.test('an upload fails when Box accepts no more data', async (t) => {
   const ends = async (fault: Parameters<FakeBox['failNext']>[1], code: StorageErrorCode) => {
     const { fake, backend, tree, asked } = await startUploading(t)
     fake.failNext(100, fault, PART)
@@ -88,7 +88,7 @@ t.test('an upload ends where Box takes nothing any more', async (t) => {
   ])
 })
 
-t.test('a session that is forgotten ends an upload at once', async (t) => {
+t.test('an expired session ends an upload at once', async (t) => {
   for (const code of ['session_expired', 'upload_failed', 'not_found']) {
     const { fake, backend, asked } = await startUploading(t)
     fake.failNext(100, { code }, PART)
@@ -98,7 +98,7 @@ t.test('a session that is forgotten ends an upload at once', async (t) => {
   }
 })
 
-t.test('a list of parts that is none ends an upload', async (t) => {
+t.test('an invalid list of parts ends an upload', async (t) => {
   const { fake, backend } = await startUploading(t)
   for (const answer of [json({}), json({ entries: ['x'] }), json({ entries: [{ part_id: 'A', offset: 0 }] })]) {
     fake.failNext(1, resets(), PART)
@@ -107,7 +107,7 @@ t.test('a list of parts that is none ends an upload', async (t) => {
   }
 })
 
-t.test('Box is given the time to put a file together', async (t) => {
+t.test('the commit waits while Box assembles the file', async (t) => {
   const { fake, asked, stores } = await startUploading(t)
   fake.knobs.assembling = 8
   fake.knobs.retryAfter = 0
@@ -116,7 +116,7 @@ t.test('Box is given the time to put a file together', async (t) => {
   t.equal(asked('POST', /commit$/).length, 11)
 })
 
-t.test('an upload whose parts are never put together ends, and so does one that shall wait for hours', async (t) => {
+t.test('an upload fails if its commit is never completed, or if the Retry-After is hours', async (t) => {
   const ends = async (retryAfter: number, most: number) => {
     const { fake, backend, asked } = await startUploading(t)
     fake.knobs.assembling = Infinity
@@ -129,7 +129,7 @@ t.test('an upload whose parts are never put together ends, and so does one that 
   await ends(7200, 1)
 })
 
-t.test('a commit whose answer was lost has stored the file', async (t) => {
+t.test('a commit whose response was lost has stored the file', async (t) => {
   const { fake, tree, asked, stores } = await startUploading(t)
   fake.knobs.lostCommits = 1
   const first = await stores(CONTENT)
@@ -142,27 +142,27 @@ t.test('a commit whose answer was lost has stored the file', async (t) => {
   t.equal(tree.get(bareId(first.id), 'file').version?.number, 2)
 })
 
-t.test('a commit that is refused after a lost answer has not stored what somebody else has', async (t) => {
+t.test('a commit that is refused after a lost response is not mistaken for another client’s file', async (t) => {
   const { fake, tree, backend } = await startUploading(t)
   const gone = { code: 'session_expired' }
   fake.failNext(1, resets(), COMMIT)
   fake.failNext(1, gone, COMMIT)
-  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(CONTENT)), 'PROVIDER_UNAVAILABLE', 'nothing is there')
+  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(CONTENT)), 'PROVIDER_UNAVAILABLE', 'there is no file')
   const { id } = tree.addFile({ name: NEW_FILE.name, content: 'theirs' })
   fake.failNext(1, resets(), COMMIT)
   fake.failNext(1, gone, COMMIT)
   const work = upload(backend, { id: `file:${id}` }, piecesOf(CONTENT))
-  await rejectsWith(t, work, 'PROVIDER_UNAVAILABLE', 'other bytes are there')
+  await rejectsWith(t, work, 'PROVIDER_UNAVAILABLE', 'the file has other content')
 })
 
-t.test('a file whose facts cannot be had any more after its commit is stored all the same', async (t) => {
+t.test('a committed file whose metadata cannot be read is still stored', async (t) => {
   const { fake, stores } = await startUploading(t)
   fake.failNext(1, answers(503), { method: 'GET', path: /\/2\.0\/files\/\d+$/ })
   const entry = await stores(CONTENT)
   t.match(entry, { size: LARGE_BYTES, parentId: 'folder:0', can: { download: null } })
 })
 
-t.test('a commit that tells of another file than was sent has failed', async (t) => {
+t.test('a commit that returns another file fails', async (t) => {
   const { fake, backend } = await startUploading(t)
   const file = { type: 'file', id: '1', name: 'new.bin', size: LARGE_BYTES, sha1: SHA1 }
   for (const value of [
@@ -177,7 +177,7 @@ t.test('a commit that tells of another file than was sent has failed', async (t)
   await until(() => fake.uploads.open === 0)
 })
 
-t.test('a session without a good id, or with parts that nobody could hold, is not begun', async (t) => {
+t.test('a session with an invalid id or part size is refused', async (t) => {
   const { fake, backend, asked } = await startUploading(t)
   const session = { id: 'A'.repeat(32), part_size: PART_BYTES }
   const session_endpoints = { upload_part: 'https://example.org/', commit: 'https://example.org/' }
@@ -198,7 +198,7 @@ t.test('a session without a good id, or with parts that nobody could hold, is no
   t.equal(asked('PUT', /./).length, 0)
 })
 
-t.test('no part goes to an address that an answer names', async (t) => {
+t.test('no part is sent to a URL from a response', async (t) => {
   const other = await FakeBox.start(t)
   const { fake, backend, asked } = await startUploading(t)
   const url = `${other.uploadUrl}/api/2.0/files/upload_sessions/${'A'.repeat(32)}`
@@ -210,7 +210,7 @@ t.test('no part goes to an address that an answer names', async (t) => {
   t.equal(other.requests.length, 0)
 })
 
-t.test('a source that fails, or a caller who leaves, cancels the session', async (t) => {
+t.test('a failing source and an abort cancel the session', async (t) => {
   const { fake, tree, backend, asked } = await startUploading(t)
   const failing = Readable.from(
     (function* () {
@@ -243,7 +243,7 @@ t.test('a source that fails, or a caller who leaves, cancels the session', async
   t.same(tree.children(), [])
 })
 
-t.test('a part and no more is held while Box is slow', async (t) => {
+t.test('at most one part is buffered while Box is slow', async (t) => {
   const { fake, backend, asked } = await startUploading(t)
   let given = 0
   const body = new Readable({
@@ -258,7 +258,7 @@ t.test('a part and no more is held while Box is slow', async (t) => {
   const options = { size: 64 * 1024 * 1024, signal: controller.signal }
   const work = upload(backend, NEW_FILE, body, options)
   await until(() => asked('PUT', /./).some((request) => request.body !== undefined))
-  t.ok(given <= PART_BYTES + 4 * 1024 * 1024, `${given} bytes were taken`)
+  t.ok(given <= PART_BYTES + 4 * 1024 * 1024, `${given} bytes were read from the source`)
   controller.abort(new Error('enough'))
   await work.catch(() => {})
 })

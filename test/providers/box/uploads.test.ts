@@ -11,7 +11,7 @@ import { FAKE_BOX_TOKEN } from '../../fakes/box/fake-box.ts'
 const MIB = 1024 * 1024
 const POST = { method: 'POST', host: 'upload' }
 
-t.test('a small file goes in one call, with its digest, and what is said of it before it', async (t) => {
+t.test('a small file is uploaded in one call with its digest, after a preflight check', async (t) => {
   const { fake, stores } = await startUploading(t)
   const content = randomBytes(4 * MIB)
   const entry = await stores(content)
@@ -24,7 +24,7 @@ t.test('a small file goes in one call, with its digest, and what is said of it b
   for (const { headers } of fake.requests) t.equal(headers['authorization'], `Bearer ${FAKE_BOX_TOKEN}`)
 })
 
-t.test('a larger one is streamed with its length, from who knows it or from a file', async (t) => {
+t.test('a larger file is streamed with its declared or spooled length', async (t) => {
   const { fake, asked, stores } = await startUploading(t)
   for (const [name, options] of [
     ['told', { size: 9 * MIB }],
@@ -33,12 +33,12 @@ t.test('a larger one is streamed with its length, from who knows it or from a fi
     await stores(randomBytes(9 * MIB), options, { parentId: null, name })
     const sent = asked('POST', /./).at(-1)
     t.equal(sent?.headers['content-length'], String(sent?.body?.length), name)
-    t.equal(sent?.headers['content-md5'], undefined, 'its digest is not known before')
+    t.equal(sent?.headers['content-md5'], undefined, 'the digest is not known in advance')
   }
-  t.equal(JSON.parse(String(fake.requests[0]?.body)).size, 9 * MIB, 'a size that is known is checked before')
+  t.equal(JSON.parse(String(fake.requests[0]?.body)).size, 9 * MIB, 'the preflight check has the known size')
 })
 
-t.test('from 20,000,000 bytes on it goes in parts of the size that Box wants', async (t) => {
+t.test('files of at least 20,000,000 bytes are uploaded in parts of the size that Box requests', async (t) => {
   const { fake, asked, stores, ranges } = await startUploading(t)
   await stores(randomBytes(LARGE_BYTES - 1), { size: LARGE_BYTES - 1 }, { parentId: null, name: 'whole' })
   t.same(ranges(), [])
@@ -53,10 +53,10 @@ t.test('from 20,000,000 bytes on it goes in parts of the size that Box wants', a
   }
   const [commit] = asked('POST', /commit$/)
   t.equal(commit?.headers['digest'], `sha=${createHash('sha1').update(content).digest('base64')}`)
-  t.match(entry, { size: LARGE_BYTES, can: { download: true, write: true } }, 'as any entry is')
+  t.match(entry, { size: LARGE_BYTES, can: { download: true, write: true } }, 'like any entry')
 })
 
-t.test('a name leads to the file that has it, in any case, and makes a new version of it', async (t) => {
+t.test('an existing name, in any case, is uploaded as a new version of its file', async (t) => {
   const { fake, tree, asked, stores } = await startUploading(t)
   const name = `it's "5" \u{1f4be} é.txt`
   const first = await stores(Buffer.from('first'), {}, { parentId: null, name })
@@ -73,7 +73,7 @@ t.test('a name leads to the file that has it, in any case, and makes a new versi
 
 const conflictWith = (conflicts: unknown) => ({ code: 'item_name_in_use', contextInfo: { conflicts } })
 
-t.test('a name that a folder or a link has is taken', async (t) => {
+t.test('the name of a folder or a link is already taken', async (t) => {
   const { tree, backend, asked } = await startUploading(t)
   tree.addFolder({ name: 'folder' })
   tree.addWebLink({ name: 'link', url: 'https://example.org/' })
@@ -87,7 +87,7 @@ t.test('a name that a folder or a link has is taken', async (t) => {
   t.equal(asked('POST', /./).length, 0)
 })
 
-t.test('a version is asked for where it is replaced, by its name too', async (t) => {
+t.test('If-Match is checked when a file is replaced, by its id and by its name', async (t) => {
   const { tree, backend, asked, stores } = await startUploading(t)
   const { id } = tree.addFile({ name: 'a', content: 'a' })
   const named = { parentId: null, name: 'a' }
@@ -103,7 +103,7 @@ t.test('a version is asked for where it is replaced, by its name too', async (t)
     const sent = asked('POST', /./)
       .slice(length)
       .map(({ headers }) => headers['if-match'])
-    t.equal(sent.at(-1), ifMatch, 'Box is asked to compare')
+    t.equal(sent.at(-1), ifMatch, 'Box compares the version')
     t.not(replaced.version, ifMatch)
     await rejectsWith(t, upload(backend, target, piecesOf(content), { ifMatch }), 'PRECONDITION_FAILED')
   }
@@ -113,7 +113,7 @@ t.test('a version is asked for where it is replaced, by its name too', async (t)
   await rejectsWith(t, over, 'ALREADY_EXISTS')
 })
 
-t.test('of a version that changes at the last moment nothing is overwritten', async (t) => {
+t.test('a version that changes at the last moment is not overwritten', async (t) => {
   const { fake, tree, backend } = await startUploading(t)
   const file = tree.addFile({ name: 'a', content: 'a' })
   for (const content of [Buffer.from('small'), randomBytes(9 * MIB), randomBytes(LARGE_BYTES)]) {
@@ -131,7 +131,7 @@ t.test('of a version that changes at the last moment nothing is overwritten', as
   }
 })
 
-t.test('of two who make a file of one name, who is later makes a version of it, or is told', async (t) => {
+t.test('of two concurrent uploads of one name the later one creates a version or fails', async (t) => {
   const { fake, tree, backend } = await startUploading(t)
   const overtaken = async (name: string, content: Buffer, options: Partial<UploadCall> = {}) => {
     let isMade = false
@@ -147,14 +147,14 @@ t.test('of two who make a file of one name, who is later makes a version of it, 
   t.equal(tree.read(bareId(entry.id)).toString(), 'ours')
   t.equal(tree.get(bareId(entry.id), 'file').version?.number, 2)
   await rejectsWith(t, overtaken('new', Buffer.from('ours'), { ifNoneMatch: '*' }), 'ALREADY_EXISTS')
-  await rejectsWith(t, overtaken('streamed', randomBytes(9 * MIB)), 'ALREADY_EXISTS', 'a stream is gone')
+  await rejectsWith(t, overtaken('streamed', randomBytes(9 * MIB)), 'ALREADY_EXISTS', 'a stream cannot be sent again')
   await rejectsWith(t, overtaken('in parts', randomBytes(LARGE_BYTES)), 'ALREADY_EXISTS')
   for (const name of ['new', 'streamed', 'in parts']) t.equal((await find(backend, name)).size, 6, name)
   fake.failNext(1, { code: 'name_temporarily_reserved' }, POST)
   await rejectsWith(t, upload(backend, NEW_FILE, Readable.from(['x'])), 'LOCKED')
 })
 
-t.test('what Box would refuse is refused before the body, and why', async (t) => {
+t.test('an upload that Box would refuse fails before the body is sent, with the reason', async (t) => {
   const { fake, tree, backend, asked } = await startUploading(t)
   const put = (target: UploadTarget, options: Partial<UploadCall> = {}) =>
     upload(backend, target, Readable.from(['four']), options)
@@ -187,7 +187,7 @@ t.test('what Box would refuse is refused before the body, and why', async (t) =>
   t.equal(tree.children().length, 4)
 })
 
-t.test('what was stored is what was sent, or the upload has failed', async (t) => {
+t.test('an upload whose response does not match the content fails', async (t) => {
   const { fake, backend } = await startUploading(t)
   const sha1 = createHash('sha1').update('x').digest('hex')
   const file = { type: 'file', id: '1', name: 'new.bin', size: 1, sha1 }
@@ -207,13 +207,13 @@ t.test('what was stored is what was sent, or the upload has failed', async (t) =
     await rejectsWith(t, upload(backend, NEW_FILE, Readable.from(['x'])), 'PROVIDER_ERROR', name)
   }
   fake.failNext(1, answers(201, { body: '<html>' }), POST)
-  await rejectsWith(t, upload(backend, NEW_FILE, Readable.from(['x'])), 'PROVIDER_ERROR', 'a page')
+  await rejectsWith(t, upload(backend, NEW_FILE, Readable.from(['x'])), 'PROVIDER_ERROR', 'an HTML page')
   fake.failNext(1, says({ entries: [{ ...file, name: 'e\u0301' }] }), POST)
   const composed = await upload(backend, { parentId: null, name: '\u00e9' }, Readable.from(['x']))
-  t.equal(composed.name, 'e\u0301', 'the same name in the other form of Unicode')
+  t.equal(composed.name, 'e\u0301', 'the same name in the other Unicode form')
 })
 
-t.test('a conflict that tells of nothing, or of nonsense, is an error', async (t) => {
+t.test('a conflict with missing or invalid details is an error', async (t) => {
   const { fake, backend } = await startUploading(t)
   for (const conflicts of [undefined, null, [], {}, 'x', { type: 'file', id: 'x' }, { type: 'file', id: '1' }]) {
     fake.failNext(1, conflictWith(conflicts), { method: 'OPTIONS' })
@@ -233,7 +233,7 @@ t.test('a conflict that tells of nothing, or of nonsense, is an error', async (t
   }
 })
 
-t.test('a small body is sent once more with a new token, a stream is not', async (t) => {
+t.test('a small body is sent again with a new token, a stream is not', async (t) => {
   const { fake, stores } = await startUploading(t)
   fake.failNext(1, { code: 'unauthorized' }, POST)
   await stores(Buffer.from('held'))

@@ -8,7 +8,7 @@ import { digestResponse } from '../../support/digest-response.ts'
 
 const DIGEST = 'Digest realm="r", nonce="n", qop="auth"'
 
-t.test('several challenges in one header are told apart', async (t) => {
+t.test('several challenges in one header are parsed separately', async (t) => {
   const plain = (header: string) => readChallenges(header).map(({ scheme, parameters }) => [scheme, { ...parameters }])
   t.same(plain('Basic realm="a, b", charset="UTF-8", DIGEST Realm="q\\"x", qop="auth,auth-int", algorithm=MD5'), [
     ['basic', { realm: 'a, b', charset: 'UTF-8' }],
@@ -24,7 +24,7 @@ t.test('several challenges in one header are told apart', async (t) => {
   t.same(plain('Basic __proto__="x"'), [['basic', Object.fromEntries([['__proto__', 'x']])]])
 })
 
-t.test('any header is read to an end', async () => {
+t.test('any header is parsed completely', async () => {
   const piece = fc.constantFrom('Basic', 'Digest ', 'realm', '=', '"', '\\', ',', ' ', 'a', '==', '/', '\t', '\u00e9')
   fc.assert(
     fc.property(
@@ -42,7 +42,7 @@ t.test('any header is read to an end', async () => {
     readChallenges(long)
 })
 
-t.test('a password goes to no server that wants something else', async (t) => {
+t.test('a password is not sent to a server that requires another scheme', async (t) => {
   for (const [header, overHttps, overHttp] of [
     [undefined, 'basic', 'basic'],
     ['Basic realm="a"', 'basic', 'basic'],
@@ -60,7 +60,7 @@ t.test('a password goes to no server that wants something else', async (t) => {
   }
 })
 
-t.test('a digest is the one of RFC 7616', async (t) => {
+t.test('a digest follows RFC 7616', async (t) => {
   const parameters = {
     realm: 'http-auth@example.org',
     nonce: '7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v',
@@ -79,7 +79,7 @@ t.test('a digest is the one of RFC 7616', async (t) => {
     t.match(header, `response="${response}"`)
     t.match(header, `uri="/dir/index.html", algorithm=${algorithm}, cnonce="${cnonce}", nc=00000001, qop=auth`)
     t.match(header, `opaque="${parameters.opaque}"`)
-    t.match(session.authorize('GET', '/'), 'nc=00000002', 'the count rises')
+    t.match(session.authorize('GET', '/'), 'nc=00000002', 'the nonce count is incremented')
     const sess = new DigestSession(
       { scheme: 'digest', parameters: { ...parameters, algorithm: `${algorithm}-sess` } },
       mufasa,
@@ -91,7 +91,7 @@ t.test('a digest is the one of RFC 7616', async (t) => {
   }
 })
 
-t.test('a digest without qop is the one of RFC 2069, and 512 bits are known too', async (t) => {
+t.test('a digest without qop follows RFC 2069, and SHA-512-256 is supported', async (t) => {
   const old = new DigestSession(
     { scheme: 'digest', parameters: { realm: 'testrealm@host.com', nonce: 'dcd98b7102dd2f0e8b11d0f600bfb0c093' } },
     { username: 'Mufasa', password: 'CircleOfLife' }
@@ -107,27 +107,27 @@ t.test('a digest without qop is the one of RFC 2069, and 512 bits are known too'
   t.match(header, /^Digest username\*=UTF-8''J%C3%A4s%C3%B8n%20%22D%2ae, .*response="[0-9a-f]{64}"/)
 })
 
-t.test('each refused request answers its own challenge, and the next goes on from what was taken', async (t) => {
+t.test('each refused request answers its own challenge, and the next request uses the accepted one', async (t) => {
   const authorizer = createAuthorizer({ type: 'digest', username: 'u', password: new Secret('p') })
   const request = { method: 'GET', uri: '/' }
   t.equal(authorizer.authorize(request), undefined)
   const attempts = ['n1', 'n2', 'n3'].map((nonce) => authorizer.answer(DIGEST.replace('"n"', `"${nonce}"`), request))
   for (const [index, attempt] of attempts.entries())
     t.match(attempt?.value, new RegExp(`nonce="n${index + 1}".*nc=00000001`))
-  t.equal(authorizer.authorize(request), undefined, 'none was taken yet')
+  t.equal(authorizer.authorize(request), undefined, 'no challenge has been accepted yet')
   attempts[1]?.accepted()
   t.match(authorizer.authorize(request), /nonce="n2".*nc=00000002/)
   const both = authorizer.answer(`${DIGEST}, algorithm=MD5, Digest realm="r", nonce="s", algorithm=SHA-256`, request)
-  t.match(both?.value, 'nonce="s", uri="/", algorithm=SHA-256', 'the better one')
+  t.match(both?.value, 'nonce="s", uri="/", algorithm=SHA-256', 'the stronger algorithm is chosen')
   for (const other of [undefined, 'Basic realm="x"', '']) t.equal(authorizer.answer(other, request), undefined)
   t.equal(isStale(`${DIGEST}, stale=TRUE`), true)
   t.equal(isStale(DIGEST), false)
 })
 
-t.test('Basic is UTF-8, and Bearer is the token', async (t) => {
+t.test('Basic is encoded in UTF-8, and Bearer sends the token', async (t) => {
   const request = { method: 'GET', uri: '/' }
   const basic = createAuthorizer({ type: 'basic', username: 'ann\u00e9', password: new Secret('a:b') })
   t.equal(basic.authorize(request), `Basic ${Buffer.from('ann\u00e9:a:b').toString('base64')}`)
-  t.equal(basic.answer(DIGEST, request), undefined, 'and never is sent as a digest')
+  t.equal(basic.answer(DIGEST, request), undefined, 'Basic does not answer a Digest challenge')
   t.equal(createAuthorizer({ type: 'bearer', token: new Secret('x') }).authorize(request), 'Bearer x')
 })

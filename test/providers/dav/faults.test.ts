@@ -84,7 +84,7 @@ async function everyCallFails(t: Test, fault: DavFault, codes: StorageErrorCode[
   await until(() => fake.busy() === 0)
 }
 
-t.test('a refusal is told by its code', async (t) => {
+t.test('each status is mapped to an error code', async (t) => {
   for (const [status, code] of [
     [400, 'INVALID_REQUEST'],
     [401, 'ACCESS_DENIED'],
@@ -109,7 +109,7 @@ t.test('a refusal is told by its code', async (t) => {
   await rejectsWith(t, backend.stat('a.txt', call()), 'OBJECT_NOT_FOUND')
 })
 
-t.test('how long to wait is told, in seconds and as a date', async (t) => {
+t.test('Retry-After is accepted in seconds and as a date', async (t) => {
   const { fake, backend } = await start(t)
   for (const status of [429, 503]) {
     fake.script = faulty(answers(status, { retryAfter: 7 }))
@@ -121,7 +121,7 @@ t.test('how long to wait is told, in seconds and as a date', async (t) => {
   }
 })
 
-t.test('wrong answers are errors, and never an empty folder', async (t) => {
+t.test('invalid responses are errors and never an empty folder', async (t) => {
   const told = ['list', 'stat', 'upload', 'account']
   for (const [name, text] of Object.entries(WRONG_XML)) {
     await everyCallFails(t, xml(text), ['PROVIDER_ERROR'], name, ['list', 'stat', 'account'])
@@ -135,7 +135,7 @@ t.test('wrong answers are errors, and never an empty folder', async (t) => {
   await everyCallFails(t, redirects('http://127.0.0.1:1/dav/'), ['PROVIDER_ERROR'], 'redirect')
 })
 
-t.test('a folder is never shorter than it is, whatever stands among its children', async (t) => {
+t.test('a folder with an unreadable or foreign child is never listed as shorter', async (t) => {
   const { fake, backend } = await start(t)
   for (const [name, href] of Object.entries(hostileHrefs('/dav/'))) {
     fake.script = faulty(hrefs(['/dav/', '/dav/good', href]))
@@ -155,12 +155,12 @@ t.test('a folder is never shorter than it is, whatever stands among its children
   fake.script = faulty(multistatus(denied('/dav/', '403 No')))
   await rejectsWith(t, backend.listFolder(null, { ...call(), limit: 10 }), 'ACCESS_DENIED', 'the folder itself')
   fake.script = faulty(multistatus(denied('/dav/a.txt', '423 Locked')))
-  await rejectsWith(t, backend.stat('a.txt', call()), 'LOCKED', 'a file by itself')
+  await rejectsWith(t, backend.stat('a.txt', call()), 'LOCKED', 'a single file')
   fake.script = faulty(hrefs(['/dav/other/a.txt']))
-  await rejectsWith(t, backend.stat('a.txt', call()), 'PROVIDER_ERROR', 'a file from elsewhere')
+  await rejectsWith(t, backend.stat('a.txt', call()), 'PROVIDER_ERROR', 'a file with a foreign href')
 })
 
-t.test('a redirect elsewhere is not followed, and no password goes there', async (t) => {
+t.test('a redirect is not followed, and the password is not sent there', async (t) => {
   const elsewhere = await FakeDav.start(t)
   const { fake, backend } = await start(t)
   fake.script = faulty(redirects(elsewhere.url))
@@ -168,7 +168,7 @@ t.test('a redirect elsewhere is not followed, and no password goes there', async
   t.equal(elsewhere.connections, 0)
 })
 
-t.test('a listing without an end stops at the most that is held, and lets go', async (t) => {
+t.test('an endless listing stops at the size limit and closes the connection', async (t) => {
   const { fake, backend } = await start(t)
   fake.script = faulty(endlessFolder())
   let page = await backend.listFolder(null, { ...call(), limit: 1000 })
@@ -182,7 +182,7 @@ t.test('a listing without an end stops at the most that is held, and lets go', a
   t.equal(count, 50_000)
 })
 
-t.test('time is limited, for an answer that never comes and one that never ends', async (t) => {
+t.test('a missing response and an endless response time out', async (t) => {
   const { fake, backend } = await start(t, { totalMs: 250 })
   for (const fault of [hangs(), endlessXml()]) {
     fake.script = faulty(fault)
@@ -191,7 +191,7 @@ t.test('time is limited, for an answer that never comes and one that never ends'
   }
 })
 
-t.test('a download that is cut short never ends cleanly', async (t) => {
+t.test('a truncated download never ends cleanly', async (t) => {
   const { fake, backend } = await start(t, { idleMs: 300 })
   const headers = { etag: '"a"' }
   for (const framing of ['length', 'chunked'] as const) {
@@ -213,14 +213,14 @@ t.test('a download that is cut short never ends cleanly', async (t) => {
   }
 })
 
-t.test('other bytes than those of the file are an error', async (t) => {
+t.test('a body with other bytes than the file is an error', async (t) => {
   const { fake, backend } = await start(t)
   const isGet = ({ method }: { method: string }) => method === 'GET'
   const get = () => backend.download('a.txt', call()).then(({ body }) => readBody(body))
   fake.script = faulty(htmlPage(), { matching: isGet })
-  await rejectsWith(t, get(), 'PROVIDER_ERROR', 'a page of somebody else')
+  await rejectsWith(t, get(), 'PROVIDER_ERROR', 'an HTML page')
   fake.script = faulty(gzipped('content', 200, { etag: '"a"' }), { matching: isGet })
-  await rejectsWith(t, get(), 'PROVIDER_ERROR', 'compressed on its way')
+  await rejectsWith(t, get(), 'PROVIDER_ERROR', 'compressed in transit')
   fake.tree.put('a.txt', Buffer.from('1f8b0800', 'hex'))
   const stored = { etag: '"a"', 'content-encoding': 'x-gzip', 'content-length': 4 }
   fake.script = faulty(answers(200, { headers: stored, body: 'gzip' }), { matching: isGet })
@@ -233,7 +233,7 @@ t.test('other bytes than those of the file are an error', async (t) => {
   }
 })
 
-t.test('aborting frees the socket at once', async (t) => {
+t.test('aborting closes the socket at once', async (t) => {
   const { fake, backend } = await start(t)
   fake.script = faulty(hangs())
   for (const name of ['list', 'stat', 'download', 'upload'] as const) {

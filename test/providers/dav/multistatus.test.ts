@@ -28,7 +28,7 @@ function multistatus(content: string): string {
   return `${XML}<D:multistatus xmlns:D="DAV:">${content}</D:multistatus>`
 }
 
-t.test('it does not matter where chunks end, in tags and in characters', async (t) => {
+t.test('chunk boundaries do not matter, even in tags and characters', async (t) => {
   const text =
     `${XML}\n<!-- a <D:multistatus> that is none -->\n<?pi <x?>\n<D:multistatus xmlns:D="DAV:" x='1'>\n` +
     response('/d/%C3%A9&amp;\u{1f4be}\u00e9', '<D:getetag>"a"</D:getetag>') +
@@ -48,7 +48,7 @@ t.test('it does not matter where chunks end, in tags and in characters', async (
 /** Bytes parsed in one turn of the event loop. A block may end at any byte. */
 const BLOCK_BYTES = 16 * 1024
 
-t.test('it does not matter where a block ends, in tags, comments, references and characters', async (t) => {
+t.test('block boundaries do not matter, in tags, comments, references and characters', async (t) => {
   const inner = '<D:getetag>a<!-- - >- -->b<![CDATA[]]&amp;]] >]]]>&#x1F4BE;&amp;\u00e9</D:getetag><?pi ?>?>?'
   const tail = `${response('/d/a', `${inner} <x y="'>" z='">'/>`)}</D:multistatus>`
   const start = `${XML}<D:multistatus xmlns:D="DAV:">`
@@ -63,7 +63,7 @@ t.test('it does not matter where a block ends, in tags, comments, references and
   t.same(broken, [])
 })
 
-t.test('prefixes mean nothing, and all properties count that were found', async (t) => {
+t.test('prefixes are ignored, and all properties with status 200 are returned', async (t) => {
   const [resource] = await read(
     `${XML}<multistatus xmlns="DAV:"><response xmlns:lp1="DAV:"><href>/a</href>` +
       '<propstat><prop><getcontentlength>9</getcontentlength><x/></prop><status>HTTP/1.1 404 Not Found</status></propstat>' +
@@ -91,10 +91,10 @@ t.test('references are resolved once, and CDATA is text', async (t) => {
     t.equal(resource?.properties['getetag'], meant, written)
   }
   const many = Array.from({ length: 700 }, (_, index) => response(`/${'&amp;'.repeat(20)}${index}`))
-  t.equal((await read(multistatus(many.join('')))).length, 700, 'however many there are')
+  t.equal((await read(multistatus(many.join('')))).length, 700, 'any number of references')
 })
 
-t.test('a name in another encoding does not hide the other resources', async (t) => {
+t.test('a name in another encoding does not affect other resources', async (t) => {
   const bytes = Buffer.from(multistatus(response('/caf\u00e9') + response('/b')), 'latin1')
   t.same(
     (await read(bytes)).map(({ href }) => href),
@@ -102,12 +102,12 @@ t.test('a name in another encoding does not hide the other resources', async (t)
   )
 })
 
-t.test('a multistatus may hold nothing', async (t) => {
+t.test('a multistatus may be empty', async (t) => {
   t.same(await read(`${XML}<D:multistatus xmlns:D="DAV:"/>\n<!-- x -->`), [])
   t.same(await read(multistatus('')), [])
 })
 
-t.test('what is no multistatus, or not all of one, is an error', async (t) => {
+t.test('a response that is not a complete multistatus is an error', async (t) => {
   const good = multistatus(response('/a'))
   const cases: Record<string, string> = {
     empty: '',
@@ -120,15 +120,15 @@ t.test('what is no multistatus, or not all of one, is an error', async (t) => {
     'an entity inside': good.replace('<D:response>', '<!ENTITY a "b"><D:response>'),
     'crossed tags': multistatus('<D:response><D:href></D:response></D:href>'),
     'too deep': multistatus(`<D:response>${'<a>'.repeat(500)}${'</a>'.repeat(500)}</D:response>`),
-    'something behind': `${good}<html>`,
-    'something behind nothing': `${XML}<D:multistatus xmlns:D="DAV:"/>x`,
-    'two of them': good + good.replace(XML, '')
+    'content after the root': `${good}<html>`,
+    'content after an empty root': `${XML}<D:multistatus xmlns:D="DAV:"/>x`,
+    'two documents': good + good.replace(XML, '')
   }
   for (const [name, text] of Object.entries(cases)) await rejectsWith(t, read(text), 'PROVIDER_ERROR', name)
   for (let at = 1; at < good.length; at += 7) await rejectsWith(t, read(good.slice(0, at)), 'PROVIDER_ERROR', `${at}`)
 })
 
-t.test('what never comes to an end is given up early', async (t) => {
+t.test('an endless response is refused early', async (t) => {
   for (const [start, more] of [
     ['', ' '],
     ['<!--', 'x'],
@@ -152,7 +152,7 @@ t.test('what never comes to an end is given up early', async (t) => {
   }
 })
 
-t.test('a million resources can be stopped early, while others have their turn', async (t) => {
+t.test('a million resources can be stopped early and do not block the event loop', async (t) => {
   let sent = 0
   const body = Readable.from(
     (function* () {
@@ -217,7 +217,7 @@ const PLAIN =
   '<D:resourcetype/><D:getcontentlength>12</D:getcontentlength><D:getetag>"abcdef"</D:getetag>' +
   '<D:getlastmodified>Mon, 30 Nov 2026 11:52:00 GMT</D:getlastmodified>'
 
-t.test('neither bytes that come one by one nor one huge chunk cost more than others by a multiple', async (t) => {
+t.test('single bytes and one huge chunk cost at most a small multiple of usual chunks', async (t) => {
   const text = multistatus(repeated(response('/a', PLAIN), 96 * 1024))
   const usual = await leastCpuOf(() => readAll(pieces(text, 16_384)))
   // The cost of a stream of single bytes, without parsing.
@@ -225,9 +225,9 @@ t.test('neither bytes that come one by one nor one huge chunk cost more than oth
     for await (const chunk of Readable.from(pieces(text, 1)) as AsyncIterable<Buffer>) if (chunk.length > 1) t.fail()
   })
   const single = await leastCpuOf(() => readAll(pieces(text, 1)))
-  t.ok(single < 4 * bare + 4 * usual, `${single} us, ${bare} us of the stream alone, ${usual} us as usual`)
+  t.ok(single < 4 * bare + 4 * usual, `${single} us, ${bare} us of the stream alone, ${usual} us with usual chunks`)
   const whole = await leastCpuOf(() => read(text))
-  t.ok(whole < 4 * usual, `${whole} us, ${usual} us as usual`)
+  t.ok(whole < 4 * usual, `${whole} us, ${usual} us with usual chunks`)
 })
 
 t.test('one huge chunk is parsed in many turns of the event loop', async (t) => {
@@ -245,7 +245,7 @@ t.test('one huge chunk is parsed in many turns of the event loop', async (t) => 
   }
 })
 
-t.test('what is larger than anything that a server sends is refused', async (t) => {
+t.test('a response that is larger than any real one is refused', async (t) => {
   const many = (count: number) => Array.from({ length: count }, (_, index) => `<p${index}/>`).join('')
   for (const [name, inner] of Object.entries({
     'a resource of 300 KB': property('x'.repeat(300_000)),
@@ -259,7 +259,7 @@ t.test('what is larger than anything that a server sends is refused', async (t) 
     'an unterminated CDATA section': '<![CDATA[ ',
     'an unterminated instruction': '<? ',
     'an unterminated attribute': '<a b="> ',
-    'a reference to nothing': property('&nothing;'),
+    'an unknown reference': property('&nothing;'),
     'a bare ampersand': property('a & b'),
     'half a surrogate': property('&#xd800;')
   })) {
@@ -267,7 +267,7 @@ t.test('what is larger than anything that a server sends is refused', async (t) 
   }
 })
 
-t.test('names of JavaScript are names like any other', async (t) => {
+t.test('element names such as __proto__ have no special meaning', async (t) => {
   const names = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'response', 'multistatus']
   const [resource] = await read(multistatus(response('/a', names.map((name) => `<${name}>x</${name}>`).join(''))))
   t.same(Object.keys(resource?.properties ?? {}).sort(), [...names].sort())
@@ -275,7 +275,7 @@ t.test('names of JavaScript are names like any other', async (t) => {
   t.same(Object.keys(nested?.properties['x'] ?? {}), ['__proto__', 'z'])
 })
 
-t.test('a response that takes too long to parse is given up, by the clock that is handed in', async (t) => {
+t.test('a response that takes too long to parse times out, according to the injected clock', async (t) => {
   const slow = new ManualClock()
   const resources: DavResource[] = []
   const text = multistatus(repeated(response('/a'), 1024 * 1024))
@@ -291,7 +291,7 @@ t.test('a response that takes too long to parse is given up, by the clock that i
   t.ok(resources.length > 700 && resources.length < 2000, `${resources.length} were read`)
 })
 
-t.test('a body that breaks off breaks the reading with its own error', async (t) => {
+t.test('an error of the body is passed on', async (t) => {
   const reason = new Error('gone')
   const body = Readable.from(
     (function* () {

@@ -52,7 +52,7 @@ t.test('only a new file that fits one chunk is stored by a PUT, which cannot ove
   t.same(stored, [true, false])
 })
 
-t.test('a long upload goes in chunks of known length, whether its own is known or not', async (t) => {
+t.test('a long upload is sent in chunks of known length, whether its size is known or not', async (t) => {
   for (const size of [undefined, 25 * MIB]) {
     const { fake, store, writes } = await start(t)
     const content = randomBytes(25 * MIB)
@@ -68,7 +68,7 @@ t.test('a long upload goes in chunks of known length, whether its own is known o
   }
 })
 
-t.test('a file is emptied by one PUT, which has nothing that could be cut off', async (t) => {
+t.test('a file is emptied by a single PUT', async (t) => {
   const { fake, backend, store, writes } = await start(t)
   fake.tree.put('a', OLD)
   await store(Buffer.alloc(0))
@@ -105,7 +105,7 @@ t.test('an interrupted upload leaves the old content, no new file, and no chunks
   }
 })
 
-t.test('conditions are checked by the server when the file is replaced', async (t) => {
+t.test('the server checks conditions when the file is replaced', async (t) => {
   const during = async (change: (fake: FakeNextcloud) => void, options: Partial<UploadCall>, hasFile: boolean) => {
     const { fake, backend } = await start(t)
     if (hasFile) fake.tree.put('a', OLD)
@@ -136,7 +136,7 @@ t.test('conditions are checked by the server when the file is replaced', async (
   t.match(kept.result, { size: 11 * MIB })
 })
 
-t.test('a small file that another client creates at the same time is replaced, or not, as the call says', async (t) => {
+t.test('a small file that another client creates at the same time is replaced only if the call allows', async (t) => {
   for (const [options, code] of [
     [{}, undefined],
     [{ ifNoneMatch: '*' as const }, 'ALREADY_EXISTS']
@@ -154,7 +154,7 @@ t.test('a small file that another client creates at the same time is replaced, o
   }
 })
 
-t.test('a chunk is sent again after a failure that may pass, and the upload ends with one that does not', async (t) => {
+t.test('a chunk is sent again after a transient failure, and a permanent failure ends the upload', async (t) => {
   const { fake, store } = await start(t)
   const isChunk = ({ method, path }: { method: string; path: string }) => method === 'PUT' && path.endsWith('/00002')
   const content = randomBytes(25 * MIB)
@@ -189,7 +189,7 @@ t.test('a chunk is sent again after a failure that may pass, and the upload ends
   t.ok(fake.tree.read('a').equals(OLD))
 })
 
-t.test('a MOVE that fails leaves the old content and no chunks', async (t) => {
+t.test('a failed MOVE leaves the old content and no chunks', async (t) => {
   const { fake, store } = await start(t)
   fake.tree.put('a', OLD)
   for (const [fault, code] of [
@@ -217,7 +217,7 @@ t.test('a file that another client has changed is not emptied', async (t) => {
   t.equal(fake.tree.read('a').toString(), 'theirs')
 })
 
-t.test('an upload of unknown size ends with the last chunk that Nextcloud takes', async (t) => {
+t.test('an upload of unknown size ends with the last chunk that Nextcloud accepts', async (t) => {
   const fake = await FakeNextcloud.start(t)
   const settings = readSettings({
     baseUrl: fake.url,
@@ -237,7 +237,7 @@ t.test('an upload of unknown size ends with the last chunk that Nextcloud takes'
   t.notOk(fake.tree.has('a'))
 })
 
-t.test('chunks grow with a known size, within what is held in memory', async (t) => {
+t.test('the chunk size grows with a known size, up to a limit of memory', async (t) => {
   t.equal(chunkBytesFor(undefined), 10 * MIB)
   t.equal(chunkBytesFor(100_000 * MIB), 10 * MIB)
   t.equal(chunkBytesFor(100_001 * MIB), 11 * MIB)

@@ -30,7 +30,7 @@ t.test('the contract', async (t) => {
   backendContract(t, harness)
 })
 
-t.test('listings below a path, with what is not found first', async (t) => {
+t.test('listings below a path, with the propstat 404 first', async (t) => {
   lists(t, async (t) => openNextcloud(t, await FakeNextcloud.start(t, { mountPath: '/cloud', notFoundFirst: true })))
 })
 
@@ -44,7 +44,7 @@ async function start(t: Test, options: FakeNextcloudOptions = {}) {
   return { fake, context, connect, complete: connect.complete.bind(connect) }
 }
 
-t.test('the account is the one that the server names, and what is copied leads to it', async (t) => {
+t.test('the account is the user id of the server, and any copied URL of the server leads to it', async (t) => {
   const { fake, context, connect, complete } = await start(t, { mountPath: '/cloud' })
   for (const path of ['', '/', '/index.php/apps/files/?dir=/a', '/apps/files/files', '/remote.php/dav/files/alice/']) {
     const parsed = await complete(connect.parse({ baseUrl: fake.url + path, ...LOGIN }), context)
@@ -60,14 +60,14 @@ t.test('the account is the one that the server names, and what is copied leads t
   }
 })
 
-t.test('what is no Nextcloud, or refuses the password, is not connected', async (t) => {
+t.test('a server without Nextcloud, and a rejected password, are not connected', async (t) => {
   const { fake, context, connect, complete } = await start(t)
   const wrong = connect.parse({ baseUrl: fake.url, ...LOGIN, password: 'wrong' })
   t.match(await complete(wrong, context).catch((error: unknown) => error), {
     code: 'ACCESS_DENIED',
     credentialsRefused: true
   })
-  t.equal(fake.failedLogins, 1, 'and the password is tried once')
+  t.equal(fake.failedLogins, 1, 'the password is sent once')
   const right = connect.parse({ baseUrl: fake.url, ...LOGIN })
   const user = (id: unknown) => answers(200, { body: JSON.stringify({ ocs: { data: { id } } }) })
   for (const fault of [answers(404), htmlPage(), user('../x'), user(5), answers(200, { body: 'null' }), answers(405)]) {
@@ -75,10 +75,10 @@ t.test('what is no Nextcloud, or refuses the password, is not connected', async 
     await rejectsWith(t, complete(right, context), 'INVALID_ADDRESS')
   }
   fake.dav.script = faulty(answers(404), { matching: ({ path }) => path.includes(FAKE_NEXTCLOUD_UID) })
-  await rejectsWith(t, complete(right, context), 'FOLDER_NOT_FOUND', 'files that are not there')
+  await rejectsWith(t, complete(right, context), 'FOLDER_NOT_FOUND', 'no files endpoint')
 })
 
-t.test('an address without a Nextcloud is told from a wrong password', async (t) => {
+t.test('an address without a Nextcloud has another error than a wrong password', async (t) => {
   const { fake, context, connect, complete } = await start(t, { mountPath: '/cloud' })
   const { origin } = new URL(fake.url)
   const right = (baseUrl: string) => connect.parse({ baseUrl, ...LOGIN })
@@ -100,13 +100,13 @@ t.test('an address without a Nextcloud is told from a wrong password', async (t)
     await rejectsWith(t, complete(right(fake.url), context), 'INVALID_ADDRESS')
   }
   fake.dav.script = faulty(answers(302, { headers: { location: 'http://127.0.0.1:1/' } }))
-  await rejectsWith(t, complete(right(fake.url), context), 'INVALID_ADDRESS', 'moved to another host')
+  await rejectsWith(t, complete(right(fake.url), context), 'INVALID_ADDRESS', 'redirected to another host')
   fake.dav.script = faulty(answers(429))
   await rejectsWith(t, complete(right(fake.url), context), 'PROVIDER_THROTTLED')
   takeMistakes(fake.dav)
 })
 
-t.test('a server that refers to itself by another scheme has a failure of its own', async (t) => {
+t.test('a server that refers to itself with another scheme has its own error', async (t) => {
   const { fake, context, connect, complete } = await start(t)
   const other = fake.url.replace('http:', 'https:')
   for (const place of [other, other.replace(/:\d+$/, ''), `${other}/index.php`]) {
@@ -131,18 +131,18 @@ t.test('a server that refers to itself by another scheme has a failure of its ow
   }
 })
 
-t.test('permissions, shares and encryption decide what can be done', async (t) => {
+t.test('permissions, shares and encryption determine the capabilities of an entry', async (t) => {
   const { backend, seed } = await openNextcloud(t, await permitted(t))
   await seed({ 'free/a': 'a', 'secret/b': 'b', read: 'x', none: 'x', old: 'x', viewed: 'x', viewed29: 'x', odd: 'x' })
   await seed({ 'closed/a': 'a', made: 'x', other: 'x' })
-  t.equal((await find(backend, 'closed')).can.write, false, 'W of a folder is its own name')
-  t.equal((await find(backend, 'made')).can.write, false, 'C and K are for what is in a folder')
+  t.equal((await find(backend, 'closed')).can.write, false, 'W of a folder means renaming it')
+  t.equal((await find(backend, 'made')).can.write, false, 'C and K apply to the content of a folder')
   t.equal((await find(backend, 'other')).can.download, true, 'an attribute of another scope')
   t.same((await find(backend, 'free')).can, { list: true, download: false, write: true })
   t.same((await find(backend, 'secret')).can, { list: true, download: false, write: true })
   t.same((await find(backend, 'read')).can, { list: false, download: true, write: false })
   t.same((await find(backend, 'none')).can, { list: false, download: null, write: false })
-  t.same((await find(backend, 'old')).can, { list: false, download: null, write: true }, 'ownCloud has no letter G')
+  t.same((await find(backend, 'old')).can, { list: false, download: null, write: true }, 'ownCloud has no permission G')
   t.equal((await find(backend, 'viewed')).can.download, false)
   t.equal((await find(backend, 'viewed29')).can.download, false)
   t.equal((await find(backend, 'odd')).can.download, true)
@@ -152,12 +152,12 @@ t.test('permissions, shares and encryption decide what can be done', async (t) =
     [['secret/b', false]],
     'a file in an encrypted folder'
   )
-  t.equal((await readBody((await backend.download('old', call())).body)).toString(), 'x', 'it is tried')
+  t.equal((await readBody((await backend.download('old', call())).body)).toString(), 'x', 'the download is attempted')
   const { webUrl } = await find(backend, 'read')
   t.match(webUrl, /^http:\/\/127\.0\.0\.1:\d+\/index\.php\/f\/\d+$/)
 })
 
-t.test('times that the server does not know are null', async (t) => {
+t.test('placeholder times are null', async (t) => {
   const fake = await FakeNextcloud.start(t)
   const { backend } = await openNextcloud(t, fake)
   fake.tree.put('known', 'x', { modified: new Date('2026-11-30T11:52:00Z') })
@@ -169,7 +169,7 @@ t.test('times that the server does not know are null', async (t) => {
   body.destroy()
 })
 
-t.test('the strongest checksum that a client uploaded is the hash', async (t) => {
+t.test('the hash is the strongest checksum that a client has uploaded', async (t) => {
   const fake = await FakeNextcloud.start(t)
   const { backend } = await openNextcloud(t, fake)
   const [sha1, md5, sha256] = ['a'.repeat(40), 'B'.repeat(32), 'c'.repeat(64)]
@@ -213,11 +213,11 @@ t.test('a name is listed in NFC, whatever form it is given in', async (t) => {
   t.same(
     fake.dav.requests.filter(({ path }) => decodeURIComponent(path) !== decodeURIComponent(path).normalize('NFC')),
     [],
-    'an external storage behind the server may not normalise names'
+    'names are requested in NFC, because an external storage may not normalise them'
   )
 })
 
-t.test('each refusal has its own code, and none says that the server cannot be reached', async (t) => {
+t.test('each refusal has its own code, and none says that the server is unreachable', async (t) => {
   const fake = await FakeNextcloud.start(t)
   const { backend } = await openNextcloud(t, fake)
   fake.tree.mkdir('a')
@@ -250,7 +250,7 @@ t.test('each refusal has its own code, and none says that the server cannot be r
   await rejectsWith(t, complete(connect.parse({ baseUrl: fake.url, ...LOGIN }), context), 'ACCOUNT_DISABLED')
 })
 
-t.test('a body tells a failure of the server from one of a proxy in front of it', async (t) => {
+t.test('the body distinguishes a failure of the server from one of a proxy in front of it', async (t) => {
   const fake = await FakeNextcloud.start(t)
   const { backend } = await openNextcloud(t, fake)
   // An existing file is replaced by a MOVE.
@@ -284,7 +284,7 @@ t.test('a body tells a failure of the server from one of a proxy in front of it'
     const error: unknown = await work().catch((error: unknown) => error)
     t.match(error, { code, responded }, `${status} ${body.slice(0, 100)}`)
     if (responded) t.notMatch(error, { message: /reached/ })
-    t.notMatch(inspect(error, { depth: 10 }), /Nutzer|storage is away/, 'nothing of the text')
+    t.notMatch(inspect(error, { depth: 10 }), /Nutzer|storage is away/, 'the text is not repeated')
   }
 })
 
@@ -300,53 +300,50 @@ async function permitted(t: Test): Promise<FakeNextcloud> {
   return fake
 }
 
-t.test(
-  'a folder of 20,000 entries is read with one PROPFIND, and each entry comes once, on any instance',
-  async (t) => {
-    const fake = await FakeNextcloud.start(t)
-    const base = `/remote.php/dav/files/${FAKE_NEXTCLOUD_UID}/`
-    const names = Array.from({ length: 20_000 }, (_, index) => `file ${index}.txt`)
-    const { backend } = await openNextcloud(t, fake)
-    const instances = [backend, (await openNextcloud(t, fake)).backend]
-    let listed = 0
-    let order = names
-    fake.dav.script = (request, response) => {
-      if (request.method !== 'PROPFIND' || request.headers['depth'] !== '1') return false
-      listed++
-      hrefs([base, ...order.map((name) => base + encodeURIComponent(name))])(request, response)
-      return true
-    }
-    const ids: string[] = []
-    let cursor: string | undefined
-    for (let count = 0; ; count++) {
-      const page = await instances[count % 2]!.listFolder(null, {
-        ...call(),
-        limit: 1000,
-        ...(cursor !== undefined && { cursor })
-      })
-      ids.push(...page.entries.map(({ id }) => id))
-      if (page.next === null) {
-        t.equal(page.complete, true)
-        break
-      }
-      t.ok(page.next.length < 40, 'a cursor is a hash and an offset')
-      cursor = page.next
-      order = order.toReversed()
-    }
-    t.equal(listed, 2, 'once by each instance')
-    t.same(ids.toSorted(), names.toSorted())
-    order = [...names, 'new']
-    const { backend: third } = await openNextcloud(t, fake)
-    await rejectsWith(
-      t,
-      third.listFolder(null, { ...call(), limit: 1000, cursor: cursor ?? '' }),
-      'CURSOR_EXPIRED',
-      'the folder has changed'
-    )
+t.test('a folder of 20,000 entries needs one PROPFIND, and each entry is listed once, on any instance', async (t) => {
+  const fake = await FakeNextcloud.start(t)
+  const base = `/remote.php/dav/files/${FAKE_NEXTCLOUD_UID}/`
+  const names = Array.from({ length: 20_000 }, (_, index) => `file ${index}.txt`)
+  const { backend } = await openNextcloud(t, fake)
+  const instances = [backend, (await openNextcloud(t, fake)).backend]
+  let listed = 0
+  let order = names
+  fake.dav.script = (request, response) => {
+    if (request.method !== 'PROPFIND' || request.headers['depth'] !== '1') return false
+    listed++
+    hrefs([base, ...order.map((name) => base + encodeURIComponent(name))])(request, response)
+    return true
   }
-)
+  const ids: string[] = []
+  let cursor: string | undefined
+  for (let count = 0; ; count++) {
+    const page = await instances[count % 2]!.listFolder(null, {
+      ...call(),
+      limit: 1000,
+      ...(cursor !== undefined && { cursor })
+    })
+    ids.push(...page.entries.map(({ id }) => id))
+    if (page.next === null) {
+      t.equal(page.complete, true)
+      break
+    }
+    t.ok(page.next.length < 40, 'a cursor is a hash and an offset')
+    cursor = page.next
+    order = order.toReversed()
+  }
+  t.equal(listed, 2, 'once per instance')
+  t.same(ids.toSorted(), names.toSorted())
+  order = [...names, 'new']
+  const { backend: third } = await openNextcloud(t, fake)
+  await rejectsWith(
+    t,
+    third.listFolder(null, { ...call(), limit: 1000, cursor: cursor ?? '' }),
+    'CURSOR_EXPIRED',
+    'the folder has changed'
+  )
+})
 
-t.test('maintenance says when to come back', async (t) => {
+t.test('maintenance mode has a Retry-After', async (t) => {
   const fake = await FakeNextcloud.start(t)
   const { backend } = await openNextcloud(t, fake)
   fake.maintenance = true
@@ -356,7 +353,7 @@ t.test('maintenance says when to come back', async (t) => {
   }
 })
 
-t.test('a login at the server gives what the user would have typed, once', async (t) => {
+t.test('a login flow returns, once, the fields that a user would enter', async (t) => {
   const { fake, context, connect, complete } = await start(t, { mountPath: '/cloud' })
   const { loginUrl, pending } = await connect.begin(`${fake.url}/index.php/apps/files/?dir=/`, context)
   t.match(loginUrl, `${fake.url}/index.php/login/v2/flow/`)
@@ -367,10 +364,10 @@ t.test('a login at the server gives what the user would have typed, once', async
   const fields = await connect.poll(sealed, context)
   t.match(fields, { baseUrl: fake.url, username: FAKE_NEXTCLOUD_LOGIN })
   t.match(await complete(connect.parse(fields ?? {}), context), { accountId: `${fake.url}/#${FAKE_NEXTCLOUD_UID}` })
-  t.equal(await connect.poll(sealed, context), null, 'told once')
+  t.equal(await connect.poll(sealed, context), null, 'returned once')
 })
 
-t.test('a login that leads to another host goes nowhere', async (t) => {
+t.test('a login flow that refers to another host is refused', async (t) => {
   const elsewhere = await FakeNextcloud.start(t)
   const { fake, context, connect } = await start(t)
   const { hostname } = new URL(fake.url)
@@ -396,7 +393,7 @@ t.test('a login that leads to another host goes nowhere', async (t) => {
   t.equal(elsewhere.dav.connections, 0)
 })
 
-t.test('a login that cannot begin says why', async (t) => {
+t.test('a login flow that cannot begin has an error with the reason', async (t) => {
   const { fake, context, connect } = await start(t)
   for (const [fault, code] of [
     [answers(404), 'INVALID_ADDRESS'],
@@ -413,10 +410,10 @@ t.test('a login that cannot begin says why', async (t) => {
   fake.dav.script = () => undefined
   const { pending } = await connect.begin(fake.url, context)
   fake.dav.script = faulty(htmlPage())
-  await rejectsWith(t, connect.poll(pending, context), 'PROVIDER_ERROR', 'a page instead of an answer')
+  await rejectsWith(t, connect.poll(pending, context), 'PROVIDER_ERROR', 'a page instead of a JSON response')
 })
 
-t.test('the pages of a folder take up memory of its user', async (t) => {
+t.test('the pages of a folder count towards the memory of its user', async (t) => {
   const { fake, context, connect, complete } = await start(t)
   for (const name of ['a', 'b', 'c']) fake.tree.put(name, name)
   const { credentials } = await complete(connect.parse({ baseUrl: fake.url, ...LOGIN }), context)

@@ -15,7 +15,7 @@ const BASES = ['https://h.example/dav/', 'https://h.example/', 'http://[::1]:808
 const segment = anyText({ minLength: 1, maxLength: 20 }).filter((text) => !text.includes('/'))
 const anyId = fc.tuple(fc.array(segment, { minLength: 1, maxLength: 4 }), fc.boolean())
 
-t.test('every id that may be sent comes back out of its URL', async () => {
+t.test('every valid id can be restored from its URL', async () => {
   for (const base of BASES) {
     const paths = new DavPaths(new URL(base))
     fc.assert(
@@ -36,7 +36,7 @@ t.test('every id that may be sent comes back out of its URL', async () => {
   }
 })
 
-t.test('an id that leads elsewhere for somebody is not sent', async (t) => {
+t.test('an id that some servers resolve to another path is refused', async (t) => {
   const paths = new DavPaths(new URL('https://h.example/dav/'))
   for (const id of [
     '',
@@ -62,7 +62,7 @@ t.test('an id that leads elsewhere for somebody is not sent', async (t) => {
   t.throws(() => paths.childId('a', 'b'), { code: 'FOLDER_NOT_FOUND' })
 })
 
-t.test('an href is read for its path alone, and only where it is ours', async (t) => {
+t.test('an href is used only for its path, and only inside of the base URL', async (t) => {
   const paths = new DavPaths(new URL('https://h.example/dav/'))
   const cases: [string, string[] | null][] = [
     ['/dav/', []],
@@ -105,7 +105,7 @@ t.test('an href is read for its path alone, and only where it is ours', async (t
   t.same(new DavPaths(new URL('http://h/a%20b/')).segmentsOf('/a b/c'), ['c'])
 })
 
-t.test('an ETag is read with and without quotes, and without what is no character of one', async (t) => {
+t.test('an ETag is parsed with and without quotes, and without invalid characters', async (t) => {
   for (const [text, opaque, isWeak] of [
     ['"a"', 'a', false],
     ['W/"a"', 'a', true],
@@ -130,7 +130,7 @@ t.test('an ETag is read with and without quotes, and without what is no characte
   }
 })
 
-t.test('a date is one of RFC 3339 or of HTTP, and nothing else', async (t) => {
+t.test('only dates of RFC 3339 and of HTTP are parsed', async (t) => {
   for (const [text, iso] of [
     ['Sun, 06 Nov 1994 08:49:37 GMT', '1994-11-06T08:49:37.000Z'],
     ['Sunday, 06-Nov-94 08:49:37 GMT', '1994-11-06T08:49:37.000Z'],
@@ -151,20 +151,20 @@ t.test('a date is one of RFC 3339 or of HTTP, and nothing else', async (t) => {
   for (const text of [...nonsense, undefined, {}]) t.equal(readTime(text), null, JSON.stringify(text))
 })
 
-t.test('a count is a whole number that is not negative', async (t) => {
+t.test('a count is a non-negative integer', async (t) => {
   t.equal(readCount('0'), 0)
   t.equal(readCount('123456789012345'), 123456789012345)
   for (const text of ['-1', '', '1.5', '1e3', '0x1', ' 1', '1234567890123456', undefined, {}])
     t.equal(readCount(text), null)
 })
 
-t.test('a media type could stand in a header', async (t) => {
+t.test('a media type is valid in a header', async (t) => {
   t.equal(readMediaType('text/plain; charset="utf-8"'), 'text/plain; charset="utf-8"')
   for (const text of ['', 'text', 'a/b\r\nX: y', `a/${'b'.repeat(200)}`, {}, undefined])
     t.equal(readMediaType(text), null)
 })
 
-t.test('a folder has no size and no type', async (t) => {
+t.test('a folder has neither size nor type', async (t) => {
   const properties = { resourcetype: { collection: '' }, getcontentlength: '5', getcontenttype: 'a/b' }
   t.match(readFacts({ href: '/', status: 200, properties }), { isCollection: true, size: null, mimeType: null })
   t.match(readFacts({ href: '/', status: 200, properties: { ...properties, resourcetype: '' } }), {
@@ -173,7 +173,7 @@ t.test('a folder has no size and no type', async (t) => {
   })
 })
 
-t.test('a base is one URL, in whatever notation it is typed', async (t) => {
+t.test('a base URL has one form, however it is entered', async (t) => {
   for (const [typed, base] of [
     ['https://h.example', 'https://h.example/'],
     ['HTTPS://H.EXAMPLE:443/dav', 'https://h.example/dav/'],
@@ -199,7 +199,7 @@ t.test('a base is one URL, in whatever notation it is typed', async (t) => {
   }
 })
 
-t.test('the address of a Nextcloud is taken from whichever page was copied', async (t) => {
+t.test('the address of a Nextcloud is derived from the URL of any of its pages', async (t) => {
   for (const [typed, base] of [
     ['https://h', 'https://h/'],
     ['https://h/index.php', 'https://h/'],
@@ -216,7 +216,7 @@ t.test('the address of a Nextcloud is taken from whichever page was copied', asy
     t.throws(() => readServerUrl(typed), String(typed))
 })
 
-t.test('what cannot be used is refused by the name of its field, and not repeated', async (t) => {
+t.test('an invalid field is named in the error, and its value is not repeated', async (t) => {
   const good = { baseUrl: 'https://h/', username: 'ann', password: 'SECRET' }
   const cases: [typeof webdav, Record<string, unknown>, string][] = [webdav, nextcloud].flatMap((provider) => [
     [provider, { ...good, baseUrl: 'https://h/?SECRET' }, 'baseUrl'],
@@ -235,7 +235,7 @@ t.test('what cannot be used is refused by the name of its field, and not repeate
   for (const [{ connect }, fields, field] of cases) {
     try {
       connect.parse(fields)
-      t.fail(`${field} was taken`)
+      t.fail(`${field} was accepted`)
     } catch (error) {
       t.match(error, { code: 'INVALID_CREDENTIALS', message: field })
       t.notMatch(String(error), 'SECRET')
@@ -243,7 +243,7 @@ t.test('what cannot be used is refused by the name of its field, and not repeate
   }
 })
 
-t.test('an account has one id, and no other account has it', async (t) => {
+t.test('the account id identifies exactly one account', async (t) => {
   const idOf = (fields: Record<string, unknown>) => webdav.connect.parse({ password: 'p', ...fields }).accountId
   t.equal(idOf({ baseUrl: 'https://H/%7Ea', username: 'ann' }), idOf({ baseUrl: 'https://h:443/~a/', username: 'ann' }))
   const ids = [
@@ -259,7 +259,7 @@ t.test('an account has one id, and no other account has it', async (t) => {
   for (const id of ids) t.notMatch(id, /:p|password/)
 })
 
-t.test('stored settings are read as strictly, and what was sealed opens again', async (t) => {
+t.test('stored settings are validated strictly, and sealed settings can be opened', async (t) => {
   const egress = openEgress({ allowHosts: ['h'] })
   t.teardown(() => egress.close())
   for (const provider of [webdav, nextcloud]) {

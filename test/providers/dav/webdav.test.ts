@@ -52,17 +52,17 @@ t.test('the contract', async (t) => {
   backendContract(t, harness)
 })
 
-t.test('the contract, with digests, nonces for two requests, and weak ETags', async (t) => {
+t.test('the contract with digest authentication, nonces for two requests, and weak ETags', async (t) => {
   const auth = { type: 'digest', algorithms: ['SHA-256', 'MD5'], nonceUses: 2 } as const
   backendContract(t, kind({ auth, etags: 'weak', collectionSlash: 'serve', refusesEarly: true }))
 })
 
-t.test('the contract, with a token, no ETags, no preconditions, and hrefs that are URLs', async (t) => {
+t.test('the contract with a token, no ETags, no preconditions, and hrefs that are URLs', async (t) => {
   const odd = { etags: 'none', preconditions: false, hrefs: 'absolute', missingParent: 404, prefix: '' } as const
   backendContract(t, kind({ auth: { type: 'bearer' }, collectionSlash: 'serve', ...odd }))
 })
 
-t.test('listings, with prefixes of all kinds and what is not found first', async (t) => {
+t.test('listings with all kinds of prefixes and the propstat 404 first', async (t) => {
   const { open } = kind({ prefix: 'mixed', notFoundFirst: true, basePath: '/' })
   lists(t, open)
 })
@@ -83,7 +83,7 @@ async function connected(
   return { backend: await provider.open({ ...context, credentials: parsed.credentials }), parsed, egress }
 }
 
-t.test('what a server can do is found out without leaving anything there', async (t) => {
+t.test('the probe of a server leaves nothing behind', async (t) => {
   const nginx = { etagProperties: false, preconditions: false, ifHeader: 'ignored', missingParent: 500 } as const
   for (const [options, files, capabilities] of [
     [{}, ['a'], ['native', 'native', 'emulated']],
@@ -111,7 +111,7 @@ t.test('what a server can do is found out without leaving anything there', async
   }
 })
 
-t.test('a server that answers a MOVE and moves nothing is not trusted with one', async (t) => {
+t.test('a server that answers a MOVE without moving is not used with MOVE', async (t) => {
   const fake = await FakeDav.start(t)
   fake.script = ({ method }, response) => {
     if (method === 'MOVE') response.writeHead(204).end()
@@ -122,7 +122,7 @@ t.test('a server that answers a MOVE and moves nothing is not trusted with one',
   t.same(fake.tree.list(), [])
 })
 
-t.test('nothing is written to a server that would not remove it', async (t) => {
+t.test('the probe writes nothing to a server that would not delete it', async (t) => {
   for (const status of [400, 403, 405, 409, 423, 500, 501]) {
     const fake = await FakeDav.start(t, { missingParent: 'made' })
     fake.script = faulty(answers(status), { matching: ({ method }) => method === 'DELETE' })
@@ -132,7 +132,7 @@ t.test('nothing is written to a server that would not remove it', async (t) => {
   }
 })
 
-t.test('a test of a server that is interrupted at any request leaves nothing', async (t) => {
+t.test('a probe that is interrupted at any request leaves nothing behind', async (t) => {
   const left = new Error('the user has left')
   for (const fault of ['abort', resets(), answers(507)] as const) {
     let struck = 0
@@ -154,19 +154,19 @@ t.test('a test of a server that is interrupted at any request leaves nothing', a
   }
 })
 
-t.test('a server that refuses the password is not connected', async (t) => {
+t.test('a server that rejects the password is not connected', async (t) => {
   for (const auth of [{ type: 'basic' }, { type: 'digest' }] as const) {
     const fake = await FakeDav.start(t, { auth })
     const wrong = connected(t, fake, { ...LOGIN, password: 'wrong' })
     t.match(await wrong.catch((error: unknown) => error), { code: 'ACCESS_DENIED', credentialsRefused: true })
-    t.ok(fake.requests.length <= 3, 'and is not asked again and again')
+    t.ok(fake.requests.length <= 3, 'the server is not contacted repeatedly')
   }
   const bearer = await FakeDav.start(t, { auth: { type: 'bearer' } })
-  await rejectsWith(t, connected(t, bearer), 'INVALID_CREDENTIALS', 'and gets no password that it does not ask for')
+  await rejectsWith(t, connected(t, bearer), 'INVALID_CREDENTIALS', 'a password that was not requested is not sent')
   t.ok(bearer.requests.every(({ headers }) => headers['authorization'] === undefined))
 })
 
-t.test('many first calls at once with a digest, whose numbers overtake each other', async (t) => {
+t.test('concurrent first calls with digest succeed, although their nonce counts arrive out of order', async (t) => {
   const auth = { type: 'digest', algorithms: ['MD5-sess'], ncOrder: 'rising', nonceUses: 3 } as const
   const fake = await FakeDav.start(t, { auth })
   fake.tree.put('a.txt', 'a')
@@ -177,7 +177,7 @@ t.test('many first calls at once with a digest, whose numbers overtake each othe
   }
 })
 
-t.test('a digest password that was changed ends after one more request', async (t) => {
+t.test('after a change of a digest password one more request is sent', async (t) => {
   const fake = await FakeDav.start(t, { auth: { type: 'digest' } })
   const { backend } = await connected(t, fake)
   await backend.account(call())
@@ -192,7 +192,7 @@ t.test('a digest password that was changed ends after one more request', async (
   fake.mistakes.length = 0
 })
 
-t.test('a folder is not removed by the name of a file', async (t) => {
+t.test('a folder is not removed under the name of a file', async (t) => {
   for (const collectionSlash of ['serve', 'redirect'] as const) {
     const fake = await FakeDav.start(t, { collectionSlash })
     fake.tree.put('folder/a.txt', 'a')
@@ -206,7 +206,7 @@ t.test('a folder is not removed by the name of a file', async (t) => {
   }
 })
 
-t.test('a big folder is asked for once, and its pages are cut from that', async (t) => {
+t.test('a large folder is requested once, and its pages are cut from the response', async (t) => {
   const fake = await FakeDav.start(t)
   for (let index = 0; index < 2000; index++) fake.tree.put(`file ${String(index).padStart(4, '0')}`, 'x')
   const { backend } = await connected(t, fake)
@@ -218,7 +218,7 @@ t.test('a big folder is asked for once, and its pages are cut from that', async 
   t.same(fake.operations(), ['PROPFIND /dav/'])
 })
 
-t.test('a server that loses a part of an upload, and says that it was stored, is found out', async (t) => {
+t.test('a server that loses a part of an upload and reports success is detected', async (t) => {
   const fake = await FakeDav.start(t)
   fake.tree.put('lost.txt', 'the old content')
   const { backend } = await connected(t, fake)
@@ -230,7 +230,7 @@ t.test('a server that loses a part of an upload, and says that it was stored, is
   }
   const target = { parentId: null, name: 'lost.txt' }
   await rejectsWith(t, upload(backend, target, Readable.from(['half of the text'])), 'PROVIDER_ERROR')
-  t.equal(fake.tree.read('lost.txt').toString(), 'the old content', 'before it replaces anything')
+  t.equal(fake.tree.read('lost.txt').toString(), 'the old content', 'the old content is not replaced')
   t.same(fake.tree.list(), ['lost.txt'])
 })
 
@@ -252,7 +252,7 @@ function broken(fake: FakeDav, content: string, way: 'error' | 'abort') {
   return { body, signal: controller.signal }
 }
 
-t.test('an interrupted upload leaves the old content where a MOVE replaces it, and no temporary file', async (t) => {
+t.test('an interrupted upload leaves the old content where MOVE is available, and no temporary file', async (t) => {
   for (const options of [{}, { moves: 'ignores-overwrite' }, { preconditions: false, ifHeader: 'refused' }] as const) {
     const fake = await FakeDav.start(t, options)
     fake.tree.put('old.txt', OLD)
@@ -273,7 +273,7 @@ t.test('an interrupted upload leaves the old content where a MOVE replaces it, a
 })
 
 t.test(
-  'without MOVE an interrupted upload of a new file is removed, and of an old one is what the server keeps',
+  'without MOVE an interrupted upload of a new file is removed, and an existing file may be damaged',
   async (t) => {
     const fake = await FakeDav.start(t, { moves: 'refused' })
     fake.tree.put('old.txt', OLD)
@@ -288,11 +288,11 @@ t.test(
     const replaced = broken(fake, 'new', 'error')
     await t.rejects(upload(backend, { id: 'old.txt' }, replaced.body))
     await until(() => fake.busy() === 0)
-    t.not(fake.tree.read('old.txt').toString(), OLD, 'as the capability says')
+    t.not(fake.tree.read('old.txt').toString(), OLD, 'the capability says so')
   }
 )
 
-t.test('an interrupted new file that another client has stored meanwhile is left alone', async (t) => {
+t.test('an interrupted new file that another client has replaced meanwhile is left alone', async (t) => {
   const fake = await FakeDav.start(t, { moves: 'refused' })
   const { backend } = await connected(t, fake)
   fake.earlyScript = ({ method }) => {
@@ -317,7 +317,7 @@ t.test('a file that another client creates right before a PUT is left alone', as
   t.equal(fake.tree.read('new.txt').toString(), 'x')
 })
 
-t.test('a file that is being uploaded is not listed, and its name cannot be taken', async (t) => {
+t.test('a file that is being uploaded is not listed, and its temporary name is reserved', async (t) => {
   const fake = await FakeDav.start(t)
   const { backend } = await connected(t, fake)
   const body = new Readable({ read() {} })
@@ -332,50 +332,47 @@ t.test('a file that is being uploaded is not listed, and its name cannot be take
   await work
   t.same(fake.tree.list(), ['new.txt'])
   for (const name of ['upload.tmp', 'upload-1.tmp', `${temporary}x`]) fake.tree.put(name, 'x')
-  t.equal((await listAll(backend, null)).length, 4, 'other names are the users')
+  t.equal((await listAll(backend, null)).length, 4, 'similar names are available to users')
 })
 
 const HOUR_MS = 3_600_000
 const temporaryFile = (index: number) =>
   `fastify-cloud-storage-upload-00000000-0000-4000-8000-${String(index).padStart(12, '0')}.tmp`
 
-t.test(
-  'an upload removes the temporary files of killed processes in its folder, once they are a day old',
-  async (t) => {
-    const fake = await FakeDav.start(t)
-    const { backend } = await connected(t, fake)
-    const writtenAgo = (path: string, hours: number) => {
-      fake.tree.put(path, 'part', { modified: new Date(Date.now() - hours * HOUR_MS) })
-    }
-    const kept = [
-      'folder/upload-00000000-0000-4000-8000-000000000000.tmp',
-      `folder/${temporaryFile(1)}x`,
-      `folder/below/${temporaryFile(2)}`,
-      temporaryFile(3),
-      `folder/${temporaryFile(4)}/file`
-    ]
-    for (const path of kept) writtenAgo(path, 1000)
-    const folder = `folder/${temporaryFile(4)}`
-    fake.tree.reset(folder, { kind: 'collection', id: 0, version: 0, modified: new Date(Date.now() - 1000 * HOUR_MS) })
-    // Another process may still be writing this one.
-    writtenAgo(`folder/${temporaryFile(5)}`, 23)
-    for (let index = 10; index < 13; index++) writtenAgo(`folder/${temporaryFile(index)}`, 25)
-    const all = fake.tree.list().length
-    await upload(backend, { parentId: 'folder/', name: 'new.txt' }, Readable.from(['x']))
-    await until(() => fake.tree.list().length === all + 1 - 3)
-    for (const path of [...kept, 'folder/new.txt', `folder/${temporaryFile(5)}`]) t.ok(fake.tree.has(path), path)
-
-    const searches = () =>
-      fake.requests.filter(({ method, headers }) => method === 'PROPFIND' && headers['depth'] === '1').length
-    const before = searches()
-    for (let index = 0; index < 3; index++) {
-      await upload(backend, { parentId: 'folder/', name: `${index}.txt` }, Readable.from(['x']))
-    }
-    t.equal(searches(), before, 'one folder is searched once an hour')
-    await upload(backend, { parentId: null, name: 'new.txt' }, Readable.from(['x']))
-    await until(() => !fake.tree.has(temporaryFile(3)))
+t.test('an upload removes temporary files of killed processes from its folder after a day', async (t) => {
+  const fake = await FakeDav.start(t)
+  const { backend } = await connected(t, fake)
+  const writtenAgo = (path: string, hours: number) => {
+    fake.tree.put(path, 'part', { modified: new Date(Date.now() - hours * HOUR_MS) })
   }
-)
+  const kept = [
+    'folder/upload-00000000-0000-4000-8000-000000000000.tmp',
+    `folder/${temporaryFile(1)}x`,
+    `folder/below/${temporaryFile(2)}`,
+    temporaryFile(3),
+    `folder/${temporaryFile(4)}/file`
+  ]
+  for (const path of kept) writtenAgo(path, 1000)
+  const folder = `folder/${temporaryFile(4)}`
+  fake.tree.reset(folder, { kind: 'collection', id: 0, version: 0, modified: new Date(Date.now() - 1000 * HOUR_MS) })
+  // Another process may still be writing this one.
+  writtenAgo(`folder/${temporaryFile(5)}`, 23)
+  for (let index = 10; index < 13; index++) writtenAgo(`folder/${temporaryFile(index)}`, 25)
+  const all = fake.tree.list().length
+  await upload(backend, { parentId: 'folder/', name: 'new.txt' }, Readable.from(['x']))
+  await until(() => fake.tree.list().length === all + 1 - 3)
+  for (const path of [...kept, 'folder/new.txt', `folder/${temporaryFile(5)}`]) t.ok(fake.tree.has(path), path)
+
+  const searches = () =>
+    fake.requests.filter(({ method, headers }) => method === 'PROPFIND' && headers['depth'] === '1').length
+  const before = searches()
+  for (let index = 0; index < 3; index++) {
+    await upload(backend, { parentId: 'folder/', name: `${index}.txt` }, Readable.from(['x']))
+  }
+  t.equal(searches(), before, 'a folder is searched once an hour')
+  await upload(backend, { parentId: null, name: 'new.txt' }, Readable.from(['x']))
+  await until(() => !fake.tree.has(temporaryFile(3)))
+})
 
 /** The server of an opened connection, with a search that a test can wait for. */
 function searching(fake: FakeDav) {
@@ -384,12 +381,12 @@ function searching(fake: FakeDav) {
   return { egress, sweep: () => new StaleUploads().sweep(server, null) }
 }
 
-t.test('a file is not taken for old by a clock that is not the server’s, and a search removes a few', async (t) => {
+t.test('the server’s clock decides the age of a temporary file, and a search removes a few files', async (t) => {
   const cases: [name: string, date: string | undefined, removed: number][] = [
     ['no date', undefined, 0],
-    ['a date that is none', 'soon', 0],
+    ['an invalid date', 'soon', 0],
     ['a server whose clock is behind', new Date(Date.now() - 48 * HOUR_MS).toUTCString(), 0],
-    ['a date that is right', new Date().toUTCString(), 20]
+    ['the correct date', new Date().toUTCString(), 20]
   ]
   for (const [name, date, removed] of cases) {
     const fake = await FakeDav.start(t)
@@ -406,11 +403,11 @@ t.test('a file is not taken for old by a clock that is not the server’s, and a
     }
     await sweep()
     t.equal(fake.tree.list().length, 31 - removed, name)
-    t.ok(fake.tree.has(temporaryFile(30)), 'a time that the server does not know')
+    t.ok(fake.tree.has(temporaryFile(30)), 'without a modification time')
   }
 })
 
-t.test('a search for old files that fails says nothing', async (t) => {
+t.test('a failed search for old temporary files is ignored', async (t) => {
   for (const fault of [answers(403), answers(423), answers(500), resets()]) {
     for (const method of ['PROPFIND', 'DELETE']) {
       const fake = await FakeDav.start(t)
@@ -425,7 +422,7 @@ t.test('a search for old files that fails says nothing', async (t) => {
   }
 })
 
-t.test('a search for old files ends after ten seconds', async (t) => {
+t.test('a search for old temporary files ends after ten seconds', async (t) => {
   const fake = await FakeDav.start(t)
   const { egress, sweep } = searching(fake)
   t.teardown(() => egress.close())
@@ -437,7 +434,7 @@ t.test('a search for old files ends after ten seconds', async (t) => {
   await searched
 })
 
-t.test('an id is the one that the server lists, whatever form its names have', async (t) => {
+t.test('an id is the one that the server lists, in whatever Unicode form it is requested', async (t) => {
   const [nfc, nfd] = ['Ä\u00e9 \uac00'.normalize('NFC'), 'Ä\u00e9 \uac00'.normalize('NFD')]
   for (const normalizes of [true, false]) {
     for (const form of [nfc, nfd]) {
@@ -452,7 +449,7 @@ t.test('an id is the one that the server lists, whatever form its names have', a
       t.same([folder?.id, (await listAll(backend, `${listed}/`))[0]?.id], [`${listed}/`, stored.id])
       fake.requests.length = 0
       t.equal((await backend.stat(`${form}/${form}.txt`, call())).id, stored.id)
-      t.equal(fake.requests.length, 1, 'the form that the server keeps is known by then')
+      t.equal(fake.requests.length, 1, 'the Unicode form of the server is known')
     }
   }
 
@@ -463,7 +460,7 @@ t.test('an id is the one that the server lists, whatever form its names have', a
   t.equal((await listAll(backend, null)).length, 2)
 })
 
-t.test('a name whose listing fails has been stored all the same', async (t) => {
+t.test('an upload succeeds even if the listing of its name fails', async (t) => {
   const fake = await FakeDav.start(t, { normalizes: true })
   const { backend } = await connected(t, fake)
   const form = 'e\u0301'
@@ -476,11 +473,11 @@ t.test('a name whose listing fails has been stored all the same', async (t) => {
   fake.script = () => false
   const deep = `folder ${`${form}/`.repeat(21)}`
   fake.tree.mkdir(deep.normalize('NFC').slice(0, -1))
-  t.equal((await backend.stat(deep, call())).id, deep, 'no more than twenty folders are read for one id')
-  t.equal((await backend.stat(form, call())).id, form.normalize('NFC'), 'nothing was learned from either')
+  t.equal((await backend.stat(deep, call())).id, deep, 'at most twenty folders are listed for one id')
+  t.equal((await backend.stat(form, call())).id, form.normalize('NFC'), 'neither attempt found the Unicode form')
 })
 
-t.test('what happens to the target while an upload runs is seen before it is replaced', async (t) => {
+t.test('a change of the target during an upload is detected before it is replaced', async (t) => {
   const during = async (change: (fake: FakeDav) => void, options: Partial<UploadCall>, files: string[] = []) => {
     const fake = await FakeDav.start(t, { ifHeader: 'refused' })
     for (const path of files) fake.tree.put(path, OLD)
@@ -515,7 +512,7 @@ t.test('what happens to the target while an upload runs is seen before it is rep
   t.equal(plain.fake.tree.read('a').toString(), 'new')
 })
 
-t.test('a MOVE that another client has overtaken is tried again, and not for ever', async (t) => {
+t.test('a MOVE that conflicts with another client is retried a limited number of times', async (t) => {
   const fake = await FakeDav.start(t)
   const { backend } = await connected(t, fake)
   let moves = 0
@@ -540,7 +537,7 @@ t.test('a MOVE that another client has overtaken is tried again, and not for eve
   t.same(fake.tree.list(), ['a'])
 })
 
-t.test('a version that changes after the last look is not replaced, where the server checks If', async (t) => {
+t.test('a version that changes after the last check is not replaced, where the server checks If', async (t) => {
   const fake = await FakeDav.start(t)
   fake.tree.put('a', OLD)
   const { backend } = await connected(t, fake)
@@ -554,7 +551,7 @@ t.test('a version that changes after the last look is not replaced, where the se
   t.equal(fake.tree.read('a').toString(), 'theirs')
 })
 
-t.test('a MOVE may take longer than other requests', async (t) => {
+t.test('a MOVE has a longer timeout than other requests', async (t) => {
   const fake = await FakeDav.start(t)
   const { parsed } = await connected(t, fake)
   const egress = openEgress()
@@ -570,7 +567,7 @@ t.test('a MOVE may take longer than other requests', async (t) => {
   t.same(asked, [300_000])
 })
 
-t.test('a failed upload waits ten seconds at most for its temporary file to be removed', async (t) => {
+t.test('a failed upload waits at most ten seconds for the removal of its temporary file', async (t) => {
   const fake = await FakeDav.start(t)
   const { backend } = await connected(t, fake)
   fake.script = ({ method }, response) => {
@@ -584,7 +581,7 @@ t.test('a failed upload waits ten seconds at most for its temporary file to be r
   await failed
 })
 
-t.test('a temporary file that the server has locked for a moment is removed after that', async (t) => {
+t.test('a temporary file that the server has locked is removed after the lock ends', async (t) => {
   const fake = await FakeDav.start(t)
   const { backend } = await connected(t, fake)
   let refused = 0
@@ -598,7 +595,7 @@ t.test('a temporary file that the server has locked for a moment is removed afte
   t.same(fake.tree.list(), [])
 })
 
-t.test('a version from a download can be replaced where listings have none, as at nginx', async (t) => {
+t.test('the ETag of a download is accepted where listings have no ETags, as with nginx', async (t) => {
   for (const moves of ['native', 'refused'] as const) {
     const fake = await FakeDav.start(t, { etagProperties: false, preconditions: false, ifHeader: 'ignored', moves })
     fake.tree.put('a', 'first')
@@ -615,7 +612,7 @@ t.test('a version from a download can be replaced where listings have none, as a
   }
 })
 
-t.test('a folder that is not there is never made by an upload', async (t) => {
+t.test('an upload never creates a missing folder', async (t) => {
   for (const moves of ['native', 'refused'] as const) {
     for (const missingParent of [404, 409, 500, 'made'] as const) {
       const fake = await FakeDav.start(t, { missingParent, moves })
@@ -630,7 +627,7 @@ t.test('a folder that is not there is never made by an upload', async (t) => {
   }
 })
 
-t.test('a folder that goes while an upload runs is missed by its own code', async (t) => {
+t.test('a folder that is removed during an upload is FOLDER_NOT_FOUND', async (t) => {
   for (const status of [403, 404, 409, 500]) {
     const fake = await FakeDav.start(t)
     fake.tree.mkdir('folder')
@@ -646,7 +643,7 @@ t.test('a folder that goes while an upload runs is missed by its own code', asyn
   }
 })
 
-t.test('a connection from before servers were tested for MOVE stores by PUT', async (t) => {
+t.test('a connection from before the MOVE probe stores by PUT', async (t) => {
   const fake = await FakeDav.start(t)
   const { parsed, egress } = await connected(t, fake)
   const { moves, ...before } = parsed.credentials.reveal() as Record<string, unknown>
@@ -657,7 +654,7 @@ t.test('a connection from before servers were tested for MOVE stores by PUT', as
   t.notOk(fake.operations().some((operation) => operation.startsWith('MOVE')))
 })
 
-t.test('the connections of one user share that user’s memory for pages, and read folders of their own', async (t) => {
+t.test('connections of one user share the user’s memory for pages, but not their folders', async (t) => {
   const [fake, other] = [await FakeDav.start(t), await FakeDav.start(t)]
   for (const name of ['a', 'b', 'c']) fake.tree.put(name, name)
   for (const name of ['d', 'e', 'f']) other.tree.put(name, name)

@@ -16,7 +16,7 @@ import { until } from '../../support/until.ts'
 const DOWNLOAD = { path: '/2/files/download' }
 const EXPORT = { path: '/2/files/export' }
 
-t.test('JSON for a header is ASCII, and the same JSON', async (t) => {
+t.test('JSON for a header is ASCII and equivalent', async (t) => {
   const text = fc.oneof(anyText(), fc.string({ unit: 'grapheme' }), fc.string())
   fc.assert(
     fc.property(fc.oneof(text, fc.array(text), fc.dictionary(text, text)), (value) => {
@@ -27,7 +27,7 @@ t.test('JSON for a header is ASCII, and the same JSON', async (t) => {
   t.equal(headerSafeJson({ path: '/\u007f\u0080é💾' }), '{"path":"/\\u007f\\u0080\\u00e9\\ud83d\\udcbe"}')
 })
 
-t.test('a download is one call, with what is asked for in a header', async (t) => {
+t.test('a download is one call with its arguments in a header', async (t) => {
   const { fake, tree, backend, asked } = await startDropbox(t)
   const modified = new Date('2026-11-02T08:30:00.000Z')
   const { id, rev } = tree.addFile({ name: 'a', content: 'content', serverModified: modified })
@@ -43,7 +43,7 @@ t.test('a download is one call, with what is asked for in a header', async (t) =
   await until(() => fake.busy() === 0)
 })
 
-t.test('a download that is cut off breaks', async (t) => {
+t.test('a truncated download fails', async (t) => {
   const { fake, tree, backend } = await startDropbox(t)
   const { id } = tree.addFile({ name: 'a', content: randomBytes(100_000) })
   fake.resetDownloads(1, 50_000)
@@ -51,7 +51,7 @@ t.test('a download that is cut off breaks', async (t) => {
   await rejectsWith(t, readBody(body), 'PROVIDER_UNAVAILABLE')
 })
 
-t.test('other bytes than were asked for are no download', async (t) => {
+t.test('a response with other bytes than requested fails', async (t) => {
   const { fake, tree, backend } = await startDropbox(t)
   const { id } = tree.addFile({ name: 'a', content: 'content' })
   const facts = { id, name: 'a', rev: '0123456789', size: 7 }
@@ -61,10 +61,10 @@ t.test('other bytes than were asked for are no download', async (t) => {
     whole: {
       page: htmlPage(),
       'no result': answers(200, { body: 'content' }),
-      'a result of nothing': answers(200, { headers: { 'dropbox-api-result': 'x' }, body: 'content' }),
+      'an invalid result': answers(200, { headers: { 'dropbox-api-result': 'x' }, body: 'content' }),
       'another file': answers(200, { headers: result({ id: 'id:other' }), body: 'content' }),
       'no size': answers(200, { headers: result({ size: undefined }), body: 'content' }),
-      'a size of nothing': answers(200, { headers: result({ size: -1 }), body: 'content' }),
+      'a negative size': answers(200, { headers: result({ size: -1 }), body: 'content' }),
       'too short': answers(200, { headers: { ...result(), 'content-length': '6' }, body: 'conten' }),
       compressed: answers(200, { headers: { ...result(), 'content-encoding': 'gzip' }, body: 'content' }),
       part: answers(206, { headers: { ...result(), 'content-range': 'bytes 0-6/7' }, body: 'content' }),
@@ -90,15 +90,15 @@ t.test('other bytes than were asked for are no download', async (t) => {
   }
   for (const [name, fault] of Object.entries(cases.part)) {
     fake.failNext(1, fault, DOWNLOAD)
-    await rejectsWith(t, backend.download(id, { ...call(), range }), 'PROVIDER_ERROR', `a part: ${name}`)
+    await rejectsWith(t, backend.download(id, { ...call(), range }), 'PROVIDER_ERROR', `a range: ${name}`)
   }
   fake.failNext(1, answers(200, { headers: { ...result(), 'transfer-encoding': 'chunked' }, body: 'short' }), DOWNLOAD)
   const { body } = await backend.download(id, call())
-  await rejectsWith(t, readBody(body), 'PROVIDER_UNAVAILABLE', 'shorter than the file, without a length')
+  await rejectsWith(t, readBody(body), 'PROVIDER_UNAVAILABLE', 'shorter than the file, without Content-Length')
   await until(() => fake.busy() === 0)
 })
 
-t.test('a document is exported to its first format, or to the one that is asked for', async (t) => {
+t.test('a document is exported to its first format, or to the requested one', async (t) => {
   const { fake, tree, backend, operations } = await startDropbox(t)
   const exports = { html: '<p>', markdown: '#', plain_text: 'text', unheard_of: '?' }
   const document = tree.addDocument({ name: 'a.paper', exports, size: 99 })
@@ -112,7 +112,7 @@ t.test('a document is exported to its first format, or to the one that is asked 
   ])
   operations()
   const first = await backend.download(id, { ...call(), range: { start: 1 } })
-  t.equal((await readBody(first.body)).toString(), '<p>', 'a range is no part of it')
+  t.equal((await readBody(first.body)).toString(), '<p>', 'the range is ignored')
   t.match(first, { size: null, range: null, mimeType: 'text/html', name: 'a.paper.html', etag: `${rev}.html` })
   t.same(first.exportedAs, { mimeType: 'text/html', extension: 'html' })
   t.same(operations(), ['download', 'get_metadata', 'export'])
@@ -141,7 +141,7 @@ t.test('a document is exported to its first format, or to the one that is asked 
   await rejectsWith(t, backend.download(unknown.id, call()), 'UNSUPPORTED')
 })
 
-t.test('an export that breaks off, or is of no length, is no document', async (t) => {
+t.test('an export that is truncated or has no length fails', async (t) => {
   const { fake, tree, backend } = await startDropbox(t)
   const { id } = tree.addDocument({ name: 'document', exports: { html: 'x'.repeat(100_000) } })
   const html = { ...call(), exportAs: 'text/html' }
@@ -166,7 +166,7 @@ t.test('an export that breaks off, or is of no length, is no document', async (t
   await until(() => fake.busy() === 0)
 })
 
-t.test('a link lives for four hours by Dropbox’s clock, for who takes that', async (t) => {
+t.test('a link is valid for four hours by Dropbox’s clock, and only where that lifetime is accepted', async (t) => {
   const { fake, tree, backend, asked } = await startDropbox(t)
   const { id } = tree.addFile({ name: 'a.html', content: 'content' })
   const link = (options: object = {}) =>
@@ -191,9 +191,9 @@ t.test('a link lives for four hours by Dropbox’s clock, for who takes that', a
   for (const [name, body, headers] of [
     ['elsewhere', { metadata, link: 'https://example.com/secret' }, {}],
     ['no link', { metadata }, {}],
-    ['of another file', { metadata: { ...metadata, id: 'id:x' }, link: url }, {}],
-    ['of nothing', { link: url }, {}],
-    ['at no time', { metadata, link: url }, { date: 'now' }]
+    ['another file', { metadata: { ...metadata, id: 'id:x' }, link: url }, {}],
+    ['no metadata', { link: url }, {}],
+    ['an invalid date', { metadata, link: url }, { date: 'now' }]
   ] as const) {
     says(body, headers)
     const error = await link().catch((error: unknown) => error)
@@ -205,7 +205,7 @@ t.test('a link lives for four hours by Dropbox’s clock, for who takes that', a
   await rejectsWith(t, work, 'UNSUPPORTED')
 })
 
-t.test('by itself the provider takes links of Dropbox alone', async (t) => {
+t.test('by default only links of Dropbox are accepted', async (t) => {
   const { fake, tree } = await startDropbox(t)
   const { id } = tree.addFile({ name: 'a' })
   const { linkHosts: _fake, ...endpoints } = endpointsOf(fake)

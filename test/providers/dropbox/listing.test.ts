@@ -28,7 +28,7 @@ async function pagesOf(t: Test, backend: StorageBackend, id: string | null, opti
   return pages
 }
 
-t.test('a folder of 5,000 entries costs five calls', async (t) => {
+t.test('a folder of 5,000 entries needs five calls', async (t) => {
   const { tree, backend, asked } = await startDropbox(t)
   const parent = tree.addFolder({ name: 'large' })
   tree.addFiles(5000, (index) => ({ name: `file ${index}`, parent }))
@@ -49,7 +49,7 @@ t.test('a folder of 5,000 entries costs five calls', async (t) => {
   })
 })
 
-t.test('what Dropbox would take for a path is no id, and nothing is asked about it', async (t) => {
+t.test('an id that Dropbox would read as a path is refused without a call', async (t) => {
   const { fake, tree, backend } = await startDropbox(t)
   tree.addFile({ name: 'x' })
   const ids = [
@@ -74,7 +74,7 @@ t.test('what Dropbox would take for a path is no id, and nothing is asked about 
   t.equal(fake.requests.length, 0)
 })
 
-t.test('pages that come longer than asked are cut, and all is shown once', async (t) => {
+t.test('pages longer than requested are cut, and each entry is listed once', async (t) => {
   const { fake, tree, backend, operations } = await startDropbox(t)
   const names = tree.addFiles(23, (index) => ({ name: `file ${index}` })).map(({ name }) => name)
   const sorted = [...names].sort()
@@ -88,13 +88,13 @@ t.test('pages that come longer than asked are cut, and all is shown once', async
   fake.knobs.extraPerPage = 1
   operations()
   await list(backend, null, { limit: 12, cursor: (await list(backend, null, { limit: 12 })).next ?? '' })
-  t.same(operations(), ['list_folder', 'list_folder'], 'the same page is asked for again')
+  t.same(operations(), ['list_folder', 'list_folder'], 'the same page is requested again')
   tree.addFolder({ name: 'folder' })
   t.same(namesOf(await listAll(backend, null, { kind: 'folder', limit: 1 })), ['folder'])
   t.same(namesOf(await listAll(backend, null, { kind: 'file', limit: 3 })).sort(), sorted)
 })
 
-t.test('a page that has changed where it was cut is not gone on with', async (t) => {
+t.test('a page that has changed at its cut ends with CURSOR_EXPIRED', async (t) => {
   for (const isFirst of [true, false]) {
     const { fake, tree, backend } = await startDropbox(t)
     tree.addFiles(10, (index) => ({ name: `file ${index}` }))
@@ -116,7 +116,7 @@ t.test('a page that has changed where it was cut is not gone on with', async (t)
   }
 })
 
-t.test('pages that are longer or shorter each time they are asked for show all once, or come to an end', async (t) => {
+t.test('pages whose length varies between requests list each entry once, or end with CURSOR_EXPIRED', async (t) => {
   const { fake, tree, backend } = await startDropbox(t)
   const names = tree.addFiles(17, (index) => ({ name: `file ${index}` })).map(({ name }) => name)
   const extras = [0, 1, 4, 20]
@@ -131,7 +131,7 @@ t.test('pages that are longer or shorter each time they are asked for show all o
           throw error
         }
       )
-      t.equal(new Set(seen).size, seen.length, 'nothing twice')
+      t.equal(new Set(seen).size, seen.length, 'no entry twice')
       if (page === null) return null
       seen.push(...namesOf(page.entries))
       cursor = page.next ?? undefined
@@ -153,7 +153,7 @@ t.test('pages that are longer or shorter each time they are asked for show all o
   t.ok(ends.all > 12 && ends.expired > 12, JSON.stringify(ends))
 })
 
-t.test('what a page names twice is what it names last', async (t) => {
+t.test('the last metadata of an entry that a page contains twice is used', async (t) => {
   const { fake, backend } = await startDropbox(t)
   const file = (id: string, path: string) => ({ '.tag': 'file', id: `id:${id}`, name: path, path_lower: `/${path}` })
   const deleted = (path: string) => ({ '.tag': 'deleted', name: path, path_lower: `/${path}` })
@@ -173,7 +173,7 @@ t.test('what a page names twice is what it names last', async (t) => {
   t.same(ids, ['id:a', 'id:c'])
 })
 
-t.test('a page that is cut may come in another order when it is asked for again', async (t) => {
+t.test('a cut page may be ordered differently when it is requested again', async (t) => {
   const { fake, backend } = await startDropbox(t)
   const says = (names: readonly string[]) => {
     const entries = names.map((name) => ({ '.tag': 'file', id: `id:${name}`, name }))
@@ -188,7 +188,7 @@ t.test('a page that is cut may come in another order when it is asked for again'
   t.match(second, { next: null, complete: true })
 })
 
-t.test('an empty page that goes on is not the end', async (t) => {
+t.test('an empty page with has_more does not end the listing', async (t) => {
   const { fake, tree, backend, operations } = await startDropbox(t)
   tree.addFiles(5, (index) => ({ name: `file ${index}` }))
   fake.knobs.emptyPages = [1, 2, 4]
@@ -197,14 +197,14 @@ t.test('an empty page that goes on is not the end', async (t) => {
     pages.map(({ length }) => length),
     [0, 0, 4, 0, 1]
   )
-  t.equal(operations().length, 5, 'one call each')
+  t.equal(operations().length, 5, 'one call per page')
   t.same(
     (await pagesOf(t, backend, null, { limit: 4, kind: 'folder' })).map(({ length }) => length),
     [0, 0, 0, 0, 0]
   )
 })
 
-t.test('a listing during which something was removed does not say that it is complete', async (t) => {
+t.test('a listing during which an entry was removed is not complete', async (t) => {
   const { fake, tree, backend } = await startDropbox(t)
   tree.addFiles(8, (index) => ({ name: `file ${index}` }))
   const first = await list(backend, null, { limit: 4 })
@@ -224,7 +224,7 @@ t.test('a listing during which something was removed does not say that it is com
   t.match(await list(backend, null), { complete: true })
 })
 
-t.test('what was removed is remembered over the pages behind it', async (t) => {
+t.test('a removed entry makes the following pages incomplete', async (t) => {
   const { fake, backend } = await startDropbox(t)
   const says = (entries: readonly object[], has_more: boolean) => {
     const body = JSON.stringify({ entries, cursor: `c${String(has_more)}`, has_more })
@@ -241,7 +241,7 @@ t.test('what was removed is remembered over the pages behind it', async (t) => {
   })
 })
 
-t.test('a cursor that is none of ours, or has been forgotten, is refused', async (t) => {
+t.test('a foreign cursor is refused, and an expired one is CURSOR_EXPIRED', async (t) => {
   const { fake, tree, backend, asked } = await startDropbox(t)
   const parent = tree.addFolder({ name: 'folder' })
   tree.addFiles(5, (index) => ({ name: `file ${index}`, parent }))
@@ -275,7 +275,7 @@ t.test('a cursor that is none of ours, or has been forgotten, is refused', async
   await rejectsWith(t, list(backend, parent.id, { cursor: again.next ?? '' }), 'FOLDER_NOT_FOUND')
 })
 
-t.test('pages that lead in a circle come to an end behind the guard', async (t) => {
+t.test('the page guard ends a cycle of pages', async (t) => {
   const { fake, tree, backend } = await startDropbox(t)
   tree.addFiles(9, (index) => ({ name: `file ${index}` }))
   fake.knobs.pageFault = 'loops'
@@ -285,7 +285,7 @@ t.test('pages that lead in a circle come to an end behind the guard', async (t) 
   t.match(page, { complete: false, reason: 'duplicate-cursor' })
 })
 
-t.test('an answer that is no list is no empty folder', async (t) => {
+t.test('a response that is not a listing is not an empty folder', async (t) => {
   const { fake, backend } = await startDropbox(t)
   await list(backend, null)
   const page = { entries: [], cursor: 'c', has_more: false }
@@ -317,7 +317,7 @@ t.test('an answer that is no list is no empty folder', async (t) => {
   }
 })
 
-t.test('an entry is all that Dropbox tells, and stat says the same', async (t) => {
+t.test('an entry has all metadata of Dropbox, and stat returns the same', async (t) => {
   const { tree, backend, operations } = await startDropbox(t)
   const serverModified = new Date('2026-11-02T08:30:00.000Z')
   const folder = tree.addFolder({ name: 'Folder' })
@@ -366,13 +366,13 @@ t.test('an entry is all that Dropbox tells, and stat says the same', async (t) =
   t.match(byName('link'), { kind: 'link', size: null, target: null, can: { download: false } })
   operations()
   for (const each of entries) t.same(await backend.stat(each.id, call()), each, each.name)
-  t.equal(operations().length, entries.length, 'the root has nothing to be looked at')
+  t.equal(operations().length, entries.length, 'no call for the root')
   t.match((await list(backend, shared.id)).entries, [{ name: 'read', can: { write: false } }])
   await rejectsWith(t, backend.download(link.id, call()), 'UNSUPPORTED')
   t.notOk(namesOf((await list(backend, null, { kind: 'file' })).entries).includes('link'))
 })
 
-t.test('what is shared and mounted nowhere has no folder and no path', async (t) => {
+t.test('a shared item that is not mounted has neither parent nor path', async (t) => {
   const { tree, backend } = await startDropbox(t)
   const parent = tree.addFolder({ name: 'folder' })
   const { id } = tree.addFile({ name: 'x', parent, unmounted: true })

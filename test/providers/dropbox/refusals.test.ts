@@ -28,7 +28,7 @@ async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options?: Fake
 const LOOK = { path: '/2/files/get_metadata' }
 const path = (tag: string, more: object = {}) => ({ '.tag': 'path', path: { '.tag': tag, ...more } })
 
-t.test('the provider says where users grant access, and asks for as little as it needs', async (t) => {
+t.test('the provider names its authorization endpoint and requests minimal scopes', async (t) => {
   t.ok(isProviderDefinition(provider))
   t.match(provider, {
     id: 'dropbox',
@@ -58,7 +58,7 @@ t.test('the provider says where users grant access, and asks for as little as it
   t.same(urls, ['https://api.dropboxapi.com/2/users/get_current_account'])
 })
 
-t.test('the account is who Dropbox says, with the space that is the user’s or the team’s', async (t) => {
+t.test('the account is the Dropbox user, with the quota of the user or the team', async (t) => {
   const { fake, tree, backend } = await start(t)
   tree.addFile({ name: 'a', content: 'hello' })
   fake.knobs.quotaBytes = 100
@@ -98,7 +98,7 @@ t.test('the account is who Dropbox says, with the space that is the user’s or 
   }
 })
 
-t.test('each refusal is told by its tags', async (t) => {
+t.test('each error is mapped by its tags', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'a', content: 'a' })
   const list = () => backend.listFolder(null, { ...call(), limit: 10 })
@@ -171,7 +171,7 @@ t.test('each refusal is told by its tags', async (t) => {
       t.ok(failure.cause instanceof Diagnosis, name)
       t.equal(failure.responded, !OUTAGE.test(String(failure.cause)), name)
       t.notMatch(inspect(failure, { depth: 10 }), /SECRET|sl\.fake/, name)
-      t.equal(fake.requests.length - before, 1, `${name}: asked once`)
+      t.equal(fake.requests.length - before, 1, `${name}: one request`)
     }
   }
   for (const [error, code] of [
@@ -184,7 +184,7 @@ t.test('each refusal is told by its tags', async (t) => {
   }
 })
 
-t.test('a refusal that is not Dropbox’s is none of an object', async (t) => {
+t.test('an error response that is not from Dropbox says nothing about an object', async (t) => {
   const { fake, tree, backend } = await start(t)
   await backend.listFolder(null, { ...call(), limit: 1 })
   const { id } = tree.addFile({ name: 'a' })
@@ -210,7 +210,7 @@ t.test('a refusal that is not Dropbox’s is none of an object', async (t) => {
   }
 })
 
-t.test('content that is refused says why', async (t) => {
+t.test('a refused download has the reason', async (t) => {
   const { tree, backend } = await start(t)
   for (const [refused, code] of [
     ['restricted_content', 'ACCESS_DENIED'],
@@ -223,7 +223,7 @@ t.test('content that is refused says why', async (t) => {
   }
 })
 
-t.test('for whatever reason a token is refused, the token endpoint says when a grant has ended', async (t) => {
+t.test('after any rejected token the token endpoint decides whether the grant has ended', async (t) => {
   const { fake, backend } = await start(t)
   fake.tokens.clear()
   for (const tag of ['expired_access_token', 'invalid_access_token', 'user_suspended'] as const) {
@@ -233,7 +233,7 @@ t.test('for whatever reason a token is refused, the token endpoint says when a g
   }
 })
 
-t.test('a scope that is missing is named, and no token is renewed for it', async (t) => {
+t.test('a missing scope is named, and no token is refreshed for it', async (t) => {
   const renewed = () => Promise.reject(new Error('nobody should ask'))
   const scopes = ['account_info.read', 'files.metadata.read', 'files.content.read']
   const { fake, tree, backend } = await start(
@@ -244,7 +244,7 @@ t.test('a scope that is missing is named, and no token is renewed for it', async
     }
   )
   const { id } = tree.addFile({ name: 'a', content: 'x' })
-  t.equal((await readBody((await backend.download(id, call())).body)).toString(), 'x', 'reading needs no more')
+  t.equal((await readBody((await backend.download(id, call())).body)).toString(), 'x', 'reading needs no further scope')
   for (const ask of [
     () => upload(backend, { parentId: null, name: 'x' }, piecesOf(Buffer.from('x'))),
     () => upload(backend, { id }, piecesOf(Buffer.alloc(9 * 1024 * 1024))),
@@ -260,7 +260,7 @@ t.test('a scope that is missing is named, and no token is renewed for it', async
   t.notMatch(inspect(await failureOf(backend.stat(id, call())), { depth: 5 }), /SECRET/)
 })
 
-t.test('a grant is ended by its token, and one that is over already is no error', async (t) => {
+t.test('revoking a grant sends its token, and an ended grant is not an error', async (t) => {
   const revoked: string[] = []
   const fake = await FakeDropbox.start(t, { onRevoke: (bearer) => revoked.push(bearer) })
   const egress = openEgress()

@@ -10,7 +10,7 @@ const ROOT = 'dropbox-api-path-root'
 const ACCOUNT = '/2/users/get_current_account'
 const askedOfAccount = (fake: FakeDropbox) => fake.requests.filter(({ path }) => path === ACCOUNT).length
 
-t.test('a user without a team begins at the own root, and is asked about once', async (t) => {
+t.test('a user without a team uses the own root, and the account is requested once', async (t) => {
   const { fake, tree, backend } = await startDropbox(t)
   tree.addFile({ name: 'x' })
   t.equal(askedOfAccount(fake), 0, 'opening makes no call')
@@ -19,7 +19,7 @@ t.test('a user without a team begins at the own root, and is asked about once', 
   t.ok(fake.requests.every(({ headers }) => headers[ROOT] === undefined))
 })
 
-t.test('a member of a team sees its folders beside the own one, whatever the root is tagged', async (t) => {
+t.test('a team member sees the team folders beside the own one, whatever the tag of the root', async (t) => {
   for (const tag of ['team', 'user'] as const) {
     const { fake, tree, backend, stores, asked } = await startDropbox(t, { team: true })
     fake.knobs.rootTag = tag
@@ -49,7 +49,7 @@ t.test('a member of a team sees its folders beside the own one, whatever the roo
   }
 })
 
-t.test('a root that has become another is learned again, by calls and uploads alike', async (t) => {
+t.test('a changed root is requested again, for calls and uploads alike', async (t) => {
   const { fake, tree, backend, stores } = await startDropbox(t, { team: true })
   tree.addTeamFolder({ name: 'Team' })
   const list = () => backend.listFolder(null, { ...call(), limit: 10 })
@@ -59,22 +59,22 @@ t.test('a root that has become another is learned again, by calls and uploads al
   t.equal(askedOfAccount(fake), 2)
   fake.moveRoot()
   await Promise.all([list(), list(), list()])
-  t.equal(askedOfAccount(fake), 3, 'once for all who were refused')
+  t.equal(askedOfAccount(fake), 3, 'once for all refused calls')
   fake.moveRoot()
   await stores(Buffer.from('x'), {}, { parentId: tree.root.id, name: 'x' })
   fake.moveRoot()
   await backend.account(call())
   const before = askedOfAccount(fake)
   await list()
-  t.equal(askedOfAccount(fake), before, 'the account has told already')
+  t.equal(askedOfAccount(fake), before, 'the account response contains the root')
   const gone = { status: 422, error: { '.tag': 'invalid_root', invalid_root: {} } }
   fake.failNext(2, gone, { path: /list_folder/ })
-  await rejectsWith(t, list(), 'PROVIDER_ERROR', 'not for ever')
+  await rejectsWith(t, list(), 'PROVIDER_ERROR', 'only once per call')
   fake.failNext(2, { status: 422, error: { '.tag': 'no_permission' } }, { path: /list_folder/ })
   await rejectsWith(t, list(), 'ACCESS_DENIED')
 })
 
-t.test('a root that could not be learned is asked for again', async (t) => {
+t.test('a root that could not be read is requested again', async (t) => {
   const { fake, backend } = await startDropbox(t)
   const list = () => backend.listFolder(null, { ...call(), limit: 10 })
   const account = (root_info: unknown) => answers(200, { body: JSON.stringify({ account_id: 'dbid:x', root_info }) })
@@ -92,7 +92,7 @@ t.test('a root that could not be learned is asked for again', async (t) => {
   t.same(await backend.account(call()).then(({ name }) => name), 'me')
 })
 
-t.test('who leaves while the root is asked for does not end it for others', async (t) => {
+t.test('aborting one caller does not end the request for the root for others', async (t) => {
   const fake = await FakeDropbox.start(t)
   const { backend } = await openDropbox(t, fake)
   let answer = () => {}
@@ -118,7 +118,7 @@ t.test('who leaves while the root is asked for does not end it for others', asyn
   t.equal(askedOfAccount(fake), 1)
 })
 
-t.test('when all have left who wait for the root, the next asks anew', async (t) => {
+t.test('when all callers have aborted, the next call requests the root again', async (t) => {
   const fake = await FakeDropbox.start(t)
   const { backend } = await openDropbox(t, fake)
   let closed = false

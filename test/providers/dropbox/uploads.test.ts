@@ -7,7 +7,7 @@ import { call, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../../contract/suite/uploads.ts'
 
 const MIB = 1024 * 1024
-t.test('the hash of content is that of its blocks, however it comes', async (t) => {
+t.test('the content hash does not depend on the chunks', async (t) => {
   const BLOCK = 4 * MIB
   const sha = (bytes: Buffer) => createHash('sha256').update(bytes).digest()
   for (const size of [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 9 * MIB + 5]) {
@@ -23,7 +23,7 @@ t.test('the hash of content is that of its blocks, however it comes', async (t) 
   }
 })
 
-t.test('what is short goes in one call', async (t) => {
+t.test('a small file is uploaded in one call', async (t) => {
   const { stores, asked } = await startDropbox(t)
   for (const size of [0, 1, 8 * MIB]) {
     const entry = await stores(randomBytes(size), {}, { parentId: null, name: `${size} 💾é` })
@@ -45,7 +45,7 @@ t.test('what is short goes in one call', async (t) => {
   }
 })
 
-t.test('what is longer goes in a session, which is finished with its last bytes', async (t) => {
+t.test('a larger file is uploaded in a session that is finished with its last bytes', async (t) => {
   const { fake, stores, operations, asked } = await startDropbox(t)
   await stores(randomBytes(17 * MIB + 5))
   const requests = asked()
@@ -72,25 +72,25 @@ t.test('what is longer goes in a session, which is finished with its last bytes'
   t.equal(fake.uploads.open, 0)
 })
 
-t.test('conditions are Dropbox’s to check, and strictly', async (t) => {
+t.test('Dropbox checks conditions strictly', async (t) => {
   const { tree, backend, stores, asked } = await startDropbox(t)
   for (const content of [Buffer.from('x'), randomBytes(9 * MIB)]) {
     const name = `${content.length}`
     const target = { parentId: null, name }
     const first = await stores(content, { ifNoneMatch: '*' }, target)
-    await rejectsWith(t, upload(backend, target, piecesOf(content), { ifNoneMatch: '*' }), 'ALREADY_EXISTS', 'the same')
+    await rejectsWith(t, upload(backend, target, piecesOf(content), { ifNoneMatch: '*' }), 'ALREADY_EXISTS', 'equal')
     const other = { parentId: null, name: 'gone' }
     const ifMatch = first.version ?? ''
-    await rejectsWith(t, upload(backend, other, piecesOf(content), { ifMatch }), 'PRECONDITION_FAILED', 'not there')
+    await rejectsWith(t, upload(backend, other, piecesOf(content), { ifMatch }), 'PRECONDITION_FAILED', 'missing')
     const second = await stores(content, { ifMatch }, target)
     t.equal(second.id, first.id)
     t.not(second.version, first.version)
     asked()
     for (const over of [target, { id: first.id }]) {
-      await rejectsWith(t, upload(backend, over, piecesOf(content), { ifMatch }), 'PRECONDITION_FAILED', 'the first')
+      await rejectsWith(t, upload(backend, over, piecesOf(content), { ifMatch }), 'PRECONDITION_FAILED', 'first one')
     }
     const byId = asked().filter(({ headers }) => headers['dropbox-api-arg']?.includes(first.id))
-    t.equal(byId.length, 0, 'nothing was sent that would have been refused')
+    t.equal(byId.length, 0, 'no upload that would be refused is sent')
     for (const version of ['', 'x', 'ABCDEF0123', '"0123456789"', '012345678\n', '01234567']) {
       await rejectsWith(t, upload(backend, target, piecesOf(content), { ifMatch: version }), 'PRECONDITION_FAILED')
     }
@@ -100,7 +100,7 @@ t.test('conditions are Dropbox’s to check, and strictly', async (t) => {
   }
 })
 
-t.test('a file is meant by its id, wherever it is by then', async (t) => {
+t.test('a file is identified by its id, even if it is moved during the upload', async (t) => {
   const { fake, tree, backend, stores } = await startDropbox(t)
   const folder = tree.addFolder({ name: 'folder' })
   const file = tree.addFile({ name: 'a', parent: folder, content: 'old' })
@@ -143,7 +143,7 @@ t.test('a file is meant by its id, wherever it is by then', async (t) => {
   )
 })
 
-t.test('a folder that was made where its parent is not any more is not told as one in its parent', async (t) => {
+t.test('a folder that was created while its parent moved is not reported in the old parent', async (t) => {
   const { fake, tree, backend, operations } = await startDropbox(t)
   const parent = tree.addFolder({ name: 'parent' })
   t.equal((await backend.createFolder!(parent.id, 'in time', call())).parentId, parent.id)
@@ -173,7 +173,7 @@ t.test('a name in another case is the same file', async (t) => {
   t.equal((await stores(Buffer.from('new'), {}, { parentId: null, name: 'file.txt' })).id, id)
 })
 
-t.test('into what is no folder, or over what has no bytes, goes nothing', async (t) => {
+t.test('an upload into an item that is not a folder, or over an item without content, is refused', async (t) => {
   const { tree, backend, operations } = await startDropbox(t)
   const file = tree.addFile({ name: 'file' })
   const body = () => Readable.from(['x'])
@@ -193,7 +193,7 @@ t.test('into what is no folder, or over what has no bytes, goes nothing', async 
   }
 })
 
-t.test('what may not be written, or has no room, says so', async (t) => {
+t.test('missing permission and missing space have their own errors', async (t) => {
   const { fake, tree, backend } = await startDropbox(t)
   const parent = tree.addFolder({ name: 'shared', namespaceId: '77', readOnly: true })
   const file = tree.addFile({ name: 'a', parent })
@@ -211,7 +211,7 @@ t.test('what may not be written, or has no room, says so', async (t) => {
   }
 })
 
-t.test('only the version that was looked at is removed, or the next one', async (t) => {
+t.test('only the checked version is removed, or the next one after a second check', async (t) => {
   const { fake, tree, backend, asked } = await startDropbox(t)
   const { id } = tree.addFile({ name: 'a', content: '0' })
   const DELETE = '/2/files/delete_v2'

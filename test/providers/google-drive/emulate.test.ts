@@ -36,7 +36,7 @@ async function allPages(backend: StorageBackend, folder: string | null, options:
   return pages
 }
 
-t.test('the root of another party’s Drive is listed, with what that tells', async (t) => {
+t.test('the root of an independent Drive emulator is listed with its metadata', async (t) => {
   const { backend } = await open(t)
   const page = await backend.listFolder(null, { limit: 200, signal })
   t.match(page, { folder: { id: 'root', parentId: null }, next: null, complete: true, reason: null })
@@ -56,7 +56,7 @@ t.test('the root of another party’s Drive is listed, with what that tells', as
   ])
 })
 
-t.test('a sub-folder is listed, and one that is empty is told from one that is not there', async (t) => {
+t.test('a subfolder is listed, and an empty folder differs from a missing one', async (t) => {
   const { backend } = await open(t)
   t.same(await allPages(backend, 'invoices', {}), [['a.txt', 'b.txt', 'c.txt', 'd.txt', 'e.txt']])
   t.match(await backend.listFolder('empty', { limit: 200, signal }), { entries: [], complete: true })
@@ -64,21 +64,21 @@ t.test('a sub-folder is listed, and one that is empty is told from one that is n
   await t.rejects(missing, { code: 'FOLDER_NOT_FOUND', message: 'The folder was not found.' })
 })
 
-t.test('pages of two follow each other to the end, at the root too', async (t) => {
+t.test('pages of two entries lead to the end, in the root too', async (t) => {
   const { backend, requests } = await open(t)
   t.same(await allPages(backend, 'invoices', { limit: 2 }), [['a.txt', 'b.txt'], ['c.txt', 'd.txt'], ['e.txt']])
   const tokens = requests.map(({ url }) => url.searchParams.get('pageToken'))
-  t.same(tokens, [null, '2', '4'], 'one request a page, with the token of the page before')
+  t.same(tokens, [null, '2', '4'], 'one request per page, with the token of the previous page')
   t.same(await allPages(backend, null, { limit: 2 }), [['Empty', 'Invoices'], ['notes.txt']])
 })
 
-t.test('only folders, or only files, come where only they are asked for', async (t) => {
+t.test('only folders or only files are listed if requested', async (t) => {
   const { backend } = await open(t)
   t.same(await allPages(backend, null, { kind: 'folder' }), [['Empty', 'Invoices']])
   t.same(await allPages(backend, null, { kind: 'file' }), [['notes.txt']])
 })
 
-t.test('a single item is the same as in its folder', async (t) => {
+t.test('stat returns the same entry as the listing of its folder', async (t) => {
   const { backend } = await open(t)
   for (const folder of [null, 'invoices']) {
     const { entries } = await backend.listFolder(folder, { limit: 200, signal })
@@ -88,14 +88,11 @@ t.test('a single item is the same as in its folder', async (t) => {
   await t.rejects(backend.stat('not-there', { signal }), { code: 'OBJECT_NOT_FOUND' })
 })
 
-t.test(
-  'an item is told before anything was listed, where the root itself is nothing that can be looked at',
-  async (t) => {
-    const { backend, requests } = await open(t)
-    t.match(await backend.stat('notes', { signal }), { id: 'notes', parentId: 'root', kind: 'file', size: 14 })
-    t.same(
-      requests.map(({ method, url }) => `${method} ${url.pathname}`),
-      ['GET /drive/v3/files/notes', 'GET /drive/v3/files/root']
-    )
-  }
-)
+t.test('stat works before any listing, even if the root itself cannot be read', async (t) => {
+  const { backend, requests } = await open(t)
+  t.match(await backend.stat('notes', { signal }), { id: 'notes', parentId: 'root', kind: 'file', size: 14 })
+  t.same(
+    requests.map(({ method, url }) => `${method} ${url.pathname}`),
+    ['GET /drive/v3/files/notes', 'GET /drive/v3/files/root']
+  )
+})

@@ -33,7 +33,7 @@ async function start(t: Test) {
 
 const statesOf = (entries: readonly Entry[]) => entries.map(({ name, target }) => [name, target?.state])
 
-t.test('a file, with all that Google tells of it', async (t) => {
+t.test('a file has all metadata of Google', async (t) => {
   const { tree, entries, backend } = await start(t)
   const created = new Date('2026-01-05T10:00:00.000Z')
   const modified = new Date('2026-11-02T08:30:00.125Z')
@@ -60,7 +60,7 @@ t.test('a file, with all that Google tells of it', async (t) => {
   t.equal((await backend.stat(id, call())).version, entry?.version, 'its content has not changed')
 })
 
-t.test('what may be done is what Google says', async (t) => {
+t.test('capabilities are those that Google reports', async (t) => {
   const { tree, entries } = await start(t)
   tree.addFile({ name: 'read', capabilities: { canEdit: false, canDownload: false } })
   const folder = tree.addFolder({ name: 'folder', capabilities: { canAddChildren: false } })
@@ -69,7 +69,7 @@ t.test('what may be done is what Google says', async (t) => {
   t.match(second, { can: { list: false, download: false, write: false } })
 })
 
-t.test('documents of Google’s own can be had in other formats, and forms only be seen', async (t) => {
+t.test('Google documents can be exported to other formats, and forms can only be viewed', async (t) => {
   const { tree, entries, backend } = await start(t)
   for (const mimeType of [DRIVE_DOCUMENT, DRIVE_SPREADSHEET, DRIVE_PRESENTATION]) {
     tree.addDocument({ name: mimeType, mimeType, size: 77 })
@@ -98,10 +98,10 @@ t.test('documents of Google’s own can be had in other formats, and forms only 
     if (isLink) await rejectsWith(t, backend.download(entry.id, call()), 'UNSUPPORTED', entry.name)
   }
   const page = await backend.listFolder(null, { ...call(), limit: 100, kind: 'file' })
-  t.equal(page.entries.length, 6, 'a link is no file')
+  t.equal(page.entries.length, 6, 'a link is not a file')
 })
 
-t.test('every export format is one that Google accepts for the type', async (t) => {
+t.test('every export format is accepted by Google for its type', async (t) => {
   const { fake, tree, entries, backend } = await start(t)
   fake.knobs.pendingPolls = -1
   for (const [mimeType, formats] of Object.entries({ ...EXPORT_FORMATS, ...RENDERED_FORMATS })) {
@@ -115,7 +115,7 @@ t.test('every export format is one that Google accepts for the type', async (t) 
   }
 })
 
-t.test('a document is exported to its first format, or to the one that is asked for', async (t) => {
+t.test('a document is exported to its first format, or to the requested one', async (t) => {
   const { fake, tree, backend } = await start(t)
   const DOCX = 'application/vnd.openxmlformats-officedocument.wordprocessingml.document'
   const exports = { [DOCX]: 'as docx', 'application/pdf': 'as pdf' }
@@ -126,7 +126,7 @@ t.test('a document is exported to its first format, or to the one that is asked 
   t.match(first, { size: null, range: null, mimeType: DOCX, name: 'document.docx', exportedAs: docx, etag: '1.docx' })
   const range = { start: 2, end: 3 }
   const pdf = await backend.download(id, { ...call(), exportAs: 'application/pdf', range })
-  t.equal((await readBody(pdf.body)).toString(), 'as pdf', 'a range is no part of it')
+  t.equal((await readBody(pdf.body)).toString(), 'as pdf', 'the range is ignored')
   t.match(pdf, { range: null, mimeType: 'application/pdf', name: 'document.pdf', etag: '1.pdf' })
   await rejectsWith(t, backend.download(id, { ...call(), exportAs: 'image/png' }), 'INVALID_REQUEST')
   const file = tree.addFile({ name: 'file' })
@@ -166,7 +166,7 @@ async function startRendering(t: Test, seed: { readonly resourceKey?: string } =
   return { fake, backend, id, tick, settle }
 }
 
-t.test('a video is rendered by Google first, and polled for until it is done', async (t) => {
+t.test('a video is rendered by Google first, and polled until it is done', async (t) => {
   const { fake, backend, id, settle } = await startRendering(t)
   fake.knobs.pendingPolls = 3
   const { body, ...facts } = await settle(backend.download(id, { ...call(), range: { start: 1 } }))
@@ -179,7 +179,7 @@ t.test('a video is rendered by Google first, and polled for until it is done', a
     exportedAs: { mimeType: 'video/mp4', extension: 'mp4' },
     etag: '1.mp4'
   })
-  t.equal(countOf(fake, /export$/), 0, 'an export of a video fails')
+  t.equal(countOf(fake, /export$/), 0, 'a video cannot be exported directly')
   t.equal(countOf(fake, OPERATION), 4)
   t.equal(fake.renderings.count, 1)
 })
@@ -190,7 +190,7 @@ t.test('each request about a rendering has the resource key of the file', async 
   t.equal((await readBody(body)).toString(), 'film')
 })
 
-t.test('polls are a second apart at first, and ten seconds later on', async (t) => {
+t.test('polls start at intervals of one second and grow to ten seconds', async (t) => {
   const { fake, backend, id, tick } = await startRendering(t)
   fake.knobs.pendingPolls = 6
   const downloading = backend.download(id, call())
@@ -225,13 +225,13 @@ t.test('a rendering that takes too long is continued by the next call', async (t
   t.equal(countOf(fake, RENDER), 1, 'one rendering')
 
   await failureOf(settle(backend.download(id, call())))
-  t.equal(countOf(fake, RENDER), 2, 'the address of a completed operation is not used again')
+  t.equal(countOf(fake, RENDER), 2, 'the URL of a completed operation is not used again')
   fake.renderings.expire()
   await failureOf(settle(backend.download(id, call())))
-  t.equal(countOf(fake, RENDER), 3, 'an operation that Google has forgotten is begun again')
+  t.equal(countOf(fake, RENDER), 3, 'a forgotten operation is started again')
   fake.tree.touch(fake.tree.get(id))
   await failureOf(settle(backend.download(id, call())))
-  t.equal(countOf(fake, RENDER), 4, 'another version is rendered for itself')
+  t.equal(countOf(fake, RENDER), 4, 'another version has its own rendering')
 })
 
 t.test('aborting ends the wait for a rendering', async (t) => {
@@ -244,7 +244,7 @@ t.test('aborting ends the wait for a rendering', async (t) => {
   await t.rejects(downloading, reason)
 })
 
-t.test('a rendering that fails has the code of its error', async (t) => {
+t.test('a failed rendering is mapped by its error code', async (t) => {
   const { fake, backend, id, settle } = await startRendering(t)
   const cases = [
     [4, 'PROVIDER_UNAVAILABLE'],
@@ -261,7 +261,7 @@ t.test('a rendering that fails has the code of its error', async (t) => {
   }
 })
 
-t.test('a rendered video is taken from Google only, and is no page', async (t) => {
+t.test('a rendered video is downloaded from Google only, and an HTML page is refused', async (t) => {
   const { fake, backend, id, settle } = await startRendering(t)
   for (const address of [
     undefined,
@@ -288,7 +288,7 @@ t.test('a rendered video is taken from Google only, and is no page', async (t) =
   }
 })
 
-t.test('an address that needs no access token gets none', async (t) => {
+t.test('a URL that needs no access token is requested without it', async (t) => {
   const { fake, id, settle } = await startRendering(t)
   const seen: (string | undefined)[] = []
   const server = createServer((request, response) => {
@@ -314,7 +314,7 @@ t.test('an address that needs no access token gets none', async (t) => {
   t.same(seen, [undefined, undefined])
 })
 
-t.test('an export that breaks off, or has no end to see, is no document', async (t) => {
+t.test('an export that is truncated or has no visible end fails', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addDocument({ name: 'document', exports: { 'text/plain': 'x'.repeat(100_000) } })
   const text = { ...call(), exportAs: 'text/plain' }
@@ -327,7 +327,7 @@ t.test('an export that breaks off, or has no end to see, is no document', async 
   await rejectsWith(t, backend.download(id, text), 'PROVIDER_ERROR')
 })
 
-t.test('a shortcut says whether its target is there', async (t) => {
+t.test('a shortcut reports whether its target exists', async (t) => {
   const { tree, entries, backend } = await start(t)
   const folder = tree.addFolder({ name: 'elsewhere' })
   const file = tree.addFile({ name: 'file', parent: folder })
@@ -358,14 +358,14 @@ t.test('a shortcut says whether its target is there', async (t) => {
     can: { list: false, download: false }
   })
   t.match(listed[1]?.target, { id: folder.id, kind: 'folder' })
-  t.match(listed[5]?.target, { kind: 'shortcut' }, 'not followed twice')
+  t.match(listed[5]?.target, { kind: 'shortcut' }, 'a shortcut to a shortcut is not followed')
   for (const entry of listed) {
     t.same(await backend.stat(entry.id, call()), entry, entry.name)
     await rejectsWith(t, backend.download(entry.id, call()), 'OBJECT_NOT_FOUND', entry.name)
   }
 })
 
-t.test('a page looks at a hundred targets, six at a time', async (t) => {
+t.test('a page looks up a hundred targets, six at a time', async (t) => {
   const { fake, tree, entries } = await start(t)
   const target = tree.addFile({ name: 'target', parent: tree.addFolder({ name: 'elsewhere' }) })
   const parent = tree.addFolder({ name: 'shortcuts' })
@@ -385,7 +385,7 @@ t.test('a page looks at a hundred targets, six at a time', async (t) => {
   t.ok(most <= 7, `${most} sockets`)
 })
 
-t.test('what Google does not say of a target costs no page, and a throttle ends the asking', async (t) => {
+t.test('a failed lookup of a target does not fail the page, and a throttle ends the lookups', async (t) => {
   const { fake, tree, entries } = await start(t)
   const target = tree.addFile({ name: 'target', parent: tree.addFolder({ name: 'elsewhere' }) })
   const parent = tree.addFolder({ name: 'shortcuts' })
@@ -398,11 +398,11 @@ t.test('what Google does not say of a target costs no page, and a throttle ends 
     fake.failNext(1, { reason }, { path })
     const before = fake.requests.length
     t.ok((await states()).filter((state) => state === 'unknown').length >= 44, reason)
-    t.ok(fake.requests.length - before <= 7, 'of those under way, no more')
+    t.ok(fake.requests.length - before <= 7, 'only those already in flight')
   }
 })
 
-t.test('targets that Google is slow about are given up in time for their page', async (t) => {
+t.test('slow lookups of targets time out before their page does', async (t) => {
   const { fake, tree } = await start(t)
   const target = tree.addFile({ name: 'target', parent: tree.addFolder({ name: 'elsewhere' }) })
   const parent = tree.addFolder({ name: 'shortcuts' })
@@ -417,14 +417,10 @@ t.test('targets that Google is slow about are given up in time for their page', 
   const { entries } = await listing
   t.equal(entries.length, 20)
   t.ok(entries.every((entry) => entry.target?.state === 'unknown'))
-  t.equal(
-    fake.requests.filter(({ path }) => path.endsWith(target.id)).length,
-    6,
-    'none was begun after the time was over'
-  )
+  t.equal(fake.requests.filter(({ path }) => path.endsWith(target.id)).length, 6, 'no lookup started after the timeout')
 })
 
-t.test('the caller who leaves while targets are looked at hears so', async (t) => {
+t.test('a caller that aborts during the lookup of targets receives its reason', async (t) => {
   const { fake, tree, backend } = await start(t)
   const target = tree.addFile({ name: 'target', parent: tree.addFolder({ name: 'elsewhere' }) })
   const parent = tree.addFolder({ name: 'shortcuts' })
@@ -442,7 +438,7 @@ t.test('the caller who leaves while targets are looked at hears so', async (t) =
   t.equal(await work.catch((error: unknown) => error), reason)
 })
 
-t.test('what needs a key is given out with it, and asked for with it', async (t) => {
+t.test('an id includes the resource key of the item, which is sent with requests', async (t) => {
   const { fake, tree, entries, backend } = await start(t)
   const shared = { sharedWithMe: true, resourceKey: 'k-1_2' }
   const file = tree.addFile({ name: 'file', content: 'shared', ...shared })
@@ -466,12 +462,12 @@ t.test('what needs a key is given out with it, and asked for with it', async (t)
   t.match(page, { folder: { id: folderId }, entries: [{ name: 'inside', parentId: folderId }] })
   const header = 'x-goog-drive-resource-keys'
   t.equal(fake.requests.at(-1)?.headers[header], folderId)
-  await rejectsWith(t, backend.stat(file.id, call()), 'OBJECT_NOT_FOUND', 'without the key')
+  await rejectsWith(t, backend.stat(file.id, call()), 'OBJECT_NOT_FOUND', 'without the resource key')
   await rejectsWith(t, backend.stat(`${file.id}/`, call()), 'OBJECT_NOT_FOUND')
   await rejectsWith(t, backend.stat(`${file.id}/k/l`, call()), 'OBJECT_NOT_FOUND')
 })
 
-t.test('what is in the trash, or whose folder is, is not there', async (t) => {
+t.test('an item in the trash, or in a trashed folder, is not found', async (t) => {
   const { tree, backend, entries } = await start(t)
   const trashed = tree.addFolder({ name: 'trashed', trashed: true })
   const below = tree.addFile({ name: 'below', parent: trashed })
@@ -482,7 +478,7 @@ t.test('what is in the trash, or whose folder is, is not there', async (t) => {
   }
 })
 
-t.test('removing puts into the trash, shortcuts and documents too, and never a folder', async (t) => {
+t.test('removing moves files, shortcuts and documents to the trash, and never a folder', async (t) => {
   const { tree, backend } = await start(t)
   const target = tree.addFile({ name: 'file' })
   const gone = [
@@ -502,7 +498,7 @@ t.test('removing puts into the trash, shortcuts and documents too, and never a f
   await rejectsWith(t, backend.remove?.(protectedFile.id, call()) ?? Promise.resolve(), 'ACCESS_DENIED')
 })
 
-t.test('a new folder may be beside a file of its name, and is made where a folder is', async (t) => {
+t.test('a folder may be created beside a file of the same name, and only in a folder', async (t) => {
   const { tree, backend } = await start(t)
   tree.addFile({ name: 'name' })
   const made = await backend.createFolder?.(null, 'name', call())

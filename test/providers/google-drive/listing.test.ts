@@ -27,7 +27,7 @@ async function start(t: Test, options?: FakeDriveOptions) {
 
 const namesOf = (entries: readonly Entry[]) => entries.map(({ name }) => name)
 
-t.test('a folder of 10,000 entries costs ten calls', async (t) => {
+t.test('a folder of 10,000 entries needs ten calls', async (t) => {
   const { tree, backend, asked } = await start(t)
   const parent = tree.addFolder({ name: 'large' })
   tree.addFiles(10_000, (index) => ({ name: `file ${index}`, parent }))
@@ -40,10 +40,10 @@ t.test('a folder of 10,000 entries costs ten calls', async (t) => {
     return rest
   })
   t.match(first, { pageSize: '1000', orderBy: 'folder,name_natural', spaces: 'drive', supportsAllDrives: 'true' })
-  for (const other of others) t.same(other, first, 'each page is asked for as the first was')
+  for (const other of others) t.same(other, first, 'each page is requested like the first one')
 })
 
-t.test('hostile ids ask nothing, and what an id holds cannot leave its quotes', async (t) => {
+t.test('invalid ids are refused without a call, and an id is escaped in a query', async (t) => {
   const { tree, list, backend, asked } = await start(t)
   for (const id of [`' or name != '`, `x' in parents or 'root`, '\\', 'a b', 'é', 'a/b/c', '/a', 'a/', 'root/..']) {
     await rejectsWith(t, list(id), 'FOLDER_NOT_FOUND', id)
@@ -55,7 +55,7 @@ t.test('hostile ids ask nothing, and what an id holds cannot leave its quotes', 
   t.same(namesOf((await list('--_')).entries), ['x'])
 })
 
-t.test('the root shows the shared drives first, and pages of any size are the whole', async (t) => {
+t.test('the root lists the shared drives first, and pages of any size add up to the whole', async (t) => {
   const { tree, list, backend } = await start(t)
   const drives = Array.from({ length: 7 }, (_, index) => tree.addDrive(`drive ${index}`).id)
   const files = tree.addFiles(20, (index) => ({ name: `file ${index}` })).map(({ id }) => id)
@@ -75,12 +75,12 @@ t.test('the root shows the shared drives first, and pages of any size are the wh
   for (const kind of ['file', 'folder'] as const) {
     t.notOk(
       (await listAll(backend, null, { kind })).some((entry) => entry.kind === 'drive'),
-      `none among ${kind}s`
+      `none for the kind ${kind}`
     )
   }
 })
 
-t.test('more drives than Google tells at once', async (t) => {
+t.test('more shared drives than one page of Google are listed', async (t) => {
   const { tree, list, asked } = await start(t)
   for (let index = 0; index < 230; index++) tree.addDrive(`drive ${index}`)
   tree.addFile({ name: 'file' })
@@ -98,7 +98,7 @@ t.test('more drives than Google tells at once', async (t) => {
   )
 })
 
-t.test('a shared drive is listed by its id, with what is in it, as itself where that is known', async (t) => {
+t.test('a shared drive is listed by its id, in its own corpus once that is known', async (t) => {
   const { fake, tree, list, backend, asked } = await start(t)
   const drive = tree.addDrive('Team')
   const folder = tree.addFolder({ name: 'folder', parent: drive })
@@ -118,11 +118,11 @@ t.test('a shared drive is listed by its id, with what is in it, as itself where 
   t.same(namesOf((await cold.listFolder(folder.id, { ...call(), limit: 10 })).entries), ['inside'])
   const [request, ...others] = asked()
   t.equal(others.length, 0)
-  t.equal(request?.query.get('corpora'), null, 'Google chooses')
+  t.equal(request?.query.get('corpora'), null, 'Google chooses the corpus')
   t.equal(request?.query.get('includeItemsFromAllDrives'), 'true')
 })
 
-t.test('a folder that was moved to another drive, or out of it, is found there', async (t) => {
+t.test('a folder that was moved into or out of a shared drive is found', async (t) => {
   const { tree, list } = await start(t)
   const [one, two] = [tree.addDrive('one'), tree.addDrive('two')]
   const folder = tree.addFolder({ name: 'folder', parent: one })
@@ -142,10 +142,10 @@ t.test('a folder that was moved to another drive, or out of it, is found there',
   tree.move(moved, tree.root)
   tree.addFile({ name: 'kept', parent: moved })
   tree.remove(two)
-  t.same(namesOf((await list(moved.id)).entries), ['kept'], 'also where the drive is gone')
+  t.same(namesOf((await list(moved.id)).entries), ['kept'], 'even if the shared drive is gone')
 })
 
-t.test('an empty folder, a file, the trash and nothing are told apart by one more call', async (t) => {
+t.test('one more call distinguishes an empty folder, a file, the trash and a missing folder', async (t) => {
   const { tree, list, asked } = await start(t)
   const empty = tree.addFolder({ name: 'empty' })
   const trashed = tree.addFolder({ name: 'trashed', trashed: true })
@@ -165,18 +165,18 @@ t.test('an empty folder, a file, the trash and nothing are told apart by one mor
   await rejectsWith(t, list(tree.newId()), 'FOLDER_NOT_FOUND')
   const denied = tree.addFolder({ name: 'denied', denied: true })
   await rejectsWith(t, list(denied.id), 'ACCESS_DENIED')
-  await rejectsWith(t, list(tree.addFile({ name: 'f' }).id, { kind: 'folder' }), 'FOLDER_NOT_FOUND', 'with a kind too')
+  await rejectsWith(t, list(tree.addFile({ name: 'f' }).id, { kind: 'folder' }), 'FOLDER_NOT_FOUND', 'with a kind')
   asked()
   await list(null, { kind: 'folder' })
-  t.equal(asked().length, 1, 'the root is there in any case')
+  t.equal(asked().length, 1, 'the root always exists')
 })
 
-t.test('the root has one name', async (t) => {
+t.test('the root has one id', async (t) => {
   const { fake, tree, list, backend, asked } = await start(t)
   const file = tree.addFile({ name: 'file' })
   const entry = await backend.stat(file.id, call())
   t.equal(entry.parentId, 'root')
-  t.equal(asked().length, 2, 'the root is looked at')
+  t.equal(asked().length, 2, 'the root is requested')
   await backend.stat(file.id, call())
   t.equal(asked().length, 1, 'once')
   const page = await list(null)
@@ -190,11 +190,11 @@ t.test('the root has one name', async (t) => {
     t.same(await cold.listFolder(id, { ...call(), limit: 100 }), page)
     asked()
     t.equal((await cold.stat(file.id, call())).parentId, 'root')
-    t.equal(asked().length, 1, 'learned from the listing')
+    t.equal(asked().length, 1, 'known from the listing')
   }
 })
 
-t.test('names that are doubled, or hold slashes, are kept as they are', async (t) => {
+t.test('duplicate names and names with slashes are kept', async (t) => {
   const { tree, list } = await start(t)
   const names = ['same', 'same', 'a/b', '../c']
   const parent = tree.addFolder({ name: 'parent' })
@@ -205,7 +205,7 @@ t.test('names that are doubled, or hold slashes, are kept as they are', async (t
   t.equal(new Set(entries.map(({ id }) => id)).size, 5)
 })
 
-t.test('a search that was not complete makes no page complete, nor the one behind it', async (t) => {
+t.test('an incomplete search makes its page and the following pages incomplete', async (t) => {
   const { fake, tree, list } = await start(t)
   tree.addFiles(3, (index) => ({ name: `file ${index}` }))
   fake.knobs.incompleteSearch = true
@@ -217,7 +217,7 @@ t.test('a search that was not complete makes no page complete, nor the one behin
   t.match(last, { complete: false, next: null, reason: 'provider-partial' })
 })
 
-t.test('short pages, and empty ones with a token, are no end', async (t) => {
+t.test('short pages, and empty pages with a token, do not end the listing', async (t) => {
   const { fake, tree, list, backend } = await start(t)
   const parent = tree.addFolder({ name: 'parent' })
   tree.addFiles(10, (index) => ({ name: `file ${index}`, parent }))
@@ -229,14 +229,14 @@ t.test('short pages, and empty ones with a token, are no end', async (t) => {
   t.equal(page.entries.length, 0)
 })
 
-t.test('a page token that Google has forgotten is CURSOR_EXPIRED, and nonsense INVALID_CURSOR', async (t) => {
+t.test('an expired page token is CURSOR_EXPIRED, and an invalid one is INVALID_CURSOR', async (t) => {
   const { fake, tree, list, asked } = await start(t)
   for (let index = 0; index < 5; index++) tree.addDrive(`drive ${index}`)
   tree.addFiles(5, (index) => ({ name: `file ${index}` }))
   const drives = await list(null, { limit: 2 })
   const files = await list(null, { limit: 2, kind: 'file' })
   fake.expirePageTokens()
-  await rejectsWith(t, list(null, { limit: 2, cursor: drives.next ?? '' }), 'CURSOR_EXPIRED', 'among the drives')
+  await rejectsWith(t, list(null, { limit: 2, cursor: drives.next ?? '' }), 'CURSOR_EXPIRED', 'a cursor of drives')
   await rejectsWith(t, list(null, { limit: 2, kind: 'file', cursor: files.next ?? '' }), 'CURSOR_EXPIRED')
   asked()
   for (const cursor of [
@@ -260,11 +260,11 @@ t.test('a page token that Google has forgotten is CURSOR_EXPIRED, and nonsense I
   }
   const ofDrives = '["drives","t",2,null,false]'
   await rejectsWith(t, list(null, { limit: 2, cursor: ofDrives, kind: 'file' }), 'INVALID_CURSOR')
-  await rejectsWith(t, list('x', { limit: 2, cursor: ofDrives }), 'INVALID_CURSOR', 'another folder has no drives')
+  await rejectsWith(t, list('x', { limit: 2, cursor: ofDrives }), 'INVALID_CURSOR', 'other folders have no drives')
   t.same(asked(), [])
 })
 
-t.test('what is no listing is an error, and never an empty page', async (t) => {
+t.test('a response that is not a listing is an error and never an empty page', async (t) => {
   const { fake, tree, list } = await start(t)
   const { id: folder } = tree.addFolder({ name: 'folder' })
   const json = (body: string) => answers(200, { headers: { 'content-type': 'application/json' }, body })
@@ -280,19 +280,19 @@ t.test('what is no listing is an error, and never an empty page', async (t) => {
     'another list': json('{"files": {}}'),
     'no file': json('{"files": [null]}'),
     'no name': json('{"files": [{"id": "a", "mimeType": "text/plain"}]}'),
-    'too long a list': json(`{"files": [${file}, ${file}, ${file}], "drives": [${file}, ${file}, ${file}]}`)
+    'a list that is too long': json(`{"files": [${file}, ${file}, ${file}], "drives": [${file}, ${file}, ${file}]}`)
   })) {
     fake.failNext(1, fault)
     await rejectsWith(t, list(folder, { limit: 2 }), 'PROVIDER_ERROR', name)
     if (name.startsWith('no ')) continue
     fake.failNext(1, fault, { path: '/drive/v3/drives' })
-    await rejectsWith(t, list(null, { limit: 2 }), 'PROVIDER_ERROR', `${name} of drives`)
+    await rejectsWith(t, list(null, { limit: 2 }), 'PROVIDER_ERROR', `${name} of shared drives`)
   }
   fake.failNext(1, json('{"drives": [null]}'))
-  await rejectsWith(t, list(null), 'PROVIDER_ERROR', 'no drive')
+  await rejectsWith(t, list(null), 'PROVIDER_ERROR', 'not a shared drive')
 })
 
-t.test('with drive.file, a connection sees what is its own, and no drives', async (t) => {
+t.test('with the scope drive.file a connection sees only its own files and no shared drives', async (t) => {
   const scopes = [DRIVE_FILE_SCOPE]
   const options = { authorize: (bearer: string) => (bearer === FAKE_DRIVE_TOKEN ? { user: 'me', scopes } : null) }
   const { fake, tree, list, backend } = await start(t, options)
@@ -304,13 +304,13 @@ t.test('with drive.file, a connection sees what is its own, and no drives', asyn
   t.match(page, { complete: true })
   t.same(await backend.stat(own.id, call()), page.entries[0])
   const { backend: cold } = await openGoogleDrive(t, fake)
-  t.match(await cold.stat(own.id, call()), { name: 'own' }, 'the root itself is not to be seen')
+  t.match(await cold.stat(own.id, call()), { name: 'own' }, 'the root itself is not visible')
   const made = await backend.createFolder?.(null, 'made', call())
   t.match(made, { kind: 'folder', parentId: 'root' })
   t.equal((await find(backend, 'made')).id, made?.id)
 })
 
-t.test('a download that is cut off breaks', async (t) => {
+t.test('a truncated download fails', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'a', content: randomBytes(100_000) })
   fake.resetDownloads(1, 50_000)
@@ -318,7 +318,7 @@ t.test('a download that is cut off breaks', async (t) => {
   await rejectsWith(t, readBody(body), 'PROVIDER_UNAVAILABLE')
 })
 
-t.test('a version that comes between is looked at once more', async (t) => {
+t.test('a version that changes during a download is requested once more', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'a', content: 'first' })
   const isMedia = { matching: ({ query }: { query: URLSearchParams }) => query.get('alt') === 'media' }
@@ -339,19 +339,19 @@ t.test('a version that comes between is looked at once more', async (t) => {
 
   overtake('other')
   const part = await backend.download(id, { ...call(), range: { start: 10 } }).catch((error: unknown) => error)
-  t.match(part, { code: 'RANGE_NOT_SATISFIABLE' }, 'what was shortened has no such bytes')
+  t.match(part, { code: 'RANGE_NOT_SATISFIABLE' }, 'the range is beyond the end of the shortened file')
   overtake('always another ', 2)
   await rejectsWith(t, backend.download(id, call()), 'PROVIDER_ERROR')
 })
 
-t.test('other bytes than were asked for are no download', async (t) => {
+t.test('a response with other bytes than requested fails', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'a', content: 'content' })
   const matching = ({ query }: { query: URLSearchParams }) => query.get('alt') === 'media'
   const range = { start: 2, end: 4 }
   const coded = answers(200, { headers: { 'content-encoding': 'gzip' }, body: 'content' })
   fake.failNext(2, coded, { matching })
-  await rejectsWith(t, backend.download(id, call()), 'PROVIDER_ERROR', 'compressed, and as long as the file')
+  await rejectsWith(t, backend.download(id, call()), 'PROVIDER_ERROR', 'compressed, with the length of the file')
   for (const [name, fault] of Object.entries({
     page: htmlPage(),
     other: answers(206, { headers: { 'content-range': 'bytes 1-3/7' }, body: 'ont' }),
@@ -367,7 +367,7 @@ t.test('other bytes than were asked for are no download', async (t) => {
   await until(() => fake.busy() === 0)
 })
 
-t.test('what is dangerous is not downloaded, nor what may not be', async (t) => {
+t.test('a file with malware or without download permission is not downloaded', async (t) => {
   const { tree, backend } = await start(t)
   const abusive = tree.addFile({ name: 'abusive', content: 'x', abusive: true })
   await rejectsWith(t, backend.download(abusive.id, call()), 'ACCESS_DENIED')

@@ -26,7 +26,7 @@ async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS) {
   return { fake, tree: fake.tree, backend }
 }
 
-t.test('the provider says where users grant access, and asks for as little as it needs', async (t) => {
+t.test('the provider names its authorization endpoint and requests minimal scopes', async (t) => {
   t.ok(isProviderDefinition(provider))
   t.match(provider, {
     id: 'google_drive',
@@ -41,7 +41,7 @@ t.test('the provider says where users grant access, and asks for as little as it
   })
 })
 
-t.test('the account is who Google says, with a limit or without', async (t) => {
+t.test('the account is the Google user, with or without a quota', async (t) => {
   const { fake, tree, backend } = await start(t)
   tree.addFile({ name: 'a', content: 'hello' })
   const account = await backend.account(call())
@@ -60,7 +60,7 @@ t.test('the account is who Google says, with a limit or without', async (t) => {
   }
 })
 
-t.test('each refusal is told by its reason', async (t) => {
+t.test('each error is mapped by its reason', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'a', content: 'a' })
   const MINUTES_15 = 900_000
@@ -112,7 +112,7 @@ t.test('each refusal is told by its reason', async (t) => {
       t.ok(cause instanceof Diagnosis, name)
       t.equal(error.responded, !OUTAGE.test(String(cause)), name)
       t.notMatch(inspect(error, { depth: 10 }), /SECRET|ya29/, name)
-      t.equal(fake.requests.length - before, 'matching' in limits ? 2 : 1, `${name}: asked once`)
+      t.equal(fake.requests.length - before, 'matching' in limits ? 2 : 1, `${name}: one request`)
     }
   }
   fake.failNext(1, { reason: 'accessNotConfigured' })
@@ -120,7 +120,7 @@ t.test('each refusal is told by its reason', async (t) => {
   t.match(cause, { message: /accessNotConfigured: enable the Drive API/ })
 })
 
-t.test('a refusal that is not Google’s is none of an object', async (t) => {
+t.test('an error response that is not from Google says nothing about an object', async (t) => {
   const { fake, backend } = await start(t)
   for (const [fault, code] of [
     [answers(404), 'PROVIDER_ERROR'],
@@ -141,7 +141,7 @@ t.test('a refusal that is not Google’s is none of an object', async (t) => {
   }
 })
 
-t.test('the SDK leaves by our way alone, whatever the environment says', async (t) => {
+t.test('the SDK uses the egress of the plugin only, whatever the environment contains', async (t) => {
   let reached = 0
   const proxy = createServer((socket) => {
     reached++
@@ -167,7 +167,7 @@ t.test('the SDK leaves by our way alone, whatever the environment says', async (
   t.equal(reached, 0)
 })
 
-t.test('what is asked of Google goes to Google, whatever universe the environment names', async (t) => {
+t.test('requests go to Google, whatever universe the environment names', async (t) => {
   const urls: string[] = []
   const egress = {
     ...openEgress(),

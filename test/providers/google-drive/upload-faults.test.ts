@@ -12,7 +12,7 @@ import { until } from '../../support/until.ts'
 const MIB = 1024 * 1024
 const CHUNK = { method: 'PUT' }
 
-t.test('what Google keeps of a chunk is not sent again, and the rest is', async (t) => {
+t.test('bytes of a chunk that Google has stored are not sent again, and the rest is', async (t) => {
   const { fake, stores, ranges } = await startUploading(t)
   fake.knobs.keptOfChunks.push(3 * MIB, 0, MIB, 8 * MIB, 256 * 1024)
   await stores(randomBytes(9 * MIB + 1))
@@ -26,7 +26,7 @@ t.test('what Google keeps of a chunk is not sent again, and the rest is', async 
   ])
 })
 
-t.test('an upload outlives failures in any of its chunks', async (t) => {
+t.test('an upload survives transient failures of any of its chunks', async (t) => {
   const content = randomBytes(9 * MIB)
   const faults = {
     '503': answers(503),
@@ -44,21 +44,21 @@ t.test('an upload outlives failures in any of its chunks', async (t) => {
       await stores(content, {}, { parentId: null, name: `${name} ${after}` })
     }
     if (early) return
-    t.ok(ranges().includes('bytes */*'), `${name}: it asks how far it is`)
-    t.ok(ranges().includes(`bytes */${9 * MIB}`), `${name}: and of the last chunk, whether it is done`)
+    t.ok(ranges().includes('bytes */*'), `${name}: the offset is requested`)
+    t.ok(ranges().includes(`bytes */${9 * MIB}`), `${name}: the state of the last chunk is requested`)
   }
   await Promise.all(Object.entries(faults).map(([name, fault]) => outlives(name, fault, false)))
   await Promise.all([outlives('early 503', faults['503'], true), outlives('early reset', faults.reset, true)])
 })
 
-t.test('a limit that lasts for long ends an upload at once', async (t) => {
+t.test('a long rate limit ends an upload at once', async (t) => {
   const { fake, backend, chunks } = await startUploading(t)
   fake.failNext(Infinity, { reason: 'dailyLimitExceeded' }, CHUNK)
   await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(randomBytes(10))), 'PROVIDER_THROTTLED')
   t.equal(chunks().length, 1)
 })
 
-t.test('a last answer that was lost is asked for', async (t) => {
+t.test('after a lost last response the state of the session is requested', async (t) => {
   const { fake, backend, tree, ranges } = await startUploading(t)
   fake.knobs.remembersUploads = true
   const put = fake.uploads.put.bind(fake.uploads)
@@ -75,14 +75,14 @@ t.test('a last answer that was lost is asked for', async (t) => {
   t.equal(tree.children().length, 1)
 })
 
-t.test('an upload ends where Google takes nothing any more', async (t) => {
+t.test('an upload fails when Google accepts no more data', async (t) => {
   const ends = async (fault: Parameters<FakeDrive['failNext']>[1], code: StorageErrorCode) => {
     const { fake, backend, tree, chunks } = await startUploading(t)
     fake.failNext(100, fault, CHUNK)
     const body = piecesOf(randomBytes(9 * MIB))
     await rejectsWith(t, upload(backend, NEW_FILE, body), code)
     t.equal(body.destroyed, true)
-    t.ok(chunks().length <= 8, `${chunks().length} tries`)
+    t.ok(chunks().length <= 8, `${chunks().length} attempts`)
     t.same(tree.children(), [])
     await until(() => fake.uploads.open === 0)
   }
@@ -101,7 +101,7 @@ t.test('an upload ends where Google takes nothing any more', async (t) => {
   ])
 })
 
-t.test('a file of another size than was sent, or without an id, is not stored', async (t) => {
+t.test('a response with another size or without an id fails the upload', async (t) => {
   const { fake, backend } = await startUploading(t)
   for (const body of [
     '{}',
@@ -115,7 +115,7 @@ t.test('a file of another size than was sent, or without an id, is not stored', 
   }
 })
 
-t.test('a session at another place than the API is refused, and nothing goes there', async (t) => {
+t.test('a session URL outside of the API is refused and not requested', async (t) => {
   const other = await FakeDrive.start(t)
   const { fake, backend, chunks } = await startUploading(t)
   const user = fake.url.replace('//', '//user:password@')
@@ -131,12 +131,12 @@ t.test('a session at another place than the API is refused, and nothing goes the
     await rejectsWith(t, upload(backend, NEW_FILE, Readable.from(['x'])), 'PROVIDER_ERROR', location)
   }
   fake.failNext(1, answers(200), { method: 'POST' })
-  await rejectsWith(t, upload(backend, NEW_FILE, Readable.from(['x'])), 'PROVIDER_ERROR', 'none')
+  await rejectsWith(t, upload(backend, NEW_FILE, Readable.from(['x'])), 'PROVIDER_ERROR', 'no session URL')
   t.equal(other.requests.length, 0)
   t.equal(chunks().length, 0)
 })
 
-t.test('a source that fails, or a caller who leaves, cancels the session', async (t) => {
+t.test('a failing source and an abort cancel the session', async (t) => {
   const { fake, tree, backend } = await startUploading(t)
   const failing = Readable.from(
     (function* () {
@@ -163,7 +163,7 @@ t.test('a source that fails, or a caller who leaves, cancels the session', async
   t.same(tree.children(), [])
 })
 
-t.test('a chunk and no more is held while Google is slow', async (t) => {
+t.test('at most one chunk is buffered while Google is slow', async (t) => {
   const { fake, backend } = await startUploading(t)
   let given = 0
   const body = new Readable({
@@ -177,7 +177,7 @@ t.test('a chunk and no more is held while Google is slow', async (t) => {
   fake.failNext(1, hangs(), CHUNK)
   const work = upload(backend, NEW_FILE, body, { signal: controller.signal })
   await until(() => fake.requests.some(({ method, body }) => method === 'PUT' && body !== undefined))
-  t.ok(given <= 12 * MIB, `${given} bytes were taken`)
+  t.ok(given <= 12 * MIB, `${given} bytes were read from the source`)
   controller.abort(new Error('enough'))
   await work.catch(() => {})
 })

@@ -10,7 +10,7 @@ import { DRIVE_FOLDER } from '../../fakes/drive/node.ts'
 
 const MIB = 1024 * 1024
 
-t.test('an upload goes in chunks, and only the first request has the token', async (t) => {
+t.test('an upload is sent in chunks, and only the first request has the token', async (t) => {
   const { chunks, stores, ranges, fake } = await startUploading(t)
   const entry = await stores(randomBytes(17 * MIB + 5))
   t.match(entry, { size: 17 * MIB + 5, mimeType: 'application/x-test', parentId: 'root' })
@@ -25,7 +25,7 @@ t.test('an upload goes in chunks, and only the first request has the token', asy
   t.equal(begun?.headers['x-upload-content-length'], undefined)
 })
 
-t.test('a size that is known is told, and nothing is a file too', async (t) => {
+t.test('a known size is declared, and an empty file is uploaded', async (t) => {
   const { fake, stores, ranges } = await startUploading(t)
   await stores(Buffer.alloc(0))
   t.same(ranges(), ['bytes */0'])
@@ -37,7 +37,7 @@ t.test('a size that is known is told, and nothing is a file too', async (t) => {
   )
 })
 
-t.test('a session that is refused says why', async (t) => {
+t.test('a refused session has the reason', async (t) => {
   const { fake, tree, backend } = await startUploading(t)
   fake.knobs.quotaBytes = 3
   const four = { size: 4 }
@@ -49,30 +49,30 @@ t.test('a session that is refused says why', async (t) => {
   await rejectsWith(t, upload(backend, { id: file.id }, Readable.from(['x'])), 'ACCESS_DENIED')
 })
 
-t.test('a name leads to the one file that has it', async (t) => {
+t.test('a name leads to the only file that has it', async (t) => {
   const { tree, backend, stores } = await startUploading(t)
   const name = `it's "5\\'" \\ long`
   const first = await stores(Buffer.from('first'), {}, { parentId: null, name, mimeType: 'text/plain' })
   const second = await stores(Buffer.from('second'), {}, { parentId: null, name })
   t.equal(second.id, first.id)
-  t.equal(second.mimeType, 'text/plain', 'the type stays')
+  t.equal(second.mimeType, 'text/plain', 'the type is unchanged')
   t.not(second.version, first.version)
   tree.addFolder({ name })
-  t.equal((await stores(Buffer.from('third'), {}, { parentId: null, name })).id, first.id, 'a folder is something else')
+  t.equal((await stores(Buffer.from('third'), {}, { parentId: null, name })).id, first.id, 'a folder does not matter')
   tree.addFile({ name })
   const again = (options: Partial<UploadCall> = {}) =>
     upload(backend, { parentId: null, name }, Readable.from(['x']), options)
-  await rejectsWith(t, again(), 'ALREADY_EXISTS', 'two of them')
+  await rejectsWith(t, again(), 'ALREADY_EXISTS', 'two files of the same name')
   await rejectsWith(t, again({ ifNoneMatch: '*' }), 'ALREADY_EXISTS')
   await rejectsWith(t, again({ ifMatch: second.version ?? '' }), 'ALREADY_EXISTS')
   tree.addDocument({ name: 'document' })
   const over = { parentId: null, name: 'document' }
-  await rejectsWith(t, upload(backend, over, Readable.from(['x'])), 'ALREADY_EXISTS', 'a document of Google’s own')
+  await rejectsWith(t, upload(backend, over, Readable.from(['x'])), 'ALREADY_EXISTS', 'a Google document')
   const wrong = { parentId: null, name: 'new' }
   await rejectsWith(t, upload(backend, wrong, Readable.from(['x']), { ifMatch: 'v' }), 'PRECONDITION_FAILED')
 })
 
-t.test('many of one name are found behind short pages', async (t) => {
+t.test('several files of one name are found behind short pages', async (t) => {
   const { fake, tree, backend } = await startUploading(t)
   const parent = tree.addFolder({ name: 'folder' })
   const { id } = tree.addFile({ name: 'x', parent })
@@ -80,7 +80,7 @@ t.test('many of one name are found behind short pages', async (t) => {
   t.equal((await upload(backend, { parentId: parent.id, name: 'x' }, Readable.from(['x']))).id, id)
 })
 
-t.test('into a shared drive, and over what needs a key', async (t) => {
+t.test('an upload works in a shared drive and with a resource key', async (t) => {
   const { tree, backend, stores } = await startUploading(t)
   const drive = tree.addDrive('Team')
   const entry = await stores(Buffer.from('x'), {}, { parentId: drive.id, name: 'x' })
@@ -91,7 +91,7 @@ t.test('into a shared drive, and over what needs a key', async (t) => {
   t.same(await backend.stat(`${id}/key`, call()), over)
 })
 
-t.test('into what is no folder, or over what has no bytes, goes nothing', async (t) => {
+t.test('an upload into an item that is not a folder, or over an item without content, is refused', async (t) => {
   const { tree, backend, chunks } = await startUploading(t)
   const file = tree.addFile({ name: 'file' })
   const trashed = tree.addFolder({ name: 'trashed', trashed: true })

@@ -20,7 +20,7 @@ const CONTENT = { host: 'content' }
 const ADDRESS = '@microsoft.graph.downloadUrl'
 const json = (body: unknown) => answers(200, { body: JSON.stringify(body) })
 
-t.test('a download is one look and one transfer, which gets the range and no token', async (t) => {
+t.test('a download is one metadata call and one transfer, with the range and without the token', async (t) => {
   for (const kind of ['business', 'personal'] as const) {
     const { fake, tree, backend } = await start(t, { kind })
     const file = tree.addFile({ name: 'a', content: 'content' })
@@ -36,7 +36,7 @@ t.test('a download is one look and one transfer, which gets the range and no tok
   }
 })
 
-t.test('an address that has lapsed is looked up once more', async (t) => {
+t.test('an expired download URL is requested once more', async (t) => {
   for (const kind of ['business', 'personal'] as const) {
     const { fake, tree, backend, textOf } = await start(t, { kind })
     const file = tree.addFile({ name: 'a', content: 'content' })
@@ -57,12 +57,12 @@ t.test('an address that has lapsed is looked up once more', async (t) => {
     fake.failNext(2, { code: 'accessDenied' }, CONTENT)
     const before = fake.requests.length
     const error = await backend.download(idOf(file), call()).catch((error: unknown) => error)
-    t.match(error, { code: 'ACCESS_DENIED', credentialsRefused: false }, 'and no more than once')
+    t.match(error, { code: 'ACCESS_DENIED', credentialsRefused: false }, 'at most once')
     t.equal(fake.requests.length - before, 4)
     t.notMatch(inspect(error, { depth: 10 }), /tempauth|y4m|download\.aspx/)
     fake.failNext(2, { code: 'unauthenticated' }, CONTENT)
     const second = await backend.download(idOf(file), call()).catch((error: unknown) => error)
-    t.match(second, { code: 'ACCESS_DENIED', credentialsRefused: false }, 'an address says nothing of the grant')
+    t.match(second, { code: 'ACCESS_DENIED', credentialsRefused: false }, 'the URL says nothing about the grant')
     fake.failNext(
       1,
       (_request, response) => {
@@ -71,11 +71,11 @@ t.test('an address that has lapsed is looked up once more', async (t) => {
       },
       CONTENT
     )
-    await rejectsWith(t, backend.download(idOf(file), call()), 'OBJECT_NOT_FOUND', 'it was removed meanwhile')
+    await rejectsWith(t, backend.download(idOf(file), call()), 'OBJECT_NOT_FOUND', 'the file was removed meanwhile')
   }
 })
 
-t.test('what is refused at the address is what it is', async (t) => {
+t.test('an error of the download URL is mapped by its status', async (t) => {
   const { fake, tree, backend } = await start(t)
   const file = tree.addFile({ name: 'a', content: 'content' })
   for (const [fault, code] of [
@@ -90,10 +90,10 @@ t.test('what is refused at the address is what it is', async (t) => {
     t.equal(fake.requests.length - before, 2)
   }
   fake.failNext(2, answers(404, { body: '<html>' }), CONTENT)
-  await rejectsWith(t, backend.download(idOf(file), call()), 'PROVIDER_ERROR', 'not found, and not by Graph')
+  await rejectsWith(t, backend.download(idOf(file), call()), 'PROVIDER_ERROR', 'a 404 that is not from Graph')
 })
 
-t.test('an address elsewhere, or that is none, is not asked', async (t) => {
+t.test('a foreign or invalid download URL is not requested', async (t) => {
   const other = await FakeGraph.start(t)
   const { fake, tree, backend } = await start(t)
   const file = tree.addFile({ name: 'a', content: 'content' })
@@ -116,7 +116,7 @@ t.test('an address elsewhere, or that is none, is not asked', async (t) => {
   t.equal(fake.requests.filter(({ host }) => host === 'content').length, 0)
 })
 
-t.test('a download that is cut off breaks', async (t) => {
+t.test('a truncated download fails', async (t) => {
   const { fake, tree, backend } = await start(t)
   const file = tree.addFile({ name: 'a', content: randomBytes(100_000) })
   fake.resetDownloads(1, 50_000)
@@ -124,7 +124,7 @@ t.test('a download that is cut off breaks', async (t) => {
   await rejectsWith(t, readBody(body), 'PROVIDER_UNAVAILABLE')
 })
 
-t.test('an address that items do not tell is asked for, and is a secret too', async (t) => {
+t.test('a download URL that the item lacks is requested, and is treated as a secret', async (t) => {
   for (const kind of ['business', 'personal'] as const) {
     const { fake, tree, backend, textOf } = await start(t, { kind })
     const file = tree.addFile({ name: 'a', content: 'content' })
@@ -136,7 +136,7 @@ t.test('an address that items do not tell is asked for, and is a secret too', as
     const { body } = await backend.download(idOf(file), { ...call(), range: { start: 2, end: 4 } })
     t.equal((await readBody(body)).toString(), 'nte')
     fake.failNext(1, answers(410), CONTENT)
-    t.equal(await textOf(idOf(file)), 'content', 'it has lapsed')
+    t.equal(await textOf(idOf(file)), 'content', 'the URL has expired')
     const asked = { path: /\/content$/ }
     for (const [fault, code] of [
       [redirects('https://example.com/x'), 'PROVIDER_ERROR'],
@@ -151,7 +151,7 @@ t.test('an address that items do not tell is asked for, and is a secret too', as
   }
 })
 
-t.test('the size is that of what comes, whatever the item tells', async (t) => {
+t.test('the size is that of the response, whatever the item reports', async (t) => {
   const { fake, tree, backend } = await start(t)
   const content = randomBytes(1000)
   for (const listedSize of [0, 900, 1100]) {
@@ -172,11 +172,11 @@ t.test('the size is that of what comes, whatever the item tells', async (t) => {
     }
     t.equal(fake.requests.at(-1)?.headers['range'], 'bytes=-5000')
     const beyond = backend.download(idOf(file), { ...call(), range: { start: 1000 } })
-    await rejectsWith(t, beyond, 'RANGE_NOT_SATISFIABLE', `where ${listedSize} are told`)
+    await rejectsWith(t, beyond, 'RANGE_NOT_SATISFIABLE', `with a listed size of ${listedSize}`)
   }
 })
 
-t.test('a body without a length is whole where its end is seen', async (t) => {
+t.test('a body without Content-Length is accepted if its end is visible', async (t) => {
   const { fake, tree, backend } = await start(t)
   const file = tree.addFile({ name: 'a', content: 'content' })
   const unending = (isChunked: boolean) => (_request: unknown, response: ServerResponse) => {
@@ -197,7 +197,7 @@ t.test('a body without a length is whole where its end is seen', async (t) => {
   await rejectsWith(t, backend.download(idOf(file), { ...call(), range: { start: 0 } }), 'PROVIDER_ERROR')
 })
 
-t.test('all of a file where a range was asked for is taken if all was meant', async (t) => {
+t.test('a whole file is accepted as the response to a range that covers all of it', async (t) => {
   const { fake, tree, backend } = await start(t)
   const file = tree.addFile({ name: 'a', content: 'content' })
   const empty = tree.addFile({ name: 'empty' })
@@ -217,7 +217,7 @@ t.test('all of a file where a range was asked for is taken if all was meant', as
   await until(() => fake.busy() === 0)
 })
 
-t.test('other bytes than were asked for are no download', async (t) => {
+t.test('a response with other bytes than requested fails', async (t) => {
   const { fake, tree, backend } = await start(t)
   const file = tree.addFile({ name: 'a', content: 'content' })
   const range = { start: 2, end: 4 }
@@ -233,15 +233,15 @@ t.test('other bytes than were asked for are no download', async (t) => {
   }
   fake.failNext(2, answers(416), CONTENT)
   await rejectsWith(t, backend.download(idOf(file), { ...call(), range }), 'RANGE_NOT_SATISFIABLE')
-  await rejectsWith(t, backend.download(idOf(file), call()), 'PROVIDER_ERROR', 'no range was asked for')
+  await rejectsWith(t, backend.download(idOf(file), call()), 'PROVIDER_ERROR', 'without a requested range')
   await until(() => fake.busy() === 0)
 })
 
-t.test('what is dangerous, or no file of bytes, is not downloaded', async (t) => {
+t.test('a file with malware, and an item that is not a file, is not downloaded', async (t) => {
   const { fake, tree, backend } = await start(t)
   const bad = tree.addFile({ name: 'bad', content: 'x', malware: { description: 'EICAR' } })
   await rejectsWith(t, backend.download(idOf(bad), call()), 'ACCESS_DENIED')
-  t.equal(fake.requests.length, 1, 'nothing is asked for')
+  t.equal(fake.requests.length, 1, 'no content is requested')
   const notebook = tree.addFolder({ name: 'notebook', package: { type: 'oneNote' } })
   await rejectsWith(t, backend.download(idOf(notebook), call()), 'UNSUPPORTED')
   await rejectsWith(t, backend.download('root', call()), 'OBJECT_NOT_FOUND')

@@ -27,7 +27,7 @@ async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options: FakeG
 
 const json = (body: unknown, status = 200) => answers(status, { body: JSON.stringify(body) })
 
-t.test('the account is who Graph says, with a limit or without, and with a drive or without', async (t) => {
+t.test('the account is the Graph user, with or without a quota and a drive', async (t) => {
   for (const kind of ['business', 'personal'] as const) {
     const { fake, tree, backend } = await start(t, GOOD_TOKENS, { kind })
     tree.addFile({ name: 'a', content: 'hello' })
@@ -57,7 +57,7 @@ t.test('the account is who Graph says, with a limit or without, and with a drive
   }
 })
 
-t.test('each refusal is told by its code', async (t) => {
+t.test('each error is mapped by its code', async (t) => {
   const { fake, tree, backend } = await start(t)
   const id = idOf(tree.addFile({ name: 'a', content: 'a' }))
   const cases: [code: string, expected: StorageErrorCode, status?: number, headers?: object, waitMs?: number][] = [
@@ -128,14 +128,14 @@ t.test('each refusal is told by its code', async (t) => {
     t.ok(cause instanceof Diagnosis, name)
     t.equal(error.responded, !OUTAGE.test(String(cause)), name)
     t.notMatch(inspect(error, { depth: 10 }), /SECRET|EwB4/, name)
-    t.equal(fake.requests.length - before, 1, `${name}: asked once`)
+    t.equal(fake.requests.length - before, 1, `${name}: one request`)
   }
   fake.failNext(1, { code: 'notAllowed', status: 403 })
   const { cause } = await failureOf(backend.stat(id, call()))
   t.match(cause, { message: /answered 403 .*, notAllowed$/ })
 })
 
-t.test('of several codes the most exact one tells', async (t) => {
+t.test('of several codes the most specific one is used', async (t) => {
   const { fake, tree, backend } = await start(t)
   const id = idOf(tree.addFile({ name: 'a', content: 'a' }))
   const inner = { code: 'maxFileSizeExceeded', innererror: { code: 'nobody knows this one' } }
@@ -144,10 +144,10 @@ t.test('of several codes the most exact one tells', async (t) => {
     await rejectsWith(t, backend.stat(id, call()), 'PAYLOAD_TOO_LARGE', name)
   }
   fake.failNext(1, json({ error: { code: 'invalidRequest', innererror: { code: 'invalidQueryOption' } } }, 400))
-  await rejectsWith(t, backend.stat(id, call()), 'PROVIDER_ERROR', 'a bad question')
+  await rejectsWith(t, backend.stat(id, call()), 'PROVIDER_ERROR', 'an invalid query')
 })
 
-t.test('a refusal that is not Graph’s is none of an object', async (t) => {
+t.test('an error response that is not from Graph says nothing about an object', async (t) => {
   const { fake, tree, backend } = await start(t)
   const id = idOf(tree.addFile({ name: 'a', content: 'a' }))
   for (const [fault, code] of [
@@ -175,7 +175,7 @@ t.test('a refusal that is not Graph’s is none of an object', async (t) => {
   }
 })
 
-t.test('what cannot be written is refused by what it is', async (t) => {
+t.test('an item that cannot be written is refused with an error for its kind', async (t) => {
   const { fake, tree, backend } = await start(t)
   const create = required(backend.createFolder?.bind(backend))
   const names = ['a:b', 'what?', 'a*', '<a>', '"a"', 'a|b', 'a\\b', ' a', 'a ', 'a.', 'CON', '~$a', 'x_vti_y', '\t']
@@ -204,7 +204,7 @@ t.test('what cannot be written is refused by what it is', async (t) => {
   await rejectsWith(t, required(backend.remove?.bind(backend))(idOf(locked), call()), 'LOCKED')
 })
 
-t.test('a folder is made in the folder that is meant', async (t) => {
+t.test('a folder is created in its parent folder', async (t) => {
   const { fake, tree, backend } = await start(t)
   const create = required(backend.createFolder?.bind(backend))
   const library = tree.addDrive({ name: 'Documents', site: tree.addSite({ name: 'Team' }) })
@@ -217,7 +217,7 @@ t.test('a folder is made in the folder that is meant', async (t) => {
   t.same(await cold.stat(made.id, call()), made)
 })
 
-t.test('a caller who leaves while the content is asked for hears its own reason', async (t) => {
+t.test('a caller that aborts during the request for the content receives its reason', async (t) => {
   const { fake, tree, backend } = await start(t)
   const file = idOf(tree.addFile({ name: 'a' }))
   for (const reason of [new Error('enough'), new StorageError('PROVIDER_TIMEOUT', 'too late')]) {
@@ -234,7 +234,7 @@ t.test('a caller who leaves while the content is asked for hears its own reason'
   }
 })
 
-t.test('what is asked of Microsoft goes to Microsoft', async (t) => {
+t.test('requests go to Microsoft only', async (t) => {
   const asked: HttpRequest[] = []
   const egress = {
     ...openEgress(),
@@ -251,7 +251,7 @@ t.test('what is asked of Microsoft goes to Microsoft', async (t) => {
 
 const refusal = (error: string, ...codes: unknown[]) => ({ error, body: { error, error_codes: codes } })
 
-t.test('the provider says where users grant access, and asks for as little as it needs', async (t) => {
+t.test('the provider names its authorization endpoint and requests minimal scopes', async (t) => {
   t.ok(isProviderDefinition(provider))
   t.match(provider, {
     id: 'onedrive',
@@ -272,46 +272,46 @@ t.test('the provider says where users grant access, and asks for as little as it
   })
 })
 
-t.test('a scope has one name, with the resource and without, in any case', async (t) => {
+t.test('a scope has one name, with and without the resource, in any case', async (t) => {
   for (const name of ['Files.Read.All', 'files.read.all', 'https://graph.microsoft.com/Files.Read.All']) {
     t.equal(scopeName(name), scopeName('Files.Read.All'), name)
   }
   t.equal(scopeName('HTTPS://graph.microsoft.com/user.read'), scopeName('User.Read'))
-  t.equal(scopeName('Sites.Read.All'), scopeName('Files.Read.All'), 'who has no sites is granted none')
+  t.equal(scopeName('Sites.Read.All'), scopeName('Files.Read.All'), 'an account without sites is granted no site scope')
   t.equal(scopeName('Sites.ReadWrite.All'), scopeName('Files.ReadWrite.All'))
   const different = ['Files.Read', 'Files.Read.All', 'Files.ReadWrite', 'Files.ReadWrite.All', 'Sites.Selected']
   t.equal(new Set(different.map(scopeName)).size, different.length)
   t.not(scopeName('https://example.com/Files.Read.All'), scopeName('Files.Read.All'))
 })
 
-t.test('a refusal that asks for the user ends the grant', async (t) => {
+t.test('an error that requires a login ends the grant', async (t) => {
   for (const error of ['invalid_grant', 'interaction_required', 'consent_required', 'login_required']) {
     t.equal(endsGrant({ error, body: { error } }), true, error)
-    t.equal(endsGrant(refusal(error, 12345)), true, `${error}, by a code that nobody knows`)
-    t.equal(endsGrant({ error, body: { error_codes: 'no list' } }), true, `${error}, with codes that are none`)
+    t.equal(endsGrant(refusal(error, 12345)), true, `${error}, with an unknown code`)
+    t.equal(endsGrant({ error, body: { error_codes: 'no list' } }), true, `${error}, with invalid codes`)
   }
   for (const error of ['invalid_client', 'temporarily_unavailable', 'invalid_request', 'server_error', 'constructor']) {
     t.equal(endsGrant({ error, body: { error } }), false, error)
   }
 })
 
-t.test('its codes are more exact than the error beside them', async (t) => {
+t.test('the error codes of Microsoft take precedence over the OAuth error', async (t) => {
   const renewed = [50057, 50076, 50078, 50079, 50132, 50133, 50158, 50173, 53000, 53001, 53002, 53003, 53004, 65001]
   for (const code of [...renewed, 65004, 70000, 70008, 70043, 700020, 700082, 700084]) {
-    t.equal(endsGrant(refusal('invalid_request', code)), true, `${code} is a login`)
+    t.equal(endsGrant(refusal('invalid_request', code)), true, `${code} requires a login`)
   }
   const passing = [40010, 50033, 50087, 50088, 50166, 50196, 70012, 80002, 80014, 90006, 90012, 90024, 90033]
   for (const code of [...passing, 90055, 90090, 90091]) {
-    t.equal(endsGrant(refusal('invalid_grant', code)), false, `${code} passes`)
-    t.equal(endsGrant(refusal('interaction_required', 70008, code)), false, `${code} passes, whatever else is told`)
+    t.equal(endsGrant(refusal('invalid_grant', code)), false, `${code} is transient`)
+    t.equal(endsGrant(refusal('interaction_required', 70008, code)), false, `${code} is transient, despite others`)
   }
   const registered = [50011, 50194, 70001, 70002, 700011, 700016, 700025, 7000112, 7000215, 7000218, 7000222]
   for (const code of registered) {
-    t.equal(endsGrant(refusal('invalid_grant', code)), false, `${code} is the operator's`)
+    t.equal(endsGrant(refusal('invalid_grant', code)), false, `${code} is a matter for the operator`)
     t.equal(
       endsGrant(refusal('invalid_client', code, 70008)),
       false,
-      `${code} is the operator's, whatever else is told`
+      `${code} is a matter for the operator, whatever other codes there are`
     )
   }
 })

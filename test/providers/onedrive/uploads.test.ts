@@ -17,7 +17,7 @@ const FRAGMENT = { method: 'PUT', host: 'content' }
 const BEGIN = { method: 'POST', path: /createUploadSession$/ }
 const json = (body: unknown, status = 200) => answers(status, { body: JSON.stringify(body) })
 
-t.test('4 MiB go in one call, and a byte more in a session', async (t) => {
+t.test('4 MiB are uploaded in one call, and one byte more in a session', async (t) => {
   for (const kind of ['business', 'personal'] as const) {
     const { fake, stores, ranges } = await startUploading(t, { kind })
     for (const size of [0, 1, 4 * MIB]) {
@@ -44,7 +44,7 @@ t.test('a session is sent in fragments of 10 MiB, without the token', async (t) 
   for (const { headers } of fragments()) t.equal(headers['authorization'], undefined)
 })
 
-t.test('a name leads to the file that has it, in any case, and over no folder', async (t) => {
+t.test('an existing name, in any case, leads to its file, and never replaces a folder', async (t) => {
   const { tree, backend, stores } = await startUploading(t)
   for (const bytes of [1, 5 * MIB]) {
     const first = await stores(randomBytes(bytes), {}, { parentId: null, name: `a ${bytes}.txt` })
@@ -62,7 +62,7 @@ t.test('a name leads to the file that has it, in any case, and over no folder', 
   }
 })
 
-t.test('a condition holds for a name as it does for an id', async (t) => {
+t.test('a condition applies to a name as to an id', async (t) => {
   const { tree, fake, backend, stores } = await startUploading(t)
   for (const bytes of [1, 5 * MIB]) {
     const name = `a ${bytes}`
@@ -80,7 +80,7 @@ t.test('a condition holds for a name as it does for an id', async (t) => {
     t.same(
       fake.requests.slice(before).map(({ method }) => method),
       ['GET'],
-      'nothing is sent over what is there'
+      'no content is sent over the existing file'
     )
     const gone = `${tree.root.driveId}/${tree.newId()}`
     await rejectsWith(t, again({ ifNoneMatch: '*' }, { id: gone }), 'OBJECT_NOT_FOUND')
@@ -93,7 +93,7 @@ t.test('a condition holds for a name as it does for an id', async (t) => {
   t.ok(fake.requests.some(({ headers }) => /^"c:\{/.test(headers['if-match'] ?? '')))
 })
 
-t.test('who comes between the beginning of a session and its end is not overwritten', async (t) => {
+t.test('a file that is created or changed during a session is not overwritten', async (t) => {
   const { fake, tree, backend } = await startUploading(t)
   const between = (act: () => void) => {
     let isDone = false
@@ -119,7 +119,7 @@ t.test('who comes between the beginning of a session and its end is not overwrit
   await until(() => fake.uploads.open === 0)
 })
 
-t.test('into a library of a site, over what is there, and by all names of the root', async (t) => {
+t.test('an upload works in a library of a site, over an existing file, and under all ids of the root', async (t) => {
   const { fake, tree, backend, stores } = await startUploading(t)
   const library = tree.addDrive({ name: 'Documents', site: tree.addSite({ name: 'Team' }) })
   const top = `${library.driveId}/root`
@@ -136,7 +136,7 @@ t.test('into a library of a site, over what is there, and by all names of the ro
   }
 })
 
-t.test('who writes without a condition hears that somebody else is writing', async (t) => {
+t.test('an unconditional upload that conflicts with another writer is LOCKED', async (t) => {
   const { fake, tree, backend, stores } = await startUploading(t)
   const theirs = tree.addFile({ name: 'new.bin', content: 'theirs' })
   for (const [bytes, begin] of [
@@ -153,11 +153,11 @@ t.test('who writes without a condition hears that somebody else is writing', asy
       const { version } = await backend.stat(idOf(theirs), call())
       fake.failNext(1, { code: 'resourceModified', status: 409 }, begin)
       const conditional = upload(backend, target, piecesOf(randomBytes(bytes)), { ifMatch: version ?? '' })
-      await rejectsWith(t, conditional, 'PRECONDITION_FAILED', 'who has one hears of it')
+      await rejectsWith(t, conditional, 'PRECONDITION_FAILED', 'with a condition')
     }
     fake.failNext(1, { code: 'nameAlreadyExists' }, begin)
     const nothing = { parentId: null, name: 'nothing' }
-    await rejectsWith(t, upload(backend, nothing, piecesOf(randomBytes(bytes))), 'LOCKED', 'it is not there yet')
+    await rejectsWith(t, upload(backend, nothing, piecesOf(randomBytes(bytes))), 'LOCKED', 'it is not visible yet')
     fake.failNext(1, { code: 'nameAlreadyExists' }, begin)
     const isNew = upload(backend, nothing, piecesOf(randomBytes(bytes)), { ifNoneMatch: '*' })
     await rejectsWith(t, isNew, 'ALREADY_EXISTS')
@@ -166,7 +166,7 @@ t.test('who writes without a condition hears that somebody else is writing', asy
   await stores(Buffer.from('x'))
 })
 
-t.test('what goes into a shortcut goes to where it leads', async (t) => {
+t.test('an upload into a shortcut goes to its target', async (t) => {
   const { fake, tree, backend } = await startUploading(t)
   const elsewhere = tree.addDrive({ name: 'of somebody' })
   const folder = tree.addFolder({ name: 'shared folder', parent: elsewhere })
@@ -187,7 +187,7 @@ t.test('what goes into a shortcut goes to where it leads', async (t) => {
     t.ok(tree.read(stored.id.split('/')[1] ?? '').equals(content))
     await rejectsWith(t, upload(backend, target, piecesOf(content), { ifNoneMatch: '*' }), 'ALREADY_EXISTS')
     const over = upload(backend, { ...target, name: 'made' }, piecesOf(content))
-    await rejectsWith(t, over, 'ALREADY_EXISTS', 'over a folder in it')
+    await rejectsWith(t, over, 'ALREADY_EXISTS', 'over a folder in the target')
     const { version } = await backend.stat(idOf(file), call())
     const options = { ifMatch: version ?? '' }
     const replaced = await upload(backend, { id: idOf(toFile) }, piecesOf(content), options)
@@ -200,15 +200,15 @@ t.test('what goes into a shortcut goes to where it leads', async (t) => {
   const before = fake.requests.length
   await upload(backend, { parentId: idOf(normal), name: 'x' }, piecesOf(Buffer.from('x')))
   await create(idOf(normal), 'y', call())
-  t.equal(fake.requests.length - before, 2, 'what is no shortcut costs a call')
+  t.equal(fake.requests.length - before, 2, 'a parent that is not a shortcut needs a call')
   await required(backend.remove?.bind(backend))(idOf(toFile), call())
   t.match(tree.recycleBin, [{ id: toFile.id }])
   t.ok(tree.find(file.id, file.driveId), 'only the shortcut is removed')
   tree.remove(folder)
-  await rejectsWith(t, create(idOf(toFolder), 'x', call()), 'FOLDER_NOT_FOUND', 'the target is gone')
+  await rejectsWith(t, create(idOf(toFolder), 'x', call()), 'FOLDER_NOT_FOUND', 'the target has been removed')
 })
 
-t.test('a tag is sent as Microsoft gave it', async (t) => {
+t.test('an eTag is sent as Microsoft returned it', async (t) => {
   for (const [kind, form] of [
     ['business', /^"c:\{[\w-]+\},\d+"$/],
     ['personal', /^[\w-]+$/]
@@ -232,7 +232,7 @@ t.test('a tag is sent as Microsoft gave it', async (t) => {
   }
 })
 
-t.test('a small file takes the time that it takes', async (t) => {
+t.test('a small upload is not limited by the timeout of other calls', async (t) => {
   const fake = await FakeGraph.start(t)
   const tick = useManualTimers(t)
   const egress = openEgress({ timeouts: { totalMs: 300 } })
@@ -248,10 +248,10 @@ t.test('a small file takes the time that it takes', async (t) => {
   )
   t.equal((await upload(backend, NEW_FILE, piecesOf(Buffer.from('x')))).size, 1)
   fake.failNext(1, answers(200, { body: '<html>' }), { method: 'PUT' })
-  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(Buffer.from('x'))), 'PROVIDER_ERROR', 'a page')
+  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(Buffer.from('x'))), 'PROVIDER_ERROR', 'an HTML page')
 })
 
-t.test('what the entry needs is asked before anything is written', async (t) => {
+t.test('data for the entry is requested before anything is written', async (t) => {
   const { fake, tree } = await startUploading(t)
   const library = tree.addDrive({ name: 'Documents', site: tree.addSite({ name: 'Team' }) })
   const file = tree.addFile({ name: 'file', content: 'before' })
@@ -268,7 +268,7 @@ t.test('what the entry needs is asked before anything is written', async (t) => 
   t.equal(tree.read(file).toString(), 'before')
 })
 
-t.test('an upload that is refused says why', async (t) => {
+t.test('a refused upload has the reason', async (t) => {
   const { fake, tree, backend } = await startUploading(t)
   for (const bytes of [5, 5 * MIB]) {
     fake.knobs.quotaBytes = 3
@@ -287,7 +287,7 @@ t.test('an upload that is refused says why', async (t) => {
   await until(() => fake.uploads.open === 0)
 })
 
-t.test('what Microsoft keeps of a fragment is not sent again, and the rest is', async (t) => {
+t.test('bytes of a fragment that Microsoft has stored are not sent again, and the rest is', async (t) => {
   const { fake, stores, ranges } = await startUploading(t)
   const UNIT = 320 * 1024
   fake.knobs.keptOfFragments.push(3 * UNIT, 0, UNIT, 10 * MIB, 0)
@@ -303,7 +303,7 @@ t.test('what Microsoft keeps of a fragment is not sent again, and the rest is', 
   ])
 })
 
-t.test('an upload outlives failures in any of its fragments', async (t) => {
+t.test('an upload survives transient failures of any of its fragments', async (t) => {
   const content = randomBytes(11 * MIB)
   const faults = {
     '503': answers(503),
@@ -321,14 +321,14 @@ t.test('an upload outlives failures in any of its fragments', async (t) => {
       await stores(content, {}, { parentId: null, name: `${name} ${after}` })
     }
     const asked = fake.requests.filter(({ method, host }) => method === 'GET' && host === 'content')
-    if (!early) t.equal(asked.length, 2, `${name}: it asks how far it is`)
+    if (!early) t.equal(asked.length, 2, `${name}: the offset is requested`)
     for (const { headers } of asked) t.equal(headers['authorization'], undefined)
   }
   await Promise.all(Object.entries(faults).map(([name, fault]) => outlives(name, fault, false)))
   await Promise.all([outlives('early 503', faults['503'], true), outlives('early reset', faults.reset, true)])
 })
 
-t.test('failures are counted anew after each fragment that is stored', async (t) => {
+t.test('each stored fragment resets the count of failures', async (t) => {
   const { fake, stores, fragments } = await startUploading(t)
   const tries = new Map<string, number>()
   const isOneOfTwo = ({ headers }: { headers: { 'content-range'?: string } }): boolean => {
@@ -341,7 +341,7 @@ t.test('failures are counted anew after each fragment that is stored', async (t)
   t.equal(fragments().length, 9)
 })
 
-t.test('a fragment may take longer than a call for metadata', async (t) => {
+t.test('a fragment has a longer timeout than a metadata call', async (t) => {
   const fake = await FakeGraph.start(t)
   const tick = useManualTimers(t)
   const egress = openEgress({ timeouts: { totalMs: 300 } })
@@ -352,18 +352,18 @@ t.test('a fragment may take longer than a call for metadata', async (t) => {
   }
   fake.failNext(1, answers(503), { ...FRAGMENT, matching: timePasses })
   t.equal((await upload(backend, NEW_FILE, piecesOf(randomBytes(11 * MIB)))).size, 11 * MIB)
-  t.equal(fake.requests.filter(({ host }) => host === FRAGMENT.host).length, 2, 'each is sent once')
+  t.equal(fake.requests.filter(({ host }) => host === FRAGMENT.host).length, 2, 'each fragment is sent once')
 })
 
-t.test('an answer that was lost is asked for', async (t) => {
+t.test('after a lost response the state of the session is requested', async (t) => {
   for (const kind of ['business', 'personal'] as const) {
     const { fake, stores, ranges } = await startUploading(t, { kind })
     fake.knobs.lostFragmentAnswers = 1
     await stores(randomBytes(11 * MIB))
-    t.equal(ranges().length, 2, 'nothing is sent twice')
+    t.equal(ranges().length, 2, 'no fragment is sent twice')
     for (const target of [NEW_FILE, { parentId: null, name: 'other.bin' }]) {
       fake.knobs.lostFragmentAnswers = 1
-      t.equal((await stores(randomBytes(5 * MIB), {}, target)).size, 5 * MIB, 'the last answer too')
+      t.equal((await stores(randomBytes(5 * MIB), {}, target)).size, 5 * MIB, 'after a lost last response')
     }
     const { id } = await stores(randomBytes(5 * MIB))
     fake.knobs.lostFragmentAnswers = 1
@@ -371,7 +371,7 @@ t.test('an answer that was lost is asked for', async (t) => {
   }
 })
 
-t.test('a session that is gone has become no file that was there before, and none of another size', async (t) => {
+t.test('after a lost session an older file, or one of another size, is not mistaken for the upload', async (t) => {
   const now = { date: new Date('2026-11-01T00:00:00Z') }
   const { fake, tree, backend } = await startUploading(t, { now: () => now.date })
   const content = randomBytes(5 * MIB)
@@ -387,14 +387,14 @@ t.test('a session that is gone has become no file that was there before, and non
     )
   }
   vanish()
-  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(content)), 'PROVIDER_UNAVAILABLE', 'the same, and older')
+  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(content)), 'PROVIDER_UNAVAILABLE', 'equal, but older')
   now.date = new Date(Date.now() + 60_000)
   tree.write(tree.children()[0] ?? '', 'other')
   vanish()
-  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(content)), 'PROVIDER_UNAVAILABLE', 'newer, and shorter')
+  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(content)), 'PROVIDER_UNAVAILABLE', 'newer, but shorter')
   vanish()
   const nothing = { parentId: null, name: 'nothing' }
-  await rejectsWith(t, upload(backend, nothing, piecesOf(content)), 'PROVIDER_UNAVAILABLE', 'nothing')
+  await rejectsWith(t, upload(backend, nothing, piecesOf(content)), 'PROVIDER_UNAVAILABLE', 'no file')
   // Another user's file that has changed meanwhile: it existed before, and the upload must create a new one.
   const theirs = tree.addFile({ name: 'theirs', created: new Date('2026-01-01T00:00:00Z') })
   tree.rename(theirs, 'moved')
@@ -410,22 +410,22 @@ t.test('a session that is gone has become no file that was there before, and non
     FRAGMENT
   )
   const made = upload(backend, isNew, piecesOf(content), { ifNoneMatch: '*' })
-  await rejectsWith(t, made, 'PROVIDER_UNAVAILABLE', 'changed, and not made')
+  await rejectsWith(t, made, 'PROVIDER_UNAVAILABLE', 'changed, but not created')
   fake.expireUploadSessions()
   tree.write(tree.children()[0] ?? '', randomBytes(11 * MIB))
   fake.failNext(1, answers(404), { ...FRAGMENT })
   const two = upload(backend, NEW_FILE, piecesOf(randomBytes(11 * MIB)))
-  await rejectsWith(t, two, 'PROVIDER_UNAVAILABLE', 'before its last fragment')
+  await rejectsWith(t, two, 'PROVIDER_UNAVAILABLE', 'lost before its last fragment')
 })
 
-t.test('an upload ends where Microsoft takes nothing any more', async (t) => {
+t.test('an upload fails when Microsoft accepts no more data', async (t) => {
   const ends = async (fault: Parameters<FakeGraph['failNext']>[1], code: StorageErrorCode) => {
     const { fake, backend, tree, fragments } = await startUploading(t)
     fake.failNext(100, fault, FRAGMENT)
     const body = piecesOf(randomBytes(11 * MIB))
     await rejectsWith(t, upload(backend, NEW_FILE, body), code)
     t.equal(body.destroyed, true)
-    t.ok(fragments().length <= 8, `${fragments().length} tries`)
+    t.ok(fragments().length <= 8, `${fragments().length} attempts`)
     t.same(tree.children(), [])
     await until(() => fake.uploads.open === 0)
   }
@@ -449,7 +449,7 @@ t.test('an upload ends where Microsoft takes nothing any more', async (t) => {
   ])
 })
 
-t.test('a count of other bytes than were sent ends an upload at once', async (t) => {
+t.test('a count of bytes that were not sent ends an upload at once', async (t) => {
   const { fake, backend, fragments } = await startUploading(t)
   for (const [after, range] of [
     [0, `${10 * MIB + 1}-`],
@@ -463,7 +463,7 @@ t.test('a count of other bytes than were sent ends an upload at once', async (t)
   }
 })
 
-t.test('less than was sent, another name, or no id, is not stored', async (t) => {
+t.test('a response with a smaller size, another name or no id fails the upload', async (t) => {
   const { fake, backend, tree } = await startUploading(t)
   const parentReference = { driveId: tree.root.driveId, id: tree.root.id, path: '/drive/root:' }
   for (const bytes of [MIB, 5 * MIB]) {
@@ -487,7 +487,7 @@ t.test('less than was sent, another name, or no id, is not stored', async (t) =>
   t.same(tree.children(), [])
 })
 
-t.test('a session at another place is refused, and nothing goes there', async (t) => {
+t.test('a session URL at another host is refused and not requested', async (t) => {
   const other = await FakeGraph.start(t)
   const { fake, backend, fragments } = await startUploading(t)
   const user = fake.contentUrl.replace('//', '//user:password@')
@@ -506,13 +506,13 @@ t.test('a session at another place is refused, and nothing goes there', async (t
   }
   for (const fault of [json({}), answers(200, { body: '<html>' })]) {
     fake.failNext(1, fault, BEGIN)
-    await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(randomBytes(5 * MIB))), 'PROVIDER_ERROR', 'none')
+    await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(randomBytes(5 * MIB))), 'PROVIDER_ERROR', 'no session URL')
   }
   t.equal(other.requests.length, 0)
   t.equal(fragments().length, 0)
 })
 
-t.test('a source that fails, or a caller who leaves, cancels the session', async (t) => {
+t.test('a failing source and an abort cancel the session', async (t) => {
   const { fake, tree, backend } = await startUploading(t)
   const size = 21 * MIB
   const failing = Readable.from(
@@ -540,7 +540,7 @@ t.test('a source that fails, or a caller who leaves, cancels the session', async
   t.same(tree.children(), [])
 })
 
-t.test('a fragment and no more is held while Microsoft is slow', async (t) => {
+t.test('at most one fragment is buffered while Microsoft is slow', async (t) => {
   const { fake, backend } = await startUploading(t)
   let given = 0
   const body = new Readable({
@@ -554,7 +554,7 @@ t.test('a fragment and no more is held while Microsoft is slow', async (t) => {
   fake.failNext(1, hangs(), FRAGMENT)
   const work = upload(backend, NEW_FILE, body, { size: 64 * MIB, signal: controller.signal })
   await until(() => fake.requests.some(({ host, body }) => host === 'content' && body !== undefined))
-  t.ok(given <= 14 * MIB, `${given} bytes were taken`)
+  t.ok(given <= 14 * MIB, `${given} bytes were read from the source`)
   controller.abort(new Error('enough'))
   await work.catch(() => {})
 })

@@ -17,7 +17,7 @@ const MAX_TURN_MS = 250
 const listAgain = (backend: StorageBackend) => backend.listFolder(null, { ...call(), limit: 1000 })
 
 for (const [what, make] of Object.entries(HOSTILE_LISTINGS)) {
-  t.test(`a listing of ${what} fails without stopping the event loop`, async (t) => {
+  t.test(`a listing of ${what} fails without blocking the event loop`, async (t) => {
     const fake = await FakeS3.start(t)
     const backend = await openFake(fake)
     fake.script = send(make())
@@ -37,7 +37,7 @@ const operations: Readonly<Record<string, (backend: StorageBackend) => Promise<u
   multipart: (backend) => upload(backend, { id: 'a' }, piecesOf(Buffer.alloc(9 * MIB)))
 }
 
-t.test('hostile bodies of any operation and status do not stop the event loop', async (t) => {
+t.test('hostile bodies of any operation and status do not block the event loop', async (t) => {
   const fake = await FakeS3.start(t)
   const backend = await openFake(fake)
   const error = (content: string) => `<Error><Code>AccessDenied</Code>${content}</Error>`
@@ -73,7 +73,7 @@ t.test('hostile bodies of any operation and status do not stop the event loop', 
   }
 })
 
-t.test('a full page of the longest keys is read, and spread over several turns', async (t) => {
+t.test('a full page of the longest keys is parsed in several turns of the event loop', async (t) => {
   const fake = await FakeS3.start(t)
   const backend = await openFake(fake)
   const keys = Array.from({ length: 1000 }, (_, index) => `${String(index).padStart(4, '0')}${'\u00e9'.repeat(510)}`)
@@ -90,11 +90,11 @@ t.test('a full page of the longest keys is read, and spread over several turns',
   const { entries, complete } = await work
   t.same([entries.length, complete], [1000, true])
   t.match(entries[999], { id: keys[999], size: 12, version: 'ab', modifiedAt: '2026-11-22T16:00:00.000Z' })
-  t.equal(entries[0]?.can.download, false, 'a storage class in CDATA is read')
+  t.equal(entries[0]?.can.download, false, 'a storage class in CDATA is parsed')
   t.ok(longest < MAX_TURN_MS, `${longest} ms of CPU in one turn for ${page.length} bytes`)
 })
 
-t.test('a listing that comes byte by byte, or cut within a character or tag, is the same listing', async (t) => {
+t.test('a listing that arrives byte by byte, or cut within a character or tag, is the same', async (t) => {
   const fake = await FakeS3.start(t)
   const backend = await openFake(fake)
   const page = list(
@@ -117,7 +117,7 @@ t.test('a listing that comes byte by byte, or cut within a character or tag, is 
   }
 })
 
-t.test('many small chunks cost CPU linear in their bytes', async (t) => {
+t.test('many small chunks cost CPU time linear in their bytes', async (t) => {
   const fake = await FakeS3.start(t)
   const backend = await openFake(fake)
   const costOf = async (kib: number, chunk: number) => {
@@ -142,7 +142,7 @@ t.test('many small chunks cost CPU linear in their bytes', async (t) => {
   t.ok(large < 40 * Math.max(small, 20), `${small} ms for a tenth, ${large} ms`)
 })
 
-t.test('a page that is not S3\u2019s is what its status says, and one that drips ends at the deadline', async (t) => {
+t.test('a page that is not from S3 is mapped by its status, and a slow one ends at the deadline', async (t) => {
   const fake = await FakeS3.start(t)
   const backend = await openFake(fake, { timeouts: { totalMs: 50 } })
   for (const page of ['<!DOCTYPE html><p>no', '<html><body>no</body></html>', 'no', '\x1f\x8b\x08']) {
@@ -163,7 +163,7 @@ t.test('a page that is not S3\u2019s is what its status says, and one that drips
   t.ok(isStorageError(error, 'PROVIDER_TIMEOUT'), String(error))
 })
 
-t.test('values of the wrong type are an error and no entry', async (t) => {
+t.test('values of the wrong type are an error and never an entry', async (t) => {
   const fake = await FakeS3.start(t)
   const backend = await openFake(fake)
   const object = { key: 'a', content: Buffer.alloc(1), etag: '"e"', modified: new Date(0), storageClass: 'STANDARD' }
@@ -177,5 +177,5 @@ t.test('values of the wrong type are an error and no entry', async (t) => {
     await rejectsWith(t, listAgain(backend), 'PROVIDER_ERROR', to)
   }
   fake.script = send(listing([object]).replace('<Size>1<', '<Size>99999999999999999999<'))
-  t.equal((await listAgain(backend)).entries[0]?.size, null, 'a size that a number cannot hold')
+  t.equal((await listAgain(backend)).entries[0]?.size, null, 'a size that exceeds the safe integers')
 })

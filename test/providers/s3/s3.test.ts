@@ -37,7 +37,7 @@ const FIELDS = {
 
 const parse = (fields: object) => provider.connect.parse({ ...FIELDS, ...fields })
 
-t.test('credentials are parsed to what will be sealed, an account and a label', async (t) => {
+t.test('credentials are parsed into settings to be sealed, an account and a label', async (t) => {
   t.ok(isProviderDefinition(provider))
   const { credentials, accountId, label } = parse({ prefix: 'a b/ü', endpoint: 'HTTPS://S3.Example.org:443' })
   t.same(credentials.reveal(), {
@@ -76,7 +76,7 @@ t.test('no two accounts share an account id', async (t) => {
   t.equal(parse({ secretAccessKey: 'another' }).accountId, parse({}).accountId, 'a new secret is the same account')
 })
 
-t.test('fields that cannot be used are refused, and named', async (t) => {
+t.test('invalid fields are refused and named', async (t) => {
   const wrong: [string, unknown][] = [
     ['endpoint', ''],
     ['endpoint', 's3.example.org'],
@@ -141,7 +141,7 @@ t.test('the longest account id fits an index of PostgreSQL', async (t) => {
   t.ok(Buffer.byteLength(accountId) < 2000)
 })
 
-t.test('the schema of the fields takes what parse takes, and hides the secret', async (t) => {
+t.test('the schema of the fields accepts what parse accepts, and marks the secret', async (t) => {
   const { schema } = provider.connect
   const app = Fastify()
   app.post('/', { schema: { body: schema } }, async (request) => request.body)
@@ -154,7 +154,7 @@ t.test('the schema of the fields takes what parse takes, and hides the secret', 
   t.match(schema.properties['secretAccessKey'], { writeOnly: true })
 })
 
-t.test('credentials that parse did not make are unreadable, and nothing is asked', async (t) => {
+t.test('stored credentials in another format are CREDENTIALS_UNREADABLE, without a call', async (t) => {
   const whole = parse({}).credentials.reveal() as Record<string, unknown>
   const broken: unknown[] = [
     null,
@@ -188,13 +188,13 @@ t.test('an endpoint that the egress rules forbid is not opened', async (t) => {
   await rejectsWith(t, provider.open({ credentials, egress: refuse('s3.example.org'), timeouts }), 'ENDPOINT_FORBIDDEN')
   const hosted = parse({ forcePathStyle: false }).credentials
   const opening = provider.open({ credentials: hosted, egress: refuse('invoices.s3.example.org'), timeouts })
-  await rejectsWith(t, opening, 'ENDPOINT_FORBIDDEN', 'the host that the bucket makes')
+  await rejectsWith(t, opening, 'ENDPOINT_FORBIDDEN', 'the host with the bucket name')
   const egress = openEgress()
   await provider.open({ credentials, egress, timeouts })
   t.same(egress.asked, ['https://s3.example.org/'])
 })
 
-t.test('what is known of the endpoint decides what conditions are worth', async (t) => {
+t.test('the endpoint determines the capability of conditions', async (t) => {
   const open = async (endpoint: string) =>
     (
       await provider.open({
@@ -207,7 +207,7 @@ t.test('what is known of the endpoint decides what conditions are worth', async 
   t.equal(await open('https://s3.cn-north-1.amazonaws.com.cn'), 'native')
   t.equal(await open('https://amazonaws.com.example.org'), 'emulated')
   t.equal(await open('https://notamazonaws.com'), 'emulated')
-  t.equal(provider.capabilities.createOnly, 'emulated', 'what holds for all')
+  t.equal(provider.capabilities.createOnly, 'emulated', 'the minimum for all endpoints')
 })
 
 t.test("the server's own identity, proxy and endpoint are never used", async (t) => {
@@ -241,7 +241,7 @@ t.test("the server's own identity, proxy and endpoint are never used", async (t)
   const broken = { endpoint: fake.endpoint, bucket: FAKE_BUCKET, accessKeyId: '', secretAccessKey: '' }
   const opening = provider.open({ credentials: new Secret(broken), egress: openEgress(), timeouts: TEST_TIMEOUTS })
   await rejectsWith(t, opening, 'CREDENTIALS_UNREADABLE')
-  t.same([fake.requests, asked], [[], []], 'no packet')
+  t.same([fake.requests, asked], [[], []], 'no request')
 
   const { credentials } = parse({ endpoint: fake.endpoint, bucket: FAKE_BUCKET, ...FAKE_KEYS })
   const backend = await provider.open({ credentials, egress: openEgress(), timeouts: TEST_TIMEOUTS })
@@ -260,10 +260,10 @@ t.test("the server's own identity, proxy and endpoint are never used", async (t)
   )
   const link = await atAmazon.downloadUrl?.('a', { ...call(), expiresInMs: 1000 })
   t.equal(new URL(link?.url ?? '').host, 'documents.s3.us-east-1.amazonaws.com')
-  t.same(asked, [], 'nothing asked the metadata service, the proxy or the other endpoint')
+  t.same(asked, [], 'no request to the metadata service, the proxy or the other endpoint')
 })
 
-t.test('a managed store is a bucket with links of its own', async (t) => {
+t.test('a managed store is a bucket that issues its own links', async (t) => {
   const fake = await FakeS3.start(t)
   const options = { type: 's3', endpoint: fake.endpoint, bucket: FAKE_BUCKET, credentials: FAKE_KEYS } as const
   const backend = await openManaged(
@@ -283,7 +283,7 @@ t.test('a managed store is a bucket with links of its own', async (t) => {
   t.equal(new URL(link?.url ?? '').searchParams.get('X-Amz-Expires'), '10')
   const disguised = await backend.downloadUrl?.('a\u202egpj.exe', { ...call(), expiresInMs: 10_000 })
   const saved = new URL(disguised?.url ?? '').searchParams.get('response-content-disposition')
-  t.equal(saved, 'attachment; filename="agpj.exe"', 'without characters that change the order of the others')
+  t.equal(saved, 'attachment; filename="agpj.exe"', 'without characters that change the text direction')
 
   for (const wrong of [
     { bucket: 'x' },
@@ -296,7 +296,7 @@ t.test('a managed store is a bucket with links of its own', async (t) => {
   }
 })
 
-t.test('a managed store without an endpoint is a bucket at Amazon', async (t) => {
+t.test('a managed store without an endpoint uses AWS', async (t) => {
   const options = { type: 's3', region: 'eu-central-1', bucket: 'documents', credentials: FAKE_KEYS } as const
   const backend = await openManaged(options, { timeouts: TEST_TIMEOUTS })
   const link = await backend.downloadUrl?.('a.txt', { ...call(), expiresInMs: 1000 })
@@ -304,7 +304,7 @@ t.test('a managed store without an endpoint is a bucket at Amazon', async (t) =>
   t.equal(backend.capabilities.createOnly, 'native')
 })
 
-t.test('a bucket without a folder is listed from its top', async (t) => {
+t.test('a bucket without a prefix is listed from its top', async (t) => {
   const fake = await FakeS3.start(t)
   const backend = await openFake(fake)
   for (const key of ['a', 'b/c', '/absolute', 'b//d']) fake.store.put(key, Buffer.from(key))

@@ -44,7 +44,7 @@ const DOCUMENT =
   `<a:root xmlns:a="u" b='"&gt;>'>\u00e9\u{1f4be}&amp;&#x1F4BE;&#65;\r\n<![CDATA[<x> & ]] ]]]>]<b/><c\n></c\n>\r</a:root>\n<!-- --> `
 const PARSED = '<a:root>\u00e9\u{1f4be}&\u{1f4be}A\n<x> & ]] ]]<b></b><c></c>\n</a:root>'
 
-t.test('a document is the same however its bytes are cut', async (t) => {
+t.test('a document is the same however its bytes are split', async (t) => {
   const bytes = Buffer.from(DOCUMENT)
   t.equal(await read([DOCUMENT]), PARSED)
   t.equal(await read(pieces(DOCUMENT, 1)), PARSED)
@@ -65,7 +65,7 @@ t.test('a byte order mark and blank lines ahead of the document are accepted', a
   t.equal(await read([]), '', 'an empty body is not an error')
 })
 
-t.test('a reference can be to any character but NUL, also to those that XML 1.0 does not have', async (t) => {
+t.test('a reference may name any character but NUL, even one that XML 1.0 excludes', async (t) => {
   t.equal(
     await read(['<?xml version="1.1"?><a>a&#x01;b&#31;&#xFFFE;&#133;\u0085\u2028</a>']),
     '<a>a\u0001b\u001f\ufffe\u0085\u0085\u2028</a>'
@@ -88,13 +88,13 @@ t.test('a reference can be to any character but NUL, also to those that XML 1.0 
   }
 })
 
-t.test('invalid UTF-8 is refused, or replaced where that was asked for', async (t) => {
+t.test('invalid UTF-8 is refused, or replaced where that is requested', async (t) => {
   for (const bytes of [Buffer.from([0xff]), Buffer.from([0xc3]), Buffer.from([0xed, 0xa0, 0x80])]) {
     const chunks = ['<a>', bytes, '</a>']
     await refuses(t, 'malformed', /not UTF-8/, read(chunks), bytes.toString('hex'))
     t.match(await read(chunks, { invalidUtf8: 'replace' }), /^<a>\ufffd+<\/a>$/)
   }
-  await refuses(t, 'malformed', /not UTF-8/, read(['<a/>', Buffer.from([0xc3])]), 'half a character at the end')
+  await refuses(t, 'malformed', /not UTF-8/, read(['<a/>', Buffer.from([0xc3])]), 'an incomplete character at the end')
   await refuses(t, 'malformed', /./, read([Buffer.from(DOCUMENT, 'utf16le')]), 'UTF-16')
 })
 
@@ -136,7 +136,7 @@ t.test('text that is not well-formed XML is refused as malformed', async (t) => 
   ]) {
     await refuses(t, 'malformed', /not well-formed|truncated/, read([text]), text)
   }
-  await refuses(t, 'malformed', /HTML/, read(['<!DOCTYPE html><p>x<br></p>']), 'a page')
+  await refuses(t, 'malformed', /HTML/, read(['<!DOCTYPE html><p>x<br></p>']), 'an HTML page')
   await refuses(t, 'malformed', /HTML/, read(['<!DOCTYPE\n  HTML PUBLIC "-//W3C//DTD HTML 4.01//EN">']), 'an old page')
   const document = '<?xml version="1.0"?><a b="c">text&amp;<![CDATA[x]]><!-- y --><?z?><b/></a>'
   for (let at = 1; at < document.length; at++) {
@@ -144,7 +144,7 @@ t.test('text that is not well-formed XML is refused as malformed', async (t) => 
   }
 })
 
-t.test('a document type is refused wherever it stands, and no entity is expanded', async (t) => {
+t.test('a document type is refused anywhere, and no entity is expanded', async (t) => {
   for (const text of [
     '<!DOCTYPE a><a/>',
     '<?xml version="1.0"?><!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>',
@@ -165,7 +165,7 @@ t.test('depth, attributes, tokens and bytes are limited', async (t) => {
   t.ok(await read([nested(16)]))
   await refuses(t, 'prohibited', /nested/, read([nested(17)]), 'depth')
   await refuses(t, 'prohibited', /nested/, read(pieces(nested(17), 1)), 'depth, byte by byte')
-  t.ok(await read([`<a>${repeated('<b/>', 1000)}</a>`]), 'siblings are not deep')
+  t.ok(await read([`<a>${repeated('<b/>', 1000)}</a>`]), 'siblings do not count as depth')
   t.ok(await read([`<a>${attributes(256)}${attributes(256)}</a>`]))
   await refuses(t, 'prohibited', /attributes/, read([attributes(257)]), 'attributes')
   await refuses(t, 'prohibited', /attributes/, read([attributes(257).slice(0, -2)]), 'attributes of an unfinished tag')
@@ -211,7 +211,7 @@ const ENDLESS: Readonly<Record<string, readonly [string, string]>> = {
   'comments in a document type': ['<!DOCTYPE a [', '<!-- - -->']
 }
 
-t.test('a token without an end is refused early, and the body is destroyed', async (t) => {
+t.test('an endless token is refused early, and the body is destroyed', async (t) => {
   for (const [what, [start, more]] of Object.entries(ENDLESS)) {
     for (const size of [1000, 300_000]) {
       let sent = 0
@@ -229,7 +229,7 @@ t.test('a token without an end is refused early, and the body is destroyed', asy
   }
 })
 
-t.test('the longest token is accepted, whatever its kind, also in blocks that end in it', async (t) => {
+t.test('the longest allowed token of any kind is accepted, also in blocks that end in it', async (t) => {
   const long = 'x'.repeat(64 * KIB - 20)
   for (const document of [
     `<a>${long}</a>`,
@@ -285,7 +285,7 @@ t.test('the CPU time of any XML is linear in its length, within a factor of that
   }
 })
 
-t.test('bytes that come one by one cost no more within long tokens than between short ones', async (t) => {
+t.test('single bytes cost no more within long tokens than between short ones', async (t) => {
   const cost = (text: string) =>
     leastCpuOf(() => read([...pieces(text.slice(0, BLOCK_BYTES), 1), Buffer.from(text.slice(BLOCK_BYTES))]))
   const plain = await cost(`<a>${repeated('<b>text</b> ', 64 * KIB)}</a>`)
@@ -302,7 +302,7 @@ t.test('bytes that come one by one cost no more within long tokens than between 
   }
 })
 
-t.test('a body that is there at once is read in many turns, one for all documents', async (t) => {
+t.test('a body that arrives at once is parsed in many turns, shared by all documents', async (t) => {
   const text = Buffer.from(`<a>${repeated('<b>text</b>', MIB)}</a>`)
   let turns = 0
   let isDone = false
@@ -315,7 +315,7 @@ t.test('a body that is there at once is read in many turns, one for all document
   t.ok(turns >= (3 * text.length) / BLOCK_BYTES, `${turns} turns`)
 })
 
-t.test('errors of the body and of the handler pass unchanged, and end the body', async (t) => {
+t.test('errors of the body and of the handler pass unchanged and end the body', async (t) => {
   const reason = new Error('gone')
   const text = Buffer.from(`<a>${repeated('<b/>', 100 * KIB)}`)
   const failing = Readable.from(
@@ -346,5 +346,5 @@ t.test('errors of the body and of the handler pass unchanged, and end the body',
     t.equal(bytes, BLOCK_BYTES)
     break
   }
-  t.equal(stopped.destroyed, true, 'when the consumer stops, too')
+  t.equal(stopped.destroyed, true, 'when the consumer stops')
 })
