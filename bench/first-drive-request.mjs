@@ -18,10 +18,10 @@ async function child() {
   await import('fastify')
   const { default: cloudStorage } = await import('../dist/index.js')
   if (typeof cloudStorage !== 'function') throw new Error('the package exports no plugin')
-  await import('../dist/wiring.js')
+  await import('../dist/services.js')
   await import('../dist/http/routes.js')
-  const { createEgress } = await import('../dist/infra/net/egress.js')
-  const { Secret } = await import('../dist/domain/secret.js')
+  const { createEgress } = await import('../dist/net/egress.js')
+  const { Secret } = await import('../dist/core/secret.js')
   const timeouts = { connectMs: 5000, headersMs: 10_000, idleMs: 15_000, totalMs: 30_000 }
   const egress = createEgress({ allowHosts: ['127.0.0.1'], timeouts })
   const token = async () => new Secret('token')
@@ -31,7 +31,7 @@ async function child() {
   await setTimeout(200)
 
   const list = async () => {
-    const { googleDrive } = await import('../dist/providers/google-drive.js')
+    const { googleDrive } = await import('../dist/providers/google-drive/index.js')
     const backend = await googleDrive({ api, server }).open(context)
     const page = await backend.listFolder(null, { limit: 200, signal: new AbortController().signal })
     if (page.entries.length !== 1) throw new Error('the listing does not match the Drive')

@@ -25,8 +25,8 @@ else await measure(Number(first))
 async function serve() {
   const { default: Fastify } = await import('fastify')
   const { default: cloudStorage } = await import('../src/index.ts')
-  const { openDatabase } = await import('../src/infra/db/open-database.ts')
-  const { migratedImage } = await import('../test/support/database-image.ts')
+  const { openDatabase } = await import('../src/db/open-database.ts')
+  const { migratedImage } = await import('../test/support/database/database-image.ts')
   const database = await openDatabase({ image: await migratedImage() })
   const app = Fastify()
   await app.register(cloudStorage, {

@@ -51,7 +51,7 @@ function sdkRow() {
   try {
     const log = join(folder, 'imports')
     writeFileSync(log, '')
-    const flags = ['--import', join(ROOT, 'test/support/record-imports.mjs')]
+    const flags = ['--import', join(ROOT, 'test/support/source/record-imports.mjs')]
     const required = inFreshProcess(new URL('start-process.mjs', import.meta.url), { flags, env: { IMPORT_LOG: log } })
     const imported = readFileSync(log, 'utf8').trim().split('\n')
     if (!imported.includes('lru-cache')) throw new Error('the imported modules were not recorded')

@@ -1,7 +1,7 @@
 // Runs a PostgreSQL server for a benchmark, if one is installed. It ends with the process that started this one.
 // Without it, servers use the embedded database: its queries cost several milliseconds of the server's own CPU time,
 // which a miss of a real server does not.
-import { postgresIsInstalled, startPostgres } from '../test/support/postgres.ts'
+import { postgresIsInstalled, startPostgres } from '../test/support/database/postgres.ts'
 
 const teardowns = []
 

@@ -57,8 +57,8 @@ async function upstream(size) {
 async function server() {
   const { default: Fastify } = await import('fastify')
   const { default: cloudStorage } = await import('../src/index.ts')
-  const { openDatabase } = await import('../src/infra/db/open-database.ts')
-  const { migratedImage } = await import('../test/support/database-image.ts')
+  const { openDatabase } = await import('../src/db/open-database.ts')
+  const { migratedImage } = await import('../test/support/database/database-image.ts')
   // Creating the tables here would leave free memory that is still resident.
   const database = await openDatabase({ image: await migratedImage() })
   const app = Fastify()

@@ -3,7 +3,7 @@
 import { createRequire } from 'node:module'
 import Fastify from 'fastify'
 import cloudStorage from '../dist/index.js'
-import { openDatabase } from '../dist/infra/db/open-database.js'
+import { openDatabase } from '../dist/db/open-database.js'
 
 const database = await openDatabase()
 const registration = { clientId: 'id', clientSecret: 'secret' }

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
-import { explainListen } from '../src/server/open-app.ts'
+import { explainListen } from '../server/app.ts'
 import { HOST } from './settings.ts'
 
 export interface ReservedPort {

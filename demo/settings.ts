@@ -1,5 +1,5 @@
-import { type DemoConfig, readConfig } from '../src/config.ts'
-import { ConfigError, type Variables } from '../src/server/environment.ts'
+import { type DemoConfig, readConfig } from '../server/config.ts'
+import { ConfigError, type Variables } from '../server/env.ts'
 
 /** The settings from the environment. The demo itself determines its folder and the reachable hosts. */
 export interface DemoSettings {

@@ -1,4 +1,4 @@
-// Builds the page of the ready-made server. `node scripts/build-page.mjs [folder]`; default: dist/page. Scripts and
+// Builds the page of the ready-made server. `node scripts/build-page.mjs [folder]`; default: build/web/page. Scripts and
 // styles have the hash of their content in their names, so that browsers may cache them forever.
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
@@ -8,7 +8,7 @@ import { readArguments } from './arguments.mjs'
 import { replaceFile } from './replace-file.mjs'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
-const SOURCES = join(ROOT, 'src/page')
+const SOURCES = join(ROOT, 'web/page')
 
 export async function buildPage(named) {
   const folder = resolve(named)
@@ -26,7 +26,7 @@ export async function buildPage(named) {
     metafile: true,
     write: false,
     absWorkingDir: ROOT,
-    tsconfig: join(SOURCES, 'tsconfig.json')
+    tsconfig: join(ROOT, 'web/tsconfig.json')
   })
   let html = readFileSync(join(SOURCES, 'index.html'), 'utf8')
   for (const [output, { entryPoint }] of Object.entries(metafile.outputs)) {
@@ -47,7 +47,7 @@ export async function buildPage(named) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const help =
-    'Usage: node scripts/build-page.mjs [folder]\n\nBuilds the page of the server. Default folder: dist/page.'
-  const [folder = join(ROOT, 'dist/page')] = readArguments(help, 1)
+    'Usage: node scripts/build-page.mjs [folder]\n\nBuilds the page of the server. Default folder: build/web/page.'
+  const [folder = join(ROOT, 'build/web/page')] = readArguments(help, 1)
   await buildPage(folder)
 }

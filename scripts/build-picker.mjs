@@ -1,7 +1,7 @@
 // Builds <cloud-folder-picker> into one file that a page loads directly, and the landing page of its logins.
 // `node scripts/build-picker.mjs [folder]`; default: dist/picker, with the declarations too.
 import { execFileSync } from 'node:child_process'
-import { readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
@@ -18,7 +18,7 @@ export const MAX_GZIPPED = 30 * 1024
 const smallStyles = {
   name: 'small-styles',
   setup({ onLoad }) {
-    onLoad({ filter: /picker[\\/]\w+-styles\.ts$/ }, async ({ path }) => {
+    onLoad({ filter: /picker[\\/]styles[\\/]\w+\.ts$/ }, async ({ path }) => {
       const [before, css, after] = readFileSync(path, 'utf8').split('`')
       const { code } = await transform(css, { loader: 'css', minify: true, charset: 'utf8' })
       const literal = code.trim().replace(/[\\`$]/g, '\\$&')
@@ -38,7 +38,7 @@ const options = {
   // The client checks `process` to find out whether it runs in Node.
   define: { process: 'undefined' },
   plugins: [smallStyles],
-  tsconfig: join(ROOT, 'src/picker/tsconfig.json')
+  tsconfig: join(ROOT, 'web/tsconfig.json')
 }
 
 /** Minifies what esbuild leaves: it folds no variables and inlines little, which is 2 % of the gzipped size. */
@@ -63,20 +63,28 @@ async function bundle(own) {
 /** @returns the size of the element, gzipped, in bytes */
 export async function buildPicker(folder) {
   const file = resolve(folder, 'cloud-folder-picker.js')
-  const outputs = await bundle({ entryPoints: [join(ROOT, 'src/picker/cloud-folder-picker.ts')], outfile: file })
+  const outputs = await bundle({ entryPoints: [join(ROOT, 'web/picker/index.ts')], outfile: file })
   const landing = resolve(folder, 'landing.js')
   const landingOutputs = await bundle({
     legalComments: 'none',
-    entryPoints: [join(ROOT, 'src/picker/landing/landing.ts')],
+    entryPoints: [join(ROOT, 'web/picker/landing/landing.ts')],
     outfile: landing
   })
   replaceFile(landing, landingOutputs.get(landing))
-  replaceFile(join(folder, 'landing.html'), readFileSync(join(ROOT, 'src/picker/landing/landing.html')))
+  replaceFile(join(folder, 'landing.html'), readFileSync(join(ROOT, 'web/picker/landing/landing.html')))
   replaceFile(file, withoutLineBreaks(await smaller(outputs.get(file))))
   const legal = `${file}.LEGAL.txt`
   const licence = readFileSync(join(dirname(fileURLToPath(import.meta.resolve('lit'))), 'LICENSE'), 'utf8')
   replaceFile(legal, `${outputs.get(legal)}\n${licence}`)
   return gzipSync(readFileSync(file), { level: 9 }).byteLength
+}
+
+/** Copies declarations. What they import of `src` is one folder nearer in `dist`. */
+function copyTypes(from, to) {
+  for (const path of readdirSync(from, { recursive: true }).filter((name) => name.endsWith('.d.ts'))) {
+    const text = readFileSync(join(from, path), 'utf8')
+    replaceFile(join(to, path), text.replace(/\.\.\/((?:\.\.\/)*)src\//g, '$1'))
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
@@ -91,6 +99,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (gzipped > MAX_GZIPPED) process.exitCode = 1
   if (named === undefined) {
     const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
-    execFileSync(process.execPath, [tsc, '-p', join(ROOT, 'src/picker/tsconfig.build.json')], { stdio: 'inherit' })
+    execFileSync(process.execPath, [tsc, '-p', join(ROOT, 'web/picker/tsconfig.build.json')], { stdio: 'inherit' })
+    copyTypes(join(ROOT, '.cache/picker-types/web/picker'), folder)
   }
 }

@@ -1,15 +1,15 @@
-import { systemClock } from './infra/clock.ts'
-import { FolderCache } from './listing/folder-cache.ts'
-import type { FolderCacheOptions } from './listing/folder-cache-options.ts'
-import { CACHE_DEFAULTS } from './cache-options.ts'
+import { systemClock } from './core/time.ts'
+import { FolderCache } from './cache/folder-cache.ts'
+import type { FolderCacheOptions } from './cache/types.ts'
+import { CACHE_DEFAULTS } from './options/options.ts'
 import cloudStorage from './plugin.ts'
 
 export default cloudStorage
 export { cloudStorage }
 
-export { defineProvider } from './domain/provider.ts'
-export { Diagnosis, isStorageError, STORAGE_ERROR_CODES, StorageError } from './domain/errors.ts'
-export { Secret } from './domain/secret.ts'
+export { defineProvider } from './core/provider.ts'
+export { Diagnosis, isStorageError, STORAGE_ERROR_CODES, StorageError } from './errors.ts'
+export { Secret } from './core/secret.ts'
 export { rotateKeys, type RotateKeysOptions, type RotationProgress, type RotationSummary } from './rotate-keys.ts'
 
 /**
@@ -23,15 +23,16 @@ export function createFolderCache(options: Partial<FolderCacheOptions> = {}): Fo
   return new FolderCache({ clock: systemClock, ...CACHE_DEFAULTS, maxSharePerUser: 1, ...options })
 }
 
-export type { ConnectionEvent, OnConnectionChange } from './connections/connection-event.ts'
-export type { Connection, ConnectionStatus } from './domain/connection.ts'
-export type { StoredDocument, User } from './domain/document.ts'
-export type * from './domain/entry.ts'
-export type { FailureContext, StorageErrorCode, StorageErrorOptions } from './domain/errors.ts'
-export type { ManagedDiskOptions, ManagedS3Options, ManagedStoreOptions } from './domain/managed-store.ts'
-export type * from './domain/egress.ts'
-export type { Clock, Timeouts } from './domain/ports.ts'
-export type { AccessTokens, AuthorizationServer, OAuthConnect } from './domain/oauth.ts'
+export type { ConnectionEvent, OnConnectionChange } from './connections/connections.ts'
+export type { Connection, ConnectionStatus } from './core/connection.ts'
+export type { StoredDocument, User } from './core/document.ts'
+export type * from './core/entry.ts'
+export type { FailureContext, StorageErrorCode, StorageErrorOptions } from './errors.ts'
+export type { ManagedDiskOptions, ManagedS3Options, ManagedStoreOptions } from './core/provider.ts'
+export type * from './core/egress.ts'
+export type { Clock } from './core/time.ts'
+export type { Timeouts } from './core/stores.ts'
+export type { AccessTokens, AuthorizationServer, OAuthConnect } from './core/oauth.ts'
 export type {
   BegunLogin,
   ConnectContext,
@@ -46,15 +47,15 @@ export type {
   SpooledUpload,
   TypedProvider,
   UploadSpool
-} from './domain/provider.ts'
-export type * from './domain/storage-backend.ts'
+} from './core/provider.ts'
+export type * from './core/backend.ts'
 export type { StorageBackendHookOptions } from './http/document-hook.ts'
-export type { FolderCache } from './listing/folder-cache.ts'
-export type * from './listing/folder-cache-options.ts'
-export type { FolderKey } from './listing/folder-key.ts'
-export type { MetricsRegistry } from './infra/metrics.ts'
-export type { CacheOptions, GivenCacheOptions, SharedCacheOptions } from './cache-options.ts'
-export type { CloudStorageOptions, LimitOptions } from './options.ts'
-export type { SpoolOptions, TransferOptions } from './transfer-options.ts'
-export type { RedisClient } from './infra/redis/redis-client.ts'
-export type { OAuthProviderOptions, OwnProviderOptions, ProviderOption, ProviderOptions } from './provider-options.ts'
+export type { FolderCache } from './cache/folder-cache.ts'
+export type * from './cache/types.ts'
+export type { FolderKey } from './cache/types.ts'
+export type { MetricsRegistry } from './telemetry/metrics.ts'
+export type { CacheOptions, GivenCacheOptions, SharedCacheOptions } from './options/options.ts'
+export type { CloudStorageOptions, LimitOptions } from './options/options.ts'
+export type { SpoolOptions, TransferOptions } from './options/options.ts'
+export type { RedisClient } from './redis/gate.ts'
+export type { OAuthProviderOptions, OwnProviderOptions, ProviderOption, ProviderOptions } from './options/providers.ts'

@@ -1,11 +1,11 @@
 import fp from 'fastify-plugin'
 import type { FastifyInstance, FastifyPluginAsync, preHandlerAsyncHookHandler, RegisterOptions } from 'fastify'
-import type { StoredDocument } from './domain/document.ts'
-import type { StorageBackend } from './domain/storage-backend.ts'
+import type { StoredDocument } from './core/document.ts'
+import type { StorageBackend } from './core/backend.ts'
 import { documentHook, ResolvedDocuments, type StorageBackendHookOptions } from './http/document-hook.ts'
-import type { FolderCache } from './listing/folder-cache.ts'
-import { type CloudStorageOptions, checkOptions } from './options.ts'
-import type { GetStorageBackendForDocument } from './resolver/storage-for-document.ts'
+import type { FolderCache } from './cache/folder-cache.ts'
+import { type CloudStorageOptions, checkOptions } from './options/options.ts'
+import type { GetStorageBackendForDocument } from './documents/resolve.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -34,7 +34,7 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
   }
   const checked = checkOptions(options)
   // Imported here, so that importing only the types and errors of this package stays cheap.
-  const { wire, withSlot } = await import('./wiring.ts')
+  const { wire, withSlot } = await import('./services.ts')
   const wired = await wire(checked, fastify.log)
   const { authenticate } = checked
 

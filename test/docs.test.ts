@@ -4,11 +4,11 @@ import { fileURLToPath } from 'node:url'
 import { Registry } from 'prom-client'
 import t from 'tap'
 import ts from 'typescript'
-import { STORAGE_ERROR_CODES, StorageError, type StorageErrorCode } from '../src/domain/errors.ts'
-import { STATUS, withStatus } from '../src/http/status.ts'
-import { createMetrics } from '../src/infra/metrics.ts'
+import { STORAGE_ERROR_CODES, StorageError, type StorageErrorCode } from '../src/errors.ts'
+import { STATUS, withStatus } from '../src/errors.ts'
+import { createMetrics } from '../src/telemetry/metrics.ts'
 import { MANAGED_STORES, PROVIDERS } from '../src/providers/registry.ts'
-import { TEST_TIMEOUTS } from './support/timeouts.ts'
+import { TEST_TIMEOUTS } from './support/time/timeouts.ts'
 import packageJson from '../package.json' with { type: 'json' }
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
@@ -105,16 +105,16 @@ t.test('the table of errors in docs/http-api.md matches the code', async (t) => 
 })
 
 t.test('the README has every option and no other', async (t) => {
-  const source = ts.createSourceFile('options.ts', text('src/options.ts'), ts.ScriptTarget.Latest, true)
+  const source = ts.createSourceFile('options.ts', text('src/options/options.ts'), ts.ScriptTarget.Latest, true)
   const membersOf = (name: string, file = source): string[] => {
     const found = file.statements.find((node) => ts.isInterfaceDeclaration(node) && node.name.text === name)
     if (found === undefined || !ts.isInterfaceDeclaration(found)) throw new Error(`there is no interface ${name}`)
     return found.members.map((member) => member.name!.getText())
   }
   const sourceOf = (path: string) => ts.createSourceFile(path, text(path), ts.ScriptTarget.Latest, true)
-  const cache = sourceOf('src/cache-options.ts')
-  const ports = sourceOf('src/domain/ports.ts')
-  const transfers = sourceOf('src/transfer-options.ts')
+  const cache = sourceOf('src/options/options.ts')
+  const ports = sourceOf('src/core/stores.ts')
+  const transfers = sourceOf('src/options/options.ts')
   const options = [
     ...membersOf('CloudStorageOptions'),
     ...['CacheOptions', 'GivenCacheOptions'].flatMap((name) => membersOf(name, cache)).map((name) => `cache.${name}`),
@@ -130,7 +130,7 @@ t.test('the README has every option and no other', async (t) => {
 })
 
 t.test('the defaults of numbers in the README match the code', async (t) => {
-  const source = text('src/options.ts') + text('src/cache-options.ts')
+  const source = text('src/options/options.ts') + text('src/options/options.ts')
   const rows = [...text('README.md').matchAll(/^\| `(?:cache|limits|timeouts)\.(\w+)` \| `([\d_]+)` \|/gm)]
   t.equal(rows.length, 14)
   for (const [, name, value] of rows) {
@@ -306,7 +306,7 @@ function compile(blocks: readonly Block[]): string[] {
   options.paths = {
     'fastify-cloud-storage': [join(ROOT, 'src/index.ts')],
     'fastify-cloud-storage/client': [join(ROOT, 'src/client/index.ts')],
-    'fastify-cloud-storage/prisma': [join(ROOT, 'src/infra/db/open-database.ts')]
+    'fastify-cloud-storage/prisma': [join(ROOT, 'src/db/open-database.ts')]
   }
   // Next to their page, so that relative imports resolve.
   const files = new Map(

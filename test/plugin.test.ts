@@ -3,9 +3,9 @@ import sensible from '@fastify/sensible'
 import Fastify from 'fastify'
 import t from 'tap'
 import cloudStorage, { type CloudStorageOptions, defineProvider, isStorageError } from '../src/index.ts'
-import { encryption, scriptedProvider, testApp } from './support/app.ts'
-import { emptyDatabase, ownDatabase } from './support/database.ts'
-import { LogLines } from './support/server-app.ts'
+import { encryption, scriptedProvider, testApp } from './support/app/app.ts'
+import { emptyDatabase, ownDatabase } from './support/database/database.ts'
+import { LogLines } from './support/app/server-app.ts'
 
 const LISTING = '/cloud/scripted/listing'
 

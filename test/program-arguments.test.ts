@@ -1,18 +1,19 @@
 import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { missingPackages, warnAboutMissingPackages } from '../src/provider-wiring.ts'
+import { missingPackages, warnAboutMissingPackages } from '../src/enabled-providers.ts'
 import { SDK_PACKAGES } from '../src/providers/registry.ts'
-import { compiledUrl } from './support/compiled.ts'
-import { SRC, sourcePaths } from './support/source-tree.ts'
+import { compiledUrl } from './support/source/compiled.ts'
+import { sourcePaths } from './support/source/source-tree.ts'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 
 /** All programs; the first group runs compiled. */
 const PROGRAMS = [
-  ...['src/server.ts', 'src/server/rotate-keys.ts', 'src/server/migrate.ts', 'demo/main.ts'].map((path) =>
+  ...['server/main.ts', 'server/rotate-keys.ts', 'server/migrate.ts', 'demo/main.ts'].map((path) =>
     fileURLToPath(compiledUrl(path))
   ),
   'scripts/build-page.mjs',
@@ -79,9 +80,9 @@ t.test('npm run test:browser and test:services run their folder, or only the giv
 
 t.test('the packages of each provider are those that its sources import', async (t) => {
   const imported = new Map<string, Set<string>>()
-  for (const path of sourcePaths().filter((each) => each.startsWith('providers/'))) {
-    const folder = path.split('/')[1]!.replace('-', '_').replace(/\.ts$/, '')
-    const source = readFileSync(new URL(path, SRC), 'utf8')
+  for (const path of sourcePaths().filter((each) => each.startsWith('src/providers/'))) {
+    const folder = path.split('/')[2]!.replace('-', '_')
+    const source = readFileSync(join(ROOT, path), 'utf8')
     for (const [, name] of source.matchAll(/importSdk\(\s*'([^']+)'/g)) {
       imported.set(folder, (imported.get(folder) ?? new Set()).add(name!))
     }

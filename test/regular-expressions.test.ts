@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import ts from 'typescript'
-import { SRC, sourcePaths } from './support/source-tree.ts'
+import { ROOT, sourcePaths } from './support/source/source-tree.ts'
 
 /** The maximum length of a path, a host or a header value, and an eighth of it. */
 const LONG = 32 * 1024
@@ -12,7 +12,7 @@ const MAX_GROWTH = 20
 const SUSPICIOUS_US = 400
 
 /** Run in browsers, on data that the page already has. */
-const IN_BROWSERS = /^(?:picker|page)\//
+const IN_BROWSERS = /^web\//
 
 interface Expression {
   readonly path: string
@@ -24,7 +24,7 @@ function expressions(): Expression[] {
   return sourcePaths()
     .filter((path) => !IN_BROWSERS.test(path))
     .flatMap((path) => {
-      const file = ts.createSourceFile(path, readFileSync(new URL(path, SRC), 'utf8'), ts.ScriptTarget.Latest)
+      const file = ts.createSourceFile(path, readFileSync(new URL(path, ROOT), 'utf8'), ts.ScriptTarget.Latest)
       const found: Expression[] = []
       const visit = (node: ts.Node): void => {
         if (ts.isRegularExpressionLiteral(node)) {

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { rotateKeys, Secret } from '../src/index.ts'
-import { createCredentialCipher } from '../src/infra/crypto/envelope.ts'
-import { createKeyRing } from '../src/infra/crypto/key-ring.ts'
-import { createConnectionStore } from '../src/infra/db/connection-store.ts'
-import { emptyDatabase } from './support/database.ts'
+import { createCredentialCipher } from '../src/crypto/credentials.ts'
+import { createKeyRing } from '../src/crypto/key-ring.ts'
+import { createConnectionStore } from '../src/db/connection-store.ts'
+import { emptyDatabase } from './support/database/database.ts'
 
 const k1 = randomBytes(32).toString('base64')
 const k2 = randomBytes(32).toString('base64')

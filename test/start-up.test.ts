@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { compiledUrl } from './support/compiled.ts'
-import type { DriveProbe } from './support/start-up-drive-probe.ts'
+import { compiledUrl } from './support/source/compiled.ts'
+import type { DriveProbe } from './support/process/start-up-drive-probe.ts'
 import packageJson from '../package.json' with { type: 'json' }
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
@@ -22,7 +22,7 @@ t.test('start-up imports no provider SDK, and a request to one provider imports 
   t.teardown(() => rm(folder, { recursive: true }))
   const log = join(folder, 'imports')
   const preload = ['--import', './test/support/record-imports.mjs']
-  await promisify(execFile)(process.execPath, [...preload, compiled('test/support/start-up-probe.ts')], {
+  await promisify(execFile)(process.execPath, [...preload, compiled('test/support/process/start-up-probe.ts')], {
     cwd: ROOT,
     env: { ...ENVIRONMENT, IMPORT_LOG: log }
   })
@@ -40,7 +40,7 @@ t.test('start-up imports no provider SDK, and a request to one provider imports 
 })
 
 t.test('the first request to Drive loads Google’s SDK, and only its part for Drive', async (t) => {
-  const probe = [compiled('test/support/start-up-drive-probe.ts')]
+  const probe = [compiled('test/support/process/start-up-drive-probe.ts')]
   const { stdout } = await promisify(execFile)(process.execPath, probe, { cwd: ROOT, env: ENVIRONMENT })
   const { statuses, before, after } = JSON.parse(stdout) as DriveProbe
   t.same(statuses, [200, 200, 503, 200])

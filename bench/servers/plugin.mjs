@@ -2,7 +2,7 @@
 // another one. Options are the defaults except for `settings.cache`.
 import Fastify from 'fastify'
 import cloudStorage, { defineProvider, Secret } from '../../dist/index.js'
-import { openDatabase } from '../../dist/infra/db/open-database.js'
+import { openDatabase } from '../../dist/db/open-database.js'
 import { entriesOf, folderOf } from '../entries.mjs'
 import { authenticate, authorizationOf, userOf } from '../users.mjs'
 import { serve, settings } from './serve.mjs'

@@ -2,7 +2,7 @@ import { sendError } from '../../test/fakes/drive/failure.ts'
 import type { FakeDrive } from '../../test/fakes/drive/fake-drive.ts'
 import type { GoogleTokens } from '../../test/fakes/google/emulate-tokens.ts'
 import type { EmulatedGoogle } from '../../test/fakes/google/emulate.ts'
-import type { Clock } from '../../src/domain/ports.ts'
+import type { Clock } from '../../src/core/time.ts'
 
 /** The duration of throttling or slowness. */
 export const MOOD_MS = 20_000

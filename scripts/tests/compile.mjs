@@ -10,7 +10,7 @@ export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 /** A folder of this run. Not below `node_modules`, where Node ignores source maps. */
 export const COMPILED = process.env.COMPILED_TESTS ?? join(ROOT, '.cache/tests', String(process.pid))
 
-export const FOLDERS = ['src', 'test', 'demo', 'scripts']
+export const FOLDERS = ['src', 'server', 'web', 'test', 'demo', 'scripts']
 
 /** The compiled form of a file, both relative to the root. */
 export const compiledPath = (file) => join(COMPILED, file.replace(/\.ts$/, '.js'))

@@ -1,9 +1,9 @@
-import { isStorageError, StorageError } from '../domain/errors.ts'
-import type { AccessTokens } from '../domain/oauth.ts'
-import type { Clock } from '../domain/ports.ts'
-import type { Secret } from '../domain/secret.ts'
-import type { RefreshFlights, RefreshedRow } from './refresh-flights.ts'
-import type { StoredTokens } from './stored-tokens.ts'
+import { isStorageError, StorageError } from '../errors.ts'
+import type { AccessTokens } from '../core/oauth.ts'
+import type { Clock } from '../core/time.ts'
+import type { Secret } from '../core/secret.ts'
+import type { RefreshFlights, RefreshedRow } from './refresh.ts'
+import type { StoredTokens } from './tokens.ts'
 
 export interface AccessTokenPorts {
   readonly flights: RefreshFlights

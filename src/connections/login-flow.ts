@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import type { Connection } from '../domain/connection.ts'
-import { StorageError } from '../domain/errors.ts'
-import type { Clock, CredentialCipher, OAuthStateStore, PendingFlow } from '../domain/ports.ts'
-import type { ConnectContext, LoginFlowConnect, ProviderDefinition } from '../domain/provider.ts'
-import { parseOpenableLink, requireLink } from '../domain/provider-link.ts'
-import { Secret } from '../domain/secret.ts'
-import type { Connect } from './connect.ts'
-import { bindingOf, FLOW_MS, FLOW_SECRET, hashOf, MAX_FLOWS_PER_USER } from './flow-secrets.ts'
+import type { Connection } from '../core/connection.ts'
+import { StorageError } from '../errors.ts'
+import type { Clock } from '../core/time.ts'
+import type { CredentialCipher, OAuthStateStore, PendingFlow } from '../core/stores.ts'
+import type { ConnectContext, LoginFlowConnect, ProviderDefinition } from '../core/provider.ts'
+import { parseOpenableLink, requireLink } from '../core/provider-link.ts'
+import { Secret } from '../core/secret.ts'
+import type { Connect } from './connections.ts'
+import { bindingOf, FLOW_MS, FLOW_SECRET, hashOf, MAX_FLOWS_PER_USER } from './oauth-flow.ts'
 
 export interface LoginFlowPorts {
   readonly flows: OAuthStateStore

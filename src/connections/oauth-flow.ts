@@ -1,16 +1,16 @@
-import { randomBytes } from 'node:crypto'
-import { isStorageError, StorageError } from '../domain/errors.ts'
-import type { AccessTokens, OAuthClient } from '../domain/oauth.ts'
-import type { Clock, CredentialCipher, OAuthStateStore, PendingFlow } from '../domain/ports.ts'
-import type { OAuthProvider } from '../domain/provider.ts'
-import { parseProviderLink, requireLink } from '../domain/provider-link.ts'
-import { Secret } from '../domain/secret.ts'
-import type { StorageBackend } from '../domain/storage-backend.ts'
-import type { InFlightLimit } from '../domain/user-limits.ts'
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { StorageBackend } from '../core/backend.ts'
+import type { AccessTokens, OAuthClient } from '../core/oauth.ts'
+import { parseProviderLink, requireLink } from '../core/provider-link.ts'
+import type { OAuthProvider } from '../core/provider.ts'
+import { Secret } from '../core/secret.ts'
+import type { CredentialBinding, CredentialCipher, OAuthStateStore, PendingFlow } from '../core/stores.ts'
+import type { Clock } from '../core/time.ts'
+import type { InFlightLimit } from '../core/user-limits.ts'
+import { isStorageError, StorageError } from '../errors.ts'
 import { fixedTokens } from './access-tokens.ts'
-import { bindingOf, FLOW_MS, FLOW_SECRET, hashOf, isHashOf, MAX_FLOWS_PER_USER } from './flow-secrets.ts'
-import type { StoreConnection } from './store-connection.ts'
-import { serialiseTokens, storeTokens, type StoredTokens } from './stored-tokens.ts'
+import type { StoreConnection } from './connections.ts'
+import { serialiseTokens, type StoredTokens, storeTokens } from './tokens.ts'
 
 export interface OAuthFlowPorts {
   readonly flows: OAuthStateStore
@@ -216,4 +216,32 @@ function granted(
 function requireLasting({ refreshToken, expiresAt }: StoredTokens): void {
   if (refreshToken !== null || expiresAt === null) return
   throw new StorageError('PROVIDER_ERROR', 'The provider issued an expiring access token without a refresh token.')
+}
+
+/** Time for the user at the provider's own pages, in milliseconds. */
+export const FLOW_MS = 600_000
+/** Pending flows per user; the oldest one is dropped first. */
+export const MAX_FLOWS_PER_USER = 5
+
+/** 32 random bytes in base64url: the secret that identifies a flow, or proves that the browser is the same. */
+export const FLOW_SECRET = /^[\w-]{43}$/
+
+/** Returns the hash that is stored: read access to the table does not suffice to continue the flow. */
+export function hashOf(secret: string): string {
+  return createHash('sha256').update(secret).digest('hex')
+}
+
+/** Returns true if the hash belongs to the secret. The comparison takes constant time. */
+export function isHashOf(secret: string, hash: string): boolean {
+  const expected = Buffer.from(hash)
+  const actual = Buffer.from(hashOf(secret))
+  return actual.byteLength === expected.byteLength && timingSafeEqual(actual, expected)
+}
+
+/** Returns the binding of a flow's secrets. No connection has an id of this form. */
+export function bindingOf(
+  kind: 'login-flow' | 'oauth-flow',
+  { stateHash, userId, provider }: Pick<PendingFlow, 'stateHash' | 'userId' | 'provider'>
+): CredentialBinding {
+  return { userId, provider, connectionId: `${kind}:${stateHash}` }
 }

@@ -1,8 +1,8 @@
-import type { SealedConnection } from '../domain/connection.ts'
-import type { OAuthClient } from '../domain/oauth.ts'
-import type { CredentialCipher } from '../domain/ports.ts'
-import { type ConnectContext, isOAuthProvider, type ProviderDefinition } from '../domain/provider.ts'
-import { parseTokens, type StoredTokens } from './stored-tokens.ts'
+import type { SealedConnection } from '../core/connection.ts'
+import type { OAuthClient } from '../core/oauth.ts'
+import type { CredentialCipher } from '../core/stores.ts'
+import { type ConnectContext, isOAuthProvider, type ProviderDefinition } from '../core/provider.ts'
+import { parseTokens, type StoredTokens } from './tokens.ts'
 
 export type RevokedRow = Pick<SealedConnection, 'id' | 'provider'>
 

@@ -1,14 +1,11 @@
-import { stringifySetCookie } from 'cookie'
+import { parseCookie, type SetCookie, stringifySetCookie } from 'cookie'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { OAuthFlow } from '../connections/oauth-flow.ts'
-import { isStorageError, StorageError } from '../domain/errors.ts'
-import { isOAuthProvider, type ProviderDefinition } from '../domain/provider.ts'
-import { type Authenticate, identify } from './authenticate.ts'
-import { type Describe, unchecked } from './described.ts'
-import { logFailure } from './log-failure.ts'
-import { forgottenNonce, readNonce } from './nonce-cookie.ts'
-import type { PublicPlaces } from './public-places.ts'
-import { STATUS } from './status.ts'
+import type { BrowserNonce, OAuthFlow } from '../connections/oauth-flow.ts'
+import { isOAuthProvider, type ProviderDefinition } from '../core/provider.ts'
+import { isStorageError, STATUS, StorageError } from '../errors.ts'
+import { type Authenticate, identify } from './authentication.ts'
+import { type Describe, unchecked } from './openapi/describe.ts'
+import { logFailure } from './problem.ts'
 
 export interface CallbackRouteDeps {
   readonly authenticate: Authenticate
@@ -83,5 +80,89 @@ async function userIfAny(authenticate: Authenticate, request: FastifyRequest): P
   } catch (error) {
     if (isStorageError(error, 'UNAUTHENTICATED')) return null
     throw error
+  }
+}
+
+/** Returns the cookie's name. Each flow has its own, so that concurrent flows do not overwrite each other's nonce. */
+function nameOf(id: string): string {
+  return `cloud_oauth_${id}`
+}
+
+/**
+ * Returns the cookie that the browser sends to the callback only. It is `Lax`, not `Strict`, since the user returns
+ * from another site.
+ *
+ * @param isFromOtherSite true if a front end on another site began the login: browsers store only `None` from there
+ */
+export function nonceCookie(
+  { id, value, lifetimeMs }: BrowserNonce,
+  callback: URL,
+  isFromOtherSite: boolean
+): SetCookie {
+  return {
+    name: nameOf(id),
+    value,
+    path: callback.pathname,
+    maxAge: Math.floor(lifetimeMs / 1000),
+    httpOnly: true,
+    secure: true,
+    sameSite: isFromOtherSite ? 'none' : 'lax'
+  }
+}
+
+/** Returns the cookie that deletes the nonce of a finished flow. */
+export function forgottenNonce(id: string, callback: URL): SetCookie {
+  return nonceCookie({ id, value: '', lifetimeMs: 0 }, callback, false)
+}
+
+export function readNonce(cookieHeader: string | undefined, id: string): string | undefined {
+  return cookieHeader === undefined ? undefined : parseCookie(cookieHeader)[nameOf(id)]
+}
+
+/** The URLs of the application for browsers. They depend only on the configuration, never on a request. */
+export interface PublicPlaces {
+  /** Returns the redirect URI that is registered at the provider. */
+  redirectUri(providerId: string): URL
+  /**
+   * Returns the absolute URL to which the user returns in the end. Default: the start page of the application.
+   *
+   * @throws StorageError `INVALID_REQUEST` for a URL that is neither inside the application nor on an allowed origin
+   */
+  returnTo(given: string | undefined): string
+}
+
+/**
+ * @param prefix of the plugin's routes, below `publicUrl`
+ * @param allowedOrigins origins of other front ends
+ */
+export function publicPlaces(
+  publicUrl: URL | undefined,
+  prefix: string,
+  allowedOrigins: ReadonlySet<string>
+): PublicPlaces {
+  const base = (): URL => {
+    // The check of the options ensures that it is set if a provider needs it.
+    if (publicUrl === undefined) throw new StorageError('INTERNAL', 'The option publicUrl is not set')
+    return new URL(publicUrl.pathname.replace(/(?<!\/)\/*$/, '/'), publicUrl)
+  }
+  return {
+    redirectUri(providerId) {
+      const url = base()
+      url.pathname += `${prefix.replace(/^\/+/, '')}/connections/${providerId}/callback`
+      return url
+    },
+    returnTo(given) {
+      const inside = base()
+      if (given === undefined) return inside.href
+      const url = URL.canParse(given, inside.href) ? new URL(given, inside) : null
+      // The base URL itself is inside, with and without its trailing slash.
+      const isInside = url?.origin === inside.origin && `${url.pathname}/`.startsWith(inside.pathname)
+      const isTrusted = url !== null && (isInside || allowedOrigins.has(url.origin))
+      if (isTrusted && url.username + url.password === '') return url.href
+      throw new StorageError(
+        'INVALID_REQUEST',
+        'body/returnTo must be a URL of the application or of an allowed origin.'
+      )
+    }
   }
 }

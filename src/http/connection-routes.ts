@@ -1,17 +1,13 @@
 import type { FastifyInstance } from 'fastify'
-import type { ChangeConnection } from '../connections/change-connection.ts'
-import type { Connect } from '../connections/connect.ts'
-import type { Disconnect } from '../connections/disconnect.ts'
-import type { Verify } from '../connections/verify.ts'
-import type { Connection } from '../domain/connection.ts'
-import { StorageError } from '../domain/errors.ts'
-import type { ProviderDefinition } from '../domain/provider.ts'
-import { clientSignal } from './client-signal.ts'
-import { parseLabel, viewOf } from './connection-view.ts'
-import { type Describe, unchecked } from './described.ts'
-import { privateAnswer } from './private-answer.ts'
+import type { ChangeConnection, Connect, Disconnect, Verify } from '../connections/connections.ts'
+import type { Connection } from '../core/connection.ts'
+import type { ProviderDefinition } from '../core/provider.ts'
+import { StorageError } from '../errors.ts'
+import { userOf } from './authentication.ts'
+import { privateAnswer } from './headers.ts'
+import { clientSignal } from './in-flight.ts'
+import { type Describe, unchecked } from './openapi/describe.ts'
 import { connectionChangesSchema, credentialsSchema } from './schemas.ts'
-import { userOf } from './users.ts'
 import type { compileBody } from './validation.ts'
 
 export interface ConnectionRouteDeps {
@@ -116,4 +112,45 @@ export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps
     await disconnect.all(userOf(request))
     return reply.code(204).send()
   })
+}
+
+/** Returns the public fields. They exclude credentials, even sealed, and all of the last failure except its code. */
+export function viewOf(connection: Connection): object {
+  return {
+    id: connection.id,
+    provider: connection.provider,
+    label: connection.label,
+    account: connection.accountId,
+    status: connection.status,
+    default: connection.isDefault,
+    createdAt: connection.createdAt.toISOString(),
+    lastError: connection.lastErrorCode
+  }
+}
+
+/** Rejects a label that PostgreSQL cannot store as text. */
+export function parseLabel(label: string): string
+export function parseLabel(label: string | undefined): string | undefined
+export function parseLabel(label: string | undefined): string | undefined {
+  if (label !== undefined && (label.includes('\0') || !label.isWellFormed())) {
+    throw new StorageError('INVALID_REQUEST', 'body/label contains invalid characters.')
+  }
+  return label
+}
+
+export interface ProviderRouteDeps {
+  readonly loadProviders: () => Promise<ProviderDefinition[]>
+}
+
+export function providerRoutes(app: FastifyInstance, { loadProviders }: ProviderRouteDeps, describe: Describe): void {
+  app.get('/providers', { schema: describe('listProviders'), exposeHeadRoute: true }, async (_request, reply) => {
+    const providers = await loadProviders()
+    privateAnswer(reply)
+    return { providers: providers.map(view) }
+  })
+}
+
+function view({ id, label, connect, capabilities }: ProviderDefinition): object {
+  const how = connect.type === 'oauth2' ? { type: connect.type } : { type: connect.type, schema: connect.schema }
+  return { id, label, connect: how, capabilities }
 }

@@ -1,12 +1,12 @@
 import type { FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
-import type { StoredDocument, User } from '../domain/document.ts'
-import { isStorageError, StorageError } from '../domain/errors.ts'
-import type { StorageBackend } from '../domain/storage-backend.ts'
-import type { InFlightLimit, Slot } from '../domain/user-limits.ts'
-import type { GetStorageBackendForDocument } from '../resolver/storage-for-document.ts'
-import { type Authenticate, identify } from './authenticate.ts'
-import { enterFor } from './count-in-flight.ts'
-import { withStatus } from './status.ts'
+import type { StoredDocument, User } from '../core/document.ts'
+import { isStorageError, StorageError } from '../errors.ts'
+import type { StorageBackend } from '../core/backend.ts'
+import type { InFlightLimit, Slot } from '../core/user-limits.ts'
+import type { GetStorageBackendForDocument } from '../documents/resolve.ts'
+import { type Authenticate, identify } from './authentication.ts'
+import { enterFor } from './in-flight.ts'
+import { withStatus } from '../errors.ts'
 
 export interface StorageBackendHookOptions {
   /**

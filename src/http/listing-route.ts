@@ -1,14 +1,14 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { StorageError } from '../domain/errors.ts'
-import { parseFolderId } from '../domain/folder-id.ts'
+import { StorageError } from '../errors.ts'
+import { parseFolderId } from '../core/ids.ts'
 import type { ListFolder, ListFolderAnswer, ListFolderRequest, ListingStatus } from '../listing/list-folder.ts'
 import type { Encoding, Representation } from '../listing/rendered-listing.ts'
-import { acceptedEncoding } from './accepted-encoding.ts'
-import { clientSignal } from './client-signal.ts'
-import type { Describe } from './described.ts'
-import { privateAnswer, VARY_CODED } from './private-answer.ts'
+import { acceptedEncoding } from './headers.ts'
+import { clientSignal } from './in-flight.ts'
+import type { Describe } from './openapi/describe.ts'
+import { privateAnswer, VARY_CODED } from './headers.ts'
 import { type ListingQuery, listingQuerySchema } from './schemas.ts'
-import { userOf } from './users.ts'
+import { userOf } from './authentication.ts'
 
 export interface ListingRouteDeps {
   readonly hasProvider: (id: string) => boolean

@@ -1,9 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { StorageError, type StorageErrorCode } from '../domain/errors.ts'
-import { ClientGone } from './client-signal.ts'
-import { logFailure } from './log-failure.ts'
-import { withStatus } from './status.ts'
+import { Diagnosis, type FailureContext, StorageError, type StorageErrorCode, withStatus } from '../errors.ts'
+import { ClientGone } from './in-flight.ts'
 
 /** Errors that Fastify throws before a handler runs. */
 const FASTIFY_CODES: Readonly<Record<string, StorageErrorCode>> = {
@@ -94,4 +92,104 @@ function describeForeign(error: unknown, reply: FastifyReply): Problem {
 function textHeaders(headers: unknown): Record<string, string> {
   if (typeof headers !== 'object' || headers === null) return {}
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]))
+}
+
+const MAX_CAUSES = 4
+const MAX_DIAGNOSIS = 512
+const PLAIN_WORD = /^[\w.-]{1,64}$/
+
+type Level = 'info' | 'warn' | 'error'
+
+/** A failed request, as the log describes it. */
+export interface LoggedFailure extends FailureContext {
+  readonly code?: string
+  readonly causes?: readonly object[]
+  /** An error that is not a `StorageError`: unexpected, so the log has its message and stack. */
+  readonly err?: unknown
+}
+
+/** Writes a failure that would otherwise get a log line of its own. */
+export type FailureSink = (failure: LoggedFailure, level: Level, message: string) => void
+
+const sinks = new WeakMap<FastifyRequest, FailureSink>()
+
+/** Passes the failure of `request` to `sink`, for a server that writes one line per request. */
+export function collectFailure(request: FastifyRequest, sink: FailureSink): void {
+  sinks.set(request, sink)
+}
+
+/**
+ * Logs why a request failed, with all that an operator needs to find the cause: request, connection and its status,
+ * provider, host, code, causes. As in Fastify, statuses below 500 have the level `info`.
+ *
+ * Messages of third-party errors may contain a token or a whole upstream response. Of the causes of a `StorageError`,
+ * only the class, code and HTTP status are logged, and the messages of a {@link Diagnosis} or another `StorageError`.
+ */
+export function logFailure(request: FastifyRequest, status: number, error: unknown): void {
+  const level = status === 500 ? 'error' : status > 500 ? 'warn' : 'info'
+  const sink = sinks.get(request)
+  if (error instanceof StorageError) {
+    const { code, message, context } = error
+    const failure = { code, ...contextOf(request, context), ...causesField(error) }
+    if (sink === undefined) request.log[level]({ ...requestFields(request, status), ...failure }, message)
+    else sink(failure, level, message)
+  } else if (status >= 500) {
+    const failure = { ...contextOf(request, {}), err: error }
+    if (sink === undefined) request.log.error({ ...requestFields(request, status), ...failure }, 'unexpected error')
+    else sink(failure, 'error', 'unexpected error')
+  } else {
+    // The host logs the errors of its own hooks.
+    const { code } = (error ?? {}) as { code?: unknown }
+    sink?.(typeof code === 'string' ? { code } : {}, level, 'request failed')
+  }
+}
+
+/** Returns the fields that identify a request. The logger adds the id. The route's pattern contains no secret. */
+function requestFields(request: FastifyRequest, status: number): object {
+  return { method: request.method, route: request.routeOptions.url, statusCode: status }
+}
+
+/** Returns the context of the error, completed with the ids in the request. */
+function contextOf({ method, params, query, routeOptions }: FastifyRequest, known: FailureContext): FailureContext {
+  const { provider, id } = (params ?? {}) as Record<string, unknown>
+  const { connection } = (query ?? {}) as Record<string, unknown>
+  const { url = '' } = routeOptions
+  // `POST /connections/:id` connects: its id is a provider's.
+  const isConnect = method === 'POST' && url.endsWith('/connections/:id')
+  const named = url.includes('/connections/:id') && !isConnect ? id : connection
+  return {
+    ...known,
+    provider: known.provider ?? word(isConnect ? id : provider),
+    connectionId: known.connectionId ?? word(named)
+  }
+}
+
+function causesField(error: StorageError): { causes?: object[] } {
+  const causes = causesOf(error)
+  return causes.length === 0 ? {} : { causes }
+}
+
+/** Returns the loggable fields of an error and its causes; for a `StorageError`, only of its causes. */
+export function causesOf(error: unknown): object[] {
+  const causes: object[] = []
+  for (
+    let cause = error instanceof StorageError ? error.cause : error;
+    cause instanceof Error && causes.length < MAX_CAUSES;
+    cause = cause.cause
+  ) {
+    const { name, code, $metadata } = cause as Error & { code?: unknown; $metadata?: { httpStatusCode?: unknown } }
+    // Messages of this package. They are cut, since they may contain an origin that a user or a server chose.
+    const message =
+      cause instanceof Diagnosis || cause instanceof StorageError ? cause.message.slice(0, MAX_DIAGNOSIS) : undefined
+    causes.push({ name: plain(name), code: plain(code), status: plain($metadata?.httpStatusCode), message })
+  }
+  return causes
+}
+
+function plain(value: unknown): string | number | undefined {
+  return typeof value === 'number' ? value : word(value)
+}
+
+function word(value: unknown): string | undefined {
+  return typeof value === 'string' && PLAIN_WORD.test(value) ? value : undefined
 }

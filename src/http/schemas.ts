@@ -1,5 +1,5 @@
-import { MAX_CURSOR_LENGTH } from '../domain/entry.ts'
-import type { ObjectSchema } from '../domain/provider.ts'
+import { MAX_CURSOR_LENGTH } from '../core/entry.ts'
+import type { ObjectSchema } from '../core/provider.ts'
 
 export interface ListingQuery {
   readonly folder?: string

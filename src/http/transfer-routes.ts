@@ -1,15 +1,15 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { isStorageError, StorageError } from '../domain/errors.ts'
-import { parseFolderId, parseObjectText } from '../domain/folder-id.ts'
-import type { InFlightLimit } from '../domain/user-limits.ts'
-import type { TransferPlace, Transfers, TransferTarget } from '../resolver/transfers.ts'
-import { clientSignal, type ClientWatch, watchClient } from './client-signal.ts'
-import { answerWithoutContent, type Content, sendContent, sendContentHead } from './content-answer.ts'
-import { countInFlight } from './count-in-flight.ts'
-import type { Describe } from './described.ts'
-import type { IncomingBodyOptions } from './incoming-body.ts'
-import { answerUploadProblem, endingWith, incomingUpload, takeAnyBody } from './incoming-upload.ts'
-import { privateAnswer } from './private-answer.ts'
+import { isStorageError, StorageError } from '../errors.ts'
+import { parseFolderId, parseObjectText } from '../core/ids.ts'
+import type { InFlightLimit } from '../core/user-limits.ts'
+import type { TransferPlace, Transfers, TransferTarget } from '../transfers/transfers.ts'
+import { clientSignal, type ClientWatch, watchClient } from './in-flight.ts'
+import { answerWithoutContent, type Content, sendContent, sendContentHead } from './content-response.ts'
+import { countInFlight } from './in-flight.ts'
+import type { Describe } from './openapi/describe.ts'
+import type { IncomingBodyOptions } from './upload-body.ts'
+import { answerUploadProblem, endingWith, incomingUpload, takeAnyBody } from './upload-body.ts'
+import { privateAnswer } from './headers.ts'
 import {
   type ContentQuery,
   contentQuerySchema,
@@ -22,7 +22,7 @@ import {
   type UploadQuery,
   uploadQuerySchema
 } from './schemas.ts'
-import { userOf } from './users.ts'
+import { userOf } from './authentication.ts'
 import { writeConditions } from './write-conditions.ts'
 
 export interface TransferRouteDeps extends Transfers {

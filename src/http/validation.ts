@@ -1,7 +1,7 @@
 import { Ajv } from 'ajv'
 import type { FastifyInstance } from 'fastify'
-import { StorageError } from '../domain/errors.ts'
-import { unchecked } from './described.ts'
+import { StorageError } from '../errors.ts'
+import { unchecked } from './openapi/describe.ts'
 
 /**
  * Separate validators: the host may have replaced Fastify's by one with other keywords, or by one that removes

@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { StorageError } from '../domain/errors.ts'
-import type { VersionCondition } from '../resolver/transfers.ts'
-import { validatorsOf } from './content-headers.ts'
-import { isStrong, tagsOf } from './preconditions.ts'
+import { StorageError } from '../errors.ts'
+import type { VersionCondition } from '../transfers/transfers.ts'
+import { validatorsOf } from './content-response.ts'
+import { isStrong, tagsOf } from './conditional.ts'
 
 const ONE_OR_MORE_TAGS = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:[ \t]*,[ \t]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*$/
 

@@ -1,7 +1,11 @@
 import type { CircuitBreakerPolicy, CircuitState } from 'cockatiel'
-import { isStorageError, StorageError, type StorageErrorCode } from '../domain/errors.ts'
-import type { TrippedBreaker } from '../domain/metrics.ts'
-import type { Clock } from '../domain/ports.ts'
+import { LRUCache } from 'lru-cache'
+import type { StorageBackend } from '../core/backend.ts'
+import type { TrippedBreaker } from '../core/telemetry.ts'
+import type { Clock } from '../core/time.ts'
+import { isStorageError, StorageError, type StorageErrorCode } from '../errors.ts'
+import { aroundEach } from './layer.ts'
+import { Penalty } from './throttle.ts'
 
 /** Consecutive failures that open the circuit. */
 const THRESHOLD = 5
@@ -146,4 +150,76 @@ function healthOf(error: unknown): 'up' | 'down' | 'unknown' {
 function unwrap<T>(outcome: Outcome<T>): T {
   if ('error' in outcome) throw outcome.error
   return outcome.answer
+}
+
+/**
+ * Stops calls to a provider that is down. It must enclose the deadline and the retries, so that a call counts as one
+ * outcome. A download has succeeded once its body begins.
+ */
+export function withBreaker(backend: StorageBackend, breaker: Breaker): StorageBackend {
+  return aroundEach(backend, (call, signal, run) => {
+    const work = (): ReturnType<typeof run> => run(signal)
+    return call === 'upload' ? breaker.runLong(signal, work) : breaker.run(signal, work)
+  })
+}
+
+/** The state of one connection's provider. It outlives the opened backends. */
+export interface Health {
+  readonly penalty: Penalty
+  readonly breaker: Breaker
+}
+
+interface Known extends Health {
+  readonly provider: string
+}
+
+/** Connections in memory. An evicted one calls its provider again, and gets its throttle or failure again. */
+const MAX_CONNECTIONS = 5_000
+
+/**
+ * The health of each connection, as observed by this process. The host is not part of the key: it belongs to the
+ * account that the row represents, so another server means another row.
+ */
+export class ConnectionHealth {
+  readonly #clock: Clock
+  readonly #onThrottled: (provider: string) => void
+  readonly #known = new LRUCache<string, Known>({ max: MAX_CONNECTIONS })
+
+  /** @param onThrottled called once for each throttle response */
+  constructor(clock: Clock, onThrottled: (provider: string) => void = () => {}) {
+    this.#clock = clock
+    this.#onThrottled = onThrottled
+  }
+
+  /** Returns the connection's health, creating it at first use. */
+  of(provider: string, connectionId: string): Health {
+    const key = keyOf(provider, connectionId)
+    let health = this.#known.get(key)
+    if (health === undefined) {
+      const penalty = new Penalty(this.#clock, () => {
+        this.#onThrottled(provider)
+      })
+      health = { provider, penalty, breaker: new Breaker(this.#clock) }
+      this.#known.set(key, health)
+    }
+    return health
+  }
+
+  /** Returns the breakers that are not closed. */
+  tripped(): TrippedBreaker[] {
+    // `values()` does not change the LRU order: reading metrics must not keep connections in memory.
+    return [...this.#known.values()].flatMap(({ provider, breaker: { state } }) =>
+      state === 'closed' ? [] : [{ provider, state }]
+    )
+  }
+
+  /** Removes a deleted connection. */
+  forget(provider: string, connectionId: string): void {
+    this.#known.delete(keyOf(provider, connectionId))
+  }
+}
+
+/** JSON separates the two unambiguously, whatever characters they contain. */
+function keyOf(provider: string, connectionId: string): string {
+  return JSON.stringify([provider, connectionId])
 }

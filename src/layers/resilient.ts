@@ -1,11 +1,12 @@
-import type { Clock, Timeouts } from '../domain/ports.ts'
-import type { StorageBackend } from '../domain/storage-backend.ts'
-import type { Health } from './health.ts'
-import { withBreaker } from './with-breaker.ts'
-import { withDeadline } from './with-deadline.ts'
-import { withPageGuard } from './with-page-guard.ts'
-import { withPenaltyGate, withPenaltyWatch } from './with-penalty.ts'
-import { withRetry } from './with-retry.ts'
+import type { Clock } from '../core/time.ts'
+import type { Timeouts } from '../core/stores.ts'
+import type { StorageBackend } from '../core/backend.ts'
+import type { Health } from './breaker.ts'
+import { withBreaker } from './breaker.ts'
+import { withDeadline } from './deadline.ts'
+import { withPageGuard } from './page-guard.ts'
+import { withPenaltyGate, withPenaltyWatch } from './throttle.ts'
+import { withRetry } from './retry.ts'
 
 export interface ResilientOptions {
   readonly health: Health

@@ -1,12 +1,12 @@
-import type { Connection, SealedConnection } from '../domain/connection.ts'
-import { type LoadOutcome, type Metrics, outcomeOf } from '../domain/metrics.ts'
-import type { Clock, ConnectionLeases } from '../domain/ports.ts'
-import type { SharedTier } from '../domain/shared-tier.ts'
-import type { StorageBackend } from '../domain/storage-backend.ts'
-import { composeListing } from './compose-listing.ts'
-import type { Cursors, CursorScope } from './cursor.ts'
-import { type FolderKey, folderKeyText } from './folder-key.ts'
-import { isUnchanged } from './listing-key.ts'
+import type { SharedTier } from '../cache/shared-tier.ts'
+import { type FolderKey, folderKeyText } from '../cache/types.ts'
+import type { StorageBackend } from '../core/backend.ts'
+import type { Connection, SealedConnection } from '../core/connection.ts'
+import type { Entry, EntryPage, Listing } from '../core/entry.ts'
+import type { ConnectionLeases } from '../core/stores.ts'
+import { type LoadOutcome, type Metrics, outcomeOf } from '../core/telemetry.ts'
+import type { Clock } from '../core/time.ts'
+import { type Cursors, type CursorScope, isUnchanged } from './keys.ts'
 import { RenderedListing } from './rendered-listing.ts'
 
 export interface LoadPorts {
@@ -93,4 +93,40 @@ async function sealedNow({ leases }: LoadPorts, { connection }: PageRequest): Pr
   const sealed = await leases.findSealed(connection.userId, connection.id)
   if (sealed === null || !isUnchanged(sealed, connection)) throw new ConnectionChanged()
   return sealed
+}
+
+/** Converts a page of the provider to the route's response. `first`: the page is the first one of its folder. */
+export function composeListing(
+  connection: Connection,
+  page: EntryPage,
+  first: boolean,
+  cursors: Cursors,
+  scope: CursorScope
+): Listing {
+  const whole = first && page.next === null
+  const next = page.next === null ? null : cursors.seal(page.next, scope)
+  const cut = page.next !== null && next === null
+  return {
+    provider: connection.provider,
+    connectionId: connection.id,
+    folder: page.folder,
+    entries: whole ? page.entries.toSorted(folderThenName) : page.entries,
+    page: {
+      next,
+      complete: page.complete,
+      reason: cut ? 'page-cap' : page.reason,
+      order: whole ? 'folder-then-name' : 'provider'
+    }
+  }
+}
+
+// One collation for all instances, whatever their locale: equal content must have an equal ETag.
+const byName = new Intl.Collator('en', { numeric: true })
+
+function folderThenName(a: Entry, b: Entry): number {
+  return rank(a) - rank(b) || byName.compare(a.name, b.name) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
+}
+
+function rank(entry: Entry): number {
+  return entry.kind === 'folder' || entry.kind === 'drive' ? 0 : 1
 }

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
-import type { FolderCache } from './folder-cache.ts'
-import type { Fetch } from './folder-cache-options.ts'
-import type { FolderKey } from './folder-key.ts'
+import type { FolderCache } from '../cache/folder-cache.ts'
+import type { Fetch } from '../cache/types.ts'
+import type { FolderKey } from '../cache/types.ts'
 import type { RenderedListing } from './rendered-listing.ts'
 
 /** Pages loaded ahead at a time for all users. Each user has at most one. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Listing } from '../domain/entry.ts'
+import type { Listing } from '../core/entry.ts'
 
 /** Supported content codings, the preferred one first (RFC 9110 section 8.4.1). */
 export const ENCODINGS = ['br', 'gzip'] as const

@@ -1,7 +1,7 @@
-import type { ManagedStoreOptions } from '../domain/managed-store.ts'
-import type { Timeouts } from '../domain/ports.ts'
-import type { ProviderDefinition } from '../domain/provider.ts'
-import type { StorageBackend } from '../domain/storage-backend.ts'
+import type { ManagedStoreOptions } from '../core/provider.ts'
+import type { Timeouts } from '../core/stores.ts'
+import type { ProviderDefinition } from '../core/provider.ts'
+import type { StorageBackend } from '../core/backend.ts'
 
 export interface ProviderModule {
   readonly provider: ProviderDefinition
@@ -21,13 +21,13 @@ export type ManagedStoreRegistry = {
 
 /** The providers that users can connect, one per line. Nothing is imported before its first use. */
 export const PROVIDERS: ProviderRegistry = {
-  s3: () => import('./s3.ts'),
-  webdav: () => import('./webdav.ts'),
-  nextcloud: () => import('./nextcloud.ts'),
-  google_drive: () => import('./google-drive.ts'),
-  onedrive: () => import('./onedrive.ts'),
-  dropbox: () => import('./dropbox.ts'),
-  box: () => import('./box.ts')
+  s3: () => import('./s3/index.ts'),
+  webdav: () => import('./webdav/index.ts'),
+  nextcloud: () => import('./nextcloud/index.ts'),
+  google_drive: () => import('./google-drive/index.ts'),
+  onedrive: () => import('./onedrive/index.ts'),
+  dropbox: () => import('./dropbox/index.ts'),
+  box: () => import('./box/index.ts')
 }
 
 /** The optional peer dependencies that a provider imports at its first use. */
@@ -44,6 +44,6 @@ export const TENANT_PROVIDERS: ReadonlySet<string> = new Set(['onedrive'])
 
 /** Stores for the host's own documents. */
 export const MANAGED_STORES: ManagedStoreRegistry = {
-  s3: () => import('./s3.ts'),
-  disk: () => import('./disk.ts')
+  s3: () => import('./s3/index.ts'),
+  disk: () => import('./disk/index.ts')
 }

@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { chromium } from 'playwright-core'
-import { serverApp } from '../support/server-app.ts'
+import { serverApp } from '../support/app/server-app.ts'
 
 t.test('/docs shows every operation, under its content security policy, and contacts no other host', async (t) => {
   const { app } = await serverApp(t)

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { connectionTo, DRIVE, entryOf, folderOf, S3 } from '../support/picker-entries.ts'
+import { connectionTo, DRIVE, entryOf, folderOf, S3 } from '../support/picker/entries.ts'
 import { eventually, openPicker, sample } from './picker-page.ts'
 
 t.test('a folder is shown with folders first, sizes and dates', async (t) => {

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { connectionTo, DRIVE, NEXTCLOUD, S3 } from '../support/picker-entries.ts'
-import { connect } from '../support/picker-routes.ts'
-import type { PickerCloud } from '../support/picker-cloud.ts'
+import { connectionTo, DRIVE, NEXTCLOUD, S3 } from '../support/picker/entries.ts'
+import { connect } from '../support/picker/routes.ts'
+import type { PickerCloud } from '../support/picker/cloud.ts'
 import { openPicker, sample, violationsOf } from './picker-page.ts'
 
 function all(cloud: PickerCloud): void {

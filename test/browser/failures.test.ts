@@ -1,6 +1,6 @@
 import t from 'tap'
-import { connectionTo, entryOf } from '../support/picker-entries.ts'
-import { Deferred } from '../support/deferred.ts'
+import { connectionTo, entryOf } from '../support/picker/entries.ts'
+import { Deferred } from '../support/time/deferred.ts'
 import { eventually, openPicker, sample, violationsOf } from './picker-page.ts'
 
 const LISTING = 'GET /cloud/s3/listing'

@@ -1,6 +1,6 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
-import { numberedFiles } from '../support/picker-entries.ts'
+import { numberedFiles } from '../support/picker/entries.ts'
 import { eventually, openPicker, sample } from './picker-page.ts'
 
 /** Returns the focused element: a row by its name and column, or the element. */

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { connectionTo, DRIVE, NEXTCLOUD, S3 } from '../support/picker-entries.ts'
+import { connectionTo, DRIVE, NEXTCLOUD, S3 } from '../support/picker/entries.ts'
 import { openPicker, sample, violationsOf } from './picker-page.ts'
 
 for (const colorScheme of ['light', 'dark'] as const) {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { CloudFolderPickerElement } from '../../src/picker/picker-element.ts'
+import type { CloudFolderPickerElement } from '../../web/picker/element.ts'
 import { openPicker } from './picker-page.ts'
 
 t.test('the host’s own fetch sends each request and sees each response', async (t) => {

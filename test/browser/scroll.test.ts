@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { entryOf, folderOf, numberedFiles } from '../support/picker-entries.ts'
+import { entryOf, folderOf, numberedFiles } from '../support/picker/entries.ts'
 import { scriptingOf } from './frames.ts'
 import { countNodes } from './nodes.ts'
 import { eventually, openPicker, sample } from './picker-page.ts'

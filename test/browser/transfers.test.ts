@@ -1,8 +1,8 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { readFile } from 'node:fs/promises'
-import { Deferred } from '../support/deferred.ts'
-import { DRIVE, connectionTo, entryOf } from '../support/picker-entries.ts'
+import { Deferred } from '../support/time/deferred.ts'
+import { DRIVE, connectionTo, entryOf } from '../support/picker/entries.ts'
 import { eventually, openPicker, sample, violationsOf } from './picker-page.ts'
 
 const file = (name: string, content = 'hello', mimeType = 'text/plain') => ({

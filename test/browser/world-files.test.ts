@@ -4,7 +4,7 @@ import { NATIVE_EXPORTS } from '../../demo/content/drive-documents.ts'
 import { MARKUP_NAME } from '../../demo/content/names.ts'
 import { DOWNLOADS } from '../../demo/content/samples.ts'
 import { DRIVE_DOCUMENT, DRIVE_SPREADSHEET } from '../fakes/drive/node.ts'
-import { DemoUser } from '../support/demo-user.ts'
+import { DemoUser } from '../support/app/demo-user.ts'
 import { documentItem, download, enter, openWorld, row, startWorld, upload, visit } from './world-page.ts'
 
 interface Selected {

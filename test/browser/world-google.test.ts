@@ -1,7 +1,7 @@
 import t from 'tap'
 import { LONG_FOLDER } from '../../demo/content/drive.ts'
 import { DEEP_LEVELS } from '../../demo/content/samples.ts'
-import { DemoUser } from '../support/demo-user.ts'
+import { DemoUser } from '../support/app/demo-user.ts'
 import { scriptingOf } from './frames.ts'
 import { countNodes } from './nodes.ts'
 import { enter, openWorld, row, startWorld, trail, visit } from './world-page.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { DemoUser } from '../support/demo-user.ts'
+import { DemoUser } from '../support/app/demo-user.ts'
 import { eventually } from './browser-page.ts'
 import { connectGoogle, enter, openWorld, row, startWorld, trail, visit } from './world-page.ts'
 

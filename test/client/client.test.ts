@@ -1,10 +1,10 @@
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { createCloudStorageClient } from '../../src/client/index.ts'
-import type { Entry, Listing } from '../../src/domain/entry.ts'
-import { scriptedProvider, testApp } from '../support/app.ts'
-import { pages, ScriptedBackend } from '../support/scripted-backend.ts'
-import { davTransfers } from '../support/transfer-app.ts'
+import type { Entry, Listing } from '../../src/core/entry.ts'
+import { scriptedProvider, testApp } from '../support/app/app.ts'
+import { pages, ScriptedBackend } from '../support/backend/scripted-backend.ts'
+import { davTransfers } from '../support/app/transfer-app.ts'
 
 const ANN = { 'x-user': 'ann' }
 

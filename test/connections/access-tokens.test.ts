@@ -1,9 +1,9 @@
 import t from 'tap'
 import { fixedTokens } from '../../src/connections/access-tokens.ts'
-import { parseTokens } from '../../src/connections/stored-tokens.ts'
-import { StorageError } from '../../src/domain/errors.ts'
-import { Secret } from '../../src/domain/secret.ts'
-import { codeOf, HOUR, never, RefreshWorld } from '../support/refresh-world.ts'
+import { parseTokens } from '../../src/connections/tokens.ts'
+import { StorageError } from '../../src/errors.ts'
+import { Secret } from '../../src/core/secret.ts'
+import { codeOf, HOUR, never, RefreshWorld } from '../support/refresh/world.ts'
 
 for (const [random, skewMs] of [
   [0, 60_000],

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { createNoteUse } from '../../src/connections/note-use.ts'
-import { ManualClock } from '../support/clock.ts'
-import { settled } from '../support/deferred.ts'
+import { createNoteUse } from '../../src/connections/connections.ts'
+import { ManualClock } from '../support/time/clock.ts'
+import { settled } from '../support/time/deferred.ts'
 
 const HOUR = 3_600_000
 

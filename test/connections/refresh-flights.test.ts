@@ -1,8 +1,8 @@
 import t from 'tap'
-import type { TokenSet } from '../../src/domain/oauth.ts'
-import { StorageError } from '../../src/domain/errors.ts'
-import { Deferred, settled } from '../support/deferred.ts'
-import { codeOf, HOUR, never, RefreshWorld } from '../support/refresh-world.ts'
+import type { TokenSet } from '../../src/core/oauth.ts'
+import { StorageError } from '../../src/errors.ts'
+import { Deferred, settled } from '../support/time/deferred.ts'
+import { codeOf, HOUR, never, RefreshWorld } from '../support/refresh/world.ts'
 
 const EXPIRED = { leftMs: 0, ageMs: HOUR }
 

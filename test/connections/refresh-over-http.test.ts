@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { Registry } from 'prom-client'
 import t from 'tap'
-import { encryption } from '../support/app.ts'
-import { settled } from '../support/deferred.ts'
+import { encryption } from '../support/app/app.ts'
+import { settled } from '../support/time/deferred.ts'
 import { answers, answersHtml, breaksOff, cutsJson, hangs, type OAuthFault, resets } from '../fakes/oauth/faults.ts'
-import { refreshApp } from '../support/refresh-app.ts'
-import { RefreshRows } from '../support/refresh-rows.ts'
-import { until } from '../support/until.ts'
+import { refreshApp } from '../support/refresh/app.ts'
+import { RefreshRows } from '../support/refresh/rows.ts'
+import { until } from '../support/time/until.ts'
 
 const EXPIRED = { leftMs: -1000 }
 

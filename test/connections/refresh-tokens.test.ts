@@ -1,10 +1,10 @@
 import t from 'tap'
-import type { StoredTokens } from '../../src/connections/stored-tokens.ts'
-import { StorageError } from '../../src/domain/errors.ts'
-import { Secret } from '../../src/domain/secret.ts'
-import { settled } from '../support/deferred.ts'
-import { useManualTimers } from '../support/manual-timers.ts'
-import { codeOf, HOUR, never, RefreshWorld } from '../support/refresh-world.ts'
+import type { StoredTokens } from '../../src/connections/tokens.ts'
+import { StorageError } from '../../src/errors.ts'
+import { Secret } from '../../src/core/secret.ts'
+import { settled } from '../support/time/deferred.ts'
+import { useManualTimers } from '../support/time/manual-timers.ts'
+import { codeOf, HOUR, never, RefreshWorld } from '../support/refresh/world.ts'
 
 const EXPIRED = { leftMs: 0, ageMs: HOUR }
 

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { StorageError } from '../../src/domain/errors.ts'
-import { codeOf, HOUR, never, RefreshWorld } from '../support/refresh-world.ts'
+import { StorageError } from '../../src/errors.ts'
+import { codeOf, HOUR, never, RefreshWorld } from '../support/refresh/world.ts'
 
 const EXPIRED = { leftMs: 0, ageMs: HOUR }
 

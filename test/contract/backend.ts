@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import type { StorageBackend } from '../../src/domain/storage-backend.ts'
+import type { StorageBackend } from '../../src/core/backend.ts'
 import { brokenSmallUploads, brokenUploads } from './suite/broken-uploads.ts'
 import { describesItself } from './suite/describes-itself.ts'
 import { downloads } from './suite/downloads.ts'

@@ -1,8 +1,8 @@
 import type { Test } from 'tap'
-import type { AccessTokens } from '../../src/domain/oauth.ts'
-import type { StorageBackend } from '../../src/domain/storage-backend.ts'
+import type { AccessTokens } from '../../src/core/oauth.ts'
+import type { StorageBackend } from '../../src/core/backend.ts'
 import type { FakeCloud } from '../fakes/fake-cloud.ts'
-import type { OpenEgress } from '../support/egress.ts'
+import type { OpenEgress } from '../support/backend/egress.ts'
 
 /** Deviations of a real server, each with its reason. The suite expects exactly that deviation. */
 export interface Exceptions {

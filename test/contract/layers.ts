@@ -1,10 +1,10 @@
-import type { StorageBackend } from '../../src/domain/storage-backend.ts'
-import { ConnectionHealth } from '../../src/layers/health.ts'
+import type { StorageBackend } from '../../src/core/backend.ts'
+import { ConnectionHealth } from '../../src/layers/breaker.ts'
 import { resilient } from '../../src/layers/resilient.ts'
-import { withKnownErrors } from '../../src/layers/with-known-errors.ts'
-import { withSafeLinks } from '../../src/layers/with-safe-links.ts'
-import { ManualClock } from '../support/clock.ts'
-import { TEST_TIMEOUTS } from '../support/timeouts.ts'
+import { withKnownErrors } from '../../src/layers/errors.ts'
+import { withSafeLinks } from '../../src/layers/safe-links.ts'
+import { ManualClock } from '../support/time/clock.ts'
+import { TEST_TIMEOUTS } from '../support/time/timeouts.ts'
 
 /** Returns a function that wraps a backend in all layers, as the plugin does. */
 export function throughAllLayers(clock = new ManualClock()): (backend: StorageBackend) => StorageBackend {

@@ -5,7 +5,7 @@ import { GOOGLE_ACCOUNT, startGoogle } from '../../demo/clouds/google.ts'
 import { startControls } from '../../demo/controls/server.ts'
 import { GOOGLE_CLIENT } from '../fakes/google/emulate-seed.ts'
 import { readForms } from '../fakes/google/emulate-page.ts'
-import { ManualClock } from '../support/clock.ts'
+import { ManualClock } from '../support/time/clock.ts'
 import { configOf, readSettings } from '../../demo/settings.ts'
 
 const SERVER = 'http://127.0.0.1:3000'

@@ -6,10 +6,10 @@ import t, { type Test } from 'tap'
 import { GOOGLE_ACCOUNT } from '../../demo/clouds/google.ts'
 import { LONG_FOLDER } from '../../demo/content/drive.ts'
 import { readForms } from '../fakes/google/emulate-page.ts'
-import { compiledUrl } from '../support/compiled.ts'
-import { DemoUser } from '../support/demo-user.ts'
-import { startProgram, type StartedProgram } from '../support/start-program.ts'
-import { until } from '../support/until.ts'
+import { compiledUrl } from '../support/source/compiled.ts'
+import { DemoUser } from '../support/app/demo-user.ts'
+import { startProgram, type StartedProgram } from '../support/process/start-program.ts'
+import { until } from '../support/time/until.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 

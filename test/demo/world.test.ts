@@ -5,8 +5,8 @@ import { NATIVE_EXPORTS } from '../../demo/content/drive-documents.ts'
 import { HARD_NAMES } from '../../demo/content/names.ts'
 import { DEEP_LEVELS, DOWNLOADS } from '../../demo/content/samples.ts'
 import { startDemoWorld } from '../../demo/world.ts'
-import { ManualClock } from '../support/clock.ts'
-import { DemoUser } from '../support/demo-user.ts'
+import { ManualClock } from '../support/time/clock.ts'
+import { DemoUser } from '../support/app/demo-user.ts'
 
 /** Shared by all tests, which depend on each other, because starting it takes seconds. */
 const clock = new ManualClock()

@@ -1,8 +1,8 @@
 import t from 'tap'
-import type { Authenticate } from '../../src/http/authenticate.ts'
+import type { Authenticate } from '../../src/http/authentication.ts'
 import type { CloudStorageOptions } from '../../src/index.ts'
-import { testApp } from '../support/app.ts'
-import { until } from '../support/until.ts'
+import { testApp } from '../support/app/app.ts'
+import { until } from '../support/time/until.ts'
 
 const LISTING = '/cloud/scripted/listing'
 

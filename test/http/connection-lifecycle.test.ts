@@ -1,10 +1,10 @@
 import t, { type Test } from 'tap'
 import { type ConnectionEvent, StorageError, type StorageErrorCode } from '../../src/index.ts'
-import { oauthApp, type OAuthAppOptions, testApp } from '../support/app.ts'
-import { settled } from '../support/deferred.ts'
+import { oauthApp, type OAuthAppOptions, testApp } from '../support/app/app.ts'
+import { settled } from '../support/time/deferred.ts'
 import { answers, answersHtml, hangs } from '../fakes/oauth/faults.ts'
-import { useManualTimers } from '../support/manual-timers.ts'
-import { until } from '../support/until.ts'
+import { useManualTimers } from '../support/time/manual-timers.ts'
+import { until } from '../support/time/until.ts'
 
 const LISTING = '/cloud/scripted/listing'
 const BOB = { id: 'user-2', email: 'bob@example.com', name: 'Bob Example' }

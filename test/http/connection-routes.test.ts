@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { ConnectionEvent } from '../../src/index.ts'
-import { testApp } from '../support/app.ts'
-import { Deferred } from '../support/deferred.ts'
+import { testApp } from '../support/app/app.ts'
+import { Deferred } from '../support/time/deferred.ts'
 
 interface ConnectionView {
   id: string

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { CALLBACK_URI, oauthApp, testApp } from '../support/app.ts'
-import { serverApp } from '../support/server-app.ts'
+import { CALLBACK_URI, oauthApp, testApp } from '../support/app/app.ts'
+import { serverApp } from '../support/app/server-app.ts'
 
 const FRONT = 'https://front.example.net'
 const AUTHORIZE = '/cloud/connections/cloud/authorize'

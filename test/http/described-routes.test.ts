@@ -1,8 +1,8 @@
 import swagger from '@fastify/swagger'
 import t from 'tap'
-import { type ApiDescription, Description } from '../support/api-description.ts'
-import { oauthApp, scriptedProvider, testApp } from '../support/app.ts'
-import { WritableBackend } from '../support/writable-backend.ts'
+import { type ApiDescription, Description } from '../support/openapi/api-description.ts'
+import { oauthApp, scriptedProvider, testApp } from '../support/app/app.ts'
+import { WritableBackend } from '../support/backend/writable-backend.ts'
 
 t.test('a host with @fastify/swagger has the plugin routes in its document', async (t) => {
   const { app } = await testApp(t, { transfers: true, routePrefix: '/files' }, {}, async (host) => {

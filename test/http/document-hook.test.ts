@@ -6,8 +6,8 @@ import { text } from 'node:stream/consumers'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import cloudStorage, { type StoredDocument } from '../../src/index.ts'
-import { encryption, scriptedProvider } from '../support/app.ts'
-import { emptyDatabase } from '../support/database.ts'
+import { encryption, scriptedProvider } from '../support/app/app.ts'
+import { emptyDatabase } from '../support/database/database.ts'
 
 async function make(t: Test) {
   const directory = await mkdtemp(join(tmpdir(), 'documents-'))

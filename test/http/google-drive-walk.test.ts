@@ -1,13 +1,13 @@
 import t, { type Test } from 'tap'
-import { googleDrive } from '../../src/providers/google-drive.ts'
+import { googleDrive } from '../../src/providers/google-drive/index.ts'
 import { GOOGLE_CLIENT, GOOGLE_USERS } from '../fakes/google/emulate-seed.ts'
 import { GoogleTokens } from '../fakes/google/emulate-tokens.ts'
-import { cloudWalk, namesOf, WALK_PUBLIC_URL, walkRedirectUri } from '../support/cloud-walk.ts'
+import { cloudWalk, namesOf, WALK_PUBLIC_URL, walkRedirectUri } from '../support/app/cloud-walk.ts'
 import { EmulatedGoogle } from '../fakes/google/emulate.ts'
 import { FakeDrive, type FakeDriveOptions } from '../fakes/drive/fake-drive.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, FAKE_OAUTH_USER } from '../fakes/oauth/rules.ts'
 import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
-import { until } from '../support/until.ts'
+import { until } from '../support/time/until.ts'
 
 const WALK_REDIRECT_URI = walkRedirectUri('google_drive')
 const SCOPE = 'https://www.googleapis.com/auth/drive.readonly'

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { testApp } from '../support/app.ts'
-import { entry, page } from '../support/scripted-backend.ts'
-import { until } from '../support/until.ts'
+import { testApp } from '../support/app/app.ts'
+import { entry, page } from '../support/backend/scripted-backend.ts'
+import { until } from '../support/time/until.ts'
 
 const LISTING = '/cloud/scripted/listing'
 /** Longer than any test: a change that is noticed is not noticed because the lease has ended. */

@@ -1,9 +1,9 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import type { CloudStorageOptions } from '../../src/index.ts'
-import { testApp } from '../support/app.ts'
-import { type AskRaw, listening, type RawAnswer } from '../support/ask.ts'
-import { entry, page } from '../support/scripted-backend.ts'
+import { testApp } from '../support/app/app.ts'
+import { type AskRaw, listening, type RawAnswer } from '../support/app/ask.ts'
+import { entry, page } from '../support/backend/scripted-backend.ts'
 
 const LISTING = '/cloud/scripted/listing'
 const ANN = { 'x-user': 'ann' }

@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap'
-import type { Listing } from '../../src/domain/entry.ts'
+import type { Listing } from '../../src/core/entry.ts'
 import { defineProvider, Secret } from '../../src/index.ts'
-import { testApp } from '../support/app.ts'
-import { takeMistakes } from '../support/ask-dav.ts'
+import { testApp } from '../support/app/app.ts'
+import { takeMistakes } from '../support/dav/ask-dav.ts'
 import {
   FAKE_APP_PASSWORD,
   FAKE_NEXTCLOUD_LOGIN,
@@ -10,8 +10,8 @@ import {
   FakeNextcloud
 } from '../fakes/nextcloud/fake-nextcloud.ts'
 import { FakeDav } from '../fakes/dav/fake-dav.ts'
-import { ScriptedBackend } from '../support/scripted-backend.ts'
-import { until } from '../support/until.ts'
+import { ScriptedBackend } from '../support/backend/scripted-backend.ts'
+import { until } from '../support/time/until.ts'
 
 const AUTHORIZE = '/cloud/connections/nextcloud/authorize'
 

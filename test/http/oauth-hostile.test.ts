@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { defineProvider } from '../../src/index.ts'
-import { CALLBACK_URI, oauthApp, type OAuthApp, type OAuthAppOptions, PUBLIC_URL } from '../support/app.ts'
+import { CALLBACK_URI, oauthApp, type OAuthApp, type OAuthAppOptions, PUBLIC_URL } from '../support/app/app.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../fakes/oauth/rules.ts'
 import { FakeNextcloud } from '../fakes/nextcloud/fake-nextcloud.ts'
-import { oauthCloudProvider } from '../support/oauth-cloud.ts'
+import { oauthCloudProvider } from '../support/app/oauth-cloud.ts'
 
 type Answer = Awaited<ReturnType<OAuthApp['comeBack']>>
 

@@ -1,9 +1,9 @@
 import Fastify from 'fastify'
 import t from 'tap'
 import cloudStorage, { type CloudStorageOptions } from '../../src/index.ts'
-import { encryption, oauthApp, scriptedProvider } from '../support/app.ts'
-import { emptyDatabase } from '../support/database.ts'
-import { oauthCloudProvider } from '../support/oauth-cloud.ts'
+import { encryption, oauthApp, scriptedProvider } from '../support/app/app.ts'
+import { emptyDatabase } from '../support/database/database.ts'
+import { oauthCloudProvider } from '../support/app/oauth-cloud.ts'
 
 const CLIENT = { clientId: 'client', clientSecret: 'hunter2' }
 const PUBLIC = { publicUrl: 'https://app.example.org' }

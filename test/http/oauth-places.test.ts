@@ -2,10 +2,10 @@ import swagger from '@fastify/swagger'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import cloudStorage, { type CloudStorageOptions } from '../../src/index.ts'
-import { encryption, oauthApp, PUBLIC_URL } from '../support/app.ts'
-import { emptyDatabase } from '../support/database.ts'
+import { encryption, oauthApp, PUBLIC_URL } from '../support/app/app.ts'
+import { emptyDatabase } from '../support/database/database.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../fakes/oauth/rules.ts'
-import { oauthCloudProvider } from '../support/oauth-cloud.ts'
+import { oauthCloudProvider } from '../support/app/oauth-cloud.ts'
 
 const AUTHORIZE = '/cloud/connections/cloud/authorize'
 

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { type OAuthApp, oauthApp, PUBLIC_URL } from '../support/app.ts'
+import { type OAuthApp, oauthApp, PUBLIC_URL } from '../support/app/app.ts'
 import {
   answers,
   answersHtml,
@@ -13,8 +13,8 @@ import {
   resets
 } from '../fakes/oauth/faults.ts'
 import { FAKE_OAUTH_USER, FAKE_SCOPES } from '../fakes/oauth/rules.ts'
-import { startServer } from '../support/net-server.ts'
-import { until } from '../support/until.ts'
+import { startServer } from '../support/net/server.ts'
+import { until } from '../support/time/until.ts'
 
 const TIMEOUTS = { connectMs: 1000, headersMs: 150, idleMs: 150, totalMs: 1000 }
 

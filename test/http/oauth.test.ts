@@ -1,7 +1,7 @@
 import t from 'tap'
-import type { Listing } from '../../src/domain/entry.ts'
+import type { Listing } from '../../src/core/entry.ts'
 import type { ConnectionEvent } from '../../src/index.ts'
-import { CALLBACK_URI, oauthApp, PUBLIC_URL } from '../support/app.ts'
+import { CALLBACK_URI, oauthApp, PUBLIC_URL } from '../support/app/app.ts'
 import { FAKE_OAUTH_USER, FAKE_SCOPES } from '../fakes/oauth/rules.ts'
 
 const BOB = { id: 'user-2', email: 'bob@example.com', name: 'Bob Example' }

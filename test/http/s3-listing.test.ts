@@ -1,7 +1,7 @@
 import { buildApp } from 'fauxqs'
 import t, { type Test } from 'tap'
-import type { Listing } from '../../src/domain/entry.ts'
-import { testApp } from '../support/app.ts'
+import type { Listing } from '../../src/core/entry.ts'
+import { testApp } from '../support/app/app.ts'
 
 /** An S3 server in this process that counts its calls. */
 async function startS3(t: Test, keys: readonly string[]) {

@@ -1,11 +1,11 @@
 import t from 'tap'
 import cloudStorage from '../../src/index.ts'
 import Fastify from 'fastify'
-import { encryption, scriptedProvider, testApp } from '../support/app.ts'
-import { emptyDatabase } from '../support/database.ts'
-import { answerOf, type Ask, Client, contentPath, davTransfers } from '../support/transfer-app.ts'
-import { until } from '../support/until.ts'
-import { WritableBackend } from '../support/writable-backend.ts'
+import { encryption, scriptedProvider, testApp } from '../support/app/app.ts'
+import { emptyDatabase } from '../support/database/database.ts'
+import { answerOf, type Ask, Client, contentPath, davTransfers } from '../support/app/transfer-app.ts'
+import { until } from '../support/time/until.ts'
+import { WritableBackend } from '../support/backend/writable-backend.ts'
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 

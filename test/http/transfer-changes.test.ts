@@ -1,6 +1,6 @@
 import t from 'tap'
-import type { Entry } from '../../src/domain/entry.ts'
-import { davTransfers } from '../support/transfer-app.ts'
+import type { Entry } from '../../src/core/entry.ts'
+import { davTransfers } from '../support/app/transfer-app.ts'
 
 t.test('If-None-Match: * answers 412 instead of overwriting', async (t) => {
   const { fake, put } = await davTransfers(t)

@@ -1,12 +1,12 @@
 import t, { type Test } from 'tap'
-import type { Entry, Listing } from '../../src/domain/entry.ts'
-import { StorageError } from '../../src/domain/errors.ts'
-import { scriptedProvider, testApp } from '../support/app.ts'
+import type { Entry, Listing } from '../../src/core/entry.ts'
+import { StorageError } from '../../src/errors.ts'
+import { scriptedProvider, testApp } from '../support/app/app.ts'
 import { FAKE_APP_PASSWORD, FAKE_NEXTCLOUD_LOGIN, FakeNextcloud } from '../fakes/nextcloud/fake-nextcloud.ts'
-import { Deferred } from '../support/deferred.ts'
-import { Client, contentPath, davTransfers } from '../support/transfer-app.ts'
-import { until } from '../support/until.ts'
-import { WritableBackend } from '../support/writable-backend.ts'
+import { Deferred } from '../support/time/deferred.ts'
+import { Client, contentPath, davTransfers } from '../support/app/transfer-app.ts'
+import { until } from '../support/time/until.ts'
+import { WritableBackend } from '../support/backend/writable-backend.ts'
 
 /** An app with transfers on an in-memory cloud. */
 async function start(t: Test) {

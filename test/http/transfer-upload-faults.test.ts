@@ -3,11 +3,11 @@ import { type AddressInfo, connect } from 'node:net'
 import { Readable } from 'node:stream'
 import Fastify from 'fastify'
 import t from 'tap'
-import { dropRest } from '../../src/http/incoming-body.ts'
-import { scriptedProvider, testApp } from '../support/app.ts'
-import { answerOf, Client, contentPath, davTransfers } from '../support/transfer-app.ts'
-import { until } from '../support/until.ts'
-import { WritableBackend } from '../support/writable-backend.ts'
+import { dropRest } from '../../src/http/upload-body.ts'
+import { scriptedProvider, testApp } from '../support/app/app.ts'
+import { answerOf, Client, contentPath, davTransfers } from '../support/app/transfer-app.ts'
+import { until } from '../support/time/until.ts'
+import { WritableBackend } from '../support/backend/writable-backend.ts'
 
 const MIB = 1024 * 1024
 

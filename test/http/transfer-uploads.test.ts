@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import t from 'tap'
-import type { Entry } from '../../src/domain/entry.ts'
-import { answerOf, contentPath, davTransfers } from '../support/transfer-app.ts'
-import { until } from '../support/until.ts'
+import type { Entry } from '../../src/core/entry.ts'
+import { answerOf, contentPath, davTransfers } from '../support/app/transfer-app.ts'
+import { until } from '../support/time/until.ts'
 
 const MIB = 1024 * 1024
 

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
-import type { EntryPage, IncompleteReason } from '../../src/domain/entry.ts'
-import type { StorageBackend } from '../../src/domain/storage-backend.ts'
-import { withPageGuard } from '../../src/layers/with-page-guard.ts'
-import { entry, page, ScriptedBackend } from '../support/scripted-backend.ts'
+import type { EntryPage, IncompleteReason } from '../../src/core/entry.ts'
+import type { StorageBackend } from '../../src/core/backend.ts'
+import { withPageGuard } from '../../src/layers/page-guard.ts'
+import { entry, page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
 
 const LIMIT = 5
 const signal = new AbortController().signal

@@ -1,7 +1,7 @@
 import t from 'tap'
-import type { FolderCacheStatus } from '../../src/listing/folder-cache-options.ts'
-import { settled } from '../support/deferred.ts'
-import { fetcher, folderKey as key, makeCache, never } from '../support/folder-cache.ts'
+import type { FolderCacheStatus } from '../../src/cache/types.ts'
+import { settled } from '../support/time/deferred.ts'
+import { fetcher, folderKey as key, makeCache, never } from '../support/listing/folder-cache.ts'
 
 const forever = new AbortController().signal
 

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { StorageError } from '../../src/domain/errors.ts'
-import type { SharedTier } from '../../src/domain/shared-tier.ts'
-import { MinuteLimit } from '../../src/domain/user-limits.ts'
-import { ManualClock } from '../support/clock.ts'
-import { Deferred, settled } from '../support/deferred.ts'
-import { makeListing } from '../support/listing.ts'
-import { entry, page } from '../support/scripted-backend.ts'
+import { StorageError } from '../../src/errors.ts'
+import type { SharedTier } from '../../src/cache/shared-tier.ts'
+import { MinuteLimit } from '../../src/core/user-limits.ts'
+import { ManualClock } from '../support/time/clock.ts'
+import { Deferred, settled } from '../support/time/deferred.ts'
+import { makeListing } from '../support/listing/listing.ts'
+import { entry, page } from '../support/backend/scripted-backend.ts'
 
 t.test('a load costs one read, with or without a lease, and a hit within a lease none', async (t) => {
   const { clock, connections, backend, list } = makeListing({ leaseMs: 2_000 })

@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
-import { Moment } from '../../src/domain/moment.ts'
-import type { FolderKey } from '../../src/listing/folder-key.ts'
-import { anyText } from '../support/arbitraries.ts'
-import { settled } from '../support/deferred.ts'
-import { fetcher, folderKey as key, makeCache, never } from '../support/folder-cache.ts'
+import { Moment } from '../../src/core/time.ts'
+import type { FolderKey } from '../../src/cache/types.ts'
+import { anyText } from '../support/listing/arbitraries.ts'
+import { settled } from '../support/time/deferred.ts'
+import { fetcher, folderKey as key, makeCache, never } from '../support/listing/folder-cache.ts'
 
 function make(options: Parameters<typeof makeCache>[0] = {}) {
   const { cache, clock } = makeCache(options)

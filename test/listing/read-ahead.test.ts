@@ -1,10 +1,10 @@
 import t, { type Test } from 'tap'
-import type { EntryPage, Listing } from '../../src/domain/entry.ts'
-import type { SharedTier } from '../../src/domain/shared-tier.ts'
+import type { EntryPage, Listing } from '../../src/core/entry.ts'
+import type { SharedTier } from '../../src/cache/shared-tier.ts'
 import type { ListFolderRequest } from '../../src/listing/list-folder.ts'
-import { Deferred, settled } from '../support/deferred.ts'
-import { type ListingOptions, makeListing } from '../support/listing.ts'
-import { entry, page, pages } from '../support/scripted-backend.ts'
+import { Deferred, settled } from '../support/time/deferred.ts'
+import { type ListingOptions, makeListing } from '../support/listing/listing.ts'
+import { entry, page, pages } from '../support/backend/scripted-backend.ts'
 
 const LEASE = { leaseMs: 2_000 }
 

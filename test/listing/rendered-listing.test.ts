@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import type { Listing } from '../../src/domain/entry.ts'
+import type { Listing } from '../../src/core/entry.ts'
 import { RenderedListing } from '../../src/listing/rendered-listing.ts'
-import { entry } from '../support/scripted-backend.ts'
+import { entry } from '../support/backend/scripted-backend.ts'
 
 /** A file name that looks like part of the JSON. */
 const FORGED = '"page":{"next":"x"}'

@@ -2,10 +2,10 @@ import t from 'tap'
 import { execFile } from 'node:child_process'
 import { access } from 'node:fs/promises'
 import { promisify } from 'node:util'
-import { isOAuthProvider, isProviderDefinition } from '../../src/domain/provider.ts'
+import { isOAuthProvider, isProviderDefinition } from '../../src/core/provider.ts'
 import { MANAGED_STORES, OAUTH_PROVIDERS, PROVIDERS, TENANT_PROVIDERS } from '../../src/providers/registry.ts'
 import type { Harness } from '../contract/harness.ts'
-import { compiledUrl } from '../support/compiled.ts'
+import { compiledUrl } from '../support/source/compiled.ts'
 
 const root = new URL('../../', import.meta.url)
 
@@ -138,7 +138,7 @@ t.test('a process exits although idle sockets are pooled', async (t) => {
     const { openManaged } = await MANAGED_STORES.s3()
     const backend = await openManaged({ ...options, endpoint }, { timeouts })
     await backend.stat('a', { signal })
-    const { managedAgents } = await import(${JSON.stringify(compiledUrl('src/providers/s3/agents.ts').href)})
+    const { managedAgents } = await import(${JSON.stringify(compiledUrl('src/providers/s3/index.ts').href)})
     const kept = () => Object.values(managedAgents().agents.http.freeSockets).flat().length
     while (kept() === 0) await new Promise(setImmediate)
     const sockets = await new Promise((resolve) => server.getConnections((error, count) => resolve(count)))

@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { typesOf } from '../../scripts/write-openapi.ts'
-import { STORAGE_ERROR_CODES } from '../../src/domain/errors.ts'
-import { STATUS } from '../../src/http/status.ts'
+import { STORAGE_ERROR_CODES } from '../../src/errors.ts'
+import { STATUS } from '../../src/errors.ts'
 import { PROVIDERS } from '../../src/providers/registry.ts'
-import { buildApp } from '../../src/server/build-app.ts'
-import { describeServer } from '../../src/server/describe-server.ts'
-import { type ApiDescription, Description } from '../support/api-description.ts'
-import { emptyDatabase } from '../support/database.ts'
-import { appConfig, serverApp } from '../support/server-app.ts'
+import { buildApp } from '../../server/app.ts'
+import { describeServer } from '../../server/describe-server.ts'
+import { type ApiDescription, Description } from '../support/openapi/api-description.ts'
+import { emptyDatabase } from '../support/database/database.ts'
+import { appConfig, serverApp } from '../support/app/server-app.ts'
 
 const written = readFileSync(new URL('../../openapi.json', import.meta.url), 'utf8')
 const description = new Description(JSON.parse(written) as ApiDescription)

@@ -1,8 +1,8 @@
 import { createHmac, createPrivateKey, generateKeyPairSync, sign, type KeyObject } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { Secret } from '../../src/index.ts'
-import type { JwtConfig } from '../../src/server/security-config.ts'
-import { JWT, serverApp } from '../support/server-app.ts'
+import type { JwtConfig } from '../../server/config-secrets.ts'
+import { JWT, serverApp } from '../support/app/server-app.ts'
 
 const NOW = Math.floor(Date.now() / 1000)
 const CLAIMS = { sub: 'ann', iss: JWT.issuer, aud: JWT.audience, exp: NOW + 600 }

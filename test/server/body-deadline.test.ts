@@ -1,10 +1,10 @@
 import { type AddressInfo, connect } from 'node:net'
 import Fastify from 'fastify'
 import t from 'tap'
-import { limitBodies } from '../../src/server/body-deadline.ts'
-import { Client } from '../support/transfer-app.ts'
-import { useManualTimers } from '../support/manual-timers.ts'
-import { serverApp } from '../support/server-app.ts'
+import { limitBodies } from '../../server/drain.ts'
+import { Client } from '../support/app/transfer-app.ts'
+import { useManualTimers } from '../support/time/manual-timers.ts'
+import { serverApp } from '../support/app/server-app.ts'
 
 async function sizeOf(body: unknown): Promise<string> {
   let bytes = 0

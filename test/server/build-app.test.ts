@@ -6,12 +6,12 @@ import { text } from 'node:stream/consumers'
 import Fastify from 'fastify'
 import t from 'tap'
 import { answerProblem } from '../../src/http/problem.ts'
-import type { Database } from '../../src/infra/db/open-database.ts'
-import { healthRoutes } from '../../src/server/health-routes.ts'
-import { RequestDrain } from '../../src/server/request-drain.ts'
-import { Deferred } from '../support/deferred.ts'
-import { appConfig, serverApp, type ServerUnderTest } from '../support/server-app.ts'
-import { until } from '../support/until.ts'
+import type { Database } from '../../src/db/open-database.ts'
+import { healthRoutes } from '../../server/health-routes.ts'
+import { RequestDrain } from '../../server/drain.ts'
+import { Deferred } from '../support/time/deferred.ts'
+import { appConfig, serverApp, type ServerUnderTest } from '../support/app/server-app.ts'
+import { until } from '../support/time/until.ts'
 
 t.test('the server is live while the process responds, and ready while the database responds', async (t) => {
   const { app } = await serverApp(t)

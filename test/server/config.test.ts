@@ -2,12 +2,12 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import t from 'tap'
-import { readConfig } from '../../src/config.ts'
-import { checkOptions } from '../../src/options.ts'
-import { ConfigError } from '../../src/server/environment.ts'
-import { spoolOptions } from '../../src/transfer-options.ts'
-import { parseSource } from '../support/source-file.ts'
-import { SRC, sourcePaths } from '../support/source-tree.ts'
+import { readConfig } from '../../server/config.ts'
+import { checkOptions } from '../../src/options/options.ts'
+import { ConfigError } from '../../server/env.ts'
+import { spoolOptions } from '../../src/options/options.ts'
+import { parseSource } from '../support/source/source-file.ts'
+import { sourcePaths } from '../support/source/source-tree.ts'
 
 const ROOT = new URL('../../', import.meta.url)
 const read = (path: string): string => readFileSync(new URL(path, ROOT), 'utf8')
@@ -450,8 +450,8 @@ t.test('the image contains each package that a source file imports', async (t) =
   const kept = new Set([...Object.keys(dependencies ?? {}), ...SERVER_DEPENDENCIES])
   const imported = sourcePaths()
     // Imports of the picker and the page are bundled into their builds.
-    .filter((path) => !/^(?:picker|page)\//.test(path))
-    .flatMap((path) => parseSource({ path, source: readFileSync(new URL(path, SRC), 'utf8') }).imports)
+    .filter((path) => !/^web\//.test(path))
+    .flatMap((path) => parseSource({ path, source: readFileSync(new URL(path, ROOT), 'utf8') }).imports)
     .filter(({ kind, specifier }) => kind !== 'type' && specifier !== null && !/^(?:\.|node:)/.test(specifier))
     .map(({ specifier }) => /^(?:@[^/]+\/)?[^/]+/.exec(specifier ?? '')?.[0] ?? '')
   const lost = new Set(imported.filter((name) => !kept.has(name)))

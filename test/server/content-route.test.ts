@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import t from 'tap'
 import { StorageError } from '../../src/index.ts'
-import { Deferred } from '../support/deferred.ts'
-import { OneObject, serverApp, unavailable, type ServerUnderTest } from '../support/server-app.ts'
-import { until } from '../support/until.ts'
+import { Deferred } from '../support/time/deferred.ts'
+import { OneObject, serverApp, unavailable, type ServerUnderTest } from '../support/app/server-app.ts'
+import { until } from '../support/time/until.ts'
 
 const TEXT = '0123456789'
 

@@ -7,11 +7,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { compiledUrl } from '../support/compiled.ts'
-import { startProgram, type StartedProgram } from '../support/start-program.ts'
-import { until } from '../support/until.ts'
+import { compiledUrl } from '../support/source/compiled.ts'
+import { startProgram, type StartedProgram } from '../support/process/start-program.ts'
+import { until } from '../support/time/until.ts'
 
-const SERVER = fileURLToPath(compiledUrl('src/server.ts'))
+const SERVER = fileURLToPath(compiledUrl('server/main.ts'))
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 /** Shared by the tests below, which depend on each other, because creating a database takes seconds. */
@@ -327,5 +327,5 @@ t.test('a damaged secrets file is not replaced', async (t) => {
 
 t.test('npm start runs the command that these tests run', async (t) => {
   const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { scripts: { start: string } }
-  t.equal(scripts.start, 'node --import tsx src/server.ts')
+  t.equal(scripts.start, 'node --import tsx server/main.ts')
 })

@@ -1,9 +1,9 @@
 import t from 'tap'
-import { databaseUnavailable } from '../../src/infra/db/database-error.ts'
-import type { Database } from '../../src/infra/db/open-database.ts'
-import { bucketDocuments, contentOf, documentsApp } from '../support/documents-app.ts'
-import { entry } from '../support/scripted-backend.ts'
-import { WritableBackend } from '../support/writable-backend.ts'
+import { databaseUnavailable } from '../../src/db/errors.ts'
+import type { Database } from '../../src/db/open-database.ts'
+import { bucketDocuments, contentOf, documentsApp } from '../support/app/documents-app.ts'
+import { entry } from '../support/backend/scripted-backend.ts'
+import { WritableBackend } from '../support/backend/writable-backend.ts'
 
 t.test('a document is created, uploaded, listed, downloaded and removed', async (t) => {
   const { send, put, get, ask, list, view, stored } = await documentsApp(t)

@@ -1,10 +1,10 @@
 import t, { type Test } from 'tap'
-import type { Database } from '../../src/infra/db/open-database.ts'
-import { answerOf } from '../support/transfer-app.ts'
-import { bucketDocuments, contentOf, documentsApp } from '../support/documents-app.ts'
+import type { Database } from '../../src/db/open-database.ts'
+import { answerOf } from '../support/app/transfer-app.ts'
+import { bucketDocuments, contentOf, documentsApp } from '../support/app/documents-app.ts'
 import { sendError } from '../fakes/s3/xml.ts'
-import { until } from '../support/until.ts'
-import { WritableBackend } from '../support/writable-backend.ts'
+import { until } from '../support/time/until.ts'
+import { WritableBackend } from '../support/backend/writable-backend.ts'
 
 const MIB = 1024 * 1024
 

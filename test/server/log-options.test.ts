@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import { logOptions, shortened, withoutSecrets } from '../../src/server/log-options.ts'
+import { logOptions, shortened, withoutSecrets } from '../../server/logging.ts'
 
 /** An application with collected log lines. */
 function loggingApp(t: Test) {

@@ -1,7 +1,7 @@
 import { type AddressInfo, connect } from 'node:net'
 import { once } from 'node:events'
 import t from 'tap'
-import { serverApp } from '../support/server-app.ts'
+import { serverApp } from '../support/app/server-app.ts'
 
 /** Nearly Node's limit for the head of a request (32 KiB). */
 const LONG = 31 * 1024

@@ -1,6 +1,6 @@
 import { Gauge } from 'prom-client'
 import t from 'tap'
-import { buildMetricsServer, createRegistry } from '../../src/server/metrics-server.ts'
+import { buildMetricsServer, createRegistry } from '../../server/health-routes.ts'
 
 t.test('the metrics server serves /metrics and nothing else', async (t) => {
   const registry = createRegistry()

@@ -9,11 +9,11 @@ import packageJson from '../../package.json' with { type: 'json' }
 import { buildPage } from '../../scripts/build-page.mjs'
 import { buildPicker } from '../../scripts/build-picker.mjs'
 import { answerProblem } from '../../src/http/problem.ts'
-import { BUILT, readPageFiles } from '../../src/server/page-files.ts'
-import { pageRoutes } from '../../src/server/page-routes.ts'
-import { listening } from '../support/ask.ts'
-import { watchAnswers } from '../support/described-answers.ts'
-import { throughPrism } from '../support/through-prism.ts'
+import { BUILT, readPageFiles } from '../../server/page-routes.ts'
+import { pageRoutes } from '../../server/page-routes.ts'
+import { listening } from '../support/app/ask.ts'
+import { watchAnswers } from '../support/openapi/described-answers.ts'
+import { throughPrism } from '../support/openapi/through-prism.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'built-'))
 await buildPage(join(folder, 'page'))
@@ -202,10 +202,11 @@ t.test('concurrent builds leave complete files and none of an earlier build', as
   t.match(await readFile(index, 'utf8'), '</html>')
 })
 
-t.test('npm run build creates what the server serves, and npm does not publish it', async (t) => {
-  t.equal(BUILT.href, new URL('../../dist/', import.meta.url).href)
-  const { build } = packageJson.scripts
-  t.equal(packageJson.scripts['build:page'], 'node scripts/build-picker.mjs dist/picker && node scripts/build-page.mjs')
-  t.match(build, /&& node scripts\/build-picker\.mjs && node scripts\/build-page\.mjs$/)
-  t.ok(packageJson.files.includes('!dist/page'))
+t.test('npm run build:page creates what the server serves, and npm does not publish it', async (t) => {
+  t.equal(BUILT.href, new URL('../../build/web/', import.meta.url).href)
+  t.equal(
+    packageJson.scripts['build:page'],
+    'node scripts/build-picker.mjs build/web/picker && node scripts/build-page.mjs'
+  )
+  t.notOk(packageJson.files.includes('build'))
 })

@@ -3,12 +3,12 @@ import t, { type Test } from 'tap'
 import { answers, faulty, hangs, resets } from '../fakes/faults.ts'
 import { FAKE_DAV_PASSWORD, FAKE_DAV_USER } from '../fakes/dav/auth.ts'
 import { FakeDav } from '../fakes/dav/fake-dav.ts'
-import type { AppConfig } from '../../src/config.ts'
+import type { AppConfig } from '../../server/config.ts'
 import { StorageError } from '../../src/index.ts'
-import { createRegistry, createRequestMetrics } from '../../src/server/metrics-server.ts'
-import { requestIds } from '../../src/server/request-log.ts'
-import { serverApp } from '../support/server-app.ts'
-import { until } from '../support/until.ts'
+import { createRegistry, createRequestMetrics } from '../../server/health-routes.ts'
+import { requestIds } from '../../server/logging.ts'
+import { serverApp } from '../support/app/server-app.ts'
+import { until } from '../support/time/until.ts'
 
 interface Line {
   readonly level: number

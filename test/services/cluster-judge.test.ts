@@ -1,6 +1,6 @@
 import t from 'tap'
-import { ClusterHistory, type RowState } from '../support/cluster-history.ts'
-import { ClusterJudge, type JudgedAnswer } from '../support/cluster-judge.ts'
+import { ClusterHistory, type RowState } from '../support/cluster/history.ts'
+import { ClusterJudge, type JudgedAnswer } from '../support/cluster/judge.ts'
 
 const LEASE_MS = 1000
 const ROW: RowState = { id: 'c1', account: 'a1', token: 't1', isActive: true, isDefault: false }

@@ -1,13 +1,13 @@
 import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { machineMs, momentOf } from '../support/cluster-clock.ts'
-import type { RowState } from '../support/cluster-history.ts'
-import { askListing, type ListingAnswer } from '../support/cluster-listing.ts'
-import { runTrial, type TrialOptions, type TrialReport } from '../support/cluster-trial.ts'
-import { ClusterWorld } from '../support/cluster-world.ts'
-import { postgresIsInstalled } from '../support/postgres.ts'
-import { requireService } from '../support/services.ts'
-import { until } from '../support/until.ts'
+import { machineMs, momentOf } from '../support/cluster/clock.ts'
+import type { RowState } from '../support/cluster/history.ts'
+import { askListing, type ListingAnswer } from '../support/cluster/listing.ts'
+import { runTrial, type TrialOptions, type TrialReport } from '../support/cluster/trial.ts'
+import { ClusterWorld } from '../support/cluster/world.ts'
+import { postgresIsInstalled } from '../support/database/postgres.ts'
+import { requireService } from '../support/process/services.ts'
+import { until } from '../support/time/until.ts'
 
 t.test('four processes on one database', async (t) => {
   if (!requireService(t, 'postgres', postgresIsInstalled)) return

@@ -7,18 +7,18 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { openDatabase } from '../../src/infra/db/open-database.ts'
+import { openDatabase } from '../../src/db/open-database.ts'
 import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import { FAKE_BUCKET, FAKE_KEYS, FakeS3 } from '../fakes/s3/fake-s3.ts'
-import { hasApacheDav, startApacheDav } from '../support/apache-dav.ts'
-import { ClusterRandom } from '../support/cluster-random.ts'
-import { compiledUrl } from '../support/compiled.ts'
-import type { CrashProcessSettings } from '../support/crash-process.ts'
-import { postgresIsInstalled, startPostgres } from '../support/postgres.ts'
-import { startCloud } from '../support/refresh-cloud.ts'
-import { RefreshRows } from '../support/refresh-rows.ts'
-import { requireService } from '../support/services.ts'
-import { until } from '../support/until.ts'
+import { hasApacheDav, startApacheDav } from '../support/dav/apache-dav.ts'
+import { ClusterRandom } from '../support/cluster/random.ts'
+import { compiledUrl } from '../support/source/compiled.ts'
+import type { CrashProcessSettings } from '../support/process/crash-process.ts'
+import { postgresIsInstalled, startPostgres } from '../support/database/postgres.ts'
+import { startCloud } from '../support/refresh/cloud.ts'
+import { RefreshRows } from '../support/refresh/rows.ts'
+import { requireService } from '../support/process/services.ts'
+import { until } from '../support/time/until.ts'
 
 /** `CRASH_SEED=1234` repeats the random choices of an earlier run, but not its timing. */
 const SEED = Number(process.env['CRASH_SEED'] ?? randomInt(2 ** 31))
@@ -28,7 +28,7 @@ const SEED = Number(process.env['CRASH_SEED'] ?? randomInt(2 ** 31))
  */
 const KILLS = Number(process.env['CRASH_KILLS'] ?? 40)
 const MIB = 1024 * 1024
-const PROGRAM = fileURLToPath(compiledUrl('test/support/crash-process.ts'))
+const PROGRAM = fileURLToPath(compiledUrl('test/support/process/crash-process.ts'))
 const STAGING = '.fastify-cloud-storage'
 /** Unfinished uploads on a WebDAV server. */
 const TEMPORARY = /^fastify-cloud-storage-upload-.{36}\.tmp$/

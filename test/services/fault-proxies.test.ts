@@ -11,15 +11,15 @@ import { setTimeout } from 'node:timers/promises'
 import fc from 'fast-check'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { compiledUrl } from '../support/compiled.ts'
-import { freePort } from '../support/daemon.ts'
-import { PostgresFrames, readNotification } from '../support/postgres-frames.ts'
-import { PostgresProxy } from '../support/postgres-proxy.ts'
-import { postgresIsInstalled, startPostgres } from '../support/postgres.ts'
-import { redisIsInstalled, startRedis } from '../support/redis.ts'
-import { requireService } from '../support/services.ts'
-import { TcpProxy, type ProxyTarget, type Transform } from '../support/tcp-proxy.ts'
-import { until } from '../support/until.ts'
+import { compiledUrl } from '../support/source/compiled.ts'
+import { freePort } from '../support/process/daemon.ts'
+import { PostgresFrames, readNotification } from '../support/database/postgres-frames.ts'
+import { PostgresProxy } from '../support/database/postgres-proxy.ts'
+import { postgresIsInstalled, startPostgres } from '../support/database/postgres.ts'
+import { redisIsInstalled, startRedis } from '../support/redis/redis.ts'
+import { requireService } from '../support/process/services.ts'
+import { TcpProxy, type ProxyTarget, type Transform } from '../support/process/tcp-proxy.ts'
+import { until } from '../support/time/until.ts'
 
 /** Enough time for loopback. If it is too short, a test passes wrongly instead of failing. */
 const MOMENT_MS = 50
@@ -380,7 +380,7 @@ async function answer(t: Test, port: number, line: string): Promise<string> {
 }
 
 const STARTS_AND_PAUSES = `
-  import { startRedis } from ${JSON.stringify(compiledUrl('test/support/redis.ts').href)}
+  import { startRedis } from ${JSON.stringify(compiledUrl('test/support/redis/redis.ts').href)}
   const redis = await startRedis({ teardown() {} })
   redis.pause()
   console.log(redis.port)

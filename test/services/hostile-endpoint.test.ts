@@ -5,10 +5,10 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { FAKE_BUCKET, FAKE_KEYS, FakeS3 } from '../fakes/s3/fake-s3.ts'
 import { HOSTILE_LISTINGS, list, send } from '../fakes/s3/hostile.ts'
-import { compiledUrl } from '../support/compiled.ts'
-import { repeated } from '../support/cpu-time.ts'
-import { startProgram } from '../support/start-program.ts'
-import { until } from '../support/until.ts'
+import { compiledUrl } from '../support/source/compiled.ts'
+import { repeated } from '../support/time/cpu-time.ts'
+import { startProgram } from '../support/process/start-program.ts'
+import { until } from '../support/time/until.ts'
 
 /** A clock tick of `/proc`, on all common Linux systems. */
 const TICK_MS = 10
@@ -17,7 +17,7 @@ const TICK_MS = 10
  * a request a few turns; a blocked parser would take seconds or minutes.
  */
 const MAX_CPU_MS = 2_000
-const SERVER = fileURLToPath(compiledUrl('src/server.ts'))
+const SERVER = fileURLToPath(compiledUrl('server/main.ts'))
 
 /** Returns the user and system time of a process, for all its threads. */
 async function cpuOf(pid: number): Promise<number> {

@@ -1,9 +1,9 @@
 import { performance } from 'node:perf_hooks'
 import t from 'tap'
-import { openDatabase } from '../../src/infra/db/open-database.ts'
-import { postgresIsInstalled, startPostgres } from '../support/postgres.ts'
-import { PostgresProxy } from '../support/postgres-proxy.ts'
-import { requireService } from '../support/services.ts'
+import { openDatabase } from '../../src/db/open-database.ts'
+import { postgresIsInstalled, startPostgres } from '../support/database/postgres.ts'
+import { PostgresProxy } from '../support/database/postgres-proxy.ts'
+import { requireService } from '../support/process/services.ts'
 
 t.test('a database is closed although the network drops the packets of its listener', async (t) => {
   if (!requireService(t, 'postgres', postgresIsInstalled)) return

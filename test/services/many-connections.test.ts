@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import { Client } from '../support/transfer-app.ts'
-import { serverApp } from '../support/server-app.ts'
-import { until } from '../support/until.ts'
+import { Client } from '../support/app/transfer-app.ts'
+import { serverApp } from '../support/app/server-app.ts'
+import { until } from '../support/time/until.ts'
 
 const IDLE = 10_000
 /**

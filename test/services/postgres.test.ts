@@ -4,15 +4,15 @@ import { createConnection, createServer, type AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import type { NewConnection } from '../../src/domain/ports.ts'
-import { createConnectionStore } from '../../src/infra/db/connection-store.ts'
-import { migrate } from '../../src/infra/db/migrate.ts'
-import { openDatabase, type Database } from '../../src/infra/db/open-database.ts'
-import { postgresServer } from '../../src/infra/db/postgres-server.ts'
-import { compiledUrl } from '../support/compiled.ts'
-import { postgresIsInstalled, startPostgres, type PostgresServer } from '../support/postgres.ts'
-import { requireService } from '../support/services.ts'
-import { until } from '../support/until.ts'
+import type { NewConnection } from '../../src/core/stores.ts'
+import { createConnectionStore } from '../../src/db/connection-store.ts'
+import { migrate } from '../../src/db/migrate.ts'
+import { openDatabase, type Database } from '../../src/db/open-database.ts'
+import { postgresServer } from '../../src/db/postgres.ts'
+import { compiledUrl } from '../support/source/compiled.ts'
+import { postgresIsInstalled, startPostgres, type PostgresServer } from '../support/database/postgres.ts'
+import { requireService } from '../support/process/services.ts'
+import { until } from '../support/time/until.ts'
 
 const OURS = ['20261122160000_init', '20261122160100_connection_rules', '20261127180000_documents_newest_first']
 const UNAVAILABLE = { code: 'DATABASE_UNAVAILABLE', retryAfterMs: Number }
@@ -72,7 +72,7 @@ t.test('on a PostgreSQL server', async (t) => {
 async function migrations(t: Test, server: PostgresServer): Promise<void> {
   await t.test('six processes that start together apply each migration once', async (t) => {
     const url = await server.createDatabase()
-    const program = [fileURLToPath(compiledUrl('test/support/open-and-close.ts')), url]
+    const program = [fileURLToPath(compiledUrl('test/support/database/open-and-close.ts')), url]
     const ended = await Promise.all(Array.from({ length: 6 }, () => run(program)))
     for (const { code, output } of ended) t.equal(code, 0, output)
     t.same(await history(await connect(t, url)), APPLIED_ONCE)

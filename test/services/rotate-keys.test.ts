@@ -4,18 +4,18 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { Secret } from '../../src/domain/secret.ts'
-import { createCredentialCipher } from '../../src/infra/crypto/envelope.ts'
-import { createKeyRing } from '../../src/infra/crypto/key-ring.ts'
-import { openDatabase } from '../../src/infra/db/open-database.ts'
-import { compiledUrl } from '../support/compiled.ts'
-import { postgresIsInstalled, startPostgres } from '../support/postgres.ts'
-import { requireService } from '../support/services.ts'
-import { until } from '../support/until.ts'
+import { Secret } from '../../src/core/secret.ts'
+import { createCredentialCipher } from '../../src/crypto/credentials.ts'
+import { createKeyRing } from '../../src/crypto/key-ring.ts'
+import { openDatabase } from '../../src/db/open-database.ts'
+import { compiledUrl } from '../support/source/compiled.ts'
+import { postgresIsInstalled, startPostgres } from '../support/database/postgres.ts'
+import { requireService } from '../support/process/services.ts'
+import { until } from '../support/time/until.ts'
 
 const ROWS = 10_000
 const keys = { k1: randomBytes(32).toString('base64'), k2: randomBytes(32).toString('base64') }
-const PROGRAM = fileURLToPath(compiledUrl('src/server/rotate-keys.ts'))
+const PROGRAM = fileURLToPath(compiledUrl('server/rotate-keys.ts'))
 
 const bindingOf = (userId: string, connectionId: string) => ({ userId, connectionId, provider: 's3' })
 

@@ -12,17 +12,17 @@ import {
   PutObjectCommand,
   S3Client
 } from '@aws-sdk/client-s3'
-import { readConfig } from '../../src/config.ts'
-import { openManaged, provider } from '../../src/providers/s3.ts'
+import { readConfig } from '../../server/config.ts'
+import { openManaged, provider } from '../../src/providers/s3/index.ts'
 import { backendContract } from '../contract/backend.ts'
 import { openPlace } from '../contract/harness/s3.ts'
 import { call, find, rejectsWith } from '../contract/suite/arrange.ts'
 import { upload } from '../contract/suite/uploads.ts'
-import { GUEST, hasCephRgw, startCephRgw } from '../support/ceph-rgw.ts'
-import { openEgress } from '../support/egress.ts'
-import { requireService } from '../support/services.ts'
-import { TEST_TIMEOUTS } from '../support/timeouts.ts'
-import { until } from '../support/until.ts'
+import { GUEST, hasCephRgw, startCephRgw } from '../support/s3/ceph-rgw.ts'
+import { openEgress } from '../support/backend/egress.ts'
+import { requireService } from '../support/process/services.ts'
+import { TEST_TIMEOUTS } from '../support/time/timeouts.ts'
+import { until } from '../support/time/until.ts'
 
 if (requireService(t, 's3', hasCephRgw())) {
   const rgw = await startCephRgw(t)

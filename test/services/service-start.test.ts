@@ -5,11 +5,16 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { compiledUrl } from '../support/compiled.ts'
-import { pgBouncerIsInstalled, postgresIsInstalled, startPgBouncer, startPostgres } from '../support/postgres.ts'
-import { requireService } from '../support/services.ts'
-import { startProgram, type StartedProgram } from '../support/start-program.ts'
-import { until } from '../support/until.ts'
+import { compiledUrl } from '../support/source/compiled.ts'
+import {
+  pgBouncerIsInstalled,
+  postgresIsInstalled,
+  startPgBouncer,
+  startPostgres
+} from '../support/database/postgres.ts'
+import { requireService } from '../support/process/services.ts'
+import { startProgram, type StartedProgram } from '../support/process/start-program.ts'
+import { until } from '../support/time/until.ts'
 
 const JWT_SECRET = 'a secret of the tests, 32 bytes and more'
 const KEY = randomBytes(32).toString('base64')
@@ -26,7 +31,7 @@ function program(t: Test, path: string, env: Record<string, string>): StartedPro
 async function service(t: Test, env: Record<string, string>): Promise<StartedProgram> {
   const directory = await mkdtemp(join(tmpdir(), 'service-'))
   t.teardown(() => rm(directory, { recursive: true, force: true }))
-  return program(t, 'src/server.ts', {
+  return program(t, 'server/main.ts', {
     NODE_ENV: 'production',
     PORT: '0',
     ENCRYPTION_KEYS: `k1:${KEY}`,
@@ -101,7 +106,7 @@ t.test('the start of the service', async (t) => {
     t.equal(await forbidden.ended, 1)
     t.match(forbidden.err(), /The role may not change the schema/)
 
-    const migration = program(t, 'src/server/migrate.ts', { DATABASE_URL: url })
+    const migration = program(t, 'server/migrate.ts', { DATABASE_URL: url })
     t.equal(await migration.ended, 0, migration.err())
     t.match(migration.out(), 'up to date')
 
@@ -147,7 +152,7 @@ t.test('the start of the service', async (t) => {
     t.equal(await stop(running), 0)
     t.notMatch(running.out(), /"level":[456]0/, 'no warning')
 
-    const rotation = program(t, 'src/server/rotate-keys.ts', {
+    const rotation = program(t, 'server/rotate-keys.ts', {
       DATABASE_URL: pooled,
       DATABASE_DIRECT_URL: url,
       ENCRYPTION_KEYS: `k1:${KEY}`,

@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { openDatabase } from '../../src/infra/db/open-database.ts'
+import { openDatabase } from '../../src/db/open-database.ts'
 import { hangs } from '../fakes/oauth/faults.ts'
 import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
-import { postgresIsInstalled, startPostgres, type PostgresServer } from '../support/postgres.ts'
-import { listingOf, type RefreshedCloud, startCloud } from '../support/refresh-cloud.ts'
-import { RefreshProcess } from '../support/refresh-fleet.ts'
-import { RefreshRows } from '../support/refresh-rows.ts'
-import { requireService } from '../support/services.ts'
-import { until } from '../support/until.ts'
+import { postgresIsInstalled, startPostgres, type PostgresServer } from '../support/database/postgres.ts'
+import { listingOf, type RefreshedCloud, startCloud } from '../support/refresh/cloud.ts'
+import { RefreshProcess } from '../support/refresh/fleet.ts'
+import { RefreshRows } from '../support/refresh/rows.ts'
+import { requireService } from '../support/process/services.ts'
+import { until } from '../support/time/until.ts'
 
 const ENDED = -1000
 const encryption = { current: 'k1', keys: { k1: randomBytes(32).toString('base64') } }

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
-import type { Capabilities } from '../../src/domain/storage-backend.ts'
+import type { Capabilities } from '../../src/core/backend.ts'
 import { backendContract } from '../contract/backend.ts'
 import type { Exceptions } from '../contract/harness.ts'
 import { openWebdav } from '../contract/harness/webdav.ts'
@@ -17,11 +17,11 @@ import {
   startLighttpdDav,
   startNginxDav,
   startRcloneDav
-} from '../support/dav-servers.ts'
-import { hasRclone } from '../support/rclone.ts'
-import { connectTo, harnessOf, layered, newPlace, type RealDav } from '../support/real-dav.ts'
-import { requireService } from '../support/services.ts'
-import { until } from '../support/until.ts'
+} from '../support/dav/dav-servers.ts'
+import { hasRclone } from '../support/dav/rclone.ts'
+import { connectTo, harnessOf, layered, newPlace, type RealDav } from '../support/dav/real-dav.ts'
+import { requireService } from '../support/process/services.ts'
+import { until } from '../support/time/until.ts'
 
 interface Kind {
   readonly name: string

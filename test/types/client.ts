@@ -7,9 +7,9 @@ import {
   type Listing,
   type Problem
 } from '../../src/client/index.ts'
-import type { ConnectionStatus } from '../../src/domain/connection.ts'
-import type * as domain from '../../src/domain/entry.ts'
-import type { StorageErrorCode } from '../../src/domain/errors.ts'
+import type { ConnectionStatus } from '../../src/core/connection.ts'
+import type * as domain from '../../src/core/entry.ts'
+import type { StorageErrorCode } from '../../src/errors.ts'
 
 const client = createCloudStorageClient({ baseUrl: '' })
 const params = { path: { provider: 's3' } }

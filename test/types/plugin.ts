@@ -14,7 +14,7 @@ import cloudStorage, {
   type StorageErrorCode,
   type StoredDocument
 } from '../../src/index.ts'
-import { openDatabase } from '../../src/infra/db/open-database.ts'
+import { openDatabase } from '../../src/db/open-database.ts'
 
 const app = Fastify()
 const db = await openDatabase()

@@ -1,7 +1,7 @@
 // Prisma clients that the plugin accepts. Compiled, never run.
 import { expectTypeOf } from 'expect-type'
 import type { PrismaClient } from '../../src/generated/prisma/client.ts'
-import type { PrismaLike } from '../../src/infra/db/prisma-client.ts'
+import type { PrismaLike } from '../../src/db/prisma-client.ts'
 
 declare function take(prisma: PrismaLike): void
 declare const prisma: PrismaClient

@@ -1,19 +1,15 @@
-import { createHash, type Hash } from 'node:crypto'
-import type { Readable } from 'node:stream'
-import type { Entry } from '../../domain/entry.ts'
-import { isStorageError } from '../../domain/errors.ts'
-import type { UploadCall, UploadTarget } from '../../domain/storage-backend.ts'
-import { failure } from '../shared/http-failure.ts'
-import { requireMediaType } from '../shared/media-type.ts'
-import { asObject } from '../shared/read-json.ts'
-import { readProblem } from '../shared/read-problem.ts'
+import { createHash, type Hash, randomUUID } from 'node:crypto'
+import { Readable } from 'node:stream'
+import type { UploadCall, UploadTarget } from '../../core/backend.ts'
+import type { HttpRequest } from '../../core/egress.ts'
+import type { Entry } from '../../core/entry.ts'
+import { isStorageError } from '../../errors.ts'
+import { failure } from '../shared/errors.ts'
+import { asObject, readProblem } from '../shared/rest-client.ts'
 import { collect, MAX_HELD_BYTES, type SizedBody, withSize } from '../shared/sized-body.ts'
-import { chunksOf } from '../shared/upload-chunks.ts'
-import { uploadFrom } from '../shared/upload-source.ts'
-import { boxEntry, type BoxItem, fieldsOf } from './entries.ts'
-import { readId } from './ids.ts'
-import { type BoxServer, look } from './server.ts'
-import { uploadForm } from './upload-form.ts'
+import { chunksOf, requireMediaType, uploadFrom } from '../shared/upload.ts'
+import { boxEntry, type BoxItem, fieldsOf, readId } from './entries.ts'
+import { type BoxServer, look } from './session.ts'
 import { UploadSession } from './upload-session.ts'
 import { type Destination, findDestination, findNamesake } from './upload-target.ts'
 
@@ -165,4 +161,46 @@ async function* hashed(stream: AsyncIterable<Buffer>, hash: Hash): AsyncGenerato
     hash.update(piece)
     yield piece
   }
+}
+
+/** A form that is ready to be sent. */
+export interface Form {
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: NonNullable<HttpRequest['body']>
+}
+
+/**
+ * Encodes a file as `multipart/form-data` (RFC 7578). The attributes come first: Box validates the upload by them
+ * alone, and refuses the other order.
+ *
+ * @param content bytes, which can be sent again, or a stream of exactly `size` bytes
+ */
+export function uploadForm(
+  attributes: Readonly<Record<string, unknown>>,
+  content: Buffer | AsyncIterable<Buffer>,
+  size: number
+): Form {
+  const boundary = randomUUID()
+  // The attributes contain the name, because JSON can represent any name.
+  const head = Buffer.from(
+    `--${boundary}\r\nContent-Disposition: form-data; name="attributes"\r\n\r\n${JSON.stringify(attributes)}\r\n` +
+      `--${boundary}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n` +
+      'Content-Type: application/octet-stream\r\n\r\n'
+  )
+  const tail = Buffer.from(`\r\n--${boundary}--\r\n`)
+  return {
+    headers: {
+      'content-type': `multipart/form-data; boundary=${boundary}`,
+      'content-length': String(head.length + size + tail.length)
+    },
+    body: Buffer.isBuffer(content)
+      ? Buffer.concat([head, content, tail])
+      : Readable.from(around(head, content, tail), { objectMode: false })
+  }
+}
+
+async function* around(head: Buffer, content: AsyncIterable<Buffer>, tail: Buffer): AsyncGenerator<Buffer> {
+  yield head
+  yield* content
+  yield tail
 }

@@ -1,6 +1,5 @@
-import type { Secret } from '../../domain/secret.ts'
-import { type Challenge, readChallenges } from './challenge.ts'
-import { type DigestCredentials, DigestSession, isAnswerable } from './digest.ts'
+import { createHash, randomBytes } from 'node:crypto'
+import type { Secret } from '../../core/secret.ts'
 
 /** RFC 7617: no colon in the user name, and no control characters in user name or password. */
 export const USERNAME = /^[^\p{Cc}:]{1,255}$/u
@@ -100,4 +99,112 @@ class DigestAuthorizer implements Authorizer {
 
 function strongest(challenges: readonly Challenge[]): Challenge | undefined {
   return challenges.find(({ parameters }) => parameters['algorithm']?.toUpperCase().startsWith('SHA')) ?? challenges[0]
+}
+
+/** An authentication scheme that a server offers (RFC 9110, 11.6.1). */
+export interface Challenge {
+  /** In lower case. */
+  readonly scheme: string
+  /** Indexed by lower-case name. */
+  readonly parameters: Readonly<Record<string, string | undefined>>
+}
+
+const TOKEN = "[!#$%&'*+.^_`|~\\w-]+"
+const PARAMETER = new RegExp(`^(${TOKEN})\\s*=\\s*(?:"((?:[^"\\\\]|\\\\.)*)"|(${TOKEN}))\\s*(?:,\\s*|$)`, 's')
+const SCHEME = new RegExp(`^(${TOKEN})(?:\\s+|\\s*,\\s*|$)`)
+/** The form that `Negotiate` and similar schemes use instead of parameters. */
+const TOKEN68 = /^[\w.~+/-]+=*\s*(?:,\s*|$)/
+
+/** Parses `WWW-Authenticate`, which may contain several challenges. Stops at the first invalid one. */
+export function readChallenges(header: string | undefined): Challenge[] {
+  const challenges: Challenge[] = []
+  let rest = header?.replace(/^[\s,]+/, '') ?? ''
+  while (rest !== '') {
+    const scheme = SCHEME.exec(rest)
+    if (scheme === null) break
+    rest = rest.slice(scheme[0].length)
+    const parameters: Record<string, string> = Object.create(null) as Record<string, string>
+    for (let match = PARAMETER.exec(rest); match !== null; match = PARAMETER.exec(rest)) {
+      const [whole, name = '', quoted, plain = ''] = match
+      parameters[name.toLowerCase()] = quoted === undefined ? plain : quoted.replace(/\\(.)/gs, '$1')
+      rest = rest.slice(whole.length)
+    }
+    challenges.push({ scheme: scheme[1]?.toLowerCase() ?? '', parameters })
+    if (Object.keys(parameters).length === 0)
+      rest = rest.replace(TOKEN68, (token) => (/[=/+]/.test(token) ? '' : token))
+  }
+  return challenges
+}
+
+const ALGORITHMS: Readonly<Record<string, string>> = { MD5: 'md5', 'SHA-256': 'sha256', 'SHA-512-256': 'sha512-256' }
+
+export interface DigestCredentials {
+  readonly username: string
+  readonly password: string
+}
+
+/** Returns whether a challenge is supported (RFC 7616): these algorithms, without protection of bodies. */
+export function isAnswerable({ scheme, parameters }: Challenge): boolean {
+  const { realm, nonce, qop } = parameters
+  const offers = qop === undefined || qop.split(',').some((each) => each.trim().toLowerCase() === 'auth')
+  return scheme === 'digest' && realm !== undefined && nonce !== undefined && offers && algorithmOf(parameters) !== null
+}
+
+/** One nonce of a server, with its use counter. */
+export class DigestSession {
+  readonly #parameters: Challenge['parameters']
+  readonly #credentials: DigestCredentials
+  readonly #cnonce: string
+  #count = 0
+
+  /** @param challenge one that {@link isAnswerable} */
+  constructor(challenge: Challenge, credentials: DigestCredentials, cnonce = randomBytes(16).toString('hex')) {
+    this.#cnonce = cnonce
+    this.#parameters = challenge.parameters
+    this.#credentials = credentials
+  }
+
+  /** Returns the `Authorization` of the next request. @param uri path and query, as they are sent */
+  authorize(method: string, uri: string): string {
+    const { realm = '', nonce = '', qop, opaque, algorithm } = this.#parameters
+    const { hash, isSession } = algorithmOf(this.#parameters) ?? { hash: 'md5', isSession: false }
+    const digest = (text: string): string => createHash(hash).update(text).digest('hex')
+    const { username, password } = this.#credentials
+    const cnonce = this.#cnonce
+    const nc = (++this.#count).toString(16).padStart(8, '0')
+
+    const secret = digest(`${username}:${realm}:${password}`)
+    const a1 = isSession ? digest(`${secret}:${nonce}:${cnonce}`) : secret
+    const a2 = digest(`${method}:${uri}`)
+    const response =
+      qop === undefined ? digest(`${a1}:${nonce}:${a2}`) : digest(`${a1}:${nonce}:${nc}:${cnonce}:auth:${a2}`)
+    return [
+      `Digest ${usernameParameter(username)}`,
+      `realm=${quoted(realm)}`,
+      `nonce=${quoted(nonce)}`,
+      `uri=${quoted(uri)}`,
+      ...(algorithm === undefined ? [] : [`algorithm=${algorithm}`]),
+      ...(qop === undefined && !isSession ? [] : [`cnonce="${cnonce}"`]),
+      ...(qop === undefined ? [] : [`nc=${nc}`, 'qop=auth']),
+      `response="${response}"`,
+      ...(opaque === undefined ? [] : [`opaque=${quoted(opaque)}`])
+    ].join(', ')
+  }
+}
+
+function algorithmOf({ algorithm = 'MD5' }: Challenge['parameters']): { hash: string; isSession: boolean } | null {
+  const [, name = '', session] = /^(.*?)(-sess)?$/i.exec(algorithm) ?? []
+  const hash = ALGORITHMS[name.toUpperCase()]
+  return hash === undefined ? null : { hash, isSession: session !== undefined }
+}
+
+/** Encodes non-ASCII user names as in RFC 8187 (RFC 7616, 3.4). */
+function usernameParameter(username: string): string {
+  return /^[\x20-\x7e]*$/.test(username)
+    ? `username=${quoted(username)}`
+    : `username*=UTF-8''${encodeURIComponent(username).replace(/['()*]/g, (char) => `%${char.charCodeAt(0).toString(16)}`)}`
+}
+
+function quoted(text: string): string {
+  return `"${text.replace(/["\\]/g, '\\$&')}"`
 }

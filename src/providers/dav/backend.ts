@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
-import type { Entry, EntryPage } from '../../domain/entry.ts'
-import { StorageError } from '../../domain/errors.ts'
+import type { Entry, EntryPage } from '../../core/entry.ts'
+import { StorageError } from '../../errors.ts'
 import type {
   Account,
   Call,
@@ -11,16 +11,16 @@ import type {
   StorageBackend,
   UploadCall,
   UploadTarget
-} from '../../domain/storage-backend.ts'
-import { providerFailure } from '../../domain/provider-failure.ts'
-import { failure, httpFailure } from '../shared/http-failure.ts'
-import { requireMediaType } from '../shared/media-type.ts'
-import { requireLimit } from '../shared/page-limit.ts'
-import { nameOf } from '../shared/object-path.ts'
-import { uploadFrom, type UploadSource } from '../shared/upload-source.ts'
+} from '../../core/backend.ts'
+import { providerFailure } from '../../errors.ts'
+import { failure, httpFailure } from '../shared/errors.ts'
+import { requireMediaType } from '../shared/upload.ts'
+import { requireLimit } from '../shared/paging.ts'
+import { nameOf } from '../shared/names.ts'
+import { uploadFrom, type UploadSource } from '../shared/upload.ts'
 import { downloadFile } from './download.ts'
-import { find } from './precondition.ts'
-import { type DavServer, look } from './server.ts'
+import { find } from './upload.ts'
+import { type DavServer, look } from './session.ts'
 import type { DavTarget } from './upload.ts'
 
 /** The differences between the services that use WebDAV. */

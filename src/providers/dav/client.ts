@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream'
-import type { Egress, HttpAnswer } from '../../domain/egress.ts'
-import type { Timeouts } from '../../domain/ports.ts'
-import { httpFailure, incomplete, type Missing } from '../shared/http-failure.ts'
+import type { Egress, HttpAnswer } from '../../core/egress.ts'
+import type { Timeouts } from '../../core/stores.ts'
+import { httpFailure, incomplete, type Missing } from '../shared/errors.ts'
 import { type Authorized, type Authorizer, isStale } from './authorization.ts'
 import { type DavResource, readMultistatus } from './multistatus.ts'
-import { findRefusal } from './refusal.ts'
+import { findRefusal } from './errors.ts'
 
 /** The maximum size of a listing, far above the limit of entries: a last limit for endless responses. */
 const MAX_LISTING_BYTES = 128 * 1024 * 1024

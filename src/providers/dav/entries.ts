@@ -1,7 +1,7 @@
-import type { Entry } from '../../domain/entry.ts'
-import { nameOf, parentOf } from '../shared/object-path.ts'
+import type { Entry } from '../../core/entry.ts'
+import { knownTime, nameOf, parentOf } from '../shared/names.ts'
+import type { DavResource } from './multistatus.ts'
 import type { DavPaths } from './paths.ts'
-import type { DavFacts } from './properties.ts'
 
 /** Converts a resource. @param id ends with `/` for a collection */
 export function davEntry(paths: DavPaths, id: string, facts: DavFacts): Entry {
@@ -26,4 +26,85 @@ export function davEntry(paths: DavPaths, id: string, facts: DavFacts): Entry {
     path: id,
     can: { list: facts.isCollection && isUsable, download: !facts.isCollection && isUsable, write: null }
   }
+}
+
+/** The metadata of a resource; `null` for missing or invalid values. */
+export interface DavFacts {
+  readonly isCollection: boolean
+  readonly mimeType: string | null
+  readonly size: number | null
+  readonly createdAt: string | null
+  readonly modifiedAt: string | null
+  readonly etag: ETag | null
+}
+
+export interface ETag {
+  /** The text between the quotes. */
+  readonly opaque: string
+  /** A weak ETag cannot be a precondition of a write (RFC 9110, 13.1.1). Apache's are weak for a second. */
+  readonly isWeak: boolean
+}
+
+/** RFC 9110, 8.8.3, also without quotes, as some servers send them. */
+const ETAG = /^(W\/)?"?([\x21\x23-\x7e]{1,1024}?)"?$/
+const COUNT = /^\d{1,15}$/
+/** RFC 6838 with parameters: values that can be sent as a header again. */
+const MEDIA_TYPE = /^[\w!#$&^.+-]{1,127}\/[\w!#$&^.+-]{1,127}(?:\s?;[\x20-\x7e]{0,255})?$/
+/** RFC 3339, and the formats of RFC 9110, 5.6.7. `Date.parse` accepts many more, some of them in local time. */
+const TIMES = [
+  /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/,
+  /^[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d (?:GMT|UTC|[+-]\d{4})$/,
+  /^[A-Z][a-z]{5,8}, \d\d-[A-Z][a-z]{2}-\d\d \d\d:\d\d:\d\d GMT$/
+]
+
+/** Returns the XML of a PROPFIND for the common properties. @param more further elements, with their namespaces */
+export function propfindBody(more = ''): string {
+  const common = ['resourcetype', 'getcontenttype', 'getcontentlength', 'creationdate', 'getlastmodified', 'getetag']
+  const elements = common.map((name) => `<d:${name}/>`).join('')
+  return `<?xml version="1.0" encoding="utf-8"?><d:propfind xmlns:d="DAV:"><d:prop>${elements}${more}</d:prop></d:propfind>`
+}
+
+export function readFacts({ properties }: DavResource): DavFacts {
+  const isCollection = isElement(properties['resourcetype'], 'collection')
+  return {
+    isCollection,
+    mimeType: isCollection ? null : readMediaType(properties['getcontenttype']),
+    size: isCollection ? null : readCount(properties['getcontentlength']),
+    createdAt: readTime(properties['creationdate']),
+    modifiedAt: readTime(properties['getlastmodified']),
+    etag: readETag(readText(properties['getetag']))
+  }
+}
+
+/** Returns whether the server found any property. Without one, the response says nothing about the resource. */
+export function isTold({ properties }: DavResource): boolean {
+  return Object.keys(properties).length > 0
+}
+
+/** Returns the text of a property; `null` if it is missing or contains elements. */
+export function readText(value: unknown): string | null {
+  return typeof value === 'string' && value !== '' ? value : null
+}
+
+export function readCount(value: unknown): number | null {
+  return typeof value === 'string' && COUNT.test(value) ? Number(value) : null
+}
+
+export function readETag(text: string | null | undefined): ETag | null {
+  const [, weak, opaque] = ETAG.exec(text?.trim() ?? '') ?? []
+  return opaque === undefined ? null : { opaque, isWeak: weak !== undefined }
+}
+
+export function readMediaType(value: unknown): string | null {
+  return typeof value === 'string' && MEDIA_TYPE.test(value) ? value : null
+}
+
+/** Parses ISO 8601 (`creationdate`) or an HTTP date, which has whole seconds. Returns `null` for unknown times. */
+export function readTime(value: unknown): string | null {
+  if (typeof value !== 'string' || !TIMES.some((form) => form.test(value))) return null
+  return knownTime(Date.parse(value))
+}
+
+function isElement(value: unknown, name: string): boolean {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, name)
 }

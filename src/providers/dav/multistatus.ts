@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
-import type { Clock } from '../../domain/clock.ts'
-import { Diagnosis, type StorageError } from '../../domain/errors.ts'
-import { providerFailure } from '../../domain/provider-failure.ts'
+import type { Clock } from '../../core/time.ts'
+import { Diagnosis, type StorageError } from '../../errors.ts'
+import { providerFailure } from '../../errors.ts'
 import { readXml, XmlError, type XmlHandler } from '../shared/xml-reader.ts'
 
 /** One resource of a multistatus (RFC 4918, 13). */

@@ -1,6 +1,6 @@
-import type { Call } from '../../domain/storage-backend.ts'
-import { find } from './precondition.ts'
-import type { DavServer } from './server.ts'
+import type { Call } from '../../core/backend.ts'
+import { find } from './upload.ts'
+import type { DavServer } from './session.ts'
 
 /** Maximum folders that are read to find the form of one path. */
 const MAX_FOLDERS = 20

@@ -1,6 +1,5 @@
-import { StorageError } from '../../domain/errors.ts'
-import { providerFailure } from '../../domain/provider-failure.ts'
-import { isSegment, isUnambiguous } from '../shared/object-path.ts'
+import { providerFailure, StorageError } from '../../errors.ts'
+import { isSegment, isUnambiguous } from '../shared/names.ts'
 
 /** Above the limits of the file systems behind such servers, in bytes of UTF-8. */
 const MAX_ID_BYTES = 4096
@@ -68,7 +67,7 @@ export class DavPaths {
     const inner = path.endsWith('/') ? path.slice(1, -1) : path.slice(1)
     const segments: string[] = []
     for (const encoded of inner === '' ? [] : inner.split('/')) {
-      const segment = decode(encoded)
+      const segment = decodeSegment(encoded)
       if (segment === null || !isSegment(segment)) return null
       segments.push(this.listed(segment))
     }
@@ -101,10 +100,28 @@ function isUsable(id: string): boolean {
   return isUnambiguous(id.replaceAll('\\', '/')) && !segments.includes('')
 }
 
-function decode(encoded: string): string | null {
+function decodeSegment(encoded: string): string | null {
   try {
     return decodeURIComponent(encoded)
   } catch {
     return null
   }
+}
+
+export const MAX_BASE_URL_LENGTH = 1024
+
+/** Normalises the URL of a server, which then ends with `/`. Returns `null` if it is invalid. */
+export function readBaseUrl(value: unknown): URL | null {
+  if (typeof value !== 'string' || value.length > MAX_BASE_URL_LENGTH || !URL.canParse(value)) return null
+  const url = new URL(value)
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') return null
+  // `href` contains a lone `?` or `#`, which `search` and `hash` omit.
+  if (url.href !== url.origin + url.pathname) return null
+  if (!url.pathname.endsWith('/')) url.pathname += '/'
+  if (url.pathname === '/') return url
+  const segments = url.pathname.slice(1, -1).split('/').map(decodeSegment)
+  if (!segments.every((segment) => segment !== null && isSegment(segment))) return null
+  // `%7Euser` and `~user` are the same folder, and must be the same account.
+  url.pathname = `/${segments.map((segment) => encodeURIComponent(segment ?? '')).join('/')}/`
+  return url
 }

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import type { Call } from '../../domain/storage-backend.ts'
-import { httpFailure } from '../shared/http-failure.ts'
-import { etagOfHead, find } from './precondition.ts'
-import { type ETag, isTold, readFacts } from './properties.ts'
-import type { DavServer } from './server.ts'
+import type { Call } from '../../core/backend.ts'
+import { httpFailure } from '../shared/errors.ts'
+import { etagOfHead, find } from './upload.ts'
+import { type ETag, isTold, readFacts } from './entries.ts'
+import type { DavServer } from './session.ts'
 import { discardFile, isGone, isStored, move, type MoveSupport, put, temporaryName } from './upload.ts'
 
 /** The use of a server's ETags: as preconditions of writes, only to detect changes, or none (no ETags). */

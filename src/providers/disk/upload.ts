@@ -1,14 +1,14 @@
 import type { BigIntStats } from 'node:fs'
 import { link, lstat, open, rename, rm } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
-import { StorageError } from '../../domain/errors.ts'
-import type { UploadCall } from '../../domain/storage-backend.ts'
-import { providerFailure } from '../../domain/provider-failure.ts'
-import type { UploadSource } from '../shared/upload-source.ts'
-import type { DiskFolder } from './disk-folder.ts'
-import { versionOf } from './entries.ts'
-import { isMissing } from './errors.ts'
-import type { Locks } from './locks.ts'
+import { StorageError } from '../../errors.ts'
+import type { UploadCall } from '../../core/backend.ts'
+import { providerFailure } from '../../errors.ts'
+import type { UploadSource } from '../shared/upload.ts'
+import type { DiskFolder } from './folder.ts'
+import { versionOf } from './list.ts'
+import { isMissing } from './folder.ts'
+import type { Locks } from './folder.ts'
 
 /**
  * Writes a body to a staging file, and renames it in one step when it is complete. Readers see the old object or the

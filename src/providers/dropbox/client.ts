@@ -1,16 +1,13 @@
 import { Readable } from 'node:stream'
-import type { HttpAnswer } from '../../domain/egress.ts'
-import type { Call } from '../../domain/storage-backend.ts'
-import { apiUrl } from '../shared/api-url.ts'
-import { failure, type Missing } from '../shared/http-failure.ts'
-import { asObject, readJson } from '../shared/read-json.ts'
-import { readProblem } from '../shared/read-problem.ts'
-import type { Ask, RestClient } from '../shared/rest-client.ts'
-import { correctOffsetOf, dropboxFailure } from './failure.ts'
-import { headerSafeJson } from './header-json.ts'
-import type { Facts } from './facts.ts'
-import { PathRoot } from './path-root.ts'
-import { undone } from './undone.ts'
+import type { Call } from '../../core/backend.ts'
+import type { Egress, HttpAnswer } from '../../core/egress.ts'
+import { SharedWork } from '../../core/shared-work.ts'
+import { Diagnosis, providerFailure } from '../../errors.ts'
+import { describeExchange } from '../../net/errors.ts'
+import { failure, type Missing } from '../shared/errors.ts'
+import { apiUrl, type Ask, asObject, readJson, readProblem, type RestClient } from '../shared/rest-client.ts'
+import type { Facts } from './entries.ts'
+import { correctOffsetOf, dropboxFailure, undone } from './errors.ts'
 
 export interface AskOptions extends Call {
   /** The meaning of `not_found`. */
@@ -133,4 +130,105 @@ export class DropboxClient {
     const body = (): Readable => Readable.from(content.pieces, { objectMode: false })
     return await this.#options.rest.exchange({ ...all, body })
   }
+}
+
+/** Characters that a header cannot contain, including DEL. */
+const UNSAFE = /[\u007f-\uffff]/g
+
+/** Formats JSON in ASCII for a header ("HTTP header safe JSON", Dropbox's "HTTP documentation"). */
+export function headerSafeJson(value: unknown): string {
+  return JSON.stringify(value).replace(UNSAFE, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+const SCOPE = /^[a-z_]{1,40}(?:\.[a-z_]{1,40}){1,3}$/
+
+/**
+ * Wraps an egress to distinguish a missing scope from an expired token. Dropbox reports both as 401, and a refreshed
+ * token would have the same scopes.
+ *
+ * @param withinMs the deadline for reading the body of a 401
+ * @returns an egress that throws StorageError `INSUFFICIENT_SCOPE`
+ */
+export function withMissingScope(egress: Egress, withinMs: number): Egress {
+  return {
+    agents: egress.agents,
+    clock: egress.clock,
+    transferAgents: egress.transferAgents,
+    assertAllowed: (url) => {
+      egress.assertAllowed(url)
+    },
+    request: async (request) => {
+      const answer = await egress.request(request)
+      if (answer.status !== 401) return answer
+      const problem = asObject(await readProblem(answer, withinMs))
+      request.signal.throwIfAborted()
+      const error = asObject(problem['error'])
+      if (error['.tag'] !== 'missing_scope') return answer
+      const scope = error['required_scope']
+      const which = typeof scope === 'string' && SCOPE.test(scope) ? `: ${scope}` : ''
+      const cause = new Diagnosis(`${describeExchange(request.method, request.url, answer)}, missing_scope${which}`)
+      throw providerFailure('INSUFFICIENT_SCOPE', { cause })
+    }
+  }
+}
+
+const NAMESPACE = /^[\w:-]{1,100}$/
+
+/**
+ * The namespace in which paths start. A team space differs from the member's own folder, which is all that is visible
+ * without the header (Dropbox's "Team Files Guide"). Requested once for all calls; failures are not cached.
+ */
+export class PathRoot {
+  readonly #ask: (signal: AbortSignal) => Promise<Facts>
+  #slot: SharedWork<string | null> | null = null
+
+  /** @param ask requests the account from Dropbox */
+  constructor(ask: (signal: AbortSignal) => Promise<Facts>) {
+    this.#ask = ask
+  }
+
+  /** Returns the namespace that calls must name, or `null` if they need not name one. */
+  async current(signal: AbortSignal): Promise<string | null> {
+    signal.throwIfAborted()
+    return await (this.#slot ?? this.#begin(this.#ask)).wait(signal)
+  }
+
+  /** Replaces `refused`, which Dropbox no longer accepts. */
+  async renewed(refused: string | null, signal: AbortSignal): Promise<string | null> {
+    signal.throwIfAborted()
+    const slot = this.#slot
+    if (slot !== null && (await slot.wait(signal)) === refused && this.#slot === slot) this.#slot = null
+    return await this.current(signal)
+  }
+
+  /** Updates the namespace from an account that was requested elsewhere. */
+  learn(account: Facts): void {
+    this.#begin(async () => account)
+  }
+
+  #begin(ask: (signal: AbortSignal) => Promise<Facts>): SharedWork<string | null> {
+    const forget = (): void => {
+      if (this.#slot === slot) this.#slot = null
+    }
+    const slot = new SharedWork<string | null>(forget)
+    this.#slot = slot
+    slot.begin(async (signal) => {
+      try {
+        return rootOf(await ask(signal))
+      } catch (error) {
+        forget()
+        throw error
+      }
+    })
+    return slot
+  }
+}
+
+/** The tag of `root_info` is not reliable: some team members have the tag `user`. */
+function rootOf(account: Facts): string | null {
+  const { root_namespace_id: root, home_namespace_id: home } = asObject(account['root_info'])
+  if (typeof root !== 'string' || !NAMESPACE.test(root)) {
+    throw failure('PROVIDER_ERROR', 'Dropbox returned no root namespace of the account')
+  }
+  return root === home ? null : root
 }

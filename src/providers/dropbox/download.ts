@@ -1,18 +1,19 @@
-import { exportedName } from '../../domain/attachment.ts'
-import type { HttpAnswer } from '../../domain/egress.ts'
-import { isStorageError } from '../../domain/errors.ts'
-import type { Download, DownloadCall } from '../../domain/storage-backend.ts'
-import { isCoded, lengthOf } from '../shared/answer-framing.ts'
-import { rangeHeader } from '../shared/byte-range.ts'
-import { sizesOf } from '../shared/download-sizes.ts'
-import { noSuchFormat } from '../shared/export-format.ts'
-import { failure } from '../shared/http-failure.ts'
-import { bodyOf, dropBody } from '../shared/known-media.ts'
-import { asObject, sizeOf } from '../shared/read-json.ts'
-import type { Facts } from './facts.ts'
-import { fileEntry } from './entries.ts'
-import { type DropboxFormat, formatsOf } from './export-formats.ts'
-import { type DropboxServer, look } from './server.ts'
+import {
+  type Download,
+  type DownloadCall,
+  type DownloadUrl,
+  type DownloadUrlCall,
+  MAX_DOWNLOAD_URL_MS
+} from '../../core/backend.ts'
+import type { HttpAnswer } from '../../core/egress.ts'
+import { exportedName } from '../../core/entry.ts'
+import { isStorageError, StorageError } from '../../errors.ts'
+import { pinnedUrl } from '../shared/bearer.ts'
+import { bodyOf, dropBody, isCoded, lengthOf, rangeHeader, sizesOf } from '../shared/download.ts'
+import { failure, noSuchFormat } from '../shared/errors.ts'
+import { asObject, readJson, sizeOf } from '../shared/rest-client.ts'
+import { type DropboxFormat, type Facts, fileEntry, formatsOf } from './entries.ts'
+import { type DropboxServer, look } from './session.ts'
 
 const SERVICE = 'Dropbox'
 
@@ -106,4 +107,35 @@ function keepOrDrop(answer: HttpAnswer, read: () => Download): Download {
     dropBody(answer)
     throw error
   }
+}
+
+/** The fixed lifetime of a link ("get_temporary_link"). */
+const LIFETIME_MS = 4 * 60 * 60_000
+
+/**
+ * Returns a temporary link. It lives four hours by Dropbox's clock, whatever was requested. Callers expect the
+ * browser to save the file; Dropbox says only that the link "should not be used to display content directly in the
+ * browser". Not verified against the service.
+ *
+ * @throws StorageError `INVALID_REQUEST` unless a longer lifetime is accepted
+ */
+export async function temporaryLink(
+  { client, linkHosts }: DropboxServer,
+  id: string,
+  { signal, expiresInMs, acceptLonger = false }: DownloadUrlCall
+): Promise<DownloadUrl> {
+  if (!Number.isFinite(expiresInMs) || expiresInMs < 1 || expiresInMs > MAX_DOWNLOAD_URL_MS) {
+    throw new StorageError('INVALID_REQUEST', `The lifetime of a link must be 1 to ${MAX_DOWNLOAD_URL_MS} ms.`)
+  }
+  if (!acceptLonger) {
+    throw new StorageError('INVALID_REQUEST', 'Dropbox links are valid for four hours. Set acceptLonger to allow it.')
+  }
+  const answer = await client.ask('get_temporary_link', { path: id }, { signal, missing: 'OBJECT_NOT_FOUND' })
+  const { link, metadata } = await readJson(answer)
+  const madeAt = Date.parse(answer.headers['date'] ?? '')
+  if (asObject(metadata)['id'] !== id || Number.isNaN(madeAt)) {
+    throw failure('PROVIDER_ERROR', 'Dropbox returned a link without its file or its time')
+  }
+  const url = pinnedUrl(link, linkHosts, 'The temporary link')
+  return { url: url.href, expiresAt: new Date(madeAt + LIFETIME_MS) }
 }

@@ -1,11 +1,7 @@
-import type { Entry } from '../../domain/entry.ts'
-import { failure } from '../shared/http-failure.ts'
-import { readIsoTime } from '../shared/iso-time.ts'
-import { asObject, sizeOf, textOf } from '../shared/read-json.ts'
-import { UNKNOWN_FACTS } from '../shared/unknown-facts.ts'
-import type { Facts } from './facts.ts'
-import { formatsOf } from './export-formats.ts'
-import { isId } from './ids.ts'
+import type { Entry, ExportFormat } from '../../core/entry.ts'
+import { failure, type Missing } from '../shared/errors.ts'
+import { readIsoTime, UNKNOWN_FACTS } from '../shared/names.ts'
+import { asObject, sizeOf, textOf } from '../shared/rest-client.ts'
 
 const SHA256 = /^[0-9a-f]{64}$/
 
@@ -66,3 +62,51 @@ function mayWrite(facts: Facts): boolean | null {
   const isReadOnly = asObject(facts['sharing_info'])['read_only']
   return typeof isReadOnly === 'boolean' ? !isReadOnly : null
 }
+
+/** A value that starts with `/`, `rev:` or `ns:` is a path, or is taken for one by Dropbox, and not an id. */
+const FORM = /^id:[\w-]{1,200}$/
+
+/** Returns whether a value has the format of a Dropbox id. */
+export function isId(value: unknown): value is string {
+  return typeof value === 'string' && FORM.test(value)
+}
+
+/** @throws StorageError `missing` for an invalid id, without a request */
+export function parseId(id: string, missing: Missing): string {
+  if (!isId(id)) throw failure(missing)
+  return id
+}
+
+/** A format, with Dropbox's name for it. */
+export interface DropboxFormat extends ExportFormat {
+  readonly name: string
+  /** Whether it is the default format. Its name is not necessarily a valid `export_format`. */
+  readonly isDefault: boolean
+}
+
+const OFFICE = 'application/vnd.openxmlformats-officedocument'
+
+/** Dropbox documents neither media types nor a list of formats: these were seen with Paper and Google documents. */
+const FORMATS: ReadonlyMap<string, ExportFormat> = new Map([
+  ['html', { mimeType: 'text/html', extension: 'html' }],
+  ['markdown', { mimeType: 'text/markdown', extension: 'md' }],
+  ['plain_text', { mimeType: 'text/plain', extension: 'txt' }],
+  ['docx', { mimeType: `${OFFICE}.wordprocessingml.document`, extension: 'docx' }],
+  ['xlsx', { mimeType: `${OFFICE}.spreadsheetml.sheet`, extension: 'xlsx' }],
+  ['pptx', { mimeType: `${OFFICE}.presentationml.presentation`, extension: 'pptx' }],
+  ['pdf', { mimeType: 'application/pdf', extension: 'pdf' }],
+  ['csv', { mimeType: 'text/csv', extension: 'csv' }]
+])
+
+/** Returns the export formats of a document, Dropbox's default first. Omits unknown formats. */
+export function formatsOf(exportInfo: unknown): readonly DropboxFormat[] {
+  const { export_as: first, export_options: options } = asObject(exportInfo)
+  const names = new Set<unknown>([first, ...(Array.isArray(options) ? (options as unknown[]) : [])])
+  return [...names].flatMap((name) => {
+    const format = typeof name === 'string' ? FORMATS.get(name) : undefined
+    return format === undefined || typeof name !== 'string' ? [] : [{ ...format, name, isDefault: name === first }]
+  })
+}
+
+/** The metadata of an item in a Dropbox response, unchecked. */
+export type Facts = Readonly<Record<string, unknown>>

@@ -1,12 +1,12 @@
-import type { Entry } from '../../domain/entry.ts'
-import { isStorageError, StorageError } from '../../domain/errors.ts'
-import type { UploadCall, UploadTarget } from '../../domain/storage-backend.ts'
-import { requireName } from '../shared/file-name.ts'
-import { failure, type Missing } from '../shared/http-failure.ts'
-import type { Facts } from './facts.ts'
+import type { Entry } from '../../core/entry.ts'
+import { isStorageError, StorageError } from '../../errors.ts'
+import type { UploadCall, UploadTarget } from '../../core/backend.ts'
+import { requireName } from '../shared/names.ts'
+import { failure, type Missing } from '../shared/errors.ts'
+import type { Facts } from './entries.ts'
 import { fileEntry } from './entries.ts'
-import { parseId } from './ids.ts'
-import { type DropboxServer, look, lookAtFolder, parentIdOf } from './server.ts'
+import { parseId } from './entries.ts'
+import { type DropboxServer, look, lookAtFolder, parentIdOf } from './session.ts'
 
 const REV = /^[0-9a-f]{9,100}$/
 

@@ -1,19 +1,14 @@
+import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
-import type { Entry } from '../../domain/entry.ts'
-import { isStorageError } from '../../domain/errors.ts'
-import type { UploadCall, UploadTarget } from '../../domain/storage-backend.ts'
-import { failure } from '../shared/http-failure.ts'
-import { isThere } from '../shared/is-there.ts'
-import { requireMediaType } from '../shared/media-type.ts'
-import { Patience } from '../shared/patience.ts'
-import { type Chunk, chunksOf } from '../shared/upload-chunks.ts'
-import { uploadFrom, type UploadSource } from '../shared/upload-source.ts'
-import type { Facts } from './facts.ts'
-import { ContentHash } from './content-hash.ts'
-import { fileEntry } from './entries.ts'
-import { type DropboxServer, look } from './server.ts'
-import { commitOnce, type Whole } from './upload-outcome.ts'
-import { UploadSession } from './upload-session.ts'
+import type { UploadCall, UploadTarget } from '../../core/backend.ts'
+import type { Entry } from '../../core/entry.ts'
+import { isStorageError } from '../../errors.ts'
+import { failure } from '../shared/errors.ts'
+import { Patience } from '../shared/upload-retry.ts'
+import { type Chunk, chunksOf, isThere, requireMediaType, uploadFrom, type UploadSource } from '../shared/upload.ts'
+import { type Facts, fileEntry } from './entries.ts'
+import { type DropboxServer, look } from './session.ts'
+import { commitOnce, UploadSession, type Whole } from './upload-session.ts'
 import { type Destination, findDestination } from './upload-target.ts'
 
 /** A multiple of 4 MiB, as Dropbox recommends. One chunk is buffered in memory. */
@@ -81,4 +76,35 @@ function requireStored(facts: Facts, { destination: { parentId, isIt }, size, ha
   const entry = fileEntry(facts, parentId)
   if (entry.size === size && entry.hash?.value === hash && isIt(entry)) return entry
   throw failure('PROVIDER_ERROR', `Dropbox did not store these ${size} bytes in the requested place`)
+}
+
+const BLOCK_BYTES = 4 * 1024 * 1024
+
+/** Computes Dropbox's `content_hash`: the SHA-256 of the SHA-256s of blocks of 4 MiB ("Content hash"). */
+export class ContentHash {
+  readonly #all = createHash('sha256')
+  #block = createHash('sha256')
+  #room = BLOCK_BYTES
+
+  update(piece: Buffer): void {
+    for (let rest = piece; rest.length > 0;) {
+      const part = rest.subarray(0, this.#room)
+      this.#block.update(part)
+      this.#room -= part.length
+      rest = rest.subarray(part.length)
+      if (this.#room === 0) this.#endBlock()
+    }
+  }
+
+  /** Returns the digest in hexadecimal. No more bytes can be added afterwards. */
+  digest(): string {
+    if (this.#room < BLOCK_BYTES) this.#endBlock()
+    return this.#all.digest('hex')
+  }
+
+  #endBlock(): void {
+    this.#all.update(this.#block.digest())
+    this.#block = createHash('sha256')
+    this.#room = BLOCK_BYTES
+  }
 }

@@ -1,10 +1,10 @@
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
-import type { StorageError } from '../../domain/errors.ts'
-import type { Call } from '../../domain/storage-backend.ts'
-import { connectionFailure } from '../../infra/net/connection-failure.ts'
-import { failure, type Missing } from '../shared/http-failure.ts'
-import { driveFailure } from './failure.ts'
-import { type DriveId, keyHeader } from './ids.ts'
+import type { StorageError } from '../../errors.ts'
+import type { Call } from '../../core/backend.ts'
+import { connectionFailure } from '../../net/errors.ts'
+import { failure, type Missing } from '../shared/errors.ts'
+import { driveFailure } from './errors.ts'
+import { type DriveId, keyHeader } from './entries.ts'
 
 interface SdkOptions {
   readonly signal: AbortSignal

@@ -1,6 +1,6 @@
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
-import type { ListCall } from '../../domain/storage-backend.ts'
-import { FOLDER, SHORTCUT } from './media-types.ts'
+import type { ListCall } from '../../core/backend.ts'
+import { FOLDER, SHORTCUT } from './entries.ts'
 
 /**
  * All fields that an entry needs. Excludes `thumbnailLink`, which expires within hours and needs our token, which

@@ -1,8 +1,8 @@
-import type { Entry, ShortcutTarget } from '../../domain/entry.ts'
-import { isStorageError, type StorageErrorCode } from '../../domain/errors.ts'
-import type { Call } from '../../domain/storage-backend.ts'
-import { parseId } from './ids.ts'
-import type { DriveServer } from './server.ts'
+import type { Entry, ShortcutTarget } from '../../core/entry.ts'
+import { isStorageError, type StorageErrorCode } from '../../errors.ts'
+import type { Call } from '../../core/backend.ts'
+import { parseId } from './entries.ts'
+import type { DriveServer } from './session.ts'
 
 /** Targets checked per page, and concurrent checks. The state of further targets is `unknown`. */
 const MAX_TARGETS = 100

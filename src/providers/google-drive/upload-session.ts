@@ -1,13 +1,13 @@
 import { Readable } from 'node:stream'
-import type { HttpAnswer } from '../../domain/egress.ts'
-import { isSameOrigin } from '../../infra/net/host-pin.ts'
-import { readRetryAfter } from '../../infra/net/retry-after.ts'
-import { failure, incomplete } from '../shared/http-failure.ts'
-import { Patience } from '../shared/patience.ts'
-import { readProblem } from '../shared/read-problem.ts'
-import { type Chunk, withoutFirst } from '../shared/upload-chunks.ts'
-import { driveFailure } from './failure.ts'
-import type { DriveServer } from './server.ts'
+import type { HttpAnswer } from '../../core/egress.ts'
+import { isSameOrigin } from '../../net/http-client.ts'
+import { readRetryAfter } from '../../net/errors.ts'
+import { failure, incomplete } from '../shared/errors.ts'
+import { Patience } from '../shared/upload-retry.ts'
+import { readProblem } from '../shared/rest-client.ts'
+import { type Chunk, withoutFirst } from '../shared/upload.ts'
+import { driveFailure } from './errors.ts'
+import type { DriveServer } from './session.ts'
 
 const ACCEPTED = /^bytes=0-(\d{1,15})$/
 

@@ -1,22 +1,17 @@
 import type { Readable } from 'node:stream'
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
-import type { Entry } from '../../domain/entry.ts'
-import { StorageError } from '../../domain/errors.ts'
-import type { UploadCall, UploadTarget } from '../../domain/storage-backend.ts'
-import { failure } from '../shared/http-failure.ts'
-import { requireMediaType } from '../shared/media-type.ts'
-import { asObject } from '../shared/read-json.ts'
-import { readProblem } from '../shared/read-problem.ts'
-import { uploadFrom, type UploadSource } from '../shared/upload-source.ts'
-import { readSize } from './entries.ts'
-import { driveFailure } from './failure.ts'
-import { keyHeader } from './ids.ts'
-import { isNative } from './media-types.ts'
-import { FILE_FIELDS } from './query.ts'
-import { type DriveServer, learnRoot, rootIdFor, toEntry } from './server.ts'
-import { chunksOf } from '../shared/upload-chunks.ts'
+import type { Call, UploadCall, UploadTarget } from '../../core/backend.ts'
+import type { Entry } from '../../core/entry.ts'
+import { isStorageError, StorageError } from '../../errors.ts'
+import { failure } from '../shared/errors.ts'
+import { requireName } from '../shared/names.ts'
+import { asObject, readProblem } from '../shared/rest-client.ts'
+import { chunksOf, requireMediaType, uploadFrom, type UploadSource } from '../shared/upload.ts'
+import { type DriveId, fileEntry, isNative, keyHeader, parseId, readSize, ROOT } from './entries.ts'
+import { driveFailure } from './errors.ts'
+import { childrenQuery, FILE_FIELDS, listParameters, quoted } from './query.ts'
+import { type DriveServer, learnRoot, look, lookAtFolder, rootIdFor, toEntry } from './session.ts'
 import { UploadSession } from './upload-session.ts'
-import { findDestination, type Destination } from './upload-target.ts'
 
 /** A multiple of 256 KiB, as Google requires. One chunk is buffered in memory. */
 const CHUNK_BYTES = 8 * 1024 * 1024
@@ -111,4 +106,98 @@ async function begin(
   }
   await answer.discard()
   return new UploadSession(server, answer.headers['location'], signal)
+}
+
+/** A new file, or an existing file that gets new content. */
+export type Destination =
+  { readonly parent: DriveId; readonly name: string } | (DriveId & { readonly mimeType: string })
+
+/**
+ * Finds the destination of an upload, and checks its conditions. Drive has neither unique names nor preconditions:
+ * the result may be outdated when the last chunk is stored, and both of two concurrent writers may succeed. If both
+ * create a name, it exists twice.
+ */
+export async function findDestination(
+  server: DriveServer,
+  target: UploadTarget,
+  call: UploadCall
+): Promise<Destination> {
+  return 'id' in target ? overObject(server, target.id, call) : underName(server, target, call)
+}
+
+async function overObject(server: DriveServer, id: string, call: UploadCall): Promise<Destination> {
+  const { ifMatch, ifNoneMatch } = call
+  const about = parseId(id, 'OBJECT_NOT_FOUND')
+  const file = await look(server, about, call, 'OBJECT_NOT_FOUND').catch((error: unknown) => {
+    const isGone = ifMatch !== undefined && isStorageError(error, 'OBJECT_NOT_FOUND')
+    throw isGone ? failure('PRECONDITION_FAILED') : error
+  })
+  const entry = fileEntry(file, { parentId: null })
+  if (entry.kind === 'folder') throw new StorageError('INVALID_REQUEST', 'An upload cannot replace a folder.')
+  if (ifNoneMatch === '*') throw failure('ALREADY_EXISTS')
+  if (ifMatch !== undefined && entry.version !== ifMatch) throw failure('PRECONDITION_FAILED')
+  if (!hasContent(entry)) throw failure('UNSUPPORTED', 'The item has no file content that an upload could replace')
+  return { ...about, mimeType: entry.mimeType ?? 'application/octet-stream' }
+}
+
+/** A folder with the same name is no conflict. */
+async function underName(
+  server: DriveServer,
+  { parentId, name }: Extract<UploadTarget, { name: string }>,
+  call: UploadCall
+): Promise<Destination> {
+  requireName(name)
+  const parent = await checkedParent(server, parentId, call)
+  const entries = (await namesakes(server, parent, name, call)).filter(({ kind }) => kind !== 'folder')
+  const [entry] = entries
+  const { ifMatch, ifNoneMatch } = call
+  if (ifMatch !== undefined && entries.length <= 1 && entry?.version !== ifMatch) throw failure('PRECONDITION_FAILED')
+  if (entry === undefined) return { parent, name }
+  if (ifNoneMatch === '*' || entries.length > 1 || !hasContent(entry)) throw failure('ALREADY_EXISTS')
+  return { ...parseId(entry.id, 'OBJECT_NOT_FOUND'), mimeType: entry.mimeType ?? 'application/octet-stream' }
+}
+
+function hasContent({ kind, exportFormats }: Entry): boolean {
+  return kind === 'file' && exportFormats.length === 0
+}
+
+const PAGE_SIZE = 100
+/** Google may return short or empty pages before the last one. */
+const MAX_PAGES = 10
+
+/**
+ * Checks the parent folder of a write: Google would also write into a folder in the trash.
+ *
+ * @throws StorageError `FOLDER_NOT_FOUND`
+ */
+export async function checkedParent(server: DriveServer, parentId: string | null, call: Call): Promise<DriveId> {
+  const parent = parseId(parentId ?? ROOT, 'FOLDER_NOT_FOUND')
+  if (parent.id !== ROOT) await lookAtFolder(server, parent, call)
+  return parent
+}
+
+/** Returns all items with a name in a folder. Drive matches names loosely, and allows duplicates. */
+export async function namesakes(
+  { client, places }: DriveServer,
+  parent: DriveId,
+  name: string,
+  { signal }: Call
+): Promise<readonly Entry[]> {
+  const driveId = places.driveOf(parent.id)
+  const corpus = parent.id === ROOT ? 'user' : driveId === null ? null : { driveId }
+  const parameters = listParameters(`${childrenQuery(parent.id)} and name = ${quoted(name)}`, corpus, PAGE_SIZE)
+  const found: Entry[] = []
+  let page = parameters
+  for (let pages = 1; pages <= MAX_PAGES; pages++) {
+    const answer = await client.call({ signal, missing: 'FOLDER_NOT_FOUND', about: parent }, (drive, options) =>
+      drive.files.list(page, options)
+    )
+    const { files, nextPageToken } = answer
+    if (!Array.isArray(files)) throw failure('PROVIDER_ERROR', 'Google Drive returned no list of files')
+    const entries = files.map((file) => fileEntry(asObject(file), { parentId: parent.id }))
+    found.push(...entries.filter((entry) => entry.name === name))
+    if (typeof nextPageToken !== 'string' || nextPageToken === '') break
+    page = { ...parameters, pageToken: nextPageToken }
+  }
+  return found
 }

@@ -1,8 +1,8 @@
-import { StorageError } from '../../domain/errors.ts'
-import { Secret } from '../../domain/secret.ts'
+import { StorageError } from '../../errors.ts'
+import { Secret } from '../../core/secret.ts'
 import { PASSWORD, USERNAME } from '../dav/authorization.ts'
-import { readBaseUrl } from '../dav/base-url.ts'
-import { UnusableSetting } from '../shared/unusable-setting.ts'
+import { readBaseUrl } from '../dav/paths.ts'
+import { UnusableSetting } from '../shared/credentials.ts'
 
 /** One user of one Nextcloud. */
 export interface NextcloudSettings {

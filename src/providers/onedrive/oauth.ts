@@ -1,4 +1,4 @@
-import type { TokenRefusal } from '../../domain/oauth.ts'
+import type { TokenRefusal } from '../../core/oauth.ts'
 
 const RESOURCE = 'https://graph.microsoft.com/'
 const OF_SITES = /^sites\.(?=read\.all$|readwrite\.all$)/

@@ -1,21 +1,25 @@
 import type { Readable } from 'node:stream'
-import type { Entry } from '../../domain/entry.ts'
-import { isStorageError, type StorageError } from '../../domain/errors.ts'
-import { providerFailure } from '../../domain/provider-failure.ts'
-import type { Call, UploadCall, UploadTarget } from '../../domain/storage-backend.ts'
-import { apiUrl } from '../shared/api-url.ts'
-import { failure } from '../shared/http-failure.ts'
-import { readIsoTime } from '../shared/iso-time.ts'
-import { requireMediaType } from '../shared/media-type.ts'
-import { asObject, readJson, sizeOf } from '../shared/read-json.ts'
-import { readProblem } from '../shared/read-problem.ts'
+import type { Call, UploadCall, UploadTarget } from '../../core/backend.ts'
+import type { Entry } from '../../core/entry.ts'
+import { isStorageError, providerFailure, type StorageError } from '../../errors.ts'
+import { failure, type Missing } from '../shared/errors.ts'
+import { readIsoTime, requireName } from '../shared/names.ts'
+import { apiUrl, asObject, readJson, readProblem, sizeOf } from '../shared/rest-client.ts'
 import { collect, MAX_HELD_BYTES, type SizedBody, withSize } from '../shared/sized-body.ts'
-import { chunksOf } from '../shared/upload-chunks.ts'
-import { uploadFrom } from '../shared/upload-source.ts'
-import { hasFacet, ITEM_FIELDS, kindOf, type Resource } from './entries.ts'
-import { type GraphServer, throughShortcut, toEntry } from './server.ts'
+import { chunksOf, requireMediaType, uploadFrom } from '../shared/upload.ts'
+import {
+  hasFacet,
+  ITEM_FIELDS,
+  type ItemId,
+  kindOf,
+  namedPathOf,
+  parseItemId,
+  pathOf,
+  type Resource,
+  ROOT
+} from './entries.ts'
+import { type GraphServer, look, ownDriveId, throughShortcut, toEntry } from './session.ts'
 import { UploadSession } from './upload-session.ts'
-import { type Destination, destinationPath, findDestination } from './upload-target.ts'
 
 /** A multiple of 320 KiB, as Graph requires. One fragment is buffered in memory. */
 const FRAGMENT_BYTES = 10 * 1024 * 1024
@@ -186,4 +190,77 @@ function requireStored({ name, size }: Resource, destination: Destination, sent:
 /** OneDrive ignores case in names. */
 function keyOf(name: string): string {
   return name.normalize('NFC').toLowerCase()
+}
+
+/** The destination of an upload, and how Graph handles an existing item. */
+export interface Destination {
+  /** The item, or the parent folder of `name`. */
+  readonly at: ItemId
+  /** `null` if the item is identified by its id. */
+  readonly name: string | null
+  /** Whether the destination is a child of the user's own root. */
+  readonly isInOwnRoot: boolean
+  readonly missing: Missing
+  readonly behavior: 'fail' | 'replace'
+  /** The precondition. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly mimeType: string
+}
+
+/** Characters of an unquoted ETag: excludes wildcards and lists. */
+const TAG = /^[\w.!:%+/=~-]{1,512}$/
+/** SharePoint's ETags, which it sends in quotes. */
+const SHAREPOINT_TAG = /^(?:c:)?\{[\da-f-]{1,64}\},\d{1,15}$/i
+
+/** Returns the path of the item, which need not exist. */
+export function destinationPath({ at, name }: Pick<Destination, 'at' | 'name'>): string {
+  return name === null ? pathOf(at) : namedPathOf(at, name)
+}
+
+/**
+ * Finds the destination of an upload. Graph itself checks the conditions (an unused name, a matching ETag) when the
+ * content is stored.
+ *
+ * @throws StorageError `PRECONDITION_FAILED`, `ALREADY_EXISTS`, `INVALID_REQUEST`
+ */
+export async function findDestination(
+  server: GraphServer,
+  target: UploadTarget,
+  call: UploadCall
+): Promise<Destination> {
+  const { ifMatch, ifNoneMatch } = call
+  const isNew = ifNoneMatch === '*'
+  const common = {
+    behavior: isNew ? 'fail' : 'replace',
+    headers: preconditionOf(ifMatch),
+    mimeType: target.mimeType ?? 'application/octet-stream'
+  } as const
+  if ('id' in target) {
+    const id = parseItemId(target.id, 'OBJECT_NOT_FOUND')
+    if (isNew) {
+      await look(server, id, call, 'OBJECT_NOT_FOUND')
+      throw failure('ALREADY_EXISTS')
+    }
+    await ownDriveId(server, call)
+    return { ...common, at: id, name: null, isInOwnRoot: false, missing: 'OBJECT_NOT_FOUND' }
+  }
+  const { parentId, name } = target
+  requireName(name)
+  const parent = parseItemId(parentId ?? ROOT, 'FOLDER_NOT_FOUND')
+  // Find the user's own drive before the write, since the entry needs it: a completed write must not fail.
+  const isInOwnRoot = parent.drive === null
+  if (!isInOwnRoot) await ownDriveId(server, call)
+  return { ...common, at: parent, name, isInOwnRoot, missing: 'FOLDER_NOT_FOUND' }
+}
+
+/**
+ * Returns the precondition with the ETag as Microsoft sends it: quoted for SharePoint, bare for personal accounts.
+ *
+ * @throws StorageError `PRECONDITION_FAILED` for an invalid ETag, which matches no version
+ */
+function preconditionOf(ifMatch: string | undefined): Record<string, string> {
+  if (ifMatch === undefined) return {}
+  if (SHAREPOINT_TAG.test(ifMatch)) return { 'if-match': `"${ifMatch}"` }
+  if (!TAG.test(ifMatch)) throw failure('PRECONDITION_FAILED')
+  return { 'if-match': ifMatch }
 }

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
-import type { Entry, EntryPage } from '../../domain/entry.ts'
-import { StorageError } from '../../domain/errors.ts'
+import type { Entry, EntryPage } from '../../core/entry.ts'
+import { StorageError } from '../../errors.ts'
 import {
   MAX_DOWNLOAD_URL_MS,
   type Account,
@@ -14,19 +14,19 @@ import {
   type StorageBackend,
   type UploadCall,
   type UploadTarget
-} from '../../domain/storage-backend.ts'
-import { providerFailure } from '../../domain/provider-failure.ts'
-import { attachment } from '../../domain/attachment.ts'
+} from '../../core/backend.ts'
+import { providerFailure } from '../../errors.ts'
+import { attachment } from '../../core/entry.ts'
 import { importSdk } from '../shared/import-sdk.ts'
-import { isThere } from '../shared/is-there.ts'
-import { requireMediaType } from '../shared/media-type.ts'
-import { nameOf } from '../shared/object-path.ts'
-import { uploadFrom } from '../shared/upload-source.ts'
-import { attempt, type Bucket, type Preconditions } from './bucket.ts'
+import { isThere } from '../shared/upload.ts'
+import { requireMediaType } from '../shared/upload.ts'
+import { nameOf } from '../shared/names.ts'
+import { uploadFrom } from '../shared/upload.ts'
+import { attempt, type Bucket, type Preconditions } from './client.ts'
 import { downloadObject, requireFile } from './download.ts'
 import { fileEntry, folderEntry } from './entries.ts'
 import { isRefusal, nonsense } from './errors.ts'
-import { folderExists, listFolder } from './listing.ts'
+import { folderExists, listFolder } from './list.ts'
 import { Precondition } from './precondition.ts'
 import { requireStored, uploadObject } from './upload.ts'
 

@@ -1,8 +1,8 @@
-import { Diagnosis, isStorageError, StorageError } from '../../domain/errors.ts'
-import { providerFailure, type ProviderFailureCode } from '../../domain/provider-failure.ts'
-import { connectionFailure } from '../../infra/net/connection-failure.ts'
-import { readRetryAfter } from '../../infra/net/retry-after.ts'
-import { type Missing, responseFailure } from '../shared/http-failure.ts'
+import { Diagnosis, isStorageError, StorageError } from '../../errors.ts'
+import { providerFailure, type ProviderFailureCode } from '../../errors.ts'
+import { connectionFailure } from '../../net/errors.ts'
+import { readRetryAfter } from '../../net/errors.ts'
+import { type Missing, responseFailure } from '../shared/errors.ts'
 
 /** The used fields of the SDK's errors. They contain no request body; `$response` is not enumerable. */
 interface SdkError {

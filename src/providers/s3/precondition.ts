@@ -1,7 +1,7 @@
-import { StorageError } from '../../domain/errors.ts'
-import type { Call, UploadCall } from '../../domain/storage-backend.ts'
-import { providerFailure } from '../../domain/provider-failure.ts'
-import { attempt, type Bucket } from './bucket.ts'
+import { StorageError } from '../../errors.ts'
+import type { Call, UploadCall } from '../../core/backend.ts'
+import { providerFailure } from '../../errors.ts'
+import { attempt, type Bucket } from './client.ts'
 import { unquote } from './entries.ts'
 import { isRefusal } from './errors.ts'
 

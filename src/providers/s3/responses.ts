@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { ListObjectsV2CommandOutput, ObjectStorageClass, S3Client } from '@aws-sdk/client-s3'
-import type { Timeouts } from '../../domain/ports.ts'
-import { providerFailure } from '../../domain/provider-failure.ts'
+import type { Timeouts } from '../../core/stores.ts'
+import { providerFailure } from '../../errors.ts'
 import { readXml, XmlError, type XmlHandler } from '../shared/xml-reader.ts'
 import { nonsense } from './errors.ts'
 

@@ -1,9 +1,10 @@
 import { Readable } from 'node:stream'
-import type { Egress, HttpAnswer, HttpRequest } from '../../domain/egress.ts'
-import type { AccessTokens } from '../../domain/oauth.ts'
-import type { Secret } from '../../domain/secret.ts'
-import { describeExchange } from '../../infra/net/redact.ts'
-import { failure, incomplete } from './http-failure.ts'
+import type { Egress, HttpAnswer, HttpRequest } from '../../core/egress.ts'
+import type { AccessTokens } from '../../core/oauth.ts'
+import type { Secret } from '../../core/secret.ts'
+import { describeExchange } from '../../net/errors.ts'
+import { isAtDeclaredHost } from '../../net/http-client.ts'
+import { failure, incomplete } from './errors.ts'
 
 export interface SentRequest extends Omit<HttpRequest, 'body'> {
   /** A function creates a new stream each time the request is sent. */
@@ -42,4 +43,19 @@ export function withBearer(egress: Egress, tokens: AccessTokens, origins: readon
     // Only the token endpoint can report the end of the grant, and it has just issued a token.
     throw failure('ACCESS_DENIED', describeExchange(request.method, url, again))
   }
+}
+
+/**
+ * Validates a URL from a response: it must lead to an origin or host that the provider uses.
+ *
+ * @param places origins (`https://upload.example.org`), and hosts over https (`content.example.org`, `*.example.org`)
+ * @param what describes the URL, for the log
+ * @throws StorageError `PROVIDER_ERROR`
+ */
+export function pinnedUrl(value: unknown, places: readonly string[], what: string): URL {
+  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null
+  if (url === null) throw failure('PROVIDER_ERROR', `${what} is not a valid URL`)
+  const isPlain = url.username === '' && url.password === ''
+  if (isPlain && (places.includes(url.origin) || isAtDeclaredHost(url, places))) return url
+  throw failure('PROVIDER_ERROR', `${what} points to ${url.origin}, which the provider does not use`)
 }

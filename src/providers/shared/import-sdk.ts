@@ -1,4 +1,4 @@
-import { Diagnosis, StorageError } from '../../domain/errors.ts'
+import { Diagnosis, StorageError } from '../../errors.ts'
 
 /**
  * Imports an optional peer dependency at its first use.

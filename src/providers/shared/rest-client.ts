@@ -1,10 +1,8 @@
-import type { HttpAnswer } from '../../domain/egress.ts'
-import type { StorageError } from '../../domain/errors.ts'
-import type { Call } from '../../domain/storage-backend.ts'
+import type { Call } from '../../core/backend.ts'
+import type { HttpAnswer } from '../../core/egress.ts'
+import type { StorageError } from '../../errors.ts'
 import type { Send, SentRequest } from './bearer.ts'
-import type { Missing } from './http-failure.ts'
-import { readJson } from './read-json.ts'
-import { readProblem } from './read-problem.ts'
+import { failure, type Missing } from './errors.ts'
 
 /** Maps an error response to a StorageError. @param problem the body as JSON; `undefined` if it is not JSON */
 export type ToFailure = (
@@ -76,5 +74,84 @@ export class RestClient {
     const problem = await readProblem(answer, this.#idleMs)
     signal.throwIfAborted()
     return this.#toFailure(method, answer, problem, missing)
+  }
+}
+
+/** Builds a URL of an API. @param path percent-encoded where necessary */
+export function apiUrl(origin: string, path: string, query: Readonly<Record<string, string>> = {}): URL {
+  const url = new URL(path, origin)
+  for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value)
+  return url
+}
+
+/**
+ * Parses the body of a response as a JSON object.
+ *
+ * @throws StorageError `PROVIDER_ERROR` if it is not JSON, such as an HTML page
+ */
+export async function readJson({ body }: Pick<HttpAnswer, 'body'>): Promise<Readonly<Record<string, unknown>>> {
+  const chunks: Buffer[] = []
+  for await (const chunk of body as AsyncIterable<Buffer>) chunks.push(chunk)
+  let value: unknown
+  try {
+    value = JSON.parse(Buffer.concat(chunks).toString('utf8'))
+  } catch {
+    throw failure('PROVIDER_ERROR', 'The response of the server is not valid JSON')
+  }
+  return asObject(value)
+}
+
+/** Returns a non-empty string; `null` for any other value. */
+export function textOf(value: unknown): string | null {
+  return typeof value === 'string' && value !== '' ? value : null
+}
+
+/** Returns a size in bytes; `null` for an invalid or inexact value. */
+export function sizeOf(value: unknown): number | null {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : null
+}
+
+/** Returns a value that should be an object; an empty object for any other value. */
+export function asObject(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+}
+
+/** Error responses have a few hundred bytes. */
+const MAX_PROBLEM_BYTES = 64 * 1024
+
+/**
+ * Reads the JSON of a short response to a transfer request, which has no size limit of its own. Returns `undefined`
+ * if the body is not JSON. Never fails, because the status alone is enough to handle the response.
+ *
+ * @param withinMs the deadline for reading the body
+ */
+export async function readProblem(answer: Pick<HttpAnswer, 'body'>, withinMs: number): Promise<unknown> {
+  const text = await readProblemText(answer, withinMs)
+  try {
+    return text === undefined ? undefined : (JSON.parse(text) as unknown)
+  } catch {
+    return undefined
+  }
+}
+
+/** Reads the body as text. Returns `undefined` if it is too long, too slow or truncated. */
+export async function readProblemText(
+  { body }: Pick<HttpAnswer, 'body'>,
+  withinMs: number
+): Promise<string | undefined> {
+  const timer = setTimeout(() => body.destroy(), withinMs)
+  try {
+    const chunks: Buffer[] = []
+    let left = MAX_PROBLEM_BYTES
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      left -= chunk.length
+      if (left < 0) return undefined
+      chunks.push(chunk)
+    }
+    return Buffer.concat(chunks).toString('utf8')
+  } catch {
+    return undefined
+  } finally {
+    clearTimeout(timer)
   }
 }

@@ -1,5 +1,5 @@
-import type { SpooledUpload, UploadSpool } from '../../domain/provider.ts'
-import type { UploadSource } from './upload-source.ts'
+import type { SpooledUpload, UploadSpool } from '../../core/provider.ts'
+import type { UploadSource } from './upload.ts'
 
 /** Bytes of a body of unknown size that are buffered in memory; a longer body is spooled to a file. */
 export const MAX_HELD_BYTES = 4 * 1024 * 1024

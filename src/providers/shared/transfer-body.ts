@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
-import { StorageError } from '../../domain/errors.ts'
-import { SlowSourceTimer } from '../../domain/minimum-rate.ts'
+import { StorageError } from '../../errors.ts'
+import { SlowSourceTimer } from '../../core/minimum-rate.ts'
 
 /**
  * Destroys a body that is not read for this time; it would hold its socket or file for ever. Much longer than the

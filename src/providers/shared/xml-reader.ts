@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream'
 import { TextDecoder } from 'node:util'
 import type { SaxesParser } from 'saxes'
-import type { Clock } from '../../domain/clock.ts'
-import { nextTurn } from './next-turn.ts'
+import type { Clock } from '../../core/time.ts'
+import { nextTurn } from './paging.ts'
 
 /**
  * Bytes parsed in one turn of the event loop: one or two milliseconds of CPU time for any XML. Smaller chunks are

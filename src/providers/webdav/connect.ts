@@ -1,13 +1,17 @@
-import { StorageError } from '../../domain/errors.ts'
-import type { ConnectContext, CredentialsConnect, ObjectSchema, ParsedCredentials } from '../../domain/provider.ts'
-import { Secret } from '../../domain/secret.ts'
-import { chooseAuthentication } from '../dav/authorization.ts'
-import { MAX_BASE_URL_LENGTH } from '../dav/base-url.ts'
+import type { Egress } from '../../core/egress.ts'
+import type { ConnectContext, CredentialsConnect, ObjectSchema, ParsedCredentials } from '../../core/provider.ts'
+import { Secret } from '../../core/secret.ts'
+import type { Timeouts } from '../../core/stores.ts'
+import { StorageError } from '../../errors.ts'
+import { chooseAuthentication, createAuthorizer } from '../dav/authorization.ts'
+import { DavClient } from '../dav/client.ts'
+import { davEntry, propfindBody } from '../dav/entries.ts'
+import { NameForms } from '../dav/name-forms.ts'
+import { DavPaths, MAX_BASE_URL_LENGTH } from '../dav/paths.ts'
 import { probeServer } from '../dav/probe.ts'
-import { propfindBody } from '../dav/properties.ts'
-import { httpFailure } from '../shared/http-failure.ts'
-import { readStored, readTyped } from '../shared/stored-credentials.ts'
-import { openServer } from './server.ts'
+import type { DavServer } from '../dav/session.ts'
+import { readStored, readTyped } from '../shared/credentials.ts'
+import { httpFailure } from '../shared/errors.ts'
 import { accountIdOf, labelOf, readSettings, TOKEN, type WebdavSettings, writeSettings } from './settings.ts'
 
 const schema: ObjectSchema = {
@@ -74,4 +78,23 @@ async function authenticationFor(
     throw new StorageError('INVALID_CREDENTIALS', message)
   }
   return { ...authentication, type }
+}
+
+/** Opens a connection without making a request. */
+export function openServer(
+  { base, authentication, versions }: WebdavSettings,
+  { egress, timeouts }: { readonly egress: Egress; readonly timeouts: Timeouts }
+): DavServer {
+  egress.assertAllowed(base)
+  const paths = new DavPaths(base)
+  const forms = new NameForms()
+  const server: DavServer = {
+    client: new DavClient({ egress, timeouts, authorizer: createAuthorizer(authentication) }),
+    paths,
+    propfind: propfindBody(),
+    toEntry: (id, _resource, facts) => davEntry(paths, id, facts),
+    listedId: (id, call) => forms.listed(server, id, call),
+    hasVersions: versions !== 'none'
+  }
+  return server
 }

@@ -1,9 +1,9 @@
-import { Secret } from '../../domain/secret.ts'
+import { Secret } from '../../core/secret.ts'
 import { type DavAuthentication, PASSWORD, USERNAME } from '../dav/authorization.ts'
-import { readBaseUrl } from '../dav/base-url.ts'
+import { readBaseUrl } from '../dav/paths.ts'
 import type { ProbedServer } from '../dav/probe.ts'
 import type { MoveSupport } from '../dav/upload.ts'
-import { UnusableSetting } from '../shared/unusable-setting.ts'
+import { UnusableSetting } from '../shared/credentials.ts'
 
 /** A folder of a WebDAV server, and how to access it. */
 export interface WebdavSettings extends ProbedServer {

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
-import { failure } from '../shared/http-failure.ts'
-import { isTold, readFacts } from '../dav/properties.ts'
-import type { DavServer } from '../dav/server.ts'
+import { failure } from '../shared/errors.ts'
+import { isTold, readFacts } from '../dav/entries.ts'
+import type { DavServer } from '../dav/session.ts'
 import { isTemporaryName } from '../dav/upload.ts'
 
 /** Age at which a temporary file cannot belong to a running upload: an upload moves its file within minutes. */

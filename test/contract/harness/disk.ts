@@ -1,8 +1,8 @@
 import { mkdir, mkdtemp, readdir, readlink, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { openManaged } from '../../../src/providers/disk.ts'
-import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+import { openManaged } from '../../../src/providers/disk/index.ts'
+import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 import type { Harness } from '../harness.ts'
 
 export const harness: Harness = {

@@ -1,8 +1,8 @@
 import type { Test } from 'tap'
-import { provider } from '../../../src/providers/nextcloud.ts'
+import { provider } from '../../../src/providers/nextcloud/index.ts'
 import { FAKE_APP_PASSWORD, FAKE_NEXTCLOUD_LOGIN, FakeNextcloud } from '../../fakes/nextcloud/fake-nextcloud.ts'
-import { openEgress } from '../../support/egress.ts'
-import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+import { openEgress } from '../../support/backend/egress.ts'
+import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 import type { Harness, Opened } from '../harness.ts'
 import { seedTree } from './webdav.ts'
 

@@ -1,6 +1,6 @@
-import { busySockets, openEgress } from '../../support/egress.ts'
+import { busySockets, openEgress } from '../../support/backend/egress.ts'
 import { FakeS3 } from '../../fakes/s3/fake-s3.ts'
-import { openFake } from '../../support/s3-backend.ts'
+import { openFake } from '../../support/s3/s3-backend.ts'
 import type { Harness } from '../harness.ts'
 
 /** A server that is known to check conditions, like AWS: the backend looks nothing up before a write. */

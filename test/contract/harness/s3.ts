@@ -1,9 +1,9 @@
 import type { Test } from 'tap'
 import { S3Client, CreateBucketCommand, PutObjectCommand } from '@aws-sdk/client-s3'
-import { provider } from '../../../src/providers/s3.ts'
-import { busySockets, openEgress } from '../../support/egress.ts'
-import { startFauxqs } from '../../support/fauxqs.ts'
-import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+import { provider } from '../../../src/providers/s3/index.ts'
+import { busySockets, openEgress } from '../../support/backend/egress.ts'
+import { startFauxqs } from '../../support/s3/fauxqs.ts'
+import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 import type { Harness, Opened } from '../harness.ts'
 
 export interface S3Place {

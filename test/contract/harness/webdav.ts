@@ -1,9 +1,9 @@
 import type { Test } from 'tap'
-import { provider } from '../../../src/providers/webdav.ts'
+import { provider } from '../../../src/providers/webdav/index.ts'
 import { FAKE_DAV_PASSWORD, FAKE_DAV_USER } from '../../fakes/dav/auth.ts'
 import { FakeDav } from '../../fakes/dav/fake-dav.ts'
-import { openEgress } from '../../support/egress.ts'
-import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+import { openEgress } from '../../support/backend/egress.ts'
+import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 import type { Harness, Opened } from '../harness.ts'
 
 /** Connects like a user: with the fields of the form, completed by asking the server. */

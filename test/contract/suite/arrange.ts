@@ -1,9 +1,9 @@
 import { inspect } from 'node:util'
 import type { Test } from 'tap'
-import type { Entry } from '../../../src/domain/entry.ts'
-import { isStorageError, type StorageError, type StorageErrorCode } from '../../../src/domain/errors.ts'
-import type { Capabilities, ListCall, StorageBackend } from '../../../src/domain/storage-backend.ts'
-import { readBody } from '../../support/read-body.ts'
+import type { Entry } from '../../../src/core/entry.ts'
+import { isStorageError, type StorageError, type StorageErrorCode } from '../../../src/errors.ts'
+import type { Capabilities, ListCall, StorageBackend } from '../../../src/core/backend.ts'
+import { readBody } from '../../support/app/read-body.ts'
 import type { Opened } from '../harness.ts'
 
 export type Open = (t: Test) => Promise<Opened>

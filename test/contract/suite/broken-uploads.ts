@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { Test } from 'tap'
-import type { StorageBackend, UploadTarget } from '../../../src/domain/storage-backend.ts'
-import { until } from '../../support/until.ts'
+import type { StorageBackend, UploadTarget } from '../../../src/core/backend.ts'
+import { until } from '../../support/time/until.ts'
 import { call, contentOf, find, listAll, rejectsWith, required, type Open } from './arrange.ts'
 import { upload } from './uploads.ts'
 

@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import type { Capabilities } from '../../../src/domain/storage-backend.ts'
+import type { Capabilities } from '../../../src/core/backend.ts'
 import { call, rejectsWith, type Open } from './arrange.ts'
 
 const ABILITIES = ['native', 'emulated', 'unsupported']

@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { randomBytes } from 'node:crypto'
 import { parse } from 'content-disposition'
 import type { Test } from 'tap'
-import type { ByteRange } from '../../../src/domain/storage-backend.ts'
-import { readBody } from '../../support/read-body.ts'
-import { until } from '../../support/until.ts'
+import type { ByteRange } from '../../../src/core/backend.ts'
+import { readBody } from '../../support/app/read-body.ts'
+import { until } from '../../support/time/until.ts'
 import { call, find, rejectsWith, required, unless, type Open } from './arrange.ts'
 
 const LARGE = 8 * 1024 * 1024

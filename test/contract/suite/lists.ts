@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
-import type { Entry } from '../../../src/domain/entry.ts'
-import { readBody } from '../../support/read-body.ts'
+import type { Entry } from '../../../src/core/entry.ts'
+import { readBody } from '../../support/app/read-body.ts'
 import { call, find, listAll, rejectsWith, shown, unless, type Open } from './arrange.ts'
 
 /** Names that some servers or clients change, truncate or misread. */

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import type { Test } from 'tap'
-import type { StorageErrorCode } from '../../../src/domain/errors.ts'
+import type { StorageErrorCode } from '../../../src/errors.ts'
 import { call, listAll, rejectsWith, shown, type Open } from './arrange.ts'
 import { upload } from './uploads.ts'
 

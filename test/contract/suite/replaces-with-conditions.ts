@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { Test } from 'tap'
-import { isStorageError } from '../../../src/domain/errors.ts'
-import type { StorageBackend } from '../../../src/domain/storage-backend.ts'
+import { isStorageError } from '../../../src/errors.ts'
+import type { StorageBackend } from '../../../src/core/backend.ts'
 import { call, contentOf, find, listAll, rejectsWith, unless, type Open } from './arrange.ts'
 import { piecesOf, upload } from './uploads.ts'
 

@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { Test } from 'tap'
-import type { StorageBackend, UploadCall, UploadTarget } from '../../../src/domain/storage-backend.ts'
-import type { Entry } from '../../../src/domain/entry.ts'
-import { digest } from '../../support/read-body.ts'
-import { until } from '../../support/until.ts'
+import type { StorageBackend, UploadCall, UploadTarget } from '../../../src/core/backend.ts'
+import type { Entry } from '../../../src/core/entry.ts'
+import { digest } from '../../support/app/read-body.ts'
+import { until } from '../../support/time/until.ts'
 import { call, contentOf, find, listAll, rejectsWith, required, rootOf, unless, type Open } from './arrange.ts'
 
 const MIB = 1024 * 1024

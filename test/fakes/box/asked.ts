@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { ask, type Asked } from '../../support/ask-dav.ts'
+import { ask, type Asked } from '../../support/dav/ask-dav.ts'
 import { FAKE_BOX_TOKEN, FakeBox, type FakeBoxOptions } from './fake-box.ts'
 
 export const BOX_AUTHORIZATION = { authorization: `Bearer ${FAKE_BOX_TOKEN}` }

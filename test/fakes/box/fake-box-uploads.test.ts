@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { takeMistakes } from '../../support/ask-dav.ts'
+import { takeMistakes } from '../../support/dav/ask-dav.ts'
 import { askBox, JSON_POST } from './asked.ts'
 import { BOX_WRITE_SCOPE, type FakeBoxOptions } from './fake-box.ts'
 

@@ -12,11 +12,11 @@ import { deserializeItems } from 'box-node-sdk/schemas/items'
 import { deserializeWebLink } from 'box-node-sdk/schemas/webLink'
 import type { SerializedData } from 'box-node-sdk/serialization/json'
 import t, { type Test } from 'tap'
-import { takeMistakes, type Asked } from '../../support/ask-dav.ts'
+import { takeMistakes, type Asked } from '../../support/dav/ask-dav.ts'
 import { answers, hangs, htmlPage, resets } from '../faults.ts'
 import { BOX_READ_SCOPE, BOX_WRITE_SCOPE, FAKE_BOX_TOKEN, FakeBox, type FakeBoxOptions } from './fake-box.ts'
 import { askBox, BOX_AUTHORIZATION, JSON_POST, type BoxJson } from './asked.ts'
-import { until } from '../../support/until.ts'
+import { until } from '../../support/time/until.ts'
 
 const ALL =
   'type,id,name,size,etag,sequence_id,sha1,modified_at,parent,permissions,extension,item_status,url,is_package'

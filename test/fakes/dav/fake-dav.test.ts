@@ -1,9 +1,9 @@
 import { connect } from 'node:net'
 import t from 'tap'
 import { request } from 'undici'
-import { ask, basic, hrefsIn, propfind, takeMistakes, type Asked } from '../../support/ask-dav.ts'
+import { ask, basic, hrefsIn, propfind, takeMistakes, type Asked } from '../../support/dav/ask-dav.ts'
 import { cutsShort, faulty, gzipBomb, resets } from '../faults.ts'
-import { digestResponse } from '../../support/digest-response.ts'
+import { digestResponse } from '../../support/dav/digest-response.ts'
 import { FAKE_DAV_PASSWORD, FAKE_DAV_USER } from './auth.ts'
 import { FakeDav } from './fake-dav.ts'
 import {
@@ -12,8 +12,8 @@ import {
   FAKE_NEXTCLOUD_UID,
   FakeNextcloud
 } from '../nextcloud/fake-nextcloud.ts'
-import { FaultProxy } from '../../support/fault-proxy.ts'
-import { until } from '../../support/until.ts'
+import { FaultProxy } from '../../support/process/fault-proxy.ts'
+import { until } from '../../support/time/until.ts'
 
 const RIGHT = basic(FAKE_DAV_USER, FAKE_DAV_PASSWORD)
 const NEXTCLOUD = basic(FAKE_NEXTCLOUD_LOGIN, FAKE_APP_PASSWORD)

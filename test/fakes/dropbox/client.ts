@@ -1,6 +1,6 @@
 import { Dropbox, DropboxResponseError, type files } from 'dropbox'
 import type { Test } from 'tap'
-import { ask, type Asked } from '../../support/ask-dav.ts'
+import { ask, type Asked } from '../../support/dav/ask-dav.ts'
 import { FAKE_DROPBOX_TOKEN, FakeDropbox, type FakeDropboxOptions } from './fake-dropbox.ts'
 
 type Body = Record<string, unknown> & { error_summary?: string; error?: Record<string, unknown> }

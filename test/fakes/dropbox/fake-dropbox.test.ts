@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { bytesUpload, uploadFile, type files } from 'dropbox'
 import t from 'tap'
-import { ask, takeMistakes, type Asked } from '../../support/ask-dav.ts'
+import { ask, takeMistakes, type Asked } from '../../support/dav/ask-dav.ts'
 import { resets } from '../faults.ts'
 import { clientFor, clientOf, directly, listAll, refusalOf, summaryOf } from './client.ts'
 import { accessError, authError, endpointError, rateLimited } from './failure.ts'

@@ -1,13 +1,13 @@
 import type { Test } from 'tap'
-import { Secret } from '../../../src/domain/secret.ts'
-import type { StorageBackend } from '../../../src/domain/storage-backend.ts'
-import { googleDrive } from '../../../src/providers/google-drive.ts'
-import { openEgress } from '../../support/egress.ts'
+import { Secret } from '../../../src/core/secret.ts'
+import type { StorageBackend } from '../../../src/core/backend.ts'
+import { googleDrive } from '../../../src/providers/google-drive/index.ts'
+import { openEgress } from '../../support/backend/egress.ts'
 import { startFront, type FrontRequest } from './emulate-front.ts'
 import { GOOGLE_ISSUER } from './emulate-seed.ts'
 import type { EmulatedGoogle } from './emulate.ts'
-import { TEST_SPOOL } from '../../support/spool.ts'
-import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+import { TEST_SPOOL } from '../../support/backend/spool.ts'
+import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 
 export interface EmulatedDrive {
   readonly backend: StorageBackend

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Lifetime } from '../lifetime.ts'
-import { readBody } from '../../support/read-body.ts'
+import { readBody } from '../../support/app/read-body.ts'
 
 export interface FrontRequest {
   readonly method: string

@@ -1,4 +1,4 @@
-import type { AuthorizationServer } from '../../../src/domain/oauth.ts'
+import type { AuthorizationServer } from '../../../src/core/oauth.ts'
 import { startFront, type FrontAnswer, type FrontRequest } from './emulate-front.ts'
 import { GOOGLE_CLIENT, GOOGLE_ISSUER } from './emulate-seed.ts'
 import type { EmulatedGoogle } from './emulate.ts'

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import { request } from 'node:http'
 import t from 'tap'
-import { takeMistakes } from '../../support/ask-dav.ts'
+import { takeMistakes } from '../../support/dav/ask-dav.ts'
 import { askGraph } from './client.ts'
 import { DOWNLOAD_URL } from './select.ts'
 import { FAKE_GRAPH_TOKEN } from './fake-graph.ts'
-import { until } from '../../support/until.ts'
+import { until } from '../../support/time/until.ts'
 
 const UNIT = 320 * 1024
 const BEHAVIOR = '@microsoft.graph.conflictBehavior'

@@ -3,7 +3,7 @@ import { OneDriveLargeFileUploadTask, PageIterator, ResponseType } from '@micros
 import type { GraphError, PageCollection } from '@microsoft/microsoft-graph-client'
 import type { Drive, DriveItem, Site, User } from '@microsoft/microsoft-graph-types'
 import t from 'tap'
-import { takeMistakes } from '../../support/ask-dav.ts'
+import { takeMistakes } from '../../support/dav/ask-dav.ts'
 import { answers, resets } from '../faults.ts'
 import { askGraph, graphClientOf, type GraphJson } from './client.ts'
 import { quickXorHash } from './hash.ts'

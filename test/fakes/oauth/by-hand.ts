@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Test } from 'tap'
-import { ask } from '../../support/ask-dav.ts'
+import { ask } from '../../support/dav/ask-dav.ts'
 import type { FakeTokenResponse } from './grants.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, FAKE_SCOPES, type FakeOAuthOptions } from './rules.ts'
 import { FakeOAuth } from './fake-oauth.ts'

@@ -1,11 +1,11 @@
 import t, { type Test } from 'tap'
 import * as client from 'openid-client'
-import { ask, basic, takeMistakes } from '../../support/ask-dav.ts'
+import { ask, basic, takeMistakes } from '../../support/dav/ask-dav.ts'
 import { CLIENT, encode, REDIRECT_URI, SCOPE, startByHand, type Params } from './by-hand.ts'
 import { answers, answersHtml, breaksOff, cutsJson, hangs, lies, pads, performed, redirects, resets } from './faults.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, FAKE_OAUTH_USER, FAKE_SCOPES, type ClientAuthentication } from './rules.ts'
 import { FakeOAuth } from './fake-oauth.ts'
-import { until } from '../../support/until.ts'
+import { until } from '../../support/time/until.ts'
 
 const BOB = { id: 'user-2', email: 'bob@example.com', name: 'Bob Example' }
 

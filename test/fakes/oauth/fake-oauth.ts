@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Test } from 'tap'
-import type { AuthorizationServer } from '../../../src/domain/oauth.ts'
+import type { AuthorizationServer } from '../../../src/core/oauth.ts'
 import { FakeServer } from '../fake-server.ts'
 import { OAuthMistake, OAuthRefusal, sendAnswer, type OAuthAnswer } from './answer.ts'
 import { FakeCodes } from './codes.ts'
@@ -11,7 +11,7 @@ import { FakeGrants, type FakeGrant, type FakeTokenResponse } from './grants.ts'
 import { callOf, type FakeOAuthCall, type OAuthEndpoint, type OAuthRequest } from './request.ts'
 import { rulesOf, type FakeOAuthOptions, type FakeOAuthRules, type FakeOAuthUser } from './rules.ts'
 import { FakeTokens } from './tokens.ts'
-import { readBody } from '../../support/read-body.ts'
+import { readBody } from '../../support/app/read-body.ts'
 
 const ENDPOINTS: readonly OAuthEndpoint[] = ['authorize', 'token', 'revoke']
 

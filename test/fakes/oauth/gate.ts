@@ -1,4 +1,4 @@
-import { Deferred } from '../../support/deferred.ts'
+import { Deferred } from '../../support/time/deferred.ts'
 
 /** Holds the requests to an endpoint until the test releases all of them. */
 export class OAuthGate {

@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib'
 import { Readable } from 'node:stream'
-import { repeated as fill } from '../../support/cpu-time.ts'
+import { repeated as fill } from '../../support/time/cpu-time.ts'
 import type { Script } from './fake-s3.ts'
 import { wrap } from './xml.ts'
 

@@ -1,17 +1,17 @@
 import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
-import type { HttpRequest } from '../../../src/domain/egress.ts'
-import { isStorageError } from '../../../src/domain/errors.ts'
+import type { HttpRequest } from '../../../src/core/egress.ts'
+import { isStorageError } from '../../../src/errors.ts'
 import { GOOD_TOKENS, openBox } from '../../contract/harness/box.ts'
 import { throughAllLayers } from '../../contract/layers.ts'
 import { call, rejectsWith } from '../../contract/suite/arrange.ts'
 import { answers, hangs, htmlPage, redirects, resets } from '../../fakes/faults.ts'
-import { openEgress } from '../../support/egress.ts'
+import { openEgress } from '../../support/backend/egress.ts'
 import { FAKE_BOX_TOKEN, FakeBox } from '../../fakes/box/fake-box.ts'
 import type { FakeCloudRequest } from '../../fakes/fake-cloud.ts'
-import { readBody } from '../../support/read-body.ts'
-import { until } from '../../support/until.ts'
+import { readBody } from '../../support/app/read-body.ts'
+import { until } from '../../support/time/until.ts'
 
 const ADDRESS = { host: 'api', path: /\/content$/ }
 const CONTENT = { host: 'content' }

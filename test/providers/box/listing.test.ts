@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import type { Entry } from '../../../src/domain/entry.ts'
-import type { ListCall } from '../../../src/domain/storage-backend.ts'
+import type { Entry } from '../../../src/core/entry.ts'
+import type { ListCall } from '../../../src/core/backend.ts'
 import { openBox } from '../../contract/harness/box.ts'
 import { call, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
 import { throughAllLayers } from '../../contract/layers.ts'

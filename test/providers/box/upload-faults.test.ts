@@ -1,13 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import t from 'tap'
-import type { StorageErrorCode } from '../../../src/domain/errors.ts'
+import type { StorageErrorCode } from '../../../src/errors.ts'
 import { bareId, LARGE_BYTES, NEW_FILE, startUploading } from '../../contract/harness/box.ts'
 import { rejectsWith } from '../../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../../contract/suite/uploads.ts'
 import { answers, hangs, resets } from '../../fakes/faults.ts'
 import { FakeBox } from '../../fakes/box/fake-box.ts'
-import { until } from '../../support/until.ts'
+import { until } from '../../support/time/until.ts'
 
 const PART = { method: 'PUT' }
 const PARTS = { method: 'GET', path: /\/parts$/ }

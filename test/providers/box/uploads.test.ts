@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import t from 'tap'
-import type { UploadCall, UploadTarget } from '../../../src/domain/storage-backend.ts'
+import type { UploadCall, UploadTarget } from '../../../src/core/backend.ts'
 import { bareId, LARGE_BYTES, NEW_FILE, openBox, startUploading } from '../../contract/harness/box.ts'
 import { call, find, rejectsWith } from '../../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../../contract/suite/uploads.ts'

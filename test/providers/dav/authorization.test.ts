@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { Secret } from '../../../src/domain/secret.ts'
+import { Secret } from '../../../src/core/secret.ts'
 import { chooseAuthentication, createAuthorizer, isStale } from '../../../src/providers/dav/authorization.ts'
-import { readChallenges } from '../../../src/providers/dav/challenge.ts'
-import { DigestSession, isAnswerable } from '../../../src/providers/dav/digest.ts'
-import { digestResponse } from '../../support/digest-response.ts'
+import { readChallenges } from '../../../src/providers/dav/authorization.ts'
+import { DigestSession, isAnswerable } from '../../../src/providers/dav/authorization.ts'
+import { digestResponse } from '../../support/dav/digest-response.ts'
 
 const DIGEST = 'Digest realm="r", nonce="n", qop="auth"'
 

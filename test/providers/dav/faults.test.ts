@@ -1,10 +1,10 @@
 import t, { type Test } from 'tap'
 import { Readable } from 'node:stream'
 import { inspect } from 'node:util'
-import type { StorageErrorCode } from '../../../src/domain/errors.ts'
-import type { Timeouts } from '../../../src/domain/ports.ts'
-import type { StorageBackend } from '../../../src/domain/storage-backend.ts'
-import { provider } from '../../../src/providers/webdav.ts'
+import type { StorageErrorCode } from '../../../src/errors.ts'
+import type { Timeouts } from '../../../src/core/stores.ts'
+import type { StorageBackend } from '../../../src/core/backend.ts'
+import { provider } from '../../../src/providers/webdav/index.ts'
 import { call, rejectsWith } from '../../contract/suite/arrange.ts'
 import { upload } from '../../contract/suite/uploads.ts'
 import {
@@ -26,12 +26,12 @@ import {
   WRONG_XML,
   xml
 } from '../../fakes/faults.ts'
-import { openEgress } from '../../support/egress.ts'
+import { openEgress } from '../../support/backend/egress.ts'
 import { FAKE_DAV_PASSWORD, FAKE_DAV_USER } from '../../fakes/dav/auth.ts'
 import { FakeDav } from '../../fakes/dav/fake-dav.ts'
-import { readBody } from '../../support/read-body.ts'
-import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
-import { until } from '../../support/until.ts'
+import { readBody } from '../../support/app/read-body.ts'
+import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
+import { until } from '../../support/time/until.ts'
 
 async function start(t: Test, timeouts: Partial<Timeouts> = {}) {
   const fake = await FakeDav.start(t)

@@ -1,9 +1,9 @@
 import t from 'tap'
 import { Readable } from 'node:stream'
 import { type DavResource, readMultistatus } from '../../../src/providers/dav/multistatus.ts'
-import { ManualClock } from '../../support/clock.ts'
+import { ManualClock } from '../../support/time/clock.ts'
 import { rejectsWith } from '../../contract/suite/arrange.ts'
-import { leastCpuOf, pieces, repeated } from '../../support/cpu-time.ts'
+import { leastCpuOf, pieces, repeated } from '../../support/time/cpu-time.ts'
 
 const clock = { now: () => performance.now() }
 const XML = '<?xml version="1.0" encoding="utf-8"?>'

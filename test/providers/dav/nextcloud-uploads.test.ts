@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
-import type { UploadCall, UploadTarget } from '../../../src/domain/storage-backend.ts'
-import { openServer, uploadsOf } from '../../../src/providers/nextcloud/server.ts'
+import type { UploadCall, UploadTarget } from '../../../src/core/backend.ts'
+import { openServer, uploadsOf } from '../../../src/providers/nextcloud/session.ts'
 import { readSettings } from '../../../src/providers/nextcloud/settings.ts'
 import { chunkBytesFor, uploadFile } from '../../../src/providers/nextcloud/upload.ts'
-import { uploadFrom } from '../../../src/providers/shared/upload-source.ts'
+import { uploadFrom } from '../../../src/providers/shared/upload.ts'
 import { openNextcloud } from '../../contract/harness/nextcloud.ts'
 import { call, rejectsWith } from '../../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../../contract/suite/uploads.ts'
@@ -16,9 +16,9 @@ import {
   FAKE_NEXTCLOUD_UID,
   FakeNextcloud
 } from '../../fakes/nextcloud/fake-nextcloud.ts'
-import { openEgress } from '../../support/egress.ts'
-import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
-import { until } from '../../support/until.ts'
+import { openEgress } from '../../support/backend/egress.ts'
+import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
+import { until } from '../../support/time/until.ts'
 
 const MIB = 1024 * 1024
 const OLD = Buffer.from('the content that was there')

@@ -2,17 +2,17 @@ import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
-import type { StorageErrorCode } from '../../../src/domain/errors.ts'
-import { Secret } from '../../../src/domain/secret.ts'
-import { provider } from '../../../src/providers/nextcloud.ts'
-import { cutPages } from '../../../src/providers/shared/cut-pages.ts'
+import type { StorageErrorCode } from '../../../src/errors.ts'
+import { Secret } from '../../../src/core/secret.ts'
+import { provider } from '../../../src/providers/nextcloud/index.ts'
+import { cutPages } from '../../../src/providers/shared/paging.ts'
 import { backendContract } from '../../contract/backend.ts'
 import { harness, openNextcloud } from '../../contract/harness/nextcloud.ts'
 import { call, find, rejectsWith } from '../../contract/suite/arrange.ts'
 import { lists } from '../../contract/suite/lists.ts'
 import { upload } from '../../contract/suite/uploads.ts'
 import { answers, faulty, htmlPage, hrefs } from '../../fakes/faults.ts'
-import { openEgress } from '../../support/egress.ts'
+import { openEgress } from '../../support/backend/egress.ts'
 import {
   FAKE_APP_PASSWORD,
   FAKE_NEXTCLOUD_LOGIN,
@@ -20,9 +20,9 @@ import {
   FakeNextcloud,
   type FakeNextcloudOptions
 } from '../../fakes/nextcloud/fake-nextcloud.ts'
-import { takeMistakes } from '../../support/ask-dav.ts'
-import { readBody } from '../../support/read-body.ts'
-import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+import { takeMistakes } from '../../support/dav/ask-dav.ts'
+import { readBody } from '../../support/app/read-body.ts'
+import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 
 const LOGIN = { username: FAKE_NEXTCLOUD_LOGIN, password: FAKE_APP_PASSWORD }
 

@@ -1,15 +1,15 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { DavPaths } from '../../../src/providers/dav/paths.ts'
-import { anyText } from '../../support/arbitraries.ts'
-import { readCount, readETag, readFacts, readMediaType, readTime } from '../../../src/providers/dav/properties.ts'
-import { Secret } from '../../../src/domain/secret.ts'
-import { readBaseUrl } from '../../../src/providers/dav/base-url.ts'
-import { provider as nextcloud } from '../../../src/providers/nextcloud.ts'
+import { anyText } from '../../support/listing/arbitraries.ts'
+import { readCount, readETag, readFacts, readMediaType, readTime } from '../../../src/providers/dav/entries.ts'
+import { Secret } from '../../../src/core/secret.ts'
+import { readBaseUrl } from '../../../src/providers/dav/paths.ts'
+import { provider as nextcloud } from '../../../src/providers/nextcloud/index.ts'
 import { readServerUrl } from '../../../src/providers/nextcloud/settings.ts'
-import { provider as webdav } from '../../../src/providers/webdav.ts'
-import { openEgress } from '../../support/egress.ts'
-import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
+import { provider as webdav } from '../../../src/providers/webdav/index.ts'
+import { openEgress } from '../../support/backend/egress.ts'
+import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 
 const BASES = ['https://h.example/dav/', 'https://h.example/', 'http://[::1]:8080/a%20b/%C3%A9/', 'http://10.0.0.1/a/']
 const segment = anyText({ minLength: 1, maxLength: 20 }).filter((text) => !text.includes('/'))

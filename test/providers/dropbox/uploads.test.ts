@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import t from 'tap'
-import { ContentHash } from '../../../src/providers/dropbox/content-hash.ts'
+import { ContentHash } from '../../../src/providers/dropbox/upload.ts'
 import { headerArgs, NEW_FILE, startDropbox } from '../../contract/harness/dropbox.ts'
 import { call, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../../contract/suite/uploads.ts'

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import type { Entry } from '../../../src/domain/entry.ts'
-import type { ListCall, StorageBackend } from '../../../src/domain/storage-backend.ts'
+import type { Entry } from '../../../src/core/entry.ts'
+import type { ListCall, StorageBackend } from '../../../src/core/backend.ts'
 import { openEmulatedDrive } from '../../fakes/google/emulate-drive.ts'
 import { EmulatedGoogle } from '../../fakes/google/emulate.ts'
 

@@ -2,12 +2,12 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import type { Entry } from '../../../src/domain/entry.ts'
-import { googleDrive, provider } from '../../../src/providers/google-drive.ts'
+import type { Entry } from '../../../src/core/entry.ts'
+import { googleDrive, provider } from '../../../src/providers/google-drive/index.ts'
 import { GOOD_TOKENS, openGoogleDrive } from '../../contract/harness/google-drive.ts'
 import { call, failureOf, find, rejectsWith } from '../../contract/suite/arrange.ts'
 import { answers, hangs, htmlPage } from '../../fakes/faults.ts'
-import { openEgress } from '../../support/egress.ts'
+import { openEgress } from '../../support/backend/egress.ts'
 import { FakeDrive } from '../../fakes/drive/fake-drive.ts'
 import { EXPORT_FORMATS, RENDERED_FORMATS } from '../../fakes/drive/formats.ts'
 import {
@@ -18,11 +18,11 @@ import {
   DRIVE_SPREADSHEET,
   DRIVE_VIDEO
 } from '../../fakes/drive/node.ts'
-import { useManualTimers } from '../../support/manual-timers.ts'
-import { readBody } from '../../support/read-body.ts'
-import { TEST_SPOOL } from '../../support/spool.ts'
-import { TEST_TIMEOUTS } from '../../support/timeouts.ts'
-import { until } from '../../support/until.ts'
+import { useManualTimers } from '../../support/time/manual-timers.ts'
+import { readBody } from '../../support/app/read-body.ts'
+import { TEST_SPOOL } from '../../support/backend/spool.ts'
+import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
+import { until } from '../../support/time/until.ts'
 
 async function start(t: Test) {
   const fake = await FakeDrive.start(t)

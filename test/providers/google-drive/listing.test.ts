@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
-import type { Entry } from '../../../src/domain/entry.ts'
-import type { ListCall } from '../../../src/domain/storage-backend.ts'
+import type { Entry } from '../../../src/core/entry.ts'
+import type { ListCall } from '../../../src/core/backend.ts'
 import { openGoogleDrive } from '../../contract/harness/google-drive.ts'
 import { call, find, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
 import { answers, htmlPage, redirects } from '../../fakes/faults.ts'
 import { FAKE_DRIVE_TOKEN, FakeDrive, type FakeDriveOptions } from '../../fakes/drive/fake-drive.ts'
 import { DRIVE_FILE_SCOPE } from '../../fakes/drive/view.ts'
-import { readBody } from '../../support/read-body.ts'
-import { until } from '../../support/until.ts'
+import { readBody } from '../../support/app/read-body.ts'
+import { until } from '../../support/time/until.ts'
 
 async function start(t: Test, options?: FakeDriveOptions) {
   const fake = await FakeDrive.start(t, options)

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import t from 'tap'
-import type { StorageErrorCode } from '../../../src/domain/errors.ts'
+import type { StorageErrorCode } from '../../../src/errors.ts'
 import { NEW_FILE, startUploading } from '../../contract/harness/google-drive.ts'
 import { rejectsWith } from '../../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../../contract/suite/uploads.ts'
 import { answers, hangs, resets } from '../../fakes/faults.ts'
 import { FakeDrive } from '../../fakes/drive/fake-drive.ts'
-import { until } from '../../support/until.ts'
+import { until } from '../../support/time/until.ts'
 
 const MIB = 1024 * 1024
 const CHUNK = { method: 'PUT' }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import t from 'tap'
-import type { UploadCall } from '../../../src/domain/storage-backend.ts'
+import type { UploadCall } from '../../../src/core/backend.ts'
 import { NEW_FILE, startUploading } from '../../contract/harness/google-drive.ts'
 import { call, find, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
 import { upload } from '../../contract/suite/uploads.ts'

@@ -6,8 +6,8 @@ import { idOf, openOneDrive } from '../../contract/harness/onedrive.ts'
 import { call, rejectsWith } from '../../contract/suite/arrange.ts'
 import { answers, cutsShort, htmlPage, redirects, resets } from '../../fakes/faults.ts'
 import { FAKE_GRAPH_TOKEN, FakeGraph, type FakeGraphOptions } from '../../fakes/graph/fake-graph.ts'
-import { readBody } from '../../support/read-body.ts'
-import { until } from '../../support/until.ts'
+import { readBody } from '../../support/app/read-body.ts'
+import { until } from '../../support/time/until.ts'
 
 async function start(t: Test, options: FakeGraphOptions = {}) {
   const fake = await FakeGraph.start(t, options)

@@ -1,13 +1,13 @@
 import t, { type Test } from 'tap'
-import type { Entry, EntryPage } from '../../../src/domain/entry.ts'
-import type { ListCall, StorageBackend } from '../../../src/domain/storage-backend.ts'
-import { withPageGuard } from '../../../src/layers/with-page-guard.ts'
+import type { Entry, EntryPage } from '../../../src/core/entry.ts'
+import type { ListCall, StorageBackend } from '../../../src/core/backend.ts'
+import { withPageGuard } from '../../../src/layers/page-guard.ts'
 import { idOf, openOneDrive } from '../../contract/harness/onedrive.ts'
 import { call, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
 import { answers, htmlPage } from '../../fakes/faults.ts'
 import { FakeGraph, type FakeGraphOptions } from '../../fakes/graph/fake-graph.ts'
 import type { PageFault } from '../../fakes/page-fault.ts'
-import { readBody } from '../../support/read-body.ts'
+import { readBody } from '../../support/app/read-body.ts'
 
 async function start(t: Test, options?: FakeGraphOptions) {
   const fake = await FakeGraph.start(t, options)

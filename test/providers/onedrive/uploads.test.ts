@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import t from 'tap'
-import type { StorageErrorCode } from '../../../src/domain/errors.ts'
-import type { StorageBackend, UploadCall } from '../../../src/domain/storage-backend.ts'
+import type { StorageErrorCode } from '../../../src/errors.ts'
+import type { StorageBackend, UploadCall } from '../../../src/core/backend.ts'
 import { GOOD_TOKENS, idOf, NEW_FILE, openOneDrive, startUploading } from '../../contract/harness/onedrive.ts'
 import { call, find, rejectsWith, required } from '../../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../../contract/suite/uploads.ts'
 import { answers, hangs, resets } from '../../fakes/faults.ts'
-import { openEgress } from '../../support/egress.ts'
+import { openEgress } from '../../support/backend/egress.ts'
 import { FAKE_GRAPH_TOKEN, FakeGraph } from '../../fakes/graph/fake-graph.ts'
-import { useManualTimers } from '../../support/manual-timers.ts'
-import { until } from '../../support/until.ts'
+import { useManualTimers } from '../../support/time/manual-timers.ts'
+import { until } from '../../support/time/until.ts'
 
 const MIB = 1024 * 1024
 const FRAGMENT = { method: 'PUT', host: 'content' }

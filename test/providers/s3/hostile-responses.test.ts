@@ -1,14 +1,14 @@
 import t from 'tap'
 import { Readable } from 'node:stream'
-import type { StorageBackend } from '../../../src/domain/storage-backend.ts'
-import { isStorageError } from '../../../src/domain/errors.ts'
+import type { StorageBackend } from '../../../src/core/backend.ts'
+import { isStorageError } from '../../../src/errors.ts'
 import { call, rejectsWith } from '../../contract/suite/arrange.ts'
 import { piecesOf, upload } from '../../contract/suite/uploads.ts'
 import { FakeS3 } from '../../fakes/s3/fake-s3.ts'
 import { HOSTILE_LISTINGS, list, send } from '../../fakes/s3/hostile.ts'
 import { escapeXml, listing } from '../../fakes/s3/xml.ts'
-import { cpuOfTurns, repeated as fill } from '../../support/cpu-time.ts'
-import { openFake } from '../../support/s3-backend.ts'
+import { cpuOfTurns, repeated as fill } from '../../support/time/cpu-time.ts'
+import { openFake } from '../../support/s3/s3-backend.ts'
 
 const MIB = 1024 * 1024
 /** The maximum CPU time of one turn of the event loop. */

@@ -5,7 +5,7 @@ import type { ServerResponse } from 'node:http'
 import { call, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
 import { FakeS3, type FakeRequest } from '../../fakes/s3/fake-s3.ts'
 import { listing, sendError, sendXml } from '../../fakes/s3/xml.ts'
-import { openFake } from '../../support/s3-backend.ts'
+import { openFake } from '../../support/s3/s3-backend.ts'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { Readable } from 'node:stream'
 import { readXml, XmlError, type XmlOptions } from '../../../src/providers/shared/xml-reader.ts'
-import { leastCpuOf, pieces, repeated } from '../../support/cpu-time.ts'
+import { leastCpuOf, pieces, repeated } from '../../support/time/cpu-time.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB

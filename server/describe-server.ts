@@ -1,0 +1,68 @@
+import { randomBytes } from 'node:crypto'
+import { tmpdir } from 'node:os'
+import type { AppConfig } from './config.ts'
+import { Secret } from '../src/core/secret.ts'
+import { OAUTH_PROVIDERS } from '../src/providers/registry.ts'
+import { type AppDeps, buildApp } from './app.ts'
+
+/** The database objects that the plugin checks at start. */
+const SCHEMA = [
+  'cloud_connections',
+  'oauth_states',
+  'cloud_connections_keep_versions',
+  'cloud_connections_announce_update',
+  'cloud_connections_announce_delete'
+].map((name) => ({ name }))
+
+/** A stub, never read: the routes are described, not used. */
+const NO_DATABASE = {
+  prisma: {
+    cloudConnection: {},
+    oAuthState: {},
+    $transaction: () => {},
+    $executeRaw: () => {},
+    $queryRaw: async () => SCHEMA
+  },
+  listen: () => Promise.reject(new Error('There is no database'))
+} as unknown as AppDeps['database']
+
+/** Returns the configuration of a server with all features, and with dummy secrets. */
+function everything(): AppConfig {
+  const key = randomBytes(32).toString('base64')
+  const registration = { clientId: 'client', clientSecret: new Secret('secret') }
+  return {
+    host: '127.0.0.1',
+    port: 0,
+    logLevel: 'silent',
+    trustProxy: [],
+    publicUrl: 'https://app.example.org',
+    allowedOrigins: [],
+    shutdownTimeoutMs: 1,
+    allowHosts: { s3: [], webdav: [], nextcloud: [] },
+    registrations: Object.fromEntries([...OAUTH_PROVIDERS].map((id) => [id, registration])),
+    cache: {},
+    leaseMs: undefined,
+    redisUrl: undefined,
+    listens: false,
+    metricsPort: undefined,
+    limits: {},
+    timeouts: {},
+    transfers: {},
+    spool: {},
+    encryption: new Secret({ current: 'k1', keys: { k1: key } }),
+    jwt: { algorithm: 'HS256', key: new Secret(key), issuer: 'https://app.example.org', audience: 'documents' },
+    managed: { type: 'disk', directory: tmpdir() }
+  }
+}
+
+/** Returns the OpenAPI document of the server with all providers, as `GET /openapi.json` sends it. */
+export async function describeServer(): Promise<string> {
+  const app = buildApp(everything(), { database: NO_DATABASE })
+  try {
+    const { statusCode, body } = await app.inject('/openapi.json')
+    if (statusCode !== 200) throw new Error(`The server returned no OpenAPI document: ${body}`)
+    return `${JSON.stringify(JSON.parse(body), null, 2)}\n`
+  } finally {
+    await app.close()
+  }
+}

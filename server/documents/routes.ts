@@ -1,0 +1,155 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { exportedName } from '../../src/core/entry.ts'
+import type { User } from '../../src/core/document.ts'
+import { isStorageError, StorageError } from '../../src/errors.ts'
+import { parseObjectText } from '../../src/core/ids.ts'
+import { InFlightLimit } from '../../src/core/user-limits.ts'
+import { admitKnown } from '../../src/http/authentication.ts'
+import type { Authenticate } from '../../src/http/authentication.ts'
+import { clientSignal } from '../../src/http/in-flight.ts'
+import type { TrustedSites } from '../../src/http/authentication.ts'
+import { hasContent } from '../../src/http/content-response.ts'
+import { countInFlight } from '../../src/http/in-flight.ts'
+import type { IncomingBodyOptions } from '../../src/http/upload-body.ts'
+import { decorateWithUser, userOf } from '../../src/http/authentication.ts'
+import type { LimitOptions } from '../../src/options/options.ts'
+import { contentRoute, forBearers } from './content.ts'
+import { readCursor, writeCursor } from './store.ts'
+import { removalRoute } from './content.ts'
+import {
+  createDocumentSchema,
+  type DocumentListQuery,
+  getDocumentSchema,
+  listDocumentsSchema,
+  type NewKeptDocument,
+  type NewManagedDocument
+} from './schemas.ts'
+import { uploadRoute } from './upload.ts'
+import { viewOf } from './store.ts'
+import { type Documents, MANAGED_STORE, NO_CONTENT } from './store.ts'
+
+export interface DocumentRouteDeps {
+  readonly documents: Documents
+  readonly authenticate: Authenticate
+  readonly sites: TrustedSites
+  /** `false`: uploads are disabled. */
+  readonly uploads: Omit<IncomingBodyOptions, 'minBytesPerSecond'> | false
+  readonly limits: Pick<LimitOptions, 'transfersPerUser' | 'minBytesPerSecond'>
+}
+
+/** A name and three ids. */
+const BODY_LIMIT = 64 * 1024
+
+/** Registers the routes of users' documents, in a scope of their own. */
+export function documentRoutes(app: FastifyInstance, deps: DocumentRouteDeps): void {
+  decorateWithUser(app)
+  app.addHook('onRequest', admitKnown(deps.authenticate, deps.sites))
+  const { uploads, documents, limits } = deps
+  const { minBytesPerSecond } = limits
+  readRoutes(app, deps)
+  void app.register(async (changing) => {
+    countInFlight(changing, new InFlightLimit(limits.transfersPerUser, 'Too many changes of this user are in flight.'))
+    creationRoute(changing, deps)
+    removalRoute(changing, documents)
+  })
+  // The hook of these routes counts their requests.
+  void app.register(async (reading) => {
+    contentRoute(reading, documents, minBytesPerSecond)
+  })
+  if (uploads === false) return
+  void app.register(async (streaming) => {
+    uploadRoute(streaming, documents, { ...uploads, minBytesPerSecond })
+  })
+}
+
+function readRoutes(app: FastifyInstance, { documents, uploads }: DocumentRouteDeps): void {
+  const told = uploads === false ? null : { maxBytes: uploads.maxBytes ?? null }
+
+  app.get<{ Querystring: DocumentListQuery }>('/documents', { schema: listDocumentsSchema }, async (request, reply) => {
+    const { cursor, limit } = request.query
+    const place = cursor === undefined ? null : readCursor(cursor)
+    // One row more than requested shows whether there is a next page.
+    const rows = await documents.page(userOf(request), limit + 1, place)
+    const shown = rows.slice(0, limit)
+    const last = rows.length > limit ? shown.at(-1) : undefined
+    forBearers(reply)
+    return {
+      documents: shown.map(viewOf),
+      page: { next: last === undefined ? null : writeCursor(last) },
+      uploads: told
+    }
+  })
+
+  app.get<{ Params: { id: string } }>('/documents/:id', { schema: getDocumentSchema }, async (request, reply) => {
+    const document = await documents.find(request.params.id, userIn(request))
+    if (document === null) throw new StorageError('DOCUMENT_NOT_FOUND', 'The document was not found.')
+    forBearers(reply)
+    return viewOf(document)
+  })
+}
+
+function creationRoute(app: FastifyInstance, { documents, uploads }: DocumentRouteDeps): void {
+  app.post<{ Body: NewManagedDocument | NewKeptDocument }>(
+    '/documents',
+    { schema: createDocumentSchema, bodyLimit: BODY_LIMIT },
+    async (request, reply) => {
+      const { body } = request
+      const userId = userOf(request)
+      if (!('provider' in body) && uploads === false) {
+        throw new StorageError('UNSUPPORTED', 'Uploads are disabled on this server.')
+      }
+      const document =
+        'provider' in body
+          ? await documents.add({ userId, ...(await lookAt(app, userId, body, clientSignal(reply))) })
+          : await documents.add({
+              userId,
+              storageBackend: MANAGED_STORE,
+              objectKey: NO_CONTENT,
+              connectionId: null,
+              name: parseObjectText(body.name, 'name'),
+              mimeType: body.mimeType ?? null,
+              size: null
+            })
+      return reply
+        .code(201)
+        .header('cache-control', 'no-store')
+        .header('location', `/documents/${document.id}`)
+        .send(viewOf(document))
+    }
+  )
+}
+
+/**
+ * Reads the metadata of a new document from the cloud. A client chooses only its name.
+ *
+ * @throws StorageError `PROVIDER_UNKNOWN`, `CONNECTION_NOT_FOUND`, `OBJECT_NOT_FOUND`, `INVALID_REQUEST` for folders
+ */
+async function lookAt(app: FastifyInstance, userId: string, asked: NewKeptDocument, signal: AbortSignal) {
+  const { provider } = asked
+  // The managed store is named like a provider, but contains objects of other users too.
+  if (provider === MANAGED_STORE) throw new StorageError('PROVIDER_UNKNOWN', 'The provider is not enabled.')
+  const objectKey = parseObjectText(asked.objectKey, 'objectKey')
+  const connectionId = parseObjectText(asked.connectionId, 'connectionId')
+  const kept = { id: '', userId, storageBackend: provider, objectKey, connectionId }
+  const backend = await app.getStorageBackendForDocument(kept, { id: userId }).catch((error: unknown) => {
+    if (!isStorageError(error, 'CONNECTION_MISSING')) throw error
+    throw new StorageError('CONNECTION_NOT_FOUND', 'The connection was not found.', { cause: error })
+  })
+  const entry = await backend.stat(objectKey, { signal })
+  if (!hasContent(entry)) throw new StorageError('INVALID_REQUEST', 'objectKey must be the key of a file.')
+  // A native document is downloaded in its first export format.
+  const [format] = entry.exportFormats
+  const name = asked.name === undefined ? entry.name : parseObjectText(asked.name, 'name')
+  return {
+    storageBackend: provider,
+    objectKey,
+    connectionId,
+    name: format === undefined ? name : exportedName(name, format),
+    mimeType: format?.mimeType ?? entry.mimeType,
+    size: format === undefined ? entry.size : null
+  }
+}
+
+function userIn(request: FastifyRequest): User {
+  return { id: userOf(request) }
+}

@@ -1,0 +1,119 @@
+import { randomUUID } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { StorageError } from '../../src/errors.ts'
+import type { StorageBackend } from '../../src/core/backend.ts'
+import { clientSignal } from '../../src/http/in-flight.ts'
+import type { IncomingBodyOptions } from '../../src/http/upload-body.ts'
+import { answerUploadProblem, endingWith, incomingUpload, takeAnyBody } from '../../src/http/upload-body.ts'
+import { writeConditions, type WriteConditions } from '../../src/http/write-conditions.ts'
+import { changed, contentAt, isConditional, requireConditions } from './objects.ts'
+import { uploadDocumentSchema } from './schemas.ts'
+import { isManaged, viewOf } from './store.ts'
+import { type DocumentRow, type Documents, NO_CONTENT } from './store.ts'
+import { dropObject } from './objects.ts'
+
+/** An upload of content into a document. */
+interface Storing {
+  readonly documents: Documents
+  readonly document: DocumentRow
+  readonly backend: StorageBackend
+  readonly conditions: WriteConditions
+  readonly body: Readable
+  readonly mimeType: string | undefined
+  readonly size: number | undefined
+  readonly signal: AbortSignal
+  readonly log: FastifyBaseLogger
+}
+
+/** Registers `PUT` of a document's content, in any store. */
+export function uploadRoute(app: FastifyInstance, documents: Documents, uploads: IncomingBodyOptions): void {
+  takeAnyBody(app)
+  const options = {
+    schema: uploadDocumentSchema,
+    preHandler: app.storageBackendHook({
+      document: (request, user) => documents.find((request.params as { id: string }).id, user)
+    }),
+    errorHandler: answerUploadProblem,
+    config: { streamsBody: true }
+  }
+  app.put('/documents/:id/content', options, async (request, reply) => {
+    // The same row that `find` returned to the hook.
+    const document = request.storageDocument as DocumentRow
+    const conditions = writeConditions(request.headers, { isById: true, canBeNew: true })
+    const { source, ...upload } = incomingUpload(request, uploads)
+    const signal = clientSignal(reply)
+    const { storageBackend: backend, log } = request
+    const storing = { documents, document, backend, conditions, signal, log, ...upload }
+    const stored = await endingWith(source, signal, () =>
+      isManaged(document) ? storeManaged(storing) : storeConnected(app, storing)
+    )
+    return reply
+      .code(document.objectKey === NO_CONTENT ? 201 : 200)
+      .header('cache-control', 'no-store')
+      .send(viewOf(stored))
+  })
+}
+
+/**
+ * Stores the content under a new key. The document points to it in one step, once it is complete: readers get the old
+ * content or the new one, and an interrupted upload leaves the document unchanged. Of two uploads the last to end
+ * wins, and the other object is removed. No part of a key comes from a client.
+ */
+async function storeManaged(storing: Storing): Promise<DocumentRow> {
+  const { documents, document, backend, conditions, body, mimeType, size, signal, log } = storing
+  if (backend.upload === undefined) {
+    throw new StorageError('UNSUPPORTED', 'The store of managed documents does not support uploads.')
+  }
+  if (isConditional(conditions)) requireConditions(conditions, await contentAt(backend, document.objectKey, signal))
+  const objectKey = `documents/${randomUUID()}`
+  const typed = { id: objectKey, ...(mimeType !== undefined && { mimeType }) }
+  const entry = await backend.upload(typed, body, { signal, ...(size !== undefined && { size }) })
+
+  for (let before: DocumentRow | null = document; before !== null;) {
+    const facts = { objectKey, size: entry.size, mimeType: mimeType ?? before.mimeType }
+    const after = await documents.replace(before, facts).catch((error: unknown) => {
+      // It is unknown whether the row points to it now. An orphaned object is better than a document without one.
+      log.warn({ objectKey }, 'the store may contain an uploaded object without a document')
+      throw error
+    })
+    if (after !== null) {
+      if (before.objectKey !== NO_CONTENT) await dropObject(backend, before.objectKey, log)
+      return after
+    }
+    before = await documents.find(document.id, { id: document.userId })
+    if (before !== null && isConditional(conditions)) {
+      await dropObject(backend, objectKey, log)
+      throw changed()
+    }
+  }
+  await dropObject(backend, objectKey, log)
+  throw new StorageError('DOCUMENT_NOT_FOUND', 'The document was not found.')
+}
+
+/** Replaces the object in the user's cloud. */
+async function storeConnected(app: FastifyInstance, storing: Storing): Promise<DocumentRow> {
+  const { documents, document, backend, conditions, body, mimeType, size, signal } = storing
+  const { objectKey, userId, storageBackend: provider, connectionId } = document
+  if (backend.upload === undefined) throw new StorageError('UNSUPPORTED', 'This provider does not support uploads.')
+  const { ifMatch } = conditions
+  if (ifMatch !== undefined && backend.capabilities.updateIfMatch === 'unsupported') {
+    throw new StorageError('UNSUPPORTED', 'This provider does not support If-Match.')
+  }
+  const there = await contentAt(backend, objectKey, signal)
+  requireConditions(conditions, there)
+  if (there === null) throw new StorageError('OBJECT_NOT_FOUND', 'The object was not found.')
+  // The provider compares the version again, since it may change before the write.
+  const version = ifMatch !== undefined && there.version !== null ? { ifMatch: there.version } : {}
+  try {
+    const typed = { id: objectKey, ...(mimeType !== undefined && { mimeType }) }
+    const entry = await backend.upload(typed, body, { signal, ...(size !== undefined && { size }), ...version })
+    const facts = { objectKey: entry.id, size: entry.size, mimeType: mimeType ?? document.mimeType }
+    // Even if the document was removed meanwhile, its object has changed.
+    return (await documents.replace(document, facts)) ?? document
+  } finally {
+    // A failed upload may have changed the object too.
+    if (connectionId === null) app.folderCache.invalidateProvider(userId, provider)
+    else app.folderCache.invalidateConnection(connectionId)
+  }
+}

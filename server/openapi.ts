@@ -1,0 +1,185 @@
+import { readFileSync } from 'node:fs'
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import type { FastifyInstance, FastifySchema } from 'fastify'
+import { isOAuthProvider, type ProviderDefinition } from '../src/core/provider.ts'
+import { MODEL_PREFIX } from '../src/http/openapi/models.ts'
+import { credentialsSchema } from '../src/http/schemas.ts'
+import { DESCRIPTION_HEADERS, pages } from './page-routes.ts'
+
+/** The hash of the only inline style of Swagger UI 5, in its logo. */
+const LOGO_STYLE = "'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='"
+
+/** The page runs only what this server sends. Images are parts of its styles, as `data:` URLs. */
+const PAGE_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  `style-src 'self' ${LOGO_STYLE}`,
+  "img-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'"
+].join('; ')
+
+const TAGS = [
+  { name: 'Listings', description: 'Cached listings of folders in users’ clouds.' },
+  { name: 'Content', description: 'Downloads, uploads and removals of files in users’ clouds; new folders.' },
+  { name: 'Connections', description: 'Enabled providers, and the user’s connections to them.' },
+  { name: 'Documents', description: 'The user’s documents, on this server or in clouds.' },
+  { name: 'Server', description: 'Health checks and this API description.' }
+]
+
+export interface ApiDocsOptions {
+  /** The URL at which browsers reach the application. */
+  readonly publicUrl: string | undefined
+  readonly loadProviders: () => Promise<readonly ProviderDefinition[]>
+}
+
+/** Collects the descriptions of routes that are registered afterwards. */
+export function describeRoutes(app: FastifyInstance, publicUrl: string | undefined): void {
+  app.register(swagger, {
+    exposeHeadRoutes: true,
+    stripBasePath: false,
+    convertConstToEnum: false,
+    refResolver: {
+      buildLocalReference: ({ $id }, _base, reference) =>
+        (typeof $id === 'string' ? $id : reference).replace(MODEL_PREFIX, '')
+    },
+    transform: ({ schema, url, route }) => ({ url, schema: route.method === 'HEAD' ? withoutBodies(schema) : schema }),
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'fastify-cloud-storage',
+        version: packageVersion(),
+        summary: 'Cached folder listings and storage backends of users’ clouds',
+        description:
+          'Every error is `application/problem+json` (RFC 9457); act on its `code`. `null` means unknown, never "none". ' +
+          'Every response of the ready-made server has `X-Request-Id`, which is also in the log.',
+        license: { name: 'MIT', identifier: 'MIT' }
+      },
+      servers: [
+        { url: publicUrl?.replace(/(?<!\/)\/+$/, '') ?? '/', description: 'The public URL of the application.' }
+      ],
+      security: [{ bearer: [] }],
+      paths: pages(),
+      tags: TAGS,
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: '`sub` is the user’s id.' }
+        }
+      }
+    }
+  })
+}
+
+/** Registers `GET /openapi.json` and a page that displays it. */
+export async function apiDocs(app: FastifyInstance, { loadProviders }: ApiDocsOptions): Promise<void> {
+  let completed: Promise<ApiDocument> | undefined
+  /** Loads the providers at the first request, not at start-up. */
+  const document = (): Promise<ApiDocument> =>
+    (completed ??= loadProviders().then((providers) => completeDocument(app.swagger() as ApiDocument, providers)))
+
+  const schema = {
+    security: [],
+    tags: ['Server'],
+    operationId: 'describeApi',
+    summary: 'Get this API description',
+    description: 'OpenAPI 3.1, with the enabled providers.',
+    response: {
+      200: {
+        description: 'The OpenAPI document.',
+        headers: DESCRIPTION_HEADERS,
+        content: {
+          'application/json': { schema: { type: 'object', additionalProperties: true }, example: { openapi: '3.1.0' } }
+        }
+      }
+    }
+  }
+  app.get('/openapi.json', { schema }, async (_request, reply) => {
+    reply.header('cache-control', 'no-cache')
+    return await document()
+  })
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'no-referrer')
+  })
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: PAGE_POLICY,
+    uiHooks: {
+      preHandler: (_request, _reply, done) => {
+        document().then(() => {
+          done()
+        }, done)
+      }
+    },
+    // The document is complete by now, and the same object.
+    transformSpecification: (described) => described,
+    transformSpecificationClone: false,
+    uiConfig: { persistAuthorization: false, tryItOutEnabled: false },
+    theme: { title: 'fastify-cloud-storage: API' }
+  })
+}
+
+/** Describes `HEAD` like `GET`, but without bodies and without the responses to ranges. */
+function withoutBodies(schema: FastifySchema): FastifySchema {
+  const answers = Object.entries((schema as { response?: Record<string, object> } | undefined)?.response ?? {}).filter(
+    ([status]) => status !== '206' && status !== '416'
+  )
+  const response = answers.map(([status, answer]) => {
+    const { content: _content, ...rest } = answer as { content?: unknown }
+    return [status, { ...rest, type: 'null' }]
+  })
+  return { ...schema, response: Object.fromEntries(response) as object }
+}
+
+export function packageVersion(): string {
+  const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  return manifest.version
+}
+
+interface Media {
+  schema: unknown
+}
+
+interface Operation {
+  requestBody?: { required?: boolean; content: Record<string, Media> }
+}
+
+/** The parts of an OpenAPI document that this module changes. */
+export interface ApiDocument {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>> | undefined>>
+  readonly components: { readonly schemas: Record<string, unknown> }
+}
+
+const CONNECT = '/cloud/connections/{id}'
+/** Bodies that may be missing: OAuth requires no field, and an empty file is uploaded without a body. */
+const OPTIONAL_BODIES = [
+  ['/cloud/connections/{provider}/authorize', 'post'],
+  ['/cloud/{provider}/content', 'put'],
+  ['/documents/{id}/content', 'put']
+] as const
+const JSON_TYPE = 'application/json'
+
+/** Adds what the routes do not describe: the fields that connect each enabled provider. */
+export function completeDocument(document: ApiDocument, providers: readonly ProviderDefinition[]): ApiDocument {
+  const typed = providers.flatMap((provider) => (isOAuthProvider(provider) ? [] : [provider]))
+  const credentials = typed.map(({ id, connect }) => [modelOf(id), credentialsSchema(connect.schema)] as const)
+  Object.assign(document.components.schemas, Object.fromEntries(credentials))
+  const connecting = document.paths[CONNECT]?.['post']?.requestBody?.content[JSON_TYPE]
+  if (connecting !== undefined && credentials.length > 0) {
+    // `anyOf`: the same credentials may be valid for several providers.
+    connecting.schema = { anyOf: credentials.map(([name]) => ({ $ref: `#/components/schemas/${name}` })) }
+  }
+  for (const [path, method] of OPTIONAL_BODIES) {
+    const body = document.paths[path]?.[method]?.requestBody
+    if (body !== undefined) body.required = false
+  }
+  return document
+}
+
+function modelOf(providerId: string): string {
+  return `${providerId.replace(/(?:^|_)([a-z0-9])/g, (_match, first: string) => first.toUpperCase())}Credentials`
+}

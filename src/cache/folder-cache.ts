@@ -1,0 +1,286 @@
+import { LRUCache } from 'lru-cache'
+import { Moment } from '../core/time.ts'
+import type { Clock } from '../core/time.ts'
+import type { InvalidatedScope } from './shared-tier.ts'
+import { InFlightLimit } from '../core/user-limits.ts'
+import { UserShares } from '../core/user-shares.ts'
+import type {
+  Fetch,
+  FolderCacheOptions,
+  FolderCacheStats,
+  FolderCacheStatus,
+  FoundListing,
+  GetOrFetchOptions
+} from './types.ts'
+import { deepFreeze } from './entry.ts'
+import type { FolderKey } from './types.ts'
+import { jsonSize } from './entry.ts'
+import { Kept } from './entry.ts'
+import { Load } from './entry.ts'
+import { SlotIndex } from './slot-index.ts'
+
+/**
+ * A TTL cache of folder listings. One load serves all concurrent callers. An invalidation overtakes loads in flight:
+ * a load that began before it is neither cached nor joined by later callers.
+ */
+export class FolderCache {
+  readonly #ttlMs: number
+  readonly #flights: InFlightLimit
+  readonly #sizeOf: (value: unknown) => number
+  readonly #clock: Clock
+  readonly #onInvalidated: (scope: InvalidatedScope) => void
+  /** The size of each entry, in the order of use of all users. */
+  readonly #sizes: LRUCache<Kept, number>
+  /** The same entries, by user. */
+  readonly #shares: UserShares<Kept>
+  /** The slot of each key: a cached entry, or the load that callers may still join and that may be cached. */
+  readonly #index = new SlotIndex<Kept | Load>()
+  readonly #count = { hits: 0, misses: 0, joins: 0, loads: 0, evictions: 0, invalidations: 0, inFlight: 0 }
+
+  /** @throws TypeError that names an option which is not a positive integer, or a share outside (0, 1] */
+  constructor(options: FolderCacheOptions) {
+    this.#ttlMs = positive('ttlMs', options.ttlMs)
+    const max = positive('max', options.max)
+    const maxBytes = positive('maxBytes', options.maxBytes)
+    const share = fraction('maxSharePerUser', options.maxSharePerUser ?? 1)
+    this.#shares = new UserShares(Math.max(1, Math.floor(max * share)), Math.max(1, Math.floor(maxBytes * share)))
+    this.#flights = new InFlightLimit(
+      positive('maxInFlightPerUser', options.maxInFlightPerUser),
+      'Too many folders are being loaded for this user.'
+    )
+    this.#sizeOf = options.sizeOf ?? jsonSize
+    this.#clock = options.clock
+    this.#onInvalidated = options.onInvalidated ?? (() => {})
+    this.#sizes = new LRUCache<Kept, number>({
+      max,
+      maxSize: maxBytes,
+      sizeCalculation: (size) => size,
+      dispose: (_size, kept, reason) => {
+        // The entry stays; only its size has changed.
+        if (reason === 'set') return
+        this.#index.delete(kept)
+        this.#shares.remove(kept)
+        if (reason === 'evict') this.#count.evictions += 1
+      }
+    })
+  }
+
+  /**
+   * Returns the cached entry, joins the load in flight, or calls `fetch`. Values are JSON values; they are frozen,
+   * since later callers get the same object. A failure is never cached.
+   *
+   * @throws StorageError `TOO_MANY_REQUESTS` if the user has `maxInFlightPerUser` fetches in flight
+   * @throws the error of `fetch`; the reason of `options.signal`
+   */
+  getOrFetch<T>(key: FolderKey, fetch: Fetch<T>, options: GetOrFetchOptions = {}): Promise<T> {
+    const { signal, status } = options
+    if (typeof key.userId !== 'string' || key.userId === '') {
+      return Promise.reject(new TypeError('FolderKey.userId must be a non-empty string'))
+    }
+    if (signal?.aborted === true) return Promise.reject(signal.reason as Error)
+
+    const now = new Moment(this.#clock)
+    const slot = this.#young(key, now)
+    if (slot instanceof Kept) {
+      const ageMs = this.#use(slot, now)
+      if (status !== undefined) {
+        Object.assign(status, { outcome: 'hit', ageMs, ttlMs: this.#ttlMs - ageMs, stored: true })
+      }
+      return slot.answer as Promise<T>
+    }
+
+    let load: Load<T>
+    if (slot instanceof Load) {
+      load = slot as Load<T>
+      this.#count.joins += 1
+      if (status !== undefined) status.outcome = 'join'
+    } else {
+      this.#count.misses += 1
+      const refusal = this.#flights.refusal(key.userId)
+      if (refusal !== undefined) return Promise.reject(refusal)
+      load = this.#begin(key, fetch, true)
+      if (status !== undefined) status.outcome = 'miss'
+    }
+    const answer = load.wait(signal)
+    return status === undefined ? answer : this.#describe(answer, load, status)
+  }
+
+  /**
+   * Returns the cached entry synchronously.
+   *
+   * @param now the current time
+   */
+  lookUp(key: FolderKey, now: Moment): FoundListing | undefined {
+    const slot = this.#young(key, now)
+    if (!(slot instanceof Kept)) return undefined
+    const ageMs = this.#use(slot, now)
+    return { value: slot.value, ageMs, ttlMs: this.#ttlMs - ageMs }
+  }
+
+  /**
+   * Starts a fetch for later callers, unless the key has an entry or a load. It does not count towards the user's
+   * limit; the caller must limit how many there are. Settles like the fetch, or rejects with the signal's reason.
+   */
+  async fetchAhead(key: FolderKey, fetch: Fetch<unknown>, signal: AbortSignal): Promise<void> {
+    if (this.#young(key, new Moment(this.#clock)) !== undefined) return
+    await this.#begin(key, fetch, false).wait(signal)
+  }
+
+  /**
+   * Re-measures an entry that has grown. Returns false if it is no longer cached, or would exceed `maxBytes` or the
+   * user's share of it.
+   */
+  resize(key: FolderKey, value: unknown): boolean {
+    const slot = this.#index.find(key)
+    const size = this.#measure(value)
+    if (!(slot instanceof Kept) || slot.value !== value || !this.#shares.fits(size)) return false
+    this.#shares.resize(slot, size)
+    this.#evictSurplus(key.userId)
+    this.#sizes.set(slot, size)
+    return true
+  }
+
+  /** Drops a user's entries and loads of a provider. Returns how many. */
+  invalidateProvider(userId: string, provider: string): number {
+    this.#onInvalidated({ of: 'provider', userId, provider })
+    return this.#drop(this.#index.ofProvider(userId, provider))
+  }
+
+  /** Drops a connection's entries and loads. Returns how many. */
+  invalidateConnection(connectionId: string): number {
+    this.#onInvalidated({ of: 'connection', connectionId })
+    return this.dropConnection(connectionId)
+  }
+
+  /**
+   * Does the same in this process only, for a connection that has changed. Its new version makes the keys of the old
+   * pages unreachable. Returns how many.
+   */
+  dropConnection(connectionId: string): number {
+    return this.#drop(this.#index.ofConnection(connectionId))
+  }
+
+  /** Drops all variants of a folder: of one connection, or by default of all the user's. Returns how many. */
+  invalidateFolder(key: Pick<FolderKey, 'userId' | 'provider' | 'folderId' | 'connectionId'>): number {
+    const { userId, provider, folderId } = key
+    const dropped = [folderId]
+    // Listings are cached under the NFC form: some providers accept any form of a name for the same folder.
+    const normal = folderId?.normalize('NFC') ?? null
+    if (normal !== folderId) dropped.push(normal)
+    return dropped.reduce((count, each) => {
+      this.#onInvalidated({ of: 'folder', userId, provider, folderId: each })
+      return count + this.#drop(this.#index.ofFolder({ ...key, folderId: each }))
+    }, 0)
+  }
+
+  /** Drops everything, including loads in flight. */
+  clear(): void {
+    this.#onInvalidated({ of: 'all' })
+    this.#drop(this.#index.all())
+  }
+
+  stats(): FolderCacheStats {
+    return { entries: this.#sizes.size, bytes: this.#sizes.calculatedSize, ...this.#count }
+  }
+
+  /** Returns a key's entry or load if it has not expired. Drops it otherwise. */
+  #young(key: FolderKey, now: Moment): Kept | Load | undefined {
+    const slot = this.#index.find(key)
+    if (slot === undefined || slot.startedAt.ageAt(now) < this.#ttlMs) return slot
+    this.#forget(slot)
+    return undefined
+  }
+
+  /** Counts a use. Returns the entry's age in milliseconds. */
+  #use(kept: Kept, now: Moment): number {
+    this.#count.hits += 1
+    this.#sizes.get(kept)
+    this.#shares.use(kept)
+    return kept.startedAt.ageAt(now)
+  }
+
+  #forget(slot: Kept | Load): void {
+    if (slot instanceof Load) this.#index.delete(slot)
+    else this.#sizes.delete(slot)
+  }
+
+  #begin<T>(key: FolderKey, fetch: Fetch<T>, isCounted: boolean): Load<T> {
+    const load = new Load<T>({ ...key }, new Moment(this.#clock), (left) => {
+      this.#index.delete(left)
+    })
+    // Indexed before `fetch` runs, so that an invalidation from inside `fetch` finds the load.
+    this.#index.add(load)
+    this.#count.loads += 1
+    this.#count.inFlight += 1
+    if (isCounted) this.#flights.begin(load.folder.userId)
+    const fetchOnce = (signal: AbortSignal): Promise<T> =>
+      fetch(signal, (ageMs) => {
+        load.loadedAt = new Moment(this.#clock, ageMs)
+      })
+    load.begin(fetchOnce, async (fetched) => {
+      try {
+        const value = await fetched
+        this.#keep(load, value)
+        return value
+      } finally {
+        this.#index.delete(load)
+        this.#count.inFlight -= 1
+        if (isCounted) this.#flights.end(load.folder.userId)
+      }
+    })
+    return load
+  }
+
+  #keep(load: Load, value: unknown): void {
+    deepFreeze(value)
+    const size = this.#measure(value)
+    // An invalidation, a newer load or the departure of the last caller has removed this load from the index. No
+    // caller can join it any more; callers that still wait get its value.
+    if (this.#index.find(load.folder) !== load) return
+    if (!this.#shares.fits(size) || load.loadedAt.ageMs(this.#clock) >= this.#ttlMs) return
+    const kept = new Kept(load.folder, value, load.loadedAt)
+    this.#index.delete(load)
+    this.#index.add(kept)
+    // Before `#sizes` grows, which would evict the least recently used entry of any user.
+    this.#shares.add(kept, size)
+    this.#evictSurplus(kept.folder.userId)
+    this.#sizes.set(kept, size)
+    load.stored = true
+  }
+
+  #evictSurplus(userId: string): void {
+    for (let entry = this.#shares.surplusOf(userId); entry !== undefined; entry = this.#shares.surplusOf(userId)) {
+      this.#count.evictions += 1
+      this.#sizes.delete(entry)
+    }
+  }
+
+  #measure(value: unknown): number {
+    const size = this.#sizeOf(value)
+    if (!Number.isFinite(size) || size < 0) throw new TypeError('sizeOf must return a number of bytes')
+    return Math.max(1, Math.ceil(size))
+  }
+
+  #drop(slots: readonly (Kept | Load)[]): number {
+    for (const slot of slots) this.#forget(slot)
+    this.#count.invalidations += slots.length
+    return slots.length
+  }
+
+  async #describe<T>(answer: Promise<T>, load: Load<T>, status: FolderCacheStatus): Promise<T> {
+    const value = await answer
+    const ageMs = load.loadedAt.ageMs(this.#clock)
+    Object.assign(status, { ageMs, ttlMs: Math.max(0, this.#ttlMs - ageMs), stored: load.stored })
+    return value
+  }
+}
+
+function fraction(name: string, value: number): number {
+  if (!(value > 0 && value <= 1)) throw new TypeError(`${name} must be above 0 and at most 1`)
+  return value
+}
+
+function positive(name: string, value: number): number {
+  if (!Number.isSafeInteger(value) || value <= 0) throw new TypeError(`${name} must be a positive integer`)
+  return value
+}

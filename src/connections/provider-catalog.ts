@@ -1,0 +1,62 @@
+import type { Egress } from '../core/egress.ts'
+import { StorageError } from '../errors.ts'
+import type { OAuthClient } from '../core/oauth.ts'
+import type { ProviderDefinition } from '../core/provider.ts'
+
+/** A provider that the host application has enabled. */
+export interface EnabledProvider {
+  /** Imports the provider's module on first use. */
+  readonly load: () => Promise<ProviderDefinition>
+  /** The provider's egress, under the operator's rules for it. */
+  readonly egress: Egress
+  /** Defined exactly for OAuth providers. */
+  readonly oauth: (() => Promise<OAuthClient>) | undefined
+}
+
+/** The enabled providers, by id. */
+export class ProviderCatalog {
+  readonly #enabled: ReadonlyMap<string, EnabledProvider>
+  readonly #loaded = new Map<string, ProviderDefinition>()
+
+  constructor(enabled: ReadonlyMap<string, EnabledProvider>) {
+    this.#enabled = enabled
+  }
+
+  ids(): string[] {
+    return [...this.#enabled.keys()]
+  }
+
+  has(id: string): boolean {
+    return this.#enabled.has(id)
+  }
+
+  /** @throws StorageError `PROVIDER_UNKNOWN` */
+  get(id: string): EnabledProvider {
+    const provider = this.#enabled.get(id)
+    if (provider === undefined) throw new StorageError('PROVIDER_UNKNOWN', 'The provider is not enabled.')
+    return provider
+  }
+
+  /** Returns a provider that {@link load} has already loaded. */
+  loaded(id: string): ProviderDefinition | undefined {
+    return this.#loaded.get(id)
+  }
+
+  /** Imports a provider's module on first use. @throws StorageError `PROVIDER_UNKNOWN` */
+  async load(id: string): Promise<ProviderDefinition> {
+    const provider = await this.get(id).load()
+    this.#loaded.set(id, provider)
+    return provider
+  }
+
+  /**
+   * Returns the client of the application's registration at an OAuth provider.
+   *
+   * @throws StorageError `PROVIDER_UNKNOWN`, `UNSUPPORTED` for a provider without OAuth
+   */
+  async oauthClient(id: string): Promise<OAuthClient> {
+    const { oauth } = this.get(id)
+    if (oauth === undefined) throw new StorageError('UNSUPPORTED', 'This provider does not use OAuth.')
+    return await oauth()
+  }
+}

@@ -1,0 +1,66 @@
+import { type FailureContext, StorageError } from '../errors.ts'
+
+export type ConnectionStatus = 'ACTIVE' | 'REQUIRES_REAUTH' | 'ERROR' | 'DISABLED'
+
+/** A user's connection to a provider: a database row without its credentials. */
+export interface Connection {
+  readonly id: string
+  readonly userId: string
+  readonly provider: string
+  /** The account's id at the provider. It is shown to the user and is never a secret. */
+  readonly accountId: string
+  readonly label: string
+  readonly isDefault: boolean
+  readonly status: ConnectionStatus
+  readonly scopes: readonly string[]
+  readonly lastErrorCode: string | null
+  readonly connectedAt: Date
+  readonly createdAt: Date
+  /** Incremented by the database whenever the data visible through this connection may have changed. */
+  readonly version: number
+  /** Incremented by the database whenever the sealed credentials change. */
+  readonly credentialsRevision: number
+}
+
+/** A row with its credentials, which are still sealed. */
+export interface SealedConnection extends Connection {
+  readonly sealedCredentials: string
+}
+
+/** Returns the connection. @throws StorageError `CONNECTION_INACTIVE` unless its status is ACTIVE */
+export function requireActive<T extends Connection>(connection: T): T {
+  if (connection.status !== 'ACTIVE') {
+    throw new StorageError('CONNECTION_INACTIVE', 'This connection is not active.').about(aboutConnection(connection))
+  }
+  return connection
+}
+
+/** Returns the failure context of a connection, for the log. */
+export function aboutConnection({
+  provider,
+  id,
+  status
+}: Pick<Connection, 'provider' | 'id' | 'status'>): FailureContext {
+  return { provider, connectionId: id, connectionStatus: status }
+}
+
+/**
+ * Chooses a user's connection to a provider when the request names none: the only one, or the default.
+ *
+ * @throws StorageError `CONNECTION_MISSING` for none, `CONNECTION_AMBIGUOUS` for several without a default
+ */
+export function chooseConnection<T extends Connection>(connections: readonly T[]): T {
+  const [first, ...others] = connections
+  if (first === undefined) {
+    throw new StorageError('CONNECTION_MISSING', 'There is no connection to this provider. Connect it first.')
+  }
+  if (others.length === 0) return first
+  const marked = connections.find((connection) => connection.isDefault)
+  if (marked === undefined) {
+    throw new StorageError(
+      'CONNECTION_AMBIGUOUS',
+      'There are several connections to this provider and none is the default. Specify one.'
+    )
+  }
+  return marked
+}

@@ -1,0 +1,113 @@
+import { setImmediate } from 'node:timers/promises'
+import { StorageError } from '../errors.ts'
+
+/** Work in flight that several callers wait for. Each may stop waiting; when the last one does, the work is aborted. */
+export class SharedWork<T> {
+  readonly #controller = new AbortController()
+  readonly #onAbandoned: () => void
+  #waiting = 0
+  #result: Promise<T> | undefined
+
+  /** @param onAbandoned called before the abort, when the last caller has stopped waiting */
+  constructor(onAbandoned: () => void = () => {}) {
+    this.#onAbandoned = onAbandoned
+  }
+
+  /** Calls `work` once, synchronously. */
+  begin(work: (signal: AbortSignal) => Promise<T>): void {
+    let result: Promise<T>
+    try {
+      result = Promise.resolve(work(this.#controller.signal))
+    } catch (error) {
+      result = Promise.reject(error)
+    }
+    // Callers have their own promises. This one may reject after all of them have left.
+    result.catch(() => {})
+    this.#result = result
+  }
+
+  /** Returns a promise for one caller. Its signal, which must not be aborted yet, releases only that caller. */
+  wait(signal?: AbortSignal): Promise<T> {
+    const result = this.#result
+    if (result === undefined) return Promise.reject(new TypeError('Shared work cannot wait for itself'))
+    this.#waiting += 1
+    if (signal === undefined) return result
+    return new Promise<T>((resolve, reject) => {
+      const leave = (): void => {
+        reject(signal.reason as Error)
+        this.#waiting -= 1
+        if (this.#waiting > 0) return
+        this.#onAbandoned()
+        this.#controller.abort(signal.reason)
+      }
+      signal.addEventListener('abort', leave, { once: true })
+      const free = (): void => {
+        signal.removeEventListener('abort', leave)
+      }
+      result.then(
+        (value) => {
+          free()
+          resolve(value)
+        },
+        (error: unknown) => {
+          free()
+          reject(error)
+        }
+      )
+    })
+  }
+}
+
+/**
+ * Counts work that must end before the host application closes the resources that the work uses, such as the
+ * database. The server itself waits for requests, but not for background work or work that outlives its request.
+ */
+export class WorkInFlight {
+  readonly #running = new Set<Promise<unknown>>()
+  #isClosed = false
+
+  /** @throws StorageError `SHUTTING_DOWN` once closed */
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#isClosed) throw new StorageError('SHUTTING_DOWN', 'The server is shutting down.')
+    const running = work()
+    this.add(running)
+    return await running
+  }
+
+  /** Counts work that has already begun. Its failure is not handled here. */
+  add(work: Promise<unknown>): void {
+    const ended = work
+      .then(
+        () => {},
+        () => {}
+      )
+      .finally(() => this.#running.delete(ended))
+    this.#running.add(ended)
+  }
+
+  /** Resolves when the work that is running now has ended. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#running)
+  }
+
+  /** Resolves when no work has run for one turn of the event loop. New work is refused from then on. */
+  async close(): Promise<void> {
+    do {
+      await this.settled()
+      // Work that ends often starts other work.
+      await setImmediate()
+    } while (this.#running.size > 0)
+    this.#isClosed = true
+  }
+}
+
+/** Counts every call of `calls`, an object with asynchronous methods only. */
+export function counted<T extends object>(calls: T, work: WorkInFlight): T {
+  return new Proxy(calls, {
+    get(target, name) {
+      const method: unknown = Reflect.get(target, name)
+      if (typeof method !== 'function') return method
+      return (...args: unknown[]) => work.run(() => Reflect.apply(method, target, args) as Promise<unknown>)
+    }
+  })
+}

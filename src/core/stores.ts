@@ -1,0 +1,190 @@
+import type { Connection, SealedConnection } from './connection.ts'
+import type { StorageErrorCode } from '../errors.ts'
+import type { Moment } from './time.ts'
+import type { Secret } from './secret.ts'
+
+/** Timeouts of one remote call, in milliseconds. */
+export interface Timeouts {
+  readonly connectMs: number
+  readonly headersMs: number
+  /** Longest pause within a body. */
+  readonly idleMs: number
+  /** The whole call, unless it is a transfer. */
+  readonly totalMs: number
+}
+
+/** The binding of sealed credentials: a value copied to another row, user or provider cannot be opened. */
+export interface CredentialBinding {
+  readonly userId: string
+  readonly connectionId: string
+  readonly provider: string
+}
+
+export interface CredentialCipher {
+  /** @param credentials a JSON value */
+  seal(credentials: Secret<unknown>, binding: CredentialBinding): string
+  /** @throws StorageError `CREDENTIALS_UNREADABLE`, with one message for every failure */
+  open(sealed: string, binding: CredentialBinding): Secret<unknown>
+  /** Returns true if the value is sealed with the current key. Otherwise it should be resealed. */
+  isCurrent(sealed: string): boolean
+}
+
+/**
+ * Seals short texts that are sent to the client. Equal text with an equal binding gives an equal seal, so an
+ * unchanged page keeps its ETag.
+ */
+export interface TextSealer {
+  seal(text: string, binding: readonly string[]): string
+  /** Returns the text, or `null` for a value that was not sealed by one of our keys with exactly this binding. */
+  open(sealed: string, binding: readonly string[]): string | null
+}
+
+/** A connection that has just been verified at the provider. */
+export interface NewConnection {
+  readonly userId: string
+  readonly provider: string
+  readonly accountId: string
+  readonly label: string
+  readonly scopes: readonly string[]
+}
+
+/** Fields of a connection that its user may change. */
+export interface ConnectionChanges {
+  readonly label?: string
+  /** `true` makes this connection the default instead of the current one. */
+  readonly isDefault?: boolean
+}
+
+/**
+ * The connections table. Each read and write names the user: no method finds a row by its id alone. Every method
+ * rejects with `DATABASE_UNAVAILABLE` if the database does not respond.
+ */
+export interface ConnectionStore {
+  /** Reads one row by its primary key, without credentials. */
+  find(userId: string, id: string): Promise<Connection | null>
+  /** Reads one row by its primary key, with the sealed credentials. */
+  findSealed(userId: string, id: string): Promise<SealedConnection | null>
+  /** Lists the user's connections without credentials, oldest first. */
+  list(userId: string): Promise<Connection[]>
+  /** Lists the user's connections to one provider with the sealed credentials, oldest first. */
+  listSealed(userId: string, provider: string): Promise<SealedConnection[]>
+  /**
+   * Inserts the connection, or renews the row of the same user, provider and account: sets `connectedAt`, replaces
+   * the credentials and sets the status to ACTIVE. Atomic across processes.
+   *
+   * @param seal called once, with the id of the resulting row
+   * @param maxPerUser limit of the user's connections to all providers
+   * @throws StorageError `INVALID_REQUEST` beyond `maxPerUser`, `CONNECTION_INACTIVE` for a DISABLED row
+   */
+  saveConnected(
+    connection: NewConnection,
+    seal: (connectionId: string) => string,
+    maxPerUser: number
+  ): Promise<Connection>
+  /**
+   * Sets an ACTIVE or ERROR connection to REQUIRES_REAUTH if its credentials still have the given revision. Returns
+   * true if it did.
+   */
+  requireReauth(connection: Pick<Connection, 'userId' | 'id' | 'credentialsRevision'>): Promise<boolean>
+  /**
+   * Replaces the sealed credentials of the row that was read, unless it was renewed, disabled or removed meanwhile.
+   * Returns true if it did. The data visible through the connection does not change.
+   */
+  reseal(connection: Connection, sealedCredentials: string): Promise<boolean>
+  /**
+   * Runs `work` on the current row while holding a lock that excludes other processes from the same connection. It
+   * holds a transaction meanwhile: `work` must end within `withinMs`.
+   *
+   * @param work receives `null` if the user has no such connection (any more). Its writes become visible to others
+   * when this promise resolves, not before.
+   */
+  withRefreshLock<T>(
+    connection: Pick<Connection, 'userId' | 'id'>,
+    withinMs: number,
+    work: (row: SealedConnection | null, store: Pick<ConnectionStore, 'reseal' | 'requireReauth'>) => Promise<T>
+  ): Promise<T>
+  /** Changes the label and the default flag. Returns `null` if there is no such connection. */
+  update(userId: string, id: string, changes: ConnectionChanges): Promise<Connection | null>
+  /**
+   * Records the outcome of a verification at the provider. `null`: success, which also ends the status ERROR. A code:
+   * a failure that will not pass by itself; the second in a row sets an ACTIVE connection to ERROR.
+   *
+   * @returns the row, or `null` if it has changed since it was read
+   */
+  noteCheck(connection: Connection, failure: StorageErrorCode | null): Promise<Connection | null>
+  /** Records a use of the connection, unless any process has recorded one within the last `stepMs`. */
+  noteUse(userId: string, id: string, stepMs: number): Promise<void>
+  /** Removes and returns the row; `null` if the user has no such connection. */
+  remove(userId: string, id: string): Promise<SealedConnection | null>
+  /** Removes and returns all rows of the user. */
+  removeAll(userId: string): Promise<SealedConnection[]>
+  /** @throws Error that names the missing object, unless the tables and the version trigger exist */
+  assertReady(): Promise<void>
+}
+
+/**
+ * This process's leases of connections. A lease holds an ACTIVE row and runs from the start of the read. Callers
+ * check the lease again before they respond. Change notifications only shorten the time until a change takes effect.
+ */
+export interface ConnectionLeases {
+  /** Returns the leased connection at `now` (default: the current time); `undefined` if it must be read. */
+  believed(userId: string, id: string, now?: Moment): Connection | undefined
+  /** Returns the leased connection for requests that name none; `undefined` if it must be read. */
+  believedChoice(userId: string, provider: string, now?: Moment): Connection | undefined
+  /**
+   * Returns the leased connection, or reads it: one read serves all concurrent callers. A fresh read includes the
+   * sealed credentials, so that callers which then load a page need not read the row again.
+   *
+   * @throws StorageError `DATABASE_UNAVAILABLE`
+   */
+  find(userId: string, id: string): Promise<Connection | SealedConnection | null>
+  /**
+   * Does the same for requests that name no connection.
+   *
+   * @throws StorageError `CONNECTION_MISSING`, `CONNECTION_AMBIGUOUS`, `DATABASE_UNAVAILABLE`
+   */
+  choose(userId: string, provider: string): Promise<Connection | SealedConnection>
+  /** Reads the row with its credentials now, and leases it. @throws StorageError `DATABASE_UNAVAILABLE` */
+  findSealed(userId: string, id: string): Promise<SealedConnection | null>
+}
+
+/** The columns of a row that resealing needs. */
+export type SealedRow = Pick<
+  SealedConnection,
+  'id' | 'userId' | 'provider' | 'sealedCredentials' | 'credentialsRevision'
+>
+
+/** The rows of all users that are not sealed with the current key. For operators only; no request uses it. */
+export interface SealedRowStore {
+  countOld(): Promise<number>
+  /** Reads rows ordered by id, starting after `afterId` (the empty string: from the first). */
+  readOld(afterId: string, limit: number): Promise<SealedRow[]>
+  /** Replaces the sealed credentials of rows with unchanged revisions. Returns how many were replaced. */
+  replace(rows: readonly SealedRow[]): Promise<number>
+}
+
+/** A flow that one request of a user begins and a later request finishes. */
+export interface PendingFlow {
+  /** SHA-256 of the flow's secret id: read access to the table does not suffice to continue the flow. */
+  readonly stateHash: string
+  readonly userId: string
+  readonly provider: string
+  readonly sealedVerifier: string
+  readonly returnTo: string
+  readonly bindingHash: string
+  readonly expiresAt: Date
+}
+
+/** The pending flows of users, which expire. Every method may reject with `DATABASE_UNAVAILABLE`. */
+export interface OAuthStateStore {
+  /** Stores a flow. Deletes expired flows, and all but the user's newest `maxPerUser`. */
+  save(flow: PendingFlow, maxPerUser: number): Promise<void>
+  /** Returns this user's flow if it has not expired. */
+  find(stateHash: string, userId: string, provider: string): Promise<PendingFlow | null>
+  /** Returns an unexpired flow of any user: the caller must verify by `bindingHash` that the browser is the same. */
+  findUnproven(stateHash: string, provider: string): Promise<PendingFlow | null>
+  /** Replaces the sealed verifier if the flow still exists. */
+  reseal(stateHash: string, sealedVerifier: string): Promise<void>
+  /** Returns true if the flow existed: of several concurrent callers only one gets true. */
+  remove(stateHash: string): Promise<boolean>
+}

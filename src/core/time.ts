@@ -1,0 +1,102 @@
+/** A source of time, injectable for tests. */
+export interface Clock {
+  /** Monotonic milliseconds from an arbitrary origin. May stand still while the machine sleeps. */
+  now(): number
+  /** Wall-clock milliseconds since 1970. May jump. */
+  date(): number
+}
+
+/** One point in time on both clocks. */
+export class Moment {
+  readonly #now: number
+  readonly #date: number
+
+  /** @param agoMs milliseconds before now */
+  constructor(clock: Clock, agoMs = 0) {
+    this.#now = clock.now() - agoMs
+    this.#date = clock.date() - agoMs
+  }
+
+  /** Returns the age in milliseconds, by the clock that has advanced more. Data expires even if the machine slept. */
+  ageMs(clock: Clock): number {
+    return Math.max(clock.now() - this.#now, clock.date() - this.#date, 0)
+  }
+
+  /** Returns the age at `moment` in milliseconds. Comparing several moments takes one reading of the clocks. */
+  ageAt(moment: Moment): number {
+    return Math.max(moment.#now - this.#now, moment.#date - this.#date, 0)
+  }
+}
+
+const BASE_MS = 500
+const CAP_MS = 32_000
+
+/**
+ * Returns the delay before a retry, with full jitter: a random time below a bound that doubles with each retry. The
+ * jitter keeps calls that failed together from being retried together.
+ *
+ * @param retry counted from 0
+ * @param random returns a number in [0, 1), as `Math.random`
+ */
+export function backoffMs(retry: number, random: () => number): number {
+  return random() * Math.min(CAP_MS, BASE_MS * 2 ** retry)
+}
+
+/** Waits. Rejects with the signal's reason if it aborts. Leaves no timer or listener behind in either case. */
+export function sleep(waitMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted()
+    const leave = (): void => {
+      clearTimeout(timer)
+      reject(signal.reason)
+    }
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', leave)
+      resolve()
+    }, Math.ceil(waitMs))
+    signal.addEventListener('abort', leave, { once: true })
+  })
+}
+
+/** Resolves when `work` has settled, or after `ms` milliseconds. */
+export async function settledWithin(work: Promise<unknown>, ms: number): Promise<void> {
+  const ended = new AbortController()
+  const end = (): void => {
+    ended.abort()
+  }
+  work.then(end, end)
+  await sleep(ms, ended.signal).catch(() => {})
+}
+
+/**
+ * Returns the outcome of `work`, or rejects with the signal's reason as soon as it aborts. For clients that react to
+ * a signal late, such as undici 7 while it resolves a name and connects.
+ *
+ * @param drop releases a result that arrives after the abort
+ */
+export async function untilAborted<T>(
+  work: Promise<T>,
+  signal: AbortSignal,
+  drop: (late: T) => void = () => {}
+): Promise<T> {
+  let leave: (() => void) | undefined
+  const aborted = new Promise<never>((_resolve, reject) => {
+    leave = () => {
+      work.then(drop, () => {})
+      reject(signal.reason)
+    }
+    if (signal.aborted) leave()
+    else signal.addEventListener('abort', leave, { once: true })
+  })
+  try {
+    return await Promise.race([work, aborted])
+  } finally {
+    if (leave !== undefined) signal.removeEventListener('abort', leave)
+  }
+}
+
+/** The system clocks. No other code reads them. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  date: () => Date.now()
+}

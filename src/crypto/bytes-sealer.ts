@@ -1,0 +1,91 @@
+import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
+import { encodeFields, hashFields } from './primitives.ts'
+import { KEY_ID, type KeyRing } from './key-ring.ts'
+import { IV_BYTES, TAG_BYTES, aesGcmOpen, aesGcmSeal, hkdfSha256 } from './primitives.ts'
+
+const SALT_BYTES = 32
+const TIME_BYTES = 8
+/** Version 1 had no time. */
+const VERSION = 2
+const KEY_DOMAIN = 'fastify-cloud-storage bytes key v1'
+const NAME_DOMAIN = 'fastify-cloud-storage names v1'
+const AAD_DOMAIN = 'fastify-cloud-storage bytes v2'
+const NO_SALT = Buffer.alloc(0)
+
+export interface OpenedBytes {
+  readonly bytes: Buffer
+  /** The time given when the bytes were sealed: wall-clock milliseconds. */
+  readonly time: number
+}
+
+/** Seals bytes that are stored outside of this process, and hides their names. */
+export interface BytesSealer {
+  /**
+   * @param name the bytes can be opened only under the same name
+   * @param time wall-clock milliseconds, in plain text but authenticated: the bytes cannot be opened with another
+   * time
+   */
+  seal(bytes: Uint8Array, name: string, time: number): Buffer
+  /** Returns `null` for anything that was not sealed by one of our keys under exactly this name. */
+  open(sealed: Buffer, name: string): OpenedBytes | null
+  /** Returns 43 characters of base64url that only a holder of the current key can derive from these parts. */
+  hide(...parts: readonly string[]): string
+}
+
+/**
+ * Seals bytes as version (1 byte), length of the key id (1), key id, time (8), salt (32), iv (12), ciphertext, tag
+ * (16). Key id, name and time are authenticated with the bytes. Each seal has its own key, HKDF-SHA256 of the master
+ * key with a fresh salt, so that the number of pages does not wear out a key.
+ *
+ * @param purpose separates uses: seals of different purposes have different keys and cannot be opened by each other
+ */
+export function createBytesSealer(keyRing: KeyRing, purpose: string): BytesSealer {
+  const naming = createSecretKey(hkdfSha256(keyRing.currentKey, NO_SALT, hashFields([NAME_DOMAIN, purpose])))
+  const keyOf = (masterKey: KeyObject, salt: Uint8Array): Buffer =>
+    hkdfSha256(masterKey, salt, hashFields([KEY_DOMAIN, purpose]))
+  const associatedData = (kid: string, name: string, time: number): Buffer =>
+    encodeFields([AAD_DOMAIN, kid, purpose, name, String(time)])
+
+  return {
+    seal(bytes, name, time): Buffer {
+      const kid = keyRing.current
+      const salt = randomBytes(SALT_BYTES)
+      const iv = randomBytes(IV_BYTES)
+      const key = keyOf(keyRing.currentKey, salt)
+      const { ciphertext, tag } = aesGcmSeal(key, iv, associatedData(kid, name, time), bytes)
+      key.fill(0)
+      const head = Buffer.concat([Buffer.from([VERSION, kid.length]), Buffer.from(kid, 'latin1'), encodeTime(time)])
+      return Buffer.concat([head, salt, iv, ciphertext, tag])
+    },
+
+    open(sealed, name): OpenedBytes | null {
+      const [version, kidLength = 0] = sealed
+      const kidEnd = 2 + kidLength
+      const head = kidEnd + TIME_BYTES
+      if (version !== VERSION || sealed.byteLength < head + SALT_BYTES + IV_BYTES + TAG_BYTES) return null
+      const kid = sealed.toString('latin1', 2, kidEnd)
+      const masterKey = KEY_ID.test(kid) ? keyRing.find(kid) : undefined
+      if (masterKey === undefined) return null
+      const time = sealed.readDoubleBE(kidEnd)
+      const salt = sealed.subarray(head, head + SALT_BYTES)
+      const iv = sealed.subarray(head + SALT_BYTES, head + SALT_BYTES + IV_BYTES)
+      const ciphertext = sealed.subarray(head + SALT_BYTES + IV_BYTES, -TAG_BYTES)
+      const key = keyOf(masterKey, salt)
+      const bytes = aesGcmOpen(key, iv, associatedData(kid, name, time), {
+        ciphertext,
+        tag: sealed.subarray(-TAG_BYTES)
+      })
+      key.fill(0)
+      return bytes === null ? null : { bytes, time }
+    },
+
+    hide: (...parts): string => createHmac('sha256', naming).update(encodeFields(parts)).digest('base64url')
+  }
+}
+
+function encodeTime(time: number): Buffer {
+  const encoded = Buffer.alloc(TIME_BYTES)
+  encoded.writeDoubleBE(time)
+  return encoded
+}

@@ -1,0 +1,96 @@
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, type KeyObject } from 'node:crypto'
+
+export const KEY_BYTES = 32
+export const IV_BYTES = 12
+export const TAG_BYTES = 16
+
+const ALGORITHM = 'aes-256-gcm'
+const EMPTY = Buffer.alloc(0)
+/** Without `authTagLength` Node accepts a tag of 4 bytes as well as one of 16. */
+const GCM = { authTagLength: TAG_BYTES }
+
+export type CipherKey = KeyObject | Uint8Array
+
+export interface Ciphertext {
+  readonly ciphertext: Buffer
+  /** 16 bytes. */
+  readonly tag: Buffer
+}
+
+/**
+ * Returns `size` bytes derived from `key` by HKDF with SHA-256 (RFC 5869). Node accepts at most 1024 bytes of `info`.
+ *
+ * @throws RangeError for more than 255 × 32 bytes
+ */
+export function hkdfSha256(key: CipherKey, salt: Uint8Array, info: Uint8Array, size: number = KEY_BYTES): Buffer {
+  return Buffer.from(hkdfSync('sha256', key, salt, info, size))
+}
+
+/**
+ * Encrypts with AES-256-GCM (NIST SP 800-38D), with a 12-byte IV and a 16-byte tag only.
+ *
+ * @throws RangeError for a key or an IV of another size
+ */
+export function aesGcmSeal(key: CipherKey, iv: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Ciphertext {
+  requireSizes(key, iv)
+  const cipher = createCipheriv(ALGORITHM, key, iv, GCM).setAAD(aad)
+  const ciphertext = Buffer.concat([cipher.update(plaintext), cipher.final()])
+  return { ciphertext, tag: cipher.getAuthTag() }
+}
+
+/**
+ * Returns the plaintext, or `null` unless the tag authenticates it and `aad`. The caller must zero the result.
+ *
+ * @throws RangeError for a key, an IV or a tag of another size than {@link aesGcmSeal} makes
+ */
+export function aesGcmOpen(key: CipherKey, iv: Uint8Array, aad: Uint8Array, sealed: Ciphertext): Buffer | null {
+  requireSizes(key, iv)
+  requireSize('tag', sealed.tag.byteLength, TAG_BYTES)
+  const decipher = createDecipheriv(ALGORITHM, key, iv, GCM).setAAD(aad).setAuthTag(sealed.tag)
+  const unproven = decipher.update(sealed.ciphertext)
+  if (verifies(decipher)) return unproven
+  unproven.fill(0)
+  return null
+}
+
+/** In a counter mode `final()` returns no bytes: it only compares the tag. */
+function verifies(decipher: { final(): Buffer }): boolean {
+  try {
+    return decipher.final().equals(EMPTY)
+  } catch {
+    return false
+  }
+}
+
+function requireSizes(key: CipherKey, iv: Uint8Array): void {
+  requireSize('key', 'byteLength' in key ? key.byteLength : key.symmetricKeySize, KEY_BYTES)
+  requireSize('iv', iv.byteLength, IV_BYTES)
+}
+
+function requireSize(what: string, actual: number | undefined, expected: number): void {
+  if (actual !== expected) throw new RangeError(`AES-256-GCM: the ${what} must have ${expected} bytes`)
+}
+
+/**
+ * Encodes a list of fields injectively: each is prefixed with its length (32 bits, big-endian), so `['ab', 'c']`
+ * differs from `['a', 'bc']`. Strings are encoded as UTF-16, since UTF-8 turns every lone surrogate into the same
+ * U+FFFD.
+ */
+export function encodeFields(fields: readonly (string | Uint8Array)[]): Buffer {
+  const parts = fields.flatMap((field) => {
+    const bytes = typeof field === 'string' ? Buffer.from(field, 'utf16le') : field
+    return [uint32(bytes.byteLength), bytes]
+  })
+  return Buffer.concat(parts)
+}
+
+/** Returns the SHA-256 of {@link encodeFields}: 32 bytes, for uses with a size limit (HKDF's `info`). */
+export function hashFields(fields: readonly string[]): Buffer {
+  return createHash('sha256').update(encodeFields(fields)).digest()
+}
+
+function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(value)
+  return bytes
+}

@@ -1,0 +1,126 @@
+import { isStorageError, StorageError } from '../errors.ts'
+import type { PrismaTransaction } from './prisma-client.ts'
+
+const RETRY_AFTER_MS = 1000
+
+/** Codes that mean that the database did not respond, from all layers that may notice it. */
+const UNAVAILABLE = new Set([
+  // Prisma: unreachable, timed out, connection closed, no connection or no transaction available
+  'P1001',
+  'P1002',
+  'P1008',
+  'P1017',
+  'P2024',
+  'P2028',
+  'P2037',
+  // PostgreSQL (its class 08 as well): shutting down, crashed, starting, dropped
+  '57P01',
+  '57P02',
+  '57P03',
+  '57P05',
+  // too many connections
+  '53300',
+  // a statement, a lock wait, an idle transaction or a whole transaction exceeded its timeout
+  '57014',
+  '55P03',
+  '25P03',
+  '25P04',
+  // the server is a standby: the primary is being replaced
+  '25006',
+  // sockets
+  'EAI_AGAIN',
+  'ECONNABORTED',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EPIPE',
+  'ETIMEDOUT',
+  // Prisma's driver adapter
+  'ConnectionClosed',
+  'DatabaseNotReachable',
+  'SocketTimeout',
+  'TooManyConnections'
+])
+
+/** Errors of node-postgres and PGlite that have only a message. */
+const UNAVAILABLE_TEXT =
+  /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client (has encountered|was closed)|Cannot use a pool after|PGlite is clos)/
+
+export function databaseUnavailable(cause: unknown): StorageError {
+  return new StorageError('DATABASE_UNAVAILABLE', 'The database is unavailable.', {
+    retryAfterMs: RETRY_AFTER_MS,
+    cause
+  })
+}
+
+/**
+ * Returns true if `error` means that the database did not respond, as opposed to an error response. Errors are
+ * nested: Prisma's error contains its adapter's, and that one the driver's.
+ */
+export function isDatabaseUnavailable(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false
+  const { code, errorCode, originalCode, kind, message, cause, meta } = error as Record<string, unknown>
+  return (
+    [code, errorCode, originalCode, kind].some(saysUnavailable) ||
+    (typeof message === 'string' && UNAVAILABLE_TEXT.test(message)) ||
+    isDatabaseUnavailable(cause) ||
+    isDatabaseUnavailable((meta as Record<string, unknown> | undefined)?.['driverAdapterError']) ||
+    (error instanceof AggregateError && error.errors.some(isDatabaseUnavailable))
+  )
+}
+
+function saysUnavailable(code: unknown): boolean {
+  return typeof code === 'string' && (UNAVAILABLE.has(code) || /^08\w{3}$/.test(code))
+}
+
+/**
+ * Runs a query with a timeout in milliseconds.
+ *
+ * @throws StorageError `DATABASE_UNAVAILABLE`
+ */
+export async function answered<T>(query: () => PromiseLike<T>, timeoutMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const deadline = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(databaseUnavailable(new Error(`no response within ${String(timeoutMs)} ms`)))
+    }, timeoutMs)
+  })
+  try {
+    return await Promise.race([query(), deadline])
+  } catch (error) {
+    if (!isStorageError(error) && isDatabaseUnavailable(error)) throw databaseUnavailable(error)
+    throw error
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+const TABLES = ['cloud_connections', 'oauth_states']
+/** Without these triggers a revoked connection would remain in use, without any error. */
+const TRIGGERS = [
+  'cloud_connections_keep_versions',
+  'cloud_connections_announce_update',
+  'cloud_connections_announce_delete'
+]
+
+/** @throws Error that names the missing objects, and the remedy */
+export async function assertSchema(prisma: Pick<PrismaTransaction, '$queryRaw'>): Promise<void> {
+  // A trigger that is disabled (D), or fires only for replication (R), counts as missing.
+  const found = (await prisma.$queryRaw`
+    SELECT name FROM unnest(${TABLES}::text[]) AS name WHERE to_regclass(name) IS NOT NULL
+    UNION ALL
+    SELECT tgname::text FROM pg_trigger
+    WHERE tgrelid = to_regclass('cloud_connections') AND NOT tgisinternal AND tgenabled IN ('O', 'A')`) as {
+    name: string
+  }[]
+  const present = new Set(found.map(({ name }) => name))
+  const missing = [...TABLES, ...TRIGGERS].filter((name) => !present.has(name))
+  if (missing.length > 0) {
+    throw new Error(
+      `The database lacks ${missing.join(', ')}. Apply the migrations of fastify-cloud-storage (its folder ` +
+        'prisma/migrations) with `prisma migrate deploy`, or open the database with openDatabase()'
+    )
+  }
+}

@@ -1,0 +1,51 @@
+import type { Clock } from '../core/time.ts'
+import type { OAuthStateStore, PendingFlow } from '../core/stores.ts'
+import { systemClock } from '../core/time.ts'
+import { answered } from './errors.ts'
+import type { PrismaLike } from './prisma-client.ts'
+import { isStorable } from './save-connected.ts'
+
+export interface OAuthStateStoreOptions {
+  /** Timeout of a call in milliseconds, after which it fails with DATABASE_UNAVAILABLE. Default 5000. */
+  readonly timeoutMs?: number
+  readonly clock?: Clock
+}
+
+/** Accesses the table of pending flows through a Prisma client. */
+export function createOAuthStateStore(prisma: PrismaLike, options: OAuthStateStoreOptions = {}): OAuthStateStore {
+  const { timeoutMs = 5000, clock = systemClock } = options
+  const table = prisma.oAuthState
+  const ask = <T>(query: () => PromiseLike<T>): Promise<T> => answered(query, timeoutMs)
+  const now = (): Date => new Date(clock.date())
+
+  return {
+    async save(flow, maxPerUser) {
+      await ask(() => table.deleteMany({ where: { expiresAt: { lte: now() } } }))
+      await ask(() => table.create({ data: flow, select: { stateHash: true } }))
+      const surplus = await ask(() =>
+        table.findMany({
+          where: { userId: flow.userId },
+          orderBy: { expiresAt: 'desc' },
+          skip: maxPerUser,
+          select: { stateHash: true }
+        })
+      )
+      if (surplus.length === 0) return
+      await ask(() => table.deleteMany({ where: { stateHash: { in: surplus.map(({ stateHash }) => stateHash) } } }))
+    },
+    async find(stateHash, userId, provider): Promise<PendingFlow | null> {
+      if (!isStorable(userId, provider)) return null
+      return ask(() => table.findFirst({ where: { stateHash, userId, provider, expiresAt: { gt: now() } } }))
+    },
+    async findUnproven(stateHash, provider): Promise<PendingFlow | null> {
+      if (!isStorable(provider)) return null
+      return ask(() => table.findFirst({ where: { stateHash, provider, expiresAt: { gt: now() } } }))
+    },
+    async reseal(stateHash, sealedVerifier) {
+      await ask(() => table.updateMany({ where: { stateHash }, data: { sealedVerifier } }))
+    },
+    async remove(stateHash) {
+      return (await ask(() => table.deleteMany({ where: { stateHash } }))).count > 0
+    }
+  }
+}

@@ -1,7 +1,0 @@
-import type { Clock } from '../domain/ports.ts'
-
-/** The system clocks. No other code reads them. */
-export const systemClock: Clock = {
-  now: () => performance.now(),
-  date: () => Date.now()
-}

@@ -1,0 +1,55 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Metrics } from './core/telemetry.ts'
+import type { Clock } from './core/time.ts'
+import type { SharedTier } from './cache/shared-tier.ts'
+import { causesOf } from './http/problem.ts'
+import { createBytesSealer } from './crypto/bytes-sealer.ts'
+import type { KeyRing } from './crypto/key-ring.ts'
+import { ConnectionListener, type ConnectionMessage, type ListenClient } from './db/connection-listener.ts'
+import type { RedisClient } from './redis/gate.ts'
+import type { CheckedOptions } from './options/options.ts'
+
+export interface InstancesParts {
+  readonly options: CheckedOptions
+  readonly keyRing: KeyRing
+  readonly clock: Clock
+  readonly metrics: Metrics
+  readonly log: FastifyBaseLogger
+}
+
+/** Creates the cache that this process shares with others. */
+export async function shareWith(redis: RedisClient, parts: InstancesParts): Promise<SharedTier> {
+  const { options, keyRing, clock, metrics, log } = parts
+  const { SharedPages } = await import('./redis/shared-pages.ts')
+  return new SharedPages({
+    redis,
+    sealer: createBytesSealer(keyRing, 'shared-pages'),
+    clock,
+    pageMs: options.cache.ttlMs,
+    leaseMs: options.leaseMs,
+    maxPagesPerUser: Math.max(1, Math.floor(options.cache.max * options.cache.maxSharePerUser)),
+    maxBytesPerUser: Math.floor(options.cache.maxBytes * options.cache.maxSharePerUser),
+    random: Math.random,
+    onOutcome: (outcome) => {
+      metrics.sharedPage(outcome)
+    },
+    onTrouble: (error) => {
+      log.warn({ causes: causesOf(error) }, 'Redis is unavailable; using the local cache only')
+    },
+    onRecovered: () => {
+      log.info('Redis is available again')
+    }
+  })
+}
+
+/** Creates the listener for change notifications of all processes. */
+export function listenTo(
+  listen: () => Promise<ListenClient>,
+  onMessage: (message: ConnectionMessage | null) => void,
+  log: FastifyBaseLogger
+): ConnectionListener {
+  const onTrouble = (error: unknown): void => {
+    log.warn({ causes: causesOf(error) }, 'LISTEN connection lost; changes take effect when leases expire')
+  }
+  return new ConnectionListener({ listen, onMessage, onTrouble, random: Math.random })
+}

@@ -1,0 +1,72 @@
+import type { SharedFolder } from '../cache/shared-tier.ts'
+import type { FolderKey } from '../cache/types.ts'
+import type { Connection } from '../core/connection.ts'
+import { MAX_CURSOR_LENGTH } from '../core/entry.ts'
+import type { TextSealer } from '../core/stores.ts'
+import { StorageError } from '../errors.ts'
+
+/**
+ * Returns the cache key of a page. It contains the connection's version and the generation shared by all processes,
+ * so that pages from before a change are never found after it. The cursor is the client's sealed one: it was opened
+ * for this scope before the page was cached under this key, so a hit need not open it again.
+ */
+export function listingKey(
+  folder: SharedFolder,
+  { version, connectedAt }: Connection,
+  { folderId: asked, limit, kind }: Pick<CursorScope, 'folderId' | 'limit' | 'kind'>,
+  cursor: string | undefined,
+  generation: string | null
+): FolderKey {
+  const { userId, provider, folderId, connectionId } = folder
+  // Only the last part may contain a space. Providers that do not normalise treat other forms as other folders.
+  const form = asked === folderId ? '' : ` ${asked}`
+  const variant = `${version} ${connectedAt.getTime()} ${limit} ${kind ?? '-'} ${generation ?? '-'} ${cursor ?? ''}${form}`
+  return { userId, provider, folderId, connectionId, variant }
+}
+
+/** Compares `connectedAt`, too: a row that was removed and restored starts with version 1 again. */
+function isSameVersion(a: Connection, b: Connection): boolean {
+  return a.version === b.version && a.connectedAt.getTime() === b.connectedAt.getTime()
+}
+
+/** Returns true if a listing of the connection as it was `before` may be returned `now`. */
+export function isUnchanged(now: Connection, before: Connection): boolean {
+  return isSameVersion(now, before) && now.status === 'ACTIVE'
+}
+
+/** The scope of a cursor. A cursor is rejected in any other scope. */
+export interface CursorScope {
+  readonly userId: string
+  readonly connectionId: string
+  readonly folderId: string | null
+  readonly limit: number
+  readonly kind: 'folder' | 'file' | undefined
+}
+
+/** Converts the provider's cursors to sealed cursors for clients, and back. */
+export class Cursors {
+  readonly #sealer: TextSealer
+
+  constructor(sealer: TextSealer) {
+    this.#sealer = sealer
+  }
+
+  /** Returns the client's cursor, or `null` if the provider's is too long. */
+  seal(upstream: string, scope: CursorScope): string | null {
+    const sealed = this.#sealer.seal(upstream, binding(scope))
+    return sealed.length > MAX_CURSOR_LENGTH ? null : sealed
+  }
+
+  /** @throws StorageError `INVALID_CURSOR` */
+  open(cursor: string, scope: CursorScope): string {
+    const upstream = this.#sealer.open(cursor, binding(scope))
+    if (upstream === null) {
+      throw new StorageError('INVALID_CURSOR', 'This cursor does not belong to this listing.')
+    }
+    return upstream
+  }
+}
+
+function binding({ userId, connectionId, folderId, limit, kind }: CursorScope): string[] {
+  return [userId, connectionId, folderId === null ? 'root' : `id:${folderId}`, String(limit), kind ?? 'any']
+}

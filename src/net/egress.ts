@@ -1,0 +1,125 @@
+import { Buffer } from 'node:buffer'
+import type { Agent } from 'undici'
+import type { Egress, EgressAgents, HttpAnswer, HttpRequest } from '../core/egress.ts'
+import type { Timeouts } from '../core/stores.ts'
+import { type Clock, systemClock } from '../core/time.ts'
+import { EgressRules } from './egress-rules.ts'
+import {
+  createDispatcher,
+  createGuardedAgents,
+  MAX_CONNECTIONS,
+  type Resolve,
+  systemResolve
+} from './guarded-connection.ts'
+import { HttpClient, type Pool, userAgentWith } from './http-client.ts'
+
+export interface EgressOptions {
+  /** Additional hosts for users' connections: CIDRs, addresses and names, with or without a port. */
+  readonly allowHosts: readonly string[]
+  readonly timeouts: Timeouts
+  /** Resolves names. Default: the system's resolver. */
+  readonly resolve?: Resolve
+  /** Default: the system's. */
+  readonly clock?: Pick<Clock, 'now'>
+  /** Maximal number of connections per origin, for calls and for bodies each. Default 1000. */
+  readonly maxConnections?: number
+}
+
+/** An {@link Egress} that owns its sockets, which `close` destroys. */
+export interface ClosableEgress extends Egress {
+  close(): Promise<void>
+}
+
+/**
+ * Creates the egress of one provider. It owns its sockets: a socket opened under other rules is never used for its
+ * calls. Calls and bodies have separate pools: a body may be paused for minutes, and bodies that use up their pool
+ * must not delay the listings of other users of the same server.
+ *
+ * @throws Error that names the invalid entry of `allowHosts`
+ */
+export function createEgress({
+  allowHosts,
+  timeouts,
+  resolve = systemResolve,
+  clock = systemClock,
+  maxConnections = MAX_CONNECTIONS
+}: EgressOptions): ClosableEgress {
+  const rules = new EgressRules(allowHosts)
+  const agents = createGuardedAgents(rules, resolve, maxConnections)
+  const transferAgents = createGuardedAgents(rules, resolve, maxConnections)
+  const dispatchers = new Map<Pool, Promise<Agent>>()
+  const client = new HttpClient({
+    rules,
+    timeouts,
+    dispatcher: (pool) => {
+      const dispatcher = dispatchers.get(pool) ?? createDispatcher(rules, resolve, timeouts, maxConnections)
+      dispatchers.set(pool, dispatcher)
+      return dispatcher
+    }
+  })
+  return {
+    agents,
+    clock,
+    transferAgents,
+    assertAllowed: (url: URL): void => {
+      rules.assertAllowed(url)
+    },
+    request: (request: HttpRequest): Promise<HttpAnswer> => client.request(request),
+    close: async () => {
+      for (const { http, https } of [agents, transferAgents]) {
+        http.destroy()
+        https.destroy()
+      }
+      await Promise.all([...dispatchers.values()].map(async (dispatcher) => (await dispatcher).destroy()))
+    }
+  } satisfies ClosableEgress & { agents: EgressAgents }
+}
+
+/** The part of `fetch` that client libraries use. */
+export type EgressFetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>
+
+export interface EgressFetchOptions {
+  /** Largest response after decompression, in bytes. */
+  readonly maxBytes?: number
+  /** For calls without a signal of their own. */
+  readonly signal?: AbortSignal
+}
+
+/** Statuses for which `Response` does not accept a body. */
+const BODILESS: ReadonlySet<number> = new Set([204, 205, 304])
+
+/**
+ * Creates a `fetch` for client libraries. Their requests go through `send` like all others. Request bodies are
+ * strings, and responses are read completely.
+ */
+export function egressFetch(
+  send: (request: HttpRequest) => Promise<HttpAnswer>,
+  { maxBytes, signal: ours = new AbortController().signal }: EgressFetchOptions = {}
+): EgressFetch {
+  return async (input, init = {}) => {
+    const url = new URL(input instanceof Request ? input.url : input)
+    const body = textOf(init.body)
+    const headers = new Headers(init.headers)
+    headers.set('user-agent', userAgentWith(headers.get('user-agent')))
+    const answer = await send({
+      method: init.method ?? 'GET',
+      url,
+      headers: Object.fromEntries(headers),
+      signal: init.signal ?? ours,
+      ...(body !== undefined && { body }),
+      ...(maxBytes !== undefined && { maxBytes })
+    })
+    const chunks: Buffer[] = []
+    for await (const chunk of answer.body as AsyncIterable<Buffer>) chunks.push(chunk)
+    const { status } = answer
+    // The body is already decompressed, so the original coding and length do not apply.
+    const { 'content-encoding': _coding, 'content-length': _length, ...told } = answer.headers
+    return new Response(BODILESS.has(status) ? null : Buffer.concat(chunks), { status, headers: told })
+  }
+}
+
+function textOf(body: RequestInit['body']): string | undefined {
+  if (body === undefined || body === null) return undefined
+  if (typeof body === 'string' || body instanceof URLSearchParams) return body.toString()
+  throw new TypeError('Only text bodies are supported')
+}

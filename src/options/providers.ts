@@ -1,0 +1,155 @@
+import type { OAuthClientSettings } from '../core/oauth.ts'
+import {
+  isOAuthProvider,
+  isProviderDefinition,
+  type ManagedStoreOptions,
+  type ProviderDefinition
+} from '../core/provider.ts'
+import { Secret } from '../core/secret.ts'
+import { OAUTH_PROVIDERS, PROVIDERS, TENANT_PROVIDERS } from '../providers/registry.ts'
+import { readSettings } from '../providers/s3/settings.ts'
+import { check, known, optionError, record, text } from './checks.ts'
+
+/** A scope (RFC 6749, 3.3). */
+export const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+$/
+
+/** One path segment. */
+export const TENANT = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/
+
+/** The options of a built-in provider. */
+export interface ProviderOptions {
+  /**
+   * Hosts that the provider may reach on behalf of users besides public ones over https: CIDRs (`10.0.0.0/24`),
+   * addresses or names, with or without a port (`nas.lan:8443`). They may be private, and plain http.
+   */
+  readonly allowHosts?: readonly string[]
+}
+
+/** The options of an OAuth provider, with the application's registration at it. */
+export interface OAuthProviderOptions extends ProviderOptions {
+  readonly clientId: string
+  readonly clientSecret: string
+  /** Default: the minimal scopes for listing and downloading. */
+  readonly scopes?: readonly string[]
+  /**
+   * For `onedrive`: the accounts that may be connected. `common` (the default), `organizations`, `consumers`, or the
+   * id or a domain of the only organisation of the registration.
+   */
+  readonly tenant?: string
+}
+
+/** The options of the host's own provider, if it needs more than the public internet. */
+export interface OwnProviderOptions extends ProviderOptions, Partial<OAuthProviderOptions> {
+  readonly provider: ProviderDefinition
+}
+
+/** A value of `providers`. `true` enables a provider without options. */
+export type ProviderOption = boolean | ProviderOptions | OAuthProviderOptions | ProviderDefinition | OwnProviderOptions
+
+/** The validated options of an enabled provider. */
+export interface EnabledProviderOptions {
+  /** The host's own provider; `undefined` for a built-in one. */
+  readonly provider: ProviderDefinition | undefined
+  readonly allowHosts: readonly string[]
+  /** Defined exactly for OAuth providers. */
+  readonly oauth: OAuthClientSettings | undefined
+}
+
+/** Checks the option `providers`. @throws TypeError that names the option */
+export function enabledProviders(
+  given: Readonly<Record<string, ProviderOption>> | undefined
+): ReadonlyMap<string, EnabledProviderOptions> {
+  const enabled = new Map<string, EnabledProviderOptions>()
+  for (const [id, value] of Object.entries(record('providers', given ?? {}))) {
+    if (value !== false) enabled.set(id, enabledProvider(id, value))
+  }
+  return enabled
+}
+
+function enabledProvider(id: string, value: unknown): EnabledProviderOptions {
+  const path = `providers.${id}`
+  const given = isProviderDefinition(value) ? { provider: value } : value === true ? {} : record(path, value)
+  const { provider, allowHosts = [], ...registration } = given
+  if (isProviderDefinition(provider)) {
+    check(provider.id === id, path, `contains a provider with the id "${provider.id}"`)
+  } else {
+    check(
+      provider === undefined && Object.hasOwn(PROVIDERS, id),
+      path,
+      'is neither a built-in provider nor a value of defineProvider()'
+    )
+  }
+  texts(`${path}.allowHosts`, allowHosts)
+  const own = isProviderDefinition(provider) ? provider : undefined
+  const isOAuth = own === undefined ? OAUTH_PROVIDERS.has(id) : isOAuthProvider(own)
+  if (!isOAuth) known(path, registration, [])
+  if (!isOAuth) return { provider: own, allowHosts, oauth: undefined }
+  const hasTenants = own === undefined ? TENANT_PROVIDERS.has(id) : hasTenant(own)
+  return { provider: own, allowHosts, oauth: readRegistration(path, registration, hasTenants) }
+}
+
+function hasTenant({ connect }: ProviderDefinition): boolean {
+  return connect.type === 'oauth2' && connect.tenant !== undefined
+}
+
+function readRegistration(
+  path: string,
+  registration: Record<string, unknown>,
+  hasTenants: boolean
+): OAuthClientSettings {
+  known(path, registration, ['clientId', 'clientSecret', 'scopes', ...(hasTenants ? ['tenant'] : [])])
+  const { clientId, clientSecret, scopes, tenant } = registration
+  text(`${path}.clientId`, clientId)
+  text(`${path}.clientSecret`, clientSecret)
+  if (scopes !== undefined) {
+    texts(`${path}.scopes`, scopes)
+    const areWords = scopes.length > 0 && scopes.every((scope) => SCOPE.test(scope))
+    check(areWords, `${path}.scopes`, 'must be a list of scopes without spaces or quotes')
+  }
+  if (tenant !== undefined) {
+    const isTenant = typeof tenant === 'string' && TENANT.test(tenant)
+    check(isTenant, `${path}.tenant`, 'must be common, organizations, consumers, or the id or a domain of a tenant')
+  }
+  return {
+    clientId,
+    clientSecret: new Secret(clientSecret),
+    ...(scopes !== undefined && { scopes }),
+    ...(tenant !== undefined && { tenant })
+  }
+}
+
+function texts(name: string, value: unknown): asserts value is readonly string[] {
+  check(Array.isArray(value) && value.every((item) => typeof item === 'string'), name, 'must be a list of strings')
+}
+
+/** Checks the option `managed`. @throws TypeError that names the option */
+export function managedStores(
+  given: Readonly<Record<string, ManagedStoreOptions>> | undefined
+): Map<string, ManagedStoreOptions> {
+  const stores = new Map<string, ManagedStoreOptions>()
+  for (const [name, value] of Object.entries(record('managed', given ?? {}))) {
+    const path = `managed.${name}`
+    const store = record(path, value)
+    if (store.type === 'disk') {
+      known(path, store, ['type', 'directory'])
+      text(`${path}.directory`, store.directory)
+    } else {
+      check(store.type === 's3', `${path}.type`, 'must be "s3" or "disk"')
+      checkManagedS3(path, store)
+    }
+    stores.set(name, value as ManagedStoreOptions)
+  }
+  return stores
+}
+
+function checkManagedS3(path: string, store: Record<string, unknown>): void {
+  const { type, credentials: given, ...settings } = store
+  known(path, settings, ['endpoint', 'publicEndpoint', 'region', 'bucket', 'prefix', 'forcePathStyle'])
+  const credentials = record(`${path}.credentials`, given)
+  known(`${path}.credentials`, credentials, ['accessKeyId', 'secretAccessKey'])
+  try {
+    readSettings({ ...settings, ...credentials })
+  } catch (error) {
+    throw optionError(path, (error as Error).message)
+  }
+}

@@ -1,0 +1,70 @@
+import { Diagnosis, type StorageError } from '../../errors.ts'
+import type { HttpAnswer } from '../../core/egress.ts'
+import type { ProviderFailureCode } from '../../errors.ts'
+import { describeExchange } from '../../net/errors.ts'
+import { readRetryAfter } from '../../net/errors.ts'
+import { httpFailure, type Missing, responseFailure } from '../shared/errors.ts'
+import { asObject } from '../shared/rest-client.ts'
+
+/** Error codes by `code` (Box's "Common errors" and the reference of each call). */
+const CODES: Readonly<Record<string, ProviderFailureCode | 'missing'>> = {
+  insufficient_scope: 'INSUFFICIENT_SCOPE',
+  access_denied_item_locked: 'LOCKED',
+  storage_limit_exceeded: 'QUOTA_EXCEEDED',
+  file_size_limit_exceeded: 'PAYLOAD_TOO_LARGE',
+  item_name_invalid: 'INVALID_REQUEST',
+  item_name_too_long: 'INVALID_REQUEST',
+  not_found: 'missing',
+  trashed: 'missing',
+  conflict: 'ALREADY_EXISTS',
+  item_name_in_use: 'ALREADY_EXISTS',
+  range_overlaps_existing_part: 'ALREADY_EXISTS',
+  name_temporarily_reserved: 'LOCKED',
+  operation_blocked_temporary: 'LOCKED',
+  rate_limit_exceeded: 'PROVIDER_THROTTLED',
+  // The received bytes differ from those sent, or have not all been counted yet.
+  bad_digest: 'PROVIDER_UNAVAILABLE',
+  digest_mismatch: 'PROVIDER_UNAVAILABLE',
+  parts_mismatch: 'PROVIDER_UNAVAILABLE',
+  session_expired: 'PROVIDER_UNAVAILABLE',
+  upload_failed: 'PROVIDER_UNAVAILABLE'
+}
+const BY_CODE: ReadonlyMap<unknown, ProviderFailureCode | 'missing'> = new Map(Object.entries(CODES))
+const SCOPE = /\berror="insufficient_scope"/
+
+/** Maps an error response of Box by its code, never by its message. */
+export function boxFailure(
+  method: string,
+  answer: Omit<HttpAnswer, 'body' | 'discard'>,
+  problem: unknown,
+  missing: Missing
+): StorageError {
+  const { status, headers, url } = answer
+  const { type, code } = asObject(problem)
+  const known = type === 'error' ? BY_CODE.get(code) : undefined
+  const exchange = describeExchange(method, url, answer)
+  if (known !== undefined && status >= 400 && status < 500) {
+    const told = known === 'missing' ? missing : known
+    const retryAfterMs = told === 'PROVIDER_THROTTLED' ? readRetryAfter(headers) : undefined
+    return responseFailure(told, status, {
+      cause: new Diagnosis(`${exchange}, ${String(code)}`),
+      ...(retryAfterMs !== undefined && { retryAfterMs })
+    })
+  }
+  const fail = (code: ProviderFailureCode): StorageError =>
+    responseFailure(code, status, { cause: new Diagnosis(exchange) })
+  // Box reports a downscoped token in this header, without a body.
+  if (status === 403 && SCOPE.test(headers['www-authenticate'] ?? '')) return fail('INSUFFICIENT_SCOPE')
+  if (status === 400) return fail(isAboutMarker(problem) ? 'CURSOR_EXPIRED' : 'PROVIDER_ERROR')
+  // A response of the content host, which receives no token of ours: it says nothing about the grant.
+  if (status === 401) return fail('ACCESS_DENIED')
+  // A 404 in another format than Box's comes from another server, so it does not show that the item is gone.
+  if (status === 404) return fail(type === 'error' && typeof code === 'string' ? missing : 'PROVIDER_ERROR')
+  return httpFailure(method, answer, missing)
+}
+
+/** Returns whether the invalid parameter is the page marker. Box issued the marker, so it must have expired. */
+function isAboutMarker(problem: unknown): boolean {
+  const { errors } = asObject(asObject(problem)['context_info'])
+  return Array.isArray(errors) && errors.some((error) => asObject(error)['name'] === 'marker')
+}

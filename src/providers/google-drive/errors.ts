@@ -1,0 +1,85 @@
+import { Diagnosis, type StorageError } from '../../errors.ts'
+import type { HttpAnswer } from '../../core/egress.ts'
+import type { ProviderFailureCode } from '../../errors.ts'
+import { describeExchange } from '../../net/errors.ts'
+import { readRetryAfter } from '../../net/errors.ts'
+import { httpFailure, type Missing, responseFailure } from '../shared/errors.ts'
+import { asObject } from '../shared/rest-client.ts'
+
+/** Retry delay after the daily limit. Google counts days in its own time zone, and does not say when one ends. */
+const DAILY_LIMIT_MS = 15 * 60_000
+
+/** Reasons in `error.errors[].reason` and `error.details[].reason` (Google's "Resolve errors" and AIP-193). */
+const REASONS: Readonly<Record<string, ProviderFailureCode>> = {
+  rateLimitExceeded: 'PROVIDER_THROTTLED',
+  userRateLimitExceeded: 'PROVIDER_THROTTLED',
+  sharingRateLimitExceeded: 'PROVIDER_THROTTLED',
+  dailyLimitExceeded: 'PROVIDER_THROTTLED',
+  insufficientPermissions: 'INSUFFICIENT_SCOPE',
+  ACCESS_TOKEN_SCOPE_INSUFFICIENT: 'INSUFFICIENT_SCOPE',
+  appNotAuthorizedToFile: 'INSUFFICIENT_SCOPE',
+  storageQuotaExceeded: 'QUOTA_EXCEEDED',
+  teamDriveFileLimitExceeded: 'QUOTA_EXCEEDED',
+  activeItemCreationLimitExceeded: 'QUOTA_EXCEEDED',
+  numChildrenInNonRootLimitExceeded: 'QUOTA_EXCEEDED',
+  exportSizeLimitExceeded: 'PAYLOAD_TOO_LARGE',
+  fileNotDownloadable: 'UNSUPPORTED',
+  fileNotExportable: 'UNSUPPORTED',
+  accessNotConfigured: 'PROVIDER_ERROR',
+  SERVICE_DISABLED: 'PROVIDER_ERROR',
+  parentNotAFolder: 'FOLDER_NOT_FOUND'
+}
+const BY_REASON: ReadonlyMap<string, ProviderFailureCode> = new Map(Object.entries(REASONS))
+const DISABLED: ReadonlySet<string> = new Set(['accessNotConfigured', 'SERVICE_DISABLED'])
+
+/**
+ * Maps an error response by its reason, never by its message. Most have status 403, including throttling.
+ *
+ * @param data the body as JSON; `undefined` if it is not JSON
+ */
+export function driveFailure(
+  method: string,
+  answer: Omit<HttpAnswer, 'body' | 'discard'>,
+  data: unknown,
+  missing: Missing
+): StorageError {
+  const { status, headers, url } = answer
+  const exchange = describeExchange(method, url, answer)
+  const { reasons, location } = readRefusal(data)
+  const reason = reasons.find((each) => BY_REASON.has(each))
+  const code = reason === undefined ? undefined : BY_REASON.get(reason)
+  if (code !== undefined && reason !== undefined && status >= 400 && status < 500) {
+    // A 403 contains no delay: Google's documentation asks to back off and try again.
+    const told = readRetryAfter(headers) ?? (status === 403 ? 0 : undefined)
+    const retryAfterMs = code === 'PROVIDER_THROTTLED' ? waitOf(reason, told) : undefined
+    const hint = DISABLED.has(reason) ? ': enable the Drive API in the Google Cloud project of the OAuth client' : ''
+    return responseFailure(code, status, {
+      cause: new Diagnosis(`${exchange}, ${reason}${hint}`),
+      ...(retryAfterMs !== undefined && { retryAfterMs })
+    })
+  }
+  if (status === 400 && reasons.includes('invalid') && location === 'pageToken') {
+    return responseFailure('CURSOR_EXPIRED', status, { cause: new Diagnosis(`${exchange}, page token not accepted`) })
+  }
+  // A response of an upload session, which receives no token of ours: it says nothing about the grant.
+  if (status === 401) return responseFailure('ACCESS_DENIED', status, { cause: new Diagnosis(exchange) })
+  // A 404 with an HTML page comes from another server, so it does not show that the object is gone. Requests contain
+  // only ids of valid format, so a 400 is our error and not the caller's.
+  if ((status === 404 && reasons.length === 0) || (status === 400 && method === 'GET')) {
+    return responseFailure('PROVIDER_ERROR', status, { cause: new Diagnosis(exchange) })
+  }
+  return httpFailure(method, answer, missing)
+}
+
+function waitOf(reason: string, retryAfterMs: number | undefined): number | undefined {
+  return reason === 'dailyLimitExceeded' ? Math.max(DAILY_LIMIT_MS, retryAfterMs ?? 0) : retryAfterMs
+}
+
+function readRefusal(data: unknown): { readonly reasons: readonly string[]; readonly location: unknown } {
+  const { errors, details } = asObject(asObject(data)['error'])
+  const told = [errors, details].flatMap((list): unknown[] => (Array.isArray(list) ? list : [])).map(asObject)
+  return {
+    reasons: told.map(({ reason }) => reason).filter((reason) => typeof reason === 'string'),
+    location: told[0]?.['location']
+  }
+}

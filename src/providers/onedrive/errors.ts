@@ -1,0 +1,115 @@
+import type { HttpAnswer } from '../../core/egress.ts'
+import { Diagnosis, type StorageError } from '../../errors.ts'
+import type { ProviderFailureCode } from '../../errors.ts'
+import { describeExchange } from '../../net/errors.ts'
+import { readRetryAfter } from '../../net/errors.ts'
+import { httpFailure, type Missing, responseFailure } from '../shared/errors.ts'
+import { asObject } from '../shared/rest-client.ts'
+
+/** Codes of `error.code` and of `innererror` ("Microsoft Graph error responses and resource types"). */
+const CODES: Readonly<Record<string, ProviderFailureCode>> = {
+  accessDenied: 'ACCESS_DENIED',
+  accessRestricted: 'ACCESS_DENIED',
+  notAllowed: 'ACCESS_DENIED',
+  malwareDetected: 'ACCESS_DENIED',
+  virusSuspicious: 'ACCESS_DENIED',
+  Authorization_RequestDenied: 'INSUFFICIENT_SCOPE',
+  nameAlreadyExists: 'ALREADY_EXISTS',
+  resourceModified: 'PRECONDITION_FAILED',
+  entityTagDoesNotMatch: 'PRECONDITION_FAILED',
+  malformedEntityTag: 'PRECONDITION_FAILED',
+  preconditionFailed: 'PRECONDITION_FAILED',
+  resourceLocked: 'LOCKED',
+  lockMismatch: 'LOCKED',
+  activityLimitReached: 'PROVIDER_THROTTLED',
+  throttledRequest: 'PROVIDER_THROTTLED',
+  tooManyRequests: 'PROVIDER_THROTTLED',
+  quotaLimitReached: 'QUOTA_EXCEEDED',
+  childItemCountExceeded: 'QUOTA_EXCEEDED',
+  maxDocumentCountExceeded: 'QUOTA_EXCEEDED',
+  maxFolderCountExceeded: 'QUOTA_EXCEEDED',
+  maxItemCountExceeded: 'QUOTA_EXCEEDED',
+  maxFileSizeExceeded: 'PAYLOAD_TOO_LARGE',
+  maxStreamSizeExceeded: 'PAYLOAD_TOO_LARGE',
+  resyncRequired: 'CURSOR_EXPIRED',
+  resyncApplyDifferences: 'CURSOR_EXPIRED',
+  resyncUploadDifferences: 'CURSOR_EXPIRED',
+  syncStateNotFound: 'CURSOR_EXPIRED',
+  invalidRange: 'RANGE_NOT_SATISFIABLE',
+  invalidQueryOption: 'PROVIDER_ERROR',
+  invalidParameterFormat: 'PROVIDER_ERROR',
+  notSupported: 'UNSUPPORTED'
+}
+const BY_CODE: ReadonlyMap<string, ProviderFailureCode> = new Map(Object.entries(CODES))
+/** Statuses that are more specific than any code: a 412 has the code `notAllowed`. */
+const BY_STATUS: ReadonlyMap<number, ProviderFailureCode> = new Map([
+  [412, 'PRECONDITION_FAILED'],
+  [423, 'LOCKED'],
+  [429, 'PROVIDER_THROTTLED'],
+  // "Bandwidth Limit Exceeded", a non-standard status.
+  [509, 'PROVIDER_THROTTLED']
+])
+/** The format of codes that may be logged. */
+const WORD = /^\w{1,64}$/
+const MAX_DEPTH = 5
+/** Graph answers `BadRequest` on these paths if the user's organisation has no SharePoint. */
+const OWN_DRIVE = /^\/v1\.0\/me\/drive(?:\/|$)/
+
+/** Maps an error response by the most specific known code, never by the message. */
+export function graphFailure(
+  method: string,
+  answer: Omit<HttpAnswer, 'body' | 'discard'>,
+  problem: unknown,
+  missing: Missing
+): StorageError {
+  const { status, headers, url } = answer
+  const codes = codesOf(problem)
+  const known = codes.findLast((code) => BY_CODE.has(code))
+  const code = codeOf(method, answer, codes, known, missing)
+  if (code === null) return httpFailure(method, answer, missing)
+  const retryAfterMs = code === 'PROVIDER_THROTTLED' ? readRetryAfter(headers) : undefined
+  const word = [known, codes.at(-1)].find((each) => each !== undefined && WORD.test(each))
+  const exchange = describeExchange(method, url, answer)
+  return responseFailure(code, status, {
+    cause: new Diagnosis(word === undefined ? exchange : `${exchange}, ${word}`),
+    ...(retryAfterMs !== undefined && { retryAfterMs })
+  })
+}
+
+/** Returns `null` if only the status is significant. */
+function codeOf(
+  method: string,
+  { status, url }: Pick<HttpAnswer, 'status' | 'url'>,
+  codes: readonly string[],
+  known: string | undefined,
+  missing: Missing
+): ProviderFailureCode | null {
+  const told = BY_STATUS.get(status)
+  if (told !== undefined) return told
+  const code = known === undefined ? undefined : BY_CODE.get(known)
+  if (code !== undefined && status >= 400 && (status < 500 || status === 507)) return code
+  // A response of a URL that carries no token: it says nothing about the grant.
+  if (status === 401) return 'ACCESS_DENIED'
+  if (status === 409 && codes.length > 0) return 'ALREADY_EXISTS'
+  // A 404 with an HTML page comes from another server, so it does not show that the object is gone.
+  if (status === 404 && codes.length === 0) return 'PROVIDER_ERROR'
+  if (status === 400 && method === 'GET') {
+    if (url.searchParams.has('$skiptoken')) return 'CURSOR_EXPIRED'
+    if (codes[0] === 'BadRequest' && OWN_DRIVE.test(url.pathname)) return missing
+    // Graph's response to ids of another format and to removed drives. Any other bad request is our error.
+    return codes.length === 1 && codes[0] === 'invalidRequest' ? missing : 'PROVIDER_ERROR'
+  }
+  return null
+}
+
+/** Returns the codes of an error, the most specific one last. */
+function codesOf(problem: unknown): readonly string[] {
+  const codes: string[] = []
+  let error = asObject(asObject(problem)['error'])
+  for (let depth = 0; depth < MAX_DEPTH; depth++) {
+    const { code, innererror, innerError } = error
+    if (typeof code === 'string' && code !== '') codes.push(code)
+    error = asObject(innererror ?? innerError)
+  }
+  return codes
+}

@@ -1,0 +1,83 @@
+import type { HttpAnswer } from '../../core/egress.ts'
+import {
+  Diagnosis,
+  providerFailure,
+  type ProviderFailureCode,
+  StorageError,
+  type StorageErrorOptions
+} from '../../errors.ts'
+import { describeExchange, readRetryAfter } from '../../net/errors.ts'
+
+/** The meaning of a 404: the listed folder or the object does not exist. */
+export type Missing = 'FOLDER_NOT_FOUND' | 'OBJECT_NOT_FOUND'
+
+const BY_STATUS: Readonly<Record<number, ProviderFailureCode>> = {
+  400: 'INVALID_REQUEST',
+  401: 'ACCESS_DENIED',
+  403: 'ACCESS_DENIED',
+  405: 'UNSUPPORTED',
+  408: 'PROVIDER_TIMEOUT',
+  412: 'PRECONDITION_FAILED',
+  413: 'PAYLOAD_TOO_LARGE',
+  414: 'INVALID_REQUEST',
+  416: 'RANGE_NOT_SATISFIABLE',
+  423: 'LOCKED',
+  429: 'PROVIDER_THROTTLED',
+  501: 'UNSUPPORTED',
+  504: 'PROVIDER_TIMEOUT',
+  507: 'QUOTA_EXCEEDED'
+}
+
+/**
+ * Statuses of a gateway with a failed upstream, or of a service that is unavailable as a whole. Google, Microsoft,
+ * Box and Dropbox document this meaning of 503, whatever the body (decision 42).
+ */
+const GATEWAY_STATUSES: ReadonlySet<number> = new Set([502, 503, 504])
+
+/** Maps an error response to a StorageError. The cause describes the exchange without the text of the response. */
+export function httpFailure(
+  method: string,
+  answer: Omit<HttpAnswer, 'body' | 'discard'>,
+  missing: Missing
+): StorageError {
+  const { status, headers, url } = answer
+  const cause = new Diagnosis(describeExchange(method, url, answer))
+  const retryAfterMs = readRetryAfter(headers)
+  const code = codeOf(status, missing, retryAfterMs !== undefined)
+  return responseFailure(code, status, {
+    cause,
+    ...(status === 401 && { credentialsRefused: true }),
+    ...(code === 'PROVIDER_THROTTLED' && retryAfterMs !== undefined && { retryAfterMs })
+  })
+}
+
+/** Returns the error for a response. The circuit breaker counts all but gateway statuses as responding. */
+export function responseFailure(code: ProviderFailureCode, status: number, options: StorageErrorOptions): StorageError {
+  return providerFailure(code, { responded: !GATEWAY_STATUSES.has(status), ...options })
+}
+
+/**
+ * Returns the error for a server that responds but does not complete a request. A retry may succeed.
+ *
+ * @param why for the log, in our own words
+ */
+export function incomplete(why: string): StorageError {
+  return providerFailure('PROVIDER_UNAVAILABLE', { cause: new Diagnosis(why), responded: true })
+}
+
+/** Returns a provider error. @param why for the log, in our own words */
+export function failure(code: ProviderFailureCode, why?: string): StorageError {
+  return providerFailure(code, why === undefined ? {} : { cause: new Diagnosis(why) })
+}
+
+/** A 503 with `Retry-After` is a throttle; without it, an outage. */
+function codeOf(status: number, missing: Missing, saysWhen: boolean): ProviderFailureCode {
+  if (status === 404 || status === 410) return missing
+  if (status === 503) return saysWhen ? 'PROVIDER_THROTTLED' : 'PROVIDER_UNAVAILABLE'
+  return BY_STATUS[status] ?? (status >= 500 ? 'PROVIDER_UNAVAILABLE' : 'PROVIDER_ERROR')
+}
+
+/** Returns the error for an `exportAs` that is not among the object's export formats. */
+export function noSuchFormat(): StorageError {
+  return new StorageError('INVALID_REQUEST', 'This file cannot be exported in the requested format.')
+}

@@ -1,0 +1,244 @@
+import { createHash } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
+import { LRUCache } from 'lru-cache'
+import type { ListCall } from '../../core/backend.ts'
+import type { Entry, EntryPage, FolderInfo, IncompleteReason } from '../../core/entry.ts'
+import { SharedWork } from '../../core/shared-work.ts'
+import { type SharedEntry, UserShares } from '../../core/user-shares.ts'
+import { StorageError } from '../../errors.ts'
+
+/** A folder's complete content, from one response of a provider without paging. */
+export interface WholeFolder {
+  readonly folder: FolderInfo
+  readonly entries: readonly Entry[]
+  /** The reason why the listing is incomplete; `null` if it is complete. */
+  readonly reason: IncompleteReason | null
+}
+
+/** A folder with its hash and its approximate size in bytes. */
+interface HashedFolder extends WholeFolder {
+  readonly hash: string
+  readonly weight: number
+}
+
+/** A cached folder that a client is paging through. */
+interface PagedFolder extends HashedFolder, SharedEntry<PagedFolder> {
+  readonly key: string
+}
+
+export interface CutPagesOptions {
+  /** Limit of all cached folders, in approximate bytes. */
+  readonly maxWeight?: number
+  /** Limit of one user's cached folders, in approximate bytes. A larger folder is read again for each page. */
+  readonly maxUserWeight?: number
+}
+
+/** Limits of all folders together, of one user's folders and of one folder, in approximate bytes. */
+const MAX_WEIGHT = 192 * 1024 * 1024
+const MAX_USER_WEIGHT = 64 * 1024 * 1024
+export const MAX_FOLDER_WEIGHT = 64 * 1024 * 1024
+/** The weight of an entry without its texts. */
+export const ENTRY_WEIGHT = 500
+/** JSON characters hashed in one turn of the event loop. */
+const TURN_LENGTH = 64 * 1024
+/** Time after which a folder is read again for its next page. */
+const CACHE_MS = 600_000
+/** Maximum entries of one folder. */
+export const MAX_FOLDER_ENTRIES = 50_000
+
+const CURSOR = /^([\w-]{22})\.(\d{1,9})$/
+
+/**
+ * Cuts complete listings into pages. A cursor contains the hash of the complete listing and an offset, so it works in
+ * every process: a process without the cached folder reads it again. If the hash then differs, the folder has changed
+ * and the cursor has expired. Pages of two different listings could repeat or omit an entry.
+ */
+export class CutPages {
+  readonly #folders: LRUCache<string, PagedFolder>
+  /** The same folders, grouped by user. */
+  readonly #shares: UserShares<PagedFolder>
+  readonly #rereads = new Map<string, SharedWork<HashedFolder>>()
+
+  constructor({ maxWeight = MAX_WEIGHT, maxUserWeight = MAX_USER_WEIGHT }: CutPagesOptions = {}) {
+    this.#shares = new UserShares(Infinity, maxUserWeight)
+    this.#folders = new LRUCache<string, PagedFolder>({
+      maxSize: maxWeight,
+      sizeCalculation: ({ weight }) => weight,
+      ttl: CACHE_MS,
+      dispose: (folder) => {
+        this.#shares.remove(folder)
+      }
+    })
+  }
+
+  /** Returns the weight of a user's cached folders. */
+  weightOf(userId: string): number {
+    return this.#shares.bytesOf(userId)
+  }
+
+  /**
+   * @param userId isolates the cached folders of each user. Above the per-user limit, the user's own least recently
+   * used folders are evicted.
+   * @param folder identifies the folder among those of the user
+   * @param load lists the complete folder in an order that depends only on its content
+   * @throws StorageError `CURSOR_EXPIRED`, `INVALID_CURSOR`, and the errors of `load`
+   */
+  async page(
+    userId: string,
+    folder: string,
+    call: ListCall,
+    load: (signal: AbortSignal) => Promise<WholeFolder>
+  ): Promise<EntryPage> {
+    const { cursor, limit, kind, signal } = call
+    // JSON separates the two unambiguously, whatever characters they contain.
+    const key = JSON.stringify([userId, folder])
+    if (cursor !== undefined) {
+      const { hash, offset } = readCursor(cursor)
+      const cached = this.#folders.get(key)
+      if (cached !== undefined) this.#shares.use(cached)
+      const paged = cached?.hash === hash ? cached : await this.#reread(userId, key, signal, load)
+      if (paged.hash !== hash) throw new StorageError('CURSOR_EXPIRED', 'The folder has changed. List it again.')
+      return cut(paged, offset, limit, kind, hash)
+    }
+    const whole = await load(signal)
+    const first = cut(whole, 0, limit, kind, '')
+    if (first.next === null) {
+      this.#folders.delete(key)
+      return first
+    }
+    const hashed = await weigh(whole)
+    this.#store(userId, key, hashed)
+    return cut(hashed, 0, limit, kind, hashed.hash)
+  }
+
+  /** Reads a folder again for a page after the first. Concurrent requests share the result. */
+  #reread(
+    userId: string,
+    key: string,
+    signal: AbortSignal,
+    load: (signal: AbortSignal) => Promise<WholeFolder>
+  ): Promise<HashedFolder> {
+    signal.throwIfAborted()
+    const running = this.#rereads.get(key)
+    if (running !== undefined) return running.wait(signal)
+    const end = (): void => {
+      if (this.#rereads.get(key) === reread) this.#rereads.delete(key)
+    }
+    const reread = new SharedWork<HashedFolder>(end)
+    this.#rereads.set(key, reread)
+    reread.begin(async (shared) => {
+      try {
+        const hashed = await weigh(await load(shared))
+        this.#store(userId, key, hashed)
+        return hashed
+      } finally {
+        end()
+      }
+    })
+    return reread.wait(signal)
+  }
+
+  #store(userId: string, key: string, folder: HashedFolder): void {
+    this.#folders.delete(key)
+    if (!this.#shares.fits(folder.weight)) return
+    const paged = { ...folder, key, userId, size: 0, lessRecent: undefined, moreRecent: undefined }
+    // Evict from this user first: a growing total would evict the least recently used folder of any user.
+    this.#shares.add(paged, folder.weight)
+    for (let other = this.#shares.surplusOf(userId); other !== undefined; other = this.#shares.surplusOf(userId)) {
+      this.#folders.delete(other.key)
+    }
+    this.#folders.set(key, paged)
+  }
+}
+
+/** The cached folders of all providers without paging, under one limit. */
+export const cutPages = new CutPages()
+
+/** Hashes a listing. Truncates it if its texts are too long to be cached. */
+async function weigh(whole: WholeFolder): Promise<HashedFolder> {
+  const hash = createHash('sha256')
+  let weight = ENTRY_WEIGHT
+  let turn = 0
+  for (const [index, entry] of whole.entries.entries()) {
+    const text = JSON.stringify(entry)
+    if (weight + ENTRY_WEIGHT + text.length > MAX_FOLDER_WEIGHT) {
+      whole = { ...whole, entries: whole.entries.slice(0, index), reason: 'page-cap' }
+      break
+    }
+    weight += ENTRY_WEIGHT + text.length
+    hash.update(text)
+    turn += text.length
+    if (turn < TURN_LENGTH) continue
+    turn = 0
+    await nextTurn()
+  }
+  return { ...whole, weight, hash: hash.digest('base64url').slice(0, 22) }
+}
+
+function cut(
+  { folder, entries, reason }: WholeFolder,
+  offset: number,
+  limit: number,
+  kind: ListCall['kind'],
+  hash: string
+): EntryPage {
+  const wanted = kind === undefined ? entries : entries.filter((entry) => entry.kind === kind)
+  const end = offset + limit
+  const isLast = end >= wanted.length
+  return {
+    folder,
+    entries: wanted.slice(offset, end),
+    next: isLast ? null : `${hash}.${end}`,
+    complete: isLast && reason === null,
+    reason: isLast ? reason : 'more'
+  }
+}
+
+function readCursor(cursor: string): { hash: string; offset: number } {
+  const [, hash, offset] = CURSOR.exec(cursor) ?? []
+  if (hash === undefined) throw invalidCursor()
+  return { hash, offset: Number(offset) }
+}
+
+/** Validates a page size. @throws StorageError `INVALID_REQUEST` unless it is 1 to 1000 */
+export function requireLimit(limit: number): void {
+  if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
+    throw new StorageError('INVALID_REQUEST', 'The limit must be 1 to 1000 entries.')
+  }
+}
+
+/**
+ * Parses a cursor, a JSON array that the same backend wrote.
+ *
+ * @param read converts the items to a position; returns `null` if they are invalid
+ * @throws StorageError `INVALID_CURSOR`
+ */
+export function readJsonCursor<Place>(cursor: string, read: (items: readonly unknown[]) => Place | null): Place {
+  const place = read(itemsOf(cursor))
+  if (place === null) throw invalidCursor()
+  return place
+}
+
+export function invalidCursor(): StorageError {
+  return new StorageError('INVALID_CURSOR', 'This cursor does not belong to this listing. List the folder again.')
+}
+
+function itemsOf(cursor: string): readonly unknown[] {
+  try {
+    const value: unknown = JSON.parse(cursor)
+    return Array.isArray(value) ? value : []
+  } catch {
+    return []
+  }
+}
+
+let last: Promise<unknown> = Promise.resolve()
+
+/**
+ * Waits for a turn of the event loop in which no other caller works. However many large responses are parsed at a
+ * time, each turn contains the work of only one of them.
+ */
+export function nextTurn(): Promise<unknown> {
+  last = last.then(() => setImmediate())
+  return last
+}

@@ -1,0 +1,142 @@
+import type { CacheCounts, LeaseRenewal, Metrics, SharedPageOutcome, TrippedBreaker } from '../core/telemetry.ts'
+import { type Level, MetricMaker, type MetricsRegistry } from './metric-maker.ts'
+
+export type { MetricsRegistry } from './metric-maker.ts'
+
+/** From a local server's response to the default total timeout. */
+const LOAD_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+/** Label of the host's own stores. */
+const MANAGED = 'managed'
+/** Label of providers that are not enabled: rows may name any provider of the past. */
+const OTHER = 'other'
+
+const CACHE_TOTALS = {
+  hits: 'Listings served from the cache',
+  misses: 'Listings that were neither cached nor being loaded',
+  joins: 'Listings that joined the load of another request',
+  loads: 'Loads started',
+  evictions: 'Listings evicted because a limit of the cache was reached',
+  invalidations: 'Listings and loads that were invalidated'
+} as const satisfies Partial<Record<keyof CacheCounts, string>>
+
+const RENEWALS: readonly LeaseRenewal[] = ['ok', 'missing', 'failed']
+const SHARED_PAGES: readonly SharedPageOutcome[] = ['hit', 'miss', 'joined', 'failed']
+const BREAKER_STATES: readonly TrippedBreaker['state'][] = ['open', 'half_open']
+
+/**
+ * Records metrics on the host's registry. Plugins that share a registry add up their values.
+ *
+ * @param enabled the providers that may be label values
+ * @throws Error if the registry has a different metric with one of our names
+ */
+export async function createMetrics(registry: MetricsRegistry, enabled: Iterable<string>): Promise<Metrics> {
+  const make = new MetricMaker(registry, await import('prom-client'))
+  const connectable = [...enabled]
+  const providers = new Set([...connectable, MANAGED])
+  const labelOf = (provider: string): string => (providers.has(provider) ? provider : OTHER)
+
+  const unreadable = make.counter(
+    'cloud_storage_credentials_unreadable_total',
+    'Stored credentials that cannot be decrypted: unknown key, or modified',
+    'provider'
+  )
+  const loads = make.histogram(
+    'cloud_storage_load_seconds',
+    'Duration of loads, retries included',
+    LOAD_SECONDS,
+    'provider',
+    'outcome'
+  )
+  const renewals = make.counter('cloud_storage_lease_renewals_total', 'Lease renewals of connections', 'outcome')
+  const refreshes = make.counter(
+    'cloud_storage_token_refreshes_total',
+    'Refreshes of access tokens',
+    'provider',
+    'outcome'
+  )
+  const throttles = make.counter('cloud_storage_throttles_total', 'Throttling responses of providers', 'provider')
+  const sharedPages = make.counter('cloud_storage_shared_pages_total', 'Page requests to the shared cache', 'outcome')
+  const totals = Object.entries(CACHE_TOTALS).map(
+    ([key, help]) => [key as keyof typeof CACHE_TOTALS, make.total(`cloud_storage_cache_${key}_total`, help)] as const
+  )
+  const entries = make.levels('cloud_storage_cache_entries', 'Listings in the cache')
+  const bytes = make.levels('cloud_storage_cache_bytes', 'Size of the listings in the cache')
+  const inFlight = make.levels('cloud_storage_cache_in_flight', 'Loads in flight')
+  const breakers = make.levels(
+    'cloud_storage_breakers',
+    'Connections with an open or half-open circuit breaker',
+    'provider',
+    'state'
+  )
+  const listeners = make.levels('cloud_storage_listener_connected', 'LISTEN connections to the database')
+
+  // Start every series at 0, or `increase()` misses its first event.
+  for (const provider of connectable) unreadable.inc({ provider }, 0)
+  for (const provider of providers) throttles.inc({ provider }, 0)
+  for (const outcome of RENEWALS) renewals.inc({ outcome }, 0)
+  for (const outcome of SHARED_PAGES) sharedPages.inc({ outcome }, 0)
+
+  return {
+    credentialsUnreadable: (provider) => {
+      unreadable.inc({ provider: labelOf(provider) })
+    },
+    listingLoaded: (provider, seconds, outcome) => {
+      loads.observe({ provider: labelOf(provider), outcome }, seconds)
+    },
+    leaseRenewed: (outcome) => {
+      renewals.inc({ outcome })
+    },
+    tokenRefreshed: (provider, outcome) => {
+      refreshes.inc({ provider: labelOf(provider), outcome })
+    },
+    throttled: (provider) => {
+      throttles.inc({ provider: labelOf(provider) })
+    },
+    sharedPage: (outcome) => {
+      sharedPages.inc({ outcome })
+    },
+    watchCache: (read) => {
+      const ends = [
+        ...totals.map(([key, watch]) => watch(() => read()[key])),
+        entries(() => [plain(read().entries)]),
+        bytes(() => [plain(read().bytes)]),
+        inFlight(() => [plain(read().inFlight)])
+      ]
+      return () => {
+        for (const end of ends) end()
+      }
+    },
+    watchBreakers: (read) => breakers(() => breakerLevels(providers, read())),
+    watchListener: (isConnected) => listeners(() => [plain(isConnected() ? 1 : 0)])
+  }
+
+  function breakerLevels(all: Iterable<string>, tripped: Iterable<TrippedBreaker>): Level[] {
+    const none = [...all].flatMap((provider) =>
+      BREAKER_STATES.map((state) => ({ labels: { provider, state }, value: 0 }))
+    )
+    const some = [...tripped].map(({ provider, state }) => ({
+      labels: { provider: labelOf(provider), state },
+      value: 1
+    }))
+    return [...none, ...some]
+  }
+}
+
+function plain(value: number): Level {
+  return { labels: {}, value }
+}
+
+const ignore = (): void => {}
+
+/** Used without a registry. */
+export const NO_METRICS: Metrics = {
+  credentialsUnreadable: ignore,
+  listingLoaded: ignore,
+  leaseRenewed: ignore,
+  tokenRefreshed: ignore,
+  throttled: ignore,
+  sharedPage: ignore,
+  watchCache: () => ignore,
+  watchBreakers: () => ignore,
+  watchListener: () => ignore
+}

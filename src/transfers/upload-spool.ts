@@ -1,0 +1,188 @@
+import { constants } from 'node:fs'
+import { access, type FileHandle, lstat, mkdtemp, open as openFile, opendir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Clock } from '../core/time.ts'
+import { Diagnosis, StorageError } from '../errors.ts'
+import type { SpooledUpload, UploadSpool } from '../core/provider.ts'
+
+export interface SpoolLimits {
+  /** Largest upload of unknown size, in bytes. */
+  readonly maxBytes: number
+  /** Total size of a user's concurrent uploads of unknown size, in bytes. */
+  readonly maxBytesPerUser: number
+  /** Total size of this process's concurrent uploads of unknown size, in bytes. */
+  readonly maxTotalBytes: number
+}
+
+export interface SpoolSpaceOptions extends SpoolLimits {
+  /** An absolute path. `undefined`: the system's folder for temporary files. */
+  readonly folder: string | undefined
+  readonly clock: Clock
+  /** Opens a file; tests replace it. */
+  readonly open?: typeof openFile
+}
+
+const READ_BYTES = 256 * 1024
+const PREFIX = 'fastify-cloud-storage-upload-'
+/** Exceeds the duration of any upload. */
+const ABANDONED_MS = 86_400_000
+/** Codes of a file system that has no space left, in total or for this user, or that rejects larger files. */
+const FULL: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
+
+/**
+ * Temporary files for uploads of unknown size, if the provider needs the size in advance, and their total size.
+ *
+ * A file is opened with mode 0600 in a new folder with mode 0700, and unlinked at once, so that nothing is left when
+ * the process ends in any way. On systems that cannot unlink open files, and after a crash in between, the folder
+ * remains: a process removes folders older than a day before its first upload.
+ */
+export class SpoolSpace {
+  readonly #options: SpoolSpaceOptions
+  readonly #bytesOf = new Map<string, number>()
+  #bytes = 0
+  #swept: Promise<void> | undefined
+
+  constructor(options: SpoolSpaceOptions) {
+    this.#options = options
+  }
+
+  /** The bytes of all current uploads. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Returns the spool of one user. */
+  forUser(userId: string): UploadSpool {
+    return { create: () => this.#create(userId) }
+  }
+
+  /** @throws Error if the configured folder is not writable */
+  async assertUsable(): Promise<void> {
+    const { folder } = this.#options
+    if (folder !== undefined) await access(`${folder}/.`, constants.R_OK | constants.W_OK | constants.X_OK)
+  }
+
+  async #create(userId: string): Promise<SpooledUpload> {
+    const { folder: parent = tmpdir(), open = openFile } = this.#options
+    await (this.#swept ??= this.#sweep(parent))
+    const folder = await mkdtemp(join(parent, PREFIX)).catch(notStored)
+    const remove = (): Promise<void> => rm(folder, { recursive: true, force: true }).catch(() => {})
+    try {
+      const handle = await open(join(folder, 'body'), 'wx+', 0o600).catch(notStored)
+      return new SpoolFile(handle, {
+        take: (bytes, size) => {
+          this.#take(userId, bytes, size)
+        },
+        close: async (size) => {
+          this.#give(userId, size)
+          await remove()
+        }
+      })
+    } finally {
+      await remove()
+    }
+  }
+
+  /** @param size of the upload including these bytes */
+  #take(userId: string, bytes: number, size: number): void {
+    const { maxBytes, maxBytesPerUser, maxTotalBytes } = this.#options
+    const ofUser = (this.#bytesOf.get(userId) ?? 0) + bytes
+    if (size > maxBytes) {
+      throw new StorageError(
+        'PAYLOAD_TOO_LARGE',
+        `An upload of unknown size must not be larger than ${maxBytes} bytes. Send the size with the upload.`
+      )
+    }
+    if (ofUser > maxBytesPerUser) {
+      throw new StorageError(
+        'TOO_MANY_REQUESTS',
+        'Your uploads of unknown size use all of your temporary space. Wait for one to end, or send their sizes.'
+      )
+    }
+    if (this.#bytes + bytes > maxTotalBytes) throw full(new Diagnosis('Uploads have reached spool.maxTotalBytes'))
+    this.#bytesOf.set(userId, ofUser)
+    this.#bytes += bytes
+  }
+
+  #give(userId: string, bytes: number): void {
+    const left = (this.#bytesOf.get(userId) ?? 0) - bytes
+    if (left > 0) this.#bytesOf.set(userId, left)
+    else this.#bytesOf.delete(userId)
+    this.#bytes -= bytes
+  }
+
+  /** Removes the folders of crashed processes. Others may use the parent too: only old folders of ours are removed. */
+  async #sweep(parent: string): Promise<void> {
+    try {
+      for await (const { name } of await opendir(parent)) {
+        if (!name.startsWith(PREFIX)) continue
+        const path = join(parent, name)
+        const stats = await lstat(path).catch(() => null)
+        const isAbandoned = stats?.isDirectory() === true && this.#options.clock.date() - stats.mtimeMs > ABANDONED_MS
+        if (isAbandoned) await rm(path, { recursive: true, force: true }).catch(() => {})
+      }
+    } catch {
+      // An unreadable folder fails when a file is opened in it.
+    }
+  }
+}
+
+interface Accounting {
+  readonly take: (bytes: number, size: number) => void
+  readonly close: (size: number) => Promise<void>
+}
+
+class SpoolFile implements SpooledUpload {
+  size = 0
+  readonly #handle: FileHandle
+  readonly #accounting: Accounting
+  #isClosed = false
+
+  constructor(handle: FileHandle, accounting: Accounting) {
+    this.#handle = handle
+    this.#accounting = accounting
+  }
+
+  async append(bytes: Buffer): Promise<void> {
+    this.#accounting.take(bytes.length, this.size + bytes.length)
+    // Counted before the write, and until the file is closed: a failed write may have stored a part.
+    this.size += bytes.length
+    await this.#handle.appendFile(bytes).catch(notStored)
+  }
+
+  async *read(): AsyncGenerator<Buffer> {
+    for (let at = 0; at < this.size;) {
+      const length = Math.min(READ_BYTES, this.size - at)
+      const { bytesRead, buffer } = await this.#handle.read(Buffer.allocUnsafe(length), 0, length, at).catch(notStored)
+      if (bytesRead === 0) notStored(new Error('the file is shorter than the written data'))
+      at += bytesRead
+      yield buffer.subarray(0, bytesRead)
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    try {
+      await this.#handle.close()
+    } finally {
+      await this.#accounting.close(this.size)
+    }
+  }
+}
+
+function notStored(cause: NodeJS.ErrnoException): never {
+  if (FULL.has(cause.code)) throw full(new Diagnosis('The disk of the spool folder is full', { cause }))
+  throw new StorageError('INTERNAL', 'The server cannot store the upload temporarily.', {
+    cause: new Diagnosis('The spool folder cannot be written or read', { cause })
+  })
+}
+
+function full(cause: Diagnosis): StorageError {
+  return new StorageError(
+    'INSUFFICIENT_STORAGE',
+    'The server has no space left for uploads of unknown size. Try again later, or send the size.',
+    { cause }
+  )
+}

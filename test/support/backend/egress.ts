@@ -1,0 +1,38 @@
+import type { Timeouts } from '../../../src/core/stores.ts'
+import { type ClosableEgress, createEgress, type EgressOptions } from '../../../src/net/egress.ts'
+import { TEST_TIMEOUTS } from '../time/timeouts.ts'
+
+export interface OpenEgress extends ClosableEgress {
+  /** Requests recorded before the egress was connected. */
+  readonly asked: string[]
+}
+
+/** The real egress, allowed to reach all of loopback. Its idle sockets do not keep the process alive. */
+export function openEgress(
+  options: Partial<Omit<EgressOptions, 'timeouts'>> & { timeouts?: Partial<Timeouts> } = {}
+): OpenEgress {
+  const egress = createEgress({
+    allowHosts: ['127.0.0.0/8', '::1', 'localhost'],
+    ...options,
+    timeouts: { ...TEST_TIMEOUTS, ...options.timeouts }
+  })
+  const asked: string[] = []
+  return {
+    ...egress,
+    asked,
+    assertAllowed(url) {
+      asked.push(url.href)
+      egress.assertAllowed(url)
+    }
+  }
+}
+
+/** Returns how many sockets to a port the agents hold for pending calls. */
+export function busySockets(
+  { agents, transferAgents }: Pick<ClosableEgress, 'agents' | 'transferAgents'>,
+  port: string
+): number {
+  const all = [agents, transferAgents].flatMap(({ http }) => Object.entries(http.sockets))
+  const named = all.filter(([name]) => name.includes(`:${port}:`))
+  return named.flatMap(([, sockets]) => sockets ?? []).length
+}

@@ -1,0 +1,159 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Test } from 'tap'
+import { machineMs } from './clock.ts'
+import { Deferred } from '../time/deferred.ts'
+
+/** The state of the cloud at the time of a listing request, encoded in the listing. */
+export interface CloudView {
+  readonly account: string
+  readonly token: string
+  /** The number of changes to the account's files. */
+  readonly epoch: number
+  /** By {@link machineMs}. */
+  readonly at: number
+}
+
+export interface CloudCall {
+  readonly folder: string
+  readonly token: string
+}
+
+/** A response body that is sent slowly and never ends by itself. */
+export interface CloudStream {
+  readonly token: string
+  /** When its socket was closed, by {@link machineMs}. */
+  closedAt: number | null
+}
+
+/** Holds back the responses for one folder. */
+export interface CloudGate {
+  /** The number of held responses. */
+  held: number
+  readonly release: () => void
+  /** Resolved by `release`. */
+  readonly released: Promise<void>
+}
+
+const DRIP_MS = 20
+const DRIP = Buffer.alloc(1024, 'x')
+
+/** Returns the name of a listing's only file, which encodes the state of the cloud. */
+export function nameOfView({ account, token, epoch, at }: CloudView): string {
+  return `account:${account} token:${token} epoch:${epoch} at:${at}`
+}
+
+/** @throws Error for any other name */
+export function parseView(name: string): CloudView {
+  const [, account = '', token = '', epoch, at] = /^account:(\S+) token:(\S+) epoch:(\d+) at:([\d.]+)$/.exec(name) ?? []
+  if (account === '') throw new Error(`Not a file of the cloud: ${name}`)
+  return { account, token, epoch: Number(epoch), at: Number(at) }
+}
+
+/** A cloud with many accounts in the test's process. Records its calls, and can delay or hold its responses. */
+export class ClusterCloud {
+  readonly calls: CloudCall[] = []
+  readonly streams: CloudStream[] = []
+  /** The delay of a response. */
+  delayMs: (folder: string) => number = () => 0
+  readonly #accounts = new Map<string, string>()
+  readonly #epochs = new Map<string, number>()
+  readonly #gates = new Map<string, CloudGate>()
+  readonly #server = createServer((request, response) => {
+    this.#answer(request, response)
+  })
+
+  /** Stops at teardown. */
+  static async start(t: Test): Promise<ClusterCloud> {
+    const cloud = new ClusterCloud()
+    const server = cloud.#server
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.teardown(() => {
+      server.closeAllConnections()
+      server.close()
+    })
+    return cloud
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${String((this.#server.address() as AddressInfo).port)}`
+  }
+
+  /** Issues a new token for an account. Earlier tokens stay valid. */
+  issue(account: string): string {
+    const token = `${account}.${this.#accounts.size}`
+    this.#accounts.set(token, account)
+    return token
+  }
+
+  /** Changes the account's files. */
+  advance(account: string): number {
+    const epoch = this.#epoch(account) + 1
+    this.#epochs.set(account, epoch)
+    return epoch
+  }
+
+  /** Holds all later requests for the folder. */
+  hold(folder: string): CloudGate {
+    const { promise: released, resolve } = new Deferred<undefined>()
+    const gate: CloudGate = {
+      held: 0,
+      released: released.then(() => undefined),
+      release: () => {
+        if (this.#gates.get(folder) === gate) this.#gates.delete(folder)
+        resolve(undefined)
+      }
+    }
+    this.#gates.set(folder, gate)
+    return gate
+  }
+
+  callsOf(folder: string): number {
+    return this.calls.filter((call) => call.folder === folder).length
+  }
+
+  #epoch(account: string): number {
+    return this.#epochs.get(account) ?? 0
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? ''
+    const account = this.#accounts.get(token)
+    const [, what, folder = ''] = (request.url ?? '').split('/')
+    if (account === undefined) answerJson(response, 401, {})
+    else if (what === 'account') answerJson(response, 200, { id: account })
+    else if (what === 'content') this.#drip(response, token)
+    else void this.#list(response, decodeURIComponent(folder), { account, token })
+  }
+
+  async #list(response: ServerResponse, folder: string, who: Pick<CloudView, 'account' | 'token'>): Promise<void> {
+    this.calls.push({ folder, token: who.token })
+    const view = { ...who, epoch: this.#epoch(who.account), at: machineMs() }
+    const gate = this.#gates.get(folder)
+    if (gate !== undefined) {
+      gate.held += 1
+      await gate.released
+    }
+    setTimeout(() => {
+      answerJson(response, 200, { name: nameOfView(view) })
+    }, this.delayMs(folder))
+  }
+
+  #drip(response: ServerResponse, token: string): void {
+    const stream: CloudStream = { token, closedAt: null }
+    this.streams.push(stream)
+    response.writeHead(200, { 'content-type': 'application/octet-stream' })
+    const timer = setInterval(() => response.write(DRIP), DRIP_MS)
+    response.once('close', () => {
+      clearInterval(timer)
+      stream.closedAt = machineMs()
+    })
+  }
+}
+
+function answerJson(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' })
+  response.end(JSON.stringify(body))
+}

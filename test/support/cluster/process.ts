@@ -1,0 +1,138 @@
+// One of several processes of a service that share a database. It serves real HTTP as instructed, and each of its
+// responses carries the times of its arrival, last validity check and sending.
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import { Redis } from 'ioredis'
+import type { AddressInfo } from 'node:net'
+import type { KeyRingOptions } from '../../../src/crypto/key-ring.ts'
+import { openDatabase } from '../../../src/db/open-database.ts'
+import cloudStorage from '../../../src/index.ts'
+import { EventLoop, type Lateness, machineMs } from './clock.ts'
+import { CLUSTER_PROVIDER, clusterProvider } from './provider.ts'
+
+export interface ClusterSettings {
+  readonly url: string
+  /** The database URL of the LISTEN connection; `null` disables it. */
+  readonly listenUrl: string | null
+  readonly redisUrl: string | null
+  readonly cloudOrigin: string
+  readonly encryption: KeyRingOptions
+  readonly leaseMs: number
+}
+
+/** A message to the process. */
+export type ClusterCall = { readonly call: number } & (
+  { readonly kind: 'serve'; readonly settings: ClusterSettings } | { readonly kind: 'lateness' }
+)
+
+/** A message from the process. */
+export interface ClusterReply {
+  readonly call: number
+  readonly port?: number
+  readonly lateness?: Lateness
+  readonly failure?: string
+}
+
+/** More than any test needs. */
+const REFRESHES_PER_MINUTE = 1_000_000
+
+const loop = new EventLoop()
+let leave = async (): Promise<void> => undefined
+
+async function serve(settings: ClusterSettings): Promise<number> {
+  await leave()
+  const { url, listenUrl, redisUrl, cloudOrigin, encryption, leaseMs } = settings
+  const database = await openDatabase({ url, migrate: false })
+  const listening = listenUrl === null ? null : await openDatabase({ url: listenUrl, migrate: false })
+  const redis = redisUrl === null ? null : new Redis(redisUrl)
+  redis?.on('error', () => undefined)
+  // With many processes starting, compiling the first query may take longer than a store waits.
+  await database.prisma.$queryRaw`SELECT 1`
+
+  const app = Fastify({ pluginTimeout: 0, forceCloseConnections: true })
+  stamp(app)
+  await app.register(cloudStorage, {
+    prisma: database.prisma,
+    authenticate: (request) => request.headers['x-user'] as string | undefined,
+    encryption,
+    leaseMs,
+    limits: { refreshPerMinute: REFRESHES_PER_MINUTE },
+    providers: {
+      [CLUSTER_PROVIDER]: {
+        provider: clusterProvider(cloudOrigin, () => {
+          loop.see()
+        }),
+        allowHosts: ['127.0.0.1']
+      }
+    },
+    ...(listening !== null && { listen: () => listening.listen() }),
+    ...(redis !== null && { cache: { shared: { redis } } })
+  })
+  documents(app)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  leave = async () => {
+    await app.close()
+    redis?.disconnect()
+    // If the LISTEN connection is dead, closing it may never finish.
+    void listening?.close()
+    await database.close()
+  }
+  return (app.server.address() as AddressInfo).port
+}
+
+/** Serves a document for each connection, with a body that never ends by itself. */
+function documents(app: FastifyInstance): void {
+  const preHandler = app.storageBackendHook({
+    document: (request, { id: userId }) => {
+      const { connection } = request.params as { connection: string }
+      return {
+        id: connection,
+        userId,
+        storageBackend: CLUSTER_PROVIDER,
+        objectKey: 'endless',
+        connectionId: connection
+      }
+    }
+  })
+  app.get('/documents/:connection', { preHandler }, async (request, reply) => {
+    const closed = new AbortController()
+    reply.raw.once('close', () => {
+      closed.abort()
+    })
+    const { storageBackend: backend, storageDocument: document } = request
+    const { body } = await backend.download(document.objectKey, { signal: closed.signal })
+    return reply.send(body)
+  })
+}
+
+function stamp(app: FastifyInstance): void {
+  const arrivals = new WeakMap<FastifyRequest, number>()
+  app.addHook('onRequest', (request, _reply, done) => {
+    arrivals.set(request, machineMs())
+    done()
+  })
+  app.addHook('onSend', (request, reply, _payload, done) => {
+    const arrivedAt = arrivals.get(request) ?? 0
+    reply.header('x-arrived-at', arrivedAt)
+    reply.header('x-looked-after', Math.max(arrivedAt, loop.seenAt))
+    reply.header('x-sent-at', machineMs())
+    done()
+  })
+}
+
+async function obey(call: ClusterCall): Promise<Omit<ClusterReply, 'call'>> {
+  try {
+    if (call.kind === 'lateness') return { lateness: loop.lateness() }
+    return { port: await serve(call.settings) }
+  } catch (error) {
+    return { failure: String(error) }
+  }
+}
+
+process.on('message', (call: ClusterCall) => {
+  void obey(call).then((reply) => process.send?.({ ...reply, call: call.call } satisfies ClusterReply))
+})
+process.once('disconnect', () => {
+  loop.stop()
+  void leave().finally(() => process.exit())
+})
+process.send?.('ready')

@@ -1,0 +1,63 @@
+import { Secret } from '../../../src/core/secret.ts'
+import { defineProvider, type TypedProvider } from '../../../src/core/provider.ts'
+import { httpFailure } from '../../../src/providers/shared/errors.ts'
+import { readJson } from '../../../src/providers/shared/rest-client.ts'
+import { entry, page, ScriptedBackend } from '../backend/scripted-backend.ts'
+
+export const CLUSTER_PROVIDER = 'cluster'
+
+/**
+ * The provider of a `ClusterCloud`. It is built from an address alone, so that other processes can build it too.
+ * @param onAnswer called when the cloud has responded
+ */
+export function clusterProvider(origin: string, onAnswer: () => void): TypedProvider {
+  const { capabilities } = new ScriptedBackend()
+  return defineProvider({
+    id: CLUSTER_PROVIDER,
+    label: 'Cluster',
+    capabilities,
+    connect: {
+      type: 'credentials',
+      schema: {
+        type: 'object',
+        properties: { account: { type: 'string' }, token: { type: 'string', writeOnly: true } },
+        required: ['account', 'token'],
+        additionalProperties: false
+      },
+      parse: ({ account, token }) => ({
+        credentials: new Secret({ token }),
+        accountId: String(account),
+        label: String(account)
+      })
+    },
+    open: async ({ credentials, egress }) => {
+      const { token } = credentials.reveal() as { token: string }
+      const headers = { authorization: `Bearer ${token}` }
+      const ask = async (path: string, signal: AbortSignal) => {
+        const answer = await egress.request({ method: 'GET', url: new URL(path, origin), headers, signal })
+        if (answer.status === 200) {
+          const told = await readJson(answer)
+          onAnswer()
+          return told
+        }
+        await answer.discard()
+        throw httpFailure('GET', answer, 'FOLDER_NOT_FOUND')
+      }
+      return Object.assign(new ScriptedBackend(), {
+        account: async ({ signal }: { signal: AbortSignal }) => {
+          const { id } = await ask('/account', signal)
+          return { id: String(id), name: String(id), email: null, quota: null }
+        },
+        listFolder: async (folderId: string | null, { signal }: { signal: AbortSignal }) => {
+          const { name } = await ask(`/folders/${encodeURIComponent(folderId ?? '')}`, signal)
+          return page([entry(String(name))])
+        },
+        download: async (id: string, { signal }: { signal: AbortSignal }) => {
+          const url = new URL(`/content/${encodeURIComponent(id)}`, origin)
+          const { body } = await egress.request({ method: 'GET', url, headers, signal, purpose: 'transfer' })
+          return { body, size: null, range: null, mimeType: null, etag: null, modifiedAt: null }
+        }
+      })
+    }
+  })
+}

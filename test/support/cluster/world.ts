@@ -1,0 +1,114 @@
+import { randomBytes } from 'node:crypto'
+import type { Test } from 'tap'
+import { openDatabase } from '../../../src/db/open-database.ts'
+import { ClusterCloud } from './cloud.ts'
+import { ClusterProcess } from './fleet.ts'
+import { ClusterRows } from './rows.ts'
+import { PostgresProxy, type NotificationFate } from '../database/postgres-proxy.ts'
+import { type PostgresServer, startPostgres } from '../database/postgres.ts'
+
+export interface ServeOptions {
+  readonly leaseMs: number
+  /** Whether the processes listen for changes. Default true. */
+  readonly isListening?: boolean
+  /** None by default. */
+  readonly redisUrl?: string
+}
+
+/** The LISTEN connection of one process. */
+export interface ClusterListener {
+  /** The proxy between the process and the database. */
+  readonly proxy: PostgresProxy
+  /** The application name of its database sessions. */
+  readonly applicationName: string
+}
+
+const PROCESSES = 4
+
+/** Several processes of one service, with the database and the cloud that they share. */
+export class ClusterWorld {
+  readonly server: PostgresServer
+  readonly cloud: ClusterCloud
+  readonly rows: ClusterRows
+  readonly processes: readonly ClusterProcess[]
+  readonly listeners: readonly ClusterListener[]
+  /** The fate of each notification, chosen for each process separately. */
+  fate: () => NotificationFate = () => 'pass'
+  /** Notifications that a process did not receive, or received late. */
+  readonly messages = { lost: 0, late: 0 }
+  readonly #url: string
+  readonly #encryption: { readonly current: string; readonly keys: Readonly<Record<string, string>> }
+
+  private constructor(
+    parts: Pick<ClusterWorld, 'server' | 'cloud' | 'rows' | 'processes' | 'listeners'>,
+    url: string,
+    encryption: { readonly current: string; readonly keys: Readonly<Record<string, string>> }
+  ) {
+    this.server = parts.server
+    this.cloud = parts.cloud
+    this.rows = parts.rows
+    this.processes = parts.processes
+    this.listeners = parts.listeners
+    this.#url = url
+    this.#encryption = encryption
+    for (const { proxy } of this.listeners) proxy.onNotification = () => this.#decide()
+  }
+
+  /** No process serves yet. Everything stops at teardown. */
+  static async start(t: Test): Promise<ClusterWorld> {
+    const server = await startPostgres(t)
+    const url = await server.createDatabase()
+    await (await openDatabase({ url })).close()
+    const { hostname: host, port } = new URL(url)
+    const encryption = { current: 'k1', keys: { k1: randomBytes(32).toString('base64') } }
+    const cloud = await ClusterCloud.start(t)
+    const rows = new ClusterRows(t, url, cloud, encryption)
+    const numbers = Array.from({ length: PROCESSES }, (_, n) => n)
+    const listeners = await Promise.all(
+      numbers.map(async (n) => ({
+        proxy: await PostgresProxy.start(t, { host, port: Number(port) }),
+        applicationName: `listener ${n}`
+      }))
+    )
+    const processes = await Promise.all(numbers.map(() => ClusterProcess.start(t)))
+    return new ClusterWorld({ server, cloud, rows, processes, listeners }, url, encryption)
+  }
+
+  /** Restarts all processes with empty caches, no rows, and all notifications delivered. */
+  async serve({ leaseMs, isListening = true, redisUrl }: ServeOptions): Promise<void> {
+    this.fate = () => 'pass'
+    Object.assign(this.messages, { lost: 0, late: 0 })
+    this.cloud.delayMs = () => 0
+    await this.rows.clear()
+    for (const { proxy } of this.listeners) {
+      proxy.mode = 'relay'
+      proxy.killAll()
+    }
+    await Promise.all(
+      this.processes.map(async (process, n) => {
+        const listenUrl = isListening ? this.#listenUrl(this.listeners[n]!) : null
+        await process.serve({
+          url: this.#url,
+          listenUrl,
+          redisUrl: redisUrl ?? null,
+          cloudOrigin: this.cloud.origin,
+          encryption: this.#encryption,
+          leaseMs
+        })
+      })
+    )
+  }
+
+  #listenUrl({ proxy, applicationName }: ClusterListener): string {
+    const url = new URL(proxy.through(this.#url))
+    url.searchParams.set('application_name', applicationName)
+    return url.href
+  }
+
+  #decide(): NotificationFate {
+    const fate = this.fate()
+    if (fate === 'drop') this.messages.lost += 1
+    else if (fate !== 'pass') this.messages.late += 1
+    return fate
+  }
+}

@@ -1,0 +1,158 @@
+import { randomUUID } from 'node:crypto'
+import type { Connection, SealedConnection } from '../../../src/core/connection.ts'
+import type { StorageErrorCode } from '../../../src/errors.ts'
+import type { ConnectionChanges, ConnectionStore, NewConnection } from '../../../src/core/stores.ts'
+
+export function connectionRow(over: Partial<SealedConnection> = {}): SealedConnection {
+  return {
+    id: randomUUID(),
+    userId: 'ann',
+    provider: 'scripted',
+    accountId: 'account',
+    label: 'Label',
+    isDefault: false,
+    status: 'ACTIVE',
+    scopes: [],
+    lastErrorCode: null,
+    connectedAt: new Date(0),
+    createdAt: new Date(0),
+    version: 1,
+    credentialsRevision: 1,
+    sealedCredentials: 'sealed',
+    ...over
+  }
+}
+
+/** The connections table in memory, for tests in which the database is irrelevant. Counts its reads. */
+export class MemoryConnections implements ConnectionStore {
+  readonly rows = new Map<string, SealedConnection>()
+  reads: ('find' | 'findSealed' | 'list' | 'listSealed')[] = []
+  readonly #locks = new Map<string, Promise<unknown>>()
+
+  add(over: Partial<SealedConnection> = {}): SealedConnection {
+    const row = connectionRow(over)
+    this.rows.set(row.id, row)
+    return row
+  }
+
+  /** Changes a row like the database: the version is incremented. */
+  change(id: string, over: Partial<SealedConnection>): void {
+    const row = this.rows.get(id)
+    if (row === undefined) throw new Error('no such row')
+    this.rows.set(id, { ...row, version: row.version + 1, ...over })
+  }
+
+  async find(userId: string, id: string): Promise<Connection | null> {
+    this.reads.push('find')
+    return this.#own(userId, id)
+  }
+
+  async findSealed(userId: string, id: string): Promise<SealedConnection | null> {
+    this.reads.push('findSealed')
+    return this.#own(userId, id)
+  }
+
+  async list(userId: string): Promise<Connection[]> {
+    this.reads.push('list')
+    return [...this.rows.values()].filter((row) => row.userId === userId)
+  }
+
+  async listSealed(userId: string, provider: string): Promise<SealedConnection[]> {
+    this.reads.push('listSealed')
+    return [...this.rows.values()].filter((row) => row.userId === userId && row.provider === provider)
+  }
+
+  async requireReauth({ id, userId, credentialsRevision }: SealedConnection): Promise<boolean> {
+    const row = this.#own(userId, id)
+    if (row?.credentialsRevision !== credentialsRevision || !['ACTIVE', 'ERROR'].includes(row.status)) return false
+    this.change(id, { status: 'REQUIRES_REAUTH', lastErrorCode: 'ACCESS_DENIED' })
+    return true
+  }
+
+  async saveConnected(connection: NewConnection, seal: (id: string) => string): Promise<Connection> {
+    const id = randomUUID()
+    return this.add({ ...connection, id, sealedCredentials: seal(id) })
+  }
+
+  async reseal(read: Connection, sealedCredentials: string): Promise<boolean> {
+    const row = this.#own(read.userId, read.id)
+    const isSame =
+      row?.version === read.version &&
+      row.credentialsRevision === read.credentialsRevision &&
+      row.status === read.status
+    if (!isSame) return false
+    const { version, credentialsRevision } = row
+    this.change(row.id, { sealedCredentials, version, credentialsRevision: credentialsRevision + 1 })
+    return true
+  }
+
+  async withRefreshLock<T>(
+    { userId, id }: Pick<Connection, 'userId' | 'id'>,
+    _withinMs: number,
+    work: (row: SealedConnection | null, store: Pick<ConnectionStore, 'reseal' | 'requireReauth'>) => Promise<T>
+  ): Promise<T> {
+    const before = this.#locks.get(id)
+    const run = (async () => {
+      await before
+      return await work(this.#own(userId, id), this)
+    })()
+    this.#locks.set(
+      id,
+      run.then(
+        () => undefined,
+        () => undefined
+      )
+    )
+    return run
+  }
+
+  async update(userId: string, id: string, changes: ConnectionChanges): Promise<Connection | null> {
+    const row = this.#own(userId, id)
+    if (row === null) return null
+    if (changes.isDefault === true) {
+      for (const other of this.rows.values()) {
+        if (other.userId === userId && other.provider === row.provider) {
+          this.rows.set(other.id, { ...other, isDefault: false })
+        }
+      }
+    }
+    this.rows.set(id, { ...row, ...changes })
+    return this.#own(userId, id)
+  }
+
+  async noteCheck({ userId, id }: Connection, failure: StorageErrorCode | null): Promise<Connection | null> {
+    const row = this.#own(userId, id)
+    if (row === null) return null
+    const isRepeated = failure !== null && row.lastErrorCode !== null
+    this.change(id, {
+      status: failure === null ? 'ACTIVE' : isRepeated ? 'ERROR' : row.status,
+      lastErrorCode: failure
+    })
+    return this.#own(userId, id)
+  }
+
+  async noteUse(): Promise<void> {
+    // No test needs it.
+  }
+
+  async remove(userId: string, id: string): Promise<SealedConnection | null> {
+    const row = this.#own(userId, id)
+    if (row !== null) this.rows.delete(id)
+    return row
+  }
+
+  async removeAll(userId: string): Promise<SealedConnection[]> {
+    const own = [...this.rows.values()].filter((row) => row.userId === userId)
+    for (const { id } of own) this.rows.delete(id)
+    return own
+  }
+
+  async assertReady(): Promise<void> {
+    // There is no schema that could be outdated.
+  }
+
+  #own(userId: string, id: string): SealedConnection | null {
+    const row = this.rows.get(id)
+    return row?.userId === userId ? row : null
+  }
+}

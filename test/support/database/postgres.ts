@@ -1,0 +1,159 @@
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { randomBytes, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import pg from 'pg'
+import type { Test } from 'tap'
+import { freePort, hasProgram, startDaemon } from '../process/daemon.ts'
+
+/** A PostgreSQL server that belongs to one test: on loopback, in a temporary folder and on its own port. */
+export interface PostgresServer {
+  /** Creates a database. Returns its URL. */
+  createDatabase(): Promise<string>
+  /** Stops like an administrator: open connections are terminated. */
+  stop(): Promise<void>
+  /** Restarts the server with its data on the same port. */
+  start(): Promise<void>
+}
+
+/** The folder of `initdb` and `postgres`, from Debian's location or the PATH. */
+const BIN = findBinaries()
+
+export const postgresIsInstalled = BIN !== undefined
+
+/** Runs a program until stdin ends, so that a killed test process, which runs no teardown, also stops its server. */
+const UNTIL_STDIN_ENDS = '"$@" & server=$!; read -r _; kill -INT "$server"; wait "$server"'
+
+/** Starts a server, and removes it at teardown. */
+export async function startPostgres(t: Test): Promise<PostgresServer> {
+  if (BIN === undefined) throw new Error('PostgreSQL is not installed')
+  const bin = BIN
+  const owner = serverOwner()
+  const folder = mkdtempSync(join(tmpdir(), 'fcs-postgres-'))
+  const data = join(folder, 'data')
+  const password = randomBytes(16).toString('hex')
+  const passwordFile = join(folder, 'password')
+  const port = await freePort()
+  let server: ChildProcess | undefined
+
+  writeFileSync(passwordFile, password, { mode: 0o600 })
+  for (const path of [folder, passwordFile]) chownSync(path, owner.uid, owner.gid)
+
+  const stop = async () => {
+    if (server?.exitCode !== null) return
+    const ended = once(server, 'exit')
+    server.stdin?.end()
+    await ended
+  }
+  const start = async () => {
+    const settings = {
+      listen_addresses: '127.0.0.1',
+      port: String(port),
+      unix_socket_directories: '',
+      fsync: 'off',
+      // Not UTC, to detect times that depend on the session's time zone.
+      timezone: 'Asia/Kolkata'
+    }
+    const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+    server = spawn('sh', ['-c', UNTIL_STDIN_ENDS, 'sh', join(bin, 'postgres'), '-D', data, ...flags], {
+      ...owner,
+      cwd: folder,
+      stdio: ['pipe', 'ignore', 'pipe']
+    })
+    await untilReady(server)
+  }
+  t.teardown(async () => {
+    await stop()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  const authentication = ['--username=test', '--auth=scram-sha-256', `--pwfile=${passwordFile}`]
+  execFileSync(join(bin, 'initdb'), ['-D', data, '--no-sync', '--encoding=UTF8', '--locale=C', ...authentication], {
+    ...owner,
+    cwd: folder,
+    stdio: 'ignore'
+  })
+  await start()
+
+  const url = (database: string) => `postgres://test:${password}@127.0.0.1:${String(port)}/${database}`
+  return {
+    start,
+    stop,
+    async createDatabase() {
+      const name = `test_${randomUUID().replaceAll('-', '')}`
+      const client = new pg.Client(url('postgres'))
+      await client.connect()
+      await client.query(`CREATE DATABASE ${name}`)
+      await client.end()
+      return url(name)
+    }
+  }
+}
+
+export const pgBouncerIsInstalled = hasProgram('pgbouncer')
+
+/** Starts PgBouncer in transaction mode with two server connections. Returns the URL of the database behind it. */
+export async function startPgBouncer(t: Test, url: string): Promise<string> {
+  const { username, password, hostname, port, pathname } = new URL(url)
+  const folder = mkdtempSync(join(tmpdir(), 'fcs-pgbouncer-'))
+  t.teardown(() => {
+    rmSync(folder, { recursive: true, force: true })
+  })
+  const { uid, gid } = serverOwner()
+  const listenPort = await freePort()
+  const users = join(folder, 'users.txt')
+  const config = join(folder, 'pgbouncer.ini')
+  writeFileSync(users, `"${username}" "${password}"\n`)
+  writeFileSync(
+    config,
+    `[databases]
+* = host=${hostname} port=${port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${String(listenPort)}
+unix_socket_dir =
+auth_type = plain
+auth_file = ${users}
+pool_mode = transaction
+default_pool_size = 2
+${process.getuid?.() === 0 ? 'user = postgres' : ''}
+`
+  )
+  for (const path of [folder, users, config]) chownSync(path, uid, gid)
+  await startDaemon(t, { command: ['pgbouncer', config], env: {}, port: listenPort, log: join(folder, 'log') })
+  return `postgres://${username}:${password}@127.0.0.1:${String(listenPort)}${pathname}`
+}
+
+function findBinaries(): string | undefined {
+  const debian = '/usr/lib/postgresql'
+  const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : []
+  const folders = [
+    ...versions.map((version) => join(debian, version, 'bin')),
+    ...(process.env['PATH'] ?? '').split(':')
+  ]
+  return folders.find((folder) => ['initdb', 'postgres'].every((name) => existsSync(join(folder, name))))
+}
+
+/** PostgreSQL refuses to run as root, so root switches to the user that Debian's package creates. */
+function serverOwner(): { uid: number; gid: number } {
+  const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
+  if (process.getuid?.() === 0) return { uid: id('-u'), gid: id('-g') }
+  return { uid: process.getuid?.() ?? -1, gid: process.getgid?.() ?? -1 }
+}
+
+async function untilReady(server: ChildProcess): Promise<void> {
+  if (server.stderr === null) throw new Error('stderr must be a pipe')
+  const said: string[] = []
+  for await (const line of createInterface({ input: server.stderr })) {
+    if (line.includes('ready to accept connections')) {
+      // Otherwise the pipe would fill up, and the server would block on its next line.
+      server.stderr.resume()
+      return
+    }
+    said.push(line)
+  }
+  throw new Error(`PostgreSQL did not start:\n${said.join('\n')}`)
+}

@@ -1,0 +1,130 @@
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import type { Test } from 'tap'
+import { freePort, hasProgram, startDaemon } from '../process/daemon.ts'
+import { SERVER_USER, serverOwner } from '../backend/served-folder.ts'
+
+export interface RunningApacheDav {
+  /** Both end with a slash, like every URL of a collection. */
+  readonly basicUrl: string
+  readonly digestUrl: string
+  readonly username: string
+  readonly password: string
+  /** The folders on disk. The server may lack permission for files that a test writes there itself: use `seed`. */
+  readonly basicFolder: string
+  readonly digestFolder: string
+  /** Writes a file and its parent folders, owned by the server. `path` is relative to `folder`. */
+  seed(folder: string, path: string, content: string | Buffer): Promise<void>
+}
+
+const PROGRAM = ['apache2', 'httpd'].find(hasProgram)
+/** The module folders of Debian, Red Hat, Alpine and macOS. */
+const MODULES = [
+  '/usr/lib/apache2/modules',
+  '/usr/lib64/httpd/modules',
+  '/usr/lib/apache2',
+  '/usr/libexec/apache2'
+].find((folder) => existsSync(join(folder, 'mod_dav.so')))
+/** A module without a file is built in, such as Debian's `unixd`. */
+const WANTED = [
+  ['mpm_event', 'unixd', 'authn_core', 'authn_file', 'authz_core', 'authz_user'],
+  ['auth_basic', 'auth_digest', 'dav', 'dav_fs', 'dir', 'mime']
+].flat()
+const REALM = 'dav'
+
+/** Returns whether Apache and its `mod_dav` are installed. */
+export function hasApacheDav(): boolean {
+  return PROGRAM !== undefined && MODULES !== undefined
+}
+
+/** Starts Apache with one folder behind Basic and one behind Digest. Stops it at teardown. */
+export async function startApacheDav(t: Test): Promise<RunningApacheDav> {
+  if (PROGRAM === undefined || MODULES === undefined) throw new Error('Apache is not installed')
+  const home = await mkdtemp(join(tmpdir(), 'apache-dav-'))
+  t.teardown(() => rm(home, { recursive: true, force: true }))
+  const port = await freePort()
+  const account = { username: 'apache-user', password: 'apache: password' }
+  const basicFolder = join(home, 'root', 'basic')
+  const digestFolder = join(home, 'root', 'digest')
+  const owner = serverOwner()
+  const handOver = async (path: string) => {
+    if (owner !== undefined) await chown(path, owner.uid, owner.gid)
+  }
+
+  for (const folder of [home, join(home, 'root'), basicFolder, digestFolder, join(home, 'run')]) {
+    await mkdir(folder, { recursive: true })
+    await handOver(folder)
+  }
+  const { username, password } = account
+  const hash = (algorithm: string, text: string) => createHash(algorithm).update(text)
+  const basicEntry = `${username}:{SHA}${hash('sha1', password).digest('base64')}\n`
+  const digestEntry = `${username}:${REALM}:${hash('md5', `${username}:${REALM}:${password}`).digest('hex')}\n`
+  const files = { basic: basicEntry, digest: digestEntry, 'mime.types': 'text/plain txt\n' }
+  for (const [name, content] of Object.entries({ ...files, 'httpd.conf': configOf(home, port, owner !== undefined) })) {
+    await writeFile(join(home, name), content)
+    await handOver(join(home, name))
+  }
+  await startDaemon(t, {
+    command: [PROGRAM, '-f', join(home, 'httpd.conf'), '-DFOREGROUND'],
+    env: {},
+    port,
+    log: join(home, 'log')
+  })
+  return {
+    basicUrl: `http://127.0.0.1:${port}/basic/`,
+    digestUrl: `http://127.0.0.1:${port}/digest/`,
+    ...account,
+    basicFolder,
+    digestFolder,
+    async seed(folder, path, content) {
+      const file = join(folder, path)
+      await mkdir(dirname(file), { recursive: true })
+      await writeFile(file, content)
+      for (let made = file; made !== folder; made = dirname(made)) await handOver(made)
+    }
+  }
+}
+
+function configOf(home: string, port: number, asRoot: boolean): string {
+  const files = WANTED.map((name) => ({ name, file: join(MODULES ?? '', `mod_${name}.so`) }))
+  const modules = files
+    .filter(({ file }) => existsSync(file))
+    .map(({ name, file }) => `LoadModule ${name}_module ${file}\n`)
+  return `${modules.join('')}
+ServerRoot ${home}
+ServerName 127.0.0.1
+Listen 127.0.0.1:${port}
+DefaultRuntimeDir ${home}/run
+PidFile ${home}/run/pid
+ErrorLog ${home}/log
+DocumentRoot ${home}/root
+TypesConfig ${home}/mime.types
+${asRoot ? `User ${SERVER_USER}\nGroup ${SERVER_USER}` : ''}
+# One process with threads, so that it is up and down at once.
+StartServers 1
+ServerLimit 1
+MaxRequestWorkers 25
+DavLockDB ${home}/run/locks
+DirectoryIndex disabled
+<Directory ${home}/root>
+  Dav On
+  Require valid-user
+</Directory>
+<Location /basic>
+  AuthType Basic
+  AuthName ${REALM}
+  AuthBasicProvider file
+  AuthUserFile ${home}/basic
+</Location>
+<Location /digest>
+  AuthType Digest
+  AuthName ${REALM}
+  AuthDigestProvider file
+  AuthDigestDomain /digest/
+  AuthUserFile ${home}/digest
+</Location>
+`
+}

@@ -1,0 +1,36 @@
+import { FolderCache } from '../../../src/cache/folder-cache.ts'
+import type { FolderCacheOptions } from '../../../src/cache/types.ts'
+import type { FolderKey } from '../../../src/cache/types.ts'
+import { ManualClock } from '../time/clock.ts'
+import { Deferred } from '../time/deferred.ts'
+
+/** A cache that is large enough for tests, with a manual clock. */
+export function makeCache(options: Partial<FolderCacheOptions> = {}) {
+  const clock = new ManualClock()
+  const cache = new FolderCache({
+    max: 1000,
+    ttlMs: 60_000,
+    maxBytes: 1 << 20,
+    maxInFlightPerUser: 32,
+    clock,
+    ...options
+  })
+  return { clock, cache }
+}
+
+export function folderKey(over: Partial<FolderKey> = {}): FolderKey {
+  return { userId: 'ann', provider: 's3', folderId: 'docs/', connectionId: 'c1', ...over }
+}
+
+export const never = () => Promise.reject(new Error('must not be fetched'))
+
+/** A fetch function, with pending calls that the test settles. */
+export function fetcher<T>() {
+  const calls: { signal: AbortSignal; answer: Deferred<T> }[] = []
+  const fetch = (signal: AbortSignal) => {
+    const answer = new Deferred<T>()
+    calls.push({ signal, answer })
+    return answer.promise
+  }
+  return { calls, fetch }
+}

@@ -1,0 +1,111 @@
+import type { Listing } from '../../../src/core/entry.ts'
+import type { Metrics } from '../../../src/core/telemetry.ts'
+import type { TextSealer } from '../../../src/core/stores.ts'
+import type { ProviderDefinition } from '../../../src/core/provider.ts'
+import type { SharedTier } from '../../../src/cache/shared-tier.ts'
+import { Cursors } from '../../../src/listing/keys.ts'
+import { FolderCache } from '../../../src/cache/folder-cache.ts'
+import { createListFolder, type ListFolderAnswer, type ListFolderRequest } from '../../../src/listing/list-folder.ts'
+import { ReadAhead } from '../../../src/listing/read-ahead.ts'
+import { Leases } from '../../../src/connections/leases.ts'
+import { ManualClock } from '../time/clock.ts'
+import { MemoryConnections } from '../database/memory-connections.ts'
+import { ScriptedBackend } from '../backend/scripted-backend.ts'
+
+/** A sealer that does not encrypt, for tests in which encryption is irrelevant. Counts what it opens. */
+export class OpenSealer implements TextSealer {
+  opened = 0
+
+  seal(text: string, binding: readonly string[]): string {
+    return Buffer.from(JSON.stringify([text, binding])).toString('base64url')
+  }
+
+  open(sealed: string, binding: readonly string[]): string | null {
+    this.opened += 1
+    try {
+      const [text] = JSON.parse(Buffer.from(sealed, 'base64url').toString()) as [string]
+      // Like the real sealer, it yields exactly one sealed form for each text and binding.
+      return this.seal(text, binding) === sealed ? text : null
+    } catch {
+      return null
+    }
+  }
+}
+
+export interface ListingOptions {
+  /** 0: each request reads the connection. */
+  readonly leaseMs?: number
+  readonly shared?: SharedTier | null
+  readonly clock?: ManualClock
+  readonly maxInFlightPerUser?: number
+  readonly hasReadAhead?: boolean
+  /** The provider's rules for folder IDs. */
+  readonly rules?: Pick<ProviderDefinition, 'checkFolderId'>
+}
+
+/** The use case with in-memory connections and a scripted backend. */
+export function makeListing(options: ListingOptions = {}) {
+  const {
+    leaseMs = 0,
+    shared = null,
+    clock = new ManualClock(),
+    maxInFlightPerUser = 32,
+    hasReadAhead = true,
+    rules = {}
+  } = options
+  const connections = new MemoryConnections()
+  const leases = new Leases({ connections, leaseMs, clock, random: () => 0 })
+  const backend = new ScriptedBackend()
+  const loads: Parameters<Metrics['listingLoaded']>[] = []
+  const sealer = new OpenSealer()
+  const cache = new FolderCache({
+    max: 100,
+    ttlMs: 60_000,
+    maxBytes: 1 << 20,
+    maxInFlightPerUser,
+    clock,
+    sizeOf: () => 1,
+    onInvalidated: (scope) => shared?.invalidate(scope)
+  })
+  const readAhead = new ReadAhead(cache)
+  const listFolder = createListFolder({
+    leases,
+    cache,
+    shared,
+    readAhead: hasReadAhead ? readAhead : null,
+    clock,
+    providers: { loaded: () => rules, load: () => Promise.resolve(rules) },
+    metrics: { listingLoaded: (...load) => loads.push(load) },
+    cursors: new Cursors(sealer),
+    open: () => Promise.resolve(backend)
+  })
+  const kept = (over: Partial<ListFolderRequest> = {}) => {
+    const answer = listFolder.kept(listingRequest(over))
+    return answer === undefined ? undefined : readable(answer)
+  }
+  /** Lists like the route: from the cache, else by loading. */
+  const list = async (over: Partial<ListFolderRequest> = {}, signal = new AbortController().signal) => {
+    const request = listingRequest(over)
+    return readable(listFolder.kept(request) ?? (await listFolder.load(request, signal)))
+  }
+  return { clock, connections, leases, backend, cache, sealer, loads, readAhead, kept, list }
+}
+
+function listingRequest(over: Partial<ListFolderRequest>): ListFolderRequest {
+  return {
+    userId: 'ann',
+    provider: 'scripted',
+    folderId: null,
+    connectionId: undefined,
+    cursor: undefined,
+    limit: 200,
+    kind: undefined,
+    refresh: false,
+    ...over
+  }
+}
+
+function readable({ listing, status }: ListFolderAnswer) {
+  const { bytes, etag } = listing.identity
+  return { body: JSON.parse(bytes.toString()) as Listing, etag, status }
+}

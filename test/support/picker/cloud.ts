@@ -1,0 +1,136 @@
+import { readFileSync } from 'node:fs'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import type { Entry } from '../../../src/core/entry.ts'
+import type { ConnectionView, ProviderView } from '../../../web/picker/api.ts'
+import { FakeServer } from '../../fakes/fake-server.ts'
+import { answerRoute } from './routes.ts'
+
+/** A one-time response of a route that replaces the normal one. */
+export interface Script {
+  readonly status?: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: unknown
+  /** Delays the response. */
+  readonly until?: Promise<unknown>
+}
+
+/** The strictest Content-Security-Policy that the picker supports. */
+export const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; report-uri /violations"
+
+const HOST_SCRIPT = `
+  window.heard = []
+  window.violations = []
+  document.addEventListener('securitypolicyviolation', (event) => {
+    window.violations.push(event.violatedDirective + ' ' + event.sourceFile)
+  })
+  for (const type of ['select', 'open', 'error']) {
+    document.addEventListener(type, (event) => {
+      if (event instanceof CustomEvent) window.heard.push({ type, detail: { ...event.detail } })
+      if (type === 'open' && window.keepsClosed) event.preventDefault()
+    })
+  }
+  if (new URLSearchParams(location.search).has('token')) {
+    document.querySelector('cloud-folder-picker').getHeaders = async () => ({ authorization: 'Bearer abc' })
+  }
+`
+
+/** The plugin's routes as the picker uses them, the embedding page, and a provider's login page. */
+export class PickerCloud extends FakeServer {
+  providers: ProviderView[] = []
+  connected: ConnectionView[] = []
+  /** The entries of each folder, by its ID; `''` is the root. */
+  readonly folders = new Map<string, Entry[]>()
+  /** Requests such as `GET /cloud/s3/listing?limit=200`. */
+  readonly asked: string[] = []
+  readonly uploaded: { name: string; type: string; body: Buffer }[] = []
+  /** CSP violations that the browser has reported. */
+  readonly violations: string[] = []
+  /** The token that each request must carry to avoid a 401; `null` if none is required. */
+  token: string | null = null
+  /** The results of pending logins, by flow ID. */
+  readonly logins = new Map<string, () => ConnectionView | null>()
+  readonly #scripts: { readonly start: string; readonly script: Script }[] = []
+  readonly #folder: string
+
+  /** @param folder contains the built picker */
+  private constructor(folder: string) {
+    super(['host', 'provider'])
+    this.#folder = folder
+  }
+
+  static async start(t: Test, folder: string): Promise<PickerCloud> {
+    const cloud = new PickerCloud(folder)
+    await cloud.listen(t, 'the fake of the plugin')
+    return cloud
+  }
+
+  /** @param start beginning of the request: `GET /cloud/s3/listing` */
+  answerOnce(start: string, script: Script): void {
+    this.#scripts.push({ start, script })
+  }
+
+  /** Responds once with an error in the plugin's format. */
+  failOnce(start: string, status: number, code: string, headers: Record<string, string> = {}, detail = code): void {
+    this.answerOnce(start, {
+      status,
+      headers: { 'content-type': 'application/problem+json', ...headers },
+      body: { type: `urn:fastify-cloud-storage:error:${code}`, title: code, status, detail, code, requestId: 'req-1' }
+    })
+  }
+
+  protected override async serve(message: IncomingMessage, response: ServerResponse, host: string): Promise<void> {
+    const url = new URL(message.url ?? '/', this.originOf(host))
+    if (host === 'provider') {
+      response.setHeader('content-type', 'text/html')
+      response.end(`<title>Provider</title><h1>Log in</h1><a href="${url.searchParams.get('back') ?? ''}">Agree</a>`)
+      return
+    }
+    if (!url.pathname.startsWith('/cloud/')) {
+      await this.#page(url, message, response)
+      return
+    }
+    const line = `${message.method ?? ''} ${url.pathname}${url.search}`
+    this.asked.push(line)
+    response.setHeader('cache-control', 'no-store')
+    const found = this.#scripts.findIndex(({ start }) => line.startsWith(start))
+    const [taken] = found === -1 ? [] : this.#scripts.splice(found, 1)
+    await taken?.script.until
+    if (taken?.script.status !== undefined) {
+      const { status, headers = {}, body } = taken.script
+      message.resume()
+      response.writeHead(status, headers).end(typeof body === 'string' ? body : JSON.stringify(body))
+    } else if (this.token !== null && message.headers.authorization !== this.token) {
+      response.writeHead(401, { 'content-type': 'application/problem+json' }).end('{"code":"UNAUTHENTICATED"}')
+    } else {
+      await answerRoute(this, url, message, response)
+    }
+  }
+
+  async #page({ pathname, searchParams }: URL, message: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.setHeader('content-security-policy', POLICY)
+    if (pathname === '/') {
+      const attributes = searchParams.get('attributes') ?? ''
+      response.setHeader('content-type', 'text/html; charset=utf-8')
+      response.end(`<!doctype html><html lang="${searchParams.get('lang') ?? 'en'}" dir="${searchParams.get('dir') ?? 'ltr'}">
+        <head><title>Host</title><link rel="stylesheet" href="/host.css"></head>
+        <body><main><h1>Host</h1><cloud-folder-picker ${attributes}><button slot="actions">OK</button></cloud-folder-picker></main>
+        <script type="module" src="/host.js"></script>
+        <script type="module" src="/picker/cloud-folder-picker.js"></script></body></html>`)
+    } else if (pathname === '/host.js') {
+      response.setHeader('content-type', 'text/javascript').end(HOST_SCRIPT)
+    } else if (pathname === '/host.css') {
+      response.setHeader('content-type', 'text/css').end(':root { color-scheme: light dark }')
+    } else if (pathname === '/violations') {
+      for await (const chunk of message) this.violations.push(String(chunk))
+      response.writeHead(204).end()
+    } else if (/^\/picker\/[\w-]+\.(?:js|html)$/.test(pathname)) {
+      response.setHeader('content-type', pathname.endsWith('.js') ? 'text/javascript' : 'text/html')
+      response.end(readFileSync(join(this.#folder, pathname.slice('/picker/'.length))))
+    } else {
+      response.writeHead(pathname === '/favicon.ico' ? 204 : 404).end()
+    }
+  }
+}

@@ -1,0 +1,55 @@
+// A process of a service with a cloud, configured by its first argument. It sends the given requests concurrently and
+// reports the responses.
+import Fastify from 'fastify'
+import type { KeyRingOptions } from '../../../src/crypto/key-ring.ts'
+import { openDatabase } from '../../../src/db/open-database.ts'
+import cloudStorage from '../../../src/index.ts'
+import { cloudOptions, type RefreshedCloud } from './cloud.ts'
+
+export interface RefreshProcessSettings {
+  readonly url: string
+  readonly cloud: RefreshedCloud
+  readonly encryption: KeyRingOptions
+}
+
+/** A message to the process: requests, each with its user. */
+export interface RefreshProcessCall {
+  readonly call: number
+  readonly asks: readonly { readonly method: 'GET' | 'DELETE'; readonly url: string; readonly user: string }[]
+}
+
+/** A message from the process: the responses in the same order. */
+export interface RefreshProcessAnswer {
+  readonly call: number
+  readonly answers: readonly { readonly status: number; readonly code?: string }[]
+}
+
+const settings = JSON.parse(process.argv[2] ?? '') as RefreshProcessSettings
+const database = await openDatabase({ url: settings.url, migrate: false })
+// With many processes starting, compiling the first query may take longer than a store waits.
+await database.prisma.$queryRaw`SELECT 1`
+const app = Fastify({ pluginTimeout: 0 })
+await app.register(cloudStorage, {
+  prisma: database.prisma,
+  authenticate: (request) => request.headers['x-user'] as string | undefined,
+  encryption: settings.encryption,
+  ...cloudOptions(settings.cloud)
+})
+await app.ready()
+
+process.on('message', ({ call, asks }: RefreshProcessCall) => {
+  void (async () => {
+    const answers = await Promise.all(
+      asks.map(async ({ method, url, user }) => {
+        const answer = await app.inject({ method, url, headers: { 'x-user': user } })
+        const { code } = answer.body === '' ? {} : answer.json<{ code?: string }>()
+        return { status: answer.statusCode, ...(code !== undefined && { code }) }
+      })
+    )
+    process.send?.({ call, answers } satisfies RefreshProcessAnswer)
+  })()
+})
+process.once('disconnect', () => {
+  void app.close().then(() => database.close())
+})
+process.send?.('ready')

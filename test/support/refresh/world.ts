@@ -1,0 +1,184 @@
+import { randomBytes } from 'node:crypto'
+import { inspect } from 'node:util'
+import type { Test } from 'tap'
+import { ConnectionTokens } from '../../../src/connections/access-tokens.ts'
+import { RefreshFlights } from '../../../src/connections/refresh.ts'
+import { TokenRefresher } from '../../../src/connections/refresh.ts'
+import { parseTokens, serialiseTokens, type StoredTokens } from '../../../src/connections/tokens.ts'
+import type { SealedConnection } from '../../../src/core/connection.ts'
+import { isStorageError, StorageError, type StorageErrorCode } from '../../../src/errors.ts'
+import type { OAuthClient, TokenSet } from '../../../src/core/oauth.ts'
+import type { CredentialCipher } from '../../../src/core/stores.ts'
+import { Secret } from '../../../src/core/secret.ts'
+import { createCredentialCipher } from '../../../src/crypto/credentials.ts'
+import { createKeyRing } from '../../../src/crypto/key-ring.ts'
+import { NO_TRACING } from '../../../src/telemetry/tracing.ts'
+import { ManualClock } from '../time/clock.ts'
+import { MemoryConnections } from '../database/memory-connections.ts'
+
+export const HOUR = 3_600_000
+export const never = new AbortController().signal
+
+type Ask = (refreshToken: string, signal: AbortSignal) => TokenSet | null | Promise<TokenSet | null>
+
+/** A scripted token endpoint that records the refresh tokens it receives. */
+export class ScriptedTokenEndpoint implements Pick<OAuthClient, 'refresh'> {
+  readonly asked: string[] = []
+  /** Rotates tokens by default. */
+  answer: Ask = () => this.rotated()
+
+  async refresh(refreshToken: Secret<string>, signal: AbortSignal): Promise<TokenSet | null> {
+    this.asked.push(refreshToken.reveal())
+    return await this.answer(refreshToken.reveal(), signal)
+  }
+
+  /** The tokens for the current call: `SECRET-access-1` for the first. */
+  rotated(over: Partial<TokenSet> = {}): TokenSet {
+    const n = String(this.asked.length)
+    return {
+      accessToken: new Secret(`SECRET-access-${n}`),
+      refreshToken: new Secret(`SECRET-refresh-${n}`),
+      lifetimeMs: HOUR,
+      scopes: null,
+      ...over
+    }
+  }
+}
+
+interface PlainTokens {
+  readonly accessToken: string
+  readonly refreshToken: string | null
+  /** The age of the tokens and their remaining lifetime. */
+  readonly ageMs: number
+  readonly leftMs: number | null
+}
+
+const [k1, k2] = [randomBytes(32).toString('base64'), randomBytes(32).toString('base64')]
+const bindingOf = ({ id, userId, provider }: SealedConnection) => ({ userId, provider, connectionId: id })
+
+/** Token refresh in one process, on a table that other processes may share. */
+export class RefreshWorld {
+  readonly clock: ManualClock
+  readonly connections: MemoryConnections
+  readonly endpoint: ScriptedTokenEndpoint
+  /** Connections reported as having lost their grant. */
+  readonly ended: string[] = []
+  /** Refresh tokens received for a row that no longer existed. */
+  readonly orphaned: (string | undefined)[] = []
+  /** Refresh results reported to metrics. */
+  readonly refreshes: string[] = []
+  readonly refresher: TokenRefresher
+  readonly flights: RefreshFlights
+  readonly cipher: CredentialCipher
+
+  constructor(beside?: RefreshWorld) {
+    this.clock = beside?.clock ?? new ManualClock()
+    this.connections = beside?.connections ?? new MemoryConnections()
+    this.endpoint = beside?.endpoint ?? new ScriptedTokenEndpoint()
+    this.cipher = createCredentialCipher(createKeyRing({ current: 'k1', keys: { k1, k2 } }))
+    this.refresher = new TokenRefresher({
+      connections: this.connections,
+      cipher: this.cipher,
+      clock: this.clock,
+      clientOf: async () => this.endpoint as unknown as OAuthClient,
+      onEnded: ({ id }) => this.ended.push(id),
+      onOrphaned: (_connection, { refreshToken }) => this.orphaned.push(refreshToken?.reveal()),
+      deadlineMs: 10_000,
+      metrics: { tokenRefreshed: (provider, outcome) => this.refreshes.push(`${provider} ${outcome}`) },
+      tracing: NO_TRACING
+    })
+    this.flights = new RefreshFlights(this.refresher, this.clock)
+  }
+
+  tokens({ accessToken = 'SECRET-access-0', refreshToken, ageMs = 0, leftMs = HOUR }: Partial<PlainTokens> = {}) {
+    const now = this.clock.date()
+    const renewing = refreshToken === undefined ? 'SECRET-refresh-0' : refreshToken
+    return {
+      accessToken: new Secret(accessToken),
+      refreshToken: renewing === null ? null : new Secret(renewing),
+      obtainedAt: now - ageMs,
+      expiresAt: leftMs === null ? null : now + leftMs
+    } satisfies StoredTokens
+  }
+
+  /** Adds a row with these tokens. */
+  add(tokens: Partial<PlainTokens> = {}): SealedConnection {
+    const row = this.connections.add()
+    return this.put(row, this.cipher.seal(serialiseTokens(this.tokens(tokens)), bindingOf(row)))
+  }
+
+  /** Writes the row like another process: its version is incremented. */
+  replace(row: SealedConnection, tokens: Partial<PlainTokens>): SealedConnection {
+    return this.put(row, this.cipher.seal(serialiseTokens(this.tokens(tokens)), bindingOf(row)))
+  }
+
+  /** Re-encrypts the same tokens under another key. */
+  rotateKey(row: SealedConnection): SealedConnection {
+    const rotated = createCredentialCipher(createKeyRing({ current: 'k2', keys: { k1, k2 } }))
+    const { sealedCredentials } = this.row(row)
+    return this.put(row, rotated.seal(this.cipher.open(sealedCredentials, bindingOf(row)), bindingOf(row)))
+  }
+
+  put(row: SealedConnection, sealedCredentials: string): SealedConnection {
+    const { version, credentialsRevision } = this.row(row)
+    this.connections.change(row.id, { sealedCredentials, version, credentialsRevision: credentialsRevision + 1 })
+    return this.row(row)
+  }
+
+  row({ id }: SealedConnection): SealedConnection {
+    return this.connections.rows.get(id)!
+  }
+
+  stored(row: SealedConnection): { accessToken: string; refreshToken: string | undefined; expiresAt: number | null } {
+    const { accessToken, refreshToken, expiresAt } = this.open(row)
+    return { accessToken: accessToken.reveal(), refreshToken: refreshToken?.reveal(), expiresAt }
+  }
+
+  open(row: SealedConnection): StoredTokens {
+    return parseTokens(this.cipher.open(this.row(row).sealedCredentials, bindingOf(row)))
+  }
+
+  /** Returns the tokens as the plugin holds them for an open connection. */
+  tokensOf(row: SealedConnection, random = 0): ConnectionTokens {
+    const { flights, clock } = this
+    return new ConnectionTokens(row, this.open(row), { flights, clock, random: () => random })
+  }
+
+  /** Makes the next call of `method` fail in the database, without any effect. */
+  failOnce(method: 'reseal' | 'withRefreshLock'): void {
+    const { connections } = this
+    Object.defineProperty(connections, method, {
+      configurable: true,
+      value: async () => {
+        Reflect.deleteProperty(connections, method)
+        throw new StorageError('DATABASE_UNAVAILABLE', 'The database is unavailable.')
+      }
+    })
+  }
+
+  /** Runs the work of the next lock, then fails the commit. */
+  loseCommitOnce(): void {
+    const { connections } = this
+    const locked = connections.withRefreshLock.bind(connections)
+    const lost: typeof locked = async (row, withinMs, work) => {
+      Reflect.deleteProperty(connections, 'withRefreshLock')
+      const before = connections.rows.get(row.id)
+      await locked(row, withinMs, work)
+      if (before !== undefined) connections.rows.set(row.id, before)
+      throw new StorageError('DATABASE_UNAVAILABLE', 'The database is unavailable.')
+    }
+    Object.defineProperty(connections, 'withRefreshLock', { configurable: true, value: lost })
+  }
+}
+
+/** Returns the error code of `call`. An error that contains a token fails the test. */
+export async function codeOf(t: Test, call: Promise<unknown>): Promise<StorageErrorCode | 'none'> {
+  try {
+    await call
+    return 'none'
+  } catch (error) {
+    t.notMatch(inspect(error, { depth: 20, showHidden: true }), /SECRET/)
+    if (isStorageError(error)) return error.code
+    throw error
+  }
+}

@@ -1,7 +1,0 @@
-import type { AccessTokens } from '../../src/domain/oauth.ts'
-import { Secret } from '../../src/domain/secret.ts'
-
-/** Access tokens that are valid and never expire. */
-export function goodTokens(token: string): AccessTokens {
-  return { current: async () => new Secret(token), renewed: async () => new Secret(token) }
-}

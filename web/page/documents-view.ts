@@ -1,0 +1,203 @@
+import { html, nothing, type TemplateResult } from 'lit'
+import { isolated, shownName } from '../picker/state/selection.ts'
+import type { Transfer } from '../picker/state/transfers.ts'
+import { sayProblem } from '../picker/strings.ts'
+import { icon } from '../picker/view/icons.ts'
+import type { PageContext } from './context.ts'
+import type { DocumentView } from './documents.ts'
+
+export function documentsView(context: PageContext): TemplateResult {
+  const { core, isDropping, drops, chooseFiles } = context
+  const { documents } = core
+  const canUpload = documents.uploads != null
+  return html`<section
+    class=${isDropping && canUpload ? 'card documents over' : 'card documents'}
+    aria-labelledby="documents"
+    @dragover=${drops.onDrag}
+    @dragleave=${drops.onDrag}
+    @drop=${drops.onDrop}
+  >
+    <div class="bar">
+      <h2 id="documents" tabindex="-1">Documents</h2>
+      ${
+        canUpload
+          ? html`<button type="button" @click=${chooseFiles}>${icon('upload')}Upload</button>`
+          : documents.uploads === null
+            ? html`<span class="hint">Uploads are not available on this server.</span>`
+            : nothing
+      }
+    </div>
+    ${transfersView(context)} ${problemView(context)} ${listView(context)}
+  </section>`
+}
+
+function problemView({ core, t }: PageContext): unknown {
+  const { loading } = core.documents
+  const { changing } = core
+  return [loading, changing].map(({ problem }, at) => {
+    if (problem === null) return nothing
+    return html`<p role="alert" class="wrong">
+      ${sayProblem(problem, t)}
+      ${
+        at === 0
+          ? html`<button type="button" @click=${() => void loading.retry()}>Try again</button>`
+          : html`<button
+              type="button"
+              @click=${() => {
+                changing.stop()
+              }}
+            >
+              Dismiss
+            </button>`
+      }
+    </p>`
+  })
+}
+
+function listView(context: PageContext): unknown {
+  const { core } = context
+  const { items, next, loading, uploads } = core.documents
+  if (uploads === undefined) return loading.isBusy ? html`<p class="hint" role="status">Loading…</p>` : nothing
+  if (items.length === 0) {
+    return html`<p class="hint">
+      No documents yet. ${uploads === null ? 'Add' : 'Drop files here, upload them, or add'} files from a cloud.
+    </p>`
+  }
+  return html`<ul class="list">
+      ${items.map((item) => itemView(item, context))}
+    </ul>
+    ${
+      next === null
+        ? nothing
+        : html`<button type="button" ?disabled=${loading.isBusy} @click=${() => void core.documents.loadMore()}>
+            Show more
+          </button>`
+    }`
+}
+
+function itemView(item: DocumentView, { core, format }: PageContext): TemplateResult {
+  const name = shownName(item.name)
+  const facts = [
+    item.hasContent ? format.size(item.size) : 'not uploaded yet',
+    format.moment(item.createdAt),
+    item.provider === null ? 'on this server' : `in ${item.provider}`
+  ]
+  return html`<li>
+    ${icon(item.provider === null ? 'file' : 'link')}
+    <div class="what">
+      <bdi title=${name}>${name}</bdi>
+      <small>${facts.filter((fact) => fact !== '').join(' · ')}</small>
+    </div>
+    ${
+      item.hasContent
+        ? html`<button
+            type="button"
+            class="quiet"
+            aria-label=${`Download ${name}`}
+            title=${`Download ${isolated(item.name)}`}
+            @click=${() => void core.download(item)}
+          >
+            ${icon('download')}
+          </button>`
+        : nothing
+    }
+    <button
+      type="button"
+      class="quiet"
+      aria-label=${`Remove ${name}`}
+      title=${`Remove ${isolated(item.name)}`}
+      ?disabled=${core.changing.isBusy}
+      @click=${() => {
+        core.doom(item)
+      }}
+    >
+      ${icon('close')}
+    </button>
+  </li>`
+}
+
+/** Renders the confirmation dialog. The caller opens it, because rendering must not open a dialog again. */
+export function removalView({ core }: PageContext): TemplateResult {
+  const { doomed } = core
+  return html`<dialog
+    aria-labelledby="removal"
+    @close=${() => {
+      core.doom(null)
+    }}
+  >
+    <form
+      method="dialog"
+      @submit=${(event: SubmitEvent) => {
+        event.preventDefault()
+        void core.remove()
+      }}
+    >
+      <h2 id="removal">Remove <bdi>${shownName(doomed?.name ?? '')}</bdi>?</h2>
+      <p>
+        ${
+          doomed?.provider == null
+            ? 'The file will be deleted permanently.'
+            : 'It will be removed from this list. The file stays in your cloud.'
+        }
+      </p>
+      <div class="buttons">
+        <button
+          type="button"
+          @click=${() => {
+            core.doom(null)
+          }}
+        >
+          Cancel
+        </button>
+        <button type="submit" class="main-action">Remove</button>
+      </div>
+    </form>
+  </dialog>`
+}
+
+/** Renders pending transfers. Finished ones are announced and appear in the list. */
+export function transfersView(context: PageContext): unknown {
+  const items = context.core.transfers.items.filter(({ isFinished }) => !isFinished)
+  if (items.length === 0) return nothing
+  return html`<ul class="list transfers" aria-label="Transfers">
+    ${items.map((item) => transferView(item, context))}
+  </ul>`
+}
+
+function transferView(item: Transfer, context: PageContext): TemplateResult {
+  const name = shownName(item.name)
+  const isFailed = item.task.problem !== null
+  const label = (name: string): string => (isFailed ? `Remove ${name} from the list` : `Cancel ${name}`)
+  return html`<li>
+    ${icon(item.direction)}
+    <div class="what">
+      <bdi title=${name}>${name}</bdi>
+      ${stateView(item, context)}
+    </div>
+    ${isFailed ? html`<button type="button" @click=${() => void item.task.retry()}>Try again</button>` : nothing}
+    <button
+      type="button"
+      class="quiet"
+      aria-label=${label(name)}
+      title=${label(isolated(item.name))}
+      @click=${() => {
+        context.core.transfers.remove(item)
+      }}
+    >
+      ${icon('close')}
+    </button>
+  </li>`
+}
+
+function stateView({ name, task, done, total }: Transfer, { t, format }: PageContext): TemplateResult {
+  const { problem } = task
+  if (problem !== null) return html`<small role="alert" class="wrong">${sayProblem(problem, t)}</small>`
+  if (!task.isBusy) return html`<small>Waiting</small>`
+  const known = total === null ? nothing : total
+  return html`<progress
+      aria-label=${shownName(name)}
+      max=${known}
+      value=${total === null ? nothing : Math.min(done, total)}
+    ></progress>
+    <small>${total === null ? format.size(done) : `${format.size(done)} / ${format.size(total)}`}</small>`
+}

@@ -1,0 +1,80 @@
+import { render } from 'lit'
+import { systemClock } from '../picker/clock.ts'
+import { DropZone, saveBlob } from '../picker/files.ts'
+import { formatFor } from '../picker/strings.ts'
+import { localeOf } from '../picker/strings.ts'
+import { translator } from '../picker/strings.ts'
+import { PageCore } from './state.ts'
+import { pageView } from './page-view.ts'
+import { Session } from './session.ts'
+
+const TICK_MS = 1000
+
+const root = document.querySelector<HTMLElement>('#page')
+const files = document.querySelector<HTMLInputElement>('#files')
+if (root !== null && files !== null) start(root, files)
+
+function start(root: HTMLElement, files: HTMLInputElement): void {
+  // The server sets this in its HTML, so a link cannot set it.
+  const isDemo = document.documentElement.dataset['mode'] === 'demo'
+  const session = new Session({ storage: sessionStorage, location, history }, isDemo)
+  const core = new PageCore({ session, clock: systemClock, onChange: schedule, save: saveBlob })
+  const drops = new DropZone(schedule, (dropped) => {
+    core.upload(dropped)
+  })
+  const locale = localeOf(root)
+  const [format, t] = [formatFor(locale), translator({}, locale)]
+  let isScheduled = false
+  let wasSignedIn: boolean | null = null
+
+  function schedule(): void {
+    if (isScheduled) return
+    isScheduled = true
+    queueMicrotask(() => {
+      isScheduled = false
+      draw()
+    })
+  }
+
+  function draw(): void {
+    const chooseFiles = (): void => {
+      files.click()
+    }
+    render(pageView({ core, format, t, isDropping: drops.isOver, chooseFiles, drops }), root)
+    keepDialog()
+    moveFocus()
+  }
+
+  function keepDialog(): void {
+    const dialog = root.querySelector('dialog')
+    if (dialog === null || dialog.open === (core.doomed !== null)) return
+    if (core.doomed !== null) dialog.showModal()
+    else dialog.close()
+  }
+
+  /** Restores the focus: its element is removed when the user signs in or out. */
+  function moveFocus(): void {
+    const isSignedIn = session.token !== null
+    if (wasSignedIn !== null && wasSignedIn !== isSignedIn) {
+      root.querySelector<HTMLElement>(isSignedIn ? '#clouds' : '#token')?.focus()
+    } else if (document.activeElement === document.body && core.said.endsWith(' was removed.')) {
+      root.querySelector<HTMLElement>('#documents')?.focus()
+    }
+    wasSignedIn = isSignedIn
+  }
+
+  files.addEventListener('change', () => {
+    core.upload([...(files.files ?? [])])
+    // Reset, so that choosing the same file again fires an event.
+    files.value = ''
+  })
+  // Pasting a link with a token into the address bar of the open page does not reload it.
+  addEventListener('hashchange', () => {
+    if (session.takeFragment()) void core.begin()
+  })
+  setInterval(() => {
+    if (session.token !== null && core.watch.ageMs !== null) schedule()
+  }, TICK_MS)
+  void core.begin()
+  draw()
+}

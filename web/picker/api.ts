@@ -1,0 +1,274 @@
+import type { components } from '../../src/client/api-types.ts'
+import { fileNameOf } from '../../src/client/file-name.ts'
+import {
+  type CloudStorageClient,
+  type Connection,
+  createCloudStorageClient,
+  type HeaderValues,
+  type Provider
+} from '../../src/client/index.ts'
+import type { Entry, Listing } from '../../src/core/entry.ts'
+import { PickerProblem, readProblem } from './problem.ts'
+import { withWebLinks } from './state/selection.ts'
+
+type Schemas = components['schemas']
+
+export type Ability = Provider['capabilities']['upload']
+/** One field of a provider's form, as JSON Schema (draft 7). */
+export type FieldSchema = Schemas['FormField']
+export type FormSchema = Pick<Schemas['Form'], 'properties' | 'required'>
+
+/** The displayed part of an item of `GET /cloud/providers`. */
+export interface ProviderView extends Pick<Provider, 'id' | 'label'> {
+  readonly connect:
+    | Extract<Provider['connect'], { type: 'oauth2' }>
+    | { readonly type: 'credentials' | 'login-flow'; readonly schema: FormSchema }
+  readonly capabilities: Pick<Provider['capabilities'], 'upload' | 'createFolder'>
+}
+
+/** An item of `GET /cloud/connections`. */
+export type ConnectionView = Readonly<Connection>
+
+/** A folder of a connection; `null` is the root. */
+export interface Place {
+  readonly provider: string
+  readonly connectionId: string
+  readonly folderId: string | null
+}
+
+export interface PageQuestion {
+  readonly cursor?: string | undefined
+  readonly limit: number
+  readonly refresh?: boolean
+}
+
+/** Reports the progress of a transfer in bytes. `total` is `null` if it is unknown. */
+export type OnProgress = (done: number, total: number | null) => void
+
+/** The content of a file with its media type, and the file name from the response, or `null` if there is none. */
+export interface Downloaded {
+  readonly content: Blob
+  readonly name: string | null
+}
+
+/**
+ * The calls that the picker sends to the server.
+ * Every method rejects with a `PickerProblem`, or with the reason of its signal.
+ */
+export interface PickerApi {
+  providers(signal: AbortSignal): Promise<readonly ProviderView[]>
+  connections(signal: AbortSignal): Promise<readonly ConnectionView[]>
+  list(place: Place, question: PageQuestion, signal: AbortSignal): Promise<Listing>
+  connect(provider: string, fields: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<ConnectionView>
+  /** Starts OAuth. Returns the authorization URL. */
+  authorize(provider: string, returnTo: string | undefined, signal: AbortSignal): Promise<string>
+  /** Starts a login at a server that the user enters. */
+  beginLogin(provider: string, baseUrl: string, signal: AbortSignal): Promise<{ loginUrl: string; flowId: string }>
+  /** Returns the connection, or the delay before the next poll. */
+  pollLogin(provider: string, flowId: string, signal: AbortSignal): Promise<ConnectionView | { retryAfterMs: number }>
+  verify(connectionId: string, signal: AbortSignal): Promise<ConnectionView>
+  createFolder(parent: Place, name: string, signal: AbortSignal): Promise<Entry>
+  /** Never overwrites: rejects with `ALREADY_EXISTS` or `PRECONDITION_FAILED` if the name is taken. */
+  upload(parent: Place, file: File, onProgress: OnProgress, signal: AbortSignal): Promise<Entry>
+  /** Returns the URL of a plain link, or `null` if requests need headers that a link cannot send. */
+  downloadHref(place: Place, entryId: string): string | null
+  download(place: Place, entryId: string, onProgress: OnProgress, signal: AbortSignal): Promise<Downloaded>
+}
+
+export interface HttpApiOptions {
+  /** Base URL of the routes without a trailing slash: `/cloud`. */
+  readonly base: () => string
+  /** Headers of each request. Called for every request, because tokens expire. */
+  readonly headers: () => HeaderValues | Promise<HeaderValues>
+  /** Whether cookies alone authenticate the user, so that plain links work. */
+  readonly usesCookies: () => boolean
+  /** The credentials mode of requests. `null` means `same-origin`. */
+  readonly credentials: () => RequestCredentials | null
+  /** The host's `fetch`. Uploads do not use it. */
+  readonly fetch: () => (request: Request) => Promise<Response>
+}
+
+/** Calls the routes of the plugin. */
+export function httpApi({ base, headers, usesCookies, credentials, fetch }: HttpApiOptions): PickerApi {
+  const client = (sent = credentials() ?? 'same-origin'): CloudStorageClient =>
+    createCloudStorageClient({
+      credentials: sent,
+      baseUrl: base(),
+      routePrefix: '',
+      headers: { accept: 'application/json' },
+      getHeaders: headers,
+      fetch: async (request) => {
+        const response = await fetch()(request)
+        // A redirect to a sign-in page ends with a 200 and HTML.
+        if (response.redirected && !isJson(response)) throw new PickerProblem('UNAUTHENTICATED', { status: 401 })
+        if (!response.ok) throw readProblem(response.status, response.headers, await response.text())
+        return response
+      }
+    })
+  const contentUrl = (provider: string, query: Record<string, string | undefined>): string =>
+    client().urlOf('/cloud/{provider}/content', { path: { provider }, query })
+  /** Starts OAuth or a login flow, depending on the provider. */
+  const begin = async (provider: string, body: { returnTo?: string } | { baseUrl: string }, signal: AbortSignal) => {
+    const params = { path: { provider } }
+    // Cross-origin too: the response sets the cookie that the OAuth callback requires.
+    const asked = client('include').POST('/cloud/connections/{provider}/authorize', { params, body, signal })
+    return (await read(asked)) as { authorizationUrl: string; loginUrl: string; flowId: string }
+  }
+
+  return {
+    async providers(signal) {
+      return (await read(client().GET('/cloud/providers', { signal }))).providers
+    },
+    async connections(signal) {
+      return (await read(client().GET('/cloud/connections', { signal }))).connections
+    },
+    async list({ provider, connectionId, folderId }, { cursor, limit, refresh }, signal) {
+      const query = {
+        connection: connectionId,
+        limit,
+        ...(folderId !== null && { folder: folderId }),
+        ...(cursor !== undefined && { cursor }),
+        ...(refresh === true && { refresh })
+      }
+      const params = { path: { provider }, query }
+      const listing = await read(client().GET('/cloud/{provider}/listing', { params, signal }))
+      return { ...listing, entries: listing.entries.map(withWebLinks) }
+    },
+    async connect(id, body, signal) {
+      const params = { path: { id } }
+      // The fields follow the provider's own schema, which the static types do not know.
+      return await read(client().POST('/cloud/connections/{id}', { params, body: body as never, signal }))
+    },
+    async authorize(provider, returnTo, signal) {
+      return (await begin(provider, returnTo === undefined ? {} : { returnTo }, signal)).authorizationUrl
+    },
+    async beginLogin(provider, baseUrl, signal) {
+      return await begin(provider, { baseUrl }, signal)
+    },
+    async pollLogin(provider, flowId, signal) {
+      const params = { path: { provider, flowId } }
+      const asked = client().POST('/cloud/connections/{provider}/authorize/{flowId}/poll', { params, signal })
+      const answer = await read(asked)
+      if ('id' in answer) return answer
+      const { response } = await asked
+      return { retryAfterMs: 1000 * Math.max(1, Number(response.headers.get('retry-after') ?? 2)) }
+    },
+    async verify(id, signal) {
+      return await read(client().POST('/cloud/connections/{id}/verify', { params: { path: { id } }, signal }))
+    },
+    async createFolder({ provider, connectionId, folderId }, name, signal) {
+      const params = { path: { provider }, query: { connection: connectionId } }
+      const body = { parentId: folderId, name }
+      return withWebLinks(await read(client().POST('/cloud/{provider}/folders', { params, body, signal })))
+    },
+    async upload({ provider, connectionId, folderId }, file, onProgress, signal) {
+      const url = contentUrl(provider, { parent: folderId ?? undefined, name: file.name, connection: connectionId })
+      const sent = await headers()
+      signal.throwIfAborted()
+      const options = { headers: sent, isWithCookies: credentials() === 'include' }
+      return withWebLinks((await putFile(url, file, options, onProgress, signal)) as Entry)
+    },
+    downloadHref({ provider, connectionId }, id) {
+      return usesCookies() ? contentUrl(provider, { id, connection: connectionId }) : null
+    },
+    async download({ provider, connectionId }, id, onProgress, signal) {
+      const params = { path: { provider }, query: { id, connection: connectionId } }
+      const asked = client().GET('/cloud/{provider}/content', { params, parseAs: 'stream', signal })
+      return await collect((await asked).response, onProgress)
+    }
+  }
+}
+
+/** Returns the body of a successful response. Rejects with `BAD_ANSWER` if it is not JSON. */
+async function read<T>(asked: Promise<{ data?: T }>): Promise<T> {
+  const { data } = await asked.catch((error: unknown) => {
+    if (error instanceof SyntaxError) return { data: undefined }
+    throw error
+  })
+  if (data === undefined) throw new PickerProblem('BAD_ANSWER')
+  return data
+}
+
+function isJson(response: Response): boolean {
+  return /\bjson\b/.test(response.headers.get('content-type') ?? '')
+}
+
+async function collect(response: Response, onProgress: OnProgress): Promise<Downloaded> {
+  const total = bodyLength(response)
+  const parts: Uint8Array<ArrayBuffer>[] = []
+  let done = 0
+  const reader = response.body?.getReader()
+  for (let read = await reader?.read(); read?.value !== undefined; read = await reader?.read()) {
+    parts.push(read.value)
+    done += read.value.byteLength
+    onProgress(done, total)
+  }
+  // Without a type, browsers guess one and may change the file extension.
+  const content = new Blob(parts, { type: response.headers.get('content-type') ?? '' })
+  return { content, name: fileNameOf(response) }
+}
+
+export interface PutOptions {
+  readonly headers: Readonly<Record<string, string>>
+  /** Whether cross-origin requests carry cookies. */
+  readonly isWithCookies?: boolean
+}
+
+/** Uploads a file without overwriting another. Uses XMLHttpRequest, because `fetch` reports no upload progress. */
+export async function putFile(
+  url: string,
+  file: File,
+  { headers, isWithCookies = false }: PutOptions,
+  onProgress: OnProgress,
+  signal: AbortSignal
+): Promise<unknown> {
+  return await new Promise<unknown>((resolve, reject) => {
+    const request = new XMLHttpRequest()
+    const abort = (): void => {
+      request.abort()
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    request.upload.onprogress = ({ loaded, lengthComputable, total }) => {
+      onProgress(loaded, lengthComputable ? total : null)
+    }
+    request.onload = () => {
+      const { status, responseText } = request
+      if (status === 201 || status === 200) resolve(parse(responseText))
+      else reject(readProblem(status, { get: (name) => request.getResponseHeader(name) }, responseText))
+    }
+    request.onerror = () => {
+      reject(new PickerProblem('NETWORK'))
+    }
+    request.onabort = () => {
+      reject(signal.reason)
+    }
+    request.onloadend = () => {
+      signal.removeEventListener('abort', abort)
+    }
+    request.open('PUT', url)
+    request.withCredentials = isWithCookies
+    request.setRequestHeader('accept', 'application/json')
+    request.setRequestHeader('if-none-match', '*')
+    request.setRequestHeader('content-type', file.type || 'application/octet-stream')
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value)
+    request.send(file)
+  }).then((answer) => {
+    if (answer === undefined) throw new PickerProblem('BAD_ANSWER')
+    return answer
+  })
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    return undefined
+  }
+}
+
+/** Returns the length of the body in bytes, or `null` if the headers do not give it. */
+export function bodyLength({ headers }: Response): number | null {
+  const length = headers.get('content-length')
+  // With a content encoding, Content-Length counts the compressed bytes, not the bytes that the body yields.
+  return length === null || headers.has('content-encoding') ? null : Number(length)
+}

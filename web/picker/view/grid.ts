@@ -1,0 +1,232 @@
+import type { Entry } from '../../../src/core/entry.ts'
+import { folderBehind, isSelectable } from '../state/selection.ts'
+import { cellAfter } from './grid-input.ts'
+import { isNearEnd, rangeOf, topShowing, type Viewport } from './grid-rows.ts'
+import { press } from './grid-input.ts'
+import type { PickerCore } from '../state/picker.ts'
+import { RowPool } from './grid-rows.ts'
+import type { ViewContext } from './context.ts'
+
+/** The rows of the table: the visible ones and the one that has the keyboard focus. */
+export class GridView {
+  #grid: HTMLElement | null = null
+  #body: HTMLElement | null = null
+  #context: ViewContext | null = null
+  readonly #pool = new RowPool()
+  #rows: readonly Entry[] = []
+  #indexes = new Map<string, number>()
+  /** Identifies the current folder. */
+  #key = ''
+  #activeId: string | null = null
+  #column = 0
+  #rowHeight = 40
+  /** The entry that a double click began on. Ignores the double click if another row has moved under the pointer. */
+  #clickedId: string | null = null
+  #height = 0
+  readonly #resizes = new ResizeObserver(() => {
+    this.#measure()
+    this.#keepInSight()
+    this.#draw()
+  })
+
+  /** @param grid the table element, which contains the body; `null` if there is none */
+  attach(grid: HTMLElement | null): void {
+    if (grid === this.#grid) return
+    this.#resizes.disconnect()
+    this.#pool.clear()
+    this.#grid = grid
+    this.#body = grid?.querySelector<HTMLElement>('.body') ?? null
+    this.#height = 0
+    if (grid !== null) this.#resizes.observe(grid)
+  }
+
+  /** @param key identifies the folder */
+  update(context: ViewContext, key: string): void {
+    const { rows, browser } = context.core
+    const anchor = this.#anchor()
+    this.#context = context
+    if (rows !== this.#rows) {
+      this.#rows = rows
+      this.#indexes = new Map(rows.map(({ id }, index) => [id, index]))
+    }
+    if (key !== this.#key) {
+      this.#key = key
+      this.#activeId = browser.cameFrom
+      this.#column = 0
+    }
+    if (this.#activeId === null || !this.#indexes.has(this.#activeId)) this.#activeId = rows[0]?.id ?? null
+    this.#draw()
+    this.#measure()
+    this.#keepInPlace(anchor)
+    this.#draw()
+  }
+
+  /** Focuses the current cell. */
+  focus(): void {
+    if (this.#activeIndex >= 0) this.#moveTo(this.#activeIndex, this.#column)
+  }
+
+  readonly onScroll = (): void => {
+    this.#draw()
+  }
+
+  readonly onClick = (event: MouseEvent): void => {
+    const hit = this.#hit(event)
+    if (hit === null || this.#context === null) return
+    const { entry, index, target } = hit
+    const { act, core } = this.#context
+    const isFirst = event.detail < 2
+    if (isFirst) this.#clickedId = entry.id
+    else if (this.#clickedId !== entry.id) this.#clickedId = null
+    if (target.closest('button') !== null) {
+      this.#activate(index, 3)
+      act.download(entry)
+      return
+    }
+    this.#moveTo(index, Math.max(0, [...(target.closest('.row')?.children ?? [])].indexOf(cellOf(target))))
+    const isTouch = event instanceof PointerEvent && event.pointerType === 'touch'
+    const isCheck = target.closest('.check') !== null
+    if (!isSelectable(entry, core.filter) || (isTouch && !isCheck && folderBehind(entry) !== null)) {
+      if (isFirst && folderBehind(entry) !== null) act.open(entry)
+    } else if (isCheck || event.ctrlKey || event.metaKey) core.selection.toggle(entry)
+    else if (event.shiftKey) core.selection.extendTo(entry.id, core.selectable)
+    else core.selection.replace(entry)
+  }
+
+  readonly onDoubleClick = (event: MouseEvent): void => {
+    const hit = this.#hit(event)
+    if (hit === null || hit.target.closest('button, .check') !== null || hit.entry.id !== this.#clickedId) return
+    this.#context?.act.open(hit.entry)
+  }
+
+  readonly onKey = (event: KeyboardEvent): void => {
+    const entry = this.#rows[this.#activeIndex]
+    if (entry === undefined || this.#context === null) return
+    const isMeant = press(event, entry, this.#context, (key, isCtrl, extending) => this.#walk(key, isCtrl, extending))
+    if (isMeant) event.preventDefault()
+  }
+
+  #walk(key: string, isCtrl: boolean, extending: PickerCore | null): boolean {
+    const cells = this.#cellsOf(this.#activeIndex).filter(({ offsetWidth }) => offsetWidth > 0)
+    const all = this.#cellsOf(this.#activeIndex)
+    const column = cells.findIndex((cell) => cell === all[this.#column])
+    const { height, rowHeight } = this.#viewport
+    const isRtl = this.#grid !== null && getComputedStyle(this.#grid).direction === 'rtl'
+    const shape = {
+      rows: this.#rows.length,
+      columns: cells.length,
+      pageRows: Math.max(1, Math.floor(height / rowHeight) - 2),
+      isRtl
+    }
+    const to = cellAfter(key, isCtrl, { row: this.#activeIndex, column: Math.max(column, 0) }, shape)
+    if (to === null) return false
+    const from = this.#rows[this.#activeIndex]
+    this.#moveTo(to.row, all.indexOf(cells[to.column] ?? (all[0] as HTMLElement)))
+    const entry = this.#rows[to.row]
+    if (extending !== null && entry !== undefined && entry !== from) {
+      extending.selection.extendTo(entry.id, extending.selectable)
+    }
+    return true
+  }
+
+  get #activeIndex(): number {
+    return this.#indexes.get(this.#activeId ?? '') ?? -1
+  }
+
+  get #viewport(): Viewport {
+    return {
+      top: this.#grid?.scrollTop ?? 0,
+      height: this.#grid?.clientHeight ?? 0,
+      rowHeight: this.#rowHeight
+    }
+  }
+
+  #activate(index: number, column: number): void {
+    this.#activeId = this.#rows[index]?.id ?? null
+    this.#column = column
+    this.#draw()
+  }
+
+  #moveTo(index: number, column: number): void {
+    this.#reveal(index)
+    this.#activate(index, column)
+    const cell = this.#cellsOf(index)[column]
+    const target = cell?.querySelector('button') ?? cell
+    target?.focus({ preventScroll: true })
+  }
+
+  /** Scrolls so that a shorter viewport, for example after a notice, does not hide the focused row. */
+  #keepInSight(): void {
+    const viewport = this.#viewport
+    const start = this.#activeIndex * viewport.rowHeight
+    const wasSeen = start >= viewport.top && start < viewport.top + this.#height
+    this.#height = viewport.height
+    if (wasSeen) this.#reveal(this.#activeIndex)
+  }
+
+  #reveal(index: number): void {
+    if (this.#grid === null) return
+    const head = (this.#body?.offsetTop ?? 0) - this.#grid.clientTop
+    this.#grid.scrollTop = topShowing(index, this.#viewport, head)
+  }
+
+  #cellsOf(index: number): HTMLElement[] {
+    const row = this.#body?.querySelector(`[aria-rowindex="${index + 2}"]`)
+    return [...(row?.children ?? [])].filter((cell) => cell instanceof HTMLElement)
+  }
+
+  #hit(event: Event): { entry: Entry; index: number; target: Element } | null {
+    const target = event.target
+    const row = target instanceof Element ? target.closest('.body > .row') : null
+    const index = Number(row?.getAttribute('aria-rowindex')) - 2
+    const entry = this.#rows[index]
+    return entry === undefined || !(target instanceof Element) ? null : { entry, index, target }
+  }
+
+  /** Returns the first visible row. Restoring it prevents a jump when rows are inserted above. */
+  #anchor(): { id: string; index: number } | null {
+    const { top, rowHeight } = this.#viewport
+    const index = Math.round(top / rowHeight)
+    const id = this.#rows[index]?.id
+    return top === 0 || id === undefined ? null : { id, index }
+  }
+
+  #keepInPlace(anchor: { id: string; index: number } | null): void {
+    const moved = anchor === null ? undefined : this.#indexes.get(anchor.id)
+    if (this.#grid !== null && anchor !== null && moved !== undefined && moved !== anchor.index) {
+      this.#grid.scrollTop += (moved - anchor.index) * this.#rowHeight
+    }
+  }
+
+  /** Measures the height of the rows, which the styles decide. */
+  #measure(): void {
+    const row = this.#body?.firstElementChild
+    const height = row?.getBoundingClientRect().height ?? 0
+    if (height > 0) this.#rowHeight = height
+    const active = this.#cellsOf(this.#activeIndex)[this.#column]
+    if (active?.offsetWidth === 0) this.#column = 0
+  }
+
+  #draw(): void {
+    const [context, body] = [this.#context, this.#body]
+    if (context === null || body === null) return
+    const viewport = this.#viewport
+    const { first, end } = rangeOf(viewport, this.#rows.length)
+    const active = this.#activeIndex
+    const indexes = Array.from({ length: end - first }, (_, at) => first + at)
+    // Removing the focused row from the document would lose the focus.
+    if (active >= 0 && active < first) indexes.unshift(active)
+    else if (active >= end) indexes.push(active)
+    const rows = indexes.flatMap((index) => {
+      const entry = this.#rows[index]
+      return entry === undefined ? [] : [{ entry, index, activeColumn: index === active ? this.#column : -1 }]
+    })
+    body.style.setProperty('block-size', `${this.#rows.length * viewport.rowHeight}px`)
+    this.#pool.draw(body, rows, viewport.rowHeight, context)
+    if (isNearEnd(viewport, this.#rows.length) && context.core.query === '') void context.core.browser.more()
+  }
+}
+
+function cellOf(target: Element): Element {
+  return target.closest('[role="gridcell"]') ?? target
+}
