@@ -34,7 +34,7 @@ export class RequestDrain {
       if (!this.#draining) return
       reply.header('connection', 'close')
       if (request.routeOptions.config.duringDrain !== true) {
-        throw new StorageError('SHUTTING_DOWN', 'The server is shutting down.')
+        throw new StorageError('SHUTTING_DOWN')
       }
     })
   }

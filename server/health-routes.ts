@@ -58,7 +58,7 @@ export function healthRoutes(app: FastifyInstance, deps: HealthRouteDeps): void 
   })
 
   app.get('/health/ready', { ...QUIET, schema: READY }, async (_request, reply) => {
-    if (drain.draining) throw new StorageError('SHUTTING_DOWN', 'The server is shutting down.')
+    if (drain.draining) throw new StorageError('SHUTTING_DOWN')
     await withinTime(ask(), timeoutMs, databaseUnavailable)
     await withinTime(check(), timeoutMs, managedUnavailable)
     reply.header('cache-control', 'no-store')

@@ -30,13 +30,12 @@ import type { AuthorizeRouteDeps } from './http/authorize-routes.ts'
 import type { CallbackRouteDeps } from './http/callback-route.ts'
 import type { ConnectionRouteDeps } from './http/connection-routes.ts'
 import { causesOf } from './http/problem.ts'
-import { withStatus } from './errors.ts'
 import { createOAuthStateStore } from './db/oauth-state-store.ts'
 import type { SpoolSpace } from './transfers/upload-spool.ts'
 import type { ConnectionHealth } from './layers/breaker.ts'
 import { resilient } from './layers/resilient.ts'
 import { type RefusalBudget, withConfirmedRefusal } from './layers/reauth.ts'
-import { withContext, withHost } from './layers/errors.ts'
+import { withDetails, withHost } from './layers/errors.ts'
 import { withDeadline } from './layers/deadline.ts'
 import { withKnownErrors } from './layers/errors.ts'
 import { withSafeLinks } from './layers/safe-links.ts'
@@ -149,7 +148,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
       const budget = typed && budgetOf(userId, hostOf(provider, typed))
       const spanned = withSpans(tried, tracing, provider)
       const confirmed = withConfirmedRefusal(spanned, () => requireReauth(connection), budget)
-      return withContext(withKnownErrors(confirmed, withStatus), (signal) => ({
+      return withDetails(withKnownErrors(confirmed), (signal) => ({
         ...aboutConnection(connection),
         host: hosts.hostOf(signal)
       }))
@@ -157,7 +156,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     dressNew: (backend, hosts) => {
       const { provider } = backend
       const limited = withDeadline(withHost(backend, hosts), timeouts.totalMs)
-      return withContext(withKnownErrors(withSpans(limited, tracing, provider), withStatus), () => ({ provider }))
+      return withDetails(withKnownErrors(withSpans(limited, tracing, provider)), () => ({ provider }))
     },
     tokensOf: (connection, credentials) =>
       new ConnectionTokens(connection, parseTokens(credentials), { flights, clock, random }),

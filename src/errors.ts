@@ -1,53 +1,124 @@
-/**
- * The closed list of error codes of this package. Codes are stable and documented one by one in `docs/errors.md` (a
- * test compares the two). Messages are for people and may change. The HTTP status of each code is in
- * `http/status.ts`.
- */
-export const STORAGE_ERROR_CODES = [
-  'INVALID_REQUEST',
-  'INVALID_CURSOR',
-  'INVALID_STATE',
-  'INVALID_CREDENTIALS',
-  'INVALID_ADDRESS',
-  'CONNECTION_AMBIGUOUS',
-  'UNAUTHENTICATED',
-  'ACCESS_DENIED',
-  'ACCOUNT_DISABLED',
-  'INSUFFICIENT_SCOPE',
-  'ENDPOINT_FORBIDDEN',
-  'CROSS_SITE',
-  'PROVIDER_UNKNOWN',
-  'FOLDER_NOT_FOUND',
-  'OBJECT_NOT_FOUND',
-  'CONNECTION_NOT_FOUND',
-  'DOCUMENT_NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PRECONDITION_FAILED',
-  'CURSOR_EXPIRED',
-  'PAYLOAD_TOO_LARGE',
-  'UNSUPPORTED_MEDIA_TYPE',
-  'RANGE_NOT_SATISFIABLE',
-  'LOCKED',
-  'TOO_MANY_REQUESTS',
-  'INTERNAL',
-  'SDK_MISSING',
-  'UNSUPPORTED',
-  'PROVIDER_ERROR',
-  'SCHEME_MISMATCH',
-  'AUTHENTICATION_UNAVAILABLE',
-  'CONNECTION_MISSING',
-  'CONNECTION_INACTIVE',
-  'CREDENTIALS_UNREADABLE',
-  'PROVIDER_UNAVAILABLE',
-  'PROVIDER_THROTTLED',
-  'DATABASE_UNAVAILABLE',
-  'SHUTTING_DOWN',
-  'PROVIDER_TIMEOUT',
-  'QUOTA_EXCEEDED',
-  'INSUFFICIENT_STORAGE'
-] as const
+interface ErrorKind {
+  /** The HTTP status of a response with this code. */
+  readonly status: number
+  /** True if the same call may succeed later without any intervention. */
+  readonly retryable?: true
+  /** The `Retry-After` of a response in seconds, if the error has no value of its own. */
+  readonly retryAfterS?: number
+  /**
+   * What the code proves about the provider, for the circuit breaker: that it is up, or that it is down. Other codes are
+   * neutral: a request that the backend rejects without a call must not close the circuit, and a malformed response must
+   * not open it.
+   */
+  readonly provider?: 'up' | 'down'
+  /** True if the message concerns the server, not the request. It is logged only; responses have a general text. */
+  readonly isInternal?: true
+  /** The message of an error that is created without one. */
+  readonly message: string
+}
 
-export type StorageErrorCode = (typeof STORAGE_ERROR_CODES)[number]
+/**
+ * The closed list of error codes of this package, in the order of their statuses. Codes are stable and documented one by
+ * one in `docs/errors.md`, which a test compares with this list. Messages are for people and may change.
+ */
+const CATALOGUE = {
+  INVALID_REQUEST: { status: 400, message: 'The request is invalid.' },
+  INVALID_CURSOR: { status: 400, message: 'This cursor does not belong to this listing. List the folder again.' },
+  INVALID_STATE: { status: 400, message: 'This login has ended or was started in another browser. Start again.' },
+  INVALID_CREDENTIALS: { status: 400, message: 'The server rejected the credentials.' },
+  INVALID_ADDRESS: { status: 400, message: 'There is no such service at this address. Check the address.' },
+  CONNECTION_AMBIGUOUS: {
+    status: 400,
+    message: 'There are several connections to this provider and none is the default. Specify one.'
+  },
+  UNAUTHENTICATED: { status: 401, message: 'Sign in first.' },
+  ACCESS_DENIED: { status: 403, provider: 'up', message: 'The provider denies access.' },
+  ACCOUNT_DISABLED: {
+    status: 403,
+    provider: 'up',
+    message: 'The account is disabled on the server. Ask the administrator of the server.'
+  },
+  INSUFFICIENT_SCOPE: {
+    status: 403,
+    provider: 'up',
+    message: 'The connection lacks the required permission. Connect again and grant it.'
+  },
+  ENDPOINT_FORBIDDEN: { status: 403, message: 'Connections to this server are not allowed.' },
+  CROSS_SITE: { status: 403, message: 'Requests from pages of other sites are not allowed.' },
+  PROVIDER_UNKNOWN: { status: 404, message: 'The provider is not enabled.' },
+  FOLDER_NOT_FOUND: { status: 404, provider: 'up', message: 'The folder was not found.' },
+  OBJECT_NOT_FOUND: { status: 404, provider: 'up', message: 'The object was not found.' },
+  CONNECTION_NOT_FOUND: { status: 404, message: 'The connection was not found.' },
+  DOCUMENT_NOT_FOUND: { status: 404, message: 'The document was not found.' },
+  ALREADY_EXISTS: { status: 409, provider: 'up', message: 'An item with this name already exists.' },
+  PRECONDITION_FAILED: { status: 412, provider: 'up', message: 'The object does not have the expected version.' },
+  CURSOR_EXPIRED: { status: 410, provider: 'up', message: 'The cursor has expired. List the folder again.' },
+  PAYLOAD_TOO_LARGE: { status: 413, message: 'The object is larger than the provider accepts.' },
+  UNSUPPORTED_MEDIA_TYPE: { status: 415, message: 'This media type is not supported.' },
+  RANGE_NOT_SATISFIABLE: { status: 416, provider: 'up', message: 'The requested range is outside the object.' },
+  LOCKED: {
+    status: 423,
+    retryable: true,
+    provider: 'up',
+    message: 'The object is locked by another user or application.'
+  },
+  TOO_MANY_REQUESTS: { status: 429, retryable: true, retryAfterS: 1, message: 'Too many requests. Try again later.' },
+  INTERNAL: { status: 500, isInternal: true, message: 'An internal error occurred on the server.' },
+  SDK_MISSING: { status: 500, isInternal: true, message: 'A package for this provider is missing on the server.' },
+  UNSUPPORTED: { status: 501, provider: 'up', message: 'The provider does not support this operation.' },
+  PROVIDER_ERROR: { status: 502, message: 'The provider sent an invalid response.' },
+  SCHEME_MISMATCH: {
+    status: 502,
+    message: 'The server uses http in its own URLs instead of https, or the reverse. Check the address.'
+  },
+  AUTHENTICATION_UNAVAILABLE: {
+    status: 503,
+    retryable: true,
+    retryAfterS: 5,
+    message: 'Authentication is temporarily unavailable.'
+  },
+  CONNECTION_MISSING: { status: 503, message: 'There is no connection to this provider. Connect it first.' },
+  CONNECTION_INACTIVE: { status: 503, message: 'This connection is not active.' },
+  CREDENTIALS_UNREADABLE: { status: 503, message: 'The stored credentials of this connection cannot be read.' },
+  PROVIDER_UNAVAILABLE: {
+    status: 503,
+    retryable: true,
+    retryAfterS: 5,
+    provider: 'down',
+    message: 'The provider cannot be reached.'
+  },
+  PROVIDER_THROTTLED: {
+    status: 503,
+    retryable: true,
+    retryAfterS: 5,
+    provider: 'up',
+    message: 'The provider is limiting the request rate. Try again later.'
+  },
+  DATABASE_UNAVAILABLE: { status: 503, retryable: true, retryAfterS: 5, message: 'The database is unavailable.' },
+  SHUTTING_DOWN: { status: 503, message: 'The server is shutting down.' },
+  PROVIDER_TIMEOUT: {
+    status: 504,
+    retryable: true,
+    provider: 'down',
+    message: 'The provider did not respond in time.'
+  },
+  QUOTA_EXCEEDED: { status: 507, provider: 'up', message: 'No storage space is left at the provider.' },
+  INSUFFICIENT_STORAGE: {
+    status: 507,
+    retryable: true,
+    retryAfterS: 60,
+    message: 'The server has no space left for this upload. Try again later.'
+  }
+} as const satisfies Record<string, ErrorKind>
+
+export type StorageErrorCode = keyof typeof CATALOGUE
+
+export const STORAGE_ERROR_CODES = Object.keys(CATALOGUE) as readonly StorageErrorCode[]
+
+/** Returns the catalogue's entry for a code. */
+export function errorKind(code: StorageErrorCode): ErrorKind {
+  return CATALOGUE[code]
+}
 
 export interface StorageErrorOptions {
   /** The delay in milliseconds that the caller should wait before a retry. */
@@ -56,27 +127,17 @@ export interface StorageErrorOptions {
   readonly credentialsRefused?: boolean
   /** The provider sent this response itself, so it is up. The circuit breaker counts it as a success. */
   readonly responded?: boolean
+  /** Headers of the response in addition to `retry-after`, in lower case. */
+  readonly headers?: Readonly<Record<string, string>>
   /** The underlying error. It is logged only and never part of a response. */
   readonly cause?: unknown
 }
-
-/** Codes after which an identical call may succeed later without any intervention. */
-const RETRYABLE: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
-  'TOO_MANY_REQUESTS',
-  'LOCKED',
-  'AUTHENTICATION_UNAVAILABLE',
-  'PROVIDER_UNAVAILABLE',
-  'PROVIDER_THROTTLED',
-  'DATABASE_UNAVAILABLE',
-  'PROVIDER_TIMEOUT',
-  'INSUFFICIENT_STORAGE'
-])
 
 /**
  * The subject of a failed call, for the operator's log. Responses never contain it: the host may be a private server,
  * and the caller does not always know the connection ids of documents.
  */
-export interface FailureContext {
+export interface FailureDetails {
   readonly provider?: string | undefined
   readonly connectionId?: string | undefined
   /** The connection's status when the call failed. */
@@ -95,6 +156,10 @@ const MAX_HOST_LENGTH = 260
 export class StorageError extends Error {
   override readonly name = 'StorageError'
   readonly code: StorageErrorCode
+  /** The HTTP status of `code`. Fastify's error handling responds with it. */
+  readonly statusCode: number
+  /** Headers for Fastify's error handling, in lower case: `retry-after`, if the time of a retry is known, and others. */
+  readonly headers: Readonly<Record<string, string>>
   /** True if the same call may succeed later, unchanged. */
   readonly retryable: boolean
   readonly retryAfterMs: number | undefined
@@ -102,36 +167,37 @@ export class StorageError extends Error {
   readonly credentialsRefused: boolean
   /** The provider sent this response itself, so it is up. */
   readonly responded: boolean
-  /**
-   * The HTTP status of `code`, set when a decorator of the plugin throws the error. It makes the host's own error
-   * handler respond with the same status as the plugin's routes.
-   */
-  statusCode?: number
-  #context: FailureContext
+  #details: FailureDetails
 
-  constructor(code: StorageErrorCode, message: string, options: StorageErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+  /** @param message for people. Default: the catalogue's text for the code */
+  constructor(code: StorageErrorCode, message?: string, options: StorageErrorOptions = {}) {
+    const { status, retryable = false, retryAfterS, message: defaultMessage } = errorKind(code)
+    const { retryAfterMs, cause } = options
+    super(message ?? defaultMessage, cause === undefined ? undefined : { cause })
+    const seconds = retryAfterMs === undefined ? retryAfterS : Math.max(1, Math.ceil(retryAfterMs / 1000))
     this.code = code
-    this.retryable = RETRYABLE.has(code)
-    this.retryAfterMs = options.retryAfterMs
+    this.statusCode = status
+    this.headers = { ...(seconds !== undefined && { 'retry-after': String(seconds) }), ...options.headers }
+    this.retryable = retryable
+    this.retryAfterMs = retryAfterMs
     this.credentialsRefused = options.credentialsRefused ?? false
     this.responded = options.responded ?? false
-    this.#context = options.cause instanceof StorageError ? options.cause.context : {}
+    this.#details = cause instanceof StorageError ? cause.details : {}
   }
 
   /** The subject of the failed call. Log it, but never send it to users. */
-  get context(): FailureContext {
-    return this.#context
+  get details(): FailureDetails {
+    return this.#details
   }
 
-  /** Adds missing fields to `context`. Existing values stay: the code closest to the failure has the exact ones. */
-  about(context: FailureContext): this {
-    const { provider, connectionId, connectionStatus, host } = this.#context
-    this.#context = {
-      provider: provider ?? context.provider,
-      connectionId: connectionId ?? context.connectionId,
-      connectionStatus: connectionStatus ?? context.connectionStatus,
-      host: host ?? context.host?.slice(0, MAX_HOST_LENGTH)
+  /** Adds missing fields to `details`. Existing values stay: the code closest to the failure has the exact ones. */
+  about(details: FailureDetails): this {
+    const { provider, connectionId, connectionStatus, host } = this.#details
+    this.#details = {
+      provider: provider ?? details.provider,
+      connectionId: connectionId ?? details.connectionId,
+      connectionStatus: connectionStatus ?? details.connectionStatus,
+      host: host ?? details.host?.slice(0, MAX_HOST_LENGTH)
     }
     return this
   }
@@ -150,104 +216,11 @@ export function isStorageError(error: unknown, ...codes: StorageErrorCode[]): er
   return error instanceof StorageError && (codes.length === 0 || codes.includes(error.code))
 }
 
-const MESSAGES = {
-  FOLDER_NOT_FOUND: 'The folder was not found.',
-  OBJECT_NOT_FOUND: 'The object was not found.',
-  ACCESS_DENIED: 'The provider denies access.',
-  ACCOUNT_DISABLED: 'The account is disabled on the server. Ask the administrator of the server.',
-  INSUFFICIENT_SCOPE: 'The connection lacks the required permission. Connect again and grant it.',
-  CURSOR_EXPIRED: 'The cursor has expired. List the folder again.',
-  ALREADY_EXISTS: 'An item with this name already exists.',
-  PRECONDITION_FAILED: 'The object does not have the expected version.',
-  RANGE_NOT_SATISFIABLE: 'The requested range is outside the object.',
-  INVALID_REQUEST: 'The provider does not accept this name.',
-  PAYLOAD_TOO_LARGE: 'The object is larger than the provider accepts.',
-  QUOTA_EXCEEDED: 'No storage space is left at the provider.',
-  LOCKED: 'The object is locked by another user or application.',
-  UNSUPPORTED: 'The provider does not support this operation.',
-  PROVIDER_ERROR: 'The provider sent an invalid response.',
-  SCHEME_MISMATCH: 'The server uses http in its own URLs instead of https, or the reverse. Check the address.',
-  PROVIDER_THROTTLED: 'The provider is limiting the request rate. Try again later.',
-  PROVIDER_TIMEOUT: 'The provider did not respond in time.',
-  PROVIDER_UNAVAILABLE: 'The provider cannot be reached.'
-} as const satisfies Partial<Record<StorageErrorCode, string>>
-
-/** The codes of provider failures. */
-export type ProviderFailureCode = keyof typeof MESSAGES
-
-/** For a server that has responded, and therefore is reachable. */
-const FAILED = 'The provider failed to process this request.'
-
-/** Creates an error with the message that all providers share. */
-export function providerFailure(code: ProviderFailureCode, options: StorageErrorOptions = {}): StorageError {
-  const isAnswered = code === 'PROVIDER_UNAVAILABLE' && options.responded === true
-  return new StorageError(code, isAnswered ? FAILED : MESSAGES[code], options)
-}
-
-/** The HTTP status of each error. It is defined nowhere else. */
-export const STATUS = {
-  INVALID_REQUEST: 400,
-  INVALID_CURSOR: 400,
-  INVALID_STATE: 400,
-  INVALID_CREDENTIALS: 400,
-  INVALID_ADDRESS: 400,
-  CONNECTION_AMBIGUOUS: 400,
-  UNAUTHENTICATED: 401,
-  ACCESS_DENIED: 403,
-  ACCOUNT_DISABLED: 403,
-  INSUFFICIENT_SCOPE: 403,
-  ENDPOINT_FORBIDDEN: 403,
-  CROSS_SITE: 403,
-  PROVIDER_UNKNOWN: 404,
-  FOLDER_NOT_FOUND: 404,
-  OBJECT_NOT_FOUND: 404,
-  CONNECTION_NOT_FOUND: 404,
-  DOCUMENT_NOT_FOUND: 404,
-  ALREADY_EXISTS: 409,
-  PRECONDITION_FAILED: 412,
-  CURSOR_EXPIRED: 410,
-  PAYLOAD_TOO_LARGE: 413,
-  UNSUPPORTED_MEDIA_TYPE: 415,
-  RANGE_NOT_SATISFIABLE: 416,
-  LOCKED: 423,
-  TOO_MANY_REQUESTS: 429,
-  INTERNAL: 500,
-  SDK_MISSING: 500,
-  UNSUPPORTED: 501,
-  PROVIDER_ERROR: 502,
-  SCHEME_MISMATCH: 502,
-  AUTHENTICATION_UNAVAILABLE: 503,
-  CONNECTION_MISSING: 503,
-  CONNECTION_INACTIVE: 503,
-  CREDENTIALS_UNREADABLE: 503,
-  PROVIDER_UNAVAILABLE: 503,
-  PROVIDER_THROTTLED: 503,
-  DATABASE_UNAVAILABLE: 503,
-  SHUTTING_DOWN: 503,
-  PROVIDER_TIMEOUT: 504,
-  QUOTA_EXCEEDED: 507,
-  INSUFFICIENT_STORAGE: 507
-} as const satisfies Record<StorageErrorCode, number>
-
-/** `Retry-After` in seconds, for errors without a time of their own. */
-const RETRY_AFTER_S: Partial<Record<StorageErrorCode, number>> = {
-  TOO_MANY_REQUESTS: 1,
-  PROVIDER_UNAVAILABLE: 5,
-  PROVIDER_THROTTLED: 5,
-  DATABASE_UNAVAILABLE: 5,
-  AUTHENTICATION_UNAVAILABLE: 5,
-  INSUFFICIENT_STORAGE: 60
-}
-
-/** A `StorageError` with the fields that Fastify's error handling reads. */
-export type HttpStorageError = StorageError & { statusCode: number; headers?: Record<string, string> }
-
-/** Sets the status of an error and the headers that belong to it. */
-export function withStatus(error: StorageError): HttpStorageError {
-  const marked = error as HttpStorageError
-  marked.statusCode = STATUS[error.code]
-  const seconds =
-    error.retryAfterMs === undefined ? RETRY_AFTER_S[error.code] : Math.max(1, Math.ceil(error.retryAfterMs / 1000))
-  if (seconds !== undefined) marked.headers = { ...marked.headers, 'retry-after': String(seconds) }
-  return marked
+/** Creates the error of a call that the provider rejected or failed to process. */
+export function providerFailure(code: StorageErrorCode, options: StorageErrorOptions = {}): StorageError {
+  if (code === 'INVALID_REQUEST') return new StorageError(code, 'The provider does not accept this name.', options)
+  if (code === 'PROVIDER_UNAVAILABLE' && options.responded === true) {
+    return new StorageError(code, 'The provider failed to process this request.', options)
+  }
+  return new StorageError(code, undefined, options)
 }

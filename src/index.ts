@@ -27,7 +27,7 @@ export type { ConnectionEvent, OnConnectionChange } from './connections/connecti
 export type { Connection, ConnectionStatus } from './core/connection.ts'
 export type { StoredDocument, User } from './core/document.ts'
 export type * from './core/entry.ts'
-export type { FailureContext, StorageErrorCode, StorageErrorOptions } from './errors.ts'
+export type { FailureDetails, StorageErrorCode, StorageErrorOptions } from './errors.ts'
 export type { ManagedDiskOptions, ManagedS3Options, ManagedStoreOptions } from './core/provider.ts'
 export type * from './core/egress.ts'
 export type { Clock } from './core/time.ts'

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { wireConnections } from './connection-services.ts'
 import type { SealedConnection } from './core/connection.ts'
-import { isStorageError, StorageError } from './errors.ts'
+import { StorageError } from './errors.ts'
 import type { LeaseRenewal } from './core/telemetry.ts'
 import type { ManagedStoreOptions } from './core/provider.ts'
 import type { Timeouts } from './core/stores.ts'
@@ -10,7 +10,6 @@ import type { StorageBackend } from './core/backend.ts'
 import { InFlightLimit, MinuteLimit } from './core/user-limits.ts'
 import { counted, WorkInFlight } from './core/shared-work.ts'
 import type { RoutesDeps } from './http/routes.ts'
-import { withStatus } from './errors.ts'
 import { systemClock } from './core/time.ts'
 import { countUnreadable } from './crypto/credentials.ts'
 import { createCredentialCipher } from './crypto/credentials.ts'
@@ -23,7 +22,7 @@ import { SpoolSpace } from './transfers/upload-spool.ts'
 import { listenTo, shareWith } from './instances.ts'
 import { ConnectionHealth } from './layers/breaker.ts'
 import { resilient } from './layers/resilient.ts'
-import { withContext } from './layers/errors.ts'
+import { withDetails } from './layers/errors.ts'
 import { withKnownErrors } from './layers/errors.ts'
 import { withLease } from './layers/lease.ts'
 import { withSpans } from './layers/spans.ts'
@@ -115,13 +114,13 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
   const openLeased = async (connection: SealedConnection): Promise<StorageBackend> => {
     const backend = await open(connection)
     const confirm = (withinMs: number): Promise<void> => leases.confirm(connection, withinMs)
-    return withKnownErrors(withLease(backend, { confirm, leaseMs: options.leaseMs }), withStatus)
+    return withKnownErrors(withLease(backend, { confirm, leaseMs: options.leaseMs }))
   }
   const resolve = createDocumentResolver({
     managed: managedStores(options.managed, timeouts, (name, backend) => {
       const tried = resilient(backend, { health: health.of('managed', name), timeouts, clock })
       const context = { provider: name, host: managedHost(options.managed.get(name)) }
-      return withContext(withKnownErrors(withSpans(tried, tracing, 'managed'), withStatus), () => context)
+      return withDetails(withKnownErrors(withSpans(tried, tracing, 'managed')), () => context)
     }),
     providers,
     connections,
@@ -153,12 +152,8 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
     cache,
     transfers,
     resolve: async (document, user) => {
-      try {
-        if (closing) throw new StorageError('SHUTTING_DOWN', 'The server is shutting down.')
-        return await resolve(document, user)
-      } catch (error) {
-        throw isStorageError(error) ? withStatus(error) : error
-      }
+      if (closing) throw new StorageError('SHUTTING_DOWN')
+      return resolve(document, user)
     },
     routes: {
       ...routes,

@@ -83,7 +83,7 @@ export function removalRoute(app: FastifyInstance, documents: Documents): void {
     const signal = clientSignal(reply)
     for (let isRemoved = false; !isRemoved;) {
       const document = await documents.find(request.params.id, user)
-      if (document === null) throw new StorageError('DOCUMENT_NOT_FOUND', 'The document was not found.')
+      if (document === null) throw new StorageError('DOCUMENT_NOT_FOUND')
       const { objectKey } = document
       const mustOpen = conditions.ifMatch !== undefined || (isManaged(document) && objectKey !== NO_CONTENT)
       if (mustOpen) {

@@ -82,7 +82,7 @@ function readRoutes(app: FastifyInstance, { documents, uploads }: DocumentRouteD
 
   app.get<{ Params: { id: string } }>('/documents/:id', { schema: getDocumentSchema }, async (request, reply) => {
     const document = await documents.find(request.params.id, userIn(request))
-    if (document === null) throw new StorageError('DOCUMENT_NOT_FOUND', 'The document was not found.')
+    if (document === null) throw new StorageError('DOCUMENT_NOT_FOUND')
     forBearers(reply)
     return viewOf(document)
   })
@@ -127,7 +127,7 @@ function creationRoute(app: FastifyInstance, { documents, uploads }: DocumentRou
 async function lookAt(app: FastifyInstance, userId: string, asked: NewKeptDocument, signal: AbortSignal) {
   const { provider } = asked
   // The managed store is named like a provider, but contains objects of other users too.
-  if (provider === MANAGED_STORE) throw new StorageError('PROVIDER_UNKNOWN', 'The provider is not enabled.')
+  if (provider === MANAGED_STORE) throw new StorageError('PROVIDER_UNKNOWN')
   const objectKey = parseObjectText(asked.objectKey, 'objectKey')
   const connectionId = parseObjectText(asked.connectionId, 'connectionId')
   const kept = { id: '', userId, storageBackend: provider, objectKey, connectionId }

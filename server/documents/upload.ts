@@ -88,7 +88,7 @@ async function storeManaged(storing: Storing): Promise<DocumentRow> {
     }
   }
   await dropObject(backend, objectKey, log)
-  throw new StorageError('DOCUMENT_NOT_FOUND', 'The document was not found.')
+  throw new StorageError('DOCUMENT_NOT_FOUND')
 }
 
 /** Replaces the object in the user's cloud. */
@@ -102,7 +102,7 @@ async function storeConnected(app: FastifyInstance, storing: Storing): Promise<D
   }
   const there = await contentAt(backend, objectKey, signal)
   requireConditions(conditions, there)
-  if (there === null) throw new StorageError('OBJECT_NOT_FOUND', 'The object was not found.')
+  if (there === null) throw new StorageError('OBJECT_NOT_FOUND')
   // The provider compares the version again, since it may change before the write.
   const version = ifMatch !== undefined && there.version !== null ? { ifMatch: there.version } : {}
   try {

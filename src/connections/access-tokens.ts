@@ -62,7 +62,7 @@ export class ConnectionTokens implements AccessTokens {
       this.#tokens = await this.#ports.flights.join(this.#row, isOther, signal, { isRefused: true })
     }
     if (isOther(this.#tokens)) return this.#tokens.accessToken
-    throw new StorageError('ACCESS_DENIED', 'The provider denies access.')
+    throw new StorageError('ACCESS_DENIED')
   }
 
   /** Returns how long before expiry to refresh. Tokens without a refresh token are used until they expire. */
@@ -81,7 +81,7 @@ export function fixedTokens({ accessToken }: Pick<StoredTokens, 'accessToken'>):
   return {
     current: async () => accessToken,
     renewed: async () => {
-      throw new StorageError('ACCESS_DENIED', 'The provider denies access.')
+      throw new StorageError('ACCESS_DENIED')
     }
   }
 }

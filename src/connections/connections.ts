@@ -27,7 +27,7 @@ export type ChangeConnection = (userId: string, id: string, changes: ConnectionC
 export function createChangeConnection({ connections, invalidate }: ChangeConnectionPorts): ChangeConnection {
   return async (userId, id, changes) => {
     const connection = await connections.update(userId, id, changes)
-    if (connection === null) throw new StorageError('CONNECTION_NOT_FOUND', 'The connection was not found.')
+    if (connection === null) throw new StorageError('CONNECTION_NOT_FOUND')
     invalidate(connection)
     return connection
   }
@@ -161,7 +161,7 @@ export function createDisconnect({ connections, invalidate, revoke, onChange }: 
   return {
     async one(userId, id) {
       const removed = await connections.remove(userId, id)
-      if (removed === null) throw new StorageError('CONNECTION_NOT_FOUND', 'The connection was not found.')
+      if (removed === null) throw new StorageError('CONNECTION_NOT_FOUND')
       gone(removed)
     },
     async all(userId) {
@@ -281,9 +281,9 @@ export function createVerify({ connections, open, invalidate }: VerifyPorts): Ve
 
   return async ({ userId, id, signal }) => {
     const connection = await connections.findSealed(userId, id)
-    if (connection === null) throw new StorageError('CONNECTION_NOT_FOUND', 'The connection was not found.')
+    if (connection === null) throw new StorageError('CONNECTION_NOT_FOUND')
     if (connection.status !== 'ACTIVE' && connection.status !== 'ERROR') {
-      throw new StorageError('CONNECTION_INACTIVE', 'This connection is not active.').about(aboutConnection(connection))
+      throw new StorageError('CONNECTION_INACTIVE').about(aboutConnection(connection))
     }
     try {
       const backend = await open(connection)

@@ -125,7 +125,7 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
     // Not the request's signal: the code works only once, so a browser that disconnects must not abort the exchange.
     const controller = new AbortController()
     const timer = setTimeout(() => {
-      controller.abort(new StorageError('PROVIDER_TIMEOUT', 'The provider did not respond in time.'))
+      controller.abort(new StorageError('PROVIDER_TIMEOUT'))
     }, deadlineMs)
     try {
       await connect(flow, callback, controller.signal)
@@ -187,7 +187,7 @@ function nonceIdOf(stateHash: string): string {
 }
 
 function invalidState(): StorageError {
-  return new StorageError('INVALID_STATE', 'This login has ended or was started in another browser. Start again.')
+  return new StorageError('INVALID_STATE')
 }
 
 /**

@@ -33,7 +33,7 @@ export class ProviderCatalog {
   /** @throws StorageError `PROVIDER_UNKNOWN` */
   get(id: string): EnabledProvider {
     const provider = this.#enabled.get(id)
-    if (provider === undefined) throw new StorageError('PROVIDER_UNKNOWN', 'The provider is not enabled.')
+    if (provider === undefined) throw new StorageError('PROVIDER_UNKNOWN')
     return provider
   }
 

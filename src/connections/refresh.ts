@@ -85,7 +85,7 @@ export class RefreshFlights {
   #noteRefusal(connectionId: string): void {
     const now = this.#clock.now()
     const lately = (this.#refusals.get(connectionId) ?? []).filter((at) => now - at < REFUSALS_MS)
-    if (lately.length >= MAX_REFUSALS) throw new StorageError('ACCESS_DENIED', 'The provider denies access.')
+    if (lately.length >= MAX_REFUSALS) throw new StorageError('ACCESS_DENIED')
     this.#refusals.set(connectionId, [...lately, now])
   }
 }

@@ -45,7 +45,7 @@ export function parseTokens(opened: Secret<unknown>): StoredTokens {
     typeof obtainedAt === 'number' &&
     (typeof expiresAt === 'number' || expiresAt === null)
   if (!isReadable) {
-    throw new StorageError('CREDENTIALS_UNREADABLE', 'The stored credentials of this connection cannot be read.')
+    throw new StorageError('CREDENTIALS_UNREADABLE')
   }
   return {
     accessToken: new Secret(accessToken),

@@ -1,4 +1,4 @@
-import { type FailureContext, StorageError } from '../errors.ts'
+import { type FailureDetails, StorageError } from '../errors.ts'
 
 export type ConnectionStatus = 'ACTIVE' | 'REQUIRES_REAUTH' | 'ERROR' | 'DISABLED'
 
@@ -30,17 +30,17 @@ export interface SealedConnection extends Connection {
 /** Returns the connection. @throws StorageError `CONNECTION_INACTIVE` unless its status is ACTIVE */
 export function requireActive<T extends Connection>(connection: T): T {
   if (connection.status !== 'ACTIVE') {
-    throw new StorageError('CONNECTION_INACTIVE', 'This connection is not active.').about(aboutConnection(connection))
+    throw new StorageError('CONNECTION_INACTIVE').about(aboutConnection(connection))
   }
   return connection
 }
 
-/** Returns the failure context of a connection, for the log. */
+/** Returns the failure details of a connection, for the log. */
 export function aboutConnection({
   provider,
   id,
   status
-}: Pick<Connection, 'provider' | 'id' | 'status'>): FailureContext {
+}: Pick<Connection, 'provider' | 'id' | 'status'>): FailureDetails {
   return { provider, connectionId: id, connectionStatus: status }
 }
 
@@ -52,15 +52,12 @@ export function aboutConnection({
 export function chooseConnection<T extends Connection>(connections: readonly T[]): T {
   const [first, ...others] = connections
   if (first === undefined) {
-    throw new StorageError('CONNECTION_MISSING', 'There is no connection to this provider. Connect it first.')
+    throw new StorageError('CONNECTION_MISSING')
   }
   if (others.length === 0) return first
   const marked = connections.find((connection) => connection.isDefault)
   if (marked === undefined) {
-    throw new StorageError(
-      'CONNECTION_AMBIGUOUS',
-      'There are several connections to this provider and none is the default. Specify one.'
-    )
+    throw new StorageError('CONNECTION_AMBIGUOUS')
   }
   return marked
 }

@@ -68,7 +68,7 @@ export class WorkInFlight {
 
   /** @throws StorageError `SHUTTING_DOWN` once closed */
   async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#isClosed) throw new StorageError('SHUTTING_DOWN', 'The server is shutting down.')
+    if (this.#isClosed) throw new StorageError('SHUTTING_DOWN')
     const running = work()
     this.add(running)
     return await running

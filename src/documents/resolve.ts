@@ -31,7 +31,7 @@ export function createDocumentResolver(ports: DocumentResolverPorts): GetStorage
 
   return async (document, user) => {
     if (typeof user.id !== 'string' || user.id === '' || document.userId !== user.id) {
-      throw new StorageError('DOCUMENT_NOT_FOUND', 'The document was not found.')
+      throw new StorageError('DOCUMENT_NOT_FOUND')
     }
     const { storageBackend } = document
 

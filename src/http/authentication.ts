@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fastify'
-import { type HttpStorageError, StorageError, withStatus } from '../errors.ts'
+import { StorageError } from '../errors.ts'
 
 /** Authenticates requests and rejects cross-site changes; synchronously, unless `authenticate` returns a promise. */
 export function admitKnown(authenticate: Authenticate, sites: TrustedSites): onRequestHookHandler {
@@ -78,23 +78,20 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 function userId(user: unknown): string {
   if (user === undefined || user === null || user === '') throw refuse(undefined)
   if (typeof user !== 'string') {
-    throw withStatus(new StorageError('INTERNAL', `authenticate must return a string, not ${typeof user}`))
+    throw new StorageError('INTERNAL', `authenticate must return a string, not ${typeof user}`)
   }
   return user
 }
 
-function refuse(error: unknown): HttpStorageError {
+function refuse(error: unknown): StorageError {
   const thrown = (typeof error === 'object' && error !== null ? error : {}) as Thrown
   const status = thrown.statusCode ?? thrown.status
   if (typeof status === 'number' && status >= 500) {
-    return withStatus(
-      new StorageError('AUTHENTICATION_UNAVAILABLE', 'Authentication is temporarily unavailable.', { cause: error })
-    )
+    return new StorageError('AUTHENTICATION_UNAVAILABLE', undefined, { cause: error })
   }
-  const refusal = withStatus(new StorageError('UNAUTHENTICATED', 'Sign in first.', { cause: error }))
   const scheme = thrown.headers?.['www-authenticate']
-  if (typeof scheme === 'string') refusal.headers = { 'www-authenticate': scheme }
-  return refusal
+  const headers = typeof scheme === 'string' ? { 'www-authenticate': scheme } : {}
+  return new StorageError('UNAUTHENTICATED', undefined, { headers, cause: error })
 }
 
 /** A symbol, so it cannot clash with the host's decorators. */
@@ -136,7 +133,7 @@ export function refuseCrossSite(request: FastifyRequest, sites: TrustedSites): v
   const { origin } = request.headers
   if (origin !== undefined && sites.allowedOrigins.has(origin)) return
   if (isOtherOrigin(request, sites) || request.headers['sec-fetch-site'] === 'cross-site') {
-    throw new StorageError('CROSS_SITE', 'Requests from pages of other sites are not allowed.')
+    throw new StorageError('CROSS_SITE')
   }
 }
 

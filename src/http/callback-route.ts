@@ -2,7 +2,7 @@ import { parseCookie, type SetCookie, stringifySetCookie } from 'cookie'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { BrowserNonce, OAuthFlow } from '../connections/oauth-flow.ts'
 import { isOAuthProvider, type ProviderDefinition } from '../core/provider.ts'
-import { isStorageError, STATUS, StorageError } from '../errors.ts'
+import { isStorageError, StorageError } from '../errors.ts'
 import { type Authenticate, identify } from './authentication.ts'
 import { type Describe, unchecked } from './openapi/describe.ts'
 import { logFailure } from './problem.ts'
@@ -39,7 +39,7 @@ export function callbackRoute(
   const options = { schema: describe('finishAuthorization'), validatorCompiler: unchecked, exposeHeadRoute: false }
   app.get<{ Params: { provider: string } }>(CALLBACK, options, async (request, reply) => {
     const provider = await loadProvider(request.params.provider)
-    if (!isOAuthProvider(provider)) throw new StorageError('PROVIDER_UNKNOWN', 'The provider is not enabled.')
+    if (!isOAuthProvider(provider)) throw new StorageError('PROVIDER_UNKNOWN')
     const redirectUri = places.redirectUri(provider.id)
     let nonceId: string | undefined
     const { returnTo, error } = await oauthFlow.finish({
@@ -57,7 +57,7 @@ export function callbackRoute(
     }
     const location = new URL(returnTo)
     if (error !== null) {
-      logFailure(request, STATUS[error.code], error)
+      logFailure(request, error.statusCode, error)
       location.searchParams.set('error', error.code)
     } else if (location.searchParams.has('error')) {
       // Left from an earlier attempt, if a page passed its own URL as `returnTo`.

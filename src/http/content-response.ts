@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ByteRange, Download, StorageBackend } from '../core/backend.ts'
 import { attachment, type Entry, exportedName, type ExportFormat, withoutBidiControls } from '../core/entry.ts'
-import { type HttpStorageError, isStorageError, StorageError } from '../errors.ts'
+import { isStorageError, StorageError } from '../errors.ts'
 import { isConditional, judge, mayResume, parseRange, type Validators, type Verdict } from './conditional.ts'
 import { type ClientWatch, endSlowReader, watchClient } from './in-flight.ts'
 import { answerProblem } from './problem.ts'
@@ -141,9 +141,8 @@ async function openPart(
     // Reads the entry again: an entry from before may describe content that had this range.
     const { entry, validators } = await look({ ...content, entry: undefined }, signal)
     if (!mayResume(ifRangeOf(request), validators)) return null
-    const refusal: HttpStorageError = error as HttpStorageError
-    refusal.headers = { 'content-range': `bytes */${entry.size ?? '*'}` }
-    throw refusal
+    const headers = { 'content-range': `bytes */${entry.size ?? '*'}` }
+    throw new StorageError('RANGE_NOT_SATISFIABLE', error.message, { headers, cause: error })
   }
 }
 
@@ -161,7 +160,7 @@ interface Seen {
 async function look(content: LookedAt, signal: AbortSignal): Promise<Seen> {
   const { backend, id, exportAs } = content
   const entry = content.entry ?? (await backend.stat(id, { signal }))
-  if (!hasContent(entry)) throw new StorageError('OBJECT_NOT_FOUND', 'The object was not found.')
+  if (!hasContent(entry)) throw new StorageError('OBJECT_NOT_FOUND')
   const format = formatOf(entry, exportAs)
   const etag = format === null ? entry.version : null
   return { entry, format, validators: validatorsOf({ etag, modifiedAt: entry.modifiedAt }) }

@@ -1,12 +1,11 @@
 import type { FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
 import type { StoredDocument, User } from '../core/document.ts'
-import { isStorageError, StorageError } from '../errors.ts'
+import { StorageError } from '../errors.ts'
 import type { StorageBackend } from '../core/backend.ts'
 import type { InFlightLimit, Slot } from '../core/user-limits.ts'
 import type { GetStorageBackendForDocument } from '../documents/resolve.ts'
 import { type Authenticate, identify } from './authentication.ts'
 import { enterFor } from './in-flight.ts'
-import { withStatus } from '../errors.ts'
 
 export interface StorageBackendHookOptions {
   /**
@@ -62,19 +61,11 @@ export function documentHook(
 ): preHandlerAsyncHookHandler {
   return async (request, reply) => {
     const user = { id: await identify(authenticate, request) }
-    const slot = enter(reply, transfers, user.id)
+    const slot = enterFor(reply, transfers, user.id)
     const document = await findDocument(request, user)
     if (document?.userId !== user.id) {
-      throw withStatus(new StorageError('DOCUMENT_NOT_FOUND', 'The document was not found.'))
+      throw new StorageError('DOCUMENT_NOT_FOUND')
     }
     resolved.set(request, { document, backend: withSlot(await resolve(document, user), slot) })
-  }
-}
-
-function enter(...[reply, transfers, userId]: Parameters<typeof enterFor>): Slot {
-  try {
-    return enterFor(reply, transfers, userId)
-  } catch (error) {
-    throw isStorageError(error) ? withStatus(error) : error
   }
 }

@@ -58,7 +58,7 @@ export function listingRoute(app: FastifyInstance, deps: ListingRouteDeps, descr
 function listedBy(request: ListingRequest, { hasProvider, takeRefresh }: ListingRouteDeps): ListFolderRequest {
   const { provider } = request.params
   const { folder, connection: connectionId, cursor, limit, kind, refresh } = request.query
-  if (!hasProvider(provider)) throw new StorageError('PROVIDER_UNKNOWN', 'The provider is not enabled.')
+  if (!hasProvider(provider)) throw new StorageError('PROVIDER_UNKNOWN')
   const folderId = parseFolderId(folder)
   const userId = userOf(request)
   if (refresh) {

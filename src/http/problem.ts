@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { Diagnosis, type FailureContext, StorageError, type StorageErrorCode, withStatus } from '../errors.ts'
+import { Diagnosis, type FailureDetails, errorKind, StorageError, type StorageErrorCode } from '../errors.ts'
 import { ClientGone } from './in-flight.ts'
 
 /** Errors that Fastify throws before a handler runs. */
@@ -12,9 +12,6 @@ const FASTIFY_CODES: Readonly<Record<string, StorageErrorCode>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'PAYLOAD_TOO_LARGE',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'UNSUPPORTED_MEDIA_TYPE'
 }
-
-/** Errors of the server, not of the request. Their messages are only logged. */
-const UNTOLD: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>(['INTERNAL', 'SDK_MISSING'])
 
 interface ForeignError {
   readonly code?: unknown
@@ -49,13 +46,13 @@ export interface Problem {
 }
 
 export function describe(error: StorageError): Problem {
-  const { code, message, statusCode, headers = {} } = withStatus(error)
+  const { code, message, statusCode, headers } = error
   const words = code.toLowerCase().replaceAll('_', ' ')
   return {
     type: `urn:fastify-cloud-storage:error:${code}`,
     title: words.charAt(0).toUpperCase() + words.slice(1),
     status: statusCode,
-    detail: UNTOLD.has(code) ? 'An internal error occurred on the server.' : message,
+    detail: errorKind(code).isInternal === true ? errorKind('INTERNAL').message : message,
     code,
     headers
   }
@@ -101,7 +98,7 @@ const PLAIN_WORD = /^[\w.-]{1,64}$/
 type Level = 'info' | 'warn' | 'error'
 
 /** A failed request, as the log describes it. */
-export interface LoggedFailure extends FailureContext {
+export interface LoggedFailure extends FailureDetails {
   readonly code?: string
   readonly causes?: readonly object[]
   /** An error that is not a `StorageError`: unexpected, so the log has its message and stack. */
@@ -129,12 +126,12 @@ export function logFailure(request: FastifyRequest, status: number, error: unkno
   const level = status === 500 ? 'error' : status > 500 ? 'warn' : 'info'
   const sink = sinks.get(request)
   if (error instanceof StorageError) {
-    const { code, message, context } = error
-    const failure = { code, ...contextOf(request, context), ...causesField(error) }
+    const { code, message, details } = error
+    const failure = { code, ...detailsOf(request, details), ...causesField(error) }
     if (sink === undefined) request.log[level]({ ...requestFields(request, status), ...failure }, message)
     else sink(failure, level, message)
   } else if (status >= 500) {
-    const failure = { ...contextOf(request, {}), err: error }
+    const failure = { ...detailsOf(request, {}), err: error }
     if (sink === undefined) request.log.error({ ...requestFields(request, status), ...failure }, 'unexpected error')
     else sink(failure, 'error', 'unexpected error')
   } else {
@@ -149,8 +146,8 @@ function requestFields(request: FastifyRequest, status: number): object {
   return { method: request.method, route: request.routeOptions.url, statusCode: status }
 }
 
-/** Returns the context of the error, completed with the ids in the request. */
-function contextOf({ method, params, query, routeOptions }: FastifyRequest, known: FailureContext): FailureContext {
+/** Returns the details of the error, completed with the ids in the request. */
+function detailsOf({ method, params, query, routeOptions }: FastifyRequest, known: FailureDetails): FailureDetails {
   const { provider, id } = (params ?? {}) as Record<string, unknown>
   const { connection } = (query ?? {}) as Record<string, unknown>
   const { url = '' } = routeOptions

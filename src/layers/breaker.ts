@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache'
 import type { StorageBackend } from '../core/backend.ts'
 import type { TrippedBreaker } from '../core/telemetry.ts'
 import type { Clock } from '../core/time.ts'
-import { isStorageError, StorageError, type StorageErrorCode } from '../errors.ts'
+import { errorKind, StorageError } from '../errors.ts'
 import { aroundEach } from './layer.ts'
 import { Penalty } from './throttle.ts'
 
@@ -13,28 +13,6 @@ const THRESHOLD = 5
 const OPEN_MS = 10_000
 /** Retry-After for callers that arrive while the half-open probe is running. */
 const PROBING_MS = 1_000
-
-const DOWN: readonly StorageErrorCode[] = ['PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT']
-
-/**
- * Codes that prove that the provider is up. All other codes are neutral: a request that the backend rejects without a
- * call must not close the circuit, and a malformed response must not open it.
- */
-const UP: readonly StorageErrorCode[] = [
-  'ACCESS_DENIED',
-  'ACCOUNT_DISABLED',
-  'INSUFFICIENT_SCOPE',
-  'FOLDER_NOT_FOUND',
-  'OBJECT_NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PRECONDITION_FAILED',
-  'CURSOR_EXPIRED',
-  'RANGE_NOT_SATISFIABLE',
-  'LOCKED',
-  'UNSUPPORTED',
-  'PROVIDER_THROTTLED',
-  'QUOTA_EXCEEDED'
-]
 
 interface Circuit {
   readonly policy: CircuitBreakerPolicy
@@ -142,9 +120,8 @@ async function settle<T>(signal: AbortSignal, work: () => Promise<T>): Promise<O
 
 /** Any response proves that a server is up. Providers decide what counts as one (decision 42). */
 function healthOf(error: unknown): 'up' | 'down' | 'unknown' {
-  if (isStorageError(error) && error.responded) return 'up'
-  if (isStorageError(error, ...DOWN)) return 'down'
-  return isStorageError(error, ...UP) ? 'up' : 'unknown'
+  if (!(error instanceof StorageError)) return 'unknown'
+  return error.responded ? 'up' : (errorKind(error.code).provider ?? 'unknown')
 }
 
 function unwrap<T>(outcome: Outcome<T>): T {

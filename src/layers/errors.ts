@@ -1,20 +1,20 @@
 import type { Download, StorageBackend } from '../core/backend.ts'
 import type { HostTrail } from '../core/egress.ts'
-import { type FailureContext, StorageError } from '../errors.ts'
+import { type FailureDetails, StorageError } from '../errors.ts'
 import { aroundEach } from './layer.ts'
 
 /**
- * Adds the failure context to each error, for the log. Also covers the body of a download, which may fail later.
+ * Adds details to each error, for the log. Also covers the body of a download, which may fail later.
  *
- * @param contextOf called with the signal of a call that has failed
+ * @param detailsOf called with the signal of a call that has failed
  */
-export function withContext(
+export function withDetails(
   backend: StorageBackend,
-  contextOf: (signal: AbortSignal) => FailureContext
+  detailsOf: (signal: AbortSignal) => FailureDetails
 ): StorageBackend {
   return aroundEach(backend, async (call, signal, run) => {
     const add = (error: unknown): void => {
-      if (error instanceof StorageError) error.about(contextOf(signal))
+      if (error instanceof StorageError) error.about(detailsOf(signal))
     }
     try {
       const result = await run(signal)
@@ -30,21 +30,20 @@ export function withContext(
 
 /** Adds the host. Must be the innermost layer: only there a call's signal is the one passed to the egress. */
 export function withHost(backend: StorageBackend, hosts: HostTrail): StorageBackend {
-  return withContext(backend, (signal) => ({ host: hosts.hostOf(signal) }))
+  return withDetails(backend, (signal) => ({ host: hosts.hostOf(signal) }))
 }
 
 /**
- * Encloses all layers that may fail: every error is a `StorageError` that has passed `mark`. Other errors of a backend
- * (a host application's own provider may throw anything) become `PROVIDER_ERROR` with the original as the cause.
+ * Encloses all layers that may fail: every error is a `StorageError`. Other errors of a backend (a host application's
+ * own provider may throw anything) become `PROVIDER_ERROR` with the original as the cause.
  */
-export function withKnownErrors(backend: StorageBackend, mark: (error: StorageError) => StorageError): StorageBackend {
+export function withKnownErrors(backend: StorageBackend): StorageBackend {
   return aroundEach(backend, async (_call, signal, run) => {
     try {
       return await run(signal)
     } catch (error) {
-      if (error instanceof StorageError) throw mark(error)
-      if (signal.aborted) throw error
-      throw mark(new StorageError('PROVIDER_ERROR', 'The provider failed with an unknown error.', { cause: error }))
+      if (error instanceof StorageError || signal.aborted) throw error
+      throw new StorageError('PROVIDER_ERROR', 'The provider failed with an unknown error.', { cause: error })
     }
   })
 }

@@ -198,7 +198,7 @@ async function findConnection(
   if (connectionId === undefined) return await leases.choose(userId, provider)
   const connection = await leases.find(userId, connectionId)
   if (connection?.provider !== provider) {
-    throw new StorageError('CONNECTION_NOT_FOUND', 'The connection was not found.')
+    throw new StorageError('CONNECTION_NOT_FOUND')
   }
   return connection
 }

@@ -1,7 +1,7 @@
-import { Diagnosis, isStorageError, providerFailure, type ProviderFailureCode, type StorageError } from '../errors.ts'
+import { Diagnosis, isStorageError, providerFailure, type StorageErrorCode, type StorageError } from '../errors.ts'
 
 /** Error codes by the code of a connection failure: the system's, and those of undici 7. */
-const CODES: Readonly<Record<string, ProviderFailureCode>> = {
+const CODES: Readonly<Record<string, StorageErrorCode>> = {
   ETIMEDOUT: 'PROVIDER_TIMEOUT',
   UND_ERR_CONNECT_TIMEOUT: 'PROVIDER_TIMEOUT',
   UND_ERR_HEADERS_TIMEOUT: 'PROVIDER_TIMEOUT',
@@ -24,7 +24,7 @@ const CODES: Readonly<Record<string, ProviderFailureCode>> = {
   HPE_INVALID_EOF_STATE: 'PROVIDER_UNAVAILABLE',
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'PROVIDER_UNAVAILABLE'
 }
-const BY_CODE: ReadonlyMap<string, ProviderFailureCode> = new Map(Object.entries(CODES))
+const BY_CODE: ReadonlyMap<string, StorageErrorCode> = new Map(Object.entries(CODES))
 
 /** Codes that may be logged. */
 const WORD = /^[\w-]{1,64}$/

@@ -76,7 +76,7 @@ export function createTransfers({ providers, connections, leases, open, listings
     }
     const connection = await leases.findSealed(userId, connectionId)
     if (connection?.provider === provider) return requireActive(connection)
-    throw new StorageError('CONNECTION_NOT_FOUND', 'The connection was not found.')
+    throw new StorageError('CONNECTION_NOT_FOUND')
   }
 
   /** Runs a change, and drops the affected listings before the caller gets the outcome. */

@@ -26,7 +26,7 @@ type Layer = (backend: StorageBackend) => StorageBackend
 
 const LAYERS: Readonly<Record<string, (penalty: Penalty) => Layer>> = {
   spans: () => (backend) => withSpans(backend, NO_TRACING, 'managed'),
-  'known errors': () => (backend) => withKnownErrors(backend, (error) => error),
+  'known errors': () => (backend) => withKnownErrors(backend),
   'penalty gate': (penalty) => (backend) => withPenaltyGate(backend, penalty),
   breaker: () => (backend) => withBreaker(backend, new Breaker(clock)),
   deadline: () => (backend) => withDeadline(backend, deadlineMs),

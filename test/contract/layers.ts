@@ -11,6 +11,6 @@ export function throughAllLayers(clock = new ManualClock()): (backend: StorageBa
   return (backend) => {
     const health = new ConnectionHealth(clock).of(backend.provider, 'one')
     const safe = withSafeLinks(backend, { assertAllowed: () => {} })
-    return withKnownErrors(resilient(safe, { health, timeouts: TEST_TIMEOUTS, clock }), (error) => error)
+    return withKnownErrors(resilient(safe, { health, timeouts: TEST_TIMEOUTS, clock }))
   }
 }

@@ -5,7 +5,7 @@ import { StorageError } from '../../src/errors.ts'
 import { HostTrail } from '../../src/core/egress.ts'
 import type { StorageBackend } from '../../src/core/backend.ts'
 import { type Around, aroundEach } from '../../src/layers/layer.ts'
-import { withContext, withHost } from '../../src/layers/errors.ts'
+import { withDetails, withHost } from '../../src/layers/errors.ts'
 import { withDeadline } from '../../src/layers/deadline.ts'
 import { withKnownErrors } from '../../src/layers/errors.ts'
 import { useManualTimers } from '../support/time/manual-timers.ts'
@@ -100,11 +100,7 @@ t.test('a download has the deadline until its body begins, and the caller’s si
 
 t.test('an unknown error becomes PROVIDER_ERROR with a message that reveals nothing', async (t) => {
   const bare = new ScriptedBackend()
-  const marked: StorageError[] = []
-  const backend = withKnownErrors(bare, (error) => {
-    marked.push(error)
-    return error
-  })
+  const backend = withKnownErrors(bare)
   bare.list = () => Promise.reject(new Error('Bearer SECRET'))
   await t.rejects(backend.listFolder(null, { limit: 1, signal }), {
     code: 'PROVIDER_ERROR',
@@ -112,11 +108,9 @@ t.test('an unknown error becomes PROVIDER_ERROR with a message that reveals noth
   })
   bare.list = () => Promise.reject(new StorageError('FOLDER_NOT_FOUND', 'gone'))
   await t.rejects(backend.listFolder(null, { limit: 1, signal }), { code: 'FOLDER_NOT_FOUND' })
-  t.equal(marked.length, 2)
   const left = AbortSignal.abort(new Error('left'))
   bare.list = (_folder, call) => Promise.reject(call.signal.reason as Error)
   await t.rejects(backend.listFolder(null, { limit: 1, signal: left }), { message: 'left' })
-  t.equal(marked.length, 2, 'the caller’s own reason does not count as a failure')
 })
 
 function uploading(...layers: Around[]): StorageBackend {
@@ -247,10 +241,10 @@ t.test('a failure names the host of its own call, even if concurrent calls reach
     throw new StorageError('PROVIDER_ERROR', 'no')
   }
   // The deadline layer in between replaces the signal of the call.
-  const backend = withContext(withDeadline(withHost(bare, hosts), 60_000), (outer) => ({ host: hosts.hostOf(outer) }))
+  const backend = withDetails(withDeadline(withHost(bare, hosts), 60_000), (outer) => ({ host: hosts.hostOf(outer) }))
   const failures = Promise.allSettled(['one', 'two'].map((folder) => backend.listFolder(folder, { limit: 1, signal })))
   await settled()
   reached.resolve(undefined)
-  const named = (await failures).map((failure) => (failure as { reason: StorageError }).reason.context.host)
+  const named = (await failures).map((failure) => (failure as { reason: StorageError }).reason.details.host)
   t.same(named, ['one.example', 'two.example'])
 })

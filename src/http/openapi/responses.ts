@@ -1,4 +1,4 @@
-import { STATUS, STORAGE_ERROR_CODES, StorageError, type StorageErrorCode } from '../../errors.ts'
+import { errorKind, STORAGE_ERROR_CODES, StorageError, type StorageErrorCode } from '../../errors.ts'
 import { describe } from '../problem.ts'
 import { ref, type Schema } from './models.ts'
 
@@ -161,8 +161,8 @@ export function problemsWith(
 function groupByStatus(codes: readonly StorageErrorCode[]): Map<number, StorageErrorCode[]> {
   const groups = new Map<number, StorageErrorCode[]>()
   for (const code of codes) {
-    const group = groups.get(STATUS[code])
-    if (group === undefined) groups.set(STATUS[code], [code])
+    const group = groups.get(errorKind(code).status)
+    if (group === undefined) groups.set(errorKind(code).status, [code])
     else group.push(code)
   }
   return new Map([...groups].sort(([one], [other]) => one - other))
@@ -173,6 +173,6 @@ function modelOf(status: number): string {
 }
 
 function exampleOf(code: StorageErrorCode): object {
-  const { type, title, status } = describe(new StorageError(code, ''))
+  const { type, title, status } = describe(new StorageError(code))
   return { type, title, status, detail: `${title}.`, code, requestId: '6f0c9a1e-3c1f-4f0e-9d2b-1f6f5f3f7a10' }
 }

@@ -1,13 +1,13 @@
 import { Diagnosis, type StorageError } from '../../errors.ts'
 import type { HttpAnswer } from '../../core/egress.ts'
-import type { ProviderFailureCode } from '../../errors.ts'
+import type { StorageErrorCode } from '../../errors.ts'
 import { describeExchange } from '../../net/errors.ts'
 import { readRetryAfter } from '../../net/errors.ts'
 import { httpFailure, type Missing, responseFailure } from '../shared/errors.ts'
 import { asObject } from '../shared/rest-client.ts'
 
 /** Error codes by `code` (Box's "Common errors" and the reference of each call). */
-const CODES: Readonly<Record<string, ProviderFailureCode | 'missing'>> = {
+const CODES: Readonly<Record<string, StorageErrorCode | 'missing'>> = {
   insufficient_scope: 'INSUFFICIENT_SCOPE',
   access_denied_item_locked: 'LOCKED',
   storage_limit_exceeded: 'QUOTA_EXCEEDED',
@@ -29,7 +29,7 @@ const CODES: Readonly<Record<string, ProviderFailureCode | 'missing'>> = {
   session_expired: 'PROVIDER_UNAVAILABLE',
   upload_failed: 'PROVIDER_UNAVAILABLE'
 }
-const BY_CODE: ReadonlyMap<unknown, ProviderFailureCode | 'missing'> = new Map(Object.entries(CODES))
+const BY_CODE: ReadonlyMap<unknown, StorageErrorCode | 'missing'> = new Map(Object.entries(CODES))
 const SCOPE = /\berror="insufficient_scope"/
 
 /** Maps an error response of Box by its code, never by its message. */
@@ -51,7 +51,7 @@ export function boxFailure(
       ...(retryAfterMs !== undefined && { retryAfterMs })
     })
   }
-  const fail = (code: ProviderFailureCode): StorageError =>
+  const fail = (code: StorageErrorCode): StorageError =>
     responseFailure(code, status, { cause: new Diagnosis(exchange) })
   // Box reports a downscoped token in this header, without a body.
   if (status === 403 && SCOPE.test(headers['www-authenticate'] ?? '')) return fail('INSUFFICIENT_SCOPE')

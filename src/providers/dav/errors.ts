@@ -1,6 +1,6 @@
 import type { HttpAnswer } from '../../core/egress.ts'
 import { Diagnosis, StorageError, type StorageErrorOptions } from '../../errors.ts'
-import { providerFailure, type ProviderFailureCode } from '../../errors.ts'
+import { providerFailure, type StorageErrorCode } from '../../errors.ts'
 import { describeExchange } from '../../net/errors.ts'
 import { readRetryAfter } from '../../net/errors.ts'
 import { readProblemText } from '../shared/rest-client.ts'
@@ -47,7 +47,7 @@ export async function findRefusal(
   if (!AMBIGUOUS.has(status)) return null
   const exception = await readException(answer, withinMs)
   const exchange = describeExchange(method, answer.url, answer)
-  const fail = (code: ProviderFailureCode, options: StorageErrorOptions = {}): StorageError => {
+  const fail = (code: StorageErrorCode, options: StorageErrorOptions = {}): StorageError => {
     const thrown = exception === null ? '' : `, ${exception.name}`
     return providerFailure(code, { cause: new Diagnosis(exchange + thrown), responded: true, ...options })
   }

@@ -69,6 +69,6 @@ async function requireCondition(path: string, { ifMatch, ifNoneMatch }: UploadCa
     throw providerFailure('ALREADY_EXISTS')
   }
   if (ifMatch !== undefined && (stats === null || versionOf(stats) !== ifMatch)) {
-    throw new StorageError('PRECONDITION_FAILED', 'The object does not have the expected version.')
+    throw new StorageError('PRECONDITION_FAILED')
   }
 }

@@ -1,10 +1,10 @@
 import type { HttpAnswer } from '../../core/egress.ts'
-import { Diagnosis, isStorageError, type ProviderFailureCode, type StorageError } from '../../errors.ts'
+import { Diagnosis, isStorageError, type StorageErrorCode, type StorageError } from '../../errors.ts'
 import { describeExchange, readRetryAfter } from '../../net/errors.ts'
 import { httpFailure, type Missing, responseFailure } from '../shared/errors.ts'
 import { asObject } from '../shared/rest-client.ts'
 
-type Codes = ReadonlyMap<string, ProviderFailureCode>
+type Codes = ReadonlyMap<string, StorageErrorCode>
 
 /** Path errors: `LookupError` and `WriteError` in Dropbox's specification. */
 const OF_PATHS: Codes = new Map([
@@ -92,7 +92,7 @@ function readRefusal(
   status: number,
   problem: unknown,
   missing: Missing
-): { readonly code: ProviderFailureCode | undefined; readonly tag?: string } {
+): { readonly code: StorageErrorCode | undefined; readonly tag?: string } {
   if (status === 429) return { code: 'PROVIDER_THROTTLED' }
   const summary = asObject(problem)['error_summary']
   const [first = '', second = ''] = typeof summary === 'string' ? summary.split('/') : []
@@ -106,7 +106,7 @@ function readRefusal(
 }
 
 /** For an object (an id), `malformed_path` means that it is missing; in a folder, the name is invalid. */
-function absence(tag: string, missing: Missing): ProviderFailureCode | undefined {
+function absence(tag: string, missing: Missing): StorageErrorCode | undefined {
   if (tag === 'malformed_path') return missing === 'OBJECT_NOT_FOUND' ? missing : 'INVALID_REQUEST'
   return tag === 'not_found' ? missing : undefined
 }

@@ -1,6 +1,6 @@
 import { Diagnosis, type StorageError } from '../../errors.ts'
 import type { HttpAnswer } from '../../core/egress.ts'
-import type { ProviderFailureCode } from '../../errors.ts'
+import type { StorageErrorCode } from '../../errors.ts'
 import { describeExchange } from '../../net/errors.ts'
 import { readRetryAfter } from '../../net/errors.ts'
 import { httpFailure, type Missing, responseFailure } from '../shared/errors.ts'
@@ -10,7 +10,7 @@ import { asObject } from '../shared/rest-client.ts'
 const DAILY_LIMIT_MS = 15 * 60_000
 
 /** Reasons in `error.errors[].reason` and `error.details[].reason` (Google's "Resolve errors" and AIP-193). */
-const REASONS: Readonly<Record<string, ProviderFailureCode>> = {
+const REASONS: Readonly<Record<string, StorageErrorCode>> = {
   rateLimitExceeded: 'PROVIDER_THROTTLED',
   userRateLimitExceeded: 'PROVIDER_THROTTLED',
   sharingRateLimitExceeded: 'PROVIDER_THROTTLED',
@@ -29,7 +29,7 @@ const REASONS: Readonly<Record<string, ProviderFailureCode>> = {
   SERVICE_DISABLED: 'PROVIDER_ERROR',
   parentNotAFolder: 'FOLDER_NOT_FOUND'
 }
-const BY_REASON: ReadonlyMap<string, ProviderFailureCode> = new Map(Object.entries(REASONS))
+const BY_REASON: ReadonlyMap<string, StorageErrorCode> = new Map(Object.entries(REASONS))
 const DISABLED: ReadonlySet<string> = new Set(['accessNotConfigured', 'SERVICE_DISABLED'])
 
 /**

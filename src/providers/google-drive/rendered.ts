@@ -1,7 +1,7 @@
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
 import type { HttpAnswer } from '../../core/egress.ts'
 import { Diagnosis, isStorageError, StorageError } from '../../errors.ts'
-import { providerFailure, type ProviderFailureCode } from '../../errors.ts'
+import { providerFailure, type StorageErrorCode } from '../../errors.ts'
 import { sleep } from '../../core/time.ts'
 import type { Call } from '../../core/backend.ts'
 import { dropBody } from '../shared/download.ts'
@@ -28,7 +28,7 @@ const RETRY_MS = 60_000
 const NAME = /^(?!\.{1,2}$)[\x21-\x7e]{1,1024}$/
 
 /** The error codes of an operation, by `google.rpc.Code`. */
-const BY_CODE: Readonly<Record<number, ProviderFailureCode>> = {
+const BY_CODE: Readonly<Record<number, StorageErrorCode>> = {
   1: 'PROVIDER_UNAVAILABLE',
   2: 'PROVIDER_UNAVAILABLE',
   4: 'PROVIDER_UNAVAILABLE',

@@ -1,13 +1,13 @@
 import type { HttpAnswer } from '../../core/egress.ts'
 import { Diagnosis, type StorageError } from '../../errors.ts'
-import type { ProviderFailureCode } from '../../errors.ts'
+import type { StorageErrorCode } from '../../errors.ts'
 import { describeExchange } from '../../net/errors.ts'
 import { readRetryAfter } from '../../net/errors.ts'
 import { httpFailure, type Missing, responseFailure } from '../shared/errors.ts'
 import { asObject } from '../shared/rest-client.ts'
 
 /** Codes of `error.code` and of `innererror` ("Microsoft Graph error responses and resource types"). */
-const CODES: Readonly<Record<string, ProviderFailureCode>> = {
+const CODES: Readonly<Record<string, StorageErrorCode>> = {
   accessDenied: 'ACCESS_DENIED',
   accessRestricted: 'ACCESS_DENIED',
   notAllowed: 'ACCESS_DENIED',
@@ -40,9 +40,9 @@ const CODES: Readonly<Record<string, ProviderFailureCode>> = {
   invalidParameterFormat: 'PROVIDER_ERROR',
   notSupported: 'UNSUPPORTED'
 }
-const BY_CODE: ReadonlyMap<string, ProviderFailureCode> = new Map(Object.entries(CODES))
+const BY_CODE: ReadonlyMap<string, StorageErrorCode> = new Map(Object.entries(CODES))
 /** Statuses that are more specific than any code: a 412 has the code `notAllowed`. */
-const BY_STATUS: ReadonlyMap<number, ProviderFailureCode> = new Map([
+const BY_STATUS: ReadonlyMap<number, StorageErrorCode> = new Map([
   [412, 'PRECONDITION_FAILED'],
   [423, 'LOCKED'],
   [429, 'PROVIDER_THROTTLED'],
@@ -83,7 +83,7 @@ function codeOf(
   codes: readonly string[],
   known: string | undefined,
   missing: Missing
-): ProviderFailureCode | null {
+): StorageErrorCode | null {
   const told = BY_STATUS.get(status)
   if (told !== undefined) return told
   const code = known === undefined ? undefined : BY_CODE.get(known)

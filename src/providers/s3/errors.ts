@@ -1,5 +1,5 @@
 import { Diagnosis, isStorageError, StorageError } from '../../errors.ts'
-import { providerFailure, type ProviderFailureCode } from '../../errors.ts'
+import { providerFailure, type StorageErrorCode } from '../../errors.ts'
 import { connectionFailure } from '../../net/errors.ts'
 import { readRetryAfter } from '../../net/errors.ts'
 import { type Missing, responseFailure } from '../shared/errors.ts'
@@ -13,7 +13,7 @@ interface SdkError {
 }
 
 /** Codes by the error's name, if the response has a body with one. */
-const NAMES: Readonly<Record<string, ProviderFailureCode>> = {
+const NAMES: Readonly<Record<string, StorageErrorCode>> = {
   AccessDenied: 'ACCESS_DENIED',
   AllAccessDisabled: 'ACCESS_DENIED',
   InvalidAccessKeyId: 'ACCESS_DENIED',
@@ -41,7 +41,7 @@ const NAMES: Readonly<Record<string, ProviderFailureCode>> = {
   RequestTimeTooSkewed: 'PROVIDER_UNAVAILABLE',
   NotImplemented: 'UNSUPPORTED'
 }
-const BY_NAME: ReadonlyMap<string, ProviderFailureCode> = new Map(Object.entries(NAMES))
+const BY_NAME: ReadonlyMap<string, StorageErrorCode> = new Map(Object.entries(NAMES))
 
 /** The bucket is in another region. Not followed, since the request would go to a host that the response chose. */
 const ELSEWHERE = new Set([
@@ -102,7 +102,7 @@ export function nonsense(why: string): StorageError {
 }
 
 /** @param isS3Answer whether the body, if there is one, was an S3 error */
-function fromStatus(status: number, isS3Answer: boolean, missing: Missing): ProviderFailureCode {
+function fromStatus(status: number, isS3Answer: boolean, missing: Missing): StorageErrorCode {
   if (status === 503 || status === 429) return 'PROVIDER_THROTTLED'
   if (status === 501) return 'UNSUPPORTED'
   if (status === 507) return 'QUOTA_EXCEEDED'

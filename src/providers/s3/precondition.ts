@@ -111,6 +111,6 @@ export class Precondition {
 
   #failed(): StorageError {
     if (this.#ifAbsent) return providerFailure('ALREADY_EXISTS')
-    return new StorageError('PRECONDITION_FAILED', 'The object does not have the expected version.')
+    return new StorageError('PRECONDITION_FAILED')
   }
 }

@@ -2,7 +2,7 @@ import type { HttpAnswer } from '../../core/egress.ts'
 import {
   Diagnosis,
   providerFailure,
-  type ProviderFailureCode,
+  type StorageErrorCode,
   StorageError,
   type StorageErrorOptions
 } from '../../errors.ts'
@@ -11,7 +11,7 @@ import { describeExchange, readRetryAfter } from '../../net/errors.ts'
 /** The meaning of a 404: the listed folder or the object does not exist. */
 export type Missing = 'FOLDER_NOT_FOUND' | 'OBJECT_NOT_FOUND'
 
-const BY_STATUS: Readonly<Record<number, ProviderFailureCode>> = {
+const BY_STATUS: Readonly<Record<number, StorageErrorCode>> = {
   400: 'INVALID_REQUEST',
   401: 'ACCESS_DENIED',
   403: 'ACCESS_DENIED',
@@ -52,7 +52,7 @@ export function httpFailure(
 }
 
 /** Returns the error for a response. The circuit breaker counts all but gateway statuses as responding. */
-export function responseFailure(code: ProviderFailureCode, status: number, options: StorageErrorOptions): StorageError {
+export function responseFailure(code: StorageErrorCode, status: number, options: StorageErrorOptions): StorageError {
   return providerFailure(code, { responded: !GATEWAY_STATUSES.has(status), ...options })
 }
 
@@ -66,12 +66,12 @@ export function incomplete(why: string): StorageError {
 }
 
 /** Returns a provider error. @param why for the log, in our own words */
-export function failure(code: ProviderFailureCode, why?: string): StorageError {
+export function failure(code: StorageErrorCode, why?: string): StorageError {
   return providerFailure(code, why === undefined ? {} : { cause: new Diagnosis(why) })
 }
 
 /** A 503 with `Retry-After` is a throttle; without it, an outage. */
-function codeOf(status: number, missing: Missing, saysWhen: boolean): ProviderFailureCode {
+function codeOf(status: number, missing: Missing, saysWhen: boolean): StorageErrorCode {
   if (status === 404 || status === 410) return missing
   if (status === 503) return saysWhen ? 'PROVIDER_THROTTLED' : 'PROVIDER_UNAVAILABLE'
   return BY_STATUS[status] ?? (status >= 500 ? 'PROVIDER_UNAVAILABLE' : 'PROVIDER_ERROR')

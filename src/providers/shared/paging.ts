@@ -220,7 +220,7 @@ export function readJsonCursor<Place>(cursor: string, read: (items: readonly unk
 }
 
 export function invalidCursor(): StorageError {
-  return new StorageError('INVALID_CURSOR', 'This cursor does not belong to this listing. List the folder again.')
+  return new StorageError('INVALID_CURSOR')
 }
 
 function itemsOf(cursor: string): readonly unknown[] {
