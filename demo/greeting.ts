@@ -1,7 +1,7 @@
 import type { DemoWorld } from './world.ts'
 
 /** Returns the text for the terminal: the link, what to try first, and how to connect each cloud. */
-export function greeting({ pageUrl, google, webdav, s3, controlsUrl, folder }: DemoWorld): string {
+export function formatGreeting({ pageUrl, google, webdav, s3, controlsUrl, folder }: DemoWorld): string {
   return `
 This demo runs only on your machine. No accounts needed; press Ctrl-C to stop.
 

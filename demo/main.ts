@@ -2,8 +2,8 @@ import { buildFrontEnd } from '../server/page-routes.ts'
 import { ConfigError } from '../server/env.ts'
 import { assertPortFree } from '../server/app.ts'
 import { readArguments } from '../server/run.ts'
-import { ServerRun, untilSignal } from '../server/run.ts'
-import { greeting } from './greeting.ts'
+import { ServerRun, runUntilSignal } from '../server/run.ts'
+import { formatGreeting } from './greeting.ts'
 import { HOST, readSettings } from './settings.ts'
 import { openDemoWorld } from './world.ts'
 
@@ -15,7 +15,7 @@ arguments. Environment: PORT (3000; 0: any free port), LOG_LEVEL (error).
 `
 
 /** Time limit for requests in flight, and for stopping everything that was started. */
-const CLOSING_MS = 20_000
+const SHUTDOWN_TIMEOUT_MS = 20_000
 
 async function main(): Promise<void> {
   readArguments(HELP)
@@ -24,8 +24,8 @@ async function main(): Promise<void> {
   const { port, logLevel } = readSettings(process.env)
   if (port !== 0) await assertPortFree({ host: HOST, port })
   const run = new ServerRun()
-  await untilSignal(run, {
-    delayMs: CLOSING_MS,
+  await runUntilSignal(run, {
+    shutdownTimeoutMs: SHUTDOWN_TIMEOUT_MS,
     report,
     start: async () => {
       process.stdout.write('Preparing the demo: a server and three clouds. This takes a few seconds.\n')
@@ -36,7 +36,7 @@ async function main(): Promise<void> {
         process.stderr.write(`Note: ${error.message}\n`)
       }
       await buildFrontEnd(import.meta.url, onStep)
-      process.stdout.write(greeting(await openDemoWorld(run, { port, logLevel, onMistakes, onStep })))
+      process.stdout.write(formatGreeting(await openDemoWorld(run, { port, logLevel, onMistakes, onStep })))
     }
   })
 }

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
-import { explainListen } from '../server/app.ts'
+import { describeListenError } from '../server/app.ts'
 import { HOST } from './settings.ts'
 
 export interface ReservedPort {
@@ -21,7 +21,7 @@ export async function reservePort(port: number): Promise<ReservedPort> {
   try {
     await once(server.listen({ host: HOST, port }), 'listening')
   } catch (error) {
-    throw new Error(explainListen(error, HOST, port), { cause: error })
+    throw new Error(describeListenError(error, HOST, port), { cause: error })
   }
   let closed: Promise<unknown> | undefined
   return {

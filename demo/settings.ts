@@ -8,7 +8,7 @@ export interface DemoSettings {
 }
 
 /** Settings that are known once the clouds run. */
-export interface DemoPlaces {
+export interface DemoEndpoints {
   readonly port: number
   readonly folder: string
   readonly publicUrl: string
@@ -40,7 +40,7 @@ export function readSettings({ DATABASE_URL = '', NODE_ENV, PORT, LOG_LEVEL: lev
 }
 
 /** Returns the server's configuration, made only of these values. */
-export function configOf({ port, folder, publicUrl, webdav }: DemoPlaces, logLevel: string): DemoConfig {
+export function createDemoConfig({ port, folder, publicUrl, webdav }: DemoEndpoints, logLevel: string): DemoConfig {
   const config = readConfig({
     HOST,
     PORT: String(port),

@@ -13,7 +13,7 @@ import { type DemoGoogle, GOOGLE_ACCOUNT, startGoogle } from './clouds/google.ts
 import { type DavLogin, startDav } from './clouds/webdav.ts'
 import { startControls } from './controls/server.ts'
 import { reservePort } from './reserved-port.ts'
-import { configOf, HOST } from './settings.ts'
+import { createDemoConfig, HOST } from './settings.ts'
 
 export interface DemoWorldOptions {
   /** 0: any free port. */
@@ -26,7 +26,7 @@ export interface DemoWorldOptions {
   /** Receives the name of each slow step. */
   readonly onStep?: (step: string) => void
   /** The folder with the built page and picker. Default: the output of `npm run build`. */
-  readonly built?: URL
+  readonly webRoot?: URL
 }
 
 /** The server with its three clouds, listening. */
@@ -65,29 +65,29 @@ export async function startDemoWorld(options: DemoWorldOptions = {}): Promise<De
 
 /** Does the same for a run that the caller ends. */
 export async function openDemoWorld(run: ServerRun, options: DemoWorldOptions = {}): Promise<DemoWorld> {
-  const { clock = systemClock, logLevel = 'silent', onMistakes, onStep = () => {}, built } = options
-  const reserved = await reservePort(options.port ?? 0)
-  run.add(() => reserved.release())
-  const { port } = reserved
+  const { clock = systemClock, logLevel = 'silent', onMistakes, onStep = () => {}, webRoot } = options
+  const reservedPort = await reservePort(options.port ?? 0)
+  run.add(() => reservedPort.release())
+  const { port } = reservedPort
   const url = `http://${HOST}:${port}`
 
   const folder = await mkdtemp(join(tmpdir(), 'cloud-storage-demo-'))
   run.add(() => rm(folder, { recursive: true, force: true }))
-  const lifetime = lifetimeOf(run, onMistakes)
+  const lifetime = createLifetime(run, onMistakes)
   const redirectUri = `${url}/cloud/connections/google_drive/callback`
   onStep('Starting Google Drive and WebDAV with several thousand files')
   const google = await startGoogle(lifetime, { redirectUri, clock })
   const { login } = await startDav(lifetime)
 
-  const places = { port, folder, publicUrl: url, webdav: new URL(login.baseUrl).host }
-  const config = configOf(places, logLevel)
+  const endpoints = { port, folder, publicUrl: url, webdav: new URL(login.baseUrl).host }
+  const config = createDemoConfig(endpoints, logLevel)
   const { app, demo, listen } = await openDemo(run, config, {
     providers: { google_drive: google.provider },
     onStep,
-    ...(built && { built })
+    ...(webRoot && { webRoot })
   })
-  const controlsUrl = await startControls(lifetime, { moods: google.moods, serverUrl: url })
-  await reserved.release()
+  const controlsUrl = await startControls(lifetime, { faults: google.faults, serverUrl: url })
+  await reservedPort.release()
   await listen()
   app.log.level = config.logLevel
   const token = demo.token(app)
@@ -106,7 +106,7 @@ export async function openDemoWorld(run: ServerRun, options: DemoWorldOptions = 
 }
 
 /** Returns the lifetime of the fakes. The mistakes that they report fail a test, but are only remarks in a demo. */
-function lifetimeOf(run: ServerRun, onMistakes: DemoWorldOptions['onMistakes']): Lifetime {
+function createLifetime(run: ServerRun, onMistakes: DemoWorldOptions['onMistakes']): Lifetime {
   return {
     teardown(step) {
       run.add(async () => {

@@ -7,10 +7,10 @@ import type { Redis } from 'ioredis'
 import { MAX_CURSOR_LENGTH } from '../src/core/entry.ts'
 import type { ManagedStoreOptions } from '../src/core/provider.ts'
 import type { Database } from '../src/db/open-database.ts'
-import { loaderOf, missingPackages } from '../src/enabled-providers.ts'
+import { createLoader, missingPackages } from '../src/enabled-providers.ts'
 import { Diagnosis, StorageError } from '../src/errors.ts'
-import { answerProblem, causesOf } from '../src/http/problem.ts'
-import { useOwnCompilers } from '../src/http/validation.ts'
+import { sendProblem, causesOf } from '../src/http/problem.ts'
+import { setCompilers } from '../src/http/validation.ts'
 import {
   cloudStorage,
   type CloudStorageOptions,
@@ -20,16 +20,22 @@ import {
   type RedisClient
 } from '../src/index.ts'
 import { LIMIT_DEFAULTS, TIMEOUT_DEFAULTS } from '../src/options/options.ts'
-import { enabledProviders } from '../src/options/providers.ts'
+import { checkProviders } from '../src/options/providers.ts'
 import { registerBearerAuthentication } from './authentication.ts'
 import type { AppConfig } from './config.ts'
 import { documentRoutes } from './documents/routes.ts'
 import { Documents, MANAGED_STORE } from './documents/store.ts'
-import { limitBodies, RequestDrain } from './drain.ts'
-import { healthRoutes, managedUnavailable, withinTime } from './health-routes.ts'
-import { type CompletedRequest, logOptions, requestIds, RequestLog, trustOf } from './logging.ts'
+import { limitReceiveTime, RequestDrain } from './drain.ts'
+import { healthRoutes, managedUnavailable, withDeadline } from './health-routes.ts'
+import {
+  type CompletedRequest,
+  logOptions,
+  createRequestIdGenerator,
+  RequestLog,
+  compileProxyTrust
+} from './logging.ts'
 import { apiDocs, describeRoutes, packageVersion } from './openapi.ts'
-import { BUILT, pageRoutes, readPageFiles } from './page-routes.ts'
+import { WEB_ROOT, pageRoutes, readPageFiles } from './page-routes.ts'
 import type { ServerRun } from './run.ts'
 
 /** A folder id may have 8,192 bytes, three times as many percent-encoded; Node's default is 16 KiB. */
@@ -41,14 +47,14 @@ const URL_TOO_LONG = '/url-too-long'
 /** Time limit for receiving a whole request, except uploads: other bodies are small. */
 const REQUEST_TIMEOUT_MS = 30_000
 /** The interval at which Node checks for late headers. Its default of 30 seconds would double the limit. */
-const CHECKING_MS = 5_000
+const CONNECTIONS_CHECK_INTERVAL_MS = 5_000
 /** A client that reads nothing of its response for this long is considered gone. */
 const CONNECTION_TIMEOUT_MS = 120_000
 /** Longer than in load balancers, so that none sends a request into a closing connection. */
 const KEEP_ALIVE_TIMEOUT_MS = 72_000
 const READY_TIMEOUT_MS = 2000
 /** Time for which browsers may cache the response to a preflight request. */
-const PREFLIGHT_SECONDS = 600
+const PREFLIGHT_MAX_AGE_S = 600
 /** The response headers that front ends need, besides those which scripts may always read. */
 const EXPOSED_HEADERS = [
   ...['Accept-Ranges', 'Age', 'Cache-Status', 'Content-Disposition', 'Content-Encoding', 'Content-Range', 'ETag'],
@@ -65,12 +71,12 @@ export interface AppDeps {
   /** In addition to those of the package. */
   readonly providers?: CloudStorageOptions['providers']
   /** Rejects while managed documents cannot be stored. */
-  readonly assertManaged?: () => Promise<void>
-  readonly logTo?: Writable
+  readonly assertManagedStore?: () => Promise<void>
+  readonly logStream?: Writable
   /** True if the page signs in by the link that a demo prints. Default `false`. */
   readonly isDemo?: boolean
   /** The folder with the built page and picker. */
-  readonly built?: URL
+  readonly webRoot?: URL
 }
 
 const notFound = ({ originalUrl }: FastifyRequest): Error =>
@@ -83,14 +89,14 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
   const { prisma, listen } = deps.database
   const drain = deps.drain ?? new RequestDrain()
   const app = Fastify({
-    logger: logOptions(config.logLevel, deps.logTo),
+    logger: logOptions(config.logLevel, deps.logStream),
     logController: new RequestLog(deps.onRequestCompleted),
-    genReqId: requestIds(config.trustProxy),
-    trustProxy: config.trustProxy.length > 0 && trustOf(config.trustProxy),
+    genReqId: createRequestIdGenerator(config.trustProxy),
+    trustProxy: config.trustProxy.length > 0 && compileProxyTrust(config.trustProxy),
     http: {
       maxHeaderSize: MAX_HEADER_BYTES,
       headersTimeout: REQUEST_TIMEOUT_MS,
-      connectionsCheckingInterval: CHECKING_MS
+      connectionsCheckingInterval: CONNECTIONS_CHECK_INTERVAL_MS
     },
     rewriteUrl: ({ url = '' }) => (url.length > MAX_URL_LENGTH ? URL_TOO_LONG : url),
     requestTimeout: config.transfers === false ? REQUEST_TIMEOUT_MS : 0,
@@ -98,23 +104,23 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     // The drain sends the 503 instead, and lets probes through.
     return503OnClosing: false,
-    frameworkErrors: (error, request, reply) => void answerProblem(withoutUrl(error), request, reply)
+    frameworkErrors: (error, request, reply) => void sendProblem(withoutUrl(error), request, reply)
   })
   drain.watch(app)
-  if (config.transfers !== false) limitBodies(app, REQUEST_TIMEOUT_MS)
-  app.setErrorHandler(answerProblem)
-  app.setNotFoundHandler((request, reply) => answerProblem(notFound(request), request, reply))
+  if (config.transfers !== false) limitReceiveTime(app, REQUEST_TIMEOUT_MS)
+  app.setErrorHandler(sendProblem)
+  app.setNotFoundHandler((request, reply) => sendProblem(notFound(request), request, reply))
 
-  useOwnCompilers(app)
+  setCompilers(app)
 
   const { publicUrl, allowedOrigins, leaseMs } = config
-  if (allowedOrigins.length > 0) allowOrigins(app, new Set(allowedOrigins))
-  const providers = { ...providersOf(config), ...deps.providers }
+  if (allowedOrigins.length > 0) enableCors(app, new Set(allowedOrigins))
+  const providers = { ...toProviderOptions(config), ...deps.providers }
   const authenticate = registerBearerAuthentication(app, config.jwt)
   describeRoutes(app, publicUrl)
   app.register(cloudStorage, {
     prisma,
-    ...(config.listens && { listen }),
+    ...(config.isListenEnabled && { listen }),
     authenticate,
     encryption: config.encryption.reveal(),
     managed: { [MANAGED_STORE]: config.managed },
@@ -132,18 +138,18 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
   app.register(apiDocs, {
     publicUrl,
     loadProviders: () =>
-      Promise.all([...enabledProviders(providers)].map(([id, { provider }]) => loaderOf(id, provider)()))
+      Promise.all([...checkProviders(providers)].map(([id, { provider }]) => createLoader(id, provider)()))
   })
   app.register(async (child) => {
     healthRoutes(child, {
-      askDatabase: () => prisma.$queryRaw`SELECT 1`,
-      ...(deps.assertManaged && { assertManaged: deps.assertManaged }),
+      pingDatabase: () => prisma.$queryRaw`SELECT 1`,
+      ...(deps.assertManagedStore && { assertManagedStore: deps.assertManagedStore }),
       drain,
       timeoutMs: READY_TIMEOUT_MS
     })
   })
   app.register(async (child) => {
-    pageRoutes(child, await readPageFiles(deps.built ?? BUILT, deps.isDemo === true))
+    pageRoutes(child, await readPageFiles(deps.webRoot ?? WEB_ROOT, deps.isDemo === true))
   })
   app.register(async (child) => {
     documentRoutes(child, {
@@ -164,7 +170,7 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
 }
 
 /** Enables CORS with cookies for listed origins. Others get no CORS headers. Preflights carry no credentials. */
-function allowOrigins(app: FastifyInstance, origins: ReadonlySet<string>): void {
+function enableCors(app: FastifyInstance, origins: ReadonlySet<string>): void {
   app.register(cors, {
     origin: (origin, done) => {
       done(null, origin !== undefined && origins.has(origin))
@@ -172,11 +178,11 @@ function allowOrigins(app: FastifyInstance, origins: ReadonlySet<string>): void 
     credentials: true,
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
     exposedHeaders: EXPOSED_HEADERS,
-    maxAge: PREFLIGHT_SECONDS
+    maxAge: PREFLIGHT_MAX_AGE_S
   })
 }
 
-function providersOf({ allowHosts, registrations }: AppConfig): NonNullable<CloudStorageOptions['providers']> {
+function toProviderOptions({ allowHosts, registrations }: AppConfig): NonNullable<CloudStorageOptions['providers']> {
   const enabled: Record<string, ProviderOptions | OAuthProviderOptions> = {}
   for (const [id, hosts] of Object.entries(allowHosts)) enabled[id] = { allowHosts: hosts }
   for (const [id, registration] of Object.entries(registrations)) {
@@ -191,7 +197,7 @@ function withoutUrl({ code, statusCode }: FastifyError): Error {
 }
 
 /** Time for which the start waits for Redis and the managed store, to log whether they are available. */
-const CHECK_MS = 2000
+const STARTUP_CHECK_TIMEOUT_MS = 2000
 
 export interface OpenApp {
   readonly app: FastifyInstance
@@ -210,7 +216,7 @@ export interface OpenApp {
 export type DatabaseSummary =
   { readonly type: 'postgres'; readonly host: string; readonly name: string } | { readonly type: 'embedded' }
 
-interface OpenAppDeps extends Pick<AppDeps, 'database' | 'providers' | 'built' | 'isDemo'> {
+interface OpenAppDeps extends Pick<AppDeps, 'database' | 'providers' | 'webRoot' | 'isDemo'> {
   readonly summary: DatabaseSummary
 }
 
@@ -218,21 +224,23 @@ interface OpenAppDeps extends Pick<AppDeps, 'database' | 'providers' | 'built' |
 export async function openApp(run: ServerRun, config: AppConfig, deps: OpenAppDeps): Promise<OpenApp> {
   const { summary, ...appDeps } = deps
   const drain = new RequestDrain()
-  const redis = await openShared(run, config)
+  const redis = await openSharedRedis(run, config)
   const { address: metricsAddress = 'none', ...metrics } = (await openMetrics(run, config)) ?? {}
-  const assertManaged = (): Promise<void> => assertManagedUsable(config.managed)
-  const app = buildApp(config, { ...appDeps, ...metrics, drain, redis, assertManaged })
+  const assertManagedStore = (): Promise<void> => checkManagedStore(config.managed)
+  const app = buildApp(config, { ...appDeps, ...metrics, drain, redis, assertManagedStore })
   run.app = app
   run.add(() => app.close())
   run.add(async () => {
-    const cut = await drain.drain(app, config.shutdownTimeoutMs)
-    if (cut > 0) app.log.warn(`${cut} requests were aborted at shutdown`)
+    const abortedCount = await drain.drain(app, config.shutdownTimeoutMs)
+    if (abortedCount > 0) app.log.warn(`${abortedCount} requests were aborted at shutdown`)
   })
   await app.ready()
   const [redisFailure, managedFailure] = await Promise.all([
-    redis && failureOf(redis),
+    redis && getRedisFailure(redis),
     // A network file system that hangs must not delay the start.
-    withinTime(assertManaged(), CHECK_MS, managedUnavailable).catch((error: unknown) => error as StorageError)
+    withDeadline(assertManagedStore(), STARTUP_CHECK_TIMEOUT_MS, managedUnavailable).catch(
+      (error: unknown) => error as StorageError
+    )
   ])
   if (redisFailure) {
     const fields = { redis: redisAddress(redis), causes: causesOf(redisFailure) }
@@ -274,12 +282,12 @@ async function listenAt(
   try {
     return await app.listen({ host, port })
   } catch (error) {
-    throw new Error(explainListen(error, host, port, variable), { cause: error })
+    throw new Error(describeListenError(error, host, port, variable), { cause: error })
   }
 }
 
 /** Returns why listening failed, and the remedy. */
-export function explainListen(error: unknown, host: string, port: number, variable = 'PORT'): string {
+export function describeListenError(error: unknown, host: string, port: number, variable = 'PORT'): string {
   const { code, message } = error as NodeJS.ErrnoException
   if (code === 'EADDRINUSE')
     return `${variable} ${port} on ${host} is in use by another process: set another ${variable}, or end that process`
@@ -297,7 +305,7 @@ export async function assertPortFree({ host, port }: Pick<AppConfig, 'host' | 'p
   try {
     await once(probe.listen({ host, port }), 'listening')
   } catch (error) {
-    throw new Error(explainListen(error, host, port), { cause: error })
+    throw new Error(describeListenError(error, host, port), { cause: error })
   }
   await once(probe.close(), 'close')
 }
@@ -307,7 +315,7 @@ export async function assertPortFree({ host, port }: Pick<AppConfig, 'host' | 'p
  *
  * @throws StorageError `PROVIDER_UNAVAILABLE`, `SDK_MISSING`
  */
-async function assertManagedUsable(store: ManagedStoreOptions): Promise<void> {
+async function checkManagedStore(store: ManagedStoreOptions): Promise<void> {
   if (store.type === 's3') {
     const missing = missingPackages('s3')
     if (missing.length === 0) return
@@ -327,7 +335,7 @@ async function assertManagedUsable(store: ManagedStoreOptions): Promise<void> {
   }
 }
 
-async function openShared(run: ServerRun, { redisUrl }: AppConfig): Promise<Redis | undefined> {
+async function openSharedRedis(run: ServerRun, { redisUrl }: AppConfig): Promise<Redis | undefined> {
   if (redisUrl === undefined) return undefined
   const { openRedis } = await import('./health-routes.ts')
   const redis = openRedis(redisUrl.reveal())
@@ -338,15 +346,15 @@ async function openShared(run: ServerRun, { redisUrl }: AppConfig): Promise<Redi
 }
 
 /** Returns why Redis is unavailable now. The client keeps trying. */
-async function failureOf(redis: Redis): Promise<unknown> {
+async function getRedisFailure(redis: Redis): Promise<unknown> {
   if (redis.status === 'ready') return undefined
-  const waiting = new AbortController()
+  const controller = new AbortController()
   const timer = setTimeout(() => {
-    waiting.abort()
-  }, CHECK_MS)
+    controller.abort()
+  }, STARTUP_CHECK_TIMEOUT_MS)
   try {
     // Also rejects on `error`.
-    await once(redis, 'ready', { signal: waiting.signal })
+    await once(redis, 'ready', { signal: controller.signal })
     return undefined
   } catch (error) {
     return error

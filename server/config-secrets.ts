@@ -4,10 +4,10 @@ import type { OAuthClientSettings } from '../src/core/oauth.ts'
 import type { ManagedStoreOptions } from '../src/core/provider.ts'
 import { Secret } from '../src/core/secret.ts'
 import { createKeyRing, type KeyRingOptions } from '../src/crypto/key-ring.ts'
-import { SCOPE, TENANT } from '../src/options/providers.ts'
+import { SCOPE_PATTERN, TENANT_PATTERN } from '../src/options/providers.ts'
 import { OAUTH_PROVIDERS, TENANT_PROVIDERS } from '../src/providers/registry.ts'
 import { type RawSettings, readSettings } from '../src/providers/s3/settings.ts'
-import { UnusableSetting } from '../src/providers/shared/credentials.ts'
+import { InvalidSettingError } from '../src/providers/shared/credentials.ts'
 import type { Environment } from './env.ts'
 
 /** The verification of tokens. There is one algorithm: a token never chooses how it is verified. */
@@ -19,7 +19,7 @@ export interface JwtConfig {
   readonly audience: string
 }
 
-type AsymmetricAlgorithm = keyof typeof KEY_KINDS
+type AsymmetricAlgorithm = keyof typeof KEY_CHECKS
 
 export const SECURITY_VARIABLES = [
   'ENCRYPTION_KEYS',
@@ -36,7 +36,7 @@ const MIN_SECRET_BYTES = 32
 const MIN_RSA_BITS = 2048
 
 /** The required kind of key, by algorithm. */
-const KEY_KINDS = {
+const KEY_CHECKS = {
   RS256: (key: KeyObject) =>
     key.asymmetricKeyType === 'rsa' && (key.asymmetricKeyDetails?.modulusLength ?? 0) >= MIN_RSA_BITS,
   ES256: (key: KeyObject) => key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1',
@@ -44,20 +44,20 @@ const KEY_KINDS = {
 }
 
 export function readEncryption(env: Environment): KeyRingOptions {
-  const what = 'it lists the keys that encrypt credentials, comma-separated, as name:base64 of 32 random bytes'
-  env.required('ENCRYPTION_KEYS', what)
+  const purpose = 'it lists the keys that encrypt credentials, comma-separated, as name:base64 of 32 random bytes'
+  env.required('ENCRYPTION_KEYS', purpose)
   const current = env.required('ENCRYPTION_CURRENT_KEY', 'it names the key of ENCRYPTION_KEYS that is used from now on')
   const keys: Record<string, string> = Object.create(null) as Record<string, string>
   for (const item of env.list('ENCRYPTION_KEYS')) {
     const colon = item.indexOf(':')
     const name = item.slice(0, Math.max(colon, 0))
-    if (name in keys) env.problem('ENCRYPTION_KEYS', 'has two keys with the same name')
+    if (name in keys) env.addProblem('ENCRYPTION_KEYS', 'has two keys with the same name')
     keys[name] = item.slice(colon + 1)
   }
   const options = { current, keys }
-  if (env.set(['ENCRYPTION_KEYS', 'ENCRYPTION_CURRENT_KEY']).length < 2) return options
-  if (Object.keys(keys).length === 0) env.problem('ENCRYPTION_KEYS', `contains no key: ${what}`)
-  else if (!(current in keys)) env.problem('ENCRYPTION_CURRENT_KEY', 'is not the name of a key in ENCRYPTION_KEYS')
+  if (env.pickDefined(['ENCRYPTION_KEYS', 'ENCRYPTION_CURRENT_KEY']).length < 2) return options
+  if (Object.keys(keys).length === 0) env.addProblem('ENCRYPTION_KEYS', `contains no key: ${purpose}`)
+  else if (!(current in keys)) env.addProblem('ENCRYPTION_CURRENT_KEY', 'is not the name of a key in ENCRYPTION_KEYS')
   else checkKeyRing(env, options)
   return options
 }
@@ -68,7 +68,7 @@ function checkKeyRing(env: Environment, options: KeyRingOptions): void {
   } catch (error) {
     const reason = (error as Error).message
     const name = reason.startsWith('encryption.current') ? 'ENCRYPTION_CURRENT_KEY' : 'ENCRYPTION_KEYS'
-    env.problem(
+    env.addProblem(
       name,
       `is invalid: ${reason.replaceAll('encryption.keys.', 'key ').replaceAll(/encryption\.(?:keys|current):? ?/g, '')}`
     )
@@ -81,34 +81,37 @@ export function readJwt(env: Environment): JwtConfig {
   const secret = env.text('JWT_SECRET')
   const publicKey = env.text('JWT_PUBLIC_KEY')
   if (secret !== undefined && publicKey !== undefined) {
-    env.problem('JWT_SECRET', 'cannot be combined with JWT_PUBLIC_KEY: set the one that JWT_ALGORITHM requires')
+    env.addProblem('JWT_SECRET', 'cannot be combined with JWT_PUBLIC_KEY: set the one that JWT_ALGORITHM requires')
   } else if (publicKey !== undefined) {
     const { algorithm, pem } = readPublicKey(env, publicKey)
     return { algorithm, key: new Secret(pem), issuer, audience }
   } else if (secret === undefined) {
-    env.problem('JWT_SECRET', 'is missing: set it (HS256), or JWT_PUBLIC_KEY with JWT_ALGORITHM (RS256, ES256, EdDSA)')
+    env.addProblem(
+      'JWT_SECRET',
+      'is missing: set it (HS256), or JWT_PUBLIC_KEY with JWT_ALGORITHM (RS256, ES256, EdDSA)'
+    )
   } else if (Buffer.byteLength(secret) < MIN_SECRET_BYTES) {
-    env.problem('JWT_SECRET', `must be at least ${MIN_SECRET_BYTES} bytes long`)
+    env.addProblem('JWT_SECRET', `must be at least ${MIN_SECRET_BYTES} bytes long`)
   }
   if (publicKey === undefined && (env.text('JWT_ALGORITHM') ?? 'HS256') !== 'HS256') {
-    env.problem('JWT_ALGORITHM', 'must be HS256 with JWT_SECRET; the other algorithms require JWT_PUBLIC_KEY')
+    env.addProblem('JWT_ALGORITHM', 'must be HS256 with JWT_SECRET; the other algorithms require JWT_PUBLIC_KEY')
   }
   return { algorithm: 'HS256', key: new Secret(secret ?? ''), issuer, audience }
 }
 
 function readPublicKey(env: Environment, text: string): { algorithm: AsymmetricAlgorithm; pem: string } {
-  const algorithms = Object.keys(KEY_KINDS) as AsymmetricAlgorithm[]
+  const algorithms = Object.keys(KEY_CHECKS) as AsymmetricAlgorithm[]
   const algorithm = env.choice('JWT_ALGORITHM', algorithms)
   if (env.text('JWT_ALGORITHM') === undefined) {
-    env.problem('JWT_ALGORITHM', `is missing: JWT_PUBLIC_KEY requires one of ${algorithms.join(', ')}`)
+    env.addProblem('JWT_ALGORITHM', `is missing: JWT_PUBLIC_KEY requires one of ${algorithms.join(', ')}`)
   }
   // Env files and compose files contain a PEM in one line.
   const pem = text.replaceAll('\\n', '\n')
   const key = parsePublicKey(pem)
   if (key === null) {
-    env.problem('JWT_PUBLIC_KEY', 'must be a public key in PEM (-----BEGIN PUBLIC KEY-----)')
-  } else if (algorithm !== undefined && !KEY_KINDS[algorithm](key)) {
-    env.problem(
+    env.addProblem('JWT_PUBLIC_KEY', 'must be a public key in PEM (-----BEGIN PUBLIC KEY-----)')
+  } else if (algorithm !== undefined && !KEY_CHECKS[algorithm](key)) {
+    env.addProblem(
       'JWT_PUBLIC_KEY',
       `is not a key for ${algorithm}: RS256 takes RSA of at least ${MIN_RSA_BITS} bits, ES256 P-256, EdDSA Ed25519`
     )
@@ -141,19 +144,22 @@ const S3_VARIABLES = {
 export const MANAGED_VARIABLES = [...Object.keys(S3_VARIABLES), 'MANAGED_DISK_DIRECTORY']
 
 /** Placeholders for the other settings, so that each variable is checked alone. */
-const USABLE: RawSettings = { bucket: 'bucket', accessKeyId: 'key', secretAccessKey: 'key' }
+const PLACEHOLDER_SETTINGS: RawSettings = { bucket: 'bucket', accessKeyId: 'key', secretAccessKey: 'key' }
 
 export function readManaged(env: Environment): ManagedStoreOptions {
   const directory = env.text('MANAGED_DISK_DIRECTORY')
-  const given = env.set(Object.keys(S3_VARIABLES))
+  const setVariables = env.pickDefined(Object.keys(S3_VARIABLES))
   if (directory !== undefined) {
-    if (given.length > 0) {
-      env.problem('MANAGED_DISK_DIRECTORY', `cannot be combined with ${given.join(', ')}: documents have one store`)
+    if (setVariables.length > 0) {
+      env.addProblem(
+        'MANAGED_DISK_DIRECTORY',
+        `cannot be combined with ${setVariables.join(', ')}: documents have one store`
+      )
     }
     return { type: 'disk', directory: resolve(directory) }
   }
-  if (given.length === 0) {
-    env.problem(
+  if (setVariables.length === 0) {
+    env.addProblem(
       'MANAGED_S3_BUCKET',
       'is missing. Set it, MANAGED_S3_ACCESS_KEY_ID and MANAGED_S3_SECRET_ACCESS_KEY to store managed documents in ' +
         'S3, or MANAGED_DISK_DIRECTORY to store them on this machine'
@@ -164,7 +170,7 @@ export function readManaged(env: Environment): ManagedStoreOptions {
 }
 
 function readS3(env: Environment): ManagedStoreOptions {
-  for (const [name, setting] of Object.entries(S3_VARIABLES)) checkAlone(env, name, setting)
+  for (const [name, setting] of Object.entries(S3_VARIABLES)) checkSetting(env, name, setting)
   const flag = env.text('MANAGED_S3_FORCE_PATH_STYLE')
   const optional = {
     endpoint: env.text('MANAGED_S3_ENDPOINT'),
@@ -187,14 +193,14 @@ function readS3(env: Environment): ManagedStoreOptions {
 }
 
 /** Checks a value by the rules of the S3 provider, and reports problems under the variable's name. */
-function checkAlone(env: Environment, name: string, setting: keyof RawSettings): void {
+function checkSetting(env: Environment, name: string, setting: keyof RawSettings): void {
   const text = env.text(name)
   if (text === undefined) return
   const value = setting === 'forcePathStyle' && (text === 'true' || text === 'false') ? text === 'true' : text
   try {
-    readSettings({ ...USABLE, [setting]: value })
+    readSettings({ ...PLACEHOLDER_SETTINGS, [setting]: value })
   } catch (error) {
-    if (!(error instanceof UnusableSetting)) throw error
+    if (!(error instanceof InvalidSettingError)) throw error
     env.problems.push(error.message.replace(`The field "${setting}"`, name).replace(/\.$/, ''))
   }
 }
@@ -212,7 +218,7 @@ interface RegistrationVariables {
   readonly tenant: string | null
 }
 
-const VARIABLES: readonly RegistrationVariables[] = [...OAUTH_PROVIDERS].map((provider) => {
+const REGISTRATION_VARIABLES: readonly RegistrationVariables[] = [...OAUTH_PROVIDERS].map((provider) => {
   const prefix = provider.toUpperCase()
   return {
     provider,
@@ -225,9 +231,9 @@ const VARIABLES: readonly RegistrationVariables[] = [...OAUTH_PROVIDERS].map((pr
 
 /** Reads the registrations. A provider is enabled if one of its variables is set. */
 export function readRegistrations(env: Environment): Registrations {
-  const used = VARIABLES.filter(
+  const used = REGISTRATION_VARIABLES.filter(
     ({ clientId, clientSecret, scopes, tenant }) =>
-      env.set([clientId, clientSecret, scopes, tenant ?? scopes]).length > 0
+      env.pickDefined([clientId, clientSecret, scopes, tenant ?? scopes]).length > 0
   )
   const [first] = used
   if (first !== undefined) {
@@ -240,16 +246,16 @@ export function readRegistrations(env: Environment): Registrations {
 }
 
 function readRegistration(env: Environment, names: RegistrationVariables): OAuthClientSettings {
-  const why = 'it is part of the registration at the provider'
-  const clientId = env.exact(names.clientId, why) ?? ''
-  const clientSecret = new Secret(env.exact(names.clientSecret, why) ?? '')
+  const purpose = 'it is part of the registration at the provider'
+  const clientId = env.exact(names.clientId, purpose) ?? ''
+  const clientSecret = new Secret(env.exact(names.clientSecret, purpose) ?? '')
   const scopes = env.list(names.scopes)
-  if (!scopes.every((scope) => SCOPE.test(scope))) {
-    env.problem(names.scopes, 'must be a comma-separated list of scopes without spaces or quotes')
+  if (!scopes.every((scope) => SCOPE_PATTERN.test(scope))) {
+    env.addProblem(names.scopes, 'must be a comma-separated list of scopes without spaces or quotes')
   }
   const tenant = names.tenant === null ? undefined : env.text(names.tenant)
-  if (names.tenant !== null && tenant !== undefined && !TENANT.test(tenant)) {
-    env.problem(names.tenant, 'must be common, organizations, consumers, or the id or a domain of a tenant')
+  if (names.tenant !== null && tenant !== undefined && !TENANT_PATTERN.test(tenant)) {
+    env.addProblem(names.tenant, 'must be common, organizations, consumers, or the id or a domain of a tenant')
   }
   return { clientId, clientSecret, ...(scopes.length > 0 && { scopes }), ...(tenant !== undefined && { tenant }) }
 }

@@ -57,7 +57,7 @@ export interface AppConfig extends CommonConfig {
 export interface ServiceConfig extends AppConfig, DatabaseConfig {
   readonly mode: 'service'
   /** True to apply migrations; otherwise they are only checked. */
-  readonly migrates: boolean
+  readonly shouldMigrate: boolean
 }
 
 /** A demo on one machine, which creates its own secrets. */
@@ -118,7 +118,7 @@ function readService(env: Environment): ServiceConfig {
   return {
     mode: 'service',
     ...readDatabase(env),
-    migrates: env.flag('MIGRATE') ?? true,
+    shouldMigrate: env.flag('MIGRATE') ?? true,
     encryption: new Secret(readEncryption(env)),
     jwt: readJwt(env),
     managed: readManaged(env),
@@ -127,10 +127,10 @@ function readService(env: Environment): ServiceConfig {
 }
 
 function readDemo(env: Environment): DemoConfig {
-  const unused = env.set(['DATABASE_DIRECT_URL', ...SECURITY_VARIABLES, ...MANAGED_VARIABLES])
+  const unused = env.pickDefined(['DATABASE_DIRECT_URL', ...SECURITY_VARIABLES, ...MANAGED_VARIABLES])
   if (unused.length > 0) {
     // These variables are for a service. A demo would ignore them and create its own secrets.
-    env.problem(
+    env.addProblem(
       'DATABASE_URL',
       `is missing, although ${unused.join(', ')} ${unused.length === 1 ? 'is' : 'are'} set: ` +
         'set it to run as a service, or unset the others for the demo'
@@ -156,7 +156,7 @@ function readCommon(env: Environment, logLevel: LogLevel): CommonConfig {
       nextcloud: readAllowHosts(env, 'NEXTCLOUD_ALLOW_HOSTS')
     },
     registrations,
-    cache: given({
+    cache: omitUndefined({
       max: env.integer('CACHE_MAX_ENTRIES', COUNT),
       ttlMs: env.integer('CACHE_TTL_MS', MILLISECONDS),
       maxBytes: env.integer('CACHE_MAX_BYTES', { min: 1, max: Number.MAX_SAFE_INTEGER }),
@@ -166,7 +166,7 @@ function readCommon(env: Environment, logLevel: LogLevel): CommonConfig {
     }),
     leaseMs: env.integer('LEASE_MS', { min: 0, max: MAX_MS }),
     ...readInstances(env),
-    limits: given({
+    limits: omitUndefined({
       refreshPerMinute: env.integer('LIMIT_REFRESH_PER_MINUTE', COUNT),
       connectionsPerUser: env.integer('LIMIT_CONNECTIONS_PER_USER', COUNT),
       transfersPerUser: env.integer('LIMIT_TRANSFERS_PER_USER', COUNT),
@@ -174,7 +174,7 @@ function readCommon(env: Environment, logLevel: LogLevel): CommonConfig {
       failedConnectsPerMinute: env.integer('LIMIT_FAILED_CONNECTS_PER_MINUTE', COUNT),
       minBytesPerSecond: env.integer('LIMIT_MIN_BYTES_PER_SECOND', COUNT)
     }),
-    timeouts: given({
+    timeouts: omitUndefined({
       connectMs: env.integer('TIMEOUT_CONNECT_MS', MILLISECONDS),
       headersMs: env.integer('TIMEOUT_HEADERS_MS', MILLISECONDS),
       idleMs: env.integer('TIMEOUT_IDLE_MS', MILLISECONDS),
@@ -186,9 +186,9 @@ function readCommon(env: Environment, logLevel: LogLevel): CommonConfig {
 }
 
 function readTransfers(env: Environment): CommonConfig['transfers'] {
-  const isOn = (env.choice('TRANSFERS', ['true', 'false']) ?? 'true') === 'true'
+  const isEnabled = (env.choice('TRANSFERS', ['true', 'false']) ?? 'true') === 'true'
   const maxBytes = env.integer('TRANSFER_MAX_BYTES', { min: 1, max: Number.MAX_SAFE_INTEGER })
-  return isOn && given({ maxBytes })
+  return isEnabled && omitUndefined({ maxBytes })
 }
 
 function readSpool(env: Environment): SpoolOptions {
@@ -197,24 +197,29 @@ function readSpool(env: Environment): SpoolOptions {
   const maxBytesPerUser = env.integer('SPOOL_MAX_BYTES_PER_USER', bytes)
   const maxTotalBytes = env.integer('SPOOL_MAX_TOTAL_BYTES', bytes)
   if (maxBytesPerUser !== undefined && maxBytesPerUser < (maxBytes ?? 0)) {
-    env.problem('SPOOL_MAX_BYTES_PER_USER', 'must not be less than SPOOL_MAX_BYTES')
+    env.addProblem('SPOOL_MAX_BYTES_PER_USER', 'must not be less than SPOOL_MAX_BYTES')
   } else if (maxTotalBytes !== undefined && maxTotalBytes < (maxBytesPerUser ?? maxBytes ?? 0)) {
-    env.problem('SPOOL_MAX_TOTAL_BYTES', 'must not be less than SPOOL_MAX_BYTES or SPOOL_MAX_BYTES_PER_USER')
+    env.addProblem('SPOOL_MAX_TOTAL_BYTES', 'must not be less than SPOOL_MAX_BYTES or SPOOL_MAX_BYTES_PER_USER')
   }
   const folder = env.text('SPOOL_FOLDER')
-  return given({ maxBytes, maxBytesPerUser, maxTotalBytes, folder: folder === undefined ? undefined : resolve(folder) })
+  return omitUndefined({
+    maxBytes,
+    maxBytesPerUser,
+    maxTotalBytes,
+    folder: folder === undefined ? undefined : resolve(folder)
+  })
 }
 
 function readHost(env: Environment): string {
   const host = env.text('HOST') ?? '127.0.0.1'
-  if (isIP(host) === 0 && !HOST_NAME.test(host)) env.problem('HOST', 'must be an address or a host name')
+  if (isIP(host) === 0 && !HOST_NAME.test(host)) env.addProblem('HOST', 'must be an address or a host name')
   return host
 }
 
 function readTrustProxy(env: Environment): string[] {
   const items = env.list('TRUST_PROXY')
   if (!items.every((item) => PROXY_NAMES.has(item) || isAddressOrRange(item))) {
-    env.problem(
+    env.addProblem(
       'TRUST_PROXY',
       'must list the addresses of the proxies in front of the server (10.0.0.0/8,192.168.1.5): trusting every ' +
         'address or a number of hops would let clients forge their address and the host'
@@ -230,13 +235,13 @@ function isAddressOrRange(text: string): boolean {
   return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
 }
 
-function readPublicUrl(env: Environment, isOAuth: boolean): string | undefined {
+function readPublicUrl(env: Environment, hasOAuth: boolean): string | undefined {
   const text = env.text('PUBLIC_URL')
   if (text === undefined) return undefined
   try {
-    parsePublicUrl(text, isOAuth)
+    parsePublicUrl(text, hasOAuth)
   } catch (error) {
-    env.problem('PUBLIC_URL', (error as Error).message)
+    env.addProblem('PUBLIC_URL', (error as Error).message)
   }
   return text
 }
@@ -247,7 +252,7 @@ function readOrigins(env: Environment): string[] {
     try {
       parseOrigin(origin)
     } catch (error) {
-      env.problem('CORS_ORIGINS', `has an invalid entry: it ${(error as Error).message}`)
+      env.addProblem('CORS_ORIGINS', `has an invalid entry: it ${(error as Error).message}`)
       break
     }
   }
@@ -260,17 +265,17 @@ function readAllowHosts(env: Environment, name: string): string[] {
     try {
       parseAllowHosts([entry])
     } catch (error) {
-      env.problem(name, (error as Error).message.replace('allowHosts: ', 'entry '))
+      env.addProblem(name, (error as Error).message.replace('allowHosts: ', 'entry '))
     }
   }
   return entries
 }
 
 /** Drops `undefined` values, so that the plugin's defaults apply. */
-type Given<T> = { [Key in keyof T]?: NonNullable<T[Key]> }
+type Defined<T> = { [Key in keyof T]?: NonNullable<T[Key]> }
 
-function given<T extends Record<string, unknown>>(values: T): Given<T> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Given<T>
+function omitUndefined<T extends Record<string, unknown>>(values: T): Defined<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Defined<T>
 }
 
 /** Settings for several instances of the server, and for monitoring. */
@@ -278,7 +283,7 @@ export interface InstancesConfig {
   /** The URL of Redis or Valkey, for pages that all instances share. */
   readonly redisUrl: Secret<string> | undefined
   /** True if changes of connections are received by LISTEN. */
-  readonly listens: boolean
+  readonly isListenEnabled: boolean
   /** The port for Prometheus, on the same host; 0: any free port. */
   readonly metricsPort: number | undefined
 }
@@ -293,7 +298,7 @@ export interface DatabaseConfig {
 export function readInstances(env: Environment): InstancesConfig {
   return {
     redisUrl: readRedisUrl(env),
-    listens: env.flag('DATABASE_LISTEN') ?? true,
+    isListenEnabled: env.flag('DATABASE_LISTEN') ?? true,
     metricsPort: readMetricsPort(env)
   }
 }
@@ -314,13 +319,13 @@ export function readDatabase(env: Environment): DatabaseConfig {
 
 function checkPostgresUrl(env: Environment, name: string, url: string): void {
   if (/^postgres(ql)?:\/\//.test(url) && URL.canParse(url)) return
-  env.problem(name, 'must look like postgres://user:password@host:port/database')
+  env.addProblem(name, 'must look like postgres://user:password@host:port/database')
 }
 
 function readMetricsPort(env: Environment): number | undefined {
   const port = env.integer('METRICS_PORT', { min: 0, max: 65_535 })
   if (port !== undefined && port !== 0 && String(port) === (env.text('PORT') ?? '3000')) {
-    env.problem('METRICS_PORT', 'must not be the same as PORT: metrics have their own port')
+    env.addProblem('METRICS_PORT', 'must not be the same as PORT: metrics have their own port')
   }
   return port
 }
@@ -329,7 +334,7 @@ function readRedisUrl(env: Environment): Secret<string> | undefined {
   const url = env.text('REDIS_URL')
   if (url === undefined) return undefined
   if (!/^rediss?:\/\//.test(url) || !URL.canParse(url)) {
-    env.problem('REDIS_URL', 'must look like redis://user:password@host:port/0, or rediss:// for TLS')
+    env.addProblem('REDIS_URL', 'must look like redis://user:password@host:port/0, or rediss:// for TLS')
   }
   return new Secret(url)
 }

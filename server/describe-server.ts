@@ -15,7 +15,7 @@ const SCHEMA = [
 ].map((name) => ({ name }))
 
 /** A stub, never read: the routes are described, not used. */
-const NO_DATABASE = {
+const STUB_DATABASE = {
   prisma: {
     cloudConnection: {},
     oAuthState: {},
@@ -27,7 +27,7 @@ const NO_DATABASE = {
 } as unknown as AppDeps['database']
 
 /** Returns the configuration of a server with all features, and with dummy secrets. */
-function everything(): AppConfig {
+function createFullConfig(): AppConfig {
   const key = randomBytes(32).toString('base64')
   const registration = { clientId: 'client', clientSecret: new Secret('secret') }
   return {
@@ -43,7 +43,7 @@ function everything(): AppConfig {
     cache: {},
     leaseMs: undefined,
     redisUrl: undefined,
-    listens: false,
+    isListenEnabled: false,
     metricsPort: undefined,
     limits: {},
     timeouts: {},
@@ -57,7 +57,7 @@ function everything(): AppConfig {
 
 /** Returns the OpenAPI document of the server with all providers, as `GET /openapi.json` sends it. */
 export async function describeServer(): Promise<string> {
-  const app = buildApp(everything(), { database: NO_DATABASE })
+  const app = buildApp(createFullConfig(), { database: STUB_DATABASE })
   try {
     const { statusCode, body } = await app.inject('/openapi.json')
     if (statusCode !== 200) throw new Error(`The server returned no OpenAPI document: ${body}`)

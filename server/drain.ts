@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { StorageError } from '../src/errors.ts'
-import { onceClosed } from '../src/http/in-flight.ts'
+import { onResponseClosed } from '../src/http/in-flight.ts'
 
 /**
  * Shuts a server down without interrupting requests in flight. New requests get a 503, and the listener stays open
@@ -10,28 +10,28 @@ import { onceClosed } from '../src/http/in-flight.ts'
  * Not a `preClose` hook: Fastify limits those to ten seconds, and the plugin's own would refuse requests in flight.
  */
 export class RequestDrain {
-  #open = 0
-  #draining = false
+  #inFlight = 0
+  #isDraining = false
   #onIdle: (() => void) | undefined
 
   /** The number of requests in flight. */
-  get open(): number {
-    return this.#open
+  get inFlight(): number {
+    return this.#inFlight
   }
 
-  get draining(): boolean {
-    return this.#draining
+  get isDraining(): boolean {
+    return this.#isDraining
   }
 
   /** Adds the hook. Call it before anything else is registered, so that the hook is the first of every route. */
   watch(app: FastifyInstance): void {
     app.addHook('onRequest', async (request, reply) => {
-      this.#open++
-      onceClosed(reply, () => {
-        this.#open--
-        if (this.#open === 0) this.#onIdle?.()
+      this.#inFlight++
+      onResponseClosed(reply, () => {
+        this.#inFlight--
+        if (this.#inFlight === 0) this.#onIdle?.()
       })
-      if (!this.#draining) return
+      if (!this.#isDraining) return
       reply.header('connection', 'close')
       if (request.routeOptions.config.duringDrain !== true) {
         throw new StorageError('SHUTTING_DOWN')
@@ -45,14 +45,14 @@ export class RequestDrain {
    * @returns the number of requests that were cut off after `timeoutMs`
    */
   async drain(app: FastifyInstance, timeoutMs: number): Promise<number> {
-    this.#draining = true
-    if (this.#open > 0) await this.#idle(timeoutMs)
-    const left = this.#open
-    if (left > 0) app.server.closeAllConnections()
-    return left
+    this.#isDraining = true
+    if (this.#inFlight > 0) await this.#waitUntilIdle(timeoutMs)
+    const remaining = this.#inFlight
+    if (remaining > 0) app.server.closeAllConnections()
+    return remaining
   }
 
-  #idle(timeoutMs: number): Promise<void> {
+  #waitUntilIdle(timeoutMs: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, timeoutMs)
       this.#onIdle = () => {
@@ -74,16 +74,16 @@ declare module 'fastify' {
  * Closes a connection if its request has not arrived within `ms`. Uploads may take longer, as long as they make
  * progress. Node's own limit for this cannot distinguish routes.
  */
-export function limitBodies(app: FastifyInstance, ms: number): void {
+export function limitReceiveTime(app: FastifyInstance, ms: number): void {
   app.addHook('onRequest', (request, _reply, done) => {
     const { raw, headers } = request
     const hasBody = 'content-length' in headers || 'transfer-encoding' in headers
-    if (hasBody && request.routeOptions.config.streamsBody !== true) limit(raw, ms)
+    if (hasBody && request.routeOptions.config.streamsBody !== true) startReceiveTimeout(raw, ms)
     done()
   })
 }
 
-function limit(raw: IncomingMessage, ms: number): void {
+function startReceiveTimeout(raw: IncomingMessage, ms: number): void {
   const timer = setTimeout(() => {
     // Closes the connection too, if there is one: the demo sends requests to its own application without any.
     if (!raw.complete) raw.destroy()

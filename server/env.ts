@@ -32,22 +32,22 @@ export class Environment {
   }
 
   /** Returns the variables among `names` that are set. */
-  set(names: readonly string[]): string[] {
+  pickDefined(names: readonly string[]): string[] {
     return names.filter((name) => this.text(name) !== undefined)
   }
 
-  /** Reads a variable without which the server does not start; `why` states its purpose. */
-  required(name: string, why: string): string {
+  /** Reads a variable without which the server does not start; `purpose` is part of the message. */
+  required(name: string, purpose: string): string {
     const value = this.text(name)
-    if (value === undefined) this.problem(name, `is missing: ${why}`)
+    if (value === undefined) this.addProblem(name, `is missing: ${purpose}`)
     return value ?? ''
   }
 
   /** Reads a text that is compared or sent unchanged. A copied line end or space would be a silent mismatch. */
-  exact(name: string, why?: string): string | undefined {
-    const value = why === undefined ? this.text(name) : this.required(name, why)
+  exact(name: string, purpose?: string): string | undefined {
+    const value = purpose === undefined ? this.text(name) : this.required(name, purpose)
     if (value !== undefined && (value.trim() !== value || CONTROL.test(value))) {
-      this.problem(name, 'must not begin or end with a space, or contain control characters')
+      this.addProblem(name, 'must not begin or end with a space, or contain control characters')
     }
     return value
   }
@@ -57,7 +57,7 @@ export class Environment {
     if (value === undefined) return undefined
     const number = /^\d{1,16}$/.test(value) ? Number(value) : NaN
     if (number >= min && number <= max) return number
-    this.problem(name, `must be a whole number from ${min} to ${max}`)
+    this.addProblem(name, `must be a whole number from ${min} to ${max}`)
     return undefined
   }
 
@@ -67,14 +67,14 @@ export class Environment {
     if (value === undefined) return undefined
     const number = /^(?:0?\.\d{1,6}|1(?:\.0{1,6})?)$/.test(value) ? Number(value) : NaN
     if (number > 0 && number <= 1) return number
-    this.problem(name, 'must be a number above 0 and at most 1, such as 0.25')
+    this.addProblem(name, 'must be a number above 0 and at most 1, such as 0.25')
     return undefined
   }
 
   choice<T extends string>(name: string, choices: readonly T[]): T | undefined {
     const value = this.text(name)
     const chosen = choices.find((choice) => choice === value)
-    if (value !== undefined && chosen === undefined) this.problem(name, `must be one of ${choices.join(', ')}`)
+    if (value !== undefined && chosen === undefined) this.addProblem(name, `must be one of ${choices.join(', ')}`)
     return chosen
   }
 
@@ -91,7 +91,7 @@ export class Environment {
       .filter((item) => item !== '')
   }
 
-  problem(name: string, text: string): void {
+  addProblem(name: string, text: string): void {
     this.problems.push(`${name} ${text}`)
   }
 }

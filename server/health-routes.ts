@@ -2,28 +2,33 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import { collectDefaultMetrics, Counter, Histogram, Registry } from 'prom-client'
 import { isStorageError, StorageError } from '../src/errors.ts'
-import { closed, type Schema } from '../src/http/openapi/models.ts'
-import { json, NO_STORE, problems } from '../src/http/openapi/responses.ts'
+import { closedObject, type Schema } from '../src/http/openapi/models.ts'
+import { jsonResponse, NO_STORE_HEADERS, problemResponses } from '../src/http/openapi/responses.ts'
 import type { RequestDrain } from './drain.ts'
 import type { CompletedRequest } from './logging.ts'
 
 /** Probes arrive every few seconds and would fill the log. */
-const QUIET = {
+const PROBE_OPTIONS = {
   logLevel: 'warn',
   config: { duringDrain: true },
   // In any scope: the schemas only describe the routes.
   serializerCompiler: () => JSON.stringify
 } as const
 
-const status = (word: string): Schema =>
-  json(`The server is ${word}.`, closed({ status: { type: 'string', const: word } }), NO_STORE, { status: word })
+const status = (value: string): Schema =>
+  jsonResponse(
+    `The server is ${value}.`,
+    closedObject({ status: { type: 'string', const: value } }),
+    NO_STORE_HEADERS,
+    { status: value }
+  )
 
 const LIVE = {
   operationId: 'isLive',
   summary: 'Check that the process responds',
   tags: ['Server'],
   security: [],
-  response: { 200: status('live'), ...problems(['INTERNAL']) }
+  response: { 200: status('live'), ...problemResponses(['INTERNAL']) }
 }
 
 const READY = {
@@ -33,45 +38,45 @@ const READY = {
   security: [],
   response: {
     200: status('ready'),
-    ...problems(['INTERNAL', 'SDK_MISSING', 'DATABASE_UNAVAILABLE', 'PROVIDER_UNAVAILABLE', 'SHUTTING_DOWN'])
+    ...problemResponses(['INTERNAL', 'SDK_MISSING', 'DATABASE_UNAVAILABLE', 'PROVIDER_UNAVAILABLE', 'SHUTTING_DOWN'])
   }
 }
 
 export interface HealthRouteDeps {
   /** Rejects if the database is unavailable. May hang. */
-  readonly askDatabase: () => PromiseLike<unknown>
+  readonly pingDatabase: () => PromiseLike<unknown>
   /** Rejects with a StorageError while managed documents cannot be stored. May hang. */
-  readonly assertManaged?: () => Promise<void>
+  readonly assertManagedStore?: () => Promise<void>
   readonly drain: RequestDrain
   readonly timeoutMs: number
 }
 
 /** Registers the probes. `live`: the process responds. `ready`: it can serve requests. */
 export function healthRoutes(app: FastifyInstance, deps: HealthRouteDeps): void {
-  const { askDatabase, assertManaged = async () => undefined, drain, timeoutMs } = deps
-  const ask = shared(askDatabase)
-  const check = shared(assertManaged)
+  const { pingDatabase, assertManagedStore = async () => undefined, drain, timeoutMs } = deps
+  const checkDatabase = singleFlight(pingDatabase)
+  const checkStore = singleFlight(assertManagedStore)
 
-  app.get('/health/live', { ...QUIET, schema: LIVE }, async (_request, reply) => {
+  app.get('/health/live', { ...PROBE_OPTIONS, schema: LIVE }, async (_request, reply) => {
     reply.header('cache-control', 'no-store')
     return { status: 'live' }
   })
 
-  app.get('/health/ready', { ...QUIET, schema: READY }, async (_request, reply) => {
-    if (drain.draining) throw new StorageError('SHUTTING_DOWN')
-    await withinTime(ask(), timeoutMs, databaseUnavailable)
-    await withinTime(check(), timeoutMs, managedUnavailable)
+  app.get('/health/ready', { ...PROBE_OPTIONS, schema: READY }, async (_request, reply) => {
+    if (drain.isDraining) throw new StorageError('SHUTTING_DOWN')
+    await withDeadline(checkDatabase(), timeoutMs, databaseUnavailable)
+    await withDeadline(checkStore(), timeoutMs, managedUnavailable)
     reply.header('cache-control', 'no-store')
     return { status: 'ready' }
   })
 }
 
 /** Runs one check at a time: probes of a hanging database must not exhaust its pool. */
-function shared(ask: () => PromiseLike<unknown>): () => Promise<unknown> {
-  let asking: Promise<unknown> | undefined
+function singleFlight(check: () => PromiseLike<unknown>): () => Promise<unknown> {
+  let pending: Promise<unknown> | undefined
   return () =>
-    (asking ??= Promise.resolve(ask()).finally(() => {
-      asking = undefined
+    (pending ??= Promise.resolve(check()).finally(() => {
+      pending = undefined
     }))
 }
 
@@ -85,11 +90,11 @@ function databaseUnavailable(cause: unknown): StorageError {
   return new StorageError('DATABASE_UNAVAILABLE', 'The database is unavailable.', { cause })
 }
 
-/** Waits for a check. @throws the result of `toFailure` if the check fails or times out */
-export async function withinTime(
+/** Waits for a check. @throws the result of `toError` if the check fails or times out */
+export async function withDeadline(
   check: Promise<unknown>,
   timeoutMs: number,
-  toFailure: (cause: unknown) => StorageError
+  toError: (cause: unknown) => StorageError
 ): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const deadline = new Promise<never>((_resolve, reject) => {
@@ -100,7 +105,7 @@ export async function withinTime(
   try {
     await Promise.race([check, deadline])
   } catch (cause) {
-    throw toFailure(cause)
+    throw toError(cause)
   } finally {
     clearTimeout(timer)
   }

@@ -9,14 +9,14 @@ import {
   type RawRequestDefaultExpression
 } from 'fastify'
 import { systemClock } from '../src/core/time.ts'
-import { ClientGone } from '../src/http/in-flight.ts'
-import { collectFailure, logFailure, type LoggedFailure } from '../src/http/problem.ts'
+import { ClientDisconnected } from '../src/http/in-flight.ts'
+import { setFailureSink, logFailure, type LoggedFailure } from '../src/http/problem.ts'
 import type { LogLevel } from './config.ts'
 
 type LoggerOptions = Exclude<FastifyServerOptions['logger'], boolean | undefined>
 
 const MAX_CAUSES = 4
-const HIDDEN = '[hidden]'
+const REDACTED = '[hidden]'
 
 /** Maximum lengths of a logged URL, host or address, and message. Without a token, each may have 32 KB. */
 const MAX_URL = 1024
@@ -25,30 +25,30 @@ const MAX_MESSAGE = 4096
 
 /** A word of a log line. The quotes and escapes of JSON delimit words too. */
 const WORD = /[^\s"\\]+/g
-const SCHEMES = /\b(Bearer|Basic|Digest|Negotiate)\s+[^\s"\\]+/gi
+const AUTH_SCHEMES = /\b(Bearer|Basic|Digest|Negotiate)\s+[^\s"\\]+/gi
 /** A user name and password in a URL. A slash ends each attempt, so repeated `://` stay linear. */
 const USER_INFO = /:\/\/[^/?#]+@/g
 const HTTP = /https?:\/\/[^?]/i
 /** A user name and password, or a host, at the end of a text that was cut: the `@` behind it may be missing. */
-const CUT_USER_INFO = /:\/\/[^\s"\\/?#]*$/
+const TRUNCATED_USER_INFO = /:\/\/[^\s"\\/?#]*$/
 
 /** Paths where a library may put a whole request into an error or a log line. */
-const NEVER_LOGGED = ['headers', '*.headers', '*.*.headers', 'authorization', '*.authorization', 'cookie', '*.cookie']
+const REDACTED_PATHS = ['headers', '*.headers', '*.*.headers', 'authorization', '*.authorization', 'cookie', '*.cookie']
 
 /**
  * Returns the options of a JSON log. It omits queries, which contain cursors and folder names, headers, and error
- * properties that are not known to be harmless. Finally, `withoutSecrets` filters each line.
+ * properties that are not known to be harmless. Finally, `redactSecrets` filters each line.
  */
 export function logOptions(level: LogLevel, stream?: Writable): LoggerOptions {
   return {
     level,
-    serializers: { req: describeRequest, err: describeError },
-    redact: { paths: NEVER_LOGGED, censor: HIDDEN },
+    serializers: { req: serializeRequest, err: serializeError },
+    redact: { paths: REDACTED_PATHS, censor: REDACTED },
     hooks: {
-      streamWrite: withoutSecrets,
+      streamWrite: redactSecrets,
       logMethod(args, method) {
-        const bounded = args.map((arg: unknown) => (typeof arg === 'string' ? shortened(arg, MAX_MESSAGE) : arg))
-        method.apply(this, bounded as typeof args)
+        const truncated = args.map((arg: unknown) => (typeof arg === 'string' ? truncate(arg, MAX_MESSAGE) : arg))
+        method.apply(this, truncated as typeof args)
       }
     },
     ...(stream && { stream })
@@ -59,62 +59,65 @@ export function logOptions(level: LogLevel, stream?: Writable): LoggerOptions {
  * Hides credentials and URL queries in a log line; JSON stays valid. Takes time linear in the text, which may contain
  * paths and hosts of unauthenticated requests.
  */
-export function withoutSecrets(text: string): string {
-  const shown = text.replace(SCHEMES, `$1 ${HIDDEN}`)
-  return shown.includes('://') ? shown.replace(WORD, withoutUrlSecrets) : shown
+export function redactSecrets(text: string): string {
+  const redacted = text.replace(AUTH_SCHEMES, `$1 ${REDACTED}`)
+  return redacted.includes('://') ? redacted.replace(WORD, redactUrlSecrets) : redacted
 }
 
-function withoutUrlSecrets(word: string): string {
+function redactUrlSecrets(word: string): string {
   if (!word.includes('://')) return word
   const http = word.search(HTTP)
   const query = http === -1 ? -1 : word.indexOf('?', http)
-  const shown = query === -1 || query === word.length - 1 ? word : `${word.slice(0, query)}?${HIDDEN}`
-  return shown.replace(USER_INFO, `://${HIDDEN}@`)
+  const redacted = query === -1 || query === word.length - 1 ? word : `${word.slice(0, query)}?${REDACTED}`
+  return redacted.replace(USER_INFO, `://${REDACTED}@`)
 }
 
 /**
  * Cuts a long text at `maxLength`, in time independent of the rest. A possible beginning of `user:password@` at the
  * cut is hidden, since no pattern finds it without the `@`. Tokens and queries are found by their beginning.
  */
-export function shortened(text: string, maxLength: number): string {
+export function truncate(text: string, maxLength: number): string {
   if (text.length <= maxLength) return text
-  const shown = withoutSecrets(text.slice(0, maxLength).replace(CUT_USER_INFO, `://${HIDDEN}`))
-  return `${shown.slice(0, maxLength)}…`
+  const redacted = redactSecrets(text.slice(0, maxLength).replace(TRUNCATED_USER_INFO, `://${REDACTED}`))
+  return `${redacted.slice(0, maxLength)}…`
 }
 
 /** Serializes anything that is logged as `req`. All fields are optional, since logging must never fail. */
-export function describeRequest(request: Partial<FastifyRequest>): Record<string, unknown> {
+export function serializeRequest(request: Partial<FastifyRequest>): Record<string, unknown> {
   const { method, url: routedUrl, originalUrl: url = routedUrl, host, ip } = request
   return {
     method,
-    url: url === undefined ? undefined : shortened(url.split('?', 1)[0] ?? '', MAX_URL),
-    host: host === undefined ? undefined : shortened(host, MAX_HOST),
+    url: url === undefined ? undefined : truncate(url.split('?', 1)[0] ?? '', MAX_URL),
+    host: host === undefined ? undefined : truncate(host, MAX_HOST),
     // With trusted proxies, this is text of a header.
-    remoteAddress: ip === undefined ? undefined : shortened(ip, MAX_HOST)
+    remoteAddress: ip === undefined ? undefined : truncate(ip, MAX_HOST)
   }
 }
 
 /** Omits properties that libraries add to their errors: requests, configurations, raw packets. */
-function describeError(error: unknown): DescribedError {
-  if (error instanceof Error) return describe(error, MAX_CAUSES)
+function serializeError(error: unknown): SerializedError {
+  if (error instanceof Error) return serializeErrorChain(error, MAX_CAUSES)
   return { type: typeof error, message: '', stack: '' }
 }
 
-interface DescribedError extends Record<string, unknown> {
+interface SerializedError extends Record<string, unknown> {
   readonly type: string
   readonly message: string
   readonly stack: string
 }
 
-function describe(error: Error & { code?: unknown; statusCode?: unknown }, causes: number): DescribedError {
+function serializeErrorChain(
+  error: Error & { code?: unknown; statusCode?: unknown },
+  remainingCauses: number
+): SerializedError {
   const { name, message, stack, code, statusCode, cause } = error
   return {
     type: name,
-    message: shortened(message, MAX_MESSAGE),
-    stack: shortened(stack ?? '', 2 * MAX_MESSAGE),
+    message: truncate(message, MAX_MESSAGE),
+    stack: truncate(stack ?? '', 2 * MAX_MESSAGE),
     code: typeof code === 'string' ? code : undefined,
     statusCode: typeof statusCode === 'number' ? statusCode : undefined,
-    cause: cause instanceof Error && causes > 0 ? describe(cause, causes - 1) : undefined
+    cause: cause instanceof Error && remainingCauses > 0 ? serializeErrorChain(cause, remainingCauses - 1) : undefined
   }
 }
 
@@ -160,16 +163,16 @@ export class RequestLog extends LogController {
     reply.header(REQUEST_ID_HEADER, request.id)
     const startedAt = systemClock.now()
     // Read now: the address of a disconnected client is unknown.
-    const { remoteAddress: ip, ...described } = describeRequest(request)
-    const req = { ...described, ip }
+    const { remoteAddress: ip, ...serialized } = serializeRequest(request)
+    const req = { ...serialized, ip }
     let isFinished = false
     let level: 'info' | 'warn' | 'error' = 'info'
     let message = 'request completed'
     let failure: LoggedFailure = {}
-    collectFailure(request, (noted, notedLevel, notedMessage) => {
-      failure = noted
-      level = notedLevel
-      message = notedMessage
+    setFailureSink(request, (loggedFailure, failureLevel, failureMessage) => {
+      failure = loggedFailure
+      level = failureLevel
+      message = failureMessage
     })
     reply.raw.once('finish', () => {
       isFinished = true
@@ -207,7 +210,7 @@ export class RequestLog extends LogController {
   /** Logs a body that failed after the headers were sent. */
   override streamError(error: Error & { code?: unknown }, request: FastifyRequest): void {
     // The client disconnected: the line says so.
-    if (error.code === 'ERR_STREAM_PREMATURE_CLOSE' || error instanceof ClientGone) return
+    if (error.code === 'ERR_STREAM_PREMATURE_CLOSE' || error instanceof ClientDisconnected) return
     logFailure(request, 502, error)
   }
 }
@@ -218,13 +221,15 @@ export class RequestLog extends LogController {
  *
  * @param trustedProxies addresses, ranges, and the names of ranges
  */
-export function requestIds(trustedProxies: readonly string[]): (request: RawRequestDefaultExpression) => string {
-  const isTrusted = trustOf(trustedProxies)
+export function createRequestIdGenerator(
+  trustedProxies: readonly string[]
+): (request: RawRequestDefaultExpression) => string {
+  const isTrusted = compileProxyTrust(trustedProxies)
   return ({ socket, headers }) => {
-    const given = headers[REQUEST_ID_HEADER]
+    const requestId = headers[REQUEST_ID_HEADER]
     // Node joins repeated headers with a comma, which no id contains.
-    const isUsable = typeof given === 'string' && REQUEST_ID.test(given)
-    return isUsable && isTrusted(socket.remoteAddress) ? given : randomUUID()
+    const isValid = typeof requestId === 'string' && REQUEST_ID.test(requestId)
+    return isValid && isTrusted(socket.remoteAddress) ? requestId : randomUUID()
   }
 }
 
@@ -234,7 +239,7 @@ export function requestIds(trustedProxies: readonly string[]): (request: RawRequ
  *
  * @param trustedProxies addresses, ranges, and the names of ranges
  */
-export function trustOf(trustedProxies: readonly string[]): (address?: string, hop?: number) => boolean {
+export function compileProxyTrust(trustedProxies: readonly string[]): (address?: string, hop?: number) => boolean {
   const trusted = new BlockList()
   for (const range of trustedProxies.flatMap((item) => NAMED_RANGES[item] ?? [item])) {
     const [address = '', bits] = range.split('/')
@@ -250,5 +255,5 @@ export function trustOf(trustedProxies: readonly string[]): (address?: string, h
 
 function userAgentOf({ headers }: FastifyRequest): string | undefined {
   const userAgent = headers['user-agent']
-  return userAgent === undefined ? undefined : shortened(userAgent, MAX_USER_AGENT)
+  return userAgent === undefined ? undefined : truncate(userAgent, MAX_USER_AGENT)
 }

@@ -2,11 +2,11 @@ import { type DemoConfig, readConfig, type ServiceConfig } from './config.ts'
 import { openDatabase } from '../src/db/open-database.ts'
 import { buildFrontEnd } from './page-routes.ts'
 import { ConfigError } from './env.ts'
-import { withoutSecrets } from './logging.ts'
+import { redactSecrets } from './logging.ts'
 import { assertPortFree, type DatabaseSummary, openApp } from './app.ts'
 import { openDemo } from './demo/demo.ts'
 import { readArguments } from './run.ts'
-import { ServerRun, untilSignal } from './run.ts'
+import { ServerRun, runUntilSignal } from './run.ts'
 
 const HELP = `
 Usage: npm start                (built: node build/server/main.js)
@@ -18,22 +18,22 @@ Other programs: npm run demo, npm run migrate, npm run rotate-keys.
 `
 
 /** Time for closing after the requests: the application's own hooks, and the database. */
-const CLOSING_MS = 5000
+const CLOSE_TIMEOUT_MS = 5000
 
 async function main(): Promise<void> {
   readArguments(HELP)
   const config = readConfig(process.env)
   await assertPortFree(config)
   const run = new ServerRun()
-  await untilSignal(run, {
-    delayMs: config.shutdownTimeoutMs + CLOSING_MS,
-    report: reportStart,
+  await runUntilSignal(run, {
+    shutdownTimeoutMs: config.shutdownTimeoutMs + CLOSE_TIMEOUT_MS,
+    report: reportStartFailure,
     start: () => (config.mode === 'demo' ? startDemo(run, config) : startService(run, config))
   })
 }
 
 async function startService(run: ServerRun, service: ServiceConfig): Promise<void> {
-  const { databaseUrl, databaseDirectUrl, migrates } = service
+  const { databaseUrl, databaseDirectUrl, shouldMigrate: migrates } = service
   const database = await openDatabase({
     url: databaseUrl.reveal(),
     directUrl: databaseDirectUrl?.reveal(),
@@ -43,7 +43,10 @@ async function startService(run: ServerRun, service: ServiceConfig): Promise<voi
     throw new Error(`The database in DATABASE_URL cannot be used: ${reason}`, { cause })
   })
   run.add(database.close)
-  const { listen, logStart } = await openApp(run, service, { database, summary: summaryOf(databaseUrl.reveal()) })
+  const { listen, logStart } = await openApp(run, service, {
+    database,
+    summary: summarizeDatabase(databaseUrl.reveal())
+  })
   logStart(await listen())
 }
 
@@ -58,30 +61,30 @@ async function startDemo(run: ServerRun, config: DemoConfig): Promise<void> {
   const { app, demo, listen, logStart } = await openDemo(run, config, { onStep })
   const address = await listen()
   // The greeting comes before the log.
-  process.stdout.write(demo.greet(app, reachable(address)))
+  process.stdout.write(demo.greeting(app, toLocalAddress(address)))
   app.log.level = config.logLevel
   logStart(address)
 }
 
-function summaryOf(databaseUrl: string): DatabaseSummary {
+function summarizeDatabase(databaseUrl: string): DatabaseSummary {
   const { host, pathname } = new URL(databaseUrl)
   return { type: 'postgres', host, name: pathname.slice(1) }
 }
 
 /** Returns an address for clients on this machine if the server listens on all addresses. */
-function reachable(address: string): string {
+function toLocalAddress(address: string): string {
   return address.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')
 }
 
 /** Prints the message without a stack: a failed start is nearly always caused by the configuration or the machine. */
-function reportStart(error: unknown): void {
+function reportStartFailure(error: unknown): void {
   const message = error instanceof Error ? error.message : String(error)
   // Our own messages contain no secret, and their examples of URLs should remain readable.
-  const safe = error instanceof ConfigError ? message : withoutSecrets(message)
+  const safe = error instanceof ConfigError ? message : redactSecrets(message)
   process.stderr.write(`fastify-cloud-storage cannot start. ${safe}\n`)
 }
 
 main().catch((error: unknown) => {
-  reportStart(error)
+  reportStartFailure(error)
   process.exit(1)
 })

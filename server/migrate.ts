@@ -1,7 +1,7 @@
 import { readMigrationConfig } from './config.ts'
 import { openDatabase } from '../src/db/open-database.ts'
 import { ConfigError } from './env.ts'
-import { withoutSecrets } from './logging.ts'
+import { redactSecrets } from './logging.ts'
 import { readArguments } from './run.ts'
 
 const HELP = `
@@ -23,6 +23,6 @@ async function main(): Promise<void> {
 
 main().catch((error: unknown) => {
   const message = error instanceof Error ? error.message : String(error)
-  process.stderr.write(`migrate failed. ${error instanceof ConfigError ? message : withoutSecrets(message)}\n`)
+  process.stderr.write(`migrate failed. ${error instanceof ConfigError ? message : redactSecrets(message)}\n`)
   process.exitCode = 1
 })

@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifySchema } from 'fastify'
 import { isOAuthProvider, type ProviderDefinition } from '../src/core/provider.ts'
 import { MODEL_PREFIX } from '../src/http/openapi/models.ts'
 import { credentialsSchema } from '../src/http/schemas.ts'
-import { DESCRIPTION_HEADERS, pages } from './page-routes.ts'
+import { DESCRIPTION_HEADERS, pagePaths } from './page-routes.ts'
 
 /** The hash of the only inline style of Swagger UI 5, in its logo. */
 const LOGO_STYLE = "'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='"
@@ -62,7 +62,7 @@ export function describeRoutes(app: FastifyInstance, publicUrl: string | undefin
         { url: publicUrl?.replace(/(?<!\/)\/+$/, '') ?? '/', description: 'The public URL of the application.' }
       ],
       security: [{ bearer: [] }],
-      paths: pages(),
+      paths: pagePaths(),
       tags: TAGS,
       components: {
         securitySchemes: {
@@ -75,10 +75,12 @@ export function describeRoutes(app: FastifyInstance, publicUrl: string | undefin
 
 /** Registers `GET /openapi.json` and a page that displays it. */
 export async function apiDocs(app: FastifyInstance, { loadProviders }: ApiDocsOptions): Promise<void> {
-  let completed: Promise<ApiDocument> | undefined
+  let completedDocument: Promise<ApiDocument> | undefined
   /** Loads the providers at the first request, not at start-up. */
-  const document = (): Promise<ApiDocument> =>
-    (completed ??= loadProviders().then((providers) => completeDocument(app.swagger() as ApiDocument, providers)))
+  const getDocument = (): Promise<ApiDocument> =>
+    (completedDocument ??= loadProviders().then((providers) =>
+      completeDocument(app.swagger() as ApiDocument, providers)
+    ))
 
   const schema = {
     security: [],
@@ -98,7 +100,7 @@ export async function apiDocs(app: FastifyInstance, { loadProviders }: ApiDocsOp
   }
   app.get('/openapi.json', { schema }, async (_request, reply) => {
     reply.header('cache-control', 'no-cache')
-    return await document()
+    return await getDocument()
   })
   app.addHook('onRequest', async (_request, reply) => {
     reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'no-referrer')
@@ -108,7 +110,7 @@ export async function apiDocs(app: FastifyInstance, { loadProviders }: ApiDocsOp
     staticCSP: PAGE_POLICY,
     uiHooks: {
       preHandler: (_request, _reply, done) => {
-        document().then(() => {
+        getDocument().then(() => {
           done()
         }, done)
       }
@@ -123,11 +125,11 @@ export async function apiDocs(app: FastifyInstance, { loadProviders }: ApiDocsOp
 
 /** Describes `HEAD` like `GET`, but without bodies and without the responses to ranges. */
 function withoutBodies(schema: FastifySchema): FastifySchema {
-  const answers = Object.entries((schema as { response?: Record<string, object> } | undefined)?.response ?? {}).filter(
-    ([status]) => status !== '206' && status !== '416'
-  )
-  const response = answers.map(([status, answer]) => {
-    const { content: _content, ...rest } = answer as { content?: unknown }
+  const responses = Object.entries(
+    (schema as { response?: Record<string, object> } | undefined)?.response ?? {}
+  ).filter(([status]) => status !== '206' && status !== '416')
+  const response = responses.map(([status, responseObject]) => {
+    const { content: _content, ...rest } = responseObject as { content?: unknown }
     return [status, { ...rest, type: 'null' }]
   })
   return { ...schema, response: Object.fromEntries(response) as object }
@@ -154,7 +156,7 @@ export interface ApiDocument {
   readonly components: { readonly schemas: Record<string, unknown> }
 }
 
-const CONNECT = '/cloud/connections/{id}'
+const CONNECT_PATH = '/cloud/connections/{id}'
 /** Bodies that may be missing: OAuth requires no field, and an empty file is uploaded without a body. */
 const OPTIONAL_BODIES = [
   ['/cloud/connections/{provider}/authorize', 'post'],
@@ -165,13 +167,15 @@ const JSON_TYPE = 'application/json'
 
 /** Adds what the routes do not describe: the fields that connect each enabled provider. */
 export function completeDocument(document: ApiDocument, providers: readonly ProviderDefinition[]): ApiDocument {
-  const typed = providers.flatMap((provider) => (isOAuthProvider(provider) ? [] : [provider]))
-  const credentials = typed.map(({ id, connect }) => [modelOf(id), credentialsSchema(connect.schema)] as const)
+  const credentialProviders = providers.flatMap((provider) => (isOAuthProvider(provider) ? [] : [provider]))
+  const credentials = credentialProviders.map(
+    ({ id, connect }) => [schemaNameOf(id), credentialsSchema(connect.schema)] as const
+  )
   Object.assign(document.components.schemas, Object.fromEntries(credentials))
-  const connecting = document.paths[CONNECT]?.['post']?.requestBody?.content[JSON_TYPE]
-  if (connecting !== undefined && credentials.length > 0) {
+  const connectBody = document.paths[CONNECT_PATH]?.['post']?.requestBody?.content[JSON_TYPE]
+  if (connectBody !== undefined && credentials.length > 0) {
     // `anyOf`: the same credentials may be valid for several providers.
-    connecting.schema = { anyOf: credentials.map(([name]) => ({ $ref: `#/components/schemas/${name}` })) }
+    connectBody.schema = { anyOf: credentials.map(([name]) => ({ $ref: `#/components/schemas/${name}` })) }
   }
   for (const [path, method] of OPTIONAL_BODIES) {
     const body = document.paths[path]?.[method]?.requestBody
@@ -180,6 +184,6 @@ export function completeDocument(document: ApiDocument, providers: readonly Prov
   return document
 }
 
-function modelOf(providerId: string): string {
+function schemaNameOf(providerId: string): string {
   return `${providerId.replace(/(?:^|_)([a-z0-9])/g, (_match, first: string) => first.toUpperCase())}Credentials`
 }

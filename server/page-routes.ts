@@ -6,8 +6,8 @@ import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { StorageError } from '../src/errors.ts'
-import { judge } from '../src/http/conditional.ts'
-import { acceptedEncoding, addVary } from '../src/http/headers.ts'
+import { evaluatePreconditions } from '../src/http/conditional.ts'
+import { negotiateEncoding, addVary } from '../src/http/headers.ts'
 import type { Schema } from '../src/http/openapi/models.ts'
 import type { Encoding } from '../src/listing/rendered-listing.ts'
 
@@ -29,12 +29,12 @@ const POLICY = [
 ].join('; ')
 
 /** Features of browsers that the page does not need. */
-const UNUSED = ['camera', 'display-capture', 'geolocation', 'microphone', 'midi', 'payment', 'serial', 'usb']
+const DISABLED_FEATURES = ['camera', 'display-capture', 'geolocation', 'microphone', 'midi', 'payment', 'serial', 'usb']
 
 const HEADERS = {
   'content-security-policy': POLICY,
   'cross-origin-resource-policy': 'same-origin',
-  'permissions-policy': UNUSED.map((name) => `${name}=()`).join(', '),
+  'permissions-policy': DISABLED_FEATURES.map((name) => `${name}=()`).join(', '),
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY'
@@ -63,7 +63,7 @@ export function pageRoutes(app: FastifyInstance, files: readonly PageFile[] | nu
 }
 
 async function send(request: FastifyRequest, reply: FastifyReply, file: PageFile): Promise<FastifyReply> {
-  const encoding = acceptedEncoding(request.headers['accept-encoding'])
+  const encoding = negotiateEncoding(request.headers['accept-encoding'])
   const etag = file.etag(encoding)
   reply
     .header('cache-control', file.isImmutable ? 'public, max-age=31536000, immutable' : 'no-cache')
@@ -71,19 +71,19 @@ async function send(request: FastifyRequest, reply: FastifyReply, file: PageFile
   addVary(reply, 'Accept-Encoding')
   // Not on the landing page: the picker would see the login window as closed too early.
   if (file.path === '/') reply.header('cross-origin-opener-policy', 'same-origin-allow-popups')
-  const verdict = judge(request.headers, { etag, modifiedAt: null })
+  const verdict = evaluatePreconditions(request.headers, { etag, modifiedAt: null })
   if (verdict === 'precondition-failed') {
     throw new StorageError('PRECONDITION_FAILED', 'The file does not match the precondition of the request.')
   }
   if (verdict === 'not-modified') return reply.code(304).send()
   if (encoding !== null) reply.header('content-encoding', encoding)
-  return reply.type(file.type).send(await file.coded(encoding))
+  return reply.type(file.type).send(await file.compressed(encoding))
 }
 
 /** The output of `npm run build`. The path is the same from the sources and from the compiled files. */
-export const BUILT = new URL(import.meta.url.endsWith('.ts') ? '../build/web/' : '../web/', import.meta.url)
+export const WEB_ROOT = new URL(import.meta.url.endsWith('.ts') ? '../build/web/' : '../web/', import.meta.url)
 
-const TYPES = {
+const CONTENT_TYPES = {
   html: 'text/html; charset=utf-8',
   js: 'text/javascript; charset=utf-8',
   css: 'text/css; charset=utf-8',
@@ -94,7 +94,7 @@ const TYPES = {
 const PAGE_FILES = /^(?:index\.html|icon\.svg|(?:main|page)-[A-Z0-9]{8}\.(?:js|css|js\.LEGAL\.txt))$/
 const PICKER_FILES = ['cloud-folder-picker.js', 'cloud-folder-picker.js.LEGAL.txt', 'landing.html', 'landing.js']
 const INDEX = 'page/index.html'
-const NAMED_BY_CONTENT = /-[A-Z0-9]{8}\./
+const HASHED_NAME = /-[A-Z0-9]{8}\./
 /** Higher levels save about a tenth and take ten times as long. */
 const BROTLI_QUALITY = 9
 
@@ -113,13 +113,13 @@ export class PageFile {
   readonly isImmutable: boolean
   readonly bytes: Buffer
   readonly #hash: string
-  readonly #coded = new Map<Encoding, Promise<Buffer>>()
+  readonly #compressed = new Map<Encoding, Promise<Buffer>>()
 
   constructor(path: string, bytes: Buffer) {
-    const ending = path.slice(path.lastIndexOf('.') + 1) as keyof typeof TYPES
+    const extension = path.slice(path.lastIndexOf('.') + 1) as keyof typeof CONTENT_TYPES
     this.path = path.endsWith('/index.html') ? '/' : path
-    this.type = TYPES[ending]
-    this.isImmutable = NAMED_BY_CONTENT.test(path)
+    this.type = CONTENT_TYPES[extension]
+    this.isImmutable = HASHED_NAME.test(path)
     this.bytes = bytes
     this.#hash = createHash('sha256').update(bytes).digest('base64url')
   }
@@ -129,13 +129,13 @@ export class PageFile {
     return encoding === null ? `"${this.#hash}"` : `"${this.#hash}-${encoding}"`
   }
 
-  async coded(encoding: Encoding | null): Promise<Buffer> {
+  async compressed(encoding: Encoding | null): Promise<Buffer> {
     if (encoding === null) return this.bytes
-    const known = this.#coded.get(encoding)
-    if (known !== undefined) return await known
-    const coding = compress[encoding](this.bytes)
-    this.#coded.set(encoding, coding)
-    return await coding
+    const cached = this.#compressed.get(encoding)
+    if (cached !== undefined) return await cached
+    const pending = compress[encoding](this.bytes)
+    this.#compressed.set(encoding, pending)
+    return await pending
   }
 }
 
@@ -149,17 +149,17 @@ const DEMO_MODE = 'data-mode="demo"'
  * @param isDemo whether links with a token in their fragment sign in
  * @returns `null` if nothing has been built, or only by a version without modes
  */
-export async function readPageFiles(built: URL, isDemo = false): Promise<PageFile[] | null> {
+export async function readPageFiles(webRoot: URL, isDemo = false): Promise<PageFile[] | null> {
   try {
-    const pageNames = (await readdir(new URL('page/', built))).filter((name) => PAGE_FILES.test(name))
+    const pageNames = (await readdir(new URL('page/', webRoot))).filter((name) => PAGE_FILES.test(name))
     if (!pageNames.includes('index.html')) return null
-    const index = await readFile(new URL(INDEX, built), 'utf8')
+    const index = await readFile(new URL(INDEX, webRoot), 'utf8')
     // A build of another version of these sources would ignore the mode.
     if (!index.includes(SERVICE_MODE)) return null
     const html = Buffer.from(isDemo ? index.replace(SERVICE_MODE, DEMO_MODE) : index)
     const paths = [...pageNames.map((name) => `page/${name}`), ...PICKER_FILES.map((name) => `picker/${name}`)]
     const read = async (path: string): Promise<PageFile> =>
-      new PageFile(`/${path}`, path === INDEX ? html : await readFile(new URL(path, built)))
+      new PageFile(`/${path}`, path === INDEX ? html : await readFile(new URL(path, webRoot)))
     return await Promise.all(paths.map(read))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
@@ -176,11 +176,11 @@ const headers = (descriptions: Readonly<Record<string, string>>) =>
   )
 
 /** Headers of the pages, and of the API description. */
-const LOOKED_AT = { 'Referrer-Policy': '`no-referrer`', 'X-Content-Type-Options': '`nosniff`' }
+const COMMON_HEADERS = { 'Referrer-Policy': '`no-referrer`', 'X-Content-Type-Options': '`nosniff`' }
 
 /** Headers of `GET /openapi.json`. */
 export const DESCRIPTION_HEADERS: Schema = Object.fromEntries(
-  Object.entries({ ...LOOKED_AT, 'Cache-Control': '`no-cache`' }).map(([name, description]) => [
+  Object.entries({ ...COMMON_HEADERS, 'Cache-Control': '`no-cache`' }).map(([name, description]) => [
     name,
     { type: 'string', description }
   ])
@@ -188,44 +188,44 @@ export const DESCRIPTION_HEADERS: Schema = Object.fromEntries(
 
 const POLICY_HEADER = { 'Content-Security-Policy': 'Allows only scripts and styles of this server.' }
 
-const OF_PAGE = {
-  ...LOOKED_AT,
+const PAGE_HEADERS = {
+  ...COMMON_HEADERS,
   ...POLICY_HEADER,
   'Cross-Origin-Resource-Policy': '`same-origin`',
   'Permissions-Policy': 'Disables browser features that the page does not need.',
   'X-Frame-Options': '`DENY`'
 }
 
-const SENT = {
-  ...OF_PAGE,
+const SUCCESS_HEADERS = {
+  ...PAGE_HEADERS,
   'Cache-Control': '`no-cache`',
   'Cross-Origin-Opener-Policy': '`same-origin-allow-popups`',
   ETag: 'The entity tag of the page.'
 }
 
-const OPEN = { security: [], tags: ['Server'] }
+const PUBLIC_OPERATION = { security: [], tags: ['Server'] }
 
-const page = (sent: Readonly<Record<string, string>>) => ({
+const htmlResponse = (descriptions: Readonly<Record<string, string>>) => ({
   description: 'An HTML page.',
-  headers: headers(sent),
+  headers: headers(descriptions),
   content: { 'text/html': { schema: { type: 'string' as const } } }
 })
 
 /** Returns the responses of the page, with content for `GET` and without for `HEAD`. */
-const front = (isHead: boolean) => {
+const pageResponses = (isHead: boolean) => {
   const content = (type: string, schema: object) => (isHead ? {} : { content: { [type]: { schema } } })
-  const { content: html, ...found } = page(SENT)
+  const { content: html, ...success } = htmlResponse(SUCCESS_HEADERS)
   return {
-    200: isHead ? found : { ...found, content: html },
-    304: { description: 'Not modified.', headers: headers(SENT) },
+    200: isHead ? success : { ...success, content: html },
+    304: { description: 'Not modified.', headers: headers(SUCCESS_HEADERS) },
     412: {
       description: '`PRECONDITION_FAILED`',
-      headers: headers({ ...SENT, 'Cache-Control': '`no-store`' }),
+      headers: headers({ ...SUCCESS_HEADERS, 'Cache-Control': '`no-store`' }),
       ...content('application/problem+json', { $ref: '#/components/schemas/Problem412' })
     },
     503: {
       description: 'The page has not been built. The other routes work without it.',
-      headers: headers({ ...OF_PAGE, 'Cache-Control': '`no-store`' }),
+      headers: headers({ ...PAGE_HEADERS, 'Cache-Control': '`no-store`' }),
       ...content('text/plain', { type: 'string' })
     }
   }
@@ -235,27 +235,27 @@ const front = (isHead: boolean) => {
  * Returns the descriptions of the pages. Their routes are hidden, since the files of a page are no part of the API.
  * The object is new for each document, because completing a document changes it.
  */
-export const pages = () => ({
+export const pagePaths = () => ({
   '/': {
     get: {
-      ...OPEN,
+      ...PUBLIC_OPERATION,
       operationId: 'openPage',
       summary: 'The page with the picker and the documents',
-      responses: front(false)
+      responses: pageResponses(false)
     },
     head: {
-      ...OPEN,
+      ...PUBLIC_OPERATION,
       operationId: 'openPage-head',
       summary: 'The page with the picker and the documents',
-      responses: front(true)
+      responses: pageResponses(true)
     }
   },
   '/docs': {
     get: {
-      ...OPEN,
+      ...PUBLIC_OPERATION,
       operationId: 'readApi',
       summary: 'The page with this API description',
-      responses: { 200: page({ ...LOOKED_AT, ...POLICY_HEADER }) }
+      responses: { 200: htmlResponse({ ...COMMON_HEADERS, ...POLICY_HEADER }) }
     }
   }
 })
@@ -269,11 +269,11 @@ const SCRIPTS: readonly (readonly string[])[] = [
 /**
  * Builds the page and the picker, for a program that runs from its sources. A built program has them already.
  *
- * @param program `import.meta.url` of the program
+ * @param programUrl `import.meta.url` of the program
  * @param onStep receives the name of each slow step
  */
-export async function buildFrontEnd(program: string, onStep: (step: string) => void): Promise<void> {
-  if (!program.endsWith('.ts')) return
+export async function buildFrontEnd(programUrl: string, onStep: (step: string) => void): Promise<void> {
+  if (!programUrl.endsWith('.ts')) return
   onStep('Building the page')
   for (const [script = '', ...folder] of SCRIPTS) {
     const args = [fileURLToPath(new URL(script, ROOT)), ...folder]

@@ -4,7 +4,7 @@ import { isStorageError } from '../src/errors.ts'
 import { openDatabase } from '../src/db/open-database.ts'
 import { rotateKeys, type RotationSummary } from '../src/rotate-keys.ts'
 import { ConfigError } from './env.ts'
-import { withoutSecrets } from './logging.ts'
+import { redactSecrets } from './logging.ts'
 import { readArguments } from './run.ts'
 
 const HELP = `
@@ -20,10 +20,10 @@ Environment: DATABASE_URL, DATABASE_DIRECT_URL, ENCRYPTION_KEYS, ENCRYPTION_CURR
 async function main(): Promise<number> {
   readArguments(HELP)
   const { databaseUrl, databaseDirectUrl, encryption } = readRotationConfig(process.env)
-  const stop = new AbortController()
+  const controller = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
-      stop.abort()
+      controller.abort()
     })
   }
   // Only the server migrates its tables: a rotation changes as little as possible.
@@ -36,20 +36,20 @@ async function main(): Promise<number> {
     { format: 're-encrypting [{bar}] {value}/{total} · {eta_formatted} left', noTTYOutput: true, notTTYSchedule: 1000 },
     Presets.legacy
   )
-  const shown = { bar: false }
+  const barState = { isShown: false }
   try {
     const summary = await rotateKeys({
       prisma: database.prisma,
       encryption: encryption.reveal(),
-      signal: stop.signal,
+      signal: controller.signal,
       onProgress: ({ done, total }) => {
-        if (!shown.bar) bar.start(total, 0)
-        shown.bar = true
+        if (!barState.isShown) bar.start(total, 0)
+        barState.isShown = true
         bar.update(done)
       }
     })
-    if (shown.bar) bar.stop()
-    process.stdout.write(describe(summary, encryption.reveal().current))
+    if (barState.isShown) bar.stop()
+    process.stdout.write(formatSummary(summary, encryption.reveal().current))
     return summary.left === 0 && summary.unreadable.length === 0 ? 0 : 1
   } finally {
     bar.stop()
@@ -57,7 +57,7 @@ async function main(): Promise<number> {
   }
 }
 
-function describe({ resealed, unreadable, left }: RotationSummary, current: string): string {
+function formatSummary({ resealed, unreadable, left }: RotationSummary, current: string): string {
   const lines = [`${String(resealed)} connections were re-encrypted with the key "${current}".`]
   if (left > 0) lines.push(`${String(left)} are still encrypted with an older key. Run this program again.`)
   if (unreadable.length > 0) {
@@ -82,7 +82,7 @@ main().then(
         ? error.message
         : String(error)
     // A `ConfigError` contains no secret, and its example URLs must stay readable.
-    const safe = error instanceof ConfigError ? message : withoutSecrets(message)
+    const safe = error instanceof ConfigError ? message : redactSecrets(message)
     process.stderr.write(`rotate-keys failed. ${safe}\n`)
     process.exitCode = 1
   }

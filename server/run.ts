@@ -41,23 +41,23 @@ export class ServerRun {
   }
 }
 
-export interface UntilSignal {
+export interface RunOptions {
   /** Time limit for stopping everything. */
-  readonly delayMs: number
+  readonly shutdownTimeoutMs: number
   /** Reports why the run failed, if there is no application with a log. */
   readonly report: (error: unknown) => void
   readonly start: () => Promise<void>
 }
 
 /** Starts a run. It ends with a signal or an uncaught error: exit code 0, or 1 after a failure. */
-export async function untilSignal(run: ServerRun, { delayMs, report, start }: UntilSignal): Promise<void> {
+export async function runUntilSignal(run: ServerRun, { shutdownTimeoutMs, report, start }: RunOptions): Promise<void> {
   const reportFatal = (error: unknown): void => {
     if (run.app === undefined) report(error)
     else run.app.log.fatal({ err: error }, 'the server failed')
   }
   closeWithGrace(
     {
-      delay: delayMs,
+      delay: shutdownTimeoutMs,
       logger: false,
       onSecondSignal: (signal) => run.app?.log.warn(`second ${signal}: exiting immediately`),
       onTimeout: () => run.app?.log.error('shutdown timed out: exiting')

@@ -6,26 +6,26 @@ import { createConnect, hostOf } from './connections/connections.ts'
 import { type ConnectionEvent, connectionEvent } from './connections/connections.ts'
 import { createDisconnect } from './connections/connections.ts'
 import { createLoginFlow } from './connections/login-flow.ts'
-import { createNoteUse } from './connections/connections.ts'
+import { createRecordUse } from './connections/connections.ts'
 import { createOAuthFlow } from './connections/oauth-flow.ts'
-import { RefreshFlights } from './connections/refresh.ts'
+import { RefreshCoordinator } from './connections/refresh.ts'
 import { TokenRefresher } from './connections/refresh.ts'
 import { createRequireReauth } from './connections/connections.ts'
 import { Revocations } from './connections/revoke.ts'
 import { createStoreConnection } from './connections/connections.ts'
 import { parseTokens } from './connections/tokens.ts'
 import { createVerify } from './connections/connections.ts'
-import { aboutConnection, type Connection, type SealedConnection } from './core/connection.ts'
+import { failureDetailsOf, type Connection, type SealedConnection } from './core/connection.ts'
 import { isStorageError } from './errors.ts'
 import type { Metrics } from './core/telemetry.ts'
 import type { Clock } from './core/time.ts'
 import type { ConnectionStore, CredentialCipher } from './core/stores.ts'
 import type { Secret } from './core/secret.ts'
-import { settledWithin } from './core/time.ts'
+import { waitUntilSettled } from './core/time.ts'
 import type { StorageBackend } from './core/backend.ts'
 import type { Tracing } from './core/telemetry.ts'
 import { InFlightLimit, MinuteLimit } from './core/user-limits.ts'
-import { counted, type WorkInFlight } from './core/shared-work.ts'
+import { trackCalls, type WorkInFlight } from './core/shared-work.ts'
 import type { AuthorizeRouteDeps } from './http/authorize-routes.ts'
 import type { CallbackRouteDeps } from './http/callback-route.ts'
 import type { ConnectionRouteDeps } from './http/connection-routes.ts'
@@ -33,27 +33,27 @@ import { causesOf } from './http/problem.ts'
 import { createOAuthStateStore } from './db/oauth-state-store.ts'
 import type { SpoolSpace } from './transfers/upload-spool.ts'
 import type { ConnectionHealth } from './layers/breaker.ts'
-import { resilient } from './layers/resilient.ts'
-import { type RefusalBudget, withConfirmedRefusal } from './layers/reauth.ts'
+import { withResilience } from './layers/resilient.ts'
+import { type FailedLoginLimit, withReauth } from './layers/reauth.ts'
 import { withDetails, withHost } from './layers/errors.ts'
 import { withDeadline } from './layers/deadline.ts'
-import { withKnownErrors } from './layers/errors.ts'
+import { withStorageErrors } from './layers/errors.ts'
 import { withSafeLinks } from './layers/safe-links.ts'
 import { withSpans } from './layers/spans.ts'
 import type { FolderCache } from './cache/folder-cache.ts'
 import type { CheckedOptions } from './options/options.ts'
-import type { ConnectionNews, Leases } from './connections/leases.ts'
+import type { ConnectionNotification, Leases } from './connections/leases.ts'
 import { ConnectionOpener } from './connections/open.ts'
 import type { ProviderCatalog } from './connections/provider-catalog.ts'
 
 /** Longest timeout of a token endpoint; the transaction around a refresh takes a little longer. */
-const MAX_REFRESH_MS = 10_000
+const MAX_REFRESH_TIMEOUT_MS = 10_000
 /** Timeout of background revocations; only shutdown waits for them. */
-const REVOKE_MS = 5_000
+const REVOKE_TIMEOUT_MS = 5_000
 /** Time that shutdown waits for the host's `onConnectionChange`, which often writes to the host's database. */
-const CALLBACK_MS = 5_000
+const CALLBACK_TIMEOUT_MS = 5_000
 
-export interface ConnectionParts {
+export interface ConnectionServicesDeps {
   readonly options: CheckedOptions
   readonly log: FastifyBaseLogger
   readonly clock: Clock
@@ -70,24 +70,24 @@ export interface ConnectionParts {
   readonly spool: SpoolSpace
 }
 
-export interface WiredConnections {
+export interface ConnectionServices {
   readonly open: (connection: SealedConnection) => Promise<StorageBackend>
   /** Handles a change notification of any process; `null`: unknown connections may have changed. */
-  readonly hear: (news: ConnectionNews | null) => void
+  readonly onNotification: (notification: ConnectionNotification | null) => void
   readonly routes: Omit<ConnectionRouteDeps & AuthorizeRouteDeps & CallbackRouteDeps, 'authenticate' | 'publicUrl'> & {
-    readonly connects: InFlightLimit
+    readonly connectLimit: InFlightLimit
   }
   /** Resolves when the current refreshes and revocations have ended. */
   readonly settled: () => Promise<void>
 }
 
 /** Composes the parts that make, store, open and end connections. */
-export function wireConnections(parts: ConnectionParts): WiredConnections {
+export function createConnectionServices(deps: ConnectionServicesDeps): ConnectionServices {
   const { options, log, clock, providers, connections, leases, cipher, cache, health, metrics, tracing, work, spool } =
-    parts
+    deps
   const { timeouts } = options
   const contextOf = (id: string) => ({ egress: providers.get(id).egress, timeouts })
-  const clientOf = (id: string) => providers.oauthClient(id)
+  const clientOf = (id: string) => providers.getOAuthClient(id)
   const loadProvider = (id: string) => providers.load(id)
 
   const forget = (id: string): void => {
@@ -99,11 +99,11 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     forget(id)
   }
   const onChange = (event: ConnectionEvent): void => {
-    const tell = async (): Promise<void> => options.onConnectionChange?.(event)
-    const told = tell().catch((error: unknown) => {
+    const notify = async (): Promise<void> => options.onConnectionChange?.(event)
+    const notified = notify().catch((error: unknown) => {
       log.error({ err: error }, 'onConnectionChange failed')
     })
-    work.add(settledWithin(told, CALLBACK_MS))
+    work.add(waitUntilSettled(notified, CALLBACK_TIMEOUT_MS))
   }
 
   const refresher = new TokenRefresher({
@@ -111,68 +111,68 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     cipher,
     clock,
     clientOf,
-    onEnded: (connection) => {
+    onGrantEnded: (connection) => {
       invalidate(connection)
       onChange(connectionEvent('requiresReauth', connection))
     },
     onOrphaned: (connection, tokens) => {
-      revocations.beginTokens(connection, tokens)
+      revocations.beginWithTokens(connection, tokens)
     },
     // Shorter than the total timeout of a call, which may then continue with a token that is still valid.
-    deadlineMs: Math.min(MAX_REFRESH_MS, Math.ceil(timeouts.totalMs * 0.8)),
+    timeoutMs: Math.min(MAX_REFRESH_TIMEOUT_MS, Math.ceil(timeouts.totalMs * 0.8)),
     metrics,
     tracing
   })
-  const flights = new RefreshFlights(refresher, clock)
+  const refreshes = new RefreshCoordinator(refresher, clock)
   const requireReauth = createRequireReauth({ connections, invalidate, onChange })
   const { failedConnectsPerMinute, connectionsPerUser, connectsPerUser } = options.limits
-  const connects = new InFlightLimit(connectsPerUser, 'Too many connection attempts of this user are in flight.')
-  const refusals = new MinuteLimit(
+  const connectLimit = new InFlightLimit(connectsPerUser, 'Too many connection attempts of this user are in flight.')
+  const failedAttempts = new MinuteLimit(
     failedConnectsPerMinute,
     'Too many failed attempts to connect to this server. Wait a minute.',
     clock
   )
-  const budgetOf = (userId: string, host: string): RefusalBudget => ({
-    begin: () => refusals.begin(userId, host),
-    refusal: () => refusals.refusal(userId, host)
+  const failedLoginLimitOf = (userId: string, host: string): FailedLoginLimit => ({
+    begin: () => failedAttempts.begin(userId, host),
+    limitError: () => failedAttempts.limitError(userId, host)
   })
 
   const opener = new ConnectionOpener({
     cipher,
     providers,
     timeouts,
-    dress: (backend, connection, hosts, typed) => {
+    applyLayers: (backend, connection, hosts, enteredCredentials) => {
       const { provider, id, userId } = connection
-      const safe = withSafeLinks(withHost(backend, hosts), providers.get(provider).egress)
-      const tried = resilient(safe, { health: health.of(provider, id), timeouts, clock })
-      const budget = typed && budgetOf(userId, hostOf(provider, typed))
-      const spanned = withSpans(tried, tracing, provider)
-      const confirmed = withConfirmedRefusal(spanned, () => requireReauth(connection), budget)
-      return withDetails(withKnownErrors(confirmed), (signal) => ({
-        ...aboutConnection(connection),
+      const safeBackend = withSafeLinks(withHost(backend, hosts), providers.get(provider).egress)
+      const resilientBackend = withResilience(safeBackend, { health: health.get(provider, id), timeouts, clock })
+      const failedLoginLimit = enteredCredentials && failedLoginLimitOf(userId, hostOf(provider, enteredCredentials))
+      const tracedBackend = withSpans(resilientBackend, tracing, provider)
+      const confirmedBackend = withReauth(tracedBackend, () => requireReauth(connection), failedLoginLimit)
+      return withDetails(withStorageErrors(confirmedBackend), (signal) => ({
+        ...failureDetailsOf(connection),
         host: hosts.hostOf(signal)
       }))
     },
-    dressNew: (backend, hosts) => {
+    applyLayersToNew: (backend, hosts) => {
       const { provider } = backend
-      const limited = withDeadline(withHost(backend, hosts), timeouts.totalMs)
-      return withDetails(withKnownErrors(withSpans(limited, tracing, provider)), () => ({ provider }))
+      const limitedBackend = withDeadline(withHost(backend, hosts), timeouts.totalMs)
+      return withDetails(withStorageErrors(withSpans(limitedBackend, tracing, provider)), () => ({ provider }))
     },
     tokensOf: (connection, credentials) =>
-      new ConnectionTokens(connection, parseTokens(credentials), { flights, clock, random }),
+      new ConnectionTokens(connection, parseTokens(credentials), { refreshes, clock, random }),
     // No user has an empty id.
     spoolOf: (userId) => spool.forUser(userId ?? ''),
-    renewSeal: (connection, credentials) => {
-      renewSeal(connection, credentials).catch((error: unknown) => {
+    reseal: (connection, credentials) => {
+      reseal(connection, credentials).catch((error: unknown) => {
         if (isStorageError(error, 'SHUTTING_DOWN')) return
         log.warn(
-          { ...aboutConnection(connection), causes: causesOf(error) },
+          { ...failureDetailsOf(connection), causes: causesOf(error) },
           'the credentials of a connection could not be encrypted with the current key'
         )
       })
     }
   })
-  const noteUse = createNoteUse({
+  const recordUse = createRecordUse({
     connections,
     clock,
     onFailure: (error) => {
@@ -181,11 +181,11 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
   })
   const open = async (connection: SealedConnection): Promise<StorageBackend> => {
     const backend = await opener.open(connection)
-    noteUse(connection)
+    recordUse(connection)
     return backend
   }
 
-  async function renewSeal(connection: SealedConnection, credentials: Secret<unknown>): Promise<void> {
+  async function reseal(connection: SealedConnection, credentials: Secret<unknown>): Promise<void> {
     const { id, userId, provider } = connection
     await connections.reseal(connection, cipher.seal(credentials, { userId, connectionId: id, provider }))
   }
@@ -195,7 +195,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     loadProvider,
     clientOf,
     contextOf,
-    deadlineMs: Math.min(REVOKE_MS, timeouts.totalMs),
+    timeoutMs: Math.min(REVOKE_TIMEOUT_MS, timeouts.totalMs),
     onFailure: ({ id, provider }, error) => {
       log.warn({ connectionId: id, provider, causes: causesOf(error) }, 'a removed connection could not be revoked')
     }
@@ -207,8 +207,8 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     maxPerUser: connectionsPerUser,
     onChange
   })
-  const connect = createConnect({ openWith: opener.openWith.bind(opener), contextOf, store, refusals })
-  const flows = counted(createOAuthStateStore(options.prisma), work)
+  const connect = createConnect({ openWith: opener.openWith.bind(opener), contextOf, store, failedAttempts })
+  const flows = trackCalls(createOAuthStateStore(options.prisma), work)
   const loginFlow = createLoginFlow({ flows, cipher, clock, connect, contextOf })
   const oauthFlow = createOAuthFlow({
     flows,
@@ -217,19 +217,19 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
     clientOf,
     openWithTokens: opener.openWithTokens.bind(opener),
     store,
-    connects,
+    connectLimit,
     // Two calls with a timeout each: the code exchange, and `account()`.
-    deadlineMs: 2 * timeouts.totalMs
+    timeoutMs: 2 * timeouts.totalMs
   })
 
   return {
     open,
-    hear: (news) => {
-      if (news === null) leases.dropAll()
-      else if (leases.hear(news)) forget(news.id)
+    onNotification: (notification) => {
+      if (notification === null) leases.dropAll()
+      else if (leases.onNotification(notification)) forget(notification.id)
     },
     routes: {
-      connects,
+      connectLimit,
       listConnections: (userId) => connections.list(userId),
       loadProvider,
       connect,
@@ -242,7 +242,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
         connections,
         invalidate: (connection) => {
           invalidate(connection)
-          health.forget(connection.provider, connection.id)
+          health.delete(connection.provider, connection.id)
         },
         revoke: (connection) => {
           revocations.begin(connection)
@@ -251,7 +251,7 @@ export function wireConnections(parts: ConnectionParts): WiredConnections {
       })
     },
     settled: async () => {
-      await flights.settled()
+      await refreshes.settled()
       // A refresh of a row that was removed meanwhile starts a revocation.
       await revocations.settled()
     }

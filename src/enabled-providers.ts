@@ -10,7 +10,7 @@ import type { CheckedOptions } from './options/options.ts'
 import { PROVIDERS, SDK_PACKAGES } from './providers/registry.ts'
 import { type EnabledProvider, ProviderCatalog } from './connections/provider-catalog.ts'
 
-export interface WiredProviders {
+export interface ProviderServices {
   readonly catalog: ProviderCatalog
   /** Destroys the sockets of all providers. */
   readonly close: () => Promise<void>
@@ -22,14 +22,14 @@ export interface WiredProviders {
  *
  * @throws TypeError that names the invalid option
  */
-export function wireProviders(providers: CheckedOptions['providers'], timeouts: Timeouts): WiredProviders {
+export function createProviderServices(providers: CheckedOptions['providers'], timeouts: Timeouts): ProviderServices {
   const enabled = new Map<string, EnabledProvider>()
   const egresses: ClosableEgress[] = []
   for (const [id, { provider, allowHosts, oauth }] of providers) {
-    const egress = egressOf(id, allowHosts, timeouts)
+    const egress = createProviderEgress(id, allowHosts, timeouts)
     egresses.push(egress)
-    const load = loaderOf(id, provider)
-    enabled.set(id, { egress, load, oauth: oauth && (async () => clientOf(await load(), oauth, egress)) })
+    const load = createLoader(id, provider)
+    enabled.set(id, { egress, load, oauth: oauth && (async () => createClient(await load(), oauth, egress)) })
   }
   return {
     catalog: new ProviderCatalog(enabled),
@@ -39,20 +39,24 @@ export function wireProviders(providers: CheckedOptions['providers'], timeouts: 
   }
 }
 
-/** @param own the host's own provider; `undefined`: a built-in one */
-export function loaderOf(id: string, own: ProviderDefinition | undefined): EnabledProvider['load'] {
-  if (own !== undefined) return async () => own
+/** @param definition the host's own provider; `undefined`: a built-in one */
+export function createLoader(id: string, definition: ProviderDefinition | undefined): EnabledProvider['load'] {
+  if (definition !== undefined) return async () => definition
   const load = PROVIDERS[id]
   if (load === undefined) throw new TypeError(`Unknown provider: ${id}`)
   return async () => (await load()).provider
 }
 
-function clientOf(provider: ProviderDefinition, settings: OAuthClientSettings, egress: ClosableEgress): OAuthClient {
+function createClient(
+  provider: ProviderDefinition,
+  settings: OAuthClientSettings,
+  egress: ClosableEgress
+): OAuthClient {
   if (!isOAuthProvider(provider)) throw new TypeError(`${provider.id} is not an OAuth provider`)
   return createOAuthClient(provider.connect, settings, egress)
 }
 
-function egressOf(id: string, allowHosts: readonly string[], timeouts: Timeouts): ClosableEgress {
+function createProviderEgress(id: string, allowHosts: readonly string[], timeouts: Timeouts): ClosableEgress {
   try {
     return createEgress({ allowHosts, timeouts })
   } catch (error) {
@@ -65,12 +69,12 @@ const { resolve } = createRequire(import.meta.url)
 /**
  * Returns the packages of a provider that are not installed. Imports nothing.
  *
- * @param find throws an error with the code `MODULE_NOT_FOUND` for a package that is not installed
+ * @param resolvePackage throws an error with the code `MODULE_NOT_FOUND` for a package that is not installed
  */
-export function missingPackages(providerId: string, find: (name: string) => unknown = resolve): string[] {
+export function missingPackages(providerId: string, resolvePackage: (name: string) => unknown = resolve): string[] {
   return (SDK_PACKAGES[providerId] ?? []).filter((name) => {
     try {
-      find(name)
+      resolvePackage(name)
       return false
     } catch (error) {
       // Any other error concerns the entry points of an installed package.
@@ -83,12 +87,12 @@ export function missingPackages(providerId: string, find: (name: string) => unkn
 export function warnAboutMissingPackages(
   { providers, managed }: Pick<CheckedOptions, 'providers' | 'managed'>,
   log: Pick<FastifyBaseLogger, 'warn'>,
-  find?: (name: string) => unknown
+  resolvePackage?: (name: string) => unknown
 ): void {
-  const own = [...providers].filter(([, { provider }]) => provider !== undefined).map(([id]) => id)
+  const hostProviders = [...providers].filter(([, { provider }]) => provider !== undefined).map(([id]) => id)
   const ids = [...providers.keys(), ...[...managed.values()].map(({ type }) => type)]
-  for (const id of new Set(ids.filter((each) => !own.includes(each)))) {
-    const packages = missingPackages(id, find)
+  for (const id of new Set(ids.filter((each) => !hostProviders.includes(each)))) {
+    const packages = missingPackages(id, resolvePackage)
     if (packages.length > 0) {
       log.warn(
         { provider: id, packages },

@@ -5,11 +5,11 @@ import type { SharedTier } from './cache/shared-tier.ts'
 import { causesOf } from './http/problem.ts'
 import { createBytesSealer } from './crypto/bytes-sealer.ts'
 import type { KeyRing } from './crypto/key-ring.ts'
-import { ConnectionListener, type ConnectionMessage, type ListenClient } from './db/connection-listener.ts'
+import { ConnectionListener, type ConnectionNotification, type ListenClient } from './db/connection-listener.ts'
 import type { RedisClient } from './redis/gate.ts'
 import type { CheckedOptions } from './options/options.ts'
 
-export interface InstancesParts {
+export interface SharedTierDeps {
   readonly options: CheckedOptions
   readonly keyRing: KeyRing
   readonly clock: Clock
@@ -18,14 +18,14 @@ export interface InstancesParts {
 }
 
 /** Creates the cache that this process shares with others. */
-export async function shareWith(redis: RedisClient, parts: InstancesParts): Promise<SharedTier> {
-  const { options, keyRing, clock, metrics, log } = parts
+export async function createSharedTier(redis: RedisClient, deps: SharedTierDeps): Promise<SharedTier> {
+  const { options, keyRing, clock, metrics, log } = deps
   const { SharedPages } = await import('./redis/shared-pages.ts')
   return new SharedPages({
     redis,
     sealer: createBytesSealer(keyRing, 'shared-pages'),
     clock,
-    pageMs: options.cache.ttlMs,
+    pageTtlMs: options.cache.ttlMs,
     leaseMs: options.leaseMs,
     maxPagesPerUser: Math.max(1, Math.floor(options.cache.max * options.cache.maxSharePerUser)),
     maxBytesPerUser: Math.floor(options.cache.maxBytes * options.cache.maxSharePerUser),
@@ -33,7 +33,7 @@ export async function shareWith(redis: RedisClient, parts: InstancesParts): Prom
     onOutcome: (outcome) => {
       metrics.sharedPage(outcome)
     },
-    onTrouble: (error) => {
+    onUnavailable: (error) => {
       log.warn({ causes: causesOf(error) }, 'Redis is unavailable; using the local cache only')
     },
     onRecovered: () => {
@@ -43,13 +43,13 @@ export async function shareWith(redis: RedisClient, parts: InstancesParts): Prom
 }
 
 /** Creates the listener for change notifications of all processes. */
-export function listenTo(
+export function createConnectionListener(
   listen: () => Promise<ListenClient>,
-  onMessage: (message: ConnectionMessage | null) => void,
+  onMessage: (message: ConnectionNotification | null) => void,
   log: FastifyBaseLogger
 ): ConnectionListener {
-  const onTrouble = (error: unknown): void => {
+  const logConnectionLoss = (error: unknown): void => {
     log.warn({ causes: causesOf(error) }, 'LISTEN connection lost; changes take effect when leases expire')
   }
-  return new ConnectionListener({ listen, onMessage, onTrouble, random: Math.random })
+  return new ConnectionListener({ listen, onNotification: onMessage, logConnectionLoss, random: Math.random })
 }

@@ -2,7 +2,7 @@ import fp from 'fastify-plugin'
 import type { FastifyInstance, FastifyPluginAsync, preHandlerAsyncHookHandler, RegisterOptions } from 'fastify'
 import type { StoredDocument } from './core/document.ts'
 import type { StorageBackend } from './core/backend.ts'
-import { documentHook, ResolvedDocuments, type StorageBackendHookOptions } from './http/document-hook.ts'
+import { createDocumentHook, ResolvedDocuments, type StorageBackendHookOptions } from './http/document-hook.ts'
 import type { FolderCache } from './cache/folder-cache.ts'
 import { type CloudStorageOptions, checkOptions } from './options/options.ts'
 import type { GetStorageBackendForDocument } from './documents/resolve.ts'
@@ -32,52 +32,59 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
   if (fastify.hasDecorator('folderCache')) {
     throw new Error('fastify-cloud-storage is already registered on this instance or a parent of it')
   }
-  const checked = checkOptions(options)
+  const checkedOptions = checkOptions(options)
   // Imported here, so that importing only the types and errors of this package stays cheap.
-  const { wire, withSlot } = await import('./services.ts')
-  const wired = await wire(checked, fastify.log)
-  const { authenticate } = checked
+  const { createServices, withSlot: withPermit } = await import('./services.ts')
+  const services = await createServices(checkedOptions, fastify.log)
+  const { authenticate } = checkedOptions
 
-  const resolved = new ResolvedDocuments()
-  fastify.decorate('folderCache', wired.cache)
-  fastify.decorate('getStorageBackendForDocument', wired.resolve)
-  fastify.decorate('storageBackendHook', (hook: StorageBackendHookOptions) =>
-    documentHook(hook, { authenticate, resolve: wired.resolve, resolved, transfers: wired.transfers, withSlot })
+  const resolvedDocuments = new ResolvedDocuments()
+  fastify.decorate('folderCache', services.cache)
+  fastify.decorate('getStorageBackendForDocument', services.resolve)
+  fastify.decorate('storageBackendHook', (hookOptions: StorageBackendHookOptions) =>
+    createDocumentHook(hookOptions, {
+      authenticate,
+      resolve: services.resolve,
+      resolvedDocuments,
+      transferLimit: services.transferLimit,
+      withPermit
+    })
   )
   fastify.decorateRequest('storageBackend', {
     getter() {
-      return resolved.get(this).backend
+      return resolvedDocuments.get(this).backend
     }
   })
   fastify.decorateRequest('storageDocument', {
     getter() {
-      return resolved.get(this).document
+      return resolvedDocuments.get(this).document
     }
   })
 
-  fastify.addHook('onReady', wired.assertReady)
+  fastify.addHook('onReady', services.assertReady)
   // Fastify runs preClose hooks, waits for the requests in flight, and then runs onClose hooks, the latest first. The
   // host may close the database in any of these.
   fastify.addHook('preClose', async () => {
-    onCloseFirst(fastify, wired.drain)
-    await wired.stop()
+    prependOnClose(fastify, services.drain)
+    await services.stop()
   })
-  fastify.addHook('onClose', wired.close)
+  fastify.addHook('onClose', services.close)
 
-  const { publicUrl, allowedOrigins } = checked
+  const { publicUrl, allowedOrigins } = checkedOptions
   // Fastify ignores them for plugins that share their host's scope.
   const { prefix = '', logLevel } = options as RegisterOptions
   const routePrefix =
-    checked.routePrefix !== false && (prefix.endsWith('/') ? prefix.slice(0, -1) : prefix) + checked.routePrefix
+    checkedOptions.routePrefix !== false &&
+    (prefix.endsWith('/') ? prefix.slice(0, -1) : prefix) + checkedOptions.routePrefix
   if (routePrefix !== false) {
     const { registerRoutes } = await import('./http/routes.ts')
     await fastify.register(
       async (child: FastifyInstance) =>
-        registerRoutes(child, { ...wired.routes, authenticate, publicUrl, allowedOrigins }),
+        registerRoutes(child, { ...services.routes, authenticate, publicUrl, allowedOrigins }),
       {
         prefix: routePrefix,
         ...(logLevel && { logLevel }),
-        logSerializers: { req: describeRequest as unknown as (request: unknown) => string }
+        logSerializers: { req: serialiseRequest as unknown as (request: unknown) => string }
       }
     )
   }
@@ -88,7 +95,7 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
  * the method of avvio 9 behind it puts `close` before the remaining hooks. The preClose hook alone is not enough:
  * Fastify stops waiting for it after `pluginTimeout`, and requests in flight continue after it.
  */
-function onCloseFirst(fastify: FastifyInstance, close: () => Promise<void>): void {
+function prependOnClose(fastify: FastifyInstance, close: () => Promise<void>): void {
   const { onClose } = fastify as { onClose?: (this: FastifyInstance, close: () => Promise<void>) => unknown }
   onClose?.call(fastify, close)
 }
@@ -97,7 +104,7 @@ function onCloseFirst(fastify: FastifyInstance, close: () => Promise<void>): voi
  * Describes a request for Fastify's log, without the query: it may contain cursors and folder names, which are
  * private. (pino accepts an object, although Fastify 5.12 declares that serializers return strings.)
  */
-function describeRequest(request: { method: string; url: string; host?: string; ip?: string }): object {
+function serialiseRequest(request: { method: string; url: string; host?: string; ip?: string }): object {
   const [path] = request.url.split('?', 1)
   return { method: request.method, url: path, host: request.host, remoteAddress: request.ip }
 }

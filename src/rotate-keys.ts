@@ -75,44 +75,44 @@ interface Pass {
  */
 export async function resealRows(ports: ResealRowsPorts): Promise<RotationSummary> {
   const { rows, onProgress, signal } = ports
-  const total = await rows.countOld()
+  const total = await rows.countOutdated()
   let resealed = 0
   let done = 0
   let last: Pass = { resealed: 0, changedMeanwhile: 0, unreadable: [] }
   for (let pass = 0; pass < MAX_PASSES && !signal.aborted; pass += 1) {
-    last = await onePass(ports, (count) => {
+    last = await runPass(ports, (count) => {
       done = Math.min(done + count, total)
       onProgress({ done, total })
     })
     resealed += last.resealed
     if (last.changedMeanwhile === 0) break
   }
-  return { resealed, unreadable: last.unreadable, left: (await rows.countOld()) - last.unreadable.length }
+  return { resealed, unreadable: last.unreadable, left: (await rows.countOutdated()) - last.unreadable.length }
 }
 
-async function onePass({ rows, cipher, batchSize, signal }: ResealRowsPorts, advance: (count: number) => void) {
+async function runPass({ rows, cipher, batchSize, signal }: ResealRowsPorts, advance: (count: number) => void) {
   const pass: Pass = { resealed: 0, changedMeanwhile: 0, unreadable: [] }
-  let after = ''
+  let afterId = ''
   while (!signal.aborted) {
-    const batch = await rows.readOld(after, batchSize)
+    const batch = await rows.readOutdated(afterId, batchSize)
     const last = batch.at(-1)
     if (last === undefined) break
-    const fresh = batch.flatMap((row) => {
-      const sealed = sealAnew(cipher, row)
+    const resealedRows = batch.flatMap((row) => {
+      const sealed = reseal(cipher, row)
       if (sealed === null) pass.unreadable.push(row.id)
       return sealed === null ? [] : [{ ...row, sealedCredentials: sealed }]
     })
-    const replaced = await rows.replace(fresh)
+    const replaced = await rows.replace(resealedRows)
     pass.resealed += replaced
-    pass.changedMeanwhile += fresh.length - replaced
-    after = last.id
+    pass.changedMeanwhile += resealedRows.length - replaced
+    afterId = last.id
     advance(batch.length)
   }
   return pass
 }
 
 /** Returns `null` for an unreadable row. */
-function sealAnew(cipher: CredentialCipher, { id, userId, provider, sealedCredentials }: SealedRow): string | null {
+function reseal(cipher: CredentialCipher, { id, userId, provider, sealedCredentials }: SealedRow): string | null {
   const binding: CredentialBinding = { userId, provider, connectionId: id }
   try {
     return cipher.seal(cipher.open(sealedCredentials, binding), binding)

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { wireConnections } from './connection-services.ts'
+import { createConnectionServices } from './connection-services.ts'
 import type { SealedConnection } from './core/connection.ts'
 import { StorageError } from './errors.ts'
 import type { LeaseRenewal } from './core/telemetry.ts'
@@ -8,7 +8,7 @@ import type { Timeouts } from './core/stores.ts'
 import type { InvalidatedScope } from './cache/shared-tier.ts'
 import type { StorageBackend } from './core/backend.ts'
 import { InFlightLimit, MinuteLimit } from './core/user-limits.ts'
-import { counted, WorkInFlight } from './core/shared-work.ts'
+import { trackCalls, WorkInFlight } from './core/shared-work.ts'
 import type { RoutesDeps } from './http/routes.ts'
 import { systemClock } from './core/time.ts'
 import { countUnreadable } from './crypto/credentials.ts'
@@ -19,15 +19,15 @@ import { createConnectionStore } from './db/connection-store.ts'
 import { createMetrics, NO_METRICS } from './telemetry/metrics.ts'
 import { createTracing } from './telemetry/tracing.ts'
 import { SpoolSpace } from './transfers/upload-spool.ts'
-import { listenTo, shareWith } from './instances.ts'
+import { createConnectionListener, createSharedTier } from './instances.ts'
 import { ConnectionHealth } from './layers/breaker.ts'
-import { resilient } from './layers/resilient.ts'
+import { withResilience } from './layers/resilient.ts'
 import { withDetails } from './layers/errors.ts'
-import { withKnownErrors } from './layers/errors.ts'
+import { withStorageErrors } from './layers/errors.ts'
 import { withLease } from './layers/lease.ts'
 import { withSpans } from './layers/spans.ts'
 import { Cursors } from './listing/keys.ts'
-import { Encoder } from './listing/compressor.ts'
+import { Compressor } from './listing/compressor.ts'
 import { FolderCache } from './cache/folder-cache.ts'
 import { jsonSize } from './cache/entry.ts'
 import { createListFolder } from './listing/list-folder.ts'
@@ -35,20 +35,20 @@ import { ReadAhead } from './listing/read-ahead.ts'
 import { RenderedListing } from './listing/rendered-listing.ts'
 import { optionError } from './options/checks.ts'
 import type { CheckedOptions } from './options/options.ts'
-import { warnAboutMissingPackages, wireProviders } from './enabled-providers.ts'
+import { warnAboutMissingPackages, createProviderServices } from './enabled-providers.ts'
 import { MANAGED_STORES } from './providers/registry.ts'
 import { Leases } from './connections/leases.ts'
 import { FolderAliases } from './transfers/affected-folders.ts'
 import { createDocumentResolver, type GetStorageBackendForDocument } from './documents/resolve.ts'
-import { TouchedListings } from './transfers/affected-folders.ts'
+import { ListingInvalidator } from './transfers/affected-folders.ts'
 import { createTransfers } from './transfers/transfers.ts'
 
-export { withSlot } from './layers/layer.ts'
+export { withPermit as withSlot } from './layers/layer.ts'
 
-export interface Wired {
+export interface Services {
   readonly cache: FolderCache
   /** Limits the concurrent transfers of each user. */
-  readonly transfers: InFlightLimit
+  readonly transferLimit: InFlightLimit
   readonly resolve: GetStorageBackendForDocument
   readonly routes: Omit<RoutesDeps, 'authenticate' | 'publicUrl' | 'allowedOrigins'>
   readonly assertReady: () => Promise<void>
@@ -66,7 +66,7 @@ export interface Wired {
 }
 
 /** Composes the plugin. It connects to nothing, and imports no provider yet. */
-export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Promise<Wired> {
+export async function createServices(options: CheckedOptions, log: FastifyBaseLogger): Promise<Services> {
   const { timeouts, metrics: registry } = options
   const clock = systemClock
   const keyRing = createKeyRing(options.encryption)
@@ -74,14 +74,16 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
   const tracing = await createTracing()
   const cipher = countUnreadable(createCredentialCipher(keyRing), metrics)
   const work = new WorkInFlight()
-  const connections = counted(createConnectionStore(options.prisma), work)
-  const shared =
-    options.redis === undefined ? null : await shareWith(options.redis, { options, keyRing, clock, metrics, log })
-  const onInvalidated = (scope: InvalidatedScope): void => shared?.invalidate(scope)
+  const connections = trackCalls(createConnectionStore(options.prisma), work)
+  const sharedTier =
+    options.redis === undefined
+      ? null
+      : await createSharedTier(options.redis, { options, keyRing, clock, metrics, log })
+  const onInvalidated = (scope: InvalidatedScope): void => sharedTier?.invalidate(scope)
   const cache = new FolderCache({ ...options.cache, clock, sizeOf: sizeOfListing, onInvalidated })
-  const encoder = new Encoder(cache)
+  const compressor = new Compressor(cache)
   const readAhead = options.readAhead ? new ReadAhead(cache) : null
-  const { catalog: providers, close: closeProviders } = wireProviders(options.providers, timeouts)
+  const { catalog: providers, close: closeProviders } = createProviderServices(options.providers, timeouts)
   const health = new ConnectionHealth(clock, (provider) => {
     metrics.throttled(provider)
   })
@@ -90,7 +92,7 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
   }
   const leases = new Leases({ connections, leaseMs: options.leaseMs, clock, onRenewed })
   const spool = new SpoolSpace({ ...options.spool, clock })
-  const parts = {
+  const connectionDeps = {
     options,
     log,
     clock,
@@ -105,22 +107,22 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
     work,
     spool
   }
-  const { open, routes, hear, settled: connectionsSettled } = wireConnections(parts)
-  const listener = options.listen && listenTo(options.listen, hear, log)
+  const { open, routes, onNotification, settled: connectionsSettled } = createConnectionServices(connectionDeps)
+  const listener = options.listen && createConnectionListener(options.listen, onNotification, log)
 
   const { limits } = options
-  const refreshes = new MinuteLimit(limits.refreshPerMinute, 'Too many refreshes. Try again later.', clock)
-  const transfers = new InFlightLimit(limits.transfersPerUser, 'Too many transfers of this user are in flight.')
+  const refreshLimit = new MinuteLimit(limits.refreshPerMinute, 'Too many refreshes. Try again later.', clock)
+  const transferLimit = new InFlightLimit(limits.transfersPerUser, 'Too many transfers of this user are in flight.')
   const openLeased = async (connection: SealedConnection): Promise<StorageBackend> => {
     const backend = await open(connection)
-    const confirm = (withinMs: number): Promise<void> => leases.confirm(connection, withinMs)
-    return withKnownErrors(withLease(backend, { confirm, leaseMs: options.leaseMs }))
+    const confirm = (maxAgeMs: number): Promise<void> => leases.confirm(connection, maxAgeMs)
+    return withStorageErrors(withLease(backend, { confirm, leaseMs: options.leaseMs }))
   }
   const resolve = createDocumentResolver({
-    managed: managedStores(options.managed, timeouts, (name, backend) => {
-      const tried = resilient(backend, { health: health.of('managed', name), timeouts, clock })
+    managed: createManagedOpeners(options.managed, timeouts, (name, backend) => {
+      const resilientBackend = withResilience(backend, { health: health.get('managed', name), timeouts, clock })
       const context = { provider: name, host: managedHost(options.managed.get(name)) }
-      return withDetails(withKnownErrors(withSpans(tried, tracing, 'managed')), () => context)
+      return withDetails(withStorageErrors(withSpans(resilientBackend, tracing, 'managed')), () => context)
     }),
     providers,
     connections,
@@ -129,17 +131,23 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
   const aliases = new FolderAliases((connectionId) => {
     cache.invalidateConnection(connectionId)
   })
-  const listings = new TouchedListings(cache, aliases)
-  let closing = false
+  const listings = new ListingInvalidator(cache, aliases)
+  let isClosing = false
   const stop = async (): Promise<void> => {
-    closing = true
-    await Promise.all([readAhead?.close(), listener?.close(), connectionsSettled(), work.settled(), shared?.flush()])
+    isClosing = true
+    await Promise.all([
+      readAhead?.close(),
+      listener?.close(),
+      connectionsSettled(),
+      work.settled(),
+      sharedTier?.flush()
+    ])
   }
   let drained: Promise<void> | undefined
   const drain = async (): Promise<void> => {
     await stop()
     await work.close()
-    await shared?.close()
+    await sharedTier?.close()
   }
   // After all steps that may fail: a plugin that fails to start must not leave watches behind.
   const watches = [
@@ -150,9 +158,9 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
 
   return {
     cache,
-    transfers,
+    transferLimit,
     resolve: async (document, user) => {
-      if (closing) throw new StorageError('SHUTTING_DOWN')
+      if (isClosing) throw new StorageError('SHUTTING_DOWN')
       return resolve(document, user)
     },
     routes: {
@@ -161,24 +169,24 @@ export async function wire(options: CheckedOptions, log: FastifyBaseLogger): Pro
       listFolder: createListFolder({
         leases,
         cache,
-        providers: { loaded: (id) => providers.loaded(id), load: (id) => providers.load(id) },
-        open: async (connection) => aliases.learning(await open(connection), connection.id),
-        shared,
+        providers: { loaded: (id) => providers.getLoaded(id), load: (id) => providers.load(id) },
+        open: async (connection) => aliases.withAliasLearning(await open(connection), connection.id),
+        shared: sharedTier,
         clock,
         metrics,
         readAhead,
         cursors: new Cursors(createTextSealer(keyRing, 'listing-cursor'))
       }),
-      encode: (answer, encoding) => {
-        const compressing = encoder.begin(answer, encoding)
-        if (compressing !== undefined) work.add(compressing)
+      compress: (result, encoding) => {
+        const compression = compressor.begin(result, encoding)
+        if (compression !== undefined) work.add(compression)
       },
       takeRefresh: (userId) => {
-        refreshes.take(userId)
+        refreshLimit.consume(userId)
       },
       transfers: options.transfers !== false && {
         ...createTransfers({ providers, connections, leases, open: openLeased, listings }),
-        limit: transfers,
+        limit: transferLimit,
         uploads: {
           maxBytes: options.transfers.maxBytes,
           idleMs: timeouts.idleMs,
@@ -217,13 +225,13 @@ function managedHost(store: ManagedStoreOptions | undefined): string | undefined
   return endpoint === undefined ? `${bucket}.s3.${region}.amazonaws.com` : new URL(endpoint).host
 }
 
-function managedStores(
+function createManagedOpeners(
   stores: CheckedOptions['managed'],
   timeouts: Timeouts,
-  dress: (name: string, backend: StorageBackend) => StorageBackend
+  applyLayers: (name: string, backend: StorageBackend) => StorageBackend
 ): Map<string, () => Promise<StorageBackend>> {
   const openers = [...stores].map(
-    ([name, store]) => [name, async () => dress(name, await openManaged(store, timeouts))] as const
+    ([name, store]) => [name, async () => applyLayers(name, await openManaged(store, timeouts))] as const
   )
   return new Map(openers)
 }

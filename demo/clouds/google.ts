@@ -8,7 +8,7 @@ import { EmulatedGoogle } from '../../test/fakes/google/emulate.ts'
 import type { Lifetime } from '../../test/fakes/lifetime.ts'
 import type { Clock } from '../../src/core/time.ts'
 import { fillDrive } from '../content/drive.ts'
-import { GoogleMoods } from './google-moods.ts'
+import { GoogleFaults } from './google-faults.ts'
 
 /** The account on the consent page, beside a test user of `emulate`. All accounts see the same Drive. */
 export const GOOGLE_ACCOUNT = { email: 'demo@example.org', name: 'Demo Example' } as const
@@ -23,7 +23,7 @@ export interface DemoGoogle {
   readonly emulated: EmulatedGoogle
   readonly drive: FakeDrive
   readonly tokens: GoogleTokens
-  readonly moods: GoogleMoods
+  readonly faults: GoogleFaults
 }
 
 export interface GoogleOptions {
@@ -50,6 +50,6 @@ export async function startGoogle(lifetime: Lifetime, { redirectUri, clock }: Go
     emulated,
     drive,
     tokens,
-    moods: new GoogleMoods({ emulated, drive, tokens, clock })
+    faults: new GoogleFaults({ emulated, drive, tokens, clock })
   }
 }

@@ -11,7 +11,7 @@ import { onePagePdf } from './pdf.ts'
 import { fadingPng } from './png.ts'
 import { pptx } from './slides.ts'
 
-type Seed = (...path: readonly string[]) => NodeSeed & { readonly id: string }
+type SeedFactory = (...path: readonly string[]) => NodeSeed & { readonly id: string }
 
 const OFFICE = 'application/vnd.openxmlformats-officedocument.'
 const PDF = 'application/pdf'
@@ -34,8 +34,8 @@ export const NATIVE_EXPORTS: Readonly<Record<string, Readonly<Record<string, Buf
   [DRIVE_SPREADSHEET]: {
     [`${OFFICE}spreadsheetml.sheet`]: xlsx(ROWS),
     [PDF]: onePagePdf(ROWS.map((row) => row.join(': '))),
-    'text/csv': Buffer.from(lines(',')),
-    'text/tab-separated-values': Buffer.from(lines('\t'))
+    'text/csv': Buffer.from(delimitedRows(',')),
+    'text/tab-separated-values': Buffer.from(delimitedRows('\t'))
   },
   [DRIVE_PRESENTATION]: {
     [`${OFFICE}presentationml.presentation`]: pptx(LINES),
@@ -46,7 +46,7 @@ export const NATIVE_EXPORTS: Readonly<Record<string, Readonly<Record<string, Buf
 }
 
 /** Adds native Google documents, and shortcuts. */
-export function fillDocuments(tree: FakeDriveTree, seed: Seed): void {
+export function fillDocuments(tree: FakeDriveTree, seed: SeedFactory): void {
   tree.addFolder(seed('Documents'))
   for (const [name, mimeType] of [
     ['Minutes of the meeting', DRIVE_DOCUMENT],
@@ -69,6 +69,6 @@ export function fillDocuments(tree: FakeDriveTree, seed: Seed): void {
   }
 }
 
-function lines(separator: string): string {
+function delimitedRows(separator: string): string {
   return ROWS.map((row) => `${row.join(separator)}\r\n`).join('')
 }

@@ -13,21 +13,21 @@ export const SHARED_DRIVES = [
 /** Only Drive allows a slash in a name. */
 export const SLASH_NAME = '</script><script>alert(2)</script>.txt'
 
-const FIRST_SECOND = Date.UTC(2025, 5, 1)
+const BASE_TIME_MS = Date.UTC(2025, 5, 1)
 const SECOND_MS = 1000
 
 /** Fills My Drive and two shared drives: the ids, names, dates and bytes are the same at each start. */
 export function fillDrive(tree: FakeDriveTree): void {
   for (const { path, file, modified } of commonSamples()) {
-    const seed = { ...placeOf(path), created: modified, modified }
+    const seed = { ...nodeSeed(path), created: modified, modified }
     if (file === null) tree.addFolder(seed)
     else tree.addFile({ ...seed, ...file })
   }
-  const dated = { created: new Date(FIRST_SECOND), modified: new Date(FIRST_SECOND) }
-  tree.addFile({ ...placeOf(['Names', SLASH_NAME]), ...dated, ...text('A name with slashes.\n') })
-  fillDocuments(tree, (...path) => ({ ...placeOf(path), ...dated }))
+  const dates = { created: new Date(BASE_TIME_MS), modified: new Date(BASE_TIME_MS) }
+  tree.addFile({ ...nodeSeed(['Names', SLASH_NAME]), ...dates, ...text('A name with slashes.\n') })
+  fillDocuments(tree, (...path) => ({ ...nodeSeed(path), ...dates }))
   fillLongFolder(tree)
-  for (const { id, name } of SHARED_DRIVES) fillSharedDrive(tree, tree.addDrive(name, id), dated)
+  for (const { id, name } of SHARED_DRIVES) fillSharedDrive(tree, tree.addDrive(name, id), dates)
 }
 
 /** Returns the id of an item in My Drive, by its path. */
@@ -36,36 +36,36 @@ export function idOf(...path: readonly string[]): string {
   return `1${digest.slice(0, 32)}`
 }
 
-function placeOf(path: readonly string[]) {
-  const above = path.slice(0, -1)
-  return { id: idOf(...path), name: path.at(-1) ?? '', ...(above.length > 0 && { parent: idOf(...above) }) }
+function nodeSeed(path: readonly string[]) {
+  const parentPath = path.slice(0, -1)
+  return { id: idOf(...path), name: path.at(-1) ?? '', ...(parentPath.length > 0 && { parent: idOf(...parentPath) }) }
 }
 
 function fillLongFolder(tree: FakeDriveTree): void {
   const { name: folder, entries } = LONG_FOLDER
-  const dateOf = (at: number) => ({
-    created: new Date(FIRST_SECOND + at * SECOND_MS),
-    modified: new Date(FIRST_SECOND + at * SECOND_MS)
+  const datesOf = (index: number) => ({
+    created: new Date(BASE_TIME_MS + index * SECOND_MS),
+    modified: new Date(BASE_TIME_MS + index * SECOND_MS)
   })
-  tree.addFolder({ ...placeOf([folder]), ...dateOf(0) })
+  tree.addFolder({ ...nodeSeed([folder]), ...datesOf(0) })
   for (let number = 1; number <= entries; number++) {
     const digits = String(number).padStart(4, '0')
     tree.addFile({
-      ...placeOf([folder, `Scan ${digits}.txt`]),
-      ...dateOf(number),
+      ...nodeSeed([folder, `Scan ${digits}.txt`]),
+      ...datesOf(number),
       ...text(`This is scan ${digits} of ${entries}.\n`)
     })
   }
 }
 
-function fillSharedDrive(tree: FakeDriveTree, drive: FakeDriveNode, dated: { created: Date; modified: Date }): void {
+function fillSharedDrive(tree: FakeDriveTree, drive: FakeDriveNode, dates: { created: Date; modified: Date }): void {
   const { name } = drive
-  const folder = tree.addFolder({ id: idOf(name, 'Plans'), name: 'Plans', parent: drive, ...dated })
+  const folder = tree.addFolder({ id: idOf(name, 'Plans'), name: 'Plans', parent: drive, ...dates })
   tree.addFile({
     id: idOf(name, 'About.txt'),
     name: 'About.txt',
     parent: drive,
-    ...dated,
+    ...dates,
     ...text(`The shared drive ${name}.\n`)
   })
   for (let number = 1; number <= 30; number++) {
@@ -74,7 +74,7 @@ function fillSharedDrive(tree: FakeDriveTree, drive: FakeDriveNode, dated: { cre
       id: idOf(name, 'Plans', plan),
       name: plan,
       parent: folder,
-      ...dated,
+      ...dates,
       ...text(`${plan} of ${name}\n`)
     })
   }

@@ -13,18 +13,18 @@ export function fadingPng(width: number, height: number): Buffer {
   const lines = Buffer.alloc(height * (1 + 3 * width))
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      const at = y * (1 + 3 * width) + 1 + 3 * x
-      lines.set([Math.floor((255 * x) / width), Math.floor((255 * y) / height), 160], at)
+      const position = y * (1 + 3 * width) + 1 + 3 * x
+      lines.set([Math.floor((255 * x) / width), Math.floor((255 * y) / height), 160], position)
     }
   }
   return Buffer.concat([SIGNATURE, chunk('IHDR', header), chunk('IDAT', deflateSync(lines)), chunk('IEND')])
 }
 
 function chunk(type: string, data: Buffer = Buffer.alloc(0)): Buffer {
-  const named = Buffer.concat([Buffer.from(type, 'latin1'), data])
-  const framed = Buffer.alloc(named.length + 8)
-  framed.writeUInt32BE(data.length, 0)
-  framed.set(named, 4)
-  framed.writeUInt32BE(crc32(named), named.length + 4)
-  return framed
+  const typeAndData = Buffer.concat([Buffer.from(type, 'latin1'), data])
+  const bytes = Buffer.alloc(typeAndData.length + 8)
+  bytes.writeUInt32BE(data.length, 0)
+  bytes.set(typeAndData, 4)
+  bytes.writeUInt32BE(crc32(typeAndData), typeAndData.length + 4)
+  return bytes
 }

@@ -51,27 +51,27 @@ export function commonSamples(): Sample[] {
   folder('Names', 'תיקייה 📁')
   file(text('Found.\n'), 'Names', 'תיקייה 📁', 'קובץ.txt')
 
-  const deep = ['Deep']
-  folder(...deep)
+  const deepPath = ['Deep']
+  folder(...deepPath)
   for (let level = 1; level <= DEEP_LEVELS; level++) {
-    file(text(`You are ${level - 1} levels down.\n`), ...deep, `Sign ${level}.txt`)
-    deep.push(`Level ${level}`)
-    folder(...deep)
+    file(text(`You are ${level - 1} levels down.\n`), ...deepPath, `Sign ${level}.txt`)
+    deepPath.push(`Level ${level}`)
+    folder(...deepPath)
   }
-  file(text('This is the bottom.\n'), ...deep, 'Treasure.txt')
+  file(text('This is the bottom.\n'), ...deepPath, 'Treasure.txt')
 
   folder('Office')
   for (const year of YEARS) {
     folder('Office', String(year))
-    for (const [at, month] of MONTHS.entries()) {
-      const name = `${String(at + 1).padStart(2, '0')} ${month}`
+    for (const [index, month] of MONTHS.entries()) {
+      const name = `${String(index + 1).padStart(2, '0')} ${month}`
       folder('Office', String(year), name)
       for (const kind of KINDS) {
         file(text(`${kind}, ${month} ${year}.\n`), 'Office', String(year), name, `${kind}.txt`)
       }
     }
   }
-  return samples.map((sample, at) => ({ ...sample, modified: new Date(FIRST_MINUTE + at * MINUTE_MS) }))
+  return samples.map((sample, index) => ({ ...sample, modified: new Date(FIRST_MINUTE + index * MINUTE_MS) }))
 }
 
 export function text(content: string): SampleFile {

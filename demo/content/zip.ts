@@ -13,9 +13,9 @@ export function storedZip(files: Readonly<Record<string, string>>): Buffer {
   for (const [path, text] of Object.entries(files)) {
     const name = Buffer.from(path)
     const content = Buffer.from(text)
-    const facts = factsOf(name, content)
-    const local = Buffer.concat([signature(0x04034b50), facts, name, content])
-    directory.push(centralEntry(facts, name, offset))
+    const headerFields = encodeHeaderFields(name, content)
+    const local = Buffer.concat([signature(0x04034b50), headerFields, name, content])
+    directory.push(centralEntry(headerFields, name, offset))
     parts.push(local)
     offset += local.length
   }
@@ -29,25 +29,25 @@ export function storedZip(files: Readonly<Record<string, string>>): Buffer {
 }
 
 /** Returns the fields that both headers of a file share: from the required version to the length of the extras. */
-function factsOf(name: Buffer, content: Buffer): Buffer {
-  const facts = Buffer.alloc(26)
-  facts.writeUInt16LE(VERSION, 0)
-  facts.writeUInt16LE(UTF8_NAMES, 2)
-  facts.writeUInt16LE(FIRST_DAY, 8)
-  facts.writeUInt32LE(crc32(content), 10)
-  facts.writeUInt32LE(content.length, 14)
-  facts.writeUInt32LE(content.length, 18)
-  facts.writeUInt16LE(name.length, 22)
-  return facts
+function encodeHeaderFields(name: Buffer, content: Buffer): Buffer {
+  const headerFields = Buffer.alloc(26)
+  headerFields.writeUInt16LE(VERSION, 0)
+  headerFields.writeUInt16LE(UTF8_NAMES, 2)
+  headerFields.writeUInt16LE(FIRST_DAY, 8)
+  headerFields.writeUInt32LE(crc32(content), 10)
+  headerFields.writeUInt32LE(content.length, 14)
+  headerFields.writeUInt32LE(content.length, 18)
+  headerFields.writeUInt16LE(name.length, 22)
+  return headerFields
 }
 
-function centralEntry(facts: Buffer, name: Buffer, offset: number): Buffer {
-  const madeBy = Buffer.alloc(2)
-  madeBy.writeUInt16LE(VERSION)
+function centralEntry(headerFields: Buffer, name: Buffer, offset: number): Buffer {
+  const versionMadeBy = Buffer.alloc(2)
+  versionMadeBy.writeUInt16LE(VERSION)
   // No comment, disk or attributes. The last field is the offset of the file's own header.
   const rest = Buffer.alloc(14)
   rest.writeUInt32LE(offset, 10)
-  return Buffer.concat([signature(0x02014b50), madeBy, facts, rest, name])
+  return Buffer.concat([signature(0x02014b50), versionMadeBy, headerFields, rest, name])
 }
 
 function signature(value: number): Buffer {

@@ -1,4 +1,4 @@
-import { type GoogleMoods, MOOD_MS } from '../clouds/google-moods.ts'
+import { type GoogleFaults, FAULT_DURATION_MS } from '../clouds/google-faults.ts'
 
 export interface ControlsState {
   readonly grants: number
@@ -9,38 +9,38 @@ export interface ControlsState {
 
 interface Action {
   readonly label: string
-  readonly then: string
-  readonly act: (moods: GoogleMoods) => void | Promise<void>
+  readonly hint: string
+  readonly act: (faults: GoogleFaults) => void | Promise<void>
 }
 
-const MOOD_S = MOOD_MS / 1000
+const FAULT_DURATION_S = FAULT_DURATION_MS / 1000
 
 /** The actions of the buttons, by the path of their request. */
 export const ACTIONS = {
   'take-access-away': {
     label: 'Remove the application’s access',
-    then: 'As users can on their account page. Then refresh a Google Drive folder: the picker asks to sign in again.',
-    act: (moods) => moods.takeAccessAway()
+    hint: 'As users can on their account page. Then refresh a Google Drive folder: the picker asks to sign in again.',
+    act: (faults) => faults.revokeAccess()
   },
   throttle: {
-    label: `Throttle for ${MOOD_S} seconds`,
-    then: `Every call returns 429 with Retry-After: ${MOOD_S}. Then refresh a folder: the picker counts down.`,
-    act: (moods) => {
-      moods.throttle()
+    label: `Throttle for ${FAULT_DURATION_S} seconds`,
+    hint: `Every call returns 429 with Retry-After: ${FAULT_DURATION_S}. Then refresh a folder: the picker counts down.`,
+    act: (faults) => {
+      faults.throttle()
     }
   },
   'slow-down': {
-    label: `Slow down for ${MOOD_S} seconds`,
-    then: 'Each call takes some seconds. Then open a folder for the first time: the picker shows placeholders and Cancel.',
-    act: (moods) => {
-      moods.slowDown()
+    label: `Slow down for ${FAULT_DURATION_S} seconds`,
+    hint: 'Each call takes some seconds. Then open a folder for the first time: the picker shows placeholders and Cancel.',
+    act: (faults) => {
+      faults.slowDown()
     }
   },
   'calm-down': {
     label: 'Back to normal',
-    then: 'Stops throttling and slowness.',
-    act: (moods) => {
-      moods.calmDown()
+    hint: 'Stops throttling and slowness.',
+    act: (faults) => {
+      faults.reset()
     }
   }
 } satisfies Readonly<Record<string, Action>>
@@ -63,7 +63,7 @@ export function controlsPage({ grants, throttledForMs, slowForMs, serverUrl }: C
     slowForMs > 0 ? `slow for ${seconds(slowForMs)} more` : 'not slow'
   ]
   const forms = Object.entries<Action>(ACTIONS).map(
-    ([name, { label, then }]) => `<form method="post" action="/${name}"><button>${label}</button><p>${then}</p></form>`
+    ([name, { label, hint }]) => `<form method="post" action="/${name}"><button>${label}</button><p>${hint}</p></form>`
   )
   return `<!doctype html>
 <html lang="en">

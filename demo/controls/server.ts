@@ -2,12 +2,12 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Lifetime } from '../../test/fakes/lifetime.ts'
-import type { GoogleMoods } from '../clouds/google-moods.ts'
+import type { GoogleFaults } from '../clouds/google-faults.ts'
 import { HOST } from '../settings.ts'
 import { ACTIONS, controlsPage, isAction, STYLES } from './page.ts'
 
 export interface ControlsOptions {
-  readonly moods: GoogleMoods
+  readonly faults: GoogleFaults
   readonly serverUrl: string
 }
 
@@ -35,7 +35,7 @@ export async function startControls(lifetime: Lifetime, options: ControlsOptions
   const server = createServer((request, response) => {
     // The path of a form's request is sufficient.
     request.resume()
-    void replyTo(request, options)
+    void handleRequest(request, options)
       .catch((error: unknown): Reply => ({ status: 500, body: `The action failed: ${String(error)}\n` }))
       .then(({ status, type = 'text/plain', body = '', headers }) => {
         response.writeHead(status, { ...HEADERS, 'content-type': `${type}; charset=utf-8`, ...headers }).end(body)
@@ -50,8 +50,11 @@ export async function startControls(lifetime: Lifetime, options: ControlsOptions
   return `http://${HOST}:${(server.address() as AddressInfo).port}/`
 }
 
-async function replyTo({ method, url, headers, socket }: IncomingMessage, options: ControlsOptions): Promise<Reply> {
-  const { moods } = options
+async function handleRequest(
+  { method, url, headers, socket }: IncomingMessage,
+  options: ControlsOptions
+): Promise<Reply> {
+  const { faults } = options
   const host = `${HOST}:${socket.localPort ?? 0}`
   // Another host name that resolves to this machine is another site.
   if (headers.host !== host) return { status: 421, body: 'The Host header is not the address of this page.\n' }
@@ -62,14 +65,14 @@ async function replyTo({ method, url, headers, socket }: IncomingMessage, option
   if (method !== 'POST') return { status: 405, body: 'Use the buttons of the page.\n', headers: { allow: 'POST' } }
   // Every browser sends the origin of a form.
   if (headers.origin !== `http://${host}`) return { status: 403, body: 'Requests from other pages are not allowed.\n' }
-  await ACTIONS[action].act(moods)
+  await ACTIONS[action].act(faults)
   return { status: 303, headers: { location: '/' } }
 }
 
-async function page({ moods, serverUrl }: ControlsOptions): Promise<Reply> {
-  const { throttledForMs, slowForMs } = moods
-  const body = controlsPage({ throttledForMs, slowForMs, grants: await moods.grants(), serverUrl })
+async function page({ faults, serverUrl }: ControlsOptions): Promise<Reply> {
+  const { throttledForMs, slowForMs } = faults
+  const body = controlsPage({ throttledForMs, slowForMs, grants: await faults.grants(), serverUrl })
   // While a fault lasts, the page shows the remaining time.
-  const isRunningOut = throttledForMs + slowForMs > 0
-  return { status: 200, type: 'text/html', body, headers: isRunningOut ? { refresh: '1' } : {} }
+  const isFaultActive = throttledForMs + slowForMs > 0
+  return { status: 200, type: 'text/html', body, headers: isFaultActive ? { refresh: '1' } : {} }
 }

@@ -9,7 +9,7 @@ import type { AppConfig, DemoConfig } from '../config.ts'
 import { MANAGED_STORE } from '../documents/store.ts'
 import type { ServerRun } from '../run.ts'
 import { DemoFolder } from './folder.ts'
-import { DemoClient, greeting } from './greeting.ts'
+import { DemoClient, formatGreeting } from './greeting.ts'
 import {
   LONG_FOLDER,
   LONG_TEXT,
@@ -23,7 +23,7 @@ import {
 const USER = 'demo'
 const ISSUER = 'fastify-cloud-storage demo'
 const AUDIENCE = 'fastify-cloud-storage demo'
-const TOKEN_LIFE_S = 10 * 365 * 24 * 3600
+const TOKEN_TTL_S = 10 * 365 * 24 * 3600
 /** The label of the demo's own connection, to distinguish it from the user's connections. */
 const LABEL = 'Sample objects'
 const MANAGED_DOCUMENT = { id: 'demo-managed', name: 'Welcome — read me first.txt', objectKey: 'demo/welcome.txt' }
@@ -68,7 +68,7 @@ export class Demo {
   }
 
   /** Connects the sample store through the application, and creates the two documents. */
-  async furnish(app: FastifyInstance, { prisma }: Pick<Database, 'prisma'>): Promise<void> {
+  async seed(app: FastifyInstance, { prisma }: Pick<Database, 'prisma'>): Promise<void> {
     const connectionId = await this.#connect(new DemoClient(app, this.token(app)))
     this.#connection = connectionId
     const common = { userId: USER, mimeType: 'text/plain; charset=utf-8' }
@@ -86,12 +86,12 @@ export class Demo {
     await prisma.document.upsert({ where: { id: connected.id }, create: connected, update: connected })
   }
 
-  /** Returns the text for the terminal. The application must listen at `address`, and `furnish` must have run. */
-  greet(app: FastifyInstance, address: string): string {
+  /** Returns the text for the terminal. The application must listen at `address`, and `seed` must have run. */
+  greeting(app: FastifyInstance, address: string): string {
     if (this.#connection === undefined) throw new Error('The demo has no connection')
     // Each command names the connection, so that it still works when the user adds others.
     const connection = this.#connection
-    return greeting({
+    return formatGreeting({
       address,
       token: this.token(app),
       folder: this.#folder.path,
@@ -119,7 +119,7 @@ export class Demo {
   /** Returns the token of the demo's user. It is the same at each start, since it is as old as the secret. */
   token(app: FastifyInstance): string {
     const { madeAt } = this.#folder.secrets.reveal()
-    return app.jwt.sign({ sub: USER, iat: madeAt, exp: madeAt + TOKEN_LIFE_S })
+    return app.jwt.sign({ sub: USER, iat: madeAt, exp: madeAt + TOKEN_TTL_S })
   }
 
   /** Replaces the connection of the previous run, as its store no longer exists. */
@@ -159,7 +159,7 @@ export interface OpenDemo extends OpenApp {
   readonly demo: Demo
 }
 
-export interface OpenDemoDeps extends Pick<AppDeps, 'providers' | 'built'> {
+export interface OpenDemoDeps extends Pick<AppDeps, 'providers' | 'webRoot'> {
   /** Receives the name of each slow step. */
   readonly onStep?: (step: string) => void
 }
@@ -180,6 +180,6 @@ export async function openDemo(
   onStep('Starting the server')
   const opened = await openApp(run, demo.app, { database, summary: { type: 'embedded' }, ...deps, isDemo: true })
   opened.app.log.level = 'warn'
-  await demo.furnish(opened.app, database)
+  await demo.seed(opened.app, database)
   return { ...opened, demo }
 }

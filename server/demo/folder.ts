@@ -16,7 +16,7 @@ export interface DemoSecrets {
 
 const SECRETS_FILE = 'secrets.json'
 /** The names of all files of a demo, including drafts and locks. */
-const OURS = /^(?:postgres|postgres\.lock.*|objects|secrets\.json.*)$/
+const DEMO_FILES = /^(?:postgres|postgres\.lock.*|objects|secrets\.json.*)$/
 
 /** The folder with all data of a demo. Only its owner can read it. */
 export class DemoFolder {
@@ -32,10 +32,10 @@ export class DemoFolder {
   static async open(path: string, clock: Clock): Promise<DemoFolder> {
     try {
       await mkdir(path, { recursive: true, mode: 0o700 })
-      const others = (await readdir(path)).filter((name) => !OURS.test(name))
+      const others = (await readdir(path)).filter((name) => !DEMO_FILES.test(name))
       if (others.length > 0) throw new Error(`it contains other files ("${others[0] ?? ''}")`)
       await chmod(path, 0o700)
-      return new DemoFolder(path, new Secret(await keepSecrets(join(path, SECRETS_FILE), clock)))
+      return new DemoFolder(path, new Secret(await loadOrCreateSecrets(join(path, SECRETS_FILE), clock)))
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : 'unknown'
       throw new Error(`DATA_DIR ${path} cannot be used for the demo: ${reason}`, { cause })
@@ -51,24 +51,24 @@ export class DemoFolder {
  * Reads the secrets, or creates them. The file appears complete or not at all, by a link that fails if the file
  * exists: two processes that start at the same time use the same secrets.
  */
-async function keepSecrets(path: string, clock: Clock): Promise<DemoSecrets> {
-  const kept = await readSecrets(path)
-  if (kept !== null) return kept
-  const draft = `${path}.${randomUUID()}`
+async function loadOrCreateSecrets(path: string, clock: Clock): Promise<DemoSecrets> {
+  const existing = await readSecrets(path)
+  if (existing !== null) return existing
+  const tempPath = `${path}.${randomUUID()}`
   try {
-    await writeWhole(draft, JSON.stringify(makeSecrets(clock), null, 2))
-    await link(draft, path).catch((error: unknown) => {
+    await writeNewFile(tempPath, JSON.stringify(createSecrets(clock), null, 2))
+    await link(tempPath, path).catch((error: unknown) => {
       if (codeOf(error) !== 'EEXIST') throw error
     })
   } finally {
-    await rm(draft, { force: true })
+    await rm(tempPath, { force: true })
   }
-  const made = await readSecrets(path)
-  if (made === null) throw new Error(`${path} was removed`)
-  return made
+  const created = await readSecrets(path)
+  if (created === null) throw new Error(`${path} was removed`)
+  return created
 }
 
-function makeSecrets(clock: Clock): DemoSecrets {
+function createSecrets(clock: Clock): DemoSecrets {
   return {
     encryptionKey: randomBytes(32).toString('base64'),
     jwtSecret: randomBytes(48).toString('base64url'),
@@ -76,7 +76,7 @@ function makeSecrets(clock: Clock): DemoSecrets {
   }
 }
 
-async function writeWhole(path: string, text: string): Promise<void> {
+async function writeNewFile(path: string, text: string): Promise<void> {
   const file = await open(path, 'wx', 0o600)
   try {
     await file.writeFile(`${text}\n`)
@@ -95,12 +95,12 @@ async function readSecrets(path: string): Promise<DemoSecrets | null> {
     throw error
   }
   await chmod(path, 0o600)
-  const secrets = parse(text)
+  const secrets = parseSecrets(text)
   if (secrets === null) throw new Error(`${path} is damaged. Remove it, and the demo creates new secrets`)
   return secrets
 }
 
-function parse(text: string): DemoSecrets | null {
+function parseSecrets(text: string): DemoSecrets | null {
   try {
     const { encryptionKey, jwtSecret, madeAt } = JSON.parse(text) as Record<keyof DemoSecrets, unknown>
     if (typeof encryptionKey !== 'string' || typeof jwtSecret !== 'string' || !Number.isSafeInteger(madeAt)) return null

@@ -12,7 +12,7 @@ export interface Greeting {
 }
 
 /** Returns the text for the terminal: the link, what to try first, and commands to paste into a shell. */
-export function greeting(demo: Greeting): string {
+export function formatGreeting(demo: Greeting): string {
   const { address, token, folder, store, objects } = demo
   const link = `${address}/#token=${token}`
   return `
@@ -32,7 +32,7 @@ Use the API from another terminal:
 
 TOKEN=${token}
 
-${tries(demo).join('\n\n')}
+${exampleCommands(demo).join('\n\n')}
 
 "npm run demo" adds an emulated Google Drive, WebDAV and a folder with 5,000 files. To run a service, set DATABASE_URL:
 .env.example explains every variable.
@@ -44,10 +44,10 @@ The link again:
 `
 }
 
-function tries({ address, listings, documents }: Greeting): string[] {
+function exampleCommands({ address, listings, documents }: Greeting): string[] {
   const curl = (path: string, ...headers: string[]): string => {
-    const given = headers.map((header) => ` -H ${quote(header)}`).join('')
-    return `curl -i -H "Authorization: Bearer $TOKEN"${given} ${quote(address + path)}`
+    const headerArguments = headers.map((header) => ` -H ${quote(header)}`).join('')
+    return `curl -i -H "Authorization: Bearer $TOKEN"${headerArguments} ${quote(address + path)}`
   }
   return [
     ...listings.map(({ title, query }) => {
@@ -95,8 +95,9 @@ export class DemoClient {
   }
 
   async #call<T>(request: InjectOptions): Promise<T> {
-    const answer = await this.#app.inject({ ...request, headers: this.#headers })
-    if (answer.statusCode >= 300) throw new Error(`The demo could not be set up: ${answer.statusCode} ${answer.body}`)
-    return (answer.body === '' ? undefined : answer.json()) as T
+    const response = await this.#app.inject({ ...request, headers: this.#headers })
+    if (response.statusCode >= 300)
+      throw new Error(`The demo could not be set up: ${response.statusCode} ${response.body}`)
+    return (response.body === '' ? undefined : response.json()) as T
   }
 }

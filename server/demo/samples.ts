@@ -26,10 +26,10 @@ const CUSTOMERS = [
   'Studio Ødegård',
   'Zürich & Çelik'
 ]
-const PARTS = 'Arriving,Reading a folder page by page,Opening a document,When a connection ends,Leaving'.split(',')
+const CHAPTERS = 'Arriving,Reading a folder page by page,Opening a document,When a connection ends,Leaving'.split(',')
 
 /** Files with names in other scripts, each in a folder of its own. */
-const ELSEWHERE = [
+const INTERNATIONAL_PATHS = [
   'Čeština/Smlouva o dílo.txt',
   'Ελληνικά/Τιμολόγιο 7.txt',
   'Русский/Договор.txt',
@@ -42,11 +42,11 @@ const ELSEWHERE = [
 /** Returns a few hundred objects in nested folders, the same at each start. */
 export function sampleObjects(): SampleObject[] {
   return [
-    note('Welcome.txt', 'This bucket is in the memory of the demo. Everything in it is made up.'),
-    ...PARTS.map((title, at) => chapter(`Handbook/${at + 1} ${title}.txt`, title)),
-    ...MONTHS.flatMap((month, at) => CUSTOMERS.map((customer) => invoice(month, at + 1, customer))),
+    textObject('Welcome.txt', 'This bucket is in the memory of the demo. Everything in it is made up.'),
+    ...CHAPTERS.map((title, index) => chapter(`Handbook/${index + 1} ${title}.txt`, title)),
+    ...MONTHS.flatMap((month, index) => CUSTOMERS.map((customer) => invoice(month, index + 1, customer))),
     ...range(240).map((number) => receipt(number)),
-    ...ELSEWHERE.map((path) => note(`Elsewhere/${path}`, `The name of this file is ${path}.`))
+    ...INTERNATIONAL_PATHS.map((path) => textObject(`Elsewhere/${path}`, `The name of this file is ${path}.`))
   ]
 }
 
@@ -62,17 +62,17 @@ function chapter(key: string, title: string): SampleObject {
 
 function invoice(month: string, number: number, customer: string): SampleObject {
   const key = `Invoices/2026/${pad(number, 2)} ${month}/${customer}.txt`
-  return note(key, `Invoice to ${customer}, ${month} 2026: ${120 + number * 7}.00 EUR.`)
+  return textObject(key, `Invoice to ${customer}, ${month} 2026: ${120 + number * 7}.00 EUR.`)
 }
 
 function receipt(number: number): SampleObject {
-  return note(
+  return textObject(
     `Receipts/Receipt ${pad(number, 3)}.txt`,
     `Receipt ${number}: ${(number * 1.75).toFixed(2)} EUR, with thanks.`
   )
 }
 
-function note(key: string, text: string): SampleObject {
+function textObject(key: string, text: string): SampleObject {
   return { key, text: `${text}\n` }
 }
 
@@ -101,14 +101,19 @@ export async function openSampleStore(): Promise<SampleStore> {
   // fauxqs 1.9.2 continues after the last key of a page even if a folder followed, and lists that folder again.
   store.addHook('onSend', async (request, _reply, payload) => {
     const isListing = (request.query as Readonly<Record<string, unknown>>)['list-type'] === '2'
-    return isListing && typeof payload === 'string' ? continueBehindLast(payload) : payload
+    return isListing && typeof payload === 'string' ? fixContinuationToken(payload) : payload
   })
   await store.inject({ method: 'PUT', url: `/${SAMPLE_BUCKET}` })
   const objects = sampleObjects()
   for (const { key, text } of objects) {
     const url = `/${SAMPLE_BUCKET}/${key.split('/').map(encodeURIComponent).join('/')}`
-    const answer = await store.inject({ method: 'PUT', url, headers: { 'content-type': 'text/plain' }, payload: text })
-    if (answer.statusCode !== 200) throw new Error(`The demo's store rejected ${key}`)
+    const response = await store.inject({
+      method: 'PUT',
+      url,
+      headers: { 'content-type': 'text/plain' },
+      payload: text
+    })
+    if (response.statusCode !== 200) throw new Error(`The demo's store rejected ${key}`)
   }
   await store.listen({ host: '127.0.0.1', port: 0 })
   const { port } = store.server.address() as AddressInfo
@@ -127,9 +132,9 @@ async function importFauxqs() {
   }
 }
 
-function continueBehindLast(xml: string): string {
-  const listed = [...xml.matchAll(/<(?:Key|CommonPrefixes><Prefix)>([^<]*)</g)].map(([, name = '']) => unescape(name))
-  const last = listed.sort().at(-1)
+function fixContinuationToken(xml: string): string {
+  const keys = [...xml.matchAll(/<(?:Key|CommonPrefixes><Prefix)>([^<]*)</g)].map(([, name = '']) => unescape(name))
+  const last = keys.sort().at(-1)
   if (last === undefined) return xml
   const token = Buffer.from(last).toString('base64')
   return xml.replace(/(<NextContinuationToken>)[^<]*/, (_match, tag: string) => tag + token)

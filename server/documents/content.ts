@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { isStorageError, StorageError } from '../../src/errors.ts'
 import { userOf } from '../../src/http/authentication.ts'
-import { answerWithoutContent, type Content, sendContent, sendContentHead } from '../../src/http/content-response.ts'
+import { sendContentProblem, type Content, sendContent, sendContentHead } from '../../src/http/content-response.ts'
 import { addVary } from '../../src/http/headers.ts'
 import { clientSignal, type ClientWatch, watchClient } from '../../src/http/in-flight.ts'
-import { writeConditions } from '../../src/http/write-conditions.ts'
-import { contentAt, requireConditions } from './objects.ts'
+import { parseWriteConditions } from '../../src/http/write-conditions.ts'
+import { statContent, assertConditions } from './objects.ts'
 import { downloadDocumentSchema, removeDocumentSchema } from './schemas.ts'
 import { type DocumentRow, type Documents, isManaged, NO_CONTENT } from './store.ts'
 
@@ -19,45 +19,49 @@ export function contentRoute(app: FastifyInstance, documents: Documents, minByte
   const options = {
     schema: downloadDocumentSchema,
     preHandler,
-    errorHandler: answerWithoutContent,
+    errorHandler: sendContentProblem,
     exposeHeadRoute: false
   }
 
   const send =
-    (answer: typeof sendContent) =>
+    (responder: typeof sendContent) =>
     async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
       // The same row that `find` returned to the hook.
       const document = request.storageDocument as DocumentRow
       const watch = watchClient(reply)
-      forBearers(reply)
+      setPrivateHeaders(reply)
       try {
-        return await answer(request, reply, contentOf(request, document, minBytesPerSecond), watch)
+        return await responder(request, reply, toContent(request, document, minBytesPerSecond), watch)
       } catch (error) {
         if (!isStorageError(error, 'OBJECT_NOT_FOUND') || !isManaged(document)) throw error
-        return await sendNewer(request, reply, { answer, document, watch, error })
+        return await sendReplacement(request, reply, { responder, document, watch, error })
       }
     }
 
   /** Sends the new content if an upload has replaced the object meanwhile: new content has a new key. */
-  async function sendNewer(request: FastifyRequest, reply: FastifyReply, missed: Missed): Promise<FastifyReply> {
-    const { answer, document, watch, error } = missed
-    const now = await documents.find(document.id, { id: document.userId })
-    if (now === null || now.objectKey === document.objectKey) throw error
-    return await answer(request, reply, contentOf(request, now, minBytesPerSecond), watch)
+  async function sendReplacement(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    missing: MissingObject
+  ): Promise<FastifyReply> {
+    const { responder, document, watch, error } = missing
+    const replacement = await documents.find(document.id, { id: document.userId })
+    if (replacement === null || replacement.objectKey === document.objectKey) throw error
+    return await responder(request, reply, toContent(request, replacement, minBytesPerSecond), watch)
   }
 
   app.head(PATH, options, send(sendContentHead))
   app.get(PATH, options, send(sendContent))
 }
 
-interface Missed {
-  readonly answer: typeof sendContent
+interface MissingObject {
+  readonly responder: typeof sendContent
   readonly document: DocumentRow
   readonly watch: ClientWatch
   readonly error: unknown
 }
 
-function contentOf(
+function toContent(
   { storageBackend: backend }: FastifyRequest,
   document: DocumentRow,
   minBytesPerSecond: number
@@ -68,7 +72,7 @@ function contentOf(
 }
 
 /** Marks a response as private to its user. Only tokens identify users here. */
-export function forBearers(reply: FastifyReply): FastifyReply {
+export function setPrivateHeaders(reply: FastifyReply): FastifyReply {
   return addVary(reply.header('cache-control', 'private, no-cache'), 'Authorization')
 }
 
@@ -79,17 +83,17 @@ export function forBearers(reply: FastifyReply): FastifyReply {
 export function removalRoute(app: FastifyInstance, documents: Documents): void {
   app.delete<{ Params: { id: string } }>('/documents/:id', { schema: removeDocumentSchema }, async (request, reply) => {
     const user = { id: userOf(request) }
-    const conditions = writeConditions(request.headers, { isById: true, canBeNew: false })
+    const conditions = parseWriteConditions(request.headers, { isById: true, canCreate: false })
     const signal = clientSignal(reply)
     for (let isRemoved = false; !isRemoved;) {
       const document = await documents.find(request.params.id, user)
       if (document === null) throw new StorageError('DOCUMENT_NOT_FOUND')
       const { objectKey } = document
-      const mustOpen = conditions.ifMatch !== undefined || (isManaged(document) && objectKey !== NO_CONTENT)
-      if (mustOpen) {
+      const needsBackend = conditions.ifMatch !== undefined || (isManaged(document) && objectKey !== NO_CONTENT)
+      if (needsBackend) {
         const backend = await app.getStorageBackendForDocument(document, user)
         if (conditions.ifMatch !== undefined) {
-          requireConditions(conditions, await contentAt(backend, objectKey, signal))
+          assertConditions(conditions, await statContent(backend, objectKey, signal))
         }
         if (isManaged(document)) await backend.remove?.(objectKey, { signal })
       }

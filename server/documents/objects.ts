@@ -7,7 +7,11 @@ import type { WriteConditions } from '../../src/http/write-conditions.ts'
 import { NO_CONTENT } from './store.ts'
 
 /** Removes an object that no document points to any more. A failure is only logged, with the object's key. */
-export async function dropObject(backend: StorageBackend, objectKey: string, log: FastifyBaseLogger): Promise<void> {
+export async function removeOrphanedObject(
+  backend: StorageBackend,
+  objectKey: string,
+  log: FastifyBaseLogger
+): Promise<void> {
   try {
     // The object is removed even if the client disconnects. The backend's own timeouts limit the call.
     await backend.remove?.(objectKey, { signal: new AbortController().signal })
@@ -17,7 +21,7 @@ export async function dropObject(backend: StorageBackend, objectKey: string, log
 }
 
 /** Returns the current content of a document; `null` if there is none. */
-export async function contentAt(
+export async function statContent(
   backend: StorageBackend,
   objectKey: string,
   signal: AbortSignal
@@ -32,15 +36,15 @@ export async function contentAt(
 }
 
 /** Checks the conditions of a change. @throws StorageError `PRECONDITION_FAILED` */
-export function requireConditions({ ifMatch, ifNoneMatch }: WriteConditions, entry: Entry | null): void {
-  if (ifNoneMatch !== undefined && entry !== null) throw changed()
-  if (ifMatch !== undefined && (entry === null || !ifMatch.isMet(entry))) throw changed()
+export function assertConditions({ ifMatch, ifNoneMatch }: WriteConditions, entry: Entry | null): void {
+  if (ifNoneMatch !== undefined && entry !== null) throw preconditionFailed()
+  if (ifMatch !== undefined && (entry === null || !ifMatch.isMet(entry))) throw preconditionFailed()
 }
 
 export function isConditional({ ifMatch, ifNoneMatch }: WriteConditions): boolean {
   return ifMatch !== undefined || ifNoneMatch !== undefined
 }
 
-export function changed(): StorageError {
+export function preconditionFailed(): StorageError {
   return new StorageError('PRECONDITION_FAILED', 'The content does not match the precondition of the request.')
 }

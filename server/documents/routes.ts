@@ -4,16 +4,16 @@ import type { User } from '../../src/core/document.ts'
 import { isStorageError, StorageError } from '../../src/errors.ts'
 import { parseObjectText } from '../../src/core/ids.ts'
 import { InFlightLimit } from '../../src/core/user-limits.ts'
-import { admitKnown } from '../../src/http/authentication.ts'
+import { authenticationHook } from '../../src/http/authentication.ts'
 import type { Authenticate } from '../../src/http/authentication.ts'
 import { clientSignal } from '../../src/http/in-flight.ts'
 import type { TrustedSites } from '../../src/http/authentication.ts'
 import { hasContent } from '../../src/http/content-response.ts'
-import { countInFlight } from '../../src/http/in-flight.ts'
+import { limitInFlight } from '../../src/http/in-flight.ts'
 import type { IncomingBodyOptions } from '../../src/http/upload-body.ts'
 import { decorateWithUser, userOf } from '../../src/http/authentication.ts'
 import type { LimitOptions } from '../../src/options/options.ts'
-import { contentRoute, forBearers } from './content.ts'
+import { contentRoute, setPrivateHeaders } from './content.ts'
 import { readCursor, writeCursor } from './store.ts'
 import { removalRoute } from './content.ts'
 import {
@@ -21,7 +21,7 @@ import {
   type DocumentListQuery,
   getDocumentSchema,
   listDocumentsSchema,
-  type NewKeptDocument,
+  type NewConnectedDocument,
   type NewManagedDocument
 } from './schemas.ts'
 import { uploadRoute } from './upload.ts'
@@ -43,53 +43,56 @@ const BODY_LIMIT = 64 * 1024
 /** Registers the routes of users' documents, in a scope of their own. */
 export function documentRoutes(app: FastifyInstance, deps: DocumentRouteDeps): void {
   decorateWithUser(app)
-  app.addHook('onRequest', admitKnown(deps.authenticate, deps.sites))
+  app.addHook('onRequest', authenticationHook(deps.authenticate, deps.sites))
   const { uploads, documents, limits } = deps
   const { minBytesPerSecond } = limits
   readRoutes(app, deps)
-  void app.register(async (changing) => {
-    countInFlight(changing, new InFlightLimit(limits.transfersPerUser, 'Too many changes of this user are in flight.'))
-    creationRoute(changing, deps)
-    removalRoute(changing, documents)
+  void app.register(async (writeScope) => {
+    limitInFlight(
+      writeScope,
+      new InFlightLimit(limits.transfersPerUser, 'Too many changes of this user are in flight.')
+    )
+    creationRoute(writeScope, deps)
+    removalRoute(writeScope, documents)
   })
   // The hook of these routes counts their requests.
-  void app.register(async (reading) => {
-    contentRoute(reading, documents, minBytesPerSecond)
+  void app.register(async (readScope) => {
+    contentRoute(readScope, documents, minBytesPerSecond)
   })
   if (uploads === false) return
-  void app.register(async (streaming) => {
-    uploadRoute(streaming, documents, { ...uploads, minBytesPerSecond })
+  void app.register(async (uploadScope) => {
+    uploadRoute(uploadScope, documents, { ...uploads, minBytesPerSecond })
   })
 }
 
 function readRoutes(app: FastifyInstance, { documents, uploads }: DocumentRouteDeps): void {
-  const told = uploads === false ? null : { maxBytes: uploads.maxBytes ?? null }
+  const uploadLimits = uploads === false ? null : { maxBytes: uploads.maxBytes ?? null }
 
   app.get<{ Querystring: DocumentListQuery }>('/documents', { schema: listDocumentsSchema }, async (request, reply) => {
     const { cursor, limit } = request.query
-    const place = cursor === undefined ? null : readCursor(cursor)
+    const position = cursor === undefined ? null : readCursor(cursor)
     // One row more than requested shows whether there is a next page.
-    const rows = await documents.page(userOf(request), limit + 1, place)
-    const shown = rows.slice(0, limit)
-    const last = rows.length > limit ? shown.at(-1) : undefined
-    forBearers(reply)
+    const rows = await documents.page(userOf(request), limit + 1, position)
+    const pageRows = rows.slice(0, limit)
+    const last = rows.length > limit ? pageRows.at(-1) : undefined
+    setPrivateHeaders(reply)
     return {
-      documents: shown.map(viewOf),
+      documents: pageRows.map(viewOf),
       page: { next: last === undefined ? null : writeCursor(last) },
-      uploads: told
+      uploads: uploadLimits
     }
   })
 
   app.get<{ Params: { id: string } }>('/documents/:id', { schema: getDocumentSchema }, async (request, reply) => {
-    const document = await documents.find(request.params.id, userIn(request))
+    const document = await documents.find(request.params.id, toUser(request))
     if (document === null) throw new StorageError('DOCUMENT_NOT_FOUND')
-    forBearers(reply)
+    setPrivateHeaders(reply)
     return viewOf(document)
   })
 }
 
 function creationRoute(app: FastifyInstance, { documents, uploads }: DocumentRouteDeps): void {
-  app.post<{ Body: NewManagedDocument | NewKeptDocument }>(
+  app.post<{ Body: NewManagedDocument | NewConnectedDocument }>(
     '/documents',
     { schema: createDocumentSchema, bodyLimit: BODY_LIMIT },
     async (request, reply) => {
@@ -100,7 +103,7 @@ function creationRoute(app: FastifyInstance, { documents, uploads }: DocumentRou
       }
       const document =
         'provider' in body
-          ? await documents.add({ userId, ...(await lookAt(app, userId, body, clientSignal(reply))) })
+          ? await documents.add({ userId, ...(await readCloudMetadata(app, userId, body, clientSignal(reply))) })
           : await documents.add({
               userId,
               storageBackend: MANAGED_STORE,
@@ -124,14 +127,19 @@ function creationRoute(app: FastifyInstance, { documents, uploads }: DocumentRou
  *
  * @throws StorageError `PROVIDER_UNKNOWN`, `CONNECTION_NOT_FOUND`, `OBJECT_NOT_FOUND`, `INVALID_REQUEST` for folders
  */
-async function lookAt(app: FastifyInstance, userId: string, asked: NewKeptDocument, signal: AbortSignal) {
-  const { provider } = asked
+async function readCloudMetadata(
+  app: FastifyInstance,
+  userId: string,
+  requested: NewConnectedDocument,
+  signal: AbortSignal
+) {
+  const { provider } = requested
   // The managed store is named like a provider, but contains objects of other users too.
   if (provider === MANAGED_STORE) throw new StorageError('PROVIDER_UNKNOWN')
-  const objectKey = parseObjectText(asked.objectKey, 'objectKey')
-  const connectionId = parseObjectText(asked.connectionId, 'connectionId')
-  const kept = { id: '', userId, storageBackend: provider, objectKey, connectionId }
-  const backend = await app.getStorageBackendForDocument(kept, { id: userId }).catch((error: unknown) => {
+  const objectKey = parseObjectText(requested.objectKey, 'objectKey')
+  const connectionId = parseObjectText(requested.connectionId, 'connectionId')
+  const document = { id: '', userId, storageBackend: provider, objectKey, connectionId }
+  const backend = await app.getStorageBackendForDocument(document, { id: userId }).catch((error: unknown) => {
     if (!isStorageError(error, 'CONNECTION_MISSING')) throw error
     throw new StorageError('CONNECTION_NOT_FOUND', 'The connection was not found.', { cause: error })
   })
@@ -139,7 +147,7 @@ async function lookAt(app: FastifyInstance, userId: string, asked: NewKeptDocume
   if (!hasContent(entry)) throw new StorageError('INVALID_REQUEST', 'objectKey must be the key of a file.')
   // A native document is downloaded in its first export format.
   const [format] = entry.exportFormats
-  const name = asked.name === undefined ? entry.name : parseObjectText(asked.name, 'name')
+  const name = requested.name === undefined ? entry.name : parseObjectText(requested.name, 'name')
   return {
     storageBackend: provider,
     objectKey,
@@ -150,6 +158,6 @@ async function lookAt(app: FastifyInstance, userId: string, asked: NewKeptDocume
   }
 }
 
-function userIn(request: FastifyRequest): User {
+function toUser(request: FastifyRequest): User {
   return { id: userOf(request) }
 }

@@ -1,10 +1,15 @@
 import type { FastifySchema } from 'fastify'
 import { MAX_CURSOR_LENGTH } from '../../src/core/entry.ts'
 import type { StorageErrorCode } from '../../src/errors.ts'
-import { empty, GUARDED, json, NO_STORE } from '../../src/http/openapi/responses.ts'
-import { closed, type Schema } from '../../src/http/openapi/models.ts'
-import { CODES, problems, problemsWith } from '../../src/http/openapi/responses.ts'
-import { contentAnswers, contentHeaders, headers } from '../../src/http/openapi/transfer-operations.ts'
+import {
+  emptyResponse,
+  CONTENT_SECURITY_HEADERS,
+  jsonResponse,
+  NO_STORE_HEADERS
+} from '../../src/http/openapi/responses.ts'
+import { closedObject, type Schema } from '../../src/http/openapi/models.ts'
+import { CODES, problemResponses, problemResponsesWith } from '../../src/http/openapi/responses.ts'
+import { contentResponses, contentHeaders, headersSchema } from '../../src/http/openapi/transfer-operations.ts'
 
 const nameSchema = {
   type: 'string',
@@ -50,7 +55,7 @@ export interface NewManagedDocument {
 }
 
 /** A document that remains in the user's cloud. */
-export interface NewKeptDocument {
+export interface NewConnectedDocument {
   readonly name?: string
   readonly provider: string
   readonly connectionId: string
@@ -64,7 +69,7 @@ const newManagedDocument = {
   properties: { name: nameSchema, mimeType: mimeTypeSchema }
 } as const
 
-const newKeptDocument = {
+const newConnectedDocument = {
   type: 'object',
   additionalProperties: false,
   required: ['provider', 'connectionId', 'objectKey'],
@@ -91,7 +96,7 @@ const example = {
 
 const TIME = { type: 'string', format: 'date-time' }
 
-const documentSchema = closed({
+const documentSchema = closedObject({
   id: { type: 'string' },
   name: { type: 'string', description: 'Plain text, not markup or a path.' },
   mimeType: { type: ['string', 'null'] },
@@ -104,28 +109,32 @@ const documentSchema = closed({
   updatedAt: TIME
 })
 
-const listSchema = closed({
+const listSchema = closedObject({
   documents: { type: 'array', items: documentSchema },
-  page: closed({ next: { type: ['string', 'null'], description: 'The `cursor` of the next page; `null`: none.' } }),
+  page: closedObject({
+    next: { type: ['string', 'null'], description: 'The `cursor` of the next page; `null`: none.' }
+  }),
   uploads: {
-    ...closed({ maxBytes: { type: ['integer', 'null'], description: 'In bytes; `null`: only the store limits it.' } }),
+    ...closedObject({
+      maxBytes: { type: ['integer', 'null'], description: 'In bytes; `null`: only the store limits it.' }
+    }),
     type: ['object', 'null'],
     description: '`null` if the server accepts no uploads.'
   }
 })
 
 /** Headers of a response for the user of a token. */
-const OWN = {
+const PRIVATE_HEADERS = {
   'Cache-Control': { type: 'string', const: 'private, no-cache' },
   Vary: { type: 'string', const: 'Authorization' }
 }
 
-const document = (description: string, more: Readonly<Record<string, Schema>>): Schema =>
-  json(description, documentSchema, more, example)
+const document = (description: string, extraHeaders: Readonly<Record<string, Schema>>): Schema =>
+  jsonResponse(description, documentSchema, extraHeaders, example)
 
 /** Errors of a route that opens the document's storage backend. */
-const OPENS = [
-  ...CODES.asksProvider,
+const BACKEND_ERRORS = [
+  ...CODES.callsProvider,
   'CONNECTION_MISSING',
   'CONNECTION_AMBIGUOUS',
   'PROVIDER_UNKNOWN',
@@ -143,12 +152,12 @@ function describe(name: string, summary: string, rest: FastifySchema): FastifySc
 export const listDocumentsSchema = describe('listDocuments', 'List documents', {
   querystring: listQuery,
   response: {
-    200: json('A page of documents, newest first.', listSchema, OWN, {
+    200: jsonResponse('A page of documents, newest first.', listSchema, PRIVATE_HEADERS, {
       documents: [example],
       page: { next: null },
       uploads: { maxBytes: null }
     }),
-    ...problems(CODES.reads, ['INVALID_REQUEST', 'INVALID_CURSOR'])
+    ...problemResponses(CODES.reads, ['INVALID_REQUEST', 'INVALID_CURSOR'])
   }
 })
 
@@ -156,15 +165,15 @@ export const getDocumentSchema = describe('getDocument', 'Get a document', {
   params,
   querystring: noQuery,
   response: {
-    200: document('The document.', OWN),
-    ...problems(CODES.reads, ['INVALID_REQUEST', 'DOCUMENT_NOT_FOUND'])
+    200: document('The document.', PRIVATE_HEADERS),
+    ...problemResponses(CODES.reads, ['INVALID_REQUEST', 'DOCUMENT_NOT_FOUND'])
   }
 })
 
 export const createDocumentSchema = describe('createDocument', 'Create a document', {
   querystring: noQuery,
   body: {
-    oneOf: [newManagedDocument, newKeptDocument],
+    oneOf: [newManagedDocument, newConnectedDocument],
     examples: [
       { name: 'Invoice 7.pdf', mimeType: 'application/pdf' },
       { provider: 's3', connectionId: 'cab5aca4-1388-4e3c-8342-996064162c42', objectKey: 'Invoices/2026.pdf' }
@@ -172,10 +181,10 @@ export const createDocumentSchema = describe('createDocument', 'Create a documen
   },
   response: {
     201: document('The document. Its content is uploaded separately, or is a file of a cloud.', {
-      ...NO_STORE,
+      ...NO_STORE_HEADERS,
       Location: { type: 'string', description: 'The URL of the document.' }
     }),
-    ...problems(CODES.changes, CODES.asksProvider, [
+    ...problemResponses(CODES.changes, CODES.callsProvider, [
       'PROVIDER_UNKNOWN',
       'CONNECTION_NOT_FOUND',
       'OBJECT_NOT_FOUND',
@@ -189,10 +198,10 @@ const IF_MATCH = { 'If-Match': 'Fails unless the content has this `ETag`.' }
 export const removeDocumentSchema = describe('removeDocument', 'Remove a document', {
   params,
   querystring: noQuery,
-  headers: headers(IF_MATCH),
+  headers: headersSchema(IF_MATCH),
   response: {
-    204: empty('The document was removed, with its content if this server stores it.'),
-    ...problems(CODES.changes, OPENS)
+    204: emptyResponse('The document was removed, with its content if this server stores it.'),
+    ...problemResponses(CODES.changes, BACKEND_ERRORS)
   }
 })
 
@@ -200,21 +209,24 @@ export const downloadDocumentSchema = describe('downloadDocument', 'Download a d
   params,
   headers: contentHeaders,
   response: {
-    ...contentAnswers,
-    ...problemsWith(GUARDED, CODES.reads, OPENS, ['INVALID_REQUEST', 'RANGE_NOT_SATISFIABLE'])
+    ...contentResponses,
+    ...problemResponsesWith(CONTENT_SECURITY_HEADERS, CODES.reads, BACKEND_ERRORS, [
+      'INVALID_REQUEST',
+      'RANGE_NOT_SATISFIABLE'
+    ])
   }
 })
 
 export const uploadDocumentSchema = describe('uploadDocument', 'Upload the content of a document', {
   params,
   querystring: noQuery,
-  headers: headers({ ...IF_MATCH, 'If-None-Match': '`*`: fails if the document has content.' }),
+  headers: headersSchema({ ...IF_MATCH, 'If-None-Match': '`*`: fails if the document has content.' }),
   consumes: ['*/*'],
   body: { description: 'The content to store.' },
   response: {
-    200: document('The content was replaced.', NO_STORE),
-    201: document('The first content was stored.', NO_STORE),
-    ...problems(CODES.changes, OPENS, [
+    200: document('The content was replaced.', NO_STORE_HEADERS),
+    201: document('The first content was stored.', NO_STORE_HEADERS),
+    ...problemResponses(CODES.changes, BACKEND_ERRORS, [
       'FOLDER_NOT_FOUND',
       'ALREADY_EXISTS',
       'UNSUPPORTED',

@@ -24,13 +24,13 @@ export interface DocumentRow extends StoredDocument {
 export type DocumentsTable = Pick<Database['prisma'], 'document'>
 
 /** The fields of a document that describe its content. */
-export interface ContentFacts {
+export interface ContentMetadata {
   readonly objectKey: string
   readonly size: number | null
   readonly mimeType: string | null
 }
 
-export type NewDocument = Omit<DocumentRow, 'id' | 'size' | 'createdAt' | 'updatedAt'> & Pick<ContentFacts, 'size'>
+export type NewDocument = Omit<DocumentRow, 'id' | 'size' | 'createdAt' | 'updatedAt'> & Pick<ContentMetadata, 'size'>
 
 const COLUMNS = {
   id: true,
@@ -60,18 +60,18 @@ export class Documents {
   async find(id: string, { id: userId }: User): Promise<DocumentRow | null> {
     // No valid id, and PostgreSQL could not compare it with one.
     if (id.includes('\0') || !id.isWellFormed()) return null
-    return await answered(this.#table.findFirst({ where: { id, userId }, select: COLUMNS }))
+    return await runQuery(this.#table.findFirst({ where: { id, userId }, select: COLUMNS }))
   }
 
-  /** Returns the documents after `place`, the newest first; those of the same time by descending id. */
-  async page(userId: string, limit: number, place: DocumentPlace | null): Promise<DocumentRow[]> {
-    const after = place && {
-      createdAt: { lte: place.createdAt },
-      NOT: { createdAt: place.createdAt, id: { gte: place.id } }
+  /** Returns the documents after `cursor`, the newest first; those of the same time by descending id. */
+  async page(userId: string, limit: number, cursor: DocumentCursor | null): Promise<DocumentRow[]> {
+    const filter = cursor && {
+      createdAt: { lte: cursor.createdAt },
+      NOT: { createdAt: cursor.createdAt, id: { gte: cursor.id } }
     }
-    return await answered(
+    return await runQuery(
       this.#table.findMany({
-        where: { userId, ...after },
+        where: { userId, ...filter },
         orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
         take: limit,
         select: COLUMNS
@@ -80,44 +80,44 @@ export class Documents {
   }
 
   async add({ size, ...document }: NewDocument): Promise<DocumentRow> {
-    const data = { ...document, size: toColumn(size) }
-    return await answered(this.#table.create({ data, select: COLUMNS }))
+    const data = { ...document, size: toBigInt(size) }
+    return await runQuery(this.#table.create({ data, select: COLUMNS }))
   }
 
   /**
-   * Updates the description of a document's content, if the content is still that of `before`.
+   * Updates the description of a document's content, if the content is still that of `previous`.
    *
    * @returns `null` if it is not: the document has other content by now, or is gone
    */
-  async replace(before: DocumentRow, { objectKey, size, mimeType }: ContentFacts): Promise<DocumentRow | null> {
-    const { id, userId } = before
-    const where = { id, userId, objectKey: before.objectKey }
-    const data = { objectKey, size: toColumn(size), mimeType }
-    const [after] = await answered(this.#table.updateManyAndReturn({ where, data, select: COLUMNS }))
-    return after ?? null
+  async replace(previous: DocumentRow, { objectKey, size, mimeType }: ContentMetadata): Promise<DocumentRow | null> {
+    const { id, userId } = previous
+    const where = { id, userId, objectKey: previous.objectKey }
+    const data = { objectKey, size: toBigInt(size), mimeType }
+    const [updated] = await runQuery(this.#table.updateManyAndReturn({ where, data, select: COLUMNS }))
+    return updated ?? null
   }
 
   /** @returns false, without removing it, if the document has other content by now */
   async remove({ id, userId, objectKey }: DocumentRow): Promise<boolean> {
-    const { count } = await answered(this.#table.deleteMany({ where: { id, userId, objectKey } }))
+    const { count } = await runQuery(this.#table.deleteMany({ where: { id, userId, objectKey } }))
     return count > 0
   }
 }
 
-function toColumn(size: number | null): bigint | null {
+function toBigInt(size: number | null): bigint | null {
   return size === null ? null : BigInt(size)
 }
 
-async function answered<T>(question: PromiseLike<T>): Promise<T> {
+async function runQuery<T>(query: PromiseLike<T>): Promise<T> {
   try {
-    return await question
+    return await query
   } catch (error) {
     throw isDatabaseUnavailable(error) ? databaseUnavailable(error) : error
   }
 }
 
 /** The document after which a page begins, in the order of the list. */
-export interface DocumentPlace {
+export interface DocumentCursor {
   readonly createdAt: Date
   readonly id: string
 }
@@ -126,16 +126,16 @@ export interface DocumentPlace {
 const MAX_MS = 8.64e15
 
 /** Returns a cursor. It is not encrypted: its user knows its content, and every query is limited to that user. */
-export function writeCursor({ createdAt, id }: DocumentPlace): string {
+export function writeCursor({ createdAt, id }: DocumentCursor): string {
   return Buffer.from(JSON.stringify([createdAt.getTime(), id])).toString('base64url')
 }
 
 /** Parses a cursor. @throws StorageError `INVALID_CURSOR` */
-export function readCursor(cursor: string): DocumentPlace {
+export function readCursor(cursor: string): DocumentCursor {
   const [ms, id, ...more] = parse(cursor)
-  const isPlace =
+  const isValid =
     Number.isSafeInteger(ms) && typeof id === 'string' && id.isWellFormed() && !id.includes('\0') && more.length === 0
-  if (!isPlace || (ms as number) < 0 || (ms as number) > MAX_MS) {
+  if (!isValid || (ms as number) < 0 || (ms as number) > MAX_MS) {
     throw new StorageError('INVALID_CURSOR', 'This cursor does not belong to the list of documents.')
   }
   return { createdAt: new Date(ms as number), id }
@@ -173,15 +173,15 @@ export function isManaged({ storageBackend }: Pick<DocumentRow, 'storageBackend'
 
 export function viewOf(document: DocumentRow): DocumentView {
   const { id, name, mimeType, size, storageBackend, connectionId, objectKey, createdAt, updatedAt } = document
-  const isOurs = isManaged(document)
+  const isInManagedStore = isManaged(document)
   return {
     id,
     name,
     mimeType,
     size: size === null ? null : Number(size),
-    provider: isOurs ? null : storageBackend,
+    provider: isInManagedStore ? null : storageBackend,
     connectionId,
-    objectKey: isOurs ? null : objectKey,
+    objectKey: isInManagedStore ? null : objectKey,
     hasContent: objectKey !== NO_CONTENT,
     createdAt: createdAt.toISOString(),
     updatedAt: updatedAt.toISOString()

@@ -5,16 +5,16 @@ import { StorageError } from '../../src/errors.ts'
 import type { StorageBackend } from '../../src/core/backend.ts'
 import { clientSignal } from '../../src/http/in-flight.ts'
 import type { IncomingBodyOptions } from '../../src/http/upload-body.ts'
-import { answerUploadProblem, endingWith, incomingUpload, takeAnyBody } from '../../src/http/upload-body.ts'
-import { writeConditions, type WriteConditions } from '../../src/http/write-conditions.ts'
-import { changed, contentAt, isConditional, requireConditions } from './objects.ts'
+import { sendUploadProblem, runUpload, toIncomingUpload, acceptRawBody } from '../../src/http/upload-body.ts'
+import { parseWriteConditions, type WriteConditions } from '../../src/http/write-conditions.ts'
+import { preconditionFailed, statContent, isConditional, assertConditions } from './objects.ts'
 import { uploadDocumentSchema } from './schemas.ts'
 import { isManaged, viewOf } from './store.ts'
 import { type DocumentRow, type Documents, NO_CONTENT } from './store.ts'
-import { dropObject } from './objects.ts'
+import { removeOrphanedObject } from './objects.ts'
 
 /** An upload of content into a document. */
-interface Storing {
+interface DocumentUpload {
   readonly documents: Documents
   readonly document: DocumentRow
   readonly backend: StorageBackend
@@ -28,25 +28,25 @@ interface Storing {
 
 /** Registers `PUT` of a document's content, in any store. */
 export function uploadRoute(app: FastifyInstance, documents: Documents, uploads: IncomingBodyOptions): void {
-  takeAnyBody(app)
+  acceptRawBody(app)
   const options = {
     schema: uploadDocumentSchema,
     preHandler: app.storageBackendHook({
       document: (request, user) => documents.find((request.params as { id: string }).id, user)
     }),
-    errorHandler: answerUploadProblem,
+    errorHandler: sendUploadProblem,
     config: { streamsBody: true }
   }
   app.put('/documents/:id/content', options, async (request, reply) => {
     // The same row that `find` returned to the hook.
     const document = request.storageDocument as DocumentRow
-    const conditions = writeConditions(request.headers, { isById: true, canBeNew: true })
-    const { source, ...upload } = incomingUpload(request, uploads)
+    const conditions = parseWriteConditions(request.headers, { isById: true, canCreate: true })
+    const { source, ...upload } = toIncomingUpload(request, uploads)
     const signal = clientSignal(reply)
     const { storageBackend: backend, log } = request
-    const storing = { documents, document, backend, conditions, signal, log, ...upload }
-    const stored = await endingWith(source, signal, () =>
-      isManaged(document) ? storeManaged(storing) : storeConnected(app, storing)
+    const documentUpload = { documents, document, backend, conditions, signal, log, ...upload }
+    const stored = await runUpload(source, signal, () =>
+      isManaged(document) ? storeManaged(documentUpload) : storeConnected(app, documentUpload)
     )
     return reply
       .code(document.objectKey === NO_CONTENT ? 201 : 200)
@@ -60,57 +60,57 @@ export function uploadRoute(app: FastifyInstance, documents: Documents, uploads:
  * content or the new one, and an interrupted upload leaves the document unchanged. Of two uploads the last to end
  * wins, and the other object is removed. No part of a key comes from a client.
  */
-async function storeManaged(storing: Storing): Promise<DocumentRow> {
-  const { documents, document, backend, conditions, body, mimeType, size, signal, log } = storing
+async function storeManaged(documentUpload: DocumentUpload): Promise<DocumentRow> {
+  const { documents, document, backend, conditions, body, mimeType, size, signal, log } = documentUpload
   if (backend.upload === undefined) {
     throw new StorageError('UNSUPPORTED', 'The store of managed documents does not support uploads.')
   }
-  if (isConditional(conditions)) requireConditions(conditions, await contentAt(backend, document.objectKey, signal))
+  if (isConditional(conditions)) assertConditions(conditions, await statContent(backend, document.objectKey, signal))
   const objectKey = `documents/${randomUUID()}`
-  const typed = { id: objectKey, ...(mimeType !== undefined && { mimeType }) }
-  const entry = await backend.upload(typed, body, { signal, ...(size !== undefined && { size }) })
+  const target = { id: objectKey, ...(mimeType !== undefined && { mimeType }) }
+  const entry = await backend.upload(target, body, { signal, ...(size !== undefined && { size }) })
 
-  for (let before: DocumentRow | null = document; before !== null;) {
-    const facts = { objectKey, size: entry.size, mimeType: mimeType ?? before.mimeType }
-    const after = await documents.replace(before, facts).catch((error: unknown) => {
+  for (let previous: DocumentRow | null = document; previous !== null;) {
+    const metadata = { objectKey, size: entry.size, mimeType: mimeType ?? previous.mimeType }
+    const updated = await documents.replace(previous, metadata).catch((error: unknown) => {
       // It is unknown whether the row points to it now. An orphaned object is better than a document without one.
       log.warn({ objectKey }, 'the store may contain an uploaded object without a document')
       throw error
     })
-    if (after !== null) {
-      if (before.objectKey !== NO_CONTENT) await dropObject(backend, before.objectKey, log)
-      return after
+    if (updated !== null) {
+      if (previous.objectKey !== NO_CONTENT) await removeOrphanedObject(backend, previous.objectKey, log)
+      return updated
     }
-    before = await documents.find(document.id, { id: document.userId })
-    if (before !== null && isConditional(conditions)) {
-      await dropObject(backend, objectKey, log)
-      throw changed()
+    previous = await documents.find(document.id, { id: document.userId })
+    if (previous !== null && isConditional(conditions)) {
+      await removeOrphanedObject(backend, objectKey, log)
+      throw preconditionFailed()
     }
   }
-  await dropObject(backend, objectKey, log)
+  await removeOrphanedObject(backend, objectKey, log)
   throw new StorageError('DOCUMENT_NOT_FOUND')
 }
 
 /** Replaces the object in the user's cloud. */
-async function storeConnected(app: FastifyInstance, storing: Storing): Promise<DocumentRow> {
-  const { documents, document, backend, conditions, body, mimeType, size, signal } = storing
+async function storeConnected(app: FastifyInstance, documentUpload: DocumentUpload): Promise<DocumentRow> {
+  const { documents, document, backend, conditions, body, mimeType, size, signal } = documentUpload
   const { objectKey, userId, storageBackend: provider, connectionId } = document
   if (backend.upload === undefined) throw new StorageError('UNSUPPORTED', 'This provider does not support uploads.')
   const { ifMatch } = conditions
   if (ifMatch !== undefined && backend.capabilities.updateIfMatch === 'unsupported') {
     throw new StorageError('UNSUPPORTED', 'This provider does not support If-Match.')
   }
-  const there = await contentAt(backend, objectKey, signal)
-  requireConditions(conditions, there)
-  if (there === null) throw new StorageError('OBJECT_NOT_FOUND')
+  const current = await statContent(backend, objectKey, signal)
+  assertConditions(conditions, current)
+  if (current === null) throw new StorageError('OBJECT_NOT_FOUND')
   // The provider compares the version again, since it may change before the write.
-  const version = ifMatch !== undefined && there.version !== null ? { ifMatch: there.version } : {}
+  const version = ifMatch !== undefined && current.version !== null ? { ifMatch: current.version } : {}
   try {
-    const typed = { id: objectKey, ...(mimeType !== undefined && { mimeType }) }
-    const entry = await backend.upload(typed, body, { signal, ...(size !== undefined && { size }), ...version })
-    const facts = { objectKey: entry.id, size: entry.size, mimeType: mimeType ?? document.mimeType }
+    const target = { id: objectKey, ...(mimeType !== undefined && { mimeType }) }
+    const entry = await backend.upload(target, body, { signal, ...(size !== undefined && { size }), ...version })
+    const metadata = { objectKey: entry.id, size: entry.size, mimeType: mimeType ?? document.mimeType }
     // Even if the document was removed meanwhile, its object has changed.
-    return (await documents.replace(document, facts)) ?? document
+    return (await documents.replace(document, metadata)) ?? document
   } finally {
     // A failed upload may have changed the object too.
     if (connectionId === null) app.folderCache.invalidateProvider(userId, provider)

@@ -1,18 +1,18 @@
 import { SharedWork } from '../core/shared-work.ts'
 import type { Moment } from '../core/time.ts'
-import type { SharedEntry } from '../core/user-shares.ts'
+import type { UserEntry } from '../core/user-shares.ts'
 import { Slot } from './slot-index.ts'
 import type { FolderKey } from './types.ts'
 
 /** A cached listing of a folder. */
-export class Kept extends Slot implements SharedEntry<Kept> {
+export class CacheEntry extends Slot implements UserEntry<CacheEntry> {
   readonly value: unknown
   readonly startedAt: Moment
   /** Set and read by `UserShares`: the size in bytes, and the neighbours in the user's order of use. */
   size = 0
-  lessRecent: Kept | undefined
-  moreRecent: Kept | undefined
-  #answer: Promise<unknown> | undefined
+  lessRecent: CacheEntry | undefined
+  moreRecent: CacheEntry | undefined
+  #promise: Promise<unknown> | undefined
 
   constructor(folder: FolderKey, value: unknown, startedAt: Moment) {
     super(folder)
@@ -25,8 +25,8 @@ export class Kept extends Slot implements SharedEntry<Kept> {
   }
 
   /** The value as a promise, created once for all callers. */
-  get answer(): Promise<unknown> {
-    return (this.#answer ??= Promise.resolve(this.value))
+  get promise(): Promise<unknown> {
+    return (this.#promise ??= Promise.resolve(this.value))
   }
 }
 
@@ -63,13 +63,13 @@ export class Load<T = unknown> extends Slot {
 /** Freezes a JSON value deeply and in place: later readers get the same object. */
 export function deepFreeze(value: unknown): void {
   const seen = new Set<unknown>()
-  const open: unknown[] = [value]
-  while (open.length > 0) {
-    const next = open.pop()
-    if (typeof next !== 'object' || next === null || seen.has(next)) continue
-    seen.add(next)
-    Object.freeze(next)
-    for (const key of Object.keys(next)) open.push((next as Record<string, unknown>)[key])
+  const stack: unknown[] = [value]
+  while (stack.length > 0) {
+    const current = stack.pop()
+    if (typeof current !== 'object' || current === null || seen.has(current)) continue
+    seen.add(current)
+    Object.freeze(current)
+    for (const key of Object.keys(current)) stack.push((current as Record<string, unknown>)[key])
   }
 }
 

@@ -15,7 +15,7 @@ import type {
 import { deepFreeze } from './entry.ts'
 import type { FolderKey } from './types.ts'
 import { jsonSize } from './entry.ts'
-import { Kept } from './entry.ts'
+import { CacheEntry } from './entry.ts'
 import { Load } from './entry.ts'
 import { SlotIndex } from './slot-index.ts'
 
@@ -25,42 +25,42 @@ import { SlotIndex } from './slot-index.ts'
  */
 export class FolderCache {
   readonly #ttlMs: number
-  readonly #flights: InFlightLimit
+  readonly #inFlightLimit: InFlightLimit
   readonly #sizeOf: (value: unknown) => number
   readonly #clock: Clock
   readonly #onInvalidated: (scope: InvalidatedScope) => void
   /** The size of each entry, in the order of use of all users. */
-  readonly #sizes: LRUCache<Kept, number>
+  readonly #sizes: LRUCache<CacheEntry, number>
   /** The same entries, by user. */
-  readonly #shares: UserShares<Kept>
+  readonly #shares: UserShares<CacheEntry>
   /** The slot of each key: a cached entry, or the load that callers may still join and that may be cached. */
-  readonly #index = new SlotIndex<Kept | Load>()
-  readonly #count = { hits: 0, misses: 0, joins: 0, loads: 0, evictions: 0, invalidations: 0, inFlight: 0 }
+  readonly #index = new SlotIndex<CacheEntry | Load>()
+  readonly #counters = { hits: 0, misses: 0, joins: 0, loads: 0, evictions: 0, invalidations: 0, inFlight: 0 }
 
   /** @throws TypeError that names an option which is not a positive integer, or a share outside (0, 1] */
   constructor(options: FolderCacheOptions) {
-    this.#ttlMs = positive('ttlMs', options.ttlMs)
-    const max = positive('max', options.max)
-    const maxBytes = positive('maxBytes', options.maxBytes)
-    const share = fraction('maxSharePerUser', options.maxSharePerUser ?? 1)
+    this.#ttlMs = requirePositiveInteger('ttlMs', options.ttlMs)
+    const max = requirePositiveInteger('max', options.max)
+    const maxBytes = requirePositiveInteger('maxBytes', options.maxBytes)
+    const share = requireFraction('maxSharePerUser', options.maxSharePerUser ?? 1)
     this.#shares = new UserShares(Math.max(1, Math.floor(max * share)), Math.max(1, Math.floor(maxBytes * share)))
-    this.#flights = new InFlightLimit(
-      positive('maxInFlightPerUser', options.maxInFlightPerUser),
+    this.#inFlightLimit = new InFlightLimit(
+      requirePositiveInteger('maxInFlightPerUser', options.maxInFlightPerUser),
       'Too many folders are being loaded for this user.'
     )
     this.#sizeOf = options.sizeOf ?? jsonSize
     this.#clock = options.clock
     this.#onInvalidated = options.onInvalidated ?? (() => {})
-    this.#sizes = new LRUCache<Kept, number>({
+    this.#sizes = new LRUCache<CacheEntry, number>({
       max,
       maxSize: maxBytes,
       sizeCalculation: (size) => size,
-      dispose: (_size, kept, reason) => {
+      dispose: (_size, entry, reason) => {
         // The entry stays; only its size has changed.
         if (reason === 'set') return
-        this.#index.delete(kept)
-        this.#shares.remove(kept)
-        if (reason === 'evict') this.#count.evictions += 1
+        this.#index.delete(entry)
+        this.#shares.remove(entry)
+        if (reason === 'evict') this.#counters.evictions += 1
       }
     })
   }
@@ -80,29 +80,29 @@ export class FolderCache {
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error)
 
     const now = new Moment(this.#clock)
-    const slot = this.#young(key, now)
-    if (slot instanceof Kept) {
-      const ageMs = this.#use(slot, now)
+    const slot = this.#findFresh(key, now)
+    if (slot instanceof CacheEntry) {
+      const ageMs = this.#recordHit(slot, now)
       if (status !== undefined) {
         Object.assign(status, { outcome: 'hit', ageMs, ttlMs: this.#ttlMs - ageMs, stored: true })
       }
-      return slot.answer as Promise<T>
+      return slot.promise as Promise<T>
     }
 
     let load: Load<T>
     if (slot instanceof Load) {
       load = slot as Load<T>
-      this.#count.joins += 1
+      this.#counters.joins += 1
       if (status !== undefined) status.outcome = 'join'
     } else {
-      this.#count.misses += 1
-      const refusal = this.#flights.refusal(key.userId)
-      if (refusal !== undefined) return Promise.reject(refusal)
-      load = this.#begin(key, fetch, true)
+      this.#counters.misses += 1
+      const limitError = this.#inFlightLimit.limitError(key.userId)
+      if (limitError !== undefined) return Promise.reject(limitError)
+      load = this.#startLoad(key, fetch, true)
       if (status !== undefined) status.outcome = 'miss'
     }
-    const answer = load.wait(signal)
-    return status === undefined ? answer : this.#describe(answer, load, status)
+    const promise = load.wait(signal)
+    return status === undefined ? promise : this.#withStatus(promise, load, status)
   }
 
   /**
@@ -111,9 +111,9 @@ export class FolderCache {
    * @param now the current time
    */
   lookUp(key: FolderKey, now: Moment): FoundListing | undefined {
-    const slot = this.#young(key, now)
-    if (!(slot instanceof Kept)) return undefined
-    const ageMs = this.#use(slot, now)
+    const slot = this.#findFresh(key, now)
+    if (!(slot instanceof CacheEntry)) return undefined
+    const ageMs = this.#recordHit(slot, now)
     return { value: slot.value, ageMs, ttlMs: this.#ttlMs - ageMs }
   }
 
@@ -122,8 +122,8 @@ export class FolderCache {
    * limit; the caller must limit how many there are. Settles like the fetch, or rejects with the signal's reason.
    */
   async fetchAhead(key: FolderKey, fetch: Fetch<unknown>, signal: AbortSignal): Promise<void> {
-    if (this.#young(key, new Moment(this.#clock)) !== undefined) return
-    await this.#begin(key, fetch, false).wait(signal)
+    if (this.#findFresh(key, new Moment(this.#clock)) !== undefined) return
+    await this.#startLoad(key, fetch, false).wait(signal)
   }
 
   /**
@@ -133,7 +133,7 @@ export class FolderCache {
   resize(key: FolderKey, value: unknown): boolean {
     const slot = this.#index.find(key)
     const size = this.#measure(value)
-    if (!(slot instanceof Kept) || slot.value !== value || !this.#shares.fits(size)) return false
+    if (!(slot instanceof CacheEntry) || slot.value !== value || !this.#shares.fits(size)) return false
     this.#shares.resize(slot, size)
     this.#evictSurplus(key.userId)
     this.#sizes.set(slot, size)
@@ -143,7 +143,7 @@ export class FolderCache {
   /** Drops a user's entries and loads of a provider. Returns how many. */
   invalidateProvider(userId: string, provider: string): number {
     this.#onInvalidated({ of: 'provider', userId, provider })
-    return this.#drop(this.#index.ofProvider(userId, provider))
+    return this.#drop(this.#index.findByProvider(userId, provider))
   }
 
   /** Drops a connection's entries and loads. Returns how many. */
@@ -157,19 +157,19 @@ export class FolderCache {
    * pages unreachable. Returns how many.
    */
   dropConnection(connectionId: string): number {
-    return this.#drop(this.#index.ofConnection(connectionId))
+    return this.#drop(this.#index.findByConnection(connectionId))
   }
 
   /** Drops all variants of a folder: of one connection, or by default of all the user's. Returns how many. */
   invalidateFolder(key: Pick<FolderKey, 'userId' | 'provider' | 'folderId' | 'connectionId'>): number {
     const { userId, provider, folderId } = key
-    const dropped = [folderId]
+    const folderIds = [folderId]
     // Listings are cached under the NFC form: some providers accept any form of a name for the same folder.
-    const normal = folderId?.normalize('NFC') ?? null
-    if (normal !== folderId) dropped.push(normal)
-    return dropped.reduce((count, each) => {
+    const normalized = folderId?.normalize('NFC') ?? null
+    if (normalized !== folderId) folderIds.push(normalized)
+    return folderIds.reduce((count, each) => {
       this.#onInvalidated({ of: 'folder', userId, provider, folderId: each })
-      return count + this.#drop(this.#index.ofFolder({ ...key, folderId: each }))
+      return count + this.#drop(this.#index.findByFolder({ ...key, folderId: each }))
     }, 0)
   }
 
@@ -180,39 +180,39 @@ export class FolderCache {
   }
 
   stats(): FolderCacheStats {
-    return { entries: this.#sizes.size, bytes: this.#sizes.calculatedSize, ...this.#count }
+    return { entries: this.#sizes.size, bytes: this.#sizes.calculatedSize, ...this.#counters }
   }
 
   /** Returns a key's entry or load if it has not expired. Drops it otherwise. */
-  #young(key: FolderKey, now: Moment): Kept | Load | undefined {
+  #findFresh(key: FolderKey, now: Moment): CacheEntry | Load | undefined {
     const slot = this.#index.find(key)
     if (slot === undefined || slot.startedAt.ageAt(now) < this.#ttlMs) return slot
-    this.#forget(slot)
+    this.#remove(slot)
     return undefined
   }
 
   /** Counts a use. Returns the entry's age in milliseconds. */
-  #use(kept: Kept, now: Moment): number {
-    this.#count.hits += 1
-    this.#sizes.get(kept)
-    this.#shares.use(kept)
-    return kept.startedAt.ageAt(now)
+  #recordHit(entry: CacheEntry, now: Moment): number {
+    this.#counters.hits += 1
+    this.#sizes.get(entry)
+    this.#shares.use(entry)
+    return entry.startedAt.ageAt(now)
   }
 
-  #forget(slot: Kept | Load): void {
+  #remove(slot: CacheEntry | Load): void {
     if (slot instanceof Load) this.#index.delete(slot)
     else this.#sizes.delete(slot)
   }
 
-  #begin<T>(key: FolderKey, fetch: Fetch<T>, isCounted: boolean): Load<T> {
-    const load = new Load<T>({ ...key }, new Moment(this.#clock), (left) => {
-      this.#index.delete(left)
+  #startLoad<T>(key: FolderKey, fetch: Fetch<T>, isCounted: boolean): Load<T> {
+    const load = new Load<T>({ ...key }, new Moment(this.#clock), (abandoned) => {
+      this.#index.delete(abandoned)
     })
     // Indexed before `fetch` runs, so that an invalidation from inside `fetch` finds the load.
     this.#index.add(load)
-    this.#count.loads += 1
-    this.#count.inFlight += 1
-    if (isCounted) this.#flights.begin(load.folder.userId)
+    this.#counters.loads += 1
+    this.#counters.inFlight += 1
+    if (isCounted) this.#inFlightLimit.begin(load.folder.userId)
     const fetchOnce = (signal: AbortSignal): Promise<T> =>
       fetch(signal, (ageMs) => {
         load.loadedAt = new Moment(this.#clock, ageMs)
@@ -220,37 +220,41 @@ export class FolderCache {
     load.begin(fetchOnce, async (fetched) => {
       try {
         const value = await fetched
-        this.#keep(load, value)
+        this.#store(load, value)
         return value
       } finally {
         this.#index.delete(load)
-        this.#count.inFlight -= 1
-        if (isCounted) this.#flights.end(load.folder.userId)
+        this.#counters.inFlight -= 1
+        if (isCounted) this.#inFlightLimit.end(load.folder.userId)
       }
     })
     return load
   }
 
-  #keep(load: Load, value: unknown): void {
+  #store(load: Load, value: unknown): void {
     deepFreeze(value)
     const size = this.#measure(value)
     // An invalidation, a newer load or the departure of the last caller has removed this load from the index. No
     // caller can join it any more; callers that still wait get its value.
     if (this.#index.find(load.folder) !== load) return
     if (!this.#shares.fits(size) || load.loadedAt.ageMs(this.#clock) >= this.#ttlMs) return
-    const kept = new Kept(load.folder, value, load.loadedAt)
+    const entry = new CacheEntry(load.folder, value, load.loadedAt)
     this.#index.delete(load)
-    this.#index.add(kept)
+    this.#index.add(entry)
     // Before `#sizes` grows, which would evict the least recently used entry of any user.
-    this.#shares.add(kept, size)
-    this.#evictSurplus(kept.folder.userId)
-    this.#sizes.set(kept, size)
+    this.#shares.add(entry, size)
+    this.#evictSurplus(entry.folder.userId)
+    this.#sizes.set(entry, size)
     load.stored = true
   }
 
   #evictSurplus(userId: string): void {
-    for (let entry = this.#shares.surplusOf(userId); entry !== undefined; entry = this.#shares.surplusOf(userId)) {
-      this.#count.evictions += 1
+    for (
+      let entry = this.#shares.evictionCandidate(userId);
+      entry !== undefined;
+      entry = this.#shares.evictionCandidate(userId)
+    ) {
+      this.#counters.evictions += 1
       this.#sizes.delete(entry)
     }
   }
@@ -261,26 +265,26 @@ export class FolderCache {
     return Math.max(1, Math.ceil(size))
   }
 
-  #drop(slots: readonly (Kept | Load)[]): number {
-    for (const slot of slots) this.#forget(slot)
-    this.#count.invalidations += slots.length
+  #drop(slots: readonly (CacheEntry | Load)[]): number {
+    for (const slot of slots) this.#remove(slot)
+    this.#counters.invalidations += slots.length
     return slots.length
   }
 
-  async #describe<T>(answer: Promise<T>, load: Load<T>, status: FolderCacheStatus): Promise<T> {
-    const value = await answer
+  async #withStatus<T>(result: Promise<T>, load: Load<T>, status: FolderCacheStatus): Promise<T> {
+    const value = await result
     const ageMs = load.loadedAt.ageMs(this.#clock)
     Object.assign(status, { ageMs, ttlMs: Math.max(0, this.#ttlMs - ageMs), stored: load.stored })
     return value
   }
 }
 
-function fraction(name: string, value: number): number {
+function requireFraction(name: string, value: number): number {
   if (!(value > 0 && value <= 1)) throw new TypeError(`${name} must be above 0 and at most 1`)
   return value
 }
 
-function positive(name: string, value: number): number {
+function requirePositiveInteger(name: string, value: number): number {
   if (!Number.isSafeInteger(value) || value <= 0) throw new TypeError(`${name} must be a positive integer`)
   return value
 }

@@ -1,5 +1,5 @@
 /** The key of a folder in the shared cache. */
-export interface SharedFolder {
+export interface SharedFolderKey {
   readonly userId: string
   readonly provider: string
   readonly folderId: string | null
@@ -28,7 +28,7 @@ export interface SharedTier {
    * Returns the folder's generation, which changes with every invalidation by any process. It is part of the pages'
    * keys. It is trusted for a lease; the result is synchronous during the lease.
    */
-  generation(folder: SharedFolder): string | Promise<string>
+  getGeneration(folder: SharedFolderKey): string | Promise<string>
   /**
    * Returns the cached page, or the page that another process is loading, or else stores the result of `load`.
    *
@@ -36,7 +36,7 @@ export interface SharedTier {
    * @param key identifies the page and everything that it depends on
    * @throws the error of `load`, and the signal's reason
    */
-  page(userId: string, key: string, load: () => Promise<Buffer>, signal: AbortSignal): Promise<SharedPage>
+  getOrLoad(userId: string, key: string, load: () => Promise<Buffer>, signal: AbortSignal): Promise<SharedPage>
   /**
    * Invalidates pages in this process at once, and in other processes within their lease. Other folders of the same
    * user may be invalidated too.

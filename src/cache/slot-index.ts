@@ -55,7 +55,7 @@ export class SlotIndex<S extends Slot> {
       folders: new Map(),
       providers: new Map()
     }))
-    slot.group = this.#groupOf(user, slot.folder)
+    slot.group = this.#getOrAddGroup(user, slot.folder)
     slot.group.slots.add(slot)
     slot.next = user.folders.get(folderId)
     user.folders.set(folderId, slot)
@@ -65,28 +65,28 @@ export class SlotIndex<S extends Slot> {
     const { group } = slot
     if (group === undefined) return
     slot.group = undefined
-    unchain(group.user.folders, slot)
+    unlink(group.user.folders, slot)
     group.slots.delete(slot)
     if (group.slots.size === 0) this.#deleteGroup(group, slot.folder)
   }
 
   // These return copies, since callers delete slots while they iterate.
 
-  ofProvider(userId: string, provider: string): S[] {
+  findByProvider(userId: string, provider: string): S[] {
     return slotsOf<S>(this.#users.get(userId)?.providers.get(provider)?.values())
   }
 
-  ofConnection(connectionId: string): S[] {
+  findByConnection(connectionId: string): S[] {
     return slotsOf<S>(this.#connections.get(connectionId))
   }
 
   /** Returns a folder's slots of one connection, or without `connectionId` of all connections. */
-  ofFolder({ userId, provider, folderId, connectionId }: Omit<FolderKey, 'variant'>): S[] {
+  findByFolder({ userId, provider, folderId, connectionId }: Omit<FolderKey, 'variant'>): S[] {
     const found: S[] = []
     let slot = this.#users.get(userId)?.folders.get(folderId)
     while (slot !== undefined) {
-      const isMeant = connectionId === undefined || slot.folder.connectionId === connectionId
-      if (isMeant && slot.folder.provider === provider) found.push(slot as S)
+      const matchesConnection = connectionId === undefined || slot.folder.connectionId === connectionId
+      if (matchesConnection && slot.folder.provider === provider) found.push(slot as S)
       slot = slot.next
     }
     return found
@@ -98,7 +98,7 @@ export class SlotIndex<S extends Slot> {
     )
   }
 
-  #groupOf(user: UserSlots, { provider, connectionId }: FolderKey): SlotGroup {
+  #getOrAddGroup(user: UserSlots, { provider, connectionId }: FolderKey): SlotGroup {
     const groups = getOrAdd(user.providers, provider, () => new Map<string | undefined, SlotGroup>())
     return getOrAdd(groups, connectionId, () => {
       const group: SlotGroup = { user, slots: new Set() }
@@ -120,19 +120,19 @@ export class SlotIndex<S extends Slot> {
   }
 }
 
-function unchain(folders: UserSlots['folders'], slot: Slot): void {
+function unlink(folders: UserSlots['folders'], slot: Slot): void {
   const { next } = slot
   const { folderId } = slot.folder
   slot.next = undefined
-  const first = folders.get(folderId)
-  if (first === slot) {
+  const head = folders.get(folderId)
+  if (head === slot) {
     if (next === undefined) folders.delete(folderId)
     else folders.set(folderId, next)
     return
   }
-  let before = first
-  while (before !== undefined && before.next !== slot) before = before.next
-  if (before !== undefined) before.next = next
+  let previous = head
+  while (previous !== undefined && previous.next !== slot) previous = previous.next
+  if (previous !== undefined) previous.next = next
 }
 
 function slotsOf<S extends Slot>(groups: Iterable<SlotGroup> | undefined): S[] {
@@ -141,10 +141,10 @@ function slotsOf<S extends Slot>(groups: Iterable<SlotGroup> | undefined): S[] {
   return found
 }
 
-function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {
-  const there = map.get(key)
-  if (there !== undefined) return there
-  const made = make()
-  map.set(key, made)
-  return made
+function getOrAdd<K, V>(map: Map<K, V>, key: K, create: () => V): V {
+  const existing = map.get(key)
+  if (existing !== undefined) return existing
+  const created = create()
+  map.set(key, created)
+  return created
 }

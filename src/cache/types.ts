@@ -49,7 +49,7 @@ export interface FoundListing {
  * @param signal aborts when no caller waits any more
  * @param aged reports the age of a value from another cache: the milliseconds since its load began there
  */
-export type Fetch<T> = (signal: AbortSignal, aged: (ageMs: number) => void) => Promise<T>
+export type Fetch<T> = (signal: AbortSignal, reportAge: (ageMs: number) => void) => Promise<T>
 
 export interface GetOrFetchOptions {
   /** Releases this caller alone. When the last caller of a fetch has left, the fetch's own signal aborts. */
@@ -95,6 +95,6 @@ export function joinKey(...parts: readonly (string | null | undefined)[]): strin
   return key
 }
 
-export function folderKeyText(key: FolderKey): string {
+export function folderKeyToString(key: FolderKey): string {
   return joinKey(key.userId, key.provider, key.folderId, key.connectionId, key.variant)
 }

@@ -9,8 +9,8 @@ const BIDI_CONTROLS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
  * expose it. Bidirectional control characters are removed.
  */
 export function fileNameOf({ headers }: { readonly headers: Pick<Headers, 'get'> }): string | null {
-  const [, plain = '', exact] = FILE_NAME.exec(headers.get('content-disposition') ?? '') ?? []
-  return plainFileName(exact === undefined ? plain : decoded(exact, plain)) || null
+  const [, plain = '', encoded] = FILE_NAME.exec(headers.get('content-disposition') ?? '') ?? []
+  return plainFileName(encoded === undefined ? plain : decodeName(encoded, plain)) || null
 }
 
 /** Removes bidirectional control characters, which display "gpj.exe" as "exe.jpg", from a file name. */
@@ -18,9 +18,9 @@ export function plainFileName(name: string): string {
   return name.replace(BIDI_CONTROLS, '')
 }
 
-function decoded(exact: string, plain: string): string {
+function decodeName(encoded: string, plain: string): string {
   try {
-    return decodeURIComponent(exact)
+    return decodeURIComponent(encoded)
   } catch {
     return plain
   }

@@ -47,7 +47,7 @@ export interface CloudStorageClient extends Client<CloudPaths> {
   urlOf(route: keyof CloudPaths, address?: Address): string
 }
 
-const PREFIX = '/cloud'
+const DEFAULT_PREFIX = '/cloud'
 
 /**
  * Creates a client of the plugin's routes. Methods do not throw for error responses: `data` is the body of a success,
@@ -60,9 +60,9 @@ const PREFIX = '/cloud'
  * Routes are named as under `/cloud`, whatever the prefix is.
  */
 export function createCloudStorageClient(options: CloudStorageClientOptions): CloudStorageClient {
-  const { routePrefix = PREFIX, headers = {}, getHeaders, credentials, fetch: send } = options
+  const { routePrefix = DEFAULT_PREFIX, headers = {}, getHeaders, credentials, fetch: send } = options
   const baseUrl = options.baseUrl.replace(/\/$/, '')
-  const place = (url: string): string => baseUrl + routePrefix + url.slice(baseUrl.length + PREFIX.length)
+  const applyPrefix = (url: string): string => baseUrl + routePrefix + url.slice(baseUrl.length + DEFAULT_PREFIX.length)
 
   const client = createClient<CloudPaths>({
     baseUrl,
@@ -70,7 +70,7 @@ export function createCloudStorageClient(options: CloudStorageClientOptions): Cl
     ...(credentials && { credentials }),
     // A proxy, so that a request that a middleware creates is an instance of `Request` too.
     Request: new Proxy(Request, {
-      construct: (made, [url, init]: [string, RequestInit]) => new made(place(url), init)
+      construct: (BaseRequest, [url, init]: [string, RequestInit]) => new BaseRequest(applyPrefix(url), init)
     }),
     // Looked up for each request, since a page may replace it.
     fetch: async (request) => {
@@ -82,7 +82,7 @@ export function createCloudStorageClient(options: CloudStorageClientOptions): Cl
   return {
     ...client,
     urlOf: (route, params = {}) =>
-      place(createFinalURL(route, { baseUrl, params, querySerializer, pathSerializer: defaultPathSerializer }))
+      applyPrefix(createFinalURL(route, { baseUrl, params, querySerializer, pathSerializer: defaultPathSerializer }))
   }
 }
 

@@ -2,11 +2,11 @@ import { isStorageError, StorageError } from '../errors.ts'
 import type { AccessTokens } from '../core/oauth.ts'
 import type { Clock } from '../core/time.ts'
 import type { Secret } from '../core/secret.ts'
-import type { RefreshFlights, RefreshedRow } from './refresh.ts'
+import type { RefreshCoordinator, RefreshTarget } from './refresh.ts'
 import type { StoredTokens } from './tokens.ts'
 
 export interface AccessTokenPorts {
-  readonly flights: RefreshFlights
+  readonly refreshes: RefreshCoordinator
   readonly clock: Clock
   /** Returns a number in [0, 1). */
   readonly random: () => number
@@ -18,21 +18,21 @@ const MAX_SKEW_MS = 300_000
 /** For short-lived tokens, refresh at most this share of the lifetime early. */
 const MAX_SKEW_SHARE = 0.25
 /** Remaining lifetime that a token needs for one call. */
-const LAST_MS = 5_000
+const MIN_LIFETIME_MS = 5_000
 /** Minimal delay between refreshes while the token endpoint fails and the token is still valid. */
 const RETRY_AFTER_MS = 30_000
 /** A token that another process has just stored may be refused, too. */
-const ROUNDS = 2
+const MAX_ATTEMPTS = 2
 
 /** The access tokens of a stored connection. */
 export class ConnectionTokens implements AccessTokens {
-  readonly #row: RefreshedRow
+  readonly #row: RefreshTarget
   readonly #ports: AccessTokenPorts
   readonly #skewMs: number
   #tokens: StoredTokens
   #retryAt = -Infinity
 
-  constructor(row: RefreshedRow, tokens: StoredTokens, ports: AccessTokenPorts) {
+  constructor(row: RefreshTarget, tokens: StoredTokens, ports: AccessTokenPorts) {
     this.#row = row
     this.#tokens = tokens
     this.#ports = ports
@@ -40,28 +40,28 @@ export class ConnectionTokens implements AccessTokens {
   }
 
   async current(signal: AbortSignal): Promise<Secret<string>> {
-    const { flights, clock } = this.#ports
-    const isFresh = (tokens: StoredTokens): boolean => this.#endsLater(tokens, this.#skewOf(tokens))
-    const stillWorks = (): boolean => this.#endsLater(this.#tokens, LAST_MS)
+    const { refreshes, clock } = this.#ports
+    const isFresh = (tokens: StoredTokens): boolean => this.#isValidFor(tokens, this.#skewOf(tokens))
+    const isStillValid = (): boolean => this.#isValidFor(this.#tokens, MIN_LIFETIME_MS)
     if (isFresh(this.#tokens)) return this.#tokens.accessToken
-    if (clock.now() < this.#retryAt && stillWorks()) return this.#tokens.accessToken
+    if (clock.now() < this.#retryAt && isStillValid()) return this.#tokens.accessToken
     try {
-      this.#tokens = await flights.join(this.#row, isFresh, signal)
+      this.#tokens = await refreshes.join(this.#row, isFresh, signal)
     } catch (error) {
       // The refresh was ahead of expiry: a transient failure may pass in time.
-      if (!isStorageError(error) || !error.retryable || !stillWorks()) throw error
+      if (!isStorageError(error) || !error.retryable || !isStillValid()) throw error
       this.#retryAt = clock.now() + Math.max(RETRY_AFTER_MS, error.retryAfterMs ?? 0)
     }
     return this.#tokens.accessToken
   }
 
-  async renewed(refused: Secret<string>, signal: AbortSignal): Promise<Secret<string>> {
-    const isOther = (tokens: StoredTokens): boolean =>
-      tokens.accessToken.reveal() !== refused.reveal() && this.#endsLater(tokens, 0)
-    for (let round = 0; round < ROUNDS && !isOther(this.#tokens); round += 1) {
-      this.#tokens = await this.#ports.flights.join(this.#row, isOther, signal, { isRefused: true })
+  async renewed(rejectedToken: Secret<string>, signal: AbortSignal): Promise<Secret<string>> {
+    const isReplacement = (tokens: StoredTokens): boolean =>
+      tokens.accessToken.reveal() !== rejectedToken.reveal() && this.#isValidFor(tokens, 0)
+    for (let attempt = 0; attempt < MAX_ATTEMPTS && !isReplacement(this.#tokens); attempt += 1) {
+      this.#tokens = await this.#ports.refreshes.join(this.#row, isReplacement, signal, { isRejected: true })
     }
-    if (isOther(this.#tokens)) return this.#tokens.accessToken
+    if (isReplacement(this.#tokens)) return this.#tokens.accessToken
     throw new StorageError('ACCESS_DENIED')
   }
 
@@ -71,8 +71,8 @@ export class ConnectionTokens implements AccessTokens {
     return Math.min(this.#skewMs, (expiresAt - obtainedAt) * MAX_SKEW_SHARE)
   }
 
-  #endsLater({ expiresAt }: StoredTokens, thanInMs: number): boolean {
-    return expiresAt === null || this.#ports.clock.date() < expiresAt - thanInMs
+  #isValidFor({ expiresAt }: StoredTokens, durationMs: number): boolean {
+    return expiresAt === null || this.#ports.clock.date() < expiresAt - durationMs
   }
 }
 

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { StorageBackend } from '../core/backend.ts'
-import { aboutConnection, type Connection, type SealedConnection } from '../core/connection.ts'
+import { failureDetailsOf, type Connection, type SealedConnection } from '../core/connection.ts'
 import {
   type ConnectContext,
   isOAuthProvider,
@@ -38,7 +38,7 @@ export interface ConnectPorts {
   readonly contextOf: (providerId: string) => Omit<ConnectContext, 'signal'>
   readonly store: StoreConnection
   /** Limits the refused attempts of each user per host. */
-  readonly refusals: MinuteLimit
+  readonly failedAttempts: MinuteLimit
 }
 
 export interface ConnectRequest {
@@ -58,42 +58,45 @@ export interface ConnectRequest {
 export type Connect = (request: ConnectRequest) => Promise<Connection>
 
 /** Failures in which the host did not judge the credentials. All other failures count as failed attempts. */
-const UNJUDGED: readonly StorageErrorCode[] = ['ENDPOINT_FORBIDDEN', 'PROVIDER_UNAVAILABLE', 'SDK_MISSING']
+const INCONCLUSIVE_CODES: readonly StorageErrorCode[] = ['ENDPOINT_FORBIDDEN', 'PROVIDER_UNAVAILABLE', 'SDK_MISSING']
 
 /** Connects with credentials that the user entered: verifies them at the server, then seals and stores them. */
-export function createConnect({ openWith, contextOf, store, refusals }: ConnectPorts): Connect {
-  async function check({ userId, provider, fields, signal }: ConnectRequest): Promise<ParsedCredentials> {
+export function createConnect({ openWith, contextOf, store, failedAttempts }: ConnectPorts): Connect {
+  async function verifyCredentials({ userId, provider, fields, signal }: ConnectRequest): Promise<ParsedCredentials> {
     if (isOAuthProvider(provider)) {
       throw new StorageError(
         'UNSUPPORTED',
         'This provider is connected in the browser. Use POST /connections/{provider}/authorize.'
       )
     }
-    const typed = provider.connect.parse(fields)
-    const attempt = refusals.begin(userId, hostOf(provider.id, typed.credentials))
+    const parsed = provider.connect.parse(fields)
+    const attempt = failedAttempts.begin(userId, hostOf(provider.id, parsed.credentials))
     try {
       const context = { ...contextOf(provider.id), signal }
-      const parsed = (await provider.connect.complete?.(typed, context)) ?? typed
-      const backend = await openWith(provider, parsed.credentials)
+      const completed = (await provider.connect.complete?.(parsed, context)) ?? parsed
+      const backend = await openWith(provider, completed.credentials)
       await backend.account({ signal })
       attempt.end(false)
-      return parsed
+      return completed
     } catch (error) {
       // An aborted attempt counts too: the host may already have judged it.
-      attempt.end(signal.aborted || !isStorageError(error, ...UNJUDGED))
+      attempt.end(signal.aborted || !isStorageError(error, ...INCONCLUSIVE_CODES))
       throw error
     }
   }
 
   return async (request) => {
     const { userId, provider, label } = request
-    const { credentials, accountId, label: suggested } = await accepted(check(request))
-    return await store({ userId, provider: provider.id, accountId, label: label ?? suggested, scopes: [] }, credentials)
+    const { credentials, accountId, label: suggestedLabel } = await withCredentialErrors(verifyCredentials(request))
+    return await store(
+      { userId, provider: provider.id, accountId, label: label ?? suggestedLabel, scopes: [] },
+      credentials
+    )
   }
 }
 
 /** The fields in which providers store the address of a server. */
-const ADDRESSES = ['baseUrl', 'endpoint', 'url', 'server', 'host']
+const ADDRESS_FIELDS = ['baseUrl', 'endpoint', 'url', 'server', 'host']
 
 /**
  * Returns the host of the credentials, under which failed attempts are counted: in lower case, without scheme, port
@@ -101,16 +104,16 @@ const ADDRESSES = ['baseUrl', 'endpoint', 'url', 'server', 'host']
  */
 export function hostOf(providerId: string, credentials: Secret<unknown>): string {
   const fields = credentials.reveal()
-  const values = ADDRESSES.map((name) => (fields as Partial<Record<string, unknown>> | null | undefined)?.[name])
+  const values = ADDRESS_FIELDS.map((name) => (fields as Partial<Record<string, unknown>> | null | undefined)?.[name])
   const address = values.find((value) => typeof value === 'string' && URL.canParse(value)) as string | undefined
   const host = address === undefined ? '' : new URL(address).hostname.replace(/\.$/, '')
   return host === '' ? providerId : host
 }
 
 /** @throws StorageError `INVALID_CREDENTIALS` if the server refuses them, and other errors of the check */
-async function accepted<T>(check: Promise<T>): Promise<T> {
+async function withCredentialErrors<T>(verification: Promise<T>): Promise<T> {
   try {
-    return await check
+    return await verification
   } catch (error) {
     if (!isStorageError(error, 'ACCESS_DENIED', 'FOLDER_NOT_FOUND', 'OBJECT_NOT_FOUND', 'UNSUPPORTED')) throw error
     const message =
@@ -153,7 +156,7 @@ export interface Disconnect {
 }
 
 export function createDisconnect({ connections, invalidate, revoke, onChange }: DisconnectPorts): Disconnect {
-  const gone = (connection: SealedConnection): void => {
+  const onRemoved = (connection: SealedConnection): void => {
     invalidate(connection)
     revoke(connection)
     onChange(connectionEvent('disconnected', connection))
@@ -162,34 +165,34 @@ export function createDisconnect({ connections, invalidate, revoke, onChange }: 
     async one(userId, id) {
       const removed = await connections.remove(userId, id)
       if (removed === null) throw new StorageError('CONNECTION_NOT_FOUND')
-      gone(removed)
+      onRemoved(removed)
     },
     async all(userId) {
-      for (const removed of await connections.removeAll(userId)) gone(removed)
+      for (const removed of await connections.removeAll(userId)) onRemoved(removed)
     }
   }
 }
 
 /** Precision of `lastUsedAt`. It limits writes for connections in constant use. */
-const STEP_MS = 3_600_000
-const MAX_NOTED = 10_000
+const LAST_USED_PRECISION_MS = 3_600_000
+const MAX_TRACKED_CONNECTIONS = 10_000
 
-export interface NoteUsePorts {
-  readonly connections: Pick<ConnectionStore, 'noteUse'>
+export interface RecordUsePorts {
+  readonly connections: Pick<ConnectionStore, 'recordUse'>
   readonly clock: Clock
   readonly onFailure: (error: unknown) => void
 }
 
 /** Records a use of a connection, in the background. */
-export type NoteUse = (connection: Pick<Connection, 'userId' | 'id'>) => void
+export type RecordUse = (connection: Pick<Connection, 'userId' | 'id'>) => void
 
-export function createNoteUse({ connections, clock, onFailure }: NoteUsePorts): NoteUse {
-  const noted = new LRUCache<string, Moment>({ max: MAX_NOTED })
+export function createRecordUse({ connections, clock, onFailure }: RecordUsePorts): RecordUse {
+  const lastRecorded = new LRUCache<string, Moment>({ max: MAX_TRACKED_CONNECTIONS })
   return ({ userId, id }) => {
-    const last = noted.get(id)
-    if (last !== undefined && last.ageMs(clock) < STEP_MS) return
-    noted.set(id, new Moment(clock))
-    connections.noteUse(userId, id, STEP_MS).catch(onFailure)
+    const last = lastRecorded.get(id)
+    if (last !== undefined && last.ageMs(clock) < LAST_USED_PRECISION_MS) return
+    lastRecorded.set(id, new Moment(clock))
+    connections.recordUse(userId, id, LAST_USED_PRECISION_MS).catch(onFailure)
   }
 }
 
@@ -241,7 +244,7 @@ export function createStoreConnection(ports: StoreConnectionPorts): StoreConnect
 }
 
 export interface VerifyPorts {
-  readonly connections: Pick<ConnectionStore, 'findSealed' | 'noteCheck'>
+  readonly connections: Pick<ConnectionStore, 'findSealed' | 'recordVerification'>
   readonly open: (connection: SealedConnection) => Promise<StorageBackend>
   /** Drops everything cached for a connection. */
   readonly invalidate: (connection: Connection) => void
@@ -262,7 +265,7 @@ export interface VerifyRequest {
 export type Verify = (request: VerifyRequest) => Promise<Connection>
 
 /** Failures that do not pass by themselves: the account or the server has changed. */
-const LASTING: readonly StorageErrorCode[] = [
+const PERMANENT_FAILURES: readonly StorageErrorCode[] = [
   'ACCESS_DENIED',
   'ACCOUNT_DISABLED',
   'ENDPOINT_FORBIDDEN',
@@ -273,31 +276,34 @@ const LASTING: readonly StorageErrorCode[] = [
 ]
 
 export function createVerify({ connections, open, invalidate }: VerifyPorts): Verify {
-  async function note(connection: SealedConnection, failure: StorageErrorCode | null): Promise<Connection | null> {
-    const noted = await connections.noteCheck(connection, failure)
-    if (noted !== null && noted.version !== connection.version) invalidate(noted)
-    return noted
+  async function recordOutcome(
+    connection: SealedConnection,
+    failure: StorageErrorCode | null
+  ): Promise<Connection | null> {
+    const updated = await connections.recordVerification(connection, failure)
+    if (updated !== null && updated.version !== connection.version) invalidate(updated)
+    return updated
   }
 
   return async ({ userId, id, signal }) => {
     const connection = await connections.findSealed(userId, id)
     if (connection === null) throw new StorageError('CONNECTION_NOT_FOUND')
     if (connection.status !== 'ACTIVE' && connection.status !== 'ERROR') {
-      throw new StorageError('CONNECTION_INACTIVE').about(aboutConnection(connection))
+      throw new StorageError('CONNECTION_INACTIVE').about(failureDetailsOf(connection))
     }
     try {
       const backend = await open(connection)
       await backend.account({ signal })
     } catch (error) {
-      if (isStorageError(error, ...LASTING)) await note(connection, error.code)
+      if (isStorageError(error, ...PERMANENT_FAILURES)) await recordOutcome(connection, error.code)
       throw error
     }
-    const noted = await note(connection, null)
-    if (noted === null) {
+    const updated = await recordOutcome(connection, null)
+    if (updated === null) {
       throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed. Try again.').about(
-        aboutConnection(connection)
+        failureDetailsOf(connection)
       )
     }
-    return noted
+    return updated
   }
 }

@@ -7,7 +7,7 @@ import type { ConnectContext, LoginFlowConnect, ProviderDefinition } from '../co
 import { parseOpenableLink, requireLink } from '../core/provider-link.ts'
 import { Secret } from '../core/secret.ts'
 import type { Connect } from './connections.ts'
-import { bindingOf, FLOW_MS, FLOW_SECRET, hashOf, MAX_FLOWS_PER_USER } from './oauth-flow.ts'
+import { bindingOf, FLOW_LIFETIME_MS, FLOW_SECRET, hashOf, MAX_FLOWS_PER_USER } from './oauth-flow.ts'
 
 export interface LoginFlowPorts {
   readonly flows: OAuthStateStore
@@ -17,7 +17,7 @@ export interface LoginFlowPorts {
   readonly contextOf: (providerId: string) => Omit<ConnectContext, 'signal'>
 }
 
-export interface BeginLogin {
+export interface BeginLoginRequest {
   readonly userId: string
   readonly provider: ProviderDefinition
   /** The server, as the user entered it. */
@@ -27,7 +27,7 @@ export interface BeginLogin {
   readonly signal: AbortSignal
 }
 
-export interface PollLogin {
+export interface PollLoginRequest {
   readonly userId: string
   readonly provider: ProviderDefinition
   readonly flowId: string
@@ -36,17 +36,17 @@ export interface PollLogin {
 
 export interface LoginFlow {
   /** @throws StorageError `UNSUPPORTED` for a provider without a login flow, and the errors of its `begin` */
-  begin(request: BeginLogin): Promise<{ loginUrl: string; flowId: string }>
+  begin(request: BeginLoginRequest): Promise<{ loginUrl: string; flowId: string }>
   /**
    * Returns the connection once the user has logged in; `null` before.
    *
    * @throws StorageError `INVALID_STATE` for another user's flow, or one that has ended or expired
    */
-  poll(request: PollLogin): Promise<Connection | null>
+  poll(request: PollLoginRequest): Promise<Connection | null>
 }
 
 /** The sealed state of a pending flow. */
-interface Waiting {
+interface LoginFlowState {
   readonly label?: string | undefined
   readonly pending?: unknown
   /** The provider returns these only once: they are stored until the connection has been made. */
@@ -57,48 +57,52 @@ interface Waiting {
 export function createLoginFlow(ports: LoginFlowPorts): LoginFlow {
   const { flows, cipher, clock, connect, contextOf } = ports
 
-  const seal = (waiting: Waiting, flow: Pick<PendingFlow, 'stateHash' | 'userId' | 'provider'>): string =>
-    cipher.seal(new Secret(waiting), bindingOf('login-flow', flow))
+  const seal = (state: LoginFlowState, flow: Pick<PendingFlow, 'stateHash' | 'userId' | 'provider'>): string =>
+    cipher.seal(new Secret(state), bindingOf('login-flow', flow))
 
-  async function tell(flow: PendingFlow, waiting: Waiting, request: PollLogin): Promise<Waiting['fields'] | null> {
-    if (waiting.fields !== undefined) return waiting.fields
+  async function pollFields(
+    flow: PendingFlow,
+    state: LoginFlowState,
+    request: PollLoginRequest
+  ): Promise<LoginFlowState['fields'] | null> {
+    if (state.fields !== undefined) return state.fields
     const { provider, signal } = request
     const context = { ...contextOf(provider.id), signal }
-    const fields = await loginOf(provider).poll(new Secret(waiting.pending), context)
-    if (fields !== null) await flows.reseal(flow.stateHash, seal({ ...waiting, fields }, flow))
+    const fields = await requireLoginFlow(provider).poll(new Secret(state.pending), context)
+    if (fields !== null) await flows.reseal(flow.stateHash, seal({ ...state, fields }, flow))
     return fields
   }
 
   return {
     async begin({ userId, provider, baseUrl, label, signal }) {
       const context = { ...contextOf(provider.id), signal }
-      const { loginUrl: url, pending } = await loginOf(provider).begin(baseUrl, context)
+      const { loginUrl: url, pending } = await requireLoginFlow(provider).begin(baseUrl, context)
       const loginUrl = requireLink(parseOpenableLink(url, context.egress))
       const flowId = randomBytes(32).toString('base64url')
       const flow = { stateHash: hashOf(flowId), userId, provider: provider.id }
       const sealedVerifier = seal({ label, pending: pending.reveal() }, flow)
-      const expiresAt = new Date(clock.date() + FLOW_MS)
+      const expiresAt = new Date(clock.date() + FLOW_LIFETIME_MS)
       await flows.save({ ...flow, sealedVerifier, bindingHash: '', returnTo: '', expiresAt }, MAX_FLOWS_PER_USER)
       return { loginUrl, flowId }
     },
 
     async poll(request) {
       const { userId, provider, flowId, signal } = request
-      loginOf(provider)
+      requireLoginFlow(provider)
       const stateHash = hashOf(flowId)
       const flow = FLOW_SECRET.test(flowId) ? await flows.find(stateHash, userId, provider.id) : null
       if (flow === null) throw new StorageError('INVALID_STATE', 'This login has ended or expired. Start again.')
-      const waiting = cipher.open(flow.sealedVerifier, bindingOf('login-flow', flow)).reveal() as Waiting
-      const fields = await tell(flow, waiting, request)
+      const state = cipher.open(flow.sealedVerifier, bindingOf('login-flow', flow)).reveal() as LoginFlowState
+      const fields = await pollFields(flow, state, request)
       if (fields === null || fields === undefined) return null
-      const connection = await connect({ userId, provider, fields, label: waiting.label, signal })
+      const connection = await connect({ userId, provider, fields, label: state.label, signal })
       await flows.remove(stateHash)
       return connection
     }
   }
 }
 
-function loginOf({ connect }: ProviderDefinition): LoginFlowConnect {
+function requireLoginFlow({ connect }: ProviderDefinition): LoginFlowConnect {
   if (connect.type === 'login-flow') return connect
   throw new StorageError('UNSUPPORTED', 'This provider has no login flow.')
 }

@@ -10,7 +10,7 @@ import type { InFlightLimit } from '../core/user-limits.ts'
 import { isStorageError, StorageError } from '../errors.ts'
 import { fixedTokens } from './access-tokens.ts'
 import type { StoreConnection } from './connections.ts'
-import { serialiseTokens, type StoredTokens, storeTokens } from './tokens.ts'
+import { serialiseTokens, type StoredTokens, toStoredTokens } from './tokens.ts'
 
 export interface OAuthFlowPorts {
   readonly flows: OAuthStateStore
@@ -20,12 +20,12 @@ export interface OAuthFlowPorts {
   readonly openWithTokens: (provider: OAuthProvider, tokens: AccessTokens) => Promise<StorageBackend>
   readonly store: StoreConnection
   /** Limits the concurrent connects of each user. */
-  readonly connects: InFlightLimit
+  readonly connectLimit: InFlightLimit
   /** Timeout of all provider calls after the callback. */
-  readonly deadlineMs: number
+  readonly timeoutMs: number
 }
 
-export interface BeginOAuth {
+export interface BeginOAuthRequest {
   readonly userId: string
   readonly provider: OAuthProvider
   readonly redirectUri: string
@@ -35,7 +35,7 @@ export interface BeginOAuth {
   readonly label: string | undefined
 }
 
-export interface BegunOAuth {
+export interface StartedOAuth {
   readonly authorizationUrl: string
   /** Stored in the browser only. The callback must present it, to prove that the browser is the same. */
   readonly nonce: BrowserNonce
@@ -66,7 +66,7 @@ export interface OAuthOutcome {
 }
 
 export interface OAuthFlow {
-  begin(request: BeginOAuth): Promise<BegunOAuth>
+  begin(request: BeginOAuthRequest): Promise<StartedOAuth>
   /**
    * Finishes a flow in the browser that began it, once.
    *
@@ -77,41 +77,43 @@ export interface OAuthFlow {
 }
 
 /** The sealed state of a pending flow. */
-interface Waiting {
+interface OAuthFlowState {
   readonly verifier: string
   readonly label?: string | undefined
 }
 
 /** Parameters that must not be repeated: parsers differ in which of the values they return. */
-const SINGLE = ['state', 'code', 'iss', 'error'] as const
+const SINGLE_VALUE_PARAMETERS = ['state', 'code', 'iss', 'error'] as const
 const NONCE_ID_LENGTH = 16
 
 /** Connects by OAuth: the authorization code flow with PKCE, bound to the user and to the user's browser. */
 export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
-  const { flows, cipher, clock, clientOf, openWithTokens, store, connects, deadlineMs } = ports
+  const { flows, cipher, clock, clientOf, openWithTokens, store, connectLimit, timeoutMs } = ports
 
-  async function prove({ provider, parameters, nonceOf, userId }: OAuthCallback): Promise<PendingFlow> {
-    for (const name of SINGLE) if (parameters.getAll(name).length > 1) throw invalidState()
+  async function verifyCallback({ provider, parameters, nonceOf, userId }: OAuthCallback): Promise<PendingFlow> {
+    for (const name of SINGLE_VALUE_PARAMETERS) if (parameters.getAll(name).length > 1) throw invalidState()
     const state = parameters.get('state') ?? ''
     if (!FLOW_SECRET.test(state)) throw invalidState()
     const stateHash = hashOf(state)
     const nonce = nonceOf(nonceIdOf(stateHash))
-    const flow = await flows.findUnproven(stateHash, provider.id)
-    if (flow === null || nonce === undefined || !isHashOf(nonce, flow.bindingHash)) throw invalidState()
+    const flow = await flows.findForAnyUser(stateHash, provider.id)
+    if (flow === null || nonce === undefined || !matchesHash(nonce, flow.bindingHash)) throw invalidState()
     if (userId !== null && userId !== flow.userId) throw invalidState()
     return flow
   }
 
   async function connect(flow: PendingFlow, { provider, redirectUri, parameters }: OAuthCallback, signal: AbortSignal) {
-    const { verifier, label } = cipher.open(flow.sealedVerifier, bindingOf('oauth-flow', flow)).reveal() as Waiting
+    const { verifier, label } = cipher
+      .open(flow.sealedVerifier, bindingOf('oauth-flow', flow))
+      .reveal() as OAuthFlowState
     const client = await clientOf(provider.id)
     const state = parameters.get('state') ?? ''
-    const askedAt = clock.date()
-    const answer = { redirectUri, state, codeVerifier: new Secret(verifier), parameters }
-    const set = await client.exchange(answer, signal)
-    const tokens = storeTokens(set, askedAt)
-    const scopes = granted(client.scopes, set.scopes, provider.connect.scopeName)
-    requireLasting(tokens)
+    const requestedAt = clock.date()
+    const authorizationResponse = { redirectUri, state, codeVerifier: new Secret(verifier), parameters }
+    const tokenSet = await client.exchange(authorizationResponse, signal)
+    const tokens = toStoredTokens(tokenSet, requestedAt)
+    const scopes = requireGrantedScopes(client.scopes, tokenSet.scopes, provider.connect.scopeName)
+    requireRefreshable(tokens)
     const backend = await openWithTokens(provider, fixedTokens(tokens))
     const { id: accountId, name, email } = await backend.account({ signal })
     await store(
@@ -121,12 +123,12 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
   }
 
   /** Connects. Returns the failure, or `null`. */
-  async function settle(flow: PendingFlow, callback: OAuthCallback): Promise<StorageError | null> {
+  async function tryConnect(flow: PendingFlow, callback: OAuthCallback): Promise<StorageError | null> {
     // Not the request's signal: the code works only once, so a browser that disconnects must not abort the exchange.
     const controller = new AbortController()
     const timer = setTimeout(() => {
       controller.abort(new StorageError('PROVIDER_TIMEOUT'))
-    }, deadlineMs)
+    }, timeoutMs)
     try {
       await connect(flow, callback, controller.signal)
       return null
@@ -140,9 +142,9 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
 
   return {
     async begin({ userId, provider, redirectUri, returnTo, label }) {
-      const state = newSecret()
-      const verifier = newSecret()
-      const nonce = newSecret()
+      const state = generateSecret()
+      const verifier = generateSecret()
+      const nonce = generateSecret()
       const flow = { stateHash: hashOf(state), userId, provider: provider.id }
       const client = await clientOf(provider.id)
       const codeVerifier = new Secret(verifier)
@@ -155,21 +157,21 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
           bindingHash: hashOf(nonce),
           sealedVerifier: cipher.seal(new Secret({ verifier, label }), bindingOf('oauth-flow', flow)),
           returnTo,
-          expiresAt: new Date(clock.date() + FLOW_MS)
+          expiresAt: new Date(clock.date() + FLOW_LIFETIME_MS)
         },
         MAX_FLOWS_PER_USER
       )
-      return { authorizationUrl, nonce: { id: nonceIdOf(flow.stateHash), value: nonce, lifetimeMs: FLOW_MS } }
+      return { authorizationUrl, nonce: { id: nonceIdOf(flow.stateHash), value: nonce, lifetimeMs: FLOW_LIFETIME_MS } }
     },
 
     async finish(callback) {
-      const flow = await prove(callback)
+      const flow = await verifyCallback(callback)
       // Before the flow is removed: a callback that is rejected here can be repeated.
-      const release = connects.enter(flow.userId).hold()
+      const release = connectLimit.acquire(flow.userId).hold()
       try {
         // Of several identical callbacks only one removes the flow.
         if (!(await flows.remove(flow.stateHash))) throw invalidState()
-        return { returnTo: flow.returnTo, error: await settle(flow, callback) }
+        return { returnTo: flow.returnTo, error: await tryConnect(flow, callback) }
       } finally {
         release()
       }
@@ -178,7 +180,7 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
 }
 
 /** Returns 43 characters, the minimum of RFC 7636. */
-function newSecret(): string {
+function generateSecret(): string {
   return randomBytes(32).toString('base64url')
 }
 
@@ -194,18 +196,18 @@ function invalidState(): StorageError {
  * Scopes of OpenID Connect, which do not limit the access token. Providers rename them in their responses, or omit
  * them.
  */
-const BESIDE: ReadonlySet<string> = new Set(['openid', 'profile', 'email', 'offline_access'])
+const OPENID_SCOPES: ReadonlySet<string> = new Set(['openid', 'profile', 'email', 'offline_access'])
 
 /** @throws StorageError `INSUFFICIENT_SCOPE` if the user granted less than requested */
-function granted(
-  asked: readonly string[],
-  given: readonly string[] | null,
+function requireGrantedScopes(
+  requested: readonly string[],
+  granted: readonly string[] | null,
   nameOf = (scope: string): string => scope
 ): readonly string[] {
-  if (given === null) return asked
-  const names = new Set(given.map(nameOf))
-  const missing = asked.filter((scope) => !BESIDE.has(scope) && !names.has(nameOf(scope)))
-  if (missing.length === 0) return given
+  if (granted === null) return requested
+  const names = new Set(granted.map(nameOf))
+  const missing = requested.filter((scope) => !OPENID_SCOPES.has(scope) && !names.has(nameOf(scope)))
+  if (missing.length === 0) return granted
   throw new StorageError(
     'INSUFFICIENT_SCOPE',
     'Some required permissions were not granted. Connect again and grant all of them.'
@@ -213,13 +215,13 @@ function granted(
 }
 
 /** Rejects a token that expires and cannot be refreshed: connections last for months. */
-function requireLasting({ refreshToken, expiresAt }: StoredTokens): void {
+function requireRefreshable({ refreshToken, expiresAt }: StoredTokens): void {
   if (refreshToken !== null || expiresAt === null) return
   throw new StorageError('PROVIDER_ERROR', 'The provider issued an expiring access token without a refresh token.')
 }
 
 /** Time for the user at the provider's own pages, in milliseconds. */
-export const FLOW_MS = 600_000
+export const FLOW_LIFETIME_MS = 600_000
 /** Pending flows per user; the oldest one is dropped first. */
 export const MAX_FLOWS_PER_USER = 5
 
@@ -232,7 +234,7 @@ export function hashOf(secret: string): string {
 }
 
 /** Returns true if the hash belongs to the secret. The comparison takes constant time. */
-export function isHashOf(secret: string, hash: string): boolean {
+export function matchesHash(secret: string, hash: string): boolean {
   const expected = Buffer.from(hash)
   const actual = Buffer.from(hashOf(secret))
   return actual.byteLength === expected.byteLength && timingSafeEqual(actual, expected)

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { aboutConnection, type SealedConnection } from '../core/connection.ts'
+import { failureDetailsOf, type SealedConnection } from '../core/connection.ts'
 import { StorageError } from '../errors.ts'
 import { HostTrail } from '../core/egress.ts'
 import type { AccessTokens } from '../core/oauth.ts'
@@ -16,28 +16,28 @@ export interface OpenConnectionPorts {
   /**
    * Applies the layers to a connection's backend.
    *
-   * @param typed the opened credentials that the user entered; `undefined` for a connection with tokens
+   * @param enteredCredentials the opened credentials that the user entered; `undefined` for a connection with tokens
    */
-  readonly dress: (
+  readonly applyLayers: (
     backend: StorageBackend,
     connection: SealedConnection,
     hosts: HostTrail,
-    typed: Secret<unknown> | undefined
+    enteredCredentials: Secret<unknown> | undefined
   ) => StorageBackend
   /** Applies the layers to the backend of a connection that is verified before it is stored. */
-  readonly dressNew: (backend: StorageBackend, hosts: HostTrail) => StorageBackend
+  readonly applyLayersToNew: (backend: StorageBackend, hosts: HostTrail) => StorageBackend
   /** Returns the access tokens of a stored connection, from its opened credentials. */
   readonly tokensOf: (connection: SealedConnection, credentials: Secret<unknown>) => AccessTokens
   /** Returns a user's spool; `null` for a connection that is not stored yet and uploads nothing. */
   readonly spoolOf: (userId: string | null) => UploadSpool
   /** Reseals a row that is sealed with an older key, in the background. */
-  readonly renewSeal: (connection: SealedConnection, credentials: Secret<unknown>) => void
+  readonly reseal: (connection: SealedConnection, credentials: Secret<unknown>) => void
 }
 
 /** Maximal number of opened backends in memory; an idle one holds no socket. */
-const MAX_OPENED = 500
+const MAX_OPEN_BACKENDS = 500
 
-interface Opened {
+interface OpenBackend {
   readonly row: SealedConnection
   readonly backend: StorageBackend
 }
@@ -45,7 +45,7 @@ interface Opened {
 /** Opens connections: decrypts the credentials, imports the provider's module, and caches the opened backend. */
 export class ConnectionOpener {
   readonly #ports: OpenConnectionPorts
-  readonly #opened = new LRUCache<string, Opened>({ max: MAX_OPENED })
+  readonly #backends = new LRUCache<string, OpenBackend>({ max: MAX_OPEN_BACKENDS })
 
   constructor(ports: OpenConnectionPorts) {
     this.#ports = ports
@@ -60,55 +60,55 @@ export class ConnectionOpener {
     try {
       return await this.#open(connection)
     } catch (error) {
-      throw error instanceof StorageError ? error.about(aboutConnection(connection)) : error
+      throw error instanceof StorageError ? error.about(failureDetailsOf(connection)) : error
     }
   }
 
   async #open(connection: SealedConnection): Promise<StorageBackend> {
     const { id, userId, provider: providerId, sealedCredentials } = connection
-    const { cipher, providers, dress, tokensOf, renewSeal } = this.#ports
-    const known = this.#opened.get(id)
-    if (known !== undefined && isSameSeal(known.row, connection)) return known.backend
+    const { cipher, providers, applyLayers, tokensOf, reseal } = this.#ports
+    const cached = this.#backends.get(id)
+    if (cached !== undefined && isSameSeal(cached.row, connection)) return cached.backend
     const credentials = cipher.open(sealedCredentials, { userId, connectionId: id, provider: providerId })
     const provider = await providers.load(providerId)
-    const hosts = this.#trailOf(providerId)
-    const bare = isOAuthProvider(provider)
+    const hosts = this.#trackHosts(providerId)
+    const rawBackend = isOAuthProvider(provider)
       ? await this.#openOAuth(provider, tokensOf(connection, credentials), hosts, userId)
-      : await this.#openTyped(provider, credentials, hosts, userId)
-    const backend = dress(bare, connection, hosts, isOAuthProvider(provider) ? undefined : credentials)
-    this.#opened.set(id, { row: connection, backend })
-    if (!cipher.isCurrent(sealedCredentials)) renewSeal(connection, credentials)
+      : await this.#openWithCredentials(provider, credentials, hosts, userId)
+    const backend = applyLayers(rawBackend, connection, hosts, isOAuthProvider(provider) ? undefined : credentials)
+    this.#backends.set(id, { row: connection, backend })
+    if (!cipher.isCurrent(sealedCredentials)) reseal(connection, credentials)
     return backend
   }
 
   /** Opens a backend with given credentials, for a connection that is being made. */
   async openWith(provider: TypedProvider, credentials: Secret<unknown>): Promise<StorageBackend> {
-    const hosts = this.#trailOf(provider.id)
-    return this.#ports.dressNew(await this.#openTyped(provider, credentials, hosts), hosts)
+    const hosts = this.#trackHosts(provider.id)
+    return this.#ports.applyLayersToNew(await this.#openWithCredentials(provider, credentials, hosts), hosts)
   }
 
   /** Does the same with tokens. */
   async openWithTokens(provider: OAuthProvider, tokens: AccessTokens): Promise<StorageBackend> {
-    const hosts = this.#trailOf(provider.id)
-    return this.#ports.dressNew(await this.#openOAuth(provider, tokens, hosts, null), hosts)
+    const hosts = this.#trackHosts(provider.id)
+    return this.#ports.applyLayersToNew(await this.#openOAuth(provider, tokens, hosts, null), hosts)
   }
 
   /** Removes a deleted connection. */
   forget(connectionId: string): void {
-    this.#opened.delete(connectionId)
+    this.#backends.delete(connectionId)
   }
 
-  #trailOf(providerId: string): HostTrail {
+  #trackHosts(providerId: string): HostTrail {
     return new HostTrail(this.#ports.providers.get(providerId).egress)
   }
 
-  async #openTyped(
+  async #openWithCredentials(
     provider: TypedProvider,
     credentials: Secret<unknown>,
     egress: HostTrail,
     userId?: string
   ): Promise<StorageBackend> {
-    return await opened(() => provider.open({ credentials, egress, timeouts: this.#ports.timeouts, userId }))
+    return await wrapOpenErrors(() => provider.open({ credentials, egress, timeouts: this.#ports.timeouts, userId }))
   }
 
   async #openOAuth(
@@ -118,11 +118,11 @@ export class ConnectionOpener {
     userId: string | null
   ): Promise<StorageBackend> {
     const { timeouts, spoolOf } = this.#ports
-    return await opened(() => provider.open({ accessTokens, egress, timeouts, spool: spoolOf(userId) }))
+    return await wrapOpenErrors(() => provider.open({ accessTokens, egress, timeouts, spool: spoolOf(userId) }))
   }
 }
 
-async function opened(open: () => Promise<StorageBackend>): Promise<StorageBackend> {
+async function wrapOpenErrors(open: () => Promise<StorageBackend>): Promise<StorageBackend> {
   try {
     return await open()
   } catch (error) {

@@ -38,7 +38,7 @@ export class ProviderCatalog {
   }
 
   /** Returns a provider that {@link load} has already loaded. */
-  loaded(id: string): ProviderDefinition | undefined {
+  getLoaded(id: string): ProviderDefinition | undefined {
     return this.#loaded.get(id)
   }
 
@@ -54,7 +54,7 @@ export class ProviderCatalog {
    *
    * @throws StorageError `PROVIDER_UNKNOWN`, `UNSUPPORTED` for a provider without OAuth
    */
-  async oauthClient(id: string): Promise<OAuthClient> {
+  async getOAuthClient(id: string): Promise<OAuthClient> {
     const { oauth } = this.get(id)
     if (oauth === undefined) throw new StorageError('UNSUPPORTED', 'This provider does not use OAuth.')
     return await oauth()

@@ -1,36 +1,36 @@
 import { LRUCache } from 'lru-cache'
 import pLimit from 'p-limit'
-import { aboutConnection, requireActive, type SealedConnection } from '../core/connection.ts'
+import { failureDetailsOf, requireActive, type SealedConnection } from '../core/connection.ts'
 import type { OAuthClient } from '../core/oauth.ts'
 import type { Secret } from '../core/secret.ts'
 import type { ConnectionStore, CredentialBinding, CredentialCipher } from '../core/stores.ts'
 import type { Metrics, TokenRefresh, Tracing } from '../core/telemetry.ts'
-import { type Clock, untilAborted } from '../core/time.ts'
+import { type Clock, raceSignal } from '../core/time.ts'
 import { isStorageError, StorageError } from '../errors.ts'
-import { parseTokens, serialiseTokens, type StoredTokens, storeTokens } from './tokens.ts'
+import { parseTokens, serialiseTokens, type StoredTokens, toStoredTokens } from './tokens.ts'
 
-export type RefreshedRow = Pick<SealedConnection, 'id' | 'userId' | 'provider'>
+export type RefreshTarget = Pick<SealedConnection, 'id' | 'userId' | 'provider'>
 
 /** Concurrent refreshes. Each holds a connection of the host's pool while it waits for a provider. */
-const MAX_AT_ONCE = 2
+const MAX_CONCURRENT = 2
 /** Limits refreshes of a provider that refuses each new token. Otherwise every call would cause one. */
-const MAX_REFUSALS = 3
-const REFUSALS_MS = 60_000
-const MAX_REMEMBERED = 5_000
+const MAX_REJECTIONS = 3
+const REJECTION_WINDOW_MS = 60_000
+const MAX_TRACKED_CONNECTIONS = 5_000
 
-interface Flight {
+interface InFlightRefresh {
   readonly done: Promise<StoredTokens>
-  waiting: number
+  waiters: number
 }
 
 /** The refreshes of this process: one per connection, shared by all callers, and two at a time. */
-export class RefreshFlights {
+export class RefreshCoordinator {
   readonly #refresher: Pick<TokenRefresher, 'refresh'>
   readonly #clock: Clock
-  readonly #limit = pLimit(MAX_AT_ONCE)
-  readonly #flights = new Map<string, Flight>()
+  readonly #limit = pLimit(MAX_CONCURRENT)
+  readonly #inFlight = new Map<string, InFlightRefresh>()
   /** Times of a connection's refreshes after refused tokens, by the monotonic clock. */
-  readonly #refusals = new LRUCache<string, number[]>({ max: MAX_REMEMBERED })
+  readonly #rejections = new LRUCache<string, number[]>({ max: MAX_TRACKED_CONNECTIONS })
 
   constructor(refresher: Pick<TokenRefresher, 'refresh'>, clock: Clock) {
     this.#refresher = refresher
@@ -38,55 +38,55 @@ export class RefreshFlights {
   }
 
   /**
-   * @param isGood returns true for usable stored tokens; a caller that joins another's flight must check again
+   * @param isUsable returns true for usable stored tokens; a caller that joins another's flight must check again
    * @param isRefused the provider refused an unexpired token
    * @throws StorageError `ACCESS_DENIED` if that happens too often, and the errors of the refresh
    */
   async join(
-    row: RefreshedRow,
-    isGood: IsGood,
+    row: RefreshTarget,
+    isUsable: IsUsable,
     signal: AbortSignal,
-    { isRefused = false }: { readonly isRefused?: boolean } = {}
+    { isRejected = false }: { readonly isRejected?: boolean } = {}
   ): Promise<StoredTokens> {
-    const flight = this.#flights.get(row.id) ?? this.#begin(row, isGood, isRefused)
-    flight.waiting += 1
+    const inFlight = this.#inFlight.get(row.id) ?? this.#begin(row, isUsable, isRejected)
+    inFlight.waiters += 1
     try {
-      return await untilAborted(flight.done, signal)
+      return await raceSignal(inFlight.done, signal)
     } finally {
-      flight.waiting -= 1
+      inFlight.waiters -= 1
     }
   }
 
   /** Resolves when the refreshes in flight have ended: a token that is being rotated must not be lost. */
   async settled(): Promise<void> {
-    await Promise.allSettled([...this.#flights.values()].map(({ done }) => done))
+    await Promise.allSettled([...this.#inFlight.values()].map(({ done }) => done))
   }
 
-  #begin(row: RefreshedRow, isGood: IsGood, isRefused: boolean): Flight {
-    const noteAsking = (): void => {
-      if (isRefused) this.#noteRefusal(row.id)
+  #begin(row: RefreshTarget, isUsable: IsUsable, isRejected: boolean): InFlightRefresh {
+    const beforeRequest = (): void => {
+      if (isRejected) this.#recordRejection(row.id)
     }
-    const flight: Flight = {
-      waiting: 0,
+    const inFlight: InFlightRefresh = {
+      waiters: 0,
       done: this.#limit(() => {
         // A queue behind a provider that hangs must not send requests for callers that have left.
-        if (flight.waiting === 0) throw new StorageError('PROVIDER_UNAVAILABLE', 'No caller waits for this refresh.')
-        return this.#refresher.refresh(row, isGood, noteAsking)
+        if (inFlight.waiters === 0) throw new StorageError('PROVIDER_UNAVAILABLE', 'No caller waits for this refresh.')
+        return this.#refresher.refresh(row, isUsable, beforeRequest)
       }).finally(() => {
-        this.#flights.delete(row.id)
+        this.#inFlight.delete(row.id)
       })
     }
     // Each caller gets the error. After all have left it must not be an unhandled rejection.
-    flight.done.catch(() => {})
-    this.#flights.set(row.id, flight)
-    return flight
+    inFlight.done.catch(() => {})
+    this.#inFlight.set(row.id, inFlight)
+    return inFlight
   }
 
-  #noteRefusal(connectionId: string): void {
+  #recordRejection(connectionId: string): void {
     const now = this.#clock.now()
-    const lately = (this.#refusals.get(connectionId) ?? []).filter((at) => now - at < REFUSALS_MS)
-    if (lately.length >= MAX_REFUSALS) throw new StorageError('ACCESS_DENIED')
-    this.#refusals.set(connectionId, [...lately, now])
+    const recent = (this.#rejections.get(connectionId) ?? []).filter((at) => now - at < REJECTION_WINDOW_MS)
+    if (recent.length >= MAX_REJECTIONS) throw new StorageError('ACCESS_DENIED')
+    this.#rejections.set(connectionId, [...recent, now])
   }
 }
 
@@ -97,17 +97,17 @@ export interface RefreshPorts {
   /** @throws StorageError `PROVIDER_UNKNOWN` */
   readonly clientOf: (providerId: string) => Promise<OAuthClient>
   /** Called when the grant has ended and the row is REQUIRES_REAUTH. */
-  readonly onEnded: (connection: SealedConnection) => void
+  readonly onGrantEnded: (connection: SealedConnection) => void
   /** Called with new tokens of a row that was removed meanwhile: they will never be used. */
   readonly onOrphaned: (connection: Row, tokens: StoredTokens) => void
   /** Timeout of the token endpoint. The transaction around it may take longer. */
-  readonly deadlineMs: number
+  readonly timeoutMs: number
   readonly metrics: Pick<Metrics, 'tokenRefreshed'>
   readonly tracing: Tracing
 }
 
 /** Returns true if the stored tokens are usable. Otherwise they are refreshed. */
-export type IsGood = (tokens: StoredTokens) => boolean
+export type IsUsable = (tokens: StoredTokens) => boolean
 
 type Row = Pick<SealedConnection, 'id' | 'userId' | 'provider'>
 
@@ -116,22 +116,22 @@ type Row = Pick<SealedConnection, 'id' | 'userId' | 'provider'>
  * renewed, disabled or removed during the request, so the response belongs to an outdated row.
  */
 type Outcome =
-  | { readonly tokens: StoredTokens; readonly as: 'refreshed' | 'unneeded' }
+  | { readonly tokens: StoredTokens; readonly result: 'refreshed' | 'unneeded' }
   | { readonly ended: SealedConnection }
   | { readonly error: unknown }
   | 'changed'
 
 /** Tokens that the provider has issued but that are not stored. The stored ones may be invalid by now. */
-interface Unstored {
+interface UnstoredTokens {
   /** The tokens stored then, compared by value: other processes have other clocks. */
-  readonly before: StoredTokens
+  readonly previous: StoredTokens
   readonly tokens: StoredTokens
 }
 
 /** Bounds the connections that are being refreshed when the database fails. */
 const MAX_UNSTORED = 1000
 /** Attempts to refresh a row that keeps changing meanwhile. */
-const ATTEMPTS = 3
+const MAX_ATTEMPTS = 3
 
 /**
  * Refreshes the tokens of a connection for all processes. It reads the row again under a lock, and calls the token
@@ -141,25 +141,25 @@ const ATTEMPTS = 3
  */
 export class TokenRefresher {
   readonly #ports: RefreshPorts
-  readonly #unstored = new LRUCache<string, Unstored>({ max: MAX_UNSTORED })
+  readonly #unstored = new LRUCache<string, UnstoredTokens>({ max: MAX_UNSTORED })
 
   constructor(ports: RefreshPorts) {
     this.#ports = ports
   }
 
   /**
-   * @param beforeAsking called before the token endpoint; if it throws, the refresh fails with its error
+   * @param beforeRequest called before the token endpoint; if it throws, the refresh fails with its error
    * @throws StorageError `CONNECTION_INACTIVE` if the grant has ended or the row is not ACTIVE, `CONNECTION_MISSING`,
    * and the errors of the token endpoint and the database
    */
-  async refresh(connection: Row, isGood: IsGood, beforeAsking: () => void = () => {}): Promise<StoredTokens> {
+  async refresh(connection: Row, isUsable: IsUsable, beforeRequest: () => void = () => {}): Promise<StoredTokens> {
     const { metrics, tracing } = this.#ports
     const { provider } = connection
     let outcome: TokenRefresh = 'failed'
     try {
       return await tracing.span('cloud_storage.refresh_token', { 'cloud_storage.provider': provider }, () =>
-        this.#refresh(connection, isGood, beforeAsking, (known) => {
-          outcome = known
+        this.#refresh(connection, isUsable, beforeRequest, (reported) => {
+          outcome = reported
         })
       )
     } finally {
@@ -169,15 +169,15 @@ export class TokenRefresher {
 
   async #refresh(
     connection: Row,
-    isGood: IsGood,
-    beforeAsking: () => void,
-    note: (outcome: Exclude<TokenRefresh, 'failed'>) => void
+    isUsable: IsUsable,
+    beforeRequest: () => void,
+    report: (outcome: Exclude<TokenRefresh, 'failed'>) => void
   ): Promise<StoredTokens> {
-    const { connections, deadlineMs, onEnded } = this.#ports
-    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      const outcome = await connections.withRefreshLock<Outcome>(connection, deadlineMs, async (row, store) => {
+    const { connections, timeoutMs, onGrantEnded } = this.#ports
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
+      const outcome = await connections.withRefreshLock<Outcome>(connection, timeoutMs, async (row, store) => {
         try {
-          return await this.#underLock(row, store, isGood, beforeAsking)
+          return await this.#refreshLocked(row, store, isUsable, beforeRequest)
         } catch (error) {
           return { error }
         }
@@ -188,15 +188,15 @@ export class TokenRefresher {
         throw outcome.error
       }
       if ('ended' in outcome) {
-        note('ended')
-        onEnded(outcome.ended)
+        report('ended')
+        onGrantEnded(outcome.ended)
         throw new StorageError(
           'CONNECTION_INACTIVE',
           'The provider no longer accepts this connection. Connect again.'
-        ).about(aboutConnection({ ...outcome.ended, status: 'REQUIRES_REAUTH' }))
+        ).about(failureDetailsOf({ ...outcome.ended, status: 'REQUIRES_REAUTH' }))
       }
       this.#unstored.delete(connection.id)
-      note(outcome.as)
+      report(outcome.result)
       return outcome.tokens
     }
     throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed. Try again.')
@@ -209,53 +209,53 @@ export class TokenRefresher {
     this.#ports.onOrphaned(connection, orphan.tokens)
   }
 
-  async #underLock(
+  async #refreshLocked(
     row: SealedConnection | null,
     store: Pick<ConnectionStore, 'reseal' | 'requireReauth'>,
-    isGood: IsGood,
-    beforeAsking: () => void
+    isUsable: IsUsable,
+    beforeRequest: () => void
   ): Promise<Outcome> {
     if (row === null) throw new StorageError('CONNECTION_MISSING', 'The connection no longer exists.')
     // Connections in ERROR are verified from time to time, which takes a valid token.
     if (row.status !== 'ERROR') requireActive(row)
     const { cipher, clock } = this.#ports
     const stored = parseTokens(cipher.open(row.sealedCredentials, bindingOf(row)))
-    const rescued = this.#rescued(row.id, stored)
+    const unstoredTokens = this.#findUnstored(row.id, stored)
     // The stored access token may still be valid, but its refresh token is spent.
-    if (rescued === undefined && isGood(stored)) return { tokens: stored, as: 'unneeded' }
+    if (unstoredTokens === undefined && isUsable(stored)) return { tokens: stored, result: 'unneeded' }
 
-    let newest = rescued ?? stored
-    if (!isGood(newest)) {
-      const askedAt = clock.date()
+    let newest = unstoredTokens ?? stored
+    if (!isUsable(newest)) {
+      const requestedAt = clock.date()
       const { refreshToken, expiresAt } = newest
-      if (refreshToken === null && (expiresAt === null || expiresAt > clock.date())) throw refusedForNow()
-      if (refreshToken !== null) beforeAsking()
-      const set = refreshToken === null ? null : await this.#ask(row, refreshToken)
-      if (refreshToken === null || set === null) {
+      if (refreshToken === null && (expiresAt === null || expiresAt > clock.date())) throw tokenRejected()
+      if (refreshToken !== null) beforeRequest()
+      const tokenSet = refreshToken === null ? null : await this.#requestTokens(row, refreshToken)
+      if (refreshToken === null || tokenSet === null) {
         return (await store.requireReauth(row)) ? { ended: row } : 'changed'
       }
-      newest = storeTokens(set, askedAt, newest)
-      this.#unstored.set(row.id, { before: stored, tokens: newest })
+      newest = toStoredTokens(tokenSet, requestedAt, newest)
+      this.#unstored.set(row.id, { previous: stored, tokens: newest })
     }
     const sealed = cipher.seal(serialiseTokens(newest), bindingOf(row))
-    return (await store.reseal(row, sealed)) ? { tokens: newest, as: 'refreshed' } : 'changed'
+    return (await store.reseal(row, sealed)) ? { tokens: newest, result: 'refreshed' } : 'changed'
   }
 
   /**
    * Returns tokens that an earlier refresh could not store: the database failed, or the row was resealed meanwhile,
    * with the spent refresh token.
    */
-  #rescued(connectionId: string, stored: StoredTokens): StoredTokens | undefined {
+  #findUnstored(connectionId: string, stored: StoredTokens): StoredTokens | undefined {
     const unstored = this.#unstored.get(connectionId)
-    return unstored !== undefined && areSame(unstored.before, stored) ? unstored.tokens : undefined
+    return unstored !== undefined && areTokensEqual(unstored.previous, stored) ? unstored.tokens : undefined
   }
 
-  async #ask(row: Row, refreshToken: Secret<string>) {
-    const { clientOf, deadlineMs } = this.#ports
+  async #requestTokens(row: Row, refreshToken: Secret<string>) {
+    const { clientOf, timeoutMs } = this.#ports
     const controller = new AbortController()
     const timer = setTimeout(() => {
       controller.abort(new StorageError('PROVIDER_UNAVAILABLE', 'The provider did not refresh the token in time.'))
-    }, deadlineMs)
+    }, timeoutMs)
     try {
       const client = await clientOf(row.provider)
       return await client.refresh(refreshToken, controller.signal)
@@ -266,11 +266,11 @@ export class TokenRefresher {
 }
 
 /** The token cannot be refreshed but has not expired. `account()` finds out whether it is still valid. */
-function refusedForNow(): StorageError {
+function tokenRejected(): StorageError {
   return new StorageError('ACCESS_DENIED', 'The provider denies access.', { credentialsRefused: true })
 }
 
-function areSame(a: StoredTokens, b: StoredTokens): boolean {
+function areTokensEqual(a: StoredTokens, b: StoredTokens): boolean {
   return a.accessToken.reveal() === b.accessToken.reveal() && a.refreshToken?.reveal() === b.refreshToken?.reveal()
 }
 

@@ -4,7 +4,7 @@ import type { CredentialCipher } from '../core/stores.ts'
 import { type ConnectContext, isOAuthProvider, type ProviderDefinition } from '../core/provider.ts'
 import { parseTokens, type StoredTokens } from './tokens.ts'
 
-export type RevokedRow = Pick<SealedConnection, 'id' | 'provider'>
+export type RevokedConnection = Pick<SealedConnection, 'id' | 'provider'>
 
 export interface RevokePorts {
   readonly cipher: CredentialCipher
@@ -12,9 +12,9 @@ export interface RevokePorts {
   readonly clientOf: (providerId: string) => Promise<OAuthClient>
   readonly contextOf: (providerId: string) => Omit<ConnectContext, 'signal'>
   /** Timeout of a revocation. */
-  readonly deadlineMs: number
+  readonly timeoutMs: number
   /** Called if the provider may still accept credentials that were deleted here. */
-  readonly onFailure: (connection: RevokedRow, error: unknown) => void
+  readonly onFailure: (connection: RevokedConnection, error: unknown) => void
 }
 
 /**
@@ -30,16 +30,16 @@ export class Revocations {
   }
 
   begin(connection: SealedConnection): void {
-    this.#run(connection, (signal) => this.#revoke(connection, signal))
+    this.#runInBackground(connection, (signal) => this.#revoke(connection, signal))
   }
 
   /** Revokes the tokens of a connection that was removed before they could be stored. */
-  beginTokens(connection: RevokedRow, tokens: StoredTokens): void {
-    this.#run(connection, (signal) => this.#revokeTokens(connection.provider, tokens, signal))
+  beginWithTokens(connection: RevokedConnection, tokens: StoredTokens): void {
+    this.#runInBackground(connection, (signal) => this.#revokeTokens(connection.provider, tokens, signal))
   }
 
-  #run(connection: RevokedRow, revoke: (signal: AbortSignal) => Promise<void>): void {
-    const running: Promise<void> = this.#withinDeadline(revoke)
+  #runInBackground(connection: RevokedConnection, revoke: (signal: AbortSignal) => Promise<void>): void {
+    const running: Promise<void> = this.#withTimeout(revoke)
       .catch((error: unknown) => {
         this.#ports.onFailure(connection, error)
       })
@@ -68,11 +68,11 @@ export class Revocations {
     await client.revoke(tokens, signal)
   }
 
-  async #withinDeadline(revoke: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  async #withTimeout(revoke: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const controller = new AbortController()
     const timer = setTimeout(() => {
       controller.abort(new Error('The provider did not revoke the tokens in time'))
-    }, this.#ports.deadlineMs)
+    }, this.#ports.timeoutMs)
     try {
       await revoke(controller.signal)
     } finally {

@@ -12,15 +12,15 @@ export interface StoredTokens {
 }
 
 /**
- * @param askedAt time of the request: the lifetime counts from then, even if the response took long
- * @param before provides the refresh token if the response contains none
+ * @param requestedAt time of the request: the lifetime counts from then, even if the response took long
+ * @param previous provides the refresh token if the response contains none
  */
-export function storeTokens(set: TokenSet, askedAt: number, before?: StoredTokens): StoredTokens {
+export function toStoredTokens(tokenSet: TokenSet, requestedAt: number, previous?: StoredTokens): StoredTokens {
   return {
-    accessToken: set.accessToken,
-    refreshToken: set.refreshToken ?? before?.refreshToken ?? null,
-    obtainedAt: askedAt,
-    expiresAt: set.lifetimeMs === null ? null : askedAt + set.lifetimeMs
+    accessToken: tokenSet.accessToken,
+    refreshToken: tokenSet.refreshToken ?? previous?.refreshToken ?? null,
+    obtainedAt: requestedAt,
+    expiresAt: tokenSet.lifetimeMs === null ? null : requestedAt + tokenSet.lifetimeMs
   }
 }
 
@@ -35,8 +35,8 @@ export function serialiseTokens({ accessToken, refreshToken, obtainedAt, expires
 }
 
 /** @throws StorageError `CREDENTIALS_UNREADABLE` for a value that {@link serialiseTokens} did not create */
-export function parseTokens(opened: Secret<unknown>): StoredTokens {
-  const value = opened.reveal()
+export function parseTokens(credentials: Secret<unknown>): StoredTokens {
+  const value = credentials.reveal()
   const fields = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
   const { accessToken, refreshToken, obtainedAt, expiresAt } = fields
   const isReadable =

@@ -30,13 +30,13 @@ export interface SealedConnection extends Connection {
 /** Returns the connection. @throws StorageError `CONNECTION_INACTIVE` unless its status is ACTIVE */
 export function requireActive<T extends Connection>(connection: T): T {
   if (connection.status !== 'ACTIVE') {
-    throw new StorageError('CONNECTION_INACTIVE').about(aboutConnection(connection))
+    throw new StorageError('CONNECTION_INACTIVE').about(failureDetailsOf(connection))
   }
   return connection
 }
 
 /** Returns the failure details of a connection, for the log. */
-export function aboutConnection({
+export function failureDetailsOf({
   provider,
   id,
   status
@@ -55,9 +55,9 @@ export function chooseConnection<T extends Connection>(connections: readonly T[]
     throw new StorageError('CONNECTION_MISSING')
   }
   if (others.length === 0) return first
-  const marked = connections.find((connection) => connection.isDefault)
-  if (marked === undefined) {
+  const defaultConnection = connections.find((connection) => connection.isDefault)
+  if (defaultConnection === undefined) {
     throw new StorageError('CONNECTION_AMBIGUOUS')
   }
-  return marked
+  return defaultConnection
 }

@@ -43,7 +43,7 @@ export interface HttpRequest {
   readonly redirects?: 'follow' | 'manual'
 }
 
-export interface HttpAnswer {
+export interface HttpResponse {
   readonly status: number
   /** Keys are lower-case; the values of a repeated header are joined by `, `. */
   readonly headers: Readonly<Record<string, string>>
@@ -73,7 +73,7 @@ export interface Egress extends EgressPolicy {
    * @throws StorageError `ENDPOINT_FORBIDDEN`, `PROVIDER_UNAVAILABLE`, `PROVIDER_TIMEOUT`, `PROVIDER_ERROR`; the
    * signal's reason if the caller aborted
    */
-  request(request: HttpRequest): Promise<HttpAnswer>
+  request(request: HttpRequest): Promise<HttpResponse>
   /** For short calls. */
   readonly agents: EgressAgents
   /** Measures how long it takes to parse a response. */
@@ -89,8 +89,8 @@ export interface Egress extends EgressPolicy {
 export class HostTrail implements Egress {
   readonly #egress: Egress
   /** Keyed by the call's signal: parallel calls of one connection may reach different hosts. */
-  readonly #byCall = new WeakMap<AbortSignal, string>()
-  #last: string | undefined
+  readonly #hostBySignal = new WeakMap<AbortSignal, string>()
+  #lastHost: string | undefined
 
   constructor(egress: Egress) {
     this.#egress = egress
@@ -110,11 +110,11 @@ export class HostTrail implements Egress {
 
   /** Returns the last host of the call with this signal, or else of the connection. */
   hostOf(signal: AbortSignal): string | undefined {
-    return this.#byCall.get(signal) ?? this.#last
+    return this.#hostBySignal.get(signal) ?? this.#lastHost
   }
 
   assertAllowed(url: URL): void {
-    this.#last = url.host
+    this.#lastHost = url.host
     try {
       this.#egress.assertAllowed(url)
     } catch (error) {
@@ -122,15 +122,15 @@ export class HostTrail implements Egress {
     }
   }
 
-  async request(request: HttpRequest): Promise<HttpAnswer> {
-    this.#note(request, request.url)
+  async request(request: HttpRequest): Promise<HttpResponse> {
+    this.#record(request, request.url)
     const response = await this.#egress.request(request)
-    this.#note(request, response.url)
+    this.#record(request, response.url)
     return response
   }
 
-  #note({ signal }: HttpRequest, { host }: URL): void {
-    this.#byCall.set(signal, host)
-    this.#last = host
+  #record({ signal }: HttpRequest, { host }: URL): void {
+    this.#hostBySignal.set(signal, host)
+    this.#lastHost = host
   }
 }

@@ -98,7 +98,7 @@ export interface Listing {
   }
 }
 
-const NOT_PLAIN = /[^\x20-\x7e]|["\\%]/gu
+const UNSAFE_CHARS = /[^\x20-\x7e]|["\\%]/gu
 /** Characters that `encodeURIComponent` does not encode although RFC 8187 requires it. */
 const NOT_ATTR_CHAR = /['()*]/g
 /** Unicode's bidirectional controls (UAX #9). With them "gpj.exe" is displayed as "exe.jpg". */
@@ -110,16 +110,16 @@ const BIDI_CONTROLS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
  *
  * @param name well-formed Unicode
  */
-export function attachment(name: string): string {
-  const safe = withoutBidiControls(name)
-  const plain = safe.replace(NOT_PLAIN, '_')
-  if (plain === safe) return `attachment; filename="${safe}"`
-  const exact = encodeURIComponent(safe).replace(NOT_ATTR_CHAR, (char) => `%${char.charCodeAt(0).toString(16)}`)
-  return `attachment; filename="${plain}"; filename*=UTF-8''${exact}`
+export function formatContentDisposition(name: string): string {
+  const safe = stripBidiControls(name)
+  const fallback = safe.replace(UNSAFE_CHARS, '_')
+  if (fallback === safe) return `attachment; filename="${safe}"`
+  const encoded = encodeURIComponent(safe).replace(NOT_ATTR_CHAR, (char) => `%${char.charCodeAt(0).toString(16)}`)
+  return `attachment; filename="${fallback}"; filename*=UTF-8''${encoded}`
 }
 
 /** Removes the characters that change the display order of the other characters. */
-export function withoutBidiControls(name: string): string {
+export function stripBidiControls(name: string): string {
   return name.replace(BIDI_CONTROLS, '')
 }
 
@@ -128,7 +128,7 @@ export function withoutBidiControls(name: string): string {
  * extension (case-insensitively) stays unchanged. Any other extension (`notes.v2`) remains part of the name.
  */
 export function exportedName(name: string, { extension }: ExportFormat): string {
-  const safe = withoutBidiControls(name)
-  const ending = `.${extension}`
-  return safe.toLowerCase().endsWith(ending.toLowerCase()) ? safe : safe + ending
+  const safe = stripBidiControls(name)
+  const suffix = `.${extension}`
+  return safe.toLowerCase().endsWith(suffix.toLowerCase()) ? safe : safe + suffix
 }

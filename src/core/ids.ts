@@ -12,7 +12,7 @@ const MAX_ID_BYTES = 8192
 export function parseFolderId(raw: string | undefined, name = 'folder'): string | null {
   if (raw === undefined) return null
   if (raw === '') throw new StorageError('INVALID_REQUEST', `${name} must not be empty. Omit it for the root.`)
-  return checkedText(raw, name)
+  return validateText(raw, name)
 }
 
 /**
@@ -22,10 +22,10 @@ export function parseFolderId(raw: string | undefined, name = 'folder'): string 
  */
 export function parseObjectText(raw: string, name: string): string {
   if (raw === '') throw new StorageError('INVALID_REQUEST', `${name} must not be empty.`)
-  return checkedText(raw, name)
+  return validateText(raw, name)
 }
 
-function checkedText(raw: string, name: string): string {
+function validateText(raw: string, name: string): string {
   if (Buffer.byteLength(raw) > MAX_ID_BYTES) {
     throw new StorageError('INVALID_REQUEST', `${name} must not be longer than ${MAX_ID_BYTES} bytes.`)
   }

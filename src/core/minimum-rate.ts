@@ -30,10 +30,10 @@ export class MinimumRate {
   tick(): boolean {
     this.#ticks += 1
     if (this.#ticks < TICKS) return true
-    const isKept = this.#bytes >= this.#minBytes
+    const isMet = this.#bytes >= this.#minBytes
     this.#ticks = 0
     this.#bytes = 0
-    return isKept
+    return isMet
   }
 }
 

@@ -32,13 +32,13 @@ export interface OAuthConnect {
   /** Returns the canonical name of a scope, if responses name scopes differently from requests. */
   readonly scopeName?: (scope: string) => string
   /** Returns true if a refusal means that the grant has ended. Default: `invalid_grant` alone. */
-  readonly endsGrant?: (refusal: TokenRefusal) => boolean
+  readonly endsGrant?: (response: TokenErrorResponse) => boolean
   /** Revokes a grant if the server has no endpoint of RFC 7009. @param accessToken a valid one */
   readonly revoke?: (accessToken: Secret<string>, context: RevokeContext) => Promise<void>
 }
 
 /** An error response of a token endpoint. */
-export interface TokenRefusal {
+export interface TokenErrorResponse {
   /** RFC 6749, 5.2. */
   readonly error: string
   /** The whole response body: some providers add details. */
@@ -85,7 +85,7 @@ export interface AccessTokens {
    *
    * @throws StorageError as `current`, and `ACCESS_DENIED` if new tokens are refused immediately, too
    */
-  renewed(refused: Secret<string>, signal: AbortSignal): Promise<Secret<string>>
+  renewed(rejectedToken: Secret<string>, signal: AbortSignal): Promise<Secret<string>>
 }
 
 /** The parameters of an authorization request. */
@@ -97,7 +97,7 @@ export interface AuthorizationRequest {
 }
 
 /** The provider's redirect back to us. */
-export interface AuthorizationAnswer extends AuthorizationRequest {
+export interface AuthorizationResponse extends AuthorizationRequest {
   /** The query parameters of the redirect URI: `code`, `state` and others. */
   readonly parameters: URLSearchParams
 }
@@ -113,7 +113,7 @@ export interface OAuthClient {
    *
    * @throws StorageError `INVALID_STATE`, `ACCESS_DENIED` if the user declined, and the errors of `refresh`
    */
-  exchange(answer: AuthorizationAnswer, signal: AbortSignal): Promise<TokenSet>
+  exchange(response: AuthorizationResponse, signal: AbortSignal): Promise<TokenSet>
   /**
    * @returns `null` if the grant has ended: this token will never work again
    * @throws StorageError `PROVIDER_UNAVAILABLE` (also for a timeout), `PROVIDER_THROTTLED`, `ENDPOINT_FORBIDDEN`

@@ -29,7 +29,7 @@ export interface ConnectContext extends Call {
   readonly timeouts: Timeouts
 }
 
-interface TypedCredentials {
+interface CredentialsConnectBase {
   /** The fields of the form. Secrets are marked `writeOnly: true`. */
   readonly schema: ObjectSchema
   /**
@@ -52,7 +52,7 @@ interface TypedCredentials {
 }
 
 /** A provider that is connected with credentials that the user enters. */
-export interface CredentialsConnect extends TypedCredentials {
+export interface CredentialsConnect extends CredentialsConnectBase {
   readonly type: 'credentials'
 }
 
@@ -68,7 +68,7 @@ export interface BegunLogin {
  * A provider where the user logs in at the service, which then issues separate credentials for us. Existing
  * credentials of this kind can be entered, too.
  */
-export interface LoginFlowConnect extends TypedCredentials {
+export interface LoginFlowConnect extends CredentialsConnectBase {
   readonly type: 'login-flow'
   /**
    * @param baseUrl the server, as the user entered it
@@ -79,20 +79,20 @@ export interface LoginFlowConnect extends TypedCredentials {
   poll(pending: Secret<unknown>, context: ConnectContext): Promise<Readonly<Record<string, unknown>> | null>
 }
 
-interface ReachContext {
+interface NetworkContext {
   /** Network access under the operator's rules. */
   readonly egress: Egress
   readonly timeouts: Timeouts
 }
 
-export interface OpenContext extends ReachContext {
+export interface OpenContext extends NetworkContext {
   /** The result of `parse`, as read from the database. */
   readonly credentials: Secret<unknown>
   /** The connection's user, for limits per user. Absent while the connection is being made. */
   readonly userId?: string | undefined
 }
 
-export interface OAuthOpenContext extends ReachContext {
+export interface OAuthOpenContext extends NetworkContext {
   /** Must be called for each request: a token expires after about an hour. */
   readonly accessTokens: AccessTokens
   /** Buffers uploads of unknown size for services that need the size in advance. */
@@ -124,7 +124,7 @@ export interface SpooledUpload {
   close(): Promise<void>
 }
 
-interface ProviderFacts {
+interface ProviderBase {
   /** Lower-case letters, digits and `_`, at most 64. Used in URLs and in the database. */
   readonly id: string
   /** The service's name, for display. */
@@ -140,7 +140,7 @@ interface ProviderFacts {
 }
 
 /** A provider that is opened with credentials that the user entered, or that a login flow returned. */
-export interface TypedProvider extends ProviderFacts {
+export interface TypedProvider extends ProviderBase {
   readonly connect: CredentialsConnect | LoginFlowConnect
   /**
    * Opens a backend. Import the provider's SDK here, not at the top of the module.
@@ -152,7 +152,7 @@ export interface TypedProvider extends ProviderFacts {
 }
 
 /** A provider that is opened with OAuth tokens. Its `account()` identifies the user. */
-export interface OAuthProvider extends ProviderFacts {
+export interface OAuthProvider extends ProviderBase {
   readonly connect: OAuthConnect
   /**
    * Opens a backend. Import the provider's SDK here, not at the top of the module.
@@ -169,10 +169,10 @@ export function isOAuthProvider(provider: ProviderDefinition): provider is OAuth
   return provider.connect.type === 'oauth2'
 }
 
-const DEFINED = new WeakSet<ProviderDefinition>()
+const DEFINITIONS = new WeakSet<ProviderDefinition>()
 const PROVIDER_ID = /^[a-z][a-z0-9_]{0,63}$/
 /** Path segments of our own routes in the position of a provider's id. */
-const RESERVED = new Set(['connections', 'providers'])
+const RESERVED_IDS = new Set(['connections', 'providers'])
 
 /**
  * Declares a provider, for the `providers` option.
@@ -182,17 +182,17 @@ const RESERVED = new Set(['connections', 'providers'])
 export function defineProvider(definition: TypedProvider): TypedProvider
 export function defineProvider(definition: OAuthProvider): OAuthProvider
 export function defineProvider(definition: ProviderDefinition): ProviderDefinition {
-  if (!PROVIDER_ID.test(definition.id) || RESERVED.has(definition.id)) {
+  if (!PROVIDER_ID.test(definition.id) || RESERVED_IDS.has(definition.id)) {
     throw new TypeError(`defineProvider: "${definition.id}" is not a valid provider id`)
   }
   const frozen = Object.freeze({ ...definition })
-  DEFINED.add(frozen)
+  DEFINITIONS.add(frozen)
   return frozen
 }
 
 /** Returns true if {@link defineProvider} returned `value`. */
 export function isProviderDefinition(value: unknown): value is ProviderDefinition {
-  return typeof value === 'object' && value !== null && DEFINED.has(value as ProviderDefinition)
+  return typeof value === 'object' && value !== null && DEFINITIONS.has(value as ProviderDefinition)
 }
 
 /** The host application's own S3-compatible store (MinIO, Ceph, AWS …). Trusted: no egress rule applies to it. */

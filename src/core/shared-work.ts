@@ -5,7 +5,7 @@ import { StorageError } from '../errors.ts'
 export class SharedWork<T> {
   readonly #controller = new AbortController()
   readonly #onAbandoned: () => void
-  #waiting = 0
+  #waiters = 0
   #result: Promise<T> | undefined
 
   /** @param onAbandoned called before the abort, when the last caller has stopped waiting */
@@ -30,27 +30,27 @@ export class SharedWork<T> {
   wait(signal?: AbortSignal): Promise<T> {
     const result = this.#result
     if (result === undefined) return Promise.reject(new TypeError('Shared work cannot wait for itself'))
-    this.#waiting += 1
+    this.#waiters += 1
     if (signal === undefined) return result
     return new Promise<T>((resolve, reject) => {
-      const leave = (): void => {
+      const onAbort = (): void => {
         reject(signal.reason as Error)
-        this.#waiting -= 1
-        if (this.#waiting > 0) return
+        this.#waiters -= 1
+        if (this.#waiters > 0) return
         this.#onAbandoned()
         this.#controller.abort(signal.reason)
       }
-      signal.addEventListener('abort', leave, { once: true })
-      const free = (): void => {
-        signal.removeEventListener('abort', leave)
+      signal.addEventListener('abort', onAbort, { once: true })
+      const cleanUp = (): void => {
+        signal.removeEventListener('abort', onAbort)
       }
       result.then(
         (value) => {
-          free()
+          cleanUp()
           resolve(value)
         },
         (error: unknown) => {
-          free()
+          cleanUp()
           reject(error)
         }
       )
@@ -76,13 +76,13 @@ export class WorkInFlight {
 
   /** Counts work that has already begun. Its failure is not handled here. */
   add(work: Promise<unknown>): void {
-    const ended = work
+    const settled = work
       .then(
         () => {},
         () => {}
       )
-      .finally(() => this.#running.delete(ended))
-    this.#running.add(ended)
+      .finally(() => this.#running.delete(settled))
+    this.#running.add(settled)
   }
 
   /** Resolves when the work that is running now has ended. */
@@ -102,7 +102,7 @@ export class WorkInFlight {
 }
 
 /** Counts every call of `calls`, an object with asynchronous methods only. */
-export function counted<T extends object>(calls: T, work: WorkInFlight): T {
+export function trackCalls<T extends object>(calls: T, work: WorkInFlight): T {
   return new Proxy(calls, {
     get(target, name) {
       const method: unknown = Reflect.get(target, name)

@@ -100,7 +100,7 @@ export interface ConnectionStore {
    */
   withRefreshLock<T>(
     connection: Pick<Connection, 'userId' | 'id'>,
-    withinMs: number,
+    timeoutMs: number,
     work: (row: SealedConnection | null, store: Pick<ConnectionStore, 'reseal' | 'requireReauth'>) => Promise<T>
   ): Promise<T>
   /** Changes the label and the default flag. Returns `null` if there is no such connection. */
@@ -111,9 +111,9 @@ export interface ConnectionStore {
    *
    * @returns the row, or `null` if it has changed since it was read
    */
-  noteCheck(connection: Connection, failure: StorageErrorCode | null): Promise<Connection | null>
+  recordVerification(connection: Connection, failure: StorageErrorCode | null): Promise<Connection | null>
   /** Records a use of the connection, unless any process has recorded one within the last `stepMs`. */
-  noteUse(userId: string, id: string, stepMs: number): Promise<void>
+  recordUse(userId: string, id: string, minIntervalMs: number): Promise<void>
   /** Removes and returns the row; `null` if the user has no such connection. */
   remove(userId: string, id: string): Promise<SealedConnection | null>
   /** Removes and returns all rows of the user. */
@@ -128,9 +128,9 @@ export interface ConnectionStore {
  */
 export interface ConnectionLeases {
   /** Returns the leased connection at `now` (default: the current time); `undefined` if it must be read. */
-  believed(userId: string, id: string, now?: Moment): Connection | undefined
+  leased(userId: string, id: string, now?: Moment): Connection | undefined
   /** Returns the leased connection for requests that name none; `undefined` if it must be read. */
-  believedChoice(userId: string, provider: string, now?: Moment): Connection | undefined
+  leasedDefault(userId: string, provider: string, now?: Moment): Connection | undefined
   /**
    * Returns the leased connection, or reads it: one read serves all concurrent callers. A fresh read includes the
    * sealed credentials, so that callers which then load a page need not read the row again.
@@ -156,9 +156,9 @@ export type SealedRow = Pick<
 
 /** The rows of all users that are not sealed with the current key. For operators only; no request uses it. */
 export interface SealedRowStore {
-  countOld(): Promise<number>
+  countOutdated(): Promise<number>
   /** Reads rows ordered by id, starting after `afterId` (the empty string: from the first). */
-  readOld(afterId: string, limit: number): Promise<SealedRow[]>
+  readOutdated(afterId: string, limit: number): Promise<SealedRow[]>
   /** Replaces the sealed credentials of rows with unchanged revisions. Returns how many were replaced. */
   replace(rows: readonly SealedRow[]): Promise<number>
 }
@@ -182,7 +182,7 @@ export interface OAuthStateStore {
   /** Returns this user's flow if it has not expired. */
   find(stateHash: string, userId: string, provider: string): Promise<PendingFlow | null>
   /** Returns an unexpired flow of any user: the caller must verify by `bindingHash` that the browser is the same. */
-  findUnproven(stateHash: string, provider: string): Promise<PendingFlow | null>
+  findForAnyUser(stateHash: string, provider: string): Promise<PendingFlow | null>
   /** Replaces the sealed verifier if the flow still exists. */
   reseal(stateHash: string, sealedVerifier: string): Promise<void>
   /** Returns true if the flow existed: of several concurrent callers only one gets true. */

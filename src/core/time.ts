@@ -46,52 +46,52 @@ export function backoffMs(retry: number, random: () => number): number {
 export function sleep(waitMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted()
-    const leave = (): void => {
+    const onAbort = (): void => {
       clearTimeout(timer)
       reject(signal.reason)
     }
     const timer = setTimeout(() => {
-      signal.removeEventListener('abort', leave)
+      signal.removeEventListener('abort', onAbort)
       resolve()
     }, Math.ceil(waitMs))
-    signal.addEventListener('abort', leave, { once: true })
+    signal.addEventListener('abort', onAbort, { once: true })
   })
 }
 
 /** Resolves when `work` has settled, or after `ms` milliseconds. */
-export async function settledWithin(work: Promise<unknown>, ms: number): Promise<void> {
-  const ended = new AbortController()
-  const end = (): void => {
-    ended.abort()
+export async function waitUntilSettled(work: Promise<unknown>, timeoutMs: number): Promise<void> {
+  const settled = new AbortController()
+  const onSettled = (): void => {
+    settled.abort()
   }
-  work.then(end, end)
-  await sleep(ms, ended.signal).catch(() => {})
+  work.then(onSettled, onSettled)
+  await sleep(timeoutMs, settled.signal).catch(() => {})
 }
 
 /**
  * Returns the outcome of `work`, or rejects with the signal's reason as soon as it aborts. For clients that react to
  * a signal late, such as undici 7 while it resolves a name and connects.
  *
- * @param drop releases a result that arrives after the abort
+ * @param discard releases a result that arrives after the abort
  */
-export async function untilAborted<T>(
+export async function raceSignal<T>(
   work: Promise<T>,
   signal: AbortSignal,
-  drop: (late: T) => void = () => {}
+  discard: (result: T) => void = () => {}
 ): Promise<T> {
-  let leave: (() => void) | undefined
+  let onAbort: (() => void) | undefined
   const aborted = new Promise<never>((_resolve, reject) => {
-    leave = () => {
-      work.then(drop, () => {})
+    onAbort = () => {
+      work.then(discard, () => {})
       reject(signal.reason)
     }
-    if (signal.aborted) leave()
-    else signal.addEventListener('abort', leave, { once: true })
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
   })
   try {
     return await Promise.race([work, aborted])
   } finally {
-    if (leave !== undefined) signal.removeEventListener('abort', leave)
+    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort)
   }
 }
 

@@ -18,7 +18,7 @@ export class InFlightLimit {
   }
 
   /** Returns the error for one more operation; `undefined` if the user may begin it. */
-  refusal(userId: string): StorageError | undefined {
+  limitError(userId: string): StorageError | undefined {
     if ((this.#inFlight.get(userId) ?? 0) < this.#max) return undefined
     return new StorageError('TOO_MANY_REQUESTS', this.#message, { retryAfterMs: IN_FLIGHT_RETRY_MS })
   }
@@ -28,9 +28,9 @@ export class InFlightLimit {
   }
 
   end(userId: string): void {
-    const left = (this.#inFlight.get(userId) ?? 1) - 1
-    if (left === 0) this.#inFlight.delete(userId)
-    else this.#inFlight.set(userId, left)
+    const remaining = (this.#inFlight.get(userId) ?? 1) - 1
+    if (remaining === 0) this.#inFlight.delete(userId)
+    else this.#inFlight.set(userId, remaining)
   }
 
   /**
@@ -38,29 +38,29 @@ export class InFlightLimit {
    *
    * @throws StorageError `TOO_MANY_REQUESTS`
    */
-  enter(userId: string): Slot {
-    const refusal = this.refusal(userId)
-    if (refusal !== undefined) throw refusal
+  acquire(userId: string): Permit {
+    const limitError = this.limitError(userId)
+    if (limitError !== undefined) throw limitError
     this.begin(userId)
-    return new Slot(() => {
+    return new Permit(() => {
       this.end(userId)
     })
   }
 }
 
 /** A counted operation. Several parts of a request may hold it: the response, the handler, a body. */
-export class Slot {
-  readonly #onFree: () => void
+export class Permit {
+  readonly #onReleased: () => void
   #holders = 0
-  #isFree = false
+  #isReleased = false
 
-  constructor(onFree: () => void) {
-    this.#onFree = onFree
+  constructor(onReleased: () => void) {
+    this.#onReleased = onReleased
   }
 
   /** Returns a function that releases this hold; further calls of it do nothing. A slot that became free stays free. */
   hold(): () => void {
-    if (this.#isFree) return () => {}
+    if (this.#isReleased) return () => {}
     this.#holders += 1
     let isHeld = true
     return () => {
@@ -68,8 +68,8 @@ export class Slot {
       isHeld = false
       this.#holders -= 1
       if (this.#holders > 0) return
-      this.#isFree = true
-      this.#onFree()
+      this.#isReleased = true
+      this.#onReleased()
     }
   }
 }
@@ -82,7 +82,7 @@ const MAX_SCOPES = 32
 
 interface Scope {
   /** Times of the events within the last minute, oldest first. */
-  readonly counted: number[]
+  readonly eventTimes: number[]
   /** Attempts in flight, each of which may become an event. */
   pending: number
 }
@@ -111,14 +111,14 @@ export class MinuteLimit {
   }
 
   /** Counts an event. @throws StorageError `TOO_MANY_REQUESTS` with the time until the oldest event is a minute old */
-  take(userId: string, scope = ''): void {
+  consume(userId: string, scope = ''): void {
     this.begin(userId, scope).end(true)
   }
 
   /** Begins an attempt. @throws StorageError `TOO_MANY_REQUESTS` */
   begin(userId: string, scope = ''): Attempt {
-    const refusal = this.refusal(userId, scope)
-    if (refusal !== undefined) throw refusal
+    const limitError = this.limitError(userId, scope)
+    if (limitError !== undefined) throw limitError
     const entry = this.#scope(userId, scope)
     entry.pending += 1
     let isPending = true
@@ -128,45 +128,46 @@ export class MinuteLimit {
         isPending = false
         entry.pending -= 1
         if (!isCounted) return
-        this.#scope(userId, scope).counted.push(this.#clock.now())
+        this.#scope(userId, scope).eventTimes.push(this.#clock.now())
       }
     }
   }
 
   /** Returns the error for one more attempt; `undefined` if the user may begin it. */
-  refusal(userId: string, scope = ''): StorageError | undefined {
+  limitError(userId: string, scope = ''): StorageError | undefined {
     const scopes = this.#users.get(userId)
     if (scopes === undefined) return undefined
     this.#dropExpired(scopes)
     const entry = scopes.get(scope)
     if (entry === undefined) {
       if (scopes.size < MAX_SCOPES) return undefined
-      return this.#refuse(Math.min(...[...scopes.values()].map((other) => this.#waitOf(other))))
+      return this.#tooManyRequests(Math.min(...[...scopes.values()].map((other) => this.#waitMs(other))))
     }
-    return entry.counted.length + entry.pending < this.#max ? undefined : this.#refuse(this.#waitOf(entry))
+    return entry.eventTimes.length + entry.pending < this.#max ? undefined : this.#tooManyRequests(this.#waitMs(entry))
   }
 
   #scope(userId: string, scope: string): Scope {
     let scopes = this.#users.get(userId)
     if (scopes === undefined) this.#users.set(userId, (scopes = new Map<string, Scope>()))
     let entry = scopes.get(scope)
-    if (entry === undefined) scopes.set(scope, (entry = { counted: [], pending: 0 }))
+    if (entry === undefined) scopes.set(scope, (entry = { eventTimes: [], pending: 0 }))
     return entry
   }
 
   #dropExpired(scopes: Map<string, Scope>): void {
     const since = this.#clock.now() - MINUTE_MS
-    for (const [name, { counted, pending }] of scopes) {
-      for (let oldest = counted[0]; oldest !== undefined && oldest <= since; oldest = counted[0]) counted.shift()
-      if (counted.length + pending === 0) scopes.delete(name)
+    for (const [name, { eventTimes, pending }] of scopes) {
+      for (let oldest = eventTimes[0]; oldest !== undefined && oldest <= since; oldest = eventTimes[0])
+        eventTimes.shift()
+      if (eventTimes.length + pending === 0) scopes.delete(name)
     }
   }
 
-  #waitOf({ counted: [oldest], pending }: Scope): number {
+  #waitMs({ eventTimes: [oldest], pending }: Scope): number {
     return oldest === undefined || pending > 0 ? IN_FLIGHT_RETRY_MS : oldest + MINUTE_MS - this.#clock.now()
   }
 
-  #refuse(retryAfterMs: number): StorageError {
+  #tooManyRequests(retryAfterMs: number): StorageError {
     return new StorageError('TOO_MANY_REQUESTS', this.#message, { retryAfterMs })
   }
 }

@@ -1,5 +1,5 @@
 /** A cached value that counts against its user's share. `UserShares` sets and reads the mutable fields. */
-export interface SharedEntry<E> {
+export interface UserEntry<E> {
   readonly userId: string
   /** In bytes. */
   size: number
@@ -20,7 +20,7 @@ interface Usage<E> {
  * list of the entries themselves, so every operation takes constant time, however many entries a user has. (Finding
  * the first element of a `Set` used as a queue takes time linear in the number of elements removed before it.)
  */
-export class UserShares<E extends SharedEntry<E>> {
+export class UserShares<E extends UserEntry<E>> {
   readonly #maxEntries: number
   readonly #maxBytes: number
   readonly #usages = new Map<string, Usage<E>>()
@@ -83,21 +83,21 @@ export class UserShares<E extends SharedEntry<E>> {
   }
 
   /** Returns the least recently used entry of a user that exceeds the share; `undefined` for any other user. */
-  surplusOf(userId: string): E | undefined {
+  evictionCandidate(userId: string): E | undefined {
     const usage = this.#usages.get(userId)
     const exceeds = usage !== undefined && (usage.entries > this.#maxEntries || usage.bytes > this.#maxBytes)
     return exceeds ? usage.leastRecent : undefined
   }
 }
 
-function append<E extends SharedEntry<E>>(usage: Usage<E>, entry: E): void {
+function append<E extends UserEntry<E>>(usage: Usage<E>, entry: E): void {
   entry.lessRecent = usage.mostRecent
   if (usage.mostRecent === undefined) usage.leastRecent = entry
   else usage.mostRecent.moreRecent = entry
   usage.mostRecent = entry
 }
 
-function unlink<E extends SharedEntry<E>>(usage: Usage<E>, entry: E): void {
+function unlink<E extends UserEntry<E>>(usage: Usage<E>, entry: E): void {
   const { lessRecent, moreRecent } = entry
   if (lessRecent === undefined) usage.leastRecent = moreRecent
   else lessRecent.moreRecent = moreRecent

@@ -30,7 +30,7 @@ export interface BytesSealer {
   /** Returns `null` for anything that was not sealed by one of our keys under exactly this name. */
   open(sealed: Buffer, name: string): OpenedBytes | null
   /** Returns 43 characters of base64url that only a holder of the current key can derive from these parts. */
-  hide(...parts: readonly string[]): string
+  deriveName(...parts: readonly string[]): string
 }
 
 /**
@@ -41,8 +41,8 @@ export interface BytesSealer {
  * @param purpose separates uses: seals of different purposes have different keys and cannot be opened by each other
  */
 export function createBytesSealer(keyRing: KeyRing, purpose: string): BytesSealer {
-  const naming = createSecretKey(hkdfSha256(keyRing.currentKey, NO_SALT, hashFields([NAME_DOMAIN, purpose])))
-  const keyOf = (masterKey: KeyObject, salt: Uint8Array): Buffer =>
+  const nameKey = createSecretKey(hkdfSha256(keyRing.currentKey, NO_SALT, hashFields([NAME_DOMAIN, purpose])))
+  const deriveKey = (masterKey: KeyObject, salt: Uint8Array): Buffer =>
     hkdfSha256(masterKey, salt, hashFields([KEY_DOMAIN, purpose]))
   const associatedData = (kid: string, name: string, time: number): Buffer =>
     encodeFields([AAD_DOMAIN, kid, purpose, name, String(time)])
@@ -52,26 +52,26 @@ export function createBytesSealer(keyRing: KeyRing, purpose: string): BytesSeale
       const kid = keyRing.current
       const salt = randomBytes(SALT_BYTES)
       const iv = randomBytes(IV_BYTES)
-      const key = keyOf(keyRing.currentKey, salt)
+      const key = deriveKey(keyRing.currentKey, salt)
       const { ciphertext, tag } = aesGcmSeal(key, iv, associatedData(kid, name, time), bytes)
       key.fill(0)
-      const head = Buffer.concat([Buffer.from([VERSION, kid.length]), Buffer.from(kid, 'latin1'), encodeTime(time)])
-      return Buffer.concat([head, salt, iv, ciphertext, tag])
+      const header = Buffer.concat([Buffer.from([VERSION, kid.length]), Buffer.from(kid, 'latin1'), encodeTime(time)])
+      return Buffer.concat([header, salt, iv, ciphertext, tag])
     },
 
     open(sealed, name): OpenedBytes | null {
       const [version, kidLength = 0] = sealed
       const kidEnd = 2 + kidLength
-      const head = kidEnd + TIME_BYTES
-      if (version !== VERSION || sealed.byteLength < head + SALT_BYTES + IV_BYTES + TAG_BYTES) return null
+      const headerEnd = kidEnd + TIME_BYTES
+      if (version !== VERSION || sealed.byteLength < headerEnd + SALT_BYTES + IV_BYTES + TAG_BYTES) return null
       const kid = sealed.toString('latin1', 2, kidEnd)
       const masterKey = KEY_ID.test(kid) ? keyRing.find(kid) : undefined
       if (masterKey === undefined) return null
       const time = sealed.readDoubleBE(kidEnd)
-      const salt = sealed.subarray(head, head + SALT_BYTES)
-      const iv = sealed.subarray(head + SALT_BYTES, head + SALT_BYTES + IV_BYTES)
-      const ciphertext = sealed.subarray(head + SALT_BYTES + IV_BYTES, -TAG_BYTES)
-      const key = keyOf(masterKey, salt)
+      const salt = sealed.subarray(headerEnd, headerEnd + SALT_BYTES)
+      const iv = sealed.subarray(headerEnd + SALT_BYTES, headerEnd + SALT_BYTES + IV_BYTES)
+      const ciphertext = sealed.subarray(headerEnd + SALT_BYTES + IV_BYTES, -TAG_BYTES)
+      const key = deriveKey(masterKey, salt)
       const bytes = aesGcmOpen(key, iv, associatedData(kid, name, time), {
         ciphertext,
         tag: sealed.subarray(-TAG_BYTES)
@@ -80,7 +80,7 @@ export function createBytesSealer(keyRing: KeyRing, purpose: string): BytesSeale
       return bytes === null ? null : { bytes, time }
     },
 
-    hide: (...parts): string => createHmac('sha256', naming).update(encodeFields(parts)).digest('base64url')
+    deriveName: (...parts): string => createHmac('sha256', nameKey).update(encodeFields(parts)).digest('base64url')
   }
 }
 

@@ -49,14 +49,14 @@ export function createCredentialCipher(
     open(sealed: string, binding: CredentialBinding): Secret<unknown> {
       const { kid, payload } = parseEnvelope(sealed)
       const masterKey = keyRing.find(kid)
-      if (masterKey === undefined) throw unreadable(`no key "${kid}" in the key ring`)
+      if (masterKey === undefined) throw unreadableCredentials(`no key "${kid}" in the key ring`)
       const key = deriveKey(masterKey, payload.subarray(0, SALT_BYTES), binding)
       const iv = payload.subarray(SALT_BYTES, HEADER_BYTES)
       const tag = payload.subarray(-TAG_BYTES)
       const ciphertext = payload.subarray(HEADER_BYTES, -TAG_BYTES)
       const plaintext = aesGcmOpen(key, iv, associatedData(kid, binding), { ciphertext, tag })
       key.fill(0)
-      if (plaintext === null) throw unreadable('modified, or encrypted for another row')
+      if (plaintext === null) throw unreadableCredentials('modified, or encrypted for another row')
       try {
         return new Secret(parseJson(plaintext))
       } finally {
@@ -84,7 +84,8 @@ function associatedData(kid: string, { userId, connectionId, provider }: Credent
 
 function parseEnvelope(sealed: string): { kid: string; payload: Buffer } {
   const parsed = sealed.length > MAX_ENVELOPE_LENGTH ? null : parseSealedText(sealed)
-  if (parsed === null || parsed.payload.byteLength < HEADER_BYTES + TAG_BYTES) throw unreadable('not an envelope')
+  if (parsed === null || parsed.payload.byteLength < HEADER_BYTES + TAG_BYTES)
+    throw unreadableCredentials('not an envelope')
   return parsed
 }
 
@@ -93,12 +94,12 @@ function parseJson(plaintext: Buffer): unknown {
     return JSON.parse(plaintext.toString('utf8'))
   } catch {
     // A SyntaxError quotes the text that it could not parse, and that text is a secret.
-    throw unreadable('not JSON')
+    throw unreadableCredentials('not JSON')
   }
 }
 
 /** Returns the same error for every cause. Only the log gets the reason, and never a byte of the sealed data. */
-function unreadable(reason: string): StorageError {
+function unreadableCredentials(reason: string): StorageError {
   return new StorageError('CREDENTIALS_UNREADABLE', 'The stored credentials of this connection cannot be read.', {
     cause: new Diagnosis(`The credentials cannot be decrypted: ${reason}`)
   })

@@ -7,7 +7,7 @@ export const TAG_BYTES = 16
 const ALGORITHM = 'aes-256-gcm'
 const EMPTY = Buffer.alloc(0)
 /** Without `authTagLength` Node accepts a tag of 4 bytes as well as one of 16. */
-const GCM = { authTagLength: TAG_BYTES }
+const GCM_OPTIONS = { authTagLength: TAG_BYTES }
 
 export type CipherKey = KeyObject | Uint8Array
 
@@ -32,8 +32,8 @@ export function hkdfSha256(key: CipherKey, salt: Uint8Array, info: Uint8Array, s
  * @throws RangeError for a key or an IV of another size
  */
 export function aesGcmSeal(key: CipherKey, iv: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Ciphertext {
-  requireSizes(key, iv)
-  const cipher = createCipheriv(ALGORITHM, key, iv, GCM).setAAD(aad)
+  assertSizes(key, iv)
+  const cipher = createCipheriv(ALGORITHM, key, iv, GCM_OPTIONS).setAAD(aad)
   const ciphertext = Buffer.concat([cipher.update(plaintext), cipher.final()])
   return { ciphertext, tag: cipher.getAuthTag() }
 }
@@ -44,17 +44,17 @@ export function aesGcmSeal(key: CipherKey, iv: Uint8Array, aad: Uint8Array, plai
  * @throws RangeError for a key, an IV or a tag of another size than {@link aesGcmSeal} makes
  */
 export function aesGcmOpen(key: CipherKey, iv: Uint8Array, aad: Uint8Array, sealed: Ciphertext): Buffer | null {
-  requireSizes(key, iv)
-  requireSize('tag', sealed.tag.byteLength, TAG_BYTES)
-  const decipher = createDecipheriv(ALGORITHM, key, iv, GCM).setAAD(aad).setAuthTag(sealed.tag)
-  const unproven = decipher.update(sealed.ciphertext)
-  if (verifies(decipher)) return unproven
-  unproven.fill(0)
+  assertSizes(key, iv)
+  assertSize('tag', sealed.tag.byteLength, TAG_BYTES)
+  const decipher = createDecipheriv(ALGORITHM, key, iv, GCM_OPTIONS).setAAD(aad).setAuthTag(sealed.tag)
+  const plaintextBytes = decipher.update(sealed.ciphertext)
+  if (isTagValid(decipher)) return plaintextBytes
+  plaintextBytes.fill(0)
   return null
 }
 
 /** In a counter mode `final()` returns no bytes: it only compares the tag. */
-function verifies(decipher: { final(): Buffer }): boolean {
+function isTagValid(decipher: { final(): Buffer }): boolean {
   try {
     return decipher.final().equals(EMPTY)
   } catch {
@@ -62,13 +62,13 @@ function verifies(decipher: { final(): Buffer }): boolean {
   }
 }
 
-function requireSizes(key: CipherKey, iv: Uint8Array): void {
-  requireSize('key', 'byteLength' in key ? key.byteLength : key.symmetricKeySize, KEY_BYTES)
-  requireSize('iv', iv.byteLength, IV_BYTES)
+function assertSizes(key: CipherKey, iv: Uint8Array): void {
+  assertSize('key', 'byteLength' in key ? key.byteLength : key.symmetricKeySize, KEY_BYTES)
+  assertSize('iv', iv.byteLength, IV_BYTES)
 }
 
-function requireSize(what: string, actual: number | undefined, expected: number): void {
-  if (actual !== expected) throw new RangeError(`AES-256-GCM: the ${what} must have ${expected} bytes`)
+function assertSize(name: string, actual: number | undefined, expected: number): void {
+  if (actual !== expected) throw new RangeError(`AES-256-GCM: the ${name} must have ${expected} bytes`)
 }
 
 /**

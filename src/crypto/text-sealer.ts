@@ -27,15 +27,15 @@ interface DerivedKeys {
  */
 export function createTextSealer(keyRing: KeyRing, purpose: string): TextSealer {
   const currentKeys = deriveKeys(keyRing.currentKey, purpose)
-  const derived = new Map<string, DerivedKeys>([[keyRing.current, currentKeys]])
+  const keysById = new Map<string, DerivedKeys>([[keyRing.current, currentKeys]])
 
-  function keysOf(kid: string): DerivedKeys | null {
-    const known = derived.get(kid)
-    if (known !== undefined) return known
+  function findKeys(kid: string): DerivedKeys | null {
+    const cached = keysById.get(kid)
+    if (cached !== undefined) return cached
     const masterKey = keyRing.find(kid)
     if (masterKey === undefined) return null
     const keys = deriveKeys(masterKey, purpose)
-    derived.set(kid, keys)
+    keysById.set(kid, keys)
     return keys
   }
 
@@ -54,7 +54,7 @@ export function createTextSealer(keyRing: KeyRing, purpose: string): TextSealer 
       const parsed = parseSealedText(sealed)
       if (parsed === null || parsed.payload.byteLength < IV_BYTES + TAG_BYTES) return null
       const { kid, payload } = parsed
-      const keys = keysOf(kid)
+      const keys = findKeys(kid)
       if (keys === null) return null
       const aad = associatedData(kid, purpose, binding)
       const nonce = payload.subarray(0, IV_BYTES)

@@ -1,6 +1,6 @@
 import { backoffMs } from '../core/time.ts'
-import { settledWithin, sleep } from '../core/time.ts'
-import { untilAborted } from '../core/time.ts'
+import { waitUntilSettled, sleep } from '../core/time.ts'
+import { raceSignal } from '../core/time.ts'
 
 /** A dedicated PostgreSQL connection: the members of a `pg` client in use. */
 export interface ListenClient {
@@ -11,31 +11,31 @@ export interface ListenClient {
 }
 
 /** The notification of the database's trigger about a row. */
-export interface ConnectionMessage {
+export interface ConnectionNotification {
   readonly id: string
   readonly userId: string
   readonly provider: string
   readonly version: number
   /** The row was removed, or moved to another user. */
-  readonly isGone: boolean
+  readonly isRemoved: boolean
 }
 
 export interface ConnectionListenerOptions {
   readonly listen: () => Promise<ListenClient>
   /** `null`: unknown connections may have changed. Also sent when notifications may have been missed. */
-  readonly onMessage: (message: ConnectionMessage | null) => void
-  readonly onTrouble: (error: unknown) => void
+  readonly onNotification: (notification: ConnectionNotification | null) => void
+  readonly logConnectionLoss: (error: unknown) => void
   /** Returns a number in [0, 1). */
   readonly random: () => number
   /** Interval of the heartbeat in milliseconds. Default 5000. */
   readonly heartbeatMs?: number
   /** Timeout of a response in milliseconds. Default 5000. */
-  readonly answerMs?: number
+  readonly responseTimeoutMs?: number
 }
 
 const CHANNEL = 'cloud_connections'
 /** Longest delay between reconnects, so that a server is found soon after an outage. */
-const MAX_WAIT_MS = 10_000
+const MAX_BACKOFF_MS = 10_000
 
 /**
  * Receives change notifications. An optimisation only: correctness rests on the lease, whether notifications arrive
@@ -46,11 +46,11 @@ export class ConnectionListener {
   readonly #closing = new AbortController()
   #running: Promise<void> | undefined
   /** The end of the latest connection. */
-  #ended: Promise<unknown> = Promise.resolve()
+  #disconnected: Promise<unknown> = Promise.resolve()
   #isConnected = false
 
   constructor(options: ConnectionListenerOptions) {
-    this.#options = { heartbeatMs: 5_000, answerMs: 5_000, ...options }
+    this.#options = { heartbeatMs: 5_000, responseTimeoutMs: 5_000, ...options }
   }
 
   /** True if the listener is connected, as far as known. */
@@ -63,101 +63,101 @@ export class ConnectionListener {
     this.#running ??= this.#run()
   }
 
-  /** Resolves when the connection has ended, or after `answerMs`. */
+  /** Resolves when the connection has ended, or after `responseTimeoutMs`. */
   async close(): Promise<void> {
     this.#closing.abort()
     await this.#running
-    await settledWithin(this.#ended, this.#options.answerMs)
+    await waitUntilSettled(this.#disconnected, this.#options.responseTimeoutMs)
   }
 
   async #run(): Promise<void> {
     const { signal } = this.#closing
     for (let failures = 0; !signal.aborted; failures += 1) {
       try {
-        await this.#session(() => {
+        await this.#runSession(() => {
           failures = 0
         })
       } catch (error) {
-        if (this.#hasClosed()) return
-        this.#options.onTrouble(error)
+        if (this.#isClosing()) return
+        this.#options.logConnectionLoss(error)
       }
-      const waitMs = Math.min(MAX_WAIT_MS, backoffMs(failures, this.#options.random))
-      await sleep(waitMs, signal).catch(() => {})
+      const delayMs = Math.min(MAX_BACKOFF_MS, backoffMs(failures, this.#options.random))
+      await sleep(delayMs, signal).catch(() => {})
     }
   }
 
   /** Runs one connection until it ends. */
-  async #session(onConnected: () => void): Promise<void> {
-    const { listen, onMessage, heartbeatMs } = this.#options
-    const client = await this.#answered(listen(), (late) => {
-      this.#end(late)
+  async #runSession(onConnected: () => void): Promise<void> {
+    const { listen, onNotification, heartbeatMs } = this.#options
+    const client = await this.#withTimeout(listen(), (lateClient) => {
+      this.#disconnect(lateClient)
     })
-    const ended = new AbortController()
-    const leave = (): void => {
-      ended.abort(new Error('The LISTEN connection has ended'))
+    const sessionController = new AbortController()
+    const abortSession = (): void => {
+      sessionController.abort(new Error('The LISTEN connection has ended'))
     }
     // An unhandled error event would end the process.
-    client.on('error', leave)
-    client.on('end', leave)
+    client.on('error', abortSession)
+    client.on('end', abortSession)
     client.on('notification', ({ channel, payload }) => {
-      if (channel === CHANNEL) onMessage(parseMessage(payload))
+      if (channel === CHANNEL) onNotification(parseNotification(payload))
     })
-    this.#closing.signal.addEventListener('abort', leave, { once: true })
-    if (this.#hasClosed()) leave()
+    this.#closing.signal.addEventListener('abort', abortSession, { once: true })
+    if (this.#isClosing()) abortSession()
     try {
-      await untilAborted(this.#answered(client.query(`LISTEN ${CHANNEL}`)), ended.signal)
+      await raceSignal(this.#withTimeout(client.query(`LISTEN ${CHANNEL}`)), sessionController.signal)
       onConnected()
       this.#isConnected = true
-      onMessage(null)
+      onNotification(null)
       for (;;) {
-        await sleep(heartbeatMs, ended.signal)
+        await sleep(heartbeatMs, sessionController.signal)
         // If the network drops all packets, no event reports it.
-        await untilAborted(this.#answered(client.query('SELECT 1')), ended.signal)
+        await raceSignal(this.#withTimeout(client.query('SELECT 1')), sessionController.signal)
       }
     } finally {
       this.#isConnected = false
-      this.#closing.signal.removeEventListener('abort', leave)
-      this.#end(client)
+      this.#closing.signal.removeEventListener('abort', abortSession)
+      this.#disconnect(client)
     }
   }
 
   /** Only `close` waits for the end: a dead connection never ends. */
-  #end(client: ListenClient): void {
-    this.#ended = client.end().catch(() => {})
+  #disconnect(client: ListenClient): void {
+    this.#disconnected = client.end().catch(() => {})
   }
 
-  async #answered<T>(work: Promise<T>, drop?: (late: T) => void): Promise<T> {
-    const given = new AbortController()
+  async #withTimeout<T>(work: Promise<T>, onLateResult?: (result: T) => void): Promise<T> {
+    const controller = new AbortController()
     const timer = setTimeout(() => {
-      given.abort(new Error('The database did not respond on the LISTEN connection'))
-    }, this.#options.answerMs)
-    const leave = (): void => {
-      given.abort(new Error('The LISTEN connection is closed'))
+      controller.abort(new Error('The database did not respond on the LISTEN connection'))
+    }, this.#options.responseTimeoutMs)
+    const abort = (): void => {
+      controller.abort(new Error('The LISTEN connection is closed'))
     }
-    this.#closing.signal.addEventListener('abort', leave, { once: true })
-    if (this.#hasClosed()) leave()
+    this.#closing.signal.addEventListener('abort', abort, { once: true })
+    if (this.#isClosing()) abort()
     try {
-      return await untilAborted(work, given.signal, drop)
+      return await raceSignal(work, controller.signal, onLateResult)
     } finally {
       clearTimeout(timer)
-      this.#closing.signal.removeEventListener('abort', leave)
+      this.#closing.signal.removeEventListener('abort', abort)
     }
   }
 
   /** A method, since the value may change at every `await` of the callers. */
-  #hasClosed(): boolean {
+  #isClosing(): boolean {
     return this.#closing.signal.aborted
   }
 }
 
 /** @returns `null` for a notification that does not say which connection has changed */
-function parseMessage(payload: string | undefined): ConnectionMessage | null {
+function parseNotification(payload: string | undefined): ConnectionNotification | null {
   try {
-    const told = JSON.parse(payload ?? '') as Record<string, unknown> | null
-    const { id, userId, provider, version, deleted } = told ?? {}
+    const parsed = JSON.parse(payload ?? '') as Record<string, unknown> | null
+    const { id, userId, provider, version, deleted } = parsed ?? {}
     if (typeof id !== 'string' || typeof userId !== 'string' || typeof provider !== 'string') return null
     if (typeof version !== 'number') return null
-    return { id, userId, provider, version, isGone: deleted === true }
+    return { id, userId, provider, version, isRemoved: deleted === true }
   } catch {
     return null
   }

@@ -1,7 +1,7 @@
 import type { Connection, SealedConnection } from '../core/connection.ts'
 import type { ConnectionStore, NewConnection } from '../core/stores.ts'
 import { type Clock, systemClock } from '../core/time.ts'
-import { answered, assertSchema } from './errors.ts'
+import { queryWithTimeout, assertSchema } from './errors.ts'
 import {
   COLUMNS,
   type PrismaLike,
@@ -26,36 +26,38 @@ const OLDEST_FIRST = [{ createdAt: 'asc' as const }, { id: 'asc' as const }]
  */
 export function createConnectionStore(prisma: PrismaLike, options: ConnectionStoreOptions = {}): ConnectionStore {
   const { timeoutMs = 5000, clock = systemClock } = options
-  const ask = <T>(query: () => PromiseLike<T>) => answered(query, timeoutMs)
-  const { reseal, requireReauth, noteCheck } = createConnectionUpdates(prisma)
+  const runQuery = <T>(query: () => PromiseLike<T>) => queryWithTimeout(query, timeoutMs)
+  const { reseal, requireReauth, recordVerification: noteCheck } = createConnectionUpdates(prisma)
 
-  /** @param withinMs timeout of `work`, from when it has a database connection */
-  function transact<T>(withinMs: number, work: (transaction: PrismaTransaction) => Promise<T>): Promise<T> {
+  /** @param workTimeoutMs timeout of `work`, from when it has a database connection */
+  function transact<T>(workTimeoutMs: number, work: (transaction: PrismaTransaction) => Promise<T>): Promise<T> {
     // A host's default may be stricter, and would show the transaction the data from before its lock.
-    const settings = { maxWait: timeoutMs, timeout: withinMs, isolationLevel: 'ReadCommitted' } as const
-    return answered(() => prisma.$transaction(work, settings), timeoutMs + withinMs)
+    const settings = { maxWait: timeoutMs, timeout: workTimeoutMs, isolationLevel: 'ReadCommitted' } as const
+    return queryWithTimeout(() => prisma.$transaction(work, settings), timeoutMs + workTimeoutMs)
   }
 
   return {
     async find(userId, id): Promise<Connection | null> {
       if (!isStorable(userId, id)) return null
-      return ask(() => prisma.cloudConnection.findFirst({ where: { id, userId }, select: COLUMNS }))
+      return runQuery(() => prisma.cloudConnection.findFirst({ where: { id, userId }, select: COLUMNS }))
     },
 
     async findSealed(userId, id): Promise<SealedConnection | null> {
       if (!isStorable(userId, id)) return null
-      return ask(() => readSealed(prisma, userId, id))
+      return runQuery(() => readSealed(prisma, userId, id))
     },
 
     async list(userId): Promise<Connection[]> {
       if (!isStorable(userId)) return []
-      return ask(() => prisma.cloudConnection.findMany({ where: { userId }, orderBy: OLDEST_FIRST, select: COLUMNS }))
+      return runQuery(() =>
+        prisma.cloudConnection.findMany({ where: { userId }, orderBy: OLDEST_FIRST, select: COLUMNS })
+      )
     },
 
     async listSealed(userId, provider): Promise<SealedConnection[]> {
       if (!isStorable(userId, provider)) return []
       const where = { userId, provider }
-      const rows = await ask(() =>
+      const rows = await runQuery(() =>
         prisma.cloudConnection.findMany({ where, orderBy: OLDEST_FIRST, select: SEALED_COLUMNS })
       )
       return rows.map(toSealed)
@@ -63,19 +65,19 @@ export function createConnectionStore(prisma: PrismaLike, options: ConnectionSto
 
     async saveConnected(connection: NewConnection, seal, maxPerUser): Promise<Connection> {
       assertStorable(connection)
-      const save = { connection, seal, maxPerUser, now: clock.date(), timeoutMs }
-      return transact(timeoutMs, (transaction) => saveConnected(transaction, save))
+      const saveOptions = { connection, seal, maxPerUser, now: clock.date(), timeoutMs }
+      return transact(timeoutMs, (transaction) => saveConnected(transaction, saveOptions))
     },
 
-    reseal: (connection, sealed) => ask(() => reseal(connection, sealed)),
-    requireReauth: (connection) => ask(() => requireReauth(connection)),
-    noteCheck: (connection, failure) => ask(() => noteCheck(connection, failure)),
+    reseal: (connection, sealed) => runQuery(() => reseal(connection, sealed)),
+    requireReauth: (connection) => runQuery(() => requireReauth(connection)),
+    recordVerification: (connection, failure) => runQuery(() => noteCheck(connection, failure)),
 
-    async withRefreshLock({ userId, id }, withinMs, work) {
+    async withRefreshLock({ userId, id }, workTimeoutMs, work) {
       if (!isStorable(userId, id)) return work(null, { reseal: async () => false, requireReauth: async () => false })
       // The wait covers one other refresh and one database response. This call's own refresh and response follow.
-      const waitMs = withinMs + timeoutMs
-      return transact(waitMs + withinMs + timeoutMs, async (transaction) => {
+      const waitMs = workTimeoutMs + timeoutMs
+      return transact(waitMs + workTimeoutMs + timeoutMs, async (transaction) => {
         await limitLockWait(transaction, waitMs)
         await lockRefresh(transaction, id)
         const row = await readSealed(transaction, userId, id)
@@ -103,10 +105,10 @@ export function createConnectionStore(prisma: PrismaLike, options: ConnectionSto
       })
     },
 
-    async noteUse(userId, id, stepMs): Promise<void> {
+    async recordUse(userId, id, stepMs): Promise<void> {
       if (!isStorable(userId, id)) return
       // Only by the database's clock, since clocks of processes differ. Times are in UTC without a zone.
-      await ask(
+      await runQuery(
         () => prisma.$executeRaw`
           UPDATE cloud_connections SET last_used_at = now() AT TIME ZONE 'UTC'
           WHERE id = ${id} AND user_id = ${userId} AND
@@ -116,16 +118,16 @@ export function createConnectionStore(prisma: PrismaLike, options: ConnectionSto
 
     async remove(userId, id): Promise<SealedConnection | null> {
       if (!isStorable(userId, id)) return null
-      const [removed] = await ask(() => deleteRows(prisma, userId, id))
+      const [removed] = await runQuery(() => deleteRows(prisma, userId, id))
       return removed ?? null
     },
 
     async removeAll(userId): Promise<SealedConnection[]> {
       if (!isStorable(userId)) return []
-      return ask(() => deleteRows(prisma, userId, null))
+      return runQuery(() => deleteRows(prisma, userId, null))
     },
 
-    assertReady: () => ask(() => assertSchema(prisma))
+    assertReady: () => runQuery(() => assertSchema(prisma))
   }
 }
 
@@ -145,12 +147,12 @@ async function deleteRows(prisma: PrismaLike, userId: string, id: string | null)
   return rows.map(toSealed)
 }
 
-type Refused = Parameters<ConnectionStore['requireReauth']>[0]
+type ConnectionRevision = Parameters<ConnectionStore['requireReauth']>[0]
 
 /** Compare-and-swap updates: each matches the row in the version that was read, and changes no other. */
 export function createConnectionUpdates(
   client: Pick<PrismaTransaction, 'cloudConnection'>
-): Pick<ConnectionStore, 'reseal' | 'requireReauth' | 'noteCheck'> {
+): Pick<ConnectionStore, 'reseal' | 'requireReauth' | 'recordVerification'> {
   const table = client.cloudConnection
   return {
     async reseal({ userId, id, version, credentialsRevision, status }, credentials) {
@@ -161,7 +163,7 @@ export function createConnectionUpdates(
       return count > 0
     },
 
-    async requireReauth({ userId, id, credentialsRevision }: Refused) {
+    async requireReauth({ userId, id, credentialsRevision }: ConnectionRevision) {
       if (!isStorable(userId, id)) return false
       const { count } = await table.updateMany({
         where: { id, userId, credentialsRevision, status: { in: ['ACTIVE', 'ERROR'] } },
@@ -170,7 +172,7 @@ export function createConnectionUpdates(
       return count > 0
     },
 
-    async noteCheck({ userId, id, version, status, lastErrorCode }, failure): Promise<Connection | null> {
+    async recordVerification({ userId, id, version, status, lastErrorCode }, failure): Promise<Connection | null> {
       if (status !== 'ACTIVE' && status !== 'ERROR') return null
       const isRepeated = failure !== null && lastErrorCode !== null
       const next = failure === null ? 'ACTIVE' : isRepeated ? 'ERROR' : status
@@ -181,8 +183,8 @@ export function createConnectionUpdates(
         })
         if (count === 0) return null
       }
-      const noted = await table.findFirst({ where: { id, userId }, select: COLUMNS })
-      return noted?.status === next ? noted : null
+      const updated = await table.findFirst({ where: { id, userId }, select: COLUMNS })
+      return updated?.status === next ? updated : null
     }
   }
 }

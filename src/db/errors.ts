@@ -4,7 +4,7 @@ import type { PrismaTransaction } from './prisma-client.ts'
 const RETRY_AFTER_MS = 1000
 
 /** Codes that mean that the database did not respond, from all layers that may notice it. */
-const UNAVAILABLE = new Set([
+const UNAVAILABLE_CODES = new Set([
   // Prisma: unreachable, timed out, connection closed, no connection or no transaction available
   'P1001',
   'P1002',
@@ -45,7 +45,7 @@ const UNAVAILABLE = new Set([
 ])
 
 /** Errors of node-postgres and PGlite that have only a message. */
-const UNAVAILABLE_TEXT =
+const UNAVAILABLE_MESSAGE =
   /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client (has encountered|was closed)|Cannot use a pool after|PGlite is clos)/
 
 export function databaseUnavailable(cause: unknown): StorageError {
@@ -63,16 +63,16 @@ export function isDatabaseUnavailable(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false
   const { code, errorCode, originalCode, kind, message, cause, meta } = error as Record<string, unknown>
   return (
-    [code, errorCode, originalCode, kind].some(saysUnavailable) ||
-    (typeof message === 'string' && UNAVAILABLE_TEXT.test(message)) ||
+    [code, errorCode, originalCode, kind].some(isUnavailableCode) ||
+    (typeof message === 'string' && UNAVAILABLE_MESSAGE.test(message)) ||
     isDatabaseUnavailable(cause) ||
     isDatabaseUnavailable((meta as Record<string, unknown> | undefined)?.['driverAdapterError']) ||
     (error instanceof AggregateError && error.errors.some(isDatabaseUnavailable))
   )
 }
 
-function saysUnavailable(code: unknown): boolean {
-  return typeof code === 'string' && (UNAVAILABLE.has(code) || /^08\w{3}$/.test(code))
+function isUnavailableCode(code: unknown): boolean {
+  return typeof code === 'string' && (UNAVAILABLE_CODES.has(code) || /^08\w{3}$/.test(code))
 }
 
 /**
@@ -80,7 +80,7 @@ function saysUnavailable(code: unknown): boolean {
  *
  * @throws StorageError `DATABASE_UNAVAILABLE`
  */
-export async function answered<T>(query: () => PromiseLike<T>, timeoutMs: number): Promise<T> {
+export async function queryWithTimeout<T>(query: () => PromiseLike<T>, timeoutMs: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const deadline = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {

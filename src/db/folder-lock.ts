@@ -17,18 +17,18 @@ interface Holder {
  * @returns a function that releases the lock
  */
 export function lockFolder(path: string, folder: string): () => void {
-  const self: Holder = { pid: process.pid, host: hostname(), began: beganAt(process.pid), nonce: randomUUID() }
-  const draft = `${path}.${self.nonce}`
-  writeFileSync(draft, JSON.stringify(self), { mode: 0o600 })
+  const self: Holder = { pid: process.pid, host: hostname(), began: readStartTime(process.pid), nonce: randomUUID() }
+  const tempPath = `${path}.${self.nonce}`
+  writeFileSync(tempPath, JSON.stringify(self), { mode: 0o600 })
   try {
-    while (!linked(draft, path)) {
+    while (!tryLink(tempPath, path)) {
       const holder = readHolder(path)
       if (holder === undefined) continue // released meanwhile
       if (isAlive(holder)) throw new Error(heldMessage(folder, path, holder))
-      removeDead(draft, path, holder, folder)
+      removeStaleLock(tempPath, path, holder, folder)
     }
   } finally {
-    rmSync(draft, { force: true })
+    rmSync(tempPath, { force: true })
   }
   return () => {
     if (readHolder(path)?.nonce === self.nonce) rmSync(path, { force: true })
@@ -40,21 +40,26 @@ export function lockFolder(path: string, folder: string): () => void {
  * one would remove the new lock of a faster one. It therefore takes a claim, and reads the lock again under it.
  * Exported for its test: the race cannot be reproduced from outside.
  */
-export function removeDead(draft: string, path: string, dead: Pick<Holder, 'nonce'>, folder: string): void {
-  const claim = `${path}.${dead.nonce}.claim`
-  if (!linked(draft, claim)) {
+export function removeStaleLock(
+  tempPath: string,
+  path: string,
+  staleHolder: Pick<Holder, 'nonce'>,
+  folder: string
+): void {
+  const claim = `${path}.${staleHolder.nonce}.claim`
+  if (!tryLink(tempPath, claim)) {
     const claimant = readHolder(claim)
     if (claimant === undefined) return
     throw new Error(heldMessage(folder, claim, claimant))
   }
   try {
-    if (readHolder(path)?.nonce === dead.nonce) rmSync(path, { force: true })
+    if (readHolder(path)?.nonce === staleHolder.nonce) rmSync(path, { force: true })
   } finally {
     rmSync(claim, { force: true })
   }
 }
 
-function linked(from: string, to: string): boolean {
+function tryLink(from: string, to: string): boolean {
   try {
     linkSync(from, to)
     return true
@@ -91,12 +96,12 @@ function isAlive(holder: Holder): boolean {
   } catch (error) {
     if (codeOf(error) === 'ESRCH') return false
   }
-  const began = beganAt(holder.pid)
+  const began = readStartTime(holder.pid)
   return began === null || holder.began === null || began === holder.began
 }
 
 /** Reads field 22 of /proc/PID/stat (Linux), after the name in parentheses, which may contain any characters. */
-function beganAt(pid: number): string | null {
+function readStartTime(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${String(pid)}/stat`, 'utf8')
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import type pg from 'pg'
 
 /** The path has the same depth from src/ and from dist/. */
-const MIGRATIONS = fileURLToPath(new URL('../../prisma/migrations/', import.meta.url))
+const MIGRATIONS_FOLDER = fileURLToPath(new URL('../../prisma/migrations/', import.meta.url))
 
 /** The lock id of Prisma's schema engine, so that we and `prisma migrate deploy` exclude each other. */
 const LOCK_ID = 72_707_369
@@ -60,11 +60,11 @@ interface HistoryRow {
  * @throws Error if a migration fails, has failed before, or was edited after it was applied
  */
 export async function migrate(client: Pick<pg.Client, 'query'>, options: MigrateOptions = {}): Promise<string[]> {
-  const migrations = await readMigrations(options.folder ?? MIGRATIONS)
+  const migrations = await readMigrations(options.folder ?? MIGRATIONS_FOLDER)
   await lock(client, options.lockWaitMs ?? LOCK_WAIT_MS)
   try {
-    const pending = pendingOf(migrations, await readHistory(client))
-    if (pending.length === migrations.length) await assertNotMadeOtherwise(client)
+    const pending = findPending(migrations, await readHistory(client))
+    if (pending.length === migrations.length) await assertNoForeignTables(client)
     try {
       if (pending.length > 0) await client.query(CREATE_HISTORY)
       for (const migration of pending) await apply(client, migration)
@@ -92,7 +92,7 @@ export async function migrate(client: Pick<pg.Client, 'query'>, options: Migrate
  */
 export async function assertMigrated(
   client: Pick<pg.Client, 'query'>,
-  { folder = MIGRATIONS }: Pick<MigrateOptions, 'folder'> = {}
+  { folder = MIGRATIONS_FOLDER }: Pick<MigrateOptions, 'folder'> = {}
 ): Promise<void> {
   const migrations = await readMigrations(folder)
   const { rows: roles } = await client.query<{ role: string }>('SELECT quote_ident(current_user) AS role')
@@ -101,7 +101,7 @@ export async function assertMigrated(
     if (codeOf(cause) !== INSUFFICIENT_PRIVILEGE) throw cause
     throw new Error(`The role ${role} may not read the table _prisma_migrations. Run: ${grantsFor(role)}`, { cause })
   })
-  const pending = pendingOf(migrations, history)
+  const pending = findPending(migrations, history)
   if (pending.length > 0) {
     const names = pending.map(({ name }) => name).join(', ')
     throw new Error(
@@ -109,12 +109,12 @@ export async function assertMigrated(
         'start once with MIGRATE=true'
     )
   }
-  const { rows: lacking } = await client.query(
+  const { rows: missingPrivileges } = await client.query(
     `SELECT 1 FROM unnest($1::text[]) AS name CROSS JOIN unnest($2::text[]) AS privilege
      WHERE NOT has_table_privilege(name, privilege)`,
     [TABLES, PRIVILEGES]
   )
-  if (lacking.length > 0) throw new Error(`The role ${role} lacks privileges. Run: ${grantsFor(role)}`)
+  if (missingPrivileges.length > 0) throw new Error(`The role ${role} lacks privileges. Run: ${grantsFor(role)}`)
 }
 
 function grantsFor(role: string): string {
@@ -156,7 +156,7 @@ async function readHistory(client: Pick<pg.Client, 'query'>): Promise<HistoryRow
 }
 
 /** Ignores unknown names: the host's own migrations may be in the same history. */
-function pendingOf(migrations: readonly Migration[], history: readonly HistoryRow[]): Migration[] {
+function findPending(migrations: readonly Migration[], history: readonly HistoryRow[]): Migration[] {
   const applied = new Map(history.map((row) => [row.name, row]))
   return migrations.filter(({ name, checksum }) => {
     const row = applied.get(name)
@@ -179,7 +179,7 @@ function pendingOf(migrations: readonly Migration[], history: readonly HistoryRo
  * Rejects tables of another origin. The first migration would fail, and its recorded failure would block the host's
  * own migrations as well.
  */
-async function assertNotMadeOtherwise(client: Pick<pg.Client, 'query'>): Promise<void> {
+async function assertNoForeignTables(client: Pick<pg.Client, 'query'>): Promise<void> {
   const { rows } = await client.query<{ exists: boolean }>(
     "SELECT to_regclass('cloud_connections') IS NOT NULL AS exists"
   )
@@ -203,9 +203,9 @@ async function apply(client: Pick<pg.Client, 'query'>, { name, script, checksum 
     await client.query(script)
   } catch (cause) {
     await client
-      .query('UPDATE _prisma_migrations SET logs = $2 WHERE id = $1', [id, logOf(cause)])
+      .query('UPDATE _prisma_migrations SET logs = $2 WHERE id = $1', [id, formatError(cause)])
       .catch(() => undefined)
-    throw new Error(`Migration ${name} failed: ${logOf(cause)}`, { cause })
+    throw new Error(`Migration ${name} failed: ${formatError(cause)}`, { cause })
   }
   await client.query(
     'UPDATE _prisma_migrations SET finished_at = now(), applied_steps_count = applied_steps_count + 1 WHERE id = $1',
@@ -213,7 +213,7 @@ async function apply(client: Pick<pg.Client, 'query'>, { name, script, checksum 
   )
 }
 
-function logOf(error: unknown): string {
+function formatError(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error)
   const code = codeOf(error)
   return code === undefined ? message : `${message} (${code})`

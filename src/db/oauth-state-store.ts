@@ -1,7 +1,7 @@
 import type { Clock } from '../core/time.ts'
 import type { OAuthStateStore, PendingFlow } from '../core/stores.ts'
 import { systemClock } from '../core/time.ts'
-import { answered } from './errors.ts'
+import { queryWithTimeout } from './errors.ts'
 import type { PrismaLike } from './prisma-client.ts'
 import { isStorable } from './save-connected.ts'
 
@@ -15,14 +15,14 @@ export interface OAuthStateStoreOptions {
 export function createOAuthStateStore(prisma: PrismaLike, options: OAuthStateStoreOptions = {}): OAuthStateStore {
   const { timeoutMs = 5000, clock = systemClock } = options
   const table = prisma.oAuthState
-  const ask = <T>(query: () => PromiseLike<T>): Promise<T> => answered(query, timeoutMs)
+  const runQuery = <T>(query: () => PromiseLike<T>): Promise<T> => queryWithTimeout(query, timeoutMs)
   const now = (): Date => new Date(clock.date())
 
   return {
     async save(flow, maxPerUser) {
-      await ask(() => table.deleteMany({ where: { expiresAt: { lte: now() } } }))
-      await ask(() => table.create({ data: flow, select: { stateHash: true } }))
-      const surplus = await ask(() =>
+      await runQuery(() => table.deleteMany({ where: { expiresAt: { lte: now() } } }))
+      await runQuery(() => table.create({ data: flow, select: { stateHash: true } }))
+      const surplus = await runQuery(() =>
         table.findMany({
           where: { userId: flow.userId },
           orderBy: { expiresAt: 'desc' },
@@ -31,21 +31,23 @@ export function createOAuthStateStore(prisma: PrismaLike, options: OAuthStateSto
         })
       )
       if (surplus.length === 0) return
-      await ask(() => table.deleteMany({ where: { stateHash: { in: surplus.map(({ stateHash }) => stateHash) } } }))
+      await runQuery(() =>
+        table.deleteMany({ where: { stateHash: { in: surplus.map(({ stateHash }) => stateHash) } } })
+      )
     },
     async find(stateHash, userId, provider): Promise<PendingFlow | null> {
       if (!isStorable(userId, provider)) return null
-      return ask(() => table.findFirst({ where: { stateHash, userId, provider, expiresAt: { gt: now() } } }))
+      return runQuery(() => table.findFirst({ where: { stateHash, userId, provider, expiresAt: { gt: now() } } }))
     },
-    async findUnproven(stateHash, provider): Promise<PendingFlow | null> {
+    async findForAnyUser(stateHash, provider): Promise<PendingFlow | null> {
       if (!isStorable(provider)) return null
-      return ask(() => table.findFirst({ where: { stateHash, provider, expiresAt: { gt: now() } } }))
+      return runQuery(() => table.findFirst({ where: { stateHash, provider, expiresAt: { gt: now() } } }))
     },
     async reseal(stateHash, sealedVerifier) {
-      await ask(() => table.updateMany({ where: { stateHash }, data: { sealedVerifier } }))
+      await runQuery(() => table.updateMany({ where: { stateHash }, data: { sealedVerifier } }))
     },
     async remove(stateHash) {
-      return (await ask(() => table.deleteMany({ where: { stateHash } }))).count > 0
+      return (await runQuery(() => table.deleteMany({ where: { stateHash } }))).count > 0
     }
   }
 }

@@ -3,7 +3,7 @@ import type pg from 'pg'
 import { PrismaClient } from '../generated/prisma/client.ts'
 import type { DatabaseSource } from './postgres.ts'
 import { assertMigrated, migrate } from './migrate.ts'
-import { postgresServer } from './postgres.ts'
+import { openPostgres } from './postgres.ts'
 
 export interface OpenDatabaseOptions {
   /**
@@ -101,7 +101,7 @@ async function openSource({ url, directUrl, dataDir, image }: OpenDatabaseOption
   }
   assertServerUrl('url', url)
   if (directUrl !== undefined) assertServerUrl('directUrl', directUrl)
-  return postgresServer(url, { directUrl })
+  return openPostgres(url, { directUrl })
 }
 
 /** Also rejects an empty variable, which is a mistake. Messages omit the URL, which contains a password. */

@@ -59,10 +59,10 @@ async function prepareFolder(dataDir: string): Promise<{ path: string; unlock: (
   return { path, unlock: lockFolder(join(dataDir, 'postgres.lock'), dataDir) }
 }
 
-type Exchange = Pick<PGlite, 'execProtocolStream' | 'waitReady'>
+type ProtocolExecutor = Pick<PGlite, 'execProtocolStream' | 'waitReady'>
 
 /** The first byte of the protocol messages that the server responds to: Query and Sync. */
-const ENDS_EXCHANGE = new Set([0x51, 0x53])
+const FINAL_MESSAGE_TYPES = new Set([0x51, 0x53])
 
 /**
  * Shares the single session of a PGlite among several `pg` clients. So that exchanges and transactions do not
@@ -71,7 +71,7 @@ const ENDS_EXCHANGE = new Set([0x51, 0x53])
  */
 export class EmbeddedSession {
   readonly #db: PGlite
-  readonly #turns = new Mutex()
+  readonly #mutex = new Mutex()
 
   constructor(db: PGlite) {
     this.#db = db
@@ -91,10 +91,10 @@ export class EmbeddedSession {
   async connectListener(): Promise<pg.Client> {
     const client = new pg.Client(
       this.#clientConfig(() => {
-        stop()
+        unsubscribe()
       })
     )
-    const stop = this.#db.onNotification((channel, payload) => {
+    const unsubscribe = this.#db.onNotification((channel, payload) => {
       client.emit('notification', { channel, payload, processId: 0 })
     })
     await client.connect()
@@ -102,9 +102,9 @@ export class EmbeddedSession {
   }
 
   #clientConfig(onEnd?: () => void): pg.ClientConfig {
-    const turn = new Turn(this.#db, this.#turns)
+    const access = new SessionAccess(this.#db, this.#mutex)
     // A connection uses only these two members of the database.
-    const { connection } = createPgConfig(turn as Exchange as PGlite)
+    const { connection } = createPgConfig(access as ProtocolExecutor as PGlite)
     const end = connection.end.bind(connection)
     const parse = connection.parse.bind(connection)
     Object.assign(connection, {
@@ -114,7 +114,7 @@ export class EmbeddedSession {
       },
       end: () => {
         onEnd?.()
-        turn.leave()
+        access.disconnect()
         end()
       }
     })
@@ -125,61 +125,61 @@ export class EmbeddedSession {
 }
 
 /** One client's access to the session. */
-class Turn implements Exchange {
+class SessionAccess implements ProtocolExecutor {
   readonly waitReady: Promise<void>
   readonly #db: PGlite
-  readonly #turns: Mutex
+  readonly #mutex: Mutex
   #messages: Uint8Array[] = []
   #release: (() => void) | undefined
-  #busy = false
-  #left = false
+  #isBusy = false
+  #disconnected = false
 
-  constructor(db: PGlite, turns: Mutex) {
+  constructor(db: PGlite, mutex: Mutex) {
     this.waitReady = db.waitReady
     this.#db = db
-    this.#turns = turns
+    this.#mutex = mutex
   }
 
   async execProtocolStream(...[message, options]: Parameters<PGlite['execProtocolStream']>) {
     this.#messages.push(message)
-    if (!ENDS_EXCHANGE.has(message[0] ?? 0)) return []
+    if (!FINAL_MESSAGE_TYPES.has(message[0] ?? 0)) return []
     const exchange = Buffer.concat(this.#messages)
     this.#messages = []
 
-    this.#release ??= await this.#turns.acquire()
-    if (this.#hasLeft()) {
-      await this.#endTurn(false)
+    this.#release ??= await this.#mutex.acquire()
+    if (this.#isDisconnected()) {
+      await this.#releaseSession(false)
       return []
     }
-    let inTransaction = false
-    this.#busy = true
+    let isInTransaction = false
+    this.#isBusy = true
     try {
-      const answers = await this.#db.execProtocolStream(exchange, options)
-      inTransaction = this.#db.isInTransaction()
+      const responses = await this.#db.execProtocolStream(exchange, options)
+      isInTransaction = this.#db.isInTransaction()
       // PGlite itself passes notifications to the listeners, whichever client's exchange contains them.
-      return answers.filter(({ name }) => name !== 'notification')
+      return responses.filter(({ name }) => name !== 'notification')
     } finally {
-      this.#busy = false
-      if (!inTransaction || this.#hasLeft()) await this.#endTurn(inTransaction)
+      this.#isBusy = false
+      if (!isInTransaction || this.#isDisconnected()) await this.#releaseSession(isInTransaction)
     }
   }
 
   /** Handles a client that has disconnected, perhaps during a transaction or an exchange. */
-  leave(): void {
-    this.#left = true
-    if (this.#release !== undefined && !this.#busy) void this.#endTurn(true)
+  disconnect(): void {
+    this.#disconnected = true
+    if (this.#release !== undefined && !this.#isBusy) void this.#releaseSession(true)
   }
 
   /** A method, since the value may change at every `await` of the callers. */
-  #hasLeft(): boolean {
-    return this.#left
+  #isDisconnected(): boolean {
+    return this.#disconnected
   }
 
-  async #endTurn(rollBack: boolean): Promise<void> {
+  async #releaseSession(shouldRollBack: boolean): Promise<void> {
     const release = this.#release
     this.#release = undefined
     try {
-      if (rollBack) await this.#db.exec('ROLLBACK')
+      if (shouldRollBack) await this.#db.exec('ROLLBACK')
     } catch {
       // The database is broken or closed. The next client's query reports it.
     } finally {

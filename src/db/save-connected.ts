@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { aboutConnection, type Connection, type ConnectionStatus } from '../core/connection.ts'
+import { failureDetailsOf, type Connection, type ConnectionStatus } from '../core/connection.ts'
 import type { NewConnection } from '../core/stores.ts'
 import { StorageError } from '../errors.ts'
 import { COLUMNS, type PrismaTransaction } from './prisma-client.ts'
 
-export interface SaveConnected {
+export interface SaveConnectedOptions {
   readonly connection: NewConnection
   readonly seal: (connectionId: string) => string
   readonly maxPerUser: number
@@ -13,18 +13,21 @@ export interface SaveConnected {
 }
 
 /** The columns of the existing row that a renewal needs. */
-interface Existing {
+interface ExistingRow {
   readonly id: string
   readonly status: ConnectionStatus
   readonly connectedAt: Date
 }
 
 /** Inserts or renews a connection, in the caller's transaction. */
-export async function saveConnected(transaction: PrismaTransaction, save: SaveConnected): Promise<Connection> {
-  await limitLockWait(transaction, save.timeoutMs)
-  await lockUser(transaction, save.connection.userId)
-  const existing = await lockExisting(transaction, save.connection)
-  return existing === undefined ? insert(transaction, save) : renew(transaction, existing, save)
+export async function saveConnected(
+  transaction: PrismaTransaction,
+  options: SaveConnectedOptions
+): Promise<Connection> {
+  await limitLockWait(transaction, options.timeoutMs)
+  await lockUser(transaction, options.connection.userId)
+  const existing = await lockExisting(transaction, options.connection)
+  return existing === undefined ? insert(transaction, options) : renew(transaction, existing, options)
 }
 
 /** @throws StorageError `INVALID_REQUEST` for values that a row cannot store */
@@ -38,17 +41,20 @@ export function assertStorable({ userId, provider, accountId, label, scopes }: N
 }
 
 /** Locks the row as well: removals and operators do not take the user's lock. */
-async function lockExisting(transaction: PrismaTransaction, connection: NewConnection): Promise<Existing | undefined> {
+async function lockExisting(
+  transaction: PrismaTransaction,
+  connection: NewConnection
+): Promise<ExistingRow | undefined> {
   const { userId, provider, accountId } = connection
   const rows = (await transaction.$queryRaw`
     SELECT id, status::text AS status, connected_at AS "connectedAt" FROM cloud_connections
-    WHERE user_id = ${userId} AND provider = ${provider} AND account_id = ${accountId} FOR UPDATE`) as Existing[]
+    WHERE user_id = ${userId} AND provider = ${provider} AND account_id = ${accountId} FOR UPDATE`) as ExistingRow[]
   return rows[0]
 }
 
 async function insert(
   transaction: PrismaTransaction,
-  { connection: { userId, provider, accountId, label, scopes }, seal, maxPerUser, now }: SaveConnected
+  { connection: { userId, provider, accountId, label, scopes }, seal, maxPerUser, now }: SaveConnectedOptions
 ): Promise<Connection> {
   const count = await transaction.cloudConnection.count({ where: { userId } })
   if (count >= maxPerUser) {
@@ -57,28 +63,28 @@ async function insert(
   const id = randomUUID()
   const identity = { id, userId, provider, accountId, label }
   return transaction.cloudConnection.create({
-    data: { ...identity, ...renewal(scopes, seal(id), now) },
+    data: { ...identity, ...renewalData(scopes, seal(id), now) },
     select: COLUMNS
   })
 }
 
 async function renew(
   transaction: PrismaTransaction,
-  { id, status, connectedAt }: Existing,
-  { connection: { provider, scopes }, seal, now }: SaveConnected
+  { id, status, connectedAt }: ExistingRow,
+  { connection: { provider, scopes }, seal, now }: SaveConnectedOptions
 ): Promise<Connection> {
   if (status === 'DISABLED') {
     throw new StorageError('CONNECTION_INACTIVE', 'This connection was disabled.').about(
-      aboutConnection({ provider, id, status })
+      failureDetailsOf({ provider, id, status })
     )
   }
   // Always a later time: a second renewal in the same millisecond would be no change for the version's trigger.
-  const later = Math.max(now, connectedAt.getTime() + 1)
-  const data = renewal(scopes, seal(id), later)
+  const renewedAt = Math.max(now, connectedAt.getTime() + 1)
+  const data = renewalData(scopes, seal(id), renewedAt)
   return transaction.cloudConnection.update({ where: { id }, data, select: COLUMNS })
 }
 
-function renewal(scopes: readonly string[], credentials: string, connectedAt: number) {
+function renewalData(scopes: readonly string[], credentials: string, connectedAt: number) {
   return {
     status: 'ACTIVE' as const,
     scopes: [...scopes],

@@ -1,5 +1,5 @@
 import type { SealedRow, SealedRowStore } from '../core/stores.ts'
-import { answered } from './errors.ts'
+import { queryWithTimeout } from './errors.ts'
 import type { PrismaLike } from './prisma-client.ts'
 
 /** Each batch is written in one statement, which may wait for locks. */
@@ -15,8 +15,8 @@ export function createSealedRowStore(
   currentPrefix: string
 ): SealedRowStore {
   return {
-    async countOld() {
-      const [row] = (await answered(
+    async countOutdated() {
+      const [row] = (await queryWithTimeout(
         () => prisma.$queryRaw`
           SELECT count(*)::int AS count FROM cloud_connections WHERE NOT starts_with(credentials, ${currentPrefix})`,
         TIMEOUT_MS
@@ -24,8 +24,8 @@ export function createSealedRowStore(
       return row?.count ?? 0
     },
 
-    async readOld(afterId, limit) {
-      return (await answered(
+    async readOutdated(afterId, limit) {
+      return (await queryWithTimeout(
         () => prisma.$queryRaw`
           SELECT id, user_id AS "userId", provider, credentials AS "sealedCredentials",
             credentials_revision AS "credentialsRevision"
@@ -40,7 +40,7 @@ export function createSealedRowStore(
       const ids = rows.map(({ id }) => id)
       const sealed = rows.map(({ sealedCredentials }) => sealedCredentials)
       const revisions = rows.map(({ credentialsRevision }) => credentialsRevision)
-      return answered(
+      return queryWithTimeout(
         () => prisma.$executeRaw`
           UPDATE cloud_connections AS connection SET credentials = fresh.credentials
           FROM unnest(${ids}::text[], ${sealed}::text[], ${revisions}::int[]) AS fresh(id, credentials, revision)

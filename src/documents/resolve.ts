@@ -20,8 +20,8 @@ export function createDocumentResolver(ports: DocumentResolverPorts): GetStorage
   const opened = new Map<string, Promise<StorageBackend>>()
 
   function openOnce(name: string, openStore: () => Promise<StorageBackend>): Promise<StorageBackend> {
-    const known = opened.get(name)
-    if (known !== undefined) return known
+    const existing = opened.get(name)
+    if (existing !== undefined) return existing
     const opening = openStore()
     opened.set(name, opening)
     // Failures are not cached.

@@ -2,14 +2,14 @@ import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fast
 import { StorageError } from '../errors.ts'
 
 /** Authenticates requests and rejects cross-site changes; synchronously, unless `authenticate` returns a promise. */
-export function admitKnown(authenticate: Authenticate, sites: TrustedSites): onRequestHookHandler {
+export function authenticationHook(authenticate: Authenticate, sites: TrustedSites): onRequestHookHandler {
   return (request, _reply, done) => {
     let user: string | Promise<string>
     try {
       user = identify(authenticate, request)
       if (typeof user === 'string') {
         setUser(request, user)
-        refuseCrossSite(request, sites)
+        rejectCrossSite(request, sites)
       }
     } catch (error) {
       done(error as Error)
@@ -22,7 +22,7 @@ export function admitKnown(authenticate: Authenticate, sites: TrustedSites): onR
     user
       .then((userId) => {
         setUser(request, userId)
-        refuseCrossSite(request, sites)
+        rejectCrossSite(request, sites)
       })
       .then(() => {
         done()
@@ -33,7 +33,7 @@ export function admitKnown(authenticate: Authenticate, sites: TrustedSites): onR
 /** The host's function that returns the user id of a request, or an empty value if the user is unknown. */
 export type Authenticate = (request: FastifyRequest) => unknown
 
-interface Thrown {
+interface ThrownError {
   readonly statusCode?: unknown
   readonly status?: unknown
   readonly headers?: { readonly 'www-authenticate'?: unknown }
@@ -52,21 +52,21 @@ export function identify(authenticate: Authenticate, request: FastifyRequest): s
   try {
     user = authenticate(request)
     // Inside the `try`, as with `await`: reading `then` may throw too.
-    if (isThenable(user)) return identifyLater(user)
+    if (isThenable(user)) return identifyAsync(user)
   } catch (error) {
-    throw refuse(error)
+    throw toAuthenticationError(error)
   }
-  return userId(user)
+  return requireUserId(user)
 }
 
-async function identifyLater(answer: PromiseLike<unknown>): Promise<string> {
+async function identifyAsync(promise: PromiseLike<unknown>): Promise<string> {
   let user: unknown
   try {
-    user = await answer
+    user = await promise
   } catch (error) {
-    throw refuse(error)
+    throw toAuthenticationError(error)
   }
-  return userId(user)
+  return requireUserId(user)
 }
 
 /** Returns whether `await` would wait for the value. Some query builders are functions with a `then`. */
@@ -75,16 +75,16 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as { then?: unknown }).then === 'function'
 }
 
-function userId(user: unknown): string {
-  if (user === undefined || user === null || user === '') throw refuse(undefined)
+function requireUserId(user: unknown): string {
+  if (user === undefined || user === null || user === '') throw toAuthenticationError(undefined)
   if (typeof user !== 'string') {
     throw new StorageError('INTERNAL', `authenticate must return a string, not ${typeof user}`)
   }
   return user
 }
 
-function refuse(error: unknown): StorageError {
-  const thrown = (typeof error === 'object' && error !== null ? error : {}) as Thrown
+function toAuthenticationError(error: unknown): StorageError {
+  const thrown = (typeof error === 'object' && error !== null ? error : {}) as ThrownError
   const status = thrown.statusCode ?? thrown.status
   if (typeof status === 'number' && status >= 500) {
     return new StorageError('AUTHENTICATION_UNAVAILABLE', undefined, { cause: error })
@@ -128,11 +128,11 @@ export interface TrustedSites {
  * Rejects changes that another site's page requests: a host may authenticate by cookies, which browsers attach to
  * such requests. Other clients send neither `Origin` nor `Sec-Fetch-Site`, and pass.
  */
-export function refuseCrossSite(request: FastifyRequest, sites: TrustedSites): void {
-  if (SAFE_METHODS.has(request.method) || hasBearerAlone(request)) return
+export function rejectCrossSite(request: FastifyRequest, sites: TrustedSites): void {
+  if (SAFE_METHODS.has(request.method) || hasOnlyBearerToken(request)) return
   const { origin } = request.headers
   if (origin !== undefined && sites.allowedOrigins.has(origin)) return
-  if (isOtherOrigin(request, sites) || request.headers['sec-fetch-site'] === 'cross-site') {
+  if (isCrossOrigin(request, sites) || request.headers['sec-fetch-site'] === 'cross-site') {
     throw new StorageError('CROSS_SITE')
   }
 }
@@ -140,32 +140,32 @@ export function refuseCrossSite(request: FastifyRequest, sites: TrustedSites): v
 /**
  * Returns whether browsers treat the response's cookies as third-party: they store only those with `SameSite=None`.
  */
-export function isFromOtherSite(request: FastifyRequest, sites: TrustedSites): boolean {
+export function isCrossSite(request: FastifyRequest, sites: TrustedSites): boolean {
   const site = request.headers['sec-fetch-site']
   // Older browsers do not send it. Then origins are compared, since sites cannot be determined.
-  return site === undefined ? isOtherOrigin(request, sites) : site === 'cross-site'
+  return site === undefined ? isCrossOrigin(request, sites) : site === 'cross-site'
 }
 
 /**
  * Returns whether a bearer token is the request's only credential. Browsers attach cookies, Basic credentials and
  * client certificates by themselves, but never a bearer token: the page that sent the request has it.
  */
-function hasBearerAlone({ headers }: FastifyRequest): boolean {
+function hasOnlyBearerToken({ headers }: FastifyRequest): boolean {
   return BEARER.test(headers.authorization ?? '') && headers.cookie === undefined
 }
 
-function isOtherOrigin({ headers: { origin }, host }: FastifyRequest, { publicHost }: TrustedSites): boolean {
-  return origin !== undefined && !isOwn(origin, [host, publicHost])
+function isCrossOrigin({ headers: { origin }, host }: FastifyRequest, { publicHost }: TrustedSites): boolean {
+  return origin !== undefined && !isOwnOrigin(origin, [host, publicHost])
 }
 
-function isOwn(origin: string, hosts: readonly (string | undefined)[]): boolean {
+function isOwnOrigin(origin: string, hosts: readonly (string | undefined)[]): boolean {
   if (!URL.canParse(origin)) return false
   const { protocol, host } = new URL(origin)
-  return host !== '' && hosts.some((own) => own !== undefined && normalised(protocol, own) === host)
+  return host !== '' && hosts.some((own) => own !== undefined && normaliseHost(protocol, own) === host)
 }
 
 /** Returns a `Host` in the form of an origin with that scheme: in lower case, without the scheme's default port. */
-function normalised(protocol: string, host: string): string | undefined {
+function normaliseHost(protocol: string, host: string): string | undefined {
   const url = `${protocol}//${host}`
   return URL.canParse(url) ? new URL(url).host : undefined
 }

@@ -4,11 +4,11 @@ import type { LoginFlow } from '../connections/login-flow.ts'
 import type { OAuthFlow } from '../connections/oauth-flow.ts'
 import { isOAuthProvider, type OAuthProvider, type ProviderDefinition } from '../core/provider.ts'
 import { clientSignal } from './in-flight.ts'
-import { isFromOtherSite, type TrustedSites } from './authentication.ts'
-import { parseLabel, viewOf } from './connection-routes.ts'
-import { type Describe, unchecked } from './openapi/describe.ts'
+import { isCrossSite, type TrustedSites } from './authentication.ts'
+import { parseLabel, toPublicConnection } from './connection-routes.ts'
+import { type DescribeRoute, skipValidation } from './openapi/describe.ts'
 import { nonceCookie } from './callback-route.ts'
-import { type PublicPlaces } from './callback-route.ts'
+import { type PublicUrls } from './callback-route.ts'
 import { loginFlowSchema, oauthFlowSchema } from './schemas.ts'
 import { userOf } from './authentication.ts'
 import type { compileBody } from './validation.ts'
@@ -20,20 +20,20 @@ export interface AuthorizeRouteDeps {
   readonly oauthFlow: OAuthFlow
 }
 
-interface Surroundings {
-  readonly places: PublicPlaces
+interface AuthorizeRouteContext {
+  readonly urls: PublicUrls
   readonly sites: TrustedSites
 }
 
 const BODY_LIMIT = 16 * 1024
 /** The polling interval for clients, in seconds. */
-const POLL_AFTER = '2'
+const POLL_INTERVAL_SECONDS = '2'
 
 /** Registers the routes that connect through the provider's own pages. */
 export function authorizeRoutes(
   app: FastifyInstance,
-  { loadProvider, loginFlow, oauthFlow, places, sites }: AuthorizeRouteDeps & Surroundings,
-  describe: Describe,
+  { loadProvider, loginFlow, oauthFlow, urls, sites }: AuthorizeRouteDeps & AuthorizeRouteContext,
+  describe: DescribeRoute,
   compile: typeof compileBody
 ): void {
   const checkLogin = compile(loginFlowSchema)
@@ -46,11 +46,11 @@ export function authorizeRoutes(
     const { authorizationUrl, nonce } = await oauthFlow.begin({
       userId: userOf(request),
       provider,
-      redirectUri: places.redirectUri(provider.id).href,
-      returnTo: places.returnTo(returnTo),
+      redirectUri: urls.redirectUri(provider.id).href,
+      returnTo: urls.returnTo(returnTo),
       label: parseLabel(label)
     })
-    const cookie = nonceCookie(nonce, places.redirectUri(provider.id), isFromOtherSite(request, sites))
+    const cookie = nonceCookie(nonce, urls.redirectUri(provider.id), isCrossSite(request, sites))
     reply.header('set-cookie', stringifySetCookie(cookie))
     return { authorizationUrl }
   }
@@ -70,13 +70,13 @@ export function authorizeRoutes(
 
   app.post<{ Params: { provider: string } }>(
     '/connections/:provider/authorize',
-    { schema: describe('authorize'), validatorCompiler: unchecked, bodyLimit: BODY_LIMIT },
+    { schema: describe('authorize'), validatorCompiler: skipValidation, bodyLimit: BODY_LIMIT },
     async (request, reply) => {
       const provider = await loadProvider(request.params.provider)
-      const begun = isOAuthProvider(provider)
+      const started = isOAuthProvider(provider)
         ? await beginOAuth(provider, request, reply)
         : await beginLogin(provider, request, reply)
-      return reply.header('cache-control', 'no-store').send(begun)
+      return reply.header('cache-control', 'no-store').send(started)
     }
   )
 
@@ -92,8 +92,9 @@ export function authorizeRoutes(
         signal: clientSignal(reply)
       })
       reply.header('cache-control', 'no-store')
-      if (connection === null) return reply.code(202).header('retry-after', POLL_AFTER).send({ status: 'pending' })
-      return reply.code(201).send(viewOf(connection))
+      if (connection === null)
+        return reply.code(202).header('retry-after', POLL_INTERVAL_SECONDS).send({ status: 'pending' })
+      return reply.code(201).send(toPublicConnection(connection))
     }
   )
 }

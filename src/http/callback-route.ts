@@ -4,7 +4,7 @@ import type { BrowserNonce, OAuthFlow } from '../connections/oauth-flow.ts'
 import { isOAuthProvider, type ProviderDefinition } from '../core/provider.ts'
 import { isStorageError, StorageError } from '../errors.ts'
 import { type Authenticate, identify } from './authentication.ts'
-import { type Describe, unchecked } from './openapi/describe.ts'
+import { type DescribeRoute, skipValidation } from './openapi/describe.ts'
 import { logFailure } from './problem.ts'
 
 export interface CallbackRouteDeps {
@@ -14,7 +14,7 @@ export interface CallbackRouteDeps {
   readonly oauthFlow: OAuthFlow
 }
 
-const CALLBACK = '/connections/:provider/callback'
+const CALLBACK_PATH = '/connections/:provider/callback'
 
 /**
  * Registers the redirect target of providers. It is the only route without authentication, since the browser sends
@@ -23,8 +23,8 @@ const CALLBACK = '/connections/:provider/callback'
 export function callbackRoute(
   app: FastifyInstance,
   { authenticate, loadProvider, oauthFlow }: CallbackRouteDeps,
-  places: PublicPlaces,
-  describe: Describe
+  urls: PublicUrls,
+  describe: DescribeRoute
 ): void {
   // The query contains the authorization code: no cache may store the response, and no page may receive the referrer.
   app.addHook('onRequest', async (_request, reply) => {
@@ -32,28 +32,28 @@ export function callbackRoute(
   })
 
   // Registered so that the host's own 404 handler does not log the query.
-  const refusal = { schema: describe('refuseAuthorization') }
-  app.head(CALLBACK, refusal, async (_request, reply) => reply.code(405).header('allow', 'GET').send())
+  const headOptions = { schema: describe('refuseAuthorization') }
+  app.head(CALLBACK_PATH, headOptions, async (_request, reply) => reply.code(405).header('allow', 'GET').send())
 
   // The flow checks the parameters, since providers may add others.
-  const options = { schema: describe('finishAuthorization'), validatorCompiler: unchecked, exposeHeadRoute: false }
-  app.get<{ Params: { provider: string } }>(CALLBACK, options, async (request, reply) => {
+  const options = { schema: describe('finishAuthorization'), validatorCompiler: skipValidation, exposeHeadRoute: false }
+  app.get<{ Params: { provider: string } }>(CALLBACK_PATH, options, async (request, reply) => {
     const provider = await loadProvider(request.params.provider)
     if (!isOAuthProvider(provider)) throw new StorageError('PROVIDER_UNKNOWN')
-    const redirectUri = places.redirectUri(provider.id)
+    const redirectUri = urls.redirectUri(provider.id)
     let nonceId: string | undefined
     const { returnTo, error } = await oauthFlow.finish({
       provider,
       redirectUri: redirectUri.href,
-      parameters: queryOf(request),
+      parameters: parseRawQuery(request),
       nonceOf: (id) => {
         nonceId = id
         return readNonce(request.headers.cookie, id)
       },
-      userId: await userIfAny(authenticate, request)
+      userId: await tryIdentify(authenticate, request)
     })
     if (nonceId !== undefined) {
-      reply.header('set-cookie', stringifySetCookie(forgottenNonce(nonceId, redirectUri)))
+      reply.header('set-cookie', stringifySetCookie(expiredNonceCookie(nonceId, redirectUri)))
     }
     const location = new URL(returnTo)
     if (error !== null) {
@@ -68,13 +68,13 @@ export function callbackRoute(
 }
 
 /** Returns the unparsed query: the host's own parser may drop repeated parameters. */
-function queryOf(request: FastifyRequest): URLSearchParams {
+function parseRawQuery(request: FastifyRequest): URLSearchParams {
   const [, ...query] = (request.raw.url ?? '').split('?')
   return new URLSearchParams(query.join('?'))
 }
 
 /** Returns the user, or `null` if the host needs headers that a browser does not send when it follows a link. */
-async function userIfAny(authenticate: Authenticate, request: FastifyRequest): Promise<string | null> {
+async function tryIdentify(authenticate: Authenticate, request: FastifyRequest): Promise<string | null> {
   try {
     return await identify(authenticate, request)
   } catch (error) {
@@ -84,7 +84,7 @@ async function userIfAny(authenticate: Authenticate, request: FastifyRequest): P
 }
 
 /** Returns the cookie's name. Each flow has its own, so that concurrent flows do not overwrite each other's nonce. */
-function nameOf(id: string): string {
+function nonceCookieName(id: string): string {
   return `cloud_oauth_${id}`
 }
 
@@ -92,35 +92,31 @@ function nameOf(id: string): string {
  * Returns the cookie that the browser sends to the callback only. It is `Lax`, not `Strict`, since the user returns
  * from another site.
  *
- * @param isFromOtherSite true if a front end on another site began the login: browsers store only `None` from there
+ * @param isCrossSite true if a front end on another site began the login: browsers store only `None` from there
  */
-export function nonceCookie(
-  { id, value, lifetimeMs }: BrowserNonce,
-  callback: URL,
-  isFromOtherSite: boolean
-): SetCookie {
+export function nonceCookie({ id, value, lifetimeMs }: BrowserNonce, callback: URL, isCrossSite: boolean): SetCookie {
   return {
-    name: nameOf(id),
+    name: nonceCookieName(id),
     value,
     path: callback.pathname,
     maxAge: Math.floor(lifetimeMs / 1000),
     httpOnly: true,
     secure: true,
-    sameSite: isFromOtherSite ? 'none' : 'lax'
+    sameSite: isCrossSite ? 'none' : 'lax'
   }
 }
 
 /** Returns the cookie that deletes the nonce of a finished flow. */
-export function forgottenNonce(id: string, callback: URL): SetCookie {
+export function expiredNonceCookie(id: string, callback: URL): SetCookie {
   return nonceCookie({ id, value: '', lifetimeMs: 0 }, callback, false)
 }
 
 export function readNonce(cookieHeader: string | undefined, id: string): string | undefined {
-  return cookieHeader === undefined ? undefined : parseCookie(cookieHeader)[nameOf(id)]
+  return cookieHeader === undefined ? undefined : parseCookie(cookieHeader)[nonceCookieName(id)]
 }
 
 /** The URLs of the application for browsers. They depend only on the configuration, never on a request. */
-export interface PublicPlaces {
+export interface PublicUrls {
   /** Returns the redirect URI that is registered at the provider. */
   redirectUri(providerId: string): URL
   /**
@@ -135,29 +131,29 @@ export interface PublicPlaces {
  * @param prefix of the plugin's routes, below `publicUrl`
  * @param allowedOrigins origins of other front ends
  */
-export function publicPlaces(
+export function createPublicUrls(
   publicUrl: URL | undefined,
   prefix: string,
   allowedOrigins: ReadonlySet<string>
-): PublicPlaces {
-  const base = (): URL => {
+): PublicUrls {
+  const getAppUrl = (): URL => {
     // The check of the options ensures that it is set if a provider needs it.
     if (publicUrl === undefined) throw new StorageError('INTERNAL', 'The option publicUrl is not set')
     return new URL(publicUrl.pathname.replace(/(?<!\/)\/*$/, '/'), publicUrl)
   }
   return {
     redirectUri(providerId) {
-      const url = base()
+      const url = getAppUrl()
       url.pathname += `${prefix.replace(/^\/+/, '')}/connections/${providerId}/callback`
       return url
     },
     returnTo(given) {
-      const inside = base()
-      if (given === undefined) return inside.href
-      const url = URL.canParse(given, inside.href) ? new URL(given, inside) : null
+      const appUrl = getAppUrl()
+      if (given === undefined) return appUrl.href
+      const url = URL.canParse(given, appUrl.href) ? new URL(given, appUrl) : null
       // The base URL itself is inside, with and without its trailing slash.
-      const isInside = url?.origin === inside.origin && `${url.pathname}/`.startsWith(inside.pathname)
-      const isTrusted = url !== null && (isInside || allowedOrigins.has(url.origin))
+      const isInApp = url?.origin === appUrl.origin && `${url.pathname}/`.startsWith(appUrl.pathname)
+      const isTrusted = url !== null && (isInApp || allowedOrigins.has(url.origin))
       if (isTrusted && url.username + url.password === '') return url.href
       throw new StorageError(
         'INVALID_REQUEST',

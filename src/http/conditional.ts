@@ -9,7 +9,7 @@ export interface Validators {
   readonly modifiedAt: number | null
 }
 
-export type Verdict = 'send' | 'not-modified' | 'precondition-failed'
+export type PreconditionResult = 'send' | 'not-modified' | 'precondition-failed'
 
 const ENTITY_TAG = /(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"/g
 
@@ -19,38 +19,42 @@ export function isConditional(headers: IncomingHttpHeaders): boolean {
 }
 
 /** Evaluates the preconditions of GET and HEAD (RFC 9110, 13.2.2). */
-export function judge(headers: IncomingHttpHeaders, { etag, modifiedAt }: Validators): Verdict {
+export function evaluatePreconditions(
+  headers: IncomingHttpHeaders,
+  { etag, modifiedAt }: Validators
+): PreconditionResult {
   const ifMatch = headers['if-match']
   if (ifMatch !== undefined) {
-    if (!(ifMatch.trim() === '*' || tagsOf(ifMatch).some((tag) => isStrong(tag) && tag === etag))) {
+    if (!(ifMatch.trim() === '*' || parseEntityTags(ifMatch).some((tag) => isStrong(tag) && tag === etag))) {
       return 'precondition-failed'
     }
   } else {
-    const limit = parseDate(headers['if-unmodified-since'])
-    if (limit !== null && modifiedAt !== null && modifiedAt > limit) return 'precondition-failed'
+    const unmodifiedSince = parseDate(headers['if-unmodified-since'])
+    if (unmodifiedSince !== null && modifiedAt !== null && modifiedAt > unmodifiedSince) return 'precondition-failed'
   }
 
   const ifNoneMatch = headers['if-none-match']
   if (ifNoneMatch !== undefined) {
-    const known =
-      ifNoneMatch.trim() === '*' || (etag !== null && tagsOf(ifNoneMatch).some((tag) => opaque(tag) === opaque(etag)))
-    return known ? 'not-modified' : 'send'
+    const isMatch =
+      ifNoneMatch.trim() === '*' ||
+      (etag !== null && parseEntityTags(ifNoneMatch).some((tag) => stripWeakPrefix(tag) === stripWeakPrefix(etag)))
+    return isMatch ? 'not-modified' : 'send'
   }
   const since = parseDate(headers['if-modified-since'])
   return since !== null && modifiedAt !== null && modifiedAt <= since ? 'not-modified' : 'send'
 }
 
 /** Evaluates `If-Range` (RFC 9110, 13.1.5): a range is useful only with the rest of exactly the same content. */
-export function mayResume(ifRange: string | undefined, { etag, modifiedAt }: Validators): boolean {
+export function matchesIfRange(ifRange: string | undefined, { etag, modifiedAt }: Validators): boolean {
   if (ifRange === undefined) return true
-  const asked = ifRange.trim()
-  if (asked.endsWith('"')) return isStrong(asked) && asked === etag
-  const date = parseDate(asked)
+  const validator = ifRange.trim()
+  if (validator.endsWith('"')) return isStrong(validator) && validator === etag
+  const date = parseDate(validator)
   return date !== null && date === modifiedAt
 }
 
 /** Returns the entity tags of a list. */
-export function tagsOf(list: string): string[] {
+export function parseEntityTags(list: string): string[] {
   return list.match(ENTITY_TAG) ?? []
 }
 
@@ -58,7 +62,7 @@ export function isStrong(tag: string): boolean {
   return !tag.startsWith('W/')
 }
 
-function opaque(tag: string): string {
+function stripWeakPrefix(tag: string): string {
   return tag.replace(/^W\//, '')
 }
 
@@ -69,14 +73,14 @@ function parseDate(text: string | undefined): number | null {
   return Number.isNaN(date) ? null : date
 }
 
-const ONE_RANGE = /^bytes=(?:(\d+)-(\d*)|-(\d+))$/i
+const SINGLE_RANGE = /^bytes=(?:(\d+)-(\d*)|-(\d+))$/i
 
 /**
  * Parses a `Range` header with one range of bytes (RFC 9110, 14.2). Several ranges, other units and malformed values
  * are ignored, as the RFC allows or requires: the response is then the whole content.
  */
 export function parseRange(header: string | undefined): ByteRange | undefined {
-  const [, first, last, suffix] = ONE_RANGE.exec(header?.trim() ?? '') ?? []
+  const [, first, last, suffix] = SINGLE_RANGE.exec(header?.trim() ?? '') ?? []
   if (suffix !== undefined) return { suffix: clamp(suffix) }
   if (first === undefined) return undefined
   const start = clamp(first)

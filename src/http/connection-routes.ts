@@ -4,9 +4,9 @@ import type { Connection } from '../core/connection.ts'
 import type { ProviderDefinition } from '../core/provider.ts'
 import { StorageError } from '../errors.ts'
 import { userOf } from './authentication.ts'
-import { privateAnswer } from './headers.ts'
+import { setPrivateHeaders } from './headers.ts'
 import { clientSignal } from './in-flight.ts'
-import { type Describe, unchecked } from './openapi/describe.ts'
+import { type DescribeRoute, skipValidation } from './openapi/describe.ts'
 import { connectionChangesSchema, credentialsSchema } from './schemas.ts'
 import type { compileBody } from './validation.ts'
 
@@ -27,21 +27,21 @@ const BODY_LIMIT = 64 * 1024
 export function connectRoutes(
   app: FastifyInstance,
   { loadProvider, connect, verify }: ConnectionRouteDeps,
-  describe: Describe,
+  describe: DescribeRoute,
   compile: typeof compileBody
 ): void {
   const checks = new Map<string, (body: unknown) => void>()
 
-  function checkOf({ id, connect: { type, ...typed } }: ProviderDefinition): (body: unknown) => void {
-    const known = checks.get(id)
-    if (known !== undefined) return known
-    if (!('schema' in typed)) {
+  function getBodyCheck({ id, connect: { type, ...connectSettings } }: ProviderDefinition): (body: unknown) => void {
+    const cached = checks.get(id)
+    if (cached !== undefined) return cached
+    if (!('schema' in connectSettings)) {
       throw new StorageError(
         'UNSUPPORTED',
         'This provider is connected in the browser. Use POST /connections/{provider}/authorize.'
       )
     }
-    const check = compile(credentialsSchema(typed.schema))
+    const check = compile(credentialsSchema(connectSettings.schema))
     checks.set(id, check)
     return check
   }
@@ -49,10 +49,10 @@ export function connectRoutes(
   // A provider's id: OpenAPI allows one name per path pattern, and other methods take a connection's id.
   app.post<{ Params: { id: string } }>(
     '/connections/:id',
-    { schema: describe('connect'), validatorCompiler: unchecked, bodyLimit: BODY_LIMIT },
+    { schema: describe('connect'), validatorCompiler: skipValidation, bodyLimit: BODY_LIMIT },
     async (request, reply) => {
       const provider = await loadProvider(request.params.id)
-      checkOf(provider)(request.body)
+      getBodyCheck(provider)(request.body)
       const { label, ...fields } = request.body as Record<string, unknown> & { label?: string }
       const connection = await connect({
         userId: userOf(request),
@@ -61,7 +61,7 @@ export function connectRoutes(
         label: parseLabel(label),
         signal: clientSignal(reply)
       })
-      return reply.code(201).header('cache-control', 'no-store').send(viewOf(connection))
+      return reply.code(201).header('cache-control', 'no-store').send(toPublicConnection(connection))
     }
   )
 
@@ -71,18 +71,18 @@ export function connectRoutes(
     async (request, reply) => {
       const { id } = request.params
       const connection = await verify({ userId: userOf(request), id, signal: clientSignal(reply) })
-      return reply.header('cache-control', 'no-store').send(viewOf(connection))
+      return reply.header('cache-control', 'no-store').send(toPublicConnection(connection))
     }
   )
 }
 
-export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps, describe: Describe): void {
+export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps, describe: DescribeRoute): void {
   const { listConnections, change, disconnect } = deps
 
   app.get('/connections', { schema: describe('listConnections'), exposeHeadRoute: true }, async (request, reply) => {
     const connections = await listConnections(userOf(request))
-    privateAnswer(reply)
-    return { connections: connections.map(viewOf) }
+    setPrivateHeaders(reply)
+    return { connections: connections.map(toPublicConnection) }
   })
 
   const changes = describe('changeConnection', { body: connectionChangesSchema })
@@ -95,7 +95,7 @@ export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps
         ...(label !== undefined && { label: parseLabel(label) }),
         ...(isDefault !== undefined && { isDefault })
       })
-      return reply.header('cache-control', 'no-store').send(viewOf(connection))
+      return reply.header('cache-control', 'no-store').send(toPublicConnection(connection))
     }
   )
 
@@ -115,7 +115,7 @@ export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps
 }
 
 /** Returns the public fields. They exclude credentials, even sealed, and all of the last failure except its code. */
-export function viewOf(connection: Connection): object {
+export function toPublicConnection(connection: Connection): object {
   return {
     id: connection.id,
     provider: connection.provider,
@@ -142,15 +142,20 @@ export interface ProviderRouteDeps {
   readonly loadProviders: () => Promise<ProviderDefinition[]>
 }
 
-export function providerRoutes(app: FastifyInstance, { loadProviders }: ProviderRouteDeps, describe: Describe): void {
+export function providerRoutes(
+  app: FastifyInstance,
+  { loadProviders }: ProviderRouteDeps,
+  describe: DescribeRoute
+): void {
   app.get('/providers', { schema: describe('listProviders'), exposeHeadRoute: true }, async (_request, reply) => {
     const providers = await loadProviders()
-    privateAnswer(reply)
-    return { providers: providers.map(view) }
+    setPrivateHeaders(reply)
+    return { providers: providers.map(toPublicProvider) }
   })
 }
 
-function view({ id, label, connect, capabilities }: ProviderDefinition): object {
-  const how = connect.type === 'oauth2' ? { type: connect.type } : { type: connect.type, schema: connect.schema }
-  return { id, label, connect: how, capabilities }
+function toPublicProvider({ id, label, connect, capabilities }: ProviderDefinition): object {
+  const publicConnect =
+    connect.type === 'oauth2' ? { type: connect.type } : { type: connect.type, schema: connect.schema }
+  return { id, label, connect: publicConnect, capabilities }
 }

@@ -1,11 +1,24 @@
 import { createHash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ByteRange, Download, StorageBackend } from '../core/backend.ts'
-import { attachment, type Entry, exportedName, type ExportFormat, withoutBidiControls } from '../core/entry.ts'
+import {
+  formatContentDisposition,
+  type Entry,
+  exportedName,
+  type ExportFormat,
+  stripBidiControls
+} from '../core/entry.ts'
 import { isStorageError, StorageError } from '../errors.ts'
-import { isConditional, judge, mayResume, parseRange, type Validators, type Verdict } from './conditional.ts'
+import {
+  isConditional,
+  evaluatePreconditions,
+  matchesIfRange,
+  parseRange,
+  type Validators,
+  type PreconditionResult
+} from './conditional.ts'
 import { type ClientWatch, endSlowReader, watchClient } from './in-flight.ts'
-import { answerProblem } from './problem.ts'
+import { sendProblem } from './problem.ts'
 
 /** The content to send. A native document is sent under this name with the extension and the type of its export. */
 export interface Content extends NamedContent {
@@ -26,10 +39,10 @@ export async function sendContentHead(
   content: Content,
   { signal }: ClientWatch = watchClient(reply)
 ): Promise<FastifyReply> {
-  const { entry, format, validators } = await look(content, signal)
-  const verdict = judge(request.headers, validators)
-  describe(reply, content, format, validators)
-  if (verdict !== 'send') return answerVerdict(verdict, reply)
+  const { entry, format, validators } = await loadMetadata(content, signal)
+  const result = evaluatePreconditions(request.headers, validators)
+  setDownloadHeaders(reply, content, format, validators)
+  if (result !== 'send') return sendPreconditionResult(result, reply)
   // Set explicitly, since there is no body from which it could be computed.
   if (entry.size !== null && format === null) reply.header('content-length', entry.size)
   return reply.send()
@@ -45,29 +58,29 @@ export async function sendContent(
   content: Content,
   { signal, release }: ClientWatch = watchClient(reply)
 ): Promise<FastifyReply> {
-  const isJudged = isConditional(request.headers)
-  const seen = isJudged ? await look(content, signal) : null
-  if (seen?.format === null) {
-    const verdict = judge(request.headers, seen.validators)
-    if (verdict !== 'send') {
-      describe(reply, content, null, seen.validators)
-      return answerVerdict(verdict, reply)
+  const hasPreconditions = isConditional(request.headers)
+  const metadata = hasPreconditions ? await loadMetadata(content, signal) : null
+  if (metadata?.format === null) {
+    const result = evaluatePreconditions(request.headers, metadata.validators)
+    if (result !== 'send') {
+      setDownloadHeaders(reply, content, null, metadata.validators)
+      return sendPreconditionResult(result, reply)
     }
   }
-  const entry = seen?.entry ?? content.entry
-  const wanted = entry === undefined ? null : formatOf(entry, content.exportAs)
-  const download = await open(request, content, wanted, signal)
+  const entry = metadata?.entry ?? content.entry
+  const requestedFormat = entry === undefined ? null : selectFormat(entry, content.exportAs)
+  const download = await openDownload(request, content, requestedFormat, signal)
   // From here on, Fastify destroys the body when the client disconnects. No error is needed for that.
   release()
   const validators = validatorsOf(download)
-  const format = download.exportedAs ?? wanted
-  describe(reply, content, format, validators)
+  const format = download.exportedAs ?? requestedFormat
+  setDownloadHeaders(reply, content, format, validators)
   const { range, size, body } = download
   // The ETag of an export is known only now.
-  const verdict = isJudged && format !== null ? judge(request.headers, validators) : 'send'
-  if (verdict !== 'send') {
+  const result = hasPreconditions && format !== null ? evaluatePreconditions(request.headers, validators) : 'send'
+  if (result !== 'send') {
     body.destroy()
-    return answerVerdict(verdict, reply)
+    return sendPreconditionResult(result, reply)
   }
   if (range !== null) {
     reply.code(206).header('content-range', `bytes ${range.start}-${range.end}/${size ?? '*'}`)
@@ -80,9 +93,9 @@ export async function sendContent(
 }
 
 /** Handles errors of routes that send content: removes the headers of the content, then sends the problem. */
-export function answerWithoutContent(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  forgetContent(reply)
-  return answerProblem(error, request, reply)
+export function sendContentProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  removeContentHeaders(reply)
+  return sendProblem(error, request, reply)
 }
 
 /** Returns whether an entry can be downloaded. Some providers correctly say so of shortcuts to files too. */
@@ -95,7 +108,7 @@ export function hasContent({ kind, can }: Entry): boolean {
  *
  * @throws StorageError `INVALID_REQUEST` for a format that the object does not have
  */
-function formatOf({ exportFormats }: Entry, exportAs: string | undefined): ExportFormat | null {
+function selectFormat({ exportFormats }: Entry, exportAs: string | undefined): ExportFormat | null {
   if (exportAs === undefined) return exportFormats[0] ?? null
   const format = exportFormats.find(({ mimeType }) => mimeType === exportAs)
   if (format !== undefined) return format
@@ -107,28 +120,28 @@ function formatOf({ exportFormats }: Entry, exportAs: string | undefined): Expor
  *
  * @param format `null` also if it is unknown whether the object is a native document: an export ignores the range
  */
-async function open(
+async function openDownload(
   request: FastifyRequest,
   content: Content,
   format: ExportFormat | null,
   signal: AbortSignal
 ): Promise<Download> {
   const exportAs = format?.mimeType ?? content.exportAs
-  const asked = { ...content, ...(exportAs !== undefined && { exportAs }) }
-  const range = canRange(content, format) ? parseRange(request.headers.range) : undefined
-  if (range === undefined) return download(asked, signal)
+  const requested = { ...content, ...(exportAs !== undefined && { exportAs }) }
+  const range = supportsRange(content, format) ? parseRange(request.headers.range) : undefined
+  if (range === undefined) return download(requested, signal)
 
-  const part = await openPart(request, asked, range, signal)
-  if (part !== null && (part.range === null || mayResume(ifRangeOf(request), validatorsOf(part)))) return part
+  const part = await openRange(request, requested, range, signal)
+  if (part !== null && (part.range === null || matchesIfRange(ifRangeOf(request), validatorsOf(part)))) return part
   part?.body.destroy()
-  return download(asked, signal)
+  return download(requested, signal)
 }
 
 /**
  * @returns `null` if there is no such range, and `If-Range` names other content
  * @throws StorageError `RANGE_NOT_SATISFIABLE`, with the current size of the content
  */
-async function openPart(
+async function openRange(
   request: FastifyRequest,
   content: Content,
   range: ByteRange,
@@ -139,8 +152,8 @@ async function openPart(
   } catch (error) {
     if (!isStorageError(error, 'RANGE_NOT_SATISFIABLE')) throw error
     // Reads the entry again: an entry from before may describe content that had this range.
-    const { entry, validators } = await look({ ...content, entry: undefined }, signal)
-    if (!mayResume(ifRangeOf(request), validators)) return null
+    const { entry, validators } = await loadMetadata({ ...content, entry: undefined }, signal)
+    if (!matchesIfRange(ifRangeOf(request), validators)) return null
     const headers = { 'content-range': `bytes */${entry.size ?? '*'}` }
     throw new StorageError('RANGE_NOT_SATISFIABLE', error.message, { headers, cause: error })
   }
@@ -150,32 +163,37 @@ async function download({ backend, id, exportAs }: Content, signal: AbortSignal,
   return backend.download(id, { signal, ...(range && { range }), ...(exportAs !== undefined && { exportAs }) })
 }
 
-interface Seen {
+interface ContentMetadata {
   readonly entry: Entry
   readonly format: ExportFormat | null
   readonly validators: Validators
 }
 
 /** @throws StorageError `OBJECT_NOT_FOUND`, also for an object without content; `INVALID_REQUEST` as `formatOf` */
-async function look(content: LookedAt, signal: AbortSignal): Promise<Seen> {
+async function loadMetadata(content: MetadataRequest, signal: AbortSignal): Promise<ContentMetadata> {
   const { backend, id, exportAs } = content
   const entry = content.entry ?? (await backend.stat(id, { signal }))
   if (!hasContent(entry)) throw new StorageError('OBJECT_NOT_FOUND')
-  const format = formatOf(entry, exportAs)
+  const format = selectFormat(entry, exportAs)
   const etag = format === null ? entry.version : null
   return { entry, format, validators: validatorsOf({ etag, modifiedAt: entry.modifiedAt }) }
 }
 
-type LookedAt = Pick<Content, 'backend' | 'id' | 'exportAs'> & { readonly entry?: Entry | undefined }
+type MetadataRequest = Pick<Content, 'backend' | 'id' | 'exportAs'> & { readonly entry?: Entry | undefined }
 
-function describe(reply: FastifyReply, content: Content, format: ExportFormat | null, validators: Validators): void {
+function setDownloadHeaders(
+  reply: FastifyReply,
+  content: Content,
+  format: ExportFormat | null,
+  validators: Validators
+): void {
   const { name, mimeType } =
     format === null ? content : { name: exportedName(content.name, format), mimeType: format.mimeType }
-  describeContent(reply, { name, mimeType }, validators)
-  reply.header('accept-ranges', canRange(content, format) ? 'bytes' : 'none')
+  setContentHeaders(reply, { name, mimeType }, validators)
+  reply.header('accept-ranges', supportsRange(content, format) ? 'bytes' : 'none')
 }
 
-function canRange({ backend }: Content, format: ExportFormat | null): boolean {
+function supportsRange({ backend }: Content, format: ExportFormat | null): boolean {
   return backend.capabilities.rangeDownload !== 'unsupported' && format === null
 }
 
@@ -184,8 +202,8 @@ function ifRangeOf({ headers }: FastifyRequest): string | undefined {
   return headers['if-range']?.toString()
 }
 
-function answerVerdict(verdict: Exclude<Verdict, 'send'>, reply: FastifyReply): FastifyReply {
-  if (verdict === 'precondition-failed') {
+function sendPreconditionResult(result: Exclude<PreconditionResult, 'send'>, reply: FastifyReply): FastifyReply {
+  if (result === 'precondition-failed') {
     throw new StorageError('PRECONDITION_FAILED', 'The content does not match the precondition of the request.')
   }
   return reply.removeHeader('content-type').code(304).send()
@@ -198,8 +216,8 @@ const MEDIA_TYPE = new RegExp(
 )
 const MAX_MEDIA_TYPE_LENGTH = 255
 /** In code points, not UTF-16 units. File systems allow no longer names, clients no headers of many kilobytes. */
-const TOO_LONG = /.{256}/su
-const FITTING = /^.{238}/su
+const LONG_NAME = /.{256}/su
+const NAME_PREFIX = /^.{238}/su
 const WEAK_TAG = /^W\/"[\x21\x23-\x7e]{0,200}"$/
 const TAG = /^[\x21\x23-\x7e]{1,200}$/
 
@@ -215,22 +233,22 @@ const CONTENT_HEADERS = [
 ]
 
 /** The metadata of an object, from a listing or from a download. */
-export interface ContentFacts {
+export interface ValidatorSource {
   readonly etag: string | null
   /** ISO 8601. */
   readonly modifiedAt: string | null
 }
 
 /** Returns the validators of a response. A backend's are opaque: a value that no header can hold is hashed. */
-export function validatorsOf({ etag, modifiedAt }: ContentFacts): Validators {
+export function validatorsOf({ etag, modifiedAt }: ValidatorSource): Validators {
   const time = modifiedAt === null ? NaN : Date.parse(modifiedAt)
   return {
-    etag: etag === null || etag === '' ? null : entityTag(etag),
+    etag: etag === null || etag === '' ? null : toEntityTag(etag),
     modifiedAt: Number.isNaN(time) ? null : Math.floor(time / 1000) * 1000
   }
 }
 
-function entityTag(validator: string): string {
+function toEntityTag(validator: string): string {
   if (WEAK_TAG.test(validator)) return validator
   return `"${TAG.test(validator) ? validator : createHash('sha256').update(validator).digest('base64url')}"`
 }
@@ -246,32 +264,32 @@ export interface NamedContent {
  * route authenticates users. Uploaded content is never shown as a page of this origin: browsers save it and do not
  * guess its type. If one displays it anyway, the content may run and load nothing.
  */
-export function describeContent(reply: FastifyReply, { name, mimeType }: NamedContent, validators: Validators): void {
+export function setContentHeaders(reply: FastifyReply, { name, mimeType }: NamedContent, validators: Validators): void {
   const { etag, modifiedAt } = validators
   reply
-    .header('content-disposition', attachment(fileName(name)))
+    .header('content-disposition', formatContentDisposition(toFileName(name)))
     .header('content-security-policy', "sandbox; default-src 'none'")
     .header('cross-origin-resource-policy', 'same-origin')
     .header('x-content-type-options', 'nosniff')
-    .header('content-type', mediaType(mimeType))
+    .header('content-type', toMediaType(mimeType))
   if (etag !== null) reply.header('etag', etag)
   if (modifiedAt !== null) reply.header('last-modified', new Date(modifiedAt).toUTCString())
 }
 
 /** Removes the headers of content that is not sent. */
-export function forgetContent(reply: FastifyReply): void {
+export function removeContentHeaders(reply: FastifyReply): void {
   for (const name of CONTENT_HEADERS) reply.removeHeader(name)
 }
 
-function mediaType(type: string | null): string {
-  const usable = type !== null && type.length <= MAX_MEDIA_TYPE_LENGTH && MEDIA_TYPE.test(type)
-  return usable ? type : 'application/octet-stream'
+function toMediaType(type: string | null): string {
+  const isValid = type !== null && type.length <= MAX_MEDIA_TYPE_LENGTH && MEDIA_TYPE.test(type)
+  return isValid ? type : 'application/octet-stream'
 }
 
 /** Returns a well-formed name without folders that fits into a header. A shortened name keeps its extension. */
-function fileName(name: string): string {
-  const whole = withoutBidiControls(name.toWellFormed()).replace(/[/\\]/g, '_')
-  if (!TOO_LONG.test(whole)) return whole === '' ? 'document' : whole
-  const ending = /\.[^.\s]{1,16}$/u.exec(whole)?.[0] ?? ''
-  return (FITTING.exec(whole)?.[0] ?? '') + ending
+function toFileName(name: string): string {
+  const fullName = stripBidiControls(name.toWellFormed()).replace(/[/\\]/g, '_')
+  if (!LONG_NAME.test(fullName)) return fullName === '' ? 'document' : fullName
+  const extension = /\.[^.\s]{1,16}$/u.exec(fullName)?.[0] ?? ''
+  return (NAME_PREFIX.exec(fullName)?.[0] ?? '') + extension
 }

@@ -2,10 +2,10 @@ import type { FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
 import type { StoredDocument, User } from '../core/document.ts'
 import { StorageError } from '../errors.ts'
 import type { StorageBackend } from '../core/backend.ts'
-import type { InFlightLimit, Slot } from '../core/user-limits.ts'
+import type { InFlightLimit, Permit } from '../core/user-limits.ts'
 import type { GetStorageBackendForDocument } from '../documents/resolve.ts'
 import { type Authenticate, identify } from './authentication.ts'
-import { enterFor } from './in-flight.ts'
+import { acquirePermit } from './in-flight.ts'
 
 export interface StorageBackendHookOptions {
   /**
@@ -44,28 +44,28 @@ export class ResolvedDocuments {
 export interface DocumentHookDeps {
   readonly authenticate: Authenticate
   readonly resolve: GetStorageBackendForDocument
-  readonly resolved: ResolvedDocuments
+  readonly resolvedDocuments: ResolvedDocuments
   /** The limit of concurrent transfers per user. */
-  readonly transfers: InFlightLimit
+  readonly transferLimit: InFlightLimit
   /** Returns the same backend, with calls that hold the slot. */
-  readonly withSlot: (backend: StorageBackend, slot: Slot) => StorageBackend
+  readonly withPermit: (backend: StorageBackend, permit: Permit) => StorageBackend
 }
 
 /**
  * Makes a `preHandler` that resolves the document of a request. The request counts as a transfer of its user until
  * its response has closed and everything that it opened at the backend has ended.
  */
-export function documentHook(
+export function createDocumentHook(
   { document: findDocument }: StorageBackendHookOptions,
-  { authenticate, resolve, resolved, transfers, withSlot }: DocumentHookDeps
+  { authenticate, resolve, resolvedDocuments, transferLimit, withPermit }: DocumentHookDeps
 ): preHandlerAsyncHookHandler {
   return async (request, reply) => {
     const user = { id: await identify(authenticate, request) }
-    const slot = enterFor(reply, transfers, user.id)
+    const permit = acquirePermit(reply, transferLimit, user.id)
     const document = await findDocument(request, user)
     if (document?.userId !== user.id) {
       throw new StorageError('DOCUMENT_NOT_FOUND')
     }
-    resolved.set(request, { document, backend: withSlot(await resolve(document, user), slot) })
+    resolvedDocuments.set(request, { document, backend: withPermit(await resolve(document, user), permit) })
   }
 }

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { MinimumRate } from '../core/minimum-rate.ts'
-import type { InFlightLimit, Slot } from '../core/user-limits.ts'
+import type { InFlightLimit, Permit } from '../core/user-limits.ts'
 import { StorageError } from '../errors.ts'
 import { userOf } from './authentication.ts'
 
@@ -11,12 +11,12 @@ import { userOf } from './authentication.ts'
  * Counts the requests of a scope against the limit per user, from before the body is read until the response has
  * closed and the handler has settled. Register it after authentication and before the routes.
  */
-export function countInFlight(scope: FastifyInstance, limit: InFlightLimit): void {
-  const slots = new WeakMap<FastifyRequest, Slot>()
+export function limitInFlight(scope: FastifyInstance, limit: InFlightLimit): void {
+  const permits = new WeakMap<FastifyRequest, Permit>()
 
   scope.addHook('onRequest', (request, reply, done) => {
     try {
-      slots.set(request, enterFor(reply, limit, userOf(request)))
+      permits.set(request, acquirePermit(reply, limit, userOf(request)))
     } catch (error) {
       done(error as Error)
       return
@@ -27,10 +27,10 @@ export function countInFlight(scope: FastifyInstance, limit: InFlightLimit): voi
   scope.addHook('onRoute', (route) => {
     const { handler } = route
     route.handler = async function (request, reply) {
-      const release = slots.get(request)?.hold()
+      const release = permits.get(request)?.hold()
       try {
-        const answer: unknown = await handler.call(this, request, reply)
-        return answer
+        const result: unknown = await handler.call(this, request, reply)
+        return result
       } finally {
         release?.()
       }
@@ -39,14 +39,14 @@ export function countInFlight(scope: FastifyInstance, limit: InFlightLimit): voi
 }
 
 /** Returns a slot that the response holds until it has closed. @throws StorageError `TOO_MANY_REQUESTS` */
-export function enterFor(reply: FastifyReply, limit: InFlightLimit, userId: string): Slot {
-  const slot = limit.enter(userId)
-  onceClosed(reply, slot.hold())
-  return slot
+export function acquirePermit(reply: FastifyReply, limit: InFlightLimit, userId: string): Permit {
+  const permit = limit.acquire(userId)
+  onResponseClosed(reply, permit.hold())
+  return permit
 }
 
 /** The client closed its connection before the response was complete. */
-export class ClientGone extends Error {
+export class ClientDisconnected extends Error {
   override readonly name = 'ClientGone'
 }
 
@@ -62,8 +62,8 @@ export interface ClientWatch {
  */
 export function watchClient(reply: FastifyReply): ClientWatch {
   const controller = new AbortController()
-  const release = onceClosed(reply, () => {
-    if (!reply.raw.writableFinished) controller.abort(new ClientGone('The client has disconnected'))
+  const release = onResponseClosed(reply, () => {
+    if (!reply.raw.writableFinished) controller.abort(new ClientDisconnected('The client has disconnected'))
   })
   return { signal: controller.signal, release }
 }
@@ -74,7 +74,7 @@ export function clientSignal(reply: FastifyReply): AbortSignal {
 }
 
 /** The open responses of each connection. They share one listener per socket, which avoids warnings about a leak. */
-const responsesOf = new WeakMap<Socket, Set<ServerResponse>>()
+const openResponses = new WeakMap<Socket, Set<ServerResponse>>()
 
 /**
  * Runs `end` once, when the response has closed: after it was sent, or when the connection is lost. Two cases need
@@ -83,27 +83,27 @@ const responsesOf = new WeakMap<Socket, Set<ServerResponse>>()
  *
  * @returns a function that cancels it
  */
-export function onceClosed({ raw, request }: FastifyReply, end: () => void): () => void {
+export function onResponseClosed({ raw, request }: FastifyReply, callback: () => void): () => void {
   const { socket } = request.raw
   if (raw.destroyed || socket.destroyed) {
-    end()
+    callback()
     return () => {}
   }
-  const responses = responsesOf.get(socket) ?? watchConnection(socket)
+  const responses = openResponses.get(socket) ?? watchConnection(socket)
   responses.add(raw)
-  const run = (): void => {
+  const onClose = (): void => {
     responses.delete(raw)
-    end()
+    callback()
   }
-  raw.once('close', run)
+  raw.once('close', onClose)
   return () => {
-    raw.off('close', run)
+    raw.off('close', onClose)
   }
 }
 
 function watchConnection(socket: Socket): Set<ServerResponse> {
   const responses = new Set<ServerResponse>()
-  responsesOf.set(socket, responses)
+  openResponses.set(socket, responses)
   socket.once('close', () => {
     for (const raw of responses) {
       if (raw.destroyed) continue
@@ -138,7 +138,7 @@ export function endSlowReader(reply: FastifyReply, body: Readable, bytesPerSecon
     body.destroy(new StorageError('INVALID_REQUEST', `The client reads fewer than ${bytesPerSecond} bytes per second.`))
   }, rate.tickMs)
   timer.unref()
-  onceClosed(reply, () => {
+  onResponseClosed(reply, () => {
     clearInterval(timer)
   })
 }

@@ -1,12 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { StorageError } from '../errors.ts'
 import { parseFolderId } from '../core/ids.ts'
-import type { ListFolder, ListFolderAnswer, ListFolderRequest, ListingStatus } from '../listing/list-folder.ts'
+import type { ListFolder, ListFolderResult, ListFolderRequest, ListingStatus } from '../listing/list-folder.ts'
 import type { Encoding, Representation } from '../listing/rendered-listing.ts'
-import { acceptedEncoding } from './headers.ts'
+import { negotiateEncoding } from './headers.ts'
 import { clientSignal } from './in-flight.ts'
-import type { Describe } from './openapi/describe.ts'
-import { privateAnswer, VARY_CODED } from './headers.ts'
+import type { DescribeRoute } from './openapi/describe.ts'
+import { setPrivateHeaders, VARY_COMPRESSED } from './headers.ts'
 import { type ListingQuery, listingQuerySchema } from './schemas.ts'
 import { userOf } from './authentication.ts'
 
@@ -14,31 +14,31 @@ export interface ListingRouteDeps {
   readonly hasProvider: (id: string) => boolean
   readonly listFolder: ListFolder
   /** Compresses a listing in the background for later requests. */
-  readonly encode: (answer: ListFolderAnswer, encoding: Encoding) => void
+  readonly compress: (result: ListFolderResult, encoding: Encoding) => void
   /** @throws StorageError `TOO_MANY_REQUESTS` */
   readonly takeRefresh: (userId: string) => void
 }
 
 type ListingRequest = FastifyRequest<{ Params: { provider: string }; Querystring: ListingQuery }>
 
-export function listingRoute(app: FastifyInstance, deps: ListingRouteDeps, describe: Describe): void {
-  const { listFolder, encode } = deps
+export function listingRoute(app: FastifyInstance, deps: ListingRouteDeps, describe: DescribeRoute): void {
+  const { listFolder, compress } = deps
 
-  function send(request: ListingRequest, reply: FastifyReply, answer: ListFolderAnswer): FastifyReply {
-    const { listing, status } = answer
-    const encoding = acceptedEncoding(request.headers['accept-encoding'])
-    const chosen = encoding === null ? listing.identity : (listing.coded(encoding) ?? listing.identity)
-    if (encoding !== null && chosen.encoding === 'identity') encode(answer, encoding)
-    privateAnswer(reply, VARY_CODED)
+  function send(request: ListingRequest, reply: FastifyReply, result: ListFolderResult): FastifyReply {
+    const { listing, status } = result
+    const encoding = negotiateEncoding(request.headers['accept-encoding'])
+    const representation = encoding === null ? listing.identity : (listing.getCompressed(encoding) ?? listing.identity)
+    if (encoding !== null && representation.encoding === 'identity') compress(result, encoding)
+    setPrivateHeaders(reply, VARY_COMPRESSED)
       .header('age', Math.floor((status.ageMs ?? 0) / 1000))
       .header('cache-status', cacheStatus(status, request.query.refresh))
-    const known = request.headers['if-none-match']
-    if (known !== undefined) {
+    const ifNoneMatch = request.headers['if-none-match']
+    if (ifNoneMatch !== undefined) {
       // A client with the uncompressed representation has the same listing.
-      const { etag } = matches(known, chosen.etag) ? chosen : listing.identity
-      if (matches(known, etag)) return reply.header('etag', etag).code(304).send()
+      const { etag } = matches(ifNoneMatch, representation.etag) ? representation : listing.identity
+      if (matches(ifNoneMatch, etag)) return reply.header('etag', etag).code(304).send()
     }
-    return sendBody(reply, chosen)
+    return sendBody(reply, representation)
   }
 
   // Not async, so that a cache hit is answered in the same turn of the event loop.
@@ -46,16 +46,16 @@ export function listingRoute(app: FastifyInstance, deps: ListingRouteDeps, descr
     '/:provider/listing',
     { schema: describe('listFolder', { querystring: listingQuerySchema }), exposeHeadRoute: true },
     (request: ListingRequest, reply) => {
-      const listed = listedBy(request, deps)
-      const kept = listFolder.kept(listed)
-      if (kept !== undefined) return send(request, reply, kept)
-      return listFolder.load(listed, clientSignal(reply)).then((answer) => send(request, reply, answer))
+      const listRequest = parseListRequest(request, deps)
+      const cached = listFolder.getCached(listRequest)
+      if (cached !== undefined) return send(request, reply, cached)
+      return listFolder.load(listRequest, clientSignal(reply)).then((result) => send(request, reply, result))
     }
   )
 }
 
 /** Parses a request. @throws StorageError `PROVIDER_UNKNOWN`, `INVALID_REQUEST`, `TOO_MANY_REQUESTS` */
-function listedBy(request: ListingRequest, { hasProvider, takeRefresh }: ListingRouteDeps): ListFolderRequest {
+function parseListRequest(request: ListingRequest, { hasProvider, takeRefresh }: ListingRouteDeps): ListFolderRequest {
   const { provider } = request.params
   const { folder, connection: connectionId, cursor, limit, kind, refresh } = request.query
   if (!hasProvider(provider)) throw new StorageError('PROVIDER_UNKNOWN')

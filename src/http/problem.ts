@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Diagnosis, type FailureDetails, errorKind, StorageError, type StorageErrorCode } from '../errors.ts'
-import { ClientGone } from './in-flight.ts'
+import { ClientDisconnected } from './in-flight.ts'
 
 /** Errors that Fastify throws before a handler runs. */
 const FASTIFY_CODES: Readonly<Record<string, StorageErrorCode>> = {
@@ -21,11 +21,11 @@ interface ForeignError {
 }
 
 /** Sends every error of the routes as `application/problem+json` (RFC 9457). */
-export function answerProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  if (error instanceof ClientGone) return reply.code(499).send()
-  const ours = error instanceof StorageError ? error : fromFastify(error)
-  const problem = ours === undefined ? describeForeign(error, reply) : describe(ours)
-  logFailure(request, problem.status, ours ?? error)
+export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  if (error instanceof ClientDisconnected) return reply.code(499).send()
+  const storageError = error instanceof StorageError ? error : fromFastify(error)
+  const problem = storageError === undefined ? toForeignProblem(error, reply) : toProblem(storageError)
+  logFailure(request, problem.status, storageError ?? error)
   const { headers, ...body } = problem
   return reply
     .code(problem.status)
@@ -45,7 +45,7 @@ export interface Problem {
   readonly headers: Record<string, string>
 }
 
-export function describe(error: StorageError): Problem {
+export function toProblem(error: StorageError): Problem {
   const { code, message, statusCode, headers } = error
   const words = code.toLowerCase().replaceAll('_', ' ')
   return {
@@ -60,21 +60,22 @@ export function describe(error: StorageError): Problem {
 
 function fromFastify(error: unknown): StorageError | undefined {
   const { code, message } = error as ForeignError
-  const ours = typeof code === 'string' ? FASTIFY_CODES[code] : undefined
-  return ours && new StorageError(ours, typeof message === 'string' ? message : 'The request is not valid.')
+  const mappedCode = typeof code === 'string' ? FASTIFY_CODES[code] : undefined
+  return mappedCode && new StorageError(mappedCode, typeof message === 'string' ? message : 'The request is not valid.')
 }
 
 /**
  * Describes an error of the host's own hooks, which keeps its status, headers and code. Its message is sent only with
  * a 4xx status: failures inside the host are not disclosed to its users.
  */
-function describeForeign(error: unknown, reply: FastifyReply): Problem {
+function toForeignProblem(error: unknown, reply: FastifyReply): Problem {
   const foreign = (typeof error === 'object' && error !== null ? error : {}) as ForeignError
-  const asked = foreign.statusCode ?? reply.statusCode
-  const status = typeof asked === 'number' && asked >= 400 && asked <= 599 ? asked : 500
+  const declaredStatus = foreign.statusCode ?? reply.statusCode
+  const status =
+    typeof declaredStatus === 'number' && declaredStatus >= 400 && declaredStatus <= 599 ? declaredStatus : 500
   const code = typeof foreign.code === 'string' ? foreign.code : undefined
   if (status === 500 && code === undefined) {
-    return describe(new StorageError('INTERNAL', 'unexpected'))
+    return toProblem(new StorageError('INTERNAL', 'unexpected'))
   }
   return {
     type: 'about:blank',
@@ -82,18 +83,18 @@ function describeForeign(error: unknown, reply: FastifyReply): Problem {
     status,
     detail: status < 500 && typeof foreign.message === 'string' ? foreign.message : undefined,
     code,
-    headers: textHeaders(foreign.headers)
+    headers: toTextHeaders(foreign.headers)
   }
 }
 
-function textHeaders(headers: unknown): Record<string, string> {
+function toTextHeaders(headers: unknown): Record<string, string> {
   if (typeof headers !== 'object' || headers === null) return {}
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]))
 }
 
 const MAX_CAUSES = 4
-const MAX_DIAGNOSIS = 512
-const PLAIN_WORD = /^[\w.-]{1,64}$/
+const MAX_DIAGNOSIS_LENGTH = 512
+const LOGGABLE_WORD = /^[\w.-]{1,64}$/
 
 type Level = 'info' | 'warn' | 'error'
 
@@ -111,7 +112,7 @@ export type FailureSink = (failure: LoggedFailure, level: Level, message: string
 const sinks = new WeakMap<FastifyRequest, FailureSink>()
 
 /** Passes the failure of `request` to `sink`, for a server that writes one line per request. */
-export function collectFailure(request: FastifyRequest, sink: FailureSink): void {
+export function setFailureSink(request: FastifyRequest, sink: FailureSink): void {
   sinks.set(request, sink)
 }
 
@@ -153,11 +154,11 @@ function detailsOf({ method, params, query, routeOptions }: FastifyRequest, know
   const { url = '' } = routeOptions
   // `POST /connections/:id` connects: its id is a provider's.
   const isConnect = method === 'POST' && url.endsWith('/connections/:id')
-  const named = url.includes('/connections/:id') && !isConnect ? id : connection
+  const connectionParameter = url.includes('/connections/:id') && !isConnect ? id : connection
   return {
     ...known,
-    provider: known.provider ?? word(isConnect ? id : provider),
-    connectionId: known.connectionId ?? word(named)
+    provider: known.provider ?? toLoggableWord(isConnect ? id : provider),
+    connectionId: known.connectionId ?? toLoggableWord(connectionParameter)
   }
 }
 
@@ -177,16 +178,23 @@ export function causesOf(error: unknown): object[] {
     const { name, code, $metadata } = cause as Error & { code?: unknown; $metadata?: { httpStatusCode?: unknown } }
     // Messages of this package. They are cut, since they may contain an origin that a user or a server chose.
     const message =
-      cause instanceof Diagnosis || cause instanceof StorageError ? cause.message.slice(0, MAX_DIAGNOSIS) : undefined
-    causes.push({ name: plain(name), code: plain(code), status: plain($metadata?.httpStatusCode), message })
+      cause instanceof Diagnosis || cause instanceof StorageError
+        ? cause.message.slice(0, MAX_DIAGNOSIS_LENGTH)
+        : undefined
+    causes.push({
+      name: toLoggable(name),
+      code: toLoggable(code),
+      status: toLoggable($metadata?.httpStatusCode),
+      message
+    })
   }
   return causes
 }
 
-function plain(value: unknown): string | number | undefined {
-  return typeof value === 'number' ? value : word(value)
+function toLoggable(value: unknown): string | number | undefined {
+  return typeof value === 'number' ? value : toLoggableWord(value)
 }
 
-function word(value: unknown): string | undefined {
-  return typeof value === 'string' && PLAIN_WORD.test(value) ? value : undefined
+function toLoggableWord(value: unknown): string | undefined {
+  return typeof value === 'string' && LOGGABLE_WORD.test(value) ? value : undefined
 }

@@ -1,17 +1,17 @@
 import sensible from '@fastify/sensible'
 import type { FastifyInstance } from 'fastify'
 import type { InFlightLimit } from '../core/user-limits.ts'
-import { admitKnown } from './authentication.ts'
+import { authenticationHook } from './authentication.ts'
 import type { Authenticate } from './authentication.ts'
 import { type AuthorizeRouteDeps, authorizeRoutes } from './authorize-routes.ts'
 import { type CallbackRouteDeps, callbackRoute } from './callback-route.ts'
 import { type ConnectionRouteDeps, connectionRoutes, connectRoutes } from './connection-routes.ts'
-import { countInFlight } from './in-flight.ts'
+import { limitInFlight } from './in-flight.ts'
 import { type ListingRouteDeps, listingRoute } from './listing-route.ts'
-import { describeFor } from './openapi/describe.ts'
-import { answerProblem } from './problem.ts'
+import { createDescribeRoute } from './openapi/describe.ts'
+import { sendProblem } from './problem.ts'
 import { type ProviderRouteDeps, providerRoutes } from './connection-routes.ts'
-import { publicPlaces } from './callback-route.ts'
+import { createPublicUrls } from './callback-route.ts'
 import { type TransferRouteDeps, transferRoutes } from './transfer-routes.ts'
 import { decorateWithUser } from './authentication.ts'
 
@@ -23,7 +23,7 @@ export interface RoutesDeps
   /** The origins of other front ends. */
   readonly allowedOrigins: ReadonlySet<string>
   /** The limit of concurrent connects, verifies, authorizes and login polls per user. */
-  readonly connects: InFlightLimit
+  readonly connectLimit: InFlightLimit
   /** `false`: transfers have no routes. */
   readonly transfers: TransferRouteDeps | false
 }
@@ -31,33 +31,33 @@ export interface RoutesDeps
 /** Registers all routes in a scope of their own: its error handler and its validators never affect the host. */
 export async function registerRoutes(app: FastifyInstance, deps: RoutesDeps): Promise<void> {
   if (!app.hasReplyDecorator('vary')) await app.register(sensible)
-  app.setErrorHandler(answerProblem)
+  app.setErrorHandler(sendProblem)
   // Ajv takes half of the package's import time. Hosts that use only the decorators do not load it.
-  const { compileBody, useOwnCompilers } = await import('./validation.ts')
+  const { compileBody, setCompilers: useOwnCompilers } = await import('./validation.ts')
   useOwnCompilers(app)
-  const describe = await describeFor(app)
+  const describe = await createDescribeRoute(app)
   const { publicUrl, allowedOrigins } = deps
-  const places = publicPlaces(publicUrl, app.prefix, allowedOrigins)
+  const urls = createPublicUrls(publicUrl, app.prefix, allowedOrigins)
   const sites = { publicHost: publicUrl?.host, allowedOrigins }
 
-  await app.register(async (open) => {
-    callbackRoute(open, deps, places, describe)
+  await app.register(async (publicScope) => {
+    callbackRoute(publicScope, deps, urls, describe)
   })
-  await app.register(async (authenticated) => {
-    decorateWithUser(authenticated)
-    authenticated.addHook('onRequest', admitKnown(deps.authenticate, sites))
-    listingRoute(authenticated, deps, describe)
-    providerRoutes(authenticated, deps, describe)
-    connectionRoutes(authenticated, deps, describe)
-    await authenticated.register(async (connecting) => {
-      countInFlight(connecting, deps.connects)
-      connectRoutes(connecting, deps, describe, compileBody)
-      authorizeRoutes(connecting, { ...deps, places, sites }, describe, compileBody)
+  await app.register(async (authenticatedScope) => {
+    decorateWithUser(authenticatedScope)
+    authenticatedScope.addHook('onRequest', authenticationHook(deps.authenticate, sites))
+    listingRoute(authenticatedScope, deps, describe)
+    providerRoutes(authenticatedScope, deps, describe)
+    connectionRoutes(authenticatedScope, deps, describe)
+    await authenticatedScope.register(async (connectScope) => {
+      limitInFlight(connectScope, deps.connectLimit)
+      connectRoutes(connectScope, deps, describe, compileBody)
+      authorizeRoutes(connectScope, { ...deps, urls, sites }, describe, compileBody)
     })
     const { transfers } = deps
     if (transfers === false) return
-    await authenticated.register(async (transferring) => {
-      transferRoutes(transferring, transfers, describe)
+    await authenticatedScope.register(async (transferScope) => {
+      transferRoutes(transferScope, transfers, describe)
     })
   })
 }

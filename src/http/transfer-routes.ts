@@ -2,14 +2,14 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isStorageError, StorageError } from '../errors.ts'
 import { parseFolderId, parseObjectText } from '../core/ids.ts'
 import type { InFlightLimit } from '../core/user-limits.ts'
-import type { TransferPlace, Transfers, TransferTarget } from '../transfers/transfers.ts'
+import type { ConnectionSelector, Transfers, TransferTarget } from '../transfers/transfers.ts'
 import { clientSignal, type ClientWatch, watchClient } from './in-flight.ts'
-import { answerWithoutContent, type Content, sendContent, sendContentHead } from './content-response.ts'
-import { countInFlight } from './in-flight.ts'
-import type { Describe } from './openapi/describe.ts'
+import { sendContentProblem, type Content, sendContent, sendContentHead } from './content-response.ts'
+import { limitInFlight } from './in-flight.ts'
+import type { DescribeRoute } from './openapi/describe.ts'
 import type { IncomingBodyOptions } from './upload-body.ts'
-import { answerUploadProblem, endingWith, incomingUpload, takeAnyBody } from './upload-body.ts'
-import { privateAnswer } from './headers.ts'
+import { sendUploadProblem, runUpload, toIncomingUpload, acceptRawBody } from './upload-body.ts'
+import { setPrivateHeaders } from './headers.ts'
 import {
   type ContentQuery,
   contentQuerySchema,
@@ -23,7 +23,7 @@ import {
   uploadQuerySchema
 } from './schemas.ts'
 import { userOf } from './authentication.ts'
-import { writeConditions } from './write-conditions.ts'
+import { parseWriteConditions } from './write-conditions.ts'
 
 export interface TransferRouteDeps extends Transfers {
   /** The limit of concurrent transfers per user. */
@@ -35,25 +35,25 @@ interface Params {
   readonly provider: string
 }
 
-const CONTENT = '/:provider/content'
+const CONTENT_PATH = '/:provider/content'
 /** Two ids and a name. */
 const BODY_LIMIT = 64 * 1024
 
 /** Registers the routes of content in users' clouds, and of new folders. @param app a scope of these routes alone */
-export function transferRoutes(app: FastifyInstance, deps: TransferRouteDeps, describe: Describe): void {
-  countInFlight(app, deps.limit)
+export function transferRoutes(app: FastifyInstance, deps: TransferRouteDeps, describe: DescribeRoute): void {
+  limitInFlight(app, deps.limit)
   downloadRoutes(app, deps, describe)
   folderRoute(app, deps, describe)
   removalRoute(app, deps, describe)
-  void app.register(async (streaming) => {
-    uploadRoute(streaming, deps, describe)
+  void app.register(async (uploadScope) => {
+    uploadRoute(uploadScope, deps, describe)
   })
 }
 
-function downloadRoutes(app: FastifyInstance, transfers: TransferRouteDeps, describe: Describe): void {
+function downloadRoutes(app: FastifyInstance, transfers: TransferRouteDeps, describe: DescribeRoute): void {
   const options = {
     schema: describe('download', { querystring: contentQuerySchema }),
-    errorHandler: answerWithoutContent,
+    errorHandler: sendContentProblem,
     exposeHeadRoute: false
   }
   interface Route {
@@ -61,48 +61,48 @@ function downloadRoutes(app: FastifyInstance, transfers: TransferRouteDeps, desc
     Querystring: ContentQuery
   }
 
-  app.head<Route>(CONTENT, options, async (request, reply) => {
+  app.head<Route>(CONTENT_PATH, options, async (request, reply) => {
     const watch = watchClient(reply)
-    const content = await contentOf(transfers, placeOf(request), request.query, watch)
-    return sendContentHead(request, privateAnswer(reply), content, watch)
+    const content = await loadContent(transfers, selectorOf(request), request.query, watch)
+    return sendContentHead(request, setPrivateHeaders(reply), content, watch)
   })
-  app.get<Route>(CONTENT, options, async (request, reply) => {
+  app.get<Route>(CONTENT_PATH, options, async (request, reply) => {
     const watch = watchClient(reply)
-    const content = await contentOf(transfers, placeOf(request), request.query, watch)
-    return sendContent(request, privateAnswer(reply), content, watch)
+    const content = await loadContent(transfers, selectorOf(request), request.query, watch)
+    return sendContent(request, setPrivateHeaders(reply), content, watch)
   })
 }
 
 /** Returns the content to send. Reads the entry first, for its name and formats. */
-async function contentOf(
+async function loadContent(
   transfers: TransferRouteDeps,
-  place: TransferPlace,
+  selector: ConnectionSelector,
   query: ContentQuery,
   { signal }: ClientWatch
 ): Promise<Content> {
   const id = parseObjectText(query.id, 'id')
   const { minBytesPerSecond } = transfers.uploads
-  const backend = await transfers.open(place)
+  const backend = await transfers.open(selector)
   const entry = await backend.stat(id, { signal })
   const { name, mimeType } = entry
   const { exportAs } = query
   return { backend, id, entry, name, mimeType, minBytesPerSecond, ...(exportAs !== undefined && { exportAs }) }
 }
 
-function uploadRoute(app: FastifyInstance, { upload, uploads }: TransferRouteDeps, describe: Describe): void {
-  takeAnyBody(app)
+function uploadRoute(app: FastifyInstance, { upload, uploads }: TransferRouteDeps, describe: DescribeRoute): void {
+  acceptRawBody(app)
   const options = {
     schema: describe('upload', { querystring: uploadQuerySchema }),
-    errorHandler: answerUploadProblem,
+    errorHandler: sendUploadProblem,
     config: { streamsBody: true }
   }
-  app.put<{ Params: Params; Querystring: UploadQuery }>(CONTENT, options, async (request, reply) => {
-    const target = targetOf(request.query)
-    const conditions = writeConditions(request.headers, { isById: 'id' in target, canBeNew: true })
-    const { source, body, mimeType, size } = incomingUpload(request, uploads)
+  app.put<{ Params: Params; Querystring: UploadQuery }>(CONTENT_PATH, options, async (request, reply) => {
+    const target = parseTarget(request.query)
+    const conditions = parseWriteConditions(request.headers, { isById: 'id' in target, canCreate: true })
+    const { source, body, mimeType, size } = toIncomingUpload(request, uploads)
     const signal = clientSignal(reply)
-    const { entry, isNew } = await endingWith(source, signal, () =>
-      upload(placeOf(request), { target, mimeType, size, ...conditions, signal }, body).catch((error: unknown) => {
+    const { entry, isNew } = await runUpload(source, signal, () =>
+      upload(selectorOf(request), { target, mimeType, size, ...conditions, signal }, body).catch((error: unknown) => {
         // With `If-None-Match`, an existing file is a failed condition and no conflict (RFC 9110, 13.1.2).
         if (conditions.ifNoneMatch === undefined || !isStorageError(error, 'ALREADY_EXISTS')) throw error
         throw new StorageError('PRECONDITION_FAILED', error.message, { cause: error })
@@ -115,7 +115,7 @@ function uploadRoute(app: FastifyInstance, { upload, uploads }: TransferRouteDep
   })
 }
 
-function targetOf({ id, parent, name }: UploadQuery): TransferTarget {
+function parseTarget({ id, parent, name }: UploadQuery): TransferTarget {
   if (id !== undefined) {
     if (parent === undefined && name === undefined) return { id: parseObjectText(id, 'id') }
     throw new StorageError('INVALID_REQUEST', 'An upload takes either id, or name and parent, not both.')
@@ -124,7 +124,7 @@ function targetOf({ id, parent, name }: UploadQuery): TransferTarget {
   return { parentId: parseFolderId(parent, 'parent'), name: parseObjectText(name, 'name') }
 }
 
-function folderRoute(app: FastifyInstance, { createFolder }: Transfers, describe: Describe): void {
+function folderRoute(app: FastifyInstance, { createFolder }: Transfers, describe: DescribeRoute): void {
   const schema = describe('createFolder', { querystring: folderQuerySchema, body: newFolderSchema })
   app.post<{ Params: Params; Querystring: FolderQuery }>(
     '/:provider/folders',
@@ -133,26 +133,28 @@ function folderRoute(app: FastifyInstance, { createFolder }: Transfers, describe
       const { parentId, name } = request.body as NewFolder
       const parent = parseFolderId(parentId ?? undefined, 'parentId')
       const signal = clientSignal(reply)
-      const entry = await createFolder(placeOf(request), parent, parseObjectText(name, 'name'), { signal })
+      const entry = await createFolder(selectorOf(request), parent, parseObjectText(name, 'name'), { signal })
       return reply.code(201).header('cache-control', 'no-store').send(entry)
     }
   )
 }
 
-function removalRoute(app: FastifyInstance, { remove }: Transfers, describe: Describe): void {
+function removalRoute(app: FastifyInstance, { remove }: Transfers, describe: DescribeRoute): void {
   app.delete<{ Params: Params; Querystring: RemovalQuery }>(
-    CONTENT,
+    CONTENT_PATH,
     { schema: describe('removeContent', { querystring: removalQuerySchema }) },
     async (request, reply) => {
       const id = parseObjectText(request.query.id, 'id')
-      const { ifMatch } = writeConditions(request.headers, { isById: true, canBeNew: false })
-      await remove(placeOf(request), id, { signal: clientSignal(reply), ifMatch })
+      const { ifMatch } = parseWriteConditions(request.headers, { isById: true, canCreate: false })
+      await remove(selectorOf(request), id, { signal: clientSignal(reply), ifMatch })
       return reply.code(204).send()
     }
   )
 }
 
-function placeOf(request: FastifyRequest<{ Params: Params; Querystring: { connection?: string } }>): TransferPlace {
+function selectorOf(
+  request: FastifyRequest<{ Params: Params; Querystring: { connection?: string } }>
+): ConnectionSelector {
   return { userId: userOf(request), provider: request.params.provider, connectionId: request.query.connection }
 }
 

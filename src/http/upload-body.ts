@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { SlowSourceTimer } from '../core/minimum-rate.ts'
 import { StorageError } from '../errors.ts'
-import { answerProblem } from './problem.ts'
+import { sendProblem } from './problem.ts'
 
 export interface IncomingBodyOptions {
   /** `undefined`: no limit. */
@@ -27,7 +27,7 @@ export class IncomingBody extends Readable {
   readonly #source: Readable
   readonly #options: IncomingBodyOptions
   readonly #rate: SlowSourceTimer
-  #received = 0
+  #receivedBytes = 0
   #timer: NodeJS.Timeout | undefined
 
   constructor(source: Readable, options: IncomingBodyOptions) {
@@ -43,49 +43,49 @@ export class IncomingBody extends Readable {
     source.pause()
     source.on('data', this.#onData)
     source.on('end', this.#onEnd)
-    source.on('error', this.#onBreak)
-    source.on('close', this.#onBreak)
-    if (source.destroyed) this.#onBreak()
+    source.on('error', this.#onInterrupted)
+    source.on('close', this.#onInterrupted)
+    if (source.destroyed) this.#onInterrupted()
   }
 
   override _read(): void {
-    this.#arm()
+    this.#startTimers()
     this.#source.resume()
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    this.#rest()
+    this.#stopTimers()
     const source = this.#source
     source.pause()
-    source.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onBreak)
+    source.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onInterrupted)
     // The `error` listener stays: the request has no other.
     callback(error)
   }
 
   readonly #onData = (chunk: Buffer): void => {
     const { maxBytes = Infinity } = this.#options
-    this.#received += chunk.length
+    this.#receivedBytes += chunk.length
     this.#rate.count(chunk.length)
-    if (this.#received > maxBytes) this.#fail(tooLarge(maxBytes))
-    else if (this.push(chunk)) this.#arm()
+    if (this.#receivedBytes > maxBytes) this.#fail(tooLarge(maxBytes))
+    else if (this.push(chunk)) this.#startTimers()
     else {
-      this.#rest()
+      this.#stopTimers()
       this.#source.pause()
     }
   }
 
   readonly #onEnd = (): void => {
-    this.#rest()
+    this.#stopTimers()
     this.push(null)
   }
 
-  readonly #onBreak = (): void => {
+  readonly #onInterrupted = (): void => {
     if (!this.#source.readableEnded && !this.destroyed) {
       this.#fail(new StorageError('INVALID_REQUEST', 'The upload was interrupted. Try again.'))
     }
   }
 
-  #arm(): void {
+  #startTimers(): void {
     clearTimeout(this.#timer)
     if (this.destroyed || this.#source.readableEnded) return
     this.#timer = setTimeout(() => {
@@ -95,7 +95,7 @@ export class IncomingBody extends Readable {
   }
 
   /** Stops the timers: while the server reads no bytes, neither the client's pause nor its rate counts. */
-  #rest(): void {
+  #stopTimers(): void {
     clearTimeout(this.#timer)
     this.#rate.stop()
   }
@@ -107,7 +107,7 @@ export class IncomingBody extends Readable {
 }
 
 /** Rejects an announced size that is too large. @throws StorageError `PAYLOAD_TOO_LARGE` */
-export function requireSize(size: number | undefined, maxBytes: number | undefined): void {
+export function requireMaxSize(size: number | undefined, maxBytes: number | undefined): void {
   if (size !== undefined && maxBytes !== undefined && size > maxBytes) throw tooLarge(maxBytes)
 }
 
@@ -122,10 +122,10 @@ const LINGER_MS = 5_000
  * Discards the rest of a rejected body, for a limited time. Closing the connection at once, with unread bytes in it,
  * would lose the response (RFC 9112, 9.6).
  */
-export function dropRest({ raw }: FastifyRequest, reply: FastifyReply, lingerMs = LINGER_MS): void {
-  if (isOver(raw)) return
+export function discardRemainingBody({ raw }: FastifyRequest, reply: FastifyReply, lingerMs = LINGER_MS): void {
+  if (hasEnded(raw)) return
   reply.raw.once('finish', () => {
-    if (isOver(raw)) return
+    if (hasEnded(raw)) return
     const timer = setTimeout(() => raw.destroy(), lingerMs)
     raw.once('close', () => {
       clearTimeout(timer)
@@ -135,12 +135,12 @@ export function dropRest({ raw }: FastifyRequest, reply: FastifyReply, lingerMs 
   })
 }
 
-function isOver(raw: IncomingMessage): boolean {
+function hasEnded(raw: IncomingMessage): boolean {
   return raw.readableEnded || raw.destroyed
 }
 
 /** Disables body parsing in the scope of `app`: handlers get the raw stream, of any type and size. */
-export function takeAnyBody(app: FastifyInstance): void {
+export function acceptRawBody(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => {
     done(null, payload)
@@ -161,10 +161,10 @@ export interface IncomingUpload {
  * @throws StorageError for partial content (RFC 9110, 14.5), for content with a coding, which would be stored
  * encoded, and `PAYLOAD_TOO_LARGE` for an announced size above `maxBytes`
  */
-export function incomingUpload({ headers, body }: FastifyRequest, options: IncomingBodyOptions): IncomingUpload {
-  requireWhole(headers)
+export function toIncomingUpload({ headers, body }: FastifyRequest, options: IncomingBodyOptions): IncomingUpload {
+  requireFullContent(headers)
   const size = headers['content-length'] === undefined ? undefined : Number(headers['content-length'])
-  requireSize(size, options.maxBytes)
+  requireMaxSize(size, options.maxBytes)
   const source = body instanceof Readable ? new IncomingBody(body, options) : null
   return {
     source,
@@ -174,7 +174,7 @@ export function incomingUpload({ headers, body }: FastifyRequest, options: Incom
   }
 }
 
-function requireWhole(headers: IncomingHttpHeaders): void {
+function requireFullContent(headers: IncomingHttpHeaders): void {
   if (headers['content-range'] !== undefined) {
     throw new StorageError('INVALID_REQUEST', 'Partial uploads with Content-Range are not supported.')
   }
@@ -184,7 +184,7 @@ function requireWhole(headers: IncomingHttpHeaders): void {
 }
 
 /** Runs an upload. On failure, throws the signal's abort reason, else the failure of the body, else the error. */
-export async function endingWith<T>(body: IncomingBody | null, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+export async function runUpload<T>(body: IncomingBody | null, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
   try {
     return await run()
   } catch (error) {
@@ -196,7 +196,7 @@ export async function endingWith<T>(body: IncomingBody | null, signal: AbortSign
 }
 
 /** Handles errors of routes that receive uploads. */
-export function answerUploadProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  dropRest(request, reply)
-  return answerProblem(error, request, reply)
+export function sendUploadProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  discardRemainingBody(request, reply)
+  return sendProblem(error, request, reply)
 }

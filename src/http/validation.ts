@@ -1,26 +1,26 @@
 import { Ajv } from 'ajv'
 import type { FastifyInstance } from 'fastify'
 import { StorageError } from '../errors.ts'
-import { unchecked } from './openapi/describe.ts'
+import { skipValidation } from './openapi/describe.ts'
 
 /**
  * Separate validators: the host may have replaced Fastify's by one with other keywords, or by one that removes
  * unknown properties instead of rejecting them.
  */
-const forQuery = new Ajv({ coerceTypes: true, useDefaults: true, strict: true })
-const forBody = new Ajv({ strict: true })
+const queryAjv = new Ajv({ coerceTypes: true, useDefaults: true, strict: true })
+const bodyAjv = new Ajv({ strict: true })
 
 /**
  * Makes the routes of `app` validate only queries and bodies: paths hold opaque text, and headers have rules of their
  * own. Responses are serialised without regard to their schemas.
  */
-export function useOwnCompilers(app: FastifyInstance): void {
+export function setCompilers(app: FastifyInstance): void {
   app.setValidatorCompiler<object>(({ schema, httpPart }) => {
-    if (httpPart === 'querystring') return forQuery.compile(schema)
-    return httpPart === 'body' ? forBody.compile(schema) : unchecked()
+    if (httpPart === 'querystring') return queryAjv.compile(schema)
+    return httpPart === 'body' ? bodyAjv.compile(schema) : skipValidation()
   })
   app.setSerializerCompiler(() => JSON.stringify)
-  app.setSchemaErrorFormatter((errors, part) => invalid(errors, part))
+  app.setSchemaErrorFormatter((errors, part) => toValidationError(errors, part))
 }
 
 /**
@@ -28,9 +28,9 @@ export function useOwnCompilers(app: FastifyInstance): void {
  * @returns a check that throws StorageError `INVALID_REQUEST` with the name of the field, never with its value
  */
 export function compileBody(schema: object): (body: unknown) => void {
-  const validate = forBody.compile(schema)
+  const validate = bodyAjv.compile(schema)
   return (body) => {
-    if (!validate(body)) throw invalid(validate.errors ?? [], 'body')
+    if (!validate(body)) throw toValidationError(validate.errors ?? [], 'body')
   }
 }
 
@@ -44,12 +44,12 @@ interface Violation {
 /** A property name that may be repeated. Any other text could be a value in the wrong place. */
 const PROPERTY_NAME = /^[\w.-]{1,64}$/
 
-function invalid(violations: readonly Violation[], part: string): StorageError {
-  const words = violations.map(
+function toValidationError(violations: readonly Violation[], part: string): StorageError {
+  const messages = violations.map(
     ({ instancePath, message = 'is not valid', ...violation }) =>
       `${part}${instancePath} ${message}${detailOf(violation)}`
   )
-  return new StorageError('INVALID_REQUEST', words.join(', '))
+  return new StorageError('INVALID_REQUEST', messages.join(', '))
 }
 
 /** Returns what Ajv's message omits: the unknown property, or the allowed values. */

@@ -2,9 +2,9 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { StorageError } from '../errors.ts'
 import type { VersionCondition } from '../transfers/transfers.ts'
 import { validatorsOf } from './content-response.ts'
-import { isStrong, tagsOf } from './conditional.ts'
+import { isStrong, parseEntityTags } from './conditional.ts'
 
-const ONE_OR_MORE_TAGS = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:[ \t]*,[ \t]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*$/
+const ENTITY_TAG_LIST = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:[ \t]*,[ \t]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*$/
 
 /** The preconditions of a change. */
 export interface WriteConditions {
@@ -19,31 +19,31 @@ export interface WriteConditions {
  * @param isById whether the object can be read before the change; if not, `If-Match` must name exactly one version
  * @throws StorageError `INVALID_REQUEST`
  */
-export function writeConditions(
+export function parseWriteConditions(
   headers: IncomingHttpHeaders,
-  { isById, canBeNew }: { readonly isById: boolean; readonly canBeNew: boolean }
+  { isById, canCreate }: { readonly isById: boolean; readonly canCreate: boolean }
 ): WriteConditions {
   if ('if-unmodified-since' in headers || 'if-range' in headers) {
     throw new StorageError('INVALID_REQUEST', 'Changes support no conditions other than If-Match and If-None-Match.')
   }
   const { 'if-none-match': ifNoneMatch, 'if-match': ifMatch } = headers
-  if (ifNoneMatch !== undefined && !(canBeNew && ifNoneMatch.trim() === '*')) {
-    const takes = canBeNew ? 'If-None-Match must be * here.' : 'If-None-Match is not supported here.'
-    throw new StorageError('INVALID_REQUEST', takes)
+  if (ifNoneMatch !== undefined && !(canCreate && ifNoneMatch.trim() === '*')) {
+    const message = canCreate ? 'If-None-Match must be * here.' : 'If-None-Match is not supported here.'
+    throw new StorageError('INVALID_REQUEST', message)
   }
   return {
     ifNoneMatch: ifNoneMatch === undefined ? undefined : '*',
-    ifMatch: ifMatch === undefined ? undefined : versionCondition(ifMatch.trim(), isById)
+    ifMatch: ifMatch === undefined ? undefined : toVersionCondition(ifMatch.trim(), isById)
   }
 }
 
-function versionCondition(value: string, isById: boolean): VersionCondition {
+function toVersionCondition(value: string, isById: boolean): VersionCondition {
   const isAny = value === '*'
-  if (!isAny && !ONE_OR_MORE_TAGS.test(value)) {
+  if (!isAny && !ENTITY_TAG_LIST.test(value)) {
     throw new StorageError('INVALID_REQUEST', 'If-Match must contain versions in double quotes.')
   }
   // A weak tag never matches (RFC 9110, 8.8.3.2).
-  const tags = tagsOf(value).filter(isStrong)
+  const tags = parseEntityTags(value).filter(isStrong)
   if (!isById && (isAny || tags.length > 1)) {
     throw new StorageError('INVALID_REQUEST', 'When uploading by name, If-Match takes exactly one version.')
   }

@@ -4,8 +4,8 @@ import type { StorageBackend } from '../core/backend.ts'
 import type { TrippedBreaker } from '../core/telemetry.ts'
 import type { Clock } from '../core/time.ts'
 import { errorKind, StorageError } from '../errors.ts'
-import { aroundEach } from './layer.ts'
-import { Penalty } from './throttle.ts'
+import { interceptCalls } from './layer.ts'
+import { Throttle } from './throttle.ts'
 
 /** Consecutive failures that open the circuit. */
 const THRESHOLD = 5
@@ -20,7 +20,7 @@ interface Circuit {
 }
 
 type Outcome<T> =
-  | { readonly health: 'up'; readonly answer: T }
+  | { readonly health: 'up'; readonly result: T }
   | { readonly health: 'up' | 'down' | 'unknown'; readonly error: unknown }
 
 /**
@@ -39,12 +39,12 @@ export class Breaker {
 
   /** @throws StorageError `PROVIDER_UNAVAILABLE` with the remaining wait, without a call, while the circuit is open */
   async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    const { policy, states } = await this.#ready(signal)
+    const { policy, states } = await this.#getCircuit(signal)
     const outcome = await policy.execute(async () => {
-      const probes = policy.state !== states.Closed
+      const isProbe = policy.state !== states.Closed
       const outcome = await settle(signal, work)
       // cockatiel ignores an unhandled error, but a probe that ends with one counts as a success.
-      if (outcome.health === 'unknown' && !probes) throw outcome.error
+      if (outcome.health === 'unknown' && !isProbe) throw outcome.error
       return outcome
     })
     // The probe was inconclusive: the next call probes again.
@@ -58,10 +58,10 @@ export class Breaker {
    * @throws StorageError as {@link run}
    */
   async runLong<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    const { policy } = await this.#ready(signal)
+    const { policy } = await this.#getCircuit(signal)
     const outcome = await settle(signal, work)
-    const isAsked = outcome.health !== 'unknown' && this.#refusal() === null
-    if (isAsked) await policy.execute(() => outcome)
+    const shouldRecord = outcome.health !== 'unknown' && this.#openError() === null
+    if (shouldRecord) await policy.execute(() => outcome)
     return unwrap(outcome)
   }
 
@@ -74,7 +74,7 @@ export class Breaker {
     return this.#clock.now() < this.#probeAt ? 'open' : 'half_open'
   }
 
-  async #ready(signal: AbortSignal): Promise<Circuit> {
+  async #getCircuit(signal: AbortSignal): Promise<Circuit> {
     signal.throwIfAborted()
     // Imported at first use: the import is slow, and an application may never make a call.
     const { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhenResult } = await import('cockatiel')
@@ -90,12 +90,12 @@ export class Breaker {
       })
       this.#circuit = { policy, states: CircuitState }
     }
-    const refusal = this.#refusal()
-    if (refusal !== null) throw refusal
+    const openError = this.#openError()
+    if (openError !== null) throw openError
     return this.#circuit
   }
 
-  #refusal(): StorageError | null {
+  #openError(): StorageError | null {
     if (this.#circuit === undefined) return null
     const { policy, states } = this.#circuit
     if (policy.state === states.Closed) return null
@@ -110,7 +110,7 @@ export class Breaker {
 
 async function settle<T>(signal: AbortSignal, work: () => Promise<T>): Promise<Outcome<T>> {
   try {
-    return { health: 'up', answer: await work() }
+    return { health: 'up', result: await work() }
   } catch (error) {
     // An aborted call says nothing about the provider's health.
     if (signal.aborted) return { health: 'unknown', error }
@@ -126,7 +126,7 @@ function healthOf(error: unknown): 'up' | 'down' | 'unknown' {
 
 function unwrap<T>(outcome: Outcome<T>): T {
   if ('error' in outcome) throw outcome.error
-  return outcome.answer
+  return outcome.result
 }
 
 /**
@@ -134,19 +134,19 @@ function unwrap<T>(outcome: Outcome<T>): T {
  * outcome. A download has succeeded once its body begins.
  */
 export function withBreaker(backend: StorageBackend, breaker: Breaker): StorageBackend {
-  return aroundEach(backend, (call, signal, run) => {
+  return interceptCalls(backend, (method, signal, run) => {
     const work = (): ReturnType<typeof run> => run(signal)
-    return call === 'upload' ? breaker.runLong(signal, work) : breaker.run(signal, work)
+    return method === 'upload' ? breaker.runLong(signal, work) : breaker.run(signal, work)
   })
 }
 
 /** The state of one connection's provider. It outlives the opened backends. */
 export interface Health {
-  readonly penalty: Penalty
+  readonly throttle: Throttle
   readonly breaker: Breaker
 }
 
-interface Known extends Health {
+interface HealthEntry extends Health {
   readonly provider: string
 }
 
@@ -160,7 +160,7 @@ const MAX_CONNECTIONS = 5_000
 export class ConnectionHealth {
   readonly #clock: Clock
   readonly #onThrottled: (provider: string) => void
-  readonly #known = new LRUCache<string, Known>({ max: MAX_CONNECTIONS })
+  readonly #entries = new LRUCache<string, HealthEntry>({ max: MAX_CONNECTIONS })
 
   /** @param onThrottled called once for each throttle response */
   constructor(clock: Clock, onThrottled: (provider: string) => void = () => {}) {
@@ -169,15 +169,15 @@ export class ConnectionHealth {
   }
 
   /** Returns the connection's health, creating it at first use. */
-  of(provider: string, connectionId: string): Health {
+  get(provider: string, connectionId: string): Health {
     const key = keyOf(provider, connectionId)
-    let health = this.#known.get(key)
+    let health = this.#entries.get(key)
     if (health === undefined) {
-      const penalty = new Penalty(this.#clock, () => {
+      const throttle = new Throttle(this.#clock, () => {
         this.#onThrottled(provider)
       })
-      health = { provider, penalty, breaker: new Breaker(this.#clock) }
-      this.#known.set(key, health)
+      health = { provider, throttle, breaker: new Breaker(this.#clock) }
+      this.#entries.set(key, health)
     }
     return health
   }
@@ -185,14 +185,14 @@ export class ConnectionHealth {
   /** Returns the breakers that are not closed. */
   tripped(): TrippedBreaker[] {
     // `values()` does not change the LRU order: reading metrics must not keep connections in memory.
-    return [...this.#known.values()].flatMap(({ provider, breaker: { state } }) =>
+    return [...this.#entries.values()].flatMap(({ provider, breaker: { state } }) =>
       state === 'closed' ? [] : [{ provider, state }]
     )
   }
 
   /** Removes a deleted connection. */
-  forget(provider: string, connectionId: string): void {
-    this.#known.delete(keyOf(provider, connectionId))
+  delete(provider: string, connectionId: string): void {
+    this.#entries.delete(keyOf(provider, connectionId))
   }
 }
 

@@ -1,6 +1,6 @@
 import type { StorageBackend } from '../core/backend.ts'
 import { providerFailure } from '../errors.ts'
-import { aroundEach } from './layer.ts'
+import { interceptCalls } from './layer.ts'
 
 /**
  * Limits each call except uploads to `totalMs`, even if the backend ignores its signal. For a download the deadline
@@ -9,36 +9,36 @@ import { aroundEach } from './layer.ts'
  * Uses its own timer and controller: Node 20 may garbage-collect a composed timeout signal before it fires.
  */
 export function withDeadline(backend: StorageBackend, totalMs: number): StorageBackend {
-  return aroundEach(backend, async (call, outer, run) => {
+  return interceptCalls(backend, async (method, outer, run) => {
     outer.throwIfAborted()
-    if (call === 'upload') return await run(outer)
+    if (method === 'upload') return await run(outer)
     const controller = new AbortController()
-    const leave = (): void => {
+    const onAbort = (): void => {
       controller.abort(outer.reason)
     }
-    outer.addEventListener('abort', leave, { once: true })
+    outer.addEventListener('abort', onAbort, { once: true })
     const timer = setTimeout(() => {
       controller.abort(providerFailure('PROVIDER_TIMEOUT'))
     }, totalMs)
-    let transferring = false
+    let isTransferring = false
     try {
-      const answer = await Promise.race([run(controller.signal), rejection(controller.signal)])
-      if (call === 'download') {
+      const result = await Promise.race([run(controller.signal), rejectOnAbort(controller.signal)])
+      if (method === 'download') {
         // The caller's signal must still reach the body.
-        transferring = true
-        bodyOf(answer).once('close', () => {
-          outer.removeEventListener('abort', leave)
+        isTransferring = true
+        bodyOf(result).once('close', () => {
+          outer.removeEventListener('abort', onAbort)
         })
       }
-      return answer
+      return result
     } finally {
       clearTimeout(timer)
-      if (!transferring) outer.removeEventListener('abort', leave)
+      if (!isTransferring) outer.removeEventListener('abort', onAbort)
     }
   })
 }
 
-function rejection(signal: AbortSignal): Promise<never> {
+function rejectOnAbort(signal: AbortSignal): Promise<never> {
   return new Promise((_resolve, reject) => {
     signal.addEventListener(
       'abort',
@@ -50,6 +50,6 @@ function rejection(signal: AbortSignal): Promise<never> {
   })
 }
 
-function bodyOf(answer: unknown): NodeJS.EventEmitter {
-  return (answer as { body: NodeJS.EventEmitter }).body
+function bodyOf(result: unknown): NodeJS.EventEmitter {
+  return (result as { body: NodeJS.EventEmitter }).body
 }

@@ -1,7 +1,7 @@
 import type { Download, StorageBackend } from '../core/backend.ts'
 import type { HostTrail } from '../core/egress.ts'
 import { type FailureDetails, StorageError } from '../errors.ts'
-import { aroundEach } from './layer.ts'
+import { interceptCalls } from './layer.ts'
 
 /**
  * Adds details to each error, for the log. Also covers the body of a download, which may fail later.
@@ -12,17 +12,17 @@ export function withDetails(
   backend: StorageBackend,
   detailsOf: (signal: AbortSignal) => FailureDetails
 ): StorageBackend {
-  return aroundEach(backend, async (call, signal, run) => {
-    const add = (error: unknown): void => {
+  return interceptCalls(backend, async (method, signal, run) => {
+    const addContext = (error: unknown): void => {
       if (error instanceof StorageError) error.about(detailsOf(signal))
     }
     try {
       const result = await run(signal)
       // Before the listeners of the reader, which may log the error.
-      if (call === 'download') (result as Download).body.prependListener('error', add)
+      if (method === 'download') (result as Download).body.prependListener('error', addContext)
       return result
     } catch (error) {
-      add(error)
+      addContext(error)
       throw error
     }
   })
@@ -37,8 +37,8 @@ export function withHost(backend: StorageBackend, hosts: HostTrail): StorageBack
  * Encloses all layers that may fail: every error is a `StorageError`. Other errors of a backend (a host application's
  * own provider may throw anything) become `PROVIDER_ERROR` with the original as the cause.
  */
-export function withKnownErrors(backend: StorageBackend): StorageBackend {
-  return aroundEach(backend, async (_call, signal, run) => {
+export function withStorageErrors(backend: StorageBackend): StorageBackend {
+  return interceptCalls(backend, async (_method, signal, run) => {
     try {
       return await run(signal)
     } catch (error) {

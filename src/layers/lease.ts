@@ -2,100 +2,113 @@ import type { Readable } from 'node:stream'
 import { isStorageError, StorageError } from '../errors.ts'
 import { sleep } from '../core/time.ts'
 import type { Download, StorageBackend } from '../core/backend.ts'
-import { untilAborted } from '../core/time.ts'
-import { aroundEach, type BackendCall } from './layer.ts'
+import { raceSignal } from '../core/time.ts'
+import { interceptCalls, type BackendMethod } from './layer.ts'
 
-export interface LeaseWatch {
+export interface LeaseVerifier {
   /**
    * Resolves if the connection may be used, according to information that is at most `withinMs` old.
    *
    * @throws StorageError if it may not be used, or if that is unknown
    */
-  readonly confirm: (withinMs: number) => Promise<void>
+  readonly confirm: (maxAgeMs: number) => Promise<void>
   /** The lease in milliseconds. */
   readonly leaseMs: number
 }
 
 /** Calls that disclose data. Writes are excluded: they have happened and must not be reported as failed. */
-const TELLING: ReadonlySet<BackendCall> = new Set<BackendCall>(['listFolder', 'stat', 'download', 'downloadUrl'])
+const DISCLOSING_METHODS: ReadonlySet<BackendMethod> = new Set<BackendMethod>([
+  'listFolder',
+  'stat',
+  'download',
+  'downloadUrl'
+])
 /** Lease of a body if leases are disabled: the connection cannot be checked for each byte. */
-const READ_EACH_TIME_MS = 1_000
+const DEFAULT_BODY_LEASE_MS = 1_000
 /** The age, the interval and the timeout of a confirmation are one such share each: together, one lease. */
-const SHARES = 3
+const INTERVALS_PER_LEASE = 3
 /** Delay before the database is queried again after an immediate failure. */
-const AGAIN_MS = 50
-const MIN_SHARE_MS = 10
+const RETRY_DELAY_MS = 50
+const MIN_INTERVAL_MS = 10
 
 /**
  * Returns no data of a connection that was changed or removed meanwhile, and ends a body in progress when that
  * happens. A body is also ended if the connection cannot be confirmed.
  */
-export function withLease(backend: StorageBackend, watch: LeaseWatch): StorageBackend {
-  const leaseMs = watch.leaseMs === 0 ? READ_EACH_TIME_MS : watch.leaseMs
-  const shareMs = Math.max(MIN_SHARE_MS, leaseMs / SHARES)
-  return aroundEach(backend, async (call, signal, run) => {
-    const answer = await run(signal)
-    if (!TELLING.has(call)) return answer
-    const body = call === 'download' ? (answer as Download).body : null
+export function withLease(backend: StorageBackend, verifier: LeaseVerifier): StorageBackend {
+  const leaseMs = verifier.leaseMs === 0 ? DEFAULT_BODY_LEASE_MS : verifier.leaseMs
+  const intervalMs = Math.max(MIN_INTERVAL_MS, leaseMs / INTERVALS_PER_LEASE)
+  return interceptCalls(backend, async (method, signal, run) => {
+    const result = await run(signal)
+    if (!DISCLOSING_METHODS.has(method)) return result
+    const body = method === 'download' ? (result as Download).body : null
     try {
-      await watch.confirm(body === null ? leaseMs : shareMs)
+      await verifier.confirm(body === null ? leaseMs : intervalMs)
     } catch (error) {
       body?.destroy()
       throw error
     }
-    if (body !== null) void guard(body, watch, shareMs)
-    return answer
+    if (body !== null) void monitorBody(body, verifier, intervalMs)
+    return result
   })
 }
 
-async function guard(body: Readable, { confirm }: LeaseWatch, shareMs: number): Promise<void> {
+async function monitorBody(body: Readable, { confirm }: LeaseVerifier, intervalMs: number): Promise<void> {
   const closed = new AbortController()
-  const stop = (): void => {
+  const onClose = (): void => {
     closed.abort()
   }
-  body.once('close', stop)
-  if (body.closed) stop()
+  body.once('close', onClose)
+  if (body.closed) onClose()
   // The caller may not have begun to read the body: an unhandled error would end the process.
   body.on('error', () => {})
   try {
     for (;;) {
-      await sleep(shareMs, closed.signal)
-      await confirmed(confirm, shareMs, closed.signal)
+      await sleep(intervalMs, closed.signal)
+      await confirmWithTimeout(confirm, intervalMs, closed.signal)
     }
   } catch (error) {
     // Has no effect on a body that is already closed.
     body.destroy(error as Error)
   } finally {
-    body.off('close', stop)
+    body.off('close', onClose)
   }
 }
 
 /** @throws StorageError also if there is no result within `shareMs` */
-async function confirmed(confirm: LeaseWatch['confirm'], shareMs: number, closed: AbortSignal): Promise<void> {
-  const round = new AbortController()
-  const leave = (): void => {
-    round.abort(closed.reason)
+async function confirmWithTimeout(
+  confirm: LeaseVerifier['confirm'],
+  intervalMs: number,
+  closed: AbortSignal
+): Promise<void> {
+  const attempt = new AbortController()
+  const onAbort = (): void => {
+    attempt.abort(closed.reason)
   }
-  closed.addEventListener('abort', leave, { once: true })
+  closed.addEventListener('abort', onAbort, { once: true })
   const timer = setTimeout(() => {
-    round.abort(new StorageError('DATABASE_UNAVAILABLE', 'The state of this connection cannot be checked.'))
-  }, shareMs)
+    attempt.abort(new StorageError('DATABASE_UNAVAILABLE', 'The state of this connection cannot be checked.'))
+  }, intervalMs)
   try {
-    await untilAborted(untilTold(confirm, shareMs, round.signal), round.signal)
+    await raceSignal(confirmWithRetries(confirm, intervalMs, attempt.signal), attempt.signal)
   } finally {
     clearTimeout(timer)
-    closed.removeEventListener('abort', leave)
+    closed.removeEventListener('abort', onAbort)
   }
 }
 
-async function untilTold(confirm: LeaseWatch['confirm'], shareMs: number, signal: AbortSignal): Promise<void> {
+async function confirmWithRetries(
+  confirm: LeaseVerifier['confirm'],
+  intervalMs: number,
+  signal: AbortSignal
+): Promise<void> {
   for (;;) {
     try {
-      await confirm(shareMs)
+      await confirm(intervalMs)
       return
     } catch (error) {
       if (!isStorageError(error, 'DATABASE_UNAVAILABLE')) throw error
     }
-    await sleep(AGAIN_MS, signal)
+    await sleep(RETRY_DELAY_MS, signal)
   }
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { StorageBackend } from '../core/backend.ts'
 import type { Entry, EntryPage, IncompleteReason } from '../core/entry.ts'
 import { StorageError } from '../errors.ts'
-import { aroundEach } from './layer.ts'
+import { interceptCalls } from './layer.ts'
 
 /** Limits of a chain of pages. The page that reaches a limit is returned whole and is the last one. */
 export interface PageGuardLimits {
@@ -18,7 +18,7 @@ export interface PageGuardLimits {
 export function withPageGuard(backend: StorageBackend, limits: PageGuardLimits = {}): StorageBackend {
   const { maxPages = 10_000, maxEntries = 1_000_000 } = limits
   return {
-    ...aroundEach(backend, async (_call, signal, run) => await run(signal)),
+    ...interceptCalls(backend, async (_method, signal, run) => await run(signal)),
     async listFolder(folderId, call) {
       call.signal.throwIfAborted()
       const chain = PageChain.parse(call.cursor)
@@ -26,44 +26,44 @@ export function withPageGuard(backend: StorageBackend, limits: PageGuardLimits =
         ...call,
         ...(chain.cursor !== undefined && { cursor: chain.cursor })
       })
-      const entries = onceEach(page.entries).filter(({ id }) => !chain.hasSeen(id))
-      const isDoubled = chain.isDoubled || entries.length < page.entries.length
+      const entries = dedupeById(page.entries).filter(({ id }) => !chain.hasSeen(id))
+      const hasDuplicates = chain.hasDuplicates || entries.length < page.entries.length
       // The provider's cursor points past the entries that are cut off here.
       if (entries.length > call.limit)
-        return end({ ...page, entries: entries.slice(0, call.limit) }, 'provider-partial')
+        return endChain({ ...page, entries: entries.slice(0, call.limit) }, 'provider-partial')
 
-      const shown = { ...page, entries }
-      if (page.next === null && page.complete && page.reason === null && !isDoubled) return shown
+      const dedupedPage = { ...page, entries }
+      if (page.next === null && page.complete && page.reason === null && !hasDuplicates) return dedupedPage
       // An empty cursor would request the first page again.
-      if (page.next === null || page.next === '') return end(shown, reasonOfEnd(page.reason))
-      const next = isRepeat(chain, page.entries, entries)
+      if (page.next === null || page.next === '') return endChain(dedupedPage, endReason(page.reason))
+      const next = isRepeatedPage(chain, page.entries, entries)
         ? null
         : chain.extend(
             page.entries.map(({ id }) => id),
             page.next,
-            isDoubled
+            hasDuplicates
           )
-      if (next === null) return end(shown, 'duplicate-cursor')
-      if (next.pages >= maxPages || next.entries >= maxEntries) return end(shown, 'page-cap')
-      return { ...shown, next: next.toCursor(), complete: false, reason: page.reason ?? 'more' }
+      if (next === null) return endChain(dedupedPage, 'duplicate-cursor')
+      if (next.pageCount >= maxPages || next.entryCount >= maxEntries) return endChain(dedupedPage, 'page-cap')
+      return { ...dedupedPage, next: next.toCursor(), complete: false, reason: page.reason ?? 'more' }
     }
   }
 }
 
 /** Returns true if the page repeats earlier entries under a new cursor. */
-function isRepeat(chain: PageChain, told: readonly Entry[], fresh: readonly Entry[]): boolean {
-  const [first, second] = told
+function isRepeatedPage(chain: PageChain, received: readonly Entry[], unseen: readonly Entry[]): boolean {
+  const [first, second] = received
   // A page with one entry may repeat it legitimately because the entry has changed: the following pages are valid.
-  return first !== undefined && second !== undefined && (fresh.length === 0 || chain.isRepeatedBy(first.id))
+  return first !== undefined && second !== undefined && (unseen.length === 0 || chain.isSavedPageStart(first.id))
 }
 
 /** Removes repeated ids; the first occurrence stays. */
-function onceEach(entries: readonly Entry[]): readonly Entry[] {
+function dedupeById(entries: readonly Entry[]): readonly Entry[] {
   const ids = new Set(entries.map(({ id }) => id))
   return ids.size === entries.length ? entries : entries.filter(({ id }) => ids.delete(id))
 }
 
-function end(page: EntryPage, reason: IncompleteReason): EntryPage {
+function endChain(page: EntryPage, reason: IncompleteReason): EntryPage {
   return { ...page, next: null, complete: false, reason }
 }
 
@@ -71,7 +71,7 @@ function end(page: EntryPage, reason: IncompleteReason): EntryPage {
  * Returns the reason why a page without a next one is incomplete. The backend's reason has priority, even over its
  * own `complete`: an understatement is safe. `more` would promise a cursor that does not exist.
  */
-function reasonOfEnd(reason: IncompleteReason | null): IncompleteReason {
+function endReason(reason: IncompleteReason | null): IncompleteReason {
   return reason === null || reason === 'more' ? 'provider-partial' : reason
 }
 
@@ -79,7 +79,8 @@ function reasonOfEnd(reason: IncompleteReason | null): IncompleteReason {
  * `1`, the format's version; the numbers of pages and entries so far; the hash of the remembered cursor and the first
  * id after it; the last ids; the flag for repeated ids; the provider's cursor.
  */
-const FORM = /^1\.([0-9a-z]{1,9})\.([0-9a-z]{1,9})\.([\w-]{12})\.([\w-]{7})?\.((?:[\w-]{7}){0,16})\.([01])\.([^]+)$/
+const CURSOR_FORMAT =
+  /^1\.([0-9a-z]{1,9})\.([0-9a-z]{1,9})\.([\w-]{12})\.([\w-]{7})?\.((?:[\w-]{7}){0,16})\.([01])\.([^]+)$/
 const DIGEST_LENGTH = 7
 /** Ids of a page that are remembered for the next one. */
 const MAX_RECENT = 16
@@ -98,41 +99,50 @@ const MAX_RECENT = 16
  */
 export class PageChain {
   /** Number of pages so far. */
-  readonly pages: number
+  readonly pageCount: number
   /** Number of entries on them. */
-  readonly entries: number
+  readonly entryCount: number
   /** The provider's cursor of the next page; `undefined` for the first page. */
   readonly cursor: string | undefined
   /** An id occurred twice. Another entry may be missing in return. */
-  readonly isDoubled: boolean
-  readonly #mark: string
-  readonly #first: string
+  readonly hasDuplicates: boolean
+  readonly #savedHash: string
+  readonly #savedFirstId: string
   readonly #recent: ReadonlySet<string>
 
   private constructor(
-    counts: Pick<PageChain, 'pages' | 'entries' | 'isDoubled'>,
-    seen: { readonly mark: string; readonly first: string; readonly recent: Iterable<string> },
+    counts: Pick<PageChain, 'pageCount' | 'entryCount' | 'hasDuplicates'>,
+    seen: { readonly savedHash: string; readonly first: string; readonly recent: Iterable<string> },
     cursor: string | undefined
   ) {
-    this.pages = counts.pages
-    this.entries = counts.entries
-    this.isDoubled = counts.isDoubled
+    this.pageCount = counts.pageCount
+    this.entryCount = counts.entryCount
+    this.hasDuplicates = counts.hasDuplicates
     this.cursor = cursor
-    this.#mark = seen.mark
-    this.#first = seen.first
+    this.#savedHash = seen.savedHash
+    this.#savedFirstId = seen.first
     this.#recent = new Set(seen.recent)
   }
 
   /** @throws StorageError `INVALID_CURSOR` for a text that {@link toCursor} did not create */
   static parse(text: string | undefined): PageChain {
     if (text === undefined) {
-      return new PageChain({ pages: 0, entries: 0, isDoubled: false }, { mark: '', first: '', recent: [] }, undefined)
+      return new PageChain(
+        { pageCount: 0, entryCount: 0, hasDuplicates: false },
+        { savedHash: '', first: '', recent: [] },
+        undefined
+      )
     }
-    const [, pages = '', entries = '', mark = '', first = '', recent = '', doubled, cursor] = FORM.exec(text) ?? []
+    const [, pageCount = '', entryCount = '', savedHash = '', first = '', recent = '', duplicates, cursor] =
+      CURSOR_FORMAT.exec(text) ?? []
     if (cursor === undefined) throw new StorageError('INVALID_CURSOR', 'The cursor is invalid. List the folder again.')
     return new PageChain(
-      { pages: Number.parseInt(pages, 36), entries: Number.parseInt(entries, 36), isDoubled: doubled === '1' },
-      { mark, first, recent: recent.match(/.{7}/g) ?? [] },
+      {
+        pageCount: Number.parseInt(pageCount, 36),
+        entryCount: Number.parseInt(entryCount, 36),
+        hasDuplicates: duplicates === '1'
+      },
+      { savedHash, first, recent: recent.match(/.{7}/g) ?? [] },
       cursor
     )
   }
@@ -143,23 +153,23 @@ export class PageChain {
   }
 
   /** Returns true if the remembered page began with this id. */
-  isRepeatedBy(id: string): boolean {
-    return this.#first !== '' && this.#first === digestOf(id)
+  isSavedPageStart(id: string): boolean {
+    return this.#savedFirstId !== '' && this.#savedFirstId === digestOf(id)
   }
 
   /** Returns the chain after one more page; `null` if the provider's next cursor has occurred before. */
-  extend(ids: readonly string[], next: string, isDoubled: boolean): PageChain | null {
+  extend(ids: readonly string[], next: string, hasDuplicates: boolean): PageChain | null {
     const hash = hashOf(next)
     // Comparing the current cursor itself finds the commonest cycle, of length one, in its first round.
-    if (next === this.cursor || hash === this.#mark) return null
-    const pages = this.pages + 1
+    if (next === this.cursor || hash === this.#savedHash) return null
+    const pageCount = this.pageCount + 1
     const [first] = ids
-    const isMark = isPowerOfTwo(pages)
+    const isSaved = isPowerOfTwo(pageCount)
     return new PageChain(
-      { pages, entries: this.entries + ids.length, isDoubled },
+      { pageCount, entryCount: this.entryCount + ids.length, hasDuplicates },
       {
-        mark: isMark ? hash : this.#mark,
-        first: isMark ? (first === undefined ? '' : digestOf(first)) : this.#first,
+        savedHash: isSaved ? hash : this.#savedHash,
+        first: isSaved ? (first === undefined ? '' : digestOf(first)) : this.#savedFirstId,
         recent: ids.length === 0 ? this.#recent : ids.slice(-MAX_RECENT).map(digestOf)
       },
       next
@@ -168,9 +178,9 @@ export class PageChain {
 
   /** Returns the caller's cursor of the next page. */
   toCursor(): string {
-    const counts = `${this.pages.toString(36)}.${this.entries.toString(36)}`
-    const seen = `${this.#mark}.${this.#first}.${[...this.#recent].join('')}`
-    return `1.${counts}.${seen}.${this.isDoubled ? '1' : '0'}.${this.cursor ?? ''}`
+    const counts = `${this.pageCount.toString(36)}.${this.entryCount.toString(36)}`
+    const seen = `${this.#savedHash}.${this.#savedFirstId}.${[...this.#recent].join('')}`
+    return `1.${counts}.${seen}.${this.hasDuplicates ? '1' : '0'}.${this.cursor ?? ''}`
   }
 }
 

@@ -1,15 +1,15 @@
 import { isStorageError, StorageError } from '../errors.ts'
 import type { StorageBackend } from '../core/backend.ts'
-import { untilAborted } from '../core/time.ts'
+import { raceSignal } from '../core/time.ts'
 import type { Attempt } from '../core/user-limits.ts'
-import { aroundEach } from './layer.ts'
+import { interceptCalls } from './layer.ts'
 
 /** Limits the refused logins of one user at one host. */
-export interface RefusalBudget {
+export interface FailedLoginLimit {
   /** Begins a login that may be refused. @throws StorageError `TOO_MANY_REQUESTS` */
   begin(): Attempt
   /** Returns the error for one more login that may be refused; `undefined` if it may be made. */
-  refusal(): StorageError | undefined
+  limitError(): StorageError | undefined
 }
 
 /**
@@ -17,71 +17,71 @@ export interface RefusalBudget {
  * credentials up only if that is refused with a 401, too. One such check serves all waiting calls, including calls
  * that begin meanwhile. Credentials known to be invalid are never sent again.
  *
- * @param giveUp stores that the connection must be made again
- * @param budget limits how often refused credentials are sent to a host that may lock out all users of this server
+ * @param requireReauth stores that the connection must be made again
+ * @param limit limits how often refused credentials are sent to a host that may lock out all users of this server
  */
-export function withConfirmedRefusal(
+export function withReauth(
   backend: StorageBackend,
-  giveUp: () => Promise<void>,
-  budget?: RefusalBudget
+  requireReauth: () => Promise<void>,
+  limit?: FailedLoginLimit
 ): StorageBackend {
-  let asking: Promise<boolean> | undefined
-  let isProven = false
-  let isUnconfirmed = false
-  let isDead = false
+  let pendingCheck: Promise<boolean> | undefined
+  let isVerified = false
+  let needsCheck = false
+  let isInvalid = false
 
-  async function ask(): Promise<boolean> {
-    const attempt = budget?.begin()
-    isDead = await isRefused(backend)
-    attempt?.end(isDead)
-    isUnconfirmed = false
-    return isDead
+  async function checkCredentials(): Promise<boolean> {
+    const attempt = limit?.begin()
+    isInvalid = await areCredentialsRejected(backend)
+    attempt?.end(isInvalid)
+    needsCheck = false
+    return isInvalid
   }
-  const areDead = (): Promise<boolean> => {
-    asking ??= ask().finally(() => {
-      asking = undefined
+  const checkOnce = (): Promise<boolean> => {
+    pendingCheck ??= checkCredentials().finally(() => {
+      pendingCheck = undefined
     })
-    return asking
+    return pendingCheck
   }
-  async function end(cause?: unknown): Promise<never> {
-    await giveUp()
+  async function throwInactive(cause?: unknown): Promise<never> {
+    await requireReauth()
     throw new StorageError('CONNECTION_INACTIVE', 'The provider no longer accepts this connection. Connect again.', {
       cause
     }).about({ connectionStatus: 'REQUIRES_REAUTH' })
   }
   /** Rejects if the credentials must not be sent. */
-  async function admit(signal: AbortSignal): Promise<void> {
-    if (asking !== undefined || isUnconfirmed) await untilAborted(areDead(), signal)
-    if (isDead) await end()
-    const refusal = isProven ? undefined : budget?.refusal()
-    if (refusal !== undefined) throw refusal
+  async function assertUsable(signal: AbortSignal): Promise<void> {
+    if (pendingCheck !== undefined || needsCheck) await raceSignal(checkOnce(), signal)
+    if (isInvalid) await throwInactive()
+    const limitError = isVerified ? undefined : limit?.limitError()
+    if (limitError !== undefined) throw limitError
   }
 
-  return aroundEach(backend, async (call, signal, run) => {
-    await admit(signal)
+  return interceptCalls(backend, async (method, signal, run) => {
+    await assertUsable(signal)
     try {
-      const answer = await run(signal)
-      isProven = true
-      return answer
+      const result = await run(signal)
+      isVerified = true
+      return result
     } catch (error) {
       if (!isStorageError(error) || !error.credentialsRefused) throw error
-      const attempt = budget?.refusal() === undefined ? budget?.begin() : undefined
+      const attempt = limit?.limitError() === undefined ? limit?.begin() : undefined
       try {
-        if (call === 'account') isDead = true
-        else isUnconfirmed = true
-        if (!isDead) await areDead()
+        if (method === 'account') isInvalid = true
+        else needsCheck = true
+        if (!isInvalid) await checkOnce()
       } finally {
         // With valid credentials it was no refused login. The next call makes a check that the budget forbids now.
-        attempt?.end(isDead || isUnconfirmed)
+        attempt?.end(isInvalid || needsCheck)
       }
-      if (!isDead) throw error
-      return await end(error)
+      if (!isInvalid) throw error
+      return await throwInactive(error)
     }
   })
 }
 
 /** Uses no caller's signal: several callers may wait. The deadline layer inside ends the call. */
-async function isRefused(backend: StorageBackend): Promise<boolean> {
+async function areCredentialsRejected(backend: StorageBackend): Promise<boolean> {
   try {
     await backend.account({ signal: new AbortController().signal })
     return false

@@ -5,10 +5,10 @@ import type { Health } from './breaker.ts'
 import { withBreaker } from './breaker.ts'
 import { withDeadline } from './deadline.ts'
 import { withPageGuard } from './page-guard.ts'
-import { withPenaltyGate, withPenaltyWatch } from './throttle.ts'
+import { withThrottleGate, withThrottleDetection } from './throttle.ts'
 import { withRetry } from './retry.ts'
 
-export interface ResilientOptions {
+export interface ResilienceOptions {
   readonly health: Health
   readonly timeouts: Timeouts
   readonly clock: Clock
@@ -18,9 +18,12 @@ export interface ResilientOptions {
  * Applies the resilience layers, outermost first: throttle gate, circuit breaker, deadline for all attempts, retries,
  * throttle detection for each attempt, page guard.
  */
-export function resilient(backend: StorageBackend, { health, timeouts, clock }: ResilientOptions): StorageBackend {
-  const { penalty, breaker } = health
+export function withResilience(
+  backend: StorageBackend,
+  { health, timeouts, clock }: ResilienceOptions
+): StorageBackend {
+  const { throttle, breaker } = health
   const deadlineMs = timeouts.totalMs
-  const tried = withRetry(withPenaltyWatch(withPageGuard(backend), penalty), { clock, deadlineMs, penalty })
-  return withPenaltyGate(withBreaker(withDeadline(tried, deadlineMs), breaker), penalty)
+  const retried = withRetry(withThrottleDetection(withPageGuard(backend), throttle), { clock, deadlineMs, throttle })
+  return withThrottleGate(withBreaker(withDeadline(retried, deadlineMs), breaker), throttle)
 }

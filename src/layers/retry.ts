@@ -1,9 +1,9 @@
 import { isStorageError, type StorageError } from '../errors.ts'
 import type { Clock } from '../core/time.ts'
 import type { StorageBackend } from '../core/backend.ts'
-import { aroundEach, type BackendCall } from './layer.ts'
+import { interceptCalls, type BackendMethod } from './layer.ts'
 import { backoffMs } from '../core/time.ts'
-import type { Penalty } from './throttle.ts'
+import type { Throttle } from './throttle.ts'
 import { sleep } from '../core/time.ts'
 
 /** Options of {@link withRetry}. */
@@ -12,7 +12,7 @@ export interface RetryOptions {
   /** The time for all attempts of a call together, as enforced by `withDeadline` around this layer. */
   readonly deadlineMs: number
   /** The connection's throttle, which other calls may extend: no retry is made before it ends. */
-  readonly penalty?: Pick<Penalty, 'remainingMs'>
+  readonly throttle?: Pick<Throttle, 'remainingMs'>
   /** Returns a number in [0, 1). */
   readonly random?: () => number
   /** Rejects with the signal's reason. */
@@ -25,7 +25,7 @@ const MAX_RETRIES = 2
  * Idempotent calls. `upload` is excluded since its source can be read only once, `createFolder` since a retry after a
  * lost response would fail with `ALREADY_EXISTS`. A download is retried until its body begins.
  */
-const REPEATABLE: ReadonlySet<BackendCall> = new Set<BackendCall>([
+const IDEMPOTENT_METHODS: ReadonlySet<BackendMethod> = new Set<BackendMethod>([
   'listFolder',
   'stat',
   'download',
@@ -41,39 +41,39 @@ const REPEATABLE: ReadonlySet<BackendCall> = new Set<BackendCall>([
  */
 export function withRetry(backend: StorageBackend, options: RetryOptions): StorageBackend {
   const { clock, deadlineMs } = options
-  return aroundEach(backend, async (call, signal, run) => {
-    const endsAt = clock.now() + deadlineMs
+  return interceptCalls(backend, async (method, signal, run) => {
+    const deadline = clock.now() + deadlineMs
     for (let retry = 0; ; retry += 1) {
       try {
         return await run(signal)
       } catch (error) {
         // The deadline layer ends a call through the signal, with an error that looks retryable.
         signal.throwIfAborted()
-        if (retry >= MAX_RETRIES || !REPEATABLE.has(call) || !isPassing(error)) throw error
-        await pause(retry, error, endsAt, signal, options)
+        if (retry >= MAX_RETRIES || !IDEMPOTENT_METHODS.has(method) || !isTransient(error)) throw error
+        await waitBeforeRetry(retry, error, deadline, signal, options)
       }
     }
   })
 }
 
-function isPassing(error: unknown): error is StorageError {
+function isTransient(error: unknown): error is StorageError {
   if (isStorageError(error, 'PROVIDER_THROTTLED')) return error.retryAfterMs !== undefined
   return isStorageError(error, 'PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT')
 }
 
-async function pause(
+async function waitBeforeRetry(
   retry: number,
   error: StorageError,
-  endsAt: number,
+  deadline: number,
   signal: AbortSignal,
-  { clock, penalty, random = Math.random, sleep: rest = sleep }: RetryOptions
+  { clock, throttle, random = Math.random, sleep: wait = sleep }: RetryOptions
 ): Promise<void> {
   // In addition to the provider's wait: all clients with the same wait would return at the same time.
-  let waitMs = Math.max(error.retryAfterMs ?? 0, penalty?.remainingMs() ?? 0) + backoffMs(retry, random)
+  let waitMs = Math.max(error.retryAfterMs ?? 0, throttle?.remainingMs() ?? 0) + backoffMs(retry, random)
   do {
     // Not `>=`: a wait that is NaN must not begin either.
-    if (!(clock.now() + waitMs < endsAt)) throw error
-    await rest(waitMs, signal)
-    waitMs = penalty?.remainingMs() ?? 0
+    if (!(clock.now() + waitMs < deadline)) throw error
+    await wait(waitMs, signal)
+    waitMs = throttle?.remainingMs() ?? 0
   } while (waitMs > 0)
 }

@@ -3,7 +3,7 @@ import type { Entry, EntryPage } from '../core/entry.ts'
 import { StorageError } from '../errors.ts'
 import { parseOpenableLink } from '../core/provider-link.ts'
 import type { DownloadUrl, StorageBackend } from '../core/backend.ts'
-import { aroundEach, type BackendCall } from './layer.ts'
+import { interceptCalls, type BackendMethod } from './layer.ts'
 
 /**
  * Removes links that a browser must not open from entries, and rejects such a download link: host applications put
@@ -11,23 +11,24 @@ import { aroundEach, type BackendCall } from './layer.ts'
  * all caches, so that they store no such links.
  */
 export function withSafeLinks(backend: StorageBackend, policy: EgressPolicy): StorageBackend {
-  return aroundEach(backend, async (call, signal, run) => {
-    const answer = await run(signal)
-    return withChecked(call, answer, policy) as typeof answer
+  return interceptCalls(backend, async (method, signal, run) => {
+    const result = await run(signal)
+    return checkLinks(method, result, policy) as typeof result
   })
 }
 
-function withChecked(call: BackendCall, answer: unknown, policy: EgressPolicy): unknown {
-  if (call === 'listFolder') {
-    const page = answer as EntryPage
+function checkLinks(method: BackendMethod, result: unknown, policy: EgressPolicy): unknown {
+  if (method === 'listFolder') {
+    const page = result as EntryPage
     return { ...page, entries: page.entries.map((entry) => withOpenableLinks(entry, policy)) }
   }
-  if (call === 'stat' || call === 'upload' || call === 'createFolder') return withOpenableLinks(answer as Entry, policy)
-  if (call === 'downloadUrl' && parseOpenableLink((answer as DownloadUrl).url, policy) === null) {
+  if (method === 'stat' || method === 'upload' || method === 'createFolder')
+    return withOpenableLinks(result as Entry, policy)
+  if (method === 'downloadUrl' && parseOpenableLink((result as DownloadUrl).url, policy) === null) {
     // The message omits the link, which is a secret.
     throw new StorageError('PROVIDER_ERROR', 'The provider returned an unsafe download URL.')
   }
-  return answer
+  return result
 }
 
 function withOpenableLinks(entry: Entry, policy: EgressPolicy): Entry {

@@ -1,8 +1,8 @@
 import type { StorageBackend } from '../core/backend.ts'
 import type { Tracing } from '../core/telemetry.ts'
-import { aroundEach, type BackendCall } from './layer.ts'
+import { interceptCalls, type BackendMethod } from './layer.ts'
 
-const SPAN_NAMES: Readonly<Record<BackendCall, string>> = {
+const SPAN_NAMES: Readonly<Record<BackendMethod, string>> = {
   listFolder: 'cloud_storage.list_folder',
   stat: 'cloud_storage.stat',
   download: 'cloud_storage.download',
@@ -13,7 +13,7 @@ const SPAN_NAMES: Readonly<Record<BackendCall, string>> = {
   account: 'cloud_storage.account'
 }
 
-type Settled<T> = { readonly answer: T } | { readonly left: unknown }
+type Outcome<T> = { readonly result: T } | { readonly abortError: unknown }
 
 /**
  * Runs each call in a span. Around {@link resilient}, the span covers all attempts and waits. The span of a download
@@ -23,18 +23,18 @@ type Settled<T> = { readonly answer: T } | { readonly left: unknown }
  */
 export function withSpans(backend: StorageBackend, tracing: Tracing, provider: string): StorageBackend {
   const attributes = { 'cloud_storage.provider': provider }
-  return aroundEach(backend, async (call, signal, run) => {
-    type Answer = Awaited<ReturnType<typeof run>>
-    const settled = await tracing.span(SPAN_NAMES[call], attributes, async (): Promise<Settled<Answer>> => {
+  return interceptCalls(backend, async (method, signal, run) => {
+    type Result = Awaited<ReturnType<typeof run>>
+    const outcome = await tracing.span(SPAN_NAMES[method], attributes, async (): Promise<Outcome<Result>> => {
       try {
-        return { answer: await run(signal) }
+        return { result: await run(signal) }
       } catch (error) {
         // An aborted call says nothing about the provider's health: its span must not be an error.
-        if (signal.aborted) return { left: error }
+        if (signal.aborted) return { abortError: error }
         throw error
       }
     })
-    if ('left' in settled) throw settled.left
-    return settled.answer
+    if ('abortError' in outcome) throw outcome.abortError
+    return outcome.result
   })
 }

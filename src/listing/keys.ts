@@ -1,4 +1,4 @@
-import type { SharedFolder } from '../cache/shared-tier.ts'
+import type { SharedFolderKey } from '../cache/shared-tier.ts'
 import type { FolderKey } from '../cache/types.ts'
 import type { Connection } from '../core/connection.ts'
 import { MAX_CURSOR_LENGTH } from '../core/entry.ts'
@@ -11,16 +11,16 @@ import { StorageError } from '../errors.ts'
  * for this scope before the page was cached under this key, so a hit need not open it again.
  */
 export function listingKey(
-  folder: SharedFolder,
+  folder: SharedFolderKey,
   { version, connectedAt }: Connection,
-  { folderId: asked, limit, kind }: Pick<CursorScope, 'folderId' | 'limit' | 'kind'>,
+  { folderId: requestedId, limit, kind }: Pick<CursorScope, 'folderId' | 'limit' | 'kind'>,
   cursor: string | undefined,
   generation: string | null
 ): FolderKey {
   const { userId, provider, folderId, connectionId } = folder
   // Only the last part may contain a space. Providers that do not normalise treat other forms as other folders.
-  const form = asked === folderId ? '' : ` ${asked}`
-  const variant = `${version} ${connectedAt.getTime()} ${limit} ${kind ?? '-'} ${generation ?? '-'} ${cursor ?? ''}${form}`
+  const requestedSuffix = requestedId === folderId ? '' : ` ${requestedId}`
+  const variant = `${version} ${connectedAt.getTime()} ${limit} ${kind ?? '-'} ${generation ?? '-'} ${cursor ?? ''}${requestedSuffix}`
   return { userId, provider, folderId, connectionId, variant }
 }
 
@@ -30,8 +30,8 @@ function isSameVersion(a: Connection, b: Connection): boolean {
 }
 
 /** Returns true if a listing of the connection as it was `before` may be returned `now`. */
-export function isUnchanged(now: Connection, before: Connection): boolean {
-  return isSameVersion(now, before) && now.status === 'ACTIVE'
+export function isUnchanged(current: Connection, previous: Connection): boolean {
+  return isSameVersion(current, previous) && current.status === 'ACTIVE'
 }
 
 /** The scope of a cursor. A cursor is rejected in any other scope. */

@@ -3,13 +3,13 @@ import { StorageError } from '../errors.ts'
 import { Moment } from '../core/time.ts'
 import type { ConnectionLeases } from '../core/stores.ts'
 import type { ProviderDefinition } from '../core/provider.ts'
-import type { SharedFolder } from '../cache/shared-tier.ts'
+import type { SharedFolderKey } from '../cache/shared-tier.ts'
 import type { CursorScope } from './keys.ts'
 import type { FolderCache } from '../cache/folder-cache.ts'
 import type { FolderCacheStatus } from '../cache/types.ts'
 import type { FolderKey } from '../cache/types.ts'
 import { isUnchanged, listingKey } from './keys.ts'
-import { ConnectionChanged, loadPage, type LoadPorts } from './load-page.ts'
+import { ConnectionChangedError, loadPage, type LoadPorts } from './load-page.ts'
 import type { ReadAhead } from './read-ahead.ts'
 import { RenderedListing } from './rendered-listing.ts'
 
@@ -32,7 +32,7 @@ export interface ListingStatus extends FolderCacheStatus {
   isShared?: boolean
 }
 
-export interface ListFolderAnswer {
+export interface ListFolderResult {
   readonly listing: RenderedListing
   readonly status: ListingStatus
   /** The key of the cache entry. */
@@ -55,12 +55,12 @@ export interface ListFolderPorts extends LoadPorts {
 
 export interface ListFolder {
   /** Returns the cached listing of a leased connection synchronously; `undefined` if it takes a `load`. */
-  kept(request: ListFolderRequest): ListFolderAnswer | undefined
-  load(request: ListFolderRequest, signal: AbortSignal): Promise<ListFolderAnswer>
+  getCached(request: ListFolderRequest): ListFolderResult | undefined
+  load(request: ListFolderRequest, signal: AbortSignal): Promise<ListFolderResult>
 }
 
 /** Attempts to list through a connection that keeps changing meanwhile. */
-const ATTEMPTS = 3
+const MAX_ATTEMPTS = 3
 
 /**
  * Lists a folder through the cache. The connection's lease is checked before the cache is read and, if anything was
@@ -70,31 +70,31 @@ export function createListFolder(ports: ListFolderPorts): ListFolder {
   const { leases, cache, cursors, shared, readAhead, providers } = ports
 
   /** Loads the next page ahead if the reader reached this page by a cursor. Returns `answer`. */
-  function answered(
+  function withReadAhead(
     request: ListFolderRequest,
     connection: Connection | SealedConnection,
     generation: string | null,
-    answer: ListFolderAnswer
-  ): ListFolderAnswer {
-    const { listing } = answer
+    result: ListFolderResult
+  ): ListFolderResult {
+    const { listing } = result
     const { next } = listing
-    if (readAhead === null || request.cursor === undefined || next === null) return answer
+    if (readAhead === null || request.cursor === undefined || next === null) return result
     const scope = scopeOf(request, connection)
     const nextKey = listingKey(folderOf(request, connection), connection, request, next, generation)
-    readAhead.begin(listing, nextKey, async (signal, aged) => {
+    readAhead.begin(listing, nextKey, async (signal, reportAge) => {
       const cursor = cursors.open(next, scope)
       const page = await loadPage(ports, { connection, scope, cursor, key: nextKey, signal })
-      if (page.ageMs !== null) aged(page.ageMs)
+      if (page.ageMs !== null) reportAge(page.ageMs)
       return page.listing
     })
-    return answer
+    return result
   }
 
   return {
-    kept(request) {
+    getCached(request) {
       if (request.refresh) return undefined
       const now = new Moment(ports.clock)
-      const connection = believedConnection(leases, request, now)
+      const connection = leasedConnection(leases, request, now)
       if (connection === undefined) return undefined
       const folder = folderOf(request, connection)
       if (shared !== null) {
@@ -102,30 +102,30 @@ export function createListFolder(ports: ListFolderPorts): ListFolder {
         if (provider === undefined) return undefined
         checkFolderId(provider, request)
       }
-      const generation = shared === null ? null : shared.generation(folder)
+      const generation = shared === null ? null : shared.getGeneration(folder)
       if (generation instanceof Promise) return undefined
       const key = listingKey(folder, connection, request, request.cursor, generation)
       const found = cache.lookUp(key, now)
       if (!(found?.value instanceof RenderedListing)) return undefined
       const status: ListingStatus = { outcome: 'hit', ageMs: found.ageMs, ttlMs: found.ttlMs, stored: true }
-      return answered(request, connection, generation, { listing: found.value, status, key })
+      return withReadAhead(request, connection, generation, { listing: found.value, status, key })
     },
 
     async load(request, signal) {
       const { userId } = request
-      let refreshed: string | undefined
-      for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-        const connection = requireActive(believedConnection(leases, request) ?? (await findConnection(leases, request)))
-        const loaded = providers.loaded(request.provider)
-        checkFolderId(loaded ?? (await providers.load(request.provider)), request)
+      let refreshedId: string | undefined
+      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
+        const connection = requireActive(leasedConnection(leases, request) ?? (await findConnection(leases, request)))
+        const loadedProvider = providers.loaded(request.provider)
+        checkFolderId(loadedProvider ?? (await providers.load(request.provider)), request)
         const scope = scopeOf(request, connection)
         const cursor = request.cursor === undefined ? undefined : cursors.open(request.cursor, scope)
         const folder = folderOf(request, connection)
         // Once per connection: another attempt may choose another one.
-        if (request.refresh && refreshed !== connection.id) cache.invalidateFolder(folder)
-        refreshed = connection.id
-        const told = shared === null ? null : shared.generation(folder)
-        const generation = told instanceof Promise ? await told : told
+        if (request.refresh && refreshedId !== connection.id) cache.invalidateFolder(folder)
+        refreshedId = connection.id
+        const generationOrPromise = shared === null ? null : shared.getGeneration(folder)
+        const generation = generationOrPromise instanceof Promise ? await generationOrPromise : generationOrPromise
         const key = listingKey(folder, connection, request, request.cursor, generation)
 
         const status: ListingStatus = {}
@@ -133,10 +133,10 @@ export function createListFolder(ports: ListFolderPorts): ListFolder {
         try {
           listing = await cache.getOrFetch(
             key,
-            async (loadSignal, aged) => {
+            async (loadSignal, reportAge) => {
               const page = await loadPage(ports, { connection, scope, cursor, key, signal: loadSignal })
               if (page.ageMs !== null) {
-                aged(page.ageMs)
+                reportAge(page.ageMs)
                 status.isShared = true
               }
               return page.listing
@@ -144,21 +144,22 @@ export function createListFolder(ports: ListFolderPorts): ListFolder {
             { signal, status }
           )
         } catch (error) {
-          if (error instanceof ConnectionChanged) continue
+          if (error instanceof ConnectionChangedError) continue
           throw error
         }
-        const answer = { listing, status, key }
+        const result = { listing, status, key }
         // The connection was checked in this turn of the event loop, unless something was awaited since.
-        const hasWaited = loaded === undefined || told instanceof Promise
+        const hasWaited = loadedProvider === undefined || generationOrPromise instanceof Promise
         if (status.outcome === 'hit' && !hasWaited) {
-          return answered(request, connection, generation, answer)
+          return withReadAhead(request, connection, generation, result)
         }
-        const now = leases.believed(userId, connection.id) ?? (await leases.find(userId, connection.id))
-        if (now !== null && isUnchanged(now, connection)) return answered(request, now, generation, answer)
+        const current = leases.leased(userId, connection.id) ?? (await leases.find(userId, connection.id))
+        if (current !== null && isUnchanged(current, connection))
+          return withReadAhead(request, current, generation, result)
       }
       throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed. Try again.').about({
         provider: request.provider,
-        connectionId: refreshed
+        connectionId: refreshedId
       })
     }
   }
@@ -177,17 +178,17 @@ function scopeOf({ userId, folderId, limit, kind }: ListFolderRequest, { id }: C
  * Returns the folder as invalidations name it: in NFC, since they use the provider's form and the request may use
  * another one. {@link listingKey} distinguishes the forms.
  */
-function folderOf({ userId, folderId }: ListFolderRequest, { id, provider }: Connection): SharedFolder {
+function folderOf({ userId, folderId }: ListFolderRequest, { id, provider }: Connection): SharedFolderKey {
   return { userId, provider, folderId: folderId?.normalize('NFC') ?? null, connectionId: id }
 }
 
-function believedConnection(
+function leasedConnection(
   leases: ConnectionLeases,
   { userId, provider, connectionId }: ListFolderRequest,
   now?: Moment
 ): Connection | undefined {
-  if (connectionId === undefined) return leases.believedChoice(userId, provider, now)
-  const connection = leases.believed(userId, connectionId, now)
+  if (connectionId === undefined) return leases.leasedDefault(userId, provider, now)
+  const connection = leases.leased(userId, connectionId, now)
   return connection?.provider === provider ? connection : undefined
 }
 

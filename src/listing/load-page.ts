@@ -1,5 +1,5 @@
 import type { SharedTier } from '../cache/shared-tier.ts'
-import { type FolderKey, folderKeyText } from '../cache/types.ts'
+import { type FolderKey, folderKeyToString } from '../cache/types.ts'
 import type { StorageBackend } from '../core/backend.ts'
 import type { Connection, SealedConnection } from '../core/connection.ts'
 import type { Entry, EntryPage, Listing } from '../core/entry.ts'
@@ -36,62 +36,62 @@ export interface LoadedPage {
 }
 
 /** Ends a load if the connection has changed since the request. */
-export class ConnectionChanged extends Error {}
+export class ConnectionChangedError extends Error {}
 
 /** Loads a page from the shared cache, or else from the provider. @throws ConnectionChanged */
 export async function loadPage(ports: LoadPorts, request: PageRequest): Promise<LoadedPage> {
   const { shared } = ports
   if (shared === null) return { listing: await loadUpstream(ports, request), ageMs: null }
-  let own: RenderedListing | undefined
-  const page = await shared.page(
+  let localListing: RenderedListing | undefined
+  const page = await shared.getOrLoad(
     request.key.userId,
-    folderKeyText(request.key),
+    folderKeyToString(request.key),
     async () => {
-      own = await loadUpstream(ports, request)
-      return own.identity.bytes
+      localListing = await loadUpstream(ports, request)
+      return localListing.identity.bytes
     },
     request.signal
   )
-  if (own !== undefined) return { listing: own, ageMs: null }
-  return { listing: RenderedListing.ofBytes(page.bytes), ageMs: page.ageMs }
+  if (localListing !== undefined) return { listing: localListing, ageMs: null }
+  return { listing: RenderedListing.fromBytes(page.bytes), ageMs: page.ageMs }
 }
 
 async function loadUpstream(ports: LoadPorts, request: PageRequest): Promise<RenderedListing> {
   const { clock, metrics } = ports
   const { provider } = request.connection
   const startedAt = clock.now()
-  const count = (outcome: LoadOutcome): void => {
+  const recordOutcome = (outcome: LoadOutcome): void => {
     metrics.listingLoaded(provider, (clock.now() - startedAt) / 1000, outcome)
   }
   try {
-    const listing = await askProvider(ports, request)
-    count('ok')
+    const listing = await fetchFromProvider(ports, request)
+    recordOutcome('ok')
     return listing
   } catch (error) {
     // Not counted: no page was requested from the provider, or no caller waits any more.
-    if (!(error instanceof ConnectionChanged) && !request.signal.aborted) count(outcomeOf(error))
+    if (!(error instanceof ConnectionChangedError) && !request.signal.aborted) recordOutcome(outcomeOf(error))
     throw error
   }
 }
 
-async function askProvider(ports: LoadPorts, request: PageRequest): Promise<RenderedListing> {
+async function fetchFromProvider(ports: LoadPorts, request: PageRequest): Promise<RenderedListing> {
   const { connection, scope, cursor, signal } = request
   const { folderId, limit, kind } = scope
-  const backend = await ports.open(await sealedNow(ports, request))
+  const backend = await ports.open(await getSealedConnection(ports, request))
   const page = await backend.listFolder(folderId, {
     limit,
     signal,
     ...(cursor !== undefined && { cursor }),
     ...(kind !== undefined && { kind })
   })
-  return RenderedListing.of(composeListing(connection, page, cursor === undefined, ports.cursors, scope))
+  return RenderedListing.fromListing(composeListing(connection, page, cursor === undefined, ports.cursors, scope))
 }
 
 /** Returns the sealed row. A row read for this request is not read again: a cache miss costs one query. */
-async function sealedNow({ leases }: LoadPorts, { connection }: PageRequest): Promise<SealedConnection> {
+async function getSealedConnection({ leases }: LoadPorts, { connection }: PageRequest): Promise<SealedConnection> {
   if ('sealedCredentials' in connection) return connection
   const sealed = await leases.findSealed(connection.userId, connection.id)
-  if (sealed === null || !isUnchanged(sealed, connection)) throw new ConnectionChanged()
+  if (sealed === null || !isUnchanged(sealed, connection)) throw new ConnectionChangedError()
   return sealed
 }
 
@@ -99,32 +99,32 @@ async function sealedNow({ leases }: LoadPorts, { connection }: PageRequest): Pr
 export function composeListing(
   connection: Connection,
   page: EntryPage,
-  first: boolean,
+  isFirstPage: boolean,
   cursors: Cursors,
   scope: CursorScope
 ): Listing {
-  const whole = first && page.next === null
+  const isSinglePage = isFirstPage && page.next === null
   const next = page.next === null ? null : cursors.seal(page.next, scope)
-  const cut = page.next !== null && next === null
+  const isTruncated = page.next !== null && next === null
   return {
     provider: connection.provider,
     connectionId: connection.id,
     folder: page.folder,
-    entries: whole ? page.entries.toSorted(folderThenName) : page.entries,
+    entries: isSinglePage ? page.entries.toSorted(folderThenName) : page.entries,
     page: {
       next,
       complete: page.complete,
-      reason: cut ? 'page-cap' : page.reason,
-      order: whole ? 'folder-then-name' : 'provider'
+      reason: isTruncated ? 'page-cap' : page.reason,
+      order: isSinglePage ? 'folder-then-name' : 'provider'
     }
   }
 }
 
 // One collation for all instances, whatever their locale: equal content must have an equal ETag.
-const byName = new Intl.Collator('en', { numeric: true })
+const nameCollator = new Intl.Collator('en', { numeric: true })
 
 function folderThenName(a: Entry, b: Entry): number {
-  return rank(a) - rank(b) || byName.compare(a.name, b.name) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
+  return rank(a) - rank(b) || nameCollator.compare(a.name, b.name) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
 }
 
 function rank(entry: Entry): number {

@@ -20,8 +20,8 @@ export class RenderedListing {
   readonly next: string | null
   readonly #hash: string
   readonly #identity: Representation
-  readonly #coded = new Map<Encoding, Representation>()
-  readonly #begun = new Set<Encoding | 'next'>()
+  readonly #compressed = new Map<Encoding, Representation>()
+  readonly #claimed = new Set<Encoding | 'next'>()
 
   private constructor(bytes: Buffer, next: string | null) {
     this.#hash = createHash('sha256').update(bytes).digest('base64url')
@@ -29,13 +29,13 @@ export class RenderedListing {
     this.next = next
   }
 
-  static of(listing: Listing): RenderedListing {
+  static fromListing(listing: Listing): RenderedListing {
     return new RenderedListing(Buffer.from(JSON.stringify(listing)), listing.page.next)
   }
 
   /** @param bytes a listing as JSON in UTF-8, serialised by this or another of our processes */
-  static ofBytes(bytes: Buffer): RenderedListing {
-    return new RenderedListing(bytes, nextOf(bytes))
+  static fromBytes(bytes: Buffer): RenderedListing {
+    return new RenderedListing(bytes, parseNextCursor(bytes))
   }
 
   /** JSON in UTF-8. */
@@ -46,35 +46,35 @@ export class RenderedListing {
   /** The total size of all representations, in bytes. */
   get size(): number {
     let size = this.#identity.bytes.byteLength
-    for (const { bytes } of this.#coded.values()) size += bytes.byteLength
+    for (const { bytes } of this.#compressed.values()) size += bytes.byteLength
     return size
   }
 
   /** Returns the compressed representation if it exists. */
-  coded(encoding: Encoding): Representation | undefined {
-    return this.#coded.get(encoding)
+  getCompressed(encoding: Encoding): Representation | undefined {
+    return this.#compressed.get(encoding)
   }
 
-  addCoded(encoding: Encoding, bytes: Buffer): void {
-    this.#coded.set(encoding, { bytes, etag: `"${this.#hash}-${encoding}"`, encoding })
+  addCompressed(encoding: Encoding, bytes: Buffer): void {
+    this.#compressed.set(encoding, { bytes, etag: `"${this.#hash}-${encoding}"`, encoding })
   }
 
-  dropCoded(encoding: Encoding): void {
-    this.#coded.delete(encoding)
+  removeCompressed(encoding: Encoding): void {
+    this.#compressed.delete(encoding)
   }
 
   /** Returns true on the first call for each kind of work. */
-  begin(what: Encoding | 'next'): boolean {
-    if (this.#begun.has(what)) return false
-    this.#begun.add(what)
+  claim(task: Encoding | 'next'): boolean {
+    if (this.#claimed.has(task)) return false
+    this.#claimed.add(task)
     return true
   }
 }
 
 /** Avoids parsing the entries. `page` is the last property, and in a JSON string its text would have escaped quotes. */
-function nextOf(bytes: Buffer): string | null {
-  const at = bytes.lastIndexOf('"page":{')
-  if (at === -1) return null
-  const { page } = JSON.parse(`{${bytes.toString('utf8', at)}`) as Pick<Listing, 'page'>
+function parseNextCursor(bytes: Buffer): string | null {
+  const start = bytes.lastIndexOf('"page":{')
+  if (start === -1) return null
+  const { page } = JSON.parse(`{${bytes.toString('utf8', start)}`) as Pick<Listing, 'page'>
   return page.next
 }

@@ -13,7 +13,7 @@ export interface AddressRange {
 export function parseAddress(text: string): HostAddress | null {
   if (isIPv4(text)) return ipaddr.IPv4.parse(text)
   if (!isIPv6(text) || text.includes('%')) return null
-  return unmapped(ipaddr.IPv6.parse(text))
+  return unmapIPv4(ipaddr.IPv6.parse(text))
 }
 
 /** Parses `10.0.0.0/24` or `fd00::/8`; a range inside `::ffff:0:0/96` is returned as its IPv4 range. */
@@ -33,11 +33,11 @@ export function isWithin(address: HostAddress, range: AddressRange): boolean {
   return address.kind() === range.address.kind() && address.match(range.address, range.bits)
 }
 
-function unmapped(address: ipaddr.IPv6): HostAddress {
+function unmapIPv4(address: ipaddr.IPv6): HostAddress {
   return address.isIPv4MappedAddress() ? address.toIPv4Address() : address
 }
 
-function ranges(...texts: string[]): readonly AddressRange[] {
+function parseRanges(...texts: string[]): readonly AddressRange[] {
   return texts.map((text) => {
     const range = parseRange(text)
     if (range === null) throw new TypeError(`${text} is not an address range`)
@@ -49,7 +49,7 @@ function ranges(...texts: string[]): readonly AddressRange[] {
  * Addresses from which machines get their identity and keys: link-local (AWS, Azure, Google Cloud, OpenStack …), and
  * the clouds' metadata addresses outside of it.
  */
-const CLOSED = ranges(
+const DENIED_RANGES = parseRanges(
   '169.254.0.0/16',
   'fe80::/10',
   'fd00:ec2::/32', // AWS
@@ -61,46 +61,46 @@ const CLOSED = ranges(
 )
 
 /** IPv6 ranges with an IPv4 address in the last 32 bits: compatible, NAT64 (RFC 6052), SIIT (RFC 7915). */
-const ENDS_IN_IPV4 = ranges('::/96', '64:ff9b::/96', '::ffff:0:0:0/96')
+const IPV4_SUFFIX_RANGES = parseRanges('::/96', '64:ff9b::/96', '::ffff:0:0:0/96')
 /** Local-use NAT64 (RFC 8215), which has the IPv4 address in one of several positions (RFC 6052, 2.2). */
-const LOCAL_NAT64 = ranges('64:ff9b:1::/48')
-const PLACES = [
+const LOCAL_NAT64 = parseRanges('64:ff9b:1::/48')
+const NAT64_BYTE_POSITIONS = [
   [6, 7, 9, 10],
   [7, 9, 10, 11],
   [9, 10, 11, 12],
   [12, 13, 14, 15]
 ]
 /** 6to4 (RFC 3056) has the IPv4 address after its first 16 bits. */
-const SIX_TO_FOUR = ranges('2002::/16')
+const SIX_TO_FOUR = parseRanges('2002::/16')
 
 /** Returns true for an address that is always refused, whether alone or embedded in an IPv6 address. */
-export function isAlwaysClosed(address: HostAddress): boolean {
-  return [address, ...embedded(address)].some((each) => isInAny(each, CLOSED))
+export function isAlwaysDenied(address: HostAddress): boolean {
+  return [address, ...embeddedIPv4(address)].some((candidate) => isWithinAny(candidate, DENIED_RANGES))
 }
 
-function embedded(address: HostAddress): ipaddr.IPv4[] {
+function embeddedIPv4(address: HostAddress): ipaddr.IPv4[] {
   const bytes = address.toByteArray()
-  if (isInAny(address, ENDS_IN_IPV4)) return [new ipaddr.IPv4(bytes.slice(12))]
-  if (isInAny(address, SIX_TO_FOUR)) return [new ipaddr.IPv4(bytes.slice(2, 6))]
-  if (isInAny(address, LOCAL_NAT64)) {
-    return PLACES.map((place) => new ipaddr.IPv4(place.map((index) => bytes[index] ?? 0)))
+  if (isWithinAny(address, IPV4_SUFFIX_RANGES)) return [new ipaddr.IPv4(bytes.slice(12))]
+  if (isWithinAny(address, SIX_TO_FOUR)) return [new ipaddr.IPv4(bytes.slice(2, 6))]
+  if (isWithinAny(address, LOCAL_NAT64)) {
+    return NAT64_BYTE_POSITIONS.map((positions) => new ipaddr.IPv4(positions.map((index) => bytes[index] ?? 0)))
   }
   return []
 }
 
-const GLOBAL_IPV6 = ranges('2000::/3')
+const GLOBAL_IPV6 = parseRanges('2000::/3')
 /** Special ranges inside 2000::/3 by IANA's registry (2026-11): protocols, documentation, AS112, and 6to4. */
-const SPECIAL_IPV6 = ranges('2001::/23', '2001:db8::/32', '2620:4f:8000::/48', '3fff::/20', '2002::/16')
+const SPECIAL_IPV6 = parseRanges('2001::/23', '2001:db8::/32', '2620:4f:8000::/48', '3fff::/20', '2002::/16')
 
 /**
  * Returns true for an address of the public internet: not loopback, private, shared (carrier-grade NAT), link-local,
  * unique local, multicast, documentation, benchmark or reserved, and not a translation or tunnel to IPv4.
  */
 export function isGlobalUnicast(address: HostAddress): boolean {
-  if (address.kind() === 'ipv4') return address.range() === 'unicast' && !isAlwaysClosed(address)
-  return isInAny(address, GLOBAL_IPV6) && !isInAny(address, SPECIAL_IPV6) && !isAlwaysClosed(address)
+  if (address.kind() === 'ipv4') return address.range() === 'unicast' && !isAlwaysDenied(address)
+  return isWithinAny(address, GLOBAL_IPV6) && !isWithinAny(address, SPECIAL_IPV6) && !isAlwaysDenied(address)
 }
 
-function isInAny(address: HostAddress, list: readonly AddressRange[]): boolean {
+function isWithinAny(address: HostAddress, list: readonly AddressRange[]): boolean {
   return list.some((range) => isWithin(address, range))
 }

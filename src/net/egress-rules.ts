@@ -3,7 +3,7 @@ import { Diagnosis, StorageError } from '../errors.ts'
 import {
   type AddressRange,
   type HostAddress,
-  isAlwaysClosed,
+  isAlwaysDenied,
   isGlobalUnicast,
   isWithin,
   parseAddress,
@@ -19,7 +19,7 @@ export interface Target {
 }
 
 /** Host names of cloud metadata services; their addresses are closed too. */
-const CLOSED_NAMES: ReadonlySet<string> = new Set([
+const DENIED_NAMES: ReadonlySet<string> = new Set([
   'metadata',
   'metadata.goog',
   'metadata.google.internal',
@@ -58,8 +58,8 @@ export class EgressRules implements EgressPolicy {
   }
 
   assertAllowed(url: URL): void {
-    const refusal = this.#refusalOfUrl(url)
-    if (refusal !== null) throw forbidden(`${url.protocol}//${url.host}: ${refusal}`)
+    const reason = this.#urlDenialReason(url)
+    if (reason !== null) throw endpointForbidden(`${url.protocol}//${url.host}: ${reason}`)
   }
 
   /**
@@ -68,8 +68,8 @@ export class EgressRules implements EgressPolicy {
    * @throws StorageError `ENDPOINT_FORBIDDEN`
    */
   assertTarget(target: Target): void {
-    const refusal = this.#refusalOfTarget(target)
-    if (refusal !== null) throw forbidden(`${spell(target)}: ${refusal}`)
+    const reason = this.#targetDenialReason(target)
+    if (reason !== null) throw endpointForbidden(`${formatTarget(target)}: ${reason}`)
   }
 
   /**
@@ -80,50 +80,50 @@ export class EgressRules implements EgressPolicy {
   assertAddresses(target: Target, addresses: readonly string[]): void {
     for (const text of addresses) {
       const address = parseAddress(text)
-      const refusal = address === null ? 'not a valid address' : this.#refusalOfAddress(target, address)
-      if (refusal !== null) throw forbidden(`${spell(target)} is ${text}: ${refusal}`)
+      const reason = address === null ? 'not a valid address' : this.#addressDenialReason(target, address)
+      if (reason !== null) throw endpointForbidden(`${formatTarget(target)} is ${text}: ${reason}`)
     }
   }
 
-  #refusalOfUrl(url: URL): string | null {
+  #urlDenialReason(url: URL): string | null {
     if (!DEFAULT_PORTS.has(url.protocol)) return 'neither http nor https'
     if (url.username !== '' || url.password !== '') return 'the URL contains a user name or password'
-    return this.#refusalOfTarget(targetOf(url))
+    return this.#targetDenialReason(targetOf(url))
   }
 
-  #refusalOfTarget(target: Target): string | null {
+  #targetDenialReason(target: Target): string | null {
     const { protocol, host, port } = target
     const address = parseAddress(host)
-    if (address !== null) return this.#refusalOfAddress(target, address)
+    if (address !== null) return this.#addressDenialReason(target, address)
     // For example an address with a zone, which would be connected without name resolution.
     if (host === '' || host.includes(':')) return 'not a valid address'
-    if (CLOSED_NAMES.has(host)) return 'cloud metadata'
+    if (DENIED_NAMES.has(host)) return 'cloud metadata'
     if (allowsName(this.#allowed, host, port)) return null
     // Loopback by definition (RFC 6761, 6.3), whether or not it can be resolved.
     if (LOCALHOST.test(host) && !this.#allowsLoopback(target)) return 'not a public address, and not in allowHosts'
-    const isOpen = protocol === 'https:' || allowsSomeAddress(this.#allowed, port)
-    return isOpen ? null : 'plain http, and not in allowHosts'
+    const isAllowed = protocol === 'https:' || allowsSomeAddress(this.#allowed, port)
+    return isAllowed ? null : 'plain http, and not in allowHosts'
   }
 
   #allowsLoopback({ port }: Target): boolean {
     return LOOPBACK.some((address) => allowsAddress(this.#allowed, address, port))
   }
 
-  #refusalOfAddress({ protocol, host, port }: Target, address: HostAddress): string | null {
-    if (isAlwaysClosed(address)) return 'link-local or cloud metadata'
+  #addressDenialReason({ protocol, host, port }: Target, address: HostAddress): string | null {
+    if (isAlwaysDenied(address)) return 'link-local or cloud metadata'
     if (allowsName(this.#allowed, host, port) || allowsAddress(this.#allowed, address, port)) return null
     if (!isGlobalUnicast(address)) return 'not a public address, and not in allowHosts'
     return protocol === 'https:' ? null : 'plain http, and not in allowHosts'
   }
 }
 
-function spell({ protocol, host, port }: Target): string {
+function formatTarget({ protocol, host, port }: Target): string {
   return `${protocol}//${host}:${port}`
 }
 
-function forbidden(why: string): StorageError {
+function endpointForbidden(reason: string): StorageError {
   return new StorageError('ENDPOINT_FORBIDDEN', 'Connections to this server are not allowed.', {
-    cause: new Diagnosis(why)
+    cause: new Diagnosis(reason)
   })
 }
 
@@ -166,40 +166,40 @@ function allowsPort(entry: AllowedHost, port: number): boolean {
 
 function parseEntry(entry: unknown): AllowedHost {
   if (typeof entry !== 'string') throw new Error('allowHosts: every entry must be a string')
-  if (entry.includes('*')) throw unusable(entry, 'wildcards are not supported, list each host or an address range')
-  if (entry.includes('://')) throw unusable(entry, 'it must be host or host:port, without a scheme')
+  if (entry.includes('*')) throw invalidEntry(entry, 'wildcards are not supported, list each host or an address range')
+  if (entry.includes('://')) throw invalidEntry(entry, 'it must be host or host:port, without a scheme')
   if (entry.includes('/')) {
     const range = parseRange(entry)
-    if (range === null) throw unusable(entry, 'not an address range like 10.0.0.0/24 or fd00::/8 (without a port)')
+    if (range === null) throw invalidEntry(entry, 'not an address range like 10.0.0.0/24 or fd00::/8 (without a port)')
     return { range, port: null }
   }
-  const whole = parseAddress(entry)
-  if (whole !== null) return { range: single(whole), port: null }
+  const bareAddress = parseAddress(entry)
+  if (bareAddress !== null) return { range: singleAddressRange(bareAddress), port: null }
   const { host, port } = splitPort(entry)
   const address = parseAddress(unbracketed(host))
-  if (address !== null) return { range: single(address), port }
+  if (address !== null) return { range: singleAddressRange(address), port }
   return { name: parseName(entry, host), port }
 }
 
 function splitPort(entry: string): { host: string; port: number | null } {
   const match = /^(?<host>\[[^\]]*\]|[^:]*)(?::(?<port>\d{1,5}))?$/.exec(entry)
   const { host, port } = match?.groups ?? {}
-  if (host === undefined) throw unusable(entry, 'not host or host:port; an IPv6 address with a port must be in []')
+  if (host === undefined) throw invalidEntry(entry, 'not host or host:port; an IPv6 address with a port must be in []')
   if (port === undefined) return { host, port: null }
-  if (Number(port) < 1 || Number(port) > 65_535) throw unusable(entry, 'the port must be 1 to 65535')
+  if (Number(port) < 1 || Number(port) > 65_535) throw invalidEntry(entry, 'the port must be 1 to 65535')
   return { host, port: Number(port) }
 }
 
 /** Returns the name as URL normalises it: lower case, IDNA, no trailing dot. */
 function parseName(entry: string, host: string): string {
-  if (/[\s@?#%\\[\]]/.test(host) || !URL.canParse(`http://${host}`)) throw unusable(entry, 'not a valid host')
+  if (/[\s@?#%\\[\]]/.test(host) || !URL.canParse(`http://${host}`)) throw invalidEntry(entry, 'not a valid host')
   const name = withoutTrailingDot(new URL(`http://${host}`).hostname)
-  if (parseAddress(name) !== null) throw unusable(entry, `non-standard notation of an address, use ${name}`)
-  if (!NAME.test(name)) throw unusable(entry, 'not a valid host')
+  if (parseAddress(name) !== null) throw invalidEntry(entry, `non-standard notation of an address, use ${name}`)
+  if (!NAME.test(name)) throw invalidEntry(entry, 'not a valid host')
   return name
 }
 
-function single(address: HostAddress): AddressRange {
+function singleAddressRange(address: HostAddress): AddressRange {
   return { address, bits: address.kind() === 'ipv4' ? 32 : 128 }
 }
 
@@ -211,6 +211,6 @@ export function withoutTrailingDot(name: string): string {
   return name.endsWith('.') ? name.slice(0, -1) : name
 }
 
-function unusable(entry: string, reason: string): Error {
+function invalidEntry(entry: string, reason: string): Error {
   return new Error(`allowHosts: "${entry}" is invalid: ${reason}`)
 }

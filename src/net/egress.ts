@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import type { Agent } from 'undici'
-import type { Egress, EgressAgents, HttpAnswer, HttpRequest } from '../core/egress.ts'
+import type { Egress, EgressAgents, HttpResponse, HttpRequest } from '../core/egress.ts'
 import type { Timeouts } from '../core/stores.ts'
 import { type Clock, systemClock } from '../core/time.ts'
 import { EgressRules } from './egress-rules.ts'
@@ -8,17 +8,17 @@ import {
   createDispatcher,
   createGuardedAgents,
   MAX_CONNECTIONS,
-  type Resolve,
-  systemResolve
+  type Resolver,
+  systemResolver
 } from './guarded-connection.ts'
-import { HttpClient, type Pool, userAgentWith } from './http-client.ts'
+import { HttpClient, type PoolKind, userAgentWith } from './http-client.ts'
 
 export interface EgressOptions {
   /** Additional hosts for users' connections: CIDRs, addresses and names, with or without a port. */
   readonly allowHosts: readonly string[]
   readonly timeouts: Timeouts
   /** Resolves names. Default: the system's resolver. */
-  readonly resolve?: Resolve
+  readonly resolve?: Resolver
   /** Default: the system's. */
   readonly clock?: Pick<Clock, 'now'>
   /** Maximal number of connections per origin, for calls and for bodies each. Default 1000. */
@@ -40,14 +40,14 @@ export interface ClosableEgress extends Egress {
 export function createEgress({
   allowHosts,
   timeouts,
-  resolve = systemResolve,
+  resolve = systemResolver,
   clock = systemClock,
   maxConnections = MAX_CONNECTIONS
 }: EgressOptions): ClosableEgress {
   const rules = new EgressRules(allowHosts)
   const agents = createGuardedAgents(rules, resolve, maxConnections)
   const transferAgents = createGuardedAgents(rules, resolve, maxConnections)
-  const dispatchers = new Map<Pool, Promise<Agent>>()
+  const dispatchers = new Map<PoolKind, Promise<Agent>>()
   const client = new HttpClient({
     rules,
     timeouts,
@@ -64,7 +64,7 @@ export function createEgress({
     assertAllowed: (url: URL): void => {
       rules.assertAllowed(url)
     },
-    request: (request: HttpRequest): Promise<HttpAnswer> => client.request(request),
+    request: (request: HttpRequest): Promise<HttpResponse> => client.request(request),
     close: async () => {
       for (const { http, https } of [agents, transferAgents]) {
         http.destroy()
@@ -86,39 +86,42 @@ export interface EgressFetchOptions {
 }
 
 /** Statuses for which `Response` does not accept a body. */
-const BODILESS: ReadonlySet<number> = new Set([204, 205, 304])
+const NULL_BODY_STATUSES: ReadonlySet<number> = new Set([204, 205, 304])
 
 /**
  * Creates a `fetch` for client libraries. Their requests go through `send` like all others. Request bodies are
  * strings, and responses are read completely.
  */
-export function egressFetch(
-  send: (request: HttpRequest) => Promise<HttpAnswer>,
-  { maxBytes, signal: ours = new AbortController().signal }: EgressFetchOptions = {}
+export function createEgressFetch(
+  send: (request: HttpRequest) => Promise<HttpResponse>,
+  { maxBytes, signal: defaultSignal = new AbortController().signal }: EgressFetchOptions = {}
 ): EgressFetch {
   return async (input, init = {}) => {
     const url = new URL(input instanceof Request ? input.url : input)
-    const body = textOf(init.body)
+    const body = toText(init.body)
     const headers = new Headers(init.headers)
     headers.set('user-agent', userAgentWith(headers.get('user-agent')))
-    const answer = await send({
+    const response = await send({
       method: init.method ?? 'GET',
       url,
       headers: Object.fromEntries(headers),
-      signal: init.signal ?? ours,
+      signal: init.signal ?? defaultSignal,
       ...(body !== undefined && { body }),
       ...(maxBytes !== undefined && { maxBytes })
     })
     const chunks: Buffer[] = []
-    for await (const chunk of answer.body as AsyncIterable<Buffer>) chunks.push(chunk)
-    const { status } = answer
+    for await (const chunk of response.body as AsyncIterable<Buffer>) chunks.push(chunk)
+    const { status } = response
     // The body is already decompressed, so the original coding and length do not apply.
-    const { 'content-encoding': _coding, 'content-length': _length, ...told } = answer.headers
-    return new Response(BODILESS.has(status) ? null : Buffer.concat(chunks), { status, headers: told })
+    const { 'content-encoding': _coding, 'content-length': _length, ...responseHeaders } = response.headers
+    return new Response(NULL_BODY_STATUSES.has(status) ? null : Buffer.concat(chunks), {
+      status,
+      headers: responseHeaders
+    })
   }
 }
 
-function textOf(body: RequestInit['body']): string | undefined {
+function toText(body: RequestInit['body']): string | undefined {
   if (body === undefined || body === null) return undefined
   if (typeof body === 'string' || body instanceof URLSearchParams) return body.toString()
   throw new TypeError('Only text bodies are supported')

@@ -27,7 +27,7 @@ const CODES: Readonly<Record<string, StorageErrorCode>> = {
 const BY_CODE: ReadonlyMap<string, StorageErrorCode> = new Map(Object.entries(CODES))
 
 /** Codes that may be logged. */
-const WORD = /^[\w-]{1,64}$/
+const LOGGABLE_CODE = /^[\w-]{1,64}$/
 /** Depth to which SDKs nest our own errors as causes. */
 const MAX_DEPTH = 5
 
@@ -38,25 +38,25 @@ const MAX_DEPTH = 5
  * @param service the called service, for the log
  */
 export function connectionFailure(error: unknown, service: string): StorageError {
-  const ours = findStorageError(error)
-  if (ours !== undefined) return ours
+  const storageError = findStorageError(error)
+  if (storageError !== undefined) return storageError
   const { name, code } = (typeof error === 'object' && error !== null ? error : {}) as {
     name?: unknown
     code?: unknown
   }
-  const word = typeof code === 'string' && WORD.test(code) ? code : ''
-  const cause = new Diagnosis(`${service} sent no response ${word}`.trimEnd(), { cause: error })
+  const loggedCode = typeof code === 'string' && LOGGABLE_CODE.test(code) ? code : ''
+  const cause = new Diagnosis(`${service} sent no response ${loggedCode}`.trimEnd(), { cause: error })
   // The AWS SDK's own timeouts, of connecting and of a silent socket, have a name and no code.
-  const known = BY_CODE.get(word) ?? (name === 'TimeoutError' ? 'PROVIDER_TIMEOUT' : 'PROVIDER_ERROR')
-  return providerFailure(known, { cause })
+  const failureCode = BY_CODE.get(loggedCode) ?? (name === 'TimeoutError' ? 'PROVIDER_TIMEOUT' : 'PROVIDER_ERROR')
+  return providerFailure(failureCode, { cause })
 }
 
 /** Finds our own error inside an error of a third-party client. */
 function findStorageError(error: unknown): StorageError | undefined {
-  let each: unknown = error
-  for (let depth = 0; depth < MAX_DEPTH && each instanceof Error; depth++) {
-    if (isStorageError(each)) return each
-    each = each.cause
+  let current: unknown = error
+  for (let depth = 0; depth < MAX_DEPTH && current instanceof Error; depth++) {
+    if (isStorageError(current)) return current
+    current = current.cause
   }
   return undefined
 }
@@ -65,7 +65,7 @@ function findStorageError(error: unknown): StorageError | undefined {
  * Response headers that may be logged, and the values that may: numbers and well-known words. All other values may
  * contain a user's secret.
  */
-const TELLING: Readonly<Record<string, RegExp>> = {
+const LOGGED_HEADERS: Readonly<Record<string, RegExp>> = {
   'content-type': /^(?:application\/(?:json|xml|problem\+json|octet-stream)|text\/(?:html|plain|xml))(?![^;\s])/i,
   'content-length': /^\d{1,15}$/,
   'content-encoding': /^(?:gzip|x-gzip|deflate|br|zstd|compress|identity)$/i,
@@ -79,15 +79,15 @@ const TELLING: Readonly<Record<string, RegExp>> = {
 export function describeExchange(
   method: string,
   url: URL,
-  answer?: { readonly status: number; readonly headers: Readonly<Record<string, string>> }
+  response?: { readonly status: number; readonly headers: Readonly<Record<string, string>> }
 ): string {
-  const asked = `${method} ${url.origin}`
-  if (answer === undefined) return asked
-  const told = Object.entries(TELLING).flatMap(([name, pattern]) => {
-    const [value] = pattern.exec(answer.headers[name] ?? '') ?? []
+  const requestLine = `${method} ${url.origin}`
+  if (response === undefined) return requestLine
+  const loggedHeaders = Object.entries(LOGGED_HEADERS).flatMap(([name, pattern]) => {
+    const [value] = pattern.exec(response.headers[name] ?? '') ?? []
     return value === undefined ? [] : [`${name}: ${value}`]
   })
-  return `${asked} answered ${answer.status}${told.length === 0 ? '' : ` (${told.join(', ')})`}`
+  return `${requestLine} answered ${response.status}${loggedHeaders.length === 0 ? '' : ` (${loggedHeaders.join(', ')})`}`
 }
 
 /**
@@ -107,7 +107,7 @@ export function readRetryAfter(headers: Readonly<Record<string, string | undefin
 /** Parses the three forms of RFC 9110, 5.6.7. All are in GMT; the oldest one, `asctime`, does not say so. */
 function parseDate(text: string): number {
   // `Date.parse` also accepts values that are not HTTP dates, such as bare numbers and ISO 8601.
-  const form = /^[A-Z][a-z]{2,8},? [\w -]{6,12} \d\d:\d\d:\d\d (?:GMT|(?<year>\d{4}))$/.exec(text.trim())
-  if (form === null) return NaN
-  return Date.parse(form.groups?.['year'] === undefined ? text : `${text} GMT`)
+  const match = /^[A-Z][a-z]{2,8},? [\w -]{6,12} \d\d:\d\d:\d\d (?:GMT|(?<year>\d{4}))$/.exec(text.trim())
+  if (match === null) return NaN
+  return Date.parse(match.groups?.['year'] === undefined ? text : `${text} GMT`)
 }

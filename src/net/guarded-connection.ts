@@ -8,25 +8,25 @@ import type { Timeouts } from '../core/stores.ts'
 import { type EgressRules, type Target, targetOf } from './egress-rules.ts'
 
 /** Equals `dns.lookup` with `all: true`: returns every address of a name. */
-export type Resolve = (
+export type Resolver = (
   name: string,
   options: LookupOptions & { all: true },
   callback: (error: Error | null, addresses?: readonly LookupAddress[]) => void
 ) => void
 
 /** The system's resolver, which includes `/etc/hosts`. */
-export const systemResolve: Resolve = systemLookup
+export const systemResolver: Resolver = systemLookup
 
 /**
  * Returns a `lookup` for one connection to `target`. The addresses that it checks are the ones that are connected, so
  * a name cannot resolve to one address for the check and to another for the connection.
  */
-export function guardedLookup(rules: EgressRules, target: Target, resolve: Resolve): LookupFunction {
+export function guardedLookup(rules: EgressRules, target: Target, resolve: Resolver): LookupFunction {
   return (name, options, callback) => {
     resolve(name, { ...options, all: true }, (error, addresses = []) => {
       const [first] = addresses
       if (error !== null || first === undefined) {
-        callback(error ?? failed('ENOTFOUND', 'The host name has no address'), [])
+        callback(error ?? errorWithCode('ENOTFOUND', 'The host name has no address'), [])
         return
       }
       try {
@@ -34,8 +34,8 @@ export function guardedLookup(rules: EgressRules, target: Target, resolve: Resol
           target,
           addresses.map(({ address }) => address)
         )
-      } catch (refusal) {
-        callback(refusal as Error, [])
+      } catch (denial) {
+        callback(denial as Error, [])
         return
       }
       if (options.all === true) callback(null, [...addresses])
@@ -49,30 +49,30 @@ export function guardedLookup(rules: EgressRules, target: Target, resolve: Resol
  * some addresses (`0.0.0.0`) lead to others. Destroys the socket before a byte is written to it, and before TLS
  * begins.
  */
-export function watchConnected(rules: EgressRules, target: Target, socket: Socket): void {
+export function checkOnConnect(rules: EgressRules, target: Target, socket: Socket): void {
   socket.prependOnceListener('connect', () => {
     const { remoteAddress } = socket
     try {
       // A connection that the peer has already reset has no address. It must not be reported as forbidden.
-      if (remoteAddress === undefined) throw failed('ECONNRESET', 'The connection was closed immediately')
+      if (remoteAddress === undefined) throw errorWithCode('ECONNRESET', 'The connection was closed immediately')
       rules.assertAddresses(target, [remoteAddress])
-    } catch (refusal) {
-      socket.destroy(refusal as Error)
+    } catch (denial) {
+      socket.destroy(denial as Error)
     }
   })
 }
 
-function failed(code: string, message: string): Error {
+function errorWithCode(code: string, message: string): Error {
   return Object.assign(new Error(message), { code })
 }
 
 /** The contract of Node's agents: return a socket, or pass an error to the callback. The types declare neither. */
-type CreateConnection = (asked: ClientRequestArgs, done: (error: unknown) => void) => Socket | undefined
+type CreateConnection = (options: ClientRequestArgs, callback: (error: unknown) => void) => Socket | undefined
 
 /** Creates agents for SDKs under `rules`. Each request is checked when its socket is connected. */
 export function createGuardedAgents(
   rules: EgressRules,
-  resolve: Resolve,
+  resolve: Resolver,
   maxSockets = AGENT_OPTIONS.maxSockets
 ): EgressAgents {
   const http = new HttpAgent({ ...AGENT_OPTIONS, maxSockets })
@@ -83,31 +83,31 @@ export function createGuardedAgents(
 
   function guard(agent: HttpAgent, protocol: string): void {
     const connect = agent.createConnection.bind(agent) as CreateConnection
-    const open: CreateConnection = (asked, done) => {
-      const target = targetOfRequest(asked, protocol)
+    const guardedConnect: CreateConnection = (options, callback) => {
+      const target = targetOfRequest(options, protocol)
       try {
         rules.assertTarget(target)
-      } catch (refusal) {
+      } catch (denial) {
         // Not by a socket with an error: a request listens to its socket only one tick after it received it.
-        done(refusal)
-        forget(agent, asked)
+        callback(denial)
+        removeEmptySocketList(agent, options)
         return undefined
       }
       // The caller's own `lookup` or socket path must not bypass the rules.
       const lookup = guardedLookup(rules, target, resolve)
-      const socket = connect({ ...asked, lookup, socketPath: undefined, path: null }, done)
-      if (socket !== undefined) watchConnected(rules, target, socket)
+      const socket = connect({ ...options, lookup, socketPath: undefined, path: null }, callback)
+      if (socket !== undefined) checkOnConnect(rules, target, socket)
       return socket
     }
-    agent.createConnection = open
+    agent.createConnection = guardedConnect
   }
 }
 
 /** Removes the empty socket list that the agent has created for a refused host: these lists would accumulate. */
-function forget(agent: HttpAgent, asked: ClientRequestArgs): void {
+function removeEmptySocketList(agent: HttpAgent, options: ClientRequestArgs): void {
   const sockets = agent.sockets as Record<string, Socket[] | undefined>
-  // The types require more fields of `asked` than are read.
-  const name = agent.getName(asked)
+  // The types require more fields of `options` than are read.
+  const name = agent.getName(options)
   if (sockets[name]?.length === 0) Reflect.deleteProperty(sockets, name)
 }
 
@@ -140,7 +140,7 @@ export const MAX_CONNECTIONS = 1000
  */
 export async function createDispatcher(
   rules: EgressRules,
-  resolve: Resolve,
+  resolve: Resolver,
   timeouts: Timeouts,
   maxConnections: number
 ): Promise<Agent> {
@@ -162,23 +162,23 @@ function guardedConnector(
   build: typeof buildConnector,
   origin: URL,
   rules: EgressRules,
-  resolve: Resolve,
+  resolve: Resolver,
   timeouts: Timeouts
 ): buildConnector.connector {
   const target = targetOf(origin)
   const options = { timeout: timeouts.connectMs, lookup: guardedLookup(rules, target, resolve) }
-  const connect: (...asked: Parameters<buildConnector.connector>) => unknown = build(options)
-  return (asked, callback) => {
+  const connect: (...args: Parameters<buildConnector.connector>) => unknown = build(options)
+  return (connectOptions, callback) => {
     try {
       rules.assertTarget(target)
-    } catch (refusal) {
-      callback(refusal as Error, null)
+    } catch (denial) {
+      callback(denial as Error, null)
       return
     }
     // The types do not say that a connector returns the socket synchronously. The callback comes only after TLS, when
     // the peer has already received the host name.
-    const socket = connect(asked, callback)
+    const socket = connect(connectOptions, callback)
     if (!(socket instanceof Socket)) throw new TypeError('The connector of this undici version returns no socket')
-    watchConnected(rules, target, socket)
+    checkOnConnect(rules, target, socket)
   }
 }

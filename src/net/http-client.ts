@@ -1,19 +1,19 @@
 import { Readable } from 'node:stream'
 import type { Agent } from 'undici'
-import type { HttpAnswer, HttpRequest } from '../core/egress.ts'
+import type { HttpResponse, HttpRequest } from '../core/egress.ts'
 import type { Timeouts } from '../core/stores.ts'
-import { untilAborted } from '../core/time.ts'
+import { raceSignal } from '../core/time.ts'
 import { Diagnosis, isStorageError, providerFailure, StorageError } from '../errors.ts'
 import type { EgressRules } from './egress-rules.ts'
 import { connectionFailure, describeExchange } from './errors.ts'
 import { ACCEPTED_ENCODINGS, decodeBody, verbatimBody } from './response-body.ts'
 
 const MAX_REDIRECTS = 3
-const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
+const REDIRECT_STATUSES: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 /** Methods that only read, so that a redirect can be followed. */
-const READING: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PROPFIND'])
+const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PROPFIND'])
 /** The only headers sent to another host. None can be a credential, for which providers have names of their own. */
-const HARMLESS: ReadonlySet<string> = new Set([
+const CROSS_ORIGIN_HEADERS: ReadonlySet<string> = new Set([
   'accept',
   'accept-encoding',
   'accept-language',
@@ -27,19 +27,19 @@ const HARMLESS: ReadonlySet<string> = new Set([
   'user-agent'
 ])
 const HTTP = /^https?:$/
-const MAX_ANSWER_BYTES = 16 * 1024 * 1024
+const MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 /** Bodies up to this size are sent at once. */
-const MAX_QUICK_BYTES = 64 * 1024
+const MAX_SHORT_BODY_BYTES = 64 * 1024
 /** The part of a discarded body that is read at most, to reuse its connection. */
 const MAX_DISCARDED_BYTES = 64 * 1024
 
 /** Short calls, and bodies that may be paused for minutes: neither waits for a connection of the other. */
-export type Pool = 'calls' | 'bodies'
+export type PoolKind = 'calls' | 'bodies'
 
 export interface HttpClientOptions {
   readonly rules: EgressRules
   readonly timeouts: Timeouts
-  readonly dispatcher: (pool: Pool) => Promise<Agent>
+  readonly dispatcher: (pool: PoolKind) => Promise<Agent>
 }
 
 /** An HTTP client with manual redirects, timeouts and limits. */
@@ -50,37 +50,38 @@ export class HttpClient {
     this.#options = options
   }
 
-  async request(asked: HttpRequest): Promise<HttpAnswer> {
-    const deadline = new Deadline(asked, this.#options.timeouts.totalMs)
+  async request(request: HttpRequest): Promise<HttpResponse> {
+    const deadline = new Deadline(request, this.#options.timeouts.totalMs)
     try {
-      const answer = await this.#follow(asked, deadline.signal)
-      deadline.holdFor(answer.body)
-      return answer
+      const response = await this.#follow(request, deadline.signal)
+      deadline.clearOnClose(response.body)
+      return response
     } catch (error) {
-      deadline.end()
+      deadline.clear()
       // The source is not read any more, and may hold a file open.
-      if (asked.body instanceof Readable) asked.body.destroy()
+      if (request.body instanceof Readable) request.body.destroy()
       throw error
     }
   }
 
-  async #follow(asked: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
-    let request = asked
+  async #follow(original: HttpRequest, signal: AbortSignal): Promise<HttpResponse> {
+    let request = original
     for (let redirects = 0; ; redirects++) {
-      const answer = await this.#exchange(request, signal).catch((error: unknown) => {
+      const response = await this.#exchange(request, signal).catch((error: unknown) => {
         throw isStorageError(error) ? error.about({ host: request.url.host }) : error
       })
-      const location = answer.headers['location']
-      if (asked.redirects === 'manual' || !REDIRECTS.has(answer.status) || location === undefined) return answer
-      await answer.discard()
-      request = { ...request, ...redirected(request, location, redirects) }
+      const location = response.headers['location']
+      if (original.redirects === 'manual' || !REDIRECT_STATUSES.has(response.status) || location === undefined)
+        return response
+      await response.discard()
+      request = { ...request, ...redirectRequest(request, location, redirects) }
     }
   }
 
-  async #exchange(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
+  async #exchange(request: HttpRequest, signal: AbortSignal): Promise<HttpResponse> {
     const { rules, timeouts, dispatcher } = this.#options
-    const { method, url, headers = {}, body, purpose = 'answer', maxBytes = MAX_ANSWER_BYTES, workMs } = request
-    const isAnswer = purpose === 'answer'
+    const { method, url, headers = {}, body, purpose = 'answer', maxBytes = MAX_RESPONSE_BYTES, workMs } = request
+    const isApiCall = purpose === 'answer'
     rules.assertAllowed(url)
     signal.throwIfAborted()
     const toError = (error: unknown): Error => {
@@ -90,19 +91,19 @@ export class HttpClient {
     }
     try {
       // A request body waits for its source, whatever the purpose of the response.
-      const agent = await dispatcher(isAnswer && !isLong(body) ? 'calls' : 'bodies')
+      const agent = await dispatcher(isApiCall && !isLong(body) ? 'calls' : 'bodies')
       const {
         statusCode: status,
         headers: received,
         body: raw
-      } = await untilAborted(
+      } = await raceSignal(
         agent.request({
           origin: url.origin,
           path: url.pathname + url.search,
           method,
           headers: {
             'user-agent': USER_AGENT,
-            'accept-encoding': isAnswer ? ACCEPTED_ENCODINGS : 'identity',
+            'accept-encoding': isApiCall ? ACCEPTED_ENCODINGS : 'identity',
             ...headers
           },
           body: body ?? null,
@@ -111,19 +112,25 @@ export class HttpClient {
           // work to do than after a query.
           headersTimeout: workMs ?? (isLong(body) ? timeouts.totalMs : timeouts.headersMs),
           // The reader of a transfer sets its pace. The code that wraps the body detects stalls.
-          bodyTimeout: isAnswer ? timeouts.idleMs : 0
+          bodyTimeout: isApiCall ? timeouts.idleMs : 0
         }),
         signal,
-        ({ body: late }) => {
-          late.on('error', () => {}).destroy()
+        ({ body: lateBody }) => {
+          lateBody.on('error', () => {}).destroy()
         }
       )
-      const flat = flatten(received)
+      const responseHeaders = joinHeaders(received)
       // Responses without a body may have a body's headers, but an empty stream cannot be decompressed.
-      const isEmpty = method === 'HEAD' || status === 204 || status === 304 || flat['content-length'] === '0'
-      const coding = isEmpty ? undefined : flat['content-encoding']
-      const whole = isAnswer ? decodeBody(raw, coding, maxBytes, toError) : verbatimBody(raw, toError)
-      return { status, headers: flat, url, body: whole, discard: () => discard(whole, timeouts.idleMs) }
+      const isEmpty = method === 'HEAD' || status === 204 || status === 304 || responseHeaders['content-length'] === '0'
+      const coding = isEmpty ? undefined : responseHeaders['content-encoding']
+      const decodedBody = isApiCall ? decodeBody(raw, coding, maxBytes, toError) : verbatimBody(raw, toError)
+      return {
+        status,
+        headers: responseHeaders,
+        url,
+        body: decodedBody,
+        discard: () => discard(decodedBody, timeouts.idleMs)
+      }
     } catch (error) {
       signal.throwIfAborted()
       throw toError(error)
@@ -133,7 +140,7 @@ export class HttpClient {
 
 /** Returns true if sending may take a while: the time until the response counts from before the first byte. */
 function isLong(body: HttpRequest['body']): boolean {
-  return body instanceof Readable || (body !== undefined && body.length > MAX_QUICK_BYTES)
+  return body instanceof Readable || (body !== undefined && body.length > MAX_SHORT_BODY_BYTES)
 }
 
 /**
@@ -142,86 +149,90 @@ function isLong(body: HttpRequest['body']): boolean {
  * @throws StorageError `SCHEME_MISMATCH` for a redirect from https to http of the same host, or vice versa;
  * `PROVIDER_ERROR` for any other that is not followed
  */
-function redirected(request: HttpRequest, location: string, redirects: number): Partial<HttpRequest> {
+function redirectRequest(request: HttpRequest, location: string, redirects: number): Partial<HttpRequest> {
   const { method, url: from, headers = {}, body, redirectHosts = [] } = request
   if (URL.canParse(location, from.href) && isOtherScheme(from, new URL(location, from))) {
     const cause = new Diagnosis(`${describeExchange(method, from)} was redirected to another scheme`)
     throw providerFailure('SCHEME_MISMATCH', { cause, responded: true })
   }
-  const refuse = (why: string): StorageError =>
+  const redirectError = (reason: string): StorageError =>
     new StorageError('PROVIDER_ERROR', 'The provider sent a redirect that is not allowed.', {
-      cause: new Diagnosis(`${describeExchange(method, from)} was redirected ${why}`)
+      cause: new Diagnosis(`${describeExchange(method, from)} was redirected ${reason}`)
     }).about({ host: from.host })
-  if (redirects === MAX_REDIRECTS) throw refuse('too often')
-  if (!READING.has(method)) throw refuse('although it is a write request')
-  if (body !== undefined && typeof body !== 'string' && !Buffer.isBuffer(body)) throw refuse('after its body was sent')
-  if (!URL.canParse(location, from.href)) throw refuse('to an invalid URL')
+  if (redirects === MAX_REDIRECTS) throw redirectError('too often')
+  if (!SAFE_METHODS.has(method)) throw redirectError('although it is a write request')
+  if (body !== undefined && typeof body !== 'string' && !Buffer.isBuffer(body))
+    throw redirectError('after its body was sent')
+  if (!URL.canParse(location, from.href)) throw redirectError('to an invalid URL')
   const url = new URL(location, from)
-  if (url.username !== '' || url.password !== '') throw refuse('to a URL with a user name')
+  if (url.username !== '' || url.password !== '') throw redirectError('to a URL with a user name')
   if (isSameOrigin(from, url)) return { url }
   if (!isAtDeclaredHost(url, redirectHosts))
-    throw refuse(`to ${HTTP.test(url.protocol) ? url.origin : 'a URL that is not HTTP'}`)
-  return { url, headers: Object.fromEntries(Object.entries(headers).filter(([name]) => HARMLESS.has(name))) }
+    throw redirectError(`to ${HTTP.test(url.protocol) ? url.origin : 'a URL that is not HTTP'}`)
+  return {
+    url,
+    headers: Object.fromEntries(Object.entries(headers).filter(([name]) => CROSS_ORIGIN_HEADERS.has(name)))
+  }
 }
 
 /** Ends an exchange by its caller's signal and, unless it is a transfer, after the total time, even within a body. */
 class Deadline {
   readonly signal: AbortSignal
-  readonly #end: () => void
+  readonly #clear: () => void
   readonly #timer: NodeJS.Timeout | undefined
 
-  constructor({ signal: outer, purpose = 'answer' }: HttpRequest, totalMs: number) {
+  constructor({ signal: callerSignal, purpose = 'answer' }: HttpRequest, totalMs: number) {
     if (purpose === 'transfer') {
-      this.signal = outer
-      this.#end = () => {}
+      this.signal = callerSignal
+      this.#clear = () => {}
       return
     }
     // Not AbortSignal.any(): Node 20 may garbage-collect a composed timeout signal.
     const controller = new AbortController()
-    const leave = (): void => {
-      controller.abort(outer.reason)
+    const abort = (): void => {
+      controller.abort(callerSignal.reason)
     }
-    outer.addEventListener('abort', leave, { once: true })
-    if (outer.aborted) leave()
+    callerSignal.addEventListener('abort', abort, { once: true })
+    if (callerSignal.aborted) abort()
     const timer = setTimeout(() => {
       controller.abort(providerFailure('PROVIDER_TIMEOUT'))
     }, totalMs)
     this.#timer = timer
     this.signal = controller.signal
-    this.#end = () => {
+    this.#clear = () => {
       clearTimeout(timer)
-      outer.removeEventListener('abort', leave)
+      callerSignal.removeEventListener('abort', abort)
     }
   }
 
   /** Lets the body's socket alone keep the process alive from now on. */
-  holdFor(body: Readable): void {
+  clearOnClose(body: Readable): void {
     this.#timer?.unref()
-    if (body.closed) this.#end()
-    else body.once('close', this.#end)
+    if (body.closed) this.#clear()
+    else body.once('close', this.#clear)
   }
 
-  end(): void {
-    this.#end()
+  clear(): void {
+    this.#clear()
   }
 }
 
-function flatten(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
-  const flat: Record<string, string> = {}
+function joinHeaders(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
+  const joined: Record<string, string> = {}
   for (const [name, value] of Object.entries(headers)) {
-    if (value !== undefined) flat[name.toLowerCase()] = Array.isArray(value) ? value.join(', ') : value
+    if (value !== undefined) joined[name.toLowerCase()] = Array.isArray(value) ? value.join(', ') : value
   }
-  return flat
+  return joined
 }
 
-async function discard(body: Readable, withinMs: number): Promise<void> {
-  let left = MAX_DISCARDED_BYTES
+async function discard(body: Readable, timeoutMs: number): Promise<void> {
+  let remainingBytes = MAX_DISCARDED_BYTES
   // A transfer has no total timeout.
-  const timer = setTimeout(() => body.destroy(), withinMs)
+  const timer = setTimeout(() => body.destroy(), timeoutMs)
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) {
-      left -= chunk.length
-      if (left < 0) break
+      remainingBytes -= chunk.length
+      if (remainingBytes < 0) break
     }
   } catch {
     // The body is discarded in any case.

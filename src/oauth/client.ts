@@ -3,7 +3,7 @@ import type { Configuration, TokenEndpointResponse } from 'openid-client'
 import type { Egress } from '../core/egress.ts'
 import { isStorageError } from '../errors.ts'
 import type {
-  AuthorizationAnswer,
+  AuthorizationResponse,
   AuthorizationRequest,
   OAuthClient,
   OAuthClientSettings,
@@ -11,11 +11,11 @@ import type {
   TokenSet
 } from '../core/oauth.ts'
 import { Secret } from '../core/secret.ts'
-import { egressFetch } from '../net/egress.ts'
+import { createEgressFetch } from '../net/egress.ts'
 import { exchangeFailure, type Exchange, isGrantEnded, tokenFailure } from './errors.ts'
 
 /** Tokens have some hundred bytes. Error pages are not read. */
-const MAX_ANSWER_BYTES = 64 * 1024
+const MAX_RESPONSE_BYTES = 64 * 1024
 /** Sealed credentials have a maximal length; excessive tokens are rejected here. */
 const MAX_TOKEN_LENGTH = 8192
 
@@ -32,27 +32,27 @@ export function createOAuthClient(
 
   async function call<T>(
     signal: AbortSignal,
-    ask: (library: typeof OpenIdClient, config: Configuration) => Promise<T>,
+    invoke: (library: typeof OpenIdClient, config: Configuration) => Promise<T>,
     onFailure: (error: unknown, exchange: Exchange) => T
   ): Promise<T> {
     const library = await import('openid-client')
     const exchange: Exchange = {}
-    const send = egressFetch((request) => egress.request(request), { maxBytes: MAX_ANSWER_BYTES, signal })
-    const config = configure(library, connect, settings)
+    const send = createEgressFetch((request) => egress.request(request), { maxBytes: MAX_RESPONSE_BYTES, signal })
+    const config = createConfiguration(library, connect, settings)
     config[library.customFetch] = async (url, options) => {
       try {
-        const { signal: _theirs, ...asked } = options
+        const { signal: _librarySignal, ...init } = options
         exchange.host = new URL(url).host
-        const answer = await send(url, asked as RequestInit)
-        exchange.answer = { status: answer.status, headers: Object.fromEntries(answer.headers) }
-        return answer
+        const response = await send(url, init as RequestInit)
+        exchange.response = { status: response.status, headers: Object.fromEntries(response.headers) }
+        return response
       } catch (error) {
         exchange.failure = error
         throw error
       }
     }
     try {
-      return await ask(library, config)
+      return await invoke(library, config)
     } catch (error) {
       signal.throwIfAborted()
       try {
@@ -67,7 +67,7 @@ export function createOAuthClient(
    * Returns an unexpired access token, since the stored one may have expired; `null` if the grant has ended. If the
    * endpoint is unavailable, returns the stored one, which may still be valid.
    */
-  async function anotherThan(
+  async function getUsableAccessToken(
     stored: Secret<string>,
     refreshToken: Secret<string>,
     signal: AbortSignal
@@ -85,7 +85,7 @@ export function createOAuthClient(
 
     async authorizationUrl({ redirectUri, state, codeVerifier }: AuthorizationRequest): Promise<string> {
       const library = await import('openid-client')
-      const url = library.buildAuthorizationUrl(configure(library, connect, settings), {
+      const url = library.buildAuthorizationUrl(createConfiguration(library, connect, settings), {
         ...connect.authorizationParameters,
         redirect_uri: redirectUri,
         ...(scopes.length > 0 && { scope: scopes.join(' ') }),
@@ -96,15 +96,15 @@ export function createOAuthClient(
       return url.href
     },
 
-    async exchange({ redirectUri, state, codeVerifier, parameters }: AuthorizationAnswer, signal): Promise<TokenSet> {
+    async exchange({ redirectUri, state, codeVerifier, parameters }: AuthorizationResponse, signal): Promise<TokenSet> {
       // Not the URL of the request: its Host header can be forged.
-      const answeredAt = new URL(redirectUri)
-      answeredAt.search = parameters.toString()
+      const callbackUrl = new URL(redirectUri)
+      callbackUrl.search = parameters.toString()
       return await call(
         signal,
         async (library, config) =>
-          tokensOf(
-            await library.authorizationCodeGrant(config, answeredAt, {
+          parseTokens(
+            await library.authorizationCodeGrant(config, callbackUrl, {
               expectedState: state,
               pkceCodeVerifier: codeVerifier.reveal()
             })
@@ -118,7 +118,7 @@ export function createOAuthClient(
     async refresh(refreshToken, signal): Promise<TokenSet | null> {
       return await call<TokenSet | null>(
         signal,
-        async (library, config) => tokensOf(await library.refreshTokenGrant(config, refreshToken.reveal())),
+        async (library, config) => parseTokens(await library.refreshTokenGrant(config, refreshToken.reveal())),
         (error, exchange) => {
           if (isGrantEnded(error, exchange, connect)) return null
           throw tokenFailure(error, exchange)
@@ -128,8 +128,9 @@ export function createOAuthClient(
 
     async revoke({ accessToken, refreshToken }, signal): Promise<void> {
       if (connect.revoke !== undefined) {
-        const works = refreshToken === null ? accessToken : await anotherThan(accessToken, refreshToken, signal)
-        if (works !== null) await connect.revoke(works, { egress, signal })
+        const usableToken =
+          refreshToken === null ? accessToken : await getUsableAccessToken(accessToken, refreshToken, signal)
+        if (usableToken !== null) await connect.revoke(usableToken, { egress, signal })
         return
       }
       if (connect.server.revocationEndpoint === undefined) return
@@ -147,19 +148,19 @@ export function createOAuthClient(
   return client
 }
 
-function configure(
+function createConfiguration(
   library: typeof OpenIdClient,
-  { server, clientAuthentication, tenant: anyTenant = '' }: OAuthConnect,
-  { clientId, clientSecret, tenant = anyTenant }: OAuthClientSettings
+  { server, clientAuthentication, tenant: defaultTenant = '' }: OAuthConnect,
+  { clientId, clientSecret, tenant = defaultTenant }: OAuthClientSettings
 ): Configuration {
   const secret = clientSecret.reveal()
-  const at = (url: string): string => url.replaceAll('{tenant}', tenant)
+  const expandTenant = (url: string): string => url.replaceAll('{tenant}', tenant)
   const config = new library.Configuration(
     {
-      issuer: at(server.issuer),
-      authorization_endpoint: at(server.authorizationEndpoint),
-      token_endpoint: at(server.tokenEndpoint),
-      ...(server.revocationEndpoint !== undefined && { revocation_endpoint: at(server.revocationEndpoint) })
+      issuer: expandTenant(server.issuer),
+      authorization_endpoint: expandTenant(server.authorizationEndpoint),
+      token_endpoint: expandTenant(server.tokenEndpoint),
+      ...(server.revocationEndpoint !== undefined && { revocation_endpoint: expandTenant(server.revocationEndpoint) })
     },
     clientId,
     undefined,
@@ -174,7 +175,7 @@ function configure(
   return config
 }
 
-function tokensOf({ access_token, refresh_token, expires_in, scope, token_type }: TokenEndpointResponse): TokenSet {
+function parseTokens({ access_token, refresh_token, expires_in, scope, token_type }: TokenEndpointResponse): TokenSet {
   for (const token of [access_token, refresh_token ?? access_token]) {
     if (token.length > MAX_TOKEN_LENGTH) throw new RangeError('the token is too long')
   }

@@ -8,8 +8,18 @@ import type { ListenClient } from '../db/connection-listener.ts'
 import type { PrismaLike } from '../db/prisma-client.ts'
 import { REDIS_METHODS, type RedisClient } from '../redis/gate.ts'
 import type { MetricsRegistry } from '../telemetry/metrics.ts'
-import { check, known, numbers, optionError, parseOrigin, parsePublicUrl, positive, record, text } from './checks.ts'
-import { type EnabledProviderOptions, enabledProviders, managedStores, type ProviderOption } from './providers.ts'
+import {
+  assertOption,
+  rejectUnknownKeys,
+  readNumbers,
+  optionError,
+  parseOrigin,
+  parsePublicUrl,
+  requirePositiveInteger,
+  requireObject,
+  requireString
+} from './checks.ts'
+import { type EnabledProviderOptions, checkProviders, checkManagedStores, type ProviderOption } from './providers.ts'
 
 export interface LimitOptions {
   /** Requests per user that may bypass the cache with `refresh=true` within a minute. Default 30. */
@@ -99,7 +109,7 @@ export interface CloudStorageOptions {
   readonly routePrefix?: string | false
 }
 
-const LEASE_DEFAULT_MS = 2000
+const DEFAULT_LEASE_MS = 2000
 export const LIMIT_DEFAULTS: LimitOptions = {
   refreshPerMinute: 30,
   connectionsPerUser: 20,
@@ -155,57 +165,58 @@ export interface CheckedOptions extends CheckedCacheOptions {
 
 /** Checks all options, and adds the defaults. @throws TypeError that names the option */
 export function checkOptions(options: CloudStorageOptions): CheckedOptions {
-  known('', record('options', options), [...OPTION_NAMES, ...REGISTER_OPTIONS])
-  const prisma = record('prisma', options.prisma)
+  rejectUnknownKeys('', requireObject('options', options), [...OPTION_NAMES, ...REGISTER_OPTIONS])
+  const prisma = requireObject('prisma', options.prisma)
   for (const name of ['cloudConnection', 'oAuthState', '$transaction', '$queryRaw', '$executeRaw']) {
-    check(prisma[name] !== undefined && prisma[name] !== null, 'prisma', `must have ${name}`)
+    assertOption(prisma[name] !== undefined && prisma[name] !== null, 'prisma', `must have ${name}`)
   }
   for (const name of ['authenticate', 'listen', 'onConnectionChange'] as const) {
     const given = options[name] as unknown
-    const optional = name !== 'authenticate'
-    check((optional && given === undefined) || typeof given === 'function', name, 'must be a function')
+    const isOptional = name !== 'authenticate'
+    assertOption((isOptional && given === undefined) || typeof given === 'function', name, 'must be a function')
   }
-  known('encryption', record('encryption', options.encryption), ['current', 'keys'])
-  check(
+  rejectUnknownKeys('encryption', requireObject('encryption', options.encryption), ['current', 'keys'])
+  assertOption(
     options.leaseMs === undefined || (Number.isSafeInteger(options.leaseMs) && options.leaseMs >= 0),
     'leaseMs',
     'must be a whole number of milliseconds'
   )
-  const managed = managedStores(options.managed)
-  const providers = enabledProviders(options.providers)
+  const managed = checkManagedStores(options.managed)
+  const providers = checkProviders(options.providers)
   for (const name of providers.keys()) {
-    check(!managed.has(name), `managed.${name}`, 'must not have the name of a provider')
+    assertOption(!managed.has(name), `managed.${name}`, 'must not have the name of a provider')
   }
-  const { prefix: registered } = options as { prefix?: unknown }
+  const { prefix: registeredPrefix } = options as { prefix?: unknown }
   const isPath =
-    registered === undefined || (typeof registered === 'string' && /^(?:\/[^/\s?#]+)*\/?$/.test(registered))
-  check(isPath, 'prefix', 'must be a path like "/api"')
+    registeredPrefix === undefined ||
+    (typeof registeredPrefix === 'string' && /^(?:\/[^/\s?#]+)*\/?$/.test(registeredPrefix))
+  assertOption(isPath, 'prefix', 'must be a path like "/api"')
   const prefix = routePrefix(options.routePrefix)
   const isOAuth = [...providers.values()].some(({ oauth }) => oauth !== undefined)
   return {
     prisma: options.prisma,
     listen: options.listen,
-    leaseMs: options.leaseMs ?? LEASE_DEFAULT_MS,
+    leaseMs: options.leaseMs ?? DEFAULT_LEASE_MS,
     authenticate: options.authenticate,
     encryption: options.encryption,
     publicUrl: publicUrl(options.publicUrl, isOAuth && prefix !== false),
     allowedOrigins: allowedOrigins(options.allowedOrigins),
     managed,
     providers,
-    ...cacheOptions(options.cache),
-    limits: numbers('limits', options.limits, LIMIT_DEFAULTS),
-    timeouts: numbers('timeouts', options.timeouts, TIMEOUT_DEFAULTS),
-    transfers: transferOptions(options.transfers),
-    spool: spoolOptions(options.spool),
+    ...checkCacheOptions(options.cache),
+    limits: readNumbers('limits', options.limits, LIMIT_DEFAULTS),
+    timeouts: readNumbers('timeouts', options.timeouts, TIMEOUT_DEFAULTS),
+    transfers: checkTransferOptions(options.transfers),
+    spool: checkSpoolOptions(options.spool),
     onConnectionChange: options.onConnectionChange,
-    metrics: metricsRegistry(options.metrics),
+    metrics: checkMetricsRegistry(options.metrics),
     routePrefix: prefix
   }
 }
 
 function publicUrl(given: string | undefined, isOAuth: boolean): URL | undefined {
   if (given === undefined) {
-    check(!isOAuth, 'publicUrl', 'is required with an OAuth provider: redirect URIs begin with it')
+    assertOption(!isOAuth, 'publicUrl', 'is required with an OAuth provider: redirect URIs begin with it')
     return undefined
   }
   try {
@@ -217,7 +228,7 @@ function publicUrl(given: string | undefined, isOAuth: boolean): URL | undefined
 
 function allowedOrigins(given: CloudStorageOptions['allowedOrigins']): ReadonlySet<string> {
   if (given === undefined) return new Set()
-  check(Array.isArray(given), 'allowedOrigins', 'must be a list of origins')
+  assertOption(Array.isArray(given), 'allowedOrigins', 'must be a list of origins')
   return new Set(
     given.map((origin, index) => {
       try {
@@ -229,19 +240,19 @@ function allowedOrigins(given: CloudStorageOptions['allowedOrigins']): ReadonlyS
   )
 }
 
-function metricsRegistry(given: CloudStorageOptions['metrics']): MetricsRegistry | undefined {
+function checkMetricsRegistry(given: CloudStorageOptions['metrics']): MetricsRegistry | undefined {
   if (given === undefined) return undefined
-  known('metrics', record('metrics', given), ['registry'])
-  const { registerMetric, getSingleMetric } = record('metrics.registry', given.registry)
+  rejectUnknownKeys('metrics', requireObject('metrics', given), ['registry'])
+  const { registerMetric, getSingleMetric } = requireObject('metrics.registry', given.registry)
   const isRegistry = typeof registerMetric === 'function' && typeof getSingleMetric === 'function'
-  check(isRegistry, 'metrics.registry', 'must be a registry of prom-client')
+  assertOption(isRegistry, 'metrics.registry', 'must be a registry of prom-client')
   return given.registry
 }
 
 function routePrefix(given: string | false | undefined): string | false {
   if (given === undefined) return '/cloud'
-  const usable = given === false || (typeof given === 'string' && /^(\/[\w.~-]+)+$/.test(given))
-  check(usable, 'routePrefix', 'must be false, or a path like "/cloud"')
+  const isValid = given === false || (typeof given === 'string' && /^(\/[\w.~-]+)+$/.test(given))
+  assertOption(isValid, 'routePrefix', 'must be false, or a path like "/cloud"')
   return given
 }
 
@@ -287,22 +298,22 @@ const COUNT_DEFAULTS = { max: 1000, ttlMs: 60_000, maxBytes: 64 * 1024 * 1024, m
 export const CACHE_DEFAULTS: CacheOptions = { ...COUNT_DEFAULTS, maxSharePerUser: 0.25 }
 
 /** Checks the option `cache`. @throws TypeError that names the option */
-export function cacheOptions(given: GivenCacheOptions | undefined): CheckedCacheOptions {
+export function checkCacheOptions(given: GivenCacheOptions | undefined): CheckedCacheOptions {
   const {
     shared,
     readAhead = true,
     maxSharePerUser = CACHE_DEFAULTS.maxSharePerUser,
-    ...own
-  } = record('cache', given ?? {})
+    ...numericOptions
+  } = requireObject('cache', given ?? {})
   const isShare = typeof maxSharePerUser === 'number' && maxSharePerUser > 0 && maxSharePerUser <= 1
-  check(isShare, 'cache.maxSharePerUser', 'must be above 0 and at most 1')
-  const cache = { ...numbers('cache', own, COUNT_DEFAULTS), maxSharePerUser }
-  check(typeof readAhead === 'boolean', 'cache.readAhead', 'must be true or false')
+  assertOption(isShare, 'cache.maxSharePerUser', 'must be above 0 and at most 1')
+  const cache = { ...readNumbers('cache', numericOptions, COUNT_DEFAULTS), maxSharePerUser }
+  assertOption(typeof readAhead === 'boolean', 'cache.readAhead', 'must be true or false')
   if (shared === undefined) return { cache, readAhead, redis: undefined }
-  known('cache.shared', record('cache.shared', shared), ['redis'])
-  const redis = record('cache.shared.redis', (shared as SharedCacheOptions).redis)
+  rejectUnknownKeys('cache.shared', requireObject('cache.shared', shared), ['redis'])
+  const redis = requireObject('cache.shared.redis', (shared as SharedCacheOptions).redis)
   for (const name of REDIS_METHODS) {
-    check(typeof redis[name] === 'function', 'cache.shared.redis', `must have ${name}, as a client of ioredis`)
+    assertOption(typeof redis[name] === 'function', 'cache.shared.redis', `must have ${name}, as a client of ioredis`)
   }
   return { cache, readAhead, redis: redis as unknown as RedisClient }
 }
@@ -317,14 +328,14 @@ export interface TransferOptions {
 export type CheckedTransfers = false | { readonly maxBytes: number | undefined }
 
 /** Checks the option `transfers`. @throws TypeError that names the option */
-export function transferOptions(given: boolean | TransferOptions | undefined): CheckedTransfers {
+export function checkTransferOptions(given: boolean | TransferOptions | undefined): CheckedTransfers {
   if (given === undefined || given === false) return false
   if (given === true) return { maxBytes: undefined }
   const isObject = typeof given === 'object' && (given as unknown) !== null && !Array.isArray(given)
-  check(isObject, 'transfers', 'must be true, false or an object')
+  assertOption(isObject, 'transfers', 'must be true, false or an object')
   const { maxBytes } = given
-  known('transfers', record('transfers', given), ['maxBytes'])
-  if (maxBytes !== undefined) positive('transfers.maxBytes', maxBytes)
+  rejectUnknownKeys('transfers', requireObject('transfers', given), ['maxBytes'])
+  if (maxBytes !== undefined) requirePositiveInteger('transfers.maxBytes', maxBytes)
   return { maxBytes }
 }
 
@@ -357,26 +368,26 @@ export interface CheckedSpool {
 }
 
 const SPOOL_MAX_BYTES = 256 * 1024 * 1024
-const SPOOL_USERS = 4
+const SPOOL_TOTAL_FACTOR = 4
 
 /** Checks the option `spool`. @throws TypeError that names the option */
-export function spoolOptions(given: SpoolOptions | undefined): CheckedSpool {
-  const options = record('spool', given ?? {})
-  known('spool', options, ['maxBytes', 'maxBytesPerUser', 'maxTotalBytes', 'folder'])
+export function checkSpoolOptions(given: SpoolOptions | undefined): CheckedSpool {
+  const options = requireObject('spool', given ?? {})
+  rejectUnknownKeys('spool', options, ['maxBytes', 'maxBytesPerUser', 'maxTotalBytes', 'folder'])
   for (const name of ['maxBytes', 'maxBytesPerUser', 'maxTotalBytes']) {
-    if (options[name] !== undefined) positive(`spool.${name}`, options[name])
+    if (options[name] !== undefined) requirePositiveInteger(`spool.${name}`, options[name])
   }
   const { folder } = options
   if (folder !== undefined) {
-    text('spool.folder', folder)
-    check(isAbsolute(folder), 'spool.folder', 'must be an absolute path')
+    requireString('spool.folder', folder)
+    assertOption(isAbsolute(folder), 'spool.folder', 'must be an absolute path')
   }
-  const { maxBytes: ofUpload, maxBytesPerUser: ofUser, maxTotalBytes: ofAll } = given ?? {}
+  const { maxBytes: uploadLimit, maxBytesPerUser: userLimit, maxTotalBytes: totalLimit } = given ?? {}
   // Missing limits are derived from the given ones, so that they do not contradict each other.
-  const maxBytes = ofUpload ?? Math.min(SPOOL_MAX_BYTES, ofUser ?? Infinity, ofAll ?? Infinity)
-  const maxBytesPerUser = ofUser ?? maxBytes
-  const maxTotalBytes = ofAll ?? SPOOL_USERS * maxBytesPerUser
-  check(maxBytes <= maxBytesPerUser, 'spool.maxBytesPerUser', `must not be less than maxBytes, ${maxBytes}`)
-  check(maxBytesPerUser <= maxTotalBytes, 'spool.maxTotalBytes', `must not be less than ${maxBytesPerUser}`)
+  const maxBytes = uploadLimit ?? Math.min(SPOOL_MAX_BYTES, userLimit ?? Infinity, totalLimit ?? Infinity)
+  const maxBytesPerUser = userLimit ?? maxBytes
+  const maxTotalBytes = totalLimit ?? SPOOL_TOTAL_FACTOR * maxBytesPerUser
+  assertOption(maxBytes <= maxBytesPerUser, 'spool.maxBytesPerUser', `must not be less than maxBytes, ${maxBytes}`)
+  assertOption(maxBytesPerUser <= maxTotalBytes, 'spool.maxTotalBytes', `must not be less than ${maxBytesPerUser}`)
   return { maxBytes, maxBytesPerUser, maxTotalBytes, folder }
 }

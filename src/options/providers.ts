@@ -8,13 +8,13 @@ import {
 import { Secret } from '../core/secret.ts'
 import { OAUTH_PROVIDERS, PROVIDERS, TENANT_PROVIDERS } from '../providers/registry.ts'
 import { readSettings } from '../providers/s3/settings.ts'
-import { check, known, optionError, record, text } from './checks.ts'
+import { assertOption, rejectUnknownKeys, optionError, requireObject, requireString } from './checks.ts'
 
 /** A scope (RFC 6749, 3.3). */
-export const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+$/
+export const SCOPE_PATTERN = /^[\x21\x23-\x5b\x5d-\x7e]+$/
 
 /** One path segment. */
-export const TENANT = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/
+export const TENANT_PATTERN = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/
 
 /** The options of a built-in provider. */
 export interface ProviderOptions {
@@ -56,36 +56,36 @@ export interface EnabledProviderOptions {
 }
 
 /** Checks the option `providers`. @throws TypeError that names the option */
-export function enabledProviders(
+export function checkProviders(
   given: Readonly<Record<string, ProviderOption>> | undefined
 ): ReadonlyMap<string, EnabledProviderOptions> {
   const enabled = new Map<string, EnabledProviderOptions>()
-  for (const [id, value] of Object.entries(record('providers', given ?? {}))) {
-    if (value !== false) enabled.set(id, enabledProvider(id, value))
+  for (const [id, value] of Object.entries(requireObject('providers', given ?? {}))) {
+    if (value !== false) enabled.set(id, checkProvider(id, value))
   }
   return enabled
 }
 
-function enabledProvider(id: string, value: unknown): EnabledProviderOptions {
+function checkProvider(id: string, value: unknown): EnabledProviderOptions {
   const path = `providers.${id}`
-  const given = isProviderDefinition(value) ? { provider: value } : value === true ? {} : record(path, value)
+  const given = isProviderDefinition(value) ? { provider: value } : value === true ? {} : requireObject(path, value)
   const { provider, allowHosts = [], ...registration } = given
   if (isProviderDefinition(provider)) {
-    check(provider.id === id, path, `contains a provider with the id "${provider.id}"`)
+    assertOption(provider.id === id, path, `contains a provider with the id "${provider.id}"`)
   } else {
-    check(
+    assertOption(
       provider === undefined && Object.hasOwn(PROVIDERS, id),
       path,
       'is neither a built-in provider nor a value of defineProvider()'
     )
   }
-  texts(`${path}.allowHosts`, allowHosts)
-  const own = isProviderDefinition(provider) ? provider : undefined
-  const isOAuth = own === undefined ? OAUTH_PROVIDERS.has(id) : isOAuthProvider(own)
-  if (!isOAuth) known(path, registration, [])
-  if (!isOAuth) return { provider: own, allowHosts, oauth: undefined }
-  const hasTenants = own === undefined ? TENANT_PROVIDERS.has(id) : hasTenant(own)
-  return { provider: own, allowHosts, oauth: readRegistration(path, registration, hasTenants) }
+  requireStrings(`${path}.allowHosts`, allowHosts)
+  const hostProvider = isProviderDefinition(provider) ? provider : undefined
+  const isOAuth = hostProvider === undefined ? OAUTH_PROVIDERS.has(id) : isOAuthProvider(hostProvider)
+  if (!isOAuth) rejectUnknownKeys(path, registration, [])
+  if (!isOAuth) return { provider: hostProvider, allowHosts, oauth: undefined }
+  const hasTenants = hostProvider === undefined ? TENANT_PROVIDERS.has(id) : hasTenant(hostProvider)
+  return { provider: hostProvider, allowHosts, oauth: readRegistration(path, registration, hasTenants) }
 }
 
 function hasTenant({ connect }: ProviderDefinition): boolean {
@@ -97,18 +97,22 @@ function readRegistration(
   registration: Record<string, unknown>,
   hasTenants: boolean
 ): OAuthClientSettings {
-  known(path, registration, ['clientId', 'clientSecret', 'scopes', ...(hasTenants ? ['tenant'] : [])])
+  rejectUnknownKeys(path, registration, ['clientId', 'clientSecret', 'scopes', ...(hasTenants ? ['tenant'] : [])])
   const { clientId, clientSecret, scopes, tenant } = registration
-  text(`${path}.clientId`, clientId)
-  text(`${path}.clientSecret`, clientSecret)
+  requireString(`${path}.clientId`, clientId)
+  requireString(`${path}.clientSecret`, clientSecret)
   if (scopes !== undefined) {
-    texts(`${path}.scopes`, scopes)
-    const areWords = scopes.length > 0 && scopes.every((scope) => SCOPE.test(scope))
-    check(areWords, `${path}.scopes`, 'must be a list of scopes without spaces or quotes')
+    requireStrings(`${path}.scopes`, scopes)
+    const areValidScopes = scopes.length > 0 && scopes.every((scope) => SCOPE_PATTERN.test(scope))
+    assertOption(areValidScopes, `${path}.scopes`, 'must be a list of scopes without spaces or quotes')
   }
   if (tenant !== undefined) {
-    const isTenant = typeof tenant === 'string' && TENANT.test(tenant)
-    check(isTenant, `${path}.tenant`, 'must be common, organizations, consumers, or the id or a domain of a tenant')
+    const isTenant = typeof tenant === 'string' && TENANT_PATTERN.test(tenant)
+    assertOption(
+      isTenant,
+      `${path}.tenant`,
+      'must be common, organizations, consumers, or the id or a domain of a tenant'
+    )
   }
   return {
     clientId,
@@ -118,23 +122,27 @@ function readRegistration(
   }
 }
 
-function texts(name: string, value: unknown): asserts value is readonly string[] {
-  check(Array.isArray(value) && value.every((item) => typeof item === 'string'), name, 'must be a list of strings')
+function requireStrings(name: string, value: unknown): asserts value is readonly string[] {
+  assertOption(
+    Array.isArray(value) && value.every((item) => typeof item === 'string'),
+    name,
+    'must be a list of strings'
+  )
 }
 
 /** Checks the option `managed`. @throws TypeError that names the option */
-export function managedStores(
+export function checkManagedStores(
   given: Readonly<Record<string, ManagedStoreOptions>> | undefined
 ): Map<string, ManagedStoreOptions> {
   const stores = new Map<string, ManagedStoreOptions>()
-  for (const [name, value] of Object.entries(record('managed', given ?? {}))) {
+  for (const [name, value] of Object.entries(requireObject('managed', given ?? {}))) {
     const path = `managed.${name}`
-    const store = record(path, value)
+    const store = requireObject(path, value)
     if (store.type === 'disk') {
-      known(path, store, ['type', 'directory'])
-      text(`${path}.directory`, store.directory)
+      rejectUnknownKeys(path, store, ['type', 'directory'])
+      requireString(`${path}.directory`, store.directory)
     } else {
-      check(store.type === 's3', `${path}.type`, 'must be "s3" or "disk"')
+      assertOption(store.type === 's3', `${path}.type`, 'must be "s3" or "disk"')
       checkManagedS3(path, store)
     }
     stores.set(name, value as ManagedStoreOptions)
@@ -144,9 +152,9 @@ export function managedStores(
 
 function checkManagedS3(path: string, store: Record<string, unknown>): void {
   const { type, credentials: given, ...settings } = store
-  known(path, settings, ['endpoint', 'publicEndpoint', 'region', 'bucket', 'prefix', 'forcePathStyle'])
-  const credentials = record(`${path}.credentials`, given)
-  known(`${path}.credentials`, credentials, ['accessKeyId', 'secretAccessKey'])
+  rejectUnknownKeys(path, settings, ['endpoint', 'publicEndpoint', 'region', 'bucket', 'prefix', 'forcePathStyle'])
+  const credentials = requireObject(`${path}.credentials`, given)
+  rejectUnknownKeys(`${path}.credentials`, credentials, ['accessKeyId', 'secretAccessKey'])
   try {
     readSettings({ ...settings, ...credentials })
   } catch (error) {

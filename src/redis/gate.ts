@@ -4,17 +4,17 @@ import type { Clock } from '../core/time.ts'
 export const UNAVAILABLE = Symbol('Redis is not available')
 
 /** Time without calls after a failure. */
-const LEFT_ALONE_MS = 2_000
+const PROBE_DELAY_MS = 2_000
 /** Ticks per timeout. */
-const STEPS = 10
+const TIMEOUT_TICKS = 10
 
 export interface RedisGateOptions {
   readonly redis: RedisClient
   /** Timeout of a response in milliseconds. */
-  readonly answerMs: number
+  readonly responseTimeoutMs: number
   readonly clock: Clock
   /** Called when Redis becomes unavailable, with the error. */
-  readonly onTrouble: (error: unknown) => void
+  readonly onUnavailable: (error: unknown) => void
   /** Called when Redis responds again. */
   readonly onRecovered: () => void
 }
@@ -27,11 +27,11 @@ export interface RedisGateOptions {
  */
 export class RedisGate {
   readonly #options: RedisGateOptions
-  #closed: { readonly probeAt: number } | null = null
+  #outage: { readonly probeAt: number } | null = null
   #isProbing = false
-  #hasEnded = false
+  #isClosed = false
   /** Aborts the calls in flight when Redis becomes unavailable. */
-  #giving = new AbortController()
+  #inFlight = new AbortController()
 
   constructor(options: RedisGateOptions) {
     this.#options = options
@@ -39,34 +39,34 @@ export class RedisGate {
 
   /** Never rejects. An error response of Redis says nothing about its health. */
   async run<T>(work: (redis: RedisClient) => Promise<T>): Promise<T | typeof UNAVAILABLE> {
-    if (this.#hasEnded) return UNAVAILABLE
-    if (this.#closed !== null) {
-      if (this.#options.clock.now() >= this.#closed.probeAt) void this.#probe()
+    if (this.#isClosed) return UNAVAILABLE
+    if (this.#outage !== null) {
+      if (this.#options.clock.now() >= this.#outage.probeAt) void this.#probe()
       return UNAVAILABLE
     }
-    const giving = this.#giving.signal
+    const signal = this.#inFlight.signal
     try {
-      return await this.#answered(work, giving)
+      return await this.#runWithTimeout(work, signal)
     } catch (error) {
       // Only the first of several parallel failures counts.
-      if (!giving.aborted && !isReply(error)) this.#close(error)
+      if (!signal.aborted && !isReply(error)) this.#trip(error)
       return UNAVAILABLE
     }
   }
 
   /** Stops all calls: the owner is about to close the client, which is not a failure to report. */
-  end(): void {
-    this.#hasEnded = true
+  close(): void {
+    this.#isClosed = true
   }
 
-  #close(error: unknown): void {
-    if (this.#hasEnded) return
-    const { clock, onTrouble } = this.#options
-    this.#closed = { probeAt: clock.now() + LEFT_ALONE_MS }
-    const giving = this.#giving
-    this.#giving = new AbortController()
-    giving.abort(error)
-    onTrouble(error)
+  #trip(error: unknown): void {
+    if (this.#isClosed) return
+    const { clock, onUnavailable } = this.#options
+    this.#outage = { probeAt: clock.now() + PROBE_DELAY_MS }
+    const controller = this.#inFlight
+    this.#inFlight = new AbortController()
+    controller.abort(error)
+    onUnavailable(error)
   }
 
   async #probe(): Promise<void> {
@@ -74,38 +74,38 @@ export class RedisGate {
     const { clock, onRecovered } = this.#options
     this.#isProbing = true
     try {
-      await this.#answered((redis) => redis.ping(), this.#giving.signal)
-      this.#closed = null
+      await this.#runWithTimeout((redis) => redis.ping(), this.#inFlight.signal)
+      this.#outage = null
       onRecovered()
     } catch {
-      this.#closed = { probeAt: clock.now() + LEFT_ALONE_MS }
+      this.#outage = { probeAt: clock.now() + PROBE_DELAY_MS }
     } finally {
       this.#isProbing = false
     }
   }
 
-  async #answered<T>(work: (redis: RedisClient) => Promise<T>, giving: AbortSignal): Promise<T> {
-    const { redis, answerMs } = this.#options
-    let stop: (() => void) | undefined
+  async #runWithTimeout<T>(work: (redis: RedisClient) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const { redis, responseTimeoutMs } = this.#options
+    let onAbort: (() => void) | undefined
     let timer: NodeJS.Timeout | undefined
-    const given = new Promise<never>((_resolve, reject) => {
-      stop = () => {
-        reject(giving.reason as Error)
+    const timeout = new Promise<never>((_resolve, reject) => {
+      onAbort = () => {
+        reject(signal.reason as Error)
       }
-      giving.addEventListener('abort', stop, { once: true })
+      signal.addEventListener('abort', onAbort, { once: true })
       // In ticks, of which a delayed one counts once: a busy process must not take its own delay for an outage of
       // Redis while the response is in its socket.
-      let steps = 0
+      let ticks = 0
       timer = setInterval(() => {
-        steps += 1
-        if (steps === STEPS) reject(new Error(`Redis did not respond within ${String(answerMs)} ms`))
-      }, answerMs / STEPS)
+        ticks += 1
+        if (ticks === TIMEOUT_TICKS) reject(new Error(`Redis did not respond within ${String(responseTimeoutMs)} ms`))
+      }, responseTimeoutMs / TIMEOUT_TICKS)
     })
     try {
-      return await Promise.race([work(redis), given])
+      return await Promise.race([work(redis), timeout])
     } finally {
       clearInterval(timer)
-      if (stop !== undefined) giving.removeEventListener('abort', stop)
+      if (onAbort !== undefined) signal.removeEventListener('abort', onAbort)
     }
   }
 }

@@ -4,11 +4,11 @@ import { Moment } from '../core/time.ts'
 import type { Clock } from '../core/time.ts'
 import { type RedisGate, UNAVAILABLE } from './gate.ts'
 
-const MAX_KNOWN = 40_000
+const MAX_CACHED = 40_000
 /** Many times a page's lifetime. An expired generation is replaced by a new one, which has no pages yet. */
-const KEPT_MS = 3_600_000
+const GENERATION_TTL_MS = 3_600_000
 /** The generation if Redis has never been available. */
-const UNKNOWN = '-'
+const UNKNOWN_GENERATION = '-'
 
 export interface GenerationsOptions {
   readonly gate: RedisGate
@@ -20,10 +20,10 @@ export interface GenerationsOptions {
   /** Receives background work. It never rejects. */
   readonly onBackground: (work: Promise<void>) => void
   /** Lifetime of a page: an invalidation that is pending for this long has no pages left to invalidate. */
-  readonly pageMs: number
+  readonly pageTtlMs: number
 }
 
-interface Known {
+interface Generation {
   readonly value: string
   readonly readAt: Moment
 }
@@ -34,13 +34,13 @@ interface Known {
  */
 export class Generations {
   readonly #options: GenerationsOptions
-  readonly #known = new LRUCache<string, Known>({ max: MAX_KNOWN })
+  readonly #cached = new LRUCache<string, Generation>({ max: MAX_CACHED })
   /** The reads in flight that callers wait for. */
-  readonly #reading = new Map<string, Promise<string>>()
+  readonly #inFlight = new Map<string, Promise<string>>()
   /** Scopes that are being renewed ahead of time. No caller waits for these. */
   readonly #renewing = new Set<string>()
   /** Generations raised here that are not stored in Redis yet. */
-  readonly #owed = new LRUCache<string, Known>({ max: MAX_KNOWN })
+  readonly #pending = new LRUCache<string, Generation>({ max: MAX_CACHED })
 
   constructor(options: GenerationsOptions) {
     this.#options = options
@@ -49,53 +49,53 @@ export class Generations {
   /** Returns the joined generations of these scopes; synchronously if all are leased. */
   current(scopes: readonly string[]): string | Promise<string> {
     const { leaseMs } = this.#options
-    const old: string[] = []
+    const aging: string[] = []
     const values: string[] = []
     for (const scope of scopes) {
-      const own = this.#ownOf(scope)
-      const known = own ?? this.#known.get(scope)
-      const ageMs = known === undefined ? Infinity : this.#age(known)
-      if (known === undefined || (ageMs >= leaseMs && own === undefined)) return this.#join(scopes)
+      const pending = this.#findPending(scope)
+      const cached = pending ?? this.#cached.get(scope)
+      const ageMs = cached === undefined ? Infinity : this.#ageMs(cached)
+      if (cached === undefined || (ageMs >= leaseMs && pending === undefined)) return this.#join(scopes)
       // Renewed ahead of time, so that requests for a busy folder never wait for Redis.
-      if (ageMs >= leaseMs / 2) old.push(scope)
-      values.push(known.value)
+      if (ageMs >= leaseMs / 2) aging.push(scope)
+      values.push(cached.value)
     }
-    const due = old.filter((scope) => !this.#renewing.has(scope))
+    const due = aging.filter((scope) => !this.#renewing.has(scope))
     if (due.length > 0) this.#options.onBackground(this.#renew(due))
     return values.join(' ')
   }
 
   /** Invalidates a scope: here at once, and elsewhere as soon as Redis has the new generation. */
-  raise(scope: string): void {
-    const raised = { value: makeValue(), readAt: new Moment(this.#options.clock) }
-    this.#known.set(scope, raised)
-    this.#owed.set(scope, raised)
-    this.#options.onBackground(this.#tell(scope, raised))
+  invalidate(scope: string): void {
+    const generation = { value: createValue(), readAt: new Moment(this.#options.clock) }
+    this.#cached.set(scope, generation)
+    this.#pending.set(scope, generation)
+    this.#options.onBackground(this.#store(scope, generation))
   }
 
   /** Stores the pending generations, after Redis has recovered. */
-  tellOwed(): void {
-    for (const scope of [...this.#owed.keys()]) {
-      const raised = this.#ownOf(scope)
-      if (raised !== undefined) this.#options.onBackground(this.#tell(scope, raised))
+  storePending(): void {
+    for (const scope of [...this.#pending.keys()]) {
+      const generation = this.#findPending(scope)
+      if (generation !== undefined) this.#options.onBackground(this.#store(scope, generation))
     }
   }
 
-  async #tell(scope: string, raised: Known): Promise<void> {
+  async #store(scope: string, generation: Generation): Promise<void> {
     const { gate, nameOf } = this.#options
-    const told = await gate.run((redis) => redis.set(nameOf(scope), raised.value, 'PX', KEPT_MS))
-    if (told !== UNAVAILABLE && this.#owed.peek(scope) === raised) this.#owed.delete(scope)
+    const result = await gate.run((redis) => redis.set(nameOf(scope), generation.value, 'PX', GENERATION_TTL_MS))
+    if (result !== UNAVAILABLE && this.#pending.peek(scope) === generation) this.#pending.delete(scope)
   }
 
   /** Shares one read among all concurrent callers. */
   #join(scopes: readonly string[]): Promise<string> {
     const key = scopes.join(' ')
-    let reading = this.#reading.get(key)
-    if (reading === undefined) {
-      reading = this.#read(scopes).finally(() => this.#reading.delete(key))
-      this.#reading.set(key, reading)
+    let inFlight = this.#inFlight.get(key)
+    if (inFlight === undefined) {
+      inFlight = this.#read(scopes).finally(() => this.#inFlight.delete(key))
+      this.#inFlight.set(key, inFlight)
     }
-    return reading
+    return inFlight
   }
 
   async #renew(scopes: readonly string[]): Promise<void> {
@@ -111,7 +111,7 @@ export class Generations {
     return scopes
       .map((scope, index) => {
         const value = values?.[index]
-        return this.#note(scope, value === undefined ? undefined : { value, readAt })
+        return this.#record(scope, value === undefined ? undefined : { value, readAt })
       })
       .join(' ')
   }
@@ -121,46 +121,48 @@ export class Generations {
     const { gate } = this.#options
     const found = await gate.run((redis) => Promise.all(names.map((name) => redis.get(name))))
     if (found === UNAVAILABLE) return null
-    const made = names.filter((_name, index) => found[index] === null).map((name) => ({ name, value: makeValue() }))
-    if (made.length > 0) {
-      const set = await gate.run((redis) =>
-        Promise.all(made.map(({ name, value }) => redis.set(name, value, 'PX', KEPT_MS, 'NX')))
+    const created = names
+      .filter((_name, index) => found[index] === null)
+      .map((name) => ({ name, value: createValue() }))
+    if (created.length > 0) {
+      const results = await gate.run((redis) =>
+        Promise.all(created.map(({ name, value }) => redis.set(name, value, 'PX', GENERATION_TTL_MS, 'NX')))
       )
-      if (set === UNAVAILABLE) return null
+      if (results === UNAVAILABLE) return null
       // Another process was faster with these. If one is missing again, ours is as good as any.
-      const lost = made.filter((_each, index) => set[index] === null)
-      const first = await gate.run((redis) => Promise.all(lost.map(({ name }) => redis.get(name))))
-      if (first === UNAVAILABLE) return null
-      for (const [index, each] of lost.entries()) each.value = first[index] ?? each.value
+      const conflicting = created.filter((_each, index) => results[index] === null)
+      const winners = await gate.run((redis) => Promise.all(conflicting.map(({ name }) => redis.get(name))))
+      if (winners === UNAVAILABLE) return null
+      for (const [index, conflict] of conflicting.entries()) conflict.value = winners[index] ?? conflict.value
     }
-    const own = new Map(made.map(({ name, value }) => [name, value]))
-    return names.map((name, index) => found[index] ?? own.get(name) ?? UNKNOWN)
+    const createdByName = new Map(created.map(({ name, value }) => [name, value]))
+    return names.map((name, index) => found[index] ?? createdByName.get(name) ?? UNKNOWN_GENERATION)
   }
 
   /** Returns the valid generation: one raised here has priority over a read one, and a newer read over an older. */
-  #note(scope: string, read: Known | undefined): string {
-    const own = this.#ownOf(scope)
-    if (own !== undefined) return own.value
-    const known = this.#known.peek(scope)
-    if (read === undefined) return known?.value ?? UNKNOWN
-    if (known !== undefined && this.#age(known) < this.#age(read)) return known.value
-    this.#known.set(scope, read)
-    return read.value
+  #record(scope: string, incoming: Generation | undefined): string {
+    const pending = this.#findPending(scope)
+    if (pending !== undefined) return pending.value
+    const cached = this.#cached.peek(scope)
+    if (incoming === undefined) return cached?.value ?? UNKNOWN_GENERATION
+    if (cached !== undefined && this.#ageMs(cached) < this.#ageMs(incoming)) return cached.value
+    this.#cached.set(scope, incoming)
+    return incoming.value
   }
 
   /** Returns a generation raised here and pending, for as long as an older page may live. */
-  #ownOf(scope: string): Known | undefined {
-    const own = this.#owed.peek(scope)
-    if (own === undefined || this.#age(own) < this.#options.pageMs) return own
-    this.#owed.delete(scope)
+  #findPending(scope: string): Generation | undefined {
+    const pending = this.#pending.peek(scope)
+    if (pending === undefined || this.#ageMs(pending) < this.#options.pageTtlMs) return pending
+    this.#pending.delete(scope)
     return undefined
   }
 
-  #age({ readAt }: Known): number {
+  #ageMs({ readAt }: Generation): number {
     return readAt.ageMs(this.#options.clock)
   }
 }
 
-function makeValue(): string {
+function createValue(): string {
   return randomBytes(9).toString('base64url')
 }

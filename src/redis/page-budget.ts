@@ -7,22 +7,22 @@ export interface PageBudgetOptions {
   readonly maxPagesPerUser: number
   readonly maxBytesPerUser: number
   /** Longest lifetime of a page in Redis. */
-  readonly pageMs: number
+  readonly pageTtlMs: number
   readonly clock: Clock
 }
 
-interface Stored {
+interface PageTotals {
   readonly pages: number
   readonly bytes: number
 }
 
 interface Usage {
   readonly window: number
-  readonly previous: Stored
-  readonly current: Stored
+  readonly previous: PageTotals
+  readonly current: PageTotals
 }
 
-const NOTHING: Stored = { pages: 0, bytes: 0 }
+const NO_PAGES: PageTotals = { pages: 0, bytes: 0 }
 /** A user that is evicted after this many others stored pages starts with a full budget. */
 const MAX_USERS = 10_000
 
@@ -39,12 +39,12 @@ export class PageBudget {
   }
 
   /** Returns false, without counting the page, if it would exceed the user's budget. */
-  take(userId: string, bytes: number): boolean {
-    const { maxPagesPerUser, maxBytesPerUser, pageMs, clock } = this.#options
-    const window = Math.floor(clock.now() / pageMs)
+  tryReserve(userId: string, bytes: number): boolean {
+    const { maxPagesPerUser, maxBytesPerUser, pageTtlMs, clock } = this.#options
+    const window = Math.floor(clock.now() / pageTtlMs)
     const usage = this.#usages.get(userId)
-    const current = usage?.window === window ? usage.current : NOTHING
-    const previous = usage?.window === window ? usage.previous : usage?.window === window - 1 ? usage.current : NOTHING
+    const current = usage?.window === window ? usage.current : NO_PAGES
+    const previous = usage?.window === window ? usage.previous : usage?.window === window - 1 ? usage.current : NO_PAGES
     const next = { pages: current.pages + 1, bytes: current.bytes + bytes }
     if (previous.pages + next.pages > maxPagesPerUser || previous.bytes + next.bytes > maxBytesPerUser) return false
     this.#usages.set(userId, { window, previous, current: next })
@@ -53,9 +53,9 @@ export class PageBudget {
 }
 
 /** Lifetime of a lock after its last extension. The owner extends it three times in that time. */
-const LOCK_MS = 2_000
-const EXTEND = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0`
-const RELEASE = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0`
+const LOCK_TTL_MS = 2_000
+const EXTEND_SCRIPT = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0`
+const RELEASE_SCRIPT = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0`
 
 /**
  * The lock of a process that loads a page for all. An optimisation only: a process that was paused or disconnected
@@ -72,21 +72,21 @@ export class PageLock {
     this.#name = name
     this.#token = token
     this.#timer = setInterval(() => {
-      void gate.run((redis) => redis.eval(EXTEND, 1, name, token, String(LOCK_MS)))
-    }, LOCK_MS / 3)
+      void gate.run((redis) => redis.eval(EXTEND_SCRIPT, 1, name, token, String(LOCK_TTL_MS)))
+    }, LOCK_TTL_MS / 3)
     this.#timer.unref()
   }
 
   /** Returns `null` if another process holds the lock. */
-  static async take(gate: RedisGate, name: string): Promise<PageLock | null | typeof UNAVAILABLE> {
+  static async acquire(gate: RedisGate, name: string): Promise<PageLock | null | typeof UNAVAILABLE> {
     const token = randomBytes(12).toString('base64url')
-    const taken = await gate.run((redis) => redis.set(name, token, 'PX', LOCK_MS, 'NX'))
-    if (taken === UNAVAILABLE) return UNAVAILABLE
-    return taken === null ? null : new PageLock(gate, name, token)
+    const reply = await gate.run((redis) => redis.set(name, token, 'PX', LOCK_TTL_MS, 'NX'))
+    if (reply === UNAVAILABLE) return UNAVAILABLE
+    return reply === null ? null : new PageLock(gate, name, token)
   }
 
   async release(): Promise<void> {
     clearInterval(this.#timer)
-    await this.#gate.run((redis) => redis.eval(RELEASE, 1, this.#name, this.#token))
+    await this.#gate.run((redis) => redis.eval(RELEASE_SCRIPT, 1, this.#name, this.#token))
   }
 }

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import type { SharedPageOutcome } from '../core/telemetry.ts'
 import { Moment } from '../core/time.ts'
 import type { Clock } from '../core/time.ts'
-import type { InvalidatedScope, SharedFolder, SharedPage, SharedTier } from '../cache/shared-tier.ts'
+import type { InvalidatedScope, SharedFolderKey, SharedPage, SharedTier } from '../cache/shared-tier.ts'
 import { sleep } from '../core/time.ts'
 import { WorkInFlight } from '../core/shared-work.ts'
 import type { BytesSealer } from '../crypto/bytes-sealer.ts'
@@ -17,13 +17,13 @@ export interface SharedPagesOptions {
   readonly sealer: BytesSealer
   readonly clock: Clock
   /** Lifetime of a page in milliseconds, from the start of its load. */
-  readonly pageMs: number
+  readonly pageTtlMs: number
   readonly leaseMs: number
   /** The pages, and their bytes, that this process stores per user at a time. */
   readonly maxPagesPerUser: number
   readonly maxBytesPerUser: number
   readonly onOutcome: (outcome: SharedPageOutcome) => void
-  readonly onTrouble: (error: unknown) => void
+  readonly onUnavailable: (error: unknown) => void
   readonly onRecovered: () => void
   /** Returns a number in [0, 1). */
   readonly random: () => number
@@ -32,17 +32,17 @@ export interface SharedPagesOptions {
 /** Longer pages are not shared. */
 const MAX_PAGE_BYTES = 1024 * 1024
 const PREFIX = 'fastify-cloud-storage:'
-const MAX_ANSWER_MS = 1_000
-const MIN_ANSWER_MS = 50
+const MAX_RESPONSE_TIMEOUT_MS = 1_000
+const MIN_RESPONSE_TIMEOUT_MS = 50
 /** Share of a lease. */
-const ANSWER_SHARE = 0.4
+const RESPONSE_TIMEOUT_SHARE = 0.4
 /** Interval for polling a page that another process is loading. */
-const LOOK_MS = 25
+const POLL_INTERVAL_MS = 25
 /** Time after which a caller stops waiting for another process, and loads the page itself. */
-const PATIENCE_MS = 10_000
+const MAX_WAIT_MS = 10_000
 /** Stored instead of an unshared page, so that waiting processes load it themselves. Real pages are not empty. */
-const MARK = Buffer.alloc(0)
-const MARK_MS = 2_000
+const NOT_SHARED_MARKER = Buffer.alloc(0)
+const MARKER_TTL_MS = 2_000
 const NOT_SHARED = Symbol('this page is not shared')
 /** Bytes of a page in Redis besides its content: its name, the head and tag of its seal, and Redis's overhead. */
 const PAGE_OVERHEAD_BYTES = 300
@@ -58,7 +58,7 @@ const MAX_SKEW_MS = 1_000
  */
 const FOLDER_GENERATIONS = 256
 
-type Found = SharedPage | null | typeof NOT_SHARED | typeof UNAVAILABLE
+type LookupResult = SharedPage | null | typeof NOT_SHARED | typeof UNAVAILABLE
 
 /** Shares pages through Redis, sealed together with the time of their load, under names that reveal nothing. */
 export class SharedPages implements SharedTier {
@@ -69,19 +69,21 @@ export class SharedPages implements SharedTier {
   readonly #background = new WorkInFlight()
 
   constructor(options: SharedPagesOptions) {
-    const { redis, clock, leaseMs, pageMs, onTrouble, onRecovered } = options
+    const { redis, clock, leaseMs, pageTtlMs, onUnavailable, onRecovered } = options
     this.#options = options
     this.#budget = new PageBudget(options)
     // Less than half a lease: a renewal, which starts at half a lease, times out before any caller must wait for it.
-    const answerMs =
-      leaseMs === 0 ? MAX_ANSWER_MS : Math.min(MAX_ANSWER_MS, Math.max(MIN_ANSWER_MS, leaseMs * ANSWER_SHARE))
+    const responseTimeoutMs =
+      leaseMs === 0
+        ? MAX_RESPONSE_TIMEOUT_MS
+        : Math.min(MAX_RESPONSE_TIMEOUT_MS, Math.max(MIN_RESPONSE_TIMEOUT_MS, leaseMs * RESPONSE_TIMEOUT_SHARE))
     this.#gate = new RedisGate({
       redis,
-      answerMs,
+      responseTimeoutMs,
       clock,
-      onTrouble,
+      onUnavailable,
       onRecovered: () => {
-        this.#generations.tellOwed()
+        this.#generations.storePending()
         onRecovered()
       }
     })
@@ -91,35 +93,35 @@ export class SharedPages implements SharedTier {
       nameOf,
       clock,
       leaseMs,
-      pageMs,
+      pageTtlMs,
       onBackground: (work) => {
         this.#background.add(work)
       }
     })
   }
 
-  generation({ userId, provider, folderId, connectionId }: SharedFolder): string | Promise<string> {
+  getGeneration({ userId, provider, folderId, connectionId }: SharedFolderKey): string | Promise<string> {
     return this.#generations.current([
-      scopeText({ of: 'all' }),
-      scopeText({ of: 'provider', userId, provider }),
-      scopeText({ of: 'connection', connectionId }),
-      scopeText({ of: 'folder', userId, provider, folderId })
+      serializeScope({ of: 'all' }),
+      serializeScope({ of: 'provider', userId, provider }),
+      serializeScope({ of: 'connection', connectionId }),
+      serializeScope({ of: 'folder', userId, provider, folderId })
     ])
   }
 
   invalidate(scope: InvalidatedScope): void {
-    this.#generations.raise(scopeText(scope))
+    this.#generations.invalidate(serializeScope(scope))
   }
 
-  async page(userId: string, key: string, load: () => Promise<Buffer>, signal: AbortSignal): Promise<SharedPage> {
+  async getOrLoad(userId: string, key: string, load: () => Promise<Buffer>, signal: AbortSignal): Promise<SharedPage> {
     const { clock, random, onOutcome } = this.#options
     const name = this.#nameOf('page', key)
     const beganAt = new Moment(clock)
-    for (let looks = 0; beganAt.ageMs(clock) < PATIENCE_MS; looks += 1) {
-      if (looks > 0) await sleep(LOOK_MS * (0.5 + random()), signal)
+    for (let polls = 0; beganAt.ageMs(clock) < MAX_WAIT_MS; polls += 1) {
+      if (polls > 0) await sleep(POLL_INTERVAL_MS * (0.5 + random()), signal)
       const found = await this.#find(name)
       if (isPage(found)) {
-        onOutcome(looks === 0 ? 'hit' : 'joined')
+        onOutcome(polls === 0 ? 'hit' : 'joined')
         return found
       }
       if (found === NOT_SHARED) {
@@ -127,7 +129,7 @@ export class SharedPages implements SharedTier {
         return { bytes: await load(), ageMs: 0 }
       }
       if (found === UNAVAILABLE) break
-      const lock = await PageLock.take(this.#gate, this.#nameOf('lock', key))
+      const lock = await PageLock.acquire(this.#gate, this.#nameOf('lock', key))
       if (lock === UNAVAILABLE) break
       if (lock === null) continue
       if (signal.aborted) {
@@ -155,7 +157,7 @@ export class SharedPages implements SharedTier {
 
   async close(): Promise<void> {
     await this.#background.close()
-    this.#gate.end()
+    this.#gate.close()
   }
 
   async #load(
@@ -184,15 +186,15 @@ export class SharedPages implements SharedTier {
     readonly startedAt: Moment
     readonly loadedAt: number
   }): Promise<void> {
-    const { sealer, clock, pageMs } = this.#options
+    const { sealer, clock, pageTtlMs } = this.#options
     const { userId, name, bytes, startedAt, loadedAt } = page
-    const leftMs = Math.floor(pageMs - startedAt.ageMs(clock))
-    if (leftMs <= 0) return
+    const remainingMs = Math.floor(pageTtlMs - startedAt.ageMs(clock))
+    if (remainingMs <= 0) return
     const { byteLength } = bytes
-    const isShared = byteLength <= MAX_PAGE_BYTES && this.#budget.take(userId, byteLength + PAGE_OVERHEAD_BYTES)
-    const sealed = isShared ? sealer.seal(bytes, name, loadedAt) : sealer.seal(MARK, name, clock.date())
-    const storedMs = isShared ? leftMs : Math.min(MARK_MS, leftMs)
-    await this.#gate.run((redis) => redis.set(name, sealed, 'PX', storedMs))
+    const isShared = byteLength <= MAX_PAGE_BYTES && this.#budget.tryReserve(userId, byteLength + PAGE_OVERHEAD_BYTES)
+    const sealed = isShared ? sealer.seal(bytes, name, loadedAt) : sealer.seal(NOT_SHARED_MARKER, name, clock.date())
+    const ttlMs = isShared ? remainingMs : Math.min(MARKER_TTL_MS, remainingMs)
+    await this.#gate.run((redis) => redis.set(name, sealed, 'PX', ttlMs))
   }
 
   /**
@@ -200,33 +202,33 @@ export class SharedPages implements SharedTier {
    * The page's age is computed from its sealed load time. Redis's own expiry proves nothing: an attacker with write
    * access to Redis may have restored an old page.
    */
-  async #find(name: string): Promise<Found> {
-    const { sealer, clock, pageMs } = this.#options
+  async #find(name: string): Promise<LookupResult> {
+    const { sealer, clock, pageTtlMs } = this.#options
     const found = await this.#gate.run((redis) => Promise.all([redis.getBuffer(name), redis.pttl(name)]))
     if (found === UNAVAILABLE) return UNAVAILABLE
-    const [sealed, leftMs] = found
-    const opened = sealed === null || leftMs <= 0 ? null : sealer.open(sealed, name)
+    const [sealed, remainingMs] = found
+    const opened = sealed === null || remainingMs <= 0 ? null : sealer.open(sealed, name)
     if (opened === null) return null
     const { bytes, time } = opened
     const ageMs = clock.date() - time
-    if (ageMs < -MAX_SKEW_MS || ageMs >= pageMs) return null
-    if (bytes.byteLength === 0) return ageMs < MARK_MS ? NOT_SHARED : null
+    if (ageMs < -MAX_SKEW_MS || ageMs >= pageTtlMs) return null
+    if (bytes.byteLength === 0) return ageMs < MARKER_TTL_MS ? NOT_SHARED : null
     // Redis has one clock for all instances: a difference shows that ours is behind the loading instance's.
-    if (pageMs - leftMs - ageMs > MAX_SKEW_MS) return null
+    if (pageTtlMs - remainingMs - ageMs > MAX_SKEW_MS) return null
     return { bytes, ageMs: Math.max(0, ageMs) }
   }
 
-  #nameOf(kind: 'page' | 'lock' | 'generation', what: string): string {
-    return `${PREFIX}${kind}:${this.#options.sealer.hide(what)}`
+  #nameOf(kind: 'page' | 'lock' | 'generation', value: string): string {
+    return `${PREFIX}${kind}:${this.#options.sealer.deriveName(value)}`
   }
 }
 
-function isPage(found: Found): found is SharedPage {
+function isPage(found: LookupResult): found is SharedPage {
   return typeof found === 'object' && found !== null
 }
 
 /** JSON separates the parts unambiguously, whatever characters they contain. */
-function scopeText(scope: InvalidatedScope): string {
+function serializeScope(scope: InvalidatedScope): string {
   if (scope.of === 'all') return '[]'
   if (scope.of === 'connection') return JSON.stringify([scope.of, scope.connectionId])
   if (scope.of === 'provider') return JSON.stringify([scope.of, scope.userId, scope.provider])

@@ -1,7 +1,7 @@
 import type { CacheCounts, LeaseRenewal, Metrics, SharedPageOutcome, TrippedBreaker } from '../core/telemetry.ts'
-import { type Level, MetricMaker, type MetricsRegistry } from './metric-maker.ts'
+import { type GaugeSample, MetricFactory, type MetricsRegistry } from './metric-factory.ts'
 
-export type { MetricsRegistry } from './metric-maker.ts'
+export type { MetricsRegistry } from './metric-factory.ts'
 
 /** From a local server's response to the default total timeout. */
 const LOAD_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
@@ -19,8 +19,8 @@ const CACHE_TOTALS = {
   invalidations: 'Listings and loads that were invalidated'
 } as const satisfies Partial<Record<keyof CacheCounts, string>>
 
-const RENEWALS: readonly LeaseRenewal[] = ['ok', 'missing', 'failed']
-const SHARED_PAGES: readonly SharedPageOutcome[] = ['hit', 'miss', 'joined', 'failed']
+const RENEWAL_OUTCOMES: readonly LeaseRenewal[] = ['ok', 'missing', 'failed']
+const SHARED_PAGE_OUTCOMES: readonly SharedPageOutcome[] = ['hit', 'miss', 'joined', 'failed']
 const BREAKER_STATES: readonly TrippedBreaker['state'][] = ['open', 'half_open']
 
 /**
@@ -30,51 +30,56 @@ const BREAKER_STATES: readonly TrippedBreaker['state'][] = ['open', 'half_open']
  * @throws Error if the registry has a different metric with one of our names
  */
 export async function createMetrics(registry: MetricsRegistry, enabled: Iterable<string>): Promise<Metrics> {
-  const make = new MetricMaker(registry, await import('prom-client'))
+  const factory = new MetricFactory(registry, await import('prom-client'))
   const connectable = [...enabled]
   const providers = new Set([...connectable, MANAGED])
   const labelOf = (provider: string): string => (providers.has(provider) ? provider : OTHER)
 
-  const unreadable = make.counter(
+  const unreadable = factory.counter(
     'cloud_storage_credentials_unreadable_total',
     'Stored credentials that cannot be decrypted: unknown key, or modified',
     'provider'
   )
-  const loads = make.histogram(
+  const loads = factory.histogram(
     'cloud_storage_load_seconds',
     'Duration of loads, retries included',
     LOAD_SECONDS,
     'provider',
     'outcome'
   )
-  const renewals = make.counter('cloud_storage_lease_renewals_total', 'Lease renewals of connections', 'outcome')
-  const refreshes = make.counter(
+  const renewals = factory.counter('cloud_storage_lease_renewals_total', 'Lease renewals of connections', 'outcome')
+  const refreshes = factory.counter(
     'cloud_storage_token_refreshes_total',
     'Refreshes of access tokens',
     'provider',
     'outcome'
   )
-  const throttles = make.counter('cloud_storage_throttles_total', 'Throttling responses of providers', 'provider')
-  const sharedPages = make.counter('cloud_storage_shared_pages_total', 'Page requests to the shared cache', 'outcome')
-  const totals = Object.entries(CACHE_TOTALS).map(
-    ([key, help]) => [key as keyof typeof CACHE_TOTALS, make.total(`cloud_storage_cache_${key}_total`, help)] as const
+  const throttles = factory.counter('cloud_storage_throttles_total', 'Throttling responses of providers', 'provider')
+  const sharedPages = factory.counter(
+    'cloud_storage_shared_pages_total',
+    'Page requests to the shared cache',
+    'outcome'
   )
-  const entries = make.levels('cloud_storage_cache_entries', 'Listings in the cache')
-  const bytes = make.levels('cloud_storage_cache_bytes', 'Size of the listings in the cache')
-  const inFlight = make.levels('cloud_storage_cache_in_flight', 'Loads in flight')
-  const breakers = make.levels(
+  const totals = Object.entries(CACHE_TOTALS).map(
+    ([key, help]) =>
+      [key as keyof typeof CACHE_TOTALS, factory.summedCounter(`cloud_storage_cache_${key}_total`, help)] as const
+  )
+  const entries = factory.summedGauge('cloud_storage_cache_entries', 'Listings in the cache')
+  const bytes = factory.summedGauge('cloud_storage_cache_bytes', 'Size of the listings in the cache')
+  const inFlight = factory.summedGauge('cloud_storage_cache_in_flight', 'Loads in flight')
+  const breakers = factory.summedGauge(
     'cloud_storage_breakers',
     'Connections with an open or half-open circuit breaker',
     'provider',
     'state'
   )
-  const listeners = make.levels('cloud_storage_listener_connected', 'LISTEN connections to the database')
+  const listeners = factory.summedGauge('cloud_storage_listener_connected', 'LISTEN connections to the database')
 
   // Start every series at 0, or `increase()` misses its first event.
   for (const provider of connectable) unreadable.inc({ provider }, 0)
   for (const provider of providers) throttles.inc({ provider }, 0)
-  for (const outcome of RENEWALS) renewals.inc({ outcome }, 0)
-  for (const outcome of SHARED_PAGES) sharedPages.inc({ outcome }, 0)
+  for (const outcome of RENEWAL_OUTCOMES) renewals.inc({ outcome }, 0)
+  for (const outcome of SHARED_PAGE_OUTCOMES) sharedPages.inc({ outcome }, 0)
 
   return {
     credentialsUnreadable: (provider) => {
@@ -96,47 +101,47 @@ export async function createMetrics(registry: MetricsRegistry, enabled: Iterable
       sharedPages.inc({ outcome })
     },
     watchCache: (read) => {
-      const ends = [
+      const stops = [
         ...totals.map(([key, watch]) => watch(() => read()[key])),
-        entries(() => [plain(read().entries)]),
-        bytes(() => [plain(read().bytes)]),
-        inFlight(() => [plain(read().inFlight)])
+        entries(() => [unlabelledSample(read().entries)]),
+        bytes(() => [unlabelledSample(read().bytes)]),
+        inFlight(() => [unlabelledSample(read().inFlight)])
       ]
       return () => {
-        for (const end of ends) end()
+        for (const stop of stops) stop()
       }
     },
-    watchBreakers: (read) => breakers(() => breakerLevels(providers, read())),
-    watchListener: (isConnected) => listeners(() => [plain(isConnected() ? 1 : 0)])
+    watchBreakers: (read) => breakers(() => breakerSamples(providers, read())),
+    watchListener: (isConnected) => listeners(() => [unlabelledSample(isConnected() ? 1 : 0)])
   }
 
-  function breakerLevels(all: Iterable<string>, tripped: Iterable<TrippedBreaker>): Level[] {
-    const none = [...all].flatMap((provider) =>
+  function breakerSamples(providerIds: Iterable<string>, tripped: Iterable<TrippedBreaker>): GaugeSample[] {
+    const zeroSamples = [...providerIds].flatMap((provider) =>
       BREAKER_STATES.map((state) => ({ labels: { provider, state }, value: 0 }))
     )
-    const some = [...tripped].map(({ provider, state }) => ({
+    const trippedSamples = [...tripped].map(({ provider, state }) => ({
       labels: { provider: labelOf(provider), state },
       value: 1
     }))
-    return [...none, ...some]
+    return [...zeroSamples, ...trippedSamples]
   }
 }
 
-function plain(value: number): Level {
+function unlabelledSample(value: number): GaugeSample {
   return { labels: {}, value }
 }
 
-const ignore = (): void => {}
+const noop = (): void => {}
 
 /** Used without a registry. */
 export const NO_METRICS: Metrics = {
-  credentialsUnreadable: ignore,
-  listingLoaded: ignore,
-  leaseRenewed: ignore,
-  tokenRefreshed: ignore,
-  throttled: ignore,
-  sharedPage: ignore,
-  watchCache: () => ignore,
-  watchBreakers: () => ignore,
-  watchListener: () => ignore
+  credentialsUnreadable: noop,
+  listingLoaded: noop,
+  leaseRenewed: noop,
+  tokenRefreshed: noop,
+  throttled: noop,
+  sharedPage: noop,
+  watchCache: () => noop,
+  watchBreakers: () => noop,
+  watchListener: () => noop
 }

@@ -3,7 +3,7 @@ import { isStorageError } from '../errors.ts'
 import type { Tracing } from '../core/telemetry.ts'
 import { VERSION } from '../net/http-client.ts'
 
-const NAME = 'fastify-cloud-storage'
+const TRACER_NAME = 'fastify-cloud-storage'
 /** OpenTelemetry's value for an error without a code. */
 const OTHER_ERROR = '_OTHER'
 
@@ -18,11 +18,11 @@ export async function createTracing(load: () => Promise<Api> = () => import('@op
   try {
     api = await load()
   } catch (error) {
-    if (isAbsent(error)) return NO_TRACING
+    if (isNotInstalled(error)) return NO_TRACING
     throw error
   }
   const { trace, SpanKind, SpanStatusCode } = api
-  const tracer = trace.getTracer(NAME, VERSION)
+  const tracer = trace.getTracer(TRACER_NAME, VERSION)
   return {
     span: (name, attributes, work) =>
       // Active, so that it is the parent of an instrumented HTTP client's spans.
@@ -48,7 +48,7 @@ export const NO_TRACING: Tracing = { span: (_name, _attributes, work) => work() 
  * Returns true if the package itself is missing, as opposed to one of its files or dependencies. Checks the messages
  * of Node and of Yarn's Plug'n'Play: a loader in its own thread may lose the error's code.
  */
-function isAbsent(error: unknown): boolean {
+function isNotInstalled(error: unknown): boolean {
   const text = error instanceof Error ? error.message : ''
   return /Cannot find (?:package|module) '@opentelemetry\/api'|tried to access @opentelemetry\/api\b/.test(text)
 }

@@ -7,15 +7,15 @@ import type { Entry } from '../core/entry.ts'
 const MAX_FOLDERS = 64
 
 /** Invalidates cached listings, and loads in flight. */
-export interface KeptListings {
+export interface ListingCache {
   invalidateFolder(folder: { userId: string; provider: string; folderId: string | null; connectionId: string }): unknown
   invalidateConnection(connectionId: string): unknown
 }
 
 /** The folders that a change affects, as far as known. */
-export class Touched {
+export class AffectedFolders {
   /** The provider was called: from here on, a failed change may have happened nevertheless. */
-  isBegun = false
+  isStarted = false
   #isKnown = true
   readonly #folders = new Set<string>()
 
@@ -53,7 +53,7 @@ export class Touched {
   #add(id: string): void {
     if (!this.#isKnown) return
     this.#folders.add(id)
-    for (const folder of foldersAbove(id)) {
+    for (const folder of ancestorsOf(id)) {
       this.#folders.add(folder)
       if (this.#folders.size > MAX_FOLDERS) break
     }
@@ -67,23 +67,23 @@ export class Touched {
  * Drops the listings that a change made stale: of each folder under all its ids, and of the root. The root has its
  * own id besides `null`, and only the provider knows it.
  */
-export class TouchedListings {
-  readonly #kept: KeptListings
+export class ListingInvalidator {
+  readonly #cache: ListingCache
   readonly #aliases: FolderAliases
 
-  constructor(kept: KeptListings, aliases: FolderAliases) {
-    this.#kept = kept
+  constructor(cache: ListingCache, aliases: FolderAliases) {
+    this.#cache = cache
     this.#aliases = aliases
   }
 
-  drop({ id, userId, provider }: Connection, touched: Touched): void {
-    const folders = touched.isKnown ? this.#withAliases(id, touched.folders) : null
+  invalidate({ id, userId, provider }: Connection, affected: AffectedFolders): void {
+    const folders = affected.isKnown ? this.#withAliases(id, affected.folders) : null
     if (folders === null) {
-      this.#kept.invalidateConnection(id)
+      this.#cache.invalidateConnection(id)
       return
     }
     for (const folderId of folders) {
-      this.#kept.invalidateFolder({ userId, provider, folderId, connectionId: id })
+      this.#cache.invalidateFolder({ userId, provider, folderId, connectionId: id })
     }
   }
 
@@ -91,7 +91,7 @@ export class TouchedListings {
   #withAliases(connectionId: string, folders: ReadonlySet<string>): ReadonlySet<string | null> | null {
     const all = new Set<string | null>([null, ...folders])
     for (const folder of folders) {
-      const aliases = this.#aliases.of(connectionId, folder)
+      const aliases = this.#aliases.get(connectionId, folder)
       if (aliases === null) return null
       for (const alias of aliases) all.add(alias)
       if (all.size > 2 * MAX_FOLDERS) return null
@@ -101,7 +101,7 @@ export class TouchedListings {
 }
 
 /** Yields `a/` and `a/b/` for `a/b/c`. */
-function* foldersAbove(path: string): Generator<string> {
+function* ancestorsOf(path: string): Generator<string> {
   for (let at = path.indexOf('/'); at !== -1; at = path.indexOf('/', at + 1)) yield path.slice(0, at + 1)
 }
 
@@ -118,7 +118,7 @@ interface Aliases {
   readonly bytes: number
 }
 
-const NONE: Aliases = { byFolder: new Map(), bytes: ALIAS_BYTES }
+const NO_ALIASES: Aliases = { byFolder: new Map(), bytes: ALIAS_BYTES }
 
 /**
  * The other ids under which this process has listed a folder: the id of a shortcut to it, or the provider's own id of
@@ -127,48 +127,48 @@ const NONE: Aliases = { byFolder: new Map(), bytes: ALIAS_BYTES }
 export class FolderAliases {
   readonly #connections: LRUCache<string, Aliases>
 
-  /** @param onForgotten called when a connection's aliases are evicted: its listings must be dropped */
-  constructor(onForgotten: (connectionId: string) => void) {
+  /** @param onEvicted called when a connection's aliases are evicted: its listings must be dropped */
+  constructor(onEvicted: (connectionId: string) => void) {
     this.#connections = new LRUCache({
       maxSize: MAX_BYTES,
       sizeCalculation: ({ bytes }) => bytes,
       dispose: (_aliases, connectionId, reason) => {
-        if (reason === 'evict') onForgotten(connectionId)
+        if (reason === 'evict') onEvicted(connectionId)
       }
     })
   }
 
   /** Wraps a backend so that aliases are learned from its listings. */
-  learning(backend: StorageBackend, connectionId: string): StorageBackend {
+  withAliasLearning(backend: StorageBackend, connectionId: string): StorageBackend {
     return {
       ...backend,
       listFolder: async (folderId, call) => {
         const page = await backend.listFolder(folderId, call)
         const { id } = page.folder
-        if (id !== null && folderId !== null && id !== folderId) this.#learn(connectionId, id, folderId)
+        if (id !== null && folderId !== null && id !== folderId) this.#addAlias(connectionId, id, folderId)
         return page
       }
     }
   }
 
   /** Returns a folder's other ids by its own id; `null` if the connection has too many. */
-  of(connectionId: string, folderId: string): readonly string[] | null {
+  get(connectionId: string, folderId: string): readonly string[] | null {
     const aliases = this.#connections.get(connectionId)
     if (aliases?.byFolder === null) return null
     return aliases?.byFolder.get(folderId) ?? []
   }
 
-  #learn(connectionId: string, folderId: string, alias: string): void {
-    const { byFolder, bytes } = this.#connections.get(connectionId) ?? NONE
+  #addAlias(connectionId: string, folderId: string, alias: string): void {
+    const { byFolder, bytes } = this.#connections.get(connectionId) ?? NO_ALIASES
     if (byFolder === null) return
     const known = byFolder.get(folderId) ?? []
     if (known.includes(alias)) return
-    const larger = bytes + ALIAS_BYTES + 2 * (alias.length + (known.length === 0 ? folderId.length : 0))
+    const newBytes = bytes + ALIAS_BYTES + 2 * (alias.length + (known.length === 0 ? folderId.length : 0))
     this.#connections.set(
       connectionId,
-      larger > MAX_BYTES_PER_CONNECTION
+      newBytes > MAX_BYTES_PER_CONNECTION
         ? { byFolder: null, bytes: ALIAS_BYTES }
-        : { byFolder: new Map(byFolder).set(folderId, [...known, alias]), bytes: larger }
+        : { byFolder: new Map(byFolder).set(folderId, [...known, alias]), bytes: newBytes }
     )
   }
 }

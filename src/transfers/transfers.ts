@@ -6,10 +6,10 @@ import { providerFailure } from '../errors.ts'
 import type { ConnectionLeases, ConnectionStore } from '../core/stores.ts'
 import type { Call, StorageBackend, UploadCall } from '../core/backend.ts'
 import type { ProviderCatalog } from '../connections/provider-catalog.ts'
-import { Touched, type TouchedListings } from './affected-folders.ts'
+import { AffectedFolders, type ListingInvalidator } from './affected-folders.ts'
 
 /** The user, provider and connection of a transfer. */
-export interface TransferPlace {
+export interface ConnectionSelector {
   readonly userId: string
   readonly provider: string
   /** Default: the user's only connection to the provider, or the default one. */
@@ -33,7 +33,7 @@ export interface TransferUpload extends Call {
   readonly ifMatch: VersionCondition | undefined
 }
 
-export interface TransferAnswer {
+export interface UploadResult {
   readonly entry: Entry
   /** True if the object did not exist before. */
   readonly isNew: boolean
@@ -44,7 +44,7 @@ export interface TransferPorts {
   readonly connections: Pick<ConnectionStore, 'listSealed'>
   readonly leases: Pick<ConnectionLeases, 'findSealed'>
   readonly open: (connection: SealedConnection) => Promise<StorageBackend>
-  readonly listings: TouchedListings
+  readonly listings: ListingInvalidator
 }
 
 /**
@@ -54,20 +54,25 @@ export interface TransferPorts {
  * `CONNECTION_INACTIVE`, the errors of opening it and of the backend; `UNSUPPORTED` for a missing ability
  */
 export interface Transfers {
-  readonly open: (place: TransferPlace) => Promise<StorageBackend>
+  readonly open: (selector: ConnectionSelector) => Promise<StorageBackend>
   /** @param body is read once the connection is open */
-  readonly upload: (place: TransferPlace, upload: TransferUpload, body: Readable) => Promise<TransferAnswer>
-  readonly createFolder: (place: TransferPlace, parentId: string | null, name: string, call: Call) => Promise<Entry>
+  readonly upload: (selector: ConnectionSelector, upload: TransferUpload, body: Readable) => Promise<UploadResult>
+  readonly createFolder: (
+    selector: ConnectionSelector,
+    parentId: string | null,
+    name: string,
+    call: Call
+  ) => Promise<Entry>
   /** Removes an object. An object that is already gone is not an error. */
   readonly remove: (
-    place: TransferPlace,
+    selector: ConnectionSelector,
     id: string,
     call: Call & { readonly ifMatch: VersionCondition | undefined }
   ) => Promise<void>
 }
 
 export function createTransfers({ providers, connections, leases, open, listings }: TransferPorts): Transfers {
-  async function find({ userId, provider, connectionId }: TransferPlace): Promise<SealedConnection> {
+  async function findConnection({ userId, provider, connectionId }: ConnectionSelector): Promise<SealedConnection> {
     // Checked first: a provider that is not enabled has no connections either.
     providers.get(provider)
     // Leases are not used: a change must not go to the connection that was the default a moment ago.
@@ -80,112 +85,116 @@ export function createTransfers({ providers, connections, leases, open, listings
   }
 
   /** Runs a change, and drops the affected listings before the caller gets the outcome. */
-  async function change<T>(
-    place: TransferPlace,
-    run: (backend: StorageBackend, touched: Touched) => Promise<T>
+  async function runChange<T>(
+    selector: ConnectionSelector,
+    run: (backend: StorageBackend, affected: AffectedFolders) => Promise<T>
   ): Promise<T> {
-    const connection = await find(place)
+    const connection = await findConnection(selector)
     const backend = await open(connection)
-    const touched = new Touched()
+    const affected = new AffectedFolders()
     try {
-      return await run(backend, touched)
+      return await run(backend, affected)
     } finally {
-      if (touched.isBegun) listings.drop(connection, touched)
+      if (affected.isStarted) listings.invalidate(connection, affected)
     }
   }
 
   return {
-    open: async (place) => open(await find(place)),
+    open: async (selector) => open(await findConnection(selector)),
 
-    upload: (place, upload, body) =>
-      change(place, async (backend, touched) => {
-        requireAbilities(backend, upload)
+    upload: (selector, upload, body) =>
+      runChange(selector, async (backend, affected) => {
+        requireCapabilities(backend, upload)
         const { target, mimeType, signal } = upload
-        const call = await prepare(backend, upload, touched)
-        touched.isBegun = true
-        const typed = { ...target, ...(mimeType !== undefined && { mimeType }) }
+        const call = await prepareUpload(backend, upload, affected)
+        affected.isStarted = true
+        const uploadTarget = { ...target, ...(mimeType !== undefined && { mimeType }) }
         let isNew = !('id' in target) && upload.ifMatch === undefined
-        const onStored = (wasFree: boolean): void => {
-          isNew = wasFree
+        const onStored = (wasAbsent: boolean): void => {
+          isNew = wasAbsent
         }
-        const isOpen = isNew && upload.ifNoneMatch === undefined
-        const entry = await backend.upload?.(typed, body, { ...call, signal, ...(isOpen && { onStored }) })
+        const isUnconditional = isNew && upload.ifNoneMatch === undefined
+        const entry = await backend.upload?.(uploadTarget, body, {
+          ...call,
+          signal,
+          ...(isUnconditional && { onStored })
+        })
         if (entry === undefined) throw unsupported('uploads')
-        touched.addEntry(entry, { isInKnownFolder: true })
+        affected.addEntry(entry, { isInKnownFolder: true })
         return { entry, isNew }
       }),
 
-    createFolder: (place, parentId, name, { signal }) =>
-      change(place, async (backend, touched) => {
+    createFolder: (selector, parentId, name, { signal }) =>
+      runChange(selector, async (backend, affected) => {
         if (backend.createFolder === undefined) throw unsupported('creating folders')
-        touched.addFolder(parentId)
-        touched.isBegun = true
+        affected.addFolder(parentId)
+        affected.isStarted = true
         const entry = await backend.createFolder(parentId, name, { signal })
-        touched.addEntry(entry, { isInKnownFolder: true })
+        affected.addEntry(entry, { isInKnownFolder: true })
         return entry
       }),
 
-    remove: (place, id, { signal, ifMatch }) =>
-      change(place, async (backend, touched) => {
+    remove: (selector, id, { signal, ifMatch }) =>
+      runChange(selector, async (backend, affected) => {
         if (backend.remove === undefined) throw unsupported('removing objects')
-        const entry = await lookAt(backend, id, signal, touched)
-        if (ifMatch !== undefined && (entry === null || !ifMatch.isMet(entry))) throw changed()
-        touched.isBegun = true
+        const entry = await statTarget(backend, id, signal, affected)
+        if (ifMatch !== undefined && (entry === null || !ifMatch.isMet(entry))) throw preconditionFailed()
+        affected.isStarted = true
         await backend.remove(id, { signal })
       })
   }
 }
 
 /** Checks the target as far as possible, and returns the options of the upload. */
-async function prepare(
+async function prepareUpload(
   backend: StorageBackend,
   { target, size, ifNoneMatch, ifMatch, signal }: TransferUpload,
-  touched: Touched
+  affected: AffectedFolders
 ): Promise<Omit<UploadCall, 'signal'>> {
   const common = { ...(size !== undefined && { size }), ...(ifNoneMatch !== undefined && { ifNoneMatch }) }
   if (!('id' in target)) {
-    touched.addFolder(target.parentId)
+    affected.addFolder(target.parentId)
     return { ...common, ...(ifMatch?.version !== undefined && { ifMatch: ifMatch.version }) }
   }
-  const entry = await lookAt(backend, target.id, signal, touched)
+  const entry = await statTarget(backend, target.id, signal, affected)
   if (entry === null) {
-    throw ifMatch === undefined ? providerFailure('OBJECT_NOT_FOUND') : changed()
+    throw ifMatch === undefined ? providerFailure('OBJECT_NOT_FOUND') : preconditionFailed()
   }
   if (ifMatch === undefined) return common
-  if (!ifMatch.isMet(entry)) throw changed()
+  if (!ifMatch.isMet(entry)) throw preconditionFailed()
   // The backend checks the version again when it writes: it may change until then.
   return { ...common, ...(entry.version !== null && { ifMatch: entry.version }) }
 }
 
 /** @returns `null` if there is no such object */
-async function lookAt(
+async function statTarget(
   backend: StorageBackend,
   id: string,
   signal: AbortSignal,
-  touched: Touched
+  affected: AffectedFolders
 ): Promise<Entry | null> {
   try {
     const entry = await backend.stat(id, { signal })
-    touched.addEntry(entry, { isInKnownFolder: false })
+    affected.addEntry(entry, { isInKnownFolder: false })
     return entry
   } catch (error) {
     if (!isStorageError(error, 'OBJECT_NOT_FOUND')) throw error
-    touched.addUnknown()
+    affected.addUnknown()
     return null
   }
 }
 
-function requireAbilities(backend: StorageBackend, { ifMatch, ifNoneMatch }: TransferUpload): void {
+function requireCapabilities(backend: StorageBackend, { ifMatch, ifNoneMatch }: TransferUpload): void {
   const { capabilities } = backend
   if (backend.upload === undefined) throw unsupported('uploads')
   if (ifNoneMatch !== undefined && capabilities.createOnly === 'unsupported') throw unsupported('If-None-Match')
   if (ifMatch !== undefined && capabilities.updateIfMatch === 'unsupported') throw unsupported('If-Match')
 }
 
-function unsupported(what: string): StorageError {
-  return new StorageError('UNSUPPORTED', `This provider does not support ${what}.`)
+function unsupported(operation: string): StorageError {
+  return new StorageError('UNSUPPORTED', `This provider does not support ${operation}.`)
 }
 
-function changed(): StorageError {
+function preconditionFailed(): StorageError {
   return new StorageError('PRECONDITION_FAILED', 'The object does not match the precondition of the request.')
 }

@@ -26,9 +26,9 @@ export interface SpoolSpaceOptions extends SpoolLimits {
 const READ_BYTES = 256 * 1024
 const PREFIX = 'fastify-cloud-storage-upload-'
 /** Exceeds the duration of any upload. */
-const ABANDONED_MS = 86_400_000
+const ABANDONED_AFTER_MS = 86_400_000
 /** Codes of a file system that has no space left, in total or for this user, or that rejects larger files. */
-const FULL: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
+const NO_SPACE_CODES: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 
 /**
  * Temporary files for uploads of unknown size, if the provider needs the size in advance, and their total size.
@@ -39,9 +39,9 @@ const FULL: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
  */
 export class SpoolSpace {
   readonly #options: SpoolSpaceOptions
-  readonly #bytesOf = new Map<string, number>()
+  readonly #bytesByUser = new Map<string, number>()
   #bytes = 0
-  #swept: Promise<void> | undefined
+  #initialSweep: Promise<void> | undefined
 
   constructor(options: SpoolSpaceOptions) {
     this.#options = options
@@ -65,17 +65,17 @@ export class SpoolSpace {
 
   async #create(userId: string): Promise<SpooledUpload> {
     const { folder: parent = tmpdir(), open = openFile } = this.#options
-    await (this.#swept ??= this.#sweep(parent))
-    const folder = await mkdtemp(join(parent, PREFIX)).catch(notStored)
+    await (this.#initialSweep ??= this.#sweep(parent))
+    const folder = await mkdtemp(join(parent, PREFIX)).catch(throwSpoolError)
     const remove = (): Promise<void> => rm(folder, { recursive: true, force: true }).catch(() => {})
     try {
-      const handle = await open(join(folder, 'body'), 'wx+', 0o600).catch(notStored)
+      const handle = await open(join(folder, 'body'), 'wx+', 0o600).catch(throwSpoolError)
       return new SpoolFile(handle, {
-        take: (bytes, size) => {
-          this.#take(userId, bytes, size)
+        reserve: (bytes, size) => {
+          this.#reserve(userId, bytes, size)
         },
-        close: async (size) => {
-          this.#give(userId, size)
+        release: async (size) => {
+          this.#release(userId, size)
           await remove()
         }
       })
@@ -85,30 +85,31 @@ export class SpoolSpace {
   }
 
   /** @param size of the upload including these bytes */
-  #take(userId: string, bytes: number, size: number): void {
+  #reserve(userId: string, bytes: number, size: number): void {
     const { maxBytes, maxBytesPerUser, maxTotalBytes } = this.#options
-    const ofUser = (this.#bytesOf.get(userId) ?? 0) + bytes
+    const userBytes = (this.#bytesByUser.get(userId) ?? 0) + bytes
     if (size > maxBytes) {
       throw new StorageError(
         'PAYLOAD_TOO_LARGE',
         `An upload of unknown size must not be larger than ${maxBytes} bytes. Send the size with the upload.`
       )
     }
-    if (ofUser > maxBytesPerUser) {
+    if (userBytes > maxBytesPerUser) {
       throw new StorageError(
         'TOO_MANY_REQUESTS',
         'Your uploads of unknown size use all of your temporary space. Wait for one to end, or send their sizes.'
       )
     }
-    if (this.#bytes + bytes > maxTotalBytes) throw full(new Diagnosis('Uploads have reached spool.maxTotalBytes'))
-    this.#bytesOf.set(userId, ofUser)
+    if (this.#bytes + bytes > maxTotalBytes)
+      throw insufficientStorage(new Diagnosis('Uploads have reached spool.maxTotalBytes'))
+    this.#bytesByUser.set(userId, userBytes)
     this.#bytes += bytes
   }
 
-  #give(userId: string, bytes: number): void {
-    const left = (this.#bytesOf.get(userId) ?? 0) - bytes
-    if (left > 0) this.#bytesOf.set(userId, left)
-    else this.#bytesOf.delete(userId)
+  #release(userId: string, bytes: number): void {
+    const remaining = (this.#bytesByUser.get(userId) ?? 0) - bytes
+    if (remaining > 0) this.#bytesByUser.set(userId, remaining)
+    else this.#bytesByUser.delete(userId)
     this.#bytes -= bytes
   }
 
@@ -119,7 +120,8 @@ export class SpoolSpace {
         if (!name.startsWith(PREFIX)) continue
         const path = join(parent, name)
         const stats = await lstat(path).catch(() => null)
-        const isAbandoned = stats?.isDirectory() === true && this.#options.clock.date() - stats.mtimeMs > ABANDONED_MS
+        const isAbandoned =
+          stats?.isDirectory() === true && this.#options.clock.date() - stats.mtimeMs > ABANDONED_AFTER_MS
         if (isAbandoned) await rm(path, { recursive: true, force: true }).catch(() => {})
       }
     } catch {
@@ -129,8 +131,8 @@ export class SpoolSpace {
 }
 
 interface Accounting {
-  readonly take: (bytes: number, size: number) => void
-  readonly close: (size: number) => Promise<void>
+  readonly reserve: (bytes: number, size: number) => void
+  readonly release: (size: number) => Promise<void>
 }
 
 class SpoolFile implements SpooledUpload {
@@ -145,17 +147,19 @@ class SpoolFile implements SpooledUpload {
   }
 
   async append(bytes: Buffer): Promise<void> {
-    this.#accounting.take(bytes.length, this.size + bytes.length)
+    this.#accounting.reserve(bytes.length, this.size + bytes.length)
     // Counted before the write, and until the file is closed: a failed write may have stored a part.
     this.size += bytes.length
-    await this.#handle.appendFile(bytes).catch(notStored)
+    await this.#handle.appendFile(bytes).catch(throwSpoolError)
   }
 
   async *read(): AsyncGenerator<Buffer> {
     for (let at = 0; at < this.size;) {
       const length = Math.min(READ_BYTES, this.size - at)
-      const { bytesRead, buffer } = await this.#handle.read(Buffer.allocUnsafe(length), 0, length, at).catch(notStored)
-      if (bytesRead === 0) notStored(new Error('the file is shorter than the written data'))
+      const { bytesRead, buffer } = await this.#handle
+        .read(Buffer.allocUnsafe(length), 0, length, at)
+        .catch(throwSpoolError)
+      if (bytesRead === 0) throwSpoolError(new Error('the file is shorter than the written data'))
       at += bytesRead
       yield buffer.subarray(0, bytesRead)
     }
@@ -167,19 +171,20 @@ class SpoolFile implements SpooledUpload {
     try {
       await this.#handle.close()
     } finally {
-      await this.#accounting.close(this.size)
+      await this.#accounting.release(this.size)
     }
   }
 }
 
-function notStored(cause: NodeJS.ErrnoException): never {
-  if (FULL.has(cause.code)) throw full(new Diagnosis('The disk of the spool folder is full', { cause }))
+function throwSpoolError(cause: NodeJS.ErrnoException): never {
+  if (NO_SPACE_CODES.has(cause.code))
+    throw insufficientStorage(new Diagnosis('The disk of the spool folder is full', { cause }))
   throw new StorageError('INTERNAL', 'The server cannot store the upload temporarily.', {
     cause: new Diagnosis('The spool folder cannot be written or read', { cause })
   })
 }
 
-function full(cause: Diagnosis): StorageError {
+function insufficientStorage(cause: Diagnosis): StorageError {
   return new StorageError(
     'INSUFFICIENT_STORAGE',
     'The server has no space left for uploads of unknown size. Try again later, or send the size.',

@@ -39,15 +39,15 @@ export async function startDemo(t: Test, variables: Record<string, string> = {})
   const config = readConfig({ PORT: '0', DATA_DIR: dataDir, LOG_LEVEL: 'silent', ...variables }) as DemoConfig
   const demo = await Demo.open(config, await openDemoFolder(config))
   const database = await openDatabase({ image: await migratedImage() })
-  const app = buildApp(demo.app, { database, built, isDemo: true })
+  const app = buildApp(demo.app, { database, webRoot: built, isDemo: true })
   t.teardown(async () => {
     await app.close()
     await demo.close()
     await database.close()
   })
   await app.ready()
-  await demo.furnish(app, database)
-  const greeting = demo.greet(app, await app.listen({ host: '127.0.0.1', port: 0 }))
+  await demo.seed(app, database)
+  const greeting = demo.greeting(app, await app.listen({ host: '127.0.0.1', port: 0 }))
   const [link = ''] = /^ *http:\S+#token=\S+$/m.exec(greeting) ?? []
   const [address = '', token = ''] = link.trim().split('#token=')
   const headers = { authorization: `Bearer ${token}` }

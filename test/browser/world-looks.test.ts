@@ -21,7 +21,7 @@ t.teardown(() => rm(folder, { recursive: true }))
 /** Delays Google's responses: time stands still until a test advances it. */
 const world = await startWorld(t, { clock: new ManualClock() })
 const user = new DemoUser(world)
-const { moods } = world.google
+const { faults: moods } = world.google
 await user.connectGoogle(world)
 const account = world.google.account.email
 
@@ -130,7 +130,7 @@ t.test('uploads in progress and finished uploads', async (t) => {
   for (const name of ['Slides.pdf', 'Backup.tar', 'Film.mp4']) {
     await page.getByRole('button', { name: `Cancel ${name}` }).click()
   }
-  moods.calmDown()
+  moods.reset()
   await check(t, page, 'a finished upload')
 })
 
@@ -139,7 +139,7 @@ t.test('a login: its window, and a connection that requires reauthentication', a
   await visit(page, account)
   await enter(page, 'Documents')
   await row(page, 'Budget').waitFor()
-  await moods.takeAccessAway()
+  await moods.revokeAccess()
   await page.getByRole('button', { name: 'Refresh' }).click()
   await page.getByText(`\u2068${account}\u2069 needs you to sign in again.`).waitFor()
   await check(t, page, 'a required login')
@@ -173,7 +173,7 @@ t.test('a slow cloud and a throttling cloud', async (t) => {
   await page.getByRole('button', { name: 'Cancel' }).click()
   await page.getByText('Loading was cancelled.').waitFor()
   await check(t, page, 'a cancelled folder')
-  moods.calmDown()
+  moods.reset()
   moods.throttle()
   await page.getByRole('button', { name: 'Try again' }).click()
   await page.getByText('The provider is limiting requests.').waitFor()

@@ -25,7 +25,7 @@ t.teardown(() => rm(folder, { recursive: true }))
 
 /** Starts the world of `npm run demo`, with the page built from these sources. */
 export async function startWorld(t: Test, options: DemoWorldOptions = {}): Promise<DemoWorld> {
-  const world = await startDemoWorld({ built: pathToFileURL(`${folder}/`), ...options })
+  const world = await startDemoWorld({ webRoot: pathToFileURL(`${folder}/`), ...options })
   t.teardown(() => world.close())
   return world
 }

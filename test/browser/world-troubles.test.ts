@@ -8,7 +8,7 @@ const REFUSED = /^503 GET \/cloud\/google_drive\/listing$/
 const world = await startWorld(t)
 const user = new DemoUser(world)
 const account = world.google.account.email
-const { moods, drive } = world.google
+const { faults: moods, drive } = world.google
 await user.connectGoogle(world)
 
 t.test('revoked access is granted again in place, and the same folder is shown', async (t) => {
@@ -17,7 +17,7 @@ t.test('revoked access is granted again in place, and the same folder is shown',
   await enter(page, 'Office', '2025')
   await row(page, '12 December').waitFor()
   const path = await trail(page)
-  await moods.takeAccessAway()
+  await moods.revokeAccess()
   await page.getByRole('button', { name: 'Refresh' }).click()
   await page.getByText(`Sign in again to keep using \u2068${account}\u2069.`).waitFor()
   t.equal(await page.locator('.side').getByText('Sign-in needed').count(), 1)
@@ -57,7 +57,7 @@ t.test('a slow cloud shows skeletons and a message, and loading can continue or 
   await page.getByText('Loading cancelled.').waitFor()
   t.equal(await page.locator('.bones').count(), 0)
   t.equal(await page.locator('.body > .row').count(), 0)
-  moods.calmDown()
+  moods.reset()
   await page.getByRole('button', { name: 'Try again' }).click()
   await row(page, 'To Budget').waitFor()
   t.same(await trail(page), [account, 'Shortcuts'])

@@ -86,7 +86,7 @@ for (const [provider, connection, path] of [
 }
 
 t.test('an upload that is cancelled halfway leaves nothing behind', async (t) => {
-  const { drive, moods } = world.google
+  const { drive, faults: moods } = world.google
   const page = await openWorld(t, world)
   await visit(page, account)
   await enter(page, 'Empty')
@@ -101,7 +101,7 @@ t.test('an upload that is cancelled halfway leaves nothing behind', async (t) =>
   t.ok(Number(await bar.getAttribute('value')) < SIZE)
   await page.getByRole('button', { name: 'Cancel stopped.bin' }).click()
   t.equal(await page.locator('.transfers').count(), 0)
-  moods.calmDown()
+  moods.reset()
   await eventually(() => drive.uploads.open === 0, 'the session at Drive is ended')
   await eventually(() => drive.busy() === 0, 'no request is in flight')
   t.equal(drive.tree.children((await user.find('google_drive', 'Empty')).id).length, before)

@@ -41,7 +41,7 @@ t.test('no cached listing is returned for a connection without a valid lease', a
   clock.sleep(2_000)
   t.equal(kept(), undefined, 'leases expire during a sleep of the machine')
   await list()
-  leases.hear({ ...row, version: 2, isGone: false })
+  leases.onNotification({ ...row, version: 2, isRemoved: false })
   t.equal(kept(), undefined, 'the connection has changed')
   connections.change(row.id, {})
   await list({ folderId: 'other' })
@@ -70,8 +70,8 @@ t.test('a refresh does not return the cached listing', async (t) => {
 t.test('with a shared tier a cached listing is returned while its generation is known', async (t) => {
   let generation: string | Promise<string> = 'g1'
   const shared: SharedTier = {
-    generation: () => generation,
-    page: async (_userId, _key, load) => ({ bytes: await load(), ageMs: 0 }),
+    getGeneration: () => generation,
+    getOrLoad: async (_userId, _key, load) => ({ bytes: await load(), ageMs: 0 }),
     invalidate: () => {},
     flush: async () => {},
     close: async () => {}

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import type { FolderCache } from '../../src/cache/folder-cache.ts'
 import type { FolderCacheStatus } from '../../src/cache/types.ts'
-import { type FolderKey, folderKeyText } from '../../src/cache/types.ts'
+import { type FolderKey, folderKeyToString } from '../../src/cache/types.ts'
 import { anyText } from '../support/listing/arbitraries.ts'
 import { settled } from '../support/time/deferred.ts'
 import { fetcher, folderKey as key, makeCache, never } from '../support/listing/folder-cache.ts'
@@ -413,7 +413,7 @@ t.test('keys never collide', async (t) => {
   const same = (a: FolderKey, b: FolderKey) =>
     (['userId', 'provider', 'folderId', 'connectionId', 'variant'] as const).every((name) => a[name] === b[name])
   fc.assert(
-    fc.property(keys, keys, (a, b) => (folderKeyText(a) === folderKeyText(b)) === same(a, b)),
+    fc.property(keys, keys, (a, b) => (folderKeyToString(a) === folderKeyToString(b)) === same(a, b)),
     { numRuns: 5000 }
   )
   const { cache } = makeCache()

@@ -59,16 +59,16 @@ function run(steps: readonly Step[], asked: FolderKey): void {
       const found = index.find({ ...folder })
       same(found === undefined ? [] : [found], (other) => isSameKey(other, folder), 'find')
     }
-    same(index.ofProvider(userId, provider), (k) => k.userId === userId && k.provider === provider, 'of a provider')
+    same(index.findByProvider(userId, provider), (k) => k.userId === userId && k.provider === provider, 'of a provider')
     if (connectionId !== undefined) {
-      same(index.ofConnection(connectionId), (k) => k.connectionId === connectionId, 'of a connection')
+      same(index.findByConnection(connectionId), (k) => k.connectionId === connectionId, 'of a connection')
     }
     const isFolder = (k: FolderKey): boolean =>
       k.userId === userId && k.provider === provider && k.folderId === folderId
-    same(index.ofFolder({ userId, provider, folderId }), isFolder, 'of a folder')
+    same(index.findByFolder({ userId, provider, folderId }), isFolder, 'of a folder')
     if (connectionId !== undefined) {
       same(
-        index.ofFolder({ userId, provider, folderId, connectionId }),
+        index.findByFolder({ userId, provider, folderId, connectionId }),
         (k) => isFolder(k) && k.connectionId === connectionId,
         'of a folder of a connection'
       )

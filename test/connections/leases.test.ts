@@ -60,14 +60,14 @@ function withoutCredentials({ sealedCredentials: _sealed, ...connection }: Seale
 t.test('a row is leased after its read, and read again when the lease expires', async (t) => {
   const { clock, connections, leases, outcomes } = make()
   const { id } = connections.add()
-  t.equal(leases.believed('ann', id), undefined)
+  t.equal(leases.leased('ann', id), undefined)
   t.match(await leases.find('ann', id), { id })
   clock.tick(LEASE_MS - 1)
-  t.match(leases.believed('ann', id), { id })
+  t.match(leases.leased('ann', id), { id })
   await leases.find('ann', id)
   t.equal(connections.reads.length, 1)
   clock.tick(1)
-  t.equal(leases.believed('ann', id), undefined)
+  t.equal(leases.leased('ann', id), undefined)
   await leases.find('ann', id)
   t.equal(connections.reads.length, 2)
   t.same(outcomes, ['ok', 'ok'])
@@ -84,8 +84,8 @@ t.test('leases that begin together expire at different times, and none exceeds t
     if (n === 0) await leases.find('ann', id)
     else await leases.choose('ann', `p${String(n)}`)
   }
-  const believed = () => ids.filter((id) => leases.believed('ann', id) !== undefined)
-  const chosen = () => ids.filter((_, n) => leases.believedChoice('ann', `p${String(n)}`) !== undefined)
+  const believed = () => ids.filter((id) => leases.leased('ann', id) !== undefined)
+  const chosen = () => ids.filter((_, n) => leases.leasedDefault('ann', `p${String(n)}`) !== undefined)
   clock.tick(LEASE_MS / 2)
   t.same(believed(), ['c0', 'c1', 'c2'])
   t.same(chosen(), ['c1', 'c2'])
@@ -107,9 +107,9 @@ t.test('a lease begins at the start of its read', async (t) => {
   finds[0]?.resolve(row)
   await answer
   clock.tick(LEASE_MS - 901)
-  t.ok(leases.believed('ann', row.id))
+  t.ok(leases.leased('ann', row.id))
   clock.tick(1)
-  t.notOk(leases.believed('ann', row.id))
+  t.notOk(leases.leased('ann', row.id))
 })
 
 t.test('leases expire while the machine sleeps', async (t) => {
@@ -117,7 +117,7 @@ t.test('leases expire while the machine sleeps', async (t) => {
   const { id } = connections.add()
   await leases.find('ann', id)
   clock.sleep(LEASE_MS)
-  t.notOk(leases.believed('ann', id))
+  t.notOk(leases.leased('ann', id))
 })
 
 t.test('setting back the wall clock does not extend a lease', async (t) => {
@@ -126,7 +126,7 @@ t.test('setting back the wall clock does not extend a lease', async (t) => {
   await leases.find('ann', id)
   clock.setBack(3_600_000)
   clock.tick(LEASE_MS)
-  t.notOk(leases.believed('ann', id))
+  t.notOk(leases.leased('ann', id))
 })
 
 t.test('concurrent callers share one read, unless it is older than a lease', async (t) => {
@@ -162,7 +162,7 @@ t.test('without a lease each caller reads for itself, and nothing is cached', as
   clock.tick(1_000)
   for (const read of finds) read.resolve(row)
   t.same(await Promise.all(answers), [row, row])
-  t.notOk(leases.believed('ann', row.id))
+  t.notOk(leases.leased('ann', row.id))
   const slow = find()
   clock.tick(4_000)
   finds[2]?.resolve(row)
@@ -175,7 +175,7 @@ t.test('with a short lease a read may still take a minimum of time', async (t) =
   clock.tick(250)
   finds[0]?.resolve(row)
   t.equal(await answer, row)
-  t.notOk(leases.believed('ann', row.id))
+  t.notOk(leases.leased('ann', row.id))
   const late = find()
   clock.tick(251)
   finds[1]?.resolve(row)
@@ -191,16 +191,16 @@ t.test('a change during a read: its row is not leased, and no caller joins it', 
     const before = find()
     if (change === 'drop') leases.drop(row)
     else if (change === 'dropAll') leases.dropAll()
-    else leases.hear({ ...row, version: 2, isGone: false })
+    else leases.onNotification({ ...row, version: 2, isRemoved: false })
     const after = find()
     t.equal(finds.length, 2)
     finds[0]?.resolve(row)
     t.equal(await before, row, 'an earlier caller still gets the row')
-    t.notOk(leases.believed('ann', row.id))
+    t.notOk(leases.leased('ann', row.id))
     const changed = { ...row, version: 2 }
     finds[1]?.resolve(changed)
     t.equal(await after, changed)
-    t.strictSame(leases.believed('ann', row.id), withoutCredentials(changed))
+    t.strictSame(leases.leased('ann', row.id), withoutCredentials(changed))
   }
 })
 
@@ -213,7 +213,7 @@ t.test('a change of another connection does not affect a read', async (t) => {
   t.equal(finds.length, 1)
   finds[0]?.resolve(row)
   await answer
-  t.strictSame(leases.believed('ann', row.id), withoutCredentials(row))
+  t.strictSame(leases.leased('ann', row.id), withoutCredentials(row))
 })
 
 t.test('a read that began earlier and ends later changes nothing', async (t) => {
@@ -226,7 +226,7 @@ t.test('a read that began earlier and ends later changes nothing', async (t) => 
   await newer
   finds[0]?.resolve(row)
   await older
-  t.strictSame(leases.believed('ann', row.id), withoutCredentials(changed))
+  t.strictSame(leases.leased('ann', row.id), withoutCredentials(changed))
 })
 
 t.test('an inactive connection is never leased', async (t) => {
@@ -236,9 +236,9 @@ t.test('an inactive connection is never leased', async (t) => {
     await leases.find('ann', id)
     connections.change(id, { status })
     t.match(await leases.findSealed('ann', id), { status })
-    t.notOk(leases.believed('ann', id), 'and loses its lease')
+    t.notOk(leases.leased('ann', id), 'and loses its lease')
     t.match(await leases.find('ann', id), { status })
-    t.notOk(leases.believed('ann', id))
+    t.notOk(leases.leased('ann', id))
   }
 })
 
@@ -246,13 +246,13 @@ t.test('another user gets no row, and does not affect the lease of the owner', a
   const { connections, leases } = make()
   const { id } = connections.add()
   await leases.find('ann', id)
-  t.notOk(leases.believed('bob', id))
+  t.notOk(leases.leased('bob', id))
   t.equal(await leases.find('bob', id), null)
   t.equal(await leases.findSealed('bob', id), null)
   await t.rejects(leases.confirm({ userId: 'bob', id, accountId: 'account' }, LEASE_MS), {
     code: 'CONNECTION_INACTIVE'
   })
-  t.ok(leases.believed('ann', id))
+  t.ok(leases.leased('ann', id))
 })
 
 t.test('the default connection is leased for the same time', async (t) => {
@@ -262,14 +262,14 @@ t.test('the default connection is leased for the same time', async (t) => {
   t.equal((await leases.choose('ann', 'scripted')).id, first.id, 'a missing default is read again')
   const second = connections.add({ isDefault: true })
   t.equal((await leases.choose('ann', 'scripted')).id, first.id)
-  t.equal(leases.believedChoice('ann', 'scripted')?.id, first.id)
-  t.equal(leases.believedChoice('ann', 'other'), undefined)
-  t.equal(leases.believedChoice('bob', 'scripted'), undefined)
+  t.equal(leases.leasedDefault('ann', 'scripted')?.id, first.id)
+  t.equal(leases.leasedDefault('ann', 'other'), undefined)
+  t.equal(leases.leasedDefault('bob', 'scripted'), undefined)
   clock.tick(LEASE_MS)
   t.equal((await leases.choose('ann', 'scripted')).id, second.id)
   t.same(connections.reads, ['listSealed', 'listSealed', 'listSealed'])
   leases.drop({ userId: 'ann', id: first.id, provider: 'scripted' })
-  t.equal(leases.believedChoice('ann', 'scripted'), undefined, 'a change of any connection may change the default')
+  t.equal(leases.leasedDefault('ann', 'scripted'), undefined, 'a change of any connection may change the default')
   connections.rows.set(second.id, { ...second, isDefault: false })
   await t.rejects(leases.choose('ann', 'scripted'), { code: 'CONNECTION_AMBIGUOUS' })
   await t.rejects(leases.choose('ann', 'scripted'), { code: 'CONNECTION_AMBIGUOUS' })
@@ -283,10 +283,10 @@ t.test('a default whose read overlaps with a change is not leased', async (t) =>
   const leases = new Leases({ connections, leaseMs: LEASE_MS, clock, random: longest })
   const row = connectionRow()
   const chosen = leases.choose('ann', row.provider)
-  leases.hear({ id: 'another', userId: 'ann', provider: row.provider, version: 1, isGone: true })
+  leases.onNotification({ id: 'another', userId: 'ann', provider: row.provider, version: 1, isRemoved: true })
   answer.resolve([row])
   t.equal(await chosen, row)
-  t.equal(leases.believedChoice('ann', row.provider), undefined)
+  t.equal(leases.leasedDefault('ann', row.provider), undefined)
 })
 
 t.test('a row that is read with its credentials is leased without them', async (t) => {
@@ -295,12 +295,12 @@ t.test('a row that is read with its credentials is leased without them', async (
     const row = connections.add()
     const { id } = row
     t.strictSame(how === 'choose' ? await leases.choose('ann', 'scripted') : await leases[how]('ann', id), row, how)
-    t.strictSame(leases.believed('ann', id), withoutCredentials(row), how)
+    t.strictSame(leases.leased('ann', id), withoutCredentials(row), how)
     t.strictSame(await leases.find('ann', id), withoutCredentials(row), 'a leased row has no sealed credentials')
-    if (how === 'choose') t.strictSame(leases.believedChoice('ann', 'scripted'), withoutCredentials(row))
+    if (how === 'choose') t.strictSame(leases.leasedDefault('ann', 'scripted'), withoutCredentials(row))
     connections.rows.delete(id)
     t.equal(await leases.findSealed('ann', id), null)
-    t.notOk(leases.believed('ann', id), 'a removed row loses its lease')
+    t.notOk(leases.leased('ann', id), 'a removed row loses its lease')
   }
 })
 
@@ -308,9 +308,9 @@ t.test('a row with credentials whose read overlaps with a change is not leased',
   const { connections, leases } = make()
   const row = connections.add()
   const reading = leases.findSealed('ann', row.id)
-  leases.hear({ ...row, version: 2, isGone: false })
+  leases.onNotification({ ...row, version: 2, isRemoved: false })
   t.match(await reading, { id: row.id })
-  t.notOk(leases.believed('ann', row.id))
+  t.notOk(leases.leased('ann', row.id))
 })
 
 t.test('a leased default whose row has changed its provider is invalid', async (t) => {
@@ -319,21 +319,21 @@ t.test('a leased default whose row has changed its provider is invalid', async (
   await leases.choose('ann', 'scripted')
   connections.change(row.id, { provider: 'other' })
   await leases.findSealed('ann', row.id)
-  t.equal(leases.believedChoice('ann', 'scripted'), undefined)
+  t.equal(leases.leasedDefault('ann', 'scripted'), undefined)
 })
 
 t.test('a notification of a known version is ignored', async (t) => {
   const { connections, leases } = make()
   const row = connections.add({ version: 5 })
   await leases.find('ann', row.id)
-  t.notOk(leases.hear({ ...row, version: 4, isGone: false }))
-  t.notOk(leases.hear({ ...row, version: 5, isGone: false }))
-  t.ok(leases.believed('ann', row.id))
-  t.ok(leases.hear({ ...row, version: 6, isGone: false }))
-  t.notOk(leases.believed('ann', row.id))
+  t.notOk(leases.onNotification({ ...row, version: 4, isRemoved: false }))
+  t.notOk(leases.onNotification({ ...row, version: 5, isRemoved: false }))
+  t.ok(leases.leased('ann', row.id))
+  t.ok(leases.onNotification({ ...row, version: 6, isRemoved: false }))
+  t.notOk(leases.leased('ann', row.id))
   await leases.find('ann', row.id)
-  t.ok(leases.hear({ ...row, version: 5, isGone: true }))
-  t.notOk(leases.believed('ann', row.id))
+  t.ok(leases.onNotification({ ...row, version: 5, isRemoved: true }))
+  t.notOk(leases.leased('ann', row.id))
 })
 
 t.test('the number of leases is limited', async (t) => {
@@ -341,7 +341,7 @@ t.test('the number of leases is limited', async (t) => {
   const rows = [connections.add(), connections.add(), connections.add()]
   for (const { id } of rows) await leases.find('ann', id)
   t.same(
-    rows.map(({ id }) => leases.believed('ann', id) !== undefined),
+    rows.map(({ id }) => leases.leased('ann', id) !== undefined),
     [false, true, true]
   )
 })

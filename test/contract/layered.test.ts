@@ -2,12 +2,12 @@ import t from 'tap'
 import type { StorageBackend } from '../../src/core/backend.ts'
 import { NO_TRACING } from '../../src/telemetry/tracing.ts'
 import { Breaker } from '../../src/layers/breaker.ts'
-import { Penalty } from '../../src/layers/throttle.ts'
+import { Throttle } from '../../src/layers/throttle.ts'
 import { withBreaker } from '../../src/layers/breaker.ts'
 import { withDeadline } from '../../src/layers/deadline.ts'
-import { withKnownErrors } from '../../src/layers/errors.ts'
+import { withStorageErrors } from '../../src/layers/errors.ts'
 import { withPageGuard } from '../../src/layers/page-guard.ts'
-import { withPenaltyGate, withPenaltyWatch } from '../../src/layers/throttle.ts'
+import { withThrottleGate, withThrottleDetection } from '../../src/layers/throttle.ts'
 import { withRetry } from '../../src/layers/retry.ts'
 import { withSpans } from '../../src/layers/spans.ts'
 import { ManualClock } from '../support/time/clock.ts'
@@ -24,20 +24,20 @@ const deadlineMs = TEST_TIMEOUTS.totalMs
 
 type Layer = (backend: StorageBackend) => StorageBackend
 
-const LAYERS: Readonly<Record<string, (penalty: Penalty) => Layer>> = {
+const LAYERS: Readonly<Record<string, (penalty: Throttle) => Layer>> = {
   spans: () => (backend) => withSpans(backend, NO_TRACING, 'managed'),
-  'known errors': () => (backend) => withKnownErrors(backend),
-  'penalty gate': (penalty) => (backend) => withPenaltyGate(backend, penalty),
+  'known errors': () => (backend) => withStorageErrors(backend),
+  'penalty gate': (penalty) => (backend) => withThrottleGate(backend, penalty),
   breaker: () => (backend) => withBreaker(backend, new Breaker(clock)),
   deadline: () => (backend) => withDeadline(backend, deadlineMs),
-  retry: (penalty) => (backend) => withRetry(backend, { clock, deadlineMs, penalty }),
-  'penalty watch': (penalty) => (backend) => withPenaltyWatch(backend, penalty),
+  retry: (penalty) => (backend) => withRetry(backend, { clock, deadlineMs, throttle: penalty }),
+  'penalty watch': (penalty) => (backend) => withThrottleDetection(backend, penalty),
   'page guard': () => (backend) => withPageGuard(backend)
 }
 
 for (const [name, layer] of Object.entries(LAYERS)) {
   t.test(`the contract holds through ${name} alone`, async (t) => {
-    backendContract(t, harness, { wrap: layer(new Penalty(clock)) })
+    backendContract(t, harness, { wrap: layer(new Throttle(clock)) })
   })
 }
 

@@ -1,7 +1,7 @@
 import type { StorageBackend } from '../../src/core/backend.ts'
 import { ConnectionHealth } from '../../src/layers/breaker.ts'
-import { resilient } from '../../src/layers/resilient.ts'
-import { withKnownErrors } from '../../src/layers/errors.ts'
+import { withResilience } from '../../src/layers/resilient.ts'
+import { withStorageErrors } from '../../src/layers/errors.ts'
 import { withSafeLinks } from '../../src/layers/safe-links.ts'
 import { ManualClock } from '../support/time/clock.ts'
 import { TEST_TIMEOUTS } from '../support/time/timeouts.ts'
@@ -9,8 +9,8 @@ import { TEST_TIMEOUTS } from '../support/time/timeouts.ts'
 /** Returns a function that wraps a backend in all layers, as the plugin does. */
 export function throughAllLayers(clock = new ManualClock()): (backend: StorageBackend) => StorageBackend {
   return (backend) => {
-    const health = new ConnectionHealth(clock).of(backend.provider, 'one')
+    const health = new ConnectionHealth(clock).get(backend.provider, 'one')
     const safe = withSafeLinks(backend, { assertAllowed: () => {} })
-    return withKnownErrors(resilient(safe, { health, timeouts: TEST_TIMEOUTS, clock }))
+    return withStorageErrors(withResilience(safe, { health, timeouts: TEST_TIMEOUTS, clock }))
   }
 }

@@ -6,34 +6,34 @@ const REFUSED = { code: 'TOO_MANY_REQUESTS', message: 'Too many.' }
 
 t.test('an operation is counted until the last holder of its slot has released it, once each', async (t) => {
   const limit = new InFlightLimit(1, 'Too many.')
-  const slot = limit.enter('ann')
+  const slot = limit.acquire('ann')
   const [response, body] = [slot.hold(), slot.hold()]
   response()
   response()
-  t.throws(() => limit.enter('ann'), { ...REFUSED, retryAfterMs: 1000 }, 'the body still holds the slot')
-  limit.enter('bob').hold()
+  t.throws(() => limit.acquire('ann'), { ...REFUSED, retryAfterMs: 1000 }, 'the body still holds the slot')
+  limit.acquire('bob').hold()
   body()
-  const next = limit.enter('ann').hold()
+  const next = limit.acquire('ann').hold()
   slot.hold()()
-  t.throws(() => limit.enter('ann'), REFUSED, 'a released slot stays released')
+  t.throws(() => limit.acquire('ann'), REFUSED, 'a released slot stays released')
   next()
-  limit.enter('ann')
+  limit.acquire('ann')
 })
 
 t.test('a user has a limited number of events per minute and scope', async (t) => {
   const clock = new ManualClock()
   const limit = new MinuteLimit(2, 'Too many.', clock)
-  limit.take('ann', 'a.example')
+  limit.consume('ann', 'a.example')
   clock.tick(20_000)
-  limit.take('ann', 'a.example')
+  limit.consume('ann', 'a.example')
   t.throws(() => limit.begin('ann', 'a.example'), { ...REFUSED, retryAfterMs: 40_000 })
   limit.begin('ann', 'b.example').end(false)
   limit.begin('bob', 'a.example').end(true)
   clock.tick(39_999)
-  t.match(limit.refusal('ann', 'a.example'), { retryAfterMs: 1 })
+  t.match(limit.limitError('ann', 'a.example'), { retryAfterMs: 1 })
   clock.tick(1)
-  limit.take('ann', 'a.example')
-  t.match(limit.refusal('ann', 'a.example'), { retryAfterMs: 20_000 }, 'the minute is a sliding window')
+  limit.consume('ann', 'a.example')
+  t.match(limit.limitError('ann', 'a.example'), { retryAfterMs: 20_000 }, 'the minute is a sliding window')
 })
 
 t.test('attempts in flight count as events until they end, and only once', async (t) => {
@@ -47,7 +47,7 @@ t.test('attempts in flight count as events until they end, and only once', async
   })
   const begun = outcomes.filter((attempt) => attempt !== null)
   t.equal(begun.length, 5)
-  t.match(limit.refusal('ann', 'a.example'), { retryAfterMs: 1000 }, 'one of them may end at any moment')
+  t.match(limit.limitError('ann', 'a.example'), { retryAfterMs: 1000 }, 'one of them may end at any moment')
   begun[0]?.end(false)
   begun[0]?.end(true)
   limit.begin('ann', 'a.example').end(false)
@@ -59,15 +59,15 @@ t.test('attempts in flight count as events until they end, and only once', async
 t.test('a user cannot reset the count of one scope by using others', async (t) => {
   const clock = new ManualClock()
   const limit = new MinuteLimit(1, 'Too many.', clock)
-  limit.take('ann', 'victim.example')
+  limit.consume('ann', 'victim.example')
   let refused = 0
   for (let count = 0; count < 1000; count++) {
-    if (limit.refusal('ann', `other-${count}.example`) === undefined) limit.take('ann', `other-${count}.example`)
+    if (limit.limitError('ann', `other-${count}.example`) === undefined) limit.consume('ann', `other-${count}.example`)
     else refused += 1
   }
   t.ok(refused > 900, 'memory per user is limited')
   t.throws(() => limit.begin('ann', 'victim.example'), REFUSED)
-  limit.take('bob', 'victim.example')
+  limit.consume('bob', 'victim.example')
   clock.tick(60_000)
-  limit.take('ann', 'victim.example')
+  limit.consume('ann', 'victim.example')
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { counted, WorkInFlight } from '../../src/core/shared-work.ts'
+import { trackCalls, WorkInFlight } from '../../src/core/shared-work.ts'
 import { Deferred, settled } from '../support/time/deferred.ts'
 
 /** Records when a promise has settled. */
@@ -33,7 +33,7 @@ t.test('close() waits for work, and for work that begins when other work ends', 
 t.test('after closing, work is refused and not started', async (t) => {
   const work = new WorkInFlight()
   let calls = 0
-  const store = counted({ name: 'a store', read: async (by: number) => (calls += by) }, work)
+  const store = trackCalls({ name: 'a store', read: async (by: number) => (calls += by) }, work)
   t.equal(await store.read(2), 2)
   t.equal(store.name, 'a store')
   await work.close()

@@ -71,14 +71,14 @@ t.test('two seals of one page share only their header', async (t) => {
 })
 
 t.test('a hidden name depends on its parts, the purpose and the key', async (t) => {
-  t.equal(sealer.hide('a', 'b'), sealer.hide('a', 'b'))
-  t.match(sealer.hide('a'), /^[\w-]{43}$/)
+  t.equal(sealer.deriveName('a', 'b'), sealer.deriveName('a', 'b'))
+  t.match(sealer.deriveName('a'), /^[\w-]{43}$/)
   const names = [
-    sealer.hide('ab', ''),
-    sealer.hide('a', 'b'),
-    sealer.hide('ab'),
-    createBytesSealer(ring, 'other').hide('ab'),
-    createBytesSealer(createKeyRing({ current: 'k2', keys: { k2 } }), 'pages').hide('ab')
+    sealer.deriveName('ab', ''),
+    sealer.deriveName('a', 'b'),
+    sealer.deriveName('ab'),
+    createBytesSealer(ring, 'other').deriveName('ab'),
+    createBytesSealer(createKeyRing({ current: 'k2', keys: { k2 } }), 'pages').deriveName('ab')
   ]
   t.equal(new Set(names).size, names.length)
 })

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import t, { type Test } from 'tap'
-import { ConnectionListener, type ConnectionMessage, type ListenClient } from '../../src/db/connection-listener.ts'
+import { ConnectionListener, type ConnectionNotification, type ListenClient } from '../../src/db/connection-listener.ts'
 import { emptyDatabase } from '../support/database/database.ts'
 import { Deferred } from '../support/time/deferred.ts'
 import { until } from '../support/time/until.ts'
@@ -30,7 +30,7 @@ class ScriptedClient extends EventEmitter implements ListenClient {
 
 function start(t: Test, connect?: (n: number) => Promise<ScriptedClient>) {
   const clients: ScriptedClient[] = []
-  const heard: (ConnectionMessage | null)[] = []
+  const heard: (ConnectionNotification | null)[] = []
   const troubles: unknown[] = []
   let attempts = 0
   const listener = new ConnectionListener({
@@ -40,11 +40,11 @@ function start(t: Test, connect?: (n: number) => Promise<ScriptedClient>) {
       clients.push(client)
       return client
     },
-    onMessage: (message) => heard.push(message),
-    onTrouble: (error) => troubles.push(error),
+    onNotification: (message) => heard.push(message),
+    logConnectionLoss: (error) => troubles.push(error),
     random: () => 0,
     heartbeatMs: 20,
-    answerMs: 40
+    responseTimeoutMs: 40
   })
   t.teardown(() => listener.close())
   listener.start()
@@ -131,11 +131,11 @@ t.test('closing takes effect at once in every state', async (t) => {
         if (wait === 'connect') return new Promise(() => {})
         return wait === 'backoff' ? Promise.reject(new Error('no')) : Promise.resolve(client)
       },
-      onMessage: () => {},
-      onTrouble: () => {},
+      onNotification: () => {},
+      logConnectionLoss: () => {},
       random: () => 1,
       heartbeatMs: 3_600_000,
-      answerMs: 3_600_000
+      responseTimeoutMs: 3_600_000
     })
     listener.start()
     await until(() => attempts === 1)
@@ -148,16 +148,21 @@ t.test('closing takes effect at once in every state', async (t) => {
 
 t.test('a listener that was never started can be closed', async () => {
   const listen = () => Promise.reject(new Error('not asked for'))
-  await new ConnectionListener({ listen, onMessage: () => {}, onTrouble: () => {}, random: () => 0 }).close()
+  await new ConnectionListener({
+    listen,
+    onNotification: () => {},
+    logConnectionLoss: () => {},
+    random: () => 0
+  }).close()
 })
 
 t.test('the embedded database notifies about its own changes', async (t) => {
   const database = await emptyDatabase()
-  const heard: (ConnectionMessage | null)[] = []
+  const heard: (ConnectionNotification | null)[] = []
   const listener = new ConnectionListener({
     listen: database.listen,
-    onMessage: (message) => heard.push(message),
-    onTrouble: (error) => t.fail(String(error)),
+    onNotification: (message) => heard.push(message),
+    logConnectionLoss: (error) => t.fail(String(error)),
     random: () => 0
   })
   t.teardown(() => listener.close())

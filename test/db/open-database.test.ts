@@ -4,7 +4,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openEmbedded } from '../../src/db/pglite.ts'
-import { lockFolder, removeDead } from '../../src/db/folder-lock.ts'
+import { lockFolder, removeStaleLock } from '../../src/db/folder-lock.ts'
 import { openDatabase } from '../../src/db/open-database.ts'
 import { migratedImage } from '../support/database/database-image.ts'
 import { emptyDatabase, ownDatabase } from '../support/database/database.ts'
@@ -168,7 +168,7 @@ t.test('of two processes that find a dead lock the slower one does not remove th
   lockFolder(path, '/the/folder')
   const draft = join(t.testdirName, 'draft')
   writeFileSync(draft, JSON.stringify({ ...HOLDER, nonce: 'slow' }))
-  removeDead(draft, path, dead, '/the/folder')
+  removeStaleLock(draft, path, dead, '/the/folder')
   t.match(JSON.parse(readFileSync(path, 'utf8')), { pid: process.pid })
   t.notOk(existsSync(`${path}.dead.claim`))
 })

@@ -6,7 +6,7 @@ import { startControls } from '../../demo/controls/server.ts'
 import { GOOGLE_CLIENT } from '../fakes/google/emulate-seed.ts'
 import { readForms } from '../fakes/google/emulate-page.ts'
 import { ManualClock } from '../support/time/clock.ts'
-import { configOf, readSettings } from '../../demo/settings.ts'
+import { createDemoConfig, readSettings } from '../../demo/settings.ts'
 
 const SERVER = 'http://127.0.0.1:3000'
 const VERIFIER = 'a-verifier-of-43-characters-and-more-0000000'
@@ -14,7 +14,7 @@ const VERIFIER = 'a-verifier-of-43-characters-and-more-0000000'
 async function controls(t: Test) {
   const clock = new ManualClock()
   const google = await startGoogle(t, { redirectUri: `${SERVER}/callback`, clock })
-  const url = await startControls(t, { moods: google.moods, serverUrl: SERVER })
+  const url = await startControls(t, { faults: google.faults, serverUrl: SERVER })
   const { origin, host } = new URL(url)
   /** Sends the form of this page, like a browser. */
   const press = (action: string, headers: Record<string, string> = { origin }) =>
@@ -23,7 +23,7 @@ async function controls(t: Test) {
 }
 
 t.test('each button has its effect, which the page shows', async (t) => {
-  const { moods, clock, url, read, press } = await controls(t)
+  const { faults: moods, clock, url, read, press } = await controls(t)
   const html = await read()
   t.match(html, 'no application has access, not throttling, not slow')
   const actions = readForms(html).map(({ action }) => action)
@@ -43,7 +43,7 @@ t.test('each button has its effect, which the page shows', async (t) => {
 })
 
 t.test('the button that revokes access ends every grant', async (t) => {
-  const { emulated, tokens, moods, read, press } = await controls(t)
+  const { emulated, tokens, faults: moods, read, press } = await controls(t)
   const { clientId, clientSecret } = GOOGLE_CLIENT
   for (const expected of [1, 2]) {
     const { authorizationEndpoint, tokenEndpoint } = tokens.server
@@ -76,7 +76,7 @@ t.test('the button that revokes access ends every grant', async (t) => {
 })
 
 t.test('a page of another site cannot press a button', async (t) => {
-  const { moods, press } = await controls(t)
+  const { faults: moods, press } = await controls(t)
   t.equal((await press('/throttle', {})).status, 403)
   for (const origin of ['null', SERVER, 'http://localhost:1', 'https://evil.example']) {
     t.equal((await press('/throttle', { origin })).status, 403, origin)
@@ -85,7 +85,7 @@ t.test('a page of another site cannot press a button', async (t) => {
 })
 
 t.test('another host name that resolves to the server shows no page and presses no button', async (t) => {
-  const { moods, host } = await controls(t)
+  const { faults: moods, host } = await controls(t)
   const [hostname, port] = host.split(':')
   for (const [method, path] of [
     ['GET', '/'],
@@ -112,7 +112,7 @@ t.test('the page has no scripts, loads nothing from other hosts, and cannot be f
 })
 
 t.test('any request except for the page and its buttons is refused', async (t) => {
-  const { moods, url, press } = await controls(t)
+  const { faults: moods, url, press } = await controls(t)
   t.equal((await fetch(new URL('throttle', url))).status, 405)
   t.equal((await press('/constructor')).status, 404)
   t.equal((await press('/')).status, 404)
@@ -146,7 +146,7 @@ t.test('an invalid variable is named', async (t) => {
 t.test('other variables do not open the demo to the network', async (t) => {
   t.same(readSettings({ HOST: '0.0.0.0', PUBLIC_URL: 'https://example.org', JWT_SECRET: 'x' }).port, 3000)
   const places = { port: 4000, folder: '/tmp/a', publicUrl: 'http://127.0.0.1:4000', webdav: '127.0.0.1:4001' }
-  const { host, port, dataDir, allowHosts } = configOf(places, 'warn')
+  const { host, port, dataDir, allowHosts } = createDemoConfig(places, 'warn')
   t.same({ host, port, dataDir }, { host: '127.0.0.1', port: 4000, dataDir: '/tmp/a' })
   t.same(allowHosts, { s3: [], webdav: ['127.0.0.1:4001'], nextcloud: [] })
 })

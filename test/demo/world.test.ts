@@ -159,9 +159,9 @@ t.test('shared drives can be browsed like folders', async (t) => {
 })
 
 t.test('revoked access requires reauthentication, and a new consent restores it', async (t) => {
-  t.equal(await world.google.moods.grants(), 1)
-  await world.google.moods.takeAccessAway()
-  t.equal(await world.google.moods.grants(), 0)
+  t.equal(await world.google.faults.grants(), 1)
+  await world.google.faults.revokeAccess()
+  t.equal(await world.google.faults.grants(), 0)
   const ended = await user.list(DRIVE, { refresh: 'true' })
   t.equal(ended.status, 503)
   t.match(await ended.json(), { code: 'CONNECTION_INACTIVE' })
@@ -173,11 +173,11 @@ t.test('revoked access requires reauthentication, and a new consent restores it'
   t.match(await ofDrive(), [{ status: 'ACTIVE' }])
   t.equal((await ofDrive()).length, 1)
   t.equal((await user.list(DRIVE, { refresh: 'true' })).status, 200)
-  t.equal(await world.google.moods.grants(), 1)
+  t.equal(await world.google.faults.grants(), 1)
 })
 
 t.test('requests to a slow Google succeed', async (t) => {
-  const { moods, drive } = world.google
+  const { faults: moods, drive } = world.google
   t.equal(moods.slowForMs, 0)
   moods.slowDown()
   t.equal(moods.slowForMs, 20_000)
@@ -190,7 +190,7 @@ t.test('requests to a slow Google succeed', async (t) => {
 
 // Must be last: the server does not call Google from now on.
 t.test('throttling by Google is passed on with its Retry-After for 20 seconds', async (t) => {
-  const { moods, tokens, drive } = world.google
+  const { faults: moods, tokens, drive } = world.google
   moods.throttle()
   const refused = await user.list(DRIVE, { refresh: 'true' })
   t.equal(refused.status, 503)
@@ -206,7 +206,7 @@ t.test('throttling by Google is passed on with its Retry-After for 20 seconds', 
   clock.tick(1)
   t.equal(await about(), 200)
   moods.throttle()
-  moods.calmDown()
+  moods.reset()
   t.equal(await about(), 200)
 })
 

@@ -61,13 +61,13 @@ function make() {
     cipher,
     providers,
     timeouts: TEST_TIMEOUTS,
-    dress: (backend) => backend,
-    dressNew: (backend) => backend,
+    applyLayers: (backend) => backend,
+    applyLayersToNew: (backend) => backend,
     tokensOf: () => {
       throw new Error('no OAuth here')
     },
     spoolOf: () => TEST_SPOOL,
-    renewSeal: (connection) => {
+    reseal: (connection) => {
       counts.resealed.push(connection.id)
     }
   })

@@ -3,7 +3,7 @@ import { type AddressInfo, connect } from 'node:net'
 import { Readable } from 'node:stream'
 import Fastify from 'fastify'
 import t from 'tap'
-import { dropRest } from '../../src/http/upload-body.ts'
+import { discardRemainingBody } from '../../src/http/upload-body.ts'
 import { scriptedProvider, testApp } from '../support/app/app.ts'
 import { answerOf, Client, contentPath, davTransfers } from '../support/app/transfer-app.ts'
 import { until } from '../support/time/until.ts'
@@ -98,7 +98,7 @@ t.test('a client that keeps sending a refused body is disconnected in the end', 
     done(null, payload)
   })
   app.put('/', async (request, reply) => {
-    dropRest(request, reply, 100)
+    discardRemainingBody(request, reply, 100)
     return reply.code(400).send('refused')
   })
   await app.listen({ host: '127.0.0.1', port: 0 })

@@ -5,8 +5,8 @@ import { PassThrough } from 'node:stream'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { InFlightLimit } from '../../src/core/user-limits.ts'
-import { admitKnown } from '../../src/http/authentication.ts'
-import { countInFlight } from '../../src/http/in-flight.ts'
+import { authenticationHook } from '../../src/http/authentication.ts'
+import { limitInFlight } from '../../src/http/in-flight.ts'
 import { decorateWithUser } from '../../src/http/authentication.ts'
 import { defineProvider, Secret, type StorageBackend } from '../../src/index.ts'
 import { oauthApp, testApp } from '../support/app/app.ts'
@@ -145,18 +145,18 @@ t.test('a request is counted until its handler has settled, even if its client h
   })
   app.addHook(
     'onRequest',
-    admitKnown(() => 'ann', { publicHost: undefined, allowedOrigins: new Set() })
+    authenticationHook(() => 'ann', { publicHost: undefined, allowedOrigins: new Set() })
   )
-  countInFlight(app, limit)
+  limitInFlight(app, limit)
   app.get('/', () => work.promise)
   const client = request(await app.listen({ host: '127.0.0.1', port: 0 })).on('error', () => {})
   client.end()
-  await until(() => limit.refusal('ann') !== undefined)
+  await until(() => limit.limitError('ann') !== undefined)
   client.destroy()
   await closed.promise
-  t.not(limit.refusal('ann'), undefined)
+  t.not(limit.limitError('ann'), undefined)
   work.resolve('done')
-  await until(() => limit.refusal('ann') === undefined)
+  await until(() => limit.limitError('ann') === undefined)
 })
 
 t.test('a host route with the hook is counted until all its calls to the backend have ended', async (t) => {

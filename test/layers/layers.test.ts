@@ -4,10 +4,10 @@ import type { Egress, HttpRequest } from '../../src/core/egress.ts'
 import { StorageError } from '../../src/errors.ts'
 import { HostTrail } from '../../src/core/egress.ts'
 import type { StorageBackend } from '../../src/core/backend.ts'
-import { type Around, aroundEach } from '../../src/layers/layer.ts'
+import { type CallInterceptor, interceptCalls } from '../../src/layers/layer.ts'
 import { withDetails, withHost } from '../../src/layers/errors.ts'
 import { withDeadline } from '../../src/layers/deadline.ts'
-import { withKnownErrors } from '../../src/layers/errors.ts'
+import { withStorageErrors } from '../../src/layers/errors.ts'
 import { useManualTimers } from '../support/time/manual-timers.ts'
 import { ScriptedBackend } from '../support/backend/scripted-backend.ts'
 import { Deferred, settled } from '../support/time/deferred.ts'
@@ -19,7 +19,7 @@ const signal = new AbortController().signal
 t.test('a layer passes every call on and adds no capability', async (t) => {
   const calls: string[] = []
   const bare = new ScriptedBackend()
-  const layered = aroundEach(bare, (call, outer, run) => {
+  const layered = interceptCalls(bare, (call, outer, run) => {
     calls.push(call)
     return run(outer)
   })
@@ -39,7 +39,7 @@ t.test('a layer passes every call on and adds no capability', async (t) => {
     createFolder: async () => bare.stat('made'),
     downloadUrl: async () => ({ url: 'https://x.example', expiresAt: new Date(0) })
   })
-  const dressed = aroundEach(full, (call, outer, run) => {
+  const dressed = interceptCalls(full, (call, outer, run) => {
     calls.push(call)
     return run(outer)
   })
@@ -100,7 +100,7 @@ t.test('a download has the deadline until its body begins, and the caller’s si
 
 t.test('an unknown error becomes PROVIDER_ERROR with a message that reveals nothing', async (t) => {
   const bare = new ScriptedBackend()
-  const backend = withKnownErrors(bare)
+  const backend = withStorageErrors(bare)
   bare.list = () => Promise.reject(new Error('Bearer SECRET'))
   await t.rejects(backend.listFolder(null, { limit: 1, signal }), {
     code: 'PROVIDER_ERROR',
@@ -113,14 +113,14 @@ t.test('an unknown error becomes PROVIDER_ERROR with a message that reveals noth
   await t.rejects(backend.listFolder(null, { limit: 1, signal: left }), { message: 'left' })
 })
 
-function uploading(...layers: Around[]): StorageBackend {
+function uploading(...layers: CallInterceptor[]): StorageBackend {
   const bare: StorageBackend = Object.assign(new ScriptedBackend(), {
     upload: async (_target: unknown, body: PassThrough) => {
       body.resume()
       return new ScriptedBackend().stat('up')
     }
   })
-  return layers.reduce(aroundEach, bare)
+  return layers.reduce(interceptCalls, bare)
 }
 
 t.test('a layer that refuses an upload destroys its source', async (t) => {
@@ -150,22 +150,22 @@ t.test('an error of the source while a layer waits is handled', async (t) => {
 })
 
 t.test('the source has one error listener, whatever the number of layers', async (t) => {
-  const through: Around = (_call, outer, run) => run(outer)
+  const through: CallInterceptor = (_call, outer, run) => run(outer)
   const body = new PassThrough()
-  await uploading(...Array<Around>(12).fill(through)).upload?.({ id: 'a' }, body, { signal })
+  await uploading(...Array<CallInterceptor>(12).fill(through)).upload?.({ id: 'a' }, body, { signal })
   t.equal(body.listenerCount('error'), 1)
 })
 
 t.test('a connection keeps its throttle and its breaker until it is forgotten', async (t) => {
   const health = new ConnectionHealth(new ManualClock())
-  const known = health.of('s3', 'c1')
-  known.penalty.note(1_000)
-  t.equal(health.of('s3', 'c1'), known)
-  health.forget('s3', 'c2')
-  t.equal(health.of('s3', 'c1'), known)
-  health.forget('s3', 'c1')
-  t.not(health.of('s3', 'c1'), known)
-  t.equal(health.of('s3', 'c1').penalty.remainingMs(), 0)
+  const known = health.get('s3', 'c1')
+  known.throttle.extend(1_000)
+  t.equal(health.get('s3', 'c1'), known)
+  health.delete('s3', 'c2')
+  t.equal(health.get('s3', 'c1'), known)
+  health.delete('s3', 'c1')
+  t.not(health.get('s3', 'c1'), known)
+  t.equal(health.get('s3', 'c1').throttle.remainingMs(), 0)
 })
 
 t.test('no two connections share their state', async (t) => {
@@ -179,31 +179,31 @@ t.test('no two connections share their state', async (t) => {
     ['s3:c', ''],
     ['s3', ':c']
   ] as const
-  t.equal(new Set(pairs.map(([provider, id]) => health.of(provider, id))).size, pairs.length)
+  t.equal(new Set(pairs.map(([provider, id]) => health.get(provider, id))).size, pairs.length)
 })
 
 t.test('the least recently used connections are forgotten', async (t) => {
   const health = new ConnectionHealth(new ManualClock())
-  const first = health.of('s3', 'first')
-  const second = health.of('s3', 'second')
-  for (let index = 0; index < 4_998; index += 1) health.of('s3', String(index))
-  t.equal(health.of('s3', 'first'), first)
-  health.of('s3', 'one more')
-  t.equal(health.of('s3', 'first'), first)
-  t.not(health.of('s3', 'second'), second)
+  const first = health.get('s3', 'first')
+  const second = health.get('s3', 'second')
+  for (let index = 0; index < 4_998; index += 1) health.get('s3', String(index))
+  t.equal(health.get('s3', 'first'), first)
+  health.get('s3', 'one more')
+  t.equal(health.get('s3', 'first'), first)
+  t.not(health.get('s3', 'second'), second)
 })
 
 t.test('breakers that are not closed are reported with their provider, which does not count as a use', async (t) => {
   const clock = new ManualClock()
   const health = new ConnectionHealth(clock)
   const down = async (provider: string, id: string): Promise<void> => {
-    const { breaker } = health.of(provider, id)
+    const { breaker } = health.get(provider, id)
     const fail = () => Promise.reject(new StorageError('PROVIDER_UNAVAILABLE', ''))
     for (let call = 0; call < 5; call += 1) {
       await t.rejects(breaker.run(new AbortController().signal, fail), { code: 'PROVIDER_UNAVAILABLE' })
     }
   }
-  health.of('s3', 'well')
+  health.get('s3', 'well')
   t.same(health.tripped(), [])
   await down('s3', 'a')
   clock.tick(10_000)
@@ -213,20 +213,20 @@ t.test('breakers that are not closed are reported with their provider, which doe
     { provider: 's3', state: 'half_open' },
     { provider: 'webdav', state: 'open' }
   ])
-  health.forget('webdav', 'a')
+  health.delete('webdav', 'a')
   t.same(tripped(), [{ provider: 's3', state: 'half_open' }])
-  for (let index = 0; index < 4_998; index += 1) health.of('s3', String(index))
+  for (let index = 0; index < 4_998; index += 1) health.get('s3', String(index))
   t.same(tripped(), [{ provider: 's3', state: 'half_open' }])
-  health.of('s3', 'one more')
-  health.of('s3', 'another')
+  health.get('s3', 'one more')
+  health.get('s3', 'another')
   t.same(tripped(), [], 'the oldest one is forgotten, however often it was reported')
 })
 
 t.test('a throttled connection is reported by its provider', async (t) => {
   const told: string[] = []
   const health = new ConnectionHealth(new ManualClock(), (provider) => told.push(provider))
-  health.of('s3', 'a').penalty.hear(new StorageError('PROVIDER_THROTTLED', ''))
-  health.of('webdav', 'a').penalty.hear(new StorageError('PROVIDER_THROTTLED', ''))
+  health.get('s3', 'a').throttle.recordThrottled(new StorageError('PROVIDER_THROTTLED', ''))
+  health.get('webdav', 'a').throttle.recordThrottled(new StorageError('PROVIDER_THROTTLED', ''))
   t.same(told, ['s3', 'webdav'])
 })
 

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import t from 'tap'
 import { StorageError } from '../../src/errors.ts'
-import { type LeaseWatch, withLease } from '../../src/layers/lease.ts'
+import { type LeaseVerifier, withLease } from '../../src/layers/lease.ts'
 import { Deferred, settled } from '../support/time/deferred.ts'
 import { entry, page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
 import { until } from '../support/time/until.ts'
@@ -12,7 +12,7 @@ const inactive = () => new StorageError('CONNECTION_INACTIVE', 'scripted')
 const unavailable = () => new StorageError('DATABASE_UNAVAILABLE', 'scripted')
 
 /** A backend with a scripted body, behind scripted confirmations. */
-function make(confirm: LeaseWatch['confirm'], leaseMs = 60) {
+function make(confirm: LeaseVerifier['confirm'], leaseMs = 60) {
   const bare = new ScriptedBackend()
   const body = new PassThrough()
   bare.download = async () => ({ body, size: null, range: null, mimeType: null, etag: null, modifiedAt: null })

@@ -5,7 +5,7 @@ import t from 'tap'
 import { StorageError, type StorageErrorCode } from '../../src/errors.ts'
 import type { StorageBackend } from '../../src/core/backend.ts'
 import { backoffMs } from '../../src/core/time.ts'
-import { Penalty } from '../../src/layers/throttle.ts'
+import { Throttle } from '../../src/layers/throttle.ts'
 import { sleep } from '../../src/core/time.ts'
 import { withDeadline } from '../../src/layers/deadline.ts'
 import { type RetryOptions, withRetry } from '../../src/layers/retry.ts'
@@ -124,16 +124,16 @@ t.test('no attempt is made before the Retry-After of the provider', async (t) =>
 
 t.test('no attempt is made before the Retry-After of another call of the connection', async (t) => {
   const clock = new ManualClock()
-  const penalty = new Penalty(clock)
+  const penalty = new Throttle(clock)
   const waits: number[] = []
   const { backend } = arrange([fails('PROVIDER_UNAVAILABLE')], {
     clock,
-    penalty,
+    throttle: penalty,
     sleep: async (waitMs) => {
       waits.push(waitMs)
       clock.tick(waitMs)
       // Another call receives a Retry-After during this wait.
-      if (waits.length === 1) penalty.note(7_000)
+      if (waits.length === 1) penalty.extend(7_000)
     }
   })
   await backend.listFolder(null, list)

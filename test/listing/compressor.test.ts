@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import t from 'tap'
-import { Encoder } from '../../src/listing/compressor.ts'
+import { Compressor } from '../../src/listing/compressor.ts'
 import type { FolderKey } from '../../src/cache/types.ts'
 import { ENCODINGS, RenderedListing } from '../../src/listing/rendered-listing.ts'
 import { folderKey, makeCache } from '../support/listing/folder-cache.ts'
@@ -18,8 +18,9 @@ const stored = (key: FolderKey, listing: RenderedListing) => ({ key, listing, st
 async function kept(bytes: Buffer, maxBytes = 1 << 20) {
   const sizeOf = (value: unknown): number => (value as RenderedListing).size
   const { cache } = makeCache({ maxBytes, sizeOf })
-  const keep = (variant: string) => cache.getOrFetch(folderKey({ variant }), async () => RenderedListing.ofBytes(bytes))
-  return { cache, encoder: new Encoder(cache), keep, key: folderKey({ variant: '1' }), listing: await keep('1') }
+  const keep = (variant: string) =>
+    cache.getOrFetch(folderKey({ variant }), async () => RenderedListing.fromBytes(bytes))
+  return { cache, encoder: new Compressor(cache), keep, key: folderKey({ variant: '1' }), listing: await keep('1') }
 }
 
 t.test('each encoding decompresses to the same bytes and counts with its size', async (t) => {
@@ -29,9 +30,9 @@ t.test('each encoding decompresses to the same bytes and counts with its size', 
   let expected = bytes.byteLength
   for (const encoding of ENCODINGS) {
     const done = encoder.begin(stored(key, listing), encoding)
-    t.equal(listing.coded(encoding), undefined, 'the first caller does not wait')
+    t.equal(listing.getCompressed(encoding), undefined, 'the first caller does not wait')
     await done
-    const coded = listing.coded(encoding)!
+    const coded = listing.getCompressed(encoding)!
     t.ok(decode[encoding](coded.bytes).equals(bytes), encoding)
     t.ok(coded.bytes.byteLength < bytes.byteLength / 10)
     expected += coded.bytes.byteLength
@@ -58,7 +59,7 @@ t.test('a page of up to 1,024 bytes is never compressed', async (t) => {
   t.equal(small.encoder.begin(stored(small.key, small.listing), 'gzip'), undefined)
   const larger = await kept(plain(1025))
   await larger.encoder.begin(stored(larger.key, larger.listing), 'gzip')
-  t.ok(larger.listing.coded('gzip'))
+  t.ok(larger.listing.getCompressed('gzip'))
 })
 
 t.test('two pages are compressed at a time, and a third one on a later request', async (t) => {
@@ -70,11 +71,11 @@ t.test('two pages are compressed at a time, and a third one on a later request',
   t.ok(first !== undefined && second !== undefined)
   t.equal(begin(2), undefined)
   await Promise.all([first, second])
-  t.equal(listings[2]!.coded('br'), undefined, 'it does not start by itself')
+  t.equal(listings[2]!.getCompressed('br'), undefined, 'it does not start by itself')
   const third = begin(2)
   t.ok(third)
   await third
-  t.ok(listings[2]!.coded('br'))
+  t.ok(listings[2]!.getCompressed('br'))
 })
 
 t.test('a result that is hardly shorter is discarded and not tried again', async (t) => {
@@ -83,13 +84,13 @@ t.test('a result that is hardly shorter is discarded and not tried again', async
       const noise = Buffer.concat([randomBytes(20_000 * share), plain(20_000 * (1 - share))])
       const { cache, encoder, key, listing } = await kept(noise)
       await encoder.begin(stored(key, listing), encoding)
-      t.equal(listing.coded(encoding), undefined, `${encoding} ${share}`)
+      t.equal(listing.getCompressed(encoding), undefined, `${encoding} ${share}`)
       t.equal(cache.stats().bytes, noise.byteLength)
       t.equal(encoder.begin(stored(key, listing), encoding), undefined)
     }
     const better = await kept(Buffer.concat([randomBytes(17_000), plain(3_000)]))
     await better.encoder.begin(stored(better.key, better.listing), encoding)
-    t.ok(better.listing.coded(encoding), `${encoding}, at least a tenth shorter`)
+    t.ok(better.listing.getCompressed(encoding), `${encoding}, at least a tenth shorter`)
   }
 })
 
@@ -97,7 +98,7 @@ t.test('a compressed form that does not fit beside its page is dropped, and the 
   const bytes = plain(50_000)
   const { cache, encoder, key, listing } = await kept(bytes, bytes.byteLength + 10)
   await encoder.begin(stored(key, listing), 'br')
-  t.equal(listing.coded('br'), undefined)
+  t.equal(listing.getCompressed('br'), undefined)
   t.match(cache.stats(), { entries: 1, bytes: bytes.byteLength, evictions: 0 })
 })
 
@@ -106,7 +107,7 @@ t.test('the compressed form of a dropped or replaced page is discarded', async (
   const done = gone.encoder.begin(stored(gone.key, gone.listing), 'br')
   gone.cache.clear()
   await done
-  t.equal(gone.listing.coded('br'), undefined)
+  t.equal(gone.listing.getCompressed('br'), undefined)
   t.equal(gone.cache.stats().bytes, 0)
 
   const replaced = await kept(plain(50_000))
@@ -114,8 +115,8 @@ t.test('the compressed form of a dropped or replaced page is discarded', async (
   replaced.cache.clear()
   const newer = await replaced.keep('1')
   await late
-  t.equal(replaced.listing.coded('br'), undefined)
-  t.equal(newer.coded('br'), undefined, 'the new page is compressed separately')
+  t.equal(replaced.listing.getCompressed('br'), undefined)
+  t.equal(newer.getCompressed('br'), undefined, 'the new page is compressed separately')
   t.equal(replaced.cache.stats().bytes, 50_000)
 })
 
@@ -127,7 +128,7 @@ t.test('a failed compression fails no request and does not block later ones', as
     for (const encoding of ENCODINGS) t.equal(await encoder.begin(stored(key, broken), encoding), undefined)
   }
   await encoder.begin(stored(key, listing), 'br')
-  t.ok(listing.coded('br'))
+  t.ok(listing.getCompressed('br'))
 })
 
 t.test('a page that is not cached is not compressed', async (t) => {

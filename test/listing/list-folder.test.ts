@@ -88,7 +88,7 @@ t.test('a change during a load is checked before the response', async (t) => {
   const row = connections.add()
   backend.list = async () => {
     connections.change(row.id, { status: 'DISABLED' })
-    leases.hear({ ...row, version: 2, isGone: false })
+    leases.onNotification({ ...row, version: 2, isRemoved: false })
     return page([entry('secret')])
   }
   await t.rejects(list({ connectionId: row.id }), { code: 'CONNECTION_INACTIVE' })
@@ -325,28 +325,28 @@ t.test('the duration and the outcome of loads are counted, and hits are not', as
 t.test('refreshes per minute are limited per user', async (t) => {
   const clock = new ManualClock()
   const limit = new MinuteLimit(2, 'Too many.', clock)
-  limit.take('ann')
+  limit.consume('ann')
   clock.tick(20_000)
-  limit.take('ann')
+  limit.consume('ann')
   t.throws(
     () => {
-      limit.take('ann')
+      limit.consume('ann')
     },
     { code: 'TOO_MANY_REQUESTS', retryAfterMs: 40_000 }
   )
-  limit.take('bob')
+  limit.consume('bob')
   clock.tick(40_000)
-  limit.take('ann')
+  limit.consume('ann')
 })
 
 t.test('a folder id that the provider cannot have issued reads and stores nothing', async (t) => {
   const asked: unknown[] = []
   const shared: SharedTier = {
-    generation: (folder) => {
+    getGeneration: (folder) => {
       asked.push(folder.folderId)
       return 'g'
     },
-    page: async (_userId, _key, load) => ({ bytes: await load(), ageMs: 0 }),
+    getOrLoad: async (_userId, _key, load) => ({ bytes: await load(), ageMs: 0 }),
     invalidate: (scope) => asked.push(scope),
     flush: async () => {},
     close: async () => {}

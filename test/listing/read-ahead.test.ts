@@ -255,7 +255,7 @@ t.test('a page that is loaded ahead for a connection that changes meanwhile is n
   await settled()
   t.equal(answers.length, 1, 'the request has joined it')
   connections.change(row.id, { accountId: 'another' })
-  leases.hear({ ...row, version: 2, isGone: false })
+  leases.onNotification({ ...row, version: 2, isRemoved: false })
   answers[0]!.answer.resolve(more('old'))
   await settled()
   t.equal(answers.length, 2, 'it is loaded again for the changed connection')
@@ -263,7 +263,7 @@ t.test('a page that is loaded ahead for a connection that changes meanwhile is n
   t.strictSame(names((await early).body), ['new'])
   t.strictSame(names((await list({ cursor })).body), ['new'])
   connections.change(row.id, { status: 'DISABLED' })
-  leases.hear({ ...row, version: 3, isGone: false })
+  leases.onNotification({ ...row, version: 3, isRemoved: false })
   await t.rejects(list({ cursor }), { code: 'CONNECTION_INACTIVE' })
 })
 
@@ -293,8 +293,8 @@ t.test('nothing is loaded ahead for a connection that has changed without a noti
 t.test('a page of another process is used for read-ahead and keeps its age', async (t) => {
   const held = new Map<string, Buffer>()
   const shared: SharedTier = {
-    generation: () => 'g',
-    page: async (_userId, key, load) => {
+    getGeneration: () => 'g',
+    getOrLoad: async (_userId, key, load) => {
       const bytes = held.get(key)
       if (bytes !== undefined) return { bytes, ageMs: 20_000 }
       const own = await load()

@@ -26,13 +26,13 @@ t.test('listings of many folders with long ids take bounded memory in the proces
     redis,
     sealer: createBytesSealer(createKeyRing({ current: 'k', keys: { k: 'k'.repeat(42) + 'A' } }), 'test'),
     clock,
-    pageMs: 60_000,
+    pageTtlMs: 60_000,
     leaseMs: 2_000,
     maxPagesPerUser: 250,
     maxBytesPerUser: 1 << 20,
     random: () => 0,
     onOutcome: () => {},
-    onTrouble: () => {},
+    onUnavailable: () => {},
     onRecovered: () => {}
   })
   const { connections, backend, list } = makeListing({ leaseMs: 2_000, shared, clock })
@@ -67,13 +67,13 @@ t.test('a listing of one process is served by another with its age, and refresh 
       redis,
       sealer,
       clock,
-      pageMs: 60_000,
+      pageTtlMs: 60_000,
       leaseMs: 2_000,
       maxPagesPerUser: 250,
       maxBytesPerUser: 16 * 1024 * 1024,
       random: () => 0,
       onOutcome: () => {},
-      onTrouble: () => {},
+      onUnavailable: () => {},
       onRecovered: () => {}
     })
     return { ...makeListing({ leaseMs: 2_000, shared, clock }), shared }
@@ -112,8 +112,8 @@ t.test('a shared page is not served for a connection that has changed meanwhile'
   const clock = new ManualClock()
   let onPage = () => {}
   const shared: SharedTier = {
-    generation: () => 'g',
-    page: async () => {
+    getGeneration: () => 'g',
+    getOrLoad: async () => {
       onPage()
       return { bytes: Buffer.from('{"entries":["secret"]}'), ageMs: 0 }
     },
@@ -134,11 +134,11 @@ t.test('a hit that needed a read of the tier is not served for a connection that
   const clock = new ManualClock()
   let onAsked = () => {}
   const shared: SharedTier = {
-    generation: async () => {
+    getGeneration: async () => {
       onAsked()
       return 'g'
     },
-    page: async (_userId, _key, load) => ({ bytes: await load(), ageMs: 0 }),
+    getOrLoad: async (_userId, _key, load) => ({ bytes: await load(), ageMs: 0 }),
     invalidate: () => {},
     flush: async () => {},
     close: async () => {}

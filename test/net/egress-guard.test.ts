@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import type { Egress } from '../../src/core/egress.ts'
-import type { Resolve } from '../../src/net/guarded-connection.ts'
+import type { Resolver } from '../../src/net/guarded-connection.ts'
 import { openEgress } from '../support/backend/egress.ts'
 import {
   contenting,
@@ -26,9 +26,9 @@ const MESSAGE = 'Connections to this server are not allowed.'
 process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
 
 /** Responds to each query with the next of `answers`, and then with the last one. Records the names. */
-function resolver(...answers: readonly string[][]): Resolve & { readonly names: string[] } {
+function resolver(...answers: readonly string[][]): Resolver & { readonly names: string[] } {
   const names: string[] = []
-  const resolve: Resolve = (name, _options, callback) => {
+  const resolve: Resolver = (name, _options, callback) => {
     const addresses = answers[Math.min(names.push(name), answers.length) - 1] ?? []
     const all: LookupAddress[] = addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
     process.nextTick(() => {
@@ -113,7 +113,7 @@ for (const client of SOCKET_CLIENTS) {
     t.test('a name without an address is PROVIDER_UNAVAILABLE', async (t) => {
       const nothing = openEgress({ resolve: resolver([]) })
       t.equal((await failureOf(client.call(nothing, 'http://nas.test:9'))).code, 'PROVIDER_UNAVAILABLE')
-      const failing: Resolve = (_name, _options, callback) => {
+      const failing: Resolver = (_name, _options, callback) => {
         callback(Object.assign(new Error('getaddrinfo EAI_AGAIN'), { code: 'EAI_AGAIN' }))
       }
       const { code, retryable } = await failureOf(client.call(openEgress({ resolve: failing }), 'http://nas.test:9'))
@@ -121,7 +121,7 @@ for (const client of SOCKET_CLIENTS) {
     })
 
     t.test('a forbidden address is refused even if the resolver calls back synchronously', async (t) => {
-      const resolve: Resolve = (_name, _options, callback) => {
+      const resolve: Resolver = (_name, _options, callback) => {
         callback(null, [{ address: '127.0.0.1', family: 4 }])
       }
       await refused(t, client, openEgress({ allowHosts: ['127.0.0.2'], resolve }), 'http://nas.test:9')

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import { Agent, buildConnector } from 'undici'
-import type { HttpAnswer, HttpRequest } from '../../src/core/egress.ts'
+import type { HttpResponse, HttpRequest } from '../../src/core/egress.ts'
 import { EgressRules } from '../../src/net/egress-rules.ts'
 import { HttpClient } from '../../src/net/http-client.ts'
 import { openEgress } from '../support/backend/egress.ts'
@@ -27,7 +27,7 @@ async function leading(t: Test, places: Record<string, string>, status = 302, is
 
 const egress = openEgress({ allowHosts: ['127.0.0.0/8', 'localhost'] })
 
-const get = (url: string, request: Partial<HttpRequest> = {}): Promise<HttpAnswer> =>
+const get = (url: string, request: Partial<HttpRequest> = {}): Promise<HttpResponse> =>
   egress.request({ method: 'GET', url: new URL(url), signal, ...request })
 
 t.test('a redirect to the same origin is followed, and the response has the final URL', async (t) => {
@@ -206,7 +206,7 @@ t.test('a redirect to a declared host is followed over https, without credential
     'x-amz-security-token': 'SECRET',
     range: 'bytes=0-9'
   }
-  const ask = (location: string, redirectHosts?: readonly string[]): Promise<HttpAnswer> => {
+  const ask = (location: string, redirectHosts?: readonly string[]): Promise<HttpResponse> => {
     server.answer = (_request, response) => response.writeHead(302, { location }).end()
     const url = new URL(`https://api.test:${server.port}/`)
     return client.request({ method: 'GET', url, headers, signal, ...(redirectHosts && { redirectHosts }) })

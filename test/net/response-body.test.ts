@@ -10,7 +10,7 @@ import {
   deflateSync,
   gzipSync
 } from 'node:zlib'
-import type { HttpAnswer, HttpRequest } from '../../src/core/egress.ts'
+import type { HttpResponse, HttpRequest } from '../../src/core/egress.ts'
 import { isStorageError } from '../../src/errors.ts'
 import { openEgress } from '../support/backend/egress.ts'
 import { failureOf, NET_CLIENTS } from '../support/net/clients.ts'
@@ -25,7 +25,7 @@ const TEXT = 'what was meant '.repeat(100)
 async function get(
   origin: string,
   request: Partial<HttpRequest> = {}
-): Promise<HttpAnswer & { read(): Promise<string> }> {
+): Promise<HttpResponse & { read(): Promise<string> }> {
   const answer = await openEgress().request({ method: 'GET', url: new URL(origin), signal, ...request })
   return { ...answer, read: async () => (await readBody(answer.body)).toString('latin1') }
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Egress, HttpAnswer, HttpRequest } from '../../src/core/egress.ts'
+import type { Egress, HttpResponse, HttpRequest } from '../../src/core/egress.ts'
 import { openEgress } from '../support/backend/egress.ts'
 import { failureOf, NET_CLIENTS, startContenting } from '../support/net/clients.ts'
 import { startServer } from '../support/net/server.ts'
@@ -10,7 +10,7 @@ import { isAtDeclaredHost, isSameOrigin } from '../../src/net/http-client.ts'
 const { signal } = new AbortController()
 const KIB = 1024
 
-const get = (egress: Egress, origin: string, request: Partial<HttpRequest> = {}): Promise<HttpAnswer> =>
+const get = (egress: Egress, origin: string, request: Partial<HttpRequest> = {}): Promise<HttpResponse> =>
   egress.request({ method: 'GET', url: new URL(origin), signal, ...request })
 
 for (const purpose of ['answer', 'transfer'] as const) {

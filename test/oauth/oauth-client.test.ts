@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import { isStorageError, type StorageErrorCode } from '../../src/errors.ts'
-import type { OAuthConnect, TokenRefusal } from '../../src/core/oauth.ts'
+import type { OAuthConnect, TokenErrorResponse } from '../../src/core/oauth.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { createOAuthClient } from '../../src/oauth/client.ts'
 import { openEgress } from '../support/backend/egress.ts'
@@ -202,7 +202,7 @@ t.test('invalid_grant ends a refresh token and is not an error', async (t) => {
 })
 
 t.test('a provider can define which errors end a grant, and exclude invalid_grant', async (t) => {
-  const seen: TokenRefusal[] = []
+  const seen: TokenErrorResponse[] = []
   const { oauth, refresh } = await start(t, {
     connect: {
       endsGrant: (refusal) => {

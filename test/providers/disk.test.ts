@@ -331,7 +331,7 @@ t.test('listing a page of a million names needs memory for one page only', async
   const before = process.memoryUsage().heapUsed
   const smallest = new SmallestNames(1001, 'name 0500000')
   for (let index = 0; index < 1_000_000; index++) {
-    smallest.offer(`name ${String((index * 7_919) % 1_000_000).padStart(7, '0')}`)
+    smallest.add(`name ${String((index * 7_919) % 1_000_000).padStart(7, '0')}`)
   }
   collectGarbage()
   const held = process.memoryUsage().heapUsed - before

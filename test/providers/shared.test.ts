@@ -9,12 +9,12 @@ import t from 'tap'
 import { parse } from 'content-disposition'
 import fc from 'fast-check'
 import { StorageError } from '../../src/errors.ts'
-import { attachment, withoutBidiControls } from '../../src/core/entry.ts'
+import { formatContentDisposition, stripBidiControls } from '../../src/core/entry.ts'
 import { resolveRange } from '../../src/providers/shared/download.ts'
 import { importSdk } from '../../src/providers/shared/import-sdk.ts'
 import { readJsonCursor } from '../../src/providers/shared/paging.ts'
 import { isSegment, isUnambiguous, nameOf, parentOf } from '../../src/providers/shared/names.ts'
-import { pinnedUrl } from '../../src/providers/shared/bearer.ts'
+import { parseProviderUrl } from '../../src/providers/shared/bearer.ts'
 import { TransferBody } from '../../src/providers/shared/transfer-body.ts'
 import { uploadFrom, UploadSource } from '../../src/providers/shared/upload.ts'
 import { compareUtf8 } from '../../src/providers/shared/names.ts'
@@ -23,8 +23,8 @@ import { anyText } from '../support/listing/arbitraries.ts'
 import { readBody } from '../support/app/read-body.ts'
 import { until } from '../support/time/until.ts'
 import { failure } from '../../src/providers/shared/errors.ts'
-import { Patience } from '../../src/providers/shared/upload-retry.ts'
-import { type SizedBody, withSize } from '../../src/providers/shared/sized-body.ts'
+import { UploadRetry } from '../../src/providers/shared/upload-retry.ts'
+import { type SizedBody, toSizedBody } from '../../src/providers/shared/sized-body.ts'
 import { piecesOf } from '../contract/suite/uploads.ts'
 import { TEST_SPOOL } from '../support/backend/spool.ts'
 import type { Entry } from '../../src/core/entry.ts'
@@ -32,9 +32,9 @@ import type { ListCall } from '../../src/core/backend.ts'
 import { Deferred } from '../support/time/deferred.ts'
 import { readTime } from '../../src/providers/dav/entries.ts'
 import { modifiedAt } from '../../src/providers/disk/list.ts'
-import { toTime } from '../../src/providers/s3/entries.ts'
-import { readIsoTime } from '../../src/providers/shared/names.ts'
-import { CutPages, type WholeFolder } from '../../src/providers/shared/paging.ts'
+import { formatLastModified } from '../../src/providers/s3/entries.ts'
+import { parseIsoTime } from '../../src/providers/shared/names.ts'
+import { ListingPager, type FolderListing } from '../../src/providers/shared/paging.ts'
 
 const wellFormed = anyText()
 
@@ -51,20 +51,23 @@ t.test(
   async (t) => {
     fc.assert(
       fc.property(wellFormed, (name) => {
-        const header = attachment(name)
+        const header = formatContentDisposition(name)
         const { type, parameters } = parse(header)
         return (
-          /^[\x20-\x7e]*$/.test(header) && type === 'attachment' && parameters['filename'] === withoutBidiControls(name)
+          /^[\x20-\x7e]*$/.test(header) && type === 'attachment' && parameters['filename'] === stripBidiControls(name)
         )
       })
     )
-    t.equal(attachment('plain name.txt'), 'attachment; filename="plain name.txt"')
-    t.equal(attachment('a"b\\c%20.txt'), `attachment; filename="a_b_c_20.txt"; filename*=UTF-8''a%22b%5Cc%2520.txt`)
+    t.equal(formatContentDisposition('plain name.txt'), 'attachment; filename="plain name.txt"')
     t.equal(
-      attachment("it's (1)*.txt\u00e9"),
+      formatContentDisposition('a"b\\c%20.txt'),
+      `attachment; filename="a_b_c_20.txt"; filename*=UTF-8''a%22b%5Cc%2520.txt`
+    )
+    t.equal(
+      formatContentDisposition("it's (1)*.txt\u00e9"),
       `attachment; filename="it's (1)*.txt_"; filename*=UTF-8''it%27s%20%281%29%2a.txt%C3%A9`
     )
-    t.notMatch(attachment('a\r\nSet-Cookie: x'), /[\r\n]/)
+    t.notMatch(formatContentDisposition('a\r\nSet-Cookie: x'), /[\r\n]/)
   }
 )
 
@@ -75,20 +78,20 @@ t.test('placeholder times are null, and all other times are parsed', async (t) =
     '1601-01-01T00:00:00Z',
     '0001-01-01T00:00:00Z'
   ]) {
-    t.equal(readIsoTime(unknown), null, unknown)
+    t.equal(parseIsoTime(unknown), null, unknown)
     t.equal(readTime(unknown), null, unknown)
   }
   t.equal(readTime('Thu, 01 Jan 1970 00:00:00 GMT'), null)
   for (const known of ['1970-01-01T00:00:01.000Z', '1969-12-31T23:59:59.000Z', '2026-11-30T11:52:00.000Z']) {
-    t.equal(readIsoTime(known), known)
+    t.equal(parseIsoTime(known), known)
     t.equal(readTime(known), known)
   }
   t.equal(modifiedAt({ mtimeMs: 0n } as BigIntStats), null)
   t.equal(modifiedAt({ mtimeMs: 10n ** 18n } as BigIntStats), null, 'outside of the range of dates')
   t.equal(modifiedAt({ mtimeMs: 1000n } as BigIntStats), '1970-01-01T00:00:01.000Z')
-  t.equal(toTime(new Date(0)), null)
-  t.equal(toTime(new Date(999)), null, 'rounded to whole seconds')
-  t.equal(toTime(new Date(NaN)), null)
+  t.equal(formatLastModified(new Date(0)), null)
+  t.equal(formatLastModified(new Date(999)), null, 'rounded to whole seconds')
+  t.equal(formatLastModified(new Date(NaN)), null)
 })
 
 t.test('paths are split at their slashes', async (t) => {
@@ -253,7 +256,7 @@ t.test('the source of an upload ends correctly or fails', async (t) => {
   const text = Readable.from(['\u00fc', 'b'])
   const source = new UploadSource(text, 3)
   t.equal((await readBody(source.stream)).toString(), '\u00fcb')
-  t.equal(source.count, 3, 'bytes are counted, not characters')
+  t.equal(source.receivedBytes, 3, 'bytes are counted, not characters')
 
   const own = new StorageError('PAYLOAD_TOO_LARGE', 'The host allows less.')
   const limited = new PassThrough()
@@ -278,7 +281,7 @@ t.test('a URL in a response must have an allowed origin and path', async (t) => 
     'https://content.example.org/x',
     'https://a.files.example.org/x'
   ]
-  for (const url of good) t.equal(pinnedUrl(url, places, 'a link').href, url)
+  for (const url of good) t.equal(parseProviderUrl(url, places, 'a link').href, url)
   const bad = [
     undefined,
     7,
@@ -295,7 +298,7 @@ t.test('a URL in a response must have an allowed origin and path', async (t) => 
     'file:///etc/passwd'
   ]
   for (const url of bad) {
-    const error = thrownBy(() => pinnedUrl(url, places, 'a link'))
+    const error = thrownBy(() => parseProviderUrl(url, places, 'a link'))
     t.match(error, { code: 'PROVIDER_ERROR' }, String(url))
     t.notMatch((error.cause as Error).message, /secret|passwd/, 'the URL is not in the message')
   }
@@ -324,36 +327,36 @@ const { signal } = new AbortController()
 
 t.test('transient failures are retried five times in a row, and permanent ones are not', async (t) => {
   const waits: number[] = []
-  const patience = new Patience(signal, async (ms) => {
+  const patience = new UploadRetry(signal, async (ms) => {
     waits.push(ms)
   })
   for (let turn = 0; turn < 2; turn++) {
-    for (let failures = 0; failures < 5; failures++) await patience.outlive(passing)
-    patience.restore()
+    for (let failures = 0; failures < 5; failures++) await patience.backOff(passing)
+    patience.reset()
   }
-  for (let failures = 0; failures < 5; failures++) await patience.outlive(passing)
-  await t.rejects(patience.outlive(passing), passing)
+  for (let failures = 0; failures < 5; failures++) await patience.backOff(passing)
+  await t.rejects(patience.backOff(passing), passing)
   t.equal(waits.length, 15)
   for (const [count, wait] of waits.entries()) t.ok(wait >= 0 && wait <= 100 * 2 ** (count % 5), `${wait} ms`)
   for (const error of [failure('ACCESS_DENIED'), new Error('a bug')]) {
-    const other = new Patience(signal)
-    await t.rejects(other.outlive(error), error)
+    const other = new UploadRetry(signal)
+    await t.rejects(other.backOff(error), error)
   }
 })
 
 t.test('a Retry-After of half a minute is not waited for', async (t) => {
-  const patience = new Patience(signal)
-  await t.rejects(patience.outlive(passing, 30_001), passing)
+  const patience = new UploadRetry(signal)
+  await t.rejects(patience.backOff(passing, 30_001), passing)
 })
 
 t.test('aborting ends the wait', async (t) => {
   const controller = new AbortController()
-  const patience = new Patience(controller.signal)
-  const waiting = patience.outlive(passing, 29_000)
+  const patience = new UploadRetry(controller.signal)
+  const waiting = patience.backOff(passing, 29_000)
   const reason = new Error('enough')
   controller.abort(reason)
   await t.rejects(waiting, reason)
-  await t.rejects(patience.outlive(passing), reason)
+  await t.rejects(patience.backOff(passing), reason)
 })
 
 const HELD = 4 * 1024 * 1024
@@ -368,7 +371,7 @@ t.test('a body has its size, whether it is declared or not', async (t) => {
   for (const size of [0, 1, HELD - 1, HELD, HELD + 1, 3 * HELD + 7]) {
     const content = randomBytes(size)
     for (const announced of [size, undefined]) {
-      const body = await withSize(new UploadSource(piecesOf(content), announced), announced, TEST_SPOOL)
+      const body = await toSizedBody(new UploadSource(piecesOf(content), announced), announced, TEST_SPOOL)
       t.equal(body.size, size, `${size}, declared as ${announced}`)
       t.ok((await readAll(body)).equals(content))
       await body.close()
@@ -378,7 +381,7 @@ t.test('a body has its size, whether it is declared or not', async (t) => {
 
 t.test('a body with a declared size is not buffered', async (t) => {
   const silent = new Readable({ read() {} })
-  const body = await withSize(new UploadSource(silent, 10), 10, TEST_SPOOL)
+  const body = await toSizedBody(new UploadSource(silent, 10), 10, TEST_SPOOL)
   t.equal(body.size, 10)
   silent.destroy()
   await t.rejects(readAll(body), { code: 'INVALID_REQUEST' })
@@ -418,8 +421,8 @@ const FOLDER = { id: null, name: null, parentId: null }
 
 function folderOf(
   count: number,
-  { prefix = '', reason = null }: { prefix?: string; reason?: WholeFolder['reason'] } = {}
-): WholeFolder {
+  { prefix = '', reason = null }: { prefix?: string; reason?: FolderListing['reason'] } = {}
+): FolderListing {
   const entries = Array.from({ length: count }, (_, index) => {
     return { id: `${prefix}${index}`, kind: index % 2 === 0 ? 'file' : 'folder' } as Entry
   })
@@ -429,13 +432,13 @@ function folderOf(
 const never = () => Promise.reject(new Error('it was listed again'))
 const page = (limit: number, more: Partial<ListCall> = {}): ListCall => ({ ...call(), limit, ...more })
 
-async function allOf(pages: CutPages, whole: WholeFolder, limit: number, kind?: 'file' | 'folder') {
+async function allOf(pages: ListingPager, whole: FolderListing, limit: number, kind?: 'file' | 'folder') {
   const more = kind === undefined ? {} : { kind }
-  let each = await pages.page('ann', 'place', page(limit, more), async () => whole)
+  let each = await pages.getPage('ann', 'place', page(limit, more), async () => whole)
   const sizes = [each.entries.length]
   const ids = each.entries.map(({ id }) => id)
   while (each.next !== null) {
-    each = await pages.page('ann', 'place', page(limit, { ...more, cursor: each.next }), never)
+    each = await pages.getPage('ann', 'place', page(limit, { ...more, cursor: each.next }), never)
     sizes.push(each.entries.length)
     ids.push(...each.entries.map(({ id }) => id))
   }
@@ -450,7 +453,7 @@ t.test('pages of any size add up to the whole folder', async (t) => {
     [10, [10]],
     [11, [10]]
   ] as const) {
-    const read = await allOf(new CutPages(), whole, limit)
+    const read = await allOf(new ListingPager(), whole, limit)
     t.same(read.sizes, sizes)
     t.same(
       read.ids,
@@ -458,15 +461,15 @@ t.test('pages of any size add up to the whole folder', async (t) => {
     )
     t.match(read.last, { complete: true, reason: null })
   }
-  t.same((await allOf(new CutPages(), whole, 2, 'folder')).ids, ['1', '3', '5', '7', '9'])
-  t.match((await allOf(new CutPages(), folderOf(0), 2)).last, { entries: [], complete: true })
+  t.same((await allOf(new ListingPager(), whole, 2, 'folder')).ids, ['1', '3', '5', '7', '9'])
+  t.match((await allOf(new ListingPager(), folderOf(0), 2)).last, { entries: [], complete: true })
 })
 
 t.test('an incomplete folder is reported on the last page only', async (t) => {
-  const pages = new CutPages()
-  const first = await pages.page('ann', 'p', page(2), async () => folderOf(3, { reason: 'page-cap' }))
+  const pages = new ListingPager()
+  const first = await pages.getPage('ann', 'p', page(2), async () => folderOf(3, { reason: 'page-cap' }))
   t.match(first, { complete: false, reason: 'more' })
-  t.match(await pages.page('ann', 'p', page(2, { cursor: first.next ?? '' }), never), {
+  t.match(await pages.getPage('ann', 'p', page(2, { cursor: first.next ?? '' }), never), {
     complete: false,
     reason: 'page-cap',
     next: null
@@ -474,55 +477,60 @@ t.test('an incomplete folder is reported on the last page only', async (t) => {
 })
 
 t.test('a cursor works in a process that has not cached the folder, until the folder changes', async (t) => {
-  const { next } = await new CutPages().page('ann', 'p', page(2), async () => folderOf(5))
+  const { next } = await new ListingPager().getPage('ann', 'p', page(2), async () => folderOf(5))
   const cursor = next ?? ''
-  const other = new CutPages()
-  const second = await other.page('another id in each process', 'p', page(2, { cursor }), async () => folderOf(5))
+  const other = new ListingPager()
+  const second = await other.getPage('another id in each process', 'p', page(2, { cursor }), async () => folderOf(5))
   t.same(
     second.entries.map(({ id }) => id),
     ['2', '3']
   )
   const third = page(2, { cursor: second.next ?? '' })
-  t.same((await other.page('another id in each process', 'p', third, never)).entries.length, 1, 'it is cached now')
+  t.same((await other.getPage('another id in each process', 'p', third, never)).entries.length, 1, 'it is cached now')
   for (const changed of [folderOf(4), folderOf(6), folderOf(5, { prefix: 'new ' }), folderOf(0)]) {
-    const reading = new CutPages().page('ann', 'p', page(2, { cursor }), async () => changed)
+    const reading = new ListingPager().getPage('ann', 'p', page(2, { cursor }), async () => changed)
     await rejectsWith(t, reading, 'CURSOR_EXPIRED', `${changed.entries.length} entries`)
   }
-  const failing = new CutPages()
-  await t.rejects(failing.page('ann', 'p', page(2, { cursor }), never), /listed again/)
-  t.ok(await failing.page('ann', 'p', page(2, { cursor }), async () => folderOf(5)), 'a failure is not cached')
+  const failing = new ListingPager()
+  await t.rejects(failing.getPage('ann', 'p', page(2, { cursor }), never), /listed again/)
+  t.ok(await failing.getPage('ann', 'p', page(2, { cursor }), async () => folderOf(5)), 'a failure is not cached')
 })
 
 t.test('a cursor is bound to its listing, and a changed folder is listed again', async (t) => {
-  const pages = new CutPages()
-  const { next } = await pages.page('ann', 'p', page(2), async () => folderOf(5))
+  const pages = new ListingPager()
+  const { next } = await pages.getPage('ann', 'p', page(2), async () => folderOf(5))
   const cursor = next ?? ''
-  await pages.page('ann', 'p', page(3), async () => folderOf(5))
-  t.equal((await pages.page('ann', 'p', page(2, { cursor }), never)).entries.length, 2, 'listed again and unchanged')
-  await t.rejects(pages.page('ann', 'p', page(2), never), /listed again/)
-  t.ok(await pages.page('ann', 'p', page(2, { cursor }), never), 'a failed listing changes nothing')
+  await pages.getPage('ann', 'p', page(3), async () => folderOf(5))
+  t.equal((await pages.getPage('ann', 'p', page(2, { cursor }), never)).entries.length, 2, 'listed again and unchanged')
+  await t.rejects(pages.getPage('ann', 'p', page(2), never), /listed again/)
+  t.ok(await pages.getPage('ann', 'p', page(2, { cursor }), never), 'a failed listing changes nothing')
   const changed = async () => folderOf(5, { prefix: 'new ' })
-  await pages.page('ann', 'p', page(3), changed)
-  await rejectsWith(t, pages.page('ann', 'p', page(2, { cursor }), changed), 'CURSOR_EXPIRED', 'the folder has changed')
-  const back = await pages.page('ann', 'p', page(2, { cursor }), async () => folderOf(5))
+  await pages.getPage('ann', 'p', page(3), changed)
+  await rejectsWith(
+    t,
+    pages.getPage('ann', 'p', page(2, { cursor }), changed),
+    'CURSOR_EXPIRED',
+    'the folder has changed'
+  )
+  const back = await pages.getPage('ann', 'p', page(2, { cursor }), async () => folderOf(5))
   t.equal(back.entries.length, 2, 'the folder has changed back')
   for (const garbage of ['', '.', 'a.b', `${'a'.repeat(22)}.-1`, `${'a'.repeat(22)}.1e3`, 'x'.repeat(5000)]) {
-    const reading = pages.page('ann', 'p', page(2, { cursor: garbage }), never)
+    const reading = pages.getPage('ann', 'p', page(2, { cursor: garbage }), never)
     await rejectsWith(t, reading, 'INVALID_CURSOR', garbage.slice(0, 30))
   }
 })
 
 t.test('concurrent requests for pages list the folder once, and the last abort ends the listing', async (t) => {
-  const { next } = await new CutPages().page('ann', 'p', page(2), async () => folderOf(5))
-  const pages = new CutPages()
-  const reading = new Deferred<WholeFolder>()
+  const { next } = await new ListingPager().getPage('ann', 'p', page(2), async () => folderOf(5))
+  const pages = new ListingPager()
+  const reading = new Deferred<FolderListing>()
   const signals: AbortSignal[] = []
   const load = (signal: AbortSignal) => {
     signals.push(signal)
     return reading.promise
   }
   const callers = [new AbortController(), new AbortController(), new AbortController()]
-  const asked = callers.map(({ signal }) => pages.page('ann', 'p', page(2, { cursor: next ?? '', signal }), load))
+  const asked = callers.map(({ signal }) => pages.getPage('ann', 'p', page(2, { cursor: next ?? '', signal }), load))
   const gone = new Error('gone')
   callers[0]?.abort(gone)
   t.equal(await asked[0]?.catch((error: unknown) => error), gone)
@@ -535,41 +543,41 @@ t.test('concurrent requests for pages list the folder once, and the last abort e
   )
 
   const alone = new AbortController()
-  const abandoned = new CutPages()
-  const left = abandoned.page('ann', 'p', page(2, { cursor: next ?? '', signal: alone.signal }), (signal) => {
+  const abandoned = new ListingPager()
+  const left = abandoned.getPage('ann', 'p', page(2, { cursor: next ?? '', signal: alone.signal }), (signal) => {
     signals.push(signal)
     return new Promise(() => {})
   })
   alone.abort(gone)
   t.equal(await left.catch((error: unknown) => error), gone)
   t.equal(signals[1]?.aborted, true)
-  t.ok(await abandoned.page('ann', 'p', page(2, { cursor: next ?? '' }), async () => folderOf(5)))
+  t.ok(await abandoned.getPage('ann', 'p', page(2, { cursor: next ?? '' }), async () => folderOf(5)))
 })
 
 t.test('the total and the per-user weight of folders in memory are limited', async (t) => {
-  const pages = new CutPages()
+  const pages = new ListingPager()
   const long = folderOf(20_000, { prefix: 'x'.repeat(4000) })
   const { ids, last } = await allOf(pages, long, 1000)
   t.ok(ids.length > 10_000 && ids.length < 20_000, `${ids.length} folders are cached`)
   t.match(last, { complete: false, reason: 'page-cap' })
-  const small = (await pages.page('bob', 'small', page(1), async () => folderOf(3))).next ?? ''
-  const own = (await pages.page('ann', 'small', page(1), async () => folderOf(3))).next ?? ''
-  for (const name of ['second', 'third', 'fourth', 'fifth']) await pages.page('ann', name, page(1), async () => long)
-  t.ok(await pages.page('bob', 'small', page(1, { cursor: small }), never), 'another user keeps the cached folder')
-  await t.rejects(pages.page('ann', 'small', page(1, { cursor: own }), never), /listed again/, 'the user loses one')
+  const small = (await pages.getPage('bob', 'small', page(1), async () => folderOf(3))).next ?? ''
+  const own = (await pages.getPage('ann', 'small', page(1), async () => folderOf(3))).next ?? ''
+  for (const name of ['second', 'third', 'fourth', 'fifth']) await pages.getPage('ann', name, page(1), async () => long)
+  t.ok(await pages.getPage('bob', 'small', page(1, { cursor: small }), never), 'another user keeps the cached folder')
+  await t.rejects(pages.getPage('ann', 'small', page(1, { cursor: own }), never), /listed again/, 'the user loses one')
 })
 
 t.test('a user above the share loses the least recently used folder, and other users lose none', async (t) => {
-  const weighing = new CutPages()
-  await weighing.page('ann', '1', page(1), async () => folderOf(3))
+  const weighing = new ListingPager()
+  await weighing.getPage('ann', '1', page(1), async () => folderOf(3))
   const weight = weighing.weightOf('ann')
   t.ok(weight > 0)
   // Without a limit per user, the store would hold four folders of all users, and evict bob's first.
-  const pages = new CutPages({ maxWeight: 4 * weight, maxUserWeight: 3 * weight })
+  const pages = new ListingPager({ maxWeight: 4 * weight, maxUserWeight: 3 * weight })
   const begin = async (userId: string, folder: string, whole = folderOf(3)): Promise<string> =>
-    (await pages.page(userId, folder, page(1), async () => whole)).next ?? ''
+    (await pages.getPage(userId, folder, page(1), async () => whole)).next ?? ''
   const isCached = (userId: string, folder: string, cursor: string): Promise<boolean> =>
-    pages.page(userId, folder, page(1, { cursor }), never).then(
+    pages.getPage(userId, folder, page(1, { cursor }), never).then(
       () => true,
       () => false
     )
@@ -593,14 +601,14 @@ t.test('a user above the share loses the least recently used folder, and other u
   const large = folderOf(20)
   const cursor = await begin('bob', '1', large)
   t.equal(pages.weightOf('bob'), 0, 'a folder that is larger than a share is not cached, its old version is dropped')
-  const read = await pages.page('bob', '1', page(50, { cursor }), async () => large)
+  const read = await pages.getPage('bob', '1', page(50, { cursor }), async () => large)
   t.equal(read.entries.length, 19, 'the folder is listed again')
 })
 
 t.test('users whose concatenated names and folders are equal do not share folders', async (t) => {
-  const pages = new CutPages()
-  const { next } = await pages.page('ann', 'b c', page(1), async () => folderOf(3))
-  await t.rejects(pages.page('ann b', 'c', page(1, { cursor: next ?? '' }), never), /listed again/)
+  const pages = new ListingPager()
+  const { next } = await pages.getPage('ann', 'b c', page(1), async () => folderOf(3))
+  await t.rejects(pages.getPage('ann b', 'c', page(1, { cursor: next ?? '' }), never), /listed again/)
 })
 
 t.test('the chunk that completes a declared size is held back until the source has ended', async (t) => {

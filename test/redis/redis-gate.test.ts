@@ -17,9 +17,9 @@ function make() {
   let recoveries = 0
   const gate = new RedisGate({
     redis,
-    answerMs: ANSWER_MS,
+    responseTimeoutMs: ANSWER_MS,
     clock,
-    onTrouble: (error) => troubles.push(error),
+    onUnavailable: (error) => troubles.push(error),
     onRecovered: () => (recoveries += 1)
   })
   return {

@@ -24,18 +24,18 @@ function start() {
       redis,
       sealer: createBytesSealer(ring, 'test'),
       clock,
-      pageMs: PAGE_MS,
+      pageTtlMs: PAGE_MS,
       leaseMs: LEASE_MS,
       maxPagesPerUser: 250,
       maxBytesPerUser: 16 * 1024 * 1024,
       random: () => 0,
       onOutcome: (outcome) => outcomes.push(outcome),
-      onTrouble: () => {},
+      onUnavailable: () => {},
       onRecovered: () => {},
       ...options
     })
     const page = async (key: string, load: () => Promise<Buffer>, leaving = signal, user = 'ann') => {
-      const { bytes, ageMs } = await pages.page(user, key, load, leaving)
+      const { bytes, ageMs } = await pages.getOrLoad(user, key, load, leaving)
       return { text: bytes.toString(), ageMs }
     }
     return { pages, page, outcomes }
@@ -254,10 +254,10 @@ t.test('an outage of Redis fails no request', async (t) => {
   for (const mode of ['hangs', 'fails', 'refuses'] as const) {
     const { clock, redis, process } = start()
     const one = process()
-    const before = await one.pages.generation(FOLDER)
+    const before = await one.pages.getGeneration(FOLDER)
     redis.mode = mode
     clock.tick(LEASE_MS)
-    t.equal(await one.pages.generation(FOLDER), before, 'the known generation stays valid')
+    t.equal(await one.pages.getGeneration(FOLDER), before, 'the known generation stays valid')
     t.equal((await one.page('k', text('own'))).text, 'own')
     t.same(one.outcomes, ['failed'])
     await one.pages.flush()
@@ -285,7 +285,7 @@ t.test('data in Redis reveals nothing and cannot be used by others', async (t) =
   const names = ['the id of a user', 'the provider', 'the id of a folder', 'the connection', 'the name of a file']
   const [userId = '', provider = '', folderId = '', connectionId = '', file = ''] = names
   const folder = { userId, provider, folderId, connectionId }
-  await one.pages.generation(folder)
+  await one.pages.getGeneration(folder)
   await one.page(JSON.stringify(folder), text(file))
   await one.pages.flush()
   const everything = [...redis.held].map(([key, { value }]) => `${key} ${value.toString('latin1')}`).join('\n')
@@ -320,24 +320,24 @@ t.test('a page that is moved to another name cannot be opened', async (t) => {
 t.test('the generation of a folder is the same in all processes, and is cached for a lease', async (t) => {
   const { clock, redis, process } = start()
   const [one, two] = [process(), process()]
-  const value = await one.pages.generation(FOLDER)
+  const value = await one.pages.getGeneration(FOLDER)
   redis.asked.length = 0
   t.same(
-    new Set(await Promise.all(Array.from({ length: 9 }, async () => two.pages.generation(FOLDER)))),
+    new Set(await Promise.all(Array.from({ length: 9 }, async () => two.pages.getGeneration(FOLDER)))),
     new Set([value])
   )
   t.same(redis.asked, ['get', 'get', 'get', 'get'], 'concurrent calls share one read')
   redis.asked.length = 0
-  t.equal(one.pages.generation(FOLDER), value, 'without a read')
+  t.equal(one.pages.getGeneration(FOLDER), value, 'without a read')
   t.same(redis.asked, [])
   clock.tick(LEASE_MS / 2)
-  t.equal(one.pages.generation(FOLDER), value, 'without waiting, and refreshed in the background')
-  t.equal(one.pages.generation(FOLDER), value)
+  t.equal(one.pages.getGeneration(FOLDER), value, 'without waiting, and refreshed in the background')
+  t.equal(one.pages.getGeneration(FOLDER), value)
   t.same(redis.asked, ['get', 'get', 'get', 'get'])
   await settled()
   clock.tick(LEASE_MS - 1)
-  t.type(one.pages.generation(FOLDER), 'string')
-  t.type(two.pages.generation(FOLDER), Promise)
+  t.type(one.pages.getGeneration(FOLDER), 'string')
+  t.type(two.pages.getGeneration(FOLDER), Promise)
 })
 
 t.test('an invalidation affects its scope: at once in this process, within a lease in others', async (t) => {
@@ -360,7 +360,7 @@ t.test('an invalidation affects its scope: at once in this process, within a lea
       new Map(
         await Promise.all(
           Object.entries({ own: FOLDER, ...others }).map(
-            async ([name, folder]) => [name, await pages.generation(folder)] as const
+            async ([name, folder]) => [name, await pages.getGeneration(folder)] as const
           )
         )
       )
@@ -381,66 +381,66 @@ t.test('an invalidation affects its scope: at once in this process, within a lea
 t.test('an invalidation during an outage of Redis is sent when it is back', async (t) => {
   const { clock, redis, process } = start()
   const [one, two] = [process(), process()]
-  const before = await one.pages.generation(FOLDER)
-  await two.pages.generation(FOLDER)
+  const before = await one.pages.getGeneration(FOLDER)
+  await two.pages.getGeneration(FOLDER)
   redis.mode = 'fails'
   one.pages.invalidate({ of: 'all' })
   await settled()
-  const after = await one.pages.generation(FOLDER)
+  const after = await one.pages.getGeneration(FOLDER)
   t.not(after, before)
   redis.mode = 'up'
   clock.tick(2_000)
-  t.equal(await two.pages.generation(FOLDER), before, 'the other process is not notified yet')
-  t.equal(await one.pages.generation(FOLDER), after)
+  t.equal(await two.pages.getGeneration(FOLDER), before, 'the other process is not notified yet')
+  t.equal(await one.pages.getGeneration(FOLDER), after)
   await until(() => redis.asked.includes('ping'))
   await settled()
   clock.tick(LEASE_MS)
-  t.equal(await two.pages.generation(FOLDER), after)
-  t.equal(await one.pages.generation(FOLDER), after)
+  t.equal(await two.pages.getGeneration(FOLDER), after)
+  t.equal(await one.pages.getGeneration(FOLDER), after)
 })
 
 t.test('an invalidation that cannot be sent is dropped when all earlier pages have expired', async (t) => {
   const { clock, redis, process } = start()
   const [one, two] = [process(), process()]
-  await one.pages.generation(FOLDER)
+  await one.pages.getGeneration(FOLDER)
   redis.mode = 'refuses'
   one.pages.invalidate({ of: 'all' })
-  const own = await one.pages.generation(FOLDER)
+  const own = await one.pages.getGeneration(FOLDER)
   await settled()
   redis.mode = 'up'
   clock.tick(PAGE_MS - 1)
-  t.equal(await one.pages.generation(FOLDER), own)
+  t.equal(await one.pages.getGeneration(FOLDER), own)
   clock.tick(LEASE_MS + 1)
-  t.equal(await one.pages.generation(FOLDER), await two.pages.generation(FOLDER))
+  t.equal(await one.pages.getGeneration(FOLDER), await two.pages.getGeneration(FOLDER))
 })
 
 t.test('a read that began before an invalidation does not undo it', async (t) => {
   const { clock, redis, process } = start()
   const one = process()
-  const before = await one.pages.generation(FOLDER)
+  const before = await one.pages.getGeneration(FOLDER)
   clock.tick(LEASE_MS)
-  const reading = one.pages.generation(FOLDER)
+  const reading = one.pages.getGeneration(FOLDER)
   clock.tick(1)
   one.pages.invalidate({ of: 'all' })
   await reading
   await settled()
-  const after = await one.pages.generation(FOLDER)
+  const after = await one.pages.getGeneration(FOLDER)
   t.not(after, before)
   clock.tick(LEASE_MS)
-  t.equal(await one.pages.generation(FOLDER), after)
+  t.equal(await one.pages.getGeneration(FOLDER), after)
   t.equal(redis.keys('generation').length, 4)
 })
 
 t.test('after a loss of data Redis never returns to an earlier generation', async (t) => {
   const { clock, redis, process } = start()
   const one = process()
-  const values = new Set<string>([await one.pages.generation(FOLDER)])
+  const values = new Set<string>([await one.pages.getGeneration(FOLDER)])
   one.pages.invalidate({ of: 'all' })
   await settled()
   for (let restart = 0; restart < 5; restart += 1) {
     redis.held.clear()
     clock.tick(LEASE_MS)
-    values.add(await one.pages.generation(FOLDER))
+    values.add(await one.pages.getGeneration(FOLDER))
   }
   t.equal(values.size, 6)
 })
@@ -448,7 +448,7 @@ t.test('after a loss of data Redis never returns to an earlier generation', asyn
 t.test('an old page that is put back into Redis keeps its age, and is a miss past its lifetime', async (t) => {
   const { clock, redis, process } = start()
   const [one, two] = [process(), process()]
-  await one.pages.generation(FOLDER)
+  await one.pages.getGeneration(FOLDER)
   await one.page('k', text('old'))
   await one.pages.flush()
   const stolen = [...redis.held].filter(([key]) => !key.includes(':lock:')).map(([key, { value }]) => ({ key, value }))
@@ -523,7 +523,7 @@ t.test('the generations of a user’s folders take bounded memory, and differ', 
   const values = new Set<string>()
   const long = 'x'.repeat(8_000)
   for (let i = 0; i < 3_000; i += 1) {
-    values.add(await pages.generation({ ...FOLDER, folderId: `${long}${i}` }))
+    values.add(await pages.getGeneration({ ...FOLDER, folderId: `${long}${i}` }))
     pages.invalidate({ of: 'folder', userId: 'ann', provider: 's3', folderId: `${long}${i}` })
   }
   await settled()
@@ -532,17 +532,17 @@ t.test('the generations of a user’s folders take bounded memory, and differ', 
   t.ok(bytes < 100_000, `${bytes} bytes`)
   t.ok(values.size > 2_000)
 
-  const before = await pages.generation(FOLDER)
-  const root = await pages.generation({ ...FOLDER, folderId: null })
+  const before = await pages.getGeneration(FOLDER)
+  const root = await pages.getGeneration({ ...FOLDER, folderId: null })
   const others = await Promise.all(
-    Array.from({ length: 100 }, async (_, i) => pages.generation({ ...FOLDER, folderId: `other ${i}` }))
+    Array.from({ length: 100 }, async (_, i) => pages.getGeneration({ ...FOLDER, folderId: `other ${i}` }))
   )
   pages.invalidate({ of: 'folder', userId: 'ann', provider: 's3', folderId: FOLDER.folderId })
-  t.not(await pages.generation(FOLDER), before)
-  t.equal(await pages.generation({ ...FOLDER, folderId: null }), root)
+  t.not(await pages.getGeneration(FOLDER), before)
+  t.equal(await pages.getGeneration({ ...FOLDER, folderId: null }), root)
   let kept = 0
   for (let i = 0; i < 100; i += 1) {
-    if ((await pages.generation({ ...FOLDER, folderId: `other ${i}` })) === others[i]) kept += 1
+    if ((await pages.getGeneration({ ...FOLDER, folderId: `other ${i}` })) === others[i]) kept += 1
   }
   t.ok(kept >= 95, `${kept} of 100 other folders keep their generation`)
 })

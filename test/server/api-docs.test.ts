@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { typesOf } from '../../scripts/write-openapi.ts'
+import { generateTypes } from '../../scripts/write-openapi.ts'
 import { STORAGE_ERROR_CODES, StorageError } from '../../src/errors.ts'
 import { PROVIDERS } from '../../src/providers/registry.ts'
 import { buildApp } from '../../server/app.ts'
@@ -20,7 +20,7 @@ t.test('openapi.json is up to date; `npm run openapi` regenerates it', async (t)
 
 t.test('the types of the client are those of openapi.json', async (t) => {
   const types = readFileSync(new URL('../../src/client/api-types.ts', import.meta.url), 'utf8')
-  t.ok((await typesOf(written)) === types, 'the types are up to date')
+  t.ok((await generateTypes(written)) === types, 'the types are up to date')
 })
 
 t.test('every example matches its schema, and every response and body has one', async (t) => {

@@ -1,7 +1,7 @@
 import { type AddressInfo, connect } from 'node:net'
 import Fastify from 'fastify'
 import t from 'tap'
-import { limitBodies } from '../../server/drain.ts'
+import { limitReceiveTime } from '../../server/drain.ts'
 import { Client } from '../support/app/transfer-app.ts'
 import { useManualTimers } from '../support/time/manual-timers.ts'
 import { serverApp } from '../support/app/server-app.ts'
@@ -15,7 +15,7 @@ async function sizeOf(body: unknown): Promise<string> {
 t.test('an incomplete request is ended at its deadline, and an upload may take longer', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
-  limitBodies(app, 100)
+  limitReceiveTime(app, 100)
   app.addContentTypeParser('*', (_request, payload, done) => {
     done(null, payload)
   })
@@ -48,7 +48,7 @@ t.test('an injected request, which has no socket, is not affected by the deadlin
   const advance = useManualTimers(t)
   const app = Fastify()
   t.teardown(() => app.close())
-  limitBodies(app, 50)
+  limitReceiveTime(app, 50)
   app.post('/', async () => 'answered')
   const inject = () => app.inject({ method: 'POST', url: '/', payload: { a: 1 } })
   t.equal((await inject()).body, 'answered')

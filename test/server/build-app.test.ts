@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import Fastify from 'fastify'
 import t from 'tap'
-import { answerProblem } from '../../src/http/problem.ts'
+import { sendProblem } from '../../src/http/problem.ts'
 import type { Database } from '../../src/db/open-database.ts'
 import { healthRoutes } from '../../server/health-routes.ts'
 import { RequestDrain } from '../../server/drain.ts'
@@ -25,11 +25,11 @@ t.test('the server is live while the process responds, and ready while the datab
 t.test('a missing or hanging database makes the server not ready, but it stays live', async (t) => {
   for (const askDatabase of [() => Promise.reject(new Error('Bearer SECRET')), () => new Promise(() => undefined)]) {
     const app = Fastify({ pluginTimeout: 0 })
-    app.setErrorHandler(answerProblem)
+    app.setErrorHandler(sendProblem)
     t.teardown(() => app.close())
     let asked = 0
     healthRoutes(app, {
-      askDatabase: () => {
+      pingDatabase: () => {
         asked++
         return askDatabase()
       },
@@ -169,7 +169,7 @@ t.test('a request that has begun is served, although the server drains before it
   const server = await serverApp(t, { drain, database: (database) => withDocuments(database, () => found.promise) })
   const url = await server.add({ text: 'hello' })
   const asked = ask(server, url)
-  await until(() => drain.open === 1)
+  await until(() => drain.inFlight === 1)
   const drained = drain.drain(server.app, 60_000)
   found.resolve({ userId: 'ann', storageBackend: 'minio', objectKey: 'k', name: 'a', mimeType: null })
   t.equal(await text(await asked), 'hello')

@@ -5,7 +5,7 @@ import t from 'tap'
 import { readConfig } from '../../server/config.ts'
 import { checkOptions } from '../../src/options/options.ts'
 import { ConfigError } from '../../server/env.ts'
-import { spoolOptions } from '../../src/options/options.ts'
+import { checkSpoolOptions } from '../../src/options/options.ts'
 import { parseSource } from '../support/source/source-file.ts'
 import { sourcePaths } from '../support/source/source-tree.ts'
 
@@ -89,7 +89,7 @@ t.test('the limits for uploads of unknown size are parsed and must be consistent
 
 t.test('/tmp of docker-compose.yml has space for the uploads of unknown size', async (t) => {
   const [, mebibytes] = /tmpfs: \['\/tmp:size=(\d+)m/.exec(read('docker-compose.yml')) ?? []
-  t.ok(Number(mebibytes) * 1024 * 1024 > spoolOptions(undefined).maxTotalBytes)
+  t.ok(Number(mebibytes) * 1024 * 1024 > checkSpoolOptions(undefined).maxTotalBytes)
 })
 
 t.test('DATABASE_URL selects the service mode', async (t) => {
@@ -366,13 +366,13 @@ t.test('a public key is accepted only with its algorithm', async (t) => {
 })
 
 t.test('resources that several instances share can be named or omitted', async (t) => {
-  t.match(readConfig({}), { listens: true, redisUrl: undefined, metricsPort: undefined })
+  t.match(readConfig({}), { isListenEnabled: true, redisUrl: undefined, metricsPort: undefined })
   const config = readConfig({
     DATABASE_LISTEN: 'false',
     REDIS_URL: 'rediss://user:PASSWORD@redis:6379/0',
     METRICS_PORT: '9100'
   })
-  t.match(config, { listens: false, metricsPort: 9100 })
+  t.match(config, { isListenEnabled: false, metricsPort: 9100 })
   t.equal(config.redisUrl?.reveal(), 'rediss://user:PASSWORD@redis:6379/0')
   t.notMatch(JSON.stringify(config), /PASSWORD/)
   const wrong = problems({ DATABASE_LISTEN: 'no', REDIS_URL: 'http://PASSWORD@redis', METRICS_PORT: '70000' })
@@ -430,7 +430,7 @@ t.test('the defaults in .env.example are those of the server and of the plugin',
   t.same(plugins.timeouts, timeouts)
   t.same({ folder: undefined, ...plugins.spool }, spool)
   t.equal(plugins.leaseMs, leaseMs)
-  t.equal(plugins.listens, readConfig({}).listens)
+  t.equal(plugins.isListenEnabled, readConfig({}).isListenEnabled)
 })
 
 t.test('docker-compose.yml passes every variable to the service, except those that it sets itself', async (t) => {

@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import { logOptions, shortened, withoutSecrets } from '../../server/logging.ts'
+import { logOptions, truncate, redactSecrets } from '../../server/logging.ts'
 
 /** An application with collected log lines. */
 function loggingApp(t: Test) {
@@ -30,7 +30,7 @@ t.test('credentials and queries of URLs are redacted, and the rest of the line i
     ['why? because a@b.example', 'why? because a@b.example'],
     ['path/to?q=1', 'path/to?q=1']
   ] as const) {
-    t.equal(withoutSecrets(text), shown)
+    t.equal(redactSecrets(text), shown)
   }
 })
 
@@ -70,14 +70,14 @@ t.test('text that is cut anywhere reveals no part of a secret, and only its begi
   for (const secret of SECRETS) {
     const text = `no ${secret} ${'a '.repeat(20_000)}`
     for (let length = 0; length < 100; length++) {
-      const shown = shortened(text, length)
+      const shown = truncate(text, length)
       t.ok(shown.length <= length + 1, shown)
       // The surrounding words contain none of its letters.
-      t.notMatch(withoutSecrets(shown), /[SECRT]/, `${length}: ${shown}`)
+      t.notMatch(redactSecrets(shown), /[SECRT]/, `${length}: ${shown}`)
     }
   }
   t.equal(
-    shortened('postgres://user:pass@db', 100),
+    truncate('postgres://user:pass@db', 100),
     'postgres://user:pass@db',
     'a short text is redacted with the finished line'
   )

@@ -8,8 +8,8 @@ import t, { type Test } from 'tap'
 import packageJson from '../../package.json' with { type: 'json' }
 import { buildPage } from '../../scripts/build-page.mjs'
 import { buildPicker } from '../../scripts/build-picker.mjs'
-import { answerProblem } from '../../src/http/problem.ts'
-import { BUILT, readPageFiles } from '../../server/page-routes.ts'
+import { sendProblem } from '../../src/http/problem.ts'
+import { WEB_ROOT, readPageFiles } from '../../server/page-routes.ts'
 import { pageRoutes } from '../../server/page-routes.ts'
 import { listening } from '../support/app/ask.ts'
 import { watchAnswers } from '../support/openapi/described-answers.ts'
@@ -26,7 +26,7 @@ t.teardown(() => rm(folder, { recursive: true }))
 async function serve(t: Test, built = folder, isDemo = false): Promise<FastifyInstance> {
   const app = Fastify({ pluginTimeout: 0 })
   t.teardown(() => app.close())
-  app.setErrorHandler(answerProblem)
+  app.setErrorHandler(sendProblem)
   watchAnswers(t, app, (path) => path === '/')
   throughPrism(t, app, false)
   app.register(async (child) => {
@@ -203,7 +203,7 @@ t.test('concurrent builds leave complete files and none of an earlier build', as
 })
 
 t.test('npm run build:page creates what the server serves, and npm does not publish it', async (t) => {
-  t.equal(BUILT.href, new URL('../../build/web/', import.meta.url).href)
+  t.equal(WEB_ROOT.href, new URL('../../build/web/', import.meta.url).href)
   t.equal(
     packageJson.scripts['build:page'],
     'node scripts/build-picker.mjs build/web/picker && node scripts/build-page.mjs'

@@ -6,7 +6,7 @@ import { FakeDav } from '../fakes/dav/fake-dav.ts'
 import type { AppConfig } from '../../server/config.ts'
 import { StorageError } from '../../src/index.ts'
 import { createRegistry, createRequestMetrics } from '../../server/health-routes.ts'
-import { requestIds } from '../../server/logging.ts'
+import { createRequestIdGenerator } from '../../server/logging.ts'
 import { serverApp } from '../support/app/server-app.ts'
 import { until } from '../support/time/until.ts'
 
@@ -243,7 +243,7 @@ t.test('X-Request-Id is returned, and accepted from trusted proxies only', async
 
 t.test('proxies can be given as IPv4-mapped IPv6 addresses, ranges and names', async (t) => {
   const idOf = (trusted: readonly string[], remoteAddress: string | undefined): string =>
-    requestIds(trusted)({ socket: { remoteAddress }, headers: { 'x-request-id': 'given' } } as never)
+    createRequestIdGenerator(trusted)({ socket: { remoteAddress }, headers: { 'x-request-id': 'given' } } as never)
   for (const [trusted, address] of [
     ['10.0.0.0/8', '10.1.2.3'],
     ['10.0.0.0/8', '::ffff:10.1.2.3'],

@@ -8,7 +8,7 @@ import type { NewConnection } from '../../src/core/stores.ts'
 import { createConnectionStore } from '../../src/db/connection-store.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { openDatabase, type Database } from '../../src/db/open-database.ts'
-import { postgresServer } from '../../src/db/postgres.ts'
+import { openPostgres } from '../../src/db/postgres.ts'
 import { compiledUrl } from '../support/source/compiled.ts'
 import { postgresIsInstalled, startPostgres, type PostgresServer } from '../support/database/postgres.ts'
 import { requireService } from '../support/process/services.ts'
@@ -273,7 +273,7 @@ async function failures(t: Test, server: PostgresServer): Promise<void> {
 
   await t.test('a broken idle connection does not end the process', async (t) => {
     const url = await server.createDatabase()
-    const source = postgresServer(url)
+    const source = openPostgres(url)
     t.teardown(() => source.close())
     const { pool } = source
     await pool.query('SELECT 1')
@@ -285,7 +285,7 @@ async function failures(t: Test, server: PostgresServer): Promise<void> {
 
   await t.test('a server that stalls during a transaction affects only that connection', async (t) => {
     const link = await startLink(t, await server.createDatabase())
-    const source = postgresServer(link.url, { silenceMs: 300 })
+    const source = openPostgres(link.url, { socketIdleTimeoutMs: 300 })
     t.teardown(() => source.close())
     const { pool } = source
     const client = await pool.connect()

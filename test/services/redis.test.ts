@@ -31,18 +31,18 @@ async function openProcess(t: Test, server: RedisServer) {
     redis,
     sealer,
     clock: systemClock,
-    pageMs: 60_000,
+    pageTtlMs: 60_000,
     leaseMs: 2_000,
     maxPagesPerUser: 250,
     maxBytesPerUser: 16 * 1024 * 1024,
     random: () => 0.5,
     onOutcome: () => {},
-    onTrouble: () => (told.troubles += 1),
+    onUnavailable: () => (told.troubles += 1),
     onRecovered: () => (told.recoveries += 1)
   })
   await until(() => redis.status === 'ready')
   const page = async (key: string, load: () => Promise<Buffer>) =>
-    (await pages.page('ann', key, load, signal)).bytes.toString()
+    (await pages.getOrLoad('ann', key, load, signal)).bytes.toString()
   return { redis, pages, page, told }
 }
 
@@ -53,9 +53,9 @@ t.test('shared pages on a real Redis', async (t) => {
   await t.test('a page that one process loads is found by another, with its remaining lifetime', async (t) => {
     const [one, two] = [await openProcess(t, server), await openProcess(t, server)]
     const bytes = randomBytes(300_000)
-    await one.pages.page('ann', 'k', async () => bytes, signal)
+    await one.pages.getOrLoad('ann', 'k', async () => bytes, signal)
     await one.pages.flush()
-    const found = await two.pages.page('ann', 'k', () => Promise.reject(new Error('not to be loaded')), signal)
+    const found = await two.pages.getOrLoad('ann', 'k', () => Promise.reject(new Error('not to be loaded')), signal)
     t.ok(found.bytes.equals(bytes))
     t.ok(found.ageMs >= 0 && found.ageMs < 5_000)
     const keys = await one.redis.keys('fastify-cloud-storage:page:*')
@@ -68,14 +68,14 @@ t.test('shared pages on a real Redis', async (t) => {
     const { redis } = await openProcess(t, server)
     const gate = new RedisGate({
       redis,
-      answerMs: 5_000,
+      responseTimeoutMs: 5_000,
       clock: systemClock,
-      onTrouble: (error) => t.fail(String(error)),
+      onUnavailable: (error) => t.fail(String(error)),
       onRecovered: () => {}
     })
-    const lock = await PageLock.take(gate, 'a lock')
+    const lock = await PageLock.acquire(gate, 'a lock')
     if (lock === null || lock === UNAVAILABLE) throw new Error('the lock is free')
-    t.equal(await PageLock.take(gate, 'a lock'), null)
+    t.equal(await PageLock.acquire(gate, 'a lock'), null)
     await redis.pexpire('a lock', 1_000)
     await until(async () => (await redis.pttl('a lock')) > 1_000)
     await redis.set('a lock', 'somebody else', 'PX', 1_000)
@@ -84,7 +84,7 @@ t.test('shared pages on a real Redis', async (t) => {
     await lock.release()
     t.equal(await redis.get('a lock'), 'somebody else')
     await redis.del('a lock')
-    const next = await PageLock.take(gate, 'a lock')
+    const next = await PageLock.acquire(gate, 'a lock')
     if (next === null || next === UNAVAILABLE) throw new Error('the lock is free')
     await next.release()
     t.equal(await redis.exists('a lock'), 0)
@@ -92,25 +92,25 @@ t.test('shared pages on a real Redis', async (t) => {
 
   await t.test('an invalidation by one process is visible to another', async (t) => {
     const [one, two] = [await openProcess(t, server), await openProcess(t, server)]
-    const before = await one.pages.generation(FOLDER)
-    t.equal(await two.pages.generation(FOLDER), before)
+    const before = await one.pages.getGeneration(FOLDER)
+    t.equal(await two.pages.getGeneration(FOLDER), before)
     one.pages.invalidate({ of: 'folder', userId: 'ann', provider: 's3', folderId: 'f' })
-    const after = await one.pages.generation(FOLDER)
+    const after = await one.pages.getGeneration(FOLDER)
     t.not(after, before)
-    await until(async () => (await two.pages.generation(FOLDER)) === after)
-    t.equal(await one.pages.generation(FOLDER), after)
+    await until(async () => (await two.pages.getGeneration(FOLDER)) === after)
+    t.equal(await one.pages.getGeneration(FOLDER), after)
   })
 
   await t.test('a Redis that is killed and restarted empty fails no request', async (t) => {
     const { pages, page, told } = await openProcess(t, server)
-    const before = await pages.generation(FOLDER)
+    const before = await pages.getGeneration(FOLDER)
     await page('k2', async () => Buffer.from('page'))
     await server.kill()
     t.equal(await page('k2', async () => Buffer.from('own')), 'own')
     await until(() => told.troubles === 1)
-    t.equal(await pages.generation(FOLDER), before)
+    t.equal(await pages.getGeneration(FOLDER), before)
     pages.invalidate({ of: 'all' })
-    const own = await pages.generation(FOLDER)
+    const own = await pages.getGeneration(FOLDER)
     t.not(own, before)
     await server.start()
     await until(async () => {
@@ -119,7 +119,7 @@ t.test('shared pages on a real Redis', async (t) => {
     })
     const other = await openProcess(t, server)
     const [all = ''] = own.split(' ')
-    await until(async () => (await other.pages.generation(FOLDER)).startsWith(all))
+    await until(async () => (await other.pages.getGeneration(FOLDER)).startsWith(all))
     t.pass('invalidations during the outage take effect')
     await page('k4', async () => Buffer.from('page'))
     await pages.flush()
@@ -146,7 +146,13 @@ t.test('shared pages on a real Redis', async (t) => {
       redis.disconnect()
     })
     await server.stop()
-    const gate = new RedisGate({ redis, answerMs: 100, clock: systemClock, onTrouble: () => {}, onRecovered: () => {} })
+    const gate = new RedisGate({
+      redis,
+      responseTimeoutMs: 100,
+      clock: systemClock,
+      onUnavailable: () => {},
+      onRecovered: () => {}
+    })
     t.equal(await gate.run((client) => client.get('a')), UNAVAILABLE)
     await server.start()
   })

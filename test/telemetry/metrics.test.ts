@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram, type Metric, Registry } from 'prom-client'
 import t from 'tap'
 import { StorageError } from '../../src/errors.ts'
 import { type CacheCounts, outcomeOf, type TrippedBreaker } from '../../src/core/telemetry.ts'
-import { MetricMaker } from '../../src/telemetry/metric-maker.ts'
+import { MetricFactory } from '../../src/telemetry/metric-factory.ts'
 import { createMetrics, NO_METRICS } from '../../src/telemetry/metrics.ts'
 import { compiledUrl } from '../support/source/compiled.ts'
 
@@ -216,13 +216,13 @@ t.test('a foreign metric with one of our names is an error at the start', async 
 
 t.test('another copy of this package adds to the same metrics', async (t) => {
   const { registry, metrics, series } = await arrange()
-  const copy = `${compiledUrl('src/telemetry/metric-maker.ts').href}?copy`
-  const { MetricMaker: OtherMaker } = (await import(copy)) as { MetricMaker: typeof MetricMaker }
-  t.not(OtherMaker, MetricMaker)
+  const copy = `${compiledUrl('src/telemetry/metric-factory.ts').href}?copy`
+  const { MetricMaker: OtherMaker } = (await import(copy)) as { MetricMaker: typeof MetricFactory }
+  t.not(OtherMaker, MetricFactory)
   const other = new OtherMaker(registry, { Counter, Gauge, Histogram })
   metrics.watchCache(() => ({ ...EMPTY, hits: 1, entries: 1 }))
-  other.total('cloud_storage_cache_hits_total', 'help')(() => 2)
-  other.levels('cloud_storage_cache_entries', 'help')(() => [{ labels: {}, value: 2 }])
+  other.summedCounter('cloud_storage_cache_hits_total', 'help')(() => 2)
+  other.summedGauge('cloud_storage_cache_entries', 'help')(() => [{ labels: {}, value: 2 }])
   t.same(await series('cloud_storage_cache_hits_total'), ['3'])
   t.same(await series('cloud_storage_cache_entries'), ['3'])
 })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { FolderAliases } from '../../src/transfers/affected-folders.ts'
-import { Touched, TouchedListings } from '../../src/transfers/affected-folders.ts'
+import { AffectedFolders, ListingInvalidator } from '../../src/transfers/affected-folders.ts'
 import { connectionRow } from '../support/database/memory-connections.ts'
 import { entry, page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
 
@@ -15,18 +15,18 @@ function make() {
   }
   const forgotten: string[] = []
   const aliases = new FolderAliases((id) => forgotten.push(id))
-  const listings = new TouchedListings(cache, aliases)
+  const listings = new ListingInvalidator(cache, aliases)
   /** Lists a folder by an alias. */
   const learn = async (connectionId: string, folderId: string, alias: string) => {
     const backend = new ScriptedBackend()
     backend.list = async () => ({ ...page([]), folder: { id: folderId, name: null, parentId: null } })
-    await aliases.learning(backend, connectionId).listFolder(alias, { signal: SIGNAL, limit: 1 })
+    await aliases.withAliasLearning(backend, connectionId).listFolder(alias, { signal: SIGNAL, limit: 1 })
   }
   const drop = (id: string, ...folders: string[]) => {
-    const touched = new Touched()
+    const touched = new AffectedFolders()
     for (const folder of folders) touched.addFolder(folder)
     invalidated.length = 0
-    listings.drop(connectionRow({ id }), touched)
+    listings.invalidate(connectionRow({ id }), touched)
     return [...invalidated]
   }
   return { aliases, learn, drop, forgotten }
@@ -43,7 +43,7 @@ t.test('a change invalidates each parent folder, and below a very deep path the 
 })
 
 t.test('a deep entry counts like a deep folder', async (t) => {
-  const touched = new Touched()
+  const touched = new AffectedFolders()
   touched.addEntry(entry(`${'d/'.repeat(2_000)}x`, { parentId: 'd/'.repeat(2_000) }), { isInKnownFolder: true })
   t.equal(touched.isKnown, false)
   t.equal(touched.folders.size, 0)
@@ -63,10 +63,10 @@ t.test('a connection with too many aliases takes bounded memory, and any change 
   const { aliases, learn, drop } = make()
   const long = 'x'.repeat(8_000)
   for (let i = 0; i < 100; i += 1) await learn('c', 'folder', `${long}${i}`)
-  t.equal(aliases.of('c', 'folder'), null)
-  t.equal(aliases.of('c', 'another folder'), null)
+  t.equal(aliases.get('c', 'folder'), null)
+  t.equal(aliases.get('c', 'another folder'), null)
   t.same(drop('c', 'another folder'), [{ connection: 'c' }])
-  t.same(aliases.of('d', 'folder'), [])
+  t.same(aliases.get('d', 'folder'), [])
 })
 
 t.test('connections whose aliases are evicted are reported for invalidation', async (t) => {
@@ -75,5 +75,5 @@ t.test('connections whose aliases are evicted are reported for invalidation', as
   const long = 'x'.repeat(20_000)
   for (let i = 0; forgotten.length === 0 && i < 1_000; i += 1) await learn(`c${i}`, 'folder', long)
   t.equal(forgotten[0], 'first')
-  t.same(aliases.of('first', 'folder'), [])
+  t.same(aliases.get('first', 'folder'), [])
 })

@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import { isStorageError, type StorageErrorCode } from '../../src/errors.ts'
 import type { SpooledUpload } from '../../src/core/provider.ts'
-import { withSize } from '../../src/providers/shared/sized-body.ts'
+import { toSizedBody } from '../../src/providers/shared/sized-body.ts'
 import { UploadSource } from '../../src/providers/shared/upload.ts'
 import { piecesOf } from '../contract/suite/uploads.ts'
 import { ManualClock } from '../support/time/clock.ts'
@@ -153,15 +153,15 @@ t.test('a body of unknown size is buffered in memory first, and its space is alw
   const before = await files()
   const body = (bytes: number) => new UploadSource(piecesOf(Buffer.alloc(bytes)), undefined)
 
-  const small = await withSize(body(HELD), undefined, spool)
+  const small = await toSizedBody(body(HELD), undefined, spool)
   t.equal(space.bytes, 0, 'up to 4 MiB need no space')
   await small.close()
-  const stored = await withSize(body(HELD + 1), undefined, spool)
+  const stored = await toSizedBody(body(HELD + 1), undefined, spool)
   t.equal(space.bytes, HELD + 1)
-  t.equal(await codeOf(withSize(body(3 * HELD), undefined, spool)), 'TOO_MANY_REQUESTS')
+  t.equal(await codeOf(toSizedBody(body(3 * HELD), undefined, spool)), 'TOO_MANY_REQUESTS')
   t.equal(space.bytes, HELD + 1)
   await stored.close()
-  t.equal(await codeOf(withSize(body(3 * HELD + 1), undefined, spool)), 'PAYLOAD_TOO_LARGE')
+  t.equal(await codeOf(toSizedBody(body(3 * HELD + 1), undefined, spool)), 'PAYLOAD_TOO_LARGE')
   const failing = Readable.from(
     (async function* () {
       yield Buffer.alloc(HELD)
@@ -170,7 +170,7 @@ t.test('a body of unknown size is buffered in memory first, and its space is alw
     })(),
     { objectMode: false }
   )
-  t.equal(await codeOf(withSize(new UploadSource(failing, undefined), undefined, spool)), 'INVALID_REQUEST')
+  t.equal(await codeOf(toSizedBody(new UploadSource(failing, undefined), undefined, spool)), 'INVALID_REQUEST')
   t.equal(space.bytes, 0)
   t.same(await readdir(folder), [])
   t.equal(await files(), before, 'no file is left open')

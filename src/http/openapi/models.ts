@@ -108,25 +108,25 @@ export function ref(name: string): Schema {
 type Properties = Readonly<Record<string, Schema>>
 
 /** Returns the schema of an object with these properties and no others. All but `optional` are required. */
-export function closed(properties: Properties, optional: readonly string[] = []): Schema {
+export function closedObject(properties: Properties, optional: readonly string[] = []): Schema {
   const required = Object.keys(properties).filter((name) => !optional.includes(name))
   return { type: 'object', additionalProperties: false, required, properties }
 }
 
 const text = (description?: string): Schema => ({ type: 'string', ...(description !== undefined && { description }) })
-const known = (description?: string): Schema => ({ ...text(description), type: ['string', 'null'] })
-const TIME = { type: ['string', 'null'], format: 'date-time' }
-const FLAG = { type: ['boolean', 'null'] }
+const nullableText = (description?: string): Schema => ({ ...text(description), type: ['string', 'null'] })
+const NULLABLE_TIME = { type: ['string', 'null'], format: 'date-time' }
+const NULLABLE_FLAG = { type: ['boolean', 'null'] }
 
 const KINDS = ['file', 'folder', 'drive', 'package', 'link', 'shortcut'] as const satisfies readonly EntryKind[]
 const REASONS = ['more', 'provider-partial', 'page-cap', 'duplicate-cursor'] as const satisfies IncompleteReason[]
 const ORDERS = ['folder-then-name', 'provider'] as const satisfies ListingOrder[]
 const TARGET_STATES = ['ok', 'dangling', 'denied', 'unknown'] as const satisfies ShortcutTarget['state'][]
 const STATUSES = ['ACTIVE', 'REQUIRES_REAUTH', 'ERROR', 'DISABLED'] as const satisfies ConnectionStatus[]
-const WAYS = ['credentials', 'login-flow'] as const satisfies ProviderDefinition['connect']['type'][]
+const FORM_CONNECT_TYPES = ['credentials', 'login-flow'] as const satisfies ProviderDefinition['connect']['type'][]
 const ABILITIES = ['native', 'emulated', 'unsupported'] as const satisfies Ability[]
 
-const ABILITY_NAMES = {
+const ABILITY_DESCRIPTIONS = {
   paging: 'Lists folders in pages.',
   kindFilter: 'Lists only folders or only files.',
   rangeDownload: 'Downloads parts of a file.',
@@ -141,34 +141,37 @@ const ABILITY_NAMES = {
 
 const entry = {
   description: 'An entry of a folder. `null` means unknown, never "none".',
-  ...closed({
+  ...closedObject({
     id: text('The provider’s opaque id. Accepted by `folder`, `id` and `parent`.'),
-    parentId: known(),
-    driveId: known(),
+    parentId: nullableText(),
+    driveId: nullableText(),
     name: text('The name at the provider, verbatim. Plain text, not markup or a path.'),
     kind: { type: 'string', enum: KINDS },
-    mimeType: known(),
+    mimeType: nullableText(),
     size: { type: ['integer', 'null'], minimum: 0, description: 'The size in bytes.' },
-    createdAt: TIME,
-    modifiedAt: TIME,
-    version: known('Changes with the content. `If-Match` takes it in double quotes.'),
+    createdAt: NULLABLE_TIME,
+    modifiedAt: NULLABLE_TIME,
+    version: nullableText('Changes with the content. `If-Match` takes it in double quotes.'),
     hash: {
       description: 'The provider’s digest of the content, in the provider’s notation.',
       oneOf: [ref('ContentHash'), { type: 'null' }]
     },
     exportFormats: { type: 'array', items: ref('ExportFormat') },
     target: { description: 'The target of a shortcut.', oneOf: [ref('ShortcutTarget'), { type: 'null' }] },
-    webUrl: known('The page of the entry at the provider.'),
-    thumbnailUrl: known(),
-    path: known(),
-    can: { description: 'The user’s permissions on the entry.', ...closed({ list: FLAG, download: FLAG, write: FLAG }) }
+    webUrl: nullableText('The page of the entry at the provider.'),
+    thumbnailUrl: nullableText(),
+    path: nullableText(),
+    can: {
+      description: 'The user’s permissions on the entry.',
+      ...closedObject({ list: NULLABLE_FLAG, download: NULLABLE_FLAG, write: NULLABLE_FLAG })
+    }
   }),
   examples: [entryExample]
 }
 
 const listing = {
   description: 'One page of a folder.',
-  ...closed({
+  ...closedObject({
     provider: text(),
     connectionId: text(),
     folder: ref('FolderInfo'),
@@ -180,8 +183,8 @@ const listing = {
 
 const page = {
   description: 'The next page, and whether the listing is complete.',
-  ...closed({
-    next: known('The `cursor` of the next page; `null` if there is none.'),
+  ...closedObject({
+    next: nullableText('The `cursor` of the next page; `null` if there is none.'),
     complete: { type: 'boolean', description: 'True only if the provider reported that nothing follows this page.' },
     reason: { type: ['string', 'null'], enum: [...REASONS, null], description: 'Why the listing is not complete.' },
     order: { type: 'string', enum: ORDERS }
@@ -190,7 +193,7 @@ const page = {
 
 const connection = {
   description: 'A user’s connection to a cloud. Contains no secrets.',
-  ...closed({
+  ...closedObject({
     id: text(),
     provider: text(),
     label: text('The user’s name for the connection.'),
@@ -224,7 +227,7 @@ const formField = {
 
 const form = {
   description: 'JSON Schema (draft 7) of the form.',
-  ...closed(
+  ...closedObject(
     {
       type: { type: 'string', const: 'object' },
       properties: { type: 'object', additionalProperties: ref('FormField') },
@@ -237,9 +240,9 @@ const form = {
 
 const capabilities = {
   description: 'The operations that a provider supports: natively, emulated by this package, or not at all.',
-  ...closed(
+  ...closedObject(
     Object.fromEntries(
-      Object.entries(ABILITY_NAMES).map(([name, description]) => [
+      Object.entries(ABILITY_DESCRIPTIONS).map(([name, description]) => [
         name,
         { type: 'string', enum: ABILITIES, description }
       ])
@@ -249,14 +252,14 @@ const capabilities = {
 
 const provider = {
   description: 'An enabled provider.',
-  ...closed({
+  ...closedObject({
     id: text(),
     label: text('The name of the service, for display.'),
     connect: {
       description: 'How users connect: by OAuth in the browser, or with a form.',
       oneOf: [
-        closed({ type: { type: 'string', const: 'oauth2' } }),
-        closed({ type: { type: 'string', enum: WAYS }, schema: ref('Form') })
+        closedObject({ type: { type: 'string', const: 'oauth2' } }),
+        closedObject({ type: { type: 'string', enum: FORM_CONNECT_TYPES }, schema: ref('Form') })
       ]
     },
     capabilities: ref('Capabilities')
@@ -266,7 +269,7 @@ const provider = {
 const problem = {
   description:
     'An error (RFC 9457). Act on `code`, which is stable; the texts may change. Errors of the application’s own hooks keep their status and code.',
-  ...closed(
+  ...closedObject(
     {
       type: text('`urn:fastify-cloud-storage:error:CODE`'),
       title: text(),
@@ -282,29 +285,32 @@ const problem = {
 /** The schemas of responses, by their names in the document. */
 export const MODELS: Readonly<Record<string, Schema>> = {
   Entry: entry,
-  ContentHash: closed({ algorithm: text(), value: text() }),
-  ExportFormat: closed({ mimeType: text('The value for `exportAs`.'), extension: text() }),
-  ShortcutTarget: closed({
-    id: known(),
+  ContentHash: closedObject({ algorithm: text(), value: text() }),
+  ExportFormat: closedObject({ mimeType: text('The value for `exportAs`.'), extension: text() }),
+  ShortcutTarget: closedObject({
+    id: nullableText(),
     kind: { type: ['string', 'null'], enum: [...KINDS, null] },
-    mimeType: known(),
+    mimeType: nullableText(),
     state: { type: 'string', enum: TARGET_STATES }
   }),
   FolderInfo: {
     description: 'The listed folder. A field is `null` if the listing does not contain it.',
-    ...closed({ id: known(), name: known(), parentId: known() })
+    ...closedObject({ id: nullableText(), name: nullableText(), parentId: nullableText() })
   },
   Page: page,
   Listing: listing,
   Connection: connection,
   Connections: {
-    ...closed({ connections: { type: 'array', items: ref('Connection') } }),
+    ...closedObject({ connections: { type: 'array', items: ref('Connection') } }),
     examples: [connectionsExample]
   },
   Capabilities: capabilities,
   FormField: formField,
   Form: form,
   Provider: provider,
-  Providers: { ...closed({ providers: { type: 'array', items: ref('Provider') } }), examples: [providersExample] },
+  Providers: {
+    ...closedObject({ providers: { type: 'array', items: ref('Provider') } }),
+    examples: [providersExample]
+  },
   Problem: problem
 }

@@ -1,8 +1,15 @@
 import { loginFlowSchema, oauthFlowSchema } from '../schemas.ts'
-import { empty, json, LISTED, model, NO_STORE, PRIVATE } from './responses.ts'
+import {
+  emptyResponse,
+  jsonResponse,
+  LISTING_HEADERS,
+  modelResponse,
+  NO_STORE_HEADERS,
+  PRIVATE_HEADERS
+} from './responses.ts'
 import { connectionExample } from './models.ts'
-import { closed, type Schema } from './models.ts'
-import { CODES, problems, problemsWith } from './responses.ts'
+import { closedObject, type Schema } from './models.ts'
+import { CODES, problemResponses, problemResponsesWith } from './responses.ts'
 
 /** The description of a route, without the schemas by which it validates. */
 export interface Operation {
@@ -21,11 +28,11 @@ export interface Operation {
 const NO_REFERRER = { 'Referrer-Policy': { type: 'string', const: 'no-referrer' } }
 const PROVIDER = { type: 'string', description: 'The id of a provider.', examples: ['s3'] }
 const CONNECTION = { type: 'string', description: 'The id of a connection.', examples: [connectionExample.id] }
-const path = (properties: Readonly<Record<string, Schema>>): Schema => ({ type: 'object', properties })
-export const providerPath = path({ provider: PROVIDER })
-const connectionPath = path({ id: CONNECTION })
+const pathParameters = (properties: Readonly<Record<string, Schema>>): Schema => ({ type: 'object', properties })
+export const providerPath = pathParameters({ provider: PROVIDER })
+const connectionPath = pathParameters({ id: CONNECTION })
 
-const connected = (description: string): Schema => model(description, 'Connection', NO_STORE)
+const connectionResponse = (description: string): Schema => modelResponse(description, 'Connection', NO_STORE_HEADERS)
 
 export const operations = {
   listFolder: {
@@ -39,9 +46,9 @@ export const operations = {
       properties: { 'If-None-Match': { type: 'string', description: 'The `ETag` of an earlier response.' } }
     },
     response: {
-      200: model('The page.', 'Listing', LISTED),
-      304: empty('Not modified.', LISTED),
-      ...problems(CODES.reads, CODES.asksProvider, CODES.usesConnection, [
+      200: modelResponse('The page.', 'Listing', LISTING_HEADERS),
+      304: emptyResponse('Not modified.', LISTING_HEADERS),
+      ...problemResponses(CODES.reads, CODES.callsProvider, CODES.usesConnection, [
         'INVALID_REQUEST',
         'INVALID_CURSOR',
         'FOLDER_NOT_FOUND',
@@ -54,20 +61,23 @@ export const operations = {
     summary: 'List providers',
     description: 'Returns the enabled providers, how users connect them, and their capabilities.',
     tags: ['Connections'],
-    response: { 200: model('The providers.', 'Providers', PRIVATE), ...problems(CODES.reads) }
+    response: { 200: modelResponse('The providers.', 'Providers', PRIVATE_HEADERS), ...problemResponses(CODES.reads) }
   },
   listConnections: {
     summary: 'List connections',
     description: 'Returns the connections of the user.',
     tags: ['Connections'],
-    response: { 200: model('The connections.', 'Connections', PRIVATE), ...problems(CODES.reads) }
+    response: {
+      200: modelResponse('The connections.', 'Connections', PRIVATE_HEADERS),
+      ...problemResponses(CODES.reads)
+    }
   },
   connect: {
     summary: 'Connect with credentials',
     description:
       'Tests the credentials at the provider, encrypts them and stores the connection. Connecting the same account again updates its connection.',
     tags: ['Connections'],
-    params: path({ id: PROVIDER }),
+    params: pathParameters({ id: PROVIDER }),
     body: {
       type: 'object',
       description: 'The fields of the provider’s schema (see the list of providers), and an optional `label`.',
@@ -76,8 +86,8 @@ export const operations = {
       examples: [{ label: 'Archive', baseUrl: 'https://dav.example.org/files', username: 'ann', password: 'secret' }]
     },
     response: {
-      201: connected('The connection.'),
-      ...problems(CODES.changes, CODES.asksProvider, [
+      201: connectionResponse('The connection.'),
+      ...problemResponses(CODES.changes, CODES.callsProvider, [
         'INVALID_CREDENTIALS',
         'INVALID_ADDRESS',
         'PROVIDER_UNKNOWN',
@@ -98,18 +108,21 @@ export const operations = {
       examples: [{ returnTo: '/settings' }, { baseUrl: 'https://cloud.example.org' }]
     },
     response: {
-      200: json(
+      200: jsonResponse(
         'The URL to open.',
         {
           oneOf: [
-            closed({ authorizationUrl: { type: 'string' } }),
-            closed({ loginUrl: { type: 'string' }, flowId: { type: 'string' } })
+            closedObject({ authorizationUrl: { type: 'string' } }),
+            closedObject({ loginUrl: { type: 'string' }, flowId: { type: 'string' } })
           ]
         },
-        { ...NO_STORE, 'Set-Cookie': { type: 'string', description: 'OAuth: binds the flow to this browser.' } },
+        {
+          ...NO_STORE_HEADERS,
+          'Set-Cookie': { type: 'string', description: 'OAuth: binds the flow to this browser.' }
+        },
         { authorizationUrl: 'https://accounts.example.org/authorize?response_type=code&state=…' }
       ),
-      ...problems(CODES.changes, CODES.asksProvider, [
+      ...problemResponses(CODES.changes, CODES.callsProvider, [
         'INVALID_CREDENTIALS',
         'INVALID_ADDRESS',
         'PROVIDER_UNKNOWN',
@@ -121,16 +134,19 @@ export const operations = {
     summary: 'Poll a login',
     description: 'A login expires after ten minutes.',
     tags: ['Connections'],
-    params: path({ provider: PROVIDER, flowId: { type: 'string', description: 'The `flowId` of the login.' } }),
+    params: pathParameters({
+      provider: PROVIDER,
+      flowId: { type: 'string', description: 'The `flowId` of the login.' }
+    }),
     response: {
-      201: connected('The user has logged in: the new connection.'),
-      202: json(
+      201: connectionResponse('The user has logged in: the new connection.'),
+      202: jsonResponse(
         'The user has not logged in yet.',
-        closed({ status: { type: 'string', const: 'pending' } }),
-        { ...NO_STORE, 'Retry-After': { type: 'string', description: 'Seconds until the next poll.' } },
+        closedObject({ status: { type: 'string', const: 'pending' } }),
+        { ...NO_STORE_HEADERS, 'Retry-After': { type: 'string', description: 'Seconds until the next poll.' } },
         { status: 'pending' }
       ),
-      ...problems(CODES.changes, CODES.asksProvider, [
+      ...problemResponses(CODES.changes, CODES.callsProvider, [
         'INVALID_STATE',
         'INVALID_CREDENTIALS',
         'INVALID_ADDRESS',
@@ -158,13 +174,13 @@ export const operations = {
       additionalProperties: true
     },
     response: {
-      303: empty('Redirects to the application, with `error` in the query after a failure.', {
-        ...NO_STORE,
+      303: emptyResponse('Redirects to the application, with `error` in the query after a failure.', {
+        ...NO_STORE_HEADERS,
         Location: { type: 'string', description: 'The `returnTo` of the flow.' },
         ...NO_REFERRER,
         'Set-Cookie': { type: 'string', description: 'Deletes the cookie of the flow.' }
       }),
-      ...problemsWith(NO_REFERRER, CODES.open, [
+      ...problemResponsesWith(NO_REFERRER, CODES.unauthenticated, [
         'INVALID_STATE',
         'PROVIDER_UNKNOWN',
         'AUTHENTICATION_UNAVAILABLE',
@@ -178,8 +194,12 @@ export const operations = {
     security: [],
     params: providerPath,
     response: {
-      405: empty('Only `GET` is allowed.', { ...NO_STORE, ...NO_REFERRER, Allow: { type: 'string', const: 'GET' } }),
-      ...problemsWith(NO_REFERRER, CODES.open)
+      405: emptyResponse('Only `GET` is allowed.', {
+        ...NO_STORE_HEADERS,
+        ...NO_REFERRER,
+        Allow: { type: 'string', const: 'GET' }
+      }),
+      ...problemResponsesWith(NO_REFERRER, CODES.unauthenticated)
     }
   },
   verifyConnection: {
@@ -188,8 +208,8 @@ export const operations = {
     tags: ['Connections'],
     params: connectionPath,
     response: {
-      200: connected('The connection works.'),
-      ...problems(CODES.changes, CODES.asksProvider, [
+      200: connectionResponse('The connection works.'),
+      ...problemResponses(CODES.changes, CODES.callsProvider, [
         'CONNECTION_NOT_FOUND',
         'PROVIDER_UNKNOWN',
         'FOLDER_NOT_FOUND',
@@ -204,19 +224,25 @@ export const operations = {
       'Changes the label, or whether the connection is the default of its provider. A provider has at most one default.',
     tags: ['Connections'],
     params: connectionPath,
-    response: { 200: connected('The changed connection.'), ...problems(CODES.changes, ['CONNECTION_NOT_FOUND']) }
+    response: {
+      200: connectionResponse('The changed connection.'),
+      ...problemResponses(CODES.changes, ['CONNECTION_NOT_FOUND'])
+    }
   },
   disconnect: {
     summary: 'Disconnect',
     description: 'Deletes the connection, and revokes its access at the provider if possible.',
     tags: ['Connections'],
     params: connectionPath,
-    response: { 204: empty('The connection was deleted.'), ...problems(CODES.changes, ['CONNECTION_NOT_FOUND']) }
+    response: {
+      204: emptyResponse('The connection was deleted.'),
+      ...problemResponses(CODES.changes, ['CONNECTION_NOT_FOUND'])
+    }
   },
   disconnectAll: {
     summary: 'Disconnect all',
     description: 'Deletes all connections of the user, for example when the user leaves the application.',
     tags: ['Connections'],
-    response: { 204: empty('All connections were deleted.'), ...problems(CODES.changes) }
+    response: { 204: emptyResponse('All connections were deleted.'), ...problemResponses(CODES.changes) }
   }
 } as const satisfies Readonly<Record<string, Operation>>

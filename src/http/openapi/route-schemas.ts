@@ -16,7 +16,7 @@ export function addModels(app: FastifyInstance): void {
 }
 
 /** Returns the schema of a route: its description, and the schemas by which it validates. */
-export function describe(operation: OperationName, checked: FastifySchema = {}): FastifySchema {
-  const described = { operationId: operation, ...OPERATIONS[operation], ...checked }
-  return described
+export function describe(operation: OperationName, requestSchemas: FastifySchema = {}): FastifySchema {
+  const schema = { operationId: operation, ...OPERATIONS[operation], ...requestSchemas }
+  return schema
 }

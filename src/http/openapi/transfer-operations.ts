@@ -1,11 +1,20 @@
-import { bytes, CONTENT, empty, GUARDED, model, NO_STORE, PART, WHOLE } from './responses.ts'
+import {
+  bytesResponse,
+  CONTENT_HEADERS,
+  emptyResponse,
+  CONTENT_SECURITY_HEADERS,
+  modelResponse,
+  NO_STORE_HEADERS,
+  RANGE_HEADERS,
+  FULL_CONTENT_HEADERS
+} from './responses.ts'
 import { folderExample } from './models.ts'
 import type { Schema } from './models.ts'
 import { type Operation, providerPath } from './operations.ts'
-import { CODES, problems, problemsWith } from './responses.ts'
+import { CODES, problemResponses, problemResponsesWith } from './responses.ts'
 
 /** Returns the schema of optional request headers with these descriptions. */
-export const headers = (descriptions: Readonly<Record<string, string>>): Schema => ({
+export const headersSchema = (descriptions: Readonly<Record<string, string>>): Schema => ({
   type: 'object',
   properties: Object.fromEntries(
     Object.entries(descriptions).map(([name, description]) => [name, { type: 'string', description }])
@@ -15,7 +24,7 @@ export const headers = (descriptions: Readonly<Record<string, string>>): Schema 
 const IF_MATCH = { 'If-Match': 'The `version` of an entry, in double quotes: fails if the file has another version.' }
 
 /** Conditional and range headers of a download. */
-export const contentHeaders = headers({
+export const contentHeaders = headersSchema({
   Range: 'One range of bytes. A request for several ranges returns the whole content.',
   'If-Range': 'Ignores `Range` unless the content has this `ETag` or date.',
   'If-Match': 'Fails unless the content has this `ETag`.',
@@ -25,13 +34,13 @@ export const contentHeaders = headers({
 })
 
 /** The responses of a route that sends content, except problems. */
-export const contentAnswers: Readonly<Record<string, Schema>> = {
-  200: bytes('The whole content.', WHOLE),
-  206: bytes('The requested range.', PART),
-  304: empty('Not modified.', CONTENT)
+export const contentResponses: Readonly<Record<string, Schema>> = {
+  200: bytesResponse('The whole content.', FULL_CONTENT_HEADERS),
+  206: bytesResponse('The requested range.', RANGE_HEADERS),
+  304: emptyResponse('Not modified.', CONTENT_HEADERS)
 }
 
-const PLACE = [...CODES.asksProvider, ...CODES.usesConnection]
+const CONNECTION_CODES = [...CODES.callsProvider, ...CODES.usesConnection]
 
 export const transferOperations = {
   download: {
@@ -42,8 +51,8 @@ export const transferOperations = {
     params: providerPath,
     headers: contentHeaders,
     response: {
-      ...contentAnswers,
-      ...problemsWith(GUARDED, CODES.reads, PLACE, [
+      ...contentResponses,
+      ...problemResponsesWith(CONTENT_SECURITY_HEADERS, CODES.reads, CONNECTION_CODES, [
         'INVALID_REQUEST',
         'OBJECT_NOT_FOUND',
         'PRECONDITION_FAILED',
@@ -59,13 +68,13 @@ export const transferOperations = {
       'Takes a `name` and a `parent`, or the `id` of a file to replace. The body is the content, of any type, and is streamed to the provider.',
     tags: ['Content'],
     params: providerPath,
-    headers: headers({ ...IF_MATCH, 'If-None-Match': '`*`: never overwrites a file.' }),
+    headers: headersSchema({ ...IF_MATCH, 'If-None-Match': '`*`: never overwrites a file.' }),
     consumes: ['*/*'],
     body: { description: 'The content to store.' },
     response: {
-      200: model('A file was replaced.', 'Entry', NO_STORE),
-      201: model('A file was created.', 'Entry', NO_STORE),
-      ...problems(CODES.changes, PLACE, [
+      200: modelResponse('A file was replaced.', 'Entry', NO_STORE_HEADERS),
+      201: modelResponse('A file was created.', 'Entry', NO_STORE_HEADERS),
+      ...problemResponses(CODES.changes, CONNECTION_CODES, [
         'FOLDER_NOT_FOUND',
         'OBJECT_NOT_FOUND',
         'ALREADY_EXISTS',
@@ -81,11 +90,16 @@ export const transferOperations = {
     description: 'A file that does not exist is not an error.',
     tags: ['Content'],
     params: providerPath,
-    headers: headers(IF_MATCH),
+    headers: headersSchema(IF_MATCH),
     response: {
-      204: empty('The file was removed, or did not exist.'),
+      204: emptyResponse('The file was removed, or did not exist.'),
       // A provider may report any obstacle as a conflict.
-      ...problems(CODES.changes, PLACE, ['OBJECT_NOT_FOUND', 'ALREADY_EXISTS', 'PRECONDITION_FAILED', 'UNSUPPORTED'])
+      ...problemResponses(CODES.changes, CONNECTION_CODES, [
+        'OBJECT_NOT_FOUND',
+        'ALREADY_EXISTS',
+        'PRECONDITION_FAILED',
+        'UNSUPPORTED'
+      ])
     }
   },
   createFolder: {
@@ -93,8 +107,13 @@ export const transferOperations = {
     tags: ['Content'],
     params: providerPath,
     response: {
-      201: model('The new folder.', 'Entry', NO_STORE, folderExample),
-      ...problems(CODES.changes, PLACE, ['FOLDER_NOT_FOUND', 'ALREADY_EXISTS', 'UNSUPPORTED', 'QUOTA_EXCEEDED'])
+      201: modelResponse('The new folder.', 'Entry', NO_STORE_HEADERS, folderExample),
+      ...problemResponses(CODES.changes, CONNECTION_CODES, [
+        'FOLDER_NOT_FOUND',
+        'ALREADY_EXISTS',
+        'UNSUPPORTED',
+        'QUOTA_EXCEEDED'
+      ])
     }
   }
 } as const satisfies Readonly<Record<string, Operation>>

@@ -1,9 +1,9 @@
 import { Diagnosis, type StorageError } from '../../errors.ts'
-import type { HttpAnswer } from '../../core/egress.ts'
+import type { HttpResponse } from '../../core/egress.ts'
 import type { StorageErrorCode } from '../../errors.ts'
 import { describeExchange } from '../../net/errors.ts'
 import { readRetryAfter } from '../../net/errors.ts'
-import { httpFailure, type Missing, responseFailure } from '../shared/errors.ts'
+import { httpFailure, type NotFoundCode, responseFailure } from '../shared/errors.ts'
 import { asObject } from '../shared/rest-client.ts'
 
 /** Error codes by `code` (Box's "Common errors" and the reference of each call). */
@@ -35,18 +35,18 @@ const SCOPE = /\berror="insufficient_scope"/
 /** Maps an error response of Box by its code, never by its message. */
 export function boxFailure(
   method: string,
-  answer: Omit<HttpAnswer, 'body' | 'discard'>,
+  response: Omit<HttpResponse, 'body' | 'discard'>,
   problem: unknown,
-  missing: Missing
+  missing: NotFoundCode
 ): StorageError {
-  const { status, headers, url } = answer
+  const { status, headers, url } = response
   const { type, code } = asObject(problem)
-  const known = type === 'error' ? BY_CODE.get(code) : undefined
-  const exchange = describeExchange(method, url, answer)
-  if (known !== undefined && status >= 400 && status < 500) {
-    const told = known === 'missing' ? missing : known
-    const retryAfterMs = told === 'PROVIDER_THROTTLED' ? readRetryAfter(headers) : undefined
-    return responseFailure(told, status, {
+  const mapped = type === 'error' ? BY_CODE.get(code) : undefined
+  const exchange = describeExchange(method, url, response)
+  if (mapped !== undefined && status >= 400 && status < 500) {
+    const failureCode = mapped === 'missing' ? missing : mapped
+    const retryAfterMs = failureCode === 'PROVIDER_THROTTLED' ? readRetryAfter(headers) : undefined
+    return responseFailure(failureCode, status, {
       cause: new Diagnosis(`${exchange}, ${String(code)}`),
       ...(retryAfterMs !== undefined && { retryAfterMs })
     })
@@ -60,7 +60,7 @@ export function boxFailure(
   if (status === 401) return fail('ACCESS_DENIED')
   // A 404 in another format than Box's comes from another server, so it does not show that the item is gone.
   if (status === 404) return fail(type === 'error' && typeof code === 'string' ? missing : 'PROVIDER_ERROR')
-  return httpFailure(method, answer, missing)
+  return httpFailure(method, response, missing)
 }
 
 /** Returns whether the invalid parameter is the page marker. Box issued the marker, so it must have expired. */

@@ -22,7 +22,7 @@ import { downloadFile } from './download.ts'
 import { boxEntry, fieldsOf, parseFolderId, parseId, pathOf } from './entries.ts'
 import { boxFailure } from './errors.ts'
 import { listFolder } from './list.ts'
-import { type BoxServer, look } from './session.ts'
+import { type BoxSession, getItem } from './session.ts'
 import { uploadFile } from './upload.ts'
 
 /** The endpoints of the service. */
@@ -73,11 +73,19 @@ export interface BoxOrigins {
 /** Opens a connection without making a request. */
 export function openBox(origins: BoxOrigins, context: OAuthOpenContext): StorageBackend {
   const { accessTokens, egress, timeouts, spool } = context
-  const [api, upload] = [new URL(origins.api).origin, new URL(origins.upload).origin]
-  const send = withBearer(egress, accessTokens, [api, upload])
+  const [origin, uploadOrigin] = [new URL(origins.api).origin, new URL(origins.upload).origin]
+  const send = withBearer(egress, accessTokens, [origin, uploadOrigin])
   const client = new RestClient(send, timeouts.idleMs, boxFailure)
-  const server: BoxServer = { client, api, upload, contentHosts: origins.contentHosts, egress, timeouts, spool }
-  return new BoxBackend(server)
+  const session: BoxSession = {
+    client,
+    origin,
+    uploadOrigin,
+    contentHosts: origins.contentHosts,
+    egress,
+    timeouts,
+    spool
+  }
+  return new BoxBackend(session)
 }
 
 export const CAPABILITIES: Capabilities = {
@@ -97,41 +105,46 @@ export const CAPABILITIES: Capabilities = {
 export class BoxBackend implements StorageBackend {
   readonly provider = 'box'
   readonly capabilities = CAPABILITIES
-  readonly #server: BoxServer
+  readonly #session: BoxSession
 
-  constructor(server: BoxServer) {
-    this.#server = server
+  constructor(session: BoxSession) {
+    this.#session = session
   }
 
   async listFolder(folderId: string | null, call: ListCall): Promise<EntryPage> {
     call.signal.throwIfAborted()
-    return listFolder(this.#server, folderId, call)
+    return listFolder(this.#session, folderId, call)
   }
 
   async stat(id: string, call: Call): Promise<Entry> {
     call.signal.throwIfAborted()
-    return boxEntry(await look(this.#server, parseId(id, 'OBJECT_NOT_FOUND'), call, 'OBJECT_NOT_FOUND'))
+    return boxEntry(await getItem(this.#session, parseId(id, 'OBJECT_NOT_FOUND'), call, 'OBJECT_NOT_FOUND'))
   }
 
   async download(id: string, call: DownloadCall): Promise<Download> {
     call.signal.throwIfAborted()
-    return downloadFile(this.#server, parseId(id, 'OBJECT_NOT_FOUND'), call)
+    return downloadFile(this.#session, parseId(id, 'OBJECT_NOT_FOUND'), call)
   }
 
   async upload(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry> {
-    return uploadFile(this.#server, target, body, call)
+    return uploadFile(this.#session, target, body, call)
   }
 
   /** Moves the file to the trash or deletes it permanently, depending on the enterprise's settings. */
   async remove(id: string, call: Call): Promise<void> {
     const { signal } = call
     signal.throwIfAborted()
-    const about = parseId(id, 'OBJECT_NOT_FOUND')
-    if (about.type === 'folder') throw new StorageError('INVALID_REQUEST', 'Only files can be removed.')
-    const url = apiUrl(this.#server.api, pathOf(about))
+    const itemId = parseId(id, 'OBJECT_NOT_FOUND')
+    if (itemId.type === 'folder') throw new StorageError('INVALID_REQUEST', 'Only files can be removed.')
+    const url = apiUrl(this.#session.origin, pathOf(itemId))
     try {
-      const answer = await this.#server.client.ask({ method: 'DELETE', url, signal, missing: 'OBJECT_NOT_FOUND' })
-      await answer.discard()
+      const response = await this.#session.client.request({
+        method: 'DELETE',
+        url,
+        signal,
+        missing: 'OBJECT_NOT_FOUND'
+      })
+      await response.discard()
     } catch (error) {
       if (!isStorageError(error, 'OBJECT_NOT_FOUND')) throw error
     }
@@ -142,9 +155,9 @@ export class BoxBackend implements StorageBackend {
     signal.throwIfAborted()
     requireName(name)
     const parent = parseFolderId(parentId)
-    const folder = await this.#server.client.json({
+    const folder = await this.#session.client.json({
       method: 'POST',
-      url: apiUrl(this.#server.api, '/2.0/folders', { fields: fieldsOf('folder') }),
+      url: apiUrl(this.#session.origin, '/2.0/folders', { fields: fieldsOf('folder') }),
       signal,
       json: { name, parent: { id: parent.id } },
       missing: 'FOLDER_NOT_FOUND'
@@ -154,7 +167,7 @@ export class BoxBackend implements StorageBackend {
 
   async account(call: Call): Promise<Account> {
     call.signal.throwIfAborted()
-    return readAccount(this.#server, call)
+    return readAccount(this.#session, call)
   }
 }
 
@@ -162,9 +175,9 @@ export class BoxBackend implements StorageBackend {
 const UNLIMITED = 999_999_999_999_999
 
 /** Returns the current user. */
-export async function readAccount(server: BoxServer, { signal }: Call): Promise<Account> {
-  const url = apiUrl(server.api, '/2.0/users/me', { fields: 'id,name,login,space_amount,space_used' })
-  const { id, ...user } = await server.client.json({ url, signal, missing: 'OBJECT_NOT_FOUND' })
+export async function readAccount(session: BoxSession, { signal }: Call): Promise<Account> {
+  const url = apiUrl(session.origin, '/2.0/users/me', { fields: 'id,name,login,space_amount,space_used' })
+  const { id, ...user } = await session.client.json({ url, signal, missing: 'OBJECT_NOT_FOUND' })
   if (typeof id !== 'string' || id === '') throw failure('PROVIDER_ERROR', 'Box returned no account id')
   const email = textOf(user['login'])
   const used = readBytes(user['space_used'])

@@ -3,19 +3,19 @@ import type { Timeouts } from '../../core/stores.ts'
 import type { UploadSpool } from '../../core/provider.ts'
 import type { Call } from '../../core/backend.ts'
 import { apiUrl } from '../shared/rest-client.ts'
-import { failure, type Missing } from '../shared/errors.ts'
+import { failure, type NotFoundCode } from '../shared/errors.ts'
 import type { RestClient } from '../shared/rest-client.ts'
 import { type BoxItem, fieldsOf, isActive } from './entries.ts'
-import { type BoxId, pathOf, readId } from './entries.ts'
+import { type ItemId, pathOf, readId } from './entries.ts'
 
 /** An open connection to Box, used by every operation. */
-export interface BoxServer {
+export interface BoxSession {
   /** Sends the connection's token to `api` and `upload` only. */
   readonly client: RestClient
   /** The origin of the API. */
-  readonly api: string
+  readonly origin: string
   /** The origin for uploads. */
-  readonly upload: string
+  readonly uploadOrigin: string
   /** Sources of downloads, in the format of `pinnedUrl`. */
   readonly contentHosts: readonly string[]
   /** For requests to content URLs, which need no token. */
@@ -26,12 +26,21 @@ export interface BoxServer {
 }
 
 /** Gets one item. @throws StorageError `missing` if it does not exist or is in the trash */
-export async function look(server: BoxServer, about: BoxId, { signal }: Call, missing: Missing): Promise<BoxItem> {
-  const { type: asked } = about
-  const url = apiUrl(server.api, pathOf(about), asked === 'web_link' ? {} : { fields: fieldsOf(asked) })
-  const item = await server.client.json({ url, signal, missing })
+export async function getItem(
+  session: BoxSession,
+  itemId: ItemId,
+  { signal }: Call,
+  missing: NotFoundCode
+): Promise<BoxItem> {
+  const { type: requestedType } = itemId
+  const url = apiUrl(
+    session.origin,
+    pathOf(itemId),
+    requestedType === 'web_link' ? {} : { fields: fieldsOf(requestedType) }
+  )
+  const item = await session.client.json({ url, signal, missing })
   const { type, id } = readId(item)
-  if (type !== about.type || id !== about.id) throw failure('PROVIDER_ERROR', 'Box returned a different item')
+  if (type !== itemId.type || id !== itemId.id) throw failure('PROVIDER_ERROR', 'Box returned a different item')
   if (!isActive(item)) throw failure(missing)
   return item
 }

@@ -1,29 +1,29 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
-import type { HttpAnswer } from '../../core/egress.ts'
+import type { HttpResponse } from '../../core/egress.ts'
 import { isStorageError, type StorageError } from '../../errors.ts'
 import type { Call } from '../../core/backend.ts'
 import { readRetryAfter } from '../../net/errors.ts'
-import { failure, incomplete } from '../shared/errors.ts'
-import { Patience } from '../shared/upload-retry.ts'
+import { failure, transientFailure } from '../shared/errors.ts'
+import { UploadRetry } from '../shared/upload-retry.ts'
 import { asObject } from '../shared/rest-client.ts'
-import { readProblem } from '../shared/rest-client.ts'
-import type { Ask } from '../shared/rest-client.ts'
+import { readErrorBody } from '../shared/rest-client.ts'
+import type { RestRequest } from '../shared/rest-client.ts'
 import type { Chunk } from '../shared/upload.ts'
 import type { BoxItem } from './entries.ts'
-import type { BoxServer } from './session.ts'
+import type { BoxSession } from './session.ts'
 import type { Destination } from './upload-target.ts'
 
 /** The largest part that is buffered in memory, whatever size Box requests. */
 const MAX_PART_BYTES = 256 * 1024 * 1024
 const MAX_PARTS = 100_000
-const ID = /^[\w-]{1,128}$/
+const SESSION_ID = /^[\w-]{1,128}$/
 /** Maximum 202 responses to a commit while Box assembles a file, and the delay if a response has none. */
 const MAX_WAITS = 60
-const WAIT_MS = 1000
+const DEFAULT_WAIT_MS = 1000
 
 /** A successful response. */
-interface Told {
+interface UploadResponse {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: unknown
@@ -43,48 +43,54 @@ interface Part {
 export class UploadSession {
   /** The size of each part in bytes; the last one may be smaller. */
   readonly partBytes: number
-  readonly #server: BoxServer
+  readonly #session: BoxSession
   readonly #path: string
   readonly #size: number
   readonly #etag: string | null
   readonly #signal: AbortSignal
-  readonly #patience: Patience
+  readonly #retry: UploadRetry
   readonly #parts: Part[] = []
 
-  private constructor(server: BoxServer, session: BoxItem, size: number, etag: string | null, { signal }: Call) {
-    const { id, part_size: partBytes } = session
-    const isUsable =
+  private constructor(
+    session: BoxSession,
+    uploadSession: BoxItem,
+    size: number,
+    etag: string | null,
+    { signal }: Call
+  ) {
+    const { id, part_size: partBytes } = uploadSession
+    const isValid =
       typeof id === 'string' &&
-      ID.test(id) &&
+      SESSION_ID.test(id) &&
       typeof partBytes === 'number' &&
       Number.isInteger(partBytes) &&
       partBytes <= MAX_PART_BYTES &&
       size / partBytes <= MAX_PARTS &&
       partBytes > 0
-    if (!isUsable) throw failure('PROVIDER_ERROR', 'Box started an upload without a valid id and part size')
+    if (!isValid) throw failure('PROVIDER_ERROR', 'Box started an upload without a valid id and part size')
     this.partBytes = partBytes
-    this.#server = server
+    this.#session = session
     this.#path = `/api/2.0/files/upload_sessions/${id}`
     this.#size = size
     this.#etag = etag
     this.#signal = signal
-    this.#patience = new Patience(signal)
+    this.#retry = new UploadRetry(signal)
   }
 
   /** Creates a session. @throws StorageError if Box refuses the upload */
-  static async begin(server: BoxServer, destination: Destination, size: number, call: Call): Promise<UploadSession> {
+  static async create(session: BoxSession, destination: Destination, size: number, call: Call): Promise<UploadSession> {
     const isNew = 'parent' in destination
-    const path = isNew ? 'upload_sessions' : `${destination.about.id}/upload_sessions`
-    const session = await server.client.json({
+    const path = isNew ? 'upload_sessions' : `${destination.itemId.id}/upload_sessions`
+    const uploadSession = await session.client.json({
       method: 'POST',
-      url: new URL(`/api/2.0/files/${path}`, server.upload),
+      url: new URL(`/api/2.0/files/${path}`, session.uploadOrigin),
       signal: call.signal,
       json: isNew
         ? { folder_id: destination.parent.id, file_name: destination.name, file_size: size }
         : { file_size: size },
       missing: isNew ? 'FOLDER_NOT_FOUND' : 'OBJECT_NOT_FOUND'
     })
-    return new UploadSession(server, session, size, isNew ? null : destination.etag, call)
+    return new UploadSession(session, uploadSession, size, isNew ? null : destination.etag, call)
   }
 
   /** Sends the next part, and retries until Box has it. */
@@ -94,7 +100,7 @@ export class UploadSession {
     for (const piece of pieces) hash.update(piece)
     const sha1 = hash.digest()
     for (;;) {
-      const told = await this.#attempt({
+      const response = await this.#attempt({
         method: 'PUT',
         url: this.#url(),
         // Sent as a stream, and so without a total deadline: the duration depends on the network.
@@ -105,11 +111,11 @@ export class UploadSession {
           'content-range': `bytes ${offset}-${offset + length - 1}/${this.#size}`,
           digest: `sha=${sha1.toString('base64')}`
         }
-      }).catch((error: unknown) => this.#outliveOverlap(error))
-      const said = told === null ? await this.#partAt(this.#parts.length) : asObject(told.body)['part']
-      if (said !== null) {
-        this.#parts.push(requirePart(said, offset, length, sha1.toString('hex')))
-        this.#patience.restore()
+      }).catch((error: unknown) => this.#backOffIfStored(error))
+      const reportedPart = response === null ? await this.#getPart(this.#parts.length) : asObject(response.body)['part']
+      if (reportedPart !== null) {
+        this.#parts.push(requirePart(reportedPart, offset, length, sha1.toString('hex')))
+        this.#retry.reset()
         return
       }
     }
@@ -122,8 +128,8 @@ export class UploadSession {
    * @param findStored looks up the stored file. Called if Box refuses a commit after a lost response.
    */
   async commit(sha1: Buffer, findStored: () => Promise<BoxItem | null>): Promise<BoxItem> {
-    let mayBeDone = false
-    const commit: Pick<Ask, 'method' | 'url' | 'headers' | 'json'> = {
+    let mayBeCommitted = false
+    const commit: Pick<RestRequest, 'method' | 'url' | 'headers' | 'json'> = {
       method: 'POST',
       url: this.#url('/commit'),
       json: { parts: this.#parts },
@@ -132,24 +138,24 @@ export class UploadSession {
         ...(this.#etag !== null && { 'if-match': this.#etag })
       }
     }
-    for (let waits = 0; waits < MAX_WAITS;) {
-      const told = await this.#attempt(commit).catch(async (error: unknown) => {
-        const stored = mayBeDone ? await findStored() : null
+    for (let waitCount = 0; waitCount < MAX_WAITS;) {
+      const response = await this.#attempt(commit).catch(async (error: unknown) => {
+        const stored = mayBeCommitted ? await findStored() : null
         if (stored === null) throw error
         return { stored }
       })
-      if (told === null) {
-        mayBeDone = true
-      } else if ('stored' in told) {
-        return told.stored
-      } else if (told.status === 202) {
+      if (response === null) {
+        mayBeCommitted = true
+      } else if ('stored' in response) {
+        return response.stored
+      } else if (response.status === 202) {
         // The commit may finish during the wait. Box then refuses a second one.
-        mayBeDone = true
-        waits += 1
-        this.#patience.restore()
-        await this.#patience.pause(notFinished(), readRetryAfter(told.headers) ?? WAIT_MS)
+        mayBeCommitted = true
+        waitCount += 1
+        this.#retry.reset()
+        await this.#retry.pause(notFinished(), readRetryAfter(response.headers) ?? DEFAULT_WAIT_MS)
       } else {
-        const { entries } = asObject(told.body)
+        const { entries } = asObject(response.body)
         return asObject(Array.isArray(entries) ? entries[0] : undefined)
       }
     }
@@ -159,65 +165,67 @@ export class UploadSession {
   /** Deletes the session, which Box would otherwise store for a week. Runs in the background. */
   cancel(): void {
     const { signal } = new AbortController()
-    this.#server.client
-      .exchange({ method: 'DELETE', url: this.#url(), signal, missing: 'OBJECT_NOT_FOUND' })
-      .then((answer) => answer.discard())
+    this.#session.client
+      .send({ method: 'DELETE', url: this.#url(), signal, missing: 'OBJECT_NOT_FOUND' })
+      .then((response) => response.discard())
       .catch(() => {})
   }
 
   /** Looks up a part after a lost response. @returns `null` if Box does not have it */
-  async #partAt(index: number): Promise<unknown> {
+  async #getPart(index: number): Promise<unknown> {
     for (;;) {
-      const told = await this.#attempt({ url: this.#url(`/parts?offset=${index}&limit=1`) })
-      if (told === null) continue
-      const { entries } = asObject(told.body)
+      const response = await this.#attempt({ url: this.#url(`/parts?offset=${index}&limit=1`) })
+      if (response === null) continue
+      const { entries } = asObject(response.body)
       if (!Array.isArray(entries)) throw failure('PROVIDER_ERROR', 'Box returned no list of parts')
       return entries[0] ?? null
     }
   }
 
   /** Sends a request. @returns `null`, after a back-off, if its outcome is unknown */
-  async #attempt(asked: Pick<Ask, 'method' | 'url' | 'headers' | 'body' | 'json'>): Promise<Told | null> {
-    const { client, timeouts } = this.#server
-    const ask: Ask = { ...asked, signal: this.#signal, purpose: 'transfer', missing: 'OBJECT_NOT_FOUND' }
-    let answer: HttpAnswer
+  async #attempt(
+    options: Pick<RestRequest, 'method' | 'url' | 'headers' | 'body' | 'json'>
+  ): Promise<UploadResponse | null> {
+    const { client, timeouts } = this.#session
+    const request: RestRequest = { ...options, signal: this.#signal, purpose: 'transfer', missing: 'OBJECT_NOT_FOUND' }
+    let response: HttpResponse
     try {
-      answer = await client.exchange(ask)
+      response = await client.send(request)
     } catch (error) {
-      return this.#outlive(error)
+      return this.#backOff(error)
     }
-    const { status, headers } = answer
+    const { status, headers } = response
     if (status === 404 || status === 410) {
-      await answer.discard()
-      throw incomplete('Box no longer knows the upload session')
+      await response.discard()
+      throw transientFailure('Box no longer knows the upload session')
     }
-    if (status > 299) return this.#outlive(await client.refusal(ask, answer), readRetryAfter(headers))
-    const body = await readProblem(answer, timeouts.idleMs)
+    if (status > 299) return this.#backOff(await client.readError(request, response), readRetryAfter(headers))
+    const body = await readErrorBody(response, timeouts.idleMs)
     this.#signal.throwIfAborted()
-    if (body === undefined && status !== 202) return this.#outlive(failure('PROVIDER_UNAVAILABLE'))
+    if (body === undefined && status !== 202) return this.#backOff(failure('PROVIDER_UNAVAILABLE'))
     return { status, headers, body }
   }
 
-  async #outlive(error: unknown, retryAfterMs?: number): Promise<null> {
-    await this.#patience.outlive(error, retryAfterMs)
+  async #backOff(error: unknown, retryAfterMs?: number): Promise<null> {
+    await this.#retry.backOff(error, retryAfterMs)
     return null
   }
 
   /** Handles a part that Box already has: an earlier attempt stored it, but its response was lost. */
-  async #outliveOverlap(error: unknown): Promise<null> {
+  async #backOffIfStored(error: unknown): Promise<null> {
     if (!isStorageError(error, 'ALREADY_EXISTS')) throw error
-    await this.#patience.pause(error)
+    await this.#retry.pause(error)
     return null
   }
 
   #url(path = ''): URL {
-    return new URL(this.#path + path, this.#server.upload)
+    return new URL(this.#path + path, this.#session.uploadOrigin)
   }
 }
 
 /** @throws StorageError `PROVIDER_ERROR` if it is not the part that was sent */
-function requirePart(said: unknown, offset: number, size: number, sha1: string): Part {
-  const part = asObject(said)
+function requirePart(reportedPart: unknown, offset: number, size: number, sha1: string): Part {
+  const part = asObject(reportedPart)
   const { part_id: id } = part
   const isSame = part['offset'] === offset && part['size'] === size && part['sha1'] === sha1
   if (typeof id === 'string' && isSame) return { part_id: id, offset, size }
@@ -225,5 +233,5 @@ function requirePart(said: unknown, offset: number, size: number, sha1: string):
 }
 
 function notFinished(): StorageError {
-  return incomplete('Box did not finish the upload in time')
+  return transientFailure('Box did not finish the upload in time')
 }

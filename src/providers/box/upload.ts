@@ -5,30 +5,30 @@ import type { HttpRequest } from '../../core/egress.ts'
 import type { Entry } from '../../core/entry.ts'
 import { isStorageError } from '../../errors.ts'
 import { failure } from '../shared/errors.ts'
-import { asObject, readProblem } from '../shared/rest-client.ts'
-import { collect, MAX_HELD_BYTES, type SizedBody, withSize } from '../shared/sized-body.ts'
+import { asObject, readErrorBody } from '../shared/rest-client.ts'
+import { readBuffer, MAX_BUFFERED_BYTES, type SizedBody, toSizedBody } from '../shared/sized-body.ts'
 import { chunksOf, requireMediaType, uploadFrom } from '../shared/upload.ts'
 import { boxEntry, type BoxItem, fieldsOf, readId } from './entries.ts'
-import { type BoxServer, look } from './session.ts'
+import { type BoxSession, getItem } from './session.ts'
 import { UploadSession } from './upload-session.ts'
-import { type Destination, findDestination, findNamesake } from './upload-target.ts'
+import { type Destination, findDestination, findByName } from './upload-target.ts'
 
 /** The minimum size of a chunked upload in bytes ("Create upload session"). */
 const SESSION_BYTES = 20_000_000
 
 /** Stores a body in one request, or in parts if it is large. Box derives types from names, so none is sent. */
 export async function uploadFile(
-  server: BoxServer,
+  session: BoxSession,
   target: UploadTarget,
   body: Readable,
   call: UploadCall
 ): Promise<Entry> {
   return uploadFrom(body, call, async (source) => {
     requireMediaType(target.mimeType)
-    const destination = await findDestination(server, target, call)
-    const sized = await withSize(source, call.size, server.spool)
+    const destination = await findDestination(session, target, call)
+    const sized = await toSizedBody(source, call.size, session.spool)
     try {
-      const entry = await send(server, target, destination, sized, call)
+      const entry = await uploadContent(session, target, destination, sized, call)
       call.onStored?.('parent' in destination)
       return entry
     } finally {
@@ -37,53 +37,56 @@ export async function uploadFile(
   })
 }
 
-async function send(
-  server: BoxServer,
+async function uploadContent(
+  session: BoxSession,
   target: UploadTarget,
   destination: Destination,
   sized: SizedBody,
   call: UploadCall
 ): Promise<Entry> {
-  if (sized.size >= SESSION_BYTES) return sendInParts(server, destination, sized, call)
-  if (sized.size > MAX_HELD_BYTES) return sendForm(server, destination, sized.stream, sized.size, call)
-  return sendHeld(server, target, destination, await collect(sized.stream), call)
+  if (sized.size >= SESSION_BYTES) return uploadInParts(session, destination, sized, call)
+  if (sized.size > MAX_BUFFERED_BYTES) return uploadAsForm(session, destination, sized.stream, sized.size, call)
+  return uploadBuffered(session, target, destination, await readBuffer(sized.stream), call)
 }
 
 /** Sends a buffered body. If another client has created the name meanwhile, sends it again as a new version. */
-async function sendHeld(
-  server: BoxServer,
+async function uploadBuffered(
+  session: BoxSession,
   target: UploadTarget,
   destination: Destination,
   content: Buffer,
   call: UploadCall
 ): Promise<Entry> {
   try {
-    return await sendForm(server, destination, content, content.length, call)
+    return await uploadAsForm(session, destination, content, content.length, call)
   } catch (error) {
     if (!('parent' in destination && isStorageError(error, 'ALREADY_EXISTS'))) throw error
-    return await sendForm(server, await findDestination(server, target, call), content, content.length, call)
+    return await uploadAsForm(session, await findDestination(session, target, call), content, content.length, call)
   }
 }
 
-async function sendForm(
-  server: BoxServer,
+async function uploadAsForm(
+  session: BoxSession,
   destination: Destination,
   content: Buffer | AsyncIterable<Buffer>,
   size: number,
   { signal }: UploadCall
 ): Promise<Entry> {
-  const { client, timeouts, upload } = server
+  const { client, timeouts, uploadOrigin } = session
   const isNew = 'parent' in destination
   const { name } = destination
   const hash = createHash('sha1')
-  const isHeld = Buffer.isBuffer(content)
-  if (isHeld) hash.update(content)
+  const isBuffered = Buffer.isBuffer(content)
+  if (isBuffered) hash.update(content)
   // Box requires the name for a new version too: the file's current one.
   const attributes = isNew ? { name, parent: { id: destination.parent.id } } : { name }
-  const form = uploadForm(attributes, isHeld ? content : hashed(content, hash), size)
-  const url = new URL(isNew ? '/api/2.0/files/content' : `/api/2.0/files/${destination.about.id}/content`, upload)
+  const form = encodeForm(attributes, isBuffered ? content : hashed(content, hash), size)
+  const url = new URL(
+    isNew ? '/api/2.0/files/content' : `/api/2.0/files/${destination.itemId.id}/content`,
+    uploadOrigin
+  )
   url.searchParams.set('fields', fieldsOf('file'))
-  const answer = await client.ask({
+  const response = await client.request({
     method: 'POST',
     url,
     signal,
@@ -92,51 +95,51 @@ async function sendForm(
     headers: {
       ...form.headers,
       // Despite its name, this header contains a SHA-1.
-      ...(isHeld && { 'content-md5': hash.copy().digest('hex') }),
+      ...(isBuffered && { 'content-md5': hash.copy().digest('hex') }),
       ...(!isNew && destination.etag !== null && { 'if-match': destination.etag })
     },
     missing: isNew ? 'FOLDER_NOT_FOUND' : 'OBJECT_NOT_FOUND'
   })
-  const { entries } = asObject(await readProblem(answer, timeouts.idleMs))
+  const { entries } = asObject(await readErrorBody(response, timeouts.idleMs))
   signal.throwIfAborted()
   const stored = asObject(Array.isArray(entries) ? entries[0] : undefined)
   return boxEntry(requireStored(stored, destination, size, hash.digest()))
 }
 
-async function sendInParts(
-  server: BoxServer,
+async function uploadInParts(
+  session: BoxSession,
   destination: Destination,
   { size, stream }: SizedBody,
   call: UploadCall
 ): Promise<Entry> {
-  const session = await UploadSession.begin(server, destination, size, call)
+  const uploadSession = await UploadSession.create(session, destination, size, call)
   try {
     const hash = createHash('sha1')
-    for await (const chunk of chunksOf(hashed(stream, hash), session.partBytes)) await session.send(chunk)
+    for await (const chunk of chunksOf(hashed(stream, hash), uploadSession.partBytes)) await uploadSession.send(chunk)
     const sha1 = hash.digest()
-    const stored = await session.commit(sha1, () => findStored(server, destination, sha1, call))
-    const about = readId(requireStored(stored, destination, size, sha1))
+    const stored = await uploadSession.commit(sha1, () => findStored(session, destination, sha1, call))
+    const itemId = readId(requireStored(stored, destination, size, sha1))
     // A commit cannot request the fields of an entry. If this request fails, the file is stored all the same.
-    const item = await look(server, about, call, 'OBJECT_NOT_FOUND').catch(() => stored)
+    const item = await getItem(session, itemId, call, 'OBJECT_NOT_FOUND').catch(() => stored)
     call.signal.throwIfAborted()
     return boxEntry(item)
   } catch (error) {
-    session.cancel()
+    uploadSession.cancel()
     throw error
   }
 }
 
 /** Returns the stored file after a lost response, if it has the uploaded content. */
 async function findStored(
-  server: BoxServer,
+  session: BoxSession,
   destination: Destination,
   sha1: Buffer,
   call: UploadCall
 ): Promise<BoxItem | null> {
-  const found = 'parent' in destination ? await findNamesake(server, destination, call) : null
-  const about = 'parent' in destination ? found && readId(found) : destination.about
-  if (about === null || about.type !== 'file') return null
-  const item = await look(server, about, call, 'OBJECT_NOT_FOUND')
+  const found = 'parent' in destination ? await findByName(session, destination, call) : null
+  const itemId = 'parent' in destination ? found && readId(found) : destination.itemId
+  if (itemId === null || itemId.type !== 'file') return null
+  const item = await getItem(session, itemId, call, 'OBJECT_NOT_FOUND')
   return item['sha1'] === sha1.toString('hex') ? item : null
 }
 
@@ -175,7 +178,7 @@ export interface Form {
  *
  * @param content bytes, which can be sent again, or a stream of exactly `size` bytes
  */
-export function uploadForm(
+export function encodeForm(
   attributes: Readonly<Record<string, unknown>>,
   content: Buffer | AsyncIterable<Buffer>,
   size: number
@@ -195,11 +198,11 @@ export function uploadForm(
     },
     body: Buffer.isBuffer(content)
       ? Buffer.concat([head, content, tail])
-      : Readable.from(around(head, content, tail), { objectMode: false })
+      : Readable.from(formBody(head, content, tail), { objectMode: false })
   }
 }
 
-async function* around(head: Buffer, content: AsyncIterable<Buffer>, tail: Buffer): AsyncGenerator<Buffer> {
+async function* formBody(head: Buffer, content: AsyncIterable<Buffer>, tail: Buffer): AsyncGenerator<Buffer> {
   yield head
   yield* content
   yield tail

@@ -11,17 +11,17 @@ export type DavAuthentication =
   | { readonly type: 'bearer'; readonly token: Secret<string> }
 
 /** The parts of a request that a digest covers: the method, and the path and query as they are sent. */
-export interface Authorized {
+export interface RequestLine {
   readonly method: string
   readonly uri: string
 }
 
 /** The authorization of one request, in response to a challenge. */
-export interface Attempt {
+export interface ChallengeResponse {
   /** The value of `Authorization`. */
   readonly value: string
   /** Must be called if the server accepted it. Later requests then continue its session. */
-  accepted(): void
+  confirm(): void
 }
 
 /** Creates the `Authorization` header of each request, for one server and one user. */
@@ -29,20 +29,20 @@ export interface Authorizer {
   /** Whether the header is the same for all requests and needs no challenge. */
   readonly isFixed: boolean
   /** Returns the header's value, or `undefined` if a challenge is needed first. */
-  authorize(request: Authorized): string | undefined
+  authorize(request: RequestLine): string | undefined
   /**
    * Returns the authorization for repeating a request after this challenge; `undefined` if the server refused the
    * credentials themselves.
    */
-  answer(challenge: string | undefined, request: Authorized): Attempt | undefined
+  respondTo(challenge: string | undefined, request: RequestLine): ChallengeResponse | undefined
 }
 
 export function createAuthorizer(authentication: DavAuthentication): Authorizer {
-  if (authentication.type === 'bearer') return fixed(`Bearer ${authentication.token.reveal()}`)
+  if (authentication.type === 'bearer') return fixedAuthorizer(`Bearer ${authentication.token.reveal()}`)
   const { username } = authentication
   const password = authentication.password.reveal()
   if (authentication.type === 'digest') return new DigestAuthorizer({ username, password })
-  return fixed(`Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`)
+  return fixedAuthorizer(`Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`)
 }
 
 /**
@@ -53,17 +53,17 @@ export function chooseAuthentication(challenge: string | undefined, isEncrypted:
   const challenges = readChallenges(challenge)
   const offersBasic = challenges.length === 0 || challenges.some(({ scheme }) => scheme === 'basic')
   // Basic sends the password itself, so over plain http it is the last resort.
-  if (challenges.some(isAnswerable) && !(offersBasic && isEncrypted)) return 'digest'
+  if (challenges.some(isSupported) && !(offersBasic && isEncrypted)) return 'digest'
   return offersBasic ? 'basic' : null
 }
 
 /** Returns whether only the nonce was too old. The client then knows the password (RFC 7616, 3.3). */
 export function isStale(challenge: string | undefined): boolean {
-  return strongest(readChallenges(challenge).filter(isAnswerable))?.parameters['stale']?.toLowerCase() === 'true'
+  return selectChallenge(readChallenges(challenge).filter(isSupported))?.parameters['stale']?.toLowerCase() === 'true'
 }
 
-function fixed(value: string): Authorizer {
-  return { isFixed: true, authorize: () => value, answer: () => undefined }
+function fixedAuthorizer(value: string): Authorizer {
+  return { isFixed: true, authorize: () => value, respondTo: () => undefined }
 }
 
 class DigestAuthorizer implements Authorizer {
@@ -75,7 +75,7 @@ class DigestAuthorizer implements Authorizer {
     this.#credentials = credentials
   }
 
-  authorize({ method, uri }: Authorized): string | undefined {
+  authorize({ method, uri }: RequestLine): string | undefined {
     return this.#session?.authorize(method, uri)
   }
 
@@ -84,20 +84,20 @@ class DigestAuthorizer implements Authorizer {
    * several sockets the counters of a shared session arrive out of order, which servers refuse (RFC 7616, 3.4). A
    * shared session has worked before, so a refusal concerns its nonce, even if it is not called stale.
    */
-  answer(header: string | undefined, { method, uri }: Authorized): Attempt | undefined {
-    const challenge = strongest(readChallenges(header).filter(isAnswerable))
+  respondTo(header: string | undefined, { method, uri }: RequestLine): ChallengeResponse | undefined {
+    const challenge = selectChallenge(readChallenges(header).filter(isSupported))
     if (challenge === undefined) return undefined
     const session = new DigestSession(challenge, this.#credentials)
     return {
       value: session.authorize(method, uri),
-      accepted: () => {
+      confirm: () => {
         this.#session = session
       }
     }
   }
 }
 
-function strongest(challenges: readonly Challenge[]): Challenge | undefined {
+function selectChallenge(challenges: readonly Challenge[]): Challenge | undefined {
   return challenges.find(({ parameters }) => parameters['algorithm']?.toUpperCase().startsWith('SHA')) ?? challenges[0]
 }
 
@@ -125,9 +125,9 @@ export function readChallenges(header: string | undefined): Challenge[] {
     rest = rest.slice(scheme[0].length)
     const parameters: Record<string, string> = Object.create(null) as Record<string, string>
     for (let match = PARAMETER.exec(rest); match !== null; match = PARAMETER.exec(rest)) {
-      const [whole, name = '', quoted, plain = ''] = match
-      parameters[name.toLowerCase()] = quoted === undefined ? plain : quoted.replace(/\\(.)/gs, '$1')
-      rest = rest.slice(whole.length)
+      const [matchedText, name = '', quotedValue, tokenValue = ''] = match
+      parameters[name.toLowerCase()] = quotedValue === undefined ? tokenValue : quotedValue.replace(/\\(.)/gs, '$1')
+      rest = rest.slice(matchedText.length)
     }
     challenges.push({ scheme: scheme[1]?.toLowerCase() ?? '', parameters })
     if (Object.keys(parameters).length === 0)
@@ -144,10 +144,12 @@ export interface DigestCredentials {
 }
 
 /** Returns whether a challenge is supported (RFC 7616): these algorithms, without protection of bodies. */
-export function isAnswerable({ scheme, parameters }: Challenge): boolean {
+export function isSupported({ scheme, parameters }: Challenge): boolean {
   const { realm, nonce, qop } = parameters
-  const offers = qop === undefined || qop.split(',').some((each) => each.trim().toLowerCase() === 'auth')
-  return scheme === 'digest' && realm !== undefined && nonce !== undefined && offers && algorithmOf(parameters) !== null
+  const offersAuth = qop === undefined || qop.split(',').some((option) => option.trim().toLowerCase() === 'auth')
+  return (
+    scheme === 'digest' && realm !== undefined && nonce !== undefined && offersAuth && algorithmOf(parameters) !== null
+  )
 }
 
 /** One nonce of a server, with its use counter. */
@@ -157,7 +159,7 @@ export class DigestSession {
   readonly #cnonce: string
   #count = 0
 
-  /** @param challenge one that {@link isAnswerable} */
+  /** @param challenge one that {@link isSupported} */
   constructor(challenge: Challenge, credentials: DigestCredentials, cnonce = randomBytes(16).toString('hex')) {
     this.#cnonce = cnonce
     this.#parameters = challenge.parameters
@@ -180,14 +182,14 @@ export class DigestSession {
       qop === undefined ? digest(`${a1}:${nonce}:${a2}`) : digest(`${a1}:${nonce}:${nc}:${cnonce}:auth:${a2}`)
     return [
       `Digest ${usernameParameter(username)}`,
-      `realm=${quoted(realm)}`,
-      `nonce=${quoted(nonce)}`,
-      `uri=${quoted(uri)}`,
+      `realm=${quote(realm)}`,
+      `nonce=${quote(nonce)}`,
+      `uri=${quote(uri)}`,
       ...(algorithm === undefined ? [] : [`algorithm=${algorithm}`]),
       ...(qop === undefined && !isSession ? [] : [`cnonce="${cnonce}"`]),
       ...(qop === undefined ? [] : [`nc=${nc}`, 'qop=auth']),
       `response="${response}"`,
-      ...(opaque === undefined ? [] : [`opaque=${quoted(opaque)}`])
+      ...(opaque === undefined ? [] : [`opaque=${quote(opaque)}`])
     ].join(', ')
   }
 }
@@ -201,10 +203,10 @@ function algorithmOf({ algorithm = 'MD5' }: Challenge['parameters']): { hash: st
 /** Encodes non-ASCII user names as in RFC 8187 (RFC 7616, 3.4). */
 function usernameParameter(username: string): string {
   return /^[\x20-\x7e]*$/.test(username)
-    ? `username=${quoted(username)}`
+    ? `username=${quote(username)}`
     : `username*=UTF-8''${encodeURIComponent(username).replace(/['()*]/g, (char) => `%${char.charCodeAt(0).toString(16)}`)}`
 }
 
-function quoted(text: string): string {
+function quote(text: string): string {
   return `"${text.replace(/["\\]/g, '\\$&')}"`
 }

@@ -1,14 +1,14 @@
 import { Readable } from 'node:stream'
-import type { Egress, HttpAnswer } from '../../core/egress.ts'
+import type { Egress, HttpResponse } from '../../core/egress.ts'
 import type { Timeouts } from '../../core/stores.ts'
-import { httpFailure, incomplete, type Missing } from '../shared/errors.ts'
-import { type Authorized, type Authorizer, isStale } from './authorization.ts'
+import { httpFailure, transientFailure, type NotFoundCode } from '../shared/errors.ts'
+import { type RequestLine, type Authorizer, isStale } from './authorization.ts'
 import { type DavResource, readMultistatus } from './multistatus.ts'
-import { findRefusal } from './errors.ts'
+import { findSpecificError } from './errors.ts'
 
 /** The maximum size of a listing, far above the limit of entries: a last limit for endless responses. */
 const MAX_LISTING_BYTES = 128 * 1024 * 1024
-const NOTHING_MUCH =
+const MINIMAL_PROPFIND =
   '<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop><resourcetype/></prop></propfind>'
 
 export interface DavRequest {
@@ -28,8 +28,8 @@ export interface DavClientOptions {
   readonly timeouts: Timeouts
 }
 
-export interface Properties {
-  readonly answer: HttpAnswer
+export interface PropfindResponse {
+  readonly response: HttpResponse
   readonly resources: AsyncGenerator<DavResource>
 }
 
@@ -46,73 +46,79 @@ export class DavClient {
   /**
    * Returns the response, whatever its status.
    *
-   * @throws StorageError if the body contradicts the status ({@link findRefusal})
+   * @throws StorageError if the body contradicts the status ({@link findSpecificError})
    */
-  async send(request: DavRequest): Promise<HttpAnswer> {
-    const answer = await this.#authorized(request)
-    const refusal = await findRefusal(request, answer, this.timeouts.idleMs)
-    if (refusal === null) return answer
+  async send(request: DavRequest): Promise<HttpResponse> {
+    const response = await this.#sendAuthorized(request)
+    const specificError = await findSpecificError(request, response, this.timeouts.idleMs)
+    if (specificError === null) return response
     request.signal.throwIfAborted()
-    throw refusal
+    throw specificError
   }
 
-  async #authorized(request: DavRequest): Promise<HttpAnswer> {
+  async #sendAuthorized(request: DavRequest): Promise<HttpResponse> {
     const { authorizer } = this.#options
-    if (request.body instanceof Readable && !authorizer.isFixed) return this.#sendOnce(request)
-    const sent = authorizer.authorize(authorizedOf(request))
-    const answer = await this.#sendAs(request, sent)
+    if (request.body instanceof Readable && !authorizer.isFixed) return this.#sendStream(request)
+    const authorization = authorizer.authorize(requestLineOf(request))
+    const response = await this.#sendWith(request, authorization)
     // A redirect keeps the header, but a digest is valid for one URL only: Apache answers 400 for another.
-    const isElsewhere = sent !== undefined && answer.url.href !== request.url.href
-    const again = { ...request, url: answer.url }
-    if (answer.status === 400 && isElsewhere && !authorizer.isFixed) {
-      await answer.discard()
-      return this.#sendAs(again, authorizer.authorize(authorizedOf(again)))
+    const isRedirected = authorization !== undefined && response.url.href !== request.url.href
+    const redirected = { ...request, url: response.url }
+    if (response.status === 400 && isRedirected && !authorizer.isFixed) {
+      await response.discard()
+      return this.#sendWith(redirected, authorizer.authorize(requestLineOf(redirected)))
     }
-    return answer.status === 401 ? this.#sendAnswering(again, answer) : answer
+    return response.status === 401 ? this.#retryWithChallenge(redirected, response) : response
   }
 
   /** Repeats a request with an answer to the challenge of the response that refused it. */
-  async #sendAnswering(request: DavRequest, refused: HttpAnswer): Promise<HttpAnswer> {
-    const challenge = refused.headers['www-authenticate']
-    const attempt = this.#options.authorizer.answer(challenge, authorizedOf(request))
-    if (attempt === undefined) return refused
-    await refused.discard()
-    const answer = await this.#sendAs(request, attempt.value)
-    if (answer.status !== 401) attempt.accepted()
-    else if (isStale(answer.headers['www-authenticate'])) {
-      await answer.discard()
-      throw incomplete('The server rejects each Digest nonce as stale')
+  async #retryWithChallenge(request: DavRequest, unauthorized: HttpResponse): Promise<HttpResponse> {
+    const challenge = unauthorized.headers['www-authenticate']
+    const challengeResponse = this.#options.authorizer.respondTo(challenge, requestLineOf(request))
+    if (challengeResponse === undefined) return unauthorized
+    await unauthorized.discard()
+    const response = await this.#sendWith(request, challengeResponse.value)
+    if (response.status !== 401) challengeResponse.confirm()
+    else if (isStale(response.headers['www-authenticate'])) {
+      await response.discard()
+      throw transientFailure('The server rejects each Digest nonce as stale')
     }
-    return answer
+    return response
   }
 
   /**
    * Sends a request with a stream as its body, which cannot be repeated. A harmless request without credentials
    * precedes it, to get a challenge that no other request uses.
    */
-  async #sendOnce(request: DavRequest): Promise<HttpAnswer> {
+  async #sendStream(request: DavRequest): Promise<HttpResponse> {
     const { authorizer } = this.#options
     const { url, signal } = request
-    const folder = { method: 'PROPFIND', url: new URL('.', url), signal }
-    const heard = await this.#sendAs({ ...folder, headers: propfindHeaders(0), body: NOTHING_MUCH }, undefined)
-    await heard.discard()
-    const challenge = heard.status === 401 ? heard.headers['www-authenticate'] : undefined
-    const attempt = authorizer.answer(challenge, authorizedOf(request))
-    const answer = await this.#sendAs(request, attempt?.value ?? authorizer.authorize(authorizedOf(request)))
-    if (answer.status !== 401) attempt?.accepted()
-    else if (isStale(answer.headers['www-authenticate'])) {
-      await answer.discard()
-      throw incomplete('The server rejects a new Digest nonce as stale')
+    const probe = { method: 'PROPFIND', url: new URL('.', url), signal }
+    const probeResponse = await this.#sendWith(
+      { ...probe, headers: propfindHeaders(0), body: MINIMAL_PROPFIND },
+      undefined
+    )
+    await probeResponse.discard()
+    const challenge = probeResponse.status === 401 ? probeResponse.headers['www-authenticate'] : undefined
+    const challengeResponse = authorizer.respondTo(challenge, requestLineOf(request))
+    const response = await this.#sendWith(
+      request,
+      challengeResponse?.value ?? authorizer.authorize(requestLineOf(request))
+    )
+    if (response.status !== 401) challengeResponse?.confirm()
+    else if (isStale(response.headers['www-authenticate'])) {
+      await response.discard()
+      throw transientFailure('The server rejects a new Digest nonce as stale')
     }
-    return answer
+    return response
   }
 
   /** Returns the response if its status is one of `expected`. @throws StorageError for any other status */
-  async expect(request: DavRequest, expected: readonly number[], missing: Missing): Promise<HttpAnswer> {
-    const answer = await this.send(request)
-    if (expected.includes(answer.status)) return answer
-    await answer.discard()
-    throw httpFailure(request.method, answer, missing)
+  async expect(request: DavRequest, expected: readonly number[], missing: NotFoundCode): Promise<HttpResponse> {
+    const response = await this.send(request)
+    if (expected.includes(response.status)) return response
+    await response.discard()
+    throw httpFailure(request.method, response, missing)
   }
 
   /**
@@ -123,20 +129,20 @@ export class DavClient {
    */
   async propfind(
     request: Omit<DavRequest, 'method' | 'body'> & { readonly depth: 0 | 1; readonly body: string },
-    missing: Missing
-  ): Promise<Properties> {
+    missing: NotFoundCode
+  ): Promise<PropfindResponse> {
     const { depth, headers, ...rest } = request
-    const asked = {
+    const propfindRequest = {
       ...(depth === 1 && { maxBytes: MAX_LISTING_BYTES }),
       ...rest,
       method: 'PROPFIND',
       headers: { ...propfindHeaders(depth), ...headers }
     }
-    const answer = await this.expect(asked, [207], missing)
-    return { answer, resources: readMultistatus(answer.body, this.#options.egress.clock) }
+    const response = await this.expect(propfindRequest, [207], missing)
+    return { response, resources: readMultistatus(response.body, this.#options.egress.clock) }
   }
 
-  #sendAs(request: DavRequest, authorization: string | undefined): Promise<HttpAnswer> {
+  #sendWith(request: DavRequest, authorization: string | undefined): Promise<HttpResponse> {
     return this.#options.egress.request({
       ...request,
       headers: { ...request.headers, ...(authorization !== undefined && { authorization }) }
@@ -144,7 +150,7 @@ export class DavClient {
   }
 }
 
-function authorizedOf({ method, url }: Pick<DavRequest, 'method' | 'url'>): Authorized {
+function requestLineOf({ method, url }: Pick<DavRequest, 'method' | 'url'>): RequestLine {
   return { method, uri: url.pathname + url.search }
 }
 

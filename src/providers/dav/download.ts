@@ -1,91 +1,96 @@
 import { type Readable, Transform } from 'node:stream'
-import type { HttpAnswer } from '../../core/egress.ts'
+import type { HttpResponse } from '../../core/egress.ts'
 import type { StorageError } from '../../errors.ts'
 import type { Download, DownloadCall } from '../../core/backend.ts'
 import { connectionFailure } from '../../net/errors.ts'
-import { hasEnd, isCoded, lengthOf } from '../shared/download.ts'
+import { hasDetectableEnd, isEncoded, readContentLength } from '../shared/download.ts'
 import { rangeHeader, resolveRange } from '../shared/download.ts'
 import { type DownloadSizes, readDownloadSizes } from '../shared/download.ts'
 import { failure, httpFailure } from '../shared/errors.ts'
 import { TransferBody } from '../shared/transfer-body.ts'
 import { readETag, readMediaType, readTime } from './entries.ts'
-import { type DavServer, look } from './session.ts'
+import { type DavSession, getResource } from './session.ts'
 
 /** Downloads a file. @param url of the file */
-export async function downloadFile(server: DavServer, url: URL, call: DownloadCall): Promise<Download> {
-  const { client } = server
+export async function downloadFile(session: DavSession, url: URL, call: DownloadCall): Promise<Download> {
+  const { client } = session
   const { signal, range } = call
   const headers = range === undefined ? {} : { range: rangeHeader(range) }
-  const answer = await client.send({ method: 'GET', url, signal, headers, purpose: 'transfer' })
-  if (answer.status !== 200 && answer.status !== 206) {
-    await answer.discard()
+  const response = await client.send({ method: 'GET', url, signal, headers, purpose: 'transfer' })
+  if (response.status !== 200 && response.status !== 206) {
+    await response.discard()
     // A folder cannot be downloaded. sabre reports this as not implemented.
-    const isNoFile = answer.status === 405 || answer.status === 501
-    throw isNoFile ? failure('OBJECT_NOT_FOUND') : httpFailure('GET', answer, 'OBJECT_NOT_FOUND')
+    const isFolder = response.status === 405 || response.status === 501
+    throw isFolder ? failure('OBJECT_NOT_FOUND') : httpFailure('GET', response, 'OBJECT_NOT_FOUND')
   }
   try {
-    const sent = await sizesOf(server, url, answer, call)
-    const isTooMuch = isFirstByte(range) && sent.range !== null && sent.range.end > 0
-    const { expected, ...sizes } = isTooMuch ? { ...sent, ...FIRST_BYTE } : sent
-    const body = new TransferBody(isTooMuch ? firstByteOf(answer.body) : answer.body, {
+    const received = await readSizes(session, url, response, call)
+    const isWholeFile = isFirstByte(range) && received.range !== null && received.range.end > 0
+    const { expected, ...sizes } = isWholeFile ? { ...received, ...FIRST_BYTE } : received
+    const body = new TransferBody(isWholeFile ? firstByteOf(response.body) : response.body, {
       expected,
       idleMs: client.timeouts.idleMs,
       signal,
       toError: (error) => connectionFailure(error, 'The download from the server')
     })
-    const { headers: told } = answer
+    const { headers: responseHeaders } = response
     return {
       body,
       ...sizes,
-      mimeType: readMediaType(told['content-type']),
-      etag: readETag(told['etag'])?.opaque ?? null,
-      modifiedAt: readTime(told['last-modified'])
+      mimeType: readMediaType(responseHeaders['content-type']),
+      etag: readETag(responseHeaders['etag'])?.opaque ?? null,
+      modifiedAt: readTime(responseHeaders['last-modified'])
     }
   } catch (error) {
-    answer.body.on('error', () => {})
-    answer.body.destroy()
+    response.body.on('error', () => {})
+    response.body.destroy()
     throw error
   }
 }
 
 /** @throws StorageError for a response that is no file, or has other bytes than requested */
-async function sizesOf(server: DavServer, url: URL, answer: HttpAnswer, call: DownloadCall): Promise<DownloadSizes> {
-  const { status, headers } = answer
+async function readSizes(
+  session: DavSession,
+  url: URL,
+  response: HttpResponse,
+  call: DownloadCall
+): Promise<DownloadSizes> {
+  const { status, headers } = response
   // Servers redirect to a folder's URL with a slash, and return a folder as a page or an archive.
-  if (answer.url.pathname.endsWith('/')) throw failure('OBJECT_NOT_FOUND')
-  const length = lengthOf(answer)
+  if (response.url.pathname.endsWith('/')) throw failure('OBJECT_NOT_FOUND')
+  const length = readContentLength(response)
   const contentRange = status === 206 ? (headers['content-range'] ?? '') : undefined
   // sabre treats a range of the first byte alone as the whole file.
   const range = isFirstByte(call.range) && contentRange?.startsWith('bytes 0-0/') === false ? { start: 0 } : call.range
   const sizes = readDownloadSizes(contentRange, length, range)
-  if (sizes === null) throw otherBytes()
+  if (sizes === null) throw unexpectedBytes()
 
-  const isTold = headers['etag'] !== undefined || headers['last-modified'] !== undefined
-  const isWholeKnown = sizes.range === null || sizes.size !== null
-  if (isTold && !isCoded(answer) && isWholeKnown && sizes.expected !== null) return checked(sizes, range)
+  const hasValidator = headers['etag'] !== undefined || headers['last-modified'] !== undefined
+  const isSizeKnown = sizes.range === null || sizes.size !== null
+  if (hasValidator && !isEncoded(response) && isSizeKnown && sizes.expected !== null) return checkRange(sizes, range)
   // The response may be another page, a file compressed in transit (a file that is stored compressed has the body's
   // size), or a body without a detectable end, so the properties decide. They also contain the size if the response
   // has only chunks, as sabre's for an empty file.
-  const { facts } = await look(server, url, call, 'OBJECT_NOT_FOUND')
-  if (facts.isCollection) throw failure('OBJECT_NOT_FOUND')
-  const { size } = facts
-  if (size === null && (isCoded(answer) || !hasEnd(answer, sizes.expected))) {
+  const { metadata } = await getResource(session, url, call, 'OBJECT_NOT_FOUND')
+  if (metadata.isCollection) throw failure('OBJECT_NOT_FOUND')
+  const { size } = metadata
+  if (size === null && (isEncoded(response) || !hasDetectableEnd(response, sizes.expected))) {
     throw failure('PROVIDER_ERROR', 'The server did not report the length of the content')
   }
-  if (size === null) return checked(sizes, range)
-  if (sizes.size !== null && sizes.size !== size) throw otherBytes()
-  if (sizes.range === null) return checked({ ...sizes, size, expected: size }, range)
-  const wanted = range === undefined ? null : resolveRange(range, size)
-  if (wanted?.start !== sizes.range.start || wanted.end !== sizes.range.end) throw otherBytes()
+  if (size === null) return checkRange(sizes, range)
+  if (sizes.size !== null && sizes.size !== size) throw unexpectedBytes()
+  if (sizes.range === null) return checkRange({ ...sizes, size, expected: size }, range)
+  const requestedRange = range === undefined ? null : resolveRange(range, size)
+  if (requestedRange?.start !== sizes.range.start || requestedRange.end !== sizes.range.end) throw unexpectedBytes()
   return { ...sizes, size }
 }
 
-function otherBytes(): StorageError {
+function unexpectedBytes(): StorageError {
   return failure('PROVIDER_ERROR', 'The server returned other bytes than requested')
 }
 
 /** A server without range support sends the whole file, even for a range beyond its end. */
-function checked(sizes: DownloadSizes, range: DownloadCall['range']): DownloadSizes {
+function checkRange(sizes: DownloadSizes, range: DownloadCall['range']): DownloadSizes {
   if (range !== undefined && sizes.range === null && sizes.size !== null) resolveRange(range, sizes.size)
   return sizes
 }

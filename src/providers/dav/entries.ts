@@ -1,35 +1,35 @@
 import type { Entry } from '../../core/entry.ts'
-import { knownTime, nameOf, parentOf } from '../shared/names.ts'
+import { formatTime, nameOf, parentOf } from '../shared/names.ts'
 import type { DavResource } from './multistatus.ts'
 import type { DavPaths } from './paths.ts'
 
 /** Converts a resource. @param id ends with `/` for a collection */
-export function davEntry(paths: DavPaths, id: string, facts: DavFacts): Entry {
+export function davEntry(paths: DavPaths, id: string, metadata: DavMetadata): Entry {
   const isUsable = paths.isUsable(id)
   return {
     id,
     parentId: parentOf(id),
     driveId: null,
     name: nameOf(id),
-    kind: facts.isCollection ? 'folder' : 'file',
-    mimeType: facts.mimeType,
-    size: facts.size,
-    createdAt: facts.createdAt,
-    modifiedAt: facts.modifiedAt,
+    kind: metadata.isCollection ? 'folder' : 'file',
+    mimeType: metadata.mimeType,
+    size: metadata.size,
+    createdAt: metadata.createdAt,
+    modifiedAt: metadata.modifiedAt,
     // Without the weakness flag: an ETag that becomes strong is not a change.
-    version: facts.isCollection ? null : (facts.etag?.opaque ?? null),
+    version: metadata.isCollection ? null : (metadata.etag?.opaque ?? null),
     hash: null,
     exportFormats: [],
     target: null,
     webUrl: null,
     thumbnailUrl: null,
     path: id,
-    can: { list: facts.isCollection && isUsable, download: !facts.isCollection && isUsable, write: null }
+    can: { list: metadata.isCollection && isUsable, download: !metadata.isCollection && isUsable, write: null }
   }
 }
 
 /** The metadata of a resource; `null` for missing or invalid values. */
-export interface DavFacts {
+export interface DavMetadata {
   readonly isCollection: boolean
   readonly mimeType: string | null
   readonly size: number | null
@@ -57,14 +57,21 @@ const TIMES = [
   /^[A-Z][a-z]{5,8}, \d\d-[A-Z][a-z]{2}-\d\d \d\d:\d\d:\d\d GMT$/
 ]
 
-/** Returns the XML of a PROPFIND for the common properties. @param more further elements, with their namespaces */
-export function propfindBody(more = ''): string {
-  const common = ['resourcetype', 'getcontenttype', 'getcontentlength', 'creationdate', 'getlastmodified', 'getetag']
-  const elements = common.map((name) => `<d:${name}/>`).join('')
-  return `<?xml version="1.0" encoding="utf-8"?><d:propfind xmlns:d="DAV:"><d:prop>${elements}${more}</d:prop></d:propfind>`
+/** Returns the XML of a PROPFIND for the common properties. @param extraElements further elements, with their namespaces */
+export function propfindBody(extraElements = ''): string {
+  const commonProperties = [
+    'resourcetype',
+    'getcontenttype',
+    'getcontentlength',
+    'creationdate',
+    'getlastmodified',
+    'getetag'
+  ]
+  const elements = commonProperties.map((name) => `<d:${name}/>`).join('')
+  return `<?xml version="1.0" encoding="utf-8"?><d:propfind xmlns:d="DAV:"><d:prop>${elements}${extraElements}</d:prop></d:propfind>`
 }
 
-export function readFacts({ properties }: DavResource): DavFacts {
+export function readMetadata({ properties }: DavResource): DavMetadata {
   const isCollection = isElement(properties['resourcetype'], 'collection')
   return {
     isCollection,
@@ -77,7 +84,7 @@ export function readFacts({ properties }: DavResource): DavFacts {
 }
 
 /** Returns whether the server found any property. Without one, the response says nothing about the resource. */
-export function isTold({ properties }: DavResource): boolean {
+export function hasProperties({ properties }: DavResource): boolean {
   return Object.keys(properties).length > 0
 }
 
@@ -101,8 +108,8 @@ export function readMediaType(value: unknown): string | null {
 
 /** Parses ISO 8601 (`creationdate`) or an HTTP date, which has whole seconds. Returns `null` for unknown times. */
 export function readTime(value: unknown): string | null {
-  if (typeof value !== 'string' || !TIMES.some((form) => form.test(value))) return null
-  return knownTime(Date.parse(value))
+  if (typeof value !== 'string' || !TIMES.some((pattern) => pattern.test(value))) return null
+  return formatTime(Date.parse(value))
 }
 
 function isElement(value: unknown, name: string): boolean {

@@ -1,9 +1,9 @@
-import type { HttpAnswer } from '../../core/egress.ts'
+import type { HttpResponse } from '../../core/egress.ts'
 import { Diagnosis, StorageError, type StorageErrorOptions } from '../../errors.ts'
 import { providerFailure, type StorageErrorCode } from '../../errors.ts'
 import { describeExchange } from '../../net/errors.ts'
 import { readRetryAfter } from '../../net/errors.ts'
-import { readProblemText } from '../shared/rest-client.ts'
+import { readErrorText } from '../shared/rest-client.ts'
 
 /** The exception of sabre/dav in the body of a failure, which is more specific than the status. */
 export interface DavException {
@@ -16,17 +16,20 @@ export interface DavException {
 const NAME = /<(?:[\w-]{1,32}:)?exception>\s{0,32}([\w\\]{1,200})\s{0,32}</
 const MESSAGE = /<(?:[\w-]{1,32}:)?message>([^<]{0,500})/
 /** Statuses that servers use for several causes. */
-const AMBIGUOUS: ReadonlySet<number> = new Set([413, 500, 503])
+const AMBIGUOUS_STATUSES: ReadonlySet<number> = new Set([413, 500, 503])
 /** Methods that give a resource a name. */
-const NAMING: ReadonlySet<string> = new Set(['PUT', 'MKCOL', 'MOVE', 'COPY'])
+const NAMING_METHODS: ReadonlySet<string> = new Set(['PUT', 'MKCOL', 'MOVE', 'COPY'])
 /** Thrown for disabled accounts. Nextcloud's message contains the caught exception's class (Auth.php, 29 and 34). */
 const LOGIN_EXCEPTION = /\b(?:LoginException|DisabledUserException)\b/
 /** The delay of Nextcloud's other responses in maintenance mode; its OCS API sends no `Retry-After` (34). */
 const MAINTENANCE_MS = 120_000
 
-/** @param withinMs the deadline for reading the body */
-export async function readException(answer: Pick<HttpAnswer, 'body'>, withinMs: number): Promise<DavException | null> {
-  const text = await readProblemText(answer, withinMs)
+/** @param timeoutMs the deadline for reading the body */
+export async function readException(
+  response: Pick<HttpResponse, 'body'>,
+  timeoutMs: number
+): Promise<DavException | null> {
+  const text = await readErrorText(response, timeoutMs)
   const [, name] = NAME.exec(text ?? '') ?? []
   const [, message = ''] = MESSAGE.exec(text ?? '') ?? []
   return name === undefined ? null : { name, message }
@@ -38,21 +41,21 @@ export async function readException(answer: Pick<HttpAnswer, 'body'>, withinMs: 
  *
  * @returns `null` if the status is sufficient
  */
-export async function findRefusal(
+export async function findSpecificError(
   { method, headers = {} }: { readonly method: string; readonly headers?: Readonly<Record<string, string>> },
-  answer: HttpAnswer,
-  withinMs: number
+  response: HttpResponse,
+  timeoutMs: number
 ): Promise<StorageError | null> {
-  const { status } = answer
-  if (!AMBIGUOUS.has(status)) return null
-  const exception = await readException(answer, withinMs)
-  const exchange = describeExchange(method, answer.url, answer)
+  const { status } = response
+  if (!AMBIGUOUS_STATUSES.has(status)) return null
+  const exception = await readException(response, timeoutMs)
+  const exchange = describeExchange(method, response.url, response)
   const fail = (code: StorageErrorCode, options: StorageErrorOptions = {}): StorageError => {
-    const thrown = exception === null ? '' : `, ${exception.name}`
-    return providerFailure(code, { cause: new Diagnosis(exchange + thrown), responded: true, ...options })
+    const suffix = exception === null ? '' : `, ${exception.name}`
+    return providerFailure(code, { cause: new Diagnosis(exchange + suffix), responded: true, ...options })
   }
-  if (status === 503 && isMaintenance(answer, exception)) {
-    const retryAfterMs = readRetryAfter(answer.headers) ?? MAINTENANCE_MS
+  if (status === 503 && isMaintenance(response, exception)) {
+    const retryAfterMs = readRetryAfter(response.headers) ?? MAINTENANCE_MS
     const options = { cause: new Diagnosis(exchange), responded: true, retryAfterMs }
     return new StorageError('PROVIDER_THROTTLED', 'The server is in maintenance mode. Try again later.', options)
   }
@@ -60,14 +63,14 @@ export async function findRefusal(
   // With a body of known length, an exceeded quota is a 507 instead.
   if (status === 413) return headers['content-length'] === undefined ? fail('QUOTA_EXCEEDED') : null
   if (status === 500 && /\\(?:Forbidden|InvalidPath)$/.test(exception.name)) {
-    return fail(NAMING.has(method) ? 'INVALID_REQUEST' : 'ACCESS_DENIED')
+    return fail(NAMING_METHODS.has(method) ? 'INVALID_REQUEST' : 'ACCESS_DENIED')
   }
   if (status === 503 && LOGIN_EXCEPTION.test(exception.message)) return fail('ACCOUNT_DISABLED')
-  const retryAfterMs = readRetryAfter(answer.headers)
+  const retryAfterMs = readRetryAfter(response.headers)
   if (status === 503 && retryAfterMs !== undefined) return fail('PROVIDER_THROTTLED', { retryAfterMs })
   return fail('PROVIDER_UNAVAILABLE')
 }
 
-function isMaintenance({ headers }: HttpAnswer, exception: DavException | null): boolean {
+function isMaintenance({ headers }: HttpResponse, exception: DavException | null): boolean {
   return headers['x-nextcloud-maintenance-mode'] === '1' || /\bmaintenance mode\b/i.test(exception?.message ?? '')
 }

@@ -3,19 +3,19 @@ import type { ListCall } from '../../core/backend.ts'
 import type { Entry, EntryPage, FolderInfo } from '../../core/entry.ts'
 import { failure, httpFailure } from '../shared/errors.ts'
 import { nameOf, parentOf } from '../shared/names.ts'
-import { type CutPages, ENTRY_WEIGHT, MAX_FOLDER_ENTRIES, MAX_FOLDER_WEIGHT, nextTurn } from '../shared/paging.ts'
-import type { Properties } from './client.ts'
-import { isTold, readFacts } from './entries.ts'
+import { type ListingPager, ENTRY_WEIGHT, MAX_FOLDER_ENTRIES, MAX_FOLDER_WEIGHT, nextTurn } from '../shared/paging.ts'
+import type { PropfindResponse } from './client.ts'
+import { hasProperties, readMetadata } from './entries.ts'
 import type { DavResource } from './multistatus.ts'
-import type { DavServer } from './session.ts'
+import type { DavSession } from './session.ts'
 
 /** The result of a PROPFIND of a folder. */
 export interface Children {
   readonly entries: readonly Entry[]
   /** Whether a resource was omitted because its name cannot be used in requests. */
-  readonly lost: boolean
+  readonly hasOmissions: boolean
   /** Whether there were more entries than the limits allow. */
-  readonly capped: boolean
+  readonly isTruncated: boolean
 }
 
 export interface ReadLimits {
@@ -31,43 +31,43 @@ export interface ReadLimits {
  * @throws StorageError `FOLDER_NOT_FOUND` if it is no folder, `PROVIDER_ERROR` for a response about other resources
  */
 export async function readChildren(
-  server: DavServer,
+  session: DavSession,
   folderId: string | null,
-  { answer, resources }: Properties,
+  { response, resources }: PropfindResponse,
   { maxEntries, maxWeight }: ReadLimits
 ): Promise<Children> {
-  const { paths, toEntry } = server
-  const folder = folderId === null ? [] : folderId.slice(0, -1).split('/')
+  const { paths, toEntry } = session
+  const folderSegments = folderId === null ? [] : folderId.slice(0, -1).split('/')
   const entries = new Map<string, Entry>()
-  let lost = false
-  let self: DavResource | undefined
+  let hasOmissions = false
+  let folderResource: DavResource | undefined
   let weight = 0
   for await (const resource of resources) {
     const segments = paths.segmentsOf(resource.href)
-    const isInside = segments !== null && folder.every((name, index) => segments[index] === name)
-    const depth = isInside ? segments.length - folder.length : -1
+    const isInside = segments !== null && folderSegments.every((name, index) => segments[index] === name)
+    const depth = isInside ? segments.length - folderSegments.length : -1
     if (depth === 0 && resource.status >= 300) {
-      throw httpFailure('PROPFIND', { ...answer, status: resource.status }, 'FOLDER_NOT_FOUND')
-    } else if (depth === 0 && isTold(resource)) {
-      if (!readFacts(resource).isCollection) throw failure('FOLDER_NOT_FOUND')
-      self = resource
-    } else if (depth === 1 && resource.status < 300 && isTold(resource)) {
-      const facts = readFacts(resource)
-      const id = `${folderId ?? ''}${segments?.at(-1) ?? ''}${facts.isCollection ? '/' : ''}`
+      throw httpFailure('PROPFIND', { ...response, status: resource.status }, 'FOLDER_NOT_FOUND')
+    } else if (depth === 0 && hasProperties(resource)) {
+      if (!readMetadata(resource).isCollection) throw failure('FOLDER_NOT_FOUND')
+      folderResource = resource
+    } else if (depth === 1 && resource.status < 300 && hasProperties(resource)) {
+      const metadata = readMetadata(resource)
+      const id = `${folderId ?? ''}${segments?.at(-1) ?? ''}${metadata.isCollection ? '/' : ''}`
       if (entries.has(id)) continue
       // An entry contains its name about three times: in the id, the path and the name.
       weight += ENTRY_WEIGHT + 3 * resource.href.length
       if (entries.size === maxEntries || weight > maxWeight) {
-        return { entries: [...entries.values()], lost, capped: true }
+        return { entries: [...entries.values()], hasOmissions, isTruncated: true }
       }
-      entries.set(id, toEntry(id, resource, facts, self))
+      entries.set(id, toEntry(id, resource, metadata, folderResource))
     } else if (resource.status !== 404) {
-      lost = true
+      hasOmissions = true
     }
   }
-  if (self === undefined && entries.size === 0)
+  if (folderResource === undefined && entries.size === 0)
     throw failure('PROVIDER_ERROR', 'The server returned other folders than requested')
-  return { entries: [...entries.values()], lost, capped: false }
+  return { entries: [...entries.values()], hasOmissions, isTruncated: false }
 }
 
 export function folderInfo(folderId: string | null): FolderInfo {
@@ -86,7 +86,7 @@ export interface PageOwner {
 }
 
 /** @param userId omitted while a connection is being created; nothing is then shared with any user */
-export function pageOwner(userId: string | undefined): PageOwner {
+export function createPageOwner(userId: string | undefined): PageOwner {
   const connection = randomUUID()
   return { userId: userId ?? connection, connection }
 }
@@ -96,23 +96,23 @@ export function pageOwner(userId: string | undefined): PageOwner {
  *
  * @param owner the user (for the cache limit), and the open connection, which shares no folders with others
  */
-export function listWhole(
-  pages: CutPages,
+export function listCompleteFolder(
+  pages: ListingPager,
   { userId, connection }: PageOwner,
-  server: DavServer,
+  session: DavSession,
   folderId: string | null,
   call: ListCall
 ): Promise<EntryPage> {
-  const { client, paths, propfind } = server
-  return pages.page(userId, `${connection} ${folderId ?? ''}`, call, async (signal) => {
+  const { client, paths, propfind } = session
+  return pages.getPage(userId, `${connection} ${folderId ?? ''}`, call, async (signal) => {
     const url = paths.folderUrlOf(folderId)
-    const told = await client.propfind({ url, signal, depth: 1, body: propfind }, 'FOLDER_NOT_FOUND')
+    const response = await client.propfind({ url, signal, depth: 1, body: propfind }, 'FOLDER_NOT_FOUND')
     const limits = { maxEntries: MAX_FOLDER_ENTRIES, maxWeight: MAX_FOLDER_WEIGHT }
-    const { entries, lost, capped } = await readChildren(server, folderId, told, limits)
+    const { entries, hasOmissions, isTruncated } = await readChildren(session, folderId, response, limits)
     return {
       folder: folderInfo(folderId),
       entries: await sortById(entries),
-      reason: capped ? 'page-cap' : lost ? 'provider-partial' : null
+      reason: isTruncated ? 'page-cap' : hasOmissions ? 'provider-partial' : null
     }
   })
 }
@@ -120,13 +120,14 @@ export function listWhole(
 /** Sorts by id in UTF-16 order, so that the server's order does not matter. Yields to other requests. */
 async function sortById(entries: readonly Entry[]): Promise<readonly Entry[]> {
   let runs: (readonly Entry[])[] = []
-  for (let at = 0; at < entries.length; at += TURN_ENTRIES) {
-    runs.push(entries.slice(at, at + TURN_ENTRIES).sort((a, b) => (a.id < b.id ? -1 : 1)))
+  for (let offset = 0; offset < entries.length; offset += TURN_ENTRIES) {
+    runs.push(entries.slice(offset, offset + TURN_ENTRIES).sort((a, b) => (a.id < b.id ? -1 : 1)))
     await nextTurn()
   }
   while (runs.length > 1) {
     const merged: (readonly Entry[])[] = []
-    for (let at = 0; at < runs.length; at += 2) merged.push(await merge(runs[at] ?? [], runs[at + 1] ?? []))
+    for (let offset = 0; offset < runs.length; offset += 2)
+      merged.push(await merge(runs[offset] ?? [], runs[offset + 1] ?? []))
     runs = merged
   }
   return runs[0] ?? []
@@ -134,12 +135,12 @@ async function sortById(entries: readonly Entry[]): Promise<readonly Entry[]> {
 
 async function merge(left: readonly Entry[], right: readonly Entry[]): Promise<readonly Entry[]> {
   const merged: Entry[] = []
-  let [one, other] = [0, 0]
+  let [leftIndex, rightIndex] = [0, 0]
   for (;;) {
-    const [a, b] = [left[one], right[other]]
-    if (a === undefined || b === undefined) return merged.concat(left.slice(one), right.slice(other))
-    if (a.id < b.id) one++
-    else other++
+    const [a, b] = [left[leftIndex], right[rightIndex]]
+    if (a === undefined || b === undefined) return merged.concat(left.slice(leftIndex), right.slice(rightIndex))
+    if (a.id < b.id) leftIndex++
+    else rightIndex++
     if (merged.push(a.id < b.id ? a : b) % TURN_ENTRIES === 0) await nextTurn()
   }
 }

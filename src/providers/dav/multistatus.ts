@@ -53,13 +53,13 @@ export async function* readMultistatus(body: Readable, clock: Pick<Clock, 'now'>
     for await (const bytes of readXml(body, options, multistatus)) {
       const resources = multistatus.take()
       unfinishedBytes = resources.length > 0 ? 0 : unfinishedBytes + bytes
-      if (unfinishedBytes > MAX_RESOURCE_BYTES) throw nonsense('a multistatus with a resource that is too large')
+      if (unfinishedBytes > MAX_RESOURCE_BYTES) throw invalidResponse('a multistatus with a resource that is too large')
       yield* resources
     }
   } catch (error) {
-    throw error instanceof XmlError ? nonsense(`XML that was rejected. ${error.message}`) : error
+    throw error instanceof XmlError ? invalidResponse(`XML that was rejected. ${error.message}`) : error
   }
-  if (!multistatus.hasRoot) throw nonsense('an empty body')
+  if (!multistatus.hasRoot) throw invalidResponse('an empty body')
 }
 
 /** The meaning of an element, by its position in the document. */
@@ -89,13 +89,13 @@ const STATUS = /^HTTP\/\d(?:\.\d)? (\d{3})\b/
 /** Collects the resources of a multistatus from the elements of the document. */
 class Multistatus implements XmlHandler {
   hasRoot = false
-  readonly #open: Element[] = []
+  readonly #openElements: Element[] = []
 
   #hrefs: string[] = []
   #status = 200
   #properties = new Map<string, unknown>()
-  #foundStatus = 0
-  #found = new Map<string, unknown>()
+  #propstatStatus = 0
+  #propstatProperties = new Map<string, unknown>()
   #propertyCount = 0
   #resources: DavResource[] = []
 
@@ -108,49 +108,49 @@ class Multistatus implements XmlHandler {
 
   onStart(tag: string): void {
     const name = tag.slice(tag.indexOf(':') + 1)
-    const parent = this.#open.at(-1)
+    const parent = this.#openElements.at(-1)
     if (parent === undefined) {
-      if (name !== 'multistatus') throw nonsense('a body that is not a multistatus')
+      if (name !== 'multistatus') throw invalidResponse('a body that is not a multistatus')
       this.hasRoot = true
     }
     const role = parent === undefined ? 'root' : roleOf(parent.role, name)
     if (role === 'property' || role === 'part') {
-      if (++this.#propertyCount > MAX_PROPERTIES) throw nonsense('a resource with too many properties')
+      if (++this.#propertyCount > MAX_PROPERTIES) throw invalidResponse('a resource with too many properties')
     }
-    this.#open.push({ name, role, text: '', parts: undefined })
+    this.#openElements.push({ name, role, text: '', parts: undefined })
   }
 
   onText(text: string): void {
-    const element = this.#open.at(-1)
+    const element = this.#openElements.at(-1)
     if (element !== undefined && HAS_TEXT.has(element.role)) element.text += text
   }
 
   onEnd(): void {
-    const element = this.#open.pop()
-    const parent = this.#open.at(-1)
+    const element = this.#openElements.pop()
+    const parent = this.#openElements.at(-1)
     if (element === undefined || parent === undefined) return
     const { name, role, parts } = element
     if (role === 'href') this.#hrefs.push(trimSpace(element.text))
     else if (role === 'status') {
       const status = readStatus(element.text)
-      if (parent.role === 'propstat') this.#foundStatus = status ?? 0
+      if (parent.role === 'propstat') this.#propstatStatus = status ?? 0
       else this.#status = status ?? 200
     } else if (role === 'part') {
       parent.parts ??= new Map()
       parent.parts.set(name, trimSpace(element.text))
     } else if (role === 'property') {
-      this.#found.set(name, parts === undefined ? trimSpace(element.text) : Object.fromEntries(parts))
+      this.#propstatProperties.set(name, parts === undefined ? trimSpace(element.text) : Object.fromEntries(parts))
     } else if (role === 'propstat') this.#endPropstat()
     else if (role === 'response') this.#endResponse()
   }
 
   /** A property can occur in several propstats and be found in one of them: all successful ones count. */
   #endPropstat(): void {
-    if (this.#foundStatus >= 200 && this.#foundStatus < 300) {
-      for (const [name, value] of this.#found) this.#properties.set(name, value)
+    if (this.#propstatStatus >= 200 && this.#propstatStatus < 300) {
+      for (const [name, value] of this.#propstatProperties) this.#properties.set(name, value)
     }
-    this.#found = new Map()
-    this.#foundStatus = 0
+    this.#propstatProperties = new Map()
+    this.#propstatStatus = 0
   }
 
   #endResponse(): void {
@@ -189,6 +189,6 @@ function readStatus(line: string): number | undefined {
   return code === undefined ? undefined : Number(code)
 }
 
-function nonsense(why: string): StorageError {
-  return providerFailure('PROVIDER_ERROR', { cause: new Diagnosis(`The server returned ${why}`) })
+function invalidResponse(content: string): StorageError {
+  return providerFailure('PROVIDER_ERROR', { cause: new Diagnosis(`The server returned ${content}`) })
 }

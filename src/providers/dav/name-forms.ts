@@ -1,12 +1,12 @@
 import type { Call } from '../../core/backend.ts'
-import { find } from './upload.ts'
-import type { DavServer } from './session.ts'
+import { findResource } from './upload.ts'
+import type { DavSession } from './session.ts'
 
 /** Maximum folders that are read to find the form of one path. */
 const MAX_FOLDERS = 20
 
 /** The listed form of names that a server receives in one form. */
-type ListedAs = 'given' | 'NFC' | 'NFD'
+type ListedForm = 'given' | 'NFC' | 'NFD'
 
 /**
  * The Unicode normal forms in which a server stores names. Nextcloud uses NFC and old macOS servers use NFD for any
@@ -14,7 +14,7 @@ type ListedAs = 'given' | 'NFC' | 'NFD'
  */
 export class NameForms {
   /** Indexed by the form of the requested names, once a listing has shown the result. */
-  readonly #listedAs = new Map<'composed' | 'decomposed', ListedAs>()
+  readonly #listedForms = new Map<'composed' | 'decomposed', ListedForm>()
 
   /**
    * Returns the id with which a listing shows an existing resource.
@@ -22,23 +22,23 @@ export class NameForms {
    * @param id the id by which the server found or stored the resource
    * @returns `id` as well if the form cannot be determined, since a write must not fail because of it
    */
-  async listed(server: DavServer, id: string, call: Call): Promise<string> {
+  async findListedId(session: DavSession, id: string, call: Call): Promise<string> {
     const other = otherForm(id)
     if (other === null) return id
     const form = id === id.normalize('NFC') ? 'composed' : 'decomposed'
-    const known = this.#listedAs.get(form)
-    if (known !== undefined) return known === 'given' ? id : id.normalize(known)
+    const knownForm = this.#listedForms.get(form)
+    if (knownForm !== undefined) return knownForm === 'given' ? id : id.normalize(knownForm)
     try {
-      if ((await find(server, server.paths.urlOf(other), call)) === null) {
-        this.#listedAs.set('composed', 'given').set('decomposed', 'given')
+      if ((await findResource(session, session.paths.urlOf(other), call)) === null) {
+        this.#listedForms.set('composed', 'given').set('decomposed', 'given')
         return id
       }
-      const listed = await readListed(server, id, call)
-      if (listed === null) return id
-      if (listed === id) this.#listedAs.set(form, 'given')
-      else if (listed === id.normalize('NFC')) this.#listedAs.set(form, 'NFC')
-      else if (listed === id.normalize('NFD')) this.#listedAs.set(form, 'NFD')
-      return listed
+      const listedId = await readListedId(session, id, call)
+      if (listedId === null) return id
+      if (listedId === id) this.#listedForms.set(form, 'given')
+      else if (listedId === id.normalize('NFC')) this.#listedForms.set(form, 'NFC')
+      else if (listedId === id.normalize('NFD')) this.#listedForms.set(form, 'NFD')
+      return listedId
     } catch {
       return id
     }
@@ -54,14 +54,14 @@ function otherForm(id: string): string | null {
 }
 
 /** Looks up each name of a path in the listing of its folder, from the top. @returns `null` if one is missing */
-async function readListed(server: DavServer, id: string, call: Call): Promise<string | null> {
+async function readListedId(session: DavSession, id: string, call: Call): Promise<string | null> {
   const slash = id.endsWith('/') ? '/' : ''
   let listed: string | null = null
   let folders = 0
   for (const name of (slash === '' ? id : id.slice(0, -1)).split('/')) {
-    const hasForms: boolean = otherForm(name) !== null
-    if (hasForms && ++folders > MAX_FOLDERS) return null
-    const child: string | null = hasForms ? await nameIn(server, listed, name, call) : name
+    const hasOtherForm: boolean = otherForm(name) !== null
+    if (hasOtherForm && ++folders > MAX_FOLDERS) return null
+    const child: string | null = hasOtherForm ? await findListedName(session, listed, name, call) : name
     if (child === null) return null
     listed = `${listed ?? ''}${child}/`
   }
@@ -69,13 +69,13 @@ async function readListed(server: DavServer, id: string, call: Call): Promise<st
 }
 
 /** Returns a child's name as its folder lists it: unchanged if listed so, otherwise in another normal form. */
-async function nameIn(
-  server: DavServer,
+async function findListedName(
+  session: DavSession,
   folderId: string | null,
   name: string,
   { signal }: Call
 ): Promise<string | null> {
-  const { client, paths, propfind } = server
+  const { client, paths, propfind } = session
   const url = paths.folderUrlOf(folderId)
   const depth = folderId === null ? 1 : folderId.split('/').length
   const { resources } = await client.propfind({ url, signal, depth: 1, body: propfind }, 'FOLDER_NOT_FOUND')

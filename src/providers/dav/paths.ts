@@ -21,7 +21,7 @@ export class DavPaths {
   }
 
   /** Returns the id as the server lists it. */
-  listed(id: string): string {
+  normalize(id: string): string {
     return this.#normalForm === null ? id : id.normalize(this.#normalForm)
   }
 
@@ -29,7 +29,7 @@ export class DavPaths {
   urlOf(id: string | null): URL {
     if (id === null) return this.base
     if (!this.isUsable(id)) throw new StorageError('INVALID_REQUEST', 'This is not a valid id.')
-    return new URL(this.base.href + this.listed(id).split('/').map(encodeURIComponent).join('/'))
+    return new URL(this.base.href + this.normalize(id).split('/').map(encodeURIComponent).join('/'))
   }
 
   /** @throws StorageError `INVALID_REQUEST`, `FOLDER_NOT_FOUND` for a file's id */
@@ -62,18 +62,18 @@ export class DavPaths {
   segmentsOf(href: string): readonly string[] | null {
     const [, host, path = href] =
       /^[a-z][a-z0-9+.-]*:\/\/([^/]*)(.*)$/is.exec(href) ?? /^\/\/([^/]*)(.*)$/s.exec(href) ?? []
-    if (host !== undefined && !this.#isOurHost(host)) return null
+    if (host !== undefined && !this.#isSameHost(host)) return null
     if (!path.startsWith('/') || path.includes('\ufffd')) return null
-    const inner = path.endsWith('/') ? path.slice(1, -1) : path.slice(1)
+    const trimmedPath = path.endsWith('/') ? path.slice(1, -1) : path.slice(1)
     const segments: string[] = []
-    for (const encoded of inner === '' ? [] : inner.split('/')) {
+    for (const encoded of trimmedPath === '' ? [] : trimmedPath.split('/')) {
       const segment = decodeSegment(encoded)
       if (segment === null || !isSegment(segment)) return null
-      segments.push(this.listed(segment))
+      segments.push(this.normalize(segment))
     }
-    const below = segments.splice(this.#depth)
+    const relativeSegments = segments.splice(this.#depth)
     return segments.every((segment, index) => segment === this.#baseSegments[index]) && segments.length === this.#depth
-      ? below
+      ? relativeSegments
       : null
   }
 
@@ -81,7 +81,7 @@ export class DavPaths {
     return this.base.pathname === '/' ? 0 : this.#baseSegments.length
   }
 
-  #isOurHost(authority: string): boolean {
+  #isSameHost(authority: string): boolean {
     const candidate = `${this.base.protocol}//${authority}`
     return URL.canParse(candidate) && new URL(candidate).hostname === this.base.hostname
   }

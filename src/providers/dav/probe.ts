@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import type { Call } from '../../core/backend.ts'
 import { httpFailure } from '../shared/errors.ts'
-import { etagOfHead, find } from './upload.ts'
-import { type ETag, isTold, readFacts } from './entries.ts'
-import type { DavServer } from './session.ts'
+import { fetchETag, findResource } from './upload.ts'
+import { type ETag, hasProperties, readMetadata } from './entries.ts'
+import type { DavSession } from './session.ts'
 import { discardFile, isGone, isStored, move, type MoveSupport, put, temporaryName } from './upload.ts'
 
 /** The use of a server's ETags: as preconditions of writes, only to detect changes, or none (no ETags). */
-export type Versions = 'strong' | 'weak' | 'none'
+export type VersionSupport = 'strong' | 'weak' | 'none'
 
 /** The ways of writing that a server supports, as measured. */
 export interface WriteSupport {
@@ -17,8 +17,8 @@ export interface WriteSupport {
   readonly moves: MoveSupport | null
 }
 
-export interface ProbedServer extends WriteSupport {
-  readonly versions: Versions
+export interface ServerFeatures extends WriteSupport {
+  readonly versions: VersionSupport
 }
 
 interface ProbedWrites extends WriteSupport {
@@ -30,9 +30,9 @@ interface ProbedWrites extends WriteSupport {
 const MAX_RESOURCES = 1000
 
 /** Determines a server's abilities. Leaves no files behind. */
-export async function probeServer(server: DavServer, call: Call): Promise<ProbedServer> {
-  const { etag, ...support } = await probeWrites(server, call)
-  return { ...support, versions: await versionsOf(server, etag, call) }
+export async function probeServer(session: DavSession, call: Call): Promise<ServerFeatures> {
+  const { etag, ...support } = await probeWrites(session, call)
+  return { ...support, versions: await detectVersions(session, etag, call) }
 }
 
 /**
@@ -42,45 +42,48 @@ export async function probeServer(server: DavServer, call: Call): Promise<Probed
  * not in a folder of their own, which some servers would create for a PUT and might not remove again. If a DELETE of
  * a missing file is refused, nothing is written, since it could not be removed.
  */
-async function probeWrites(server: DavServer, call: Call): Promise<ProbedWrites> {
-  const unknown: ProbedWrites = { checksPreconditions: false, moves: null }
-  const first = server.paths.urlOf(temporaryName())
-  const second = server.paths.urlOf(temporaryName())
-  const written: URL[] = []
+async function probeWrites(session: DavSession, call: Call): Promise<ProbedWrites> {
+  const unsupported: ProbedWrites = { checksPreconditions: false, moves: null }
+  const first = session.paths.urlOf(temporaryName())
+  const second = session.paths.urlOf(temporaryName())
+  const writtenUrls: URL[] = []
   const write = async (url: URL, content: string, headers: Readonly<Record<string, string>> = {}): Promise<number> => {
-    written.push(url)
+    writtenUrls.push(url)
     const body = Buffer.from(content)
-    return requireAnswer('PUT', await put(server, { url, mimeType: undefined }, body, body.length, call, headers))
+    return requireMeaningfulStatus(
+      'PUT',
+      await put(session, { url, mimeType: undefined }, body, body.length, call, headers)
+    )
   }
 
-  const removal = await server.client.send({ method: 'DELETE', url: first, signal: call.signal })
-  await removal.discard()
-  if (!isGone(requireAnswer('DELETE', removal))) return unknown
+  const deleteResponse = await session.client.send({ method: 'DELETE', url: first, signal: call.signal })
+  await deleteResponse.discard()
+  if (!isGone(requireMeaningfulStatus('DELETE', deleteResponse))) return unsupported
   try {
-    const unmet = await write(first, '1', { 'if-match': `"${randomUUID()}"` })
-    const checksIfMatch = unmet === 412
-    const isWritten = isStored({ status: checksIfMatch ? await write(first, '1') : unmet })
-    if (!isWritten || !isStored({ status: await write(second, '22') })) return unknown
+    const conditionalStatus = await write(first, '1', { 'if-match': `"${randomUUID()}"` })
+    const checksIfMatch = conditionalStatus === 412
+    const isWritten = isStored({ status: checksIfMatch ? await write(first, '1') : conditionalStatus })
+    if (!isWritten || !isStored({ status: await write(second, '22') })) return unsupported
     const checksPreconditions = checksIfMatch && (await write(second, '333', { 'if-none-match': '*' })) === 412
-    const etag = (await find(server, second, call))?.facts.etag ?? (await etagOfHead(server, second, call))
-    return { checksPreconditions, moves: await probeMoves(server, first, second, etag, call), etag }
+    const etag = (await findResource(session, second, call))?.metadata.etag ?? (await fetchETag(session, second, call))
+    return { checksPreconditions, moves: await probeMoves(session, first, second, etag, call), etag }
   } finally {
-    for (const url of new Set(written)) await discardFile(server, url)
+    for (const url of new Set(writtenUrls)) await discardFile(session, url)
   }
 }
 
 /** @param from a file of one byte @param to a larger file @param etag the ETag of `to` */
 async function probeMoves(
-  server: DavServer,
+  session: DavSession,
   from: URL,
   to: URL,
   etag: ETag | null,
   call: Call
 ): Promise<MoveSupport | null> {
   const send = async (headers: Readonly<Record<string, string>>): Promise<number> =>
-    requireAnswer('MOVE', await move(server, from, to, call, headers))
+    requireMeaningfulStatus('MOVE', await move(session, from, to, call, headers))
   const isReplaced = async (): Promise<boolean> =>
-    (await find(server, to, call))?.facts.size === 1 && (await find(server, from, call)) === null
+    (await findResource(session, to, call))?.metadata.size === 1 && (await findResource(session, from, call)) === null
   const ifTag = (tag: string): Record<string, string> => ({ if: `<${to.href}> ([${tag}])`, overwrite: 'T' })
 
   let status = await send({ overwrite: 'F' })
@@ -99,12 +102,12 @@ async function probeMoves(
 }
 
 /** @returns the status, if it describes the server @throws StorageError for a status that concerns any request */
-function requireAnswer(method: string, answer: Parameters<typeof httpFailure>[1]): number {
-  const { status } = answer
+function requireMeaningfulStatus(method: string, response: Parameters<typeof httpFailure>[1]): number {
+  const { status } = response
   // Apache answers 502 to a MOVE if its `Destination` has the scheme or port of a proxy in front of it.
-  const isDown = status >= 502 && status <= 504 && method !== 'MOVE'
-  if (status === 401 || status === 429 || isDown) {
-    throw httpFailure(method, answer, 'FOLDER_NOT_FOUND')
+  const isUnavailable = status >= 502 && status <= 504 && method !== 'MOVE'
+  if (status === 401 || status === 429 || isUnavailable) {
+    throw httpFailure(method, response, 'FOLDER_NOT_FOUND')
   }
   return status
 }
@@ -114,31 +117,35 @@ function requireAnswer(method: string, answer: Parameters<typeof httpFailure>[1]
  * that of a file that was just written: Apache's ETags are weak while a file is new. Without any of them, ETags are
  * assumed; if there are none after all, no version ever matches, and nothing is overwritten.
  */
-async function versionsOf(server: DavServer, written: ETag | null | undefined, call: Call): Promise<Versions> {
-  const { client, paths, propfind } = server
+async function detectVersions(
+  session: DavSession,
+  writtenETag: ETag | null | undefined,
+  call: Call
+): Promise<VersionSupport> {
+  const { client, paths, propfind } = session
   const { signal } = call
   const { resources } = await client.propfind({ url: paths.base, signal, depth: 1, body: propfind }, 'FOLDER_NOT_FOUND')
-  let own: ETag | null = null
+  let folderETag: ETag | null = null
   let file: { readonly id: string; readonly etag: ETag | null } | undefined
   let count = 0
   for await (const resource of resources) {
     const segments = paths.segmentsOf(resource.href)
-    const { isCollection, etag } = readFacts(resource)
-    if (segments?.length === 0) own = etag
+    const { isCollection, etag } = readMetadata(resource)
+    if (segments?.length === 0) folderETag = etag
     const id = segments?.length === 1 ? segments[0] : undefined
-    if (id !== undefined && !isCollection && isTold(resource) && paths.isUsable(id)) {
+    if (id !== undefined && !isCollection && hasProperties(resource) && paths.isUsable(id)) {
       file = { id, etag }
       break
     }
     if (++count === MAX_RESOURCES) break
   }
-  if (file !== undefined) return kindOf(file.etag ?? (await etagOfHead(server, paths.urlOf(file.id), call)))
-  if (written === null) return 'none'
-  const known = own ?? written
-  return known === undefined ? 'strong' : kindOf(known)
+  if (file !== undefined) return versionSupportOf(file.etag ?? (await fetchETag(session, paths.urlOf(file.id), call)))
+  if (writtenETag === null) return 'none'
+  const knownETag = folderETag ?? writtenETag
+  return knownETag === undefined ? 'strong' : versionSupportOf(knownETag)
 }
 
-function kindOf(etag: ETag | null): Versions {
+function versionSupportOf(etag: ETag | null): VersionSupport {
   if (etag === null) return 'none'
   return etag.isWeak ? 'weak' : 'strong'
 }

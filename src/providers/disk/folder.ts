@@ -44,8 +44,8 @@ export class DiskFolder {
   }
 
   /** Returns the path of a file's id. @throws StorageError `INVALID_REQUEST` */
-  ofFile(id: string): string {
-    return this.#path(id)
+  filePathOf(id: string): string {
+    return this.#pathOf(id)
   }
 
   /**
@@ -53,16 +53,16 @@ export class DiskFolder {
    *
    * @throws StorageError `INVALID_REQUEST`, `FOLDER_NOT_FOUND` for a file's
    */
-  ofFolder(id: string | null): string {
+  folderPathOf(id: string | null): string {
     if (id === null) return this.path
-    const path = this.#path(id.endsWith('/') ? id.slice(0, -1) : id)
-    if (!id.endsWith('/')) throw missingError('FOLDER_NOT_FOUND')
+    const path = this.#pathOf(id.endsWith('/') ? id.slice(0, -1) : id)
+    if (!id.endsWith('/')) throw notFoundError('FOLDER_NOT_FOUND')
     return path
   }
 
   /** Returns the id of `name` in a folder. @throws StorageError `INVALID_REQUEST`, `FOLDER_NOT_FOUND` */
   childId(parentId: string | null, name: string): string {
-    this.ofFolder(parentId)
+    this.folderPathOf(parentId)
     if (!isSegment(name)) throw new StorageError('INVALID_REQUEST', 'This is not a valid name. Choose another name.')
     return (parentId ?? '') + name
   }
@@ -78,17 +78,17 @@ export class DiskFolder {
   }
 
   /** @throws StorageError `missing` unless `folder` exists, is a folder, and its path contains no link */
-  async requireFolder(folder: string, missing: Missing): Promise<void> {
+  async requireFolder(folder: string, missing: NotFoundCode): Promise<void> {
     try {
       if ((await realpath(folder)) === folder && (await lstat(folder)).isDirectory()) return
     } catch (error) {
-      if (!isMissing(error)) throw error
+      if (!isNotFound(error)) throw error
     }
-    throw missingError(missing)
+    throw notFoundError(missing)
   }
 
   /** Creates the parent folders of a file, because keys of an object store need none. */
-  async makeParents(id: string): Promise<void> {
+  async createParents(id: string): Promise<void> {
     const parents = id.split('/').slice(0, -1)
     let folder = this.path
     for (const name of parents) {
@@ -128,7 +128,7 @@ export class DiskFolder {
   }
 
   /** @param id without the trailing `/` of a folder */
-  #path(id: string): string {
+  #pathOf(id: string): string {
     if (!isUsable(id)) throw new StorageError('INVALID_REQUEST', 'This is not a valid id.')
     return join(this.path, id)
   }
@@ -201,15 +201,15 @@ const BY_SYSTEM_CODE: Readonly<Record<string, readonly [StorageErrorCode, string
 }
 
 /** Nothing there; a file instead of a folder; a symbolic link, which is treated as missing. */
-const MISSING = new Set(['ENOENT', 'ENOTDIR', 'ELOOP'])
+const NOT_FOUND_CODES = new Set(['ENOENT', 'ENOTDIR', 'ELOOP'])
 
-export type Missing = 'FOLDER_NOT_FOUND' | 'OBJECT_NOT_FOUND'
+export type NotFoundCode = 'FOLDER_NOT_FOUND' | 'OBJECT_NOT_FOUND'
 
-export function isMissing(error: unknown): boolean {
-  return MISSING.has(systemCode(error))
+export function isNotFound(error: unknown): boolean {
+  return NOT_FOUND_CODES.has(systemCode(error))
 }
 
-export function missingError(missing: Missing): StorageError {
+export function notFoundError(missing: NotFoundCode): StorageError {
   return new StorageError(
     missing,
     missing === 'FOLDER_NOT_FOUND' ? 'The folder was not found.' : 'The object was not found.'
@@ -217,9 +217,9 @@ export function missingError(missing: Missing): StorageError {
 }
 
 /** The system's own message contains the path: it stays in the cause of the cause, which no log prints. */
-export function toStorageError(error: unknown, missing: Missing): StorageError {
+export function toStorageError(error: unknown, missing: NotFoundCode): StorageError {
   if (isStorageError(error)) return error
-  if (isMissing(error)) return missingError(missing)
+  if (isNotFound(error)) return notFoundError(missing)
   const [code, message] = BY_SYSTEM_CODE[systemCode(error)] ?? ['INTERNAL', 'The store failed to process this request.']
   const cause = new Diagnosis(`The file system failed with ${systemCode(error) || 'no code'}`, { cause: error })
   return new StorageError(code, message, { cause })

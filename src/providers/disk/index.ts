@@ -21,7 +21,7 @@ import { resolveRange } from '../shared/download.ts'
 import { nameOf } from '../shared/names.ts'
 import { TransferBody } from '../shared/transfer-body.ts'
 import { uploadFrom, type UploadSource } from '../shared/upload.ts'
-import { DiskFolder, isMissing, Locks, type Missing, missingError, toStorageError } from './folder.ts'
+import { DiskFolder, isNotFound, Locks, type NotFoundCode, notFoundError, toStorageError } from './folder.ts'
 import { fileEntry, folderEntry, listFolder, modifiedAt, versionOf } from './list.ts'
 import { uploadFile } from './upload.ts'
 
@@ -72,32 +72,32 @@ export class DiskBackend implements StorageBackend {
   }
 
   async listFolder(folderId: string | null, call: ListCall): Promise<EntryPage> {
-    return attempt(call, 'FOLDER_NOT_FOUND', () => listFolder(this.#root, folderId, call))
+    return mapErrors(call, 'FOLDER_NOT_FOUND', () => listFolder(this.#root, folderId, call))
   }
 
   async stat(id: string, call: Call): Promise<Entry> {
-    return attempt(call, 'OBJECT_NOT_FOUND', async () => {
+    return mapErrors(call, 'OBJECT_NOT_FOUND', async () => {
       const isFolder = id.endsWith('/')
-      const path = isFolder ? this.#root.ofFolder(id) : this.#root.ofFile(id)
+      const path = isFolder ? this.#root.folderPathOf(id) : this.#root.filePathOf(id)
       await this.#root.requireFolder(dirname(path), 'OBJECT_NOT_FOUND')
       const stats = await lstat(path, { bigint: true })
       if (isFolder && stats.isDirectory()) return folderEntry(id, stats, true)
       if (!isFolder && stats.isFile()) return fileEntry(id, stats, true)
-      throw missingError('OBJECT_NOT_FOUND')
+      throw notFoundError('OBJECT_NOT_FOUND')
     })
   }
 
   async download(id: string, call: DownloadCall): Promise<Download> {
-    return attempt(call, 'OBJECT_NOT_FOUND', async () => {
+    return mapErrors(call, 'OBJECT_NOT_FOUND', async () => {
       if (id.endsWith('/')) {
-        this.#root.ofFolder(id)
-        throw missingError('OBJECT_NOT_FOUND')
+        this.#root.folderPathOf(id)
+        throw notFoundError('OBJECT_NOT_FOUND')
       }
-      const path = this.#root.ofFile(id)
+      const path = this.#root.filePathOf(id)
       await this.#root.requireFolder(dirname(path), 'OBJECT_NOT_FOUND')
       const file = await open(path, READ_FLAGS)
       try {
-        return await this.#read(file, nameOf(id), call)
+        return await this.#openDownload(file, nameOf(id), call)
       } catch (error) {
         await file.close()
         throw error
@@ -108,35 +108,35 @@ export class DiskBackend implements StorageBackend {
   async upload(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry> {
     const upload = async (source: UploadSource) => {
       // An upload by name needs its folder; an upload by id creates it, as with keys of an object store.
-      const isNamed = 'name' in target
-      const id = isNamed ? this.#root.childId(target.parentId, target.name) : target.id
-      const path = this.#root.ofFile(id)
+      const isByName = 'name' in target
+      const id = isByName ? this.#root.childId(target.parentId, target.name) : target.id
+      const path = this.#root.filePathOf(id)
       const requireFolder = () => this.#root.requireFolder(dirname(path), 'FOLDER_NOT_FOUND')
-      if (isNamed) await requireFolder()
-      const makeFolder = isNamed ? requireFolder : () => this.#root.makeParents(id)
-      return fileEntry(id, await uploadFile(this.#root, this.#locks, path, makeFolder, source, call), true)
+      if (isByName) await requireFolder()
+      const ensureFolder = isByName ? requireFolder : () => this.#root.createParents(id)
+      return fileEntry(id, await uploadFile(this.#root, this.#locks, path, ensureFolder, source, call), true)
     }
-    return uploadFrom(body, call, (source) => attempt(call, 'FOLDER_NOT_FOUND', () => upload(source)))
+    return uploadFrom(body, call, (source) => mapErrors(call, 'FOLDER_NOT_FOUND', () => upload(source)))
   }
 
   async remove(id: string, call: Call): Promise<void> {
-    await attempt(call, 'OBJECT_NOT_FOUND', async () => {
-      const path = this.#root.ofFile(id)
+    await mapErrors(call, 'OBJECT_NOT_FOUND', async () => {
+      const path = this.#root.filePathOf(id)
       await this.#locks.run(path, async () => {
         try {
           await this.#root.requireFolder(dirname(path), 'OBJECT_NOT_FOUND')
           if ((await lstat(path)).isFile()) await unlink(path)
         } catch (error) {
-          if (!isMissing(error) && !isStorageError(error, 'OBJECT_NOT_FOUND')) throw error
+          if (!isNotFound(error) && !isStorageError(error, 'OBJECT_NOT_FOUND')) throw error
         }
       })
     })
   }
 
   async createFolder(parentId: string | null, name: string, call: Call): Promise<Entry> {
-    return attempt(call, 'FOLDER_NOT_FOUND', async () => {
+    return mapErrors(call, 'FOLDER_NOT_FOUND', async () => {
       const id = `${this.#root.childId(parentId, name)}/`
-      const path = this.#root.ofFolder(id)
+      const path = this.#root.folderPathOf(id)
       await this.#root.requireFolder(dirname(path), 'FOLDER_NOT_FOUND')
       await mkdir(path, { mode: 0o700 })
       await this.#root.syncFolderOf(path)
@@ -145,18 +145,18 @@ export class DiskBackend implements StorageBackend {
   }
 
   async account(call: Call): Promise<Account> {
-    return attempt(call, 'FOLDER_NOT_FOUND', async () => {
+    return mapErrors(call, 'FOLDER_NOT_FOUND', async () => {
       await this.#root.requireFolder(this.#root.path, 'FOLDER_NOT_FOUND')
       return { id: 'disk', name: 'Disk', email: null, quota: null }
     })
   }
 
-  async #read(file: FileHandle, name: string, { range, signal }: DownloadCall): Promise<Download> {
+  async #openDownload(file: FileHandle, name: string, { range, signal }: DownloadCall): Promise<Download> {
     const stats = await file.stat({ bigint: true })
-    if (!stats.isFile()) throw missingError('OBJECT_NOT_FOUND')
+    if (!stats.isFile()) throw notFoundError('OBJECT_NOT_FOUND')
     const size = Number(stats.size)
-    const part = range === undefined ? null : resolveRange(range, size)
-    const { start, end } = part ?? { start: 0, end: size - 1 }
+    const resolvedRange = range === undefined ? null : resolveRange(range, size)
+    const { start, end } = resolvedRange ?? { start: 0, end: size - 1 }
     signal.throwIfAborted()
     // Without `end` for an empty file, which has no last byte.
     const source = file.createReadStream(size === 0 ? {} : { start, end })
@@ -168,7 +168,7 @@ export class DiskBackend implements StorageBackend {
         toError: (error) => toStorageError(error, 'OBJECT_NOT_FOUND')
       }),
       size,
-      range: part,
+      range: resolvedRange,
       mimeType: null,
       name,
       etag: versionOf(stats),
@@ -178,7 +178,7 @@ export class DiskBackend implements StorageBackend {
 }
 
 /** Runs the work and maps its errors to StorageErrors. Rejects with the signal's reason after an abort. */
-async function attempt<T>({ signal }: Call, missing: Missing, work: () => Promise<T>): Promise<T> {
+async function mapErrors<T>({ signal }: Call, missing: NotFoundCode, work: () => Promise<T>): Promise<T> {
   signal.throwIfAborted()
   try {
     return await work()

@@ -3,12 +3,12 @@ import { lstat, opendir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ListCall } from '../../core/backend.ts'
 import type { Entry, EntryPage } from '../../core/entry.ts'
-import { compareUtf8, knownTime, nameOf, parentOf } from '../shared/names.ts'
+import { compareUtf8, formatTime, nameOf, parentOf } from '../shared/names.ts'
 import { requireLimit } from '../shared/paging.ts'
-import { type DiskFolder, isMissing } from './folder.ts'
+import { type DiskFolder, isNotFound } from './folder.ts'
 
 /** Names read per system call: the default of 32 makes large folders five times as slow. */
-const READ_AHEAD = 1024
+const READ_BUFFER_ENTRIES = 1024
 
 /**
  * Returns one page, in the order of the names. Reading a folder cannot start in the middle, so each page reads all
@@ -17,24 +17,24 @@ const READ_AHEAD = 1024
 export async function listFolder(root: DiskFolder, folderId: string | null, call: ListCall): Promise<EntryPage> {
   const { cursor, limit, signal } = call
   requireLimit(limit)
-  const folder = root.ofFolder(folderId)
+  const folder = root.folderPathOf(folderId)
   await root.requireFolder(folder, 'FOLDER_NOT_FOUND')
 
   const smallest = new SmallestNames(limit + 1, cursor)
-  for await (const item of await opendir(folder, { bufferSize: READ_AHEAD })) {
+  for await (const item of await opendir(folder, { bufferSize: READ_BUFFER_ENTRIES })) {
     signal.throwIfAborted()
     const kind = item.isDirectory() ? 'folder' : item.isFile() ? 'file' : null
     // Links, sockets and devices are not listed: their content is not in the store.
     if (kind === null || (call.kind !== undefined && call.kind !== kind) || root.isPrivate(folder, item.name)) continue
-    smallest.offer(item.name)
+    smallest.add(item.name)
   }
   const names = smallest.take()
-  const shown = names.slice(0, limit)
-  const entries = await Promise.all(shown.map((name) => readEntry(root, folder, (folderId ?? '') + name)))
+  const pageNames = names.slice(0, limit)
+  const entries = await Promise.all(pageNames.map((name) => readEntry(root, folder, (folderId ?? '') + name)))
 
-  const next = names.length > limit ? (shown.at(-1) ?? null) : null
+  const next = names.length > limit ? (pageNames.at(-1) ?? null) : null
   return {
-    folder: folderId === null ? { id: null, name: null, parentId: null } : infoOf(folderId),
+    folder: folderId === null ? { id: null, name: null, parentId: null } : folderInfo(folderId),
     // `null`: removed since its name was read, or a name that is not UTF-8 and cannot be requested.
     entries: entries.filter((entry) => entry !== null),
     next,
@@ -43,7 +43,7 @@ export async function listFolder(root: DiskFolder, folderId: string | null, call
   }
 }
 
-function infoOf(folderId: string) {
+function folderInfo(folderId: string) {
   return { id: folderId, name: nameOf(folderId), parentId: parentOf(folderId) }
 }
 
@@ -53,7 +53,7 @@ async function readEntry(root: DiskFolder, folder: string, id: string): Promise<
     if (stats.isDirectory()) return folderEntry(`${id}/`, stats, root.isUsable(id))
     return stats.isFile() ? fileEntry(id, stats, root.isUsable(id)) : null
   } catch (error) {
-    if (isMissing(error)) return null
+    if (isNotFound(error)) return null
     throw error
   }
 }
@@ -72,20 +72,20 @@ export class SmallestNames {
     this.#after = after
   }
 
-  offer(name: string): void {
+  add(name: string): void {
     if (this.#after !== undefined && compareUtf8(name, this.#after) <= 0) return
     if (this.#bound !== undefined && compareUtf8(name, this.#bound) >= 0) return
     this.#names.push(name)
-    if (this.#names.length >= 2 * this.#count) this.#cut()
+    if (this.#names.length >= 2 * this.#count) this.#truncate()
   }
 
   /** Returns the names, in UTF-8 order. */
   take(): readonly string[] {
-    this.#cut()
+    this.#truncate()
     return this.#names
   }
 
-  #cut(): void {
+  #truncate(): void {
     this.#names.sort(compareUtf8)
     this.#names.length = Math.min(this.#names.length, this.#count)
     if (this.#names.length === this.#count) this.#bound = this.#names.at(-1)
@@ -94,7 +94,7 @@ export class SmallestNames {
 
 export function fileEntry(id: string, stats: BigIntStats, isUsable: boolean): Entry {
   return {
-    ...common(id),
+    ...commonFields(id),
     kind: 'file',
     size: Number(stats.size),
     modifiedAt: modifiedAt(stats),
@@ -105,7 +105,7 @@ export function fileEntry(id: string, stats: BigIntStats, isUsable: boolean): En
 
 export function folderEntry(id: string, stats: BigIntStats, isUsable: boolean): Entry {
   return {
-    ...common(id),
+    ...commonFields(id),
     kind: 'folder',
     size: null,
     modifiedAt: modifiedAt(stats),
@@ -121,10 +121,10 @@ export function versionOf({ mtimeNs, size, ino }: BigIntStats): string {
 
 /** Returns `null` for zero, which archives and build tools set if they do not know the time. */
 export function modifiedAt(stats: BigIntStats): string | null {
-  return knownTime(Number(stats.mtimeMs))
+  return formatTime(Number(stats.mtimeMs))
 }
 
-function common(id: string) {
+function commonFields(id: string) {
   return {
     id,
     parentId: parentOf(id),

@@ -7,50 +7,54 @@ import { providerFailure } from '../../errors.ts'
 import type { UploadSource } from '../shared/upload.ts'
 import type { DiskFolder } from './folder.ts'
 import { versionOf } from './list.ts'
-import { isMissing } from './folder.ts'
+import { isNotFound } from './folder.ts'
 import type { Locks } from './folder.ts'
 
 /**
  * Writes a body to a staging file, and renames it in one step when it is complete. Readers see the old object or the
  * new one, even after a crash.
  *
- * @param makeFolder ensures the file's folder; called right before the rename
+ * @param ensureFolder ensures the file's folder; called right before the rename
  */
 export async function uploadFile(
   root: DiskFolder,
   locks: Locks,
   path: string,
-  makeFolder: () => Promise<void>,
+  ensureFolder: () => Promise<void>,
   source: UploadSource,
   call: UploadCall
 ): Promise<BigIntStats> {
-  const staged = root.newStagingPath()
+  const stagingPath = root.newStagingPath()
   try {
     await requireCondition(path, call)
-    const stats = await writeAll(staged, source.stream, (now) => root.sweep(now))
+    const stats = await writeStagingFile(stagingPath, source.stream, (now) => root.sweep(now))
     call.signal.throwIfAborted()
     await locks.run(path, async () => {
-      await makeFolder()
+      await ensureFolder()
       await requireCondition(path, call)
       // A link never replaces an existing file; a rename does.
-      if (call.ifNoneMatch === '*') await link(staged, path)
-      else await rename(staged, path)
+      if (call.ifNoneMatch === '*') await link(stagingPath, path)
+      else await rename(stagingPath, path)
     })
     await root.syncFolderOf(path)
     return stats
   } finally {
-    await rm(staged, { force: true })
+    await rm(stagingPath, { force: true })
   }
 }
 
 /**
- * @param onMade called with the file system's time when the file was created
+ * @param onCreated called with the file system's time when the file was created
  * @returns the stats of the file, which a rename does not change
  */
-async function writeAll(path: string, stream: Readable, onMade: (now: number) => Promise<void>): Promise<BigIntStats> {
+async function writeStagingFile(
+  path: string,
+  stream: Readable,
+  onCreated: (now: number) => Promise<void>
+): Promise<BigIntStats> {
   const file = await open(path, 'wx', 0o600)
   try {
-    await onMade((await file.stat()).mtimeMs)
+    await onCreated((await file.stat()).mtimeMs)
     for await (const chunk of stream as AsyncIterable<Buffer>) await file.appendFile(chunk)
     await file.sync()
     return await file.stat({ bigint: true })
@@ -62,7 +66,7 @@ async function writeAll(path: string, stream: Readable, onMade: (now: number) =>
 /** Called twice: before the body is read, to fail early, and under the lock, where the result is decisive. */
 async function requireCondition(path: string, { ifMatch, ifNoneMatch }: UploadCall): Promise<void> {
   const stats = await lstat(path, { bigint: true }).catch((error: unknown) => {
-    if (isMissing(error)) return null
+    if (isNotFound(error)) return null
     throw error
   })
   if (stats !== null && (ifNoneMatch === '*' || !stats.isFile())) {

@@ -5,42 +5,49 @@ import {
   type DownloadUrlCall,
   MAX_DOWNLOAD_URL_MS
 } from '../../core/backend.ts'
-import type { HttpAnswer } from '../../core/egress.ts'
+import type { HttpResponse } from '../../core/egress.ts'
 import { exportedName } from '../../core/entry.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
-import { pinnedUrl } from '../shared/bearer.ts'
-import { bodyOf, dropBody, isCoded, lengthOf, rangeHeader, sizesOf } from '../shared/download.ts'
-import { failure, noSuchFormat } from '../shared/errors.ts'
+import { parseProviderUrl } from '../shared/bearer.ts'
+import {
+  toTransferBody,
+  destroyBody,
+  isEncoded,
+  readContentLength,
+  rangeHeader,
+  readResponseSizes
+} from '../shared/download.ts'
+import { failure, unsupportedExportFormat } from '../shared/errors.ts'
 import { asObject, readJson, sizeOf } from '../shared/rest-client.ts'
-import { type DropboxFormat, type Facts, fileEntry, formatsOf } from './entries.ts'
-import { type DropboxServer, look } from './session.ts'
+import { type DropboxFormat, type Metadata, fileEntry, formatsOf } from './entries.ts'
+import { type DropboxSession, getItem } from './session.ts'
 
 const SERVICE = 'Dropbox'
 
 /** Downloads a file in one call, or a document in the requested format or Dropbox's default format. */
-export async function downloadFile(server: DropboxServer, id: string, call: DownloadCall): Promise<Download> {
+export async function downloadFile(session: DropboxSession, id: string, call: DownloadCall): Promise<Download> {
   const { signal, range, exportAs } = call
-  if (exportAs !== undefined) return exportDocument(server, id, call)
+  if (exportAs !== undefined) return exportDocument(session, id, call)
   const headers = range === undefined ? {} : { range: rangeHeader(range) }
   const options = { signal, missing: 'OBJECT_NOT_FOUND' } as const
-  const answer = await server.client.download('download', { path: id }, options, headers).catch((error: unknown) => {
+  const response = await session.client.download('download', { path: id }, options, headers).catch((error: unknown) => {
     // Dropbox refuses a document like this, because it has no bytes of its own.
     if (isStorageError(error, 'UNSUPPORTED')) return null
     throw error
   })
-  if (answer === null) return exportDocument(server, id, call)
-  return keepOrDrop(answer, () => fileDownload(server, id, answer, call))
+  if (response === null) return exportDocument(session, id, call)
+  return closeOnError(response, () => toDownload(session, id, response, call))
 }
 
-function fileDownload({ timeouts }: DropboxServer, id: string, answer: HttpAnswer, call: DownloadCall): Download {
-  const { kind, name, size, version, modifiedAt, ...entry } = fileEntry(resultOf(answer), null)
+function toDownload({ timeouts }: DropboxSession, id: string, response: HttpResponse, call: DownloadCall): Download {
+  const { kind, name, size, version, modifiedAt, ...entry } = fileEntry(readResultHeader(response), null)
   if (kind === 'link') throw failure('UNSUPPORTED', 'A symbolic link has no content in Dropbox')
   if (entry.id !== id || size === null) throw failure('PROVIDER_ERROR', 'Dropbox returned another file than requested')
-  const sizes = sizesOf(answer, call.range)
-  if (answer.status !== (call.range === undefined ? 200 : 206) || sizes === null || (sizes.size ?? size) !== size) {
+  const sizes = readResponseSizes(response, call.range)
+  if (response.status !== (call.range === undefined ? 200 : 206) || sizes === null || (sizes.size ?? size) !== size) {
     throw failure('PROVIDER_ERROR', 'Dropbox returned other bytes than requested')
   }
-  const body = bodyOf(answer, sizes.expected ?? size, {
+  const body = toTransferBody(response, sizes.expected ?? size, {
     service: SERVICE,
     idleMs: timeouts.idleMs,
     signal: call.signal
@@ -49,25 +56,25 @@ function fileDownload({ timeouts }: DropboxServer, id: string, answer: HttpAnswe
 }
 
 /** Exports a whole document, whatever range was requested: Dropbox renders it at that moment. */
-async function exportDocument(server: DropboxServer, id: string, call: DownloadCall): Promise<Download> {
+async function exportDocument(session: DropboxSession, id: string, call: DownloadCall): Promise<Download> {
   const { signal, exportAs } = call
-  const facts = await look(server, id, call, 'OBJECT_NOT_FOUND')
-  if (facts['.tag'] === 'folder') throw failure('OBJECT_NOT_FOUND')
-  const format = formatFor(facts, exportAs)
+  const metadata = await getItem(session, id, call, 'OBJECT_NOT_FOUND')
+  if (metadata['.tag'] === 'folder') throw failure('OBJECT_NOT_FOUND')
+  const format = selectFormat(metadata, exportAs)
   const arg = { path: id, ...(!format.isDefault && { export_format: format.name }) }
-  const answer = await server.client.download('export', arg, { signal, missing: 'OBJECT_NOT_FOUND' })
-  return keepOrDrop(answer, () => {
-    const { export_metadata: told, file_metadata: file } = resultOf(answer)
-    const { name, version, modifiedAt } = fileEntry(asObject(file), null)
+  const response = await session.client.download('export', arg, { signal, missing: 'OBJECT_NOT_FOUND' })
+  return closeOnError(response, () => {
+    const { export_metadata: exportMetadata, file_metadata: fileMetadata } = readResultHeader(response)
+    const { name, version, modifiedAt } = fileEntry(asObject(fileMetadata), null)
     const { mimeType, extension } = format
-    const expected = sizeOf(asObject(told)['size'])
-    const length = lengthOf(answer)
-    const isWhole = answer.status === 200 && !isCoded(answer) && (length === null || length === expected)
-    if (!isWhole || expected === null) {
+    const expected = sizeOf(asObject(exportMetadata)['size'])
+    const length = readContentLength(response)
+    const isComplete = response.status === 200 && !isEncoded(response) && (length === null || length === expected)
+    if (!isComplete || expected === null) {
       throw failure('PROVIDER_ERROR', 'Dropbox did not report the length of the exported document')
     }
     return {
-      body: bodyOf(answer, expected, { service: SERVICE, idleMs: server.timeouts.idleMs, signal }),
+      body: toTransferBody(response, expected, { service: SERVICE, idleMs: session.timeouts.idleMs, signal }),
       size: null,
       range: null,
       mimeType,
@@ -81,17 +88,18 @@ async function exportDocument(server: DropboxServer, id: string, call: DownloadC
 }
 
 /** @throws StorageError `INVALID_REQUEST` for a format the document lacks, `UNSUPPORTED` if it has no known format */
-function formatFor(facts: Facts, wanted: string | undefined): DropboxFormat {
-  const hasFormats = fileEntry(facts, null).exportFormats.length > 0
-  const formats = hasFormats ? formatsOf(facts['export_info']) : []
-  const format = formats.find(({ mimeType }) => wanted === undefined || mimeType === wanted)
+function selectFormat(metadata: Metadata, requestedMimeType: string | undefined): DropboxFormat {
+  const hasFormats = fileEntry(metadata, null).exportFormats.length > 0
+  const formats = hasFormats ? formatsOf(metadata['export_info']) : []
+  const format = formats.find(({ mimeType }) => requestedMimeType === undefined || mimeType === requestedMimeType)
   if (format !== undefined) return format
-  if (wanted === undefined) throw failure('UNSUPPORTED', 'Dropbox lists no known export format for this file')
-  throw noSuchFormat()
+  if (requestedMimeType === undefined)
+    throw failure('UNSUPPORTED', 'Dropbox lists no known export format for this file')
+  throw unsupportedExportFormat()
 }
 
 /** Reads the metadata header of a content response. @throws StorageError `PROVIDER_ERROR` */
-function resultOf({ headers }: HttpAnswer): Facts {
+function readResultHeader({ headers }: HttpResponse): Metadata {
   try {
     return asObject(JSON.parse(headers['dropbox-api-result'] ?? ''))
   } catch {
@@ -100,17 +108,17 @@ function resultOf({ headers }: HttpAnswer): Facts {
 }
 
 /** Closes the body if `read` fails; it would hold its connection otherwise. */
-function keepOrDrop(answer: HttpAnswer, read: () => Download): Download {
+function closeOnError(response: HttpResponse, read: () => Download): Download {
   try {
     return read()
   } catch (error) {
-    dropBody(answer)
+    destroyBody(response)
     throw error
   }
 }
 
 /** The fixed lifetime of a link ("get_temporary_link"). */
-const LIFETIME_MS = 4 * 60 * 60_000
+const LINK_LIFETIME_MS = 4 * 60 * 60_000
 
 /**
  * Returns a temporary link. It lives four hours by Dropbox's clock, whatever was requested. Callers expect the
@@ -119,8 +127,8 @@ const LIFETIME_MS = 4 * 60 * 60_000
  *
  * @throws StorageError `INVALID_REQUEST` unless a longer lifetime is accepted
  */
-export async function temporaryLink(
-  { client, linkHosts }: DropboxServer,
+export async function getTemporaryLink(
+  { client, linkHosts }: DropboxSession,
   id: string,
   { signal, expiresInMs, acceptLonger = false }: DownloadUrlCall
 ): Promise<DownloadUrl> {
@@ -130,12 +138,16 @@ export async function temporaryLink(
   if (!acceptLonger) {
     throw new StorageError('INVALID_REQUEST', 'Dropbox links are valid for four hours. Set acceptLonger to allow it.')
   }
-  const answer = await client.ask('get_temporary_link', { path: id }, { signal, missing: 'OBJECT_NOT_FOUND' })
-  const { link, metadata } = await readJson(answer)
-  const madeAt = Date.parse(answer.headers['date'] ?? '')
-  if (asObject(metadata)['id'] !== id || Number.isNaN(madeAt)) {
+  const response = await client.requestFiles(
+    'get_temporary_link',
+    { path: id },
+    { signal, missing: 'OBJECT_NOT_FOUND' }
+  )
+  const { link, metadata } = await readJson(response)
+  const issuedAtMs = Date.parse(response.headers['date'] ?? '')
+  if (asObject(metadata)['id'] !== id || Number.isNaN(issuedAtMs)) {
     throw failure('PROVIDER_ERROR', 'Dropbox returned a link without its file or its time')
   }
-  const url = pinnedUrl(link, linkHosts, 'The temporary link')
-  return { url: url.href, expiresAt: new Date(madeAt + LIFETIME_MS) }
+  const url = parseProviderUrl(link, linkHosts, 'The temporary link')
+  return { url: url.href, expiresAt: new Date(issuedAtMs + LINK_LIFETIME_MS) }
 }

@@ -1,17 +1,17 @@
 import type { Entry, ExportFormat } from '../../core/entry.ts'
-import { failure, type Missing } from '../shared/errors.ts'
-import { readIsoTime, UNKNOWN_FACTS } from '../shared/names.ts'
+import { failure, type NotFoundCode } from '../shared/errors.ts'
+import { parseIsoTime, UNKNOWN_METADATA } from '../shared/names.ts'
 import { asObject, sizeOf, textOf } from '../shared/rest-client.ts'
 
 const SHA256 = /^[0-9a-f]{64}$/
 
 /** Converts an item of a listing. @param parentId the id of its folder */
-export function toEntry(facts: Facts, parentId: string | null): Entry {
-  switch (facts['.tag']) {
+export function toEntry(metadata: Metadata, parentId: string | null): Entry {
+  switch (metadata['.tag']) {
     case 'file':
-      return fileEntry(facts, parentId)
+      return fileEntry(metadata, parentId)
     case 'folder':
-      return folderEntry(facts, parentId)
+      return folderEntry(metadata, parentId)
     default:
       throw failure('PROVIDER_ERROR', 'Dropbox returned an item that is neither a file nor a folder')
   }
@@ -21,58 +21,58 @@ export function toEntry(facts: Facts, parentId: string | null): Entry {
  * Converts a file. A symbolic link is a `link`: its target is a path on some computer, and its content is not that of
  * the target. A file without bytes (a Paper or Google document) can be exported to the formats that Dropbox names.
  */
-export function fileEntry(facts: Facts, parentId: string | null): Entry {
-  const isLink = facts['symlink_info'] !== undefined
-  const hasBytes = !isLink && facts['is_downloadable'] !== false
-  const formats = hasBytes || isLink ? [] : formatsOf(facts['export_info'])
-  const { rev, content_hash: hash } = facts
+export function fileEntry(metadata: Metadata, parentId: string | null): Entry {
+  const isLink = metadata['symlink_info'] !== undefined
+  const hasBytes = !isLink && metadata['is_downloadable'] !== false
+  const formats = hasBytes || isLink ? [] : formatsOf(metadata['export_info'])
+  const { rev, content_hash: hash } = metadata
   return {
-    ...commonFacts(facts, parentId),
+    ...commonFields(metadata, parentId),
     kind: isLink ? 'link' : 'file',
     // The size that Dropbox reports for a document is not the size of any export.
-    size: hasBytes ? sizeOf(facts['size']) : null,
-    modifiedAt: readIsoTime(facts['server_modified']),
+    size: hasBytes ? sizeOf(metadata['size']) : null,
+    modifiedAt: parseIsoTime(metadata['server_modified']),
     version: textOf(rev),
     hash: typeof hash === 'string' && SHA256.test(hash) ? { algorithm: 'dropbox-content-hash', value: hash } : null,
     exportFormats: formats.map(({ mimeType, extension }) => ({ mimeType, extension })),
-    can: { list: false, download: hasBytes || formats.length > 0, write: mayWrite(facts) }
+    can: { list: false, download: hasBytes || formats.length > 0, write: canWrite(metadata) }
   }
 }
 
 /** Converts a folder. */
-export function folderEntry(facts: Facts, parentId: string | null): Entry {
-  const isClosed = asObject(facts['sharing_info'])['no_access'] === true
+export function folderEntry(metadata: Metadata, parentId: string | null): Entry {
+  const hasNoAccess = asObject(metadata['sharing_info'])['no_access'] === true
   return {
-    ...commonFacts(facts, parentId),
+    ...commonFields(metadata, parentId),
     kind: 'folder',
-    can: { list: !isClosed, download: false, write: mayWrite(facts) }
+    can: { list: !hasNoAccess, download: false, write: canWrite(metadata) }
   }
 }
 
-function commonFacts({ id, name, path_display: path }: Facts, parentId: string | null): Omit<Entry, 'kind'> {
-  const known = textOf(name)
-  if (!isId(id) || known === null) {
+function commonFields({ id, name, path_display: path }: Metadata, parentId: string | null): Omit<Entry, 'kind'> {
+  const entryName = textOf(name)
+  if (!isId(id) || entryName === null) {
     throw failure('PROVIDER_ERROR', 'Dropbox returned an item without an id or a name')
   }
-  return { ...UNKNOWN_FACTS, id, parentId, name: known, path: textOf(path) }
+  return { ...UNKNOWN_METADATA, id, parentId, name: entryName, path: textOf(path) }
 }
 
 /** Dropbox reports this for shared folders only. */
-function mayWrite(facts: Facts): boolean | null {
-  const isReadOnly = asObject(facts['sharing_info'])['read_only']
+function canWrite(metadata: Metadata): boolean | null {
+  const isReadOnly = asObject(metadata['sharing_info'])['read_only']
   return typeof isReadOnly === 'boolean' ? !isReadOnly : null
 }
 
 /** A value that starts with `/`, `rev:` or `ns:` is a path, or is taken for one by Dropbox, and not an id. */
-const FORM = /^id:[\w-]{1,200}$/
+const ID_PATTERN = /^id:[\w-]{1,200}$/
 
 /** Returns whether a value has the format of a Dropbox id. */
 export function isId(value: unknown): value is string {
-  return typeof value === 'string' && FORM.test(value)
+  return typeof value === 'string' && ID_PATTERN.test(value)
 }
 
 /** @throws StorageError `missing` for an invalid id, without a request */
-export function parseId(id: string, missing: Missing): string {
+export function parseId(id: string, missing: NotFoundCode): string {
   if (!isId(id)) throw failure(missing)
   return id
 }
@@ -100,13 +100,15 @@ const FORMATS: ReadonlyMap<string, ExportFormat> = new Map([
 
 /** Returns the export formats of a document, Dropbox's default first. Omits unknown formats. */
 export function formatsOf(exportInfo: unknown): readonly DropboxFormat[] {
-  const { export_as: first, export_options: options } = asObject(exportInfo)
-  const names = new Set<unknown>([first, ...(Array.isArray(options) ? (options as unknown[]) : [])])
+  const { export_as: defaultName, export_options: options } = asObject(exportInfo)
+  const names = new Set<unknown>([defaultName, ...(Array.isArray(options) ? (options as unknown[]) : [])])
   return [...names].flatMap((name) => {
     const format = typeof name === 'string' ? FORMATS.get(name) : undefined
-    return format === undefined || typeof name !== 'string' ? [] : [{ ...format, name, isDefault: name === first }]
+    return format === undefined || typeof name !== 'string'
+      ? []
+      : [{ ...format, name, isDefault: name === defaultName }]
   })
 }
 
 /** The metadata of an item in a Dropbox response, unchecked. */
-export type Facts = Readonly<Record<string, unknown>>
+export type Metadata = Readonly<Record<string, unknown>>

@@ -1,13 +1,13 @@
-import type { HttpAnswer } from '../../core/egress.ts'
+import type { HttpResponse } from '../../core/egress.ts'
 import { Diagnosis, isStorageError, type StorageErrorCode, type StorageError } from '../../errors.ts'
 import { describeExchange, readRetryAfter } from '../../net/errors.ts'
-import { httpFailure, type Missing, responseFailure } from '../shared/errors.ts'
+import { httpFailure, type NotFoundCode, responseFailure } from '../shared/errors.ts'
 import { asObject } from '../shared/rest-client.ts'
 
 type Codes = ReadonlyMap<string, StorageErrorCode>
 
 /** Path errors: `LookupError` and `WriteError` in Dropbox's specification. */
-const OF_PATHS: Codes = new Map([
+const PATH_CODES: Codes = new Map([
   ['not_folder', 'FOLDER_NOT_FOUND'],
   ['not_file', 'OBJECT_NOT_FOUND'],
   ['disallowed_name', 'INVALID_REQUEST'],
@@ -27,7 +27,7 @@ const OF_PATHS: Codes = new Map([
 ])
 
 /** Other errors of operations. An upload session that Dropbox no longer knows must be started again. */
-const OF_OPERATIONS: Codes = new Map([
+const OPERATION_CODES: Codes = new Map([
   ['reset', 'CURSOR_EXPIRED'],
   ['unsupported_file', 'UNSUPPORTED'],
   ['non_exportable', 'UNSUPPORTED'],
@@ -47,31 +47,31 @@ const OF_OPERATIONS: Codes = new Map([
 ])
 
 /** The tags that precede a path error. */
-const PATHS: ReadonlySet<string> = new Set(['path', 'path_lookup', 'path_write'])
+const PATH_TAGS: ReadonlySet<string> = new Set(['path', 'path_lookup', 'path_write'])
 
 /** Statuses with an error tag in the body. */
-const TELLING: ReadonlySet<number> = new Set([403, 409, 422])
+const STATUSES_WITH_TAG: ReadonlySet<number> = new Set([403, 409, 422])
 
 /**
  * Statuses that say nothing about the requested object. Dropbox does not use 404 for objects, and a 400 means that
  * our request is malformed.
  */
-const NONSENSE: ReadonlySet<number> = new Set([400, 404, 405, 409, 410, 412, 422])
+const UNEXPECTED_STATUSES: ReadonlySet<number> = new Set([400, 404, 405, 409, 410, 412, 422])
 
 /** Maps an error response by the tags of its `error_summary`; the end of the summary is random. */
 export function dropboxFailure(
   method: string,
-  answer: Omit<HttpAnswer, 'body' | 'discard'>,
+  response: Omit<HttpResponse, 'body' | 'discard'>,
   problem: unknown,
-  missing: Missing
+  missing: NotFoundCode
 ): StorageError {
-  const { status, headers, url } = answer
-  const exchange = describeExchange(method, url, answer)
-  const { code, tag } = readRefusal(status, problem, missing)
-  if (code === undefined) return httpFailure(method, answer, missing)
+  const { status, headers, url } = response
+  const exchange = describeExchange(method, url, response)
+  const { code, tag } = parseErrorBody(status, problem, missing)
+  if (code === undefined) return httpFailure(method, response, missing)
   // Concurrent writes in one namespace cause a 409 without a delay: Dropbox asks to back off and try again.
-  const told = readRetryAfter(headers) ?? toldWait(problem) ?? (status === 409 ? 0 : undefined)
-  const retryAfterMs = code === 'PROVIDER_THROTTLED' ? told : undefined
+  const statedDelayMs = readRetryAfter(headers) ?? readBodyRetryAfter(problem) ?? (status === 409 ? 0 : undefined)
+  const retryAfterMs = code === 'PROVIDER_THROTTLED' ? statedDelayMs : undefined
   return responseFailure(code, status, {
     cause: new Diagnosis(tag === undefined ? exchange : `${exchange}, ${tag}`),
     ...(retryAfterMs !== undefined && { retryAfterMs })
@@ -88,43 +88,43 @@ export function correctOffsetOf(problem: unknown): number | null {
     : null
 }
 
-function readRefusal(
+function parseErrorBody(
   status: number,
   problem: unknown,
-  missing: Missing
+  missing: NotFoundCode
 ): { readonly code: StorageErrorCode | undefined; readonly tag?: string } {
   if (status === 429) return { code: 'PROVIDER_THROTTLED' }
   const summary = asObject(problem)['error_summary']
   const [first = '', second = ''] = typeof summary === 'string' ? summary.split('/') : []
-  const tag = PATHS.has(first) ? second : first
-  const codes = PATHS.has(first) ? OF_PATHS : OF_OPERATIONS
-  if (TELLING.has(status)) {
-    const code = PATHS.has(first) ? (absence(tag, missing) ?? codes.get(tag)) : codes.get(tag)
+  const tag = PATH_TAGS.has(first) ? second : first
+  const codes = PATH_TAGS.has(first) ? PATH_CODES : OPERATION_CODES
+  if (STATUSES_WITH_TAG.has(status)) {
+    const code = PATH_TAGS.has(first) ? (missingPathCode(tag, missing) ?? codes.get(tag)) : codes.get(tag)
     if (code !== undefined) return { code, tag }
   }
-  return { code: NONSENSE.has(status) ? 'PROVIDER_ERROR' : undefined }
+  return { code: UNEXPECTED_STATUSES.has(status) ? 'PROVIDER_ERROR' : undefined }
 }
 
 /** For an object (an id), `malformed_path` means that it is missing; in a folder, the name is invalid. */
-function absence(tag: string, missing: Missing): StorageErrorCode | undefined {
+function missingPathCode(tag: string, missing: NotFoundCode): StorageErrorCode | undefined {
   if (tag === 'malformed_path') return missing === 'OBJECT_NOT_FOUND' ? missing : 'INVALID_REQUEST'
   return tag === 'not_found' ? missing : undefined
 }
 
-function toldWait(problem: unknown): number | undefined {
+function readBodyRetryAfter(problem: unknown): number | undefined {
   const seconds = asObject(asObject(problem)['error'])['retry_after']
   return typeof seconds === 'number' && seconds >= 0 && seconds < 1e9 ? seconds * 1000 : undefined
 }
 
-const UNDONE = new WeakSet<StorageError>()
+const NOT_APPLIED = new WeakSet<StorageError>()
 
 /** Marks an error after which Dropbox has certainly changed nothing. */
-export function undone(error: StorageError): StorageError {
-  UNDONE.add(error)
+export function markNotApplied(error: StorageError): StorageError {
+  NOT_APPLIED.add(error)
   return error
 }
 
 /** Returns whether Dropbox has certainly changed nothing. Otherwise, the response may have been lost. */
-export function isUndone(error: unknown): boolean {
-  return isStorageError(error) && (error.code === 'PROVIDER_THROTTLED' || UNDONE.has(error))
+export function isNotApplied(error: unknown): boolean {
+  return isStorageError(error) && (error.code === 'PROVIDER_THROTTLED' || NOT_APPLIED.has(error))
 }

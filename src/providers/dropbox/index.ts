@@ -18,17 +18,17 @@ import { defineProvider, type OAuthOpenContext, type OAuthProvider } from '../..
 import type { Secret } from '../../core/secret.ts'
 import { withBearer } from '../shared/bearer.ts'
 import { failure } from '../shared/errors.ts'
-import { asObject, readProblem, RestClient, sizeOf, textOf } from '../shared/rest-client.ts'
+import { asObject, readErrorBody, RestClient, sizeOf, textOf } from '../shared/rest-client.ts'
 import { DropboxClient, withMissingScope } from './client.ts'
-import { downloadFile, temporaryLink } from './download.ts'
-import { type Facts, parseId, toEntry } from './entries.ts'
+import { downloadFile, getTemporaryLink } from './download.ts'
+import { type Metadata, parseId, toEntry } from './entries.ts'
 import { dropboxFailure } from './errors.ts'
 import { listFolder } from './list.ts'
-import { createFolder, type DropboxServer, look, parentIdOf, removeFile } from './session.ts'
+import { createFolder, type DropboxSession, getItem, getParentId, removeFile } from './session.ts'
 import { uploadFile } from './upload.ts'
 
 /** The endpoints of the service, including those of the authorization server. */
-export interface DropboxEndpoints extends DropboxPlaces {
+export interface DropboxEndpoints extends DropboxOrigins {
   readonly server: AuthorizationServer
 }
 
@@ -64,7 +64,7 @@ export function dropbox(endpoints: DropboxEndpoints = DROPBOX): OAuthProvider {
 }
 
 /** The origins of the service. */
-export interface DropboxPlaces {
+export interface DropboxOrigins {
   /** The origin of the metadata API. */
   readonly api: string
   /** The origin for uploads and downloads. */
@@ -75,7 +75,7 @@ export interface DropboxPlaces {
 
 /** Opens a connection without making a request. The path root is requested before the first call that needs it. */
 export function openDropbox(
-  { api, content, linkHosts }: DropboxPlaces,
+  { api, content, linkHosts }: DropboxOrigins,
   { accessTokens, egress, timeouts }: OAuthOpenContext
 ): StorageBackend {
   const origins = [new URL(api).origin, new URL(content).origin]
@@ -102,59 +102,59 @@ export const CAPABILITIES: Capabilities = {
 export class DropboxBackend implements StorageBackend {
   readonly provider = 'dropbox'
   readonly capabilities = CAPABILITIES
-  readonly #server: DropboxServer
+  readonly #session: DropboxSession
 
-  constructor(server: DropboxServer) {
-    this.#server = server
+  constructor(session: DropboxSession) {
+    this.#session = session
   }
 
   async listFolder(folderId: string | null, call: ListCall): Promise<EntryPage> {
     call.signal.throwIfAborted()
-    return listFolder(this.#server, folderId, call)
+    return listFolder(this.#session, folderId, call)
   }
 
   async stat(id: string, call: Call): Promise<Entry> {
     call.signal.throwIfAborted()
-    const facts = await look(this.#server, parseId(id, 'OBJECT_NOT_FOUND'), call, 'OBJECT_NOT_FOUND')
-    return toEntry(facts, await parentIdOf(this.#server, facts, call))
+    const metadata = await getItem(this.#session, parseId(id, 'OBJECT_NOT_FOUND'), call, 'OBJECT_NOT_FOUND')
+    return toEntry(metadata, await getParentId(this.#session, metadata, call))
   }
 
   async download(id: string, call: DownloadCall): Promise<Download> {
     call.signal.throwIfAborted()
-    return downloadFile(this.#server, parseId(id, 'OBJECT_NOT_FOUND'), call)
+    return downloadFile(this.#session, parseId(id, 'OBJECT_NOT_FOUND'), call)
   }
 
   async upload(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry> {
-    return uploadFile(this.#server, target, body, call)
+    return uploadFile(this.#session, target, body, call)
   }
 
   async remove(id: string, call: Call): Promise<void> {
     call.signal.throwIfAborted()
-    return removeFile(this.#server, parseId(id, 'OBJECT_NOT_FOUND'), call)
+    return removeFile(this.#session, parseId(id, 'OBJECT_NOT_FOUND'), call)
   }
 
   async createFolder(parentId: string | null, name: string, call: Call): Promise<Entry> {
     call.signal.throwIfAborted()
-    return createFolder(this.#server, parentId, name, call)
+    return createFolder(this.#session, parentId, name, call)
   }
 
   async downloadUrl(id: string, call: DownloadUrlCall): Promise<DownloadUrl> {
     call.signal.throwIfAborted()
-    return temporaryLink(this.#server, parseId(id, 'OBJECT_NOT_FOUND'), call)
+    return getTemporaryLink(this.#session, parseId(id, 'OBJECT_NOT_FOUND'), call)
   }
 
   async account(call: Call): Promise<Account> {
     call.signal.throwIfAborted()
-    return readAccount(this.#server, call)
+    return readAccount(this.#session, call)
   }
 }
 
 /** Returns the current user. Also updates the path root from the response. */
-export async function readAccount({ client }: DropboxServer, call: Call): Promise<Account> {
+export async function readAccount({ client }: DropboxSession, call: Call): Promise<Account> {
   const account = await client.user('get_current_account', call)
   const id = textOf(account['account_id'])
   if (id === null) throw failure('PROVIDER_ERROR', 'Dropbox returned no account id')
-  client.root.learn(account)
+  client.root.updateFromAccount(account)
   const space = await client.user('get_space_usage', call)
   const email = textOf(account['email'])
   const name = textOf(asObject(account['name'])['display_name'])
@@ -167,7 +167,7 @@ export async function readAccount({ client }: DropboxServer, call: Call): Promis
 }
 
 /** Team members share the team's space. A member's own limit applies if it blocks uploads. */
-function quotaOf({ used, allocation }: Facts): Account['quota'] {
+function quotaOf({ used, allocation }: Metadata): Account['quota'] {
   const space = asObject(allocation)
   const ownUse = sizeOf(used)
   const total = sizeOf(space['allocated'])
@@ -180,8 +180,8 @@ function quotaOf({ used, allocation }: Facts): Account['quota'] {
 }
 
 /** Error responses are short. */
-const MAX_BYTES = 64 * 1024
-const WITHIN_MS = 5000
+const MAX_BODY_BYTES = 64 * 1024
+const BODY_TIMEOUT_MS = 5000
 
 /**
  * Revokes a grant. Dropbox revokes the refresh token from which the access token was issued (`auth/token/revoke`).
@@ -194,19 +194,19 @@ export async function revokeToken(
   accessToken: Secret<string>,
   { egress, signal }: RevokeContext
 ): Promise<void> {
-  const answer = await egress.request({
+  const response = await egress.request({
     method: 'POST',
     url: new URL('/2/auth/token/revoke', api),
     headers: { authorization: `Bearer ${accessToken.reveal()}`, 'content-type': 'application/json' },
     body: 'null',
     signal,
-    maxBytes: MAX_BYTES
+    maxBytes: MAX_BODY_BYTES
   })
-  if (answer.status === 200 || answer.status === 401) {
-    await answer.discard()
+  if (response.status === 200 || response.status === 401) {
+    await response.discard()
     return
   }
-  throw dropboxFailure('POST', answer, await readProblem(answer, WITHIN_MS), 'OBJECT_NOT_FOUND')
+  throw dropboxFailure('POST', response, await readErrorBody(response, BODY_TIMEOUT_MS), 'OBJECT_NOT_FOUND')
 }
 
 export const provider: OAuthProvider = dropbox()

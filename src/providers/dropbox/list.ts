@@ -4,14 +4,14 @@ import type { Entry, EntryPage, IncompleteReason } from '../../core/entry.ts'
 import { failure } from '../shared/errors.ts'
 import { readJsonCursor, requireLimit } from '../shared/paging.ts'
 import { asObject } from '../shared/rest-client.ts'
-import { type Facts, parseId, toEntry } from './entries.ts'
-import type { DropboxServer } from './session.ts'
+import { type Metadata, parseId, toEntry } from './entries.ts'
+import type { DropboxSession } from './session.ts'
 
 /** One page of Dropbox's listing. */
-interface Upstream {
+interface Page {
   readonly entries: readonly Entry[]
   /** Dropbox's cursor of the next page. */
-  readonly cursor: string
+  readonly nextToken: string
   readonly hasMore: boolean
   /** Whether it reports a removal, possibly of an entry that an earlier page returned. */
   readonly hasDeleted: boolean
@@ -22,23 +22,28 @@ interface Upstream {
  * longer than requested. A longer page is returned in parts and requested again for each of them. Its order is not
  * stable, so the parts are taken in the order of the ids.
  */
-export async function listFolder(server: DropboxServer, folderId: string | null, call: ListCall): Promise<EntryPage> {
-  const { limit, cursor } = call
+export async function listFolder(session: DropboxSession, folderId: string | null, call: ListCall): Promise<EntryPage> {
+  const { limit, cursor: encodedCursor } = call
   requireLimit(limit)
   const id = folderId === null ? null : parseId(folderId, 'FOLDER_NOT_FOUND')
-  const first = { token: null, pageSize: limit, shown: 0, hash: '', isStale: false }
-  const place = cursor === undefined ? first : readCursor(cursor)
-  const page = await ask(server, id, place, call)
-  const isCut = place.shown > 0 || page.entries.length > limit
-  const entries = isCut ? [...page.entries].sort(byId) : page.entries
-  const end = place.shown + limit
-  if (place.shown > 0 && hashOf(entries, place.shown) !== place.hash) throw failure('CURSOR_EXPIRED')
-  const isStale = place.isStale || page.hasDeleted
-  const next = nextOf(place, page, end < entries.length ? { shown: end, hash: hashOf(entries, end) } : null, isStale)
+  const firstCursor = { token: null, pageSize: limit, returnedCount: 0, hash: '', isStale: false }
+  const cursor = encodedCursor === undefined ? firstCursor : readCursor(encodedCursor)
+  const page = await getPage(session, id, cursor, call)
+  const isSplit = cursor.returnedCount > 0 || page.entries.length > limit
+  const entries = isSplit ? [...page.entries].sort(compareById) : page.entries
+  const end = cursor.returnedCount + limit
+  if (cursor.returnedCount > 0 && hashOf(entries, cursor.returnedCount) !== cursor.hash) throw failure('CURSOR_EXPIRED')
+  const isStale = cursor.isStale || page.hasDeleted
+  const next = nextCursor(
+    cursor,
+    page,
+    end < entries.length ? { returnedCount: end, hash: hashOf(entries, end) } : null,
+    isStale
+  )
   const reason: IncompleteReason | null = next !== null ? 'more' : isStale ? 'provider-partial' : null
   return {
     folder: { id, name: null, parentId: null },
-    entries: entries.slice(place.shown, end),
+    entries: entries.slice(cursor.returnedCount, end),
     next: next === null ? null : writeCursor(next),
     complete: reason === null,
     reason
@@ -46,37 +51,37 @@ export async function listFolder(server: DropboxServer, folderId: string | null,
 }
 
 /** @param part the part of the page returned so far; `null` if it is complete */
-function nextOf(
-  place: Place,
-  page: Upstream,
-  part: Pick<Place, 'shown' | 'hash'> | null,
+function nextCursor(
+  cursor: Cursor,
+  page: Page,
+  part: Pick<Cursor, 'returnedCount' | 'hash'> | null,
   isStale: boolean
-): Place | null {
-  if (part !== null) return { ...place, ...part, isStale }
-  return page.hasMore ? { ...place, token: page.cursor, shown: 0, hash: '', isStale } : null
+): Cursor | null {
+  if (part !== null) return { ...cursor, ...part, isStale }
+  return page.hasMore ? { ...cursor, token: page.nextToken, returnedCount: 0, hash: '', isStale } : null
 }
 
-async function ask({ client }: DropboxServer, id: string | null, place: Place, call: ListCall): Promise<Upstream> {
+async function getPage({ client }: DropboxSession, id: string | null, cursor: Cursor, call: ListCall): Promise<Page> {
   const { signal, kind } = call
   const options = { signal, missing: 'FOLDER_NOT_FOUND' } as const
-  const answer =
-    place.token === null
-      ? await client.files('list_folder', { path: id ?? '', ...SHOWN, limit: place.pageSize }, options)
-      : await client.files('list_folder/continue', { cursor: place.token }, options)
-  const { facts, cursor, hasMore } = requirePage(answer)
-  const entries = lastOf(facts).map((each) => toEntry(each, id))
+  const response =
+    cursor.token === null
+      ? await client.files('list_folder', { path: id ?? '', ...LIST_OPTIONS, limit: cursor.pageSize }, options)
+      : await client.files('list_folder/continue', { cursor: cursor.token }, options)
+  const { items, nextToken, hasMore } = requirePage(response)
+  const entries = lastByPath(items).map((each) => toEntry(each, id))
   return {
     entries: kind === undefined ? entries : entries.filter((entry) => entry.kind === kind),
-    cursor,
+    nextToken,
     hasMore,
-    hasDeleted: facts.some(isDeleted)
+    hasDeleted: items.some(isDeleted)
   }
 }
 
 /** Returns the remaining items of a page. If it names a path several times, the last item counts. */
-function lastOf(facts: readonly Facts[]): readonly Facts[] {
-  const last = new Map<unknown, Facts>()
-  for (const each of facts) {
+function lastByPath(items: readonly Metadata[]): readonly Metadata[] {
+  const last = new Map<unknown, Metadata>()
+  for (const each of items) {
     const path = each['path_lower']
     // Unmounted items have no path.
     const key = typeof path === 'string' ? path : each
@@ -86,11 +91,11 @@ function lastOf(facts: readonly Facts[]): readonly Facts[] {
   return [...last.values()].filter((each) => !isDeleted(each))
 }
 
-function isDeleted({ '.tag': tag }: Facts): boolean {
+function isDeleted({ '.tag': tag }: Metadata): boolean {
   return tag === 'deleted'
 }
 
-const SHOWN = {
+const LIST_OPTIONS = {
   recursive: false,
   include_deleted: false,
   include_mounted_folders: true,
@@ -98,18 +103,18 @@ const SHOWN = {
 } as const
 
 /** @throws StorageError `PROVIDER_ERROR` for a response without a list or without a continuation */
-function requirePage({ entries, cursor, has_more: hasMore }: Facts): {
-  readonly facts: readonly Facts[]
-  readonly cursor: string
+function requirePage({ entries, cursor: nextToken, has_more: hasMore }: Metadata): {
+  readonly items: readonly Metadata[]
+  readonly nextToken: string
   readonly hasMore: boolean
 } {
-  if (!Array.isArray(entries) || typeof cursor !== 'string' || cursor === '' || typeof hasMore !== 'boolean') {
+  if (!Array.isArray(entries) || typeof nextToken !== 'string' || nextToken === '' || typeof hasMore !== 'boolean') {
     throw failure('PROVIDER_ERROR', 'Dropbox returned a page without valid entries, cursor and has_more')
   }
-  return { facts: (entries as unknown[]).map(asObject), cursor, hasMore }
+  return { items: (entries as unknown[]).map(asObject), nextToken, hasMore }
 }
 
-function byId(a: Entry, b: Entry): number {
+function compareById(a: Entry, b: Entry): number {
   return a.id < b.id ? -1 : a.id > b.id ? 1 : 0
 }
 
@@ -120,13 +125,13 @@ function hashOf(entries: readonly Entry[], count: number): string {
 }
 
 /** The position at which a listing continues: a Dropbox page, and an offset in it. */
-export interface Place {
+export interface Cursor {
   /** Dropbox's cursor of the page; `null` for the first page. */
   readonly token: string | null
   /** The limit of the first request, which Dropbox's cursors retain. */
   readonly pageSize: number
   /** The number of entries of the page that were returned, and a hash of their ids. */
-  readonly shown: number
+  readonly returnedCount: number
   readonly hash: string
   /** Whether a returned entry may have been deleted since. */
   readonly isStale: boolean
@@ -134,24 +139,24 @@ export interface Place {
 
 const HASH = /^[\w-]{16}$/
 
-export function writeCursor({ token, pageSize, shown, hash, isStale }: Place): string {
-  return JSON.stringify([token, pageSize, shown, hash, isStale])
+export function writeCursor({ token, pageSize, returnedCount, hash, isStale }: Cursor): string {
+  return JSON.stringify([token, pageSize, returnedCount, hash, isStale])
 }
 
 /** @throws StorageError `INVALID_CURSOR` */
-export function readCursor(cursor: string): Place {
-  return readJsonCursor(cursor, ([token, pageSize, shown, hash, isStale]) => {
-    const isPlace =
+export function readCursor(encodedCursor: string): Cursor {
+  return readJsonCursor(encodedCursor, ([token, pageSize, returnedCount, hash, isStale]) => {
+    const isValid =
       (token === null || (typeof token === 'string' && token !== '')) &&
       isCount(pageSize, 1, 1000) &&
-      isCount(shown, token === null ? 1 : 0, 1_000_000) &&
+      isCount(returnedCount, token === null ? 1 : 0, 1_000_000) &&
       typeof hash === 'string' &&
-      (shown === 0 ? hash === '' : HASH.test(hash)) &&
+      (returnedCount === 0 ? hash === '' : HASH.test(hash)) &&
       typeof isStale === 'boolean'
-    return isPlace ? { token, pageSize, shown, hash, isStale } : null
+    return isValid ? { token, pageSize, returnedCount, hash, isStale } : null
   })
 }
 
-function isCount(value: unknown, least: number, most: number): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most
+function isCount(value: unknown, min: number, max: number): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max
 }

@@ -2,14 +2,14 @@ import type { Call } from '../../core/backend.ts'
 import type { Entry } from '../../core/entry.ts'
 import type { Timeouts } from '../../core/stores.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
-import { failure, type Missing } from '../shared/errors.ts'
+import { failure, type NotFoundCode } from '../shared/errors.ts'
 import { requireName } from '../shared/names.ts'
 import { asObject } from '../shared/rest-client.ts'
 import type { DropboxClient } from './client.ts'
-import { type Facts, folderEntry, isId, parseId } from './entries.ts'
+import { type Metadata, folderEntry, isId, parseId } from './entries.ts'
 
 /** An open connection to Dropbox, used by every operation. */
-export interface DropboxServer {
+export interface DropboxSession {
   readonly client: DropboxClient
   /** Allowed hosts of temporary links. */
   readonly linkHosts: readonly string[]
@@ -17,36 +17,36 @@ export interface DropboxServer {
 }
 
 /** Gets a file or folder. @param path an id, or a path @throws StorageError `missing` if it does not exist */
-export async function look(
-  { client }: DropboxServer,
+export async function getItem(
+  { client }: DropboxSession,
   path: string,
   { signal }: Call,
-  missing: Missing
-): Promise<Facts> {
-  const facts = await client.files('get_metadata', { path }, { signal, missing })
-  const tag = facts['.tag']
+  missing: NotFoundCode
+): Promise<Metadata> {
+  const metadata = await client.files('get_metadata', { path }, { signal, missing })
+  const tag = metadata['.tag']
   if (tag === 'deleted') throw failure(missing)
   if (tag !== 'file' && tag !== 'folder') throw failure('PROVIDER_ERROR', 'Dropbox returned an item of an unknown type')
-  return facts
+  return metadata
 }
 
 /** @throws StorageError `FOLDER_NOT_FOUND` if it is not a folder or does not exist */
-export async function lookAtFolder(server: DropboxServer, id: string, call: Call): Promise<Facts> {
-  const facts = await look(server, id, call, 'FOLDER_NOT_FOUND')
-  if (facts['.tag'] !== 'folder') throw failure('FOLDER_NOT_FOUND')
-  return facts
+export async function getFolder(session: DropboxSession, id: string, call: Call): Promise<Metadata> {
+  const metadata = await getItem(session, id, call, 'FOLDER_NOT_FOUND')
+  if (metadata['.tag'] !== 'folder') throw failure('FOLDER_NOT_FOUND')
+  return metadata
 }
 
 /**
  * Returns the id of an item's parent folder. This takes a request, because Dropbox reports only the path. Returns
  * `null` in the root, which has no id, and for a shared item that is not mounted.
  */
-export async function parentIdOf(server: DropboxServer, facts: Facts, call: Call): Promise<string | null> {
-  const path = facts['path_lower']
+export async function getParentId(session: DropboxSession, metadata: Metadata, call: Call): Promise<string | null> {
+  const path = metadata['path_lower']
   const parent = typeof path === 'string' ? path.slice(0, Math.max(0, path.lastIndexOf('/'))) : ''
   if (parent === '') return null
   try {
-    const { id } = await lookAtFolder(server, parent, call)
+    const { id } = await getFolder(session, parent, call)
     if (!isId(id)) throw failure('PROVIDER_ERROR', 'Dropbox returned a folder without an id')
     return id
   } catch (error) {
@@ -64,33 +64,33 @@ export async function parentIdOf(server: DropboxServer, facts: Facts, call: Call
  * @throws StorageError `ALREADY_EXISTS`, `FOLDER_NOT_FOUND`, `INVALID_REQUEST`
  */
 export async function createFolder(
-  server: DropboxServer,
+  session: DropboxSession,
   parentId: string | null,
   name: string,
   call: Call
 ): Promise<Entry> {
   requireName(name)
-  const parent = parentId === null ? '' : await pathOf(server, parseId(parentId, 'FOLDER_NOT_FOUND'), call)
+  const parent = parentId === null ? '' : await getPath(session, parseId(parentId, 'FOLDER_NOT_FOUND'), call)
   const arg = { path: `${parent}/${name}`, autorename: false }
   const options = { signal: call.signal, missing: 'FOLDER_NOT_FOUND' } as const
-  const { metadata } = await server.client.files('create_folder_v2', arg, options)
-  const facts = asObject(metadata)
-  const entry = folderEntry(facts, parentId)
-  if ((await parentIdOf(server, facts, call)) !== parentId) {
+  const { metadata } = await session.client.files('create_folder_v2', arg, options)
+  const folder = asObject(metadata)
+  const entry = folderEntry(folder, parentId)
+  if ((await getParentId(session, folder, call)) !== parentId) {
     throw failure('FOLDER_NOT_FOUND', 'The parent folder was moved while the folder was created')
   }
   return entry
 }
 
 /** @throws StorageError `FOLDER_NOT_FOUND`; `UNSUPPORTED` for a shared folder that is not mounted */
-async function pathOf(server: DropboxServer, id: string, call: Call): Promise<string> {
-  const { path_lower: path } = await lookAtFolder(server, id, call)
+async function getPath(session: DropboxSession, id: string, call: Call): Promise<string> {
+  const { path_lower: path } = await getFolder(session, id, call)
   if (typeof path !== 'string' || !path.startsWith('/')) throw failure('UNSUPPORTED', 'The folder is not mounted')
   return path
 }
 
 /** Maximum attempts to remove a file that changes between the check and the removal. */
-const MAX_LOOKS = 2
+const MAX_ATTEMPTS = 2
 
 /**
  * Removes a file; Dropbox can restore it for a month. Dropbox would also remove a folder with its content, so the
@@ -98,14 +98,14 @@ const MAX_LOOKS = 2
  *
  * @throws StorageError `INVALID_REQUEST` for a folder, `LOCKED` for a file that changes continually
  */
-export async function removeFile(server: DropboxServer, id: string, call: Call): Promise<void> {
+export async function removeFile(session: DropboxSession, id: string, call: Call): Promise<void> {
   const options = { signal: call.signal, missing: 'OBJECT_NOT_FOUND' } as const
-  for (let looks = 1; looks <= MAX_LOOKS; looks++) {
+  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
     try {
-      const { '.tag': tag, rev } = await look(server, id, call, 'OBJECT_NOT_FOUND')
+      const { '.tag': tag, rev } = await getItem(session, id, call, 'OBJECT_NOT_FOUND')
       if (tag === 'folder') throw new StorageError('INVALID_REQUEST', 'Only files can be removed.')
       if (typeof rev !== 'string') throw failure('PROVIDER_ERROR', 'Dropbox returned a file without a version')
-      await server.client.files('delete_v2', { path: id, parent_rev: rev }, options)
+      await session.client.files('delete_v2', { path: id, parent_rev: rev }, options)
       return
     } catch (error) {
       if (isStorageError(error, 'OBJECT_NOT_FOUND')) return

@@ -1,12 +1,12 @@
 import type { UploadCall } from '../../core/backend.ts'
 import { isStorageError } from '../../errors.ts'
-import { failure, incomplete } from '../shared/errors.ts'
-import { Patience } from '../shared/upload-retry.ts'
-import { type Chunk, withoutFirst } from '../shared/upload.ts'
-import type { AskOptions, Taken } from './client.ts'
-import type { Facts } from './entries.ts'
-import { isUndone } from './errors.ts'
-import { type DropboxServer, look } from './session.ts'
+import { failure, transientFailure } from '../shared/errors.ts'
+import { UploadRetry } from '../shared/upload-retry.ts'
+import { type Chunk, skipBytes } from '../shared/upload.ts'
+import type { RequestOptions, UploadResult } from './client.ts'
+import type { Metadata } from './entries.ts'
+import { isNotApplied } from './errors.ts'
+import { type DropboxSession, getItem } from './session.ts'
 import type { Destination } from './upload-target.ts'
 
 /**
@@ -14,73 +14,80 @@ import type { Destination } from './upload-target.ts'
  * after seven days; Dropbox has no call to end it.
  */
 export class UploadSession {
-  readonly #server: DropboxServer
+  readonly #session: DropboxSession
   readonly #call: UploadCall
-  readonly #options: AskOptions
-  readonly #patience: Patience
+  readonly #options: RequestOptions
+  readonly #retry: UploadRetry
   /** The session id; `null` until the session has started. */
   #id: string | null = null
 
   /** @param missing the meaning of a missing path */
-  constructor(server: DropboxServer, call: UploadCall, missing: AskOptions['missing']) {
-    this.#server = server
+  constructor(session: DropboxSession, call: UploadCall, missing: RequestOptions['missing']) {
+    this.#session = session
     this.#call = call
     this.#options = { signal: call.signal, missing }
-    this.#patience = new Patience(call.signal)
+    this.#retry = new UploadRetry(call.signal)
   }
 
   /** Sends a chunk, and retries until Dropbox has it. @param start its offset in the upload */
   async append(chunk: Chunk, start: number): Promise<void> {
     const end = start + chunk.length
-    for (let at = start; at < end;) {
+    for (let offset = start; offset < end;) {
       try {
         // If the response with the id is lost, that session stays unused.
-        this.#id ??= await this.#begin()
-        const taken = await this.#send('append_v2', { close: false }, chunk, start, at)
-        at = 'facts' in taken ? end : await this.#advance(at, taken.correctOffset, end)
+        this.#id ??= await this.#start()
+        const result = await this.#send('append_v2', { close: false }, chunk, start, offset)
+        offset = 'metadata' in result ? end : await this.#advance(offset, result.correctOffset, end)
       } catch (error) {
-        await this.#patience.outlive(error)
+        await this.#retry.backOff(error)
       }
     }
-    this.#patience.restore()
+    this.#retry.reset()
   }
 
   /** Sends the last chunk and commits the file. @returns the file's metadata */
-  async finish(chunk: Chunk, start: number, whole: Whole): Promise<Facts> {
-    const { commit } = whole.destination
-    let at = start
-    return commitOnce(this.#server, whole, this.#call, this.#patience, async () => {
-      const taken = await this.#send('finish', { commit }, chunk, start, at)
-      if ('facts' in taken) return taken.facts
-      at = await this.#advance(at, taken.correctOffset, start + chunk.length)
+  async finish(chunk: Chunk, start: number, upload: CompleteUpload): Promise<Metadata> {
+    const { commit } = upload.destination
+    let offset = start
+    return commitOnce(this.#session, upload, this.#call, this.#retry, async () => {
+      const result = await this.#send('finish', { commit }, chunk, start, offset)
+      if ('metadata' in result) return result.metadata
+      offset = await this.#advance(offset, result.correctOffset, start + chunk.length)
       return null
     })
   }
 
-  async #begin(): Promise<string> {
-    const taken = await this.#server.client.upload('upload_session/start', { close: false }, null, this.#options)
-    const id = 'facts' in taken ? taken.facts['session_id'] : undefined
+  async #start(): Promise<string> {
+    const result = await this.#session.client.upload('upload_session/start', { close: false }, null, this.#options)
+    const id = 'metadata' in result ? result.metadata['session_id'] : undefined
     if (typeof id !== 'string' || id === '') throw failure('PROVIDER_ERROR', 'Dropbox returned no upload session id')
     return id
   }
 
-  async #send(operation: string, arg: Facts, { pieces, length }: Chunk, start: number, at: number): Promise<Taken> {
-    const cursor = { session_id: this.#id, offset: at }
-    const rest = { pieces: withoutFirst(pieces, at - start), length: start + length - at }
-    return this.#server.client.upload(`upload_session/${operation}`, { cursor, ...arg }, rest, this.#options)
+  async #send(
+    operation: string,
+    arg: Metadata,
+    { pieces, length }: Chunk,
+    start: number,
+    offset: number
+  ): Promise<UploadResult> {
+    const cursor = { session_id: this.#id, offset }
+    const rest = { pieces: skipBytes(pieces, offset - start), length: start + length - offset }
+    return this.#session.client.upload(`upload_session/${operation}`, { cursor, ...arg }, rest, this.#options)
   }
 
   /** Returns the offset to continue at. Fails if Dropbox lost accepted bytes or counts more than were sent. */
-  async #advance(at: number, correct: number, end: number): Promise<number> {
-    if (correct < at || correct > end) throw failure('PROVIDER_ERROR', 'Dropbox reported an invalid byte count')
-    if (correct > at) this.#patience.restore()
-    else await this.#patience.pause(incomplete('Dropbox accepted no bytes of the upload'))
-    return correct
+  async #advance(offset: number, correctOffset: number, end: number): Promise<number> {
+    if (correctOffset < offset || correctOffset > end)
+      throw failure('PROVIDER_ERROR', 'Dropbox reported an invalid byte count')
+    if (correctOffset > offset) this.#retry.reset()
+    else await this.#retry.pause(transientFailure('Dropbox accepted no bytes of the upload'))
+    return correctOffset
   }
 }
 
 /** A completely received file that is to be committed. */
-export interface Whole {
+export interface CompleteUpload {
   readonly destination: Destination
   readonly size: number
   /** Dropbox's `content_hash`. */
@@ -96,39 +103,39 @@ export interface Whole {
  * @param commit sends the commit; returns `null` if Dropbox asks to repeat it
  */
 export async function commitOnce(
-  server: DropboxServer,
-  whole: Whole,
+  session: DropboxSession,
+  upload: CompleteUpload,
   call: UploadCall,
-  patience: Patience,
-  commit: () => Promise<Facts | null>
-): Promise<Facts> {
-  let isDoubtful = false
+  retry: UploadRetry,
+  commit: () => Promise<Metadata | null>
+): Promise<Metadata> {
+  let isOutcomeUnknown = false
   for (;;) {
     try {
-      const made = (isDoubtful ? await findStored(server, whole, call) : null) ?? (await commit())
-      if (made !== null) return made
+      const stored = (isOutcomeUnknown ? await findStored(session, upload, call) : null) ?? (await commit())
+      if (stored !== null) return stored
     } catch (error) {
-      if (isDoubtful && isStorageError(error, 'ALREADY_EXISTS')) {
-        const made = await findStored(server, whole, call)
-        if (made !== null) return made
+      if (isOutcomeUnknown && isStorageError(error, 'ALREADY_EXISTS')) {
+        const stored = await findStored(session, upload, call)
+        if (stored !== null) return stored
       }
-      await patience.outlive(error)
-      isDoubtful ||= !isUndone(error)
+      await retry.backOff(error)
+      isOutcomeUnknown ||= !isNotApplied(error)
     }
   }
 }
 
 /** Returns the file if it has the uploaded content. */
 async function findStored(
-  server: DropboxServer,
-  { destination, size, hash }: Whole,
+  session: DropboxSession,
+  { destination, size, hash }: CompleteUpload,
   call: UploadCall
-): Promise<Facts | null> {
-  const facts = await look(server, destination.path, call, 'OBJECT_NOT_FOUND').catch((error: unknown) => {
+): Promise<Metadata | null> {
+  const metadata = await getItem(session, destination.path, call, 'OBJECT_NOT_FOUND').catch((error: unknown) => {
     if (isStorageError(error, 'OBJECT_NOT_FOUND')) return null
     throw error
   })
-  if (facts === null || facts['size'] !== size || facts['content_hash'] !== hash) return null
+  if (metadata === null || metadata['size'] !== size || metadata['content_hash'] !== hash) return null
   // The previous version may have the same content.
-  return facts['rev'] === destination.before ? null : facts
+  return metadata['rev'] === destination.previousVersion ? null : metadata
 }

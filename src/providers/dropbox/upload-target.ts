@@ -2,11 +2,11 @@ import type { Entry } from '../../core/entry.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import type { UploadCall, UploadTarget } from '../../core/backend.ts'
 import { requireName } from '../shared/names.ts'
-import { failure, type Missing } from '../shared/errors.ts'
-import type { Facts } from './entries.ts'
+import { failure, type NotFoundCode } from '../shared/errors.ts'
+import type { Metadata } from './entries.ts'
 import { fileEntry } from './entries.ts'
 import { parseId } from './entries.ts'
-import { type DropboxServer, look, lookAtFolder, parentIdOf } from './session.ts'
+import { type DropboxSession, getItem, getFolder, getParentId } from './session.ts'
 
 const REV = /^[0-9a-f]{9,100}$/
 
@@ -19,13 +19,13 @@ export interface Destination {
   readonly path: string
   readonly parentId: string | null
   /** The meaning of a missing path. */
-  readonly missing: Missing
+  readonly missing: NotFoundCode
   /** The previous version; `null` if there was none or it was not requested. */
-  readonly before: string | null
+  readonly previousVersion: string | null
   /** The path and write mode for Dropbox ("CommitInfo", "WriteMode"). */
-  readonly commit: Facts
+  readonly commit: Metadata
   /** Returns whether an entry is the intended file. */
-  readonly isIt: (entry: Entry) => boolean
+  readonly matches: (entry: Entry) => boolean
 }
 
 /**
@@ -35,51 +35,51 @@ export interface Destination {
  * `INVALID_REQUEST`, `UNSUPPORTED`
  */
 export async function findDestination(
-  server: DropboxServer,
+  session: DropboxSession,
   target: UploadTarget,
   call: UploadCall
 ): Promise<Destination> {
-  return 'id' in target ? overObject(server, target.id, call) : underName(server, target, call)
+  return 'id' in target ? destinationById(session, target.id, call) : destinationByName(session, target, call)
 }
 
-async function overObject(server: DropboxServer, id: string, call: UploadCall): Promise<Destination> {
+async function destinationById(session: DropboxSession, id: string, call: UploadCall): Promise<Destination> {
   const { ifMatch, ifNoneMatch } = call
   const path = parseId(id, 'OBJECT_NOT_FOUND')
   requireRev(ifMatch)
-  const facts = await look(server, path, call, 'OBJECT_NOT_FOUND').catch((error: unknown) => {
+  const metadata = await getItem(session, path, call, 'OBJECT_NOT_FOUND').catch((error: unknown) => {
     const isGone = ifMatch !== undefined && isStorageError(error, 'OBJECT_NOT_FOUND')
     throw isGone ? failure('PRECONDITION_FAILED') : error
   })
-  if (facts['.tag'] === 'folder') throw new StorageError('INVALID_REQUEST', 'An upload cannot replace a folder.')
+  if (metadata['.tag'] === 'folder') throw new StorageError('INVALID_REQUEST', 'An upload cannot replace a folder.')
   if (ifNoneMatch === '*') throw failure('ALREADY_EXISTS')
-  const before = requireReplaceable(facts, ifMatch)
+  const previousVersion = requireReplaceable(metadata, ifMatch)
   return {
     path,
-    parentId: await parentIdOf(server, facts, call),
+    parentId: await getParentId(session, metadata, call),
     missing: 'OBJECT_NOT_FOUND',
-    before,
-    commit: commitOf(path, call),
-    isIt: (entry) => entry.id === id
+    previousVersion,
+    commit: toCommitInfo(path, call),
+    matches: (entry) => entry.id === id
   }
 }
 
-async function underName(
-  server: DropboxServer,
+async function destinationByName(
+  session: DropboxSession,
   { parentId, name }: Extract<UploadTarget, { name: string }>,
   call: UploadCall
 ): Promise<Destination> {
   requireName(name)
   const parent = parentId === null ? null : parseId(parentId, 'FOLDER_NOT_FOUND')
   requireRev(call.ifMatch)
-  if (parent !== null) await lookAtFolder(server, parent, call)
+  if (parent !== null) await getFolder(session, parent, call)
   const path = `${parent ?? ''}/${name}`
   return {
     path,
     parentId,
     missing: 'FOLDER_NOT_FOUND',
-    before: await meetCondition(server, path, call),
-    commit: commitOf(path, call),
-    isIt: (entry) => isSameName(entry.name, name)
+    previousVersion: await checkCondition(session, path, call),
+    commit: toCommitInfo(path, call),
+    matches: (entry) => isSameName(entry.name, name)
   }
 }
 
@@ -89,24 +89,24 @@ async function underName(
  *
  * @returns the version to be replaced, or `null`
  */
-async function meetCondition(server: DropboxServer, path: string, call: UploadCall): Promise<string | null> {
+async function checkCondition(session: DropboxSession, path: string, call: UploadCall): Promise<string | null> {
   const { ifMatch, ifNoneMatch } = call
   if (ifMatch === undefined && ifNoneMatch === undefined) return null
-  const facts = await look(server, path, call, 'FOLDER_NOT_FOUND').catch((error: unknown) => {
+  const metadata = await getItem(session, path, call, 'FOLDER_NOT_FOUND').catch((error: unknown) => {
     if (isStorageError(error, 'FOLDER_NOT_FOUND')) return null
     throw error
   })
   if (ifMatch !== undefined) {
-    if (facts === null || facts['.tag'] === 'folder') throw failure('PRECONDITION_FAILED')
-    return requireReplaceable(facts, ifMatch)
+    if (metadata === null || metadata['.tag'] === 'folder') throw failure('PRECONDITION_FAILED')
+    return requireReplaceable(metadata, ifMatch)
   }
-  if (facts !== null) throw failure('ALREADY_EXISTS')
+  if (metadata !== null) throw failure('ALREADY_EXISTS')
   return null
 }
 
 /** @returns its version @throws StorageError `PRECONDITION_FAILED`, `UNSUPPORTED` */
-function requireReplaceable(facts: Facts, ifMatch: string | undefined): string | null {
-  const { kind, size, version } = fileEntry(facts, null)
+function requireReplaceable(metadata: Metadata, ifMatch: string | undefined): string | null {
+  const { kind, size, version } = fileEntry(metadata, null)
   if (ifMatch !== undefined && version !== ifMatch) throw failure('PRECONDITION_FAILED')
   if (kind === 'file' && size !== null) return version
   throw failure('UNSUPPORTED', 'The item has no file content that an upload could replace')
@@ -122,7 +122,7 @@ function isSameName(a: string, b: string): boolean {
   return a.normalize().toLowerCase() === b.normalize().toLowerCase()
 }
 
-function commitOf(path: string, { ifMatch, ifNoneMatch }: UploadCall): Facts {
+function toCommitInfo(path: string, { ifMatch, ifNoneMatch }: UploadCall): Metadata {
   const mode =
     ifMatch !== undefined
       ? { '.tag': 'update', update: ifMatch }

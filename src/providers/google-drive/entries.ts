@@ -1,15 +1,15 @@
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
 import type { Entry, EntryKind, ExportFormat, ShortcutTarget } from '../../core/entry.ts'
 import { parseProviderLink } from '../../core/provider-link.ts'
-import { failure, type Missing } from '../shared/errors.ts'
-import { readIsoTime, UNKNOWN_FACTS } from '../shared/names.ts'
+import { failure, type NotFoundCode } from '../shared/errors.ts'
+import { parseIsoTime, UNKNOWN_METADATA } from '../shared/names.ts'
 
 const DIGITS = /^\d{1,16}$/
 
-/** Converts an item. @param place the id to use instead of the item's own, and the id of its folder */
+/** Converts an item. @param location the id to use instead of the item's own, and the id of its folder */
 export function fileEntry(
   file: drive_v3.Schema$File,
-  place: { readonly id?: string; readonly parentId: string | null }
+  location: { readonly id?: string; readonly parentId: string | null }
 ): Entry {
   const { id, name, mimeType, capabilities } = file
   if (typeof id !== 'string' || typeof name !== 'string' || typeof mimeType !== 'string') {
@@ -21,16 +21,16 @@ export function fileEntry(
   const exportFormats = exportFormatsOf(mimeType)
   const write = isFolder ? capabilities?.canAddChildren : capabilities?.canEdit
   return {
-    id: place.id ?? formatId(id, file.resourceKey),
-    parentId: place.parentId,
+    id: location.id ?? formatId(id, file.resourceKey),
+    parentId: location.parentId,
     driveId: file.driveId ?? null,
     name,
     kind,
     mimeType: isFolder ? null : mimeType,
     // The size that Google reports for a document is not the size of any export.
     size: isFile && exportFormats.length === 0 ? readSize(file.size) : null,
-    createdAt: readIsoTime(file.createdTime),
-    modifiedAt: readIsoTime(file.modifiedTime),
+    createdAt: parseIsoTime(file.createdTime),
+    modifiedAt: parseIsoTime(file.modifiedTime),
     version: isFile ? (file.headRevisionId ?? file.md5Checksum ?? file.version ?? null) : null,
     hash: typeof file.md5Checksum === 'string' ? { algorithm: 'md5', value: file.md5Checksum } : null,
     exportFormats,
@@ -52,8 +52,8 @@ export function driveEntry({ id, name, createdTime }: drive_v3.Schema$Drive): En
     throw failure('PROVIDER_ERROR', 'Google Drive returned a shared drive without an id or a name')
   }
   const can = { list: true, download: false, write: null }
-  const times = { createdAt: readIsoTime(createdTime) }
-  return { ...UNKNOWN_FACTS, id, parentId: ROOT, driveId: id, name, kind: 'drive', ...times, can }
+  const times = { createdAt: parseIsoTime(createdTime) }
+  return { ...UNKNOWN_METADATA, id, parentId: ROOT, driveId: id, name, kind: 'drive', ...times, can }
 }
 
 /** Parses a size in bytes; Google sends 64-bit numbers as strings. */
@@ -75,22 +75,22 @@ function targetOf(details: drive_v3.Schema$File['shortcutDetails']): ShortcutTar
 export const ROOT = 'root'
 
 /** An item, with the key that old links need (Google's "Access link-shared files using resource keys"). */
-export interface DriveId {
+export interface ItemId {
   readonly id: string
   readonly resourceKey: string | null
 }
 
-const FORM = /^([\w-]{1,200})(?:\/([\w-]{1,200}))?$/
+const ID_PATTERN = /^([\w-]{1,200})(?:\/([\w-]{1,200}))?$/
 
 /**
  * Parses an id issued by this backend: `ID`, or `ID/KEY`.
  *
  * @throws StorageError `missing` for an invalid id, without a request
  */
-export function parseId(id: string, missing: Missing): DriveId {
-  const [, bare, resourceKey = null] = FORM.exec(id) ?? []
-  if (bare === undefined) throw failure(missing)
-  return { id: bare, resourceKey }
+export function parseId(id: string, missing: NotFoundCode): ItemId {
+  const [, bareId, resourceKey = null] = ID_PATTERN.exec(id) ?? []
+  if (bareId === undefined) throw failure(missing)
+  return { id: bareId, resourceKey }
 }
 
 /** Formats the id that clients receive. */
@@ -98,19 +98,19 @@ export function formatId(id: string, resourceKey: string | null | undefined): st
   return resourceKey === null || resourceKey === undefined || resourceKey === '' ? id : `${id}/${resourceKey}`
 }
 
-export function keyHeader(about: DriveId | undefined): Record<string, string> {
-  if (about === undefined || about.resourceKey === null) return {}
-  return { 'x-goog-drive-resource-keys': formatId(about.id, about.resourceKey) }
+export function resourceKeyHeader(itemId: ItemId | undefined): Record<string, string> {
+  if (itemId === undefined || itemId.resourceKey === null) return {}
+  return { 'x-goog-drive-resource-keys': formatId(itemId.id, itemId.resourceKey) }
 }
 
-const NATIVE = 'application/vnd.google-apps.'
+const NATIVE_PREFIX = 'application/vnd.google-apps.'
 /** Conversations, Gems and other Gemini items in Drive. They have no bytes and no documented export format. */
-const GEMINI = 'application/vnd.google-gemini.'
+const GEMINI_PREFIX = 'application/vnd.google-gemini.'
 
-export const FOLDER = `${NATIVE}folder`
-export const SHORTCUT = `${NATIVE}shortcut`
+export const FOLDER = `${NATIVE_PREFIX}folder`
+export const SHORTCUT = `${NATIVE_PREFIX}shortcut`
 /** Google Vids. Its export fails with `fileNotExportable`: Google renders a video as a long-running operation. */
-const VIDEO = `${NATIVE}vid`
+const VIDEO = `${NATIVE_PREFIX}vid`
 
 const OFFICE = 'application/vnd.openxmlformats-officedocument'
 const PDF: ExportFormat = { mimeType: 'application/pdf', extension: 'pdf' }
@@ -127,9 +127,9 @@ const ZIPPED_HTML: ExportFormat = { mimeType: 'application/zip', extension: 'zip
  * documents"). CSV and TSV contain the first sheet; images of a presentation contain its first slide. Google
  * documents no export format for forms, sites and maps.
  */
-const EXPORTS: ReadonlyMap<string, readonly ExportFormat[]> = new Map([
+const EXPORT_FORMATS: ReadonlyMap<string, readonly ExportFormat[]> = new Map([
   [
-    `${NATIVE}document`,
+    `${NATIVE_PREFIX}document`,
     [
       { mimeType: `${OFFICE}.wordprocessingml.document`, extension: 'docx' },
       PDF,
@@ -143,7 +143,7 @@ const EXPORTS: ReadonlyMap<string, readonly ExportFormat[]> = new Map([
     ]
   ],
   [
-    `${NATIVE}spreadsheet`,
+    `${NATIVE_PREFIX}spreadsheet`,
     [
       { mimeType: `${OFFICE}.spreadsheetml.sheet`, extension: 'xlsx' },
       PDF,
@@ -154,7 +154,7 @@ const EXPORTS: ReadonlyMap<string, readonly ExportFormat[]> = new Map([
     ]
   ],
   [
-    `${NATIVE}presentation`,
+    `${NATIVE_PREFIX}presentation`,
     [
       { mimeType: `${OFFICE}.presentationml.presentation`, extension: 'pptx' },
       PDF,
@@ -165,29 +165,29 @@ const EXPORTS: ReadonlyMap<string, readonly ExportFormat[]> = new Map([
       SVG
     ]
   ],
-  [`${NATIVE}drawing`, [PNG, PDF, SVG, JPEG]],
-  [`${NATIVE}script`, [{ mimeType: 'application/vnd.google-apps.script+json', extension: 'json' }]],
+  [`${NATIVE_PREFIX}drawing`, [PNG, PDF, SVG, JPEG]],
+  [`${NATIVE_PREFIX}script`, [{ mimeType: 'application/vnd.google-apps.script+json', extension: 'json' }]],
   [VIDEO, [{ mimeType: 'video/mp4', extension: 'mp4' }]]
 ])
 
 /** Returns whether a document is downloaded by `files.download` instead of `files.export`. */
-export function isRendered(mimeType: string): boolean {
+export function needsDownloadOperation(mimeType: string): boolean {
   return mimeType === VIDEO
 }
 
 export function exportFormatsOf(mimeType: string): readonly ExportFormat[] {
-  return EXPORTS.get(mimeType) ?? []
+  return EXPORT_FORMATS.get(mimeType) ?? []
 }
 
 /** Items with bytes or an export format are files. Other items (a form, a map) can be opened at Google only. */
 export function kindOf(mimeType: string): EntryKind {
   if (mimeType === FOLDER) return 'folder'
   if (mimeType === SHORTCUT) return 'shortcut'
-  return isNative(mimeType) && !EXPORTS.has(mimeType) ? 'link' : 'file'
+  return isNative(mimeType) && !EXPORT_FORMATS.has(mimeType) ? 'link' : 'file'
 }
 
 /** Returns whether a type is Google's own. Such a file has no bytes and cannot be uploaded. */
 export function isNative(mimeType: string): boolean {
   const type = mimeType.toLowerCase()
-  return type.startsWith(NATIVE) || type.startsWith(GEMINI)
+  return type.startsWith(NATIVE_PREFIX) || type.startsWith(GEMINI_PREFIX)
 }

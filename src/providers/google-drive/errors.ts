@@ -1,9 +1,9 @@
 import { Diagnosis, type StorageError } from '../../errors.ts'
-import type { HttpAnswer } from '../../core/egress.ts'
+import type { HttpResponse } from '../../core/egress.ts'
 import type { StorageErrorCode } from '../../errors.ts'
 import { describeExchange } from '../../net/errors.ts'
 import { readRetryAfter } from '../../net/errors.ts'
-import { httpFailure, type Missing, responseFailure } from '../shared/errors.ts'
+import { httpFailure, type NotFoundCode, responseFailure } from '../shared/errors.ts'
 import { asObject } from '../shared/rest-client.ts'
 
 /** Retry delay after the daily limit. Google counts days in its own time zone, and does not say when one ends. */
@@ -30,7 +30,7 @@ const REASONS: Readonly<Record<string, StorageErrorCode>> = {
   parentNotAFolder: 'FOLDER_NOT_FOUND'
 }
 const BY_REASON: ReadonlyMap<string, StorageErrorCode> = new Map(Object.entries(REASONS))
-const DISABLED: ReadonlySet<string> = new Set(['accessNotConfigured', 'SERVICE_DISABLED'])
+const API_DISABLED_REASONS: ReadonlySet<string> = new Set(['accessNotConfigured', 'SERVICE_DISABLED'])
 
 /**
  * Maps an error response by its reason, never by its message. Most have status 403, including throttling.
@@ -39,20 +39,22 @@ const DISABLED: ReadonlySet<string> = new Set(['accessNotConfigured', 'SERVICE_D
  */
 export function driveFailure(
   method: string,
-  answer: Omit<HttpAnswer, 'body' | 'discard'>,
+  response: Omit<HttpResponse, 'body' | 'discard'>,
   data: unknown,
-  missing: Missing
+  missing: NotFoundCode
 ): StorageError {
-  const { status, headers, url } = answer
-  const exchange = describeExchange(method, url, answer)
-  const { reasons, location } = readRefusal(data)
+  const { status, headers, url } = response
+  const exchange = describeExchange(method, url, response)
+  const { reasons, location } = parseErrorBody(data)
   const reason = reasons.find((each) => BY_REASON.has(each))
   const code = reason === undefined ? undefined : BY_REASON.get(reason)
   if (code !== undefined && reason !== undefined && status >= 400 && status < 500) {
     // A 403 contains no delay: Google's documentation asks to back off and try again.
-    const told = readRetryAfter(headers) ?? (status === 403 ? 0 : undefined)
-    const retryAfterMs = code === 'PROVIDER_THROTTLED' ? waitOf(reason, told) : undefined
-    const hint = DISABLED.has(reason) ? ': enable the Drive API in the Google Cloud project of the OAuth client' : ''
+    const statedDelayMs = readRetryAfter(headers) ?? (status === 403 ? 0 : undefined)
+    const retryAfterMs = code === 'PROVIDER_THROTTLED' ? retryDelayOf(reason, statedDelayMs) : undefined
+    const hint = API_DISABLED_REASONS.has(reason)
+      ? ': enable the Drive API in the Google Cloud project of the OAuth client'
+      : ''
     return responseFailure(code, status, {
       cause: new Diagnosis(`${exchange}, ${reason}${hint}`),
       ...(retryAfterMs !== undefined && { retryAfterMs })
@@ -68,18 +70,18 @@ export function driveFailure(
   if ((status === 404 && reasons.length === 0) || (status === 400 && method === 'GET')) {
     return responseFailure('PROVIDER_ERROR', status, { cause: new Diagnosis(exchange) })
   }
-  return httpFailure(method, answer, missing)
+  return httpFailure(method, response, missing)
 }
 
-function waitOf(reason: string, retryAfterMs: number | undefined): number | undefined {
+function retryDelayOf(reason: string, retryAfterMs: number | undefined): number | undefined {
   return reason === 'dailyLimitExceeded' ? Math.max(DAILY_LIMIT_MS, retryAfterMs ?? 0) : retryAfterMs
 }
 
-function readRefusal(data: unknown): { readonly reasons: readonly string[]; readonly location: unknown } {
+function parseErrorBody(data: unknown): { readonly reasons: readonly string[]; readonly location: unknown } {
   const { errors, details } = asObject(asObject(data)['error'])
-  const told = [errors, details].flatMap((list): unknown[] => (Array.isArray(list) ? list : [])).map(asObject)
+  const errorItems = [errors, details].flatMap((list): unknown[] => (Array.isArray(list) ? list : [])).map(asObject)
   return {
-    reasons: told.map(({ reason }) => reason).filter((reason) => typeof reason === 'string'),
-    location: told[0]?.['location']
+    reasons: errorItems.map(({ reason }) => reason).filter((reason) => typeof reason === 'string'),
+    location: errorItems[0]?.['location']
   }
 }

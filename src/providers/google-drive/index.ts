@@ -15,7 +15,7 @@ import type { Entry, EntryPage } from '../../core/entry.ts'
 import type { AuthorizationServer } from '../../core/oauth.ts'
 import { defineProvider, type OAuthOpenContext, type OAuthProvider } from '../../core/provider.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
-import { egressFetch } from '../../net/egress.ts'
+import { createEgressFetch } from '../../net/egress.ts'
 import { withBearer } from '../shared/bearer.ts'
 import { failure } from '../shared/errors.ts'
 import { importSdk } from '../shared/import-sdk.ts'
@@ -25,9 +25,9 @@ import { downloadFile } from './download.ts'
 import { FOLDER, parseId, readSize } from './entries.ts'
 import { listFolder } from './list.ts'
 import { FILE_FIELDS } from './query.ts'
-import { type DriveServer, learnRoot, look, Places, rootIdFor, toEntry } from './session.ts'
-import { withTargets } from './shortcuts.ts'
-import { checkedParent, namesakes, uploadFile } from './upload.ts'
+import { type DriveSession, storeRootId, getItem, DriveIndex, ensureRootId, toEntry } from './session.ts'
+import { withTargetStates } from './shortcuts.ts'
+import { requireParentFolder, findByName, uploadFile } from './upload.ts'
 
 /** The endpoints of the service. */
 export interface DriveEndpoints {
@@ -73,8 +73,8 @@ export function googleDrive(endpoints: DriveEndpoints = GOOGLE): OAuthProvider {
 }
 
 /** Google retains an operation for at least 12 hours. */
-const RENDERING_MS = 11 * 3_600_000
-const MAX_RENDERINGS = 100
+const DOWNLOAD_OPERATION_TTL_MS = 11 * 3_600_000
+const MAX_DOWNLOAD_OPERATIONS = 100
 
 /**
  * Opens a connection without making a request.
@@ -101,7 +101,7 @@ export async function openDrive(
     rootUrl: `${origin}/`,
     // Otherwise the environment may set another.
     universeDomain: 'googleapis.com',
-    fetchImplementation: egressFetch(send),
+    fetchImplementation: createEgressFetch(send),
     // Unused by our fetch. With an agent set, the SDK does not read a proxy from the environment.
     agent: egress.agents.https,
     // Retries are a layer of ours; Google's own ignores `Retry-After`.
@@ -112,8 +112,8 @@ export async function openDrive(
   })
   return new GoogleDriveBackend({
     client: new DriveClient(drive, origin),
-    places: new Places(),
-    renderings: new LRUCache({ max: MAX_RENDERINGS, ttl: RENDERING_MS }),
+    driveIndex: new DriveIndex(),
+    downloadOperations: new LRUCache({ max: MAX_DOWNLOAD_OPERATIONS, ttl: DOWNLOAD_OPERATION_TTL_MS }),
     origin,
     contentOrigins,
     contentHosts,
@@ -140,44 +140,44 @@ export const CAPABILITIES: Capabilities = {
 export class GoogleDriveBackend implements StorageBackend {
   readonly provider = 'google_drive'
   readonly capabilities = CAPABILITIES
-  readonly #server: DriveServer
+  readonly #session: DriveSession
 
-  constructor(server: DriveServer) {
-    this.#server = server
+  constructor(session: DriveSession) {
+    this.#session = session
   }
 
   async listFolder(folderId: string | null, call: ListCall): Promise<EntryPage> {
     call.signal.throwIfAborted()
-    return listFolder(this.#server, folderId, call)
+    return listFolder(this.#session, folderId, call)
   }
 
   async stat(id: string, call: Call): Promise<Entry> {
     call.signal.throwIfAborted()
-    const file = await look(this.#server, parseId(id, 'OBJECT_NOT_FOUND'), call, 'OBJECT_NOT_FOUND')
-    const entry = await toEntry(this.#server, file, call)
-    const [resolved = entry] = await withTargets(this.#server, [entry], call)
+    const file = await getItem(this.#session, parseId(id, 'OBJECT_NOT_FOUND'), call, 'OBJECT_NOT_FOUND')
+    const entry = await toEntry(this.#session, file, call)
+    const [resolved = entry] = await withTargetStates(this.#session, [entry], call)
     return resolved
   }
 
   async download(id: string, call: DownloadCall): Promise<Download> {
     call.signal.throwIfAborted()
-    return downloadFile(this.#server, parseId(id, 'OBJECT_NOT_FOUND'), call)
+    return downloadFile(this.#session, parseId(id, 'OBJECT_NOT_FOUND'), call)
   }
 
   async upload(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry> {
-    return uploadFile(this.#server, target, body, call)
+    return uploadFile(this.#session, target, body, call)
   }
 
   /** Moves a file to the trash. Google would also remove a folder with its content, so the type is checked first. */
   async remove(id: string, call: Call): Promise<void> {
     call.signal.throwIfAborted()
-    const { client } = this.#server
-    const about = parseId(id, 'OBJECT_NOT_FOUND')
-    const parameters = { fileId: about.id, supportsAllDrives: true, fields: 'id', requestBody: { trashed: true } }
+    const { client } = this.#session
+    const itemId = parseId(id, 'OBJECT_NOT_FOUND')
+    const parameters = { fileId: itemId.id, supportsAllDrives: true, fields: 'id', requestBody: { trashed: true } }
     try {
-      const { mimeType } = await look(this.#server, about, call, 'OBJECT_NOT_FOUND')
+      const { mimeType } = await getItem(this.#session, itemId, call, 'OBJECT_NOT_FOUND')
       if (mimeType === FOLDER) throw new StorageError('INVALID_REQUEST', 'Only files can be removed.')
-      await client.call({ signal: call.signal, missing: 'OBJECT_NOT_FOUND', about }, (drive, options) =>
+      await client.call({ signal: call.signal, missing: 'OBJECT_NOT_FOUND', itemId }, (drive, options) =>
         drive.files.update(parameters, options)
       )
     } catch (error) {
@@ -189,28 +189,28 @@ export class GoogleDriveBackend implements StorageBackend {
   async createFolder(parentId: string | null, name: string, call: Call): Promise<Entry> {
     call.signal.throwIfAborted()
     requireName(name)
-    const parent = await checkedParent(this.#server, parentId, call)
-    const others = await namesakes(this.#server, parent, name, call)
+    const parent = await requireParentFolder(this.#session, parentId, call)
+    const others = await findByName(this.#session, parent, name, call)
     if (others.some(({ kind }) => kind === 'folder')) throw failure('ALREADY_EXISTS')
-    await rootIdFor(this.#server, parent, call)
+    await ensureRootId(this.#session, parent, call)
     const requestBody = { name, mimeType: FOLDER, parents: [parent.id] }
     const parameters = { supportsAllDrives: true, fields: FILE_FIELDS, requestBody }
-    const { client, places } = this.#server
-    const asked = { signal: call.signal, missing: 'FOLDER_NOT_FOUND', about: parent } as const
-    const folder = await client.call(asked, (drive, options) => drive.files.create(parameters, options))
-    places.learn(folder)
-    learnRoot(this.#server, parent, folder)
-    return toEntry(this.#server, folder, call)
+    const { client, driveIndex } = this.#session
+    const request = { signal: call.signal, missing: 'FOLDER_NOT_FOUND', about: parent } as const
+    const folder = await client.call(request, (drive, options) => drive.files.create(parameters, options))
+    driveIndex.updateFromFile(folder)
+    storeRootId(this.#session, parent, folder)
+    return toEntry(this.#session, folder, call)
   }
 
   async account(call: Call): Promise<Account> {
     call.signal.throwIfAborted()
-    return readAccount(this.#server, call)
+    return readAccount(this.#session, call)
   }
 }
 
 /** Returns the current user. A quota without a limit belongs to an organisation with unlimited or pooled storage. */
-export async function readAccount({ client }: DriveServer, { signal }: Call): Promise<Account> {
+export async function readAccount({ client }: DriveSession, { signal }: Call): Promise<Account> {
   const fields = 'user(displayName,emailAddress,permissionId),storageQuota'
   const { user, storageQuota } = await client.call({ signal, missing: 'OBJECT_NOT_FOUND' }, (drive, options) =>
     drive.about.get({ fields }, options)

@@ -5,17 +5,17 @@ import { isStorageError } from '../../errors.ts'
 import { failure } from '../shared/errors.ts'
 import { invalidCursor, readJsonCursor, requireLimit } from '../shared/paging.ts'
 import { asObject } from '../shared/rest-client.ts'
-import { driveEntry, type DriveId, fileEntry, parseId, ROOT } from './entries.ts'
+import { driveEntry, type ItemId, fileEntry, parseId, ROOT } from './entries.ts'
 import { childrenQuery, type Corpus, listParameters } from './query.ts'
-import { DRIVE_FIELDS, type DriveServer, lookAtFolder, rootId } from './session.ts'
-import { withTargets } from './shortcuts.ts'
+import { DRIVE_FIELDS, type DriveSession, getFolder, getRootId } from './session.ts'
+import { withTargetStates } from './shortcuts.ts'
 
 /** A listed folder: the id for Google, and the id that clients receive. */
-interface Folder extends DriveId {
-  readonly shownAs: string
+interface Folder extends ItemId {
+  readonly publicId: string
 }
 
-interface Files {
+interface FilesPage {
   readonly entries: readonly Entry[]
   readonly token: string | null
   readonly isPartial: boolean
@@ -23,33 +23,33 @@ interface Files {
   readonly isEmpty: boolean
 }
 
-const ROOT_FOLDER: Folder = { id: ROOT, resourceKey: null, shownAs: ROOT }
+const ROOT_FOLDER: Folder = { id: ROOT, resourceKey: null, publicId: ROOT }
 
 /** Returns one page of a folder in one call. Empty folders, shortcuts and the drives of the root need more. */
-export async function listFolder(server: DriveServer, folderId: string | null, call: ListCall): Promise<EntryPage> {
+export async function listFolder(session: DriveSession, folderId: string | null, call: ListCall): Promise<EntryPage> {
   requireLimit(call.limit)
-  const folder = await folderOf(server, folderId, call)
-  const place = call.cursor === undefined ? null : readCursor(call.cursor, call.limit)
-  if (place?.phase === 'drives' && (folder.id !== ROOT || call.kind !== undefined)) {
+  const folder = await resolveFolder(session, folderId, call)
+  const cursor = call.cursor === undefined ? null : readCursor(call.cursor, call.limit)
+  if (cursor?.phase === 'drives' && (folder.id !== ROOT || call.kind !== undefined)) {
     throw invalidCursor()
   }
-  if (place?.phase === 'files') return filesPage(server, folder, place, call)
-  if (folder.id === ROOT && call.kind === undefined) return rootPage(server, place, call)
-  return firstPage(server, folder, call)
+  if (cursor?.phase === 'files') return listFilesPage(session, folder, cursor, call)
+  if (folder.id === ROOT && call.kind === undefined) return listRootPage(session, cursor, call)
+  return listFirstPage(session, folder, call)
 }
 
 /** Lists the shared drives. After the last of them, adds the top of My Drive if at least half of the page is free. */
-async function rootPage(server: DriveServer, place: Place | null, call: ListCall): Promise<EntryPage> {
+async function listRootPage(session: DriveSession, cursor: Cursor | null, call: ListCall): Promise<EntryPage> {
   const { limit } = call
-  const pageSize = place?.pageSize ?? Math.min(limit, MAX_DRIVES)
-  const drives = await listDrives(server, place?.token ?? null, pageSize, call)
+  const pageSize = cursor?.pageSize ?? Math.min(limit, MAX_DRIVES)
+  const drives = await listDrives(session, cursor?.token ?? null, pageSize, call)
   const next = { phase: 'drives', token: drives.token, pageSize, driveId: null, isPartial: false } as const
-  if (drives.token !== null) return toPage(ROOT_FOLDER, drives.entries, next, false)
+  if (drives.token !== null) return toEntryPage(ROOT_FOLDER, drives.entries, next, false)
   // All pages of the files must have the size of the first one, which therefore contains fewer files.
-  const room = limit - drives.entries.length
-  const files = { ...next, phase: 'files', token: null, pageSize: room } as const
-  if (room < limit / 2) return toPage(ROOT_FOLDER, drives.entries, { ...files, pageSize: limit }, false)
-  const page = await filesPage(server, ROOT_FOLDER, files, call)
+  const remaining = limit - drives.entries.length
+  const files = { ...next, phase: 'files', token: null, pageSize: remaining } as const
+  if (remaining < limit / 2) return toEntryPage(ROOT_FOLDER, drives.entries, { ...files, pageSize: limit }, false)
+  const page = await listFilesPage(session, ROOT_FOLDER, files, call)
   return { ...page, entries: [...drives.entries, ...page.entries] }
 }
 
@@ -57,46 +57,51 @@ async function rootPage(server: DriveServer, place: Place | null, call: ListCall
  * Returns a folder's first page, using the shared drive in which the folder was last seen. To a search, a missing
  * folder or a file looks like an empty folder, so an empty result is checked with a request for the folder.
  */
-async function firstPage(server: DriveServer, folder: Folder, call: ListCall): Promise<EntryPage> {
-  const { places } = server
-  const begin = (driveId: string | null): Place => {
+async function listFirstPage(session: DriveSession, folder: Folder, call: ListCall): Promise<EntryPage> {
+  const { driveIndex } = session
+  const firstCursor = (driveId: string | null): Cursor => {
     return { phase: 'files', token: null, pageSize: call.limit, driveId, isPartial: false }
   }
-  const known = begin(places.driveOf(folder.id))
-  const listed = await listFiles(server, folder, known, call).catch((error: unknown) => {
-    if (known.driveId === null || !isStorageError(error, 'FOLDER_NOT_FOUND')) throw error
-    places.forget(folder.id)
+  const cursor = firstCursor(driveIndex.driveIdOf(folder.id))
+  const page = await listFiles(session, folder, cursor, call).catch((error: unknown) => {
+    if (cursor.driveId === null || !isStorageError(error, 'FOLDER_NOT_FOUND')) throw error
+    driveIndex.delete(folder.id)
     return null
   })
-  if (listed !== null && (!listed.isEmpty || folder.id === ROOT)) return pageOf(folder, known, listed)
-  const { driveId = null } = await lookAtFolder(server, folder, call)
-  if (listed !== null && (known.driveId === null || driveId === known.driveId)) return pageOf(folder, known, listed)
+  if (page !== null && (!page.isEmpty || folder.id === ROOT)) return toFilesPage(folder, cursor, page)
+  const { driveId = null } = await getFolder(session, folder, call)
+  if (page !== null && (cursor.driveId === null || driveId === cursor.driveId)) return toFilesPage(folder, cursor, page)
   // The folder was moved to another drive.
-  return filesPage(server, folder, begin(driveId), call)
+  return listFilesPage(session, folder, firstCursor(driveId), call)
 }
 
-async function filesPage(server: DriveServer, folder: Folder, place: Place, call: ListCall): Promise<EntryPage> {
-  return pageOf(folder, place, await listFiles(server, folder, place, call))
+async function listFilesPage(
+  session: DriveSession,
+  folder: Folder,
+  cursor: Cursor,
+  call: ListCall
+): Promise<EntryPage> {
+  return toFilesPage(folder, cursor, await listFiles(session, folder, cursor, call))
 }
 
-async function listFiles(server: DriveServer, folder: Folder, place: Place, call: ListCall): Promise<Files> {
-  const { client, places } = server
+async function listFiles(session: DriveSession, folder: Folder, cursor: Cursor, call: ListCall): Promise<FilesPage> {
+  const { client, driveIndex } = session
   const { signal, kind } = call
-  const corpus: Corpus = folder.id === ROOT ? 'user' : place.driveId === null ? null : { driveId: place.driveId }
-  const parameters = listParameters(childrenQuery(folder.id, kind), corpus, place.pageSize)
-  const page = place.token === null ? parameters : { ...parameters, pageToken: place.token }
-  const answer = await client.call({ signal, missing: 'FOLDER_NOT_FOUND', about: folder }, (drive, options) =>
+  const corpus: Corpus = folder.id === ROOT ? 'user' : cursor.driveId === null ? null : { driveId: cursor.driveId }
+  const parameters = listParameters(childrenQuery(folder.id, kind), corpus, cursor.pageSize)
+  const page = cursor.token === null ? parameters : { ...parameters, pageToken: cursor.token }
+  const response = await client.call({ signal, missing: 'FOLDER_NOT_FOUND', itemId: folder }, (drive, options) =>
     drive.files.list(page, options)
   )
-  const files = requireFiles(answer.files, place.pageSize)
-  for (const file of files) places.learn(file)
-  if (folder.id === ROOT) places.root ??= files[0]?.parents?.[0] ?? null
-  const entries = files.map((file) => fileEntry(file, { parentId: folder.shownAs }))
-  const wanted = kind === undefined ? entries : entries.filter((entry) => entry.kind === kind)
+  const files = requireFiles(response.files, cursor.pageSize)
+  for (const file of files) driveIndex.updateFromFile(file)
+  if (folder.id === ROOT) driveIndex.rootId ??= files[0]?.parents?.[0] ?? null
+  const entries = files.map((file) => fileEntry(file, { parentId: folder.publicId }))
+  const matching = kind === undefined ? entries : entries.filter((entry) => entry.kind === kind)
   return {
-    entries: await withTargets(server, wanted, call),
-    token: answer.nextPageToken === '' ? null : (answer.nextPageToken ?? null),
-    isPartial: place.isPartial || answer.incompleteSearch === true,
+    entries: await withTargetStates(session, matching, call),
+    token: response.nextPageToken === '' ? null : (response.nextPageToken ?? null),
+    isPartial: cursor.isPartial || response.incompleteSearch === true,
     isEmpty: files.length === 0
   }
 }
@@ -107,14 +112,19 @@ function requireFiles(files: unknown, pageSize: number): drive_v3.Schema$File[] 
   throw failure('PROVIDER_ERROR', 'Google Drive returned no list of files, or more files than requested')
 }
 
-function pageOf(folder: Folder, place: Place, { entries, token, isPartial }: Files): EntryPage {
-  return toPage(folder, entries, token === null ? null : { ...place, token, isPartial }, isPartial)
+function toFilesPage(folder: Folder, cursor: Cursor, { entries, token, isPartial }: FilesPage): EntryPage {
+  return toEntryPage(folder, entries, token === null ? null : { ...cursor, token, isPartial }, isPartial)
 }
 
-function toPage({ shownAs }: Folder, entries: readonly Entry[], next: Place | null, isPartial: boolean): EntryPage {
+function toEntryPage(
+  { publicId }: Folder,
+  entries: readonly Entry[],
+  next: Cursor | null,
+  isPartial: boolean
+): EntryPage {
   const reason: IncompleteReason | null = next !== null ? 'more' : isPartial ? 'provider-partial' : null
   return {
-    folder: { id: shownAs, name: null, parentId: null },
+    folder: { id: publicId, name: null, parentId: null },
     entries,
     next: next === null ? null : writeCursor(next),
     complete: reason === null,
@@ -123,19 +133,19 @@ function toPage({ shownAs }: Folder, entries: readonly Entry[], next: Place | nu
 }
 
 /** Ids of roots, of My Drive and of shared drives, start like this (seen; not documented). */
-const ROOT_ID = /^0A/
+const ROOT_ID_PATTERN = /^0A/
 
 /** Maps all ids of the root to one. @throws StorageError `FOLDER_NOT_FOUND` for an invalid id */
-async function folderOf(server: DriveServer, folderId: string | null, call: ListCall): Promise<Folder> {
+async function resolveFolder(session: DriveSession, folderId: string | null, call: ListCall): Promise<Folder> {
   if (folderId === null || folderId === ROOT) return ROOT_FOLDER
   const parsed = parseId(folderId, 'FOLDER_NOT_FOUND')
-  const mayBeRoot = ROOT_ID.test(parsed.id) && server.places.driveOf(parsed.id) === null
-  const root = mayBeRoot ? await rootId(server, call) : server.places.root
-  return parsed.id === root ? ROOT_FOLDER : { ...parsed, shownAs: folderId }
+  const mayBeRoot = ROOT_ID_PATTERN.test(parsed.id) && session.driveIndex.driveIdOf(parsed.id) === null
+  const root = mayBeRoot ? await getRootId(session, call) : session.driveIndex.rootId
+  return parsed.id === root ? ROOT_FOLDER : { ...parsed, publicId: folderId }
 }
 
 /** The position at which a listing continues: Google's page token, and the parameters that belong to it. */
-export interface Place {
+export interface Cursor {
   /** The root lists the shared drives first. */
   readonly phase: 'drives' | 'files'
   /** `null` for the beginning of the phase. */
@@ -146,25 +156,25 @@ export interface Place {
   readonly isPartial: boolean
 }
 
-const ID = /^[\w-]{1,200}$/
+const DRIVE_ID_PATTERN = /^[\w-]{1,200}$/
 
-export function writeCursor({ phase, token, pageSize, driveId, isPartial }: Place): string {
+export function writeCursor({ phase, token, pageSize, driveId, isPartial }: Cursor): string {
   return JSON.stringify([phase, token, pageSize, driveId, isPartial])
 }
 
 /** @throws StorageError `INVALID_CURSOR` */
-export function readCursor(cursor: string, limit: number): Place {
-  return readJsonCursor(cursor, ([phase, token, pageSize, driveId, isPartial]) => {
-    const isPlace =
+export function readCursor(encodedCursor: string, limit: number): Cursor {
+  return readJsonCursor(encodedCursor, ([phase, token, pageSize, driveId, isPartial]) => {
+    const isValid =
       (phase === 'files' || (phase === 'drives' && token !== null && driveId === null)) &&
       (token === null || (typeof token === 'string' && token !== '')) &&
       typeof pageSize === 'number' &&
       Number.isInteger(pageSize) &&
       pageSize >= 1 &&
       pageSize <= limit &&
-      (driveId === null || (typeof driveId === 'string' && ID.test(driveId))) &&
+      (driveId === null || (typeof driveId === 'string' && DRIVE_ID_PATTERN.test(driveId))) &&
       typeof isPartial === 'boolean'
-    return isPlace ? { phase, token, pageSize, driveId, isPartial } : null
+    return isValid ? { phase, token, pageSize, driveId, isPartial } : null
   })
 }
 
@@ -173,24 +183,24 @@ export const MAX_DRIVES = 100
 
 /** Returns a page of the shared drives; none if the grant lacks the scope. */
 export async function listDrives(
-  { client, places }: DriveServer,
+  { client, driveIndex }: DriveSession,
   token: string | null,
   pageSize: number,
   { signal }: Call
 ): Promise<{ readonly entries: readonly Entry[]; readonly token: string | null }> {
   const parameters = { pageSize, fields: `nextPageToken,drives(${DRIVE_FIELDS})` }
   const page = token === null ? parameters : { ...parameters, pageToken: token }
-  const answer = await client
+  const response = await client
     .call({ signal, missing: 'FOLDER_NOT_FOUND' }, (drive, options) => drive.drives.list(page, options))
     .catch((error: unknown) => {
       if (token === null && isStorageError(error, 'INSUFFICIENT_SCOPE')) return { drives: [], nextPageToken: null }
       throw error
     })
-  const { drives, nextPageToken } = answer
+  const { drives, nextPageToken } = response
   if (!Array.isArray(drives) || drives.length > pageSize) {
     throw failure('PROVIDER_ERROR', 'Google Drive returned no list of drives, or more drives than requested')
   }
   const entries = drives.map((drive) => driveEntry(asObject(drive)))
-  for (const { id } of entries) places.learnDrive(id)
+  for (const { id } of entries) driveIndex.addDrive(id)
   return { entries, token: nextPageToken === '' ? null : (nextPageToken ?? null) }
 }

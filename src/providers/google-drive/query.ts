@@ -11,15 +11,15 @@ export const FILE_FIELDS =
   'shortcutDetails,resourceKey,capabilities(canDownload,canEdit,canAddChildren,canListChildren)'
 
 /** Quotes a string for Drive's query language. */
-export function quoted(text: string): string {
+export function quote(text: string): string {
   return `'${text.replace(/[\\']/g, '\\$&')}'`
 }
 
 /** Returns the query for a folder's items, of all kinds or of one. */
 export function childrenQuery(folderId: string, kind?: ListCall['kind']): string {
-  const children = `${quoted(folderId)} in parents and trashed = false`
-  if (kind === 'folder') return `${children} and mimeType = ${quoted(FOLDER)}`
-  if (kind === 'file') return `${children} and mimeType != ${quoted(FOLDER)} and mimeType != ${quoted(SHORTCUT)}`
+  const children = `${quote(folderId)} in parents and trashed = false`
+  if (kind === 'folder') return `${children} and mimeType = ${quote(FOLDER)}`
+  if (kind === 'file') return `${children} and mimeType != ${quote(FOLDER)} and mimeType != ${quote(SHORTCUT)}`
   return children
 }
 

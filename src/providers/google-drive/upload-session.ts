@@ -1,15 +1,15 @@
 import { Readable } from 'node:stream'
-import type { HttpAnswer } from '../../core/egress.ts'
+import type { HttpResponse } from '../../core/egress.ts'
 import { isSameOrigin } from '../../net/http-client.ts'
 import { readRetryAfter } from '../../net/errors.ts'
-import { failure, incomplete } from '../shared/errors.ts'
-import { Patience } from '../shared/upload-retry.ts'
-import { readProblem } from '../shared/rest-client.ts'
-import { type Chunk, withoutFirst } from '../shared/upload.ts'
+import { failure, transientFailure } from '../shared/errors.ts'
+import { UploadRetry } from '../shared/upload-retry.ts'
+import { readErrorBody } from '../shared/rest-client.ts'
+import { type Chunk, skipBytes } from '../shared/upload.ts'
 import { driveFailure } from './errors.ts'
-import type { DriveServer } from './session.ts'
+import type { DriveSession } from './session.ts'
 
-const ACCEPTED = /^bytes=0-(\d{1,15})$/
+const ACCEPTED_RANGE = /^bytes=0-(\d{1,15})$/
 
 /** The outcome of a chunk: the number of bytes that Google has, or the completed file. */
 type Outcome = { readonly accepted: number } | { readonly file: unknown }
@@ -19,21 +19,21 @@ type Outcome = { readonly accepted: number } | { readonly file: unknown }
  * requests to it carry no token, and no message contains it.
  */
 export class UploadSession {
-  readonly #server: DriveServer
+  readonly #session: DriveSession
   readonly #url: URL
   readonly #signal: AbortSignal
-  readonly #patience: Patience
+  readonly #retry: UploadRetry
 
   /** @throws StorageError `PROVIDER_ERROR` for a URL outside the API's origin */
-  constructor(server: DriveServer, location: string | undefined, signal: AbortSignal) {
+  constructor(session: DriveSession, location: string | undefined, signal: AbortSignal) {
     const url = location !== undefined && URL.canParse(location) ? new URL(location) : null
-    const isOurs =
-      url !== null && isSameOrigin(url, new URL(server.origin)) && url.username === '' && url.password === ''
-    if (!isOurs) throw failure('PROVIDER_ERROR', 'Google Drive returned no upload URL on its own origin')
-    this.#server = server
+    const isValid =
+      url !== null && isSameOrigin(url, new URL(session.origin)) && url.username === '' && url.password === ''
+    if (!isValid) throw failure('PROVIDER_ERROR', 'Google Drive returned no upload URL on its own origin')
+    this.#session = session
     this.#url = url
     this.#signal = signal
-    this.#patience = new Patience(signal)
+    this.#retry = new UploadRetry(signal)
   }
 
   /**
@@ -45,37 +45,37 @@ export class UploadSession {
   async send({ pieces, length, isLast }: Chunk, start: number): Promise<unknown> {
     const end = start + length
     const total = isLast ? String(end) : '*'
-    let at = start
+    let offset = start
     for (;;) {
-      const rest = withoutFirst(pieces, at - start)
-      const range = at === end ? `bytes */${total}` : `bytes ${at}-${end - 1}/${total}`
-      const outcome = (await this.#put(range, rest, end - at)) ?? (await this.#query(total))
+      const rest = skipBytes(pieces, offset - start)
+      const range = offset === end ? `bytes */${total}` : `bytes ${offset}-${end - 1}/${total}`
+      const outcome = (await this.#put(range, rest, end - offset)) ?? (await this.#getStatus(total))
       if ('file' in outcome) {
         if (!isLast) throw failure('PROVIDER_ERROR', 'Google Drive completed the upload before its end')
         return outcome.file
       }
       const { accepted } = outcome
       // Fails if Google lost accepted bytes or counts more than were sent.
-      if (accepted < at || accepted > end)
+      if (accepted < offset || accepted > end)
         throw failure('PROVIDER_ERROR', 'Google Drive reported an invalid byte count')
-      if (accepted > at) this.#patience.restore()
+      if (accepted > offset) this.#retry.reset()
       if (accepted === end && !isLast) return null
-      if (accepted === at) await this.#patience.pause(incomplete('Google Drive accepted no bytes of the upload'))
-      at = accepted
+      if (accepted === offset) await this.#retry.pause(transientFailure('Google Drive accepted no bytes of the upload'))
+      offset = accepted
     }
   }
 
   /** Deletes the session, which Google would otherwise store for a week. Runs in the background. */
   cancel(): void {
     const request = { method: 'DELETE', url: this.#url, signal: new AbortController().signal }
-    this.#server.egress
+    this.#session.egress
       .request({ ...request, headers: { 'content-length': '0' } })
-      .then((answer) => answer.discard())
+      .then((response) => response.discard())
       .catch(() => {})
   }
 
   /** Returns the state of the upload, and retries until Google reports it. */
-  async #query(total: string): Promise<Outcome> {
+  async #getStatus(total: string): Promise<Outcome> {
     for (;;) {
       const outcome = await this.#put(`bytes */${total}`, [], 0)
       if (outcome !== null) return outcome
@@ -84,9 +84,9 @@ export class UploadSession {
 
   /** @returns `null`, after a back-off, if the outcome is unknown */
   async #put(range: string, pieces: readonly Buffer[], length: number): Promise<Outcome | null> {
-    let answer: HttpAnswer
+    let response: HttpResponse
     try {
-      answer = await this.#server.egress.request({
+      response = await this.#session.egress.request({
         method: 'PUT',
         url: this.#url,
         signal: this.#signal,
@@ -97,30 +97,30 @@ export class UploadSession {
       })
     } catch (error) {
       this.#signal.throwIfAborted()
-      return this.#outlive(error)
+      return this.#backOff(error)
     }
-    const { status, headers } = answer
-    const problem = await readProblem(answer, this.#server.timeouts.idleMs)
+    const { status, headers } = response
+    const problem = await readErrorBody(response, this.#session.timeouts.idleMs)
     this.#signal.throwIfAborted()
-    if (status === 308) return { accepted: acceptedOf(headers['range']) }
+    if (status === 308) return { accepted: readAcceptedBytes(headers['range']) }
     if (status === 200 || status === 201) {
       // Without the file in the body, it is unknown whether it was stored.
-      return problem === undefined ? this.#outlive(failure('PROVIDER_UNAVAILABLE')) : { file: problem }
+      return problem === undefined ? this.#backOff(failure('PROVIDER_UNAVAILABLE')) : { file: problem }
     }
-    if (status === 404 || status === 410) throw incomplete('Google Drive no longer knows the upload session')
-    return this.#outlive(driveFailure('PUT', answer, problem, 'FOLDER_NOT_FOUND'), readRetryAfter(headers))
+    if (status === 404 || status === 410) throw transientFailure('Google Drive no longer knows the upload session')
+    return this.#backOff(driveFailure('PUT', response, problem, 'FOLDER_NOT_FOUND'), readRetryAfter(headers))
   }
 
-  async #outlive(error: unknown, retryAfterMs?: number): Promise<null> {
-    await this.#patience.outlive(error, retryAfterMs)
+  async #backOff(error: unknown, retryAfterMs?: number): Promise<null> {
+    await this.#retry.backOff(error, retryAfterMs)
     return null
   }
 }
 
 /** Returns the number of bytes that Google has, from the `Range` of a 308; 0 without that header. */
-function acceptedOf(range: string | undefined): number {
+function readAcceptedBytes(range: string | undefined): number {
   if (range === undefined) return 0
-  const [, last] = ACCEPTED.exec(range) ?? []
+  const [, last] = ACCEPTED_RANGE.exec(range) ?? []
   if (last === undefined) throw failure('PROVIDER_ERROR', 'Google Drive reported no valid upload progress')
   return Number(last) + 1
 }

@@ -5,12 +5,12 @@ import type { Entry } from '../../core/entry.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import { failure } from '../shared/errors.ts'
 import { requireName } from '../shared/names.ts'
-import { asObject, readProblem } from '../shared/rest-client.ts'
+import { asObject, readErrorBody } from '../shared/rest-client.ts'
 import { chunksOf, requireMediaType, uploadFrom, type UploadSource } from '../shared/upload.ts'
-import { type DriveId, fileEntry, isNative, keyHeader, parseId, readSize, ROOT } from './entries.ts'
+import { type ItemId, fileEntry, isNative, resourceKeyHeader, parseId, readSize, ROOT } from './entries.ts'
 import { driveFailure } from './errors.ts'
-import { childrenQuery, FILE_FIELDS, listParameters, quoted } from './query.ts'
-import { type DriveServer, learnRoot, look, lookAtFolder, rootIdFor, toEntry } from './session.ts'
+import { childrenQuery, FILE_FIELDS, listParameters, quote } from './query.ts'
+import { type DriveSession, storeRootId, getItem, getFolder, ensureRootId, toEntry } from './session.ts'
 import { UploadSession } from './upload-session.ts'
 
 /** A multiple of 256 KiB, as Google requires. One chunk is buffered in memory. */
@@ -18,29 +18,29 @@ const CHUNK_BYTES = 8 * 1024 * 1024
 
 /** Stores a stream in a session, chunk by chunk. The file appears only after the last chunk of a complete body. */
 export async function uploadFile(
-  server: DriveServer,
+  session: DriveSession,
   target: UploadTarget,
   body: Readable,
   call: UploadCall
 ): Promise<Entry> {
   return uploadFrom(body, call, async (source) => {
     requireUploadable(target.mimeType)
-    const destination = await findDestination(server, target, call)
+    const destination = await findDestination(session, target, call)
     const parent = 'parent' in destination ? destination.parent : null
-    await rootIdFor(server, parent, call)
-    const session = await begin(server, destination, target.mimeType, call)
+    await ensureRootId(session, parent, call)
+    const uploadSession = await startUploadSession(session, destination, target.mimeType, call)
     try {
-      const file = await sendAll(session, source)
+      const file = await sendChunks(uploadSession, source)
       if (typeof file.id !== 'string') throw failure('PROVIDER_ERROR', 'Google Drive returned no id of the stored file')
-      if (readSize(file.size) !== source.count) {
-        throw failure('PROVIDER_ERROR', `Google Drive did not store exactly ${source.count} bytes`)
+      if (readSize(file.size) !== source.receivedBytes) {
+        throw failure('PROVIDER_ERROR', `Google Drive did not store exactly ${source.receivedBytes} bytes`)
       }
-      learnRoot(server, parent, file)
+      storeRootId(session, parent, file)
       call.onStored?.('name' in destination)
       const { resourceKey } = 'id' in destination ? destination : file
-      return await toEntry(server, { ...file, resourceKey: file.resourceKey ?? resourceKey ?? null }, call)
+      return await toEntry(session, { ...file, resourceKey: file.resourceKey ?? resourceKey ?? null }, call)
     } catch (error) {
-      session.cancel()
+      uploadSession.cancel()
       throw error
     }
   })
@@ -54,10 +54,10 @@ function requireUploadable(mimeType: string | undefined): void {
   }
 }
 
-async function sendAll(session: UploadSession, source: UploadSource): Promise<drive_v3.Schema$File> {
+async function sendChunks(uploadSession: UploadSession, source: UploadSource): Promise<drive_v3.Schema$File> {
   let start = 0
   for await (const chunk of chunksOf(source.stream as AsyncIterable<Buffer>, CHUNK_BYTES)) {
-    const file = await session.send(chunk, start)
+    const file = await uploadSession.send(chunk, start)
     if (chunk.isLast) return asObject(file)
     start += chunk.length
   }
@@ -65,13 +65,13 @@ async function sendAll(session: UploadSession, source: UploadSource): Promise<dr
 }
 
 /** Starts a session for a new file, or for new content of an existing one. */
-async function begin(
-  server: DriveServer,
+async function startUploadSession(
+  session: DriveSession,
   destination: Destination,
   mimeType: string | undefined,
   { signal, size }: UploadCall
 ): Promise<UploadSession> {
-  const { send, origin, timeouts } = server
+  const { send, origin, timeouts } = session
   const isNew = 'name' in destination
   const path = isNew ? '/upload/drive/v3/files' : `/upload/drive/v3/files/${destination.id}`
   const url = new URL(path, origin)
@@ -84,7 +84,7 @@ async function begin(
   }
   const type = mimeType ?? (isNew ? 'application/octet-stream' : destination.mimeType)
   const method = isNew ? 'POST' : 'PATCH'
-  const answer = await send({
+  const response = await send({
     method,
     url,
     signal,
@@ -92,25 +92,24 @@ async function begin(
       'content-type': 'application/json; charset=UTF-8',
       'x-upload-content-type': type,
       ...(size !== undefined && { 'x-upload-content-length': String(size) }),
-      ...keyHeader(isNew ? destination.parent : destination)
+      ...resourceKeyHeader(isNew ? destination.parent : destination)
     },
     body: JSON.stringify({
       mimeType: type,
       ...(isNew && { name: destination.name, parents: [destination.parent.id] })
     })
   })
-  if (answer.status !== 200) {
-    const problem = await readProblem(answer, timeouts.idleMs)
+  if (response.status !== 200) {
+    const problem = await readErrorBody(response, timeouts.idleMs)
     signal.throwIfAborted()
-    throw driveFailure(method, answer, problem, isNew ? 'FOLDER_NOT_FOUND' : 'OBJECT_NOT_FOUND')
+    throw driveFailure(method, response, problem, isNew ? 'FOLDER_NOT_FOUND' : 'OBJECT_NOT_FOUND')
   }
-  await answer.discard()
-  return new UploadSession(server, answer.headers['location'], signal)
+  await response.discard()
+  return new UploadSession(session, response.headers['location'], signal)
 }
 
 /** A new file, or an existing file that gets new content. */
-export type Destination =
-  { readonly parent: DriveId; readonly name: string } | (DriveId & { readonly mimeType: string })
+export type Destination = { readonly parent: ItemId; readonly name: string } | (ItemId & { readonly mimeType: string })
 
 /**
  * Finds the destination of an upload, and checks its conditions. Drive has neither unique names nor preconditions:
@@ -118,17 +117,17 @@ export type Destination =
  * create a name, it exists twice.
  */
 export async function findDestination(
-  server: DriveServer,
+  session: DriveSession,
   target: UploadTarget,
   call: UploadCall
 ): Promise<Destination> {
-  return 'id' in target ? overObject(server, target.id, call) : underName(server, target, call)
+  return 'id' in target ? destinationById(session, target.id, call) : destinationByName(session, target, call)
 }
 
-async function overObject(server: DriveServer, id: string, call: UploadCall): Promise<Destination> {
+async function destinationById(session: DriveSession, id: string, call: UploadCall): Promise<Destination> {
   const { ifMatch, ifNoneMatch } = call
-  const about = parseId(id, 'OBJECT_NOT_FOUND')
-  const file = await look(server, about, call, 'OBJECT_NOT_FOUND').catch((error: unknown) => {
+  const itemId = parseId(id, 'OBJECT_NOT_FOUND')
+  const file = await getItem(session, itemId, call, 'OBJECT_NOT_FOUND').catch((error: unknown) => {
     const isGone = ifMatch !== undefined && isStorageError(error, 'OBJECT_NOT_FOUND')
     throw isGone ? failure('PRECONDITION_FAILED') : error
   })
@@ -137,18 +136,18 @@ async function overObject(server: DriveServer, id: string, call: UploadCall): Pr
   if (ifNoneMatch === '*') throw failure('ALREADY_EXISTS')
   if (ifMatch !== undefined && entry.version !== ifMatch) throw failure('PRECONDITION_FAILED')
   if (!hasContent(entry)) throw failure('UNSUPPORTED', 'The item has no file content that an upload could replace')
-  return { ...about, mimeType: entry.mimeType ?? 'application/octet-stream' }
+  return { ...itemId, mimeType: entry.mimeType ?? 'application/octet-stream' }
 }
 
 /** A folder with the same name is no conflict. */
-async function underName(
-  server: DriveServer,
+async function destinationByName(
+  session: DriveSession,
   { parentId, name }: Extract<UploadTarget, { name: string }>,
   call: UploadCall
 ): Promise<Destination> {
   requireName(name)
-  const parent = await checkedParent(server, parentId, call)
-  const entries = (await namesakes(server, parent, name, call)).filter(({ kind }) => kind !== 'folder')
+  const parent = await requireParentFolder(session, parentId, call)
+  const entries = (await findByName(session, parent, name, call)).filter(({ kind }) => kind !== 'folder')
   const [entry] = entries
   const { ifMatch, ifNoneMatch } = call
   if (ifMatch !== undefined && entries.length <= 1 && entry?.version !== ifMatch) throw failure('PRECONDITION_FAILED')
@@ -170,29 +169,29 @@ const MAX_PAGES = 10
  *
  * @throws StorageError `FOLDER_NOT_FOUND`
  */
-export async function checkedParent(server: DriveServer, parentId: string | null, call: Call): Promise<DriveId> {
+export async function requireParentFolder(session: DriveSession, parentId: string | null, call: Call): Promise<ItemId> {
   const parent = parseId(parentId ?? ROOT, 'FOLDER_NOT_FOUND')
-  if (parent.id !== ROOT) await lookAtFolder(server, parent, call)
+  if (parent.id !== ROOT) await getFolder(session, parent, call)
   return parent
 }
 
 /** Returns all items with a name in a folder. Drive matches names loosely, and allows duplicates. */
-export async function namesakes(
-  { client, places }: DriveServer,
-  parent: DriveId,
+export async function findByName(
+  { client, driveIndex }: DriveSession,
+  parent: ItemId,
   name: string,
   { signal }: Call
 ): Promise<readonly Entry[]> {
-  const driveId = places.driveOf(parent.id)
+  const driveId = driveIndex.driveIdOf(parent.id)
   const corpus = parent.id === ROOT ? 'user' : driveId === null ? null : { driveId }
-  const parameters = listParameters(`${childrenQuery(parent.id)} and name = ${quoted(name)}`, corpus, PAGE_SIZE)
+  const parameters = listParameters(`${childrenQuery(parent.id)} and name = ${quote(name)}`, corpus, PAGE_SIZE)
   const found: Entry[] = []
   let page = parameters
   for (let pages = 1; pages <= MAX_PAGES; pages++) {
-    const answer = await client.call({ signal, missing: 'FOLDER_NOT_FOUND', about: parent }, (drive, options) =>
+    const response = await client.call({ signal, missing: 'FOLDER_NOT_FOUND', itemId: parent }, (drive, options) =>
       drive.files.list(page, options)
     )
-    const { files, nextPageToken } = answer
+    const { files, nextPageToken } = response
     if (!Array.isArray(files)) throw failure('PROVIDER_ERROR', 'Google Drive returned no list of files')
     const entries = files.map((file) => fileEntry(asObject(file), { parentId: parent.id }))
     found.push(...entries.filter((entry) => entry.name === name))

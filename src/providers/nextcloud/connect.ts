@@ -4,12 +4,12 @@ import { Secret } from '../../core/secret.ts'
 import { MAX_BASE_URL_LENGTH } from '../dav/paths.ts'
 import { propfindHeaders } from '../dav/client.ts'
 import { readException } from '../dav/errors.ts'
-import { look } from '../dav/session.ts'
+import { getResource } from '../dav/session.ts'
 import { httpFailure } from '../shared/errors.ts'
-import { readStored, readTyped } from '../shared/credentials.ts'
+import { readStoredCredentials, readEnteredCredentials } from '../shared/credentials.ts'
 import { begin, poll } from './login-flow.ts'
 import { deleteAppPassword, fetchUser } from './login-flow.ts'
-import { openServer } from './session.ts'
+import { openSession } from './session.ts'
 import { accountIdOf, labelOf, type NextcloudSettings, noNextcloud, readSettings, writeSettings } from './settings.ts'
 
 const schema: ObjectSchema = {
@@ -41,26 +41,26 @@ export const connect: LoginFlowConnect = {
   type: 'login-flow',
   schema,
   parse: ({ baseUrl, username, password, isIssued }) =>
-    toParsed(readTyped(() => readSettings({ baseUrl, username, password, isIssued }))),
+    toParsed(readEnteredCredentials(() => readSettings({ baseUrl, username, password, isIssued }))),
   async complete({ credentials }, context) {
-    const typed = readStored(credentials, readSettings)
-    const hasFiles = await findFiles(typed, context)
-    const { uid } = await fetchUser(typed, context.egress, context).catch((error: unknown) => {
+    const entered = readStoredCredentials(credentials, readSettings)
+    const hasUserFolder = await findUserFolder(entered, context)
+    const { uid } = await fetchUser(entered, context.egress, context).catch((error: unknown) => {
       // WebDAV works, but the OCS API is missing or unknown.
       if (isStorageError(error, 'FOLDER_NOT_FOUND', 'UNSUPPORTED', 'PROVIDER_ERROR')) throw noNextcloud(error)
       throw error
     })
-    const settings = readStored(new Secret({ ...writeSettings(typed), uid }), readSettings)
-    if (!hasFiles || uid !== typed.username) {
-      const server = openServer(settings, context)
-      await look(server, server.paths.base, context, 'FOLDER_NOT_FOUND')
+    const settings = readStoredCredentials(new Secret({ ...writeSettings(entered), uid }), readSettings)
+    if (!hasUserFolder || uid !== entered.username) {
+      const session = openSession(settings, context)
+      await getResource(session, session.paths.base, context, 'FOLDER_NOT_FOUND')
     }
     return toParsed(settings)
   },
   begin,
   poll,
   async revoke(credentials, context) {
-    const settings = readStored(credentials, readSettings)
+    const settings = readStoredCredentials(credentials, readSettings)
     if (settings.isIssued) await deleteAppPassword(settings, context.egress, context)
   }
 }
@@ -80,24 +80,24 @@ function toParsed(settings: NextcloudSettings): ParsedCredentials {
  * @returns false if the login name is not the name of the folder, which only OCS reports
  * @throws StorageError `INVALID_ADDRESS`, `ACCESS_DENIED`, `ACCOUNT_DISABLED` and other errors of the server
  */
-async function findFiles(settings: NextcloudSettings, context: ConnectContext): Promise<boolean> {
-  const { client, paths, propfind } = openServer(settings, context)
+async function findUserFolder(settings: NextcloudSettings, context: ConnectContext): Promise<boolean> {
+  const { client, paths, propfind } = openSession(settings, context)
   const { signal, timeouts } = context
-  const answer = await client
+  const response = await client
     .send({ method: 'PROPFIND', url: paths.base, signal, headers: propfindHeaders(0), body: propfind })
     .catch((error: unknown) => {
       // Redirected to another host, or not HTTP.
       if (isStorageError(error, 'PROVIDER_ERROR')) throw noNextcloud(error)
       throw error
     })
-  const { status } = answer
+  const { status } = response
   if (status === 207) {
-    await answer.discard()
+    await response.discard()
     return true
   }
-  const exception = await readException(answer, timeouts.idleMs)
+  const exception = await readException(response, timeouts.idleMs)
   signal.throwIfAborted()
   if (exception !== null && (status === 403 || status === 404)) return false
-  if (status === 401 || status === 429 || status >= 500) throw httpFailure('PROPFIND', answer, 'FOLDER_NOT_FOUND')
-  throw noNextcloud(httpFailure('PROPFIND', answer, 'FOLDER_NOT_FOUND'))
+  if (status === 401 || status === 429 || status >= 500) throw httpFailure('PROPFIND', response, 'FOLDER_NOT_FOUND')
+  throw noNextcloud(httpFailure('PROPFIND', response, 'FOLDER_NOT_FOUND'))
 }

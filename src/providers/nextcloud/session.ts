@@ -6,16 +6,16 @@ import { DavClient } from '../dav/client.ts'
 import { davEntry } from '../dav/entries.ts'
 import type { DavResource } from '../dav/multistatus.ts'
 import { DavPaths } from '../dav/paths.ts'
-import { type DavFacts, propfindBody, readText } from '../dav/entries.ts'
-import type { DavServer } from '../dav/session.ts'
+import { type DavMetadata, propfindBody, readText } from '../dav/entries.ts'
+import type { DavSession } from '../dav/session.ts'
 import { asObject } from '../shared/rest-client.ts'
 import type { NextcloudSettings } from './settings.ts'
 
-const OWNCLOUD = ['fileid', 'permissions', 'checksums']
-const NEXTCLOUD = ['is-encrypted', 'share-attributes']
-const MORE =
-  OWNCLOUD.map((name) => `<o:${name} xmlns:o="http://owncloud.org/ns"/>`).join('') +
-  NEXTCLOUD.map((name) => `<n:${name} xmlns:n="http://nextcloud.org/ns"/>`).join('')
+const OWNCLOUD_PROPERTIES = ['fileid', 'permissions', 'checksums']
+const NEXTCLOUD_PROPERTIES = ['is-encrypted', 'share-attributes']
+const EXTRA_PROPERTIES =
+  OWNCLOUD_PROPERTIES.map((name) => `<o:${name} xmlns:o="http://owncloud.org/ns"/>`).join('') +
+  NEXTCLOUD_PROPERTIES.map((name) => `<n:${name} xmlns:n="http://nextcloud.org/ns"/>`).join('')
 
 /** The digests that clients send with uploads, the strongest first, with their lengths in hexadecimal digits. */
 const DIGESTS = [
@@ -29,26 +29,26 @@ const CHECKSUM = /^([A-Z0-9-]{1,16}):([0-9a-f]{8,128})$/i
 const MAX_PROPERTY_LENGTH = 16 * 1024
 
 /** Opens a connection without making a request. */
-export function openServer(
+export function openSession(
   settings: NextcloudSettings,
   { egress, timeouts }: { readonly egress: Egress; readonly timeouts: Timeouts }
-): DavServer {
+): DavSession {
   const { base, username, password, uid } = settings
   egress.assertAllowed(base)
   const paths = new DavPaths(new URL(`remote.php/dav/files/${encodeURIComponent(uid ?? username)}/`, base), 'NFC')
   return {
     client: new DavClient({ egress, timeouts, authorizer: createAuthorizer({ type: 'basic', username, password }) }),
     paths,
-    propfind: propfindBody(MORE),
-    toEntry: (id, resource, facts, folder) => toEntry({ base, paths, folder }, id, resource, facts),
+    propfind: propfindBody(EXTRA_PROPERTIES),
+    toEntry: (id, resource, metadata, folder) => toEntry({ base, paths, folder }, id, resource, metadata),
     // All ids are NFC, as Nextcloud lists them.
-    listedId: async (id) => paths.listed(id),
+    listedId: async (id) => paths.normalize(id),
     hasVersions: true
   }
 }
 
 /** Returns the collection of the user's chunked uploads. */
-export function uploadsOf({ base, username, uid }: NextcloudSettings): DavPaths {
+export function uploadPathsOf({ base, username, uid }: NextcloudSettings): DavPaths {
   return new DavPaths(new URL(`remote.php/dav/uploads/${encodeURIComponent(uid ?? username)}/`, base))
 }
 
@@ -56,37 +56,38 @@ function toEntry(
   { base, paths, folder }: { readonly base: URL; readonly paths: DavPaths; readonly folder: DavResource | undefined },
   id: string,
   { properties }: DavResource,
-  facts: DavFacts
+  metadata: DavMetadata
 ): Entry {
-  const entry = davEntry(paths, id, facts)
+  const entry = davEntry(paths, id, metadata)
   const fileId = readText(properties['fileid'])
   // Letters: G allows reading, W writing, C and K creating files and folders. An empty text grants nothing.
   const permissions = typeof properties['permissions'] === 'string' ? properties['permissions'] : null
   // ownCloud and old Nextclouds have no letter for reading.
-  const mayRead = permissions?.includes('G') === true ? true : null
-  const mayWrite = permissions === null ? null : (facts.isCollection ? /[CK]/ : /W/).test(permissions)
+  const canRead = permissions?.includes('G') === true ? true : null
+  const canWrite = permissions === null ? null : (metadata.isCollection ? /[CK]/ : /W/).test(permissions)
   // Nextcloud marks end-to-end encrypted folders, but not the files in them, which only the user's own devices can
   // decrypt.
-  const isClosed = folder?.properties['is-encrypted'] === '1' || forbidsDownload(properties['share-attributes'])
+  const isDownloadBlocked =
+    folder?.properties['is-encrypted'] === '1' || forbidsDownload(properties['share-attributes'])
   return {
     ...entry,
-    hash: facts.isCollection ? null : readHash(properties['checksums']),
+    hash: metadata.isCollection ? null : readHash(properties['checksums']),
     webUrl: fileId !== null && /^\d{1,20}$/.test(fileId) ? new URL(`index.php/f/${fileId}`, base).href : null,
     can: {
-      list: entry.can.list === true ? mayRead : false,
-      download: entry.can.download === true && !isClosed ? mayRead : false,
-      write: mayWrite
+      list: entry.can.list === true ? canRead : false,
+      download: entry.can.download === true && !isDownloadBlocked ? canRead : false,
+      write: canWrite
     }
   }
 }
 
 /** Returns the strongest digest of `<o:checksum>SHA1:… MD5:… ADLER32:…</o:checksum>`. */
 function readHash(checksums: unknown): Entry['hash'] {
-  const told = asObject(checksums)['checksum']
-  if (typeof told !== 'string' || told.length > MAX_PROPERTY_LENGTH) return null
+  const text = asObject(checksums)['checksum']
+  if (typeof text !== 'string' || text.length > MAX_PROPERTY_LENGTH) return null
   const values = new Map<string, string>()
-  for (const each of told.split(' ')) {
-    const [, name, value] = CHECKSUM.exec(each) ?? []
+  for (const checksum of text.split(' ')) {
+    const [, name, value] = CHECKSUM.exec(checksum) ?? []
     if (name !== undefined && value !== undefined) values.set(name.toUpperCase(), value.toLowerCase())
   }
   for (const [name, length] of DIGESTS) {
@@ -99,10 +100,10 @@ function readHash(checksums: unknown): Entry['hash'] {
 /** Returns whether the share forbids downloads: `enabled` until Nextcloud 29, `value` since. */
 function forbidsDownload(attributes: unknown): boolean {
   if (typeof attributes !== 'string' || attributes.length > MAX_PROPERTY_LENGTH) return false
-  const told = parseJson(attributes)
+  const parsed = parseJson(attributes)
   return (
-    Array.isArray(told) &&
-    told.map(asObject).some(({ scope, key, value, enabled }) => {
+    Array.isArray(parsed) &&
+    parsed.map(asObject).some(({ scope, key, value, enabled }) => {
       return scope === 'permissions' && key === 'download' && (value ?? enabled) === false
     })
   )

@@ -2,7 +2,7 @@ import { StorageError } from '../../errors.ts'
 import { Secret } from '../../core/secret.ts'
 import { PASSWORD, USERNAME } from '../dav/authorization.ts'
 import { readBaseUrl } from '../dav/paths.ts'
-import { UnusableSetting } from '../shared/credentials.ts'
+import { InvalidSettingError } from '../shared/credentials.ts'
 
 /** One user of one Nextcloud. */
 export interface NextcloudSettings {
@@ -32,9 +32,9 @@ const KNOWN_PATHS =
 export function readSettings(raw: Readonly<Record<string, unknown>>): NextcloudSettings {
   const { username, password, uid } = raw
   if (!isText(username, USERNAME))
-    throw new UnusableSetting('The field "username" must be 1 to 255 characters without ":".')
-  if (!isText(password, PASSWORD)) throw new UnusableSetting('The field "password" must be 1 to 1024 characters.')
-  if (uid != null && !isText(uid, UID)) throw new UnusableSetting('The field "uid" is not valid.')
+    throw new InvalidSettingError('The field "username" must be 1 to 255 characters without ":".')
+  if (!isText(password, PASSWORD)) throw new InvalidSettingError('The field "password" must be 1 to 1024 characters.')
+  if (uid != null && !isText(uid, UID)) throw new InvalidSettingError('The field "uid" is not valid.')
   return {
     base: readServerUrl(raw['baseUrl']),
     username,
@@ -46,15 +46,15 @@ export function readSettings(raw: Readonly<Record<string, unknown>>): NextcloudS
 
 /** Returns the root of a server from the URL of any of its pages. @throws UnusableSetting */
 export function readServerUrl(value: unknown): URL {
-  const typed = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null
-  if (typed !== null && KNOWN_PATHS.test(typed.pathname)) {
-    typed.pathname = typed.pathname.replace(KNOWN_PATHS, '/')
+  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null
+  if (url !== null && KNOWN_PATHS.test(url.pathname)) {
+    url.pathname = url.pathname.replace(KNOWN_PATHS, '/')
     // Query and fragment belong to the page, such as the folder that it shows.
-    typed.search = ''
-    typed.hash = ''
+    url.search = ''
+    url.hash = ''
   }
-  const base = typed === null ? null : readBaseUrl(typed.href)
-  if (base === null) throw new UnusableSetting('The field "baseUrl" must be https://host or https://host/path.')
+  const base = url === null ? null : readBaseUrl(url.href)
+  if (base === null) throw new InvalidSettingError('The field "baseUrl" must be https://host or https://host/path.')
   return base
 }
 

@@ -4,11 +4,20 @@ import type { Entry } from '../../core/entry.ts'
 import { StorageError } from '../../errors.ts'
 import type { UploadCall } from '../../core/backend.ts'
 import type { DavPaths } from '../dav/paths.ts'
-import { checkTarget, type ExistingFile, failedPrecondition, requireParent } from '../dav/upload.ts'
-import type { DavServer } from '../dav/session.ts'
-import { type DavTarget, discardFile, ifHeader, isStored, move, put, storedEntry, writeFailure } from '../dav/upload.ts'
+import { checkTarget, type ExistingFile, preconditionError, requireParent } from '../dav/upload.ts'
+import type { DavSession } from '../dav/session.ts'
+import {
+  type DavTarget,
+  discardFile,
+  ifHeader,
+  isStored,
+  move,
+  put,
+  getStoredEntry,
+  writeFailure
+} from '../dav/upload.ts'
 import { failure, httpFailure } from '../shared/errors.ts'
-import { Patience } from '../shared/upload-retry.ts'
+import { UploadRetry } from '../shared/upload-retry.ts'
 import { type Chunk, chunksOf } from '../shared/upload.ts'
 import type { UploadSource } from '../shared/upload.ts'
 
@@ -28,7 +37,7 @@ const MAX_CHUNKS = 10_000
  * @param options `maxChunks` is Nextcloud's limit; tests lower it
  */
 export async function uploadFile(
-  server: DavServer,
+  session: DavSession,
   uploads: DavPaths,
   target: DavTarget,
   source: UploadSource,
@@ -36,22 +45,22 @@ export async function uploadFile(
   { maxChunks = MAX_CHUNKS }: { readonly maxChunks?: number } = {}
 ): Promise<Entry> {
   const chunkBytes = chunkBytesFor(call.size)
-  const existing = await checkTarget(server, target.url, call)
-  if (existing === null) await requireParent(server, target.id, call)
+  const existing = await checkTarget(session, target.url, call)
+  if (existing === null) await requireParent(session, target.id, call)
   let upload: ChunkedUpload | null = null
   try {
     for await (const chunk of chunksOf(source.stream as AsyncIterable<Buffer>, chunkBytes)) {
-      const isWhole = upload === null && chunk.isLast
-      if (isWhole && (existing === null || chunk.length === 0)) {
-        const isNew = await putWhole(server, target, chunk, existing, call)
-        if (isNew !== null) return await stored(server, target, source, isNew, call)
+      const isSingleChunk = upload === null && chunk.isLast
+      if (isSingleChunk && (existing === null || chunk.length === 0)) {
+        const isNew = await putFile(session, target, chunk, existing, call)
+        if (isNew !== null) return await completeUpload(session, target, source, isNew, call)
       }
-      upload ??= new ChunkedUpload(server, uploads, target, call, maxChunks)
+      upload ??= new ChunkedUpload(session, uploads, target, call, maxChunks)
       await upload.append(chunk)
     }
     if (upload === null) throw failure('PROVIDER_ERROR', 'The upload ended without a last chunk')
-    const isNew = await upload.finish(existing, source.count)
-    return await stored(server, target, source, isNew, call)
+    const isNew = await upload.finish(existing, source.receivedBytes)
+    return await completeUpload(session, target, source, isNew, call)
   } catch (error) {
     await upload?.discard()
     throw error
@@ -69,14 +78,14 @@ function tooLarge(): StorageError {
   return new StorageError('PAYLOAD_TOO_LARGE', 'The upload is larger than Nextcloud accepts in chunks.')
 }
 
-async function stored(
-  server: DavServer,
+async function completeUpload(
+  session: DavSession,
   target: DavTarget,
-  { count }: UploadSource,
+  { receivedBytes }: UploadSource,
   isNew: boolean,
   call: UploadCall
 ): Promise<Entry> {
-  const entry = await storedEntry(server, target, count, call)
+  const entry = await getStoredEntry(session, target, receivedBytes, call)
   call.onStored?.(isNew)
   return entry
 }
@@ -86,8 +95,8 @@ async function stored(
  *
  * @returns whether the file is new; `null` if another client has just created one and the call allows replacing it
  */
-async function putWhole(
-  server: DavServer,
+async function putFile(
+  session: DavSession,
   target: DavTarget,
   { pieces, length }: Chunk,
   existing: ExistingFile | null,
@@ -96,75 +105,75 @@ async function putWhole(
   const etag = existing?.etag ?? null
   const condition: Record<string, string> =
     existing === null ? { 'if-none-match': '*' } : etag === null ? {} : { 'if-match': `"${etag.opaque}"` }
-  const answer = await put(server, target, Buffer.concat(pieces), length, call, condition)
-  if (isStored(answer)) return answer.status === 201
-  if (answer.status === 412 && call.ifMatch === undefined && call.ifNoneMatch === undefined) return null
-  throw await writeFailure(server, 'PUT', target.id, answer, call)
+  const response = await put(session, target, Buffer.concat(pieces), length, call, condition)
+  if (isStored(response)) return response.status === 201
+  if (response.status === 412 && call.ifMatch === undefined && call.ifNoneMatch === undefined) return null
+  throw await writeFailure(session, 'PUT', target.id, response, call)
 }
 
 /** A chunked upload v2, invisible before {@link finish}. Nextcloud removes an unfinished one after a day. */
 class ChunkedUpload {
-  readonly #server: DavServer
+  readonly #session: DavSession
   readonly #uploads: DavPaths
   readonly #target: DavTarget
   readonly #call: UploadCall
-  readonly #patience: Patience
+  readonly #retry: UploadRetry
   readonly #maxChunks: number
   readonly #name = randomUUID()
-  #isBegun = false
-  #chunks = 0
+  #isStarted = false
+  #chunkCount = 0
 
-  constructor(server: DavServer, uploads: DavPaths, target: DavTarget, call: UploadCall, maxChunks: number) {
+  constructor(session: DavSession, uploads: DavPaths, target: DavTarget, call: UploadCall, maxChunks: number) {
     this.#maxChunks = maxChunks
-    this.#server = server
+    this.#session = session
     this.#uploads = uploads
     this.#target = target
     this.#call = call
-    this.#patience = new Patience(call.signal)
+    this.#retry = new UploadRetry(call.signal)
   }
 
   /** Sends a chunk, and retries after a temporary failure. */
   async append(chunk: Chunk): Promise<void> {
-    if (!this.#isBegun) await this.#begin()
-    if (++this.#chunks > this.#maxChunks) throw tooLarge()
-    const name = String(this.#chunks).padStart(5, '0')
+    if (!this.#isStarted) await this.#start()
+    if (++this.#chunkCount > this.#maxChunks) throw tooLarge()
+    const name = String(this.#chunkCount).padStart(5, '0')
     for (let isSent = false; !isSent;) {
       try {
         await this.#send(name, chunk)
         isSent = true
       } catch (error) {
-        await this.#patience.outlive(error)
+        await this.#retry.backOff(error)
       }
     }
-    this.#patience.restore()
+    this.#retry.reset()
   }
 
   /** Assembles the file from the chunks. @returns whether it is new */
   async finish(existing: ExistingFile | null, size: number): Promise<boolean> {
     const { url, id } = this.#target
-    const answer = await move(this.#server, this.#urlOf('.file'), url, this.#call, {
+    const response = await move(this.#session, this.#urlOf('.file'), url, this.#call, {
       overwrite: this.#call.ifNoneMatch === '*' ? 'F' : 'T',
       'oc-total-length': String(size),
       ...ifHeader(url, existing)
     })
-    if (isStored(answer)) return answer.status === 201
-    if (answer.status === 412) throw failedPrecondition(this.#call)
-    throw await writeFailure(this.#server, 'MOVE', id, answer, this.#call)
+    if (isStored(response)) return response.status === 201
+    if (response.status === 412) throw preconditionError(this.#call)
+    throw await writeFailure(this.#session, 'MOVE', id, response, this.#call)
   }
 
   /** Removes the chunks of a failed upload, also after its caller has disconnected. */
   async discard(): Promise<void> {
-    if (this.#isBegun) await discardFile(this.#server, this.#urlOf(''))
+    if (this.#isStarted) await discardFile(this.#session, this.#urlOf(''))
   }
 
-  async #begin(): Promise<void> {
+  async #start(): Promise<void> {
     const { signal } = this.#call
-    this.#isBegun = true
+    this.#isStarted = true
     const url = this.#urlOf('')
-    const answer = await this.#server.client.send({ method: 'MKCOL', url, signal, headers: this.#destination })
-    await answer.discard()
-    if (answer.status === 201) return
-    throw httpFailure('MKCOL', answer, 'FOLDER_NOT_FOUND')
+    const response = await this.#session.client.send({ method: 'MKCOL', url, signal, headers: this.#destination })
+    await response.discard()
+    if (response.status === 201) return
+    throw httpFailure('MKCOL', response, 'FOLDER_NOT_FOUND')
   }
 
   async #send(name: string, { pieces, length }: Chunk): Promise<void> {
@@ -172,12 +181,12 @@ class ChunkedUpload {
     const { size } = this.#call
     const headers = { ...this.#destination, ...(size !== undefined && { 'oc-total-length': String(size) }) }
     const body = Readable.from(pieces, { objectMode: false })
-    const answer = await put(this.#server, { url, mimeType: undefined }, body, length, this.#call, headers)
-    if (isStored(answer)) return
-    if (answer.status === 404 || answer.status === 409) {
+    const response = await put(this.#session, { url, mimeType: undefined }, body, length, this.#call, headers)
+    if (isStored(response)) return
+    if (response.status === 404 || response.status === 409) {
       throw failure('PROVIDER_ERROR', 'The server no longer knows the chunked upload')
     }
-    throw httpFailure('PUT', answer, 'FOLDER_NOT_FOUND')
+    throw httpFailure('PUT', response, 'FOLDER_NOT_FOUND')
   }
 
   /** With this header Nextcloud uses version 2 of its protocol, and checks the quota of the target. */

@@ -1,7 +1,7 @@
 import type { ContentHash, Entry, EntryKind, ShortcutTarget } from '../../core/entry.ts'
 import { parseProviderLink } from '../../core/provider-link.ts'
-import { failure, type Missing } from '../shared/errors.ts'
-import { readIsoTime, UNKNOWN_FACTS } from '../shared/names.ts'
+import { failure, type NotFoundCode } from '../shared/errors.ts'
+import { parseIsoTime, UNKNOWN_METADATA } from '../shared/names.ts'
 import { asObject, sizeOf, textOf } from '../shared/rest-client.ts'
 
 /** A resource in a Graph response, unchecked. */
@@ -16,7 +16,7 @@ export const SITE_FIELDS = 'id,name,displayName,webUrl,createdDateTime,lastModif
 
 /** Algorithms by their name in `file.hashes`, the preferred one first. */
 const HASHES = { sha256Hash: 'sha256', sha1Hash: 'sha1', quickXorHash: 'quickXor' } as const
-const TOP_PATH = /\/root:\/?$/
+const DRIVE_ROOT_PATH = /\/root:\/?$/
 
 export function hasFacet(item: Resource, facet: string): boolean {
   return typeof item[facet] === 'object' && item[facet] !== null
@@ -36,9 +36,9 @@ export function kindOf(item: Resource): EntryKind {
 }
 
 /** Returns whether an item is at the top of its drive, which the id of its folder alone does not show. */
-export function isAtTop(item: Resource): boolean {
+export function isInDriveRoot(item: Resource): boolean {
   const { path } = asObject(item['parentReference'])
-  return typeof path === 'string' && TOP_PATH.test(path)
+  return typeof path === 'string' && DRIVE_ROOT_PATH.test(path)
 }
 
 /** Returns the id of an item. @throws StorageError `PROVIDER_ERROR` if it has none */
@@ -54,27 +54,27 @@ export function remoteIdOf(item: Resource): ItemId | null {
   return readItemId(asObject(remote['parentReference'])['driveId'], remote['id'])
 }
 
-/** Converts an item. @param place the id to use instead of the item's own, and the id of its folder */
-export function itemEntry(item: Resource, place: { readonly id?: string; readonly parentId: string | null }): Entry {
+/** Converts an item. @param location the id to use instead of the item's own, and the id of its folder */
+export function itemEntry(item: Resource, location: { readonly id?: string; readonly parentId: string | null }): Entry {
   const id = itemIdOf(item)
   const { name, cTag, eTag } = item
   if (typeof name !== 'string') throw failure('PROVIDER_ERROR', 'Graph returned an item without a name')
   const kind = kindOf(item)
   const isFile = kind === 'file'
   const target = kind === 'shortcut' ? targetOf(item) : null
-  const seen = target?.kind ?? kind
+  const effectiveKind = target?.kind ?? kind
   const { mimeType } = asObject(item['file'])
   return {
     ...timesOf(item),
-    id: place.id ?? formatId(id),
-    parentId: place.parentId,
+    id: location.id ?? formatId(id),
+    parentId: location.parentId,
     driveId: id.drive,
     name,
     kind,
     mimeType: isFile ? textOf(mimeType) : null,
     // For a folder, Graph reports the size of everything below it.
     size: isFile ? sizeOf(item['size']) : null,
-    version: isFile ? (readTag(cTag) ?? readTag(eTag)) : null,
+    version: isFile ? (readEtag(cTag) ?? readEtag(eTag)) : null,
     hash: isFile ? hashOf(item) : null,
     exportFormats: [],
     target,
@@ -82,7 +82,11 @@ export function itemEntry(item: Resource, place: { readonly id?: string; readonl
     thumbnailUrl: null,
     path: null,
     // Every visible item can be read. A listing does not show whether it can be changed.
-    can: { list: seen === 'folder', download: seen === 'file' && !hasFacet(item, 'malware'), write: null }
+    can: {
+      list: effectiveKind === 'folder',
+      download: effectiveKind === 'file' && !hasFacet(item, 'malware'),
+      write: null
+    }
   }
 }
 
@@ -92,7 +96,7 @@ export function driveEntry(drive: Resource, parentId: string | null): Entry {
   const { name } = drive
   if (id === null || typeof name !== 'string')
     throw failure('PROVIDER_ERROR', 'Graph returned a drive without an id or a name')
-  return placeEntry(drive, { id: formatId({ drive: id, item: ROOT }), name, parentId, driveId: id })
+  return containerEntry(drive, { id: formatId({ drive: id, item: ROOT }), name, parentId, driveId: id })
 }
 
 /** @returns `null` for a site with an unusable id, so that the other sites are still listed */
@@ -100,15 +104,15 @@ export function siteEntry(site: Resource, parentId: string | null): Entry | null
   const id = readSiteId(site['id'])
   if (id === null) return null
   const name = textOf(site['displayName']) ?? textOf(site['name']) ?? textOf(site['webUrl']) ?? id.site
-  return placeEntry(site, { id: formatSiteId(id), name, parentId, driveId: null })
+  return containerEntry(site, { id: formatSiteId(id), name, parentId, driveId: null })
 }
 
-function placeEntry(resource: Resource, place: Pick<Entry, 'id' | 'name' | 'parentId' | 'driveId'>): Entry {
+function containerEntry(resource: Resource, properties: Pick<Entry, 'id' | 'name' | 'parentId' | 'driveId'>): Entry {
   const can = { list: true, download: false, write: null }
   return {
-    ...UNKNOWN_FACTS,
+    ...UNKNOWN_METADATA,
     ...timesOf(resource),
-    ...place,
+    ...properties,
     kind: 'drive',
     webUrl: parseProviderLink(resource['webUrl']),
     can
@@ -117,8 +121,8 @@ function placeEntry(resource: Resource, place: Pick<Entry, 'id' | 'name' | 'pare
 
 function timesOf(resource: Resource): Pick<Entry, 'createdAt' | 'modifiedAt'> {
   return {
-    createdAt: readIsoTime(resource['createdDateTime']),
-    modifiedAt: readIsoTime(resource['lastModifiedDateTime'])
+    createdAt: parseIsoTime(resource['createdDateTime']),
+    modifiedAt: parseIsoTime(resource['lastModifiedDateTime'])
   }
 }
 
@@ -126,12 +130,12 @@ function timesOf(resource: Resource): Pick<Entry, 'createdAt' | 'modifiedAt'> {
 function targetOf(item: Resource): ShortcutTarget {
   const remote = asObject(item['remoteItem'])
   const id = remoteIdOf(item)
-  const isTold = ['file', 'folder', 'package'].some((facet) => hasFacet(remote, facet))
+  const hasMetadata = ['file', 'folder', 'package'].some((facet) => hasFacet(remote, facet))
   return {
     id: id === null ? null : formatId(id),
-    kind: isTold ? kindOf(remote) : null,
+    kind: hasMetadata ? kindOf(remote) : null,
     mimeType: textOf(asObject(remote['file'])['mimeType']),
-    state: hasFacet(remote, 'deleted') ? 'dangling' : isTold && id !== null ? 'ok' : 'unknown'
+    state: hasFacet(remote, 'deleted') ? 'dangling' : hasMetadata && id !== null ? 'ok' : 'unknown'
   }
 }
 
@@ -145,7 +149,7 @@ function hashOf(item: Resource): ContentHash | null {
 }
 
 /** ETags are quoted for organisations, and unquoted for personal accounts. */
-function readTag(value: unknown): string | null {
+function readEtag(value: unknown): string | null {
   return textOf(typeof value === 'string' ? value.replace(/^"(.*)"$/, '$1') : value)
 }
 
@@ -166,28 +170,28 @@ export interface SiteId {
 
 export const OWN_ROOT: ItemId = { drive: null, item: ROOT }
 
-const FORM = /^([\w!-]{1,200})\/([\w!-]{1,200})$/
+const ID_PATTERN = /^([\w!-]{1,200})\/([\w!-]{1,200})$/
 /** A host name and two GUIDs ("Get a site resource"). */
-const SITE = /^site:([\w.-]{1,255},[\w-]{1,64},[\w-]{1,64})$/
+const SITE_ID_PATTERN = /^site:([\w.-]{1,255},[\w-]{1,64},[\w-]{1,64})$/
 /** A personal drive: 16 hex digits. Their case varies between responses, and a leading zero may be missing. */
-const PERSONAL_DRIVE = /^[\da-f]{1,16}$/i
+const PERSONAL_DRIVE_ID = /^[\da-f]{1,16}$/i
 
 /**
  * Parses an id issued by this backend: `root`, `DRIVE/ITEM`, `DRIVE/root` or `site:SITE`.
  *
  * @throws StorageError `missing` for an invalid id, without a request
  */
-export function parseId(id: string, missing: Missing): ItemId | SiteId {
-  const [, site] = SITE.exec(id) ?? []
+export function parseId(id: string, missing: NotFoundCode): ItemId | SiteId {
+  const [, site] = SITE_ID_PATTERN.exec(id) ?? []
   return site === undefined ? parseItemId(id, missing) : { site }
 }
 
 /** Parses the id of an item in a drive. @throws StorageError `missing`, also for the id of a site */
-export function parseItemId(id: string, missing: Missing): ItemId {
+export function parseItemId(id: string, missing: NotFoundCode): ItemId {
   if (id === ROOT) return OWN_ROOT
-  const [, drive, item] = FORM.exec(id) ?? []
+  const [, drive, item] = ID_PATTERN.exec(id) ?? []
   if (drive === undefined || item === undefined) throw failure(missing)
-  return { drive: driveName(drive), item }
+  return { drive: normalizeDriveId(drive), item }
 }
 
 export function formatId({ drive, item }: ItemId): string {
@@ -200,18 +204,18 @@ export function formatSiteId({ site }: SiteId): string {
 
 /** Reads a drive id from a response; `null` if it is invalid. */
 export function readDriveId(value: unknown): string | null {
-  return typeof value === 'string' && FORM.test(`${value}/x`) ? driveName(value) : null
+  return typeof value === 'string' && ID_PATTERN.test(`${value}/x`) ? normalizeDriveId(value) : null
 }
 
 /** Reads an item id from a response; `null` if it is invalid or cannot be represented. */
 export function readItemId(drive: unknown, item: unknown): ItemId | null {
   const driveId = readDriveId(drive)
-  return driveId !== null && typeof item === 'string' && FORM.test(`x/${item}`) ? { drive: driveId, item } : null
+  return driveId !== null && typeof item === 'string' && ID_PATTERN.test(`x/${item}`) ? { drive: driveId, item } : null
 }
 
 /** Reads a site id from a response; `null` if it is invalid or cannot be represented. */
 export function readSiteId(value: unknown): SiteId | null {
-  return typeof value === 'string' && SITE.test(`site:${value}`) ? { site: value } : null
+  return typeof value === 'string' && SITE_ID_PATTERN.test(`site:${value}`) ? { site: value } : null
 }
 
 /** Returns the API path of an item. */
@@ -230,6 +234,6 @@ export function sitePathOf({ site }: SiteId): string {
   return `/v1.0/sites/${encodeURIComponent(site)}`
 }
 
-function driveName(id: string): string {
-  return PERSONAL_DRIVE.test(id) ? id.toLowerCase().padStart(16, '0') : id
+function normalizeDriveId(id: string): string {
+  return PERSONAL_DRIVE_ID.test(id) ? id.toLowerCase().padStart(16, '0') : id
 }

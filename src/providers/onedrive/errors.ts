@@ -1,9 +1,9 @@
-import type { HttpAnswer } from '../../core/egress.ts'
+import type { HttpResponse } from '../../core/egress.ts'
 import { Diagnosis, type StorageError } from '../../errors.ts'
 import type { StorageErrorCode } from '../../errors.ts'
 import { describeExchange } from '../../net/errors.ts'
 import { readRetryAfter } from '../../net/errors.ts'
-import { httpFailure, type Missing, responseFailure } from '../shared/errors.ts'
+import { httpFailure, type NotFoundCode, responseFailure } from '../shared/errors.ts'
 import { asObject } from '../shared/rest-client.ts'
 
 /** Codes of `error.code` and of `innererror` ("Microsoft Graph error responses and resource types"). */
@@ -50,7 +50,7 @@ const BY_STATUS: ReadonlyMap<number, StorageErrorCode> = new Map([
   [509, 'PROVIDER_THROTTLED']
 ])
 /** The format of codes that may be logged. */
-const WORD = /^\w{1,64}$/
+const LOGGABLE_CODE = /^\w{1,64}$/
 const MAX_DEPTH = 5
 /** Graph answers `BadRequest` on these paths if the user's organisation has no SharePoint. */
 const OWN_DRIVE = /^\/v1\.0\/me\/drive(?:\/|$)/
@@ -58,20 +58,20 @@ const OWN_DRIVE = /^\/v1\.0\/me\/drive(?:\/|$)/
 /** Maps an error response by the most specific known code, never by the message. */
 export function graphFailure(
   method: string,
-  answer: Omit<HttpAnswer, 'body' | 'discard'>,
+  response: Omit<HttpResponse, 'body' | 'discard'>,
   problem: unknown,
-  missing: Missing
+  missing: NotFoundCode
 ): StorageError {
-  const { status, headers, url } = answer
+  const { status, headers, url } = response
   const codes = codesOf(problem)
-  const known = codes.findLast((code) => BY_CODE.has(code))
-  const code = codeOf(method, answer, codes, known, missing)
-  if (code === null) return httpFailure(method, answer, missing)
+  const knownCode = codes.findLast((code) => BY_CODE.has(code))
+  const code = codeOf(method, response, codes, knownCode, missing)
+  if (code === null) return httpFailure(method, response, missing)
   const retryAfterMs = code === 'PROVIDER_THROTTLED' ? readRetryAfter(headers) : undefined
-  const word = [known, codes.at(-1)].find((each) => each !== undefined && WORD.test(each))
-  const exchange = describeExchange(method, url, answer)
+  const loggedCode = [knownCode, codes.at(-1)].find((each) => each !== undefined && LOGGABLE_CODE.test(each))
+  const exchange = describeExchange(method, url, response)
   return responseFailure(code, status, {
-    cause: new Diagnosis(word === undefined ? exchange : `${exchange}, ${word}`),
+    cause: new Diagnosis(loggedCode === undefined ? exchange : `${exchange}, ${loggedCode}`),
     ...(retryAfterMs !== undefined && { retryAfterMs })
   })
 }
@@ -79,14 +79,14 @@ export function graphFailure(
 /** Returns `null` if only the status is significant. */
 function codeOf(
   method: string,
-  { status, url }: Pick<HttpAnswer, 'status' | 'url'>,
+  { status, url }: Pick<HttpResponse, 'status' | 'url'>,
   codes: readonly string[],
-  known: string | undefined,
-  missing: Missing
+  knownCode: string | undefined,
+  missing: NotFoundCode
 ): StorageErrorCode | null {
-  const told = BY_STATUS.get(status)
-  if (told !== undefined) return told
-  const code = known === undefined ? undefined : BY_CODE.get(known)
+  const codeByStatus = BY_STATUS.get(status)
+  if (codeByStatus !== undefined) return codeByStatus
+  const code = knownCode === undefined ? undefined : BY_CODE.get(knownCode)
   if (code !== undefined && status >= 400 && (status < 500 || status === 507)) return code
   // A response of a URL that carries no token: it says nothing about the grant.
   if (status === 401) return 'ACCESS_DENIED'

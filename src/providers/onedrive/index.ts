@@ -24,16 +24,16 @@ import { graphFailure } from './errors.ts'
 import { listFolder } from './list.ts'
 import { endsGrant, scopeName } from './oauth.ts'
 import {
-  askOwnDrive,
-  type GraphServer,
-  look,
+  getOwnDrive,
+  type GraphSession,
+  getItem,
   OwnDrive,
-  ownDriveId,
+  getOwnDriveId,
   statItem,
-  throughShortcut,
+  retryOnShortcutTarget,
   toEntry
 } from './session.ts'
-import { lookAtSite } from './sites.ts'
+import { getSiteEntry } from './sites.ts'
 import { uploadFile } from './upload.ts'
 
 /** The endpoints of the service. */
@@ -94,13 +94,13 @@ export function openGraph(
   const { origin } = new URL(endpoints.api)
   const send = withBearer(egress, accessTokens, [origin])
   return new OneDriveBackend({
-    rest: new RestClient(send, timeouts.idleMs, graphFailure),
+    client: new RestClient(send, timeouts.idleMs, graphFailure),
     origin,
     egress,
     contentHosts: endpoints.contentHosts,
     timeouts,
     spool,
-    own: new OwnDrive()
+    ownDrive: new OwnDrive()
   })
 }
 
@@ -121,30 +121,30 @@ export const CAPABILITIES: Capabilities = {
 export class OneDriveBackend implements StorageBackend {
   readonly provider = 'onedrive'
   readonly capabilities = CAPABILITIES
-  readonly #server: GraphServer
+  readonly #session: GraphSession
 
-  constructor(server: GraphServer) {
-    this.#server = server
+  constructor(session: GraphSession) {
+    this.#session = session
   }
 
   async listFolder(folderId: string | null, call: ListCall): Promise<EntryPage> {
     call.signal.throwIfAborted()
-    return listFolder(this.#server, folderId, call)
+    return listFolder(this.#session, folderId, call)
   }
 
   async stat(id: string, call: Call): Promise<Entry> {
     call.signal.throwIfAborted()
     const parsed = parseId(id, 'OBJECT_NOT_FOUND')
-    return 'site' in parsed ? lookAtSite(this.#server, parsed, call) : statItem(this.#server, parsed, call)
+    return 'site' in parsed ? getSiteEntry(this.#session, parsed, call) : statItem(this.#session, parsed, call)
   }
 
   async download(id: string, call: DownloadCall): Promise<Download> {
     call.signal.throwIfAborted()
-    return downloadFile(this.#server, parseItemId(id, 'OBJECT_NOT_FOUND'), call)
+    return downloadFile(this.#session, parseItemId(id, 'OBJECT_NOT_FOUND'), call)
   }
 
   async upload(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry> {
-    return uploadFile(this.#server, target, body, call)
+    return uploadFile(this.#session, target, body, call)
   }
 
   /** Moves a file to the recycle bin. Checks the kind first: Graph would also remove a folder with its content. */
@@ -154,12 +154,12 @@ export class OneDriveBackend implements StorageBackend {
     const item = parseItemId(id, 'OBJECT_NOT_FOUND')
     const missing = 'OBJECT_NOT_FOUND'
     try {
-      const kind = kindOf(await look(this.#server, item, call, missing))
+      const kind = kindOf(await getItem(this.#session, item, call, missing))
       if (kind !== 'file' && kind !== 'shortcut')
         throw new StorageError('INVALID_REQUEST', 'Only files can be removed.')
-      const url = apiUrl(this.#server.origin, pathOf(item))
-      const answer = await this.#server.rest.ask({ method: 'DELETE', url, signal, missing })
-      await answer.discard()
+      const url = apiUrl(this.#session.origin, pathOf(item))
+      const response = await this.#session.client.request({ method: 'DELETE', url, signal, missing })
+      await response.discard()
     } catch (error) {
       if (!isStorageError(error, missing)) throw error
     }
@@ -171,33 +171,33 @@ export class OneDriveBackend implements StorageBackend {
     const parent = parseItemId(parentId ?? ROOT, 'FOLDER_NOT_FOUND')
     const isOwn = parent.drive === null
     // Find the user's own drive before the write, since the entry needs it: a completed write must not fail.
-    if (!isOwn) await ownDriveId(this.#server, call)
+    if (!isOwn) await getOwnDriveId(this.#session, call)
     const missing = 'FOLDER_NOT_FOUND'
-    const folder = await throughShortcut(this.#server, parent, call, missing, (at) =>
-      this.#server.rest.json({
+    const folder = await retryOnShortcutTarget(this.#session, parent, call, missing, (itemId) =>
+      this.#session.client.json({
         method: 'POST',
-        url: apiUrl(this.#server.origin, `${pathOf(at)}/children`),
+        url: apiUrl(this.#session.origin, `${pathOf(itemId)}/children`),
         signal: call.signal,
         json: { name, folder: {}, '@microsoft.graph.conflictBehavior': 'fail' },
         missing
       })
     )
-    this.#server.own.learn(folder, { isOwn })
-    return toEntry(this.#server, folder, call)
+    this.#session.ownDrive.updateFromItem(folder, { isOwn })
+    return toEntry(this.#session, folder, call)
   }
 
   async account(call: Call): Promise<Account> {
     call.signal.throwIfAborted()
-    return readAccount(this.#server, call)
+    return readAccount(this.#session, call)
   }
 }
 
 /** Returns the user and the quota of their drive. Personal accounts have an address in `userPrincipalName` only. */
-export async function readAccount(server: GraphServer, { signal }: Call): Promise<Account> {
-  const url = apiUrl(server.origin, '/v1.0/me', { $select: 'id,displayName,userPrincipalName,mail' })
+export async function readAccount(session: GraphSession, { signal }: Call): Promise<Account> {
+  const url = apiUrl(session.origin, '/v1.0/me', { $select: 'id,displayName,userPrincipalName,mail' })
   const [user, drive] = await Promise.all([
-    server.rest.json({ url, signal, missing: 'OBJECT_NOT_FOUND' }),
-    askOwnDrive(server, 'id,driveType,quota', { signal })
+    session.client.json({ url, signal, missing: 'OBJECT_NOT_FOUND' }),
+    getOwnDrive(session, 'id,driveType,quota', { signal })
   ])
   const id = textOf(user['id'])
   if (id === null) throw failure('PROVIDER_ERROR', 'Graph returned no account id')

@@ -1,7 +1,7 @@
-import type { TokenRefusal } from '../../core/oauth.ts'
+import type { TokenErrorResponse } from '../../core/oauth.ts'
 
 const RESOURCE = 'https://graph.microsoft.com/'
-const OF_SITES = /^sites\.(?=read\.all$|readwrite\.all$)/
+const SITES_SCOPE = /^sites\.(?=read\.all$|readwrite\.all$)/
 
 /**
  * Normalises a scope of Graph, which may contain the resource and be in any case. A permission for all files also
@@ -10,11 +10,11 @@ const OF_SITES = /^sites\.(?=read\.all$|readwrite\.all$)/
  */
 export function scopeName(scope: string): string {
   const name = scope.toLowerCase()
-  return (name.startsWith(RESOURCE) ? name.slice(RESOURCE.length) : name).replace(OF_SITES, 'files.')
+  return (name.startsWith(RESOURCE) ? name.slice(RESOURCE.length) : name).replace(SITES_SCOPE, 'files.')
 }
 
 /** Errors that need user interaction ("Microsoft Entra authentication and authorization error codes"). */
-const ENDS: ReadonlySet<string> = new Set([
+const INTERACTION_ERRORS: ReadonlySet<string> = new Set([
   'invalid_grant',
   'interaction_required',
   'consent_required',
@@ -22,7 +22,7 @@ const ENDS: ReadonlySet<string> = new Set([
 ])
 
 /** AADSTS codes of a misconfigured registration, which the operator must fix. They affect all users at once. */
-const OF_REGISTRATION: ReadonlySet<number> = new Set([
+const REGISTRATION_CODES: ReadonlySet<number> = new Set([
   50011, // another redirect URI
   50194, // not for accounts of other tenants
   70001, // disabled
@@ -37,7 +37,7 @@ const OF_REGISTRATION: ReadonlySet<number> = new Set([
 ])
 
 /** AADSTS codes of temporary errors. */
-const PASSING: ReadonlySet<number> = new Set([
+const TRANSIENT_CODES: ReadonlySet<number> = new Set([
   40010, // the federated identity provider's own error
   50033, // RetryableError
   50087, // SasRetryableError
@@ -57,7 +57,7 @@ const PASSING: ReadonlySet<number> = new Set([
 ])
 
 /** AADSTS codes that require a new login, whatever the value of `error`. */
-const REAUTHENTICATE: ReadonlySet<number> = new Set([
+const REAUTH_CODES: ReadonlySet<number> = new Set([
   50057, // the user is disabled
   50076, // a second factor is asked for
   50078, // the second factor is too old
@@ -82,10 +82,10 @@ const REAUTHENTICATE: ReadonlySet<number> = new Set([
 ])
 
 /** Returns whether only a new login helps. Microsoft's codes are more specific than `error` and take precedence. */
-export function endsGrant({ error, body }: TokenRefusal): boolean {
-  const { error_codes: told } = body
-  const codes: readonly unknown[] = Array.isArray(told) ? told : []
-  const has = (known: ReadonlySet<unknown>): boolean => codes.some((code) => known.has(code))
-  if (has(OF_REGISTRATION) || has(PASSING)) return false
-  return has(REAUTHENTICATE) || ENDS.has(error)
+export function endsGrant({ error, body }: TokenErrorResponse): boolean {
+  const { error_codes: errorCodes } = body
+  const codes: readonly unknown[] = Array.isArray(errorCodes) ? errorCodes : []
+  const has = (knownCodes: ReadonlySet<unknown>): boolean => codes.some((code) => knownCodes.has(code))
+  if (has(REGISTRATION_CODES) || has(TRANSIENT_CODES)) return false
+  return has(REAUTH_CODES) || INTERACTION_ERRORS.has(error)
 }

@@ -1,10 +1,10 @@
 import type { Call } from '../../core/backend.ts'
-import { pinnedUrl } from '../shared/bearer.ts'
+import { parseProviderUrl } from '../shared/bearer.ts'
 import { failure } from '../shared/errors.ts'
 import { invalidCursor, readJsonCursor } from '../shared/paging.ts'
 import { apiUrl, asObject, sizeOf } from '../shared/rest-client.ts'
 import { formatId, type ItemId, parseItemId, type Resource } from './entries.ts'
-import type { GraphServer } from './session.ts'
+import type { GraphSession } from './session.ts'
 
 /** The largest page that Graph returns for any collection. */
 export const MAX_TOP = 999
@@ -23,24 +23,24 @@ export interface Page {
  *
  * @param path of the collection
  */
-export async function askPage(
-  server: GraphServer,
+export async function getPage(
+  session: GraphSession,
   path: string,
   parameters: Readonly<Record<string, string>>,
-  { query, top }: Pick<Place, 'query' | 'top'>,
+  { query, top }: Pick<Cursor, 'query' | 'top'>,
   { signal }: Call
 ): Promise<Page> {
-  const first = apiUrl(server.origin, path, { ...parameters, $top: String(top) })
-  const url = new URL(first)
+  const firstUrl = apiUrl(session.origin, path, { ...parameters, $top: String(top) })
+  const url = new URL(firstUrl)
   for (const [name, value] of new URLSearchParams(query ?? '')) url.searchParams.set(name, value)
-  const answer = await server.rest.json({ url, signal, missing: 'FOLDER_NOT_FOUND' })
-  const { value, '@odata.nextLink': link, '@odata.count': count } = answer
+  const response = await session.client.json({ url, signal, missing: 'FOLDER_NOT_FOUND' })
+  const { value, '@odata.nextLink': link, '@odata.count': count } = response
   if (!Array.isArray(value) || value.length > top) {
     throw failure('PROVIDER_ERROR', 'Graph returned no list, or more items than requested')
   }
   return {
     resources: value.map(asObject),
-    next: link === undefined || link === null ? null : nextQuery(link, first),
+    next: link === undefined || link === null ? null : nextQuery(link, firstUrl),
     count: sizeOf(count)
   }
 }
@@ -51,14 +51,14 @@ export async function askPage(
  *
  * @throws StorageError `PROVIDER_ERROR` for a link to another collection, or to the first page
  */
-function nextQuery(link: unknown, first: URL): string {
-  const url = pinnedUrl(link, [first.origin], 'The URL of the next page')
-  const asked = first.searchParams
-  const besides = [...url.searchParams].filter(([name, value]) => asked.get(name) !== value)
-  if (collectionOf(url) !== collectionOf(first) || besides.length === 0) {
+function nextQuery(link: unknown, firstUrl: URL): string {
+  const url = parseProviderUrl(link, [firstUrl.origin], 'The URL of the next page')
+  const requestedParameters = firstUrl.searchParams
+  const addedParameters = [...url.searchParams].filter(([name, value]) => requestedParameters.get(name) !== value)
+  if (collectionOf(url) !== collectionOf(firstUrl) || addedParameters.length === 0) {
     throw failure('PROVIDER_ERROR', 'Graph returned a next page of another collection, or the first page again')
   }
-  return new URLSearchParams(besides).toString()
+  return new URLSearchParams(addedParameters).toString()
 }
 
 function collectionOf({ pathname }: URL): string {
@@ -69,7 +69,7 @@ function collectionOf({ pathname }: URL): string {
 export type Section = 'sites' | 'drives' | 'items'
 
 /** The position at which a listing continues: Graph's page, and the parameters that must not change with it. */
-export interface Place {
+export interface Cursor {
   readonly section: Section
   /** The additional query parameters for Graph; `null` for the beginning of the section. */
   readonly query: string | null
@@ -78,7 +78,7 @@ export interface Place {
   /** The number of items of the section returned so far, including hidden ones. */
   readonly seen: number
   /** The listed item, if the folder is a shortcut to it or is the user's own root by any of its ids. */
-  readonly at: ItemId | null
+  readonly listedId: ItemId | null
   /** Whether an earlier section reported more items than it returned. */
   readonly isPartial: boolean
 }
@@ -86,23 +86,25 @@ export interface Place {
 const SECTIONS: ReadonlySet<unknown> = new Set<Section>(['sites', 'drives', 'items'])
 const MAX_QUERY_LENGTH = 3000
 
-export function writeCursor({ section, query, top, seen, at, isPartial }: Place): string {
-  return JSON.stringify([section, query, top, seen, at === null ? null : formatId(at), isPartial])
+export function writeCursor({ section, query, top, seen, listedId, isPartial }: Cursor): string {
+  return JSON.stringify([section, query, top, seen, listedId === null ? null : formatId(listedId), isPartial])
 }
 
 /** @throws StorageError `INVALID_CURSOR` */
-export function readCursor(cursor: string, limit: number): Place {
-  return readJsonCursor(cursor, ([section, query, top, seen, at, isPartial]) => {
-    const isPlace =
+export function readCursor(encodedCursor: string, limit: number): Cursor {
+  return readJsonCursor(encodedCursor, ([section, query, top, seen, listedId, isPartial]) => {
+    const isValid =
       isSection(section) &&
       (query === null || (typeof query === 'string' && query !== '' && query.length <= MAX_QUERY_LENGTH)) &&
       isCount(top) &&
       top >= 1 &&
       top <= limit &&
       isCount(seen) &&
-      (at === null || typeof at === 'string') &&
+      (listedId === null || typeof listedId === 'string') &&
       typeof isPartial === 'boolean'
-    return isPlace ? { section, query, top, seen, at: at === null ? null : readAt(at), isPartial } : null
+    return isValid
+      ? { section, query, top, seen, listedId: listedId === null ? null : readListedId(listedId), isPartial }
+      : null
   })
 }
 
@@ -114,9 +116,9 @@ function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 }
 
-function readAt(at: string): ItemId {
+function readListedId(listedId: string): ItemId {
   try {
-    return parseItemId(at, 'FOLDER_NOT_FOUND')
+    return parseItemId(listedId, 'FOLDER_NOT_FOUND')
   } catch {
     throw invalidCursor()
   }

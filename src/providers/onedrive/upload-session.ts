@@ -1,15 +1,15 @@
 import { Readable } from 'node:stream'
-import type { HttpAnswer } from '../../core/egress.ts'
+import type { HttpResponse } from '../../core/egress.ts'
 import { readRetryAfter } from '../../net/errors.ts'
-import { failure, incomplete } from '../shared/errors.ts'
-import { Patience } from '../shared/upload-retry.ts'
-import { pinnedUrl } from '../shared/bearer.ts'
+import { failure, transientFailure } from '../shared/errors.ts'
+import { UploadRetry } from '../shared/upload-retry.ts'
+import { parseProviderUrl } from '../shared/bearer.ts'
 import { asObject, textOf } from '../shared/rest-client.ts'
-import { readProblem } from '../shared/rest-client.ts'
-import { type Chunk, withoutFirst } from '../shared/upload.ts'
+import { readErrorBody } from '../shared/rest-client.ts'
+import { type Chunk, skipBytes } from '../shared/upload.ts'
 import type { Resource } from './entries.ts'
 import { graphFailure } from './errors.ts'
-import type { GraphServer } from './session.ts'
+import type { GraphSession } from './session.ts'
 
 const RANGE = /^(\d{1,15})-/
 
@@ -22,21 +22,21 @@ type Outcome = { readonly accepted: number } | { readonly item: Resource }
  */
 export class UploadSession {
   /** Whether the session disappeared after its last fragment, so that it may have become the file. */
-  isForgotten = false
-  readonly #server: GraphServer
+  mayBeCommitted = false
+  readonly #session: GraphSession
   readonly #url: URL
   readonly #total: number
   readonly #signal: AbortSignal
-  readonly #patience: Patience
-  #isSent = false
+  readonly #retry: UploadRetry
+  #hasSentLast = false
 
   /** @throws StorageError `PROVIDER_ERROR` for a URL outside Microsoft's hosts */
-  constructor(server: GraphServer, address: unknown, total: number, signal: AbortSignal) {
-    this.#server = server
-    this.#url = pinnedUrl(address, server.contentHosts, 'The upload URL')
+  constructor(session: GraphSession, uploadUrl: unknown, total: number, signal: AbortSignal) {
+    this.#session = session
+    this.#url = parseProviderUrl(uploadUrl, session.contentHosts, 'The upload URL')
     this.#total = total
     this.#signal = signal
-    this.#patience = new Patience(signal)
+    this.#retry = new UploadRetry(signal)
   }
 
   /**
@@ -47,46 +47,47 @@ export class UploadSession {
    */
   async send({ pieces, length, isLast }: Chunk, start: number): Promise<Resource | null> {
     const end = start + length
-    this.#isSent = isLast
-    for (let at = start; ;) {
-      const rest = withoutFirst(pieces, at - start)
-      const outcome = (await this.#put(rest, at, end)) ?? (await this.#ask())
+    this.#hasSentLast = isLast
+    for (let offset = start; ;) {
+      const rest = skipBytes(pieces, offset - start)
+      const outcome = (await this.#put(rest, offset, end)) ?? (await this.#getStatus())
       if ('item' in outcome) {
         if (!isLast) throw failure('PROVIDER_ERROR', 'OneDrive completed the upload before its end')
         return outcome.item
       }
       const { accepted } = outcome
       // Fails if Graph lost accepted bytes or counts more than were sent.
-      if (accepted < at || accepted > end) throw failure('PROVIDER_ERROR', 'OneDrive reported an invalid byte count')
-      if (accepted > at) this.#patience.restore()
+      if (accepted < offset || accepted > end)
+        throw failure('PROVIDER_ERROR', 'OneDrive reported an invalid byte count')
+      if (accepted > offset) this.#retry.reset()
       if (accepted === end && !isLast) return null
-      if (accepted === end) throw incomplete('OneDrive received all bytes but created no file')
-      if (accepted === at) await this.#patience.pause(incomplete('OneDrive accepted no bytes of the upload'))
-      at = accepted
+      if (accepted === end) throw transientFailure('OneDrive received all bytes but created no file')
+      if (accepted === offset) await this.#retry.pause(transientFailure('OneDrive accepted no bytes of the upload'))
+      offset = accepted
     }
   }
 
   /** Deletes the session, which Microsoft would otherwise store for days. Runs in the background. */
   cancel(): void {
-    this.#server.egress
+    this.#session.egress
       .request({ method: 'DELETE', url: this.#url, signal: new AbortController().signal })
-      .then((answer) => answer.discard())
+      .then((response) => response.discard())
       .catch(() => {})
   }
 
   /** Returns the state of the upload, and retries until Microsoft reports it. */
-  async #ask(): Promise<Outcome> {
+  async #getStatus(): Promise<Outcome> {
     for (;;) {
-      const outcome = await this.#exchange('GET', {})
+      const outcome = await this.#request('GET', {})
       if (outcome !== null) return outcome
     }
   }
 
-  async #put(pieces: readonly Buffer[], at: number, end: number): Promise<Outcome | null> {
-    return this.#exchange('PUT', {
+  async #put(pieces: readonly Buffer[], offset: number, end: number): Promise<Outcome | null> {
+    return this.#request('PUT', {
       headers: {
-        'content-range': `bytes ${at}-${end - 1}/${this.#total}`,
-        'content-length': String(end - at),
+        'content-range': `bytes ${offset}-${end - 1}/${this.#total}`,
+        'content-length': String(end - offset),
         'content-type': 'application/octet-stream'
       },
       // Sent as a stream, and so without a total deadline: the duration depends on the network.
@@ -95,43 +96,43 @@ export class UploadSession {
   }
 
   /** @returns `null`, after a back-off, if the outcome is unknown */
-  async #exchange(
+  async #request(
     method: string,
-    more: { readonly headers?: Readonly<Record<string, string>>; readonly body?: Readable }
+    options: { readonly headers?: Readonly<Record<string, string>>; readonly body?: Readable }
   ): Promise<Outcome | null> {
-    let answer: HttpAnswer
+    let response: HttpResponse
     try {
-      answer = await this.#server.egress.request({
+      response = await this.#session.egress.request({
         method,
         url: this.#url,
         signal: this.#signal,
         purpose: 'transfer',
-        ...more
+        ...options
       })
     } catch (error) {
       this.#signal.throwIfAborted()
-      return this.#outlive(error)
+      return this.#backOff(error)
     }
-    const { status, headers } = answer
-    const body = await readProblem(answer, this.#server.timeouts.idleMs)
+    const { status, headers } = response
+    const body = await readErrorBody(response, this.#session.timeouts.idleMs)
     this.#signal.throwIfAborted()
     if (status >= 200 && status <= 299) {
       // Without the body, it is unknown whether the fragment was stored.
       return body === undefined
-        ? this.#outlive(failure('PROVIDER_UNAVAILABLE'))
+        ? this.#backOff(failure('PROVIDER_UNAVAILABLE'))
         : readOutcome(asObject(body), this.#total)
     }
     // Graph already has these bytes; the state of the upload shows how many.
     if (status === 416 && method === 'PUT') return null
     if (status === 404 || status === 410) {
-      this.isForgotten = this.#isSent
-      throw incomplete('OneDrive no longer knows the upload session')
+      this.mayBeCommitted = this.#hasSentLast
+      throw transientFailure('OneDrive no longer knows the upload session')
     }
-    return this.#outlive(graphFailure(method, answer, body, 'FOLDER_NOT_FOUND'), readRetryAfter(headers))
+    return this.#backOff(graphFailure(method, response, body, 'FOLDER_NOT_FOUND'), readRetryAfter(headers))
   }
 
-  async #outlive(error: unknown, retryAfterMs?: number): Promise<null> {
-    await this.#patience.outlive(error, retryAfterMs)
+  async #backOff(error: unknown, retryAfterMs?: number): Promise<null> {
+    await this.#retry.backOff(error, retryAfterMs)
     return null
   }
 }

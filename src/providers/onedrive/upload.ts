@@ -2,10 +2,10 @@ import type { Readable } from 'node:stream'
 import type { Call, UploadCall, UploadTarget } from '../../core/backend.ts'
 import type { Entry } from '../../core/entry.ts'
 import { isStorageError, providerFailure, type StorageError } from '../../errors.ts'
-import { failure, type Missing } from '../shared/errors.ts'
-import { readIsoTime, requireName } from '../shared/names.ts'
-import { apiUrl, asObject, readJson, readProblem, sizeOf } from '../shared/rest-client.ts'
-import { collect, MAX_HELD_BYTES, type SizedBody, withSize } from '../shared/sized-body.ts'
+import { failure, type NotFoundCode } from '../shared/errors.ts'
+import { parseIsoTime, requireName } from '../shared/names.ts'
+import { apiUrl, asObject, readJson, readErrorBody, sizeOf } from '../shared/rest-client.ts'
+import { readBuffer, MAX_BUFFERED_BYTES, type SizedBody, toSizedBody } from '../shared/sized-body.ts'
 import { chunksOf, requireMediaType, uploadFrom } from '../shared/upload.ts'
 import {
   hasFacet,
@@ -18,35 +18,35 @@ import {
   type Resource,
   ROOT
 } from './entries.ts'
-import { type GraphServer, look, ownDriveId, throughShortcut, toEntry } from './session.ts'
+import { type GraphSession, getItem, getOwnDriveId, retryOnShortcutTarget, toEntry } from './session.ts'
 import { UploadSession } from './upload-session.ts'
 
 /** A multiple of 320 KiB, as Graph requires. One fragment is buffered in memory. */
 const FRAGMENT_BYTES = 10 * 1024 * 1024
-const CONFLICT = '@microsoft.graph.conflictBehavior'
+const CONFLICT_BEHAVIOR = '@microsoft.graph.conflictBehavior'
 
 /** Stores a small file in one call, and a larger one in a session, which creates the file after the last byte. */
 export async function uploadFile(
-  server: GraphServer,
+  session: GraphSession,
   target: UploadTarget,
   body: Readable,
   call: UploadCall
 ): Promise<Entry> {
   return uploadFrom(body, call, async (source) => {
     requireMediaType(target.mimeType)
-    const destination = await findDestination(server, target, call)
+    const destination = await findDestination(session, target, call)
     const { onStored } = call
-    const before = onStored === undefined ? null : await lookThere(server, destination, call)
-    const sized = await withSize(source, call.size, server.spool)
+    const existing = onStored === undefined ? null : await getDestinationItem(session, destination, call)
+    const sized = await toSizedBody(source, call.size, session.spool)
     try {
-      const isSmall = sized.size <= MAX_HELD_BYTES
-      const item = await (isSmall ? putAll : putInFragments)(server, destination, sized, call)
+      const isSmall = sized.size <= MAX_BUFFERED_BYTES
+      const item = await (isSmall ? uploadBuffered : uploadInFragments)(session, destination, sized, call)
       requireStored(item, destination, sized.size)
-      server.own.learn(item, { isOwn: destination.isInOwnRoot })
-      onStored?.(before === null)
-      return await toEntry(server, item, call)
+      session.ownDrive.updateFromItem(item, { isOwn: destination.isInOwnRoot })
+      onStored?.(existing === null)
+      return await toEntry(session, item, call)
     } catch (error) {
-      throw await refusalOf(error, server, destination, call)
+      throw await toUploadError(error, session, destination, call)
     } finally {
       await sized.close()
     }
@@ -54,19 +54,21 @@ export async function uploadFile(
 }
 
 /** Buffers the content, so that it can be sent to a shortcut's target after a first attempt at the shortcut. */
-async function putAll(
-  server: GraphServer,
+async function uploadBuffered(
+  session: GraphSession,
   destination: Destination,
   { stream }: SizedBody,
   call: UploadCall
 ): Promise<Resource> {
   const { missing, behavior, headers, mimeType } = destination
   const { signal } = call
-  const body = await collect(stream)
-  const answer = await throughShortcut(server, destination.at, call, missing, (at) =>
-    server.rest.ask({
+  const body = await readBuffer(stream)
+  const response = await retryOnShortcutTarget(session, destination.base, call, missing, (base) =>
+    session.client.request({
       method: 'PUT',
-      url: apiUrl(server.origin, `${destinationPath({ ...destination, at })}/content`, { [CONFLICT]: behavior }),
+      url: apiUrl(session.origin, `${destinationPath({ ...destination, base })}/content`, {
+        [CONFLICT_BEHAVIOR]: behavior
+      }),
       signal,
       // An upload over a slow connection can take longer than the deadline of a metadata call.
       purpose: 'transfer',
@@ -75,46 +77,54 @@ async function putAll(
       missing
     })
   )
-  const item = await readProblem(answer, server.timeouts.idleMs)
+  const item = await readErrorBody(response, session.timeouts.idleMs)
   signal.throwIfAborted()
   return asObject(item)
 }
 
-async function putInFragments(
-  server: GraphServer,
+async function uploadInFragments(
+  session: GraphSession,
   destination: Destination,
   { stream, size }: SizedBody,
   call: UploadCall
 ): Promise<Resource> {
   const { signal } = call
   const { missing, behavior, headers } = destination
-  const { there, answer } = await throughShortcut(server, destination.at, call, missing, async (at) => {
-    const there = { ...destination, at }
-    const answer = await server.rest.ask({
-      method: 'POST',
-      url: apiUrl(server.origin, `${destinationPath(there)}/createUploadSession`),
-      signal,
-      headers,
-      // Omits the size: organisations refuse requests that contain it ("driveItemUploadableProperties").
-      json: { item: { [CONFLICT]: behavior } },
-      missing
-    })
-    return { there, answer }
-  })
-  const { uploadUrl } = await readJson(answer)
-  const session = new UploadSession(server, uploadUrl, size, signal)
+  const { resolvedDestination, response } = await retryOnShortcutTarget(
+    session,
+    destination.base,
+    call,
+    missing,
+    async (base) => {
+      const resolvedDestination = { ...destination, base }
+      const response = await session.client.request({
+        method: 'POST',
+        url: apiUrl(session.origin, `${destinationPath(resolvedDestination)}/createUploadSession`),
+        signal,
+        headers,
+        // Omits the size: organisations refuse requests that contain it ("driveItemUploadableProperties").
+        json: { item: { [CONFLICT_BEHAVIOR]: behavior } },
+        missing
+      })
+      return { resolvedDestination, response }
+    }
+  )
+  const { uploadUrl } = await readJson(response)
+  const uploadSession = new UploadSession(session, uploadUrl, size, signal)
   try {
     let start = 0
     for await (const fragment of chunksOf(stream, FRAGMENT_BYTES)) {
-      const item = await session.send(fragment, start)
+      const item = await uploadSession.send(fragment, start)
       if (item !== null) return item
       start += fragment.length
     }
     throw failure('PROVIDER_ERROR', 'The upload ended without a last chunk')
   } catch (error) {
-    session.cancel()
-    const begunAt = Date.parse(answer.headers['date'] ?? '')
-    const item = session.isForgotten ? await storedSince(server, there, size, begunAt, call) : null
+    uploadSession.cancel()
+    const startedAtMs = Date.parse(response.headers['date'] ?? '')
+    const item = uploadSession.mayBeCommitted
+      ? await findStored(session, resolvedDestination, size, startedAtMs, call)
+      : null
     if (item === null) throw error
     return item
   }
@@ -124,27 +134,31 @@ async function putInFragments(
  * Returns the stored file after a lost last response: a file of the same size that was modified after the upload
  * began, and was also created after it if it had to be new. All times are Microsoft's.
  */
-async function storedSince(
-  server: GraphServer,
+async function findStored(
+  session: GraphSession,
   destination: Destination,
-  sent: number,
-  begunAt: number,
+  sentBytes: number,
+  startedAtMs: number,
   call: Call
 ): Promise<Resource | null> {
-  const item = await lookThere(server, destination, call)
-  const isSince = (time: unknown): boolean => Date.parse(readIsoTime(time) ?? '') >= begunAt
-  if (!isSince(item?.['lastModifiedDateTime']) || sizeOf(item?.['size']) !== sent) return null
-  return destination.behavior === 'replace' || isSince(item?.['createdDateTime']) ? item : null
+  const item = await getDestinationItem(session, destination, call)
+  const isAfterStart = (time: unknown): boolean => Date.parse(parseIsoTime(time) ?? '') >= startedAtMs
+  if (!isAfterStart(item?.['lastModifiedDateTime']) || sizeOf(item?.['size']) !== sentBytes) return null
+  return destination.behavior === 'replace' || isAfterStart(item?.['createdDateTime']) ? item : null
 }
 
 /** Returns the item at the destination; `null` if there is none or the request fails. */
-async function lookThere(server: GraphServer, destination: Destination, call: Call): Promise<Resource | null> {
+async function getDestinationItem(
+  session: GraphSession,
+  destination: Destination,
+  call: Call
+): Promise<Resource | null> {
   const { name, missing } = destination
-  const item = await throughShortcut(server, destination.at, call, missing, (at) => {
-    const path = destinationPath({ at, name })
+  const item = await retryOnShortcutTarget(session, destination.base, call, missing, (base) => {
+    const path = destinationPath({ base, name })
     // A path by name ends without the colon if nothing follows it.
-    const url = apiUrl(server.origin, name === null ? path : path.slice(0, -1), { $select: ITEM_FIELDS })
-    return server.rest.json({ url, signal: call.signal, missing })
+    const url = apiUrl(session.origin, name === null ? path : path.slice(0, -1), { $select: ITEM_FIELDS })
+    return session.client.json({ url, signal: call.signal, missing })
   }).catch(() => null)
   call.signal.throwIfAborted()
   return item
@@ -154,23 +168,23 @@ async function lookThere(server: GraphServer, destination: Destination, call: Ca
  * Maps an error of an upload for its caller. Graph also reports failed conditions to unconditional uploads while
  * another client writes the same file (onedrive-api-docs issue 1143).
  */
-async function refusalOf(
+async function toUploadError(
   error: unknown,
-  server: GraphServer,
+  session: GraphSession,
   destination: Destination,
   call: UploadCall
 ): Promise<unknown> {
   const { ifMatch } = call
   if (ifMatch !== undefined && isStorageError(error, 'OBJECT_NOT_FOUND')) return failure('PRECONDITION_FAILED')
-  if (ifMatch === undefined && isStorageError(error, 'PRECONDITION_FAILED')) return locked(error)
+  if (ifMatch === undefined && isStorageError(error, 'PRECONDITION_FAILED')) return lockedError(error)
   if (destination.behavior !== 'replace' || !isStorageError(error, 'ALREADY_EXISTS')) return error
-  const item = await lookThere(server, destination, call)
+  const item = await getDestinationItem(session, destination, call)
   // The id may be that of a shortcut to the file.
   const isFile = item === null || kindOf(item) === 'file' || (destination.name === null && hasFacet(item, 'remoteItem'))
-  return isFile ? locked(error) : error
+  return isFile ? lockedError(error) : error
 }
 
-function locked({ cause }: StorageError): StorageError {
+function lockedError({ cause }: StorageError): StorageError {
   return providerFailure('LOCKED', { cause })
 }
 
@@ -178,29 +192,30 @@ function locked({ cause }: StorageError): StorageError {
  * SharePoint writes a library's properties into some documents, which are then larger than the upload. None of them
  * loses content.
  */
-function requireStored({ name, size }: Resource, destination: Destination, sent: number): void {
+function requireStored({ name, size }: Resource, destination: Destination, sentBytes: number): void {
   const stored = sizeOf(size)
-  if (stored === null || stored < sent) {
-    throw failure('PROVIDER_ERROR', `OneDrive stored fewer than the ${sent} bytes that were sent`)
+  if (stored === null || stored < sentBytes) {
+    throw failure('PROVIDER_ERROR', `OneDrive stored fewer than the ${sentBytes} bytes that were sent`)
   }
-  const isNamed = destination.name === null || (typeof name === 'string' && keyOf(name) === keyOf(destination.name))
+  const isNamed =
+    destination.name === null || (typeof name === 'string' && normalizeName(name) === normalizeName(destination.name))
   if (!isNamed) throw failure('PROVIDER_ERROR', 'OneDrive stored the file under another name')
 }
 
 /** OneDrive ignores case in names. */
-function keyOf(name: string): string {
+function normalizeName(name: string): string {
   return name.normalize('NFC').toLowerCase()
 }
 
 /** The destination of an upload, and how Graph handles an existing item. */
 export interface Destination {
   /** The item, or the parent folder of `name`. */
-  readonly at: ItemId
+  readonly base: ItemId
   /** `null` if the item is identified by its id. */
   readonly name: string | null
   /** Whether the destination is a child of the user's own root. */
   readonly isInOwnRoot: boolean
-  readonly missing: Missing
+  readonly missing: NotFoundCode
   readonly behavior: 'fail' | 'replace'
   /** The precondition. */
   readonly headers: Readonly<Record<string, string>>
@@ -208,13 +223,13 @@ export interface Destination {
 }
 
 /** Characters of an unquoted ETag: excludes wildcards and lists. */
-const TAG = /^[\w.!:%+/=~-]{1,512}$/
+const ETAG = /^[\w.!:%+/=~-]{1,512}$/
 /** SharePoint's ETags, which it sends in quotes. */
-const SHAREPOINT_TAG = /^(?:c:)?\{[\da-f-]{1,64}\},\d{1,15}$/i
+const SHAREPOINT_ETAG = /^(?:c:)?\{[\da-f-]{1,64}\},\d{1,15}$/i
 
 /** Returns the path of the item, which need not exist. */
-export function destinationPath({ at, name }: Pick<Destination, 'at' | 'name'>): string {
-  return name === null ? pathOf(at) : namedPathOf(at, name)
+export function destinationPath({ base, name }: Pick<Destination, 'base' | 'name'>): string {
+  return name === null ? pathOf(base) : namedPathOf(base, name)
 }
 
 /**
@@ -224,7 +239,7 @@ export function destinationPath({ at, name }: Pick<Destination, 'at' | 'name'>):
  * @throws StorageError `PRECONDITION_FAILED`, `ALREADY_EXISTS`, `INVALID_REQUEST`
  */
 export async function findDestination(
-  server: GraphServer,
+  session: GraphSession,
   target: UploadTarget,
   call: UploadCall
 ): Promise<Destination> {
@@ -238,19 +253,19 @@ export async function findDestination(
   if ('id' in target) {
     const id = parseItemId(target.id, 'OBJECT_NOT_FOUND')
     if (isNew) {
-      await look(server, id, call, 'OBJECT_NOT_FOUND')
+      await getItem(session, id, call, 'OBJECT_NOT_FOUND')
       throw failure('ALREADY_EXISTS')
     }
-    await ownDriveId(server, call)
-    return { ...common, at: id, name: null, isInOwnRoot: false, missing: 'OBJECT_NOT_FOUND' }
+    await getOwnDriveId(session, call)
+    return { ...common, base: id, name: null, isInOwnRoot: false, missing: 'OBJECT_NOT_FOUND' }
   }
   const { parentId, name } = target
   requireName(name)
   const parent = parseItemId(parentId ?? ROOT, 'FOLDER_NOT_FOUND')
   // Find the user's own drive before the write, since the entry needs it: a completed write must not fail.
   const isInOwnRoot = parent.drive === null
-  if (!isInOwnRoot) await ownDriveId(server, call)
-  return { ...common, at: parent, name, isInOwnRoot, missing: 'FOLDER_NOT_FOUND' }
+  if (!isInOwnRoot) await getOwnDriveId(session, call)
+  return { ...common, base: parent, name, isInOwnRoot, missing: 'FOLDER_NOT_FOUND' }
 }
 
 /**
@@ -260,7 +275,7 @@ export async function findDestination(
  */
 function preconditionOf(ifMatch: string | undefined): Record<string, string> {
   if (ifMatch === undefined) return {}
-  if (SHAREPOINT_TAG.test(ifMatch)) return { 'if-match': `"${ifMatch}"` }
-  if (!TAG.test(ifMatch)) throw failure('PRECONDITION_FAILED')
+  if (SHAREPOINT_ETAG.test(ifMatch)) return { 'if-match': `"${ifMatch}"` }
+  if (!ETAG.test(ifMatch)) throw failure('PRECONDITION_FAILED')
   return { 'if-match': ifMatch }
 }

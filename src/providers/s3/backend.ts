@@ -16,21 +16,21 @@ import {
   type UploadTarget
 } from '../../core/backend.ts'
 import { providerFailure } from '../../errors.ts'
-import { attachment } from '../../core/entry.ts'
+import { formatContentDisposition } from '../../core/entry.ts'
 import { importSdk } from '../shared/import-sdk.ts'
-import { isThere } from '../shared/upload.ts'
+import { exists } from '../shared/upload.ts'
 import { requireMediaType } from '../shared/upload.ts'
 import { nameOf } from '../shared/names.ts'
 import { uploadFrom } from '../shared/upload.ts'
-import { attempt, type Bucket, type Preconditions } from './client.ts'
+import { mapErrors, type Bucket, type Preconditions } from './client.ts'
 import { downloadObject, requireFile } from './download.ts'
 import { fileEntry, folderEntry } from './entries.ts'
-import { isRefusal, nonsense } from './errors.ts'
+import { isServiceException, invalidResponse } from './errors.ts'
 import { folderExists, listFolder } from './list.ts'
 import { Precondition } from './precondition.ts'
-import { requireStored, uploadObject } from './upload.ts'
+import { requireETag, uploadObject } from './upload.ts'
 
-export function capabilitiesWith(preconditions: Preconditions): Capabilities {
+export function capabilitiesFor(preconditions: Preconditions): Capabilities {
   return {
     paging: 'native',
     kindFilter: 'emulated',
@@ -58,7 +58,7 @@ export class S3Backend implements StorageBackend {
   constructor(bucket: Bucket, account: Account) {
     this.#bucket = bucket
     this.#account = account
-    this.capabilities = capabilitiesWith(bucket.preconditions)
+    this.capabilities = capabilitiesFor(bucket.preconditions)
   }
 
   async listFolder(folderId: string | null, call: ListCall): Promise<EntryPage> {
@@ -67,15 +67,16 @@ export class S3Backend implements StorageBackend {
 
   async stat(id: string, call: Call): Promise<Entry> {
     const bucket = this.#bucket
-    const key = bucket.keys.of(id)
+    const key = bucket.keys.keyOf(id)
     if (id.endsWith('/')) {
       if (await folderExists(bucket, id, call)) return folderEntry(bucket.keys, id)
       throw providerFailure('OBJECT_NOT_FOUND')
     }
-    const head = await attempt(call, 'OBJECT_NOT_FOUND', (options) =>
-      bucket.calls.send(new bucket.sdk.HeadObjectCommand({ Bucket: bucket.name, Key: key }), options)
+    const head = await mapErrors(call, 'OBJECT_NOT_FOUND', (options) =>
+      bucket.client.send(new bucket.sdk.HeadObjectCommand({ Bucket: bucket.name, Key: key }), options)
     )
-    if (head.ETag === undefined && head.LastModified === undefined) throw nonsense('S3 returned 200 without an object')
+    if (head.ETag === undefined && head.LastModified === undefined)
+      throw invalidResponse('S3 returned 200 without an object')
     return fileEntry(bucket.keys, id, {
       size: head.ContentLength,
       modified: head.LastModified,
@@ -87,7 +88,7 @@ export class S3Backend implements StorageBackend {
   }
 
   async download(id: string, call: DownloadCall): Promise<Download> {
-    const key = this.#bucket.keys.of(id)
+    const key = this.#bucket.keys.keyOf(id)
     requireFile(id)
     return downloadObject(this.#bucket, key, call)
   }
@@ -98,22 +99,22 @@ export class S3Backend implements StorageBackend {
       if (id.endsWith('/')) throw new StorageError('INVALID_REQUEST', 'An upload cannot replace a folder.')
       requireMediaType(target.mimeType)
       const { onStored } = call
-      const before = onStored && (await isThere(() => this.stat(id, call)))
+      const existedBefore = onStored && (await exists(() => this.stat(id, call)))
       const entry = await uploadObject(this.#bucket, id, target.mimeType, source, call)
-      if (before !== undefined) onStored?.(!before)
+      if (existedBefore !== undefined) onStored?.(!existedBefore)
       return entry
     })
   }
 
   async remove(id: string, call: Call): Promise<void> {
     const bucket = this.#bucket
-    const key = bucket.keys.of(id)
+    const key = bucket.keys.keyOf(id)
     if (id.endsWith('/')) throw new StorageError('INVALID_REQUEST', 'Only files can be removed.')
-    await attempt(call, 'OBJECT_NOT_FOUND', async (options) => {
+    await mapErrors(call, 'OBJECT_NOT_FOUND', async (options) => {
       try {
-        await bucket.calls.send(new bucket.sdk.DeleteObjectCommand({ Bucket: bucket.name, Key: key }), options)
+        await bucket.client.send(new bucket.sdk.DeleteObjectCommand({ Bucket: bucket.name, Key: key }), options)
       } catch (error) {
-        if (!isRefusal(error, 'NoSuchKey')) throw error
+        if (!isServiceException(error, 'NoSuchKey')) throw error
       }
     })
   }
@@ -121,18 +122,18 @@ export class S3Backend implements StorageBackend {
   async createFolder(parentId: string | null, name: string, call: Call): Promise<Entry> {
     const bucket = this.#bucket
     const id = `${bucket.keys.childId(parentId, name)}/`
-    const key = bucket.keys.of(id)
+    const key = bucket.keys.keyOf(id)
     if (await folderExists(bucket, id, call)) {
       throw providerFailure('ALREADY_EXISTS')
     }
     const condition = new Precondition(bucket, key, { ...call, ifNoneMatch: '*' })
     const marker = { Bucket: bucket.name, Key: key, Body: '', ContentLength: 0, ContentType: 'application/x-directory' }
-    const { ETag: etag } = await attempt(call, 'FOLDER_NOT_FOUND', (options) =>
+    const { ETag: etag } = await mapErrors(call, 'FOLDER_NOT_FOUND', (options) =>
       condition.write((headers) =>
-        bucket.calls.send(new bucket.sdk.PutObjectCommand({ ...marker, ...headers }), options)
+        bucket.client.send(new bucket.sdk.PutObjectCommand({ ...marker, ...headers }), options)
       )
     )
-    requireStored(etag)
+    requireETag(etag)
     return folderEntry(bucket.keys, id)
   }
 
@@ -142,7 +143,7 @@ export class S3Backend implements StorageBackend {
    */
   async downloadUrl(id: string, call: DownloadUrlCall): Promise<DownloadUrl> {
     const bucket = this.#bucket
-    const key = bucket.keys.of(id)
+    const key = bucket.keys.keyOf(id)
     requireFile(id)
     const { expiresInMs, signal } = call
     if (!Number.isFinite(expiresInMs) || expiresInMs < 1000 || expiresInMs > MAX_DOWNLOAD_URL_MS) {
@@ -155,21 +156,23 @@ export class S3Backend implements StorageBackend {
     const command = new bucket.sdk.GetObjectCommand({
       Bucket: bucket.name,
       Key: key,
-      ResponseContentDisposition: attachment(nameOf(id))
+      ResponseContentDisposition: formatContentDisposition(nameOf(id))
     })
     const expiresIn = Math.floor(expiresInMs / 1000)
-    const url = await attempt({ signal }, 'OBJECT_NOT_FOUND', () => getSignedUrl(bucket.links, command, { expiresIn }))
+    const url = await mapErrors({ signal }, 'OBJECT_NOT_FOUND', () =>
+      getSignedUrl(bucket.presignClient, command, { expiresIn })
+    )
     return { url, expiresAt: new Date(signedAt(url) + expiresIn * 1000) }
   }
 
   async account(call: Call): Promise<Account> {
     const bucket = this.#bucket
-    await attempt(call, 'FOLDER_NOT_FOUND', async (options) => {
+    await mapErrors(call, 'FOLDER_NOT_FOUND', async (options) => {
       try {
-        await bucket.calls.send(new bucket.sdk.HeadBucketCommand({ Bucket: bucket.name }), options)
+        await bucket.client.send(new bucket.sdk.HeadBucketCommand({ Bucket: bucket.name }), options)
       } catch (error) {
         // Keys for a single folder have no access to the bucket as a whole; the listing decides.
-        if (!isRefusal(error, 403)) throw error
+        if (!isServiceException(error, 403)) throw error
       }
     })
     await listFolder(bucket, null, { signal: call.signal, limit: 1 })

@@ -4,14 +4,14 @@ import type { Call } from '../../core/backend.ts'
 import type { EgressAgents } from '../../core/egress.ts'
 import type { Timeouts } from '../../core/stores.ts'
 import { userAgentWith } from '../../net/http-client.ts'
-import type { Missing } from '../shared/errors.ts'
+import type { NotFoundCode } from '../shared/errors.ts'
 import type { Keys } from './entries.ts'
 import { toStorageError } from './errors.ts'
 import { readResponses } from './responses.ts'
 import { isAws, type S3Settings } from './settings.ts'
 
 /** Without a logger, the handler writes to the console about busy sockets. */
-const SILENT = { trace: noop, debug: noop, info: noop, warn: noop, error: noop }
+const SILENT_LOGGER = { trace: noop, debug: noop, info: noop, warn: noop, error: noop }
 
 export interface ClientOptions {
   readonly sdk: S3Sdk
@@ -44,7 +44,7 @@ export function createClient({ sdk, settings, agents, timeouts, purpose }: Clien
     authSchemePreference: ['sigv4'],
     // Many servers and proxies answer `Expect: 100-continue` late or not at all.
     expectContinueHeader: false,
-    logger: SILENT,
+    logger: SILENT_LOGGER,
     requestHandler: {
       httpAgent: agents.http,
       httpsAgent: agents.https,
@@ -52,7 +52,7 @@ export function createClient({ sdk, settings, agents, timeouts, purpose }: Clien
       requestTimeout: timeouts.headersMs,
       throwOnRequestTimeout: true,
       socketTimeout: purpose === 'calls' ? timeouts.idleMs : 0,
-      logger: SILENT
+      logger: SILENT_LOGGER
     }
   }
   if (settings.endpoint === null) {
@@ -70,12 +70,12 @@ export function createClient({ sdk, settings, agents, timeouts, purpose }: Clien
   }
   const client = new sdk.S3Client(config)
   readResponses(client, timeouts)
-  sendUserAgent(client)
+  addUserAgent(client)
   return client
 }
 
 /** `User-Agent` is never part of a signature. */
-function sendUserAgent(client: S3Client): void {
+function addUserAgent(client: S3Client): void {
   client.middlewareStack.add(
     (next) => (args) => {
       const { headers } = args.request as { headers: Record<string, string> }
@@ -105,13 +105,13 @@ export interface Bucket {
   readonly timeouts: Timeouts
   readonly preconditions: Preconditions
   /** For calls with prompt responses. */
-  readonly calls: ClientS3.S3Client
+  readonly client: ClientS3.S3Client
   /** For uploads: separate sockets, with the same idle timeout as `calls`. */
-  readonly uploads: ClientS3.S3Client
+  readonly uploadClient: ClientS3.S3Client
   /** For downloads: their sockets may be idle while the body is not read. */
-  readonly transfers: ClientS3.S3Client
+  readonly transferClient: ClientS3.S3Client
   /** Signs download links. Their endpoint may have another name for browsers. */
-  readonly links: ClientS3.S3Client
+  readonly presignClient: ClientS3.S3Client
 }
 
 /**
@@ -119,9 +119,9 @@ export interface Bucket {
  *
  * @param missing the meaning of a 404
  */
-export async function attempt<T>(
+export async function mapErrors<T>(
   { signal }: Call,
-  missing: Missing,
+  missing: NotFoundCode,
   send: (options: { abortSignal: AbortSignal }) => Promise<T>
 ): Promise<T> {
   signal.throwIfAborted()

@@ -6,49 +6,52 @@ import { rangeHeader } from '../shared/download.ts'
 import { type DownloadSizes, readDownloadSizes } from '../shared/download.ts'
 import { nameOf } from '../shared/names.ts'
 import { TransferBody } from '../shared/transfer-body.ts'
-import { attempt, type Bucket } from './client.ts'
-import { toTime, unquote } from './entries.ts'
-import { nonsense, toStorageError } from './errors.ts'
+import { mapErrors, type Bucket } from './client.ts'
+import { formatLastModified, unquote } from './entries.ts'
+import { invalidResponse, toStorageError } from './errors.ts'
 
 export async function downloadObject(bucket: Bucket, key: string, call: DownloadCall): Promise<Download> {
   const range = call.range === undefined ? undefined : rangeHeader(call.range)
-  const answer = await attempt(call, 'OBJECT_NOT_FOUND', (options) =>
-    bucket.transfers.send(new bucket.sdk.GetObjectCommand({ Bucket: bucket.name, Key: key, Range: range }), options)
+  const response = await mapErrors(call, 'OBJECT_NOT_FOUND', (options) =>
+    bucket.transferClient.send(
+      new bucket.sdk.GetObjectCommand({ Bucket: bucket.name, Key: key, Range: range }),
+      options
+    )
   )
-  const source = answer.Body
-  if (!(source instanceof Readable)) throw nonsense('S3 returned no body')
-  let parts: DownloadSizes
+  const source = response.Body
+  if (!(source instanceof Readable)) throw invalidResponse('S3 returned no body')
+  let sizes: DownloadSizes
   try {
-    parts = readSizes(answer, call.range)
+    sizes = readSizes(response, call.range)
   } catch (error) {
     source.on('error', () => {})
     source.destroy()
     throw error
   }
   const body = new TransferBody(source, {
-    expected: parts.expected,
+    expected: sizes.expected,
     idleMs: bucket.timeouts.idleMs,
     signal: call.signal,
     toError: (error) => toStorageError(error, 'OBJECT_NOT_FOUND')
   })
   return {
     body,
-    size: parts.size,
-    range: parts.range,
-    mimeType: answer.ContentType ?? null,
+    size: sizes.size,
+    range: sizes.range,
+    mimeType: response.ContentType ?? null,
     name: nameOf(key),
-    etag: unquote(answer.ETag),
-    modifiedAt: toTime(answer.LastModified)
+    etag: unquote(response.ETag),
+    modifiedAt: formatLastModified(response.LastModified)
   }
 }
 
 /** @throws StorageError `PROVIDER_ERROR` for a response that is no object, or has other bytes than requested */
-function readSizes(answer: GetObjectCommandOutput, asked: DownloadCall['range']): DownloadSizes {
+function readSizes(response: GetObjectCommandOutput, requested: DownloadCall['range']): DownloadSizes {
   // A proxy's page or a captive portal has neither; every S3 object has both.
-  if (answer.ETag === undefined && answer.LastModified === undefined)
-    throw nonsense('S3 returned 200 without an object')
-  const sizes = readDownloadSizes(answer.ContentRange, answer.ContentLength ?? null, asked)
-  if (sizes === null) throw nonsense('S3 returned other bytes than requested')
+  if (response.ETag === undefined && response.LastModified === undefined)
+    throw invalidResponse('S3 returned 200 without an object')
+  const sizes = readDownloadSizes(response.ContentRange, response.ContentLength ?? null, requested)
+  if (sizes === null) throw invalidResponse('S3 returned other bytes than requested')
   return sizes
 }
 

@@ -1,12 +1,12 @@
 import type { Entry } from '../../core/entry.ts'
 import { providerFailure, StorageError } from '../../errors.ts'
-import { isSegment, isUnambiguous, knownTime, nameOf, parentOf } from '../shared/names.ts'
+import { isSegment, isUnambiguous, formatTime, nameOf, parentOf } from '../shared/names.ts'
 
 /** Listed like other objects, but unavailable without a restore that takes hours. */
 const ARCHIVED = new Set(['GLACIER', 'DEEP_ARCHIVE'])
 
 /** The metadata of an object, from a listing or from the object's headers. */
-export interface ObjectFacts {
+export interface ObjectMetadata {
   readonly size?: number | undefined
   readonly modified?: Date | undefined
   readonly etag?: string | undefined
@@ -16,24 +16,24 @@ export interface ObjectFacts {
   readonly mimeType?: string | undefined
 }
 
-export function fileEntry(keys: Keys, id: string, facts: ObjectFacts): Entry {
-  const restored = facts.restore?.includes('ongoing-request="false"') ?? false
-  const archived = ARCHIVED.has(facts.storageClass ?? '') && !restored
+export function fileEntry(keys: Keys, id: string, metadata: ObjectMetadata): Entry {
+  const isRestored = metadata.restore?.includes('ongoing-request="false"') ?? false
+  const isArchived = ARCHIVED.has(metadata.storageClass ?? '') && !isRestored
   return {
-    ...common(id),
+    ...commonFields(id),
     kind: 'file',
-    mimeType: facts.mimeType ?? null,
-    size: Number.isSafeInteger(facts.size) ? (facts.size ?? null) : null,
-    modifiedAt: toTime(facts.modified),
-    version: unquote(facts.etag),
-    can: { list: false, download: keys.isUsable(id) && !archived, write: null }
+    mimeType: metadata.mimeType ?? null,
+    size: Number.isSafeInteger(metadata.size) ? (metadata.size ?? null) : null,
+    modifiedAt: formatLastModified(metadata.modified),
+    version: unquote(metadata.etag),
+    can: { list: false, download: keys.isUsable(id) && !isArchived, write: null }
   }
 }
 
 /** Converts a common prefix of keys, with or without an object of its own. */
 export function folderEntry(keys: Keys, id: string): Entry {
   return {
-    ...common(id),
+    ...commonFields(id),
     kind: 'folder',
     mimeType: null,
     size: null,
@@ -50,11 +50,11 @@ export function unquote(etag: string | undefined): string | null {
 }
 
 /** Formats a time in whole seconds, like `Last-Modified`: listings of some servers are finer and never match. */
-export function toTime(date: Date | undefined): string | null {
-  return date === undefined ? null : knownTime(Math.floor(date.getTime() / 1000) * 1000)
+export function formatLastModified(date: Date | undefined): string | null {
+  return date === undefined ? null : formatTime(Math.floor(date.getTime() / 1000) * 1000)
 }
 
-function common(id: string) {
+function commonFields(id: string) {
   return {
     id,
     parentId: parentOf(id),
@@ -89,15 +89,15 @@ export class Keys {
    *
    * @throws StorageError `INVALID_REQUEST` for an id that must not be sent, `FOLDER_NOT_FOUND` for a file's
    */
-  ofFolder(id: string | null): string {
+  prefixOf(id: string | null): string {
     if (id === null) return this.prefix
-    const key = this.of(id)
+    const key = this.keyOf(id)
     if (!id.endsWith('/')) throw providerFailure('FOLDER_NOT_FOUND')
     return key
   }
 
   /** @throws StorageError `INVALID_REQUEST` for an id that must not be sent */
-  of(id: string): string {
+  keyOf(id: string): string {
     const key = this.prefix + id
     if (!isUsable(id, key)) throw new StorageError('INVALID_REQUEST', 'This is not a valid id.')
     return key
@@ -106,7 +106,7 @@ export class Keys {
   /** Returns the id of `name` in a folder. @throws StorageError `INVALID_REQUEST` for an invalid name */
   childId(parentId: string | null, name: string): string {
     if (!isSegment(name)) throw new StorageError('INVALID_REQUEST', 'This is not a valid name. Choose another name.')
-    if (parentId !== null) this.ofFolder(parentId)
+    if (parentId !== null) this.prefixOf(parentId)
     return (parentId ?? '') + name
   }
 

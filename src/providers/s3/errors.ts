@@ -2,7 +2,7 @@ import { Diagnosis, isStorageError, StorageError } from '../../errors.ts'
 import { providerFailure, type StorageErrorCode } from '../../errors.ts'
 import { connectionFailure } from '../../net/errors.ts'
 import { readRetryAfter } from '../../net/errors.ts'
-import { type Missing, responseFailure } from '../shared/errors.ts'
+import { type NotFoundCode, responseFailure } from '../shared/errors.ts'
 
 /** The used fields of the SDK's errors. They contain no request body; `$response` is not enumerable. */
 interface SdkError {
@@ -44,7 +44,7 @@ const NAMES: Readonly<Record<string, StorageErrorCode>> = {
 const BY_NAME: ReadonlyMap<string, StorageErrorCode> = new Map(Object.entries(NAMES))
 
 /** The bucket is in another region. Not followed, since the request would go to a host that the response chose. */
-const ELSEWHERE = new Set([
+const WRONG_REGION = new Set([
   'PermanentRedirect',
   'TemporaryRedirect',
   'AuthorizationHeaderMalformed',
@@ -52,36 +52,36 @@ const ELSEWHERE = new Set([
 ])
 
 /** The format of values of a response that may be logged: a code, a request id. */
-const WORD = /^[\w-]{1,64}$/
+const LOGGABLE = /^[\w-]{1,64}$/
 
 /**
  * Maps the error of a failed call. HTTP statuses decide if there is no name: the response to a HEAD has no body. The
  * cause contains status, code and request id, never the text of the response, which may contain anything.
  */
-export function toStorageError(error: unknown, missing: Missing): StorageError {
+export function toStorageError(error: unknown, missing: NotFoundCode): StorageError {
   if (isStorageError(error)) return error
-  const failure = (typeof error === 'object' && error !== null ? error : {}) as SdkError
-  const status = failure.$metadata?.httpStatusCode
+  const sdkError = (typeof error === 'object' && error !== null ? error : {}) as SdkError
+  const status = sdkError.$metadata?.httpStatusCode
   if (status === undefined) return connectionFailure(error, 'S3')
 
-  const name = typeof failure.name === 'string' && failure.$fault !== undefined ? failure.name : ''
-  const cause = summary(status, name, failure)
-  if (ELSEWHERE.has(name) || (status >= 300 && status < 400)) {
+  const name = typeof sdkError.name === 'string' && sdkError.$fault !== undefined ? sdkError.name : ''
+  const cause = describeError(status, name, sdkError)
+  if (WRONG_REGION.has(name) || (status >= 300 && status < 400)) {
     return new StorageError('PROVIDER_ERROR', 'The bucket is in another region. Set the correct region.', { cause })
   }
-  const waitMs = readRetryAfter(failure.$response?.headers)
-  const isS3Answer = failure.$fault !== undefined
+  const retryAfterHeaderMs = readRetryAfter(sdkError.$response?.headers)
+  const isS3Response = sdkError.$fault !== undefined
   // A gateway in front of an unavailable server sends a page of its own.
-  const isGatewayPage = status === 503 && !isS3Answer && waitMs === undefined
-  const named = BY_NAME.get(name)
-  const code = isGatewayPage ? 'PROVIDER_UNAVAILABLE' : (named ?? fromStatus(status, isS3Answer, missing))
-  const told = code === 'PROVIDER_THROTTLED' ? waitMs : undefined
+  const isGatewayPage = status === 503 && !isS3Response && retryAfterHeaderMs === undefined
+  const codeOfName = BY_NAME.get(name)
+  const code = isGatewayPage ? 'PROVIDER_UNAVAILABLE' : (codeOfName ?? codeOfStatus(status, isS3Response, missing))
+  const throttleDelayMs = code === 'PROVIDER_THROTTLED' ? retryAfterHeaderMs : undefined
   // S3 throttles with a 503 without a delay, which means: back off and try again (AWS's documentation).
-  const retryAfterMs = told ?? (code === 'PROVIDER_THROTTLED' && status === 503 ? 0 : undefined)
+  const retryAfterMs = throttleDelayMs ?? (code === 'PROVIDER_THROTTLED' && status === 503 ? 0 : undefined)
   return responseFailure(code, status, {
     cause,
     // The SDK reports an error in a response of status 200 as 503.
-    ...(named !== undefined && { responded: true }),
+    ...(codeOfName !== undefined && { responded: true }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
     // Invalid keys are a 403 too. An unknown access key says nothing about the object.
     ...((status === 401 || name === 'InvalidAccessKeyId') && { credentialsRefused: true })
@@ -89,27 +89,29 @@ export function toStorageError(error: unknown, missing: Missing): StorageError {
 }
 
 /** Returns whether the server, not the connection, refused, with one of these names or statuses. */
-export function isRefusal(error: unknown, ...refusals: (string | number)[]): boolean {
-  const failure = (typeof error === 'object' && error !== null ? error : {}) as SdkError
-  const status = failure.$metadata?.httpStatusCode
+export function isServiceException(error: unknown, ...namesOrStatuses: (string | number)[]): boolean {
+  const sdkError = (typeof error === 'object' && error !== null ? error : {}) as SdkError
+  const status = sdkError.$metadata?.httpStatusCode
   if (status === undefined) return false
-  return refusals.includes(status) || (typeof failure.name === 'string' && refusals.includes(failure.name))
+  return (
+    namesOrStatuses.includes(status) || (typeof sdkError.name === 'string' && namesOrStatuses.includes(sdkError.name))
+  )
 }
 
 /** Returns the error for a 200 with other content: a captive portal, a proxy's page, a truncated response. */
-export function nonsense(why: string): StorageError {
-  return providerFailure('PROVIDER_ERROR', { cause: new Diagnosis(why) })
+export function invalidResponse(reason: string): StorageError {
+  return providerFailure('PROVIDER_ERROR', { cause: new Diagnosis(reason) })
 }
 
-/** @param isS3Answer whether the body, if there is one, was an S3 error */
-function fromStatus(status: number, isS3Answer: boolean, missing: Missing): StorageErrorCode {
+/** @param isS3Response whether the body, if there is one, was an S3 error */
+function codeOfStatus(status: number, isS3Response: boolean, missing: NotFoundCode): StorageErrorCode {
   if (status === 503 || status === 429) return 'PROVIDER_THROTTLED'
   if (status === 501) return 'UNSUPPORTED'
   if (status === 507) return 'QUOTA_EXCEEDED'
   if (status >= 500) return 'PROVIDER_UNAVAILABLE'
   if (status === 401 || status === 403) return 'ACCESS_DENIED'
   // A 404 with an HTML page comes from another server, so it does not show that the object is gone.
-  if (!isS3Answer) return 'PROVIDER_ERROR'
+  if (!isS3Response) return 'PROVIDER_ERROR'
   if (status === 404) return missing
   if (status === 409) return 'LOCKED'
   if (status === 412) return 'PRECONDITION_FAILED'
@@ -118,9 +120,10 @@ function fromStatus(status: number, isS3Answer: boolean, missing: Missing): Stor
   return 'PROVIDER_ERROR'
 }
 
-function summary(status: number, name: string, { $fault, $metadata }: SdkError): Diagnosis {
-  const what = $fault === undefined ? ' with a body that is not an S3 response' : WORD.test(name) ? ` ${name}` : ''
+function describeError(status: number, name: string, { $fault, $metadata }: SdkError): Diagnosis {
+  const detail =
+    $fault === undefined ? ' with a body that is not an S3 response' : LOGGABLE.test(name) ? ` ${name}` : ''
   const id = $metadata?.requestId
-  const request = typeof id === 'string' && WORD.test(id) ? `, request ${id}` : ''
-  return new Diagnosis(`S3 returned ${status}${what}${request}`)
+  const request = typeof id === 'string' && LOGGABLE.test(id) ? `, request ${id}` : ''
+  return new Diagnosis(`S3 returned ${status}${detail}${request}`)
 }

@@ -6,16 +6,16 @@ import { defineProvider, type ManagedS3Options, type TypedProvider } from '../..
 import type { Timeouts } from '../../core/stores.ts'
 import { AGENT_OPTIONS } from '../../net/guarded-connection.ts'
 import { importSdk } from '../shared/import-sdk.ts'
-import { capabilitiesWith, S3Backend } from './backend.ts'
+import { capabilitiesFor, S3Backend } from './backend.ts'
 import { createClient, type Preconditions } from './client.ts'
 import { Keys } from './entries.ts'
 import {
   accountIdOf,
-  addressesOf,
+  endpointsOf,
   connect,
   isAws,
   labelOf,
-  openCredentials,
+  readCredentials,
   readSettings,
   type S3Settings
 } from './settings.ts'
@@ -27,12 +27,12 @@ const KEYS = new Keys('')
 export const provider: TypedProvider = defineProvider({
   id: 's3',
   label: 'S3-compatible storage',
-  capabilities: capabilitiesWith('emulated'),
+  capabilities: capabilitiesFor('emulated'),
   connect,
-  checkFolderId: (id) => void KEYS.ofFolder(id),
+  checkFolderId: (id) => void KEYS.prefixOf(id),
   async open({ credentials, egress, timeouts }) {
-    const settings = openCredentials(credentials)
-    for (const address of addressesOf(settings)) egress.assertAllowed(address)
+    const settings = readCredentials(credentials)
+    for (const endpointUrl of endpointsOf(settings)) egress.assertAllowed(endpointUrl)
     return openS3(settings, { agents: egress.agents, transferAgents: egress.transferAgents, timeouts })
   }
 })
@@ -64,11 +64,11 @@ export async function openS3(
 ): Promise<StorageBackend> {
   const sdk = await importSdk('@aws-sdk/client-s3', () => import('@aws-sdk/client-s3'))
   const options = { sdk, settings, timeouts }
-  const calls = createClient({ ...options, agents, purpose: 'calls' })
+  const client = createClient({ ...options, agents, purpose: 'calls' })
   const { publicEndpoint } = settings
-  const links =
+  const presignClient =
     publicEndpoint === null
-      ? calls
+      ? client
       : createClient({ ...options, agents, settings: { ...settings, endpoint: publicEndpoint }, purpose: 'calls' })
   return new S3Backend(
     {
@@ -77,10 +77,10 @@ export async function openS3(
       keys: new Keys(settings.prefix),
       timeouts,
       preconditions: preconditions ?? (isAws(settings) ? 'native' : 'emulated'),
-      calls,
-      uploads: createClient({ ...options, agents: transferAgents, purpose: 'calls' }),
-      transfers: createClient({ ...options, agents: transferAgents, purpose: 'transfers' }),
-      links
+      client,
+      uploadClient: createClient({ ...options, agents: transferAgents, purpose: 'calls' }),
+      transferClient: createClient({ ...options, agents: transferAgents, purpose: 'transfers' }),
+      presignClient
     },
     { id: accountIdOf(settings), name: labelOf(settings), email: null, quota: null }
   )
@@ -92,14 +92,14 @@ export interface S3Agents {
   readonly transferAgents: EgressAgents
 }
 
-let managed: S3Agents | undefined
+let sharedAgents: S3Agents | undefined
 
 /**
  * Returns the agents for the host's own stores, to which no egress rule applies. A user's request must never use one
  * of their sockets; connections have agents of their own.
  */
 export function managedAgents(): S3Agents {
-  return (managed ??= { agents: createAgents(), transferAgents: createAgents() })
+  return (sharedAgents ??= { agents: createAgents(), transferAgents: createAgents() })
 }
 
 function createAgents(): EgressAgents {

@@ -6,9 +6,9 @@ import { providerFailure } from '../../errors.ts'
 import { nameOf, parentOf } from '../shared/names.ts'
 import { requireLimit } from '../shared/paging.ts'
 import { compareUtf8 } from '../shared/names.ts'
-import { attempt, type Bucket } from './client.ts'
+import { mapErrors, type Bucket } from './client.ts'
 import { fileEntry, folderEntry } from './entries.ts'
-import { isRefusal, nonsense } from './errors.ts'
+import { isServiceException, invalidResponse } from './errors.ts'
 import { decodeKey } from './entries.ts'
 
 /** Maximum responses per page. After that, an empty page with a cursor is returned. */
@@ -17,23 +17,23 @@ const MAX_CALLS = 10
 export async function listFolder(bucket: Bucket, folderId: string | null, call: ListCall): Promise<EntryPage> {
   const { cursor, limit, kind } = call
   requireLimit(limit)
-  const prefix = bucket.keys.ofFolder(folderId)
+  const prefix = bucket.keys.prefixOf(folderId)
   const tokens = new Set<string | undefined>([cursor])
   let token = cursor
   let isEmpty = cursor === undefined
 
   for (let calls = 1; ; calls++) {
-    const answer = await request(bucket, prefix, token, call)
-    const { entries, found, lost } = read(bucket, prefix, answer, limit)
-    isEmpty &&= !found
-    const { next, reason } = proceed(answer, tokens, lost)
+    const response = await requestPage(bucket, prefix, token, call)
+    const { entries, exists, hasOmissions } = parseListing(bucket, prefix, response, limit)
+    isEmpty &&= !exists
+    const { next, reason } = readContinuation(response, tokens, hasOmissions)
 
     if (reason === null && isEmpty && folderId !== null) {
       throw providerFailure('FOLDER_NOT_FOUND')
     }
-    const wanted = kind === undefined ? entries : entries.filter((entry) => entry.kind === kind)
-    if (wanted.length > 0 || next === null || calls === MAX_CALLS) {
-      return { folder: infoOf(folderId), entries: wanted, next, complete: reason === null, reason }
+    const matching = kind === undefined ? entries : entries.filter((entry) => entry.kind === kind)
+    if (matching.length > 0 || next === null || calls === MAX_CALLS) {
+      return { folder: folderInfo(folderId), entries: matching, next, complete: reason === null, reason }
     }
     tokens.add(next)
     token = next
@@ -42,27 +42,27 @@ export async function listFolder(bucket: Bucket, folderId: string | null, call: 
 
 /** Returns whether a folder contains anything: S3 has no folders other than common prefixes. */
 export async function folderExists(bucket: Bucket, folderId: string, call: Call): Promise<boolean> {
-  const answer = await attempt(call, 'OBJECT_NOT_FOUND', (options) =>
-    bucket.calls.send(
+  const response = await mapErrors(call, 'OBJECT_NOT_FOUND', (options) =>
+    bucket.client.send(
       new bucket.sdk.ListObjectsV2Command({
         Bucket: bucket.name,
-        Prefix: bucket.keys.ofFolder(folderId),
+        Prefix: bucket.keys.prefixOf(folderId),
         MaxKeys: 1,
         EncodingType: 'url'
       }),
       options
     )
   )
-  requireAnswer(answer)
-  return (answer.Contents ?? []).length > 0
+  requireListing(response)
+  return (response.Contents ?? []).length > 0
 }
 
-function infoOf(folderId: string | null): FolderInfo {
+function folderInfo(folderId: string | null): FolderInfo {
   if (folderId === null) return { id: null, name: null, parentId: null }
   return { id: folderId, name: nameOf(folderId), parentId: parentOf(folderId) }
 }
 
-async function request(
+async function requestPage(
   bucket: Bucket,
   prefix: string,
   token: string | undefined,
@@ -77,74 +77,79 @@ async function request(
     EncodingType: 'url',
     ContinuationToken: token
   })
-  const answer = await attempt(call, 'FOLDER_NOT_FOUND', async (options) => {
+  const response = await mapErrors(call, 'FOLDER_NOT_FOUND', async (options) => {
     try {
-      return await bucket.calls.send(command, options)
+      return await bucket.client.send(command, options)
     } catch (error) {
-      if (token === undefined || !isRefusal(error, 'InvalidArgument')) throw error
+      if (token === undefined || !isServiceException(error, 'InvalidArgument')) throw error
       throw new StorageError('CURSOR_EXPIRED', 'The listing cannot be continued. List the folder again.')
     }
   })
-  requireAnswer(answer)
-  return answer
+  requireListing(response)
+  return response
 }
 
 /**
  * The SDK converts an empty body, and any XML without the expected elements, to an empty listing (3.1169).
  * `IsTruncated` is part of every valid response.
  */
-function requireAnswer(answer: ListObjectsV2CommandOutput): void {
-  if (answer.IsTruncated === undefined) throw nonsense('S3 returned 200 with a body that is not a listing')
+function requireListing(response: ListObjectsV2CommandOutput): void {
+  if (response.IsTruncated === undefined) throw invalidResponse('S3 returned 200 with a body that is not a listing')
 }
 
-interface Content {
+interface ParsedListing {
   readonly entries: Entry[]
   /** Whether the folder exists: it has content, or a marker object. */
-  readonly found: boolean
+  readonly exists: boolean
   /** Whether keys were omitted because they cannot be decoded. */
-  readonly lost: boolean
+  readonly hasOmissions: boolean
 }
 
-function read(bucket: Bucket, prefix: string, answer: ListObjectsV2CommandOutput, limit: number): Content {
+function parseListing(
+  bucket: Bucket,
+  prefix: string,
+  response: ListObjectsV2CommandOutput,
+  limit: number
+): ParsedListing {
   const { keys } = bucket
   // A server without support for EncodingType sends keys unencoded, and omits it from the response.
-  const decode = answer.EncodingType === 'url' ? decodeKey : (key: string) => key
+  const decode = response.EncodingType === 'url' ? decodeKey : (key: string) => key
   const entries: Entry[] = []
-  let lost = false
-  const add = (encoded: string | undefined, isFolder: boolean, make: (id: string) => Entry) => {
+  let hasOmissions = false
+  const add = (encoded: string | undefined, isFolder: boolean, toEntry: (id: string) => Entry) => {
     const key = encoded === undefined ? undefined : decode(encoded)
     if (key === undefined) {
-      lost = true
+      hasOmissions = true
       return
     }
     if (key === prefix && !isFolder) return
     const rest = key.slice(prefix.length)
     const isChild = key.startsWith(prefix) && rest.indexOf('/') === (isFolder ? rest.length - 1 : -1)
-    if (!isChild || rest === '') throw nonsense('S3 listed a key outside the folder')
-    entries.push(make(keys.idOf(key)))
+    if (!isChild || rest === '') throw invalidResponse('S3 listed a key outside the folder')
+    entries.push(toEntry(keys.idOf(key)))
   }
 
-  const contents = answer.Contents ?? []
-  const prefixes = answer.CommonPrefixes ?? []
-  if (contents.length + prefixes.length > limit) throw nonsense('S3 listed more keys than requested')
+  const contents = response.Contents ?? []
+  const prefixes = response.CommonPrefixes ?? []
+  if (contents.length + prefixes.length > limit) throw invalidResponse('S3 listed more keys than requested')
   for (const object of contents) {
-    const facts = { size: object.Size, modified: object.LastModified, etag: object.ETag }
-    add(object.Key, false, (id) => fileEntry(keys, id, { ...facts, storageClass: object.StorageClass }))
+    const metadata = { size: object.Size, modified: object.LastModified, etag: object.ETag }
+    add(object.Key, false, (id) => fileEntry(keys, id, { ...metadata, storageClass: object.StorageClass }))
   }
-  for (const common of prefixes) add(common.Prefix, true, (id) => folderEntry(keys, id))
+  for (const commonPrefix of prefixes) add(commonPrefix.Prefix, true, (id) => folderEntry(keys, id))
 
   entries.sort((a, b) => compareUtf8(a.id, b.id))
-  return { entries, found: contents.length + prefixes.length > 0, lost }
+  return { entries, exists: contents.length + prefixes.length > 0, hasOmissions }
 }
 
 /** Returns the next cursor and the reason why a page is incomplete. A page with a cursor is never complete. */
-function proceed(
-  answer: ListObjectsV2CommandOutput,
+function readContinuation(
+  response: ListObjectsV2CommandOutput,
   tokens: ReadonlySet<string | undefined>,
-  lost: boolean
+  hasOmissions: boolean
 ): { next: string | null; reason: IncompleteReason | null } {
-  if (answer.IsTruncated !== true) return { next: null, reason: lost ? 'provider-partial' : null }
-  const next = answer.NextContinuationToken
+  if (response.IsTruncated !== true) return { next: null, reason: hasOmissions ? 'provider-partial' : null }
+  const next = response.NextContinuationToken
   if (next === undefined || next === '') return { next: null, reason: 'provider-partial' }
   return tokens.has(next) ? { next: null, reason: 'duplicate-cursor' } : { next, reason: 'more' }
 }

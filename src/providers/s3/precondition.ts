@@ -1,9 +1,9 @@
 import { StorageError } from '../../errors.ts'
 import type { Call, UploadCall } from '../../core/backend.ts'
 import { providerFailure } from '../../errors.ts'
-import { attempt, type Bucket } from './client.ts'
+import { mapErrors, type Bucket } from './client.ts'
 import { unquote } from './entries.ts'
-import { isRefusal } from './errors.ts'
+import { isServiceException } from './errors.ts'
 
 /** An ETag that can be quoted in a header (RFC 9110, 8.8.3). */
 const ETAG = /^[\x21\x23-\x7e]{1,1024}$/
@@ -49,17 +49,17 @@ export class Precondition {
    */
   async write<T>(send: (headers: ConditionHeaders) => Promise<T>, isCompletion = false): Promise<T> {
     if (!this.#ifAbsent && this.#ifMatch === undefined) return send({})
-    const forms = this.#forms(isCompletion)
-    for (let headers = forms.shift(); headers !== undefined; headers = forms.shift()) {
-      await this.look()
+    const variants = this.#headerVariants(isCompletion)
+    for (let headers = variants.shift(); headers !== undefined; headers = variants.shift()) {
+      await this.check()
       try {
         return await send(headers)
       } catch (error) {
         const isUnconditional = Object.keys(headers).length === 0
-        if (isUnconditional && isRefusal(error, 'NoSuchUpload')) throw this.#unsupported(error)
-        if (!isUnconditional && isRefusal(error, 501) && this.#bucket.preconditions === 'emulated')
-          forms.splice(0, 2, {})
-        else if (isUnconditional || !this.#isFailedBy(error)) throw error
+        if (isUnconditional && isServiceException(error, 'NoSuchUpload')) throw this.#unsupported(error)
+        if (!isUnconditional && isServiceException(error, 501) && this.#bucket.preconditions === 'emulated')
+          variants.splice(0, 2, {})
+        else if (isUnconditional || !this.#isConditionFailure(error)) throw error
       }
     }
     throw this.#failed()
@@ -70,20 +70,20 @@ export class Precondition {
    *
    * @throws StorageError `ALREADY_EXISTS`, `PRECONDITION_FAILED`
    */
-  async look(): Promise<void> {
+  async check(): Promise<void> {
     if (this.#bucket.preconditions === 'native' || (!this.#ifAbsent && this.#ifMatch === undefined)) return
-    const { sdk, calls, name } = this.#bucket
-    const version = await attempt(this.#call, 'OBJECT_NOT_FOUND', async (options) => {
+    const { sdk, client, name } = this.#bucket
+    const version = await mapErrors(this.#call, 'OBJECT_NOT_FOUND', async (options) => {
       try {
-        const head = await calls.send(new sdk.HeadObjectCommand({ Bucket: name, Key: this.#key }), options)
+        const head = await client.send(new sdk.HeadObjectCommand({ Bucket: name, Key: this.#key }), options)
         return head.ETag === undefined ? undefined : unquote(head.ETag)
       } catch (error) {
-        if (isRefusal(error, 404)) return null
+        if (isServiceException(error, 404)) return null
         throw error
       }
     })
-    const holds = this.#ifAbsent ? version === null : version === this.#ifMatch
-    if (!holds) throw this.#failed()
+    const isMet = this.#ifAbsent ? version === null : version === this.#ifMatch
+    if (!isMet) throw this.#failed()
   }
 
   /**
@@ -92,7 +92,7 @@ export class Precondition {
    * although the object is unchanged before, between and after them refuses all of them, so the last attempt is
    * unconditional.
    */
-  #forms(isCompletion: boolean): ConditionHeaders[] {
+  #headerVariants(isCompletion: boolean): ConditionHeaders[] {
     const first: ConditionHeaders = this.#ifAbsent ? { IfNoneMatch: '*' } : { IfMatch: `"${this.#ifMatch}"` }
     const second: ConditionHeaders = this.#ifAbsent ? first : { IfMatch: this.#ifMatch ?? '' }
     if (this.#bucket.preconditions === 'native') return [first]
@@ -101,8 +101,8 @@ export class Precondition {
   }
 
   /** Returns whether the condition failed. A missing object matches no version (S3: 404). */
-  #isFailedBy(error: unknown): boolean {
-    return isRefusal(error, 412, ...(this.#ifMatch === undefined ? [] : ['NoSuchKey']))
+  #isConditionFailure(error: unknown): boolean {
+    return isServiceException(error, 412, ...(this.#ifMatch === undefined ? [] : ['NoSuchKey']))
   }
 
   #unsupported(cause: unknown): StorageError {

@@ -3,13 +3,13 @@ import type { ListObjectsV2CommandOutput, ObjectStorageClass, S3Client } from '@
 import type { Timeouts } from '../../core/stores.ts'
 import { providerFailure } from '../../errors.ts'
 import { readXml, XmlError, type XmlHandler } from '../shared/xml-reader.ts'
-import { nonsense } from './errors.ts'
+import { invalidResponse } from './errors.ts'
 
 /**
  * Limits of a response without object content. A page of 1000 keys of 1024 bytes, each byte percent-encoded, is about
  * 4 MiB, and has about 20 elements per key with three tokens each. The limit of bytes also bounds the CPU time.
  */
-const OPTIONS = {
+const XML_OPTIONS = {
   maxBytes: 6 * 1024 * 1024,
   maxDepth: 16,
   maxTokenLength: 64 * 1024,
@@ -20,7 +20,7 @@ const OPTIONS = {
 export const COMPLETE_MS = 300_000
 
 /** Commands with a result in the response body, and the elements that are used. */
-const RESULTS: ReadonlyMap<string | undefined, readonly string[]> = new Map([
+const RESULT_ELEMENTS: ReadonlyMap<string | undefined, readonly string[]> = new Map([
   // Parsed here, see `readListing`.
   ['ListObjectsV2Command', []],
   ['CreateMultipartUploadCommand', ['UploadId']],
@@ -61,7 +61,7 @@ export function readResponses(client: S3Client, timeouts: Timeouts): void {
           listings.set(response, readListing(document))
           response.body = new Uint8Array()
         } else {
-          response.body = new TextEncoder().encode(shortBody(document, response, RESULTS.get(commandName)))
+          response.body = new TextEncoder().encode(toMinimalBody(document, response, RESULT_ELEMENTS.get(commandName)))
         }
         return result
       },
@@ -88,12 +88,12 @@ async function readDocument(body: Readable, timeoutMs: number): Promise<S3Docume
   const document = new S3Document()
   try {
     let received = 0
-    for await (const bytes of readXml(body, OPTIONS, document)) received += bytes
+    for await (const bytes of readXml(body, XML_OPTIONS, document)) received += bytes
     return received === 0 ? null : document
   } catch (error) {
     if (!(error instanceof XmlError)) throw error
     if (error.kind === 'malformed') return 'malformed'
-    throw nonsense(`S3 returned XML that was rejected. ${error.message}`)
+    throw invalidResponse(`S3 returned XML that was rejected. ${error.message}`)
   } finally {
     clearTimeout(timer)
   }
@@ -136,10 +136,10 @@ function isResult(document: S3Document, { statusCode }: SdkResponse): boolean {
 }
 
 /** @throws an error like the SDK's for an error page; StorageError `PROVIDER_ERROR` for a result that is not XML */
-function shortBody(
+function toMinimalBody(
   document: S3Document | 'malformed' | null,
   response: SdkResponse,
-  wanted: readonly string[] | undefined
+  elementNames: readonly string[] | undefined
 ): string {
   if (document === null) return ''
   if (document instanceof S3Document && document.root === 'Error') {
@@ -147,18 +147,18 @@ function shortBody(
     const code = document.fields.get('Code') ?? ''
     return element('Error', ERROR_CODE.test(code) ? element('Code', code) : '')
   }
-  if (response.statusCode >= 300) throw new ErrorPage(response)
-  if (wanted === undefined) return ''
-  if (document === 'malformed') throw nonsense('S3 returned a body that is not XML')
-  const found = wanted.map((name) => [name, document.fields.get(name)] as const)
+  if (response.statusCode >= 300) throw new NonS3ErrorResponse(response)
+  if (elementNames === undefined) return ''
+  if (document === 'malformed') throw invalidResponse('S3 returned a body that is not XML')
+  const elements = elementNames.map((name) => [name, document.fields.get(name)] as const)
   return element(
     'Result',
-    found.map(([name, text]) => (text === undefined ? '' : element(name, escape(text)))).join('')
+    elements.map(([name, text]) => (text === undefined ? '' : element(name, escape(text)))).join('')
   )
 }
 
 /** An error with a body that is not S3's: it has a status, but no `$fault`, unlike the SDK's exceptions. */
-class ErrorPage extends Error {
+class NonS3ErrorResponse extends Error {
   readonly $metadata: { readonly httpStatusCode: number; readonly requestId: string | undefined }
   declare readonly $response: SdkResponse
 
@@ -173,7 +173,7 @@ class ErrorPage extends Error {
 function readListing({ root, fields, contents, commonPrefixes }: S3Document): Listing {
   const isTruncated = fields.get('IsTruncated')
   if (root !== 'ListBucketResult' || !(isTruncated === 'true' || isTruncated === 'false')) {
-    throw nonsense('S3 returned 200 with a body that is not a listing')
+    throw invalidResponse('S3 returned 200 with a body that is not a listing')
   }
   return {
     IsTruncated: isTruncated === 'true',
@@ -192,13 +192,13 @@ function readListing({ root, fields, contents, commonPrefixes }: S3Document): Li
 
 function readSize(text: string | undefined): number | undefined {
   if (text === undefined) return undefined
-  if (!/^\d{1,20}$/.test(text)) throw nonsense('S3 listed an invalid size')
+  if (!/^\d{1,20}$/.test(text)) throw invalidResponse('S3 listed an invalid size')
   return Number(text)
 }
 
 function readTime(text: string | undefined): Date | undefined {
   if (text === undefined) return undefined
-  if (!TIME.test(text)) throw nonsense('S3 listed an invalid time')
+  if (!TIME.test(text)) throw invalidResponse('S3 listed an invalid time')
   return new Date(text)
 }
 

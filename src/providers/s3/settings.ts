@@ -1,6 +1,6 @@
 import type { CredentialsConnect, ObjectSchema, ParsedCredentials } from '../../core/provider.ts'
 import { Secret } from '../../core/secret.ts'
-import { readStored, readTyped, UnusableSetting } from '../shared/credentials.ts'
+import { readStoredCredentials, readEnteredCredentials, InvalidSettingError } from '../shared/credentials.ts'
 import { isUnambiguous } from '../shared/names.ts'
 
 /** A bucket, or one folder of it, and how to access it. All fields are validated. */
@@ -48,7 +48,7 @@ export function readSettings(raw: RawSettings): S3Settings {
     forcePathStyle: readFlag('forcePathStyle', raw.forcePathStyle ?? raw.endpoint != null)
   }
   if (Buffer.byteLength(accountIdOf(settings)) > MAX_ACCOUNT_ID_BYTES) {
-    throw new UnusableSetting('The field "prefix" is too long in combination with the other fields. Shorten it.')
+    throw new InvalidSettingError('The field "prefix" is too long in combination with the other fields. Shorten it.')
   }
   return settings
 }
@@ -58,8 +58,8 @@ export function readSettings(raw: RawSettings): S3Settings {
  * same id: `#` and `%` of the parts are escaped, an origin has no path, and a bucket no `/`.
  */
 export function accountIdOf(settings: S3Settings): string {
-  const place = `${originOf(settings)}/${settings.bucket}/${settings.prefix}`
-  return `${escapeDoubtful(place)}#${escapeDoubtful(settings.accessKeyId)}`
+  const location = `${originOf(settings)}/${settings.bucket}/${settings.prefix}`
+  return `${escapeAmbiguous(location)}#${escapeAmbiguous(settings.accessKeyId)}`
 }
 
 export function labelOf(settings: S3Settings): string {
@@ -76,11 +76,11 @@ export function isAws(settings: S3Settings): boolean {
  * Returns every address to which requests go. With the bucket in the host name, this is another host than the
  * endpoint's, and users choose both. Buckets that cannot be part of a host name are addressed by path.
  */
-export function addressesOf(settings: S3Settings): URL[] {
+export function endpointsOf(settings: S3Settings): URL[] {
   const endpoint = new URL(originOf(settings))
   if (settings.forcePathStyle) return [endpoint]
-  const hosted = `${endpoint.protocol}//${settings.bucket}.${endpoint.host}`
-  return URL.canParse(hosted) ? [endpoint, new URL(hosted)] : [endpoint]
+  const virtualHosted = `${endpoint.protocol}//${settings.bucket}.${endpoint.host}`
+  return URL.canParse(virtualHosted) ? [endpoint, new URL(virtualHosted)] : [endpoint]
 }
 
 function originOf(settings: S3Settings): string {
@@ -88,28 +88,30 @@ function originOf(settings: S3Settings): string {
 }
 
 /** Escapes ambiguous and invisible characters: control and format characters, spaces. */
-function escapeDoubtful(text: string): string {
+function escapeAmbiguous(text: string): string {
   return text.replace(/[\p{C}\p{Z}%#?]/gu, encodeURIComponent)
 }
 
 function readText(field: string, value: unknown, pattern: RegExp, expected: string): string {
   if (typeof value !== 'string' || !pattern.test(value)) {
-    throw new UnusableSetting(`The field "${field}" must be ${expected}.`)
+    throw new InvalidSettingError(`The field "${field}" must be ${expected}.`)
   }
   return value
 }
 
 function readFlag(field: string, value: unknown): boolean {
-  if (typeof value !== 'boolean') throw new UnusableSetting(`The field "${field}" must be true or false.`)
+  if (typeof value !== 'boolean') throw new InvalidSettingError(`The field "${field}" must be true or false.`)
   return value
 }
 
 function readOrigin(field: string, value: unknown): string {
-  const fits = typeof value === 'string' && value.length <= MAX_ENDPOINT_LENGTH && URL.canParse(value)
-  const url = fits ? new URL(value) : null
+  const isUrl = typeof value === 'string' && value.length <= MAX_ENDPOINT_LENGTH && URL.canParse(value)
+  const url = isUrl ? new URL(value) : null
   // `href` contains a lone `?` or `#`, which `search` and `hash` omit.
   if (url === null || !/^https?:$/.test(url.protocol) || url.href !== `${url.origin}/`) {
-    throw new UnusableSetting(`The field "${field}" must be https://host or https://host:port, without path or query.`)
+    throw new InvalidSettingError(
+      `The field "${field}" must be https://host or https://host:port, without path or query.`
+    )
   }
   return url.origin
 }
@@ -117,7 +119,7 @@ function readOrigin(field: string, value: unknown): string {
 function readBucket(value: unknown): string {
   const bucket = readText('bucket', value, BUCKET, '3 to 63 letters, digits, ".", "-" or "_"')
   if (SPECIAL_BUCKET.test(bucket)) {
-    throw new UnusableSetting('The field "bucket" names a bucket of an unsupported type.')
+    throw new InvalidSettingError('The field "bucket" names a bucket of an unsupported type.')
   }
   return bucket
 }
@@ -131,7 +133,7 @@ function readPrefix(value: unknown): string {
     !isUnambiguous(prefix) ||
     prefix.slice(0, -1).split('/').includes('')
   ) {
-    throw new UnusableSetting(
+    throw new InvalidSettingError(
       `The field "prefix" must be a folder like "a/b/" of at most ${MAX_PREFIX_BYTES} bytes, without ".", ".." or empty parts.`
     )
   }
@@ -175,7 +177,7 @@ export const connect: CredentialsConnect = {
   type: 'credentials',
   schema,
   parse(fields): ParsedCredentials {
-    const settings = readTyped(() => readOwn(fields))
+    const settings = readEnteredCredentials(() => readConnectionSettings(fields))
     const { endpoint, region, bucket, prefix, accessKeyId, forcePathStyle } = settings
     return {
       credentials: new Secret({
@@ -199,12 +201,12 @@ export const connect: CredentialsConnect = {
  *
  * @throws StorageError `CREDENTIALS_UNREADABLE`
  */
-export function openCredentials(credentials: Secret<unknown>): S3Settings {
-  return readStored(credentials, readOwn)
+export function readCredentials(credentials: Secret<unknown>): S3Settings {
+  return readStoredCredentials(credentials, readConnectionSettings)
 }
 
 /** Users must enter an endpoint, and cannot enter a separate one for links. */
-function readOwn(fields: RawSettings): S3Settings {
+function readConnectionSettings(fields: RawSettings): S3Settings {
   const { endpoint, region, bucket, prefix, accessKeyId, secretAccessKey, forcePathStyle } = fields
   return readSettings({
     endpoint: endpoint ?? '',

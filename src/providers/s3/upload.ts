@@ -6,7 +6,7 @@ import { importSdk } from '../shared/import-sdk.ts'
 import type { UploadSource } from '../shared/upload.ts'
 import type { Bucket } from './client.ts'
 import { fileEntry } from './entries.ts'
-import { nonsense, toStorageError } from './errors.ts'
+import { invalidResponse, toStorageError } from './errors.ts'
 import { Precondition } from './precondition.ts'
 import { COMPLETE_MS } from './responses.ts'
 
@@ -33,14 +33,14 @@ export async function uploadObject(
   source: UploadSource,
   call: UploadCall
 ): Promise<Entry> {
-  const key = bucket.keys.of(id)
+  const key = bucket.keys.keyOf(id)
   const condition = new Precondition(bucket, key, call)
   const { Upload } = await importSdk('@aws-sdk/lib-storage', () => import('@aws-sdk/lib-storage'))
   call.signal.throwIfAborted()
   const params: PutObjectCommandInput = { Bucket: bucket.name, Key: key, Body: source.stream }
   if (mimeType !== undefined) params.ContentType = mimeType
 
-  const sender = new Sender(bucket, source, condition, call.signal)
+  const sender = new UploadCommandSender(bucket, source, condition, call.signal)
   const partSize = partSizeFor(call.size)
   const queueSize = partSize > MAX_PARALLEL_PART_BYTES ? 1 : 2
   // Otherwise it does not abort requests in flight, and loses the original error if its own clean-up fails (3.1169).
@@ -49,30 +49,30 @@ export async function uploadObject(
     try {
       return await upload.done()
     } catch (error) {
-      if (upload.uploadId !== undefined) await abandon(bucket, key, upload.uploadId)
+      if (upload.uploadId !== undefined) await abortMultipartUpload(bucket, key, upload.uploadId)
       call.signal.throwIfAborted()
-      throw sender.failure(error)
+      throw sender.toError(error)
     }
   }
-  const { ETag: etag } = await endWith(run(), call.signal)
-  requireStored(etag)
-  return fileEntry(bucket.keys, id, { size: source.count, etag, mimeType })
+  const { ETag: etag } = await rejectOnAbort(run(), call.signal)
+  requireETag(etag)
+  return fileEntry(bucket.keys, id, { size: source.receivedBytes, etag, mimeType })
 }
 
 /** @throws StorageError `PROVIDER_ERROR` for a response without an ETag: a captive portal's page is a 200 too */
-export function requireStored(etag: string | undefined): void {
-  if (etag === undefined) throw nonsense('S3 returned 200 without an ETag')
+export function requireETag(etag: string | undefined): void {
+  if (etag === undefined) throw invalidResponse('S3 returned 200 without an ETag')
 }
 
 /** Sends the commands of one upload to the server, and ends all of them with the first failure. */
-class Sender {
+class UploadCommandSender {
   /** The client that the SDK's `Upload` receives. */
   readonly client: S3Client
   readonly #bucket: Bucket
   readonly #source: UploadSource
   readonly #condition: Precondition
   readonly #signal: AbortSignal
-  #first: { readonly error: unknown } | undefined
+  #firstFailure: { readonly error: unknown } | undefined
 
   constructor(bucket: Bucket, source: UploadSource, condition: Precondition, signal: AbortSignal) {
     this.#bucket = bucket
@@ -80,12 +80,12 @@ class Sender {
     this.#condition = condition
     this.#signal = signal
     const send = (command: unknown) => this.#send(command)
-    this.client = Object.create(bucket.calls, { send: { value: send } }) as S3Client
+    this.client = Object.create(bucket.client, { send: { value: send } }) as S3Client
   }
 
   /** Maps the upload's error. */
-  failure(error: unknown): StorageError {
-    const cause = this.#first === undefined ? error : this.#first.error
+  toError(error: unknown): StorageError {
+    const cause = this.#firstFailure === undefined ? error : this.#firstFailure.error
     if (cause instanceof Error && cause.message.startsWith('Exceeded')) {
       return new StorageError('PAYLOAD_TOO_LARGE', 'An upload of this size needs a Content-Length.', { cause })
     }
@@ -97,7 +97,7 @@ class Sender {
       this.#signal.throwIfAborted()
       return await this.#dispatch(command)
     } catch (error) {
-      this.#first ??= { error }
+      this.#firstFailure ??= { error }
       // The uploader notices the failure only with the next bytes; an idle source would block it.
       this.#source.destroy(new Error('The upload failed.'))
       throw error
@@ -105,27 +105,28 @@ class Sender {
   }
 
   async #dispatch(command: unknown): Promise<unknown> {
-    const { sdk, calls, uploads, transfers } = this.#bucket
+    const { sdk, client, uploadClient, transferClient } = this.#bucket
     // The duration of a body depends on its size; the client's idle timeout applies.
     const bodyOptions = { abortSignal: this.#signal, requestTimeout: 0 }
-    if (command instanceof sdk.UploadPartCommand) return uploads.send(command, bodyOptions)
+    if (command instanceof sdk.UploadPartCommand) return uploadClient.send(command, bodyOptions)
     if (command instanceof sdk.CreateMultipartUploadCommand) {
       // An early check, before all parts are sent. The check before the completion is the decisive one.
-      await this.#condition.look()
+      await this.#condition.check()
       // Not aborted by the signal: without its response, the started upload could not be removed.
-      const begun = await calls.send(command)
-      if (!begun.UploadId) throw nonsense('S3 returned 200 without an UploadId')
-      return begun
+      const created = await client.send(command)
+      if (!created.UploadId) throw invalidResponse('S3 returned 200 without an UploadId')
+      return created
     }
     if (command instanceof sdk.PutObjectCommand) {
       return this.#condition.write((headers) =>
-        uploads.send(new sdk.PutObjectCommand({ ...command.input, ...headers }), bodyOptions)
+        uploadClient.send(new sdk.PutObjectCommand({ ...command.input, ...headers }), bodyOptions)
       )
     }
     if (command instanceof sdk.CompleteMultipartUploadCommand) {
       const options = { abortSignal: this.#signal, requestTimeout: COMPLETE_MS }
       return this.#condition.write(
-        (headers) => transfers.send(new sdk.CompleteMultipartUploadCommand({ ...command.input, ...headers }), options),
+        (headers) =>
+          transferClient.send(new sdk.CompleteMultipartUploadCommand({ ...command.input, ...headers }), options),
         true
       )
     }
@@ -134,16 +135,16 @@ class Sender {
 }
 
 /** Removes the parts, which would be invisible and billed. A lifecycle rule of the bucket is the last resort. */
-async function abandon({ sdk, calls, name }: Bucket, key: string, uploadId: string): Promise<void> {
+async function abortMultipartUpload({ sdk, client, name }: Bucket, key: string, uploadId: string): Promise<void> {
   const command = new sdk.AbortMultipartUploadCommand({ Bucket: name, Key: key, UploadId: uploadId })
-  await calls
+  await client
     .send(command)
-    .catch(() => calls.send(command))
+    .catch(() => client.send(command))
     .catch(() => {})
 }
 
 /** Rejects at once when the caller aborts. The clean-up continues in the background. */
-async function endWith<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+async function rejectOnAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   work.catch(() => {})
   let onAbort: (() => void) | undefined
   try {

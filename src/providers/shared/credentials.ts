@@ -6,15 +6,18 @@ import { Diagnosis, StorageError } from '../../errors.ts'
  *
  * @throws StorageError `INVALID_CREDENTIALS` that names the invalid field
  */
-export function readTyped<T>(read: () => T): T {
-  return attempt(read, (error) => new StorageError('INVALID_CREDENTIALS', error.message))
+export function readEnteredCredentials<T>(read: () => T): T {
+  return mapErrors(read, (error) => new StorageError('INVALID_CREDENTIALS', error.message))
 }
 
 /** Validates stored credentials as strictly as entered ones. @throws StorageError `CREDENTIALS_UNREADABLE` */
-export function readStored<T>(credentials: Secret<unknown>, read: (fields: Readonly<Record<string, unknown>>) => T): T {
+export function readStoredCredentials<T>(
+  credentials: Secret<unknown>,
+  read: (fields: Readonly<Record<string, unknown>>) => T
+): T {
   const value = credentials.reveal()
   const fields = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
-  return attempt(
+  return mapErrors(
     () => read(fields),
     (error) => {
       const cause = new Diagnosis(`Invalid stored credentials: ${error.message}`)
@@ -23,15 +26,15 @@ export function readStored<T>(credentials: Secret<unknown>, read: (fields: Reado
   )
 }
 
-function attempt<T>(read: () => T, toError: (error: UnusableSetting) => StorageError): T {
+function mapErrors<T>(read: () => T, toError: (error: InvalidSettingError) => StorageError): T {
   try {
     return read()
   } catch (error) {
-    throw error instanceof UnusableSetting ? toError(error) : error
+    throw error instanceof InvalidSettingError ? toError(error) : error
   }
 }
 
 /** Names an invalid field and the reason; callers convert it to their own error. */
-export class UnusableSetting extends Error {
+export class InvalidSettingError extends Error {
   override readonly name = 'UnusableSetting'
 }

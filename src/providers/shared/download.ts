@@ -1,5 +1,5 @@
 import type { ByteRange, Download, DownloadCall } from '../../core/backend.ts'
-import type { HttpAnswer } from '../../core/egress.ts'
+import type { HttpResponse } from '../../core/egress.ts'
 import type { Entry } from '../../core/entry.ts'
 import { StorageError } from '../../errors.ts'
 import { connectionFailure } from '../../net/errors.ts'
@@ -7,31 +7,31 @@ import { failure } from './errors.ts'
 import { TransferBody } from './transfer-body.ts'
 
 /** Maximum attempts to download a file that changes between the metadata request and the download. */
-const MAX_LOOKS = 2
+const MAX_ATTEMPTS = 2
 
 /** The metadata of a file, read before its content is requested. */
-export type KnownFile = Pick<Entry, 'name' | 'size' | 'mimeType' | 'version' | 'modifiedAt'>
+export type FileMetadata = Pick<Entry, 'name' | 'size' | 'mimeType' | 'version' | 'modifiedAt'>
 
 /** The content requests of a provider. */
-export interface MediaSource {
+export interface ContentSource {
   /** The provider's name, for the log. */
   readonly service: string
   /** Requests the content, as a transfer. @param headers `range` for a part of the content */
-  readonly request: (headers: Readonly<Record<string, string>>) => Promise<HttpAnswer>
+  readonly request: (headers: Readonly<Record<string, string>>) => Promise<HttpResponse>
   /** Maps an error response to a StorageError. Consumes or discards the body. */
-  readonly refusal: (answer: HttpAnswer) => Promise<StorageError>
+  readonly readError: (response: HttpResponse) => Promise<StorageError>
   readonly idleMs: number
 }
 
 /** Reads a file's metadata and downloads it. Repeats once if `download` returns `null` (newer version). */
-export async function downloadNewest<File>(
+export async function downloadLatest<File>(
   service: string,
-  look: () => Promise<File>,
+  getFile: () => Promise<File>,
   download: (file: File) => Promise<Download | null>
 ): Promise<Download> {
-  for (let looks = 1; looks <= MAX_LOOKS; looks++) {
-    const found = await download(await look())
-    if (found !== null) return found
+  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+    const result = await download(await getFile())
+    if (result !== null) return result
   }
   throw failure('PROVIDER_ERROR', `The content from ${service} does not match the file's metadata`)
 }
@@ -42,42 +42,42 @@ export async function downloadNewest<File>(
  * @returns `null` if the bytes belong to another, newer version
  * @throws StorageError `RANGE_NOT_SATISFIABLE`, `INVALID_REQUEST`, and the errors of `refusal`
  */
-export async function downloadKnown(
-  file: KnownFile,
+export async function downloadContent(
+  file: FileMetadata,
   call: DownloadCall,
-  { service, request, refusal, idleMs }: MediaSource
+  { service, request, readError, idleMs }: ContentSource
 ): Promise<Download | null> {
   const { name, size, mimeType, version, modifiedAt } = file
   if (size === null) throw failure('PROVIDER_ERROR', `${service} returned no file size`)
   const range = call.range === undefined ? undefined : resolveRange(call.range, size)
-  const answer = await request(range === undefined ? {} : { range: `bytes=${range.start}-${range.end}` })
-  const { status } = answer
+  const response = await request(range === undefined ? {} : { range: `bytes=${range.start}-${range.end}` })
+  const { status } = response
   if (status === 416) {
-    await answer.discard()
+    await response.discard()
     return null
   }
-  if (status !== 200 && status !== 206) throw await refusal(answer)
-  const sizes = sizesOf(answer, range)
+  if (status !== 200 && status !== 206) throw await readError(response)
+  const sizes = readResponseSizes(response, range)
   if (sizes === null || (status === 206) !== (range !== undefined) || (sizes.size ?? size) !== size) {
-    dropBody(answer)
+    destroyBody(response)
     return null
   }
-  const body = bodyOf(answer, sizes.expected ?? size, { service, idleMs, signal: call.signal })
+  const body = toTransferBody(response, sizes.expected ?? size, { service, idleMs, signal: call.signal })
   return { body, size, range: sizes.range, mimeType, name, etag: version, modifiedAt }
 }
 
 /** Wraps the body of a transfer. @param expected its length in bytes; `null` if unknown */
-export function bodyOf(
-  answer: HttpAnswer,
+export function toTransferBody(
+  response: HttpResponse,
   expected: number | null,
   { service, idleMs, signal }: { service: string; idleMs: number; signal: AbortSignal }
 ): TransferBody {
   const toError = (error: unknown): Error => connectionFailure(error, `A download from ${service}`)
-  return new TransferBody(answer.body, { expected, idleMs, signal, toError })
+  return new TransferBody(response.body, { expected, idleMs, signal, toError })
 }
 
 /** Closes a body at once instead of draining it: it may be long. */
-export function dropBody({ body }: Pick<HttpAnswer, 'body'>): void {
+export function destroyBody({ body }: Pick<HttpResponse, 'body'>): void {
   body.on('error', () => {}).destroy()
 }
 
@@ -93,12 +93,12 @@ export interface DownloadSizes {
 const CONTENT_RANGE = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/
 
 /** Reads the sizes of a download. Returns `null` if the body is encoded or is not the requested one. */
-export function sizesOf(
-  answer: Pick<HttpAnswer, 'status' | 'headers'>,
-  asked: ByteRange | undefined
+export function readResponseSizes(
+  response: Pick<HttpResponse, 'status' | 'headers'>,
+  requested: ByteRange | undefined
 ): DownloadSizes | null {
-  const contentRange = answer.status === 206 ? (answer.headers['content-range'] ?? '') : undefined
-  return isCoded(answer) ? null : readDownloadSizes(contentRange, lengthOf(answer), asked)
+  const contentRange = response.status === 206 ? (response.headers['content-range'] ?? '') : undefined
+  return isEncoded(response) ? null : readDownloadSizes(contentRange, readContentLength(response), requested)
 }
 
 /**
@@ -108,7 +108,7 @@ export function sizesOf(
 export function readDownloadSizes(
   contentRange: string | undefined,
   contentLength: number | null,
-  asked: ByteRange | undefined
+  requested: ByteRange | undefined
 ): DownloadSizes | null {
   if (contentRange === undefined) return { size: contentLength, range: null, expected: contentLength }
   const [, first, last, total] = CONTENT_RANGE.exec(contentRange) ?? []
@@ -116,37 +116,43 @@ export function readDownloadSizes(
   const end = Number(last)
   const size = total === undefined || total === '*' ? null : Number(total)
   const expected = end - start + 1
-  const fits = first !== undefined && isWhatWasAsked(asked, start, end, size)
-  return fits && (contentLength === null || contentLength === expected)
+  const matchesRequest = first !== undefined && matchesRequestedRange(requested, start, end, size)
+  return matchesRequest && (contentLength === null || contentLength === expected)
     ? { size, range: { start, end }, expected }
     : null
 }
 
-function isWhatWasAsked(asked: ByteRange | undefined, start: number, end: number, size: number | null): boolean {
-  if (asked === undefined || end < start || (size !== null && end >= size)) return false
-  if ('suffix' in asked) return size === null || (end === size - 1 && start === Math.max(0, size - asked.suffix))
-  const wantedEnd = asked.end ?? Infinity
-  return start === asked.start && (size === null ? end <= wantedEnd : end === Math.min(wantedEnd, size - 1))
+function matchesRequestedRange(
+  requested: ByteRange | undefined,
+  start: number,
+  end: number,
+  size: number | null
+): boolean {
+  if (requested === undefined || end < start || (size !== null && end >= size)) return false
+  if ('suffix' in requested)
+    return size === null || (end === size - 1 && start === Math.max(0, size - requested.suffix))
+  const requestedEnd = requested.end ?? Infinity
+  return start === requested.start && (size === null ? end <= requestedEnd : end === Math.min(requestedEnd, size - 1))
 }
 
-type Head = Pick<HttpAnswer, 'headers'>
+type ResponseHead = Pick<HttpResponse, 'headers'>
 
 const COUNT = /^\d{1,15}$/
 const CHUNKED = /(?:^|[\s,])chunked\s*$/i
 
 /** Returns `Content-Length` in bytes, or `null` if it is missing or malformed. */
-export function lengthOf({ headers }: Head): number | null {
+export function readContentLength({ headers }: ResponseHead): number | null {
   const length = headers['content-length']
   return length !== undefined && COUNT.test(length) ? Number(length) : null
 }
 
 /** Returns whether the body has a content encoding (compression): its bytes then differ from the content. */
-export function isCoded({ headers }: Head): boolean {
+export function isEncoded({ headers }: ResponseHead): boolean {
   return (headers['content-encoding'] ?? 'identity') !== 'identity'
 }
 
 /** Returns whether a truncated body can be detected: by its length or by the last chunk. */
-export function hasEnd({ headers }: Head, expected: number | null): boolean {
+export function hasDetectableEnd({ headers }: ResponseHead, expected: number | null): boolean {
   return expected !== null || CHUNKED.test(headers['transfer-encoding'] ?? '')
 }
 

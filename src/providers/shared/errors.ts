@@ -1,4 +1,4 @@
-import type { HttpAnswer } from '../../core/egress.ts'
+import type { HttpResponse } from '../../core/egress.ts'
 import {
   Diagnosis,
   providerFailure,
@@ -9,9 +9,9 @@ import {
 import { describeExchange, readRetryAfter } from '../../net/errors.ts'
 
 /** The meaning of a 404: the listed folder or the object does not exist. */
-export type Missing = 'FOLDER_NOT_FOUND' | 'OBJECT_NOT_FOUND'
+export type NotFoundCode = 'FOLDER_NOT_FOUND' | 'OBJECT_NOT_FOUND'
 
-const BY_STATUS: Readonly<Record<number, StorageErrorCode>> = {
+const CODE_BY_STATUS: Readonly<Record<number, StorageErrorCode>> = {
   400: 'INVALID_REQUEST',
   401: 'ACCESS_DENIED',
   403: 'ACCESS_DENIED',
@@ -37,11 +37,11 @@ const GATEWAY_STATUSES: ReadonlySet<number> = new Set([502, 503, 504])
 /** Maps an error response to a StorageError. The cause describes the exchange without the text of the response. */
 export function httpFailure(
   method: string,
-  answer: Omit<HttpAnswer, 'body' | 'discard'>,
-  missing: Missing
+  response: Omit<HttpResponse, 'body' | 'discard'>,
+  missing: NotFoundCode
 ): StorageError {
-  const { status, headers, url } = answer
-  const cause = new Diagnosis(describeExchange(method, url, answer))
+  const { status, headers, url } = response
+  const cause = new Diagnosis(describeExchange(method, url, response))
   const retryAfterMs = readRetryAfter(headers)
   const code = codeOf(status, missing, retryAfterMs !== undefined)
   return responseFailure(code, status, {
@@ -59,25 +59,25 @@ export function responseFailure(code: StorageErrorCode, status: number, options:
 /**
  * Returns the error for a server that responds but does not complete a request. A retry may succeed.
  *
- * @param why for the log, in our own words
+ * @param reason for the log, in our own words
  */
-export function incomplete(why: string): StorageError {
-  return providerFailure('PROVIDER_UNAVAILABLE', { cause: new Diagnosis(why), responded: true })
+export function transientFailure(reason: string): StorageError {
+  return providerFailure('PROVIDER_UNAVAILABLE', { cause: new Diagnosis(reason), responded: true })
 }
 
-/** Returns a provider error. @param why for the log, in our own words */
-export function failure(code: StorageErrorCode, why?: string): StorageError {
-  return providerFailure(code, why === undefined ? {} : { cause: new Diagnosis(why) })
+/** Returns a provider error. @param reason for the log, in our own words */
+export function failure(code: StorageErrorCode, reason?: string): StorageError {
+  return providerFailure(code, reason === undefined ? {} : { cause: new Diagnosis(reason) })
 }
 
 /** A 503 with `Retry-After` is a throttle; without it, an outage. */
-function codeOf(status: number, missing: Missing, saysWhen: boolean): StorageErrorCode {
+function codeOf(status: number, missing: NotFoundCode, hasRetryAfter: boolean): StorageErrorCode {
   if (status === 404 || status === 410) return missing
-  if (status === 503) return saysWhen ? 'PROVIDER_THROTTLED' : 'PROVIDER_UNAVAILABLE'
-  return BY_STATUS[status] ?? (status >= 500 ? 'PROVIDER_UNAVAILABLE' : 'PROVIDER_ERROR')
+  if (status === 503) return hasRetryAfter ? 'PROVIDER_THROTTLED' : 'PROVIDER_UNAVAILABLE'
+  return CODE_BY_STATUS[status] ?? (status >= 500 ? 'PROVIDER_UNAVAILABLE' : 'PROVIDER_ERROR')
 }
 
 /** Returns the error for an `exportAs` that is not among the object's export formats. */
-export function noSuchFormat(): StorageError {
+export function unsupportedExportFormat(): StorageError {
   return new StorageError('INVALID_REQUEST', 'This file cannot be exported in the requested format.')
 }

@@ -48,19 +48,19 @@ export function compareUtf8(a: string, b: string): number {
   for (let index = 0; index < length; index++) {
     const x = a.charCodeAt(index)
     const y = b.charCodeAt(index)
-    if (x !== y) return rank(x) - rank(y)
+    if (x !== y) return utf8Rank(x) - utf8Rank(y)
   }
   return a.length - b.length
 }
 
 /** Ranks surrogates, which represent everything above U+FFFF, after the units that UTF-8 sorts before them. */
-function rank(unit: number): number {
+function utf8Rank(unit: number): number {
   if (unit >= 0xe000) return unit - 0x800
   return unit >= 0xd800 ? unit + 0x2000 : unit
 }
 
 /** Metadata of an entry with every optional field unknown. Frozen, because all entries share it. */
-export const UNKNOWN_FACTS = Object.freeze({
+export const UNKNOWN_METADATA = Object.freeze({
   parentId: null,
   driveId: null,
   mimeType: null,
@@ -79,15 +79,15 @@ export const UNKNOWN_FACTS = Object.freeze({
 
 const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/
 /** Values that servers send for unknown times: the epochs of Unix, Windows and .NET. */
-const UNKNOWN: ReadonlySet<number> = new Set([0, Date.UTC(1601, 0, 1), Date.parse('0001-01-01T00:00:00Z')])
+const UNKNOWN_TIMES: ReadonlySet<number> = new Set([0, Date.UTC(1601, 0, 1), Date.parse('0001-01-01T00:00:00Z')])
 
 /** Formats a time in milliseconds since 1970 as ISO 8601. Returns `null` for invalid and unknown times. */
-export function knownTime(time: number): string | null {
+export function formatTime(time: number): string | null {
   const date = new Date(time)
-  return Number.isNaN(date.getTime()) || UNKNOWN.has(time) ? null : date.toISOString()
+  return Number.isNaN(date.getTime()) || UNKNOWN_TIMES.has(time) ? null : date.toISOString()
 }
 
 /** Parses an RFC 3339 time of a JSON API into UTC with milliseconds. Returns `null` for invalid and unknown times. */
-export function readIsoTime(value: unknown): string | null {
-  return typeof value === 'string' && RFC3339.test(value) ? knownTime(Date.parse(value)) : null
+export function parseIsoTime(value: unknown): string | null {
+  return typeof value === 'string' && RFC3339.test(value) ? formatTime(Date.parse(value)) : null
 }

@@ -4,11 +4,11 @@ import { LRUCache } from 'lru-cache'
 import type { ListCall } from '../../core/backend.ts'
 import type { Entry, EntryPage, FolderInfo, IncompleteReason } from '../../core/entry.ts'
 import { SharedWork } from '../../core/shared-work.ts'
-import { type SharedEntry, UserShares } from '../../core/user-shares.ts'
+import { type UserEntry, UserShares } from '../../core/user-shares.ts'
 import { StorageError } from '../../errors.ts'
 
 /** A folder's complete content, from one response of a provider without paging. */
-export interface WholeFolder {
+export interface FolderListing {
   readonly folder: FolderInfo
   readonly entries: readonly Entry[]
   /** The reason why the listing is incomplete; `null` if it is complete. */
@@ -16,17 +16,17 @@ export interface WholeFolder {
 }
 
 /** A folder with its hash and its approximate size in bytes. */
-interface HashedFolder extends WholeFolder {
+interface HashedListing extends FolderListing {
   readonly hash: string
   readonly weight: number
 }
 
 /** A cached folder that a client is paging through. */
-interface PagedFolder extends HashedFolder, SharedEntry<PagedFolder> {
+interface CachedListing extends HashedListing, UserEntry<CachedListing> {
   readonly key: string
 }
 
-export interface CutPagesOptions {
+export interface ListingPagerOptions {
   /** Limit of all cached folders, in approximate bytes. */
   readonly maxWeight?: number
   /** Limit of one user's cached folders, in approximate bytes. A larger folder is read again for each page. */
@@ -53,15 +53,15 @@ const CURSOR = /^([\w-]{22})\.(\d{1,9})$/
  * every process: a process without the cached folder reads it again. If the hash then differs, the folder has changed
  * and the cursor has expired. Pages of two different listings could repeat or omit an entry.
  */
-export class CutPages {
-  readonly #folders: LRUCache<string, PagedFolder>
+export class ListingPager {
+  readonly #folders: LRUCache<string, CachedListing>
   /** The same folders, grouped by user. */
-  readonly #shares: UserShares<PagedFolder>
-  readonly #rereads = new Map<string, SharedWork<HashedFolder>>()
+  readonly #shares: UserShares<CachedListing>
+  readonly #reloads = new Map<string, SharedWork<HashedListing>>()
 
-  constructor({ maxWeight = MAX_WEIGHT, maxUserWeight = MAX_USER_WEIGHT }: CutPagesOptions = {}) {
+  constructor({ maxWeight = MAX_WEIGHT, maxUserWeight = MAX_USER_WEIGHT }: ListingPagerOptions = {}) {
     this.#shares = new UserShares(Infinity, maxUserWeight)
-    this.#folders = new LRUCache<string, PagedFolder>({
+    this.#folders = new LRUCache<string, CachedListing>({
       maxSize: maxWeight,
       sizeCalculation: ({ weight }) => weight,
       ttl: CACHE_MS,
@@ -83,11 +83,11 @@ export class CutPages {
    * @param load lists the complete folder in an order that depends only on its content
    * @throws StorageError `CURSOR_EXPIRED`, `INVALID_CURSOR`, and the errors of `load`
    */
-  async page(
+  async getPage(
     userId: string,
     folder: string,
     call: ListCall,
-    load: (signal: AbortSignal) => Promise<WholeFolder>
+    load: (signal: AbortSignal) => Promise<FolderListing>
   ): Promise<EntryPage> {
     const { cursor, limit, kind, signal } = call
     // JSON separates the two unambiguously, whatever characters they contain.
@@ -96,98 +96,102 @@ export class CutPages {
       const { hash, offset } = readCursor(cursor)
       const cached = this.#folders.get(key)
       if (cached !== undefined) this.#shares.use(cached)
-      const paged = cached?.hash === hash ? cached : await this.#reread(userId, key, signal, load)
-      if (paged.hash !== hash) throw new StorageError('CURSOR_EXPIRED', 'The folder has changed. List it again.')
-      return cut(paged, offset, limit, kind, hash)
+      const current = cached?.hash === hash ? cached : await this.#reload(userId, key, signal, load)
+      if (current.hash !== hash) throw new StorageError('CURSOR_EXPIRED', 'The folder has changed. List it again.')
+      return slicePage(current, offset, limit, kind, hash)
     }
-    const whole = await load(signal)
-    const first = cut(whole, 0, limit, kind, '')
-    if (first.next === null) {
+    const listing = await load(signal)
+    const firstPage = slicePage(listing, 0, limit, kind, '')
+    if (firstPage.next === null) {
       this.#folders.delete(key)
-      return first
+      return firstPage
     }
-    const hashed = await weigh(whole)
+    const hashed = await hashListing(listing)
     this.#store(userId, key, hashed)
-    return cut(hashed, 0, limit, kind, hashed.hash)
+    return slicePage(hashed, 0, limit, kind, hashed.hash)
   }
 
   /** Reads a folder again for a page after the first. Concurrent requests share the result. */
-  #reread(
+  #reload(
     userId: string,
     key: string,
     signal: AbortSignal,
-    load: (signal: AbortSignal) => Promise<WholeFolder>
-  ): Promise<HashedFolder> {
+    load: (signal: AbortSignal) => Promise<FolderListing>
+  ): Promise<HashedListing> {
     signal.throwIfAborted()
-    const running = this.#rereads.get(key)
-    if (running !== undefined) return running.wait(signal)
-    const end = (): void => {
-      if (this.#rereads.get(key) === reread) this.#rereads.delete(key)
+    const inFlight = this.#reloads.get(key)
+    if (inFlight !== undefined) return inFlight.wait(signal)
+    const release = (): void => {
+      if (this.#reloads.get(key) === reload) this.#reloads.delete(key)
     }
-    const reread = new SharedWork<HashedFolder>(end)
-    this.#rereads.set(key, reread)
-    reread.begin(async (shared) => {
+    const reload = new SharedWork<HashedListing>(release)
+    this.#reloads.set(key, reload)
+    reload.begin(async (shared) => {
       try {
-        const hashed = await weigh(await load(shared))
+        const hashed = await hashListing(await load(shared))
         this.#store(userId, key, hashed)
         return hashed
       } finally {
-        end()
+        release()
       }
     })
-    return reread.wait(signal)
+    return reload.wait(signal)
   }
 
-  #store(userId: string, key: string, folder: HashedFolder): void {
+  #store(userId: string, key: string, folder: HashedListing): void {
     this.#folders.delete(key)
     if (!this.#shares.fits(folder.weight)) return
-    const paged = { ...folder, key, userId, size: 0, lessRecent: undefined, moreRecent: undefined }
+    const cached = { ...folder, key, userId, size: 0, lessRecent: undefined, moreRecent: undefined }
     // Evict from this user first: a growing total would evict the least recently used folder of any user.
-    this.#shares.add(paged, folder.weight)
-    for (let other = this.#shares.surplusOf(userId); other !== undefined; other = this.#shares.surplusOf(userId)) {
-      this.#folders.delete(other.key)
+    this.#shares.add(cached, folder.weight)
+    for (
+      let leastRecent = this.#shares.evictionCandidate(userId);
+      leastRecent !== undefined;
+      leastRecent = this.#shares.evictionCandidate(userId)
+    ) {
+      this.#folders.delete(leastRecent.key)
     }
-    this.#folders.set(key, paged)
+    this.#folders.set(key, cached)
   }
 }
 
 /** The cached folders of all providers without paging, under one limit. */
-export const cutPages = new CutPages()
+export const listingPager = new ListingPager()
 
 /** Hashes a listing. Truncates it if its texts are too long to be cached. */
-async function weigh(whole: WholeFolder): Promise<HashedFolder> {
+async function hashListing(listing: FolderListing): Promise<HashedListing> {
   const hash = createHash('sha256')
   let weight = ENTRY_WEIGHT
-  let turn = 0
-  for (const [index, entry] of whole.entries.entries()) {
+  let turnLength = 0
+  for (const [index, entry] of listing.entries.entries()) {
     const text = JSON.stringify(entry)
     if (weight + ENTRY_WEIGHT + text.length > MAX_FOLDER_WEIGHT) {
-      whole = { ...whole, entries: whole.entries.slice(0, index), reason: 'page-cap' }
+      listing = { ...listing, entries: listing.entries.slice(0, index), reason: 'page-cap' }
       break
     }
     weight += ENTRY_WEIGHT + text.length
     hash.update(text)
-    turn += text.length
-    if (turn < TURN_LENGTH) continue
-    turn = 0
+    turnLength += text.length
+    if (turnLength < TURN_LENGTH) continue
+    turnLength = 0
     await nextTurn()
   }
-  return { ...whole, weight, hash: hash.digest('base64url').slice(0, 22) }
+  return { ...listing, weight, hash: hash.digest('base64url').slice(0, 22) }
 }
 
-function cut(
-  { folder, entries, reason }: WholeFolder,
+function slicePage(
+  { folder, entries, reason }: FolderListing,
   offset: number,
   limit: number,
   kind: ListCall['kind'],
   hash: string
 ): EntryPage {
-  const wanted = kind === undefined ? entries : entries.filter((entry) => entry.kind === kind)
+  const matching = kind === undefined ? entries : entries.filter((entry) => entry.kind === kind)
   const end = offset + limit
-  const isLast = end >= wanted.length
+  const isLast = end >= matching.length
   return {
     folder,
-    entries: wanted.slice(offset, end),
+    entries: matching.slice(offset, end),
     next: isLast ? null : `${hash}.${end}`,
     complete: isLast && reason === null,
     reason: isLast ? reason : 'more'
@@ -213,17 +217,20 @@ export function requireLimit(limit: number): void {
  * @param read converts the items to a position; returns `null` if they are invalid
  * @throws StorageError `INVALID_CURSOR`
  */
-export function readJsonCursor<Place>(cursor: string, read: (items: readonly unknown[]) => Place | null): Place {
-  const place = read(itemsOf(cursor))
-  if (place === null) throw invalidCursor()
-  return place
+export function readJsonCursor<Position>(
+  cursor: string,
+  read: (items: readonly unknown[]) => Position | null
+): Position {
+  const position = read(parseArray(cursor))
+  if (position === null) throw invalidCursor()
+  return position
 }
 
 export function invalidCursor(): StorageError {
   return new StorageError('INVALID_CURSOR')
 }
 
-function itemsOf(cursor: string): readonly unknown[] {
+function parseArray(cursor: string): readonly unknown[] {
   try {
     const value: unknown = JSON.parse(cursor)
     return Array.isArray(value) ? value : []
@@ -232,13 +239,13 @@ function itemsOf(cursor: string): readonly unknown[] {
   }
 }
 
-let last: Promise<unknown> = Promise.resolve()
+let lastTurn: Promise<unknown> = Promise.resolve()
 
 /**
  * Waits for a turn of the event loop in which no other caller works. However many large responses are parsed at a
  * time, each turn contains the work of only one of them.
  */
 export function nextTurn(): Promise<unknown> {
-  last = last.then(() => setImmediate())
-  return last
+  lastTurn = lastTurn.then(() => setImmediate())
+  return lastTurn
 }

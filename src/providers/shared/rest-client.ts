@@ -1,62 +1,71 @@
 import type { Call } from '../../core/backend.ts'
-import type { HttpAnswer } from '../../core/egress.ts'
+import type { HttpResponse } from '../../core/egress.ts'
 import type { StorageError } from '../../errors.ts'
-import type { Send, SentRequest } from './bearer.ts'
-import { failure, type Missing } from './errors.ts'
+import type { Send, ReplayableRequest } from './bearer.ts'
+import { failure, type NotFoundCode } from './errors.ts'
 
 /** Maps an error response to a StorageError. @param problem the body as JSON; `undefined` if it is not JSON */
-export type ToFailure = (
+export type ToError = (
   method: string,
-  answer: Omit<HttpAnswer, 'body' | 'discard'>,
-  problem: unknown,
-  missing: Missing
+  response: Omit<HttpResponse, 'body' | 'discard'>,
+  errorBody: unknown,
+  missing: NotFoundCode
 ) => StorageError
 
 /** One call of a provider's API. */
-export interface Ask extends Call, Pick<SentRequest, 'headers' | 'purpose' | 'redirects'> {
+export interface RestRequest extends Call, Pick<ReplayableRequest, 'headers' | 'purpose' | 'redirects'> {
   /** Defaults to `GET`. */
   readonly method?: string
   readonly url: URL
   /** Sent as JSON, including `null`. */
   readonly json?: unknown
   /** Sent unchanged. */
-  readonly body?: SentRequest['body']
+  readonly body?: ReplayableRequest['body']
   /** The meaning of a 404. */
-  readonly missing: Missing
+  readonly missing: NotFoundCode
 }
 
 /** Calls a JSON API and maps its failures to StorageErrors. */
 export class RestClient {
   readonly #send: Send
   readonly #idleMs: number
-  readonly #toFailure: ToFailure
+  readonly #toError: ToError
 
   /** @param idleMs the idle timeout of error responses */
-  constructor(send: Send, idleMs: number, toFailure: ToFailure) {
+  constructor(send: Send, idleMs: number, toError: ToError) {
     this.#send = send
     this.#idleMs = idleMs
-    this.#toFailure = toFailure
+    this.#toError = toError
   }
 
   /** Returns the JSON object of a successful response; an empty object for a 204. @throws StorageError */
-  async json(ask: Ask): Promise<Readonly<Record<string, unknown>>> {
-    const answer = await this.ask(ask)
-    if (answer.status === 204) {
-      await answer.discard()
+  async json(request: RestRequest): Promise<Readonly<Record<string, unknown>>> {
+    const response = await this.request(request)
+    if (response.status === 204) {
+      await response.discard()
       return {}
     }
-    return await readJson(answer)
+    return await readJson(response)
   }
 
   /** Returns a successful response. The caller must consume its body. @throws StorageError */
-  async ask(ask: Ask): Promise<HttpAnswer> {
-    const answer = await this.exchange(ask)
-    if (answer.status >= 200 && answer.status <= 299) return answer
-    throw await this.refusal(ask, answer)
+  async request(request: RestRequest): Promise<HttpResponse> {
+    const response = await this.send(request)
+    if (response.status >= 200 && response.status <= 299) return response
+    throw await this.readError(request, response)
   }
 
   /** Returns the response, whatever its status. */
-  async exchange({ method = 'GET', url, signal, headers, json, body, purpose, redirects }: Ask): Promise<HttpAnswer> {
+  async send({
+    method = 'GET',
+    url,
+    signal,
+    headers,
+    json,
+    body,
+    purpose,
+    redirects
+  }: RestRequest): Promise<HttpResponse> {
     signal.throwIfAborted()
     return await this.#send({
       method,
@@ -70,10 +79,10 @@ export class RestClient {
   }
 
   /** Maps an error response to a StorageError. */
-  async refusal({ method = 'GET', signal, missing }: Ask, answer: HttpAnswer): Promise<StorageError> {
-    const problem = await readProblem(answer, this.#idleMs)
+  async readError({ method = 'GET', signal, missing }: RestRequest, response: HttpResponse): Promise<StorageError> {
+    const errorBody = await readErrorBody(response, this.#idleMs)
     signal.throwIfAborted()
-    return this.#toFailure(method, answer, problem, missing)
+    return this.#toError(method, response, errorBody, missing)
   }
 }
 
@@ -89,7 +98,7 @@ export function apiUrl(origin: string, path: string, query: Readonly<Record<stri
  *
  * @throws StorageError `PROVIDER_ERROR` if it is not JSON, such as an HTML page
  */
-export async function readJson({ body }: Pick<HttpAnswer, 'body'>): Promise<Readonly<Record<string, unknown>>> {
+export async function readJson({ body }: Pick<HttpResponse, 'body'>): Promise<Readonly<Record<string, unknown>>> {
   const chunks: Buffer[] = []
   for await (const chunk of body as AsyncIterable<Buffer>) chunks.push(chunk)
   let value: unknown
@@ -117,16 +126,16 @@ export function asObject(value: unknown): Readonly<Record<string, unknown>> {
 }
 
 /** Error responses have a few hundred bytes. */
-const MAX_PROBLEM_BYTES = 64 * 1024
+const MAX_ERROR_BODY_BYTES = 64 * 1024
 
 /**
  * Reads the JSON of a short response to a transfer request, which has no size limit of its own. Returns `undefined`
  * if the body is not JSON. Never fails, because the status alone is enough to handle the response.
  *
- * @param withinMs the deadline for reading the body
+ * @param timeoutMs the deadline for reading the body
  */
-export async function readProblem(answer: Pick<HttpAnswer, 'body'>, withinMs: number): Promise<unknown> {
-  const text = await readProblemText(answer, withinMs)
+export async function readErrorBody(response: Pick<HttpResponse, 'body'>, timeoutMs: number): Promise<unknown> {
+  const text = await readErrorText(response, timeoutMs)
   try {
     return text === undefined ? undefined : (JSON.parse(text) as unknown)
   } catch {
@@ -135,17 +144,17 @@ export async function readProblem(answer: Pick<HttpAnswer, 'body'>, withinMs: nu
 }
 
 /** Reads the body as text. Returns `undefined` if it is too long, too slow or truncated. */
-export async function readProblemText(
-  { body }: Pick<HttpAnswer, 'body'>,
-  withinMs: number
+export async function readErrorText(
+  { body }: Pick<HttpResponse, 'body'>,
+  timeoutMs: number
 ): Promise<string | undefined> {
-  const timer = setTimeout(() => body.destroy(), withinMs)
+  const timer = setTimeout(() => body.destroy(), timeoutMs)
   try {
     const chunks: Buffer[] = []
-    let left = MAX_PROBLEM_BYTES
+    let remaining = MAX_ERROR_BODY_BYTES
     for await (const chunk of body as AsyncIterable<Buffer>) {
-      left -= chunk.length
-      if (left < 0) return undefined
+      remaining -= chunk.length
+      if (remaining < 0) return undefined
       chunks.push(chunk)
     }
     return Buffer.concat(chunks).toString('utf8')

@@ -2,7 +2,7 @@ import type { SpooledUpload, UploadSpool } from '../../core/provider.ts'
 import type { UploadSource } from './upload.ts'
 
 /** Bytes of a body of unknown size that are buffered in memory; a longer body is spooled to a file. */
-export const MAX_HELD_BYTES = 4 * 1024 * 1024
+export const MAX_BUFFERED_BYTES = 4 * 1024 * 1024
 
 /** The body of an upload to a provider that needs the size before the first byte. */
 export interface SizedBody {
@@ -19,24 +19,24 @@ export interface SizedBody {
  * @param spool stores a body of unknown size that is too large for memory
  * @throws StorageError the errors of the source and of the spool
  */
-export async function withSize(
+export async function toSizedBody(
   source: UploadSource,
-  announced: number | undefined,
+  declaredSize: number | undefined,
   spool: UploadSpool
 ): Promise<SizedBody> {
   const stream = source.stream as AsyncIterable<Buffer>
-  if (announced !== undefined) return { size: announced, stream, close: async () => {} }
-  const held: Buffer[] = []
+  if (declaredSize !== undefined) return { size: declaredSize, stream, close: async () => {} }
+  const buffered: Buffer[] = []
   let file: SpooledUpload | null = null
   try {
     for await (const piece of stream) {
-      if (file === null && source.count <= MAX_HELD_BYTES) {
-        held.push(piece)
+      if (file === null && source.receivedBytes <= MAX_BUFFERED_BYTES) {
+        buffered.push(piece)
         continue
       }
       if (file === null) {
         file = await spool.create()
-        await file.append(Buffer.concat(held.splice(0)))
+        await file.append(Buffer.concat(buffered.splice(0)))
       }
       await file.append(piece)
     }
@@ -44,13 +44,13 @@ export async function withSize(
     await file?.close().catch(() => {})
     throw error
   }
-  if (file === null) return { size: source.count, stream: toAsync(held), close: async () => {} }
+  if (file === null) return { size: source.receivedBytes, stream: toAsync(buffered), close: async () => {} }
   const spooled = file
   return { size: spooled.size, stream: spooled.read(), close: () => spooled.close() }
 }
 
 /** Reads a small body into memory. */
-export async function collect(stream: AsyncIterable<Buffer>): Promise<Buffer> {
+export async function readBuffer(stream: AsyncIterable<Buffer>): Promise<Buffer> {
   const pieces: Buffer[] = []
   for await (const piece of stream) pieces.push(piece)
   return Buffer.concat(pieces)

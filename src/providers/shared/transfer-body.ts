@@ -31,7 +31,7 @@ export class TransferBody extends Readable {
   readonly #source: Readable
   readonly #options: TransferOptions
   readonly #onAbort: () => void
-  readonly #rate: SlowSourceTimer
+  readonly #rateTimer: SlowSourceTimer
   #received = 0
   #timer: NodeJS.Timeout | undefined
 
@@ -39,7 +39,7 @@ export class TransferBody extends Readable {
     super()
     this.#source = source
     this.#options = options
-    this.#rate = new SlowSourceTimer(SOURCE_RATE, () => {
+    this.#rateTimer = new SlowSourceTimer(SOURCE_RATE, () => {
       this.destroy(new StorageError('PROVIDER_TIMEOUT', 'The provider sends data too slowly. Try again later.'))
     })
     // If the consumer drops the body, an error of the source must not end the process. Readers still receive the
@@ -48,16 +48,16 @@ export class TransferBody extends Readable {
 
     source.pause()
     source.on('data', (chunk: Buffer) => {
-      this.#take(chunk)
+      this.#onData(chunk)
     })
     source.once('end', () => {
-      this.#finish()
+      this.#onEnd()
     })
     source.on('error', (error) => {
       this.destroy(options.toError(error))
     })
     source.once('close', () => {
-      if (!source.readableEnded && !this.destroyed) this.destroy(cutShort())
+      if (!source.readableEnded && !this.destroyed) this.destroy(interruptedTransfer())
     })
 
     this.#onAbort = () => {
@@ -71,7 +71,7 @@ export class TransferBody extends Readable {
 
   override _read(): void {
     this.#arm(this.#options.idleMs)
-    this.#rate.start()
+    this.#rateTimer.start()
     this.#source.resume()
   }
 
@@ -82,10 +82,10 @@ export class TransferBody extends Readable {
     callback(error)
   }
 
-  #take(chunk: Buffer): void {
+  #onData(chunk: Buffer): void {
     if (this.destroyed) return
     this.#received += chunk.length
-    this.#rate.count(chunk.length)
+    this.#rateTimer.count(chunk.length)
     const { expected, idleMs } = this.#options
     if (expected !== null && this.#received > expected) {
       this.destroy(new StorageError('PROVIDER_ERROR', 'The provider sent more bytes than announced.'))
@@ -93,16 +93,16 @@ export class TransferBody extends Readable {
       this.#arm(idleMs)
     } else {
       this.#source.pause()
-      this.#rate.stop()
+      this.#rateTimer.stop()
       this.#arm(UNREAD_MS)
     }
   }
 
-  #finish(): void {
+  #onEnd(): void {
     if (this.destroyed) return
     const { expected } = this.#options
     if (expected !== null && this.#received < expected) {
-      this.destroy(cutShort())
+      this.destroy(interruptedTransfer())
       return
     }
     this.#disarm()
@@ -111,7 +111,7 @@ export class TransferBody extends Readable {
 
   #disarm(): void {
     clearTimeout(this.#timer)
-    this.#rate.stop()
+    this.#rateTimer.stop()
   }
 
   #arm(ms: number): void {
@@ -124,6 +124,6 @@ export class TransferBody extends Readable {
   }
 }
 
-function cutShort(): StorageError {
+function interruptedTransfer(): StorageError {
   return new StorageError('PROVIDER_UNAVAILABLE', 'The transfer was interrupted. Try again.')
 }

@@ -3,12 +3,12 @@ import { sleep } from '../../core/time.ts'
 
 /** Consecutive failed calls after which an upload fails. */
 const MAX_FAILURES = 5
-const FIRST_WAIT_MS = 100
+const INITIAL_DELAY_MS = 100
 /** The longest wait between two calls of an upload. */
-const MAX_WAIT_MS = 30_000
+const MAX_DELAY_MS = 30_000
 
 /** Retries and back-off of an upload that takes several calls. */
-export class Patience {
+export class UploadRetry {
   readonly #signal: AbortSignal
   readonly #sleep: typeof sleep
   #failures = 0
@@ -20,7 +20,7 @@ export class Patience {
   }
 
   /** Resets the failure count after a successful call. */
-  restore(): void {
+  reset(): void {
     this.#failures = 0
   }
 
@@ -30,18 +30,22 @@ export class Patience {
    * @param retryAfterMs from the response
    * @throws the error, if it is permanent or the wait is too long; the signal's reason
    */
-  async outlive(error: unknown, retryAfterMs?: number): Promise<void> {
+  async backOff(error: unknown, retryAfterMs?: number): Promise<void> {
     this.#signal.throwIfAborted()
-    const mayPass = isStorageError(error, 'PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT', 'PROVIDER_THROTTLED')
-    if (!mayPass) throw error
+    const isTransient = isStorageError(error, 'PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT', 'PROVIDER_THROTTLED')
+    if (!isTransient) throw error
     if (error.code === 'PROVIDER_THROTTLED' && (retryAfterMs ?? error.retryAfterMs) === undefined) throw error
     await this.pause(error, retryAfterMs)
   }
 
   /** Waits longer each time. @throws `error` after too many failures or if the wait is too long */
   async pause(error: StorageError, retryAfterMs = 0): Promise<void> {
-    const waitMs = Math.max(retryAfterMs, error.retryAfterMs ?? 0, Math.random() * FIRST_WAIT_MS * 2 ** this.#failures)
-    if (++this.#failures > MAX_FAILURES || waitMs > MAX_WAIT_MS) throw error
-    await this.#sleep(waitMs, this.#signal)
+    const delayMs = Math.max(
+      retryAfterMs,
+      error.retryAfterMs ?? 0,
+      Math.random() * INITIAL_DELAY_MS * 2 ** this.#failures
+    )
+    if (++this.#failures > MAX_FAILURES || delayMs > MAX_DELAY_MS) throw error
+    await this.#sleep(delayMs, this.#signal)
   }
 }

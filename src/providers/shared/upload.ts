@@ -46,7 +46,7 @@ export async function uploadFrom<T>(
 export class UploadSource {
   readonly stream: Readable
   /** The bytes received from the source so far. */
-  count = 0
+  receivedBytes = 0
   readonly #source: Readable
   readonly #size: number | undefined
 
@@ -70,17 +70,17 @@ export class UploadSource {
       for await (const chunk of this.#source as AsyncIterable<Buffer | string>) {
         const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
         if (bytes.length === 0) continue
-        this.count += bytes.length
-        if (this.#size !== undefined && this.count > this.#size) throw sizeMismatch()
-        if (this.count === this.#size) last = bytes
+        this.receivedBytes += bytes.length
+        if (this.#size !== undefined && this.receivedBytes > this.#size) throw sizeMismatch()
+        if (this.receivedBytes === this.#size) last = bytes
         else yield bytes
       }
     } catch (error) {
-      throw isStorageError(error) ? error : brokenOff(error)
+      throw isStorageError(error) ? error : interruptedUpload(error)
     } finally {
       this.#source.destroy()
     }
-    if (this.#size !== undefined && this.count !== this.#size) throw sizeMismatch()
+    if (this.#size !== undefined && this.receivedBytes !== this.#size) throw sizeMismatch()
     if (last !== undefined) yield last
   }
 }
@@ -95,7 +95,7 @@ function sizeMismatch(): StorageError {
   return new StorageError('INVALID_REQUEST', 'The upload does not have the announced size.')
 }
 
-function brokenOff(cause: unknown): StorageError {
+function interruptedUpload(cause: unknown): StorageError {
   return new StorageError('INVALID_REQUEST', 'The upload was interrupted. Try again.', { cause })
 }
 
@@ -129,22 +129,22 @@ export async function* chunksOf(source: AsyncIterable<Buffer>, size: number): As
         pieces = []
         length = 0
       }
-      const taken = piece.subarray(0, size - length)
-      pieces.push(taken)
-      length += taken.length
-      piece = piece.subarray(taken.length)
+      const part = piece.subarray(0, size - length)
+      pieces.push(part)
+      length += part.length
+      piece = piece.subarray(part.length)
     }
   }
   yield { pieces, length, isLast: true }
 }
 
 /** Returns the pieces without the first `count` bytes. */
-export function withoutFirst(pieces: readonly Buffer[], count: number): readonly Buffer[] {
-  let left = count
+export function skipBytes(pieces: readonly Buffer[], count: number): readonly Buffer[] {
+  let remaining = count
   const rest: Buffer[] = []
   for (const piece of pieces) {
-    if (left < piece.length) rest.push(piece.subarray(left))
-    left = Math.max(0, left - piece.length)
+    if (remaining < piece.length) rest.push(piece.subarray(remaining))
+    remaining = Math.max(0, remaining - piece.length)
   }
   return rest
 }
@@ -163,9 +163,9 @@ export function requireMediaType(mimeType: string | undefined): void {
  * Returns whether `look` finds the object; `undefined` if it fails. Used only to describe a completed write, which
  * must not fail because of it.
  */
-export async function isThere(look: () => Promise<unknown>): Promise<boolean | undefined> {
+export async function exists(stat: () => Promise<unknown>): Promise<boolean | undefined> {
   try {
-    await look()
+    await stat()
     return true
   } catch (error) {
     return isStorageError(error, 'OBJECT_NOT_FOUND') ? false : undefined

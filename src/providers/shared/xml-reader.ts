@@ -13,7 +13,7 @@ const BLOCK_BYTES = 16 * 1024
 const MAX_ATTRIBUTES = 256
 
 /** XML 1.0 whitespace, and byte order marks after the one that the decoder removes. */
-const BEFORE_DOCUMENT = /^[\t\n\r \ufeff]+/
+const LEADING_WHITESPACE = /^[\t\n\r \ufeff]+/
 const HTML = /^\s*html\b/i
 
 export interface XmlOptions {
@@ -53,8 +53,8 @@ export class XmlError extends Error {
    */
   readonly kind: 'malformed' | 'prohibited'
 
-  constructor(kind: 'malformed' | 'prohibited', why: string) {
-    super(`The document ${why}`)
+  constructor(kind: 'malformed' | 'prohibited', reason: string) {
+    super(`The document ${reason}`)
     this.kind = kind
   }
 }
@@ -100,9 +100,9 @@ async function* blocksOf(body: Readable, maxBytes: number): AsyncGenerator<Buffe
   for await (const chunk of body as AsyncIterable<Buffer>) {
     received += chunk.length
     if (received > maxBytes) throw new XmlError('prohibited', 'is too large')
-    for (let at = 0; at < chunk.length;) {
-      const copied = chunk.copy(block, used, at)
-      at += copied
+    for (let offset = 0; offset < chunk.length;) {
+      const copied = chunk.copy(block, used, offset)
+      offset += copied
       used += copied
       if (used < BLOCK_BYTES) continue
       yield block
@@ -173,7 +173,7 @@ class XmlDocument {
 
   write(block: Buffer): void {
     this.#parse(this.#decode(block))
-    if (this.#written - this.#tokenEnd > this.#options.maxTokenLength) throw tooLong()
+    if (this.#written - this.#tokenEnd > this.#options.maxTokenLength) throw tokenTooLong()
   }
 
   /** Finishes the document. @throws XmlError if it is incomplete */
@@ -195,9 +195,9 @@ class XmlDocument {
     let text = decoded
     if (this.#written === 0) {
       // Servers in PHP send the blank lines of a configuration file ahead of the XML declaration.
-      text = text.replace(BEFORE_DOCUMENT, '')
+      text = text.replace(LEADING_WHITESPACE, '')
       this.#skipped += decoded.length - text.length
-      if (this.#skipped > this.#options.maxTokenLength) throw tooLong()
+      if (this.#skipped > this.#options.maxTokenLength) throw tokenTooLong()
     }
     this.#written += text.length
     this.#parser.write(text)
@@ -206,12 +206,12 @@ class XmlDocument {
   #endToken(): void {
     if (++this.#tokens > this.#options.maxTokens) throw new XmlError('prohibited', 'has too many elements')
     const { position } = this.#parser
-    if (position - this.#tokenEnd > this.#options.maxTokenLength) throw tooLong()
+    if (position - this.#tokenEnd > this.#options.maxTokenLength) throw tokenTooLong()
     this.#tokenEnd = position
   }
 }
 
-function tooLong(): XmlError {
+function tokenTooLong(): XmlError {
   return new XmlError('prohibited', 'has a token that is too long')
 }
 

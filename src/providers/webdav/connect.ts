@@ -9,8 +9,8 @@ import { davEntry, propfindBody } from '../dav/entries.ts'
 import { NameForms } from '../dav/name-forms.ts'
 import { DavPaths, MAX_BASE_URL_LENGTH } from '../dav/paths.ts'
 import { probeServer } from '../dav/probe.ts'
-import type { DavServer } from '../dav/session.ts'
-import { readStored, readTyped } from '../shared/credentials.ts'
+import type { DavSession } from '../dav/session.ts'
+import { readStoredCredentials, readEnteredCredentials } from '../shared/credentials.ts'
 import { httpFailure } from '../shared/errors.ts'
 import { accountIdOf, labelOf, readSettings, TOKEN, type WebdavSettings, writeSettings } from './settings.ts'
 
@@ -42,11 +42,11 @@ const schema: ObjectSchema = {
 export const connect: CredentialsConnect = {
   type: 'credentials',
   schema,
-  parse: (fields) => toParsed(readTyped(() => readSettings(fields))),
+  parse: (fields) => toParsed(readEnteredCredentials(() => readSettings(fields))),
   async complete({ credentials }, context) {
-    const typed = readStored(credentials, readSettings)
-    const settings = { ...typed, authentication: await authenticationFor(typed, context) }
-    return toParsed({ ...settings, ...(await probeServer(openServer(settings, context), context)) })
+    const entered = readStoredCredentials(credentials, readSettings)
+    const settings = { ...entered, authentication: await negotiateAuthentication(entered, context) }
+    return toParsed({ ...settings, ...(await probeServer(openSession(settings, context), context)) })
   }
 }
 
@@ -58,21 +58,21 @@ function toParsed(settings: WebdavSettings): ParsedCredentials {
   }
 }
 
-async function authenticationFor(
+async function negotiateAuthentication(
   { base, authentication }: WebdavSettings,
   { egress, signal }: ConnectContext
 ): Promise<WebdavSettings['authentication']> {
   if (authentication.type === 'bearer') return authentication
-  const answer = await egress.request({
+  const response = await egress.request({
     method: 'PROPFIND',
     url: base,
     headers: { 'content-type': 'application/xml; charset=utf-8', depth: '0' },
     body: propfindBody(),
     signal
   })
-  await answer.discard()
-  if (answer.status !== 401 && answer.status !== 207) throw httpFailure('PROPFIND', answer, 'FOLDER_NOT_FOUND')
-  const type = chooseAuthentication(answer.headers['www-authenticate'], base.protocol === 'https:')
+  await response.discard()
+  if (response.status !== 401 && response.status !== 207) throw httpFailure('PROPFIND', response, 'FOLDER_NOT_FOUND')
+  const type = chooseAuthentication(response.headers['www-authenticate'], base.protocol === 'https:')
   if (type === null) {
     const message = 'The server does not accept a user name and a password. Use a token.'
     throw new StorageError('INVALID_CREDENTIALS', message)
@@ -81,20 +81,20 @@ async function authenticationFor(
 }
 
 /** Opens a connection without making a request. */
-export function openServer(
+export function openSession(
   { base, authentication, versions }: WebdavSettings,
   { egress, timeouts }: { readonly egress: Egress; readonly timeouts: Timeouts }
-): DavServer {
+): DavSession {
   egress.assertAllowed(base)
   const paths = new DavPaths(base)
-  const forms = new NameForms()
-  const server: DavServer = {
+  const nameForms = new NameForms()
+  const session: DavSession = {
     client: new DavClient({ egress, timeouts, authorizer: createAuthorizer(authentication) }),
     paths,
     propfind: propfindBody(),
-    toEntry: (id, _resource, facts) => davEntry(paths, id, facts),
-    listedId: (id, call) => forms.listed(server, id, call),
+    toEntry: (id, _resource, metadata) => davEntry(paths, id, metadata),
+    listedId: (id, call) => nameForms.findListedId(session, id, call),
     hasVersions: versions !== 'none'
   }
-  return server
+  return session
 }

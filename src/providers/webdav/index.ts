@@ -4,23 +4,23 @@ import { StorageError } from '../../errors.ts'
 import type { Account, Call, Capabilities, UploadCall } from '../../core/backend.ts'
 import { DavBackend } from '../dav/backend.ts'
 import { checkFolderId } from '../dav/paths.ts'
-import type { ProbedServer } from '../dav/probe.ts'
+import type { ServerFeatures } from '../dav/probe.ts'
 import { propfindBody, readCount } from '../dav/entries.ts'
-import { type DavServer, look } from '../dav/session.ts'
+import { type DavSession, getResource } from '../dav/session.ts'
 import { type DavTarget, isTemporaryName, uploadByMove, uploadInPlace } from '../dav/upload.ts'
-import { listWhole, pageOwner } from '../dav/list.ts'
-import { cutPages } from '../shared/paging.ts'
+import { listCompleteFolder, createPageOwner } from '../dav/list.ts'
+import { listingPager } from '../shared/paging.ts'
 import { failure } from '../shared/errors.ts'
 import { nameOf, parentOf } from '../shared/names.ts'
-import { readStored } from '../shared/credentials.ts'
+import { readStoredCredentials } from '../shared/credentials.ts'
 import type { UploadSource } from '../shared/upload.ts'
 import { connect } from './connect.ts'
-import { openServer } from './connect.ts'
+import { openSession } from './connect.ts'
 import { StaleUploads } from './stale-uploads.ts'
 import { accountIdOf, labelOf, readSettings, type WebdavSettings } from './settings.ts'
 
 /** Emulated conditions are checked before the write, also those with weak ETags, which no server may accept. */
-function capabilitiesOf({ checksPreconditions, moves, versions }: ProbedServer): Capabilities {
+function capabilitiesOf({ checksPreconditions, moves, versions }: ServerFeatures): Capabilities {
   const createOnly = moves?.checksOverwrite ?? checksPreconditions
   const updateIfMatch = moves?.checksIf ?? checksPreconditions
   const updates = { strong: updateIfMatch ? 'native' : 'emulated', weak: 'emulated', none: 'unsupported' } as const
@@ -46,47 +46,52 @@ export const provider: TypedProvider = defineProvider({
   connect,
   checkFolderId,
   async open({ credentials, egress, timeouts, userId }) {
-    const settings = readStored(credentials, readSettings)
-    const owner = pageOwner(userId)
-    const stale = new StaleUploads()
-    return new DavBackend(openServer(settings, { egress, timeouts }), {
+    const settings = readStoredCredentials(credentials, readSettings)
+    const owner = createPageOwner(userId)
+    const staleUploads = new StaleUploads()
+    return new DavBackend(openSession(settings, { egress, timeouts }), {
       provider: 'webdav',
       capabilities: capabilitiesOf(settings),
-      list: async (server, folderId, call) =>
-        withoutTemporary(await listWhole(cutPages, owner, server, folderId, call)),
-      upload: (server, target, source, call) => upload(settings, stale, server, target, source, call),
-      account: (server, call) => account(settings, server, call)
+      list: async (session, folderId, call) =>
+        withoutTemporaryFiles(await listCompleteFolder(listingPager, owner, session, folderId, call)),
+      upload: (session, target, source, call) => upload(settings, staleUploads, session, target, source, call),
+      account: (session, call) => account(settings, session, call)
     })
   }
 })
 
 async function upload(
   { moves }: WebdavSettings,
-  stale: StaleUploads,
-  server: DavServer,
+  staleUploads: StaleUploads,
+  session: DavSession,
   target: DavTarget,
   source: UploadSource,
   call: UploadCall
 ): Promise<Entry> {
-  if (moves === null) return uploadInPlace(server, target, source, call)
+  if (moves === null) return uploadInPlace(session, target, source, call)
   if (isTemporaryName(nameOf(target.id))) {
     throw new StorageError('INVALID_REQUEST', 'This name is reserved for temporary files. Choose another name.')
   }
-  const entry = await uploadByMove(server, moves, target, source, call)
-  void stale.sweep(server, parentOf(target.id))
+  const entry = await uploadByMove(session, moves, target, source, call)
+  void staleUploads.sweep(session, parentOf(target.id))
   return entry
 }
 
 /** Omits temporary files of uploads in progress, and those left by killed processes. */
-function withoutTemporary(page: EntryPage): EntryPage {
+function withoutTemporaryFiles(page: EntryPage): EntryPage {
   return { ...page, entries: page.entries.filter(({ kind, name }) => kind !== 'file' || !isTemporaryName(name)) }
 }
 
 /** Quotas are those of RFC 4331, if supported; negative values mean "unknown" and "unlimited". */
-async function account(settings: WebdavSettings, server: DavServer, call: Call): Promise<Account> {
+async function account(settings: WebdavSettings, session: DavSession, call: Call): Promise<Account> {
   const propfind = propfindBody('<d:quota-available-bytes/><d:quota-used-bytes/>')
-  const { resource, facts } = await look({ ...server, propfind }, server.paths.base, call, 'FOLDER_NOT_FOUND')
-  if (!facts.isCollection) throw failure('FOLDER_NOT_FOUND')
+  const { resource, metadata } = await getResource(
+    { ...session, propfind },
+    session.paths.base,
+    call,
+    'FOLDER_NOT_FOUND'
+  )
+  if (!metadata.isCollection) throw failure('FOLDER_NOT_FOUND')
   const used = readCount(resource.properties['quota-used-bytes'])
   const available = readCount(resource.properties['quota-available-bytes'])
   return {

@@ -1,12 +1,12 @@
 import { Secret } from '../../core/secret.ts'
 import { type DavAuthentication, PASSWORD, USERNAME } from '../dav/authorization.ts'
 import { readBaseUrl } from '../dav/paths.ts'
-import type { ProbedServer } from '../dav/probe.ts'
+import type { ServerFeatures } from '../dav/probe.ts'
 import type { MoveSupport } from '../dav/upload.ts'
-import { UnusableSetting } from '../shared/credentials.ts'
+import { InvalidSettingError } from '../shared/credentials.ts'
 
 /** A folder of a WebDAV server, and how to access it. */
-export interface WebdavSettings extends ProbedServer {
+export interface WebdavSettings extends ServerFeatures {
   readonly base: URL
   readonly authentication: DavAuthentication
 }
@@ -17,24 +17,24 @@ export const TOKEN = /^[A-Za-z0-9._~+/-]{1,4096}=*$/
 /** Validates settings, entered by a user or stored in the database. */
 export function readSettings(raw: Readonly<Record<string, unknown>>): WebdavSettings {
   const base = readBaseUrl(raw['baseUrl'])
-  if (base === null) throw new UnusableSetting('The field "baseUrl" must be https://host/path, without a query.')
+  if (base === null) throw new InvalidSettingError('The field "baseUrl" must be https://host/path, without a query.')
   return {
     base,
     authentication: readAuthentication(raw),
     checksPreconditions: raw['checksPreconditions'] === true,
-    moves: readMoves(raw['moves']),
+    moves: readMoveSupport(raw['moves']),
     versions: raw['versions'] === 'strong' || raw['versions'] === 'weak' ? raw['versions'] : 'none'
   }
 }
 
 /** Formats settings for storage; {@link readSettings} reads them. */
-export function writeSettings({ base, authentication, ...seen }: WebdavSettings): Record<string, unknown> {
+export function writeSettings({ base, authentication, ...features }: WebdavSettings): Record<string, unknown> {
   const { type } = authentication
-  const proof =
+  const secrets =
     type === 'bearer'
       ? { token: authentication.token.reveal() }
       : { username: authentication.username, password: authentication.password.reveal() }
-  return { baseUrl: base.href, authentication: type, ...proof, ...seen }
+  return { baseUrl: base.href, authentication: type, ...secrets, ...features }
 }
 
 /** Identifies the account by server and user. A token does not identify its user. */
@@ -43,12 +43,12 @@ export function accountIdOf({ base, authentication }: WebdavSettings): string {
 }
 
 export function labelOf({ base, authentication }: WebdavSettings): string {
-  const place = base.host + (base.pathname === '/' ? '' : base.pathname.slice(0, -1))
-  return authentication.type === 'bearer' ? place : `${authentication.username} at ${place}`
+  const location = base.host + (base.pathname === '/' ? '' : base.pathname.slice(0, -1))
+  return authentication.type === 'bearer' ? location : `${authentication.username} at ${location}`
 }
 
 /** Returns `null` also for connections stored before servers were tested for MOVE, which still upload by PUT. */
-function readMoves(value: unknown): MoveSupport | null {
+function readMoveSupport(value: unknown): MoveSupport | null {
   if (typeof value !== 'object' || value === null) return null
   const { checksOverwrite, checksIf } = value as Record<string, unknown>
   return { checksOverwrite: checksOverwrite === true, checksIf: checksIf === true }
@@ -63,9 +63,9 @@ function readAuthentication({
   if (token !== undefined && username === undefined && password === undefined) {
     return { type: 'bearer', token: readSecret('token', token, TOKEN, 'a bearer token') }
   }
-  if (token !== undefined) throw new UnusableSetting('Give "token", or "username" and "password".')
+  if (token !== undefined) throw new InvalidSettingError('Give "token", or "username" and "password".')
   if (typeof username !== 'string' || !USERNAME.test(username) || !username.isWellFormed()) {
-    throw new UnusableSetting('The field "username" must be 1 to 255 characters without ":".')
+    throw new InvalidSettingError('The field "username" must be 1 to 255 characters without ":".')
   }
   return {
     type: authentication === 'digest' ? 'digest' : 'basic',
@@ -76,7 +76,7 @@ function readAuthentication({
 
 function readSecret(field: string, value: unknown, pattern: RegExp, expected: string): Secret<string> {
   if (typeof value !== 'string' || !pattern.test(value) || !value.isWellFormed()) {
-    throw new UnusableSetting(`The field "${field}" must be ${expected}.`)
+    throw new InvalidSettingError(`The field "${field}" must be ${expected}.`)
   }
   return new Secret(value)
 }

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { failure } from '../shared/errors.ts'
-import { isTold, readFacts } from '../dav/entries.ts'
-import type { DavServer } from '../dav/session.ts'
+import { hasProperties, readMetadata } from '../dav/entries.ts'
+import type { DavSession } from '../dav/session.ts'
 import { isTemporaryName } from '../dav/upload.ts'
 
 /** Age at which a temporary file cannot belong to a running upload: an upload moves its file within minutes. */
@@ -25,7 +25,7 @@ export class StaleUploads {
   #isBusy = false
 
   /** Searches a folder. Never rejects. @param folderId the folder of a completed upload */
-  async sweep(server: DavServer, folderId: string | null): Promise<void> {
+  async sweep(session: DavSession, folderId: string | null): Promise<void> {
     const key = folderId ?? ''
     if (this.#isBusy || this.#searched.has(key)) return
     this.#isBusy = true
@@ -36,9 +36,9 @@ export class StaleUploads {
     }, SWEEP_MS)
     timer.unref()
     try {
-      for (const url of await findStale(server, folderId, controller.signal)) {
-        const answer = await server.client.send({ method: 'DELETE', url, signal: controller.signal })
-        await answer.discard()
+      for (const url of await findStale(session, folderId, controller.signal)) {
+        const response = await session.client.send({ method: 'DELETE', url, signal: controller.signal })
+        await response.discard()
       }
     } catch {
       // The upload has succeeded. The files remain until the next search.
@@ -49,18 +49,18 @@ export class StaleUploads {
   }
 }
 
-async function findStale(server: DavServer, folderId: string | null, signal: AbortSignal): Promise<readonly URL[]> {
-  const { client, paths, propfind } = server
+async function findStale(session: DavSession, folderId: string | null, signal: AbortSignal): Promise<readonly URL[]> {
+  const { client, paths, propfind } = session
   const url = paths.folderUrlOf(folderId)
-  const { answer, resources } = await client.propfind({ url, signal, depth: 1, body: propfind }, 'FOLDER_NOT_FOUND')
-  const now = Date.parse(answer.headers['date'] ?? '')
+  const { response, resources } = await client.propfind({ url, signal, depth: 1, body: propfind }, 'FOLDER_NOT_FOUND')
+  const now = Date.parse(response.headers['date'] ?? '')
   const stale: URL[] = []
   let count = 0
   for await (const resource of resources) {
     if (++count > MAX_RESOURCES || stale.length === MAX_REMOVALS) break
     const name = paths.segmentsOf(resource.href)?.at(-1)
-    if (name === undefined || !isTemporaryName(name) || !isTold(resource)) continue
-    const { isCollection, modifiedAt } = readFacts(resource)
+    if (name === undefined || !isTemporaryName(name) || !hasProperties(resource)) continue
+    const { isCollection, modifiedAt } = readMetadata(resource)
     // A comparison with an invalid time is false.
     const isStale = !isCollection && modifiedAt !== null && now - Date.parse(modifiedAt) > STALE_MS
     if (isStale) stale.push(paths.urlOf((folderId ?? '') + name))

@@ -3,7 +3,7 @@ import t from 'tap'
 import { Secret } from '../../../src/core/secret.ts'
 import { chooseAuthentication, createAuthorizer, isStale } from '../../../src/providers/dav/authorization.ts'
 import { readChallenges } from '../../../src/providers/dav/authorization.ts'
-import { DigestSession, isAnswerable } from '../../../src/providers/dav/authorization.ts'
+import { DigestSession, isSupported } from '../../../src/providers/dav/authorization.ts'
 import { digestResponse } from '../../support/dav/digest-response.ts'
 
 const DIGEST = 'Digest realm="r", nonce="n", qop="auth"'
@@ -99,7 +99,7 @@ t.test('a digest without qop follows RFC 2069, and SHA-512-256 is supported', as
   t.match(old, 'response="1949323746fe6a43ef61f9606e7febea"')
   t.notMatch(old, /cnonce|qop|nc=/)
   const [challenge] = readChallenges(`${DIGEST}, algorithm=SHA-512-256`)
-  t.ok(challenge !== undefined && isAnswerable(challenge))
+  t.ok(challenge !== undefined && isSupported(challenge))
   const header = new DigestSession(challenge!, { username: 'J\u00e4s\u00f8n "D*e', password: 'x' }).authorize(
     'GET',
     '/'
@@ -111,15 +111,15 @@ t.test('each refused request answers its own challenge, and the next request use
   const authorizer = createAuthorizer({ type: 'digest', username: 'u', password: new Secret('p') })
   const request = { method: 'GET', uri: '/' }
   t.equal(authorizer.authorize(request), undefined)
-  const attempts = ['n1', 'n2', 'n3'].map((nonce) => authorizer.answer(DIGEST.replace('"n"', `"${nonce}"`), request))
+  const attempts = ['n1', 'n2', 'n3'].map((nonce) => authorizer.respondTo(DIGEST.replace('"n"', `"${nonce}"`), request))
   for (const [index, attempt] of attempts.entries())
     t.match(attempt?.value, new RegExp(`nonce="n${index + 1}".*nc=00000001`))
   t.equal(authorizer.authorize(request), undefined, 'no challenge has been accepted yet')
-  attempts[1]?.accepted()
+  attempts[1]?.confirm()
   t.match(authorizer.authorize(request), /nonce="n2".*nc=00000002/)
-  const both = authorizer.answer(`${DIGEST}, algorithm=MD5, Digest realm="r", nonce="s", algorithm=SHA-256`, request)
+  const both = authorizer.respondTo(`${DIGEST}, algorithm=MD5, Digest realm="r", nonce="s", algorithm=SHA-256`, request)
   t.match(both?.value, 'nonce="s", uri="/", algorithm=SHA-256', 'the stronger algorithm is chosen')
-  for (const other of [undefined, 'Basic realm="x"', '']) t.equal(authorizer.answer(other, request), undefined)
+  for (const other of [undefined, 'Basic realm="x"', '']) t.equal(authorizer.respondTo(other, request), undefined)
   t.equal(isStale(`${DIGEST}, stale=TRUE`), true)
   t.equal(isStale(DIGEST), false)
 })
@@ -128,6 +128,6 @@ t.test('Basic is encoded in UTF-8, and Bearer sends the token', async (t) => {
   const request = { method: 'GET', uri: '/' }
   const basic = createAuthorizer({ type: 'basic', username: 'ann\u00e9', password: new Secret('a:b') })
   t.equal(basic.authorize(request), `Basic ${Buffer.from('ann\u00e9:a:b').toString('base64')}`)
-  t.equal(basic.answer(DIGEST, request), undefined, 'Basic does not answer a Digest challenge')
+  t.equal(basic.respondTo(DIGEST, request), undefined, 'Basic does not answer a Digest challenge')
   t.equal(createAuthorizer({ type: 'bearer', token: new Secret('x') }).authorize(request), 'Bearer x')
 })

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import type { UploadCall, UploadTarget } from '../../../src/core/backend.ts'
-import { openServer, uploadsOf } from '../../../src/providers/nextcloud/session.ts'
+import { openSession, uploadPathsOf } from '../../../src/providers/nextcloud/session.ts'
 import { readSettings } from '../../../src/providers/nextcloud/settings.ts'
 import { chunkBytesFor, uploadFile } from '../../../src/providers/nextcloud/upload.ts'
 import { uploadFrom } from '../../../src/providers/shared/upload.ts'
@@ -227,10 +227,10 @@ t.test('an upload of unknown size ends with the last chunk that Nextcloud accept
   })
   const egress = openEgress()
   t.teardown(() => egress.close())
-  const server = openServer(settings, { egress, timeouts: TEST_TIMEOUTS })
+  const server = openSession(settings, { egress, timeouts: TEST_TIMEOUTS })
   const target = { id: 'a', url: server.paths.urlOf('a'), mimeType: undefined }
   const storing = uploadFrom(piecesOf(randomBytes(21 * MIB)), call(), (source) =>
-    uploadFile(server, uploadsOf(settings), target, source, call(), { maxChunks: 2 })
+    uploadFile(server, uploadPathsOf(settings), target, source, call(), { maxChunks: 2 })
   )
   await rejectsWith(t, storing, 'PAYLOAD_TOO_LARGE')
   t.equal(fake.uploads.open.size, 0)

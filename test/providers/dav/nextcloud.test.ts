@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import type { StorageErrorCode } from '../../../src/errors.ts'
 import { Secret } from '../../../src/core/secret.ts'
 import { provider } from '../../../src/providers/nextcloud/index.ts'
-import { cutPages } from '../../../src/providers/shared/paging.ts'
+import { listingPager } from '../../../src/providers/shared/paging.ts'
 import { backendContract } from '../../contract/backend.ts'
 import { harness, openNextcloud } from '../../contract/harness/nextcloud.ts'
 import { call, find, rejectsWith } from '../../contract/suite/arrange.ts'
@@ -420,5 +420,5 @@ t.test('the pages of a folder count towards the memory of its user', async (t) =
   const userId = randomUUID()
   const backend = await provider.open({ ...context, credentials, userId })
   await backend.listFolder(null, { ...call(), limit: 1 })
-  t.ok(cutPages.weightOf(userId) > 0)
+  t.ok(listingPager.weightOf(userId) > 0)
 })

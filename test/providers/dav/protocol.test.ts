@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { DavPaths } from '../../../src/providers/dav/paths.ts'
 import { anyText } from '../../support/listing/arbitraries.ts'
-import { readCount, readETag, readFacts, readMediaType, readTime } from '../../../src/providers/dav/entries.ts'
+import { readCount, readETag, readMetadata, readMediaType, readTime } from '../../../src/providers/dav/entries.ts'
 import { Secret } from '../../../src/core/secret.ts'
 import { readBaseUrl } from '../../../src/providers/dav/paths.ts'
 import { provider as nextcloud } from '../../../src/providers/nextcloud/index.ts'
@@ -166,8 +166,8 @@ t.test('a media type is valid in a header', async (t) => {
 
 t.test('a folder has neither size nor type', async (t) => {
   const properties = { resourcetype: { collection: '' }, getcontentlength: '5', getcontenttype: 'a/b' }
-  t.match(readFacts({ href: '/', status: 200, properties }), { isCollection: true, size: null, mimeType: null })
-  t.match(readFacts({ href: '/', status: 200, properties: { ...properties, resourcetype: '' } }), {
+  t.match(readMetadata({ href: '/', status: 200, properties }), { isCollection: true, size: null, mimeType: null })
+  t.match(readMetadata({ href: '/', status: 200, properties: { ...properties, resourcetype: '' } }), {
     size: 5,
     mimeType: 'a/b'
   })

@@ -5,9 +5,9 @@ import type { Timeouts } from '../../../src/core/stores.ts'
 import { Secret } from '../../../src/core/secret.ts'
 import type { UploadCall } from '../../../src/core/backend.ts'
 import { isTemporaryName } from '../../../src/providers/dav/upload.ts'
-import { cutPages } from '../../../src/providers/shared/paging.ts'
+import { listingPager } from '../../../src/providers/shared/paging.ts'
 import { provider } from '../../../src/providers/webdav/index.ts'
-import { openServer } from '../../../src/providers/webdav/connect.ts'
+import { openSession } from '../../../src/providers/webdav/connect.ts'
 import { readSettings } from '../../../src/providers/webdav/settings.ts'
 import { StaleUploads } from '../../../src/providers/webdav/stale-uploads.ts'
 import { backendContract } from '../../contract/backend.ts'
@@ -377,7 +377,7 @@ t.test('an upload removes temporary files of killed processes from its folder af
 /** The server of an opened connection, with a search that a test can wait for. */
 function searching(fake: FakeDav) {
   const egress = openEgress()
-  const server = openServer(readSettings({ baseUrl: fake.url, ...LOGIN }), { egress, timeouts: TEST_TIMEOUTS })
+  const server = openSession(readSettings({ baseUrl: fake.url, ...LOGIN }), { egress, timeouts: TEST_TIMEOUTS })
   return { egress, sweep: () => new StaleUploads().sweep(server, null) }
 }
 
@@ -666,11 +666,11 @@ t.test('connections of one user share the user’s memory for pages, but not the
     return { backend, page: await backend.listFolder(null, { ...call(), limit: 1 }) }
   }
   const first = await firstPageOf(fake)
-  const weight = cutPages.weightOf(userId)
+  const weight = listingPager.weightOf(userId)
   t.ok(weight > 0)
   const { page } = await firstPageOf(other)
   t.match(page.entries, [{ id: 'd' }])
-  t.equal(cutPages.weightOf(userId), 2 * weight)
+  t.equal(listingPager.weightOf(userId), 2 * weight)
   const next = await first.backend.listFolder(null, { ...call(), limit: 1, cursor: first.page.next ?? '' })
   t.match(next.entries, [{ id: 'b' }])
 })

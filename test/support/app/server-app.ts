@@ -40,7 +40,7 @@ export function appConfig(over: Partial<AppConfig> = {}): AppConfig {
     cache: {},
     leaseMs: undefined,
     redisUrl: undefined,
-    listens: true,
+    isListenEnabled: true,
     metricsPort: undefined,
     limits: {},
     timeouts: {},
@@ -122,7 +122,7 @@ export async function serverApp(t: Test, options: ServerOptions = {}): Promise<S
   const app = buildApp(appConfig({ managed: { type: 'disk', directory }, ...config }), {
     database: options.database?.(database) ?? database,
     providers: { object: provider },
-    logTo: log,
+    logStream: log,
     ...(drain && { drain }),
     ...(options.onRequestCompleted && { onRequestCompleted: options.onRequestCompleted })
   })

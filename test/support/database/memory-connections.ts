@@ -120,7 +120,7 @@ export class MemoryConnections implements ConnectionStore {
     return this.#own(userId, id)
   }
 
-  async noteCheck({ userId, id }: Connection, failure: StorageErrorCode | null): Promise<Connection | null> {
+  async recordVerification({ userId, id }: Connection, failure: StorageErrorCode | null): Promise<Connection | null> {
     const row = this.#own(userId, id)
     if (row === null) return null
     const isRepeated = failure !== null && row.lastErrorCode !== null
@@ -131,7 +131,7 @@ export class MemoryConnections implements ConnectionStore {
     return this.#own(userId, id)
   }
 
-  async noteUse(): Promise<void> {
+  async recordUse(): Promise<void> {
     // No test needs it.
   }
 

@@ -8,7 +8,7 @@ import type { Test } from 'tap'
 import type { StorageBackend } from '../../../src/core/backend.ts'
 import { systemClock } from '../../../src/core/time.ts'
 import { ConnectionHealth } from '../../../src/layers/breaker.ts'
-import { resilient } from '../../../src/layers/resilient.ts'
+import { withResilience } from '../../../src/layers/resilient.ts'
 import type { Exceptions, Harness } from '../../contract/harness.ts'
 import { openWebdav } from '../../contract/harness/webdav.ts'
 import { TEST_TIMEOUTS } from '../time/timeouts.ts'
@@ -176,6 +176,6 @@ export function harnessOf(server: RealDav, exceptions: Exceptions = {}): Harness
 
 /** Applies the layers of a connection. */
 export function layered(backend: StorageBackend): StorageBackend {
-  const health = new ConnectionHealth(systemClock).of(backend.provider, 'connection')
-  return resilient(backend, { health, timeouts: TEST_TIMEOUTS, clock: systemClock })
+  const health = new ConnectionHealth(systemClock).get(backend.provider, 'connection')
+  return withResilience(backend, { health, timeouts: TEST_TIMEOUTS, clock: systemClock })
 }

@@ -5,7 +5,7 @@ import type { ProviderDefinition } from '../../../src/core/provider.ts'
 import type { SharedTier } from '../../../src/cache/shared-tier.ts'
 import { Cursors } from '../../../src/listing/keys.ts'
 import { FolderCache } from '../../../src/cache/folder-cache.ts'
-import { createListFolder, type ListFolderAnswer, type ListFolderRequest } from '../../../src/listing/list-folder.ts'
+import { createListFolder, type ListFolderResult, type ListFolderRequest } from '../../../src/listing/list-folder.ts'
 import { ReadAhead } from '../../../src/listing/read-ahead.ts'
 import { Leases } from '../../../src/connections/leases.ts'
 import { ManualClock } from '../time/clock.ts'
@@ -80,13 +80,13 @@ export function makeListing(options: ListingOptions = {}) {
     open: () => Promise.resolve(backend)
   })
   const kept = (over: Partial<ListFolderRequest> = {}) => {
-    const answer = listFolder.kept(listingRequest(over))
+    const answer = listFolder.getCached(listingRequest(over))
     return answer === undefined ? undefined : readable(answer)
   }
   /** Lists like the route: from the cache, else by loading. */
   const list = async (over: Partial<ListFolderRequest> = {}, signal = new AbortController().signal) => {
     const request = listingRequest(over)
-    return readable(listFolder.kept(request) ?? (await listFolder.load(request, signal)))
+    return readable(listFolder.getCached(request) ?? (await listFolder.load(request, signal)))
   }
   return { clock, connections, leases, backend, cache, sealer, loads, readAhead, kept, list }
 }
@@ -105,7 +105,7 @@ function listingRequest(over: Partial<ListFolderRequest>): ListFolderRequest {
   }
 }
 
-function readable({ listing, status }: ListFolderAnswer) {
+function readable({ listing, status }: ListFolderResult) {
   const { bytes, etag } = listing.identity
   return { body: JSON.parse(bytes.toString()) as Listing, etag, status }
 }

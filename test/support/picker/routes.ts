@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { attachment, exportedName } from '../../../src/core/entry.ts'
+import { formatContentDisposition, exportedName } from '../../../src/core/entry.ts'
 import type { Entry } from '../../../src/core/entry.ts'
 import type { ConnectionView } from '../../../web/picker/api.ts'
 import type { PickerCloud } from './cloud.ts'
@@ -86,7 +86,7 @@ function contentAnswer(
     const [format] = [...cloud.folders.values()].flat().find((entry) => entry.id === id)?.exportFormats ?? []
     const headers = {
       'content-type': format?.mimeType ?? 'application/octet-stream',
-      'content-disposition': attachment(format === undefined ? name : exportedName(name, format))
+      'content-disposition': formatContentDisposition(format === undefined ? name : exportedName(name, format))
     }
     return { status: 200, headers, body: Buffer.from(`content of ${name}`) }
   }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import type { Test } from 'tap'
 import { ConnectionTokens } from '../../../src/connections/access-tokens.ts'
-import { RefreshFlights } from '../../../src/connections/refresh.ts'
+import { RefreshCoordinator } from '../../../src/connections/refresh.ts'
 import { TokenRefresher } from '../../../src/connections/refresh.ts'
 import { parseTokens, serialiseTokens, type StoredTokens } from '../../../src/connections/tokens.ts'
 import type { SealedConnection } from '../../../src/core/connection.ts'
@@ -68,7 +68,7 @@ export class RefreshWorld {
   /** Refresh results reported to metrics. */
   readonly refreshes: string[] = []
   readonly refresher: TokenRefresher
-  readonly flights: RefreshFlights
+  readonly flights: RefreshCoordinator
   readonly cipher: CredentialCipher
 
   constructor(beside?: RefreshWorld) {
@@ -81,13 +81,13 @@ export class RefreshWorld {
       cipher: this.cipher,
       clock: this.clock,
       clientOf: async () => this.endpoint as unknown as OAuthClient,
-      onEnded: ({ id }) => this.ended.push(id),
+      onGrantEnded: ({ id }) => this.ended.push(id),
       onOrphaned: (_connection, { refreshToken }) => this.orphaned.push(refreshToken?.reveal()),
-      deadlineMs: 10_000,
+      timeoutMs: 10_000,
       metrics: { tokenRefreshed: (provider, outcome) => this.refreshes.push(`${provider} ${outcome}`) },
       tracing: NO_TRACING
     })
-    this.flights = new RefreshFlights(this.refresher, this.clock)
+    this.flights = new RefreshCoordinator(this.refresher, this.clock)
   }
 
   tokens({ accessToken = 'SECRET-access-0', refreshToken, ageMs = 0, leftMs = HOUR }: Partial<PlainTokens> = {}) {
@@ -141,7 +141,7 @@ export class RefreshWorld {
   /** Returns the tokens as the plugin holds them for an open connection. */
   tokensOf(row: SealedConnection, random = 0): ConnectionTokens {
     const { flights, clock } = this
-    return new ConnectionTokens(row, this.open(row), { flights, clock, random: () => random })
+    return new ConnectionTokens(row, this.open(row), { refreshes: flights, clock, random: () => random })
   }
 
   /** Makes the next call of `method` fail in the database, without any effect. */

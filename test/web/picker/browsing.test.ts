@@ -13,7 +13,7 @@ import {
   typeOf,
   withWebLinks
 } from '../../../web/picker/state/selection.ts'
-import { attachment } from '../../../src/core/entry.ts'
+import { formatContentDisposition } from '../../../src/core/entry.ts'
 import { fileNameOf } from '../../../src/client/file-name.ts'
 import { cellAfter, type GridShape } from '../../../web/picker/view/grid-input.ts'
 import { isNearEnd, rangeOf, topShowing } from '../../../web/picker/view/grid-rows.ts'
@@ -169,9 +169,13 @@ t.test('the name of a download is taken from its response', async (t) => {
     '; filename=x',
     'a;b.txt'
   ]) {
-    t.equal(named(attachment(name)), name)
+    t.equal(named(formatContentDisposition(name)), name)
   }
-  t.equal(named(attachment("x; filename*=UTF-8''evil.exe")), "x; filename*=UTF-8''evil.exe", 'inside of the quotes')
+  t.equal(
+    named(formatContentDisposition("x; filename*=UTF-8''evil.exe")),
+    "x; filename*=UTF-8''evil.exe",
+    'inside of the quotes'
+  )
   t.equal(named("attachment; filename*=UTF-8''a%20b.txt"), 'a b.txt')
   t.equal(named('attachment; filename="a.txt"; filename*=UTF-8\'\'%E2%80%AEgnp.exe'), 'gnp.exe')
   t.equal(named('attachment; filename="a.txt"; filename*=UTF-8\'\'%ff'), 'a.txt', 'invalid UTF-8')

@@ -5,11 +5,11 @@ import type { EmulatedGoogle } from '../../test/fakes/google/emulate.ts'
 import type { Clock } from '../../src/core/time.ts'
 
 /** The duration of throttling or slowness. */
-export const MOOD_MS = 20_000
+export const FAULT_DURATION_MS = 20_000
 /** The duration of a slow response. A listing needs two or three responses. */
-export const SLOW_ANSWER_MS = 3000
+export const SLOW_RESPONSE_MS = 3000
 
-interface Parts {
+interface GoogleServices {
   readonly emulated: EmulatedGoogle
   readonly drive: FakeDrive
   readonly tokens: GoogleTokens
@@ -17,18 +17,18 @@ interface Parts {
 }
 
 /** Faults of the emulated Google, for use while it runs. */
-export class GoogleMoods {
-  readonly #parts: Parts
+export class GoogleFaults {
+  readonly #services: GoogleServices
   #throttledUntil = -Infinity
   #slowUntil = -Infinity
 
-  constructor(parts: Parts) {
-    this.#parts = parts
-    const { drive } = parts
+  constructor(services: GoogleServices) {
+    this.#services = services
+    const { drive } = services
     const throttled = {
       reason: 'userRateLimitExceeded',
       status: 429,
-      headers: { 'retry-after': String(MOOD_MS / 1000) }
+      headers: { 'retry-after': String(FAULT_DURATION_MS / 1000) }
     }
     drive.failNext(
       Infinity,
@@ -37,53 +37,53 @@ export class GoogleMoods {
       },
       { matching: () => this.throttledForMs > 0 }
     )
-    drive.delayMs = () => (this.slowForMs > 0 ? SLOW_ANSWER_MS : 0)
+    drive.delayMs = () => (this.slowForMs > 0 ? SLOW_RESPONSE_MS : 0)
   }
 
   /** 0: no throttling. */
   get throttledForMs(): number {
-    return this.#left(this.#throttledUntil)
+    return this.#remainingMs(this.#throttledUntil)
   }
 
   /** 0: normal speed. */
   get slowForMs(): number {
-    return this.#left(this.#slowUntil)
+    return this.#remainingMs(this.#slowUntil)
   }
 
   /** Makes each call fail with 429 and the `Retry-After` that users see. */
   throttle(): void {
-    this.#throttledUntil = this.#parts.clock.now() + MOOD_MS
+    this.#throttledUntil = this.#services.clock.now() + FAULT_DURATION_MS
   }
 
   slowDown(): void {
-    this.#slowUntil = this.#parts.clock.now() + MOOD_MS
+    this.#slowUntil = this.#services.clock.now() + FAULT_DURATION_MS
   }
 
-  calmDown(): void {
+  reset(): void {
     this.#throttledUntil = -Infinity
     this.#slowUntil = -Infinity
   }
 
   /** Returns the number of grants that the user has given and not revoked. */
   async grants(): Promise<number> {
-    return (await this.#living()).length
+    return (await this.#activeGrants()).length
   }
 
   /** Revokes the application's access, as its user can on a page of Google. */
-  async takeAccessAway(): Promise<void> {
-    const { emulated, tokens } = this.#parts
-    for (const refreshToken of await this.#living()) await emulated.removeApplication(refreshToken)
+  async revokeAccess(): Promise<void> {
+    const { emulated, tokens } = this.#services
+    for (const refreshToken of await this.#activeGrants()) await emulated.removeApplication(refreshToken)
     tokens.endAccessTokens()
   }
 
-  async #living(): Promise<string[]> {
-    const { emulated, tokens } = this.#parts
-    const given = tokens.grants.map(({ refreshToken }) => refreshToken)
-    const known = await Promise.all(given.map((refreshToken) => emulated.knows(refreshToken)))
-    return given.filter((_, at) => known[at])
+  async #activeGrants(): Promise<string[]> {
+    const { emulated, tokens } = this.#services
+    const issued = tokens.grants.map(({ refreshToken }) => refreshToken)
+    const areActive = await Promise.all(issued.map((refreshToken) => emulated.knows(refreshToken)))
+    return issued.filter((_, index) => areActive[index])
   }
 
-  #left(until: number): number {
-    return Math.max(0, until - this.#parts.clock.now())
+  #remainingMs(until: number): number {
+    return Math.max(0, until - this.#services.clock.now())
   }
 }

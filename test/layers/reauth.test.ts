@@ -1,7 +1,7 @@
 import t from 'tap'
 import { StorageError } from '../../src/errors.ts'
 import { MinuteLimit } from '../../src/core/user-limits.ts'
-import { withConfirmedRefusal } from '../../src/layers/reauth.ts'
+import { withReauth } from '../../src/layers/reauth.ts'
 import { ManualClock } from '../support/time/clock.ts'
 import { Deferred, settled } from '../support/time/deferred.ts'
 import { page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
@@ -20,7 +20,7 @@ function refusing() {
       return account()
     }
   }
-  const backend = withConfirmedRefusal(bare, async () => {
+  const backend = withReauth(bare, async () => {
     state.givenUp += 1
   })
   return { bare, backend, state, answerAs, list: () => backend.listFolder(null, { limit: 1, signal }) }
@@ -84,7 +84,7 @@ function budgeted(max: number) {
   const refusals = new MinuteLimit(max, 'Too many.', clock)
   const budget = {
     begin: () => refusals.begin('ann', 'host'),
-    refusal: () => refusals.refusal('ann', 'host')
+    limitError: () => refusals.limitError('ann', 'host')
   }
   const state = { sent: 0, givenUp: 0 }
   const connection = (isDead: () => boolean, giveUp: () => Promise<void> = async () => {}) => {
@@ -96,7 +96,7 @@ function budgeted(max: number) {
     }
     bare.list = () => login(page([]))
     bare.account = () => login({ id: 'a', name: 'A', email: null, quota: null })
-    const backend = withConfirmedRefusal(
+    const backend = withReauth(
       bare,
       async () => {
         state.givenUp += 1
@@ -157,6 +157,6 @@ t.test('a rejection that the account call does not confirm does not count as an 
   const { bare, list } = connection(() => false)
   bare.list = () => Promise.reject(refused())
   for (let count = 0; count < 10; count++) await t.rejects(list(), { code: 'ACCESS_DENIED' })
-  t.equal(refusals.refusal('ann', 'host'), undefined)
+  t.equal(refusals.limitError('ann', 'host'), undefined)
   t.equal(state.givenUp, 0)
 })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { StorageError } from '../../src/errors.ts'
-import { Penalty } from '../../src/layers/throttle.ts'
-import { withPenaltyGate, withPenaltyWatch } from '../../src/layers/throttle.ts'
+import { Throttle } from '../../src/layers/throttle.ts'
+import { withThrottleGate, withThrottleDetection } from '../../src/layers/throttle.ts'
 import { withRetry } from '../../src/layers/retry.ts'
 import { ManualClock } from '../support/time/clock.ts'
 import { page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
@@ -16,8 +16,8 @@ function throttled(retryAfterMs?: number): StorageError {
 function arrange(onThrottled?: () => void) {
   const bare = new ScriptedBackend()
   const clock = new ManualClock()
-  const penalty = new Penalty(clock, onThrottled)
-  return { bare, clock, penalty, backend: withPenaltyGate(withPenaltyWatch(bare, penalty), penalty) }
+  const penalty = new Throttle(clock, onThrottled)
+  return { bare, clock, penalty, backend: withThrottleGate(withThrottleDetection(bare, penalty), penalty) }
 }
 
 t.test('while the provider is throttling no call is made, and the error has the remaining time', async (t) => {
@@ -38,19 +38,19 @@ t.test('while the provider is throttling no call is made, and the error has the 
 
 t.test('a later shorter wait does not shorten a longer one, and a longer one extends it', async (t) => {
   const { clock, penalty } = arrange()
-  penalty.note(10_000)
-  penalty.note(1_000)
+  penalty.extend(10_000)
+  penalty.extend(1_000)
   t.equal(penalty.remainingMs(), 10_000)
   clock.tick(5_000)
-  penalty.note(10_000)
+  penalty.extend(10_000)
   t.equal(penalty.remainingMs(), 10_000)
 })
 
 t.test('a server cannot block a connection for more than an hour', async (t) => {
   const { clock, penalty } = arrange()
-  penalty.note(Number.MAX_SAFE_INTEGER)
+  penalty.extend(Number.MAX_SAFE_INTEGER)
   t.equal(penalty.remainingMs(), 3_600_000)
-  penalty.note(Infinity)
+  penalty.extend(Infinity)
   clock.tick(3_600_000)
   t.equal(penalty.remainingMs(), 0)
 })
@@ -76,7 +76,7 @@ t.test('a throttle without a time is waited out by its connection, twice as long
 
 t.test('an error without a wait sets none', async (t) => {
   const { bare, penalty, backend } = arrange()
-  for (const waitMs of [0, -1, NaN]) penalty.note(waitMs)
+  for (const waitMs of [0, -1, NaN]) penalty.extend(waitMs)
   bare.list = () => Promise.reject(throttled(0))
   await t.rejects(backend.listFolder(null, list), { code: 'PROVIDER_THROTTLED', retryAfterMs: 0 })
   bare.list = () => Promise.reject(new StorageError('PROVIDER_UNAVAILABLE', 'scripted', { retryAfterMs: 5_000 }))
@@ -86,7 +86,7 @@ t.test('an error without a wait sets none', async (t) => {
 
 t.test('the wall clock has no influence', async (t) => {
   const { clock, penalty } = arrange()
-  penalty.note(10_000)
+  penalty.extend(10_000)
   clock.setBack(3_600_000)
   t.equal(penalty.remainingMs(), 10_000)
   clock.sleep(7_200_000)
@@ -96,10 +96,10 @@ t.test('the wall clock has no influence', async (t) => {
 t.test('an inner retry blocks other calls at once, and is not refused itself', async (t) => {
   const bare = new ScriptedBackend()
   const clock = new ManualClock()
-  const penalty = new Penalty(clock)
+  const penalty = new Throttle(clock)
   const refused: unknown[] = []
-  const backend = withPenaltyGate(
-    withRetry(withPenaltyWatch(bare, penalty), {
+  const backend = withThrottleGate(
+    withRetry(withThrottleDetection(bare, penalty), {
       clock,
       deadlineMs: 30_000,
       random: () => 0,
@@ -146,7 +146,7 @@ t.test('each throttling response is reported once', async (t) => {
 
 t.test('an aborted signal takes precedence over the throttle', async (t) => {
   const { penalty, backend } = arrange()
-  penalty.note(1_000)
+  penalty.extend(1_000)
   const left = AbortSignal.abort(new Error('left'))
   await t.rejects(backend.listFolder(null, { limit: 1, signal: left }), { message: 'left' })
 })

@@ -7,12 +7,12 @@ export type MetricsRegistry = Pick<PromClient.Registry, 'registerMetric' | 'getS
 type Labels = Readonly<Record<string, string>>
 
 /** The current value of one series of a gauge. */
-export interface Level {
+export interface GaugeSample {
   readonly labels: Labels
   readonly value: number
 }
 
-interface Shape {
+interface MetricDefinition {
   readonly type: 'counter' | 'gauge' | 'histogram'
   readonly name: string
   readonly help: string
@@ -25,24 +25,24 @@ interface Shape {
  */
 const SOURCES = Symbol.for('fastify-cloud-storage.metric-sources')
 
-interface Watched {
+interface SourcedMetric {
   readonly [SOURCES]: Set<() => void>
 }
 
 /** Creates metrics on a registry, or finds those of another plugin there. Uses the host's copy of `prom-client`. */
-export class MetricMaker {
+export class MetricFactory {
   readonly #registry: MetricsRegistry
-  readonly #package: Pick<typeof PromClient, 'Counter' | 'Gauge' | 'Histogram'>
+  readonly #promClient: Pick<typeof PromClient, 'Counter' | 'Gauge' | 'Histogram'>
 
   constructor(registry: MetricsRegistry, promClient: Pick<typeof PromClient, 'Counter' | 'Gauge' | 'Histogram'>) {
     this.#registry = registry
-    this.#package = promClient
+    this.#promClient = promClient
   }
 
   counter(name: string, help: string, ...labelNames: string[]): Pick<PromClient.Counter, 'inc'> {
-    const { Counter } = this.#package
-    const shape = { type: 'counter', name, help, labelNames } as const
-    return this.#findOrMake(shape, () => new Counter({ name, help, labelNames, registers: [] }))
+    const { Counter } = this.#promClient
+    const definition = { type: 'counter', name, help, labelNames } as const
+    return this.#findOrCreate(definition, () => new Counter({ name, help, labelNames, registers: [] }))
   }
 
   histogram(
@@ -51,29 +51,29 @@ export class MetricMaker {
     buckets: readonly number[],
     ...labelNames: string[]
   ): Pick<PromClient.Histogram, 'observe'> {
-    const { Histogram } = this.#package
-    const shape = { type: 'histogram', name, help, labelNames } as const
-    const make = () => new Histogram({ name, help, labelNames, buckets: [...buckets], registers: [] })
-    return this.#findOrMake(shape, make)
+    const { Histogram } = this.#promClient
+    const definition = { type: 'histogram', name, help, labelNames } as const
+    const create = () => new Histogram({ name, help, labelNames, buckets: [...buckets], registers: [] })
+    return this.#findOrCreate(definition, create)
   }
 
   /** Creates a counter of the sum of all sources. When a source ends, its part remains. */
-  total(name: string, help: string): (read: () => number) => EndWatch {
-    const { Counter } = this.#package
-    const counter = this.#findOrMakeWatched({ type: 'counter', name, help, labelNames: [] }, (sources) => {
+  summedCounter(name: string, help: string): (read: () => number) => EndWatch {
+    const { Counter } = this.#promClient
+    const counter = this.#findOrCreateSourced({ type: 'counter', name, help, labelNames: [] }, (sources) => {
       const collect = (): void => {
         for (const add of sources) add()
       }
       return new Counter({ name, help, collect, registers: [] })
     })
     return (read) => {
-      let seen = 0
+      let reported = 0
       const add = (): void => {
-        const now = read()
-        counter.inc(now - seen)
-        seen = now
+        const current = read()
+        counter.inc(current - reported)
+        reported = current
       }
-      const stop = watch(counter, add)
+      const stop = addSource(counter, add)
       return () => {
         if (stop()) add()
       }
@@ -81,9 +81,9 @@ export class MetricMaker {
   }
 
   /** Creates a gauge of the sum of all sources. Without a source it has no series. */
-  levels(name: string, help: string, ...labelNames: string[]): (read: () => Iterable<Level>) => EndWatch {
-    const { Gauge } = this.#package
-    const gauge = this.#findOrMakeWatched({ type: 'gauge', name, help, labelNames }, (sources) => {
+  summedGauge(name: string, help: string, ...labelNames: string[]): (read: () => Iterable<GaugeSample>) => EndWatch {
+    const { Gauge } = this.#promClient
+    const gauge = this.#findOrCreateSourced({ type: 'gauge', name, help, labelNames }, (sources) => {
       const collect = function (this: PromClient.Gauge): void {
         this.reset()
         // `reset` sets a gauge without labels to 0, but without a source it must have no value.
@@ -93,41 +93,45 @@ export class MetricMaker {
       return new Gauge({ name, help, labelNames, collect, registers: [] })
     })
     return (read) =>
-      watch(gauge, () => {
+      addSource(gauge, () => {
         for (const { labels, value } of read()) gauge.inc(labels, value)
       })
   }
 
-  #findOrMakeWatched<M extends PromClient.Metric>(shape: Shape, make: (sources: Set<() => void>) => M): M & Watched {
-    const metric = this.#findOrMake(shape, () => {
+  #findOrCreateSourced<M extends PromClient.Metric>(
+    definition: MetricDefinition,
+    create: (sources: Set<() => void>) => M
+  ): M & SourcedMetric {
+    const metric = this.#findOrCreate(definition, () => {
       const sources = new Set<() => void>()
-      return Object.assign(make(sources), { [SOURCES]: sources })
+      return Object.assign(create(sources), { [SOURCES]: sources })
     })
     // The metric belongs to the host, or to another library.
-    if (!(SOURCES in metric)) throw notOurs(shape.name)
+    if (!(SOURCES in metric)) throw metricConflict(definition.name)
     return metric
   }
 
-  #findOrMake<M extends PromClient.Metric>(shape: Shape, make: () => M): M {
-    const known: unknown = this.#registry.getSingleMetric(shape.name)
-    if (known === undefined) {
-      const made = make()
-      this.#registry.registerMetric(made)
-      return made
+  #findOrCreate<M extends PromClient.Metric>(definition: MetricDefinition, create: () => M): M {
+    const existing: unknown = this.#registry.getSingleMetric(definition.name)
+    if (existing === undefined) {
+      const created = create()
+      this.#registry.registerMetric(created)
+      return created
     }
-    const { type, labelNames = [] } = known as Partial<Shape>
+    const { type, labelNames = [] } = existing as Partial<MetricDefinition>
     // Checked now, since a mismatch would otherwise fail in the middle of a request.
-    if (type !== shape.type || labelNames.join() !== shape.labelNames.join()) throw notOurs(shape.name)
-    return known as M
+    if (type !== definition.type || labelNames.join() !== definition.labelNames.join())
+      throw metricConflict(definition.name)
+    return existing as M
   }
 }
 
 /** @returns a function that ends the watch, and returns whether it was still active */
-function watch(metric: Watched, add: () => void): () => boolean {
+function addSource(metric: SourcedMetric, add: () => void): () => boolean {
   metric[SOURCES].add(add)
   return () => metric[SOURCES].delete(add)
 }
 
-function notOurs(name: string): Error {
+function metricConflict(name: string): Error {
   return new Error(`metrics.registry has a different metric named ${name}`)
 }

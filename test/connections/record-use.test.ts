@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createNoteUse } from '../../src/connections/connections.ts'
+import { createRecordUse } from '../../src/connections/connections.ts'
 import { ManualClock } from '../support/time/clock.ts'
 import { settled } from '../support/time/deferred.ts'
 
@@ -10,10 +10,10 @@ t.test('a use is stored once per hour and connection, and a failure is reported'
   const noted: unknown[][] = []
   const failures: unknown[] = []
   let isDown = false
-  const noteUse = createNoteUse({
+  const noteUse = createRecordUse({
     clock,
     connections: {
-      noteUse: async (...args) => {
+      recordUse: async (...args) => {
         noted.push(args)
         if (isDown) throw new Error('down')
       }

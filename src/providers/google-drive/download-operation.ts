@@ -1,31 +1,31 @@
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
-import type { HttpAnswer } from '../../core/egress.ts'
+import type { HttpResponse } from '../../core/egress.ts'
 import { Diagnosis, isStorageError, StorageError } from '../../errors.ts'
 import { providerFailure, type StorageErrorCode } from '../../errors.ts'
 import { sleep } from '../../core/time.ts'
 import type { Call } from '../../core/backend.ts'
-import { dropBody } from '../shared/download.ts'
+import { destroyBody } from '../shared/download.ts'
 import { failure } from '../shared/errors.ts'
-import { pinnedUrl } from '../shared/bearer.ts'
-import { type DriveId, keyHeader } from './entries.ts'
-import type { DriveServer } from './session.ts'
+import { parseProviderUrl } from '../shared/bearer.ts'
+import { type ItemId, resourceKeyHeader } from './entries.ts'
+import type { DriveSession } from './session.ts'
 
 /** The file and format that Google renders. */
-export interface Rendering {
+export interface OperationRequest {
   readonly mimeType: string
   /** The version of the file; each version is rendered separately. */
   readonly version: string
 }
 
 /** The delay before the first poll. It doubles with each poll, up to the delay that Google recommends. */
-const FIRST_PAUSE_MS = 1000
-const MAX_PAUSE_MS = 10_000
+const INITIAL_DELAY_MS = 1000
+const MAX_DELAY_MS = 10_000
 /** The share of the total deadline spent waiting; the rest is for the requests before and after. */
-const SHARE_OF_TIME = 0.5
+const WAIT_TIME_SHARE = 0.5
 /** The retry delay for a video that was not ready in time. */
-const RETRY_MS = 60_000
+const RETRY_AFTER_MS = 60_000
 /** An operation name, used as a path segment. `.` and `..` would be resolved. */
-const NAME = /^(?!\.{1,2}$)[\x21-\x7e]{1,1024}$/
+const OPERATION_NAME = /^(?!\.{1,2}$)[\x21-\x7e]{1,1024}$/
 
 /** The error codes of an operation, by `google.rpc.Code`. */
 const BY_CODE: Readonly<Record<number, StorageErrorCode>> = {
@@ -49,16 +49,16 @@ const BY_CODE: Readonly<Record<number, StorageErrorCode>> = {
  * @returns the response with the content, or an error response
  * @throws StorageError `PROVIDER_UNAVAILABLE` with `retryAfterMs` while Google is still rendering
  */
-export async function requestRendered(
-  server: DriveServer,
-  about: DriveId,
-  rendering: Rendering,
+export async function downloadViaOperation(
+  session: DriveSession,
+  itemId: ItemId,
+  operationRequest: OperationRequest,
   call: Call
-): Promise<HttpAnswer> {
-  const { origin, contentOrigins, contentHosts, egress, send } = server
+): Promise<HttpResponse> {
+  const { origin, contentOrigins, contentHosts, egress, send } = session
   const tokenOrigins = [origin, ...contentOrigins]
-  const address = await renderedAddress(server, about, rendering, call)
-  const url = pinnedUrl(address, [...tokenOrigins, ...contentHosts], 'The URL of a rendered document')
+  const downloadUri = await waitForDownloadUri(session, itemId, operationRequest, call)
+  const url = parseProviderUrl(downloadUri, [...tokenOrigins, ...contentHosts], 'The URL of a rendered document')
   const request = {
     method: 'GET',
     url,
@@ -66,81 +66,82 @@ export async function requestRendered(
     purpose: 'transfer',
     redirectHosts: contentHosts
   } as const
-  const answer = tokenOrigins.includes(url.origin)
-    ? await send({ ...request, headers: keyHeader(about) })
+  const response = tokenOrigins.includes(url.origin)
+    ? await send({ ...request, headers: resourceKeyHeader(itemId) })
     : await egress.request(request)
   // A login page, or a warning for a human reader.
-  const isPage = answer.status === 200 && /^text\/html\b/i.test(answer.headers['content-type'] ?? '')
-  if (!isPage || rendering.mimeType === 'text/html') return answer
-  dropBody(answer)
+  const isHtml = response.status === 200 && /^text\/html\b/i.test(response.headers['content-type'] ?? '')
+  if (!isHtml || operationRequest.mimeType === 'text/html') return response
+  destroyBody(response)
   throw failure('PROVIDER_ERROR', 'Google Drive returned an HTML page instead of a rendered document')
 }
 
 /** @returns `downloadUri` of the completed operation */
-async function renderedAddress(
-  server: DriveServer,
-  about: DriveId,
-  { mimeType, version }: Rendering,
+async function waitForDownloadUri(
+  session: DriveSession,
+  itemId: ItemId,
+  { mimeType, version }: OperationRequest,
   call: Call
 ): Promise<unknown> {
-  const { egress, renderings, timeouts } = server
-  const key = [about.id, version, mimeType].join(' ')
-  const endsAt = egress.clock.now() + timeouts.totalMs * SHARE_OF_TIME
-  const known = renderings.get(key)
+  const { egress, downloadOperations, timeouts } = session
+  const key = [itemId.id, version, mimeType].join(' ')
+  const deadline = egress.clock.now() + timeouts.totalMs * WAIT_TIME_SHARE
+  const cachedName = downloadOperations.get(key)
   // Starts again if Google no longer knows the operation.
-  let operation = known === undefined ? null : await poll(server, about, known, call).catch(unlessMissing)
-  operation ??= await begin(server, about, mimeType, call)
-  for (let pauseMs = FIRST_PAUSE_MS; operation.done !== true; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
-    const name = nameOf(operation)
-    renderings.set(key, name)
-    if (egress.clock.now() + pauseMs > endsAt) throw notReady()
-    await sleep(pauseMs, call.signal)
-    operation = await poll(server, about, name, call)
+  let operation =
+    cachedName === undefined ? null : await getOperation(session, itemId, cachedName, call).catch(nullIfMissing)
+  operation ??= await startOperation(session, itemId, mimeType, call)
+  for (let delayMs = INITIAL_DELAY_MS; operation.done !== true; delayMs = Math.min(2 * delayMs, MAX_DELAY_MS)) {
+    const name = readOperationName(operation)
+    downloadOperations.set(key, name)
+    if (egress.clock.now() + delayMs > deadline) throw notReady()
+    await sleep(delayMs, call.signal)
+    operation = await getOperation(session, itemId, name, call)
   }
   // The URL expires. After a failed transfer, a new operation starts.
-  renderings.delete(key)
+  downloadOperations.delete(key)
   if (operation.error) throw operationFailure(operation.error)
   return operation.response?.['downloadUri']
 }
 
-function begin(
-  { client }: DriveServer,
-  about: DriveId,
+function startOperation(
+  { client }: DriveSession,
+  itemId: ItemId,
   mimeType: string,
   { signal }: Call
 ): Promise<drive_v3.Schema$Operation> {
-  return client.call({ signal, missing: 'OBJECT_NOT_FOUND', about }, (drive, options) =>
-    drive.files.download({ fileId: about.id, mimeType }, options)
+  return client.call({ signal, missing: 'OBJECT_NOT_FOUND', itemId }, (drive, options) =>
+    drive.files.download({ fileId: itemId.id, mimeType }, options)
   )
 }
 
-function poll(
-  { client }: DriveServer,
-  about: DriveId,
+function getOperation(
+  { client }: DriveSession,
+  itemId: ItemId,
   name: string,
   { signal }: Call
 ): Promise<drive_v3.Schema$Operation> {
-  return client.call({ signal, missing: 'OBJECT_NOT_FOUND', about }, (drive, options) =>
+  return client.call({ signal, missing: 'OBJECT_NOT_FOUND', itemId }, (drive, options) =>
     drive.operations.get({ name }, options)
   )
 }
 
-function unlessMissing(error: unknown): null {
+function nullIfMissing(error: unknown): null {
   if (isStorageError(error, 'OBJECT_NOT_FOUND')) return null
   throw error
 }
 
 /** Returns the name below `/operations/`. Other Google APIs include that prefix. */
-function nameOf({ name }: drive_v3.Schema$Operation): string {
+function readOperationName({ name }: drive_v3.Schema$Operation): string {
   const segment = name?.replace(/^operations\//, '') ?? ''
-  if (NAME.test(segment)) return segment
+  if (OPERATION_NAME.test(segment)) return segment
   throw failure('PROVIDER_ERROR', 'Google Drive started an operation without a name')
 }
 
 function notReady(): StorageError {
   return new StorageError('PROVIDER_UNAVAILABLE', 'Google is still preparing this video. Try again in a minute.', {
     responded: true,
-    retryAfterMs: RETRY_MS,
+    retryAfterMs: RETRY_AFTER_MS,
     cause: new Diagnosis('The download operation is still running')
   })
 }
